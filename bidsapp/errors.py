@@ -1,0 +1,94 @@
+"""Errors that carry the exit code of the command line (design: BIDS-Apps execution rules)."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """Exit codes of ``centipet``; the numbers from 64 on are those of BSD ``sysexits``."""
+
+    OK = 0
+    SCAN_FAILED = 1  # some scan failed, the rest was done
+    INVALID_BIDS = 16
+    UNKNOWN_LEVEL = 17
+    NO_MATCH = 18  # the filters matched nothing
+    USAGE = 64
+    BAD_DATA = 65
+    NO_INPUT = 66  # input missing or unreadable
+    INTERNAL = 70
+    CANNOT_CREATE = 73
+    IO_ERROR = 74
+    TEMPORARY = 75  # a worker was killed: run again
+
+
+class CentipetError(Exception):
+    """An error a user can act on: one sentence that names file, field and remedy.
+
+    The message must survive a trip through another process and a nipype crash report, so it is
+    the only state; the exit code belongs to the class.
+    """
+
+    exit_code = ExitCode.INTERNAL
+
+
+class UsageError(CentipetError):
+    """The command line does not make sense."""
+
+    exit_code = ExitCode.USAGE
+
+
+class InvalidBidsError(CentipetError):
+    """The input folder is not a BIDS dataset."""
+
+    exit_code = ExitCode.INVALID_BIDS
+
+
+class NoMatchError(CentipetError):
+    """The filters leave nothing to do."""
+
+    exit_code = ExitCode.NO_MATCH
+
+
+class BadDataError(CentipetError):
+    """An image, a header or a sidecar contradicts itself or lacks what is needed."""
+
+    exit_code = ExitCode.BAD_DATA
+
+
+class NoInputError(CentipetError):
+    """An input is missing or cannot be read."""
+
+    exit_code = ExitCode.NO_INPUT
+
+
+class CannotCreateError(CentipetError):
+    """An output cannot be written."""
+
+    exit_code = ExitCode.CANNOT_CREATE
+
+
+class StorageError(CentipetError):
+    """The disk is full or failed while writing."""
+
+    exit_code = ExitCode.IO_ERROR
+
+
+class WorkerLostError(CentipetError):
+    """A worker process vanished, most often killed for want of memory."""
+
+    exit_code = ExitCode.TEMPORARY
+
+
+_BY_NAME: dict[str, type[CentipetError]] = {}
+
+
+def error_class(name: str) -> type[CentipetError] | None:
+    """Return the error class called ``name``, or None: crash reports carry names, not objects."""
+    if not _BY_NAME:
+        pending = [CentipetError]
+        while pending:
+            cls = pending.pop()
+            _BY_NAME[cls.__name__] = cls
+            pending.extend(cls.__subclasses__())
+    return _BY_NAME.get(name)

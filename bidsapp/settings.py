@@ -1,0 +1,93 @@
+"""What the user asked for, built once from the command line and handed down as arguments."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+TEMPLATE_SPACE = "MNI152NLin6Asym"
+
+
+class Level(StrEnum):
+    """Analysis levels of the BIDS-App."""
+
+    PARTICIPANT = "participant"
+    GROUP = "group"
+
+
+class PetToT1w(StrEnum):
+    """How the PET is aligned with the T1w."""
+
+    MODEL = "model"  # by the subject's own tissue maps, after an NMI start
+    NMI = "nmi"  # normalised mutual information, as the published scale was made
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Which part of the dataset to process; empty means all. Labels without prefix."""
+
+    participant: tuple[str, ...] = ()
+    session: tuple[str, ...] = ()
+    tracer: tuple[str, ...] = ()
+    rec: tuple[str, ...] = ()
+    run: tuple[str, ...] = ()
+    bids_filters: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class DicomInput:
+    """Where DICOM comes from and where its BIDS goes."""
+
+    dicom_dir: Path
+    converted_dir: Path | None = None
+    label_map: Path | None = None  # --dicom-map
+    metadata: Path | None = None  # --dicom-metadata
+    convert_only: bool = False
+    dry_run: bool = False
+    tracer: str | None = None  # --tracer
+    include_derived: bool = False
+    keep_dates: bool = False
+
+
+@dataclass(frozen=True)
+class Processing:
+    """Options that change numbers; they enter every hash and every derivative's provenance."""
+
+    pet_to_t1w: PetToT1w = PetToT1w.MODEL
+    window_min: tuple[float, float] | None = None  # --window, minutes after injection
+    allow_off_window: bool = False
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What the machine may be asked for."""
+
+    nprocs: int = 1
+    mem_gb: float = 4.0
+    plugin: str | None = None  # --use-plugin FILE
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One run of ``centipet``."""
+
+    bids_dir: Path
+    output_dir: Path
+    level: Level
+    work_dir: Path
+    filters: Filters = Filters()
+    dicom: DicomInput | None = None
+    processing: Processing = Processing()
+    resources: Resources = Resources()
+    database_dir: Path | None = None
+    skip_bids_validation: bool = False
+    clean_workdir: bool = False
+    stop_on_first_crash: bool = False
+    reports_only: bool = False
+    boilerplate_only: bool = False
+    write_graph: bool = False
+    resource_monitor: bool = False
+    debug: bool = False
+    verbosity: int = 0

@@ -1,0 +1,62 @@
+"""An image in memory: voxels and where they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A regular grid of voxels.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Number of voxels along each of the three axes.
+    affine : ndarray, shape (4, 4), float64
+        Voxel indices -> world coordinates, RAS+, mm.
+    """
+
+    shape: tuple[int, int, int]
+    affine: NDArray[np.float64]
+
+    @property
+    def voxel_size(self) -> NDArray[np.float64]:
+        """Edge lengths of a voxel in mm, shape (3,)."""
+        return np.sqrt((self.affine[:3, :3] ** 2).sum(axis=0))
+
+    @property
+    def voxel_volume(self) -> float:
+        """Volume of a voxel in mm^3 (= microlitres)."""
+        return float(abs(np.linalg.det(self.affine[:3, :3])))
+
+    def world(self) -> NDArray[np.float64]:
+        """World coordinates (RAS, mm) of every voxel centre, shape ``shape + (3,)``."""
+        index = np.stack(np.meshgrid(*map(np.arange, self.shape), indexing="ij"), axis=-1)
+        return index @ self.affine[:3, :3].T + self.affine[:3, 3]
+
+
+@dataclass(frozen=True)
+class Volume:
+    """Voxels with the affine that places them.
+
+    Attributes
+    ----------
+    data : ndarray, shape (X, Y, Z) or (X, Y, Z, T)
+    affine : ndarray, shape (4, 4), float64
+        Voxel indices -> world coordinates, RAS+, mm.
+    """
+
+    data: NDArray[np.generic]
+    affine: NDArray[np.float64]
+
+    @property
+    def grid(self) -> Grid:
+        """The spatial grid, without the time axis."""
+        x, y, z = self.data.shape[:3]
+        return Grid((x, y, z), self.affine)
