@@ -1,0 +1,1 @@
+"""BIDS in and out: names, dataset, PET metadata, plan, derivatives."""

@@ -1,0 +1,80 @@
+"""Names of derivatives, from the table ``data/outputs.toml``."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+from bidsapp.bids.entities import ANAT_ENTITIES, PET_ENTITIES, join_entities
+
+_INHERITED = {"anat": ANAT_ENTITIES, "pet": PET_ENTITIES}
+
+
+@dataclass(frozen=True)
+class Output:
+    """One row of the table of outputs."""
+
+    datatype: str
+    suffix: str
+    extension: str
+    entities: Mapping[str, str]
+    description: str
+    standard: bool = True
+
+
+@cache
+def outputs() -> Mapping[str, Output]:
+    """Return the table of every file written per scan or T1w."""
+    table = tomllib.loads(files("bidsapp.data").joinpath("outputs.toml").read_text("utf-8"))
+    return {key: Output(**row) for key, row in table.items()}
+
+
+def output_path(
+    output_dir: str | Path, key: str, entities: Mapping[str, str], **extra: str
+) -> Path:
+    """Where the derivative ``key`` of a raw image belongs.
+
+    Parameters
+    ----------
+    output_dir : root of the derivative dataset
+    key : row of ``data/outputs.toml``
+    entities : entities of the raw image, short keys; those that do not apply are dropped
+    **extra : further entities, or other values for those of the table
+
+    Returns
+    -------
+    Path
+        Not created, nor its folder.
+
+    Examples
+    --------
+    >>> output_path("out", "suvr_wc", {"sub": "01", "trc": "FBB"}).as_posix()
+    'out/sub-01/pet/sub-01_trc-FBB_space-MNI152NLin6Asym_res-2_desc-suvrwc_pet.nii.gz'
+    """
+    row = outputs()[key]
+    inherited = {k: v for k, v in entities.items() if k in _INHERITED[row.datatype]}
+    stem = join_entities({**inherited, **row.entities, **extra})
+    folder = Path(output_dir) / f"sub-{entities['sub']}"
+    if entities.get("ses"):
+        folder /= f"ses-{entities['ses']}"
+    return folder / row.datatype / f"{stem}_{row.suffix}{row.extension}"
+
+
+def sidecar_path(path: str | Path) -> Path:
+    """JSON file beside an image or a table."""
+    path = Path(path)
+    return path.with_name(path.name.split(".", 1)[0] + ".json")
+
+
+def raw_uri(path: str | Path, bids_dir: str | Path) -> str:
+    """BIDS URI of an input; ``raw`` is named by DatasetLinks of the derivatives."""
+    return f"bids:raw:{Path(path).relative_to(bids_dir).as_posix()}"
+
+
+def derivative_uri(path: str | Path, output_dir: str | Path) -> str:
+    """BIDS URI of one of our own outputs."""
+    return f"bids::{Path(path).relative_to(output_dir).as_posix()}"

@@ -1,0 +1,39 @@
+"""BIDS entities: the ``key-value`` pairs of a file name, in their prescribed order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+# Order of the BIDS 1.11 schema; from, to and mode come from the transform draft (BEP014).
+ENTITY_ORDER = (
+    "sub", "tpl", "ses", "sample", "task", "tracksys", "acq", "ce", "trc", "stain", "rec", "dir",
+    "run", "mod", "echo", "flip", "inv", "mt", "part", "proc", "hemi", "space", "split",
+    "recording", "chunk", "atlas", "seg", "scale", "res", "den", "label", "from", "to", "mode",
+    "desc",
+)  # fmt: skip
+
+PET_ENTITIES = ("sub", "ses", "task", "trc", "rec", "run")
+ANAT_ENTITIES = ("sub", "ses", "task", "acq", "ce", "rec", "run", "echo", "part")
+
+
+def parse_entities(path: str | Path) -> dict[str, str]:
+    """Entities in the name of ``path``, short keys, in file order; parts without ``-`` are left.
+
+    >>> parse_entities("sub-01/pet/sub-01_trc-FBB_run-2_pet.nii.gz")
+    {'sub': '01', 'trc': 'FBB', 'run': '2'}
+    """
+    stem = Path(path).name.split(".", 1)[0]
+    return dict(part.split("-", 1) for part in stem.split("_") if "-" in part)
+
+
+def join_entities(entities: Mapping[str, str]) -> str:
+    """``key-value`` pairs in BIDS order, joined by underscores; absent values are left out.
+
+    >>> join_entities({"trc": "FBB", "sub": "01", "ses": "a"})
+    'sub-01_ses-a_trc-FBB'
+    """
+    unknown = set(entities) - set(ENTITY_ORDER)
+    if unknown:
+        raise ValueError(f"no such BIDS entity: {', '.join(sorted(unknown))}")
+    return "_".join(f"{key}-{entities[key]}" for key in ENTITY_ORDER if entities.get(key))

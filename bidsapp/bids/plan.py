@@ -1,0 +1,120 @@
+"""What will be done, decided before anything is computed: one T1w and one window per PET scan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bidsapp.bids.entities import join_entities
+from bidsapp.bids.pet_metadata import PetTiming
+
+__all__ = ["Flag", "PetTiming", "Plan", "ScanFailure", "ScanPlan", "ScanSkip", "T1wPlan",
+           "WindowChoice"]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Flag:
+    """Something a person should look at: a stable code and a sentence that says what to do."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True)
+class T1wPlan:
+    """The T1w of one participant and session.
+
+    Attributes
+    ----------
+    participant, session : labels without ``sub-`` and ``ses-``
+    t1w : path of the raw image
+    entities : BIDS short keys (sub, ses, acq, rec, run ...) -> labels
+    """
+
+    participant: str
+    session: str | None
+    t1w: Path
+    entities: dict[str, str] = field(hash=False)
+
+
+@dataclass(frozen=True)
+class WindowChoice:
+    """The part of a scan that is averaged.
+
+    Attributes
+    ----------
+    wanted_min : (start, end), minutes after injection, of the tracer's table or ``--window``
+    used_min : (start, end) covered by the chosen frames
+    frame_weights_s : seconds of each frame inside the window, one per frame of the image
+    coverage : fraction of the wanted window that was measured
+    """
+
+    wanted_min: tuple[float, float]
+    used_min: tuple[float, float]
+    frame_weights_s: tuple[float, ...]
+    coverage: float
+
+
+@dataclass(frozen=True)
+class ScanPlan:
+    """One PET scan that will be processed.
+
+    Attributes
+    ----------
+    participant, session : labels without ``sub-`` and ``ses-``
+    tracer : code as in ``trc-`` of the tracer table (PIB, FBB, FBP, FMM, NAV)
+    entities : BIDS short keys of the raw PET (sub, ses, trc, rec, run ...) -> labels
+    pet : path of the raw image
+    metadata : times, units
+    t1w : the T1w that places it
+    window : frames to average
+    flags : what planning noticed (window, choice of T1w)
+    """
+
+    participant: str
+    session: str | None
+    tracer: str
+    entities: dict[str, str] = field(hash=False)
+    pet: Path
+    metadata: PetTiming
+    t1w: T1wPlan
+    window: WindowChoice
+    flags: tuple[Flag, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """``sub-01_ses-02_trc-FBB``: unique in the dataset."""
+        return join_entities(self.entities)
+
+
+@dataclass(frozen=True)
+class ScanFailure:
+    """One PET scan that cannot be processed, and why: found while planning.
+
+    ``error_name`` is the name of a class in `bidsapp.errors`; ``message`` one sentence.
+    """
+
+    entities: dict[str, str] = field(hash=False)
+    pet: Path | None
+    error_name: str
+    message: str
+    tracer: str | None = None
+
+
+@dataclass(frozen=True)
+class ScanSkip:
+    """One PET scan that is left out on purpose (the early part of a dual-window study)."""
+
+    entities: dict[str, str] = field(hash=False)
+    pet: Path
+    reason: str
+    tracer: str | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything one run will do, scans in the order of their names."""
+
+    scans: tuple[ScanPlan, ...]
+    failures: tuple[ScanFailure, ...] = ()
+    skipped: tuple[ScanSkip, ...] = ()
