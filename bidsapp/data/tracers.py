@@ -1,0 +1,144 @@
+"""The table of amyloid tracers (``tracers.toml``) and how to find one by any of its names."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any
+
+from bidsapp.core.centiloid import Equation
+
+# "[18F]", "F-18", "F^18^", "18Fflor...", "...C11", "Fluorine-18": the isotope as people write it,
+# at the beginning or the end of a word.
+_NUMBER, _SYMBOL, _BETWEEN = "(?:18|11)", "(?:fluorine|carbon|f|c)", r"[\s^-]*"
+_EITHER_ORDER = f"(?:{_NUMBER}{_BETWEEN}{_SYMBOL}|{_SYMBOL}{_BETWEEN}{_NUMBER})"
+_ISOTOPE = re.compile(rf"\b{_EITHER_ORDER}|{_EITHER_ORDER}\b")
+_RADIONUCLIDES = {("f", "18"): "F18", ("c", "11"): "C11"}
+_LONGEST_NAME = 4  # words
+
+
+@dataclass(frozen=True)
+class Tracer:
+    """An amyloid tracer with a place on the Centiloid scale.
+
+    Attributes
+    ----------
+    code : str
+        ``PIB FBB FBP FMM NAV``, the value of the BIDS entity ``trc``.
+    name : str
+        Name for people.
+    synonyms : tuple of str
+    radionuclide : str
+        As BIDS writes it: ``C11``, ``F18``.
+    half_life_s : float
+        Of the radionuclide, seconds.
+    window_min : (float, float)
+        Uptake window, minutes after injection.
+    equation : Equation
+        SUVR to Centiloid.
+    """
+
+    code: str
+    name: str
+    synonyms: tuple[str, ...]
+    radionuclide: str
+    half_life_s: float
+    window_min: tuple[float, float]
+    equation: Equation
+
+
+@lru_cache
+def _table() -> dict[str, Any]:
+    return tomllib.loads((files("bidsapp.data") / "tracers.toml").read_text("utf-8"))
+
+
+@lru_cache
+def tracers() -> dict[str, Tracer]:
+    """All tracers by code, in the order of the table."""
+    return {
+        code: Tracer(
+            code=code,
+            name=row["name"],
+            synonyms=tuple(row["synonyms"]),
+            radionuclide=row["radionuclide"],
+            half_life_s=row["half_life_s"],
+            window_min=(row["window_min"][0], row["window_min"][1]),
+            equation=Equation(**row["equation"]),
+        )
+        for code, row in _table()["tracers"].items()
+    }
+
+
+def tracer_from_name(name: str) -> Tracer | None:
+    """Find the tracer a free text names, or None when it names none or more than one.
+
+    Parameters
+    ----------
+    name : text of a sidecar's ``TracerName``, of a DICOM radiopharmaceutical or of a ``trc``
+        entity, such as ``[18F]florbetaben``, ``AV45``, ``Florbetapir F^18^ (Amyvid)``
+
+    Returns
+    -------
+    Tracer or None
+        None also when the isotope in the text is not the tracer's ([18F]PiB is not PiB), and
+        when the text holds the name of a tracer that is not in the table (AV-1451 is not AV-1).
+    """
+    text, isotopes = _without_isotopes(name)
+    found = _known_names(text)
+    if len(found) != 1:
+        return None
+    tracer = tracers().get(found.pop())
+    if tracer is None or isotopes - {tracer.radionuclide}:
+        return None
+    return tracer
+
+
+def _without_isotopes(name: str) -> tuple[str, set[str]]:
+    """Lower-case text without isotopes, and the isotopes it held, as BIDS writes them."""
+    isotopes: set[str] = set()
+
+    def remember(match: re.Match[str]) -> str:
+        letters, number = re.sub(r"[^a-z]", "", match[0]), re.sub(r"\D", "", match[0])
+        radionuclide = _RADIONUCLIDES.get((letters[0], number))
+        if radionuclide is None:  # F-11 or C-18: no isotope of a tracer, so it stays in the text
+            return match[0]
+        isotopes.add(radionuclide)
+        return " "
+
+    return _ISOTOPE.sub(remember, name.lower().replace("_", " ")), isotopes
+
+
+def _known_names(text: str) -> set[str]:
+    """Codes of the tracers named in ``text`` ("" for one that is not in the table).
+
+    Words are read from the left, the longest name first, so that AV-1451 is not read as AV-1.
+    """
+    words = re.findall(r"[a-z0-9]+", text.replace("'", ""))
+    names = _names()
+    found, start = set(), 0
+    while start < len(words):
+        for stop in range(min(start + _LONGEST_NAME, len(words)), start, -1):
+            if (key := "".join(words[start:stop])) in names:
+                found.add(names[key])
+                start = stop
+                break
+        else:
+            start += 1
+    return found
+
+
+@lru_cache
+def _names() -> dict[str, str]:
+    """Every name without case, spaces and signs -> code of its tracer, "" for other tracers."""
+    names = {_plain(name): "" for name in _table()["other_tracers"]["names"]}
+    for tracer in tracers().values():
+        for name in (tracer.code, *tracer.synonyms):
+            names[_plain(name)] = tracer.code
+    return names
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
