@@ -10,6 +10,7 @@ from importlib.resources import files
 from typing import Any
 
 from bidsapp.core.centiloid import Equation
+from bidsapp.core.frames import WindowRule
 
 # "[18F]", "F-18", "F^18^", "18Fflor...", "...C11", "Fluorine-18": the isotope as people write it,
 # at the beginning or the end of a word.
@@ -70,6 +71,11 @@ def tracers() -> dict[str, Tracer]:
         )
         for code, row in _table()["tracers"].items()
     }
+
+
+def window_rule() -> WindowRule:
+    """How far a scan may miss its tracer's window."""
+    return WindowRule(**_table()["window_rule"])
 
 
 def tracer_from_name(name: str) -> Tracer | None:
