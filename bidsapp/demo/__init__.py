@@ -1,0 +1,1 @@
+"""The built-in phantom: a synthetic DICOM study whose Centiloid is known."""

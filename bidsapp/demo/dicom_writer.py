@@ -1,0 +1,406 @@
+"""Write the phantom as a scanner would: one DICOM file per slice, one folder per series.
+
+The headers follow the habits of Siemens scanners (a 3D MPRAGE of an MR, a list-mode PET/CT). Two
+series are there to be left out: the MR localiser and a PET without attenuation correction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from math import exp, expm1, log
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.sequence import Sequence
+from pydicom.uid import (
+    UID,
+    ExplicitVRLittleEndian,
+    MRImageStorage,
+    PositronEmissionTomographyImageStorage,
+    generate_uid,
+)
+from pydicom.valuerep import format_number_as_ds
+
+from bidsapp.demo.phantom import FRAME_DURATION_S, FRAME_START_S, Phantom, centred_grid, sample
+from bidsapp.errors import StorageError
+from bidsapp.volume import Volume
+
+PARTICIPANT = "phantom"
+MR_START = datetime(2026, 3, 17, 9, 12, 30)
+INJECTION = datetime(2026, 3, 17, 10, 31, 0)
+HALF_LIFE_S = 6586.2  # F-18
+TRACER = "Florbetaben"
+TO_LPS = np.array([-1.0, -1.0, 1.0])  # DICOM's patient axes point left, posterior, head
+
+PATIENT = {
+    "PatientName": "Phantom^CentiPET",
+    "PatientID": "CENTIPET-PHANTOM",
+    "PatientBirthDate": "19540521",
+    "PatientSex": "F",
+    "PatientAge": "071Y",
+    "PatientWeight": "75",
+    "PatientSize": "1.68",
+    "PatientPosition": "HFS",
+    "BodyPartExamined": "BRAIN",
+    "InstitutionName": "CentiPET demo",
+    "ReferringPhysicianName": "",
+    "AccessionNumber": "",
+    "PositionReferenceIndicator": "",
+}
+MR = {
+    "Modality": "MR",
+    "Manufacturer": "SIEMENS",
+    "ManufacturerModelName": "Prisma",
+    "MagneticFieldStrength": "3",
+    "ImagedNucleus": "1H",
+    "ImagingFrequency": "123.255",
+    "SoftwareVersions": "syngo MR E11",
+    "NumberOfAverages": "1",
+    "EchoNumbers": "1",
+    "BitsStored": 12,
+    "PixelRepresentation": 0,
+}
+MPRAGE = {
+    "ImageType": ["ORIGINAL", "PRIMARY", "M", "ND", "NORM"],
+    "ScanningSequence": ["GR", "IR"],
+    "SequenceVariant": ["SK", "SP", "MP"],
+    "ScanOptions": "IR",
+    "MRAcquisitionType": "3D",
+    "SequenceName": "*tfl3d1_16ns",
+    "RepetitionTime": "2300",
+    "EchoTime": "2.98",
+    "InversionTime": "900",
+    "FlipAngle": "9",
+    "PixelBandwidth": "240",
+    "InPlanePhaseEncodingDirection": "ROW",
+    "AcquisitionNumber": "1",
+}
+LOCALIZER = {
+    "ImageType": ["ORIGINAL", "PRIMARY", "M", "ND", "NORM"],
+    "ScanningSequence": "GR",
+    "SequenceVariant": ["SP", "OSP"],
+    "ScanOptions": "PFP",
+    "MRAcquisitionType": "2D",
+    "SequenceName": "*fl2d1",
+    "RepetitionTime": "8.6",
+    "EchoTime": "4",
+    "FlipAngle": "20",
+    "PixelBandwidth": "320",
+    "InPlanePhaseEncodingDirection": "ROW",
+    "AcquisitionNumber": "1",
+}
+PET = {
+    "Modality": "PT",
+    "Manufacturer": "SIEMENS",
+    "ManufacturerModelName": "Biograph64_mCT",
+    "SoftwareVersions": "VG60A",
+    "ImageType": ["ORIGINAL", "PRIMARY"],
+    "ConvolutionKernel": "XYZ Gauss2.00",
+    "ReconstructionMethod": "OSEM3D 4i21s",
+    "CollimatorType": "NONE",
+    "CountsSource": "EMISSION",
+    "RandomsCorrectionMethod": "DLYD",
+    "DecayCorrection": "START",
+    "Units": "BQML",
+    "DoseCalibrationFactor": "1",
+    "RescaleIntercept": "0",
+    "RescaleType": "BQML",
+    "BitsStored": 16,
+    "PixelRepresentation": 1,
+}
+CORRECTED = {
+    "CorrectedImage": ["NORM", "DTIM", "ATTN", "SCAT", "DECY", "RAN"],
+    "AttenuationCorrectionMethod": "CT-derived mu-map",
+    "ScatterCorrectionMethod": "Model-based",
+}
+NOT_CORRECTED = {"CorrectedImage": ["NORM", "DTIM", "DECY", "RAN"]}
+RADIOPHARMACEUTICAL = {
+    "Radiopharmaceutical": TRACER,
+    "RadiopharmaceuticalVolume": "0",
+    "RadiopharmaceuticalStartTime": f"{INJECTION:%H%M%S}.000000",
+    "RadiopharmaceuticalStartDateTime": f"{INJECTION:%Y%m%d%H%M%S}.000000",
+    "RadionuclideTotalDose": "300000000",
+    "RadionuclideHalfLife": HALF_LIFE_S,
+    "RadionuclidePositronFraction": "0.9673",
+}
+RADIONUCLIDE = {
+    "CodeValue": "C-111A1",
+    "CodingSchemeDesignator": "SRT",
+    "CodeMeaning": "^18^Fluorine",
+}
+
+
+@dataclass(frozen=True)
+class Series:
+    """One series of a study and what all its files share.
+
+    Attributes
+    ----------
+    study, number, description : the study's name, the series' number and its description
+    sop_class : UID of the kind of image
+    study_start, start : when the study and this series began
+    header : further attributes by DICOM keyword
+    """
+
+    study: str
+    number: int
+    description: str
+    sop_class: UID
+    study_start: datetime
+    start: datetime
+    header: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def folder(self) -> str:
+        """Name of the folder the series is exported to."""
+        return f"{self.number:03d}_{self.description.replace(' ', '_')}"
+
+
+LOCALIZER_SERIES = Series("mr", 1, "localizer", MRImageStorage, MR_START, MR_START, MR | LOCALIZER)
+T1W_SERIES = Series(
+    "mr",
+    2,
+    "t1_mprage_sag_iso",
+    MRImageStorage,
+    MR_START,
+    MR_START + timedelta(minutes=3),
+    MR | MPRAGE,
+)
+PET_START = INJECTION + timedelta(seconds=FRAME_START_S[0])
+PET_SERIES = Series(
+    "pet",
+    4,
+    "PET FBB brain AC 4x5min",
+    PositronEmissionTomographyImageStorage,
+    PET_START - timedelta(minutes=4),
+    PET_START,
+    PET | CORRECTED | {"SeriesType": ["DYNAMIC", "IMAGE"]},
+)
+NAC_SERIES = Series(
+    "pet",
+    5,
+    "PET FBB brain NAC",
+    PositronEmissionTomographyImageStorage,
+    PET_START - timedelta(minutes=4),
+    PET_START,
+    PET | NOT_CORRECTED | {"SeriesType": ["STATIC", "IMAGE"]},
+)
+
+
+def write_study(directory: Path, phantom: Phantom) -> int:
+    """Write the phantom's DICOM study below ``directory/sub-phantom``.
+
+    Parameters
+    ----------
+    directory : Path
+        Made when it is not there.
+    phantom : Phantom
+
+    Returns
+    -------
+    int
+        Number of files written.
+
+    Raises
+    ------
+    StorageError
+        The disk is full or refused the write.
+    """
+    written = 0
+    for series, files in (
+        (LOCALIZER_SERIES, mr_files(LOCALIZER_SERIES, localizer_planes(phantom.t1w))),
+        (T1W_SERIES, mr_files(T1W_SERIES, [phantom.t1w])),
+        (PET_SERIES, pet_files(PET_SERIES, phantom.pet, FRAME_START_S, FRAME_DURATION_S)),
+        (
+            NAC_SERIES,
+            pet_files(
+                NAC_SERIES,
+                Volume(phantom.pet_nac.data[..., None], phantom.pet_nac.affine),
+                FRAME_START_S[:1],
+                (sum(FRAME_DURATION_S),),
+            ),
+        ),
+    ):
+        folder = directory / f"sub-{PARTICIPANT}" / series.folder
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            for number, file in enumerate(files, start=1):
+                file.save_as(folder / f"IM{number:04d}.dcm", enforce_file_format=True)
+        except OSError as error:
+            raise StorageError(f"{folder}: cannot be written ({error.strerror})") from error
+        written += number
+    return written
+
+
+def localizer_planes(t1w: Volume) -> Iterator[Volume]:
+    """Three thick slices in each of the three planes through the isocentre."""
+    right, anterior, head = np.eye(3)
+    for axes in (
+        (-anterior, -head, -right),  # sagittal
+        (-right, -head, anterior),  # coronal
+        (-right, -anterior, head),  # axial
+    ):
+        plane = centred_grid((192, 192, 3), 1.3, np.stack(axes, axis=1) * [1, 1, 15.0])
+        yield Volume(sample(t1w, plane.world()), plane.affine)
+
+
+def mr_files(series: Series, stacks: Iterable[Volume]) -> Iterator[Dataset]:
+    """Yield one MR file per slice of every stack of slices."""
+    number = 0
+    for stack in stacks:
+        stored = np.clip(np.rint(stack.data), 0, 4095).astype(np.uint16)
+        for index in range(stack.data.shape[2]):
+            number += 1
+            yield slice_file(series, number, stack, index, stored[:, :, index])
+
+
+def pet_files(
+    series: Series, pet: Volume, starts_s: Iterable[float], durations_s: Iterable[float]
+) -> Iterator[Dataset]:
+    """Yield one PET file per slice and frame, each slice with its own rescale slope.
+
+    Parameters
+    ----------
+    series : Series
+    pet : Volume
+        (X, Y, Z, frames), Bq/mL, decay-corrected to the start of the first frame.
+    starts_s, durations_s : frame starts after injection and durations, seconds
+    """
+    slices, frames = pet.data.shape[2:]
+    first = FRAME_START_S[0]
+    number = 0
+    for frame, (start, duration) in enumerate(zip(starts_s, durations_s, strict=True)):
+        for index in range(slices):
+            number += 1
+            values = pet.data[:, :, index, frame]
+            # the slope is read back as the decimal text it is stored as
+            slope = format_number_as_ds(max(float(values.max()), 1.0) / 32767)
+            stored = np.minimum(np.rint(values / float(slope)), 32767).astype(np.int16)
+            file = slice_file(series, number, pet, index, stored)
+            begun = series.start + timedelta(seconds=start - first)
+            update(
+                file,
+                {
+                    "AcquisitionDate": f"{begun:%Y%m%d}",
+                    "AcquisitionTime": f"{begun:%H%M%S}.000000",
+                    "ActualFrameDuration": round(duration * 1000),
+                    "FrameReferenceTime": format_number_as_ds(
+                        1000 * (start - first + mean_activity_time(duration))
+                    ),
+                    "DecayFactor": format_number_as_ds(decay_factor(start - first, duration)),
+                    "RescaleSlope": slope,
+                    "NumberOfSlices": slices,
+                    "NumberOfTimeSlices": frames,
+                    "ImageIndex": number,
+                    "RadiopharmaceuticalInformationSequence": Sequence([radiopharmaceutical()]),
+                },
+            )
+            yield file
+
+
+def decay_factor(start_s: float, duration_s: float) -> float:
+    """Factor that undoes the decay of a frame back to time 0 (DICOM PS3.3 C.8.9.4)."""
+    rate = log(2) / HALF_LIFE_S
+    return exp(rate * start_s) * rate * duration_s / -expm1(-rate * duration_s)
+
+
+def mean_activity_time(duration_s: float) -> float:
+    """Time after a frame's start at which the activity equals the frame's mean, seconds."""
+    return HALF_LIFE_S / log(2) * log(decay_factor(0.0, duration_s))
+
+
+def radiopharmaceutical() -> Dataset:
+    """Item of the radiopharmaceutical sequence."""
+    item = update(Dataset(), RADIOPHARMACEUTICAL)
+    item.RadionuclideCodeSequence = Sequence([update(Dataset(), RADIONUCLIDE)])
+    return item
+
+
+def slice_file(
+    series: Series, number: int, stack: Volume, index: int, stored: NDArray[np.integer]
+) -> Dataset:
+    """File of one slice, all but what is special to PET.
+
+    Parameters
+    ----------
+    series : Series
+    number : int
+        Instance number.
+    stack : Volume
+        Axes are columns, rows, slices (and frames).
+    index : int
+        Slice of ``stack``.
+    stored : ndarray, shape (columns, rows)
+        Pixel values, 16 bits.
+    """
+    columns, rows = stored.shape
+    spacing = stack.grid.voxel_size
+    directions = TO_LPS[:, None] * stack.affine[:3, :3] / spacing
+    position = TO_LPS * (stack.affine @ [0.0, 0.0, index, 1.0])[:3]
+    uid = dicom_uid(series.study, series.number, number)
+    file = Dataset()
+    file.file_meta = FileMetaDataset()
+    file.file_meta.MediaStorageSOPClassUID = series.sop_class
+    file.file_meta.MediaStorageSOPInstanceUID = uid
+    file.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    update(file, PATIENT)
+    update(file, series.header)
+    update(
+        file,
+        {
+            "SpecificCharacterSet": "ISO_IR 100",
+            "SOPClassUID": series.sop_class,
+            "SOPInstanceUID": uid,
+            "StudyInstanceUID": dicom_uid(series.study),
+            "SeriesInstanceUID": dicom_uid(series.study, series.number),
+            "FrameOfReferenceUID": dicom_uid(series.study, "frame of reference"),
+            "StudyID": "1",
+            "StudyDescription": f"CentiPET phantom {series.study}",
+            "SeriesDescription": series.description,
+            "ProtocolName": series.description,
+            "SeriesNumber": series.number,
+            "InstanceNumber": number,
+            "StudyDate": f"{series.study_start:%Y%m%d}",
+            "StudyTime": f"{series.study_start:%H%M%S}.000000",
+            "ImageOrientationPatient": decimals(directions[:, :2].T.ravel()),
+            "ImagePositionPatient": decimals(position),
+            "SliceLocation": format_number_as_ds(
+                float(np.cross(directions[:, 0], directions[:, 1]) @ position)
+            ),
+            "PixelSpacing": decimals([spacing[1], spacing[0]]),
+            "SliceThickness": format_number_as_ds(float(spacing[2])),
+            "SamplesPerPixel": 1,
+            "PhotometricInterpretation": "MONOCHROME2",
+            "Rows": rows,
+            "Columns": columns,
+            "BitsAllocated": 16,
+            "HighBit": file.BitsStored - 1,
+            "PixelData": stored.T.astype("<i2" if file.PixelRepresentation else "<u2").tobytes(),
+        },
+    )
+    for moment in ("Series", "Acquisition", "Content"):
+        setattr(file, f"{moment}Date", f"{series.start:%Y%m%d}")
+        setattr(file, f"{moment}Time", f"{series.start:%H%M%S}.000000")
+    return file
+
+
+def update(dataset: Dataset, values: Mapping[str, Any]) -> Dataset:
+    """Set attributes by keyword and return ``dataset``."""
+    for keyword, value in values.items():
+        setattr(dataset, keyword, value)
+    return dataset
+
+
+def decimals(values: Iterable[float]) -> list[str]:
+    """Numbers as DICOM decimal strings of at most 16 characters."""
+    return [format_number_as_ds(float(value) + 0.0) for value in values]
+
+
+def dicom_uid(*what: object) -> str:
+    """Unique identifier that is the same in every run."""
+    return generate_uid(entropy_srcs=["centipet phantom", *map(str, what)])
