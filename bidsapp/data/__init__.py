@@ -1,0 +1,100 @@
+"""Resources in the package: templates, tissue priors, VOIs, tables. Everything is read-only.
+
+``build.py`` makes ``resources/`` from pinned packages; ``resources/provenance.json`` says from
+which, under which licence, and with which hashes.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bidsapp.core.priors import TissuePriors
+from bidsapp.nifti import file_hash, load_volume
+from bidsapp.settings import TEMPLATE_SPACE
+from bidsapp.volume import Grid, Volume
+
+FOLDER = Path(__file__).parent
+RESOURCES = FOLDER / "resources"
+
+# The grid of the GAAIN VOIs; the x axis runs from right to left.
+_GRID_SHAPE = {1: (181, 217, 181), 2: (91, 109, 91)}
+
+TARGET = "ctx"
+REFERENCES = ("wc", "cg", "wcb", "pons")
+VOI_NAMES = (TARGET, *REFERENCES)
+
+
+def mni_grid(res: int = 2) -> Grid:
+    """Grid of the GAAIN VOIs in MNI152NLin6Asym at 1 or 2 mm."""
+    affine = np.array([[-res, 0, 0, 90], [0, res, 0, -126], [0, 0, res, -72], [0, 0, 0, 1.0]])
+    return Grid(_GRID_SHAPE[res], affine)
+
+
+@lru_cache
+def template(res: int = 2) -> Volume:
+    """T1w head of MNI152NLin6Asym on `mni_grid`, float32, 0-255."""
+    return _frozen(load_volume(resource_path("T1w", res)))
+
+
+@lru_cache
+def template_mask(res: int = 2) -> Volume:
+    """Brain mask of MNI152NLin6Asym on `mni_grid`, bool."""
+    return _frozen(load_volume(resource_path("desc-brain_mask", res), dtype=bool))
+
+
+@lru_cache
+def priors() -> TissuePriors:
+    """Tissue priors on ``mni_grid(2)``."""
+    volume = load_volume(resource_path("desc-priors_probseg", 2), ndim=4)
+    maps = np.ascontiguousarray(np.moveaxis(volume.data, -1, 0), dtype=np.float32)
+    maps.setflags(write=False)
+    return TissuePriors(maps, volume.affine)
+
+
+@lru_cache
+def vois(res: int = 2) -> dict[str, NDArray[np.bool_]]:
+    """GAAIN Centiloid VOIs on `mni_grid`, by the names of `VOI_NAMES`."""
+    loaded = {
+        name: load_volume(resource_path(f"label-{name}_mask", res), dtype=bool).data
+        for name in VOI_NAMES
+    }
+    for mask in loaded.values():
+        mask.setflags(write=False)
+    return loaded
+
+
+@lru_cache
+def provenance() -> dict[str, Any]:
+    """Where the resources come from, their licences and hashes."""
+    record: dict[str, Any] = json.loads((RESOURCES / "provenance.json").read_text())
+    return record
+
+
+@lru_cache
+def resource_hashes() -> dict[str, str]:
+    """SHA-256 of every image in ``resources/``, taken from the files themselves."""
+    return {path.name: file_hash(path) for path in sorted(RESOURCES.glob("*.nii.gz"))}
+
+
+@lru_cache
+def read_table(name: str) -> dict[str, Any]:
+    """The table ``<name>.toml`` of this folder."""
+    with (FOLDER / f"{name}.toml").open("rb") as file:
+        return tomllib.load(file)
+
+
+def resource_path(what: str, res: int) -> Path:
+    """Path of a resource image, for example ``resource_path("T1w", 2)``."""
+    return RESOURCES / f"tpl-{TEMPLATE_SPACE}_res-{res}_{what}.nii.gz"
+
+
+def _frozen(volume: Volume) -> Volume:
+    volume.data.setflags(write=False)
+    return volume

@@ -1,0 +1,286 @@
+"""Where is the head? The affine that unified segmentation starts from.
+
+Free mutual information between a whole head and tissue priors shrinks the head into the brain.
+So the fit begins rigid, at the scale an adult head usually needs, from several pitches; the best
+one is then refined to twelve parameters by the likelihood of the mixture model itself, which knows
+that scalp is not brain.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import linalg, ndimage, optimize
+from scipy.spatial.transform import Rotation
+
+from bidsapp.core import mixture as gmm
+from bidsapp.core.priors import PriorSampler, TissuePriors
+from bidsapp.volume import Volume
+
+Float = NDArray[np.float64]
+
+_SCALE = 1.08  # head to template, the middle of adult heads
+_PITCHES_DEG = (-25.0, 0.0, 25.0)
+_BLUR_MM = 6.0  # of the priors in the rigid step
+_RIGID_SPACING_MM = 6.0
+_AFFINE_SPACING_MM = 3.0
+_BINS = 64
+_HEAD_HEIGHT_MM = 150.0  # vertex to below the cerebellum
+_LOG_STRETCH_SD = 0.1  # of adult heads (0.95-1.29 seen on 25)
+_AFFINE_STEPS = 30
+_AFFINE_GAIN = 1e-5  # per voxel
+
+
+@dataclass(frozen=True)
+class Start:
+    """Affine start of the segmentation.
+
+    Attributes
+    ----------
+    affine : ndarray, shape (4, 4)
+        T1w world -> template world, mm.
+    spread_mm : float
+        Largest distance between the rigid starts over the brain: 0 when all found the same place.
+    mutual_information : float
+        Of the best rigid start, nats.
+    """
+
+    affine: Float
+    spread_mm: float
+    mutual_information: float
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Voxels on a regular subgrid of the T1w.
+
+    Attributes
+    ----------
+    index : ndarray, shape (n, 3)
+        Voxel indices.
+    world : ndarray, shape (n, 3)
+        mm, RAS.
+    intensity : ndarray, shape (n,), float64
+    """
+
+    index: NDArray[np.int64]
+    world: Float
+    intensity: Float
+
+
+def subsample(t1w: Volume, spacing_mm: float) -> Samples:
+    """Every ``round(spacing / voxel size)``-th voxel that is finite."""
+    step = np.maximum(1, np.round(spacing_mm / t1w.grid.voxel_size)).astype(int)
+    axes = [np.arange((n - 1) % s // 2, n, s) for n, s in zip(t1w.data.shape, step, strict=True)]
+    intensity = t1w.data[np.ix_(*axes)].astype(np.float64).ravel()
+    index = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
+    good = np.isfinite(intensity)
+    index, intensity = index[good], intensity[good]
+    world = index @ t1w.affine[:3, :3].T + t1w.affine[:3, 3]
+    return Samples(index, world, intensity)
+
+
+def find_head(t1w: Volume, priors: TissuePriors, sampler: PriorSampler) -> Start:
+    """Affine from T1w world to template world.
+
+    Parameters
+    ----------
+    t1w : Volume, 3D
+    priors : TissuePriors
+    sampler : PriorSampler
+        Of ``priors``.
+
+    Returns
+    -------
+    Start
+    """
+    rigid, score, spread = _rigid(t1w, priors)
+    return Start(_affine(t1w, sampler, rigid), spread, score)
+
+
+def _rigid(t1w: Volume, priors: TissuePriors) -> tuple[Float, float, float]:
+    sigma = _BLUR_MM / 2.3548 / priors.grid.voxel_size
+    blurred = np.stack([ndimage.gaussian_filter(tissue, sigma) for tissue in priors.maps])
+    sampler = PriorSampler(TissuePriors(blurred, priors.affine))
+
+    samples = subsample(t1w, _RIGID_SPACING_MM)
+    head = samples.intensity > _otsu(samples.intensity)
+    top = np.percentile(samples.world[head, 2], 99.9)
+    centre = samples.world[head & (samples.world[:, 2] > top - _HEAD_HEIGHT_MM)].mean(axis=0)
+    near = np.abs(samples.world - centre).max(axis=1) < _HEAD_HEIGHT_MM
+    world = samples.world[near] - centre
+    bins = _quantise(samples.intensity[near])
+    target = _brain_centre(priors)
+
+    def place(parameters: Float) -> Float:
+        affine = np.eye(4)
+        affine[:3, :3] = _SCALE * Rotation.from_rotvec(parameters[3:] / 50).as_matrix()
+        affine[:3, 3] = target + parameters[:3]
+        return affine
+
+    def cost(parameters: Float) -> tuple[float, Float]:
+        affine = place(parameters)
+        value, slope, slopes = _mutual_information(affine, sampler, world, bins)
+        gradient = np.empty(6)
+        gradient[:3] = slope
+        for axis in range(3):  # slopes = d value / d linear part
+            ahead = parameters.copy()
+            ahead[3 + axis] += 1e-5
+            gradient[3 + axis] = (slopes * (place(ahead) - affine)[:3, :3]).sum() / 1e-5
+        return -value, -gradient
+
+    fits = []
+    for pitch in _PITCHES_DEG:
+        begin = np.array([0, 0, 0, np.deg2rad(pitch) * 50, 0, 0])
+        found = optimize.minimize(cost, begin, jac=True, method="L-BFGS-B")
+        fits.append((found.fun, place(found.x)))
+    fits.sort(key=lambda fit: fit[0])
+    corners = 60.0 * np.array(np.meshgrid(*[[-1, 1]] * 3)).reshape(3, -1)
+    placed = [fit[1][:3, :3] @ corners + fit[1][:3, 3:] for fit in fits]
+    spread = max(float(np.linalg.norm(p - placed[0], axis=0).max()) for p in placed)
+    back = np.eye(4)
+    back[:3, 3] = -centre
+    return fits[0][1] @ back, -fits[0][0], spread
+
+
+def _mutual_information(
+    affine: Float, sampler: PriorSampler, world: Float, bins: NDArray[np.int64]
+) -> tuple[float, Float, Float]:
+    """MI of intensity bins and tissue classes, and its slopes along shift and linear part."""
+    prior, slope = sampler.values_and_slopes(world @ affine[:3, :3].T + affine[:3, 3])
+    joint = np.stack([np.bincount(bins, p, minlength=_BINS) for p in prior.T.astype(float)], axis=1)
+    joint = joint / joint.sum() + 1e-12
+    ratio = np.log(joint / (joint.sum(axis=1, keepdims=True) * joint.sum(axis=0)))
+    force = np.einsum("nac,nc->na", slope, ratio[bins].astype(np.float32)).astype(float)
+    force /= bins.size
+    return float((joint * ratio).sum()), force.sum(axis=0), force.T @ world
+
+
+def _affine(t1w: Volume, sampler: PriorSampler, rigid: Float) -> Float:
+    """Refine to twelve parameters by the likelihood of the mixture."""
+    samples = subsample(t1w, _AFFINE_SPACING_MM)
+    step = np.maximum(1, np.round(_AFFINE_SPACING_MM / t1w.grid.voxel_size))
+    fudge = max(1.0, 125.0 / float(np.prod(step * t1w.grid.voxel_size)))
+    affine = rigid
+    for _ in range(2):  # which voxels may be brain is asked again after the first fit
+        keep = brain_region(samples, sampler, affine)
+        affine = _affine_on(samples.world[keep], samples.intensity[keep], sampler, affine, fudge)
+    return affine
+
+
+def brain_region(samples: Samples, sampler: PriorSampler, affine: Float) -> NDArray[np.bool_]:
+    """Which samples can be brain: non-zero, and not certain background at the affine position."""
+    template = samples.world @ affine[:3, :3].T + affine[:3, 3]
+    background = sampler.values(template)[:, 3]
+    return (samples.intensity != 0) & (background < 1 - 1 / 512)
+
+
+def _affine_on(
+    world: Float, raw: Float, sampler: PriorSampler, affine: Float, fudge: float
+) -> Float:
+    intensity = raw / np.median(raw)
+    centre = world.mean(axis=0)
+    local = world - centre
+    scale = np.sqrt((local**2).mean())
+    homogeneous = np.column_stack([local / scale, np.ones(len(local))])  # (n, 4)
+    matrix = np.column_stack(  # (3, 4): template = homogeneous @ matrix.T
+        [affine[:3, :3] * scale, affine[:3, :3] @ centre + affine[:3, 3]]
+    )
+
+    def read(matrix: Float) -> tuple[Float, NDArray[np.float32]]:
+        prior, slope = sampler.values_and_slopes(homogeneous @ matrix.T)
+        return prior.astype(np.float64), slope
+
+    prior, slope = read(matrix)
+    mixture = gmm.initial_mixture(intensity, prior)
+    damping, last = 1e-3, np.inf
+    for _ in range(_AFFINE_STEPS):
+        mixture, likelihood = gmm.expectation_maximisation(intensity, prior, mixture)
+        density = mixture.density(intensity)
+        by_class = density @ gmm.MEMBERS
+        pull = class_gradient(by_class, prior, mixture.class_weight())
+        force = np.einsum("nac,nc->na", slope, pull.astype(np.float32)).astype(float)
+        each = (force[:, :, None] * homogeneous[:, None, :]).reshape(-1, 12)
+        stretch, jacobian = _stretch_residuals(matrix / scale)
+        jacobian /= scale
+        cost = -likelihood + 0.5 * fudge * stretch @ stretch
+        gradient = each.sum(axis=0) + fudge * jacobian.T @ stretch
+        hessian = each.T @ each + fudge * jacobian.T @ jacobian
+        improved = False
+        for _ in range(8):
+            damped = hessian + damping * np.diag(np.diag(hessian))
+            trial = matrix - linalg.solve(damped, gradient, assume_a="pos").reshape(3, 4)
+            trial_prior, trial_slope = read(trial)
+            residual = _stretch_residuals(trial / scale)[0]
+            trial_cost = (
+                -gmm.log_likelihood(density, trial_prior, mixture, None)
+                + 0.5 * fudge * residual @ residual
+            )
+            if trial_cost < cost:
+                matrix, prior, slope, improved = trial, trial_prior, trial_slope, True
+                damping = max(damping / 10, 1e-6)
+                break
+            damping *= 10
+        if not improved or last - trial_cost < _AFFINE_GAIN * intensity.size:
+            break
+        last = trial_cost
+    result = np.eye(4)
+    result[:3, :3] = matrix[:, :3] / scale
+    result[:3, 3] = matrix[:, 3] - result[:3, :3] @ centre
+    return result
+
+
+def class_gradient(by_class: Float, prior: Float, class_weight: Float) -> Float:
+    """Derivative of minus the log-likelihood of each voxel by its class priors, shape (n, 4)."""
+    top = (by_class * prior).sum(axis=1, keepdims=True) + 1e-300
+    bottom = (prior @ class_weight)[:, None]
+    result: Float = class_weight / bottom - by_class / top
+    return result
+
+
+def _stretch_residuals(matrix: Float) -> tuple[Float, Float]:
+    """Log-stretches against those of adult heads in units of their SD, and the slopes (6, 12)."""
+
+    def residuals(linear: Float) -> Float:
+        log = linalg.logm(linear.T @ linear).real / 2
+        log = log - np.log(_SCALE) * np.eye(3)
+        result: Float = log[np.triu_indices(3)] / _LOG_STRETCH_SD
+        return result
+
+    here = residuals(matrix[:, :3])
+    slopes = np.zeros((6, 3, 4))
+    for row in range(3):
+        for column in range(3):
+            ahead = matrix[:, :3].copy()
+            ahead[row, column] += 1e-6
+            slopes[:, row, column] = (residuals(ahead) - here) / 1e-6
+    return here, slopes.reshape(6, 12)
+
+
+def _otsu(intensity: Float) -> float:
+    """Threshold between air and head (Otsu, IEEE Trans SMC 9:62, 1979), outliers clipped."""
+    clipped = np.clip(intensity, 0, np.percentile(intensity, 99))
+    counts, edges = np.histogram(clipped, 256)
+    middle = (edges[:-1] + edges[1:]) / 2
+    below = np.cumsum(counts)
+    above = below[-1] - below
+    sums = np.cumsum(counts * middle)
+    valid = (below > 0) & (above > 0)
+    between = np.zeros(256)
+    difference = sums[valid] / below[valid] - (sums[-1] - sums[valid]) / above[valid]
+    between[valid] = below[valid] * above[valid] * difference**2
+    return float(middle[np.argmax(between)])
+
+
+def _quantise(intensity: Float) -> NDArray[np.int64]:
+    low, high = np.percentile(intensity, [0.5, 99.5])
+    return np.clip((intensity - low) / (high - low) * _BINS, 0, _BINS - 1).astype(np.int64)
+
+
+def _brain_centre(priors: TissuePriors) -> Float:
+    weight = priors.maps.sum(axis=0)
+    index = np.array(ndimage.center_of_mass(weight))
+    result: Float = priors.affine[:3, :3] @ index + priors.affine[:3, 3]
+    return result

