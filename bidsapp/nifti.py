@@ -10,6 +10,8 @@ import gzip
 import hashlib
 import os
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import nibabel as nib
@@ -44,17 +46,9 @@ def load_volume(path: str | Path, *, dtype: type = np.float32, ndim: int | None 
         Wrong dimensions, no positive voxel size, a singular affine, or no finite voxel.
     """
     path = Path(path)
-    try:
+    with _told_clearly(path):
         image = nib.load(path)
         data = np.asanyarray(image.dataobj)
-    except FileNotFoundError as error:
-        raise NoInputError(f"{path}: no such image") from error
-    except (OSError, EOFError, ValueError, zlib.error, nib.filebasedimages.ImageFileError) as error:
-        raise NoInputError(
-            f"{path}: cannot be read as NIfTI ({error}); export or copy it again"
-        ) from error
-    except nib.spatialimages.HeaderDataError as error:
-        raise BadDataError(f"{path}: broken NIfTI header ({error}); convert it again") from error
     while data.ndim > 3 and data.shape[-1] == 1:
         data = data[..., 0]
     if data.ndim not in (3, 4) or (ndim is not None and data.ndim != ndim):
@@ -72,6 +66,36 @@ def load_volume(path: str | Path, *, dtype: type = np.float32, ndim: int | None 
     if data.dtype.kind == "f" and not np.isfinite(data).any():
         raise BadDataError(f"{path}: holds no finite voxel")
     return Volume(data, affine)
+
+
+def read_shape(path: str | Path) -> tuple[int, ...]:
+    """Shape of a NIfTI image from its header alone, trailing axes of length one dropped.
+
+    Raises
+    ------
+    NoInputError, BadDataError
+        The file is missing or no NIfTI; its header is broken.
+    """
+    with _told_clearly(path):
+        shape = nib.load(path).shape
+    while len(shape) > 3 and shape[-1] == 1:
+        shape = shape[:-1]
+    return tuple(map(int, shape))
+
+
+@contextmanager
+def _told_clearly(path: str | Path) -> Iterator[None]:
+    """Turn what nibabel and gzip raise on missing and broken files into errors of ours."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise NoInputError(f"{path}: no such image") from error
+    except nib.spatialimages.HeaderDataError as error:
+        raise BadDataError(f"{path}: broken NIfTI header ({error}); convert it again") from error
+    except (OSError, EOFError, ValueError, zlib.error, nib.filebasedimages.ImageFileError) as error:
+        raise NoInputError(
+            f"{path}: cannot be read as NIfTI ({error}); export or copy it again"
+        ) from error
 
 
 def save_volume(path: str | Path, volume: Volume, *, dtype: type | None = None) -> Path:

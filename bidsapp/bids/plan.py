@@ -1,4 +1,7 @@
-"""What will be done, decided before anything is computed: one T1w and one window per PET scan."""
+"""What will be done, decided before anything is computed: one T1w and one window per PET scan.
+
+`bidsapp.bids.planning` makes a plan; the workflows carry it out.
+"""
 
 from __future__ import annotations
 
@@ -43,10 +46,10 @@ class WindowChoice:
 
     Attributes
     ----------
-    wanted_min : (start, end), minutes after injection, of the tracer's table or ``--window``
-    used_min : (start, end) covered by the chosen frames
+    wanted_min : (start, end), minutes after injection, that the tracer asks for
+    used_min : (start, end) of the frames that are averaged
     frame_weights_s : seconds of each frame inside the window, one per frame of the image
-    coverage : fraction of the wanted window that was measured
+    coverage : part of the wanted window that was scanned, 0 to 1
     """
 
     wanted_min: tuple[float, float]

@@ -1,0 +1,274 @@
+"""What a raw dataset holds: the only place for pybids.
+
+pybids finds the files; sidecars are read here, one image at a time, so that a broken one costs one
+scan (pybids gives up on the whole dataset) and so that a dataset of thousands is indexed quickly.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+from bidsapp.bids.entities import parse_entities
+from bidsapp.data.tracers import tracer_from_name
+from bidsapp.errors import BadDataError, InvalidBidsError, NoMatchError, UsageError
+from bidsapp.settings import Filters
+
+# Folders without a T1w or a PET, and names that are no text: pybids stores names as UTF-8.
+_NEVER = (
+    re.compile(r"^/(derivatives|sourcedata|code|stimuli|models|phenotype|logs?)(/|$)"),
+    re.compile(r"^/sub-[^/]+(/ses-[^/]+)?/(?!anat|pet|ses-)[^/]+/"),
+    re.compile(r"/\."),
+    re.compile("[\udc80-\udcff]"),
+)
+
+
+@dataclass(frozen=True)
+class RawImage:
+    """An image of the raw dataset: its path and the entities of its name (short keys)."""
+
+    path: Path
+    entities: Mapping[str, str] = field(hash=False)
+
+    @property
+    def participant(self) -> str:
+        """Label without ``sub-``."""
+        return self.entities["sub"]
+
+    @property
+    def session(self) -> str | None:
+        """Label without ``ses-``."""
+        return self.entities.get("ses")
+
+
+@dataclass(frozen=True)
+class RawDataset:
+    """The PET scans asked for and every T1w of their participants, sorted by path."""
+
+    bids_dir: Path
+    pets: tuple[RawImage, ...]
+    t1ws: tuple[RawImage, ...]
+
+    def sidecar(self, image: RawImage) -> dict[str, Any]:
+        """Metadata of an image by the BIDS inheritance principle: nearer files win.
+
+        Raises
+        ------
+        BadDataError
+            A sidecar that applies is no JSON object.
+        """
+        return _merged_sidecar(image, self.bids_dir)
+
+    def acquisition_time(self, image: RawImage) -> datetime | None:
+        """``acq_time`` of an image in its ``scans.tsv``, or None when it is not known."""
+        root = image.path.parent.parent
+        prefix = "_".join(root.relative_to(self.bids_dir).parts)
+        text = _scan_times(root / f"{prefix}_scans.tsv").get(
+            image.path.relative_to(root).as_posix(), ""
+        )
+        try:
+            return datetime.fromisoformat(text).replace(tzinfo=None)
+        except ValueError:
+            return None
+
+
+def read_dataset(
+    bids_dir: Path, filters: Filters, *, database_dir: Path | None = None
+) -> RawDataset:
+    """Find the PET images that the filters leave and the T1w images of the same people.
+
+    Session, tracer, reconstruction and run choose PET images only: a T1w of another session may
+    still be the one to use.
+
+    Raises
+    ------
+    UsageError
+        The filter file names an entity that does not exist.
+    NoMatchError
+        The filters leave no PET image.
+    """
+    layout = _index(bids_dir, filters.participant, database_dir)
+    find = partial(_find, layout, bids_dir, filters)
+    pets = [pet for pet in find("pet", "pet") if _is_wanted(pet, filters, bids_dir)]
+    if not pets:
+        raise NoMatchError(_nothing_found(bids_dir, filters))
+    people = {pet.participant for pet in pets}
+    t1ws = [t1w for t1w in find("T1w", "anat") if t1w.participant in people]
+    return RawDataset(bids_dir, tuple(pets), tuple(t1ws))
+
+
+def check_dataset(bids_dir: Path) -> None:
+    """Refuse a folder that is no raw BIDS dataset.
+
+    This is a look at what the app relies on, not a validation: bids-validator does that.
+
+    Raises
+    ------
+    InvalidBidsError
+    """
+    description = bids_dir / "dataset_description.json"
+    try:
+        content = _read_object(description)
+    except BadDataError as error:
+        raise InvalidBidsError(str(error)) from error
+    except OSError as error:
+        raise InvalidBidsError(
+            f"{bids_dir}: has no readable dataset_description.json, so it is not BIDS; for DICOM "
+            "use --dicom-dir, otherwise run bids-validator or add --skip-bids-validation"
+        ) from error
+    for key in ("Name", "BIDSVersion"):
+        if not isinstance(content.get(key), str):
+            raise InvalidBidsError(f"{description}: {key} is missing; BIDS requires it")
+    if content.get("DatasetType") == "derivative":
+        raise InvalidBidsError(
+            f"{description}: DatasetType is derivative; give the raw dataset as bids_dir"
+        )
+    if not any(path.is_dir() for path in bids_dir.glob("sub-*")):
+        raise InvalidBidsError(f"{bids_dir}: holds no folder sub-<label>; see bids.neuroimaging.io")
+
+
+def _index(bids_dir: Path, participants: tuple[str, ...], database_dir: Path | None) -> Any:
+    from bids.layout import BIDSLayout, BIDSLayoutIndexer
+
+    ignore = list(_NEVER)
+    if participants and database_dir is None:  # a database is for every later run, so it has all
+        people = "|".join(map(re.escape, participants))
+        ignore.append(re.compile(rf"^/sub-(?!(?:{people})(?:/|$))"))
+    indexer = BIDSLayoutIndexer(validate=False, index_metadata=False, ignore=ignore)
+    return BIDSLayout(
+        bids_dir,
+        validate=False,
+        config=["bids"],
+        indexer=indexer,
+        database_path=None if database_dir is None else str(database_dir),
+    )
+
+
+def _find(
+    layout: Any, bids_dir: Path, filters: Filters, suffix: str, datatype: str
+) -> list[RawImage]:
+    """Images of a suffix that the participant labels and the filter file leave, sorted."""
+    query = {
+        key: _query_value(v) for key, v in filters.bids_filters.get(suffix.lower(), {}).items()
+    }
+    query |= {"suffix": suffix, "datatype": datatype, "extension": [".nii", ".nii.gz"]}
+    try:
+        found = layout.get(return_type="filename", **query)
+    except Exception as error:  # pybids raises its own, ValueError or TypeError, by the mistake
+        raise UsageError(f"--bids-filter-file: {' '.join(str(error).split())[:300]}") from error
+    root = Path(str(layout.root))
+    paths = sorted(bids_dir / Path(path).relative_to(root) for path in found)
+    images = (RawImage(path, parse_entities(path)) for path in paths)
+    return [
+        image
+        for image in images
+        if "sub" in image.entities
+        and (not filters.participant or image.participant in filters.participant)
+    ]
+
+
+def _is_wanted(pet: RawImage, filters: Filters, bids_dir: Path) -> bool:
+    """Whether session, reconstruction, run and tracer are among those asked for."""
+    entities = pet.entities
+    run = entities.get("run", "").lstrip("0")
+    return (
+        (not filters.session or entities.get("ses") in filters.session)
+        and (not filters.rec or entities.get("rec") in filters.rec)
+        and (not filters.run or run in {label.lstrip("0") for label in filters.run})
+        and (not filters.tracer or _has_tracer(pet, filters.tracer, bids_dir))
+    )
+
+
+def _has_tracer(pet: RawImage, wanted: tuple[str, ...], bids_dir: Path) -> bool:
+    """Whether the tracer, under any of its names, is one of ``wanted``."""
+    label = pet.entities.get("trc")
+    if label is None:
+        try:
+            label = str(_merged_sidecar(pet, bids_dir).get("TracerName", ""))
+        except BadDataError:
+            return True  # planning tells what is wrong with the sidecar
+    tracer = tracer_from_name(label)
+    return label in wanted or (tracer is not None and tracer in map(tracer_from_name, wanted))
+
+
+def _merged_sidecar(image: RawImage, bids_dir: Path) -> dict[str, Any]:
+    suffix = _suffix(image.path)
+    merged: dict[str, Any] = {}
+    for part in reversed(image.path.relative_to(bids_dir).parents):
+        applying = [
+            path
+            for path in _json_files(bids_dir / part)
+            if _suffix(path) == suffix and parse_entities(path).items() <= image.entities.items()
+        ]
+        for path in sorted(applying, key=lambda path: len(parse_entities(path))):
+            merged |= _read_object(path)
+    return merged
+
+
+def _suffix(path: Path) -> str:
+    return path.name.split(".", 1)[0].rsplit("_", 1)[-1]
+
+
+def _query_value(value: Any) -> Any:
+    """A value of a filter file: null means absent, ``*`` present, a text or a list as it is."""
+    from bids.layout import Query
+
+    if value is None:
+        return Query.NONE
+    if isinstance(value, str) and (value == "*" or value.startswith("Query.")):
+        return Query[value.removeprefix("Query.")] if value != "*" else Query.REQUIRED
+    return value if isinstance(value, list) else [value]
+
+
+def _nothing_found(bids_dir: Path, filters: Filters) -> str:
+    asked = [
+        f"{name} {', '.join(values)}"
+        for name in ("participant", "session", "tracer", "rec", "run")
+        if (values := getattr(filters, name))
+    ]
+    if "pet" in filters.bids_filters:
+        asked.append("the filter file")
+    if not asked:
+        return f"{bids_dir}: holds no PET image (sub-<label>/[ses-<label>/]pet/*_pet.nii[.gz])"
+    missing = [s for s in filters.participant if not (bids_dir / f"sub-{s}").is_dir()]
+    hint = f"; there is no folder sub-{', sub-'.join(missing)}" if missing else ""
+    return f"{bids_dir}: no PET image matches {' and '.join(asked)}{hint}"
+
+
+def _json_files(folder: Path) -> tuple[Path, ...]:
+    """JSON files of a folder; the listing is kept as long as the folder does not change."""
+    return _listing(folder, folder.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _listing(folder: Path, _changed: int) -> tuple[Path, ...]:
+    return tuple(folder.glob("*.json"))
+
+
+def _scan_times(path: Path) -> dict[str, str]:
+    """File name -> acq_time of a ``scans.tsv``; empty when there is none that can be read."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = list(csv.DictReader(file, delimiter="\t"))
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return {}
+    return {row["filename"]: row["acq_time"] or "" for row in rows if "acq_time" in row}
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise BadDataError(f"{path}: is not UTF-8 text; save it again as UTF-8") from error
+    except json.JSONDecodeError as error:
+        raise BadDataError(f"{path}: is no JSON ({error}); correct it") from error
+    if not isinstance(content, dict):
+        raise BadDataError(f"{path}: must hold one JSON object of names and values")
+    return content

@@ -1,0 +1,216 @@
+"""Decide what happens to every PET scan: its tracer, its frames, its T1w, or why it cannot be used.
+
+One scan that cannot be processed never stops the others: it becomes a `ScanFailure` with the
+sentence that says why.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from bidsapp.bids.layout import RawDataset, RawImage
+from bidsapp.bids.pet_metadata import PetTiming, read_timing
+from bidsapp.bids.plan import Flag, Plan, ScanFailure, ScanPlan, ScanSkip, T1wPlan, WindowChoice
+from bidsapp.bids.t1w_choice import choose_t1w
+from bidsapp.core.frames import choose_frames, deviations, nearest_window, refusal
+from bidsapp.data.tracers import Tracer, tracer_from_name, tracers, window_rule
+from bidsapp.errors import BadDataError, CentipetError
+from bidsapp.nifti import read_shape
+from bidsapp.settings import Processing
+
+# Clocks of two series may be set apart by the scanner's rounding or a resynchronisation.
+_SAME_INJECTION_S = 120.0
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """A PET whose sidecar could be read, before its window and its T1w are chosen."""
+
+    image: RawImage
+    tracer: Tracer
+    timing: PetTiming
+    flags: tuple[Flag, ...]
+
+
+def make_plan(dataset: RawDataset, processing: Processing) -> Plan:
+    """Decide for every PET scan of the dataset whether and how it is processed."""
+    scans: list[ScanPlan] = []
+    failures: list[ScanFailure] = []
+    off_window: list[tuple[_Candidate, BadDataError]] = []
+    in_window: list[_Candidate] = []
+    check_t1w = cache(_check_t1w)
+    for pet in dataset.pets:
+        tracer = None
+        try:
+            candidate = _read_candidate(pet, dataset)
+            tracer = candidate.tracer
+            try:
+                window = choose_window(candidate.timing, tracer, processing, pet.path)
+            except BadDataError as error:
+                off_window.append((candidate, error))
+                continue
+            in_window.append(candidate)
+            t1w = choose_t1w(pet, dataset)
+            check_t1w(t1w[0].path)
+        except CentipetError as error:
+            failures.append(_failure(pet, error, tracer))
+        else:
+            scans.append(_scan_plan(candidate, window, t1w))
+
+    skipped: list[ScanSkip] = []
+    for candidate, error in off_window:
+        sibling = next((other for other in in_window if _same_injection(candidate, other)), None)
+        if sibling is None:
+            failures.append(_failure(candidate.image, error, candidate.tracer))
+        else:
+            skipped.append(_skip(candidate, sibling))
+    return Plan(tuple(scans), tuple(failures), tuple(skipped))
+
+
+def choose_window(
+    timing: PetTiming, tracer: Tracer, processing: Processing, pet: Path
+) -> tuple[WindowChoice, tuple[Flag, ...]]:
+    """Frames to average, and how they differ from what the tracer asks for.
+
+    Parameters
+    ----------
+    timing : frames of the scan
+    tracer : row of the tracer table
+    processing : ``window_min`` is averaged instead of the tracer's window; ``allow_off_window``
+        takes the nearest part of a scan that misses it
+    pet : the image, for the messages
+
+    Raises
+    ------
+    BadDataError
+        The scan misses the window by more than the table allows, or its frames contradict
+        each other.
+    """
+    start, duration = timing.frame_start_s, timing.frame_duration_s
+    window, rule = _seconds(tracer.window_min), window_rule()
+    asked = _seconds(processing.window_min) if processing.window_min else None
+    flags: tuple[Flag, ...] = ()
+    try:
+        choice = choose_frames(start, duration, window, average_over=asked)
+    except BadDataError as error:
+        raise BadDataError(f"{pet}: {error}") from error
+    if asked and not any(choice.weights):
+        raise BadDataError(f"{pet}: no frame lies in --window {asked[0] / 60:g} {asked[1] / 60:g}")
+    if reason := refusal(choice, window, rule):
+        if not processing.allow_off_window:
+            raise BadDataError(
+                f"{pet}: {reason}; correct InjectionStart and FrameTimesStart if they are wrong, or "
+                "add --allow-off-window to use the nearest frames, flagged"
+            )
+        nearest = asked or nearest_window(start, duration, window)
+        choice = choose_frames(start, duration, window, average_over=nearest)
+        flags = (Flag("window-off", f"{reason}: do not read this Centiloid as a standard one"),)
+    flags += tuple(Flag(item.code, item.message) for item in deviations(choice, window, rule))
+    used_min = choice.window_used_start_s / 60, choice.window_used_end_s / 60
+    return WindowChoice(tracer.window_min, used_min, choice.weights, choice.coverage), flags
+
+
+def _read_candidate(pet: RawImage, dataset: RawDataset) -> _Candidate:
+    shape = read_shape(pet.path)
+    sidecar = dataset.sidecar(pet)
+    tracer, flags = _find_tracer(pet, sidecar.get("TracerName"))
+    timing = read_timing(sidecar, pet.path, shape[3] if len(shape) > 3 else 1)
+    _check_radionuclide(tracer, timing, pet.path)
+    return _Candidate(pet, tracer, timing, flags)
+
+
+def _find_tracer(pet: RawImage, name: object) -> tuple[Tracer, tuple[Flag, ...]]:
+    """Tracer by the entity ``trc`` and by ``TracerName``, which must not contradict each other."""
+    label = pet.entities.get("trc")
+    by_label = tracer_from_name(label) if label else None
+    by_name = tracer_from_name(name) if isinstance(name, str) else None
+    if by_label and by_name and by_label != by_name:
+        raise BadDataError(
+            f"{pet.path}: trc-{label} is {by_label.name} but TracerName says {name!r}; correct the "
+            "wrong one"
+        )
+    tracer = by_label or by_name
+    if tracer is None:
+        raise BadDataError(
+            f"{pet.path}: there is no Centiloid equation for the tracer {label or name!r}; correct "
+            f"TracerName if it is one of {', '.join(t.name for t in tracers().values())}, or leave "
+            "the scan out with --tracer-label"
+        )
+    if by_name is None and isinstance(name, str):
+        message = (
+            f"TracerName {name!r} is not known; {tracer.name} was taken from trc-{label}: check it."
+        )
+        return tracer, (Flag("tracer-name", message),)
+    return tracer, ()
+
+
+def _check_radionuclide(tracer: Tracer, timing: PetTiming, pet: Path) -> None:
+    """Refuse a nuclide that cannot be the tracer's; ``18Fluorine`` and ``F-18`` are both F18."""
+    digits = re.sub(r"\D", "", timing.radionuclide or "")
+    if digits in ("11", "18") and digits != tracer.radionuclide[1:]:
+        raise BadDataError(
+            f"{pet}: TracerRadionuclide {timing.radionuclide!r} cannot be {tracer.name}; correct "
+            "TracerName or TracerRadionuclide"
+        )
+
+
+def _check_t1w(path: Path) -> None:
+    shape = read_shape(path)
+    if len(shape) != 3:
+        raise BadDataError(
+            f"{path}: a T1w has three dimensions, this has {shape}; convert it again"
+        )
+
+
+def _same_injection(one: _Candidate, other: _Candidate) -> bool:
+    """Whether two PET images were taken after one injection: same visit, tracer and clock time."""
+    if (one.image.participant, one.image.session, one.tracer) != (
+        other.image.participant,
+        other.image.session,
+        other.tracer,
+    ):
+        return False
+    times = one.timing.injection_clock_s, other.timing.injection_clock_s
+    if times[0] is None or times[1] is None:
+        return times[0] is times[1]
+    return abs(times[0] - times[1]) <= _SAME_INJECTION_S
+
+
+def _scan_plan(
+    candidate: _Candidate,
+    window: tuple[WindowChoice, tuple[Flag, ...]],
+    t1w: tuple[RawImage, tuple[Flag, ...]],
+) -> ScanPlan:
+    pet, image = candidate.image, t1w[0]
+    return ScanPlan(
+        participant=pet.participant,
+        session=pet.session,
+        tracer=candidate.tracer.code,
+        entities=dict(pet.entities),
+        pet=pet.path,
+        metadata=candidate.timing,
+        t1w=T1wPlan(image.participant, image.session, image.path, dict(image.entities)),
+        window=window[0],
+        flags=(*candidate.flags, *window[1], *t1w[1]),
+    )
+
+
+def _failure(pet: RawImage, error: CentipetError, tracer: Tracer | None) -> ScanFailure:
+    code = tracer.code if tracer else pet.entities.get("trc")
+    return ScanFailure(dict(pet.entities), pet.path, type(error).__name__, str(error), code)
+
+
+def _skip(candidate: _Candidate, sibling: _Candidate) -> ScanSkip:
+    reason = (
+        f"outside the uptake window of {candidate.tracer.name}, which "
+        f"{sibling.image.path.name} of the same injection covers"
+    )
+    image = candidate.image
+    return ScanSkip(dict(image.entities), image.path, reason, candidate.tracer.code)
+
+
+def _seconds(window_min: tuple[float, float]) -> tuple[float, float]:
+    return 60 * window_min[0], 60 * window_min[1]

@@ -1,0 +1,109 @@
+"""The record ``_centiloid.json`` of a scan: its fields, and how it begins before a result exists."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bidsapp import __version__
+from bidsapp.bids.derivatives import output_path, raw_uri
+from bidsapp.bids.plan import Plan, ScanFailure, ScanPlan, ScanSkip
+from bidsapp.nifti import write_text
+
+_INCOMPLETE = (
+    "the run ended before this scan was finished; run the participant level again for this "
+    "participant"
+)
+
+
+def empty_record(entities: Mapping[str, str]) -> dict[str, Any]:
+    """Every field of a record, in order, without values.
+
+    Parameters
+    ----------
+    entities : of the raw PET, short keys
+    """
+    session = entities.get("ses")
+    return {
+        "status": "incomplete",
+        "reason": "n/a",
+        "error": "n/a",
+        "participant_id": f"sub-{entities['sub']}",
+        "session_id": f"ses-{session}" if session else "n/a",
+        "entities": dict(entities),
+        "source": None,
+        "t1w_source": None,
+        "tracer": None,
+        "tracer_name": None,
+        "window_start_min": None,
+        "window_end_min": None,
+        "tracer_window_min": None,
+        "frame_start_s": None,
+        "frame_duration_s": None,
+        "frame_weights_s": None,
+        "suvr": {"wc": None, "cg": None, "wcb": None, "pons": None},
+        "centiloid": None,
+        "reference_region": None,
+        "equation": None,
+        "method": None,
+        "qc": {},
+        "flags": [],
+        "voi": None,
+        "provenance": {"version": __version__},
+    }
+
+
+def planned_record(scan: ScanPlan, bids_dir: Path) -> dict[str, Any]:
+    """Record of a scan that is about to be processed: ``incomplete``, with all the plan knows."""
+    return empty_record(scan.entities) | {
+        "reason": _INCOMPLETE,
+        "source": raw_uri(scan.pet, bids_dir),
+        "t1w_source": raw_uri(scan.t1w.t1w, bids_dir),
+        "tracer": scan.tracer,
+        "tracer_name": scan.metadata.tracer_name,
+        "window_start_min": scan.window.used_min[0],
+        "window_end_min": scan.window.used_min[1],
+        "tracer_window_min": list(scan.window.wanted_min),
+        "frame_start_s": list(scan.metadata.frame_start_s),
+        "frame_duration_s": list(scan.metadata.frame_duration_s),
+        "frame_weights_s": list(scan.window.frame_weights_s),
+        "flags": [{"code": flag.code, "message": flag.message} for flag in scan.flags],
+    }
+
+
+def failed_record(record: Mapping[str, Any], error_name: str, message: str) -> dict[str, Any]:
+    """The same record, ``failed``: what was known stays, the sentence says why no result came."""
+    return {**record, "status": "failed", "error": error_name, "reason": message}
+
+
+def unplanned_record(scan: ScanFailure | ScanSkip, bids_dir: Path) -> dict[str, Any]:
+    """Record of a scan that planning refused or left out."""
+    record = empty_record(scan.entities) | {
+        "source": raw_uri(scan.pet, bids_dir),
+        "tracer": scan.tracer,
+    }
+    if isinstance(scan, ScanFailure):
+        return failed_record(record, scan.error_name, scan.message)
+    return {**record, "status": "skipped", "reason": scan.reason}
+
+
+def write_record(output_dir: Path, record: Mapping[str, Any]) -> Path:
+    """Write a record where it belongs, atomically.
+
+    Raises
+    ------
+    StorageError
+        The disk is full or refused the write.
+    """
+    path = output_path(output_dir, "result", record["entities"])
+    return write_text(path, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_planned(output_dir: Path, plan: Plan, bids_dir: Path) -> None:
+    """Write one record per scan before anything runs, so that a killed run can be seen."""
+    for scan in plan.scans:
+        write_record(output_dir, planned_record(scan, bids_dir))
+    for other in (*plan.failures, *plan.skipped):
+        write_record(output_dir, unplanned_record(other, bids_dir))
