@@ -275,8 +275,9 @@ def _checked(
 def _overlap(
     start: NDArray[np.float64], duration: NDArray[np.float64], window: Window
 ) -> NDArray[np.float64]:
-    common = np.minimum(start + duration, window[1]) - np.maximum(start, window[0])
-    return np.maximum(common, 0.0)
+    begin, end = np.maximum(start, window[0]), np.minimum(start + duration, window[1])
+    common: NDArray[np.float64] = np.maximum(end - begin, 0.0)
+    return common
 
 
 def _told(weights: NDArray[np.float64], duration: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.resources import files
-from typing import Any
 
 from bidsapp.core.centiloid import Equation
 from bidsapp.core.frames import WindowRule
+from bidsapp.data import read_table
 
 # "[18F]", "F-18", "F^18^", "18Fflor...", "...C11", "Fluorine-18": the isotope as people write it,
 # at the beginning or the end of a word.
@@ -52,11 +50,6 @@ class Tracer:
 
 
 @lru_cache
-def _table() -> dict[str, Any]:
-    return tomllib.loads((files("bidsapp.data") / "tracers.toml").read_text("utf-8"))
-
-
-@lru_cache
 def tracers() -> dict[str, Tracer]:
     """All tracers by code, in the order of the table."""
     return {
@@ -69,13 +62,13 @@ def tracers() -> dict[str, Tracer]:
             window_min=(row["window_min"][0], row["window_min"][1]),
             equation=Equation(**row["equation"]),
         )
-        for code, row in _table()["tracers"].items()
+        for code, row in read_table("tracers")["tracers"].items()
     }
 
 
 def window_rule() -> WindowRule:
     """How far a scan may miss its tracer's window."""
-    return WindowRule(**_table()["window_rule"])
+    return WindowRule(**read_table("tracers")["window_rule"])
 
 
 def tracer_from_name(name: str) -> Tracer | None:
@@ -139,7 +132,7 @@ def _known_names(text: str) -> set[str]:
 @lru_cache
 def _names() -> dict[str, str]:
     """Every name without case, spaces and signs -> code of its tracer, "" for other tracers."""
-    names = {_plain(name): "" for name in _table()["other_tracers"]["names"]}
+    names = {_plain(name): "" for name in read_table("tracers")["other_tracers"]["names"]}
     for tracer in tracers().values():
         for name in (tracer.code, *tracer.synonyms):
             names[_plain(name)] = tracer.code

@@ -1,0 +1,90 @@
+"""What an image holds inside volumes of interest.
+
+Plain voxel means over the GAAIN volumes on the MNI grid, as the Centiloid was defined (Klunk et
+al. 2015), over the voxels that the PET measured; how many of them it measured is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class CoverageRule:
+    """How much of a volume of interest the PET must have measured.
+
+    Attributes
+    ----------
+    flag : float
+        Below this part the result is flagged.
+    refuse : float
+        Below this part the mean is not given.
+    """
+
+    flag: float
+    refuse: float
+
+
+@dataclass(frozen=True)
+class VoiStatistics:
+    """Uptake in one volume of interest.
+
+    Attributes
+    ----------
+    mean, sd : float or None
+        Of the measured voxels, in the units of the image; None when too little was measured.
+    n_voxels : int
+        Voxels measured.
+    volume_ml : float
+        Volume of the voxels measured.
+    coverage : float
+        Measured part of the volume of interest, 0 to 1.
+    """
+
+    mean: float | None
+    sd: float | None
+    n_voxels: int
+    volume_ml: float
+    coverage: float
+
+
+def measure(
+    image: NDArray[np.floating],
+    vois: Mapping[str, NDArray[np.bool_]],
+    voxel_volume_mm3: float,
+    *,
+    least_coverage: float = 0.0,
+) -> dict[str, VoiStatistics]:
+    """Measure an image in volumes of interest.
+
+    Parameters
+    ----------
+    image : ndarray, shape (X, Y, Z)
+        NaN where nothing was measured.
+    vois : masks of shape (X, Y, Z) by name
+    voxel_volume_mm3 : float
+    least_coverage : part of a volume that must be measured for its mean to be given
+
+    Returns
+    -------
+    dict of VoiStatistics
+        One entry per name in ``vois``, in that order, whatever the image holds.
+    """
+    table = {}
+    for name, mask in vois.items():
+        values = image[mask].astype(np.float64)
+        measured = values[np.isfinite(values)]
+        coverage = measured.size / values.size
+        known = measured.size > 0 and coverage >= least_coverage
+        table[name] = VoiStatistics(
+            mean=float(measured.mean()) if known else None,
+            sd=float(measured.std()) if known else None,
+            n_voxels=measured.size,
+            volume_ml=measured.size * voxel_volume_mm3 / 1000,
+            coverage=coverage,
+        )
+    return table
