@@ -1,0 +1,1 @@
+"""Group level: tables and a page over every scan, from derivatives alone."""

@@ -1,0 +1,1 @@
+"""Participant pages: one self-contained HTML file, from derivatives alone."""

@@ -1,0 +1,110 @@
+"""What pages quote from the literature: references and the bands of the Centiloid scale."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+
+from bidsapp.data import read_table
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A publication: ``Rowe et al. 2017``, the full entry, and the DOI."""
+
+    short: str
+    full: str
+    doi: str
+
+
+@dataclass(frozen=True)
+class Band:
+    """A stretch of the Centiloid scale; an open end is None.
+
+    Attributes
+    ----------
+    name : stable code of the band, also its colour in the style sheet
+    label : the stretch in words
+    meaning : what the source says of values in it
+    lower, upper : CL
+    """
+
+    name: str
+    label: str
+    meaning: str
+    lower: float | None = None
+    upper: float | None = None
+
+    def holds(self, centiloid: float) -> bool:
+        """Whether a value lies in the band; a shared edge belongs to the inner band."""
+        if self.lower is None:
+            return self.upper is None or centiloid < self.upper
+        if self.upper is None:
+            return centiloid > self.lower
+        return self.lower <= centiloid <= self.upper
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A cut-off or an anchor: a value (CL) and what it stands for."""
+
+    at: float
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Scale:
+    """The Centiloid scale as it is drawn.
+
+    Attributes
+    ----------
+    low, high : ends of the axis, CL
+    source, bands : a reading of the whole scale
+    anchors : what 0 and 100 were defined by
+    cutoffs : (source, marks) of further studies
+    """
+
+    low: float
+    high: float
+    source: Reference
+    bands: tuple[Band, ...]
+    anchors: tuple[Mark, ...]
+    cutoffs: tuple[tuple[Reference, tuple[Mark, ...]], ...]
+
+    def band_of(self, centiloid: float) -> Band:
+        """Return the band a value lies in."""
+        return next(band for band in self.bands if band.holds(centiloid))
+
+
+@cache
+def references() -> Mapping[str, Reference]:
+    """Every reference by its key."""
+    return {key: Reference(**row) for key, row in read_table("references").items()}
+
+
+@cache
+def scale() -> Scale:
+    """Return the Centiloid scale with its published bands and cut-offs."""
+    table = read_table("bands")
+    main = table["scale"]
+    return Scale(
+        low=main["range"][0],
+        high=main["range"][1],
+        source=references()[main["source"]],
+        bands=tuple(Band(**row) for row in main["bands"]),
+        anchors=tuple(Mark(**row) for row in table["anchors"]),
+        cutoffs=tuple(
+            (references()[row["source"]], tuple(Mark(**mark) for mark in row["marks"]))
+            for row in table["cutoffs"]
+        ),
+    )
+
+
+def reference_of_doi(doi: str, source: str) -> Reference:
+    """Find a reference by its DOI; an unknown one is quoted as ``source`` gives it."""
+    for reference in references().values():
+        if reference.doi.lower() == doi.lower():
+            return reference
+    return Reference(short=source.split(",")[0], full=source, doi=doi)
+

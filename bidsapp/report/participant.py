@@ -1,0 +1,228 @@
+"""The participant page: everything a reader needs to trust, or not trust, a Centiloid."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from bidsapp import __version__
+from bidsapp.bids.derivatives import output_path
+from bidsapp.bids.entities import parse_entities
+from bidsapp.data import VOI_NAMES, priors, read_table, vois
+from bidsapp.errors import CentipetError, NoInputError
+from bidsapp.nifti import load_volume, write_text
+from bidsapp.report import pictures
+from bidsapp.report.drawings import ScaleDrawing, TimelineDrawing
+from bidsapp.report.literature import scale
+from bidsapp.report.methods import describe_records
+from bidsapp.report.mosaic import Layout, lay_out_around
+from bidsapp.report.pictures import Picture
+from bidsapp.report.records import ScanRecord, Status, find_records
+from bidsapp.report.render import render
+from bidsapp.volume import Volume
+
+REGION_NAMES = {
+    "ctx": "cortical target",
+    "wc": "whole cerebellum",
+    "cg": "cerebellar grey matter",
+    "wcb": "whole cerebellum + brainstem",
+    "pons": "pons",
+}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A picture that could not be drawn, and why."""
+
+    title: str
+    sentence: str
+
+
+@dataclass(frozen=True)
+class QcRow:
+    """A quality number in words."""
+
+    label: str
+    value: float | None
+    digits: int
+    unit: str
+    meaning: str
+
+
+@dataclass(frozen=True)
+class ScanView:
+    """A scan as the page shows it."""
+
+    record: ScanRecord
+    scale: ScaleDrawing | None
+    timeline: TimelineDrawing | None
+    pictures: tuple[Picture | Problem, ...]
+    qc: tuple[QcRow, ...]
+
+    @property
+    def verdict(self) -> str:
+        """``ok``, ``check`` (a result with flags), ``failed``, ``incomplete`` or ``skipped``."""
+        if self.record.status is Status.OK and self.record.flags:
+            return "check"
+        return self.record.status.value
+
+
+@dataclass(frozen=True)
+class _Anatomy:
+    """Images of one T1w that several PET scans share."""
+
+    t1w: Volume
+    white: Volume
+    brain: Volume
+    layout: Layout
+
+
+def write_page(output_dir: Path, participant: str) -> Path:
+    """Write ``sub-<participant>.html`` over every PET scan of a participant.
+
+    Parameters
+    ----------
+    output_dir : root of the derivative dataset, the only input
+    participant : label, with or without ``sub-``
+
+    Returns
+    -------
+    Path
+        The page: self-contained, no script, no request to any host.
+
+    Raises
+    ------
+    NoInputError
+        There is no record of this participant.
+    StorageError
+        The page cannot be written.
+    """
+    label = participant.removeprefix("sub-")
+    records = find_records(output_dir, label)
+    if not records:
+        raise NoInputError(
+            f"{output_dir / f'sub-{label}'}: holds no *_centiloid.json to report on; run the "
+            "participant level first"
+        )
+    page = render(
+        "participant.html",
+        label=label,
+        scans=_scans(output_dir, records),
+        anatomy=_normalisations(output_dir, records),
+        methods=describe_records(records),
+        regions={name: REGION_NAMES[name] for name in VOI_NAMES},
+        version=__version__,
+    )
+    return write_text(output_dir / f"sub-{label}.html", page)
+
+
+def _scans(output_dir: Path, records: Iterable[ScanRecord]) -> list[ScanView]:
+    anatomies: dict[str | None, _Anatomy] = {}
+    return [
+        ScanView(
+            record=record,
+            scale=None if record.centiloid is None else ScaleDrawing.of(record.centiloid, scale()),
+            timeline=TimelineDrawing.of(record),
+            pictures=_scan_pictures(output_dir, record, anatomies),
+            qc=_qc_rows(record.qc),
+        )
+        for record in records
+    ]
+
+
+def _scan_pictures(
+    output_dir: Path, record: ScanRecord, anatomies: dict[str | None, _Anatomy]
+) -> tuple[Picture | Problem, ...]:
+    if record.status is not Status.OK:
+        return ()
+
+    def anatomy() -> _Anatomy:
+        if record.t1w_source not in anatomies:
+            anatomies[record.t1w_source] = _load_anatomy(output_dir, record)
+        return anatomies[record.t1w_source]
+
+    def pet(key: str) -> Volume:
+        volume = load_volume(output_path(output_dir, key, record.entities), ndim=3)
+        return Volume(volume.data / _reference_uptake(record), volume.affine)
+
+    def over_t1w() -> Picture:
+        on = anatomy()
+        return pictures.suvr_over_t1w(pet("pet_t1w"), on.t1w, on.layout, record.tracer)
+
+    def tissue() -> Picture:
+        on = anatomy()
+        return pictures.tissue_on_pet(
+            pet("pet_t1w"), on.white, on.brain, on.layout, record.tracer
+        )
+
+    def where() -> Picture:
+        return pictures.vois_on_pet(pet("pet_mni"), vois(2), record.tracer)
+
+    return (
+        _drawn("Uptake over anatomy", over_t1w),
+        _drawn("Where it was measured", where),
+        _drawn("PET to T1w", tissue),
+    )
+
+
+def _reference_uptake(record: ScanRecord) -> float:
+    mean = record.voi.get("wc", {}).get("mean")
+    if not mean:
+        raise NoInputError(
+            f"{record.path}: has no mean uptake of the whole cerebellum (voi.wc.mean); run the "
+            "participant level again"
+        )
+    return mean
+
+
+def _load_anatomy(output_dir: Path, record: ScanRecord) -> _Anatomy:
+    entities = _t1w_entities(record)
+    t1w, white, brain = (
+        load_volume(output_path(output_dir, key, entities), ndim=3) for key in ("t1w", "wm", "mask")
+    )
+    return _Anatomy(t1w, white, brain, lay_out_around(brain))
+
+
+def _t1w_entities(record: ScanRecord) -> dict[str, str]:
+    return parse_entities(record.t1w_source or "") or dict(record.entities)
+
+
+def _normalisations(
+    output_dir: Path, records: Iterable[ScanRecord]
+) -> list[tuple[str, Picture | Problem]]:
+    """Every T1w of the participant in template space, with its name."""
+    drawn: dict[Path, tuple[str, Picture | Problem]] = {}
+    for record in records:
+        path = output_path(output_dir, "t1w_mni", _t1w_entities(record))
+        wanted = record.status is Status.OK or path.exists()
+        if not wanted or path in drawn:
+            continue
+        picture = _drawn(
+            "T1w to template",
+            lambda path=path: pictures.template_on_t1w(load_volume(path, ndim=3), priors()),
+        )
+        drawn[path] = (Path(record.t1w_source or path).name, picture)
+    return list(drawn.values())
+
+
+def _drawn(title: str, draw: Callable[[], Picture]) -> Picture | Problem:
+    """Draw a picture, or say why it is missing: one lost image must not cost the page."""
+    try:
+        return draw()
+    except CentipetError as error:
+        return Problem(title, str(error))
+
+
+def _qc_rows(qc: Mapping[str, float | None]) -> tuple[QcRow, ...]:
+    """Numbers in the order of the table of known ones, then the others under their own names."""
+    known = read_table("qc")
+    rows = [
+        QcRow(row["label"], qc[name], row["digits"], row["unit"], row["meaning"])
+        for name, row in known.items()
+        if name in qc
+    ]
+    return (
+        *rows,
+        *(QcRow(name, value, 3, "", "") for name, value in qc.items() if name not in known),
+    )

@@ -1,0 +1,277 @@
+"""The pictures of a page: what is drawn over what, in which colours, with which words.
+
+Every picture carries its own left and right, its colour scale with units and its legend, so that
+it stays true when it is copied out of the page. matplotlib is used through its object interface
+(no global state) and imported on first use, for it takes longer than all the rest.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bidsapp.core.priors import TissuePriors
+from bidsapp.data.tracers import tracers
+from bidsapp.report.mosaic import Layout, lay_out, sample
+from bidsapp.volume import Volume
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_DPI = 100
+_FOOTER_PX = 78
+_TEXT, _MUTED = "#e8eaed", "#a4adb8"
+_QUALITY = 88  # of WebP: colours of thin outlines stay crisp, a picture takes some 200 kB
+
+SUVR_COLORS = "inferno"
+SUVR_OPACITY = 0.75
+# The colour scale ends at the uptake of this load, so that a colour means the same amyloid in
+# every tracer, and every participant of a tracer has the same scale.
+SCALE_TOP_CL = 200.0
+_UNKNOWN_TRACER_TOP = 3.0
+
+# Cuts of the template brain, MNI mm: cerebellum and pons low, cortical target high.
+_MNI_CUTS = {
+    "axial": (-42, -30, -18, -6, 8, 22, 38, 54),
+    "coronal": (-84, -68, -52, -36, -20, 0, 22, 44),
+    "sagittal": (-46, -24, -6, 6, 24, 46),
+}
+_MNI_BRAIN = ((-78.0, -112.0, -66.0), (78.0, 80.0, 86.0))
+_MNI_HEAD = ((-88.0, -124.0, -70.0), (88.0, 90.0, 96.0))
+
+
+@dataclass(frozen=True)
+class Outline:
+    """A line around a region: its colour and its name in the legend."""
+
+    color: str
+    name: str
+
+
+VOI_OUTLINES = {
+    "ctx": Outline("#ffd166", "cortical target (ctx)"),
+    "wc": Outline("#4cc9f0", "whole cerebellum (wc)"),
+    "brainstem": Outline("#ff7aa8", "brainstem (in wcb only)"),
+    "pons": Outline("#80ed99", "pons"),
+}
+_BRAIN = Outline("#4cc9f0", "brain")
+_WHITE = Outline("#ffd166", "white matter")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A finished picture.
+
+    Attributes
+    ----------
+    title, caption : shown around it
+    alt : says in words what it shows, for those who cannot see it
+    image : WebP
+    width, height : pixels
+    """
+
+    title: str
+    caption: str
+    alt: str
+    image: bytes
+    width: int
+    height: int
+
+    @property
+    def uri(self) -> str:
+        """The image as a ``data:`` address."""
+        return "data:image/webp;base64," + base64.b64encode(self.image).decode("ascii")
+
+
+def suvr_top(tracer: str | None) -> float:
+    """Upper end of the SUVR colour scale of a tracer, one decimal."""
+    if tracer is None or tracer not in tracers():
+        return _UNKNOWN_TRACER_TOP
+    equation = tracers()[tracer].equation
+    return round((SCALE_TOP_CL - equation.intercept) / equation.slope, 1)
+
+
+def suvr_over_t1w(suvr: Volume, t1w: Volume, layout: Layout, tracer: str | None) -> Picture:
+    """Uptake ratio in colour over the T1w in grey, both in the participant's own space."""
+    top = suvr_top(tracer)
+    share = np.clip(sample(suvr, layout) / top, 0, 1)
+    opacity = SUVR_OPACITY * np.clip(share / 0.2, 0, 1)[..., None]
+    colour = _colormap(SUVR_COLORS)(share)[..., :3]
+    grey = _grey(sample(t1w, layout))[..., None]
+    figure, _ = _canvas(layout, (1 - opacity) * grey + opacity * colour)
+    _colour_bar(figure, SUVR_COLORS, top)
+    return _finish(
+        figure,
+        title="Uptake over anatomy",
+        caption="Uptake ratio (SUVR, whole cerebellum = 1) over the bias-corrected T1w, in the "
+        f"participant’s own space. The colours run from 0 to {top:.1f} for every participant with "
+        f"this tracer; {top:.1f} is the uptake of {SCALE_TOP_CL:.0f} CL.",
+        alt="Axial, coronal and sagittal cuts: SUVR from PET in colour over the T1w in grey.",
+    )
+
+
+def tissue_on_pet(
+    suvr: Volume, white: Volume, brain: Volume, layout: Layout, tracer: str | None
+) -> Picture:
+    """Edges of the T1w's tissue on the PET: does each lie where the other says?"""
+    top = suvr_top(tracer)
+    figure, axes = _canvas(layout, _grey_of_suvr(suvr, layout, top))
+    _outline(axes, sample(brain, layout), _BRAIN)
+    _outline(axes, sample(white, layout), _WHITE)
+    _colour_bar(figure, "gray", top)
+    _legend(figure, (_BRAIN, _WHITE))
+    return _finish(
+        figure,
+        title="PET to T1w",
+        caption="PET in grey with the outlines of the brain and of the white matter from the "
+        "T1w. Uptake must end at the brain’s edge on every side; a gap on one side and a spill "
+        "on the other mean that the two are not aligned.",
+        alt="PET cuts in grey with outlines of brain and white matter taken from the T1w.",
+    )
+
+
+def vois_on_pet(
+    suvr_mni: Volume, vois: Mapping[str, NDArray[np.bool_]], tracer: str | None
+) -> Picture:
+    """Draw the volumes of interest on the PET in template space, where they are measured.
+
+    Parameters
+    ----------
+    suvr_mni : uptake ratio on the template grid
+    vois : region -> mask on the same grid, with at least ctx, wc, wcb and pons
+    tracer : code, for the scale
+    """
+    top = suvr_top(tracer)
+    layout = lay_out(*_MNI_BRAIN, _MNI_CUTS)
+    figure, axes = _canvas(layout, _grey_of_suvr(suvr_mni, layout, top))
+    shown = {**vois, "brainstem": vois["wcb"] & ~vois["wc"]}
+    for region, outline in VOI_OUTLINES.items():
+        _outline(axes, sample(Volume(shown[region], suvr_mni.affine), layout), outline)
+    _colour_bar(figure, "gray", top)
+    _legend(figure, tuple(VOI_OUTLINES.values()))
+    return _finish(
+        figure,
+        title="Where it was measured",
+        caption="PET in template space (MNI152NLin6Asym, 2 mm) with the outlines of the Centiloid "
+        "volumes of interest. The target must cover cortex and striatum, the cerebellar outline "
+        "must not reach into the occipital cortex above it or outside the brain.",
+        alt="PET cuts in template space with outlines of the cortical target, the whole "
+        "cerebellum, the brainstem and the pons.",
+    )
+
+
+def template_on_t1w(t1w_mni: Volume, priors: TissuePriors) -> Picture:
+    """Edges of the template's tissue on the normalised T1w."""
+    layout = lay_out(*_MNI_HEAD, _MNI_CUTS)
+    brain = sample(Volume(priors.maps.sum(axis=0), priors.affine), layout)
+    white = sample(Volume(priors.maps[1], priors.affine), layout)
+    figure, axes = _canvas(layout, _grey(sample(t1w_mni, layout)))
+    _outline(axes, brain, _BRAIN)
+    _outline(axes, white, _WHITE)
+    _legend(figure, (_BRAIN, _WHITE), "outlines of the template’s tissue maps")
+    return _finish(
+        figure,
+        title="T1w to template",
+        caption="The participant’s T1w, warped to the template, with the outlines of the "
+        "template’s brain and white matter (tissue maps at one half). Ventricles, cerebellum and "
+        "the outer edge must agree within a few millimetres; folds of the cortex need not, the "
+        "warp is smooth on purpose.",
+        alt="Cuts of the normalised T1w in grey with outlines of brain and white matter of the "
+        "template.",
+    )
+
+
+def _colormap(name: str) -> Any:
+    from matplotlib import colormaps
+
+    return colormaps[name]
+
+
+def _grey(canvas: NDArray[np.float32]) -> NDArray[np.float32]:
+    """T1w intensities to 0..1: the brightest half per cent (vessels, fat) is clipped."""
+    inside = canvas[canvas > 0]
+    top = np.percentile(inside, 99.5) if inside.size else 1.0
+    return np.clip(canvas / max(top, 1e-6), 0, 1)
+
+
+def _grey_of_suvr(suvr: Volume, layout: Layout, top: float) -> NDArray[np.float32]:
+    return np.clip(sample(suvr, layout) / top, 0, 1)
+
+
+def _canvas(layout: Layout, image: NDArray[np.floating]) -> tuple[Figure, Axes]:
+    """Start a black figure with the cuts, one pixel per pixel, and where each was made."""
+    from matplotlib.figure import Figure
+
+    rows, columns = layout.shape
+    height = rows + _FOOTER_PX
+    figure = Figure(figsize=(columns / _DPI, height / _DPI), dpi=_DPI, facecolor="black")
+    axes = figure.add_axes((0, _FOOTER_PX / height, 1, rows / height))
+    axes.set_axis_off()
+    if image.ndim == 2:
+        image = np.repeat(image[..., None], 3, axis=2)
+    axes.imshow(image, interpolation="none", aspect="auto")
+    axes.set(xlim=(-0.5, columns - 0.5), ylim=(rows - 0.5, -0.5))
+    for tile in layout.tiles:
+        bottom = tile.top + tile.height - 6
+        axes.text(tile.left + 6, bottom, tile.label, color=_MUTED, size=9.5, va="baseline")
+    for row in {tile.top: None for tile in layout.tiles}:
+        tiles = [tile for tile in layout.tiles if tile.top == row]
+        first, last = tiles[0], tiles[-1]
+        style = {"color": _TEXT, "size": 14, "weight": "bold", "va": "top"}
+        axes.text(first.left + 6, row + 6, first.ends[0], ha="left", **style)
+        axes.text(last.left + last.width - 6, row + 6, last.ends[1], ha="right", **style)
+    figure.text(
+        6 / columns, 8 / height, "L, R: left and right of the participant; P, A: back and front",
+        color=_MUTED, size=10,
+    )  # fmt: skip
+    return figure, axes
+
+
+def _outline(axes: Axes, canvas: NDArray[np.float32], outline: Outline) -> None:
+    axes.contour(canvas, levels=[0.5], colors=[outline.color], linewidths=1.3)
+
+
+def _legend(figure: Figure, outlines: Sequence[Outline], what: str = "outlines") -> None:
+    """Name the outlines at the bottom left, each after a stroke of its colour."""
+    from matplotlib.lines import Line2D
+
+    figure.legend(
+        [Line2D([], [], color=outline.color, linewidth=3) for outline in outlines],
+        [outline.name for outline in outlines],
+        loc="lower left", bbox_to_anchor=(-0.004, 26 / (figure.get_figheight() * _DPI)),
+        ncols=len(outlines), frameon=False, labelcolor=_TEXT, fontsize=11.5,
+        handlelength=1.4, columnspacing=1.8, borderaxespad=0,
+    )  # fmt: skip
+
+
+def _colour_bar(figure: Figure, colors: str, top: float) -> None:
+    """Scale of the colours, with units, at the bottom right."""
+    height = figure.get_figheight() * _DPI
+    axes = figure.add_axes((0.70, 46 / height, 0.28, 14 / height))
+    axes.imshow(np.linspace(0, 1, 256)[None], cmap=colors, aspect="auto", extent=(0, top, 0, 1))
+    axes.set_yticks([])
+    axes.set_xticks([*np.arange(0, top - 0.2, 0.5), top])
+    axes.tick_params(colors=_TEXT, labelsize=10.5, length=3, pad=2)
+    for spine in axes.spines.values():
+        spine.set_color(_MUTED)
+    figure.text(
+        0.69, 46 / height, "SUVR\n(cerebellum = 1)", color=_TEXT, size=10.5, ha="right",
+        va="center",
+    )  # fmt: skip
+
+
+def _finish(figure: Figure, *, title: str, caption: str, alt: str) -> Picture:
+    width, height = (round(inches * _DPI) for inches in figure.get_size_inches())
+    file = io.BytesIO()
+    figure.savefig(
+        file, format="webp", dpi=_DPI, facecolor="black",
+        pil_kwargs={"quality": _QUALITY, "method": 4},
+    )  # fmt: skip
+    return Picture(title, caption, alt, file.getvalue(), width, height)

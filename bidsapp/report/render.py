@@ -1,0 +1,40 @@
+"""Templates to text: everything that comes from data is escaped, nothing missing stays silent."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+
+def render(template: str, **context: Any) -> str:
+    """Fill ``templates/<template>.j2`` with values; strings are escaped as HTML."""
+    return _environment().get_template(f"{template}.j2").render(context)
+
+
+def number(value: float | None, digits: int = 1) -> str:
+    """Print a number for people: fixed decimals, a real minus sign, ``n/a`` when absent.
+
+    >>> number(-3.14159, 2), number(None)
+    ('−3.14', 'n/a')
+    """
+    if value is None:
+        return "n/a"
+    text = f"{value:,.{digits}f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+    if not text.strip("-0.\N{NARROW NO-BREAK SPACE}"):
+        text = text.lstrip("-")
+    return text.replace("-", "\N{MINUS SIGN}")
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("bidsapp.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["number"] = number
+    return environment
