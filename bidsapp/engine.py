@@ -1,16 +1,51 @@
-"""Execution: nipype plugins that do not wait for a dead worker, and failures told as data."""
+"""Execution: nipype plugins that do not wait for a dead worker, and failures told as data.
+
+nipype's own MultiProc polls every 2 s and waits for ever when a worker is killed; its Linear raises
+one error for many. The subclasses here run everything that can be run and hand back one
+`NodeFailure` per node that failed, with the class and the sentence of our own errors.
+"""
 
 from __future__ import annotations
 
+import errno
+import importlib
+import json
+import os
+import re
+import threading
 from collections.abc import Callable
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from multiprocessing import connection, get_context, parent_process
 from pathlib import Path
-from typing import TYPE_CHECKING
+from traceback import format_exception
+from typing import TYPE_CHECKING, Any
 
+from nipype.pipeline.plugins.base import DistributedPluginBase
+from nipype.pipeline.plugins.linear import LinearPlugin
+from nipype.pipeline.plugins.multiproc import MultiProcPlugin, run_node
+from nipype.pipeline.plugins.tools import report_crash
+from threadpoolctl import threadpool_limits
+
+from bidsapp.errors import UsageError, WorkerLostError, error_class
 from bidsapp.settings import Resources
 
 if TYPE_CHECKING:
-    from nipype.pipeline.engine import Workflow
+    from networkx import DiGraph
+    from nipype.pipeline.engine import Node, Workflow
+
+# Called with the full name of a node and "start", "end" or "exception".
+OnStep = Callable[[str, str], None]
+
+# One thread per process: the sums of a matrix product depend on how many threads share it, and
+# the same input must give the same bits on every machine.
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+
+# Imported once by the server that forks the workers, so that each starts in milliseconds.
+_PRELOADED = ["nipype.pipeline.plugins.multiproc", "scipy.ndimage", "scipy.optimize"]
+
+_POLL_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -20,7 +55,7 @@ class NodeFailure:
     Attributes
     ----------
     node : full name, for example ``centipet_wf.sub_01_wf.segment``
-    error_name : name of a class in `bidsapp.errors`, ``CentipetError`` for a fault of ours
+    error_name : name of a class in `bidsapp.errors`; ``CentipetError`` for a fault of ours
     message : one sentence
     """
 
@@ -34,8 +69,269 @@ def run(
     resources: Resources,
     *,
     work_dir: Path,
+    crash_dir: Path,
     stop_on_first_crash: bool = False,
-    on_step: Callable[[str, str], None] | None = None,
+    on_step: OnStep | None = None,
 ) -> list[NodeFailure]:
-    """Run a workflow to its end and tell what failed."""
-    raise NotImplementedError
+    """Run a workflow to its end and tell what failed.
+
+    Parameters
+    ----------
+    workflow : nipype workflow
+    resources : number of processes, memory, and the file of another nipype plugin if any
+    work_dir : where nipype keeps the results of nodes
+    crash_dir : where crash files (text) go
+    stop_on_first_crash : start nothing more after the first failure
+    on_step : told the name of every node when it starts, ends or fails
+
+    Returns
+    -------
+    list of NodeFailure
+        In the order in which they happened; empty when all is well. Nodes that wait for a failed
+        one are not run and not listed.
+    """
+    os.environ.update(ONE_THREAD)
+    workflow.base_dir = str(work_dir)
+    workflow.config["execution"].update(
+        crashdump_dir=str(crash_dir),
+        crashfile_format="txt",
+        create_report=False,
+        hash_method="content",
+        poll_sleep_duration=_POLL_S,
+        stop_on_first_crash=stop_on_first_crash,
+    )
+    plugin = _plugin(resources, on_step)
+    with threadpool_limits(1):
+        workflow.run(plugin=plugin)
+    return plugin.failures
+
+
+def _plugin(resources: Resources, on_step: OnStep | None) -> _Linear | _Distributed:
+    arguments: dict[str, Any] = {}
+    if on_step is not None:
+        arguments["status_callback"] = lambda node, status: on_step(node.fullname, status)
+    if resources.plugin is not None:
+        return _foreign_plugin(Path(resources.plugin), arguments)
+    if resources.nprocs == 1:
+        return _Linear(plugin_args=arguments)
+    arguments |= {
+        "n_procs": resources.nprocs,
+        "memory_gb": resources.mem_gb,
+        "raise_insufficient": False,
+        "mp_context": "forkserver",
+    }
+    return _MultiProc(plugin_args=arguments)
+
+
+class _Linear(LinearPlugin):  # type: ignore[misc]
+    """One node after the other in this process; a failure stops only what depends on it."""
+
+    def __init__(self, plugin_args: dict[str, Any]) -> None:
+        super().__init__(plugin_args=plugin_args)
+        self.failures: list[NodeFailure] = []
+
+    def run(self, graph: DiGraph, config: dict[str, Any], updatehash: bool = False) -> None:
+        import networkx as nx
+
+        tell = self._status_callback or (lambda node, status: None)
+        unreachable: set[Node] = set()
+        for node in nx.topological_sort(graph):
+            if node in unreachable:
+                continue
+            tell(node, "start")
+            try:
+                node.run(updatehash=updatehash)
+            except Exception as error:
+                self.failures.append(_failure(node, format_exception(error)))
+                unreachable |= nx.descendants(graph, node)
+                tell(node, "exception")
+                if config["execution"]["stop_on_first_crash"]:
+                    return
+            else:
+                tell(node, "end")
+
+
+class _Distributed(DistributedPluginBase):  # type: ignore[misc]
+    """Mixed into a distributed plugin of nipype: collects failures instead of raising the first."""
+
+    def __init__(self, plugin_args: dict[str, Any]) -> None:
+        super().__init__(plugin_args=plugin_args)
+        self.failures: list[NodeFailure] = []
+
+    def run(self, graph: DiGraph, config: dict[str, Any], updatehash: bool = False) -> None:
+        try:
+            super().run(graph, config, updatehash=updatehash)
+        except Exception:
+            if not self.failures:  # a fault of the plugin itself
+                raise
+
+    def _report_crash(self, node: Node, result: dict[str, Any] | None = None) -> str:
+        traceback = (result or {}).get("traceback") or ["unknown error\n"]
+        lines = [traceback] if isinstance(traceback, str) else list(traceback)
+        failure = _failure(node, lines)
+        self.failures.append(failure)
+        return ""
+
+
+class _MultiProc(_Distributed, MultiProcPlugin):  # type: ignore[misc]
+    """nipype's MultiProc that survives the death of a worker.
+
+    When a process of the pool is killed, every task in flight is lost with it and none says which
+    was to blame. Each is tried again once, alone in a process of its own: the innocent finish, the
+    guilty one is told apart.
+    """
+
+    def __init__(self, plugin_args: dict[str, Any]) -> None:
+        super().__init__(plugin_args=plugin_args)
+        self.pool.shutdown()
+        self.pool = self._new_pool(self.processors)
+        self._jobs: dict[int, tuple[Node, bool]] = {}
+        self._retries: dict[int, ProcessPoolExecutor] = {}
+
+    def run(self, graph: DiGraph, config: dict[str, Any], updatehash: bool = False) -> None:
+        try:
+            super().run(graph, config, updatehash=updatehash)
+        finally:
+            for pool in (self.pool, *self._retries.values()):
+                pool.shutdown(wait=False, cancel_futures=True)
+
+    def _new_pool(self, n_workers: int) -> ProcessPoolExecutor:
+        context = get_context("forkserver")
+        context.set_forkserver_preload(_PRELOADED)
+        return ProcessPoolExecutor(
+            n_workers, mp_context=context, initializer=_start_worker, initargs=(self._cwd,)
+        )
+
+    def _submit_job(self, node: Node, updatehash: bool = False) -> int:
+        self._taskid += 1
+        self._jobs[self._taskid] = (node, updatehash)
+        try:
+            future = self._submit(self.pool, self._taskid)
+        except BrokenProcessPool:
+            self.pool = self._new_pool(self.processors)
+            future = self._submit(self.pool, self._taskid)
+        self._task_obj[self._taskid] = future
+        return self._taskid
+
+    def _submit(self, pool: ProcessPoolExecutor, taskid: int) -> Future[dict[str, Any]]:
+        node, updatehash = self._jobs[taskid]
+        return pool.submit(run_node, node, updatehash, taskid)
+
+    def _get_result(self, taskid: int) -> dict[str, Any] | None:
+        future = self._task_obj[taskid]
+        if not future.done():
+            return None
+        try:
+            return future.result()
+        except BrokenProcessPool:
+            if taskid in self._retries:
+                return {"result": None, "traceback": _vanished(self._jobs[taskid][0])}
+            self._retries[taskid] = self._new_pool(1)
+            self._task_obj[taskid] = self._submit(self._retries[taskid], taskid)
+            return None
+        except Exception as error:  # a result that cannot be sent between processes
+            return {"result": None, "traceback": format_exception(error)}
+
+    def _clear_task(self, taskid: int) -> None:
+        super()._clear_task(taskid)
+        del self._jobs[taskid]
+        if taskid in self._retries:
+            self._retries[taskid].shutdown(wait=False)
+
+
+def _foreign_plugin(path: Path, arguments: dict[str, Any]) -> _Distributed:
+    """Plugin of nipype named in a JSON or YAML file (``plugin``, ``plugin_args``)."""
+    try:
+        wanted = _read_plugin_file(path)
+        name, extra = wanted["plugin"], wanted.get("plugin_args") or {}
+        module = importlib.import_module("nipype.pipeline.plugins")
+        base = getattr(module, f"{name}Plugin")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UsageError(
+            f"--use-plugin {path}: must name a nipype plugin and its plugin_args ({error})"
+        ) from error
+    if not issubclass(base, DistributedPluginBase) or issubclass(base, MultiProcPlugin):
+        raise UsageError(
+            f"--use-plugin {path}: {name} is no batch plugin; use --nprocs on one machine, or SLURM"
+        )
+    return type(f"Centipet{name}Plugin", (_Distributed, base), {})(
+        plugin_args={**extra, **arguments}
+    )
+
+
+def _read_plugin_file(path: Path) -> Any:
+    text = path.read_text("utf-8")
+    if path.suffix == ".json":
+        return json.loads(text)
+    import yaml
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(error) from error
+
+
+def _start_worker(cwd: str) -> None:
+    """Prepare a process of the pool: one thread, quiet, and never outliving the run."""
+    os.chdir(cwd)
+    os.environ["NIPYPE_NO_ET"] = "1"
+    threadpool_limits(1)
+    from nipype import logging
+
+    for name in ("workflow", "interface", "utils"):
+        logging.getLogger(f"nipype.{name}").setLevel("CRITICAL")
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+
+
+def _die_with_parent() -> None:
+    """Wait for the end of the run's main process: a killed run leaves no orphans at work."""
+    parent = parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
+
+
+def _vanished(node: Node) -> list[str]:
+    return format_exception(
+        WorkerLostError(
+            f"the process of {node.fullname} was killed twice, most often for want of memory; run "
+            "again with a smaller --nprocs or more memory"
+        )
+    )
+
+
+def _failure(node: Node, traceback: list[str]) -> NodeFailure:
+    """Write the crash file of a node and say in one sentence what went wrong."""
+    report_crash(node, traceback=traceback)
+    name, message = explain("".join(traceback))
+    if name is None:
+        message = (
+            f"the step {node.fullname} failed ({message}), which is a fault of CentiPET: please "
+            "report it with the crash file in the logs folder"
+        )
+    return NodeFailure(node.fullname, name or "CentipetError", message)
+
+
+def explain(traceback: str) -> tuple[str | None, str]:
+    """Class and sentence of the error a traceback ends with.
+
+    Errors come out of nipype as text, whichever process they were raised in.
+
+    Returns
+    -------
+    name : name of a class in `bidsapp.errors`, None for any other error
+    message : its sentence; for any other error its class and first line
+    """
+    ends = re.findall(r"^\s*((?:\w+\.)*)([A-Z]\w*)(?:: (.*))?$", traceback, flags=re.MULTILINE)
+    ours = [(name, text) for module, name, text in ends if module.startswith("bidsapp.")]
+    if ours and error_class(ours[-1][0]):
+        return ours[-1]
+    foreign = [(name, text) for _, name, text in ends if name != "NodeExecutionError"]
+    name, text = foreign[-1] if foreign else ("unknown error", "")
+    if f"[Errno {errno.ENOSPC}]" in text or f"[Errno {errno.EDQUOT}]" in text:
+        return "StorageError", f"the disk is full ({text}); free some space and run again"
+    if name == "MemoryError":
+        return "WorkerLostError", (
+            "a step ran out of memory; run again with a smaller --nprocs or more memory"
+        )
+    return None, f"{name}: {text}" if text else name

@@ -102,8 +102,8 @@ def choose_window(
     if reason := refusal(choice, window, rule):
         if not processing.allow_off_window:
             raise BadDataError(
-                f"{pet}: {reason}; correct InjectionStart and FrameTimesStart if they are wrong, or "
-                "add --allow-off-window to use the nearest frames, flagged"
+                f"{pet}: {reason}; correct InjectionStart and FrameTimesStart if they are "
+                "wrong, or add --allow-off-window to use the nearest frames, flagged"
             )
         nearest = asked or nearest_window(start, duration, window)
         choice = choose_frames(start, duration, window, average_over=nearest)

@@ -1,4 +1,4 @@
-"""The record ``_centiloid.json`` of a scan: its fields, and how it begins before a result exists."""
+"""The record ``_centiloid.json`` of a scan: its fields, and what it says without a result."""
 
 from __future__ import annotations
 

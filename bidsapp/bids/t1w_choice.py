@@ -35,8 +35,8 @@ def choose_t1w(pet: RawImage, dataset: RawDataset) -> tuple[RawImage, tuple[Flag
         flags.append(
             Flag(
                 "t1w-other-session",
-                f"No T1w in the session of the PET: {here[0].path.name} was used, {how}; check that "
-                "the head has not changed in between.",
+                f"No T1w in the session of the PET: {here[0].path.name} was used, {how}; check "
+                "that the head has not changed in between.",
             )
         )
     here = sorted(here, key=_plainness)

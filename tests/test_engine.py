@@ -1,0 +1,238 @@
+"""The engine on real nipype workflows of tiny steps, failures and killed workers included."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import time
+
+import nipype.interfaces.utility as niu
+import nipype.pipeline.engine as pe
+import pytest
+
+from bidsapp.engine import explain, run
+from bidsapp.errors import UsageError
+from bidsapp.settings import Resources
+
+ONE, TWO = Resources(nprocs=1), Resources(nprocs=2, mem_gb=4)
+
+
+def add_one(x, folder, mark):
+    from pathlib import Path
+
+    with Path(folder, mark).open("a") as file:
+        file.write("ran\n")
+    return x + 1
+
+
+def refuse(x):
+    from bidsapp.errors import BadDataError
+
+    raise BadDataError("sub-01_pet.json: FrameDuration is missing; add it")
+
+
+def stumble(x):
+    return {}["no such key"]
+
+
+def kill_itself(x):
+    import os
+    import signal
+
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def kill_itself_once(x, folder):
+    import os
+    import signal
+    from pathlib import Path
+
+    mark = Path(folder, "killed")
+    if not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return x + 1
+
+
+def wait_a_little(x):
+    import time
+
+    time.sleep(1.0)
+    return x
+
+
+def fill_the_disk(x):
+    raise OSError(28, "No space left on device", "pet.nii.gz")
+
+
+def note_worker(x, folder):
+    import json
+    import os
+    from pathlib import Path
+
+    import scipy.linalg  # noqa: F401
+    from threadpoolctl import threadpool_info
+
+    threads = [pool["num_threads"] for pool in threadpool_info()]
+    Path(folder, "worker.json").write_text(json.dumps({"pid": os.getpid(), "threads": threads}))
+
+
+def node(function, name, **inputs):
+    made = pe.Node(niu.Function(function=function, output_names=["x"]), name=name)
+    made.inputs.trait_set(**{"x": 0} | inputs)
+    return made
+
+
+def execute(tmp_path, workflow, resources, **options):
+    return run(
+        workflow, resources, work_dir=tmp_path / "work", crash_dir=tmp_path / "logs", **options
+    )
+
+
+@pytest.fixture
+def chain(tmp_path):
+    """Ten steps, one after the other; each run of a step leaves a line in a file of its name."""
+    workflow = pe.Workflow("chain_wf")
+    steps = [node(add_one, f"step{i}", folder=str(tmp_path), mark=f"step{i}") for i in range(10)]
+    for before, after in itertools.pairwise(steps):
+        workflow.connect(before, "x", after, "x")
+    return workflow
+
+
+@pytest.mark.parametrize("resources", [ONE, TWO], ids=["linear", "multiproc"])
+def test_a_chain_runs_and_is_quick(tmp_path, chain, resources):
+    seen = []
+    begin = time.perf_counter()
+    failures = execute(
+        tmp_path, chain, resources, on_step=lambda name, what: seen.append((name, what))
+    )
+    assert failures == []
+    # nipype's own MultiProc needs 2 s per step
+    assert time.perf_counter() - begin < 15
+    assert all((tmp_path / f"step{i}").read_text() == "ran\n" for i in range(10))
+    assert seen[0] == ("chain_wf.step0", "start")
+    assert seen[-1] == ("chain_wf.step9", "end")
+    assert not list((tmp_path / "logs").glob("*"))
+
+
+def test_a_second_run_takes_results_from_the_work_folder(tmp_path, chain):
+    execute(tmp_path, chain, ONE)
+    execute(tmp_path, chain, ONE)
+    assert (tmp_path / "step9").read_text() == "ran\n"
+
+
+def failing_workflow(tmp_path, function):
+    workflow = pe.Workflow("two_wf")
+    bad, good = node(function, "bad"), node(add_one, "good", folder=str(tmp_path), mark="good")
+    after = node(add_one, "after", folder=str(tmp_path), mark="after")
+    workflow.add_nodes([good])
+    workflow.connect(bad, "x", after, "x")
+    return workflow
+
+
+@pytest.mark.parametrize("resources", [ONE, TWO], ids=["linear", "multiproc"])
+def test_our_errors_keep_class_and_sentence_and_others_finish(tmp_path, resources):
+    failures = execute(tmp_path, failing_workflow(tmp_path, refuse), resources)
+    assert [(f.node, f.error_name, f.message) for f in failures] == [
+        ("two_wf.bad", "BadDataError", "sub-01_pet.json: FrameDuration is missing; add it")
+    ]
+    assert (tmp_path / "good").is_file()
+    assert not (tmp_path / "after").exists()
+    crash = list((tmp_path / "logs").glob("crash-*.txt"))
+    assert len(crash) == 1
+    assert "FrameDuration is missing" in crash[0].read_text()
+
+
+@pytest.mark.parametrize("resources", [ONE, TWO], ids=["linear", "multiproc"])
+def test_a_fault_of_ours_says_so(tmp_path, resources):
+    (failure,) = execute(tmp_path, failing_workflow(tmp_path, stumble), resources)
+    assert failure.error_name == "CentipetError"
+    assert "two_wf.bad" in failure.message
+    assert "KeyError: 'no such key'" in failure.message
+    assert "\n" not in failure.message
+
+
+@pytest.mark.parametrize("resources", [ONE, TWO], ids=["linear", "multiproc"])
+def test_a_full_disk_is_told_as_such(tmp_path, resources):
+    (failure,) = execute(tmp_path, failing_workflow(tmp_path, fill_the_disk), resources)
+    assert failure.error_name == "StorageError"
+    assert "No space left on device" in failure.message
+
+
+def test_a_killed_worker_is_a_failure_and_no_hang(tmp_path):
+    begin = time.perf_counter()
+    (failure,) = execute(tmp_path, failing_workflow(tmp_path, kill_itself), TWO)
+    assert time.perf_counter() - begin < 60
+    assert (failure.node, failure.error_name) == ("two_wf.bad", "WorkerLostError")
+    assert "--nprocs" in failure.message
+    assert (tmp_path / "good").is_file()
+
+
+def test_a_killed_worker_takes_no_innocent_with_it(tmp_path):
+    workflow = pe.Workflow("innocent_wf")
+    patient = node(wait_a_little, "patient")
+    after = node(add_one, "after", folder=str(tmp_path), mark="after")
+    workflow.connect(patient, "x", after, "x")
+    workflow.add_nodes([node(kill_itself, "guilty")])
+    failures = execute(tmp_path, workflow, TWO)
+    assert [failure.node for failure in failures] == ["innocent_wf.guilty"]
+    assert (tmp_path / "after").is_file()
+
+
+def test_a_worker_killed_once_is_tried_again(tmp_path):
+    workflow = pe.Workflow("again_wf")
+    fragile = node(kill_itself_once, "fragile", folder=str(tmp_path))
+    after = node(add_one, "after", folder=str(tmp_path), mark="after")
+    workflow.connect(fragile, "x", after, "x")
+    assert execute(tmp_path, workflow, TWO) == []
+    assert (tmp_path / "after").is_file()
+
+
+@pytest.mark.parametrize("resources", [ONE, TWO], ids=["linear", "multiproc"])
+def test_stop_on_first_crash(tmp_path, resources):
+    workflow = pe.Workflow("stop_wf")
+    workflow.add_nodes([node(refuse, f"bad{i}") for i in range(6)])
+    failures = execute(tmp_path, workflow, resources, stop_on_first_crash=True)
+    assert 1 <= len(failures) < 6
+
+
+def test_workers_use_one_thread_and_do_not_outlive_the_run(tmp_path):
+    workflow = pe.Workflow("threads_wf")
+    workflow.add_nodes([node(note_worker, "note", folder=str(tmp_path))])
+    assert execute(tmp_path, workflow, TWO) == []
+    worker = json.loads((tmp_path / "worker.json").read_text())
+    assert worker["threads"]
+    assert set(worker["threads"]) == {1}
+    assert worker["pid"] != os.getpid()
+    deadline = time.perf_counter() + 10
+    while _is_alive(worker["pid"]) and time.perf_counter() < deadline:
+        time.sleep(0.1)
+    assert not _is_alive(worker["pid"])
+
+
+def _is_alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_foreign_plugin_that_does_not_exist(tmp_path, chain):
+    (tmp_path / "plugin.json").write_text('{"plugin": "Nonsense"}')
+    with pytest.raises(UsageError, match=r"plugin\.json"):
+        execute(tmp_path, chain, Resources(plugin=str(tmp_path / "plugin.json")))
+
+
+def test_explain_reads_the_last_error_of_a_chain():
+    text = (
+        "Traceback (most recent call last):\n  File ...\nKeyError: 'a'\n\n"
+        "During handling of the above exception, another exception occurred:\n\n"
+        "\tTraceback (most recent call last):\n"
+        "\tbidsapp.errors.NoInputError: t1w.nii.gz: no such image\n"
+    )
+    assert explain(text) == ("NoInputError", "t1w.nii.gz: no such image")
+    assert explain("ValueError") == (None, "ValueError")
+    assert explain("") == (None, "unknown error")
+    assert explain("MemoryError\n")[0] == "WorkerLostError"
