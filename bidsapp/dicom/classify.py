@@ -1,0 +1,233 @@
+"""What a series is and whether it is wanted: by its tags, by its name as the last resort."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+
+from bidsapp.dicom.series import Series
+from bidsapp.dicom.tables import name_matches, tables
+from bidsapp.errors import BadDataError
+
+_MIN_SLICES = 30  # a structural volume or a brain PET has more; a scout or a slab has fewer
+_MIN_EXTENT_MM = 100.0  # along the slices; a brain needs some 130 mm
+_MAX_SLICE_MM = 3.0  # thicker slices are no 3D T1w
+_MAX_T1W_ECHO_MS = 12.0  # longer echoes are T2*-weighted
+_WHOLE_BODY_MM = 500.0
+
+
+class Kind(StrEnum):
+    """What a series is."""
+
+    T1W = "T1w"
+    T2W = "T2w"
+    FLAIR = "FLAIR"
+    LOCALIZER = "localizer"
+    FIELDMAP = "field map"
+    PERFUSION = "perfusion"
+    DIFFUSION = "diffusion"
+    FUNCTIONAL = "functional"
+    ANGIOGRAPHY = "angiography"
+    SUSCEPTIBILITY = "susceptibility"
+    OTHER_MR = "other MR"
+    PET = "PET"
+    PET_NAC = "PET without attenuation correction"
+    PROJECTION = "projection"
+    DERIVED = "derived"
+    WHOLE_BODY = "whole-body PET"
+    OTHER = "other"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a series is, whether it is wanted, and why."""
+
+    kind: Kind
+    wanted: bool
+    reason: str
+
+
+def classify(series: Series, *, include_derived: bool = False) -> Verdict:
+    """Classify a series from its headers.
+
+    Parameters
+    ----------
+    series : Series
+    include_derived : keep derived reformats of PET and T1w too (never projections)
+
+    Raises
+    ------
+    BadDataError
+        A tag the decision needs is broken.
+    """
+    modality = series.header.text("Modality").upper()
+    if modality == "MR":
+        return _classify_mr(series, include_derived)
+    if modality in ("PT", "PET"):
+        return _classify_pet(series, include_derived)
+    return Verdict(Kind.OTHER, False, f"modality {modality} is neither MR nor PET")
+
+
+def described(series: Series) -> str:
+    """Series and protocol name, the last resort of the classification."""
+    return f"{series.header.text('SeriesDescription')} {series.header.text('ProtocolName')}"
+
+
+def _image_type(series: Series, group: str) -> list[str]:
+    """Words of ImageType that ``[image_type]`` lists under ``group``."""
+    words = tables()["image_type"][group]
+    return [word for word in series.header.texts("ImageType") if word.upper() in words]
+
+
+def _classify_mr(series: Series, include_derived: bool) -> Verdict:
+    name = described(series)
+    if words := _image_type(series, "localizer"):
+        return Verdict(Kind.LOCALIZER, False, f"ImageType says {words[0]}")
+    for kind, pattern in (
+        (Kind.LOCALIZER, "localizer"),
+        (Kind.FIELDMAP, "fieldmap"),
+        (Kind.DIFFUSION, "diffusion"),
+        (Kind.PERFUSION, "perfusion"),
+        (Kind.FLAIR, "flair"),
+        (Kind.FUNCTIONAL, "functional"),
+        (Kind.ANGIOGRAPHY, "angiography"),
+        (Kind.SUSCEPTIBILITY, "susceptibility"),
+    ):
+        if name_matches(pattern, name):
+            return Verdict(kind, False, f"the series name says {kind}")
+    if words := _image_type(series, "projection"):
+        return Verdict(Kind.PROJECTION, False, f"ImageType says {words[0]}")
+    if words := _image_type(series, "map"):
+        return Verdict(Kind.OTHER_MR, False, f"ImageType says {words[0]}: no T1w magnitude image")
+    weighting, evidence = _weighting(series, name)
+    if weighting is not Kind.T1W:
+        return Verdict(weighting, False, evidence)
+    derived = _image_type(series, "derived")
+    if derived and not include_derived:
+        return Verdict(Kind.DERIVED, False, f"ImageType says {derived[0]}: made from other images")
+    if problem := _coverage_problem(series):
+        return Verdict(Kind.T1W, False, problem)
+    return Verdict(Kind.T1W, True, evidence)
+
+
+def _weighting(series: Series, name: str) -> tuple[Kind, str]:
+    """T1w, T2w or other, and the evidence."""
+    header = series.header
+    sequence = set(header.texts("ScanningSequence"))
+    variant = set(header.texts("SequenceVariant"))
+    three_d = header.text("MRAcquisitionType").upper() == "3D"
+    echo, repetition = header.number("EchoTime"), header.number("RepetitionTime")
+    if header.text("AngioFlag").upper() == "Y":
+        return Kind.ANGIOGRAPHY, "(0018,0025) AngioFlag is set"
+    if "SE" in sequence and "GR" not in sequence and echo is not None and echo > 40:
+        return Kind.T2W, f"spin echo with an echo time of {echo:g} ms"
+    if "GR" in sequence and three_d and (echo is None or echo <= _MAX_T1W_ECHO_MS):
+        if "IR" in sequence or "MP" in variant:
+            return Kind.T1W, "3D gradient echo with inversion (MPRAGE type)"
+        if name_matches("t1w", name) or (
+            "SP" in variant and repetition is not None and repetition < 50
+        ):
+            return Kind.T1W, "3D spoiled gradient echo"
+    if name_matches("t2w", name):
+        return Kind.T2W, "the series name says T2"
+    if not sequence and name_matches("t1w", name):
+        return Kind.T1W, "the series name says T1; the sequence tags are missing"
+    return Kind.OTHER_MR, "neither its tags nor its name say a 3D T1w"
+
+
+def _coverage_problem(series: Series) -> str | None:
+    """Why a T1w is no whole brain, None when it is."""
+    if series.header.text("NumberOfFrames") not in ("", "1"):
+        return None  # enhanced multi-frame: the slices are inside the file
+    n_slices, extent, step = extent_of(series)
+    if n_slices < _MIN_SLICES or extent < _MIN_EXTENT_MM:
+        return f"covers no whole brain ({n_slices} slices over {extent:.0f} mm)"
+    if step > _MAX_SLICE_MM:
+        return f"slices {step:.1f} mm apart are too coarse for a 3D T1w"
+    return None
+
+
+def extent_of(series: Series) -> tuple[int, float, float]:
+    """Number of slice positions, their extent and their median distance in mm."""
+    positions = np.unique(series.positions().round(3))
+    step = float(np.median(np.diff(positions))) if len(positions) > 1 else 0.0
+    return len(positions), float(np.ptp(positions)) + step, step
+
+
+def _classify_pet(series: Series, include_derived: bool) -> Verdict:
+    header, name = series.header, described(series)
+    if words := _image_type(series, "projection"):
+        return Verdict(Kind.PROJECTION, False, f"ImageType says {words[0]}")
+    if name_matches("projection", name):
+        return Verdict(Kind.PROJECTION, False, "the series name says MIP")
+    corrected = header.texts("CorrectedImage")
+    attenuation = tables()["corrected_image"]["attenuation"]
+    if corrected and attenuation not in corrected:
+        return Verdict(Kind.PET_NAC, False, f"(0028,0051) CorrectedImage lacks {attenuation}")
+    if header.text("AttenuationCorrectionMethod").lower() in ("none", "no"):
+        return Verdict(Kind.PET_NAC, False, "(0054,1101) AttenuationCorrectionMethod is none")
+    if not corrected and name_matches("not_attenuation_corrected", name):
+        return Verdict(Kind.PET_NAC, False, "the series name says NAC; CorrectedImage is missing")
+    if "REPROJECTION" in header.texts("SeriesType"):
+        return Verdict(Kind.PROJECTION, False, "(0054,1000) SeriesType is REPROJECTION")
+    derived = [w for w in _image_type(series, "derived") if w.upper() != "SECONDARY"]
+    if derived and not include_derived:
+        return Verdict(
+            Kind.DERIVED, False, f"ImageType says {derived[0]}; --include-derived keeps it"
+        )
+    n_slices, extent, _ = extent_of(series)
+    if extent > _WHOLE_BODY_MM:
+        return Verdict(Kind.WHOLE_BODY, False, f"covers {extent:.0f} mm: more than a head")
+    if extent < _MIN_EXTENT_MM:
+        return Verdict(
+            Kind.PET, False, f"covers no whole brain ({n_slices} slices, {extent:.0f} mm)"
+        )
+    unit = header.text("Units").upper()
+    if refusal := tables()["units_refused"].get(unit):
+        return Verdict(Kind.PET, False, f"(0054,1001) Units is {unit}: {refusal}")
+    return Verdict(Kind.PET, True, "attenuation-corrected PET of the head")
+
+
+def t1w_rank(series: Series) -> tuple[float, ...]:
+    """Sort key of T1w candidates, the best first (smaller is better).
+
+    No contrast agent, original, finest worst voxel edge, most slices, intensity-normalised.
+    """
+    header = series.header
+    contrast = bool(header.text("ContrastBolusAgent")) or name_matches(
+        "contrast", described(series)
+    )
+    derived = bool(_image_type(series, "derived"))
+    return (
+        float(contrast),
+        float(derived),
+        round(coarsest_edge(series), 2),
+        -float(len(series.images)),
+        -float("NORM" in header.texts("ImageType")),
+    )
+
+
+def coarsest_edge(series: Series) -> float:
+    """Longest edge of a voxel in mm."""
+    try:
+        spacing = series.header.numbers("PixelSpacing", 2)
+    except BadDataError:
+        spacing = ()
+    return max(*spacing, extent_of(series)[2]) if spacing else float("inf")
+
+
+def rank_reason(best: Series, other: Series) -> str:
+    """Why ``best`` was preferred over ``other``."""
+    labels = (
+        "was made without contrast agent",
+        "is an original, not a derived image",
+        f"has finer voxels ({coarsest_edge(best):.2f} against {coarsest_edge(other):.2f} mm)",
+        "has more slices",
+        "is intensity-normalised by the scanner",
+    )
+    for label, mine, its in zip(labels, t1w_rank(best), t1w_rank(other), strict=True):
+        if mine != its:
+            return f"another T1w of this study {label}"
+    return "another T1w of this study is equally good and comes first"

@@ -1,0 +1,144 @@
+"""From the headers of a PET series to its frames and to what they say about time."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from datetime import datetime
+
+import numpy as np
+
+from bidsapp.dicom.header import MIDNIGHT, Header
+from bidsapp.dicom.series import Series
+from bidsapp.dicom.tables import tables
+from bidsapp.dicom.timing import FrameClock, ScanClock
+from bidsapp.errors import BadDataError
+
+Frame = tuple[Header, ...]
+
+
+def frames_of(series: Series) -> tuple[Frame, ...]:
+    """Sort the images of a series into frames; within a frame by position.
+
+    The k-th image in time at every slice position belongs to frame k, which needs no tag that
+    counts and works for beds that are acquired one after the other.
+
+    Raises
+    ------
+    BadDataError
+        Slice positions hold different numbers of images, so one is missing or doubled.
+    """
+    positions = series.positions().round(2)
+    stacks: dict[float, list[Header]] = defaultdict(list)
+    for position, image in zip(positions, series.images, strict=True):
+        stacks[float(position)].append(image)
+    counts = {len(stack) for stack in stacks.values()}
+    if len(counts) != 1:
+        raise BadDataError(
+            f"(0020,0032) ImagePositionPatient: slice positions hold {min(counts)} to "
+            f"{max(counts)} images instead of one per frame; export the whole series again"
+        )
+    ordered = [sorted(stacks[position], key=_in_time) for position in sorted(stacks)]
+    return tuple(zip(*ordered, strict=True))
+
+
+def _in_time(image: Header) -> tuple[datetime, float, float, float]:
+    def number(keyword: str) -> float:
+        value = image.number(keyword)
+        return -1.0 if value is None else value
+
+    return (
+        acquired(image) or MIDNIGHT,
+        number("FrameReferenceTime"),
+        number("ImageIndex"),
+        number("InstanceNumber"),
+    )
+
+
+def acquired(image: Header) -> datetime | None:
+    """Start of acquisition of an image by its own tags, None when no tag gives the time.
+
+    A missing date is taken from the series or the study; without any date the day is
+    1900-01-01, which is good enough for differences within a day.
+    """
+    moment = image.date_time("AcquisitionDateTime")
+    if moment is not None:
+        return moment
+    clock = image.time("AcquisitionTime")
+    return None if clock is None else _day(image, "AcquisitionDate") + clock
+
+
+def _day(image: Header, keyword: str) -> datetime:
+    days = (image.date(key) for key in (keyword, "SeriesDate", "StudyDate"))
+    return next((day for day in days if day is not None), MIDNIGHT)
+
+
+def scan_clock(
+    series: Series, frames: tuple[Frame, ...], stated: datetime | None = None
+) -> ScanClock:
+    """Collect what the headers of a series say about time.
+
+    Parameters
+    ----------
+    series, frames : the series and its frames
+    stated : time of injection stated by the user, see `ScanClock`
+
+    Raises
+    ------
+    BadDataError
+        A tag is broken, or images of one frame contradict each other.
+    """
+    header = series.header
+    series_clock = header.time("SeriesTime")
+    corrected = header.texts("CorrectedImage")
+    return ScanClock(
+        frames=tuple(_frame_clock(frame) for frame in frames),
+        series_start=None if series_clock is None else _day(header, "SeriesDate") + series_clock,
+        injection=header.date_time("RadiopharmaceuticalStartDateTime"),
+        injection_clock=header.time("RadiopharmaceuticalStartTime"),
+        stated=stated,
+        decay_correction=header.text("DecayCorrection"),
+        decay_corrected=(tables()["corrected_image"]["decay"] in corrected if corrected else None),
+        half_life_s=half_life(header),
+    )
+
+
+def half_life(header: Header) -> float | None:
+    """Half-life in s as the header states it, None when it does not.
+
+    Raises
+    ------
+    BadDataError
+        It is not positive.
+    """
+    value = header.number("RadionuclideHalfLife")
+    if value is not None and value <= 0:
+        raise header.error("RadionuclideHalfLife", f"is {value:g} s; correct it")
+    return value
+
+
+def _frame_clock(frame: Frame) -> FrameClock:
+    starts = [start for start in map(acquired, frame) if start is not None]
+    duration_ms = _one_value(frame, "ActualFrameDuration")
+    if duration_ms is None:
+        raise frame[0].error("ActualFrameDuration", "is missing; export the series again")
+    reference_ms = _first_number(frame, "FrameReferenceTime")
+    return FrameClock(
+        start=min(starts) if len(starts) == len(frame) else None,
+        duration_s=duration_ms / 1000,
+        reference_s=None if reference_ms is None else reference_ms / 1000,
+        decay_factor=_first_number(frame, "DecayFactor"),
+    )
+
+
+def _one_value(frame: Frame, keyword: str) -> float | None:
+    """Return the number all images of a frame share."""
+    values = {image.number(keyword) for image in frame}
+    if len(values) > 1:
+        raise frame[0].error(keyword, "differs between the slices of one frame; correct it")
+    return values.pop()
+
+
+def _first_number(frame: Frame, keyword: str) -> float | None:
+    """Return the number of the first image; beds after the first have their own later values."""
+    values = [image.number(keyword) for image in frame]
+    return None if None in values else values[int(np.argmin([v or 0.0 for v in values]))]

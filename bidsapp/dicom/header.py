@@ -1,0 +1,197 @@
+"""One DICOM header as plain text values, and typed access that names the tag when it is wrong.
+
+Values stay the text they were until somebody asks for a number or a time: a broken tag that
+nobody needs does no harm, and one that is needed is an error that names it.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pydicom
+from pydicom.datadict import tag_for_keyword
+from pydicom.dataset import Dataset
+
+from bidsapp.dicom.tables import tables
+from bidsapp.errors import BadDataError
+
+_RADIOPHARMACEUTICAL = "RadiopharmaceuticalInformationSequence"
+_DATE = re.compile(r"(\d{4})[.\-]?(\d{2})[.\-]?(\d{2})")
+_TIME = re.compile(r"(\d{2}):?(\d{2})?:?(\d{2})?(?:\.(\d{1,6})\d*)?")
+_ZONE = re.compile(r"[+\-]\d{4}$")
+MIDNIGHT = datetime(1900, 1, 1)  # carries times whose date is not stated
+
+
+def tag_name(keyword: str) -> str:
+    """Return a keyword with its numbers, as ``(0018,1242) ActualFrameDuration``."""
+    tag = tag_for_keyword(keyword)
+    return keyword if tag is None else f"({tag >> 16:04X},{tag & 0xFFFF:04X}) {keyword}"
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """Tags of one file.
+
+    Attributes
+    ----------
+    path : where the file is, for messages and for the converter
+    values : keyword -> values as text, one element per DICOM value
+    """
+
+    path: Path
+    values: Mapping[str, tuple[str, ...]]
+
+    def texts(self, keyword: str) -> tuple[str, ...]:
+        """All values of a tag, stripped; empty when it is absent or empty."""
+        return self.values.get(keyword, ())
+
+    def text(self, keyword: str) -> str:
+        """All values of a tag in one string; empty when it is absent or empty."""
+        return " ".join(self.texts(keyword))
+
+    def numbers(self, keyword: str, length: int | None = None) -> tuple[float, ...]:
+        """Return the values of a tag as finite numbers; empty when it is absent.
+
+        Raises
+        ------
+        BadDataError
+            A value is no finite number, or there are not ``length`` of them.
+        """
+        texts = self.texts(keyword)
+        try:
+            values = tuple(float(text) for text in texts)
+        except ValueError:
+            values = (math.nan,)
+        if not all(map(math.isfinite, values)) or (length and values and len(values) != length):
+            raise self.error(keyword, f"is '{self.shown(keyword)}', not a number on a scale")
+        return values
+
+    def number(self, keyword: str) -> float | None:
+        """Return the single number of a tag, None when it is absent."""
+        values = self.numbers(keyword, 1)
+        return values[0] if values else None
+
+    def date(self, keyword: str) -> datetime | None:
+        """Midnight of a DICOM date (``20210302``), None when it is absent."""
+        text = self.text(keyword)
+        if not text:
+            return None
+        match = _DATE.fullmatch(text)
+        try:
+            if match is None:
+                raise ValueError(text)
+            return datetime(int(match[1]), int(match[2]), int(match[3]))
+        except ValueError as error:
+            raise self.error(keyword, f"is '{self.shown(keyword)}', not a date") from error
+
+    def time(self, keyword: str) -> timedelta | None:
+        """Time since midnight of a DICOM time (``113430.25``), None when it is absent."""
+        text = self.text(keyword)
+        if not text:
+            return None
+        match = _TIME.fullmatch(text)
+        hour, minute, second = (
+            (int(part or 0) for part in match.groups()[:3]) if match else (99,) * 3
+        )
+        if match is None or hour > 23 or minute > 59 or second > 59:
+            raise self.error(keyword, f"is '{self.shown(keyword)}', not a time of day")
+        micro = int((match[4] or "0").ljust(6, "0"))
+        return timedelta(hours=hour, minutes=minute, seconds=second, microseconds=micro)
+
+    def date_time(self, keyword: str) -> datetime | None:
+        """Local wall-clock time of a DICOM date-time, None when it is absent or has no time.
+
+        A zone suffix is dropped: all other times of a PET series are local and without zone.
+        """
+        text = _ZONE.sub("", self.text(keyword))
+        if len(text) < 10:
+            if text:
+                raise self.error(keyword, f"is '{self.shown(keyword)}', not a date with a time")
+            return None
+        parts = Header(self.path, {keyword: (text[:8],)}), Header(self.path, {keyword: (text[8:],)})
+        day, clock = parts[0].date(keyword), parts[1].time(keyword)
+        return None if day is None or clock is None else day + clock
+
+    def shown(self, keyword: str) -> str:
+        """A value short and printable enough for a message."""
+        text = "".join(c if c.isprintable() else "?" for c in self.text(keyword))
+        return text if len(text) <= 40 else text[:37] + "..."
+
+    def error(self, keyword: str, problem: str) -> BadDataError:
+        """Build the error that a tag of this file has a problem."""
+        return BadDataError(f"{self.path.name}: {tag_name(keyword)} {problem}")
+
+
+def read_header(path: Path) -> Header | None:
+    """Read the tags of ``tables.toml`` from a file, without its pixels.
+
+    Returns
+    -------
+    Header or None
+        None when the file is no DICOM file.
+
+    Raises
+    ------
+    BadDataError
+        It starts like DICOM but cannot be parsed.
+    """
+    with path.open("rb") as file:
+        start = file.read(132)
+    # Files from old archives lack the preamble and begin with the first tag, group 0008.
+    bare = start[:2] == b"\x08\x00" and start[4:6].isalpha()
+    if start[128:] != b"DICM" and not bare:
+        return None
+    tags = tables()["tags"]
+    wanted = [*tags["instance"], *tags["series"], _RADIOPHARMACEUTICAL]
+    try:
+        dataset = pydicom.dcmread(path, stop_before_pixels=True, force=bare, specific_tags=wanted)
+        values = {}
+        for keyword in wanted[:-1]:
+            if text := _element_text(dataset, keyword):
+                values[keyword] = text
+        values.update(_radiopharmaceutical(dataset))
+    except Exception as error:  # pydicom raises some twenty classes on broken files
+        raise BadDataError(
+            f"{path.name}: broken DICOM header ({type(error).__name__}); export it again"
+        ) from error
+    return Header(path, values)
+
+
+def _radiopharmaceutical(dataset: Dataset) -> dict[str, tuple[str, ...]]:
+    """Tags of the first radiopharmaceutical, with the meaning of its code sequences."""
+    items = dataset.get(_RADIOPHARMACEUTICAL)
+    if not items or not isinstance(items[0], Dataset):
+        return {}
+    tags = tables()["tags"]
+    found = {key: _element_text(items[0], key) for key in tags["radiopharmaceutical"]}
+    for sequence, name in tags["code_meaning"].items():
+        codes = items[0].get(sequence)
+        if codes and isinstance(codes[0], Dataset):
+            found[name] = _element_text(codes[0], "CodeMeaning")
+    return {key: text for key, text in found.items() if text}
+
+
+def _element_text(dataset: Dataset, keyword: str) -> tuple[str, ...]:
+    """Return the values of one element as stripped text, whatever its VR; raw text when broken."""
+    try:
+        value: Any = dataset.get(keyword)
+    except Exception:  # a value that does not fit its VR: keep what is written there
+        raw = dataset.get_item(keyword).value
+        value = raw.decode("latin-1", "replace").split("\\") if isinstance(raw, bytes) else raw
+    if value is None:
+        return ()
+    if isinstance(value, bytes):
+        value = value.decode("latin-1", "replace").split("\\")
+    many = [value] if isinstance(value, str) or not hasattr(value, "__iter__") else list(value)
+    texts = tuple(_plain(item) for item in many)
+    return texts if any(texts) else ()
+
+
+def _plain(item: Any) -> str:
+    return str(item).strip(" \0\t\r\n")

@@ -1,0 +1,263 @@
+"""dcm2niix, and what is done to its images before anybody may rely on them.
+
+dcm2niix converts one series at a time in a folder of links, so a broken series harms no other.
+Its image is then
+  * freed of the free text in the NIfTI header,
+  * completed where whole slices are missing in the export (see `fill_gaps`),
+  * compared with the DICOM files: voxel values and their place in space.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dcm2niix as dcm2niix_package
+import nibabel as nib
+import numpy as np
+import pydicom
+from numpy.typing import NDArray
+
+from bidsapp.dicom.frames import Frame
+from bidsapp.dicom.header import Header
+from bidsapp.dicom.series import Series
+from bidsapp.errors import BadDataError, StorageError
+from bidsapp.volume import Volume
+
+# -g i: no defaults file of the user; -ba o: no personal data; -w 1: the folder is ours.
+# Not compressed here (-z n): the header is cleaned first, then our own writer makes .nii.gz.
+_FLAGS = ("-b", "y", "-ba", "o", "-g", "i", "-z", "n", "-w", "1", "-f", "%j")
+_TIMEOUT_S = 1800
+_MAX_MISSING = 0.02  # fraction of slices that interpolation may replace
+_PLACE_TOLERANCE = 0.05  # voxels; dcm2niix stores the affine as float32
+_VALUE_TOLERANCE = 1e-5  # of the slice's largest value; float32 against text slopes
+
+
+@dataclass(frozen=True)
+class Converted:
+    """What dcm2niix made of a series.
+
+    Attributes
+    ----------
+    image : NIfTI image in memory, header without free text
+    sidecar : its JSON
+    remarks : what was done to the image
+    """
+
+    image: nib.Nifti1Image
+    sidecar: dict[str, Any]
+    remarks: tuple[str, ...] = ()
+
+
+def dcm2niix_version() -> str:
+    """Version of dcm2niix as it prints it, such as ``v1.0.20260724``."""
+    text = _call(["--version"]).stdout.strip().splitlines()
+    return text[-1] if text else "unknown"
+
+
+def convert_series(series: Series, folder: Path) -> Converted:
+    """Convert one series inside an empty folder that the caller removes.
+
+    Raises
+    ------
+    BadDataError
+        dcm2niix failed, made no image or several, or the image cannot be completed.
+    """
+    source, target = folder / "dicom", folder / "nifti"
+    source.mkdir()
+    target.mkdir()
+    for number, image in enumerate(series.images):
+        (source / f"{number:06d}.dcm").symlink_to(image.path.resolve())
+    result = _call([*_FLAGS, "-o", str(target), str(source)])
+    made = [path for path in sorted(target.glob("*.nii")) if "_Eq" not in path.stem]
+    if len(made) != 1:
+        last = (result.stdout.strip().splitlines() or ["no message"])[-1]
+        raise BadDataError(
+            f"dcm2niix made {len(made)} images of this series (its last words: {last}); "
+            "export the series again"
+        )
+    try:
+        loaded = nib.Nifti1Image.from_filename(made[0])
+        sidecar = json.loads(made[0].with_suffix(".json").read_text("utf-8"))
+    except (OSError, ValueError, nib.filebasedimages.ImageFileError) as error:
+        raise BadDataError("dcm2niix left no readable image; export the series again") from error
+    for name in ("descrip", "aux_file", "db_name", "intent_name"):
+        loaded.header[name] = b""
+    loaded.header.extensions.clear()
+    return fill_gaps(Converted(loaded, sidecar), series)
+
+
+def _call(arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(
+            [dcm2niix_package.bin, *arguments],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_TIMEOUT_S,
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise BadDataError(
+            f"dcm2niix did not finish within {_TIMEOUT_S} s; export the series again"
+        ) from error
+    except OSError as error:
+        raise StorageError(f"dcm2niix cannot be started ({error.strerror})") from error
+
+
+def stored_voxels(image: nib.Nifti1Image) -> NDArray[np.generic]:
+    """Voxels as they are stored, before slope and intercept."""
+    return np.asarray(image.dataobj.get_unscaled())
+
+
+def fill_gaps(converted: Converted, series: Series) -> Converted:
+    """Put interpolated slices where whole slices are missing in a T1w.
+
+    dcm2niix stacks the slices it finds as if none were missing, so everything beyond a gap would
+    move towards it; its own ``_Eq`` image resamples, and blurs, the whole volume instead.  Linear
+    interpolation of the missing slices alone keeps every measured voxel as and where it was.
+
+    Raises
+    ------
+    BadDataError
+        Slices are not equidistant, too many are missing, or the series is a PET, whose missing
+        activity nobody may invent.
+    """
+    if len(series.images) < 3:
+        return converted  # multi-frame: the slices are inside one file
+    positions = np.unique(series.positions().round(3))
+    steps = np.diff(positions)
+    step = float(np.median(steps))
+    missing = np.rint(steps / step).astype(int) - 1
+    if np.abs(steps / step - (missing + 1)).max() > 0.1:
+        raise BadDataError(
+            "(0020,0032) ImagePositionPatient: the slices are not equidistant "
+            f"({steps.min():.2f} to {steps.max():.2f} mm); export the series again"
+        )
+    if not missing.any():
+        return converted
+    total = int(missing.sum())
+    allowed = int(_MAX_MISSING * len(positions))
+    if series.header.text("Modality") != "MR" or total > max(allowed, 1):
+        raise BadDataError(
+            f"(0020,0032) ImagePositionPatient: {total} of {total + len(positions)} slices are "
+            "missing; export the whole series again"
+        )
+    voxels = stored_voxels(converted.image)
+    if voxels.shape[2] != len(positions):
+        raise BadDataError(f"dcm2niix made {voxels.shape[2]} of {len(positions)} slices")
+    index = np.concatenate([[0], np.cumsum(missing + 1)])  # place of the slices along the normal
+    if _axis_runs_backwards(converted.image, series):
+        index = index[-1] - index[::-1]
+    image = nib.Nifti1Image(
+        _interpolated(voxels, index), converted.image.affine, converted.image.header
+    )
+    image.header.set_slope_inter(*converted.image.header.get_slope_inter())
+    remark = f"{total} missing slice{'s' * (total > 1)} interpolated from the neighbours"
+    return Converted(image, converted.sidecar, (*converted.remarks, remark))
+
+
+def _axis_runs_backwards(image: nib.Nifti1Image, series: Series) -> bool:
+    """Tell whether the third voxel axis runs against the DICOM slice normal."""
+    orientation = np.array(series.header.numbers("ImageOrientationPatient", 6))
+    normal = np.cross(orientation[:3], orientation[3:]) * (-1, -1, 1)  # LPS -> RAS
+    return bool(image.affine[:3, 2] @ normal < 0)
+
+
+def _interpolated(voxels: NDArray[Any], index: NDArray[np.int_]) -> NDArray[Any]:
+    """Spread slices to the places ``index`` and interpolate linearly between them."""
+    places = np.arange(index[-1] + 1)
+    below = np.clip(np.searchsorted(index, places, side="right") - 1, 0, len(index) - 2)
+    weight = (places - index[below]) / (index[below + 1] - index[below])
+    filled = voxels[..., below] * (1 - weight) + voxels[..., below + 1] * weight
+    if voxels.dtype.kind in "iu":
+        filled = np.rint(filled)
+    return np.asarray(filled, dtype=voxels.dtype)
+
+
+# ------------------------------------------------------------------- comparison with the DICOM
+
+
+def verify(image: nib.Nifti1Image, frames: Sequence[Frame]) -> str | None:
+    """Compare an image with DICOM files: the lowest, middle and highest slice of every frame.
+
+    Returns
+    -------
+    str or None
+        A remark when the pixels are compressed in a way only dcm2niix can read.
+
+    Raises
+    ------
+    BadDataError
+        A slice is not where its header says, or its voxels have other values.
+    """
+    n_frames = image.shape[3] if image.ndim == 4 else 1
+    if n_frames != len(frames):
+        raise BadDataError(
+            f"dcm2niix made {n_frames} frames of {len(frames)}; export the series again"
+        )
+    for number, frame in enumerate(frames):
+        volume = np.asanyarray(image.dataobj[..., number] if image.ndim == 4 else image.dataobj)
+        for slice_number in sorted({0, len(frame) // 2, len(frame) - 1}):
+            header = frame[slice_number]
+            pixels = _pixels(header)
+            if pixels is None:
+                return "voxel values were not compared with the DICOM: compressed pixels"
+            _compare(Volume(volume, image.affine), header, pixels)
+    return None
+
+
+def _pixels(header: Header) -> NDArray[np.float64] | None:
+    """Rescaled pixels of a file, shape (rows, columns); None when their codec is not installed."""
+    try:
+        dataset = pydicom.dcmread(header.path)
+        if dataset.file_meta.TransferSyntaxUID.is_compressed:
+            return None
+        slope = float(dataset.get("RescaleSlope", 1) or 1)
+        intercept = float(dataset.get("RescaleIntercept", 0) or 0)
+        pixels = np.asarray(dataset.pixel_array, dtype=np.float64)
+    except Exception as error:  # pydicom raises some twenty classes on broken pixel data
+        raise BadDataError(
+            f"{header.path.name}: (7FE0,0010) PixelData cannot be read ({type(error).__name__}); "
+            "export it again"
+        ) from error
+    return pixels * slope + intercept
+
+
+def _compare(volume: Volume, header: Header, pixels: NDArray[np.float64]) -> None:
+    index, off_grid = _voxels_of(volume.affine, header)
+    inside = (index >= 0).all() and (index.max(axis=(0, 1)) < volume.data.shape).all()
+    if off_grid > _PLACE_TOLERANCE or not inside:
+        raise BadDataError(
+            f"{header.path.name}: dcm2niix puts the slice elsewhere than (0020,0032) "
+            "ImagePositionPatient says; export the series again"
+        )
+    difference = float(np.abs(volume.data[tuple(np.moveaxis(index, -1, 0))] - pixels).max())
+    if difference > _VALUE_TOLERANCE * max(float(np.abs(pixels).max()), 1.0):
+        raise BadDataError(
+            f"{header.path.name}: voxels differ from the DICOM pixels by {difference:.3g}; "
+            "export the series again"
+        )
+
+
+def _voxels_of(affine: NDArray[np.float64], header: Header) -> tuple[NDArray[np.int_], float]:
+    """Voxel index of every pixel, shape (rows, columns, 3), and how far they are off the grid."""
+    orientation = np.array(header.numbers("ImageOrientationPatient", 6))
+    row_spacing, column_spacing = header.numbers("PixelSpacing", 2)
+    rows, columns = int(header.number("Rows") or 0), int(header.number("Columns") or 0)
+    corner = np.array(header.numbers("ImagePositionPatient", 3))
+    r, c = np.meshgrid(np.arange(rows), np.arange(columns), indexing="ij")
+    lps = (
+        corner
+        + c[..., None] * orientation[:3] * column_spacing
+        + r[..., None] * orientation[3:] * row_spacing
+    )
+    to_voxel = np.linalg.inv(affine)
+    exact = (lps * (-1, -1, 1)) @ to_voxel[:3, :3].T + to_voxel[:3, 3]
+    index = np.rint(exact).astype(int)
+    return index, float(np.abs(exact - index).max())

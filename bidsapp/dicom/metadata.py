@@ -1,0 +1,98 @@
+"""``--dicom-metadata``: what a person knows and the headers do not say.
+
+A JSON object whose keys select series and whose values are objects of sidecar keys::
+
+    {"*":        {"AcquisitionMode": "list mode"},
+     "sub-01":   {"InjectionTime": "10:04:30", "Tracer": "FBB"},
+     "1.2.840.113619...": {"InjectedRadioactivity": 301.7, "InjectedRadioactivityUnits": "MBq"}}
+
+A series takes the values of ``*``, then of its participant, then of its SeriesInstanceUID.
+``InjectionTime`` is ``hh:mm:ss`` or ``YYYY-MM-DDThh:mm:ss``.  Times follow from it and from the
+headers, so the time keys of the sidecar cannot be stated one by one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from bidsapp.dicom.header import MIDNIGHT
+from bidsapp.dicom.tables import tables
+from bidsapp.errors import BadDataError, NoInputError
+
+
+@dataclass(frozen=True)
+class Stated:
+    """What is stated for one series."""
+
+    injection: datetime | None = None  # year 1900: only the time of day
+    tracer: str | None = None
+    values: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """The whole file: selector -> values."""
+
+    selectors: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def find(self, participant: str, series_uid: str) -> Stated:
+        """Return what is stated for a series."""
+        merged: dict[str, Any] = {}
+        for selector in ("*", f"sub-{participant}", series_uid):
+            merged.update(self.selectors.get(selector, {}))
+        injection, tracer = merged.pop("InjectionTime", None), merged.pop("Tracer", None)
+        return Stated(None if injection is None else parse_injection(injection), tracer, merged)
+
+
+def parse_injection(text: str) -> datetime:
+    """Moment of an ``InjectionTime``; the year is 1900 when only the time of day is given."""
+    moment = datetime.fromisoformat(text if "T" in text else f"{MIDNIGHT:%Y-%m-%d}T{text}")
+    if moment.tzinfo is not None:
+        raise ValueError("time zones are not used")
+    return moment
+
+
+def read_metadata(path: Path) -> Metadata:
+    """Read and check the file.
+
+    Raises
+    ------
+    NoInputError
+        It is missing or no JSON.
+    BadDataError
+        A selector holds no object, a key is unknown, or InjectionTime is no time.
+    """
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise NoInputError(f"{path}: cannot be read as JSON ({error}); correct it") from error
+    if not isinstance(content, dict) or not all(isinstance(v, dict) for v in content.values()):
+        raise BadDataError(f'{path}: expected objects by selector, as {{"sub-01": {{...}}}}')
+    allowed = {*tables()["metadata"]["keys"], "InjectionTime", "Tracer"}
+    for selector, values in content.items():
+        for key, value in values.items():
+            if key not in allowed:
+                raise BadDataError(
+                    f"{path}: {selector} states {key}, which is not among "
+                    f"{', '.join(sorted(allowed))}; times follow from InjectionTime"
+                )
+            if key in ("InjectionTime", "Tracer") and not isinstance(value, str):
+                raise BadDataError(f"{path}: {selector} states a {key} that is no text")
+        _check_time(path, selector, values.get("InjectionTime"))
+    return Metadata(content)
+
+
+def _check_time(path: Path, selector: str, text: str | None) -> None:
+    try:
+        if text is not None:
+            parse_injection(text)
+    except ValueError as error:
+        raise BadDataError(
+            f"{path}: InjectionTime of {selector} is '{text}', expected hh:mm:ss or "
+            "YYYY-MM-DDThh:mm:ss in local time"
+        ) from error

@@ -1,0 +1,198 @@
+"""Sessions and names: which converted series goes where in the BIDS dataset.
+
+One session per injection.  A T1w joins the session of the injection nearest to it in time.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import PurePosixPath
+
+from bidsapp.dicom.classify import rank_reason, t1w_rank
+from bidsapp.dicom.header import MIDNIGHT
+from bidsapp.dicom.series import Series
+from bidsapp.dicom.timing import TimeModel
+
+_SAME_INJECTION = timedelta(minutes=5)  # series of one injection, clocks of two consoles
+_FAR = timedelta(days=365)
+
+
+@dataclass(frozen=True)
+class PetScan:
+    """A PET series with its times."""
+
+    series: Series
+    participant: str
+    session: str | None  # given by the user
+    tracer: str
+    times: TimeModel
+
+
+@dataclass(frozen=True)
+class T1wScan:
+    """A T1w series with the time of its acquisition, None when no tag says it."""
+
+    series: Series
+    participant: str
+    session: str | None  # given by the user
+    acquired: datetime | None
+
+
+@dataclass(frozen=True)
+class Target:
+    """Name of a converted series, and what to tell about the choice of it."""
+
+    entities: dict[str, str]
+    suffix: str
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def stem(self) -> PurePosixPath:
+        """Path below the dataset without extension."""
+        entities = self.entities
+        folders = [f"sub-{entities['sub']}", f"ses-{entities['ses']}"]
+        name = "_".join([*(f"{key}-{value}" for key, value in entities.items()), self.suffix])
+        return PurePosixPath(*folders, "pet" if self.suffix == "pet" else "anat", name)
+
+
+@dataclass
+class Plan:
+    """Targets by series key, and why a series that could be converted is not."""
+
+    targets: dict[tuple[str, int], Target] = field(default_factory=dict)
+    left_out: dict[tuple[str, int], str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Session:
+    label: str
+    injection: datetime | None
+
+
+def make_plan(pets: list[PetScan], t1ws: list[T1wScan]) -> Plan:
+    """Give every wanted series its name."""
+    plan = Plan()
+    people = sorted({scan.participant for scan in pets} | {scan.participant for scan in t1ws})
+    for person in people:
+        own_pets = [scan for scan in pets if scan.participant == person]
+        sessions = _name_pets(own_pets, plan)
+        _name_t1ws([scan for scan in t1ws if scan.participant == person], sessions, plan)
+        _tell_far_t1w([scan for scan in t1ws if scan.participant == person], own_pets, plan)
+    return plan
+
+
+def _name_pets(scans: list[PetScan], plan: Plan) -> list[_Session]:
+    """Name the PET scans of a person; return the sessions in time order."""
+    groups = _by_injection(scans)
+    sessions = []
+    for number, group in enumerate(groups, start=1):
+        label = next((scan.session for scan in group if scan.session), f"{number:02d}")
+        sessions.append(_Session(label, group[0].times.injection))
+        _name_session(group, label, plan)
+    return sessions
+
+
+def _by_injection(scans: list[PetScan]) -> list[list[PetScan]]:
+    """Group scans of one injection; groups and scans in time order."""
+    groups: list[list[PetScan]] = []
+    for scan in sorted(
+        scans, key=lambda s: (s.times.injection, s.times.scan_start_s, s.series.key)
+    ):
+        same = (
+            groups
+            and scan.tracer == groups[-1][0].tracer
+            and scan.session == groups[-1][0].session
+            and scan.times.injection - groups[-1][0].times.injection <= _SAME_INJECTION
+        )
+        if same:
+            groups[-1].append(scan)
+        else:
+            groups.append([scan])
+    return groups
+
+
+def _name_session(group: list[PetScan], session: str, plan: Plan) -> None:
+    """Name the scans of one injection: runs in time, ``rec-`` for reconstructions of one run."""
+    runs: list[list[PetScan]] = []
+    for scan in group:
+        if runs and scan.times.scan_start_s < runs[-1][0].times.end_s - 1:
+            runs[-1].append(scan)
+        else:
+            runs.append([scan])
+    for number, run in enumerate(runs, start=1):
+        labels = _reconstruction_labels(run)
+        for scan, label in zip(run, labels, strict=True):
+            entities = {"sub": scan.participant, "ses": session, "trc": scan.tracer}
+            if label:
+                entities["rec"] = label
+            if len(runs) > 1:
+                entities["run"] = str(number)
+            plan.targets[scan.series.key] = Target(entities, "pet")
+
+
+def _reconstruction_labels(run: list[PetScan]) -> list[str]:
+    """Tell the reconstructions of one acquisition apart; '' when there is only one."""
+    if len(run) == 1:
+        return [""]
+    labels: list[str] = []
+    for scan in run:
+        header = scan.series.header
+        text = header.text("ReconstructionMethod") + header.text("ConvolutionKernel")
+        label = re.sub(r"[^A-Za-z0-9]", "", text) or "other"
+        if n_frames := len(scan.times.frame_start_s):
+            label += f"{n_frames}frames"
+        twins = sum(other == label or other.startswith(f"{label}v") for other in labels)
+        labels.append(label if not twins else f"{label}v{twins + 1}")
+    return labels
+
+
+def _name_t1ws(scans: list[T1wScan], sessions: list[_Session], plan: Plan) -> None:
+    """Keep the best T1w of every study and put it into the session nearest in time."""
+    studies: dict[str, list[T1wScan]] = defaultdict(list)
+    for scan in scans:
+        studies[scan.series.header.text("StudyInstanceUID")].append(scan)
+    placed: dict[str, list[T1wScan]] = defaultdict(list)
+    for study in studies.values():
+        best, *others = sorted(study, key=lambda s: (*t1w_rank(s.series), s.series.key))
+        for other in others:
+            plan.left_out[other.series.key] = rank_reason(best.series, other.series)
+        placed[best.session or _nearest(best, sessions)].append(best)
+    for session, chosen in placed.items():
+        chosen.sort(key=lambda s: (*t1w_rank(s.series), s.series.key))
+        for number, scan in enumerate(chosen, start=1):
+            entities = {"sub": scan.participant, "ses": session}
+            if len(chosen) > 1:
+                entities["run"] = str(number)
+            plan.targets[scan.series.key] = Target(entities, "T1w")
+
+
+def _nearest(scan: T1wScan, sessions: list[_Session]) -> str:
+    """Label of the session whose injection is nearest to a T1w; the first without dates."""
+    if not sessions:
+        return "01"
+    return min(sessions, key=lambda session: _gap(scan, session.injection)).label
+
+
+def _gap(scan: T1wScan, injection: datetime | None) -> timedelta:
+    """Time between a T1w and an injection; zero when a date is unknown."""
+    dated = [
+        moment for moment in (scan.acquired, injection) if moment and moment.year > MIDNIGHT.year
+    ]
+    return abs(dated[0] - dated[1]) if len(dated) == 2 else timedelta(0)
+
+
+def _tell_far_t1w(t1ws: list[T1wScan], pets: list[PetScan], plan: Plan) -> None:
+    """Remark at every PET whose nearest T1w is missing or more than a year away."""
+    for scan in pets:
+        gaps = [_gap(t1w, scan.times.injection) for t1w in t1ws]
+        if not gaps:
+            remark = "no T1w of this person was found"
+        elif min(gaps) > _FAR:
+            remark = f"the nearest T1w lies {min(gaps).days} days from this PET, more than a year"
+        else:
+            continue
+        target = plan.targets[scan.series.key]
+        plan.targets[scan.series.key] = Target(target.entities, target.suffix, (remark,))

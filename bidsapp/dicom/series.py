@@ -1,0 +1,223 @@
+"""Inventory: which DICOM images lie in a folder, and which of them belong together.
+
+Only headers are read, in parallel. Files are grouped by SeriesInstanceUID, and a series that
+holds several images (echoes, phase beside magnitude, stacks of other orientation, repeated
+volumes of an MR, other units) is split into parts.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import ChainMap, defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bidsapp.dicom.header import Header, read_header
+from bidsapp.dicom.tables import tables
+from bidsapp.errors import BadDataError, NoInputError, WorkerLostError
+
+_CHUNK = 200  # files per task: small enough for progress, large enough to hide the transport
+_SERIAL_BELOW = 400  # files; starting workers takes as long as reading these
+_SPLIT_TAGS = ("ImageType", "Rows", "Columns", "PixelSpacing", "EchoTime", "InversionTime", "Units")
+
+
+@dataclass(frozen=True)
+class Series:
+    """Images that make one volume or one time series of volumes.
+
+    Attributes
+    ----------
+    uid : SeriesInstanceUID
+    part : 1, 2 ... when a series was split, else 0
+    images : headers of its files; each holds the tags of ``tables.toml``
+    """
+
+    uid: str
+    part: int
+    images: tuple[Header, ...]
+
+    @property
+    def header(self) -> Header:
+        """The header of the first image, for what all share."""
+        return self.images[0]
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """What identifies the series in the decision table."""
+        return self.uid, self.part
+
+    def positions(self) -> NDArray[np.float64]:
+        """Distance of every image along the slice normal in mm, shape (number of images,).
+
+        Raises
+        ------
+        BadDataError
+            Position or orientation is missing, malformed or not orthonormal.
+        """
+        orientation = self.header.numbers("ImageOrientationPatient", 6)
+        if not orientation:
+            raise self.header.error("ImageOrientationPatient", "is missing; export it again")
+        row, column = np.array(orientation[:3]), np.array(orientation[3:])
+        if abs(np.linalg.norm(np.cross(row, column)) - 1) > 1e-3:
+            raise self.header.error("ImageOrientationPatient", "is not orthonormal")
+        normal = np.cross(row, column)
+        points = []
+        for image in self.images:
+            point = image.numbers("ImagePositionPatient", 3)
+            if not point:
+                raise image.error("ImagePositionPatient", "is missing; export it again")
+            points.append(point)
+        return np.asarray(np.array(points) @ normal)
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """Everything found in a folder."""
+
+    series: tuple[Series, ...]
+    broken: tuple[str, ...]  # one sentence per file that starts like DICOM but cannot be read
+    n_files: int
+    n_not_dicom: int
+
+
+def take_inventory(
+    folder: Path, *, nprocs: int = 1, progress: Callable[[str], None] = lambda text: None
+) -> Inventory:
+    """Read the headers of all files below ``folder`` and group them into series.
+
+    Raises
+    ------
+    NoInputError
+        The folder is missing or holds no DICOM image.
+    """
+    if not folder.is_dir():
+        raise NoInputError(f"{folder}: no such folder; give the folder that holds the DICOM files")
+    files = list(_files(folder))
+    groups: dict[str, dict[str, Header]] = defaultdict(dict)
+    shared: dict[str, dict[str, tuple[str, ...]]] = {}
+    pool: dict[tuple[str, ...], tuple[str, ...]] = {}  # equal values are stored once
+    broken: list[str] = []
+    n_dicom = n_seen = 0
+    for found in _read_all(files, nprocs):
+        for outcome in found:
+            n_seen += 1
+            if isinstance(outcome, str):
+                broken.append(outcome)
+            elif outcome is not None:
+                n_dicom += 1
+                _file(outcome, groups, shared, pool)
+        progress(f"Reading DICOM headers: {n_seen} of {len(files)} files, {len(groups)} series")
+    if not groups:
+        raise NoInputError(f"{folder}: holds no DICOM image ({len(files)} files looked at)")
+    series = [part for uid in sorted(groups) for part in _split(uid, list(groups[uid].values()))]
+    not_dicom = len(files) - n_dicom - len(broken)
+    return Inventory(tuple(series), tuple(broken), len(files), not_dicom)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Regular files in a fixed order; DICOMDIR is an index, not an image."""
+    for root, folders, names in os.walk(folder):
+        folders.sort()
+        for name in sorted(names):
+            path = Path(root, name)
+            if name.upper() != "DICOMDIR" and path.is_file():
+                yield path
+
+
+def _read_all(files: list[Path], nprocs: int) -> Iterable[list[Header | str | None]]:
+    chunks = [files[start : start + _CHUNK] for start in range(0, len(files), _CHUNK)]
+    if nprocs <= 1 or len(files) < _SERIAL_BELOW:
+        yield from map(_read_chunk, chunks)
+        return
+    try:
+        with ProcessPoolExecutor(nprocs, mp_context=get_context("forkserver")) as executor:
+            yield from executor.map(_read_chunk, chunks)
+    except BrokenProcessPool as error:
+        raise WorkerLostError(
+            "a process that reads DICOM headers was killed; run again with fewer --nprocs"
+        ) from error
+
+
+def _read_chunk(paths: list[Path]) -> list[Header | str | None]:
+    """Header, reason why there is none, or None for a file that is no DICOM."""
+    outcomes: list[Header | str | None] = []
+    for path in paths:
+        try:
+            outcomes.append(read_header(path))
+        except BadDataError as error:
+            outcomes.append(str(error))
+        except OSError as error:
+            outcomes.append(f"{path.name}: cannot be read ({error.strerror}); check permissions")
+    return outcomes
+
+
+def _file(
+    header: Header,
+    groups: dict[str, dict[str, Header]],
+    shared: dict[str, dict[str, tuple[str, ...]]],
+    pool: dict[tuple[str, ...], tuple[str, ...]],
+) -> None:
+    """Put a header into its series; an instance exported twice counts once."""
+    uid = header.text("SeriesInstanceUID")
+    instance = header.text("SOPInstanceUID") or str(header.path)
+    if not uid or not header.text("Modality"):
+        return  # a DICOM object without series (DICOMDIR under another name) holds no image
+    if instance in groups[uid]:
+        return
+    own = set(tables()["tags"]["instance"])
+    values = {key: pool.setdefault(value, value) for key, value in header.values.items()}
+    common = shared.setdefault(uid, {k: v for k, v in values.items() if k not in own})
+    # Where an image agrees with its series on the common tags it shares their dictionary.
+    differing = {k: v for k, v in values.items() if k in own or common.get(k) != v}
+    groups[uid][instance] = Header(header.path, ChainMap(differing, common))
+
+
+def _split(uid: str, images: list[Header]) -> list[Series]:
+    """Split a series into volumes (MR) or volumes in time (PET)."""
+    parts: dict[tuple[object, ...], list[Header]] = defaultdict(list)
+    for image in images:
+        orientation = _rounded(image, "ImageOrientationPatient")
+        parts[(*(image.texts(tag) for tag in _SPLIT_TAGS), orientation)].append(image)
+    volumes = [part for key in sorted(parts, key=str) for part in _repeats(parts[key])]
+    number = range(1, len(volumes) + 1) if len(volumes) > 1 else [0]
+    return [
+        Series(uid, part, tuple(sorted(volume, key=_order)))
+        for part, volume in zip(number, volumes, strict=True)
+    ]
+
+
+def _repeats(images: list[Header]) -> list[list[Header]]:
+    """Split an MR series in which slice positions repeat by its acquisition number.
+
+    PET stays whole: its repeated positions are the frames of one time series.
+    """
+    positions = [image.texts("ImagePositionPatient") for image in images]
+    if images[0].text("Modality") != "MR" or len(set(positions)) == len(positions):
+        return [images]
+    runs: dict[str, list[Header]] = defaultdict(list)
+    for image in images:
+        runs[image.text("AcquisitionNumber")].append(image)
+    return list(runs.values())
+
+
+def _rounded(image: Header, keyword: str) -> tuple[str, ...]:
+    """Direction cosines to two digits: slices of one volume differ in the last printed digit."""
+    try:
+        return tuple(f"{value + 0.0:.2f}" for value in image.numbers(keyword))
+    except BadDataError:
+        return image.texts(keyword)
+
+
+def _order(image: Header) -> tuple[float, str]:
+    try:
+        number = image.number("InstanceNumber")
+    except BadDataError:
+        number = None
+    return (float("inf") if number is None else number), str(image.path)

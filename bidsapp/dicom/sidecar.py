@@ -1,0 +1,287 @@
+"""Sidecars of the raw dataset: every required key, and where each value comes from.
+
+The sources stand in the sidecar itself, under the key ``CentiPET``: BIDS allows keys of one's own
+there, and so they travel with the values they explain.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from bidsapp.data.tracers import Tracer
+from bidsapp.dicom.frames import half_life
+from bidsapp.dicom.header import Header, tag_name
+from bidsapp.dicom.tables import tables
+from bidsapp.dicom.timing import ScanClock, TimeModel
+from bidsapp.errors import BadDataError
+
+Sidecar = dict[str, Any]
+_STATED = "stated by the user (--dicom-metadata)"
+_NOT_IN_DICOM = "not in the DICOM; --dicom-metadata can supply it"
+_HALF_LIFE_TOLERANCE = 0.01
+# Doses of an amyloid scan in Bq: outside, the number is most likely in another unit.
+_DOSE_BQ = (1e6, 2e9)
+
+
+def pet_sidecar(
+    header: Header,
+    clock: ScanClock,
+    times: TimeModel,
+    tracer: Tracer,
+    tracer_source: str,
+    dcm2niix: Mapping[str, Any],
+    stated: Mapping[str, Any],
+) -> Sidecar:
+    """Sidecar of a PET image.
+
+    Parameters
+    ----------
+    header : first header of the series
+    clock, times : what its headers say about time, and the time model made of it
+    tracer, tracer_source : the tracer and the tag or option that names it
+    dcm2niix : the sidecar dcm2niix wrote, used for what it reads from private tags
+    stated : values a person states (``--dicom-metadata``); they win
+
+    Raises
+    ------
+    BadDataError
+        A required value is missing or impossible.
+    """
+    entries: dict[str, tuple[Any, str]] = {
+        "TracerName": (tracer.name, tracer_source),
+        **_radiochemistry(header, tracer, stated),
+        **_times(times),
+        **_corrections(header, clock),
+        **_reconstruction(header, dcm2niix),
+    }
+    taken = {
+        key: dcm2niix[key]
+        for key in tables()["dcm2niix_keys"]["pet"]
+        if key in dcm2niix and key not in entries
+    }
+    entries.update({key: (value, _STATED) for key, value in stated.items()})
+    return {
+        "Manufacturer": manufacturer(header),
+        "ManufacturersModelName": header.text("ManufacturerModelName") or "n/a",
+        "Units": tables()["units"][_units(header)],
+        **{key: value for key, (value, _) in entries.items()},
+        **taken,
+        "CentiPET": {
+            "Sources": {
+                "Manufacturer": "(0008,0070) Manufacturer",
+                "ManufacturersModelName": "(0008,1090) ManufacturerModelName",
+                "Units": f"(0054,1001) Units {_units(header)}",
+                **{key: source for key, (_, source) in entries.items()},
+                **dict.fromkeys(taken, "dcm2niix"),
+            },
+            "Remarks": [*times.remarks, *_half_life_remarks(header, tracer)],
+        },
+    }
+
+
+def t1w_sidecar(dcm2niix: Mapping[str, Any]) -> Sidecar:
+    """Sidecar of a T1w image: what dcm2niix read, without free text, dates and identifiers."""
+    keys = tables()["dcm2niix_keys"]["t1w"]
+    return {
+        **{key: dcm2niix[key] for key in keys if key in dcm2niix},
+        "CentiPET": {"Sources": {"*": "dcm2niix"}, "Remarks": []},
+    }
+
+
+def manufacturer(header: Header) -> str:
+    """Name of the manufacturer as other converters write it."""
+    text = header.text("Manufacturer")
+    for start, name in tables()["manufacturer"].items():
+        if text.lower().startswith(start):
+            return str(name)
+    return text or "n/a"
+
+
+def _units(header: Header) -> str:
+    units = header.text("Units").upper()
+    if units not in tables()["units"]:
+        reason = tables()["units_refused"].get(units, "expected BQML; reconstruct with units BQML")
+        raise header.error("Units", f"is '{header.shown('Units')}': {reason}")
+    return units
+
+
+def _times(times: TimeModel) -> dict[str, tuple[Any, str]]:
+    """Times counted from TimeZero, the whole second in which the injection began."""
+    zero = times.injection.replace(microsecond=0)
+    injection = _seconds((times.injection - zero) / timedelta(seconds=1))
+    sources = times.sources
+    corrected = times.decay_reference_s is not None
+    return {
+        "TimeZero": (f"{zero:%H:%M:%S}", f"the injection: {sources['InjectionStart']}"),
+        "InjectionStart": (injection, sources["InjectionStart"]),
+        "ScanStart": (_seconds(injection + times.scan_start_s), sources["ScanStart"]),
+        "FrameTimesStart": (
+            [_seconds(injection + start) for start in times.frame_start_s],
+            sources["FrameTimesStart"],
+        ),
+        "FrameDuration": (
+            [_seconds(duration) for duration in times.frame_duration_s],
+            sources["FrameDuration"],
+        ),
+        "ImageDecayCorrected": (corrected, sources["ImageDecayCorrectionTime"]),
+        "ImageDecayCorrectionTime": (
+            _seconds(injection + (times.decay_reference_s or 0.0)) if corrected else 0,
+            sources["ImageDecayCorrectionTime"],
+        ),
+    }
+
+
+def _seconds(value: float) -> float | int:
+    """Round to microseconds, the resolution of DICOM clocks; whole numbers without a point."""
+    rounded = round(value, 6)
+    return int(rounded) if rounded == int(rounded) else rounded
+
+
+def _radiochemistry(
+    header: Header, tracer: Tracer, stated: Mapping[str, Any]
+) -> dict[str, tuple[Any, str]]:
+    nuclide = radionuclide(header)
+    if nuclide is not None and nuclide != tracer.radionuclide:
+        raise header.error(
+            "RadionuclideCodeSequence",
+            f"names {nuclide}, but {tracer.name} carries {tracer.radionuclide}; state --tracer",
+        )
+    nothing = ("n/a", _NOT_IN_DICOM)
+    entries: dict[str, tuple[Any, str]] = {
+        "TracerRadionuclide": (
+            tracer.radionuclide,
+            "(0054,0300) RadionuclideCodeSequence" if nuclide else "the tracer",
+        ),
+        **({} if "InjectedRadioactivity" in stated else _dose(header)),
+        "InjectedMass": nothing,
+        "InjectedMassUnits": nothing,
+        "SpecificRadioactivity": nothing,
+        "SpecificRadioactivityUnits": nothing,
+        "ModeOfAdministration": (
+            "bolus",
+            "assumed: amyloid tracers are injected as a bolus and DICOM has no tag for it; "
+            "--dicom-metadata can correct it",
+        ),
+    }
+    for key in ("RadionuclidePositronFraction", "RadionuclideHalfLife", "DoseCalibrationFactor"):
+        if (value := header.number(key)) is not None:
+            entries[key] = (_seconds(value), tag_name(key))
+    return entries
+
+
+def _dose(header: Header) -> dict[str, tuple[Any, str]]:
+    """Injected activity in MBq; (0018,1074) is in Bq, but some scanners write MBq there."""
+    dose = header.number("RadionuclideTotalDose")
+    source = "(0018,1074) RadionuclideTotalDose"
+    if dose is None:
+        raise header.error(
+            "RadionuclideTotalDose",
+            "is missing; state InjectedRadioactivity and InjectedRadioactivityUnits in a "
+            "--dicom-metadata file",
+        )
+    low, high = _DOSE_BQ
+    if low <= dose <= high:
+        megabecquerel = dose / 1e6
+    elif low <= dose * 1e6 <= high:
+        megabecquerel = dose
+        source += ", read as MBq: as Bq it would be no dose for a scan"
+    else:
+        raise header.error(
+            "RadionuclideTotalDose",
+            f"is {dose:g}, a dose neither in Bq nor in MBq; state InjectedRadioactivity in a "
+            "--dicom-metadata file",
+        )
+    return {
+        "InjectedRadioactivity": (_seconds(megabecquerel), source),
+        "InjectedRadioactivityUnits": ("MBq", source),
+    }
+
+
+def radionuclide(header: Header) -> str | None:
+    """Radionuclide named by (0054,0300) or, without it, by the half-life; None when by neither."""
+    text = header.text("RadionuclideCodeMeaning").lower()
+    value = half_life(header)
+    for name, row in tables()["radionuclide"].items():
+        if text and re.search(row["pattern"], text):
+            return str(name)
+    for name, row in tables()["radionuclide"].items():
+        if not text and value and _close(value, row["half_life_s"]):
+            return str(name)
+    return None
+
+
+def _half_life_remarks(header: Header, tracer: Tracer) -> list[str]:
+    value = half_life(header)
+    if value is None or _close(value, tracer.half_life_s):
+        return []
+    return [
+        f"(0018,1075) RadionuclideHalfLife is {value:g} s, that of {tracer.radionuclide} is "
+        f"{tracer.half_life_s:g} s; the former was used to check the decay factors"
+    ]
+
+
+def _close(value: float, expected: float) -> bool:
+    return abs(value / expected - 1) <= _HALF_LIFE_TOLERANCE
+
+
+def _corrections(header: Header, clock: ScanClock) -> dict[str, tuple[Any, str]]:
+    entries: dict[str, tuple[Any, str]] = {
+        "AttenuationCorrection": (
+            header.text("AttenuationCorrectionMethod") or "measured, method not stated",
+            "(0054,1101) AttenuationCorrectionMethod"
+            if header.text("AttenuationCorrectionMethod")
+            else "(0028,0051) CorrectedImage lists ATTN",
+        ),
+        "AcquisitionMode": ("n/a", _NOT_IN_DICOM),
+    }
+    for key in ("ScatterCorrectionMethod", "RandomsCorrectionMethod"):
+        if text := header.text(key):
+            entries[key] = (text, tag_name(key))
+    factors = [frame.decay_factor for frame in clock.frames]
+    if None not in factors:
+        entries["DecayCorrectionFactor"] = (factors, "(0054,1321) DecayFactor")
+    return entries
+
+
+def _reconstruction(header: Header, dcm2niix: Mapping[str, Any]) -> dict[str, tuple[Any, str]]:
+    """Reconstruction method and filter; parameters only where dcm2niix could read them."""
+    entries: dict[str, tuple[Any, str]] = {}
+    if "ReconMethodName" not in dcm2niix:
+        text = header.text("ReconstructionMethod")
+        entries["ReconMethodName"] = (
+            text or "n/a",
+            "(0054,1103) ReconstructionMethod" if text else _NOT_IN_DICOM,
+        )
+    labels = dcm2niix.get("ReconMethodParameterLabels")
+    values = dcm2niix.get("ReconMethodParameterValues")
+    if labels and values and len(labels) == len(values):
+        units = ["none"] * len(labels)
+        entries["ReconMethodParameterUnits"] = (units, "iterations and subsets are counts")
+    else:
+        source = "(0054,1103) ReconstructionMethod states no parameter"
+        entries["ReconMethodParameterLabels"] = (["none"], source)
+        entries["ReconMethodParameterUnits"] = (["none"], source)
+    kernel = header.text("ConvolutionKernel")
+    source = "(0018,1210) ConvolutionKernel"
+    match = re.fullmatch(r"(.*?)[\s_]*(\d+(?:\.\d+)?)\s*(?:mm)?", kernel)
+    if not kernel:
+        entries["ReconFilterType"] = ("none", f"{source} is missing")
+    elif match and match[1]:
+        entries["ReconFilterType"] = (match[1], source)
+        entries["ReconFilterSize"] = (_seconds(float(match[2])), f"{source}, mm")
+    elif kernel.lower() in ("none", "allpass", "all pass", "all-pass"):
+        entries["ReconFilterType"] = ("none", source)
+    else:
+        entries["ReconFilterType"] = (kernel, source)
+        entries["ReconFilterSize"] = (0, f"{source} states no width; 0 stands for not stated")
+    return entries
+
+
+def refuse_patient_data(sidecar: Mapping[str, Any], where: str) -> None:
+    """Refuse a sidecar with a Patient key other than the harmless position on the table."""
+    leaks = [k for k in sidecar if k.startswith("Patient") and k != "PatientPosition"]
+    if leaks:
+        raise BadDataError(f"{where}: {leaks[0]} would reveal the patient; leave it out")

@@ -1,0 +1,20 @@
+"""The converter's knowledge of DICOM habits (``tables.toml``)."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any
+
+
+@lru_cache
+def tables() -> dict[str, Any]:
+    """Return the whole table; callers must not change it."""
+    return tomllib.loads((files(__package__) / "tables.toml").read_text("utf-8"))
+
+
+def name_matches(kind: str, text: str) -> bool:
+    """Tell whether a series or protocol name looks like ``kind`` (a key of ``[names]``)."""
+    return re.search(tables()["names"][kind], text.lower()) is not None

@@ -1,0 +1,456 @@
+"""The time model of a PET series: one clock, zero at the injection, every value with its source.
+
+Pure arithmetic on datetimes.  The written rules, in the order they are applied:
+
+Injection
+    The time a person states wins.  Otherwise (0018,1078) RadiopharmaceuticalStartDateTime;
+    when it is missing or impossible, (0018,1072) RadiopharmaceuticalStartTime on the latest date
+    that puts it before the scan (or up to `_LATE_INJECTION` after the start of a dynamic scan,
+    which may be started first).  Both present and more than `_CLOCKS_DISAGREE` apart: refused.
+    No time of injection at all: refused, never invented.
+Frames
+    A frame starts at its (0008,002A)/(0008,0032) acquisition time, the earliest over its slices,
+    because beds are acquired one after the other.  When all frames carry the same acquisition
+    time, (0054,1300) FrameReferenceTime places them.  Overlapping frames are refused.
+Decay reference
+    (0054,1102) DecayCorrection names it; (0054,1321) DecayFactor proves it.  A factor says by how
+    much counts were multiplied, so, with the half-life, to what moment they were corrected.  When
+    that moment is not the one named, START gives way to the moment the factor says; ADMIN with
+    another moment than the injection means that one of both clocks was changed and is refused.
+
+Decay factors follow DICOM PS3.3 C.8.9.4: decay from the reference to the frame times the mean
+decay within the frame, lambda d / (1 - exp(-lambda d)); some reconstructions use the start or
+the middle of the frame instead, and are recognised by it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from itertools import pairwise
+from statistics import median
+
+from bidsapp.errors import BadDataError
+
+_DAY = timedelta(days=1)
+_LATE_INJECTION = timedelta(minutes=5)  # a dynamic scan may start this long before the injection
+_MAX_UPTAKE = timedelta(hours=12)  # longer is a wrong clock: 6.5 half-lives of F-18
+_CLOCKS_DISAGREE = timedelta(minutes=15)
+_NOTED_S = 1.0  # smaller differences are rounding of clocks to whole seconds
+_DECAY_TOLERANCE_S = 5.0  # START: the factor agrees with the named moment
+_ADMIN_TOLERANCE_S = 60.0
+_OVERLAP_S = 1.0
+_BREAK_S = 600.0  # a pause that makes a dynamic series a dual-window one
+_DYNAMIC_BEFORE_S = 600.0  # a scan that starts this soon after the injection is dynamic
+
+
+@dataclass(frozen=True)
+class FrameClock:
+    """What the headers of one frame say.
+
+    Attributes
+    ----------
+    start : start of acquisition, None when no tag says it
+    duration_s : (0018,1242), s
+    reference_s : (0054,1300), s after the series reference, None when absent
+    decay_factor : (0054,1321), None when absent
+    """
+
+    start: datetime | None
+    duration_s: float
+    reference_s: float | None = None
+    decay_factor: float | None = None
+
+
+@dataclass(frozen=True)
+class ScanClock:
+    """What the headers of one PET series say about time.
+
+    Attributes
+    ----------
+    frames : in acquisition order
+    series_start : (0008,0021) + (0008,0031)
+    injection : (0018,1078)
+    injection_clock : (0018,1072), time since midnight
+    stated : time of injection stated by the user; a date of 1900 means only the time was stated
+    decay_correction : (0054,1102): START, ADMIN or NONE; empty when absent
+    decay_corrected : (0028,0051) lists DECY; None when the tag is absent
+    half_life_s : s
+    """
+
+    frames: tuple[FrameClock, ...]
+    series_start: datetime | None = None
+    injection: datetime | None = None
+    injection_clock: timedelta | None = None
+    stated: datetime | None = None
+    decay_correction: str = ""
+    decay_corrected: bool | None = None
+    half_life_s: float | None = None
+
+
+@dataclass(frozen=True)
+class TimeModel:
+    """Times of a PET scan in s after the injection.
+
+    Attributes
+    ----------
+    injection : wall-clock time of the injection
+    frame_start_s, frame_duration_s : one value per frame
+    decay_reference_s : moment the activity is corrected to; None when it is not decay-corrected
+    sources : quantity -> where its value comes from
+    remarks : contradictions that a rule resolved, each with both values
+    """
+
+    injection: datetime
+    frame_start_s: tuple[float, ...]
+    frame_duration_s: tuple[float, ...]
+    decay_reference_s: float | None
+    sources: dict[str, str] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def scan_start_s(self) -> float:
+        """Start of the first frame, s after the injection."""
+        return self.frame_start_s[0]
+
+    @property
+    def end_s(self) -> float:
+        """End of the last frame, s after the injection."""
+        return self.frame_start_s[-1] + self.frame_duration_s[-1]
+
+    @property
+    def kind(self) -> str:
+        """``static``, ``dynamic`` or ``dual-window`` (dynamic with a break)."""
+        ends = [s + d for s, d in zip(self.frame_start_s, self.frame_duration_s, strict=True)]
+        pauses = [s - e for s, e in zip(self.frame_start_s[1:], ends, strict=False)]
+        if self.scan_start_s > _DYNAMIC_BEFORE_S or len(self.frame_start_s) == 1:
+            return "static"
+        return "dual-window" if pauses and max(pauses) > _BREAK_S else "dynamic"
+
+
+def time_model(clock: ScanClock) -> TimeModel:
+    """Work out the times of a scan.
+
+    Raises
+    ------
+    BadDataError
+        A time is missing, impossible, or contradicts another beyond tolerance; the message
+        starts with the tag and is completed with the series by the caller.
+    """
+    starts, start_source, remarks = _frame_starts(clock)
+    durations = tuple(frame.duration_s for frame in clock.frames)
+    _check_schedule(starts, durations)
+    injection, source, more = _injection(clock, starts)
+    relative = tuple((start - injection).total_seconds() for start in starts)
+    model = TimeModel(
+        injection=injection,
+        frame_start_s=relative,
+        frame_duration_s=durations,
+        decay_reference_s=None,
+        sources={
+            "InjectionStart": source,
+            "FrameTimesStart": start_source,
+            "ScanStart": f"start of the first frame: {start_source}",
+            "FrameDuration": "(0018,1242) ActualFrameDuration",
+        },
+        remarks=(*remarks, *more, *_reference_remarks(clock, starts)),
+    )
+    return _with_decay(model, clock)
+
+
+# ------------------------------------------------------------------------------------ frames
+
+
+def _frame_starts(clock: ScanClock) -> tuple[tuple[datetime, ...], str, tuple[str, ...]]:
+    """Start of every frame, the source, and remarks."""
+    known = [frame.start for frame in clock.frames if frame.start is not None]
+    complete = len(known) == len(clock.frames)
+    if complete and len(set(known)) == len(known):
+        return tuple(known), "(0008,0032) AcquisitionTime", ()
+    references = [frame.reference_s for frame in clock.frames if frame.reference_s is not None]
+    origin = known[0] if known else clock.series_start
+    if origin is None:
+        raise BadDataError(
+            "(0008,0032) AcquisitionTime and (0008,0031) SeriesTime are missing, so the scan has "
+            "no start; export it again with its times"
+        )
+    if len(clock.frames) == 1:
+        return (origin,), "(0008,0031) SeriesTime; AcquisitionTime is missing", ()
+    if len(references) == len(clock.frames) and len(set(references)) == len(references):
+        # The first frame starts at the origin; the others follow by their reference times.
+        first = _start_from_reference(clock, 0)
+        starts = tuple(
+            origin + timedelta(seconds=_start_from_reference(clock, i) - first)
+            for i in range(len(clock.frames))
+        )
+        source = "(0054,1300) FrameReferenceTime; AcquisitionTime does not tell frames apart"
+        return starts, source, ()
+    raise BadDataError(
+        "(0008,0032) AcquisitionTime is missing or the same for several frames and (0054,1300) "
+        "FrameReferenceTime does not tell them apart; export the frames with their times"
+    )
+
+
+def _start_from_reference(clock: ScanClock, index: int) -> float:
+    """Start of a frame in s after the series reference, from its FrameReferenceTime."""
+    frame = clock.frames[index]
+    assert frame.reference_s is not None
+    return frame.reference_s - mean_decay_moment(frame.duration_s, clock.half_life_s)
+
+
+def mean_decay_moment(duration_s: float, half_life_s: float | None) -> float:
+    """Moment within a frame at which the activity equals its mean over the frame, s.
+
+    Without a half-life this is the middle of the frame.
+    """
+    if half_life_s is None:
+        return duration_s / 2
+    rate = math.log(2) / half_life_s
+    return -math.log(-math.expm1(-rate * duration_s) / (rate * duration_s)) / rate
+
+
+def _moments_within(duration_s: float, half_life_s: float | None) -> tuple[float, float, float]:
+    """Moments of a frame that reconstructions use as its time: mean decay, middle, start."""
+    return mean_decay_moment(duration_s, half_life_s), duration_s / 2, 0.0
+
+
+def _check_schedule(starts: tuple[datetime, ...], durations: tuple[float, ...]) -> None:
+    """Refuse frames without length, out of order, or overlapping."""
+    if any(not 0.001 <= duration <= 6 * 3600 for duration in durations):
+        raise BadDataError(
+            f"(0018,1242) ActualFrameDuration gives frames of {min(durations):g} to "
+            f"{max(durations):g} s, which no scan has; correct it"
+        )
+    for i, (start, after) in enumerate(pairwise(starts)):
+        overlap = durations[i] - (after - start).total_seconds()
+        if overlap > max(_OVERLAP_S, 0.01 * durations[i]):
+            raise BadDataError(
+                f"(0008,0032) AcquisitionTime of frame {i + 2} lies {overlap:.3g} s before the end "
+                f"of frame {i + 1} by (0018,1242) ActualFrameDuration; correct one of both"
+            )
+
+
+def _reference_remarks(clock: ScanClock, starts: tuple[datetime, ...]) -> tuple[str, ...]:
+    """Compare FrameReferenceTime with the frame starts; the starts stand."""
+    known = [frame.reference_s for frame in clock.frames if frame.reference_s is not None]
+    if len(starts) < 2 or len(known) < len(starts) or len(set(known)) < len(known):
+        return ()  # GE writes 0 for every frame, and a single value has nothing to agree with
+    first = _moments_within(clock.frames[0].duration_s, clock.half_life_s)
+    worst, where = 0.0, 0
+    for i, (start, reference) in enumerate(zip(starts, known, strict=True)):
+        by_clock = (start - starts[0]).total_seconds()
+        here = _moments_within(clock.frames[i].duration_s, clock.half_life_s)
+        options = [
+            reference - known[0] - (moment - of_first) - by_clock
+            for moment, of_first in zip(here, first, strict=True)
+        ]
+        difference = min(options, key=abs)
+        if abs(difference) > abs(worst):
+            worst, where = difference, i
+    if abs(worst) <= _NOTED_S:
+        return ()
+    return (
+        f"frame {where + 1} starts {(starts[where] - starts[0]).total_seconds():g} s after the "
+        f"first by (0008,0032) AcquisitionTime, {worst:+.3g} s off by (0054,1300) "
+        "FrameReferenceTime; AcquisitionTime was used",
+    )
+
+
+# --------------------------------------------------------------------------------- injection
+
+
+def _injection(
+    clock: ScanClock, starts: tuple[datetime, ...]
+) -> tuple[datetime, str, tuple[str, ...]]:
+    """Moment of injection, its source, and remarks."""
+    scan = starts[0]
+    end = starts[-1] + timedelta(seconds=clock.frames[-1].duration_s)
+    late = min(_LATE_INJECTION, end - scan)
+    if clock.stated is not None:
+        stated = clock.stated
+        if stated.year == 1900:
+            stated = _on_latest_date(stated - datetime(1900, 1, 1), scan, late)
+        if not _plausible(stated, scan, late):
+            raise BadDataError(
+                f"the stated injection at {stated:%H:%M:%S} does not fit a scan that starts at "
+                f"{scan:%H:%M:%S}, {_hours(scan - stated)} later; correct InjectionTime in the "
+                "--dicom-metadata file"
+            )
+        return stated, "stated by the user (--dicom-metadata)", ()
+    by_time = None
+    if clock.injection_clock is not None:
+        by_time = _on_latest_date(clock.injection_clock, scan, late)
+        by_time = by_time if _plausible(by_time, scan, late) else None
+    full = clock.injection
+    if full is not None and _plausible(full, scan, late):
+        return _checked_full(full, clock.injection_clock)
+    if by_time is not None:
+        source = (
+            "(0018,1072) RadiopharmaceuticalStartTime, on the latest date that puts it "
+            "before the scan"
+        )
+        if full is None:
+            return by_time, source, ()
+        return (
+            by_time,
+            source,
+            (
+                f"(0018,1078) RadiopharmaceuticalStartDateTime lies {_hours(scan - full)} before "
+                f"the scan; (0018,1072) RadiopharmaceuticalStartTime, {_hours(scan - by_time)} "
+                "before it, was used",
+            ),
+        )
+    if full is None and clock.injection_clock is None:
+        raise BadDataError(
+            "(0018,1078) RadiopharmaceuticalStartDateTime and (0018,1072) "
+            "RadiopharmaceuticalStartTime are missing, so the time of injection is unknown; "
+            "state InjectionTime in a --dicom-metadata file"
+        )
+    shown = full if full is not None else _on_latest_date(clock.injection_clock or _DAY, scan, late)
+    raise BadDataError(
+        f"(0018,1078)/(0018,1072) put the injection {_hours(scan - shown)} before the scan, which "
+        "is impossible; state InjectionTime in a --dicom-metadata file"
+    )
+
+
+def _checked_full(
+    full: datetime, clock_time: timedelta | None
+) -> tuple[datetime, str, tuple[str, ...]]:
+    """Compare both injection tags; the date-time stands unless they contradict each other."""
+    source = "(0018,1078) RadiopharmaceuticalStartDateTime"
+    if clock_time is None:
+        return full, source, ()
+    of_day = full - full.replace(hour=0, minute=0, second=0, microsecond=0)
+    difference = (clock_time - of_day + _DAY / 2) % _DAY - _DAY / 2
+    if abs(difference) > _CLOCKS_DISAGREE:
+        raise BadDataError(
+            f"(0018,1078) RadiopharmaceuticalStartDateTime says {full:%H:%M:%S} and (0018,1072) "
+            f"RadiopharmaceuticalStartTime {_clock(clock_time)}; state InjectionTime in a "
+            "--dicom-metadata file"
+        )
+    if abs(difference.total_seconds()) < _NOTED_S:
+        return full, source, ()
+    return (
+        full,
+        source,
+        (
+            f"(0018,1078) RadiopharmaceuticalStartDateTime says {full:%H:%M:%S}, (0018,1072) "
+            f"RadiopharmaceuticalStartTime {_clock(clock_time)}; the former was used",
+        ),
+    )
+
+
+def _on_latest_date(clock_time: timedelta, scan: datetime, late: timedelta) -> datetime:
+    """Put a time of day on the latest date that is not after the scan (plus ``late``)."""
+    day = scan.replace(hour=0, minute=0, second=0, microsecond=0)
+    candidates = [day + shift * _DAY + clock_time for shift in (1, 0, -1)]
+    return next(moment for moment in candidates if moment <= scan + late)
+
+
+def _plausible(injection: datetime, scan: datetime, late: timedelta) -> bool:
+    return scan - _MAX_UPTAKE <= injection <= scan + late
+
+
+def _hours(delta: timedelta) -> str:
+    return f"{delta.total_seconds() / 3600:.2f} h"
+
+
+def _clock(time_of_day: timedelta) -> str:
+    return f"{datetime(1900, 1, 1) + time_of_day:%H:%M:%S}"
+
+
+# ------------------------------------------------------------------------------------- decay
+
+
+def _with_decay(model: TimeModel, clock: ScanClock) -> TimeModel:
+    """Add the decay reference, checked against the decay factors."""
+    named = clock.decay_correction.upper()
+    if named not in ("START", "ADMIN", "NONE", ""):
+        raise BadDataError(
+            f"(0054,1102) DecayCorrection is '{named[:20]}', not START, ADMIN or NONE; correct it"
+        )
+    if not named:
+        if clock.decay_corrected:
+            named = "START"  # the DICOM default is the start; the factors below prove it or not
+        elif clock.decay_corrected is None:
+            raise BadDataError(
+                "(0054,1102) DecayCorrection and (0028,0051) CorrectedImage are missing, so "
+                "nobody can tell if activity is decay-corrected; export it again"
+            )
+        else:
+            named = "NONE"
+    elif clock.decay_corrected is not None and clock.decay_corrected != (named != "NONE"):
+        raise BadDataError(
+            f"(0054,1102) DecayCorrection is {named} but (0028,0051) CorrectedImage "
+            f"{'lists' if clock.decay_corrected else 'lacks'} DECY; correct one of both"
+        )
+    if named == "NONE":
+        sources = {**model.sources, "ImageDecayCorrectionTime": "(0054,1102) DecayCorrection NONE"}
+        return replace(model, sources=sources)
+    return _proven_reference(model, clock, named)
+
+
+def _proven_reference(model: TimeModel, clock: ScanClock, named: str) -> TimeModel:
+    """Decay reference by name, confirmed or replaced by the decay factors."""
+    expected = 0.0 if named == "ADMIN" else model.scan_start_s
+    implied = _implied_references(model, clock)
+    source = f"(0054,1102) DecayCorrection {named}"
+    remarks = model.remarks
+    if implied is None:
+        source += "; no usable (0054,1321) DecayFactor to check it with"
+        reference = expected
+    else:
+        proven = min(implied, key=lambda moment: abs(moment - expected))
+        difference = proven - expected
+        if abs(difference) <= _DECAY_TOLERANCE_S:
+            reference, source = expected, source + ", confirmed by (0054,1321) DecayFactor"
+        elif named == "ADMIN" and abs(difference) > _ADMIN_TOLERANCE_S:
+            raise BadDataError(
+                f"(0054,1321) DecayFactor corrects to {difference:+.0f} s from the injection that "
+                "(0018,1078)/(0018,1072) state, though (0054,1102) DecayCorrection is ADMIN; "
+                "state InjectionTime in a --dicom-metadata file"
+            )
+        elif named == "ADMIN":
+            reference = 0.0
+            remarks = (
+                *remarks,
+                f"(0054,1321) DecayFactor corrects to {difference:+.1f} s from the injection; "
+                "the injection was used",
+            )
+        else:
+            reference, source = round(proven, 3), "(0054,1321) DecayFactor"
+            remarks = (
+                *remarks,
+                f"(0054,1102) DecayCorrection START would be {expected:g} s after injection, "
+                f"(0054,1321) DecayFactor corrects to {proven:.1f} s; the latter was used",
+            )
+    sources = {**model.sources, "ImageDecayCorrectionTime": source}
+    return replace(model, decay_reference_s=reference, sources=sources, remarks=remarks)
+
+
+def _implied_references(model: TimeModel, clock: ScanClock) -> tuple[float, ...] | None:
+    """Moments the decay factors correct to, s after injection, one per convention in use.
+
+    None when there are no factors, when they were not filled in (all 1), or when frames disagree
+    so much that no single moment is meant.
+    """
+    factors = [frame.decay_factor for frame in clock.frames if frame.decay_factor]
+    if clock.half_life_s is None or len(factors) < len(clock.frames) or min(factors) <= 0:
+        return None
+    if set(factors) == {1.0}:
+        return None
+    rate = math.log(2) / clock.half_life_s
+    by_convention: list[list[float]] = [[], [], []]
+    for start, duration, factor in zip(
+        model.frame_start_s, model.frame_duration_s, factors, strict=True
+    ):
+        within = _moments_within(duration, clock.half_life_s)
+        for moments, moment in zip(by_convention, within, strict=True):
+            moments.append(start + moment - math.log(factor) / rate)
+    middles = [
+        median(moments)
+        for moments in by_convention
+        if max(moments) - min(moments) <= 2 * _DECAY_TOLERANCE_S
+    ]
+    return tuple(middles) or None
