@@ -93,7 +93,7 @@ def lay_out(
 
 
 def lay_out_around(
-    mask: Volume, margin_mm: float = 8.0, counts: Sequence[int] = (8, 8, 6)
+    mask: Volume, margin_mm: float = 8.0, counts: Sequence[int] = (7, 7, 6)
 ) -> Layout:
     """Cuts at equal steps through what ``mask`` covers, in world axes whatever the grid.
 

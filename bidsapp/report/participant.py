@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from bidsapp import __version__
@@ -142,6 +143,7 @@ def _scan_pictures(
             anatomies[record.t1w_source] = _load_anatomy(output_dir, record)
         return anatomies[record.t1w_source]
 
+    @cache
     def pet(key: str) -> Volume:
         volume = load_volume(output_path(output_dir, key, record.entities), ndim=3)
         return Volume(volume.data / _reference_uptake(record), volume.affine)

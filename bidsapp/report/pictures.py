@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _DPI = 100
-_FOOTER_PX = 78
-_TEXT, _MUTED = "#e8eaed", "#a4adb8"
+_FOOTER_PX = 100
+_TEXT, _MUTED = "#eef1f4", "#b6bfc9"
 _QUALITY = 88  # of WebP: colours of thin outlines stay crisp, a picture takes some 200 kB
 
 SUVR_COLORS = "inferno"
@@ -39,8 +39,8 @@ _UNKNOWN_TRACER_TOP = 3.0
 
 # Cuts of the template brain, MNI mm: cerebellum and pons low, cortical target high.
 _MNI_CUTS = {
-    "axial": (-42, -30, -18, -6, 8, 22, 38, 54),
-    "coronal": (-84, -68, -52, -36, -20, 0, 22, 44),
+    "axial": (-44, -30, -16, -2, 14, 32, 52),
+    "coronal": (-84, -66, -50, -32, -14, 10, 36),
     "sagittal": (-46, -24, -6, 6, 24, 46),
 }
 _MNI_BRAIN = ((-78.0, -112.0, -66.0), (78.0, 80.0, 86.0))
@@ -62,6 +62,7 @@ VOI_OUTLINES = {
     "pons": Outline("#80ed99", "pons"),
 }
 _BRAIN = Outline("#4cc9f0", "brain")
+_BRAIN_AND_FLUID = Outline("#4cc9f0", "brain with its fluid")
 _WHITE = Outline("#ffd166", "white matter")
 
 
@@ -173,9 +174,9 @@ def template_on_t1w(t1w_mni: Volume, priors: TissuePriors) -> Picture:
     brain = sample(Volume(priors.maps.sum(axis=0), priors.affine), layout)
     white = sample(Volume(priors.maps[1], priors.affine), layout)
     figure, axes = _canvas(layout, _grey(sample(t1w_mni, layout)))
-    _outline(axes, brain, _BRAIN)
+    _outline(axes, brain, _BRAIN_AND_FLUID)
     _outline(axes, white, _WHITE)
-    _legend(figure, (_BRAIN, _WHITE), "outlines of the template’s tissue maps")
+    _legend(figure, (_BRAIN_AND_FLUID, _WHITE))
     return _finish(
         figure,
         title="T1w to template",
@@ -219,50 +220,66 @@ def _canvas(layout: Layout, image: NDArray[np.floating]) -> tuple[Figure, Axes]:
     axes.imshow(image, interpolation="none", aspect="auto")
     axes.set(xlim=(-0.5, columns - 0.5), ylim=(rows - 0.5, -0.5))
     for tile in layout.tiles:
-        bottom = tile.top + tile.height - 6
-        axes.text(tile.left + 6, bottom, tile.label, color=_MUTED, size=9.5, va="baseline")
-    for row in {tile.top: None for tile in layout.tiles}:
+        _write(axes, tile.left + 7, tile.top + tile.height - 8, tile.label, "left", "baseline")
+    for row in dict.fromkeys(tile.top for tile in layout.tiles):
         tiles = [tile for tile in layout.tiles if tile.top == row]
         first, last = tiles[0], tiles[-1]
-        style = {"color": _TEXT, "size": 14, "weight": "bold", "va": "top"}
-        axes.text(first.left + 6, row + 6, first.ends[0], ha="left", **style)
-        axes.text(last.left + last.width - 6, row + 6, last.ends[1], ha="right", **style)
+        _write(axes, first.left + 7, row + 7, first.ends[0], "left", "top", size=18)
+        _write(axes, last.left + last.width - 7, row + 7, last.ends[1], "right", "top", size=18)
     figure.text(
-        6 / columns, 8 / height, "L, R: left and right of the participant; P, A: back and front",
-        color=_MUTED, size=10,
+        7 / columns, 13 / height, "L, R: left and right of the participant; P, A: back and front",
+        color=_MUTED, size=12,
     )  # fmt: skip
     return figure, axes
 
 
+def _write(
+    axes: Axes, x: float, y: float, text: str, ha: str, va: str, size: float = 11.5
+) -> None:
+    """Write on the picture, with a dark rim so that it reads over bright tissue."""
+    from matplotlib.patheffects import withStroke
+
+    rim = [withStroke(linewidth=3, foreground="black", alpha=0.75)]
+    weight = "bold" if size > 12 else "normal"
+    axes.text(
+        x, y, text, color=_TEXT, size=size, weight=weight, ha=ha, va=va, path_effects=rim
+    )  # fmt: skip
+
+
 def _outline(axes: Axes, canvas: NDArray[np.float32], outline: Outline) -> None:
-    axes.contour(canvas, levels=[0.5], colors=[outline.color], linewidths=1.3)
+    """Draw where ``canvas`` crosses one half, with a dark rim that keeps it apart from uptake."""
+    from matplotlib.patheffects import withStroke
+
+    lines = axes.contour(canvas, levels=[0.5], colors=[outline.color], linewidths=1.5)
+    lines.set_path_effects([withStroke(linewidth=3.2, foreground="black", alpha=0.55)])
 
 
-def _legend(figure: Figure, outlines: Sequence[Outline], what: str = "outlines") -> None:
+def _legend(figure: Figure, outlines: Sequence[Outline]) -> None:
     """Name the outlines at the bottom left, each after a stroke of its colour."""
     from matplotlib.lines import Line2D
 
+    width, height = figure.get_size_inches() * _DPI
     figure.legend(
-        [Line2D([], [], color=outline.color, linewidth=3) for outline in outlines],
+        [Line2D([], [], color=outline.color, linewidth=3.5) for outline in outlines],
         [outline.name for outline in outlines],
-        loc="lower left", bbox_to_anchor=(-0.004, 26 / (figure.get_figheight() * _DPI)),
-        ncols=len(outlines), frameon=False, labelcolor=_TEXT, fontsize=11.5,
-        handlelength=1.4, columnspacing=1.8, borderaxespad=0,
+        loc="lower left", bbox_to_anchor=(7 / width, 46 / height),
+        ncols=len(outlines), frameon=False, labelcolor=_TEXT, fontsize=13,
+        handlelength=1.3, columnspacing=1.6, borderaxespad=0, borderpad=0,
     )  # fmt: skip
 
 
 def _colour_bar(figure: Figure, colors: str, top: float) -> None:
     """Scale of the colours, with units, at the bottom right."""
     height = figure.get_figheight() * _DPI
-    axes = figure.add_axes((0.70, 46 / height, 0.28, 14 / height))
+    axes = figure.add_axes((0.735, 52 / height, 0.245, 18 / height))
     axes.imshow(np.linspace(0, 1, 256)[None], cmap=colors, aspect="auto", extent=(0, top, 0, 1))
     axes.set_yticks([])
     axes.set_xticks([*np.arange(0, top - 0.2, 0.5), top])
-    axes.tick_params(colors=_TEXT, labelsize=10.5, length=3, pad=2)
+    axes.tick_params(colors=_TEXT, labelsize=12, length=4, pad=3)
     for spine in axes.spines.values():
         spine.set_color(_MUTED)
     figure.text(
-        0.69, 46 / height, "SUVR\n(cerebellum = 1)", color=_TEXT, size=10.5, ha="right",
+        0.722, 61 / height, "SUVR (cerebellum = 1)", color=_TEXT, size=12.5, ha="right",
         va="center",
     )  # fmt: skip
 
@@ -272,6 +289,6 @@ def _finish(figure: Figure, *, title: str, caption: str, alt: str) -> Picture:
     file = io.BytesIO()
     figure.savefig(
         file, format="webp", dpi=_DPI, facecolor="black",
-        pil_kwargs={"quality": _QUALITY, "method": 4},
+        pil_kwargs={"quality": _QUALITY, "method": 2},
     )  # fmt: skip
     return Picture(title, caption, alt, file.getvalue(), width, height)
