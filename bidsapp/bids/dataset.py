@@ -1,0 +1,155 @@
+"""Files at the root of a derivative dataset.
+
+Many processes may work on one output folder: every file is written whole (`bidsapp.nifti`) and
+says the same whoever writes it, so it does not matter who comes last.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from importlib.metadata import PackageNotFoundError, metadata
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from bidsapp import __version__
+from bidsapp.bids.derivatives import outputs
+from bidsapp.errors import CannotCreateError
+from bidsapp.nifti import write_text
+
+BIDS_VERSION = "1.11.1"
+APP_NAME = "CentiPET"
+
+# Files without a suffix of their own that BIDS has no rule for. No trailing slashes: the validator
+# does not understand them.
+_IGNORED = ("group_*", "*.html", "figures", "log")
+
+
+def write_root_files(output_dir: Path, bids_dir: Path | None) -> None:
+    """Write what makes ``output_dir`` a BIDS derivative dataset.
+
+    Parameters
+    ----------
+    output_dir : root of the derivatives
+    bids_dir : root of the raw dataset; None keeps what the output folder says of it
+
+    Raises
+    ------
+    CannotCreateError
+        The folder already is a dataset of something else.
+    """
+    for name, text in root_files(output_dir, bids_dir).items():
+        path = output_dir / name
+        if not path.is_file() or path.read_bytes() != text.encode():
+            write_text(path, text)
+
+
+def root_files(output_dir: Path, bids_dir: Path | None) -> dict[str, str]:
+    """Contents of the root files by name (see `write_root_files`)."""
+    present = _own_description(output_dir)
+    if bids_dir is None:
+        links = {key: present[key] for key in _SOURCE_KEYS if key in present}
+    else:
+        links = _source(output_dir, bids_dir)
+    description = {
+        "Name": f"{APP_NAME} derivatives",
+        "BIDSVersion": BIDS_VERSION,
+        "DatasetType": "derivative",
+        "GeneratedBy": [_generator()],
+        "HowToAcknowledge": "Paste the methods text of logs/CITATION.md, which lists what to cite.",
+        **links,
+    }
+    return {
+        "dataset_description.json": _json(description),
+        "README.md": files("bidsapp.data").joinpath("dataset_readme.md").read_text("utf-8"),
+        ".bidsignore": "\n".join(bidsignore()) + "\n",
+        "descriptions.tsv": _descriptions(),
+    }
+
+
+def bidsignore() -> list[str]:
+    """Patterns of the files that BIDS has no rule for."""
+    suffixes = sorted({row.suffix for row in outputs().values() if not row.standard})
+    return [f"*_{suffix}.*" for suffix in suffixes] + list(_IGNORED)
+
+
+_SOURCE_KEYS = ("SourceDatasets", "DatasetLinks", "License")
+
+
+def _own_description(output_dir: Path) -> dict[str, Any]:
+    """Description that is already there, which must be ours."""
+    path = output_dir / "dataset_description.json"
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise CannotCreateError(f"{path}: cannot be read ({error}); remove it") from error
+    try:
+        is_ours = content["GeneratedBy"][0]["Name"] == APP_NAME
+    except (LookupError, TypeError):
+        is_ours = False
+    if not is_ours:
+        raise CannotCreateError(
+            f"{output_dir}: holds a dataset that is not {APP_NAME}'s; choose a folder of its own, "
+            "for example derivatives/centipet in the raw dataset"
+        )
+    return dict(content)
+
+
+def _source(output_dir: Path, bids_dir: Path) -> dict[str, Any]:
+    """Where the raw data are: relative, so that a folder moved with its raw data stays right."""
+    try:
+        raw = json.loads((bids_dir / "dataset_description.json").read_text("utf-8-sig"))
+    except (OSError, ValueError):
+        raw = {}
+    raw = raw if isinstance(raw, dict) else {}
+    relative = Path(os.path.relpath(bids_dir, output_dir)).as_posix()
+    link = {"DatasetLinks": {"raw": relative}, "SourceDatasets": [{"URL": relative}]}
+    if isinstance(doi := raw.get("DatasetDOI"), str):
+        link["SourceDatasets"] = [{"DOI": doi}]
+    if isinstance(licence := raw.get("License"), str):
+        link["License"] = licence
+    return link
+
+
+def _generator() -> dict[str, Any]:
+    made_by: dict[str, Any] = {"Name": APP_NAME, "Version": __version__}
+    if url := _code_url():
+        made_by["CodeURL"] = url
+    if _in_own_container():
+        made_by["Container"] = {"Type": "docker", "Tag": f"centipet:{__version__}"}
+    return made_by
+
+
+def _in_own_container() -> bool:
+    """Whether this is the image of the Dockerfile, which leaves its version at the root."""
+    try:
+        return Path("/version").read_text("utf-8").strip() == __version__
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _code_url() -> str | None:
+    """Address of the source code, as ``pyproject.toml`` gives it."""
+    try:
+        entries = metadata("centipet").get_all("Project-URL") or []
+    except PackageNotFoundError:
+        return None
+    urls = dict(entry.split(", ", 1) for entry in entries)
+    return urls.get("Source") or urls.get("Homepage")
+
+
+def _descriptions() -> str:
+    """One row per ``desc-`` label: two columns, as BIDS 1.11 wants them."""
+    rows: dict[str, list[str]] = {}
+    for row in outputs().values():
+        if label := row.entities.get("desc"):
+            rows.setdefault(label, []).append(row.description)
+    lines = [f"desc-{label}\t{'; '.join(texts)}" for label, texts in sorted(rows.items())]
+    return "\n".join(["desc_id\tdescription", *lines]) + "\n"
+
+
+def _json(content: dict[str, Any]) -> str:
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
