@@ -16,6 +16,7 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+from numpy.typing import NDArray
 
 from bidsapp.errors import BadDataError, NoInputError, StorageError
 from bidsapp.volume import Volume
@@ -122,8 +123,39 @@ def save_volume(path: str | Path, volume: Volume, *, dtype: type | None = None) 
         data = data.astype(np.uint8)
     image = nib.Nifti1Image(data, volume.affine)
     image.header.set_xyzt_units("mm", "sec" if data.ndim > 3 else None)
-    image.set_sform(volume.affine, code=1)
-    image.set_qform(volume.affine, code=1)
+    return _write_image(path, image)
+
+
+def save_displacements(
+    path: str | Path, displacements: NDArray[np.float32], affine: NDArray[np.float64]
+) -> Path:
+    """Write a displacement field that ITK recognises as one (NIfTI intent ``vector``).
+
+    Parameters
+    ----------
+    path : path ending in ``.nii.gz``
+    displacements : ndarray, shape (X, Y, Z, 1, 3), LPS mm
+    affine : ndarray, shape (4, 4), voxel indices -> world, RAS mm
+
+    Returns
+    -------
+    Path
+        ``path``.
+
+    Raises
+    ------
+    StorageError
+        The disk is full or refused the write.
+    """
+    image = nib.Nifti1Image(displacements, affine)
+    image.header.set_intent("vector")
+    image.header.set_xyzt_units("mm")
+    return _write_image(path, image)
+
+
+def _write_image(path: str | Path, image: nib.Nifti1Image) -> Path:
+    image.set_sform(image.affine, code=1)
+    image.set_qform(image.affine, code=1)
     return write_bytes(path, gzip.compress(image.to_bytes(), COMPRESSION, mtime=0))
 
 

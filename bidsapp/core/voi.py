@@ -6,11 +6,13 @@ al. 2015), over the voxels that the PET measured; how many of them it measured i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from bidsapp.volume import Grid
 
 
 @dataclass(frozen=True)
@@ -88,3 +90,40 @@ def measure(
             coverage=coverage,
         )
     return table
+
+
+def in_native_space(
+    vois: Mapping[str, NDArray[np.bool_]],
+    grid: Grid,
+    to_template: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+    mask: NDArray[np.bool_],
+    affine: NDArray[np.float64],
+) -> dict[str, NDArray[np.bool_]]:
+    """Carry volumes of interest from the template to the voxels of a brain.
+
+    Parameters
+    ----------
+    vois : masks on ``grid`` by name
+    grid : grid of the template
+    to_template : native world points (N, 3) -> template world points (N, 3), RAS mm
+    mask : ndarray, shape (X, Y, Z)
+        Brain; everything outside it belongs to no volume.
+    affine : ndarray, shape (4, 4)
+        Native voxel -> world, RAS mm.
+
+    Returns
+    -------
+    dict of ndarray, shape (X, Y, Z), bool
+        Each brain voxel has what the nearest template voxel has.
+    """
+    inside = np.argwhere(mask)
+    points = to_template(inside @ affine[:3, :3].T + affine[:3, 3])
+    to_index = np.linalg.inv(grid.affine)
+    index = np.rint(points @ to_index[:3, :3].T + to_index[:3, 3]).astype(np.intp)
+    on_grid = ((index >= 0) & (index < grid.shape)).all(axis=1)
+    source, target = tuple(index[on_grid].T), tuple(inside[on_grid].T)
+    native = {}
+    for name, voi in vois.items():
+        native[name] = np.zeros(mask.shape, dtype=bool)
+        native[name][target] = voi[source]
+    return native

@@ -1,0 +1,1 @@
+"""Thin nipype interfaces: load, call a pure function of the core, save."""

@@ -1,0 +1,212 @@
+"""Nodes that write the derivative dataset: images, transforms, tables, the record of a scan.
+
+They always run: a file that somebody removed from the output folder comes back, although the work
+folder still holds everything that made it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from nipype.interfaces.base import (
+    BaseInterfaceInputSpec,
+    DynamicTraitedSpec,
+    File,
+    SimpleInterface,
+    TraitedSpec,
+    isdefined,
+    traits,
+)
+from nipype.interfaces.io import add_traits
+
+from bidsapp.bids.derivatives import output_path, outputs, sidecar_path
+from bidsapp.bids.records import write_record
+from bidsapp.core.resample import itk_affine_text, itk_displacements
+from bidsapp.data import VOI_NAMES, read_table
+from bidsapp.interfaces.store import fetch_volume
+from bidsapp.nifti import file_hash, save_displacements, save_volume, write_text
+from bidsapp.volume import Volume
+
+
+class _Placed(BaseInterfaceInputSpec):
+    """Where a derivative belongs."""
+
+    output_dir = traits.Str(mandatory=True, desc="root of the derivative dataset")
+    entities = traits.Dict(mandatory=True, desc="entities of the raw image")
+
+
+class SaveImagesInput(DynamicTraitedSpec, _Placed):
+    """Inputs of `SaveImages`: one file per key besides these."""
+
+    sidecars = traits.Dict(mandatory=True, desc="JSON content by key")
+
+
+class _Written(TraitedSpec):
+    """What was written."""
+
+    written = traits.List(traits.Str, desc="paths")
+
+
+class SaveImages(SimpleInterface):
+    """Write images under the names of the table of outputs, each with its sidecar."""
+
+    input_spec, output_spec, _always_run = SaveImagesInput, _Written, True
+
+    def __init__(self, keys: Iterable[str] = (), **inputs: Any) -> None:
+        """Make one input per key of ``data/outputs.toml``."""
+        super().__init__(**inputs)
+        self._keys = tuple(keys)
+        add_traits(self.inputs, self._keys)
+
+    def _run_interface(self, runtime):
+        self._results["written"] = []
+        for key in self._keys:
+            image = getattr(self.inputs, key)
+            if isdefined(image):
+                path = output_path(self.inputs.output_dir, key, self.inputs.entities)
+                save_volume(path, _measured_or_zero(fetch_volume(image)))
+                write_json(sidecar_path(path), _described(key, self.inputs.sidecars[key]))
+                self._results["written"].append(str(path))
+        return runtime
+
+
+class SaveWarpInput(_Placed):
+    """Inputs of `SaveWarp`."""
+
+    field = File(exists=True, mandatory=True, desc="T1w world coordinate of every MNI voxel")
+    sidecar = traits.Dict(mandatory=True, desc="JSON content")
+
+
+class SaveWarp(SimpleInterface):
+    """Write the warp to the template as ITK displacement field."""
+
+    input_spec, output_spec, _always_run = SaveWarpInput, _Written, True
+
+    def _run_interface(self, runtime):
+        field = fetch_volume(self.inputs.field)
+        path = output_path(self.inputs.output_dir, "warp", self.inputs.entities)
+        save_displacements(path, itk_displacements(field.data, field.grid), field.affine)
+        write_json(sidecar_path(path), _described("warp", self.inputs.sidecar))
+        self._results["written"] = [str(path)]
+        return runtime
+
+
+class SavePositionInput(_Placed):
+    """Inputs of `SavePosition`."""
+
+    t1w_to_pet = traits.List(mandatory=True, desc="4 x 4, T1w world -> PET world, RAS mm")
+    nmi = traits.List(mandatory=True, desc="the same by normalised mutual information alone")
+    distance_mm = traits.Any(desc="mean distance of the two methods over the brain, or None")
+    sidecar = traits.Dict(mandatory=True, desc="JSON content besides the matrices")
+
+
+class SavePosition(SimpleInterface):
+    """Write the rigid transform from T1w to PET as ITK text, its matrices as JSON."""
+
+    input_spec, output_spec, _always_run = SavePositionInput, _Written, True
+
+    def _run_interface(self, runtime):
+        path = output_path(self.inputs.output_dir, "xfm", self.inputs.entities)
+        # Moving the T1w image to the PET grid takes PET points to T1w points: the inverse.
+        write_text(path, itk_affine_text(np.linalg.inv(self.inputs.t1w_to_pet)))
+        matrices = {
+            "T1wToPet": self.inputs.t1w_to_pet,
+            "T1wToPetMutualInformation": self.inputs.nmi,
+            "DistanceOfMethodsMm": self.inputs.distance_mm,
+        }
+        write_json(sidecar_path(path), _described("xfm", self.inputs.sidecar | matrices))
+        self._results["written"] = [str(path)]
+        return runtime
+
+
+class SaveVoisInput(_Placed):
+    """Inputs of `SaveVois`."""
+
+    voi = traits.Dict(mandatory=True, desc="statistics by volume of interest")
+    units = traits.Str(mandatory=True, desc="units of the PET")
+    sidecar = traits.Dict(mandatory=True, desc="JSON content besides the columns")
+
+
+class SaveVois(SimpleInterface):
+    """Write the table of the Centiloid volumes: always the same rows, with a dictionary."""
+
+    input_spec, output_spec, _always_run = SaveVoisInput, _Written, True
+
+    def _run_interface(self, runtime):
+        columns = dict(read_table("voi_columns"))
+        rows = [
+            {"index": index, "name": name, **self.inputs.voi[name]}
+            for index, name in enumerate(VOI_NAMES, start=1)
+        ]
+        lines = [list(columns), *([row[column] for column in columns] for row in rows)]
+        path = output_path(self.inputs.output_dir, "vois", self.inputs.entities)
+        write_text(path, "".join("\t".join(map(_cell, line)) + "\n" for line in lines))
+        for column in ("mean", "sd"):
+            columns[column] = columns[column] | {"Units": self.inputs.units}
+        write_json(sidecar_path(path), _described("vois", self.inputs.sidecar) | columns)
+        self._results["written"] = [str(path)]
+        return runtime
+
+
+class SaveResultInput(BaseInterfaceInputSpec):
+    """Inputs of `SaveResult`."""
+
+    output_dir = traits.Str(mandatory=True, desc="root of the derivative dataset")
+    planned = traits.Dict(mandatory=True, desc="record of the scan as planned")
+    pet = File(exists=True, mandatory=True, desc="raw PET")
+    t1w = File(exists=True, mandatory=True, desc="raw T1w")
+    voi = traits.Dict(mandatory=True, desc="statistics by volume of interest")
+    suvr = traits.Dict(mandatory=True, desc="uptake ratio by reference region")
+    centiloid = traits.Float(mandatory=True, desc="Centiloid")
+    quality = traits.Dict(mandatory=True, desc="quality numbers of the T1w by name")
+    distance_mm = traits.Any(desc="mean distance of the two ways to place the PET, or None")
+    position_flags = traits.List(mandatory=True, desc="[code, sentence] pairs of the registration")
+    voi_flags = traits.List(mandatory=True, desc="[code, sentence] pairs of the quantification")
+    written = traits.List(mandatory=True, desc="derivatives that must exist by now")
+
+
+class SaveResult(SimpleInterface):
+    """Complete the record of a scan: its last step, so that ``ok`` means all was written."""
+
+    input_spec, output_spec, _always_run = SaveResultInput, _Written, True
+
+    def _run_interface(self, runtime):
+        given, planned = self.inputs, self.inputs.planned
+        found = [*given.position_flags, *given.voi_flags]
+        hashes = {"pet": file_hash(given.pet), "t1w": file_hash(given.t1w)}
+        record = planned | {
+            "status": "ok",
+            "reason": "n/a",
+            "suvr": given.suvr,
+            "centiloid": given.centiloid,
+            "qc": {"pet_t1w_distance_mm": given.distance_mm, **given.quality},
+            "flags": planned["flags"] + [{"code": code, "message": text} for code, text in found],
+            "voi": given.voi,
+            "provenance": planned["provenance"] | {"inputs": hashes},
+        }
+        self._results["written"] = [str(write_record(Path(given.output_dir), record))]
+        return runtime
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write JSON atomically, with keys in the order given."""
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def _described(key: str, content: Mapping[str, Any]) -> dict[str, Any]:
+    return {"Description": outputs()[key].description, **content}
+
+
+def _measured_or_zero(image: Volume) -> Volume:
+    """Zero where nothing was measured, as other programs expect; the VOI table has the coverage."""
+    if image.data.dtype.kind != "f":
+        return image
+    return Volume(np.nan_to_num(image.data, nan=0.0), image.affine)
+
+
+def _cell(value: Any) -> str:
+    return "n/a" if value is None else str(value)

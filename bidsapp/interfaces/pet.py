@@ -1,0 +1,153 @@
+"""Nodes on the PET: mean over the window, position relative to the T1w, resampling."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from nipype.interfaces.base import (
+    BaseInterfaceInputSpec,
+    File,
+    SimpleInterface,
+    TraitedSpec,
+    traits,
+)
+
+from bidsapp.core.alignment import transform
+from bidsapp.core.frames import average
+from bidsapp.core.resample import resample, sample
+from bidsapp.core.rigid import register
+from bidsapp.errors import BadDataError
+from bidsapp.interfaces.store import fetch, fetch_volume, keep_volume, optional
+from bidsapp.nifti import load_volume
+from bidsapp.settings import PetToT1w
+from bidsapp.volume import Volume
+
+
+class TimeAverageInput(BaseInterfaceInputSpec):
+    """Inputs of `TimeAverage`."""
+
+    pet = File(exists=True, mandatory=True, desc="raw PET, NIfTI, 3D or 4D")
+    weights_s = traits.List(traits.Float, mandatory=True, desc="seconds of each frame that count")
+    decay_factors = traits.List(traits.Float, desc="correction of each frame, if it needs one")
+
+
+class TimeAverageOutput(TraitedSpec):
+    """Outputs of `TimeAverage`."""
+
+    pet = File(exists=True, desc="mean over the window, native grid")
+
+
+class TimeAverage(SimpleInterface):
+    """Time-weighted mean of the frames in the uptake window."""
+
+    input_spec, output_spec = TimeAverageInput, TimeAverageOutput
+
+    def _run_interface(self, runtime):
+        pet = load_volume(self.inputs.pet)
+        try:
+            mean = average(pet.data, self.inputs.weights_s, optional(self.inputs.decay_factors))
+        except BadDataError as error:
+            raise BadDataError(f"{self.inputs.pet}: {error}") from error
+        path = Path(runtime.cwd) / "mean.npz"
+        self._results["pet"] = keep_volume(path, Volume(mean, pet.affine))
+        return runtime
+
+
+class RegisterInput(BaseInterfaceInputSpec):
+    """Inputs of `Register`; all but ``pet`` on the T1w grid."""
+
+    pet = File(exists=True, mandatory=True, desc="PET on its native grid")
+    t1w = File(exists=True, mandatory=True, desc="bias-corrected T1w")
+    mask = File(exists=True, mandatory=True, desc="brain mask")
+    gm = File(exists=True, mandatory=True, desc="probability of grey matter")
+    wm = File(exists=True, mandatory=True, desc="probability of white matter")
+    csf = File(exists=True, mandatory=True, desc="probability of cerebrospinal fluid")
+    regions = File(exists=True, mandatory=True, desc="masks ctx and cbl")
+    method = traits.Enum(*[method.value for method in PetToT1w], desc="which position to use")
+
+
+class RegisterOutput(TraitedSpec):
+    """Outputs of `Register`; matrices as nested lists, T1w world -> PET world, RAS mm."""
+
+    t1w_to_pet = traits.List(desc="the position used")
+    nmi = traits.List(desc="the position by normalised mutual information")
+    distance_mm = traits.Any(desc="mean distance of the two methods over the brain, or None")
+    flags = traits.List(desc="[code, sentence] pairs")
+
+
+class Register(SimpleInterface):
+    """Rigid position of the PET relative to the T1w (`bidsapp.core.rigid`)."""
+
+    input_spec, output_spec = RegisterInput, RegisterOutput
+
+    def _run_interface(self, runtime):
+        tissue = np.stack(
+            [fetch_volume(getattr(self.inputs, name)).data for name in ("gm", "wm", "csf")]
+        )
+        fit = register(
+            fetch_volume(self.inputs.pet),
+            fetch_volume(self.inputs.t1w),
+            tissue=tissue,
+            mask=fetch_volume(self.inputs.mask).data,
+            regions=fetch(self.inputs.regions),
+            method=PetToT1w(self.inputs.method),
+        )
+        self._results["t1w_to_pet"] = fit.matrix.tolist()
+        self._results["nmi"] = fit.nmi.tolist()
+        self._results["distance_mm"] = fit.distance_mm
+        self._results["flags"] = [[flag.code, flag.message] for flag in fit.flags]
+        return runtime
+
+
+class PetToT1wGridInput(BaseInterfaceInputSpec):
+    """Inputs of `PetToT1wGrid`."""
+
+    pet = File(exists=True, mandatory=True, desc="PET on its native grid")
+    reference = File(exists=True, mandatory=True, desc="image on the T1w grid")
+    t1w_to_pet = traits.List(mandatory=True, desc="4 x 4, RAS mm")
+
+
+class PetToT1wGridOutput(TraitedSpec):
+    """Outputs of `PetToT1wGrid`."""
+
+    pet = File(exists=True, desc="PET on the T1w grid, NaN outside its field of view")
+
+
+class PetToT1wGrid(SimpleInterface):
+    """PET to the T1w grid, trilinear, from its native grid."""
+
+    input_spec, output_spec = PetToT1wGridInput, PetToT1wGridOutput
+
+    def _run_interface(self, runtime):
+        grid = fetch_volume(self.inputs.reference).grid
+        moved = resample(fetch_volume(self.inputs.pet), grid, np.array(self.inputs.t1w_to_pet))
+        self._results["pet"] = keep_volume(Path(runtime.cwd) / "t1w.npz", moved)
+        return runtime
+
+
+class PetToTemplateInput(BaseInterfaceInputSpec):
+    """Inputs of `PetToTemplate`."""
+
+    pet = File(exists=True, mandatory=True, desc="PET on its native grid")
+    field = File(exists=True, mandatory=True, desc="T1w world coordinate of every MNI voxel")
+    t1w_to_pet = traits.List(mandatory=True, desc="4 x 4, RAS mm")
+
+
+class PetToTemplateOutput(TraitedSpec):
+    """Outputs of `PetToTemplate`."""
+
+    pet = File(exists=True, desc="PET on the 2 mm MNI grid, NaN outside its field of view")
+
+
+class PetToTemplate(SimpleInterface):
+    """PET to the 2 mm MNI grid, one trilinear interpolation from its native grid."""
+
+    input_spec, output_spec = PetToTemplateInput, PetToTemplateOutput
+
+    def _run_interface(self, runtime):
+        field = fetch_volume(self.inputs.field)
+        points = transform(np.array(self.inputs.t1w_to_pet), field.data.astype(np.float64))
+        warped = Volume(sample(fetch_volume(self.inputs.pet), points), field.affine)
+        self._results["pet"] = keep_volume(Path(runtime.cwd) / "template.npz", warped)
+        return runtime

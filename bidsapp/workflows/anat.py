@@ -1,0 +1,92 @@
+"""The anatomical workflow: one T1w, segmented and normalised once for all PET scans it serves."""
+
+from __future__ import annotations
+
+from nipype.interfaces.utility import IdentityInterface
+from nipype.pipeline.engine import Node, Workflow
+
+from bidsapp.bids.plan import T1wPlan
+from bidsapp.interfaces.anatomy import NativeRegions, Segment, ToTemplate
+from bidsapp.interfaces.derivatives import SaveImages, SaveWarp
+from bidsapp.workflows.sidecars import ANAT_IMAGES, Sidecars
+
+# Peak memory of a 256 x 256 x 256 T1w, measured.
+_SEGMENT_GB, _IMAGES_GB = 1.5, 0.6
+
+
+def init_anat_wf(*, name: str = "anat_wf") -> Workflow:
+    """Segment a T1w and normalise it.
+
+    Inputs
+    ------
+    t1w
+        Raw T1w, NIfTI.
+
+    Outputs
+    -------
+    t1w, mask, gm, wm, csf
+        Bias-corrected T1w, brain mask and tissue probabilities on the T1w grid.
+    t1w_mni
+        Bias-corrected T1w on the 2 mm MNI grid.
+    field
+        T1w world coordinate (RAS, mm) of every voxel of that grid.
+    regions
+        Cortical target and cerebellum as masks on the T1w grid.
+    quality
+        Quality numbers by name.
+    """
+    workflow = Workflow(name=name)
+    inputs = Node(IdentityInterface(["t1w"]), name="inputnode")
+    segment = Node(Segment(), name="segment", mem_gb=_SEGMENT_GB, n_procs=1)
+    regions = Node(NativeRegions(), name="regions", mem_gb=_IMAGES_GB, n_procs=1)
+    to_template = Node(ToTemplate(), name="to_template", mem_gb=_IMAGES_GB, n_procs=1)
+    passed_on = ["t1w", "mask", "gm", "wm", "csf", "field", "quality"]
+    outputs = Node(IdentityInterface([*passed_on, "t1w_mni", "regions"]), name="outputnode")
+    workflow.connect(
+        [
+            (inputs, segment, [("t1w", "t1w")]),
+            (segment, regions, [("mask", "mask"), ("warp", "warp")]),
+            (segment, to_template, [("t1w", "image"), ("field", "field")]),
+            (segment, outputs, [(field, field) for field in passed_on]),
+            (regions, outputs, [("regions", "regions")]),
+            (to_template, outputs, [("image", "t1w_mni")]),
+        ]
+    )
+    return workflow
+
+
+def init_anat_derivatives_wf(
+    t1w: T1wPlan, *, output_dir: str, sidecars: Sidecars, name: str = "anat_derivatives_wf"
+) -> Workflow:
+    """Write what the anatomical workflow made.
+
+    Inputs
+    ------
+    t1w, mask, gm, wm, csf, t1w_mni, field
+        As `init_anat_wf` gives them.
+
+    Outputs
+    -------
+    written
+        Paths of the images.
+    """
+    workflow = Workflow(name=name)
+    inputs = Node(IdentityInterface([*ANAT_IMAGES, "field"]), name="inputnode")
+    outputs = Node(IdentityInterface(["written"]), name="outputnode")
+    content = sidecars.anatomical(t1w)
+    place = {"output_dir": output_dir, "entities": t1w.entities}
+    images = Node(
+        SaveImages(ANAT_IMAGES, **place, sidecars={key: content[key] for key in ANAT_IMAGES}),
+        name="images",
+        mem_gb=_IMAGES_GB,
+        n_procs=1,
+    )
+    warp = Node(SaveWarp(**place, sidecar=content["warp"]), name="warp", mem_gb=0.3, n_procs=1)
+    workflow.connect(
+        [
+            (inputs, images, [(key, key) for key in ANAT_IMAGES]),
+            (inputs, warp, [("field", "field")]),
+            (images, outputs, [("written", "written")]),
+        ]
+    )
+    return workflow

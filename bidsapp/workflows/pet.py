@@ -1,0 +1,163 @@
+"""The steps of one PET scan: reference image, position, resampling, numbers."""
+
+from __future__ import annotations
+
+from nipype.interfaces.utility import IdentityInterface
+from nipype.pipeline.engine import Node, Workflow
+
+from bidsapp.bids.plan import PetTiming, ScanPlan
+from bidsapp.core.frames import decay_factors
+from bidsapp.data import REFERENCES
+from bidsapp.data.tracers import tracers
+from bidsapp.interfaces.pet import PetToT1wGrid, PetToTemplate, Register, TimeAverage
+from bidsapp.interfaces.quantification import Quantify, RatioImages
+from bidsapp.settings import PetToT1w
+
+# Peak memory with a 256 x 256 x 256 T1w and a 128 x 128 x 84 x 4 PET, measured.
+_AVERAGE_GB, _REGISTER_GB, _RESAMPLE_GB, _TEMPLATE_GB = 0.4, 1.5, 0.6, 0.4
+
+
+def init_pet_reference_wf(scan: ScanPlan, *, name: str = "pet_reference_wf") -> Workflow:
+    """Average the frames of the tracer's window.
+
+    Frames without decay correction are corrected to the start of the scan.
+
+    Inputs
+    ------
+    pet
+        Raw PET, NIfTI.
+
+    Outputs
+    -------
+    pet
+        Time-weighted mean on the native grid.
+    """
+    average = TimeAverage(weights_s=list(scan.window.frame_weights_s))
+    if not scan.metadata.decay_corrected:
+        average.inputs.decay_factors = _factors(scan.metadata, scan.tracer)
+    node = Node(average, name="average", mem_gb=_AVERAGE_GB, n_procs=1)
+    return _single(node, inputs=["pet"], outputs=["pet"], name=name)
+
+
+def init_pet_registration_wf(*, method: PetToT1w, name: str = "pet_registration_wf") -> Workflow:
+    """Find the rigid position of the PET relative to the T1w.
+
+    Inputs
+    ------
+    pet
+        Mean PET, native grid.
+    t1w, mask, gm, wm, csf, regions
+        As `bidsapp.workflows.anat.init_anat_wf` gives them.
+
+    Outputs
+    -------
+    t1w_to_pet, nmi
+        T1w world -> PET world, 4 x 4: the position used, and the one by mutual information.
+    distance_mm
+        Mean distance between the two methods over the brain.
+    flags
+        Pairs of code and sentence.
+    """
+    register = Node(Register(method=method.value), name="register", mem_gb=_REGISTER_GB, n_procs=1)
+    images = ["pet", "t1w", "mask", "gm", "wm", "csf", "regions"]
+    found = ["t1w_to_pet", "nmi", "distance_mm", "flags"]
+    return _single(register, inputs=images, outputs=found, name=name)
+
+
+def init_resampling_wf(*, name: str = "resampling_wf") -> Workflow:
+    """Carry the PET to the T1w grid and to MNI, each by one interpolation from its native grid.
+
+    Inputs
+    ------
+    pet
+        Mean PET, native grid.
+    t1w_to_pet
+        T1w world -> PET world, 4 x 4.
+    mask
+        Any image on the T1w grid.
+    field
+        T1w world coordinate of every voxel of the 2 mm MNI grid.
+
+    Outputs
+    -------
+    pet_t1w, pet_mni
+        PET on these grids, NaN outside its field of view.
+    """
+    workflow = Workflow(name=name)
+    inputs = Node(IdentityInterface(["pet", "t1w_to_pet", "mask", "field"]), name="inputnode")
+    outputs = Node(IdentityInterface(["pet_t1w", "pet_mni"]), name="outputnode")
+    to_t1w = Node(PetToT1wGrid(), name="to_t1w", mem_gb=_RESAMPLE_GB, n_procs=1)
+    to_template = Node(PetToTemplate(), name="to_template", mem_gb=_TEMPLATE_GB, n_procs=1)
+    moved = [("pet", "pet"), ("t1w_to_pet", "t1w_to_pet")]
+    workflow.connect(
+        [
+            (inputs, to_t1w, [*moved, ("mask", "reference")]),
+            (inputs, to_template, [*moved, ("field", "field")]),
+            (to_t1w, outputs, [("pet", "pet_t1w")]),
+            (to_template, outputs, [("pet", "pet_mni")]),
+        ]
+    )
+    return workflow
+
+
+def init_quantification_wf(scan: ScanPlan, *, name: str = "quantification_wf") -> Workflow:
+    """Measure the PET in the Centiloid volumes.
+
+    Inputs
+    ------
+    pet
+        PET on the 2 mm MNI grid, NaN outside its field of view.
+
+    Outputs
+    -------
+    voi
+        Statistics by volume of interest.
+    suvr, centiloid
+        Uptake ratio by reference region, and the Centiloid.
+    flags
+        Pairs of code and sentence.
+    suvr_wc, suvr_cg, suvr_wcb, suvr_pons
+        Uptake ratio images.
+    """
+    workflow = Workflow(name=name)
+    inputs = Node(IdentityInterface(["pet"]), name="inputnode")
+    numbers = ["voi", "suvr", "centiloid", "flags"]
+    images = {region: f"suvr_{region}" for region in REFERENCES}
+    outputs = Node(IdentityInterface([*numbers, *images.values()]), name="outputnode")
+    quantify = Node(
+        Quantify(tracer=scan.tracer, source=str(scan.pet)),
+        name="quantify",
+        mem_gb=_TEMPLATE_GB,
+        n_procs=1,
+    )
+    ratios = Node(RatioImages(), name="ratios", mem_gb=_TEMPLATE_GB, n_procs=1)
+    workflow.connect(
+        [
+            (inputs, quantify, [("pet", "pet")]),
+            (inputs, ratios, [("pet", "pet")]),
+            (quantify, ratios, [("voi", "voi")]),
+            (quantify, outputs, [(number, number) for number in numbers]),
+            (ratios, outputs, list(images.items())),
+        ]
+    )
+    return workflow
+
+
+def _factors(timing: PetTiming, tracer: str) -> list[float]:
+    start = timing.frame_start_s
+    half_life = tracers()[tracer].half_life_s
+    return list(decay_factors(start, timing.frame_duration_s, half_life, start[0]))
+
+
+def _single(node: Node, *, inputs: list[str], outputs: list[str], name: str) -> Workflow:
+    """Workflow of one node between inputnode and outputnode of the same fields."""
+    workflow = Workflow(name=name)
+    before = Node(IdentityInterface(inputs), name="inputnode")
+    after = Node(IdentityInterface(outputs), name="outputnode")
+    workflow.connect(
+        [
+            (before, node, [(field, field) for field in inputs]),
+            (node, after, [(field, field) for field in outputs]),
+        ]
+    )
+    return workflow

@@ -1,0 +1,126 @@
+"""JSON content of every derivative: sources, required BIDS fields, and what made it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from bidsapp import __version__
+from bidsapp.bids.derivatives import derivative_uri, output_path, raw_uri
+from bidsapp.bids.plan import ScanPlan, T1wPlan
+from bidsapp.bids.records import planned_record
+from bidsapp.data import REFERENCES, resource_hashes
+from bidsapp.data.tracers import tracers
+from bidsapp.settings import TEMPLATE_SPACE, Processing
+
+ANAT_IMAGES = ("t1w", "mask", "gm", "wm", "csf", "t1w_mni")
+SUVR_IMAGES = tuple(f"suvr_{region}" for region in REFERENCES)
+PET_IMAGES = ("pet_native", "pet_t1w", "pet_mni", *SUVR_IMAGES)
+
+_ON_TEMPLATE = {"Resolution": "2 mm isotropic, the grid of the GAAIN volumes of interest"}
+
+
+@dataclass(frozen=True)
+class Sidecars:
+    """Makes the JSON content of one run: it differs by image, scan and T1w only.
+
+    Attributes
+    ----------
+    bids_dir, output_dir : roots of the raw and of the derivative dataset
+    processing : options that change numbers
+    """
+
+    bids_dir: Path
+    output_dir: Path
+    processing: Processing
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """Version, options and resources behind every number."""
+        return {
+            "version": __version__,
+            "parameters": parameters(self.processing),
+            "resources": resource_hashes(),
+        }
+
+    def anatomical(self, t1w: T1wPlan) -> dict[str, dict[str, Any]]:
+        """Sidecars by key of the derivatives of a T1w."""
+        raw = [raw_uri(t1w.t1w, self.bids_dir)]
+        own = self._uris(("t1w", "warp"), t1w.entities)
+        content: dict[str, dict[str, Any]] = {
+            "t1w": {"SkullStripped": False, "Sources": raw},
+            "mask": {"Type": "Brain", "Sources": raw},
+            "t1w_mni": {"SkullStripped": False, "Sources": own} | _ON_TEMPLATE,
+            "warp": {"Sources": raw},
+        }
+        content |= {tissue: {"Sources": raw} for tissue in ("gm", "wm", "csf")}
+        return {key: self._signed(value) for key, value in content.items()}
+
+    def pet(self, scan: ScanPlan) -> dict[str, dict[str, Any]]:
+        """Sidecars by key of the derivatives of a PET scan."""
+        timing = _static_timing(scan)
+        tracer = {
+            "TracerName": scan.metadata.tracer_name,
+            "TracerRadionuclide": tracers()[scan.tracer].radionuclide,
+        }
+        activity = {"SkullStripped": False, "Units": scan.metadata.units} | tracer | timing
+        ratio = {"SkullStripped": False, "Units": "unitless"} | tracer | timing
+        raw = raw_uri(scan.pet, self.bids_dir)
+        native, on_template, position = self._uris(("pet_native", "pet_mni", "xfm"), scan.entities)
+        t1w, warp = self._uris(("t1w", "warp"), scan.t1w.entities)
+        content: dict[str, dict[str, Any]] = {
+            "pet_native": activity | {"Sources": [raw]},
+            "pet_t1w": activity | {"SpatialReference": t1w, "Sources": [native, position, t1w]},
+            "pet_mni": activity | _ON_TEMPLATE | {"Sources": [native, position, warp]},
+            "xfm": {"Sources": [native, t1w]},
+            "vois": {"Sources": [on_template]},
+        }
+        content |= {key: ratio | _ON_TEMPLATE | {"Sources": [on_template]} for key in SUVR_IMAGES}
+        return {key: self._signed(value) for key, value in content.items()}
+
+    def record(self, scan: ScanPlan) -> dict[str, Any]:
+        """Record of a scan with all that is known before it is processed."""
+        equation = tracers()[scan.tracer].equation
+        return planned_record(scan, self.bids_dir) | {
+            "reference_region": equation.reference_region,
+            "equation": {
+                "slope": equation.slope,
+                "intercept": equation.intercept,
+                "source": equation.source,
+                "doi": equation.doi,
+            },
+            "method": f"t1w+{self.processing.pet_to_t1w.value}",
+            "provenance": self.provenance,
+        }
+
+    def _uris(self, keys: Iterable[str], entities: dict[str, str]) -> list[str]:
+        paths = (output_path(self.output_dir, key, entities) for key in keys)
+        return [derivative_uri(path, self.output_dir) for path in paths]
+
+    def _signed(self, content: dict[str, Any]) -> dict[str, Any]:
+        resources = "".join(resource_hashes().values())
+        return content | {
+            "CentiPET": {
+                "Version": __version__,
+                "Parameters": parameters(self.processing),
+                "Template": TEMPLATE_SPACE,
+                "ResourcesHash": "sha256:" + hashlib.sha256(resources.encode()).hexdigest(),
+            }
+        }
+
+
+def parameters(processing: Processing) -> dict[str, Any]:
+    """Options that change numbers, as JSON."""
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in asdict(processing).items()
+    }
+
+
+def _static_timing(scan: ScanPlan) -> dict[str, Any]:
+    """Frame times of the mean: one frame, seconds after injection."""
+    start, end = (60 * minutes for minutes in scan.window.used_min)
+    return {"FrameTimesStart": [start], "FrameDuration": [end - start]}
