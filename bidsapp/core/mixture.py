@@ -11,16 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 Float = NDArray[np.float64]
+Float32 = NDArray[np.float32]
 
 CLASSES = 4  # grey matter, white matter, CSF, everything else
 GAUSSIANS_PER_CLASS = (2, 2, 2, 4)
 CLASS_OF = np.repeat(np.arange(CLASSES), GAUSSIANS_PER_CLASS)
-MEMBERS = np.eye(CLASSES)[CLASS_OF]  # (K, 4): which Gaussian belongs to which class
+MEMBERS = np.eye(CLASSES, dtype=np.float32)[CLASS_OF]  # (K, 4), which Gaussian is of which class
 
 _EM_STEPS = 40
 _EM_GAIN = 1e-4  # per voxel
 # Intensities are scaled to a typical value of one; no Gaussian gets narrower than this.
 _NARROWEST = 4e-3
+_TINY = np.float32(1e-30)
 
 
 @dataclass(frozen=True)
@@ -39,12 +41,16 @@ class Mixture:
     mean: Float
     variance: Float
 
-    def density(self, intensity: Float) -> Float:
+    def density(self, intensity: Float) -> Float32:
         """gamma_k N(intensity; mean_k, variance_k), shape (n, K)."""
-        distance = intensity[:, None] - self.mean
-        scale = self.weight / np.sqrt(2 * np.pi * self.variance)
-        result: Float = scale * np.exp(-0.5 * distance * distance / self.variance)
-        return result
+        # single precision: exp is where the time goes, and seven digits are plenty for a density
+        sharpness = (1 / np.sqrt(2 * self.variance)).astype(np.float32)
+        density = intensity.astype(np.float32)[:, None] * sharpness
+        density -= (self.mean * sharpness).astype(np.float32)
+        np.multiply(density, density, out=density)
+        np.exp(np.negative(density, out=density), out=density)
+        density *= (self.weight / np.sqrt(2 * np.pi * self.variance)).astype(np.float32)
+        return density
 
     def class_weight(self) -> Float:
         """Sum of gamma over the Gaussians of each class, shape (4,)."""
@@ -52,7 +58,7 @@ class Mixture:
         return result
 
 
-def initial_mixture(intensity: Float, prior: Float) -> Mixture:
+def initial_mixture(intensity: Float, prior: Float32) -> Mixture:
     """Start values from prior-weighted moments, the Gaussians of a class spread around its mean.
 
     Parameters
@@ -60,39 +66,76 @@ def initial_mixture(intensity: Float, prior: Float) -> Mixture:
     intensity : ndarray, shape (n,)
     prior : ndarray, shape (n, 4)
     """
-    total = prior.sum(axis=0)
-    mean = intensity @ prior / total
-    variance = ((intensity[:, None] - mean) ** 2 * prior).sum(axis=0) / total
-    means, variances, weights = [], [], []
-    for c, n in enumerate(GAUSSIANS_PER_CLASS):
-        offset = np.linspace(-1, 1, n + 2)[1:-1]
-        means.append(mean[c] + offset * np.sqrt(variance[c]))
-        variances.append(np.full(n, variance[c] / n + _NARROWEST**2))
-        weights.append(np.full(n, 1.0 / n))
-    return Mixture(np.concatenate(weights), np.concatenate(means), np.concatenate(variances))
+    mass, mean, variance = _moments(intensity, prior)
+    spread = [np.linspace(-1, 1, n + 2)[1:-1] for n in GAUSSIANS_PER_CLASS]
+    count = np.array(GAUSSIANS_PER_CLASS)[CLASS_OF]
+    return Mixture(
+        weight=1.0 / count,
+        mean=mean[CLASS_OF] + np.concatenate(spread) * np.sqrt(variance[CLASS_OF]),
+        variance=variance[CLASS_OF] / count,
+    )
 
 
-def log_likelihood(density: Float, prior: Float, mixture: Mixture, log_bias: Float | None) -> float:
-    """Sum over voxels of ``log(rho sum_k gamma_k b_k N_k / sum_k gamma_k b_k)``."""
-    by_class = density @ MEMBERS
-    top = (by_class * prior).sum(axis=1)
-    bottom = prior @ mixture.class_weight()
-    total = np.log((top + 1e-300) / bottom).sum()
+@dataclass(frozen=True)
+class Evidence:
+    """How well a mixture explains the voxels.
+
+    Attributes
+    ----------
+    joint : ndarray, shape (n, K)
+        gamma_k b_k N_k.
+    total : ndarray, shape (n,)
+        Sum of ``joint``.
+    log_likelihood : float
+        Sum over voxels of ``log(rho sum_k gamma_k b_k N_k / sum_k gamma_k b_k)``.
+    """
+
+    joint: Float32
+    total: Float32
+    log_likelihood: float
+
+    def responsibilities(self) -> Float32:
+        """Probability of every Gaussian in every voxel, shape (n, K)."""
+        return self.joint / self.total[:, None]
+
+
+def evidence(
+    intensity: Float, prior: Float32, mixture: Mixture, log_bias: Float | None = None
+) -> Evidence:
+    """Evaluate the mixture.
+
+    Parameters
+    ----------
+    intensity : ndarray, shape (n,)
+        Bias-corrected, in units of the mixture.
+    prior : ndarray, shape (n, 4)
+    mixture : Mixture
+    log_bias : ndarray, shape (n,), optional
+    """
+    joint = mixture.density(intensity)
+    joint *= prior[:, CLASS_OF]
+    total = joint.sum(axis=1) + _TINY
+    likelihood = log_ratio(total, prior, mixture)
     if log_bias is not None:
-        total += log_bias.sum()
-    return float(total)
+        likelihood += float(log_bias.sum())
+    return Evidence(joint, total, likelihood)
 
 
-def responsibilities(density: Float, prior: Float) -> Float:
-    """Probability of every Gaussian in every voxel, shape (n, K)."""
-    joint = density * prior[:, CLASS_OF]
-    joint /= joint.sum(axis=1, keepdims=True) + 1e-300
-    return joint
+def log_ratio(total: Float32, prior: Float32, mixture: Mixture) -> float:
+    """Sum of ``log(total / sum_k gamma_k b_k)``: the part of the likelihood that priors move."""
+    expected = prior @ mixture.class_weight().astype(np.float32)
+    return float(np.log(total / expected).sum(dtype=np.float64))
+
+
+def by_class(intensity: Float, mixture: Mixture) -> Float32:
+    """gamma-weighted likelihood of each class, priors left out, shape (n, 4)."""
+    result: Float32 = mixture.density(intensity) @ MEMBERS + _TINY
+    return result
 
 
 def expectation_maximisation(
-    intensity: Float, prior: Float, mixture: Mixture, log_bias: Float | None = None
-) -> tuple[Mixture, float]:
+    intensity: Float, prior: Float32, mixture: Mixture, log_bias: Float | None = None
+) -> tuple[Mixture, Evidence]:
     """Update the mixture until the gain per voxel is small.
 
     Parameters
@@ -108,20 +151,25 @@ def expectation_maximisation(
     Returns
     -------
     mixture : Mixture
-    log_likelihood : float
+    evidence : Evidence
+        Of the returned mixture.
     """
-    density = mixture.density(intensity)
-    likelihood = log_likelihood(density, prior, mixture, log_bias)
+    now = evidence(intensity, prior, mixture, log_bias)
     for _ in range(_EM_STEPS):
-        p = responsibilities(density, prior)
-        mass = p.sum(axis=0) + 1e-10
-        mean = intensity @ p / mass
-        # centred second moment without an (n, K) temporary
-        variance = np.maximum((intensity * intensity) @ p / mass - mean * mean, _NARROWEST**2)
-        expected = (prior / (prior @ mixture.class_weight())[:, None]).sum(axis=0)
+        mass, mean, variance = _moments(intensity, now.responsibilities())
+        balance = 1 / (prior @ mixture.class_weight().astype(np.float32))
+        expected = balance.astype(np.float64) @ prior.astype(np.float64)
         mixture = Mixture(mass / expected[CLASS_OF], mean, variance)
-        density = mixture.density(intensity)
-        before, likelihood = likelihood, log_likelihood(density, prior, mixture, log_bias)
-        if likelihood - before < _EM_GAIN * intensity.size:
+        before, now = now, evidence(intensity, prior, mixture, log_bias)
+        if now.log_likelihood - before.log_likelihood < _EM_GAIN * intensity.size:
             break
-    return mixture, likelihood
+    return mixture, now
+
+
+def _moments(intensity: Float, weight: Float32) -> tuple[Float, Float, Float]:
+    """Mass, mean and variance of the intensities under each column of ``weight``."""
+    powers = np.stack([np.ones_like(intensity), intensity, intensity**2])
+    mass, first, second = powers @ weight.astype(np.float64)
+    mass += 1e-10
+    mean = first / mass
+    return mass, mean, np.maximum(second / mass - mean**2, _NARROWEST**2)

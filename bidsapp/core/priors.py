@@ -42,62 +42,69 @@ class TissuePriors:
 class PriorSampler:
     """Reads four class probabilities, and their slopes, at template positions.
 
-    Trilinear in the probabilities and in their central differences; outside the maps everything
-    is background.
+    Trilinear in the probabilities; the slopes are those of the interpolation itself, so that
+    objective and derivative agree. Outside the maps everything is background.
     """
 
     def __init__(self, priors: TissuePriors) -> None:
-        floor = np.clip(priors.maps.astype(np.float64), 0, 1)
-        background = np.clip(1 - floor.sum(axis=0, keepdims=True), 0, 1)
-        classes = np.concatenate([floor, background]) + FLOOR
+        maps = np.clip(priors.maps.astype(np.float64), 0, 1)
+        background = np.clip(1 - maps.sum(axis=0, keepdims=True), 0, 1)
+        classes = np.concatenate([maps, background]) + FLOOR
         classes /= classes.sum(axis=0)
-        # a rim of pure background lets positions outside be clamped onto it
-        outside = np.array([FLOOR, FLOOR, FLOOR, 1 + FLOOR]) / (1 + 4 * FLOOR)
-        padded = np.empty((4, *(n + 4 for n in priors.maps.shape[1:])))
-        padded[:] = outside[:, None, None, None]
-        padded[:, 2:-2, 2:-2, 2:-2] = classes
-        slopes = np.gradient(padded, axis=(1, 2, 3))
-        self.shape = padded.shape[1:]
-        self._values = _channels_last(padded[None])
-        self._values_and_slopes = _channels_last(np.stack([padded, *slopes]))
+        # a rim of pure background onto which positions outside can be clamped
+        rim = np.array([FLOOR, FLOOR, FLOOR, 1 + FLOOR]) / (1 + 4 * FLOOR)
+        padded = np.empty((*(n + 4 for n in priors.maps.shape[1:]), 4), np.float32)
+        padded[:] = rim
+        padded[2:-2, 2:-2, 2:-2] = np.moveaxis(classes, 0, -1)
+        self._table = padded.reshape(-1, 4)
+        self._shape = padded.shape[:3]
         self._world_to_index = np.linalg.inv(priors.affine)
         self._world_to_index[:3, 3] += 2
-        self.linear = self._world_to_index[:3, :3]
 
     def values(self, world: Float) -> Float32:
         """Class probabilities, shape (n, 4): GM, WM, CSF, other, at ``world`` (n, 3) in mm."""
-        return self._gather(self._values, world)
+        (x, y, z), start = self._locate(world)
+        ny, nz = self._shape[1:]
+        near, far = (
+            _blend(
+                _blend(*self._edge(start + offset), z), _blend(*self._edge(start + offset + nz), z), y
+            )
+            for offset in (0, ny * nz)
+        )
+        return _blend(near, far, x)
 
     def values_and_slopes(self, world: Float) -> tuple[Float32, Float32]:
         """Probabilities (n, 4) and their derivatives (n, 3, 4) per mm along the world axes."""
-        both = self._gather(self._values_and_slopes, world).reshape(-1, 4, 4)
-        slopes = np.matmul(self.linear.T.astype(np.float32), both[:, 1:])
-        return both[:, 0], slopes
+        (x, y, z), start = self._locate(world)
+        ny, nz = self._shape[1:]
+        faces, along_y, along_z = [], [], []
+        for offset in (0, ny * nz):
+            front, back = self._edge(start + offset), self._edge(start + offset + nz)
+            low, high = _blend(*front, z), _blend(*back, z)
+            faces.append(_blend(low, high, y))
+            along_y.append(high - low)
+            along_z.append(_blend(front[1] - front[0], back[1] - back[0], y))
+        slopes = np.stack(
+            [faces[1] - faces[0], _blend(*along_y, x), _blend(*along_z, x)], axis=1
+        )
+        return _blend(*faces, x), self._to_world(slopes)
 
-    def _gather(self, table: Float32, world: Float) -> Float32:
-        """Trilinear interpolation of the rows of ``table``."""
-        index = world @ self.linear.T + self._world_to_index[:3, 3]
-        last = np.array(self.shape) - 1.001
-        np.clip(index, 0, last, out=index)
-        corner = index.astype(np.int64)
-        x, y, z = (index - corner).astype(np.float32).T[:, :, None]
-        ny, nz = self.shape[1:]
-        start = (corner[:, 0] * ny + corner[:, 1]) * nz + corner[:, 2]
-
-        def edge(offset: int) -> Float32:
-            at = table[start + offset]
-            return at + z * (table[start + offset + 1] - at)
-
-        def face(offset: int) -> Float32:
-            near = edge(offset)
-            return near + y * (edge(offset + nz) - near)
-
-        near = face(0)
-        result: Float32 = near + x * (face(ny * nz) - near)
+    def _to_world(self, slopes: Float32) -> Float32:
+        result: Float32 = np.matmul(self._world_to_index[:3, :3].T.astype(np.float32), slopes)
         return result
 
+    def _locate(self, world: Float) -> tuple[Float32, NDArray[np.int64]]:
+        """Fractions within the cell (3, n, 1), and the row of its first corner."""
+        index = world @ self._world_to_index[:3, :3].T + self._world_to_index[:3, 3]
+        np.clip(index, 0, np.array(self._shape) - 1.001, out=index)
+        corner = index.astype(np.int64)
+        fraction = (index - corner).astype(np.float32).T[:, :, None]
+        return fraction, np.ravel_multi_index(tuple(corner.T), self._shape)
 
-def _channels_last(stack: Float) -> Float32:
-    """(d, 4, X, Y, Z) -> (X*Y*Z, 4 d) float32: all numbers of a voxel side by side."""
-    moved = np.moveaxis(stack.reshape(-1, *stack.shape[2:]), 0, -1)
-    return np.ascontiguousarray(moved, dtype=np.float32).reshape(-1, moved.shape[-1])
+    def _edge(self, start: NDArray[np.int64]) -> tuple[Float32, Float32]:
+        """Both ends of the cell edge along the last axis."""
+        return self._table.take(start, axis=0), self._table.take(start + 1, axis=0)
+
+
+def _blend(low: Float32, high: Float32, fraction: Float32) -> Float32:
+    return low + fraction * (high - low)

@@ -26,12 +26,13 @@ from bidsapp.core import mixture as gmm
 from bidsapp.core.basis import Separable, squared_frequencies
 from bidsapp.core.mixture import Mixture
 from bidsapp.core.priors import PriorSampler, TissuePriors
-from bidsapp.core.start import Samples, Start, brain_region, class_gradient, find_head, subsample
+from bidsapp.core.start import Samples, Start, brain_region, find_head, prior_force, subsample
 from bidsapp.core.tissue import TissueMaps, classify
 from bidsapp.core.warp import Warp
 from bidsapp.volume import Volume
 
 Float = NDArray[np.float64]
+Float32 = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -233,8 +234,7 @@ class _Model:
         return self.raw * np.exp(self.log_rho)
 
     def log_likelihood(self) -> float:
-        density = self.mixture.density(self.corrected)
-        return gmm.log_likelihood(density, self.prior, self.mixture, self.log_rho)
+        return gmm.evidence(self.corrected, self.prior, self.mixture, self.log_rho).log_likelihood
 
     def cost(self) -> float:
         """Minus the log posterior."""
@@ -254,63 +254,57 @@ class _Model:
     def fit_intensities(self) -> None:
         before = np.inf
         for _ in range(self.options.bias_steps):
-            self.mixture, _ = gmm.expectation_maximisation(
+            self.mixture, now = gmm.expectation_maximisation(
                 self.corrected, self.prior, self.mixture, self.log_rho
             )
-            cost = self._step_bias()
+            cost = self._step_bias(now)
             if before - cost < self.options.gain * self.n:
                 break
             before = cost
 
-    def _step_bias(self) -> float:
+    def _step_bias(self, now: gmm.Evidence) -> float:
         """One damped Gauss-Newton step on the log bias; returns -log-likelihood + its penalty."""
+        cost = -now.log_likelihood + self._bias_penalty(self.bias)
         corrected = self.corrected
-        density = self.mixture.density(corrected)
-        cost = -gmm.log_likelihood(density, self.prior, self.mixture, self.log_rho)
-        cost += self._bias_penalty(self.bias)
-        p = gmm.responsibilities(density, self.prior)
-        precision = 1 / self.mixture.variance
-        pull = corrected * (((corrected[:, None] - self.mixture.mean) * p) @ precision)
-        curvature = 1 + corrected**2 * (p @ precision)
-        gradient = self.bias_basis.project(self._dense(pull - 1)) + self.bias_precision * self.bias
-        hessian = self.bias_basis.gram(self._dense(curvature))
+        # sum_k p_k / s2_k and sum_k p_k mu_k / s2_k: all that the derivatives need of the mixture
+        per_gaussian = np.stack([1 / self.mixture.variance, self.mixture.mean / self.mixture.variance])
+        precision, weighted = per_gaussian @ now.responsibilities().astype(np.float64).T
+        pull = corrected * (corrected * precision - weighted) - 1
+        gradient = self.bias_basis.project(self._dense(pull)) + self.bias_precision * self.bias
+        hessian = self.bias_basis.gram(self._dense(1 + corrected**2 * precision))
         hessian[np.diag_indices_from(hessian)] += self.bias_precision.ravel()
-        step = linalg.solve(hessian, gradient.ravel(), assume_a="pos").reshape(self.bias.shape)
+        step = _solve(hessian, gradient.ravel()).reshape(self.bias.shape)
         for size in (1.0, 0.5, 0.25, 0.1):
             bias = self.bias - size * step
             log_rho = self._at_samples(self.bias_basis.evaluate(bias))
-            density = self.mixture.density(self.raw * np.exp(log_rho))
-            trial = -gmm.log_likelihood(density, self.prior, self.mixture, log_rho)
-            trial += self._bias_penalty(bias)
-            if trial < cost:
+            trial = gmm.evidence(self.raw * np.exp(log_rho), self.prior, self.mixture, log_rho)
+            trial_cost = -trial.log_likelihood + self._bias_penalty(bias)
+            if trial_cost < cost:
                 self.bias, self.log_rho = bias, log_rho
-                return trial
+                return trial_cost
         return cost
 
     # ---- warp
     def fit_warp(self) -> None:
         """Levenberg-damped Gauss-Newton steps on the displacement."""
-        density = self.mixture.density(self.corrected)
-        by_class = density @ gmm.MEMBERS
-        class_weight = self.mixture.class_weight()
+        by_class = gmm.by_class(self.corrected, self.mixture)
 
-        def cost_of(prior: Float, coefficients: Float) -> float:
-            likelihood = gmm.log_likelihood(density, prior, self.mixture, None)
-            return -likelihood + self._warp_penalty(coefficients)
+        def cost_of(prior: Float32, coefficients: Float) -> float:
+            total = (by_class * prior).sum(axis=1)
+            return self._warp_penalty(coefficients) - gmm.log_ratio(total, prior, self.mixture)
 
         coefficients = self.warp.coefficients
         cost = cost_of(self.prior, coefficients)
         damping = 0.0
         linear = self.warp.affine[:3, :3].astype(np.float32)
         for _ in range(self.options.warp_steps):
-            pull = class_gradient(by_class, self.prior, class_weight).astype(np.float32)
-            force = (np.einsum("nac,nc->na", self.slope, pull) @ linear).astype(np.float64)
-            gradient, hessian = self._normal_equations(force, coefficients)
+            force = prior_force(by_class, self.prior, self.slope, self.mixture) @ linear
+            gradient, hessian = self._normal_equations(force.astype(np.float64), coefficients)
             scale = np.diag(hessian).copy()
             begin = cost
             for _ in range(6):
                 hessian[np.diag_indices_from(hessian)] = scale * (1 + damping)
-                step = linalg.solve(hessian, gradient, assume_a="pos").reshape(coefficients.shape)
+                step = _solve(hessian, gradient).reshape(coefficients.shape)
                 trial = coefficients - step
                 prior, slope = self._read(trial)
                 trial_cost = cost_of(prior, trial)
@@ -343,14 +337,13 @@ class _Model:
         return gradient.ravel(), hessian.reshape(3 * m, 3 * m)
 
     # ---- between samples, lattice and template
-    def _read(self, coefficients: Float) -> tuple[Float, NDArray[np.float32]]:
+    def _read(self, coefficients: Float) -> tuple[Float32, Float32]:
         """Priors (n, 4) and slopes (n, 3, 4) per mm of template at the displaced samples."""
         moved = self.samples.world + np.stack(
             [self._at_samples(self.warp_basis.evaluate(c)) for c in coefficients], axis=-1
         )
         affine = self.warp.affine
-        prior, slope = self.sampler.values_and_slopes(moved @ affine[:3, :3].T + affine[:3, 3])
-        return prior.astype(np.float64), slope
+        return self.sampler.values_and_slopes(moved @ affine[:3, :3].T + affine[:3, 3])
 
     def _dense(self, values: Float) -> Float:
         dense = np.zeros(int(np.prod(self.box)))
@@ -359,6 +352,13 @@ class _Model:
 
     def _at_samples(self, field: Float) -> Float:
         return field.ravel()[self.where]
+
+
+def _solve(matrix: Float, right: Float) -> Float:
+    """Solution for a positive definite matrix."""
+    factor = linalg.cho_factor(matrix, lower=True, check_finite=False)
+    result: Float = linalg.cho_solve(factor, right, check_finite=False)
+    return result
 
 
 def _quality(t1w: Volume, start: Start, fit: Fit, maps: TissueMaps) -> dict[str, float]:

@@ -20,11 +20,12 @@ from bidsapp.core.priors import PriorSampler, TissuePriors
 from bidsapp.volume import Volume
 
 Float = NDArray[np.float64]
+Float32 = NDArray[np.float32]
 
 _SCALE = 1.08  # head to template, the middle of adult heads
 _PITCHES_DEG = (-25.0, 0.0, 25.0)
 _BLUR_MM = 6.0  # of the priors in the rigid step
-_RIGID_SPACING_MM = 6.0
+_RIGID_SPACING_MM = 8.0
 _AFFINE_SPACING_MM = 3.0
 _BINS = 64
 _HEAD_HEIGHT_MM = 150.0  # vertex to below the cerebellum
@@ -153,7 +154,7 @@ def _mutual_information(
     joint = np.stack([np.bincount(bins, p, minlength=_BINS) for p in prior.T.astype(float)], axis=1)
     joint = joint / joint.sum() + 1e-12
     ratio = np.log(joint / (joint.sum(axis=1, keepdims=True) * joint.sum(axis=0)))
-    force = np.einsum("nac,nc->na", slope, ratio[bins].astype(np.float32)).astype(float)
+    force = np.matmul(slope, ratio[bins].astype(np.float32)[:, :, None])[:, :, 0].astype(float)
     force /= bins.size
     return float((joint * ratio).sum()), force.sum(axis=0), force.T @ world
 
@@ -189,33 +190,27 @@ def _affine_on(
         [affine[:3, :3] * scale, affine[:3, :3] @ centre + affine[:3, 3]]
     )
 
-    def read(matrix: Float) -> tuple[Float, NDArray[np.float32]]:
-        prior, slope = sampler.values_and_slopes(homogeneous @ matrix.T)
-        return prior.astype(np.float64), slope
-
-    prior, slope = read(matrix)
+    prior, slope = sampler.values_and_slopes(homogeneous @ matrix.T)
     mixture = gmm.initial_mixture(intensity, prior)
     damping, last = 1e-3, np.inf
     for _ in range(_AFFINE_STEPS):
-        mixture, likelihood = gmm.expectation_maximisation(intensity, prior, mixture)
-        density = mixture.density(intensity)
-        by_class = density @ gmm.MEMBERS
-        pull = class_gradient(by_class, prior, mixture.class_weight())
-        force = np.einsum("nac,nc->na", slope, pull.astype(np.float32)).astype(float)
+        mixture, now = gmm.expectation_maximisation(intensity, prior, mixture)
+        by_class = gmm.by_class(intensity, mixture)
+        force = prior_force(by_class, prior, slope, mixture).astype(np.float64)
         each = (force[:, :, None] * homogeneous[:, None, :]).reshape(-1, 12)
         stretch, jacobian = _stretch_residuals(matrix / scale)
         jacobian /= scale
-        cost = -likelihood + 0.5 * fudge * stretch @ stretch
+        cost = -now.log_likelihood + 0.5 * fudge * stretch @ stretch
         gradient = each.sum(axis=0) + fudge * jacobian.T @ stretch
         hessian = each.T @ each + fudge * jacobian.T @ jacobian
         improved = False
         for _ in range(8):
             damped = hessian + damping * np.diag(np.diag(hessian))
             trial = matrix - linalg.solve(damped, gradient, assume_a="pos").reshape(3, 4)
-            trial_prior, trial_slope = read(trial)
+            trial_prior, trial_slope = sampler.values_and_slopes(homogeneous @ trial.T)
             residual = _stretch_residuals(trial / scale)[0]
             trial_cost = (
-                -gmm.log_likelihood(density, trial_prior, mixture, None)
+                -gmm.log_ratio((by_class * trial_prior).sum(axis=1), trial_prior, mixture)
                 + 0.5 * fudge * residual @ residual
             )
             if trial_cost < cost:
@@ -232,11 +227,22 @@ def _affine_on(
     return result
 
 
-def class_gradient(by_class: Float, prior: Float, class_weight: Float) -> Float:
-    """Derivative of minus the log-likelihood of each voxel by its class priors, shape (n, 4)."""
-    top = (by_class * prior).sum(axis=1, keepdims=True) + 1e-300
-    bottom = (prior @ class_weight)[:, None]
-    result: Float = class_weight / bottom - by_class / top
+def prior_force(by_class: Float32, prior: Float32, slope: Float32, mixture: gmm.Mixture) -> Float32:
+    """Derivative of minus the log-likelihood of each voxel by its template position, (n, 3).
+
+    Parameters
+    ----------
+    by_class : ndarray, shape (n, 4)
+        Likelihood of the classes.
+    prior : ndarray, shape (n, 4)
+    slope : ndarray, shape (n, 3, 4)
+        Of the priors, per mm.
+    mixture : Mixture
+    """
+    weight = mixture.class_weight().astype(np.float32)
+    pull = weight / (prior @ weight)[:, None]
+    pull -= by_class / (by_class * prior).sum(axis=1, keepdims=True)
+    result: Float32 = np.matmul(slope, pull[:, :, None])[:, :, 0]
     return result
 
 
@@ -244,8 +250,8 @@ def _stretch_residuals(matrix: Float) -> tuple[Float, Float]:
     """Log-stretches against those of adult heads in units of their SD, and the slopes (6, 12)."""
 
     def residuals(linear: Float) -> Float:
-        log = linalg.logm(linear.T @ linear).real / 2
-        log = log - np.log(_SCALE) * np.eye(3)
+        squares, axes = linalg.eigh(linear.T @ linear)
+        log = (axes * np.log(squares) / 2) @ axes.T - np.log(_SCALE) * np.eye(3)
         result: Float = log[np.triu_indices(3)] / _LOG_STRETCH_SD
         return result
 

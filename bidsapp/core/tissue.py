@@ -90,7 +90,7 @@ def _by_class(mixture: Mixture, intensity: NDArray[np.float32]) -> NDArray[np.fl
     """Likelihood of each class by table look-up: the densities are smooth in one variable."""
     low, high = float(intensity.min(initial=0)), float(intensity.max(initial=1))
     knots = np.linspace(low, high + 1e-6, 20001)
-    table = (mixture.density(knots) @ gmm.MEMBERS).astype(np.float32)
+    table = gmm.by_class(knots, mixture)
     at = (intensity - low) * ((len(knots) - 1) / (high + 1e-6 - low))
     left = np.minimum(at.astype(np.int64), len(knots) - 2)
     part = (at - left)[:, None]
