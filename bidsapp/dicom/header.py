@@ -147,20 +147,28 @@ def read_header(path: Path) -> Header | None:
     bare = start[:2] == b"\x08\x00" and start[4:6].isalpha()
     if start[128:] != b"DICM" and not bare:
         return None
-    tags = tables()["tags"]
-    wanted = [*tags["instance"], *tags["series"], _RADIOPHARMACEUTICAL]
     try:
-        dataset = pydicom.dcmread(path, stop_before_pixels=True, force=bare, specific_tags=wanted)
-        values = {}
-        for keyword in wanted[:-1]:
-            if text := _element_text(dataset, keyword):
-                values[keyword] = text
-        values.update(_radiopharmaceutical(dataset))
+        dataset = pydicom.dcmread(
+            path, stop_before_pixels=True, force=bare, specific_tags=_wanted()
+        )
+        return header_of(dataset, path)
     except Exception as error:  # pydicom raises some twenty classes on broken files
         raise BadDataError(
             f"{path.name}: broken DICOM header ({type(error).__name__}); export it again"
         ) from error
-    return Header(path, values)
+
+
+def _wanted() -> list[str]:
+    tags = tables()["tags"]
+    return [*tags["instance"], *tags["series"], _RADIOPHARMACEUTICAL]
+
+
+def header_of(dataset: Dataset, path: Path) -> Header:
+    """Take the tags of ``tables.toml`` out of a data set."""
+    tags = tables()["tags"]
+    found = {key: _element_text(dataset, key) for key in (*tags["instance"], *tags["series"])}
+    found.update(_radiopharmaceutical(dataset))
+    return Header(path, {key: text for key, text in found.items() if text})
 
 
 def _radiopharmaceutical(dataset: Dataset) -> dict[str, tuple[str, ...]]:
@@ -174,7 +182,7 @@ def _radiopharmaceutical(dataset: Dataset) -> dict[str, tuple[str, ...]]:
         codes = items[0].get(sequence)
         if codes and isinstance(codes[0], Dataset):
             found[name] = _element_text(codes[0], "CodeMeaning")
-    return {key: text for key, text in found.items() if text}
+    return found
 
 
 def _element_text(dataset: Dataset, keyword: str) -> tuple[str, ...]:

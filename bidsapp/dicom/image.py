@@ -112,7 +112,7 @@ def _call(arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
 
 def stored_voxels(image: nib.Nifti1Image) -> NDArray[np.generic]:
     """Voxels as they are stored, before slope and intercept."""
-    return np.asarray(image.dataobj.get_unscaled())
+    return np.asarray(image.dataobj.get_unscaled())  # type: ignore[attr-defined]
 
 
 def fill_gaps(converted: Converted, series: Series) -> Converted:

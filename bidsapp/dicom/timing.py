@@ -16,7 +16,8 @@ Decay reference
     (0054,1102) DecayCorrection names it; (0054,1321) DecayFactor proves it.  A factor says by how
     much counts were multiplied, so, with the half-life, to what moment they were corrected.  When
     that moment is not the one named, START gives way to the moment the factor says; ADMIN with
-    another moment than the injection means that one of both clocks was changed and is refused.
+    another moment than the injection means that one of both clocks was changed and is refused,
+    unless a person states the injection: then the factor still says what was corrected to.
 
 Decay factors follow DICOM PS3.3 C.8.9.4: decay from the reference to the frame times the mean
 decay within the frame, lambda d / (1 - exp(-lambda d)); some reconstructions use the start or
@@ -400,33 +401,42 @@ def _proven_reference(model: TimeModel, clock: ScanClock, named: str) -> TimeMod
     if implied is None:
         source += "; no usable (0054,1321) DecayFactor to check it with"
         reference = expected
+    elif _agreeing(implied, expected) is not None:
+        reference, source = expected, source + ", confirmed by (0054,1321) DecayFactor"
+    elif named == "ADMIN" and clock.stated is None:
+        reference = expected
+        remarks = (*remarks, _admin_remark(implied[0]))
     else:
-        proven = min(implied, key=lambda moment: abs(moment - expected))
-        difference = proven - expected
-        if abs(difference) <= _DECAY_TOLERANCE_S:
-            reference, source = expected, source + ", confirmed by (0054,1321) DecayFactor"
-        elif named == "ADMIN" and abs(difference) > _ADMIN_TOLERANCE_S:
-            raise BadDataError(
-                f"(0054,1321) DecayFactor corrects to {difference:+.0f} s from the injection that "
-                "(0018,1078)/(0018,1072) state, though (0054,1102) DecayCorrection is ADMIN; "
-                "state InjectionTime in a --dicom-metadata file"
-            )
-        elif named == "ADMIN":
-            reference = 0.0
-            remarks = (
-                *remarks,
-                f"(0054,1321) DecayFactor corrects to {difference:+.1f} s from the injection; "
-                "the injection was used",
-            )
-        else:
-            reference, source = round(proven, 3), "(0054,1321) DecayFactor"
-            remarks = (
-                *remarks,
-                f"(0054,1102) DecayCorrection START would be {expected:g} s after injection, "
-                f"(0054,1321) DecayFactor corrects to {proven:.1f} s; the latter was used",
-            )
+        # The injection is what a START series is corrected to most often when it is not the start.
+        reference = 0.0 if _agreeing(implied, 0.0) is not None else round(implied[0], 3)
+        source = "(0054,1321) DecayFactor"
+        remarks = (
+            *remarks,
+            f"(0054,1102) DecayCorrection {named} would be {expected:g} s after injection, "
+            f"(0054,1321) DecayFactor corrects to {reference:g} s; the latter was used",
+        )
     sources = {**model.sources, "ImageDecayCorrectionTime": source}
     return replace(model, decay_reference_s=reference, sources=sources, remarks=remarks)
+
+
+def _agreeing(moments: tuple[float, ...], expected: float) -> float | None:
+    """Find the moment that agrees with the expected one, None when none does."""
+    best = min(moments, key=lambda moment: abs(moment - expected))
+    return best if abs(best - expected) <= _DECAY_TOLERANCE_S else None
+
+
+def _admin_remark(moment_s: float) -> str:
+    """Tell how far the decay factors are off the injection, or refuse both clocks."""
+    if abs(moment_s) > _ADMIN_TOLERANCE_S:
+        raise BadDataError(
+            f"(0054,1321) DecayFactor corrects to {moment_s:+.0f} s from the injection that "
+            "(0018,1078)/(0018,1072) state, though (0054,1102) DecayCorrection is ADMIN; "
+            "state InjectionTime in a --dicom-metadata file"
+        )
+    return (
+        f"(0054,1321) DecayFactor corrects to {moment_s:+.1f} s from the injection; "
+        "the injection was used"
+    )
 
 
 def _implied_references(model: TimeModel, clock: ScanClock) -> tuple[float, ...] | None:

@@ -1,0 +1,228 @@
+"""Tiny DICOM studies made on the spot, with the habits of several vendors."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pydicom
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.sequence import Sequence as DicomSequence
+from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+
+F18_S, C11_S = 6586.2, 1221.84
+PET_CLASS = "1.2.840.10008.5.1.4.1.1.128"
+MR_CLASS = "1.2.840.10008.5.1.4.1.1.4"
+
+
+def decay_factor(start_s: float, duration_s: float, half_life_s: float) -> float:
+    """DICOM PS3.3 C.8.9.4: decay to the start of the frame times mean decay within the frame."""
+    rate = math.log(2) / half_life_s
+    return math.exp(rate * start_s) * rate * duration_s / -math.expm1(-rate * duration_s)
+
+
+@dataclass
+class Person:
+    name: str = "Mustermann^Erika"
+    patient_id: str = "MRN-4711"
+    birth: str = "19480229"
+
+
+@dataclass
+class Pet:
+    """What is true of a PET, and the habits of the scanner that writes it down.
+
+    ``scan_s`` and ``frames`` are in s after the injection; ``frames`` holds (start, duration).
+    ``reference``: ``start`` (middle of decay after the scan start), ``zero`` or ``absent``.
+    """
+
+    injection: datetime = datetime(2021, 3, 2, 10, 4, 30)
+    frames: Sequence[tuple[float, float]] = ((5400, 300), (5700, 300), (6000, 300), (6300, 300))
+    decay: str = "START"
+    half_life: float = F18_S
+    nuclide: str = "^18^Fluorine"
+    tracer: str = "Florbetaben"
+    injection_tags: str = "both"  # both, datetime, time
+    reference: str = "start"
+    manufacturer: str = "SIEMENS"
+    description: str = "PET AC"
+    n_slices: int = 9
+    corrected: Sequence[str] = ("NORM", "DTIM", "ATTN", "SCAT", "DECY", "RAN")
+    image_type: Sequence[str] = ("ORIGINAL", "PRIMARY")
+    units: str = "BQML"
+
+    def datasets(self, person: Person | None = None, study: str | None = None) -> Iterator[Dataset]:
+        """One data set per slice and frame."""
+        person = person or Person()
+        series_uid, study_uid = generate_uid(), study or generate_uid()
+        scan = self.injection + timedelta(seconds=self.frames[0][0])
+        random = np.random.default_rng(len(self.frames))
+        for number, (start, duration) in enumerate(self.frames):
+            moment = self.injection + timedelta(seconds=start)
+            for z in range(self.n_slices):
+                data = base(person, PET_CLASS, study_uid, series_uid)
+                data.Modality, data.Manufacturer = "PT", self.manufacturer
+                data.ManufacturerModelName = "Phantom 1"
+                data.SeriesDescription = data.ProtocolName = self.description
+                data.SeriesNumber, data.ImageType = 4, list(self.image_type)
+                set_times(data, "Series", scan)
+                set_times(data, "Acquisition", moment)
+                set_times(data, "Study", scan)
+                data.ActualFrameDuration = round(duration * 1000)
+                data.Units, data.CorrectedImage = self.units, list(self.corrected)
+                data.AttenuationCorrectionMethod = "CT-derived mu-map"
+                data.ReconstructionMethod = "OSEM3D 4i21s"
+                data.ConvolutionKernel = "XYZ Gaussian 4.0"
+                data.NumberOfSlices = self.n_slices
+                data.SeriesType = ["DYNAMIC" if len(self.frames) > 1 else "STATIC", "IMAGE"]
+                if len(self.frames) > 1:
+                    data.NumberOfTimeSlices = len(self.frames)
+                data.ImageIndex = data.InstanceNumber = number * self.n_slices + z + 1
+                self._decay_tags(data, start, duration)
+                self._injection_tags(data)
+                place(data, (20, 18), (8.0, 9.0), (-70.0, -85.0, 15.0 * z - 60), 15.0)
+                slope = 0.05 + 0.01 * z
+                set_pixels(data, random.integers(0, 20000, (20, 18)), slope)
+                yield data
+
+    def _decay_tags(self, data: Dataset, start: float, duration: float) -> None:
+        data.DecayCorrection = self.decay
+        origin = {"START": self.frames[0][0], "ADMIN": 0.0, "NONE": start}[self.decay]
+        if self.decay != "NONE":
+            data.DecayFactor = f"{decay_factor(start - origin, duration, self.half_life):.6f}"
+        rate = math.log(2) / self.half_life
+        within = math.log(rate * duration / -math.expm1(-rate * duration)) / rate
+        if self.reference == "start":
+            data.FrameReferenceTime = f"{(start - self.frames[0][0] + within) * 1000:.1f}"
+        elif self.reference == "zero":
+            data.FrameReferenceTime = "0"
+
+    def _injection_tags(self, data: Dataset) -> None:
+        item, code = Dataset(), Dataset()
+        item.Radiopharmaceutical = self.tracer
+        item.RadionuclideTotalDose = "301700000"
+        item.RadionuclideHalfLife = str(self.half_life)
+        code.CodeValue, code.CodingSchemeDesignator = "C-111A1", "SRT"
+        code.CodeMeaning = self.nuclide
+        item.RadionuclideCodeSequence = DicomSequence([code])
+        if self.injection_tags in ("both", "time"):
+            item.RadiopharmaceuticalStartTime = f"{self.injection:%H%M%S.%f}"
+        if self.injection_tags in ("both", "datetime"):
+            item.RadiopharmaceuticalStartDateTime = f"{self.injection:%Y%m%d%H%M%S.%f}"
+        data.RadiopharmaceuticalInformationSequence = DicomSequence([item])
+
+    def write(self, folder: Path, person: Person | None = None) -> list[Path]:
+        """Write the files of the series."""
+        return write(folder, self.datasets(person))
+
+
+@dataclass
+class Mr:
+    """An MR series; as made, a 3D MPRAGE of 3 mm."""
+
+    acquired: datetime = datetime(2021, 2, 16, 9, 0)
+    description: str = "t1_mprage"
+    sequence: Sequence[str] = ("GR", "IR")
+    variant: Sequence[str] = ("SP", "MP")
+    acquisition: str = "3D"
+    echo: float = 3.98
+    repetition: float = 2250
+    image_type: Sequence[str] = ("ORIGINAL", "PRIMARY", "M", "ND", "NORM")
+    step: float = 3.0
+    spacing: float = 8.0
+    positions: Sequence[int] = tuple(range(50))
+    contrast: str = ""
+    number: int = 2
+
+    def datasets(self, person: Person | None = None, study: str | None = None) -> Iterator[Dataset]:
+        """One data set per slice; sagittal slices, as MPRAGE is."""
+        person = person or Person()
+        series_uid, study_uid = generate_uid(), study or generate_uid()
+        random = np.random.default_rng(7)
+        ramp = np.add.outer(np.arange(24), np.arange(22)) * 10
+        for index in self.positions:
+            data = base(person, MR_CLASS, study_uid, series_uid)
+            data.Modality, data.Manufacturer = "MR", "SIEMENS"
+            data.ManufacturerModelName = "TrioTim"
+            data.SeriesDescription = data.ProtocolName = self.description
+            data.SeriesNumber, data.InstanceNumber = self.number, index + 1
+            data.ImageType = list(self.image_type)
+            data.ScanningSequence, data.SequenceVariant = list(self.sequence), list(self.variant)
+            data.MRAcquisitionType, data.EchoTime = self.acquisition, str(self.echo)
+            data.RepetitionTime, data.FlipAngle = str(self.repetition), "9"
+            data.PerformedProcedureStepDescription = f"{person.name}^Protocol"
+            if self.contrast:
+                data.ContrastBolusAgent = self.contrast
+            for kind in ("Study", "Series", "Acquisition"):
+                set_times(data, kind, self.acquired)
+            position = (self.step * index - 75.0, -90.0, 95.0)
+            place(data, (24, 22), (self.spacing, self.spacing), position, self.step)
+            data.ImageOrientationPatient = [0, 1, 0, 0, 0, -1]
+            set_pixels(data, ramp + 7 * index + random.integers(0, 5, ramp.shape), None)
+            yield data
+
+    def write(
+        self, folder: Path, person: Person | None = None, study: str | None = None
+    ) -> list[Path]:
+        """Write the files of the series."""
+        return write(folder, self.datasets(person, study))
+
+
+def base(person: Person, sop_class: str, study_uid: str, series_uid: str) -> Dataset:
+    data = Dataset()
+    data.file_meta = FileMetaDataset()
+    data.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    data.SOPClassUID = data.file_meta.MediaStorageSOPClassUID = sop_class
+    data.SOPInstanceUID = data.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+    data.StudyInstanceUID, data.SeriesInstanceUID = study_uid, series_uid
+    data.FrameOfReferenceUID = study_uid
+    data.PatientName, data.PatientID = person.name, person.patient_id
+    data.PatientBirthDate, data.PatientSex = person.birth, "F"
+    data.ReferringPhysicianName = "Hausarzt^Hans"
+    data.InstitutionName = "Krankenhaus"
+    data.PatientPosition = "HFS"
+    return data
+
+
+def set_times(data: Dataset, kind: str, moment: datetime) -> None:
+    setattr(data, f"{kind}Date", f"{moment:%Y%m%d}")
+    setattr(data, f"{kind}Time", f"{moment:%H%M%S.%f}")
+
+
+def place(
+    data: Dataset,
+    shape: tuple[int, int],
+    spacing: tuple[float, float],
+    position: tuple[float, float, float],
+    step: float,
+) -> None:
+    data.Rows, data.Columns = shape
+    data.PixelSpacing = [f"{value:g}" for value in spacing]
+    data.ImagePositionPatient = [f"{value:.4f}" for value in position]
+    data.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+    data.SliceThickness = data.SpacingBetweenSlices = f"{step:g}"
+
+
+def set_pixels(data: Dataset, pixels: np.ndarray, slope: float | None) -> None:
+    data.SamplesPerPixel, data.PhotometricInterpretation = 1, "MONOCHROME2"
+    data.BitsAllocated = data.BitsStored = 16
+    data.HighBit, data.PixelRepresentation = 15, 1
+    if slope is not None:
+        data.RescaleSlope, data.RescaleIntercept = f"{slope:.6g}", "0"
+    data.PixelData = pixels.astype("<i2").tobytes()
+
+
+def write(folder: Path, datasets: Iterator[Dataset]) -> list[Path]:
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for number, data in enumerate(datasets):
+        path = folder / f"I{len(list(folder.iterdir())):05d}" if number == 0 else paths[-1]
+        if number:
+            path = folder / f"I{int(paths[-1].name[1:]) + 1:05d}"
+        pydicom.dcmwrite(path, data, enforce_file_format=True)
+        paths.append(path)
+    return paths

@@ -1,0 +1,255 @@
+"""The time model against generated truth: clocks, midnights, vendors' habits, contradictions."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+from dicom_studies import C11_S, F18_S, Pet, decay_factor
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bidsapp.dicom.frames import frames_of, scan_clock
+from bidsapp.dicom.header import header_of
+from bidsapp.dicom.series import Series
+from bidsapp.dicom.timing import FrameClock, ScanClock, TimeModel, time_model
+from bidsapp.errors import BadDataError
+
+
+def model_of(pet: Pet, stated: datetime | None = None) -> TimeModel:
+    """Through the real tags: data sets -> headers -> frames -> clock -> times."""
+    headers = tuple(header_of(data, Path(f"f{i}")) for i, data in enumerate(pet.datasets()))
+    series = Series("1.2", 0, headers)
+    return time_model(scan_clock(series, frames_of(series), stated))
+
+
+@st.composite
+def pets(draw: st.DrawFn) -> Pet:
+    """Any clock, any schedule, any habit: scans before and after midnight, month and year ends."""
+    injection = draw(
+        st.datetimes(datetime(1999, 12, 31), datetime(2030, 1, 2)).map(
+            lambda t: t.replace(microsecond=t.microsecond // 1000 * 1000)
+        )
+    )
+    dynamic = draw(st.booleans())
+    first_ms = draw(st.integers(-60_000, 20_000) if dynamic else st.integers(600_000, 25_000_000))
+    durations = draw(st.lists(st.integers(1_000, 900_000), min_size=1, max_size=6))
+    if first_ms < 0:
+        durations[-1] += -first_ms  # a scan that is over before the injection shows nothing
+    gaps = draw(st.lists(st.integers(0, 600_000), min_size=6, max_size=6))
+    frames, at = [], first_ms
+    for duration, gap in zip(durations, gaps, strict=False):
+        frames.append((at / 1000, duration / 1000))
+        at += duration + gap
+    half_life, nuclide = draw(st.sampled_from([(F18_S, "^18^Fluorine"), (C11_S, "^11^Carbon")]))
+    return Pet(
+        injection=injection,
+        frames=frames,
+        decay=draw(st.sampled_from(["START", "ADMIN"])),
+        half_life=half_life,
+        nuclide=nuclide,
+        injection_tags=draw(st.sampled_from(["both", "datetime", "time"])),
+        reference=draw(st.sampled_from(["start", "zero", "absent"])),
+        n_slices=2,
+    )
+
+
+@given(pets())
+@settings(max_examples=150, deadline=None)
+def test_written_times_are_the_true_ones(pet: Pet) -> None:
+    times = model_of(pet)
+    assert abs((times.injection - pet.injection).total_seconds()) < 1e-3
+    for found, (start, duration) in zip(
+        zip(times.frame_start_s, times.frame_duration_s, strict=True), pet.frames, strict=True
+    ):
+        assert found == pytest.approx((start, duration), abs=1e-3)
+    expected = 0.0 if pet.decay == "ADMIN" else pet.frames[0][0]
+    assert times.decay_reference_s == pytest.approx(expected, abs=1e-3)
+    assert times.remarks == ()
+
+
+@given(pets(), st.integers(0, 5))
+@settings(max_examples=60, deadline=None)
+def test_a_missing_injection_is_refused_unless_stated(pet: Pet, _: int) -> None:
+    pet = replace(pet, injection_tags="none")
+    with pytest.raises(BadDataError, match=r"\(0018,1078\).*InjectionTime"):
+        model_of(pet)
+    of_day = pet.injection.replace(year=1900, month=1, day=1)
+    for stated in (pet.injection, of_day):
+        times = model_of(pet, stated)
+        assert times.injection == pet.injection
+        assert "stated" in times.sources["InjectionStart"]
+
+
+def test_scan_after_midnight_with_only_a_time_of_injection() -> None:
+    pet = Pet(
+        injection=datetime(2020, 2, 28, 23, 24, 10),
+        frames=[(3000, 600)],
+        decay="ADMIN",
+        injection_tags="time",
+        reference="zero",
+    )
+    times = model_of(pet)
+    assert times.injection == pet.injection
+    assert times.scan_start_s == 3000
+    assert "latest date" in times.sources["InjectionStart"]
+
+
+def clock(**changes: object) -> ScanClock:
+    """A plain static FBB scan of two frames."""
+    scan = datetime(2021, 3, 2, 11, 34, 30)
+    frames = tuple(
+        FrameClock(scan + timedelta(seconds=at), 300.0, at + 149.6053, decay_factor(at, 300, F18_S))
+        for at in (0, 300)
+    )
+    plain = ScanClock(
+        frames=frames,
+        series_start=scan,
+        injection=datetime(2021, 3, 2, 10, 4, 30),
+        injection_clock=timedelta(hours=10, minutes=4, seconds=30),
+        decay_correction="START",
+        decay_corrected=True,
+        half_life_s=F18_S,
+    )
+    return replace(plain, **changes)
+
+
+def test_date_of_another_year_gives_way_to_the_time_of_day() -> None:
+    times = time_model(clock(injection=datetime(2020, 3, 2, 10, 4, 30)))
+    assert times.injection == datetime(2021, 3, 2, 10, 4, 30)
+    (remark,) = times.remarks
+    assert "(0018,1078)" in remark and "(0018,1072)" in remark and "8761.50 h" in remark
+
+
+def test_small_disagreement_of_injection_tags_is_told_with_both_values() -> None:
+    times = time_model(clock(injection_clock=timedelta(hours=10, minutes=2)))
+    assert times.injection == datetime(2021, 3, 2, 10, 4, 30)
+    assert "10:04:30" in times.remarks[0] and "10:02:00" in times.remarks[0]
+
+
+def test_large_disagreement_of_injection_tags_is_refused() -> None:
+    with pytest.raises(BadDataError, match=r"says 10:04:30 and .* 09:00:00"):
+        time_model(clock(injection_clock=timedelta(hours=9)))
+
+
+def test_impossible_injection_is_refused_with_its_distance() -> None:
+    with pytest.raises(BadDataError, match=r"21\.50 h before the scan"):
+        time_model(
+            clock(injection=None, injection_clock=timedelta(hours=14, minutes=4, seconds=30))
+        )
+
+
+def test_stated_injection_after_the_scan_is_refused() -> None:
+    with pytest.raises(BadDataError, match="stated injection"):
+        time_model(clock(stated=datetime(2021, 3, 2, 13, 0)))
+
+
+def test_admin_factor_that_belongs_to_another_injection_is_refused() -> None:
+    wrong = tuple(
+        replace(frame, decay_factor=decay_factor(5400 + 1200 + 300 * i, 300, F18_S))
+        for i, frame in enumerate(clock().frames)
+    )
+    with pytest.raises(BadDataError, match=r"-1200 s from the injection"):
+        time_model(clock(frames=wrong, decay_correction="ADMIN"))
+    stated = datetime(2021, 3, 2, 10, 4, 30)
+    times = time_model(clock(frames=wrong, decay_correction="ADMIN", stated=stated))
+    assert times.decay_reference_s == pytest.approx(-1200, abs=0.1)
+    assert "ADMIN would be 0 s" in times.remarks[0]
+
+
+def test_start_factor_that_points_at_the_injection_wins_with_both_values() -> None:
+    late = tuple(
+        replace(frame, decay_factor=decay_factor(5400 + 300 * i, 300, F18_S))
+        for i, frame in enumerate(clock().frames)
+    )
+    times = time_model(clock(frames=late))
+    assert times.decay_reference_s == 0
+    assert "5400 s" in times.remarks[0]
+
+
+@pytest.mark.parametrize("within", [0.0, 150.0])
+def test_factors_of_frame_start_and_middle_are_recognised(within: float) -> None:
+    frames = tuple(
+        replace(frame, decay_factor=2 ** ((300 * i + within) / F18_S))
+        for i, frame in enumerate(clock().frames)
+    )
+    times = time_model(clock(frames=frames))
+    assert times.decay_reference_s == 5400 and times.remarks == ()
+    assert "confirmed" in times.sources["ImageDecayCorrectionTime"]
+
+
+def test_unfilled_factors_are_not_evidence() -> None:
+    frames = tuple(replace(frame, decay_factor=1.0) for frame in clock().frames)
+    times = time_model(clock(frames=frames, decay_correction="ADMIN"))
+    assert times.decay_reference_s == 0
+    assert "no usable" in times.sources["ImageDecayCorrectionTime"]
+
+
+def test_no_decay_correction() -> None:
+    times = time_model(clock(decay_correction="NONE", decay_corrected=False))
+    assert times.decay_reference_s is None
+
+
+def test_decay_tags_that_contradict_each_other_are_refused() -> None:
+    with pytest.raises(BadDataError, match="lacks DECY"):
+        time_model(clock(decay_corrected=False))
+    with pytest.raises(BadDataError, match=r"DecayCorrection and .* are missing"):
+        time_model(clock(decay_correction="", decay_corrected=None))
+    with pytest.raises(BadDataError, match="is 'YES'"):
+        time_model(clock(decay_correction="YES"))
+
+
+def test_same_acquisition_time_for_all_frames_falls_back_to_the_reference_time() -> None:
+    scan = datetime(2021, 3, 2, 11, 34, 30)
+    frames = tuple(replace(frame, start=scan) for frame in clock().frames)
+    times = time_model(clock(frames=frames))
+    assert times.frame_start_s == pytest.approx((5400, 5700), abs=1e-3)
+    assert "FrameReferenceTime" in times.sources["FrameTimesStart"]
+    without = tuple(replace(frame, reference_s=0.0) for frame in frames)
+    with pytest.raises(BadDataError, match="tell them apart"):
+        time_model(clock(frames=without))
+
+
+def test_reference_time_that_contradicts_the_clock_is_told() -> None:
+    first, second = clock().frames
+    times = time_model(clock(frames=(first, replace(second, reference_s=480.0))))
+    assert "frame 2 starts 300 s" in times.remarks[0] and "+30.4 s" in times.remarks[0]
+
+
+def test_overlapping_frames_are_refused() -> None:
+    first, second = clock().frames
+    with pytest.raises(BadDataError, match="frame 2 lies 60 s before the end of frame 1"):
+        time_model(clock(frames=(replace(first, duration_s=360.0), second)))
+
+
+@pytest.mark.parametrize("duration", [0.0, -300.0, 1e9])
+def test_absurd_durations_are_refused(duration: float) -> None:
+    first, second = clock().frames
+    with pytest.raises(BadDataError, match=r"\(0018,1242\)"):
+        time_model(clock(frames=(first, replace(second, duration_s=duration))))
+
+
+def test_kinds_of_acquisition() -> None:
+    assert model_of(Pet(n_slices=2)).kind == "static"
+    early = [(0, 60), (60, 240), (300, 300)]
+    assert model_of(Pet(frames=early, n_slices=2)).kind == "dynamic"
+    assert model_of(Pet(frames=[*early, (5400, 600)], n_slices=2)).kind == "dual-window"
+
+
+def test_beds_acquired_one_after_the_other_make_one_frame() -> None:
+    pet = Pet(frames=[(3600, 600)], reference="zero", n_slices=4)
+    datasets = list(pet.datasets())
+    for data in datasets[2:]:  # the second bed is acquired ten minutes later
+        data.AcquisitionTime = f"{pet.injection + timedelta(seconds=4200):%H%M%S}"
+    headers = tuple(header_of(data, Path("f")) for data in datasets)
+    series = Series("1.2", 0, headers)
+    times = time_model(scan_clock(series, frames_of(series)))
+    assert times.frame_start_s == (3600,)
+
+
+def test_missing_slice_of_one_frame_is_refused() -> None:
+    headers = tuple(header_of(data, Path("f")) for data in Pet(n_slices=3).datasets())
+    with pytest.raises(BadDataError, match="3 to 4 images"):
+        frames_of(Series("1.2", 0, headers[:-1]))
