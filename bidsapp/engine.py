@@ -68,7 +68,6 @@ def run(
     workflow: Workflow,
     resources: Resources,
     *,
-    work_dir: Path,
     crash_dir: Path,
     stop_on_first_crash: bool = False,
     on_step: OnStep | None = None,
@@ -77,9 +76,8 @@ def run(
 
     Parameters
     ----------
-    workflow : nipype workflow
+    workflow : nipype workflow; its ``base_dir`` is where results of nodes are kept
     resources : number of processes, memory, and the file of another nipype plugin if any
-    work_dir : where nipype keeps the results of nodes
     crash_dir : where crash files (text) go
     stop_on_first_crash : start nothing more after the first failure
     on_step : told the name of every node when it starts, ends or fails
@@ -91,7 +89,6 @@ def run(
         one are not run and not listed.
     """
     os.environ.update(ONE_THREAD)
-    workflow.base_dir = str(work_dir)
     workflow.config["execution"].update(
         crashdump_dir=str(crash_dir),
         crashfile_format="txt",

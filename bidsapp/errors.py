@@ -38,6 +38,12 @@ class UsageError(CentipetError):
     exit_code = ExitCode.USAGE
 
 
+class UnknownLevelError(CentipetError):
+    """The analysis level is neither participant nor group."""
+
+    exit_code = ExitCode.UNKNOWN_LEVEL
+
+
 class InvalidBidsError(CentipetError):
     """The input folder is not a BIDS dataset."""
 

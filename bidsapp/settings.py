@@ -88,6 +88,5 @@ class Settings:
     reports_only: bool = False
     boilerplate_only: bool = False
     write_graph: bool = False
-    resource_monitor: bool = False
     debug: bool = False
     verbosity: int = 0

@@ -85,9 +85,8 @@ def node(function, name, **inputs):
 
 
 def execute(tmp_path, workflow, resources, **options):
-    return run(
-        workflow, resources, work_dir=tmp_path / "work", crash_dir=tmp_path / "logs", **options
-    )
+    workflow.base_dir = str(tmp_path / "work")
+    return run(workflow, resources, crash_dir=tmp_path / "logs", **options)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import Any
 
 from bidsapp import __version__
 from bidsapp.bids.derivatives import output_path, raw_uri
-from bidsapp.bids.plan import Plan, ScanFailure, ScanPlan, ScanSkip
+from bidsapp.bids.plan import ScanFailure, ScanPlan, ScanSkip
 from bidsapp.nifti import write_text
 
 _INCOMPLETE = (
@@ -99,11 +99,3 @@ def write_record(output_dir: Path, record: Mapping[str, Any]) -> Path:
     """
     path = output_path(output_dir, "result", record["entities"])
     return write_text(path, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
-
-
-def write_planned(output_dir: Path, plan: Plan, bids_dir: Path) -> None:
-    """Write one record per scan before anything runs, so that a killed run can be seen."""
-    for scan in plan.scans:
-        write_record(output_dir, planned_record(scan, bids_dir))
-    for other in (*plan.failures, *plan.skipped):
-        write_record(output_dir, unplanned_record(other, bids_dir))

@@ -1,0 +1,144 @@
+"""``centipet-demo OUT``: the whole way from DICOM to Centiloid on a phantom whose answer is known.
+
+A synthetic study is written and handed to ``centipet`` exactly as a user would; nothing but the
+DICOM passes from one to the other. Then the truth and the result are printed side by side.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from bidsapp import data
+from bidsapp.cli.main import main as centipet
+from bidsapp.core.centiloid import centiloid
+from bidsapp.data.tracers import Tracer, tracers
+from bidsapp.demo.dicom_writer import PARTICIPANT, write_study
+from bidsapp.demo.phantom import Phantom, make_phantom
+from bidsapp.errors import CannotCreateError, CentipetError, ExitCode, UsageError
+
+TRACER = "FBB"
+REGION_NAMES = {
+    "wc": "whole cerebellum",
+    "cg": "cerebellar grey matter",
+    "wcb": "whole cerebellum + brainstem",
+    "pons": "pons",
+}
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message} (see {self.prog} --help)")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the demo; return the exit code of ``centipet``."""
+    try:
+        options = _parser().parse_args(argv)
+        return run(options.out.absolute(), options.centiloid, options.nprocs)
+    except CentipetError as error:
+        print(f"centipet-demo: {error}", file=sys.stderr)
+        return error.exit_code
+
+
+def run(out: Path, wanted: float, nprocs: int | None) -> int:
+    """Make the study, process it, print the comparison.
+
+    Parameters
+    ----------
+    out : Path
+        Folder for everything; must be empty or absent.
+    wanted : float
+        True Centiloid of the phantom.
+    nprocs : int or None
+        Processes; None leaves the choice to ``centipet``.
+
+    Returns
+    -------
+    int
+        Exit code: that of the first level that failed, otherwise 0.
+    """
+    started = time.monotonic()
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise CannotCreateError(f"{out}: is not empty; name a new folder for the demo")
+    tracer = tracers()[TRACER]
+    _say(f"Making one synthetic person with a {tracer.name} PET of {wanted:g} Centiloid")
+    phantom = phantom_of(wanted, tracer)
+    files = write_study(out / "dicom", phantom)
+    _say(f"Wrote {files} DICOM files to {out / 'dicom'}")
+
+    folders = [str(out / "bids"), str(out / "derivatives")]
+    options = ["--work-dir", str(out / "work")]
+    if nprocs is not None:
+        options += ["--nprocs", str(nprocs)]
+    for level in (["participant", "--dicom-dir", str(out / "dicom")], ["group"]):
+        command = [*folders, *level, *options]
+        _say("centipet " + " ".join(command))
+        if code := centipet(command):
+            return code
+
+    _say(f"Done in {time.monotonic() - started:.0f} s")
+    print(comparison(phantom, tracer, read_result(out / "derivatives" / "group_centiloid.tsv")))
+    print(f"\nPage:   {out / 'derivatives' / f'sub-{PARTICIPANT}.html'}")
+    print(f"Table:  {out / 'derivatives' / 'group_centiloid.tsv'}")
+    return ExitCode.OK
+
+
+def phantom_of(wanted: float, tracer: Tracer) -> Phantom:
+    """Make the phantom of a given Centiloid from the packaged template and VOIs."""
+    return make_phantom(
+        data.template(1),
+        data.template_mask(1).data,
+        data.vois(2),
+        data.mni_grid(2),
+        suvr=(wanted - tracer.equation.intercept) / tracer.equation.slope,
+    )
+
+
+def read_result(table: Path) -> dict[str, float]:
+    """Return Centiloid and SUVRs of the one scan in the group table."""
+    with table.open(newline="", encoding="utf-8") as file:
+        (row,) = csv.DictReader(file, delimiter="\t")
+    return {
+        name: float(row[name])
+        for name in ("centiloid", *(f"suvr_{region}" for region in data.REFERENCES))
+    }
+
+
+def comparison(phantom: Phantom, tracer: Tracer, computed: dict[str, float]) -> str:
+    """Table of the true and the computed numbers and their differences."""
+    true_cl = centiloid(phantom.suvr[tracer.equation.reference_region], tracer.equation)
+    rows = [("Centiloid", true_cl, computed["centiloid"], 1)]
+    rows += [
+        (f"SUVR, {REGION_NAMES[region]}", phantom.suvr[region], computed[f"suvr_{region}"], 3)
+        for region in data.REFERENCES
+    ]
+    lines = [f"\n{'':36}{'true':>10}{'computed':>10}{'difference':>12}"]
+    lines += [
+        f"{name:36}{true:10.{digits}f}{found:10.{digits}f}{found - true:+12.{digits}f}"
+        for name, true, found, digits in rows
+    ]
+    return "\n".join(lines)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="centipet-demo",
+        description="Process a synthetic DICOM study whose Centiloid is known. About two minutes.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("out", metavar="OUT", type=Path, help="new folder for everything")
+    parser.add_argument(
+        "--centiloid", type=float, default=60.0, metavar="CL", help="the truth (default: 60)"
+    )
+    parser.add_argument("--nprocs", type=int, metavar="N", help="processes (default: all)")
+    return parser
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)

@@ -1,0 +1,65 @@
+"""What this process may use: affinity, control groups and SLURM count, not the whole machine.
+
+A container or a cluster job often owns two cores and 8 GB of a node of a hundred and a terabyte;
+whoever asks the kernel for the node's numbers is killed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from math import ceil
+from pathlib import Path
+
+_GIB = 1024**3
+_ROOT = Path("/")
+
+
+def available_cpus(environ: Mapping[str, str] = os.environ, root: Path = _ROOT) -> int:
+    """Processors this process may keep busy, at least one."""
+    limits = [len(os.sched_getaffinity(0))]
+    for folder in _control_groups(root):
+        quota, period = _read(folder / "cpu.max", "max 1").split()[:2]
+        if quota == "max":
+            quota = _read(folder / "cpu.cfs_quota_us", "-1")
+            period = _read(folder / "cpu.cfs_period_us", "1")
+        if quota.isdigit() and period.isdigit():
+            limits.append(ceil(int(quota) / int(period)))
+    if environ.get("SLURM_CPUS_PER_TASK", "").isdigit():
+        limits.append(int(environ["SLURM_CPUS_PER_TASK"]))
+    return max(1, min(limits))
+
+
+def available_memory_gb(environ: Mapping[str, str] = os.environ, root: Path = _ROOT) -> float:
+    """Memory this process may fill, GiB."""
+    limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / _GIB]
+    for folder in _control_groups(root):
+        for name in ("memory.max", "memory.limit_in_bytes"):
+            text = _read(folder / name, "max")
+            if text.isdigit():
+                limits.append(int(text) / _GIB)
+    if environ.get("SLURM_MEM_PER_NODE", "").isdigit():  # MB
+        limits.append(int(environ["SLURM_MEM_PER_NODE"]) / 1024)
+    elif environ.get("SLURM_MEM_PER_CPU", "").isdigit():
+        limits.append(int(environ["SLURM_MEM_PER_CPU"]) * available_cpus(environ, root) / 1024)
+    return min(limits)
+
+
+def _control_groups(root: Path) -> Iterator[Path]:
+    """Folders that may hold limits of this process: its own control group and those above it."""
+    mount = root / "sys/fs/cgroup"
+    yield mount
+    for line in _read(root / "proc/self/cgroup", "").splitlines():
+        controllers, _, path = line.partition(":")[2].partition(":")
+        for base in (mount / controllers, mount) if controllers else (mount,):
+            here = base / path.strip("/")
+            while here != base.parent and here != mount:
+                yield here
+                here = here.parent
+
+
+def _read(path: Path, default: str) -> str:
+    try:
+        return path.read_text("utf-8").strip() or default
+    except (OSError, UnicodeDecodeError):
+        return default

@@ -1,0 +1,146 @@
+"""``centipet``: command line -> conversion, participant or group level -> exit code."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import FrameType
+
+from bidsapp.cli.parser import parse
+from bidsapp.errors import CannotCreateError, CentipetError, ExitCode, NoInputError, StorageError
+from bidsapp.logs import LOGGER, Progress, logging_to, new_log_file
+from bidsapp.settings import Level, Settings
+
+# Set before numpy and nipype are imported, here and in every process that is started: sums must not
+# depend on the number of threads, and nobody asks the network for updates.
+_ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "NO_ET": "1",
+    "NIPYPE_NO_ET": "1",
+    "MPLBACKEND": "Agg",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``centipet`` and return its exit code.
+
+    Parameters
+    ----------
+    argv : arguments without the name of the program; None takes those of the process
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    os.environ.update(_ENVIRONMENT)
+    if argv[:1] == ["--demo"]:
+        from bidsapp.cli.demo import main as demo
+
+        return demo(argv[1:])
+    try:
+        settings = parse(argv)
+    except CentipetError as error:
+        return _complain(error)
+    with _ended_by_signals():
+        return _run(settings)
+
+
+def _run(settings: Settings) -> int:
+    """Run one level with its log; whatever goes wrong becomes a sentence and an exit code."""
+    try:
+        with _logged(settings) as log_file:
+            LOGGER.info("%s", settings)
+            try:
+                return _level(settings, Progress())
+            except CentipetError as error:
+                LOGGER.error("%s", error, exc_info=True)
+                return _complain(error, settings.debug)
+            except OSError as error:
+                LOGGER.error("%s", error, exc_info=True)
+                return _complain(StorageError(f"{error}; see {log_file}"), settings.debug)
+            except Exception as error:
+                LOGGER.critical("%s", error, exc_info=True)
+                told = CentipetError(
+                    f"{type(error).__name__}: {error}; this is a fault of CentiPET, please "
+                    f"report it with {log_file or 'the output of --debug'}"
+                )
+                return _complain(told, settings.debug)
+            except KeyboardInterrupt:
+                LOGGER.error("interrupted")
+                print("centipet: interrupted; run again to go on where it stopped", file=sys.stderr)
+                return 128 + signal.SIGINT
+    except CentipetError as error:
+        return _complain(error, settings.debug)
+
+
+def _level(settings: Settings, progress: Progress) -> int:
+    if settings.boilerplate_only:
+        from bidsapp.report.methods import boilerplate
+
+        print(boilerplate(pet_to_t1w=settings.processing.pet_to_t1w).as_markdown(), end="")
+        return ExitCode.OK
+    if settings.level is Level.GROUP:
+        from bidsapp.group.collect import run_group
+
+        for path in run_group(settings.output_dir, settings.filters):
+            progress.say(f"{path}")
+        return ExitCode.OK
+    from bidsapp.cli.participant import run_participant
+
+    return run_participant(settings, progress)
+
+
+@contextlib.contextmanager
+def _logged(settings: Settings) -> Iterator[Path | None]:
+    """Log to the output folder, which must be writable; runs that write nothing there do not log.
+
+    Raises
+    ------
+    NoInputError
+        There is no output folder although its results are to be read.
+    CannotCreateError
+        The output folder cannot be written.
+    """
+    if (
+        settings.level is Level.GROUP or settings.reports_only
+    ) and not settings.output_dir.is_dir():
+        raise NoInputError(
+            f"{settings.output_dir}: no such folder; run the participant level first"
+        )
+    dicom = settings.dicom
+    writes = not (settings.boilerplate_only or (dicom and (dicom.convert_only or dicom.dry_run)))
+    log_file = new_log_file(settings.output_dir) if writes else None
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(logging_to(log_file, settings.verbosity))
+        except OSError as error:
+            raise CannotCreateError(
+                f"{settings.output_dir}: cannot be written ({error.strerror}); choose another "
+                "output folder or its permissions"
+            ) from error
+        yield log_file
+
+
+@contextlib.contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Make SIGTERM (of a batch system, say) unwind as Ctrl-C does, so that no worker stays."""
+
+    def stop(signum: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + signum)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _complain(error: CentipetError, debug: bool = False) -> int:
+    if debug:
+        traceback.print_exc()
+    print(f"centipet: {error}", file=sys.stderr)
+    return error.exit_code

@@ -1,0 +1,403 @@
+"""Command line -> `Settings`. Nothing slow is imported here: ``--help`` answers at once."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import tomllib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from bidsapp import __version__
+from bidsapp.cli.machine import available_cpus, available_memory_gb
+from bidsapp.errors import NoInputError, UnknownLevelError, UsageError
+from bidsapp.settings import (
+    TEMPLATE_SPACE,
+    DicomInput,
+    Filters,
+    Level,
+    PetToT1w,
+    Processing,
+    Resources,
+    Settings,
+)
+
+_EPILOG = f"""\
+Always written: T1w space and {TEMPLATE_SPACE} (2 mm), one Centiloid per PET scan, one page per
+participant. Accepted from other BIDS-Apps without effect: --omp-nthreads (a process computes with
+one thread, so that results do not depend on it), --random-seed (nothing is random), --notrack
+(nothing is tracked), --resource-monitor (the log has the time of every step). Options may be
+written with _ for -.
+
+Exit codes: 0 done; 1 some scans failed; 16 not BIDS; 17 no such level; 18 nothing matches; 64
+usage; 65 bad data; 66 input missing; 70 internal; 73 cannot write; 74 disk full; 75 killed, so
+run again.
+"""
+
+_BYTES = {"B": 1e-9, "K": 1e-6, "M": 1e-3, "G": 1.0, "T": 1e3}
+_SPACES = {TEMPLATE_SPACE, f"{TEMPLATE_SPACE}:res-2", "T1w", "anat"}
+
+
+class _Parser(argparse.ArgumentParser):
+    """Raises instead of exiting, so that the exit code of usage errors is ours."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message} (see {self.prog} --help)")
+
+
+def parse(argv: Sequence[str]) -> Settings:
+    """Read the command line.
+
+    Parameters
+    ----------
+    argv : arguments without the name of the program
+
+    Raises
+    ------
+    UsageError
+        The arguments do not make sense.
+    UnknownLevelError
+        The analysis level is neither participant nor group.
+    NoInputError
+        A file given as option does not exist or cannot be read.
+    SystemExit
+        By ``--help`` and ``--version``.
+    """
+    arguments = [_with_hyphens(argument) for argument in argv]
+    options = argparse.Namespace()
+    preview, _ = _config_parser().parse_known_args(arguments)
+    if preview.config_file is not None:
+        options = _read_config(preview.config_file)
+    return _settings(_parser().parse_args(arguments, namespace=options))
+
+
+def _formatter(prog: str) -> argparse.HelpFormatter:
+    return argparse.RawDescriptionHelpFormatter(prog, max_help_position=30, width=100)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="centipet",
+        usage="centipet BIDS_DIR OUTPUT_DIR {participant,group} [options]",
+        description="Amyloid PET to a trustworthy Centiloid: a BIDS-App, from DICOM if need be.",
+        epilog=_EPILOG,
+        formatter_class=_formatter,
+        allow_abbrev=False,
+        add_help=False,
+    )
+    main = parser.add_argument_group("the BIDS-App")
+    main.add_argument("bids_dir", metavar="BIDS_DIR", type=_path, help="raw dataset")
+    main.add_argument("output_dir", metavar="OUTPUT_DIR", type=_path, help="derivative dataset")
+    main.add_argument("level", metavar="LEVEL", help="participant, or group when all are done")
+    main.add_argument("-h", "--help", action="help", help="show this and exit")
+    main.add_argument("--version", action="version", version=f"centipet {__version__}")
+    main.add_argument(
+        "--demo", metavar="OUT", help="run on a built-in phantom: centipet --demo OUT"
+    )
+    _add_options(parser)
+    return parser
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    _add_selection(parser.add_argument_group("which scans"))
+    _add_dicom(parser.add_argument_group("start from DICOM (participant level)"))
+    _add_processing(parser.add_argument_group("what changes numbers"))
+    _add_execution(parser.add_argument_group("how it runs"))
+    for flags, options in _SILENT.items():
+        parser.add_argument(*flags, **options, help=argparse.SUPPRESS)
+
+
+def _add_selection(group: Any) -> None:
+    labels = {"nargs": "+", "metavar": "LABEL", "default": []}
+    group.add_argument("--participant-label", **labels, help="participants, with or without sub-")
+    group.add_argument("--session-label", **labels, help="sessions of the PET")
+    group.add_argument(
+        "--tracer-label", **labels, help="tracers, by any name: FBB, florbetaben ..."
+    )
+    group.add_argument("--rec-label", **labels, help="reconstructions")
+    group.add_argument("--run-label", **labels, help="runs")
+    group.add_argument(
+        "--bids-filter-file", type=_path, metavar="FILE", help="JSON of pybids filters: pet, t1w"
+    )
+    group.add_argument(
+        "--bids-database-dir", type=_path, metavar="DIR", help="pybids index to reuse"
+    )
+    group.add_argument(
+        "--skip-bids-validation", action="store_true", help="do not check that the input is BIDS"
+    )
+
+
+def _add_dicom(group: Any) -> None:
+    group.add_argument(
+        "--dicom-dir", type=_path, metavar="DIR", help="convert this into BIDS_DIR first"
+    )
+    group.add_argument(
+        "--converted-dir",
+        type=_path,
+        metavar="DIR",
+        help="convert to here if BIDS_DIR is read-only",
+    )
+    group.add_argument(
+        "--dicom-map", type=_path, metavar="TSV", help="which person is which participant, session"
+    )
+    group.add_argument(
+        "--dicom-metadata", type=_path, metavar="FILE", help="sidecar values, injection times"
+    )
+    group.add_argument("--tracer", metavar="NAME", help="tracer, where the DICOM does not name it")
+    group.add_argument("--convert-only", action="store_true", help="stop after the conversion")
+    group.add_argument("--dry-run", action="store_true", help="only tell what would be converted")
+    group.add_argument(
+        "--include-derived", action="store_true", help="convert derived series as well"
+    )
+    group.add_argument("--keep-dates", action="store_true", help="keep acquisition dates in BIDS")
+
+
+def _add_processing(group: Any) -> None:
+    group.add_argument(
+        "--window",
+        nargs=2,
+        type=float,
+        metavar=("START", "END"),
+        help="average these minutes after injection, not the tracer's",
+    )
+    group.add_argument(
+        "--allow-off-window",
+        action="store_true",
+        help="use the nearest frames of a scan that misses the window (flagged)",
+    )
+    group.add_argument(
+        "--pet-to-t1w",
+        choices=[method.value for method in PetToT1w],
+        default=PetToT1w.MODEL.value,
+        help="align by the person's tissue maps, or by mutual information alone (default: model)",
+    )
+
+
+def _add_execution(group: Any) -> None:
+    cpus, memory = available_cpus(), available_memory_gb()
+    group.add_argument(
+        "--nprocs", "--nthreads", "--n-cpus", type=int, metavar="N", default=cpus,
+        help=f"processes (here: {cpus})",
+    )  # fmt: skip
+    group.add_argument(
+        "--mem", "--mem-mb", type=_gigabytes, metavar="MB", default=memory,
+        help=f"memory, also as 8G (here: {memory:.0f}G)",
+    )  # fmt: skip
+    group.add_argument(
+        "-w", "--work-dir", type=_path, metavar="DIR", default="work",
+        help="intermediate results (default: ./work)",
+    )  # fmt: skip
+    group.add_argument("--clean-workdir", action="store_true", help="forget them first")
+    group.add_argument("--config-file", metavar="FILE", help="options as TOML: nprocs = 4")
+    group.add_argument("--use-plugin", type=_path, metavar="FILE", help="nipype plugin, for SLURM")
+    group.add_argument("--stop-on-first-crash", action="store_true", help="do not go on")
+    group.add_argument("--reports-only", action="store_true", help="write the pages anew")
+    group.add_argument("--boilerplate-only", action="store_true", help="print the methods text")
+    group.add_argument("--write-graph", action="store_true", help="workflow as .dot in logs/")
+    group.add_argument("--debug", action="store_true", help="show where an error arose")
+    group.add_argument("-v", "--verbose", action="count", default=0, help="more, -vv everything")
+
+
+_SILENT: dict[tuple[str, ...], dict[str, Any]] = {
+    ("-d", "--derivatives"): {"nargs": "+", "default": []},
+    ("--output-spaces",): {"nargs": "+", "default": []},
+    ("--omp-nthreads",): {"type": int},
+    ("--random-seed",): {"type": int},
+    ("--resource-monitor",): {"action": "store_true"},
+    ("--notrack",): {"action": "store_true"},
+}
+
+
+def _config_parser() -> argparse.ArgumentParser:
+    parser = _Parser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--config-file", type=_path)
+    return parser
+
+
+def _read_config(path: Path) -> argparse.Namespace:
+    """Options of a TOML file, as if typed before those of the command line."""
+    try:
+        table = tomllib.loads(_read_text(path))
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"--config-file {path}: is no TOML ({error})") from error
+    parser = _Parser(prog=f"--config-file {path}", add_help=False, allow_abbrev=False)
+    _add_options(parser)
+    return parser.parse_args([text for key, value in table.items() for text in _typed(key, value)])
+
+
+def _typed(key: str, value: Any) -> list[str]:
+    """An entry of the configuration as it would be typed."""
+    flag = f"--{key}".replace("_", "-")
+    if value is True or value is False:
+        return [flag] if value else []
+    values = value if isinstance(value, list) else [value]
+    return [flag, *map(str, values)]
+
+
+def _with_hyphens(argument: str) -> str:
+    """``--participant_label=x_y`` -> ``--participant-label=x_y``."""
+    if not argument.startswith("--"):
+        return argument
+    name, equals, value = argument.partition("=")
+    return name.replace("_", "-") + equals + value
+
+
+def _path(text: str) -> Path:
+    """Absolute path; symbolic links stay, so that messages show what was typed."""
+    return Path(text).expanduser().absolute()
+
+
+def _gigabytes(text: str) -> float:
+    """``8G``, ``8000M`` or ``8000`` (MB, as other BIDS-Apps count) in GB."""
+    match = re.fullmatch(r"([\d.]+)\s*([BKMGT]?)B?", text.strip().upper())
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no amount of memory, such as 8G or 8000")
+    try:
+        return float(match[1]) * _BYTES[match[2] or "M"]
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number") from error
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    try:
+        level = Level(options.level)
+    except ValueError as error:
+        raise UnknownLevelError(
+            f"analysis level {options.level!r} is unknown; use participant or group"
+        ) from error
+    _refuse(options)
+    _check_folders(options)
+    return Settings(
+        bids_dir=options.bids_dir,
+        output_dir=options.output_dir,
+        level=level,
+        work_dir=_path(str(options.work_dir)),
+        filters=_filters(options),
+        dicom=_dicom(options, level),
+        processing=Processing(
+            pet_to_t1w=PetToT1w(options.pet_to_t1w),
+            window_min=_window(options.window),
+            allow_off_window=options.allow_off_window,
+        ),
+        resources=Resources(
+            nprocs=options.nprocs,
+            mem_gb=options.mem,
+            plugin=None if options.use_plugin is None else str(options.use_plugin),
+        ),
+        database_dir=options.bids_database_dir,
+        skip_bids_validation=options.skip_bids_validation,
+        clean_workdir=options.clean_workdir,
+        stop_on_first_crash=options.stop_on_first_crash,
+        reports_only=options.reports_only,
+        boilerplate_only=options.boilerplate_only,
+        write_graph=options.write_graph,
+        debug=options.debug,
+        verbosity=options.verbose,
+    )
+
+
+def _refuse(options: argparse.Namespace) -> None:
+    """Options that would be a lie: what they ask for does not happen."""
+    if options.demo is not None:
+        raise UsageError("--demo OUT stands alone: centipet --demo OUT")
+    if options.derivatives:
+        raise UsageError(
+            "--derivatives: results of other pipelines are not used, everything is computed from "
+            "the raw data; leave the option out"
+        )
+    if other := [space for space in options.output_spaces if space not in _SPACES]:
+        raise UsageError(
+            f"--output-spaces {' '.join(other)}: not available; T1w and {TEMPLATE_SPACE}:res-2 are "
+            "always written"
+        )
+    if options.nprocs < 1:
+        raise UsageError(f"--nprocs {options.nprocs}: at least one process is needed")
+    if options.mem <= 0:
+        raise UsageError("--mem: some memory is needed")
+
+
+def _check_folders(options: argparse.Namespace) -> None:
+    bids_dir, output_dir = options.bids_dir, options.output_dir
+    derivatives = bids_dir / "derivatives"
+    if output_dir == derivatives or (
+        output_dir.is_relative_to(bids_dir) and not output_dir.is_relative_to(derivatives)
+    ):
+        raise UsageError(
+            f"{output_dir}: results do not belong among the raw data; use "
+            f"{derivatives / 'centipet'} or a folder outside"
+        )
+    work_dir = _path(str(options.work_dir))
+    if work_dir.is_relative_to(bids_dir) and not work_dir.is_relative_to(derivatives):
+        raise UsageError(f"--work-dir {work_dir}: lies in the raw dataset; choose another folder")
+
+
+def _window(window: Sequence[float] | None) -> tuple[float, float] | None:
+    if window is None:
+        return None
+    start, end = window
+    if not 0 <= start < end:
+        raise UsageError(f"--window {start:g} {end:g}: give two rising minutes after injection")
+    return start, end
+
+
+def _filters(options: argparse.Namespace) -> Filters:
+    return Filters(
+        participant=_labels(options.participant_label, "sub"),
+        session=_labels(options.session_label, "ses"),
+        tracer=_labels(options.tracer_label, "trc"),
+        rec=_labels(options.rec_label, "rec"),
+        run=_labels(options.run_label, "run"),
+        bids_filters=_filter_file(options.bids_filter_file),
+    )
+
+
+def _labels(values: Iterable[str], entity: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(value.removeprefix(f"{entity}-") for value in values))
+
+
+def _filter_file(path: Path | None) -> dict[str, dict[str, Any]]:
+    """Filters for PET and T1w; those for other data types are of no concern here."""
+    if path is None:
+        return {}
+    try:
+        content = json.loads(_read_text(path))
+    except ValueError as error:
+        raise UsageError(f"--bids-filter-file {path}: is no JSON ({error})") from error
+    if not isinstance(content, dict) or not all(isinstance(v, dict) for v in content.values()):
+        raise UsageError(
+            f'--bids-filter-file {path}: must look like {{"pet": {{"session": "01"}}}}'
+        )
+    return {key: content[key] for key in ("pet", "t1w") if key in content}
+
+
+def _dicom(options: argparse.Namespace, level: Level) -> DicomInput | None:
+    dependent = ("convert_only", "dry_run", "converted_dir", "dicom_map", "dicom_metadata",
+                 "tracer", "include_derived", "keep_dates")  # fmt: skip
+    if options.dicom_dir is None:
+        if given := [name for name in dependent if getattr(options, name)]:
+            raise UsageError(f"--{given[0].replace('_', '-')} needs --dicom-dir DIR")
+        return None
+    if level is not Level.PARTICIPANT:
+        raise UsageError("--dicom-dir belongs to the participant level")
+    if not options.dicom_dir.is_dir():
+        raise NoInputError(f"--dicom-dir {options.dicom_dir}: no such folder")
+    return DicomInput(
+        dicom_dir=options.dicom_dir,
+        converted_dir=options.converted_dir,
+        label_map=options.dicom_map,
+        metadata=options.dicom_metadata,
+        convert_only=options.convert_only,
+        dry_run=options.dry_run,
+        tracer=options.tracer,
+        include_derived=options.include_derived,
+        keep_dates=options.keep_dates,
+    )
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise NoInputError(f"{path}: cannot be read ({error})") from error

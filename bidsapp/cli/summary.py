@@ -1,0 +1,44 @@
+"""The table at the end of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from bidsapp.logs import LOGGER, Progress
+from bidsapp.report.records import ScanRecord, Status
+
+_COLUMNS = ("scan", "tracer", "SUVR", "Centiloid", "flags", "page")
+
+
+def print_summary(records: Sequence[ScanRecord], output_dir: Path, progress: Progress) -> None:
+    """Print one line per scan: what came out, what to look at, and where its page is."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for column in _COLUMNS:
+        number = column in ("SUVR", "Centiloid")
+        table.add_column(column, justify="right" if number else "left", overflow="fold")
+    for record in records:
+        cells = summary_cells(record, output_dir)
+        LOGGER.info("%s", " | ".join(cells))
+        table.add_row(*cells, style=None if record.status is Status.OK else "red")
+    progress.console.print(table)
+
+
+def summary_cells(record: ScanRecord, output_dir: Path) -> tuple[str, ...]:
+    """Cells of one scan in the order of the columns."""
+    suvr = record.suvr.get(record.reference_region or "")
+    if record.status is Status.OK:
+        notes = ", ".join(flag.code for flag in record.flags) or "none"
+    else:
+        notes = f"{record.status}: {record.reason}"
+    return (
+        record.name,
+        record.tracer or "n/a",
+        "n/a" if suvr is None else f"{suvr:.3f}",
+        "n/a" if record.centiloid is None else f"{record.centiloid:.1f}",
+        notes,
+        str(output_dir / f"sub-{record.entities['sub']}.html"),
+    )

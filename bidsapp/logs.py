@@ -1,0 +1,138 @@
+"""What a run tells: lines for the person who waits, and a log file with everything and its times.
+
+Times and run ids appear here only, never in results.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.status import Status
+
+LOGGER = logging.getLogger("bidsapp")
+
+_LIBRARIES = ("nipype.workflow", "nipype.interface", "nipype.utils", "py.warnings")
+_FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+
+
+def new_log_file(output_dir: Path) -> Path:
+    """Path of the log of this run; the random part keeps apart what starts in one second."""
+    name = f"centipet_{time.strftime('%Y%m%d-%H%M%S')}_{uuid.uuid4().hex[:8]}.log"
+    return output_dir / "logs" / name
+
+
+@contextmanager
+def logging_to(log_file: Path | None, verbosity: int) -> Iterator[None]:
+    """Send log records to a file (all of them) and to stderr (warnings, or more with ``-v``).
+
+    Parameters
+    ----------
+    log_file : written as UTF-8, its folder is made; None for no file
+    verbosity : 0 warnings of the libraries are left to the file, 1 our own details, 2 everything
+    """
+    logging.captureWarnings(True)
+    handlers = [_stderr_handler(verbosity)] if verbosity else []
+    if log_file is not None:
+        log_file.parent.mkdir(parents=True, exist_ok=True)
+        file_handler = logging.FileHandler(log_file, encoding="utf-8", errors="backslashreplace")
+        file_handler.setFormatter(logging.Formatter(_FORMAT))
+        handlers.append(file_handler)
+    loggers = [LOGGER, *map(logging.getLogger, _LIBRARIES)]
+    before = [(logger, logger.handlers[:], logger.level, logger.propagate) for logger in loggers]
+    for logger in loggers:
+        logger.handlers = list(handlers) or [logging.NullHandler()]
+        logger.propagate = False
+        logger.setLevel(logging.DEBUG if logger is LOGGER or verbosity > 1 else logging.INFO)
+    try:
+        yield
+    finally:
+        for logger, old_handlers, level, propagate in before:
+            logger.handlers, logger.propagate = old_handlers, propagate
+            logger.setLevel(level)
+        for handler in handlers:
+            handler.close()
+        logging.captureWarnings(False)
+
+
+def _stderr_handler(verbosity: int) -> logging.Handler:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+    handler.setLevel(logging.DEBUG)
+    if verbosity == 1:
+        handler.addFilter(logging.Filter(LOGGER.name))
+    return handler
+
+
+def _width() -> int | None:
+    """None asks the terminal; a file or a pipe gets lines as long as tables need."""
+    return None if sys.stdout.isatty() else 200
+
+
+class Progress:
+    """Lines a person can follow; on a terminal also what is running right now.
+
+    Every line goes to the log file as well.
+    """
+
+    def __init__(self, console: Console | None = None) -> None:
+        """Write to ``console``; by default to standard output."""
+        from rich.console import Console
+
+        self.console = console or Console(highlight=False, soft_wrap=True, width=_width())
+        self._running: dict[str, float] = {}
+        self._status: Status | None = None
+
+    def say(self, text: str) -> None:
+        """One line."""
+        LOGGER.info("%s", text)
+        self.console.print(text, markup=False)
+
+    def warn(self, text: str) -> None:
+        """One line that a person should not miss."""
+        LOGGER.warning("%s", text)
+        self.console.print(f"! {text}", markup=False, style="yellow")
+
+    def fail(self, text: str) -> None:
+        """One line that says what went wrong."""
+        LOGGER.error("%s", text)
+        self.console.print(f"x {text}", markup=False, style="red")
+
+    def start(self, step: str) -> None:
+        """A step begins."""
+        LOGGER.info("start %s", step)
+        self._running[step] = time.perf_counter()
+        self._show_running()
+
+    def end(self, step: str, count: str = "") -> None:
+        """A step has ended well; ``count`` says how far everything is, such as ``3/20``."""
+        seconds = time.perf_counter() - self._running.pop(step, time.perf_counter())
+        self.say(f"{f'{count} ' if count else ''}{step} ({seconds:.1f} s)")
+        self._show_running()
+
+    def drop(self, step: str) -> None:
+        """A step has ended without success; the failure itself is told apart."""
+        self._running.pop(step, None)
+        self._show_running()
+
+    @contextmanager
+    def live(self) -> Iterator[None]:
+        """Show the running steps at the foot of a terminal, nothing elsewhere."""
+        if not self.console.is_terminal:
+            yield
+            return
+        with self.console.status("") as self._status:
+            yield
+        self._status = None
+
+    def _show_running(self) -> None:
+        if self._status is not None:
+            self._status.update(", ".join(self._running))
