@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from bidsapp.errors import BadDataError
+from bidsapp.errors import UsageError
 from bidsapp.volume import Grid, Volume
 
 SEED = 20261121
@@ -170,7 +170,7 @@ def make_phantom(
 
     Raises
     ------
-    BadDataError
+    UsageError
         No uptake of the cortex gives that SUVR.
     """
     random = np.random.default_rng(SEED)
@@ -418,7 +418,7 @@ def solve_uptake(fixed: Mapping[str, float], cortical: Mapping[str, float], suvr
     """Cortical uptake `u` that gives ``suvr``, from the VOI means of both parts of the PET."""
     uptake = (suvr * fixed["wc"] - fixed["ctx"]) / (cortical["ctx"] - suvr * cortical["wc"])
     if not 0 < uptake < MAX_UPTAKE:
-        raise BadDataError(
+        raise UsageError(
             f"a SUVR of {suvr:.2f} would take a cortical uptake of {uptake:.2f} times the "
             "cerebellum's; ask for a Centiloid between -20 and 200"
         )

@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from bidsapp import data
 from bidsapp.demo import phantom as ph
-from bidsapp.errors import BadDataError
+from bidsapp.errors import UsageError
 from bidsapp.volume import Volume
 
 
@@ -100,7 +100,7 @@ def test_only_the_cortex_follows_the_amyloid_load(phantom, make):
 @pytest.mark.parametrize("suvr", [0.2, 3.5])
 def test_an_impossible_load_is_refused_with_advice(suvr):
     fixed, cortical = {"ctx": 0.5, "wc": 0.9}, {"ctx": 0.45, "wc": 0.02}
-    with pytest.raises(BadDataError, match="ask for a Centiloid between"):
+    with pytest.raises(UsageError, match="ask for a Centiloid between"):
         ph.solve_uptake(fixed, cortical, suvr)
 
 

@@ -1,0 +1,122 @@
+"""How long a participant takes, and how much memory: the numbers of the README.
+
+    python tests/benchmarks/run_time.py [BIDS_DIR] [--participant LABEL] [--nprocs N]
+
+Runs ``centipet`` on one participant of ``BIDS_DIR``, in a fresh folder; without ``BIDS_DIR`` on
+the demo's phantom, which is made and converted first and not counted. Prints wall time,
+processor time and the peak memory of the whole process tree, sampled ten times a second.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from bidsapp.cli.demo import TRACER, phantom_of
+from bidsapp.data.tracers import tracers
+from bidsapp.demo.dicom_writer import PARTICIPANT, write_study
+
+INTERVAL_S = 0.1
+CENTIPET = [sys.executable, "-m", "bidsapp"]
+
+
+@dataclass
+class Usage:
+    """What a process tree used.
+
+    Resident memory counts pages that processes share once for each of them, so its sum is an
+    upper bound; proportional memory divides them, so its sum is what the machine must have.
+    """
+
+    wall_s: float = 0.0
+    processors_s: dict[tuple[int, float], float] = field(default_factory=dict)
+    peak_resident: int = 0
+    peak_proportional: int = 0
+    peak_processes: int = 0
+
+    def sample(self, root: psutil.Process) -> None:
+        """Look at every process of the tree; those that end meanwhile are left out."""
+        resident = proportional = count = 0
+        for process in (root, *root.children(recursive=True)):
+            try:
+                memory = process.memory_full_info()
+                spent = process.cpu_times()
+                key = (process.pid, process.create_time())
+            except (psutil.NoSuchProcess, psutil.AccessDenied):
+                continue
+            resident += memory.rss
+            proportional += memory.pss
+            count += 1
+            self.processors_s[key] = spent.user + spent.system
+        self.peak_resident = max(self.peak_resident, resident)
+        self.peak_proportional = max(self.peak_proportional, proportional)
+        self.peak_processes = max(self.peak_processes, count)
+
+
+def measure(command: list[str]) -> Usage:
+    """Run ``command`` and measure it; its failure is ours."""
+    usage = Usage()
+    started = time.monotonic()
+    with subprocess.Popen(command) as process:
+        root = psutil.Process(process.pid)
+        while process.poll() is None:
+            try:
+                usage.sample(root)
+            except psutil.NoSuchProcess:
+                break
+            time.sleep(INTERVAL_S)
+    usage.wall_s = time.monotonic() - started
+    if process.returncode:
+        raise SystemExit(f"{' '.join(command)}: exit code {process.returncode}")
+    return usage
+
+
+def phantom_dataset(folder: Path) -> Path:
+    """Make the demo's phantom and convert it to BIDS below ``folder``."""
+    write_study(folder / "dicom", phantom_of(60.0, tracers()[TRACER]))
+    bids = folder / "bids"
+    subprocess.run(
+        [*CENTIPET, bids, folder / "unused", "participant", "--convert-only", "--dicom-dir",
+         folder / "dicom", "--work-dir", folder / "unused-work"],
+        check=True,
+    )  # fmt: skip
+    return bids
+
+
+def main() -> None:
+    """Measure one participant and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("bids_dir", nargs="?", type=Path, metavar="BIDS_DIR")
+    parser.add_argument("--participant", metavar="LABEL", help="default: the first one")
+    parser.add_argument("--nprocs", type=int, default=2, metavar="N")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="centipet-run-time-") as name:
+        folder = Path(name)
+        bids = options.bids_dir or phantom_dataset(folder)
+        label = options.participant or min(path.name for path in bids.glob("sub-*"))
+        usage = measure(
+            [*CENTIPET, str(bids), str(folder / "out"), "participant", "--participant-label",
+             label, "--work-dir", str(folder / "work"), "--nprocs", str(options.nprocs)]
+        )  # fmt: skip
+    rows = {
+        "participant": label if options.bids_dir else f"sub-{PARTICIPANT} (demo)",
+        "processes asked for": options.nprocs,
+        "processes seen": usage.peak_processes,
+        "wall time": f"{usage.wall_s:.1f} s",
+        "processor time": f"{sum(usage.processors_s.values()):.1f} s",
+        "peak memory, proportional": f"{usage.peak_proportional / 2**30:.2f} GiB",
+        "peak memory, sum of resident": f"{usage.peak_resident / 2**30:.2f} GiB",
+    }
+    for what, value in rows.items():
+        print(f"{what:30}{value}")
+
+
+if __name__ == "__main__":
+    main()
