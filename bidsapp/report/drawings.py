@@ -78,8 +78,7 @@ class ScaleDrawing:
     def cutoffs(self) -> list[tuple[Reference, tuple[Mark, ...], float]]:
         """Cut-offs with the place of the last one, where their label begins."""
         return [
-            (reference, marks, self.axis.x(marks[-1].at))
-            for reference, marks in self.scale.cutoffs
+            (reference, marks, self.axis.x(marks[-1].at)) for reference, marks in self.scale.cutoffs
         ]
 
 

@@ -107,4 +107,3 @@ def reference_of_doi(doi: str, source: str) -> Reference:
         if reference.doi.lower() == doi.lower():
             return reference
     return Reference(short=source.split(",")[0], full=source, doi=doi)
-

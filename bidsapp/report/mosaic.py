@@ -129,9 +129,7 @@ def sample(volume: Volume, layout: Layout) -> NDArray[np.float32]:
         world = np.empty((tile.height, tile.width, 3))
         world[..., axis] = tile.position_mm
         world[..., across] = layout.low[across] + layout.step_mm * (np.arange(tile.width) + 0.5)
-        world[..., up] = (
-            layout.high[up] - layout.step_mm * (np.arange(tile.height)[:, None] + 0.5)
-        )
+        world[..., up] = layout.high[up] - layout.step_mm * (np.arange(tile.height)[:, None] + 0.5)
         index = np.moveaxis(world @ to_index[:3, :3].T + to_index[:3, 3], -1, 0)
         rows = slice(tile.top, tile.top + tile.height)
         columns = slice(tile.left, tile.left + tile.width)

@@ -42,13 +42,21 @@ class Problem:
 
 @dataclass(frozen=True)
 class QcRow:
-    """A quality number in words."""
+    """A quality number in words; ``limit`` is the value above which a scan is flagged."""
 
     label: str
     value: float | None
     digits: int
     unit: str
     meaning: str
+    limit: float | None = None
+
+    @property
+    def verdict(self) -> str | None:
+        """``ok`` or ``check`` against the limit, None without one."""
+        if self.limit is None or self.value is None:
+            return None
+        return "ok" if self.value <= self.limit else "check"
 
 
 @dataclass(frozen=True)
@@ -154,9 +162,7 @@ def _scan_pictures(
 
     def tissue() -> Picture:
         on = anatomy()
-        return pictures.tissue_on_pet(
-            pet("pet_t1w"), on.white, on.brain, on.layout, record.tracer
-        )
+        return pictures.tissue_on_pet(pet("pet_t1w"), on.white, on.brain, on.layout, record.tracer)
 
     def where() -> Picture:
         return pictures.vois_on_pet(pet("pet_mni"), vois(2), record.tracer)
@@ -218,13 +224,14 @@ def _drawn(title: str, draw: Callable[[], Picture]) -> Picture | Problem:
 
 def _qc_rows(qc: Mapping[str, float | None]) -> tuple[QcRow, ...]:
     """Numbers in the order of the table of known ones, then the others under their own names."""
-    known = read_table("qc")
+    known, limits = read_table("qc"), read_table("limits")
     rows = [
-        QcRow(row["label"], qc[name], row["digits"], row["unit"], row["meaning"])
+        QcRow(
+            row["label"], qc[name], row["digits"], row["unit"], row["meaning"],
+            limits.get(name, {}).get("flag"),
+        )
         for name, row in known.items()
         if name in qc
-    ]
-    return (
-        *rows,
-        *(QcRow(name, value, 3, "", "") for name, value in qc.items() if name not in known),
-    )
+    ]  # fmt: skip
+    others = (QcRow(name, value, 3, "", "") for name, value in qc.items() if name not in known)
+    return (*rows, *others)

@@ -233,9 +233,7 @@ def _canvas(layout: Layout, image: NDArray[np.floating]) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _write(
-    axes: Axes, x: float, y: float, text: str, ha: str, va: str, size: float = 11.5
-) -> None:
+def _write(axes: Axes, x: float, y: float, text: str, ha: str, va: str, size: float = 11.5) -> None:
     """Write on the picture, with a dark rim so that it reads over bright tissue."""
     from matplotlib.patheffects import withStroke
 

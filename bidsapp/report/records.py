@@ -55,7 +55,7 @@ class ScanRecord:
     frames : every frame of the raw PET, empty when the record does not list them
     suvr : reference region -> uptake ratio of ``ctx``
     centiloid : by the reference region ``reference_region``
-    equation : slope, intercept, source, doi
+    equation : slope, intercept (numbers), source, doi; empty without both numbers
     method : how the Centiloid was made
     qc : name -> number
     flags : what a person should look at
@@ -129,7 +129,7 @@ def find_records(output_dir: Path, participant: str | None = None) -> list[ScanR
     records = [
         read_record(path, output_dir)
         for folder in ("pet", "ses-*/pet")
-        for path in output_dir.glob(f"sub-{participant or '*'}/{folder}/*{RECORD_SUFFIX}")
+        for path in output_dir.glob(f"sub-{participant or '*'}/{folder}/sub-*{RECORD_SUFFIX}")
     ]
     return sorted(records, key=lambda record: record.sort_key)
 
@@ -140,7 +140,7 @@ def read_record(path: Path, output_dir: Path) -> ScanRecord:
     try:
         content = json.loads(path.read_text("utf-8"))
         return _from_json(content, relative)
-    except (OSError, ValueError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, TypeError, LookupError, RecursionError) as error:
         return ScanRecord(
             path=relative,
             status=Status.FAILED,
@@ -158,7 +158,9 @@ def _from_json(content: Any, path: str) -> ScanRecord:
     reason = _text(content.get("reason"))
     if status is Status.INCOMPLETE:
         reason = reason or f"the run ended before this scan was finished; {_RUN_AGAIN}"
-    equation = _mapping(content.get("equation"))
+    centiloid = _number(content.get("centiloid"))
+    if status is Status.OK and centiloid is None:
+        raise ValueError("its status is ok, but it has no Centiloid")
     provenance = _mapping(content.get("provenance"))
     return ScanRecord(
         path=path,
@@ -172,15 +174,14 @@ def _from_json(content: Any, path: str) -> ScanRecord:
         tracer_window_min=_pair(content.get("tracer_window_min")),
         frames=_frames(content),
         suvr=_numbers(content.get("suvr")),
-        centiloid=_number(content.get("centiloid")),
+        centiloid=centiloid,
         reference_region=_text(content.get("reference_region")),
-        equation=equation,
+        equation=_equation(_mapping(content.get("equation"))),
         method=_text(content.get("method")),
         qc=_numbers(content.get("qc")),
         flags=tuple(map(_flag, content.get("flags") or ())),
         voi={
-            str(region): _numbers(values)
-            for region, values in _mapping(content.get("voi")).items()
+            str(region): _numbers(values) for region, values in _mapping(content.get("voi")).items()
         },
         source=_text(content.get("source")),
         t1w_source=_text(content.get("t1w_source")),
@@ -194,6 +195,13 @@ def _frames(content: Mapping[str, Any]) -> tuple[Frame, ...]:
     if len({len(column) for column in columns}) != 1:
         return ()
     return tuple(Frame(*map(float, row)) for row in zip(*columns, strict=True))
+
+
+def _equation(content: Mapping[str, Any]) -> dict[str, Any]:
+    slope, intercept = _number(content.get("slope")), _number(content.get("intercept"))
+    if slope is None or intercept is None:
+        return {}
+    return {**content, "slope": slope, "intercept": intercept}
 
 
 def _flag(value: Any) -> Flag:

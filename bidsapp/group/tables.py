@@ -1,0 +1,153 @@
+"""The group tables: which number of a record goes into which column, and how it is written.
+
+Columns, their order and their descriptions are data (``data/group_columns.toml``). Numbers are
+written in full, as the shortest text that reads back to the same bits, so that a table loses
+nothing of the records; absent values are ``n/a``.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from bidsapp.bids.plan import Flag
+from bidsapp.data import REFERENCES, VOI_NAMES, read_table
+from bidsapp.data.tracers import tracers
+from bidsapp.report.literature import scale
+from bidsapp.report.records import ScanRecord, Status
+
+Row = dict[str, Any]
+
+_QC = ("pet_t1w_distance_mm", "start_spread_mm", "gm_wm_contrast", "brain_ml")
+
+# What a spreadsheet would take for the beginning of a formula, and what would break a line.
+_FORMULA = tuple("=+-@")
+_BREAKS = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]+")
+
+
+def centiloid_rows(records: Sequence[ScanRecord]) -> list[Row]:
+    """One row per scan, with the flags of the cohort added to those of the scan."""
+    cohort = cohort_flags(records)
+    return [_centiloid_row(record, cohort.get(record.path, ())) for record in records]
+
+
+def voi_rows(records: Iterable[ScanRecord]) -> list[Row]:
+    """One row per scan and region, every region of every scan."""
+    return [_voi_row(record, region) for record in records for region in VOI_NAMES]
+
+
+def cohort_flags(records: Sequence[ScanRecord]) -> dict[str, tuple[Flag, ...]]:
+    """Flags of scans that cannot be compared with the rest, by the path of their record.
+
+    A scan is flagged when its version (or its fingerprint: parameters and resources) is not the
+    commonest among the scans with a result; when none is the commonest, all are flagged.
+    """
+    done = [record for record in records if record.status is Status.OK]
+    flags: dict[str, tuple[Flag, ...]] = {}
+    kinds: tuple[tuple[str, str, Callable[[ScanRecord], str | None]], ...] = (
+        ("mixed-versions", "version", lambda record: record.version),
+        ("mixed-pipelines", "fingerprint", lambda record: record.fingerprint),
+    )
+    for code, what, value in kinds:
+        counts = Counter(map(value, done)).most_common()
+        tie = len(counts) > 1 and counts[0][1] == counts[1][1]
+        for record in done:
+            own = value(record)
+            if len(counts) > 1 and (tie or own != counts[0][0]):
+                message = (
+                    f"{what} {own} differs from that of other scans of the table; run the "
+                    "participant level again for the scans that are to be compared"
+                )
+                flags[record.path] = (*flags.get(record.path, ()), Flag(code, message))
+    return flags
+
+
+def dictionary(table: str) -> str:
+    """Return the JSON that describes the columns of a table (``centiloid`` or ``vois``)."""
+    columns = copy.deepcopy(read_table("group_columns")[table])
+    columns["tracer"]["Levels"] = {code: tracer.name for code, tracer in tracers().items()}
+    return json.dumps(columns, indent=2, ensure_ascii=False) + "\n"
+
+
+def to_tsv(table: str, rows: Iterable[Mapping[str, Any]]) -> str:
+    """Write rows as text, with the columns of the table and no others."""
+    columns = list(read_table("group_columns")[table])
+    lines = ["\t".join(columns)]
+    lines += ["\t".join(cell(row[column]) for column in columns) for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def cell(value: Any) -> str:
+    """Write one value.
+
+    Text that a spreadsheet would run as a formula gets an apostrophe in front; line breaks, tabs
+    and control characters become blanks.
+
+    >>> cell(None), cell(0.1 + 0.2), cell(7), cell("=1+1")
+    ('n/a', '0.30000000000000004', '7', "'=1+1")
+    """
+    if value is None:
+        return "n/a"
+    if isinstance(value, int | float):
+        return repr(value)
+    text = _BREAKS.sub(" ", str(value)).strip()
+    if not text:
+        return "n/a"
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def _scan_columns(record: ScanRecord) -> Row:
+    session = record.entities.get("ses")
+    return {
+        "participant_id": f"sub-{record.entities['sub']}",
+        "session_id": f"ses-{session}" if session else None,
+        "tracer": record.tracer or record.entities.get("trc"),
+        "rec": record.entities.get("rec"),
+        "run": record.entities.get("run"),
+        "status": record.status.value,
+    }
+
+
+def _centiloid_row(record: ScanRecord, cohort: Iterable[Flag]) -> Row:
+    start, end = record.window_min or (None, None)
+    ok = record.status is Status.OK
+    centiloid = record.centiloid if ok else None
+    coverages = [c for values in record.voi.values() if (c := values.get("coverage")) is not None]
+    return {
+        **_scan_columns(record),
+        "window_start_min": start,
+        "window_end_min": end,
+        **{f"suvr_{name}": record.suvr.get(name) if ok else None for name in REFERENCES},
+        "centiloid": centiloid,
+        "method": record.method,
+        "flags": ";".join(flag.code for flag in (*record.flags, *cohort)),
+        "version": record.version,
+        "reason": record.reason,
+        "error": record.error,
+        "band": None if centiloid is None else scale().band_of(centiloid).name,
+        "tracer_name": record.tracer_name,
+        "reference_region": record.reference_region,
+        "slope": record.equation.get("slope"),
+        "intercept": record.equation.get("intercept"),
+        **{name: record.qc.get(name) for name in _QC},
+        "least_coverage": min(coverages, default=None),
+        "fingerprint": record.fingerprint,
+        "source": record.source,
+        "t1w_source": record.t1w_source,
+        "record": record.path,
+    }
+
+
+def _voi_row(record: ScanRecord, region: str) -> Row:
+    values = record.voi.get(region, {}) if record.status is Status.OK else {}
+    mean, reference = values.get("mean"), record.voi.get("wc", {}).get("mean")
+    return {
+        **_scan_columns(record),
+        "region": region,
+        **{key: values.get(key) for key in ("mean", "sd", "n_voxels", "volume_ml", "coverage")},
+        "suvr": mean / reference if mean is not None and reference else None,
+    }

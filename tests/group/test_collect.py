@@ -1,0 +1,132 @@
+"""The group level: every scan a row, from derivatives alone, quickly, whatever lies there."""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+import time
+
+import pytest
+from synthetic_records import finished_record, write
+
+from bidsapp.errors import NoInputError, NoMatchError
+from bidsapp.group.collect import run_group
+from bidsapp.report.records import find_records
+from bidsapp.settings import Filters
+
+
+def table(folder, name="group_centiloid.tsv"):
+    with (folder / name).open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+
+
+def scan(folder, sub, trc="FBB", content=None, **entities):
+    entities = {"sub": sub, "trc": trc, **entities}
+    write(folder, finished_record(entities) if content is None else content, entities)
+
+
+@pytest.fixture
+def study(tmp_path):
+    scan(tmp_path, "02", ses="m24")
+    scan(tmp_path, "02", ses="m00")
+    scan(tmp_path, "01", "PIB", rec="acdyn", run="2")
+    scan(tmp_path, "01", "PIB", rec="acdyn", run="10")
+    scan(tmp_path, "03", content="{ torn")
+    return tmp_path
+
+
+def names(folder):
+    return [
+        (row["participant_id"], row["session_id"], row["tracer"], row["run"])
+        for row in table(folder)
+    ]
+
+
+def test_one_sorted_row_per_scan_torn_ones_too(study):
+    written = run_group(study, Filters())
+    assert sorted(path.name for path in written) == [
+        "group_centiloid.json", "group_centiloid.tsv", "group_vois.json", "group_vois.tsv",
+    ]  # fmt: skip
+    assert names(study) == [
+        ("sub-01", "n/a", "PIB", "2"),
+        ("sub-01", "n/a", "PIB", "10"),
+        ("sub-02", "ses-m00", "FBB", "n/a"),
+        ("sub-02", "ses-m24", "FBB", "n/a"),
+        ("sub-03", "n/a", "FBB", "n/a"),
+    ]
+    torn = table(study)[-1]
+    assert torn["status"] == "failed" and torn["centiloid"] == "n/a"
+    assert "cannot be read" in torn["reason"]
+    assert len(table(study, "group_vois.tsv")) == 5 * 5
+
+
+@pytest.mark.parametrize(
+    ("filters", "kept"),
+    [
+        (Filters(participant=("02",)), 2),
+        (Filters(participant=("02",), session=("m24",)), 1),
+        (Filters(tracer=("PIB",)), 2),
+        (Filters(tracer=("Neuraceq",)), 3),
+        (Filters(rec=("acdyn",)), 2),
+        (Filters(run=("02",)), 1),
+        (Filters(bids_filters={"pet": {"session": ["m00", "m24"]}}), 2),
+        (Filters(bids_filters={"pet": {"session": None}}), 3),
+        (Filters(bids_filters={"pet": {"run": "*"}}), 2),
+        (Filters(bids_filters={"pet": {"run": 10, "datatype": "pet", "suffix": "pet"}}), 1),
+        (Filters(bids_filters={"t1w": {"session": "m00"}}), 5),
+    ],
+)
+def test_filters_are_honoured(study, filters, kept):
+    run_group(study, filters)
+    assert len(table(study)) == kept
+
+
+def test_filters_that_leave_nothing_write_nothing(study):
+    with pytest.raises(NoMatchError, match="none of the 5 scans"):
+        run_group(study, Filters(participant=("99",)))
+    assert not list(study.glob("group_*"))
+
+
+def test_an_empty_folder_is_an_error_with_a_remedy(tmp_path):
+    with pytest.raises(NoInputError, match="run the participant level first"):
+        run_group(tmp_path, Filters())
+
+
+def test_a_mixture_of_versions_is_told_in_the_log(study, caplog):
+    entities = {"sub": "04", "trc": "FBB"}
+    old = finished_record(entities)
+    old["provenance"] = old["provenance"] | {"version": "0.0.1"}
+    write(study, old, entities)
+    with caplog.at_level(logging.WARNING):
+        run_group(study, Filters())
+    assert "mixed-versions: 1 of 6 scans" in caplog.text
+    assert "sub-04" in caplog.text
+    assert [row["flags"] for row in table(study)][-1] == "mixed-versions"
+
+
+def test_a_second_run_gives_the_same_bytes_and_leaves_nothing_behind(study):
+    first = {path: path.read_bytes() for path in run_group(study, Filters())}
+    assert {path: path.read_bytes() for path in run_group(study, Filters())} == first
+    assert sorted(path.name for path in study.iterdir()) == [
+        "group_centiloid.json", "group_centiloid.tsv", "group_vois.json", "group_vois.tsv",
+        "sub-01", "sub-02", "sub-03",
+    ]  # fmt: skip
+
+
+def test_numbers_of_the_table_are_those_of_the_records(study):
+    run_group(study, Filters())
+    for row, record in zip(table(study), find_records(study), strict=True):
+        if record.centiloid is not None:
+            content = json.loads((study / row["record"]).read_text())
+            assert float(row["centiloid"]) == content["centiloid"]
+            assert float(row["suvr_pons"]) == content["suvr"]["pons"]
+
+
+def test_two_thousand_participants_take_seconds(tmp_path):
+    for number in range(2000):
+        scan(tmp_path, f"{number:04}")
+    start = time.process_time()
+    run_group(tmp_path, Filters())
+    assert time.process_time() - start < 30
+    assert len(table(tmp_path)) == 2000

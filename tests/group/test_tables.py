@@ -1,0 +1,160 @@
+"""Columns, cells and cohort flags of the group tables."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from synthetic_records import finished_record, write
+
+from bidsapp.data import read_table
+from bidsapp.group.tables import (
+    cell,
+    centiloid_rows,
+    cohort_flags,
+    dictionary,
+    to_tsv,
+    voi_rows,
+)
+from bidsapp.report.records import find_records
+
+# Issue "The main job", item 7: these come first, in this order.
+FIRST = [
+    "participant_id", "session_id", "tracer", "window_start_min", "window_end_min", "suvr_wc",
+    "suvr_cg", "suvr_wcb", "suvr_pons", "centiloid", "method", "status", "flags", "version",
+]  # fmt: skip
+
+
+def cohort(folder, *changes):
+    for number, change in enumerate(changes, start=1):
+        entities = {"sub": f"{number:02}", "trc": "FBB"}
+        write(folder, finished_record(entities, suvr_wc=1 + number / 7, **change), entities)
+    return find_records(folder)
+
+
+def test_the_promised_columns_come_first(tmp_path):
+    text = to_tsv("centiloid", centiloid_rows(cohort(tmp_path, {})))
+    assert text.splitlines()[0].split("\t")[: len(FIRST)] == FIRST
+
+
+@pytest.mark.parametrize("table", ["centiloid", "vois"])
+def test_every_column_is_filled_and_described(tmp_path, table):
+    make = {"centiloid": centiloid_rows, "vois": voi_rows}[table]
+    columns = list(read_table("group_columns")[table])
+    for row in make(cohort(tmp_path, {})):
+        assert sorted(row) == sorted(columns)
+    described = json.loads(dictionary(table))
+    assert list(described) == columns
+    for name, column in described.items():
+        assert column["Description"]
+        number = name.startswith(("suvr", "window", "mean_", "n_", "volume", "coverage", "slope"))
+        assert not number or column["Units"]
+
+
+def test_levels_hold_every_value_that_is_written(tmp_path):
+    records = cohort(tmp_path, {}, {"status": "failed"}, {"status": "skipped"}, {"centiloid": 20})
+    described = json.loads(dictionary("centiloid"))
+    for row in centiloid_rows(records):
+        for name in ("tracer", "status", "band", "reference_region"):
+            assert row[name] is None or row[name] in described[name]["Levels"]
+    regions = json.loads(dictionary("vois"))["region"]["Levels"]
+    assert [row["region"] for row in voi_rows(records)[:5]] == list(regions)
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_numbers_come_back_bit_for_bit(value):
+    assert float(cell(value)) == value and math.copysign(1, float(cell(value))) == math.copysign(
+        1, value
+    )
+
+
+def test_pandas_reads_the_numbers_without_options(tmp_path):
+    records = cohort(tmp_path, {}, {"status": "failed"})
+    table = pd.read_csv(io.StringIO(to_tsv("centiloid", centiloid_rows(records))), sep="\t")
+    assert table.centiloid.dtype == float and table.suvr_wc.dtype == float
+    assert table.centiloid[0] == records[0].centiloid
+    assert table.centiloid.isna().tolist() == [False, True]
+
+
+@given(st.text())
+def test_no_text_can_be_a_formula_or_break_the_table(text):
+    written = cell(text)
+    assert written and written == written.strip()
+    assert written[0] not in "=+-@"
+    assert len(written.splitlines()) == 1 and "\t" not in written
+
+
+@pytest.mark.parametrize("formula", ["=1+1", "+cmd", "-2+3", "@SUM(A1)", "\t=1", " =1", "\r\n=1"])
+def test_formulas_become_text(formula):
+    assert cell(formula) == f"'{formula.strip()}"
+
+
+def test_text_that_is_no_formula_stays_as_it_is():
+    assert cell("[18F]florbetaben, 0–30 min") == "[18F]florbetaben, 0–30 min"
+    assert cell("") == cell(None) == cell(" \n") == "n/a"
+
+
+def test_a_hostile_tracer_name_stays_in_its_cell(tmp_path):
+    records = cohort(tmp_path, {"tracer_name": "=HYPERLINK()\tx\ny", "method": "@x"})
+    (line,) = to_tsv("centiloid", centiloid_rows(records)).splitlines()[1:]
+    cells = line.split("\t")
+    assert len(cells) == len(read_table("group_columns")["centiloid"])
+    assert "'=HYPERLINK() x y" in cells and "'@x" in cells
+
+
+def test_a_scan_without_result_has_no_numbers_but_a_reason(tmp_path):
+    records = cohort(tmp_path, {"status": "failed", "error": "BadDataError", "reason": "no T1w"})
+    (row,) = centiloid_rows(records)
+    assert (row["status"], row["error"], row["reason"]) == ("failed", "BadDataError", "no T1w")
+    for column in ("centiloid", "suvr_wc", "suvr_cg", "suvr_wcb", "suvr_pons", "band"):
+        assert row[column] is None
+    assert all(row["mean"] is None for row in voi_rows(records))
+    assert len(voi_rows(records)) == 5
+
+
+def provenance(version="0.1.0", **parameters):
+    return {"version": version, "parameters": {"pet_to_t1w": "model", **parameters}}
+
+
+def codes(records):
+    flags = cohort_flags(records)
+    return [[flag.code for flag in flags.get(record.path, ())] for record in records]
+
+
+def test_one_recipe_is_not_flagged(tmp_path):
+    records = cohort(tmp_path, *[{"provenance": provenance()}] * 3)
+    assert codes(records) == [[], [], []]
+
+
+def test_the_minority_of_versions_is_flagged(tmp_path):
+    made = [provenance(), provenance(), provenance("0.0.9")]
+    records = cohort(tmp_path, *({"provenance": one} for one in made))
+    assert codes(records) == [[], [], ["mixed-versions"]]
+    assert centiloid_rows(records)[2]["flags"] == "mixed-versions"
+
+
+def test_other_parameters_are_flagged_beside_the_flags_of_the_scan(tmp_path):
+    made = [provenance(), provenance(), provenance(pet_to_t1w="nmi")]
+    flag = [{"code": "window-partial", "message": "Look."}]
+    records = cohort(tmp_path, *({"provenance": one, "flags": flag} for one in made))
+    flags = [row["flags"] for row in centiloid_rows(records)]
+    assert flags == ["window-partial"] * 2 + ["window-partial;mixed-pipelines"]
+
+
+def test_without_a_majority_all_are_flagged(tmp_path):
+    made = [provenance(), provenance("0.2.0")]
+    records = cohort(tmp_path, *({"provenance": one} for one in made))
+    assert codes(records) == [["mixed-versions"]] * 2
+
+
+def test_scans_without_result_do_not_count_as_a_mixture(tmp_path):
+    changes = [
+        {"provenance": provenance()},
+        {"provenance": provenance("0.0.1"), "status": "failed"},
+    ]
+    assert codes(cohort(tmp_path, *changes)) == [[], []]

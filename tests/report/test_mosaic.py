@@ -1,0 +1,64 @@
+"""Cuts lie where they say, in neurological convention, whatever the grid of the image."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bidsapp.report.mosaic import WIDTH_PX, lay_out, lay_out_around, sample
+from bidsapp.volume import Volume
+
+CUTS = {"axial": (5.0, 8.0), "coronal": (-5.0,), "sagittal": (0.0,)}
+
+
+def brightest(canvas, tile):
+    part = canvas[tile.top : tile.top + tile.height, tile.left : tile.left + tile.width]
+    row, column = np.unravel_index(part.argmax(), part.shape)
+    return row, column
+
+
+def test_a_blob_is_found_where_it_lies_in_world_space(tiny_volume):
+    layout = lay_out((-18, -28, -8), (16, 20, 16), CUTS)
+    canvas = sample(tiny_volume, layout)
+    assert canvas.shape == layout.shape
+    for tile, across, up in zip(
+        layout.tiles, (0, 0, 0, 1), ((1, -5), (1, -5), (2, 5), (2, 5)), strict=True
+    ):
+        row, column = brightest(canvas, tile)
+        centre = {0: 0.0, 1: -5.0}[across]
+        found_across = layout.low[across] + layout.step_mm * (column + 0.5)
+        found_up = layout.high[up[0]] - layout.step_mm * (row + 0.5)
+        assert found_across == pytest.approx(centre, abs=1.5)
+        assert found_up == pytest.approx(up[1], abs=1.6)
+
+
+def test_left_is_left_and_front_is_right(tiny_volume):
+    marked = Volume(np.zeros_like(tiny_volume.data), tiny_volume.affine)
+    world = marked.grid.world()
+    marked.data[((world - (-8.0, 6.0, 5.0)) ** 2).sum(axis=-1) < 16] = 1  # left, front
+    layout = lay_out((-18, -28, -8), (16, 20, 16), CUTS | {"coronal": (6.0,), "sagittal": (-8.0,)})
+    axial, _, coronal, sagittal = (brightest(sample(marked, layout), tile) for tile in layout.tiles)
+    tiles = layout.tiles
+    assert axial[1] < tiles[0].width / 2 and axial[0] < tiles[0].height / 2
+    assert coronal[1] < tiles[2].width / 2
+    assert sagittal[1] > tiles[3].width / 2
+    assert tiles[0].ends == ("L", "R") and tiles[3].ends == ("P", "A")
+
+
+def test_tiles_stay_on_the_canvas_and_apart():
+    layout = lay_out((-90, -126, -72), (90, 90, 108), {k: range(0, 70, 10) for k in CUTS})
+    covered = np.zeros(layout.shape, int)
+    for tile in layout.tiles:
+        assert tile.left >= 0 and tile.left + tile.width <= WIDTH_PX
+        covered[tile.top : tile.top + tile.height, tile.left : tile.left + tile.width] += 1
+    assert covered.max() == 1
+
+
+def test_the_layout_around_a_mask_holds_it(tiny_volume):
+    mask = Volume(tiny_volume.data > 50, tiny_volume.affine)
+    layout = lay_out_around(mask, margin_mm=4)
+    world = mask.grid.world()[mask.data]
+    assert (layout.low <= world.min(axis=0) - 4 + 1e-9).all()
+    assert (layout.high >= world.max(axis=0) + 4 - 1e-9).all()
+    for tile in layout.tiles:
+        assert world[:, tile.axis].min() < tile.position_mm < world[:, tile.axis].max()
