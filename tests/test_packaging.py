@@ -1,0 +1,54 @@
+"""What is shipped: the image's recipe and its pinned parts fit the package."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+import bidsapp
+
+ROOT = Path(__file__).parents[1]
+
+
+def pins(lock: str) -> dict[str, Version]:
+    """Pinned versions by canonical name."""
+    found = re.findall(r"^([\w.-]+)==(\S+) \\$", (ROOT / lock).read_text(), re.MULTILINE)
+    return {canonicalize_name(name): Version(version) for name, version in found}
+
+
+def test_image_holds_what_the_package_needs():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    locked = pins("requirements.lock")
+    for requirement in map(Requirement, project["dependencies"]):
+        version = locked.get(canonicalize_name(requirement.name))
+        assert version is not None, f"{requirement.name} is not in requirements.lock: make it anew"
+        assert requirement.specifier.contains(version), requirement
+
+
+@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-build.lock"])
+def test_every_pinned_part_has_a_hash_and_no_host(lock):
+    text = (ROOT / lock).read_text()
+    entries = re.split(r"^(?=[\w.-]+==)", text, flags=re.MULTILINE)[1:]
+    assert len(entries) == len(pins(lock)) > 5
+    assert all("--hash=sha256:" in entry for entry in entries)
+    assert "://" not in text and "--index" not in text and "--find-links" not in text
+
+
+def test_label_of_the_image_is_the_version_of_the_package():
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    assert f"ARG VERSION={bidsapp.__version__}\n" in dockerfile
+
+
+def test_context_of_the_image_has_every_copied_file():
+    """.dockerignore names what is let in; each must be there and be needed."""
+    allowed = {
+        line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line[:1] == "!"
+    }
+    assert all((ROOT / name).exists() for name in allowed)
+    assert {"bidsapp", "pyproject.toml", "README.md", "LICENSE", "requirements.lock"} <= allowed
