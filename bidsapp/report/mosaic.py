@@ -6,7 +6,7 @@ sagittal cut is on the right. Arrays are (rows, columns), first row on top.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,7 +64,7 @@ class Layout:
 
 
 def lay_out(
-    low: Sequence[float], high: Sequence[float], cuts: dict[str, Sequence[float]]
+    low: Sequence[float], high: Sequence[float], cuts: Mapping[str, Sequence[float]]
 ) -> Layout:
     """Place the cuts, one row per plane, scaled so that the widest row fills the canvas.
 

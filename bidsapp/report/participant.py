@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
+
+import numpy as np
 
 from bidsapp import __version__
 from bidsapp.bids.derivatives import output_path
@@ -154,7 +156,7 @@ def _scan_pictures(
     @cache
     def pet(key: str) -> Volume:
         volume = load_volume(output_path(output_dir, key, record.entities), ndim=3)
-        return Volume(volume.data / _reference_uptake(record), volume.affine)
+        return Volume(np.divide(volume.data, _reference_uptake(record)), volume.affine)
 
     def over_t1w() -> Picture:
         on = anatomy()
@@ -206,12 +208,13 @@ def _normalisations(
         wanted = record.status is Status.OK or path.exists()
         if not wanted or path in drawn:
             continue
-        picture = _drawn(
-            "T1w to template",
-            lambda path=path: pictures.template_on_t1w(load_volume(path, ndim=3), priors()),
-        )
-        drawn[path] = (Path(record.t1w_source or path).name, picture)
+        draw = partial(_normalisation, path)
+        drawn[path] = (Path(record.t1w_source or path).name, _drawn("T1w to template", draw))
     return list(drawn.values())
+
+
+def _normalisation(path: Path) -> Picture:
+    return pictures.template_on_t1w(load_volume(path, ndim=3), priors())
 
 
 def _drawn(title: str, draw: Callable[[], Picture]) -> Picture | Problem:

@@ -199,7 +199,7 @@ def _grey(canvas: NDArray[np.float32]) -> NDArray[np.float32]:
     """T1w intensities to 0..1: the brightest half per cent (vessels, fat) is clipped."""
     inside = canvas[canvas > 0]
     top = np.percentile(inside, 99.5) if inside.size else 1.0
-    return np.clip(canvas / max(top, 1e-6), 0, 1)
+    return np.clip(canvas / np.float32(max(top, 1e-6)), 0, 1)
 
 
 def _grey_of_suvr(suvr: Volume, layout: Layout, top: float) -> NDArray[np.float32]:

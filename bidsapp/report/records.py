@@ -154,7 +154,7 @@ def read_record(path: Path, output_dir: Path) -> ScanRecord:
 def _from_json(content: Any, path: str) -> ScanRecord:
     if not isinstance(content, dict):
         raise TypeError("no JSON object")
-    status = Status(content.get("status"))
+    status = Status(str(content.get("status")))
     reason = _text(content.get("reason"))
     if status is Status.INCOMPLETE:
         reason = reason or f"the run ended before this scan was finished; {_RUN_AGAIN}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from synthetic_records import finished_record, write
 
@@ -27,7 +29,7 @@ def test_bands_cover_the_scale_without_gaps():
     edges = [(left, left + width) for _, left, width in drawing.bands]
     assert edges[0][0] == drawing.axis.x(scale().low)
     assert edges[-1][1] == pytest.approx(drawing.axis.x(scale().high))
-    for (_, end), (start, _) in zip(edges, edges[1:], strict=False):
+    for (_, end), (start, _) in pairwise(edges):
         assert start == pytest.approx(end, abs=0.11)
 
 

@@ -33,7 +33,7 @@ def test_everything_cited_is_listed_once_and_nothing_else_but_sources():
     for reference in methods.references:
         assert reference.short in text
     cited = re.findall(r"\(([^()]+ \d{4})\)", text)
-    assert {short for short in cited} <= {reference.short for reference in methods.references}
+    assert set(cited) <= {reference.short for reference in methods.references}
 
 
 def test_the_alignment_is_the_one_used():

@@ -7,6 +7,7 @@ import io
 import re
 import shutil
 from html.parser import HTMLParser
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -92,7 +93,7 @@ def test_pictures_are_real_and_told_in_words(page):
 def test_a_screen_reader_finds_its_way(page):
     levels = [int(tag[1]) for tag, _ in page.tags if re.fullmatch(r"h[1-6]", tag)]
     assert levels[0] == 1 and levels.count(1) == 1
-    assert all(after - before <= 1 for before, after in zip(levels, levels[1:], strict=False))
+    assert all(after - before <= 1 for before, after in pairwise(levels))
     ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
     assert len(ids) == len(set(ids))
     links = [a["href"][1:] for a in page.all("a") if a["href"].startswith("#")]
@@ -204,5 +205,5 @@ def test_hostile_strings_stay_text_in_a_finished_scan(tmp_path):
 
 
 def test_nobody_to_report_on_is_an_error_with_a_remedy(tmp_path):
-    with pytest.raises(NoInputError, match="sub-07.*run the participant level first"):
+    with pytest.raises(NoInputError, match=r"sub-07.*run the participant level first"):
         write_page(tmp_path, "07")
