@@ -54,9 +54,9 @@ def coverage_findings(
     )
 
 
-def alignment_findings(distance_mm: float | None, limit_mm: float) -> tuple[Finding, ...]:
+def alignment_findings(distance_mm: float, limit_mm: float) -> tuple[Finding, ...]:
     """Disagreement of the two ways to align the PET with the T1w."""
-    if distance_mm is None or distance_mm <= limit_mm:
+    if distance_mm <= limit_mm:
         return ()
     return (
         Finding(

@@ -17,7 +17,7 @@ from bidsapp.core.segment import segment
 from bidsapp.core.voi import in_native_space
 from bidsapp.core.warp import Warp
 from bidsapp.data import mni_grid, priors, vois
-from bidsapp.interfaces.store import fetch, fetch_volume, keep, keep_volume
+from bidsapp.interfaces.store import about, fetch, fetch_volume, keep, keep_volume
 from bidsapp.nifti import load_volume
 from bidsapp.volume import Volume
 
@@ -48,7 +48,8 @@ class Segment(SimpleInterface):
 
     def _run_interface(self, runtime):
         t1w = load_volume(self.inputs.t1w, ndim=3)
-        found = segment(t1w, priors())
+        with about(self.inputs.t1w):
+            found = segment(t1w, priors())
         grey, white, fluid = found.probabilities
         images = {
             "t1w": found.corrected, "mask": found.brain_mask,

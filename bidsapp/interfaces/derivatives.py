@@ -46,9 +46,9 @@ class SaveImagesInput(DynamicTraitedSpec, _Placed):
 
 
 class _Written(TraitedSpec):
-    """What was written."""
+    """That something was written; no paths, whose contents nipype would hash."""
 
-    written = traits.List(traits.Str, desc="paths")
+    written = traits.Int(desc="number of files")
 
 
 class SaveImages(SimpleInterface):
@@ -63,14 +63,12 @@ class SaveImages(SimpleInterface):
         add_traits(self.inputs, self._keys)
 
     def _run_interface(self, runtime):
-        self._results["written"] = []
-        for key in self._keys:
-            image = getattr(self.inputs, key)
-            if isdefined(image):
-                path = output_path(self.inputs.output_dir, key, self.inputs.entities)
-                save_volume(path, _measured_or_zero(fetch_volume(image)))
-                write_json(sidecar_path(path), _described(key, self.inputs.sidecars[key]))
-                self._results["written"].append(str(path))
+        given = [key for key in self._keys if isdefined(getattr(self.inputs, key))]
+        for key in given:
+            path = output_path(self.inputs.output_dir, key, self.inputs.entities)
+            save_volume(path, _measured_or_zero(fetch_volume(getattr(self.inputs, key))))
+            write_json(sidecar_path(path), _described(key, self.inputs.sidecars[key]))
+        self._results["written"] = len(given)
         return runtime
 
 
@@ -91,7 +89,7 @@ class SaveWarp(SimpleInterface):
         path = output_path(self.inputs.output_dir, "warp", self.inputs.entities)
         save_displacements(path, itk_displacements(field.data, field.grid), field.affine)
         write_json(sidecar_path(path), _described("warp", self.inputs.sidecar))
-        self._results["written"] = [str(path)]
+        self._results["written"] = 1
         return runtime
 
 
@@ -99,8 +97,9 @@ class SavePositionInput(_Placed):
     """Inputs of `SavePosition`."""
 
     t1w_to_pet = traits.List(mandatory=True, desc="4 x 4, T1w world -> PET world, RAS mm")
-    nmi = traits.List(mandatory=True, desc="the same by normalised mutual information alone")
-    distance_mm = traits.Any(desc="mean distance of the two methods over the brain, or None")
+    by_method = traits.Dict(mandatory=True, desc="the same by each method")
+    method = traits.Str(mandatory=True, desc="the method used")
+    quality = traits.Dict(mandatory=True, desc="quality numbers of the registration")
     sidecar = traits.Dict(mandatory=True, desc="JSON content besides the matrices")
 
 
@@ -113,13 +112,14 @@ class SavePosition(SimpleInterface):
         path = output_path(self.inputs.output_dir, "xfm", self.inputs.entities)
         # Moving the T1w image to the PET grid takes PET points to T1w points: the inverse.
         write_text(path, itk_affine_text(np.linalg.inv(self.inputs.t1w_to_pet)))
-        matrices = {
+        found = {
+            "Method": self.inputs.method,
             "T1wToPet": self.inputs.t1w_to_pet,
-            "T1wToPetMutualInformation": self.inputs.nmi,
-            "DistanceOfMethodsMm": self.inputs.distance_mm,
+            "T1wToPetByMethod": self.inputs.by_method,
+            "Quality": self.inputs.quality,
         }
-        write_json(sidecar_path(path), _described("xfm", self.inputs.sidecar | matrices))
-        self._results["written"] = [str(path)]
+        write_json(sidecar_path(path), _described("xfm", self.inputs.sidecar | found))
+        self._results["written"] = 1
         return runtime
 
 
@@ -148,7 +148,7 @@ class SaveVois(SimpleInterface):
         for column in ("mean", "sd"):
             columns[column] = columns[column] | {"Units": self.inputs.units}
         write_json(sidecar_path(path), _described("vois", self.inputs.sidecar) | columns)
-        self._results["written"] = [str(path)]
+        self._results["written"] = 1
         return runtime
 
 
@@ -162,11 +162,12 @@ class SaveResultInput(BaseInterfaceInputSpec):
     voi = traits.Dict(mandatory=True, desc="statistics by volume of interest")
     suvr = traits.Dict(mandatory=True, desc="uptake ratio by reference region")
     centiloid = traits.Float(mandatory=True, desc="Centiloid")
-    quality = traits.Dict(mandatory=True, desc="quality numbers of the T1w by name")
-    distance_mm = traits.Any(desc="mean distance of the two ways to place the PET, or None")
+    method = traits.Str(mandatory=True, desc="how the PET was placed")
+    position_quality = traits.Dict(mandatory=True, desc="quality numbers of the registration")
+    anat_quality = traits.Dict(mandatory=True, desc="quality numbers of the T1w")
     position_flags = traits.List(mandatory=True, desc="[code, sentence] pairs of the registration")
     voi_flags = traits.List(mandatory=True, desc="[code, sentence] pairs of the quantification")
-    written = traits.List(mandatory=True, desc="derivatives that must exist by now")
+    written = traits.List(traits.Int, mandatory=True, desc="by the nodes that must come before")
 
 
 class SaveResult(SimpleInterface):
@@ -183,12 +184,14 @@ class SaveResult(SimpleInterface):
             "reason": "n/a",
             "suvr": given.suvr,
             "centiloid": given.centiloid,
-            "qc": {"pet_t1w_distance_mm": given.distance_mm, **given.quality},
+            "method": f"t1w+{given.method}",
+            "qc": given.position_quality | given.anat_quality,
             "flags": planned["flags"] + [{"code": code, "message": text} for code, text in found],
             "voi": given.voi,
             "provenance": planned["provenance"] | {"inputs": hashes},
         }
-        self._results["written"] = [str(write_record(Path(given.output_dir), record))]
+        write_record(Path(given.output_dir), record)
+        self._results["written"] = 1
         return runtime
 
 

@@ -15,10 +15,11 @@ from nipype.interfaces.base import (
 
 from bidsapp.core.alignment import transform
 from bidsapp.core.frames import average
+from bidsapp.core.quality import alignment_findings
 from bidsapp.core.resample import resample, sample
 from bidsapp.core.rigid import register
-from bidsapp.errors import BadDataError
-from bidsapp.interfaces.store import fetch, fetch_volume, keep_volume, optional
+from bidsapp.data import read_table
+from bidsapp.interfaces.store import about, fetch, fetch_volume, keep_volume, optional
 from bidsapp.nifti import load_volume
 from bidsapp.settings import PetToT1w
 from bidsapp.volume import Volume
@@ -45,19 +46,18 @@ class TimeAverage(SimpleInterface):
 
     def _run_interface(self, runtime):
         pet = load_volume(self.inputs.pet)
-        try:
+        with about(self.inputs.pet):
             mean = average(pet.data, self.inputs.weights_s, optional(self.inputs.decay_factors))
-        except BadDataError as error:
-            raise BadDataError(f"{self.inputs.pet}: {error}") from error
         path = Path(runtime.cwd) / "mean.npz"
         self._results["pet"] = keep_volume(path, Volume(mean, pet.affine))
         return runtime
 
 
 class RegisterInput(BaseInterfaceInputSpec):
-    """Inputs of `Register`; all but ``pet`` on the T1w grid."""
+    """Inputs of `Register`; images but ``pet`` on the T1w grid."""
 
     pet = File(exists=True, mandatory=True, desc="PET on its native grid")
+    source = traits.Str(mandatory=True, desc="name of the raw image, for messages")
     t1w = File(exists=True, mandatory=True, desc="bias-corrected T1w")
     mask = File(exists=True, mandatory=True, desc="brain mask")
     gm = File(exists=True, mandatory=True, desc="probability of grey matter")
@@ -71,8 +71,9 @@ class RegisterOutput(TraitedSpec):
     """Outputs of `Register`; matrices as nested lists, T1w world -> PET world, RAS mm."""
 
     t1w_to_pet = traits.List(desc="the position used")
-    nmi = traits.List(desc="the position by normalised mutual information")
-    distance_mm = traits.Any(desc="mean distance of the two methods over the brain, or None")
+    by_method = traits.Dict(desc="the position each method found")
+    method = traits.Str(desc="the method that gave the position used")
+    quality = traits.Dict(desc="quality numbers by name")
     flags = traits.List(desc="[code, sentence] pairs")
 
 
@@ -82,21 +83,28 @@ class Register(SimpleInterface):
     input_spec, output_spec = RegisterInput, RegisterOutput
 
     def _run_interface(self, runtime):
-        tissue = np.stack(
-            [fetch_volume(getattr(self.inputs, name)).data for name in ("gm", "wm", "csf")]
-        )
-        fit = register(
-            fetch_volume(self.inputs.pet),
-            fetch_volume(self.inputs.t1w),
-            tissue=tissue,
-            mask=fetch_volume(self.inputs.mask).data,
-            regions=fetch(self.inputs.regions),
-            method=PetToT1w(self.inputs.method),
-        )
+        tissue = [fetch_volume(getattr(self.inputs, name)).data for name in ("gm", "wm", "csf")]
+        with about(self.inputs.source):
+            fit = register(
+                fetch_volume(self.inputs.pet),
+                fetch_volume(self.inputs.t1w),
+                tissue=np.stack(tissue),
+                mask=fetch_volume(self.inputs.mask).data,
+                regions=fetch(self.inputs.regions),
+                method=PetToT1w(self.inputs.method),
+            )
+        limit_mm = read_table("limits")["pet_t1w_distance_mm"]["flag"]
+        flags = fit.flags or alignment_findings(fit.distance_mm, limit_mm)
         self._results["t1w_to_pet"] = fit.matrix.tolist()
-        self._results["nmi"] = fit.nmi.tolist()
-        self._results["distance_mm"] = fit.distance_mm
-        self._results["flags"] = [[flag.code, flag.message] for flag in fit.flags]
+        self._results["by_method"] = {"nmi": fit.nmi.tolist(), "model": fit.model.tolist()}
+        self._results["method"] = fit.method.value
+        self._results["quality"] = {
+            "pet_t1w_distance_mm": fit.distance_mm,
+            "pet_t1w_nmi": fit.score,
+            "pet_t1w_unexplained": fit.unexplained,
+            "pet_fwhm_mm": fit.fwhm_mm,
+        }
+        self._results["flags"] = [[flag.code, flag.message] for flag in flags]
         return runtime
 
 

@@ -20,7 +20,7 @@ from bidsapp.core.voi import CoverageRule, measure
 from bidsapp.data import REFERENCES, TARGET, read_table, vois
 from bidsapp.data.tracers import tracers
 from bidsapp.errors import BadDataError
-from bidsapp.interfaces.store import fetch_volume, keep_volume
+from bidsapp.interfaces.store import about, fetch_volume, keep_volume
 from bidsapp.volume import Volume
 
 
@@ -53,7 +53,8 @@ class Quantify(SimpleInterface):
         table = measure(pet.data, vois(2), pet.grid.voxel_volume, least_coverage=rule.refuse)
         if reason := coverage_refusal(table, (TARGET, equation.reference_region), rule):
             raise BadDataError(f"{self.inputs.source}: {reason}")
-        suvr = uptake_ratios(table, target=TARGET, references=REFERENCES)
+        with about(self.inputs.source):
+            suvr = uptake_ratios(table, target=TARGET, references=REFERENCES)
         value = centiloid(suvr[equation.reference_region], equation)
         found = (
             *coverage_findings(table, rule),

@@ -1,8 +1,12 @@
-"""Files between two nodes: arrays as they are in memory, uncompressed, in the work folder."""
+"""What the nodes share: arrays kept between two of them, and whose fault an error is.
+
+Arrays lie in the work folder as they are in memory, uncompressed.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +14,7 @@ import numpy as np
 from nipype.interfaces.base import isdefined
 from numpy.typing import NDArray
 
+from bidsapp.errors import CentipetError
 from bidsapp.volume import Volume
 
 
@@ -38,3 +43,12 @@ def fetch_volume(path: str | Path) -> Volume:
 def optional(value: Any) -> Any:
     """Value of an optional nipype input, None where it was not given."""
     return value if isdefined(value) else None
+
+
+@contextmanager
+def about(path: str | Path) -> Iterator[None]:
+    """Put the name of the raw image before the sentence of an error from the core."""
+    try:
+        yield
+    except CentipetError as error:
+        raise type(error)(f"{path}: {error}") from error

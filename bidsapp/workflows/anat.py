@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nipype.interfaces.utility import IdentityInterface
+from nipype.interfaces.utility import IdentityInterface, Merge
 from nipype.pipeline.engine import Node, Workflow
 
 from bidsapp.bids.plan import T1wPlan
@@ -68,7 +68,7 @@ def init_anat_derivatives_wf(
     Outputs
     -------
     written
-        Paths of the images.
+        Numbers of files, by node.
     """
     workflow = Workflow(name=name)
     inputs = Node(IdentityInterface([*ANAT_IMAGES, "field"]), name="inputnode")
@@ -82,11 +82,14 @@ def init_anat_derivatives_wf(
         n_procs=1,
     )
     warp = Node(SaveWarp(**place, sidecar=content["warp"]), name="warp", mem_gb=0.3, n_procs=1)
+    written = Node(Merge(2), name="written", run_without_submitting=True)
     workflow.connect(
         [
             (inputs, images, [(key, key) for key in ANAT_IMAGES]),
             (inputs, warp, [("field", "field")]),
-            (images, outputs, [("written", "written")]),
+            (images, written, [("written", "in1")]),
+            (warp, written, [("written", "in2")]),
+            (written, outputs, [("out", "written")]),
         ]
     )
     return workflow

@@ -39,7 +39,9 @@ def init_pet_reference_wf(scan: ScanPlan, *, name: str = "pet_reference_wf") -> 
     return _single(node, inputs=["pet"], outputs=["pet"], name=name)
 
 
-def init_pet_registration_wf(*, method: PetToT1w, name: str = "pet_registration_wf") -> Workflow:
+def init_pet_registration_wf(
+    scan: ScanPlan, *, method: PetToT1w, name: str = "pet_registration_wf"
+) -> Workflow:
     """Find the rigid position of the PET relative to the T1w.
 
     Inputs
@@ -51,16 +53,21 @@ def init_pet_registration_wf(*, method: PetToT1w, name: str = "pet_registration_
 
     Outputs
     -------
-    t1w_to_pet, nmi
-        T1w world -> PET world, 4 x 4: the position used, and the one by mutual information.
-    distance_mm
-        Mean distance between the two methods over the brain.
+    t1w_to_pet, by_method, method
+        T1w world -> PET world, 4 x 4: the position used, that of each method, and which was used.
+    quality
+        Quality numbers by name.
     flags
         Pairs of code and sentence.
     """
-    register = Node(Register(method=method.value), name="register", mem_gb=_REGISTER_GB, n_procs=1)
+    register = Node(
+        Register(method=method.value, source=str(scan.pet)),
+        name="register",
+        mem_gb=_REGISTER_GB,
+        n_procs=1,
+    )
     images = ["pet", "t1w", "mask", "gm", "wm", "csf", "regions"]
-    found = ["t1w_to_pet", "nmi", "distance_mm", "flags"]
+    found = ["t1w_to_pet", "by_method", "method", "quality", "flags"]
     return _single(register, inputs=images, outputs=found, name=name)
 
 

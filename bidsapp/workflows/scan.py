@@ -31,41 +31,40 @@ def init_scan_wf(
     t1w, mask, gm, wm, csf, regions, field, quality
         As `bidsapp.workflows.anat.init_anat_wf` gives them.
     anat_written
-        Paths of the anatomical derivatives, which the record waits for.
+        Numbers of anatomical files, which the record waits for.
 
     Outputs
     -------
     written
-        Path of the record.
+        One, when the record is complete.
     """
     workflow = Workflow(name=name)
     inputs = Node(IdentityInterface([*ANATOMY, "anat_written"]), name="inputnode")
     outputs = Node(IdentityInterface(["written"]), name="outputnode")
     reference = init_pet_reference_wf(scan)
     reference.inputs.inputnode.pet = str(scan.pet)
-    registration = init_pet_registration_wf(method=method)
+    registration = init_pet_registration_wf(scan, method=method)
     resampling = init_resampling_wf()
     quantification = init_quantification_wf(scan)
     derivatives = init_pet_derivatives_wf(scan, output_dir=output_dir, sidecars=sidecars)
     anatomy = [field for field in ANATOMY if field not in ("field", "quality")]
-    position = ["t1w_to_pet", "nmi", "distance_mm"]
-    numbers = ["voi", "suvr", "centiloid"]
     workflow.connect(
         [
             (inputs, registration, [(field, f"inputnode.{field}") for field in anatomy]),
             (inputs, resampling, [("mask", "inputnode.mask"), ("field", "inputnode.field")]),
-            (inputs, derivatives, [("quality", "inputnode.quality"),
+            (inputs, derivatives, [("quality", "inputnode.anat_quality"),
                                    ("anat_written", "inputnode.anat_written")]),
             (reference, registration, [("outputnode.pet", "inputnode.pet")]),
             (reference, resampling, [("outputnode.pet", "inputnode.pet")]),
             (reference, derivatives, [("outputnode.pet", "inputnode.pet_native")]),
             (registration, resampling, [("outputnode.t1w_to_pet", "inputnode.t1w_to_pet")]),
             (registration, derivatives, [("outputnode.flags", "inputnode.position_flags"),
-                                         *_across(position)]),
+                                         ("outputnode.quality", "inputnode.position_quality"),
+                                         *_across(["t1w_to_pet", "by_method", "method"])]),
             (resampling, quantification, [("outputnode.pet_mni", "inputnode.pet")]),
             (resampling, derivatives, _across(["pet_t1w", "pet_mni"])),
             (quantification, derivatives, [("outputnode.flags", "inputnode.voi_flags"),
-                                           *_across([*numbers, *SUVR_IMAGES])]),
+                                           *_across(["voi", "suvr", "centiloid", *SUVR_IMAGES])]),
             (derivatives, outputs, [("outputnode.written", "written")]),
         ]
     )  # fmt: skip
@@ -81,24 +80,24 @@ def init_pet_derivatives_wf(
     ------
     pet_native, pet_t1w, pet_mni, suvr_wc, suvr_cg, suvr_wcb, suvr_pons
         Images.
-    t1w_to_pet, nmi, distance_mm, position_flags
+    t1w_to_pet, by_method, method, position_quality, position_flags
         As `init_pet_registration_wf` gives them.
     voi, suvr, centiloid, voi_flags
         As `init_quantification_wf` gives them.
-    quality, anat_written
-        Quality numbers and files of the T1w.
+    anat_quality, anat_written
+        Quality numbers of the T1w, and numbers of its files.
 
     Outputs
     -------
     written
-        Path of the record.
+        One, when the record is complete.
     """
-    position = ["t1w_to_pet", "nmi", "distance_mm"]
-    numbers = ["voi", "suvr", "centiloid", "quality", "position_flags", "voi_flags"]
+    position = ["t1w_to_pet", "by_method"]
+    told = ["voi", "suvr", "centiloid", "method", "position_quality", "anat_quality",
+            "position_flags", "voi_flags"]  # fmt: skip
     workflow = Workflow(name=name)
-    inputs = Node(
-        IdentityInterface([*PET_IMAGES, *position, *numbers, "anat_written"]), name="inputnode"
-    )
+    fields = [*PET_IMAGES, *position, *told, "anat_written"]
+    inputs = Node(IdentityInterface(fields), name="inputnode")
     outputs = Node(IdentityInterface(["written"]), name="outputnode")
     place = {"output_dir": output_dir, "entities": scan.entities}
     content = sidecars.pet(scan)
@@ -126,9 +125,10 @@ def init_pet_derivatives_wf(
     workflow.connect(
         [
             (inputs, images, [(key, key) for key in PET_IMAGES]),
-            (inputs, xfm, [(field, field) for field in position]),
+            (inputs, xfm, [(field, field) for field in [*position, "method"]]),
+            (inputs, xfm, [("position_quality", "quality")]),
             (inputs, vois, [("voi", "voi")]),
-            (inputs, result, [(field, field) for field in [*numbers, "distance_mm"]]),
+            (inputs, result, [(field, field) for field in told]),
             (inputs, written, [("anat_written", "in1")]),
             (images, written, [("written", "in2")]),
             (xfm, written, [("written", "in3")]),

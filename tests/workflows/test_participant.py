@@ -1,0 +1,244 @@
+"""The participant level from BIDS to record, with stand-ins for segmentation and registration."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from bidsapp import engine
+from bidsapp.bids.layout import read_dataset
+from bidsapp.bids.planning import make_plan
+from bidsapp.core.centiloid import centiloid
+from bidsapp.data import mni_grid, vois
+from bidsapp.data.tracers import tracers
+from bidsapp.errors import BadDataError
+from bidsapp.interfaces import anatomy
+from bidsapp.settings import Filters, PetToT1w, Processing, Resources
+from bidsapp.workflows.participant import init_participants_wf
+
+REFERENCES = ("wc", "cg", "wcb", "pons")
+
+
+STANDARD = Processing()
+
+
+def process(bids_dir, folder, processing=STANDARD, **filters):
+    plan = make_plan(read_dataset(bids_dir, Filters(**filters)), processing)
+    out = folder / "out"
+    level = init_participants_wf(
+        plan, bids_dir=bids_dir, output_dir=out, work_dir=folder / "work", processing=processing
+    )
+    failures = engine.run(level.workflow, Resources(nprocs=1), crash_dir=out / "logs")
+    return out, level, failures
+
+
+def read(path):
+    return json.loads(path.read_text())
+
+
+@pytest.fixture(scope="module")
+def done(bids_dir, tmp_path_factory, stand_ins):
+    """Everything processed once: output folder, workflow, failures, calls of the stand-ins."""
+    stand_ins.clear()
+    return *process(bids_dir, tmp_path_factory.mktemp("done")), tuple(stand_ins)
+
+
+@pytest.fixture
+def sub01(done):
+    return done[0] / "sub-01"
+
+
+@pytest.mark.parametrize("tracer", ["FBB", "PIB"])
+def test_the_record_holds_the_known_uptake(sub01, truth, tracer):
+    record = read(sub01 / "pet" / f"sub-01_trc-{tracer}_centiloid.json")
+    assert record["status"] == "ok" and record["error"] == record["reason"] == "n/a"
+    assert list(record["voi"]) == ["ctx", *REFERENCES]
+    for name, row in record["voi"].items():
+        assert row["mean"] == pytest.approx(truth.mean(name), rel=1e-4)
+        assert row["coverage"] == 1 and row["n_voxels"] == vois(2)[name].sum()
+        assert row["volume_ml"] == pytest.approx(0.008 * row["n_voxels"])
+    for name in REFERENCES:
+        assert record["suvr"][name] == pytest.approx(truth.mean("ctx") / truth.mean(name), rel=1e-4)
+    equation = tracers()[tracer].equation
+    assert record["centiloid"] == centiloid(record["suvr"]["wc"], equation)
+    assert record["equation"]["doi"] == equation.doi and record["reference_region"] == "wc"
+    assert record["method"] == "t1w+model"
+    assert record["qc"] == {
+        "pet_t1w_distance_mm": 1.5, "pet_t1w_nmi": 1.2, "pet_t1w_unexplained": 0.1,
+        "pet_fwhm_mm": 6.0, "brain_ml": pytest.approx(1960, rel=0.1), "gm_wm_contrast": 2.5,
+    }  # fmt: skip
+    assert record["flags"] == [{"code": "test-flag", "message": "look at it"}]
+
+
+def test_the_record_tells_what_made_it(sub01, bids_dir):
+    record = read(sub01 / "pet" / "sub-01_trc-FBB_centiloid.json")
+    raw = {"pet": "pet/sub-01_trc-FBB_pet.nii.gz", "t1w": "anat/sub-01_T1w.nii.gz"}
+    for key, name in raw.items():
+        digest = hashlib.sha256((bids_dir / "sub-01" / name).read_bytes()).hexdigest()
+        assert record["provenance"]["inputs"][key] == f"sha256:{digest}"
+    assert record["source"] == "bids:raw:sub-01/pet/sub-01_trc-FBB_pet.nii.gz"
+    assert record["provenance"]["parameters"]["pet_to_t1w"] == "model"
+    assert str(bids_dir.parent) not in json.dumps(record)
+
+
+def test_one_segmentation_serves_every_scan_of_its_t1w(done):
+    *_, calls = done
+    assert sorted(calls) == ["register"] * 3 + ["segment"] * 2
+
+
+def test_a_cut_cerebellum_fails_its_scan_alone_with_one_sentence(done):
+    out, level, failures, _ = done
+    assert [failure.error_name for failure in failures] == ["BadDataError"]
+    assert "sub-02_trc-FBP_pet.nii.gz" in failures[0].message
+    assert "field of view" in failures[0].message and "\n" not in failures[0].message
+    hit = [name for name, prefix in level.prefixes.items() if failures[0].node.startswith(prefix)]
+    assert hit == ["sub-02_trc-FBP"]
+    for tracer in ("FBB", "PIB"):
+        assert read(out / f"sub-01/pet/sub-01_trc-{tracer}_centiloid.json")["status"] == "ok"
+    assert not (out / "sub-02/pet/sub-02_trc-FBP_centiloid.json").exists()
+
+
+def test_a_broken_t1w_costs_its_participant_only(bids_dir, tmp_path, stand_ins, monkeypatch):
+    works = anatomy.segment
+
+    stand_ins.clear()
+
+    def fails_first(t1w, priors):
+        if not stand_ins:
+            stand_ins.append("segment")
+            raise BadDataError("shows no head; look at it")
+        return works(t1w, priors)
+
+    monkeypatch.setattr(anatomy, "segment", fails_first)
+    _, level, failures = process(bids_dir, tmp_path)
+    first = failures[0]
+    assert first.error_name == "BadDataError"
+    assert first.message.endswith("_T1w.nii.gz: shows no head; look at it")
+    hit = {name for name, prefix in level.prefixes.items() if first.node.startswith(prefix)}
+    assert hit in ({"sub-01_trc-FBB", "sub-01_trc-PIB"}, {"sub-02_trc-FBP"})
+
+
+def test_images_lie_where_they_should(sub01, truth):
+    mni = mni_grid(2)
+    image = truth.image()
+    pet = nib.load(sub01 / "pet/sub-01_trc-FBB_space-MNI152NLin6Asym_res-2_desc-preproc_pet.nii.gz")
+    np.testing.assert_allclose(pet.affine, mni.affine)
+    measured = pet.get_fdata() != 0
+    assert measured.mean() > 0.9
+    np.testing.assert_allclose(pet.get_fdata()[measured], image[measured], rtol=2e-3)
+    suvr = nib.load(sub01 / "pet/sub-01_trc-FBB_space-MNI152NLin6Asym_res-2_desc-suvrcg_pet.nii.gz")
+    assert suvr.get_fdata()[vois(2)["cg"]].mean() == pytest.approx(1, rel=1e-5)
+    on_t1w = nib.load(sub01 / "pet/sub-01_trc-FBB_space-T1w_desc-preproc_pet.nii.gz")
+    assert on_t1w.shape == (45, 54, 45)
+    index = np.array([22, 31, 23])  # T1w voxel -> the same place in MNI, by the affines alone
+    world = on_t1w.affine[:3, :3] @ index + on_t1w.affine[:3, 3]
+    same = np.rint(np.linalg.inv(mni.affine)[:3] @ [*world, 1]).astype(int)
+    assert on_t1w.get_fdata()[tuple(index)] == pytest.approx(image[tuple(same)], rel=1e-2)
+    native = nib.load(sub01 / "pet/sub-01_trc-FBB_desc-preproc_pet.nii.gz")
+    np.testing.assert_allclose(native.get_fdata(), image, rtol=1e-5)  # mean of frames, not a sum
+
+
+def test_storage_left_or_right_gives_the_same_numbers(sub01):
+    one, other = (
+        read(sub01 / "pet" / f"sub-01_trc-{tracer}_centiloid.json") for tracer in ("FBB", "PIB")
+    )
+    for name in one["voi"]:
+        assert one["voi"][name]["mean"] == pytest.approx(other["voi"][name]["mean"], rel=1e-6)
+
+
+def test_transforms_are_what_antsapplytransforms_reads(sub01, truth):
+    text = (sub01 / "pet/sub-01_trc-FBB_from-T1w_to-pet_mode-image_xfm.txt").read_text()
+    line = next(line for line in text.splitlines() if line.startswith("Parameters: "))
+    numbers = np.array(line.removeprefix("Parameters: ").split(), float)
+    pet_point = truth.t1w_to_pet @ [10, -20, 30, 1]
+    lps = np.diag([-1, -1, 1.0]) @ pet_point[:3]
+    back = np.diag([-1, -1, 1.0]) @ (numbers[:9].reshape(3, 3) @ lps + numbers[9:])
+    np.testing.assert_allclose(back, (10, -20, 30), atol=1e-9)
+    content = read(sub01 / "pet/sub-01_trc-FBB_from-T1w_to-pet_mode-image_xfm.json")
+    np.testing.assert_allclose(content["T1wToPet"], truth.t1w_to_pet)
+    assert content["T1wToPetByMethod"]["nmi"][0][3] == pytest.approx(truth.t1w_to_pet[0, 3] + 1.5)
+    assert content["Method"] == "model" and content["Quality"]["pet_t1w_distance_mm"] == 1.5
+    warp = nib.load(sub01 / "anat/sub-01_from-T1w_to-MNI152NLin6Asym_mode-image_xfm.nii.gz")
+    assert warp.shape == (91, 109, 91, 1, 3) and warp.header.get_intent()[0] == "vector"
+    assert np.abs(warp.get_fdata()).max() < 1e-4  # the stand-in has no warp
+
+
+def test_the_table_of_volumes_has_fixed_rows_and_a_dictionary(sub01):
+    path = sub01 / "pet/sub-01_trc-PIB_atlas-Centiloid_vois.tsv"
+    header, *rows = [line.split("\t") for line in path.read_text().splitlines()]
+    assert header == ["index", "name", "mean", "sd", "n_voxels", "volume_ml", "coverage"]
+    assert [row[:2] for row in rows] == [
+        ["1", "ctx"], ["2", "wc"], ["3", "cg"], ["4", "wcb"], ["5", "pons"]
+    ]  # fmt: skip
+    content = read(path.with_suffix(".json"))
+    assert set(header) <= set(content) and content["mean"]["Units"] == "Bq/mL"
+
+
+def test_every_image_has_its_sidecar_with_the_required_fields(sub01):
+    images = sorted(sub01.rglob("*.nii.gz"))
+    assert len(images) == 7 + 2 * 7
+    for image in images:
+        content = read(image.with_name(image.name.replace(".nii.gz", ".json")))
+        assert content["Description"] and content["Sources"] and content["CentiPET"]["Version"]
+        for uri in content["Sources"]:
+            kind, _, path = uri.rpartition(":")
+            assert kind in ("bids:raw", "bids:") and not path.startswith("/")
+            if kind == "bids:":
+                assert (sub01.parent / path).exists()
+        assert ("res-2" in image.name) == ("Resolution" in content)
+        if image.name.endswith(("_T1w.nii.gz", "_pet.nii.gz")):
+            assert content["SkullStripped"] is False
+        if "space-T1w" in image.name:
+            assert content["SpatialReference"].endswith("_desc-preproc_T1w.nii.gz")
+        if image.name.endswith("_pet.nii.gz"):
+            assert len(content["FrameTimesStart"]) == len(content["FrameDuration"]) == 1
+
+
+def test_two_runs_give_the_same_bytes(done, bids_dir, tmp_path):
+    again, _, _ = process(bids_dir, tmp_path, participant=("01",))
+    files = sorted(path for path in (again / "sub-01").rglob("*") if path.is_file())
+    assert len(files) > 40
+    for path in files:
+        assert path.read_bytes() == (done[0] / path.relative_to(again)).read_bytes(), path.name
+
+
+def test_a_removed_file_comes_back_although_everything_is_cached(bids_dir, tmp_path, stand_ins):
+    out, *_ = process(bids_dir, tmp_path, participant=("01",), tracer=("PIB",))
+    victims = [next(out.rglob("*_desc-suvrwc_pet.nii.gz")), next(out.rglob("*_centiloid.json"))]
+    before = [victim.read_bytes() for victim in victims]
+    for victim in victims:
+        victim.unlink()
+    calls = len(stand_ins)
+    process(bids_dir, tmp_path, participant=("01",), tracer=("PIB",))
+    assert [victim.read_bytes() for victim in victims] == before
+    assert len(stand_ins) == calls  # nothing was computed again
+
+
+def test_another_window_is_computed_anew(bids_dir, tmp_path, stand_ins):
+    record = "sub-01/pet/sub-01_trc-FBB_centiloid.json"
+    means = []
+    for window in (None, (90.0, 95.0)):
+        processing = Processing(window_min=window, allow_off_window=window is not None)
+        out, _, failures = process(
+            bids_dir, tmp_path, processing, participant=("01",), tracer=("FBB",)
+        )
+        assert failures == []
+        means.append(read(out / record)["voi"]["ctx"]["mean"])
+    assert means[1] == pytest.approx(0.9 * means[0], rel=1e-5)  # the first frame alone
+
+
+def test_options_and_version_name_the_work_folder(bids_dir, tmp_path):
+    plan = make_plan(read_dataset(bids_dir, Filters(participant=("01",))), Processing())
+    folders = [
+        Path(
+            init_participants_wf(
+                plan, bids_dir=bids_dir, output_dir=tmp_path, work_dir=tmp_path, processing=options
+            ).workflow.base_dir
+        )
+        for options in (Processing(), Processing(), Processing(pet_to_t1w=PetToT1w.NMI))
+    ]
+    assert folders[0] == folders[1] != folders[2]
+    assert all(folder.parent == tmp_path for folder in folders)
