@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import os
+import uuid
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -168,7 +168,8 @@ def write_bytes(path: str | Path, content: bytes) -> Path:
         The disk is full or refused the write.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # Not the process id: containers on two nodes of a cluster often have the same.
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_bytes(content)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from bidsapp.nifti import save_volume
 from bidsapp.volume import Volume
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
@@ -44,3 +46,78 @@ def tiny_volume(request) -> Volume:
     volume = Volume(np.zeros(shape, np.float32), _affine(request.param, (2.0, 2.0, 3.0)))
     distance2 = ((volume.grid.world() - (0.0, -5.0, 5.0)) ** 2).sum(axis=-1)
     return Volume((1 + 100 * np.exp(-distance2 / (2 * 8.0**2))).astype(np.float32), volume.affine)
+
+
+PET_SIDECAR = {
+    "Manufacturer": "Siemens",
+    "ManufacturersModelName": "Biograph",
+    "Units": "Bq/mL",
+    "TracerName": "[18F]florbetaben",
+    "TracerRadionuclide": "F18",
+    "InjectedRadioactivity": 300,
+    "InjectedRadioactivityUnits": "MBq",
+    "InjectedMass": "n/a",
+    "InjectedMassUnits": "n/a",
+    "SpecificRadioactivity": "n/a",
+    "SpecificRadioactivityUnits": "n/a",
+    "ModeOfAdministration": "bolus",
+    "TimeZero": "10:00:00",
+    "ScanStart": 5400,
+    "InjectionStart": 0,
+    "FrameTimesStart": [5400, 6000],
+    "FrameDuration": [600, 600],
+    "AcquisitionMode": "list mode",
+    "ImageDecayCorrected": True,
+    "ImageDecayCorrectionTime": 5400,
+    "ReconMethodName": "OSEM",
+    "ReconMethodParameterLabels": ["none"],
+    "ReconFilterType": "none",
+    "AttenuationCorrection": "CT",
+}
+
+
+@pytest.fixture
+def pet_sidecar() -> dict[str, object]:
+    """A complete PET sidecar: florbetaben, two frames of 10 min from 90 min on."""
+    return dict(PET_SIDECAR)
+
+
+class RawDatasetMaker:
+    """Writes a raw dataset of tiny images, one file at a time."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        root.mkdir(parents=True)
+        description = {"Name": "tiny", "BIDSVersion": "1.11.1", "DatasetType": "raw"}
+        (root / "dataset_description.json").write_text(json.dumps(description))
+        (root / "README.md").write_text("Tiny images for tests.\n")
+
+    def t1w(self, name: str) -> Path:
+        """Add ``name`` + ``_T1w.nii.gz`` where it belongs."""
+        path = self._place(name, "anat", "T1w")
+        return save_volume(path, Volume(np.ones((6, 7, 8), np.float32), np.eye(4)))
+
+    def pet(self, name: str, **sidecar: object) -> Path:
+        """Add ``name`` + ``_pet.nii.gz`` with its sidecar; a value of None removes the field."""
+        content = {k: v for k, v in {**PET_SIDECAR, **sidecar}.items() if v is not None}
+        times = content.get("FrameTimesStart")
+        n_frames = len(times) if isinstance(times, list) else 1
+        path = self._place(name, "pet", "pet")
+        save_volume(path, Volume(np.ones((6, 7, 8, n_frames), np.float32), np.eye(4)))
+        path.with_name(f"{name}_pet.json").write_text(json.dumps(content))
+        return path
+
+    def _place(self, name: str, datatype: str, suffix: str) -> Path:
+        labels = dict(part.split("-", 1) for part in name.split("_"))
+        folder = self.root / f"sub-{labels['sub']}"
+        if "ses" in labels:
+            folder /= f"ses-{labels['ses']}"
+        folder = folder / datatype
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder / f"{name}_{suffix}.nii.gz"
+
+
+@pytest.fixture
+def raw(tmp_path: Path) -> RawDatasetMaker:
+    """An empty raw dataset to fill: ``raw.t1w("sub-01")``, ``raw.pet("sub-01_trc-FBB")``."""
+    return RawDatasetMaker(tmp_path / "raw")

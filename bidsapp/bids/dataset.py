@@ -26,39 +26,35 @@ APP_NAME = "CentiPET"
 _IGNORED = ("group_*", "*.html", "figures", "log")
 
 
-def write_root_files(output_dir: Path, bids_dir: Path | None) -> None:
+def write_root_files(output_dir: Path, bids_dir: Path) -> None:
     """Write what makes ``output_dir`` a BIDS derivative dataset.
 
     Parameters
     ----------
     output_dir : root of the derivatives
-    bids_dir : root of the raw dataset; None keeps what the output folder says of it
+    bids_dir : root of the raw dataset
 
     Raises
     ------
     CannotCreateError
         The folder already is a dataset of something else.
     """
+    _refuse_foreign(output_dir)
     for name, text in root_files(output_dir, bids_dir).items():
         path = output_dir / name
         if not path.is_file() or path.read_bytes() != text.encode():
             write_text(path, text)
 
 
-def root_files(output_dir: Path, bids_dir: Path | None) -> dict[str, str]:
+def root_files(output_dir: Path, bids_dir: Path) -> dict[str, str]:
     """Contents of the root files by name (see `write_root_files`)."""
-    present = _own_description(output_dir)
-    if bids_dir is None:
-        links = {key: present[key] for key in _SOURCE_KEYS if key in present}
-    else:
-        links = _source(output_dir, bids_dir)
     description = {
         "Name": f"{APP_NAME} derivatives",
         "BIDSVersion": BIDS_VERSION,
         "DatasetType": "derivative",
         "GeneratedBy": [_generator()],
         "HowToAcknowledge": "Paste the methods text of logs/CITATION.md, which lists what to cite.",
-        **links,
+        **_source(output_dir, bids_dir),
     }
     return {
         "dataset_description.json": _json(description),
@@ -74,28 +70,20 @@ def bidsignore() -> list[str]:
     return [f"*_{suffix}.*" for suffix in suffixes] + list(_IGNORED)
 
 
-_SOURCE_KEYS = ("SourceDatasets", "DatasetLinks", "License")
-
-
-def _own_description(output_dir: Path) -> dict[str, Any]:
-    """Description that is already there, which must be ours."""
+def _refuse_foreign(output_dir: Path) -> None:
+    """Refuse a folder whose description says that it holds something else."""
     path = output_dir / "dataset_description.json"
     try:
-        content = json.loads(path.read_text("utf-8"))
+        is_ours = json.loads(path.read_text("utf-8"))["GeneratedBy"][0]["Name"] == APP_NAME
     except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise CannotCreateError(f"{path}: cannot be read ({error}); remove it") from error
-    try:
-        is_ours = content["GeneratedBy"][0]["Name"] == APP_NAME
-    except (LookupError, TypeError):
+        return
+    except (OSError, ValueError, LookupError, TypeError):
         is_ours = False
     if not is_ours:
         raise CannotCreateError(
             f"{output_dir}: holds a dataset that is not {APP_NAME}'s; choose a folder of its own, "
             "for example derivatives/centipet in the raw dataset"
         )
-    return dict(content)
 
 
 def _source(output_dir: Path, bids_dir: Path) -> dict[str, Any]:

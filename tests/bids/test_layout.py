@@ -1,0 +1,165 @@
+import json
+import os
+import time
+
+import pytest
+
+from bidsapp.bids.layout import check_dataset, read_dataset
+from bidsapp.errors import BadDataError, InvalidBidsError, NoMatchError, UsageError
+from bidsapp.settings import Filters
+
+
+def names(images):
+    return [image.path.name.split(".")[0] for image in images]
+
+
+@pytest.fixture
+def study(raw):
+    """Two participants; the first with two sessions and three PETs."""
+    raw.t1w("sub-01_ses-a")
+    raw.pet("sub-01_ses-a_trc-FBB_run-01")
+    raw.pet("sub-01_ses-a_trc-FDG_rec-x", TracerName="FDG")
+    raw.pet("sub-01_ses-b_trc-FBB_run-2")
+    raw.t1w("sub-02")
+    raw.pet("sub-02", TracerName="Amyvid")
+    return raw
+
+
+def test_everything_is_found_and_derivatives_are_not(study):
+    copy = study.root / "derivatives" / "x" / "sub-01" / "anat"
+    copy.mkdir(parents=True)
+    (copy / "sub-01_desc-x_T1w.nii.gz").touch()
+    (study.root / "sub-01" / "func").mkdir()
+    (study.root / "sub-01" / "func" / "sub-01_task-rest_bold.nii.gz").touch()
+    dataset = read_dataset(study.root, Filters())
+    assert names(dataset.pets) == [
+        "sub-01_ses-a_trc-FBB_run-01_pet",
+        "sub-01_ses-a_trc-FDG_rec-x_pet",
+        "sub-01_ses-b_trc-FBB_run-2_pet",
+        "sub-02_pet",
+    ]
+    assert names(dataset.t1ws) == ["sub-01_ses-a_T1w", "sub-02_T1w"]
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        (Filters(participant=("02",)), ["sub-02_pet"]),
+        (Filters(session=("b",)), ["sub-01_ses-b_trc-FBB_run-2_pet"]),
+        (Filters(rec=("x",)), ["sub-01_ses-a_trc-FDG_rec-x_pet"]),
+        (Filters(run=("1",)), ["sub-01_ses-a_trc-FBB_run-01_pet"]),
+        (Filters(run=("002",)), ["sub-01_ses-b_trc-FBB_run-2_pet"]),
+        (Filters(tracer=("florbetapir",)), ["sub-02_pet"]),
+        (Filters(tracer=("FDG",)), ["sub-01_ses-a_trc-FDG_rec-x_pet"]),
+        (Filters(tracer=("FBB",), session=("a",)), ["sub-01_ses-a_trc-FBB_run-01_pet"]),
+        (Filters(bids_filters={"pet": {"session": "b"}}), ["sub-01_ses-b_trc-FBB_run-2_pet"]),
+        (Filters(bids_filters={"pet": {"session": None}}), ["sub-02_pet"]),
+        (
+            Filters(bids_filters={"pet": {"reconstruction": "*"}}),
+            ["sub-01_ses-a_trc-FDG_rec-x_pet"],
+        ),
+    ],
+)
+def test_filters(study, filters, expected):
+    assert names(read_dataset(study.root, filters).pets) == expected
+
+
+def test_a_session_filter_leaves_t1w_of_other_sessions(study):
+    dataset = read_dataset(study.root, Filters(session=("b",)))
+    assert names(dataset.t1ws) == ["sub-01_ses-a_T1w"]
+
+
+def test_nothing_matches_is_told_with_what_was_asked(study):
+    with pytest.raises(NoMatchError, match=r"participant 07.*no folder sub-07"):
+        read_dataset(study.root, Filters(participant=("07",)))
+
+
+def test_a_filter_that_does_not_exist(study):
+    with pytest.raises(UsageError, match="filter-file"):
+        read_dataset(study.root, Filters(bids_filters={"pet": {"sesion": "b"}}))
+
+
+def test_the_database_is_made_once_and_used_again(study, tmp_path):
+    database = tmp_path / "db"
+    first = read_dataset(study.root, Filters(participant=("02",)), database_dir=database)
+    assert names(first.pets) == ["sub-02_pet"]
+    (study.root / "sub-02" / "pet" / "sub-02_pet.nii.gz").unlink()
+    again = read_dataset(study.root, Filters(), database_dir=database)
+    assert len(again.pets) == 4  # the database knows what was there, and all participants
+
+
+def test_nearer_sidecars_win(study):
+    (study.root / "pet.json").write_text(json.dumps({"Manufacturer": "root", "Extra": 1}))
+    (study.root / "trc-FBB_pet.json").write_text(json.dumps({"Extra": 2}))
+    (study.root / "trc-FDG_pet.json").write_text(json.dumps({"Extra": 3}))
+    dataset = read_dataset(study.root, Filters(participant=("01",)))
+    sidecar = dataset.sidecar(dataset.pets[0])
+    assert sidecar["Extra"] == 2
+    assert sidecar["Manufacturer"] == "Siemens"
+
+
+@pytest.mark.parametrize("content", [b"{", b"[1]", b"\xff\xfe{}", b""])
+def test_a_broken_sidecar_is_an_error_of_that_image_alone(study, content):
+    (study.root / "sub-02" / "pet" / "sub-02_pet.json").write_bytes(content)
+    dataset = read_dataset(study.root, Filters())
+    assert dataset.sidecar(dataset.pets[0])["Units"] == "Bq/mL"
+    with pytest.raises(BadDataError, match=r"sub-02_pet\.json"):
+        dataset.sidecar(dataset.pets[-1])
+
+
+def test_acquisition_times(study):
+    (study.root / "sub-01" / "ses-a" / "sub-01_ses-a_scans.tsv").write_text(
+        "filename\tacq_time\nanat/sub-01_ses-a_T1w.nii.gz\t2021-02-16T10:00:00\n"
+        "pet/sub-01_ses-a_trc-FBB_run-01_pet.nii.gz\tn/a\n"
+    )
+    dataset = read_dataset(study.root, Filters())
+    assert dataset.acquisition_time(dataset.t1ws[0]).isoformat() == "2021-02-16T10:00:00"
+    assert dataset.acquisition_time(dataset.pets[0]) is None
+    assert dataset.acquisition_time(dataset.pets[-1]) is None
+
+
+def test_names_that_are_no_text_harm_nobody(study):
+    bad = os.fsencode(study.root / "sub-01" / "ses-a" / "anat") + b"/sub-01_acq-\xe9_T1w.nii.gz"
+    with open(bad, "wb"):  # noqa: PTH123 - pathlib takes no bytes
+        pass
+    assert len(read_dataset(study.root, Filters()).t1ws) == 2
+
+
+def test_hundreds_of_participants_are_quick(raw):
+    for i in range(300):
+        for folder, suffix in (("anat", "T1w"), ("pet", "pet"), ("func", "bold")):
+            path = raw.root / f"sub-{i:04d}" / folder
+            path.mkdir(parents=True)
+            (path / f"sub-{i:04d}_{suffix}.nii.gz").touch()
+    begin = time.perf_counter()
+    assert len(read_dataset(raw.root, Filters()).pets) == 300
+    everybody = time.perf_counter() - begin
+    begin = time.perf_counter()
+    assert len(read_dataset(raw.root, Filters(participant=("0007",))).pets) == 1
+    assert time.perf_counter() - begin < max(everybody / 2, 0.5)
+    assert everybody < 10
+
+
+def test_a_folder_that_is_no_dataset(tmp_path):
+    with pytest.raises(InvalidBidsError, match="--dicom-dir"):
+        check_dataset(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("description", "hint"),
+    [
+        ("{", "JSON"),
+        ('{"Name": "x"}', "BIDSVersion"),
+        ('{"Name": "x", "BIDSVersion": "1", "DatasetType": "derivative"}', "derivative"),
+        ('{"Name": "x", "BIDSVersion": "1"}', "sub-<label>"),
+    ],
+)
+def test_what_is_wrong_with_a_dataset(tmp_path, description, hint):
+    (tmp_path / "dataset_description.json").write_text(description)
+    with pytest.raises(InvalidBidsError, match=hint):
+        check_dataset(tmp_path)
+
+
+def test_the_development_data_are_a_dataset(shared_data):
+    check_dataset(shared_data / "bids")
+    assert len(read_dataset(shared_data / "bids", Filters()).pets) == 7

@@ -1,0 +1,194 @@
+import pytest
+
+from bidsapp.bids.layout import read_dataset
+from bidsapp.bids.planning import make_plan
+from bidsapp.settings import Filters, Processing
+
+EARLY = {"ScanStart": 0, "FrameTimesStart": [0, 900], "FrameDuration": [900, 900],
+         "ImageDecayCorrectionTime": 0}  # fmt: skip
+
+
+def plan_of(raw, **processing):
+    return make_plan(read_dataset(raw.root, Filters()), Processing(**processing))
+
+
+def codes(scan):
+    return [flag.code for flag in scan.flags]
+
+
+def test_a_plain_scan(raw):
+    t1w, pet = raw.t1w("sub-01"), raw.pet("sub-01_trc-FBB")
+    plan = plan_of(raw)
+    (scan,) = plan.scans
+    assert (plan.failures, plan.skipped) == ((), ())
+    assert (scan.name, scan.tracer, scan.participant, scan.session) == (
+        "sub-01_trc-FBB", "FBB", "01", None,
+    )  # fmt: skip
+    assert (scan.pet, scan.t1w.t1w, scan.flags) == (pet, t1w, ())
+    assert scan.window.wanted_min == scan.window.used_min == (90, 110)
+    assert scan.window.frame_weights_s == (600, 600)
+
+
+def test_one_bad_scan_never_stops_the_others(raw):
+    for label in "1234567":
+        raw.t1w(f"sub-{label}")
+    raw.pet("sub-1")
+    raw.pet("sub-2", FrameDuration=[600])
+    raw.pet("sub-3", TracerName="[18F]FDG")
+    raw.pet("sub-4", **EARLY)
+    raw.pet("sub-5").write_bytes(b"no image")
+    raw.pet("sub-6").with_name("sub-6_pet.json").write_text("{")
+    raw.pet("sub-7", TracerRadionuclide="C11")
+    raw.pet("sub-8")
+    plan = plan_of(raw)
+    assert [scan.participant for scan in plan.scans] == ["1"]
+    found = {f.entities["sub"]: (f.error_name, f.message) for f in plan.failures}
+    assert {label: name for label, (name, _) in found.items()} == {
+        "2": "BadDataError",
+        "3": "BadDataError",
+        "4": "BadDataError",
+        "5": "NoInputError",
+        "6": "BadDataError",
+        "7": "BadDataError",
+        "8": "NoInputError",
+    }
+    hints = {"2": "FrameDuration", "3": "FDG", "4": "--allow-off-window", "5": "cannot be read",
+             "6": "JSON", "7": "TracerRadionuclide", "8": "no T1w"}  # fmt: skip
+    for label, hint in hints.items():
+        assert hint in found[label][1]
+        assert f"sub-{label}" in found[label][1]
+        assert "\n" not in found[label][1]
+
+
+def test_tracer_by_label_or_name_but_not_both_ways(raw):
+    raw.t1w("sub-1")
+    raw.pet("sub-1_trc-AV45_run-1", TracerName=None, ScanStart=3000,
+            FrameTimesStart=[3000], FrameDuration=[600])  # fmt: skip
+    raw.pet("sub-1_trc-FBB_run-2", TracerName="compound 7")
+    raw.pet("sub-1_trc-FBP_run-3", TracerName="florbetaben")
+    plan = plan_of(raw)
+    assert [(scan.tracer, codes(scan)) for scan in plan.scans] == [
+        ("FBP", []),
+        ("FBB", ["tracer-name"]),
+    ]
+    assert "correct the wrong one" in plan.failures[0].message
+
+
+def test_the_early_part_of_a_dual_window_study_is_left_out(raw):
+    raw.t1w("sub-1")
+    raw.pet("sub-1_trc-FBB_run-1", **EARLY)
+    # its clock starts with the late scan
+    raw.pet("sub-1_trc-FBB_run-2", TimeZero="11:30:00", ScanStart=0, InjectionStart=-5400,
+            FrameTimesStart=[0, 600], ImageDecayCorrectionTime=0)  # fmt: skip
+    plan = plan_of(raw)
+    assert [scan.entities["run"] for scan in plan.scans] == ["2"]
+    assert [skip.entities["run"] for skip in plan.skipped] == ["1"]
+    assert "sub-1_trc-FBB_run-2_pet.nii.gz" in plan.skipped[0].reason
+    assert plan.failures == ()
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"name": "sub-1_ses-b_trc-FBB", "sidecar": {}},  # another visit
+        {"name": "sub-1_ses-a_trc-FBB_run-2", "sidecar": {"TimeZero": "15:00:00"}},  # injection
+        {"name": "sub-2_ses-a_trc-FBB", "sidecar": {}},  # another person
+    ],
+)
+def test_an_early_scan_without_its_late_part_is_a_failure(raw, other):
+    raw.t1w("sub-1_ses-a")
+    raw.t1w("sub-2_ses-a")
+    raw.pet("sub-1_ses-a_trc-FBB_run-1", **EARLY)
+    raw.pet(other["name"], **other["sidecar"])
+    plan = plan_of(raw)
+    assert len(plan.scans) == 1
+    assert [f.entities.get("run") for f in plan.failures] == ["1"]
+    assert plan.skipped == ()
+
+
+def test_off_window_when_allowed_is_flagged(raw):
+    raw.t1w("sub-1")
+    raw.pet("sub-1", **EARLY)
+    (scan,) = plan_of(raw, allow_off_window=True).scans
+    assert "window-off" in codes(scan)
+    assert scan.window.used_min == (0, 30)
+    assert sum(scan.window.frame_weights_s) == 1200  # as long as the tracer's window
+
+
+def test_a_window_of_ones_own(raw):
+    raw.t1w("sub-1")
+    raw.pet("sub-1")
+    (scan,) = plan_of(raw, window_min=(100, 110)).scans
+    assert scan.window.frame_weights_s == (0, 600)
+    assert scan.window.wanted_min == (90, 110)
+    assert "window-partial" in codes(scan)
+    (failure,) = plan_of(raw, window_min=(10, 20)).failures
+    assert "--window 10 20" in failure.message
+
+
+def test_the_session_of_the_pet_comes_first_for_its_t1w(raw):
+    raw.t1w("sub-1_ses-a")
+    t1w = raw.t1w("sub-1_ses-b")
+    raw.pet("sub-1_ses-b")
+    (scan,) = plan_of(raw).scans
+    assert (scan.t1w.t1w, codes(scan)) == (t1w, [])
+
+
+def test_the_only_t1w_of_another_session_is_used_and_flagged(raw):
+    t1w = raw.t1w("sub-1_ses-a")
+    raw.pet("sub-1_ses-b")
+    (scan,) = plan_of(raw).scans
+    assert (scan.t1w.t1w, scan.t1w.session, codes(scan)) == (t1w, "a", ["t1w-other-session"])
+
+
+def test_the_session_nearest_in_label_without_dates(raw):
+    for session in ("1", "9", "20"):
+        raw.t1w(f"sub-1_ses-{session}")
+    raw.pet("sub-1_ses-10")
+    (scan,) = plan_of(raw).scans
+    assert scan.t1w.session == "9"
+    assert "acq_time" in scan.flags[0].message
+
+
+def test_the_session_nearest_in_time_with_dates(raw):
+    days = {"1": "2020-01-01", "9": "2020-01-02", "10": "2021-03-01", "20": "2021-03-02"}
+    for session, day in days.items():
+        folder, kind = ("pet", "pet") if session == "10" else ("anat", "T1w")
+        name = f"sub-1_ses-{session}"
+        if kind == "pet":
+            raw.pet(name)
+        else:
+            raw.t1w(name)
+        (raw.root / "sub-1" / f"ses-{session}" / f"{name}_scans.tsv").write_text(
+            f"filename\tacq_time\n{folder}/{name}_{kind}.nii.gz\t{day}T09:00:00\n"
+        )
+    (scan,) = plan_of(raw).scans
+    assert scan.t1w.session == "20"
+    assert "1 days" in scan.flags[0].message
+
+
+def test_several_t1w_in_one_session_are_told(raw):
+    raw.t1w("sub-1_acq-fast_run-1")
+    raw.t1w("sub-1_run-10")
+    chosen = raw.t1w("sub-1_run-2")
+    raw.pet("sub-1")
+    (scan,) = plan_of(raw).scans
+    assert (scan.t1w.t1w, codes(scan)) == (chosen, ["t1w-several"])
+    assert "--bids-filter-file" in scan.flags[0].message
+
+
+def test_a_broken_t1w_is_one_sentence_for_its_scans_only(raw):
+    raw.t1w("sub-1").write_bytes(b"\x1f\x8bnonsense")
+    raw.pet("sub-1")
+    raw.t1w("sub-2")
+    raw.pet("sub-2")
+    plan = plan_of(raw)
+    assert [scan.participant for scan in plan.scans] == ["2"]
+    assert plan.failures[0].error_name == "NoInputError"
+    assert "sub-1_T1w.nii.gz" in plan.failures[0].message
+
+
+def test_the_development_data(shared_data):
+    plan = make_plan(read_dataset(shared_data / "bids", Filters()), Processing())
+    assert [scan.tracer for scan in plan.scans] == ["FBB", "PIB", "FMM", "FBP", "NAV", "FBB", "FBP"]
+    assert all(scan.window.coverage == 1 and not scan.flags for scan in plan.scans)

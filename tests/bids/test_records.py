@@ -1,0 +1,51 @@
+import json
+
+from bidsapp.bids.layout import read_dataset
+from bidsapp.bids.planning import make_plan
+from bidsapp.bids.records import (
+    failed_record,
+    planned_record,
+    unplanned_record,
+    write_record,
+)
+from bidsapp.report.records import Status, read_record
+from bidsapp.settings import Filters, Processing
+
+
+def test_a_planned_scan_is_incomplete_until_somebody_finishes_it(raw, tmp_path):
+    raw.t1w("sub-1")
+    raw.pet("sub-1_trc-FBB")
+    (scan,) = make_plan(read_dataset(raw.root, Filters()), Processing()).scans
+    record = planned_record(scan, raw.root)
+    path = write_record(tmp_path / "out", record)
+    assert path.name == "sub-1_trc-FBB_centiloid.json"
+    read = read_record(path, tmp_path / "out")
+    assert read.status is Status.INCOMPLETE
+    assert read.window_min == read.tracer_window_min == (90, 110)
+    assert read.source == "bids:raw:sub-1/pet/sub-1_trc-FBB_pet.nii.gz"
+    assert [frame.weight_s for frame in read.frames] == [600, 600]
+
+    write_record(tmp_path / "out", failed_record(record, "WorkerLostError", "killed; run again"))
+    read = read_record(path, tmp_path / "out")
+    assert (read.status, read.error, read.reason) == (
+        Status.FAILED, "WorkerLostError", "killed; run again",
+    )  # fmt: skip
+    assert read.tracer == "FBB"
+
+
+def test_what_planning_refuses_or_leaves_out(raw, tmp_path):
+    raw.pet("sub-1_ses-a_trc-FDG", TracerName="FDG")
+    raw.t1w("sub-2")
+    raw.pet("sub-2_run-1", ScanStart=0, FrameTimesStart=[0], FrameDuration=[600])
+    raw.pet("sub-2_run-2")
+    plan = make_plan(read_dataset(raw.root, Filters()), Processing())
+    others = [unplanned_record(other, raw.root) for other in (*plan.failures, *plan.skipped)]
+    assert [(r["status"], r["session_id"], r["error"]) for r in others] == [
+        ("failed", "ses-a", "BadDataError"),
+        ("skipped", "n/a", "n/a"),
+    ]
+    assert others[0]["tracer"] == "FDG"
+    path = write_record(tmp_path, others[1])
+    text = path.read_text()
+    assert json.loads(text) == others[1]
+    assert str(tmp_path / "raw") not in others[1]["reason"]

@@ -1,0 +1,204 @@
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from bidsapp.cli.parser import parse
+from bidsapp.errors import CentipetError, ExitCode, NoInputError, UnknownLevelError, UsageError
+from bidsapp.settings import Level, PetToT1w
+
+
+def parsed(*options, level="participant"):
+    return parse(["bids", "out", level, *map(str, options)])
+
+
+def test_the_shortest_command_line():
+    settings = parsed()
+    assert settings.bids_dir == Path("bids").absolute()
+    assert settings.level is Level.PARTICIPANT
+    assert settings.processing.pet_to_t1w is PetToT1w.MODEL
+    assert settings.filters.participant == ()
+    assert settings.resources.nprocs >= 1
+    assert settings.resources.mem_gb > 0
+    assert settings.dicom is None
+
+
+@pytest.mark.parametrize("option", ["--participant-label", "--participant_label"])
+def test_labels_with_and_without_prefix_and_twice(option):
+    assert parsed(option, "sub-01", "02", "01").filters.participant == ("01", "02")
+
+
+@pytest.mark.parametrize("option", ["--nprocs", "--nthreads", "--n_cpus", "--n-cpus"])
+def test_processes_under_every_name(option):
+    assert parsed(option, 3).resources.nprocs == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "gigabytes"), [("8000", 8), ("8G", 8), ("8GB", 8), ("500m", 0.5), ("1.5 G", 1.5)]
+)
+def test_memory(text, gigabytes):
+    assert parsed("--mem", text).resources.mem_gb == pytest.approx(gigabytes)
+    assert parsed("--mem_mb", text).resources.mem_gb == pytest.approx(gigabytes)
+
+
+def test_what_nipreps_users_type_without_reading():
+    settings = parsed(
+        "--output-spaces", "MNI152NLin6Asym:res-2", "T1w", "--omp-nthreads", 4, "--random-seed", 1,
+        "--notrack", "--resource-monitor", "--skip_bids_validation", "--stop-on-first-crash",
+        "--write-graph", "--debug", "-v", "-v", "-w", "/w", "--clean-workdir",
+    )  # fmt: skip
+    assert settings.verbosity == 2
+    assert settings.work_dir == Path("/w")
+    assert settings.skip_bids_validation
+    assert settings.clean_workdir
+
+
+@pytest.mark.parametrize(
+    ("options", "hint"),
+    [
+        (["--derivatives", "fmriprep"], "--derivatives"),
+        (["--output-spaces", "MNI152NLin2009cAsym"], "MNI152NLin2009cAsym"),
+        (["--nprocs", "0"], "--nprocs"),
+        (["--nprocs", "many"], "nprocs"),
+        (["--mem", "lots"], "lots"),
+        (["--mem", "0"], "--mem"),
+        (["--window", "70", "50"], "--window"),
+        (["--window", "50"], "--window"),
+        (["--window", "nan", "50"], "--window"),
+        (["--pet-to-t1w", "magic"], "magic"),
+        (["--convert-only"], "--dicom-dir"),
+        (["--dicom-map", "x.tsv"], "--dicom-map needs --dicom-dir"),
+        (["--nonsense"], "--nonsense"),
+        (["--part", "01"], "--part"),
+        (["--demo", "x"], "--demo"),
+        (["--config-file"], "--config-file"),
+    ],
+)
+def test_what_makes_no_sense_is_usage(options, hint):
+    with pytest.raises(UsageError) as caught:
+        parsed(*options)
+    assert hint in str(caught.value)
+    assert caught.value.exit_code == 64
+
+
+@pytest.mark.parametrize("arguments", [[], ["bids"], ["bids", "out"]])
+def test_missing_arguments_are_usage(arguments):
+    with pytest.raises(UsageError, match="required"):
+        parse(arguments)
+
+
+def test_unknown_level():
+    with pytest.raises(UnknownLevelError) as caught:
+        parsed(level="session")
+    assert caught.value.exit_code == ExitCode.UNKNOWN_LEVEL == 17
+
+
+@pytest.mark.parametrize("output", ["bids", "bids/out", "bids/sub-01", "bids/derivatives"])
+def test_results_among_raw_data_are_refused(output):
+    with pytest.raises(UsageError, match="derivatives/centipet"):
+        parse(["bids", output, "participant"])
+
+
+def test_results_under_derivatives_are_welcome():
+    settings = parse(["bids", "bids/derivatives/centipet", "participant"])
+    assert settings.output_dir == Path("bids/derivatives/centipet").absolute()
+
+
+def test_a_work_folder_among_raw_data_is_refused():
+    with pytest.raises(UsageError, match="--work-dir"):
+        parsed("-w", "bids/work")
+
+
+def test_filter_file(tmp_path):
+    path = tmp_path / "filter.json"
+    path.write_text('{"pet": {"session": "01"}, "bold": {"task": "rest"}, "fmap": {}}')
+    assert parsed("--bids-filter-file", path).filters.bids_filters == {"pet": {"session": "01"}}
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"pet": 1}'])
+def test_a_broken_filter_file(tmp_path, content):
+    path = tmp_path / "filter.json"
+    path.write_text(content)
+    with pytest.raises(UsageError, match=r"filter\.json"):
+        parsed("--bids-filter-file", path)
+
+
+def test_a_missing_filter_file():
+    with pytest.raises(NoInputError, match="nowhere"):
+        parsed("--bids-filter-file", "nowhere.json")
+
+
+def test_a_config_file_counts_less_than_the_command_line(tmp_path):
+    path = tmp_path / "config.toml"
+    path.write_text(
+        'nprocs = 3\nparticipant_label = ["01", "sub-02"]\nallow-off-window = true\n'
+        'window = [40, 60.5]\nskip-bids-validation = false\nmem = "2G"\n'
+    )
+    settings = parsed("--config-file", path, "--nprocs", 5)
+    assert settings.resources.nprocs == 5
+    assert settings.resources.mem_gb == 2
+    assert settings.filters.participant == ("01", "02")
+    assert settings.processing.allow_off_window
+    assert settings.processing.window_min == (40, 60.5)
+    assert not settings.skip_bids_validation
+    assert parsed("--config-file", path, "--participant-label", "9").filters.participant == ("9",)
+
+
+@pytest.mark.parametrize("content", ["nprocs = ", "nonsense = 1", "[section]\nnprocs = 1"])
+def test_a_broken_config_file(tmp_path, content):
+    path = tmp_path / "config.toml"
+    path.write_text(content)
+    with pytest.raises(UsageError, match=r"config\.toml"):
+        parsed("--config-file", path)
+
+
+def test_dicom_options(tmp_path):
+    settings = parsed(
+        "--dicom-dir", tmp_path, "--converted-dir", "c", "--dicom-map", "m.tsv", "--tracer", "FBB",
+        "--dicom-metadata", "x.toml", "--convert-only", "--keep-dates", "--include-derived",
+    )  # fmt: skip
+    dicom = settings.dicom
+    assert (dicom.dicom_dir, dicom.converted_dir) == (tmp_path, Path("c").absolute())
+    assert (dicom.label_map.name, dicom.metadata.name) == ("m.tsv", "x.toml")
+    assert dicom.tracer == "FBB"
+    assert dicom.convert_only
+    assert dicom.keep_dates
+    assert dicom.include_derived
+    assert not dicom.dry_run
+
+
+def test_dicom_belongs_to_the_participant_level(tmp_path):
+    with pytest.raises(UsageError, match="participant level"):
+        parsed("--dicom-dir", tmp_path, level="group")
+
+
+def test_a_dicom_folder_that_is_not_there():
+    with pytest.raises(CentipetError) as caught:
+        parsed("--dicom-dir", "nowhere")
+    assert caught.value.exit_code == 66
+
+
+def test_help_is_quick_short_and_complete():
+    begin = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-m", "bidsapp", "--help"], capture_output=True, text=True, check=True
+    )
+    # 0.2 s on an idle machine; the bound leaves room for a busy one
+    assert time.perf_counter() - begin < 1.0
+    lines = done.stdout.splitlines()
+    assert len(lines) < 80
+    assert max(map(len, lines)) <= 100
+    for option in ("--participant-label", "--dicom-dir", "--window", "--nprocs", "--demo"):
+        assert option in done.stdout
+
+
+def test_help_imports_nothing_slow():
+    code = (
+        "import sys\nfrom bidsapp.cli.parser import parse\n"
+        "try:\n    parse(['--help'])\nexcept SystemExit:\n    pass\n"
+        "slow = {'numpy', 'nipype', 'bids', 'nibabel', 'rich', 'matplotlib'} & set(sys.modules)\n"
+        "sys.exit(str(slow) if slow else 0)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
