@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from bidsapp.core.resample import sample
-from bidsapp.core.voi import measure
-from bidsapp.volume import Volume
+from bidsapp.core.voi import in_native_space, measure
+from bidsapp.volume import Grid, Volume
 
 
 @pytest.fixture
@@ -60,3 +60,25 @@ def test_the_same_image_stored_left_or_right_gives_the_same_means(vois, tiny_vol
     for name in vois:
         assert first[name].mean == pytest.approx(second[name].mean, rel=1e-6)
         assert first[name].coverage == 1
+
+
+def test_volumes_come_to_a_brain_through_its_warp():
+    template = Grid((8, 8, 8), np.diag([-2.0, 2.0, 2.0, 1.0]))
+    template.affine[:3, 3] = (7, -7, -7)
+    voi = np.zeros(template.shape, bool)
+    voi[2:5, 3:6, 1:4] = True
+    affine = np.diag([1.0, 1.0, 1.0, 1.0])
+    affine[:3, 3] = (-12, -9, -11)
+    brain = np.ones((26, 18, 20), bool)
+    brain[:, :, :8] = False
+
+    def to_template(points):
+        return points * 0.9 + (1.0, 0.0, 0.5)
+
+    native = in_native_space({"ctx": voi}, template, to_template, brain, affine)["ctx"]
+    assert native.shape == brain.shape and native.any() and not native[~brain].any()
+    for index in np.argwhere(brain)[::37]:  # one voxel at a time, by the definition
+        point = to_template(affine[:3, :3] @ index + affine[:3, 3])
+        at = np.rint((point - template.affine[:3, 3]) / np.diag(template.affine)[:3]).astype(int)
+        inside = ((at >= 0) & (at < 8)).all()
+        assert native[tuple(index)] == (inside and voi[tuple(at)])
