@@ -1,0 +1,74 @@
+"""Rigid transforms: six parameters, matrices, and how far two of them lie apart.
+
+All matrices are 4x4, world to world, RAS mm.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.spatial.transform import Rotation
+
+Matrix = NDArray[np.float64]
+
+
+def rigid_matrix(parameters: ArrayLike, centre: ArrayLike = (0.0, 0.0, 0.0)) -> Matrix:
+    """Return the rigid transform of six parameters.
+
+    Parameters
+    ----------
+    parameters : array-like, shape (6,)
+        Translation in mm (3), then the rotation vector in radians (3): its direction is the axis,
+        its length the angle.
+    centre : array-like, shape (3,)
+        Point in mm that the rotation leaves in place.
+
+    Returns
+    -------
+    ndarray, shape (4, 4)
+        ``x -> R (x - centre) + centre + translation``.
+    """
+    parameters = np.asarray(parameters, dtype=np.float64)
+    centre = np.asarray(centre, dtype=np.float64)
+    rotation = Rotation.from_rotvec(parameters[3:]).as_matrix()
+    matrix = np.eye(4)
+    matrix[:3, :3] = rotation
+    matrix[:3, 3] = centre + parameters[:3] - rotation @ centre
+    return matrix
+
+
+def rigid_parameters(matrix: Matrix, centre: ArrayLike = (0.0, 0.0, 0.0)) -> NDArray[np.float64]:
+    """Return the six parameters of a rigid transform: the inverse of `rigid_matrix`."""
+    centre = np.asarray(centre, dtype=np.float64)
+    rotation = Rotation.from_matrix(matrix[:3, :3]).as_rotvec()
+    return np.concatenate([transform(matrix, centre) - centre, rotation])
+
+
+def left_jacobian(rotation_vector: ArrayLike) -> Matrix:
+    """Return J with ``R(w + dw) = R(J dw) R(w)`` for small ``dw``, shape (3, 3)."""
+    x, y, z = np.asarray(rotation_vector, dtype=np.float64)
+    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    angle = float(np.sqrt(x * x + y * y + z * z))
+    if angle < 1e-4:  # the series; the quotients below lose all digits
+        return np.eye(3) + cross / 2
+    first, second = (1 - np.cos(angle)) / angle**2, (angle - np.sin(angle)) / angle**3
+    jacobian: Matrix = np.eye(3) + first * cross + second * cross @ cross
+    return jacobian
+
+
+def transform(matrix: Matrix, points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Move world points, shape (..., 3), by a 4x4 matrix (or index points by an affine)."""
+    # einsum, not matmul: BLAS may order its sums by the number of threads.
+    moved: NDArray[np.float64] = np.einsum("...j,ij->...i", points, matrix[:3, :3])
+    return moved + matrix[:3, 3]
+
+
+def inverse(matrix: Matrix) -> Matrix:
+    """Return the inverse of a 4x4 matrix."""
+    return np.asarray(np.linalg.inv(matrix), dtype=np.float64)
+
+
+def displacement(first: Matrix, second: Matrix, points: NDArray[np.float64]) -> float:
+    """Return the mean distance in mm between where two transforms put ``points`` (N, 3)."""
+    apart = transform(first - second, points)
+    return float(np.sqrt((apart**2).sum(axis=-1)).mean())

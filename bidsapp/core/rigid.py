@@ -1,0 +1,302 @@
+"""Where the PET lies relative to the T1w: two rigid registrations, one the other's witness.
+
+1. **Rough position.** The PET is fitted by four blurred maps (grey, white, CSF, everything else;
+   `bidsapp.core.tissue_model`) from several starts: header and centre of mass, each with the head
+   straight and turned by 25 degrees either way about each axis. The brain against its surroundings
+   is the strongest thing a blurred PET shows; NMI at this scale lost the pose of heads whose brain
+   takes up tracer evenly.
+2. **NMI** between T1w and PET (`bidsapp.core.similarity`) from the best rough positions: the step
+   with which the published Centiloid scale was made.
+3. **Tissue model** from the NMI position: the subject's own tissue maps by region, blurred as much
+   as the PET, with levels that may drift through the brain. Blurred high cortex pulls NMI by 1-2 mm
+   towards too low an SUVR; the model knows where the cortex is.
+
+Both are written in NumPy and SciPy: with analytic gradients a whole registration takes seconds on
+one core, and nothing in it depends on the number of threads (BLAS is held to one).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from threadpoolctl import threadpool_limits
+
+from bidsapp.core.alignment import (
+    Matrix,
+    displacement,
+    inverse,
+    left_jacobian,
+    rigid_matrix,
+    transform,
+)
+from bidsapp.core.head import Head
+from bidsapp.core.quality import Finding
+from bidsapp.core.resample import measured_box
+from bidsapp.core.sampling import Float64, block_affine, block_mean, blur, scattered_points
+from bidsapp.core.similarity import MutualInformation
+from bidsapp.core.tissue_model import LENGTH_MM, fit_pose, unexplained
+from bidsapp.errors import BadDataError
+from bidsapp.settings import PetToT1w
+from bidsapp.volume import Volume
+
+ROUGH_VOXEL_MM, ROUGH_FWHM_MM = 8.0, 14.0
+START_TURN_DEG = 25.0
+DISTINCT_MM = 8.0  # rough positions closer than this lead to the same place
+CANDIDATES = 3  # rough positions that are tried with NMI
+NMI_LEVELS = ((4.0, 4.0), (2.5, 0.5))  # distance of points and blur of both images, mm
+NMI_REACH_MM = 10.0  # points around the brain: its border, skull and scalp
+MODEL_VOXEL_MM, MODEL_REACH_MM = 2.0, 8.0
+MODEL_VOXELS = 40_000
+DRIFT_ORDER = 2
+FWHM_TRIED_MM = (4.0, 6.0, 8.0)
+FWHM_RANGE_MM = (3.0, 10.0)
+BOUND_MM = 5.0  # NMI is 0.3-2 mm off: a model that wants more has found something else
+
+
+@dataclass(frozen=True)
+class RigidFit:
+    """Result of `register`; matrices map T1w world to PET world, RAS mm.
+
+    Attributes
+    ----------
+    matrix : ndarray, shape (4, 4)
+        The position to use.
+    method : PetToT1w
+        The one that gave it: the one asked for, or NMI when the model was not to be trusted.
+    nmi, model : ndarray, shape (4, 4)
+        The positions found by both.
+    distance_mm : float
+        Mean distance between the two over the brain.
+    score : float
+        Normalised mutual information at ``nmi``, 1 to 2.
+    unexplained : float
+        Share of the PET's variance in and around the brain that the model leaves, 0 to 1.
+    fwhm_mm : float
+        Blur of the tissue maps that fits the PET best: its resolution, roughly.
+    flags : tuple of Finding
+    """
+
+    matrix: Matrix
+    method: PetToT1w
+    nmi: Matrix
+    model: Matrix
+    distance_mm: float
+    score: float
+    unexplained: float
+    fwhm_mm: float
+    flags: tuple[Finding, ...]
+
+
+@dataclass(frozen=True)
+class _ModelStep:
+    matrix: Matrix
+    fwhm_mm: float
+    unexplained: float  # at ``matrix``
+    at_nmi: float  # at the NMI position, same weights and blur
+
+
+def register(
+    pet: Volume,
+    t1w: Volume,
+    *,
+    tissue: NDArray[np.floating],
+    mask: NDArray[np.bool_],
+    regions: Mapping[str, NDArray[np.bool_]] | None = None,
+    method: PetToT1w = PetToT1w.MODEL,
+) -> RigidFit:
+    """Find the rigid position of a PET relative to the T1w.
+
+    Parameters
+    ----------
+    pet : Volume, 3D
+        Mean over the uptake window. Planes at its ends that hold nothing count as not measured.
+    t1w : Volume, 3D
+        Bias-corrected, with or without skull.
+    tissue : ndarray, shape (3, X, Y, Z)
+        Probabilities of grey matter, white matter and CSF on the T1w grid.
+    mask : ndarray of bool, shape (X, Y, Z)
+        Brain on the T1w grid.
+    regions : mapping of ndarray of bool, shape (X, Y, Z)
+        ``ctx``, the cortical VOI, and ``cbl``, the cerebellum, on the T1w grid.
+    method : PetToT1w
+        Which position to use; both are always computed.
+
+    Returns
+    -------
+    RigidFit
+
+    Raises
+    ------
+    BadDataError
+        The PET holds nothing, or the mask is empty.
+    """
+    if not mask.any():
+        raise BadDataError("the brain mask of the T1w is empty; look at its segmentation")
+    with threadpool_limits(limits=1):
+        head = Head.of(t1w, tissue, mask, regions or {})
+        pet = _measured(pet)
+        nmi, score = _register_nmi(head, pet, _rough_positions(head, pet))
+        model = _register_model(head, pet, nmi)
+    distance = displacement(nmi, model.matrix, scattered_points(mask, t1w.affine, 10.0))
+    trusted = distance <= BOUND_MM and model.unexplained <= model.at_nmi
+    flags = () if trusted else (_untrusted(distance),)
+    if not trusted:
+        method = PetToT1w.NMI
+    return RigidFit(
+        matrix=model.matrix if method is PetToT1w.MODEL else nmi,
+        method=method,
+        nmi=nmi,
+        model=model.matrix,
+        distance_mm=distance,
+        score=score,
+        unexplained=model.unexplained,
+        fwhm_mm=model.fwhm_mm,
+        flags=flags,
+    )
+
+
+def _untrusted(distance: float) -> Finding:
+    return Finding(
+        "pet-t1w-model-rejected",
+        f"the tissue maps put the PET {distance:.1f} mm from where mutual information does (at "
+        f"most {BOUND_MM:g} mm is credible), so mutual information was used: look at the picture "
+        "of the PET over the T1w",
+    )
+
+
+def _measured(pet: Volume) -> Volume:
+    """Crop to the planes that hold something; non-finite voxels become 0."""
+    first, last = measured_box(pet.data)
+    if (last < first + 1).any():
+        raise BadDataError("the PET holds no activity; check that the right image was converted")
+    data = np.nan_to_num(pet.data[tuple(map(slice, first, last + 1))].astype(np.float32))
+    affine = pet.affine.copy()
+    affine[:3, 3] = transform(pet.affine, first.astype(np.float64))
+    return Volume(data, affine)
+
+
+def _coarser(pet: Volume, voxel_mm: float) -> Volume:
+    """Average blocks of voxels up to about ``voxel_mm``."""
+    a, b, c = (max(1, int(voxel_mm / s + 0.25)) for s in pet.grid.voxel_size)
+    return Volume(block_mean(pet.data, (a, b, c)), block_affine(pet.affine, (a, b, c)))
+
+
+# ---------------------------------------------------------------- rough position
+
+
+def _rough_positions(head: Head, pet: Volume) -> list[Matrix]:
+    """Return up to CANDIDATES distinct positions, T1w world -> PET world, best first."""
+    coarse = _coarser(pet, ROUGH_VOXEL_MM)
+    points, values = coarse.grid.world().reshape(-1, 3), coarse.data.ravel().astype(np.float64)
+    model = head.model(head.pure, ROUGH_FWHM_MM)
+    fits = [
+        fit_pose(model, points, values, inverse(start), drift_order=0, rounds=1, steps=30)
+        for start in _starts(head.centre, _centre_of_mass(coarse))
+    ]
+    brain = scattered_points(head.outside_mm <= 0, head.t1w.affine, 15.0)
+    chosen: list[Matrix] = []
+    for fit in sorted(fits, key=lambda fit: fit.unexplained):
+        matrix = inverse(fit.pet_to_t1w)
+        if all(displacement(matrix, other, brain) > DISTINCT_MM for other in chosen):
+            chosen.append(matrix)
+    return chosen[:CANDIDATES]
+
+
+def _centre_of_mass(pet: Volume) -> Float64:
+    """Return the centroid of the bright part of the PET, world mm."""
+    data = np.asarray(pet.data, dtype=np.float32)
+    bright = data > 0.4 * np.percentile(data, 99)
+    return transform(pet.affine, np.argwhere(bright).mean(axis=0))
+
+
+def _starts(brain: Float64, activity: Float64) -> list[Matrix]:
+    """Return first guesses: header and centre of mass, straight and turned about each axis."""
+    angle = np.radians(START_TURN_DEG)
+    turns = [np.zeros(3), *(sign * angle * axis for axis in np.eye(3) for sign in (1, -1))]
+    shifts = [np.zeros(3), activity - brain]
+    return [rigid_matrix([*shift, *turn], brain) for shift in shifts for turn in turns]
+
+
+# ---------------------------------------------------------------- mutual information
+
+
+def _register_nmi(head: Head, pet: Volume, starts: list[Matrix]) -> tuple[Matrix, float]:
+    """Climb NMI from each start on the first level and from the best on the next."""
+    for spacing, fwhm in NMI_LEVELS:
+        points = scattered_points(head.outside_mm <= NMI_REACH_MM, head.t1w.affine, spacing)
+        measure = MutualInformation.between(blur(head.t1w, fwhm), points, blur(pet, fwhm))
+        found = [_climb(measure, start, head.centre) for start in starts]
+        best, score = max(found, key=lambda pair: pair[1])
+        starts = [best]
+    return best, score
+
+
+def _climb(measure: MutualInformation, start: Matrix, centre: Float64) -> tuple[Matrix, float]:
+    """Maximise ``measure`` over rigid motions by BFGS; return the matrix and the value there."""
+    arms = (measure.points - centre).T
+
+    def motion(x: Float64) -> Matrix:
+        return rigid_matrix(x / [1, 1, 1, *[LENGTH_MM] * 3], centre)
+
+    def negative(x: Float64) -> tuple[float, Float64]:
+        turn = motion(x)[:3, :3]
+        nmi, force = measure(start @ motion(x))
+        force = start[:3, :3].T @ force
+        torque = np.cross((turn @ arms), force, axis=0).sum(axis=1)
+        gradient = [*force.sum(axis=1), *(left_jacobian(x[3:] / LENGTH_MM).T @ torque / LENGTH_MM)]
+        return -100 * nmi, -100 * np.array(gradient)
+
+    result = minimize(negative, np.zeros(6), jac=True, method="BFGS", options={"gtol": 1e-3})
+    return start @ motion(result.x), -float(result.fun) / 100
+
+
+# ---------------------------------------------------------------- tissue model
+
+
+def _register_model(head: Head, pet: Volume, nmi: Matrix) -> _ModelStep:
+    """Fit the tissue model from the NMI position, at the blur that fits best."""
+    points, values = _voxels_near_brain(head, _coarser(pet, MODEL_VOXEL_MM), nmi)
+    models = [head.model(head.classes, fwhm) for fwhm in FWHM_TRIED_MM]
+    order = {"drift_order": DRIFT_ORDER}
+    first = fit_pose(models[1], points, values, inverse(nmi), **order, rounds=3, steps=10)
+    pose, weights = first.pet_to_t1w, first.weights
+    left = [unexplained(m, points, values, pose, **order, weights=weights) for m in models]
+    fwhm = _best_fwhm(left)
+    model = head.model(head.classes, fwhm)
+    final = fit_pose(model, points, values, pose, **order, rounds=6, steps=10)
+    at_nmi = inverse(nmi)
+    return _ModelStep(
+        matrix=inverse(final.pet_to_t1w),
+        fwhm_mm=fwhm,
+        unexplained=final.unexplained,
+        at_nmi=unexplained(model, points, values, at_nmi, **order, weights=final.weights),
+    )
+
+
+def _voxels_near_brain(head: Head, pet: Volume, matrix: Matrix) -> tuple[Float64, Float64]:
+    """Return centres (N, 3) and values (N,) of PET voxels in and around the brain, thinned."""
+    world = pet.grid.world().reshape(-1, 3)
+    index = transform(inverse(matrix), world)
+    index = np.rint(transform(inverse(head.t1w.affine), index)).astype(np.intp)
+    size = np.array(head.outside_mm.shape)
+    on_grid = ((index >= 0) & (index < size)).all(axis=1)
+    near = np.flatnonzero(on_grid)
+    near = near[head.outside_mm[tuple(index[near].T)] <= MODEL_REACH_MM]
+    if len(near) > MODEL_VOXELS:  # golden-section sampling: even, and on no grid
+        share = (np.arange(len(near)) * 0.6180339887498949) % 1
+        near = near[share < MODEL_VOXELS / len(near)]
+    return world[near], pet.data.ravel()[near].astype(np.float64)
+
+
+def _best_fwhm(left: list[float]) -> float:
+    """Return the FWHM at the lowest point of the parabola in FWHM^2 through what each left."""
+    curve = np.polyfit(np.square(FWHM_TRIED_MM), left, 2)
+    lowest, highest = FWHM_RANGE_MM
+    if curve[0] <= 0:
+        return FWHM_TRIED_MM[int(np.argmin(left))]
+    square = -curve[1] / (2 * curve[0])
+    return float(np.sqrt(np.clip(square, lowest**2, highest**2)))

@@ -1,0 +1,241 @@
+"""A PET as the sum of the subject's own tissue maps, and the rigid motion that makes it fit best.
+
+Every tissue class takes up tracer at a level of its own, which drifts slowly through the brain:
+
+    PET(y) = sum over classes c of  (sum over k of a_ck P_k(y))  B_c(S y)  +  residual
+
+with B_c the map of class c blurred like the PET, P_k polynomials up to second order, and S the
+rigid motion PET world -> T1w world. The levels a are free: nothing is assumed about tracer, amyloid
+load or pattern, and grey may be darker than white. Without the drift (P_0 alone) the regional
+differences of uptake act as a force on the pose: a cortex richer in front pulls the head forwards.
+
+The levels follow from the pose by weighted linear least squares, so only the six numbers of the
+pose are searched: Gauss-Newton with the levels projected out (variable projection; Golub & Pereyra,
+SIAM J Numer Anal 10:413, 1973, in Kaufman's form, BIT 15:49, 1975), Levenberg-Marquardt damped.
+Voxels that no level explains (a lesion, a vessel, the scalp) lose their weight as under a Cauchy
+distribution of residuals (Holland & Welsch, Commun Stat A6:813, 1977).
+
+It is the maps that are moved onto the voxels of the PET, not the other way round: the maps are
+smooth, so reading them between voxels costs nothing, whereas reading a noisy PET between its voxels
+smooths it by an amount that depends on the shift, and least squares then prefers certain shifts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations_with_replacement
+
+import numpy as np
+
+from bidsapp.core.alignment import Matrix, inverse, rigid_matrix, transform
+from bidsapp.core.sampling import Float32, Float64, trilinear
+
+LENGTH_MM = 70.0  # about half a brain: unit of the drift's coordinates and of rotations
+CAUCHY = 3.0  # in robust standard deviations; 2.4 is 95 % efficient on Gaussian residuals
+RIDGE = 1e-6  # of the mean diagonal: keeps a class outside the field of view from dividing by zero
+DAMPING_START, DAMPING_LIMIT = 1e-3, 1e3
+STILL_MM = 0.003  # a step shorter than this ends the search
+
+
+@dataclass(frozen=True)
+class TissueModel:
+    """Blurred tissue maps.
+
+    Attributes
+    ----------
+    maps : ndarray, shape (X, Y, Z, C), float32
+        Fraction of each class, blurred; beyond the grid the outermost voxels continue.
+    affine : ndarray, shape (4, 4)
+        Indices of ``maps`` -> T1w world.
+    centre : ndarray, shape (3,)
+        Middle of the brain in T1w world, mm: the pose turns about it.
+    """
+
+    maps: Float32
+    affine: Matrix
+    centre: Float64
+
+
+@dataclass(frozen=True)
+class PoseFit:
+    """Where a tissue model fits a PET best.
+
+    Attributes
+    ----------
+    pet_to_t1w : ndarray, shape (4, 4)
+    unexplained : float
+        Weighted residual variance over the weighted variance of the PET, 0 to 1.
+    weights : ndarray, shape (N,)
+        Final weight of each voxel, 0 to 1.
+    """
+
+    pet_to_t1w: Matrix
+    unexplained: float
+    weights: Float64
+
+
+def drift_basis(points: Float64, centre: Float64, order: int) -> Float64:
+    """Return all monomials of the coordinates up to ``order``, shape (N, K), the constant first."""
+    x = (points - centre) / LENGTH_MM
+    columns = [np.ones(len(x))]
+    for degree in range(1, order + 1):
+        for axes in combinations_with_replacement(range(3), degree):
+            columns.append(np.prod(x[:, axes], axis=1))
+    return np.stack(columns, axis=1)
+
+
+class _Search:
+    """One PET's voxels under one model; evaluates poses."""
+
+    def __init__(
+        self, model: TissueModel, points: Float64, values: Float64, drift: Float64
+    ) -> None:
+        self.model, self.points, self.values, self.drift = model, points, values, drift
+        self.to_index = inverse(model.affine)
+        self.weights = np.ones(len(values))
+
+    def residual(self, pose: Matrix) -> Float64:
+        """Return the residual of every voxel at ``pose`` under the current weights."""
+        index = transform(self.to_index @ pose, self.points)
+        maps, _, _ = trilinear(self.model.maps, index, gradient=False)
+        design = self._design(maps)
+        residual: Float64 = self.values - design @ self._levels(design, self.values)
+        return residual
+
+    def cost(self, residual: Float64) -> float:
+        return float((self.weights * residual**2).sum())
+
+    def unexplained(self, pose: Matrix) -> float:
+        mean = np.average(self.values, weights=self.weights)
+        return self.cost(self.residual(pose)) / max(self.cost(self.values - mean), 1e-12)
+
+    def linearise(self, pose: Matrix) -> tuple[Float64, Float64, Float64]:
+        """Return residual (N,), normal matrix (6, 6) and right side (6,) of the pose at ``pose``.
+
+        The six numbers are a translation in mm, then a turn about the centre in LENGTH_MM radians.
+        """
+        at = transform(pose, self.points)
+        maps, slopes, _ = trilinear(self.model.maps, transform(self.to_index, at))
+        design = self._design(maps)
+        levels = self._levels(design, self.values)
+        residual = self.values - design @ levels
+        local = self.drift @ levels.reshape(-1, self.drift.shape[1]).T  # (N, C): level per voxel
+        force = np.einsum("inc,nc->in", slopes, local)
+        force = np.einsum("ji,jn->in", self.to_index[:3, :3], force)  # per mm of T1w world
+        turn = np.cross((at - self.model.centre).T / LENGTH_MM, force, axis=0)
+        jacobian: Float64 = np.concatenate([force, turn]).T
+        jacobian = jacobian - design @ self._levels(design, jacobian)
+        weighted = (jacobian * self.weights[:, None]).T
+        return residual, weighted @ jacobian, weighted @ residual
+
+    def _design(self, maps: Float32) -> Float64:
+        columns = maps[:, :, None].astype(np.float64) * self.drift[:, None, :]
+        return columns.reshape(len(maps), -1)
+
+    def _levels(self, design: Float64, values: Float64) -> Float64:
+        weighted: Float64 = (design * self.weights[:, None]).T
+        normal = np.asarray(weighted @ design)
+        normal[np.diag_indices_from(normal)] += RIDGE * np.trace(normal) / len(normal)
+        return np.asarray(np.linalg.solve(normal, weighted @ values), dtype=np.float64)
+
+
+def fit_pose(
+    model: TissueModel,
+    points: Float64,
+    values: Float64,
+    start: Matrix,
+    *,
+    drift_order: int,
+    rounds: int,
+    steps: int,
+) -> PoseFit:
+    """Find the pose at which the model leaves least of the PET unexplained.
+
+    Parameters
+    ----------
+    model : TissueModel
+    points : ndarray, shape (N, 3)
+        Centres of the PET voxels used, PET world, mm.
+    values : ndarray, shape (N,)
+        PET at these voxels.
+    start : ndarray, shape (4, 4)
+        First pose, PET world -> T1w world.
+    drift_order : int
+        Order of the polynomials by which each class's level varies in space.
+    rounds : int
+        How often the voxels are weighed anew; with 1 all weigh alike.
+    steps : int
+        Largest number of Gauss-Newton steps per round.
+
+    Returns
+    -------
+    PoseFit
+    """
+    search = _search(model, points, values, start, drift_order)
+    pose = start
+    for number in range(rounds):
+        if number:
+            search.weights = cauchy_weights(search.residual(pose))
+        before = pose
+        pose = _descend(search, pose, steps)
+        moved = np.abs(transform(pose @ inverse(before), model.centre) - model.centre).max()
+        if number > 1 and moved < STILL_MM:
+            break
+    return PoseFit(pose, search.unexplained(pose), search.weights)
+
+
+def unexplained(
+    model: TissueModel,
+    points: Float64,
+    values: Float64,
+    pose: Matrix,
+    *,
+    drift_order: int,
+    weights: Float64,
+) -> float:
+    """Return the share of the PET's variance that the model leaves at ``pose`` (see `fit_pose`)."""
+    search = _search(model, points, values, pose, drift_order)
+    search.weights = weights
+    return search.unexplained(pose)
+
+
+def _search(
+    model: TissueModel,
+    points: Float64,
+    values: Float64,
+    pose: Matrix,
+    drift_order: int,
+) -> _Search:
+    middle = transform(inverse(pose), model.centre)
+    drift = drift_basis(points, middle, drift_order)
+    return _Search(model, points, values, drift)
+
+
+def _descend(search: _Search, pose: Matrix, steps: int) -> Matrix:
+    """Levenberg-Marquardt from ``pose`` under fixed weights; the cost never rises."""
+    damping = DAMPING_START
+    residual, normal, right = search.linearise(pose)
+    cost = search.cost(residual)
+    for _ in range(steps):
+        while damping < DAMPING_LIMIT:
+            damped = normal + damping * np.diag(np.diag(normal) + 1e-12 * np.trace(normal))
+            step = np.linalg.solve(damped, right)
+            trial = rigid_matrix(step / [1, 1, 1, *[LENGTH_MM] * 3], search.model.centre) @ pose
+            if search.cost(search.residual(trial)) < cost:
+                break
+            damping *= 10
+        else:
+            return pose
+        pose, damping = trial, damping / 10
+        if np.abs(step).max() < STILL_MM:
+            return pose
+        residual, normal, right = search.linearise(pose)
+        cost = search.cost(residual)
+    return pose
+
+
+def cauchy_weights(residual: Float64) -> Float64:
+    """Weigh residuals down as under a Cauchy distribution whose scale is their own median size."""
+    scale = CAUCHY * 1.4826 * float(np.median(np.abs(residual)))
+    weights: Float64 = 1 / (1 + (residual / max(scale, 1e-12)) ** 2)
+    return weights
