@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import pydicom
-from pydicom.datadict import tag_for_keyword
+from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataset import Dataset
+from pydicom.tag import BaseTag
 
 from bidsapp.dicom.tables import tables
 from bidsapp.errors import BadDataError
@@ -24,6 +26,8 @@ from bidsapp.errors import BadDataError
 _RADIOPHARMACEUTICAL = "RadiopharmaceuticalInformationSequence"
 _DATE = re.compile(r"(\d{4})[.\-]?(\d{2})[.\-]?(\d{2})")
 _TIME = re.compile(r"(\d{2}):?(\d{2})?:?(\d{2})?(?:\.(\d{1,6})\d*)?")
+_PADDING = " \0\t\r\n"
+_TEXT_VRS = {"AS", "CS", "DA", "DS", "DT", "IS", "LO", "PN", "SH", "TM", "UI"}
 _ZONE = re.compile(r"[+\-]\d{4}$")
 MIDNIGHT = datetime(1900, 1, 1)  # carries times whose date is not stated
 
@@ -158,17 +162,27 @@ def read_header(path: Path) -> Header | None:
         ) from error
 
 
-def _wanted() -> list[str]:
-    tags = tables()["tags"]
-    return [*tags["instance"], *tags["series"], _RADIOPHARMACEUTICAL]
+@lru_cache
+def _tags(*groups: str) -> dict[int, tuple[str, str]]:
+    """Tag -> (keyword, VR) of the keywords that ``[tags]`` lists under ``groups``."""
+    found = {}
+    for keyword in (keyword for group in groups for keyword in tables()["tags"][group]):
+        tag = tag_for_keyword(keyword)
+        assert tag is not None, keyword
+        found[int(tag)] = keyword, dictionary_VR(tag)
+    return found
+
+
+@lru_cache
+def _wanted() -> list[int]:
+    sequence = tag_for_keyword(_RADIOPHARMACEUTICAL)
+    assert sequence is not None
+    return [*_tags("instance", "series"), int(sequence)]
 
 
 def header_of(dataset: Dataset, path: Path) -> Header:
     """Take the tags of ``tables.toml`` out of a data set."""
-    tags = tables()["tags"]
-    found = {key: _element_text(dataset, key) for key in (*tags["instance"], *tags["series"])}
-    found.update(_radiopharmaceutical(dataset))
-    return Header(path, {key: text for key, text in found.items() if text})
+    return Header(path, {**_texts(dataset, "instance", "series"), **_radiopharmaceutical(dataset)})
 
 
 def _radiopharmaceutical(dataset: Dataset) -> dict[str, tuple[str, ...]]:
@@ -176,30 +190,39 @@ def _radiopharmaceutical(dataset: Dataset) -> dict[str, tuple[str, ...]]:
     items = dataset.get(_RADIOPHARMACEUTICAL)
     if not items or not isinstance(items[0], Dataset):
         return {}
-    tags = tables()["tags"]
-    found = {key: _element_text(items[0], key) for key in tags["radiopharmaceutical"]}
-    for sequence, name in tags["code_meaning"].items():
+    found = _texts(items[0], "radiopharmaceutical")
+    for sequence, name in tables()["tags"]["code_meaning"].items():
         codes = items[0].get(sequence)
         if codes and isinstance(codes[0], Dataset):
-            found[name] = _element_text(codes[0], "CodeMeaning")
+            meaning = _texts(codes[0], "code").get("CodeMeaning", ())
+            found.update({name: meaning} if meaning else {})
     return found
 
 
-def _element_text(dataset: Dataset, keyword: str) -> tuple[str, ...]:
-    """Return the values of one element as stripped text, whatever its VR; raw text when broken."""
+def _texts(dataset: Dataset, *groups: str) -> dict[str, tuple[str, ...]]:
+    """Keyword -> values as stripped text, of the non-empty elements listed under ``groups``."""
+    known = _tags(*groups)
+    found = {}
+    for tag in dataset.keys():  # noqa: SIM118  a Dataset iterates over elements, not tags
+        keyword, vr = known.get(int(tag), ("", ""))
+        if keyword:
+            texts = tuple(str(item).strip(_PADDING) for item in _values(dataset, tag, vr))
+            if any(texts):
+                found[keyword] = texts
+    return found
+
+
+def _values(dataset: Dataset, tag: BaseTag, vr: str) -> Iterable[Any]:
+    """Values of one element; the text as it is written when it does not fit its VR."""
+    raw = dataset.get_item(tag).value
+    if isinstance(raw, bytes) and vr in _TEXT_VRS and raw.isascii():
+        return raw.decode("ascii").split("\\")  # what pydicom would do, ten times as fast
     try:
-        value: Any = dataset.get(keyword)
-    except Exception:  # a value that does not fit its VR: keep what is written there
-        raw = dataset.get_item(keyword).value
-        value = raw.decode("latin-1", "replace").split("\\") if isinstance(raw, bytes) else raw
+        value: Any = dataset[tag].value
+    except Exception:  # pydicom raises many classes on values that do not fit their VR
+        value = raw
+    if isinstance(value, bytes):
+        value = value.decode("latin-1").split("\\")
     if value is None:
         return ()
-    if isinstance(value, bytes):
-        value = value.decode("latin-1", "replace").split("\\")
-    many = [value] if isinstance(value, str) or not hasattr(value, "__iter__") else list(value)
-    texts = tuple(_plain(item) for item in many)
-    return texts if any(texts) else ()
-
-
-def _plain(item: Any) -> str:
-    return str(item).strip(" \0\t\r\n")
+    return [value] if isinstance(value, str) or not hasattr(value, "__iter__") else list(value)

@@ -13,8 +13,10 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +24,8 @@ from numpy.typing import NDArray
 from bidsapp.dicom.header import Header, read_header
 from bidsapp.dicom.tables import tables
 from bidsapp.errors import BadDataError, NoInputError, WorkerLostError
+
+Values = dict[str, tuple[str, ...]]
 
 _CHUNK = 200  # files per task: small enough for progress, large enough to hide the transport
 _SERIAL_BELOW = 400  # files; starting workers takes as long as reading these
@@ -101,8 +105,7 @@ def take_inventory(
         raise NoInputError(f"{folder}: no such folder; give the folder that holds the DICOM files")
     files = list(_files(folder))
     groups: dict[str, dict[str, Header]] = defaultdict(dict)
-    shared: dict[str, dict[str, tuple[str, ...]]] = {}
-    pool: dict[tuple[str, ...], tuple[str, ...]] = {}  # equal values are stored once
+    shared: dict[str, Values] = {}
     broken: list[str] = []
     n_dicom = n_seen = 0
     for found in _read_all(files, nprocs):
@@ -112,7 +115,7 @@ def take_inventory(
                 broken.append(outcome)
             elif outcome is not None:
                 n_dicom += 1
-                _file(outcome, groups, shared, pool)
+                _file(outcome, groups, shared)
         progress(f"Reading DICOM headers: {n_seen} of {len(files)} files, {len(groups)} series")
     if not groups:
         raise NoInputError(f"{folder}: holds no DICOM image ({len(files)} files looked at)")
@@ -146,11 +149,18 @@ def _read_all(files: list[Path], nprocs: int) -> Iterable[list[Header | str | No
 
 
 def _read_chunk(paths: list[Path]) -> list[Header | str | None]:
-    """Header, reason why there is none, or None for a file that is no DICOM."""
+    """Header, reason why there is none, or None for a file that is no DICOM.
+
+    Headers of one series share the values they have in common, in memory and on their way from
+    the worker: a series of a thousand images holds its description once.
+    """
     outcomes: list[Header | str | None] = []
+    shared: dict[str, Values] = {}
+    pool: dict[tuple[str, ...], tuple[str, ...]] = {}
     for path in paths:
         try:
-            outcomes.append(read_header(path))
+            header = read_header(path)
+            outcomes.append(header and _shared(header, shared, pool))
         except BadDataError as error:
             outcomes.append(str(error))
         except OSError as error:
@@ -158,25 +168,36 @@ def _read_chunk(paths: list[Path]) -> list[Header | str | None]:
     return outcomes
 
 
-def _file(
-    header: Header,
-    groups: dict[str, dict[str, Header]],
-    shared: dict[str, dict[str, tuple[str, ...]]],
-    pool: dict[tuple[str, ...], tuple[str, ...]],
-) -> None:
+def _shared(
+    header: Header, shared: dict[str, Values], pool: dict[tuple[str, ...], tuple[str, ...]]
+) -> Header:
+    """Layer the values of one image over those of its series."""
+    own_keys = _instance_tags()
+    values = {key: pool.setdefault(value, value) for key, value in header.values.items()}
+    uid = header.text("SeriesInstanceUID")
+    common = shared.setdefault(uid, {k: v for k, v in values.items() if k not in own_keys})
+    own = {k: v for k, v in values.items() if k in own_keys or common.get(k) != v}
+    # A tag the series has and this image lacks must not shine through.
+    own.update(dict.fromkeys(common.keys() - values.keys(), ()))
+    return Header(header.path, ChainMap(own, common))
+
+
+@lru_cache
+def _instance_tags() -> frozenset[str]:
+    return frozenset(tables()["tags"]["instance"])
+
+
+def _file(header: Header, groups: dict[str, dict[str, Header]], shared: dict[str, Values]) -> None:
     """Put a header into its series; an instance exported twice counts once."""
     uid = header.text("SeriesInstanceUID")
-    instance = header.text("SOPInstanceUID") or str(header.path)
     if not uid or not header.text("Modality"):
         return  # a DICOM object without series (DICOMDIR under another name) holds no image
-    if instance in groups[uid]:
-        return
-    own = set(tables()["tags"]["instance"])
-    values = {key: pool.setdefault(value, value) for key, value in header.values.items()}
-    common = shared.setdefault(uid, {k: v for k, v in values.items() if k not in own})
-    # Where an image agrees with its series on the common tags it shares their dictionary.
-    differing = {k: v for k, v in values.items() if k in own or common.get(k) != v}
-    groups[uid][instance] = Header(header.path, ChainMap(differing, common))
+    assert isinstance(header.values, ChainMap)
+    own, common = header.values.maps
+    known = shared.setdefault(uid, cast(Values, common))
+    if common is not known and common == known:  # the same series read by another worker
+        header = Header(header.path, ChainMap(own, known))
+    groups[uid].setdefault(header.text("SOPInstanceUID") or str(header.path), header)
 
 
 def _split(uid: str, images: list[Header]) -> list[Series]:
