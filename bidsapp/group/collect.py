@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from pathlib import Path
 
 from bidsapp.errors import NoInputError, NoMatchError
+from bidsapp.group.page import group_page
 from bidsapp.group.select import is_wanted
-from bidsapp.group.tables import centiloid_rows, cohort_flags, dictionary, to_tsv, voi_rows
+from bidsapp.group.tables import (
+    centiloid_rows,
+    dictionary,
+    mixture_warnings,
+    to_tsv,
+    voi_rows,
+)
 from bidsapp.nifti import write_text
-from bidsapp.report.records import ScanRecord, find_records
+from bidsapp.report.records import find_records
 from bidsapp.settings import Filters
 
 _LOG = logging.getLogger(__name__)
 
 
 def run_group(output_dir: Path, filters: Filters) -> list[Path]:
-    """Write the group tables and their dictionaries, from the records alone.
+    """Write the group tables, their dictionaries and the group page, from the records alone.
 
     Parameters
     ----------
@@ -49,22 +55,14 @@ def run_group(output_dir: Path, filters: Filters) -> list[Path]:
             f"{output_dir}: none of the {len(records)} scans matches the labels or the filter "
             "file; give labels as they stand in the file names"
         )
-    _warn_of_mixture(wanted)
-    return [
-        write_text(output_dir / "group_centiloid.tsv", to_tsv("centiloid", centiloid_rows(wanted))),
-        write_text(output_dir / "group_centiloid.json", dictionary("centiloid")),
-        write_text(output_dir / "group_vois.tsv", to_tsv("vois", voi_rows(wanted))),
-        write_text(output_dir / "group_vois.json", dictionary("vois")),
-    ]
-
-
-def _warn_of_mixture(records: list[ScanRecord]) -> None:
-    flags = cohort_flags(records)
-    counts = Counter(flag.code for found in flags.values() for flag in found)
-    for code, count in counts.items():
-        example = next(path for path, found in flags.items() if code in {f.code for f in found})
-        _LOG.warning(
-            "%s: %d of %d scans were made by another version or with other parameters than the "
-            "rest (%s, for example); run the participant level again for scans to be compared",
-            code, count, len(records), example,
-        )  # fmt: skip
+    rows, warnings = centiloid_rows(wanted), mixture_warnings(wanted)
+    for sentence in warnings:
+        _LOG.warning("%s", sentence)
+    files = {
+        "group_centiloid.tsv": to_tsv("centiloid", rows),
+        "group_centiloid.json": dictionary("centiloid"),
+        "group_vois.tsv": to_tsv("vois", voi_rows(wanted)),
+        "group_vois.json": dictionary("vois"),
+        "group_centiloid.html": group_page(rows, warnings),
+    }
+    return [write_text(output_dir / name, text) for name, text in files.items()]

@@ -66,6 +66,20 @@ def cohort_flags(records: Sequence[ScanRecord]) -> dict[str, tuple[Flag, ...]]:
     return flags
 
 
+def mixture_warnings(records: Sequence[ScanRecord]) -> list[str]:
+    """Sentences about scans that cannot be compared with the rest (see `cohort_flags`)."""
+    marked: dict[str, list[str]] = {}
+    for path, flags in cohort_flags(records).items():
+        for flag in flags:
+            marked.setdefault(flag.code, []).append(path)
+    what = {"mixed-versions": "another version", "mixed-pipelines": "other parameters or resources"}
+    return [
+        f"{len(paths)} of {len(records)} scans were made by {what[code]} than most (flag {code}, "
+        f"for example {paths[0]}); run the participant level again for scans to be compared"
+        for code, paths in marked.items()
+    ]
+
+
 def dictionary(table: str) -> str:
     """Return the JSON that describes the columns of a table (``centiloid`` or ``vois``)."""
     columns = copy.deepcopy(read_table("group_columns")[table])

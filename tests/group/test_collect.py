@@ -46,7 +46,8 @@ def names(folder):
 def test_one_sorted_row_per_scan_torn_ones_too(study):
     written = run_group(study, Filters())
     assert sorted(path.name for path in written) == [
-        "group_centiloid.json", "group_centiloid.tsv", "group_vois.json", "group_vois.tsv",
+        "group_centiloid.html", "group_centiloid.json", "group_centiloid.tsv",
+        "group_vois.json", "group_vois.tsv",
     ]  # fmt: skip
     assert names(study) == [
         ("sub-01", "n/a", "PIB", "2"),
@@ -100,7 +101,7 @@ def test_a_mixture_of_versions_is_told_in_the_log(study, caplog):
     write(study, old, entities)
     with caplog.at_level(logging.WARNING):
         run_group(study, Filters())
-    assert "mixed-versions: 1 of 6 scans" in caplog.text
+    assert "1 of 6 scans were made by another version" in caplog.text
     assert "sub-04" in caplog.text
     assert [row["flags"] for row in table(study)][-1] == "mixed-versions"
 
@@ -109,7 +110,8 @@ def test_a_second_run_gives_the_same_bytes_and_leaves_nothing_behind(study):
     first = {path: path.read_bytes() for path in run_group(study, Filters())}
     assert {path: path.read_bytes() for path in run_group(study, Filters())} == first
     assert sorted(path.name for path in study.iterdir()) == [
-        "group_centiloid.json", "group_centiloid.tsv", "group_vois.json", "group_vois.tsv",
+        "group_centiloid.html", "group_centiloid.json", "group_centiloid.tsv",
+        "group_vois.json", "group_vois.tsv",
         "sub-01", "sub-02", "sub-03",
     ]  # fmt: skip
 

@@ -6,11 +6,11 @@ import base64
 import io
 import re
 import shutil
-from html.parser import HTMLParser
 from itertools import pairwise
 
 import numpy as np
 import pytest
+from html_page import Page
 from PIL import Image
 from synthetic_records import finished_record, write
 
@@ -20,26 +20,6 @@ from bidsapp.report.participant import write_page
 
 SCAN = {"sub": "01", "trc": "FBB"}
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'>&{{ 7*7 }}"
-
-
-class Page(HTMLParser):
-    """What a browser would find: tags, attributes, headings, words."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict]] = []
-        self.words = ""
-        self.feed(text)
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_data(self, data):
-        if self.tags and self.tags[-1][0] != "style":
-            self.words += data
-
-    def all(self, tag):
-        return [attributes for name, attributes in self.tags if name == tag]
 
 
 def read(path) -> Page:
