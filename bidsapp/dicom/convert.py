@@ -179,6 +179,7 @@ class _Decisions:
 
     def _pet_scan(self, series: Series, labels: identity.Labels) -> PetScan | None:
         """Work out tracer and times of a PET; None when it is no amyloid PET."""
+        series.check_grid()
         header = series.header
         stated = self._metadata.find(labels.participant, series.uid)
         found = find_tracer(header, stated.tracer or self._dicom.tracer)
@@ -197,6 +198,7 @@ class _Decisions:
         return PetScan(series, labels.participant, labels.session, tracer.code, times)
 
     def _t1w_scan(self, series: Series, labels: identity.Labels) -> T1wScan:
+        series.check_grid()
         by_position = zip(series.positions(), series.images, strict=True)
         images = tuple(image for _, image in sorted(by_position, key=lambda pair: pair[0]))
         self._wanted[series.key] = _Wanted(series, (images,), labels.participant)

@@ -6,8 +6,10 @@ nobody needs does no harm, and one that is needed is an error that names it.
 
 from __future__ import annotations
 
+import logging
 import math
 import re
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -22,6 +24,11 @@ from pydicom.tag import BaseTag
 
 from bidsapp.dicom.tables import tables
 from bidsapp.errors import BadDataError
+
+# pydicom warns about odd values by printing them, and they may be a patient's: keep them unsaid.
+pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
+warnings.filterwarnings("ignore", category=UserWarning, module=r"pydicom\.")
+logging.getLogger("pydicom").setLevel(logging.ERROR)
 
 _RADIOPHARMACEUTICAL = "RadiopharmaceuticalInformationSequence"
 _DATE = re.compile(r"(\d{4})[.\-]?(\d{2})[.\-]?(\d{2})")
@@ -74,6 +81,13 @@ class Header:
             values = (math.nan,)
         if not all(map(math.isfinite, values)) or (length and values and len(values) != length):
             raise self.error(keyword, f"is '{self.shown(keyword)}', not a number on a scale")
+        return values
+
+    def required(self, keyword: str, length: int) -> tuple[float, ...]:
+        """Return ``length`` numbers; a missing tag is an error like a broken one."""
+        values = self.numbers(keyword, length)
+        if not values:
+            raise self.error(keyword, "is missing; export the series again")
         return values
 
     def number(self, keyword: str) -> float | None:

@@ -247,10 +247,10 @@ def _compare(volume: Volume, header: Header, pixels: NDArray[np.float64]) -> Non
 
 def _voxels_of(affine: NDArray[np.float64], header: Header) -> tuple[NDArray[np.int_], float]:
     """Voxel index of every pixel, shape (rows, columns, 3), and how far they are off the grid."""
-    orientation = np.array(header.numbers("ImageOrientationPatient", 6))
-    row_spacing, column_spacing = header.numbers("PixelSpacing", 2)
-    rows, columns = int(header.number("Rows") or 0), int(header.number("Columns") or 0)
-    corner = np.array(header.numbers("ImagePositionPatient", 3))
+    orientation = np.array(header.required("ImageOrientationPatient", 6))
+    row_spacing, column_spacing = header.required("PixelSpacing", 2)
+    rows, columns = (int(header.required(keyword, 1)[0]) for keyword in ("Rows", "Columns"))
+    corner = np.array(header.required("ImagePositionPatient", 3))
     r, c = np.meshgrid(np.arange(rows), np.arange(columns), indexing="ij")
     lps = (
         corner

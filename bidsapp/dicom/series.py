@@ -65,20 +65,25 @@ class Series:
         BadDataError
             Position or orientation is missing, malformed or not orthonormal.
         """
-        orientation = self.header.numbers("ImageOrientationPatient", 6)
-        if not orientation:
-            raise self.header.error("ImageOrientationPatient", "is missing; export it again")
+        orientation = self.header.required("ImageOrientationPatient", 6)
         row, column = np.array(orientation[:3]), np.array(orientation[3:])
         if abs(np.linalg.norm(np.cross(row, column)) - 1) > 1e-3:
             raise self.header.error("ImageOrientationPatient", "is not orthonormal")
         normal = np.cross(row, column)
-        points = []
-        for image in self.images:
-            point = image.numbers("ImagePositionPatient", 3)
-            if not point:
-                raise image.error("ImagePositionPatient", "is missing; export it again")
-            points.append(point)
+        points = [image.required("ImagePositionPatient", 3) for image in self.images]
         return np.asarray(np.array(points) @ normal)
+
+    def check_grid(self) -> None:
+        """Refuse a series whose pixels have no size or number.
+
+        Raises
+        ------
+        BadDataError
+            PixelSpacing, Rows or Columns is missing or not positive.
+        """
+        for keyword, length in (("PixelSpacing", 2), ("Rows", 1), ("Columns", 1)):
+            if min(self.header.required(keyword, length)) <= 0:
+                raise self.header.error(keyword, f"is '{self.header.shown(keyword)}'; correct it")
 
 
 @dataclass(frozen=True)

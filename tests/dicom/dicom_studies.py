@@ -51,6 +51,7 @@ class Pet:
     manufacturer: str = "SIEMENS"
     description: str = "PET AC"
     n_slices: int = 9
+    step: float = 15.0
     corrected: Sequence[str] = ("NORM", "DTIM", "ATTN", "SCAT", "DECY", "RAN")
     image_type: Sequence[str] = ("ORIGINAL", "PRIMARY")
     units: str = "BQML"
@@ -84,7 +85,7 @@ class Pet:
                 data.ImageIndex = data.InstanceNumber = number * self.n_slices + z + 1
                 self._decay_tags(data, start, duration)
                 self._injection_tags(data)
-                place(data, (20, 18), (8.0, 9.0), (-70.0, -85.0, 15.0 * z - 60), 15.0)
+                place(data, (20, 18), (8.0, 9.0), (-70.0, -85.0, self.step * z - 60), self.step)
                 slope = 0.05 + 0.01 * z
                 set_pixels(data, random.integers(0, 20000, (20, 18)), slope)
                 yield data

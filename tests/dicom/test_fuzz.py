@@ -1,0 +1,174 @@
+"""Broken headers and files: a row in the table, never a traceback, a hang or a wrong file."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pydicom
+import pytest
+from dicom_studies import Person, Pet, write
+from pydicom.dataset import Dataset
+
+from bidsapp.dicom.convert import ConversionReport, convert
+from bidsapp.settings import DicomInput
+
+VALUES = [
+    "",
+    "x",
+    "-1",
+    "0",
+    "nan",
+    "inf",
+    "1e308",
+    "99999999999999999999",
+    "\\",
+    "\\\\1\\",
+    "é\0ü",
+]
+VALUES += [
+    "1" * 70,
+    "00000000",
+    "240000",
+    "235960",
+    "20210231",
+    "20210302",
+    "../../etc",
+    "**",
+    "BQML",
+]
+TRUTH = Pet(frames=[(5400, 300), (5700, 300)], n_slices=2, step=60.0, description="mutant")
+
+
+def elements(data: Dataset) -> list[tuple[Dataset, pydicom.DataElement]]:
+    """All elements with the data set that holds them, those of sequences too."""
+    found = []
+    for element in data:
+        if element.keyword != "PixelData":
+            found.append((data, element))
+        if element.VR == "SQ":
+            found += [pair for item in element.value for pair in elements(item)]
+    return found
+
+
+def delete(dice: random.Random, data: Dataset) -> str:
+    holder, element = dice.choice(elements(data))
+    del holder[element.tag]
+    return element.keyword
+
+
+def empty(dice: random.Random, data: Dataset) -> str:
+    holder, element = dice.choice(elements(data))
+    holder[element.tag] = pydicom.DataElement(element.tag, element.VR, None)
+    return element.keyword
+
+
+def garble(dice: random.Random, data: Dataset) -> str:
+    """Absurd text where a value was, in the VR of text: the bytes stand in the file like that."""
+    holder, element = dice.choice(elements(data))
+    holder[element.tag] = pydicom.dataelem.RawDataElement(
+        element.tag, "UT", len(text := dice.choice(VALUES).encode()), text, 0, False, True
+    )
+    return element.keyword
+
+
+def mutants(folder: Path, count: int, seed: int, ways: list[Callable]) -> dict[str, str]:
+    """Write series that each have one broken tag; return participant number -> keyword."""
+    dice = random.Random(seed)
+    broken = {}
+    for number in range(count):
+        way, state = dice.choice(ways), dice.random()
+        series = list(TRUTH.datasets(Person(f"M{number}", f"ID{number:05d}")))
+        only_one = dice.random() < 0.2
+        keyword = ""
+        for data in series[: 1 if only_one else None]:
+            keyword = way(random.Random(state), data)  # the same damage to every file
+        place = folder / f"sub-{number:04d}"
+        try:
+            write(place, iter(series))
+        except Exception:  # what pydicom refuses to write cannot be a mutant
+            continue
+        broken[f"sub-{number:04d}"] = keyword
+    return broken
+
+
+def check_table(report: ConversionReport, n_mutants: int) -> None:
+    rows = {row.participant: row for row in report.rows}
+    assert rows["sub-control"].decision == "kept"
+    assert all(row.decision in ("kept", "skipped", "error") for row in report.rows)
+    assert all(row.reason and "\n" not in row.reason for row in report.rows)
+    assert len(report.rows) + len(report.errors) >= n_mutants
+
+
+@pytest.mark.parametrize(
+    "count", [pytest.param(120, id="few"), pytest.param(2000, id="many", marks=pytest.mark.slow)]
+)
+def test_mutated_headers_never_raise(tmp_path: Path, count: int) -> None:
+    TRUTH.write(tmp_path / "sub-control")
+    broken = mutants(tmp_path, count, seed=count, ways=[delete, empty, garble])
+    assert len(broken) > 0.9 * count
+    report = convert(DicomInput(tmp_path, dry_run=True), tmp_path / "bids", nprocs=1)
+    check_table(report, len(broken))
+    assert {"kept", "error"} <= {row.decision for row in report.rows}
+
+
+@pytest.mark.parametrize(
+    "count", [pytest.param(25, id="few"), pytest.param(300, id="many", marks=pytest.mark.slow)]
+)
+def test_what_is_written_in_spite_of_a_missing_tag_is_true(tmp_path: Path, count: int) -> None:
+    source, bids = tmp_path / "source", tmp_path / "bids"
+    TRUTH.write(source / "sub-control")
+    broken = mutants(source, count, seed=count + 1, ways=[delete, empty])
+    report = convert(DicomInput(source), bids, nprocs=2)
+    check_table(report, len(broken))
+    written = 0
+    for side in bids.glob("sub-*/ses-*/pet/*.json"):
+        content = json.loads(side.read_text())
+        keyword = broken.get(side.name.split("_")[0], "")
+        written += 1
+        assert content["InjectionStart"] == 0 and content["TimeZero"] == "10:04:30", keyword
+        assert content["FrameTimesStart"] == [5400, 5700], keyword
+        assert content["FrameDuration"] == [300, 300], keyword
+        assert content["ImageDecayCorrectionTime"] == 5400, keyword
+        assert side.with_suffix("").with_suffix(".nii.gz").is_file()
+    assert written > count / 4
+
+
+def test_damaged_files_do_no_harm(tmp_path: Path) -> None:
+    """Truncated files, flipped bytes, random bytes, endless lengths."""
+    dice = random.Random(5)
+    paths = TRUTH.write(tmp_path / "sub-control")
+    content = paths[0].read_bytes()
+    folder = tmp_path / "sub-damaged"
+    folder.mkdir()
+    for number in range(150):
+        damaged = bytearray(content[: dice.randrange(len(content))] if number % 3 == 0 else content)
+        if number % 3 == 1:
+            for _ in range(dice.randint(1, 30)):
+                damaged[dice.randrange(132, len(damaged))] = dice.randrange(256)
+        if number % 3 == 2:
+            at = dice.randrange(140, 1500)
+            damaged[at : at + 4] = b"\xff\xff\xff\xff"
+        (folder / f"{number}").write_bytes(bytes(damaged))
+    (folder / "noise").write_bytes(dice.randbytes(5000))
+    (folder / "empty").write_bytes(b"")
+    (folder / "DICM").write_bytes(b"\0" * 128 + b"DICM")
+    report = convert(DicomInput(tmp_path), tmp_path / "bids", nprocs=1)
+    assert {row.decision for row in report.rows if row.participant == "sub-control"} <= {
+        "kept",
+        "error",  # a damaged copy of one of its files cannot be told from its own
+    }
+    assert all("\n" not in text for text in report.errors)
+
+
+def test_truncated_pixels_are_an_error_that_names_the_tag(tmp_path: Path) -> None:
+    paths = TRUTH.write(tmp_path / "sub-short")
+    for path in paths:
+        path.write_bytes(path.read_bytes()[:-300])
+    TRUTH.write(tmp_path / "sub-control")
+    report = convert(DicomInput(tmp_path), tmp_path / "bids", nprocs=1)
+    decisions = {row.participant: row.decision for row in report.rows}
+    assert decisions == {"sub-short": "error", "sub-control": "kept"}
+    assert not list((tmp_path / "bids").glob("sub-short/**/*.nii.gz"))
