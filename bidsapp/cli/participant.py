@@ -15,6 +15,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from bidsapp.bids.dataset import write_root_files
+from bidsapp.bids.entities import join_entities
 from bidsapp.bids.layout import check_dataset, read_dataset
 from bidsapp.bids.plan import Plan
 from bidsapp.bids.planning import make_plan
@@ -164,7 +165,11 @@ def _compute(settings: Settings, plan: Plan, progress: Progress) -> None:
     logs = settings.output_dir / "logs"
     if settings.write_graph:
         made.workflow.write_graph(str(logs / "workflow.dot"), graph2use="colored", format="dot")
-    steps = _Steps(made.workflow.list_node_names(), progress)
+    subjects = {}
+    for scan in plan.scans:
+        anatomy, own = made.prefixes[scan.name]
+        subjects |= {anatomy: join_entities(scan.t1w.entities), own: scan.name}
+    steps = _Steps(subjects, made.workflow.list_node_names(), progress)
     with progress.live():
         failures = engine.run(
             made.workflow,
@@ -186,7 +191,11 @@ def _compute(settings: Settings, plan: Plan, progress: Progress) -> None:
 class _Steps:
     """Tells nodes as steps in words (``data/steps.toml``); counts how many are done."""
 
-    def __init__(self, nodes: Iterable[str], progress: Progress) -> None:
+    def __init__(
+        self, subjects: Mapping[str, str], nodes: Iterable[str], progress: Progress
+    ) -> None:
+        """Take whom a node is about by the beginning of its name, and all names for the count."""
+        self._subjects = subjects
         self._words: Mapping[str, str] = read_table("steps")
         self._total = sum(name.rsplit(".", 1)[-1] in self._words for name in nodes)
         self._done = 0
@@ -198,8 +207,8 @@ class _Steps:
         step = node.rsplit(".", 1)[-1]
         if step not in self._words:
             return
-        subject = node.split(".")[2].removesuffix("_wf")
-        words = f"{subject}: {self._words[step]}"
+        about = [name for prefix, name in self._subjects.items() if node.startswith(prefix)]
+        words = f"{''.join(about)}: {self._words[step]}"
         if what == "start":
             self._progress.start(words)
             return

@@ -1,0 +1,326 @@
+"""The whole command on tiny datasets; the image processing is a toy with real nipype nodes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nipype.interfaces.utility as niu
+import nipype.pipeline.engine as pe
+import pytest
+
+from bidsapp.bids.records import planned_record
+from bidsapp.cli.main import main
+from bidsapp.workflows.participant import ParticipantsWorkflow
+
+
+def toy_step(record, output_dir, fate):
+    """Finish the record of a scan, or do what ``fate`` says instead."""
+    import json
+    import os
+    import signal
+    from pathlib import Path
+
+    from bidsapp import errors
+    from bidsapp.bids.derivatives import output_path
+    from bidsapp.bids.records import write_record
+
+    before = json.loads(output_path(output_dir, "result", record["entities"]).read_text())
+    assert before["status"] == "incomplete"
+    if fate == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if fate == "KeyError":
+        raise KeyError("nothing")
+    if fate:
+        raise getattr(errors, fate)(f"{record['source']}: {fate}; do something")
+    done = {
+        "status": "ok",
+        "reason": "n/a",
+        "suvr": {"wc": 1.5, "cg": None, "wcb": None, "pons": None},
+        "centiloid": 75.2,
+        "reference_region": "wc",
+    }
+    write_record(Path(output_dir), record | done)
+
+
+@pytest.fixture
+def fates(monkeypatch):
+    """Participant -> what happens to its scans; filled by the test, empty means all is well."""
+    chosen: dict[str, str] = {}
+
+    def toy_workflow(plan, *, bids_dir, output_dir, work_dir, processing):
+        workflow = pe.Workflow("toy_wf", base_dir=str(work_dir))
+        prefixes = {}
+        for scan in plan.scans:
+            name = re.sub(r"\W", "_", scan.name)
+            step = pe.Node(niu.Function(function=toy_step), name="result")
+            step.inputs.trait_set(
+                record=planned_record(scan, bids_dir),
+                output_dir=str(output_dir),
+                fate=chosen.get(scan.participant, ""),
+            )
+            own = pe.Workflow(f"{name}_wf")
+            own.add_nodes([step])
+            workflow.add_nodes([own])
+            prefixes[scan.name] = (f"toy_wf.{name}_anat_wf.", f"toy_wf.{name}_wf.")
+        return ParticipantsWorkflow(workflow, prefixes)
+
+    monkeypatch.setattr("bidsapp.workflows.participant.init_participants_wf", toy_workflow)
+    return chosen
+
+
+@pytest.fixture
+def run(raw, tmp_path, capsys):
+    """Run centipet on the raw dataset; gives exit code, standard output and error."""
+
+    def _run(*options, level="participant", bids=raw.root, out=tmp_path / "out", nprocs=1):
+        arguments = [bids, out, level, "-w", tmp_path / "work", "--nprocs", nprocs, *options]
+        code = main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    _run.out = tmp_path / "out"
+    return _run
+
+
+def record(run, name):
+    participant = name.split("_")[0]
+    return json.loads((run.out / participant / "pet" / f"{name}_centiloid.json").read_text())
+
+
+@pytest.fixture
+def two(raw):
+    """Two participants with all they need."""
+    for label in ("1", "2"):
+        raw.t1w(f"sub-{label}")
+        raw.pet(f"sub-{label}_trc-FBB")
+    return raw
+
+
+def test_all_is_well(two, run, fates):
+    code, out, err = run()
+    assert (code, err) == (0, "")
+    assert record(run, "sub-1_trc-FBB")["centiloid"] == 75.2
+    for label in ("1", "2"):
+        assert f"sub-{label}_trc-FBB: derivatives written" in out
+        assert (run.out / f"sub-{label}.html").is_file()
+        assert re.search(rf"sub-{label}_trc-FBB +FBB +1\.500 +75\.2", out)
+    assert "[2/2]" in out
+    for name in ("dataset_description.json", "README.md", ".bidsignore", "logs/CITATION.md"):
+        assert (run.out / name).is_file()
+    assert len(list((run.out / "logs").glob("centipet_*.log"))) == 1
+
+
+def test_another_participant_later_keeps_the_first(two, run, fates):
+    assert run("--participant-label", "1")[0] == 0
+    before = (run.out / "sub-1" / "pet" / "sub-1_trc-FBB_centiloid.json").read_bytes()
+    code, out, _ = run("--participant_label", "sub-2")
+    assert code == 0
+    assert "sub-1" not in out
+    assert (run.out / "sub-1" / "pet" / "sub-1_trc-FBB_centiloid.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("fate", "code"),
+    [
+        ("BadDataError", 65),
+        ("NoInputError", 66),
+        ("KeyError", 70),
+        ("CannotCreateError", 73),
+        ("StorageError", 74),
+    ],
+)
+@pytest.mark.parametrize("nprocs", [1, 2])
+def test_when_all_scans_fail_alike_the_code_is_theirs(two, run, fates, fate, code, nprocs):
+    fates |= {"1": fate, "2": fate}
+    assert run(nprocs=nprocs)[0] == code
+    for label in ("1", "2"):
+        written = record(run, f"sub-{label}_trc-FBB")
+        assert written["status"] == "failed"
+        assert written["error"] == (fate if fate != "KeyError" else "CentipetError")
+        assert "\n" not in written["reason"]
+
+
+def test_killed_workers_mean_try_again(two, run, fates):
+    fates |= {"1": "killed", "2": "killed"}
+    assert run(nprocs=2)[0] == 75
+    assert record(run, "sub-1_trc-FBB")["error"] == "WorkerLostError"
+
+
+def test_one_failure_of_two_is_code_1_and_the_other_finishes(two, run, fates):
+    fates["1"] = "BadDataError"
+    code, out, _ = run()
+    assert code == 1
+    assert record(run, "sub-1_trc-FBB")["reason"].endswith("BadDataError; do something")
+    assert record(run, "sub-2_trc-FBB")["status"] == "ok"
+    assert "failed: bids:raw:sub-1" in out
+    assert (run.out / "sub-1.html").is_file()
+
+
+def test_failures_of_different_kinds_are_code_1(two, run, fates):
+    fates |= {"1": "BadDataError", "2": "NoInputError"}
+    assert run()[0] == 1
+
+
+def test_stop_on_first_crash_leaves_the_rest_incomplete(two, run, fates):
+    fates["1"] = "BadDataError"
+    fates["2"] = "BadDataError"
+    assert run("--stop-on-first-crash")[0] == 1
+    statuses = {record(run, f"sub-{label}_trc-FBB")["status"] for label in ("1", "2")}
+    assert statuses == {"failed", "incomplete"}
+
+
+@pytest.mark.parametrize(
+    ("spoil", "code", "hint"),
+    [
+        (lambda raw: raw.pet("sub-2"), 66, "no T1w"),
+        (lambda raw: (raw.t1w("sub-2"), raw.pet("sub-2", TracerName="FDG")), 65, "FDG"),
+        (
+            lambda raw: (raw.t1w("sub-2"), raw.pet("sub-2").write_bytes(b"x")),
+            66,
+            "cannot be read as NIfTI",
+        ),
+        (
+            lambda raw: (
+                raw.t1w("sub-2"),
+                raw.pet("sub-2", ScanStart=0, FrameTimesStart=[0, 600]),
+            ),
+            65,
+            "--allow-off-window",
+        ),
+    ],
+)
+def test_the_issue_s_failures(raw, run, fates, spoil, code, hint):
+    spoil(raw)
+    found, out, _ = run()
+    assert found == code
+    assert sum(hint in line for line in out.splitlines() if line.startswith("x ")) == 1
+    assert hint in record(run, "sub-2")["reason"]
+    # with somebody else at its side: that one finishes, and the group table has both
+    raw.t1w("sub-1")
+    raw.pet("sub-1")
+    assert run()[0] == 1
+    assert record(run, "sub-1")["status"] == "ok"
+    assert run(level="group")[0] == 0
+    table = (run.out / "group_centiloid.tsv").read_text().splitlines()
+    status = table[0].split("\t").index("status")
+    assert [line.split("\t")[status] for line in table[1:]] == ["ok", "failed"]
+
+
+def test_a_scan_left_out_on_purpose_costs_nothing(raw, run, fates):
+    raw.t1w("sub-1")
+    raw.pet("sub-1_run-1", ScanStart=0, FrameTimesStart=[0], FrameDuration=[600])
+    raw.pet("sub-1_run-2")
+    assert run()[0] == 0
+    assert record(run, "sub-1_run-1")["status"] == "skipped"
+
+
+def test_codes_before_anything_is_computed(two, run, tmp_path):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "empty").mkdir()
+    cases = [
+        (run(bids=tmp_path / "empty"), 16, "dataset_description.json"),
+        (run(level="subject"), 17, "subject"),
+        (run("--participant-label", "99"), 18, "sub-99"),
+        (run("--nonsense"), 64, "--nonsense"),
+        (run(bids=tmp_path / "nowhere"), 66, "nowhere"),
+        (run(out=tmp_path / "file" / "out"), 73, "cannot be written"),
+        (run(level="group", out=tmp_path / "none"), 66, "participant level first"),
+    ]
+    for (code, _, err), expected, hint in cases:
+        assert code == expected
+        assert hint in err
+        assert err.startswith("centipet: ")
+        assert err.count("\n") == 1
+
+
+def test_an_output_folder_of_another_dataset_is_left_alone(two, run):
+    run.out.mkdir()
+    (run.out / "dataset_description.json").write_text('{"Name": "mine"}')
+    assert run()[0] == 73
+    assert (run.out / "dataset_description.json").read_text() == '{"Name": "mine"}'
+
+
+def test_a_work_folder_that_cannot_be_made(two, run, tmp_path):
+    (tmp_path / "file").write_text("")
+    code, _, err = run("-w", tmp_path / "file" / "work")
+    assert code == 73
+    assert "--work-dir" in err
+
+
+def test_a_fault_of_ours_is_one_sentence_and_its_log(two, run, monkeypatch):
+    def broken(*_, **__):
+        raise ZeroDivisionError("by zero")
+
+    monkeypatch.setattr("bidsapp.cli.participant.make_plan", broken)
+    code, _, err = run()
+    assert code == 70
+    assert "please report it" in err
+    assert err.count("\n") == 1
+    (log,) = (run.out / "logs").glob("centipet_*.log")
+    assert "Traceback" in log.read_text()
+
+
+def test_boilerplate_only_writes_nothing(two, run):
+    code, out, _ = run("--boilerplate-only")
+    assert code == 0
+    assert "Klunk" in out
+    assert not run.out.exists()
+
+
+def test_pages_anew(two, run, fates):
+    run()
+    for page in run.out.glob("*.html"):
+        page.unlink()
+    assert run("--reports-only", "--participant-label", "2")[0] == 0
+    assert [page.name for page in run.out.glob("*.html")] == ["sub-2.html"]
+
+
+def test_the_graph_is_written(two, run, fates):
+    assert run("--write-graph")[0] == 0
+    assert list((run.out / "logs").glob("*.dot"))
+
+
+def test_clean_workdir_forgets(two, run, fates, tmp_path):
+    run()
+    (folder,) = (tmp_path / "work").iterdir()
+    (folder / "old").touch()
+    run()
+    assert (folder / "old").exists()
+    run("--clean-workdir")
+    assert not (folder / "old").exists()
+
+
+def test_a_session_label_that_hits_nothing_is_told_and_the_rest_goes_on(two, run, fates):
+    code, out, _ = run("--participant-label", "1", "7")
+    assert code == 0
+    assert "sub-7: no PET" in out
+
+
+def test_sigterm_ends_the_run_and_what_was_begun_stays_incomplete(two, tmp_path):
+    # an engine that never ends stands for a long computation
+    code = (
+        "import sys, time\n"
+        "import bidsapp.engine\n"
+        "bidsapp.engine.run = lambda *a, **k: (print('running', flush=True), time.sleep(60))\n"
+        "from bidsapp.cli.main import main\n"
+        "sys.exit(main(sys.argv[1:]))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, two.root, tmp_path / "out", "participant"],
+        stdout=subprocess.PIPE, text=True, cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(Path.cwd())},
+    )  # fmt: skip
+    assert any("running" in line for line in process.stdout)
+    process.send_signal(signal.SIGTERM)
+    begin = time.perf_counter()
+    assert process.wait(timeout=30) == 128 + signal.SIGTERM
+    assert time.perf_counter() - begin < 10
+    path = tmp_path / "out" / "sub-1" / "pet" / "sub-1_trc-FBB_centiloid.json"
+    assert json.loads(path.read_text())["status"] == "incomplete"
