@@ -1,0 +1,108 @@
+"""Steps of a PET scan on their own."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from bidsapp.bids.layout import read_dataset
+from bidsapp.bids.planning import make_plan
+from bidsapp.data import mni_grid, vois
+from bidsapp.interfaces.pet import TimeAverage
+from bidsapp.interfaces.quantification import Quantify, RatioImages
+from bidsapp.interfaces.store import fetch_volume, keep_volume
+from bidsapp.settings import Filters, Processing
+from bidsapp.volume import Volume
+from bidsapp.workflows.pet import init_pet_reference_wf
+
+
+@pytest.fixture
+def scan(bids_dir):
+    filters = Filters(participant=("01",), tracer=("FBB",))
+    return make_plan(read_dataset(bids_dir, filters), Processing()).scans[0]
+
+
+def average(scan, pet: Path, folder: Path):
+    workflow = init_pet_reference_wf(scan)
+    workflow.base_dir = str(folder)
+    workflow.inputs.inputnode.pet = str(pet)
+    workflow.run()
+    return fetch_volume(next(folder.rglob("mean.npz")))
+
+
+def test_frames_without_decay_correction_are_corrected_to_the_start(scan, tmp_path):
+    """Frames of a source that only decays are told apart by the physics, not by our formula."""
+    half_life = 6586.2
+    fine = np.arange(0, 1200, 0.1) + 0.05
+    activity = 8000 * 0.5 ** (fine / half_life)
+    frames = activity.reshape(4, -1).mean(axis=1)
+    data = np.broadcast_to(frames, (5, 6, 7, 4)).astype(np.float32)
+    pet = tmp_path / "pet.nii.gz"
+    nib.Nifti1Image(data, np.eye(4)).to_filename(pet)
+    uncorrected = replace(scan, metadata=replace(scan.metadata, decay_corrected=False))
+    mean = average(uncorrected, pet, tmp_path / "one")
+    np.testing.assert_allclose(mean.data, 8000, rtol=1e-5)
+    as_is = average(scan, pet, tmp_path / "other")
+    np.testing.assert_allclose(as_is.data, frames.mean(), rtol=1e-5)
+
+
+def test_frames_that_do_not_fit_the_sidecar_are_named(tmp_path):
+    pet = tmp_path / "sub-01_pet.nii.gz"
+    nib.Nifti1Image(np.ones((4, 4, 4, 3), np.float32), np.eye(4)).to_filename(pet)
+    with pytest.raises(Exception, match=r"sub-01_pet.nii.gz: FrameTimesStart .* 2 frames"):
+        TimeAverage(pet=str(pet), weights_s=[300.0, 300.0]).run(cwd=str(tmp_path))
+
+
+@pytest.fixture
+def template_pet(truth, tmp_path):
+    def write(change) -> str:
+        image = truth.image().astype(np.float32)
+        change(image)
+        return keep_volume(tmp_path / "pet.npz", Volume(image, mni_grid(2).affine))
+
+    return write
+
+
+def quantify(pet: str):
+    return Quantify(pet=pet, tracer="FBB", source="sub-01_pet.nii.gz").run().outputs
+
+
+def test_a_cerebellum_cut_in_part_is_flagged_and_not_refused(template_pet, truth):
+    def cut(image):
+        image[:, :, :14] = np.nan
+
+    found = quantify(template_pet(cut))
+    assert 0.5 < found.voi["wc"]["coverage"] < 0.9
+    assert [code for code, _ in found.flags] == ["voi-coverage"]
+    image, mask = truth.image(), vois(2)["wc"].copy()
+    mask[:, :, :14] = False
+    assert found.voi["wc"]["mean"] == pytest.approx(image[mask].mean(), rel=1e-6)
+
+
+def test_a_region_that_was_not_measured_has_no_ratio_image(template_pet, tmp_path, monkeypatch):
+    def without_pons(image):
+        image[vois(2)["pons"]] = np.nan
+
+    pet = template_pet(without_pons)
+    found = quantify(pet)
+    assert found.suvr["pons"] is None and found.suvr["wc"] > 1
+    monkeypatch.chdir(tmp_path)
+    images = RatioImages(pet=pet, voi=found.voi).run().outputs
+    assert Path(images.wc).is_file() and not (tmp_path / "suvrpons.npz").exists()
+
+
+def test_an_empty_reference_region_is_an_error_that_names_the_image(template_pet):
+    def empty(image):
+        image[vois(2)["cg"]] = 0
+
+    with pytest.raises(Exception, match=r"sub-01_pet.nii.gz: .* reference region cg"):
+        quantify(template_pet(empty))
+
+
+def test_an_impossible_centiloid_is_flagged(template_pet):
+    def hot(image):
+        image[vois(2)["ctx"]] *= 4
+
+    assert [code for code, _ in quantify(template_pet(hot)).flags] == ["centiloid-implausible"]
