@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -10,9 +11,9 @@ from bidsapp.core.centiloid import Equation
 from bidsapp.core.frames import WindowRule
 from bidsapp.data import read_table
 
-# "[18F]", "F-18", "F^18^", "18Fflor...", "...C11", "Fluorine-18": the isotope as people write it,
-# at the beginning or the end of a word.
-_NUMBER, _SYMBOL, _BETWEEN = "(?:18|11)", "(?:fluorine|carbon|f|c)", r"[\s^-]*"
+# "[18F]", "(18)F", "F-18", "F^18^", "18Fflor...", "...C11", "Fluorine-18": the isotope as people
+# write it, at the beginning or the end of a word.
+_NUMBER, _SYMBOL, _BETWEEN = "(?:18|11)", "(?:fluorine|carbon|f|c)", r"[\s^()\[\]-]*"
 _EITHER_ORDER = f"(?:{_NUMBER}{_BETWEEN}{_SYMBOL}|{_SYMBOL}{_BETWEEN}{_NUMBER})"
 _ISOTOPE = re.compile(rf"\b{_EITHER_ORDER}|{_EITHER_ORDER}\b")
 _RADIONUCLIDES = {("f", "18"): "F18", ("c", "11"): "C11"}
@@ -107,7 +108,8 @@ def _without_isotopes(name: str) -> tuple[str, set[str]]:
         isotopes.add(radionuclide)
         return " "
 
-    return _ISOTOPE.sub(remember, name.lower().replace("_", " ")), isotopes
+    plain = unicodedata.normalize("NFKC", name).lower().replace("_", " ")  # superscripts
+    return _ISOTOPE.sub(remember, plain), isotopes
 
 
 def _known_names(text: str) -> set[str]:

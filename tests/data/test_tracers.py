@@ -7,7 +7,7 @@ from bidsapp.data.tracers import tracer_from_name, tracers
 NAMES = {
     "PIB": [
         "PIB", "PiB", "[11C]PiB", "[11C]PIB", "11C-PIB", "C11-PiB", "PIB-C11", "C-11 PIB", "11CPIB",
-        "Pittsburgh compound B", "Pittsburgh Compound-B", "[C-11]PiB",
+        "Pittsburgh compound B", "Pittsburgh Compound-B", "[C-11]PiB", "[¹¹C]PiB", "C11PIB",
         "Pittsburgh compound B C^11^",
         "(11C) Pittsburgh Compound B", "carbon-11 PiB", "PiB (Pittsburgh compound B)", "11C_PIB",
     ],
@@ -19,6 +19,7 @@ NAMES = {
     "FBP": [
         "FBP", "florbetapir", "[18F]AV-45", "AV45", "AV 45", "av-45", "Amyvid", "18F-AV45",
         "FLORBETAPIR F-18", "Florbetapir F 18 (Amyvid)", "AV45-F18", "[18F]florbetapir",
+        "(18)F-florbetapir", "¹⁸F-florbetapir", "florbetapir (18F)",
     ],
     "FMM": [
         "FMM", "flutemetamol", "[18F]Flutemetamol", "Vizamyl", "GE-067", "GE067", "18F-GE067",
@@ -46,7 +47,7 @@ def test_every_spelling_finds_its_tracer(code, name):
         "flortaucipir", "AV-1451", "AV1451", "[18F]AV-1451", "18F AV 1451", "T807", "AV-133",
         "MK6240", "[18F]MK-6240", "PI-2620", "RO948", "THK5351", "PBB3", "AZD2184",
         "FLT", "florapronol",
-        "[18F]PiB",  # the fluorinated PiB is flutemetamol, by its own name only
+        "[18F]PiB", "(18)F-PiB", "¹⁸F-PiB", "F18 PIB",  # the fluorinated PiB is flutemetamol, by its own name only
         "[11C]florbetaben", "[11C]AZD4694",
         "florbetapir or florbetaben", "FDG after florbetapir", "AV-450", "NAV4", "florbeta",
     ],
