@@ -47,7 +47,8 @@ def test_every_spelling_finds_its_tracer(code, name):
         "flortaucipir", "AV-1451", "AV1451", "[18F]AV-1451", "18F AV 1451", "T807", "AV-133",
         "MK6240", "[18F]MK-6240", "PI-2620", "RO948", "THK5351", "PBB3", "AZD2184",
         "FLT", "florapronol",
-        "[18F]PiB", "(18)F-PiB", "¹⁸F-PiB", "F18 PIB",  # the fluorinated PiB is flutemetamol, by its own name only
+        # the fluorinated PiB is flutemetamol, by its own name only
+        "[18F]PiB", "(18)F-PiB", "¹⁸F-PiB", "F18 PIB",
         "[11C]florbetaben", "[11C]AZD4694",
         "florbetapir or florbetaben", "FDG after florbetapir", "AV-450", "NAV4", "florbeta",
     ],
