@@ -22,7 +22,14 @@ from bidsapp.report.records import ScanRecord, Status
 
 Row = dict[str, Any]
 
-_QC = ("pet_t1w_distance_mm", "start_spread_mm", "gm_wm_contrast", "brain_ml")
+_QC = (
+    "pet_t1w_distance_mm",
+    "pet_t1w_unexplained",
+    "pet_fwhm_mm",
+    "start_spread_mm",
+    "gm_wm_contrast",
+    "brain_ml",
+)
 
 # What a spreadsheet would take for the beginning of a formula, and what would break a line.
 _FORMULA = tuple("=+-@")

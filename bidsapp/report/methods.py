@@ -133,7 +133,8 @@ def _alignment(steps: set[PetToT1w]) -> str:
         return f"{nmi}."
     refined = (
         "the alignment was refined by fitting the PET as a linear combination of the "
-        "participant’s own tissue maps and minimising the unexplained variance"
+        "participant’s own blurred tissue maps, with levels that vary smoothly over the brain, "
+        "and minimising the unexplained variance"
     )
     only_some = "in part of the scans " if PetToT1w.NMI in steps else ""
     return f"{nmi}, and {only_some}{refined}."

@@ -196,9 +196,9 @@ def _colormap(name: str) -> Any:
 
 
 def _grey(canvas: NDArray[np.float32]) -> NDArray[np.float32]:
-    """T1w intensities to 0..1: the brightest half per cent (vessels, fat) is clipped."""
+    """T1w intensities to 0..1: white matter stays below white, vessels and fat are clipped."""
     inside = canvas[canvas > 0]
-    top = np.percentile(inside, 99.5) if inside.size else 1.0
+    top = 1.25 * np.percentile(inside, 98) if inside.size else 1.0
     return np.clip(canvas / np.float32(max(top, 1e-6)), 0, 1)
 
 
