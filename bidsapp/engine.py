@@ -13,6 +13,7 @@ import json
 import os
 import re
 import threading
+import warnings
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -273,6 +274,7 @@ def _start_worker(cwd: str) -> None:
     os.chdir(cwd)
     os.environ["NIPYPE_NO_ET"] = "1"
     threadpool_limits(1)
+    warnings.simplefilter("ignore")  # of libraries; what a user must know is a flag or an error
     from nipype import logging
 
     for name in ("workflow", "interface", "utils"):

@@ -5,7 +5,10 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import nipype.interfaces.utility as niu
 import nipype.pipeline.engine as pe
@@ -204,10 +207,48 @@ def test_workers_use_one_thread_and_do_not_outlive_the_run(tmp_path):
     assert worker["threads"]
     assert set(worker["threads"]) == {1}
     assert worker["pid"] != os.getpid()
-    deadline = time.perf_counter() + 10
-    while _is_alive(worker["pid"]) and time.perf_counter() < deadline:
+    assert _wait_for(lambda: not _is_alive(worker["pid"]))
+
+
+def test_workers_die_with_a_killed_main_process(tmp_path):
+    script = tmp_path / "main.py"
+    script.write_text(
+        "import sys\n"
+        "from pathlib import Path\n"
+        "import nipype.interfaces.utility as niu\n"
+        "import nipype.pipeline.engine as pe\n"
+        "from bidsapp.engine import run\n"
+        "from bidsapp.settings import Resources\n"
+        "def endless(folder):\n"
+        "    import os, time\n"
+        "    from pathlib import Path\n"
+        "    Path(folder, 'pid.tmp').write_text(str(os.getpid()))\n"
+        "    Path(folder, 'pid.tmp').rename(Path(folder, 'pid'))\n"
+        "    time.sleep(120)\n"
+        "if __name__ == '__main__':\n"
+        "    workflow = pe.Workflow('endless_wf', base_dir=sys.argv[1])\n"
+        "    step = pe.Node(niu.Function(function=endless), name='endless')\n"
+        "    step.inputs.folder = sys.argv[1]\n"
+        "    workflow.add_nodes([step])\n"
+        "    run(workflow, Resources(nprocs=2), crash_dir=Path(sys.argv[1]))\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(Path.cwd())}
+    main = subprocess.Popen([sys.executable, script, tmp_path], env=environment)
+    try:
+        assert _wait_for((tmp_path / "pid").exists)
+        worker = int((tmp_path / "pid").read_text())
+        assert _is_alive(worker)
+    finally:
+        main.kill()
+        main.wait()
+    assert _wait_for(lambda: not _is_alive(worker))
+
+
+def _wait_for(condition, seconds=30):
+    deadline = time.perf_counter() + seconds
+    while not condition() and time.perf_counter() < deadline:
         time.sleep(0.1)
-    assert not _is_alive(worker["pid"])
+    return condition()
 
 
 def _is_alive(pid):

@@ -217,6 +217,7 @@ class _Steps:
             self._progress.end(words, f"[{self._done}/{self._total}]")
         else:
             self._progress.drop(words)
+            self._progress.fail(f"{words}: failed")
 
 
 def _work_dir(settings: Settings) -> Path:

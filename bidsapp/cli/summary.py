@@ -12,7 +12,10 @@ _COLUMNS = ("scan", "tracer", "SUVR", "Centiloid", "flags", "page")
 
 
 def print_summary(records: Sequence[ScanRecord], output_dir: Path, progress: Progress) -> None:
-    """Print one line per scan: what came out, what to look at, and where its page is."""
+    """Print one line per scan: what came out, what to look at, and where its page is.
+
+    The sentence of a failure was told when it happened and stands on the page.
+    """
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
@@ -33,7 +36,7 @@ def summary_cells(record: ScanRecord, output_dir: Path) -> tuple[str, ...]:
     if record.status is Status.OK:
         notes = ", ".join(flag.code for flag in record.flags) or "none"
     else:
-        notes = f"{record.status}: {record.reason}"
+        notes = f"{record.status} ({record.error})" if record.error else str(record.status)
     return (
         record.name,
         record.tracer or "n/a",

@@ -159,7 +159,7 @@ def test_one_failure_of_two_is_code_1_and_the_other_finishes(two, run, fates):
     assert code == 1
     assert record(run, "sub-1_trc-FBB")["reason"].endswith("BadDataError; do something")
     assert record(run, "sub-2_trc-FBB")["status"] == "ok"
-    assert "failed: bids:raw:sub-1" in out
+    assert "failed (BadDataError)" in out
     assert (run.out / "sub-1.html").is_file()
 
 
