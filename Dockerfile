@@ -32,7 +32,7 @@ RUN apt-get update \
 COPY --from=build /opt/centipet /opt/centipet
 COPY --from=build /version /version
 # HOME: pybids dies without one. Threads: processes share the cores, see --nprocs.
-# ET: nipype's check for updates, which has no network to ask.
+# ET: nipype's check for updates, which has no network to ask. Matplotlib keeps its list of fonts.
 ENV HOME=/tmp \
     PATH=/opt/centipet/bin:/usr/local/bin:/usr/bin:/bin \
     LANG=C.UTF-8 \
@@ -41,6 +41,7 @@ ENV HOME=/tmp \
     OMP_NUM_THREADS=1 \
     OPENBLAS_NUM_THREADS=1 \
     NO_ET=1 \
-    NIPYPE_NO_ET=1
+    NIPYPE_NO_ET=1 \
+    MPLCONFIGDIR=/tmp/.matplotlib
 WORKDIR /tmp
 ENTRYPOINT ["/opt/centipet/bin/centipet"]
