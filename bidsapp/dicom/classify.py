@@ -184,9 +184,6 @@ def _classify_pet(series: Series, include_derived: bool) -> Verdict:
         return Verdict(
             Kind.PET, False, f"covers no whole brain ({n_slices} slices, {extent:.0f} mm)"
         )
-    unit = header.text("Units").upper()
-    if refusal := tables()["units_refused"].get(unit):
-        return Verdict(Kind.PET, False, f"(0054,1001) Units is {unit}: {refusal}")
     return Verdict(Kind.PET, True, "attenuation-corrected PET of the head")
 
 

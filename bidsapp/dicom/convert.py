@@ -134,7 +134,7 @@ class _Decisions:
         self._metadata = metadata
         headers = [series.header for series in self._series]
         self._scrub = identity.Scrubber(headers)
-        self.broken = [self._scrub(sentence) for sentence in inventory.broken]
+        self.broken = _in_one_sentence([self._scrub(sentence) for sentence in inventory.broken])
         self._labels = self._label_all(headers, labels)
         self._rows: dict[tuple[str, int], Row] = {}
         self._wanted: dict[tuple[str, int], _Wanted] = {}
@@ -354,6 +354,13 @@ def find_tracer(header: Header, stated: str | None) -> tuple[Tracer, str] | None
         f"'{header.shown('Radiopharmaceutical')}' names no known amyloid tracer, nor does the "
         f"series '{header.shown('SeriesDescription')}'; state it with --tracer",
     )
+
+
+def _in_one_sentence(broken: Sequence[str]) -> list[str]:
+    """Tell of files that start like DICOM but cannot be read; a thousand of them say it once."""
+    if len(broken) < 2:
+        return list(broken)
+    return [f"{len(broken)} files start like DICOM but cannot be read, the first: {broken[0]}"]
 
 
 def _origin(series: Series) -> str:

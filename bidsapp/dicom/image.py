@@ -32,7 +32,6 @@ from bidsapp.volume import Volume
 # Not compressed here (-z n): the header is cleaned first, then our own writer makes .nii.gz.
 _FLAGS = ("-b", "y", "-ba", "o", "-g", "i", "-z", "n", "-w", "1", "-f", "%j")
 _TIMEOUT_S = 1800
-_MAX_MISSING = 0.02  # fraction of slices that interpolation may replace
 _PLACE_TOLERANCE = 0.05  # voxels; dcm2niix stores the affine as float32
 _VALUE_TOLERANCE = 1e-5  # of the slice's largest value; float32 against text slopes
 
@@ -125,32 +124,16 @@ def fill_gaps(converted: Converted, series: Series) -> Converted:
     Raises
     ------
     BadDataError
-        Slices are not equidistant, too many are missing, or the series is a PET, whose missing
-        activity nobody may invent.
+        See `Series.missing_slices`; or dcm2niix left out a slice.
     """
-    if len(series.images) < 3:
-        return converted  # multi-frame: the slices are inside one file
-    positions = np.unique(series.positions().round(3))
-    steps = np.diff(positions)
-    step = float(np.median(steps))
-    missing = np.rint(steps / step).astype(int) - 1
-    if np.abs(steps / step - (missing + 1)).max() > 0.1:
-        raise BadDataError(
-            "(0020,0032) ImagePositionPatient: the slices are not equidistant "
-            f"({steps.min():.2f} to {steps.max():.2f} mm); export the series again"
-        )
+    missing = series.missing_slices()
     if not missing.any():
         return converted
-    total = int(missing.sum())
-    allowed = int(_MAX_MISSING * len(positions))
-    if series.header.text("Modality") != "MR" or total > max(allowed, 1):
-        raise BadDataError(
-            f"(0020,0032) ImagePositionPatient: {total} of {total + len(positions)} slices are "
-            "missing; export the whole series again"
-        )
     voxels = stored_voxels(converted.image)
-    if voxels.shape[2] != len(positions):
-        raise BadDataError(f"dcm2niix made {voxels.shape[2]} of {len(positions)} slices")
+    if voxels.shape[2] != len(missing) + 1:
+        raise BadDataError(
+            f"dcm2niix made {voxels.shape[2]} of {len(missing) + 1} slices; export the series again"
+        )
     index = np.concatenate([[0], np.cumsum(missing + 1)])  # place of the slices along the normal
     if _axis_runs_backwards(converted.image, series):
         index = index[-1] - index[::-1]
@@ -158,6 +141,7 @@ def fill_gaps(converted: Converted, series: Series) -> Converted:
         _interpolated(voxels, index), converted.image.affine, converted.image.header
     )
     image.header.set_slope_inter(*converted.image.header.get_slope_inter())
+    total = int(missing.sum())
     remark = f"{total} missing slice{'s' * (total > 1)} interpolated from the neighbours"
     return Converted(image, converted.sidecar, (*converted.remarks, remark))
 

@@ -28,7 +28,10 @@ from bidsapp.errors import BadDataError, NoInputError, WorkerLostError
 Values = dict[str, tuple[str, ...]]
 
 _CHUNK = 200  # files per task: small enough for progress, large enough to hide the transport
+_TOLD = 2000  # files between two lines of progress
 _SERIAL_BELOW = 400  # files; starting workers takes as long as reading these
+_MAX_MISSING = 0.02  # fraction of the slices of a T1w that interpolation may replace
+_UNEQUAL = 0.1  # slice distances differing by more than this fraction are not equidistant
 _SPLIT_TAGS = ("ImageType", "Rows", "Columns", "PixelSpacing", "EchoTime", "InversionTime", "Units")
 
 
@@ -73,14 +76,45 @@ class Series:
         points = [image.required("ImagePositionPatient", 3) for image in self.images]
         return np.asarray(np.array(points) @ normal)
 
-    def check_grid(self) -> None:
-        """Refuse a series whose pixels have no size or number.
+    def missing_slices(self) -> NDArray[np.int_]:
+        """Count the slices missing between neighbours, shape (number of positions - 1,).
 
         Raises
         ------
         BadDataError
-            PixelSpacing, Rows or Columns is missing or not positive.
+            Slices are not equidistant, too many are missing, or one of a PET is, whose activity
+            nobody may invent.
         """
+        positions = np.unique(self.positions().round(3))
+        if len(positions) < 3:
+            return np.zeros(max(len(positions) - 1, 0), int)
+        steps = np.diff(positions)
+        step = float(np.median(steps))
+        missing = np.rint(steps / step).astype(int) - 1
+        if np.abs(steps / step - (missing + 1)).max() > _UNEQUAL:
+            raise self.header.error(
+                "ImagePositionPatient",
+                f"gives slices {steps.min():.2f} to {steps.max():.2f} mm apart, not equidistant "
+                "ones; export the series again",
+            )
+        total, whole = int(missing.sum()), int(missing.sum()) + len(positions)
+        allowed = max(int(_MAX_MISSING * whole), 1) if self.header.text("Modality") == "MR" else 0
+        if total > allowed:
+            raise self.header.error(
+                "ImagePositionPatient",
+                f"shows that {total} of {whole} slices are missing; export the whole series again",
+            )
+        return np.asarray(missing)
+
+    def check_grid(self) -> None:
+        """Refuse a series whose pixels have no size or number, or whose slices make no grid.
+
+        Raises
+        ------
+        BadDataError
+            PixelSpacing, Rows or Columns is missing or not positive; see also `missing_slices`.
+        """
+        self.missing_slices()
         for keyword, length in (("PixelSpacing", 2), ("Rows", 1), ("Columns", 1)):
             if min(self.header.required(keyword, length)) <= 0:
                 raise self.header.error(keyword, f"is '{self.header.shown(keyword)}'; correct it")
@@ -121,7 +155,8 @@ def take_inventory(
             elif outcome is not None:
                 n_dicom += 1
                 _file(outcome, groups, shared)
-        progress(f"Reading DICOM headers: {n_seen} of {len(files)} files, {len(groups)} series")
+        if n_seen == len(files) or n_seen // _TOLD > (n_seen - len(found)) // _TOLD:
+            progress(f"Read {n_seen} of {len(files)} files, {len(groups)} DICOM series")
     if not groups:
         raise NoInputError(f"{folder}: holds no DICOM image ({len(files)} files looked at)")
     series = [part for uid in sorted(groups) for part in _split(uid, list(groups[uid].values()))]

@@ -143,7 +143,6 @@ class Mr:
         """One data set per slice; sagittal slices, as MPRAGE is."""
         person = person or Person()
         series_uid, study_uid = generate_uid(), study or generate_uid()
-        random = np.random.default_rng(7)
         ramp = np.add.outer(np.arange(24), np.arange(22)) * 10
         for index in self.positions:
             data = base(person, MR_CLASS, study_uid, series_uid)
@@ -163,7 +162,8 @@ class Mr:
             position = (self.step * index - 75.0, -90.0, 95.0)
             place(data, (24, 22), (self.spacing, self.spacing), position, self.step)
             data.ImageOrientationPatient = [0, 1, 0, 0, 0, -1]
-            set_pixels(data, ramp + 7 * index + random.integers(0, 5, ramp.shape), None)
+            noise = np.random.default_rng(index).integers(0, 5, ramp.shape)
+            set_pixels(data, ramp + 7 * index + noise, None)
             yield data
 
     def write(

@@ -1,0 +1,343 @@
+"""Whole conversions of tiny studies: choices, labels, restarts, options, privacy."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from dicom_studies import Mr, Person, Pet
+
+from bidsapp.dicom.convert import ConversionReport, convert
+from bidsapp.dicom.identity import pseudonym
+from bidsapp.errors import BadDataError, CannotCreateError, NoInputError, UsageError
+from bidsapp.settings import DicomInput
+
+ERIKA = Person()
+SUB = f"sub-{pseudonym((ERIKA.patient_id, ERIKA.birth))}"
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """An MPRAGE and a static florbetaben PET of Erika."""
+    folder = tmp_path / "source"
+    Mr().write(folder / "mr")
+    Pet().write(folder / "pet")
+    return folder
+
+
+def run(source: Path, bids: Path, **options: object) -> ConversionReport:
+    return convert(DicomInput(source, **options), bids, nprocs=1)
+
+
+def dry(source: Path, **options: object) -> ConversionReport:
+    return run(source, source.parent / "nowhere", dry_run=True, **options)
+
+
+def targets(report: ConversionReport) -> dict[str, str]:
+    """Description -> name below the participant."""
+    return {row.description: Path(row.target).name.partition("_")[2] for row in report.rows}
+
+
+def sidecar(bids: Path, pattern: str = "sub-*/ses-*/pet/*_pet.json") -> dict:
+    (path,) = bids.glob(pattern)
+    return json.loads(path.read_text())
+
+
+def test_voxels_place_and_sidecar_of_a_tiny_study(source: Path, tmp_path: Path) -> None:
+    bids = tmp_path / "bids"
+    report = run(source, bids)
+    assert report.errors == [] and report.n_converted == 2
+    image = nib.load(bids / SUB / "ses-01" / "pet" / f"{SUB}_ses-01_trc-FBB_pet.nii.gz")
+    assert image.shape == (18, 20, 9, 4)
+    last = list(Pet().datasets())[-1]
+    x, y = 5, 7  # column, row
+    point = np.array([-70.0 + 9 * x, -85.0 + 8 * y, 15.0 * 8 - 60]) * (-1, -1, 1)
+    i, j, k = np.rint(np.linalg.inv(image.affine) @ [*point, 1])[:3].astype(int)
+    expected = last.pixel_array[y, x] * float(last.RescaleSlope)
+    assert image.dataobj[i, j, k, 3] == pytest.approx(expected, rel=1e-6)
+    content = sidecar(bids)
+    assert content["ReconMethodParameterLabels"] == ["subsets", "iterations"]
+    assert content["ReconMethodParameterValues"] == [21, 4]
+    assert content["ReconMethodParameterUnits"] == ["none", "none"]
+    assert (content["ReconFilterType"], content["ReconFilterSize"]) == ("XYZ Gaussian", 4)
+    assert content["InjectedRadioactivity"] == 301.7
+
+
+def test_no_word_of_the_patient_is_written(tmp_path: Path) -> None:
+    """The name also stands in the series description, where people type it."""
+    source, bids = tmp_path / "source", tmp_path / "bids"
+    Pet(description="FBB Mustermann MRN-4711 AC").write(source)
+    Mr(description="t1_mprage erika").write(source)
+    report = run(source, bids)
+    assert report.n_converted == 2
+    words = ["mustermann", "erika", "4711", "19480229", "hausarzt", "krankenhaus", "20210302"]
+    for path in [p for p in bids.rglob("*") if p.is_file()]:
+        content = path.read_bytes()
+        if path.name.endswith(".nii.gz"):
+            content = nib.load(path).header.binaryblock
+        text = content.decode("latin-1").lower() + str(path.relative_to(bids)).lower()
+        assert not [word for word in words if word in text], path
+    assert "*** *** AC" in report.rows[1].description + report.rows[0].description
+
+
+def test_label_is_the_same_in_every_run_and_tells_nothing(source: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    Pet().write(other)
+    assert {row.participant for row in dry(source).rows} == {SUB}
+    assert {row.participant for row in dry(other).rows} == {SUB}
+    assert pseudonym(("MRN-4712", ERIKA.birth)) != pseudonym(("MRN-4711", ERIKA.birth))
+
+
+def test_same_identifier_with_two_birth_dates_is_two_people(source: Path) -> None:
+    Pet().write(source / "twin", replace(ERIKA, birth="19990101"))
+    assert len({row.participant for row in dry(source).rows}) == 2
+
+
+def test_labels_from_folders_and_from_the_map(source: Path, tmp_path: Path) -> None:
+    renamed = source.rename(tmp_path / "sub-07")
+    assert {row.participant for row in dry(renamed).rows} == {"sub-07"}
+    table = tmp_path / "map.tsv"
+    table.write_text("patient_id\tparticipant_id\tsession_id\nMRN-4711\tsub-E1\tses-base\n")
+    report = dry(renamed, label_map=table)
+    assert all(row.target.startswith("sub-E1/ses-base/") for row in report.rows)
+    table.write_text("patient_id\tparticipant_id\nMRN-4711\tsub E1\n")
+    with pytest.raises(BadDataError, match="line 2"):
+        dry(renamed, label_map=table)
+
+
+def test_map_that_gives_two_injections_one_name_is_refused(source: Path, tmp_path: Path) -> None:
+    Pet(injection=datetime(2022, 4, 5, 9, 0)).write(source / "later")
+    table = tmp_path / "map.tsv"
+    table.write_text("patient_id\tparticipant_id\tsession_id\nMRN-4711\tsub-E1\tses-1\n")
+    report = dry(source, label_map=table)
+    assert len(report.errors) == 2 and "give other labels" in report.errors[0]
+
+
+def test_sessions_are_injections_in_time_and_runs_parts_of_one(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    second = datetime(2022, 4, 5, 23, 50)
+    Mr().write(source / "mr")
+    Pet(description="first").write(source / "first")
+    early = Pet(injection=second, frames=[(0, 60), (60, 300)], tracer="Vizamyl", description="e")
+    early.write(source / "early")
+    late = replace(early, frames=[(5400, 600), (6000, 600)], description="late")
+    late.write(source / "late")
+    Mr(acquired=datetime(2022, 3, 1), description="t1 second").write(source / "mr2")
+    assert targets(dry(source)) == {
+        "first": "ses-01_trc-FBB_pet",
+        "e": "ses-02_trc-FMM_run-1_pet",
+        "late": "ses-02_trc-FMM_run-2_pet",
+        "t1_mprage": "ses-01_T1w",
+        "t1 second": "ses-02_T1w",
+    }
+
+
+def test_two_reconstructions_of_one_scan_get_different_names(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    Pet(description="four").write(source / "a")
+    Pet(frames=[(5400, 1200)], description="one").write(source / "b")
+    named = targets(dry(source))
+    assert named["four"] != named["one"]
+    assert all("_rec-" in name and "_run-" not in name for name in named.values())
+
+
+@pytest.mark.parametrize(
+    ("series", "decision", "said"),
+    [
+        (Mr(description="t2_spc", sequence=("SE",), echo=409), "skipped", "echo time of 409"),
+        (Mr(description="T2_FLAIR_3D"), "skipped", "FLAIR"),
+        (Mr(acquisition="2D", description="survey"), "skipped", "localizer"),
+        (Mr(positions=tuple(range(20))), "skipped", "no whole brain"),
+        (Mr(image_type=("DERIVED", "PRIMARY", "MPR")), "skipped", "DERIVED"),
+        (Mr(description="SAG FSPGR BRAVO", sequence=("GR",), variant=("SP",)), "kept", "spoiled"),
+        (Mr(sequence=(), variant=(), description="3D_T1_TFE"), "kept", "sequence tags are missing"),
+        (Pet(corrected=("NORM", "DECY")), "skipped", "lacks ATTN"),
+        (Pet(corrected=(), description="FBB NAC"), "skipped", "says NAC"),
+        (Pet(image_type=("DERIVED", "SECONDARY", "MIP")), "skipped", "MIP"),
+        (Pet(image_type=("DERIVED", "PRIMARY")), "skipped", "--include-derived"),
+        (Pet(n_slices=50), "skipped", "more than a head"),
+        (Pet(tracer="FDG -- fluorodeoxyglucose"), "skipped", "not an amyloid tracer"),
+        (Pet(tracer="Solution"), "error", "state it with --tracer"),
+        (Pet(tracer="Solution", description="PET AV45 AC"), "kept", "FBP"),
+        (Pet(nuclide="^11^Carbon"), "error", "names C11"),
+        (Pet(units="CNTS"), "error", "not calibrated activity"),
+        (Pet(units="GML"), "error", "SUV"),
+    ],
+    ids=lambda value: None if isinstance(value, str) else f"{value.description[:12]}",
+)
+def test_what_is_kept_and_why(tmp_path: Path, series: Pet | Mr, decision: str, said: str) -> None:
+    series.write(tmp_path / "source")
+    (row,) = dry(tmp_path / "source").rows
+    assert (row.decision, said in row.reason) == (decision, True), row
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        (Mr(step=2.5, spacing=9.0, positions=tuple(range(60))), "finer voxels (8.00 against 9.00"),
+        (Mr(contrast="Gadovist"), "without contrast agent"),
+        (Mr(image_type=("ORIGINAL", "PRIMARY", "M", "ND")), "intensity-normalised"),
+        (Mr(positions=tuple(range(45))), "more slices"),
+        (Mr(description="t1_mprage other"), "equally good"),
+    ],
+)
+def test_best_t1w_of_a_study_is_chosen_with_its_reason(
+    tmp_path: Path, other: Mr, said: str
+) -> None:
+    Mr().write(tmp_path / "source", study="1.2.3")
+    replace(other, number=1).write(tmp_path / "source" / "b", study="1.2.3")
+    kept = [row for row in dry(tmp_path / "source").rows if row.decision == "kept"]
+    (left,) = [row for row in dry(tmp_path / "source").rows if row.decision == "skipped"]
+    assert len(kept) == 1
+    assert said in left.reason
+    if "equally" not in said:
+        assert (kept[0].series, left.series) == ("2", "1")
+
+
+def test_distant_t1w_is_told(tmp_path: Path) -> None:
+    Mr(acquired=datetime(2018, 1, 1)).write(tmp_path / "source")
+    Pet().write(tmp_path / "source" / "pet")
+    rows = {row.kind: row for row in dry(tmp_path / "source").rows}
+    assert "1156 days" in rows["PET"].reason
+
+
+def test_missing_slices(tmp_path: Path) -> None:
+    """One slice of a T1w is interpolated where it was; of a PET, or many, never."""
+    source, bids = tmp_path / "source", tmp_path / "bids"
+    whole = Mr(positions=tuple(range(60)), step=2.0)
+    replace(whole, positions=(*range(20), *range(21, 60))).write(source / "t1")
+    report = run(source, bids)
+    assert "1 missing slice interpolated" in report.rows[0].reason
+    image = nib.load(next(bids.rglob("*_T1w.nii.gz")))
+    assert sorted(image.shape) == [22, 24, 60]
+    pixels = [data.pixel_array.astype(float) for data in whole.datasets()]
+    axis = int(np.argmax(np.abs(image.affine[0, :3])))  # slices run from right to left
+    volume = np.moveaxis(image.get_fdata(), axis, 0)
+    x = image.affine[0, axis] * np.arange(60) + image.affine[0, 3]
+    means = volume.mean(axis=(1, 2))
+    for index, picture in enumerate(pixels):
+        where = int(np.argmin(np.abs(x - -(2.0 * index - 75.0))))
+        if index != 20:
+            assert means[where] == pytest.approx(picture.mean())
+        else:
+            neighbours = (pixels[19] + pixels[21]) / 2
+            assert means[where] == pytest.approx(neighbours.mean(), abs=0.5)
+
+    paths = Pet(frames=[(5400, 600)]).write(tmp_path / "pet")
+    paths[4].unlink()
+    assert "1 of 9 slices are missing" in dry(tmp_path / "pet").errors[0]
+    replace(whole, positions=(*range(20), *range(30, 60))).write(tmp_path / "many")
+    assert "10 of 60 slices are missing" in dry(tmp_path / "many").errors[0]
+
+
+def test_doubled_export_counts_once(source: Path) -> None:
+    for path in sorted((source / "pet").iterdir()):
+        path.with_name(f"copy_{path.name}").write_bytes(path.read_bytes())
+    assert [row.n_files for row in dry(source).rows if row.kind == "PET"] == [36]
+
+
+def test_options_state_what_the_headers_do_not(source: Path, tmp_path: Path) -> None:
+    bare = tmp_path / "bare"
+    Pet(injection_tags="none", tracer="Solution").write(bare)
+    assert "--tracer" in dry(bare).errors[0]
+    assert "InjectionTime" in dry(bare, tracer="FBB").errors[0]
+    stated = tmp_path / "metadata.json"
+    content = {"*": {"InjectionTime": "10:04:30", "AcquisitionMode": "list mode"}}
+    stated.write_text(json.dumps(content))
+    report = run(bare, tmp_path / "bids", tracer="NAV4694", metadata=stated)
+    assert report.errors == []
+    found = sidecar(tmp_path / "bids")
+    assert found["TimeZero"] == "10:04:30" and found["ScanStart"] == 5400
+    assert found["AcquisitionMode"] == "list mode"
+    assert found["CentiPET"]["Sources"]["AcquisitionMode"].startswith("stated")
+    assert found["CentiPET"]["Sources"]["TracerName"] == "stated by the user"
+    assert "_trc-NAV_" in report.rows[0].target
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ('{"*": {"TimeZero": "10:00:00"}}', "times follow from InjectionTime"),
+        ('{"*": {"InjectionTime": "10 past ten"}}', "expected hh:mm:ss"),
+        ('{"*": 5}', "expected objects by selector"),
+        ("{", "cannot be read as JSON"),
+    ],
+)
+def test_broken_metadata_file_is_refused(
+    source: Path, tmp_path: Path, content: str, said: str
+) -> None:
+    path = tmp_path / "metadata.json"
+    path.write_text(content)
+    with pytest.raises((BadDataError, NoInputError), match=said):
+        dry(source, metadata=path)
+
+
+def test_unknown_tracer_option(source: Path) -> None:
+    with pytest.raises(UsageError, match="FBB, FBP"):
+        dry(source, tracer="unobtainium")
+
+
+def test_interrupted_conversion_is_completed(source: Path, tmp_path: Path) -> None:
+    bids = tmp_path / "bids"
+    run(source, bids)
+    images = sorted(bids.rglob("*.nii.gz"))
+    before = {path: path.read_bytes() for path in images}
+    images[0].unlink()  # killed between sidecar and image
+    assert run(source, bids).errors == []
+    assert {path: path.read_bytes() for path in images} == before
+
+
+def test_existing_files_are_never_overwritten(source: Path, tmp_path: Path) -> None:
+    bids = tmp_path / "bids"
+    run(source, bids)
+    image = next(bids.rglob("*_pet.nii.gz"))
+    side = next(bids.rglob("*_pet.json"))
+    side.write_text('{"made": "by somebody else"}')
+    image.write_bytes(b"mine")
+    (bids / "participants.tsv").write_text(f"participant_id\tage\n{SUB}\t73\n")
+    (bids / "dataset_description.json").write_text('{"Name": "mine"}')
+    report = run(source, bids)
+    assert "never overwritten" in report.errors[0]
+    assert report.n_converted == 1
+    assert image.read_bytes() == b"mine" and "somebody" in side.read_text()
+    assert "73" in (bids / "participants.tsv").read_text()
+    assert "mine" in (bids / "dataset_description.json").read_text()
+
+
+def test_new_participant_joins_the_table(source: Path, tmp_path: Path) -> None:
+    bids = tmp_path / "bids"
+    bids.mkdir()
+    (bids / "participants.tsv").write_text("participant_id\tage\nsub-x\t73\n")
+    run(source, bids)
+    assert (
+        bids / "participants.tsv"
+    ).read_text() == f"participant_id\tage\nsub-x\t73\n{SUB}\tn/a\n"
+
+
+def test_where_the_dataset_goes(source: Path, tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    with pytest.raises(CannotCreateError, match="--converted-dir"):
+        run(source, blocked / "bids")
+    report = run(source, blocked / "bids", converted_dir=tmp_path / "elsewhere")
+    assert report.bids_dir == tmp_path / "elsewhere" and report.n_converted == 2
+
+
+def test_folder_without_dicom(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("nothing")
+    with pytest.raises(NoInputError, match="1 files looked at"):
+        dry(tmp_path)
+    with pytest.raises(NoInputError, match="no such folder"):
+        dry(tmp_path / "missing")
+
+
+def test_one_broken_series_does_not_stop_the_others(source: Path, tmp_path: Path) -> None:
+    Pet(injection=datetime(2020, 1, 1), injection_tags="none").write(source / "broken")
+    report = run(source, tmp_path / "bids")
+    assert report.n_converted == 2
+    assert len(report.errors) == 1 and "(0018,1078)" in report.errors[0]
