@@ -12,8 +12,8 @@ import numpy as np
 from bidsapp import __version__
 from bidsapp.bids.derivatives import output_path
 from bidsapp.bids.entities import parse_entities
-from bidsapp.data import VOI_NAMES, priors, read_table, vois
-from bidsapp.errors import CentipetError, NoInputError
+from bidsapp.data import VOI_NAMES, mni_grid, priors, read_table, vois
+from bidsapp.errors import BadDataError, CentipetError, NoInputError
 from bidsapp.nifti import load_volume, write_text
 from bidsapp.report import pictures
 from bidsapp.report.drawings import ScaleDrawing, TimelineDrawing
@@ -167,13 +167,21 @@ def _scan_pictures(
         return pictures.tissue_on_pet(pet("pet_t1w"), on.white, on.brain, on.layout, record.tracer)
 
     def where() -> Picture:
-        return pictures.vois_on_pet(pet("pet_mni"), vois(2), record.tracer)
+        return pictures.vois_on_pet(pet("pet_mni"), _shown_vois(), record.tracer)
 
     return (
         _drawn("Uptake over anatomy", over_t1w),
         _drawn("Where it was measured", where),
         _drawn("PET to T1w", tissue),
     )
+
+
+@cache
+def _shown_vois() -> dict[str, Volume]:
+    """Volumes of interest that are outlined: of wcb only what the cerebellum leaves of it."""
+    masks = vois(2)
+    shown = {**masks, "brainstem": masks["wcb"] & ~masks["wc"]}
+    return {name: Volume(shown[name], mni_grid(2).affine) for name in pictures.VOI_OUTLINES}
 
 
 def _reference_uptake(record: ScanRecord) -> float:
@@ -191,6 +199,11 @@ def _load_anatomy(output_dir: Path, record: ScanRecord) -> _Anatomy:
     t1w, white, brain = (
         load_volume(output_path(output_dir, key, entities), ndim=3) for key in ("t1w", "wm", "mask")
     )
+    if not brain.data.any():
+        raise BadDataError(
+            f"{output_path(output_dir, 'mask', entities)}: the brain mask is empty; look at the "
+            "T1w and run the participant level again"
+        )
     return _Anatomy(t1w, white, brain, lay_out_around(brain))
 
 

@@ -138,23 +138,20 @@ def tissue_on_pet(
     )
 
 
-def vois_on_pet(
-    suvr_mni: Volume, vois: Mapping[str, NDArray[np.bool_]], tracer: str | None
-) -> Picture:
+def vois_on_pet(suvr_mni: Volume, vois: Mapping[str, Volume], tracer: str | None) -> Picture:
     """Draw the volumes of interest on the PET in template space, where they are measured.
 
     Parameters
     ----------
     suvr_mni : uptake ratio on the template grid
-    vois : region -> mask on the same grid, with at least ctx, wc, wcb and pons
+    vois : region -> mask, for every region of `VOI_OUTLINES`
     tracer : code, for the scale
     """
     top = suvr_top(tracer)
     layout = lay_out(*_MNI_BRAIN, _MNI_CUTS)
     figure, axes = _canvas(layout, _grey_of_suvr(suvr_mni, layout, top))
-    shown = {**vois, "brainstem": vois["wcb"] & ~vois["wc"]}
     for region, outline in VOI_OUTLINES.items():
-        _outline(axes, sample(Volume(shown[region], suvr_mni.affine), layout), outline)
+        _outline(axes, sample(vois[region], layout), outline)
     _colour_bar(figure, "gray", top)
     _legend(figure, tuple(VOI_OUTLINES.values()))
     return _finish(

@@ -6,6 +6,8 @@ import base64
 import io
 import re
 import shutil
+import subprocess
+import sys
 from itertools import pairwise
 
 import numpy as np
@@ -16,7 +18,9 @@ from synthetic_records import finished_record, write
 
 from bidsapp.bids.derivatives import output_path
 from bidsapp.errors import NoInputError
+from bidsapp.nifti import save_volume
 from bidsapp.report.participant import write_page
+from bidsapp.volume import Volume
 
 SCAN = {"sub": "01", "trc": "FBB"}
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'>&{{ 7*7 }}"
@@ -87,6 +91,23 @@ def test_the_same_derivatives_give_the_same_bytes(derivatives, page_path):
     assert write_page(derivatives, "sub-01").read_bytes() == before
 
 
+def test_the_page_keeps_to_its_budget(derivatives):
+    """In a process of its own, as a cluster job would: 5 s on a free core, 1.5 GB."""
+    code = (
+        "import resource, sys; from pathlib import Path\n"
+        "from bidsapp.report.participant import write_page\n"
+        "write_page(Path(sys.argv[1]), '01')\n"
+        "used = resource.getrusage(resource.RUSAGE_SELF)\n"
+        "print(used.ru_utime + used.ru_stime, used.ru_maxrss / 1e6)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(derivatives)], capture_output=True, text=True, check=True
+    )
+    seconds, gigabytes = map(float, done.stdout.split())
+    assert gigabytes < 1.5
+    assert seconds < 15  # three times the budget: other processes share the caches of the core
+
+
 def test_the_colour_scale_is_that_of_the_tracer_not_of_the_person(derivatives, tmp_path, page):
     """Half the ratio is drawn darker: the scale does not follow the participant."""
     shutil.copytree(derivatives, tmp_path, dirs_exist_ok=True)
@@ -144,6 +165,15 @@ def test_a_lost_image_costs_its_pictures_not_the_page(derivatives, tmp_path, key
     page = read(write_page(tmp_path, "01"))
     assert len(page.all("img")) == left
     assert f"{lost}: no such image" in page.words
+
+
+def test_an_empty_brain_mask_costs_its_pictures_not_the_page(derivatives, tmp_path):
+    shutil.copytree(derivatives, tmp_path, dirs_exist_ok=True)
+    mask = output_path(tmp_path, "mask", SCAN)
+    save_volume(mask, Volume(np.zeros((4, 4, 4), bool), np.eye(4)))
+    page = read(write_page(tmp_path, "01"))
+    assert len(page.all("img")) == 2
+    assert f"{mask}: the brain mask is empty" in page.words
 
 
 def test_hostile_strings_stay_text(tmp_path):
