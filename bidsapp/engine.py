@@ -252,6 +252,7 @@ def _foreign_plugin(path: Path, arguments: dict[str, Any]) -> _Distributed:
         raise UsageError(
             f"--use-plugin {path}: {name} is no batch plugin; use --nprocs on one machine, or SLURM"
         )
+    os.environ.setdefault("LOGNAME", "centipet")  # the batch plugins name their jobs after it
     return type(f"Centipet{name}Plugin", (_Distributed, base), {})(
         plugin_args={**extra, **arguments}
     )
