@@ -13,8 +13,8 @@ from bidsapp.interfaces.pet import PetToT1wGrid, PetToTemplate, Register, TimeAv
 from bidsapp.interfaces.quantification import Quantify, RatioImages
 from bidsapp.settings import PetToT1w
 
-# Peak memory with a 256 x 256 x 256 T1w and a 128 x 128 x 84 x 4 PET, measured.
-_AVERAGE_GB, _REGISTER_GB, _RESAMPLE_GB, _TEMPLATE_GB = 0.4, 1.5, 0.6, 0.4
+# Peak memory with a 256 x 256 x 256 T1w and a 128 x 128 x 84 PET, measured.
+_FRAME_GB, _REGISTER_GB, _RESAMPLE_GB, _TEMPLATE_GB = 0.03, 1.5, 0.6, 0.4
 
 
 def init_pet_reference_wf(scan: ScanPlan, *, name: str = "pet_reference_wf") -> Workflow:
@@ -35,7 +35,8 @@ def init_pet_reference_wf(scan: ScanPlan, *, name: str = "pet_reference_wf") -> 
     average = TimeAverage(weights_s=list(scan.window.frame_weights_s))
     if not scan.metadata.decay_corrected:
         average.inputs.decay_factors = _factors(scan.metadata, scan.tracer)
-    node = Node(average, name="average", mem_gb=_AVERAGE_GB, n_procs=1)
+    memory = 0.3 + _FRAME_GB * len(scan.window.frame_weights_s)
+    node = Node(average, name="average", mem_gb=memory, n_procs=1)
     return _single(node, inputs=["pet"], outputs=["pet"], name=name)
 
 
