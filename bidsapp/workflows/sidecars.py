@@ -63,7 +63,7 @@ class Sidecars:
         """Sidecars by key of the derivatives of a PET scan."""
         timing = _static_timing(scan)
         tracer = {
-            "TracerName": scan.metadata.tracer_name,
+            "TracerName": scan.metadata.tracer_name or tracers()[scan.tracer].name,
             "TracerRadionuclide": tracers()[scan.tracer].radionuclide,
         }
         activity = {"SkullStripped": False, "Units": scan.metadata.units} | tracer | timing
