@@ -50,7 +50,7 @@ PET_FWHM_MM = 6.0
 PET_ROTATION_DEG = (-6.0, 2.0, 4.5)
 PET_SHIFT_MM = (4.0, -7.0, 9.0)
 NOISE_FWHM_MM = 4.0
-NOISE_PER_FRAME = 0.10  # of cerebellar grey matter, where the uptake is 1
+NOISE_PER_FRAME = 0.05  # of cerebellar grey matter, where the uptake is 1
 ATTENUATION_PER_MM = 0.015  # 511 keV in water, both photons, net of the loss at the rim
 ACTIVITY_BQML = 2300.0  # uptake 1: SUV 1 of 300 MBq in 75 kg, 90 minutes on
 

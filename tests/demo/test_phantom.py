@@ -115,7 +115,7 @@ def test_noise_is_that_of_a_five_minute_frame(phantom):
     frames, truth = phantom.pet.data, phantom.pet_noiseless.data
     brain = truth > 0.8 * truth.max()
     error = (frames - truth[..., None])[brain]
-    assert 0.06 < error.std() / truth[brain].mean() < 0.15
+    assert 0.03 < error.std() / truth[brain].mean() < 0.06
     assert abs(error.mean()) < 0.005 * truth[brain].mean()
     assert abs(np.corrcoef(error[:, 0], error[:, 1])[0, 1]) < 0.05
     assert frames.min() >= 0
