@@ -104,13 +104,16 @@ def convert(
         )
     metadata = Metadata() if dicom.metadata is None else read_metadata(dicom.metadata)
     labels = None if dicom.label_map is None else identity.read_label_map(dicom.label_map)
-    inventory = take_inventory(dicom.dicom_dir, nprocs=nprocs, progress=progress)
-    work = _Decisions(dicom, inventory, metadata, labels)
-    work.decide()
     folder = bids_dir
-    if not dicom.dry_run:
-        folder = dataset.choose_folder(bids_dir, dicom.converted_dir)
-        work.convert_all(folder, nprocs, progress)
+    with tempfile.TemporaryDirectory(prefix="centipet-", ignore_cleanup_errors=True) as scratch:
+        inventory = take_inventory(
+            dicom.dicom_dir.absolute(), Path(scratch), nprocs=nprocs, progress=progress
+        )
+        work = _Decisions(dicom, inventory, metadata, labels)
+        work.decide()
+        if not dicom.dry_run:
+            folder = dataset.choose_folder(bids_dir, dicom.converted_dir)
+            work.convert_all(folder, nprocs, progress)
     rows = work.table()
     errors = [
         f"series {row.series} ({row.kind}): {row.reason}" for row in rows if row.decision == FAILED
@@ -135,19 +138,22 @@ class _Decisions:
         headers = [series.header for series in self._series]
         self._scrub = identity.Scrubber(headers)
         self.broken = _in_one_sentence([self._scrub(sentence) for sentence in inventory.broken])
-        self._labels = self._label_all(headers, labels)
+        self._labels = self._label_all(headers, labels, inventory.roots)
         self._rows: dict[tuple[str, int], Row] = {}
         self._wanted: dict[tuple[str, int], _Wanted] = {}
         self._plan = Plan()
 
     def _label_all(
-        self, headers: Sequence[Header], label_map: identity.LabelMap | None
+        self,
+        headers: Sequence[Header],
+        label_map: identity.LabelMap | None,
+        roots: Sequence[Path],
     ) -> list[identity.Labels]:
         """Participant and session label of every series: map, then folders, then pseudonym."""
         labels = []
         for header, person in zip(headers, identity.person_keys(headers), strict=True):
             mapped = label_map.find(header) if label_map else None
-            subject, session = identity.folder_labels(header.path, self._dicom.dicom_dir)
+            subject, session = identity.folder_labels(header.path, roots)
             labels.append(mapped or identity.Labels(subject or identity.pseudonym(person), session))
         return labels
 
@@ -256,6 +262,9 @@ class _Decisions:
         done = [key for key in keys if self._rows[key].decision == KEPT]
         if done:
             dataset.list_participants(folder, (self._wanted[key].participant for key in done))
+        if self._dicom.keep_dates:
+            for key in done:
+                self._write_date(folder, key)
         self._write_decisions(folder)
 
     def _convert_one(self, key: tuple[str, int], folder: Path) -> None:
@@ -304,6 +313,18 @@ class _Decisions:
         clean: dict[str, Any] = _map_text(content, self._scrub)
         sidecar.refuse_patient_data(clean, "sidecar")
         return clean
+
+    def _write_date(self, folder: Path, key: tuple[str, int]) -> None:
+        """Note when a series was acquired in the ``_scans.tsv`` of its session."""
+        stem = self._plan.targets[key].stem
+        session = folder / stem.parent.parent
+        name = "_".join(stem.name.split("_")[:2]) + "_scans.tsv"  # sub-XX_ses-YY
+        moments = [moment for moment in map(acquired, self._wanted[key].frames[0]) if moment]
+        row = {
+            "filename": f"{stem.parent.name}/{stem.name}.nii.gz",
+            "acq_time": min(moments).isoformat() if moments else "n/a",
+        }
+        dataset.add_rows(session / name, [row])
 
     def _write_decisions(self, folder: Path) -> None:
         """Write the decision table of every participant under ``code/``."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from bidsapp import __version__
-from bidsapp.errors import CannotCreateError
+from bidsapp.errors import BadDataError, CannotCreateError, StorageError
 from bidsapp.nifti import write_text
 
 _BIDS_VERSION = "1.11.1"
@@ -63,28 +63,54 @@ def write_root_files(folder: Path, dcm2niix_version: str) -> None:
             {"Name": "dcm2niix", "Version": dcm2niix_version},
         ],
     }
-    if not (folder / "dataset_description.json").exists():
-        write_text(folder / "dataset_description.json", json.dumps(description, indent=2) + "\n")
-    if not any(
-        (folder / name).exists() for name in ("README", "README.md", "README.rst", "README.txt")
-    ):
-        write_text(folder / "README.md", _README)
+    _write_new(folder / "dataset_description.json", json.dumps(description, indent=2) + "\n")
+    if not any(folder.glob("README*")):
+        _write_new(folder / "README.md", _README)
 
 
 def list_participants(folder: Path, labels: Iterable[str]) -> None:
-    """Add participants to ``participants.tsv``; lines that are there stay as they are.
+    """Add participants to ``participants.tsv``.
 
     Age and sex are not copied from the headers: the raw dataset holds no personal data.
     """
-    path = folder / "participants.tsv"
-    lines = path.read_text("utf-8").splitlines() if path.exists() else ["participant_id"]
-    n_columns = len(lines[0].split("\t"))
-    known = {line.split("\t")[0] for line in lines[1:]}
-    new = [f"sub-{label}" for label in sorted(set(labels)) if f"sub-{label}" not in known]
-    if not new:
+    rows = [{"participant_id": f"sub-{label}"} for label in sorted(set(labels))]
+    add_rows(folder / "participants.tsv", rows)
+
+
+def add_rows(path: Path, rows: Sequence[Mapping[str, str]]) -> None:
+    """Append rows to a TSV unless their first cell is there; columns a row lacks are ``n/a``.
+
+    Lines that exist stay as they are, and several processes may append at the same time.
+    """
+    _write_new(path, "\t".join(rows[0]) + "\n")
+    try:
+        text = path.read_text("utf-8")
+        columns, *lines = [line.split("\t") for line in text.splitlines()]
+        known = {line[0] for line in lines}
+        new = [row for row in rows if row[columns[0]] not in known]
+        added = "".join("\t".join(row.get(c, "n/a") for c in columns) + "\n" for row in new)
+        if added:
+            with path.open("a", encoding="utf-8") as file:
+                file.write(added if text.endswith("\n") else "\n" + added)
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be written ({error.strerror})") from error
+    except (ValueError, KeyError) as error:
+        raise BadDataError(f"{path}: its first column is not {next(iter(rows[0]))}") from error
+
+
+def _write_new(path: Path, text: str) -> None:
+    """Write a file that does not exist yet, whole or not at all; an existing one stays."""
+    if path.exists():
         return
-    rows = ["\t".join([name, *["n/a"] * (n_columns - 1)]) for name in new]
-    write_text(path, "\n".join([*lines, *rows]) + "\n")
+    ours = write_text(path.with_name(f".{path.name}.{os.getpid()}.new"), text)
+    try:
+        os.link(ours, path)  # fails when another process was faster
+    except FileExistsError:
+        pass
+    except OSError:  # a file system without hard links
+        ours.replace(path)
+    finally:
+        ours.unlink(missing_ok=True)
 
 
 def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

@@ -127,10 +127,11 @@ def pseudonym(person: tuple[str, str]) -> str:
     return digest.hex()
 
 
-def folder_labels(path: Path, folder: Path) -> tuple[str | None, str | None]:
-    """Labels that the user gave by folder names ``sub-XX`` and ``ses-YY`` below ``folder``."""
+def folder_labels(path: Path, roots: Sequence[Path]) -> tuple[str | None, str | None]:
+    """Labels that the user gave by folder names ``sub-XX`` and ``ses-YY`` from a root on."""
+    root = next(root for root in roots if path.is_relative_to(root))
     found: dict[str, str] = {}
-    for part in (folder.name, *path.relative_to(folder).parts[:-1]):
+    for part in (root.name, *path.relative_to(root).parts[:-1]):
         if match := _FOLDER.fullmatch(part):
             found[match[1]] = match[2]
     return found.get("sub"), found.get("ses")

@@ -21,6 +21,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
+from bidsapp.dicom.archives import is_archive, unpack
 from bidsapp.dicom.header import Header, read_header
 from bidsapp.dicom.tables import tables
 from bidsapp.errors import BadDataError, NoInputError, WorkerLostError
@@ -125,15 +126,20 @@ class Inventory:
     """Everything found in a folder."""
 
     series: tuple[Series, ...]
-    broken: tuple[str, ...]  # one sentence per file that starts like DICOM but cannot be read
-    n_files: int
-    n_not_dicom: int
+    broken: tuple[str, ...]  # one sentence per DICOM file or archive that cannot be read
+    roots: tuple[Path, ...]  # the folder, and one folder per unpacked archive
 
 
 def take_inventory(
-    folder: Path, *, nprocs: int = 1, progress: Callable[[str], None] = lambda text: None
+    folder: Path,
+    scratch: Path,
+    *,
+    nprocs: int = 1,
+    progress: Callable[[str], None] = lambda text: None,
 ) -> Inventory:
     """Read the headers of all files below ``folder`` and group them into series.
+
+    Archives are unpacked below ``scratch``, which must live as long as the files are needed.
 
     Raises
     ------
@@ -142,26 +148,41 @@ def take_inventory(
     """
     if not folder.is_dir():
         raise NoInputError(f"{folder}: no such folder; give the folder that holds the DICOM files")
-    files = list(_files(folder))
+    roots, broken = _unpacked(folder, scratch, progress)
+    files = [path for root in roots for path in _files(root) if not is_archive(path)]
     groups: dict[str, dict[str, Header]] = defaultdict(dict)
     shared: dict[str, Values] = {}
-    broken: list[str] = []
-    n_dicom = n_seen = 0
+    n_seen = 0
     for found in _read_all(files, nprocs):
         for outcome in found:
             n_seen += 1
             if isinstance(outcome, str):
                 broken.append(outcome)
             elif outcome is not None:
-                n_dicom += 1
                 _file(outcome, groups, shared)
         if n_seen == len(files) or n_seen // _TOLD > (n_seen - len(found)) // _TOLD:
             progress(f"Read {n_seen} of {len(files)} files, {len(groups)} DICOM series")
     if not groups:
         raise NoInputError(f"{folder}: holds no DICOM image ({len(files)} files looked at)")
     series = [part for uid in sorted(groups) for part in _split(uid, list(groups[uid].values()))]
-    not_dicom = len(files) - n_dicom - len(broken)
-    return Inventory(tuple(series), tuple(broken), len(files), not_dicom)
+    return Inventory(tuple(series), tuple(broken), tuple(roots))
+
+
+def _unpacked(
+    folder: Path, scratch: Path, progress: Callable[[str], None]
+) -> tuple[list[Path], list[str]]:
+    """Unpack the archives of a folder; return all folders to read, and what went wrong."""
+    roots, broken = [folder], []
+    for number, archive in enumerate(path for path in _files(folder) if is_archive(path)):
+        # The folders above the archive are kept below the new root: they may be labels.
+        root = scratch / f"{number:04d}" / folder.name
+        progress(f"Unpacking archive {number + 1}")
+        try:
+            unpack(archive, root / archive.parent.relative_to(folder))
+            roots.append(root)
+        except BadDataError as error:
+            broken.append(str(error))
+    return roots, broken
 
 
 def _files(folder: Path) -> Iterator[Path]:

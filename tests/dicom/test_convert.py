@@ -319,6 +319,20 @@ def test_new_participant_joins_the_table(source: Path, tmp_path: Path) -> None:
     ).read_text() == f"participant_id\tage\nsub-x\t73\n{SUB}\tn/a\n"
 
 
+def test_dates_are_kept_when_asked_for_and_only_then(source: Path, tmp_path: Path) -> None:
+    run(source, tmp_path / "without")
+    assert not list((tmp_path / "without").rglob("*_scans.tsv"))
+    for _ in range(2):  # the second run adds nothing
+        run(source, tmp_path / "with", keep_dates=True)
+    (table,) = (tmp_path / "with").rglob("*_scans.tsv")
+    rows = dict(line.split("\t") for line in table.read_text().splitlines())
+    assert rows == {
+        "filename": "acq_time",
+        f"pet/{SUB}_ses-01_trc-FBB_pet.nii.gz": "2021-03-02T11:34:30",
+        f"anat/{SUB}_ses-01_T1w.nii.gz": "2021-02-16T09:00:00",
+    }
+
+
 def test_where_the_dataset_goes(source: Path, tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("")
