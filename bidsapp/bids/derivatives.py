@@ -9,9 +9,7 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
-from bidsapp.bids.entities import ANAT_ENTITIES, PET_ENTITIES, join_entities
-
-_INHERITED = {"anat": ANAT_ENTITIES, "pet": PET_ENTITIES}
+from bidsapp.bids.entities import RAW_ENTITIES, join_entities
 
 
 @dataclass(frozen=True)
@@ -56,7 +54,7 @@ def output_path(
     'out/sub-01/pet/sub-01_trc-FBB_space-MNI152NLin6Asym_res-2_desc-suvrwc_pet.nii.gz'
     """
     row = outputs()[key]
-    inherited = {k: v for k, v in entities.items() if k in _INHERITED[row.datatype]}
+    inherited = {k: v for k, v in entities.items() if k in RAW_ENTITIES[row.datatype]}
     stem = join_entities({**inherited, **row.entities, **extra})
     folder = Path(output_dir) / f"sub-{entities['sub']}"
     if entities.get("ses"):

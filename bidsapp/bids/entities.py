@@ -13,8 +13,11 @@ ENTITY_ORDER = (
     "desc",
 )  # fmt: skip
 
-PET_ENTITIES = ("sub", "ses", "task", "trc", "rec", "run")
-ANAT_ENTITIES = ("sub", "ses", "task", "acq", "ce", "rec", "run", "echo", "part")
+# Entities that the name of a raw image may have; its derivatives inherit them.
+RAW_ENTITIES = {
+    "pet": ("sub", "ses", "task", "trc", "rec", "run"),
+    "anat": ("sub", "ses", "task", "acq", "ce", "rec", "run", "echo", "part", "chunk"),
+}
 
 
 def parse_entities(path: str | Path) -> dict[str, str]:

@@ -16,9 +16,10 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from bidsapp.bids.entities import parse_entities
+from bidsapp.bids.entities import RAW_ENTITIES, parse_entities
 from bidsapp.data.tracers import tracer_from_name
 from bidsapp.errors import BadDataError, InvalidBidsError, NoMatchError, UsageError
+from bidsapp.logs import LOGGER
 from bidsapp.settings import Filters
 
 # Folders without a T1w or a PET, and names that are no text: pybids stores names as UTF-8.
@@ -165,13 +166,28 @@ def _find(
         raise UsageError(f"--bids-filter-file: {' '.join(str(error).split())[:300]}") from error
     root = Path(str(layout.root))
     paths = sorted(bids_dir / Path(path).relative_to(root) for path in found)
-    images = (RawImage(path, parse_entities(path)) for path in paths)
+    images = [RawImage(path, parse_entities(path)) for path in paths]
     return [
         image
         for image in images
-        if "sub" in image.entities
+        if _is_raw(image, RAW_ENTITIES[datatype])
         and (not filters.participant or image.participant in filters.participant)
     ]
+
+
+def _is_raw(image: RawImage, allowed: tuple[str, ...]) -> bool:
+    """Whether a name is that of a raw image: ``desc-``, ``space-`` and the like are derivatives."""
+    if image.entities.get("part", "mag") != "mag":
+        return False
+    foreign = image.entities.keys() - set(allowed)
+    if foreign or "sub" not in image.entities:
+        LOGGER.warning(
+            "%s: not used, its name is not that of a raw image%s",
+            image.path,
+            f" ({', '.join(sorted(foreign))})" if foreign else "",
+        )
+        return False
+    return True
 
 
 def _is_wanted(pet: RawImage, filters: Filters, bids_dir: Path) -> bool:

@@ -7,10 +7,12 @@ sentence that says why.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from bidsapp.bids.entities import join_entities
 from bidsapp.bids.layout import RawDataset, RawImage
 from bidsapp.bids.pet_metadata import PetTiming, read_timing
 from bidsapp.bids.plan import Flag, Plan, ScanFailure, ScanPlan, ScanSkip, T1wPlan, WindowChoice
@@ -42,9 +44,14 @@ def make_plan(dataset: RawDataset, processing: Processing) -> Plan:
     off_window: list[tuple[_Candidate, BadDataError]] = []
     in_window: list[_Candidate] = []
     check_t1w = cache(_check_t1w)
+    names = Counter(join_entities(pet.entities) for pet in dataset.pets)
     for pet in dataset.pets:
         tracer = None
         try:
+            if names[join_entities(pet.entities)] > 1:
+                raise BadDataError(
+                    f"{pet.path}: there are two images of this name (.nii and .nii.gz); remove one"
+                )
             candidate = _read_candidate(pet, dataset)
             tracer = candidate.tracer
             try:

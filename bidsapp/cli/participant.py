@@ -147,6 +147,7 @@ def _compute(settings: Settings, plan: Plan, progress: Progress) -> None:
     from bidsapp.workflows.participant import init_participants_wf
     from bidsapp.workflows.sidecars import Sidecars
 
+    work_dir = _work_dir(settings)
     sidecars = Sidecars(settings.bids_dir, settings.output_dir, settings.processing)
     records = {scan.name: sidecars.record(scan) for scan in plan.scans}
     for other in (*plan.failures, *plan.skipped):
@@ -159,7 +160,7 @@ def _compute(settings: Settings, plan: Plan, progress: Progress) -> None:
         plan,
         bids_dir=settings.bids_dir,
         output_dir=settings.output_dir,
-        work_dir=_work_dir(settings),
+        work_dir=work_dir,
         processing=settings.processing,
     )
     logs = settings.output_dir / "logs"

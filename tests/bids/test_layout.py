@@ -163,3 +163,15 @@ def test_what_is_wrong_with_a_dataset(tmp_path, description, hint):
 def test_the_development_data_are_a_dataset(shared_data):
     check_dataset(shared_data / "bids")
     assert len(read_dataset(shared_data / "bids", Filters()).pets) == 7
+
+
+def test_derivatives_among_raw_images_are_not_used(study):
+    study.t1w("sub-02_desc-preproc")
+    study.t1w("sub-02_space-MNI")
+    study.t1w("sub-02_part-phase")
+    study.pet("sub-02_desc-mean")
+    study.pet("sub-02_odd-thing")
+    (study.root / "sub-02" / "pet" / "nobody_pet.nii.gz").touch()
+    dataset = read_dataset(study.root, Filters(participant=("02",)))
+    assert names(dataset.pets) == ["sub-02_pet"]
+    assert names(dataset.t1ws) == ["sub-02_T1w"]

@@ -192,3 +192,13 @@ def test_the_development_data(shared_data):
     plan = make_plan(read_dataset(shared_data / "bids", Filters()), Processing())
     assert [scan.tracer for scan in plan.scans] == ["FBB", "PIB", "FMM", "FBP", "NAV", "FBB", "FBP"]
     assert all(scan.window.coverage == 1 and not scan.flags for scan in plan.scans)
+
+
+def test_two_images_of_one_name_are_nobodys_choice(raw):
+    raw.t1w("sub-1")
+    pet = raw.pet("sub-1")
+    pet.with_suffix("").write_bytes(b"the same, not compressed")
+    plan = plan_of(raw)
+    assert plan.scans == ()
+    assert {failure.error_name for failure in plan.failures} == {"BadDataError"}
+    assert "remove one" in plan.failures[0].message
