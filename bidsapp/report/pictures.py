@@ -28,7 +28,12 @@ if TYPE_CHECKING:
 _DPI = 100
 _FOOTER_PX = 100
 _TEXT, _MUTED = "#eef1f4", "#b6bfc9"
-_QUALITY = 88  # of WebP: colours of thin outlines stay crisp, a picture takes some 200 kB
+_QUALITY = 75  # of WebP: outlines stay crisp, a page of ten scans stays below 6 MB
+
+UPTAKE = "Uptake over anatomy"
+REGIONS = "Where it was measured"
+ALIGNMENT = "PET to T1w"
+NORMALISATION = "T1w to template"
 
 SUVR_COLORS = "inferno"
 SUVR_OPACITY = 0.75
@@ -110,7 +115,7 @@ def suvr_over_t1w(suvr: Volume, t1w: Volume, layout: Layout, tracer: str | None)
     _colour_bar(figure, SUVR_COLORS, top)
     return _finish(
         figure,
-        title="Uptake over anatomy",
+        title=UPTAKE,
         caption="Uptake ratio (SUVR, whole cerebellum = 1) over the bias-corrected T1w, in the "
         f"participant’s own space. The colours run from 0 to {top:.1f} for every participant with "
         f"this tracer; {top:.1f} is the uptake of {SCALE_TOP_CL:.0f} CL.",
@@ -130,7 +135,7 @@ def tissue_on_pet(
     _legend(figure, (_BRAIN, _WHITE))
     return _finish(
         figure,
-        title="PET to T1w",
+        title=ALIGNMENT,
         caption="PET in grey with the outlines of the brain and of the white matter from the "
         "T1w. Uptake must end at the brain’s edge on every side; a gap on one side and a spill "
         "on the other mean that the two are not aligned.",
@@ -156,7 +161,7 @@ def vois_on_pet(suvr_mni: Volume, vois: Mapping[str, Volume], tracer: str | None
     _legend(figure, tuple(VOI_OUTLINES.values()))
     return _finish(
         figure,
-        title="Where it was measured",
+        title=REGIONS,
         caption="PET in template space (MNI152NLin6Asym, 2 mm) with the outlines of the Centiloid "
         "volumes of interest. The target must cover cortex and striatum, the cerebellar outline "
         "must not reach into the occipital cortex above it or outside the brain.",
@@ -176,7 +181,7 @@ def template_on_t1w(t1w_mni: Volume, priors: TissuePriors) -> Picture:
     _legend(figure, (_BRAIN_AND_FLUID, _WHITE))
     return _finish(
         figure,
-        title="T1w to template",
+        title=NORMALISATION,
         caption="The participant’s T1w, warped to the template, with the outlines of the "
         "template’s brain and white matter (tissue maps at one half). Ventricles, cerebellum and "
         "the outer edge must agree within a few millimetres; folds of the cortex need not, the "
