@@ -54,10 +54,10 @@ class TracerSummary:
         return median(self.centiloids)
 
     @property
-    def quartiles(self) -> tuple[float, float]:
-        """First and third quartile, CL; both the value itself for a single scan."""
-        if len(self.centiloids) == 1:
-            return self.centiloids[0], self.centiloids[0]
+    def quartiles(self) -> tuple[float, float] | None:
+        """First and third quartile, CL; None for fewer than three scans."""
+        if len(self.centiloids) < 3:
+            return None
         first, _, third = quantiles(self.centiloids, n=4, method="inclusive")
         return first, third
 

@@ -92,7 +92,8 @@ def test_summaries_count_bands_and_quartiles():
     assert (pib.name, fbb.name) == ("[11C]PiB", "[18F]florbetaben")
     assert [count for _, count in fbb.bands] == [2, 3, 3]
     assert fbb.median == 25 and fbb.centiloids[0] == -5
-    assert pib.quartiles == (7, 7)
+    assert fbb.quartiles == (8.75, 45.75)
+    assert pib.quartiles is None
 
 
 def test_dots_do_not_cover_each_other_until_there_are_very_many():
