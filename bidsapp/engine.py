@@ -181,8 +181,7 @@ class _MultiProc(_Distributed, MultiProcPlugin):  # type: ignore[misc]
 
     def __init__(self, plugin_args: dict[str, Any]) -> None:
         super().__init__(plugin_args=plugin_args)
-        self.pool.shutdown()
-        self.pool = self._new_pool(self.processors)
+        self.pool: ProcessPoolExecutor = self._new_pool(self.processors)  # nipype's had no process
         self._jobs: dict[int, tuple[Node, bool]] = {}
         self._retries: dict[int, ProcessPoolExecutor] = {}
 

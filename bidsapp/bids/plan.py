@@ -98,7 +98,7 @@ class ScanFailure:
     """
 
     entities: dict[str, str] = field(hash=False)
-    pet: Path | None
+    pet: Path
     error_name: str
     message: str
     tracer: str | None = None

@@ -68,10 +68,10 @@ def make_plan(dataset: RawDataset, processing: Processing) -> Plan:
             scans.append(_scan_plan(candidate, window, t1w))
 
     skipped: list[ScanSkip] = []
-    for candidate, error in off_window:
+    for candidate, refusal_error in off_window:
         sibling = next((other for other in in_window if _same_injection(candidate, other)), None)
         if sibling is None:
-            failures.append(_failure(candidate.image, error, candidate.tracer))
+            failures.append(_failure(candidate.image, refusal_error, candidate.tracer))
         else:
             skipped.append(_skip(candidate, sibling))
     return Plan(tuple(scans), tuple(failures), tuple(skipped))

@@ -60,9 +60,9 @@ def _nearest_session(
     if len(sessions) == 1:
         return list(t1ws), "the only one of this participant"
     pet_time = dataset.acquisition_time(pet)
-    times = {t1w: dataset.acquisition_time(t1w) for t1w in t1ws}
-    if pet_time is not None and None not in times.values():
-        days = {t1w: abs((time - pet_time).total_seconds()) / 86400 for t1w, time in times.items()}
+    times = [(t1w, time) for t1w in t1ws if (time := dataset.acquisition_time(t1w)) is not None]
+    if pet_time is not None and len(times) == len(t1ws):
+        days = {t1w: abs((time - pet_time).total_seconds()) / 86400 for t1w, time in times}
         nearest = min(t1ws, key=lambda t1w: (days[t1w], t1w.path))
         how = f"the nearest in time ({days[nearest]:.0f} days)"
         return [t1w for t1w in t1ws if t1w.session == nearest.session], how

@@ -1,10 +1,11 @@
-"""The table at the end of a run."""
+"""The end of a run: a table for the person, an exit code for the machine."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from bidsapp.errors import ExitCode, error_class
 from bidsapp.logs import LOGGER, Progress
 from bidsapp.report.records import ScanRecord, Status
 
@@ -45,3 +46,21 @@ def summary_cells(record: ScanRecord, output_dir: Path) -> tuple[str, ...]:
         notes,
         str(output_dir / f"sub-{record.entities['sub']}.html"),
     )
+
+
+def exit_code(records: Iterable[ScanRecord], problems: Iterable[str] = ()) -> int:
+    """Exit code of a run: 0 all well; a class's own when all failed alike; 1 otherwise.
+
+    Parameters
+    ----------
+    records : every scan of the run; those left out on purpose do not count
+    problems : class names of errors that cost no scan its result, or happened before there was one
+    """
+    counted = [record for record in records if record.status is not Status.SKIPPED]
+    errors = [r.error or "" for r in counted if r.status is not Status.OK] + list(problems)
+    if not errors:
+        return ExitCode.OK
+    kind = error_class(errors[0])
+    if len(set(errors)) == 1 and kind and all(r.status is not Status.OK for r in counted):
+        return kind.exit_code
+    return ExitCode.SCAN_FAILED
