@@ -1,0 +1,55 @@
+"""The pages of participants: a step of its own after the workflow, so that it can be repeated."""
+
+from __future__ import annotations
+
+import traceback
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+from bidsapp.errors import CentipetError, WorkerLostError
+from bidsapp.logs import LOGGER, Progress
+from bidsapp.report.participant import write_page
+
+
+def write_pages(output_dir: Path, people: list[str], nprocs: int, progress: Progress) -> list[str]:
+    """Write the page of every participant; return the error class of each that failed."""
+    broken = []
+    write = partial(_try_page, output_dir)
+    n_workers = min(nprocs, len(people))
+    with progress.live():
+        progress.start("pages")
+        try:
+            if n_workers == 1:
+                outcomes = list(map(write, people))
+            else:
+                with ProcessPoolExecutor(n_workers, mp_context=get_context("forkserver")) as pool:
+                    outcomes = list(pool.map(write, people))
+        except BrokenProcessPool as error:
+            raise WorkerLostError(
+                "a process that wrote pages was killed, most often for want of memory; the results "
+                "are there, run again with --reports-only --nprocs 1"
+            ) from error
+        progress.end("pages")
+    for name, sentence, details in filter(None, outcomes):
+        progress.fail(sentence)
+        LOGGER.error("%s", details)
+        broken.append(name)
+    return broken
+
+
+def _try_page(output_dir: Path, participant: str) -> tuple[str, str, str] | None:
+    """Write a page; None when it worked, else class and sentence of the error, and its origin."""
+    try:
+        write_page(output_dir, participant)
+    except CentipetError as error:
+        return type(error).__name__, str(error), traceback.format_exc()
+    except Exception as error:
+        sentence = (
+            f"the page of sub-{participant} could not be written "
+            f"({type(error).__name__}: {error}); the results are there, please report this"
+        )
+        return "CentipetError", sentence, traceback.format_exc()
+    return None
