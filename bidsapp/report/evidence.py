@@ -70,9 +70,9 @@ class ScanPictures:
             )
 
         return (
-            _drawn(pictures.UPTAKE, uptake),
-            _drawn(pictures.REGIONS, regions),
-            _drawn(pictures.ALIGNMENT, tissue),
+            _drawn(pictures.UPTAKE, uptake, self._output_dir),
+            _drawn(pictures.REGIONS, regions, self._output_dir),
+            _drawn(pictures.ALIGNMENT, tissue, self._output_dir),
         )
 
     def _load_ratio(self, record: ScanRecord, key: str) -> Volume:
@@ -110,7 +110,7 @@ def template_pictures(
     for record in records:
         path = output_path(output_dir, "t1w_mni", dict(_t1w_entities(record)))
         if path not in drawn and (record.status is Status.OK or path.exists()):
-            picture = _drawn(pictures.NORMALISATION, partial(_normalisation, path))
+            picture = _drawn(pictures.NORMALISATION, partial(_normalisation, path), output_dir)
             drawn[path] = (Path(record.t1w_source or path).name, picture)
     return list(drawn.values())
 
@@ -132,9 +132,12 @@ def _t1w_entities(record: ScanRecord) -> tuple[tuple[str, str], ...]:
     return tuple((parse_entities(record.t1w_source or "") or record.entities).items())
 
 
-def _drawn(title: str, draw: Callable[[], Picture]) -> Picture | Problem:
-    """Draw a picture, or say why it is missing: one lost image must not cost the page."""
+def _drawn(title: str, draw: Callable[[], Picture], output_dir: Path) -> Picture | Problem:
+    """Draw a picture, or say why it is missing: one lost image must not cost the page.
+
+    Paths are told relative to the dataset, so that a page is the same wherever it was made.
+    """
     try:
         return draw()
     except CentipetError as error:
-        return Problem(title, str(error))
+        return Problem(title, str(error).replace(f"{output_dir}/", ""))
