@@ -14,7 +14,7 @@ import os
 import re
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -133,7 +133,7 @@ class _Linear(LinearPlugin):  # type: ignore[misc]
 
         tell = self._status_callback or (lambda node, status: None)
         unreachable: set[Node] = set()
-        for node in nx.topological_sort(graph):
+        for node in nx.lexicographical_topological_sort(graph, key=_participant_first):
             if node in unreachable:
                 continue
             tell(node, "start")
@@ -229,11 +229,22 @@ class _MultiProc(_Distributed, MultiProcPlugin):  # type: ignore[misc]
         except Exception as error:  # a result that cannot be sent between processes
             return {"result": None, "traceback": format_exception(error)}
 
+    def _sort_jobs(self, jobids: Iterable[int], scheduler: str = "tsort") -> list[int]:
+        return sorted(jobids, key=lambda jobid: _participant_first(self.procs[jobid]))
+
     def _clear_task(self, taskid: int) -> None:
         super()._clear_task(taskid)
         del self._jobs[taskid]
         if taskid in self._retries:
             self._retries[taskid].shutdown(wait=False)
+
+
+def _participant_first(node: Node) -> str:
+    """Sort key that finishes what was begun: a long run that is stopped has whole participants.
+
+    nipype would segment every T1w before the first PET. Names begin with the participant's.
+    """
+    return str(node.fullname)
 
 
 def _foreign_plugin(path: Path, arguments: dict[str, Any]) -> _Distributed:

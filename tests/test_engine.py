@@ -118,6 +118,28 @@ def test_a_chain_runs_and_is_quick(tmp_path, chain, resources):
     assert not list((tmp_path / "logs").glob("*"))
 
 
+@pytest.mark.parametrize("resources", [ONE, TWO], ids=["linear", "multiproc"])
+def test_participants_are_finished_one_after_the_other(tmp_path, resources):
+    whole = pe.Workflow("all_wf")
+    for participant in ("sub_b", "sub_a", "sub_c"):
+        own = pe.Workflow(f"{participant}_wf")
+        steps = [
+            node(add_one, name, folder=str(tmp_path), mark=f"{participant}-{name}")
+            for name in ("z_first", "last")
+        ]
+        for step in steps:
+            step.n_procs = 2  # one at a time, also with two processes
+        own.connect(steps[0], "x", steps[1], "x")
+        whole.add_nodes([own])
+    ended = []
+    failures = execute(
+        tmp_path, whole, resources,
+        on_step=lambda name, what: ended.append(name[7:]) if what == "end" else None,
+    )  # fmt: skip
+    assert failures == []
+    assert ended == [f"sub_{p}_wf.{step}" for p in "abc" for step in ("z_first", "last")]
+
+
 def test_a_second_run_takes_results_from_the_work_folder(tmp_path, chain):
     execute(tmp_path, chain, ONE)
     execute(tmp_path, chain, ONE)
