@@ -2,9 +2,9 @@
 
     python tests/benchmarks/run_time.py [BIDS_DIR] [--participant LABEL] [--nprocs N]
 
-Runs ``centipet`` on one participant of ``BIDS_DIR``, in a fresh folder; without ``BIDS_DIR`` on
-the demo's phantom, which is made and converted first and not counted. Prints wall time,
-processor time and the peak memory of the whole process tree, sampled ten times a second.
+Runs the installed ``centipet`` on one participant of ``BIDS_DIR``, in a fresh folder; without
+``BIDS_DIR`` on the demo's phantom, which is made and converted first and not counted. Prints wall
+time, processor time and the peak memory of the whole process tree, sampled ten times a second.
 """
 
 from __future__ import annotations
