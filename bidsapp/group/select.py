@@ -21,38 +21,38 @@ _SHORT_KEYS = {
 
 def is_wanted(record: ScanRecord, filters: Filters) -> bool:
     """Whether a scan is among those that labels and filter file ask for."""
-    entities = record.entities
-    labels = (
-        ("sub", filters.participant),
-        ("ses", filters.session),
-        ("rec", filters.rec),
-        ("run", filters.run),
-    )
-    return (
-        all(not wanted or _matches(entities.get(key), list(wanted)) for key, wanted in labels)
-        and (not filters.tracer or _has_tracer(record, filters.tracer))
-        and all(
-            _matches(entities.get(_SHORT_KEYS[name]), value)
-            for name, value in filters.bids_filters.get("pet", {}).items()
-            if name in _SHORT_KEYS
-        )
+    labels = {
+        "sub": filters.participant,
+        "ses": filters.session,
+        "rec": filters.rec,
+        "run": filters.run,
+    }
+    asked = [(key, list(wanted)) for key, wanted in labels.items() if wanted]
+    asked += [
+        (_SHORT_KEYS[name], wanted)
+        for name, wanted in filters.bids_filters.get("pet", {}).items()
+        if name in _SHORT_KEYS
+    ]
+    return all(_matches(key, record.entities.get(key), wanted) for key, wanted in asked) and (
+        not filters.tracer or _has_tracer(record, filters.tracer)
     )
 
 
-def _matches(label: str | None, wanted: Any) -> bool:
-    """Compare a label with a label, a list of them, null (absent) or ``*`` (present)."""
+def _matches(key: str, label: str | None, wanted: Any) -> bool:
+    """Compare a label with a label, a list of them, null (absent) or ``*`` (present).
+
+    A run is a number (``run-01`` is run 1), every other label is a text.
+    """
     if wanted is None or wanted == "Query.NONE":
         return label is None
     if wanted in ("*", "Query.REQUIRED", "Query.ANY"):
         return label is not None
     if label is None:
         return False
-    several = wanted if isinstance(wanted, list) else [wanted]
-    return (
-        label.lstrip("0") in {str(one).lstrip("0") for one in several}
-        if label.isdigit()
-        else (label in map(str, several))
-    )
+    several = [str(one) for one in (wanted if isinstance(wanted, list) else [wanted])]
+    if key == "run":
+        return label.lstrip("0") in [one.lstrip("0") for one in several]
+    return label in several
 
 
 def _has_tracer(record: ScanRecord, wanted: tuple[str, ...]) -> bool:

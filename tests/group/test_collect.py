@@ -73,6 +73,7 @@ def test_one_sorted_row_per_scan_torn_ones_too(study):
         (Filters(tracer=("Neuraceq",)), 3),
         (Filters(rec=("acdyn",)), 2),
         (Filters(run=("02",)), 1),
+        (Filters(participant=("02", "3")), 2),
         (Filters(bids_filters={"pet": {"session": ["m00", "m24"]}}), 2),
         (Filters(bids_filters={"pet": {"session": None}}), 3),
         (Filters(bids_filters={"pet": {"run": "*"}}), 2),
