@@ -9,7 +9,6 @@ import numpy as np
 
 from bidsapp.dicom.series import Series
 from bidsapp.dicom.tables import name_matches, tables
-from bidsapp.errors import BadDataError
 
 _MIN_SLICES = 30  # a structural volume or a brain PET has more; a scout or a slab has fewer
 _MIN_EXTENT_MM = 100.0  # along the slices; a brain needs some 130 mm
@@ -38,6 +37,18 @@ class Kind(StrEnum):
     DERIVED = "derived"
     WHOLE_BODY = "whole-body PET"
     OTHER = "other"
+
+
+_NAMED_KINDS = {
+    Kind.LOCALIZER: "localizer",
+    Kind.FIELDMAP: "fieldmap",
+    Kind.DIFFUSION: "diffusion",
+    Kind.PERFUSION: "perfusion",
+    Kind.FLAIR: "flair",
+    Kind.FUNCTIONAL: "functional",
+    Kind.ANGIOGRAPHY: "angiography",
+    Kind.SUSCEPTIBILITY: "susceptibility",
+}
 
 
 @dataclass(frozen=True)
@@ -71,8 +82,11 @@ def classify(series: Series, *, include_derived: bool = False) -> Verdict:
 
 
 def described(series: Series) -> str:
-    """Series and protocol name, the last resort of the classification."""
-    return f"{series.header.text('SeriesDescription')} {series.header.text('ProtocolName')}"
+    """Name of a series, the last resort of the classification.
+
+    (0018,1030) ProtocolName is left out: some scanners name the whole examination there.
+    """
+    return series.header.text("SeriesDescription") or series.header.text("ProtocolName")
 
 
 def _image_type(series: Series, group: str) -> list[str]:
@@ -82,56 +96,51 @@ def _image_type(series: Series, group: str) -> list[str]:
 
 
 def _classify_mr(series: Series, include_derived: bool) -> Verdict:
-    name = described(series)
-    if words := _image_type(series, "localizer"):
-        return Verdict(Kind.LOCALIZER, False, f"ImageType says {words[0]}")
-    for kind, pattern in (
-        (Kind.LOCALIZER, "localizer"),
-        (Kind.FIELDMAP, "fieldmap"),
-        (Kind.DIFFUSION, "diffusion"),
-        (Kind.PERFUSION, "perfusion"),
-        (Kind.FLAIR, "flair"),
-        (Kind.FUNCTIONAL, "functional"),
-        (Kind.ANGIOGRAPHY, "angiography"),
-        (Kind.SUSCEPTIBILITY, "susceptibility"),
+    for group, kind in (
+        ("localizer", Kind.LOCALIZER),
+        ("projection", Kind.PROJECTION),
+        ("map", Kind.OTHER_MR),
     ):
-        if name_matches(pattern, name):
-            return Verdict(kind, False, f"the series name says {kind}")
-    if words := _image_type(series, "projection"):
-        return Verdict(Kind.PROJECTION, False, f"ImageType says {words[0]}")
-    if words := _image_type(series, "map"):
-        return Verdict(Kind.OTHER_MR, False, f"ImageType says {words[0]}: no T1w magnitude image")
-    weighting, evidence = _weighting(series, name)
-    if weighting is not Kind.T1W:
-        return Verdict(weighting, False, evidence)
+        if words := _image_type(series, group):
+            return Verdict(kind, False, f"ImageType says {words[0]}: no T1w magnitude image")
+    kind, evidence = _weighting(series)
+    if kind is not Kind.T1W:
+        return Verdict(kind, False, evidence)
     derived = _image_type(series, "derived")
     if derived and not include_derived:
-        return Verdict(Kind.DERIVED, False, f"ImageType says {derived[0]}: made from other images")
+        reason = f"ImageType says {derived[0]}: made from other images; --include-derived keeps it"
+        return Verdict(Kind.DERIVED, False, reason)
     if problem := _coverage_problem(series):
         return Verdict(Kind.T1W, False, problem)
     return Verdict(Kind.T1W, True, evidence)
 
 
-def _weighting(series: Series, name: str) -> tuple[Kind, str]:
-    """T1w, T2w or other, and the evidence."""
-    header = series.header
+def _weighting(series: Series) -> tuple[Kind, str]:
+    """What an MR shows, and the evidence: decisive tags, then names, then weaker tags."""
+    header, name = series.header, described(series)
     sequence = set(header.texts("ScanningSequence"))
-    variant = set(header.texts("SequenceVariant"))
     three_d = header.text("MRAcquisitionType").upper() == "3D"
-    echo, repetition = header.number("EchoTime"), header.number("RepetitionTime")
+    echo = header.number("EchoTime")
+    short_echo = echo is None or echo <= _MAX_T1W_ECHO_MS
+    gradient_3d = "GR" in sequence and three_d and short_echo
+    prepared = "IR" in sequence or "MP" in header.texts("SequenceVariant")
     if header.text("AngioFlag").upper() == "Y":
         return Kind.ANGIOGRAPHY, "(0018,0025) AngioFlag is set"
+    if gradient_3d and prepared:
+        return Kind.T1W, "3D gradient echo with inversion (MPRAGE type)"
+    for kind, pattern in _NAMED_KINDS.items():
+        if name_matches(pattern, name):
+            return kind, f"the series name says {kind}"
     if "SE" in sequence and "GR" not in sequence and echo is not None and echo > 40:
         return Kind.T2W, f"spin echo with an echo time of {echo:g} ms"
-    if "GR" in sequence and three_d and (echo is None or echo <= _MAX_T1W_ECHO_MS):
-        if "IR" in sequence or "MP" in variant:
-            return Kind.T1W, "3D gradient echo with inversion (MPRAGE type)"
-        if name_matches("t1w", name) or (
-            "SP" in variant and repetition is not None and repetition < 50
-        ):
-            return Kind.T1W, "3D spoiled gradient echo"
     if name_matches("t2w", name):
         return Kind.T2W, "the series name says T2"
+    repetition = header.number("RepetitionTime")
+    spoiled = "SP" in header.texts("SequenceVariant") and repetition is not None
+    if gradient_3d and (name_matches("t1w", name) or (spoiled and (repetition or 0) < 50)):
+        return Kind.T1W, "3D spoiled gradient echo"
+    if header.text("AcquisitionContrast").upper() == "T1" and short_echo and three_d:
+        return Kind.T1W, "(0008,9209) AcquisitionContrast is T1, 3D"
     if not sequence and name_matches("t1w", name):
         return Kind.T1W, "the series name says T1; the sequence tags are missing"
     return Kind.OTHER_MR, "neither its tags nor its name say a 3D T1w"
@@ -139,8 +148,8 @@ def _weighting(series: Series, name: str) -> tuple[Kind, str]:
 
 def _coverage_problem(series: Series) -> str | None:
     """Why a T1w is no whole brain, None when it is."""
-    if series.header.text("NumberOfFrames") not in ("", "1"):
-        return None  # enhanced multi-frame: the slices are inside the file
+    if series.is_multiframe:
+        return None  # the slices are inside the file
     n_slices, extent, step = extent_of(series)
     if n_slices < _MIN_SLICES or extent < _MIN_EXTENT_MM:
         return f"covers no whole brain ({n_slices} slices over {extent:.0f} mm)"
@@ -158,6 +167,10 @@ def extent_of(series: Series) -> tuple[int, float, float]:
 
 def _classify_pet(series: Series, include_derived: bool) -> Verdict:
     header, name = series.header, described(series)
+    if series.is_multiframe:
+        raise header.error(
+            "NumberOfFrames", "says several frames in one file; export one file per slice"
+        )
     if words := _image_type(series, "projection"):
         return Verdict(Kind.PROJECTION, False, f"ImageType says {words[0]}")
     if name_matches("projection", name):
@@ -207,12 +220,10 @@ def t1w_rank(series: Series) -> tuple[float, ...]:
 
 
 def coarsest_edge(series: Series) -> float:
-    """Longest edge of a voxel in mm."""
-    try:
-        spacing = series.header.numbers("PixelSpacing", 2)
-    except BadDataError:
-        spacing = ()
-    return max(*spacing, extent_of(series)[2]) if spacing else float("inf")
+    """Longest edge of a voxel in mm; infinite when the headers read do not say it."""
+    if series.is_multiframe:
+        return float("inf")
+    return max(*series.header.required("PixelSpacing", 2), extent_of(series)[2])
 
 
 def rank_reason(best: Series, other: Series) -> str:

@@ -205,8 +205,10 @@ class _Decisions:
 
     def _t1w_scan(self, series: Series, labels: identity.Labels) -> T1wScan:
         series.check_grid()
-        by_position = zip(series.positions(), series.images, strict=True)
-        images = tuple(image for _, image in sorted(by_position, key=lambda pair: pair[0]))
+        images = series.images
+        if not series.is_multiframe:
+            by_position = zip(series.positions(), images, strict=True)
+            images = tuple(image for _, image in sorted(by_position, key=lambda pair: pair[0]))
         self._wanted[series.key] = _Wanted(series, (images,), labels.participant)
         return T1wScan(series, labels.participant, labels.session, acquired(series.header))
 
@@ -283,7 +285,7 @@ class _Decisions:
             return
         with tempfile.TemporaryDirectory(prefix="centipet-") as scratch:
             converted = image.convert_series(wanted.series, Path(scratch))
-            remark = image.verify(converted.image, wanted.frames)
+            remark = image.verify(converted.image, wanted.series, wanted.frames)
             remarks = [*target.remarks, *converted.remarks, *filter(None, [remark])]
             content = self._sidecar_of(wanted, converted.sidecar, remarks)
             content["CentiPET"]["Series"] = origin

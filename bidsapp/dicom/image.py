@@ -167,19 +167,21 @@ def _interpolated(voxels: NDArray[Any], index: NDArray[np.int_]) -> NDArray[Any]
 # ------------------------------------------------------------------- comparison with the DICOM
 
 
-def verify(image: nib.Nifti1Image, frames: Sequence[Frame]) -> str | None:
+def verify(image: nib.Nifti1Image, series: Series, frames: Sequence[Frame]) -> str | None:
     """Compare an image with DICOM files: the lowest, middle and highest slice of every frame.
 
     Returns
     -------
     str or None
-        A remark when the pixels are compressed in a way only dcm2niix can read.
+        A remark when only dcm2niix can read the pixels: compressed, or many slices in a file.
 
     Raises
     ------
     BadDataError
         A slice is not where its header says, or its voxels have other values.
     """
+    if series.is_multiframe:
+        return "voxel values were not compared with the DICOM: multi-frame file"
     n_frames = image.shape[3] if image.ndim == 4 else 1
     if n_frames != len(frames):
         raise BadDataError(

@@ -61,6 +61,11 @@ class Series:
         """What identifies the series in the decision table."""
         return self.uid, self.part
 
+    @property
+    def is_multiframe(self) -> bool:
+        """Whether one file holds several slices (enhanced multi-frame objects)."""
+        return self.header.text("NumberOfFrames") not in ("", "0", "1")
+
     def positions(self) -> NDArray[np.float64]:
         """Distance of every image along the slice normal in mm, shape (number of images,).
 
@@ -86,6 +91,8 @@ class Series:
             Slices are not equidistant, too many are missing, or one of a PET is, whose activity
             nobody may invent.
         """
+        if self.is_multiframe:
+            return np.zeros(0, int)
         positions = np.unique(self.positions().round(3))
         if len(positions) < 3:
             return np.zeros(max(len(positions) - 1, 0), int)
@@ -116,7 +123,8 @@ class Series:
             PixelSpacing, Rows or Columns is missing or not positive; see also `missing_slices`.
         """
         self.missing_slices()
-        for keyword, length in (("PixelSpacing", 2), ("Rows", 1), ("Columns", 1)):
+        spacing = [] if self.is_multiframe else [("PixelSpacing", 2)]  # there it is per slice
+        for keyword, length in (*spacing, ("Rows", 1), ("Columns", 1)):
             if min(self.header.required(keyword, length)) <= 0:
                 raise self.header.error(keyword, f"is '{self.header.shown(keyword)}'; correct it")
 

@@ -127,6 +127,7 @@ class Mr:
 
     acquired: datetime = datetime(2021, 2, 16, 9, 0)
     description: str = "t1_mprage"
+    protocol: str = ""
     sequence: Sequence[str] = ("GR", "IR")
     variant: Sequence[str] = ("SP", "MP")
     acquisition: str = "3D"
@@ -148,7 +149,8 @@ class Mr:
             data = base(person, MR_CLASS, study_uid, series_uid)
             data.Modality, data.Manufacturer = "MR", "SIEMENS"
             data.ManufacturerModelName = "TrioTim"
-            data.SeriesDescription = data.ProtocolName = self.description
+            data.SeriesDescription = self.description
+            data.ProtocolName = self.protocol or self.description
             data.SeriesNumber, data.InstanceNumber = self.number, index + 1
             data.ImageType = list(self.image_type)
             data.ScanningSequence, data.SequenceVariant = list(self.sequence), list(self.variant)

@@ -146,16 +146,23 @@ def test_two_reconstructions_of_one_scan_get_different_names(tmp_path: Path) -> 
     assert all("_rec-" in name and "_run-" not in name for name in named.values())
 
 
+TOF = ("skipped", "angiography")
+
+
 @pytest.mark.parametrize(
     ("series", "decision", "said"),
     [
         (Mr(description="t2_spc", sequence=("SE",), echo=409), "skipped", "echo time of 409"),
-        (Mr(description="T2_FLAIR_3D"), "skipped", "FLAIR"),
+        (Mr(description="T2_FLAIR_3D", sequence=("SE", "IR"), echo=390), "skipped", "FLAIR"),
         (Mr(acquisition="2D", description="survey"), "skipped", "localizer"),
         (Mr(positions=tuple(range(20))), "skipped", "no whole brain"),
         (Mr(image_type=("DERIVED", "PRIMARY", "MPR")), "skipped", "DERIVED"),
         (Mr(description="SAG FSPGR BRAVO", sequence=("GR",), variant=("SP",)), "kept", "spoiled"),
         (Mr(sequence=(), variant=(), description="3D_T1_TFE"), "kept", "sequence tags are missing"),
+        (Mr(description="SAG MPRAGE", protocol="BRAIN FLAIR DWI PERFUSION"), "kept", "MPRAGE"),
+        (Mr(description="3D TOF", sequence=("GR",), variant=("SP",), repetition=22), *TOF),
+        (Mr(description="swi", sequence=("GR",), echo=20, repetition=28), "skipped", "suscept"),
+        (Mr(description="phase", image_type=("ORIGINAL", "PRIMARY", "P")), "skipped", "says P"),
         (Pet(corrected=("NORM", "DECY")), "skipped", "lacks ATTN"),
         (Pet(corrected=(), description="FBB NAC"), "skipped", "says NAC"),
         (Pet(image_type=("DERIVED", "SECONDARY", "MIP")), "skipped", "MIP"),
