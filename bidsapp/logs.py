@@ -18,9 +18,12 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.status import Status
 
-LOGGER = logging.getLogger("bidsapp")
+# For what the log must have and the person is told in other ways, or need not be told.
+RUN_LOG = logging.getLogger("bidsapp.run")
 
-_LIBRARIES = ("nipype.workflow", "nipype.interface", "nipype.utils", "py.warnings")
+_APP = "bidsapp"
+_LOGGERS = (_APP, "nipype.workflow", "nipype.interface", "nipype.utils", "py.warnings")
+_STDERR_LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
 _FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 
 
@@ -32,43 +35,44 @@ def new_log_file(output_dir: Path) -> Path:
 
 @contextmanager
 def logging_to(log_file: Path | None, verbosity: int) -> Iterator[None]:
-    """Send log records to a file (all of them) and to stderr (warnings, or more with ``-v``).
+    """Send all log records to a file, and some to stderr.
 
     Parameters
     ----------
     log_file : written as UTF-8, its folder is made; None for no file
-    verbosity : 0 warnings of the libraries are left to the file, 1 our own details, 2 everything
+    verbosity : 0 for our warnings on stderr, 1 for our details too, 2 for those of the libraries
     """
-    logging.captureWarnings(True)
-    handlers = [_stderr_handler(verbosity)] if verbosity else []
+    handlers: list[logging.Handler] = [_stderr_handler(verbosity)]
     if log_file is not None:
         log_file.parent.mkdir(parents=True, exist_ok=True)
         file_handler = logging.FileHandler(log_file, encoding="utf-8", errors="backslashreplace")
         file_handler.setFormatter(logging.Formatter(_FORMAT))
         handlers.append(file_handler)
-    loggers = [LOGGER, *map(logging.getLogger, _LIBRARIES)]
-    before = [(logger, logger.handlers[:], logger.level, logger.propagate) for logger in loggers]
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    before = [(logger, logger.handlers, logger.level, logger.propagate) for logger in loggers]
+    logging.captureWarnings(True)
     for logger in loggers:
-        logger.handlers = list(handlers) or [logging.NullHandler()]
-        logger.propagate = False
-        logger.setLevel(logging.DEBUG if logger is LOGGER or verbosity > 1 else logging.INFO)
+        logger.handlers, logger.propagate = handlers, False
+        logger.setLevel(logging.DEBUG if logger.name == _APP else logging.INFO)
     try:
         yield
     finally:
-        for logger, old_handlers, level, propagate in before:
-            logger.handlers, logger.propagate = old_handlers, propagate
+        logging.captureWarnings(False)
+        for logger, logger.handlers, level, logger.propagate in before:
             logger.setLevel(level)
         for handler in handlers:
             handler.close()
-        logging.captureWarnings(False)
 
 
 def _stderr_handler(verbosity: int) -> logging.Handler:
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
-    handler.setLevel(logging.DEBUG)
-    if verbosity == 1:
-        handler.addFilter(logging.Filter(LOGGER.name))
+    handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    handler.setLevel(_STDERR_LEVELS[min(verbosity, 2)])
+    handler.addFilter(
+        lambda record: (
+            record.name != RUN_LOG.name and (verbosity > 1 or record.name.startswith(_APP))
+        )
+    )
     return handler
 
 
@@ -93,22 +97,22 @@ class Progress:
 
     def say(self, text: str) -> None:
         """One line."""
-        LOGGER.info("%s", text)
+        RUN_LOG.info("%s", text)
         self.console.print(text, markup=False)
 
     def warn(self, text: str) -> None:
         """One line that a person should not miss."""
-        LOGGER.warning("%s", text)
+        RUN_LOG.warning("%s", text)
         self.console.print(f"! {text}", markup=False, style="yellow")
 
     def fail(self, text: str) -> None:
         """One line that says what went wrong."""
-        LOGGER.error("%s", text)
+        RUN_LOG.error("%s", text)
         self.console.print(f"x {text}", markup=False, style="red")
 
     def start(self, step: str) -> None:
         """A step begins."""
-        LOGGER.info("start %s", step)
+        RUN_LOG.info("start %s", step)
         self._running[step] = time.perf_counter()
         self._show_running()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,8 +20,9 @@ from typing import Any
 from bidsapp.bids.entities import RAW_ENTITIES, parse_entities
 from bidsapp.data.tracers import tracer_from_name
 from bidsapp.errors import BadDataError, InvalidBidsError, NoMatchError, UsageError
-from bidsapp.logs import LOGGER
 from bidsapp.settings import Filters
+
+_LOG = logging.getLogger(__name__)
 
 # Folders without a T1w or a PET, and names that are no text: pybids stores names as UTF-8.
 _NEVER = (
@@ -181,7 +183,7 @@ def _is_raw(image: RawImage, allowed: tuple[str, ...]) -> bool:
         return False
     foreign = image.entities.keys() - set(allowed)
     if foreign or "sub" not in image.entities:
-        LOGGER.warning(
+        _LOG.warning(
             "%s: not used, its name is not that of a raw image%s",
             image.path,
             f" ({', '.join(sorted(foreign))})" if foreign else "",

@@ -13,7 +13,7 @@ from types import FrameType
 
 from bidsapp.cli.parser import parse
 from bidsapp.errors import CannotCreateError, CentipetError, ExitCode, NoInputError, StorageError
-from bidsapp.logs import LOGGER, Progress, logging_to, new_log_file
+from bidsapp.logs import RUN_LOG, Progress, logging_to, new_log_file
 from bidsapp.settings import Level, Settings
 
 # Set before numpy and nipype are imported, here and in every process that is started: sums must not
@@ -53,24 +53,24 @@ def _run(settings: Settings) -> int:
     """Run one level with its log; whatever goes wrong becomes a sentence and an exit code."""
     try:
         with _logged(settings) as log_file:
-            LOGGER.info("%s", settings)
+            RUN_LOG.info("%s", settings)
             try:
                 return _level(settings, Progress())
             except CentipetError as error:
-                LOGGER.error("%s", error, exc_info=True)
+                RUN_LOG.error("%s", error, exc_info=True)
                 return _complain(error, settings.debug)
             except OSError as error:
-                LOGGER.error("%s", error, exc_info=True)
+                RUN_LOG.error("%s", error, exc_info=True)
                 return _complain(StorageError(f"{error}; see {log_file}"), settings.debug)
             except Exception as error:
-                LOGGER.critical("%s", error, exc_info=True)
+                RUN_LOG.critical("%s", error, exc_info=True)
                 told = CentipetError(
                     f"{type(error).__name__}: {error}; this is a fault of CentiPET, please "
                     f"report it with {log_file or 'the output of --debug'}"
                 )
                 return _complain(told, settings.debug)
             except KeyboardInterrupt:
-                LOGGER.error("interrupted")
+                RUN_LOG.error("interrupted")
                 print("centipet: interrupted; run again to go on where it stopped", file=sys.stderr)
                 return 128 + signal.SIGINT
     except CentipetError as error:

@@ -10,7 +10,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from bidsapp.errors import CentipetError, WorkerLostError
-from bidsapp.logs import LOGGER, Progress
+from bidsapp.logs import RUN_LOG, Progress
 from bidsapp.report.participant import write_page
 
 
@@ -35,7 +35,7 @@ def write_pages(output_dir: Path, people: list[str], nprocs: int, progress: Prog
         progress.end("pages")
     for name, sentence, details in filter(None, outcomes):
         progress.fail(sentence)
-        LOGGER.error("%s", details)
+        RUN_LOG.error("%s", details)
         broken.append(name)
     return broken
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from bidsapp.data import read_table
-from bidsapp.logs import LOGGER, Progress
+from bidsapp.logs import RUN_LOG, Progress
 
 
 class Steps:
@@ -23,7 +23,7 @@ class Steps:
 
     def tell(self, node: str, what: str) -> None:
         """Say what happened to a node: ``start``, ``end`` or ``exception``."""
-        LOGGER.debug("%s %s", what, node)
+        RUN_LOG.debug("%s %s", what, node)
         step = node.rsplit(".", 1)[-1]
         if step not in self._words:
             return

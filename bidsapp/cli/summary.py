@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from bidsapp.errors import ExitCode, error_class
-from bidsapp.logs import LOGGER, Progress
+from bidsapp.logs import RUN_LOG, Progress
 from bidsapp.report.records import ScanRecord, Status
 
 _COLUMNS = ("scan", "tracer", "SUVR", "Centiloid", "flags", "page")
@@ -26,7 +26,7 @@ def print_summary(records: Sequence[ScanRecord], output_dir: Path, progress: Pro
         table.add_column(column, justify="right" if number else "left", overflow="fold")
     for record in records:
         cells = summary_cells(record, output_dir)
-        LOGGER.info("%s", " | ".join(cells))
+        RUN_LOG.info("%s", " | ".join(cells))
         table.add_row(*cells, style=None if record.status is Status.OK else "red")
     progress.console.print(table)
 

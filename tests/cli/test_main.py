@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import signal
@@ -324,3 +325,26 @@ def test_sigterm_ends_the_run_and_what_was_begun_stays_incomplete(two, tmp_path)
     assert time.perf_counter() - begin < 10
     path = tmp_path / "out" / "sub-1" / "pet" / "sub-1_trc-FBB_centiloid.json"
     assert json.loads(path.read_text())["status"] == "incomplete"
+
+
+def test_what_is_logged_where(two, run, fates, capsys):
+    two.t1w("sub-1_desc-preproc")
+    two.t1w("sub-1_run-2")
+    fates["2"] = "BadDataError"
+    _, out, err = run()
+    assert "sub-1_desc-preproc_T1w.nii.gz: not used" in err
+    assert "sub-1_run-2" not in err
+    assert "sub-1_run-2_T1w.nii.gz" in out
+    assert "Traceback" not in out + err
+    (log,) = (run.out / "logs").glob("centipet_*.log")
+    text = log.read_text()
+    for told in ("not used", "sub-1_run-2_T1w.nii.gz", "BadDataError; do something", "nipype"):
+        assert told in text
+    _, _, err = run("-vv")
+    assert "[Node]" in err
+
+
+def test_libraries_get_their_loggers_back(two, run, fates):
+    before = {name: list(logging.getLogger(name).handlers) for name in ("bidsapp", "py.warnings")}
+    run()
+    assert {name: logging.getLogger(name).handlers for name in before} == before
