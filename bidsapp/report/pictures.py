@@ -118,7 +118,7 @@ def suvr_over_t1w(suvr: Volume, t1w: Volume, layout: Layout, tracer: str | None)
         title=UPTAKE,
         caption="Uptake ratio (SUVR, whole cerebellum = 1) over the bias-corrected T1w, in the "
         f"participant’s own space. The colours run from 0 to {top:.1f} for every participant with "
-        f"this tracer; {top:.1f} is the uptake of {SCALE_TOP_CL:.0f} CL.",
+        f"this tracer, three quarters opaque; {top:.1f} is the uptake of {SCALE_TOP_CL:.0f} CL.",
         alt="Axial, coronal and sagittal cuts: SUVR from PET in colour over the T1w in grey.",
     )
 
@@ -250,6 +250,8 @@ def _outline(axes: Axes, canvas: NDArray[np.float32], outline: Outline) -> None:
     """Draw where ``canvas`` crosses one half, with a dark rim that keeps it apart from uptake."""
     from matplotlib.patheffects import withStroke
 
+    if canvas.max() <= 0.5:  # nothing of the region in any cut
+        return
     lines = axes.contour(canvas, levels=[0.5], colors=[outline.color], linewidths=1.5)
     lines.set_path_effects([withStroke(linewidth=3.2, foreground="black", alpha=0.55)])
 
