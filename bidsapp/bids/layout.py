@@ -19,7 +19,14 @@ from typing import Any
 
 from bidsapp.bids.entities import RAW_ENTITIES, parse_entities
 from bidsapp.data.tracers import tracer_from_name
-from bidsapp.errors import BadDataError, InvalidBidsError, NoMatchError, UsageError
+from bidsapp.errors import (
+    BadDataError,
+    CentipetError,
+    InvalidBidsError,
+    NoInputError,
+    NoMatchError,
+    UsageError,
+)
 from bidsapp.settings import Filters
 
 _LOG = logging.getLogger(__name__)
@@ -64,8 +71,8 @@ class RawDataset:
 
         Raises
         ------
-        BadDataError
-            A sidecar that applies is no JSON object.
+        NoInputError, BadDataError
+            A sidecar that applies cannot be read; is no JSON object.
         """
         return _merged_sidecar(image, self.bids_dir)
 
@@ -121,7 +128,7 @@ def check_dataset(bids_dir: Path) -> None:
         content = _read_object(description)
     except BadDataError as error:
         raise InvalidBidsError(str(error)) from error
-    except OSError as error:
+    except NoInputError as error:
         raise InvalidBidsError(
             f"{bids_dir}: has no readable dataset_description.json, so it is not BIDS; for DICOM "
             "use --dicom-dir, otherwise run bids-validator or add --skip-bids-validation"
@@ -210,7 +217,7 @@ def _has_tracer(pet: RawImage, wanted: tuple[str, ...], bids_dir: Path) -> bool:
     if label is None:
         try:
             label = str(_merged_sidecar(pet, bids_dir).get("TracerName", ""))
-        except BadDataError:
+        except CentipetError:
             return True  # planning tells what is wrong with the sidecar
     tracer = tracer_from_name(label)
     return label in wanted or (tracer is not None and tracer in map(tracer_from_name, wanted))
@@ -283,6 +290,8 @@ def _scan_times(path: Path) -> dict[str, str]:
 def _read_object(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text("utf-8-sig"))
+    except OSError as error:
+        raise NoInputError(f"{path}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
         raise BadDataError(f"{path}: is not UTF-8 text; save it again as UTF-8") from error
     except json.JSONDecodeError as error:

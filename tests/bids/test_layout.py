@@ -5,7 +5,13 @@ import time
 import pytest
 
 from bidsapp.bids.layout import check_dataset, read_dataset
-from bidsapp.errors import BadDataError, InvalidBidsError, NoMatchError, UsageError
+from bidsapp.errors import (
+    BadDataError,
+    InvalidBidsError,
+    NoInputError,
+    NoMatchError,
+    UsageError,
+)
 from bidsapp.settings import Filters
 
 
@@ -104,6 +110,15 @@ def test_a_broken_sidecar_is_an_error_of_that_image_alone(study, content):
     dataset = read_dataset(study.root, Filters())
     assert dataset.sidecar(dataset.pets[0])["Units"] == "Bq/mL"
     with pytest.raises(BadDataError, match=r"sub-02_pet\.json"):
+        dataset.sidecar(dataset.pets[-1])
+
+
+def test_a_sidecar_that_cannot_be_read(study):
+    path = study.root / "sub-02" / "pet" / "sub-02_pet.json"
+    path.unlink()
+    path.mkdir()
+    dataset = read_dataset(study.root, Filters(tracer=("FBP",)))
+    with pytest.raises(NoInputError, match=r"sub-02_pet\.json"):
         dataset.sidecar(dataset.pets[-1])
 
 
