@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from math import exp, expm1, log
+from math import log2
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from pydicom.uid import (
 )
 from pydicom.valuerep import format_number_as_ds
 
+from bidsapp.core.frames import decay_factors
 from bidsapp.demo.phantom import FRAME_DURATION_S, FRAME_START_S, Phantom, centred_grid, sample
 from bidsapp.errors import StorageError
 from bidsapp.volume import Volume
@@ -289,11 +290,8 @@ def pet_files(
                     "AcquisitionDate": f"{begun:%Y%m%d}",
                     "AcquisitionTime": f"{begun:%H%M%S}.000000",
                     "ActualFrameDuration": round(duration * 1000),
-                    "FrameReferenceTime": format_number_as_ds(
-                        1000 * (start - first + mean_activity_time(duration))
-                    ),
-                    "DecayFactor": format_number_as_ds(decay_factor(start - first, duration)),
                     "RescaleSlope": slope,
+                    **decay_tags(start - first, duration),
                     "NumberOfSlices": slices,
                     "NumberOfTimeSlices": frames,
                     "ImageIndex": number,
@@ -303,15 +301,17 @@ def pet_files(
             yield file
 
 
-def decay_factor(start_s: float, duration_s: float) -> float:
-    """Factor that undoes the decay of a frame back to time 0 (DICOM PS3.3 C.8.9.4)."""
-    rate = log(2) / HALF_LIFE_S
-    return exp(rate * start_s) * rate * duration_s / -expm1(-rate * duration_s)
+def decay_tags(start_s: float, duration_s: float) -> dict[str, str]:
+    """DICOM's words for the decay of a frame, times after the start of the series.
 
-
-def mean_activity_time(duration_s: float) -> float:
-    """Time after a frame's start at which the activity equals the frame's mean, seconds."""
-    return HALF_LIFE_S / log(2) * log(decay_factor(0.0, duration_s))
+    ``DecayFactor`` takes the frame's mean activity back to the start of the series;
+    ``FrameReferenceTime`` is when the activity equalled that mean (DICOM PS3.3 C.8.9.4), ms.
+    """
+    (factor,) = decay_factors([start_s], [duration_s], HALF_LIFE_S, 0.0)
+    return {
+        "DecayFactor": format_number_as_ds(factor),
+        "FrameReferenceTime": format_number_as_ds(1000 * HALF_LIFE_S * log2(factor)),
+    }
 
 
 def radiopharmaceutical() -> Dataset:

@@ -10,7 +10,9 @@ Grey, white and CSF come from the template's own intensities and not from the pa
 these lie where the *standard pipeline* puts the tissue, about a millimetre away, and T1w and PET
 of one person must show the same anatomy.
 
-All is deterministic: random numbers come from one fixed seed.
+Reading images, classifying tissue and averaging in VOIs are written again here on purpose: a truth
+made by the code under test would prove nothing. All is deterministic: random numbers come from one
+fixed seed.
 """
 
 from __future__ import annotations
@@ -21,12 +23,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.spatial.transform import Rotation
 
+from bidsapp.core.alignment import transform
+from bidsapp.core.sampling import FWHM_PER_SIGMA
 from bidsapp.errors import UsageError
 from bidsapp.volume import Grid, Volume
 
 SEED = 20261121
-FWHM_TO_SIGMA = float(1.0 / np.sqrt(8.0 * np.log(2.0)))
 
 # --- the person: template world -> T1w world --------------------------------------------------
 # A template made of many heads is larger than a head: shrink by the inverse of usual stretches.
@@ -102,14 +106,14 @@ class Deformation:
 
     def to_person(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """T1w world mm of template world points, shape (..., 3)."""
-        return apply(self.affine, points + self.displacement(points))
+        return transform(self.affine, points + self.displacement(points))
 
     def to_template(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """Template world mm of T1w world points, shape (..., 3): the inverse of `to_person`.
 
         Fixed-point iteration; it contracts because the slopes of `d` stay far below one.
         """
-        start = apply(np.linalg.inv(self.affine), points)
+        start = transform(np.linalg.inv(self.affine), points)
         found = start
         for _ in range(12):
             found = start - self.displacement(found)
@@ -178,14 +182,14 @@ def make_phantom(
     t1w = image_t1w(head, deformation, random)
 
     t1w_to_pet = rigid(PET_ROTATION_DEG, PET_SHIFT_MM)
-    field = apply(t1w_to_pet, deformation.to_person(voi_grid.world()))
+    field = transform(t1w_to_pet, deformation.to_person(voi_grid.world()))
     grid = centred_grid(PET_SHAPE, PET_VOXEL_MM, np.diag([-1.0, -1.0, 1.0]))
     places = template_points(deformation, grid, np.linalg.inv(t1w_to_pet))
     regions = {
         name: sample(Volume(vois[name], voi_grid.affine), places) for name in ("ctx", "wc", "wcb")
     }
     fixed, cortical = (
-        ndimage.gaussian_filter(part, PET_FWHM_MM * FWHM_TO_SIGMA / PET_VOXEL_MM)
+        ndimage.gaussian_filter(part, PET_FWHM_MM / FWHM_PER_SIGMA / PET_VOXEL_MM)
         for part in paint_uptake(tissue_at(head, brain, places), regions)
     )
     uptake = solve_uptake(
@@ -209,18 +213,9 @@ def make_phantom(
 # --- geometry ----------------------------------------------------------------------------------
 
 
-def apply(affine: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Map points of shape (..., 3) by a 4 x 4 matrix."""
-    return points @ affine[:3, :3].T + affine[:3, 3]
-
-
 def rotation(degrees: tuple[float, float, float]) -> NDArray[np.float64]:
     """Rotation about x, then y, then z, shape (3, 3)."""
-    (cx, cy, cz), (sx, sy, sz) = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
-    about_x = np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
-    about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
-    about_z = np.array([[cz, -sz, 0], [sz, cz, 0], [0, 0, 1]])
-    return about_z @ about_y @ about_x
+    return Rotation.from_euler("xyz", degrees, degrees=True).as_matrix()
 
 
 def rigid(
@@ -246,8 +241,8 @@ def head_deformation(template: Grid, random: np.random.Generator) -> Deformation
     frequency = np.indices((WARP_FREQUENCIES,) * 3).sum(axis=0)
     decay = np.where(frequency > 0, 1.0 / (1.0 + frequency) ** 2, 0.0)  # no mere shift; smooth
     coefficients = random.standard_normal((3, *decay.shape)) * decay
-    corner = apply(template.affine, np.zeros(3))
-    far = apply(template.affine, np.array(template.shape) - 1.0)
+    corner = transform(template.affine, np.zeros(3))
+    far = transform(template.affine, np.array(template.shape) - 1.0)
     affine = np.eye(4)
     affine[:3, :3] = rotation(HEAD_ROTATION_DEG) @ np.diag(HEAD_SCALE)
     affine[:3, 3] = HEAD_CENTRE_MM
@@ -270,7 +265,7 @@ def template_points(
         tuple(-(-(n - 1) // step) + 1 for n in grid.shape),  # type: ignore[arg-type]
         grid.affine @ np.diag([step, step, step, 1.0]),
     )
-    found = deformation.to_template(apply(to_t1w, coarse.world()))
+    found = deformation.to_template(transform(to_t1w, coarse.world()))
     index = np.indices(grid.shape, dtype=np.float32) / step
     return np.stack(
         [ndimage.map_coordinates(found[..., axis], index, order=1) for axis in range(3)], axis=-1
@@ -279,7 +274,7 @@ def template_points(
 
 def sample(image: Volume, points: NDArray[np.float64]) -> NDArray[np.float32]:
     """Read ``image`` linearly at world points of shape (..., 3); 0 outside."""
-    index = np.moveaxis(apply(np.linalg.inv(image.affine), points), -1, 0)
+    index = np.moveaxis(transform(np.linalg.inv(image.affine), points), -1, 0)
     return ndimage.map_coordinates(
         np.asarray(image.data, dtype=np.float32), index, output=np.float32, order=1
     )
@@ -432,7 +427,7 @@ def noisy_frames(pet: NDArray[np.float32], random: np.random.Generator) -> NDArr
     for index in range(len(FRAME_START_S)):
         grain = ndimage.gaussian_filter(
             random.standard_normal(pet.shape, dtype=np.float32),
-            NOISE_FWHM_MM * FWHM_TO_SIGMA / PET_VOXEL_MM,
+            NOISE_FWHM_MM / FWHM_PER_SIGMA / PET_VOXEL_MM,
         )
         # iterative reconstruction gives no negative activity
         frames[..., index] = np.maximum(pet + spread * grain / grain.std(), 0)

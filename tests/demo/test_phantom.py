@@ -7,6 +7,7 @@ import pytest
 from scipy import ndimage
 
 from bidsapp import data
+from bidsapp.core.alignment import transform
 from bidsapp.demo import phantom as ph
 from bidsapp.errors import UsageError
 from bidsapp.volume import Volume
@@ -28,7 +29,7 @@ def field(phantom) -> np.ndarray:
 
 
 def test_the_true_suvr_is_read_from_the_noisy_frames(phantom, field):
-    in_pet = ph.apply(phantom.t1w_to_pet, field)
+    in_pet = transform(phantom.t1w_to_pet, field)
     average = Volume(phantom.pet.data.mean(axis=-1), phantom.pet.affine)
     means = {name: read(average, in_pet[voi]).mean() for name, voi in data.vois(2).items()}
     for name, truth in phantom.suvr.items():
@@ -40,7 +41,7 @@ def test_t1w_shows_the_template_at_the_deformed_place(phantom, field):
     head, brain = data.template(2), data.template_mask(2).data
     t1w = Volume(phantom.t1w.data, phantom.t1w.affine)
     shown = read(t1w, phantom.deformation.to_person(head.grid.world()[brain]))
-    unwarped = read(t1w, ph.apply(phantom.deformation.affine, head.grid.world()[brain]))
+    unwarped = read(t1w, transform(phantom.deformation.affine, head.grid.world()[brain]))
     agreement = np.corrcoef(shown, head.data[brain])[0, 1]
     assert agreement > 0.9
     assert agreement > np.corrcoef(unwarped, head.data[brain])[0, 1] + 0.05
@@ -50,9 +51,9 @@ def test_no_voi_voxel_is_cut_by_a_scan(phantom, field):
     everywhere = np.logical_or.reduce(list(data.vois(2).values()))
     for volume, points in (
         (phantom.t1w, field[everywhere]),
-        (phantom.pet, ph.apply(phantom.t1w_to_pet, field[everywhere])),
+        (phantom.pet, transform(phantom.t1w_to_pet, field[everywhere])),
     ):
-        index = ph.apply(np.linalg.inv(volume.affine), points)
+        index = transform(np.linalg.inv(volume.affine), points)
         assert (index > 2).all() and (index < np.array(volume.data.shape[:3]) - 3).all()
 
 
@@ -88,7 +89,7 @@ def test_only_the_cortex_follows_the_amyloid_load(phantom, make):
     assert more.suvr["wc"] == pytest.approx(1.9, abs=1e-5)
     assert np.array_equal(more.t1w.data, phantom.t1w.data)
     gain = more.pet_noiseless.data - phantom.pet_noiseless.data
-    field = ph.apply(phantom.t1w_to_pet, phantom.deformation.to_person(data.mni_grid(2).world()))
+    field = transform(phantom.t1w_to_pet, phantom.deformation.to_person(data.mni_grid(2).world()))
     gains = {
         name: read(Volume(gain, more.pet.affine), field[voi]).mean()
         for name, voi in data.vois(2).items()
