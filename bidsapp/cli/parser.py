@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import tomllib
 from collections.abc import Iterable, Sequence
@@ -245,8 +246,8 @@ def _with_hyphens(argument: str) -> str:
 
 
 def _path(text: str) -> Path:
-    """Absolute path; symbolic links stay, so that messages show what was typed."""
-    return Path(text).expanduser().absolute()
+    """Absolute path without ``..``; symbolic links stay, so that messages show what was typed."""
+    return Path(os.path.abspath(Path(text).expanduser()))  # noqa: PTH100 - resolve() follows links
 
 
 def _gigabytes(text: str) -> float:

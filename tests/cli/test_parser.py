@@ -95,7 +95,9 @@ def test_unknown_level():
     assert caught.value.exit_code == ExitCode.UNKNOWN_LEVEL == 17
 
 
-@pytest.mark.parametrize("output", ["bids", "bids/out", "bids/sub-01", "bids/derivatives"])
+@pytest.mark.parametrize(
+    "output", ["bids", "bids/out", "bids/sub-01", "bids/derivatives", "x/../bids/out"]
+)
 def test_results_among_raw_data_are_refused(output):
     with pytest.raises(UsageError, match="derivatives/centipet"):
         parse(["bids", output, "participant"])
