@@ -312,7 +312,11 @@ class _Decisions:
                 wanted.stated.values,
             )
         content["CentiPET"]["Remarks"] += remarks
-        clean: dict[str, Any] = _map_text(content, self._scrub)
+        fixed = tables()["fixed_vocabulary"]["keys"]
+        clean = {
+            key: value if key in fixed else _map_text(value, self._scrub)
+            for key, value in content.items()
+        }
         sidecar.refuse_patient_data(clean, "sidecar")
         return clean
 

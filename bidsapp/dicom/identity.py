@@ -138,7 +138,10 @@ def folder_labels(path: Path, roots: Sequence[Path]) -> tuple[str | None, str | 
 
 
 class Scrubber:
-    """Removes words that identify people from text."""
+    """Removes words that identify people from text.
+
+    Only whole words are removed: Mrs Beta must not turn florbetaben into something unknown.
+    """
 
     def __init__(self, headers: Iterable[Header]) -> None:
         """Collect names, identifiers and birth dates from ``headers``."""
@@ -149,8 +152,15 @@ class Scrubber:
                 words.update(re.split(r"[\s^=,;\\]+", text))
                 words.add(text)
         kept = sorted((w for w in words if len(w) >= _SHORTEST_WORD), key=len, reverse=True)
-        self._pattern = re.compile("|".join(map(re.escape, kept)), re.IGNORECASE) if kept else None
+        pattern = "|".join(map(_whole_word, kept))
+        self._pattern = re.compile(pattern, re.IGNORECASE) if kept else None
 
     def __call__(self, text: str) -> str:
         """Return ``text`` with every such word replaced by ``***``."""
         return self._pattern.sub("***", text) if self._pattern else text
+
+
+def _whole_word(word: str) -> str:
+    """Pattern of a word that is no part of a longer one; a number may follow a name."""
+    before, after = ("[0-9]" if c.isdigit() else r"[^\W\d_]" for c in (word[0], word[-1]))
+    return f"(?<!{before}){re.escape(word)}(?!{after})"

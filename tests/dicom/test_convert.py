@@ -85,6 +85,15 @@ def test_no_word_of_the_patient_is_written(tmp_path: Path) -> None:
     assert "*** *** AC" in report.rows[1].description + report.rows[0].description
 
 
+def test_a_name_inside_a_word_of_ours_is_left_alone(tmp_path: Path) -> None:
+    """Mrs Beta and florbetaben; a name that a number or an underscore follows still goes."""
+    person = Person("Beta^Anna", "X10", "19480229")
+    Pet(description="PET_BETA1 florbetaben anna_ac").write(tmp_path / "source", person)
+    report = run(tmp_path / "source", tmp_path / "bids")
+    assert report.rows[0].description == "PET_***1 florbetaben ***_ac"
+    assert sidecar(tmp_path / "bids")["TracerName"] == "[18F]florbetaben"
+
+
 def test_label_is_the_same_in_every_run_and_tells_nothing(source: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     Pet().write(other)
