@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bidsapp import __version__
 from bidsapp.data import VOI_NAMES, read_table
+from bidsapp.data.tracers import tracers
 from bidsapp.errors import NoInputError
 from bidsapp.nifti import write_text
 from bidsapp.report.drawings import ScaleDrawing, TimelineDrawing
@@ -55,6 +56,12 @@ class ScanView:
     timeline: TimelineDrawing | None
     pictures: tuple[Picture | Problem, ...]
     qc: tuple[QcRow, ...]
+
+    @property
+    def tracer(self) -> str:
+        """Name of the tracer for people: the table's, else what the raw data say."""
+        code = self.record.tracer or ""
+        return tracers()[code].name if code in tracers() else self.record.tracer_name or "PET"
 
     @property
     def verdict(self) -> str:

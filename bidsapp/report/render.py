@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
@@ -27,6 +29,22 @@ def number(value: float | None, digits: int = 1) -> str:
     return text.replace("-", "\N{MINUS SIGN}")
 
 
+def outcome(statuses: Iterable[str]) -> str:
+    """Count what became of scans, in words.
+
+    >>> outcome(["ok", "skipped", "ok"])
+    '2 quantified, 1 left out'
+    """
+    counts = Counter(map(str, statuses))
+    words = {
+        "ok": "quantified",
+        "failed": "failed",
+        "incomplete": "not finished",
+        "skipped": "left out",
+    }
+    return ", ".join(f"{counts[key]} {word}" for key, word in words.items() if counts[key])
+
+
 @cache
 def _environment() -> Environment:
     environment = Environment(
@@ -37,4 +55,5 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["number"] = number
+    environment.filters["outcome"] = outcome
     return environment

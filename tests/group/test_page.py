@@ -41,7 +41,7 @@ def test_every_scan_is_a_row_with_a_link_and_a_dot(study):
     links = [a["href"] for a in page.all("a")]
     assert [f"sub-{n:02}.html" for n in range(1, 5)] == [u for u in links if u.startswith("sub-")]
     assert len(page.all("circle")) == 3
-    assert "3 quantified" in page.words and "1 without a result" in page.words
+    assert "4 scans of 4 participants: 3 quantified, 1 failed." in page.words
     assert "no T1w; add one" in page.words
     verdicts = [row["data-verdict"] for row in page.all("tr") if "data-verdict" in row]
     assert verdicts == ["ok", "ok", "ok", "failed"]

@@ -142,9 +142,10 @@ def test_a_scan_without_result_says_what_happened_and_what_to_do(tmp_path, statu
     }
     write(tmp_path, content, SCAN)
     page = read(write_page(tmp_path, "01"))
+    lede = page.words[page.words.index("1 PET scan:") :][:40]
     assert "FrameDuration is missing; add it" in page.words
     assert "What happened" in page.words and "What to do" in page.words
-    assert "121.2" not in page.words and "0 quantified" in page.words
+    assert "121.2" not in page.words and "quantified" not in lede
     assert not page.all("img")
 
 
@@ -152,7 +153,7 @@ def test_a_torn_record_and_a_good_one_share_a_page(tmp_path):
     write(tmp_path, finished_record(SCAN, suvr_wc=1.8), SCAN)
     write(tmp_path, "{", {**SCAN, "ses": "2"})
     page = read(write_page(tmp_path, "01"))
-    assert "2 PET scans, 1 quantified, 1 without a result" in page.words
+    assert "2 PET scans: 1 quantified, 1 failed." in page.words
     assert "cannot be read" in page.words and "run the participant level again" in page.words
     assert "121.2" in page.words
 
