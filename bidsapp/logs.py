@@ -22,7 +22,14 @@ if TYPE_CHECKING:
 RUN_LOG = logging.getLogger("bidsapp.run")
 
 _APP = "bidsapp"
-_LOGGERS = (_APP, "nipype.workflow", "nipype.interface", "nipype.utils", "py.warnings")
+_LOGGERS = (
+    _APP,
+    "nipype.workflow",
+    "nipype.interface",
+    "nipype.utils",
+    "matplotlib",
+    "py.warnings",
+)
 _STDERR_LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
 _FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import traceback
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -25,7 +26,12 @@ def write_pages(output_dir: Path, people: list[str], nprocs: int, progress: Prog
             if n_workers == 1:
                 outcomes = list(map(write, people))
             else:
-                with ProcessPoolExecutor(n_workers, mp_context=get_context("forkserver")) as pool:
+                with ProcessPoolExecutor(
+                    n_workers,
+                    mp_context=get_context("forkserver"),
+                    initializer=logging.disable,  # what libraries remark has no log file there
+                    initargs=(logging.WARNING,),
+                ) as pool:
                     outcomes = list(pool.map(write, people))
         except BrokenProcessPool as error:
             raise WorkerLostError(

@@ -348,3 +348,42 @@ def test_libraries_get_their_loggers_back(two, run, fates):
     before = {name: list(logging.getLogger(name).handlers) for name in ("bidsapp", "py.warnings")}
     run()
     assert {name: logging.getLogger(name).handlers for name in before} == before
+
+
+@pytest.fixture
+def conversion(monkeypatch, two, tmp_path):
+    """Stands for the converter: reports what the test says; gives the options for the command."""
+    from bidsapp.dicom.convert import ConversionReport
+
+    def stand_in(converted=4, errors=(), bids_dir=two.root):
+        report = ConversionReport(bids_dir, (), converted, list(errors))
+        monkeypatch.setattr("bidsapp.dicom.convert.convert", lambda *_, **__: report)
+        (tmp_path / "dicom").mkdir(exist_ok=True)
+        return "--dicom-dir", tmp_path / "dicom"
+
+    return stand_in
+
+
+def test_dicom_is_converted_then_processed_where_it_went(run, fates, conversion, two, tmp_path):
+    code, out, _ = run(*conversion(bids_dir=two.root), bids=tmp_path / "read-only")
+    assert code == 0
+    assert "sub-1_trc-FBB" in out
+
+
+def test_a_series_that_failed_is_code_1_although_all_scans_are_well(run, fates, conversion):
+    code, out, _ = run(*conversion(errors=["series 7 (PET): no injection time"]))
+    assert code == 1
+    assert "x series 7 (PET): no injection time" in out
+    assert record(run, "sub-1_trc-FBB")["status"] == "ok"
+
+
+def test_nothing_could_be_converted(run, conversion):
+    assert run(*conversion(converted=0, errors=["series 7: broken"]))[0] == 65
+    assert run(*conversion(converted=0))[0] == 66
+
+
+@pytest.mark.parametrize("option", ["--convert-only", "--dry-run"])
+def test_the_conversion_alone_writes_no_derivatives(run, conversion, option):
+    assert run(*conversion(), option)[0] == 0
+    assert run(*conversion(errors=["series 7: broken"]), option)[0] == 1
+    assert not run.out.exists()
