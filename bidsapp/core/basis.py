@@ -1,8 +1,9 @@
 """Smooth fields as products of cosines (DCT-II), and sums over regular grids of samples.
 
-A field on a box is ``f(x, y, z) = sum_ijk a_ijk X_i(x) Y_j(y) Z_k(z)``. Because the samples lie on a
-regular grid, every sum over voxels separates into three small matrix products: neither the basis
-of a voxel nor a loop over voxels is ever needed (Ashburner & Friston, NeuroImage 7:254, 1999).
+A field on a box is ``f(x, y, z) = sum_ijk a_ijk X_i(x) Y_j(y) Z_k(z)``. Because the samples lie
+on a regular grid, every sum over voxels separates into three small matrix products: neither the
+basis of a voxel nor a loop over voxels is ever needed (Ashburner & Friston, NeuroImage 7:254,
+1999).
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 Float = NDArray[np.float64]
+Positions = NDArray[np.floating] | NDArray[np.integer]  # along one axis, voxels
 
 
-def dct_functions(position: Float, length: float, order: int) -> Float:
+def dct_functions(position: Positions, length: float, order: int) -> Float:
     """Cosines of a box of ``length`` voxels, orthonormal over its whole voxels.
 
     Parameters
@@ -32,8 +34,10 @@ def dct_functions(position: Float, length: float, order: int) -> Float:
     ndarray, shape (n, order)
     """
     j = np.arange(order)
-    scale = np.where(j == 0, np.sqrt(1.0 / length), np.sqrt(2.0 / length))
-    return scale * np.cos(np.pi * np.outer(position + 0.5, j) / length)
+    scale: Float = np.sqrt(np.where(j == 0, 1.0, 2.0) / length)
+    middle = np.asarray(position, dtype=np.float64) + 0.5
+    result: Float = scale * np.cos(np.pi / length * np.outer(middle, j))
+    return result
 
 
 @dataclass(frozen=True)

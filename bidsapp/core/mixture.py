@@ -66,7 +66,7 @@ def initial_mixture(intensity: Float, prior: Float32) -> Mixture:
     intensity : ndarray, shape (n,)
     prior : ndarray, shape (n, 4)
     """
-    mass, mean, variance = _moments(intensity, prior)
+    _, mean, variance = _moments(intensity, prior)
     spread = [np.linspace(-1, 1, n + 2)[1:-1] for n in GAUSSIANS_PER_CLASS]
     count = np.array(GAUSSIANS_PER_CLASS)[CLASS_OF]
     return Mixture(

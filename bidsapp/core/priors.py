@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,6 +45,10 @@ class PriorSampler:
 
     Trilinear in the probabilities; the slopes are those of the interpolation itself, so that
     objective and derivative agree. Outside the maps everything is background.
+
+    Parameters
+    ----------
+    priors : TissuePriors
     """
 
     def __init__(self, priors: TissuePriors) -> None:
@@ -63,47 +68,43 @@ class PriorSampler:
 
     def values(self, world: Float) -> Float32:
         """Class probabilities, shape (n, 4): GM, WM, CSF, other, at ``world`` (n, 3) in mm."""
-        (x, y, z), start = self._locate(world)
-        ny, nz = self._shape[1:]
-        near, far = (
-            _blend(
-                _blend(*self._edge(start + offset), z), _blend(*self._edge(start + offset + nz), z), y
-            )
-            for offset in (0, ny * nz)
-        )
-        return _blend(near, far, x)
+        (x, y, z), cell = self._locate(world)
+        faces = []
+        for side in self._sides(cell):
+            (a, b), (c, d) = side
+            faces.append(_blend(_blend(a, b, z), _blend(c, d, z), y))
+        return _blend(faces[0], faces[1], x)
 
     def values_and_slopes(self, world: Float) -> tuple[Float32, Float32]:
         """Probabilities (n, 4) and their derivatives (n, 3, 4) per mm along the world axes."""
-        (x, y, z), start = self._locate(world)
-        ny, nz = self._shape[1:]
+        (x, y, z), cell = self._locate(world)
         faces, along_y, along_z = [], [], []
-        for offset in (0, ny * nz):
-            front, back = self._edge(start + offset), self._edge(start + offset + nz)
-            low, high = _blend(*front, z), _blend(*back, z)
+        for side in self._sides(cell):
+            (a, b), (c, d) = side
+            low, high = _blend(a, b, z), _blend(c, d, z)
             faces.append(_blend(low, high, y))
             along_y.append(high - low)
-            along_z.append(_blend(front[1] - front[0], back[1] - back[0], y))
-        slopes = np.stack(
-            [faces[1] - faces[0], _blend(*along_y, x), _blend(*along_z, x)], axis=1
-        )
-        return _blend(*faces, x), self._to_world(slopes)
+            along_z.append(_blend(b - a, d - c, y))
+        across = [faces[1] - faces[0], *(_blend(low, high, x) for low, high in (along_y, along_z))]
+        return _blend(faces[0], faces[1], x), self._to_world(np.stack(across, axis=1))
 
     def _to_world(self, slopes: Float32) -> Float32:
         result: Float32 = np.matmul(self._world_to_index[:3, :3].T.astype(np.float32), slopes)
         return result
 
     def _locate(self, world: Float) -> tuple[Float32, NDArray[np.int64]]:
-        """Fractions within the cell (3, n, 1), and the row of its first corner."""
+        """Fractions within the cell (3, n, 1), and the table row of its first corner."""
         index = world @ self._world_to_index[:3, :3].T + self._world_to_index[:3, 3]
         np.clip(index, 0, np.array(self._shape) - 1.001, out=index)
         corner = index.astype(np.int64)
         fraction = (index - corner).astype(np.float32).T[:, :, None]
         return fraction, np.ravel_multi_index(tuple(corner.T), self._shape)
 
-    def _edge(self, start: NDArray[np.int64]) -> tuple[Float32, Float32]:
-        """Both ends of the cell edge along the last axis."""
-        return self._table.take(start, axis=0), self._table.take(start + 1, axis=0)
+    def _sides(self, cell: NDArray[np.int64]) -> Iterator[list[list[Float32]]]:
+        """Corner values of the two sides of a cell across x, each [y][z]."""
+        ny, nz = self._shape[1:]
+        for x in (0, ny * nz):
+            yield [[self._table.take(cell + x + y + z, axis=0) for z in (0, 1)] for y in (0, nz)]
 
 
 def _blend(low: Float32, high: Float32, fraction: Float32) -> Float32:

@@ -42,6 +42,7 @@ class Options:
     Attributes
     ----------
     spacing_mm : distance of the voxels that are used
+    margin_mm : how far the box of the cosines reaches beyond the voxels that may be brain
     warp_cutoff_mm : one basis function per axis and so many mm of field of view
     warp_penalty : factor of the bending energy
     bias_fwhm_mm, bias_penalty : smoothness and strength of the prior on the log bias
@@ -49,6 +50,7 @@ class Options:
     """
 
     spacing_mm: float = 3.0
+    margin_mm: float = 20.0
     warp_cutoff_mm: float = 25.0
     warp_penalty: float = 1.0
     bias_fwhm_mm: float = 60.0
@@ -200,14 +202,17 @@ class _Model:
         self.where = np.ravel_multi_index(
             tuple(np.searchsorted(axes[a], samples.index[:, a]) for a in range(3)), self.box
         )
-        shape = np.array(t1w.data.shape[:3], dtype=float)
         voxel = t1w.grid.voxel_size
-        extent = shape * voxel
+        # the cosines live on a box around the brain, so that the field of view does not matter
+        margin = np.round(options.margin_mm / voxel)
+        origin = samples.index.min(axis=0) - margin
+        length = samples.index.max(axis=0) + 1 + margin - origin
+        extent = length * voxel
         step = np.array([np.diff(axis).min() for axis in axes])
         self.fudge = max(1.0, options.independence_mm3 / float(np.prod(step * voxel)))
 
         orders = np.maximum(1, np.round(extent / options.warp_cutoff_mm)).astype(int)
-        self.warp = Warp(np.zeros((3, *orders)), np.zeros(3), shape, t1w.affine, affine)
+        self.warp = Warp(np.zeros((3, *orders)), origin, length, t1w.affine, affine)
         self.warp_basis = self.warp.basis(*axes)
         kx, ky, kz = squared_frequencies(self.warp_basis.orders, extent)
         # bending energy of the displacement, summed over the native voxels
@@ -267,7 +272,8 @@ class _Model:
         cost = -now.log_likelihood + self._bias_penalty(self.bias)
         corrected = self.corrected
         # sum_k p_k / s2_k and sum_k p_k mu_k / s2_k: all that the derivatives need of the mixture
-        per_gaussian = np.stack([1 / self.mixture.variance, self.mixture.mean / self.mixture.variance])
+        sharpness = 1 / self.mixture.variance
+        per_gaussian = np.stack([sharpness, sharpness * self.mixture.mean])
         precision, weighted = per_gaussian @ now.responsibilities().astype(np.float64).T
         pull = corrected * (corrected * precision - weighted) - 1
         gradient = self.bias_basis.project(self._dense(pull)) + self.bias_precision * self.bias

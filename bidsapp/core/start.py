@@ -181,49 +181,82 @@ def brain_region(samples: Samples, sampler: PriorSampler, affine: Float) -> NDAr
 def _affine_on(
     world: Float, raw: Float, sampler: PriorSampler, affine: Float, fudge: float
 ) -> Float:
+    """Levenberg-damped Gauss-Newton steps on the affine, the mixture refitted before each."""
     intensity = raw / np.median(raw)
-    centre = world.mean(axis=0)
-    local = world - centre
-    scale = np.sqrt((local**2).mean())
-    homogeneous = np.column_stack([local / scale, np.ones(len(local))])  # (n, 4)
-    matrix = np.column_stack(  # (3, 4): template = homogeneous @ matrix.T
-        [affine[:3, :3] * scale, affine[:3, :3] @ centre + affine[:3, 3]]
-    )
-
-    prior, slope = sampler.values_and_slopes(homogeneous @ matrix.T)
+    points = _Normalised(world)
+    matrix = points.matrix(affine)
+    prior, slope = sampler.values_and_slopes(points.homogeneous @ matrix.T)
     mixture = gmm.initial_mixture(intensity, prior)
     damping, last = 1e-3, np.inf
     for _ in range(_AFFINE_STEPS):
         mixture, now = gmm.expectation_maximisation(intensity, prior, mixture)
         by_class = gmm.by_class(intensity, mixture)
         force = prior_force(by_class, prior, slope, mixture).astype(np.float64)
-        each = (force[:, :, None] * homogeneous[:, None, :]).reshape(-1, 12)
-        stretch, jacobian = _stretch_residuals(matrix / scale)
-        jacobian /= scale
-        cost = -now.log_likelihood + 0.5 * fudge * stretch @ stretch
+        each = (force[:, :, None] * points.homogeneous[:, None, :]).reshape(-1, 12)
+        stretch, jacobian = points.stretch(matrix)
+        cost = -now.log_likelihood + 0.5 * fudge * float(stretch @ stretch)
         gradient = each.sum(axis=0) + fudge * jacobian.T @ stretch
         hessian = each.T @ each + fudge * jacobian.T @ jacobian
-        improved = False
+        scale = np.diag(np.diag(hessian))
         for _ in range(8):
-            damped = hessian + damping * np.diag(np.diag(hessian))
-            trial = matrix - linalg.solve(damped, gradient, assume_a="pos").reshape(3, 4)
-            trial_prior, trial_slope = sampler.values_and_slopes(homogeneous @ trial.T)
-            residual = _stretch_residuals(trial / scale)[0]
-            trial_cost = (
-                -gmm.log_ratio((by_class * trial_prior).sum(axis=1), trial_prior, mixture)
-                + 0.5 * fudge * residual @ residual
-            )
+            step = linalg.solve(hessian + damping * scale, gradient, assume_a="pos")
+            trial = matrix - step.reshape(3, 4)
+            trial_prior, trial_slope = sampler.values_and_slopes(points.homogeneous @ trial.T)
+            stretch, _ = points.stretch(trial)
+            total = (by_class * trial_prior).sum(axis=1)
+            trial_cost = 0.5 * fudge * float(stretch @ stretch)
+            trial_cost -= gmm.log_ratio(total, trial_prior, mixture)
             if trial_cost < cost:
-                matrix, prior, slope, improved = trial, trial_prior, trial_slope, True
+                matrix, prior, slope = trial, trial_prior, trial_slope
                 damping = max(damping / 10, 1e-6)
                 break
             damping *= 10
-        if not improved or last - trial_cost < _AFFINE_GAIN * intensity.size:
+        else:
+            break
+        if last - trial_cost < _AFFINE_GAIN * intensity.size:
             break
         last = trial_cost
-    result = np.eye(4)
-    result[:3, :3] = matrix[:, :3] / scale
-    result[:3, 3] = matrix[:, 3] - result[:3, :3] @ centre
+    return points.affine(matrix)
+
+
+class _Normalised:
+    """Points around their centre at unit scale: shifts and stretches weigh alike in a fit.
+
+    A (3, 4) matrix on them is an affine on the points in mm; both are converted here.
+    """
+
+    def __init__(self, world: Float) -> None:
+        self.centre = world.mean(axis=0)
+        self.scale = float(np.sqrt(((world - self.centre) ** 2).mean()))
+        unit = (world - self.centre) / self.scale
+        self.homogeneous = np.column_stack([unit, np.ones(len(unit))])
+
+    def matrix(self, affine: Float) -> Float:
+        shift = affine[:3, :3] @ self.centre + affine[:3, 3]
+        return np.column_stack([affine[:3, :3] * self.scale, shift])
+
+    def affine(self, matrix: Float) -> Float:
+        result = np.eye(4)
+        result[:3, :3] = matrix[:, :3] / self.scale
+        result[:3, 3] = matrix[:, 3] - result[:3, :3] @ self.centre
+        return result
+
+    def stretch(self, matrix: Float) -> tuple[Float, Float]:
+        """Log-stretches against those of adult heads in units of their SD; slopes (6, 12)."""
+        linear = matrix[:, :3] / self.scale
+        here = _log_stretch(linear)
+        slopes = np.zeros((6, 3, 4))
+        for row, column in np.ndindex(3, 3):
+            ahead = linear.copy()
+            ahead[row, column] += 1e-6
+            slopes[:, row, column] = (_log_stretch(ahead) - here) / (1e-6 * self.scale)
+        return here, slopes.reshape(6, 12)
+
+
+def _log_stretch(linear: Float) -> Float:
+    squares, axes = linalg.eigh(linear.T @ linear)
+    log = (axes * np.log(squares) / 2) @ axes.T - np.log(_SCALE) * np.eye(3)
+    result: Float = log[np.triu_indices(3)] / _LOG_STRETCH_SD
     return result
 
 
@@ -244,25 +277,6 @@ def prior_force(by_class: Float32, prior: Float32, slope: Float32, mixture: gmm.
     pull -= by_class / (by_class * prior).sum(axis=1, keepdims=True)
     result: Float32 = np.matmul(slope, pull[:, :, None])[:, :, 0]
     return result
-
-
-def _stretch_residuals(matrix: Float) -> tuple[Float, Float]:
-    """Log-stretches against those of adult heads in units of their SD, and the slopes (6, 12)."""
-
-    def residuals(linear: Float) -> Float:
-        squares, axes = linalg.eigh(linear.T @ linear)
-        log = (axes * np.log(squares) / 2) @ axes.T - np.log(_SCALE) * np.eye(3)
-        result: Float = log[np.triu_indices(3)] / _LOG_STRETCH_SD
-        return result
-
-    here = residuals(matrix[:, :3])
-    slopes = np.zeros((6, 3, 4))
-    for row in range(3):
-        for column in range(3):
-            ahead = matrix[:, :3].copy()
-            ahead[row, column] += 1e-6
-            slopes[:, row, column] = (residuals(ahead) - here) / 1e-6
-    return here, slopes.reshape(6, 12)
 
 
 def _otsu(intensity: Float) -> float:

@@ -16,6 +16,9 @@ from bidsapp.volume import Volume
 
 Float = NDArray[np.float64]
 
+Float32 = NDArray[np.float32]
+
+_CLOSING_MM = 5.0  # over sulci
 _SLAB = 8  # slices of the first axis that are worked on at a time
 
 
@@ -32,8 +35,8 @@ class TissueMaps:
     brain_mask : ndarray, shape (X, Y, Z), bool
     """
 
-    probabilities: NDArray[np.float32]
-    corrected: NDArray[np.float32]
+    probabilities: Float32
+    corrected: Float32
     brain_mask: NDArray[np.bool_]
 
 
@@ -66,27 +69,40 @@ def classify(
     corrected = np.zeros(shape, np.float32)
     bias_basis = replace(warp, coefficients=np.zeros((3, *log_bias.shape))).basis
     to_template = warp.affine @ warp.t1w_affine
-    y, z = np.arange(shape[1]), np.arange(shape[2])
+    brain_box = _brain_box(warp, shape)
+    axes = [np.arange(n) for n in shape]
+    y, z = axes[1][brain_box[1]], axes[2][brain_box[2]]
     for first in range(0, shape[0], _SLAB):
-        here = slice(first, min(first + _SLAB, shape[0]))
-        x = np.arange(here.start, here.stop)
-        slab = np.nan_to_num(t1w.data[here].astype(np.float32))
-        rho = np.exp(bias_basis(x, y, z).evaluate(log_bias)).astype(np.float32)
-        corrected[here] = slab * rho
+        here = slice(first, first + _SLAB)
+        raw = np.nan_to_num(t1w.data[here].astype(np.float32))
+        log_rho = bias_basis(axes[0][here], axes[1], axes[2]).evaluate(log_bias)
+        corrected[here] = raw * np.exp(log_rho.astype(np.float32))
+    for first in range(brain_box[0].start, brain_box[0].stop, _SLAB):
+        here = slice(first, min(first + _SLAB, brain_box[0].stop))
+        x = axes[0][here]
         index = np.stack(np.meshgrid(x, y, z, indexing="ij"), axis=-1)
         template = index @ to_template[:3, :3].T + to_template[:3, 3]
         template += warp.displacement(x, y, z) @ warp.affine[:3, :3].T
-        intensity = corrected[here].ravel() / intensity_unit
+        intensity = corrected[here, brain_box[1], brain_box[2]].ravel() / intensity_unit
         prior = sampler.values(template.reshape(-1, 3))
-        inside = (prior[:, 3] < 0.999) & (slab.ravel() != 0)
+        inside = (prior[:, 3] < 0.999) & (intensity != 0)
         joint = _by_class(mixture, intensity[inside]) * prior[inside]
-        joint /= joint.sum(axis=1, keepdims=True) + 1e-30
+        joint /= joint.sum(axis=1, keepdims=True)
+        within = inside.reshape(index.shape[:3])
         for tissue in range(3):
-            probabilities[tissue, here].reshape(-1)[inside] = joint[:, tissue]
+            probabilities[tissue, here, brain_box[1], brain_box[2]][within] = joint[:, tissue]
     return TissueMaps(probabilities, corrected, _brain(probabilities, t1w.grid.voxel_size))
 
 
-def _by_class(mixture: Mixture, intensity: NDArray[np.float32]) -> NDArray[np.float32]:
+def _brain_box(warp: Warp, shape: tuple[int, ...]) -> tuple[slice, slice, slice]:
+    """Voxels that may be brain: the box of the cosines, which was drawn around them."""
+    low = np.clip(np.floor(warp.origin), 0, shape).astype(int)
+    high = np.clip(np.ceil(warp.origin + warp.length), 0, shape).astype(int)
+    x, y, z = (slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+    return x, y, z
+
+
+def _by_class(mixture: Mixture, intensity: Float32) -> Float32:
     """Likelihood of each class by table look-up: the densities are smooth in one variable."""
     low, high = float(intensity.min(initial=0)), float(intensity.max(initial=1))
     knots = np.linspace(low, high + 1e-6, 20001)
@@ -94,38 +110,44 @@ def _by_class(mixture: Mixture, intensity: NDArray[np.float32]) -> NDArray[np.fl
     at = (intensity - low) * ((len(knots) - 1) / (high + 1e-6 - low))
     left = np.minimum(at.astype(np.int64), len(knots) - 2)
     part = (at - left)[:, None]
-    result: NDArray[np.float32] = table[left] * (1 - part) + table[left + 1] * part
+    result: Float32 = table[left] * (1 - part) + table[left + 1] * part
     return result
 
 
-def _brain(probabilities: NDArray[np.float32], voxel_size: Float) -> NDArray[np.bool_]:
+def _brain(probabilities: Float32, voxel_size: Float) -> NDArray[np.bool_]:
     """Brain from tissue: solid grey and white matter, then the CSF within and close around it.
 
     Opened so that thin bridges to dura and eyes break, the largest piece kept, closed over sulci
     and ventricles, filled.
     """
     solid = probabilities[0] + probabilities[1] > 0.5
-    core = _largest(_grow(solid, voxel_size, -2.0))
-    brain = _grow(core, voxel_size, 3.0) & (probabilities.sum(axis=0) > 0.5)
-    brain = _grow(_grow(brain, voxel_size, 5.0), voxel_size, -5.0)
-    return ndimage.binary_fill_holes(brain)
-
-
-def _grow(mask: NDArray[np.bool_], voxel_size: Float, by_mm: float) -> NDArray[np.bool_]:
-    """Grow (or, negative, shrink) a mask by a distance in mm."""
-    where = np.argwhere(mask)
-    if not len(where):
-        return mask
-    pad = np.ceil(abs(by_mm) / voxel_size).astype(int) + 1
-    low = np.maximum(where.min(axis=0) - pad, 0)
-    high = np.minimum(where.max(axis=0) + pad + 1, mask.shape)
-    box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
-    out = np.zeros_like(mask)
-    if by_mm < 0:
-        out[box] = ndimage.distance_transform_edt(mask[box], sampling=voxel_size) > -by_mm
-    else:
-        out[box] = ndimage.distance_transform_edt(~mask[box], sampling=voxel_size) <= by_mm
+    box = _padded_box(solid, np.ceil(_CLOSING_MM / voxel_size).astype(int) + 1)
+    tissue = probabilities.sum(axis=0)[box] > 0.5
+    core = _largest(_shrunk(solid[box], voxel_size, 2.0))
+    brain = _grown(core, voxel_size, 3.0) & tissue
+    brain = _shrunk(_grown(brain, voxel_size, _CLOSING_MM), voxel_size, _CLOSING_MM)
+    out = np.zeros_like(solid)
+    out[box] = ndimage.binary_fill_holes(brain)
     return out
+
+
+def _padded_box(mask: NDArray[np.bool_], pad: NDArray[np.int64]) -> tuple[slice, ...]:
+    """Bounding box of a mask and ``pad`` voxels more; the whole image for an empty mask."""
+    found = ndimage.find_objects(mask.astype(np.uint8))
+    if not found:
+        return tuple(slice(0, n) for n in mask.shape)
+    return tuple(
+        slice(max(side.start - p, 0), min(side.stop + p, n))
+        for side, p, n in zip(found[0], pad, mask.shape, strict=True)
+    )
+
+
+def _grown(mask: NDArray[np.bool_], voxel_size: Float, by_mm: float) -> NDArray[np.bool_]:
+    return np.asarray(ndimage.distance_transform_edt(~mask, sampling=voxel_size) <= by_mm)
+
+
+def _shrunk(mask: NDArray[np.bool_], voxel_size: Float, by_mm: float) -> NDArray[np.bool_]:
+    return np.asarray(ndimage.distance_transform_edt(mask, sampling=voxel_size) > by_mm)
 
 
 def _largest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

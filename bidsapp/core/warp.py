@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from bidsapp.core.basis import Separable, dct_functions
+from bidsapp.core.basis import Positions, Separable, dct_functions
 from bidsapp.volume import Grid
 
 Float = NDArray[np.float64]
@@ -44,7 +44,7 @@ class Warp:
     t1w_affine: Float
     affine: Float
 
-    def basis(self, *positions: Float) -> Separable:
+    def basis(self, *positions: Positions) -> Separable:
         """Basis functions at voxel positions of the three axes."""
         x, y, z = (
             dct_functions(position - origin, length, order)
@@ -54,7 +54,7 @@ class Warp:
         )
         return Separable(x, y, z)
 
-    def displacement(self, *positions: Float) -> Float32:
+    def displacement(self, *positions: Positions) -> Float32:
         """u in mm on the lattice of the given voxel positions, shape (X, Y, Z, 3)."""
         basis = self.basis(*positions)
         return np.stack([basis.evaluate(c) for c in self.coefficients], axis=-1).astype(np.float32)
@@ -78,7 +78,7 @@ class Warp:
             point = goal - self._interpolated(point, lattice)
         return point.astype(np.float32).reshape(*grid.shape, 3)
 
-    def jacobian(self, *positions: Float) -> Float32:
+    def jacobian(self, *positions: Positions) -> Float32:
         """Determinant of the derivative of ``x + u(x)`` on a lattice of voxel positions.
 
         Volume of T1w tissue after the non-linear part over that before; the affine left out.
