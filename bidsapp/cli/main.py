@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 
+from bidsapp import __version__
 from bidsapp.cli.parser import parse
 from bidsapp.errors import CannotCreateError, CentipetError, ExitCode, NoInputError, StorageError
 from bidsapp.logs import RUN_LOG, Progress, logging_to, new_log_file
@@ -53,7 +54,9 @@ def _run(settings: Settings) -> int:
     """Run one level with its log; whatever goes wrong becomes a sentence and an exit code."""
     try:
         with _logged(settings) as log_file:
-            RUN_LOG.info("%s", settings)
+            RUN_LOG.info(
+                "CentiPET %s, Python %s, %s", __version__, sys.version.split()[0], settings
+            )
             try:
                 return _level(settings, Progress())
             except CentipetError as error:
