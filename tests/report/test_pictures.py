@@ -15,9 +15,15 @@ from bidsapp.report.mosaic import lay_out
 from bidsapp.report.pictures import SCALE_TOP_CL, Picture, suvr_over_t1w, suvr_top, tissue_on_pet
 from bidsapp.volume import Volume
 
+# many cuts make small tiles, and a picture of usual size
 LAYOUT = lay_out(
-    (-18, -28, -8), (16, 20, 16), {"axial": (5, 8), "coronal": (-5, 0), "sagittal": (0, 2)}
+    (-18, -28, -8),
+    (16, 20, 16),
+    {"axial": range(5, 13), "coronal": range(-5, 3), "sagittal": range(0, 6)},
 )
+
+# what orientation does to cuts is tested with the cuts
+one_orientation = pytest.mark.parametrize("tiny_volume", ["RAS"], indirect=True)
 
 
 def pixels(picture: Picture) -> np.ndarray:
@@ -34,6 +40,7 @@ def test_an_unknown_tracer_has_a_scale_too():
     assert suvr_top(None) == suvr_top("<script>") > 0
 
 
+@one_orientation
 def test_more_uptake_is_brighter_and_none_shows_the_t1w(tiny_volume):
     t1w = Volume(np.full_like(tiny_volume.data, 100), tiny_volume.affine)
     grey = pixels(suvr_over_t1w(Volume(t1w.data * 0, t1w.affine), t1w, LAYOUT, "FBB"))
@@ -44,11 +51,12 @@ def test_more_uptake_is_brighter_and_none_shows_the_t1w(tiny_volume):
         pixels(suvr_over_t1w(Volume(t1w.data * level / 100, t1w.affine), t1w, LAYOUT, "FBB"))[
             centre
         ].sum()
-        for level in (0.6, 1.2, 1.8, 2.3)
+        for level in (0.6, 1.4, 2.3)
     ]
     assert brightness == sorted(brightness) and brightness[-1] > 1.5 * brightness[0]
 
 
+@one_orientation
 def test_outlines_are_drawn_where_the_mask_ends(tiny_volume):
     pet = Volume(np.ones_like(tiny_volume.data), tiny_volume.affine)
     nothing = Volume(tiny_volume.data > 1e9, tiny_volume.affine)
@@ -66,9 +74,10 @@ def test_outlines_are_drawn_where_the_mask_ends(tiny_volume):
     y = LAYOUT.high[1] - LAYOUT.step_mm * (rows + 0.5)
     radius = np.hypot(x, y + 5)
     # the blob of 8 mm (sd) falls to one half at 9.4 mm; voxels are 2 mm wide
-    assert len(radius) > 500 and np.median(radius) == pytest.approx(9.4, abs=1.0)
+    assert len(radius) > 200 and np.median(radius) == pytest.approx(9.4, abs=1.0)
 
 
+@one_orientation
 def test_a_picture_says_its_size_and_carries_its_scale(tiny_volume):
     picture = suvr_over_t1w(tiny_volume, tiny_volume, LAYOUT, "PIB")
     assert pixels(picture).shape == (picture.height, picture.width, 3)
