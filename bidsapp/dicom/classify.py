@@ -122,10 +122,12 @@ def _weighting(series: Series) -> tuple[Kind, str]:
     three_d = header.text("MRAcquisitionType").upper() == "3D"
     echo = header.number("EchoTime")
     short_echo = echo is None or echo <= _MAX_T1W_ECHO_MS
-    gradient_3d = "GR" in sequence and three_d and short_echo
+    gradient_3d = "GR" in sequence and "EP" not in sequence and three_d and short_echo
     prepared = "IR" in sequence or "MP" in header.texts("SequenceVariant")
     if header.text("AngioFlag").upper() == "Y":
         return Kind.ANGIOGRAPHY, "(0018,0025) AngioFlag is set"
+    if name_matches("inversion", name):
+        return Kind.OTHER_MR, "one inversion of an MP2RAGE is no T1w"
     if gradient_3d and prepared:
         return Kind.T1W, "3D gradient echo with inversion (MPRAGE type)"
     for kind, pattern in _NAMED_KINDS.items():
@@ -203,7 +205,8 @@ def _classify_pet(series: Series, include_derived: bool) -> Verdict:
 def t1w_rank(series: Series) -> tuple[float, ...]:
     """Sort key of T1w candidates, the best first (smaller is better).
 
-    No contrast agent, original, finest worst voxel edge, most slices, intensity-normalised.
+    No contrast agent, original, finest worst voxel edge, most slices, all echoes combined,
+    intensity-normalised.
     """
     header = series.header
     contrast = bool(header.text("ContrastBolusAgent")) or name_matches(
@@ -215,6 +218,9 @@ def t1w_rank(series: Series) -> tuple[float, ...]:
         float(derived),
         round(coarsest_edge(series), 2),
         -float(len(series.images)),
+        -float(
+            bool(_image_type(series, "combined")) or name_matches("combined", described(series))
+        ),
         -float("NORM" in header.texts("ImageType")),
     )
 
@@ -233,6 +239,7 @@ def rank_reason(best: Series, other: Series) -> str:
         "is an original, not a derived image",
         f"has finer voxels ({coarsest_edge(best):.2f} against {coarsest_edge(other):.2f} mm)",
         "has more slices",
+        "combines all echoes",
         "is intensity-normalised by the scanner",
     )
     for label, mine, its in zip(labels, t1w_rank(best), t1w_rank(other), strict=True):

@@ -17,7 +17,7 @@ from typing import Any
 from bidsapp.data.tracers import Tracer, tracer_from_name, tracers
 from bidsapp.dicom import dataset, identity, image, sidecar
 from bidsapp.dicom.classify import Kind, classify
-from bidsapp.dicom.frames import Frame, acquired, frames_of, scan_clock
+from bidsapp.dicom.frames import Frame, acquired, count_remarks, frames_of, scan_clock
 from bidsapp.dicom.header import Header
 from bidsapp.dicom.metadata import Metadata, Stated, read_metadata
 from bidsapp.dicom.plan import PetScan, Plan, T1wScan, make_plan
@@ -116,7 +116,9 @@ def convert(
             work.convert_all(folder, nprocs, progress)
     rows = work.table()
     errors = [
-        f"series {row.series} ({row.kind}): {row.reason}" for row in rows if row.decision == FAILED
+        f"{row.participant} series {row.series} '{row.description}' ({row.kind}): {row.reason}"
+        for row in rows
+        if row.decision == FAILED
     ]
     n_converted = 0 if dicom.dry_run else sum(row.decision == KEPT for row in rows)
     return ConversionReport(folder, rows, n_converted, [*work.broken, *errors])
@@ -139,6 +141,7 @@ class _Decisions:
         self._scrub = identity.Scrubber(headers)
         self.broken = _in_one_sentence([self._scrub(sentence) for sentence in inventory.broken])
         self._labels = self._label_all(headers, labels, inventory.roots)
+        self._doubts = self._find_doubts(headers)
         self._rows: dict[tuple[str, int], Row] = {}
         self._wanted: dict[tuple[str, int], _Wanted] = {}
         self._plan = Plan()
@@ -156,6 +159,14 @@ class _Decisions:
             subject, session = identity.folder_labels(header.path, roots)
             labels.append(mapped or identity.Labels(subject or identity.pseudonym(person), session))
         return labels
+
+    def _find_doubts(self, headers: Sequence[Header]) -> dict[str, str]:
+        """Participant -> what makes one doubt that it is one person."""
+        people = defaultdict(list)
+        for header, labels in zip(headers, self._labels, strict=True):
+            people[labels.participant].append(header)
+        doubts = {label: identity.mismatch(group) for label, group in people.items()}
+        return {label: doubt for label, doubt in doubts.items() if doubt}
 
     # ------------------------------------------------------------------------------ deciding
 
@@ -179,6 +190,9 @@ class _Decisions:
         for key, reason in self._plan.left_out.items():
             self._rows[key] = replace(self._rows[key], decision=SKIPPED, reason=reason)
         for key, target in self._plan.targets.items():
+            doubt = self._doubts.get(target.entities["sub"])
+            target = replace(target, remarks=(*target.remarks, *filter(None, [doubt])))
+            self._plan.targets[key] = target
             reason = "; ".join([self._rows[key].reason, *target.remarks])
             self._rows[key] = replace(self._rows[key], reason=reason, target=str(target.stem))
         self._refuse_shared_targets()
@@ -196,11 +210,13 @@ class _Decisions:
         frames = frames_of(series)
         clock = scan_clock(series, frames, stated.injection)
         times = time_model(clock)
+        remarks = count_remarks(series, frames)
         sidecar.pet_sidecar(header, clock, times, tracer, source, {}, stated.values)  # or an error
         self._wanted[series.key] = _Wanted(
             series, frames, labels.participant, clock, tracer, source, stated
         )
-        self._note(series, labels, Kind.PET, KEPT, f"{times.kind} {tracer.code} PET")
+        reason = "; ".join([f"{times.kind} {tracer.code} PET", *times.remarks, *remarks])
+        self._note(series, labels, Kind.PET, KEPT, reason)
         return PetScan(series, labels.participant, labels.session, tracer.code, times)
 
     def _t1w_scan(self, series: Series, labels: identity.Labels) -> T1wScan:
@@ -284,9 +300,9 @@ class _Decisions:
         if nifti.exists():
             return
         with tempfile.TemporaryDirectory(prefix="centipet-") as scratch:
-            converted = image.convert_series(wanted.series, Path(scratch))
-            remark = image.verify(converted.image, wanted.series, wanted.frames)
-            remarks = [*target.remarks, *converted.remarks, *filter(None, [remark])]
+            converted = image.convert_series(wanted.series, wanted.frames, Path(scratch))
+            counts = () if wanted.clock is None else count_remarks(wanted.series, wanted.frames)
+            remarks = [*target.remarks, *counts, *converted.remarks]
             content = self._sidecar_of(wanted, converted.sidecar, remarks)
             content["CentiPET"]["Series"] = origin
             write_text(side, json.dumps(content, indent=2, ensure_ascii=False) + "\n")

@@ -41,6 +41,19 @@ def frames_of(series: Series) -> tuple[Frame, ...]:
     return tuple(zip(*ordered, strict=True))
 
 
+def count_remarks(series: Series, frames: tuple[Frame, ...]) -> tuple[str, ...]:
+    """Compare the numbers of frames and slices with what the header announces."""
+    announced = {
+        "(0054,0101) NumberOfTimeSlices": ("NumberOfTimeSlices", len(frames), "frames"),
+        "(0054,0081) NumberOfSlices": ("NumberOfSlices", len(frames[0]), "slices"),
+    }
+    return tuple(
+        f"{tag} says {expected:g}, but {found} {what} were found"
+        for tag, (keyword, found, what) in announced.items()
+        if (expected := series.header.number(keyword)) and expected != found
+    )
+
+
 def _in_time(image: Header) -> tuple[datetime, float, float, float]:
     def number(keyword: str) -> float:
         value = image.number(keyword)

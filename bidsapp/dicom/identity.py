@@ -96,27 +96,43 @@ def _label(text: str | None, prefix: str, path: Path, number: int) -> str:
 def person_keys(headers: Sequence[Header]) -> list[tuple[str, str]]:
     """Identify the person of every header by (PatientID, birth date).
 
-    A missing birth date is completed from other series of the same PatientID when these agree.
+    Without PatientID the name stands in for it, and without a name the study: two people who
+    both lack an identifier must not become one.  A missing birth date is completed from other
+    series of the same PatientID when these agree.
     The same PatientID with two birth dates makes two persons: identifiers like "ANON" are reused.
     """
     births: dict[str, set[str]] = defaultdict(set)
     for header in headers:
         if birth := header.text("PatientBirthDate"):
-            births[header.text("PatientID")].add(birth)
+            births[_identifier(header)].add(birth)
     keys = []
     for header in headers:
-        patient, birth = header.text("PatientID"), header.text("PatientBirthDate")
+        patient, birth = _identifier(header), header.text("PatientBirthDate")
         known = births[patient]
         keys.append((patient, birth or (next(iter(known)) if len(known) == 1 else "")))
     return keys
 
 
-def shared_ids(keys: Iterable[tuple[str, str]]) -> set[str]:
-    """Find the PatientIDs that belong to more than one person by birth date."""
-    births: dict[str, set[str]] = defaultdict(set)
-    for patient, birth in keys:
-        births[patient].add(birth)
-    return {patient for patient, known in births.items() if len(known) > 1}
+def _identifier(header: Header) -> str:
+    tags = ("PatientID", "PatientName", "StudyInstanceUID")
+    return next((header.text(tag) for tag in tags if header.text(tag)), "")
+
+
+def mismatch(headers: Iterable[Header]) -> str | None:
+    """Say in what the series of one participant disagree about the person; None when they agree.
+
+    Names are compared by their letters, whatever their order, case and separators.
+    """
+    headers = tuple(headers)
+    tags = {
+        "PatientID": lambda text: text.upper(),
+        "PatientBirthDate": lambda text: text,
+        "PatientName": lambda text: tuple(sorted(re.findall(r"[^\W\d_]+", text.upper()))),
+    }
+    for keyword, normal in tags.items():
+        if len({normal(header.text(keyword)) for header in headers if header.text(keyword)}) > 1:
+            return f"{keyword} differs between the series of this participant; check the person"
+    return None
 
 
 @lru_cache

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,18 +58,60 @@ def dcm2niix_version() -> str:
     return text[-1] if text else "unknown"
 
 
-def convert_series(series: Series, folder: Path) -> Converted:
-    """Convert one series inside an empty folder that the caller removes.
+def convert_series(series: Series, frames: Sequence[Frame], folder: Path) -> Converted:
+    """Convert a series and compare the image with its DICOM files.
+
+    dcm2niix orders frames by instance numbers, which need not follow time; when the comparison
+    shows that, the frames are converted one by one.
+
+    Parameters
+    ----------
+    series, frames : the series, and its frames in time
+    folder : an empty folder that the caller removes
 
     Raises
     ------
     BadDataError
-        dcm2niix failed, made no image or several, or the image cannot be completed.
+        dcm2niix failed, made no image or several, or an image that differs from the DICOM.
     """
+    try:
+        whole = fill_gaps(_convert_files(series.images, folder / "whole"), series)
+        return _verified(whole, series, frames)
+    except BadDataError:
+        if len(frames) == 1:
+            raise
+    parts = [
+        _convert_files(frame, folder / f"frame{number}") for number, frame in enumerate(frames)
+    ]
+    return _verified(_stacked(parts), series, frames)
+
+
+def _verified(converted: Converted, series: Series, frames: Sequence[Frame]) -> Converted:
+    remark = verify(converted.image, series, frames)
+    return replace(converted, remarks=(*converted.remarks, *filter(None, [remark])))
+
+
+def _stacked(parts: Sequence[Converted]) -> Converted:
+    """One time series of single frames on one grid."""
+    first = parts[0].image
+    if any(not np.allclose(part.image.affine, first.affine, atol=1e-4) for part in parts):
+        raise BadDataError(
+            "(0020,0032) ImagePositionPatient differs between frames; export the series again"
+        )
+    voxels = np.stack([np.asanyarray(part.image.dataobj, np.float32) for part in parts], axis=-1)
+    image = nib.Nifti1Image(voxels, first.affine)
+    image.header.set_xyzt_units("mm", "sec")
+    image.set_qform(first.affine, code=1)
+    image.set_sform(first.affine, code=1)
+    return Converted(image, parts[0].sidecar)
+
+
+def _convert_files(images: Sequence[Header], folder: Path) -> Converted:
+    """Run dcm2niix on links to some files."""
     source, target = folder / "dicom", folder / "nifti"
-    source.mkdir()
+    source.mkdir(parents=True)
     target.mkdir()
-    for number, image in enumerate(series.images):
+    for number, image in enumerate(images):
         (source / f"{number:06d}.dcm").symlink_to(image.path.resolve())
     result = _call([*_FLAGS, "-o", str(target), str(source)])
     made = [path for path in sorted(target.glob("*.nii")) if "_Eq" not in path.stem]
@@ -87,7 +129,7 @@ def convert_series(series: Series, folder: Path) -> Converted:
     for name in ("descrip", "aux_file", "db_name", "intent_name"):
         loaded.header[name] = b""
     loaded.header.extensions.clear()
-    return fill_gaps(Converted(loaded, sidecar), series)
+    return Converted(loaded, sidecar)
 
 
 def _call(arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:

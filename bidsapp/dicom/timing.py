@@ -42,6 +42,7 @@ _NOTED_S = 1.0  # smaller differences are rounding of clocks to whole seconds
 _DECAY_TOLERANCE_S = 5.0  # START: the factor agrees with the named moment
 _ADMIN_TOLERANCE_S = 60.0
 _OVERLAP_S = 1.0
+_DURATIONS_S = (0.9, 6 * 3600.0)  # shorter frames are seconds written where DICOM wants ms
 _BREAK_S = 600.0  # a pause that makes a dynamic series a dual-window one
 _DYNAMIC_BEFORE_S = 600.0  # a scan that starts this soon after the injection is dynamic
 
@@ -218,10 +219,11 @@ def _moments_within(duration_s: float, half_life_s: float | None) -> tuple[float
 
 def _check_schedule(starts: tuple[datetime, ...], durations: tuple[float, ...]) -> None:
     """Refuse frames without length, out of order, or overlapping."""
-    if any(not 0.001 <= duration <= 6 * 3600 for duration in durations):
+    shortest, longest = _DURATIONS_S
+    if any(not shortest <= duration <= longest for duration in durations):
         raise BadDataError(
             f"(0018,1242) ActualFrameDuration gives frames of {min(durations):g} to "
-            f"{max(durations):g} s, which no scan has; correct it"
+            f"{max(durations):g} s, which no scan has (the tag counts in ms); correct it"
         )
     for i, (start, after) in enumerate(pairwise(starts)):
         overlap = durations[i] - (after - start).total_seconds()
@@ -284,6 +286,8 @@ def _injection(
         by_time = _on_latest_date(clock.injection_clock, scan, late)
         by_time = by_time if _plausible(by_time, scan, late) else None
     full = clock.injection
+    if full is not None and scan.year == 1900:  # dates were removed from the scan, times kept
+        full = _on_latest_date(full - full.replace(hour=0, minute=0, second=0), scan, late)
     if full is not None and _plausible(full, scan, late):
         return _checked_full(full, clock.injection_clock)
     if by_time is not None:

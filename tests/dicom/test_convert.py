@@ -10,7 +10,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from dicom_studies import Mr, Person, Pet
+from dicom_studies import Mr, Person, Pet, write
 
 from bidsapp.dicom.convert import ConversionReport, convert
 from bidsapp.dicom.identity import pseudonym
@@ -199,7 +199,7 @@ def test_what_is_kept_and_why(tmp_path: Path, series: Pet | Mr, decision: str, s
         (Mr(contrast="Gadovist"), "without contrast agent"),
         (Mr(image_type=("ORIGINAL", "PRIMARY", "M", "ND")), "intensity-normalised"),
         (Mr(positions=tuple(range(45))), "more slices"),
-        (Mr(description="t1_mprage other"), "equally good"),
+        (Mr(image_type=("ORIGINAL", "PRIMARY", "M", "NORM"), description="echo"), "equally good"),
     ],
 )
 def test_best_t1w_of_a_study_is_chosen_with_its_reason(
@@ -213,6 +213,77 @@ def test_best_t1w_of_a_study_is_chosen_with_its_reason(
     assert said in left.reason
     if "equally" not in said:
         assert (kept[0].series, left.series) == ("2", "1")
+
+
+def test_combined_echoes_are_preferred(tmp_path: Path) -> None:
+    Mr(description="memprage echo").write(tmp_path / "source", study="1.2.3")
+    rms = ("ORIGINAL", "PRIMARY", "OTHER", "ND", "NORM", "MEAN")
+    Mr(description="memprage RMS", image_type=rms).write(tmp_path / "source" / "b", study="1.2.3")
+    decisions = {row.description: row for row in dry(tmp_path / "source").rows}
+    assert decisions["memprage RMS"].decision == "kept"
+    assert "combines all echoes" in decisions["memprage echo"].reason
+
+
+def test_people_without_identifier_stay_apart_by_name_and_study(tmp_path: Path) -> None:
+    for name, folder in (("A^One", "a"), ("B^Two", "b"), ("", "c"), ("", "d")):
+        Pet(n_slices=7, step=20).write(tmp_path / "source" / folder, Person(name, "", ""))
+    assert len({row.participant for row in dry(tmp_path / "source").rows}) == 4
+
+
+def test_doubts_about_the_person_are_told(tmp_path: Path) -> None:
+    """Order and case of a name may vary between scanners; another name may not."""
+    source = tmp_path / "sub-1"
+    Mr().write(source / "mr", replace(ERIKA, name="ERIKA MUSTERMANN"))
+    Pet().write(source / "pet")
+    assert not any("differs" in row.reason for row in dry(source).rows)
+    Mr(description="other").write(source / "other", replace(ERIKA, name="Muster^Max"))
+    reasons = [row.reason for row in dry(source).rows if row.decision == "kept"]
+    assert all("PatientName differs" in reason for reason in reasons)
+
+
+def test_frames_missing_from_the_export_are_told(tmp_path: Path) -> None:
+    paths = Pet().write(tmp_path / "source")
+    for path in paths[9:18]:
+        path.unlink()
+    (row,) = dry(tmp_path / "source").rows
+    assert "NumberOfTimeSlices says 4, but 3 frames were found" in row.reason
+
+
+TWO = ("bids", "expected")
+
+
+def test_frames_are_ordered_by_time_whatever_their_numbers(tmp_path: Path) -> None:
+    def reversed_numbers():
+        for data in (datasets := list(Pet().datasets())):
+            data.InstanceNumber = len(datasets) + 1 - data.InstanceNumber
+            data.ImageIndex = data.InstanceNumber
+            yield data
+
+    write(tmp_path / "source", reversed_numbers())
+    report = run(tmp_path / "source", tmp_path / "bids")
+    assert report.errors == []
+    assert sidecar(tmp_path / "bids")["FrameTimesStart"] == [5400, 5700, 6000, 6300]
+    Pet().write(tmp_path / "plain")
+    run(tmp_path / "plain", tmp_path / "expected")
+    images = [nib.load(next(d.rglob("*.nii.gz"))) for d in map(tmp_path.joinpath, TWO)]
+    assert np.array_equal(images[0].affine, images[1].affine)
+    np.testing.assert_allclose(images[0].get_fdata(), images[1].get_fdata(), rtol=1e-6)
+
+
+def test_dates_removed_by_anonymisation(tmp_path: Path) -> None:
+    """Times of day are kept, dates are gone; the injection before midnight is still right."""
+
+    def without_dates():
+        for data in Pet(injection=datetime(2021, 3, 2, 23, 10)).datasets():
+            for kind in ("Study", "Series", "Acquisition"):
+                delattr(data, f"{kind}Date")
+            yield data
+
+    write(tmp_path / "source", without_dates())
+    report = run(tmp_path / "source", tmp_path / "bids")
+    assert report.errors == []
+    content = sidecar(tmp_path / "bids")
+    assert (content["TimeZero"], content["ScanStart"]) == ("23:10:00", 5400)
 
 
 def test_distant_t1w_is_told(tmp_path: Path) -> None:
