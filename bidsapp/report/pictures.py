@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,8 @@ from bidsapp.core.priors import TissuePriors
 from bidsapp.data.tracers import tracers
 from bidsapp.report.mosaic import Layout, lay_out, sample
 from bidsapp.volume import Volume
+
+P = ParamSpec("P")
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -104,6 +107,21 @@ def suvr_top(tracer: str | None) -> float:
     return round((SCALE_TOP_CL - equation.intercept) / equation.slope, 1)
 
 
+def _undisturbed(draw: Callable[P, Picture]) -> Callable[P, Picture]:
+    """Draw by matplotlib's own defaults: a person's settings may turn images upside down."""
+
+    @wraps(draw)
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> Picture:
+        from matplotlib import rc_context, rcdefaults
+
+        with rc_context():
+            rcdefaults()
+            return draw(*args, **kwargs)
+
+    return drawn
+
+
+@_undisturbed
 def suvr_over_t1w(suvr: Volume, t1w: Volume, layout: Layout, tracer: str | None) -> Picture:
     """Uptake ratio in colour over the T1w in grey, both in the participant's own space."""
     top = suvr_top(tracer)
@@ -123,6 +141,7 @@ def suvr_over_t1w(suvr: Volume, t1w: Volume, layout: Layout, tracer: str | None)
     )
 
 
+@_undisturbed
 def tissue_on_pet(
     suvr: Volume, white: Volume, brain: Volume, layout: Layout, tracer: str | None
 ) -> Picture:
@@ -143,6 +162,7 @@ def tissue_on_pet(
     )
 
 
+@_undisturbed
 def vois_on_pet(suvr_mni: Volume, vois: Mapping[str, Volume], tracer: str | None) -> Picture:
     """Draw the volumes of interest on the PET in template space, where they are measured.
 
@@ -170,6 +190,7 @@ def vois_on_pet(suvr_mni: Volume, vois: Mapping[str, Volume], tracer: str | None
     )
 
 
+@_undisturbed
 def template_on_t1w(t1w_mni: Volume, priors: TissuePriors) -> Picture:
     """Edges of the template's tissue on the normalised T1w."""
     layout = lay_out(*_MNI_HEAD, _MNI_CUTS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import warnings
 
+import matplotlib
 import numpy as np
 import pytest
 from PIL import Image
@@ -75,6 +76,15 @@ def test_outlines_are_drawn_where_the_mask_ends(tiny_volume):
     radius = np.hypot(x, y + 5)
     # the blob of 8 mm (sd) falls to one half at 9.4 mm; voxels are 2 mm wide
     assert len(radius) > 200 and np.median(radius) == pytest.approx(9.4, abs=1.0)
+
+
+@one_orientation
+def test_a_persons_settings_of_matplotlib_change_nothing(tiny_volume):
+    before = suvr_over_t1w(tiny_volume, tiny_volume, LAYOUT, "PIB")
+    own = {"image.origin": "lower", "savefig.bbox": "tight", "font.size": 30, "axes.grid": True}
+    with matplotlib.rc_context(own):
+        assert suvr_over_t1w(tiny_volume, tiny_volume, LAYOUT, "PIB") == before
+        assert matplotlib.rcParams["image.origin"] == "lower"
 
 
 @one_orientation
