@@ -130,6 +130,7 @@ def test_flags_stand_with_their_sentences(tmp_path):
     page = read(write_page(tmp_path, "01"))
     assert "Only 80 % was scanned; compare with care." in page.words
     assert "1 flag, please check" in page.words
+    assert page.words.index("Check the flag before") < page.words.index("corresponds well with")
     assert "above the limit of 3.00 mm" in page.words
 
 
