@@ -94,10 +94,12 @@ def _verified(converted: Converted, series: Series, frames: Sequence[Frame]) -> 
 def _stacked(parts: Sequence[Converted]) -> Converted:
     """One time series of single frames on one grid."""
     first = parts[0].image
-    if any(not np.allclose(part.image.affine, first.affine, atol=1e-4) for part in parts):
-        raise BadDataError(
-            "(0020,0032) ImagePositionPatient differs between frames; export the series again"
-        )
+    for part in parts:
+        same_place = np.allclose(part.image.affine, first.affine, atol=1e-4)
+        if part.image.shape != first.shape or not same_place:
+            raise BadDataError(
+                "dcm2niix made frames on different grids; export the whole series again"
+            )
     voxels = np.stack([np.asanyarray(part.image.dataobj, np.float32) for part in parts], axis=-1)
     image = nib.Nifti1Image(voxels, first.affine)
     image.header.set_xyzt_units("mm", "sec")

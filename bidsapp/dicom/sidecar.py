@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -26,35 +27,47 @@ _HALF_LIFE_TOLERANCE = 0.01
 _DOSE_BQ = (1e6, 2e9)
 
 
-def pet_sidecar(
-    header: Header,
-    clock: ScanClock,
-    times: TimeModel,
-    tracer: Tracer,
-    tracer_source: str,
-    dcm2niix: Mapping[str, Any],
-    stated: Mapping[str, Any],
-) -> Sidecar:
-    """Sidecar of a PET image.
+@dataclass(frozen=True)
+class PetFacts:
+    """What the sidecar of a PET is made of.
 
-    Parameters
+    Attributes
     ----------
     header : first header of the series
     clock, times : what its headers say about time, and the time model made of it
     tracer, tracer_source : the tracer and the tag or option that names it
-    dcm2niix : the sidecar dcm2niix wrote, used for what it reads from private tags
     stated : values a person states (``--dicom-metadata``); they win
+    remarks : what else was noticed in the headers
+    """
+
+    header: Header
+    clock: ScanClock
+    times: TimeModel
+    tracer: Tracer
+    tracer_source: str
+    stated: Mapping[str, Any]
+    remarks: tuple[str, ...] = ()
+
+
+def pet_sidecar(facts: PetFacts, dcm2niix: Mapping[str, Any]) -> Sidecar:
+    """Sidecar of a PET image.
+
+    Parameters
+    ----------
+    facts : what is known of the series
+    dcm2niix : the sidecar dcm2niix wrote, used for what it reads from private tags
 
     Raises
     ------
     BadDataError
         A required value is missing or impossible.
     """
+    header, tracer = facts.header, facts.tracer
     entries: dict[str, tuple[Any, str]] = {
-        "TracerName": (tracer.name, tracer_source),
-        **_radiochemistry(header, tracer, stated),
-        **_times(times),
-        **_corrections(header, clock),
+        "TracerName": (tracer.name, facts.tracer_source),
+        **_radiochemistry(header, tracer, facts.stated),
+        **_times(facts.times),
+        **_corrections(header, facts.clock),
         **_reconstruction(header, dcm2niix),
     }
     taken = {
@@ -62,7 +75,7 @@ def pet_sidecar(
         for key in tables()["dcm2niix_keys"]["pet"]
         if key in dcm2niix and key not in entries
     }
-    entries.update({key: (value, _STATED) for key, value in stated.items()})
+    entries.update({key: (value, _STATED) for key, value in facts.stated.items()})
     return {
         "Manufacturer": manufacturer(header),
         "ManufacturersModelName": header.text("ManufacturerModelName") or "n/a",
@@ -77,7 +90,11 @@ def pet_sidecar(
                 **{key: source for key, (_, source) in entries.items()},
                 **dict.fromkeys(taken, "dcm2niix"),
             },
-            "Remarks": [*times.remarks, *_half_life_remarks(header, tracer)],
+            "Remarks": [
+                *facts.times.remarks,
+                *facts.remarks,
+                *_half_life_remarks(header, tracer),
+            ],
         },
     }
 

@@ -1,0 +1,238 @@
+"""Decisions before anything is converted: whose series, what it is, its times, its name."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from bidsapp.data.tracers import Tracer, tracer_from_name, tracers
+from bidsapp.dicom import identity
+from bidsapp.dicom.classify import Kind, classify
+from bidsapp.dicom.frames import Frame, acquired, count_remarks, frames_of, scan_clock
+from bidsapp.dicom.header import Header
+from bidsapp.dicom.metadata import Metadata
+from bidsapp.dicom.plan import PetScan, Plan, T1wScan, Target, make_plan
+from bidsapp.dicom.series import Inventory, Series
+from bidsapp.dicom.sidecar import PetFacts, pet_sidecar
+from bidsapp.dicom.table import FAILED, KEPT, SKIPPED, Row
+from bidsapp.dicom.tables import tables
+from bidsapp.dicom.timing import time_model
+from bidsapp.errors import BadDataError, CentipetError
+from bidsapp.settings import DicomInput
+
+SeriesKey = tuple[str, int]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A series to be converted.
+
+    Attributes
+    ----------
+    frames : its images in time; a T1w is one frame
+    target : its name
+    pet : what its sidecar needs, None for a T1w
+    """
+
+    series: Series
+    frames: tuple[Frame, ...]
+    target: Target
+    pet: PetFacts | None = None
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """What was decided.
+
+    Attributes
+    ----------
+    rows : decision table by series; conversion may still change a row
+    jobs : what is to be converted
+    scrub : removes names and identifiers of all people in the input from text
+    """
+
+    rows: dict[SeriesKey, Row]
+    jobs: dict[SeriesKey, Job]
+    scrub: Callable[[str], str]
+
+
+def decide(
+    dicom: DicomInput,
+    inventory: Inventory,
+    metadata: Metadata,
+    label_map: identity.LabelMap | None,
+) -> Decisions:
+    """Classify all series, work out their times, and name those that are wanted."""
+    headers = [series.header for series in inventory.series]
+    labels = _label_all(headers, label_map, inventory.roots)
+    desk = _Desk(dicom, metadata, identity.Scrubber(headers))
+    for series, label in zip(inventory.series, labels, strict=True):
+        desk.judge(series, label)
+    plan = make_plan(desk.pets, desk.t1ws)
+    return desk.close(plan, _find_doubts(headers, labels))
+
+
+def _label_all(
+    headers: Sequence[Header], label_map: identity.LabelMap | None, roots: Sequence[Path]
+) -> list[identity.Labels]:
+    """Participant and session label of every series: map, then folders, then pseudonym."""
+    labels = []
+    for header, person in zip(headers, identity.person_keys(headers), strict=True):
+        mapped = label_map.find(header) if label_map else None
+        subject, session = identity.folder_labels(header.path, roots)
+        labels.append(mapped or identity.Labels(subject or identity.pseudonym(person), session))
+    return labels
+
+
+def _find_doubts(
+    headers: Sequence[Header], labels: Sequence[identity.Labels]
+) -> dict[str, tuple[str, ...]]:
+    """Participant -> what makes one doubt that it is one person."""
+    people = defaultdict(list)
+    for header, label in zip(headers, labels, strict=True):
+        people[label.participant].append(header)
+    doubts = {participant: identity.mismatch(group) for participant, group in people.items()}
+    return {participant: (doubt,) for participant, doubt in doubts.items() if doubt}
+
+
+@dataclass
+class _Desk:
+    """Where series are judged one after the other; an error of one is a row, not an end."""
+
+    dicom: DicomInput
+    metadata: Metadata
+    scrub: Callable[[str], str]
+    rows: dict[SeriesKey, Row] = field(default_factory=dict)
+    pets: list[PetScan] = field(default_factory=list)
+    t1ws: list[T1wScan] = field(default_factory=list)
+    _wanted: dict[SeriesKey, Callable[[Target], Job]] = field(default_factory=dict)
+
+    def judge(self, series: Series, labels: identity.Labels) -> None:
+        """Give a series its row and, when it is wanted, a place in the plan."""
+        kind: str = series.header.text("Modality")
+        try:
+            verdict = classify(series, include_derived=self.dicom.include_derived)
+            kind, wanted, reason = verdict.kind, verdict.wanted, verdict.reason
+            if wanted:
+                series.check_grid()
+                take = self._take_pet if kind is Kind.PET else self._take_t1w
+                wanted, reason = take(series, labels, reason)
+            self._note(series, labels, kind, KEPT if wanted else SKIPPED, reason)
+        except CentipetError as error:
+            self._note(series, labels, kind, FAILED, str(error))
+
+    def _take_pet(self, series: Series, labels: identity.Labels, reason: str) -> tuple[bool, str]:
+        """Work out tracer and times of a PET; tell if it is wanted and why."""
+        header = series.header
+        stated = self.metadata.find(labels.participant, series.uid)
+        found = find_tracer(header, stated.tracer or self.dicom.tracer)
+        if found is None:
+            return False, "its tracer is not an amyloid tracer"
+        frames = frames_of(series)
+        clock = scan_clock(series, frames, stated.injection)
+        times, counts = time_model(clock), count_remarks(series, frames)
+        facts = PetFacts(header, clock, times, *found, stated.values, counts)
+        pet_sidecar(facts, {})  # a value it cannot do without is an error now, not later
+        self.pets.append(
+            PetScan(series, labels.participant, labels.session, facts.tracer.code, times)
+        )
+        self._wanted[series.key] = lambda target: Job(series, frames, target, facts)
+        what = f"{times.kind} {facts.tracer.code} PET"
+        return True, "; ".join([reason, what, *times.remarks, *counts])
+
+    def _take_t1w(self, series: Series, labels: identity.Labels, reason: str) -> tuple[bool, str]:
+        images = series.images
+        if not series.is_multiframe:
+            by_position = zip(series.positions(), images, strict=True)
+            images = tuple(image for _, image in sorted(by_position, key=lambda pair: pair[0]))
+        self.t1ws.append(
+            T1wScan(series, labels.participant, labels.session, acquired(series.header))
+        )
+        self._wanted[series.key] = lambda target: Job(series, (images,), target)
+        return True, reason
+
+    def _note(
+        self, series: Series, labels: identity.Labels, kind: str, decision: str, reason: str
+    ) -> None:
+        header = series.header
+        part = f".{series.part}" if series.part else ""
+        self.rows[series.key] = Row(
+            participant=f"sub-{labels.participant}",
+            series=header.shown("SeriesNumber") + part,
+            description=self.scrub(header.shown("SeriesDescription")),
+            kind=str(kind),
+            n_files=len(series.images),
+            decision=decision,
+            target="",
+            reason=self.scrub(reason),
+        )
+
+    def close(self, plan: Plan, doubts: dict[str, tuple[str, ...]]) -> Decisions:
+        """Put the plan into the table and make the jobs."""
+        for key, reason in plan.left_out.items():
+            self._change(key, decision=SKIPPED, reason=reason)
+        jobs = {}
+        shared = _shared_names(plan)
+        for key, planned in plan.targets.items():
+            remarks = (*planned.remarks, *doubts.get(planned.entities["sub"], ()))
+            target = replace(planned, remarks=remarks)
+            reason = "; ".join([self.rows[key].reason, *remarks])
+            self._change(key, target=str(target.stem), reason=reason)
+            if count := shared.get(key):
+                reason = f"{count} series would be named {target.stem.name}; give other labels"
+                self._change(key, decision=FAILED, reason=reason)
+            else:
+                jobs[key] = self._wanted[key](target)
+        return Decisions(self.rows, jobs, self.scrub)
+
+    def _change(self, key: SeriesKey, **changes: Any) -> None:
+        self.rows[key] = replace(self.rows[key], **changes)
+
+
+def _shared_names(plan: Plan) -> dict[SeriesKey, int]:
+    """Series that would share their name with others (a map that merges two injections)."""
+    by_stem = defaultdict(list)
+    for key, target in plan.targets.items():
+        by_stem[target.stem].append(key)
+    return {key: len(keys) for keys in by_stem.values() if len(keys) > 1 for key in keys}
+
+
+def find_tracer(header: Header, stated: str | None) -> tuple[Tracer, str] | None:
+    """Find the tracer of a PET and what names it; None when it is known not to be amyloid.
+
+    The radiopharmaceutical tags come first, the series and study descriptions last.
+
+    Raises
+    ------
+    BadDataError
+        Nothing names a known tracer.
+    """
+    if stated is not None:
+        tracer = tracer_from_name(stated)
+        if tracer is None:
+            raise BadDataError(
+                f"the stated tracer '{stated}' is unknown; use {', '.join(tracers())}"
+            )
+        return tracer, "stated by the user"
+    sources = {
+        "Radiopharmaceutical": "(0018,0031) Radiopharmaceutical",
+        "RadiopharmaceuticalCodeMeaning": "(0054,0304) RadiopharmaceuticalCodeSequence",
+        "SeriesDescription": "(0008,103E) SeriesDescription",
+        "ProtocolName": "(0018,1030) ProtocolName",
+        "StudyDescription": "(0008,1030) StudyDescription",
+    }
+    for keyword, source in sources.items():
+        text = header.text(keyword)
+        if tracer := tracer_from_name(text):
+            return tracer, source
+        if re.search(tables()["other_tracers"]["pattern"], text.lower()):
+            return None
+    raise header.error(
+        "Radiopharmaceutical",
+        f"'{header.shown('Radiopharmaceutical')}' names no known amyloid tracer, nor does the "
+        f"series '{header.shown('SeriesDescription')}'; state it with --tracer",
+    )

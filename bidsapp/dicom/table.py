@@ -1,0 +1,54 @@
+"""The decision table: one row per series, what it is, what becomes of it, and why."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
+
+KEPT, SKIPPED, FAILED = "kept", "skipped", "error"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One series; text without names, identifiers and dates of people."""
+
+    participant: str
+    series: str  # number and, when it was split, part
+    description: str
+    kind: str
+    n_files: int
+    decision: str  # kept, skipped or error
+    target: str  # path below the dataset without extension; empty unless kept
+    reason: str
+
+
+COLUMNS = (
+    *("participant_id", "series", "description", "kind"),
+    *("files", "decision", "target", "reason"),
+)
+
+
+def cells(row: Row) -> tuple[str, ...]:
+    """Return the row as text in the order of ``COLUMNS``."""
+    return tuple(str(value) for value in astuple(row))
+
+
+def in_order(rows: Sequence[Row]) -> tuple[Row, ...]:
+    """Sort rows by participant and series number."""
+
+    def key(row: Row) -> tuple[object, ...]:
+        numbers = tuple(int(digits) for digits in re.findall(r"\d+", row.series))
+        return row.participant, numbers, row.series, row.target, row.description, row.kind
+
+    return tuple(sorted(rows, key=key))
+
+
+def format_table(rows: Sequence[Row]) -> str:
+    """Decision table as aligned text, one line per series."""
+    table = [COLUMNS, *map(cells, rows)]
+    widths = [max(len(line[i]) for line in table) for i in range(len(COLUMNS) - 1)]
+    return "\n".join(
+        "  ".join([*(cell.ljust(w) for cell, w in zip(line, widths, strict=False)), line[-1]])
+        for line in table
+    )
