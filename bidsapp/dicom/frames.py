@@ -13,6 +13,8 @@ from bidsapp.dicom.tables import tables
 from bidsapp.dicom.timing import FrameClock, ScanClock
 from bidsapp.errors import BadDataError
 
+_HALF_LIVES_S = (60.0, 1e6)  # from O-15 to I-124
+
 Frame = tuple[Header, ...]
 
 
@@ -121,11 +123,11 @@ def half_life(header: Header) -> float | None:
     Raises
     ------
     BadDataError
-        It is not positive.
+        It belongs to no PET tracer.
     """
     value = header.number("RadionuclideHalfLife")
-    if value is not None and value <= 0:
-        raise header.error("RadionuclideHalfLife", f"is {value:g} s; correct it")
+    if value is not None and not _HALF_LIVES_S[0] <= value <= _HALF_LIVES_S[1]:
+        raise header.error("RadionuclideHalfLife", f"is {value:g} s, no tracer's; correct it")
     return value
 
 

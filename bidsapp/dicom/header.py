@@ -36,6 +36,7 @@ _TIME = re.compile(r"(\d{2}):?(\d{2})?:?(\d{2})?(?:\.(\d{1,6})\d*)?")
 _PADDING = " \0\t\r\n"
 _TEXT_VRS = {"AS", "CS", "DA", "DS", "DT", "IS", "LO", "PN", "SH", "TM", "UI"}
 _ZONE = re.compile(r"[+\-]\d{4}$")
+_YEARS = range(1900, 2200)
 MIDNIGHT = datetime(1900, 1, 1)  # carries times whose date is not stated
 
 
@@ -103,6 +104,8 @@ class Header:
         match = _DATE.fullmatch(text)
         try:
             if match is None:
+                raise ValueError(text)
+            if int(match[1]) not in _YEARS:
                 raise ValueError(text)
             return datetime(int(match[1]), int(match[2]), int(match[3]))
         except ValueError as error:

@@ -32,6 +32,7 @@ _CHUNK = 200  # files per task: small enough for progress, large enough to hide 
 _TOLD = 2000  # files between two lines of progress
 _SERIAL_BELOW = 400  # files; starting workers takes as long as reading these
 _MAX_MISSING = 0.02  # fraction of the slices of a T1w that interpolation may replace
+_MAX_COORDINATE_MM = 1e5
 _UNEQUAL = 0.1  # slice distances differing by more than this fraction are not equidistant
 _SPLIT_TAGS = ("ImageType", "Rows", "Columns", "PixelSpacing", "EchoTime", "InversionTime", "Units")
 
@@ -80,6 +81,8 @@ class Series:
             raise self.header.error("ImageOrientationPatient", "is not orthonormal")
         normal = np.cross(row, column)
         points = [image.required("ImagePositionPatient", 3) for image in self.images]
+        if np.abs(points).max() > _MAX_COORDINATE_MM:
+            raise self.header.error("ImagePositionPatient", "lies far outside of any scanner")
         return np.asarray(np.array(points) @ normal)
 
     def missing_slices(self) -> NDArray[np.int_]:

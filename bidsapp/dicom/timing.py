@@ -35,6 +35,7 @@ from statistics import median
 from bidsapp.errors import BadDataError
 
 _DAY = timedelta(days=1)
+_SECOND = timedelta(seconds=1)
 _LATE_INJECTION = timedelta(minutes=5)  # a dynamic scan may start this long before the injection
 _MAX_UPTAKE = timedelta(hours=12)  # longer is a wrong clock: 6.5 half-lives of F-18
 _CLOCKS_DISAGREE = timedelta(minutes=15)
@@ -140,9 +141,10 @@ def time_model(clock: ScanClock) -> TimeModel:
         A time is missing, impossible, or contradicts another beyond tolerance; the message
         starts with the tag and is completed with the series by the caller.
     """
-    starts, start_source, remarks = _frame_starts(clock)
     durations = tuple(frame.duration_s for frame in clock.frames)
-    _check_schedule(starts, durations)
+    _check_durations(durations)
+    starts, start_source, remarks = _frame_starts(clock)
+    _check_overlap(starts, durations)
     injection, source, more = _injection(clock, starts)
     relative = tuple((start - injection).total_seconds() for start in starts)
     model = TimeModel(
@@ -170,7 +172,11 @@ def _frame_starts(clock: ScanClock) -> tuple[tuple[datetime, ...], str, tuple[st
     complete = len(known) == len(clock.frames)
     if complete and len(set(known)) == len(known):
         return tuple(known), "(0008,0032) AcquisitionTime", ()
-    references = [frame.reference_s for frame in clock.frames if frame.reference_s is not None]
+    references = [
+        frame.reference_s
+        for frame in clock.frames
+        if frame.reference_s is not None and abs(frame.reference_s) <= _DAY / _SECOND
+    ]
     origin = known[0] if known else clock.series_start
     if origin is None:
         raise BadDataError(
@@ -217,14 +223,18 @@ def _moments_within(duration_s: float, half_life_s: float | None) -> tuple[float
     return mean_decay_moment(duration_s, half_life_s), duration_s / 2, 0.0
 
 
-def _check_schedule(starts: tuple[datetime, ...], durations: tuple[float, ...]) -> None:
-    """Refuse frames without length, out of order, or overlapping."""
+def _check_durations(durations: tuple[float, ...]) -> None:
+    """Refuse frames of a length no scan has."""
     shortest, longest = _DURATIONS_S
     if any(not shortest <= duration <= longest for duration in durations):
         raise BadDataError(
             f"(0018,1242) ActualFrameDuration gives frames of {min(durations):g} to "
             f"{max(durations):g} s, which no scan has (the tag counts in ms); correct it"
         )
+
+
+def _check_overlap(starts: tuple[datetime, ...], durations: tuple[float, ...]) -> None:
+    """Refuse frames that are out of order or overlap."""
     for i, (start, after) in enumerate(pairwise(starts)):
         overlap = durations[i] - (after - start).total_seconds()
         if overlap > max(_OVERLAP_S, 0.01 * durations[i]):

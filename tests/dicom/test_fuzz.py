@@ -39,6 +39,7 @@ VALUES += [
     "**",
     "BQML",
 ]
+NUMERIC = {"DS", "IS", "DA", "TM", "DT"}
 TRUTH = Pet(frames=[(5400, 300), (5700, 300)], n_slices=2, step=60.0, description="mutant")
 
 
@@ -134,6 +135,29 @@ def test_what_is_written_in_spite_of_a_missing_tag_is_true(tmp_path: Path, count
         assert content["ImageDecayCorrectionTime"] == 5400, keyword
         assert side.with_suffix("").with_suffix(".nii.gz").is_file()
     assert written > count / 4
+
+
+@pytest.mark.parametrize("value", ["1e308", "-1e308", "1e-308", "0", "-1", "nan", "99991231235959"])
+def test_absurd_numbers_in_every_tag_that_is_read(tmp_path: Path, value: str) -> None:
+    """Each numeric or temporal tag in turn, alone and together with a missing acquisition time."""
+    tags = [e.keyword for _, e in elements(next(TRUTH.datasets())) if e.VR in NUMERIC]
+    assert len(tags) > 20
+    for number, keyword in enumerate(tags):
+        for alone in (True, False):
+            series = list(TRUTH.datasets(Person(f"M{number}", f"ID{number}{alone}")))
+            for data in series:
+                for holder, element in elements(data):
+                    if element.keyword == keyword:
+                        raw = value.encode()
+                        holder[element.tag] = pydicom.dataelem.RawDataElement(
+                            element.tag, "UT", len(raw), raw, 0, False, True
+                        )
+                if not alone:
+                    data.AcquisitionTime = "120000"
+            write(tmp_path / f"sub-{number:04d}{'a' if alone else 'b'}", iter(series))
+    report = convert(DicomInput(tmp_path, dry_run=True), tmp_path / "bids", nprocs=1)
+    assert len(report.rows) >= 2 * len(tags) - 4
+    assert sum(row.decision == "error" for row in report.rows) > len(tags) / 2
 
 
 def test_damaged_files_do_no_harm(tmp_path: Path) -> None:
