@@ -17,6 +17,7 @@ from scipy.spatial.transform import Rotation
 
 from bidsapp.core import mixture as gmm
 from bidsapp.core.priors import PriorSampler, TissuePriors
+from bidsapp.errors import BadDataError
 from bidsapp.volume import Volume
 
 Float = NDArray[np.float64]
@@ -32,6 +33,7 @@ _HEAD_HEIGHT_MM = 150.0  # vertex to below the cerebellum
 _LOG_STRETCH_SD = 0.1  # of adult heads (0.95-1.29 seen on 25)
 _AFFINE_STEPS = 30
 _AFFINE_GAIN = 1e-5  # per voxel
+_FEWEST_SAMPLES = 5000  # 0.14 l at 3 mm: less is no brain
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,11 @@ def find_head(t1w: Volume, priors: TissuePriors, sampler: PriorSampler) -> Start
     Returns
     -------
     Start
+
+    Raises
+    ------
+    BadDataError
+        The image holds no head.
     """
     rigid, score, spread = _rigid(t1w, priors)
     return Start(_affine(t1w, sampler, rigid), spread, score)
@@ -107,6 +114,8 @@ def _rigid(t1w: Volume, priors: TissuePriors) -> tuple[Float, float, float]:
     sampler = PriorSampler(TissuePriors(blurred, priors.affine))
 
     samples = subsample(t1w, _RIGID_SPACING_MM)
+    if np.ptp(np.percentile(samples.intensity, [0.5, 99.5])) == 0:
+        raise BadDataError("holds no head: nearly all voxels have the same intensity")
     head = samples.intensity > _otsu(samples.intensity)
     top = np.percentile(samples.world[head, 2], 99.9)
     centre = samples.world[head & (samples.world[:, 2] > top - _HEAD_HEIGHT_MM)].mean(axis=0)
@@ -167,15 +176,20 @@ def _affine(t1w: Volume, sampler: PriorSampler, rigid: Float) -> Float:
     affine = rigid
     for _ in range(2):  # which voxels may be brain is asked again after the first fit
         keep = brain_region(samples, sampler, affine)
+        if keep.sum() < _FEWEST_SAMPLES:
+            raise BadDataError(
+                f"only {int(keep.sum())} voxels could be brain: is this a T1w of a whole head or "
+                "brain, and is its orientation right?"
+            )
         affine = _affine_on(samples.world[keep], samples.intensity[keep], sampler, affine, fudge)
     return affine
 
 
 def brain_region(samples: Samples, sampler: PriorSampler, affine: Float) -> NDArray[np.bool_]:
-    """Which samples can be brain: non-zero, and not certain background at the affine position."""
+    """Which samples can be brain: positive, and not certain background at the affine position."""
     template = samples.world @ affine[:3, :3].T + affine[:3, 3]
     background = sampler.values(template)[:, 3]
-    return (samples.intensity != 0) & (background < 1 - 1 / 512)
+    return (samples.intensity > 0) & (background < 1 - 1 / 512)
 
 
 def _affine_on(
