@@ -149,6 +149,7 @@ def _convert_one(job: Job, folder: Path, scrub: Callable[[str], str]) -> tuple[s
             )
     if nifti.exists():
         return ()
+    _refuse_second_name(folder, side, origin)
     with tempfile.TemporaryDirectory(prefix="centipet-") as scratch:
         made = image.convert_series(job.series, job.frames, Path(scratch))
         content = _clean_sidecar(job, made, scrub)
@@ -156,6 +157,18 @@ def _convert_one(job: Job, folder: Path, scrub: Callable[[str], str]) -> tuple[s
         write_text(side, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
         write_bytes(nifti, gzip.compress(made.image.to_bytes(), COMPRESSION, mtime=0))
     return made.remarks
+
+
+def _refuse_second_name(folder: Path, side: Path, origin: str) -> None:
+    """Refuse a series that is in the dataset under another name, for want of an older scan then."""
+    (participant,) = (part for part in side.relative_to(folder).parts[:1])
+    for other in (folder / participant).rglob("*.json"):
+        if other != side and _origin_of(other) == origin:
+            raise BadDataError(
+                f"{other.stem}: is this series, which would now be {side.stem}, because sessions "
+                "are numbered in time; convert into an empty folder, or name the sessions with "
+                "--dicom-map"
+            )
 
 
 def _clean_sidecar(job: Job, made: image.Converted, scrub: Callable[[str], str]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from bidsapp.dicom.classify import Kind, classify
 from bidsapp.dicom.frames import Frame, acquired, count_remarks, frames_of, scan_clock
 from bidsapp.dicom.header import Header
 from bidsapp.dicom.metadata import Metadata
-from bidsapp.dicom.plan import PetScan, Plan, T1wScan, Target, make_plan
+from bidsapp.dicom.plan import LostScan, PetScan, Plan, T1wScan, Target, make_plan
 from bidsapp.dicom.series import Inventory, Series
 from bidsapp.dicom.sidecar import PetFacts, pet_sidecar
 from bidsapp.dicom.table import FAILED, KEPT, SKIPPED, Row
@@ -72,7 +73,7 @@ def decide(
     desk = _Desk(dicom, metadata, identity.Scrubber(headers))
     for series, label in zip(inventory.series, labels, strict=True):
         desk.judge(series, label)
-    plan = make_plan(desk.pets, desk.t1ws)
+    plan = make_plan(desk.pets, desk.t1ws, desk.lost)
     return desk.close(plan, _find_doubts(headers, labels))
 
 
@@ -109,6 +110,7 @@ class _Desk:
     rows: dict[SeriesKey, Row] = field(default_factory=dict)
     pets: list[PetScan] = field(default_factory=list)
     t1ws: list[T1wScan] = field(default_factory=list)
+    lost: list[LostScan] = field(default_factory=list)
     _wanted: dict[SeriesKey, Callable[[Target], Job]] = field(default_factory=dict)
 
     def judge(self, series: Series, labels: identity.Labels) -> None:
@@ -124,6 +126,8 @@ class _Desk:
             self._note(series, labels, kind, KEPT if wanted else SKIPPED, reason)
         except CentipetError as error:
             self._note(series, labels, kind, FAILED, str(error))
+            if kind == Kind.PET and (moment := _acquired_if_known(series.header)):
+                self.lost.append(LostScan(labels.participant, moment))
 
     def _take_pet(self, series: Series, labels: identity.Labels, reason: str) -> tuple[bool, str]:
         """Work out tracer and times of a PET; tell if it is wanted and why."""
@@ -199,6 +203,13 @@ def _shared_names(plan: Plan) -> dict[SeriesKey, int]:
     for key, target in plan.targets.items():
         by_stem[target.stem].append(key)
     return {key: len(keys) for keys in by_stem.values() if len(keys) > 1 for key in keys}
+
+
+def _acquired_if_known(header: Header) -> datetime | None:
+    try:
+        return acquired(header)
+    except BadDataError:
+        return None
 
 
 def find_tracer(header: Header, stated: str | None) -> tuple[Tracer, str] | None:

@@ -17,6 +17,7 @@ from bidsapp.dicom.series import Series
 from bidsapp.dicom.timing import TimeModel
 
 _SAME_INJECTION = timedelta(minutes=5)  # series of one injection, clocks of two consoles
+_ONE_DAY = timedelta(days=1)
 _FAR = timedelta(days=365)
 
 
@@ -72,27 +73,52 @@ class _Session:
     injection: datetime | None
 
 
-def make_plan(pets: list[PetScan], t1ws: list[T1wScan]) -> Plan:
-    """Give every wanted series its name."""
+@dataclass(frozen=True)
+class LostScan:
+    """A PET that cannot be converted now, and when it was acquired."""
+
+    participant: str
+    acquired: datetime
+
+
+def make_plan(pets: list[PetScan], t1ws: list[T1wScan], lost: list[LostScan]) -> Plan:
+    """Give every wanted series its name.
+
+    A lost scan keeps its place in the numbering of sessions, so that the others keep their names
+    when it can be converted after all.
+    """
     plan = Plan()
     people = sorted({scan.participant for scan in pets} | {scan.participant for scan in t1ws})
     for person in people:
         own_pets = [scan for scan in pets if scan.participant == person]
-        sessions = _name_pets(own_pets, plan)
+        dates = [scan.acquired for scan in lost if scan.participant == person]
+        sessions = _name_pets(own_pets, dates, plan)
         _name_t1ws([scan for scan in t1ws if scan.participant == person], sessions, plan)
         _tell_far_t1w([scan for scan in t1ws if scan.participant == person], own_pets, plan)
     return plan
 
 
-def _name_pets(scans: list[PetScan], plan: Plan) -> list[_Session]:
+def _name_pets(scans: list[PetScan], lost: list[datetime], plan: Plan) -> list[_Session]:
     """Name the PET scans of a person; return the sessions in time order."""
-    groups = _by_injection(scans)
     sessions = []
-    for number, group in enumerate(groups, start=1):
+    for group in (groups := _by_injection(scans)):
+        number = 1 + sum(g[0].times.injection < group[0].times.injection for g in groups)
+        number += _days_before(group[0].times.injection, lost, groups)
         label = next((scan.session for scan in group if scan.session), f"{number:02d}")
         sessions.append(_Session(label, group[0].times.injection))
         _name_session(group, label, plan)
     return sessions
+
+
+def _days_before(injection: datetime, lost: list[datetime], groups: list[list[PetScan]]) -> int:
+    """Count the days of lost scans before an injection, without those of a session."""
+    known = [group[0].times.injection for group in groups]
+    days = {
+        moment.date()
+        for moment in lost
+        if moment < injection and all(abs(moment - other) > _ONE_DAY for other in known)
+    }
+    return len(days)
 
 
 def _by_injection(scans: list[PetScan]) -> list[list[PetScan]]:

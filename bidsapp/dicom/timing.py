@@ -290,7 +290,8 @@ def _injection(
                 f"{scan:%H:%M:%S}, {_hours(scan - stated)} later; correct InjectionTime in the "
                 "--dicom-metadata file"
             )
-        return stated, "stated by the user (--dicom-metadata)", ()
+        remarks = _stated_remarks(stated, clock, starts)
+        return stated, "stated by the user (--dicom-metadata)", remarks
     by_time = None
     if clock.injection_clock is not None:
         by_time = _on_latest_date(clock.injection_clock, scan, late)
@@ -326,6 +327,21 @@ def _injection(
     raise BadDataError(
         f"(0018,1078)/(0018,1072) put the injection {_hours(scan - shown)} before the scan, which "
         "is impossible; state InjectionTime in a --dicom-metadata file"
+    )
+
+
+def _stated_remarks(
+    stated: datetime, clock: ScanClock, starts: tuple[datetime, ...]
+) -> tuple[str, ...]:
+    """Tell when the headers hold another injection than the stated one."""
+    try:
+        in_header, source, _ = _injection(replace(clock, stated=None), starts)
+    except BadDataError:
+        return ()  # the very reason to state it
+    if abs((in_header - stated).total_seconds()) < _NOTED_S:
+        return ()
+    return (
+        f"the stated injection at {stated:%H:%M:%S} was used; {source} says {in_header:%H:%M:%S}",
     )
 
 

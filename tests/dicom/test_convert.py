@@ -146,6 +146,30 @@ def test_sessions_are_injections_in_time_and_runs_parts_of_one(tmp_path: Path) -
     }
 
 
+def test_a_scan_that_fails_keeps_its_place_in_the_numbering(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    first = Pet(injection_tags="none", description="first")
+    first.write(source / "first")
+    Pet(injection=datetime(2022, 4, 5, 9, 0), description="second").write(source / "second")
+    assert targets(dry(source))["second"] == "ses-02_trc-FBB_pet"
+    stated = tmp_path / "stated.json"
+    stated.write_text(json.dumps({"*": {"InjectionTime": "10:04:30"}}))
+    report = dry(source, metadata=stated)
+    assert targets(report)["first"] == "ses-01_trc-FBB_pet"
+    second = next(row for row in report.rows if row.description == "second")
+    assert "10:04:30 was used" in second.reason and "says 09:00:00" in second.reason
+
+
+def test_an_older_scan_that_arrives_later_is_not_mixed_in(tmp_path: Path) -> None:
+    source, bids = tmp_path / "source", tmp_path / "bids"
+    Pet(injection=datetime(2022, 4, 5, 9, 0), tracer="Vizamyl").write(source / "second")
+    assert run(source, bids).errors == []
+    Pet().write(source / "first")
+    report = run(source, bids)
+    assert len(list(bids.rglob("*_trc-FMM_pet.nii.gz"))) == 1
+    assert "sessions are numbered in time" in report.errors[0]
+
+
 def test_two_reconstructions_of_one_scan_get_different_names(tmp_path: Path) -> None:
     source = tmp_path / "source"
     Pet(description="four").write(source / "a")
