@@ -15,7 +15,7 @@ from typing import Any
 
 from bidsapp.data.tracers import tracer_from_name, tracers
 from bidsapp.dicom import dataset, identity, image, sidecar
-from bidsapp.dicom.decide import Decisions, Job, decide
+from bidsapp.dicom.decide import Decisions, Job, decide, unexpected
 from bidsapp.dicom.frames import acquired
 from bidsapp.dicom.metadata import Metadata, read_metadata
 from bidsapp.dicom.series import Series, take_inventory
@@ -125,6 +125,8 @@ def _convert_all(
                 f"{error.filename}: cannot be written ({error.strerror}); free space, or set "
                 "TMPDIR to a folder with more"
             ) from error
+        except Exception as error:  # a fault of ours in one series must not stop the others
+            decisions.rows[key] = replace(row, decision=FAILED, reason=unexpected(error))
 
     if decisions.jobs:
         dataset.write_root_files(folder, image.dcm2niix_version())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -128,6 +129,8 @@ class _Desk:
             self._note(series, labels, kind, FAILED, str(error))
             if kind == Kind.PET and (moment := _acquired_if_known(series.header)):
                 self.lost.append(LostScan(labels.participant, moment))
+        except Exception as error:  # a fault of ours in one series must not stop the others
+            self._note(series, labels, kind, FAILED, unexpected(error))
 
     def _take_pet(self, series: Series, labels: identity.Labels, reason: str) -> tuple[bool, str]:
         """Work out tracer and times of a PET; tell if it is wanted and why."""
@@ -203,6 +206,12 @@ def _shared_names(plan: Plan) -> dict[SeriesKey, int]:
     for key, target in plan.targets.items():
         by_stem[target.stem].append(key)
     return {key: len(keys) for keys in by_stem.values() if len(keys) > 1 for key in keys}
+
+
+def unexpected(error: Exception) -> str:
+    """Sentence for a fault of the converter itself; the trace goes to the debug log."""
+    logging.getLogger(__name__).debug("unexpected error in a series", exc_info=error)
+    return f"unexpected {type(error).__name__} in the converter; please report it"
 
 
 def _acquired_if_known(header: Header) -> datetime | None:

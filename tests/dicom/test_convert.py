@@ -466,3 +466,15 @@ def test_one_broken_series_does_not_stop_the_others(source: Path, tmp_path: Path
     report = run(source, tmp_path / "bids")
     assert report.n_converted == 2
     assert len(report.errors) == 1 and "(0018,1078)" in report.errors[0]
+
+
+def test_a_fault_of_ours_in_one_series_is_told_and_the_others_convert(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("bidsapp.dicom.decide.count_remarks", broken)
+    report = run(source, tmp_path / "bids")
+    assert report.n_converted == 1
+    assert "unexpected ZeroDivisionError" in report.errors[0]
