@@ -38,20 +38,21 @@ from bidsapp.core.quality import Finding
 from bidsapp.core.resample import measured_box
 from bidsapp.core.sampling import Float64, block_affine, block_mean, blur, scattered_points
 from bidsapp.core.similarity import MutualInformation
-from bidsapp.core.tissue_model import LENGTH_MM, fit_pose, unexplained
+from bidsapp.core.tissue_model import LENGTH_MM, PoseFit, fit_pose, unexplained
 from bidsapp.errors import BadDataError
 from bidsapp.settings import PetToT1w
 from bidsapp.volume import Volume
 
-ROUGH_VOXEL_MM, ROUGH_FWHM_MM = 8.0, 14.0
+ROUGH_VOXEL_MM, ROUGH_FWHM_MM = 10.0, 14.0
+ROUGH_STEPS, ROUGH_KEPT = (8, 15), 4  # steps before and after the best starts are chosen
 START_TURN_DEG = 25.0
 DISTINCT_MM = 8.0  # rough positions closer than this lead to the same place
 CANDIDATES = 3  # rough positions that are tried with NMI
 NMI_LEVELS = ((4.0, 4.0), (2.5, 0.5))  # distance of points and blur of both images, mm
 NMI_REACH_MM = 10.0  # points around the brain: its border, skull and scalp
 MODEL_VOXEL_MM, MODEL_REACH_MM = 2.0, 8.0
-MODEL_VOXELS = 40_000
-DRIFT_ORDER = 2
+MODEL_VOXELS = 20_000
+DRIFT_ORDER = 3
 FWHM_TRIED_MM = (4.0, 6.0, 8.0)
 FWHM_RANGE_MM = (3.0, 10.0)
 BOUND_MM = 5.0  # NMI is 0.3-2 mm off: a model that wants more has found something else
@@ -193,13 +194,20 @@ def _rough_positions(head: Head, pet: Volume) -> list[Matrix]:
     coarse = _coarser(pet, ROUGH_VOXEL_MM)
     points, values = coarse.grid.world().reshape(-1, 3), coarse.data.ravel().astype(np.float64)
     model = head.model(head.pure, ROUGH_FWHM_MM)
-    fits = [
-        fit_pose(model, points, values, inverse(start), drift_order=0, rounds=1, steps=30)
-        for start in _starts(head.centre, _centre_of_mass(coarse))
-    ]
+
+    def race(starts: list[Matrix], steps: int) -> list[PoseFit]:
+        fits = [
+            fit_pose(model, points, values, start, drift_order=0, rounds=1, steps=steps)
+            for start in starts
+        ]
+        return sorted(fits, key=lambda fit: fit.unexplained)
+
+    starts = [inverse(start) for start in _starts(head.centre, _centre_of_mass(coarse))]
+    ahead = race(starts, ROUGH_STEPS[0])[:ROUGH_KEPT]
+    fits = race([fit.pet_to_t1w for fit in ahead], ROUGH_STEPS[1])
     brain = scattered_points(head.outside_mm <= 0, head.t1w.affine, 15.0)
     chosen: list[Matrix] = []
-    for fit in sorted(fits, key=lambda fit: fit.unexplained):
+    for fit in fits:
         matrix = inverse(fit.pet_to_t1w)
         if all(displacement(matrix, other, brain) > DISTINCT_MM for other in chosen):
             chosen.append(matrix)

@@ -4,7 +4,7 @@ Every tissue class takes up tracer at a level of its own, which drifts slowly th
 
     PET(y) = sum over classes c of  (sum over k of a_ck P_k(y))  B_c(S y)  +  residual
 
-with B_c the map of class c blurred like the PET, P_k polynomials up to second order, and S the
+with B_c the map of class c blurred like the PET, P_k polynomials up to third order, and S the
 rigid motion PET world -> T1w world. The levels a are free: nothing is assumed about tracer, amyloid
 load or pattern, and grey may be darker than white. Without the drift (P_0 alone) the regional
 differences of uptake act as a force on the pose: a cortex richer in front pulls the head forwards.
@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from itertools import combinations_with_replacement
 
 import numpy as np
+from scipy.linalg import cho_factor, cho_solve
 
 from bidsapp.core.alignment import Matrix, inverse, rigid_matrix, transform
 from bidsapp.core.sampling import Float32, Float64, trilinear
@@ -33,7 +34,7 @@ from bidsapp.core.sampling import Float32, Float64, trilinear
 LENGTH_MM = 70.0  # about half a brain: unit of the drift's coordinates and of rotations
 CAUCHY = 3.0  # in robust standard deviations; 2.4 is 95 % efficient on Gaussian residuals
 RIDGE = 1e-6  # of the mean diagonal: keeps a class outside the field of view from dividing by zero
-DAMPING_START, DAMPING_LIMIT = 1e-3, 1e3
+DAMPING_START = 1e-3
 STILL_MM = 0.003  # a step shorter than this ends the search
 
 
@@ -87,56 +88,75 @@ def drift_basis(points: Float64, centre: Float64, order: int) -> Float64:
 class _Search:
     """One PET's voxels under one model; evaluates poses."""
 
-    def __init__(
-        self, model: TissueModel, points: Float64, values: Float64, drift: Float64
-    ) -> None:
+    def __init__(self, model: TissueModel, points: Float64, values: Float64, drift: Float64):
         self.model, self.points, self.values, self.drift = model, points, values, drift
         self.to_index = inverse(model.affine)
         self.weights = np.ones(len(values))
 
     def residual(self, pose: Matrix) -> Float64:
-        """Return the residual of every voxel at ``pose`` under the current weights."""
+        """Return what the best levels leave of every voxel at ``pose``, shape (N,)."""
         index = transform(self.to_index @ pose, self.points)
         maps, _, _ = trilinear(self.model.maps, index, gradient=False)
-        design = self._design(maps)
-        residual: Float64 = self.values - design @ self._levels(design, self.values)
+        residual: Float64 = self.values - _Levels(maps, self.drift, self.weights).part(self.values)
         return residual
 
     def cost(self, residual: Float64) -> float:
+        """Return the weighted sum of squares."""
         return float((self.weights * residual**2).sum())
 
     def unexplained(self, pose: Matrix) -> float:
+        """Return the weighted residual variance at ``pose`` over that of the PET."""
         mean = np.average(self.values, weights=self.weights)
         return self.cost(self.residual(pose)) / max(self.cost(self.values - mean), 1e-12)
 
-    def linearise(self, pose: Matrix) -> tuple[Float64, Float64, Float64]:
-        """Return residual (N,), normal matrix (6, 6) and right side (6,) of the pose at ``pose``.
-
-        The six numbers are a translation in mm, then a turn about the centre in LENGTH_MM radians.
-        """
+    def linearise(self, pose: Matrix) -> _Step:
+        """Return cost and normal equations of the six numbers of the pose."""
         at = transform(pose, self.points)
         maps, slopes, _ = trilinear(self.model.maps, transform(self.to_index, at))
-        design = self._design(maps)
-        levels = self._levels(design, self.values)
-        residual = self.values - design @ levels
-        local = self.drift @ levels.reshape(-1, self.drift.shape[1]).T  # (N, C): level per voxel
+        levels = _Levels(maps, self.drift, self.weights)
+        coefficients = levels.solve(self.values)
+        residual = self.values - levels.design @ coefficients
+        local = self.drift @ coefficients.reshape(-1, self.drift.shape[1]).T  # level, (N, C)
         force = np.einsum("inc,nc->in", slopes, local)
         force = np.einsum("ji,jn->in", self.to_index[:3, :3], force)  # per mm of T1w world
         turn = np.cross((at - self.model.centre).T / LENGTH_MM, force, axis=0)
         jacobian: Float64 = np.concatenate([force, turn]).T
-        jacobian = jacobian - design @ self._levels(design, jacobian)
+        jacobian = jacobian - levels.part(jacobian)
         weighted = (jacobian * self.weights[:, None]).T
-        return residual, weighted @ jacobian, weighted @ residual
+        return _Step(self.cost(residual), weighted @ jacobian, weighted @ residual)
 
-    def _design(self, maps: Float32) -> Float64:
-        columns = maps[:, :, None].astype(np.float64) * self.drift[:, None, :]
-        return columns.reshape(len(maps), -1)
 
-    def _levels(self, design: Float64, values: Float64) -> Float64:
-        weighted: Float64 = (design * self.weights[:, None]).T
-        normal = np.asarray(weighted @ design)
+class _Levels:
+    """Weighted least squares for the levels of the classes at one pose."""
+
+    def __init__(self, maps: Float32, drift: Float64, weights: Float64) -> None:
+        self.design = (maps[:, :, None] * drift[:, None, :]).reshape(len(maps), -1)
+        self.weighted = (self.design * weights[:, None]).T
+        normal: Float64 = self.weighted @ self.design
         normal[np.diag_indices_from(normal)] += RIDGE * np.trace(normal) / len(normal)
-        return np.asarray(np.linalg.solve(normal, weighted @ values), dtype=np.float64)
+        self.factor = cho_factor(normal)
+
+    def solve(self, values: Float64) -> Float64:
+        """Return the coefficients that fit ``values``, (N,) or (N, M)."""
+        return np.asarray(cho_solve(self.factor, self.weighted @ values), dtype=np.float64)
+
+    def part(self, values: Float64) -> Float64:
+        """Return the part of ``values`` that the levels explain."""
+        return np.asarray(self.design @ self.solve(values), dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class _Step:
+    """Normal equations at a pose: three translations in mm, three turns in LENGTH_MM radians."""
+
+    cost: float
+    normal: Float64
+    right: Float64
+
+    def solve(self, damping: float) -> Float64:
+        damped = self.normal + damping * np.diag(np.diag(self.normal))
+        # the shortest of all solutions: none at all where the PET holds no brain
+        return np.asarray(np.linalg.lstsq(damped, self.right, rcond=1e-12)[0], dtype=np.float64)
 
 
 def fit_pose(
@@ -214,23 +234,17 @@ def _search(
 def _descend(search: _Search, pose: Matrix, steps: int) -> Matrix:
     """Levenberg-Marquardt from ``pose`` under fixed weights; the cost never rises."""
     damping = DAMPING_START
-    residual, normal, right = search.linearise(pose)
-    cost = search.cost(residual)
+    here = search.linearise(pose)
     for _ in range(steps):
-        while damping < DAMPING_LIMIT:
-            damped = normal + damping * np.diag(np.diag(normal) + 1e-12 * np.trace(normal))
-            step = np.linalg.solve(damped, right)
-            trial = rigid_matrix(step / [1, 1, 1, *[LENGTH_MM] * 3], search.model.centre) @ pose
-            if search.cost(search.residual(trial)) < cost:
-                break
-            damping *= 10
+        step = here.solve(damping)
+        trial = rigid_matrix(step / [1, 1, 1, *[LENGTH_MM] * 3], search.model.centre) @ pose
+        there = search.linearise(trial)
+        if there.cost < here.cost:
+            pose, here, damping = trial, there, damping / 10
         else:
-            return pose
-        pose, damping = trial, damping / 10
+            damping *= 10
         if np.abs(step).max() < STILL_MM:
-            return pose
-        residual, normal, right = search.linearise(pose)
-        cost = search.cost(residual)
+            break
     return pose
 
 

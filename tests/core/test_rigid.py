@@ -1,0 +1,181 @@
+"""PET to T1w on a small head whose position is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from rigid_phantom import PET_GRID, make_head, make_pet
+from threadpoolctl import threadpool_limits
+
+from bidsapp.core.alignment import displacement, rigid_matrix, transform
+from bidsapp.core.rigid import register
+from bidsapp.errors import BadDataError
+from bidsapp.settings import PetToT1w
+from bidsapp.volume import Grid, Volume
+
+TRUTH = rigid_matrix([4.0, -3.0, 5.0, 0.06, -0.08, 0.05])
+
+
+@pytest.fixture(scope="module")
+def head():
+    return make_head()
+
+
+@pytest.fixture(scope="module")
+def pet(head):
+    return make_pet(head, TRUTH)
+
+
+@pytest.fixture(scope="module")
+def fit(head, pet):
+    return register(pet, head.t1w, **head.images())
+
+
+def error(matrix, head, truth=TRUTH):
+    return displacement(matrix, truth, head.brain_points)
+
+
+def test_finds_a_known_position(head, fit):
+    assert error(fit.matrix, head) < 0.4
+    assert fit.matrix is fit.model
+    assert error(fit.nmi, head) < 2.0
+    assert not fit.flags
+
+
+def test_reports_the_distance_of_the_two_methods_over_the_brain(head, fit):
+    assert fit.distance_mm == pytest.approx(
+        displacement(fit.nmi, fit.model, head.brain_points), rel=0.05
+    )
+
+
+def test_estimates_the_resolution(fit):
+    assert 5.5 < fit.fwhm_mm < 9.0  # 7 mm and the PET's own interpolation
+
+
+def test_nmi_when_asked_for(head, pet, fit):
+    other = register(pet, head.t1w, **head.images(), method=PetToT1w.NMI)
+    assert np.array_equal(other.matrix, fit.nmi)
+    assert np.array_equal(other.model, fit.model)
+
+
+@pytest.mark.parametrize("axis", [(1, 0, 0), (0, -1, 0), (0.6, 0.5, -0.62)])
+def test_converges_from_40_mm_and_30_degrees(head, pet, axis):
+    turn = np.radians(30) * np.array(axis) / np.linalg.norm(axis)
+    spoil = rigid_matrix([25, -24, 20, *turn])
+    moved = Volume(pet.data, spoil @ pet.affine)
+    found = register(moved, head.t1w, **head.images())
+    assert error(found.matrix, head, spoil @ TRUTH) < 0.4
+
+
+def test_survives_a_wrong_origin(head, pet):
+    spoil = rigid_matrix([300, 150, -400, 0, 0, 0])
+    found = register(Volume(pet.data, spoil @ pet.affine), head.t1w, **head.images())
+    assert error(found.matrix, head, spoil @ TRUTH) < 0.4
+
+
+@pytest.mark.parametrize("cut", [np.s_[:, :, :34], np.s_[:, :, 10:]], ids=["vertex", "cerebellum"])
+@pytest.mark.parametrize("padded", [False, True])
+def test_survives_a_cut_field_of_view(head, pet, cut, padded):
+    if padded:
+        data = np.zeros_like(pet.data)
+        data[cut] = pet.data[cut]
+        moved = Volume(data, pet.affine)
+    else:
+        affine = pet.affine.copy()
+        affine[:3, 3] = transform(pet.affine, np.array([0.0, 0.0, cut[2].start or 0]))
+        moved = Volume(pet.data[cut], affine)
+    assert error(register(moved, head.t1w, **head.images()).matrix, head) < 0.6
+
+
+ODD = {
+    "early frames": {"grey": 2.2, "white": 0.9, "cerebellar_grey": 2.4},
+    "high white": {"grey": 1.0, "white": 2.0, "cerebellar_grey": 0.9},
+    "cerebellar cortex": {"grey": 2.0, "white": 1.3, "cerebellar_grey": 2.0},
+    "front to back": {"shade": lambda w: 1 + 0.005 * w[..., 1]},
+    "focal": {"shade": lambda w: 1 + (((w - (35, 40, 30)) ** 2).sum(-1) < 25**2)},
+    "infarct": {"shade": lambda w: 1 - 0.8 * (((w - (-40, -10, 20)) ** 2).sum(-1) < 25**2)},
+}
+
+
+@pytest.mark.parametrize("uptake", ODD.values(), ids=ODD.keys())
+def test_any_uptake_pattern(head, uptake):
+    found = register(make_pet(head, TRUTH, **uptake), head.t1w, **head.images())
+    assert error(found.matrix, head) < 0.6
+
+
+def test_does_not_depend_on_the_unit(head, pet, fit):
+    scaled = register(Volume(pet.data * 1e-3, pet.affine), head.t1w, **head.images())
+    assert displacement(scaled.matrix, fit.matrix, head.brain_points) < 0.01
+
+
+def test_does_not_depend_on_the_storage_order(head, pet, fit):
+    flipped = Volume(pet.data[::-1], pet.affine @ flip(0, pet.data.shape))
+    t1w = Volume(head.t1w.data[:, ::-1], head.t1w.affine @ flip(1, head.t1w.data.shape))
+    found = register(
+        flipped,
+        t1w,
+        tissue=head.tissue[:, :, ::-1],
+        mask=head.mask[:, ::-1],
+        regions={name: region[:, ::-1] for name, region in head.regions.items()},
+    )
+    assert displacement(found.matrix, fit.matrix, head.brain_points) < 0.1
+
+
+def flip(axis, shape):
+    matrix = np.eye(4)
+    matrix[axis, axis], matrix[axis, 3] = -1, shape[axis] - 1
+    return matrix
+
+
+def test_the_same_bits_with_any_number_of_threads(head, pet, fit):
+    with threadpool_limits(limits=2):
+        again = register(pet, head.t1w, **head.images())
+    assert again.matrix.tobytes() == fit.matrix.tobytes()
+    assert again.nmi.tobytes() == fit.nmi.tobytes()
+    assert again.unexplained == fit.unexplained
+
+
+def test_works_without_regions(head, pet):
+    found = register(pet, head.t1w, tissue=head.tissue, mask=head.mask)
+    assert error(found.matrix, head) < 0.6
+
+
+def test_a_model_far_from_nmi_is_not_used(head, pet):
+    """Tissue maps that do not belong where the T1w is: NMI is kept and a person is told."""
+    shift = {"shift": 4, "axis": 1}  # voxels of 3 mm
+    found = register(
+        pet,
+        head.t1w,
+        tissue=np.roll(head.tissue, shift["shift"], axis=shift["axis"] + 1),
+        mask=np.roll(head.mask, **shift),
+        regions={name: np.roll(region, **shift) for name, region in head.regions.items()},
+    )
+    assert found.distance_mm > 5
+    assert found.method is PetToT1w.NMI
+    assert found.matrix is found.nmi
+    assert [flag.code for flag in found.flags] == ["pet-t1w-model-rejected"]
+
+
+def test_an_empty_pet_is_an_error(head):
+    empty = Volume(np.zeros(PET_GRID.shape, np.float32), PET_GRID.affine)
+    with pytest.raises(BadDataError, match="holds no activity"):
+        register(empty, head.t1w, **head.images())
+
+
+def test_an_empty_mask_is_an_error(head, pet):
+    with pytest.raises(BadDataError, match="mask"):
+        register(pet, head.t1w, tissue=head.tissue, mask=np.zeros_like(head.mask))
+
+
+def test_voxels_that_are_no_number_do_no_harm(head, pet):
+    data = pet.data.copy()
+    data[:, :, 0] = np.nan
+    data[20:23, 30, 20] = np.nan
+    found = register(Volume(data, pet.affine), head.t1w, **head.images())
+    assert error(found.matrix, head) < 0.4
+
+
+def test_anisotropic_pet(head):
+    grid = Grid((52, 60, 30), PET_GRID.affine @ np.diag([1, 1, 1.5, 1]))
+    found = register(make_pet(head, TRUTH, grid=grid), head.t1w, **head.images())
+    assert error(found.matrix, head) < 0.6
