@@ -152,6 +152,8 @@ def _convert_one(job: Job, folder: Path, scrub: Callable[[str], str]) -> tuple[s
     if nifti.exists():
         return ()
     _refuse_second_name(folder, side, origin)
+    for left in nifti.parent.glob(f".{stem.name}.*.tmp"):  # of a run that was killed
+        left.unlink(missing_ok=True)
     with tempfile.TemporaryDirectory(prefix="centipet-") as scratch:
         made = image.convert_series(job.series, job.frames, Path(scratch))
         content = _clean_sidecar(job, made, scrub)

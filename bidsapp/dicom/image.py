@@ -32,6 +32,7 @@ from bidsapp.volume import Volume
 # Not compressed here (-z n): the header is cleaned first, then our own writer makes .nii.gz.
 _FLAGS = ("-b", "y", "-ba", "o", "-g", "i", "-z", "n", "-w", "1", "-f", "%j")
 _TIMEOUT_S = 1800
+_SMALLEST_VOXEL_MM3 = 1e-6
 _PLACE_TOLERANCE = 0.05  # voxels; dcm2niix stores the affine as float32
 _VALUE_TOLERANCE = 1e-5  # of the slice's largest value; float32 against text slopes
 
@@ -128,6 +129,11 @@ def _convert_files(images: Sequence[Header], folder: Path) -> Converted:
         sidecar = json.loads(made[0].with_suffix(".json").read_text("utf-8"))
     except (OSError, ValueError, nib.filebasedimages.ImageFileError) as error:
         raise BadDataError("dcm2niix left no readable image; export the series again") from error
+    if abs(np.linalg.det(loaded.affine[:3, :3])) < _SMALLEST_VOXEL_MM3:
+        raise BadDataError(
+            "dcm2niix could not place the image in space: (0020,0032) ImagePositionPatient or "
+            "(0020,0037) ImageOrientationPatient is wrong; export the series again"
+        )
     for name in ("descrip", "aux_file", "db_name", "intent_name"):
         loaded.header[name] = b""
     loaded.header.extensions.clear()

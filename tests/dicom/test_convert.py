@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -478,3 +481,44 @@ def test_a_fault_of_ours_in_one_series_is_told_and_the_others_convert(
     report = run(source, tmp_path / "bids")
     assert report.n_converted == 1
     assert "unexpected ZeroDivisionError" in report.errors[0]
+
+
+def test_killed_at_any_moment_and_run_again_gives_the_same_dataset(
+    source: Path, tmp_path: Path
+) -> None:
+    """SIGKILL at growing delays: nothing half-written is ever taken for finished."""
+    whole = tmp_path / "whole"
+    code = (
+        "import sys; from pathlib import Path; from bidsapp.settings import DicomInput\n"
+        "from bidsapp.dicom.convert import convert\n"
+        "convert(DicomInput(Path(sys.argv[1])), Path(sys.argv[2]), nprocs=1)"
+    )
+    started = time.monotonic()
+    subprocess.run([sys.executable, "-c", code, str(source), str(whole)], check=True)
+    duration = time.monotonic() - started
+    expected = contents(whole)
+    killed = 0
+    for part in (0.6, 0.75, 0.9, 0.95):
+        bids = tmp_path / f"bids{part}"
+        process = subprocess.Popen([sys.executable, "-c", code, str(source), str(bids)])
+        try:
+            process.wait(part * duration)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            killed += process.wait() != 0
+        for image in bids.rglob("*.nii.gz"):
+            assert (
+                nib.load(image).get_fdata().size
+                and image.read_bytes() == expected[str(image.relative_to(bids))]
+            )
+        assert run(source, bids).errors == []
+        assert contents(bids) == expected
+    assert killed
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and "code" not in path.parts
+    }
