@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from bidsapp.dicom.tables import tables
 from bidsapp.dicom.timing import FrameClock, ScanClock
 from bidsapp.errors import BadDataError
 
+_HALF_DAY = timedelta(hours=12)
 _HALF_LIVES_S = (60.0, 1e6)  # from O-15 to I-124
 
 Frame = tuple[Header, ...]
@@ -72,19 +73,32 @@ def _in_time(image: Header) -> tuple[datetime, float, float, float]:
 def acquired(image: Header) -> datetime | None:
     """Start of acquisition of an image by its own tags, None when no tag gives the time.
 
-    A missing date is taken from the series or the study; without any date the day is
-    1900-01-01, which is good enough for differences within a day.
+    A missing date is that of the series or the study, or the next day when the time of day lies
+    half a day or more before that of the series or study.  Without any date the day is
+    1900-01-01, which is good enough for differences within a scan.
     """
     moment = image.date_time("AcquisitionDateTime")
     if moment is not None:
         return moment
     clock = image.time("AcquisitionTime")
-    return None if clock is None else _day(image, "AcquisitionDate") + clock
+    if clock is None:
+        return None
+    day = image.date("AcquisitionDate")
+    if day is not None:
+        return day + clock
+    day, began = _beginning(image)
+    return (
+        day + clock if began is None or clock > began - _HALF_DAY else day + clock + 2 * _HALF_DAY
+    )
 
 
-def _day(image: Header, keyword: str) -> datetime:
-    days = (image.date(key) for key in (keyword, "SeriesDate", "StudyDate"))
-    return next((day for day in days if day is not None), MIDNIGHT)
+def _beginning(image: Header) -> tuple[datetime, timedelta | None]:
+    """Date and time of day of the series or, when it has no date, of the study."""
+    for kind in ("Series", "Study"):
+        day, clock = image.date(f"{kind}Date"), image.time(f"{kind}Time")
+        if day is not None:
+            return day, clock
+    return MIDNIGHT, image.time("SeriesTime") or image.time("StudyTime")
 
 
 def scan_clock(
@@ -107,7 +121,7 @@ def scan_clock(
     corrected = header.texts("CorrectedImage")
     return ScanClock(
         frames=tuple(_frame_clock(frame) for frame in frames),
-        series_start=None if series_clock is None else _day(header, "SeriesDate") + series_clock,
+        series_start=None if series_clock is None else _beginning(header)[0] + series_clock,
         injection=header.date_time("RadiopharmaceuticalStartDateTime"),
         injection_clock=header.time("RadiopharmaceuticalStartTime"),
         stated=stated,

@@ -234,7 +234,12 @@ def _check_durations(durations: tuple[float, ...]) -> None:
 
 
 def _check_overlap(starts: tuple[datetime, ...], durations: tuple[float, ...]) -> None:
-    """Refuse frames that are out of order or overlap."""
+    """Refuse frames that are out of order, overlap, or lie half a day apart."""
+    if starts[-1] - starts[0] > _MAX_UPTAKE:
+        raise BadDataError(
+            f"(0008,0022)/(0008,0032) put the last frame {_hours(starts[-1] - starts[0])} after "
+            "the first; correct the date of the frames after midnight"
+        )
     for i, (start, after) in enumerate(pairwise(starts)):
         overlap = durations[i] - (after - start).total_seconds()
         if overlap > max(_OVERLAP_S, 0.01 * durations[i]):

@@ -238,6 +238,40 @@ def test_kinds_of_acquisition() -> None:
     assert model_of(Pet(frames=[*early, (5400, 600)], n_slices=2)).kind == "dual-window"
 
 
+MIDNIGHT_PET = Pet(injection=datetime(2021, 12, 31, 22, 25), n_slices=2)  # frames from 23:55 on
+
+
+@pytest.mark.parametrize(
+    "missing",
+    [
+        ["AcquisitionDate"],
+        ["AcquisitionDate", "SeriesDate"],
+        ["AcquisitionDate", "SeriesDate", "StudyDate"],
+        ["AcquisitionDate", "SeriesDate", "StudyDate", "SeriesTime"],
+    ],
+)
+def test_frames_after_midnight_without_their_dates(missing: list[str]) -> None:
+    datasets = list(MIDNIGHT_PET.datasets())
+    for data in datasets:
+        for keyword in missing:
+            delattr(data, keyword)
+    headers = tuple(header_of(data, Path("f")) for data in datasets)
+    series = Series("1.2", 0, headers)
+    times = time_model(scan_clock(series, frames_of(series)))
+    assert times.frame_start_s == (5400, 5700, 6000, 6300)
+    assert f"{times.injection:%H:%M:%S}" == "22:25:00"
+
+
+def test_frames_after_midnight_with_the_date_of_the_first_are_refused() -> None:
+    datasets = list(MIDNIGHT_PET.datasets())
+    for data in datasets:
+        data.AcquisitionDate = "20211231"
+    headers = tuple(header_of(data, Path("f")) for data in datasets)
+    series = Series("1.2", 0, headers)
+    with pytest.raises(BadDataError, match="date of the frames after midnight"):
+        time_model(scan_clock(series, frames_of(series)))
+
+
 def test_beds_acquired_one_after_the_other_make_one_frame() -> None:
     pet = Pet(frames=[(3600, 600)], reference="zero", n_slices=4)
     datasets = list(pet.datasets())
