@@ -32,7 +32,7 @@ logging.getLogger("pydicom").setLevel(logging.ERROR)
 
 _RADIOPHARMACEUTICAL = "RadiopharmaceuticalInformationSequence"
 _DATE = re.compile(r"(\d{4})[.\-]?(\d{2})[.\-]?(\d{2})")
-_TIME = re.compile(r"(\d{2}):?(\d{2})?:?(\d{2})?(?:\.(\d{1,6})\d*)?")
+_TIME = re.compile(r"([01]\d|2[0-3]):?([0-5]\d)?:?([0-5]\d)?(?:\.(\d{1,6})\d*)?")
 _PADDING = " \0\t\r\n"
 _TEXT_VRS = {"AS", "CS", "DA", "DS", "DT", "IS", "LO", "PN", "SH", "TM", "UI"}
 _ZONE = re.compile(r"[+\-]\d{4}$")
@@ -103,9 +103,7 @@ class Header:
             return None
         match = _DATE.fullmatch(text)
         try:
-            if match is None:
-                raise ValueError(text)
-            if int(match[1]) not in _YEARS:
+            if match is None or int(match[1]) not in _YEARS:
                 raise ValueError(text)
             return datetime(int(match[1]), int(match[2]), int(match[3]))
         except ValueError as error:
@@ -117,13 +115,11 @@ class Header:
         if not text:
             return None
         match = _TIME.fullmatch(text)
-        hour, minute, second = (
-            (int(part or 0) for part in match.groups()[:3]) if match else (99,) * 3
-        )
-        if match is None or hour > 23 or minute > 59 or second > 59:
+        if match is None:
             raise self.error(keyword, f"is '{self.shown(keyword)}', not a time of day")
         micro = int((match[4] or "0").ljust(6, "0"))
-        return timedelta(hours=hour, minutes=minute, seconds=second, microseconds=micro)
+        clock = [int(part or 0) for part in match.groups()[:3]]
+        return timedelta(hours=clock[0], minutes=clock[1], seconds=clock[2], microseconds=micro)
 
     def date_time(self, keyword: str) -> datetime | None:
         """Local wall-clock time of a DICOM date-time, None when it is absent or has no time.

@@ -36,6 +36,7 @@ from bidsapp.errors import BadDataError
 
 _DAY = timedelta(days=1)
 _SECOND = timedelta(seconds=1)
+_NO_DATE = 1900  # year of moments of which only the time of day is known
 _LATE_INJECTION = timedelta(minutes=5)  # a dynamic scan may start this long before the injection
 _MAX_UPTAKE = timedelta(hours=12)  # longer is a wrong clock: 6.5 half-lives of F-18
 _CLOCKS_DISAGREE = timedelta(minutes=15)
@@ -278,76 +279,86 @@ def _reference_remarks(clock: ScanClock, starts: tuple[datetime, ...]) -> tuple[
 # --------------------------------------------------------------------------------- injection
 
 
+@dataclass(frozen=True)
+class _Scan:
+    """When a scan took place, as far as an injection must fit it."""
+
+    start: datetime
+    late: timedelta  # how long after the start the injection may be
+
+    def fits(self, injection: datetime) -> bool:
+        return self.start - _MAX_UPTAKE <= injection <= self.start + self.late
+
+    def on_latest_date(self, time_of_day: timedelta) -> datetime:
+        """Put a time of day on the latest date that is not after the scan has begun."""
+        day = _midnight(self.start)
+        candidates = [day + shift * _DAY + time_of_day for shift in (1, 0, -1)]
+        return next(moment for moment in candidates if moment <= self.start + self.late)
+
+
 def _injection(
     clock: ScanClock, starts: tuple[datetime, ...]
 ) -> tuple[datetime, str, tuple[str, ...]]:
     """Moment of injection, its source, and remarks."""
-    scan = starts[0]
     end = starts[-1] + timedelta(seconds=clock.frames[-1].duration_s)
-    late = min(_LATE_INJECTION, end - scan)
+    scan = _Scan(starts[0], min(_LATE_INJECTION, end - starts[0]))
     if clock.stated is not None:
-        stated = clock.stated
-        if stated.year == 1900:
-            stated = _on_latest_date(stated - datetime(1900, 1, 1), scan, late)
-        if not _plausible(stated, scan, late):
-            raise BadDataError(
-                f"the stated injection at {stated:%H:%M:%S} does not fit a scan that starts at "
-                f"{scan:%H:%M:%S}, {_hours(scan - stated)} later; correct InjectionTime in the "
-                "--dicom-metadata file"
-            )
-        remarks = _stated_remarks(stated, clock, starts)
-        return stated, "stated by the user (--dicom-metadata)", remarks
-    by_time = None
-    if clock.injection_clock is not None:
-        by_time = _on_latest_date(clock.injection_clock, scan, late)
-        by_time = by_time if _plausible(by_time, scan, late) else None
-    full = clock.injection
-    if full is not None and scan.year == 1900:  # dates were removed from the scan, times kept
-        full = _on_latest_date(full - full.replace(hour=0, minute=0, second=0), scan, late)
-    if full is not None and _plausible(full, scan, late):
-        return _checked_full(full, clock.injection_clock)
-    if by_time is not None:
-        source = (
-            "(0018,1072) RadiopharmaceuticalStartTime, on the latest date that puts it "
-            "before the scan"
+        return _stated_injection(clock.stated, clock, scan)
+    return _header_injection(clock, scan)
+
+
+def _stated_injection(
+    stated: datetime, clock: ScanClock, scan: _Scan
+) -> tuple[datetime, str, tuple[str, ...]]:
+    if stated.year == _NO_DATE:
+        stated = scan.on_latest_date(stated - _midnight(stated))
+    if not scan.fits(stated):
+        raise BadDataError(
+            f"the stated injection at {stated:%H:%M:%S} does not fit a scan that starts at "
+            f"{scan.start:%H:%M:%S}, {_hours(scan.start - stated)} later; correct InjectionTime "
+            "in the --dicom-metadata file"
         )
-        if full is None:
-            return by_time, source, ()
-        return (
-            by_time,
-            source,
-            (
-                f"(0018,1078) RadiopharmaceuticalStartDateTime lies {_hours(scan - full)} before "
-                f"the scan; (0018,1072) RadiopharmaceuticalStartTime, {_hours(scan - by_time)} "
-                "before it, was used",
-            ),
-        )
-    if full is None and clock.injection_clock is None:
+    source = "stated by the user (--dicom-metadata)"
+    try:
+        in_header, tag, _ = _header_injection(clock, scan)
+    except BadDataError:
+        return stated, source, ()  # the very reason to state it
+    if abs((in_header - stated).total_seconds()) < _NOTED_S:
+        return stated, source, ()
+    remark = f"the stated injection at {stated:%H:%M:%S} was used; {tag} says {in_header:%H:%M:%S}"
+    return stated, source, (remark,)
+
+
+def _header_injection(clock: ScanClock, scan: _Scan) -> tuple[datetime, str, tuple[str, ...]]:
+    full, time_of_day = clock.injection, clock.injection_clock
+    if full is None and time_of_day is None:
         raise BadDataError(
             "(0018,1078) RadiopharmaceuticalStartDateTime and (0018,1072) "
             "RadiopharmaceuticalStartTime are missing, so the time of injection is unknown; "
             "state InjectionTime in a --dicom-metadata file"
         )
-    shown = full if full is not None else _on_latest_date(clock.injection_clock or _DAY, scan, late)
-    raise BadDataError(
-        f"(0018,1078)/(0018,1072) put the injection {_hours(scan - shown)} before the scan, which "
-        "is impossible; state InjectionTime in a --dicom-metadata file"
+    if full is not None and scan.start.year == _NO_DATE:  # the scan has lost its date
+        full = scan.on_latest_date(full - _midnight(full))
+    if full is not None and scan.fits(full):
+        return _checked_full(full, time_of_day)
+    by_time = None if time_of_day is None else scan.on_latest_date(time_of_day)
+    if by_time is None or not scan.fits(by_time):
+        shown = full or by_time or scan.start
+        raise BadDataError(
+            f"(0018,1078)/(0018,1072) put the injection {_hours(scan.start - shown)} before the "
+            "scan, which is impossible; state InjectionTime in a --dicom-metadata file"
+        )
+    source = (
+        "(0018,1072) RadiopharmaceuticalStartTime, on the latest date that puts it before the scan"
     )
-
-
-def _stated_remarks(
-    stated: datetime, clock: ScanClock, starts: tuple[datetime, ...]
-) -> tuple[str, ...]:
-    """Tell when the headers hold another injection than the stated one."""
-    try:
-        in_header, source, _ = _injection(replace(clock, stated=None), starts)
-    except BadDataError:
-        return ()  # the very reason to state it
-    if abs((in_header - stated).total_seconds()) < _NOTED_S:
-        return ()
-    return (
-        f"the stated injection at {stated:%H:%M:%S} was used; {source} says {in_header:%H:%M:%S}",
+    if full is None:
+        return by_time, source, ()
+    remark = (
+        f"(0018,1078) RadiopharmaceuticalStartDateTime lies {_hours(scan.start - full)} before "
+        f"the scan; (0018,1072) RadiopharmaceuticalStartTime, {_hours(scan.start - by_time)} "
+        "before it, was used"
     )
+    return by_time, source, (remark,)
 
 
 def _checked_full(
@@ -357,8 +368,7 @@ def _checked_full(
     source = "(0018,1078) RadiopharmaceuticalStartDateTime"
     if clock_time is None:
         return full, source, ()
-    of_day = full - full.replace(hour=0, minute=0, second=0, microsecond=0)
-    difference = (clock_time - of_day + _DAY / 2) % _DAY - _DAY / 2
+    difference = (clock_time - (full - _midnight(full)) + _DAY / 2) % _DAY - _DAY / 2
     if abs(difference) > _CLOCKS_DISAGREE:
         raise BadDataError(
             f"(0018,1078) RadiopharmaceuticalStartDateTime says {full:%H:%M:%S} and (0018,1072) "
@@ -377,15 +387,8 @@ def _checked_full(
     )
 
 
-def _on_latest_date(clock_time: timedelta, scan: datetime, late: timedelta) -> datetime:
-    """Put a time of day on the latest date that is not after the scan (plus ``late``)."""
-    day = scan.replace(hour=0, minute=0, second=0, microsecond=0)
-    candidates = [day + shift * _DAY + clock_time for shift in (1, 0, -1)]
-    return next(moment for moment in candidates if moment <= scan + late)
-
-
-def _plausible(injection: datetime, scan: datetime, late: timedelta) -> bool:
-    return scan - _MAX_UPTAKE <= injection <= scan + late
+def _midnight(moment: datetime) -> datetime:
+    return moment.replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def _hours(delta: timedelta) -> str:
