@@ -11,6 +11,9 @@ from scipy.spatial.transform import Rotation
 
 Matrix = NDArray[np.float64]
 
+# About half a brain: a turn in units of 1/LENGTH_MM radians moves its border by about 1 mm.
+LENGTH_MM = 70.0
+
 
 def rigid_matrix(parameters: ArrayLike, centre: ArrayLike = (0.0, 0.0, 0.0)) -> Matrix:
     """Return the rigid transform of six parameters.

@@ -22,14 +22,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from threadpoolctl import threadpool_limits
 
 from bidsapp.core.alignment import (
     Matrix,
     displacement,
     inverse,
-    left_jacobian,
     rigid_matrix,
     transform,
 )
@@ -37,8 +35,8 @@ from bidsapp.core.head import Head
 from bidsapp.core.quality import Finding
 from bidsapp.core.resample import measured_box
 from bidsapp.core.sampling import Float64, block_affine, block_mean, blur, scattered_points
-from bidsapp.core.similarity import MutualInformation
-from bidsapp.core.tissue_model import LENGTH_MM, PoseFit, fit_pose, unexplained
+from bidsapp.core.similarity import MutualInformation, climb
+from bidsapp.core.tissue_model import PoseFit, fit_pose, unexplained
 from bidsapp.errors import BadDataError
 from bidsapp.settings import PetToT1w
 from bidsapp.volume import Volume
@@ -237,29 +235,10 @@ def _register_nmi(head: Head, pet: Volume, starts: list[Matrix]) -> tuple[Matrix
     for spacing, fwhm in NMI_LEVELS:
         points = scattered_points(head.outside_mm <= NMI_REACH_MM, head.t1w.affine, spacing)
         measure = MutualInformation.between(blur(head.t1w, fwhm), points, blur(pet, fwhm))
-        found = [_climb(measure, start, head.centre) for start in starts]
+        found = [climb(measure, start, head.centre) for start in starts]
         best, score = max(found, key=lambda pair: pair[1])
         starts = [best]
     return best, score
-
-
-def _climb(measure: MutualInformation, start: Matrix, centre: Float64) -> tuple[Matrix, float]:
-    """Maximise ``measure`` over rigid motions by BFGS; return the matrix and the value there."""
-    arms = (measure.points - centre).T
-
-    def motion(x: Float64) -> Matrix:
-        return rigid_matrix(x / [1, 1, 1, *[LENGTH_MM] * 3], centre)
-
-    def negative(x: Float64) -> tuple[float, Float64]:
-        turn = motion(x)[:3, :3]
-        nmi, force = measure(start @ motion(x))
-        force = start[:3, :3].T @ force
-        torque = np.cross((turn @ arms), force, axis=0).sum(axis=1)
-        gradient = [*force.sum(axis=1), *(left_jacobian(x[3:] / LENGTH_MM).T @ torque / LENGTH_MM)]
-        return -100 * nmi, -100 * np.array(gradient)
-
-    result = minimize(negative, np.zeros(6), jac=True, method="BFGS", options={"gtol": 1e-3})
-    return start @ motion(result.x), -float(result.fun) / 100
 
 
 # ---------------------------------------------------------------- tissue model

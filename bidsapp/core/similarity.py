@@ -12,8 +12,16 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import minimize
 
-from bidsapp.core.alignment import Matrix, inverse, transform
+from bidsapp.core.alignment import (
+    LENGTH_MM,
+    Matrix,
+    inverse,
+    left_jacobian,
+    rigid_matrix,
+    transform,
+)
 from bidsapp.core.sampling import Float32, Float64, trilinear
 from bidsapp.volume import Volume
 
@@ -91,6 +99,25 @@ class MutualInformation:
         push[inside] = window.derivative(weight) * per_intensity
         force = np.einsum("ji,jn->in", to_index[:3, :3], slope) * (push * resolved)
         return nmi, force
+
+
+def climb(measure: MutualInformation, start: Matrix, centre: Float64) -> tuple[Matrix, float]:
+    """Maximise ``measure`` over rigid motions by BFGS; return the matrix and the value there."""
+    arms = (measure.points - centre).T
+
+    def motion(x: Float64) -> Matrix:
+        return rigid_matrix(x / [1, 1, 1, *[LENGTH_MM] * 3], centre)
+
+    def negative(x: Float64) -> tuple[float, Float64]:
+        turn = motion(x)[:3, :3]
+        nmi, force = measure(start @ motion(x))
+        force = start[:3, :3].T @ force
+        torque = np.cross((turn @ arms), force, axis=0).sum(axis=1)
+        gradient = [*force.sum(axis=1), *(left_jacobian(x[3:] / LENGTH_MM).T @ torque / LENGTH_MM)]
+        return -100 * nmi, -100 * np.array(gradient)
+
+    result = minimize(negative, np.zeros(6), jac=True, method="BFGS", options={"gtol": 1e-3})
+    return start @ motion(result.x), -float(result.fun) / 100
 
 
 class _Window:

@@ -28,10 +28,9 @@ from itertools import combinations_with_replacement
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
-from bidsapp.core.alignment import Matrix, inverse, rigid_matrix, transform
+from bidsapp.core.alignment import LENGTH_MM, Matrix, inverse, rigid_matrix, transform
 from bidsapp.core.sampling import Float32, Float64, trilinear
 
-LENGTH_MM = 70.0  # about half a brain: unit of the drift's coordinates and of rotations
 CAUCHY = 3.0  # in robust standard deviations; 2.4 is 95 % efficient on Gaussian residuals
 RIDGE = 1e-6  # of the mean diagonal: keeps a class outside the field of view from dividing by zero
 DAMPING_START = 1e-3

@@ -1,0 +1,146 @@
+"""How far the PET lands from where it is known to lie: the table of both rigid registrations.
+
+    python tests/benchmarks/pet_to_t1w.py DATA [--participant LABEL ...] [--displaced N]
+
+``DATA`` holds ``bids/`` (one T1w and one PET per participant), ``rigid_truth.json`` (T1w world ->
+PET world) and ``spm_fields/`` (T1w world coordinate of every voxel of the MNI grid: it places the
+cortical and cerebellar volumes of interest). Each T1w is segmented, then its PET is registered as
+it is and N times more after moving it by 40 mm and 30 degrees, each time in another direction.
+The error is the mean distance over the voxels of both volumes of interest, in mm. Seconds are
+processor time of one registration; memory is its own peak, without the inputs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+import tracemalloc
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from bidsapp.core.alignment import Matrix, displacement, rigid_matrix
+from bidsapp.core.rigid import RigidFit, register
+from bidsapp.core.segment import segment
+from bidsapp.core.voi import in_native_space
+from bidsapp.data import mni_grid, priors, vois
+from bidsapp.nifti import load_volume
+from bidsapp.volume import Volume
+
+SHIFT_MM, TURN_DEG = 40.0, 30.0
+
+
+@dataclass(frozen=True)
+class Row:
+    """One registration; errors in mm over both volumes, and over each for the model."""
+
+    participant: str
+    displaced: int
+    nmi: float
+    model: float
+    cortex: float
+    cerebellum: float
+    distance_mm: float
+    unexplained: float
+    fwhm_mm: float
+    flags: str
+    seconds: float
+    megabytes: float
+
+
+def rows(data: Path, participant: str, displaced: int) -> Iterator[Row]:
+    """Register one participant's PET as it is (number 0) and ``displaced`` times moved."""
+    raw = data / "bids" / f"sub-{participant}"
+    t1w = load_volume(next(raw.glob("anat/*_T1w.nii.gz")))
+    frames = load_volume(next(raw.glob("pet/*_pet.nii.gz")))
+    mean = frames.data if frames.data.ndim == 3 else frames.data.mean(axis=-1)
+    truth = np.array(json.loads((data / "rigid_truth.json").read_text())[f"sub-{participant}"])
+    field = load_volume(data / "spm_fields" / f"sub-{participant}_from-MNI_to-T1w.nii.gz").data
+    cortex, cerebellum = (field[vois(2)[name]].astype(np.float64) for name in ("ctx", "wc"))
+    found = segment(t1w, priors())
+    wanted = {"ctx": vois(2)["ctx"], "cbl": vois(2)["wc"]}
+    images = {
+        "tissue": found.probabilities,
+        "mask": found.brain_mask,
+        "regions": in_native_space(
+            wanted, mni_grid(2), found.warp.to_template, found.brain_mask, t1w.affine
+        ),
+    }
+    corrected = Volume(found.corrected, t1w.affine)
+    for number in range(displaced + 1):
+        spoil = displacement_number(number, int(participant), cortex.mean(axis=0))
+        pet = Volume(mean, spoil @ frames.affine)
+        fit, seconds, megabytes = measured(pet, corrected, images)
+        goal = spoil @ truth
+        both = np.concatenate([cortex, cerebellum])
+        yield Row(
+            participant=participant,
+            displaced=number,
+            nmi=displacement(fit.nmi, goal, both),
+            model=displacement(fit.model, goal, both),
+            cortex=displacement(fit.model, goal, cortex),
+            cerebellum=displacement(fit.model, goal, cerebellum),
+            distance_mm=fit.distance_mm,
+            unexplained=fit.unexplained,
+            fwhm_mm=fit.fwhm_mm,
+            flags=" ".join(flag.code for flag in fit.flags) or "-",
+            seconds=seconds,
+            megabytes=megabytes,
+        )
+
+
+def displacement_number(number: int, seed: int, centre: np.ndarray) -> Matrix:
+    """Return the ``number``-th displacement about ``centre``; number 0 is none."""
+    if number == 0:
+        return np.eye(4)
+    shift, axis = np.random.default_rng([seed, number]).normal(size=(2, 3))
+    shift *= SHIFT_MM / np.linalg.norm(shift)
+    axis *= np.radians(TURN_DEG) / np.linalg.norm(axis)
+    return rigid_matrix([*shift, *axis], centre)
+
+
+def measured(
+    pet: Volume, t1w: Volume, images: dict[str, np.ndarray]
+) -> tuple[RigidFit, float, float]:
+    """Register; also return processor seconds and peak megabytes."""
+    tracemalloc.start()
+    start = time.process_time()
+    fit = register(pet, t1w, **images)
+    seconds = time.process_time() - start
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return fit, seconds, peak / 1e6
+
+
+def main() -> None:
+    """Print the table; write it as JSON when asked."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--participant", nargs="*")
+    parser.add_argument("--displaced", type=int, default=1)
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    labels = args.participant or sorted(
+        folder.name.removeprefix("sub-") for folder in (args.data / "bids").glob("sub-*")
+    )
+    columns = list(Row.__dataclass_fields__)
+    print(*columns, sep="\t")
+    table = []
+    for label in labels:
+        for row in rows(args.data, label, args.displaced):
+            table.append(asdict(row))
+            print(
+                *(f"{v:.3g}" if isinstance(v, float) else v for v in asdict(row).values()), sep="\t"
+            )
+    for method in ("nmi", "model"):
+        errors = [row[method] for row in table]
+        print(f"{method}: mean {np.mean(errors):.2f} mm, largest {max(errors):.2f} mm")
+    if args.json:
+        args.json.write_text(json.dumps(table, indent=1))
+
+
+if __name__ == "__main__":
+    main()
