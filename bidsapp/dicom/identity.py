@@ -69,7 +69,8 @@ def read_label_map(path: Path) -> LabelMap:
     except (OSError, UnicodeDecodeError) as error:
         raise NoInputError(f"{path}: cannot be read as text; give a TSV file") from error
     table = csv.DictReader(lines, delimiter="\t")
-    missing = {"patient_id", "participant_id"} - set(table.fieldnames or ())
+    table.fieldnames = [_column(name) for name in table.fieldnames or ()]
+    missing = {"patient_id", "participant_id"} - set(table.fieldnames)
     if missing:
         raise BadDataError(f"{path}: lacks the column {sorted(missing)[0]}; add it")
     rows = {}
@@ -81,6 +82,14 @@ def read_label_map(path: Path) -> LabelMap:
         key = ((row["patient_id"] or "").strip(), "" if study == "n/a" else study.strip())
         rows[key] = Labels(subject, session)
     return LabelMap(rows)
+
+
+def _column(name: str) -> str:
+    """Name of a column as this module writes it; DICOM keywords are understood, too."""
+    plain = re.sub(r"[^a-z]", "", name.lower())
+    known = {"patientid": "patient_id", "participantid": "participant_id"}
+    known |= {"sessionid": "session_id", "studyuid": "study_uid", "studyinstanceuid": "study_uid"}
+    return known.get(plain, name)
 
 
 def _label(text: str | None, prefix: str, path: Path, number: int) -> str:

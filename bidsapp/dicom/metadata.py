@@ -6,9 +6,10 @@ A JSON object whose keys select series and whose values are objects of sidecar k
      "sub-01":   {"InjectionTime": "10:04:30", "Tracer": "FBB"},
      "1.2.840.113619...": {"InjectedRadioactivity": 301.7, "InjectedRadioactivityUnits": "MBq"}}
 
-A series takes the values of ``*``, then of its participant, then of its SeriesInstanceUID.
-``InjectionTime`` is ``hh:mm:ss`` or ``YYYY-MM-DDThh:mm:ss``.  Times follow from it and from the
-headers, so the time keys of the sidecar cannot be stated one by one.
+A series takes the values of ``*``, then of its participant, then of its SeriesInstanceUID.  An
+object of sidecar keys without selectors counts for all series.  ``InjectionTime`` is ``hh:mm:ss``
+or ``YYYY-MM-DDThh:mm:ss``; ``TimeZero`` with ``InjectionStart`` (0 when absent) says the same.
+All other times follow from it and from the headers, so they cannot be stated one by one.
 """
 
 from __future__ import annotations
@@ -16,13 +17,16 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from bidsapp.dicom.header import MIDNIGHT
 from bidsapp.dicom.tables import tables
 from bidsapp.errors import BadDataError, NoInputError
+
+_DAY_S = 86400
+_OWN_KEYS = ("InjectionTime", "TimeZero", "InjectionStart", "Tracer")
 
 
 @dataclass(frozen=True)
@@ -44,13 +48,25 @@ class Metadata:
         """Return what is stated for a series."""
         merged: dict[str, Any] = {}
         for selector in ("*", f"sub-{participant}", series_uid):
-            merged.update(self.selectors.get(selector, {}))
+            merged.update(_with_injection_time(self.selectors.get(selector, {})))
         injection, tracer = merged.pop("InjectionTime", None), merged.pop("Tracer", None)
         return Stated(None if injection is None else parse_injection(injection), tracer, merged)
 
 
+def _with_injection_time(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Replace TimeZero and InjectionStart by the InjectionTime they mean."""
+    rest = {k: v for k, v in values.items() if k not in ("TimeZero", "InjectionStart")}
+    if "TimeZero" in values and "InjectionTime" not in values:
+        moment = parse_injection(values["TimeZero"])
+        moment += timedelta(seconds=values.get("InjectionStart", 0))
+        rest["InjectionTime"] = f"{moment:%H:%M:%S.%f}"
+    return rest
+
+
 def parse_injection(text: str) -> datetime:
     """Moment of an ``InjectionTime``; the year is 1900 when only the time of day is given."""
+    if ":" not in text:
+        raise ValueError("minutes are missing")
     moment = datetime.fromisoformat(text if "T" in text else f"{MIDNIGHT:%Y-%m-%d}T{text}")
     if moment.tzinfo is not None:
         raise ValueError("time zones are not used")
@@ -71,9 +87,14 @@ def read_metadata(path: Path) -> Metadata:
         content = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise NoInputError(f"{path}: cannot be read as JSON ({error}); correct it") from error
+    allowed = {*tables()["metadata"]["keys"], *_OWN_KEYS}
+    if isinstance(content, dict) and content.keys() <= allowed:
+        content = {"*": content}
     if not isinstance(content, dict) or not all(isinstance(v, dict) for v in content.values()):
-        raise BadDataError(f'{path}: expected objects by selector, as {{"sub-01": {{...}}}}')
-    allowed = {*tables()["metadata"]["keys"], "InjectionTime", "Tracer"}
+        raise BadDataError(
+            f'{path}: expected objects by selector, as {{"sub-01": {{...}}}}, or sidecar keys '
+            f"among {', '.join(sorted(allowed))}"
+        )
     for selector, values in content.items():
         for key, value in values.items():
             if key not in allowed:
@@ -81,18 +102,25 @@ def read_metadata(path: Path) -> Metadata:
                     f"{path}: {selector} states {key}, which is not among "
                     f"{', '.join(sorted(allowed))}; times follow from InjectionTime"
                 )
-            if key in ("InjectionTime", "Tracer") and not isinstance(value, str):
+            if key in ("InjectionTime", "TimeZero", "Tracer") and not isinstance(value, str):
                 raise BadDataError(f"{path}: {selector} states a {key} that is no text")
-        _check_time(path, selector, values.get("InjectionTime"))
+        _check_time(path, selector, values)
     return Metadata(content)
 
 
-def _check_time(path: Path, selector: str, text: str | None) -> None:
-    try:
-        if text is not None:
-            parse_injection(text)
-    except ValueError as error:
-        raise BadDataError(
-            f"{path}: InjectionTime of {selector} is '{text}', expected hh:mm:ss or "
-            "YYYY-MM-DDThh:mm:ss in local time"
-        ) from error
+def _check_time(path: Path, selector: str, values: Mapping[str, Any]) -> None:
+    """Refuse an injection that cannot be understood."""
+    for key in ("InjectionTime", "TimeZero"):
+        try:
+            if key in values:
+                parse_injection(values[key])
+        except ValueError as error:
+            raise BadDataError(
+                f"{path}: {key} of {selector} is '{values[key]}', expected hh:mm:ss or "
+                "YYYY-MM-DDThh:mm:ss in local time"
+            ) from error
+    start = values.get("InjectionStart", 0)
+    if isinstance(start, bool) or not isinstance(start, int | float) or not abs(start) < _DAY_S:
+        raise BadDataError(f"{path}: InjectionStart of {selector} is no number of seconds")
+    if "InjectionStart" in values and "TimeZero" not in values:
+        raise BadDataError(f"{path}: {selector} states InjectionStart without its TimeZero; add it")

@@ -117,6 +117,8 @@ def test_labels_from_folders_and_from_the_map(source: Path, tmp_path: Path) -> N
     table.write_text("patient_id\tparticipant_id\tsession_id\nMRN-4711\tsub-E1\tses-base\n")
     report = dry(renamed, label_map=table)
     assert all(row.target.startswith("sub-E1/ses-base/") for row in report.rows)
+    table.write_text("PatientID\tParticipant ID\nMRN-4711\t002\n")
+    assert {row.participant for row in dry(renamed, label_map=table).rows} == {"sub-002"}
     table.write_text("patient_id\tparticipant_id\nMRN-4711\tsub E1\n")
     with pytest.raises(BadDataError, match="line 2"):
         dry(renamed, label_map=table)
@@ -376,7 +378,10 @@ def test_options_state_what_the_headers_do_not(source: Path, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ('{"*": {"TimeZero": "10:00:00"}}', "times follow from InjectionTime"),
+        ('{"*": {"FrameTimesStart": [0]}}', "times follow from InjectionTime"),
+        ('{"*": {"TimeZero": "10"}}', "TimeZero of"),
+        ('{"InjectionStart": 5}', "without its TimeZero"),
+        ('{"TimeZero": "10:00:00", "InjectionStart": "5"}', "no number of seconds"),
         ('{"*": {"InjectionTime": "10 past ten"}}', "expected hh:mm:ss"),
         ('{"*": 5}', "expected objects by selector"),
         ("{", "cannot be read as JSON"),
@@ -389,6 +394,24 @@ def test_broken_metadata_file_is_refused(
     path.write_text(content)
     with pytest.raises((BadDataError, NoInputError), match=said):
         dry(source, metadata=path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"TimeZero": "10:04:30"},
+        {"TimeZero": "10:04:00", "InjectionStart": 30},
+        {"*": {"InjectionTime": "08:00:00"}, SUB: {"InjectionTime": "2021-03-02T10:04:30"}},
+    ],
+)
+def test_ways_to_state_the_injection(source: Path, tmp_path: Path, content: dict) -> None:
+    Pet(injection_tags="none").write(tmp_path / "bare")
+    path = tmp_path / "metadata.json"
+    path.write_text(json.dumps(content))
+    assert run(tmp_path / "bare", tmp_path / "bids", metadata=path).errors == []
+    found = sidecar(tmp_path / "bids")
+    assert (found["TimeZero"], found["InjectionStart"]) == ("10:04:30", 0)
+    assert found["FrameTimesStart"][0] == 5400
 
 
 def test_unknown_tracer_option(source: Path) -> None:
