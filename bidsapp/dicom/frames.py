@@ -123,6 +123,7 @@ def scan_clock(
         frames=tuple(_frame_clock(frame) for frame in frames),
         series_start=None if series_clock is None else _beginning(header)[0] + series_clock,
         injection=header.date_time("RadiopharmaceuticalStartDateTime"),
+        injection_private=header.date_time("GEAdministrationDateTime"),
         injection_clock=header.time("RadiopharmaceuticalStartTime"),
         stated=stated,
         decay_correction=header.text("DecayCorrection"),

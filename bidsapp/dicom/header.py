@@ -190,12 +190,33 @@ def _tags(*groups: str) -> dict[int, tuple[str, str]]:
 def _wanted() -> list[int]:
     sequence = tag_for_keyword(_RADIOPHARMACEUTICAL)
     assert sequence is not None
-    return [*_tags("instance", "series"), int(sequence)]
+    return [*_tags("instance", "series"), int(sequence), *_private_tags()]
+
+
+def _private_tags() -> list[int]:
+    """Private elements and those that name their creator, for the usual block 10."""
+    rows = tables()["tags"]["private"]
+    blocks = {(row["group"] << 16) + 0x10 for row in rows}
+    return [*blocks, *((row["group"] << 16) + 0x1000 + row["element"] for row in rows)]
 
 
 def header_of(dataset: Dataset, path: Path) -> Header:
     """Take the tags of ``tables.toml`` out of a data set."""
-    return Header(path, {**_texts(dataset, "instance", "series"), **_radiopharmaceutical(dataset)})
+    values = _texts(dataset, "instance", "series")
+    return Header(path, {**values, **_radiopharmaceutical(dataset), **_private(dataset)})
+
+
+def _private(dataset: Dataset) -> dict[str, tuple[str, ...]]:
+    """Values of the private elements in ``[[tags.private]]``."""
+    found = {}
+    for row in tables()["tags"]["private"]:
+        creator, tag = (row["group"], 0x10), (row["group"], 0x1000 + row["element"])
+        if creator in dataset and tag in dataset and dataset[creator].value == row["creator"]:
+            found[row["keyword"]] = tuple(
+                str(v).strip(_PADDING)
+                for v in _values(dataset, BaseTag((tag[0] << 16) + tag[1]), "DT")
+            )
+    return found
 
 
 def _radiopharmaceutical(dataset: Dataset) -> dict[str, tuple[str, ...]]:

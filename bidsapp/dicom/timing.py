@@ -7,6 +7,7 @@ Injection
     when it is missing or impossible, (0018,1072) RadiopharmaceuticalStartTime on the latest date
     that puts it before the scan (or up to `_LATE_INJECTION` after the start of a dynamic scan,
     which may be started first).  Both present and more than `_CLOCKS_DISAGREE` apart: refused.
+    Where both are missing, the administration time in GE's private (0009,103B).
     No time of injection at all: refused, never invented.
 Frames
     A frame starts at its (0008,002A)/(0008,0032) acquisition time, the earliest over its slices,
@@ -77,6 +78,7 @@ class ScanClock:
     series_start : (0008,0021) + (0008,0031)
     injection : (0018,1078)
     injection_clock : (0018,1072), time since midnight
+    injection_private : (0009,103B) of GE
     stated : time of injection stated by the user; a date of 1900 means only the time was stated
     decay_correction : (0054,1102): START, ADMIN or NONE; empty when absent
     decay_corrected : (0028,0051) lists DECY; None when the tag is absent
@@ -87,6 +89,7 @@ class ScanClock:
     series_start: datetime | None = None
     injection: datetime | None = None
     injection_clock: timedelta | None = None
+    injection_private: datetime | None = None
     stated: datetime | None = None
     decay_correction: str = ""
     decay_corrected: bool | None = None
@@ -331,6 +334,9 @@ def _stated_injection(
 
 def _header_injection(clock: ScanClock, scan: _Scan) -> tuple[datetime, str, tuple[str, ...]]:
     full, time_of_day = clock.injection, clock.injection_clock
+    private = clock.injection_private
+    if full is None and time_of_day is None and private is not None and scan.fits(private):
+        return private, "(0009,103B) GE administration date and time", ()
     if full is None and time_of_day is None:
         raise BadDataError(
             "(0018,1078) RadiopharmaceuticalStartDateTime and (0018,1072) "

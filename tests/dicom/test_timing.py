@@ -7,13 +7,13 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from dicom_studies import C11_S, F18_S, Pet, decay_factor
+from dicom_studies import C11_S, F18_S, Pet, decay_factor, write
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bidsapp.dicom.frames import frames_of, scan_clock
 from bidsapp.dicom.header import header_of
-from bidsapp.dicom.series import Series
+from bidsapp.dicom.series import Series, take_inventory
 from bidsapp.dicom.timing import FrameClock, ScanClock, TimeModel, time_model
 from bidsapp.errors import BadDataError
 
@@ -114,6 +114,23 @@ def clock(**changes: object) -> ScanClock:
         half_life_s=F18_S,
     )
     return replace(plain, **changes)
+
+
+@pytest.mark.parametrize("creator", ["GEMS_PETD_01", "SOMEBODY ELSE"])
+def test_private_administration_time_of_ge_stands_in(creator: str, tmp_path: Path) -> None:
+    pet = Pet(injection_tags="none", n_slices=2, manufacturer="GE MEDICAL SYSTEMS")
+    datasets = list(pet.datasets())
+    for data in datasets:
+        block = data.private_block(0x0009, creator, create=True)
+        block.add_new(0x3B, "DT", f"{pet.injection:%Y%m%d%H%M%S}.00")
+    (series,) = take_inventory(write(tmp_path, iter(datasets))[0].parent, tmp_path / "x").series
+    if creator == "SOMEBODY ELSE":
+        with pytest.raises(BadDataError, match="InjectionTime"):
+            time_model(scan_clock(series, frames_of(series)))
+        return
+    times = time_model(scan_clock(series, frames_of(series)))
+    assert times.injection == pet.injection
+    assert "(0009,103B)" in times.sources["InjectionStart"]
 
 
 def test_date_of_another_year_gives_way_to_the_time_of_day() -> None:
