@@ -15,7 +15,7 @@ from bidsapp.data.tracers import Tracer, tracer_from_name, tracers
 from bidsapp.dicom import identity
 from bidsapp.dicom.classify import Kind, classify
 from bidsapp.dicom.frames import Frame, acquired, count_remarks, frames_of, scan_clock
-from bidsapp.dicom.header import Header
+from bidsapp.dicom.header import Header, tag_name
 from bidsapp.dicom.metadata import Metadata
 from bidsapp.dicom.plan import LostScan, PetScan, Plan, T1wScan, Target, make_plan
 from bidsapp.dicom.series import Inventory, Series
@@ -27,6 +27,12 @@ from bidsapp.errors import BadDataError, CentipetError
 from bidsapp.settings import DicomInput
 
 SeriesKey = tuple[str, int]
+_TRACER_TAGS = (
+    "Radiopharmaceutical",
+    "RadiopharmaceuticalCodeMeaning",
+    "SeriesDescription",
+    "ProtocolName",
+)
 
 
 @dataclass(frozen=True)
@@ -224,12 +230,13 @@ def _acquired_if_known(header: Header) -> datetime | None:
 def find_tracer(header: Header, stated: str | None) -> tuple[Tracer, str] | None:
     """Find the tracer of a PET and what names it; None when it is known not to be amyloid.
 
-    The radiopharmaceutical tags come first, the series and study descriptions last.
+    The radiopharmaceutical tags come first, the descriptions last.  Consoles are often left at
+    the tracer of the day before, so a description with another tracer is not passed over.
 
     Raises
     ------
     BadDataError
-        Nothing names a known tracer.
+        Nothing names a known tracer, or tags name different ones.
     """
     if stated is not None:
         tracer = tracer_from_name(stated)
@@ -238,19 +245,23 @@ def find_tracer(header: Header, stated: str | None) -> tuple[Tracer, str] | None
                 f"the stated tracer '{stated}' is unknown; use {', '.join(tracers())}"
             )
         return tracer, "stated by the user"
-    sources = {
-        "Radiopharmaceutical": "(0018,0031) Radiopharmaceutical",
-        "RadiopharmaceuticalCodeMeaning": "(0054,0304) RadiopharmaceuticalCodeSequence",
-        "SeriesDescription": "(0008,103E) SeriesDescription",
-        "ProtocolName": "(0018,1030) ProtocolName",
-        "StudyDescription": "(0008,1030) StudyDescription",
-    }
-    for keyword, source in sources.items():
-        text = header.text(keyword)
-        if tracer := tracer_from_name(text):
-            return tracer, source
-        if re.search(tables()["other_tracers"]["pattern"], text.lower()):
-            return None
+    in_tags = [(key, tracer_from_name(header.text(key))) for key in _TRACER_TAGS]
+    named = [(key, tracer) for key, tracer in in_tags if tracer]
+    text = " ".join(header.text(key).lower() for key in _TRACER_TAGS)
+    other = re.search(tables()["other_tracers"]["pattern"], text)
+    if named and (other or len({tracer.code for _, tracer in named}) > 1):
+        said = "; ".join(f"{tag_name(key)} '{header.shown(key)}'" for key in _TRACER_TAGS
+                         if header.text(key))  # fmt: skip
+        raise BadDataError(
+            f"{header.path.name}: different tracers are named: {said}; state --tracer"
+        )
+    if named:
+        key, tracer = named[0]
+        return tracer, tag_name(key)
+    if other:
+        return None
+    if tracer := tracer_from_name(header.text("StudyDescription")):  # of all scans of a day
+        return tracer, tag_name("StudyDescription")
     raise header.error(
         "Radiopharmaceutical",
         f"'{header.shown('Radiopharmaceutical')}' names no known amyloid tracer, nor does the "

@@ -13,6 +13,11 @@ from bidsapp.dicom.tables import tables
 from bidsapp.dicom.timing import FrameClock, ScanClock
 from bidsapp.errors import BadDataError
 
+# Images at one position that agree in all of these are copies.
+_COPY_TAGS = (
+    *("AcquisitionDate", "AcquisitionTime", "AcquisitionDateTime", "ActualFrameDuration"),
+    *("FrameReferenceTime", "DecayFactor", "RescaleSlope", "ImageIndex", "InstanceNumber"),
+)
 _HALF_DAY = timedelta(hours=12)
 _HALF_LIVES_S = (60.0, 1e6)  # from O-15 to I-124
 
@@ -23,7 +28,8 @@ def frames_of(series: Series) -> tuple[Frame, ...]:
     """Sort the images of a series into frames; within a frame by position.
 
     The k-th image in time at every slice position belongs to frame k, which needs no tag that
-    counts and works for beds that are acquired one after the other.
+    counts and works for beds that are acquired one after the other.  An image that was exported
+    twice under two instance UIDs counts once.
 
     Raises
     ------
@@ -32,8 +38,12 @@ def frames_of(series: Series) -> tuple[Frame, ...]:
     """
     positions = series.positions().round(2)
     stacks: dict[float, list[Header]] = defaultdict(list)
+    seen = set()
     for position, image in zip(positions, series.images, strict=True):
-        stacks[float(position)].append(image)
+        description = (float(position), *(image.texts(tag) for tag in _COPY_TAGS))
+        if description not in seen:
+            seen.add(description)
+            stacks[float(position)].append(image)
     counts = {len(stack) for stack in stacks.values()}
     if len(counts) != 1:
         raise BadDataError(
@@ -50,11 +60,14 @@ def count_remarks(series: Series, frames: tuple[Frame, ...]) -> tuple[str, ...]:
         "(0054,0101) NumberOfTimeSlices": ("NumberOfTimeSlices", len(frames), "frames"),
         "(0054,0081) NumberOfSlices": ("NumberOfSlices", len(frames[0]), "slices"),
     }
-    return tuple(
+    remarks = [
         f"{tag} says {expected:g}, but {found} {what} were found"
         for tag, (keyword, found, what) in announced.items()
         if (expected := series.header.number(keyword)) and expected != found
-    )
+    ]
+    if copies := len(series.images) - sum(map(len, frames)):
+        remarks.append(f"{copies} images were exported twice and count once")
+    return tuple(remarks)
 
 
 def _in_time(image: Header) -> tuple[datetime, float, float, float]:

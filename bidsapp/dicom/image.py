@@ -76,7 +76,9 @@ def convert_series(series: Series, frames: Sequence[Frame], folder: Path) -> Con
         dcm2niix failed, made no image or several, or an image that differs from the DICOM.
     """
     try:
-        whole = fill_gaps(_convert_files(series.images, folder / "whole"), series)
+        whole = fill_gaps(
+            _convert_files([i for frame in frames for i in frame], folder / "whole"), series
+        )
         return _verified(whole, series, frames)
     except BadDataError:
         if len(frames) == 1:

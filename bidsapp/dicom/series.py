@@ -34,7 +34,10 @@ _SERIAL_BELOW = 400  # files; starting workers takes as long as reading these
 _MAX_MISSING = 0.02  # fraction of the slices of a T1w that interpolation may replace
 _MAX_COORDINATE_MM = 1e5
 _UNEQUAL = 0.1  # slice distances differing by more than this fraction are not equidistant
-_SPLIT_TAGS = ("ImageType", "Rows", "Columns", "PixelSpacing", "EchoTime", "InversionTime", "Units")
+_SPLIT_TAGS = (
+    *("ImageType", "Rows", "Columns", "PixelSpacing", "EchoTime", "InversionTime", "Units"),
+    *("CorrectedImage", "ReconstructionMethod", "ConvolutionKernel"),
+)
 
 
 @dataclass(frozen=True)

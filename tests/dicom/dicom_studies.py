@@ -50,6 +50,7 @@ class Pet:
     reference: str = "start"
     manufacturer: str = "SIEMENS"
     description: str = "PET AC"
+    study: str = ""
     n_slices: int = 9
     step: float = 15.0
     corrected: Sequence[str] = ("NORM", "DTIM", "ATTN", "SCAT", "DECY", "RAN")
@@ -69,6 +70,7 @@ class Pet:
                 data.Modality, data.Manufacturer = "PT", self.manufacturer
                 data.ManufacturerModelName = "Phantom 1"
                 data.SeriesDescription = data.ProtocolName = self.description
+                data.StudyDescription = self.study
                 data.SeriesNumber, data.ImageType = 4, list(self.image_type)
                 set_times(data, "Series", scan)
                 set_times(data, "Acquisition", moment)

@@ -209,6 +209,9 @@ TOF = ("skipped", "angiography")
         (Pet(tracer="FDG -- fluorodeoxyglucose"), "skipped", "not an amyloid tracer"),
         (Pet(tracer="Solution"), "error", "state it with --tracer"),
         (Pet(tracer="Solution", description="PET AV45 AC"), "kept", "FBP"),
+        (Pet(tracer="Solution", study="Amyloid PET (NAV4694)"), "kept", "NAV"),
+        (Pet(tracer="FDG", description="AV45 AC"), "error", "different tracers"),
+        (Pet(tracer="Florbetaben", description="PET Amyvid"), "error", "different tracers"),
         (Pet(nuclide="^11^Carbon"), "error", "names C11"),
         (Pet(units="CNTS"), "error", "not calibrated activity"),
         (Pet(units="GML"), "error", "SUV"),
@@ -268,6 +271,32 @@ def test_doubts_about_the_person_are_told(tmp_path: Path) -> None:
     Mr(description="other").write(source / "other", replace(ERIKA, name="Muster^Max"))
     reasons = [row.reason for row in dry(source).rows if row.decision == "kept"]
     assert all("PatientName differs" in reason for reason in reasons)
+
+
+def test_two_reconstructions_in_one_series_are_told_apart(tmp_path: Path) -> None:
+    """The NAC beside the AC under one SeriesInstanceUID."""
+    datasets = [*Pet().datasets(), *Pet(corrected=("NORM", "DECY")).datasets()]
+    for data in datasets:
+        data.SeriesInstanceUID = "1.2.3"
+    write(tmp_path / "source", iter(datasets))
+    report = run(tmp_path / "source", tmp_path / "bids")
+    assert report.errors == []
+    assert sorted((row.kind, row.decision) for row in report.rows) == [
+        ("PET", "kept"),
+        ("PET without attenuation correction", "skipped"),
+    ]
+
+
+def test_copies_under_other_instance_uids_count_once(tmp_path: Path) -> None:
+    datasets = list(Pet().datasets())
+    copies = list(Pet().datasets())[9:18]
+    for copy, original in zip(copies, datasets[9:18], strict=True):
+        copy.SeriesInstanceUID = original.SeriesInstanceUID
+    write(tmp_path / "source", iter([*datasets, *copies]))
+    report = run(tmp_path / "source", tmp_path / "bids")
+    assert report.errors == []
+    assert "9 images were exported twice" in report.rows[0].reason
+    assert sidecar(tmp_path / "bids")["FrameTimesStart"] == [5400, 5700, 6000, 6300]
 
 
 def test_frames_missing_from_the_export_are_told(tmp_path: Path) -> None:
