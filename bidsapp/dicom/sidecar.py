@@ -186,6 +186,12 @@ def _radiochemistry(
     for key in ("RadionuclidePositronFraction", "RadionuclideHalfLife", "DoseCalibrationFactor"):
         if (value := header.number(key)) is not None:
             entries[key] = (_seconds(value), tag_name(key))
+    if (volume := header.number("RadiopharmaceuticalVolume")) is not None:
+        entries["InjectedVolume"] = (volume, f"{tag_name('RadiopharmaceuticalVolume')}, mL")
+    if (molar := header.number("RadiopharmaceuticalSpecificActivity")) is not None:
+        source = tag_name("RadiopharmaceuticalSpecificActivity")
+        entries["MolarActivity"] = (molar, source)
+        entries["MolarActivityUnits"] = ("Bq/umol", f"{source}: DICOM counts per micromole")
     return entries
 
 

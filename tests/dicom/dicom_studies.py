@@ -108,6 +108,8 @@ class Pet:
         item, code = Dataset(), Dataset()
         item.Radiopharmaceutical = self.tracer
         item.RadionuclideTotalDose = "301700000"
+        item.RadiopharmaceuticalVolume = "9.5"
+        item.RadiopharmaceuticalSpecificActivity = "2.1e11"
         item.RadionuclideHalfLife = str(self.half_life)
         code.CodeValue, code.CodingSchemeDesignator = "C-111A1", "SRT"
         code.CodeMeaning = self.nuclide

@@ -69,6 +69,8 @@ def test_voxels_place_and_sidecar_of_a_tiny_study(source: Path, tmp_path: Path) 
     assert content["ReconMethodParameterUnits"] == ["none", "none"]
     assert (content["ReconFilterType"], content["ReconFilterSize"]) == ("XYZ Gaussian", 4)
     assert content["InjectedRadioactivity"] == 301.7
+    assert content["InjectedVolume"] == 9.5
+    assert (content["MolarActivity"], content["MolarActivityUnits"]) == (2.1e11, "Bq/umol")
 
 
 def test_no_word_of_the_patient_is_written(tmp_path: Path) -> None:
