@@ -167,7 +167,7 @@ def _reconstruction_labels(run: list[PetScan]) -> list[str]:
     for scan in run:
         header = scan.series.header
         text = header.text("ReconstructionMethod") + header.text("ConvolutionKernel")
-        label = re.sub(r"[^A-Za-z0-9]", "", text) + f"{len(scan.times.frame_start_s)}frames"
+        label = f"{len(scan.times.frame_start_s)}frames" + re.sub(r"[^A-Za-z0-9]", "", text)
         twins = sum(other == label or other.startswith(f"{label}v") for other in labels)
         labels.append(label if not twins else f"{label}v{twins + 1}")
     return labels

@@ -183,7 +183,8 @@ def test_two_reconstructions_of_one_scan_get_different_names(tmp_path: Path) -> 
     Pet(frames=[(5400, 1200)], description="one").write(source / "b")
     named = targets(dry(source))
     assert named["four"] != named["one"]
-    assert all("_rec-" in name and "_run-" not in name for name in named.values())
+    assert "_rec-4framesOSEM3D4i21s" in named["four"] and "_rec-1frames" in named["one"]
+    assert not any("_run-" in name for name in named.values())
 
 
 TOF = ("skipped", "angiography")
