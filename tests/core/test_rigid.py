@@ -156,6 +156,13 @@ def test_a_model_far_from_nmi_is_not_used(head, pet):
     assert [flag.code for flag in found.flags] == ["pet-t1w-model-rejected"]
 
 
+def test_tells_left_from_right(head, pet, fit):
+    assert fit.mirrored > 1.2 * fit.unexplained
+    found = register(Volume(pet.data[::-1], pet.affine), head.t1w, **head.images())
+    assert found.mirrored < 0.8 * found.unexplained
+    assert [flag.code for flag in found.flags] == ["pet-t1w-mirrored"]
+
+
 def test_an_empty_pet_is_an_error(head):
     empty = Volume(np.zeros(PET_GRID.shape, np.float32), PET_GRID.affine)
     with pytest.raises(BadDataError, match="holds no activity"):
