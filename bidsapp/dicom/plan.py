@@ -17,6 +17,7 @@ from bidsapp.dicom.series import Series
 from bidsapp.dicom.timing import TimeModel
 
 _SAME_INJECTION = timedelta(minutes=5)  # series of one injection, clocks of two consoles
+_ROUNDING = timedelta(seconds=1)
 _ONE_DAY = timedelta(days=1)
 _FAR = timedelta(days=365)
 
@@ -30,6 +31,16 @@ class PetScan:
     session: str | None  # given by the user
     tracer: str
     times: TimeModel
+
+    @property
+    def start(self) -> datetime:
+        """Wall-clock start of the first frame."""
+        return self.times.injection + timedelta(seconds=self.times.scan_start_s)
+
+    @property
+    def end(self) -> datetime:
+        """Wall-clock end of the last frame."""
+        return self.times.injection + timedelta(seconds=self.times.end_s)
 
 
 @dataclass(frozen=True)
@@ -122,11 +133,9 @@ def _days_before(injection: datetime, lost: list[datetime], groups: list[list[Pe
 
 
 def _by_injection(scans: list[PetScan]) -> list[list[PetScan]]:
-    """Group scans of one injection; groups and scans in time order."""
+    """Group scans of one injection; groups in time order."""
     groups: list[list[PetScan]] = []
-    for scan in sorted(
-        scans, key=lambda s: (s.times.injection, s.times.scan_start_s, s.series.key)
-    ):
+    for scan in sorted(scans, key=lambda scan: (scan.times.injection, scan.series.key)):
         same = (
             groups
             and scan.tracer == groups[-1][0].tracer
@@ -143,8 +152,8 @@ def _by_injection(scans: list[PetScan]) -> list[list[PetScan]]:
 def _name_session(group: list[PetScan], session: str, plan: Plan) -> None:
     """Name the scans of one injection: runs in time, ``rec-`` for reconstructions of one run."""
     runs: list[list[PetScan]] = []
-    for scan in group:
-        if runs and scan.times.scan_start_s < runs[-1][0].times.end_s - 1:
+    for scan in sorted(group, key=lambda scan: (scan.start, scan.series.key)):
+        if runs and scan.start < runs[-1][0].end - _ROUNDING:
             runs[-1].append(scan)
         else:
             runs.append([scan])

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -150,6 +150,19 @@ def test_sessions_are_injections_in_time_and_runs_parts_of_one(tmp_path: Path) -
         "late": "ses-02_trc-FMM_run-2_pet",
         "t1_mprage": "ses-01_T1w",
         "t1 second": "ses-02_T1w",
+    }
+
+
+def test_clocks_of_two_consoles_do_not_part_one_injection(tmp_path: Path) -> None:
+    """The early part says 2 min later than the late part; the early part is still run 1."""
+    injection = datetime(2022, 4, 5, 9, 2)
+    early = Pet(injection=injection, frames=[(0, 60), (60, 300)], description="early")
+    late = Pet(injection=datetime(2022, 4, 5, 9, 0), description="late")
+    early.write(tmp_path / "source" / "a")
+    late.write(tmp_path / "source" / "b")
+    assert targets(dry(tmp_path / "source")) == {
+        "early": "ses-01_trc-FBB_run-1_pet",
+        "late": "ses-01_trc-FBB_run-2_pet",
     }
 
 
@@ -538,37 +551,39 @@ def test_a_fault_of_ours_in_one_series_is_told_and_the_others_convert(
     assert "unexpected ZeroDivisionError" in report.errors[0]
 
 
-def test_killed_at_any_moment_and_run_again_gives_the_same_dataset(
-    source: Path, tmp_path: Path
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from bidsapp.settings import DicomInput
+from bidsapp.dicom.convert import convert
+
+left, rename = int(sys.argv[3]), Path.replace
+def replace(self, target):
+    global left
+    left -= 1
+    if left < 0:  # the file is written under its temporary name only
+        os.kill(os.getpid(), signal.SIGKILL)
+    return rename(self, target)
+Path.replace = replace
+convert(DicomInput(Path(sys.argv[1])), Path(sys.argv[2]), nprocs=1)
+"""
+
+
+@pytest.mark.parametrize("renames", range(7))
+def test_killed_at_any_write_and_run_again_gives_the_same_dataset(
+    source: Path, tmp_path: Path, renames: int
 ) -> None:
-    """SIGKILL at growing delays: nothing half-written is ever taken for finished."""
-    whole = tmp_path / "whole"
-    code = (
-        "import sys; from pathlib import Path; from bidsapp.settings import DicomInput\n"
-        "from bidsapp.dicom.convert import convert\n"
-        "convert(DicomInput(Path(sys.argv[1])), Path(sys.argv[2]), nprocs=1)"
-    )
-    started = time.monotonic()
-    subprocess.run([sys.executable, "-c", code, str(source), str(whole)], check=True)
-    duration = time.monotonic() - started
-    expected = contents(whole)
-    killed = 0
-    for part in (0.6, 0.75, 0.9, 0.95):
-        bids = tmp_path / f"bids{part}"
-        process = subprocess.Popen([sys.executable, "-c", code, str(source), str(bids)])
-        try:
-            process.wait(part * duration)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            killed += process.wait() != 0
-        for image in bids.rglob("*.nii.gz"):
-            assert (
-                nib.load(image).get_fdata().size
-                and image.read_bytes() == expected[str(image.relative_to(bids))]
-            )
-        assert run(source, bids).errors == []
-        assert contents(bids) == expected
-    assert killed
+    """Killed before the n-th file gets its name: nothing half-written is taken for finished."""
+    bids, whole = tmp_path / "bids", tmp_path / "whole"
+    run(source, whole)
+    command = [sys.executable, "-c", KILLED, str(source), str(bids), str(renames)]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    for name, content in contents(bids).items():
+        assert ".tmp" in name or ".new" in name or content == contents(whole)[name]
+    assert run(source, bids).errors == []
+    left = {name: c for name, c in contents(bids).items() if not Path(name).name.startswith(".")}
+    assert left == contents(whole)
+    assert not list(bids.rglob("sub-*/**/.*"))
 
 
 def contents(folder: Path) -> dict[str, bytes]:
