@@ -27,13 +27,13 @@ _SCALE = 1.08  # head to template, the middle of adult heads
 _PITCHES_DEG = (-25.0, 0.0, 25.0)
 _BLUR_MM = 6.0  # of the priors in the rigid step
 _RIGID_SPACING_MM = 8.0
-_AFFINE_SPACING_MM = 3.0
+_AFFINE_SPACINGS_MM = (6.0, 3.0)
 _BINS = 64
 _HEAD_HEIGHT_MM = 150.0  # vertex to below the cerebellum
 _LOG_STRETCH_SD = 0.1  # of adult heads (0.95-1.29 seen on 25)
 _AFFINE_STEPS = 30
 _AFFINE_GAIN = 1e-5  # per voxel
-_FEWEST_SAMPLES = 5000  # 0.14 l at 3 mm: less is no brain
+_LEAST_BRAIN_MM3 = 2e5
 
 
 @dataclass(frozen=True)
@@ -170,16 +170,17 @@ def _mutual_information(
 
 def _affine(t1w: Volume, sampler: PriorSampler, rigid: Float) -> Float:
     """Refine to twelve parameters by the likelihood of the mixture."""
-    samples = subsample(t1w, _AFFINE_SPACING_MM)
-    step = np.maximum(1, np.round(_AFFINE_SPACING_MM / t1w.grid.voxel_size))
-    fudge = max(1.0, 125.0 / float(np.prod(step * t1w.grid.voxel_size)))
     affine = rigid
-    for _ in range(2):  # which voxels may be brain is asked again after the first fit
+    for spacing in _AFFINE_SPACINGS_MM:  # which voxels may be brain is asked again each time
+        samples = subsample(t1w, spacing)
+        step = np.maximum(1, np.round(spacing / t1w.grid.voxel_size))
+        volume = float(np.prod(step * t1w.grid.voxel_size))
+        fudge = max(1.0, 125.0 / volume)
         keep = brain_region(samples, sampler, affine)
-        if keep.sum() < _FEWEST_SAMPLES:
+        if keep.sum() * volume < _LEAST_BRAIN_MM3:
             raise BadDataError(
-                f"only {int(keep.sum())} voxels could be brain: is this a T1w of a whole head or "
-                "brain, and is its orientation right?"
+                f"only {keep.sum() * volume / 1000:.0f} ml could be brain: is this a T1w of a "
+                "whole head or brain, and is its orientation right?"
             )
         affine = _affine_on(samples.world[keep], samples.intensity[keep], sampler, affine, fudge)
     return affine

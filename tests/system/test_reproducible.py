@@ -1,0 +1,36 @@
+"""Same input, same bits, whatever the number of processes and whatever ran before."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from whole_app import run_centipet
+
+from bidsapp.nifti import file_hash
+
+pytestmark = pytest.mark.slow
+
+PARTICIPANTS = ("02", "04")
+
+
+def hashes(out: Path) -> dict[str, str]:
+    """Of every file that is not a log."""
+    files = (path for path in sorted(out.rglob("*")) if path.is_file())
+    named = ((path.relative_to(out).as_posix(), path) for path in files)
+    return {name: file_hash(path) for name, path in named if not name.startswith("logs/")}
+
+
+def test_one_process_or_two_give_the_same_files(shared_data, tmp_path):
+    found = []
+    for nprocs in (1, 2):
+        out = tmp_path / f"out{nprocs}"
+        done = run_centipet(
+            shared_data / "bids", out, "participant", "--participant-label", *PARTICIPANTS,
+            "--nprocs", nprocs, "-w", tmp_path / f"work{nprocs}",
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert run_centipet(shared_data / "bids", out, "group").returncode == 0
+        found.append(hashes(out))
+    assert len(found[0]) > 40
+    assert found[0] == found[1]

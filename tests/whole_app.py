@@ -1,0 +1,39 @@
+"""The command run as a user runs it, in a process of its own."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+
+def run_centipet(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run ``centipet`` and return what it printed; its exit code is not checked."""
+    command = [sys.executable, "-m", "bidsapp", *map(str, arguments)]
+    # PYTHONPATH: also where the tests run without an installed package
+    root = str(Path(__file__).parents[1])
+    environment = os.environ | {"PYTHONPATH": root, "NO_COLOR": "1"}
+    return subprocess.run(
+        command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=1800, check=False
+    )
+
+
+def read_tsv(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file, delimiter="\t"))
+
+
+def validator_errors(dataset: Path) -> dict[str, list[str]]:
+    """Locations of the errors of bids-validator-deno, by code."""
+    command = ["bids-validator-deno", str(dataset), "--format", "json"]
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    issues = json.loads(done.stdout)["issues"]["issues"]
+    errors: dict[str, list[str]] = {}
+    for issue in issues:
+        if issue.get("severity") == "error":
+            errors.setdefault(issue["code"], []).append(issue.get("location", ""))
+    return errors
