@@ -130,14 +130,16 @@ class _Levels:
 
     def __init__(self, maps: Float32, drift: Float64, weights: Float64) -> None:
         self.design = (maps[:, :, None] * drift[:, None, :]).reshape(len(maps), -1)
-        self.weighted = (self.design * weights[:, None]).T
-        normal: Float64 = self.weighted @ self.design
+        self.root = np.sqrt(weights)
+        self.scaled: Float64 = self.design * self.root[:, None]
+        normal = self.scaled.T @ self.scaled  # one array, so BLAS computes only half
         normal[np.diag_indices_from(normal)] += RIDGE * np.trace(normal) / len(normal)
         self.factor = cho_factor(normal)
 
     def solve(self, values: Float64) -> Float64:
         """Return the coefficients that fit ``values``, (N,) or (N, M)."""
-        return np.asarray(cho_solve(self.factor, self.weighted @ values), dtype=np.float64)
+        weighted = (values.T * self.root).T
+        return np.asarray(cho_solve(self.factor, self.scaled.T @ weighted), dtype=np.float64)
 
     def part(self, values: Float64) -> Float64:
         """Return the part of ``values`` that the levels explain."""
