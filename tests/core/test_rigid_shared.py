@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -17,8 +18,11 @@ LARGEST_SECONDS, LARGEST_MEGABYTES = 30.0, 1500.0  # 12 s on an idle core
 @pytest.fixture(scope="module")
 def table(shared_data, tmp_path_factory):
     file = tmp_path_factory.mktemp("pet_to_t1w") / "table.json"
-    command = [sys.executable, SCRIPT, shared_data, "--displaced", "1", "--json", file]
-    subprocess.run(list(map(str, command)), check=True, cwd=SCRIPT.parents[2])
+    command = [sys.executable, SCRIPT, shared_data.resolve(), "--displaced", "1", "--json", file]
+    root = SCRIPT.parents[2]
+    subprocess.run(
+        list(map(str, command)), check=True, cwd=root, env=os.environ | {"PYTHONPATH": str(root)}
+    )
     return json.loads(file.read_text())
 
 
