@@ -73,9 +73,15 @@ def planned_record(scan: ScanPlan, bids_dir: Path) -> dict[str, Any]:
     }
 
 
-def failed_record(record: Mapping[str, Any], error_name: str, message: str) -> dict[str, Any]:
-    """The same record, ``failed``: what was known stays, the sentence says why no result came."""
-    return {**record, "status": "failed", "error": error_name, "reason": message}
+def failed_record(
+    record: Mapping[str, Any], error_name: str, message: str, bids_dir: Path
+) -> dict[str, Any]:
+    """The same record, ``failed``: what was known stays, the sentence says why no result came.
+
+    Paths in the sentence become those within the dataset: where it lay is no part of a result.
+    """
+    reason = message.replace(f"{bids_dir}/", "")
+    return {**record, "status": "failed", "error": error_name, "reason": reason}
 
 
 def unplanned_record(scan: ScanFailure | ScanSkip, bids_dir: Path) -> dict[str, Any]:
@@ -85,7 +91,7 @@ def unplanned_record(scan: ScanFailure | ScanSkip, bids_dir: Path) -> dict[str, 
         "tracer": scan.tracer,
     }
     if isinstance(scan, ScanFailure):
-        return failed_record(record, scan.error_name, scan.message)
+        return failed_record(record, scan.error_name, scan.message, bids_dir)
     return {**record, "status": "skipped", "reason": scan.reason}
 
 

@@ -156,7 +156,7 @@ def _compute(settings: Settings, plan: Plan, progress: Progress) -> None:
     for name, record in records.items():
         blame = [f for f in failures if f.node.startswith(made.prefixes[name])]
         if blame:
-            failed = failed_record(record, blame[0].error_name, blame[0].message)
+            failed = failed_record(record, blame[0].error_name, blame[0].message, settings.bids_dir)
             write_record(settings.output_dir, failed)
 
 

@@ -25,10 +25,11 @@ def test_a_planned_scan_is_incomplete_until_somebody_finishes_it(raw, tmp_path):
     assert read.source == "bids:raw:sub-1/pet/sub-1_trc-FBB_pet.nii.gz"
     assert [frame.weight_s for frame in read.frames] == [600, 600]
 
-    write_record(tmp_path / "out", failed_record(record, "WorkerLostError", "killed; run again"))
+    message = f"{scan.pet}: killed; run again"
+    write_record(tmp_path / "out", failed_record(record, "WorkerLostError", message, raw.root))
     read = read_record(path, tmp_path / "out")
     assert (read.status, read.error, read.reason) == (
-        Status.FAILED, "WorkerLostError", "killed; run again",
+        Status.FAILED, "WorkerLostError", "sub-1/pet/sub-1_trc-FBB_pet.nii.gz: killed; run again",
     )  # fmt: skip
     assert read.tracer == "FBB"
 
