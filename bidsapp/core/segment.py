@@ -69,7 +69,7 @@ class Segmentation:
     Attributes
     ----------
     probabilities : ndarray, shape (3, X, Y, Z), float32
-        Grey matter, white matter, CSF on the T1w grid; zero outside the brain mask.
+        Grey matter, white matter, CSF on the T1w grid, CSF out to the inner skull.
     corrected : ndarray, shape (X, Y, Z), float32
         T1w without its bias field.
     brain_mask : ndarray, shape (X, Y, Z), bool

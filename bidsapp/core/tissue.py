@@ -29,7 +29,8 @@ class TissueMaps:
     Attributes
     ----------
     probabilities : ndarray, shape (3, X, Y, Z), float32
-        Grey matter, white matter, CSF; zero outside the brain mask.
+        Grey matter, white matter, CSF. CSF reaches to the inner skull, where dark bone may pass
+        for it; the registration of the PET needs that rim (cut to the mask, it drifts by 0.1 mm).
     corrected : ndarray, shape (X, Y, Z), float32
         Bias-corrected T1w in the units of the T1w.
     brain_mask : ndarray, shape (X, Y, Z), bool
@@ -91,10 +92,7 @@ def classify(
         within = inside.reshape(index.shape[:3])
         for tissue in range(3):
             probabilities[tissue, here, brain_box[1], brain_box[2]][within] = joint[:, tissue]
-    brain = _brain(probabilities, t1w.grid.voxel_size)
-    # the priors have CSF out to the inner skull, where dark bone passes for it
-    probabilities[:, ~brain] = 0
-    return TissueMaps(probabilities, corrected, brain)
+    return TissueMaps(probabilities, corrected, _brain(probabilities, t1w.grid.voxel_size))
 
 
 def _brain_box(warp: Warp, shape: tuple[int, ...]) -> tuple[slice, slice, slice]:

@@ -102,7 +102,6 @@ def test_tissue_lies_where_the_warped_template_has_it(bent, grid):
     assert found.brain_mask.sum() > 0.8 * true_mask.sum()
     total = found.probabilities.sum(axis=0)
     assert total.max() <= 1 + 1e-5
-    assert total[~found.brain_mask].max() == 0
     grey, white, fluid = (t1w.data[p > 0.9].mean() for p in found.probabilities)
     assert fluid < grey < white
 
