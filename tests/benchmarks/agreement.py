@@ -1,6 +1,6 @@
 """Agreement with the standard pipeline, from finished derivatives: the table of the README.
 
-    python tests/benchmarks/agreement.py OUT REFERENCE.tsv
+    python tests/benchmarks/agreement.py OUT REFERENCE.tsv [--without sub-XX ...]
 
 ``OUT`` is an output folder of the group level. ``REFERENCE.tsv`` holds, per participant, what the
 standard normalisation measures on the same images with the PET's known position (columns
@@ -68,8 +68,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
     parser.add_argument("reference", type=Path)
+    parser.add_argument("--without", nargs="+", default=[], metavar="sub-XX")
     arguments = parser.parse_args()
-    ours, standard = read(arguments.out, arguments.reference)
+    ours, standard = (
+        table.drop(arguments.without) for table in read(arguments.out, arguments.reference)
+    )
     print(
         f"reference  slope  intercept  R2      mean |d|  largest  (CL, PiB scale; n = {len(ours)})"
     )
