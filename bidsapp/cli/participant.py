@@ -93,8 +93,8 @@ def _plan(settings: Settings, progress: Progress) -> Plan:
     plan = make_plan(dataset, settings.processing)
     n_people = len({scan.participant for scan in plan.scans})
     progress.say(
-        f"PET scans to process: {len(plan.scans)}, of {n_people} participants; "
-        f"that cannot be: {len(plan.failures)}; left out on purpose: {len(plan.skipped)}"
+        f"PET scans: {len(plan.scans)} to process (participants: {n_people}), "
+        f"{len(plan.failures)} refused, {len(plan.skipped)} left out on purpose"
     )
     for failure in plan.failures:
         progress.fail(failure.message)

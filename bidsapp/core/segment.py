@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from scipy import linalg
 
 from bidsapp.core import mixture as gmm
-from bidsapp.core.basis import Separable, squared_frequencies
+from bidsapp.core.basis import squared_frequencies
 from bidsapp.core.mixture import Mixture
 from bidsapp.core.priors import PriorSampler, TissuePriors
 from bidsapp.core.start import Samples, Start, brain_region, find_head, prior_force, subsample
@@ -37,7 +37,7 @@ Float32 = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Options:
-    """Constants of the model; the defaults are those of the standard pipeline.
+    """Constants of the model; the defaults are close to those of the standard pipeline.
 
     Attributes
     ----------
@@ -136,7 +136,8 @@ class Fit:
     Attributes
     ----------
     warp : Warp
-    log_bias : Warp-like coefficients, shape (nx, ny, nz), over the box of the warp
+    log_bias : ndarray, shape (nx, ny, nz)
+        Cosine coefficients over the box of the warp.
     mixture : Mixture
     intensity_unit : float
         Raw intensity that the mixture calls one.
@@ -397,6 +398,3 @@ def _class_moments(mixture: Mixture) -> tuple[Float, Float]:
     mean = mixture.mean @ weight
     second = (mixture.variance + mixture.mean**2) @ weight
     return mean, second - mean**2
-
-
-__all__ = ["Fit", "Options", "Segmentation", "Separable", "fit_model", "segment"]
