@@ -77,8 +77,6 @@ class Segmentation:
         Between T1w world and template world.
     field : ndarray, shape of the prior grid + (3,), float32
         T1w world coordinate (RAS, mm) of every voxel of the template grid.
-    mixture : Mixture
-        Of intensities divided by ``intensity_unit``, after bias correction.
     quality : dict of float
         ``log_likelihood`` per voxel; ``start_spread_mm``, disagreement of the affine starts;
         ``start_mi`` mutual information of the start; ``rounds`` used; ``jacobian_min``,
@@ -91,13 +89,7 @@ class Segmentation:
     brain_mask: NDArray[np.bool_]
     warp: Warp
     field: NDArray[np.float32]
-    mixture: Mixture
     quality: dict[str, float]
-
-    @property
-    def affine(self) -> Float:
-        """T1w world -> template world, the affine part alone, shape (4, 4)."""
-        return self.warp.affine
 
 
 def segment(t1w: Volume, priors: TissuePriors, options: Options = Options()) -> Segmentation:
@@ -124,7 +116,6 @@ def segment(t1w: Volume, priors: TissuePriors, options: Options = Options()) -> 
         brain_mask=maps.brain_mask,
         warp=fit.warp,
         field=fit.warp.to_t1w(priors.grid),
-        mixture=fit.mixture,
         quality=_quality(t1w, start, fit, maps),
     )
 
@@ -139,6 +130,7 @@ class Fit:
     log_bias : ndarray, shape (nx, ny, nz)
         Cosine coefficients over the box of the warp.
     mixture : Mixture
+        Of bias-corrected intensities divided by ``intensity_unit``.
     intensity_unit : float
         Raw intensity that the mixture calls one.
     log_likelihood : float

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from agreement import PIB_SCALE
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
@@ -22,8 +23,6 @@ from bidsapp.core.resample import sample
 from bidsapp.core.segment import segment
 from bidsapp.nifti import load_volume
 from bidsapp.volume import Volume
-
-PIB_SLOPE = 93.755  # Centiloid per unit of whole-cerebellum SUVR
 
 # A variation gives the changed image and the 4 x 4 motion of the world it implies.
 Variation = Callable[[Volume], tuple[Volume, np.ndarray]]
@@ -121,7 +120,7 @@ def differences(folder: Path, sub: str, variations: dict[str, Variation]) -> dic
     for name, vary in variations.items():
         image, motion = vary(t1w)
         field = segment(image, data.priors()).field
-        found[name] = PIB_SLOPE * (suvr(field, pet, truth @ np.linalg.inv(motion)) - plain)
+        found[name] = PIB_SCALE["wc"][0] * (suvr(field, pet, truth @ np.linalg.inv(motion)) - plain)
     return found
 
 

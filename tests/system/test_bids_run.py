@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from benchmarks.agreement import PIB_SCALE, agreement, read
+from agreement import PIB_SCALE, agreement, read
 from whole_app import read_tsv, run_centipet, validator_errors
 
 pytestmark = pytest.mark.slow

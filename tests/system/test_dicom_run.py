@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from benchmarks.agreement import PIB_SCALE
+from agreement import PIB_SCALE
 from whole_app import run_centipet, validator_errors
 
 pytestmark = pytest.mark.slow

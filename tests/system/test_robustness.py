@@ -1,7 +1,7 @@
 """The Centiloid does not depend on how the T1w was stored or how good it was."""
 
 import pytest
-from benchmarks.robustness import VARIATIONS, differences
+from robustness import VARIATIONS, differences
 
 pytestmark = pytest.mark.slow
 

@@ -162,7 +162,6 @@ def _install(patch: pytest.MonkeyPatch) -> list[str]:
             brain_mask=brain,
             warp=warp,
             field=mni_grid(2).world().astype(np.float32),
-            mixture=None,
             quality={"brain_ml": float(brain.sum() * 0.064), "gm_wm_contrast": 2.5},
         )
 
