@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +71,37 @@ def planned_record(scan: ScanPlan, bids_dir: Path) -> dict[str, Any]:
         "frame_weights_s": list(scan.window.frame_weights_s),
         "flags": [{"code": flag.code, "message": flag.message} for flag in scan.flags],
     }
+
+
+def completed_record(
+    planned: Mapping[str, Any], parts: Iterable[Mapping[str, Any]], hashes: Mapping[str, str]
+) -> dict[str, Any]:
+    """Record of a scan whose steps are all done.
+
+    Parameters
+    ----------
+    planned : as `planned_record` gave it
+    parts : what each step gives: ``qc`` numbers and ``flags`` come together, any other field
+        belongs to one step
+    hashes : of the raw images, by ``pet`` and ``t1w``
+
+    Raises
+    ------
+    ValueError
+        Two steps give the same field: a fault of the program.
+    """
+    record = {**planned, "status": "ok", "reason": "n/a"}
+    record["provenance"] = {**planned["provenance"], "inputs": dict(hashes)}
+    given: set[str] = set()
+    for part in parts:
+        own = part.keys() - {"qc", "flags"}
+        if twice := given & own:
+            raise ValueError(f"two steps give {', '.join(sorted(twice))}")
+        given |= own
+        record |= {name: part[name] for name in part if name in own}
+        record["qc"] = {**record["qc"], **part.get("qc", {})}
+        record["flags"] = [*record["flags"], *part.get("flags", [])]
+    return record
 
 
 def failed_record(

@@ -38,7 +38,7 @@ class SegmentOutput(TraitedSpec):
     csf = File(exists=True, desc="probability of cerebrospinal fluid")
     field = File(exists=True, desc="T1w world coordinate of every MNI voxel, and the MNI affine")
     warp = File(exists=True, desc="parameters of the warp")
-    quality = traits.Dict(desc="quality numbers by name")
+    record = traits.Dict(desc="its part of the record: quality numbers")
 
 
 class Segment(SimpleInterface):
@@ -62,7 +62,7 @@ class Segment(SimpleInterface):
             folder / "field.npz", Volume(found.field, mni_grid(2).affine)
         )
         self._results["warp"] = keep(folder / "warp.npz", found.warp.to_arrays())
-        self._results["quality"] = found.quality
+        self._results["record"] = {"qc": found.quality}
         return runtime
 
 

@@ -24,7 +24,7 @@ from nipype.interfaces.base import (
 from nipype.interfaces.io import add_traits
 
 from bidsapp.bids.derivatives import output_path, outputs, sidecar_path
-from bidsapp.bids.records import write_record
+from bidsapp.bids.records import completed_record, write_record
 from bidsapp.core.resample import itk_affine_text, itk_displacements
 from bidsapp.data import VOI_NAMES, read_table
 from bidsapp.interfaces.store import fetch_volume
@@ -98,8 +98,7 @@ class SavePositionInput(_Placed):
 
     t1w_to_pet = traits.List(mandatory=True, desc="4 x 4, T1w world -> PET world, RAS mm")
     by_method = traits.Dict(mandatory=True, desc="the same by each method")
-    method = traits.Str(mandatory=True, desc="the method used")
-    quality = traits.Dict(mandatory=True, desc="quality numbers of the registration")
+    record = traits.Dict(mandatory=True, desc="what the registration gives to the record")
     sidecar = traits.Dict(mandatory=True, desc="JSON content besides the matrices")
 
 
@@ -113,10 +112,10 @@ class SavePosition(SimpleInterface):
         # Moving the T1w image to the PET grid takes PET points to T1w points: the inverse.
         write_text(path, itk_affine_text(np.linalg.inv(self.inputs.t1w_to_pet)))
         found = {
-            "Method": self.inputs.method,
+            "Method": self.inputs.record["method"],
             "T1wToPet": self.inputs.t1w_to_pet,
             "T1wToPetByMethod": self.inputs.by_method,
-            "Quality": self.inputs.quality,
+            "Quality": self.inputs.record["qc"],
         }
         write_json(sidecar_path(path), _described("xfm", self.inputs.sidecar | found))
         self._results["written"] = 1
@@ -159,14 +158,7 @@ class SaveResultInput(BaseInterfaceInputSpec):
     planned = traits.Dict(mandatory=True, desc="record of the scan as planned")
     pet = File(exists=True, mandatory=True, desc="raw PET")
     t1w = File(exists=True, mandatory=True, desc="raw T1w")
-    voi = traits.Dict(mandatory=True, desc="statistics by volume of interest")
-    suvr = traits.Dict(mandatory=True, desc="uptake ratio by reference region")
-    centiloid = traits.Float(mandatory=True, desc="Centiloid")
-    method = traits.Str(mandatory=True, desc="how the PET was placed")
-    position_quality = traits.Dict(mandatory=True, desc="quality numbers of the registration")
-    anat_quality = traits.Dict(mandatory=True, desc="quality numbers of the T1w")
-    position_flags = traits.List(mandatory=True, desc="[code, sentence] pairs of the registration")
-    voi_flags = traits.List(mandatory=True, desc="[code, sentence] pairs of the quantification")
+    parts = traits.List(traits.Dict, mandatory=True, desc="what each step gives to the record")
     written = traits.List(traits.Int, mandatory=True, desc="by the nodes that must come before")
 
 
@@ -176,21 +168,9 @@ class SaveResult(SimpleInterface):
     input_spec, output_spec, _always_run = SaveResultInput, _Written, True
 
     def _run_interface(self, runtime):
-        given, planned = self.inputs, self.inputs.planned
-        found = [*given.position_flags, *given.voi_flags]
-        hashes = {"pet": file_hash(given.pet), "t1w": file_hash(given.t1w)}
-        record = planned | {
-            "status": "ok",
-            "reason": "n/a",
-            "suvr": given.suvr,
-            "centiloid": given.centiloid,
-            "method": f"t1w+{given.method}",
-            "qc": given.position_quality | given.anat_quality,
-            "flags": planned["flags"] + [{"code": code, "message": text} for code, text in found],
-            "voi": given.voi,
-            "provenance": planned["provenance"] | {"inputs": hashes},
-        }
-        write_record(Path(given.output_dir), record)
+        hashes = {"pet": file_hash(self.inputs.pet), "t1w": file_hash(self.inputs.t1w)}
+        record = completed_record(self.inputs.planned, self.inputs.parts, hashes)
+        write_record(Path(self.inputs.output_dir), record)
         self._results["written"] = 1
         return runtime
 

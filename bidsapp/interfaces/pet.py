@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -72,9 +73,7 @@ class RegisterOutput(TraitedSpec):
 
     t1w_to_pet = traits.List(desc="the position used")
     by_method = traits.Dict(desc="the position each method found")
-    method = traits.Str(desc="the method that gave the position used")
-    quality = traits.Dict(desc="quality numbers by name")
-    flags = traits.List(desc="[code, sentence] pairs")
+    record = traits.Dict(desc="its part of the record: method, quality numbers, flags")
 
 
 class Register(SimpleInterface):
@@ -97,14 +96,16 @@ class Register(SimpleInterface):
         flags = fit.flags or alignment_findings(fit.distance_mm, limit_mm)
         self._results["t1w_to_pet"] = fit.matrix.tolist()
         self._results["by_method"] = {"nmi": fit.nmi.tolist(), "model": fit.model.tolist()}
-        self._results["method"] = fit.method.value
-        self._results["quality"] = {
-            "pet_t1w_distance_mm": fit.distance_mm,
-            "pet_t1w_nmi": fit.score,
-            "pet_t1w_unexplained": fit.unexplained,
-            "pet_fwhm_mm": fit.fwhm_mm,
+        self._results["record"] = {
+            "method": f"t1w+{fit.method.value}",
+            "qc": {
+                "pet_t1w_distance_mm": fit.distance_mm,
+                "pet_t1w_nmi": fit.score,
+                "pet_t1w_unexplained": fit.unexplained,
+                "pet_fwhm_mm": fit.fwhm_mm,
+            },
+            "flags": [asdict(flag) for flag in flags],
         }
-        self._results["flags"] = [[flag.code, flag.message] for flag in flags]
         return runtime
 
 

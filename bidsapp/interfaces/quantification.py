@@ -36,9 +36,7 @@ class QuantifyOutput(TraitedSpec):
     """Outputs of `Quantify`."""
 
     voi = traits.Dict(desc="statistics by volume of interest")
-    suvr = traits.Dict(desc="uptake ratio by reference region, None where not measured")
-    centiloid = traits.Float(desc="by the equation of the tracer")
-    flags = traits.List(desc="[code, sentence] pairs")
+    record = traits.Dict(desc="its part of the record: voi, suvr, centiloid, flags")
 
 
 class Quantify(SimpleInterface):
@@ -61,8 +59,12 @@ class Quantify(SimpleInterface):
             *centiloid_findings(value, **limits["centiloid"]),
         )
         self._results["voi"] = {name: asdict(row) for name, row in table.items()}
-        self._results["suvr"], self._results["centiloid"] = suvr, value
-        self._results["flags"] = [[finding.code, finding.message] for finding in found]
+        self._results["record"] = {
+            "suvr": suvr,
+            "centiloid": value,
+            "flags": [asdict(finding) for finding in found],
+            "voi": self._results["voi"],
+        }
         return runtime
 
 

@@ -32,15 +32,15 @@ def init_anat_wf(*, name: str = "anat_wf") -> Workflow:
         T1w world coordinate (RAS, mm) of every voxel of that grid.
     regions
         Cortical target and cerebellum as masks on the T1w grid.
-    quality
-        Quality numbers by name.
+    record
+        What the segmentation gives to the record of every scan on this T1w.
     """
     workflow = Workflow(name=name)
     inputs = Node(IdentityInterface(["t1w"]), name="inputnode")
     segment = Node(Segment(), name="segment", mem_gb=_SEGMENT_GB, n_procs=1)
     regions = Node(NativeRegions(), name="regions", mem_gb=_IMAGES_GB, n_procs=1)
     to_template = Node(ToTemplate(), name="to_template", mem_gb=_IMAGES_GB, n_procs=1)
-    passed_on = ["t1w", "mask", "gm", "wm", "csf", "field", "quality"]
+    passed_on = ["t1w", "mask", "gm", "wm", "csf", "field", "record"]
     outputs = Node(IdentityInterface([*passed_on, "t1w_mni", "regions"]), name="outputnode")
     workflow.connect(
         [

@@ -54,12 +54,10 @@ def init_pet_registration_wf(
 
     Outputs
     -------
-    t1w_to_pet, by_method, method
-        T1w world -> PET world, 4 x 4: the position used, that of each method, and which was used.
-    quality
-        Quality numbers by name.
-    flags
-        Pairs of code and sentence.
+    t1w_to_pet, by_method
+        T1w world -> PET world, 4 x 4: the position used, and that of each method.
+    record
+        What the registration gives to the record.
     """
     register = Node(
         Register(method=method.value, source=str(scan.pet)),
@@ -68,7 +66,7 @@ def init_pet_registration_wf(
         n_procs=1,
     )
     images = ["pet", "t1w", "mask", "gm", "wm", "csf", "regions"]
-    found = ["t1w_to_pet", "by_method", "method", "quality", "flags"]
+    found = ["t1w_to_pet", "by_method", "record"]
     return _single(register, inputs=images, outputs=found, name=name)
 
 
@@ -120,16 +118,14 @@ def init_quantification_wf(scan: ScanPlan, *, name: str = "quantification_wf") -
     -------
     voi
         Statistics by volume of interest.
-    suvr, centiloid
-        Uptake ratio by reference region, and the Centiloid.
-    flags
-        Pairs of code and sentence.
+    record
+        What the measurement gives to the record.
     suvr_wc, suvr_cg, suvr_wcb, suvr_pons
         Uptake ratio images.
     """
     workflow = Workflow(name=name)
     inputs = Node(IdentityInterface(["pet"]), name="inputnode")
-    numbers = ["voi", "suvr", "centiloid", "flags"]
+    numbers = ["voi", "record"]
     images = {region: f"suvr_{region}" for region in REFERENCES}
     outputs = Node(IdentityInterface([*numbers, *images.values()]), name="outputnode")
     quantify = Node(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from nipype.interfaces.utility import IdentityInterface, Merge
 from nipype.pipeline.engine import Node, Workflow
 
@@ -16,7 +18,7 @@ from bidsapp.workflows.pet import (
 )
 from bidsapp.workflows.sidecars import PET_IMAGES, SUVR_IMAGES, Sidecars
 
-ANATOMY = ("t1w", "mask", "gm", "wm", "csf", "regions", "field", "quality")
+ANATOMY = ("t1w", "mask", "gm", "wm", "csf", "regions", "field", "record")
 
 _IMAGES_GB, _TABLE_GB = 0.6, 0.2
 
@@ -26,9 +28,12 @@ def init_scan_wf(
 ) -> Workflow:
     """Process one PET scan and write everything it gives.
 
+    A step is a workflow of its own.  What it has to say of the scan leaves it as ``record``, the
+    numbers of files it wrote as ``written``; the record of the scan waits for all of them.
+
     Inputs
     ------
-    t1w, mask, gm, wm, csf, regions, field, quality
+    t1w, mask, gm, wm, csf, regions, field, record
         As `bidsapp.workflows.anat.init_anat_wf` gives them.
     anat_written
         Numbers of anatomical files, which the record waits for.
@@ -47,56 +52,60 @@ def init_scan_wf(
     resampling = init_resampling_wf()
     quantification = init_quantification_wf(scan)
     derivatives = init_pet_derivatives_wf(scan, output_dir=output_dir, sidecars=sidecars)
-    anatomy = [field for field in ANATOMY if field not in ("field", "quality")]
+    result = Node(
+        SaveResult(
+            output_dir=output_dir,
+            planned=sidecars.record(scan),
+            pet=str(scan.pet),
+            t1w=str(scan.t1w.t1w),
+        ),
+        name="result", mem_gb=_TABLE_GB, n_procs=1,
+    )  # fmt: skip
+    anatomy = [field for field in ANATOMY if field not in ("field", "record")]
     workflow.connect(
         [
             (inputs, registration, [(field, f"inputnode.{field}") for field in anatomy]),
             (inputs, resampling, [("mask", "inputnode.mask"), ("field", "inputnode.field")]),
-            (inputs, derivatives, [("quality", "inputnode.anat_quality"),
-                                   ("anat_written", "inputnode.anat_written")]),
             (reference, registration, [("outputnode.pet", "inputnode.pet")]),
             (reference, resampling, [("outputnode.pet", "inputnode.pet")]),
             (reference, derivatives, [("outputnode.pet", "inputnode.pet_native")]),
             (registration, resampling, [("outputnode.t1w_to_pet", "inputnode.t1w_to_pet")]),
-            (registration, derivatives, [("outputnode.flags", "inputnode.position_flags"),
-                                         ("outputnode.quality", "inputnode.position_quality"),
-                                         *_across(["t1w_to_pet", "by_method", "method"])]),
+            (registration, derivatives, _across(["t1w_to_pet", "by_method"])),
+            (registration, derivatives, [("outputnode.record", "inputnode.position")]),
             (resampling, quantification, [("outputnode.pet_mni", "inputnode.pet")]),
             (resampling, derivatives, _across(["pet_t1w", "pet_mni"])),
-            (quantification, derivatives, [("outputnode.flags", "inputnode.voi_flags"),
-                                           *_across(["voi", "suvr", "centiloid", *SUVR_IMAGES])]),
-            (derivatives, outputs, [("outputnode.written", "written")]),
+            (quantification, derivatives, _across(["voi", *SUVR_IMAGES])),
+            (result, outputs, [("written", "written")]),
         ]
-    )  # fmt: skip
+    )
+    said = [(inputs, "record"), *_of([registration, quantification], "record")]
+    written = [(inputs, "anat_written"), *_of([derivatives], "written")]
+    workflow.connect(_gathered(workflow, said, "parts"), "out", result, "parts")
+    workflow.connect(_gathered(workflow, written, "written"), "out", result, "written")
     return workflow
 
 
 def init_pet_derivatives_wf(
     scan: ScanPlan, *, output_dir: str, sidecars: Sidecars, name: str = "pet_derivatives_wf"
 ) -> Workflow:
-    """Write images, position, table and, when all of them exist, the record of a scan.
+    """Write images, position and table of a scan.
 
     Inputs
     ------
     pet_native, pet_t1w, pet_mni, suvr_wc, suvr_cg, suvr_wcb, suvr_pons
         Images.
-    t1w_to_pet, by_method, method, position_quality, position_flags
-        As `init_pet_registration_wf` gives them.
-    voi, suvr, centiloid, voi_flags
-        As `init_quantification_wf` gives them.
-    anat_quality, anat_written
-        Quality numbers of the T1w, and numbers of its files.
+    t1w_to_pet, by_method, position
+        Matrices and record of `init_pet_registration_wf`.
+    voi
+        As `init_quantification_wf` gives it.
 
     Outputs
     -------
     written
-        One, when the record is complete.
+        Numbers of files, by node.
     """
-    position = ["t1w_to_pet", "by_method"]
-    told = ["voi", "suvr", "centiloid", "method", "position_quality", "anat_quality",
-            "position_flags", "voi_flags"]  # fmt: skip
     workflow = Workflow(name=name)
-    fields = [*PET_IMAGES, *position, *told, "anat_written"]
+    fields = [*PET_IMAGES, "t1w_to_pet", "by_method", "position", "voi"]
     inputs = Node(IdentityInterface(fields), name="inputnode")
     outputs = Node(IdentityInterface(["written"]), name="outputnode")
     place = {"output_dir": output_dir, "entities": scan.entities}
@@ -112,34 +121,34 @@ def init_pet_derivatives_wf(
         SaveVois(**place, sidecar=content["vois"], units=scan.metadata.units),
         name="vois", mem_gb=_TABLE_GB, n_procs=1,
     )  # fmt: skip
-    written = Node(Merge(4), name="written", run_without_submitting=True)
-    result = Node(
-        SaveResult(
-            output_dir=output_dir,
-            planned=sidecars.record(scan),
-            pet=str(scan.pet),
-            t1w=str(scan.t1w.t1w),
-        ),
-        name="result", mem_gb=_TABLE_GB, n_procs=1,
-    )  # fmt: skip
     workflow.connect(
         [
             (inputs, images, [(key, key) for key in PET_IMAGES]),
-            (inputs, xfm, [(field, field) for field in [*position, "method"]]),
-            (inputs, xfm, [("position_quality", "quality")]),
+            (inputs, xfm, [("t1w_to_pet", "t1w_to_pet"), ("by_method", "by_method"),
+                           ("position", "record")]),
             (inputs, vois, [("voi", "voi")]),
-            (inputs, result, [(field, field) for field in told]),
-            (inputs, written, [("anat_written", "in1")]),
-            (images, written, [("written", "in2")]),
-            (xfm, written, [("written", "in3")]),
-            (vois, written, [("written", "in4")]),
-            (written, result, [("out", "written")]),
-            (result, outputs, [("written", "written")]),
         ]
-    )
+    )  # fmt: skip
+    written = _gathered(workflow, [(node, "written") for node in (images, xfm, vois)], "written")
+    workflow.connect(written, "out", outputs, "written")
     return workflow
 
 
-def _across(fields: list[str] | tuple[str, ...]) -> list[tuple[str, str]]:
+def _gathered(
+    workflow: Workflow, sources: Sequence[tuple[Node | Workflow, str]], name: str
+) -> Node:
+    """Node whose ``out`` is the list of what the sources give; a list among them is flattened."""
+    merge = Node(Merge(len(sources)), name=name, run_without_submitting=True)
+    for number, (source, field) in enumerate(sources, start=1):
+        workflow.connect(source, field, merge, f"in{number}")
+    return merge
+
+
+def _of(steps: Sequence[Workflow], field: str) -> list[tuple[Workflow, str]]:
+    """One field of the outputnodes of several steps."""
+    return [(step, f"outputnode.{field}") for step in steps]
+
+
+def _across(fields: Sequence[str]) -> list[tuple[str, str]]:
     """Connections from the outputnode of one workflow to the inputnode of the next."""
     return [(f"outputnode.{field}", f"inputnode.{field}") for field in fields]

@@ -1,8 +1,11 @@
 import json
 
+import pytest
+
 from bidsapp.bids.layout import read_dataset
 from bidsapp.bids.planning import make_plan
 from bidsapp.bids.records import (
+    completed_record,
     failed_record,
     planned_record,
     unplanned_record,
@@ -50,3 +53,26 @@ def test_what_planning_refuses_or_leaves_out(raw, tmp_path):
     text = path.read_text()
     assert json.loads(text) == others[1]
     assert str(tmp_path / "raw") not in others[1]["reason"]
+
+
+def test_a_finished_record_holds_what_every_step_said(raw):
+    raw.t1w("sub-1")
+    raw.pet("sub-1_trc-FBB")
+    (scan,) = make_plan(read_dataset(raw.root, Filters()), Processing()).scans
+    planned = planned_record(scan, raw.root)
+    look = {"code": "look", "message": "look at it"}
+    parts = [
+        {"qc": {"brain_ml": 1200.0}},
+        {"method": "t1w+model", "qc": {"pet_t1w_distance_mm": 1.0}, "flags": [look]},
+        {"suvr": {"wc": 1.5}, "centiloid": 50.0},
+    ]
+    record = completed_record(planned, parts, {"pet": "sha256:1"})
+    assert (record["status"], record["centiloid"]) == ("ok", 50.0)
+    assert record["qc"] == {"brain_ml": 1200.0, "pet_t1w_distance_mm": 1.0}
+    assert record["flags"] == [*planned["flags"], look]
+    assert record["provenance"]["inputs"] == {"pet": "sha256:1"}
+    assert list(record)[: len(planned)] == list(planned), "fields keep their order"
+    assert planned["qc"] == {} and planned["status"] == "incomplete"
+
+    with pytest.raises(ValueError, match="centiloid"):
+        completed_record(planned, [*parts, {"centiloid": 51.0}], {})

@@ -160,7 +160,7 @@ def test_transforms_are_what_antsapplytransforms_reads(sub01, truth):
     content = read(sub01 / "pet/sub-01_trc-FBB_from-T1w_to-pet_mode-image_xfm.json")
     np.testing.assert_allclose(content["T1wToPet"], truth.t1w_to_pet)
     assert content["T1wToPetByMethod"]["nmi"][0][3] == pytest.approx(truth.t1w_to_pet[0, 3] + 1.5)
-    assert content["Method"] == "model" and content["Quality"]["pet_t1w_distance_mm"] == 1.5
+    assert content["Method"] == "t1w+model" and content["Quality"]["pet_t1w_distance_mm"] == 1.5
     warp = nib.load(sub01 / "anat/sub-01_from-T1w_to-MNI152NLin6Asym_mode-image_xfm.nii.gz")
     assert warp.shape == (91, 109, 91, 1, 3) and warp.header.get_intent()[0] == "vector"
     assert np.abs(warp.get_fdata()).max() < 1e-4  # the stand-in has no warp

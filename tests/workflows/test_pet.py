@@ -75,7 +75,7 @@ def test_a_cerebellum_cut_in_part_is_flagged_and_not_refused(template_pet, truth
 
     found = quantify(template_pet(cut))
     assert 0.5 < found.voi["wc"]["coverage"] < 0.9
-    assert [code for code, _ in found.flags] == ["voi-coverage"]
+    assert [flag["code"] for flag in found.record["flags"]] == ["voi-coverage"]
     image, mask = truth.image(), vois(2)["wc"].copy()
     mask[:, :, :14] = False
     assert found.voi["wc"]["mean"] == pytest.approx(image[mask].mean(), rel=1e-6)
@@ -87,7 +87,7 @@ def test_a_region_that_was_not_measured_has_no_ratio_image(template_pet, tmp_pat
 
     pet = template_pet(without_pons)
     found = quantify(pet)
-    assert found.suvr["pons"] is None and found.suvr["wc"] > 1
+    assert found.record["suvr"]["pons"] is None and found.record["suvr"]["wc"] > 1
     monkeypatch.chdir(tmp_path)
     images = RatioImages(pet=pet, voi=found.voi).run().outputs
     assert Path(images.wc).is_file() and not (tmp_path / "suvrpons.npz").exists()
@@ -105,4 +105,6 @@ def test_an_impossible_centiloid_is_flagged(template_pet):
     def hot(image):
         image[vois(2)["ctx"]] *= 4
 
-    assert [code for code, _ in quantify(template_pet(hot)).flags] == ["centiloid-implausible"]
+    assert [flag["code"] for flag in quantify(template_pet(hot)).record["flags"]] == [
+        "centiloid-implausible"
+    ]
