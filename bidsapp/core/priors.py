@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bidsapp.core.alignment import inverse, transform
 from bidsapp.volume import Grid
 
 Float32 = NDArray[np.float32]
@@ -63,7 +64,7 @@ class PriorSampler:
         padded[2:-2, 2:-2, 2:-2] = np.moveaxis(classes, 0, -1)
         self._table = padded.reshape(-1, 4)
         self._shape = padded.shape[:3]
-        self._world_to_index = np.linalg.inv(priors.affine)
+        self._world_to_index = inverse(priors.affine)
         self._world_to_index[:3, 3] += 2
 
     def values(self, world: Float) -> Float32:
@@ -94,7 +95,7 @@ class PriorSampler:
 
     def _locate(self, world: Float) -> tuple[Float32, NDArray[np.int64]]:
         """Fractions within the cell (3, n, 1), and the table row of its first corner."""
-        index = world @ self._world_to_index[:3, :3].T + self._world_to_index[:3, 3]
+        index = transform(self._world_to_index, world)
         np.clip(index, 0, np.array(self._shape) - 1.001, out=index)
         corner = index.astype(np.int64)
         fraction = (index - corner).astype(np.float32).T[:, :, None]

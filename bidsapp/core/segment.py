@@ -23,9 +23,11 @@ from numpy.typing import NDArray
 from scipy import linalg
 
 from bidsapp.core import mixture as gmm
+from bidsapp.core.alignment import transform
 from bidsapp.core.basis import squared_frequencies
 from bidsapp.core.mixture import Mixture
 from bidsapp.core.priors import PriorSampler, TissuePriors
+from bidsapp.core.sampling import FWHM_PER_SIGMA
 from bidsapp.core.start import Samples, Start, brain_region, find_head, prior_force, subsample
 from bidsapp.core.tissue import TissueMaps, classify
 from bidsapp.core.warp import Warp
@@ -216,7 +218,7 @@ class _Model:
         self.bias = np.zeros(tuple(orders))
         self.bias_basis = replace(self.warp, coefficients=np.zeros((3, *orders))).basis(*axes)
         kx, ky, kz = squared_frequencies(self.bias_basis.orders, extent)
-        sigma = options.bias_fwhm_mm / 2.3548
+        sigma = options.bias_fwhm_mm / FWHM_PER_SIGMA
         self.bias_precision = (
             options.bias_penalty * self.fudge * np.exp(0.5 * sigma**2 * (kx + ky + kz))
         )
@@ -341,8 +343,7 @@ class _Model:
         moved = self.samples.world + np.stack(
             [self._at_samples(self.warp_basis.evaluate(c)) for c in coefficients], axis=-1
         )
-        affine = self.warp.affine
-        return self.sampler.values_and_slopes(moved @ affine[:3, :3].T + affine[:3, 3])
+        return self.sampler.values_and_slopes(transform(self.warp.affine, moved))
 
     def _dense(self, values: Float) -> Float:
         dense = np.zeros(int(np.prod(self.box)))

@@ -16,7 +16,9 @@ from scipy import linalg, ndimage, optimize
 from scipy.spatial.transform import Rotation
 
 from bidsapp.core import mixture as gmm
+from bidsapp.core.alignment import transform
 from bidsapp.core.priors import PriorSampler, TissuePriors
+from bidsapp.core.sampling import FWHM_PER_SIGMA
 from bidsapp.errors import BadDataError
 from bidsapp.volume import Volume
 
@@ -81,7 +83,7 @@ def subsample(t1w: Volume, spacing_mm: float) -> Samples:
     index = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
     good = np.isfinite(intensity)
     index, intensity = index[good], intensity[good]
-    world = index @ t1w.affine[:3, :3].T + t1w.affine[:3, 3]
+    world = transform(t1w.affine, index.astype(np.float64))
     return Samples(index, world, intensity)
 
 
@@ -109,7 +111,7 @@ def find_head(t1w: Volume, priors: TissuePriors, sampler: PriorSampler) -> Start
 
 
 def _rigid(t1w: Volume, priors: TissuePriors) -> tuple[Float, float, float]:
-    sigma = _BLUR_MM / 2.3548 / priors.grid.voxel_size
+    sigma = _BLUR_MM / FWHM_PER_SIGMA / priors.grid.voxel_size
     blurred = np.stack([ndimage.gaussian_filter(tissue, sigma) for tissue in priors.maps])
     sampler = PriorSampler(TissuePriors(blurred, priors.affine))
 
@@ -147,9 +149,9 @@ def _rigid(t1w: Volume, priors: TissuePriors) -> tuple[Float, float, float]:
         found = optimize.minimize(cost, begin, jac=True, method="L-BFGS-B")
         fits.append((found.fun, place(found.x)))
     fits.sort(key=lambda fit: fit[0])
-    corners = 60.0 * np.array(np.meshgrid(*[[-1, 1]] * 3)).reshape(3, -1)
-    placed = [fit[1][:3, :3] @ corners + fit[1][:3, 3:] for fit in fits]
-    spread = max(float(np.linalg.norm(p - placed[0], axis=0).max()) for p in placed)
+    corners = 60.0 * np.array(np.meshgrid(*[[-1, 1]] * 3)).reshape(3, -1).T
+    placed = [transform(fit[1], corners) for fit in fits]
+    spread = max(float(np.linalg.norm(p - placed[0], axis=1).max()) for p in placed)
     back = np.eye(4)
     back[:3, 3] = -centre
     return fits[0][1] @ back, -fits[0][0], spread
@@ -159,7 +161,7 @@ def _mutual_information(
     affine: Float, sampler: PriorSampler, world: Float, bins: NDArray[np.int64]
 ) -> tuple[float, Float, Float]:
     """MI of intensity bins and tissue classes, and its slopes along shift and linear part."""
-    prior, slope = sampler.values_and_slopes(world @ affine[:3, :3].T + affine[:3, 3])
+    prior, slope = sampler.values_and_slopes(transform(affine, world))
     joint = np.stack([np.bincount(bins, p, minlength=_BINS) for p in prior.T.astype(float)], axis=1)
     joint = joint / joint.sum() + 1e-12
     ratio = np.log(joint / (joint.sum(axis=1, keepdims=True) * joint.sum(axis=0)))
@@ -188,8 +190,7 @@ def _affine(t1w: Volume, sampler: PriorSampler, rigid: Float) -> Float:
 
 def brain_region(samples: Samples, sampler: PriorSampler, affine: Float) -> NDArray[np.bool_]:
     """Which samples can be brain: positive, and not certain background at the affine position."""
-    template = samples.world @ affine[:3, :3].T + affine[:3, 3]
-    background = sampler.values(template)[:, 3]
+    background = sampler.values(transform(affine, samples.world))[:, 3]
     return (samples.intensity > 0) & (background < 1 - 1 / 512)
 
 
@@ -317,5 +318,4 @@ def _quantise(intensity: Float) -> NDArray[np.int64]:
 def _brain_centre(priors: TissuePriors) -> Float:
     weight = priors.maps.sum(axis=0)
     index = np.array(ndimage.center_of_mass(weight))
-    result: Float = priors.affine[:3, :3] @ index + priors.affine[:3, 3]
-    return result
+    return transform(priors.affine, index)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from bidsapp.core import mixture as gmm
+from bidsapp.core.alignment import transform
 from bidsapp.core.mixture import Mixture
 from bidsapp.core.priors import PriorSampler
 from bidsapp.core.warp import Warp
@@ -69,7 +70,6 @@ def classify(
     probabilities = np.zeros((3, *shape), np.float32)
     corrected = np.zeros(shape, np.float32)
     bias_basis = replace(warp, coefficients=np.zeros((3, *log_bias.shape))).basis
-    to_template = warp.affine @ warp.t1w_affine
     brain_box = _brain_box(warp, shape)
     axes = [np.arange(n) for n in shape]
     y, z = axes[1][brain_box[1]], axes[2][brain_box[2]]
@@ -81,9 +81,9 @@ def classify(
     for first in range(brain_box[0].start, brain_box[0].stop, _SLAB):
         here = slice(first, min(first + _SLAB, brain_box[0].stop))
         x = axes[0][here]
-        index = np.stack(np.meshgrid(x, y, z, indexing="ij"), axis=-1)
-        template = index @ to_template[:3, :3].T + to_template[:3, 3]
-        template += warp.displacement(x, y, z) @ warp.affine[:3, :3].T
+        index = np.stack(np.meshgrid(x, y, z, indexing="ij"), axis=-1).astype(np.float64)
+        world = transform(warp.t1w_affine, index) + warp.displacement(x, y, z)
+        template = transform(warp.affine, world)
         intensity = corrected[here, brain_box[1], brain_box[2]].ravel() / intensity_unit
         prior = sampler.values(template.reshape(-1, 3))
         inside = (prior[:, 3] < 0.999) & (intensity != 0)

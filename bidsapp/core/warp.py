@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from bidsapp.core.alignment import inverse, transform
 from bidsapp.core.basis import Positions, Separable, dct_functions
 from bidsapp.volume import Grid
 
@@ -61,8 +62,7 @@ class Warp:
 
     def to_template(self, world: Float) -> Float:
         """Template world coordinates of T1w world points, both of shape (..., 3), in mm."""
-        moved = world + self._interpolated(world)
-        return moved @ self.affine[:3, :3].T + self.affine[:3, 3]
+        return transform(self.affine, world + self._interpolated(world))
 
     def to_t1w(self, grid: Grid) -> Float32:
         """T1w world coordinate of every voxel of a template grid, shape ``grid.shape + (3,)``.
@@ -70,8 +70,7 @@ class Warp:
         The displacement is inverted by fixed-point iteration; outside the image it continues as
         at the border.
         """
-        back = np.linalg.inv(self.affine)
-        goal = grid.world().reshape(-1, 3) @ back[:3, :3].T + back[:3, 3]
+        goal = transform(inverse(self.affine), grid.world().reshape(-1, 3))
         lattice = self._lattice()
         point = goal.copy()
         for _ in range(_INVERSION_STEPS):
@@ -117,8 +116,7 @@ class Warp:
 
     def _interpolated(self, world: Float, lattice: tuple[Float32, Float] | None = None) -> Float:
         table, step = lattice or self._lattice()
-        to_index = np.linalg.inv(self.t1w_affine)
-        index = world.reshape(-1, 3) @ to_index[:3, :3].T + to_index[:3, 3]
+        index = transform(inverse(self.t1w_affine), world.reshape(-1, 3))
         at = ((index - self.origin) / step).T
         out = [ndimage.map_coordinates(part, at, order=1, mode="nearest") for part in table]
         return np.stack(out, axis=-1).reshape(world.shape).astype(np.float64)

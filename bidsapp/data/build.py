@@ -28,7 +28,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from bidsapp.core.alignment import inverse, transform
 from bidsapp.core.priors import TissuePriors
+from bidsapp.core.sampling import FWHM_PER_SIGMA
 from bidsapp.core.segment import segment
 from bidsapp.data import FOLDER, RESOURCES, mni_grid, resource_path
 from bidsapp.nifti import file_hash, save_volume, write_bytes, write_text
@@ -186,8 +188,7 @@ def _measured_field(name: str) -> NDArray[np.float64]:
 
 def _at(volume: Volume, world: NDArray[np.float64]) -> Float32:
     """Trilinear values of each map of ``volume`` at ``world``; zero outside."""
-    to_index = np.linalg.inv(volume.affine)
-    index = np.moveaxis(world @ to_index[:3, :3].T + to_index[:3, 3], -1, 0)
+    index = np.moveaxis(transform(inverse(volume.affine), world), -1, 0)
     data = volume.data if volume.data.ndim == 4 else volume.data[..., None]
     maps = [
         ndimage.map_coordinates(data[..., c].astype(np.float32), index, order=1)
@@ -201,7 +202,7 @@ def _onto(volume: Volume, grid: Grid) -> Float32:
 
 
 def _blurred(volume: Volume, fwhm_mm: float) -> Volume:
-    sigma = fwhm_mm / 2.3548 / volume.grid.voxel_size
+    sigma = fwhm_mm / FWHM_PER_SIGMA / volume.grid.voxel_size
     maps = [ndimage.gaussian_filter(volume.data[..., c], sigma) for c in range(3)]
     return Volume(np.stack(maps, axis=-1), volume.affine)
 

@@ -19,7 +19,9 @@ from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from bidsapp import data
+from bidsapp.core.alignment import transform
 from bidsapp.core.resample import sample
+from bidsapp.core.sampling import FWHM_PER_SIGMA
 from bidsapp.core.segment import segment
 from bidsapp.nifti import load_volume
 from bidsapp.volume import Volume
@@ -64,7 +66,7 @@ def cropped(t1w: Volume) -> tuple[Volume, np.ndarray]:
 def coarse(t1w: Volume) -> tuple[Volume, np.ndarray]:
     """Voxels of 1.5 mm."""
     factor = t1w.grid.voxel_size / 1.5
-    sigma = np.sqrt(np.maximum(0, (1 / factor) ** 2 - 1)) / 2.3548
+    sigma = np.sqrt(np.maximum(0, (1 / factor) ** 2 - 1)) / FWHM_PER_SIGMA
     smooth = ndimage.gaussian_filter(t1w.data, sigma)
     shape = np.floor(np.array(t1w.data.shape) * factor).astype(int)
     scale = np.diag([*(1 / factor), 1])
@@ -103,8 +105,7 @@ VARIATIONS: dict[str, Variation] = {
 
 def suvr(field: np.ndarray, pet: Volume, t1w_to_pet: np.ndarray) -> float:
     """Whole-cerebellum SUVR of a PET read at ``field``."""
-    world = field.astype(float) @ t1w_to_pet[:3, :3].T + t1w_to_pet[:3, 3]
-    uptake = sample(pet, world)
+    uptake = sample(pet, transform(t1w_to_pet, field.astype(float)))
     return float(np.nanmean(uptake[data.vois(2)["ctx"]]) / np.nanmean(uptake[data.vois(2)["wc"]]))
 
 
