@@ -99,6 +99,8 @@ def run(
         poll_sleep_duration=_POLL_S,
         stop_on_first_crash=stop_on_first_crash,
     )
+    if resources.plugin is None:
+        _limit_memory(workflow, resources.mem_gb)
     plugin = _plugin(resources, on_step)
     # nipype collects garbage at every poll, ten times a second; what is alive now stays anyway,
     # and need not be looked through each time (half of a participant's processor time)
@@ -109,6 +111,13 @@ def run(
     finally:
         gc.unfreeze()
     return plugin.failures
+
+
+def _limit_memory(workflow: Workflow, mem_gb: float) -> None:
+    """Let a node that asks for more than there is run alone; nipype would wait for ever."""
+    for name in workflow.list_node_names():
+        node = workflow.get_node(name)
+        node._mem_gb = min(node.mem_gb, mem_gb)
 
 
 def _plugin(resources: Resources, on_step: OnStep | None) -> _Linear | _Distributed:

@@ -146,6 +146,22 @@ def test_a_second_run_takes_results_from_the_work_folder(tmp_path, chain):
     assert (tmp_path / "step9").read_text() == "ran\n"
 
 
+def test_a_step_larger_than_the_memory_runs_alone(tmp_path):
+    workflow = pe.Workflow("large_wf")
+    workflow.add_nodes([node(wait_a_little, name) for name in ("one", "other")])
+    for name in ("one", "other"):
+        workflow.get_node(name)._mem_gb = 500
+    running, most = 0, 0
+
+    def count(name, what):
+        nonlocal running, most
+        running += 1 if what == "start" else -1
+        most = max(most, running)
+
+    assert execute(tmp_path, workflow, TWO, on_step=count) == []
+    assert (running, most) == (0, 1)
+
+
 def failing_workflow(tmp_path, function):
     workflow = pe.Workflow("two_wf")
     bad, good = node(function, "bad"), node(add_one, "good", folder=str(tmp_path), mark="good")

@@ -38,6 +38,7 @@ run again.
 """
 
 _BYTES = {"B": 1e-9, "K": 1e-6, "M": 1e-3, "G": 1.0, "T": 1e3}
+_LEAST_MEM_GB = 1.6  # of the largest step, a segmentation, and the process itself
 _SPACES = {TEMPLATE_SPACE, f"{TEMPLATE_SPACE}:res-2", "T1w", "anat"}
 
 
@@ -315,8 +316,11 @@ def _refuse(options: argparse.Namespace) -> None:
         )
     if options.nprocs < 1:
         raise UsageError(f"--nprocs {options.nprocs}: at least one process is needed")
-    if options.mem <= 0:
-        raise UsageError("--mem: some memory is needed")
+    if options.mem < _LEAST_MEM_GB:
+        raise UsageError(
+            f"--mem {1000 * options.mem:g}M: one step needs {_LEAST_MEM_GB:g}G; a number alone is "
+            "MB, so write 8G or 8000"
+        )
 
 
 def _check_folders(options: argparse.Namespace) -> None:

@@ -35,7 +35,7 @@ def test_processes_under_every_name(option):
 
 
 @pytest.mark.parametrize(
-    ("text", "gigabytes"), [("8000", 8), ("8G", 8), ("8GB", 8), ("500m", 0.5), ("1.5 G", 1.5)]
+    ("text", "gigabytes"), [("8000", 8), ("8G", 8), ("8GB", 8), ("2500m", 2.5), ("1.7 G", 1.7)]
 )
 def test_memory(text, gigabytes):
     assert parsed("--mem", text).resources.mem_gb == pytest.approx(gigabytes)
@@ -63,6 +63,7 @@ def test_what_nipreps_users_type_without_reading():
         (["--nprocs", "many"], "nprocs"),
         (["--mem", "lots"], "lots"),
         (["--mem", "0"], "--mem"),
+        (["--mem", "8"], "--mem 8M"),
         (["--window", "70", "50"], "--window"),
         (["--window", "50"], "--window"),
         (["--window", "nan", "50"], "--window"),
