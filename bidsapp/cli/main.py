@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import FrameType
 
 from bidsapp import __version__
 from bidsapp.cli.parser import parse
+from bidsapp.cli.signals import Interrupted, ended_by_signals
 from bidsapp.errors import CannotCreateError, CentipetError, ExitCode, NoInputError, StorageError
 from bidsapp.logs import RUN_LOG, Progress, logging_to, new_log_file
 from bidsapp.settings import Level, Settings
@@ -46,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         settings = parse(argv)
     except CentipetError as error:
         return _complain(error)
-    with _ended_by_signals():
+    with ended_by_signals():
         return _run(settings)
 
 
@@ -72,10 +71,10 @@ def _run(settings: Settings) -> int:
                     f"report it with {log_file or 'the output of --debug'}"
                 )
                 return _complain(told, settings.debug)
-            except KeyboardInterrupt:
+            except Interrupted as interrupted:
                 RUN_LOG.error("interrupted")
                 print("centipet: interrupted; run again to go on where it stopped", file=sys.stderr)
-                return 128 + signal.SIGINT
+                return int(interrupted.code or 0)
     except CentipetError as error:
         return _complain(error, settings.debug)
 
@@ -126,20 +125,6 @@ def _logged(settings: Settings) -> Iterator[Path | None]:
                 "output folder or its permissions"
             ) from error
         yield log_file
-
-
-@contextlib.contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """Make SIGTERM (of a batch system, say) unwind as Ctrl-C does, so that no worker stays."""
-
-    def stop(signum: int, frame: FrameType | None) -> None:
-        raise SystemExit(128 + signum)
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _complain(error: CentipetError, debug: bool = False) -> int:

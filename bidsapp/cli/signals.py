@@ -1,0 +1,50 @@
+"""A run that is told to end (Ctrl-C, a batch system's SIGTERM) ends within seconds, and cleanly.
+
+What is finished stays finished: files are written whole or not at all, results of steps are kept
+in the work folder, and the record of a scan says ``incomplete`` until its last step.  So nothing
+has to be saved here; what must happen is that no process stays behind and nobody waits for one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType
+
+# Batch systems kill 30 s after SIGTERM, Docker 10 s: be gone before, whatever still unwinds.
+_PATIENCE_S = 8.0
+
+
+class Interrupted(SystemExit):
+    """Raised in the main thread by a signal; carries the exit code a shell expects."""
+
+
+@contextlib.contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Turn SIGTERM and SIGINT into `Interrupted`, after the end of all worker processes.
+
+    A second signal, or `_PATIENCE_S` after the first, ends the process on the spot.
+    """
+    seen: list[int] = []
+
+    def stop(signum: int, frame: FrameType | None) -> None:
+        if seen:
+            os._exit(128 + signum)
+        seen.append(signum)
+        last_resort = threading.Timer(_PATIENCE_S, os._exit, [128 + signum])
+        last_resort.daemon = True
+        last_resort.start()
+        for worker in multiprocessing.active_children():
+            worker.kill()  # pools wait for the steps their workers are at
+        raise Interrupted(128 + signum)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

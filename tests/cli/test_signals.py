@@ -1,0 +1,95 @@
+"""Signals on real processes: a run with workers ends soon and leaves nobody behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+# A workflow of two long steps, as the command runs it.
+RUN = """
+import sys
+from pathlib import Path
+import nipype.interfaces.utility as niu
+import nipype.pipeline.engine as pe
+from bidsapp import engine
+from bidsapp.cli.signals import ended_by_signals
+from bidsapp.settings import Resources
+
+def work(x):
+    import time
+    print("working", flush=True)
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        x += 1
+    return x
+
+if __name__ == "__main__":
+    workflow = pe.Workflow("long_wf", base_dir=sys.argv[1])
+    for name in ("one", "other"):
+        node = pe.Node(niu.Function(function=work, output_names=["x"]), name=name)
+        node.inputs.x = 0
+        workflow.add_nodes([node])
+    with ended_by_signals():
+        resources = Resources(nprocs=int(sys.argv[2]), mem_gb=4)
+        engine.run(workflow, resources, crash_dir=Path(sys.argv[1]))
+"""
+
+
+def alive(group: int) -> bool:
+    """Whether any process of a process group still runs."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("nprocs", [1, 2])
+def test_a_run_at_work_ends_soon_and_whole(tmp_path, number, nprocs):
+    script = tmp_path / "run.py"
+    script.write_text(RUN)
+    process = subprocess.Popen(
+        [sys.executable, script, tmp_path, str(nprocs)], stdout=subprocess.PIPE, text=True,
+        env=os.environ | {"PYTHONPATH": str(Path.cwd())}, start_new_session=True,
+    )  # fmt: skip
+    try:
+        assert any("working" in line for line in process.stdout)
+        begin = time.monotonic()
+        process.send_signal(number)
+        assert process.wait(timeout=30) == 128 + number
+        while alive(process.pid) and time.monotonic() - begin < 10:
+            time.sleep(0.1)
+        assert not alive(process.pid)
+        assert time.monotonic() - begin < 10
+    finally:
+        if alive(process.pid):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def test_a_second_signal_does_not_wait(tmp_path):
+    code = (
+        "import time\n"
+        "from bidsapp.cli.signals import ended_by_signals\n"
+        "with ended_by_signals():\n"
+        "    try:\n"
+        "        print('ready', flush=True); time.sleep(60)\n"
+        "    finally:\n"
+        "        print('unwinding', flush=True); time.sleep(60)\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True,
+        env=os.environ | {"PYTHONPATH": str(Path.cwd())},
+    )  # fmt: skip
+    for word in ("ready", "unwinding"):
+        assert word in process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+    begin = time.monotonic()
+    assert process.wait(timeout=30) == 128 + signal.SIGTERM
+    assert time.monotonic() - begin < 5
