@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 
-from bidsapp.core.centiloid import Equation
+from bidsapp.core.centiloid import Anchors, Equation, Pairs
 from bidsapp.core.frames import WindowRule
+from bidsapp.core.uncertainty import ScanError
 from bidsapp.data import read_table
+
+# The reference region of the published equations, and of the Centiloid that is reported.
+STANDARD_REFERENCE = "wc"
 
 # "[18F]", "(18)F", "F-18", "F^18^", "18Fflor...", "...C11", "Fluorine-18": the isotope as people
 # write it, at the beginning or the end of a word.
@@ -37,8 +43,8 @@ class Tracer:
         Of the radionuclide, seconds.
     window_min : (float, float)
         Uptake window, minutes after injection.
-    equation : Equation
-        SUVR to Centiloid.
+    equations : dict of Equation
+        SUVR to Centiloid, by reference region; ``wc`` for every tracer, others where known.
     """
 
     code: str
@@ -47,7 +53,12 @@ class Tracer:
     radionuclide: str
     half_life_s: float
     window_min: tuple[float, float]
-    equation: Equation
+    equations: Mapping[str, Equation] = field(hash=False)
+
+    @property
+    def equation(self) -> Equation:
+        """The published equation: SUVR to the whole cerebellum to Centiloid."""
+        return self.equations[STANDARD_REFERENCE]
 
 
 @lru_cache
@@ -61,10 +72,30 @@ def tracers() -> dict[str, Tracer]:
             radionuclide=row["radionuclide"],
             half_life_s=row["half_life_s"],
             window_min=(row["window_min"][0], row["window_min"][1]),
-            equation=Equation(**row["equation"]),
+            equations={name: _equation(name, line) for name, line in row["equations"].items()},
         )
         for code, row in read_table("tracers")["tracers"].items()
     }
+
+
+@lru_cache
+def anchors() -> dict[str, Anchors]:
+    """PiB SUVRs of the groups that define 0 and 100 Centiloid, by reference region."""
+    return {name: Anchors(**row) for name, row in read_table("tracers")["anchors"].items()}
+
+
+def scan_error() -> ScanError:
+    """How much repeat scans, and this pipeline and the standard one, differ."""
+    return ScanError(**read_table("tracers")["scan_error"])
+
+
+def disagreement() -> dict[str, tuple[float, float]]:
+    """Expected standard deviation of PiB Centiloids of other reference regions about that of wc.
+
+    At 0 and at 100 Centiloid, by reference region.
+    """
+    rows = read_table("tracers")["disagreement"]
+    return {name: (low, high) for name, (low, high) in rows.items()}
 
 
 def window_rule() -> WindowRule:
@@ -94,6 +125,23 @@ def tracer_from_name(name: str) -> Tracer | None:
     if tracer is None or isotopes - {tracer.radionuclide}:
         return None
     return tracer
+
+
+def _equation(reference: str, row: Mapping[str, Any]) -> Equation:
+    line = dict(row)
+    pairs = line.pop("pairs", None)
+    if pairs is not None:
+        pairs = Pairs(**{name: _tupled(value) for name, value in pairs.items()})
+    return Equation(
+        **{name: _tupled(value) for name, value in line.items()},
+        reference_region=reference,
+        anchors=anchors()[reference],
+        pairs=pairs,
+    )
+
+
+def _tupled(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _without_isotopes(name: str) -> tuple[str, set[str]]:
