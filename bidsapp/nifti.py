@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import math
 import uuid
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import nibabel as nib
 import numpy as np
@@ -24,9 +26,16 @@ from bidsapp.volume import Volume
 # Level 1 is three times as fast as the default for some 5 % more bytes on PET and T1w.
 COMPRESSION = 1
 
+# What an image of a head may have: generous, to tell broken headers from unusual scans.
+_MOST_VOXELS = 2**29  # 800 cubed, more than 0.4 mm voxels need
+_MOST_VALUES = 2**32  # in all frames
+_VOXEL_MM = (0.1, 20.0)
+_FARTHEST_MM = 1e4
+_MOST_EXTRA_MB = 64
+
 
 def load_volume(path: str | Path, *, dtype: type = np.float32, ndim: int | None = None) -> Volume:
-    """Read a NIfTI image.
+    """Read a NIfTI image, to the checksum at its end.
 
     Parameters
     ----------
@@ -42,31 +51,52 @@ def load_volume(path: str | Path, *, dtype: type = np.float32, ndim: int | None 
     Raises
     ------
     NoInputError
-        The file is missing or no NIfTI.
+        The file is missing, damaged or no NIfTI.
     BadDataError
-        Wrong dimensions, no positive voxel size, a singular affine, or no finite voxel.
+        Wrong dimensions, impossible voxel sizes or place in space, or no finite voxel.
     """
     path = Path(path)
-    with _told_clearly(path):
-        image = nib.load(path)
-        data = np.asanyarray(image.dataobj)
-    while data.ndim > 3 and data.shape[-1] == 1:
-        data = data[..., 0]
-    if data.ndim not in (3, 4) or (ndim is not None and data.ndim != ndim):
-        raise BadDataError(
-            f"{path}: has {data.ndim} dimensions {data.shape}, expected {ndim or '3 or 4'}"
-        )
-    if min(data.shape) < 1 or (min(data.shape[:3]) < 2):
-        raise BadDataError(f"{path}: has an axis without extent {data.shape}")
-    if data.dtype.kind not in "biuf":
-        raise BadDataError(f"{path}: voxels of type {data.dtype} are not numbers on a scale")
-    affine = np.asarray(image.affine, dtype=np.float64)
-    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-6:
-        raise BadDataError(f"{path}: its affine places no volume in space; convert it again")
-    data = np.asarray(data, dtype=dtype)
+    kind, shape = _look(path)
+    if ndim is not None and len(shape) != ndim:
+        raise BadDataError(f"{path}: has {len(shape)} dimensions {shape}, expected {ndim}")
+    with _told_clearly(path), _opened(path) as stream:
+        image = kind.from_file_map({"image": nib.FileHolder(fileobj=stream)})
+        data = np.asarray(image.dataobj, dtype=dtype).reshape(shape)
+        _to_the_end(stream)
     if data.dtype.kind == "f" and not np.isfinite(data).any():
         raise BadDataError(f"{path}: holds no finite voxel")
-    return Volume(data, affine)
+    return Volume(data, np.asarray(image.affine, dtype=np.float64))
+
+
+def read_frames(path: str | Path) -> Iterator[Volume]:
+    """Read a NIfTI image frame by frame, so that a long study need not fit into memory.
+
+    Parameters
+    ----------
+    path : path of an image of three or four dimensions
+
+    Yields
+    ------
+    Volume
+        Each frame, 3D, float32.
+
+    Raises
+    ------
+    NoInputError, BadDataError
+        As `load_volume`; what is wrong with a late frame is found when its turn comes.
+    """
+    path = Path(path)
+    kind, shape = _look(path)
+    if len(shape) == 3:
+        yield load_volume(path)
+        return
+    with _told_clearly(path), _opened(path) as stream:
+        image = kind.from_file_map({"image": nib.FileHolder(fileobj=stream)})
+        affine = np.asarray(image.affine, dtype=np.float64)
+        for index in range(shape[3]):
+            data = image.dataobj[:, :, :, index]
+            yield Volume(np.asarray(data, dtype=np.float32).reshape(shape[:3]), affine)
+        _to_the_end(stream)
 
 
 def read_shape(path: str | Path) -> tuple[int, ...]:
@@ -74,18 +104,71 @@ def read_shape(path: str | Path) -> tuple[int, ...]:
 
     Raises
     ------
-    NoInputError, BadDataError
-        The file is missing or no NIfTI; its header is broken.
+    NoInputError
+        The file is missing or no NIfTI.
+    BadDataError
+        The header states what no image of a head has: other than three or four dimensions, an axis
+        of one voxel, more voxels than a scanner makes, voxels that are no numbers on a scale,
+        voxel sizes or a place in space that cannot be.
     """
+    return _look(Path(path))[1]
+
+
+def _look(path: Path) -> tuple[type[nib.Nifti1Image], tuple[int, ...]]:
+    """Class (NIfTI-1 or -2) and shape of an image whose header makes sense."""
     with _told_clearly(path):
-        shape = nib.load(path).shape
+        image = nib.load(path)
+        if not isinstance(image, nib.Nifti1Image):  # NIfTI-2 is one, too
+            raise NoInputError(f"{path}: cannot be read as NIfTI; it is {type(image).__name__}")
+        with _opened(path) as stream:
+            stated = type(image.header).from_fileobj(stream, check=False)  # nibabel's amends some
+    shape = tuple(map(int, image.shape))
     while len(shape) > 3 and shape[-1] == 1:
         shape = shape[:-1]
-    return tuple(map(int, shape))
+    if len(shape) not in (3, 4):
+        raise BadDataError(f"{path}: has {len(shape)} dimensions {shape}, expected 3 or 4")
+    if min(shape) < 1 or min(shape[:3]) < 2:
+        raise BadDataError(f"{path}: has an axis without extent {shape}")
+    if math.prod(shape[:3]) > _MOST_VOXELS or math.prod(shape) > _MOST_VALUES:
+        raise BadDataError(f"{path}: is too large to be an image of a head {shape}")
+    if image.get_data_dtype().kind not in "biuf":
+        raise BadDataError(
+            f"{path}: voxels of type {image.get_data_dtype()} are not numbers on a scale"
+        )
+    _check_place(path, image.affine, stated)
+    return type(image), shape
+
+
+def _check_place(path: Path, affine: NDArray[np.float64], stated: nib.Nifti1Header) -> None:
+    """Refuse an affine that puts the voxels nowhere, or sizes that were never stated."""
+    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
+        raise BadDataError(f"{path}: its affine places no volume in space; convert it again")
+    sizes = np.linalg.norm(affine[:3, :3], axis=0)
+    unstated = stated["sform_code"] <= 0 and (np.abs(stated["pixdim"][1:4]) == 0).any()
+    least, most = _VOXEL_MM
+    if unstated or not (sizes >= least).all() or not (sizes <= most).all():
+        shown = "zero" if unstated else " x ".join(f"{size:g}" for size in sizes) + " mm"
+        raise BadDataError(
+            f"{path}: its voxel size ({shown}) is not that of a head scan in mm; convert it again"
+        )
+    if np.abs(affine[:3, 3]).max() > _FARTHEST_MM:
+        raise BadDataError(f"{path}: its affine lies too far from the origin; convert it again")
+
+
+def _opened(path: Path) -> IO[bytes]:
+    return gzip.open(path) if path.suffix == ".gz" else path.open("rb")
+
+
+def _to_the_end(stream: IO[bytes]) -> None:
+    """Read on to the checksum at the end of a compressed file: half a copy must not pass."""
+    for _ in range(_MOST_EXTRA_MB):
+        if not stream.read(1 << 20):
+            return
+    raise ValueError("it goes on after the voxels its header states")
 
 
 @contextmanager
-def _told_clearly(path: str | Path) -> Iterator[None]:
+def _told_clearly(path: Path) -> Iterator[None]:
     """Turn what nibabel and gzip raise on missing and broken files into errors of ours."""
     try:
         yield
@@ -93,10 +176,26 @@ def _told_clearly(path: str | Path) -> Iterator[None]:
         raise NoInputError(f"{path}: no such image") from error
     except nib.spatialimages.HeaderDataError as error:
         raise BadDataError(f"{path}: broken NIfTI header ({error}); convert it again") from error
-    except (OSError, EOFError, ValueError, zlib.error, nib.filebasedimages.ImageFileError) as error:
-        raise NoInputError(
-            f"{path}: cannot be read as NIfTI ({error}); export or copy it again"
-        ) from error
+    except (
+        OSError, EOFError, ValueError, OverflowError, TypeError, KeyError, zlib.error,
+        nib.filebasedimages.ImageFileError,
+    ) as error:  # fmt: skip
+        pointer = _pointer_to(path)
+        reason = pointer or " ".join(str(error).split())
+        remedy = "fetch its content" if pointer else "export or copy it again"
+        raise NoInputError(f"{path}: cannot be read as NIfTI ({reason}); {remedy}") from error
+
+
+def _pointer_to(path: Path) -> str | None:
+    """What stands in place of an image that was not fetched (DataLad, git-annex, git LFS)."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(200)
+    except OSError:
+        return None
+    if b"/annex/objects/" in start:
+        return "a git-annex pointer without the image"
+    return "a git LFS pointer without the image" if b"git-lfs" in start else None
 
 
 def save_volume(path: str | Path, volume: Volume, *, dtype: type | None = None) -> Path:
@@ -124,6 +223,51 @@ def save_volume(path: str | Path, volume: Volume, *, dtype: type | None = None) 
     image = nib.Nifti1Image(data, volume.affine)
     image.header.set_xyzt_units("mm", "sec" if data.ndim > 3 else None)
     return _write_image(path, image)
+
+
+def save_frames(path: str | Path, frames: Iterable[Volume], n_frames: int) -> Path:
+    """Write frames as one gzipped NIfTI-1 image, float32, while they come: see `save_volume`.
+
+    Parameters
+    ----------
+    path : path ending in ``.nii.gz``
+    frames : 3D volumes on one grid
+    n_frames : how many will come
+
+    Returns
+    -------
+    Path
+        ``path``.
+
+    Raises
+    ------
+    StorageError
+        The disk is full or refused the write.
+    """
+    header: nib.Nifti1Header | None = None
+    with _replacing(path) as temporary, temporary.open("wb") as file:
+        # neither name nor time, so that the same voxels give the same bytes
+        with gzip.GzipFile("", "wb", COMPRESSION, file, mtime=0) as stream:
+            for number, frame in enumerate(frames, start=1):
+                if header is None:
+                    header = _frames_header(frame, n_frames)
+                    stream.write(header.binaryblock + b"\0" * 4)  # and no extension
+                stream.write(np.asarray(frame.data, "<f4").tobytes(order="F"))
+        if header is None or number != n_frames:
+            raise ValueError(f"{path}: not {n_frames} frames")
+    return Path(path)
+
+
+def _frames_header(frame: Volume, n_frames: int) -> nib.Nifti1Header:
+    image = nib.Nifti1Image(np.asarray(frame.data, np.float32), frame.affine)
+    image.set_sform(image.affine, code=1)
+    image.set_qform(image.affine, code=1)
+    header = nib.Nifti1Header(image.header.binaryblock, endianness="<")
+    header.set_data_shape((*frame.data.shape, n_frames))
+    header.set_xyzt_units("mm", "sec")
+    header["vox_offset"] = header.single_vox_offset
+    header["magic"] = header.single_magic
+    return header
 
 
 def save_displacements(
@@ -167,17 +311,25 @@ def write_bytes(path: str | Path, content: bytes) -> Path:
     StorageError
         The disk is full or refused the write.
     """
+    with _replacing(path) as temporary:
+        temporary.write_bytes(content)
+    return Path(path)
+
+
+@contextmanager
+def _replacing(path: str | Path) -> Iterator[Path]:
+    """Give a temporary file that takes the place of ``path`` when all went well."""
     path = Path(path)
     # Not the process id: containers on two nodes of a cluster often have the same.
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(content)
+        yield temporary
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise StorageError(f"{path}: cannot be written ({error.strerror})") from error
-    return path
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def write_text(path: str | Path, text: str) -> Path:

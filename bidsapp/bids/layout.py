@@ -294,7 +294,7 @@ def _read_object(path: Path) -> dict[str, Any]:
         raise NoInputError(f"{path}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
         raise BadDataError(f"{path}: is not UTF-8 text; save it again as UTF-8") from error
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also numbers and nesting without end
         raise BadDataError(f"{path}: is no JSON ({error}); correct it") from error
     if not isinstance(content, dict):
         raise BadDataError(f"{path}: must hold one JSON object of names and values")

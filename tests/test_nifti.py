@@ -1,0 +1,88 @@
+"""Images in and out: broken ones are told, good ones come back as they were."""
+
+from __future__ import annotations
+
+import logging
+import resource
+from pathlib import Path
+
+import broken_images
+import nibabel as nib
+import numpy as np
+import pytest
+
+from bidsapp.errors import BadDataError, CentipetError, NoInputError
+from bidsapp.nifti import load_volume, read_shape, save_volume
+from bidsapp.volume import Volume
+
+
+@pytest.mark.parametrize("name", broken_images.BROKEN)
+def test_a_broken_image_is_refused_with_a_sentence(tmp_path, name):
+    content, word = broken_images.BROKEN[name]
+    path = broken_images.write(tmp_path, name, content)
+    with pytest.raises((BadDataError, NoInputError)) as caught:
+        load_volume(path)
+    sentence = str(caught.value)
+    assert str(path) in sentence and "\n" not in sentence
+    assert word in sentence.replace(str(path), "")
+
+
+@pytest.mark.parametrize("name", broken_images.ODD)
+def test_an_odd_image_is_read(tmp_path, name):
+    path = broken_images.write(tmp_path, name, broken_images.ODD[name])
+    volume = load_volume(path, ndim=3)
+    assert volume.data.shape == read_shape(path) == broken_images.SHAPE
+    reference = nib.load(path)
+    np.testing.assert_array_equal(volume.data, np.squeeze(reference.get_fdata()))
+    np.testing.assert_array_equal(volume.affine, reference.affine)
+
+
+@pytest.mark.parametrize("name", ["missing", "folder"])
+def test_what_is_no_file(tmp_path, name):
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(NoInputError, match=name):
+        load_volume(tmp_path / name)
+
+
+def test_a_loop_of_links(tmp_path):
+    path = tmp_path / "loop_T1w.nii.gz"
+    path.symlink_to(path)
+    with pytest.raises(NoInputError, match="loop_T1w"):
+        read_shape(path)
+
+
+@pytest.fixture
+def little_memory():
+    """An address space in which no absurd array has a place."""
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    limit = pages * resource.getpagesize() + 6_000_000_000
+    resource.setrlimit(resource.RLIMIT_AS, (limit, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+@pytest.mark.parametrize("number", [500, pytest.param(5000, marks=pytest.mark.slow)])
+def test_headers_with_random_bytes(tmp_path, little_memory, number):
+    logging.getLogger("nibabel.global").setLevel("CRITICAL")
+    random = np.random.default_rng(number)
+    path = tmp_path / "mutated_pet.nii"
+    refused = 0
+    for _ in range(number):
+        path.write_bytes(broken_images.mutated(random))
+        try:
+            volume = load_volume(path)
+        except CentipetError as error:
+            assert str(path) in str(error)
+            refused += 1
+        else:
+            assert 3 <= volume.data.ndim <= 4 and np.isfinite(volume.affine).all()
+    assert 0.2 * number < refused < 0.9 * number, "the mutations are neither all harmless nor all deadly"
+
+
+def test_what_is_written_is_read_and_has_the_same_bytes(tmp_path, tiny_volume):
+    first = save_volume(tmp_path / "one.nii.gz", tiny_volume)
+    again = save_volume(tmp_path / "two.nii.gz", load_volume(first))
+    assert first.read_bytes() == again.read_bytes()
+    mask = save_volume(tmp_path / "mask.nii.gz", Volume(tiny_volume.data > 5, tiny_volume.affine))
+    assert nib.load(mask).get_data_dtype() == np.uint8
