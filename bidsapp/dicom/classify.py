@@ -150,8 +150,6 @@ def _weighting(series: Series) -> tuple[Kind, str]:
 
 def _coverage_problem(series: Series) -> str | None:
     """Why a T1w is no whole brain, None when it is."""
-    if series.is_multiframe:
-        return None  # the slices are inside the file
     n_slices, extent, step = extent_of(series)
     if n_slices < _MIN_SLICES or extent < _MIN_EXTENT_MM:
         return f"covers no whole brain ({n_slices} slices over {extent:.0f} mm)"
@@ -169,10 +167,6 @@ def extent_of(series: Series) -> tuple[int, float, float]:
 
 def _classify_pet(series: Series, include_derived: bool) -> Verdict:
     header, name = series.header, described(series)
-    if series.is_multiframe:
-        raise header.error(
-            "NumberOfFrames", "says several frames in one file; export one file per slice"
-        )
     if words := _image_type(series, "projection"):
         return Verdict(Kind.PROJECTION, False, f"ImageType says {words[0]}")
     if name_matches("projection", name):
@@ -226,9 +220,7 @@ def t1w_rank(series: Series) -> tuple[float, ...]:
 
 
 def coarsest_edge(series: Series) -> float:
-    """Longest edge of a voxel in mm; infinite when the headers read do not say it."""
-    if series.is_multiframe:
-        return float("inf")
+    """Longest edge of a voxel in mm."""
     return max(*series.header.required("PixelSpacing", 2), extent_of(series)[2])
 
 

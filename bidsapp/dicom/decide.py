@@ -158,14 +158,16 @@ class _Desk:
         return True, "; ".join([reason, what, *times.remarks, *counts])
 
     def _take_t1w(self, series: Series, labels: identity.Labels, reason: str) -> tuple[bool, str]:
-        images = series.images
-        if not series.is_multiframe:
-            by_position = zip(series.positions(), images, strict=True)
-            images = tuple(image for _, image in sorted(by_position, key=lambda pair: pair[0]))
+        frames = frames_of(series)
+        if len(frames) != 1:
+            raise series.header.error(
+                "ImagePositionPatient",
+                f"is shared by {len(frames)} images and no tag tells them apart; export again",
+            )
         self.t1ws.append(
             T1wScan(series, labels.participant, labels.session, acquired(series.header))
         )
-        self._wanted[series.key] = lambda target: Job(series, (images,), target)
+        self._wanted[series.key] = lambda target: Job(series, frames, target)
         return True, reason
 
     def _note(

@@ -17,6 +17,7 @@ from bidsapp.errors import BadDataError
 _COPY_TAGS = (
     *("AcquisitionDate", "AcquisitionTime", "AcquisitionDateTime", "ActualFrameDuration"),
     *("FrameReferenceTime", "DecayFactor", "RescaleSlope", "ImageIndex", "InstanceNumber"),
+    "TemporalPositionIdentifier",
 )
 _HALF_DAY = timedelta(hours=12)
 _HALF_LIVES_S = (60.0, 1e6)  # from O-15 to I-124
@@ -50,7 +51,10 @@ def frames_of(series: Series) -> tuple[Frame, ...]:
             f"(0020,0032) ImagePositionPatient: slice positions hold {min(counts)} to "
             f"{max(counts)} images instead of one per frame; export the whole series again"
         )
-    ordered = [sorted(stacks[position], key=_in_time) for position in sorted(stacks)]
+    ordered = [
+        sorted(stack, key=_in_time) if len(stack) > 1 else stack
+        for _, stack in sorted(stacks.items())
+    ]
     return tuple(zip(*ordered, strict=True))
 
 
@@ -60,7 +64,8 @@ def count_remarks(series: Series, frames: tuple[Frame, ...]) -> tuple[str, ...]:
         "(0054,0101) NumberOfTimeSlices": ("NumberOfTimeSlices", len(frames), "frames"),
         "(0054,0081) NumberOfSlices": ("NumberOfSlices", len(frames[0]), "slices"),
     }
-    remarks = [
+    remarks = list(series.header.texts("Remark"))
+    remarks += [
         f"{tag} says {expected:g}, but {found} {what} were found"
         for tag, (keyword, found, what) in announced.items()
         if (expected := series.header.number(keyword)) and expected != found
@@ -70,7 +75,7 @@ def count_remarks(series: Series, frames: tuple[Frame, ...]) -> tuple[str, ...]:
     return tuple(remarks)
 
 
-def _in_time(image: Header) -> tuple[datetime, float, float, float]:
+def _in_time(image: Header) -> tuple[datetime, float, float, float, float]:
     def number(keyword: str) -> float:
         value = image.number(keyword)
         return -1.0 if value is None else value
@@ -78,6 +83,7 @@ def _in_time(image: Header) -> tuple[datetime, float, float, float]:
     return (
         acquired(image) or MIDNIGHT,
         number("FrameReferenceTime"),
+        number("TemporalPositionIdentifier"),
         number("ImageIndex"),
         number("InstanceNumber"),
     )
@@ -137,6 +143,8 @@ def scan_clock(
         series_start=None if series_clock is None else _beginning(header)[0] + series_clock,
         injection=header.date_time("RadiopharmaceuticalStartDateTime"),
         injection_private=header.date_time("GEAdministrationDateTime"),
+        decay_moment=header.date_time("DecayCorrectionDateTime")
+        or header.date_time("SiemensDecayCorrectionDateTime"),
         injection_clock=header.time("RadiopharmaceuticalStartTime"),
         stated=stated,
         decay_correction=header.text("DecayCorrection"),

@@ -1,4 +1,4 @@
-"""One DICOM header as plain text values, and typed access that names the tag when it is wrong.
+"""One DICOM image as plain text values, and typed access that names the tag when it is wrong.
 
 Values stay the text they were until somebody asks for a number or a time: a broken tag that
 nobody needs does no harm, and one that is needed is an error that names it.
@@ -30,7 +30,11 @@ pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 warnings.filterwarnings("ignore", category=UserWarning, module=r"pydicom\.")
 logging.getLogger("pydicom").setLevel(logging.ERROR)
 
+Values = dict[str, tuple[str, ...]]
+
 _RADIOPHARMACEUTICAL = "RadiopharmaceuticalInformationSequence"
+_SHARED = "SharedFunctionalGroupsSequence"
+_PER_FRAME = "PerFrameFunctionalGroupsSequence"
 _DATE = re.compile(r"(\d{4})[.\-]?(\d{2})[.\-]?(\d{2})")
 _TIME = re.compile(r"([01]\d|2[0-3]):?([0-5]\d)?:?([0-5]\d)?(?:\.(\d{1,6})\d*)?")
 _PADDING = " \0\t\r\n"
@@ -54,10 +58,12 @@ class Header:
     ----------
     path : where the file is, for messages and for the converter
     values : keyword -> values as text, one element per DICOM value
+    frame : index within a file that holds many images, None in a file of one image
     """
 
     path: Path
     values: Mapping[str, tuple[str, ...]]
+    frame: int | None = None
 
     def texts(self, keyword: str) -> tuple[str, ...]:
         """All values of a tag, stripped; empty when it is absent or empty."""
@@ -145,13 +151,13 @@ class Header:
         return BadDataError(f"{self.path.name}: {tag_name(keyword)} {problem}")
 
 
-def read_header(path: Path) -> Header | None:
+def read_headers(path: Path) -> list[Header]:
     """Read the tags of ``tables.toml`` from a file, without its pixels.
 
     Returns
     -------
-    Header or None
-        None when the file is no DICOM file.
+    list of Header
+        One per image: many for an enhanced multi-frame file, none when the file is no DICOM.
 
     Raises
     ------
@@ -163,12 +169,12 @@ def read_header(path: Path) -> Header | None:
     # Files from old archives lack the preamble and begin with the first tag, group 0008.
     bare = start[:2] == b"\x08\x00" and start[4:6].isalpha()
     if start[128:] != b"DICM" and not bare:
-        return None
+        return []
     try:
         dataset = pydicom.dcmread(
             path, stop_before_pixels=True, force=bare, specific_tags=_wanted()
         )
-        return header_of(dataset, path)
+        return headers_of(dataset, path)
     except Exception as error:  # pydicom raises some twenty classes on broken files
         raise BadDataError(
             f"{path.name}: broken DICOM header ({type(error).__name__}); export it again"
@@ -188,9 +194,9 @@ def _tags(*groups: str) -> dict[int, tuple[str, str]]:
 
 @lru_cache
 def _wanted() -> list[int]:
-    sequence = tag_for_keyword(_RADIOPHARMACEUTICAL)
-    assert sequence is not None
-    return [*_tags("instance", "series"), int(sequence), *_private_tags()]
+    sequences = (_RADIOPHARMACEUTICAL, _SHARED, _PER_FRAME)
+    tags = [int(tag) for name in sequences if (tag := tag_for_keyword(name)) is not None]
+    return [*_tags("instance", "series", "enhanced"), *tags, *_private_tags()]
 
 
 def _private_tags() -> list[int]:
@@ -200,13 +206,59 @@ def _private_tags() -> list[int]:
     return [*blocks, *((row["group"] << 16) + 0x1000 + row["element"] for row in rows)]
 
 
-def header_of(dataset: Dataset, path: Path) -> Header:
-    """Take the tags of ``tables.toml`` out of a data set."""
+def headers_of(dataset: Dataset, path: Path) -> list[Header]:
+    """Take the tags of ``tables.toml`` out of a data set, for every image it holds."""
     values = _texts(dataset, "instance", "series")
-    return Header(path, {**values, **_radiopharmaceutical(dataset), **_private(dataset)})
+    values |= {**_radiopharmaceutical(dataset), **_private(dataset)}
+    frames = dataset.get(_PER_FRAME)
+    if not frames:
+        return [Header(path, values)]
+    shared = values | _texts(dataset, "enhanced")
+    for group in dataset.get(_SHARED) or ():
+        shared |= _functional_groups(group)
+    return [
+        Header(path, _classic(shared | _functional_groups(group), number), number)
+        for number, group in enumerate(frames)
+    ]
 
 
-def _private(dataset: Dataset) -> dict[str, tuple[str, ...]]:
+def _functional_groups(group: Dataset) -> Values:
+    """Tags inside the sequences of a functional group, at any depth; of the first item each."""
+    found: Values = {}
+    for element in group:
+        if element.VR != "SQ" or not element.value:
+            continue
+        item = element.value[0]
+        if element.keyword == "MeasurementUnitsCodeSequence":
+            found["MeasurementUnits"] = (str(item.get("CodeValue", "")),)
+        found |= _texts(item, "instance", "series", "enhanced") | _functional_groups(item)
+    return found
+
+
+def _classic(values: Values, number: int) -> Values:
+    """Say what an enhanced image states with the tags that files of one image have.
+
+    Parameters
+    ----------
+    values : tags of the file and of the functional groups of one frame
+    number : index of the frame in its file
+    """
+    table = tables()["enhanced"]
+    plain = values | {new: values[old] for old, new in table["rename"].items() if old in values}
+    for keyword, flags in table["flags"].items():
+        meanings = [flags[flag].get(" ".join(values.get(flag, ())), "") for flag in flags]
+        if words := " ".join(meanings).split():
+            plain.setdefault(keyword, tuple(words))
+    units = table["units"].get(" ".join(values.get("MeasurementUnits", ())))
+    if units and "Units" not in values:
+        # These units are those of the real-world mapping, so its slope counts.
+        plain["Units"] = (units,)
+        for name in ("Slope", "Intercept"):
+            plain[f"Rescale{name}"] = values.get(f"RealWorldValue{name}", ())
+    return {**plain, "InstanceNumber": (str(number + 1),)}
+
+
+def _private(dataset: Dataset) -> Values:
     """Values of the private elements in ``[[tags.private]]``."""
     found = {}
     for row in tables()["tags"]["private"]:
@@ -219,7 +271,7 @@ def _private(dataset: Dataset) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def _radiopharmaceutical(dataset: Dataset) -> dict[str, tuple[str, ...]]:
+def _radiopharmaceutical(dataset: Dataset) -> Values:
     """Tags of the first radiopharmaceutical, with the meaning of its code sequences."""
     items = dataset.get(_RADIOPHARMACEUTICAL)
     if not items or not isinstance(items[0], Dataset):
@@ -233,7 +285,7 @@ def _radiopharmaceutical(dataset: Dataset) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def _texts(dataset: Dataset, *groups: str) -> dict[str, tuple[str, ...]]:
+def _texts(dataset: Dataset, *groups: str) -> Values:
     """Keyword -> values as stripped text, of the non-empty elements listed under ``groups``."""
     known = _tags(*groups)
     found = {}

@@ -1,7 +1,8 @@
 """dcm2niix, and what is done to its images before anybody may rely on them.
 
 dcm2niix converts one series at a time in a folder of links, so a broken series harms no other.
-Its image is then
+Frames of multi-frame files that it does not lay out as the headers say are handed to it as single
+slices.  Its image is then
   * freed of the free text in the NIfTI header,
   * completed where whole slices are missing in the export (see `fill_gaps`),
   * compared with the DICOM files: voxel values and their place in space.
@@ -19,12 +20,13 @@ from typing import Any
 import dcm2niix as dcm2niix_package
 import nibabel as nib
 import numpy as np
-import pydicom
 from numpy.typing import NDArray
 
 from bidsapp.dicom.frames import Frame
 from bidsapp.dicom.header import Header
+from bidsapp.dicom.multiframe import stored_pixels, write_slices
 from bidsapp.dicom.series import Series
+from bidsapp.dicom.volumes import is_volume, load_image, read_sidecar
 from bidsapp.errors import BadDataError, StorageError
 from bidsapp.volume import Volume
 
@@ -63,7 +65,7 @@ def convert_series(series: Series, frames: Sequence[Frame], folder: Path) -> Con
     """Convert a series and compare the image with its DICOM files.
 
     dcm2niix orders frames by instance numbers, which need not follow time; when the comparison
-    shows that, the frames are converted one by one.
+    shows that, the frames are converted one by one.  NIfTI and ECAT images only lose free text.
 
     Parameters
     ----------
@@ -75,22 +77,36 @@ def convert_series(series: Series, frames: Sequence[Frame], folder: Path) -> Con
     BadDataError
         dcm2niix failed, made no image or several, or an image that differs from the DICOM.
     """
+    path = series.header.path
+    if is_volume(path):
+        return Converted(_cleaned(load_image(path)), read_sidecar(path))
     try:
-        whole = fill_gaps(
-            _convert_files([i for frame in frames for i in frame], folder / "whole"), series
-        )
-        return _verified(whole, series, frames)
+        whole = _convert_files([i for frame in frames for i in frame], folder / "whole")
+        return _verified(fill_gaps(whole, series), frames)
     except BadDataError:
-        if len(frames) == 1:
+        if len(frames) == 1 and series.header.frame is None:
             raise
     parts = [
-        _convert_files(frame, folder / f"frame{number}") for number, frame in enumerate(frames)
+        _convert_files(frame, folder / f"frame{number}", one_by_one=True)
+        for number, frame in enumerate(frames)
     ]
-    return _verified(_stacked(parts), series, frames)
+    whole = _stacked(parts) if len(parts) > 1 else fill_gaps(parts[0], series)
+    return _verified(whole, frames)
 
 
-def _verified(converted: Converted, series: Series, frames: Sequence[Frame]) -> Converted:
-    remark = verify(converted.image, series, frames)
+def scaled(image: nib.Nifti1Image, factors: Sequence[float]) -> nib.Nifti1Image:
+    """Multiply every frame of an image, shape (X, Y, Z) or (X, Y, Z, T), by its factor."""
+    if set(factors) == {1.0}:
+        return image
+    voxels = np.asanyarray(image.dataobj, np.float64) * np.asarray(factors)
+    made = nib.Nifti1Image(voxels.astype(np.float32), image.affine, image.header)
+    made.header.set_data_dtype(np.float32)
+    made.header.set_slope_inter(1, 0)
+    return made
+
+
+def _verified(converted: Converted, frames: Sequence[Frame]) -> Converted:
+    remark = verify(converted.image, frames)
     return replace(converted, remarks=(*converted.remarks, *filter(None, [remark])))
 
 
@@ -111,13 +127,18 @@ def _stacked(parts: Sequence[Converted]) -> Converted:
     return Converted(image, parts[0].sidecar)
 
 
-def _convert_files(images: Sequence[Header], folder: Path) -> Converted:
-    """Run dcm2niix on links to some files."""
+def _convert_files(
+    images: Sequence[Header], folder: Path, *, one_by_one: bool = False
+) -> Converted:
+    """Run dcm2niix on links to some files; on single slices of them when ``one_by_one``."""
     source, target = folder / "dicom", folder / "nifti"
     source.mkdir(parents=True)
     target.mkdir()
-    for number, image in enumerate(images):
-        (source / f"{number:06d}.dcm").symlink_to(image.path.resolve())
+    if one_by_one and images[0].frame is not None:
+        write_slices(images, source)
+    else:
+        for number, path in enumerate(dict.fromkeys(image.path for image in images)):
+            (source / f"{number:06d}.dcm").symlink_to(path.resolve())
     result = _call([*_FLAGS, "-o", str(target), str(source)])
     made = [path for path in sorted(target.glob("*.nii")) if "_Eq" not in path.stem]
     if len(made) != 1:
@@ -136,10 +157,15 @@ def _convert_files(images: Sequence[Header], folder: Path) -> Converted:
             "dcm2niix could not place the image in space: (0020,0032) ImagePositionPatient or "
             "(0020,0037) ImageOrientationPatient is wrong; export the series again"
         )
+    return Converted(_cleaned(loaded), sidecar)
+
+
+def _cleaned(image: nib.Nifti1Image) -> nib.Nifti1Image:
+    """Take the free text out of a NIfTI header."""
     for name in ("descrip", "aux_file", "db_name", "intent_name"):
-        loaded.header[name] = b""
-    loaded.header.extensions.clear()
-    return Converted(loaded, sidecar)
+        image.header[name] = b""
+    image.header.extensions.clear()
+    return image
 
 
 def _call(arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
@@ -219,21 +245,19 @@ def _interpolated(voxels: NDArray[Any], index: NDArray[np.int_]) -> NDArray[Any]
 # ------------------------------------------------------------------- comparison with the DICOM
 
 
-def verify(image: nib.Nifti1Image, series: Series, frames: Sequence[Frame]) -> str | None:
+def verify(image: nib.Nifti1Image, frames: Sequence[Frame]) -> str | None:
     """Compare an image with DICOM files: the lowest, middle and highest slice of every frame.
 
     Returns
     -------
     str or None
-        A remark when only dcm2niix can read the pixels: compressed, or many slices in a file.
+        A remark when only dcm2niix can read the pixels, because they are compressed.
 
     Raises
     ------
     BadDataError
         A slice is not where its header says, or its voxels have other values.
     """
-    if series.is_multiframe:
-        return "voxel values were not compared with the DICOM: multi-frame file"
     n_frames = image.shape[3] if image.ndim == 4 else 1
     if n_frames != len(frames):
         raise BadDataError(
@@ -251,20 +275,13 @@ def verify(image: nib.Nifti1Image, series: Series, frames: Sequence[Frame]) -> s
 
 
 def _pixels(header: Header) -> NDArray[np.float64] | None:
-    """Rescaled pixels of a file, shape (rows, columns); None when their codec is not installed."""
-    try:
-        dataset = pydicom.dcmread(header.path)
-        if dataset.file_meta.TransferSyntaxUID.is_compressed:
-            return None
-        slope = float(dataset.get("RescaleSlope", 1) or 1)
-        intercept = float(dataset.get("RescaleIntercept", 0) or 0)
-        pixels = np.asarray(dataset.pixel_array, dtype=np.float64)
-    except Exception as error:  # pydicom raises some twenty classes on broken pixel data
-        raise BadDataError(
-            f"{header.path.name}: (7FE0,0010) PixelData cannot be read ({type(error).__name__}); "
-            "export it again"
-        ) from error
-    return pixels * slope + intercept
+    """Rescaled pixels of an image, shape (rows, columns); None when their codec is missing."""
+    stored = stored_pixels(header.path)
+    if stored is None:
+        return None
+    pixels = stored if header.frame is None else stored[header.frame]
+    slope, intercept = header.number("RescaleSlope"), header.number("RescaleIntercept")
+    return pixels * (slope or 1.0) + (intercept or 0.0)
 
 
 def _compare(volume: Volume, header: Header, pixels: NDArray[np.float64]) -> None:

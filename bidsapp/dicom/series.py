@@ -22,11 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bidsapp.dicom.archives import is_archive, unpack
-from bidsapp.dicom.header import Header, read_header
+from bidsapp.dicom.header import Header, Values, read_headers
 from bidsapp.dicom.tables import tables
+from bidsapp.dicom.volumes import is_volume, read_volume
 from bidsapp.errors import BadDataError, NoInputError, WorkerLostError
-
-Values = dict[str, tuple[str, ...]]
 
 _CHUNK = 200  # files per task: small enough for progress, large enough to hide the transport
 _TOLD = 2000  # files between two lines of progress
@@ -65,11 +64,6 @@ class Series:
         """What identifies the series in the decision table."""
         return self.uid, self.part
 
-    @property
-    def is_multiframe(self) -> bool:
-        """Whether one file holds several slices (enhanced multi-frame objects)."""
-        return self.header.text("NumberOfFrames") not in ("", "0", "1")
-
     def positions(self) -> NDArray[np.float64]:
         """Distance of every image along the slice normal in mm, shape (number of images,).
 
@@ -97,8 +91,6 @@ class Series:
             Slices are not equidistant, too many are missing, or one of a PET is, whose activity
             nobody may invent.
         """
-        if self.is_multiframe:
-            return np.zeros(0, int)
         positions = np.unique(self.positions().round(3))
         if len(positions) < 3:
             return np.zeros(max(len(positions) - 1, 0), int)
@@ -129,8 +121,7 @@ class Series:
             PixelSpacing, Rows or Columns is missing or not positive; see also `missing_slices`.
         """
         self.missing_slices()
-        spacing = [] if self.is_multiframe else [("PixelSpacing", 2)]  # there it is per slice
-        for keyword, length in (*spacing, ("Rows", 1), ("Columns", 1)):
+        for keyword, length in (("PixelSpacing", 2), ("Rows", 1), ("Columns", 1)):
             if min(self.header.required(keyword, length)) <= 0:
                 raise self.header.error(keyword, f"is '{self.header.shown(keyword)}'; correct it")
 
@@ -168,16 +159,18 @@ def take_inventory(
     shared: dict[str, Values] = {}
     n_seen = 0
     for found in _read_all(files, nprocs):
+        n_told, n_seen = n_seen // _TOLD, min(n_seen + _CHUNK, len(files))
         for outcome in found:
-            n_seen += 1
             if isinstance(outcome, str):
                 broken.append(outcome)
             elif outcome is not None:
                 _file(outcome, groups, shared)
-        if n_seen == len(files) or n_seen // _TOLD > (n_seen - len(found)) // _TOLD:
-            progress(f"Read {n_seen} of {len(files)} files, {len(groups)} DICOM series")
+        if n_seen == len(files) or n_seen // _TOLD > n_told:
+            progress(f"Read {n_seen} of {len(files)} files, {len(groups)} series")
     if not groups:
-        raise NoInputError(f"{folder}: holds no DICOM image ({len(files)} files looked at)")
+        raise NoInputError(
+            f"{folder}: holds no image as DICOM, NIfTI or ECAT ({len(files)} files looked at)"
+        )
     series = [part for uid in sorted(groups) for part in _split(uid, list(groups[uid].values()))]
     return Inventory(tuple(series), tuple(broken), tuple(roots))
 
@@ -234,8 +227,8 @@ def _read_chunk(paths: list[Path]) -> list[Header | str | None]:
     pool: dict[tuple[str, ...], tuple[str, ...]] = {}
     for path in paths:
         try:
-            header = read_header(path)
-            outcomes.append(header and _shared(header, shared, pool))
+            headers = read_volume(path) if is_volume(path) else read_headers(path)
+            outcomes += [_shared(header, shared, pool) for header in headers] or [None]
         except BadDataError as error:
             outcomes.append(str(error))
         except OSError as error:
@@ -254,7 +247,7 @@ def _shared(
     own = {k: v for k, v in values.items() if k in own_keys or common.get(k) != v}
     # A tag the series has and this image lacks must not shine through.
     own.update(dict.fromkeys(common.keys() - values.keys(), ()))
-    return Header(header.path, ChainMap(own, common))
+    return Header(header.path, ChainMap(own, common), header.frame)
 
 
 @lru_cache
@@ -271,8 +264,9 @@ def _file(header: Header, groups: dict[str, dict[str, Header]], shared: dict[str
     own, common = header.values.maps
     known = shared.setdefault(uid, cast(Values, common))
     if common is not known and common == known:  # the same series read by another worker
-        header = Header(header.path, ChainMap(own, known))
-    groups[uid].setdefault(header.text("SOPInstanceUID") or str(header.path), header)
+        header = Header(header.path, ChainMap(own, known), header.frame)
+    instance = header.text("SOPInstanceUID") or str(header.path)
+    groups[uid].setdefault(f"{instance}/{header.frame}", header)
 
 
 def _split(uid: str, images: list[Header]) -> list[Series]:

@@ -14,7 +14,8 @@ Frames
     because beds are acquired one after the other.  When all frames carry the same acquisition
     time, (0054,1300) FrameReferenceTime places them.  Overlapping frames are refused.
 Decay reference
-    (0054,1102) DecayCorrection names it; (0054,1321) DecayFactor proves it.  A factor says by how
+    (0054,1102) DecayCorrection names it, or (0018,9701) DecayCorrectionDateTime in enhanced images
+    and a private tag of Siemens; (0054,1321) DecayFactor proves it.  A factor says by how
     much counts were multiplied, so, with the half-life, to what moment they were corrected.  When
     that moment is not the one named, START gives way to the moment the factor says; ADMIN with
     another moment than the injection means that one of both clocks was changed and is refused,
@@ -79,6 +80,7 @@ class ScanClock:
     injection : (0018,1078)
     injection_clock : (0018,1072), time since midnight
     injection_private : (0009,103B) of GE
+    decay_moment : (0018,9701) or the private (0071,1022) of Siemens: what activity is corrected to
     stated : time of injection stated by the user; a date of 1900 means only the time was stated
     decay_correction : (0054,1102): START, ADMIN or NONE; empty when absent
     decay_corrected : (0028,0051) lists DECY; None when the tag is absent
@@ -90,6 +92,7 @@ class ScanClock:
     injection: datetime | None = None
     injection_clock: timedelta | None = None
     injection_private: datetime | None = None
+    decay_moment: datetime | None = None
     stated: datetime | None = None
     decay_correction: str = ""
     decay_corrected: bool | None = None
@@ -416,7 +419,7 @@ def _with_decay(model: TimeModel, clock: ScanClock) -> TimeModel:
             f"(0054,1102) DecayCorrection is '{named[:20]}', not START, ADMIN or NONE; correct it"
         )
     if not named:
-        if clock.decay_corrected:
+        if clock.decay_corrected or (clock.decay_corrected is None and clock.decay_moment):
             named = "START"  # the DICOM default is the start; the factors below prove it or not
         elif clock.decay_corrected is None:
             raise BadDataError(
@@ -442,6 +445,16 @@ def _proven_reference(model: TimeModel, clock: ScanClock, named: str) -> TimeMod
     implied = _implied_references(model, clock)
     source = f"(0054,1102) DecayCorrection {named}"
     remarks = model.remarks
+    moment = _stated_moment(model, clock)
+    if moment is not None and not clock.decay_correction:
+        expected, source = moment, "(0018,9701) DecayCorrectionDateTime"
+    elif moment is not None and implied is None and abs(moment - expected) > _DECAY_TOLERANCE_S:
+        remarks = (
+            *remarks,
+            f"(0054,1102) DecayCorrection {named} would be {expected:g} s after injection, "
+            f"(0018,9701) DecayCorrectionDateTime says {moment:g} s; the latter was used",
+        )
+        expected, source = moment, "(0018,9701) DecayCorrectionDateTime"
     if implied is None:
         source += "; no usable (0054,1321) DecayFactor to check it with"
         reference = expected
@@ -461,6 +474,14 @@ def _proven_reference(model: TimeModel, clock: ScanClock, named: str) -> TimeMod
         )
     sources = {**model.sources, "ImageDecayCorrectionTime": source}
     return replace(model, decay_reference_s=reference, sources=sources, remarks=remarks)
+
+
+def _stated_moment(model: TimeModel, clock: ScanClock) -> float | None:
+    """(0018,9701) in s after the injection; None when it is absent or not of this scan."""
+    if clock.decay_moment is None:
+        return None
+    seconds = (clock.decay_moment - model.injection).total_seconds()
+    return seconds if abs(seconds) <= _MAX_UPTAKE / _SECOND else None
 
 
 def _agreeing(moments: tuple[float, ...], expected: float) -> float | None:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bidsapp.dicom.frames import frames_of, scan_clock
-from bidsapp.dicom.header import header_of
+from bidsapp.dicom.header import headers_of
 from bidsapp.dicom.series import Series, take_inventory
 from bidsapp.dicom.timing import FrameClock, ScanClock, TimeModel, time_model
 from bidsapp.errors import BadDataError
@@ -20,7 +20,11 @@ from bidsapp.errors import BadDataError
 
 def model_of(pet: Pet, stated: datetime | None = None) -> TimeModel:
     """Through the real tags: data sets -> headers -> frames -> clock -> times."""
-    headers = tuple(header_of(data, Path(f"f{i}")) for i, data in enumerate(pet.datasets()))
+    headers = tuple(
+        header
+        for i, data in enumerate(pet.datasets())
+        for header in headers_of(data, Path(f"f{i}"))
+    )
     series = Series("1.2", 0, headers)
     return time_model(scan_clock(series, frames_of(series), stated))
 
@@ -272,7 +276,7 @@ def test_frames_after_midnight_without_their_dates(missing: list[str]) -> None:
     for data in datasets:
         for keyword in missing:
             delattr(data, keyword)
-    headers = tuple(header_of(data, Path("f")) for data in datasets)
+    headers = tuple(h for data in datasets for h in headers_of(data, Path("f")))
     series = Series("1.2", 0, headers)
     times = time_model(scan_clock(series, frames_of(series)))
     assert times.frame_start_s == (5400, 5700, 6000, 6300)
@@ -283,7 +287,7 @@ def test_frames_after_midnight_with_the_date_of_the_first_are_refused() -> None:
     datasets = list(MIDNIGHT_PET.datasets())
     for data in datasets:
         data.AcquisitionDate = "20211231"
-    headers = tuple(header_of(data, Path("f")) for data in datasets)
+    headers = tuple(h for data in datasets for h in headers_of(data, Path("f")))
     series = Series("1.2", 0, headers)
     with pytest.raises(BadDataError, match="date of the frames after midnight"):
         time_model(scan_clock(series, frames_of(series)))
@@ -294,13 +298,13 @@ def test_beds_acquired_one_after_the_other_make_one_frame() -> None:
     datasets = list(pet.datasets())
     for data in datasets[2:]:  # the second bed is acquired ten minutes later
         data.AcquisitionTime = f"{pet.injection + timedelta(seconds=4200):%H%M%S}"
-    headers = tuple(header_of(data, Path("f")) for data in datasets)
+    headers = tuple(h for data in datasets for h in headers_of(data, Path("f")))
     series = Series("1.2", 0, headers)
     times = time_model(scan_clock(series, frames_of(series)))
     assert times.frame_start_s == (3600,)
 
 
 def test_missing_slice_of_one_frame_is_refused() -> None:
-    headers = tuple(header_of(data, Path("f")) for data in Pet(n_slices=3).datasets())
+    headers = tuple(h for data in Pet(n_slices=3).datasets() for h in headers_of(data, Path("f")))
     with pytest.raises(BadDataError, match="3 to 4 images"):
         frames_of(Series("1.2", 0, headers[:-1]))
