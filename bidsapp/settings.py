@@ -24,6 +24,25 @@ class PetToT1w(StrEnum):
     NMI = "nmi"  # normalised mutual information, as the published scale was made
 
 
+class KineticModel(StrEnum):
+    """Reference-tissue models of dynamic scans."""
+
+    SRTM = "srtm"  # Lammertsma & Hume 1996
+    SRTM2 = "srtm2"  # Wu & Carson 2002
+    MRTM = "mrtm"  # Ichise et al. 2003
+    MRTM2 = "mrtm2"  # Ichise et al. 2003
+    LOGAN = "logan"  # Logan et al. 1996
+
+
+class PvcMethod(StrEnum):
+    """Corrections of the partial volume effect."""
+
+    GTM = "gtm"  # geometric transfer matrix, Rousset et al. 1998
+    RBV = "rbv"  # region-based voxel-wise, Thomas et al. 2011
+    IY = "iy"  # iterative Yang, Erlandsson et al. 2012
+    MG = "mg"  # Mueller-Gaertner et al. 1992
+
+
 @dataclass(frozen=True)
 class Filters:
     """Which part of the dataset to process; empty means all. Labels without prefix."""
@@ -58,6 +77,13 @@ class Processing:
     pet_to_t1w: PetToT1w = PetToT1w.MODEL
     window_min: tuple[float, float] | None = None  # --window, minutes after injection
     allow_off_window: bool = False
+    calibration: Path | None = None  # --calibration, the user's own equations
+    cutoff: tuple[float, ...] = ()  # --cutoff, CL; tell the probability to lie above
+    kinetics: tuple[KineticModel, ...] = tuple(KineticModel)  # --kinetics, for dynamic scans
+    t_star_min: float | None = None  # --t-star, minutes after injection; None: that of the model
+    t_end_min: float | None = None  # --t-end, minutes after injection
+    k2_prime_per_min: float | None = None  # --k2-prime; None: from SRTM
+    pvc: tuple[PvcMethod, ...] = ()  # --pvc
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import re
 import tomllib
@@ -18,9 +19,11 @@ from bidsapp.settings import (
     TEMPLATE_SPACE,
     DicomInput,
     Filters,
+    KineticModel,
     Level,
     PetToT1w,
     Processing,
+    PvcMethod,
     Resources,
     Settings,
 )
@@ -106,6 +109,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     _add_selection(parser.add_argument_group("which scans"))
     _add_dicom(parser.add_argument_group("start from DICOM (participant level)"))
     _add_processing(parser.add_argument_group("what changes numbers"))
+    _add_models(parser.add_argument_group("dynamic scans, partial volume"))
     _add_execution(parser.add_argument_group("how it runs"))
     for flags, options in _SILENT.items():
         parser.add_argument(*flags, **options, help=argparse.SUPPRESS)
@@ -175,6 +179,32 @@ def _add_processing(group: Any) -> None:
         default=PetToT1w.MODEL.value,
         help="align by the person's tissue maps, or by mutual information alone (default: model)",
     )
+    group.add_argument(
+        "--calibration", type=_path, metavar="FILE", help="own equations, of centipet-calibrate"
+    )
+    group.add_argument(
+        "--cutoff", nargs="+", type=float, metavar="CL", default=[],
+        help="tell the probability that the Centiloid lies above",
+    )  # fmt: skip
+
+
+def _add_models(group: Any) -> None:
+    models, methods = ([item.value for item in kind] for kind in (KineticModel, PvcMethod))
+    group.add_argument(
+        "--kinetics", nargs="+", type=str.lower, choices=[*models, "none"], default=models,
+        metavar="MODEL", help=f"for dynamic scans: {', '.join(models)} (default: all) or none",
+    )  # fmt: skip
+    group.add_argument(
+        "--t-star", type=float, metavar="MIN", help="use later frames only: MRTM, MRTM2, Logan"
+    )
+    group.add_argument("--t-end", type=float, metavar="MIN", help="use earlier frames only")
+    group.add_argument(
+        "--k2-prime", type=float, metavar="PER_MIN", help="of the reference (default: by SRTM)"
+    )
+    group.add_argument(
+        "--pvc", nargs="+", type=str.lower, choices=[*methods, "none"], default=[],
+        metavar="METHOD", help=f"correct for partial volume: {', '.join(methods)} (default: none)",
+    )  # fmt: skip
 
 
 def _add_execution(group: Any) -> None:
@@ -282,6 +312,13 @@ def _settings(options: argparse.Namespace) -> Settings:
             pet_to_t1w=PetToT1w(options.pet_to_t1w),
             window_min=_window(options.window),
             allow_off_window=options.allow_off_window,
+            calibration=options.calibration,
+            cutoff=_cutoffs(options.cutoff),
+            kinetics=tuple(map(KineticModel, _chosen("--kinetics", options.kinetics))),
+            t_star_min=_positive("--t-star", options.t_star, zero=True),
+            t_end_min=_positive("--t-end", options.t_end),
+            k2_prime_per_min=_positive("--k2-prime", options.k2_prime),
+            pvc=tuple(map(PvcMethod, _chosen("--pvc", options.pvc))),
         ),
         resources=Resources(
             nprocs=options.nprocs,
@@ -345,6 +382,25 @@ def _window(window: Sequence[float] | None) -> tuple[float, float] | None:
     if not 0 <= start < end:
         raise UsageError(f"--window {start:g} {end:g}: give two rising minutes after injection")
     return start, end
+
+
+def _cutoffs(values: Sequence[float]) -> tuple[float, ...]:
+    if not all(map(math.isfinite, values)):
+        raise UsageError("--cutoff: give Centiloids, such as 24.4")
+    return tuple(dict.fromkeys(values))
+
+
+def _chosen(flag: str, values: Sequence[str]) -> tuple[str, ...]:
+    """Values without repetition; ``none`` stands alone."""
+    if "none" in values and set(values) != {"none"}:
+        raise UsageError(f"{flag} {' '.join(values)}: none and something contradict each other")
+    return tuple(dict.fromkeys(value for value in values if value != "none"))
+
+
+def _positive(flag: str, value: float | None, *, zero: bool = False) -> float | None:
+    if value is not None and not (math.isfinite(value) and (value > 0 or (zero and value == 0))):
+        raise UsageError(f"{flag} {value:g}: give a positive number")
+    return value
 
 
 def _filters(options: argparse.Namespace) -> Filters:

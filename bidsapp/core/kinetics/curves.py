@@ -1,0 +1,233 @@
+"""Time-activity curves as the integrals that a scanner measures.
+
+A frame gives the mean activity over its duration, not the activity at its middle: on a curve that
+bends, frames of minutes make these differ by per cents. Here a curve is a function of time whose
+means over the frames *are* the measured values (the integral is interpolated, the activity is its
+derivative), and every model is averaged over the frames in the same way before it is compared with
+the data. So frames may be as long as the scanner made them.
+
+Times are minutes after injection; activity is decay-corrected to one time and zero at injection.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.interpolate import PchipInterpolator
+from scipy.optimize import nnls
+
+from bidsapp.errors import BadDataError
+
+Float64 = NDArray[np.float64]
+
+# Frame times of real headers are rounded: neighbours that miss each other by less touch.
+_ROUNDING_MIN = 1.0 / 60
+# Intervals that nobody measured are cut into pieces of about that length.
+_PIECE_MIN = 5.0
+# Rates of the exponentials that bridge a gap, per minute: from none to washed out within minutes.
+_GAP_RATES = np.concatenate([[0.0], np.geomspace(1e-3, 0.5, 40)])
+# Frames that long before a gap, and all after it, say how a curve crosses it.
+_GAP_MEMORY_MIN = 15.0
+# Gauss-Legendre rule for exp(-theta t) times a parabola over one frame.
+_NODES, _NODE_WEIGHTS = np.polynomial.legendre.leggauss(12)
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """Frames of a study and the intervals between them that were not measured.
+
+    Attributes
+    ----------
+    edges_min : ndarray, shape (E + 1,)
+        Ends of the intervals, from injection (0) to the end of the last frame.
+    frame : ndarray of int, shape (T,)
+        The interval of each frame.
+    """
+
+    edges_min: Float64
+    frame: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, start_s: Float64, end_s: Float64) -> Timeline:
+        """Put frames in a row from injection on.
+
+        Parameters
+        ----------
+        start_s, end_s : ndarray, shape (T,)
+            Seconds after injection, rising.
+
+        Raises
+        ------
+        BadDataError
+            Frames overlap, run backwards or begin before the injection.
+        """
+        start, end = np.asarray(start_s, float) / 60, np.asarray(end_s, float) / 60
+        if start.shape != end.shape or start.ndim != 1 or not start.size:
+            raise BadDataError("kinetics needs one start and one end per frame; check FrameTimes")
+        rising = (end > start).all() and (start[1:] > end[:-1] - 1.01 * _ROUNDING_MIN).all()
+        if not rising or start[0] < -_ROUNDING_MIN:
+            raise BadDataError(
+                "the frames overlap or begin before the injection; check FrameTimesStart, "
+                "FrameDuration and InjectionStart"
+            )
+        edges, frame = [0.0], []
+        for begin, finish in zip(start, end, strict=True):
+            missing = begin - edges[-1]
+            if missing > _ROUNDING_MIN:
+                pieces = max(1, round(missing / _PIECE_MIN))
+                edges.extend(np.linspace(edges[-1], begin, pieces + 1)[1:].tolist())
+            frame.append(len(edges) - 1)
+            edges.append(float(finish))
+        return cls(np.array(edges), np.array(frame, dtype=np.intp))
+
+    @property
+    def length_min(self) -> Float64:
+        """Length of the intervals, shape (E,)."""
+        return np.diff(self.edges_min)
+
+    @property
+    def measured(self) -> NDArray[np.bool_]:
+        """Which intervals are frames, shape (E,)."""
+        found = np.zeros(len(self.edges_min) - 1, dtype=bool)
+        found[self.frame] = True
+        return found
+
+    @property
+    def gaps_min(self) -> list[tuple[float, float]]:
+        """Begin and end of every interval without frames after the first one."""
+        found: list[tuple[float, float]] = []
+        for index in np.flatnonzero(~self.measured):
+            begin, end = self.edges_min[index : index + 2]
+            if index < self.frame[0]:
+                continue
+            if found and found[-1][1] == begin:
+                found[-1] = (found[-1][0], float(end))
+            else:
+                found.append((float(begin), float(end)))
+        return found
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One or several curves on a timeline.
+
+    Attributes
+    ----------
+    timeline : Timeline
+    means : ndarray, shape (..., E)
+        Mean activity of every interval.
+    """
+
+    timeline: Timeline
+    means: Float64
+
+    @cached_property
+    def integral(self) -> Float64:
+        """Integral from injection to every edge, shape (..., E + 1)."""
+        steps = self.means * self.timeline.length_min
+        start = np.zeros((*steps.shape[:-1], 1))
+        return np.concatenate([start, np.cumsum(steps, axis=-1)], axis=-1)
+
+    @cached_property
+    def edges(self) -> Float64:
+        """Activity at every edge, shape (..., E + 1), zero at injection.
+
+        Slopes of the monotone cubic through the integral (Fritsch & Butland 1984), so that the
+        activity is never negative where the means are not.
+        """
+        cubic = PchipInterpolator(self.timeline.edges_min, self.integral, axis=-1)
+        slopes = np.asarray(cubic.derivative()(self.timeline.edges_min), dtype=np.float64)
+        slopes[..., 0] = 0.0
+        return slopes
+
+    @cached_property
+    def integral_means(self) -> Float64:
+        """Mean over every interval of the integral from injection, shape (..., E)."""
+        bend = self.timeline.length_min * (self.edges[..., :-1] - self.edges[..., 1:]) / 12
+        middle: Float64 = (self.integral[..., :-1] + self.integral[..., 1:]) / 2
+        return middle + bend
+
+    def convolved(self, theta: Float64) -> Float64:
+        """Mean over every interval of the convolution of one curve with exp(-theta t).
+
+        Parameters
+        ----------
+        theta : ndarray, shape (N,)
+            Positive rates, per minute.
+
+        Returns
+        -------
+        ndarray, shape (N, E)
+            The curve times minutes. With g' = C - theta g the mean of g over an interval is
+            (integral of C - rise of g) / theta: exact for the interpolated curve.
+        """
+        length = self.timeline.length_min
+        gained = self._gained(theta)
+        kept = np.exp(-theta[:, None] * length)
+        at_edge = np.zeros((len(theta), len(length) + 1))
+        for index in range(len(length)):
+            at_edge[:, index + 1] = at_edge[:, index] * kept[:, index] + gained[:, index]
+        rise = np.diff(at_edge, axis=1)
+        return np.asarray((self.means - rise / length) / theta[:, None], dtype=np.float64)
+
+    def _gained(self, theta: Float64) -> Float64:
+        """Integral of C(u) exp(-theta (end - u)) over every interval, shape (N, E)."""
+        at = (_NODES + 1) / 2
+        begin, end = self.edges[:-1, None], self.edges[1:, None]
+        bow = 6 * at * (1 - at) * self.means[:, None]
+        activity = begin * (1 - 4 * at + 3 * at**2) + bow + end * (3 * at**2 - 2 * at)
+        length = self.timeline.length_min
+        weighted = activity * (_NODE_WEIGHTS / 2) * length[:, None]
+        left = (1 - at) * length[:, None]
+        return np.einsum("ek,nek->ne", weighted, np.exp(-theta[:, None, None] * left))
+
+
+def bridged(timeline: Timeline, means: Float64, weights: Float64) -> Curve:
+    """Make a curve of frame means, with what happened while nobody measured.
+
+    Before the first frame the activity rises linearly from zero at injection. Across a gap it
+    falls like a sum of exponentials with amplitudes that are not negative (non-negative least
+    squares, Lawson & Hanson 1974), fitted to the last minutes before the gap and all after it: the
+    shape of a tissue without arrivals of fresh tracer. It is *stated, not measured*.
+
+    Parameters
+    ----------
+    timeline : Timeline
+    means : ndarray, shape (T,)
+        Mean activity of every frame.
+    weights : ndarray, shape (T,)
+        Inverse variances of the means up to a factor.
+    """
+    filled = np.zeros(len(timeline.edges_min) - 1)
+    filled[timeline.frame] = means
+    missing = ~timeline.measured
+    early = missing & (np.arange(len(filled)) < timeline.frame[0])
+    if early.any():
+        edges, first = timeline.edges_min, timeline.edges_min[timeline.frame[0]]
+        filled[early] = means[0] * (edges[:-1] + edges[1:])[early] / (2 * first)
+    for begin, end in timeline.gaps_min:
+        across = missing & (timeline.edges_min[:-1] >= begin) & (timeline.edges_min[1:] <= end)
+        filled[across] = _washing_out(timeline, means, weights, begin)[across]
+    return Curve(timeline, filled)
+
+
+def _washing_out(
+    timeline: Timeline, means: Float64, weights: Float64, gap_begin_min: float
+) -> Float64:
+    """Means over every interval, shape (E,), of the exponentials that fit around a gap."""
+    start, end = timeline.edges_min[:-1], timeline.edges_min[1:]
+    begin, finish = start[timeline.frame], end[timeline.frame]
+    before = np.flatnonzero(finish <= gap_begin_min + _ROUNDING_MIN)
+    since = max(gap_begin_min - _GAP_MEMORY_MIN, finish[before[np.argmax(means[before])]])
+    used = begin >= min(since, begin[before[-2:]].min()) - _ROUNDING_MIN
+    age, rates = start - begin[used][0], _GAP_RATES[1:]
+    falling = np.exp(-np.outer(age, rates)) * -np.expm1(-np.outer(end - start, rates))
+    columns = np.concatenate(
+        [np.ones((len(start), 1)), falling / np.outer(end - start, rates)], axis=1
+    )
+    root = np.sqrt(weights[used])
+    amplitudes, _ = nnls(columns[timeline.frame[used]] * root[:, None], means[used] * root)
+    return np.asarray(columns @ amplitudes, dtype=np.float64)

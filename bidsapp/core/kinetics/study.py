@@ -1,0 +1,166 @@
+"""What every reference-tissue model is given, and what it gives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bidsapp.core.kinetics.curves import Curve, Float64, Timeline, bridged
+from bidsapp.errors import BadDataError
+
+_ROUNDING_S = 1.0  # a frame may end that much after the time limit
+
+PARAMETERS = ("R1", "k2", "k2_prime", "BPND", "DVR")
+
+
+@dataclass(frozen=True)
+class Study:
+    """Curves of tissues beside that of the reference tissue.
+
+    Attributes
+    ----------
+    target : ndarray, shape (R, T)
+        Mean decay-corrected activity by region and frame.
+    reference : Curve
+        Of the reference tissue, from injection to the end of the last frame.
+    weights : ndarray, shape (T,)
+        Inverse variances of the frames up to a factor (`bidsapp.core.kinetics.weights`).
+    """
+
+    target: Float64
+    reference: Curve
+    weights: Float64
+
+    @classmethod
+    def of(
+        cls,
+        frame_start_s: Float64,
+        frame_end_s: Float64,
+        target: Float64,
+        reference: Float64,
+        weights: Float64,
+        *,
+        t_end_min: float | None = None,
+    ) -> Study:
+        """Take the frames until ``t_end_min`` and bridge what lies between them.
+
+        Parameters
+        ----------
+        frame_start_s, frame_end_s : ndarray, shape (T,)
+            Seconds after injection, rising.
+        target : ndarray, shape (R, T)
+        reference, weights : ndarray, shape (T,)
+        t_end_min : float, optional
+            Frames that end later are left out; minutes after injection.
+
+        Raises
+        ------
+        BadDataError
+            The frame times contradict each other, or the reference curve is not positive.
+        """
+        used = np.asarray(frame_end_s) <= _limit_s(t_end_min)
+        if not used.any():
+            raise BadDataError(f"no frame ends within {t_end_min:g} min of the injection")
+        timeline = Timeline.of(np.asarray(frame_start_s)[used], np.asarray(frame_end_s)[used])
+        values = np.asarray(reference, dtype=np.float64)[used]
+        if not (np.isfinite(values).all() and values.mean() > 0):
+            raise BadDataError(
+                "the curve of the reference region holds no activity in some frame; look whether "
+                "the field of view holds that region throughout, or choose another one"
+            )
+        kept = np.asarray(weights, dtype=np.float64)[used]
+        rows = np.atleast_2d(np.asarray(target, dtype=np.float64))[:, used]
+        return cls(rows, bridged(timeline, values, kept), kept)
+
+    @property
+    def timeline(self) -> Timeline:
+        """Frames and gaps."""
+        return self.reference.timeline
+
+    @property
+    def scaled_target(self) -> Float64:
+        """Target curves times the square root of the weights, shape (R, T)."""
+        return self.target * np.sqrt(self.weights)
+
+    def scaled(self, means: Float64) -> Float64:
+        """Means over intervals, (..., E), at the frames and times the roots of the weights."""
+        return np.asarray(means[..., self.timeline.frame] * np.sqrt(self.weights))
+
+    def measured_targets(self, elsewhere: Float64) -> Curve:
+        """Curves of the targets, shape (R, E), with ``elsewhere`` where no frame is."""
+        means = np.array(elsewhere)
+        means[:, self.timeline.frame] = self.target
+        return Curve(self.timeline, means)
+
+
+def _limit_s(t_end_min: float | None) -> float:
+    return np.inf if t_end_min is None else 60 * t_end_min + _ROUNDING_S
+
+
+@dataclass(frozen=True)
+class Estimates:
+    """Parameters of one model for R regions or voxels.
+
+    NaN where the data do not determine a parameter or the model does not have it.
+
+    Attributes
+    ----------
+    values, errors : dict of ndarray, shape (R,)
+        By the names of `PARAMETERS`: ``R1`` delivery relative to the reference tissue, K1/K1';
+        ``k2`` clearance from the tissue and ``k2_prime`` from the reference tissue, per minute;
+        ``BPND`` binding potential relative to the non-displaceable tracer; ``DVR`` = BPND + 1;
+        ``errors`` their standard errors.
+    fitted : ndarray, shape (R, T)
+        The model's activity in every frame it was fitted to, NaN in others.
+    """
+
+    values: dict[str, Float64]
+    errors: dict[str, Float64]
+    fitted: Float64
+
+
+def estimates(values: dict[str, Float64], errors: dict[str, Float64], fitted: Float64) -> Estimates:
+    """Complete a set of parameters: DVR from BPND, NaN for what the model does not have."""
+    nothing = np.full(len(fitted), np.nan)
+    values = values | {"DVR": values["BPND"] + 1}
+    errors = errors | {"DVR": errors["BPND"]}
+    return Estimates(
+        {name: values.get(name, nothing) for name in PARAMETERS},
+        {name: errors.get(name, nothing) for name in PARAMETERS},
+        fitted,
+    )
+
+
+def standard_errors(jacobian: Float64, rss: Float64, gradients: Float64) -> Float64:
+    """Standard errors of functions of least-squares parameters.
+
+    Parameters
+    ----------
+    jacobian : ndarray, shape (R, T, P)
+        Derivatives of the weighted model by its parameters.
+    rss : ndarray, shape (R,)
+        Weighted residual sum of squares.
+    gradients : ndarray, shape (R, Q, P)
+        Derivatives of Q wanted quantities by the parameters.
+
+    Returns
+    -------
+    ndarray, shape (R, Q)
+        Root of the diagonal of G s2 (J'J)^-1 G', with s2 = rss / (T - P); infinite where the
+        parameters cannot be told apart, NaN without degrees of freedom.
+    """
+    freedom = jacobian.shape[1] - jacobian.shape[2]
+    if freedom < 1:
+        return np.full(gradients.shape[:2], np.nan)
+    size = np.linalg.norm(jacobian, axis=1, keepdims=True)
+    size[size == 0] = 1.0
+    triangle = np.asarray(np.linalg.qr(jacobian / size, mode="r"), dtype=np.float64)
+    apart = np.abs(np.diagonal(triangle, axis1=1, axis2=2)).min(axis=1) > 1e-7
+    triangle[~apart] = np.eye(triangle.shape[1])
+    # G (J'J)^-1 G' is the squared length of x where R' x = G', J = QR
+    turned = np.swapaxes(gradients / size, 1, 2)
+    roots = np.linalg.solve(np.swapaxes(triangle, 1, 2), turned)
+    found = np.sqrt((roots**2).sum(axis=1) * (rss / freedom)[:, None])
+    found[~apart] = np.inf
+    return np.asarray(found, dtype=np.float64)
