@@ -18,7 +18,8 @@ Float32 = NDArray[np.float32]
 # Shortest wavelengths are 50 mm: on a grid of this step linear interpolation of the displacement
 # is good to a few hundredths of a millimetre.
 _LATTICE_MM = 2.0
-_INVERSION_STEPS = 10
+_INVERSION_STEPS = 30
+_STILL_MM = 0.005  # a point that moves less has arrived
 
 
 @dataclass(frozen=True)
@@ -72,9 +73,12 @@ class Warp:
         """
         goal = transform(inverse(self.affine), grid.world().reshape(-1, 3))
         lattice = self._lattice()
-        point = goal.copy()
+        point, moving = goal.copy(), np.arange(len(goal))
         for _ in range(_INVERSION_STEPS):
-            point = goal - self._interpolated(point, lattice)
+            there = goal[moving] - self._interpolated(point[moving], lattice)
+            arrived = np.abs(there - point[moving]).max(axis=1) < _STILL_MM
+            point[moving] = there
+            moving = moving[~arrived]
         return point.astype(np.float32).reshape(*grid.shape, 3)
 
     def jacobian(self, *positions: Positions) -> Float32:
