@@ -1,18 +1,43 @@
-"""PET sidecars: the times, units and names that quantification rests on, checked."""
+"""PET sidecars: the times, units and names that quantification rests on, checked.
+
+Datasets arrive with sidecars of many hands.  What contradicts the standard but has one meaning is
+read in it and told (a `Finding`); what has several is refused.
+"""
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from statistics import median
+from typing import Any, TypeGuard
 
+from bidsapp.core.frames import decay_factors
+from bidsapp.core.quality import Finding
 from bidsapp.errors import BadDataError
 
 _DAY_S = 86400
 # Sidecars round to seconds; frames that begin this much before ScanStart contradict nothing.
 _ROUNDING_S = 1.0
+_MAX_UPTAKE_S = 12 * 3600.0  # longer is a wrong clock: 6.5 half-lives of F-18
+_MAX_FRAME_S = 6 * 3600.0  # longer frames are in milliseconds
+_DECAY_TOLERANCE_S = 60.0
+_DOSE_MBQ = (1.0, 2000.0)
+# What a voxel of one unit is in Bq/mL; dimensionless or unknown units have no such number.
+_ACTIVITY_UNITS = {"bq": 1.0, "kbq": 1e3, "mbq": 1e6, "nci": 37.0, "uci": 3.7e4}
+_COUNTS = ("cnts", "counts", "count")
+_NOT_CORRECTED = ("none", "no", "nac", "false")
+# Keys that BIDS requires of a PET and that no number of ours rests on.
+_INFORMATIVE = (
+    *("Manufacturer", "ManufacturersModelName", "TracerRadionuclide", "InjectedRadioactivity"),
+    *("InjectedRadioactivityUnits", "InjectedMass", "InjectedMassUnits", "SpecificRadioactivity"),
+    *("SpecificRadioactivityUnits", "ModeOfAdministration", "TimeZero", "ScanStart"),
+    *("AcquisitionMode", "ReconMethodName", "ReconMethodParameterLabels", "ReconFilterType"),
+    "AttenuationCorrection",
+)
 
 
 @dataclass(frozen=True)
@@ -28,12 +53,17 @@ class PetTiming:
     units : str
         As the sidecar names them, for example ``Bq/mL``.
     decay_corrected : bool
+        All frames are corrected to one time.
     decay_reference_s : float or None
         Time to which activity is decay-corrected, seconds after injection.
     radionuclide : str or None
         As the sidecar names it, for example ``F18``.
     tracer_name : str or None
         ``TracerName`` of the sidecar.
+    frame_reference_s : tuple of float or None
+        Times the frames are corrected to, one each, when these differ.
+    findings : tuple of Finding
+        Contradictions that were resolved, and what is missing.
     """
 
     frame_start_s: tuple[float, ...]
@@ -44,6 +74,8 @@ class PetTiming:
     decay_reference_s: float | None
     radionuclide: str | None
     tracer_name: str | None
+    frame_reference_s: tuple[float, ...] | None = None
+    findings: tuple[Finding, ...] = ()
 
 
 def read_timing(sidecar: Mapping[str, Any], pet: Path, n_frames: int) -> PetTiming:
@@ -65,28 +97,272 @@ def read_timing(sidecar: Mapping[str, Any], pet: Path, n_frames: int) -> PetTimi
         frames agree with each other is checked where they are chosen (`bidsapp.core.frames`).
     """
     field = _Reader(sidecar, pet)
-    start = field.numbers("FrameTimesStart", n_frames)
     duration = field.numbers("FrameDuration", n_frames)
+    starts, findings = _frame_starts(field, n_frames)
+    _check_durations(starts, duration, pet)
     injection = field.number("InjectionStart")
-    scan_start = field.number("ScanStart") if "ScanStart" in sidecar else start[0]
-    if start[0] < scan_start - _ROUNDING_S:
-        raise BadDataError(
-            f"{pet}: FrameTimesStart begins at {start[0]:g} s, before ScanStart at "
-            f"{scan_start:g} s, though both count from TimeZero; correct the wrong one"
-        )
+    _check_injection(injection, starts, duration, pet)
     corrected = field.boolean("ImageDecayCorrected")
-    reference = field.number("ImageDecayCorrectionTime") - injection if corrected else None
+    reference = field.number("ImageDecayCorrectionTime") if corrected else None
+    _check_attenuation(sidecar, pet)
+    units, about_units = _units(field)
     time_zero = clock_seconds(sidecar.get("TimeZero"))
     return PetTiming(
-        frame_start_s=tuple(s - injection for s in start),
+        frame_start_s=tuple(s - injection for s in starts),
         frame_duration_s=duration,
         injection_clock_s=None if time_zero is None else (time_zero + injection) % _DAY_S,
-        units=field.text("Units"),
+        units=units,
         decay_corrected=corrected,
-        decay_reference_s=reference,
+        decay_reference_s=None if reference is None else reference - injection,
         radionuclide=field.optional_text("TracerRadionuclide"),
         tracer_name=field.optional_text("TracerName"),
+        findings=(*findings, *about_units, *_plausibility(sidecar), *_completeness(sidecar)),
     )
+
+
+# --------------------------------------------------------------------------------------- times
+
+
+def _frame_starts(field: _Reader, n_frames: int) -> tuple[tuple[float, ...], list[Finding]]:
+    """Starts of the frames in s after TimeZero.
+
+    dcm2niix, and hands that follow it, count FrameTimesStart from the scan instead: that is told
+    by a first frame at 0 with a ScanStart elsewhere, and believed where AcquisitionTime lies
+    ScanStart after TimeZero or dcm2niix signed the sidecar.
+    """
+    sidecar = field.sidecar
+    if n_frames == 1 and "FrameTimesStart" not in sidecar and "ScanStart" in sidecar:
+        text = "FrameTimesStart is missing; the only frame was taken to begin at ScanStart."
+        return (field.number("ScanStart"),), [Finding("frame-times", text)]
+    starts = field.numbers("FrameTimesStart", n_frames)
+    scan_start = field.number("ScanStart") if "ScanStart" in sidecar else starts[0]
+    if starts[0] >= scan_start - _ROUNDING_S:
+        late = starts[0] - scan_start
+        if late <= _DECAY_TOLERANCE_S:
+            return starts, []
+        text = (
+            f"FrameTimesStart begins {late:g} s after ScanStart; FrameTimesStart was used, check "
+            "that no frame is missing."
+        )
+        return starts, [Finding("frame-times", text)]
+    if starts[0] == 0 and _counts_from_scan(sidecar, scan_start):
+        text = (
+            f"FrameTimesStart begins at 0 though ScanStart is {scan_start:g} s after TimeZero; it "
+            "was read as counting from the scan, so add ScanStart to every value."
+        )
+        return tuple(start + scan_start for start in starts), [Finding("frame-times", text)]
+    raise BadDataError(
+        f"{field.pet}: FrameTimesStart begins at {starts[0]:g} s, before ScanStart at "
+        f"{scan_start:g} s, though both count from TimeZero; correct the wrong one"
+    )
+
+
+def _counts_from_scan(sidecar: Mapping[str, Any], scan_start: float) -> bool:
+    """Whether something beside FrameTimesStart proves that the scan began at ScanStart."""
+    zero, acquired = (clock_seconds(sidecar.get(key)) for key in ("TimeZero", "AcquisitionTime"))
+    if zero is not None and acquired is not None:
+        return abs((acquired - zero - scan_start + _DAY_S / 2) % _DAY_S - _DAY_S / 2) <= _ROUNDING_S
+    return "dcm2niix" in str(sidecar.get("ConversionSoftware")).lower()
+
+
+def _check_durations(starts: tuple[float, ...], duration: tuple[float, ...], pet: Path) -> None:
+    """Refuse durations in milliseconds or minutes."""
+    if min(duration) <= 0 or max(duration) > _MAX_FRAME_S:
+        raise BadDataError(
+            f"{pet}: FrameDuration holds {min(duration):g} to {max(duration):g}, no seconds of a "
+            "frame; BIDS counts in s, not in ms, so correct the sidecar"
+        )
+    steps = [after - before for before, after in pairwise(starts)]
+    ratios = [step / length for step, length in zip(steps, duration, strict=False)]
+    if len(ratios) > 1 and min(ratios) > 59 and max(ratios) < 61:
+        raise BadDataError(
+            f"{pet}: FrameDuration is in minutes by the distance of FrameTimesStart; BIDS counts "
+            "in s, so multiply it by 60"
+        )
+
+
+def _check_injection(
+    injection: float, starts: tuple[float, ...], duration: tuple[float, ...], pet: Path
+) -> None:
+    """Refuse an injection after the scan, or half a day before it."""
+    before = min(starts) - injection
+    end = max(s + d for s, d in zip(starts, duration, strict=True))
+    if injection >= end or before > _MAX_UPTAKE_S:
+        where = (
+            "after the scan has ended" if injection >= end else f"{before / 3600:.1f} h before it"
+        )
+        raise BadDataError(
+            f"{pet}: InjectionStart ({injection:g} s after TimeZero) lies {where} by "
+            "FrameTimesStart; correct the wrong one"
+        )
+
+
+# --------------------------------------------------------------------------------------- decay
+
+
+def check_decay(timing: PetTiming, sidecar: Mapping[str, Any], half_life_s: float) -> PetTiming:
+    """Compare DecayCorrectionFactor with the decay correction that the sidecar states.
+
+    A factor says by how much activity was multiplied, so, with the half-life, to what moment it
+    was corrected.  Frames that were each corrected to their own start are recognised by it.
+
+    Parameters
+    ----------
+    timing : as `read_timing` gives it
+    sidecar : merged metadata
+    half_life_s : of the tracer's radionuclide
+
+    Raises
+    ------
+    BadDataError
+        ImageDecayCorrected is false but the factors say otherwise.
+    """
+    key = "DecayCorrectionFactor" if "DecayCorrectionFactor" in sidecar else "DecayFactor"
+    factors = sidecar.get(key)
+    n_frames = len(timing.frame_start_s)
+    if not isinstance(factors, list) or len(factors) != n_frames:
+        return timing
+    if not all(is_number(factor) and factor > 0 for factor in factors):
+        return timing
+    if not timing.decay_corrected:
+        if max(factors) > 1.001 * min(factors):
+            raise BadDataError(
+                f"ImageDecayCorrected is false, but {key} says that frames were multiplied by "
+                f"{min(factors):g} to {max(factors):g}; correct the wrong one"
+            )
+        return timing
+    if set(factors) == {1}:
+        text = f"{key} is 1 for every frame though ImageDecayCorrected is true; it was ignored."
+        return _found(timing, "decay-correction", text)
+    moments = _corrected_to(timing, factors, half_life_s)
+    own_start = [m - s for m, s in zip(moments, timing.frame_start_s, strict=True)]
+    reference = timing.decay_reference_s or 0.0
+    if max(moments) - min(moments) <= _DECAY_TOLERANCE_S:
+        moment = round(median(moments), 1)
+        if abs(moment - reference) <= _DECAY_TOLERANCE_S:
+            return timing
+        text = (
+            f"{key} corrects to {moment:g} s after injection, ImageDecayCorrectionTime says "
+            f"{reference:g} s; {key} was believed."
+        )
+        return _found(replace(timing, decay_reference_s=moment), "decay-correction", text)
+    if max(map(abs, own_start)) <= _DECAY_TOLERANCE_S:
+        text = f"By {key} every frame is decay-corrected to its own start; this was put right."
+        timing = replace(timing, frame_reference_s=timing.frame_start_s)
+        return _found(timing, "decay-correction", text)
+    text = (
+        f"{key} fits no decay with a half-life of {half_life_s:g} s; ImageDecayCorrectionTime was "
+        "believed, check the times of the frames."
+    )
+    return _found(timing, "decay-correction", text)
+
+
+def _corrected_to(timing: PetTiming, factors: list[float], half_life_s: float) -> list[float]:
+    """Moment every frame is corrected to by its factor, s after injection.
+
+    Reconstructions take the mean decay of a frame, its middle or its start for the moment of its
+    activity: the convention by which the frames agree best is taken.
+    """
+    rate = math.log(2) / half_life_s
+    start, duration = timing.frame_start_s, timing.frame_duration_s
+    conventions = (
+        [math.log(rate * d / -math.expm1(-rate * d)) / rate for d in duration],
+        [length / 2 for length in duration],
+        [0.0] * len(start),
+    )
+    by_convention = [
+        [s + w - math.log(f) / rate for s, w, f in zip(start, within, factors, strict=True)]
+        for within in conventions
+    ]
+    return min(by_convention, key=lambda moments: max(moments) - min(moments))
+
+
+def common_decay_factors(timing: PetTiming, half_life_s: float) -> tuple[float, ...] | None:
+    """Factors that take all frames to one decay reference; None when they have one already.
+
+    Frames without decay correction are corrected to the start of the first.
+    """
+    start = timing.frame_start_s
+    if not timing.decay_corrected:
+        return decay_factors(start, timing.frame_duration_s, half_life_s, start[0])
+    if timing.frame_reference_s is None:
+        return None
+    first, rate = timing.frame_reference_s[0], math.log(2) / half_life_s
+    return tuple(math.exp(rate * (moment - first)) for moment in timing.frame_reference_s)
+
+
+def _found(timing: PetTiming, code: str, message: str) -> PetTiming:
+    return replace(timing, findings=(*timing.findings, Finding(code, message)))
+
+
+# ------------------------------------------------------------------------- units, plausibility
+
+
+def activity_unit(text: str) -> float | None:
+    """Bq/mL in one of a unit of activity concentration; None for other units.
+
+    >>> activity_unit("BQML"), activity_unit("kBq/cc"), activity_unit("SUV")
+    (1.0, 1000.0, None)
+    """
+    match = re.fullmatch(r"([a-z]+?)[\s/*]*(ml|cc|cm3|cm\^3)(\^?-1)?", text.strip().lower())
+    return _ACTIVITY_UNITS.get(match[1]) if match else None
+
+
+def _units(field: _Reader) -> tuple[str, list[Finding]]:
+    """Units in one spelling, and what to tell about them."""
+    text = field.text("Units")
+    factor = activity_unit(text)
+    if factor == 1:
+        return "Bq/mL", []
+    if factor is not None:
+        return re.sub(r"(?i)[\s/]*(ml|cc|cm3)$", "/mL", text.strip()), []
+    if text.strip().lower() in _COUNTS:
+        raise BadDataError(
+            f"{field.pet}: Units is {text!r}: counts are no activity, and frames of different "
+            "length cannot be averaged; reconstruct the scan in Bq/mL"
+        )
+    message = (
+        f"Units {text!r} is no activity concentration: ratios and Centiloids do not depend on it "
+        "if all frames share it, activity values do."
+    )
+    return text, [Finding("units", message)]
+
+
+def _check_attenuation(sidecar: Mapping[str, Any], pet: Path) -> None:
+    """Refuse an image that is said not to be attenuation-corrected."""
+    text = sidecar.get("AttenuationCorrection")
+    if isinstance(text, str) and text.strip().lower() in _NOT_CORRECTED:
+        raise BadDataError(
+            f"{pet}: AttenuationCorrection is {text!r}: an image "
+            "without it cannot be quantified; use the corrected reconstruction"
+        )
+
+
+def _plausibility(sidecar: Mapping[str, Any]) -> list[Finding]:
+    """A dose that nobody injects."""
+    dose, unit = sidecar.get("InjectedRadioactivity"), sidecar.get("InjectedRadioactivityUnits")
+    scale = {"bq": 1e-6, "kbq": 1e-3, "mbq": 1.0, "gbq": 1e3, "mci": 37.0}.get(str(unit).lower())
+    if not is_number(dose) or scale is None or _DOSE_MBQ[0] <= dose * scale <= _DOSE_MBQ[1]:
+        return []
+    message = (
+        f"InjectedRadioactivity is {dose:g} {unit}, a dose nobody injects: correct its unit; no "
+        "result rests on it."
+    )
+    return [Finding("dose", message)]
+
+
+def _completeness(sidecar: Mapping[str, Any]) -> list[Finding]:
+    """Required keys that are missing without harm to the result."""
+    missing = [key for key in _INFORMATIVE if key not in sidecar]
+    if sidecar.get("TimeZero") is not None and clock_seconds(sidecar["TimeZero"]) is None:
+        missing.append("TimeZero as hh:mm:ss")
+    if not missing:
+        return []
+    message = f"The sidecar lacks {', '.join(missing)}, which BIDS requires; no result rests on it."
+    return [Finding("sidecar-incomplete", message)]
+
+
+# ------------------------------------------------------------------------------------- fields
 
 
 def clock_seconds(text: object) -> float | None:
@@ -112,13 +388,15 @@ class _Reader:
 
     def number(self, key: str) -> float:
         value = self._required(key)
-        if not _is_number(value):
+        if not is_number(value):
             raise self._wrong(key, "a number of seconds")
         return float(value)
 
     def numbers(self, key: str, length: int) -> tuple[float, ...]:
         value = self._required(key)
-        if not isinstance(value, list) or not all(map(_is_number, value)):
+        if length == 1 and is_number(value):
+            value = [value]
+        if not isinstance(value, list) or not all(map(is_number, value)):
             raise self._wrong(key, "a list of numbers, seconds, one per frame")
         if len(value) != length:
             raise BadDataError(
@@ -155,7 +433,8 @@ class _Reader:
         return BadDataError(f"{self.pet}: {key} must be {wanted}, not {shown}; correct the sidecar")
 
 
-def _is_number(value: object) -> bool:
+def is_number(value: object) -> TypeGuard[float]:
+    """Tell a finite number from text, truth values and infinities."""
     if not isinstance(value, int | float) or isinstance(value, bool):
         return False
     try:

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from bidsapp.bids.entities import join_entities
 from bidsapp.bids.layout import RawDataset, RawImage
-from bidsapp.bids.pet_metadata import PetTiming, read_timing
+from bidsapp.bids.pet_metadata import PetTiming, check_decay, is_number, read_timing
 from bidsapp.bids.plan import Flag, Plan, ScanFailure, ScanPlan, ScanSkip, T1wPlan, WindowChoice
 from bidsapp.bids.t1w_choice import choose_t1w
 from bidsapp.core.frames import choose_frames, deviations, nearest_window, refusal
@@ -125,8 +127,24 @@ def _read_candidate(pet: RawImage, dataset: RawDataset) -> _Candidate:
     sidecar = dataset.sidecar(pet)
     tracer, flags = _find_tracer(pet, sidecar.get("TracerName"))
     timing = read_timing(sidecar, pet.path, shape[3] if len(shape) > 3 else 1)
-    _check_radionuclide(tracer, timing, pet.path)
-    return _Candidate(pet, tracer, timing, flags)
+    _check_radionuclide(tracer, timing, sidecar.get("RadionuclideHalfLife"), pet.path)
+    try:
+        timing = check_decay(timing, sidecar, tracer.half_life_s)
+    except BadDataError as error:
+        raise BadDataError(f"{pet.path}: {error}") from error
+    flags += tuple(Flag(item.code, item.message) for item in timing.findings)
+    return _Candidate(pet, tracer, timing, (*flags, *_of_conversion(sidecar)))
+
+
+def _of_conversion(sidecar: Mapping[str, Any]) -> tuple[Flag, ...]:
+    """What the conversion from DICOM wants a person to see (`bidsapp.dicom.sidecar`)."""
+    told = sidecar.get("CentiPET")
+    flags = told.get("Flags", []) if isinstance(told, dict) else []
+    return tuple(
+        Flag(str(flag["code"]), str(flag["message"]))
+        for flag in flags
+        if isinstance(flag, dict) and {"code", "message"} <= flag.keys()
+    )
 
 
 def _find_tracer(pet: RawImage, name: object) -> tuple[Tracer, tuple[Flag, ...]]:
@@ -154,13 +172,18 @@ def _find_tracer(pet: RawImage, name: object) -> tuple[Tracer, tuple[Flag, ...]]
     return tracer, ()
 
 
-def _check_radionuclide(tracer: Tracer, timing: PetTiming, pet: Path) -> None:
+def _check_radionuclide(tracer: Tracer, timing: PetTiming, half_life_s: object, pet: Path) -> None:
     """Refuse a nuclide that cannot be the tracer's; ``18Fluorine`` and ``F-18`` are both F18."""
-    digits = re.sub(r"\D", "", timing.radionuclide or "")
-    if digits in ("11", "18") and digits != tracer.radionuclide[1:]:
+    number = re.search(r"\d+", timing.radionuclide or "")
+    if number and number[0] != tracer.radionuclide[1:]:
         raise BadDataError(
             f"{pet}: TracerRadionuclide {timing.radionuclide!r} cannot be {tracer.name}; correct "
             "TracerName or TracerRadionuclide"
+        )
+    if is_number(half_life_s) and not 0.95 < half_life_s / tracer.half_life_s < 1.05:
+        raise BadDataError(
+            f"{pet}: RadionuclideHalfLife is {half_life_s:g} s, that of {tracer.name} is "
+            f"{tracer.half_life_s:g} s; correct TracerName or RadionuclideHalfLife"
         )
 
 

@@ -1,9 +1,17 @@
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from bidsapp.bids.pet_metadata import clock_seconds, read_timing
+from bidsapp.bids.pet_metadata import (
+    activity_unit,
+    check_decay,
+    clock_seconds,
+    common_decay_factors,
+    read_timing,
+)
+from bidsapp.core.frames import decay_factors
 from bidsapp.errors import BadDataError
 
 PET = Path("sub-01_pet.nii.gz")
@@ -70,3 +78,114 @@ def test_without_decay_correction_there_is_no_reference_time(pet_sidecar):
 @pytest.mark.parametrize("text", ["", None, "10:00", "25:00:00", "ten", 36000, "10:00:00:00"])
 def test_what_is_no_clock_time(text):
     assert clock_seconds(text) is None
+
+
+def codes(timing):
+    return [finding.code for finding in timing.findings]
+
+
+FROM_SCAN = {"FrameTimesStart": [0, 600], "ScanStart": 5400}
+
+
+@pytest.mark.parametrize(
+    "proof", [{"AcquisitionTime": "11:30:00.000"}, {"ConversionSoftware": "dcm2niix"}]
+)
+def test_frame_times_that_count_from_the_scan_are_read_so_where_it_is_proven(pet_sidecar, proof):
+    timing = read_timing(pet_sidecar | FROM_SCAN | proof, PET, 2)
+    assert timing.frame_start_s == (5400, 6000)
+    assert codes(timing) == ["frame-times"]
+
+
+@pytest.mark.parametrize("proof", [{}, {"AcquisitionTime": "10:00:00"}])
+def test_frame_times_that_count_from_who_knows_where_are_refused(pet_sidecar, proof):
+    with pytest.raises(BadDataError, match="before ScanStart"):
+        read_timing(pet_sidecar | FROM_SCAN | proof, PET, 2)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "hint"),
+    [
+        ("FrameDuration", [600_000, 600_000], "not in ms"),
+        ("FrameDuration", [600, 0], "no seconds of a frame"),
+        ("InjectionStart", 6600, "after the scan has ended"),
+        ("InjectionStart", -80000, "h before it"),
+        ("AttenuationCorrection", "None", "cannot be quantified"),
+        ("Units", "CNTS", "counts are no activity"),
+    ],
+)
+def test_what_cannot_be_is_refused(pet_sidecar, field, value, hint):
+    with pytest.raises(BadDataError, match=hint):
+        read_timing(pet_sidecar | {field: value}, PET, 2)
+
+
+def test_durations_in_minutes_are_recognised(pet_sidecar):
+    times = {"FrameTimesStart": [5400, 5700, 6000], "FrameDuration": [5, 5, 5]}
+    with pytest.raises(BadDataError, match="in minutes"):
+        read_timing(pet_sidecar | times, PET, 3)
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"ScanStart": 5000}, "frame-times"),
+        ({"InjectedRadioactivity": 3.678e8}, "dose"),
+        ({"Units": "SUV"}, "units"),
+        ({"TimeZero": "ten"}, "sidecar-incomplete"),
+        ({"DecayCorrectionFactor": [1, 1]}, "decay-correction"),
+        ({"DecayCorrectionFactor": [3.0, 1.5]}, "decay-correction"),
+        ({"DecayFactor": list(decay_factors((5400, 6000), (600, 600), 6586.2, 0))},
+         "decay-correction"),
+    ],
+)  # fmt: skip
+def test_what_is_doubtful_is_told(pet_sidecar, change, code):
+    sidecar = pet_sidecar | change
+    timing = check_decay(read_timing(sidecar, PET, 2), sidecar, 6586.2)
+    assert codes(timing) == [code]
+    assert timing.frame_start_s == (5400, 6000)
+
+
+def test_a_complete_sidecar_needs_no_word(pet_sidecar):
+    factors = decay_factors((0, 600), (600, 600), 6586.2, 0)
+    sidecar = pet_sidecar | {"DecayCorrectionFactor": [round(f, 5) for f in factors]}
+    timing = check_decay(read_timing(sidecar, PET, 2), sidecar, 6586.2)
+    assert timing.findings == () and common_decay_factors(timing, 6586.2) is None
+
+
+def test_missing_keys_are_named_once(pet_sidecar):
+    del pet_sidecar["InjectedMass"], pet_sidecar["ScanStart"]
+    (finding,) = read_timing(pet_sidecar, PET, 2).findings
+    assert "InjectedMass, ScanStart" in finding.message
+
+
+def test_a_static_image_may_have_numbers_for_lists(pet_sidecar):
+    sidecar = pet_sidecar | {"FrameTimesStart": 5400, "FrameDuration": 1200}
+    assert read_timing(sidecar, PET, 1).frame_duration_s == (1200,)
+    del sidecar["FrameTimesStart"]
+    assert read_timing(sidecar, PET, 1).frame_start_s == (5400,)
+
+
+def test_frames_corrected_to_their_own_starts_are_brought_to_one_time(pet_sidecar):
+    """Activity that only decays is the same in all frames once corrected to one time."""
+    own = decay_factors((0,), (600,), 6586.2, 0) * 2
+    sidecar = pet_sidecar | {"DecayCorrectionFactor": list(own)}
+    timing = check_decay(read_timing(sidecar, PET, 2), sidecar, 6586.2)
+    assert codes(timing) == ["decay-correction"]
+    at_start = np.exp2(-np.array([5400, 6000]) / 6586.2)
+    same = at_start * common_decay_factors(timing, 6586.2)
+    assert same[0] == pytest.approx(same[1], rel=1e-12)
+
+
+def test_factors_of_an_image_that_is_said_not_to_be_corrected_are_refused(pet_sidecar):
+    factors = decay_factors((0, 600), (600, 600), 6586.2, 0)
+    sidecar = pet_sidecar | {"ImageDecayCorrected": False, "DecayCorrectionFactor": list(factors)}
+    with pytest.raises(BadDataError, match="correct the wrong one"):
+        check_decay(read_timing(sidecar, PET, 2), sidecar, 6586.2)
+
+
+@pytest.mark.parametrize(
+    ("text", "factor"),
+    [("Bq/mL", 1), ("BQML", 1), ("Bq/cc", 1), ("kBq/ml", 1e3), ("nCi/cc", 37), ("Bq mL-1", 1),
+     ("g/mL", None), ("SUV", None), ("Bq", None), ("", None)],
+)  # fmt: skip
+def test_units_of_activity(text, factor):
+    assert activity_unit(text) == factor
