@@ -14,6 +14,7 @@ import json
 import os
 import re
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -134,7 +135,8 @@ def _plugin(resources: Resources, on_step: OnStep | None) -> _Linear | _Distribu
         "raise_insufficient": False,
         "mp_context": "forkserver",
     }
-    return _MultiProc(plugin_args=arguments)
+    timeout_s = 60 * resources.step_timeout_min
+    return _MultiProc(arguments, timeout_s)
 
 
 class _Linear(LinearPlugin):  # type: ignore[misc]
@@ -188,15 +190,17 @@ class _Distributed(DistributedPluginBase):  # type: ignore[misc]
 
 
 class _MultiProc(_Distributed, MultiProcPlugin):  # type: ignore[misc]
-    """nipype's MultiProc that survives the death of a worker.
+    """nipype's MultiProc that survives the death of a worker, and ends one that is stuck.
 
     When a process of the pool is killed, every task in flight is lost with it and none says which
     was to blame. Each is tried again once, alone in a process of its own: the innocent finish, the
-    guilty one is told apart.
+    guilty one is told apart. A task that takes longer than ``timeout_s`` has its pool killed.
     """
 
-    def __init__(self, plugin_args: dict[str, Any]) -> None:
+    def __init__(self, plugin_args: dict[str, Any], timeout_s: float) -> None:
         super().__init__(plugin_args=plugin_args)
+        self._timeout_s = timeout_s
+        self._since: dict[int, float] = {}
         self.pool: ProcessPoolExecutor = self._new_pool(self.processors)  # nipype's had no process
         self._jobs: dict[int, tuple[Node, bool]] = {}
         self._retries: dict[int, ProcessPoolExecutor] = {}
@@ -228,11 +232,15 @@ class _MultiProc(_Distributed, MultiProcPlugin):  # type: ignore[misc]
 
     def _submit(self, pool: ProcessPoolExecutor, taskid: int) -> Future[dict[str, Any]]:
         node, updatehash = self._jobs[taskid]
+        self._since[taskid] = time.monotonic()
         return pool.submit(run_node, node, updatehash, taskid)
 
     def _get_result(self, taskid: int) -> dict[str, Any] | None:
         future = self._task_obj[taskid]
         if not future.done():
+            if time.monotonic() - self._since[taskid] > self._timeout_s:
+                for worker in self._retries.get(taskid, self.pool)._processes.values():
+                    worker.kill()
             return None
         try:
             return future.result()
@@ -250,7 +258,7 @@ class _MultiProc(_Distributed, MultiProcPlugin):  # type: ignore[misc]
 
     def _clear_task(self, taskid: int) -> None:
         super()._clear_task(taskid)
-        del self._jobs[taskid]
+        del self._jobs[taskid], self._since[taskid]
         if taskid in self._retries:
             self._retries[taskid].shutdown(wait=False)
 
@@ -320,8 +328,8 @@ def _die_with_parent() -> None:
 def _vanished(node: Node) -> list[str]:
     return format_exception(
         WorkerLostError(
-            f"the process of {node.fullname} was killed twice, most often for want of memory; run "
-            "again with a smaller --nprocs or more memory"
+            f"the process of {node.fullname} was killed or stuck twice, most often for want of "
+            "memory; run again with a smaller --nprocs or more memory"
         )
     )
 

@@ -93,6 +93,7 @@ class Resources:
     nprocs: int = 1
     mem_gb: float = 4.0
     plugin: str | None = None  # --use-plugin FILE
+    step_timeout_min: float = 60.0
 
 
 @dataclass(frozen=True)

@@ -146,6 +146,41 @@ def test_a_second_run_takes_results_from_the_work_folder(tmp_path, chain):
     assert (tmp_path / "step9").read_text() == "ran\n"
 
 
+def stop_itself_once(x, folder):
+    import os
+    import signal
+    from pathlib import Path
+
+    mark = Path(folder, "stopped")
+    if not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGSTOP)
+    return x + 1
+
+
+def stop_itself(x):
+    import os
+    import signal
+
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def test_a_stuck_worker_is_ended_and_its_step_tried_again(tmp_path):
+    workflow = pe.Workflow("stuck_wf")
+    workflow.add_nodes(
+        [
+            node(stop_itself_once, "once", folder=str(tmp_path)),
+            node(stop_itself, "always"),
+            node(add_one, "innocent", folder=str(tmp_path), mark="innocent"),
+        ]
+    )
+    impatient = Resources(nprocs=2, mem_gb=4, step_timeout_min=0.05)
+    (failure,) = execute(tmp_path, workflow, impatient)
+    assert (failure.node, failure.error_name) == ("stuck_wf.always", "WorkerLostError")
+    assert "stuck" in failure.message
+    assert (tmp_path / "innocent").exists()
+
+
 def test_a_step_larger_than_the_memory_runs_alone(tmp_path):
     workflow = pe.Workflow("large_wf")
     workflow.add_nodes([node(wait_a_little, name) for name in ("one", "other")])

@@ -223,6 +223,10 @@ def _add_execution(group: Any) -> None:
     )  # fmt: skip
     group.add_argument("--clean-workdir", action="store_true", help="forget them first")
     group.add_argument("--config-file", metavar="FILE", help="options as TOML: nprocs = 4")
+    group.add_argument(
+        "--step-timeout", type=float, metavar="MIN", default=60.0,
+        help="end a step that is stuck for so long, with more than one process (default: 60)",
+    )  # fmt: skip
     group.add_argument("--use-plugin", type=_path, metavar="FILE", help="nipype plugin, for SLURM")
     group.add_argument("--stop-on-first-crash", action="store_true", help="do not go on")
     group.add_argument("--reports-only", action="store_true", help="write the pages anew")
@@ -324,6 +328,7 @@ def _settings(options: argparse.Namespace) -> Settings:
             nprocs=options.nprocs,
             mem_gb=options.mem,
             plugin=None if options.use_plugin is None else str(options.use_plugin),
+            step_timeout_min=options.step_timeout,
         ),
         database_dir=options.bids_database_dir,
         skip_bids_validation=options.skip_bids_validation,
@@ -353,6 +358,8 @@ def _refuse(options: argparse.Namespace) -> None:
         )
     if options.nprocs < 1:
         raise UsageError(f"--nprocs {options.nprocs}: at least one process is needed")
+    if options.step_timeout <= 0:
+        raise UsageError(f"--step-timeout {options.step_timeout:g}: must be minutes above 0")
     if options.mem < _LEAST_MEM_GB:
         raise UsageError(
             f"--mem {1000 * options.mem:g}M: one step needs {_LEAST_MEM_GB:g}G; a number alone is "
