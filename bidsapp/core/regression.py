@@ -247,7 +247,7 @@ def exchanged(
     slope, intercept = stats.siegelslopes(b, a)
     residual = b - slope * a - intercept
     found = []
-    for i, j in combinations(np.flatnonzero(np.abs(z) > limit), 2):
+    for i, j in combinations(map(int, np.flatnonzero(np.abs(z) > limit)), 2):
         scale = abs(residual[i] / z[i]), abs(residual[j] / z[j])
         after = (
             abs(b[j] - slope * a[i] - intercept) / scale[0],

@@ -11,7 +11,6 @@ from typing import Any
 
 from bidsapp.core.centiloid import Anchors, Equation, Pairs
 from bidsapp.core.frames import WindowRule
-from bidsapp.core.uncertainty import ScanError
 from bidsapp.data import read_table
 
 # The reference region of the published equations, and of the Centiloid that is reported.
@@ -84,9 +83,9 @@ def anchors() -> dict[str, Anchors]:
     return {name: Anchors(**row) for name, row in read_table("tracers")["anchors"].items()}
 
 
-def scan_error() -> ScanError:
-    """How much repeat scans, and this pipeline and the standard one, differ."""
-    return ScanError(**read_table("tracers")["scan_error"])
+def repeatability() -> float:
+    """Within-person coefficient of variation of an SUVR between two scans."""
+    return float(read_table("tracers")["scan_error"]["repeatability"])
 
 
 def disagreement() -> dict[str, tuple[float, float]]:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from bidsapp.bids.plan import Flag
+from bidsapp.core.uncertainty import COMPONENTS
 from bidsapp.data import REFERENCES, VOI_NAMES, read_table
 from bidsapp.data.tracers import tracers
 from bidsapp.report.literature import scale
@@ -150,6 +151,7 @@ def _centiloid_row(record: ScanRecord, cohort: Iterable[Flag]) -> Row:
         "reason": record.reason,
         "error": record.error,
         "band": None if centiloid is None else scale().band_of(centiloid).name,
+        **_certainty(record if ok else None),
         "tracer_name": record.tracer_name,
         "reference_region": record.reference_region,
         "slope": record.equation.get("slope"),
@@ -160,6 +162,28 @@ def _centiloid_row(record: ScanRecord, cohort: Iterable[Flag]) -> Row:
         "source": record.source,
         "t1w_source": record.t1w_source,
         "record": record.path,
+    }
+
+
+def _certainty(record: ScanRecord | None) -> Row:
+    """How sure the Centiloid of a scan is; nothing is known of a scan without a result."""
+    if record is None:
+        record = ScanRecord(path="", status=Status.FAILED, entities={})
+    low, high = record.centiloid_interval or (None, None)
+    agreement, crossed = record.reference_agreement, record.band.get("crossed")
+    calibrated = record.calibration.get("calibrated")
+    return {
+        "centiloid_sd": record.centiloid_sd,
+        "centiloid_low": low,
+        "centiloid_high": high,
+        **{f"sd_{name}": record.uncertainty.get(name) for name in COMPONENTS},
+        "thresholds_crossed": ";".join(f"{edge:g}" for edge in crossed or ()) or None,
+        "p_above_cutoff": ";".join(f"{cut}:{p!r}" for cut, p in record.p_above.items()) or None,
+        **{f"centiloid_{name}": record.centiloids.get(name) for name in REFERENCES},
+        "reference_difference": agreement.get("difference"),
+        "reference_difference_sds": agreement.get("sds"),
+        "calibration": record.calibration.get("id"),
+        "calibrated": None if calibrated is None else str(calibrated).lower(),
     }
 
 

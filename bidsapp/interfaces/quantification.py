@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from nipype.interfaces.base import (
     BaseInterfaceInputSpec,
@@ -13,12 +14,21 @@ from nipype.interfaces.base import (
     traits,
 )
 
-from bidsapp.core.centiloid import centiloid
+from bidsapp.core.noise import estimate
 from bidsapp.core.quality import centiloid_findings, coverage_findings, coverage_refusal
+from bidsapp.core.scale import (
+    Expressed,
+    Scale,
+    disagreement_findings,
+    express,
+    range_findings,
+    ratio_noise,
+    scale_findings,
+)
 from bidsapp.core.suvr import ratio_image, uptake_ratios
 from bidsapp.core.voi import CoverageRule, measure
 from bidsapp.data import REFERENCES, TARGET, read_table, vois
-from bidsapp.data.tracers import tracers
+from bidsapp.data.bands import band_statement
 from bidsapp.errors import BadDataError
 from bidsapp.interfaces.store import about, fetch_volume, keep_volume
 from bidsapp.volume import Volume
@@ -30,42 +40,82 @@ class QuantifyInput(BaseInterfaceInputSpec):
     pet = File(exists=True, mandatory=True, desc="PET on the 2 mm MNI grid, NaN if not measured")
     source = traits.Str(mandatory=True, desc="name of the raw image, for messages")
     tracer = traits.Str(mandatory=True, desc="code of the tracer table")
+    scale = traits.Instance(Scale, mandatory=True, desc="equations that belong to the scan")
+    cutoffs = traits.List(traits.Float, desc="Centiloids to tell the probability of exceeding")
 
 
 class QuantifyOutput(TraitedSpec):
     """Outputs of `Quantify`."""
 
     voi = traits.Dict(desc="statistics by volume of interest")
-    record = traits.Dict(desc="its part of the record: voi, suvr, centiloid, flags")
+    record = traits.Dict(desc="its part of the record: voi, suvr, Centiloids, qc, flags")
 
 
 class Quantify(SimpleInterface):
-    """VOI means, uptake ratios and the Centiloid."""
+    """VOI means, uptake ratios, and Centiloids with their uncertainty."""
 
     input_spec, output_spec = QuantifyInput, QuantifyOutput
 
     def _run_interface(self, runtime):
-        pet = fetch_volume(self.inputs.pet)
-        limits, equation = read_table("limits"), tracers()[self.inputs.tracer].equation
-        rule = CoverageRule(**limits["voi_coverage"])
+        pet, scale = fetch_volume(self.inputs.pet), self.inputs.scale
+        rule = CoverageRule(**read_table("limits")["voi_coverage"])
         table = measure(pet.data, vois(2), pet.grid.voxel_volume, least_coverage=rule.refuse)
-        if reason := coverage_refusal(table, (TARGET, equation.reference_region), rule):
+        if reason := coverage_refusal(table, (TARGET, scale.main), rule):
             raise BadDataError(f"{self.inputs.source}: {reason}")
         with about(self.inputs.source):
             suvr = uptake_ratios(table, target=TARGET, references=REFERENCES)
-        value = centiloid(suvr[equation.reference_region], equation)
-        found = (
-            *coverage_findings(table, rule),
-            *centiloid_findings(value, **limits["centiloid"]),
-        )
+        noise = _noise(pet)
+        expressed = express(suvr, scale, noise)
         self._results["voi"] = {name: asdict(row) for name, row in table.items()}
+        findings = (*coverage_findings(table, rule), *self._doubts(suvr, expressed))
         self._results["record"] = {
             "suvr": suvr,
-            "centiloid": value,
-            "flags": [asdict(finding) for finding in found],
+            **_told(expressed, scale.main, self.inputs.cutoffs),
+            "qc": {"suvr_noise_percent": _percent(noise[scale.main])},
+            "flags": [asdict(finding) for finding in findings],
             "voi": self._results["voi"],
         }
         return runtime
+
+    def _doubts(self, suvr, expressed):
+        """Findings about the Centiloid."""
+        limits, scale = read_table("limits"), self.inputs.scale
+        found = scale_findings(scale, self.inputs.tracer)
+        if expressed.centiloid is not None:
+            found += centiloid_findings(expressed.centiloid, **limits["centiloid"])
+        return (
+            *found,
+            *range_findings(suvr[scale.main], scale.equations.get(scale.main)),
+            *disagreement_findings(expressed, limits["reference_disagreement"]["flag"]),
+        )
+
+
+def _noise(pet: Volume) -> dict[str, float | None]:
+    """Relative error of the SUVRs by image noise, by reference region."""
+    masks, voxel_mm = vois(2), pet.grid.voxel_volume ** (1 / 3)
+    found = estimate(pet.data, masks[TARGET] | masks["wcb"], voxel_mm)
+    return ratio_noise(found, masks, TARGET, REFERENCES, voxel_mm)
+
+
+def _told(expressed: Expressed, main: str, cutoffs: list[float]) -> dict[str, Any]:
+    """Fields of the record about the Centiloid."""
+    uncertainty, interval = expressed.uncertainty, expressed.interval
+    disagreement = expressed.disagreement
+    return {
+        "centiloid": expressed.centiloid,
+        "centiloid_sd": uncertainty and uncertainty.sd,
+        "centiloid_interval": interval and list(interval),
+        "uncertainty": uncertainty and dict(uncertainty.components),
+        "band": band_statement(expressed.centiloid, interval),
+        "p_above_cutoff": {f"{c:g}": expressed.probability_above(c) for c in cutoffs} or None,
+        "centiloids": dict(expressed.centiloids),
+        "reference_agreement": disagreement
+        and dict(zip(("reference", "difference", "sds"), disagreement, strict=True)),
+    }
+
+
+def _percent(part: float | None) -> float | None:
+    return None if part is None else 100 * part
 
 
 class RatioImagesInput(BaseInterfaceInputSpec):

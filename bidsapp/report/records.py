@@ -9,16 +9,18 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from bidsapp.bids.entities import parse_entities
 from bidsapp.bids.plan import Flag
 
 RECORD_SUFFIX = "_centiloid.json"
+T = TypeVar("T")
 _RUN_AGAIN = "run the participant level again for this participant"
 
 
@@ -55,12 +57,23 @@ class ScanRecord:
     frames : every frame of the raw PET, empty when the record does not list them
     suvr : reference region -> uptake ratio of ``ctx``
     centiloid : by the reference region ``reference_region``
+    centiloid_sd, centiloid_interval : its standard deviation and 95 % interval, CL
+    p_above : cut-off (as text, CL) -> probability that the true value lies above it
+    centiloids : reference region -> Centiloid by it
+    uncertainty : component -> its standard deviation, CL
+    band : name, label, source, crossed thresholds, statement
+    calibration : id, fingerprint, calibrated, differences; not calibrated means SUVRs only, or an
+        approximation
+    reference_agreement : reference region that differs most, difference (CL), sds
     equation : slope, intercept (numbers), source, doi; empty without both numbers
     method : how the Centiloid was made
     qc : name -> number
     flags : what a person should look at
     voi : region -> mean, sd (Bq/mL), n_voxels, volume_ml, coverage (0 to 1)
+    motion : what the alignment of the frames found
     source, t1w_source : BIDS URIs of the raw images
+    site : where it was scanned, as the raw dataset says
+    acquired : when, as ``scans.tsv`` says; only differences within a participant mean anything
     version : of the app that wrote the record
     provenance : everything else that made the numbers
     """
@@ -77,14 +90,25 @@ class ScanRecord:
     frames: tuple[Frame, ...] = ()
     suvr: Mapping[str, float | None] = field(default_factory=dict)
     centiloid: float | None = None
+    centiloid_sd: float | None = None
+    centiloid_interval: tuple[float, float] | None = None
+    p_above: Mapping[str, float | None] = field(default_factory=dict)
+    centiloids: Mapping[str, float | None] = field(default_factory=dict)
+    uncertainty: Mapping[str, float | None] = field(default_factory=dict)
+    band: Mapping[str, Any] = field(default_factory=dict)
+    calibration: Mapping[str, Any] = field(default_factory=dict)
+    reference_agreement: Mapping[str, Any] = field(default_factory=dict)
     reference_region: str | None = None
     equation: Mapping[str, Any] = field(default_factory=dict)
     method: str | None = None
     qc: Mapping[str, float | None] = field(default_factory=dict)
     flags: tuple[Flag, ...] = ()
     voi: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
+    motion: Mapping[str, Any] = field(default_factory=dict)
     source: str | None = None
     t1w_source: str | None = None
+    site: str | None = None
+    acquired: datetime | None = None
     version: str | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
@@ -159,7 +183,8 @@ def _from_json(content: Any, path: str) -> ScanRecord:
     if status is Status.INCOMPLETE:
         reason = reason or f"the run ended before this scan was finished; {_RUN_AGAIN}"
     centiloid = _number(content.get("centiloid"))
-    if status is Status.OK and centiloid is None:
+    calibration = _extra(_mapping, content.get("calibration")) or {}
+    if status is Status.OK and centiloid is None and calibration.get("calibrated") is not False:
         raise ValueError("its status is ok, but it has no Centiloid")
     provenance = _mapping(content.get("provenance"))
     return ScanRecord(
@@ -175,6 +200,14 @@ def _from_json(content: Any, path: str) -> ScanRecord:
         frames=_frames(content),
         suvr=_numbers(content.get("suvr")),
         centiloid=centiloid,
+        centiloid_sd=_extra(_number, content.get("centiloid_sd")),
+        centiloid_interval=_extra(_pair, content.get("centiloid_interval")),
+        p_above=_extra(_probabilities, content.get("p_above_cutoff")) or {},
+        centiloids=_extra(_numbers, content.get("centiloids")) or {},
+        uncertainty=_extra(_numbers, content.get("uncertainty")) or {},
+        band=_extra(_mapping, content.get("band")) or {},
+        calibration=calibration,
+        reference_agreement=_extra(_mapping, content.get("reference_agreement")) or {},
         reference_region=_text(content.get("reference_region")),
         equation=_equation(_mapping(content.get("equation"))),
         method=_text(content.get("method")),
@@ -183,8 +216,11 @@ def _from_json(content: Any, path: str) -> ScanRecord:
         voi={
             str(region): _numbers(values) for region, values in _mapping(content.get("voi")).items()
         },
+        motion=_extra(_mapping, content.get("motion")) or {},
         source=_text(content.get("source")),
         t1w_source=_text(content.get("t1w_source")),
+        site=_text(content.get("site")),
+        acquired=_extra(_moment, content.get("acq_time")),
         version=_text(provenance.get("version")),
         provenance=provenance,
     )
@@ -214,6 +250,22 @@ def _mapping(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise TypeError(f"expected an object, found {type(value).__name__}")
     return value
+
+
+def _extra(parse: Callable[[Any], T], value: Any) -> T | None:
+    """Read what a result can do without: a value of another shape counts as absent."""
+    try:
+        return parse(value)
+    except (TypeError, ValueError):
+        return None
+
+
+def _probabilities(value: Any) -> dict[str, float | None]:
+    return _numbers(value) if isinstance(value, dict) else {}
+
+
+def _moment(value: Any) -> datetime | None:
+    return None if value in (None, "", "n/a") else datetime.fromisoformat(str(value))
 
 
 def _numbers(value: Any) -> dict[str, float | None]:

@@ -20,6 +20,8 @@ from bidsapp.workflows.sidecars import ANAT_IMAGES, Sidecars
 
 ROOT = "centipet_wf"
 
+_AFTER_IMAGES = ("calibration", "cutoff")
+
 
 @dataclass(frozen=True)
 class ParticipantsWorkflow:
@@ -117,7 +119,12 @@ def _node_name(label: str) -> str:
 
 
 def _configuration(sidecars: Sidecars) -> str:
-    """Name of the work folder: another one for every version, option and resource."""
-    content = json.dumps(sidecars.provenance, sort_keys=True)
+    """Name of the work folder: another one for every version, option of images, and resource.
+
+    Equation and cut-offs come after all images, in nodes that nipype runs again when they change.
+    """
+    provenance = sidecars.provenance
+    options = {k: v for k, v in provenance["parameters"].items() if k not in _AFTER_IMAGES}
+    content = json.dumps(provenance | {"parameters": options}, sort_keys=True)
     digest = hashlib.sha256(content.encode()).hexdigest()[:8]
     return f"centipet-{__version__}-{digest}"

@@ -5,13 +5,14 @@ from __future__ import annotations
 from nipype.interfaces.utility import IdentityInterface
 from nipype.pipeline.engine import Node, Workflow
 
-from bidsapp.bids.plan import PetTiming, ScanPlan
-from bidsapp.core.frames import decay_factors
+from bidsapp.bids.pet_metadata import common_decay_factors
+from bidsapp.bids.plan import ScanPlan
 from bidsapp.data import REFERENCES
+from bidsapp.data.calibrations import scale_for
 from bidsapp.data.tracers import tracers
 from bidsapp.interfaces.pet import PetToT1wGrid, PetToTemplate, Register, TimeAverage
 from bidsapp.interfaces.quantification import Quantify, RatioImages
-from bidsapp.settings import PetToT1w
+from bidsapp.settings import PetToT1w, Processing
 
 # Peak memory with a 256 x 256 x 256 T1w and a 128 x 128 x 84 PET, measured.
 _FRAME_GB, _REGISTER_GB, _RESAMPLE_GB, _TEMPLATE_GB = 0.03, 1.5, 0.6, 0.4
@@ -20,7 +21,7 @@ _FRAME_GB, _REGISTER_GB, _RESAMPLE_GB, _TEMPLATE_GB = 0.03, 1.5, 0.6, 0.4
 def init_pet_reference_wf(scan: ScanPlan, *, name: str = "pet_reference_wf") -> Workflow:
     """Average the frames of the tracer's window.
 
-    Frames without decay correction are corrected to the start of the scan.
+    Frames without decay correction, or corrected to a time each, are brought to one time.
 
     Inputs
     ------
@@ -33,8 +34,8 @@ def init_pet_reference_wf(scan: ScanPlan, *, name: str = "pet_reference_wf") -> 
         Time-weighted mean on the native grid.
     """
     average = TimeAverage(weights_s=list(scan.window.frame_weights_s))
-    if not scan.metadata.decay_corrected:
-        average.inputs.decay_factors = _factors(scan.metadata, scan.tracer)
+    if factors := common_decay_factors(scan.metadata, tracers()[scan.tracer].half_life_s):
+        average.inputs.decay_factors = list(factors)
     memory = 0.3 + _FRAME_GB * len(scan.window.frame_weights_s)
     node = Node(average, name="average", mem_gb=memory, n_procs=1)
     return _single(node, inputs=["pet"], outputs=["pet"], name=name)
@@ -106,7 +107,9 @@ def init_resampling_wf(*, name: str = "resampling_wf") -> Workflow:
     return workflow
 
 
-def init_quantification_wf(scan: ScanPlan, *, name: str = "quantification_wf") -> Workflow:
+def init_quantification_wf(
+    scan: ScanPlan, *, processing: Processing, name: str = "quantification_wf"
+) -> Workflow:
     """Measure the PET in the Centiloid volumes.
 
     Inputs
@@ -129,7 +132,12 @@ def init_quantification_wf(scan: ScanPlan, *, name: str = "quantification_wf") -
     images = {region: f"suvr_{region}" for region in REFERENCES}
     outputs = Node(IdentityInterface([*numbers, *images.values()]), name="outputnode")
     quantify = Node(
-        Quantify(tracer=scan.tracer, source=str(scan.pet)),
+        Quantify(
+            scale=scale_for(processing, scan.tracer),
+            tracer=scan.tracer,
+            cutoffs=list(processing.cutoff),
+            source=str(scan.pet),
+        ),
         name="quantify",
         mem_gb=_TEMPLATE_GB,
         n_procs=1,
@@ -145,12 +153,6 @@ def init_quantification_wf(scan: ScanPlan, *, name: str = "quantification_wf") -
         ]
     )
     return workflow
-
-
-def _factors(timing: PetTiming, tracer: str) -> list[float]:
-    start = timing.frame_start_s
-    half_life = tracers()[tracer].half_life_s
-    return list(decay_factors(start, timing.frame_duration_s, half_life, start[0]))
 
 
 def _single(node: Node, *, inputs: list[str], outputs: list[str], name: str) -> Workflow:

@@ -50,7 +50,7 @@ def init_scan_wf(
     reference.inputs.inputnode.pet = str(scan.pet)
     registration = init_pet_registration_wf(scan, method=method)
     resampling = init_resampling_wf()
-    quantification = init_quantification_wf(scan)
+    quantification = init_quantification_wf(scan, processing=sidecars.processing)
     derivatives = init_pet_derivatives_wf(scan, output_dir=output_dir, sidecars=sidecars)
     result = Node(
         SaveResult(

@@ -13,7 +13,9 @@ from bidsapp.bids.derivatives import derivative_uri, output_path, raw_uri
 from bidsapp.bids.plan import ScanPlan, T1wPlan
 from bidsapp.bids.records import planned_record
 from bidsapp.data import REFERENCES, resource_hashes
+from bidsapp.data.calibrations import scale_for
 from bidsapp.data.tracers import tracers
+from bidsapp.nifti import file_hash
 from bidsapp.settings import TEMPLATE_SPACE, Processing
 
 ANAT_IMAGES = ("t1w", "mask", "gm", "wm", "csf", "t1w_mni")
@@ -83,14 +85,21 @@ class Sidecars:
 
     def record(self, scan: ScanPlan) -> dict[str, Any]:
         """Record of a scan with all that is known before it is processed."""
-        equation = tracers()[scan.tracer].equation
+        scale = scale_for(self.processing, scan.tracer)
+        equation = scale.equations.get(scale.main)
         return planned_record(scan, self.bids_dir) | {
-            "reference_region": equation.reference_region,
-            "equation": {
+            "reference_region": scale.main,
+            "equation": equation and {
                 "slope": equation.slope,
                 "intercept": equation.intercept,
                 "source": equation.source,
                 "doi": equation.doi,
+            },
+            "calibration": {
+                "id": scale.calibration,
+                "fingerprint": scale.fingerprint,
+                "calibrated": scale.calibrated,
+                "differences": list(scale.differences),
             },
             "method": f"t1w+{self.processing.pet_to_t1w.value}",
             "provenance": self.provenance,
@@ -114,10 +123,14 @@ class Sidecars:
 
 def parameters(processing: Processing) -> dict[str, Any]:
     """Options that change numbers, as JSON."""
-    return {
-        name: list(value) if isinstance(value, tuple) else value
-        for name, value in asdict(processing).items()
-    }
+    return {name: _plain(value) for name, value in asdict(processing).items()}
+
+
+def _plain(value: Any) -> Any:
+    """JSON of an option; a file is what it holds, wherever it lies."""
+    if isinstance(value, Path):
+        return {"name": value.name, "sha256": file_hash(value)}
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _static_timing(scan: ScanPlan) -> dict[str, Any]:

@@ -9,13 +9,16 @@ import pytest
 
 from bidsapp.bids.layout import read_dataset
 from bidsapp.bids.planning import make_plan
-from bidsapp.data import mni_grid, vois
+from bidsapp.data import mni_grid, read_table, vois
+from bidsapp.data.calibrations import scale_for
 from bidsapp.interfaces.pet import TimeAverage
 from bidsapp.interfaces.quantification import Quantify, RatioImages
 from bidsapp.interfaces.store import fetch_volume, keep_volume
 from bidsapp.settings import Filters, Processing
 from bidsapp.volume import Volume
 from bidsapp.workflows.pet import init_pet_reference_wf
+
+SOURCE = "sub-01_pet.nii.gz"
 
 
 @pytest.fixture
@@ -65,8 +68,14 @@ def template_pet(truth, tmp_path):
     return write
 
 
-def quantify(pet: str):
-    return Quantify(pet=pet, tracer="FBB", source="sub-01_pet.nii.gz").run().outputs
+def quantify(pet: str, tracer: str = "FBB", cutoffs=(), **options):
+    scale = scale_for(Processing(**options), tracer)
+    node = Quantify(pet=pet, tracer=tracer, scale=scale, cutoffs=list(cutoffs), source=SOURCE)
+    return node.run().outputs
+
+
+def codes(found) -> list[str]:
+    return [flag["code"] for flag in found.record["flags"]]
 
 
 def test_a_cerebellum_cut_in_part_is_flagged_and_not_refused(template_pet, truth):
@@ -75,7 +84,7 @@ def test_a_cerebellum_cut_in_part_is_flagged_and_not_refused(template_pet, truth
 
     found = quantify(template_pet(cut))
     assert 0.5 < found.voi["wc"]["coverage"] < 0.9
-    assert [flag["code"] for flag in found.record["flags"]] == ["voi-coverage"]
+    assert codes(found) == ["voi-coverage"]
     image, mask = truth.image(), vois(2)["wc"].copy()
     mask[:, :, :14] = False
     assert found.voi["wc"]["mean"] == pytest.approx(image[mask].mean(), rel=1e-6)
@@ -105,6 +114,53 @@ def test_an_impossible_centiloid_is_flagged(template_pet):
     def hot(image):
         image[vois(2)["ctx"]] *= 4
 
-    assert [flag["code"] for flag in quantify(template_pet(hot)).record["flags"]] == [
-        "centiloid-implausible"
-    ]
+    assert codes(quantify(template_pet(hot))) == ["centiloid-implausible", "beyond-calibration"]
+
+
+def unchanged(image):
+    pass
+
+
+def test_a_centiloid_says_how_sure_it_is(template_pet):
+    record = quantify(template_pet(unchanged), cutoffs=(12.0, 24.4)).record
+    parts = record["uncertainty"]
+    assert list(parts) == ["anchors", "line", "tracer", "noise", "repeatability", "pipeline"]
+    assert record["centiloid_sd"] == pytest.approx(np.sqrt(np.sum(np.square(list(parts.values())))))
+    low, high = record["centiloid_interval"]
+    assert (low + high) / 2 == pytest.approx(record["centiloid"])
+    assert high - low == pytest.approx(2 * 1.96 * record["centiloid_sd"], rel=1e-4)
+    assert list(record["p_above_cutoff"]) == ["12", "24.4"]
+    assert 0 <= record["p_above_cutoff"]["24.4"] <= record["p_above_cutoff"]["12"] <= 1
+    assert record["centiloids"] == {
+        "wc": record["centiloid"], "cg": None, "wcb": None, "pons": None
+    }  # fmt: skip
+    assert record["qc"]["suvr_noise_percent"] < 1
+
+
+def test_all_references_of_pib_stand_side_by_side_and_a_hot_pons_is_flagged(template_pet):
+    def usual(image):  # SUVRs of 50 CL over wc and pons in the public table
+        image[vois(2)["ctx"]] = 5000
+        image[vois(2)["wc"]] = 5000 / 1.543
+        image[vois(2)["pons"]] = 5000 / 1.148
+
+    record = quantify(template_pet(usual), tracer="PIB").record
+    assert all(value is not None for value in record["centiloids"].values())
+    assert abs(record["centiloids"]["pons"] - record["centiloid"]) < 3
+
+    def hot(image):
+        usual(image)
+        image[vois(2)["pons"]] *= 1.6
+
+    found = quantify(template_pet(hot), tracer="PIB")
+    assert "reference-disagreement" in codes(found)
+    assert found.record["reference_agreement"]["reference"] in ("pons", "wcb")  # wcb holds pons
+
+
+def test_an_equation_of_another_pipeline_is_not_used(template_pet, monkeypatch):
+    """Changed smoothing, masks or reference: SUVRs stay, no Centiloid, and the flag says why."""
+    pet = template_pet(unchanged)
+    monkeypatch.setitem(read_table("pipelines")["standard"]["vois"], "wc", "another mask")
+    found = quantify(pet)
+    assert found.record["centiloid"] is None and found.record["centiloid_interval"] is None
+    assert found.record["suvr"]["wc"] > 1 and codes(found) == ["not-calibrated"]
+    assert "volumes of interest" in found.record["flags"][0]["message"]

@@ -1,0 +1,285 @@
+"""Which equations a pipeline may use: the built-in ones, or those of a calibration file.
+
+A calibration file is what ``centipet-calibrate`` writes: equations, the fingerprint of the pipeline
+that made the SUVRs, and a SHA-256 over all of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bidsapp.core.centiloid import Anchors, Equation, Pairs
+from bidsapp.core.scale import Fingerprint, Scale, canonical
+from bidsapp.core.uncertainty import ScanError
+from bidsapp.data import REFERENCES, TARGET, read_table, vois
+from bidsapp.data.tracers import (
+    STANDARD_REFERENCE,
+    Tracer,
+    disagreement,
+    repeatability,
+    tracers,
+)
+from bidsapp.errors import BadDataError, NoInputError
+from bidsapp.settings import TEMPLATE_SPACE, Processing
+
+SCHEMA = "centipet-calibration/1"
+BUILT_IN = "published"
+
+_RES_MM = 2
+
+
+@dataclass(frozen=True)
+class CalibrationFile:
+    """Equations of a user.
+
+    Attributes
+    ----------
+    name : first twelve digits of the file's own SHA-256
+    fingerprint : of the pipeline that made the SUVRs, by tracer and reference region
+    equations : by tracer code and reference region
+    disagreement : by tracer code and reference region, as in `bidsapp.core.scale.Scale`
+    """
+
+    name: str
+    fingerprint: Mapping[tuple[str, str], Fingerprint] = field(hash=False)
+    equations: Mapping[tuple[str, str], Equation] = field(hash=False)
+    disagreement: Mapping[tuple[str, str], tuple[float, float]] = field(hash=False)
+
+
+def fingerprint(
+    processing: Processing, tracer: Tracer, reference: str, *, normalisation: str = "t1w"
+) -> Fingerprint:
+    """Fingerprint of the pipeline that these options make.
+
+    Parameters
+    ----------
+    processing : options that change numbers
+    tracer, reference : of the SUVR
+    normalisation : ``t1w``, or ``pet`` for a scan normalised by the PET alone
+    """
+    return Fingerprint(
+        template=TEMPLATE_SPACE,
+        normalisation=normalisation,
+        vois={name: voi_hashes()[name] for name in (TARGET, reference)},
+        voi_mm=float(_RES_MM),
+        smooth_fwhm_mm=getattr(processing, "smooth_fwhm_mm", None),
+        target_resolution_mm=getattr(processing, "target_resolution_mm", None),
+        window_min=processing.window_min or tracer.window_min,
+    )
+
+
+def standard_fingerprint(tracer: Tracer, reference: str) -> Fingerprint:
+    """Fingerprint of the pipeline that the built-in equations were made with."""
+    row = read_table("pipelines")["standard"]
+    return Fingerprint(
+        template=row["template"],
+        normalisation=row["normalisation"],
+        vois={name: row["vois"][name] for name in (TARGET, reference)},
+        voi_mm=row["voi_mm"],
+        smooth_fwhm_mm=None,
+        target_resolution_mm=None,
+        window_min=tracer.window_min,
+    )
+
+
+def scale_for(processing: Processing, code: str, *, normalisation: str = "t1w") -> Scale:
+    """Equations that a scan of this tracer and pipeline may use, and how they fit.
+
+    Parameters
+    ----------
+    processing : options that change numbers; ``calibration`` names the user's equations
+    code : of the tracer
+    normalisation : as in `fingerprint`
+
+    Raises
+    ------
+    NoInputError, BadDataError
+        The calibration file cannot be read; is broken or was changed.
+    """
+    tracer = tracers()[code]
+    own = {r: fingerprint(processing, tracer, r, normalisation=normalisation) for r in REFERENCES}
+    if processing.calibration is not None:
+        user = read_calibration(processing.calibration)
+        if any(known == code for known, _ in user.equations):
+            return _users(user, tracer, own)
+    return _built_in(tracer, own)
+
+
+def _built_in(tracer: Tracer, own: Mapping[str, Fingerprint]) -> Scale:
+    tolerated = set(read_table("pipelines")["tolerated"]["fields"])
+    usable, differences = {}, {}
+    for name, equation in tracer.equations.items():
+        found = standard_fingerprint(tracer, name).differences(own[name])
+        differences |= found
+        if not found.keys() - tolerated:
+            usable[name] = equation
+    normalisation = own[STANDARD_REFERENCE].normalisation
+    return Scale(
+        equations=usable,
+        main=STANDARD_REFERENCE,
+        calibration=BUILT_IN,
+        fingerprint=own[STANDARD_REFERENCE].digest,
+        differences=tuple(differences.values()),
+        approximate=bool(usable) and "normalisation" in differences,
+        error=ScanError(
+            repeatability=repeatability(),
+            pipeline_sd=read_table("pipelines")["pipeline_sd"][normalisation],
+        ),
+        disagreement=disagreement() if tracer.code == "PIB" else {},
+    )
+
+
+def _users(user: CalibrationFile, tracer: Tracer, own: Mapping[str, Fingerprint]) -> Scale:
+    """Equations of a calibration file: every field must agree, nothing is tolerated."""
+    usable, differences = {}, {}
+    for (code, name), equation in user.equations.items():
+        if code != tracer.code:
+            continue
+        found = user.fingerprint[code, name].differences(own[name])
+        differences |= found
+        if not found:
+            usable[name] = equation
+    names = [name for code, name in user.equations if code == tracer.code]
+    main = STANDARD_REFERENCE if STANDARD_REFERENCE in names else names[0]
+    return Scale(
+        equations=usable,
+        main=main,
+        calibration=user.name,
+        fingerprint=own[main].digest,
+        differences=tuple(differences.values()),
+        error=ScanError(repeatability=repeatability(), pipeline_sd=0.0),
+        disagreement={
+            name: sds for (code, name), sds in user.disagreement.items() if code == tracer.code
+        },
+    )
+
+
+@lru_cache
+def voi_hashes() -> dict[str, str]:
+    """SHA-256 of the packed bits of every Centiloid mask on the 2 mm grid."""
+    return {
+        name: hashlib.sha256(np.packbits(mask).tobytes()).hexdigest()
+        for name, mask in vois(_RES_MM).items()
+    }
+
+
+def signed(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The same with a SHA-256 over its canonical JSON, under ``sha256``."""
+    bare = {key: value for key, value in content.items() if key != "sha256"}
+    return {**bare, "sha256": hashlib.sha256(canonical(bare).encode()).hexdigest()}
+
+
+@lru_cache
+def read_calibration(path: Path) -> CalibrationFile:
+    """Read and check a file for ``--calibration``.
+
+    Raises
+    ------
+    NoInputError
+        The file cannot be read.
+    BadDataError
+        It is no calibration file, lacks a field, or was changed after it was written.
+    """
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise NoInputError(f"--calibration {path}: cannot be read ({error})") from error
+    except ValueError as error:
+        raise BadDataError(
+            f"--calibration {path}: is no JSON ({error}); give a file that centipet-calibrate wrote"
+        ) from error
+    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
+        raise BadDataError(
+            f"--calibration {path}: schema must be {SCHEMA}; give a *_calibration.json that "
+            "centipet-calibrate wrote"
+        )
+    if content.get("sha256") != signed(content)["sha256"]:
+        raise BadDataError(
+            f"--calibration {path}: sha256 does not fit the content, so the file was changed after "
+            "centipet-calibrate wrote it; make it again"
+        )
+    if content.get("passed") is not True:
+        raise BadDataError(
+            f"--calibration {path}: passed is not true: the calibration failed its criteria and "
+            "must not be used"
+        )
+    try:
+        return _parsed(content)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise BadDataError(
+            f"--calibration {path}: equations cannot be read ({type(error).__name__}: {error}); "
+            "make the file again with centipet-calibrate"
+        ) from error
+
+
+def calibration_content(
+    equations: Iterable[tuple[str, Equation]],
+    prints: Mapping[tuple[str, str], Fingerprint],
+    spreads: Mapping[tuple[str, str], tuple[float, float]],
+    **about: Any,
+) -> dict[str, Any]:
+    """Content of a calibration file, signed.
+
+    Parameters
+    ----------
+    equations : (code of the tracer, equation)
+    prints, spreads : fingerprint and disagreement by tracer and reference region
+    **about : whatever else the file tells
+    """
+    rows = []
+    for code, line in equations:
+        key = code, line.reference_region
+        rows.append(
+            {
+                "tracer": code,
+                **_jsonable(line),
+                "fingerprint": _jsonable(prints[key]),
+                "disagreement": list(spreads[key]) if key in spreads else None,
+            }
+        )
+    return signed({"schema": SCHEMA, **about, "equations": rows})
+
+
+def _parsed(content: Mapping[str, Any]) -> CalibrationFile:
+    prints, equations, spreads = {}, {}, {}
+    for row in content["equations"]:
+        line = dict(row)
+        key = line.pop("tracer"), line["reference_region"]
+        if key[0] not in tracers() or key[1] not in REFERENCES:
+            raise ValueError(f"unknown tracer or reference region {'/'.join(key)}")
+        prints[key] = Fingerprint(**_tuples(line.pop("fingerprint")))
+        if (sds := line.pop("disagreement")) is not None:
+            spreads[key] = (float(sds[0]), float(sds[1]))
+        anchors, pairs = line.pop("anchors"), line.pop("pairs")
+        if not all(math.isfinite(line[name]) for name in ("slope", "intercept")):
+            raise ValueError("slope and intercept must be numbers")
+        equations[key] = Equation(
+            **_tuples(line),
+            anchors=Anchors(**anchors),
+            pairs=None if pairs is None else Pairs(**_tuples(pairs)),
+        )
+    if not equations:
+        raise ValueError("no equation")
+    return CalibrationFile(content["sha256"][:12], prints, equations, spreads)
+
+
+def _jsonable(item: Any) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in asdict(item).items()
+    }
+
+
+def _tuples(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in row.items()}
