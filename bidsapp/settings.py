@@ -71,12 +71,37 @@ class DicomInput:
 
 
 @dataclass(frozen=True)
+class AtlasChoice:
+    """An atlas: of the package by its name, or from a file (``--atlas NAME=FILE[,TABLE]``)."""
+
+    name: str
+    image: Path | None = None
+    table: Path | None = None
+    space: str | None = None  # None: as the name of the image says
+
+
+@dataclass(frozen=True)
+class ReferenceChoice:
+    """A reference region: of the table by its name, or labels of an atlas."""
+
+    name: str
+    atlas: str | None = None
+    labels: tuple[str, ...] = ()  # names, indices, ranges of indices
+
+
+@dataclass(frozen=True)
 class Processing:
     """Options that change numbers; they enter every hash and every derivative's provenance."""
 
     pet_to_t1w: PetToT1w = PetToT1w.MODEL
     window_min: tuple[float, float] | None = None  # --window, minutes after injection
     allow_off_window: bool = False
+    atlases: tuple[AtlasChoice, ...] = (AtlasChoice("Centiloid"), AtlasChoice("DesikanKilliany"))
+    reference_regions: tuple[ReferenceChoice, ...] = ()  # besides the four of the Centiloid project
+    voi_spaces: tuple[str, ...] = (TEMPLATE_SPACE,)  # --output-spaces; also T1w, pet
+    voi_threshold: float | None = None  # of probability maps, None: fractional voxels
+    write_masks: bool = False
+    norms: Path | None = None
     calibration: Path | None = None  # --calibration, the user's own equations
     cutoff: tuple[float, ...] = ()  # --cutoff, CL; tell the probability to lie above
     kinetics: tuple[KineticModel, ...] = tuple(KineticModel)  # --kinetics, for dynamic scans

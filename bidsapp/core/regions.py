@@ -16,6 +16,7 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from bidsapp.volume import Grid
 
@@ -95,6 +96,18 @@ class Regions:
             whole.shape, whole.voxels, whole.starts, np.concatenate(weights).astype(np.float64)
         )
 
+    @classmethod
+    def joined(cls, parts: Sequence[Regions]) -> Regions:
+        """All regions of several sets of one grid, in their order."""
+        weights = [np.ones(len(p.voxels)) if p.weights is None else p.weights for p in parts]
+        whole = all(part.weights is None for part in parts)
+        return cls(
+            parts[0].shape,
+            np.concatenate([part.voxels for part in parts]),
+            _starts(np.concatenate([np.diff(part.starts) for part in parts])),
+            None if whole else np.concatenate(weights),
+        )
+
     def of(self, region: int) -> NDArray[np.intp]:
         """Flat indices of the voxels of a region."""
         return self.voxels[self.starts[region] : self.starts[region + 1]]
@@ -104,6 +117,32 @@ class Regions:
         factor = np.nan_to_num(image.reshape(-1)[self.voxels].astype(np.float64))
         weights = factor if self.weights is None else self.weights * factor
         return Regions(self.shape, self.voxels, self.starts, weights)
+
+    def on(self, shape: tuple[int, int, int], source: NDArray[np.intp]) -> Regions:
+        """Regions of another grid whose every voxel has what a voxel of this grid has.
+
+        Parameters
+        ----------
+        shape : of the other grid
+        source : ndarray, shape (number of its voxels,)
+            Flat index of the voxel of this grid that each voxel of the other takes its membership
+            from; -1 where there is none.
+        """
+        order = np.argsort(source, kind="stable")
+        first = np.searchsorted(source, self.voxels, "left", sorter=order)
+        counts = np.searchsorted(source, self.voxels, "right", sorter=order) - first
+        within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+        voxels = order[np.repeat(first, counts) + within]
+        region = np.repeat(np.repeat(np.arange(len(self)), np.diff(self.starts)), counts)
+        sequence = np.lexsort((voxels, region))
+        weights = None if self.weights is None else np.repeat(self.weights, counts)[sequence]
+        starts = _starts(np.bincount(region, minlength=len(self)))
+        return Regions(shape, voxels[sequence], starts, weights)
+
+    def scaled(self, factor: float) -> Regions:
+        """Return the same regions, memberships multiplied by a number and kept at 1 or below."""
+        weights = np.ones(len(self.voxels)) if self.weights is None else self.weights
+        return Regions(self.shape, self.voxels, self.starts, np.minimum(weights * factor, 1.0))
 
     def combined(self, groups: Sequence[Sequence[int]]) -> Regions:
         """Unions of regions, one per group of positions in this set; groups may overlap."""
@@ -193,6 +232,14 @@ def region_statistics(
         coverage=_ratio(counts, wanted),
         centre_mm=centre @ grid.affine[:3, :3].T + grid.affine[:3, 3],
     )
+
+
+def eroded(mask: NDArray[np.bool_], grid: Grid, distance_mm: float) -> NDArray[np.bool_]:
+    """The voxels of a mask whose centres lie farther than a distance from every voxel outside."""
+    inside = np.pad(mask, 1)  # the edge of the image is an edge of the mask
+    depth = ndimage.distance_transform_edt(inside, sampling=grid.voxel_size.tolist())
+    core = depth[1:-1, 1:-1, 1:-1] > distance_mm
+    return np.asarray(core)
 
 
 def region_means(data: NDArray[np.floating], regions: Regions) -> Float:

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from bidsapp.core.alignment import inverse, transform
 from bidsapp.volume import Grid, Volume
 
+_CHUNK = 1 << 21  # points at a time: the work arrays stay below 0.3 GB
+
 
 @dataclass(frozen=True)
 class CoverageRule:
@@ -110,6 +112,38 @@ def nearest(image: Volume, points: NDArray[np.floating]) -> NDArray[np.generic]:
     values = np.zeros(points.shape[:-1], image.data.dtype)
     values[inside] = image.data[tuple(index[inside].astype(np.intp).T)]
     return values
+
+
+def template_voxels(
+    grid: Grid,
+    template: Grid,
+    to_template: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+    within: NDArray[np.bool_] | None = None,
+) -> NDArray[np.intp]:
+    """Nearest voxel of the template for every voxel of a native grid.
+
+    Parameters
+    ----------
+    grid, template : native grid and grid of the template
+    to_template : native world points (N, 3) -> template world points (N, 3), RAS mm
+    within : ndarray of bool, on ``grid``; voxels outside get none
+
+    Returns
+    -------
+    ndarray, shape (number of voxels of ``grid``,)
+        Flat index (C order); -1 where the template has no voxel.
+    """
+    found = np.full(int(np.prod(grid.shape)), -1, np.intp)
+    wanted = np.arange(found.size) if within is None else np.flatnonzero(within)
+    to_index = inverse(template.affine)
+    for start in range(0, wanted.size, _CHUNK):
+        part = wanted[start : start + _CHUNK]
+        voxels = np.stack(np.unravel_index(part, grid.shape), axis=-1).astype(np.float64)
+        index = np.rint(transform(to_index, to_template(transform(grid.affine, voxels))))
+        inside = ((index >= 0) & (index < template.shape)).all(axis=1)
+        place = tuple(index[inside].astype(np.intp).T)
+        found[part[inside]] = np.ravel_multi_index(place, template.shape)
+    return found
 
 
 def in_native_space(

@@ -1,0 +1,360 @@
+"""Atlases: those of the package by name, and those that a user gives as files.
+
+Every atlas ends as `Regions` of the GAAIN 2 mm grid with a row per region, whatever it came as.
+An atlas from a file is checked before anything is computed with it: each refusal is a sentence.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from bidsapp.core.alignment import inverse, transform
+from bidsapp.core.atlas_checks import Anatomy, mirrored, outside_brain, shifted
+from bidsapp.core.regions import Regions
+from bidsapp.core.voi import nearest
+from bidsapp.data import (
+    RESOURCES,
+    VOI_NAMES,
+    mni_grid,
+    priors,
+    read_table,
+    resource_path,
+    template_mask,
+    vois,
+)
+from bidsapp.data.label_table import Region, read_label_table, side_of
+from bidsapp.errors import BadDataError, UsageError
+from bidsapp.nifti import load_volume, read_frames, read_shape
+from bidsapp.settings import TEMPLATE_SPACE, AtlasChoice
+from bidsapp.volume import Volume
+
+__all__ = ["SPACES", "Atlas", "Region", "atlas", "atlas_names"]
+
+OTHER_SPACE = "MNI152NLin2009cAsym"
+SPACES = (TEMPLATE_SPACE, OTHER_SPACE)
+CENTILOID = "Centiloid"
+
+_MOST_LABELS = 10_000
+_WHOLE = 1e-3  # how far a label may be from a whole number
+_NEAR_MIDLINE_MM = 4.0
+_LATTICE = "to-MNI152NLin2009cAsym_xfm"
+
+
+@dataclass(frozen=True, eq=False)
+class Atlas:
+    """Regions of the GAAIN 2 mm grid, in a fixed order.
+
+    Attributes
+    ----------
+    name : label of the BIDS entity ``atlas``
+    title : for people
+    rows : one per region
+    regions : the voxels of these regions
+    composites : regions made of several rows: name -> positions in ``rows``
+    notes : what was assumed or mended when it was read, in sentences
+    """
+
+    name: str
+    title: str
+    rows: tuple[Region, ...]
+    regions: Regions
+    composites: dict[str, tuple[int, ...]]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def labels(self) -> NDArray[np.int32]:
+        """Label image on ``mni_grid(2)``; where regions overlap, that of the later row."""
+        image = np.zeros(self.regions.shape, np.int32)
+        for position, row in enumerate(self.rows):
+            image.reshape(-1)[self.regions.of(position)] = row.index
+        return image
+
+    @property
+    def measured(self) -> Regions:
+        """Regions of ``rows`` and, after them, of ``composites``."""
+        alone = [(position,) for position in range(len(self.rows))]
+        return self.regions.combined([*alone, *self.composites.values()])
+
+    def positions(self, labels: Sequence[str]) -> tuple[int, ...]:
+        """Rows of names, indices, ranges of indices (``3-7``) or composites.
+
+        Raises
+        ------
+        UsageError
+            The atlas has no such region.
+        """
+        by_name = {row.name: [place] for place, row in enumerate(self.rows)}
+        by_name |= {name: list(places) for name, places in self.composites.items()}
+        by_index = {row.index: place for place, row in enumerate(self.rows)}
+        found: list[int] = []
+        for label in labels:
+            span = re.fullmatch(r"(\d+)(?:-(\d+))?", label)
+            if label in by_name:
+                found += by_name[label]
+            elif span and (
+                inside := [
+                    place
+                    for index, place in by_index.items()
+                    if int(span[1]) <= index <= int(span[2] or span[1])
+                ]
+            ):
+                found += inside
+            else:
+                some = ", ".join(list(by_name)[:6])
+                raise UsageError(f"atlas {self.name} has no region {label!r}; it has {some}, ...")
+        return tuple(dict.fromkeys(found))
+
+
+def atlas_names() -> tuple[str, ...]:
+    """Names of the atlases in the package."""
+    return tuple(read_table("atlases"))
+
+
+def atlas(choice: AtlasChoice | str) -> Atlas:
+    """Return an atlas of the package by its name, or one from a file.
+
+    Raises
+    ------
+    UsageError
+        The package has no such atlas.
+    NoInputError, BadDataError
+        The image or the table of a user cannot be used; the sentence says why.
+    """
+    return _atlas(AtlasChoice(choice) if isinstance(choice, str) else choice)
+
+
+@lru_cache
+def _atlas(choice: AtlasChoice) -> Atlas:
+    if choice.image is not None:
+        return _from_file(choice, choice.image)
+    if choice.name not in atlas_names():
+        raise UsageError(
+            f"--atlas {choice.name}: the package has {', '.join(atlas_names())}; give another as "
+            "NAME=FILE[,TABLE]"
+        )
+    return _from_package(choice.name)
+
+
+def _from_package(name: str) -> Atlas:
+    table = read_label_table(RESOURCES / f"tpl-{TEMPLATE_SPACE}_atlas-{name}_dseg.tsv")
+    if name == CENTILOID:
+        regions = Regions.from_masks([vois(2)[voi] for voi in VOI_NAMES])
+    else:
+        image = load_volume(resource_path(f"atlas-{name}_dseg", 2), dtype=np.int16)
+        regions = Regions.from_labels(image.data, [row.index for row in table.rows])
+    title = read_table("atlases")[name]["title"]
+    return Atlas(name, title, table.rows, regions, _composites(name, table.rows))
+
+
+def _composites(name: str, rows: Sequence[Region]) -> dict[str, tuple[int, ...]]:
+    """Composites of the table, then the lobes: both sides, left, right."""
+    found: dict[str, tuple[int, ...]] = {}
+    for composite, entry in read_table("composites").get(name, {}).items():
+        pattern = re.compile("|".join(f"(?:{one})" for one in entry["names"]))
+        found[composite] = tuple(p for p, row in enumerate(rows) if pattern.fullmatch(row.name))
+    names = {row.name for row in rows}
+    for lobe in dict.fromkeys(row.lobe for row in rows if row.lobe != "n/a"):
+        within = [p for p, row in enumerate(rows) if row.lobe == lobe]
+        for suffix, sides in (("", "LRB"), ("_L", "L"), ("_R", "R")):
+            chosen = tuple(p for p in within if not suffix or rows[p].hemisphere in sides)
+            if chosen and f"{lobe}{suffix}" not in names:
+                found[f"{lobe}{suffix}"] = chosen
+    return found
+
+
+# ------------------------------------------------------------------------ atlases from files
+
+
+def _from_file(choice: AtlasChoice, path: Path) -> Atlas:
+    space, notes = _space(choice, path)
+    table = choice.table or _beside(path)
+    if len(read_shape(path)) == 4:
+        maps: Iterator[Volume] = read_frames(path)
+    else:
+        image = _checked(load_volume(path, dtype=np.float64), path)
+        maps = iter([image])
+        share = _share_of_fractions(image.data)
+        if share == 0 or image.data.max() > 1:
+            return _place(_labels(image, path, table, space, share), choice, path, notes)
+    return _place(_probabilities(maps, path, table, space), choice, path, notes)
+
+
+@dataclass(frozen=True)
+class _Read:
+    """What an image of a user holds: ``filled`` is its foreground on its own grid."""
+
+    regions: Regions
+    rows: tuple[Region, ...]
+    filled: Volume
+    notes: tuple[str, ...]
+
+
+def _place(read: _Read, choice: AtlasChoice, path: Path, notes: tuple[str, ...]) -> Atlas:
+    """Atlas of what was read, if it lies where it should."""
+    _check_place(read, path)
+    composites = _composites(choice.name, read.rows)
+    told = (*notes, *read.notes)
+    return Atlas(choice.name, path.name, read.rows, read.regions, composites, told)
+
+
+def _space(choice: AtlasChoice, path: Path) -> tuple[str, tuple[str, ...]]:
+    """Space that the option or the name of the file tells, and what was assumed."""
+    named = re.search(r"(?:^|_)(?:space|tpl)-([A-Za-z0-9]+)", path.name)
+    space = choice.space or (named[1] if named else None)
+    if space is None:
+        return TEMPLATE_SPACE, (
+            f"{path.name} names no space; {TEMPLATE_SPACE} was assumed (say so with "
+            f"_space-{TEMPLATE_SPACE} in its name)",
+        )
+    if space not in SPACES:
+        raise BadDataError(
+            f"{path}: atlases in {space} cannot be used; give one in {' or '.join(SPACES)}"
+        )
+    return space, ()
+
+
+def _checked(image: Volume, path: Path) -> Volume:
+    """The image with 0 for NaN; refused when it holds negative values."""
+    values = np.nan_to_num(image.data)
+    if values.min() < -_WHOLE:
+        raise BadDataError(f"{path}: holds negative values; labels and probabilities are not")
+    return Volume(values, image.affine)
+
+
+def _share_of_fractions(values: NDArray[np.floating]) -> float:
+    """Part of the non-zero voxels that hold no whole number."""
+    inside = values[values != 0]
+    return float((np.abs(inside - np.rint(inside)) > _WHOLE).mean()) if inside.size else 0.0
+
+
+def _labels(image: Volume, path: Path, table: Path | None, space: str, fractions: float) -> _Read:
+    if fractions:
+        raise BadDataError(
+            f"{path}: {fractions:.0%} of its labelled voxels are no whole numbers, it was "
+            "interpolated linearly; resample it again by nearest neighbour"
+        )
+    labels = Volume(np.rint(image.data).astype(np.int64), image.affine)
+    present = np.unique(labels.data[labels.data > 0])
+    if present.size == 0:
+        raise BadDataError(f"{path}: holds nothing but background")
+    if present.size > _MOST_LABELS or present[-1] >= 2**31:
+        raise BadDataError(f"{path}: has {present.size} different values, it is no label image")
+    rows = _rows(path, table, present)
+    carried = nearest(labels, _points(space))
+    regions = Regions.from_labels(carried, [row.index for row in rows])
+    return _Read(regions, rows, Volume(labels.data > 0, image.affine), ())
+
+
+def _rows(path: Path, table: Path | None, present: NDArray[np.int64]) -> tuple[Region, ...]:
+    """Rows of the label table, or names made from the labels when there is none."""
+    if table is None:
+        return tuple(Region(int(value), f"label-{value}") for value in present)
+    read = read_label_table(table)
+    listed = {row.index for row in read.rows}
+    if missing := [str(value) for value in present.tolist() if value not in listed]:
+        raise BadDataError(
+            f"{table}: has no row for the labels {', '.join(missing[:8])}"
+            f"{' and others' if len(missing) > 8 else ''} of {path.name}; add them"
+        )
+    found = set(present.tolist())
+    return tuple(row for row in read.rows if not read.lookup or row.index in found)
+
+
+def _probabilities(maps: Iterable[Volume], path: Path, table: Path | None, space: str) -> _Read:
+    """Probability maps, one after the other: an atlas of a hundred need not fit into memory."""
+    points = _points(space)
+    carried: list[Regions] = []
+    filled: Volume | None = None
+    largest = 0.0
+    for image in maps:
+        one = _checked(image, path)
+        largest = max(largest, float(one.data.max()))
+        certain = one.data > 0
+        filled = Volume(certain if filled is None else filled.data | certain, one.affine)
+        index = np.moveaxis(transform(inverse(one.affine), points), -1, 0)
+        values = ndimage.map_coordinates(one.data.astype(np.float32), index, order=1)
+        carried.append(Regions.from_probabilities(values[..., None]))
+    if filled is None or largest <= 0:
+        raise BadDataError(f"{path}: holds nothing but background")
+    if largest > 100 + _WHOLE:
+        raise BadDataError(
+            f"{path}: holds values up to {largest:g}; probabilities are 0 to 1, or 0 to 100 percent"
+        )
+    regions, notes = Regions.joined(carried), ()
+    if largest > 1 + _WHOLE:
+        regions, notes = regions.scaled(0.01), (f"{path.name} was read as percent",)
+    return _Read(regions, _map_rows(path, table, len(carried)), filled, notes)
+
+
+def _map_rows(path: Path, table: Path | None, count: int) -> tuple[Region, ...]:
+    if table is None:
+        return tuple(Region(n, f"map-{n}") for n in range(1, count + 1))
+    rows = read_label_table(table).rows
+    if len(rows) != count:
+        raise BadDataError(
+            f"{table}: has {len(rows)} rows for the {count} maps of {path.name}; give one per map, "
+            "in their order, with index from 1"
+        )
+    return tuple(replace(row, index=number) for number, row in enumerate(rows, start=1))
+
+
+def _beside(path: Path) -> Path | None:
+    """Label table with the name of the image."""
+    stem = path.name.split(".", 1)[0]
+    found = [path.with_name(stem + suffix) for suffix in (".tsv", ".csv", ".txt")]
+    return next((one for one in found if one.is_file()), None)
+
+
+def _check_place(read: _Read, path: Path) -> None:
+    """Refuse an atlas that lies beside the brain of the template, shifted or mirrored."""
+    grid, regions, rows = mni_grid(2), read.regions, read.rows
+    tissue = priors().maps
+    anatomy = Anatomy(template_mask(2).data, tissue[0], tissue[1], grid)
+    labelled = np.zeros(regions.shape, bool)
+    certain = regions.voxels if regions.weights is None else regions.voxels[regions.weights >= 0.25]
+    labelled.reshape(-1)[certain] = True
+    x = grid.world()[..., 0].reshape(-1)
+    sides = []
+    for position, row in enumerate(rows):
+        voxels = regions.of(position)
+        centre = float(x[voxels].mean()) if voxels.size else 0.0
+        side = row.hemisphere if row.hemisphere in "LR" else side_of(row.name)
+        if side != "n/a" and abs(centre) > _NEAR_MIDLINE_MM:
+            sides.append((side, centre))
+    reason = (
+        outside_brain(_share_on_grid(read.filled), labelled, anatomy)
+        or mirrored(labelled, sides, anatomy)
+        or shifted(labelled, anatomy)
+    )
+    if reason:
+        raise BadDataError(f"{path}: {reason}")
+
+
+def _share_on_grid(filled: Volume) -> float:
+    """Part of the voxels of a mask that lie on the grid of the template."""
+    world = transform(filled.affine, np.argwhere(filled.data).astype(np.float64))
+    grid = mni_grid(2)
+    index = transform(inverse(grid.affine), world)
+    return float(((index >= -0.5) & (index < np.array(grid.shape) - 0.5)).all(axis=1).mean())
+
+
+def _points(space: str) -> NDArray[np.float64]:
+    """World coordinates in ``space`` of every voxel of ``mni_grid(2)``, mm."""
+    world = mni_grid(2).world()
+    if space == TEMPLATE_SPACE:
+        return world
+    lattice = load_volume(resource_path(_LATTICE, 8), dtype=np.float64)  # in 0.01 mm
+    index = np.moveaxis(transform(inverse(lattice.affine), world), -1, 0)
+    shift = [
+        ndimage.map_coordinates(lattice.data[..., axis] / 100, index, order=1, mode="nearest")
+        for axis in range(3)
+    ]
+    return world + np.stack(shift, axis=-1)

@@ -1,0 +1,166 @@
+"""Label tables of atlases: BIDS ``_dseg.tsv``, other tables with a header, and lookup tables.
+
+Understood are columns separated by tab, semicolon, comma or blanks; with a header that names the
+index and the region in one of the usual ways; or without a header, ``index name ...`` a line, as
+FreeSurfer, AAL and SPM write them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bidsapp.errors import BadDataError, NoInputError
+
+_COLUMNS = {
+    "index": ("index", "label_index", "roiid", "roi_id", "id", "value", "labelvalue", "no",
+              "number", "label"),
+    "name": ("name", "label_name", "labelname", "roiname", "region", "region_name", "structure",
+             "roi", "label", "abbreviation", "roiabbr"),
+    "hemisphere": ("hemisphere", "hemi", "side"),
+    "lobe": ("lobe",),
+    "description": ("description", "long_name"),
+}  # fmt: skip
+_SIDES = {"l": "L", "lh": "L", "left": "L", "r": "R", "rh": "R", "right": "R"}
+_LARGEST_BYTES = 10_000_000
+
+
+@dataclass(frozen=True)
+class Region:
+    """One row of a label table.
+
+    Attributes
+    ----------
+    index : label in the image
+    name : unique in its table
+    hemisphere : ``L``, ``R``, ``B`` (both), or ``n/a``
+    lobe, description : ``n/a`` where the table says nothing
+    """
+
+    index: int
+    name: str
+    hemisphere: str = "n/a"
+    lobe: str = "n/a"
+    description: str = "n/a"
+
+
+@dataclass(frozen=True)
+class LabelTable:
+    """Rows in the order of the file; ``lookup``: no header, may list labels of other images."""
+
+    rows: tuple[Region, ...]
+    lookup: bool
+
+
+def read_label_table(path: Path) -> LabelTable:
+    """Read a label table; the row of the background, index 0, is left out.
+
+    Raises
+    ------
+    NoInputError
+        The file is missing or cannot be read.
+    BadDataError
+        It is no table of labels.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise NoInputError(f"{path}: cannot be read ({error.strerror})") from error
+    if len(content) > _LARGEST_BYTES or b"\0" in content:
+        raise BadDataError(f"{path}: is no text; give the label table as TSV with index and name")
+    return parse_label_table(content.decode("utf-8-sig", "replace"), str(path))
+
+
+def parse_label_table(text: str, source: str) -> LabelTable:
+    """Rows of a label table given as text; ``source`` names it in errors."""
+    lines = [line.rstrip() for line in text.splitlines()]
+    lines = [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    if not lines:
+        raise BadDataError(f"{source}: is empty; give one row per label with index and name")
+    separator = next((mark for mark in "\t;," if mark in lines[0]), None)
+    header = [_key(cell) for cell in _cells(lines[0], separator)]
+    places = _places(header)
+    lookup = "index" not in places and _is_integer(_cells(lines[0], separator)[0])
+    if lookup:
+        places = {"index": 0, "name": 1}
+    elif not {"index", "name"} <= places.keys():
+        raise BadDataError(
+            f"{source}: has the columns {', '.join(header)[:120]}; it needs one named index and "
+            "one named name"
+        )
+    body = lines if lookup else lines[1:]
+    first = 1 if lookup else 2
+    numbered = enumerate((_cells(line, separator) for line in body), start=first)
+    rows = [_row(cells, places, f"{source}, row {number}") for number, cells in numbered]
+    _check_unique(rows, source)
+    kept = tuple(row for row in rows if row.index != 0)
+    if not kept:
+        raise BadDataError(f"{source}: lists no label besides the background")
+    return LabelTable(kept, lookup)
+
+
+def side_of(name: str) -> str:
+    """Hemisphere that the name of a region tells: ``L``, ``R``, or ``n/a``.
+
+    >>> side_of("ctx-lh-insula"), side_of("Precentral_R"), side_of("Vermis_6"), side_of("Left-Pons")
+    ('L', 'R', 'n/a', 'L')
+    """
+    words = re.split(r"[^A-Za-z]+", name)
+    found = {_SIDES[word.lower()] for word in words if word.lower() in _SIDES}
+    return found.pop() if len(found) == 1 else "n/a"
+
+
+def _row(cells: Sequence[str], places: dict[str, int], where: str) -> Region:
+    def cell(column: str) -> str:
+        place = places.get(column)
+        return cells[place] if place is not None and place < len(cells) else ""
+
+    index, name = cell("index"), cell("name")
+    if not _is_integer(index):
+        raise BadDataError(f"{where}: the index {index!r:.40} is no whole number")
+    if not name:
+        raise BadDataError(f"{where}: label {index} has no name")
+    value = int(float(index))
+    if not 0 <= value < 2**31:
+        raise BadDataError(f"{where}: the index {index} is not between 0 and {2**31 - 1}")
+    side = _SIDES.get(cell("hemisphere").lower(), cell("hemisphere").upper())
+    return Region(
+        value,
+        name,
+        side if side in ("L", "R", "B") else side_of(name),
+        cell("lobe") or "n/a",
+        cell("description") or "n/a",
+    )
+
+
+def _check_unique(rows: Sequence[Region], source: str) -> None:
+    for what in ("index", "name"):
+        value, count = Counter(getattr(row, what) for row in rows).most_common(1)[0]
+        if count > 1:
+            raise BadDataError(f"{source}: {count} rows have the {what} {value}; it must be unique")
+
+
+def _cells(line: str, separator: str | None) -> list[str]:
+    return [re.sub(r"\s+", " ", cell).strip().strip('"') for cell in line.split(separator)]
+
+
+def _places(header: Sequence[str]) -> dict[str, int]:
+    """Column of each field; a column serves one field only, earlier spellings win."""
+    places: dict[str, int] = {}
+    for field, spellings in _COLUMNS.items():
+        free = [word for word in spellings if word in header]
+        free = [word for word in free if header.index(word) not in places.values()]
+        if free:
+            places[field] = header.index(free[0])
+    return places
+
+
+def _key(cell: str) -> str:
+    return cell.lower().replace(" ", "_").replace("-", "_")
+
+
+def _is_integer(text: str) -> bool:
+    return re.fullmatch(r"\d{1,12}(\.0*)?", text) is not None

@@ -1,0 +1,75 @@
+"""Norm tables that a user brings: the SUVR of regions in healthy people."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Collection
+from pathlib import Path
+
+from bidsapp.core.regional import Norm
+from bidsapp.errors import BadDataError, NoInputError
+
+_NEEDED = ("atlas", "region", "mean", "sd")
+
+
+def read_norms(path: Path, references: Collection[str]) -> dict[tuple[str, str], Norm]:
+    """Norms by atlas and region.
+
+    Parameters
+    ----------
+    path : TSV with the columns ``atlas``, ``region``, ``mean``, ``sd`` of SUVRs, and perhaps
+        ``reference`` (``wc`` when absent)
+    references : reference regions of the run
+
+    Raises
+    ------
+    NoInputError
+        The file is missing or cannot be read.
+    BadDataError
+        It is no such table.
+    """
+    try:
+        text = path.read_text("utf-8-sig")
+    except OSError as error:
+        raise NoInputError(f"{path}: cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise BadDataError(f"{path}: is no text in UTF-8") from error
+    rows = csv.DictReader(io.StringIO(text), delimiter="\t")
+    if missing := [name for name in _NEEDED if name not in (rows.fieldnames or ())]:
+        raise BadDataError(
+            f"{path}: has no column {', '.join(missing)}; a norm table is TSV with "
+            f"{', '.join(_NEEDED)} and reference"
+        )
+    norms: dict[tuple[str, str], Norm] = {}
+    for number, row in enumerate(rows, start=2):
+        where = f"{path}, row {number}"
+        norm = Norm(row.get("reference") or "wc", _number(row, "mean", where), _sd(row, where))
+        if norm.reference not in references:
+            raise BadDataError(
+                f"{where}: {norm.reference} is none of the reference regions of this run "
+                f"({', '.join(references)}); add it with --reference-region"
+            )
+        key = (row["atlas"] or "", row["region"] or "")
+        if key in norms:
+            raise BadDataError(f"{where}: {' '.join(key)} is there twice; keep one")
+        norms[key] = norm
+    return norms
+
+
+def _sd(row: dict[str, str], where: str) -> float:
+    value = _number(row, "sd", where)
+    if value <= 0:
+        raise BadDataError(f"{where}: the sd {value:g} is not positive")
+    return value
+
+
+def _number(row: dict[str, str], column: str, where: str) -> float:
+    try:
+        value = float(row[column])
+    except (TypeError, ValueError):
+        value = math.nan
+    if not math.isfinite(value):
+        raise BadDataError(f"{where}: the {column} {row[column]!r} is no number")
+    return value

@@ -1,0 +1,86 @@
+"""Reference regions: those of the table ``reference_regions.toml`` and those that a user makes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from bidsapp.core.regions import Regions, eroded
+from bidsapp.data import REFERENCES, mni_grid, read_table
+from bidsapp.data.atlases import atlas
+from bidsapp.errors import UsageError
+from bidsapp.settings import AtlasChoice, ReferenceChoice
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """A region that uptake is divided by.
+
+    Attributes
+    ----------
+    name : as in the columns ``suvr_<name>``
+    description : for people
+    regions : its voxels on ``mni_grid(2)``, one region
+    tissue : ``GM`` or ``WM`` when the participant's probability has a say, else None
+    threshold : least probability of that tissue; None weighs by it
+    """
+
+    name: str
+    description: str
+    regions: Regions
+    tissue: str | None = None
+    threshold: float | None = None
+
+
+def references(
+    choices: Sequence[ReferenceChoice] = (), atlases: Sequence[AtlasChoice] = ()
+) -> tuple[Reference, ...]:
+    """The four of the Centiloid project, then those asked for.
+
+    Parameters
+    ----------
+    choices : reference regions besides the four
+    atlases : the atlases of the run, among them those from files that a choice may name
+
+    Raises
+    ------
+    UsageError
+        There is no such reference region, atlas or label.
+    """
+    standard = [ReferenceChoice(name) for name in REFERENCES]
+    every = tuple(dict.fromkeys([*standard, *choices]))
+    named = {choice.name: choice for choice in atlases}
+    return tuple(_reference(choice, named.get(choice.atlas or "")) for choice in every)
+
+
+def reference_names() -> tuple[str, ...]:
+    """Names of the reference regions of the table."""
+    return tuple(read_table("reference_regions"))
+
+
+@lru_cache
+def _reference(choice: ReferenceChoice, own: AtlasChoice | None) -> Reference:
+    if choice.atlas is not None:
+        source = atlas(own or choice.atlas)
+        positions = source.positions(choice.labels)
+        description = f"{choice.atlas}: {', '.join(choice.labels)}"
+        return Reference(choice.name, description, source.regions.combined([positions]))
+    table = read_table("reference_regions")
+    if choice.name not in table:
+        raise UsageError(
+            f"--reference-region {choice.name}: there is {', '.join(table)}; give another as "
+            "NAME=ATLAS:LABEL[,LABEL...]"
+        )
+    row = table[choice.name]
+    source = atlas(row["atlas"])
+    regions = source.regions.combined([source.positions(row["labels"])])
+    if margin := row.get("erode_mm"):
+        mask = np.zeros(regions.shape, bool)
+        mask.reshape(-1)[regions.voxels] = True
+        regions = Regions.from_masks([eroded(mask, mni_grid(2), margin)])
+    return Reference(
+        choice.name, row["description"], regions, row.get("tissue"), row.get("threshold")
+    )
