@@ -77,6 +77,18 @@ class PetTiming:
     frame_reference_s: tuple[float, ...] | None = None
     findings: tuple[Finding, ...] = ()
 
+    def shifted(self, seconds: float) -> PetTiming:
+        """Return the same scan on a clock that starts ``seconds`` earlier."""
+        clock, reference = self.injection_clock_s, self.decay_reference_s
+        frames = self.frame_reference_s
+        return replace(
+            self,
+            frame_start_s=tuple(start + seconds for start in self.frame_start_s),
+            injection_clock_s=None if clock is None else (clock - seconds) % _DAY_S,
+            decay_reference_s=None if reference is None else reference + seconds,
+            frame_reference_s=frames and tuple(moment + seconds for moment in frames),
+        )
+
 
 def read_timing(sidecar: Mapping[str, Any], pet: Path, n_frames: int) -> PetTiming:
     """Check the metadata of a PET image and turn its times into seconds after injection.
@@ -282,13 +294,29 @@ def common_decay_factors(timing: PetTiming, half_life_s: float) -> tuple[float, 
 
     Frames without decay correction are corrected to the start of the first.
     """
-    start = timing.frame_start_s
     if not timing.decay_corrected:
-        return decay_factors(start, timing.frame_duration_s, half_life_s, start[0])
+        return factors_to(timing, half_life_s, timing.frame_start_s[0])
     if timing.frame_reference_s is None:
         return None
-    first, rate = timing.frame_reference_s[0], math.log(2) / half_life_s
-    return tuple(math.exp(rate * (moment - first)) for moment in timing.frame_reference_s)
+    return factors_to(timing, half_life_s, timing.frame_reference_s[0])
+
+
+def factors_to(timing: PetTiming, half_life_s: float, reference_s: float) -> tuple[float, ...]:
+    """Factors that take every frame, whatever it is corrected to, to one moment.
+
+    Parameters
+    ----------
+    timing : of one PET
+    half_life_s : of the radionuclide
+    reference_s : the moment, seconds after injection; 0 is the injection, as blood and tissue
+        curves want it
+    """
+    start = timing.frame_start_s
+    if not timing.decay_corrected:
+        return decay_factors(start, timing.frame_duration_s, half_life_s, reference_s)
+    moments = timing.frame_reference_s or (timing.decay_reference_s or 0.0,) * len(start)
+    rate = math.log(2) / half_life_s
+    return tuple(math.exp(rate * (moment - reference_s)) for moment in moments)
 
 
 def _found(timing: PetTiming, code: str, message: str) -> PetTiming:

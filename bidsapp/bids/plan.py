@@ -11,7 +11,7 @@ from pathlib import Path
 from bidsapp.bids.entities import join_entities
 from bidsapp.bids.pet_metadata import PetTiming
 
-__all__ = ["Flag", "PetTiming", "Plan", "ScanFailure", "ScanPlan", "ScanSkip", "T1wPlan",
+__all__ = ["Flag", "PetPart", "PetTiming", "Plan", "ScanFailure", "ScanPlan", "ScanSkip", "T1wPlan",
            "WindowChoice"]  # fmt: skip
 
 
@@ -59,6 +59,22 @@ class WindowChoice:
 
 
 @dataclass(frozen=True)
+class PetPart:
+    """Another PET after the injection of a scan: the early part of a dual-window study.
+
+    Attributes
+    ----------
+    pet : path of the raw image
+    entities : BIDS short keys -> labels
+    metadata : times, on the clock of the scan; units
+    """
+
+    pet: Path
+    entities: dict[str, str] = field(hash=False)
+    metadata: PetTiming
+
+
+@dataclass(frozen=True)
 class ScanPlan:
     """One PET scan that will be processed.
 
@@ -72,6 +88,7 @@ class ScanPlan:
     t1w : the T1w that places it
     window : frames to average
     flags : what planning noticed (window, choice of T1w)
+    parts : other PETs after the same injection, which only the activity over time needs
     """
 
     participant: str
@@ -83,6 +100,17 @@ class ScanPlan:
     t1w: T1wPlan
     window: WindowChoice
     flags: tuple[Flag, ...] = ()
+    parts: tuple[PetPart, ...] = ()
+
+    @property
+    def n_frames(self) -> int:
+        """Frames of the scan and of the other parts."""
+        return sum(len(part.frame_start_s) for part in self.timings)
+
+    @property
+    def timings(self) -> tuple[PetTiming, ...]:
+        """Times of the scan, then of the other parts."""
+        return (self.metadata, *(part.metadata for part in self.parts))
 
     @property
     def name(self) -> str:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,16 @@ from typing import Any
 from bidsapp.bids.entities import join_entities
 from bidsapp.bids.layout import RawDataset, RawImage
 from bidsapp.bids.pet_metadata import PetTiming, check_decay, is_number, read_timing
-from bidsapp.bids.plan import Flag, Plan, ScanFailure, ScanPlan, ScanSkip, T1wPlan, WindowChoice
+from bidsapp.bids.plan import (
+    Flag,
+    PetPart,
+    Plan,
+    ScanFailure,
+    ScanPlan,
+    ScanSkip,
+    T1wPlan,
+    WindowChoice,
+)
 from bidsapp.bids.t1w_choice import choose_t1w
 from bidsapp.core.frames import choose_frames, deviations, nearest_window, refusal
 from bidsapp.data.tracers import Tracer, tracer_from_name, tracers, window_rule
@@ -27,6 +36,7 @@ from bidsapp.settings import Processing
 
 # Clocks of two series may be set apart by the scanner's rounding or a resynchronisation.
 _SAME_INJECTION_S = 120.0
+_DAY_S = 86400.0
 
 
 @dataclass(frozen=True)
@@ -41,41 +51,40 @@ class _Candidate:
 
 def make_plan(dataset: RawDataset, processing: Processing) -> Plan:
     """Decide for every PET scan of the dataset whether and how it is processed."""
-    scans: list[ScanPlan] = []
     failures: list[ScanFailure] = []
-    off_window: list[tuple[_Candidate, BadDataError]] = []
-    in_window: list[_Candidate] = []
-    check_t1w = cache(_check_t1w)
+    candidates: list[_Candidate] = []
     names = Counter(join_entities(pet.entities) for pet in dataset.pets)
     for pet in dataset.pets:
-        tracer = None
         try:
             if names[join_entities(pet.entities)] > 1:
                 raise BadDataError(
                     f"{pet.path}: there are two images of this name (.nii and .nii.gz); remove one"
                 )
-            candidate = _read_candidate(pet, dataset)
-            tracer = candidate.tracer
-            try:
-                window = choose_window(candidate.timing, tracer, processing, pet.path)
-            except BadDataError as error:
-                off_window.append((candidate, error))
-                continue
-            in_window.append(candidate)
+            candidates.append(_read_candidate(pet, dataset))
+        except CentipetError as error:
+            failures.append(_failure(pet, error, None))
+
+    in_window = [candidate for candidate in candidates if _is_in_window(candidate, processing)]
+    check_t1w = cache(_check_t1w)
+    scans: list[ScanPlan] = []
+    skipped: list[ScanSkip] = []
+    for candidate in candidates:
+        late = None if candidate in in_window else _late_part(candidate, in_window)
+        if late is not None:
+            skipped.append(_skip(candidate, late))
+            continue
+        pet = candidate.image
+        try:
+            window = choose_window(candidate.timing, candidate.tracer, processing, pet.path)
             t1w = choose_t1w(pet, dataset)
             check_t1w(t1w[0].path)
         except CentipetError as error:
-            failures.append(_failure(pet, error, tracer))
+            failures.append(_failure(pet, error, candidate.tracer))
         else:
-            scans.append(_scan_plan(candidate, window, t1w))
-
-    skipped: list[ScanSkip] = []
-    for candidate, refusal_error in off_window:
-        sibling = next((other for other in in_window if _same_injection(candidate, other)), None)
-        if sibling is None:
-            failures.append(_failure(candidate.image, refusal_error, candidate.tracer))
-        else:
-            skipped.append(_skip(candidate, sibling))
+            early = [one for one in candidates if one not in in_window]
+            early = [one for one in early if _late_part(one, in_window) == candidate]
+            parts = [part for one in early if (part := _part(one, candidate))]
+            scans.append(_scan_plan(candidate, window, t1w, parts))
     return Plan(tuple(scans), tuple(failures), tuple(skipped))
 
 
@@ -195,6 +204,23 @@ def _check_t1w(path: Path) -> None:
         )
 
 
+def _is_in_window(candidate: _Candidate, processing: Processing) -> bool:
+    """Whether a scan can stand for the window without --allow-off-window."""
+    strict = replace(processing, allow_off_window=False)
+    try:
+        choose_window(candidate.timing, candidate.tracer, strict, candidate.image.path)
+    except BadDataError:
+        return False
+    return True
+
+
+def _late_part(early: _Candidate, in_window: Sequence[_Candidate]) -> _Candidate | None:
+    """Scan of the same injection that covers the window: of several, the one most alike by name."""
+    own = early.image.entities.items()
+    siblings = [other for other in in_window if _same_injection(early, other)]
+    return max(siblings, key=lambda other: len(own & other.image.entities.items()), default=None)
+
+
 def _same_injection(one: _Candidate, other: _Candidate) -> bool:
     """Whether two PET images were taken after one injection: same visit, tracer and clock time."""
     if (one.image.participant, one.image.session, one.tracer) != (
@@ -206,13 +232,39 @@ def _same_injection(one: _Candidate, other: _Candidate) -> bool:
     times = one.timing.injection_clock_s, other.timing.injection_clock_s
     if times[0] is None or times[1] is None:
         return times[0] is times[1]
-    return abs(times[0] - times[1]) <= _SAME_INJECTION_S
+    return abs(_clock_difference(times[0], times[1])) <= _SAME_INJECTION_S
+
+
+def _clock_difference(one_s: float, other_s: float) -> float:
+    """Seconds from one time of day to the other, by the shorter way round midnight."""
+    return (other_s - one_s + _DAY_S / 2) % _DAY_S - _DAY_S / 2
+
+
+def _part(early: _Candidate, late: _Candidate) -> PetPart | None:
+    """Put an early part on the clock of the late one; None when their frames overlap.
+
+    Both ran on the clock of one scanner, so where their injection times differ a little it is the
+    time of day of the frames that counts.
+    """
+    late_clock, early_clock = late.timing.injection_clock_s, early.timing.injection_clock_s
+    known = late_clock is not None and early_clock is not None
+    timing = early.timing.shifted(_clock_difference(late_clock, early_clock) if known else 0.0)
+    try:
+        choose_frames(
+            (*timing.frame_start_s, *late.timing.frame_start_s),
+            (*timing.frame_duration_s, *late.timing.frame_duration_s),
+            _seconds(late.tracer.window_min),
+        )
+    except BadDataError:
+        return None
+    return PetPart(early.image.path, dict(early.image.entities), timing)
 
 
 def _scan_plan(
     candidate: _Candidate,
     window: tuple[WindowChoice, tuple[Flag, ...]],
     t1w: tuple[RawImage, tuple[Flag, ...]],
+    parts: Sequence[PetPart],
 ) -> ScanPlan:
     pet, image = candidate.image, t1w[0]
     return ScanPlan(
@@ -225,6 +277,7 @@ def _scan_plan(
         t1w=T1wPlan(image.participant, image.session, image.path, dict(image.entities)),
         window=window[0],
         flags=(*candidate.flags, *window[1], *t1w[1]),
+        parts=tuple(parts),
     )
 
 
