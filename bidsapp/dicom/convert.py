@@ -156,6 +156,7 @@ def _convert_one(job: Job, folder: Path, scrub: Callable[[str], str]) -> tuple[s
         left.unlink(missing_ok=True)
     with tempfile.TemporaryDirectory(prefix="centipet-") as scratch:
         made = image.convert_series(job.series, job.frames, Path(scratch))
+        made = replace(made, image=image.scaled(made.image, job.factors))
         content = _clean_sidecar(job, made, scrub)
         content["CentiPET"]["Series"] = origin
         write_text(side, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
@@ -181,7 +182,9 @@ def _clean_sidecar(job: Job, made: image.Converted, scrub: Callable[[str], str])
         content = sidecar.t1w_sidecar(made.sidecar)
     else:
         content = sidecar.pet_sidecar(job.pet, made.sidecar)
-    content["CentiPET"]["Remarks"] += [*job.target.remarks, *made.remarks]
+    findings = job.target.findings
+    content["CentiPET"]["Remarks"] += [*(f.message for f in findings), *made.remarks]
+    content["CentiPET"]["Flags"] += [{"code": f.code, "message": f.message} for f in findings]
     fixed = tables()["fixed_vocabulary"]["keys"]
     clean = {
         key: value if key in fixed else _map_text(value, scrub) for key, value in content.items()

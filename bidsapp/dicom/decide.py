@@ -8,21 +8,26 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from bidsapp.core.quality import Finding
 from bidsapp.data.tracers import Tracer, tracer_from_name, tracers
 from bidsapp.dicom import identity
 from bidsapp.dicom.classify import Kind, classify
 from bidsapp.dicom.frames import Frame, acquired, count_remarks, frames_of, scan_clock
 from bidsapp.dicom.header import Header, tag_name
+from bidsapp.dicom.join import Part, join_parts, joined
 from bidsapp.dicom.metadata import Metadata
 from bidsapp.dicom.plan import LostScan, PetScan, Plan, T1wScan, Target, make_plan
 from bidsapp.dicom.series import Inventory, Series
 from bidsapp.dicom.sidecar import PetFacts, pet_sidecar
-from bidsapp.dicom.table import FAILED, KEPT, SKIPPED, Row
+from bidsapp.dicom.table import FAILED, JOINED, KEPT, SKIPPED, Row
 from bidsapp.dicom.tables import tables
 from bidsapp.dicom.timing import time_model
+from bidsapp.dicom.units import to_bq_per_ml
+from bidsapp.dicom.volumes import is_volume, read_sidecar
 from bidsapp.errors import BadDataError, CentipetError
 from bidsapp.settings import DicomInput
 
@@ -44,12 +49,14 @@ class Job:
     frames : its images in time; a T1w is one frame
     target : its name
     pet : what its sidecar needs, None for a T1w
+    factors : what takes each frame to Bq/mL
     """
 
     series: Series
     frames: tuple[Frame, ...]
     target: Target
     pet: PetFacts | None = None
+    factors: tuple[float, ...] = (1.0,)
 
 
 @dataclass(frozen=True)
@@ -80,7 +87,7 @@ def decide(
     desk = _Desk(dicom, metadata, identity.Scrubber(headers))
     for series, label in zip(inventory.series, labels, strict=True):
         desk.judge(series, label)
-    plan = make_plan(desk.pets, desk.t1ws, desk.lost)
+    plan = make_plan(desk.join(), desk.t1ws, desk.lost)
     return desk.close(plan, _find_doubts(headers, labels))
 
 
@@ -98,13 +105,15 @@ def _label_all(
 
 def _find_doubts(
     headers: Sequence[Header], labels: Sequence[identity.Labels]
-) -> dict[str, tuple[str, ...]]:
+) -> dict[str, tuple[Finding, ...]]:
     """Participant -> what makes one doubt that it is one person."""
     people = defaultdict(list)
     for header, label in zip(headers, labels, strict=True):
         people[label.participant].append(header)
     doubts = {participant: identity.mismatch(group) for participant, group in people.items()}
-    return {participant: (doubt,) for participant, doubt in doubts.items() if doubt}
+    return {
+        participant: (Finding("identity", doubt),) for participant, doubt in doubts.items() if doubt
+    }
 
 
 @dataclass
@@ -115,10 +124,12 @@ class _Desk:
     metadata: Metadata
     scrub: Callable[[str], str]
     rows: dict[SeriesKey, Row] = field(default_factory=dict)
-    pets: list[PetScan] = field(default_factory=list)
+    pets: list[Part] = field(default_factory=list)
     t1ws: list[T1wScan] = field(default_factory=list)
     lost: list[LostScan] = field(default_factory=list)
     _wanted: dict[SeriesKey, Callable[[Target], Job]] = field(default_factory=dict)
+    _facts: dict[SeriesKey, PetFacts] = field(default_factory=dict)
+    _joined: dict[SeriesKey, SeriesKey] = field(default_factory=dict)  # part -> the first part
 
     def judge(self, series: Series, labels: identity.Labels) -> None:
         """Give a series its row and, when it is wanted, a place in the plan."""
@@ -145,17 +156,45 @@ class _Desk:
         found = find_tracer(header, stated.tracer or self.dicom.tracer)
         if found is None:
             return False, "its tracer is not an amyloid tracer"
+        tracer, tracer_source = found
         frames = frames_of(series)
         clock = scan_clock(series, frames, stated.injection)
         times, counts = time_model(clock), count_remarks(series, frames)
-        facts = PetFacts(header, clock, times, *found, stated.values, counts)
-        pet_sidecar(facts, {})  # a value it cannot do without is an error now, not later
-        self.pets.append(
-            PetScan(series, labels.participant, labels.session, facts.tracer.code, times)
+        half_life_s = clock.half_life_s or tracer.half_life_s
+        factor, units_source = to_bq_per_ml(series, times, half_life_s)
+        facts = PetFacts(
+            header=header,
+            clock=clock,
+            times=times,
+            tracer=tracer,
+            tracer_source=tracer_source,
+            stated=stated.values,
+            units_source=units_source,
+            carried=read_sidecar(header.path) if is_volume(header.path) else {},
+            remarks=counts,
         )
-        self._wanted[series.key] = lambda target: Job(series, frames, target, facts)
-        what = f"{times.kind} {facts.tracer.code} PET"
+        pet_sidecar(facts, {})  # a value it cannot do without is an error now, not later
+        scan = PetScan(series, labels.participant, labels.session, tracer.code, times)
+        self.pets.append(Part(scan, clock, frames, (factor,) * len(frames), half_life_s))
+        self._facts[series.key] = facts
+        what = f"{times.kind} {tracer.code} PET"
         return True, "; ".join([reason, what, *times.remarks, *counts])
+
+    def join(self) -> list[PetScan]:
+        """Join series that are parts of one scan, and note how to convert each scan."""
+        scans = []
+        for chain in join_parts(self.pets):
+            whole = joined(chain) if len(chain) > 1 else chain[0]
+            key = whole.scan.series.key
+            facts = replace(self._facts[key], clock=whole.clock, times=whole.scan.times)
+            self._wanted[key] = partial(
+                Job, whole.scan.series, whole.frames, pet=facts, factors=whole.factors
+            )
+            self._joined |= {part.scan.series.key: key for part in chain[1:]}
+            reason = "; ".join([self.rows[key].reason, *whole.scan.times.notes])
+            self._change(key, reason=reason)
+            scans.append(whole.scan)
+        return scans
 
     def _take_t1w(self, series: Series, labels: identity.Labels, reason: str) -> tuple[bool, str]:
         frames = frames_of(series)
@@ -167,7 +206,7 @@ class _Desk:
         self.t1ws.append(
             T1wScan(series, labels.participant, labels.session, acquired(series.header))
         )
-        self._wanted[series.key] = lambda target: Job(series, frames, target)
+        self._wanted[series.key] = partial(Job, series, frames)
         return True, reason
 
     def _note(
@@ -186,22 +225,25 @@ class _Desk:
             reason=self.scrub(reason),
         )
 
-    def close(self, plan: Plan, doubts: dict[str, tuple[str, ...]]) -> Decisions:
+    def close(self, plan: Plan, doubts: dict[str, tuple[Finding, ...]]) -> Decisions:
         """Put the plan into the table and make the jobs."""
         for key, reason in plan.left_out.items():
             self._change(key, decision=SKIPPED, reason=reason)
         jobs = {}
         shared = _shared_names(plan)
         for key, planned in plan.targets.items():
-            remarks = (*planned.remarks, *doubts.get(planned.entities["sub"], ()))
-            target = replace(planned, remarks=remarks)
-            reason = "; ".join([self.rows[key].reason, *remarks])
+            findings = (*planned.findings, *doubts.get(planned.entities["sub"], ()))
+            target = replace(planned, findings=findings)
+            reason = "; ".join([self.rows[key].reason, *(item.message for item in findings)])
             self._change(key, target=str(target.stem), reason=reason)
             if count := shared.get(key):
                 reason = f"{count} series would be named {target.stem.name}; give other labels"
                 self._change(key, decision=FAILED, reason=reason)
             else:
                 jobs[key] = self._wanted[key](target)
+        for key, first in self._joined.items():
+            reason = f"{self.rows[key].reason}; frames of series {self.rows[first].series}"
+            self._change(key, decision=JOINED, target=self.rows[first].target, reason=reason)
         return Decisions(self.rows, jobs, self.scrub)
 
     def _change(self, key: SeriesKey, **changes: Any) -> None:

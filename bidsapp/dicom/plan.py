@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import PurePosixPath
 
+from bidsapp.core.quality import Finding
 from bidsapp.dicom.classify import rank_reason, t1w_rank
 from bidsapp.dicom.header import MIDNIGHT
 from bidsapp.dicom.series import Series
@@ -55,11 +56,11 @@ class T1wScan:
 
 @dataclass(frozen=True)
 class Target:
-    """Name of a converted series, and what to tell about the choice of it."""
+    """Name of a converted series, and what a person should see about it."""
 
     entities: dict[str, str]
     suffix: str
-    remarks: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
 
     @property
     def stem(self) -> PurePosixPath:
@@ -218,14 +219,15 @@ def _gap(scan: T1wScan, injection: datetime | None) -> timedelta:
 
 
 def _tell_far_t1w(t1ws: list[T1wScan], pets: list[PetScan], plan: Plan) -> None:
-    """Remark at every PET whose nearest T1w is missing or more than a year away."""
+    """Tell at every PET when its nearest T1w is missing or more than a year away."""
     for scan in pets:
         gaps = [_gap(t1w, scan.times.injection) for t1w in t1ws]
         if not gaps:
-            remark = "no T1w of this person was found"
+            finding = Finding("t1w-missing", "no T1w of this person was found")
         elif min(gaps) > _FAR:
-            remark = f"the nearest T1w lies {min(gaps).days} days from this PET, more than a year"
+            text = f"the nearest T1w lies {min(gaps).days} days from this PET, more than a year"
+            finding = Finding("t1w-far", f"{text}: check that the head has not changed")
         else:
             continue
         target = plan.targets[scan.series.key]
-        plan.targets[scan.series.key] = Target(target.entities, target.suffix, (remark,))
+        plan.targets[scan.series.key] = Target(target.entities, target.suffix, (finding,))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -21,6 +21,7 @@ from bidsapp.errors import BadDataError
 
 Sidecar = dict[str, Any]
 _STATED = "stated by the user (--dicom-metadata)"
+_CARRIED = "the sidecar of the image"
 _NOT_IN_DICOM = "not in the DICOM; --dicom-metadata can supply it"
 _HALF_LIFE_TOLERANCE = 0.01
 # Doses of an amyloid scan in Bq: outside, the number is most likely in another unit.
@@ -37,6 +38,8 @@ class PetFacts:
     clock, times : what its headers say about time, and the time model made of it
     tracer, tracer_source : the tracer and the tag or option that names it
     stated : values a person states (``--dicom-metadata``); they win
+    carried : the sidecar an image came with
+    units_source : what says that voxels are, or how they become, Bq/mL
     remarks : what else was noticed in the headers
     """
 
@@ -46,6 +49,8 @@ class PetFacts:
     tracer: Tracer
     tracer_source: str
     stated: Mapping[str, Any]
+    units_source: str
+    carried: Mapping[str, Any] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
 
 
@@ -75,26 +80,31 @@ def pet_sidecar(facts: PetFacts, dcm2niix: Mapping[str, Any]) -> Sidecar:
         for key in tables()["dcm2niix_keys"]["pet"]
         if key in dcm2niix and key not in entries
     }
+    kept = [k for k in tables()["metadata"]["keys"] if facts.carried.get(k, "n/a") != "n/a"]
+    known = ("InjectedRadioactivity", "InjectedRadioactivityUnits", "Manufacturer")
+    entries.update({k: (facts.carried[k], _CARRIED) for k in kept if k not in known})
     entries.update({key: (value, _STATED) for key, value in facts.stated.items()})
     return {
         "Manufacturer": manufacturer(header),
         "ManufacturersModelName": header.text("ManufacturerModelName") or "n/a",
-        "Units": tables()["units"][_units(header)],
+        "Units": "Bq/mL",
         **{key: value for key, (value, _) in entries.items()},
         **taken,
         "CentiPET": {
             "Sources": {
                 "Manufacturer": "(0008,0070) Manufacturer",
                 "ManufacturersModelName": "(0008,1090) ManufacturerModelName",
-                "Units": f"(0054,1001) Units {_units(header)}",
+                "Units": facts.units_source,
                 **{key: source for key, (_, source) in entries.items()},
                 **dict.fromkeys(taken, "dcm2niix"),
             },
             "Remarks": [
                 *facts.times.remarks,
+                *facts.times.notes,
                 *facts.remarks,
                 *_half_life_remarks(header, tracer),
             ],
+            "Flags": [{"code": "times", "message": remark} for remark in facts.times.remarks],
         },
     }
 
@@ -104,7 +114,7 @@ def t1w_sidecar(dcm2niix: Mapping[str, Any]) -> Sidecar:
     keys = tables()["dcm2niix_keys"]["t1w"]
     return {
         **{key: dcm2niix[key] for key in keys if key in dcm2niix},
-        "CentiPET": {"Sources": {"*": "dcm2niix"}, "Remarks": []},
+        "CentiPET": {"Sources": {"*": "dcm2niix"}, "Remarks": [], "Flags": []},
     }
 
 
@@ -115,14 +125,6 @@ def manufacturer(header: Header) -> str:
         if text.lower().startswith(start):
             return str(name)
     return text or "n/a"
-
-
-def _units(header: Header) -> str:
-    units = header.text("Units").upper()
-    if units not in tables()["units"]:
-        reason = tables()["units_refused"].get(units, "expected BQML; reconstruct with units BQML")
-        raise header.error("Units", f"is '{header.shown('Units')}': {reason}")
-    return units
 
 
 def _times(times: TimeModel) -> dict[str, tuple[Any, str]]:
@@ -196,7 +198,22 @@ def _radiochemistry(
 
 
 def _dose(header: Header) -> dict[str, tuple[Any, str]]:
-    """Injected activity in MBq; (0018,1074) is in Bq, but some scanners write MBq there."""
+    """Injected activity in MBq."""
+    dose, source = dose_bq(header)
+    return {
+        "InjectedRadioactivity": (_seconds(dose / 1e6), source),
+        "InjectedRadioactivityUnits": ("MBq", source),
+    }
+
+
+def dose_bq(header: Header) -> tuple[float, str]:
+    """Injected activity in Bq and its source; some scanners write MBq into (0018,1074).
+
+    Raises
+    ------
+    BadDataError
+        It is missing, or no dose of a scan in either unit.
+    """
     dose = header.number("RadionuclideTotalDose")
     source = "(0018,1074) RadionuclideTotalDose"
     if dose is None:
@@ -207,20 +224,14 @@ def _dose(header: Header) -> dict[str, tuple[Any, str]]:
         )
     low, high = _DOSE_BQ
     if low <= dose <= high:
-        megabecquerel = dose / 1e6
-    elif low <= dose * 1e6 <= high:
-        megabecquerel = dose
-        source += ", read as MBq: as Bq it would be no dose for a scan"
-    else:
-        raise header.error(
-            "RadionuclideTotalDose",
-            f"is {dose:g}, a dose neither in Bq nor in MBq; state InjectedRadioactivity in a "
-            "--dicom-metadata file",
-        )
-    return {
-        "InjectedRadioactivity": (_seconds(megabecquerel), source),
-        "InjectedRadioactivityUnits": ("MBq", source),
-    }
+        return dose, source
+    if low <= dose * 1e6 <= high:
+        return dose * 1e6, f"{source}, read as MBq: as Bq it would be no dose for a scan"
+    raise header.error(
+        "RadionuclideTotalDose",
+        f"is {dose:g}, a dose neither in Bq nor in MBq; state InjectedRadioactivity in a "
+        "--dicom-metadata file",
+    )
 
 
 def radionuclide(header: Header) -> str | None:
@@ -252,12 +263,7 @@ def _close(value: float, expected: float) -> bool:
 
 def _corrections(header: Header, clock: ScanClock) -> dict[str, tuple[Any, str]]:
     entries: dict[str, tuple[Any, str]] = {
-        "AttenuationCorrection": (
-            header.text("AttenuationCorrectionMethod") or "measured, method not stated",
-            "(0054,1101) AttenuationCorrectionMethod"
-            if header.text("AttenuationCorrectionMethod")
-            else "(0028,0051) CorrectedImage lists ATTN",
-        ),
+        "AttenuationCorrection": _attenuation(header),
         "AcquisitionMode": ("n/a", _NOT_IN_DICOM),
     }
     for key in ("ScatterCorrectionMethod", "RandomsCorrectionMethod"):
@@ -267,6 +273,14 @@ def _corrections(header: Header, clock: ScanClock) -> dict[str, tuple[Any, str]]
     if None not in factors:
         entries["DecayCorrectionFactor"] = (factors, "(0054,1321) DecayFactor")
     return entries
+
+
+def _attenuation(header: Header) -> tuple[str, str]:
+    if text := header.text("AttenuationCorrectionMethod"):
+        return text, tag_name("AttenuationCorrectionMethod")
+    if header.texts("CorrectedImage"):  # classified as corrected by it
+        return "measured, method not stated", "(0028,0051) CorrectedImage lists ATTN"
+    return "n/a", _NOT_IN_DICOM
 
 
 def _reconstruction(header: Header, dcm2niix: Mapping[str, Any]) -> dict[str, tuple[Any, str]]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 
-KEPT, SKIPPED, FAILED = "kept", "skipped", "error"
+KEPT, JOINED, SKIPPED, FAILED = "kept", "joined", "skipped", "error"
 
 
 @dataclass(frozen=True)
@@ -18,8 +18,8 @@ class Row:
     description: str
     kind: str
     n_files: int
-    decision: str  # kept, skipped or error
-    target: str  # path below the dataset without extension; empty unless kept
+    decision: str  # kept, joined (a part of another), skipped or error
+    target: str  # path below the dataset without extension; empty unless kept or joined
     reason: str
 
 

@@ -110,6 +110,7 @@ class TimeModel:
     decay_reference_s : moment the activity is corrected to; None when it is not decay-corrected
     sources : quantity -> where its value comes from
     remarks : contradictions that a rule resolved, each with both values
+    notes : what else is worth a word
     """
 
     injection: datetime
@@ -118,6 +119,7 @@ class TimeModel:
     decay_reference_s: float | None
     sources: dict[str, str] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def scan_start_s(self) -> float:

@@ -21,10 +21,11 @@ import numpy as np
 from nibabel.ecat import EcatImage
 from numpy.typing import NDArray
 
-from bidsapp.bids.pet_metadata import clock_seconds
+from bidsapp.bids.pet_metadata import clock_seconds, is_number
 from bidsapp.dicom.header import MIDNIGHT, Header, Values
 from bidsapp.dicom.tables import name_matches, tables
-from bidsapp.errors import BadDataError
+from bidsapp.errors import BadDataError, CentipetError
+from bidsapp.nifti import load_volume, read_shape
 
 _NIFTI = (".nii", ".nii.gz")
 _ECAT = ".v"
@@ -59,11 +60,12 @@ def read_volume(path: Path) -> list[Header]:
                 return []
         ecat = _load(path, EcatImage)
         return list(_slices(path, ecat.shape, ecat.affine, *_ecat_tags(ecat, path)))
-    image, sidecar = _load(path, nib.Nifti1Image), read_sidecar(path)
-    shape = image.shape if len(image.shape) == 4 else (*image.shape, 1)
-    if len(shape) != 4:
-        raise BadDataError(f"{path.name}: has the shape {image.shape}, expected 3D or 4D")
-    return list(_slices(path, shape, image.affine, *_nifti_tags(sidecar, path, shape[3])))
+    try:
+        shape = (*read_shape(path), 1)[:4]
+    except CentipetError as error:
+        raise BadDataError(str(error).replace(str(path), path.name)) from error
+    tags = _nifti_tags(read_sidecar(path), path, shape[3])
+    return list(_slices(path, shape, _load(path, nib.Nifti1Image).affine, *tags))
 
 
 def read_sidecar(path: Path) -> dict[str, Any]:
@@ -95,7 +97,11 @@ def load_image(path: Path) -> nib.Nifti1Image:
         It cannot be read.
     """
     if not path.name.lower().endswith(_ECAT):
-        return _load(path, nib.Nifti1Image)
+        stored = _load(path, nib.Nifti1Image)
+        scaled = stored.header.get_slope_inter() != (None, None)
+        dtype = np.float32 if scaled else stored.get_data_dtype()
+        volume = load_volume(path, dtype=dtype)  # refuses a file that is cut
+        return nib.Nifti1Image(volume.data, volume.affine, dtype=dtype)
     ecat = _load(path, EcatImage)
     reader = ecat.get_subheaders()
     # ECAT stores from the left, the front and the head; "neurological" turns all three axes.
@@ -308,8 +314,7 @@ def _list(sidecar: Mapping[str, Any], length: int, *keys: str) -> list[float] | 
 
 
 def _number(value: object) -> float | None:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if is_number and np.isfinite(value) else None  # type: ignore[arg-type]
+    return float(value) if is_number(value) else None
 
 
 # ---------------------------------------------------------------------------------------- ECAT

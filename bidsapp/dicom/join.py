@@ -1,0 +1,121 @@
+"""Series that are parts of one scan: exports with one series per frame, made one time series.
+
+Parts belong together when they come from one study and one injection, lie on the same grid, are
+reconstructed alike, and each begins where the one before ends.  A pause, as between the parts of a
+dual-window study, keeps them apart: the head may have moved, and its parts are runs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from bidsapp.dicom.frames import Frame
+from bidsapp.dicom.plan import PetScan
+from bidsapp.dicom.timing import ScanClock, TimeModel
+
+_LONGEST_PAUSE_S = 60.0  # between frames of one acquisition; clocks round and scanners store
+_ROUNDING_S = 1.0
+_ALIKE = (
+    *("StudyInstanceUID", "FrameOfReferenceUID", "Manufacturer", "Units", "CorrectedImage"),
+    *("ReconstructionMethod", "ConvolutionKernel", "AttenuationCorrectionMethod"),
+    *("DecayCorrection", "Rows", "Columns", "PixelSpacing"),
+)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A PET series with what its conversion needs.
+
+    Attributes
+    ----------
+    scan : the series and its times
+    clock : what its headers say about time
+    frames : its images in time
+    factors : what takes the rescaled voxels of each frame to Bq/mL
+    half_life_s : of the radionuclide
+    """
+
+    scan: PetScan
+    clock: ScanClock
+    frames: tuple[Frame, ...]
+    factors: tuple[float, ...]
+    half_life_s: float
+
+
+def join_parts(parts: Sequence[Part]) -> list[list[Part]]:
+    """Group parts of one scan, each group in time; most groups have one member."""
+    chains: list[list[Part]] = []
+    for part in sorted(parts, key=lambda part: (part.scan.start, part.scan.series.key)):
+        chain = next((chain for chain in chains if _continues(chain[-1], part)), None)
+        if chain is None:
+            chains.append([part])
+        else:
+            chain.append(part)
+    return chains
+
+
+def joined(chain: Sequence[Part]) -> Part:
+    """One part of all frames of a chain, decay-corrected to the reference of the first."""
+    first = chain[0]
+    clocks, factors = [], []
+    for part in chain:
+        again = _redecayed(part, first)
+        factors += [factor * again for factor in part.factors]
+        clocks += [
+            replace(f, decay_factor=f.decay_factor and f.decay_factor * again)
+            for f in part.clock.frames
+        ]
+    return Part(
+        scan=replace(first.scan, times=_joined_times(chain)),
+        clock=replace(first.clock, frames=tuple(clocks)),
+        frames=tuple(frame for part in chain for frame in part.frames),
+        factors=tuple(factors),
+        half_life_s=first.half_life_s,
+    )
+
+
+def _joined_times(chain: Sequence[Part]) -> TimeModel:
+    models = [part.scan.times for part in chain]
+    numbers = ", ".join(part.scan.series.header.shown("SeriesNumber") for part in chain)
+    remark = f"one scan was exported as {len(chain)} series (numbers {numbers}) and is joined"
+    return replace(
+        models[0],
+        frame_start_s=tuple(start for model in models for start in model.frame_start_s),
+        frame_duration_s=tuple(length for model in models for length in model.frame_duration_s),
+        remarks=tuple(dict.fromkeys(remark for model in models for remark in model.remarks)),
+        notes=(remark,),
+    )
+
+
+def _redecayed(part: Part, first: Part) -> float:
+    """Factor that takes a part from its own decay reference to that of the first."""
+    mine, its = part.scan.times.decay_reference_s, first.scan.times.decay_reference_s
+    if mine is None or its is None:
+        return 1.0
+    return math.exp(math.log(2) / first.half_life_s * (mine - its))
+
+
+def _continues(before: Part, after: Part) -> bool:
+    """Whether a part is the continuation of another."""
+    one, other = before.scan, after.scan
+    pause = (other.start - one.end).total_seconds()
+    same_injection = abs((other.times.injection - one.times.injection).total_seconds())
+    return (
+        -_ROUNDING_S <= pause <= _LONGEST_PAUSE_S
+        and same_injection <= _ROUNDING_S
+        and (one.participant, one.session, one.tracer)
+        == (other.participant, other.session, other.tracer)
+        and (one.times.decay_reference_s is None) == (other.times.decay_reference_s is None)
+        and _signature(before) == _signature(after)
+    )
+
+
+def _signature(part: Part) -> tuple[object, ...]:
+    """What all parts of one scan share: reconstruction and grid."""
+    header, positions = part.scan.series.header, part.scan.series.positions()
+    grid = tuple(f"{value:.1f}" for value in (positions.min(), positions.max()))
+    corner = tuple(f"{value:.1f}" for value in header.numbers("ImagePositionPatient")[:2])
+    count = len(part.frames[0])
+    return (*(header.texts(tag) for tag in _ALIKE), grid, corner, count)
