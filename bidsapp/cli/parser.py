@@ -52,6 +52,16 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(f"{message} (see {self.prog} --help)")
 
 
+class _PrintDescriptor(argparse.Action):
+    """Prints the command line as other programs read it, then exits."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
+        from bidsapp.cli.boutiques import descriptor
+
+        print(json.dumps(descriptor(parser), indent=2))
+        raise SystemExit(0)
+
+
 def parse(argv: Sequence[str]) -> Settings:
     """Read the command line.
 
@@ -101,6 +111,10 @@ def _parser() -> argparse.ArgumentParser:
     main.add_argument(
         "--demo", metavar="OUT", help="run on a built-in phantom: centipet --demo OUT"
     )
+    main.add_argument(
+        "--bids-exec-spec", action=_PrintDescriptor, nargs=0,
+        help="print the Boutiques descriptor of this command line and exit",
+    )  # fmt: skip
     _add_options(parser)
     return parser
 
@@ -172,6 +186,9 @@ def _add_processing(group: Any) -> None:
         "--allow-off-window",
         action="store_true",
         help="use the nearest frames of a scan that misses the window (flagged)",
+    )
+    group.add_argument(
+        "--no-motion-correction", action="store_true", help="do not align the frames of a scan"
     )
     group.add_argument(
         "--pet-to-t1w",
@@ -316,6 +333,7 @@ def _settings(options: argparse.Namespace) -> Settings:
             pet_to_t1w=PetToT1w(options.pet_to_t1w),
             window_min=_window(options.window),
             allow_off_window=options.allow_off_window,
+            motion_correction=not options.no_motion_correction,
             calibration=options.calibration,
             cutoff=_cutoffs(options.cutoff),
             kinetics=tuple(map(KineticModel, _chosen("--kinetics", options.kinetics))),
