@@ -91,7 +91,7 @@ def _fit(study: Study, columns: Columns, voxels: NDArray[np.floating]) -> tuple[
         for start in range(0, len(voxels), _CHUNK):
             part = slice(start, start + _CHUNK)
             data = voxels[part].astype(np.float32) * root
-            inner: Float32 = (data @ flat).reshape(len(data), n_columns, n_theta)
+            inner = np.asarray(data @ flat, np.float32).reshape(len(data), n_columns, n_theta)
             theta[part], amplitudes[:, part] = _between(inner, to_amplitudes)
     return theta, amplitudes
 
