@@ -18,7 +18,7 @@ from bidsapp.settings import Level, Settings
 
 # Set before numpy and nipype are imported, here and in every process that is started: sums must not
 # depend on the number of threads, and nobody asks the network for updates.
-_ENVIRONMENT = {
+ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv : arguments without the name of the program; None takes those of the process
     """
     argv = list(sys.argv[1:] if argv is None else argv)
-    os.environ.update(_ENVIRONMENT)
+    os.environ.update(ENVIRONMENT)
     if argv[:1] == ["--demo"]:
         from bidsapp.cli.demo import main as demo
 

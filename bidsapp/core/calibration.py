@@ -7,7 +7,7 @@ those of PiB in people who had both.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from bidsapp.core.centiloid import Anchors, Equation, Pairs
 from bidsapp.core.regression import (
     Agreement,
+    Fit,
     Line,
     agreement,
     exchanged,
@@ -26,7 +27,6 @@ from bidsapp.core.regression import (
 from bidsapp.errors import BadDataError
 
 Float = NDArray[np.float64]
-Fit = Callable[[Float, Float], Line]
 
 OUTLIER_Z = 6.0
 # A residual is never thought smaller than this: tables are rounded, scans are noisy.
@@ -133,10 +133,15 @@ def level1(
     *,
     reference_region: str,
     source: str,
+    standard: Anchors | None,
     limits: Mapping[str, Sequence[float]],
     fit: Fit = ordinary,
 ) -> Calibration:
     """Calibrate a pipeline with the PiB scans that define the scale.
+
+    A pipeline that claims to be the standard one is judged by the published line: its Centiloids
+    must be the published ones. Any other has a line of its own, which makes its groups 0 and 100
+    whatever it measures; then only the scatter can fail.
 
     Parameters
     ----------
@@ -144,12 +149,14 @@ def level1(
     is_young : shape (N,), young controls; the others are typical patients
     published : shape (N,), Centiloids of the same people and reference region
     names : of the people
-    reference_region, source : for the equation
+    reference_region, source : for the equation, which goes through the own anchors
+    standard : published anchors to judge by; None for a pipeline that is not the standard one
     limits : lowest and highest of slope, intercept (CL) and r2
     fit : regression to use
     """
     anchors = anchors_of(suvr[is_young], suvr[~is_young])
-    own = anchors.slope * suvr + anchors.intercept
+    judge = standard or anchors
+    own = judge.slope * suvr + judge.intercept
     line = fit(published, own)
     return Calibration(
         equation=Equation(

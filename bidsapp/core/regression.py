@@ -7,7 +7,7 @@ people whose values look exchanged.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -55,6 +55,9 @@ class Line:
     def at(self, x: ArrayLike) -> Float:
         """Values of the line."""
         return self.slope * np.asarray(x, np.float64) + self.intercept
+
+
+Fit = Callable[[Float, Float], Line]
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,170 @@
+"""From SUVRs of people to equations: one per tracer and reference region."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+
+import numpy as np
+
+from bidsapp.calibrate.tables import Pair, Person, array, public_people
+from bidsapp.core.calibration import Calibration, anchors_of, level1, level2
+from bidsapp.core.centiloid import Anchors, Equation
+from bidsapp.core.regression import Fit, deming, ordinary, spread
+from bidsapp.data import REFERENCES, read_table
+from bidsapp.data.tracers import anchors as published_anchors
+from bidsapp.errors import BadDataError
+
+Key = tuple[str, str]  # tracer, reference region
+
+
+def regression(name: str, error_ratio: float = 1.0) -> Fit:
+    """Regression by its name, ``ordinary`` or ``deming``."""
+    return ordinary if name == "ordinary" else partial(deming, error_ratio=error_ratio)
+
+
+def standard_anchors() -> dict[str, Anchors]:
+    """Published anchors to all digits that the public table gives, by reference region."""
+    people = public_people()
+    is_young = np.array([person.is_young for person in people])
+    found = {}
+    for name in REFERENCES:
+        suvr = array(person.suvr[name] for person in people)
+        found[name] = anchors_of(suvr[is_young], suvr[~is_young])
+    return found
+
+
+def fit_level1(
+    people: Sequence[Person], *, standard: bool, source: str, fit: Fit
+) -> dict[Key, Calibration]:
+    """Equations for PiB, for every reference region that has SUVRs and published Centiloids.
+
+    Parameters
+    ----------
+    people : with their published Centiloids
+    standard : whether the pipeline claims to be the standard one
+    source : for the equations
+    fit : regression
+
+    Raises
+    ------
+    BadDataError
+        No reference region can be calibrated.
+    """
+    limits = read_table("calibration")["criteria"]["level1"]
+    judges = standard_anchors() if standard else {}
+    found = {}
+    for name in REFERENCES:
+        own = [person for person in people if name in person.suvr and name in person.cl]
+        if not own:
+            continue
+        found["PIB", name] = level1(
+            array(person.suvr[name] for person in own),
+            np.array([person.is_young for person in own]),
+            array(person.cl[name] for person in own),
+            [person.name for person in own],
+            reference_region=name,
+            source=source,
+            standard=judges.get(name),
+            limits=limits,
+            fit=fit,
+        )
+    if not found:
+        raise BadDataError(
+            "nobody has an SUVR and a published Centiloid: names must be those of the public "
+            "archive (AD01 to AD45, YC101 to YC134), or the table needs columns cl_wc ..."
+        )
+    return found
+
+
+def fit_level2(
+    pairs: Sequence[Pair],
+    *,
+    level1_anchors: Mapping[str, Anchors] | None,
+    source: str,
+    fit: Fit,
+) -> dict[Key, Calibration]:
+    """Equations of every tracer among the pairs, for every reference region both scans have.
+
+    Parameters
+    ----------
+    pairs : people with PiB and another tracer
+    level1_anchors : PiB SUVRs at 0 and 100 Centiloid of the same pipeline; None takes the line
+        that the pairs' own PiB Centiloids follow, or else the published one
+    source, fit : as in `fit_level1`
+
+    Raises
+    ------
+    BadDataError
+        There is no pair to calibrate with.
+    """
+    limits = read_table("calibration")["criteria"]["level2"]
+    found = {}
+    for code in dict.fromkeys(pair.tracer for pair in pairs):
+        for name in REFERENCES:
+            own = [
+                pair
+                for pair in pairs
+                if pair.tracer == code and name in pair.pib and name in pair.other
+            ]
+            if not own or (level1_anchors is not None and name not in level1_anchors):
+                continue
+            found[code, name] = level2(
+                array(pair.pib[name] for pair in own),
+                array(pair.other[name] for pair in own),
+                np.array([pair.is_young for pair in own]),
+                [pair.name for pair in own],
+                anchors=level1_anchors[name] if level1_anchors else _anchors(own, name),
+                reference_region=name,
+                source=source,
+                limits=limits,
+                fit=fit,
+            )
+    if not found:
+        raise BadDataError("no pair has the SUVRs of one reference region with both tracers")
+    return found
+
+
+def disagreements(found: Mapping[Key, Calibration]) -> dict[Key, tuple[float, float]]:
+    """How far Centiloids of other reference regions lie from those of wc in these people.
+
+    Standard deviation at 0 and at 100 Centiloid, by tracer and reference region.
+    """
+    spreads = {}
+    for (code, name), item in found.items():
+        main = found.get((code, "wc"))
+        if name == "wc" or main is None or main.names != item.names or len(item.names) < 12:
+            continue
+        spreads[code, name] = spread(main.own_cl / 100, item.own_cl - main.own_cl)
+    return spreads
+
+
+def own_line(pairs: Iterable[Pair], code: str) -> tuple[float, float] | None:
+    """Slope and intercept that the table's own Centiloids of a tracer follow, if it has them."""
+    own = [p for p in pairs if p.tracer == code and p.other_cl is not None and "wc" in p.other]
+    if len(own) < 3:
+        return None
+    line = ordinary(array(p.other["wc"] for p in own), array(p.other_cl or 0.0 for p in own))
+    return line.slope, line.intercept
+
+
+def equations(found: Mapping[Key, Calibration]) -> list[tuple[str, Equation]]:
+    """Tracer and equation of every calibration that passed."""
+    return [(code, item.equation) for (code, _), item in found.items() if item.passed]
+
+
+def _anchors(pairs: Sequence[Pair], name: str) -> Anchors:
+    """Anchors of the published scale, moved to the line of the pairs' own PiB Centiloids."""
+    known = published_anchors()[name]
+    given = [pair for pair in pairs if pair.pib_cl is not None]
+    if name != "wc" or len(given) < 3 or len(given) < len(pairs):
+        return known
+    line = ordinary(array(p.pib["wc"] for p in given), array(p.pib_cl or 0.0 for p in given))
+    return Anchors(
+        young_mean=-line.intercept / line.slope,
+        young_sd=known.young_sd,
+        young_n=known.young_n,
+        patients_mean=(100 - line.intercept) / line.slope,
+        patients_sd=known.patients_sd,
+        patients_n=known.patients_n,
+    )

@@ -1,0 +1,244 @@
+"""What a calibration says: a signed report, the file for ``--calibration``, words, and plots."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from bidsapp import __version__
+from bidsapp.calibrate.figures import agreement_plot, regression_plot
+from bidsapp.calibrate.fit import Key, disagreements, equations
+from bidsapp.core.calibration import Calibration, Suspect
+from bidsapp.core.scale import Fingerprint
+from bidsapp.data.calibrations import calibration_content, signed
+from bidsapp.data.tracers import tracers
+from bidsapp.nifti import write_text
+
+REPORT_SCHEMA = "centipet-calibration-report/1"
+
+
+@dataclass(frozen=True)
+class Study:
+    """A calibration with everything its report tells.
+
+    Attributes
+    ----------
+    level : 1 or 2
+    regression : name of the regression
+    calibrations, fingerprints : by tracer and reference region
+    standard : whether the pipeline is the standard one, by its fingerprint
+    source : where the SUVRs come from: kind, name, hashes
+    suspects : what is wrong with images, besides what the calibrations found
+    missing : people without a number, and why
+    table_lines : slope and intercept that a table's own Centiloids follow, by tracer
+    """
+
+    level: int
+    regression: str
+    calibrations: Mapping[Key, Calibration]
+    fingerprints: Mapping[Key, Fingerprint]
+    standard: bool
+    source: Mapping[str, Any]
+    suspects: tuple[Suspect, ...] = ()
+    missing: Mapping[str, str] = field(default_factory=dict)
+    table_lines: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+    @property
+    def main(self) -> dict[Key, Calibration]:
+        """Those that decide: over the whole cerebellum, or all when there is none."""
+        main = {key: item for key, item in self.calibrations.items() if key[1] == "wc"}
+        return main or dict(self.calibrations)
+
+    @property
+    def passed(self) -> bool:
+        """Whether every deciding calibration meets all criteria."""
+        return all(item.passed for item in self.main.values())
+
+    @property
+    def doubts(self) -> tuple[Suspect, ...]:
+        """Everything that looks wrong, each once."""
+        found = [*self.suspects]
+        for item in self.main.values():
+            found += item.suspects
+        return tuple(dict.fromkeys(found))
+
+
+def write(study: Study, folder: Path) -> list[Path]:
+    """Write report, plots and, where the criteria are met, the file for ``--calibration``."""
+    stem = f"level{study.level}"
+    written = [_write_json(folder / f"{stem}_report.json", report(study))]
+    if study.passed:
+        written.append(_write_json(folder / f"{stem}_calibration.json", calibration(study)))
+    for (code, name), item in study.calibrations.items():
+        written += _plots(study.level, code, name, item, folder)
+    return written
+
+
+def report(study: Study) -> dict[str, Any]:
+    """Content of the report, signed."""
+    return signed(
+        {
+            "schema": REPORT_SCHEMA,
+            "level": study.level,
+            "passed": study.passed,
+            "regression": study.regression,
+            "standard_pipeline": study.standard,
+            "source": dict(study.source),
+            "versions": versions(),
+            "calibrations": [
+                _told(code, name, item, study) for (code, name), item in study.calibrations.items()
+            ],
+            "suspects": [_plain(asdict(suspect)) for suspect in study.doubts],
+            "missing": dict(study.missing),
+        }
+    )
+
+
+def calibration(study: Study) -> dict[str, Any]:
+    """Content of the file for ``--calibration``, signed: what passed."""
+    return calibration_content(
+        equations(study.calibrations),
+        study.fingerprints,
+        disagreements(study.calibrations),
+        level=study.level,
+        passed=study.passed,
+        regression=study.regression,
+        source=dict(study.source),
+        versions=versions(),
+    )
+
+
+def versions() -> dict[str, str]:
+    """Of the app and of what it computes with."""
+    return {
+        "centipet": __version__,
+        "python": platform.python_version(),
+        **{name: version(name) for name in ("numpy", "scipy")},
+    }
+
+
+def words(study: Study) -> str:
+    """Text for the terminal: coefficients with standard errors, criteria, doubts."""
+    lines = []
+    for (code, name), item in study.calibrations.items():
+        lines += ["", *_words(code, name, item, study)]
+    for suspect in study.doubts:
+        lines += ["", f"LOOK: {suspect.message}"]
+    for person, reason in study.missing.items():
+        lines += ["", f"MISSING: {person}: {reason}"]
+    verdict = "PASSED" if study.passed else "FAILED: no file for --calibration is written"
+    return "\n".join([*lines, "", f"Level {study.level}: {verdict}"])
+
+
+def _words(code: str, name: str, item: Calibration, study: Study) -> list[str]:
+    equation, line = item.equation, item.line
+    lines = [
+        f"{tracers()[code].name}, reference region {name}, n = {line.n}, {study.regression} "
+        "regression"
+    ]
+    if study.level == 1 and equation.anchors is not None:
+        anchors = equation.anchors
+        lines.append(
+            f"  own anchors: young controls {anchors.young_mean:.4f} (n {anchors.young_n}), "
+            f"patients {anchors.patients_mean:.4f} (n {anchors.patients_n})"
+        )
+        relation = "own Centiloid on the published one"
+    else:
+        relation = "SUVR on that of PiB"
+    lines += [
+        f"  {relation}: slope {line.slope:.4f} (SE {line.slope_se:.4f}), "
+        f"intercept {line.intercept:.4f} (SE {line.intercept_se:.4f}), R2 {line.r2:.4f}, "
+        f"residual SD {line.residual_sd:.4f}",
+        f"  equation: Centiloid = {equation.slope:.3f} SUVR {equation.intercept:+.3f}",
+    ]
+    if study.level == 2 and name == "wc" and code in study.table_lines:
+        slope, intercept = study.table_lines[code]
+        lines.append(f"  the table's own Centiloids follow {slope:.2f} SUVR {intercept:+.2f}")
+    limits = item.agreement
+    lines.append(
+        f"  difference: bias {limits.bias:+.2f} CL, 95 % limits {limits.lower:+.2f} to "
+        f"{limits.upper:+.2f} CL, largest {limits.largest:.2f} CL"
+    )
+    if item.young_ratio is not None:
+        lines.append(
+            f"  young controls: SD of Centiloids over that with PiB {item.young_ratio:.2f}"
+        )
+    for criterion in item.criteria:
+        lines.append(
+            f"  {'pass' if criterion.passed else 'FAIL'}  {criterion.name} {criterion.value:.4f}, "
+            f"wanted {criterion.lowest:g} to {criterion.highest:g}"
+        )
+    return lines
+
+
+def _told(code: str, name: str, item: Calibration, study: Study) -> dict[str, Any]:
+    table_line = study.table_lines.get(code) if name == "wc" else None
+    return {
+        "tracer": code,
+        "reference_region": name,
+        "n": item.line.n,
+        "passed": item.passed,
+        "criteria": [
+            {**asdict(criterion), "passed": criterion.passed} for criterion in item.criteria
+        ],
+        "equation": _plain(asdict(item.equation)),
+        "line": asdict(item.line),
+        "agreement": asdict(item.agreement),
+        "young_sd_ratio": item.young_ratio,
+        "table_line": table_line and dict(zip(("slope", "intercept"), table_line, strict=True)),
+        "fingerprint": _plain(asdict(study.fingerprints[code, name])),
+        "people": [
+            {
+                "name": who,
+                "x": float(x),
+                "y": float(y),
+                "reference_cl": float(r),
+                "own_cl": float(o),
+            }
+            for who, x, y, r, o in zip(
+                item.names, item.x, item.y, item.reference_cl, item.own_cl, strict=True
+            )
+        ],
+    }
+
+
+def _plots(level: int, code: str, name: str, item: Calibration, folder: Path) -> list[Path]:
+    stem = f"level{level}_trc-{code}_ref-{name}"
+    tracer = tracers()[code].name
+    if level == 1:
+        labels = "published Centiloid", "own Centiloid"
+    else:
+        labels = f"[11C]PiB SUVR ({name})", f"{tracer} SUVR ({name})"
+    return [
+        regression_plot(
+            folder / f"{stem}_regression.png", item.x, item.y, item.line,
+            x_label=labels[0], y_label=labels[1], identity=level == 1,
+        ),
+        agreement_plot(
+            folder / f"{stem}_bland-altman.png", item.reference_cl, item.own_cl, item.agreement,
+            x_label="mean of both (CL)",
+            y_label="own \N{MINUS SIGN} published (CL)"
+            if level == 1
+            else f"{tracer} \N{MINUS SIGN} PiB (CL)",
+        ),
+    ]  # fmt: skip
+
+
+def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: _plain(value)
+        if isinstance(value, Mapping)
+        else list(value)
+        if isinstance(value, tuple)
+        else value
+        for name, value in row.items()
+    }
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> Path:
+    return write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")

@@ -1,0 +1,291 @@
+"""Tables of SUVRs: the public ones of the Centiloid project, our group table, and the like."""
+
+from __future__ import annotations
+
+import csv
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bidsapp.data import FOLDER, REFERENCES, read_table
+from bidsapp.data.tracers import tracer_from_name
+from bidsapp.errors import BadDataError, NoInputError
+
+Row = Mapping[str, str]
+
+_MISSING = {"", "n/a", "na", "nan", "none", "null"}
+
+
+@dataclass(frozen=True)
+class Person:
+    """SUVRs and Centiloids of one person with one tracer.
+
+    Attributes
+    ----------
+    name : of the person
+    is_young : young control
+    suvr : by reference region
+    cl : Centiloids that the table gives, by reference region
+    """
+
+    name: str
+    is_young: bool
+    suvr: Mapping[str, float]
+    cl: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One person with PiB and with another tracer.
+
+    Attributes
+    ----------
+    name, is_young : as in `Person`
+    tracer : code of the other tracer
+    pib, other : SUVRs by reference region
+    pib_cl, other_cl : Centiloids that the table gives (whole cerebellum), None without
+    """
+
+    name: str
+    is_young: bool
+    tracer: str
+    pib: Mapping[str, float]
+    other: Mapping[str, float]
+    pib_cl: float | None = None
+    other_cl: float | None = None
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Rows of a TSV or CSV; names and values without surrounding blanks, ``n/a`` as empty.
+
+    Raises
+    ------
+    NoInputError, BadDataError
+        The file cannot be read; it has no rows, or a row of another length.
+    """
+    try:
+        text = path.read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise NoInputError(f"{path}: cannot be read ({error})") from error
+    lines = [line for line in text.splitlines() if line.strip()]
+    if len(lines) < 2:
+        raise BadDataError(f"{path}: has no rows; give a TSV or CSV with a header")
+    separator = "\t" if "\t" in lines[0] else ";" if lines[0].count(";") > 2 else ","
+    header, *rows = csv.reader(lines, delimiter=separator)
+    names = [name.strip() for name in header]
+    if len(set(names)) < len(names):
+        raise BadDataError(f"{path}: a column name stands twice in the header; rename one")
+    found = []
+    for number, row in enumerate(rows, start=2):
+        if len(row) != len(names):
+            raise BadDataError(
+                f"{path}: line {number} has {len(row)} values, the header {len(names)}; correct it"
+            )
+        values = (value.strip() for value in row)
+        found.append(
+            {n: "" if v.lower() in _MISSING else v for n, v in zip(names, values, strict=True)}
+        )
+    return found
+
+
+def read_people(path: Path) -> list[Person]:
+    """People of level 1, of any table with a person and SUVRs of PiB per row.
+
+    Raises
+    ------
+    BadDataError
+        A column is missing, a value is no number, or a person stands twice.
+    """
+    rows = _renamed(read_rows(path), read_table("calibration")["public"]["pib"])
+    tracer = _column(rows, "tracer")
+    if tracer is not None:  # a group table: other tracers are of no concern here
+        rows = [row for row in rows if _code(row[tracer]) == "PIB"]
+        if not rows:
+            raise BadDataError(f"{path}: no row has the tracer PiB; level 1 needs PiB scans")
+    person, suvr = _needed(rows, "person", path), _by_reference(rows, "suvr")
+    if not suvr:
+        raise BadDataError(f"{path}: no column suvr_wc (or suvr_cg, suvr_wcb, suvr_pons)")
+    cl, group = _by_reference(rows, "cl"), _column(rows, "group")
+    people = [
+        Person(
+            name=row[person],
+            is_young=_is_young(row[person], row[group] if group else ""),
+            suvr=_values(row, suvr, path),
+            cl=_values(row, cl, path),
+        )
+        for row in rows
+    ]
+    people = [item for item in people if item.suvr]
+    _refuse_twice([item.name for item in people], path)
+    return people
+
+
+def read_pairs(path: Path) -> list[Pair]:
+    """Pairs of level 2: a pair per row, or a scan per row as in the group table.
+
+    Raises
+    ------
+    BadDataError
+        As `read_people`; or nobody has PiB and another tracer.
+    """
+    rows = read_rows(path)
+    public = read_table("calibration")["public"]["pairs"]
+    rows = _renamed(rows, public) if "pib_suvr_wc" not in rows[0] else rows
+    pib, other = _by_reference(rows, "pib_suvr"), _by_reference(rows, "other_suvr")
+    if pib and other:
+        return _wide_pairs(rows, pib, other, path)
+    if _column(rows, "tracer") is None or not _by_reference(rows, "suvr"):
+        raise BadDataError(
+            f"{path}: needs columns pib_suvr_wc and f18_suvr_wc, or tracer and suvr_wc with one "
+            "scan per row"
+        )
+    return _long_pairs(rows, path)
+
+
+def public_people() -> list[Person]:
+    """The 79 people of the public table, with their published Centiloids."""
+    return read_people(FOLDER / "gaain_pib.tsv")
+
+
+def with_published(people: Iterable[Person]) -> list[Person]:
+    """The same people with the published Centiloids of the public table where they have none."""
+    known = {_key(item.name): item for item in public_people()}
+    return [
+        item
+        if item.cl
+        else Person(
+            item.name,
+            known[_key(item.name)].is_young if _key(item.name) in known else item.is_young,
+            item.suvr,
+            known[_key(item.name)].cl if _key(item.name) in known else {},
+        )
+        for item in people
+    ]
+
+
+def array(values: Iterable[float]) -> NDArray[np.float64]:
+    """Values as an array."""
+    return np.fromiter(values, np.float64)
+
+
+def _wide_pairs(
+    rows: Sequence[Row], pib: Mapping[str, str], other: Mapping[str, str], path: Path
+) -> list[Pair]:
+    person, tracer = _needed(rows, "person", path), _needed(rows, "tracer", path)
+    group, pib_cl, other_cl = (_column(rows, key) for key in ("group", "pib_cl", "other_cl"))
+    pairs = []
+    for row in rows:
+        code = _code(row[tracer])
+        if code is None:
+            raise BadDataError(f"{path}: {row[person]}: tracer {row[tracer]!r} is not known")
+        pairs.append(
+            Pair(
+                name=row[person],
+                is_young=_is_young(row[person], row[group] if group else ""),
+                tracer=code,
+                pib=_values(row, pib, path),
+                other=_values(row, other, path),
+                pib_cl=_number(row[pib_cl], path, pib_cl) if pib_cl else None,
+                other_cl=_number(row[other_cl], path, other_cl) if other_cl else None,
+            )
+        )
+    for code in {pair.tracer for pair in pairs}:
+        _refuse_twice([pair.name for pair in pairs if pair.tracer == code], path)
+    return pairs
+
+
+def _long_pairs(rows: Sequence[Row], path: Path) -> list[Pair]:
+    person, tracer = _needed(rows, "person", path), _needed(rows, "tracer", path)
+    suvr, group = _by_reference(rows, "suvr"), _column(rows, "group")
+    scans: dict[str, dict[str, dict[str, float]]] = {}
+    young: dict[str, bool] = {}
+    for row in rows:
+        code, values = _code(row[tracer]), _values(row, suvr, path)
+        if code is None or not values:
+            continue
+        if code in scans.setdefault(row[person], {}):
+            raise BadDataError(
+                f"{path}: {row[person]} has two scans with {code}; leave the one that counts"
+            )
+        scans[row[person]][code] = values
+        young[row[person]] = _is_young(row[person], row[group] if group else "")
+    pairs = [
+        Pair(name, young[name], code, by_tracer["PIB"], values)
+        for name, by_tracer in scans.items()
+        if "PIB" in by_tracer
+        for code, values in by_tracer.items()
+        if code != "PIB"
+    ]
+    if not pairs:
+        raise BadDataError(f"{path}: nobody has a scan with PiB and one with another tracer")
+    return pairs
+
+
+def _renamed(rows: Sequence[Row], names: Mapping[str, str]) -> list[dict[str, str]]:
+    return [{names.get(key, key): value for key, value in row.items()} for row in rows]
+
+
+def _column(rows: Sequence[Row], key: str, **parts: str) -> str | None:
+    wanted = [name.format(**parts) for name in read_table("calibration")["columns"][key]]
+    return next((name for name in wanted if rows and name in rows[0]), None)
+
+
+def _needed(rows: Sequence[Row], key: str, path: Path) -> str:
+    found = _column(rows, key)
+    if found is None:
+        names = " or ".join(read_table("calibration")["columns"][key])
+        raise BadDataError(f"{path}: column {names} is missing; add it")
+    return found
+
+
+def _by_reference(rows: Sequence[Row], key: str) -> dict[str, str]:
+    found = {ref: _column(rows, key, ref=ref) for ref in REFERENCES}
+    return {ref: name for ref, name in found.items() if name is not None}
+
+
+def _values(row: Row, columns: Mapping[str, str], path: Path) -> dict[str, float]:
+    found = {ref: _number(row[name], path, name) for ref, name in columns.items()}
+    return {ref: value for ref, value in found.items() if value is not None}
+
+
+def _number(text: str, path: Path, column: str) -> float | None:
+    if not text:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise BadDataError(f"{path}: {column}: {text!r} is no number; correct it or write n/a")
+    return value
+
+
+def _code(text: str) -> str | None:
+    tracer = tracer_from_name(text)
+    return tracer.code if tracer else None
+
+
+def _is_young(name: str, group: str) -> bool:
+    if group:
+        return "young" in group.lower() or _words(group)[:1] == ["YC"]
+    return re.match(r"(sub-)?y(c|hc|nc|ng)?_?-?\d", name.lower()) is not None
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"[A-Z0-9]+", text.upper())
+
+
+def _key(name: str) -> str:
+    """Name of a person without prefix and signs: ``sub-AD01`` and ``AD_01`` are AD01."""
+    return re.sub(r"[^A-Z0-9]", "", name.upper().removeprefix("SUB-"))
+
+
+def _refuse_twice(names: Sequence[str], path: Path) -> None:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise BadDataError(f"{path}: {', '.join(twice)} stands in two rows; leave the right one")

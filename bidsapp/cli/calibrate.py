@@ -1,0 +1,247 @@
+"""``centipet-calibrate``: make the equations of a pipeline, from images or a table of SUVRs."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from bidsapp.errors import (
+    BadDataError,
+    CannotCreateError,
+    CentipetError,
+    ExitCode,
+    NoInputError,
+    UsageError,
+)
+
+if TYPE_CHECKING:
+    from bidsapp.calibrate.report import Study
+    from bidsapp.settings import Processing
+
+_DESCRIPTION = """\
+level1: PiB scans of the 79 people who define the scale; own Centiloids against the published ones.
+level2: people scanned with PiB and with another tracer; the equation of that tracer.
+
+FOLDER holds the images of the public archive as downloaded and unpacked (AD-100_PET_5070/nifti/
+AD01_PiB_5070.nii, AD-100_MR/nifti/AD01_MR.nii ...; DICOM folders too), or a BIDS dataset, or is a
+TSV or CSV of paths with columns person, group (young, AD), tracer, pet, t1w. The pipeline is run on
+them as by "centipet ... participant"; every option of centipet may be given as well.
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message} (see {self.prog} --help)")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Calibrate; return 0 when every criterion is met, 1 when one is not."""
+    from bidsapp.cli.main import ENVIRONMENT
+
+    os.environ.update(ENVIRONMENT)
+    try:
+        options, others = _parser().parse_known_args(argv)
+        return _run(options, others)
+    except CentipetError as error:
+        print(f"centipet-calibrate: {error}", file=sys.stderr)
+        return error.exit_code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="centipet-calibrate",
+        usage="centipet-calibrate {level1,level2} (FOLDER | --from-table FILE) [-o DIR] [options]",
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("level", choices=["level1", "level2"], help="which calibration")
+    parser.add_argument("folder", nargs="?", type=Path, metavar="FOLDER", help="images, or paths")
+    parser.add_argument(
+        "--from-table", type=Path, metavar="FILE",
+        help="SUVRs as TSV or CSV: the public tables, or group_centiloid.tsv of centipet",
+    )  # fmt: skip
+    parser.add_argument(
+        "-o", "--output-dir", type=Path, metavar="DIR", default=Path("centipet-calibration"),
+        help="reports, plots and the file for --calibration (default: ./centipet-calibration)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--regression", choices=["ordinary", "deming"], default="ordinary",
+        help="least squares, or error in both (default: ordinary)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--error-ratio", type=float, default=1.0, metavar="R",
+        help="Deming: variance of the error of the second over that of the first (default: 1)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--level1", type=Path, metavar="FILE",
+        help="level 2: level1_calibration.json of the same pipeline (default: published anchors)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--tracer", metavar="NAME", help="level 2: the other tracer, where names do not tell it"
+    )
+    return parser
+
+
+def _run(options: argparse.Namespace, others: list[str]) -> int:
+    if (options.folder is None) == (options.from_table is None):
+        raise UsageError("give either FOLDER or --from-table FILE (see centipet-calibrate --help)")
+    if not options.error_ratio > 0:
+        raise UsageError(f"--error-ratio {options.error_ratio:g}: must be positive")
+    if options.level1 is not None and options.level == "level1":
+        raise UsageError("--level1 FILE belongs to level2")
+    try:
+        options.output_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CannotCreateError(
+            f"{options.output_dir}: cannot be made ({error.strerror}); choose another --output-dir"
+        ) from error
+    study = _from_table(options, others) if options.from_table else _from_images(options, others)
+    from bidsapp.calibrate.report import words, write
+
+    print(words(study))
+    for path in write(study, options.output_dir):
+        print(path)
+    return ExitCode.OK if study.passed else ExitCode.SCAN_FAILED
+
+
+def _from_table(options: argparse.Namespace, others: list[str]) -> Study:
+    from bidsapp.calibrate.tables import read_pairs, read_people, with_published
+    from bidsapp.nifti import file_hash
+
+    table = options.from_table
+    if not table.is_file():
+        raise NoInputError(f"--from-table {table}: no such file")
+    source = {"kind": "table", "name": table.name, "sha256": file_hash(table)}
+    processing = _processing(others)
+    if options.level == "level1":
+        people = with_published(read_people(table))
+        return _level1(people, processing, source, options)
+    return _level2(read_pairs(table), processing, source, options)
+
+
+def _from_images(options: argparse.Namespace, others: list[str]) -> Study:
+    """Run the pipeline on the images, and calibrate with what it measured."""
+    from bidsapp.calibrate.archive import find_images, found_suspects
+    from bidsapp.calibrate.dataset import image_hashes, measured, write_dataset
+    from bidsapp.calibrate.tables import with_published
+
+    work = options.output_dir.absolute()
+    scans = find_images(options.folder, work / "converted", tracer=options.tracer)
+    raw, derivatives = work / "bids", work / "derivatives"
+    write_dataset(scans, raw)
+    command = [str(raw), str(derivatives), "participant", "--work-dir", str(work / "work"), *others]
+    from bidsapp.cli.main import main as centipet
+
+    code = centipet(command)
+    if code not in (ExitCode.OK, ExitCode.SCAN_FAILED):
+        raise BadDataError(f"centipet {' '.join(command)} ended with code {code}; see its message")
+    people, pairs, missing, suspects = measured(scans, derivatives)
+    source = {"kind": "images", "name": options.folder.name, "images": image_hashes(scans)}
+    suspects = (*found_suspects(scans), *suspects)
+    processing = _processing(others)
+    if options.level == "level1":
+        study = _level1(with_published(people), processing, source, options)
+    else:
+        study = _level2(pairs, processing, source, options)
+    from dataclasses import replace
+
+    return replace(study, missing=missing, suspects=suspects)
+
+
+def _level1(people, processing: Processing, source, options: argparse.Namespace) -> Study:
+    from bidsapp.calibrate.fit import fit_level1, regression
+    from bidsapp.calibrate.report import Study
+
+    prints, standard = _prints(processing, {("PIB", "wc"), *_keys("PIB")})
+    found = fit_level1(
+        people,
+        standard=standard,
+        source=_cited(source),
+        fit=regression(options.regression, options.error_ratio),
+    )
+    return Study(1, options.regression, found, prints, standard, source)
+
+
+def _level2(pairs, processing: Processing, source, options: argparse.Namespace) -> Study:
+    from bidsapp.calibrate.fit import fit_level2, own_line, regression
+    from bidsapp.calibrate.report import Study
+
+    codes = dict.fromkeys(pair.tracer for pair in pairs)
+    prints, standard = _prints(processing, {key for code in codes for key in _keys(code)})
+    found = fit_level2(
+        pairs,
+        level1_anchors=_level1_anchors(options.level1, processing),
+        source=_cited(source),
+        fit=regression(options.regression, options.error_ratio),
+    )
+    lines = {code: line for code in codes if (line := own_line(pairs, code)) is not None}
+    return Study(2, options.regression, found, prints, standard, source, table_lines=lines)
+
+
+def _level1_anchors(path: Path | None, processing: Processing):
+    """Anchors of a level 1 file, which must be of the same pipeline."""
+    if path is None:
+        return None
+    from bidsapp.data.calibrations import fingerprint, read_calibration
+    from bidsapp.data.tracers import tracers
+
+    user = read_calibration(path)
+    found = {}
+    for (code, name), equation in user.equations.items():
+        if code != "PIB" or equation.anchors is None:
+            continue
+        own = fingerprint(
+            processing, tracers()[code], name, normalisation=_normalisation(processing)
+        )
+        if differences := user.fingerprint[code, name].differences(own):
+            raise BadDataError(
+                f"--level1 {path}: was made by another pipeline ({'; '.join(differences.values())})"
+                "; give the same options to both levels"
+            )
+        found[name] = equation.anchors
+    if not found:
+        raise BadDataError(f"--level1 {path}: holds no equation for PiB; give a level 1 file")
+    return found
+
+
+def _prints(processing: Processing, keys):
+    """Fingerprints of this pipeline, and whether it is the standard one."""
+    from bidsapp.data.calibrations import fingerprint, standard_fingerprint
+    from bidsapp.data.tracers import tracers
+
+    kind = _normalisation(processing)
+    prints = {
+        (code, name): fingerprint(processing, tracers()[code], name, normalisation=kind)
+        for code, name in keys
+    }
+    same = [
+        not standard_fingerprint(tracers()[code], name).differences(own)
+        for (code, name), own in prints.items()
+    ]
+    return prints, all(same)
+
+
+def _normalisation(processing: Processing) -> str:
+    return "pet" if getattr(processing, "pet_only", False) else "t1w"
+
+
+def _keys(code: str) -> list[tuple[str, str]]:
+    from bidsapp.data import REFERENCES
+
+    return [(code, name) for name in REFERENCES]
+
+
+def _processing(others: list[str]) -> Processing:
+    """Options of ``centipet`` that change numbers, as its own parser reads them."""
+    from bidsapp.cli.parser import parse
+
+    return parse(["raw", "derivatives", "participant", *others]).processing
+
+
+def _cited(source) -> str:
+    return f"own calibration from {source['name']}"

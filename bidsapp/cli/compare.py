@@ -1,0 +1,76 @@
+"""``centipet-compare A.tsv B.tsv``: agreement of two pipelines or two versions."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from bidsapp.errors import CannotCreateError, CentipetError, ExitCode, UsageError
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message} (see {self.prog} --help)")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Compare two tables; return 0 whenever they could be compared."""
+    from bidsapp.cli.main import ENVIRONMENT
+
+    os.environ.update(ENVIRONMENT)
+    try:
+        return _run(_parser().parse_args(argv))
+    except CentipetError as error:
+        print(f"centipet-compare: {error}", file=sys.stderr)
+        return error.exit_code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="centipet-compare",
+        description="Agreement of two tables of the same scans (group_centiloid.tsv, or any TSV "
+        "or CSV with participant_id and centiloid or suvr_wc): slope, intercept, R2, bias, limits "
+        "of agreement, changes of class, plots.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("first", type=Path, metavar="A.tsv", help="the older, or the standard")
+    parser.add_argument("second", type=Path, metavar="B.tsv", help="what is compared with it")
+    parser.add_argument(
+        "-o", "--output-dir", type=Path, metavar="DIR", default=Path("centipet-comparison"),
+        help="JSON and plots (default: ./centipet-comparison)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--cutoff", nargs="+", type=float, metavar="CL",
+        help="count changes of class at these (default: those of the literature)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--regression", choices=["ordinary", "deming"], default="ordinary",
+        help="least squares, or error in both (default: ordinary)",
+    )  # fmt: skip
+    return parser
+
+
+def _run(options: argparse.Namespace) -> int:
+    from bidsapp.calibrate.compare import compare, content, plots, usual_cutoffs, words
+    from bidsapp.calibrate.fit import regression
+    from bidsapp.nifti import write_text
+
+    cutoffs = usual_cutoffs() if options.cutoff is None else options.cutoff
+    found = compare(options.first, options.second, cutoffs, regression(options.regression))
+    folder = options.output_dir
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CannotCreateError(
+            f"{folder}: cannot be made ({error.strerror}); choose another --output-dir"
+        ) from error
+    text = json.dumps(content(found, options.regression), indent=2, ensure_ascii=False) + "\n"
+    print(words(found))
+    for path in (write_text(folder / "comparison.json", text), *plots(found, folder)):
+        print(path)
+    return ExitCode.OK
