@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from statistics import median, quantiles
 from typing import Any
 
@@ -14,7 +11,7 @@ from bidsapp import __version__
 from bidsapp.data.tracers import tracers
 from bidsapp.report.drawings import Axis
 from bidsapp.report.literature import Band, scale
-from bidsapp.report.render import render
+from bidsapp.report.render import render_page
 
 Row = Mapping[str, Any]
 
@@ -70,18 +67,16 @@ def group_page(rows: Sequence[Row], warnings: Sequence[str]) -> str:
     rows : of `bidsapp.group.tables.centiloid_rows`
     warnings : sentences about the cohort as a whole
     """
-    script = (files("bidsapp.report") / "templates" / "group.js").read_text("utf-8")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
     axis = Axis(scale().low, scale().high)
-    return render(
+    return render_page(
         "group.html",
+        ("table.js",),
+        ("page.css", "chart.css", "group.css", "print.css"),
         rows=rows,
         summaries=summaries(rows, axis),
         axis=axis,
         scale=scale(),
         warnings=warnings,
-        script=script,
-        script_hash=f"sha256-{digest}",
         version=__version__,
     )
 

@@ -1,32 +1,100 @@
-"""From derivatives to pictures: which images are read, and what is said when one is missing."""
+"""From derivatives to figures: which images are read, and what is said when one is missing."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import cache, lru_cache, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from bidsapp.bids.derivatives import output_path
+from bidsapp.bids.derivatives import output_path, sidecar_path
 from bidsapp.bids.entities import parse_entities
-from bidsapp.data import mni_grid, priors, vois
+from bidsapp.data import mni_grid, priors, template, template_mask, vois
 from bidsapp.errors import BadDataError, CentipetError
 from bidsapp.nifti import load_volume
 from bidsapp.report import pictures
+from bidsapp.report.display import display_of
+from bidsapp.report.figure import FULL, Figure, Pixels
 from bidsapp.report.mosaic import Layout, lay_out_around
-from bidsapp.report.pictures import Picture
 from bidsapp.report.records import ScanRecord, Status
+from bidsapp.report.viewer import Block, Frame, label_block, measured_block, picture_block
 from bidsapp.volume import Volume
+
+Entities = tuple[tuple[str, str], ...]
+
+# What the viewer shows around the brain, mm.
+_MARGIN_MM = 10.0
+VOI_BITS = ("ctx", "wc", "cg", "brainstem", "pons")
 
 
 @dataclass(frozen=True)
 class Problem:
-    """A picture that could not be drawn, and why."""
+    """A figure that could not be drawn, and why."""
 
     title: str
     sentence: str
+
+
+Item = Figure | Problem
+
+
+@dataclass(frozen=True)
+class Space:
+    """A space that the viewer shows, with the names of the blocks in it.
+
+    Attributes
+    ----------
+    low, high : corners of what is shown, mm along the axes of the frame
+    to_world : rows of a 4 x 4, coordinates of the frame -> world, RAS mm
+    pet, anatomy, labels : names of blocks
+    """
+
+    name: str
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    to_world: list[list[float]]
+    pet: str
+    anatomy: str | None = None
+    labels: str | None = None
+
+
+@dataclass(frozen=True)
+class ViewerData:
+    """What the viewer of one scan shows; blocks that scans share have one name."""
+
+    spaces: tuple[Space, ...]
+    blocks: dict[str, Block] = field(hash=False)
+
+
+@dataclass(frozen=True)
+class Detail:
+    """How much of each scan a page can hold, so that it stays below 6 MB.
+
+    Attributes
+    ----------
+    native : whether the viewer shows the participant's own space as well
+    step_mm : voxels of PET in the viewer; None for no viewer
+    pixels : of pictures; files in ``figures/`` have them all
+    """
+
+    native: bool
+    step_mm: float | None
+    pixels: Pixels
+
+    @classmethod
+    def for_scans(cls, n: int) -> Detail:
+        """Detail of a page with ``n`` finished scans."""
+        if n <= 2:
+            return cls(native=True, step_mm=2.0, pixels=FULL)
+        if n <= 5:
+            return cls(native=False, step_mm=4.0, pixels=Pixels(quality=60, scale=0.7))
+        step = 4.0 if n <= 12 else None
+        return cls(native=False, step_mm=step, pixels=Pixels(quality=40, scale=0.5))
 
 
 @dataclass(frozen=True)
@@ -34,13 +102,13 @@ class _Anatomy:
     """Images of one T1w, and the cuts through its brain."""
 
     t1w: Volume
-    white: Volume
     brain: Volume
+    white: Volume
     layout: Layout
 
 
-class ScanPictures:
-    """Draws the pictures of finished scans; the T1w that scans share is read once.
+class Evidence:
+    """Draws the figures of the scans of a participant; the T1w that scans share is read once.
 
     Parameters
     ----------
@@ -51,72 +119,199 @@ class ScanPictures:
         self._output_dir = output_dir
         # one T1w at a time: scans come sorted by session, and a T1w is some 200 MB of images
         self._anatomy = lru_cache(maxsize=1)(self._load_anatomy)
+        self._ratio = lru_cache(maxsize=2)(self._load_ratio)
+        self._t1w_mni = lru_cache(maxsize=1)(self._load_t1w_mni)
 
-    def __call__(self, record: ScanRecord) -> tuple[Picture | Problem, ...]:
-        """Pictures of a scan in the order of the page, or the problem in a picture's stead."""
-        pet = cache(partial(self._load_ratio, record))
+    def of_scan(self, record: ScanRecord) -> list[Item]:
+        """Figures of a finished scan in the order of the page, or the problem in one's stead."""
+        by_title: dict[str, Callable[[], Figure]]
+        if record.t1w_source is None:
+            by_title = {
+                pictures.UPTAKE: partial(self._uptake_on_template, record),
+                pictures.REGIONS: partial(self._regions, record),
+            }
+        else:
+            by_title = {
+                pictures.UPTAKE: partial(self._uptake, record),
+                pictures.REGIONS: partial(self._regions, record),
+                pictures.ALIGNMENT: partial(self._alignment, record),
+                pictures.COVERAGE: partial(self._coverage, record),
+            }
+        return [self._drawn(title, draw) for title, draw in by_title.items()]
 
-        def uptake() -> Picture:
-            on = self._anatomy(_t1w_entities(record))
-            return pictures.suvr_over_t1w(pet("pet_t1w"), on.t1w, on.layout, record.tracer)
+    def of_t1w(self, record: ScanRecord) -> list[Item]:
+        """Figures of the T1w of a scan; those of a failed scan as far as it got: they may tell why.
 
-        def regions() -> Picture:
-            return pictures.vois_on_pet(pet("pet_mni"), _outlined_vois(), record.tracer)
+        Returns
+        -------
+        list
+            Empty when the scan has no T1w, or its T1w never got to the template.
+        """
+        mni = output_path(self._output_dir, "t1w_mni", dict(t1w_entities(record)))
+        if record.t1w_source is None or (record.status is not Status.OK and not mni.exists()):
+            return []
+        return [
+            self._drawn(pictures.NORMALISATION, partial(self._normalisation, record)),
+            self._drawn(pictures.TISSUE, partial(self._tissue, record)),
+        ]
 
-        def tissue() -> Picture:
-            on = self._anatomy(_t1w_entities(record))
-            return pictures.tissue_on_pet(
-                pet("pet_t1w"), on.white, on.brain, on.layout, record.tracer
-            )
+    def viewer(self, record: ScanRecord, detail: Detail) -> ViewerData | Problem | None:
+        """Images for the viewer of a finished scan; None when the page has no room for them."""
+        if detail.step_mm is None:
+            return None
+        try:
+            return self._viewer(record, detail.native, detail.step_mm)
+        except CentipetError as error:
+            return Problem("Viewer", self._relative(error))
 
-        return (
-            _drawn(pictures.UPTAKE, uptake, self._output_dir),
-            _drawn(pictures.REGIONS, regions, self._output_dir),
-            _drawn(pictures.ALIGNMENT, tissue, self._output_dir),
+    def _uptake(self, record: ScanRecord) -> Figure:
+        on = self._anatomy(t1w_entities(record))
+        suvr = self._ratio(record.path, "pet_t1w", _mean(record), _entities(record))
+        return pictures.suvr_over_anatomy(suvr, on.t1w, on.layout, record.tracer)
+
+    def _uptake_on_template(self, record: ScanRecord) -> Figure:
+        return pictures.suvr_over_anatomy(
+            self._on_mni(record), template(2), pictures.mni_brain_layout(), record.tracer,
+            template=True,
+        )  # fmt: skip
+
+    def _regions(self, record: ScanRecord) -> Figure:
+        anatomy = self._mni_anatomy(record)
+        return pictures.vois_on_pet(self._on_mni(record), anatomy, _outlined_vois(), record.tracer)
+
+    def _alignment(self, record: ScanRecord) -> Figure:
+        on = self._anatomy(t1w_entities(record))
+        suvr = self._ratio(record.path, "pet_t1w", _mean(record), _entities(record))
+        return pictures.tissue_on_pet(suvr, on.t1w, on.white, on.brain, on.layout, record.tracer)
+
+    def _coverage(self, record: ScanRecord) -> Figure:
+        on = self._anatomy(t1w_entities(record))
+        pet = load_volume(self._path("pet_native", record), ndim=3)
+        to_t1w = np.linalg.inv(_matrix(sidecar_path(self._path("xfm", record)))) @ pet.affine
+        return pictures.field_of_view(on.t1w, on.brain, pet.data.shape, to_t1w)
+
+    def _normalisation(self, record: ScanRecord) -> Figure:
+        return pictures.template_on_t1w(self._t1w_mni(t1w_entities(record)), template(2), priors())
+
+    def _tissue(self, record: ScanRecord) -> Figure:
+        entities = t1w_entities(record)
+        on = self._anatomy(entities)
+        grey, fluid = (
+            load_volume(output_path(self._output_dir, key, dict(entities)), ndim=3)
+            for key in ("gm", "csf")
         )
+        return pictures.tissue_maps(on.t1w, (grey, on.white, fluid), on.layout)
 
-    def _load_ratio(self, record: ScanRecord, key: str) -> Volume:
+    def _viewer(self, record: ScanRecord, native: bool, step: float) -> ViewerData:
+        display, blocks, spaces = display_of(record.tracer), {}, []
+        # a little beyond the scale, so that the value at the cursor is right there as well
+        top, scan = 1.5 * display.top, record.name
+        anatomy = "-".join(label for _, label in t1w_entities(record)) or "template"
+        frame = _mni_frame()
+        blocks[f"{scan}-mni"] = measured_block(self._on_mni(record), frame, step, top)
+        blocks[f"{anatomy}-mni"] = picture_block(self._mni_anatomy(record), frame, 2.0)
+        blocks["vois"] = _voi_labels()
+        names = (f"{scan}-mni", f"{anatomy}-mni", "vois")
+        spaces.append(_space("Template (MNI152NLin6Asym)", frame, *names))
+        if native and record.t1w_source is not None:
+            on = self._anatomy(t1w_entities(record))
+            suvr = self._ratio(record.path, "pet_t1w", _mean(record), _entities(record))
+            if suvr.data.shape != on.brain.data.shape:
+                raise BadDataError(
+                    f"{self._path('pet_t1w', record)}: does not lie on the grid of the T1w; run "
+                    "the participant level again"
+                )
+            frame = Frame.around(on.brain, _MARGIN_MM)
+            blocks[f"{scan}-t1w"] = measured_block(suvr, frame, step, top)
+            blocks[f"{anatomy}-t1w"] = picture_block(on.t1w, frame, 1.0)
+            names = (f"{scan}-t1w", f"{anatomy}-t1w")
+            spaces.append(_space("T1w of the participant", frame, *names))
+        return ViewerData(tuple(spaces), blocks)
+
+    def _on_mni(self, record: ScanRecord) -> Volume:
+        return self._ratio(record.path, "pet_mni", _mean(record), _entities(record))
+
+    def _mni_anatomy(self, record: ScanRecord) -> Volume:
+        """T1w in template space, or the template itself for a scan without T1w."""
+        return template(2) if record.t1w_source is None else self._t1w_mni(t1w_entities(record))
+
+    def _load_ratio(self, path: str, key: str, mean: float | None, entities: Entities) -> Volume:
         """Average PET over the mean uptake of the whole cerebellum, as the record has it."""
-        volume = load_volume(output_path(self._output_dir, key, record.entities), ndim=3)
-        mean = record.voi.get("wc", {}).get("mean")
+        volume = load_volume(output_path(self._output_dir, key, dict(entities)), ndim=3)
         if not mean:
             raise BadDataError(
-                f"{record.path}: has no mean uptake of the whole cerebellum (voi.wc.mean); run "
+                f"{path}: has no mean uptake of the whole cerebellum (voi.wc.mean); run "
                 "the participant level again"
             )
-        return Volume(np.divide(volume.data, mean), volume.affine)
+        return Volume(np.divide(volume.data, mean, dtype=np.float32), volume.affine)
 
-    def _load_anatomy(self, entities: tuple[tuple[str, str], ...]) -> _Anatomy:
+    def _load_anatomy(self, entities: Entities) -> _Anatomy:
         paths = {
-            key: output_path(self._output_dir, key, dict(entities)) for key in ("t1w", "wm", "mask")
+            key: output_path(self._output_dir, key, dict(entities)) for key in ("t1w", "mask", "wm")
         }
-        t1w, white, brain = (load_volume(path, ndim=3) for path in paths.values())
+        t1w, brain, white = (load_volume(path, ndim=3) for path in paths.values())
         if not brain.data.any():
             raise BadDataError(
                 f"{paths['mask']}: the brain mask is empty; look at the T1w and run the "
                 "participant level again"
             )
-        return _Anatomy(t1w, white, brain, lay_out_around(brain))
+        return _Anatomy(t1w, brain, white, lay_out_around(brain))
+
+    def _load_t1w_mni(self, entities: Entities) -> Volume:
+        return load_volume(output_path(self._output_dir, "t1w_mni", dict(entities)), ndim=3)
+
+    def _path(self, key: str, record: ScanRecord) -> Path:
+        return output_path(self._output_dir, key, record.entities)
+
+    def _drawn(self, title: str, draw: Callable[[], Figure]) -> Item:
+        """Draw a figure, or say why it is missing: one lost image must not cost the page."""
+        try:
+            return draw()
+        except CentipetError as error:
+            return Problem(title, self._relative(error))
+
+    def _relative(self, error: CentipetError) -> str:
+        """Tell paths relative to the dataset: a page is the same wherever it was made."""
+        return str(error).replace(f"{self._output_dir}/", "")
 
 
-def template_pictures(
-    output_dir: Path, records: Iterable[ScanRecord]
-) -> list[tuple[str, Picture | Problem]]:
-    """Every T1w of some scans in template space, with the name of the raw image.
-
-    A T1w whose scans all failed is shown when it got that far: it may tell why.
-    """
-    drawn: dict[Path, tuple[str, Picture | Problem]] = {}
-    for record in records:
-        path = output_path(output_dir, "t1w_mni", dict(_t1w_entities(record)))
-        if path not in drawn and (record.status is Status.OK or path.exists()):
-            picture = _drawn(pictures.NORMALISATION, partial(_normalisation, path), output_dir)
-            drawn[path] = (Path(record.t1w_source or path).name, picture)
-    return list(drawn.values())
+def t1w_entities(record: ScanRecord) -> Entities:
+    """Entities of the T1w of a scan; of the scan itself when it never got one."""
+    return tuple((parse_entities(record.t1w_source or "") or record.entities).items())
 
 
-def _normalisation(path: Path) -> Picture:
-    return pictures.template_on_t1w(load_volume(path, ndim=3), priors())
+def _entities(record: ScanRecord) -> Entities:
+    return tuple(record.entities.items())
+
+
+def _mean(record: ScanRecord) -> float | None:
+    return record.voi.get("wc", {}).get("mean")
+
+
+def _matrix(path: Path) -> NDArray[np.float64]:
+    """``T1wToPet`` of the sidecar of a transform, 4 x 4, RAS mm."""
+    try:
+        content: Any = json.loads(path.read_text("utf-8"))
+        matrix = np.asarray(content["T1wToPet"], np.float64)
+        if matrix.shape != (4, 4) or abs(np.linalg.det(matrix)) < 1e-6:
+            raise ValueError("no 4 x 4 matrix that can be inverted")
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise BadDataError(
+            f"{path}: holds no T1wToPet ({error}); run the participant level again"
+        ) from error
+    return matrix
+
+
+def _space(
+    name: str, frame: Frame, pet: str, anatomy: str | None = None, labels: str | None = None
+) -> Space:
+    low, high = (tuple(np.round(corner, 3).tolist()) for corner in (frame.low, frame.high))
+    return Space(name, low, high, np.round(frame.to_world, 6).tolist(), pet, anatomy, labels)
+
+
+@cache
+def _mni_frame() -> Frame:
+    return Frame.around(template_mask(2), _MARGIN_MM)
 
 
 @cache
@@ -124,20 +319,14 @@ def _outlined_vois() -> dict[str, Volume]:
     """Volumes of interest that are outlined: of wcb only what the cerebellum leaves of it."""
     masks = vois(2)
     shown = {**masks, "brainstem": masks["wcb"] & ~masks["wc"]}
-    return {name: Volume(shown[name], mni_grid(2).affine) for name in pictures.VOI_OUTLINES}
+    return {name: Volume(shown[name], mni_grid(2).affine) for name in VOI_BITS}
 
 
-def _t1w_entities(record: ScanRecord) -> tuple[tuple[str, str], ...]:
-    """Entities of the T1w of a scan; of the scan itself when it never got one."""
-    return tuple((parse_entities(record.t1w_source or "") or record.entities).items())
-
-
-def _drawn(title: str, draw: Callable[[], Picture], output_dir: Path) -> Picture | Problem:
-    """Draw a picture, or say why it is missing: one lost image must not cost the page.
-
-    Paths are told relative to the dataset, so that a page is the same wherever it was made.
-    """
-    try:
-        return draw()
-    except CentipetError as error:
-        return Problem(title, str(error).replace(f"{output_dir}/", ""))
+@cache
+def _voi_labels() -> Block:
+    """A bit per volume of interest, in the order of ``VOI_BITS``."""
+    bits = sum(
+        volume.data.astype(np.uint8) << place
+        for place, volume in enumerate(_outlined_vois().values())
+    )
+    return label_block(Volume(np.asarray(bits), mni_grid(2).affine), _mni_frame())

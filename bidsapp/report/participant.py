@@ -2,22 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from bidsapp import __version__
+from bidsapp.bids.entities import join_entities
 from bidsapp.data import VOI_NAMES, read_table
 from bidsapp.data.tracers import tracers
 from bidsapp.errors import NoInputError
 from bidsapp.nifti import write_text
-from bidsapp.report.drawings import ScaleDrawing, TimelineDrawing
-from bidsapp.report.evidence import Problem, ScanPictures, template_pictures
-from bidsapp.report.literature import scale
+from bidsapp.report import charts
+from bidsapp.report.display import display_of, lookup
+from bidsapp.report.evidence import (
+    VOI_BITS,
+    Detail,
+    Entities,
+    Evidence,
+    Item,
+    Problem,
+    ViewerData,
+    t1w_entities,
+)
+from bidsapp.report.figure import Figure
+from bidsapp.report.files import save_figures
+from bidsapp.report.literature import Band, Reference, scale
+from bidsapp.report.measures import time_and_regions
 from bidsapp.report.methods import describe_records
-from bidsapp.report.pictures import Picture
+from bidsapp.report.pictures import VOI_OUTLINES
+from bidsapp.report.quality import Light, lights
 from bidsapp.report.records import ScanRecord, Status, find_records
-from bidsapp.report.render import render
+from bidsapp.report.render import base64_text, render_page
+from bidsapp.report.viewer import Block
 
 REGION_NAMES = {
     "ctx": "cortical target",
@@ -26,36 +44,25 @@ REGION_NAMES = {
     "wcb": "whole cerebellum + brainstem",
     "pons": "pons",
 }
-
-
-@dataclass(frozen=True)
-class QcRow:
-    """A quality number in words; ``limit`` is the value above which a scan is flagged."""
-
-    label: str
-    value: float | None
-    digits: int
-    unit: str
-    meaning: str
-    limit: float | None = None
-
-    @property
-    def verdict(self) -> str | None:
-        """``ok`` or ``check`` against the limit, None without one."""
-        if self.limit is None or self.value is None:
-            return None
-        return "ok" if self.value <= self.limit else "check"
+_SCRIPTS = ("layers.js", "viewer.js")
+_STYLES = ("page.css", "chart.css", "print.css")
 
 
 @dataclass(frozen=True)
 class ScanView:
-    """A scan as the page shows it."""
+    """A scan as the page shows it.
+
+    Attributes
+    ----------
+    figures : evidence from images
+    charts : regions, activity over time, motion: what the derivatives have of them
+    viewer : images for the viewer, or why there are none; None when the page has no room
+    """
 
     record: ScanRecord
-    scale: ScaleDrawing | None
-    timeline: TimelineDrawing | None
-    pictures: tuple[Picture | Problem, ...]
-    qc: tuple[QcRow, ...]
+    figures: tuple[Item, ...] = ()
+    charts: tuple[Figure, ...] = ()
+    viewer: ViewerData | Problem | None = None
 
     @property
     def tracer(self) -> str:
@@ -70,9 +77,44 @@ class ScanView:
             return "check"
         return self.record.status.value
 
+    @property
+    def band(self) -> Band | None:
+        """Band of the Centiloid."""
+        value = self.record.centiloid
+        return None if value is None else scale().band_of(value)
+
+    @property
+    def source(self) -> Reference:
+        """Who published the bands."""
+        return scale().source
+
+    @cached_property
+    def scale(self) -> Figure | None:
+        """The Centiloid on the scale."""
+        value = self.record.centiloid
+        if value is None:
+            return None
+        return charts.centiloid_scale(value, scale(), self.record.centiloid_interval)
+
+    @cached_property
+    def timeline(self) -> Figure | None:
+        """Injection, frames, window."""
+        return charts.timeline(self.record)
+
+    @cached_property
+    def lights(self) -> list[Light]:
+        """Traffic lights."""
+        return lights(self.record)
+
+    @property
+    def viewer_step(self) -> float:
+        """SUVR between two steps of the viewer's images."""
+        assert isinstance(self.viewer, ViewerData)
+        return self.viewer.blocks[self.viewer.spaces[0].pet].slope
+
 
 def write_page(output_dir: Path, participant: str) -> Path:
-    """Write ``sub-<participant>.html`` over every PET scan of a participant.
+    """Write ``sub-<participant>.html`` over every PET scan of a participant, and its figures.
 
     Parameters
     ----------
@@ -82,14 +124,15 @@ def write_page(output_dir: Path, participant: str) -> Path:
     Returns
     -------
     Path
-        The page: self-contained, no script, no request to any host.
+        The page: self-contained, no request to any host. The figures are files of their own in
+        ``sub-<participant>/figures/``, with a table of their captions.
 
     Raises
     ------
     NoInputError
         There is no record of this participant.
     StorageError
-        The page cannot be written.
+        The page or a figure cannot be written.
     """
     label = participant.removeprefix("sub-")
     records = find_records(output_dir, label)
@@ -98,42 +141,96 @@ def write_page(output_dir: Path, participant: str) -> Path:
             f"{output_dir / f'sub-{label}'}: holds no *_centiloid.json to report on; run the "
             "participant level first"
         )
-    page = render(
+    detail = Detail.for_scans(sum(record.status is Status.OK for record in records))
+    evidence = Evidence(output_dir)
+    scans: list[ScanView] = []
+    anatomy: dict[Entities, tuple[str, list[Item]]] = {}
+    for record in records:
+        scans.append(_view(output_dir, evidence, record, detail))
+        t1w = t1w_entities(record)
+        if t1w not in anatomy and (items := evidence.of_t1w(record)):
+            anatomy[t1w] = (Path(record.t1w_source or "").name, items)
+    save_figures(output_dir / f"sub-{label}" / "figures", _by_name(scans, anatomy))
+    views = [scan for scan in scans if isinstance(scan.viewer, ViewerData)]
+    page = render_page(
         "participant.html",
+        _SCRIPTS,
+        _STYLES,
         label=label,
-        scans=_scans(output_dir, records),
-        anatomy=template_pictures(output_dir, records),
+        scans=scans,
+        anatomy=list(anatomy.values()),
         methods=describe_records(records),
         regions={name: REGION_NAMES[name] for name in VOI_NAMES},
+        colours=read_table("display")["colours"],
+        pixels=detail.pixels,
+        blocks=_blocks(views),
+        viewer_data=_viewer_data(scans) if views else None,
         version=__version__,
     )
     return write_text(output_dir / f"sub-{label}.html", page)
 
 
-def _scans(output_dir: Path, records: Iterable[ScanRecord]) -> list[ScanView]:
-    draw = ScanPictures(output_dir)
-    return [
-        ScanView(
-            record=record,
-            scale=None if record.centiloid is None else ScaleDrawing.of(record.centiloid, scale()),
-            timeline=TimelineDrawing.of(record),
-            pictures=draw(record) if record.status is Status.OK else (),
-            qc=_qc_rows(record.qc),
-        )
-        for record in records
+def _view(output_dir: Path, evidence: Evidence, record: ScanRecord, detail: Detail) -> ScanView:
+    if record.status is not Status.OK:
+        return ScanView(record)
+    return ScanView(
+        record,
+        figures=tuple(evidence.of_scan(record)),
+        charts=tuple(time_and_regions(output_dir, record)),
+        viewer=evidence.viewer(record, detail),
+    )
+
+
+def _by_name(
+    scans: Iterable[ScanView], anatomy: Mapping[Entities, tuple[str, list[Item]]]
+) -> dict[str, Figure]:
+    """Figures of finished scans and of their T1w by the names of their files."""
+    named: dict[str, Figure] = {}
+    for scan in scans:
+        if scan.record.status is Status.OK:
+            for item in (scan.scale, *scan.figures, *scan.charts, scan.timeline):
+                if isinstance(item, Figure):
+                    named[f"{scan.record.name}_desc-{item.name}_pet"] = item
+    for entities, (_, items) in anatomy.items():
+        for item in items:
+            if isinstance(item, Figure):
+                named[f"{join_entities(dict(entities))}_desc-{item.name}_T1w"] = item
+    return named
+
+
+def _blocks(views: Iterable[ScanView]) -> dict[str, Block]:
+    found: dict[str, Block] = {}
+    for view in views:
+        assert isinstance(view.viewer, ViewerData)
+        found |= view.viewer.blocks
+    return found
+
+
+def _viewer_data(scans: Sequence[ScanView]) -> dict[str, Any]:
+    """What ``assets/viewer.js`` has to know; ``element`` is the id the template gives."""
+    viewers = [
+        {
+            "element": f"scan-{number}-viewer",
+            "top": (display := display_of(scan.record.tracer)).top,
+            "colours": display.over_colours,
+            "spaces": [asdict(space) for space in scan.viewer.spaces],
+        }
+        for number, scan in enumerate(scans, start=1)
+        if isinstance(scan.viewer, ViewerData)
     ]
+    views = [scan for scan in scans if isinstance(scan.viewer, ViewerData)]
+    colours = read_table("display")["colours"]
+    return {
+        "blocks": {name: block.about for name, block in _blocks(views).items()},
+        "colours": {name: base64_text(lookup(name).tobytes()) for name in colours},
+        "viewers": viewers,
+        "regions": [_region(name, place) for place, name in enumerate(VOI_BITS)],
+    }
 
 
-def _qc_rows(qc: Mapping[str, float | None]) -> tuple[QcRow, ...]:
-    """Numbers in the order of the table of known ones, then the others under their own names."""
-    known, limits = read_table("qc"), read_table("limits")
-    rows = [
-        QcRow(
-            row["label"], qc[name], row["digits"], row["unit"], row["meaning"],
-            limits.get(name, {}).get("flag"),
-        )
-        for name, row in known.items()
-        if name in qc
-    ]  # fmt: skip
-    others = (QcRow(name, value, 3, "", "") for name, value in qc.items() if name not in known)
-    return (*rows, *others)
+def _region(name: str, place: int) -> dict[str, Any]:
+    """A region of the viewer: its bit, its name, and its colour when it is outlined."""
+    outline = VOI_OUTLINES.get(name)
+    rgb = list(bytes.fromhex(outline.colour.removeprefix("#"))) if outline else None
+    words = outline.name if outline else f"{REGION_NAMES[name]} ({name})"
+    return {"bit": 1 << place, "name": words, "rgb": rgb}

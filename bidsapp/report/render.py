@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections import Counter
 from collections.abc import Iterable
 from functools import cache
+from importlib.resources import files
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -13,6 +16,37 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 def render(template: str, **context: Any) -> str:
     """Fill ``templates/<template>.j2`` with values; strings are escaped as HTML."""
     return _environment().get_template(f"{template}.j2").render(context)
+
+
+def render_page(
+    template: str, scripts: Iterable[str], styles: Iterable[str], **context: Any
+) -> str:
+    """Fill the template of a page, with its scripts, style sheets and the policy that allows them.
+
+    Parameters
+    ----------
+    scripts, styles : names of files in ``assets/``, in order
+    """
+    script = "".join(map(asset, scripts))
+    digest = base64_text(hashlib.sha256(script.encode()).digest())
+    return render(
+        template,
+        script=script,
+        script_hash=f"sha256-{digest}",
+        style="".join(map(asset, styles)),
+        **context,
+    )
+
+
+def base64_text(content: bytes) -> str:
+    """Bytes as base64 text."""
+    return base64.b64encode(content).decode("ascii")
+
+
+@cache
+def asset(name: str) -> str:
+    """Text of a script or style sheet in ``assets/``."""
+    return (files("bidsapp.report") / "assets" / name).read_text("utf-8")
 
 
 def number(value: float | None, digits: int = 1) -> str:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import io
+import re
 import warnings
 
 import matplotlib
 import numpy as np
 import pytest
-from PIL import Image
 
 from bidsapp.core.centiloid import centiloid
+from bidsapp.data import read_table
 from bidsapp.data.tracers import tracers
+from bidsapp.report.display import display_of, lookup
 from bidsapp.report.mosaic import lay_out
-from bidsapp.report.pictures import SCALE_TOP_CL, Picture, suvr_over_t1w, suvr_top, tissue_on_pet
+from bidsapp.report.pictures import field_of_view, suvr_over_anatomy, tissue_maps, tissue_on_pet
 from bidsapp.volume import Volume
 
 # many cuts make small tiles, and a picture of usual size
@@ -22,75 +23,114 @@ LAYOUT = lay_out(
     (16, 20, 16),
     {"axial": range(5, 13), "coronal": range(-5, 3), "sagittal": range(0, 6)},
 )
+TILE = LAYOUT.tiles[0]
+CENTRE = (TILE.top + TILE.height // 2, TILE.left + TILE.width // 2)
 
 # what orientation does to cuts is tested with the cuts
 one_orientation = pytest.mark.parametrize("tiny_volume", ["RAS"], indirect=True)
 
 
-def pixels(picture: Picture) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(picture.image)).convert("RGB")).astype(int)
+def like(volume: Volume, value: float) -> Volume:
+    return Volume(np.full_like(volume.data, value), volume.affine)
 
 
 @pytest.mark.parametrize("code", list(tracers()))
 def test_the_top_of_the_scale_is_the_same_load_in_every_tracer(code):
-    top = centiloid(suvr_top(code), tracers()[code].equation)
-    assert top == pytest.approx(SCALE_TOP_CL, abs=0.05 * tracers()[code].equation.slope)
+    equation = tracers()[code].equation
+    load = read_table("display")["top_cl"]
+    assert centiloid(display_of(code).top, equation) == pytest.approx(
+        load, abs=0.05 * equation.slope
+    )
 
 
-def test_an_unknown_tracer_has_a_scale_too():
-    assert suvr_top(None) == suvr_top("<script>") > 0
+def test_every_tracer_and_an_unknown_one_have_colours_with_a_name():
+    known = read_table("display")["colours"]
+    for code in [*tracers(), None, "<script>"]:
+        display = display_of(code)
+        assert display.top > 0 and {display.read_colours, display.over_colours} <= set(known)
+    assert set(read_table("display")["tracers"]) == set(tracers())
 
 
 @one_orientation
-def test_more_uptake_is_brighter_and_none_shows_the_t1w(tiny_volume):
-    t1w = Volume(np.full_like(tiny_volume.data, 100), tiny_volume.affine)
-    grey = pixels(suvr_over_t1w(Volume(t1w.data * 0, t1w.affine), t1w, LAYOUT, "FBB"))
-    tile = LAYOUT.tiles[0]
-    centre = (tile.top + tile.height // 2, tile.left + tile.width // 2)
-    assert np.ptp(grey[centre]) <= 4 and grey[centre].mean() > 150
-    brightness = [
-        pixels(suvr_over_t1w(Volume(t1w.data * level / 100, t1w.affine), t1w, LAYOUT, "FBB"))[
-            centre
-        ].sum()
-        for level in (0.6, 1.4, 2.3)
+def test_the_colour_at_a_point_is_that_of_its_suvr(tiny_volume):
+    """Of every participant with the tracer: nothing of the image moves the scale."""
+    for suvr in (0.7, 1.4):
+        figure = suvr_over_anatomy(like(tiny_volume, suvr), tiny_volume, LAYOUT, "FBB")
+        alone = figure.layers[1].pixels[CENTRE]
+        expected = lookup("gray")[round(255 * suvr / display_of("FBB").top)]
+        assert np.abs(alone.astype(int) - expected).max() <= 1
+
+
+@one_orientation
+def test_no_uptake_shows_the_t1w_and_more_is_brighter(tiny_volume):
+    t1w = like(tiny_volume, 100)
+    figures = [
+        suvr_over_anatomy(like(t1w, level), t1w, LAYOUT, "FBB") for level in (0, 0.6, 1.4, 2.3)
     ]
+    none, *rest = (figure.layers[0].pixels[CENTRE].astype(int) for figure in figures)
+    assert np.ptp(none) == 0 and none.mean() > 150
+    brightness = [pixel.sum() for pixel in rest]
     assert brightness == sorted(brightness) and brightness[-1] > 1.5 * brightness[0]
 
 
 @one_orientation
 def test_outlines_are_drawn_where_the_mask_ends(tiny_volume):
-    pet = Volume(np.ones_like(tiny_volume.data), tiny_volume.affine)
+    pet = like(tiny_volume, 1)
     nothing = Volume(tiny_volume.data > 1e9, tiny_volume.affine)
     blob = Volume(tiny_volume.data > 50, tiny_volume.affine)
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # an empty region is no reason to warn
         plain, drawn = (
-            pixels(tissue_on_pet(pet, nothing, brain, LAYOUT, "FBB")) for brain in (nothing, blob)
+            tissue_on_pet(pet, pet, nothing, brain, LAYOUT, "FBB") for brain in (nothing, blob)
         )
-    tile = LAYOUT.tiles[0]
-    window = (slice(tile.top, tile.top + tile.height), slice(tile.left, tile.left + tile.width))
-    changed = np.abs(drawn - plain)[window].sum(axis=-1) > 120
-    rows, columns = np.nonzero(changed)
-    x = LAYOUT.low[0] + LAYOUT.step_mm * (columns + 0.5)
-    y = LAYOUT.high[1] - LAYOUT.step_mm * (rows + 0.5)
-    radius = np.hypot(x, y + 5)
+    assert 'class="outline"' not in plain.drawing
+    path = re.search(r'class="outline".*?d="(.*?)"', str(drawn.drawing))[1]
+    radii = [
+        np.hypot(LAYOUT.low[0] + LAYOUT.step_mm * (x - TILE.left),
+                 LAYOUT.high[1] - LAYOUT.step_mm * (y - TILE.top) + 5)
+        for line in path.split("M")[1:]
+        for x, y in points(line) if y < TILE.height and x < TILE.left + TILE.width
+    ]  # fmt: skip
     # the blob of 8 mm (sd) falls to one half at 9.4 mm; voxels are 2 mm wide
-    assert len(radius) > 200 and np.median(radius) == pytest.approx(9.4, abs=1.0)
+    assert len(radii) > 50 and np.median(radii) == pytest.approx(9.4, abs=1.0)
+
+
+def points(line: str) -> np.ndarray:
+    pairs = np.array(re.findall(r"-?\d+", line), int).reshape(-1, 2)
+    return np.cumsum(pairs, axis=0) / 2
+
+
+@one_orientation
+def test_tissue_has_the_colours_of_the_legend(tiny_volume):
+    some, none = like(tiny_volume, 1), like(tiny_volume, 0)
+    figure = tissue_maps(like(tiny_volume, 100), (some, none, none), LAYOUT)
+    pixel = figure.layers[0].pixels[CENTRE].astype(int)
+    assert pixel[0] > pixel[1] + 30 > pixel[2]
+    assert "#e4572e" in figure.layers[0].key and "grey matter" in figure.layers[0].key
+
+
+@one_orientation
+def test_what_the_pet_did_not_see_is_red(tiny_volume):
+    t1w = like(tiny_volume, 100)
+    x, y, z = t1w.data.shape
+    brain = Volume(np.ones(t1w.data.shape, bool), t1w.affine)
+    whole = field_of_view(t1w, brain, (x, y, z), t1w.affine).layers[0].pixels.astype(int)
+    half = field_of_view(t1w, brain, (x, y, z // 2), t1w.affine).layers[0].pixels.astype(int)
+    red = (half[..., 0] - half[..., 1]) > 20
+    assert not ((whole[..., 0] - whole[..., 1]) > 20).any()
+    assert red.any() and not red[-1].any()  # the top of the head is cut, not the bottom
 
 
 @one_orientation
 def test_a_persons_settings_of_matplotlib_change_nothing(tiny_volume):
-    before = suvr_over_t1w(tiny_volume, tiny_volume, LAYOUT, "PIB")
-    own = {"image.origin": "lower", "savefig.bbox": "tight", "font.size": 30, "axes.grid": True}
+    before = suvr_over_anatomy(tiny_volume, tiny_volume, LAYOUT, "PIB").standalone()
+    own = {"image.origin": "lower", "image.cmap": "jet", "font.size": 30, "axes.grid": True}
     with matplotlib.rc_context(own):
-        assert suvr_over_t1w(tiny_volume, tiny_volume, LAYOUT, "PIB") == before
-        assert matplotlib.rcParams["image.origin"] == "lower"
+        assert suvr_over_anatomy(tiny_volume, tiny_volume, LAYOUT, "PIB").standalone() == before
 
 
 @one_orientation
-def test_a_picture_says_its_size_and_carries_its_scale(tiny_volume):
-    picture = suvr_over_t1w(tiny_volume, tiny_volume, LAYOUT, "PIB")
-    assert pixels(picture).shape == (picture.height, picture.width, 3)
-    footer = pixels(picture)[LAYOUT.shape[0] :]
-    assert len(np.unique(footer.reshape(-1, 3), axis=0)) > 100  # the colour bar, the letters
-    assert "3.1" in picture.caption and "SUVR" in picture.caption
+def test_left_and_right_scale_and_units_stand_on_the_picture(tiny_volume):
+    text = suvr_over_anatomy(tiny_volume, tiny_volume, LAYOUT, "PIB").standalone()
+    for words in (">L<", ">R<", ">P<", ">A<", "SUVR (cerebellum = 1)", ">3.1<", "z = +5 mm"):
+        assert words in text

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from jinja2 import UndefinedError
 
-from bidsapp.report.render import number, render
+from bidsapp.report.render import number, render, render_page
 
 
 @pytest.mark.parametrize(
@@ -30,8 +30,11 @@ def test_a_missing_value_is_an_error_not_a_blank():
 
 
 def test_markup_in_values_is_escaped():
-    context = {"scans": [], "anatomy": [], "regions": {}, "version": "<b>"}
-    page = render("participant.html", label="<i>", methods={"paragraphs": [], "references": []},
-                  **context)  # fmt: skip
+    context = {
+        "scans": [], "anatomy": [], "regions": {}, "version": "<b>",
+        "viewer_data": {"a": "</script>"}, "colours": {}, "pixels": None, "blocks": {},
+    }  # fmt: skip
+    page = render_page("participant.html", (), (), label="<i>",
+                       methods={"paragraphs": [], "references": []}, **context)  # fmt: skip
     assert "<i>" not in page and "<b>" not in page.replace("<b>CentiPET</b>", "")
-    assert "sub-&lt;i&gt;" in page
+    assert "sub-&lt;i&gt;" in page and page.count("</script>") == 2

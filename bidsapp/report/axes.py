@@ -1,0 +1,84 @@
+"""Axes of charts: from values to places, round ticks, and their lines and words."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from bidsapp.report.render import number
+from bidsapp.report.svg import join, tag
+
+WIDTH = 760.0
+_MARGIN = 16.0
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A linear axis.
+
+    Attributes
+    ----------
+    low, high : values at its ends
+    start, end : their places; ``start`` is larger than ``end`` on an upright axis
+    """
+
+    low: float
+    high: float
+    start: float = _MARGIN
+    end: float = WIDTH - _MARGIN
+
+    @classmethod
+    def around(cls, values: list[float], start: float, end: float, pad: float = 0.06) -> Axis:
+        """Axis that holds all values with some room at both ends."""
+        low, high = (min(values), max(values)) if values else (0.0, 1.0)
+        room = pad * (high - low) or max(abs(high) * pad, 1e-6)
+        return cls(low - room, high + room, start, end)
+
+    def at(self, value: float) -> float:
+        """Place of a value; values outside are held at the ends."""
+        share = (min(max(value, self.low), self.high) - self.low) / (self.high - self.low)
+        return round(self.start + share * (self.end - self.start), 1)
+
+    def ticks(self, step: float | None = None, about: int = 8) -> list[float]:
+        """Multiples of ``step``, or of a round number that gives about so many, on the axis."""
+        step = step or self.round_step(about)
+        first = math.ceil(self.low / step - 1e-9)
+        return [step * i for i in range(first, math.floor(self.high / step + 1e-9) + 1)]
+
+    def round_step(self, about: int = 8) -> float:
+        """Step of 1, 2 or 5 times a power of ten."""
+        rough = (self.high - self.low) / about
+        power = 10.0 ** math.floor(math.log10(rough))
+        return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= 0.999 * rough)
+
+
+def bottom(axis: Axis, y: float, title: str, step: float | None = None) -> Markup:
+    """Axis below a chart, with its title at the right end."""
+    return join([
+        tag("line", class_="tick", x1=axis.start, x2=axis.end, y1=y, y2=y),
+        *(
+            tag("line", class_="tick", x1=axis.at(tick), x2=axis.at(tick), y1=y, y2=y + 5)
+            + tag("text", _label(tick), class_="mid muted", x=axis.at(tick), y=y + 19)
+            for tick in axis.ticks(step)
+        ),
+        tag("text", title, class_="end muted", x=axis.end, y=y + 36),
+    ])  # fmt: skip
+
+
+def left(axis: Axis, x: float, right: float, title: str) -> Markup:
+    """Upright axis left of a chart, with rules across it and its title on top."""
+    return join([
+        *(
+            tag("line", class_="rule", x1=x, x2=right, y1=axis.at(tick), y2=axis.at(tick))
+            + tag("text", _label(tick), class_="end muted", x=x - 6, y=axis.at(tick) + 4)
+            for tick in axis.ticks(about=5)
+        ),
+        tag("text", title, class_="muted", x=4.0, y=axis.end - 8),
+    ])  # fmt: skip
+
+
+def _label(value: float) -> str:
+    digits = 0 if abs(value - round(value)) < 1e-9 else 1 if abs(value) >= 1 else 2
+    return number(value, digits)

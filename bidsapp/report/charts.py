@@ -1,0 +1,284 @@
+"""The charts of a scan: scale, time line, regions, activity over time, motion.
+
+They follow the colours of the page (light, dark, print) by classes of its style sheet, and their
+words stay text.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from bidsapp.report.axes import WIDTH, Axis, bottom, left
+from bidsapp.report.figure import Figure
+from bidsapp.report.literature import Scale
+from bidsapp.report.records import ScanRecord
+from bidsapp.report.render import number
+from bidsapp.report.svg import join, tag
+
+# Told apart on white, on black, in print and by most people who see colours differently
+# (Okabe & Ito); each curve has a name at its end besides.
+CURVES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+
+_MAX_BARS = 120
+
+
+def centiloid_scale(
+    value: float, scale: Scale, interval: tuple[float, float] | None = None, level: float = 0.95
+) -> Figure:
+    """Place a Centiloid on the scale of published bands.
+
+    Parameters
+    ----------
+    value : CL
+    scale : bands, anchors and cut-offs with their sources
+    interval : ends of the confidence interval, CL
+    level : of the interval, 0 to 1
+    """
+    axis = Axis(scale.low, scale.high)
+    top = 38.0
+    parts = []
+    for band in scale.bands:
+        begin = axis.at(scale.low if band.lower is None else band.lower)
+        end = axis.at(scale.high if band.upper is None else band.upper)
+        parts += [
+            tag("rect", class_=f"band-{band.name}", x=begin, y=top, width=end - begin, height=26),
+            tag("text", band.label, class_="mid", x=(begin + end) / 2, y=top + 18),
+        ]
+    for tick in axis.ticks(25):
+        at = axis.at(tick)
+        parts += [
+            tag("line", class_="tick", x1=at, x2=at, y1=top + 26, y2=top + 32),
+            tag("text", number(tick, 0), class_="mid muted", x=at, y=top + 46),
+        ]
+    parts += [
+        tag("text", anchor.meaning, class_="mid muted", x=axis.at(anchor.at), y=top + 63)
+        for anchor in scale.anchors
+    ]
+    for row, (reference, marks) in enumerate(scale.cutoffs):
+        y = top + 86 + 22 * row
+        parts.append(tag("line", class_="rule", x1=axis.start, x2=axis.end, y1=y, y2=y))
+        parts += [
+            tag("path", class_="diamond", d=f"M{axis.at(mark.at)} {y - 5:g}l5 5l-5 5l-5 -5z")
+            for mark in marks
+        ]
+        words = f"{' and '.join(f'{mark.at:g}' for mark in marks)} CL, {reference.short}"
+        parts.append(_over_a_line(axis.at(marks[-1].at) + 14, y + 4.5, words))
+    parts.append(_pin(axis, value, interval, top))
+    height = top + 86 + 22 * len(scale.cutoffs)
+    bands = "; ".join(f"{band.label} CL, {band.meaning}" for band in scale.bands)
+    between = (
+        ""
+        if interval is None
+        else f" Its {level:.0%} interval is {number(interval[0])} to {number(interval[1])} CL."
+    )
+    return Figure(
+        name="scale",
+        title=f"{number(value)} CL on the Centiloid scale",
+        caption=f"Bands of {scale.source.short}; none is universal.",
+        alt=f"The value lies in the band {scale.band_of(value).label}.{between} Bands: {bands}.",
+        width=WIDTH,
+        height=height,
+        drawing=join(parts),
+    )
+
+
+def _pin(axis: Axis, value: float, interval: tuple[float, float] | None, top: float) -> Markup:
+    """Point at the value; an arrow tells that it lies off the axis."""
+    at, beyond = axis.at(value), (value > axis.high) - (value < axis.low)
+    if beyond:
+        pin = tag("path", class_="pin", d=f"M{at + 12 * beyond} {top - 10:g}l{-12 * beyond} -7v14z")
+    else:
+        pin = tag("path", class_="pin", d=f"M{at} {top:g}l-8 -13h16z")
+        pin += tag("line", class_="pin", x1=at, x2=at, y1=top + 26, y2=top + 33, stroke_width=2.5)
+    if interval is not None:
+        low, high = map(axis.at, interval)
+        y = top - 6
+        pin = tag("path", class_="span", d=f"M{low} {y - 5:g}v10m0 -5H{high}m0 -5v10") + pin
+    place = "end" if at > 690 else "mid" if at > 60 else ""
+    return pin + tag("text", f"{number(value)} CL", class_=f"strong {place}".strip(), x=at, y=16)
+
+
+def timeline(record: ScanRecord) -> Figure | None:
+    """Show injection, frames and window, minutes after injection; None without frames."""
+    if not record.frames:
+        return None
+    starts = [frame.start_s / 60 for frame in record.frames]
+    ends = [(frame.start_s + frame.duration_s) / 60 for frame in record.frames]
+    window = record.tracer_window_min
+    axis = Axis(
+        min(0.0, math.floor(min(starts))),
+        5 * math.ceil(max([*ends, *(window or ())]) / 5 + 0.2),
+    )
+    shares = [
+        min(frame.weight_s / frame.duration_s, 1.0) if frame.duration_s > 0 else 0.0
+        for frame in record.frames
+    ]
+    span = axis.high - axis.low
+    step = next((step for step in (5, 10, 20, 30, 60) if span / step <= 14), 60)
+    parts = [
+        bottom(axis, 64, "minutes after injection", step),
+        tag("path", class_="pin", d=f"M{axis.at(0)} 62l-5 -9h10z"),
+        tag("text", "injection", class_="muted", x=axis.at(0) - 6, y=46),
+    ]
+    for start, end, share in zip(starts, ends, shares, strict=True):
+        x, width = axis.at(start), max(axis.at(end) - axis.at(start), 0.4)
+        parts.append(tag("rect", class_="frame", x=x, y=36, width=width, height=24))
+        if share > 0:
+            parts.append(tag("rect", class_="used", x=x + 1, y=37 + 22 * (1 - share),
+                             width=max(width - 2, 0.5), height=22 * share))  # fmt: skip
+    if window is not None:
+        begin, end = map(axis.at, window)
+        words = f"window of the tracer, {number(window[0], 0)}–{number(window[1], 0)} min"
+        at_end = (begin + end) / 2 > 560
+        parts += [
+            tag("path", class_="window", d=f"M{begin} 30v-8H{end}v8"),
+            tag("text", words, class_="end" if at_end else "mid",
+                x=end if at_end else (begin + end) / 2, y=15),
+        ]  # fmt: skip
+    used = sum(share > 0 for share in shares)
+    began, ended = record.window_min or (starts[0], ends[-1])
+    told = (
+        f"{used} of {len(shares)} {'frame' if len(shares) == 1 else 'frames'} averaged, "
+        f"{number(began)} to {number(ended)} min after injection"
+    )
+    return Figure(
+        name="timeline",
+        title="Acquisition",
+        caption=f"{told}; the filled part of a frame is its share of the average.",
+        alt=f"Time line: {told}.",
+        width=WIDTH,
+        height=104,
+        drawing=join(parts),
+    )
+
+
+@dataclass(frozen=True)
+class Region:
+    """A region of an atlas: its SUVR and, when norms were given, its distance from them."""
+
+    name: str
+    suvr: float
+    z: float | None = None
+
+
+def regional_bars(regions: Sequence[Region], atlas: str, top: float) -> Figure | None:
+    """Bars of the SUVR of every region, with z-scores when there are any; None without regions.
+
+    Parameters
+    ----------
+    regions : in the order of the atlas
+    atlas : its name
+    top : end of the axis, SUVR: the same for everybody with the tracer
+    """
+    if not regions:
+        return None
+    shown = list(regions)
+    if len(shown) > _MAX_BARS:  # the page stays readable; the table of the atlas has them all
+        kept = sorted(shown, key=lambda region: -region.suvr)[:_MAX_BARS]
+        shown = [region for region in shown if region in kept]
+    scored = any(region.z is not None for region in shown)
+    columns = 1 if len(shown) <= 24 else 2 if len(shown) <= 60 else 3
+    per_column = math.ceil(len(shown) / columns)
+    width = WIDTH / columns
+    parts = []
+    for place, region in enumerate(shown):
+        x, y = (place // per_column) * width, 14.0 * (place % per_column) + 26
+        axis = Axis(0, top, x + 0.44 * width, x + width - (52 if scored else 34))
+        end = axis.at(region.suvr)
+        name = region.name if len(region.name) <= 96 / columns else region.name[:28] + "…"
+        words = number(region.suvr, 2) + ("" if region.z is None else f" z {number(region.z, 1)}")
+        parts += [
+            tag("text", name, class_="end small", x=axis.start - 5, y=y + 9),
+            tag("rect", class_="used", x=axis.start, y=y, width=max(end - axis.start, 0.5),
+                height=10.5),
+            tag("text", words, class_="small muted", x=end + 4, y=y + 9),
+        ]  # fmt: skip
+    z_words = ", z-scores against the norms" if scored else ""
+    rest = len(regions) - len(shown)
+    left_out = f" The {rest} regions with the lowest uptake are only in the table." if rest else ""
+    ranked = sorted(shown, key=lambda region: -region.suvr)[:3]
+    highest = ", ".join(f"{one.name} {number(one.suvr, 2)}" for one in ranked)
+    parts.insert(0, tag("text", f"SUVR (cerebellum = 1), 0 to {top:g}", class_="muted", x=4, y=14))
+    return Figure(
+        name=f"regions-{atlas}",
+        title=f"Uptake by region, {atlas}",
+        caption=f"SUVR of the regions of {atlas}{z_words}; bars end at {top:g} for every "
+        f"participant with this tracer.{left_out}",
+        alt=f"Bars of {len(shown)} regions. Highest: {highest}.",
+        width=WIDTH,
+        height=14.0 * per_column + 34,
+        drawing=join(parts),
+    )
+
+
+def curves(
+    name: str,
+    title: str,
+    caption: str,
+    x: Sequence[float],
+    lines: Mapping[str, Sequence[float | None]],
+    *,
+    x_title: str,
+    y_title: str,
+    shaded: tuple[float, float] | None = None,
+    limit: float | None = None,
+) -> Figure:
+    """Draw curves over time.
+
+    Parameters
+    ----------
+    name, title, caption : of the figure
+    x : of every point
+    lines : name -> values, None where not measured
+    x_title, y_title : with units
+    shaded : stretch of x to mark
+    limit : value to mark
+    """
+    values = [v for line in lines.values() for v in line if v is not None]
+    horizontal = Axis.around([0.0, *x], 58, WIDTH - 130, 0)
+    upright = Axis.around([0.0, *values, *([] if limit is None else [limit])], 210, 34)
+    parts = [left(upright, 58, horizontal.end, y_title), bottom(horizontal, 214, x_title)]
+    if shaded is not None:
+        begin, end = map(horizontal.at, shaded)
+        parts.insert(0, tag("rect", class_="band-intermediate faint", x=begin, y=34,
+                            width=end - begin, height=180))  # fmt: skip
+    if limit is not None:
+        y = upright.at(limit)
+        parts.append(tag("line", class_="limit", x1=58, x2=horizontal.end, y1=y, y2=y))
+    for place, (label, line) in enumerate(lines.items()):
+        colour = CURVES[place % len(CURVES)]
+        points = [(horizontal.at(a), upright.at(b)) for a, b in zip(x, line, strict=True)
+                  if b is not None]  # fmt: skip
+        if not points:
+            continue
+        path = "M" + "L".join(f"{a} {b}" for a, b in points)
+        key = 40 + 18.0 * place
+        parts += [
+            tag("path", class_="line", d=path, stroke=colour),
+            tag("line", x1=WIDTH - 122, x2=WIDTH - 104, y1=key, y2=key, stroke=colour,
+                stroke_width=3),
+            tag("text", label, x=WIDTH - 98, y=key + 4),
+        ]  # fmt: skip
+    ends = "; ".join(
+        f"{label} from {number(line[0], 2)} to {number(line[-1], 2)}"
+        for label, line in lines.items()
+    )
+    return Figure(
+        name=name,
+        title=title,
+        caption=caption,
+        alt=f"Curves of {y_title} over {x_title}: {ends}.",
+        width=WIDTH,
+        height=254,
+        drawing=join(parts),
+    )
+
+
+def _over_a_line(x: float, y: float, words: str) -> Markup:
+    """Words on a line that they interrupt."""
+    return tag("text", words, class_="muted", x=x, y=y, paint_order="stroke",
+               stroke="var(--card)", stroke_width=5)  # fmt: skip

@@ -1,0 +1,157 @@
+"""A figure: layers of pixels under vector outlines and words, one SVG for page, file and notebook.
+
+Pixels hold no words and no lines, so text stays text (it can be read aloud, searched and printed
+sharply) and outlines can be switched off. A page carries the pixels as WebP, a file as JPEG, which
+every program that opens SVG can show.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+from bidsapp.nifti import write_text
+from bidsapp.report.render import asset
+from bidsapp.report.svg import join, tag
+
+_JPEG = {"format": "jpeg", "quality": 88, "subsampling": 0}
+_XML = '<?xml version="1.0" encoding="UTF-8"?>\n'
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """How the pixels of a figure are kept in a page.
+
+    Attributes
+    ----------
+    quality : of WebP, 0 to 100
+    scale : size, 1 for all pixels
+    """
+
+    quality: int = 72
+    scale: float = 1.0
+
+
+FULL = Pixels()
+NOTHING = Markup()
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Pixels of a figure; a reader sees one layer at a time.
+
+    Attributes
+    ----------
+    name : for the button that shows it
+    pixels : shape (rows, columns) or (rows, columns, 3), uint8
+    key : colour scale and legend that belong to it
+    """
+
+    name: str
+    pixels: NDArray[np.uint8]
+    key: Markup = NOTHING
+
+    def uri(self, pixels: Pixels | None) -> str:
+        """Pixels as a ``data:`` address: WebP as asked for, or JPEG for a file."""
+        from PIL import Image
+
+        image, file = Image.fromarray(self.pixels), io.BytesIO()
+        options: dict[str, Any] = _JPEG
+        if pixels is not None:
+            options = {"format": "webp", "method": 0, "quality": pixels.quality}
+            if pixels.scale < 1:
+                image = image.resize([round(size * pixels.scale) for size in image.size])
+        image.save(file, **options)
+        code = base64.b64encode(file.getvalue()).decode("ascii")
+        return f"data:image/{options['format']};base64,{code}"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A finished figure.
+
+    Attributes
+    ----------
+    name : short, for file names
+    title, caption : shown around it
+    alt : says in words what it shows, for those who cannot see it
+    width, height : of the view box
+    drawing : SVG elements over the layers
+    layers : first one shown
+    outlines : names of the groups of lines that can be switched off (class ``outline``)
+    """
+
+    name: str
+    title: str
+    caption: str
+    alt: str
+    width: float
+    height: float
+    drawing: Markup
+    layers: tuple[Layer, ...] = ()
+    outlines: tuple[str, ...] = ()
+
+    def svg(self, ident: str, pixels: Pixels = FULL) -> Markup:
+        """Element for a page, whose style sheet it follows.
+
+        Parameters
+        ----------
+        ident : unique in the page
+        pixels : how they are kept
+        """
+        return self._svg(ident, pixels)
+
+    def standalone(self) -> str:
+        """Text of an SVG file that brings its own style; the caption is its description."""
+        return f"{_XML}{self._svg(self.name, None)}\n"
+
+    def save(self, path: str | Path) -> Path:
+        """Write the figure as an SVG file.
+
+        Raises
+        ------
+        StorageError
+            The file cannot be written.
+        """
+        return write_text(path, self.standalone())
+
+    def _repr_svg_(self) -> str:
+        """Show the figure in a notebook."""
+        return str(self._svg(self.name, None))
+
+    def _svg(self, ident: str, pixels: Pixels | None) -> Markup:
+        for_page = pixels is not None
+        described = self.alt if for_page else f"{self.alt} {self.caption}"
+        return tag(
+            "svg",
+            tag("title", self.title, id=f"{ident}-t"),
+            tag("desc", described, id=f"{ident}-d"),
+            NOTHING if for_page else _own_style(),
+            join(_layer(number, layer, pixels) for number, layer in enumerate(self.layers)),
+            self.drawing,
+            xmlns=None if for_page else "http://www.w3.org/2000/svg",
+            viewBox=f"0 0 {self.width:g} {self.height:g}",
+            width=None if for_page else self.width,
+            height=None if for_page else self.height,
+            class_="picture" if self.layers else "chart",
+            role="img",
+            aria_labelledby=f"{ident}-t {ident}-d",
+        )
+
+
+def _own_style() -> Markup:
+    return tag("style", Markup(asset("figure.css") + asset("chart.css")))
+
+
+def _layer(number: int, layer: Layer, pixels: Pixels | None) -> Markup:
+    rows, columns = layer.pixels.shape[:2]
+    image = tag("image", href=layer.uri(pixels), width=columns, height=rows)
+    kind = {0: "layer", 1: "layer other second"}.get(number, "layer other")
+    return tag("g", image, layer.key, class_=kind)

@@ -1,0 +1,201 @@
+"""Data of the viewer in a page: images as bytes, as their voxels are.
+
+The viewer (``assets/viewer.js``) is our own, some 300 lines: the maintained ones (niivue, papaya,
+brainsprite) are 0.2 to 2 MB of script per page or want images from a server, and a page must open
+from disk, without a network, below 6 MB. Uptake is kept exactly as quantised (256 steps,
+differences of neighbours, gzip); the T1w, whose grey values nobody measures, is WebP.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import permutations
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bidsapp.volume import Volume
+
+LEVELS = 255
+
+
+@dataclass(frozen=True)
+class Block:
+    """An image for the viewer, on the axes of a `Frame`.
+
+    Attributes
+    ----------
+    codec : ``delta`` (gzipped differences along x) or ``webp`` (axial slices as tiles)
+    content : the bytes
+    shape : voxels along x, y, z; x fastest
+    low : coordinate of the first voxel in the frame, mm
+    step : edges of a voxel, mm
+    slope : value of one step
+    columns : tiles in a row of ``webp``
+    """
+
+    codec: str
+    content: bytes
+    shape: tuple[int, int, int]
+    low: tuple[float, ...]
+    step: tuple[float, ...]
+    slope: float
+    columns: int = 0
+
+    @property
+    def text(self) -> str:
+        """Content as base64."""
+        return base64.b64encode(self.content).decode("ascii")
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """Everything but the content, for the script."""
+        return {"codec": self.codec, "shape": self.shape, "low": self.low, "step": self.step,
+                "slope": self.slope, "columns": self.columns}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Part of a grid, turned so that its axes run to the right, to the front and upwards.
+
+    Coordinates are mm along these axes; voxels are shown as they are, nothing is interpolated.
+
+    Attributes
+    ----------
+    order, flips : axes of the array that run along x, y, z, and whether against them
+    affine : turned voxel indices -> world, RAS mm
+    first, last : voxels of the part, ``last`` excluded
+    """
+
+    order: tuple[int, ...]
+    flips: tuple[bool, ...]
+    affine: NDArray[np.float64]
+    first: tuple[int, ...]
+    last: tuple[int, ...]
+
+    @classmethod
+    def around(cls, mask: Volume, margin_mm: float) -> Frame:
+        """Part of the grid of a mask that holds the mask with a margin."""
+        order, flips, affine = _turned(mask.affine, mask.data.shape)
+        inside = _turn(np.asarray(mask.data) != 0, order, flips)
+        steps = _steps(affine)
+        first, last = [], []
+        for axis in range(3):
+            held = np.flatnonzero(inside.any(axis=tuple({0, 1, 2} - {axis})))
+            margin = round(margin_mm / steps[axis])
+            first.append(max(int(held[0]) - margin, 0))
+            last.append(min(int(held[-1]) + margin + 1, inside.shape[axis]))
+        return cls(order, flips, affine, tuple(first), tuple(last))
+
+    @property
+    def steps(self) -> NDArray[np.float64]:
+        """Edges of a voxel, mm, shape (3,)."""
+        return _steps(self.affine)
+
+    @property
+    def low(self) -> NDArray[np.float64]:
+        """Coordinates of the first voxel: those of the world for a grid that is not oblique."""
+        return self.affine[:3, 3] + np.array(self.first) * self.steps
+
+    @property
+    def high(self) -> NDArray[np.float64]:
+        """Coordinates of the last voxel, mm, shape (3,)."""
+        return self.affine[:3, 3] + (np.array(self.last) - 1) * self.steps
+
+    @property
+    def to_world(self) -> NDArray[np.float64]:
+        """4 x 4: coordinates of the frame -> world, RAS mm."""
+        matrix = np.eye(4)
+        matrix[:3, :3] = self.affine[:3, :3] / self.steps
+        matrix[:3, 3] = self.affine[:3, 3] - matrix[:3, :3] @ self.affine[:3, 3]
+        return matrix
+
+    def part(self, data: NDArray[np.generic], strides: Sequence[int]) -> NDArray[np.generic]:
+        """Return the part of an array on the grid, turned, every n-th voxel along each axis."""
+        turned = _turn(data, self.order, self.flips)
+        return turned[
+            tuple(slice(a, b, n) for a, b, n in zip(self.first, self.last, strides, strict=True))
+        ]
+
+    def strides(self, step_mm: float) -> tuple[int, ...]:
+        """Every how many voxels a step of about so many mm is."""
+        return tuple(max(1, round(step_mm / step)) for step in self.steps)
+
+
+def measured_block(volume: Volume, frame: Frame, step_mm: float, top: float) -> Block:
+    """Keep values from 0 to ``top`` in 256 steps, without further loss."""
+    strides = frame.strides(step_mm)
+    share = np.clip(np.asarray(frame.part(volume.data, strides), np.float32) / top, 0, 1)
+    return _delta(np.rint(share * LEVELS).astype(np.uint8), frame, strides, top / LEVELS)
+
+
+def label_block(labels: Volume, frame: Frame) -> Block:
+    """Keep whole numbers from 0 to 255, such as a bit per region."""
+    return _delta(np.asarray(frame.part(labels.data, (1, 1, 1)), np.uint8), frame, (1, 1, 1), 1.0)
+
+
+def picture_block(volume: Volume, frame: Frame, step_mm: float) -> Block:
+    """Keep what an image looks like: grey up to just above its brightest tissue."""
+    from PIL import Image
+
+    strides = frame.strides(step_mm)
+    data = np.asarray(frame.part(volume.data, strides), np.float32)
+    measured = data[::3, ::3, ::3]
+    measured = measured[measured > 0]
+    top = float(1.25 * np.percentile(measured, 98)) if measured.size else 1.0
+    counts = np.rint(np.clip(data * (1 / max(top, 1e-6)), 0, 1) * LEVELS).astype(np.uint8)
+    width, height, n = counts.shape
+    columns = max(1, round((n * height / width) ** 0.5))
+    rows = -(-n // columns)
+    tiles = np.zeros((rows * columns, height, width), np.uint8)
+    tiles[:n] = counts.transpose(2, 1, 0)
+    sheet = tiles.reshape(rows, columns, height, width).transpose(0, 2, 1, 3)
+    file = io.BytesIO()
+    Image.fromarray(sheet.reshape(rows * height, columns * width)).save(
+        file, format="webp", quality=60, method=0
+    )
+    low, step = _place(frame, strides)
+    return Block("webp", file.getvalue(), counts.shape, low, step, top / LEVELS, columns)
+
+
+def _delta(counts: NDArray[np.uint8], frame: Frame, strides: Sequence[int], slope: float) -> Block:
+    differences = np.diff(counts, axis=0, prepend=np.uint8(0)).transpose(2, 1, 0)
+    content = gzip.compress(np.ascontiguousarray(differences).tobytes(), 5, mtime=0)
+    low, step = _place(frame, strides)
+    return Block("delta", content, counts.shape, low, step, slope)
+
+
+def _place(frame: Frame, strides: Sequence[int]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """First coordinate and steps of a block, short enough to write."""
+    step = frame.steps * np.array(strides)
+    return tuple(np.round(frame.low, 3).tolist()), tuple(np.round(step, 4).tolist())
+
+
+def _steps(affine: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.sqrt((affine[:3, :3] ** 2).sum(axis=0))
+
+
+def _turned(
+    affine: NDArray[np.float64], shape: Sequence[int]
+) -> tuple[tuple[int, ...], tuple[bool, ...], NDArray[np.float64]]:
+    """Order and flips that turn a grid to RAS as nearly as its axes allow, and its new affine."""
+    cosines = affine[:3, :3] / _steps(affine)
+    order = max(permutations(range(3)), key=lambda p: sum(abs(cosines[i, p[i]]) for i in range(3)))
+    flips = tuple(bool(cosines[i, order[i]] < 0) for i in range(3))
+    turn = np.zeros((4, 4))  # turned indices -> indices of the array
+    turn[3, 3] = 1
+    for axis, (source, flip) in enumerate(zip(order, flips, strict=True)):
+        turn[source, axis] = -1 if flip else 1
+        turn[source, 3] = shape[source] - 1 if flip else 0
+    return order, flips, affine @ turn
+
+
+def _turn(
+    data: NDArray[np.generic], order: Sequence[int], flips: Sequence[bool]
+) -> NDArray[np.generic]:
+    return data.transpose(order)[tuple(slice(None, None, -1 if flip else 1) for flip in flips)]
