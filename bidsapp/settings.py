@@ -68,6 +68,7 @@ class DicomInput:
     tracer: str | None = None  # --tracer
     include_derived: bool = False
     keep_dates: bool = False
+    shift_dates: bool = False
 
 
 @dataclass(frozen=True)

@@ -151,7 +151,10 @@ def _add_selection(group: Any) -> None:
 
 def _add_dicom(group: Any) -> None:
     group.add_argument(
-        "--dicom-dir", type=_path, metavar="DIR", help="convert this into BIDS_DIR first"
+        "--dicom-dir",
+        type=_path,
+        metavar="DIR",
+        help="convert this folder, zip or tar of DICOM, NIfTI + JSON or ECAT into BIDS_DIR first",
     )
     group.add_argument(
         "--converted-dir",
@@ -171,7 +174,13 @@ def _add_dicom(group: Any) -> None:
     group.add_argument(
         "--include-derived", action="store_true", help="convert derived series as well"
     )
-    group.add_argument("--keep-dates", action="store_true", help="keep acquisition dates in BIDS")
+    dates = group.add_mutually_exclusive_group()
+    dates.add_argument("--keep-dates", action="store_true", help="keep acquisition dates in BIDS")
+    dates.add_argument(
+        "--shift-dates",
+        action="store_true",
+        help="keep dates moved before 1925, by other days for every person",
+    )
 
 
 def _add_processing(group: Any) -> None:
@@ -460,15 +469,15 @@ def _filter_file(path: Path | None) -> dict[str, dict[str, Any]]:
 
 def _dicom(options: argparse.Namespace, level: Level) -> DicomInput | None:
     dependent = ("convert_only", "dry_run", "converted_dir", "dicom_map", "dicom_metadata",
-                 "tracer", "include_derived", "keep_dates")  # fmt: skip
+                 "tracer", "include_derived", "keep_dates", "shift_dates")  # fmt: skip
     if options.dicom_dir is None:
         if given := [name for name in dependent if getattr(options, name)]:
             raise UsageError(f"--{given[0].replace('_', '-')} needs --dicom-dir DIR")
         return None
     if level is not Level.PARTICIPANT:
         raise UsageError("--dicom-dir belongs to the participant level")
-    if not options.dicom_dir.is_dir():
-        raise NoInputError(f"--dicom-dir {options.dicom_dir}: no such folder")
+    if not options.dicom_dir.exists():
+        raise NoInputError(f"--dicom-dir {options.dicom_dir}: no such folder or archive")
     return DicomInput(
         dicom_dir=options.dicom_dir,
         converted_dir=options.converted_dir,
@@ -479,6 +488,7 @@ def _dicom(options: argparse.Namespace, level: Level) -> DicomInput | None:
         tracer=options.tracer,
         include_derived=options.include_derived,
         keep_dates=options.keep_dates,
+        shift_dates=options.shift_dates,
     )
 
 
