@@ -1,8 +1,10 @@
 """Zip and tar archives below the DICOM folder, unpacked where they can do no harm.
 
-Members are written under names of our own, so no member can leave the folder; links and devices
+Members are written into folders of our own, so no member can leave the target; links and devices
 are passed over; what unpacks to more than the limits is refused as a bomb.  Folder names
-``sub-XX`` and ``ses-YY`` are kept, because they are labels.
+``sub-XX`` and ``ses-YY`` are kept, because they are labels; every other folder becomes a number,
+and of names of files stays what a file system anywhere takes, because a NIfTI image and its
+sidecar find each other by it.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ _MAX_TOTAL = 200 * 2**30
 _MAX_RATIO = 200  # of unpacked to packed bytes; DICOM compresses some ten times at best
 _ALWAYS_ALLOWED = 2**28  # bytes; a few empty images may well compress a thousand times
 _BLOCK = 2**20
+_LONGEST_NAME = 150  # characters
 
 Member = tuple[str, AbstractContextManager[IO[bytes]]]
 
@@ -47,11 +50,13 @@ def unpack(archive: Path, target: Path) -> int:
     """
     left = min(max(_ALWAYS_ALLOWED, _MAX_RATIO * archive.stat().st_size), _MAX_TOTAL)
     count = 0
+    folders: dict[str, int] = {}
     try:
         for name, opened in _members(archive):
-            folder = target.joinpath(*_labels(name))
+            number = folders.setdefault(str(PurePosixPath(name).parent), len(folders))
+            folder = target.joinpath(*_labels(name), f"{number:06d}")
             folder.mkdir(parents=True, exist_ok=True)
-            with opened as source, (folder / f"{count:08d}").open("wb") as sink:
+            with opened as source, (folder / _file_name(name, folder)).open("wb") as sink:
                 left -= _copy(source, sink, min(left, _MAX_FILE), archive)
             count += 1
     except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, RuntimeError, LookupError,
@@ -86,6 +91,14 @@ def _members(archive: Path) -> Iterator[Member]:
 def _labels(name: str) -> list[str]:
     """Folders of a member that are labels."""
     return [part for part in PurePosixPath(name).parts[:-1] if _LABEL.fullmatch(part)]
+
+
+def _file_name(name: str, folder: Path) -> str:
+    """Name of a member without what may do harm; numbered when there is one of that name."""
+    plain = re.sub(r"[^A-Za-z0-9._-]", "_", PurePosixPath(name).name)[-_LONGEST_NAME:].lstrip(".")
+    if not plain or (folder / plain).exists():
+        return f"{len(list(folder.iterdir())):08d}_{plain}"
+    return plain
 
 
 def _copy(source: IO[bytes], sink: IO[bytes], limit: int, archive: Path) -> int:

@@ -7,6 +7,7 @@ from enum import StrEnum
 
 import numpy as np
 
+from bidsapp.dicom.header import Header
 from bidsapp.dicom.series import Series
 from bidsapp.dicom.tables import name_matches, tables
 
@@ -73,12 +74,27 @@ def classify(series: Series, *, include_derived: bool = False) -> Verdict:
     BadDataError
         A tag the decision needs is broken.
     """
-    modality = series.header.text("Modality").upper()
+    header = series.header
+    modality = header.text("Modality").upper()
+    if reason := header.text("LeftOut"):
+        return Verdict(Kind.DERIVED, False, reason)
+    if modality in ("MR", "PT", "PET") and _is_no_image(header):
+        return Verdict(Kind.OTHER, False, "(0008,0016) SOPClassUID is of no image in space")
     if modality == "MR":
         return _classify_mr(series, include_derived)
     if modality in ("PT", "PET"):
         return _classify_pet(series, include_derived)
+    if modality == "UNKNOWN":
+        return Verdict(Kind.OTHER, False, "neither a sidecar nor its name says what it is")
     return Verdict(Kind.OTHER, False, f"modality {modality} is neither MR nor PET")
+
+
+def _is_no_image(header: Header) -> bool:
+    """Screenshots, reports, raw data: they carry the modality, but no place in space."""
+    classes = tables()["image_classes"]["uids"]
+    return header.text("SOPClassUID") not in ("", *classes) and not header.texts(
+        "ImageOrientationPatient"
+    )
 
 
 def described(series: Series) -> str:

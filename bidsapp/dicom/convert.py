@@ -17,6 +17,7 @@ from bidsapp.data.tracers import tracer_from_name, tracers
 from bidsapp.dicom import dataset, identity, image, sidecar
 from bidsapp.dicom.decide import Decisions, Job, decide, unexpected
 from bidsapp.dicom.frames import acquired
+from bidsapp.dicom.header import MIDNIGHT
 from bidsapp.dicom.metadata import Metadata, read_metadata
 from bidsapp.dicom.series import Series, take_inventory
 from bidsapp.dicom.table import COLUMNS, FAILED, KEPT, Row, cells, format_table, in_order
@@ -83,7 +84,7 @@ def convert(
         if not dicom.dry_run:
             folder = dataset.choose_folder(bids_dir, dicom.converted_dir)
             _convert_all(decisions, folder, nprocs, progress)
-            _describe(decisions, folder, keep_dates=dicom.keep_dates)
+            _describe(decisions, folder, dicom)
     rows = in_order(list(decisions.rows.values()))
     errors = [
         f"{row.participant} series {row.series} '{row.description}' ({row.kind}): {row.reason}"
@@ -216,13 +217,14 @@ def _origin_of(side: Path) -> str | None:
         return None
 
 
-def _describe(decisions: Decisions, folder: Path, *, keep_dates: bool) -> None:
+def _describe(decisions: Decisions, folder: Path, dicom: DicomInput) -> None:
     """Write the files around the images: participants, dates, decision tables."""
     done = [job for key, job in decisions.jobs.items() if decisions.rows[key].decision == KEPT]
     if done:
         dataset.list_participants(folder, (job.target.entities["sub"] for job in done))
-    for job in done if keep_dates else ():
-        _write_date(job, folder)
+    for job in done if dicom.keep_dates or dicom.shift_dates else ():
+        person = decisions.persons[job.target.entities["sub"]]
+        _write_date(job, folder, person if dicom.shift_dates else None)
     people = defaultdict(list)
     for row in in_order(list(decisions.rows.values())):
         people[row.participant].append(cells(row))
@@ -231,13 +233,16 @@ def _describe(decisions: Decisions, folder: Path, *, keep_dates: bool) -> None:
         dataset.write_table(path, COLUMNS, rows)
 
 
-def _write_date(job: Job, folder: Path) -> None:
-    """Note when a series was acquired in the ``_scans.tsv`` of its session."""
+def _write_date(job: Job, folder: Path, shift_of: identity.Person | None) -> None:
+    """Note when a series was acquired in the ``_scans.tsv`` of its session, shifted if asked."""
     stem = job.target.stem
     name = "_".join(stem.name.split("_")[:2]) + "_scans.tsv"  # sub-XX_ses-YY
-    moments = [moment for moment in map(acquired, job.frames[0]) if moment]
+    moments = [m for m in map(acquired, job.frames[0]) if m and m.year > MIDNIGHT.year]
+    start = min(moments) if moments else None
+    if start and shift_of:
+        start = identity.shifted(start, shift_of)
     row = {
         "filename": f"{stem.parent.name}/{stem.name}.nii.gz",
-        "acq_time": min(moments).isoformat() if moments else "n/a",
+        "acq_time": start.isoformat() if start else "n/a",
     }
     dataset.add_rows(folder / stem.parent.parent / name, [row])

@@ -27,7 +27,7 @@ from bidsapp.dicom.table import FAILED, JOINED, KEPT, SKIPPED, Row
 from bidsapp.dicom.tables import tables
 from bidsapp.dicom.timing import time_model
 from bidsapp.dicom.units import to_bq_per_ml
-from bidsapp.dicom.volumes import is_volume, read_sidecar
+from bidsapp.dicom.volumes import in_words_of, is_volume, read_sidecar
 from bidsapp.errors import BadDataError, CentipetError
 from bidsapp.settings import DicomInput
 
@@ -37,6 +37,11 @@ _TRACER_TAGS = (
     "RadiopharmaceuticalCodeMeaning",
     "SeriesDescription",
     "ProtocolName",
+)
+
+_TWO_IDENTIFIERS = (
+    "another participant has the same name and birth date; if it is one person, give both "
+    "identifiers one participant_id with --dicom-map"
 )
 
 
@@ -67,11 +72,13 @@ class Decisions:
     ----------
     rows : decision table by series; conversion may still change a row
     jobs : what is to be converted
+    persons : participant label -> whose it is; secret
     scrub : removes names and identifiers of all people in the input from text
     """
 
     rows: dict[SeriesKey, Row]
     jobs: dict[SeriesKey, Job]
+    persons: dict[str, identity.Person]
     scrub: Callable[[str], str]
 
 
@@ -83,23 +90,28 @@ def decide(
 ) -> Decisions:
     """Classify all series, work out their times, and name those that are wanted."""
     headers = [series.header for series in inventory.series]
-    labels = _label_all(headers, label_map, inventory.roots)
+    people = _label_all(headers, label_map, inventory.roots)
+    labels = [label for label, _ in people]
     desk = _Desk(dicom, metadata, identity.Scrubber(headers))
     for series, label in zip(inventory.series, labels, strict=True):
         desk.judge(series, label)
     plan = make_plan(desk.join(), desk.t1ws, desk.lost)
-    return desk.close(plan, _find_doubts(headers, labels))
+    persons = {label.participant: person for label, person in people}
+    return desk.close(plan, _find_doubts(headers, labels), persons)
 
 
 def _label_all(
     headers: Sequence[Header], label_map: identity.LabelMap | None, roots: Sequence[Path]
-) -> list[identity.Labels]:
-    """Participant and session label of every series: map, then folders, then pseudonym."""
+) -> list[tuple[identity.Labels, identity.Person]]:
+    """Labels of every series, by map, folders or pseudonym, and the person it is of."""
     labels = []
-    for header, person in zip(headers, identity.person_keys(headers), strict=True):
-        mapped = label_map.find(header) if label_map else None
+    places = [identity.place(header.path, roots) for header in headers]
+    persons = identity.person_keys(headers, places)
+    for header, place, person in zip(headers, places, persons, strict=True):
+        mapped = label_map.find(header, place) if label_map else None
         subject, session = identity.folder_labels(header.path, roots)
-        labels.append(mapped or identity.Labels(subject or identity.pseudonym(person), session))
+        own = identity.Labels(subject or identity.pseudonym(person), session)
+        labels.append((mapped or own, person))
     return labels
 
 
@@ -110,10 +122,12 @@ def _find_doubts(
     people = defaultdict(list)
     for header, label in zip(headers, labels, strict=True):
         people[label.participant].append(header)
-    doubts = {participant: identity.mismatch(group) for participant, group in people.items()}
-    return {
-        participant: (Finding("identity", doubt),) for participant, doubt in doubts.items() if doubt
-    }
+    twice = identity.same_people(headers, labels)
+    doubts = {}
+    for participant, group in people.items():
+        texts = [identity.mismatch(group), _TWO_IDENTIFIERS if participant in twice else None]
+        doubts[participant] = tuple(Finding("identity", text) for text in texts if text)
+    return doubts
 
 
 @dataclass
@@ -143,7 +157,7 @@ class _Desk:
                 wanted, reason = take(series, labels, reason)
             self._note(series, labels, kind, KEPT if wanted else SKIPPED, reason)
         except CentipetError as error:
-            self._note(series, labels, kind, FAILED, str(error))
+            self._note(series, labels, kind, FAILED, in_words_of(series.header.path, str(error)))
             if kind == Kind.PET and (moment := _acquired_if_known(series.header)):
                 self.lost.append(LostScan(labels.participant, moment))
         except Exception as error:  # a fault of ours in one series must not stop the others
@@ -178,7 +192,8 @@ class _Desk:
         self.pets.append(Part(scan, clock, frames, (factor,) * len(frames), half_life_s))
         self._facts[series.key] = facts
         what = f"{times.kind} {tracer.code} PET"
-        return True, "; ".join([reason, what, *times.remarks, *counts])
+        told = [in_words_of(header.path, text) for text in (*times.remarks, *counts)]
+        return True, "; ".join([reason, what, *told])
 
     def join(self) -> list[PetScan]:
         """Join series that are parts of one scan, and note how to convert each scan."""
@@ -219,13 +234,18 @@ class _Desk:
             series=header.shown("SeriesNumber") + part,
             description=self.scrub(header.shown("SeriesDescription")),
             kind=str(kind),
-            n_files=len(series.images),
+            n_files=len({image.path for image in series.images}),
             decision=decision,
             target="",
             reason=self.scrub(reason),
         )
 
-    def close(self, plan: Plan, doubts: dict[str, tuple[Finding, ...]]) -> Decisions:
+    def close(
+        self,
+        plan: Plan,
+        doubts: dict[str, tuple[Finding, ...]],
+        persons: dict[str, identity.Person],
+    ) -> Decisions:
         """Put the plan into the table and make the jobs."""
         for key, reason in plan.left_out.items():
             self._change(key, decision=SKIPPED, reason=reason)
@@ -244,7 +264,7 @@ class _Desk:
         for key, first in self._joined.items():
             reason = f"{self.rows[key].reason}; frames of series {self.rows[first].series}"
             self._change(key, decision=JOINED, target=self.rows[first].target, reason=reason)
-        return Decisions(self.rows, jobs, self.scrub)
+        return Decisions(self.rows, jobs, persons, self.scrub)
 
     def _change(self, key: SeriesKey, **changes: Any) -> None:
         self.rows[key] = replace(self.rows[key], **changes)

@@ -13,10 +13,12 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 
 from bidsapp.dicom.header import Header
+from bidsapp.dicom.volumes import is_volume
 from bidsapp.errors import BadDataError, NoInputError
 
 _FOLDER = re.compile(r"(sub|ses)-([A-Za-z0-9]+)")
@@ -30,6 +32,9 @@ _NAME_TAGS = (
     "OperatorsName",
     "AccessionNumber",
 )
+# What consoles and anonymisers write where a name or an identifier is missing.
+_PLACEHOLDER = r"|anon\w*([^\w]+\w*)?|unknown|none|n/?a|no[ ^_]?(name|id)|patient|test|x+|0+|-+"
+_SHIFT_DAYS, _SHIFT_SPREAD_DAYS = 43_830, 3_653  # 120 years, and up to ten more
 _SHORTEST_WORD = 3  # shorter parts of names would blank out ordinary text
 
 
@@ -47,9 +52,12 @@ class LabelMap:
 
     rows: dict[tuple[str, str], Labels]
 
-    def find(self, header: Header) -> Labels | None:
-        """Labels for a series: a row of its study before a row of its patient."""
-        patient = header.text("PatientID")
+    def find(self, header: Header, place: str) -> Labels | None:
+        """Labels for a series: a row of its study before a row of its patient.
+
+        Images without PatientID are found by the folder they lie in, from the input's name on.
+        """
+        patient = header.text("PatientID") or place
         for study in (header.text("StudyInstanceUID"), ""):
             if labels := self.rows.get((patient, study)):
                 return labels
@@ -102,29 +110,83 @@ def _label(text: str | None, prefix: str, path: Path, number: int) -> str:
     return label
 
 
-def person_keys(headers: Sequence[Header]) -> list[tuple[str, str]]:
-    """Identify the person of every header by (PatientID, birth date).
+Person = tuple[str, ...]
 
-    Without PatientID the name stands in for it, and without a name the study: two people who
-    both lack an identifier must not become one.  A missing birth date is completed from other
-    series of the same PatientID when these agree.
-    The same PatientID with two birth dates makes two persons: identifiers like "ANON" are reused.
+
+def person_keys(headers: Sequence[Header], places: Sequence[str]) -> list[Person]:
+    """Identify the person of every header by identifier and birth date.
+
+    Without PatientID the name stands in for it, and without a name the study or, for images that
+    are no DICOM, the folder: two people who both lack an identifier must not become one.
+    Identifiers are reused ("ANON"): with two birth dates, two sexes, or two names that share no
+    word while no birth date confirms them, one identifier makes two persons.  What a series lacks
+    is completed from the others of its identifier when these agree.
+
+    Parameters
+    ----------
+    headers : one per series
+    places : folder of each, from the name of the input on
     """
-    births: dict[str, set[str]] = defaultdict(set)
-    for header in headers:
-        if birth := header.text("PatientBirthDate"):
-            births[_identifier(header)].add(birth)
-    keys = []
-    for header in headers:
-        patient, birth = _identifier(header), header.text("PatientBirthDate")
-        known = births[patient]
-        keys.append((patient, birth or (next(iter(known)) if len(known) == 1 else "")))
+    keys: list[Person] = [
+        (_identifier(header, place), "") for header, place in zip(headers, places, strict=True)
+    ]
+    births = [header.text("PatientBirthDate") for header in headers]
+    sexes = [sex if (sex := header.text("PatientSex")) in ("M", "F") else "" for header in headers]
+    keys = [(key[0], birth) for key, birth in zip(keys, _completed(keys, births), strict=True)]
+    for values in (sexes, _clashing_names(keys, headers)):
+        told = _completed(keys, values)
+        split = {key for key in keys if len({v for k, v in zip(keys, told, strict=True)
+                                             if k == key and v}) > 1}  # fmt: skip
+        keys = [(*k, v) if k in split else k for k, v in zip(keys, told, strict=True)]
     return keys
 
 
-def _identifier(header: Header) -> str:
-    tags = ("PatientID", "PatientName", "StudyInstanceUID")
-    return next((header.text(tag) for tag in tags if header.text(tag)), "")
+def _completed(keys: Sequence[Person], values: Sequence[str]) -> list[str]:
+    """Fill missing values from the others of the same key when these agree."""
+    known: dict[Person, set[str]] = defaultdict(set)
+    for key, value in zip(keys, values, strict=True):
+        known[key] |= {value} - {""}
+    return [
+        value or (next(iter(known[key])) if len(known[key]) == 1 else "")
+        for key, value in zip(keys, values, strict=True)
+    ]
+
+
+def _clashing_names(keys: Sequence[Person], headers: Sequence[Header]) -> list[str]:
+    """Names that tell two people of one key apart; empty where a birth date confirms one person."""
+    return [
+        ""
+        if key[1] or _is_placeholder(header.text("PatientName"))
+        else _first_name(keys, headers, i)
+        for i, (key, header) in enumerate(zip(keys, headers, strict=True))
+    ]
+
+
+def _first_name(keys: Sequence[Person], headers: Sequence[Header], index: int) -> str:
+    """First name under the same key, in order of names, that shares a word with this one."""
+    own = _words(headers[index].text("PatientName"))
+    names = sorted(
+        {h.text("PatientName") for k, h in zip(keys, headers, strict=True) if k == keys[index]}
+    )
+    return next((" ".join(sorted(_words(name))) for name in names if _words(name) & own), "")
+
+
+def _words(name: str) -> set[str]:
+    """Words of a name whatever their order, case and separators."""
+    return set(re.findall(r"[^\W_]+", name.upper()))
+
+
+def _identifier(header: Header, place: str) -> str:
+    tags = ("PatientID", "PatientName")
+    stated = [text for tag in tags if not _is_placeholder(text := header.text(tag))]
+    if stated:
+        return stated[0]
+    return place if is_volume(header.path) else header.text("StudyInstanceUID")
+
+
+def _is_placeholder(text: str) -> bool:
+    """Whether a name or identifier is what software writes when there is none."""
+    return re.fullmatch(_PLACEHOLDER, text, re.IGNORECASE) is not None
 
 
 def mismatch(headers: Iterable[Header]) -> str | None:
@@ -135,21 +197,51 @@ def mismatch(headers: Iterable[Header]) -> str | None:
     headers = tuple(headers)
     tags = {
         "PatientID": lambda text: text.upper(),
-        "PatientBirthDate": lambda text: text,
-        "PatientName": lambda text: tuple(sorted(re.findall(r"[^\W\d_]+", text.upper()))),
+        "PatientBirthDate": lambda text: re.sub(r"\D", "", text),
+        "PatientSex": lambda text: text.upper(),
+        "PatientName": lambda text: tuple(sorted(_words(text))),
     }
     for keyword, normal in tags.items():
-        if len({normal(header.text(keyword)) for header in headers if header.text(keyword)}) > 1:
+        texts = [header.text(keyword) for header in headers]
+        if len({normal(text) for text in texts if not _is_placeholder(text)}) > 1:
             return f"{keyword} differs between the series of this participant; check the person"
     return None
 
 
-@lru_cache
-def pseudonym(person: tuple[str, str]) -> str:
+def same_people(headers: Sequence[Header], labels: Sequence[Labels]) -> set[str]:
+    """Participants that share name and birth date with another: maybe one with two identifiers."""
+    found: dict[tuple[object, ...], set[str]] = defaultdict(set)
+    for header, label in zip(headers, labels, strict=True):
+        name, birth = header.text("PatientName"), header.text("PatientBirthDate")
+        if birth and not _is_placeholder(name):
+            found[(*sorted(_words(name)), re.sub(r"\D", "", birth))].add(label.participant)
+    return {person for people in found.values() if len(people) > 1 for person in people}
+
+
+def pseudonym(person: Person) -> str:
     """Label of a person: eight hexadecimal digits, the same everywhere."""
+    return _digest(person)[:4].hex()
+
+
+def shifted(moment: datetime, person: Person) -> datetime:
+    """Move a date by a number of days of its own for each person, before 1925 as BIDS asks.
+
+    Intervals and times of day stay; nobody can read the number from the label.
+    """
+    days = _SHIFT_DAYS + int.from_bytes(_digest(person)[4:8]) % _SHIFT_SPREAD_DAYS
+    return moment - timedelta(days=days)
+
+
+@lru_cache
+def _digest(person: Person) -> bytes:
     secret = "\0".join(part.strip().upper() for part in person).encode()
-    digest = hashlib.scrypt(secret, salt=b"CentiPET participant label", n=2**14, r=8, p=1, dklen=4)
-    return digest.hex()
+    return hashlib.scrypt(secret, salt=b"CentiPET participant label", n=2**14, r=8, p=1, dklen=8)
+
+
+def place(path: Path, roots: Sequence[Path]) -> str:
+    """Folder of a file from the name of the input on."""
+    root = next(root for root in roots if path.is_relative_to(root))
+    return path.parent.relative_to(root.parent).as_posix()
 
 
 def folder_labels(path: Path, roots: Sequence[Path]) -> tuple[str | None, str | None]:
@@ -159,6 +251,10 @@ def folder_labels(path: Path, roots: Sequence[Path]) -> tuple[str | None, str | 
     for part in (root.name, *path.relative_to(root).parts[:-1]):
         if match := _FOLDER.fullmatch(part):
             found[match[1]] = match[2]
+    if is_volume(path):  # a BIDS name says it, too
+        for part in path.name.split("_"):
+            if match := _FOLDER.fullmatch(part):
+                found.setdefault(match[1], match[2])
     return found.get("sub"), found.get("ses")
 
 

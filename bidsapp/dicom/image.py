@@ -11,6 +11,7 @@ slices.  Its image is then
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -143,6 +144,7 @@ def _convert_files(
     made = [path for path in sorted(target.glob("*.nii")) if "_Eq" not in path.stem]
     if len(made) != 1:
         last = (result.stdout.strip().splitlines() or ["no message"])[-1]
+        last = re.sub(rf"{re.escape(str(folder))}\S*", "a file", last)
         raise BadDataError(
             f"dcm2niix made {len(made)} images of this series (its last words: {last}); "
             "export the series again"

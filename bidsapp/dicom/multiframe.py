@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pydicom
 from numpy.typing import NDArray
+from pydicom.datadict import dictionary_VR
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import (
     ExplicitVRLittleEndian,
@@ -22,6 +23,7 @@ from bidsapp.dicom.tables import tables
 from bidsapp.errors import BadDataError
 
 _CLASSES = {"MR": MRImageStorage, "PT": PositronEmissionTomographyImageStorage}
+_WHOLE_NUMBERS = ("US", "UL", "SS", "SL")  # value representations
 _PIXEL_TAGS = (
     *("SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "BitsStored", "HighBit"),
     *("PixelRepresentation", "PatientPosition", "MagneticFieldStrength"),
@@ -81,8 +83,9 @@ def _slice(image: Header, common: Dataset, number: int) -> Dataset:
     dataset = Dataset()
     dataset.update({element.tag: element for element in common if element.keyword in _PIXEL_TAGS})
     for keyword in (*tables()["tags"]["instance"], *tables()["tags"]["series"]):
-        if texts := image.texts(keyword):
-            setattr(dataset, keyword, list(texts))
+        if (texts := image.texts(keyword)) and keyword != "NumberOfFrames":
+            whole = dictionary_VR(keyword) in _WHOLE_NUMBERS
+            setattr(dataset, keyword, [int(float(t)) for t in texts] if whole else list(texts))
     dataset.SOPClassUID = _CLASSES[image.text("Modality")]
     dataset.SOPInstanceUID = f"{image.text('SOPInstanceUID')}.{number}"[-64:]
     dataset.InstanceNumber = number

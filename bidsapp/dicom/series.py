@@ -144,15 +144,18 @@ def take_inventory(
 ) -> Inventory:
     """Read the headers of all files below ``folder`` and group them into series.
 
-    Archives are unpacked below ``scratch``, which must live as long as the files are needed.
+    Archives, of which ``folder`` may be one itself, are unpacked below ``scratch``, which must
+    live as long as the files are needed.
 
     Raises
     ------
     NoInputError
-        The folder is missing or holds no DICOM image.
+        The folder is missing or holds no image.
     """
-    if not folder.is_dir():
-        raise NoInputError(f"{folder}: no such folder; give the folder that holds the DICOM files")
+    if not folder.is_dir() and not (folder.is_file() and is_archive(folder)):
+        raise NoInputError(
+            f"{folder}: no such folder or archive; give what holds the DICOM or NIfTI files"
+        )
     roots, broken = _unpacked(folder, scratch, progress)
     files = [path for root in roots for path in _files(root) if not is_archive(path)]
     groups: dict[str, dict[str, Header]] = defaultdict(dict)
@@ -180,12 +183,14 @@ def _unpacked(
 ) -> tuple[list[Path], list[str]]:
     """Unpack the archives of a folder; return all folders to read, and what went wrong."""
     roots, broken = [folder], []
-    for number, archive in enumerate(path for path in _files(folder) if is_archive(path)):
-        # The folders above the archive are kept below the new root: they may be labels.
-        root = scratch / f"{number:04d}" / folder.name
+    inside = [folder] if folder.is_file() else [path for path in _files(folder) if is_archive(path)]
+    top = folder.parent if folder.is_file() else folder
+    for number, archive in enumerate(inside):
+        # The folders above the archive, and its name, are kept: they may be labels.
+        root = scratch / f"{number:04d}" / top.name
         progress(f"Unpacking archive {number + 1}")
         try:
-            unpack(archive, root / archive.parent.relative_to(folder))
+            unpack(archive, root / archive.parent.relative_to(top) / archive.name.split(".")[0])
             roots.append(root)
         except BadDataError as error:
             broken.append(str(error))

@@ -27,6 +27,7 @@ from bidsapp.dicom.tables import name_matches, tables
 from bidsapp.errors import BadDataError, CentipetError
 from bidsapp.nifti import load_volume, read_shape
 
+_EQUALISED = r"_Eq(_\d+)?$"
 _NIFTI = (".nii", ".nii.gz")
 _ECAT = ".v"
 _SMALLEST_VOXEL_MM3 = 1e-6
@@ -68,15 +69,26 @@ def read_volume(path: Path) -> list[Header]:
     return list(_slices(path, shape, _load(path, nib.Nifti1Image).affine, *tags))
 
 
+def in_words_of(path: Path, text: str) -> str:
+    """Say what DICOM calls something in the words of a sidecar, for an image that has one."""
+    if not is_volume(path):
+        return text
+    names = {keyword: key for key, keyword in tables()["volumes"]["tags"].items()}
+    names |= tables()["volumes"]["words"]
+    return re.sub(r"\(\w{4},\w{4}\) (\w+)", lambda tag: names.get(tag[1], tag[1]), text)
+
+
 def read_sidecar(path: Path) -> dict[str, Any]:
-    """Read the JSON beside a NIfTI image; empty when there is none.
+    """Read the JSON of a NIfTI image; empty when there is none.
 
     Raises
     ------
     BadDataError
         It is no JSON object.
     """
-    side = path.with_name(re.sub(r"\.nii(\.gz)?$", "", path.name, flags=re.I) + ".json")
+    side = path.with_name(f"{_stem(path)}.json")
+    if not side.exists():  # dcm2niix writes none for the equalised image
+        side = path.with_name(re.sub(_EQUALISED, "", _stem(path)) + ".json")
     if not side.exists() or not is_volume(path):
         return {}
     try:
@@ -182,7 +194,7 @@ def _nifti_tags(
 ) -> tuple[Values, list[Values]]:
     """Tags of a NIfTI image and of its frames, as its sidecar gives them."""
     table = tables()["volumes"]
-    name = re.sub(r"\.nii(\.gz)?$", "", path.name, flags=re.I)
+    name = _stem(path)
     tags: Values = {"SeriesDescription": (name,)}
     for key, keyword in table["tags"].items():
         value = sidecar.get(key)
@@ -193,13 +205,27 @@ def _nifti_tags(
     for key, keyword in table["milliseconds"].items():
         if (value := _number(sidecar.get(key))) is not None:
             tags[keyword] = (f"{value * 1000:.9g}",)
-    if name_matches("remade", name):
-        tags["ImageType"] = (*tags.get("ImageType", ()), "RESAMPLED")
+    if reason := _left_out(path):
+        tags["LeftOut"] = (reason,)
     tags["Modality"] = (_modality(sidecar, tags, name),)
     if tags["Modality"] != ("PT",):
         return tags | _moment("Acquisition", _scan_start(sidecar)), [{}] * n_frames
     tags |= _dose(sidecar) | _decay(sidecar) | _injection(sidecar)
     return tags, _frames(sidecar, n_frames)
+
+
+def _left_out(path: Path) -> str | None:
+    """Why one of several images that dcm2niix made of a series is not the one to use."""
+    name = _stem(path)
+    if any(
+        re.search(_EQUALISED, _stem(other)) for other in path.parent.glob(f"{name}_[eE]q*.nii*")
+    ):
+        return "slices are missing in it; the equalised image of dcm2niix beside it has its place"
+    return "dcm2niix made it from another image" if name_matches("remade", name) else None
+
+
+def _stem(path: Path) -> str:
+    return re.sub(r"\.nii(\.gz)?$", "", path.name, flags=re.IGNORECASE)
 
 
 def _modality(sidecar: Mapping[str, Any], tags: Values, name: str) -> str:

@@ -179,6 +179,110 @@ class Mr:
         return write(folder, self.datasets(person, study))
 
 
+ENHANCED = {"MR": "1.2.840.10008.5.1.4.1.1.4.1", "PT": "1.2.840.10008.5.1.4.1.1.130"}
+
+
+def enhanced(slices: Sequence[Dataset]) -> Dataset:
+    """One enhanced multi-frame object (PS3.3 A.36, A.56) of what single slices say."""
+    first = slices[0]
+    whole = Dataset()
+    for keyword in (
+        *("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "FrameOfReferenceUID"),
+        *("PatientName", "PatientID", "PatientBirthDate", "PatientPosition", "Modality"),
+        *("Manufacturer", "ManufacturerModelName", "SeriesDescription", "ProtocolName"),
+        *("SeriesNumber", "StudyDate", "StudyTime", "SeriesDate", "SeriesTime", "ImageType"),
+        *("Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated"),
+        *("BitsStored", "HighBit", "PixelRepresentation", "MRAcquisitionType"),
+    ):
+        if keyword in first:
+            setattr(whole, keyword, first.get(keyword))
+    whole.SOPClassUID = ENHANCED[first.Modality]
+    whole.file_meta = FileMetaDataset()
+    whole.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    whole.file_meta.MediaStorageSOPClassUID = whole.SOPClassUID
+    whole.file_meta.MediaStorageSOPInstanceUID = whole.SOPInstanceUID
+    whole.InstanceNumber, whole.NumberOfFrames = 1, len(slices)
+    shared = Dataset()
+    _group(shared, "PixelMeasuresSequence", first, "PixelSpacing", "SliceThickness")
+    _group(shared, "PlaneOrientationSequence", first, "ImageOrientationPatient")
+    if first.Modality == "PT":
+        _enhanced_pet(whole, first)
+    else:
+        whole.EchoPulseSequence, whole.EchoPlanarPulseSequence = "GRADIENT", "NO"
+        whole.InversionRecovery, whole.Spoiling = "YES", "RF"
+        item = Dataset()
+        item.EffectiveEchoTime = float(first.EchoTime)
+        shared.MREchoSequence = DicomSequence([item])
+        _group(shared, "MRTimingAndRelatedParametersSequence", first, "RepetitionTime", "FlipAngle")
+    whole.SharedFunctionalGroupsSequence = DicomSequence([shared])
+    times = sorted({data.AcquisitionDate + data.AcquisitionTime for data in slices})
+    z_order = sorted({float(data.ImagePositionPatient[2]) for data in slices})
+    whole.PerFrameFunctionalGroupsSequence = DicomSequence(
+        [_frame_groups(data, times, z_order) for data in slices]
+    )
+    index = [pydicom.datadict.tag_for_keyword(key) for key in ("StackID", "TemporalPositionIndex",
+                                                               "InStackPositionNumber")]  # fmt: skip
+    items = []
+    for pointer in index:
+        item = Dataset()
+        item.DimensionIndexPointer = pointer
+        item.FunctionalGroupPointer = pydicom.datadict.tag_for_keyword("FrameContentSequence")
+        items.append(item)
+    whole.DimensionIndexSequence = DicomSequence(items)
+    whole.PixelData = b"".join(data.PixelData for data in slices)
+    return whole
+
+
+def _enhanced_pet(whole: Dataset, first: Dataset) -> None:
+    whole.DecayCorrected = "YES" if "DECY" in first.CorrectedImage else "NO"
+    whole.AttenuationCorrected = "YES" if "ATTN" in first.CorrectedImage else "NO"
+    whole.AttenuationCorrectionSource = "CT"
+    item = first.RadiopharmaceuticalInformationSequence[0]
+    whole.RadiopharmaceuticalInformationSequence = DicomSequence([item])
+    injection = item.RadiopharmaceuticalStartDateTime
+    start = first.AcquisitionDate + first.AcquisitionTime
+    if whole.DecayCorrected == "YES":
+        whole.DecayCorrectionDateTime = injection if first.DecayCorrection == "ADMIN" else start
+
+
+def _frame_groups(data: Dataset, times: Sequence[str], z_order: Sequence[float]) -> Dataset:
+    groups = Dataset()
+    _group(groups, "PlanePositionSequence", data, "ImagePositionPatient")
+    content = Dataset()
+    moment = data.AcquisitionDate + data.AcquisitionTime
+    content.FrameAcquisitionDateTime = content.FrameReferenceDateTime = moment
+    content.FrameAcquisitionDuration = float(data.get("ActualFrameDuration", 1))
+    content.StackID, content.TemporalPositionIndex = "1", times.index(moment) + 1
+    content.InStackPositionNumber = z_order.index(float(data.ImagePositionPatient[2])) + 1
+    content.DimensionIndexValues = [
+        1, content.TemporalPositionIndex, content.InStackPositionNumber
+    ]  # fmt: skip
+    groups.FrameContentSequence = DicomSequence([content])
+    kind = Dataset()
+    kind.FrameType = list(data.ImageType)
+    setattr(groups, f"{'PET' if data.Modality == 'PT' else 'MRImage'}FrameTypeSequence", [kind])
+    if data.Modality == "PT":
+        _group(groups, "PixelValueTransformationSequence", data, "RescaleSlope", "RescaleIntercept")
+        groups.PixelValueTransformationSequence[0].RescaleType = "US"
+        if "DecayFactor" in data:
+            _group(groups, "PETFrameCorrectionFactorsSequence", data, "DecayFactor")
+        mapping, unit = Dataset(), Dataset()
+        unit.CodeValue, unit.CodingSchemeDesignator = "Bq/ml", "UCUM"
+        unit.CodeMeaning = "Becquerels/milliliter"
+        mapping.MeasurementUnitsCodeSequence = DicomSequence([unit])
+        mapping.RealWorldValueSlope = float(data.RescaleSlope)
+        mapping.RealWorldValueIntercept = 0.0
+        groups.RealWorldValueMappingSequence = DicomSequence([mapping])
+    return groups
+
+
+def _group(holder: Dataset, sequence: str, source: Dataset, *keywords: str) -> None:
+    item = Dataset()
+    for keyword in keywords:
+        setattr(item, keyword, source.get(keyword))
+    setattr(holder, sequence, DicomSequence([item]))
+
+
 def base(person: Person, sop_class: str, study_uid: str, series_uid: str) -> Dataset:
     data = Dataset()
     data.file_meta = FileMetaDataset()
