@@ -244,16 +244,16 @@ def save_frames(path: str | Path, frames: Iterable[Volume], n_frames: int) -> Pa
     StorageError
         The disk is full or refused the write.
     """
-    header: nib.Nifti1Header | None = None
+    written = 0
     with _replacing(path) as temporary, temporary.open("wb") as file:
         # neither name nor time, so that the same voxels give the same bytes
         with gzip.GzipFile("", "wb", COMPRESSION, file, mtime=0) as stream:
-            for number, frame in enumerate(frames, start=1):
-                if header is None:
-                    header = _frames_header(frame, n_frames)
-                    stream.write(header.binaryblock + b"\0" * 4)  # and no extension
+            for frame in frames:
+                if written == 0:  # the header, and that no extension follows
+                    stream.write(_frames_header(frame, n_frames).binaryblock + b"\0" * 4)
                 stream.write(np.asarray(frame.data, "<f4").tobytes(order="F"))
-        if header is None or number != n_frames:
+                written += 1
+        if written != n_frames:
             raise ValueError(f"{path}: not {n_frames} frames")
     return Path(path)
 

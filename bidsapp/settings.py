@@ -97,6 +97,10 @@ class Processing:
     pet_to_t1w: PetToT1w = PetToT1w.MODEL
     window_min: tuple[float, float] | None = None  # --window, minutes after injection
     allow_off_window: bool = False
+    motion_correction: bool = True  # --no-motion-correction
+    smooth_fwhm_mm: float | None = None  # --smooth, blur added to the mean of the window
+    target_resolution_mm: float | None = None  # --target-resolution, blurred up to this
+    psf_mm: tuple[float, float, float] | None = None  # --psf, resolution along the voxel axes
     atlases: tuple[AtlasChoice, ...] = (AtlasChoice("Centiloid"), AtlasChoice("DesikanKilliany"))
     reference_regions: tuple[ReferenceChoice, ...] = ()  # besides the four of the Centiloid project
     voi_spaces: tuple[str, ...] = (TEMPLATE_SPACE,)  # --output-spaces; also T1w, pet

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,3 +61,11 @@ class Volume:
         """The spatial grid, without the time axis."""
         x, y, z = self.data.shape[:3]
         return Grid((x, y, z), self.affine)
+
+    def frames(self) -> Iterator[Volume]:
+        """Yield the frames as 3D volumes; the volume itself when it has no time axis."""
+        if self.data.ndim == 3:
+            yield self
+            return
+        for index in range(self.data.shape[3]):
+            yield Volume(self.data[..., index], self.affine)

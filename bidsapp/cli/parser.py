@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from bidsapp import __version__
+from bidsapp.cli.atlas_options import atlas_choices, known, reference_choices, voi_spaces
 from bidsapp.cli.machine import available_cpus, available_memory_gb
 from bidsapp.errors import NoInputError, UnknownLevelError, UsageError
 from bidsapp.settings import (
@@ -42,7 +43,6 @@ run again.
 
 _BYTES = {"B": 1e-9, "K": 1e-6, "M": 1e-3, "G": 1.0, "T": 1e3}
 _LEAST_MEM_GB = 1.6  # of the largest step, a segmentation, and the process itself
-_SPACES = {TEMPLATE_SPACE, f"{TEMPLATE_SPACE}:res-2", "T1w", "anat"}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -123,6 +123,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     _add_selection(parser.add_argument_group("which scans"))
     _add_dicom(parser.add_argument_group("start from DICOM (participant level)"))
     _add_processing(parser.add_argument_group("what changes numbers"))
+    _add_regions(parser.add_argument_group("regions"))
     _add_models(parser.add_argument_group("dynamic scans, partial volume"))
     _add_execution(parser.add_argument_group("how it runs"))
     for flags, options in _SILENT.items():
@@ -214,6 +215,30 @@ def _add_processing(group: Any) -> None:
     )  # fmt: skip
 
 
+def _add_regions(group: Any) -> None:
+    atlases, regions = known("atlases"), known("reference_regions")
+    group.add_argument(
+        "--atlas", nargs="+", metavar="ATLAS", default=["DesikanKilliany"],
+        help=f"{', '.join(atlases)}, or NAME=FILE[,TABLE] (default: Centiloid DesikanKilliany)",
+    )  # fmt: skip
+    group.add_argument(
+        "--reference-region", nargs="+", metavar="REGION", default=[],
+        help=f"besides {', '.join(regions[:4])}: {', '.join(regions[4:])}, or NAME=ATLAS:LABELS",
+    )  # fmt: skip
+    group.add_argument(
+        "--output-spaces", nargs="+", metavar="SPACE", default=[],
+        help=f"tables and SUVR images also in T1w or pet, not only {TEMPLATE_SPACE}",
+    )  # fmt: skip
+    group.add_argument(
+        "--norms", type=_path, metavar="FILE", help="SUVR of healthy people, for z-scores"
+    )
+    group.add_argument("--write-masks", action="store_true", help="write the regions as images")
+    group.add_argument(
+        "--atlas-threshold", type=float, metavar="P",
+        help="whole voxels of at least this probability, where an atlas has probabilities",
+    )  # fmt: skip
+
+
 def _add_models(group: Any) -> None:
     models, methods = ([item.value for item in kind] for kind in (KineticModel, PvcMethod))
     group.add_argument(
@@ -264,7 +289,6 @@ def _add_execution(group: Any) -> None:
 
 _SILENT: dict[tuple[str, ...], dict[str, Any]] = {
     ("-d", "--derivatives"): {"nargs": "+", "default": []},
-    ("--output-spaces",): {"nargs": "+", "default": []},
     ("--omp-nthreads",): {"type": int},
     ("--random-seed",): {"type": int},
     ("--resource-monitor",): {"action": "store_true"},
@@ -345,6 +369,12 @@ def _settings(options: argparse.Namespace) -> Settings:
             motion_correction=not options.no_motion_correction,
             calibration=options.calibration,
             cutoff=_cutoffs(options.cutoff),
+            atlases=atlas_choices(("Centiloid", *options.atlas), _path),
+            reference_regions=reference_choices(options.reference_region),
+            voi_spaces=voi_spaces(options.output_spaces),
+            voi_threshold=_probability(options.atlas_threshold),
+            write_masks=options.write_masks,
+            norms=options.norms,
             kinetics=tuple(map(KineticModel, _chosen("--kinetics", options.kinetics))),
             t_star_min=_positive("--t-star", options.t_star, zero=True),
             t_end_min=_positive("--t-end", options.t_end),
@@ -377,11 +407,6 @@ def _refuse(options: argparse.Namespace) -> None:
         raise UsageError(
             "--derivatives: results of other pipelines are not used, everything is computed from "
             "the raw data; leave the option out"
-        )
-    if other := [space for space in options.output_spaces if space not in _SPACES]:
-        raise UsageError(
-            f"--output-spaces {' '.join(other)}: not available; T1w and {TEMPLATE_SPACE}:res-2 are "
-            "always written"
         )
     if options.nprocs < 1:
         raise UsageError(f"--nprocs {options.nprocs}: at least one process is needed")
@@ -434,6 +459,12 @@ def _chosen(flag: str, values: Sequence[str]) -> tuple[str, ...]:
 def _positive(flag: str, value: float | None, *, zero: bool = False) -> float | None:
     if value is not None and not (math.isfinite(value) and (value > 0 or (zero and value == 0))):
         raise UsageError(f"{flag} {value:g}: give a positive number")
+    return value
+
+
+def _probability(value: float | None) -> float | None:
+    if value is not None and not 0 < value <= 1:
+        raise UsageError(f"--atlas-threshold {value:g}: give a probability above 0, up to 1")
     return value
 
 

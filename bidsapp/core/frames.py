@@ -7,7 +7,7 @@ its image is the mean of all of it: `FrameChoice.outside` says how much that mat
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -181,41 +181,90 @@ def deviations(choice: FrameChoice, window_s: Window, rule: WindowRule) -> tuple
 
 
 def average(
-    data: NDArray[np.floating], weights: Sequence[float], factors: Sequence[float] | None = None
-) -> NDArray[np.float32]:
-    """Time-weighted mean of the frames.
+    frames: Iterable[NDArray[np.floating]],
+    weights: Sequence[float],
+    *,
+    groups: Sequence[int] | None = None,
+    factors: Sequence[float] | None = None,
+) -> list[NDArray[np.float32]]:
+    """Time-weighted means of the frames.
 
     Parameters
     ----------
-    data : ndarray, shape (X, Y, Z) or (X, Y, Z, T)
-        Activity, all frames decay-corrected to one time, or see ``factors``.
+    frames : iterable of T arrays of shape (X, Y, Z)
+        Activity, all frames decay-corrected to one time, or see ``factors``. Read once, in order.
     weights : T numbers, seconds
-    factors : T numbers that correct each frame for decay (`decay_factors`)
+    groups : T numbers from 0 on
+        Which mean a frame belongs to; None makes one mean of all. Every group must have a weight.
+    factors : T numbers that correct each frame for decay (`decay_factors`, `rereferenced`)
 
     Returns
     -------
-    ndarray, shape (X, Y, Z), float32
-        In the units of ``data``; a voxel that is not finite in a frame that counts stays so.
+    list of ndarray, shape (X, Y, Z), float32
+        One mean per group, in the units of ``frames``; a voxel that is not finite in a frame that
+        counts stays so.
 
     Raises
     ------
     BadDataError
         The numbers of frames differ, or no frame counts.
     """
-    frames = data[..., np.newaxis] if data.ndim == 3 else data
-    if frames.shape[-1] != len(weights):
-        raise BadDataError(
-            f"FrameTimesStart of the sidecar has {len(weights)} frames and the image "
-            f"{frames.shape[-1]}; correct the sidecar"
-        )
-    total = float(sum(weights))
-    if total <= 0:
+    owner = [0] * len(weights) if groups is None else list(groups)
+    totals = [0.0] * (max(owner) + 1)
+    for group, weight in zip(owner, weights, strict=True):
+        totals[group] += weight
+    if min(totals) <= 0:
         raise BadDataError("no frame lies in the uptake window; check FrameTimesStart")
-    mean = np.zeros(frames.shape[:3], dtype=np.float64)
-    for index, weight in enumerate(weights):
-        if weight > 0:
-            share = weight / total * (factors[index] if factors is not None else 1.0)
-            mean += share * frames[..., index]
+    means: dict[int, NDArray[np.float64]] = {}
+    n_frames = 0
+    for index, frame in enumerate(frames):
+        n_frames += 1
+        if index < len(weights) and weights[index] > 0:
+            group = owner[index]
+            share = weights[index] / totals[group] * (1.0 if factors is None else factors[index])
+            part = share * frame.astype(np.float64)
+            means[group] = means[group] + part if group in means else part
+    if n_frames != len(weights):
+        raise BadDataError(
+            f"FrameTimesStart of the sidecar has {len(weights)} frames and the image {n_frames}; "
+            "correct the sidecar"
+        )
+    return [means[group].astype(np.float32) for group in range(len(totals))]
+
+
+def weighted_mean(
+    images: Iterable[NDArray[np.floating]], seconds: Sequence[float]
+) -> NDArray[np.float32]:
+    """Mean of images on one grid of which some did not measure everything.
+
+    Heads that move near the end of the field of view are measured there in some frames only: their
+    mean stands for all while it covers half of the time, for activity changes little meanwhile.
+
+    Parameters
+    ----------
+    images : iterable of arrays of shape (...)
+        NaN where not measured.
+    seconds : time that each image stands for
+
+    Returns
+    -------
+    ndarray, shape (...), float32
+        Over the images that measured a voxel; NaN where these have less than half of the time. One
+        image alone is returned as it is.
+    """
+    total: NDArray[np.float64] | None = None
+    for image, weight in zip(images, seconds, strict=True):
+        if len(seconds) == 1:
+            return image.astype(np.float32, copy=False)
+        if total is None:
+            total, measured = np.zeros(image.shape), np.zeros(image.shape)
+        known = np.isfinite(image)
+        total += weight * np.where(known, image, 0.0)
+        measured += weight * known
+    if total is None:
+        raise ValueError("a mean of no images")
+    enough = measured >= 0.5 * float(sum(seconds))
+    mean = np.where(enough, total, np.nan) / np.where(enough, measured, 1.0)
     return mean.astype(np.float32)
 
 

@@ -67,6 +67,119 @@ def alignment_findings(distance_mm: float, limit_mm: float) -> tuple[Finding, ..
     )
 
 
+def own_anatomy_findings(value: float | None, least: float) -> tuple[Finding, ...]:
+    """A PET that shows an average head rather than this one."""
+    if value is None or value >= least:
+        return ()
+    return (
+        Finding(
+            "pet-t1w-other-anatomy",
+            "the PET does not show the folds of this T1w better than those of an average head "
+            f"({value:.2f}, least {least:g}): it is of another person or lies wrong; look at the "
+            "picture of the PET over the T1w, and at the names of both images",
+        ),
+    )
+
+
+# Numbers of a normalisation that have a limit: code, and what is wrong. "{value}" and "{limit}".
+_NORMALISATION = {
+    "template_shift_mm": (
+        "normalisation-shift",
+        "a part of the brain lies {value:.1f} mm from where the template has it (limit {limit:g} "
+        "mm)",
+    ),
+    "brain_overlap": (
+        "normalisation-overlap",
+        "the masks of brain and template overlap by {value:.2f} only (Dice, least {limit:g})",
+    ),
+    "tissue_ctx": (
+        "normalisation-tissue",
+        "only {value:.0%} of the cortical volume of interest is brain tissue (least {limit:.0%})",
+    ),
+    "tissue_wc": (
+        "normalisation-tissue",
+        "only {value:.0%} of the cerebellar volume of interest is brain tissue (least {limit:.0%})",
+    ),
+    "jacobian_min": (
+        "normalisation-warp",
+        "the warp compresses a place to {value:.2f} of its volume (least {limit:g})",
+    ),
+    "jacobian_max": (
+        "normalisation-warp",
+        "the warp expands a place to {value:.2f} of its volume (limit {limit:g})",
+    ),
+    "start_spread_mm": (
+        "normalisation-starts",
+        "starts that score alike put the head {value:.0f} mm apart (limit {limit:g} mm)",
+    ),
+    "log_likelihood": (
+        "normalisation-likelihood",
+        "the model explains the T1w badly (log-likelihood {value:.2f} per voxel, least {limit:g})",
+    ),
+    "t1w_coverage": (
+        "t1w-coverage",
+        "the T1w holds only {value:.0%} of the volumes of interest (least {limit:.0%})",
+    ),
+    "voi_contrast": (
+        "t1w-contrast",
+        "white matter is {value:.1f} SD brighter than grey (least {limit:g}); is this a T1w?",
+    ),
+}
+# What another start or a stiffer warp may repair.
+REPAIRABLE = {
+    "normalisation-shift", "normalisation-overlap", "normalisation-tissue", "normalisation-warp",
+}  # fmt: skip
+
+
+def normalisation_findings(
+    quality: Mapping[str, float], limits: Mapping[str, Mapping[str, float]]
+) -> tuple[Finding, ...]:
+    """Numbers of a normalisation beyond their limits.
+
+    Parameters
+    ----------
+    quality : numbers by name
+    limits : by the same names, ``flag``, the largest good value, or ``least``, the smallest
+    """
+    found = []
+    for name, (code, sentence) in _NORMALISATION.items():
+        limit, value = limits.get(name, {}), quality.get(name)
+        if value is None:
+            continue
+        for kind, beyond in (("flag", value > limit.get("flag", value)),
+                             ("least", value < limit.get("least", value))):  # fmt: skip
+            if beyond:
+                told = sentence.format(value=value, limit=limit[kind])
+                remedy = "look at the picture of the T1w on the template"
+                found.append(Finding(code, f"{told}: {remedy}"))
+    return tuple(found)
+
+
+def motion_findings(spread_mm: float, limit_mm: float) -> tuple[Finding, ...]:
+    """Head motion between the frames that make the Centiloid."""
+    if spread_mm <= limit_mm:
+        return ()
+    return (
+        Finding(
+            "motion-window",
+            f"the head moved by {spread_mm:.1f} mm between frames of the uptake window (limit "
+            f"{limit_mm:g} mm): frames are realigned, but not what moved within a frame nor the "
+            "attenuation map, so look at the images",
+        ),
+    )
+
+
+def part_findings(name: str, reason: str) -> tuple[Finding, ...]:
+    """Another PET of the same injection that could not be used."""
+    return (
+        Finding(
+            "dual-window-part",
+            f"{name} of the same injection is missing from the activity over time ({reason}); "
+            "the Centiloid does not depend on it",
+        ),
+    )
+
+
 def centiloid_findings(value: float, lowest: float, highest: float) -> tuple[Finding, ...]:
     """A Centiloid that people do not have."""
     if lowest <= value <= highest:

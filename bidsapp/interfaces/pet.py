@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from nipype.interfaces.base import (
@@ -14,16 +15,80 @@ from nipype.interfaces.base import (
     traits,
 )
 
-from bidsapp.core.alignment import transform
-from bidsapp.core.frames import average
-from bidsapp.core.quality import alignment_findings
-from bidsapp.core.resample import resample, sample
+from bidsapp.core.alignment import Matrix, transform
+from bidsapp.core.motion import FrameAlignment, align_frames, align_parts, motion_told
+from bidsapp.core.quality import alignment_findings, motion_findings, part_findings
 from bidsapp.core.rigid import register
+from bidsapp.core.stills import mean_at_reference, resample_stills, sample_stills, still_images
 from bidsapp.data import read_table
-from bidsapp.interfaces.store import about, fetch, fetch_volume, keep_volume, optional
-from bidsapp.nifti import load_volume
+from bidsapp.errors import CentipetError
+from bidsapp.interfaces.store import (
+    about,
+    fetch,
+    fetch_stills,
+    fetch_volume,
+    keep_stills,
+    keep_volume,
+    optional,
+)
+from bidsapp.nifti import read_frames
 from bidsapp.settings import PetToT1w
 from bidsapp.volume import Volume
+
+
+class AlignFramesInput(BaseInterfaceInputSpec):
+    """Inputs of `AlignFrames`; one entry per PET of the injection, the scan itself first."""
+
+    pets = traits.List(File(exists=True), mandatory=True, desc="raw PETs, NIfTI")
+    durations_s = traits.List(traits.List(traits.Float), mandatory=True, desc="of each frame")
+    starts_s = traits.List(traits.List(traits.Float), mandatory=True, desc="after injection")
+    weights_s = traits.List(traits.Float, mandatory=True, desc="seconds of the scan's frames used")
+    within = traits.Bool(True, usedefault=True, desc="align the frames of a PET, too")
+
+
+class AlignFramesOutput(TraitedSpec):
+    """Outputs of `AlignFrames`."""
+
+    motion = traits.List(desc="per PET and frame 4 x 4: world of the reference -> of the frame")
+    record = traits.Dict(desc="its part of the record: motion, quality numbers, flags")
+
+
+class AlignFrames(SimpleInterface):
+    """Position of the head in every frame of a scan, and of others after the same injection."""
+
+    input_spec, output_spec = AlignFramesInput, AlignFramesOutput
+
+    def _run_interface(self, runtime):
+        own, *others = self.inputs.pets
+        durations = self.inputs.durations_s
+        with about(own):
+            counted = [weight > 0 for weight in self.inputs.weights_s]
+            first = align_frames(read_frames(own), durations[0], counted)
+        applied = [self._applied(first, np.eye(4))]
+        found: list[FrameAlignment | None] = [first]
+        flags = motion_findings(first.spread_mm, read_table("limits")["frame_motion_mm"]["flag"])
+        for other, duration in zip(others, durations[1:], strict=True):
+            try:
+                part = align_frames(read_frames(other), duration)
+            except CentipetError as error:  # the Centiloid does not need this PET
+                flags += part_findings(Path(other).name, str(error))
+                applied.append([])
+                found.append(None)
+                continue
+            to_part = align_parts(first.mean, part.mean)
+            applied.append(self._applied(part, to_part))
+            found.append(part.after(to_part))
+        self._results["motion"] = applied
+        self._results["record"] = {
+            "motion": motion_told(found, self.inputs.starts_s, durations, self.inputs.within),
+            "qc": {"motion_window_mm": first.spread_mm},
+            "flags": [asdict(flag) for flag in flags],
+        }
+        return runtime
+
+    def _applied(self, part: FrameAlignment, to_part: Matrix) -> list[Any]:
+        within = part.matrices if self.inputs.within else np.eye(4)[None].repeat(len(part.found), 0)
+        return [(matrix @ to_part).tolist() for matrix in within]
 
 
 class TimeAverageInput(BaseInterfaceInputSpec):
@@ -32,12 +97,14 @@ class TimeAverageInput(BaseInterfaceInputSpec):
     pet = File(exists=True, mandatory=True, desc="raw PET, NIfTI, 3D or 4D")
     weights_s = traits.List(traits.Float, mandatory=True, desc="seconds of each frame that count")
     decay_factors = traits.List(traits.Float, desc="correction of each frame, if it needs one")
+    motion = traits.List(desc="as `AlignFrames` gives it")
 
 
 class TimeAverageOutput(TraitedSpec):
     """Outputs of `TimeAverage`."""
 
-    pet = File(exists=True, desc="mean over the window, native grid")
+    pet = File(exists=True, desc="mean over the window, native grid, head at the reference")
+    stills = File(exists=True, desc="the same, one image per position of the head")
 
 
 class TimeAverage(SimpleInterface):
@@ -46,11 +113,14 @@ class TimeAverage(SimpleInterface):
     input_spec, output_spec = TimeAverageInput, TimeAverageOutput
 
     def _run_interface(self, runtime):
-        pet = load_volume(self.inputs.pet)
+        weights = self.inputs.weights_s
+        motion = self.inputs.motion[0] if self.inputs.motion else [np.eye(4)] * len(weights)
         with about(self.inputs.pet):
-            mean = average(pet.data, self.inputs.weights_s, optional(self.inputs.decay_factors))
-        path = Path(runtime.cwd) / "mean.npz"
-        self._results["pet"] = keep_volume(path, Volume(mean, pet.affine))
+            factors = optional(self.inputs.decay_factors)
+            stills = still_images(read_frames(self.inputs.pet), weights, motion, factors)
+        folder = Path(runtime.cwd)
+        self._results["pet"] = keep_volume(folder / "mean.npz", mean_at_reference(stills))
+        self._results["stills"] = keep_stills(folder / "stills.npz", stills)
         return runtime
 
 
@@ -112,7 +182,7 @@ class Register(SimpleInterface):
 class PetToT1wGridInput(BaseInterfaceInputSpec):
     """Inputs of `PetToT1wGrid`."""
 
-    pet = File(exists=True, mandatory=True, desc="PET on its native grid")
+    stills = File(exists=True, mandatory=True, desc="PET, one image per position of the head")
     reference = File(exists=True, mandatory=True, desc="image on the T1w grid")
     t1w_to_pet = traits.List(mandatory=True, desc="4 x 4, RAS mm")
 
@@ -130,7 +200,8 @@ class PetToT1wGrid(SimpleInterface):
 
     def _run_interface(self, runtime):
         grid = fetch_volume(self.inputs.reference).grid
-        moved = resample(fetch_volume(self.inputs.pet), grid, np.array(self.inputs.t1w_to_pet))
+        stills = fetch_stills(self.inputs.stills)
+        moved = resample_stills(stills, grid, np.array(self.inputs.t1w_to_pet))
         self._results["pet"] = keep_volume(Path(runtime.cwd) / "t1w.npz", moved)
         return runtime
 
@@ -138,7 +209,7 @@ class PetToT1wGrid(SimpleInterface):
 class PetToTemplateInput(BaseInterfaceInputSpec):
     """Inputs of `PetToTemplate`."""
 
-    pet = File(exists=True, mandatory=True, desc="PET on its native grid")
+    stills = File(exists=True, mandatory=True, desc="PET, one image per position of the head")
     field = File(exists=True, mandatory=True, desc="T1w world coordinate of every MNI voxel")
     t1w_to_pet = traits.List(mandatory=True, desc="4 x 4, RAS mm")
 
@@ -157,6 +228,6 @@ class PetToTemplate(SimpleInterface):
     def _run_interface(self, runtime):
         field = fetch_volume(self.inputs.field)
         points = transform(np.array(self.inputs.t1w_to_pet), field.data.astype(np.float64))
-        warped = Volume(sample(fetch_volume(self.inputs.pet), points), field.affine)
+        warped = Volume(sample_stills(fetch_stills(self.inputs.stills), points), field.affine)
         self._results["pet"] = keep_volume(Path(runtime.cwd) / "template.npz", warped)
         return runtime

@@ -5,7 +5,7 @@ Arrays lie in the work folder as they are in memory, uncompressed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import numpy as np
 from nipype.interfaces.base import isdefined
 from numpy.typing import NDArray
 
+from bidsapp.core.stills import Still
 from bidsapp.errors import CentipetError
 from bidsapp.volume import Volume
 
@@ -38,6 +39,26 @@ def keep_volume(path: str | Path, volume: Volume) -> str:
 def fetch_volume(path: str | Path) -> Volume:
     """Read what `keep_volume` wrote."""
     return Volume(**fetch(path))
+
+
+def keep_stills(path: str | Path, stills: Sequence[Still]) -> str:
+    """Write the images of a window and return the path."""
+    return keep(
+        path,
+        {
+            "data": np.stack([still.image.data for still in stills]),
+            "affine": stills[0].image.affine,
+            "seconds": np.array([still.seconds for still in stills]),
+            "motion": np.stack([still.motion for still in stills]),
+        },
+    )
+
+
+def fetch_stills(path: str | Path) -> list[Still]:
+    """Read what `keep_stills` wrote."""
+    stored = fetch(path)
+    each = zip(stored["data"], stored["seconds"].tolist(), stored["motion"], strict=True)
+    return [Still(Volume(data, stored["affine"]), time, motion) for data, time, motion in each]
 
 
 def optional(value: Any) -> Any:

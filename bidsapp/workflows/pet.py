@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 from nipype.interfaces.utility import IdentityInterface
 from nipype.pipeline.engine import Node, Workflow
 
@@ -10,7 +11,13 @@ from bidsapp.bids.plan import ScanPlan
 from bidsapp.data import REFERENCES
 from bidsapp.data.calibrations import scale_for
 from bidsapp.data.tracers import tracers
-from bidsapp.interfaces.pet import PetToT1wGrid, PetToTemplate, Register, TimeAverage
+from bidsapp.interfaces.pet import (
+    AlignFrames,
+    PetToT1wGrid,
+    PetToTemplate,
+    Register,
+    TimeAverage,
+)
 from bidsapp.interfaces.quantification import Quantify, RatioImages
 from bidsapp.settings import PetToT1w, Processing
 
@@ -18,27 +25,61 @@ from bidsapp.settings import PetToT1w, Processing
 _FRAME_GB, _REGISTER_GB, _RESAMPLE_GB, _TEMPLATE_GB = 0.03, 1.5, 0.6, 0.4
 
 
-def init_pet_reference_wf(scan: ScanPlan, *, name: str = "pet_reference_wf") -> Workflow:
-    """Average the frames of the tracer's window.
+def init_pet_reference_wf(
+    scan: ScanPlan, *, processing: Processing, name: str = "pet_reference_wf"
+) -> Workflow:
+    """Average the frames of the tracer's window, with the head at one position.
 
-    Frames without decay correction, or corrected to a time each, are brought to one time.
-
-    Inputs
-    ------
-    pet
-        Raw PET, NIfTI.
+    Frames without decay correction, or corrected to a time each, are brought to one time. A scan of
+    one frame has no motion to find.
 
     Outputs
     -------
     pet
         Time-weighted mean on the native grid.
+    stills
+        The same as one image per position of the head, to interpolate only once.
+    motion
+        Per PET of the injection, the scan itself first, and per frame: world of the reference
+        position -> world of the frame, 4 x 4.
+    record
+        What the alignment of the frames gives to the record.
     """
-    average = TimeAverage(weights_s=list(scan.window.frame_weights_s))
+    workflow = Workflow(name=name)
+    fields = ["pet", "stills", "motion", "record"]
+    outputs = Node(IdentityInterface(fields), name="outputnode")
+    weights = list(scan.window.frame_weights_s)
+    average = Node(
+        TimeAverage(pet=str(scan.pet), weights_s=weights),
+        name="average",
+        mem_gb=0.3 + _FRAME_GB * len(weights),
+        n_procs=1,
+    )
     if factors := common_decay_factors(scan.metadata, tracers()[scan.tracer].half_life_s):
         average.inputs.decay_factors = list(factors)
-    memory = 0.3 + _FRAME_GB * len(scan.window.frame_weights_s)
-    node = Node(average, name="average", mem_gb=memory, n_procs=1)
-    return _single(node, inputs=["pet"], outputs=["pet"], name=name)
+    workflow.connect([(average, outputs, [("pet", "pet"), ("stills", "stills")])])
+    # Without correction only the parts of a dual-window study need a common position.
+    if scan.n_frames > 1 and (processing.motion_correction or scan.parts):
+        align = Node(
+            AlignFrames(
+                pets=[str(scan.pet), *(str(part.pet) for part in scan.parts)],
+                starts_s=[list(timing.frame_start_s) for timing in scan.timings],
+                durations_s=[list(timing.frame_duration_s) for timing in scan.timings],
+                weights_s=weights,
+                within=processing.motion_correction,
+            ),
+            name="align",
+            mem_gb=0.5 + _FRAME_GB * scan.n_frames,
+            n_procs=1,
+        )
+        workflow.connect([(align, average, [("motion", "motion")])])
+        workflow.connect([(align, outputs, [("motion", "motion"), ("record", "record")])])
+    else:
+        outputs.inputs.record = {}
+        outputs.inputs.motion = [
+            [np.eye(4).tolist() for _ in timing.frame_start_s] for timing in scan.timings
+        ]
+    return workflow
 
 
 def init_pet_registration_wf(
@@ -76,8 +117,8 @@ def init_resampling_wf(*, name: str = "resampling_wf") -> Workflow:
 
     Inputs
     ------
-    pet
-        Mean PET, native grid.
+    stills
+        Mean PET, one image per position of the head, native grid.
     t1w_to_pet
         T1w world -> PET world, 4 x 4.
     mask
@@ -91,11 +132,11 @@ def init_resampling_wf(*, name: str = "resampling_wf") -> Workflow:
         PET on these grids, NaN outside its field of view.
     """
     workflow = Workflow(name=name)
-    inputs = Node(IdentityInterface(["pet", "t1w_to_pet", "mask", "field"]), name="inputnode")
+    inputs = Node(IdentityInterface(["stills", "t1w_to_pet", "mask", "field"]), name="inputnode")
     outputs = Node(IdentityInterface(["pet_t1w", "pet_mni"]), name="outputnode")
     to_t1w = Node(PetToT1wGrid(), name="to_t1w", mem_gb=_RESAMPLE_GB, n_procs=1)
     to_template = Node(PetToTemplate(), name="to_template", mem_gb=_TEMPLATE_GB, n_procs=1)
-    moved = [("pet", "pet"), ("t1w_to_pet", "t1w_to_pet")]
+    moved = [("stills", "stills"), ("t1w_to_pet", "t1w_to_pet")]
     workflow.connect(
         [
             (inputs, to_t1w, [*moved, ("mask", "reference")]),

@@ -8,7 +8,7 @@ from nipype.interfaces.utility import IdentityInterface, Merge
 from nipype.pipeline.engine import Node, Workflow
 
 from bidsapp.bids.plan import ScanPlan
-from bidsapp.interfaces.derivatives import SaveImages, SavePosition, SaveResult, SaveVois
+from bidsapp.interfaces.derivatives import SaveImages, SavePosition, SaveResult
 from bidsapp.settings import PetToT1w
 from bidsapp.workflows.pet import (
     init_pet_reference_wf,
@@ -16,9 +16,10 @@ from bidsapp.workflows.pet import (
     init_quantification_wf,
     init_resampling_wf,
 )
+from bidsapp.workflows.regions import init_regions_wf
 from bidsapp.workflows.sidecars import PET_IMAGES, SUVR_IMAGES, Sidecars
 
-ANATOMY = ("t1w", "mask", "gm", "wm", "csf", "regions", "field", "record")
+ANATOMY = ("t1w", "mask", "gm", "wm", "csf", "regions", "field", "warp", "record")
 
 _IMAGES_GB, _TABLE_GB = 0.6, 0.2
 
@@ -33,7 +34,7 @@ def init_scan_wf(
 
     Inputs
     ------
-    t1w, mask, gm, wm, csf, regions, field, record
+    t1w, mask, gm, wm, csf, regions, field, warp, record
         As `bidsapp.workflows.anat.init_anat_wf` gives them.
     anat_written
         Numbers of anatomical files, which the record waits for.
@@ -46,11 +47,11 @@ def init_scan_wf(
     workflow = Workflow(name=name)
     inputs = Node(IdentityInterface([*ANATOMY, "anat_written"]), name="inputnode")
     outputs = Node(IdentityInterface(["written"]), name="outputnode")
-    reference = init_pet_reference_wf(scan)
-    reference.inputs.inputnode.pet = str(scan.pet)
+    reference = init_pet_reference_wf(scan, processing=sidecars.processing)
     registration = init_pet_registration_wf(scan, method=method)
     resampling = init_resampling_wf()
     quantification = init_quantification_wf(scan, processing=sidecars.processing)
+    regional = init_regions_wf(scan, output_dir=output_dir, sidecars=sidecars)
     derivatives = init_pet_derivatives_wf(scan, output_dir=output_dir, sidecars=sidecars)
     result = Node(
         SaveResult(
@@ -61,25 +62,30 @@ def init_scan_wf(
         ),
         name="result", mem_gb=_TABLE_GB, n_procs=1,
     )  # fmt: skip
-    anatomy = [field for field in ANATOMY if field not in ("field", "record")]
+    anatomy = [field for field in ANATOMY if field not in ("field", "warp", "record")]
     workflow.connect(
         [
             (inputs, registration, [(field, f"inputnode.{field}") for field in anatomy]),
             (inputs, resampling, [("mask", "inputnode.mask"), ("field", "inputnode.field")]),
             (reference, registration, [("outputnode.pet", "inputnode.pet")]),
-            (reference, resampling, [("outputnode.pet", "inputnode.pet")]),
+            (reference, resampling, [("outputnode.stills", "inputnode.stills")]),
             (reference, derivatives, [("outputnode.pet", "inputnode.pet_native")]),
             (registration, resampling, [("outputnode.t1w_to_pet", "inputnode.t1w_to_pet")]),
             (registration, derivatives, _across(["t1w_to_pet", "by_method"])),
             (registration, derivatives, [("outputnode.record", "inputnode.position")]),
             (resampling, quantification, [("outputnode.pet_mni", "inputnode.pet")]),
             (resampling, derivatives, _across(["pet_t1w", "pet_mni"])),
-            (quantification, derivatives, _across(["voi", *SUVR_IMAGES])),
+            (quantification, derivatives, _across(SUVR_IMAGES)),
+            (inputs, regional, [(field, f"inputnode.{field}")
+                                for field in ("gm", "wm", "mask", "field", "warp")]),
+            (reference, regional, [("outputnode.pet", "inputnode.pet_native")]),
+            (registration, regional, _across(["t1w_to_pet"])),
+            (resampling, regional, _across(["pet_t1w", "pet_mni"])),
             (result, outputs, [("written", "written")]),
         ]
     )
-    said = [(inputs, "record"), *_of([registration, quantification], "record")]
-    written = [(inputs, "anat_written"), *_of([derivatives], "written")]
+    said = [(inputs, "record"), *_of([reference, registration, quantification, regional], "record")]
+    written = [(inputs, "anat_written"), *_of([derivatives, regional], "written")]
     workflow.connect(_gathered(workflow, said, "parts"), "out", result, "parts")
     workflow.connect(_gathered(workflow, written, "written"), "out", result, "written")
     return workflow
@@ -88,7 +94,7 @@ def init_scan_wf(
 def init_pet_derivatives_wf(
     scan: ScanPlan, *, output_dir: str, sidecars: Sidecars, name: str = "pet_derivatives_wf"
 ) -> Workflow:
-    """Write images, position and table of a scan.
+    """Write images and position of a scan.
 
     Inputs
     ------
@@ -96,8 +102,6 @@ def init_pet_derivatives_wf(
         Images.
     t1w_to_pet, by_method, position
         Matrices and record of `init_pet_registration_wf`.
-    voi
-        As `init_quantification_wf` gives it.
 
     Outputs
     -------
@@ -105,7 +109,7 @@ def init_pet_derivatives_wf(
         Numbers of files, by node.
     """
     workflow = Workflow(name=name)
-    fields = [*PET_IMAGES, "t1w_to_pet", "by_method", "position", "voi"]
+    fields = [*PET_IMAGES, "t1w_to_pet", "by_method", "position"]
     inputs = Node(IdentityInterface(fields), name="inputnode")
     outputs = Node(IdentityInterface(["written"]), name="outputnode")
     place = {"output_dir": output_dir, "entities": scan.entities}
@@ -117,19 +121,14 @@ def init_pet_derivatives_wf(
     xfm = Node(
         SavePosition(**place, sidecar=content["xfm"]), name="xfm", mem_gb=_TABLE_GB, n_procs=1
     )
-    vois = Node(
-        SaveVois(**place, sidecar=content["vois"], units=scan.metadata.units),
-        name="vois", mem_gb=_TABLE_GB, n_procs=1,
-    )  # fmt: skip
     workflow.connect(
         [
             (inputs, images, [(key, key) for key in PET_IMAGES]),
             (inputs, xfm, [("t1w_to_pet", "t1w_to_pet"), ("by_method", "by_method"),
                            ("position", "record")]),
-            (inputs, vois, [("voi", "voi")]),
         ]
     )  # fmt: skip
-    written = _gathered(workflow, [(node, "written") for node in (images, xfm, vois)], "written")
+    written = _gathered(workflow, [(node, "written") for node in (images, xfm)], "written")
     workflow.connect(written, "out", outputs, "written")
     return workflow
 

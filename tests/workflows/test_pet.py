@@ -28,9 +28,10 @@ def scan(bids_dir):
 
 
 def average(scan, pet: Path, folder: Path):
-    workflow = init_pet_reference_wf(scan)
+    workflow = init_pet_reference_wf(
+        replace(scan, pet=pet), processing=Processing(motion_correction=False)
+    )
     workflow.base_dir = str(folder)
-    workflow.inputs.inputnode.pet = str(pet)
     workflow.run()
     return fetch_volume(next(folder.rglob("mean.npz")))
 
