@@ -65,7 +65,7 @@ def mrtm(study: Study, t_star_min: float) -> Estimates:
     """Fit the multilinear reference tissue model to every region.
 
     ``C = g1 integral of C' + g2 integral of C + g3 C'`` with BPND = -g1/g2 - 1, k2' = g1/g3,
-    R1 = g3, k2 = -g2 (Ichise et al., J Cereb Blood Flow Metab 23:1096, 2003, eq. 6).
+    R1 = g3, k2 = g1 (Ichise et al., J Cereb Blood Flow Metab 23:1096, 2003, eq. 6).
 
     Parameters
     ----------
@@ -90,11 +90,11 @@ def mrtm(study: Study, t_star_min: float) -> Estimates:
     with np.errstate(divide="ignore", invalid="ignore"):
         gradients = np.stack([
             np.stack([zero, zero, one], -1),
-            np.stack([zero, -one, zero], -1),
+            np.stack([one, zero, zero], -1),
             np.stack([1 / g3, zero, -g1 / g3**2], -1),
             np.stack([-1 / g2, g1 / g2**2, zero], -1),
         ], axis=1)  # fmt: skip
-        values = {"R1": g3, "k2": -g2, "k2_prime": g1 / g3, "BPND": -g1 / g2 - 1}
+        values = {"R1": g3, "k2": g1, "k2_prime": g1 / g3, "BPND": -g1 / g2 - 1}
     errors = standard_errors(jacobian, rss, gradients)
     fitted = np.where(late, np.einsum("rtk,rk->rt", design, found), np.nan)
     return estimates(values, dict(zip(values, errors.T, strict=True)), fitted)
@@ -104,7 +104,7 @@ def mrtm2(study: Study, k2_prime: float, t_star_min: float) -> Estimates:
     """Fit MRTM2, the multilinear reference tissue model with k2' given, to every region.
 
     ``C = g1 [integral of C' + C'/k2'] + g2 integral of C`` with BPND = -g1/g2 - 1, R1 = g1/k2',
-    k2 = -g2 (Ichise et al. 2003, eq. 9).  Parameters and errors as in `mrtm`; standard errors are
+    k2 = g1 (Ichise et al. 2003, eq. 9).  Parameters and errors as in `mrtm`; standard errors are
     those at the given k2'.
 
     Raises
@@ -122,10 +122,10 @@ def mrtm2(study: Study, k2_prime: float, t_star_min: float) -> Estimates:
     with np.errstate(divide="ignore", invalid="ignore"):
         gradients = np.stack([
             np.stack([one / k2_prime, zero], -1),
-            np.stack([zero, -one], -1),
+            np.stack([one, zero], -1),
             np.stack([-1 / g2, g1 / g2**2], -1),
         ], axis=1)  # fmt: skip
-        values = {"R1": g1 / k2_prime, "k2": -g2, "BPND": -g1 / g2 - 1}
+        values = {"R1": g1 / k2_prime, "k2": g1, "BPND": -g1 / g2 - 1}
     errors = dict(zip(values, standard_errors(jacobian, rss, gradients).T, strict=True))
     fitted = np.where(late, np.einsum("rtk,rk->rt", design, found), np.nan)
     return estimates(values | {"k2_prime": k2_prime * one}, errors, fitted)

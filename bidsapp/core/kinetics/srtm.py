@@ -20,6 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bidsapp.core.kinetics.curves import Float64
 from bidsapp.core.kinetics.study import Estimates, Study, estimates, standard_errors
@@ -40,8 +41,7 @@ class Search:
     Attributes
     ----------
     theta : ndarray, shape (R,)
-        Per minute; NaN where the best is the slowest: nothing seems to leave. The fastest is an
-        answer: the tissue follows its reference at once, in the ratio DVR = R1 + (k2/theta - R1).
+        Per minute; NaN where the best is the slowest (`best_on_grid`).
     amplitudes : ndarray, shape (R, K)
     fitted : ndarray, shape (R, E)
         The model's mean over every interval.
@@ -70,14 +70,15 @@ def srtm(study: Study) -> Estimates:
     ]
     jacobian = study.scaled(np.stack(columns, axis=1)).swapaxes(1, 2)
     zero, one = np.zeros(len(k2)), np.ones(len(k2))
-    gradients = _rows(
-        [one, zero, zero],
-        [zero, one, zero],
-        [-k2 / r1**2, 1 / r1, zero],
-        [zero, 1 / found.theta, -k2 / found.theta**2],
-    )
+    with np.errstate(divide="ignore", invalid="ignore"):
+        gradients = _rows(
+            [one, zero, zero],
+            [zero, one, zero],
+            [-k2 / r1**2, 1 / r1, zero],
+            [zero, 1 / found.theta, -k2 / found.theta**2],
+        )
+        values = {"R1": r1, "k2": k2, "k2_prime": k2 / r1, "BPND": k2 / found.theta - 1}
     errors = standard_errors(jacobian, found.rss, gradients)
-    values = {"R1": r1, "k2": k2, "k2_prime": k2 / r1, "BPND": k2 / found.theta - 1}
     return _told(study, found, values, errors)
 
 
@@ -127,8 +128,9 @@ def global_k2_prime(found: Estimates) -> float:
 def search(study: Study, columns: Columns) -> Search:
     """Find the theta that leaves least of every row."""
     data = study.scaled_target
-    explained = _explained_by_grid(study, columns, data)
-    best = explained.argmax(axis=1)
+    basis, _ = np.linalg.qr(study.scaled(columns(THETA)).swapaxes(1, 2))
+    explained = (np.einsum("ntk,rt->rnk", basis, data) ** 2).sum(axis=2)
+    best = best_on_grid(explained, (data**2).sum(axis=1), data.shape[1])
     inside = np.clip(best, 1, len(THETA) - 2)
     low, high = np.log(THETA[inside - 1]), np.log(THETA[inside + 1])
     theta = np.exp(_climb(lambda x: _explained(study, columns(np.exp(x)), data), low, high))
@@ -139,6 +141,30 @@ def search(study: Study, columns: Columns) -> Search:
     fitted = np.einsum("rk,rke->re", amplitudes, design)
     rss = ((data - study.scaled(fitted)) ** 2).sum(axis=1)
     return Search(np.where(best == 0, np.nan, theta), amplitudes, fitted, rss)
+
+
+def best_on_grid(
+    explained: NDArray[np.floating], total: NDArray[np.floating], n_frames: int
+) -> NDArray[np.intp]:
+    """Index of the best theta of every row, shape (R,); 0, the slowest, is no answer.
+
+    A curve proportional to its reference (R1 = DVR) has any theta, and noise may pick the slowest,
+    of which a DVR of anything would follow. Where the fastest does as well, but for four times the
+    residual variance, it is taken: the tissue follows its reference at once, in the ratio DVR.
+
+    Parameters
+    ----------
+    explained : ndarray, shape (R, N)
+        Weighted sum of squares that every theta explains.
+    total : ndarray, shape (R,)
+        Weighted sum of squares.
+    n_frames : int
+    """
+    best = explained.argmax(axis=1)
+    rest = (total - explained[:, 0]) / max(n_frames - 3, 1)
+    rounding = 8 * np.finfo(explained.dtype).eps * total
+    alike = (explained[:, 0] - explained[:, -1] <= 4 * rest + rounding) & (total > 0)
+    return np.asarray(np.where((best == 0) & alike, len(THETA) - 1, best))
 
 
 def two_columns(study: Study) -> Columns:
@@ -162,14 +188,8 @@ def one_column(study: Study, k2_prime: float) -> Columns:
     return columns
 
 
-def _explained_by_grid(study: Study, columns: Columns, data: Float64) -> Float64:
-    """Weighted sum of squares of every row that every theta of the grid explains, (R, N)."""
-    basis, _ = np.linalg.qr(study.scaled(columns(THETA)).swapaxes(1, 2))
-    return np.asarray((np.einsum("ntk,rt->rnk", basis, data) ** 2).sum(axis=2))
-
-
 def _explained(study: Study, design: Float64, data: Float64) -> Float64:
-    """The same for one theta per row, shape (R,)."""
+    """Weighted sum of squares that the columns of every row explain of it, shape (R,)."""
     basis, _ = np.linalg.qr(study.scaled(design).swapaxes(1, 2))
     return np.asarray((np.einsum("rtk,rt->rk", basis, data) ** 2).sum(axis=1))
 

@@ -88,10 +88,13 @@ class Study:
         return np.asarray(means[..., self.timeline.frame] * np.sqrt(self.weights))
 
     def measured_targets(self, elsewhere: Float64) -> Curve:
-        """Curves of the targets, shape (R, E), with ``elsewhere`` where no frame is."""
+        """Curves of the targets, shape (R, E), with ``elsewhere`` where no frame is.
+
+        A curve that is not finite becomes zero: the cubics know no NaN, and its activity says so.
+        """
         means = np.array(elsewhere)
         means[:, self.timeline.frame] = self.target
-        return Curve(self.timeline, means)
+        return Curve(self.timeline, np.where(np.isfinite(means).all(1, keepdims=True), means, 0.0))
 
 
 def _limit_s(t_end_min: float | None) -> float:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from bidsapp.core.kinetics.srtm import THETA, Columns, one_column, two_columns
+from bidsapp.core.kinetics.srtm import THETA, Columns, best_on_grid, one_column, two_columns
 from bidsapp.core.kinetics.study import Study
 
 Float32 = NDArray[np.float32]
@@ -48,9 +48,7 @@ def srtm_maps(study: Study, voxels: NDArray[np.floating]) -> Maps:
     """
     theta, (r1, gain) = _fit(study, two_columns(study), voxels)
     dvr = r1 + gain / theta
-    lost = ~np.isfinite(dvr)
-    r1[lost] = dvr[lost] = _ratio(study, voxels[lost])
-    return Maps(r1, dvr - 1, dvr)
+    return Maps(np.where(np.isfinite(dvr), r1, np.nan), dvr - 1, dvr)
 
 
 def srtm2_maps(study: Study, voxels: NDArray[np.floating], k2_prime: float) -> Maps:
@@ -58,23 +56,6 @@ def srtm2_maps(study: Study, voxels: NDArray[np.floating], k2_prime: float) -> M
     theta, amplitudes = _fit(study, one_column(study, k2_prime), voxels)
     r1, dvr = amplitudes[0], amplitudes[0] * np.float32(k2_prime) / theta
     return Maps(np.where(np.isfinite(dvr), r1, np.nan), dvr - 1, dvr)
-
-
-def _ratio(study: Study, voxels: NDArray[np.floating]) -> Float32:
-    """Ratio to the reference where noise alone made SRTM's theta the slowest.
-
-    A curve proportional to the reference has R1 = DVR and any theta: the second column only fits
-    noise. Where it explains more than that (four times the residual variance) nothing is told.
-    """
-    data = voxels * np.sqrt(study.weights)
-    alone, both = (
-        np.linalg.qr(study.scaled(columns).T)
-        for columns in (study.reference.means[None], two_columns(study)(THETA[:1])[0])
-    )
-    by_one, by_both = (((data @ fit.Q) ** 2).sum(axis=1) for fit in (alone, both))
-    rest = ((data**2).sum(axis=1) - by_both) / max(data.shape[1] - 3, 1)
-    ratio = (data @ alone.Q)[:, 0] / alone.R[0, 0]
-    return np.where(by_both - by_one <= 4 * rest, ratio, np.nan).astype(np.float32)
 
 
 def _fit(study: Study, columns: Columns, voxels: NDArray[np.floating]) -> tuple[Float32, Float32]:
@@ -92,14 +73,14 @@ def _fit(study: Study, columns: Columns, voxels: NDArray[np.floating]) -> tuple[
             part = slice(start, start + _CHUNK)
             data = voxels[part].astype(np.float32) * root
             inner = np.asarray(data @ flat, np.float32).reshape(len(data), n_columns, n_theta)
-            theta[part], amplitudes[:, part] = _between(inner, to_amplitudes)
+            theta[part], amplitudes[:, part] = _between(data, inner, to_amplitudes)
     return theta, amplitudes
 
 
-def _between(inner: Float32, to_amplitudes: Float32) -> tuple[Float32, Float32]:
+def _between(data: Float32, inner: Float32, to_amplitudes: Float32) -> tuple[Float32, Float32]:
     """Best theta of a chunk, from the products with all basis functions, (V, K, N)."""
     explained = (inner**2).sum(axis=1)
-    best = explained.argmax(axis=1)
+    best = best_on_grid(explained, (data**2).sum(axis=1), data.shape[1])
     row, middle = np.arange(len(best)), np.clip(best, 1, len(THETA) - 2)
     left, top, right = (explained[row, middle + step].astype(np.float64) for step in (-1, 0, 1))
     bend = left - 2 * top + right
