@@ -39,6 +39,9 @@ _NEVER = (
     re.compile("[\udc80-\udcff]"),
 )
 
+# Columns of participants.tsv that say where, in lower case, the likeliest first.
+_SITE_COLUMNS = ("site", "site_id", "siteid", "center", "centre", "institution", "scanner_site")
+
 
 @dataclass(frozen=True)
 class RawImage:
@@ -87,6 +90,27 @@ class RawDataset:
             return datetime.fromisoformat(text).replace(tzinfo=None)
         except ValueError:
             return None
+
+    def acquired(self, image: RawImage) -> datetime | None:
+        """When an image was made: ``acq_time`` of its ``scans.tsv``, else of its session."""
+        found = self.acquisition_time(image)
+        if found is not None or image.session is None:
+            return found
+        name = f"sub-{image.participant}"
+        row = _row(self.bids_dir / name / f"{name}_sessions.tsv", f"ses-{image.session}")
+        try:
+            return datetime.fromisoformat(row.get("acq_time") or "").replace(tzinfo=None)
+        except ValueError:
+            return None
+
+    def site(self, image: RawImage) -> str | None:
+        """Where an image was made: the participant's site, else the institution of the sidecar."""
+        row = _row(self.bids_dir / "participants.tsv", f"sub-{image.participant}")
+        known = {name.lower(): value for name, value in row.items() if name and value}
+        found = next((known[name] for name in _SITE_COLUMNS if name in known), None)
+        if found is None:
+            found = self.sidecar(image).get("InstitutionName")
+        return None if found in (None, "", "n/a") else str(found)
 
 
 def read_dataset(
@@ -285,6 +309,23 @@ def _scan_times(path: Path) -> dict[str, str]:
     except (OSError, UnicodeDecodeError, csv.Error):
         return {}
     return {row["filename"]: row["acq_time"] or "" for row in rows if "acq_time" in row}
+
+
+def _row(path: Path, key: str) -> dict[str, str]:
+    """Row of a table whose first column holds ``key``; empty when there is none to be read."""
+    return _rows(path, path.stat().st_mtime_ns if path.is_file() else 0).get(key, {})
+
+
+@lru_cache(maxsize=64)
+def _rows(path: Path, _changed: int) -> dict[str, dict[str, str]]:
+    """Rows of a table by their first column; kept as long as the file does not change."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, delimiter="\t")
+            first = (reader.fieldnames or [""])[0]
+            return {row[first] or "": row for row in reader}
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return {}
 
 
 def _read_object(path: Path) -> dict[str, Any]:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 from bidsapp.bids.entities import join_entities
@@ -89,6 +90,9 @@ class ScanPlan:
     window : frames to average
     flags : what planning noticed (window, choice of T1w)
     parts : other PETs after the same injection, which only the activity over time needs
+    site : where it was scanned, None when the dataset does not say
+    acquired : when, from ``scans.tsv`` or ``sessions.tsv``; dates may be shifted on purpose, so
+        that only differences within a participant mean anything
     """
 
     participant: str
@@ -101,6 +105,8 @@ class ScanPlan:
     window: WindowChoice
     flags: tuple[Flag, ...] = ()
     parts: tuple[PetPart, ...] = ()
+    site: str | None = None
+    acquired: datetime | None = None
 
     @property
     def n_frames(self) -> int:

@@ -84,7 +84,8 @@ def make_plan(dataset: RawDataset, processing: Processing) -> Plan:
             early = [one for one in candidates if one not in in_window]
             early = [one for one in early if _late_part(one, in_window) == candidate]
             parts = [part for one in early if (part := _part(one, candidate))]
-            scans.append(_scan_plan(candidate, window, t1w, parts))
+            found = _scan_plan(candidate, window, t1w, parts)
+            scans.append(replace(found, site=dataset.site(pet), acquired=dataset.acquired(pet)))
     return Plan(tuple(scans), tuple(failures), tuple(skipped))
 
 

@@ -12,6 +12,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from bidsapp.bids.plan import Flag
@@ -22,6 +23,7 @@ from bidsapp.report.literature import scale
 from bidsapp.report.records import ScanRecord, Status
 
 Row = dict[str, Any]
+_YEAR_S = 365.25 * 86400
 
 _QC = (
     "pet_t1w_distance_mm",
@@ -40,7 +42,11 @@ _BREAKS = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]+")
 def centiloid_rows(records: Sequence[ScanRecord]) -> list[Row]:
     """One row per scan, with the flags of the cohort added to those of the scan."""
     cohort = cohort_flags(records)
-    return [_centiloid_row(record, cohort.get(record.path, ())) for record in records]
+    years = _years(records)
+    return [
+        _centiloid_row(record, cohort.get(record.path, ()), years.get(record.path))
+        for record in records
+    ]
 
 
 def voi_rows(records: Iterable[ScanRecord]) -> list[Row]:
@@ -134,7 +140,20 @@ def _scan_columns(record: ScanRecord) -> Row:
     }
 
 
-def _centiloid_row(record: ScanRecord, cohort: Iterable[Flag]) -> Row:
+def _years(records: Sequence[ScanRecord]) -> dict[str, float]:
+    """Years since the first scan of the same participant, by the path of the record."""
+    known = [record for record in records if record.acquired is not None]
+    first: dict[str, datetime] = {}
+    for record in known:
+        moment, label = record.acquired, record.entities["sub"]
+        first[label] = min(moment, first.get(label, moment))
+    return {
+        record.path: (record.acquired - first[record.entities["sub"]]).total_seconds() / _YEAR_S
+        for record in known
+    }
+
+
+def _centiloid_row(record: ScanRecord, cohort: Iterable[Flag], years: float | None) -> Row:
     start, end = record.window_min or (None, None)
     ok = record.status is Status.OK
     centiloid = record.centiloid if ok else None
@@ -159,6 +178,8 @@ def _centiloid_row(record: ScanRecord, cohort: Iterable[Flag]) -> Row:
         **{name: record.qc.get(name) for name in _QC},
         "least_coverage": min(coverages, default=None),
         "fingerprint": record.fingerprint,
+        "site": record.site,
+        "years": years,
         "source": record.source,
         "t1w_source": record.t1w_source,
         "record": record.path,
