@@ -33,7 +33,7 @@ _BLURRED_LEAST = 0.01  # of the largest synthetic activity: Yang's quotient is l
 
 
 @dataclass(frozen=True)
-class Regions:
+class RegionMaps:
     """Shapes of regions on the grid of a PET.
 
     Attributes
@@ -48,8 +48,8 @@ class Regions:
     shape: tuple[int, int, int]
 
     @classmethod
-    def of_maps(cls, maps: NDArray[np.floating]) -> Regions:
-        """Regions given as fractional maps, shape (N, X, Y, Z)."""
+    def of_maps(cls, maps: NDArray[np.floating]) -> RegionMaps:
+        """RegionMaps given as fractional maps, shape (N, X, Y, Z)."""
         return cls(sparse.csr_array(maps.reshape(len(maps), -1), dtype=np.float32), maps.shape[1:])
 
     @classmethod
@@ -58,8 +58,8 @@ class Regions:
         labels: NDArray[np.integer],
         n_labels: int,
         fraction: NDArray[np.floating] | None = None,
-    ) -> Regions:
-        """Regions 1 to ``n_labels`` of a label image, shape (X, Y, Z); 0 is none.
+    ) -> RegionMaps:
+        """RegionMaps 1 to ``n_labels`` of a label image, shape (X, Y, Z); 0 is none.
 
         Parameters
         ----------
@@ -74,10 +74,10 @@ class Regions:
         entries = (share[voxel].astype(np.float32), (flat[voxel] - 1, voxel))
         return cls(sparse.csr_array(entries, shape=(n_labels, flat.size)), labels.shape)
 
-    def beside(self, other: Regions) -> Regions:
+    def beside(self, other: RegionMaps) -> RegionMaps:
         """These regions, then the others, on the same grid."""
         both = sparse.vstack([self.fractions, other.fractions], format="csr")
-        return Regions(sparse.csr_array(both), self.shape)
+        return RegionMaps(sparse.csr_array(both), self.shape)
 
     @property
     def number(self) -> int:
@@ -137,7 +137,7 @@ def in_voxels(psf_mm: Fwhm, voxel_size_mm: NDArray[np.floating]) -> Fwhm:
     return x, y, z
 
 
-def gtm(pet: NDArray[np.floating], regions: Regions, fwhm_vox: Fwhm) -> TransferMatrix:
+def gtm(pet: NDArray[np.floating], regions: RegionMaps, fwhm_vox: Fwhm) -> TransferMatrix:
     """Geometric transfer matrix (Rousset, Ma & Evans, J Nucl Med 39:904, 1998).
 
     The mean of region j is ``t_j = sum_i w_ij T_i`` with the transfer ``w_ij``, the mean over
@@ -148,7 +148,7 @@ def gtm(pet: NDArray[np.floating], regions: Regions, fwhm_vox: Fwhm) -> Transfer
     ----------
     pet : ndarray, shape (X, Y, Z)
         NaN where not measured.
-    regions : Regions
+    regions : RegionMaps
     fwhm_vox : FWHMs of ``h`` in voxels along the three axes
 
     Returns
@@ -163,7 +163,7 @@ def gtm(pet: NDArray[np.floating], regions: Regions, fwhm_vox: Fwhm) -> Transfer
 
 
 def region_values(
-    image: NDArray[np.floating], regions: Regions, fwhm_vox: Fwhm
+    image: NDArray[np.floating], regions: RegionMaps, fwhm_vox: Fwhm
 ) -> tuple[Float64, float]:
     """Activity of regions in an image without blur, and around them.
 
@@ -189,7 +189,7 @@ def region_values(
 
 
 def rbv(
-    pet: NDArray[np.floating], regions: Regions, fwhm_vox: Fwhm, found: TransferMatrix
+    pet: NDArray[np.floating], regions: RegionMaps, fwhm_vox: Fwhm, found: TransferMatrix
 ) -> Float32:
     """Region-based voxel-wise correction (Thomas et al., EJNMMI 38:1104, 2011).
 
@@ -204,7 +204,7 @@ def rbv(
 
 
 def iterative_yang(
-    pet: NDArray[np.floating], regions: Regions, fwhm_vox: Fwhm, *, iterations: int = 10
+    pet: NDArray[np.floating], regions: RegionMaps, fwhm_vox: Fwhm, *, iterations: int = 10
 ) -> Float32:
     """Iterative Yang correction (Erlandsson et al., Phys Med Biol 57:R119, 2012, section 3.3.3).
 
@@ -284,7 +284,7 @@ class _System:
     def of(
         cls,
         image: NDArray[np.floating],
-        regions: Regions,
+        regions: RegionMaps,
         fwhm_vox: Fwhm,
         shapes: sparse.csr_array,
         around: Float32,
@@ -303,7 +303,9 @@ class _System:
         return cls(weights, total, sums / np.maximum(total, 1e-12)[:, None])
 
     @classmethod
-    def without_blur(cls, image: NDArray[np.floating], regions: Regions, fwhm_vox: Fwhm) -> _System:
+    def without_blur(
+        cls, image: NDArray[np.floating], regions: RegionMaps, fwhm_vox: Fwhm
+    ) -> _System:
         """Equations of an image in which only the voxels' size mixes regions."""
         around = np.maximum(1 - regions.filled, 0)
         return cls.of(image, regions, fwhm_vox, regions.fractions, around)
@@ -340,7 +342,7 @@ def _white_activity(pet: NDArray[np.floating], spread_white: Float32) -> float:
     return float(np.median(pet[pure] / spread_white[pure]))
 
 
-def _synthetic(regions: Regions, values: Float64, background: float) -> Float32:
+def _synthetic(regions: RegionMaps, values: Float64, background: float) -> Float32:
     """Activity of regions and surroundings that hold the given values; none is negative."""
     inside = regions.image(np.maximum(np.nan_to_num(values), 0.0))
     around = np.float32(max(np.nan_to_num(background), 0.0)) * np.maximum(1 - regions.filled, 0)
@@ -356,7 +358,7 @@ def _yang(pet: NDArray[np.floating], synthetic: Float32, fwhm_vox: Fwhm) -> Floa
     return np.asarray(pet * factor, dtype=np.float32)
 
 
-def _blurred(regions: Regions, fwhm_vox: Fwhm) -> sparse.csr_array:
+def _blurred(regions: RegionMaps, fwhm_vox: Fwhm) -> sparse.csr_array:
     """``P_i * h`` of every region, shape (N, voxels): each in the box that it can reach."""
     reach = [int(np.ceil(_TRUNCATE * width / FWHM_PER_SIGMA)) + 1 for width in fwhm_vox]
     rows = []

@@ -14,7 +14,7 @@ import pytest
 from scipy.special import erf
 
 from bidsapp.core.pvc import (
-    Regions,
+    RegionMaps,
     blur,
     gtm,
     in_voxels,
@@ -91,7 +91,7 @@ def phantom(request):
 
 def test_known_regions_are_recovered(phantom):
     pet, sharp, fwhm = phantom
-    regions = Regions.of_maps(sharp)
+    regions = RegionMaps.of_maps(sharp)
     matrix = gtm(pet, regions, fwhm)
     assert (np.abs(matrix.observed / TRUTH - 1) > 0.14).all()  # there is something to correct
     np.testing.assert_allclose(matrix.values, TRUTH, rtol=0.01)
@@ -104,7 +104,7 @@ def test_known_regions_are_recovered(phantom):
 
 def test_corrected_images_are_right_inside_regions_too(phantom):
     pet, sharp, fwhm = phantom
-    regions = Regions.of_maps(sharp)
+    regions = RegionMaps.of_maps(sharp)
     for image in (
         rbv(pet, regions, fwhm, gtm(pet, regions, fwhm)),
         iterative_yang(pet, regions, fwhm),
@@ -131,7 +131,7 @@ def test_without_blur_nothing_changes():
     labels = np.where(sharp.max(axis=0) > 0.5, sharp.argmax(axis=0) + 1, 0)
     rng = np.random.default_rng(5)
     pet = (np.array([AROUND, *TRUTH])[labels] + rng.normal(0, 0.1, SHAPE)).astype(np.float32)
-    regions = Regions.of_labels(labels, 4)
+    regions = RegionMaps.of_labels(labels, 4)
     still = in_voxels((0, 0, 0), np.full(3, VOXEL))
     means = [pet[labels == i].mean(dtype=float) for i in (1, 2, 3, 4)]
     matrix = gtm(pet, regions, still)
@@ -147,7 +147,7 @@ def test_without_blur_nothing_changes():
 
 def test_voxels_that_were_not_measured_need_no_value(phantom):
     pet, sharp, fwhm = phantom
-    pet, regions = pet.copy(), Regions.of_maps(sharp)
+    pet, regions = pet.copy(), RegionMaps.of_maps(sharp)
     pet[:, :, :12] = np.nan  # the field of view ends inside the brain
     matrix = gtm(pet, regions, fwhm)
     np.testing.assert_allclose(matrix.values, TRUTH, rtol=0.01)
@@ -160,7 +160,7 @@ def test_a_region_outside_the_field_has_no_value_and_spoils_no_other(phantom):
     pet, sharp, fwhm = phantom
     pet = pet.copy()
     pet[:29] = np.nan  # all of the first brain
-    matrix = gtm(pet, Regions.of_maps(sharp), fwhm)
+    matrix = gtm(pet, RegionMaps.of_maps(sharp), fwhm)
     assert np.isnan(matrix.values[[0, 3]]).all() and np.isnan(matrix.observed[[0, 3]]).all()
     np.testing.assert_allclose(matrix.values[1:3], TRUTH[1:3], rtol=0.01)
 
@@ -169,12 +169,12 @@ def test_labels_with_fractions_are_maps():
     rng = np.random.default_rng(2)
     labels, fraction = rng.integers(0, 4, (6, 7, 8)), rng.random((6, 7, 8)).astype(np.float32)
     maps = np.stack([np.where(labels == i, fraction, 0) for i in (1, 2, 3)])
-    by_labels = Regions.of_labels(labels, 3, fraction)
+    by_labels = RegionMaps.of_labels(labels, 3, fraction)
     np.testing.assert_array_equal(
-        by_labels.fractions.toarray(), Regions.of_maps(maps).fractions.toarray()
+        by_labels.fractions.toarray(), RegionMaps.of_maps(maps).fractions.toarray()
     )
     np.testing.assert_allclose(by_labels.filled, maps.sum(axis=0))
-    assert by_labels.beside(Regions.of_maps(maps)).number == 6
+    assert by_labels.beside(RegionMaps.of_maps(maps)).number == 6
     np.testing.assert_allclose(
         by_labels.image(np.array([1.0, 2.0, 3.0])), np.tensordot([1, 2, 3], maps, 1), rtol=1e-6
     )
@@ -183,7 +183,7 @@ def test_labels_with_fractions_are_maps():
 def test_noise_of_a_scan_moves_the_values_little(phantom):
     pet, sharp, fwhm = phantom
     noise = np.random.default_rng(0).normal(0, 1.0, SHAPE).astype(np.float32)
-    matrix = gtm(pet + blur(noise, fwhm), Regions.of_maps(sharp), fwhm)
+    matrix = gtm(pet + blur(noise, fwhm), RegionMaps.of_maps(sharp), fwhm)
     assert 1 < matrix.condition < 5
     np.testing.assert_allclose(matrix.values, TRUTH, rtol=0.03)
 
@@ -208,5 +208,5 @@ def test_two_hundred_regions_at_pet_resolution_take_seconds():
     labels[labels > 200] = 0
     pet = rng.random(shape).astype(np.float32)
     begin = time.process_time()
-    gtm(pet, Regions.of_labels(labels, 200), (3.0, 3.0, 3.0))
+    gtm(pet, RegionMaps.of_labels(labels, 200), (3.0, 3.0, 3.0))
     assert time.process_time() - begin < 20
