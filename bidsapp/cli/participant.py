@@ -8,6 +8,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+from bidsapp.bids.atlas_descriptions import write_atlas_descriptions
 from bidsapp.bids.dataset import write_root_files
 from bidsapp.bids.entities import join_entities
 from bidsapp.bids.layout import check_dataset, read_dataset
@@ -17,6 +18,7 @@ from bidsapp.bids.records import failed_record, unplanned_record, write_record
 from bidsapp.cli.pages import write_pages
 from bidsapp.cli.steps import Steps
 from bidsapp.cli.summary import exit_code, print_summary
+from bidsapp.data.regional import check_options
 from bidsapp.errors import (
     BadDataError,
     CannotCreateError,
@@ -46,6 +48,8 @@ def run_participant(settings: Settings, progress: Progress) -> int:
             return ExitCode.SCAN_FAILED if problems else ExitCode.OK
     if settings.reports_only:
         return _reports_only(settings, progress)
+    for note in check_options(settings.processing):
+        progress.warn(note)
     plan = _plan(settings, progress)
     _prepare_output(settings)
     _compute(settings, plan, progress)
@@ -108,6 +112,7 @@ def _plan(settings: Settings, progress: Progress) -> Plan:
 
 def _prepare_output(settings: Settings) -> None:
     write_root_files(settings.output_dir, settings.bids_dir)
+    write_atlas_descriptions(settings.output_dir, settings.processing.atlases)
     text = boilerplate(pet_to_t1w=settings.processing.pet_to_t1w).as_markdown()
     write_text(settings.output_dir / "logs" / "CITATION.md", text)
 

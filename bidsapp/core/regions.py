@@ -139,6 +139,35 @@ class Regions:
         starts = _starts(np.bincount(region, minlength=len(self)))
         return Regions(shape, voxels[sequence], starts, weights)
 
+    @property
+    def overlapping(self) -> bool:
+        """Whether a label image cannot hold the regions: some overlap or are fractional."""
+        return self.weights is not None or len(np.unique(self.voxels)) < len(self.voxels)
+
+    def labelled(self, values: Sequence[int]) -> NDArray[np.int32]:
+        """Label image with a value per region; where regions overlap, that of the later one."""
+        image = np.zeros(self.shape, np.int32)
+        for region, value in enumerate(values):
+            image.reshape(-1)[self.of(region)] = value
+        return image
+
+    def maps(self) -> NDArray[np.generic]:
+        """Membership of every voxel in every region, shape (X, Y, Z, L); uint8 when all whole."""
+        kind = np.uint8 if self.weights is None else np.float32
+        image = np.zeros((len(self), int(np.prod(self.shape))), kind)
+        for region, (start, end) in enumerate(self._slices()):
+            weights = 1 if self.weights is None else self.weights[start:end]
+            image[region, self.voxels[start:end]] = weights
+        return np.moveaxis(image.reshape(len(self), *self.shape), 0, -1)
+
+    def at_least(self, threshold: float) -> Regions:
+        """Return the regions of whole voxels whose membership reaches a threshold."""
+        if self.weights is None:
+            return self
+        kept = self.weights >= threshold
+        starts = np.concatenate([[0], np.cumsum(kept)])[self.starts]
+        return Regions(self.shape, self.voxels[kept], starts)
+
     def scaled(self, factor: float) -> Regions:
         """Return the same regions, memberships multiplied by a number and kept at 1 or below."""
         weights = np.ones(len(self.voxels)) if self.weights is None else self.weights
@@ -149,10 +178,22 @@ class Regions:
         parts = [[self._range(region) for region in group] for group in groups]
         chosen = [np.concatenate([*part, np.empty(0, np.intp)]).astype(np.intp) for part in parts]
         chosen = [one[np.argsort(self.voxels[one], kind="stable")] for one in chosen]
-        counts = np.array([len(one) for one in chosen])
         every = np.concatenate(chosen)
         weights = None if self.weights is None else self.weights[every]
-        return Regions(self.shape, self.voxels[every], _starts(counts), weights)
+        starts = _starts(np.array([len(one) for one in chosen]))
+        united = Regions(self.shape, self.voxels[every], starts, weights)
+        return united._merged() if self.overlapping else united
+
+    def _merged(self) -> Regions:
+        """Voxels that a region has several times, as parts of it overlap, once with their sum."""
+        region = np.repeat(np.arange(len(self)), np.diff(self.starts))
+        first = np.ones(len(self.voxels), bool)
+        first[1:] = (np.diff(self.voxels) != 0) | (np.diff(region) != 0)
+        weights = np.ones(len(self.voxels)) if self.weights is None else self.weights
+        united = np.bincount(np.cumsum(first) - 1, weights)
+        starts = _starts(np.bincount(region[first], minlength=len(self)))
+        kept = None if self.weights is None else np.minimum(united, 1.0)
+        return Regions(self.shape, self.voxels[first], starts, kept)
 
     def sums(self, values: Float) -> Float:
         """Sum per region of values given per voxel of `voxels`, (N,) -> (L,)."""

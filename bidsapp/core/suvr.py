@@ -47,3 +47,10 @@ def uptake_ratios(
 def ratio_image(image: NDArray[np.floating], reference_mean: float) -> NDArray[np.float32]:
     """Divide an image by the mean uptake of a reference region (same units); NaN stays NaN."""
     return (image / np.float64(reference_mean)).astype(np.float32)
+
+
+def centiloid_image(
+    ratio: NDArray[np.floating], slope: float, intercept: float
+) -> NDArray[np.float32]:
+    """Put a ratio image on the Centiloid scale, voxel by voxel; NaN stays NaN."""
+    return (ratio * np.float64(slope) + intercept).astype(np.float32)

@@ -70,16 +70,18 @@ class Atlas:
     notes: tuple[str, ...] = ()
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the regions and, after them, of the composites."""
+        return (*(row.name for row in self.rows), *self.composites)
+
+    @property
     def labels(self) -> NDArray[np.int32]:
         """Label image on ``mni_grid(2)``; where regions overlap, that of the later row."""
-        image = np.zeros(self.regions.shape, np.int32)
-        for position, row in enumerate(self.rows):
-            image.reshape(-1)[self.regions.of(position)] = row.index
-        return image
+        return self.regions.labelled([row.index for row in self.rows])
 
     @property
     def measured(self) -> Regions:
-        """Regions of ``rows`` and, after them, of ``composites``."""
+        """Regions in the order of ``names``."""
         alone = [(position,) for position in range(len(self.rows))]
         return self.regions.combined([*alone, *self.composites.values()])
 

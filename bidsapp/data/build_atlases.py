@@ -43,6 +43,13 @@ _LEFT_OUT = re.compile(
     r".*((?i:unknown)|CSF|vessel|choroid-plexus|hypointensities|Optic-Chiasm|Inf-Lat-Vent|"
     r"[34](rd|th)-Ventricle|Medial_wall)"
 )
+_CENTILOID = {
+    "ctx": "Cortical target",
+    "wc": "Whole cerebellum",
+    "cg": "Cerebellar grey matter",
+    "wcb": "Whole cerebellum and brainstem",
+    "pons": "Pons",
+}
 
 
 @dataclass(frozen=True)
@@ -76,8 +83,7 @@ def build_atlases(wheels: Wheels) -> None:
             rows = _lobes_by_overlap(labels, rows, *desikan)
         _check(name, labels, rows)
         _write_atlas(name, labels, rows)
-    titles = read_table("voi_columns")["name"]["Levels"]
-    centiloid = [Row(i, n, "B", "n/a", t) for i, (n, t) in enumerate(titles.items(), start=1)]
+    centiloid = [Row(i, n, "B", "n/a", t) for i, (n, t) in enumerate(_CENTILOID.items(), start=1)]
     _write_table("Centiloid", centiloid)
 
 

@@ -26,7 +26,6 @@ from nipype.interfaces.io import add_traits
 from bidsapp.bids.derivatives import output_path, outputs, sidecar_path
 from bidsapp.bids.records import completed_record, write_record
 from bidsapp.core.resample import itk_affine_text, itk_displacements
-from bidsapp.data import VOI_NAMES, read_table
 from bidsapp.interfaces.store import fetch_volume
 from bidsapp.nifti import file_hash, save_displacements, save_volume, write_text
 from bidsapp.volume import Volume
@@ -66,7 +65,7 @@ class SaveImages(SimpleInterface):
         given = [key for key in self._keys if isdefined(getattr(self.inputs, key))]
         for key in given:
             path = output_path(self.inputs.output_dir, key, self.inputs.entities)
-            save_volume(path, _measured_or_zero(fetch_volume(getattr(self.inputs, key))))
+            save_volume(path, measured_or_zero(fetch_volume(getattr(self.inputs, key))))
             write_json(sidecar_path(path), _described(key, self.inputs.sidecars[key]))
         self._results["written"] = len(given)
         return runtime
@@ -122,35 +121,6 @@ class SavePosition(SimpleInterface):
         return runtime
 
 
-class SaveVoisInput(_Placed):
-    """Inputs of `SaveVois`."""
-
-    voi = traits.Dict(mandatory=True, desc="statistics by volume of interest")
-    units = traits.Str(mandatory=True, desc="units of the PET")
-    sidecar = traits.Dict(mandatory=True, desc="JSON content besides the columns")
-
-
-class SaveVois(SimpleInterface):
-    """Write the table of the Centiloid volumes: always the same rows, with a dictionary."""
-
-    input_spec, output_spec, _always_run = SaveVoisInput, _Written, True
-
-    def _run_interface(self, runtime):
-        columns = dict(read_table("voi_columns"))
-        rows = [
-            {"index": index, "name": name, **self.inputs.voi[name]}
-            for index, name in enumerate(VOI_NAMES, start=1)
-        ]
-        lines = [list(columns), *([row[column] for column in columns] for row in rows)]
-        path = output_path(self.inputs.output_dir, "vois", self.inputs.entities)
-        write_text(path, "".join("\t".join(map(_cell, line)) + "\n" for line in lines))
-        for column in ("mean", "sd"):
-            columns[column] = columns[column] | {"Units": self.inputs.units}
-        write_json(sidecar_path(path), _described("vois", self.inputs.sidecar) | columns)
-        self._results["written"] = 1
-        return runtime
-
-
 class SaveResultInput(BaseInterfaceInputSpec):
     """Inputs of `SaveResult`."""
 
@@ -184,12 +154,8 @@ def _described(key: str, content: Mapping[str, Any]) -> dict[str, Any]:
     return {"Description": outputs()[key].description, **content}
 
 
-def _measured_or_zero(image: Volume) -> Volume:
+def measured_or_zero(image: Volume) -> Volume:
     """Zero where nothing was measured, as other programs expect; the VOI table has the coverage."""
     if image.data.dtype.kind != "f":
         return image
     return Volume(np.nan_to_num(image.data, nan=0.0), image.affine)
-
-
-def _cell(value: Any) -> str:
-    return "n/a" if value is None else str(value)

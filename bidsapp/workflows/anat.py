@@ -28,8 +28,8 @@ def init_anat_wf(*, name: str = "anat_wf") -> Workflow:
         Bias-corrected T1w, brain mask and tissue probabilities on the T1w grid.
     t1w_mni
         Bias-corrected T1w on the 2 mm MNI grid.
-    field
-        T1w world coordinate (RAS, mm) of every voxel of that grid.
+    field, warp
+        T1w world coordinate (RAS, mm) of every voxel of that grid; parameters of both directions.
     regions
         Cortical target and cerebellum as masks on the T1w grid.
     record
@@ -40,7 +40,7 @@ def init_anat_wf(*, name: str = "anat_wf") -> Workflow:
     segment = Node(Segment(), name="segment", mem_gb=_SEGMENT_GB, n_procs=1)
     regions = Node(NativeRegions(), name="regions", mem_gb=_IMAGES_GB, n_procs=1)
     to_template = Node(ToTemplate(), name="to_template", mem_gb=_IMAGES_GB, n_procs=1)
-    passed_on = ["t1w", "mask", "gm", "wm", "csf", "field", "record"]
+    passed_on = ["t1w", "mask", "gm", "wm", "csf", "field", "warp", "record"]
     outputs = Node(IdentityInterface([*passed_on, "t1w_mni", "regions"]), name="outputnode")
     workflow.connect(
         [

@@ -10,9 +10,11 @@ from nipype.pipeline.engine import Node, Workflow
 from bidsapp.bids.plan import ScanPlan
 from bidsapp.interfaces.derivatives import SaveImages, SavePosition, SaveResult
 from bidsapp.settings import PetToT1w
+from bidsapp.workflows.dynamic import init_dynamic_wf
 from bidsapp.workflows.pet import (
     init_pet_reference_wf,
     init_pet_registration_wf,
+    init_positions_wf,
     init_quantification_wf,
     init_resampling_wf,
 )
@@ -49,6 +51,7 @@ def init_scan_wf(
     outputs = Node(IdentityInterface(["written"]), name="outputnode")
     reference = init_pet_reference_wf(scan, processing=sidecars.processing)
     registration = init_pet_registration_wf(scan, method=method)
+    positions = init_positions_wf(scan, processing=sidecars.processing)
     resampling = init_resampling_wf()
     quantification = init_quantification_wf(scan, processing=sidecars.processing)
     regional = init_regions_wf(scan, output_dir=output_dir, sidecars=sidecars)
@@ -62,7 +65,7 @@ def init_scan_wf(
         ),
         name="result", mem_gb=_TABLE_GB, n_procs=1,
     )  # fmt: skip
-    anatomy = [field for field in ANATOMY if field not in ("field", "warp", "record")]
+    anatomy = [field for field in ANATOMY if field not in ("field", "record")]
     workflow.connect(
         [
             (inputs, registration, [(field, f"inputnode.{field}") for field in anatomy]),
@@ -72,20 +75,40 @@ def init_scan_wf(
             (reference, derivatives, [("outputnode.pet", "inputnode.pet_native")]),
             (registration, resampling, [("outputnode.t1w_to_pet", "inputnode.t1w_to_pet")]),
             (registration, derivatives, _across(["t1w_to_pet", "by_method"])),
+            (inputs, positions, [("field", "inputnode.field")]),
+            (reference, positions, _across(["stills"])),
+            (registration, positions, _across(["by_method"])),
             (registration, derivatives, [("outputnode.record", "inputnode.position")]),
             (resampling, quantification, [("outputnode.pet_mni", "inputnode.pet")]),
             (resampling, derivatives, _across(["pet_t1w", "pet_mni"])),
             (quantification, derivatives, _across(SUVR_IMAGES)),
-            (inputs, regional, [(field, f"inputnode.{field}")
-                                for field in ("gm", "wm", "mask", "field", "warp")]),
+            (
+                inputs,
+                regional,
+                [(field, f"inputnode.{field}") for field in ("gm", "wm", "mask", "field", "warp")],
+            ),
             (reference, regional, [("outputnode.pet", "inputnode.pet_native")]),
             (registration, regional, _across(["t1w_to_pet"])),
             (resampling, regional, _across(["pet_t1w", "pet_mni"])),
             (result, outputs, [("written", "written")]),
         ]
     )
-    said = [(inputs, "record"), *_of([reference, registration, quantification, regional], "record")]
-    written = [(inputs, "anat_written"), *_of([derivatives, regional], "written")]
+    steps = [reference, registration, positions, quantification, regional]
+    writers = [derivatives, regional]
+    if scan.is_dynamic:
+        dynamic = init_dynamic_wf(scan, output_dir=output_dir, sidecars=sidecars)
+        workflow.connect(
+            [
+                (inputs, dynamic, [("field", "inputnode.field")]),
+                (reference, dynamic, [("outputnode.motion", "inputnode.motion"),
+                                      ("outputnode.record", "inputnode.motion_record")]),
+                (registration, dynamic, _across(["t1w_to_pet"])),
+            ]
+        )  # fmt: skip
+        steps.append(dynamic)
+        writers.append(dynamic)
+    said = [(inputs, "record"), *_of(steps, "record")]
+    written = [(inputs, "anat_written"), *_of(writers, "written")]
     workflow.connect(_gathered(workflow, said, "parts"), "out", result, "parts")
     workflow.connect(_gathered(workflow, written, "written"), "out", result, "written")
     return workflow

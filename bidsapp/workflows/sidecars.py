@@ -10,6 +10,7 @@ from typing import Any
 
 from bidsapp import __version__
 from bidsapp.bids.derivatives import derivative_uri, output_path, raw_uri
+from bidsapp.bids.pet_metadata import activity_unit
 from bidsapp.bids.plan import ScanPlan, T1wPlan
 from bidsapp.bids.records import planned_record
 from bidsapp.data import REFERENCES, resource_hashes
@@ -78,10 +79,37 @@ class Sidecars:
             "pet_t1w": activity | {"SpatialReference": t1w, "Sources": [native, position, t1w]},
             "pet_mni": activity | _ON_TEMPLATE | {"Sources": [native, position, warp]},
             "xfm": {"Sources": [native, t1w]},
-            "vois": {"Sources": [on_template]},
         }
         content |= {key: ratio | _ON_TEMPLATE | {"Sources": [on_template]} for key in SUVR_IMAGES}
         return {key: self._signed(value) for key, value in content.items()}
+
+    def dynamic(self, scan: ScanPlan) -> dict[str, dict[str, Any]]:
+        """Sidecars by key of what a PET scan of several frames gives over time."""
+        raw = [raw_uri(pet, self.bids_dir) for pet in (scan.pet, *(p.pet for p in scan.parts))]
+        mean = self.pet(scan)["pet_native"]
+        corrected = {
+            "InjectionStart": 0,
+            "ImageDecayCorrected": True,
+            "ImageDecayCorrectionTime": 0,
+        }
+        units = {} if activity_unit(scan.metadata.units) is None else {"Units": "Bq/mL"}
+        sources = self._uris(("xfm",), scan.entities) + self._uris(("warp",), scan.t1w.entities)
+        return {
+            "pet_dynamic": {**mean, **units, **corrected, "Sources": raw},
+            "tacs": self._signed({"Sources": [*raw, *sources]}),
+            "motion": self._signed({"Sources": raw}),
+        }
+
+    def regional(self, scan: ScanPlan, space: str) -> dict[str, Any]:
+        """JSON of the atlas tables of a PET scan in a space, columns left out."""
+        image = {TEMPLATE_SPACE: "pet_mni", "T1w": "pet_t1w", "pet": "pet_native"}[space]
+        return self._signed({"Sources": self._uris((image,), scan.entities)})
+
+    def ratio(self, scan: ScanPlan, space: str) -> dict[str, Any]:
+        """Sidecar of the ratio and Centiloid images of a PET scan in a space, units left out."""
+        image = {TEMPLATE_SPACE: "pet_mni", "T1w": "pet_t1w", "pet": "pet_native"}[space]
+        content = self.pet(scan)[image]
+        return content | {"Sources": self._uris((image,), scan.entities)}
 
     def record(self, scan: ScanPlan) -> dict[str, Any]:
         """Record of a scan with all that is known before it is processed."""
@@ -89,7 +117,8 @@ class Sidecars:
         equation = scale.equations.get(scale.main)
         return planned_record(scan, self.bids_dir) | {
             "reference_region": scale.main,
-            "equation": equation and {
+            "equation": equation
+            and {
                 "slope": equation.slope,
                 "intercept": equation.intercept,
                 "source": equation.source,
@@ -130,7 +159,9 @@ def _plain(value: Any) -> Any:
     """JSON of an option; a file is what it holds, wherever it lies."""
     if isinstance(value, Path):
         return {"name": value.name, "sha256": file_hash(value)}
-    return list(value) if isinstance(value, tuple) else value
+    if isinstance(value, dict):
+        return {name: _plain(one) for name, one in value.items() if one not in (None, ())}
+    return [_plain(one) for one in value] if isinstance(value, tuple) else value
 
 
 def _static_timing(scan: ScanPlan) -> dict[str, Any]:

@@ -1,0 +1,122 @@
+"""Options about atlases and reference regions, as typed -> as the settings hold them.
+
+Only the words are understood here; the files are read when the run begins.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable, Iterable
+from functools import cache
+from pathlib import Path
+
+from bidsapp.errors import UsageError
+from bidsapp.settings import TEMPLATE_SPACE, AtlasChoice, ReferenceChoice
+
+_TABLES = Path(__file__).parents[1] / "data"  # not imported: that would cost the time of --help
+_SPACE_WORDS = {
+    TEMPLATE_SPACE: TEMPLATE_SPACE,
+    f"{TEMPLATE_SPACE}:res-2": TEMPLATE_SPACE,
+    "T1w": "T1w",
+    "anat": "T1w",
+    "pet": "pet",
+    "petref": "pet",
+}
+
+
+@cache
+def known(table: str) -> tuple[str, ...]:
+    """Names in a table of the package: ``atlases`` or ``reference_regions``."""
+    return tuple(tomllib.loads((_TABLES / f"{table}.toml").read_text("utf-8")))
+
+
+def atlas_choices(values: Iterable[str], path: Callable[[str], Path]) -> tuple[AtlasChoice, ...]:
+    """``NAME`` of the package, or ``NAME=FILE[,TABLE][,space=SPACE]``.
+
+    Raises
+    ------
+    UsageError
+        There is no such atlas, or the words make no sense.
+    """
+    choices = tuple(dict.fromkeys(_atlas_choice(value, path) for value in values))
+    names = [choice.name for choice in choices]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise UsageError(f"--atlas: {', '.join(sorted(twice))} is there twice")
+    return choices
+
+
+def reference_choices(values: Iterable[str]) -> tuple[ReferenceChoice, ...]:
+    """``NAME`` of the table, or ``NAME=ATLAS:LABEL[,LABEL...]``.
+
+    Raises
+    ------
+    UsageError
+        There is no such region, or the words make no sense.
+    """
+    return tuple(_reference_choice(value) for value in dict.fromkeys(values))
+
+
+def voi_spaces(values: Iterable[str]) -> tuple[str, ...]:
+    """Spaces of tables and ratio images besides the template, for ``--output-spaces``.
+
+    Raises
+    ------
+    UsageError
+        There is no such space.
+    """
+    if other := [value for value in values if value not in _SPACE_WORDS]:
+        raise UsageError(
+            f"--output-spaces {' '.join(other)}: not available; there is {TEMPLATE_SPACE}:res-2, "
+            "T1w and pet"
+        )
+    return tuple(dict.fromkeys((TEMPLATE_SPACE, *(_SPACE_WORDS[value] for value in values))))
+
+
+def _atlas_choice(value: str, path: Callable[[str], Path]) -> AtlasChoice:
+    name, equals, rest = value.partition("=")
+    names = {one.lower(): one for one in known("atlases")}
+    if not equals:
+        if name.lower() not in names:
+            raise UsageError(
+                f"--atlas {name}: the package has {', '.join(names.values())}; give another as "
+                "NAME=FILE[,TABLE]"
+            )
+        return AtlasChoice(names[name.lower()])
+    _check_name("--atlas", name, names)
+    parts = [part for part in rest.split(",") if part]
+    spaces = [part.removeprefix("space=") for part in parts if part.startswith("space=")]
+    files = [path(part) for part in parts if not part.startswith("space=")]
+    if not 1 <= len(files) <= 2 or len(spaces) > 1:
+        raise UsageError(f"--atlas {value}: give NAME=FILE[,TABLE][,space=SPACE]")
+    for file in files:
+        if not file.is_file():
+            raise UsageError(f"--atlas {name}: {file}: no such file")
+    table = files[1] if len(files) > 1 else None
+    return AtlasChoice(name, files[0], table, spaces[0] if spaces else None)
+
+
+def _reference_choice(value: str) -> ReferenceChoice:
+    name, equals, rest = value.partition("=")
+    names = {one.lower(): one for one in known("reference_regions")}
+    if not equals:
+        if name.lower() not in names:
+            raise UsageError(
+                f"--reference-region {name}: there is {', '.join(names.values())}; give another "
+                "as NAME=ATLAS:LABEL[,LABEL...]"
+            )
+        return ReferenceChoice(names[name.lower()])
+    _check_name("--reference-region", name, names)
+    atlas, colon, labels = rest.partition(":")
+    wanted = tuple(label.strip() for label in labels.split(",") if label.strip())
+    if not colon or not atlas or not wanted:
+        raise UsageError(f"--reference-region {value}: give NAME=ATLAS:LABEL[,LABEL...]")
+    packaged = {one.lower(): one for one in known("atlases")}
+    return ReferenceChoice(name, packaged.get(atlas.lower(), atlas), wanted)
+
+
+def _check_name(option: str, name: str, taken: dict[str, str]) -> None:
+    if not re.fullmatch(r"[A-Za-z0-9]+", name):
+        raise UsageError(f"{option} {name}=: a name of letters and digits is needed, for BIDS")
+    if name.lower() in taken:
+        raise UsageError(f"{option} {name}=: the package has its own {name}; choose another name")

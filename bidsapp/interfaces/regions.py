@@ -1,0 +1,268 @@
+"""Nodes that measure a PET in the regions of atlases, and write what they found."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from nipype.interfaces.base import (
+    BaseInterfaceInputSpec,
+    File,
+    SimpleInterface,
+    TraitedSpec,
+    traits,
+)
+from scipy import ndimage
+
+from bidsapp.bids.derivatives import output_path, outputs, sidecar_path
+from bidsapp.core.alignment import inverse, transform
+from bidsapp.core.regions import Regions
+from bidsapp.core.resample import resample, sample
+from bidsapp.core.suvr import centiloid_image, ratio_image
+from bidsapp.core.voi import template_voxels
+from bidsapp.core.warp import Warp
+from bidsapp.data import mni_grid
+from bidsapp.data.atlases import Atlas
+from bidsapp.data.regional import (
+    Scene,
+    chosen_atlases,
+    chosen_references,
+    measure_atlases,
+    region_dictionary,
+)
+from bidsapp.interfaces.derivatives import _Placed, _Written, measured_or_zero, write_json
+from bidsapp.interfaces.store import fetch, fetch_volume, optional
+from bidsapp.nifti import save_volume, write_text
+from bidsapp.settings import TEMPLATE_SPACE, Processing
+from bidsapp.volume import Grid, Volume
+
+# The atlas may reach a little beyond the brain of the T1w, never as far as this.
+_MARGIN_MM = 15.0
+
+
+class MeasureRegionsInput(BaseInterfaceInputSpec):
+    """Inputs of `MeasureRegions`."""
+
+    pet = File(exists=True, mandatory=True, desc="PET in the space, NaN where not measured")
+    space = traits.Enum(TEMPLATE_SPACE, "T1w", "pet", desc="the space it is in")
+    gm = File(exists=True, desc="probability of grey matter, T1w grid")
+    wm = File(exists=True, desc="probability of white matter, T1w grid")
+    field = File(exists=True, desc="T1w world coordinate of every MNI voxel")
+    warp = File(exists=True, desc="parameters of the warp")
+    mask = File(exists=True, desc="brain mask, T1w grid")
+    t1w_to_pet = traits.List(desc="4 x 4, RAS mm")
+    processing = traits.Instance(Processing, mandatory=True, desc="atlases and references")
+    lines = traits.Dict(mandatory=True, desc="Centiloid slope, intercept by reference region")
+
+
+class MeasureRegionsOutput(TraitedSpec):
+    """Outputs of `MeasureRegions`."""
+
+    tables = File(exists=True, desc="JSON: columns by atlas, uptake by reference region")
+    masks = File(desc="regions in the space, when they are asked for")
+    references = traits.Dict(desc="mean uptake by reference region, None where not measured")
+    record = traits.Dict(desc="its part of the record: reference_uptake")
+
+
+class MeasureRegions(SimpleInterface):
+    """Uptake in every region of every atlas of the run, in one space."""
+
+    input_spec, output_spec = MeasureRegionsInput, MeasureRegionsOutput
+
+    def _run_interface(self, runtime):
+        pet, processing = fetch_volume(self.inputs.pet), self.inputs.processing
+        scene = _scene(self.inputs, pet.grid)
+        lines = {name: tuple(line) for name, line in self.inputs.lines.items()}
+        found = measure_atlases(pet.data, scene, processing=processing, lines=lines)
+        folder = Path(runtime.cwd)
+        uptake = {name: asdict(one) for name, one in found.references.items()}
+        content = {"columns": found.columns, "references": uptake}
+        (folder / "tables.json").write_text(json.dumps(content))
+        self._results["tables"] = str(folder / "tables.json")
+        self._results["references"] = {name: one.mean for name, one in found.references.items()}
+        self._results["record"] = {"reference_uptake": uptake}
+        if processing.write_masks:
+            self._results["masks"] = str(folder / "masks.npz")
+            regions = {one.name: scene.place(one.regions) for one in chosen_atlases(processing)}
+            np.savez(folder / "masks.npz", affine=pet.affine, **_arrays(regions))
+        return runtime
+
+
+def _scene(given: Any, grid: Grid) -> Scene:
+    """The space of a PET: how the atlases and the tissues of the T1w come into it."""
+    names = {"GM": "gm", "WM": "wm"}
+    maps = {k: fetch_volume(p) for k, n in names.items() if (p := optional(getattr(given, n)))}
+    if given.space == TEMPLATE_SPACE:
+        field = fetch_volume(given.field).data if maps else None
+        return Scene(grid, lambda regions: regions, {k: sample(m, field) for k, m in maps.items()})
+    warp = Warp.from_arrays(fetch(given.warp))
+    if given.space == "T1w":
+        near = _near(fetch_volume(given.mask))
+        place = _placing(template_voxels(grid, mni_grid(2), warp.to_template, near), grid)
+        return Scene(grid, place, {k: m.data for k, m in maps.items()})
+    to_t1w = inverse(np.array(given.t1w_to_pet))
+
+    def to_template(points):
+        return warp.to_template(transform(to_t1w, points))
+
+    place = _placing(template_voxels(grid, mni_grid(2), to_template), grid)
+    return Scene(grid, place, {k: resample(m, grid, to_t1w).data for k, m in maps.items()})
+
+
+def _placing(source: np.ndarray, grid: Grid) -> Callable[[Regions], Regions]:
+    return lambda regions: regions.on(grid.shape, source)
+
+
+def _near(mask: Volume) -> np.ndarray:
+    """Box around a brain: the rest of the T1w need not be carried to the template."""
+    box = ndimage.find_objects(mask.data.astype(np.uint8))[0]
+    margin = np.ceil(_MARGIN_MM / mask.grid.voxel_size).astype(int)
+    near = np.zeros(mask.data.shape, bool)
+    near[
+        tuple(slice(max(s.start - m, 0), s.stop + m) for s, m in zip(box, margin, strict=True))
+    ] = True
+    return near
+
+
+def _arrays(regions: Mapping[str, Regions]) -> dict[str, np.ndarray]:
+    """Plain arrays of several sets of regions, for storage."""
+    arrays = {}
+    for name, one in regions.items():
+        arrays |= {f"{name}_voxels": one.voxels, f"{name}_starts": one.starts}
+        if one.weights is not None:
+            arrays[f"{name}_weights"] = one.weights
+    return arrays | {"shape": np.array(next(iter(regions.values())).shape)}
+
+
+def _stored(arrays: Mapping[str, np.ndarray], name: str) -> Regions:
+    x, y, z = arrays["shape"].tolist()
+    weights = arrays.get(f"{name}_weights")
+    return Regions((x, y, z), arrays[f"{name}_voxels"], arrays[f"{name}_starts"], weights)
+
+
+class SaveRegionsInput(_Placed):
+    """Inputs of `SaveRegions`."""
+
+    tables = File(exists=True, mandatory=True, desc="as `MeasureRegions` gives them")
+    masks = File(exists=True, desc="as `MeasureRegions` gives them")
+    t1w_entities = traits.Dict(desc="entities of the T1w, for masks in its space")
+    space = traits.Str(mandatory=True, desc="the space of the tables")
+    processing = traits.Instance(Processing, mandatory=True, desc="atlases and references")
+    units = traits.Str(mandatory=True, desc="units of the PET")
+    sidecar = traits.Dict(mandatory=True, desc="JSON content besides the columns")
+
+
+class SaveRegions(SimpleInterface):
+    """Write a table per atlas with its dictionary, and the masks: the same rows for every scan."""
+
+    input_spec, output_spec, _always_run = SaveRegionsInput, _Written, True
+
+    def _run_interface(self, runtime):
+        given = self.inputs
+        tables = json.loads(Path(given.tables).read_text())["columns"]
+        described = region_dictionary(chosen_references(given.processing), given.units)
+        space = {} if given.space == TEMPLATE_SPACE else {"space": given.space}
+        atlases = chosen_atlases(given.processing)
+        for one in atlases:
+            path = output_path(given.output_dir, "vois", given.entities, atlas=one.name, **space)
+            columns = tables[one.name]
+            rows = zip(*(columns[name] for name in described), strict=True)
+            lines = [list(described), *([_cell(value) for value in row] for row in rows)]
+            write_text(path, "".join("\t".join(line) + "\n" for line in lines))
+            write_json(sidecar_path(path), self._sidecar(one) | described)
+        self._results["written"] = len(atlases) + self._save_masks(atlases)
+        return runtime
+
+    def _sidecar(self, one: Atlas) -> dict[str, Any]:
+        notes = {"Notes": list(one.notes)} if one.notes else {}
+        about = {"Description": f"Uptake in the regions of {one.title}", "Atlas": one.name}
+        return about | {"Space": self.inputs.space} | notes | self.inputs.sidecar
+
+    def _save_masks(self, atlases) -> int:
+        if (path := optional(self.inputs.masks)) is None:
+            return 0
+        arrays = fetch(path)
+        for one in atlases:
+            image, regions = self._mask_path(one), _stored(arrays, one.name)
+            overlap = one.regions.overlapping
+            index = [row.index for row in one.rows]
+            data = regions.maps() if overlap else regions.labelled(index)
+            save_volume(image, Volume(data, arrays["affine"]))
+            names = {"LabelMap": [row.name for row in one.rows]} if overlap else {}
+            write_json(sidecar_path(image), self._mask_sidecar(one) | names)
+            if not overlap:
+                rows = ("index\tname", *(f"{row.index}\t{row.name}" for row in one.rows))
+                write_text(sidecar_path(image).with_suffix(".tsv"), "\n".join(rows) + "\n")
+        return len(atlases)
+
+    def _mask_path(self, one: Atlas) -> Path:
+        """Masks in the space of the PET lie beside it, others with the T1w."""
+        given = self.inputs
+        kind = "probseg" if one.regions.overlapping else "dseg"
+        if given.space == "pet":
+            key, entities, extra = f"pet_{kind}", given.entities, {}
+        elif given.space == "T1w":
+            key, entities, extra = f"t1w_{kind}", given.t1w_entities, {}
+        else:
+            extra = {"space": TEMPLATE_SPACE, "res": "2"}
+            key, entities = f"t1w_{kind}", given.t1w_entities
+        return output_path(given.output_dir, key, entities, atlas=one.name, **extra)
+
+    def _mask_sidecar(self, one: Atlas) -> dict[str, Any]:
+        content = {"Description": f"Regions of {one.title}", "Atlas": one.name}
+        if self.inputs.space == TEMPLATE_SPACE:
+            content["Resolution"] = "2 mm isotropic, the grid of the GAAIN volumes of interest"
+        return content | {"CentiPET": self.inputs.sidecar["CentiPET"]}
+
+
+class SaveRatiosInput(_Placed):
+    """Inputs of `SaveRatios`."""
+
+    pet = File(exists=True, mandatory=True, desc="PET in the space, NaN where not measured")
+    references = traits.Dict(mandatory=True, desc="mean uptake by reference region")
+    lines = traits.Dict(mandatory=True, desc="Centiloid slope, intercept by reference region")
+    space = traits.Str(mandatory=True, desc="the space of the PET")
+    skip = traits.List(traits.Str, desc="reference regions whose ratio image others write")
+    sidecar = traits.Dict(mandatory=True, desc="JSON content but units")
+
+
+class SaveRatios(SimpleInterface):
+    """Write ratio images and, where there is an equation, Centiloid images, one per reference."""
+
+    input_spec, output_spec, _always_run = SaveRatiosInput, _Written, True
+
+    def _run_interface(self, runtime):
+        pet, given, count = fetch_volume(self.inputs.pet), self.inputs, 0
+        for name, mean in given.references.items():
+            if mean is None or mean <= 0:
+                continue
+            ratio = ratio_image(pet.data, mean)
+            images = {} if name in given.skip else {"suvr": ratio}
+            if name in given.lines:
+                images["cl"] = centiloid_image(ratio, *given.lines[name])
+            for kind, data in images.items():
+                self._save(kind, name, Volume(data, pet.affine))
+            count += len(images)
+        self._results["written"] = count
+        return runtime
+
+    def _save(self, kind: str, reference: str, image: Volume) -> None:
+        given = self.inputs
+        space = {"pet": {}, "T1w": {"space": "T1w"}}.get(
+            given.space, {"space": TEMPLATE_SPACE, "res": "2"}
+        )
+        path = output_path(
+            given.output_dir, f"{kind}_image", given.entities, desc=f"{kind}{reference}", **space
+        )
+        save_volume(path, measured_or_zero(image))
+        told = {"Description": outputs()[f"{kind}_image"].description, "ReferenceRegion": reference}
+        units = {"Units": "CL" if kind == "cl" else "unitless"}
+        write_json(sidecar_path(path), told | units | given.sidecar)
+
+
+def _cell(value: Any) -> str:
+    return "n/a" if value is None else str(value)
