@@ -90,6 +90,8 @@ class ScanPlan:
     window : frames to average
     flags : what planning noticed (window, choice of T1w)
     parts : other PETs after the same injection, which only the activity over time needs
+    suv_factor : SUV of 1 Bq/mL decay-corrected to the injection; None when dose or body weight are
+        not known
     site : where it was scanned, None when the dataset does not say
     acquired : when, from ``scans.tsv`` or ``sessions.tsv``; dates may be shifted on purpose, so
         that only differences within a participant mean anything
@@ -105,6 +107,7 @@ class ScanPlan:
     window: WindowChoice
     flags: tuple[Flag, ...] = ()
     parts: tuple[PetPart, ...] = ()
+    suv_factor: float | None = None
     site: str | None = None
     acquired: datetime | None = None
 
@@ -112,6 +115,12 @@ class ScanPlan:
     def n_frames(self) -> int:
         """Frames of the scan and of the other parts."""
         return sum(len(part.frame_start_s) for part in self.timings)
+
+    @property
+    def is_dynamic(self) -> bool:
+        """Whether there is activity over time: several frames, stored in the order of time."""
+        starts = [part.frame_start_s for part in self.timings]
+        return self.n_frames > 1 and all(list(part) == sorted(part) for part in starts)
 
     @property
     def timings(self) -> tuple[PetTiming, ...]:

@@ -1,0 +1,285 @@
+"""Nodes on all frames of an injection: activity over time, in regions, on the template, on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from nipype.interfaces.base import (
+    BaseInterfaceInputSpec,
+    File,
+    SimpleInterface,
+    TraitedSpec,
+    isdefined,
+    traits,
+)
+
+from bidsapp.bids.derivatives import output_path, outputs, sidecar_path
+from bidsapp.core.alignment import transform
+from bidsapp.core.regions import region_means
+from bidsapp.core.resample import resample, sample
+from bidsapp.data import mni_grid, read_table, template_mask
+from bidsapp.data.regional import chosen_atlases
+from bidsapp.interfaces.derivatives import _Placed, _Written, write_json
+from bidsapp.interfaces.store import about, fetch, fetch_volume, keep
+from bidsapp.nifti import read_frames, save_frames, write_text
+from bidsapp.settings import Processing
+from bidsapp.volume import Grid, Volume
+
+
+@dataclass(frozen=True)
+class Series:
+    """The frames of one PET of an injection.
+
+    Attributes
+    ----------
+    pet : path of the raw image
+    start_s, duration_s : of each frame, seconds after injection
+    factors : what each frame is multiplied by to be Bq/mL, decay-corrected to the injection
+    decay : what measured activity is multiplied by to be decay-corrected to the injection
+    """
+
+    pet: str
+    start_s: tuple[float, ...]
+    duration_s: tuple[float, ...]
+    factors: tuple[float, ...]
+    decay: tuple[float, ...]
+
+
+class _FramesInput(BaseInterfaceInputSpec):
+    """All frames of an injection, and where the head lies in them."""
+
+    series = traits.List(traits.Instance(Series), mandatory=True, desc="the scan, other parts")
+    pets = traits.List(File(exists=True), mandatory=True, desc="their images, for nipype's cache")
+    motion = traits.List(mandatory=True, desc="as `AlignFrames` gives it; empty for a lost part")
+
+
+class SampleFramesInput(_FramesInput):
+    """Inputs of `SampleFrames`."""
+
+    t1w_to_pet = traits.List(mandatory=True, desc="4 x 4, RAS mm")
+    field = File(exists=True, mandatory=True, desc="T1w world coordinate of every MNI voxel")
+    processing = traits.Instance(Processing, mandatory=True, desc="atlases")
+
+
+class SampleFramesOutput(TraitedSpec):
+    """Outputs of `SampleFrames`; activity in Bq/mL, decay-corrected to the injection."""
+
+    tacs = File(exists=True, desc="npz: (R, T) by atlas, frame_start_s, frame_end_s, decay_factor")
+    frames = File(exists=True, desc="npy, float32 (T, X, Y, Z) on the 2 mm MNI grid, NaN outside")
+
+
+class SampleFrames(SimpleInterface):
+    """Every frame on the template, by one interpolation, and its means in all regions."""
+
+    input_spec, output_spec = SampleFramesInput, SampleFramesOutput
+
+    def _run_interface(self, runtime):
+        folder, given = Path(runtime.cwd), self.inputs
+        atlases = {one.name: one.measured for one in chosen_atlases(given.processing)}
+        wanted = template_mask(2).data.copy()
+        for regions in atlases.values():
+            wanted.reshape(-1)[regions.voxels] = True
+        points = fetch_volume(given.field).data[wanted].astype(np.float64)
+        points = transform(np.array(given.t1w_to_pet), points)
+        order = _in_time(given.series, given.motion)
+        shape = (len(order), *mni_grid(2).shape)
+        frames = np.lib.format.open_memmap(folder / "frames.npy", "w+", np.float32, shape)
+        least = read_table("limits")["voi_coverage"]["refuse"]
+        tacs = {name: np.empty((len(regions), len(order))) for name, regions in atlases.items()}
+        read = _read(given.series, given.motion, order)
+        for place, (frame, motion) in enumerate(read):
+            image = frames[place]
+            image[...] = np.nan
+            image[wanted] = sample(frame, transform(motion, points))
+            for name, regions in atlases.items():
+                covered = region_means(np.isfinite(image).astype(np.float32), regions)
+                means = region_means(image, regions)
+                tacs[name][:, place] = np.where(covered >= least, means, np.nan)
+        frames.flush()
+        self._results["frames"] = str(folder / "frames.npy")
+        self._results["tacs"] = keep(folder / "tacs.npz", tacs | _times(given.series, order))
+        return runtime
+
+
+class SaveDynamicInput(_FramesInput, _Placed):
+    """Inputs of `SaveDynamic`."""
+
+    sidecar = traits.Dict(mandatory=True, desc="JSON content, times left out")
+
+
+class SaveDynamic(SimpleInterface):
+    """Write all frames, with the head at one position, on the native grid of the scan."""
+
+    input_spec, output_spec, _always_run = SaveDynamicInput, _Written, True
+
+    def _run_interface(self, runtime):
+        given = self.inputs
+        order = _in_time(given.series, given.motion)
+        path = output_path(given.output_dir, "pet_dynamic", given.entities)
+        grid = next(read_frames(given.series[0].pet)).grid
+        read = _read(given.series, given.motion, order)
+        save_frames(path, _native(read, grid), len(order))
+        times = _times(given.series, order)
+        start = times["frame_start_s"]
+        content = {
+            "FrameTimesStart": start.tolist(),
+            "FrameDuration": (times["frame_end_s"] - start).tolist(),
+        }
+        described = {"Description": outputs()["pet_dynamic"].description}
+        write_json(sidecar_path(path), described | given.sidecar | content)
+        self._results["written"] = 1
+        return runtime
+
+
+class SaveTacsInput(_Placed):
+    """Inputs of `SaveTacs`."""
+
+    tacs = File(exists=True, mandatory=True, desc="as `SampleFrames` gives it")
+    processing = traits.Instance(Processing, mandatory=True, desc="atlases")
+    units = traits.Str("Bq/mL", usedefault=True, desc="of the curves")
+    suv_factor = traits.Float(desc="SUV of 1 Bq/mL at injection, when dose and weight are known")
+    sidecar = traits.Dict(mandatory=True, desc="JSON content besides the columns")
+
+
+class SaveTacsOutput(_Written):
+    """Outputs of `SaveTacs`."""
+
+    record = traits.Dict(desc="its part of the record: paths of the tables by atlas")
+
+
+class SaveTacs(SimpleInterface):
+    """Write the time-activity curves, one table per atlas, in Bq/mL and as SUV."""
+
+    input_spec, output_spec, _always_run = SaveTacsInput, SaveTacsOutput, True
+
+    def _run_interface(self, runtime):
+        given, written = self.inputs, {}
+        stored = fetch(given.tacs)
+        scales = {"tacs": (given.units, 1.0)}
+        if isdefined(given.suv_factor):
+            scales["tacs_suv"] = ("g/mL", given.suv_factor)
+        for one in chosen_atlases(given.processing):
+            for key, (units, scale) in scales.items():
+                table = dict(zip(one.names, scale * stored[one.name], strict=True))
+                path = output_path(given.output_dir, key, given.entities, atlas=one.name)
+                write_text(path, tac_table(stored["frame_start_s"], stored["frame_end_s"], table))
+                described = {"Description": outputs()[key].description, **given.sidecar}
+                write_json(sidecar_path(path), described | tac_columns(table, units))
+                written.setdefault(key, {})[one.name] = path.relative_to(
+                    given.output_dir
+                ).as_posix()
+        self._results["written"] = sum(map(len, written.values()))
+        self._results["record"] = written
+        return runtime
+
+
+class SaveMotionInput(_Placed):
+    """Inputs of `SaveMotion`."""
+
+    record = traits.Dict(mandatory=True, desc="as `AlignFrames` gives it")
+    motion = traits.List(mandatory=True, desc="as `AlignFrames` gives it")
+    sidecar = traits.Dict(mandatory=True, desc="JSON content besides columns and matrices")
+
+
+class SaveMotion(SimpleInterface):
+    """Write the motion of the head, a row per frame, with the matrices in its JSON."""
+
+    input_spec, output_spec, _always_run = SaveMotionInput, _Written, True
+
+    def _run_interface(self, runtime):
+        given, columns = self.inputs, read_table("motion_columns")
+        told = given.record["motion"]
+        path = output_path(given.output_dir, "motion", given.entities)
+        lines = [list(columns), *motion_rows(told)]
+        write_text(path, "".join("\t".join(map(_cell, line)) + "\n" for line in lines))
+        matrices = {
+            "LeastCorrectedMm": told["least_corrected_mm"],
+            "ReferenceFrame": told["reference_frame"],
+            "ReferenceToFrame": _as_rows(given.motion, told["pet"]),
+        }
+        described = {"Description": outputs()["motion"].description, **given.sidecar}
+        write_json(sidecar_path(path), described | matrices | columns)
+        self._results["written"] = 1
+        return runtime
+
+
+def tac_table(start_s: np.ndarray, end_s: np.ndarray, curves: Mapping[str, np.ndarray]) -> str:
+    """Time-activity curves as text: frame_start, frame_end, then a column per region."""
+    lines = [["frame_start", "frame_end", *curves]]
+    for index, (start, end) in enumerate(zip(start_s.tolist(), end_s.tolist(), strict=True)):
+        lines.append([start, end, *(float(curve[index]) for curve in curves.values())])
+    return "".join("\t".join(map(_cell, line)) + "\n" for line in lines)
+
+
+def tac_columns(regions: Mapping[str, Any], units: str) -> dict[str, dict[str, str]]:
+    """JSON dictionary of a table of time-activity curves."""
+    after = "after injection"
+    columns = {
+        "frame_start": {"Description": f"Start of the frame, {after}", "Units": "s"},
+        "frame_end": {"Description": f"End of the frame, {after}", "Units": "s"},
+    }
+    mean = "Mean uptake, decay-corrected to the injection; n/a where less than half was measured"
+    return columns | {name: {"Description": mean, "Units": units} for name in regions}
+
+
+def motion_rows(told: Mapping[str, Any]) -> Iterator[list[Any]]:
+    """Rows of the motion table (``data/motion_columns.toml``) from the record."""
+    for index, start in enumerate(told["frame_start_s"]):
+        yield [
+            start,
+            start + told["frame_duration_s"][index],
+            *told["translation_mm"][index],
+            *np.radians(told["rotation_deg"][index]).tolist(),
+            told["distance_mm"][index],
+            int(told["corrected"] and told["distance_mm"][index] >= told["least_corrected_mm"]),
+            int(told["borrowed"][index]),
+            told["pet"][index],
+        ]
+
+
+def _in_time(series: list[Series], motion: list[Any]) -> list[tuple[int, int]]:
+    """(PET, frame) of all frames in the order of time, without those of lost parts."""
+    parts = sorted(range(len(series)), key=lambda number: series[number].start_s[0])
+    return [(number, index) for number in parts for index in range(len(motion[number]))]
+
+
+def _read(
+    series: list[Series], motion: list[Any], order: list[tuple[int, int]]
+) -> Iterator[tuple[Volume, np.ndarray]]:
+    """Read every frame once, in the order of time: its activity, and reference -> frame."""
+    for number in dict.fromkeys(number for number, _ in order):
+        part = series[number]
+        with about(part.pet):
+            for index, frame in enumerate(read_frames(part.pet)):
+                activity = np.asarray(frame.data, np.float32) * np.float32(part.factors[index])
+                yield Volume(activity, frame.affine), np.array(motion[number][index])
+
+
+def _native(frames: Iterator[tuple[Volume, np.ndarray]], grid: Grid) -> Iterator[Volume]:
+    """Frames on the grid of the scan, the head at the reference; 0 where not measured."""
+    for frame, matrix in frames:
+        same = frame.grid.shape == grid.shape and np.array_equal(frame.affine, grid.affine)
+        still = same and np.array_equal(matrix, np.eye(4))
+        image = frame if still else resample(frame, grid, matrix)
+        yield Volume(np.nan_to_num(image.data, nan=0.0), grid.affine)
+
+
+def _times(series: list[Series], order: list[tuple[int, int]]) -> dict[str, np.ndarray]:
+    start = np.array([series[number].start_s[index] for number, index in order])
+    length = np.array([series[number].duration_s[index] for number, index in order])
+    decay = np.array([series[number].decay[index] for number, index in order])
+    return {"frame_start_s": start, "frame_end_s": start + length, "decay_factor": decay}
+
+
+def _as_rows(motion: list[Any], pets: list[int]) -> list[Any]:
+    """Matrices in the order of the rows of the motion table."""
+    left = [iter(part) for part in motion]
+    return [next(left[number]) for number in pets]
+
+
+def _cell(value: Any) -> str:
+    return "n/a" if value is None or value != value else str(value)

@@ -1,0 +1,113 @@
+"""Activity over time: all frames of an injection, in regions, on the template, on disk."""
+
+from __future__ import annotations
+
+from nipype.interfaces.utility import IdentityInterface, Merge
+from nipype.pipeline.engine import Node, Workflow
+
+from bidsapp.bids.pet_metadata import PetTiming, activity_unit, factors_to
+from bidsapp.bids.plan import ScanPlan
+from bidsapp.core.frames import decay_factors
+from bidsapp.data.tracers import tracers
+from bidsapp.interfaces.dynamic import SampleFrames, SaveDynamic, SaveMotion, SaveTacs, Series
+from bidsapp.workflows.sidecars import Sidecars
+
+# Peak memory of 60 frames of 128 x 128 x 96, measured.
+_SAMPLE_GB, _SAVE_GB, _TABLE_GB = 0.8, 0.5, 0.2
+
+
+def init_dynamic_wf(
+    scan: ScanPlan, *, output_dir: str, sidecars: Sidecars, name: str = "dynamic_wf"
+) -> Workflow:
+    """Follow the activity of a scan of several frames, and of the other parts of its injection.
+
+    All frames are in Bq/mL, decay-corrected to the injection and never smoothed; the head lies at
+    the reference position of the scan.
+
+    Inputs
+    ------
+    motion, motion_record
+        As `bidsapp.workflows.pet.init_pet_reference_wf` gives them.
+    t1w_to_pet
+        T1w world -> PET world, 4 x 4.
+    field
+        T1w world coordinate of every voxel of the 2 mm MNI grid.
+
+    Outputs
+    -------
+    tacs
+        Curves by atlas, (R, T), with ``frame_start_s``, ``frame_end_s`` and ``decay_factor``.
+    frames
+        All frames on the 2 mm MNI grid, float32, (T, X, Y, Z), NaN outside the brain.
+    record, written
+        What it gives to the record; numbers of files, by node.
+    """
+    workflow = Workflow(name=name)
+    fields = ["motion", "motion_record", "t1w_to_pet", "field"]
+    inputs = Node(IdentityInterface(fields), name="inputnode")
+    outputs = Node(IdentityInterface(["tacs", "frames", "record", "written"]), name="outputnode")
+    pets = [scan.pet, *(part.pet for part in scan.parts)]
+    series = [
+        _series(str(pet), timing, scan.tracer)
+        for pet, timing in zip(pets, scan.timings, strict=True)
+    ]
+    frames = {"series": series, "pets": list(map(str, pets))}
+    place = {"output_dir": output_dir, "entities": scan.entities}
+    content = sidecars.dynamic(scan)
+    processing = sidecars.processing
+    sampled = Node(
+        SampleFrames(**frames, processing=processing), name="sample", mem_gb=_SAMPLE_GB, n_procs=1
+    )
+    image = Node(
+        SaveDynamic(**frames, **place, sidecar=content["pet_dynamic"]),
+        name="image", mem_gb=_SAVE_GB, n_procs=1,
+    )  # fmt: skip
+    curves = Node(
+        SaveTacs(
+            **place, processing=processing, sidecar=content["tacs"], units=activity_units(scan)
+        ),
+        name="curves", mem_gb=_TABLE_GB, n_procs=1,
+    )  # fmt: skip
+    if scan.suv_factor is not None:
+        curves.inputs.suv_factor = scan.suv_factor
+    workflow.connect(
+        [
+            (inputs, sampled, [(field, field) for field in ("motion", "t1w_to_pet", "field")]),
+            (inputs, image, [("motion", "motion")]),
+            (sampled, curves, [("tacs", "tacs")]),
+            (sampled, outputs, [("tacs", "tacs"), ("frames", "frames")]),
+            (curves, outputs, [("record", "record")]),
+        ]
+    )
+    writers = [image, curves]
+    if processing.motion_correction or scan.parts:
+        motion = Node(
+            SaveMotion(**place, sidecar=content["motion"]),
+            name="motion", mem_gb=_TABLE_GB, n_procs=1,
+        )  # fmt: skip
+        workflow.connect([(inputs, motion, [("motion", "motion"), ("motion_record", "record")])])
+        writers.append(motion)
+    written = Node(Merge(len(writers)), name="written", run_without_submitting=True)
+    for number, node in enumerate(writers, start=1):
+        workflow.connect(node, "written", written, f"in{number}")
+    workflow.connect(written, "out", outputs, "written")
+    return workflow
+
+
+def activity_units(scan: ScanPlan) -> str:
+    """Units of the curves: Bq/mL, or those of the image when they are no activity."""
+    units = scan.metadata.units
+    return units if activity_unit(units) is None else "Bq/mL"
+
+
+def _series(pet: str, timing: PetTiming, tracer: str) -> Series:
+    half_life = tracers()[tracer].half_life_s
+    start, duration = timing.frame_start_s, timing.frame_duration_s
+    unit = activity_unit(timing.units) or 1.0
+    return Series(
+        pet=pet,
+        start_s=start,
+        duration_s=duration,
+        factors=tuple(unit * factor for factor in factors_to(timing, half_life, 0.0)),
+        decay=decay_factors(start, duration, half_life, 0.0),
+    )
