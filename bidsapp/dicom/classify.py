@@ -33,6 +33,7 @@ class Kind(StrEnum):
     SUSCEPTIBILITY = "susceptibility"
     OTHER_MR = "other MR"
     PET = "PET"
+    ATTENUATION_MAP = "attenuation map"
     PET_NAC = "PET without attenuation correction"
     PROJECTION = "projection"
     DERIVED = "derived"
@@ -135,13 +136,16 @@ def _weighting(series: Series) -> tuple[Kind, str]:
     """What an MR shows, and the evidence: decisive tags, then names, then weaker tags."""
     header, name = series.header, described(series)
     sequence = set(header.texts("ScanningSequence"))
-    three_d = header.text("MRAcquisitionType").upper() == "3D"
+    acquisition = header.text("MRAcquisitionType").upper()
+    three_d = acquisition == "3D" or (not acquisition and name_matches("t1w", name))
     echo = header.number("EchoTime")
     short_echo = echo is None or echo <= _MAX_T1W_ECHO_MS
     gradient_3d = "GR" in sequence and "EP" not in sequence and three_d and short_echo
     prepared = "IR" in sequence or "MP" in header.texts("SequenceVariant")
     if header.text("AngioFlag").upper() == "Y":
         return Kind.ANGIOGRAPHY, "(0018,0025) AngioFlag is set"
+    if name_matches("mr_for_attenuation", name):
+        return Kind.ATTENUATION_MAP, "the series name says attenuation map"
     if name_matches("inversion", name):
         return Kind.OTHER_MR, "one inversion of an MP2RAGE is no T1w"
     if gradient_3d and prepared:
@@ -161,6 +165,8 @@ def _weighting(series: Series) -> tuple[Kind, str]:
         return Kind.T1W, "(0008,9209) AcquisitionContrast is T1, 3D"
     if not sequence and name_matches("t1w", name):
         return Kind.T1W, "the series name says T1; the sequence tags are missing"
+    if not {"SE", "EP"} & sequence and three_d and short_echo and name_matches("t1w", name):
+        return Kind.T1W, "3D with a short echo, and the series name says T1"
     return Kind.OTHER_MR, "neither its tags nor its name say a 3D T1w"
 
 
@@ -187,9 +193,11 @@ def _classify_pet(series: Series, include_derived: bool) -> Verdict:
         return Verdict(Kind.PROJECTION, False, f"ImageType says {words[0]}")
     if name_matches("projection", name):
         return Verdict(Kind.PROJECTION, False, "the series name says MIP")
+    if name_matches("attenuation_map", name) or header.text("Units").upper() == "1CM":
+        return Verdict(Kind.ATTENUATION_MAP, False, "a map of attenuation, not of activity")
     corrected = header.texts("CorrectedImage")
     attenuation = tables()["corrected_image"]["attenuation"]
-    if corrected and attenuation not in corrected:
+    if corrected and attenuation not in " ".join(corrected).upper():
         return Verdict(Kind.PET_NAC, False, f"(0028,0051) CorrectedImage lacks {attenuation}")
     if header.text("AttenuationCorrectionMethod").lower() in ("none", "no"):
         return Verdict(Kind.PET_NAC, False, "(0054,1101) AttenuationCorrectionMethod is none")
@@ -197,6 +205,8 @@ def _classify_pet(series: Series, include_derived: bool) -> Verdict:
         return Verdict(Kind.PET_NAC, False, "the series name says NAC; CorrectedImage is missing")
     if "REPROJECTION" in header.texts("SeriesType"):
         return Verdict(Kind.PROJECTION, False, "(0054,1000) SeriesType is REPROJECTION")
+    if "GATED" in header.texts("SeriesType"):
+        return Verdict(Kind.PET, False, "(0054,1000) SeriesType is GATED: phases, not frames")
     derived = [w for w in _image_type(series, "derived") if w.upper() != "SECONDARY"]
     if derived and not include_derived:
         return Verdict(
@@ -216,7 +226,7 @@ def t1w_rank(series: Series) -> tuple[float, ...]:
     """Sort key of T1w candidates, the best first (smaller is better).
 
     No contrast agent, original, finest worst voxel edge, most slices, all echoes combined,
-    intensity-normalised.
+    intensity-normalised, corrected for gradient distortion (the PET has none).
     """
     header = series.header
     contrast = bool(header.text("ContrastBolusAgent")) or name_matches(
@@ -232,6 +242,7 @@ def t1w_rank(series: Series) -> tuple[float, ...]:
             bool(_image_type(series, "combined")) or name_matches("combined", described(series))
         ),
         -float("NORM" in header.texts("ImageType")),
+        -float(bool({"DIS2D", "DIS3D"} & set(header.texts("ImageType")))),
     )
 
 
@@ -249,6 +260,7 @@ def rank_reason(best: Series, other: Series) -> str:
         "has more slices",
         "combines all echoes",
         "is intensity-normalised by the scanner",
+        "is corrected for the distortion of the gradients",
     )
     for label, mine, its in zip(labels, t1w_rank(best), t1w_rank(other), strict=True):
         if mine != its:

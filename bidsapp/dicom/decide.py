@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,32 +12,35 @@ from pathlib import Path
 from typing import Any
 
 from bidsapp.core.quality import Finding
-from bidsapp.data.tracers import Tracer, tracer_from_name, tracers
 from bidsapp.dicom import identity
 from bidsapp.dicom.classify import Kind, classify
-from bidsapp.dicom.frames import Frame, acquired, count_remarks, frames_of, scan_clock
-from bidsapp.dicom.header import Header, tag_name
-from bidsapp.dicom.join import Part, join_parts, joined
+from bidsapp.dicom.frames import (
+    Frame,
+    acquired,
+    contents_of,
+    count_remarks,
+    frames_of,
+    scan_clock,
+)
+from bidsapp.dicom.header import Header
+from bidsapp.dicom.join import Part, join_parts, joined, suv_twins
 from bidsapp.dicom.metadata import Metadata
 from bidsapp.dicom.plan import LostScan, PetScan, Plan, T1wScan, Target, make_plan
 from bidsapp.dicom.series import Inventory, Series
 from bidsapp.dicom.sidecar import PetFacts, pet_sidecar
 from bidsapp.dicom.table import FAILED, JOINED, KEPT, SKIPPED, Row
-from bidsapp.dicom.tables import tables
 from bidsapp.dicom.timing import time_model
+from bidsapp.dicom.tracer import disagreement, find_tracer
 from bidsapp.dicom.units import to_bq_per_ml
 from bidsapp.dicom.volumes import in_words_of, is_volume, read_sidecar
 from bidsapp.errors import BadDataError, CentipetError
 from bidsapp.settings import DicomInput
 
 SeriesKey = tuple[str, int]
-_TRACER_TAGS = (
-    "Radiopharmaceutical",
-    "RadiopharmaceuticalCodeMeaning",
-    "SeriesDescription",
-    "ProtocolName",
+_OTHER_TRACER = (
+    "its tracer is not an amyloid tracer; if the tag is wrong, state Tracer of this series in a "
+    "--dicom-metadata file"
 )
-
 _TWO_IDENTIFIERS = (
     "another participant has the same name and birth date; if it is one person, give both "
     "identifiers one participant_id with --dicom-map"
@@ -144,11 +146,16 @@ class _Desk:
     _wanted: dict[SeriesKey, Callable[[Target], Job]] = field(default_factory=dict)
     _facts: dict[SeriesKey, PetFacts] = field(default_factory=dict)
     _joined: dict[SeriesKey, SeriesKey] = field(default_factory=dict)  # part -> the first part
+    _seen: dict[object, SeriesKey] = field(default_factory=dict)  # contents -> series
 
     def judge(self, series: Series, labels: identity.Labels) -> None:
         """Give a series its row and, when it is wanted, a place in the plan."""
         kind: str = series.header.text("Modality")
         try:
+            contents = (labels.participant, contents_of(series))
+            if None not in contents and self._seen.setdefault(contents, series.key) != series.key:
+                reason = f"a copy of series {self.rows[self._seen[contents]].series}"
+                return self._note(series, labels, kind, SKIPPED, reason)
             verdict = classify(series, include_derived=self.dicom.include_derived)
             kind, wanted, reason = verdict.kind, verdict.wanted, verdict.reason
             if wanted:
@@ -167,13 +174,15 @@ class _Desk:
         """Work out tracer and times of a PET; tell if it is wanted and why."""
         header = series.header
         stated = self.metadata.find(labels.participant, series.uid)
-        found = find_tracer(header, stated.tracer or self.dicom.tracer)
+        found = find_tracer(header, stated, self.dicom.tracer)
         if found is None:
-            return False, "its tracer is not an amyloid tracer"
+            return False, _OTHER_TRACER
         tracer, tracer_source = found
         frames = frames_of(series)
         clock = scan_clock(series, frames, stated.injection)
-        times, counts = time_model(clock), count_remarks(series, frames)
+        times, told = time_model(clock), count_remarks(series, frames)
+        if doubt := disagreement(header, tracer):
+            told = (*told, doubt)
         half_life_s = clock.half_life_s or tracer.half_life_s
         factor, units_source = to_bq_per_ml(series, times, half_life_s)
         facts = PetFacts(
@@ -185,20 +194,24 @@ class _Desk:
             stated=stated.values,
             units_source=units_source,
             carried=read_sidecar(header.path) if is_volume(header.path) else {},
-            remarks=counts,
+            remarks=told,
         )
         pet_sidecar(facts, {})  # a value it cannot do without is an error now, not later
         scan = PetScan(series, labels.participant, labels.session, tracer.code, times)
         self.pets.append(Part(scan, clock, frames, (factor,) * len(frames), half_life_s))
         self._facts[series.key] = facts
         what = f"{times.kind} {tracer.code} PET"
-        told = [in_words_of(header.path, text) for text in (*times.remarks, *counts)]
-        return True, "; ".join([reason, what, *told])
+        words = [in_words_of(header.path, text) for text in (*times.remarks, *told)]
+        return True, "; ".join([reason, what, *words])
 
     def join(self) -> list[PetScan]:
         """Join series that are parts of one scan, and note how to convert each scan."""
+        for key, twin in suv_twins(self.pets).items():
+            self._change(key, decision=SKIPPED, reason=f"series {self.rows[twin].series} is the "
+                         "same scan in units of activity")  # fmt: skip
+        parts = [p for p in self.pets if self.rows[p.scan.series.key].decision == KEPT]
         scans = []
-        for chain in join_parts(self.pets):
+        for chain in join_parts(parts):
             whole = joined(chain) if len(chain) > 1 else chain[0]
             key = whole.scan.series.key
             facts = replace(self._facts[key], clock=whole.clock, times=whole.scan.times)
@@ -289,45 +302,3 @@ def _acquired_if_known(header: Header) -> datetime | None:
         return acquired(header)
     except BadDataError:
         return None
-
-
-def find_tracer(header: Header, stated: str | None) -> tuple[Tracer, str] | None:
-    """Find the tracer of a PET and what names it; None when it is known not to be amyloid.
-
-    The radiopharmaceutical tags come first, the descriptions last.  Consoles are often left at
-    the tracer of the day before, so a description with another tracer is not passed over.
-
-    Raises
-    ------
-    BadDataError
-        Nothing names a known tracer, or tags name different ones.
-    """
-    if stated is not None:
-        tracer = tracer_from_name(stated)
-        if tracer is None:
-            raise BadDataError(
-                f"the stated tracer '{stated}' is unknown; use {', '.join(tracers())}"
-            )
-        return tracer, "stated by the user"
-    in_tags = [(key, tracer_from_name(header.text(key))) for key in _TRACER_TAGS]
-    named = [(key, tracer) for key, tracer in in_tags if tracer]
-    text = " ".join(header.text(key).lower() for key in _TRACER_TAGS)
-    other = re.search(tables()["other_tracers"]["pattern"], text)
-    if named and (other or len({tracer.code for _, tracer in named}) > 1):
-        said = "; ".join(f"{tag_name(key)} '{header.shown(key)}'" for key in _TRACER_TAGS
-                         if header.text(key))  # fmt: skip
-        raise BadDataError(
-            f"{header.path.name}: different tracers are named: {said}; state --tracer"
-        )
-    if named:
-        key, tracer = named[0]
-        return tracer, tag_name(key)
-    if other:
-        return None
-    if tracer := tracer_from_name(header.text("StudyDescription")):  # of all scans of a day
-        return tracer, tag_name("StudyDescription")
-    raise header.error(
-        "Radiopharmaceutical",
-        f"'{header.shown('Radiopharmaceutical')}' names no known amyloid tracer, nor does the "
-        f"series '{header.shown('SeriesDescription')}'; state it with --tracer",
-    )

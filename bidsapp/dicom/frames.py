@@ -58,6 +58,22 @@ def frames_of(series: Series) -> tuple[Frame, ...]:
     return tuple(zip(*ordered, strict=True))
 
 
+def contents_of(series: Series) -> int | None:
+    """Number that two exports of one series share; None for images without a time.
+
+    Headers are compared, not voxels: the times, places and scalings of all slices agree in copies
+    alone.
+    """
+    header = series.header
+    if not (header.text("AcquisitionTime") or header.text("AcquisitionDateTime")):
+        return None
+    tags = (*_COPY_TAGS, "ImagePositionPatient", "ImageOrientationPatient", "ImageType", "Units",
+            "Rows", "Columns", "EchoTime")  # fmt: skip
+    images = frozenset(tuple(image.texts(tag) for tag in tags) for image in series.images)
+    names = ("SeriesDescription", "SeriesNumber", "Modality", "CorrectedImage")
+    return hash((images, tuple(header.texts(tag) for tag in names)))
+
+
 def count_remarks(series: Series, frames: tuple[Frame, ...]) -> tuple[str, ...]:
     """Compare the numbers of frames and slices with what the header announces."""
     announced = {
@@ -148,7 +164,11 @@ def scan_clock(
         injection_clock=header.time("RadiopharmaceuticalStartTime"),
         stated=stated,
         decay_correction=header.text("DecayCorrection"),
-        decay_corrected=(tables()["corrected_image"]["decay"] in corrected if corrected else None),
+        decay_corrected=(
+            tables()["corrected_image"]["decay"] in " ".join(corrected).upper()
+            if corrected
+            else None
+        ),
         half_life_s=half_life(header),
     )
 

@@ -134,7 +134,7 @@ class Header:
         """
         text = _ZONE.sub("", self.text(keyword))
         if len(text) < 10:
-            if text:
+            if text and not _DATE.fullmatch(text):
                 raise self.error(keyword, f"is '{self.shown(keyword)}', not a date with a time")
             return None
         parts = Header(self.path, {keyword: (text[:8],)}), Header(self.path, {keyword: (text[8:],)})

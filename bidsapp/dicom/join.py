@@ -11,9 +11,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from bidsapp.bids.pet_metadata import activity_unit
 from bidsapp.dicom.frames import Frame
 from bidsapp.dicom.plan import PetScan
 from bidsapp.dicom.timing import ScanClock, TimeModel
+
+SeriesKey = tuple[str, int]
 
 _LONGEST_PAUSE_S = 60.0  # between frames of one acquisition; clocks round and scanners store
 _ROUNDING_S = 1.0
@@ -54,6 +57,33 @@ def join_parts(parts: Sequence[Part]) -> list[list[Part]]:
         else:
             chain.append(part)
     return chains
+
+
+def suv_twins(parts: Sequence[Part]) -> dict[SeriesKey, SeriesKey]:
+    """Series that hold as SUV what another one holds as activity: key -> key of the other.
+
+    Scanners export both; the one in activity needs no weight and no dose.
+    """
+    activity = {
+        _frame_times(part): part.scan.series.key
+        for part in parts
+        if activity_unit(part.scan.series.header.text("Units")) is not None
+    }
+    return {
+        part.scan.series.key: activity[times]
+        for part in parts
+        if activity_unit(part.scan.series.header.text("Units")) is None
+        and (times := _frame_times(part)) in activity
+    }
+
+
+def _frame_times(part: Part) -> tuple[object, ...]:
+    """What two exports of one reconstruction share."""
+    scan, header = part.scan, part.scan.series.header
+    method = header.text("ReconstructionMethod"), header.text("ConvolutionKernel")
+    times = scan.times
+    return (scan.participant, scan.session, scan.tracer, times.injection,
+            times.frame_start_s, times.frame_duration_s, *method)  # fmt: skip
 
 
 def joined(chain: Sequence[Part]) -> Part:

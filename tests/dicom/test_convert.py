@@ -416,7 +416,7 @@ def test_options_state_what_the_headers_do_not(source: Path, tmp_path: Path) -> 
     assert found["TimeZero"] == "10:04:30" and found["ScanStart"] == 5400
     assert found["AcquisitionMode"] == "list mode"
     assert found["CentiPET"]["Sources"]["AcquisitionMode"].startswith("stated")
-    assert found["CentiPET"]["Sources"]["TracerName"] == "stated by the user"
+    assert found["CentiPET"]["Sources"]["TracerName"] == "stated by the user (--tracer)"
     assert "_trc-NAV_" in report.rows[0].target
 
 

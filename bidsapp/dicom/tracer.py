@@ -1,0 +1,98 @@
+"""Which tracer a PET shows: what tags say, and what a person states."""
+
+from __future__ import annotations
+
+import re
+
+from bidsapp.data.tracers import Tracer, tracer_from_name, tracers
+from bidsapp.dicom.header import Header, tag_name
+from bidsapp.dicom.metadata import Stated
+from bidsapp.dicom.tables import tables
+from bidsapp.errors import BadDataError
+
+# In the order of trust; descriptions come last.
+_TAGS = ("Radiopharmaceutical", "RadiopharmaceuticalCodeMeaning", "GETracerName",
+         "SeriesDescription", "ProtocolName")  # fmt: skip
+_DESCRIPTIONS = ("SeriesDescription", "ProtocolName")
+# Florbetapir in some protocols, filtered back-projection in others.
+_AMBIGUOUS = re.compile(r"(?<![a-z])fbp(?![a-z])", re.IGNORECASE)
+_BACK_PROJECTION = re.compile(r"fbp|filter|back|3drp|dift", re.IGNORECASE)
+
+
+def find_tracer(header: Header, stated: Stated, option: str | None) -> tuple[Tracer, str] | None:
+    """Find the tracer of a PET and what names it; None when it is known not to be amyloid.
+
+    A tracer stated for the series wins.  ``--tracer`` counts for all series, so it decides where
+    tags name none or several, but makes no amyloid scan of one that only names another tracer.
+
+    Parameters
+    ----------
+    header : of the series
+    stated : what ``--dicom-metadata`` states for it
+    option : ``--tracer``
+
+    Raises
+    ------
+    BadDataError
+        Nothing names a known tracer, or tags name different ones.
+    """
+    if stated.tracer is not None:
+        return _known(stated.tracer), "stated by the user (--dicom-metadata)"
+    named = _named(header)
+    texts = " ".join(header.text(key).lower() for key in _TAGS)
+    other = re.search(tables()["other_tracers"]["pattern"], texts)
+    if option is not None and (named or not other):
+        return _known(option), "stated by the user (--tracer)"
+    if named and (other or len({tracer.code for tracer in named.values()}) > 1):
+        said = "; ".join(f"{tag_name(key)} '{header.shown(key)}'" for key in _TAGS
+                         if header.text(key))  # fmt: skip
+        raise BadDataError(
+            f"{header.path.name}: different tracers are named: {said}; state --tracer"
+        )
+    if named:
+        key, tracer = next(iter(named.items()))
+        return tracer, tag_name(key)
+    if other:
+        return None
+    if tracer := _in_description(header, "StudyDescription"):  # of all scans of a day
+        return tracer, tag_name("StudyDescription")
+    if not _BACK_PROJECTION.search(header.text("ReconstructionMethod")):
+        for key in _DESCRIPTIONS:
+            if tracer := tracer_from_name(header.text(key)):
+                return tracer, tag_name(key)
+    raise header.error(
+        "Radiopharmaceutical",
+        f"'{header.shown('Radiopharmaceutical')}' names no known amyloid tracer, nor does the "
+        f"series '{header.shown('SeriesDescription')}'; state it with --tracer",
+    )
+
+
+def disagreement(header: Header, tracer: Tracer) -> str | None:
+    """Say that tags name another tracer than the one that was stated; None when none does."""
+    others = {name.name for name in _named(header).values() if name != tracer}
+    if not others:
+        return None
+    return f"tags name {', '.join(sorted(others))}; {tracer.name} was stated and used"
+
+
+def _named(header: Header) -> dict[str, Tracer]:
+    """Tag -> the amyloid tracer it names beyond doubt."""
+    found = {
+        key: _in_description(header, key)
+        if key in _DESCRIPTIONS
+        else tracer_from_name(header.text(key))
+        for key in _TAGS
+    }
+    return {key: tracer for key, tracer in found.items() if tracer}
+
+
+def _in_description(header: Header, key: str) -> Tracer | None:
+    """Tracer that a description names by more than the letters of a reconstruction."""
+    return tracer_from_name(_AMBIGUOUS.sub(" ", header.text(key)))
+
+
+def _known(name: str) -> Tracer:
+    tracer = tracer_from_name(name)
+    if tracer is None:
+        raise BadDataError(f"the stated tracer '{name}' is unknown; use {', '.join(tracers())}")
+    return tracer
