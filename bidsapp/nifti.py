@@ -114,6 +114,21 @@ def read_shape(path: str | Path) -> tuple[int, ...]:
     return _look(Path(path))[1]
 
 
+def affine_disagreement(path: str | Path) -> float:
+    """How far apart sform and qform of a header place the corners of its image, mm.
+
+    Zero when only one of them, or none, is set.
+    """
+    header = nib.load(path).header
+    places = [header.get_sform(coded=True)[0], header.get_qform(coded=True)[0]]
+    if places[0] is None or places[1] is None:
+        return 0.0
+    corners = np.array(list(np.ndindex(2, 2, 2))) * (np.array(header.get_data_shape()[:3]) - 1)
+    difference = np.asarray(places[0] - places[1], dtype=np.float64)
+    apart = corners @ difference[:3, :3].T + difference[:3, 3]
+    return float(np.linalg.norm(apart, axis=1).max())
+
+
 def _look(path: Path) -> tuple[type[nib.Nifti1Image], tuple[int, ...]]:
     """Class (NIfTI-1 or -2) and shape of an image whose header makes sense."""
     with _told_clearly(path):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,9 @@ from bidsapp.volume import Volume
 COARSE_MM = 2.0
 MARGIN_MM = 24.0  # around the brain: more than the blurs reach
 
+# T1w world points (N, 3) -> probabilities (N, 4) of grey, white, CSF, everything else.
+Average = Callable[[Float64], Float32]
+
 
 @dataclass(frozen=True)
 class Head:
@@ -29,6 +33,8 @@ class Head:
         Fractions of each tissue by region, the last is everything else; they add up to one.
     pure : ndarray, shape (X, Y, Z, 4), float32
         Grey, white, CSF, everything else, whatever the region.
+    average : ndarray, shape like ``classes``, or None
+        The same classes of an average head in the place and the size of this one.
     outside_mm : ndarray, shape (X, Y, Z)
         Distance from the brain, 0 inside it; infinite where there is no T1w.
     centre : ndarray, shape (3,)
@@ -38,6 +44,7 @@ class Head:
     t1w: Volume
     classes: Float32
     pure: Float32
+    average: Float32 | None
     outside_mm: Float64
     centre: Float64
 
@@ -48,6 +55,7 @@ class Head:
         tissue: NDArray[np.floating],
         mask: NDArray[np.bool_],
         regions: Mapping[str, NDArray[np.bool_]],
+        average: Average | None = None,
     ) -> Head:
         """Crop to the brain and its surroundings and average blocks of voxels.
 
@@ -60,27 +68,39 @@ class Head:
             Brain.
         regions : mapping of ndarray of bool, shape (X, Y, Z)
             Any of ``ctx`` (its grey gets a level of its own) and ``cbl`` (its grey and its white).
+        average : function
+            Tissue priors by the place in this T1w.
         """
         size = t1w.grid.voxel_size
         a, b, c = (max(1, round(COARSE_MM / s)) for s in size)
         crop = _Crop.around(mask, (a, b, c), MARGIN_MM / size)
-        grey, white, csf = (crop.voxels(part) for part in tissue)
+        # grey and white beyond the mask is dura, muscle and marrow, whose uptake is not the brain's
+        grey, white = (crop.voxels(part * mask) for part in tissue[:2])
+        csf = crop.voxels(tissue[2])
         nowhere = np.zeros(mask.shape, dtype=bool)
         cerebellum = crop.voxels(regions.get("cbl", nowhere)) > 0
         cortex = (crop.voxels(regions.get("ctx", nowhere)) > 0) & ~cerebellum
-        elsewhere = ~(cortex | cerebellum)
-        parts = [grey * elsewhere, grey * cortex, grey * cerebellum]
-        parts += [white * ~cerebellum, white * cerebellum, csf]
+        where = (~(cortex | cerebellum), cortex, cerebellum)
+        parts = _by_region(grey, white, csf, where)
         means = [crop.blocks(part) for part in parts]
         rest = np.clip(1 - sum(means), 0, 1)
+        present = [k for k, part in enumerate(means) if part.any()]
         brain = crop.blocks(crop.voxels(mask)) > 0.5
         affine = crop.affine(t1w.affine)
-        distance = distance_transform_edt(~brain, sampling=Volume(brain, affine).grid.voxel_size)
+        grid = Volume(brain, affine).grid
+        usual: Float32 | None = None
+        if average is not None:
+            expected = average(grid.world().reshape(-1, 3)).reshape(*grid.shape, 4)
+            grey, white, csf, other = np.moveaxis(expected, -1, 0)
+            parts = _by_region(grey, white, csf, [crop.blocks(part) for part in where])
+            usual = np.stack([*(parts[k] for k in present), other], axis=-1)
+        distance = distance_transform_edt(~brain, sampling=grid.voxel_size)
         distance[crop.blocks(crop.voxels(np.ones(mask.shape, dtype=bool))) < 0.5] = np.inf
         return cls(
             t1w=Volume(crop.blocks(crop.voxels(np.nan_to_num(t1w.data))), affine),
-            classes=np.stack([part for part in means if part.any()] + [rest], axis=-1),
+            classes=np.stack([*(means[k] for k in present), rest], axis=-1),
             pure=np.stack([sum(means[:3]), means[3] + means[4], means[5], rest], axis=-1),
+            average=usual,
             outside_mm=distance,
             centre=transform(affine, np.argwhere(brain).mean(axis=0)),
         )
@@ -92,6 +112,15 @@ class Head:
         for k in range(fractions.shape[-1]):
             maps[..., k] = gaussian_filter(fractions[..., k], sigma, mode="nearest")
         return TissueModel(maps, self.t1w.affine, self.centre)
+
+
+def _by_region(
+    grey: Float32, white: Float32, csf: Float32, shares: Sequence[NDArray[Any]]
+) -> list[Float32]:
+    """Split grey by ``shares`` (elsewhere, cortical target, cerebellum), white by cerebellum."""
+    elsewhere, cortex, cerebellum = shares
+    parts = [grey * elsewhere, grey * cortex, grey * cerebellum]
+    return [*parts, white * (elsewhere + cortex), white * cerebellum, csf]
 
 
 @dataclass(frozen=True)

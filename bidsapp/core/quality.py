@@ -81,6 +81,33 @@ def own_anatomy_findings(value: float | None, least: float) -> tuple[Finding, ..
     )
 
 
+def position_findings(nmi: float | None, model: float | None, limit: float) -> tuple[Finding, ...]:
+    """Centiloids that depend on how the PET was aligned."""
+    if nmi is None or model is None or abs(model - nmi) <= limit:
+        return ()
+    return (
+        Finding(
+            "pet-t1w-centiloid",
+            f"the Centiloid is {model:.0f} with the PET aligned by tissue maps and {nmi:.0f} by "
+            f"mutual information (limit {limit:g} apart; the published scale was made with the "
+            "latter): look at the picture of the PET over the T1w",
+        ),
+    )
+
+
+def affine_findings(apart_mm: float, limit_mm: float, image: str) -> tuple[Finding, ...]:
+    """A header whose two places in space, sform and qform, differ."""
+    if apart_mm <= limit_mm:
+        return ()
+    return (
+        Finding(
+            "header-places-differ",
+            f"sform and qform of the {image} place it up to {apart_mm:.1f} mm apart (limit "
+            f"{limit_mm:g} mm); the sform was used: check which one is right",
+        ),
+    )
+
+
 # Numbers of a normalisation that have a limit: code, and what is wrong. "{value}" and "{limit}".
 _NORMALISATION = {
     "template_shift_mm": (

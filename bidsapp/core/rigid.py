@@ -32,12 +32,12 @@ from bidsapp.core.alignment import (
     rigid_matrix,
     transform,
 )
-from bidsapp.core.head import Head
+from bidsapp.core.head import Average, Head
 from bidsapp.core.quality import Finding
 from bidsapp.core.resample import measured_box
 from bidsapp.core.sampling import Float64, block_affine, block_mean, blur, scattered_points
 from bidsapp.core.similarity import MutualInformation, climb
-from bidsapp.core.tissue_model import PoseFit, fit_pose, unexplained
+from bidsapp.core.tissue_model import PoseFit, fit_pose, own_detail, unexplained
 from bidsapp.errors import BadDataError
 from bidsapp.settings import PetToT1w
 from bidsapp.volume import Volume
@@ -80,6 +80,10 @@ class RigidFit:
         The same for the PET with left and right exchanged: usually half as much again or more.
     fwhm_mm : float
         Blur of the tissue maps that fits the PET best: its resolution, roughly.
+    own_anatomy : float or None
+        Whether the PET shows this head rather than an average one at ``matrix``: about 1 when it
+        does, 0.5 or less when it is somebody else's or lies wrong
+        (`bidsapp.core.tissue_model.own_detail`); None when no average was given.
     flags : tuple of Finding
     """
 
@@ -92,6 +96,7 @@ class RigidFit:
     unexplained: float
     mirrored: float
     fwhm_mm: float
+    own_anatomy: float | None
     flags: tuple[Finding, ...]
 
 
@@ -115,6 +120,7 @@ def register(
     tissue: NDArray[np.floating],
     mask: NDArray[np.bool_],
     regions: Mapping[str, NDArray[np.bool_]] | None = None,
+    average: Average | None = None,
     method: PetToT1w = PetToT1w.MODEL,
 ) -> RigidFit:
     """Find the rigid position of a PET relative to the T1w.
@@ -131,6 +137,9 @@ def register(
         Brain on the T1w grid.
     regions : mapping of ndarray of bool, shape (X, Y, Z)
         ``ctx``, the cortical VOI, and ``cbl``, the cerebellum, on the T1w grid.
+    average : function
+        T1w world points (N, 3) -> probabilities (N, 4) of grey, white, CSF and everything else of
+        the average head: the witness for ``own_anatomy``.
     method : PetToT1w
         Which position to use; both are always computed.
 
@@ -146,20 +155,22 @@ def register(
     if not mask.any():
         raise BadDataError("the brain mask of the T1w is empty; look at its segmentation")
     with threadpool_limits(limits=1):
-        head = Head.of(t1w, tissue, mask, regions or {})
+        head = Head.of(t1w, tissue, mask, regions or {}, average)
         pet = _measured(pet)
         nmi, score = _register_nmi(head, pet, _rough_positions(head, pet))
         model = _register_model(head, pet, nmi)
-    distance = displacement(nmi, model.matrix, scattered_points(mask, t1w.affine, 10.0))
-    trusted = distance <= BOUND_MM and model.unexplained <= model.at_nmi
-    flags: tuple[Finding, ...] = ()
-    if not trusted:
-        method = PetToT1w.NMI
-        flags = (_untrusted(distance),)
-    elif model.is_mirrored:
-        flags = (_mirrored(model),)
+        distance = displacement(nmi, model.matrix, scattered_points(mask, t1w.affine, 10.0))
+        trusted = distance <= BOUND_MM and model.unexplained <= model.at_nmi
+        flags: tuple[Finding, ...] = ()
+        if not trusted:
+            method = PetToT1w.NMI
+            flags = (_untrusted(distance),)
+        elif model.is_mirrored:
+            flags = (_mirrored(model),)
+        matrix = model.matrix if method is PetToT1w.MODEL else nmi
+        own = own_anatomy(head, pet, matrix, model.fwhm_mm)
     return RigidFit(
-        matrix=model.matrix if method is PetToT1w.MODEL else nmi,
+        matrix=matrix,
         method=method,
         nmi=nmi,
         model=model.matrix,
@@ -168,6 +179,7 @@ def register(
         unexplained=model.unexplained,
         mirrored=model.mirrored,
         fwhm_mm=model.fwhm_mm,
+        own_anatomy=own,
         flags=flags,
     )
 
@@ -290,6 +302,15 @@ def _register_model(head: Head, pet: Volume, nmi: Matrix) -> _ModelStep:
         at_nmi=unexplained(model, points, values, at_nmi, **order, weights=final.weights),
         mirrored=mirrored.unexplained,
     )
+
+
+def own_anatomy(head: Head, pet: Volume, matrix: Matrix, fwhm_mm: float) -> float | None:
+    """Return how much of this head, as against an average one, the PET shows at ``matrix``."""
+    if head.average is None:
+        return None
+    own, average = (head.model(maps, fwhm_mm) for maps in (head.classes, head.average))
+    points, values = _voxels_near_brain(head, _coarser(pet, MODEL_VOXEL_MM), matrix)
+    return own_detail(own, average, points, values, inverse(matrix), drift_order=DRIFT_ORDER)
 
 
 def _voxels_near_brain(head: Head, pet: Volume, matrix: Matrix) -> tuple[Float64, Float64]:

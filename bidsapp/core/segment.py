@@ -94,7 +94,12 @@ class Segmentation:
     quality: dict[str, float]
 
 
-def segment(t1w: Volume, priors: TissuePriors, options: Options = Options()) -> Segmentation:
+def segment(
+    t1w: Volume,
+    priors: TissuePriors,
+    options: Options = Options(),
+    start: Start | None = None,
+) -> Segmentation:
     """Fit the model to a T1w.
 
     Parameters
@@ -103,13 +108,15 @@ def segment(t1w: Volume, priors: TissuePriors, options: Options = Options()) -> 
         Any orientation and voxel size; zeros and non-finite voxels count as missing.
     priors : TissuePriors
     options : Options
+    start : Start
+        Where the head is, if known.
 
     Returns
     -------
     Segmentation
     """
     sampler = PriorSampler(priors)
-    start = find_head(t1w, priors, sampler)
+    start = start or find_head(t1w, priors, sampler)
     fit = fit_model(t1w, sampler, start, options)
     maps = classify(t1w, sampler, fit.warp, fit.mixture, fit.log_bias, fit.intensity_unit)
     return Segmentation(

@@ -8,6 +8,7 @@ that scalp is not brain.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +17,7 @@ from scipy import linalg, ndimage, optimize
 from scipy.spatial.transform import Rotation
 
 from bidsapp.core import mixture as gmm
-from bidsapp.core.alignment import transform
+from bidsapp.core.alignment import inverse, transform
 from bidsapp.core.priors import PriorSampler, TissuePriors
 from bidsapp.core.sampling import FWHM_PER_SIGMA
 from bidsapp.errors import BadDataError
@@ -31,6 +32,7 @@ _BLUR_MM = 6.0  # of the priors in the rigid step
 _RIGID_SPACING_MM = 8.0
 _AFFINE_SPACINGS_MM = (6.0, 3.0)
 _BINS = 64
+_ALIKE = 0.95  # of the best score: a start as good as this one is another opinion
 _HEAD_HEIGHT_MM = 150.0  # vertex to below the cerebellum
 _LOG_STRETCH_SD = 0.1  # of adult heads (0.95-1.29 seen on 25)
 _AFFINE_STEPS = 30
@@ -47,7 +49,8 @@ class Start:
     affine : ndarray, shape (4, 4)
         T1w world -> template world, mm.
     spread_mm : float
-        Largest distance between the rigid starts over the brain: 0 when all found the same place.
+        Largest distance over the brain between rigid starts that score about as well as the best:
+        0 when all found the same place.
     mutual_information : float
         Of the best rigid start, nats.
     """
@@ -87,7 +90,17 @@ def subsample(t1w: Volume, spacing_mm: float) -> Samples:
     return Samples(index, world, intensity)
 
 
-def find_head(t1w: Volume, priors: TissuePriors, sampler: PriorSampler) -> Start:
+# As the header says; and all turns by 90 degrees, for headers that are wrong.
+AS_STORED = (np.eye(3),)
+EVERY_WAY = tuple(Rotation.create_group("O").as_matrix().round())
+
+
+def find_head(
+    t1w: Volume,
+    priors: TissuePriors,
+    sampler: PriorSampler,
+    orientations: Sequence[Float] = AS_STORED,
+) -> Start:
     """Affine from T1w world to template world.
 
     Parameters
@@ -96,6 +109,8 @@ def find_head(t1w: Volume, priors: TissuePriors, sampler: PriorSampler) -> Start
     priors : TissuePriors
     sampler : PriorSampler
         Of ``priors``.
+    orientations : sequence of ndarray, shape (3, 3)
+        Turns from T1w world to template world to begin with.
 
     Returns
     -------
@@ -106,29 +121,67 @@ def find_head(t1w: Volume, priors: TissuePriors, sampler: PriorSampler) -> Start
     BadDataError
         The image holds no head.
     """
-    rigid, score, spread = _rigid(t1w, priors)
+    rigid, score, spread = _rigid(t1w, priors, orientations)
     return Start(_affine(t1w, sampler, rigid), spread, score)
 
 
-def _rigid(t1w: Volume, priors: TissuePriors) -> tuple[Float, float, float]:
+def _rigid(
+    t1w: Volume, priors: TissuePriors, orientations: Sequence[Float]
+) -> tuple[Float, float, float]:
+    """Best rigid start, its score, and how far those that score alike lie apart, mm."""
     sigma = _BLUR_MM / FWHM_PER_SIGMA / priors.grid.voxel_size
     blurred = np.stack([ndimage.gaussian_filter(tissue, sigma) for tissue in priors.maps])
     sampler = PriorSampler(TissuePriors(blurred, priors.affine))
-
     samples = subsample(t1w, _RIGID_SPACING_MM)
     if np.ptp(np.percentile(samples.intensity, [0.5, 99.5])) == 0:
         raise BadDataError("holds no head: nearly all voxels have the same intensity")
     head = samples.intensity > _otsu(samples.intensity)
-    top = np.percentile(samples.world[head, 2], 99.9)
-    centre = samples.world[head & (samples.world[:, 2] > top - _HEAD_HEIGHT_MM)].mean(axis=0)
-    near = np.abs(samples.world - centre).max(axis=1) < _HEAD_HEIGHT_MM
-    world = samples.world[near] - centre
-    bins = _quantise(samples.intensity[near])
     target = _brain_centre(priors)
+    pitches = _PITCHES_DEG if len(orientations) == 1 else (0.0,)
+    fits = []
+    for orientation in orientations:
+        centre = _head_centre(samples.world, head, up=orientation[2])
+        near = np.abs(samples.world - centre).max(axis=1) < _HEAD_HEIGHT_MM
+        world, bins = samples.world[near] - centre, _quantise(samples.intensity[near])
+        back = np.eye(4)
+        back[:3, 3] = -centre
+        for pitch in pitches:
+            score, affine = _climb(sampler, world, bins, target, orientation, pitch)
+            fits.append((score, affine @ back))
+    best, affine = max(fits, key=lambda fit: fit[0])
+    middle = transform(inverse(affine), target)
+    corners = middle + 60.0 * np.array(np.meshgrid(*[[-1, 1]] * 3)).reshape(3, -1).T
+    there = transform(affine, corners)
+    spread = max(
+        float(np.linalg.norm(transform(other, corners) - there, axis=1).max())
+        for score, other in fits
+        if score >= _ALIKE * best
+    )
+    return affine, best, spread
+
+
+def _head_centre(world: Float, head: NDArray[np.bool_], up: Float) -> Float:
+    """Middle of what lies less than the height of a head below the vertex."""
+    height = world @ up
+    top = np.percentile(height[head], 99.9)
+    middle: Float = world[head & (height > top - _HEAD_HEIGHT_MM)].mean(axis=0)
+    return middle
+
+
+def _climb(
+    sampler: PriorSampler,
+    world: Float,
+    bins: NDArray[np.int64],
+    target: Float,
+    orientation: Float,
+    pitch_deg: float,
+) -> tuple[float, Float]:
+    """Maximise mutual information over rigid motions; returns it and the affine there."""
 
     def place(parameters: Float) -> Float:
         affine = np.eye(4)
-        affine[:3, :3] = _SCALE * Rotation.from_rotvec(parameters[3:] / 50).as_matrix()
+        turn = Rotation.from_rotvec(parameters[3:] / 50).as_matrix()
+        affine[:3, :3] = _SCALE * turn @ orientation
         affine[:3, 3] = target + parameters[:3]
         return affine
 
@@ -143,18 +196,9 @@ def _rigid(t1w: Volume, priors: TissuePriors) -> tuple[Float, float, float]:
             gradient[3 + axis] = (slopes * (place(ahead) - affine)[:3, :3]).sum() / 1e-5
         return -value, -gradient
 
-    fits = []
-    for pitch in _PITCHES_DEG:
-        begin = np.array([0, 0, 0, np.deg2rad(pitch) * 50, 0, 0])
-        found = optimize.minimize(cost, begin, jac=True, method="L-BFGS-B")
-        fits.append((found.fun, place(found.x)))
-    fits.sort(key=lambda fit: fit[0])
-    corners = 60.0 * np.array(np.meshgrid(*[[-1, 1]] * 3)).reshape(3, -1).T
-    placed = [transform(fit[1], corners) for fit in fits]
-    spread = max(float(np.linalg.norm(p - placed[0], axis=1).max()) for p in placed)
-    back = np.eye(4)
-    back[:3, 3] = -centre
-    return fits[0][1] @ back, -fits[0][0], spread
+    begin = np.array([0, 0, 0, np.deg2rad(pitch_deg) * 50, 0, 0])
+    found = optimize.minimize(cost, begin, jac=True, method="L-BFGS-B")
+    return -float(found.fun), place(found.x)
 
 
 def _mutual_information(

@@ -220,6 +220,41 @@ def unexplained(
     return search.unexplained(pose)
 
 
+def own_detail(
+    own: TissueModel,
+    average: TissueModel,
+    points: Float64,
+    values: Float64,
+    pose: Matrix,
+    *,
+    drift_order: int,
+) -> float:
+    """How much of the detail by which ``own`` differs from ``average`` the PET shows at ``pose``.
+
+    Both models explain the PET by levels of their own; with o and a what they explain, the result
+    is the regression coefficient ``<PET - a, o - a> / <o - a, o - a>``. One half means that one
+    model is as good as the other, 1 that nothing of the average is needed beside the own maps, less
+    than a half that the average head explains the PET better than this head does: the PET is of
+    somebody else, or lies wrong. Noise, which neither explains, does not change it.
+
+    Parameters
+    ----------
+    own, average : TissueModel
+        Of the same classes, blurred alike.
+    points, values, pose, drift_order
+        As for `fit_pose`.
+
+    Returns
+    -------
+    float
+    """
+    left = [
+        _search(model, points, values, pose, drift_order).residual(pose) for model in (own, average)
+    ]
+    detail = left[1] - left[0]
+    return float(left[1] @ detail / max(float(detail @ detail), 1e-12))
+
+
 def _search(
     model: TissueModel,
     points: Float64,

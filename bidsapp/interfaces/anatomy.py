@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 from nipype.interfaces.base import (
@@ -12,13 +13,15 @@ from nipype.interfaces.base import (
     traits,
 )
 
+from bidsapp.core.confidence import Template
+from bidsapp.core.normalise import normalise
+from bidsapp.core.quality import affine_findings
 from bidsapp.core.resample import sample
-from bidsapp.core.segment import segment
 from bidsapp.core.voi import in_native_space
 from bidsapp.core.warp import Warp
-from bidsapp.data import mni_grid, priors, vois
+from bidsapp.data import mni_grid, priors, read_table, template_mask, vois
 from bidsapp.interfaces.store import about, fetch, fetch_volume, keep, keep_volume
-from bidsapp.nifti import load_volume
+from bidsapp.nifti import affine_disagreement, load_volume
 from bidsapp.volume import Volume
 
 
@@ -38,18 +41,20 @@ class SegmentOutput(TraitedSpec):
     csf = File(exists=True, desc="probability of cerebrospinal fluid")
     field = File(exists=True, desc="T1w world coordinate of every MNI voxel, and the MNI affine")
     warp = File(exists=True, desc="parameters of the warp")
-    record = traits.Dict(desc="its part of the record: quality numbers")
+    record = traits.Dict(desc="its part of the record: quality numbers, flags")
 
 
 class Segment(SimpleInterface):
-    """Unified segmentation of a T1w (`bidsapp.core.segment`)."""
+    """Unified segmentation of a T1w, checked (`bidsapp.core.normalise`)."""
 
     input_spec, output_spec = SegmentInput, SegmentOutput
 
     def _run_interface(self, runtime):
         t1w = load_volume(self.inputs.t1w, ndim=3)
+        template, limits = Template(priors(), template_mask(2).data, vois(2)), read_table("limits")
         with about(self.inputs.t1w):
-            found = segment(t1w, priors())
+            checked = normalise(t1w, template, limits)
+        found = checked.segmentation
         grey, white, fluid = found.probabilities
         images = {
             "t1w": found.corrected, "mask": found.brain_mask,
@@ -62,7 +67,11 @@ class Segment(SimpleInterface):
             folder / "field.npz", Volume(found.field, mni_grid(2).affine)
         )
         self._results["warp"] = keep(folder / "warp.npz", found.warp.to_arrays())
-        self._results["record"] = {"qc": found.quality}
+        apart, limit = affine_disagreement(self.inputs.t1w), limits["header_places_mm"]["flag"]
+        findings = (*checked.findings, *affine_findings(apart, limit, "T1w"))
+        self._results["record"] = {
+            "qc": checked.quality, "flags": [asdict(finding) for finding in findings],
+        }  # fmt: skip
         return runtime
 
 

@@ -17,10 +17,18 @@ from nipype.interfaces.base import (
 
 from bidsapp.core.alignment import Matrix, transform
 from bidsapp.core.motion import FrameAlignment, align_frames, align_parts, motion_told
-from bidsapp.core.quality import alignment_findings, motion_findings, part_findings
+from bidsapp.core.priors import PriorSampler
+from bidsapp.core.quality import (
+    affine_findings,
+    alignment_findings,
+    motion_findings,
+    own_anatomy_findings,
+    part_findings,
+)
 from bidsapp.core.rigid import register
 from bidsapp.core.stills import mean_at_reference, resample_stills, sample_stills, still_images
-from bidsapp.data import read_table
+from bidsapp.core.warp import Warp
+from bidsapp.data import priors, read_table
 from bidsapp.errors import CentipetError
 from bidsapp.interfaces.store import (
     about,
@@ -31,7 +39,7 @@ from bidsapp.interfaces.store import (
     keep_volume,
     optional,
 )
-from bidsapp.nifti import read_frames
+from bidsapp.nifti import affine_disagreement, read_frames
 from bidsapp.settings import PetToT1w
 from bidsapp.volume import Volume
 
@@ -135,6 +143,7 @@ class RegisterInput(BaseInterfaceInputSpec):
     wm = File(exists=True, mandatory=True, desc="probability of white matter")
     csf = File(exists=True, mandatory=True, desc="probability of cerebrospinal fluid")
     regions = File(exists=True, mandatory=True, desc="masks ctx and cbl")
+    warp = File(exists=True, mandatory=True, desc="parameters of the warp to the template")
     method = traits.Enum(*[method.value for method in PetToT1w], desc="which position to use")
 
 
@@ -153,6 +162,8 @@ class Register(SimpleInterface):
 
     def _run_interface(self, runtime):
         tissue = [fetch_volume(getattr(self.inputs, name)).data for name in ("gm", "wm", "csf")]
+        warp, limits = Warp.from_arrays(fetch(self.inputs.warp)), read_table("limits")
+        template = PriorSampler(priors())
         with about(self.inputs.source):
             fit = register(
                 fetch_volume(self.inputs.pet),
@@ -160,10 +171,19 @@ class Register(SimpleInterface):
                 tissue=np.stack(tissue),
                 mask=fetch_volume(self.inputs.mask).data,
                 regions=fetch(self.inputs.regions),
+                average=lambda points: template.values(warp.to_template(points)),
                 method=PetToT1w(self.inputs.method),
             )
-        limit_mm = read_table("limits")["pet_t1w_distance_mm"]["flag"]
-        flags = fit.flags or alignment_findings(fit.distance_mm, limit_mm)
+        flags = [
+            *(
+                fit.flags
+                or alignment_findings(fit.distance_mm, limits["pet_t1w_distance_mm"]["flag"])
+            ),
+            *own_anatomy_findings(fit.own_anatomy, limits["pet_t1w_own_anatomy"]["least"]),
+            *affine_findings(
+                affine_disagreement(self.inputs.source), limits["header_places_mm"]["flag"], "PET"
+            ),
+        ]
         self._results["t1w_to_pet"] = fit.matrix.tolist()
         self._results["by_method"] = {"nmi": fit.nmi.tolist(), "model": fit.model.tolist()}
         self._results["record"] = {
@@ -172,6 +192,7 @@ class Register(SimpleInterface):
                 "pet_t1w_distance_mm": fit.distance_mm,
                 "pet_t1w_nmi": fit.score,
                 "pet_t1w_unexplained": fit.unexplained,
+                "pet_t1w_own_anatomy": fit.own_anatomy,
                 "pet_fwhm_mm": fit.fwhm_mm,
             },
             "flags": [asdict(flag) for flag in flags],

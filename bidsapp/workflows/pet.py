@@ -19,6 +19,7 @@ from bidsapp.interfaces.pet import (
     TimeAverage,
 )
 from bidsapp.interfaces.quantification import Quantify, RatioImages
+from bidsapp.interfaces.witness import BothPositions
 from bidsapp.settings import PetToT1w, Processing
 
 # Peak memory with a 256 x 256 x 256 T1w and a 128 x 128 x 84 PET, measured.
@@ -91,7 +92,7 @@ def init_pet_registration_wf(
     ------
     pet
         Mean PET, native grid.
-    t1w, mask, gm, wm, csf, regions
+    t1w, mask, gm, wm, csf, regions, warp
         As `bidsapp.workflows.anat.init_anat_wf` gives them.
 
     Outputs
@@ -107,9 +108,37 @@ def init_pet_registration_wf(
         mem_gb=_REGISTER_GB,
         n_procs=1,
     )
-    images = ["pet", "t1w", "mask", "gm", "wm", "csf", "regions"]
+    images = ["pet", "t1w", "mask", "gm", "wm", "csf", "regions", "warp"]
     found = ["t1w_to_pet", "by_method", "record"]
     return _single(register, inputs=images, outputs=found, name=name)
+
+
+def init_positions_wf(
+    scan: ScanPlan, *, processing: Processing, name: str = "positions_wf"
+) -> Workflow:
+    """Tell the Centiloid by each of the two registrations.
+
+    Inputs
+    ------
+    stills
+        Mean PET, one image per position of the head, native grid.
+    by_method
+        T1w world -> PET world, 4 x 4, by method.
+    field
+        T1w world coordinate of every voxel of the 2 mm MNI grid.
+
+    Outputs
+    -------
+    record
+        What it gives to the record.
+    """
+    both = Node(
+        BothPositions(scale=scale_for(processing, scan.tracer)),
+        name="both",
+        mem_gb=_TEMPLATE_GB,
+        n_procs=1,
+    )
+    return _single(both, inputs=["stills", "by_method", "field"], outputs=["record"], name=name)
 
 
 def init_resampling_wf(*, name: str = "resampling_wf") -> Workflow:

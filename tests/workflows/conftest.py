@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from bidsapp.core.alignment import rigid_matrix
+from bidsapp.core.normalise import Normalised
 from bidsapp.core.quality import Finding
 from bidsapp.core.segment import Segmentation
 from bidsapp.core.warp import Warp
@@ -137,6 +138,7 @@ class StandInFit:
     score: float
     unexplained: float
     fwhm_mm: float
+    own_anatomy: float
     flags: tuple[Finding, ...] = ()
 
 
@@ -150,32 +152,35 @@ def stand_ins() -> Iterator[list[str]]:
 def _install(patch: pytest.MonkeyPatch) -> list[str]:
     calls = []
 
-    def segment(t1w: Volume, priors) -> Segmentation:
+    def normalise(t1w: Volume, template, limits) -> Normalised:
         calls.append("segment")
         shape = np.array(t1w.data.shape, float)
         warp = Warp(np.zeros((3, 1, 1, 1)), np.zeros(3), shape, t1w.affine, np.eye(4))
         brain = t1w.data > 0
         tissue = np.stack([0.5 * brain, 0.4 * brain, 0.1 * brain]).astype(np.float32)
-        return Segmentation(
+        quality = {"brain_ml": float(brain.sum() * 0.064), "gm_wm_contrast": 2.5}
+        segmentation = Segmentation(
             probabilities=tissue,
             corrected=t1w.data.astype(np.float32),
             brain_mask=brain,
             warp=warp,
             field=mni_grid(2).world().astype(np.float32),
-            quality={"brain_ml": float(brain.sum() * 0.064), "gm_wm_contrast": 2.5},
+            quality=quality,
         )
+        return Normalised(segmentation, quality, ())
 
-    def register(pet, t1w, *, tissue, mask, regions, method) -> StandInFit:
+    def register(pet, t1w, *, tissue, mask, regions, average, method) -> StandInFit:
         calls.append("register")
         assert tissue.shape == (3, *t1w.data.shape) and mask.dtype == bool
         assert {name: region.shape for name, region in regions.items()} == dict.fromkeys(
             ("ctx", "cbl"), t1w.data.shape
         )
+        assert average(np.zeros((2, 3))).shape == (2, 4)
         nmi = T1W_TO_PET.copy()
         nmi[0, 3] += 1.5
         flags = (Finding("test-flag", "look at it"),)
-        return StandInFit(T1W_TO_PET, nmi, T1W_TO_PET, method, 1.5, 1.2, 0.1, 6.0, flags)
+        return StandInFit(T1W_TO_PET, nmi, T1W_TO_PET, method, 1.5, 1.2, 0.1, 6.0, 1.1, flags)
 
-    patch.setattr("bidsapp.interfaces.anatomy.segment", segment)
+    patch.setattr("bidsapp.interfaces.anatomy.normalise", normalise)
     patch.setattr("bidsapp.interfaces.pet.register", register)
     return calls

@@ -1,0 +1,153 @@
+"""Segmentation that is checked, and tried another way when the check fails.
+
+A fit that went astray has usually begun in the wrong place (a header that turns the head by 90
+degrees, a pose far from any start) or bent where it had nothing to hold on to (a cut, a lesion, an
+artefact). So a failed one begins again from every turn of the header, then with a stiffer warp,
+then without any; the first that passes is taken, else the one whose worst part lies best. Whatever
+is not the usual way is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from bidsapp.core.confidence import Template, normalisation_quality
+from bidsapp.core.priors import PriorSampler
+from bidsapp.core.quality import REPAIRABLE, Finding, normalisation_findings
+from bidsapp.core.segment import Options, Segmentation, segment
+from bidsapp.core.start import EVERY_WAY, Start, find_head
+from bidsapp.errors import BadDataError
+from bidsapp.volume import Volume
+
+Limits = Mapping[str, Mapping[str, float]]
+
+USUAL = Options()
+STIFFER = 30.0  # times the usual bending energy
+TURNED_DEG = 45.0  # more is no pose in a scanner but an error of the header
+WORST = "template_shift_mm"
+
+
+@dataclass(frozen=True)
+class Normalised:
+    """A segmentation and what is to be thought of it.
+
+    Attributes
+    ----------
+    segmentation : Segmentation
+    quality : dict of float
+        Numbers of the fit and of `bidsapp.core.confidence.normalisation_quality`.
+    findings : tuple of Finding
+    """
+
+    segmentation: Segmentation
+    quality: dict[str, float]
+    findings: tuple[Finding, ...]
+
+    @property
+    def failed(self) -> bool:
+        """Whether another way might do better."""
+        return any(finding.code in REPAIRABLE for finding in self.findings)
+
+
+def normalise(
+    t1w: Volume, template: Template, limits: Limits, options: Options = USUAL
+) -> Normalised:
+    """Segment a T1w, check the result, and try another way when it fails.
+
+    Parameters
+    ----------
+    t1w : Volume, 3D
+    template : Template
+    limits : mapping
+        Of the numbers of quality (see `bidsapp.core.quality.normalisation_findings`).
+    options : Options
+
+    Returns
+    -------
+    Normalised
+
+    Raises
+    ------
+    BadDataError
+        The image holds no head, whatever way it is turned.
+    """
+    tried: list[Normalised] = []
+    reason = BadDataError("holds no head")
+    for way, start, choice in _ways(t1w, template, options):
+        try:
+            found = _attempt(t1w, template, limits, choice, start)
+        except BadDataError as error:
+            reason = error
+            continue
+        tried.append(
+            replace(found, findings=(*_told(way, tried), *_turned(start), *found.findings))
+        )
+        if not found.failed:
+            return tried[-1]
+    if not tried:
+        raise reason
+    return min(tried, key=lambda found: found.quality[WORST])
+
+
+def _ways(
+    t1w: Volume, template: Template, options: Options
+) -> Iterator[tuple[str, Start, Options]]:
+    """Ways to normalise a T1w, the usual one first: what it is, start, options."""
+    sampler = PriorSampler(template.priors)
+    best: Start | None = None
+    try:
+        best = find_head(t1w, template.priors, sampler)
+    except BadDataError:
+        pass  # the turned ones tell what is wrong, if they do not help
+    else:
+        yield "the usual way", best, options
+    turned = find_head(t1w, template.priors, sampler, EVERY_WAY)
+    if best is None or turned.mutual_information > best.mutual_information:
+        best = turned
+        yield "another start", turned, options
+    yield "a stiffer warp", best, replace(options, warp_penalty=STIFFER * options.warp_penalty)
+    yield "an affine alone", best, replace(options, warp_steps=0)
+
+
+def _attempt(
+    t1w: Volume, template: Template, limits: Limits, options: Options, start: Start
+) -> Normalised:
+    found = segment(t1w, template.priors, options, start)
+    corrected = Volume(found.corrected, t1w.affine)
+    quality = found.quality | normalisation_quality(
+        corrected, found.probabilities, found.brain_mask, found.field, template
+    )
+    return Normalised(found, quality, normalisation_findings(quality, limits))
+
+
+def _told(way: str, before: list[Normalised]) -> tuple[Finding, ...]:
+    """Say that this is not the usual way, and why not."""
+    if not before:
+        return ()
+    codes = ", ".join(f.code for f in before[0].findings if f.code in REPAIRABLE)
+    return (
+        Finding(
+            "normalisation-fallback",
+            f"the usual normalisation failed its check ({codes}) and {way} was used instead: look "
+            "at the picture of the T1w on the template",
+        ),
+    )
+
+
+def _turned(start: Start) -> tuple[Finding, ...]:
+    """Say that the head lies as no head lies in a scanner."""
+    left, _, right = np.linalg.svd(start.affine[:3, :3])
+    turn = left @ right
+    degrees = float(np.degrees(np.arccos(np.clip((np.trace(turn) - 1) / 2, -1, 1))))
+    if degrees <= TURNED_DEG:
+        return ()
+    return (
+        Finding(
+            "t1w-orientation",
+            f"the head lies turned by {degrees:.0f} degrees against what the header of the T1w "
+            "says: correct its orientation; left and right cannot be told apart here",
+        ),
+    )
