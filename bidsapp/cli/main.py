@@ -41,6 +41,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         from bidsapp.cli.demo import main as demo
 
         return demo(argv[1:])
+    if argv[:1] == ["voi"] and not set(argv[2:3]) & set(Level):  # else a dataset of that name
+        from bidsapp.cli.voi import main as voi
+
+        return voi(argv[1:])
     try:
         settings = parse(argv)
     except CentipetError as error:

@@ -49,6 +49,31 @@ class Anatomy:
     grid: Grid
 
 
+def best_fit(mask: Mask, tissue: Float, grid: Grid) -> tuple[float, Float]:
+    """Where a mask covers most tissue.
+
+    Parameters
+    ----------
+    mask, tissue : ndarray, shape (X, Y, Z), on ``grid``
+
+    Returns
+    -------
+    correlation : of both, the mask moved there
+    shift : ndarray, shape (3,)
+        World mm, up to 40 along each axis.
+    """
+    size = [fft.next_fast_len(n + int(_FARTHEST_MM), real=True) for n in grid.shape]
+    centred = tissue - tissue.mean()
+    product = fft.rfftn(centred, size) * np.conj(fft.rfftn(mask.astype(np.float64), size))
+    overlap = fft.irfftn(product, size)
+    reach = (_FARTHEST_MM / grid.voxel_size).astype(int)
+    window = overlap[tuple(np.ix_(*(np.arange(-r, r + 1) for r in reach)))]
+    place = np.unravel_index(int(np.argmax(window)), window.shape)
+    spread = mask.sum() * (1 - mask.mean()) * (centred**2).sum()
+    shift = grid.affine[:3, :3] @ (np.array(place) - reach)
+    return float(window[place] / np.sqrt(spread)), shift
+
+
 def outside_brain(inside_grid: float, labelled: Mask, anatomy: Anatomy) -> str | None:
     """Tell when an atlas lies beside the brain of the template.
 
@@ -72,10 +97,8 @@ def shifted(labelled: Mask, anatomy: Anatomy) -> str | None:
     """Tell when an atlas fits the tissue of the template better somewhere else."""
     if not _has_shape(labelled, anatomy, "shift"):
         return None
-    step = anatomy.grid.affine[:3, :3]
-    found = [_best_shift(labelled, tissue, anatomy.grid) for tissue in _tissues(anatomy)]
-    _, best = max(found, key=lambda pair: pair[0])
-    shift = step @ best
+    found = [best_fit(labelled, tissue, anatomy.grid) for tissue in _tissues(anatomy)]
+    _, shift = max(found, key=lambda pair: pair[0])
     if np.linalg.norm(shift) <= LARGEST_SHIFT_MM:
         return None
     x, y, z = (f"{value:+.0f}" for value in shift)
@@ -126,16 +149,3 @@ def _has_shape(labelled: Mask, anatomy: Anatomy, what: str) -> bool:
 
 def _correlation(labelled: Mask, tissue: Float) -> float:
     return float(np.corrcoef(labelled.ravel(), tissue.ravel())[0, 1])
-
-
-def _best_shift(labelled: Mask, tissue: Float, grid: Grid) -> tuple[float, NDArray[np.intp]]:
-    """Shift in voxels, up to `_FARTHEST_MM`, at which a mask covers most tissue, and its score."""
-    size = [fft.next_fast_len(n + int(_FARTHEST_MM), real=True) for n in grid.shape]
-    centred = tissue - tissue.mean()
-    product = fft.rfftn(centred, size) * np.conj(fft.rfftn(labelled.astype(np.float64), size))
-    overlap = fft.irfftn(product, size)
-    reach = (_FARTHEST_MM / grid.voxel_size).astype(int)
-    window = overlap[tuple(np.ix_(*(np.arange(-r, r + 1) for r in reach)))]
-    place = np.unravel_index(int(np.argmax(window)), window.shape)
-    norm = float(np.sqrt(labelled.sum() * (centred**2).sum()))
-    return float(window[place]) / norm, np.array(place) - reach

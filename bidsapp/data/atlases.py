@@ -36,7 +36,7 @@ from bidsapp.nifti import load_volume, read_frames, read_shape
 from bidsapp.settings import TEMPLATE_SPACE, AtlasChoice
 from bidsapp.volume import Volume
 
-__all__ = ["SPACES", "Atlas", "Region", "atlas", "atlas_names"]
+__all__ = ["SPACES", "Atlas", "Region", "atlas", "atlas_names", "points_in"]
 
 OTHER_SPACE = "MNI152NLin2009cAsym"
 SPACES = (TEMPLATE_SPACE, OTHER_SPACE)
@@ -250,7 +250,7 @@ def _labels(image: Volume, path: Path, table: Path | None, space: str, fractions
     if present.size > _MOST_LABELS or present[-1] >= 2**31:
         raise BadDataError(f"{path}: has {present.size} different values, it is no label image")
     rows = _rows(path, table, present)
-    carried = nearest(labels, _points(space))
+    carried = nearest(labels, points_in(space))
     regions = Regions.from_labels(carried, [row.index for row in rows])
     return _Read(regions, rows, Volume(labels.data > 0, image.affine), ())
 
@@ -272,7 +272,7 @@ def _rows(path: Path, table: Path | None, present: NDArray[np.int64]) -> tuple[R
 
 def _probabilities(maps: Iterable[Volume], path: Path, table: Path | None, space: str) -> _Read:
     """Probability maps, one after the other: an atlas of a hundred need not fit into memory."""
-    points = _points(space)
+    points = points_in(space)
     carried: list[Regions] = []
     filled: Volume | None = None
     largest = 0.0
@@ -348,7 +348,7 @@ def _share_on_grid(filled: Volume) -> float:
     return float(((index >= -0.5) & (index < np.array(grid.shape) - 0.5)).all(axis=1).mean())
 
 
-def _points(space: str) -> NDArray[np.float64]:
+def points_in(space: str) -> NDArray[np.float64]:
     """World coordinates in ``space`` of every voxel of ``mni_grid(2)``, mm."""
     world = mni_grid(2).world()
     if space == TEMPLATE_SPACE:

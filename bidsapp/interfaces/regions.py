@@ -38,6 +38,7 @@ from bidsapp.interfaces.derivatives import _Placed, _Written, measured_or_zero, 
 from bidsapp.interfaces.store import fetch, fetch_volume, optional
 from bidsapp.nifti import save_volume, write_text
 from bidsapp.settings import TEMPLATE_SPACE, Processing
+from bidsapp.tables import write_table
 from bidsapp.volume import Grid, Volume
 
 # The atlas may reach a little beyond the brain of the T1w, never as far as this.
@@ -169,11 +170,7 @@ class SaveRegions(SimpleInterface):
         atlases = chosen_atlases(given.processing)
         for one in atlases:
             path = output_path(given.output_dir, "vois", given.entities, atlas=one.name, **space)
-            columns = tables[one.name]
-            rows = zip(*(columns[name] for name in described), strict=True)
-            lines = [list(described), *([_cell(value) for value in row] for row in rows)]
-            write_text(path, "".join("\t".join(line) + "\n" for line in lines))
-            write_json(sidecar_path(path), self._sidecar(one) | described)
+            write_table(path, tables[one.name], described, self._sidecar(one))
         self._results["written"] = len(atlases) + self._save_masks(atlases)
         return runtime
 
@@ -262,7 +259,3 @@ class SaveRatios(SimpleInterface):
         told = {"Description": outputs()[f"{kind}_image"].description, "ReferenceRegion": reference}
         units = {"Units": "CL" if kind == "cl" else "unitless"}
         write_json(sidecar_path(path), told | units | given.sidecar)
-
-
-def _cell(value: Any) -> str:
-    return "n/a" if value is None else str(value)

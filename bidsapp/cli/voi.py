@@ -1,0 +1,174 @@
+"""``centipet voi IMAGE``: measure an image that already is in MNI space in the regions of atlases.
+
+No T1w, no registration, no BIDS dataset: one table per image and atlas. An image that does not lie
+where the template lies is refused.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from bidsapp.cli.atlas_options import atlas_choices, known, reference_choices
+from bidsapp.errors import CentipetError, ExitCode, UsageError
+from bidsapp.settings import Processing
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message} (see {self.prog} --help)")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Measure images; return the exit code of the worst of them.
+
+    Parameters
+    ----------
+    argv : arguments after ``centipet voi``
+    """
+    try:
+        options = _parser().parse_args(argv)
+        processing = _processing(options)
+        from bidsapp.data.regional import check_options
+
+        for note in check_options(processing):
+            print(f"centipet voi: {note}", file=sys.stderr)
+    except CentipetError as error:
+        return _complain(error)
+    codes = []
+    for image in options.images:
+        try:
+            for path in _measure(image, options, processing):
+                print(path)
+        except CentipetError as error:
+            codes.append(_complain(error))
+    return max(codes, default=ExitCode.OK)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="centipet voi",
+        description="Measure images in MNI space in the regions of atlases, one table per atlas.",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "images", nargs="+", type=Path, metavar="IMAGE", help="NIfTI, 3D, or 4D for TACs"
+    )
+    parser.add_argument(
+        "-o", "--output-dir", type=Path, default=Path(), metavar="DIR", help="default: here"
+    )
+    parser.add_argument(
+        "--atlas", nargs="+", metavar="ATLAS", default=["DesikanKilliany"],
+        help=f"{', '.join(known('atlases'))}, or NAME=FILE[,TABLE]",
+    )  # fmt: skip
+    parser.add_argument(
+        "--reference-region", nargs="+", metavar="REGION", default=[],
+        help="besides wc, cg, wcb, pons: NAME=ATLAS:LABELS",
+    )  # fmt: skip
+    parser.add_argument(
+        "--tracer", metavar="NAME", help="for Centiloid-scaled values (default: as trc- says)"
+    )
+    parser.add_argument(
+        "--gm", type=Path, metavar="FILE", help="grey matter in MNI, for the gm_ columns"
+    )
+    parser.add_argument("--norms", type=Path, metavar="FILE", help="SUVR of healthy people")
+    parser.add_argument("--atlas-threshold", type=float, metavar="P", help="least probability")
+    return parser
+
+
+def _processing(options: argparse.Namespace) -> Processing:
+    threshold = options.atlas_threshold
+    if threshold is not None and not 0 < threshold <= 1:
+        raise UsageError(f"--atlas-threshold {threshold:g}: give a probability above 0, up to 1")
+    return Processing(
+        atlases=atlas_choices(("Centiloid", *options.atlas), Path),
+        reference_regions=reference_choices(options.reference_region),
+        voi_threshold=threshold,
+        norms=options.norms,
+    )
+
+
+def _measure(path: Path, options: argparse.Namespace, processing: Processing) -> list[Path]:
+    """Write the tables of one image and return their paths."""
+    from bidsapp.data import mni_grid
+    from bidsapp.data.mni_images import load_in_mni
+    from bidsapp.data.regional import (
+        Scene,
+        chosen_atlases,
+        chosen_references,
+        measure_atlases,
+        region_dictionary,
+    )
+    from bidsapp.tables import write_table
+
+    image = load_in_mni(path)
+    stem = path.name.split(".", 1)[0]
+    if image.ndim == 4:
+        return [_write_curves(image, one, options.output_dir / stem, path)
+                for one in chosen_atlases(processing)]  # fmt: skip
+    tissues = {} if options.gm is None else {"GM": load_in_mni(options.gm, is_pet=False)}
+    scene = Scene(mni_grid(2), lambda regions: regions, tissues)
+    tracer = _tracer(options.tracer, path)
+    lines = {} if tracer is None else {
+        name: (line.slope, line.intercept) for name, line in tracer.equations.items()
+    }  # fmt: skip
+    tables = measure_atlases(image, scene, processing=processing, lines=lines).columns
+    described = region_dictionary(chosen_references(processing), "as in the image")
+    written = []
+    for one in chosen_atlases(processing):
+        target = options.output_dir / f"{stem}_atlas-{one.name}_vois.tsv"
+        about = _about(path, one) | {"Tracer": tracer.code if tracer else "n/a"}
+        written.append(write_table(target, tables[one.name], described, about))
+    return written
+
+
+def _write_curves(image: Any, one: Any, stem: Path, source: Path) -> Path:
+    """Table of the mean of every region in every frame."""
+    from bidsapp.core.regions import region_means
+    from bidsapp.tables import write_table
+
+    means = region_means(image, one.measured)
+    columns: dict[str, Any] = {"frame": list(range(means.shape[1]))}
+    columns |= {name: [None if v != v else v for v in row] for name, row in
+                zip(one.names, means.tolist(), strict=True)}  # fmt: skip
+    described = {"frame": {"Description": "Number of the frame, from 0"}}
+    described |= {name: {"Description": f"Mean of {name}"} for name in one.names}
+    target = stem.with_name(f"{stem.name}_atlas-{one.name}_tacs.tsv")
+    return write_table(target, columns, described, _about(source, one))
+
+
+def _about(path: Path, one: Any) -> dict[str, Any]:
+    from bidsapp.nifti import file_hash
+
+    return {
+        "Description": f"Uptake in the regions of {one.title}",
+        "Atlas": one.name,
+        "Image": {"name": path.name, "sha256": file_hash(path)},
+        "Notes": [
+            *one.notes,
+            "The image was normalised elsewhere: the lines to Centiloids belong to the standard "
+            "pipeline",
+        ],
+    }
+
+
+def _tracer(given: str | None, path: Path) -> Any:
+    from bidsapp.data.tracers import tracer_from_name, tracers
+
+    label = re.search(r"_trc-([A-Za-z0-9]+)", path.name)
+    name = given or (label[1] if label else None)
+    found = tracer_from_name(name) if name else None
+    if given and found is None:
+        raise UsageError(
+            f"--tracer {given}: is none of {', '.join(t.name for t in tracers().values())}"
+        )
+    return found
+
+
+def _complain(error: CentipetError) -> int:
+    print(f"centipet voi: {error}", file=sys.stderr)
+    return error.exit_code
