@@ -1,5 +1,7 @@
 """Frames of the uptake window: weights against an oracle of its own, means, decay, sentences."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
@@ -11,6 +13,7 @@ from bidsapp.core.frames import (
     deviations,
     nearest_window,
     refusal,
+    weighted_mean,
 )
 from bidsapp.errors import BadDataError
 
@@ -24,6 +27,67 @@ def brute_force_weights(start, duration, window):
         range(round(s * 10), round((s + d) * 10)) for s, d in zip(start, duration, strict=True)
     ]
     return [sum(window[0] * 10 <= tick < window[1] * 10 for tick in t) / 10 for t in tenths]
+
+
+def frames(data):
+    """Last axis first."""
+    return iter(np.moveaxis(np.asarray(data), -1, 0))
+
+
+def minutes_inside(start, end, window):
+    """Length of an intersection by its ends, as exact fractions."""
+    first, last = max(Fraction(start), Fraction(window[0])), min(Fraction(end), Fraction(window[1]))
+    return max(last - first, Fraction(0))
+
+
+def schedule(seed):
+    """A schedule as scanners make them: short frames first, breaks, odd starts."""
+    rng = np.random.default_rng(seed)
+    kind = seed % 4
+    if kind == 0:  # static, one to six frames around a window
+        duration = rng.choice([60.0, 120.0, 300.0, 600.0, 1200.0], rng.integers(1, 7))
+        start = float(rng.integers(1200, 7200)) + rng.choice([0, 0.25, 0.5])
+    elif kind == 1:  # dynamic from the injection, with delay
+        duration = np.repeat([5, 15, 30, 60, 180, 300, 600.0], rng.integers(1, 7, 7))
+        start = float(rng.integers(-30, 60)) / 4
+    elif kind == 2:  # two parts with a break
+        duration = np.repeat([15, 60, 300.0], rng.integers(1, 6, 3))
+        start = 0.0
+    else:  # anything in eighths of a second
+        duration = rng.integers(8, 8000, rng.integers(1, 40)) / 8
+        start = rng.integers(0, 40000) / 8
+    gap = np.zeros(len(duration))
+    if kind == 2:
+        gap[rng.integers(0, len(duration)) :] = float(rng.integers(600, 4800))
+    if kind == 3:
+        gap = np.cumsum(rng.integers(0, 200, len(duration)) / 8)
+    return start + np.cumsum(duration) - duration + gap, duration
+
+
+@pytest.mark.parametrize("window", [FBP, FBB, PIB])
+def test_two_hundred_schedules_have_exact_weights(window):
+    for seed in range(200):
+        start, duration = schedule(seed)
+        choice = choose_frames(start, duration, window)
+        expected = [
+            minutes_inside(s, Fraction(s) + Fraction(d), window)
+            for s, d in zip(start.tolist(), duration.tolist(), strict=True)
+        ]
+        assert [Fraction(weight) for weight in choice.weights] == expected, seed
+        total = sum(expected)
+        assert choice.coverage == float(total / Fraction(window[1] - window[0])), seed
+        used = [i for i, weight in enumerate(expected) if weight]
+        if used:
+            outside = sum(
+                w * (1 - w / Fraction(d)) for w, d in zip(expected, duration.tolist(), strict=True)
+            )
+            assert choice.outside == pytest.approx(float(outside / total), abs=1e-12), seed
+            middles = [Fraction(s) + Fraction(d) / 2 for s, d in zip(start, duration, strict=True)]
+            mean = sum(w * m for w, m in zip(expected, middles, strict=True)) / total
+            late = mean - Fraction(window[0] + window[1]) / 2
+            assert choice.late_s == pytest.approx(float(late), abs=1e-9), seed
+        else:
+            assert (choice.coverage, choice.outside) == (0, 1), seed
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -126,21 +190,37 @@ def test_off_window_choice_still_tells_its_distance_from_the_tracers_window():
 
 def test_mean_weighs_frames_by_time_and_does_not_sum_them():
     data = np.stack([np.full((2, 3, 4), value) for value in (1.0, 4.0, np.nan)], axis=-1)
-    mean = average(data, [100, 50, 0])
+    (mean,) = average(frames(data), [100, 50, 0])
     assert mean.dtype == np.float32 and mean.shape == (2, 3, 4)
     assert mean == pytest.approx(2.0)
 
 
 def test_mean_of_a_single_frame_is_the_frame():
     data = np.random.default_rng(0).random((3, 3, 3), dtype=np.float32)
-    np.testing.assert_array_equal(average(data, [600]), data)
+    (mean,) = average([data], [600])
+    np.testing.assert_array_equal(mean, data)
 
 
 def test_mean_keeps_what_is_not_measured_unknown():
     data = np.ones((2, 2, 2, 2))
     data[0, 0, 0, 1] = np.nan
-    mean = average(data, [1, 1])
+    (mean,) = average(frames(data), [1, 1])
     assert np.isnan(mean[0, 0, 0]) and np.isfinite(mean).sum() == 7
+
+
+def test_frames_of_a_group_are_averaged_apart():
+    data = np.stack([np.full((2, 2, 2), value) for value in (1.0, 4.0, 7.0, 100.0)], axis=-1)
+    one, other = average(frames(data), [10, 30, 20, 0], groups=[0, 1, 0, 0], factors=[1, 0.5, 1, 1])
+    assert one == pytest.approx((10 * 1 + 20 * 7) / 30)
+    assert other == pytest.approx(2)
+
+
+def test_images_that_measured_a_part_make_a_mean_while_they_have_half_the_time():
+    images = np.array([[1.0, 1.0, np.nan, np.nan], [4.0, np.nan, 4.0, np.nan]])
+    mean = weighted_mean(iter(images), [300, 200])
+    np.testing.assert_allclose(mean, [2.2, 1.0, np.nan, np.nan])
+    alone = images[1].astype(np.float32)
+    np.testing.assert_array_equal(weighted_mean([alone], [5.0]), alone)
 
 
 def test_decay_correction_gives_back_the_activity_at_the_reference():
@@ -151,8 +231,9 @@ def test_decay_correction_gives_back_the_activity_at_the_reference():
     measured = (1000.0 * 2 ** (-(times - reference) / half_life)).mean(axis=1)
     corrected = measured * decay_factors(start, duration, half_life, reference)
     np.testing.assert_allclose(corrected, 1000.0, rtol=1e-8)
-    frames = np.broadcast_to(measured, (2, 2, 2, 3))
-    mean = average(frames, duration, decay_factors(start, duration, half_life, reference))
+    data = np.broadcast_to(measured, (2, 2, 2, 3))
+    factors = decay_factors(start, duration, half_life, reference)
+    (mean,) = average(frames(data), duration, factors=factors)
     assert mean == pytest.approx(1000.0, rel=1e-6)
 
 
@@ -177,6 +258,6 @@ def test_frames_that_overlap_by_rounding_pass():
 
 def test_number_of_frames_must_agree_with_the_image():
     with pytest.raises(BadDataError, match="2 frames and the image 3"):
-        average(np.ones((2, 2, 2, 3)), [1, 1])
+        average(frames(np.ones((2, 2, 2, 3))), [1, 1])
     with pytest.raises(BadDataError, match="no frame"):
-        average(np.ones((2, 2, 2, 2)), [0, 0])
+        average(frames(np.ones((2, 2, 2, 2))), [0, 0])
