@@ -13,6 +13,7 @@ import numpy as np
 from scipy.signal import lfilter
 
 STEP_MIN = 0.5 / 60
+HALF_LIFE_S = 6586.2
 FULL = [15] * 4 + [30] * 4 + [60] * 3 + [120] * 2 + [300] * 17  # s, to 95 min
 EARLY = [*FULL[:13], *[300] * 4]  # s, to 30 min
 
@@ -61,6 +62,11 @@ def frame_means(curve: np.ndarray, start_s: np.ndarray, end_s: np.ndarray) -> np
     return (high - low) / (end_s - start_s) * 60
 
 
+def decay_factor(start_s: np.ndarray, end_s: np.ndarray) -> np.ndarray:
+    """What corrects activity of F-18 to the injection."""
+    return np.exp(np.log(2) / HALF_LIFE_S * (start_s + end_s) / 2)
+
+
 @dataclass(frozen=True)
 class Tissues:
     """Frames of tissues that follow SRTM exactly, and what they were made of."""
@@ -77,17 +83,17 @@ class Tissues:
     def DVR(self) -> np.ndarray:
         return 1 + self.BPND
 
-    def noisy(self, level: float, rng: np.random.Generator, half_life_s: float = 6586.2):
+    @property
+    def decay_factor(self) -> np.ndarray:
+        return decay_factor(self.start_s, self.end_s)
+
+    def noisy(self, level: float, rng: np.random.Generator):
         """Target and reference with the noise of counts; ``level`` is that of the last frames."""
-        middle = (self.start_s + self.end_s) / 2
         floor = 0.02 * self.reference.max()
 
         def sd(curve):
-            return np.sqrt(
-                np.maximum(curve, floor)
-                * np.exp(np.log(2) / half_life_s * middle)
-                / (self.end_s - self.start_s)
-            )
+            least = np.maximum(curve, floor)
+            return np.sqrt(least * self.decay_factor / (self.end_s - self.start_s))
 
         def noise(curve, level):
             last = sd(curve)[..., -4:] / curve[..., -4:]

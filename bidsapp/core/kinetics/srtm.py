@@ -43,6 +43,9 @@ class Search:
     theta : ndarray, shape (R,)
         Per minute; NaN where the best is the slowest (`best_on_grid`).
     amplitudes : ndarray, shape (R, K)
+    at_once : ndarray of bool, shape (R,)
+        The best is the fastest: tissue and reference differ by a ratio, DVR, and how fast the
+        tracer leaves cannot be told.
     fitted : ndarray, shape (R, E)
         The model's mean over every interval.
     rss : ndarray, shape (R,)
@@ -51,6 +54,7 @@ class Search:
 
     theta: Float64
     amplitudes: Float64
+    at_once: NDArray[np.bool_]
     fitted: Float64
     rss: Float64
 
@@ -140,7 +144,8 @@ def search(study: Study, columns: Columns) -> Search:
     amplitudes = np.linalg.solve(_regular(triangle), inner[..., None])[..., 0]
     fitted = np.einsum("rk,rke->re", amplitudes, design)
     rss = ((data - study.scaled(fitted)) ** 2).sum(axis=1)
-    return Search(np.where(best == 0, np.nan, theta), amplitudes, fitted, rss)
+    theta = np.where(best == 0, np.nan, theta)
+    return Search(theta, amplitudes, best == len(THETA) - 1, fitted, rss)
 
 
 def best_on_grid(
@@ -238,6 +243,9 @@ def _rows(*rows: list[Float64]) -> Float64:
 def _told(study: Study, found: Search, values: dict[str, Float64], errors: Float64) -> Estimates:
     names = ("R1", "k2", "k2_prime", "BPND")
     lost = ~np.isfinite(found.theta)
-    told = {name: np.where(lost, np.nan, values[name]) for name in names}
-    unsure = {name: np.where(lost, np.nan, errors[:, i]) for i, name in enumerate(names)}
+    unknown = dict.fromkeys(("k2", "k2_prime"), lost | found.at_once)
+    told, unsure = {}, {}
+    for index, name in enumerate(names):
+        told[name] = np.where(unknown.get(name, lost), np.nan, values[name])
+        unsure[name] = np.where(unknown.get(name, lost), np.nan, errors[:, index])
     return estimates(told, unsure, found.fitted[:, study.timeline.frame])

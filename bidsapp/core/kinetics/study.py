@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bidsapp.core.kinetics.curves import Curve, Float64, Timeline, bridged
 from bidsapp.errors import BadDataError
@@ -59,9 +60,7 @@ class Study:
         BadDataError
             The frame times contradict each other, or the reference curve is not positive.
         """
-        used = np.asarray(frame_end_s) <= _limit_s(t_end_min)
-        if not used.any():
-            raise BadDataError(f"no frame ends within {t_end_min:g} min of the injection")
+        used = frames_until(frame_end_s, t_end_min)
         timeline = Timeline.of(np.asarray(frame_start_s)[used], np.asarray(frame_end_s)[used])
         values = np.asarray(reference, dtype=np.float64)[used]
         if not (np.isfinite(values).all() and values.mean() > 0):
@@ -97,8 +96,21 @@ class Study:
         return Curve(self.timeline, np.where(np.isfinite(means).all(1, keepdims=True), means, 0.0))
 
 
-def _limit_s(t_end_min: float | None) -> float:
-    return np.inf if t_end_min is None else 60 * t_end_min + _ROUNDING_S
+def frames_until(frame_end_s: Float64, t_end_min: float | None) -> NDArray[np.bool_]:
+    """Frames that end by ``t_end_min`` minutes after injection, all when it is None; shape (T,).
+
+    Raises
+    ------
+    BadDataError
+        There is none.
+    """
+    limit_s = np.inf if t_end_min is None else 60 * t_end_min + _ROUNDING_S
+    used = np.asarray(frame_end_s) <= limit_s
+    if not used.any():
+        raise BadDataError(
+            f"no frame ends within --t-end {t_end_min:g} min of the injection; give a later time"
+        )
+    return np.asarray(used)
 
 
 @dataclass(frozen=True)

@@ -14,15 +14,15 @@ def frame_weights(
     start_s: NDArray[np.float64],
     end_s: NDArray[np.float64],
     activity: NDArray[np.float64],
-    half_life_s: float,
+    decay_factor: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     """Inverse variance of the frames' mean activity, up to a factor.
 
-    A frame of duration D holds ``N = c A D exp(-lambda t)`` counts, with A the decay-corrected
-    activity of the head, and a mean of N Poisson counts has the relative variance 1/N, so that
-    ``var(A) ~ A exp(lambda t) / D`` and
+    A frame of duration D holds ``N = c A D / f`` counts, with A the decay-corrected activity of the
+    head and f the factor that corrected it, about exp(lambda t). A mean of N Poisson counts has the
+    relative variance 1/N, so that ``var(A) ~ A f / D`` and
 
-        w = D exp(-lambda t) / A
+        w = D / (A f)
 
     (Mazoyer, Huesman, Budinger & Knittel, J Comput Assist Tomogr 10:645, 1986; Gunn et al. 1997).
     Randoms, scatter and dead time are not in it: the raw data that would tell are not in an image.
@@ -33,17 +33,15 @@ def frame_weights(
         Seconds after injection.
     activity : ndarray, shape (T,)
         Mean decay-corrected activity of the head or of a large region in every frame.
-    half_life_s : float
-        Of the radionuclide.
+    decay_factor : ndarray, shape (T,)
+        What the measured activity was multiplied by to be decay-corrected.
 
     Returns
     -------
     ndarray, shape (T,)
         Mean 1.
     """
-    start, end = np.asarray(start_s, float), np.asarray(end_s, float)
-    middle = (start + end) / 2
     least = _LEAST_ACTIVITY * float(np.max(activity))
     counts = np.maximum(activity, least if least > 0 else 1.0)
-    weights = (end - start) * np.exp(-np.log(2) / half_life_s * middle) / counts
+    weights = (np.asarray(end_s) - np.asarray(start_s)) / (counts * decay_factor)
     return np.asarray(weights / weights.mean(), dtype=np.float64)

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from dynamic_studies import EARLY, FULL, STEP_MIN, convolve, feng, frame_means, schedule
+from dynamic_studies import (
+    EARLY,
+    FULL,
+    STEP_MIN,
+    convolve,
+    decay_factor,
+    feng,
+    frame_means,
+    schedule,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -115,10 +124,10 @@ def test_weights_are_inverse_variances():
     rng = np.random.default_rng(3)
     start, end = schedule((0.0, FULL))
     activity = frame_means(REFERENCE, start, end)
-    weights = frame_weights(start, end, activity, 6586.2)
+    factor = decay_factor(start, end)
+    weights = frame_weights(start, end, activity, factor)
     assert weights.mean() == pytest.approx(1)
     # counts of many scans, decay-corrected as a scanner does
-    factor = np.exp(np.log(2) / 6586.2 * (start + end) / 2)
     counts = rng.poisson(40 * activity * (end - start) / factor, (4000, len(start)))
     spread = (counts * factor / (end - start)).var(axis=0)
     late = start >= 60

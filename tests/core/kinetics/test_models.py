@@ -8,6 +8,7 @@ from dynamic_studies import (
     EARLY,
     STEP_MIN,
     convolve,
+    decay_factor,
     feng,
     frame_means,
     schedule,
@@ -24,7 +25,6 @@ from bidsapp.core.kinetics.weights import frame_weights
 from bidsapp.errors import BadDataError
 from bidsapp.settings import KineticModel
 
-HALF_LIFE_S = 6586.2
 BPND = np.array([0.1, 0.2, 0.4, 0.6, 1.0, 1.5, 2.0])
 R1 = np.array([0.8, 0.65, 0.9, 1.05, 1.05, 1.2, 0.9])
 T_STAR = {KineticModel.LOGAN: 30.0}
@@ -34,7 +34,7 @@ RULE = DynamicRule(2.0, 5.0, 3, 60.0, 90.0)
 def _study(made, target=None, reference=None, **options) -> Study:
     reference = made.reference if reference is None else reference
     target = made.target if target is None else target
-    weights = frame_weights(made.start_s, made.end_s, reference, HALF_LIFE_S)
+    weights = frame_weights(made.start_s, made.end_s, reference, made.decay_factor)
     return Study.of(made.start_s, made.end_s, target, reference, weights, **options)
 
 
@@ -116,7 +116,7 @@ def test_two_tissue_compartments_late_enough():
     reference = frame_means(k1 * convolve(plasma, k2), start, end)
     bp = np.array([0.2, 0.6, 1.2])
     target = np.array([frame_means(two_tissue(plasma, k1, k2, b * k4, k4), start, end) for b in bp])
-    weights = frame_weights(start, end, reference, HALF_LIFE_S)
+    weights = frame_weights(start, end, reference, decay_factor(start, end))
     study = Study.of(start, end, target, reference, weights)
     by_logan = logan(study, k2, 45.0).values["DVR"]
     np.testing.assert_allclose(by_logan, 1 + bp, rtol=0.03)

@@ -13,11 +13,9 @@ from bidsapp.core.kinetics.study import Study
 from bidsapp.core.kinetics.voxelwise import srtm2_maps, srtm_maps
 from bidsapp.core.kinetics.weights import frame_weights
 
-HALF_LIFE_S = 6586.2
-
 
 def _study(made) -> Study:
-    weights = frame_weights(made.start_s, made.end_s, made.reference, HALF_LIFE_S)
+    weights = frame_weights(made.start_s, made.end_s, made.reference, made.decay_factor)
     return Study.of(made.start_s, made.end_s, made.target, made.reference, weights)
 
 
