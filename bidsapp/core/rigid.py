@@ -156,7 +156,7 @@ def register(
         raise BadDataError("the brain mask of the T1w is empty; look at its segmentation")
     with threadpool_limits(limits=1):
         head = Head.of(t1w, tissue, mask, regions or {}, average)
-        pet = _measured(pet)
+        pet = measured_part(pet)
         nmi, score = _register_nmi(head, pet, _rough_positions(head, pet))
         model = _register_model(head, pet, nmi)
         distance = displacement(nmi, model.matrix, scattered_points(mask, t1w.affine, 10.0))
@@ -202,7 +202,7 @@ def _mirrored(model: _ModelStep) -> Finding:
     )
 
 
-def _measured(pet: Volume) -> Volume:
+def measured_part(pet: Volume) -> Volume:
     """Crop to the planes that hold something; non-finite voxels become 0."""
     first, last = measured_box(pet.data)
     if (last < first + 1).any():
@@ -213,7 +213,7 @@ def _measured(pet: Volume) -> Volume:
     return Volume(data, affine)
 
 
-def _coarser(pet: Volume, voxel_mm: float) -> Volume:
+def coarser(pet: Volume, voxel_mm: float) -> Volume:
     """Average blocks of voxels up to about ``voxel_mm``."""
     a, b, c = (max(1, int(voxel_mm / s + 0.25)) for s in pet.grid.voxel_size)
     return Volume(block_mean(pet.data, (a, b, c)), block_affine(pet.affine, (a, b, c)))
@@ -224,7 +224,7 @@ def _coarser(pet: Volume, voxel_mm: float) -> Volume:
 
 def _rough_positions(head: Head, pet: Volume) -> list[Matrix]:
     """Return up to CANDIDATES distinct positions, T1w world -> PET world, best first."""
-    coarse = _coarser(pet, ROUGH_VOXEL_MM)
+    coarse = coarser(pet, ROUGH_VOXEL_MM)
     points, values = coarse.grid.world().reshape(-1, 3), coarse.data.ravel().astype(np.float64)
     model = head.model(head.pure, ROUGH_FWHM_MM)
 
@@ -235,7 +235,7 @@ def _rough_positions(head: Head, pet: Volume) -> list[Matrix]:
         ]
         return sorted(fits, key=lambda fit: fit.unexplained)
 
-    starts = [inverse(start) for start in _starts(head.centre, _centre_of_mass(coarse))]
+    starts = [inverse(start) for start in first_guesses(head.centre, activity_centre(coarse))]
     ahead = race(starts, ROUGH_STEPS[0])[:ROUGH_KEPT]
     fits = race([fit.pet_to_t1w for fit in ahead], ROUGH_STEPS[1])
     brain = scattered_points(head.outside_mm <= 0, head.t1w.affine, 15.0)
@@ -247,14 +247,14 @@ def _rough_positions(head: Head, pet: Volume) -> list[Matrix]:
     return chosen[:CANDIDATES]
 
 
-def _centre_of_mass(pet: Volume) -> Float64:
+def activity_centre(pet: Volume) -> Float64:
     """Return the centroid of the bright part of the PET, world mm."""
     data = np.asarray(pet.data, dtype=np.float32)
     bright = data > 0.4 * np.percentile(data, 99)
     return transform(pet.affine, np.argwhere(bright).mean(axis=0))
 
 
-def _starts(brain: Float64, activity: Float64) -> list[Matrix]:
+def first_guesses(brain: Float64, activity: Float64) -> list[Matrix]:
     """Return first guesses: header and centre of mass, straight and turned about each axis."""
     angle = np.radians(START_TURN_DEG)
     turns = [np.zeros(3), *(sign * angle * axis for axis in np.eye(3) for sign in (1, -1))]
@@ -281,7 +281,7 @@ def _register_nmi(head: Head, pet: Volume, starts: list[Matrix]) -> tuple[Matrix
 
 def _register_model(head: Head, pet: Volume, nmi: Matrix) -> _ModelStep:
     """Fit the tissue model from the NMI position, at the blur that fits best."""
-    points, values = _voxels_near_brain(head, _coarser(pet, MODEL_VOXEL_MM), nmi)
+    points, values = _voxels_near_brain(head, coarser(pet, MODEL_VOXEL_MM), nmi)
     models = [head.model(head.classes, fwhm) for fwhm in FWHM_TRIED_MM]
     order = {"drift_order": DRIFT_ORDER}
     first = fit_pose(models[1], points, values, inverse(nmi), **order, rounds=3, steps=10)
@@ -309,7 +309,7 @@ def own_anatomy(head: Head, pet: Volume, matrix: Matrix, fwhm_mm: float) -> floa
     if head.average is None:
         return None
     own, average = (head.model(maps, fwhm_mm) for maps in (head.classes, head.average))
-    points, values = _voxels_near_brain(head, _coarser(pet, MODEL_VOXEL_MM), matrix)
+    points, values = _voxels_near_brain(head, coarser(pet, MODEL_VOXEL_MM), matrix)
     return own_detail(own, average, points, values, inverse(matrix), drift_order=DRIFT_ORDER)
 
 

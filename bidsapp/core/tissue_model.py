@@ -96,7 +96,7 @@ class _Search:
         """Return what the best levels leave of every voxel at ``pose``, shape (N,)."""
         index = transform(self.to_index @ pose, self.points)
         maps, _, _ = trilinear(self.model.maps, index, gradient=False)
-        residual: Float64 = self.values - _Levels(maps, self.drift, self.weights).part(self.values)
+        residual: Float64 = self.values - Levels(maps, self.drift, self.weights).part(self.values)
         return residual
 
     def cost(self, residual: Float64) -> float:
@@ -112,7 +112,7 @@ class _Search:
         """Return cost and normal equations of the six numbers of the pose."""
         at = transform(pose, self.points)
         maps, slopes, _ = trilinear(self.model.maps, transform(self.to_index, at))
-        levels = _Levels(maps, self.drift, self.weights)
+        levels = Levels(maps, self.drift, self.weights)
         coefficients = levels.solve(self.values)
         residual = self.values - levels.design @ coefficients
         local = self.drift @ coefficients.reshape(-1, self.drift.shape[1]).T  # level, (N, C)
@@ -125,7 +125,7 @@ class _Search:
         return _Step(self.cost(residual), weighted @ jacobian, weighted @ residual)
 
 
-class _Levels:
+class Levels:
     """Weighted least squares for the levels of the classes at one pose."""
 
     def __init__(self, maps: Float32, drift: Float64, weights: Float64) -> None:

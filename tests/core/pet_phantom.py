@@ -1,0 +1,89 @@
+"""PET phantoms: patterns of the template, warped into a head, at a known amyloid load."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from bidsapp.core.alignment import inverse, rigid_matrix
+from bidsapp.core.pet_template import CLASSES, PetTemplate
+from bidsapp.core.resample import sample
+from bidsapp.core.warp import Warp
+from bidsapp.volume import Grid, Volume
+
+# Uptake over cerebellar grey matter without amyloid, and what 100 Centiloids add.
+NEGATIVE = {
+    "gm": 1.0, "gm_target": 1.0, "gm_deep": 1.2, "gm_cerebellum": 1.0, "wm": 1.8,
+    "wm_cerebellum": 1.4, "csf": 0.4, "rest": 0.3,
+}  # fmt: skip
+LOAD = {"gm": 0.8, "gm_target": 1.3, "gm_deep": 0.7}
+
+
+@dataclass(frozen=True)
+class PetPhantom:
+    """A PET and the map that truly belongs to it: PET world coordinate of every template voxel."""
+
+    pet: Volume
+    field: NDArray[np.float32]
+
+
+def make_phantom(
+    template: PetTemplate,
+    *,
+    load: float,
+    negative: dict[str, float] | None = None,
+    shift_mm: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    turn_deg: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    fwhm_mm: float = 6.0,
+    noise: float = 0.05,
+    voxel_mm: float = 3.0,
+    seed: int = 0,
+) -> PetPhantom:
+    """Warp the template into a head, give it uptake, blur, noise, and a displaced position."""
+    grid = _grid(voxel_mm)
+    warp = _head(template, grid, shift_mm, turn_deg, seed)
+    points = warp.to_template(grid.world().reshape(-1, 3))
+    uptake = dict(negative or NEGATIVE)
+    for name, gain in LOAD.items():
+        uptake[name] += gain * load / 100
+    image = template.blurred(fwhm_mm) @ np.array([uptake[name] for name in CLASSES], np.float32)
+    values = sample(Volume(image, template.affine), points)
+    values = np.nan_to_num(values, nan=0.0).reshape(grid.shape)
+    rng = np.random.default_rng(seed)
+    speckle = ndimage.gaussian_filter(rng.standard_normal(grid.shape), 0.8)
+    values = values + noise * speckle / speckle.std() * np.sqrt(np.maximum(values, 0.02))
+    pet = Volume((5000 * np.maximum(values, 0)).astype(np.float32), grid.affine)
+    return PetPhantom(pet, warp.to_t1w(template.grid))
+
+
+def _grid(voxel_mm: float) -> Grid:
+    shape = tuple(round(extent / voxel_mm) for extent in (220, 250, 200))
+    affine = np.diag([-voxel_mm, voxel_mm, voxel_mm, 1.0])
+    affine[:3, 3] = np.array([1, -1, -1]) * voxel_mm * (np.array(shape) - 1) / 2
+    return Grid((shape[0], shape[1], shape[2]), affine)
+
+
+def _head(
+    template: PetTemplate,
+    grid: Grid,
+    shift_mm: tuple[float, float, float],
+    turn_deg: tuple[float, float, float],
+    seed: int,
+) -> Warp:
+    """A head of usual size in the middle of the grid, warped by some 3 mm, displaced."""
+    rng = np.random.default_rng(seed)
+    orders = (5, 6, 5)
+    frequency = sum(np.square(k) for k in np.meshgrid(*map(np.arange, orders), indexing="ij"))
+    coefficients = rng.standard_normal((3, *orders)) * (frequency > 0) / (2 + frequency)
+    length = np.array(grid.shape, dtype=np.float64)
+    warp = Warp(coefficients, np.zeros(3), length, grid.affine, np.eye(4))
+    size = np.sqrt((warp.displacement(*map(np.arange, grid.shape)) ** 2).sum(axis=-1)).mean()
+    stretch = np.diag([1.12, 1.08, 1.03, 1.0])
+    stretch[:3, 3] = template.centre
+    displaced = rigid_matrix([*shift_mm, *np.radians(turn_deg)])
+    return Warp(
+        coefficients * 3 / size, np.zeros(3), length, grid.affine, stretch @ inverse(displaced)
+    )
