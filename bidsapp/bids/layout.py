@@ -41,6 +41,10 @@ _NEVER = (
 
 # Columns of participants.tsv that say where, in lower case, the likeliest first.
 _SITE_COLUMNS = ("site", "site_id", "siteid", "center", "centre", "institution", "scanner_site")
+# Where a body weight may stand, kg; others are pounds or mistakes.
+_WEIGHT_FIELDS = ("PatientWeight", "BodyWeight", "ParticipantWeight")
+_WEIGHT_COLUMNS = ("weight", "weight_kg", "bodyweight", "body_weight")
+_WEIGHT_KG = (2.0, 300.0)
 
 
 @dataclass(frozen=True)
@@ -111,6 +115,26 @@ class RawDataset:
         if found is None:
             found = self.sidecar(image).get("InstitutionName")
         return None if found in (None, "", "n/a") else str(found)
+
+    def weight_kg(self, image: RawImage) -> float | None:
+        """Body weight by the sidecar, else by the participant's or session's row."""
+        sidecar = self.sidecar(image)
+        name = f"sub-{image.participant}"
+        tables = [(self.bids_dir / "participants.tsv", name)]
+        if image.session is not None:
+            sessions = self.bids_dir / name / f"{name}_sessions.tsv"
+            tables.insert(0, (sessions, f"ses-{image.session}"))
+        found = [sidecar[key] for key in _WEIGHT_FIELDS if key in sidecar]
+        for table in tables:
+            row = {name.lower(): value for name, value in _row(*table).items() if name}
+            found += [row[column] for column in _WEIGHT_COLUMNS if column in row]
+        for value in found:
+            try:
+                if _WEIGHT_KG[0] <= float(value) <= _WEIGHT_KG[1]:
+                    return float(value)
+            except (TypeError, ValueError):
+                continue
+        return None
 
 
 def read_dataset(

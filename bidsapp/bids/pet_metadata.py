@@ -366,15 +366,31 @@ def _check_attenuation(sidecar: Mapping[str, Any], pet: Path) -> None:
         )
 
 
-def _plausibility(sidecar: Mapping[str, Any]) -> list[Finding]:
-    """A dose that nobody injects."""
+def suv_factor(sidecar: Mapping[str, Any], weight_kg: float | None) -> float | None:
+    """SUV (body weight, g/mL) of 1 Bq/mL decay-corrected to the injection; None when unknown.
+
+    A dose that nobody injects counts as unknown.
+    """
+    dose = _dose_mbq(sidecar)
+    if weight_kg is None or dose is None or not _DOSE_MBQ[0] <= dose <= _DOSE_MBQ[1]:
+        return None
+    return 1000 * weight_kg / (1e6 * dose)
+
+
+def _dose_mbq(sidecar: Mapping[str, Any]) -> float | None:
     dose, unit = sidecar.get("InjectedRadioactivity"), sidecar.get("InjectedRadioactivityUnits")
     scale = {"bq": 1e-6, "kbq": 1e-3, "mbq": 1.0, "gbq": 1e3, "mci": 37.0}.get(str(unit).lower())
-    if not is_number(dose) or scale is None or _DOSE_MBQ[0] <= dose * scale <= _DOSE_MBQ[1]:
+    return float(dose) * scale if is_number(dose) and scale is not None else None
+
+
+def _plausibility(sidecar: Mapping[str, Any]) -> list[Finding]:
+    """A dose that nobody injects."""
+    dose = _dose_mbq(sidecar)
+    if dose is None or _DOSE_MBQ[0] <= dose <= _DOSE_MBQ[1]:
         return []
     message = (
-        f"InjectedRadioactivity is {dose:g} {unit}, a dose nobody injects: correct its unit; no "
-        "result rests on it."
+        f"InjectedRadioactivity is {dose:g} MBq, a dose nobody injects: correct its unit; no "
+        "Centiloid rests on it."
     )
     return [Finding("dose", message)]
 

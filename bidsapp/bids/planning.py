@@ -16,7 +16,13 @@ from typing import Any
 
 from bidsapp.bids.entities import join_entities
 from bidsapp.bids.layout import RawDataset, RawImage
-from bidsapp.bids.pet_metadata import PetTiming, check_decay, is_number, read_timing
+from bidsapp.bids.pet_metadata import (
+    PetTiming,
+    check_decay,
+    is_number,
+    read_timing,
+    suv_factor,
+)
 from bidsapp.bids.plan import (
     Flag,
     PetPart,
@@ -36,6 +42,7 @@ from bidsapp.settings import Processing
 
 # Clocks of two series may be set apart by the scanner's rounding or a resynchronisation.
 _SAME_INJECTION_S = 120.0
+_OVERLAP_S = 1.0  # rounding of frame times
 _DAY_S = 86400.0
 
 
@@ -67,11 +74,11 @@ def make_plan(dataset: RawDataset, processing: Processing) -> Plan:
     in_window = [candidate for candidate in candidates if _is_in_window(candidate, processing)]
     check_t1w = cache(_check_t1w)
     scans: list[ScanPlan] = []
-    skipped: list[ScanSkip] = []
+    left_out: list[tuple[_Candidate, _Candidate]] = []
     for candidate in candidates:
         late = None if candidate in in_window else _late_part(candidate, in_window)
         if late is not None:
-            skipped.append(_skip(candidate, late))
+            left_out.append((candidate, late))
             continue
         pet = candidate.image
         try:
@@ -83,9 +90,16 @@ def make_plan(dataset: RawDataset, processing: Processing) -> Plan:
         else:
             early = [one for one in candidates if one not in in_window]
             early = [one for one in early if _late_part(one, in_window) == candidate]
-            parts = [part for one in early if (part := _part(one, candidate))]
-            found = _scan_plan(candidate, window, t1w, parts)
-            scans.append(replace(found, site=dataset.site(pet), acquired=dataset.acquired(pet)))
+            found = replace(
+                _scan_plan(candidate, window, t1w),
+                parts=_parts(early, candidate),
+                suv_factor=suv_factor(dataset.sidecar(pet), dataset.weight_kg(pet)),
+                site=dataset.site(pet),
+                acquired=dataset.acquired(pet),
+            )
+            scans.append(found)
+    joined = {part.pet for scan in scans for part in scan.parts}
+    skipped = [_skip(*pair, pair[0].image.path in joined) for pair in left_out]
     return Plan(tuple(scans), tuple(failures), tuple(skipped))
 
 
@@ -241,31 +255,35 @@ def _clock_difference(one_s: float, other_s: float) -> float:
     return (other_s - one_s + _DAY_S / 2) % _DAY_S - _DAY_S / 2
 
 
-def _part(early: _Candidate, late: _Candidate) -> PetPart | None:
-    """Put an early part on the clock of the late one; None when their frames overlap.
+def _parts(early: Sequence[_Candidate], late: _Candidate) -> tuple[PetPart, ...]:
+    """Put the other PETs of an injection on the clock of the one that covers the window.
 
-    Both ran on the clock of one scanner, so where their injection times differ a little it is the
-    time of day of the frames that counts.
+    All ran on the clock of one scanner, so where their injection times differ a little it is the
+    time of day of the frames that counts. Of two that overlap (reconstructions of one part) the
+    first by name is taken.
     """
-    late_clock, early_clock = late.timing.injection_clock_s, early.timing.injection_clock_s
-    known = late_clock is not None and early_clock is not None
-    timing = early.timing.shifted(_clock_difference(late_clock, early_clock) if known else 0.0)
-    try:
-        choose_frames(
-            (*timing.frame_start_s, *late.timing.frame_start_s),
-            (*timing.frame_duration_s, *late.timing.frame_duration_s),
-            _seconds(late.tracer.window_min),
-        )
-    except BadDataError:
-        return None
-    return PetPart(early.image.path, dict(early.image.entities), timing)
+    taken = [_span(late.timing)]
+    parts = []
+    for one in early:
+        late_clock, own_clock = late.timing.injection_clock_s, one.timing.injection_clock_s
+        known = late_clock is not None and own_clock is not None
+        timing = one.timing.shifted(_clock_difference(late_clock, own_clock) if known else 0.0)
+        begin, end = _span(timing)
+        if all(end <= first + _OVERLAP_S or begin >= last - _OVERLAP_S for first, last in taken):
+            taken.append((begin, end))
+            parts.append(PetPart(one.image.path, dict(one.image.entities), timing))
+    return tuple(parts)
+
+
+def _span(timing: PetTiming) -> tuple[float, float]:
+    ends = (s + d for s, d in zip(timing.frame_start_s, timing.frame_duration_s, strict=True))
+    return min(timing.frame_start_s), max(ends)
 
 
 def _scan_plan(
     candidate: _Candidate,
     window: tuple[WindowChoice, tuple[Flag, ...]],
     t1w: tuple[RawImage, tuple[Flag, ...]],
-    parts: Sequence[PetPart],
 ) -> ScanPlan:
     pet, image = candidate.image, t1w[0]
     return ScanPlan(
@@ -278,7 +296,6 @@ def _scan_plan(
         t1w=T1wPlan(image.participant, image.session, image.path, dict(image.entities)),
         window=window[0],
         flags=(*candidate.flags, *window[1], *t1w[1]),
-        parts=tuple(parts),
     )
 
 
@@ -287,11 +304,13 @@ def _failure(pet: RawImage, error: CentipetError, tracer: Tracer | None) -> Scan
     return ScanFailure(dict(pet.entities), pet.path, type(error).__name__, str(error), code)
 
 
-def _skip(candidate: _Candidate, sibling: _Candidate) -> ScanSkip:
+def _skip(candidate: _Candidate, sibling: _Candidate, joined: bool) -> ScanSkip:
     reason = (
         f"outside the uptake window of {candidate.tracer.name}, which "
         f"{sibling.image.path.name} of the same injection covers"
     )
+    if joined:
+        reason += "; its frames are in the activity over time of that scan"
     image = candidate.image
     return ScanSkip(dict(image.entities), image.path, reason, candidate.tracer.code)
 

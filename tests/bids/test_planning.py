@@ -85,6 +85,68 @@ def test_the_early_part_of_a_dual_window_study_is_left_out(raw):
     assert [skip.entities["run"] for skip in plan.skipped] == ["1"]
     assert "sub-1_trc-FBB_run-2_pet.nii.gz" in plan.skipped[0].reason
     assert plan.failures == ()
+    (part,) = plan.scans[0].parts
+    assert part.entities["run"] == "1" and "activity over time" in plan.skipped[0].reason
+    assert part.metadata.frame_start_s == (0, 900)
+    assert plan.scans[0].metadata.frame_start_s == (5400, 6000)
+    assert plan.scans[0].n_frames == 4 and plan.scans[0].is_dynamic
+
+
+def test_clocks_of_one_injection_that_differ_agree_in_the_time_of_day(raw):
+    """Injections noted 40 s apart, on both sides of midnight: the late scan's is believed."""
+    raw.t1w("sub-1")
+    raw.pet("sub-1_run-1", **EARLY | {"TimeZero": "23:59:50"})
+    raw.pet("sub-1_run-2", TimeZero="00:00:30")
+    (scan,) = plan_of(raw).scans
+    (part,) = scan.parts
+    assert part.metadata.frame_start_s == (-40, 860)
+    assert part.metadata.decay_reference_s == -40
+    assert scan.metadata.frame_start_s == (5400, 6000)
+
+
+def test_of_two_reconstructions_of_a_part_one_joins_each_scan(raw):
+    raw.t1w("sub-1")
+    for rec in ("a", "b", "c"):
+        raw.pet(f"sub-1_rec-{rec}_run-1", **EARLY)
+    for rec in ("a", "b"):
+        raw.pet(f"sub-1_rec-{rec}_run-2")
+    plan = plan_of(raw)
+    assert [(s.entities["rec"], [p.entities["rec"] for p in s.parts]) for s in plan.scans] == [
+        ("a", ["a"]),
+        ("b", ["b"]),
+    ]
+    told = {skip.entities["rec"]: "activity over time" in skip.reason for skip in plan.skipped}
+    assert told == {"a": True, "b": True, "c": False}
+
+
+def test_the_early_part_stays_a_part_when_off_window_is_allowed(raw):
+    raw.t1w("sub-1")
+    raw.pet("sub-1_run-1", **EARLY)
+    raw.pet("sub-1_run-2")
+    plan = plan_of(raw, allow_off_window=True)
+    assert [scan.entities["run"] for scan in plan.scans] == ["2"]
+    assert len(plan.scans[0].parts) == 1 and len(plan.skipped) == 1
+
+
+@pytest.mark.parametrize(
+    ("sidecar", "table", "expected"),
+    [
+        ({"PatientWeight": 80}, None, 80e3 / 300e6),
+        ({}, "participant_id\tweight\nsub-1\t60\n", 60e3 / 300e6),
+        ({"InjectedRadioactivityUnits": "Bq"}, "participant_id\tweight\nsub-1\t60\n", None),
+        ({"InjectedRadioactivity": 10, "InjectedRadioactivityUnits": "mCi", "PatientWeight": 74},
+         None, 74e3 / 370e6),
+        ({}, "participant_id\tweight\nsub-1\tn/a\n", None),
+        ({"PatientWeight": 0}, None, None),
+    ],
+)  # fmt: skip
+def test_suv_needs_a_dose_and_a_weight(raw, sidecar, table, expected):
+    raw.t1w("sub-1")
+    raw.pet("sub-1", **sidecar)
+    if table:
+        (raw.root / "participants.tsv").write_text(table)
+    (scan,) = plan_of(raw).scans
+    assert scan.suv_factor == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
