@@ -114,7 +114,7 @@ def read_people(path: Path) -> list[Person]:
     people = [
         Person(
             name=row[person],
-            is_young=_is_young(row[person], row[group] if group else ""),
+            is_young=is_young(row[person], row[group] if group else ""),
             suvr=_values(row, suvr, path),
             cl=_values(row, cl, path),
         )
@@ -186,7 +186,7 @@ def _wide_pairs(
         pairs.append(
             Pair(
                 name=row[person],
-                is_young=_is_young(row[person], row[group] if group else ""),
+                is_young=is_young(row[person], row[group] if group else ""),
                 tracer=code,
                 pib=_values(row, pib, path),
                 other=_values(row, other, path),
@@ -213,7 +213,7 @@ def _long_pairs(rows: Sequence[Row], path: Path) -> list[Pair]:
                 f"{path}: {row[person]} has two scans with {code}; leave the one that counts"
             )
         scans[row[person]][code] = values
-        young[row[person]] = _is_young(row[person], row[group] if group else "")
+        young[row[person]] = is_young(row[person], row[group] if group else "")
     pairs = [
         Pair(name, young[name], code, by_tracer["PIB"], values)
         for name, by_tracer in scans.items()
@@ -270,7 +270,8 @@ def _code(text: str) -> str | None:
     return tracer.code if tracer else None
 
 
-def _is_young(name: str, group: str) -> bool:
+def is_young(name: str, group: str) -> bool:
+    """Whether group, or the name of a person without one, says young control."""
     if group:
         return "young" in group.lower() or _words(group)[:1] == ["YC"]
     return re.match(r"(sub-)?y(c|hc|nc|ng)?_?-?\d", name.lower()) is not None

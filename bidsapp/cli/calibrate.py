@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from bidsapp.errors import (
     BadDataError,
@@ -20,6 +20,7 @@ from bidsapp.errors import (
 
 if TYPE_CHECKING:
     from bidsapp.calibrate.report import Study
+    from bidsapp.core.calibration import Suspect
     from bidsapp.settings import Processing
 
 _DESCRIPTION = """\
@@ -126,31 +127,50 @@ def _from_table(options: argparse.Namespace, others: list[str]) -> Study:
 
 def _from_images(options: argparse.Namespace, others: list[str]) -> Study:
     """Run the pipeline on the images, and calibrate with what it measured."""
+    from dataclasses import replace
+
     from bidsapp.calibrate.archive import find_images, found_suspects
-    from bidsapp.calibrate.dataset import image_hashes, measured, write_dataset
+    from bidsapp.calibrate.dataset import (
+        expected_of_bids,
+        image_hashes,
+        is_bids,
+        measured,
+        write_dataset,
+    )
     from bidsapp.calibrate.tables import with_published
 
     work = options.output_dir.absolute()
-    scans = find_images(options.folder, work / "converted", tracer=options.tracer)
-    raw, derivatives = work / "bids", work / "derivatives"
-    write_dataset(scans, raw)
-    command = [str(raw), str(derivatives), "participant", "--work-dir", str(work / "work"), *others]
-    from bidsapp.cli.main import main as centipet
-
-    code = centipet(command)
-    if code not in (ExitCode.OK, ExitCode.SCAN_FAILED):
-        raise BadDataError(f"centipet {' '.join(command)} ended with code {code}; see its message")
-    people, pairs, missing, suspects = measured(scans, derivatives)
-    source = {"kind": "images", "name": options.folder.name, "images": image_hashes(scans)}
-    suspects = (*found_suspects(scans), *suspects)
+    derivatives, folder = work / "derivatives", options.folder.absolute()
+    source: dict[str, Any] = {"kind": "images", "name": folder.name}
+    suspects: tuple[Suspect, ...] = ()
+    if is_bids(folder):
+        _process(folder, derivatives, work, others)
+        scans = expected_of_bids(folder, derivatives)
+    else:
+        scans = find_images(folder, work / "converted", tracer=options.tracer)
+        write_dataset(scans, work / "bids")
+        _process(work / "bids", derivatives, work, others)
+        source["images"] = image_hashes(scans)
+        suspects = found_suspects(scans, only_pib=options.level == "level1")
+    people, pairs, missing, doubts = measured(scans, derivatives)
     processing = _processing(others)
     if options.level == "level1":
         study = _level1(with_published(people), processing, source, options)
     else:
         study = _level2(pairs, processing, source, options)
-    from dataclasses import replace
+    return replace(study, missing=missing, suspects=(*suspects, *doubts))
 
-    return replace(study, missing=missing, suspects=suspects)
+
+def _process(raw: Path, derivatives: Path, work: Path, others: list[str]) -> None:
+    """Run ``centipet`` as a user would; scans that fail are told in the report."""
+    from bidsapp.cli.main import main as centipet
+
+    command = [str(raw), str(derivatives), "participant", "--work-dir", str(work / "work"), *others]
+    code = centipet(command)
+    if code not in (ExitCode.OK, ExitCode.SCAN_FAILED):
+        raise BadDataError(
+            f"centipet {' '.join(command)} ended with exit code {code}; see its message above"
+        )
 
 
 def _level1(people, processing: Processing, source, options: argparse.Namespace) -> Study:

@@ -1,0 +1,354 @@
+"""Calibration from tables: the public ones, simulated cohorts, and cohorts with something wrong."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from bidsapp.calibrate.fit import disagreements, fit_level1, fit_level2, standard_anchors
+from bidsapp.calibrate.tables import (
+    Pair,
+    Person,
+    public_people,
+    read_pairs,
+    read_people,
+    with_published,
+)
+from bidsapp.cli.calibrate import main
+from bidsapp.core.regression import ordinary
+from bidsapp.core.scale import Fingerprint
+from bidsapp.data import REFERENCES
+from bidsapp.data.calibrations import read_calibration, scale_for
+from bidsapp.data.tracers import anchors, disagreement, tracers
+from bidsapp.errors import BadDataError, ExitCode
+from bidsapp.settings import Processing
+
+TRACERS = {"FBB": 35, "FBP": 46, "FMM": 74, "NAV": 55}
+
+
+@pytest.fixture(scope="module")
+def gaain(shared_data):
+    return shared_data / "gaain"
+
+
+def calibrate(*arguments, folder):
+    """Exit code and report of ``centipet-calibrate``."""
+    code = main([*map(str, arguments), "-o", str(folder)])
+    return code, json.loads((folder / f"{arguments[0]}_report.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def level2_folder(gaain, tmp_path_factory):
+    """Everything that level 2 of the public table writes."""
+    folder = tmp_path_factory.mktemp("level2")
+    assert calibrate("level2", "--from-table", gaain / "h2h_f18_tracers.csv", folder=folder)[0] == 0
+    return folder
+
+
+# ------------------------------------------------------------------------------ the public tables
+
+
+def test_the_packaged_table_is_the_public_one(gaain):
+    for ours, theirs in zip(public_people(), read_people(gaain / "PiB_gaain.csv"), strict=True):
+        assert ours == theirs
+
+
+def test_level1_of_the_public_table_is_the_identity_and_gives_the_anchors(gaain, tmp_path, capsys):
+    code, report = calibrate(
+        "level1", "--from-table", gaain / "PiB_gaain.csv", folder=tmp_path / "out"
+    )
+    assert code == ExitCode.OK and report["passed"] and report["suspects"] == []
+    wanted = {
+        "wc": (1.0095, 2.0761, 93.755, -94.646),
+        "cg": (1.1702, 2.4276, 79.528, -93.061),
+        "wcb": (0.9588, 1.9621, 99.674, -95.567),
+        "pons": (0.7613, 1.5348, 129.285, -98.424),
+    }
+    assert [row["reference_region"] for row in report["calibrations"]] == list(wanted)
+    for row in report["calibrations"]:
+        line, equation = row["line"], row["equation"]
+        zero, hundred, slope, intercept = wanted[row["reference_region"]]
+        assert (line["slope"], line["intercept"]) == pytest.approx((1, 0), abs=0.01)
+        assert equation["anchors"]["young_mean"] == pytest.approx(zero, abs=6e-5)
+        assert equation["anchors"]["patients_mean"] == pytest.approx(hundred, abs=6e-5)
+        assert (equation["slope"], equation["intercept"]) == pytest.approx(
+            (slope, intercept), abs=6e-4
+        )
+    told = capsys.readouterr().out
+    assert told.count("pass  ") == 12 and "Level 1: PASSED" in told
+    assert {path.suffix for path in (tmp_path / "out").iterdir()} == {".json", ".png"}
+
+
+def test_level2_of_the_public_table_gives_the_listed_equations(gaain, level2_folder):
+    report = json.loads((level2_folder / "level2_report.json").read_text())
+    assert report["passed"]
+    wanted = {  # gain, offset, slope and intercept of the table's own Centiloids, R2
+        "FBB": (0.609, 0.389, 153.55, -155.09, 0.952),
+        "FBP": (0.536, 0.501, 175.18, -182.24, 0.894),
+        "FMM": (0.768, 0.220, 121.47, -121.30, 0.962),
+        "NAV": (1.090, -0.073, 85.36, -88.06, 0.992),
+    }
+    found = {row["tracer"]: row for row in report["calibrations"]}
+    assert found.keys() == wanted.keys()
+    pairs = read_pairs(gaain / "h2h_f18_tracers.csv")
+    for code, (gain, offset, slope, intercept, r2) in wanted.items():
+        row = found[code]
+        line = row["line"]
+        assert row["n"] == TRACERS[code] and row["reference_region"] == "wc"
+        assert (line["slope"], line["intercept"]) == pytest.approx((gain, offset), abs=6e-4)
+        assert line["r2"] == pytest.approx(r2, abs=6e-4)
+        assert row["table_line"] == pytest.approx(
+            {"slope": slope, "intercept": intercept}, abs=6e-3
+        )
+        equation = row["equation"]
+        assert equation["slope"] == pytest.approx(slope, rel=5e-3)
+        assert equation["intercept"] == pytest.approx(intercept, rel=7e-3)
+        own = [pair for pair in pairs if pair.tracer == code]
+        scipy = stats.linregress([p.pib["wc"] for p in own], [p.other["wc"] for p in own])
+        assert line["slope_se"] == pytest.approx(scipy.stderr)
+        assert line["intercept_se"] == pytest.approx(scipy.intercept_stderr)
+
+
+def test_the_table_of_tracers_holds_what_the_public_tables_give(gaain):
+    found = standard_anchors()
+    for name in REFERENCES:
+        ours, theirs = anchors()[name], found[name]
+        assert ours.young_sd == pytest.approx(theirs.young_sd, abs=6e-6)
+        assert ours.patients_sd == pytest.approx(theirs.patients_sd, abs=6e-6)
+        # published means of wc have three decimals
+        assert ours.young_mean == pytest.approx(theirs.young_mean, abs=6e-4)
+        assert ours.patients_mean == pytest.approx(theirs.patients_mean, abs=6e-4)
+        equation = tracers()["PIB"].equations[name]
+        values = [person.suvr[name] for person in public_people()]
+        assert equation.suvr_range == pytest.approx((min(values), max(values)), abs=0.006)
+    pairs = fit_level2(
+        read_pairs(gaain / "h2h_f18_tracers.csv"), level1_anchors=None, source="", fit=ordinary
+    )
+    for code in TRACERS:
+        ours, theirs = tracers()[code].equation.pairs, pairs[code, "wc"].equation.pairs
+        assert ours.gain == pytest.approx(theirs.gain, abs=1e-6)
+        assert ours.offset == pytest.approx(theirs.offset, abs=1e-6)
+        assert ours.residual_sd == pytest.approx(theirs.residual_sd, abs=1e-6)
+        assert ours.covariance == pytest.approx(theirs.covariance, rel=1e-4)
+        assert ours.spread == pytest.approx(theirs.spread, rel=3e-3)
+    people = fit_level1(public_people(), standard=True, source="", fit=ordinary)
+    for (_, name), sds in disagreements(people).items():
+        assert disagreement()[name] == pytest.approx(sds, rel=0.02)
+
+
+def test_a_calibration_file_is_taken_and_makes_the_same_centiloids(level2_folder):
+    path = level2_folder / "level2_calibration.json"
+    scale = scale_for(Processing(calibration=path), "FBB")
+    assert scale.calibrated and scale.calibration == read_calibration(path).name != "published"
+    assert scale.equations["wc"].slope == pytest.approx(153.6, abs=0.1)
+    assert scale.equations["wc"].pairs.gain == pytest.approx(0.609, abs=6e-4)
+    # a tracer that the file does not have keeps the published equation
+    assert scale_for(Processing(calibration=path), "PIB").calibration == "published"
+
+
+def test_the_same_table_gives_the_same_bits(gaain, level2_folder, tmp_path):
+    calibrate("level2", "--from-table", gaain / "h2h_f18_tracers.csv", folder=tmp_path)
+    for path in level2_folder.iterdir():
+        assert path.read_bytes() == (tmp_path / path.name).read_bytes()
+
+
+# ------------------------------------------------------------------------- cohorts, right and wrong
+
+
+def cohort(rng, gain=1.0, offset=0.0, noise=0.012):
+    """The 79 people as another pipeline would measure them."""
+    return [
+        Person(
+            p.name, p.is_young, {"wc": gain * p.suvr["wc"] + offset + rng.normal(0, noise)}, p.cl
+        )
+        for p in public_people()
+    ]
+
+
+def level1(people, standard=True):
+    return fit_level1(people, standard=standard, source="simulated", fit=ordinary)["PIB", "wc"]
+
+
+def test_a_good_pipeline_passes_and_a_biased_one_fails():
+    rng = np.random.default_rng(0)
+    assert level1(cohort(rng)).passed
+    biased = level1(cohort(rng, gain=0.95))
+    assert not biased.passed
+    failed = {criterion.name for criterion in biased.criteria if not criterion.passed}
+    assert "slope" in failed and biased.line.slope == pytest.approx(0.95, abs=0.01)
+    assert not level1(cohort(rng, offset=0.04)).passed  # 4 CL
+    assert not level1(cohort(rng, noise=0.12)).passed
+
+
+def test_a_pipeline_of_its_own_kind_is_judged_by_its_own_line():
+    """Smoothing, say, lowers all SUVRs: own anchors take care of that, scatter they do not."""
+    rng = np.random.default_rng(1)
+    assert level1(cohort(rng, gain=0.9, offset=0.05), standard=False).passed
+    assert not level1(cohort(rng, gain=0.9, noise=0.12), standard=False).passed
+
+
+def test_exchanged_images_are_named():
+    people = cohort(np.random.default_rng(2))
+    a, b = (next(p for p in people if p.name == name) for name in ("AD07", "YC110"))
+    swapped = [
+        Person(p.name, p.is_young, {a.name: b, b.name: a}.get(p.name, p).suvr, p.cl) for p in people
+    ]
+    found = level1(swapped)
+    assert not found.passed
+    (suspect,) = found.suspects
+    assert set(suspect.people) == {"AD07", "YC110"} and suspect.code == "exchanged"
+    assert "AD07" in suspect.message and "YC110" in suspect.message
+
+
+def test_an_image_of_another_tracer_is_named():
+    """Florbetapir taken for PiB: half the effect, far off the line of the others."""
+    people = [
+        Person(p.name, p.is_young, {"wc": 0.536 * p.suvr["wc"] + 0.501}, p.cl)
+        if p.name == "AD20"
+        else p
+        for p in cohort(np.random.default_rng(3))
+    ]
+    (suspect,) = level1(people).suspects
+    assert suspect.people == ("AD20",) and suspect.code == "outlier"
+    assert "below" in suspect.message and "tracer" in suspect.message
+
+
+def test_a_clean_public_cohort_raises_no_suspicion(gaain):
+    found = fit_level2(
+        read_pairs(gaain / "h2h_f18_tracers.csv"), level1_anchors=None, source="", fit=ordinary
+    )
+    assert [item.suspects for item in found.values()] == [()] * 4
+
+
+def test_exchanged_people_of_level2_are_named():
+    rng = np.random.default_rng(4)
+    pib = np.concatenate([rng.normal(1.0, 0.05, 15), rng.uniform(1.3, 2.4, 25)])
+    other = 0.61 * pib + 0.39 + rng.normal(0, 0.02, 40)
+    other[[0, 30]] = other[[30, 0]]
+    pairs = [
+        Pair(f"P{i:02d}", i < 15, "FBB", {"wc": p}, {"wc": o})
+        for i, (p, o) in enumerate(zip(pib, other, strict=True))
+    ]
+    (item,) = fit_level2(pairs, level1_anchors=None, source="", fit=ordinary).values()
+    assert [set(suspect.people) for suspect in item.suspects] == [{"P00", "P30"}]
+
+
+def test_a_failed_calibration_writes_no_file_for_the_pipeline(tmp_path, capsys):
+    rows = [f"{p.name}\t{0.95 * p.suvr['wc']!r}" for p in public_people()]
+    table = tmp_path / "own.tsv"
+    table.write_text("participant_id\tsuvr_wc\n" + "\n".join(rows) + "\n")
+    code, report = calibrate("level1", "--from-table", table, folder=tmp_path / "out")
+    assert code == ExitCode.SCAN_FAILED and not report["passed"]
+    assert not (tmp_path / "out" / "level1_calibration.json").exists()
+    told = capsys.readouterr().out
+    assert "FAIL  slope 0.95" in told and "Level 1: FAILED" in told
+
+
+def test_a_group_table_gives_pairs(tmp_path):
+    lines = ["participant_id\ttracer\tsuvr_wc\tsuvr_pons"]
+    for i in range(6):
+        pib = 1 + 0.2 * i
+        lines.append(f"sub-{i}\tPIB\t{pib}\t{pib / 1.3}")
+        lines.append(f"sub-{i}\tFBB\t{0.6 * pib + 0.4}\tn/a")
+    lines.append("sub-9\tFBB\t1.2\t0.9")
+    table = tmp_path / "group_centiloid.tsv"
+    table.write_text("\n".join(lines) + "\n")
+    pairs = read_pairs(table)
+    assert len(pairs) == 6 and pairs[0].other == {"wc": 1.0}
+    people = with_published(read_people(table))
+    assert len(people) == 6 and people[1].suvr["wc"] == 1.2
+
+
+@pytest.mark.parametrize(
+    ("text", "level", "word"),
+    [
+        ("participant_id\tsuvr_wc\n", "level1", "no rows"),
+        ("participant_id\tother\nAD01\t1\n", "level1", "suvr_wc"),
+        ("name\tsuvr_wc\nAD01\t1\n", "level1", "participant_id"),
+        ("participant_id\tsuvr_wc\nAD01\tone\n", "level1", "'one' is no number"),
+        ("participant_id\tsuvr_wc\nAD01\t1\nAD01\t2\n", "level1", "two rows"),
+        ("participant_id\tsuvr_wc\nAD01\t1\t2\n", "level1", "line 2"),
+        ("participant_id\tsuvr_wc\nP1\t1\nP2\t2\nP3\t2\n", "level1", "AD01 to AD45"),
+        ("participant_id\tsuvr_wc\nAD01\t2\nAD02\t2.1\nAD03\t2\n", "level1", "young controls"),
+        ("participant_id\tsuvr_wc\nAD01\t1\n", "level2", "pib_suvr_wc"),
+        ("participant_id\ttracer\tsuvr_wc\nA\tFBB\t1\n", "level2", "nobody"),
+        ("id\ttracer\tpib_suvr_wc\tf18_suvr_wc\nA\tFDG\t1\t1\n", "level2", "'FDG' is not known"),
+        ("id\ttracer\tpib_suvr_wc\tf18_suvr_wc\nA\tFBB\t1\t1\n", "level2", "at least 3"),
+    ],
+)
+def test_tables_that_cannot_be_used_are_refused_in_a_sentence(tmp_path, capsys, text, level, word):
+    table = tmp_path / "table.tsv"
+    table.write_text(text)
+    code = main([level, "--from-table", str(table), "-o", str(tmp_path / "out")])
+    told = capsys.readouterr().err
+    assert code == ExitCode.BAD_DATA and word in told and told.count("\n") == 1
+
+
+def test_usage_errors(tmp_path, capsys):
+    table = tmp_path / "absent.tsv"
+    for arguments, code in (
+        (["level1"], ExitCode.USAGE),
+        (["level3", "x"], ExitCode.USAGE),
+        (["level1", "x", "--from-table", str(table)], ExitCode.USAGE),
+        (["level1", "--from-table", str(table)], ExitCode.NO_INPUT),
+        (["level1", "--from-table", str(table), "--error-ratio", "0"], ExitCode.USAGE),
+        (["level1", str(tmp_path / "nowhere"), "-o", str(tmp_path / "o")], ExitCode.NO_INPUT),
+    ):
+        assert main(arguments) == code
+        assert capsys.readouterr().err.startswith("centipet-calibrate: ")
+
+
+# ---------------------------------------------------------------------- files that must not be used
+
+
+@pytest.fixture
+def calibration_file(level2_folder, tmp_path):
+    return shutil.copy(level2_folder / "level2_calibration.json", tmp_path / "calibration.json")
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        (lambda c: c["equations"][0].update(slope=200.0), "sha256"),
+        (lambda c: c.update(schema="other"), "schema"),
+        (lambda c: c.pop("sha256"), "sha256"),
+    ],
+)
+def test_a_calibration_file_that_was_changed_is_refused(calibration_file, change, word):
+    content = json.loads(calibration_file.read_text())
+    change(content)
+    calibration_file.write_text(json.dumps(content))
+    with pytest.raises(BadDataError, match=word):
+        read_calibration(calibration_file)
+
+
+def test_an_equation_of_another_pipeline_stays_unused(calibration_file, monkeypatch):
+    """Same file, other options: the fingerprint differs, and nothing is tolerated."""
+    from bidsapp.data import calibrations
+
+    def smoothed(*arguments, **options) -> Fingerprint:
+        from dataclasses import replace
+
+        return replace(real(*arguments, **options), smooth_fwhm_mm=4.5)
+
+    real = calibrations.fingerprint
+    monkeypatch.setattr(calibrations, "fingerprint", smoothed)
+    for code in ("FBB", "PIB"):
+        scale = scale_for(Processing(calibration=calibration_file), code)
+        assert not scale.calibrated and not scale.equations
+        assert "smoothing (mm) 4.5 not none" in scale.differences
+
+
+def test_a_window_of_ones_own_needs_an_equation_of_ones_own(calibration_file):
+    own = Processing(calibration=calibration_file, window_min=(80.0, 100.0))
+    assert not scale_for(own, "FBB").equations
+    same = Processing(calibration=calibration_file, window_min=(90.0, 110.0))
+    assert scale_for(same, "FBB").calibrated
+
+
+def test_pet_only_is_an_approximation():
+    scale = scale_for(Processing(), "FBB", normalisation="pet")
+    assert scale.equations and scale.approximate and not scale.calibrated
+    assert scale.error.pipeline_sd > scale_for(Processing(), "FBB").error.pipeline_sd
