@@ -19,6 +19,7 @@ from bidsapp.bids.plan import Flag
 from bidsapp.core.uncertainty import COMPONENTS
 from bidsapp.data import REFERENCES, VOI_NAMES, read_table
 from bidsapp.data.tracers import tracers
+from bidsapp.group.regional import NOTHING, RegionalTables
 from bidsapp.report.literature import scale
 from bidsapp.report.records import ScanRecord, Status
 
@@ -49,9 +50,22 @@ def centiloid_rows(records: Sequence[ScanRecord]) -> list[Row]:
     ]
 
 
-def voi_rows(records: Iterable[ScanRecord]) -> list[Row]:
-    """One row per scan and region, every region of every scan."""
-    return [_voi_row(record, region) for record in records for region in VOI_NAMES]
+def voi_rows(records: Iterable[ScanRecord], regional: RegionalTables = NOTHING) -> list[Row]:
+    """One row per scan and region: every region of any scan for each of them.
+
+    Parameters
+    ----------
+    records : scans; the Centiloid volumes come from them
+    regional : atlas tables of the same scans
+    """
+    centiloid = [("Centiloid", name) for name in VOI_NAMES]
+    regions = tuple(dict.fromkeys([*centiloid, *regional.regions]))
+    return [_voi_row(record, region, regional) for record in records for region in regions]
+
+
+def voi_columns() -> tuple[str, ...]:
+    """Columns of the group table of regions, those of further reference regions left out."""
+    return tuple(read_table("group_columns")["vois"])
 
 
 def cohort_flags(records: Sequence[ScanRecord]) -> dict[str, tuple[Flag, ...]]:
@@ -94,16 +108,24 @@ def mixture_warnings(records: Sequence[ScanRecord]) -> list[str]:
     ]
 
 
-def dictionary(table: str) -> str:
-    """Return the JSON that describes the columns of a table (``centiloid`` or ``vois``)."""
+def dictionary(table: str, extra: Sequence[str] = ()) -> str:
+    """Return the JSON that describes the columns of a table (``centiloid`` or ``vois``).
+
+    ``extra`` are columns of further reference regions, ``suvr_<name>`` and ``centiloid_<name>``.
+    """
     columns = copy.deepcopy(read_table("group_columns")[table])
+    for column in extra:
+        kind, _, reference = column.partition("_")
+        columns[column] = dict(columns[f"{kind}_cg"])
+        text = columns[column]["Description"]
+        columns[column]["Description"] = text.replace("cerebellar grey matter", reference)
     columns["tracer"]["Levels"] = {code: tracer.name for code, tracer in tracers().items()}
     return json.dumps(columns, indent=2, ensure_ascii=False) + "\n"
 
 
-def to_tsv(table: str, rows: Iterable[Mapping[str, Any]]) -> str:
-    """Write rows as text, with the columns of the table and no others."""
-    columns = list(read_table("group_columns")[table])
+def to_tsv(table: str, rows: Iterable[Mapping[str, Any]], extra: Sequence[str] = ()) -> str:
+    """Write rows as text, with the columns of the table, those of ``extra``, and no others."""
+    columns = [*read_table("group_columns")[table], *extra]
     lines = ["\t".join(columns)]
     lines += ["\t".join(cell(row[column]) for column in columns) for row in rows]
     return "\n".join(lines) + "\n"
@@ -208,12 +230,16 @@ def _certainty(record: ScanRecord | None) -> Row:
     }
 
 
-def _voi_row(record: ScanRecord, region: str) -> Row:
-    values = record.voi.get(region, {}) if record.status is Status.OK else {}
-    mean, reference = values.get("mean"), record.voi.get("wc", {}).get("mean")
-    return {
-        **_scan_columns(record),
-        "region": region,
-        **{key: values.get(key) for key in ("mean", "sd", "n_voxels", "volume_ml", "coverage")},
-        "suvr": mean / reference if mean is not None and reference else None,
-    }
+def _voi_row(record: ScanRecord, region: tuple[str, str], regional: RegionalTables) -> Row:
+    """Row of a region; the Centiloid volumes are in the record even without a table."""
+    atlas, name = region
+    ok = record.status is Status.OK
+    values = dict(regional.values.get(record.path, {}).get(region, {})) if ok else {}
+    if atlas == "Centiloid" and ok:
+        mean, reference = (record.voi.get(one, {}).get("mean") for one in (name, "wc"))
+        suvr = mean / reference if mean is not None and reference else None
+        values = {"suvr_wc": suvr} | values | record.voi.get(name, {})
+    columns = dict.fromkeys((*voi_columns(), *regional.references))
+    given = {column: values.get(column) for column in columns}
+    given |= {"suvr": values.get("suvr_wc"), "centiloid": values.get("centiloid_wc")}
+    return given | _scan_columns(record) | {"atlas": atlas, "region": name}

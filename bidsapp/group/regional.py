@@ -1,0 +1,97 @@
+"""The atlas tables ``_atlas-<label>_vois.tsv`` of a dataset, read back for the group table.
+
+Only tables that a scan's record names are read: those that an earlier run with other atlases left
+behind do not count. A table that is missing or torn leaves its regions without numbers.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bidsapp.report.records import RECORD_SUFFIX, ScanRecord, Status
+
+Values = Mapping[str, float | int | None]
+
+_REFERENCE_COLUMNS = ("suvr_", "centiloid_")
+
+
+@dataclass(frozen=True)
+class RegionalTables:
+    """Atlas tables of a cohort.
+
+    Attributes
+    ----------
+    values : path of a record -> (atlas, region) -> column -> number
+    regions : every (atlas, region) of any scan, atlas by atlas, in the order of the tables
+    references : columns of reference regions that only some datasets have
+    """
+
+    values: Mapping[str, Mapping[tuple[str, str], Values]]
+    regions: tuple[tuple[str, str], ...]
+    references: tuple[str, ...]
+
+
+NOTHING = RegionalTables({}, (), ())
+
+
+def read_tables(
+    output_dir: Path, records: Sequence[ScanRecord], known: Sequence[str]
+) -> RegionalTables:
+    """Read the tables of all scans with a result, on the template.
+
+    Parameters
+    ----------
+    output_dir : root of the derivative dataset
+    records : scans
+    known : columns of the group table, which are no news
+    """
+    values: dict[str, dict[tuple[str, str], Values]] = {}
+    regions: dict[str, dict[str, None]] = {}
+    references: dict[str, None] = {}
+    for record in records:
+        if record.status is not Status.OK:
+            continue
+        own = values.setdefault(record.path, {})
+        for atlas in _atlases(record):
+            for row in _read(output_dir, record, atlas):
+                region = row.pop("name", None)
+                if region is None:
+                    continue
+                regions.setdefault(atlas, {})[region] = None
+                own[atlas, region] = {column: _number(text) for column, text in row.items()}
+                references |= dict.fromkeys(c for c in row if c.startswith(_REFERENCE_COLUMNS))
+    every = tuple((atlas, region) for atlas, names in regions.items() for region in names)
+    return RegionalTables(values, every, tuple(c for c in references if c not in known))
+
+
+def _atlases(record: ScanRecord) -> list[str]:
+    """Atlases of the run that made a record."""
+    parameters = record.provenance.get("parameters")
+    chosen = parameters.get("atlases") if isinstance(parameters, dict) else None
+    entries = chosen if isinstance(chosen, list) else []
+    return [str(one["name"]) for one in entries if isinstance(one, dict) and one.get("name")]
+
+
+def _read(output_dir: Path, record: ScanRecord, atlas: str) -> list[dict[str, Any]]:
+    stem = record.path.removesuffix(RECORD_SUFFIX)
+    try:
+        with (output_dir / f"{stem}_atlas-{atlas}_vois.tsv").open(encoding="utf-8") as file:
+            rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+    except (OSError, ValueError, csv.Error):
+        return []
+    return [{key: text for key, text in row.items() if key} for row in rows]
+
+
+def _number(text: Any) -> float | int | None:
+    try:
+        value = float(text)
+    except (TypeError, ValueError):
+        return None
+    if not math.isfinite(value):
+        return None
+    return int(text) if str(text).isdigit() else value
