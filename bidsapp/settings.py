@@ -110,6 +110,7 @@ class Processing:
     calibration: Path | None = None  # --calibration, the user's own equations
     cutoff: tuple[float, ...] = ()  # --cutoff, CL; tell the probability to lie above
     kinetics: tuple[KineticModel, ...] = tuple(KineticModel)  # --kinetics, for dynamic scans
+    kinetics_reference: str = "wc"  # --kinetics-reference, one of the reference regions of the run
     t_star_min: float | None = None  # --t-star, minutes after injection; None: that of the model
     t_end_min: float | None = None  # --t-end, minutes after injection
     k2_prime_per_min: float | None = None  # --k2-prime; None: from SRTM

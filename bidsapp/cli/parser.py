@@ -246,6 +246,10 @@ def _add_models(group: Any) -> None:
         metavar="MODEL", help=f"for dynamic scans: {', '.join(models)} (default: all) or none",
     )  # fmt: skip
     group.add_argument(
+        "--kinetics-reference", metavar="REGION", default="wc",
+        help="a reference region of the run (default: wc)",
+    )  # fmt: skip
+    group.add_argument(
         "--t-star", type=float, metavar="MIN", help="use later frames only: MRTM, MRTM2, Logan"
     )
     group.add_argument("--t-end", type=float, metavar="MIN", help="use earlier frames only")
@@ -376,6 +380,7 @@ def _settings(options: argparse.Namespace) -> Settings:
             write_masks=options.write_masks,
             norms=options.norms,
             kinetics=tuple(map(KineticModel, _chosen("--kinetics", options.kinetics))),
+            kinetics_reference=options.kinetics_reference,
             t_star_min=_positive("--t-star", options.t_star, zero=True),
             t_end_min=_positive("--t-end", options.t_end),
             k2_prime_per_min=_positive("--k2-prime", options.k2_prime),

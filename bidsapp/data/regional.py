@@ -16,6 +16,7 @@ from bidsapp.data.atlases import Atlas, atlas
 from bidsapp.data.norms import read_norms
 from bidsapp.data.reference_regions import Reference, references
 from bidsapp.data.tracers import STANDARD_REFERENCE
+from bidsapp.errors import UsageError
 from bidsapp.settings import Processing
 from bidsapp.volume import Grid
 
@@ -84,6 +85,11 @@ def check_options(processing: Processing) -> list[str]:
     """
     used = chosen_atlases(processing)
     names = [reference.name for reference in chosen_references(processing)]
+    if processing.kinetics_reference not in names:
+        raise UsageError(
+            f"--kinetics-reference {processing.kinetics_reference}: this run has "
+            f"{', '.join(names)}; add others by --reference-region"
+        )
     if processing.norms is not None:
         read_norms(processing.norms, names)
     return [note for one in used for note in one.notes]
@@ -105,7 +111,7 @@ def measure_atlases(
     used = chosen_references(processing)
     found = {
         reference.name: uptake(
-            image, _reference_regions(reference, scene), scene.grid, least_coverage=least
+            image, placed_reference(reference, scene), scene.grid, least_coverage=least
         )[0]
         for reference in used
     }
@@ -155,7 +161,8 @@ def _described(entry: Mapping[str, Any], units: str, **words: str) -> dict[str, 
     }
 
 
-def _reference_regions(reference: Reference, scene: Scene) -> Regions:
+def placed_reference(reference: Reference, scene: Scene) -> Regions:
+    """Voxels of a reference region in a space, weighted by tissue where it asks for that."""
     regions = scene.place(reference.regions)
     tissue = scene.tissues.get(reference.tissue or "")
     if tissue is None:
