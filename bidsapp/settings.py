@@ -97,6 +97,7 @@ class Processing:
     pet_to_t1w: PetToT1w = PetToT1w.MODEL
     window_min: tuple[float, float] | None = None  # --window, minutes after injection
     allow_off_window: bool = False
+    pet_only: bool = False  # --pet-only, no T1w even where there is one
     motion_correction: bool = True  # --no-motion-correction
     smooth_fwhm_mm: float | None = None  # --smooth, blur added to the mean of the window
     target_resolution_mm: float | None = None  # --target-resolution, blurred up to this

@@ -207,6 +207,9 @@ def _add_processing(group: Any) -> None:
         help="align by the person's tissue maps, or by mutual information alone (default: model)",
     )
     group.add_argument(
+        "--pet-only", action="store_true", help="normalise by the PET itself, without any T1w"
+    )
+    group.add_argument(
         "--calibration", type=_path, metavar="FILE", help="own equations, of centipet-calibrate"
     )
     group.add_argument(
@@ -370,6 +373,7 @@ def _settings(options: argparse.Namespace) -> Settings:
             pet_to_t1w=PetToT1w(options.pet_to_t1w),
             window_min=_window(options.window),
             allow_off_window=options.allow_off_window,
+            pet_only=options.pet_only,
             motion_correction=not options.no_motion_correction,
             calibration=options.calibration,
             cutoff=_cutoffs(options.cutoff),
