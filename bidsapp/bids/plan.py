@@ -128,6 +128,11 @@ class ScanPlan:
         return (self.metadata, *(part.metadata for part in self.parts))
 
     @property
+    def normalisation(self) -> str:
+        """How the scan gets to the template: ``t1w``, or ``pet`` for one without T1w."""
+        return "pet" if self.t1w is None else "t1w"
+
+    @property
     def name(self) -> str:
         """``sub-01_ses-02_trc-FBB``: unique in the dataset."""
         return join_entities(self.entities)

@@ -247,7 +247,7 @@ def _prints(processing: Processing, keys):
 
 
 def _normalisation(processing: Processing) -> str:
-    return "pet" if getattr(processing, "pet_only", False) else "t1w"
+    return "pet" if processing.pet_only else "t1w"
 
 
 def _keys(code: str) -> list[tuple[str, str]]:

@@ -71,8 +71,8 @@ def fingerprint(
         normalisation=normalisation,
         vois={name: voi_hashes()[name] for name in (TARGET, reference)},
         voi_mm=float(_RES_MM),
-        smooth_fwhm_mm=getattr(processing, "smooth_fwhm_mm", None),
-        target_resolution_mm=getattr(processing, "target_resolution_mm", None),
+        smooth_fwhm_mm=processing.smooth_fwhm_mm,
+        target_resolution_mm=processing.target_resolution_mm,
         window_min=processing.window_min or tracer.window_min,
     )
 

@@ -133,7 +133,7 @@ def init_positions_wf(
         What it gives to the record.
     """
     both = Node(
-        BothPositions(scale=scale_for(processing, scan.tracer)),
+        BothPositions(scale=scale_for(processing, scan.tracer, normalisation=scan.normalisation)),
         name="both",
         mem_gb=_TEMPLATE_GB,
         n_procs=1,
@@ -203,7 +203,7 @@ def init_quantification_wf(
     outputs = Node(IdentityInterface([*numbers, *images.values()]), name="outputnode")
     quantify = Node(
         Quantify(
-            scale=scale_for(processing, scan.tracer),
+            scale=scale_for(processing, scan.tracer, normalisation=scan.normalisation),
             tracer=scan.tracer,
             cutoffs=list(processing.cutoff),
             source=str(scan.pet),

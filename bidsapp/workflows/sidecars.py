@@ -113,7 +113,7 @@ class Sidecars:
 
     def record(self, scan: ScanPlan) -> dict[str, Any]:
         """Record of a scan with all that is known before it is processed."""
-        scale = scale_for(self.processing, scan.tracer)
+        scale = scale_for(self.processing, scan.tracer, normalisation=scan.normalisation)
         equation = scale.equations.get(scale.main)
         return planned_record(scan, self.bids_dir) | {
             "reference_region": scale.main,
