@@ -130,7 +130,7 @@ def person_keys(headers: Sequence[Header], places: Sequence[str]) -> list[Person
     keys: list[Person] = [
         (_identifier(header, place), "") for header, place in zip(headers, places, strict=True)
     ]
-    births = [header.text("PatientBirthDate") for header in headers]
+    births = [re.sub(r"\D", "", header.text("PatientBirthDate")) for header in headers]
     sexes = [sex if (sex := header.text("PatientSex")) in ("M", "F") else "" for header in headers]
     keys = [(key[0], birth) for key, birth in zip(keys, _completed(keys, births), strict=True)]
     for values in (sexes, _clashing_names(keys, headers)):

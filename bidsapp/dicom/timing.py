@@ -246,8 +246,9 @@ def _check_overlap(starts: tuple[datetime, ...], durations: tuple[float, ...]) -
     """Refuse frames that are out of order, overlap, or lie half a day apart."""
     if starts[-1] - starts[0] > _MAX_UPTAKE:
         raise BadDataError(
-            f"(0008,0022)/(0008,0032) put the last frame {_hours(starts[-1] - starts[0])} after "
-            "the first; correct the date of the frames after midnight"
+            "(0008,0032) AcquisitionTime with its date puts the last frame "
+            f"{_hours(starts[-1] - starts[0])} after the first; correct the date of the frames "
+            "after midnight"
         )
     for i, (start, after) in enumerate(pairwise(starts)):
         overlap = durations[i] - (after - start).total_seconds()
@@ -356,8 +357,9 @@ def _header_injection(clock: ScanClock, scan: _Scan) -> tuple[datetime, str, tup
     if by_time is None or not scan.fits(by_time):
         shown = full or by_time or scan.start
         raise BadDataError(
-            f"(0018,1078)/(0018,1072) put the injection {_hours(scan.start - shown)} before the "
-            "scan, which is impossible; state InjectionTime in a --dicom-metadata file"
+            "(0018,1078) RadiopharmaceuticalStartDateTime and (0018,1072) "
+            f"RadiopharmaceuticalStartTime put the injection {_hours(scan.start - shown)} before "
+            "the scan, which is impossible; state InjectionTime in a --dicom-metadata file"
         )
     source = (
         "(0018,1072) RadiopharmaceuticalStartTime, on the latest date that puts it before the scan"
@@ -466,8 +468,9 @@ def _proven_reference(model: TimeModel, clock: ScanClock, named: str) -> TimeMod
         reference = expected
         remarks = (*remarks, _admin_remark(implied[0]))
     else:
-        # The injection is what a START series is corrected to most often when it is not the start.
-        reference = 0.0 if _agreeing(implied, 0.0) is not None else round(implied[0], 3)
+        # Factors are rounded: the moment they mean is the start or the injection when it is near.
+        near = (m for m in (model.scan_start_s, 0.0) if _agreeing(implied, m) is not None)
+        reference = next(near, round(implied[0], 3))
         source = "(0054,1321) DecayFactor"
         remarks = (
             *remarks,
@@ -497,7 +500,8 @@ def _admin_remark(moment_s: float) -> str:
     if abs(moment_s) > _ADMIN_TOLERANCE_S:
         raise BadDataError(
             f"(0054,1321) DecayFactor corrects to {moment_s:+.0f} s from the injection that "
-            "(0018,1078)/(0018,1072) state, though (0054,1102) DecayCorrection is ADMIN; "
+            "(0018,1078) RadiopharmaceuticalStartDateTime or (0018,1072) "
+            "RadiopharmaceuticalStartTime states, though (0054,1102) DecayCorrection is ADMIN; "
             "state InjectionTime in a --dicom-metadata file"
         )
     return (

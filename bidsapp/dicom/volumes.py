@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from bidsapp.bids.pet_metadata import clock_seconds, is_number
 from bidsapp.dicom.header import MIDNIGHT, Header, Values
 from bidsapp.dicom.tables import name_matches, tables
+from bidsapp.dicom.timing import mean_decay_moment
 from bidsapp.errors import BadDataError, CentipetError
 from bidsapp.nifti import load_volume, read_shape
 
@@ -31,6 +32,7 @@ _EQUALISED = r"_Eq(_\d+)?$"
 _NIFTI = (".nii", ".nii.gz")
 _ECAT = ".v"
 _SMALLEST_VOXEL_MM3 = 1e-6
+_ROUNDING_S = 0.11  # six digits of 9999.9 s, twice
 _HASHED = 2**20  # bytes of an image that tell it from others
 _HEAD_FIRST_SUPINE, _UNKNOWN_ORIENTATION = 3, 8
 _ECAT_DECAY_CORRECTED = 512  # bit of corrections_applied
@@ -276,8 +278,8 @@ def _injection(sidecar: Mapping[str, Any]) -> Values:
 def _frames(sidecar: Mapping[str, Any], n_frames: int) -> list[Values]:
     """Times and decay factors of every frame."""
     start, offsets = _scan_start(sidecar), _list(sidecar, n_frames, "FrameTimesStart")
-    if offsets is None and n_frames == 1:
-        offsets = [0.0]
+    if offsets is None:
+        offsets = _back_to_back(sidecar, n_frames)
     columns: dict[str, Sequence[str]] = {}
     for keyword, scale, keys in (
         ("ActualFrameDuration", 1000, ("FrameDuration",)),
@@ -294,6 +296,24 @@ def _frames(sidecar: Mapping[str, Any], n_frames: int) -> list[Values]:
         frame |= _moment("Acquisition", start and start + since)
         frame["TemporalPositionIdentifier"] = (str(i + 1),)
     return frames
+
+
+def _back_to_back(sidecar: Mapping[str, Any], n_frames: int) -> list[float] | None:
+    """Starts of frames without pauses, when FrameReferenceTime agrees but for its rounding.
+
+    dcm2niix writes six digits, which is too few for the time model to see that frames touch.
+    """
+    durations = _list(sidecar, n_frames, "FrameDuration")
+    if n_frames == 1 or durations is None:
+        return [0.0] if n_frames == 1 else None
+    half_life = _number(sidecar.get("RadionuclideHalfLife"))
+    references = _list(sidecar, n_frames, "FrameReferenceTime")
+    starts = [sum(durations[:i]) for i in range(n_frames)]
+    if references is None or min(durations) <= 0 or (half_life is not None and half_life <= 0):
+        return None
+    moments = [s + mean_decay_moment(d, half_life) for s, d in zip(starts, durations, strict=True)]
+    off = [r - m for r, m in zip(references, moments, strict=True)]
+    return starts if max(off) - min(off) <= _ROUNDING_S else None
 
 
 def _time_zero(sidecar: Mapping[str, Any]) -> datetime | None:

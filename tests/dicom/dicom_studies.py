@@ -140,6 +140,7 @@ class Mr:
     image_type: Sequence[str] = ("ORIGINAL", "PRIMARY", "M", "ND", "NORM")
     step: float = 3.0
     spacing: float = 8.0
+    shape: tuple[int, int] = (24, 22)
     positions: Sequence[int] = tuple(range(50))
     contrast: str = ""
     number: int = 2
@@ -148,7 +149,7 @@ class Mr:
         """One data set per slice; sagittal slices, as MPRAGE is."""
         person = person or Person()
         series_uid, study_uid = generate_uid(), study or generate_uid()
-        ramp = np.add.outer(np.arange(24), np.arange(22)) * 10
+        ramp = np.add.outer(*map(np.arange, self.shape)) * 10
         for index in self.positions:
             data = base(person, MR_CLASS, study_uid, series_uid)
             data.Modality, data.Manufacturer = "MR", "SIEMENS"
@@ -166,7 +167,7 @@ class Mr:
             for kind in ("Study", "Series", "Acquisition"):
                 set_times(data, kind, self.acquired)
             position = (self.step * index - 75.0, -90.0, 95.0)
-            place(data, (24, 22), (self.spacing, self.spacing), position, self.step)
+            place(data, self.shape, (self.spacing, self.spacing), position, self.step)
             data.ImageOrientationPatient = [0, 1, 0, 0, 0, -1]
             noise = np.random.default_rng(index).integers(0, 5, ramp.shape)
             set_pixels(data, ramp + 7 * index + noise, None)
@@ -206,7 +207,9 @@ def enhanced(slices: Sequence[Dataset]) -> Dataset:
     _group(shared, "PixelMeasuresSequence", first, "PixelSpacing", "SliceThickness")
     _group(shared, "PlaneOrientationSequence", first, "ImageOrientationPatient")
     if first.Modality == "PT":
-        _enhanced_pet(whole, first)
+        _enhanced_pet(
+            whole, min(slices, key=lambda data: data.AcquisitionDate + data.AcquisitionTime)
+        )
     else:
         whole.EchoPulseSequence, whole.EchoPlanarPulseSequence = "GRADIENT", "NO"
         whole.InversionRecovery, whole.Spoiling = "YES", "RF"
@@ -220,8 +223,8 @@ def enhanced(slices: Sequence[Dataset]) -> Dataset:
     whole.PerFrameFunctionalGroupsSequence = DicomSequence(
         [_frame_groups(data, times, z_order) for data in slices]
     )
-    index = [pydicom.datadict.tag_for_keyword(key) for key in ("StackID", "TemporalPositionIndex",
-                                                               "InStackPositionNumber")]  # fmt: skip
+    names = ("StackID", "TemporalPositionIndex", "InStackPositionNumber")
+    index = [pydicom.datadict.tag_for_keyword(name) for name in names]
     items = []
     for pointer in index:
         item = Dataset()

@@ -1,0 +1,103 @@
+"""Enhanced multi-frame PET and MR: the same times, voxels and names as one file per slice."""
+
+from __future__ import annotations
+
+import json
+import random
+from datetime import datetime
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from dicom_studies import Mr, Pet, enhanced, write
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bidsapp.dicom.convert import ConversionReport, convert
+from bidsapp.dicom.frames import frames_of, scan_clock
+from bidsapp.dicom.header import headers_of
+from bidsapp.dicom.series import Series
+from bidsapp.dicom.timing import time_model
+from bidsapp.settings import DicomInput
+
+
+def run(source: Path, bids: Path) -> ConversionReport:
+    return convert(DicomInput(source), bids, nprocs=1)
+
+
+def only(bids: Path, pattern: str) -> nib.Nifti1Image:
+    (path,) = bids.rglob(pattern)
+    return nib.load(path)
+
+
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_enhanced_pet_is_the_same_as_single_slices(tmp_path: Path, shuffled: bool) -> None:
+    slices = list(Pet().datasets())
+    write(tmp_path / "single", iter(slices))
+    if shuffled:
+        random.Random(1).shuffle(slices)
+    write(tmp_path / "multi", iter([enhanced(slices)]))
+    for kind in ("single", "multi"):
+        assert run(tmp_path / kind, tmp_path / f"bids_{kind}").errors == []
+    one, other = (only(tmp_path / f"bids_{kind}", "*_pet.nii.gz") for kind in ("single", "multi"))
+    assert other.shape == (18, 20, 9, 4)
+    np.testing.assert_allclose(one.affine, other.affine, atol=1e-4)
+    np.testing.assert_allclose(one.get_fdata(), other.get_fdata(), rtol=1e-5)
+    first, second = (
+        json.loads(next((tmp_path / f"bids_{kind}").rglob("*_pet.json")).read_text())
+        for kind in ("single", "multi")
+    )
+    for key in ("TimeZero", "InjectionStart", "ScanStart", "FrameTimesStart", "FrameDuration",
+                "ImageDecayCorrected", "ImageDecayCorrectionTime", "Units", "TracerName",
+                "InjectedRadioactivity", "DecayCorrectionFactor"):  # fmt: skip
+        assert first[key] == second[key], key
+    assert "DecayCorrectionDateTime" in second["CentiPET"]["Sources"]["ImageDecayCorrectionTime"]
+
+
+def test_enhanced_mr_is_a_t1w(tmp_path: Path) -> None:
+    write(tmp_path / "single", Mr().datasets())
+    write(tmp_path / "multi", iter([enhanced(list(Mr().datasets()))]))
+    (row,) = run(tmp_path / "multi", tmp_path / "bids_multi").rows
+    assert (row.kind, row.decision, row.n_files) == ("T1w", "kept", 1)
+    run(tmp_path / "single", tmp_path / "bids_single")
+    one, other = (only(tmp_path / f"bids_{k}", "*_T1w.nii.gz") for k in ("single", "multi"))
+    np.testing.assert_allclose(one.affine, other.affine, atol=1e-4)
+    np.testing.assert_array_equal(one.get_fdata(), other.get_fdata())
+
+
+def test_an_enhanced_spin_echo_is_no_t1w(tmp_path: Path) -> None:
+    whole = enhanced(list(Mr(description="3D brain").datasets()))
+    whole.EchoPulseSequence, whole.InversionRecovery = "SPIN", "NO"
+    write(tmp_path / "in", iter([whole]))
+    (row,) = run(tmp_path / "in", tmp_path / "bids").rows
+    assert row.decision == "skipped"
+
+
+def test_pixels_that_nobody_can_lay_out_are_refused(tmp_path: Path) -> None:
+    """One frame of the dynamic lacks a slice."""
+    write(tmp_path / "in", iter([enhanced(list(Pet().datasets())[:-1])]))
+    report = run(tmp_path / "in", tmp_path / "bids")
+    assert "hold 3 to 4 images" in report.errors[0]
+    assert not list(tmp_path.rglob("*.nii.gz"))
+
+
+@given(
+    injection=st.datetimes(datetime(2000, 1, 1), datetime(2030, 1, 1)).map(
+        lambda t: t.replace(microsecond=0)
+    ),
+    first=st.integers(0, 20_000),
+    durations=st.lists(st.integers(1, 900), min_size=1, max_size=5),
+    decay=st.sampled_from(["START", "ADMIN"]),
+)
+@settings(max_examples=25, deadline=None)
+def test_times_of_any_enhanced_pet(
+    injection: datetime, first: int, durations: list[int], decay: str
+) -> None:
+    starts = [first + sum(durations[:i]) for i in range(len(durations))]
+    pet = Pet(injection, list(zip(starts, durations, strict=True)), decay, n_slices=2)
+    series = Series("1.2", 0, tuple(headers_of(enhanced(list(pet.datasets())), Path("f"))))
+    times = time_model(scan_clock(series, frames_of(series)))
+    assert times.injection == injection
+    assert list(times.frame_start_s) == starts and list(times.frame_duration_s) == durations
+    assert times.decay_reference_s == pytest.approx(0 if decay == "ADMIN" else first, abs=1e-3)
