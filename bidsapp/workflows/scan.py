@@ -11,6 +11,7 @@ from bidsapp.bids.plan import ScanPlan
 from bidsapp.interfaces.derivatives import SaveImages, SavePosition, SaveResult
 from bidsapp.settings import PetToT1w
 from bidsapp.workflows.dynamic import init_dynamic_wf
+from bidsapp.workflows.kinetics import init_kinetics_wf
 from bidsapp.workflows.pet import (
     init_pet_reference_wf,
     init_pet_registration_wf,
@@ -107,6 +108,16 @@ def init_scan_wf(
         )  # fmt: skip
         steps.append(dynamic)
         writers.append(dynamic)
+        if sidecars.processing.kinetics:
+            kinetics = init_kinetics_wf(scan, output_dir=output_dir, sidecars=sidecars)
+            workflow.connect(
+                [
+                    (inputs, kinetics, [(f, f"inputnode.{f}") for f in ("gm", "wm", "field")]),
+                    (dynamic, kinetics, _across(["tacs", "frames"])),
+                ]
+            )
+            steps.append(kinetics)
+            writers.append(kinetics)
     said = [(inputs, "record"), *_of(steps, "record")]
     written = [(inputs, "anat_written"), *_of(writers, "written")]
     workflow.connect(_gathered(workflow, said, "parts"), "out", result, "parts")

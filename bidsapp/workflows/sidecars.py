@@ -15,6 +15,7 @@ from bidsapp.bids.plan import ScanPlan, T1wPlan
 from bidsapp.bids.records import planned_record
 from bidsapp.data import REFERENCES, resource_hashes
 from bidsapp.data.calibrations import scale_for
+from bidsapp.data.kinetics import map_keys
 from bidsapp.data.tracers import tracers
 from bidsapp.nifti import file_hash
 from bidsapp.settings import TEMPLATE_SPACE, Processing
@@ -73,13 +74,17 @@ class Sidecars:
         ratio = {"SkullStripped": False, "Units": "unitless"} | tracer | timing
         raw = raw_uri(scan.pet, self.bids_dir)
         native, on_template, position = self._uris(("pet_native", "pet_mni", "xfm"), scan.entities)
-        t1w, warp = self._uris(("t1w", "warp"), scan.t1w.entities)
         content: dict[str, dict[str, Any]] = {
             "pet_native": activity | {"Sources": [raw]},
-            "pet_t1w": activity | {"SpatialReference": t1w, "Sources": [native, position, t1w]},
-            "pet_mni": activity | _ON_TEMPLATE | {"Sources": [native, position, warp]},
-            "xfm": {"Sources": [native, t1w]},
+            "pet_mni": activity | _ON_TEMPLATE | {"Sources": [native, *self._transforms(scan)]},
         }
+        if scan.t1w is None:
+            content["pet_warp"] = {"Sources": [native]}
+        else:
+            [t1w] = self._uris(("t1w",), scan.t1w.entities)
+            on_t1w = {"SpatialReference": t1w, "Sources": [native, position, t1w]}
+            content["pet_t1w"] = activity | on_t1w
+            content["xfm"] = {"Sources": [native, t1w]}
         content |= {key: ratio | _ON_TEMPLATE | {"Sources": [on_template]} for key in SUVR_IMAGES}
         return {key: self._signed(value) for key, value in content.items()}
 
@@ -93,12 +98,22 @@ class Sidecars:
             "ImageDecayCorrectionTime": 0,
         }
         units = {} if activity_unit(scan.metadata.units) is None else {"Units": "Bq/mL"}
-        sources = self._uris(("xfm",), scan.entities) + self._uris(("warp",), scan.t1w.entities)
+        sources = self._transforms(scan)
         return {
             "pet_dynamic": {**mean, **units, **corrected, "Sources": raw},
             "tacs": self._signed({"Sources": [*raw, *sources]}),
             "motion": self._signed({"Sources": raw}),
         }
+
+    def kinetics(self, scan: ScanPlan) -> dict[str, dict[str, Any]]:
+        """Sidecars by key of the kinetic parameters of a dynamic PET scan."""
+        sources = self._uris(("pet_dynamic",), scan.entities) + self._transforms(scan)
+        mean = self.pet(scan)["pet_mni"]
+        image = {key: mean[key] for key in ("TracerName", "TracerRadionuclide", "Resolution")}
+        image |= {"SkullStripped": True, "Units": "unitless", "Sources": sources}
+        image["ReferenceRegion"] = self.processing.kinetics_reference
+        images = {key: self._signed(image) for key in map_keys(self.processing)}
+        return {"kinpar": self._signed({"Sources": sources})} | images
 
     def regional(self, scan: ScanPlan, space: str) -> dict[str, Any]:
         """JSON of the atlas tables of a PET scan in a space, columns left out."""
@@ -133,6 +148,12 @@ class Sidecars:
             "method": f"t1w+{self.processing.pet_to_t1w.value}",
             "provenance": self.provenance,
         }
+
+    def _transforms(self, scan: ScanPlan) -> list[str]:
+        """What carries the PET to the template."""
+        if scan.t1w is None:
+            return self._uris(("pet_warp",), scan.entities)
+        return self._uris(("xfm",), scan.entities) + self._uris(("warp",), scan.t1w.entities)
 
     def _uris(self, keys: Iterable[str], entities: dict[str, str]) -> list[str]:
         paths = (output_path(self.output_dir, key, entities) for key in keys)

@@ -1,0 +1,53 @@
+"""The tables of reference-tissue kinetics: which scans, which models, from when, which columns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bidsapp.core.kinetics.dynamic import DynamicRule
+from bidsapp.core.kinetics.study import PARAMETERS
+from bidsapp.data import read_table
+from bidsapp.settings import KineticModel, Processing
+
+# The models that have images, and what of.
+VOXELWISE = (KineticModel.SRTM, KineticModel.SRTM2)
+MAPS = ("R1", "BPND", "DVR")
+
+
+def dynamic_rule() -> DynamicRule:
+    """What a scan must have seen to be fitted."""
+    return DynamicRule(**read_table("kinetics")["dynamic"])
+
+
+def model_name(model: KineticModel) -> str:
+    """Name of a model as people write it."""
+    return str(read_table("kinetics")["models"][model.value]["name"])
+
+
+def t_star_min(processing: Processing) -> dict[KineticModel, float]:
+    """Minutes after injection from which frames count, for the models that have such a time."""
+    table = read_table("kinetics")["models"]
+    found = {}
+    for model in processing.kinetics:
+        own = table[model.value].get("t_star_min")
+        if own is not None:
+            asked = processing.t_star_min
+            found[model] = own if asked is None else asked
+    return found
+
+
+def map_keys(processing: Processing) -> tuple[str, ...]:
+    """Keys of the parametric images of a run in the table of outputs."""
+    models = [model for model in VOXELWISE if model in processing.kinetics]
+    return tuple(f"{model.value}_{name.lower()}" for model in models for name in MAPS)
+
+
+def kinpar_columns() -> dict[str, dict[str, Any]]:
+    """Columns of the table of kinetic parameters with their descriptions, in order."""
+    described: dict[str, dict[str, Any]] = {}
+    for column, entry in read_table("kinpar_columns").items():
+        described[column] = dict(entry)
+        if column in PARAMETERS:
+            text = f"Standard error of {column}"
+            described[f"{column}_se"] = {"Description": text, "Units": entry["Units"]}
+    return described
