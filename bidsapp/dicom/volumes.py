@@ -31,6 +31,7 @@ from bidsapp.nifti import load_volume, read_shape
 _EQUALISED = r"_Eq(_\d+)?$"
 _NIFTI = (".nii", ".nii.gz")
 _ECAT = ".v"
+_NO_DAY = MIDNIGHT + timedelta(days=1)  # there is a day before it in the year without dates
 _SMALLEST_VOXEL_MM3 = 1e-6
 _ROUNDING_S = 0.11  # six digits of 9999.9 s, twice
 _HASHED = 2**20  # bytes of an image that tell it from others
@@ -317,12 +318,17 @@ def _back_to_back(sidecar: Mapping[str, Any], n_frames: int) -> list[float] | No
 
 
 def _time_zero(sidecar: Mapping[str, Any]) -> datetime | None:
-    """TimeZero; what counts from it in a sidecar of dcm2niix without it counts from the scan."""
-    seconds = clock_seconds(sidecar.get("TimeZero"))
-    if seconds is None:
-        return _acquisition(sidecar)
-    moment = _acquisition(sidecar) or MIDNIGHT
-    return datetime(moment.year, moment.month, moment.day) + timedelta(seconds=seconds)
+    """TimeZero on the day that suits AcquisitionTime.
+
+    What counts from it in a sidecar of dcm2niix without it counts from the scan.
+    """
+    seconds, acquired = clock_seconds(sidecar.get("TimeZero")), _acquisition(sidecar)
+    if seconds is None or acquired is None:
+        return acquired if seconds is None else _NO_DAY + timedelta(seconds=seconds)
+    start = acquired - timedelta(seconds=_number(sidecar.get("ScanStart")) or 0.0)
+    midnight = start.replace(hour=0, minute=0, second=0, microsecond=0)
+    days = [midnight + timedelta(days=shift, seconds=seconds) for shift in (-1, 0, 1)]
+    return min(days, key=lambda zero: abs(zero - start))
 
 
 def _scan_start(sidecar: Mapping[str, Any]) -> datetime | None:
@@ -342,7 +348,7 @@ def _acquisition(sidecar: Mapping[str, Any]) -> datetime | None:
         return datetime.fromisoformat(str(sidecar["AcquisitionDateTime"])).replace(tzinfo=None)
     except (KeyError, ValueError):
         seconds = clock_seconds(sidecar.get("AcquisitionTime"))
-    return None if seconds is None else MIDNIGHT + timedelta(seconds=seconds)
+    return None if seconds is None else _NO_DAY + timedelta(seconds=seconds)
 
 
 def _moment(kind: str, moment: datetime | None) -> Values:
