@@ -1,0 +1,206 @@
+"""Images of the public archive, of a table of paths, of BIDS: whose they are and what they show."""
+
+import json
+import shutil
+
+import nibabel as nib
+import numpy as np
+import pytest
+from synthetic_records import finished_record
+from synthetic_records import write as write_record
+
+from bidsapp.calibrate.archive import find_images, found_suspects
+from bidsapp.calibrate.dataset import bids_label, measured, write_dataset
+from bidsapp.cli.calibrate import main
+from bidsapp.errors import BadDataError, ExitCode, NoInputError, UsageError
+
+
+def image(path, shape=(4, 4, 4)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nib.Nifti1Image(np.ones(shape, np.float32), np.eye(4)).to_filename(path)
+    return path
+
+
+def archive(root, *names):
+    for name in names:
+        image(root / name)
+    return root
+
+
+def scans(root, **options):
+    return [
+        (s.person, s.is_young, s.tracer, s.pet.name, s.t1w.name)
+        for s in find_images(root, root / "converted", **options)
+    ]
+
+
+def test_the_archive_of_level1_as_unpacked(tmp_path):
+    root = archive(
+        tmp_path,
+        "AD-100_PET_5070/nifti/AD01_PiB_5070.nii",
+        "AD-100_MR/nifti/AD01_MR.nii",
+        "YC-0_PET_5070/YC-0_PET_5070/nifti/YC101_PiB_5070.nii",  # unpacked into its own folder
+        "YC-0_MR/nifti/YC101_MR.nii",
+        "Centiloid_Std_VOI/nifti/2mm/voi_ctx_2mm.nii",
+    )
+    assert scans(root) == [
+        ("AD01", False, "PIB", "AD01_PiB_5070.nii", "AD01_MR.nii"),
+        ("YC101", True, "PIB", "YC101_PiB_5070.nii", "YC101_MR.nii"),
+    ]
+
+
+def test_archives_of_level2(tmp_path):
+    root = archive(
+        tmp_path,
+        "FBBproject_E-25_FBB_90110/NIfTI/1008.nii",
+        "FBBproject_E-25_PiB_5070/NIfTI/1008.nii",
+        "FBBproject_E-25_MR/NIfTI/1008.nii",
+        "FBP/Young_Control_florbetapir/101437_AV45_AC.nii.gz",
+        "FBP/Young_Control_PiB/101437_PiB3_AC.nii.gz",
+        "FBP/Young_Control_MRI/101437_MR1.nii.gz",
+        "GE_AD_F18_NIFTI/AD_100_F18.nii",
+        "GE_AD_C11_NIFTI/AD_100_C11.nii",
+        "GE_AD_MRI_NIFTI/AD_100_MRI.nii",
+        "YC-10_NAV_5070/Y1002_NAV4694_5070.nii",
+        "YC-10_MR/Y1002_MR.nii",
+    )
+    found = [(person, young, tracer) for person, young, tracer, *_ in scans(root)]
+    assert found == [
+        ("1008", False, "FBB"), ("1008", False, "PIB"),
+        ("101437", True, "FBP"), ("101437", True, "PIB"),
+        ("AD100", False, "FMM"), ("AD100", False, "PIB"),
+        ("Y1002", True, "NAV"),
+    ]  # fmt: skip
+
+
+def test_f18_without_a_tracer_is_asked_for(tmp_path):
+    root = archive(tmp_path, "F18/P1_F18.nii", "PiB/P1_PiB.nii", "MR/P1_MR.nii")
+    with pytest.raises(UsageError, match="--tracer"):
+        find_images(root, root / "c")
+    assert {s[2] for s in scans(root, tracer="florbetaben")} == {"FBB", "PIB"}
+
+
+def test_dicom_folders_are_converted(tmp_path, shared_data):
+    """A folder per person, as the archive of the florbetaben pairs has."""
+    source = shared_data / "dicom" / "ALPHA"
+    first = next(path for path in sorted(source.rglob("*")) if path.is_file()).parent
+    place = tmp_path / "archive" / "FBBproject_E-25_FBB_90110" / "1008_PET_FBB"
+    place.mkdir(parents=True)
+    for path in sorted(first.iterdir())[:12]:
+        shutil.copy(path, place)
+    image(tmp_path / "archive" / "FBBproject_E-25_MR" / "1008_MR.nii")
+    (scan,) = find_images(tmp_path / "archive", tmp_path / "out" / "converted")
+    assert (scan.person, scan.tracer) == ("1008", "FBB")
+    assert scan.pet.is_file() and nib.load(scan.pet).ndim >= 3
+
+
+def test_another_tracer_in_the_folder_is_named(tmp_path):
+    root = archive(
+        tmp_path,
+        "AD-100_PET_5070/AD01_PiB_5070.nii",
+        "AD-100_PET_5070/AD02_FBB_90110.nii",
+        "AD-100_PET_5070/AD03_PiB_5070.nii",
+        *(f"AD-100_MR/AD0{i}_MR.nii" for i in (1, 2, 3)),
+    )
+    sidecar = root / "AD-100_PET_5070" / "AD03_PiB_5070.json"
+    sidecar.write_text(json.dumps({"TracerName": "[18F]florbetapir"}))
+    found = found_suspects(find_images(root, root / "c"), only_pib=True)
+    assert {s.people[0]: s.code for s in found} == {"AD02": "wrong-tracer", "AD03": "wrong-tracer"}
+    assert "FBB" in found[0].message and "FBP" in found[1].message
+
+
+def test_two_images_of_the_same_are_refused(tmp_path):
+    root = archive(tmp_path, "PiB/P1_PiB.nii", "more/P1_PiB_5070.nii", "MR/P1_MR.nii")
+    with pytest.raises(BadDataError, match=r"P1_PiB.* both claim .* P1"):
+        find_images(root, root / "c")
+
+
+def test_folders_without_images_are_told(tmp_path):
+    (tmp_path / "empty").mkdir()
+    for folder, error in (("nowhere", NoInputError), ("empty", NoInputError)):
+        with pytest.raises(error, match=folder):
+            find_images(tmp_path / folder, tmp_path / "c")
+    root = archive(tmp_path / "one", "PiB/P1_PiB.nii", "MR/P2_MR.nii")
+    with pytest.raises(BadDataError, match="nobody has both"):
+        find_images(root, tmp_path / "c")
+
+
+def test_a_table_of_paths(tmp_path):
+    image(tmp_path / "x.nii")
+    image(tmp_path / "y.nii")
+    table = tmp_path / "paths.tsv"
+    table.write_text("person\tgroup\ttracer\tpet\tt1w\nP1\tyoung\tPiB\tx.nii\ty.nii\n")
+    assert scans(table) == [("P1", True, "PIB", "x.nii", "y.nii")]
+    table.write_text("person\tgroup\ttracer\tpet\tt1w\nP1\tyoung\tPiB\tz.nii\ty.nii\n")
+    with pytest.raises(NoInputError, match=r"P1: .*z.nii does not exist"):
+        scans(table)
+
+
+def test_the_dataset_holds_links_and_the_window_of_the_tracer(tmp_path):
+    root = archive(tmp_path / "a", "PiB/AD_01_PiB.nii", "MR/AD_01_MR.nii")
+    image(root / "PiB" / "AD_01_PiB.nii", (4, 4, 4, 2))
+    found = find_images(root, tmp_path / "c")
+    for _ in range(2):  # a second run replaces the links
+        write_dataset(found, tmp_path / "raw")
+    pet = tmp_path / "raw" / "sub-AD01" / "pet" / "sub-AD01_trc-PIB_pet.nii"
+    assert pet.is_symlink() and pet.resolve() == found[0].pet
+    sidecar = json.loads(pet.with_suffix(".json").read_text())
+    assert sidecar["FrameTimesStart"] == [3000, 3600] and sidecar["FrameDuration"] == [600, 600]
+    assert bids_label("AD_01") == "AD01"
+
+
+def test_what_was_measured_and_what_was_not(tmp_path):
+    root = archive(
+        tmp_path / "a",
+        *(f"{kind}/{who}_{kind}.nii" for kind in ("PiB", "MR", "FBB") for who in ("AD01", "YC101")),
+    )
+    found = find_images(root, tmp_path / "c")
+    for who, tracer, suvr in (("AD01", "PIB", 2.0), ("AD01", "FBB", 1.6), ("YC101", "PIB", 1.0)):
+        entities = {"sub": who, "trc": tracer}
+        flags = [{"code": "pet-t1w-mirrored", "message": "look"}] if who == "YC101" else []
+        write_record(tmp_path / "out", finished_record(entities, suvr, flags=flags), entities)
+    people, pairs, missing, suspects = measured(found, tmp_path / "out")
+    assert {p.name: (p.is_young, p.suvr["wc"]) for p in people} == {
+        "AD01": (False, 2.0), "YC101": (True, 1.0)
+    }  # fmt: skip
+    assert [(p.name, p.tracer, p.pib["wc"], p.other["wc"]) for p in pairs] == [
+        ("AD01", "FBB", 2.0, 1.6)
+    ]
+    assert list(missing) == ["YC101 (FBB)"]
+    assert suspects[0].people == ("YC101",) and "left and right" in suspects[0].message
+
+
+@pytest.mark.slow
+def test_level1_from_images_to_the_report(tmp_path, shared_data, capsys):
+    """Two heads of the development data as two people each, one PET with left and right exchanged.
+
+    Four people are no calibration: what is tested is the way from folders to equations.
+    """
+    raw, root = shared_data / "bids", tmp_path / "archive"
+    people = {"AD01": ("sub-03", 1), "AD02": ("sub-03", -1), "YC101": ("sub-02", 1),
+              "YC102": ("sub-02", 1)}  # fmt: skip
+    for name, (subject, direction) in people.items():
+        group = "AD-100" if name.startswith("AD") else "YC-0"
+        t1w = next((raw / subject).rglob("*_T1w.nii.gz"))
+        pet = nib.load(next((raw / subject).rglob("*_pet.nii.gz")))
+        data = np.asanyarray(pet.dataobj, dtype=np.float32)
+        data = data.mean(-1) if data.ndim == 4 else data
+        for folder in (f"{group}_PET_5070/nifti", f"{group}_MR/nifti"):
+            (root / folder).mkdir(parents=True, exist_ok=True)
+        target = root / f"{group}_PET_5070" / "nifti" / f"{name}_PiB_5070.nii"
+        nib.Nifti1Image(np.ascontiguousarray(data[::direction]), pet.affine).to_filename(target)
+        small = nib.load(t1w).slicer[::2, ::2, ::2]  # 2 mm: a quick segmentation is enough here
+        small.to_filename(root / f"{group}_MR" / "nifti" / f"{name}_MR.nii")
+    code = main(["level1", str(root), "-o", str(tmp_path / "out"), "--nprocs", "2"])
+    report = json.loads((tmp_path / "out" / "level1_report.json").read_text())
+    told = capsys.readouterr().out
+    assert code == ExitCode.SCAN_FAILED and not report["passed"]  # they are not the people named
+    regions = [row["reference_region"] for row in report["calibrations"]]
+    assert regions == ["wc", "cg", "wcb", "pons"] and report["calibrations"][0]["n"] == 4
+    anchors = report["calibrations"][0]["equation"]["anchors"]
+    assert anchors["young_mean"] == pytest.approx(1.20, abs=0.06)  # reference.tsv
+    assert report["source"]["images"].keys() == people.keys()
+    mirrored = [s for s in report["suspects"] if s["code"] == "pet-t1w-mirrored"]
+    assert [s["people"] for s in mirrored] == [["AD02"]]
+    assert "AD02 (PIB): left and right of the PET look exchanged" in told
+    assert not (tmp_path / "out" / "level1_calibration.json").exists()
