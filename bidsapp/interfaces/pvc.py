@@ -1,0 +1,215 @@
+"""Nodes that correct a PET for the partial volume effect, and write what they found."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from nipype.interfaces.base import (
+    BaseInterfaceInputSpec,
+    File,
+    SimpleInterface,
+    TraitedSpec,
+    traits,
+)
+
+from bidsapp.bids.derivatives import output_path, outputs, sidecar_path
+from bidsapp.core.alignment import Matrix, inverse, transform
+from bidsapp.core.compartments import Tissues, compartments
+from bidsapp.core.corrected import Corrected, correct
+from bidsapp.core.pvc import in_voxels
+from bidsapp.core.regions import Regions
+from bidsapp.core.resample import resample
+from bidsapp.core.sampling import FWHM_PER_SIGMA, blur
+from bidsapp.core.voi import template_voxels
+from bidsapp.core.warp import Warp
+from bidsapp.data import REFERENCES, TARGET, VOI_NAMES, mni_grid, read_table
+from bidsapp.data.atlases import atlas
+from bidsapp.data.regional import chosen_atlases
+from bidsapp.interfaces.derivatives import _Placed, _Written, write_json
+from bidsapp.interfaces.store import about, fetch, fetch_volume, keep_volume, optional
+from bidsapp.nifti import write_text
+from bidsapp.settings import Processing
+from bidsapp.volume import Grid, Volume
+
+
+class CorrectInput(BaseInterfaceInputSpec):
+    """Inputs of `Correct`."""
+
+    pet = File(exists=True, mandatory=True, desc="mean PET on its native grid")
+    gm = File(exists=True, mandatory=True, desc="probability of grey matter, T1w grid")
+    wm = File(exists=True, mandatory=True, desc="probability of white matter, T1w grid")
+    csf = File(exists=True, mandatory=True, desc="probability of cerebrospinal fluid, T1w grid")
+    warp = File(exists=True, mandatory=True, desc="parameters of the warp")
+    t1w_to_pet = traits.List(mandatory=True, desc="4 x 4, RAS mm")
+    position = traits.Dict(mandatory=True, desc="record of the registration: resolution")
+    source = traits.Str(mandatory=True, desc="name of the raw image, for messages")
+    processing = traits.Instance(Processing, mandatory=True, desc="methods, resolution, atlases")
+
+
+class CorrectOutput(TraitedSpec):
+    """Outputs of `Correct`; images on the native grid."""
+
+    tables = File(exists=True, desc="JSON: columns by atlas")
+    record = traits.Dict(desc="its part of the record: pvc")
+    pvc_rbv = File(exists=True, desc="by region-based voxel-wise correction")
+    pvc_iy = File(exists=True, desc="by iterative Yang correction")
+    pvc_mg = File(exists=True, desc="grey matter by the method of Mueller-Gaertner")
+
+
+class Correct(SimpleInterface):
+    """Partial volume correction in the regions of every atlas, on the grid of the PET."""
+
+    input_spec, output_spec = CorrectInput, CorrectOutput
+
+    def _run_interface(self, runtime):
+        given, folder = self.inputs, Path(runtime.cwd)
+        pet, processing = fetch_volume(given.pet), given.processing
+        psf_mm, source = _resolution(processing, given.position)
+        placed = _Placing(pet.grid, given)
+        tissues, tables, found = placed.tissues(), {}, {}
+        with about(given.source):
+            fwhm_vox = in_voxels(psf_mm, pet.grid.voxel_size)
+            for one in chosen_atlases(processing):
+                head = compartments(placed.on(one.regions), placed.on(one.measured), tissues)
+                found[one.name] = correct(pet.data, head, fwhm_vox, processing.pvc)
+                index = [row.index for row in one.rows] + [None] * len(one.composites)
+                tables[one.name] = _columns(found[one.name], index, one.names)
+        first = found[VOI_ATLAS]
+        for method, image in first.images.items():
+            key = f"pvc_{method.value}"
+            self._results[key] = keep_volume(folder / f"{key}.npz", Volume(image, pet.affine))
+        (folder / "tables.json").write_text(json.dumps(tables))
+        self._results["tables"] = str(folder / "tables.json")
+        self._results["record"] = {"pvc": _record(first, psf_mm, source)}
+        return runtime
+
+
+VOI_ATLAS = "Centiloid"  # its regions make the images and the ratios
+
+
+class _Placing:
+    """Brings atlas and tissues to the grid of a PET."""
+
+    def __init__(self, grid: Grid, given: Any) -> None:
+        self.grid, self.given = grid, given
+        self.to_t1w = inverse(np.array(given.t1w_to_pet))
+        warp = Warp.from_arrays(fetch(given.warp))
+
+        def to_template(points):
+            return warp.to_template(transform(self.to_t1w, points))
+
+        self.template_voxel = template_voxels(grid, mni_grid(2), to_template)
+
+    def on(self, regions: Regions) -> Regions:
+        """Regions of the template on the grid of the PET."""
+        return regions.on(self.grid.shape, self.template_voxel)
+
+    def tissues(self) -> Tissues:
+        """Fractions of tissue in the voxels of the PET, and where cerebellum and brainstem are."""
+        given = self.given
+        grey, white, fluid = (
+            fractions(fetch_volume(path), self.grid, self.to_t1w)
+            for path in (given.gm, given.wm, given.csf)
+        )
+        gaain = self.on(atlas(VOI_ATLAS).regions)
+        cerebellum = self._mask(gaain, "wc")
+        stem = (self._mask(gaain, "wcb") | self._mask(gaain, "pons")) & ~cerebellum
+        return Tissues(grey, white, fluid, cerebellum, stem)
+
+    def _mask(self, regions: Regions, name: str) -> np.ndarray:
+        mask = np.zeros(self.grid.shape, bool)
+        mask.reshape(-1)[regions.of(VOI_NAMES.index(name))] = True
+        return mask
+
+
+def fractions(tissue: Volume, grid: Grid, to_tissue: Matrix) -> np.ndarray:
+    """Part of every voxel of ``grid`` that a tissue fills.
+
+    The map is read after a Gaussian of the variance that the larger voxel has over the smaller
+    one: the mean over the voxel, but for its corners.
+    """
+    larger = (grid.voxel_size**2).mean() - (tissue.grid.voxel_size**2).mean()
+    width = float(np.sqrt(max(larger, 0.0) / 12)) * FWHM_PER_SIGMA
+    found = resample(blur(tissue, width) if width else tissue, grid, to_tissue)
+    return np.clip(np.nan_to_num(found.data), 0, 1)
+
+
+def _resolution(processing: Processing, position: dict[str, Any]) -> tuple[Any, str]:
+    if processing.psf_mm is not None:
+        return processing.psf_mm, "given"
+    return (position["qc"]["pet_fwhm_mm"],) * 3, "measured"
+
+
+def _columns(found: Corrected, index: list[int | None], names: tuple[str, ...]) -> dict[str, Any]:
+    numbers = {key: [_number(value) for value in column] for key, column in found.columns.items()}
+    return {"index": index, "name": list(names)} | numbers
+
+
+def _record(found: Corrected, psf_mm: Any, source: str) -> dict[str, Any]:
+    """What the pages tell: grey matter of the target over all tissue of the reference regions."""
+    row = {name: position for position, name in enumerate(atlas(VOI_ATLAS).names)}
+    kinds = {"uncorrected": ("uncorrected", "uncorrected"), "mg": ("mg_gm", "mg_gm")}
+    kinds |= {name: (f"{name}_gm", name) for name in ("gtm", "rbv", "iy")}
+    suvr: dict[str, dict[str, float | None]] = {}
+    for kind, (above, below) in kinds.items():
+        target = found.columns[above][row[TARGET]]
+        ratios = {name: target / found.columns[below][row[name]] for name in REFERENCES}
+        suvr[kind] = {name: _number(ratio) for name, ratio in ratios.items()}
+    return {
+        "psf_mm": [float(width) for width in psf_mm],
+        "psf_source": source,
+        "suvr": suvr,
+        "condition": found.condition,
+        "white_matter": found.white_matter,
+    }
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+class SavePvcInput(_Placed):
+    """Inputs of `SavePvc`."""
+
+    tables = File(exists=True, mandatory=True, desc="as `Correct` gives them")
+    record = traits.Dict(mandatory=True, desc="as `Correct` gives it")
+    units = traits.Str(mandatory=True, desc="units of the PET")
+    sidecar = traits.Dict(mandatory=True, desc="JSON content besides columns and settings")
+
+
+class SavePvcOutput(_Written):
+    """Outputs of `SavePvc`."""
+
+    record = traits.Dict(desc="the record with the paths of the tables")
+
+
+class SavePvc(SimpleInterface):
+    """Write corrected beside uncorrected uptake, one table per atlas."""
+
+    input_spec, output_spec, _always_run = SavePvcInput, SavePvcOutput, True
+
+    def _run_interface(self, runtime):
+        given, written, columns = self.inputs, {}, {}
+        for name, entry in read_table("pvc_columns").items():
+            units = {"Units": given.units} if entry.get("unit") else {}
+            columns[name] = {"Description": entry["Description"]} | units
+        told = given.record["pvc"]
+        settings = {key: told[key] for key in ("psf_mm", "psf_source", "condition", "white_matter")}
+        for name, table in json.loads(Path(given.tables).read_text()).items():
+            rows = zip(*(table[column] for column in columns), strict=True)
+            lines = [list(columns), *(map(_cell, row) for row in rows)]
+            path = output_path(given.output_dir, "pvc", given.entities, atlas=name)
+            write_text(path, "".join("\t".join(line) + "\n" for line in lines))
+            described = {"Description": outputs()["pvc"].description, **given.sidecar}
+            write_json(sidecar_path(path), described | {"PartialVolume": settings} | columns)
+            written[name] = path.relative_to(given.output_dir).as_posix()
+        self._results["written"] = len(written)
+        self._results["record"] = {"pvc": told | {"tables": written}}
+        return runtime
+
+
+def _cell(value: Any) -> str:
+    return "n/a" if optional(value) is None else str(value)
