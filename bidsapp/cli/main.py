@@ -93,7 +93,8 @@ def _level(settings: Settings, progress: Progress) -> int:
         from bidsapp.group.collect import run_group
 
         for path in run_group(settings.output_dir, settings.filters):
-            progress.say(f"{path}")
+            if path.parent == settings.output_dir:  # figures need not be named one by one
+                progress.say(f"{path}")
         return ExitCode.OK
     from bidsapp.cli.participant import run_participant
 

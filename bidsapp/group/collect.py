@@ -6,16 +6,19 @@ import logging
 from pathlib import Path
 
 from bidsapp.errors import NoInputError, NoMatchError
-from bidsapp.group.page import group_page
+from bidsapp.group.page import group_figures, group_page
+from bidsapp.group.regional import read_tables
 from bidsapp.group.select import is_wanted
 from bidsapp.group.tables import (
     centiloid_rows,
     dictionary,
     mixture_warnings,
     to_tsv,
+    voi_columns,
     voi_rows,
 )
 from bidsapp.nifti import write_text
+from bidsapp.report.files import save_figures
 from bidsapp.report.records import find_records
 from bidsapp.settings import Filters
 
@@ -23,7 +26,7 @@ _LOG = logging.getLogger(__name__)
 
 
 def run_group(output_dir: Path, filters: Filters) -> list[Path]:
-    """Write the group tables, their dictionaries and the group page, from the records alone.
+    """Write the group tables, their dictionaries, the page and its figures, from records alone.
 
     Parameters
     ----------
@@ -55,14 +58,18 @@ def run_group(output_dir: Path, filters: Filters) -> list[Path]:
             f"{output_dir}: none of the {len(records)} scans matches the labels or the filter "
             "file; give labels as they stand in the file names"
         )
+    regional = read_tables(output_dir, wanted, [*voi_columns(), "suvr_wc", "centiloid_wc"])
     rows, warnings = centiloid_rows(wanted), mixture_warnings(wanted)
     for sentence in warnings:
         _LOG.warning("%s", sentence)
+    figures = group_figures(rows)
     files = {
         "group_centiloid.tsv": to_tsv("centiloid", rows),
         "group_centiloid.json": dictionary("centiloid"),
-        "group_vois.tsv": to_tsv("vois", voi_rows(wanted)),
-        "group_vois.json": dictionary("vois"),
-        "group_centiloid.html": group_page(rows, warnings),
+        "group_vois.tsv": to_tsv("vois", voi_rows(wanted, regional), regional.references),
+        "group_vois.json": dictionary("vois", regional.references),
+        "group_centiloid.html": group_page(rows, warnings, figures),
     }
-    return [write_text(output_dir / name, text) for name, text in files.items()]
+    written = [write_text(output_dir / name, text) for name, text in files.items()]
+    named = {f"group_{figure.name}": figure for figure in figures}
+    return [*written, *save_figures(output_dir / "figures", named)]

@@ -1,115 +1,120 @@
-"""The group page: the table, sortable and searchable, and how the Centiloids are distributed."""
+"""The group page: every scan in a table, and what the study looks like as a whole."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from statistics import median, quantiles
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bidsapp import __version__
-from bidsapp.data.tracers import tracers
-from bidsapp.report.drawings import Axis
-from bidsapp.report.literature import Band, scale
+from bidsapp.data import read_table
+from bidsapp.group import charts
+from bidsapp.group.courses import courses, gaps
+from bidsapp.group.outliers import outliers, scores
+from bidsapp.group.tables import cell
+from bidsapp.report.figure import Figure
+from bidsapp.report.literature import scale
 from bidsapp.report.render import render_page
 
 Row = Mapping[str, Any]
 
-_DOT = 6.5  # distance of neighbouring dots, units of the drawing
-_HALF_ROW = 28.0
+GROUPINGS = {"tracer": "tracer", "site": "site", "session_id": "session"}
+# What the table shows at first, with its head; the rest comes with "all columns".
+_COLUMNS = {
+    "participant_id": "Participant",
+    "session_id": "Session",
+    "tracer": "Tracer",
+    "site": "Site",
+    "run": "Run",
+    "centiloid": "CL",
+    "centiloid_low": "CL from",
+    "centiloid_high": "CL to",
+    "suvr_wc": "SUVR",
+    "window_start_min": "Window, min",
+    "status": "Status",
+    "flags": "Flags",
+    "reason": "Reason",
+}
+_ALWAYS = ("participant_id", "tracer", "centiloid", "suvr_wc", "status", "flags", "reason")
+_MOST_LISTED = 200
 
 
-@dataclass(frozen=True)
-class Dot:
-    """One scan in the distribution: where it is drawn and what it is."""
+def group_figures(rows: Sequence[Row]) -> list[Figure]:
+    """Draw the figures of a study from the rows of ``group_centiloid.tsv``.
 
-    x: float
-    y: float
-    row: Row
-
-
-@dataclass(frozen=True)
-class TracerSummary:
-    """Centiloids of the scans with one tracer.
-
-    Attributes
-    ----------
-    name : for people
-    centiloids : sorted
-    dots : around a centre line at y = 0
-    bands : band -> number of scans
+    A grouping with one group only is left out, but for the tracer.
     """
-
-    name: str
-    centiloids: tuple[float, ...]
-    dots: tuple[Dot, ...]
-    bands: tuple[tuple[Band, int], ...]
-
-    @property
-    def median(self) -> float:
-        """Median, CL."""
-        return median(self.centiloids)
-
-    @property
-    def quartiles(self) -> tuple[float, float] | None:
-        """First and third quartile, CL; None for fewer than three scans."""
-        if len(self.centiloids) < 3:
-            return None
-        first, _, third = quantiles(self.centiloids, n=4, method="inclusive")
-        return first, third
+    found: list[Figure | None] = [
+        charts.distribution(rows, column, by)
+        for column, by in GROUPINGS.items()
+        if column == "tracer" or len({row[column] for row in rows}) > 1
+    ]
+    found.append(charts.agreement(rows))
+    found.append(charts.outlier_strips(rows, scores(rows), _labels()))
+    found.append(charts.spaghetti(rows, courses(rows)))
+    return [figure for figure in found if figure is not None]
 
 
-def group_page(rows: Sequence[Row], warnings: Sequence[str]) -> str:
+def group_page(
+    rows: Sequence[Row], warnings: Sequence[str], figures: Sequence[Figure] | None = None
+) -> str:
     """Return the page over the rows of ``group_centiloid.tsv``.
 
     Parameters
     ----------
     rows : of `bidsapp.group.tables.centiloid_rows`
     warnings : sentences about the cohort as a whole
+    figures : of `group_figures`; None draws them
     """
-    axis = Axis(scale().low, scale().high)
+    drawn = group_figures(rows) if figures is None else figures
+    by_name = {figure.name: figure for figure in drawn}
+    changed = [course for course in courses(rows) if course.slope is not None]
+    missing = gaps(rows)
+    far = outliers(scores(rows))
     return render_page(
         "group.html",
-        ("table.js",),
+        ("group.js",),
         ("page.css", "chart.css", "group.css", "print.css"),
         rows=rows,
-        summaries=summaries(rows, axis),
-        axis=axis,
+        distributions=[one for name, one in by_name.items() if name.startswith("distribution")],
+        agreement=by_name.get("agreement"),
+        strips=by_name.get("outliers"),
+        spaghetti=by_name.get("longitudinal"),
+        groups=charts.groups(rows, "tracer"),
+        outliers=far[:_MOST_LISTED],
+        n_outliers=len(far),
+        courses=sorted(changed, key=lambda course: -abs(course.slope or 0))[:_MOST_LISTED],
+        n_courses=len(changed),
+        without=[row for row in rows if row["status"] != "ok"],
+        missing=missing[:_MOST_LISTED],
+        n_missing=len(missing),
+        labels=_labels(),
         scale=scale(),
         warnings=warnings,
+        data=_data(rows),
         version=__version__,
     )
 
 
-def summaries(rows: Iterable[Row], axis: Axis) -> list[TracerSummary]:
-    """Summarise the Centiloids of each tracer, in the order of the table of tracers."""
-    by_tracer: dict[str, list[Row]] = {code: [] for code in tracers()}
-    for row in rows:
-        if row["centiloid"] is not None:
-            by_tracer.setdefault(str(row["tracer"]), []).append(row)
-    return [
-        TracerSummary(
-            name=tracers()[code].name if code in tracers() else code,
-            centiloids=tuple(sorted(row["centiloid"] for row in found)),
-            dots=_swarm(found, axis),
-            bands=tuple(
-                (band, sum(band.holds(row["centiloid"]) for row in found)) for band in scale().bands
-            ),
-        )
-        for code, found in by_tracer.items()
-        if found
-    ]
+def _labels() -> dict[str, str]:
+    """Quality columns in words."""
+    known = {name: row["label"] for name, row in read_table("qc").items()}
+    return known | {
+        "least_coverage": "Least coverage of a region",
+        "reference_difference": "Disagreement of reference regions",
+        "centiloid_sd": "Uncertainty of the Centiloid",
+    }
 
 
-def _swarm(rows: Sequence[Row], axis: Axis) -> tuple[Dot, ...]:
-    """Put dots of like value beside each other, alternately above and below the line."""
-    columns: dict[int, list[Row]] = {}
-    for row in sorted(rows, key=lambda row: row["centiloid"]):
-        columns.setdefault(round(axis.x(row["centiloid"]) / _DOT), []).append(row)
-    tallest = max(map(len, columns.values()))
-    step = min(_DOT, 2 * _HALF_ROW / tallest)
-    return tuple(
-        Dot(axis.x(row["centiloid"]), round((-1) ** i * ((i + 1) // 2) * step, 1), row)
-        for column in columns.values()
-        for i, row in enumerate(column)
-    )
+def _data(rows: Sequence[Row]) -> dict[str, Any]:
+    """The whole table as text, cell by cell as in the TSV, for the script of the page."""
+    columns = list(read_table("group_columns")["centiloid"])
+    shown = {
+        name: head
+        for name, head in _COLUMNS.items()
+        if name in _ALWAYS or any(row[name] not in (None, "") for row in rows)
+    }
+    return {
+        "columns": columns,
+        "shown": list(shown.items()),
+        "rows": [[cell(row[name]) for name in columns] for row in rows],
+    }

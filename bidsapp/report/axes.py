@@ -60,8 +60,8 @@ def bottom(axis: Axis, y: float, title: str, step: float | None = None) -> Marku
         tag("line", class_="tick", x1=axis.start, x2=axis.end, y1=y, y2=y),
         *(
             tag("line", class_="tick", x1=axis.at(tick), x2=axis.at(tick), y1=y, y2=y + 5)
-            + tag("text", _label(tick), class_="mid muted", x=axis.at(tick), y=y + 19)
-            for tick in axis.ticks(step)
+            + tag("text", words, class_="mid muted", x=axis.at(tick), y=y + 19)
+            for tick, words in _labelled(axis.ticks(step))
         ),
         tag("text", title, class_="end muted", x=axis.end, y=y + 36),
     ])  # fmt: skip
@@ -72,13 +72,14 @@ def left(axis: Axis, x: float, right: float, title: str) -> Markup:
     return join([
         *(
             tag("line", class_="rule", x1=x, x2=right, y1=axis.at(tick), y2=axis.at(tick))
-            + tag("text", _label(tick), class_="end muted", x=x - 6, y=axis.at(tick) + 4)
-            for tick in axis.ticks(about=5)
+            + tag("text", words, class_="end muted", x=x - 6, y=axis.at(tick) + 4)
+            for tick, words in _labelled(axis.ticks(about=5))
         ),
         tag("text", title, class_="muted", x=4.0, y=axis.end - 8),
     ])  # fmt: skip
 
 
-def _label(value: float) -> str:
-    digits = 0 if abs(value - round(value)) < 1e-9 else 1 if abs(value) >= 1 else 2
-    return number(value, digits)
+def _labelled(ticks: list[float]) -> list[tuple[float, str]]:
+    """Ticks with their words, all with as many decimals as they need."""
+    digits = next((n for n in range(4) if all(abs(t - round(t, n)) < 1e-9 for t in ticks)), 4)
+    return [(tick, number(tick, digits)) for tick in ticks]

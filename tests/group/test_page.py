@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import itertools
+import json
 import re
 import time
 
@@ -13,8 +13,6 @@ from html_page import Page
 from synthetic_records import finished_record, write
 
 from bidsapp.group.collect import run_group
-from bidsapp.group.page import summaries
-from bidsapp.report.drawings import Axis
 from bidsapp.settings import Filters
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'>"
@@ -36,43 +34,54 @@ def study(tmp_path):
     return tmp_path
 
 
-def test_every_scan_is_a_row_with_a_link_and_a_dot(study):
+def data_of(page: Page) -> dict:
+    places = [i for i, tag in enumerate(page.all("script")) if tag.get("id") == "table-data"]
+    return json.loads(page.scripts[places[0]])
+
+
+def test_every_scan_is_in_the_table_and_a_dot(study):
     page = page_of(study)
-    links = [a["href"] for a in page.all("a")]
-    assert [f"sub-{n:02}.html" for n in range(1, 5)] == [u for u in links if u.startswith("sub-")]
-    assert len(page.all("circle")) == 3
+    data = data_of(page)
+    people = [row[data["columns"].index("participant_id")] for row in data["rows"]]
+    assert people == [f"sub-{n:02}" for n in range(1, 5)]
+    dots = [dot for dot in page.all("circle") if "data-row" in dot]
+    assert [dot["data-row"] for dot in dots] == ["0", "1", "2"]
     assert "4 scans of 4 participants: 3 quantified, 1 failed." in page.words
-    assert "no T1w; add one" in page.words
-    verdicts = [row["data-verdict"] for row in page.all("tr") if "data-verdict" in row]
-    assert verdicts == ["ok", "ok", "ok", "failed"]
+    assert "no T1w; add one" in page.words and "Missing and failed scans" in page.words
+
+
+def test_the_cells_of_the_page_are_those_of_the_table(study):
+    data = data_of(page_of(study))
+    lines = ["\t".join(row) for row in [data["columns"], *data["rows"]]]
+    assert "\n".join(lines) + "\n" == (study / "group_centiloid.tsv").read_text("utf-8")
 
 
 def test_the_only_script_is_the_one_the_policy_names(study):
     page = page_of(study)
-    (script,) = page.scripts
+    running = [
+        text
+        for tag, text in zip(page.all("script"), page.scripts, strict=True)
+        if "type" not in tag
+    ]
+    (script,) = running
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = next(m["content"] for m in page.all("meta") if "http-equiv" in m)
     assert f"script-src 'sha256-{digest}'" in policy and "default-src 'none'" in policy
     assert not any("src" in attributes for _, attributes in page.tags)
-    assert not re.search(r"fetch|XMLHttp|innerHTML|eval", script)
-
-
-def test_sorting_keys_are_the_full_numbers(study):
-    page = page_of(study)
-    values = [cell["data-value"] for cell in page.all("td") if "data-value" in cell]
-    assert repr(153.4 * 1.9 - 154.9) in values
-    assert all(value == "" or float(value) is not None for value in values)
+    assert not re.search(r"fetch\(|XMLHttp|innerHTML|eval\(", script)
 
 
 def test_hostile_strings_stay_text(tmp_path):
     entities = {"sub": "01", "trc": "FBB"}
     flags = [{"code": HOSTILE, "message": "x"}]
-    write(tmp_path, finished_record(entities, tracer=HOSTILE, flags=flags), entities)
+    content = finished_record(entities, tracer=HOSTILE, flags=flags, site=HOSTILE)
+    write(tmp_path, content, entities)
     other = {"sub": "02", "trc": "FBB"}
     write(tmp_path, finished_record(other) | {"status": "failed", "reason": HOSTILE}, other)
     page = page_of(tmp_path)
-    assert len(page.all("script")) == 1 and not page.all("img")
-    assert page.words.count(HOSTILE) >= 3
+    assert len(page.all("script")) == 2 and not page.all("img")
+    assert page.words.count(HOSTILE) >= 2
+    assert HOSTILE in data_of(page)["rows"][0]
     assert not any(name.startswith("on") for _, attributes in page.tags for name in attributes)
 
 
@@ -82,26 +91,10 @@ def test_a_study_without_any_result_still_has_a_page(tmp_path):
     assert "No scan has a Centiloid yet" in page.words and "cannot be read" in page.words
 
 
-def row(centiloid, tracer="FBB"):
-    return {"centiloid": centiloid, "tracer": tracer}
-
-
-def test_summaries_count_bands_and_quartiles():
-    rows = [row(value) for value in (-5, 5, 10, 20, 30, 31, 90, 400)] + [row(None), row(7, "PIB")]
-    pib, fbb = summaries(rows, Axis(-30, 170))
-    assert (pib.name, fbb.name) == ("[11C]PiB", "[18F]florbetaben")
-    assert [count for _, count in fbb.bands] == [2, 3, 3]
-    assert fbb.median == 25 and fbb.centiloids[0] == -5
-    assert fbb.quartiles == (8.75, 45.75)
-    assert pib.quartiles is None
-
-
-def test_dots_do_not_cover_each_other_until_there_are_very_many():
-    (summary,) = summaries([row(20.0 + 0.001 * i) for i in range(9)], Axis(-30, 170))
-    heights = sorted(dot.y for dot in summary.dots)
-    assert all(after - before >= 6 for before, after in itertools.pairwise(heights))
-    (crowded,) = summaries([row(20.0)] * 500, Axis(-30, 170))
-    assert max(abs(dot.y) for dot in crowded.dots) <= 29
+def test_figures_are_files_as_well(study):
+    run_group(study, Filters())
+    names = {path.name for path in (study / "figures").glob("*.svg")}
+    assert names == {"group_distribution-tracer.svg"}
 
 
 def test_a_thousand_scans_take_seconds(tmp_path):
@@ -111,4 +104,4 @@ def test_a_thousand_scans_take_seconds(tmp_path):
     start = time.process_time()
     page = page_of(tmp_path)
     assert time.process_time() - start < 10
-    assert len(page.all("circle")) == 1000
+    assert len(data_of(page)["rows"]) == 1000

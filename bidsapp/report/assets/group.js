@@ -1,42 +1,155 @@
 "use strict";
-// Sorting and searching of the table; without it the page is still complete.
-const body = document.querySelector("#scans tbody");
-const rows = Array.from(body.rows);
-const search = document.querySelector("#search");
-const status = document.querySelector("#status");
-const shown = document.querySelector("#shown");
+// The table of scans: sorted and filtered as data, and only as many rows as are looked at are made.
+(() => {
+  const { columns, shown, rows } = JSON.parse(document.getElementById("table-data").textContent);
+  const CHUNK = 60;
+  const find = (id) => document.getElementById(id);
+  const at = Object.fromEntries(columns.map((name, i) => [name, i]));
+  const table = find("scans"), body = table.tBodies[0], head = table.tHead.rows[0];
+  const texts = rows.map((row) => row.join(" ").toLowerCase());
+  const verdicts = rows.map((row) => row[at.status] !== "ok" ? row[at.status] : row[at.flags] === "n/a" ? "good" : "check");
+  const WORDS = { good: "✓ ok", check: "! check", failed: "✕ failed", incomplete: "… not finished", skipped: "– left out" };
+  const isNumber = (text) => text !== "n/a" && text !== "" && !isNaN(text);
+  const NUMERIC = new Set(columns.filter((_, i) => rows.some((row) => isNumber(row[i])) && rows.every((row) => row[i] === "n/a" || isNumber(row[i]))));
+  let order = rows.map((_, i) => i), kept = order, made = 0, sortedBy = null, rising = true, visible = shown;
 
-function filter() {
-  const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
-  let count = 0;
-  for (const row of rows) {
-    const text = row.textContent.toLowerCase();
-    const kind = row.dataset.verdict;
-    row.hidden = !(words.every((word) => text.includes(word)) && (!status.value || kind === status.value));
-    count += !row.hidden;
+  // ----------------------------------------------------------------------------------- one row
+  const digits = (name) => name.startsWith("centiloid") ? 1 : name.startsWith("suvr") ? 3 : name.startsWith("window") ? 0 : null;
+
+  function cellOf(name, row, i) {
+    const text = row[at[name]];
+    if (name === "participant_id") {
+      const cell = document.createElement("th"), link = document.createElement("a");
+      cell.scope = "row";
+      link.href = `${encodeURIComponent(text)}.html`;
+      link.textContent = text;
+      cell.append(link);
+      return cell;
+    }
+    const cell = document.createElement("td");
+    if (name === "status") {
+      const chip = document.createElement("span");
+      chip.className = `chip ${verdicts[i] === "good" ? "ok" : verdicts[i]}`;
+      chip.textContent = WORDS[verdicts[i]] ?? text;
+      cell.append(chip);
+      return cell;
+    }
+    cell.className = NUMERIC.has(name) ? "num" : ["reason", "flags"].includes(name) ? "why" : "";
+    const places = digits(name);
+    cell.textContent = text === "n/a" ? "" : NUMERIC.has(name) && places !== null ? Number(text).toFixed(places).replace("-", "\u2212") : text.replaceAll(";", "; ");
+    return cell;
   }
-  shown.textContent = count === rows.length ? `${count} scans` : `${count} of ${rows.length} scans`;
-}
 
-function sort(header) {
-  const column = header.cellIndex;
-  const down = header.getAttribute("aria-sort") === "ascending";
-  for (const other of header.parentNode.cells) other.removeAttribute("aria-sort");
-  header.setAttribute("aria-sort", down ? "descending" : "ascending");
-  const key = (row) => row.cells[column].dataset.value ?? row.cells[column].textContent.trim();
-  const compare = (a, b) => {
-    const [x, y] = [key(a), key(b)];
-    if ((x === "") !== (y === "")) return x === "" ? 1 : -1;
-    const order = x !== "" && !isNaN(x) && !isNaN(y) ? x - y : x.localeCompare(y, "en", { numeric: true });
-    return down ? -order : order;
+  // --------------------------------------------------------------------------------- all rows
+  function makeMore(upTo = made + CHUNK) {
+    const fresh = kept.slice(made, upTo).map((i) => {
+      const line = document.createElement("tr");
+      line.dataset.verdict = verdicts[i];
+      line.append(...visible.map(([name]) => cellOf(name, rows[i], i)));
+      return line;
+    });
+    body.append(...fresh);
+    made += fresh.length;
+    find("more").hidden = made >= kept.length;
+  }
+
+  function redraw() {
+    body.replaceChildren();
+    made = 0;
+    makeMore();
+    table.setAttribute("aria-rowcount", kept.length + 1);
+    find("shown").textContent = kept.length === rows.length ? `${rows.length} scans` : `${kept.length} of ${rows.length} scans`;
+    const set = new Set(kept);
+    for (const dot of document.querySelectorAll("[data-row]")) dot.classList.toggle("dim", !set.has(Number(dot.dataset.row)));
+  }
+
+  function makeHead() {
+    head.replaceChildren(...visible.map(([name, words]) => {
+      const cell = document.createElement("th"), button = document.createElement("button");
+      cell.scope = "col";
+      if (NUMERIC.has(name)) cell.className = "num";
+      if (name === sortedBy) cell.setAttribute("aria-sort", rising ? "ascending" : "descending");
+      button.type = "button";
+      button.textContent = words;
+      button.addEventListener("click", () => sort(name));
+      cell.append(button);
+      return cell;
+    }));
+  }
+
+  function sort(name) {
+    rising = name === sortedBy ? !rising : true;
+    sortedBy = name;
+    const key = at[name], numeric = NUMERIC.has(name);
+    const compare = (a, b) => numeric ? a - b : a.localeCompare(b, "en", { numeric: true });
+    order = rows.map((_, i) => i).sort((i, j) => {
+      const a = rows[i][key], b = rows[j][key];
+      if ((a === "n/a") !== (b === "n/a")) return a === "n/a" ? 1 : -1;  // what is absent comes last
+      return (rising ? 1 : -1) * compare(a, b) || i - j;
+    });
+    makeHead();
+    filter();
+    head.cells[visible.findIndex(([other]) => other === name)].querySelector("button").focus();
+  }
+
+  // ------------------------------------------------------------------------------------ filters
+  function test(term) {
+    const [, name, sign, bound] = term.match(/^(\w+)([<>])(-?[\d.]+)$/) ?? [];
+    if (name in at) {
+      return (i) => isNumber(rows[i][at[name]]) && (sign === "<" ? rows[i][at[name]] < Number(bound) : rows[i][at[name]] > Number(bound));
+    }
+    return (i) => texts[i].includes(term);
+  }
+
+  function filter() {
+    const tests = find("search").value.toLowerCase().split(/\s+/).filter(Boolean).map(test);
+    const status = find("status").value, tracer = find("tracer").value;
+    if (status) tests.push((i) => verdicts[i] === status);
+    if (tracer) tests.push((i) => rows[i][at.tracer] === tracer);
+    kept = order.filter((i) => tests.every((passes) => passes(i)));
+    redraw();
+  }
+
+  function download() {
+    const lines = [columns, ...kept.map((i) => rows[i])].map((row) => row.join("\t"));
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([lines.join("\n"), "\n"], { type: "text/tab-separated-values" }));
+    link.download = "group_centiloid.tsv";
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+  }
+
+  for (const name of [...new Set(rows.map((row) => row[at.tracer]))].sort()) find("tracer").add(new Option(name, name));
+  find("search").addEventListener("input", filter);
+  for (const id of ["status", "tracer"]) find(id).addEventListener("change", filter);
+  find("all-columns").addEventListener("change", (event) => {
+    visible = event.target.checked ? columns.map((name) => [name, name]) : shown;
+    makeHead();
+    redraw();
+  });
+  find("download").addEventListener("click", download);
+  find("more").addEventListener("click", () => makeMore());
+  new IntersectionObserver((entries) => {
+    if (entries.some((entry) => entry.isIntersecting) && made < kept.length) makeMore();
+  }, { root: document.querySelector(".tall"), rootMargin: "400px" }).observe(find("more"));
+  addEventListener("beforeprint", () => makeMore(kept.length));
+  document.querySelector(".tools").hidden = false;
+  makeHead();
+  redraw();
+
+  // ------------------------------------------------------------------------------------- charts
+  for (const dot of document.querySelectorAll("[data-row]")) {
+    dot.addEventListener("click", () => { location.href = `${encodeURIComponent(rows[dot.dataset.row][at.participant_id])}.html`; });
+  }
+  const choices = [...document.querySelectorAll(".choice")];
+  const buttons = [...document.querySelectorAll("button[data-show]")];
+  const choose = (name) => {
+    choices.forEach((choice) => { choice.hidden = choice.dataset.name !== name; });
+    buttons.forEach((button) => button.setAttribute("aria-pressed", String(button.dataset.show === name)));
   };
-  body.append(...rows.sort(compare));
-}
-
-for (const button of document.querySelectorAll("#scans th button")) {
-  button.addEventListener("click", () => sort(button.closest("th")));
-}
-search.addEventListener("input", filter);
-status.addEventListener("change", filter);
-document.querySelector("#tools").hidden = false;
-filter();
+  buttons.forEach((button) => button.addEventListener("click", () => choose(button.dataset.show)));
+  if (buttons.length) {
+    document.querySelector(".choose").hidden = false;
+    choose(buttons[0].dataset.show);
+  }
+})();

@@ -1,0 +1,341 @@
+"""The charts of a study: distribution, agreement of reference regions, outliers, courses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import mean, median, quantiles, stdev
+from typing import Any
+
+from markupsafe import Markup
+
+from bidsapp.data.tracers import tracers
+from bidsapp.group.courses import Course
+from bidsapp.group.outliers import LIMIT, Score
+from bidsapp.report.axes import WIDTH, Axis, bottom, left
+from bidsapp.report.charts import CURVES
+from bidsapp.report.figure import Figure
+from bidsapp.report.literature import Band, Scale, scale
+from bidsapp.report.render import number
+from bidsapp.report.svg import join, tag
+
+Row = Mapping[str, Any]
+
+_DOT = 6.5  # distance of neighbouring dots, units of the drawing
+_HALF_ROW = 28.0
+_MOST_GROUPS = 24
+REFERENCE_NAMES = {
+    "cg": "cerebellar grey matter",
+    "wcb": "whole cerebellum + brainstem",
+    "pons": "pons",
+}
+
+
+@dataclass(frozen=True)
+class Group:
+    """Centiloids of the scans that share a tracer, a site or a session.
+
+    Attributes
+    ----------
+    name : for people
+    places : of the rows among all, by rising Centiloid
+    centiloids : sorted
+    bands : band -> number of scans
+    """
+
+    name: str
+    places: tuple[int, ...]
+    centiloids: tuple[float, ...]
+    bands: tuple[tuple[Band, int], ...]
+
+    @property
+    def median(self) -> float:
+        """Median, CL."""
+        return median(self.centiloids)
+
+    @property
+    def quartiles(self) -> tuple[float, float] | None:
+        """First and third quartile, CL; None for fewer than three scans."""
+        if len(self.centiloids) < 3:
+            return None
+        first, _, third = quantiles(self.centiloids, n=4, method="inclusive")
+        return first, third
+
+
+def groups(rows: Sequence[Row], column: str) -> list[Group]:
+    """Group the scans with a Centiloid by a column (``tracer``, ``site`` or ``session_id``).
+
+    Tracers come in the order of the table of tracers, other groups by name; of very many groups
+    the largest are kept and the others put together.
+    """
+    found: dict[str, list[int]] = {code: [] for code in tracers()} if column == "tracer" else {}
+    for place, row in enumerate(rows):
+        if row["centiloid"] is not None:
+            found.setdefault(str(row[column] or "not told"), []).append(place)
+    named = {name: places for name, places in found.items() if places}
+    if column != "tracer":
+        named = dict(sorted(named.items()))
+    if len(named) > _MOST_GROUPS:
+        kept = set(sorted(named, key=lambda name: -len(named[name]))[: _MOST_GROUPS - 1])
+        rest = [place for name, places in named.items() if name not in kept for place in places]
+        count = len(named) - len(kept)
+        named = {name: places for name, places in named.items() if name in kept}
+        named[f"{count} others"] = rest
+    return [_group(rows, _for_people(column, name), places) for name, places in named.items()]
+
+
+def _group(rows: Sequence[Row], name: str, places: Sequence[int]) -> Group:
+    ordered = sorted(places, key=lambda place: rows[place]["centiloid"])
+    values = tuple(rows[place]["centiloid"] for place in ordered)
+    bands = tuple((band, sum(map(band.holds, values))) for band in scale().bands)
+    return Group(name, tuple(ordered), values, bands)
+
+
+def _for_people(column: str, name: str) -> str:
+    if column == "tracer":
+        return tracers()[name].name if name in tracers() else name
+    return name.removeprefix("ses-") if column == "session_id" else name
+
+
+def distribution(rows: Sequence[Row], column: str, by: str) -> Figure | None:
+    """Show every Centiloid on the bands, a line of dots per group; None without any.
+
+    Parameters
+    ----------
+    rows : of ``group_centiloid.tsv``
+    column : to group by
+    by : the column in words
+    """
+    found = groups(rows, column)
+    if not found:
+        return None
+    axis = Axis(scale().low, scale().high)
+    height = 34 + 70.0 * len(found)
+    parts = [_bands(axis, scale(), height)]
+    for line, group in enumerate(found):
+        y = 66 + 70.0 * line
+        parts += [
+            tag("line", class_="rule", x1=axis.start, x2=axis.end, y1=y, y2=y),
+            tag("text", group.name, " ", tag("tspan", len(group.places), class_="muted"),
+                x=20, y=y - 24),
+        ]  # fmt: skip
+        if group.quartiles:
+            at = axis.at(group.median)
+            parts.append(tag("line", class_="median", x1=at, x2=at, y1=y - 27, y2=y + 27))
+        parts += _dots(rows, group, axis, y)
+    parts.append(bottom(axis, height, "CL", 25))
+    told = "; ".join(
+        f"{group.name}: {len(group.places)} scans, median {number(group.median)} CL"
+        for group in found
+    )
+    return Figure(
+        name=f"distribution-{by}",
+        title=f"Centiloids by {by}",
+        caption="A dot is a scan, an open one has flags, the stroke is the median of three or "
+        "more. Values beyond the axis are drawn at its end. Bands after "
+        f"{scale().source.short}; none is universal.",
+        alt=f"{told}. The table has the same numbers.",
+        width=WIDTH,
+        height=height + 42,
+        drawing=join(parts),
+    )
+
+
+def _bands(axis: Axis, bands: Scale, height: float) -> Markup:
+    parts = []
+    for band in bands.bands:
+        begin = axis.at(bands.low if band.lower is None else band.lower)
+        end = axis.at(bands.high if band.upper is None else band.upper)
+        parts += [
+            tag("rect", class_=f"band-{band.name} faint", x=begin, y=24, width=end - begin,
+                height=height - 24),
+            tag("text", band.label, class_="mid muted", x=(begin + end) / 2, y=16),
+        ]  # fmt: skip
+    return join(parts)
+
+
+def _dots(rows: Sequence[Row], group: Group, axis: Axis, y: float) -> list[Markup]:
+    """Put dots of like value beside each other, alternately above and below the line."""
+    columns: dict[int, list[int]] = {}
+    for place, value in zip(group.places, group.centiloids, strict=True):
+        columns.setdefault(round(axis.at(value) / _DOT), []).append(place)
+    step = min(_DOT, 2 * _HALF_ROW / max(map(len, columns.values())))
+    return [
+        _dot(rows, place, axis.at(rows[place]["centiloid"]), y + (-1) ** i * ((i + 1) // 2) * step)
+        for column in columns.values()
+        for i, place in enumerate(column)
+    ]
+
+
+def _dot(
+    rows: Sequence[Row], place: int, x: float, y: float, words: str | None = None,
+    radius: float = 3.0,
+) -> Markup:  # fmt: skip
+    """A scan: filled without flags, open with; the script finds its row by ``data-row``."""
+    row = rows[place]
+    name = " ".join(filter(None, (row["participant_id"], row["session_id"])))
+    return tag(
+        "circle", tag("title", f"{name}: {words or number(row['centiloid']) + ' CL'}"),
+        class_="dot flagged" if row["flags"] else "dot", cx=x, cy=y, r=radius,
+        data_row=place,
+    )  # fmt: skip
+
+
+def agreement(rows: Sequence[Row]) -> Figure | None:
+    """Compare Centiloids by other reference regions with those by the whole cerebellum.
+
+    Differences over the Centiloid (Bland & Altman), one panel per region, with mean and limits of
+    agreement; None when no scan has Centiloids by more than one region.
+    """
+    panels = []
+    for region, name in REFERENCE_NAMES.items():
+        places = [
+            place for place, row in enumerate(rows)
+            if None not in (row["centiloid_wc"], row[f"centiloid_{region}"])
+        ]  # fmt: skip
+        if places:
+            panels.append((region, name, places))
+    if not panels:
+        return None
+    axis = Axis(scale().low, scale().high, 58, WIDTH - 20)
+    parts, told, height = [], [], 0.0
+    for region, name, places in panels:
+        differences = [
+            rows[place][f"centiloid_{region}"] - rows[place]["centiloid_wc"] for place in places
+        ]
+        top = height + 36
+        upright = Axis.around([*differences, 0.0], top + 130, top)
+        parts.append(left(upright, 58, axis.end, f"{name} minus whole cerebellum, CL"))
+        middle = mean(differences)
+        words = f"{name}: mean {number(middle)} CL"
+        edges = [middle]
+        if len(differences) > 2:
+            spread = 1.96 * stdev(differences)
+            edges += [middle - spread, middle + spread]
+            words += f", limits {number(middle - spread)} to {number(middle + spread)} CL"
+        told.append(words)
+        parts += [
+            tag("line", class_="limit", x1=axis.start, x2=axis.end, y1=upright.at(edge),
+                y2=upright.at(edge))
+            for edge in edges
+        ]  # fmt: skip
+        parts += [
+            _dot(rows, place, axis.at(rows[place]["centiloid_wc"]), upright.at(difference),
+                 f"{number(difference)} CL")
+            for place, difference in zip(places, differences, strict=True)
+        ]  # fmt: skip
+        height += 178
+    parts.append(bottom(axis, height - 6, "Centiloid by the whole cerebellum", 25))
+    return Figure(
+        name="agreement",
+        title="Agreement of reference regions",
+        caption="Difference of the Centiloid by another reference region; dashed: mean and 95 % "
+        f"limits of agreement. {'; '.join(told)}. A scan far from the others deserves a look at "
+        "its cerebellum and pons.",
+        alt="; ".join(told),
+        width=WIDTH,
+        height=height + 38,
+        drawing=join(parts),
+    )
+
+
+def outlier_strips(
+    rows: Sequence[Row], scored: Sequence[Score], labels: Mapping[str, str]
+) -> Figure | None:
+    """Show the robust z-scores of every quality number; None without any.
+
+    Parameters
+    ----------
+    rows : of ``group_centiloid.tsv``
+    scored : of `bidsapp.group.outliers.scores`
+    labels : measure -> words
+    """
+    measures = list(dict.fromkeys(score.measure for score in scored))
+    if not measures:
+        return None
+    axis = Axis(-8, 8, 330, WIDTH - 20)
+    height = 30 + 30.0 * len(measures)
+    parts = [
+        tag("rect", class_="band-low faint", x=axis.at(-LIMIT), y=14,
+            width=axis.at(LIMIT) - axis.at(-LIMIT), height=height - 14),
+    ]  # fmt: skip
+    for line, measure in enumerate(measures):
+        y = 34 + 30.0 * line
+        parts += [
+            tag("line", class_="rule", x1=axis.start, x2=axis.end, y1=y, y2=y),
+            tag("text", labels.get(measure, measure), class_="end", x=axis.start - 10, y=y + 4),
+        ]
+        parts += [
+            _dot(rows, score.place, axis.at(score.z), y,
+                 f"{number(score.value, 2)}, z {number(score.z)}")
+            for score in scored if score.measure == measure
+        ]  # fmt: skip
+    parts.append(bottom(axis, height, "robust z-score", 2))
+    n = sum(abs(score.z) > LIMIT for score in scored)
+    return Figure(
+        name="outliers",
+        title="Quality compared with the other scans",
+        caption="Robust z-score (distance from the median in units of 1.4826 times the median "
+        f"absolute deviation) of each quality number; beyond ±{LIMIT:g} (outside the band) a scan "
+        "deserves a look. Numbers of the PET are compared within a tracer.",
+        alt=f"{n} of {len(scored)} numbers lie beyond ±{LIMIT:g}; the table below names them.",
+        width=WIDTH,
+        height=height + 42,
+        drawing=join(parts),
+    )
+
+
+def spaghetti(rows: Sequence[Row], found: Sequence[Course]) -> Figure | None:
+    """Show the Centiloid of every participant over time; None without anybody scanned twice.
+
+    Courses in years and courses by visit are not mixed: years when anybody has them.
+    """
+    in_years = any(course.in_years for course in found)
+    shown = [course for course in found if course.in_years == in_years]
+    if not shown:
+        return None
+    longest = max(max(course.times) for course in shown)
+    axis = Axis(0.0, longest or 1.0, 58, WIDTH - 150)
+    upright = Axis.around([value for course in shown for value in course.values], 280, 34)
+    unit = "years since the first scan" if in_years else "visits after the first"
+    parts = [left(upright, 58, axis.end, "Centiloid, CL"), bottom(axis, 284, unit)]
+    names = list(dict.fromkeys(course.tracer for course in shown))
+    many = len(shown) > 60  # thin lines and small dots keep a large study readable
+    for course in shown:
+        colour = CURVES[names.index(course.tracer) % len(CURVES)]
+        points = [
+            (axis.at(time), upright.at(value))
+            for time, value in zip(course.times, course.values, strict=True)
+        ]
+        path = "M" + "L".join(f"{x} {y}" for x, y in points)
+        parts.append(
+            tag("path", class_="line", d=path, stroke=colour, stroke_opacity=0.4 if many else 0.8)
+        )
+        parts += [
+            _dot(rows, place, x, y, radius=1.6 if many else 3.0)
+            for place, (x, y) in zip(course.places, points, strict=True)
+        ]
+    for line, name in enumerate(names):
+        y = 40 + 18.0 * line
+        parts += [
+            tag("line", x1=WIDTH - 140, x2=WIDTH - 122, y1=y, y2=y, stroke_width=3,
+                stroke=CURVES[line % len(CURVES)]),
+            tag("text", _for_people("tracer", name), x=WIDTH - 116, y=y + 4),
+        ]  # fmt: skip
+    slopes = [slope for course in shown if (slope := course.slope) is not None]
+    per = "year" if in_years else "visit"
+    told = f"{len(shown)} participants with two sessions or more"
+    if slopes:
+        told += f", median change {number(median(slopes))} CL per {per}"
+    left_out = len(found) - len(shown)
+    note = f" {left_out} without acquisition times are not drawn." if left_out else ""
+    return Figure(
+        name="longitudinal",
+        title="Change over time",
+        caption=f"Centiloid of everybody scanned in two sessions or more: {told}. Slopes are lines "
+        f"of least squares.{note}",
+        alt=told,
+        width=WIDTH,
+        height=324,
+        drawing=join(parts),
+    )

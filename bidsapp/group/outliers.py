@@ -1,0 +1,72 @@
+"""Quality numbers that stand out from those of the other scans."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+Row = Mapping[str, Any]
+
+# Of the PET, compared within a tracer; of the T1w, compared among all.
+OF_PET = (
+    "pet_t1w_distance_mm", "pet_t1w_unexplained", "pet_fwhm_mm", "least_coverage",
+    "reference_difference", "centiloid_sd",
+)  # fmt: skip
+OF_T1W = ("start_spread_mm", "gm_wm_contrast", "brain_ml")
+
+LIMIT = 3.5  # Iglewicz & Hoaglin 1993, How to detect and handle outliers
+_FEWEST = 8  # scans that a spread can be taken from
+
+
+@dataclass(frozen=True)
+class Score:
+    """Robust z-score of one number of one scan.
+
+    Attributes
+    ----------
+    place : of the row among all
+    measure : column
+    value, z : the number, and (value - median) / (1.4826 * median absolute deviation)
+    """
+
+    place: int
+    measure: str
+    value: float
+    z: float
+
+
+def scores(rows: Sequence[Row]) -> list[Score]:
+    """Robust z-scores of every quality number; none where fewer than eight scans can be compared.
+
+    Parameters
+    ----------
+    rows : of ``group_centiloid.tsv``
+    """
+    found: list[Score] = []
+    done = [place for place, row in enumerate(rows) if row["status"] == "ok"]
+    tracers = dict.fromkeys(rows[place]["tracer"] for place in done)
+    for measure in OF_PET:
+        for tracer in tracers:
+            alike = [place for place in done if rows[place]["tracer"] == tracer]
+            found += _scores(rows, alike, measure)
+    for measure in OF_T1W:
+        found += _scores(rows, done, measure)
+    return found
+
+
+def outliers(scored: Iterable[Score]) -> list[Score]:
+    """Scores beyond the limit, the farthest first."""
+    return sorted((one for one in scored if abs(one.z) > LIMIT), key=lambda one: -abs(one.z))
+
+
+def _scores(rows: Sequence[Row], places: Sequence[int], measure: str) -> list[Score]:
+    values = {place: rows[place][measure] for place in places if rows[place][measure] is not None}
+    if len(values) < _FEWEST:
+        return []
+    middle = median(values.values())
+    spread = 1.4826 * median(abs(value - middle) for value in values.values())
+    if spread < 1e-9 * max(abs(middle), 1.0):  # all alike: distance has no measure
+        return []
+    return [Score(at, measure, value, (value - middle) / spread) for at, value in values.items()]

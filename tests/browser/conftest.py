@@ -1,0 +1,118 @@
+"""Pages in a headless Chromium, which sees every request, every message and every pixel."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from synthetic_derivatives import SCAN, write_images
+from synthetic_records import finished_record, write
+
+from bidsapp.group.collect import run_group
+from bidsapp.report.participant import write_page
+from bidsapp.settings import Filters
+
+HOSTILE = "</script><script>document.title='owned'</script><img src=x onerror=alert(2)>\"'>"
+
+# As root and without a network: no sandbox, no questions to any host.
+_FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
+    "--disable-background-networking", "--disable-component-update",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """The browser; a machine without one skips these tests, and says so at the end of the run."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+    if path is None:
+        pytest.skip("NOT TESTED IN A BROWSER: there is no chromium on this machine")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=_FLAGS)
+        yield browser
+        browser.close()
+
+
+@dataclass
+class Visit:
+    """An open page and what it did besides."""
+
+    page: object
+    messages: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+
+
+@pytest.fixture
+def visit(chromium) -> Iterator:
+    """Open a file as from disk."""
+    contexts = []
+
+    def opened(path: Path, **options) -> Visit:
+        context = chromium.new_context(viewport={"width": 1200, "height": 900}, **options)
+        contexts.append(context)
+        found = Visit(context.new_page())
+        page = found.page
+        page.on("console", lambda message: found.messages.append(f"{message.type}: {message.text}"))
+        page.on("pageerror", lambda error: found.messages.append(f"error: {error}"))
+        page.on("request", lambda request: found.requests.append(request.url))
+        page.goto(path.as_uri())
+        return found
+
+    yield opened
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture(scope="session")
+def screenshots() -> Path:
+    """Where a person can look at the pages of the last run."""
+    folder = Path(__file__).parents[2] / "build" / "screenshots"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def study(tmp_path_factory) -> Path:
+    """Pages of a finished, a failed and a hostile participant, and of a group of 300 scans."""
+    folder = tmp_path_factory.mktemp("study")
+    write_images(folder, SCAN)
+    flag = {"code": "window-shifted", "message": "Scanned late; compare with care."}
+    extra = {"centiloid_sd": 5.0, "centiloid_interval": [111.4, 131.0], "flags": [flag]}
+    write(folder, finished_record(SCAN, suvr_wc=1.8, **extra), SCAN)
+    failed = {"sub": "02", "trc": "PIB"}
+    reason = "sub-02_trc-PIB_pet.json: FrameDuration is missing; add it"
+    content = finished_record(failed) | {
+        "status": "failed",
+        "reason": reason,
+        "error": "BadDataError",
+    }
+    write(folder, content, failed)
+    hostile = {"sub": "03", "trc": "FBB"}
+    write(folder, finished_record(
+        hostile, tracer=HOSTILE, tracer_name=HOSTILE, site=HOSTILE, method=HOSTILE, source=HOSTILE,
+        flags=[{"code": HOSTILE, "message": HOSTILE}], qc={HOSTILE: 1.0},
+    ), hostile)  # fmt: skip
+    for label in ("01", "02", "03"):
+        write_page(folder, label)
+    for number in range(150):
+        for year in (2020, 2022):
+            entities = {
+                "sub": f"g{number:03}",
+                "ses": f"y{year}",
+                "trc": ("FBB", "PIB")[number % 2],
+            }
+            suvr = 1 + number / 150 + 0.02 * (year - 2020)
+            record = finished_record(entities, suvr_wc=suvr, site=f"site {number % 3}")
+            record["acq_time"] = f"{year}-06-01T10:00:00"
+            record["centiloids"] = {
+                "wc": record["centiloid"],
+                "pons": record["centiloid"] + number % 7,
+            }
+            record["qc"]["brain_ml"] = 1400 + number % 11 if number else 700
+            write(folder, record, entities)
+    run_group(folder, Filters())
+    return folder

@@ -1,0 +1,119 @@
+"""Charts of a study show every scan, and what stands out does."""
+
+from __future__ import annotations
+
+import itertools
+import re
+
+import pytest
+
+from bidsapp.group.charts import agreement, distribution, groups, outlier_strips, spaghetti
+from bidsapp.group.courses import courses, gaps
+from bidsapp.group.outliers import LIMIT, outliers, scores
+
+
+def row(centiloid, tracer="FBB", **changes):
+    return {
+        "centiloid": centiloid, "tracer": tracer, "participant_id": "sub-01", "session_id": None,
+        "flags": "", "status": "ok", "years": None, "site": None, "pet_t1w_distance_mm": None,
+        "pet_t1w_unexplained": None, "pet_fwhm_mm": None, "least_coverage": None,
+        "start_spread_mm": None, "gm_wm_contrast": None, "brain_ml": None, "centiloid_wc": None,
+        "centiloid_cg": None, "centiloid_wcb": None, "centiloid_pons": None, "centiloid_sd": None,
+        "reference_difference": None,
+        **changes,
+    }  # fmt: skip
+
+
+def dots(figure):
+    pattern = r'<circle class="([^"]*)" cx="([^"]*)" cy="([^"]*)" r="[^"]*" data-row="(\d+)"'
+    found = re.findall(pattern, figure.drawing)
+    return [(style, float(x), float(y), int(place)) for style, x, y, place in found]
+
+
+def test_groups_count_bands_and_quartiles():
+    rows = [row(value) for value in (-5, 5, 10, 20, 30, 31, 90, 400)] + [row(None), row(7, "PIB")]
+    pib, fbb = groups(rows, "tracer")
+    assert (pib.name, fbb.name) == ("[11C]PiB", "[18F]florbetaben")
+    assert [count for _, count in fbb.bands] == [2, 3, 3]
+    assert fbb.median == 25 and fbb.centiloids[0] == -5
+    assert fbb.quartiles == (8.75, 45.75)
+    assert pib.quartiles is None
+
+
+def test_very_many_sites_are_put_together():
+    rows = [row(float(i), site=f"s{i:03}") for i in range(60)]
+    found = groups(rows, "site")
+    assert len(found) == 24 and found[-1].name == "37 others"
+    assert sum(len(group.places) for group in found) == 60
+
+
+def test_every_scan_is_a_dot_and_flagged_ones_are_open():
+    rows = [row(10.0), row(None), row(90.0, flags="x")]
+    drawn = dots(distribution(rows, "tracer", "tracer"))
+    assert [(style, place) for style, _, _, place in drawn] == [("dot", 0), ("dot flagged", 2)]
+    assert drawn[0][1] < drawn[1][1]
+    assert distribution([row(None)], "tracer", "tracer") is None
+
+
+def test_dots_do_not_cover_each_other_until_there_are_very_many():
+    drawn = dots(distribution([row(20.0 + 0.001 * i) for i in range(9)], "tracer", "tracer"))
+    heights = sorted(y for _, _, y, _ in drawn)
+    assert all(after - before >= 6 for before, after in itertools.pairwise(heights))
+    crowded = dots(distribution([row(20.0)] * 500, "tracer", "tracer"))
+    assert max(abs(y - 66) for _, _, y, _ in crowded) <= 29
+
+
+def test_agreement_tells_mean_and_limits():
+    rows = [row(50.0, centiloid_wc=50.0, centiloid_pons=50.0 + d) for d in (2, 4, 6)]
+    figure = agreement(rows)
+    assert "pons: mean 4.0 CL, limits 0.1 to 7.9 CL" in figure.caption
+    assert len(dots(figure)) == 3
+    assert agreement([row(50.0, centiloid_wc=50.0)]) is None
+
+
+def test_one_odd_scan_is_found_within_its_tracer():
+    """6 mm is nothing special among the PiB scans of this study, but it is among florbetaben."""
+    rows = [row(1.0, pet_fwhm_mm=4 + 0.01 * i) for i in range(20)]
+    rows += [row(1.0, "PIB", pet_fwhm_mm=6 + 0.01 * i) for i in range(20)]
+    rows += [row(1.0, pet_fwhm_mm=6.1), row(1.0, status="failed", pet_fwhm_mm=99.0)]
+    scored = scores(rows)
+    (odd,) = outliers(scored)
+    assert (odd.place, odd.measure) == (40, "pet_fwhm_mm") and odd.z > LIMIT
+    assert len(dots(outlier_strips(rows, scored, {}))) == 41
+
+
+def test_too_few_or_equal_numbers_have_no_scores():
+    assert scores([row(1.0, brain_ml=i) for i in range(7)]) == []
+    assert scores([row(1.0, brain_ml=1400)] * 20 + [row(1.0, brain_ml=1401)]) == []
+    assert outlier_strips([], [], {}) is None
+
+
+def visit(who, session, value, years=None, tracer="FBB"):
+    return row(value, tracer, participant_id=who, session_id=session, years=years)
+
+
+def test_slopes_are_per_year_in_order_of_time():
+    rows = [visit("a", "m24", 30.0, 2.0), visit("a", "m00", 20.0, 0.0), visit("b", "m00", 1.0, 0.0)]
+    (course,) = courses(rows)
+    assert course.slope == pytest.approx(5.0) and course.in_years and course.places == (1, 0)
+    figure = spaghetti(rows, [course])
+    assert "median change 5.0 CL per year" in figure.alt and len(dots(figure)) == 2
+
+
+def test_without_times_slopes_are_per_visit():
+    (course,) = courses([visit("a", "1", 20.0), visit("a", "2", 26.0), visit("a", "3", 32.0)])
+    assert not course.in_years and course.slope == pytest.approx(6.0)
+    assert "per visit" in spaghetti([visit("a", str(i), 1.0) for i in range(3)], [course]).alt
+
+
+def test_scans_at_one_moment_have_no_slope():
+    (course,) = courses([visit("a", "1", 20.0, 0.0), visit("a", "2", 26.0, 0.0)])
+    assert course.slope is None
+    assert spaghetti([], []) is None
+
+
+def test_sessions_that_most_have_and_one_has_not_are_missing():
+    rows = [visit(who, s, 1.0) for who in "abc" for s in ("m00", "m24")] + [visit("d", "m00", 1.0)]
+    rows += [visit("d", "extra", 1.0)]
+    (gap,) = gaps(rows)
+    assert (gap.participant, gap.session, gap.tracer) == ("d", "m24", "FBB")
