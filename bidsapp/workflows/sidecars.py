@@ -22,6 +22,7 @@ from bidsapp.settings import TEMPLATE_SPACE, Processing
 
 ANAT_IMAGES = ("t1w", "mask", "gm", "wm", "csf", "t1w_mni")
 SUVR_IMAGES = tuple(f"suvr_{region}" for region in REFERENCES)
+PVC_IMAGES = {method: f"pvc_{method}" for method in ("rbv", "iy", "mg")}
 PET_IMAGES = ("pet_native", "pet_t1w", "pet_mni", *SUVR_IMAGES)
 
 _ON_TEMPLATE = {"Resolution": "2 mm isotropic, the grid of the GAAIN volumes of interest"}
@@ -115,6 +116,14 @@ class Sidecars:
         images = {key: self._signed(image) for key in map_keys(self.processing)}
         return {"kinpar": self._signed({"Sources": sources})} | images
 
+    def pvc(self, scan: ScanPlan) -> dict[str, dict[str, Any]]:
+        """Sidecars by key of the partial volume correction of a PET scan."""
+        sources = self._uris(("pet_native", "xfm"), scan.entities)
+        sources += self._uris(("gm", "wm", "csf", "warp"), scan.t1w.entities)
+        image = self.pet(scan)["pet_native"] | {"Sources": sources}
+        images = dict.fromkeys(PVC_IMAGES.values(), image)
+        return {"pvc": self._signed({"Sources": sources})} | images
+
     def regional(self, scan: ScanPlan, space: str) -> dict[str, Any]:
         """JSON of the atlas tables of a PET scan in a space, columns left out."""
         image = {TEMPLATE_SPACE: "pet_mni", "T1w": "pet_t1w", "pet": "pet_native"}[space]
@@ -145,7 +154,9 @@ class Sidecars:
                 "calibrated": scale.calibrated,
                 "differences": list(scale.differences),
             },
-            "method": f"t1w+{self.processing.pet_to_t1w.value}",
+            "method": (
+                "pet-only" if scan.t1w is None else f"t1w+{self.processing.pet_to_t1w.value}"
+            ),
             "provenance": self.provenance,
         }
 
