@@ -66,11 +66,16 @@ def test_the_record_holds_the_known_uptake(sub01, truth, tracer):
     assert record["centiloid"] == centiloid(record["suvr"]["wc"], equation)
     assert record["equation"]["doi"] == equation.doi and record["reference_region"] == "wc"
     assert record["method"] == "t1w+model"
-    assert record["qc"] == {
+    known = {
         "pet_t1w_distance_mm": 1.5, "pet_t1w_nmi": 1.2, "pet_t1w_unexplained": 0.1,
-        "pet_fwhm_mm": 6.0, "brain_ml": pytest.approx(1960, rel=0.1), "gm_wm_contrast": 2.5,
+        "pet_t1w_own_anatomy": 1.1, "pet_fwhm_mm": 6.0, "gm_wm_contrast": 2.5,
+        "brain_ml": pytest.approx(1960, rel=0.1),
+        "centiloid_model": pytest.approx(record["centiloid"]),
     }  # fmt: skip
-    assert record["flags"] == [{"code": "test-flag", "message": "look at it"}]
+    assert {name: record["qc"][name] for name in known} == known
+    # the other registration puts this sharp image 1.5 mm elsewhere
+    assert abs(record["qc"]["centiloid_nmi"] - record["centiloid"]) > 5
+    assert [flag["code"] for flag in record["flags"]] == ["test-flag", "pet-t1w-centiloid"]
 
 
 def test_the_record_tells_what_made_it(sub01, bids_dir):
