@@ -30,6 +30,7 @@ class Person:
     name: str = "Mustermann^Erika"
     patient_id: str = "MRN-4711"
     birth: str = "19480229"
+    sex: str = "F"
 
 
 @dataclass
@@ -295,7 +296,7 @@ def base(person: Person, sop_class: str, study_uid: str, series_uid: str) -> Dat
     data.StudyInstanceUID, data.SeriesInstanceUID = study_uid, series_uid
     data.FrameOfReferenceUID = study_uid
     data.PatientName, data.PatientID = person.name, person.patient_id
-    data.PatientBirthDate, data.PatientSex = person.birth, "F"
+    data.PatientBirthDate, data.PatientSex = person.birth, person.sex
     data.ReferringPhysicianName = "Hausarzt^Hans"
     data.InstitutionName = "Krankenhaus"
     data.PatientPosition = "HFS"

@@ -1,0 +1,113 @@
+"""Who is who: identifiers that are reused, missing or double; dates."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+from dicom_studies import Mr, Person, Pet
+
+from bidsapp.bids.layout import read_dataset
+from bidsapp.bids.planning import make_plan
+from bidsapp.dicom.convert import ConversionReport, convert
+from bidsapp.dicom.identity import shifted
+from bidsapp.settings import DicomInput, Filters, Processing
+
+ERIKA = Person()
+
+
+def run(source: Path, bids: Path, **options: object) -> ConversionReport:
+    return convert(DicomInput(source, **options), bids, nprocs=1)
+
+
+def people(source: Path, *series: tuple[Pet | Mr, Person]) -> ConversionReport:
+    for number, (images, person) in enumerate(series):
+        images.write(source / str(number), person)
+    return run(source, source.parent / "nowhere", dry_run=True)
+
+
+OTHER_DAY = Pet(injection=datetime(2022, 5, 3, 9, 0))
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "n_people"),
+    [
+        (Person("A^B", "1", "19500101"), Person("C^D", "1", "19500101"), 1),  # a new name: told
+        (Person("A^B", "1", ""), Person("C^D", "1", ""), 2),
+        (Person("A^B", "1", ""), Person("B A", "1", ""), 1),
+        (Person("A^B", "1", ""), Person("ANON", "1", ""), 1),
+        (Person("A^B", "1", ""), Person("", "1", ""), 1),
+        (Person("A^B", "ANON", ""), Person("C^D", "ANON", ""), 2),
+        (Person("", "anonymous", ""), Person("", "anonymous", ""), 2),
+        (Person("A^B", "0000", ""), Person("A^B", "", ""), 1),
+        (Person("A^B", "1", "19500101"), Person("A^B", "1", "19500102"), 2),
+        (Person("A^B", "1", "19500101"), Person("A^B", "1", ""), 1),
+    ],
+)
+def test_one_person_or_two(tmp_path: Path, one: Person, other: Person, n_people: int) -> None:
+    report = people(tmp_path / "in", (Pet(), one), (OTHER_DAY, other))
+    assert len({row.participant for row in report.rows}) == n_people
+
+
+def test_one_identifier_of_a_man_and_a_woman_is_two_people(tmp_path: Path) -> None:
+    report = people(
+        tmp_path / "in", (Pet(), ERIKA), (OTHER_DAY, replace(ERIKA, sex="M")), (Mr(), ERIKA)
+    )
+    assert len({row.participant for row in report.rows}) == 2
+
+
+def test_one_person_under_two_identifiers_is_told(tmp_path: Path) -> None:
+    again = replace(ERIKA, patient_id="MRN-0815", name="ERIKA MUSTERMANN")
+    report = people(tmp_path / "in", (Pet(), ERIKA), (Mr(), again))
+    assert len({row.participant for row in report.rows}) == 2
+    assert all("same name and birth date" in row.reason for row in report.rows)
+    table = tmp_path / "map.tsv"
+    table.write_text("patient_id\tparticipant_id\nMRN-0815\t1\nMRN-4711\t1\n")
+    report = run(tmp_path / "in", tmp_path / "bids", label_map=table)
+    assert {row.participant for row in report.rows} == {"sub-1"}
+
+
+def test_doubts_reach_the_record(tmp_path: Path) -> None:
+    """A T1w two years older, and another name: flags of the scan, not only words in a table."""
+    Mr(acquired=datetime(2018, 1, 1, 9, 0)).write(
+        tmp_path / "in" / "mr", replace(ERIKA, name="X^Y")
+    )
+    Pet().write(tmp_path / "in" / "pet")
+    assert run(tmp_path / "in", tmp_path / "bids").errors == []
+    plan = make_plan(read_dataset(tmp_path / "bids", Filters()), Processing())
+    (scan,) = plan.scans
+    codes = {flag.code: flag.message for flag in scan.flags}
+    assert {"t1w-far", "identity"} <= set(codes)
+    assert "1156 days" in codes["t1w-far"] and "PatientName differs" in codes["identity"]
+    assert "mustermann" not in json.dumps(codes).lower()
+
+
+def test_dates_are_shifted_by_person_and_keep_their_distances(tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    Mr().write(source / "mr")
+    Pet().write(source / "pet")
+    Pet(n_slices=8).write(source / "other", Person("A^B", "2", "19500101"))
+    run(source, tmp_path / "bids", shift_dates=True)
+    times = {}
+    for table in (tmp_path / "bids").rglob("*_scans.tsv"):
+        for line in table.read_text().splitlines()[1:]:
+            name, text = line.split("\t")
+            times[name.split("_")[0], name.split("_")[-1]] = datetime.fromisoformat(text)
+    assert len(times) == 3 and max(times.values()).year < 1925
+    by_person: dict[str, list[datetime]] = {}
+    for (person, _), moment in times.items():
+        by_person.setdefault(person.split("/")[1], []).append(moment)
+    (erika,) = (found for found in by_person.values() if len(found) == 2)
+    assert max(erika) - min(erika) == timedelta(days=14, hours=2, minutes=34, seconds=30)
+    assert len({moment.date() for moment in times.values()}) == 3
+
+
+def test_a_shift_is_the_same_in_every_run() -> None:
+    moment = datetime(2021, 3, 2, 11, 34, 30)
+    one = shifted(moment, ("MRN-4711", "19480229"))
+    assert one == shifted(moment, ("mrn-4711 ", "19480229"))
+    assert one != shifted(moment, ("MRN-4712", "19480229"))
+    assert one.time() == moment.time()
