@@ -158,17 +158,41 @@ def register(
         head = Head.of(t1w, tissue, mask, regions or {}, average)
         pet = measured_part(pet)
         nmi, score = _register_nmi(head, pet, _rough_positions(head, pet))
-        model = _register_model(head, pet, nmi)
-        distance = displacement(nmi, model.matrix, scattered_points(mask, t1w.affine, 10.0))
-        trusted = distance <= BOUND_MM and model.unexplained <= model.at_nmi
-        flags: tuple[Finding, ...] = ()
-        if not trusted:
-            method = PetToT1w.NMI
-            flags = (_untrusted(distance),)
-        elif model.is_mirrored:
-            flags = (_mirrored(model),)
-        matrix = model.matrix if method is PetToT1w.MODEL else nmi
-        own = own_anatomy(head, pet, matrix, model.fwhm_mm)
+        return settle(head, pet, nmi, score, scattered_points(mask, t1w.affine, 10.0), method)
+
+
+def settle(
+    head: Head, pet: Volume, nmi: Matrix, score: float, points: Float64, method: PetToT1w
+) -> RigidFit:
+    """Fit the tissue model from the NMI position and decide which of both to believe.
+
+    Parameters
+    ----------
+    head : Head
+    pet : Volume, 3D
+        Cropped to what was measured.
+    nmi : ndarray, shape (4, 4)
+        T1w world -> PET world.
+    score : float
+        Normalised mutual information there.
+    points : ndarray, shape (N, 3)
+        In the brain, T1w world: their mean distance is told.
+    method : PetToT1w
+
+    Returns
+    -------
+    RigidFit
+    """
+    model = _register_model(head, pet, nmi)
+    distance = displacement(nmi, model.matrix, points)
+    trusted = distance <= BOUND_MM and model.unexplained <= model.at_nmi
+    flags: tuple[Finding, ...] = ()
+    if not trusted:
+        method = PetToT1w.NMI
+        flags = (_untrusted(distance),)
+    elif model.is_mirrored:
+        flags = (_mirrored(model),)
+    matrix = model.matrix if method is PetToT1w.MODEL else nmi
     return RigidFit(
         matrix=matrix,
         method=method,
@@ -179,7 +203,7 @@ def register(
         unexplained=model.unexplained,
         mirrored=model.mirrored,
         fwhm_mm=model.fwhm_mm,
-        own_anatomy=own,
+        own_anatomy=own_anatomy(head, pet, matrix, model.fwhm_mm),
         flags=flags,
     )
 
