@@ -109,6 +109,7 @@ class Processing:
     write_masks: bool = False
     norms: Path | None = None
     calibration: Path | None = None  # --calibration, the user's own equations
+    tau_vois: Path | None = None  # --tau-vois, folder of the CenTauR volumes
     cutoff: tuple[float, ...] = ()  # --cutoff, CL; tell the probability to lie above
     kinetics: tuple[KineticModel, ...] = tuple(KineticModel)  # --kinetics, for dynamic scans
     kinetics_reference: str = "wc"  # --kinetics-reference, one of the reference regions of the run

@@ -35,6 +35,7 @@ from bidsapp.bids.plan import (
 )
 from bidsapp.bids.t1w_choice import choose_t1w
 from bidsapp.core.frames import choose_frames, deviations, nearest_window, refusal
+from bidsapp.data.tau import tau_tracer_from_name
 from bidsapp.data.tracers import Tracer, tracer_from_name, tracers, window_rule
 from bidsapp.errors import BadDataError, CentipetError
 from bidsapp.nifti import read_shape
@@ -67,7 +68,7 @@ def make_plan(dataset: RawDataset, processing: Processing) -> Plan:
                 raise BadDataError(
                     f"{pet.path}: there are two images of this name (.nii and .nii.gz); remove one"
                 )
-            candidates.append(_read_candidate(pet, dataset))
+            candidates.append(_read_candidate(pet, dataset, processing))
         except CentipetError as error:
             failures.append(_failure(pet, error, None))
 
@@ -146,10 +147,12 @@ def choose_window(
     return WindowChoice(tracer.window_min, used_min, choice.weights, choice.coverage), flags
 
 
-def _read_candidate(pet: RawImage, dataset: RawDataset) -> _Candidate:
+def _read_candidate(pet: RawImage, dataset: RawDataset, processing: Processing) -> _Candidate:
     shape = read_shape(pet.path)
     sidecar = dataset.sidecar(pet)
-    tracer, flags = _find_tracer(pet, sidecar.get("TracerName"))
+    name = sidecar.get("TracerName")
+    tau = _tau_tracer(pet, name, processing)
+    tracer, flags = (tau, ()) if tau else _find_tracer(pet, name)
     timing = read_timing(sidecar, pet.path, shape[3] if len(shape) > 3 else 1)
     _check_radionuclide(tracer, timing, sidecar.get("RadionuclideHalfLife"), pet.path)
     try:
@@ -169,6 +172,21 @@ def _of_conversion(sidecar: Mapping[str, Any]) -> tuple[Flag, ...]:
         for flag in flags
         if isinstance(flag, dict) and {"code", "message"} <= flag.keys()
     )
+
+
+def _tau_tracer(pet: RawImage, name: object, processing: Processing) -> Tracer | None:
+    """Tau tracer of a scan, which needs the user's volumes and window; None for other tracers."""
+    texts = [text for text in (pet.entities.get("trc"), name) if isinstance(text, str)]
+    tracer = next((found for text in texts if (found := tau_tracer_from_name(text))), None)
+    if tracer is None or any(tracer_from_name(text) for text in texts):
+        return None
+    if processing.tau_vois is None or processing.window_min is None:
+        raise BadDataError(
+            f"{pet.path}: {tracer.name} binds tau, so there is no Centiloid equation; give "
+            "--tau-vois FOLDER and --window START END for CenTauR and CenTauRz, or leave the scan "
+            "out with --tracer-label"
+        )
+    return replace(tracer, window_min=processing.window_min)
 
 
 def _find_tracer(pet: RawImage, name: object) -> tuple[Tracer, tuple[Flag, ...]]:

@@ -54,6 +54,7 @@ def empty_record(entities: Mapping[str, str]) -> dict[str, Any]:
         "p_above_cutoff": None,
         "centiloids": {"wc": None, "cg": None, "wcb": None, "pons": None},
         "reference_agreement": None,
+        "scales": None,
         "reference_region": None,
         "equation": None,
         "calibration": None,

@@ -213,6 +213,9 @@ def _add_processing(group: Any) -> None:
         "--calibration", type=_path, metavar="FILE", help="own equations, of centipet-calibrate"
     )
     group.add_argument(
+        "--tau-vois", type=_path, metavar="DIR", help="CenTauR volumes, for scans with a tau tracer"
+    )
+    group.add_argument(
         "--cutoff", nargs="+", type=float, metavar="CL", default=[],
         help="tell the probability that the Centiloid lies above",
     )  # fmt: skip
@@ -376,6 +379,7 @@ def _settings(options: argparse.Namespace) -> Settings:
             pet_only=options.pet_only,
             motion_correction=not options.no_motion_correction,
             calibration=options.calibration,
+            tau_vois=options.tau_vois,
             cutoff=_cutoffs(options.cutoff),
             atlases=atlas_choices(("Centiloid", *options.atlas), _path),
             reference_regions=reference_choices(options.reference_region),

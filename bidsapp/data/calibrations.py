@@ -21,6 +21,7 @@ from bidsapp.core.centiloid import Anchors, Equation, Pairs
 from bidsapp.core.scale import Fingerprint, Scale, canonical
 from bidsapp.core.uncertainty import ScanError
 from bidsapp.data import REFERENCES, TARGET, read_table, vois
+from bidsapp.data.tau import any_tracer
 from bidsapp.data.tracers import (
     STANDARD_REFERENCE,
     Tracer,
@@ -105,7 +106,7 @@ def scale_for(processing: Processing, code: str, *, normalisation: str = "t1w") 
     NoInputError, BadDataError
         The calibration file cannot be read; is broken or was changed.
     """
-    tracer = tracers()[code]
+    tracer = any_tracer(code)
     own = {r: fingerprint(processing, tracer, r, normalisation=normalisation) for r in REFERENCES}
     if processing.calibration is not None:
         user = read_calibration(processing.calibration)

@@ -14,6 +14,7 @@ from nipype.interfaces.base import (
     traits,
 )
 
+from bidsapp.core.centiloid import centiloid
 from bidsapp.core.noise import estimate
 from bidsapp.core.quality import centiloid_findings, coverage_findings, coverage_refusal
 from bidsapp.core.scale import (
@@ -29,6 +30,7 @@ from bidsapp.core.suvr import ratio_image, uptake_ratios
 from bidsapp.core.voi import CoverageRule, measure
 from bidsapp.data import REFERENCES, TARGET, read_table, vois
 from bidsapp.data.bands import band_statement
+from bidsapp.data.tau import REFERENCE, tau_equations, tau_masks, tau_regions
 from bidsapp.errors import BadDataError
 from bidsapp.interfaces.store import about, fetch_volume, keep_volume
 from bidsapp.volume import Volume
@@ -42,6 +44,7 @@ class QuantifyInput(BaseInterfaceInputSpec):
     tracer = traits.Str(mandatory=True, desc="code of the tracer table")
     scale = traits.Instance(Scale, mandatory=True, desc="equations that belong to the scan")
     cutoffs = traits.List(traits.Float, desc="Centiloids to tell the probability of exceeding")
+    tau_vois = traits.Dict(desc="files of the tau volumes by region; empty for amyloid tracers")
 
 
 class QuantifyOutput(TraitedSpec):
@@ -75,12 +78,17 @@ class Quantify(SimpleInterface):
             "flags": [asdict(finding) for finding in findings],
             "voi": self._results["voi"],
         }
+        if self.inputs.tau_vois:
+            with about(self.inputs.source):
+                scales = _tau_scales(pet, self.inputs.tracer, self.inputs.tau_vois, rule)
+            self._results["record"]["scales"] = scales
         return runtime
 
     def _doubts(self, suvr, expressed):
         """Findings about the Centiloid."""
         limits, scale = read_table("limits"), self.inputs.scale
-        found = scale_findings(scale, self.inputs.tracer)
+        # a tau tracer has no Centiloid, and nobody expects one
+        found = () if self.inputs.tau_vois else scale_findings(scale, self.inputs.tracer)
         if expressed.centiloid is not None:
             found += centiloid_findings(expressed.centiloid, **limits["centiloid"])
         return (
@@ -95,6 +103,22 @@ def _noise(pet: Volume) -> dict[str, float | None]:
     masks, voxel_mm = vois(2), pet.grid.voxel_volume ** (1 / 3)
     found = estimate(pet.data, masks[TARGET] | masks["wcb"], voxel_mm)
     return ratio_noise(found, masks, TARGET, REFERENCES, voxel_mm)
+
+
+def _tau_scales(
+    pet: Volume, code: str, files: dict[str, str], rule: CoverageRule
+) -> dict[str, dict[str, float | None]]:
+    """SUVRs of the tau volumes, and what they are on the scales of the tracer, by region."""
+    table = measure(pet.data, tau_masks(files), pet.grid.voxel_volume, least_coverage=rule.refuse)
+    found: dict[str, dict[str, float | None]] = {"suvr": {}}
+    for region in tau_regions():
+        ratio = uptake_ratios(table, target=region, references=[REFERENCE])[REFERENCE]
+        found["suvr"][region] = ratio
+        for scale, lines in tau_equations(code).items():
+            if region in lines:
+                value = None if ratio is None else centiloid(ratio, lines[region])
+                found.setdefault(scale, {})[region] = value
+    return found
 
 
 def _told(expressed: Expressed, main: str, cutoffs: list[float]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from nipype.pipeline.engine import Node, Workflow
 from bidsapp.bids.pet_metadata import PetTiming, activity_unit, factors_to
 from bidsapp.bids.plan import ScanPlan
 from bidsapp.core.frames import decay_factors
-from bidsapp.data.tracers import tracers
+from bidsapp.data.tau import any_tracer
 from bidsapp.interfaces.dynamic import SampleFrames, SaveDynamic, SaveMotion, SaveTacs, Series
 from bidsapp.workflows.sidecars import Sidecars
 
@@ -101,7 +101,7 @@ def activity_units(scan: ScanPlan) -> str:
 
 
 def _series(pet: str, timing: PetTiming, tracer: str) -> Series:
-    half_life = tracers()[tracer].half_life_s
+    half_life = any_tracer(tracer).half_life_s
     start, duration = timing.frame_start_s, timing.frame_duration_s
     unit = activity_unit(timing.units) or 1.0
     return Series(

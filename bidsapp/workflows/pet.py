@@ -10,7 +10,7 @@ from bidsapp.bids.pet_metadata import common_decay_factors
 from bidsapp.bids.plan import ScanPlan
 from bidsapp.data import REFERENCES
 from bidsapp.data.calibrations import scale_for
-from bidsapp.data.tracers import tracers
+from bidsapp.data.tau import any_tracer, tau_tracers, tau_voi_files
 from bidsapp.interfaces.pet import (
     AlignFrames,
     PetToT1wGrid,
@@ -56,7 +56,7 @@ def init_pet_reference_wf(
         mem_gb=0.3 + _FRAME_GB * len(weights),
         n_procs=1,
     )
-    if factors := common_decay_factors(scan.metadata, tracers()[scan.tracer].half_life_s):
+    if factors := common_decay_factors(scan.metadata, any_tracer(scan.tracer).half_life_s):
         average.inputs.decay_factors = list(factors)
     workflow.connect([(average, outputs, [("pet", "pet"), ("stills", "stills")])])
     # Without correction only the parts of a dual-window study need a common position.
@@ -206,6 +206,7 @@ def init_quantification_wf(
             scale=scale_for(processing, scan.tracer, normalisation=scan.normalisation),
             tracer=scan.tracer,
             cutoffs=list(processing.cutoff),
+            tau_vois=_tau_vois(scan, processing),
             source=str(scan.pet),
         ),
         name="quantify",
@@ -223,6 +224,13 @@ def init_quantification_wf(
         ]
     )
     return workflow
+
+
+def _tau_vois(scan: ScanPlan, processing: Processing) -> dict[str, str]:
+    """The user's tau volumes for a scan with a tau tracer, else none."""
+    if scan.tracer not in tau_tracers() or processing.tau_vois is None:
+        return {}
+    return tau_voi_files(processing.tau_vois)
 
 
 def _single(node: Node, *, inputs: list[str], outputs: list[str], name: str) -> Workflow:

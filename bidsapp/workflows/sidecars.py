@@ -16,7 +16,7 @@ from bidsapp.bids.records import planned_record
 from bidsapp.data import REFERENCES, resource_hashes
 from bidsapp.data.calibrations import scale_for
 from bidsapp.data.kinetics import map_keys
-from bidsapp.data.tracers import tracers
+from bidsapp.data.tau import any_tracer
 from bidsapp.nifti import file_hash
 from bidsapp.settings import TEMPLATE_SPACE, Processing
 
@@ -68,8 +68,8 @@ class Sidecars:
         """Sidecars by key of the derivatives of a PET scan."""
         timing = _static_timing(scan)
         tracer = {
-            "TracerName": scan.metadata.tracer_name or tracers()[scan.tracer].name,
-            "TracerRadionuclide": tracers()[scan.tracer].radionuclide,
+            "TracerName": scan.metadata.tracer_name or any_tracer(scan.tracer).name,
+            "TracerRadionuclide": any_tracer(scan.tracer).radionuclide,
         }
         activity = {"SkullStripped": False, "Units": scan.metadata.units} | tracer | timing
         ratio = {"SkullStripped": False, "Units": "unitless"} | tracer | timing
@@ -189,6 +189,9 @@ def parameters(processing: Processing) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     """JSON of an option; a file is what it holds, wherever it lies."""
+    if isinstance(value, Path) and value.is_dir():
+        files = sorted(path for path in value.rglob("*") if path.is_file())
+        return {"name": value.name, "files": {path.name: file_hash(path) for path in files}}
     if isinstance(value, Path):
         return {"name": value.name, "sha256": file_hash(value)}
     if isinstance(value, dict):

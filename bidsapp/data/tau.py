@@ -1,0 +1,145 @@
+"""Tau tracers and their scales, CenTauRz and CenTauR (``tau.toml``); the volumes are the user's.
+
+The second kind of scale that SUVRs are put on: the same `bidsapp.core.centiloid.Equation`, other
+tracers, other volumes, other units.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bidsapp.core.centiloid import Equation
+from bidsapp.data import mni_grid, read_table, template_mask
+from bidsapp.data.tracers import Tracer, tracers
+from bidsapp.errors import BadDataError, NoInputError
+from bidsapp.nifti import load_volume
+
+REFERENCE = "reference"
+# A mask of tau volumes with less of it inside the brain of the template is in another space.
+_LEAST_INSIDE = 0.7
+
+
+@lru_cache
+def tau_tracers() -> dict[str, Tracer]:
+    """Tau tracers by code; their uptake window is the user's (``--window``)."""
+    table = read_table("tau")
+    return {
+        code: Tracer(
+            code=code,
+            name=row["name"],
+            synonyms=tuple(row["synonyms"]),
+            radionuclide=table["radionuclide"],
+            half_life_s=table["half_life_s"],
+            window_min=(0.0, 0.0),
+            equations={},
+        )
+        for code, row in table["tracers"].items()
+    }
+
+
+@lru_cache
+def tau_equations(code: str) -> dict[str, dict[str, Equation]]:
+    """Equations of a tau tracer by scale and region."""
+    table = read_table("tau")
+    row, found = table["tracers"][code], {}
+    for scale, about in table["scales"].items():
+        found[scale] = {
+            region: Equation(
+                *_line(values),
+                reference_region=REFERENCE,
+                source=about["source"],
+                doi=about["doi"],
+                n=0,
+            )
+            for region, values in row.get(scale, {}).items()
+        }
+    return found
+
+
+def any_tracer(code: str) -> Tracer:
+    """Tracer by its code, whether it binds amyloid or tau."""
+    return tracers().get(code) or tau_tracers()[code]
+
+
+def tau_tracer_from_name(name: str) -> Tracer | None:
+    """Find the tau tracer that a sidecar's ``TracerName`` or an entity ``trc`` names, or None."""
+    plain = re.sub(r"\[?18\]?\s*-?f\]?|f-?18", " ", name.lower())
+    words = re.findall(r"[a-z0-9]+", plain)
+    runs = {"".join(words[i:j]) for i in range(len(words)) for j in range(i + 1, len(words) + 1)}
+    found = [
+        tracer
+        for tracer in tau_tracers().values()
+        if runs & {_plain(known) for known in (tracer.code, *tracer.synonyms)}
+    ]
+    return found[0] if len(found) == 1 else None
+
+
+def tau_regions() -> tuple[str, ...]:
+    """Names of the target regions, in the order of the table."""
+    return tuple(name for name in read_table("tau")["files"] if name != REFERENCE)
+
+
+def tau_voi_files(folder: Path) -> dict[str, str]:
+    """Path of every tau volume in a folder, by region.
+
+    Raises
+    ------
+    NoInputError
+        A volume is missing.
+    """
+    found = {}
+    for region, name in read_table("tau")["files"].items():
+        choices = sorted(folder.rglob(name)) + sorted(folder.rglob(f"{name}.gz"))
+        if not choices:
+            raise NoInputError(
+                f"--tau-vois {folder}: holds no {name}; give the unpacked CenTauR volumes of "
+                "https://www.gaain.org/centaur-project"
+            )
+        found[region] = str(choices[0])
+    return found
+
+
+def tau_masks(files: Mapping[str, str]) -> dict[str, NDArray[np.bool_]]:
+    """Masks of the tau volumes on the 2 mm grid, by region; the nearest voxel where grids differ.
+
+    Raises
+    ------
+    BadDataError
+        A mask is empty or not in the space of the template.
+    """
+    grid = mni_grid(2)
+    world, brain = grid.world().reshape(-1, 3), template_mask(2).data
+    masks = {}
+    for region, path in files.items():
+        volume = load_volume(Path(path))
+        to_index = np.linalg.inv(volume.affine)
+        index = np.rint(world @ to_index[:3, :3].T + to_index[:3, 3]).astype(np.intp)
+        inside = ((index >= 0) & (index < volume.data.shape)).all(axis=1)
+        mask = np.zeros(len(world), dtype=bool)
+        mask[inside] = volume.data[tuple(index[inside].T)] > 0.5
+        masks[region] = mask.reshape(grid.shape)
+        if masks[region].sum() == 0 or masks[region][brain].sum() < _LEAST_INSIDE * mask.sum():
+            raise BadDataError(
+                f"--tau-vois {path}: hardly lies in the brain of MNI152; give the volumes in MNI "
+                "space, as published"
+            )
+    return masks
+
+
+def _line(values: object) -> tuple[float, float]:
+    """Slope and intercept, given as such or by the SUVRs at 0 and 100."""
+    if isinstance(values, Mapping):
+        slope = 100 / (values["hundred"] - values["zero"])
+        return slope, -slope * values["zero"]
+    slope, intercept = values  # type: ignore[misc]
+    return float(slope), float(intercept)
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
