@@ -18,6 +18,7 @@ from typing import Any
 from bidsapp.bids.plan import Flag
 from bidsapp.core.uncertainty import COMPONENTS
 from bidsapp.data import REFERENCES, VOI_NAMES, read_table
+from bidsapp.data.tau import tau_regions
 from bidsapp.data.tracers import tracers
 from bidsapp.group.regional import NOTHING, RegionalTables
 from bidsapp.report.literature import scale
@@ -34,6 +35,8 @@ _QC = (
     "gm_wm_contrast",
     "brain_ml",
 )
+
+_TAU_COLUMNS = {"centaurz": tau_regions(), "centaur": ("universal",)}
 
 # What a spreadsheet would take for the beginning of a formula, and what would break a line.
 _FORMULA = tuple("=+-@")
@@ -225,6 +228,11 @@ def _certainty(record: ScanRecord | None) -> Row:
         **{f"centiloid_{name}": record.centiloids.get(name) for name in REFERENCES},
         "reference_difference": agreement.get("difference"),
         "reference_difference_sds": agreement.get("sds"),
+        **{
+            f"{scale}_{region}": record.scales.get(scale, {}).get(region)
+            for scale, regions in _TAU_COLUMNS.items()
+            for region in regions
+        },
         "calibration": record.calibration.get("id"),
         "calibrated": None if calibrated is None else str(calibrated).lower(),
     }

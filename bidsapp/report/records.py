@@ -65,6 +65,7 @@ class ScanRecord:
     calibration : id, fingerprint, calibrated, differences; not calibrated means SUVRs only, or an
         approximation
     reference_agreement : reference region that differs most, difference (CL), sds
+    scales : of a tau tracer: ``suvr``, ``centaurz``, ``centaur`` -> region -> value
     equation : slope, intercept (numbers), source, doi; empty without both numbers
     method : how the Centiloid was made
     qc : name -> number
@@ -98,6 +99,7 @@ class ScanRecord:
     band: Mapping[str, Any] = field(default_factory=dict)
     calibration: Mapping[str, Any] = field(default_factory=dict)
     reference_agreement: Mapping[str, Any] = field(default_factory=dict)
+    scales: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
     reference_region: str | None = None
     equation: Mapping[str, Any] = field(default_factory=dict)
     method: str | None = None
@@ -208,6 +210,7 @@ def _from_json(content: Any, path: str) -> ScanRecord:
         band=_extra(_mapping, content.get("band")) or {},
         calibration=calibration,
         reference_agreement=_extra(_mapping, content.get("reference_agreement")) or {},
+        scales=_extra(_scales, content.get("scales")) or {},
         reference_region=_text(content.get("reference_region")),
         equation=_equation(_mapping(content.get("equation"))),
         method=_text(content.get("method")),
@@ -258,6 +261,10 @@ def _extra(parse: Callable[[Any], T], value: Any) -> T | None:
         return parse(value)
     except (TypeError, ValueError):
         return None
+
+
+def _scales(value: Any) -> dict[str, dict[str, float | None]]:
+    return {str(scale): _numbers(values) for scale, values in _mapping(value).items()}
 
 
 def _probabilities(value: Any) -> dict[str, float | None]:
