@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import chain
 from pathlib import Path
 
 import pytest
-from dicom_studies import C11_S, F18_S, Pet, decay_factor, write
+from dicom_studies import C11_S, F18_S, Pet, decay_factor, set_times, write
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydicom.datadict import tag_for_keyword
+from pydicom.dataelem import RawDataElement
+from pydicom.dataset import Dataset
+from pydicom.tag import Tag
 
 from bidsapp.dicom.frames import frames_of, scan_clock
 from bidsapp.dicom.header import headers_of
@@ -20,12 +27,12 @@ from bidsapp.errors import BadDataError
 
 def model_of(pet: Pet, stated: datetime | None = None) -> TimeModel:
     """Through the real tags: data sets -> headers -> frames -> clock -> times."""
-    headers = tuple(
-        header
-        for i, data in enumerate(pet.datasets())
-        for header in headers_of(data, Path(f"f{i}"))
-    )
-    series = Series("1.2", 0, headers)
+    return model_of_datasets(pet.datasets(), stated)
+
+
+def model_of_datasets(datasets: Iterable[Dataset], stated: datetime | None = None) -> TimeModel:
+    headers = (headers_of(data, Path(f"f{i}")) for i, data in enumerate(datasets))
+    series = Series("1.2", 0, tuple(chain.from_iterable(headers)))
     return time_model(scan_clock(series, frames_of(series), stated))
 
 
@@ -74,9 +81,104 @@ def test_written_times_are_the_true_ones(pet: Pet) -> None:
     assert times.remarks == ()
 
 
-@given(pets(), st.integers(0, 5))
-@settings(max_examples=60, deadline=None)
-def test_a_missing_injection_is_refused_unless_stated(pet: Pet, _: int) -> None:
+def siemens(data: Dataset, pet: Pet) -> None:
+    """Both injection tags, and the private moment of decay correction."""
+    block = data.private_block(0x0071, "SIEMENS MED PT", create=True)
+    seconds = 0 if pet.decay == "ADMIN" else pet.frames[0][0]
+    moment = pet.injection + timedelta(seconds=seconds)
+    block.add_new(0x22, "DT", f"{moment:%Y%m%d%H%M%S.%f}")
+
+
+def ge(data: Dataset, pet: Pet) -> None:
+    """FrameReferenceTime 0; a frame counter; the injection in private tags, too."""
+    data.FrameReferenceTime = "0"
+    data.TemporalPositionIdentifier = (data.InstanceNumber - 1) // pet.n_slices + 1
+    block = data.private_block(0x0009, "GEMS_PETD_01", create=True)
+    block.add_new(0x3B, "DT", f"{pet.injection:%Y%m%d%H%M%S.%f}")
+    block.add_new(0x36, "LO", "Neuraceq")
+    if pet.injection_tags == "none":
+        del data.RadiopharmaceuticalInformationSequence[0].RadionuclideCodeSequence
+
+
+def philips(data: Dataset, pet: Pet) -> None:
+    """One acquisition time for all frames, which FrameReferenceTime tells apart."""
+    scan = pet.injection + timedelta(seconds=pet.frames[0][0])
+    set_times(data, "Acquisition", scan)
+
+
+def uih(data: Dataset, pet: Pet) -> None:
+    """AcquisitionDateTime with a zone instead of date and time."""
+    data.AcquisitionDateTime = data.AcquisitionDate + data.AcquisitionTime + "+0800"
+    del data.AcquisitionDate, data.AcquisitionTime
+
+
+def cti(data: Dataset, pet: Pet) -> None:
+    """Consoles of CPS and CTI: times of day only, no FrameReferenceTime, no DecayFactor."""
+    data.Manufacturer = "CPS"
+    for keyword in ("AcquisitionDate", "FrameReferenceTime", "DecayFactor"):
+        if keyword in data:
+            delattr(data, keyword)
+    item = data.RadiopharmaceuticalInformationSequence[0]
+    if "RadiopharmaceuticalStartTime" in item and "RadiopharmaceuticalStartDateTime" in item:
+        del item.RadiopharmaceuticalStartDateTime
+
+
+VENDORS = [siemens, ge, philips, uih, cti]
+
+
+@pytest.mark.parametrize("vendor", VENDORS)
+@given(pet=pets())
+@settings(max_examples=15, deadline=None)
+def test_times_in_the_habits_of_every_vendor(vendor: Callable[..., None], pet: Pet) -> None:
+    if vendor is ge:
+        pet = replace(pet, injection_tags="none")
+    if vendor is philips:
+        pet = replace(pet, reference="start")
+    datasets = list(pet.datasets())
+    for data in datasets:
+        vendor(data, pet)
+    times = model_of_datasets(datasets)
+    assert abs((times.injection - pet.injection).total_seconds()) < 1e-3
+    tolerance = 1e-3 if vendor is not philips else 2e-4 + 1e-3  # FrameReferenceTime: 0.1 ms
+    for found, (start, duration) in zip(
+        zip(times.frame_start_s, times.frame_duration_s, strict=True), pet.frames, strict=True
+    ):
+        assert found == pytest.approx((start, duration), abs=tolerance)
+    expected = 0.0 if pet.decay == "ADMIN" else pet.frames[0][0]
+    assert times.decay_reference_s == pytest.approx(expected, abs=1e-3)
+    assert times.remarks == ()
+
+
+# What the times cannot do without, by vendor habit, and how it may be wrong.
+NEEDED = {
+    "ActualFrameDuration": ["", "0", "-300000", "1e12"],
+    "DecayCorrection": ["STOP"],
+    "AcquisitionTime": ["256199", "soon"],
+    "AcquisitionDate": ["20211341"],
+    "RadionuclideHalfLife": ["0", "-5", "1e9"],
+    "DecayFactor": ["many"],
+}
+
+
+@pytest.mark.parametrize(("keyword", "values"), NEEDED.items())
+@given(pet=pets(), dice=st.randoms())
+@settings(max_examples=4, deadline=None)
+def test_a_missing_or_impossible_tag_is_an_error_that_names_it(
+    keyword: str, values: list[str], pet: Pet, dice: random.Random
+) -> None:
+    datasets, value = list(pet.datasets()), dice.choice(values)
+    for data in datasets:
+        inside = data.RadiopharmaceuticalInformationSequence[0]
+        holder = inside if keyword.startswith("Radio") else data
+        tag = tag_for_keyword(keyword)
+        holder[tag] = RawDataElement(Tag(tag), "UT", len(value), value.encode(), 0, False, True)
+    with pytest.raises(BadDataError, match=keyword):
+        model_of_datasets(datasets)
+
+
+@given(pets())
+@settings(max_examples=30, deadline=None)
+def test_a_missing_injection_is_refused_unless_stated(pet: Pet) -> None:
     pet = replace(pet, injection_tags="none")
     with pytest.raises(BadDataError, match=r"\(0018,1078\).*InjectionTime"):
         model_of(pet)
