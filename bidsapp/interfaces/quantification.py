@@ -43,8 +43,8 @@ class QuantifyInput(BaseInterfaceInputSpec):
     source = traits.Str(mandatory=True, desc="name of the raw image, for messages")
     tracer = traits.Str(mandatory=True, desc="code of the tracer table")
     scale = traits.Instance(Scale, mandatory=True, desc="equations that belong to the scan")
-    cutoffs = traits.List(traits.Float, desc="Centiloids to tell the probability of exceeding")
-    tau_vois = traits.Dict(desc="files of the tau volumes by region; empty for amyloid tracers")
+    cutoffs = traits.List(traits.Float, [], usedefault=True, desc="CL, to tell who exceeds them")
+    tau_vois = traits.Dict({}, usedefault=True, desc="tau volumes by region; none for amyloid")
 
 
 class QuantifyOutput(TraitedSpec):

@@ -1,0 +1,122 @@
+"""Tau scales: equations as published, volumes from the user, the same way as any scan."""
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from bidsapp.bids.layout import read_dataset
+from bidsapp.bids.planning import make_plan
+from bidsapp.core.centiloid import centiloid
+from bidsapp.data import mni_grid, read_table, vois
+from bidsapp.data.calibrations import scale_for
+from bidsapp.data.tau import (
+    tau_equations,
+    tau_masks,
+    tau_regions,
+    tau_tracer_from_name,
+    tau_tracers,
+    tau_voi_files,
+)
+from bidsapp.data.tracers import tracer_from_name
+from bidsapp.errors import BadDataError, NoInputError
+from bidsapp.interfaces.quantification import Quantify
+from bidsapp.interfaces.store import keep_volume
+from bidsapp.settings import Filters, Processing
+from bidsapp.volume import Volume
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Stand-ins for the CenTauR volumes: pieces of ours, under the names of the archive."""
+    folder = tmp_path / "CenTauR_Pipelines_ROIs"
+    folder.mkdir()
+    affine = mni_grid(2).affine
+    for number, (region, name) in enumerate(read_table("tau")["files"].items()):
+        mask = vois(2)["cg"] if region == "reference" else vois(2)["ctx"].copy()
+        if region != "reference":
+            mask[:, : 20 * (number - 1)] = False
+        # stored the other way round, as templates of other programs are
+        flipped = affine @ np.array([[-1, 0, 0, 90], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]])
+        nib.Nifti1Image(mask[::-1].astype(np.uint8), flipped).to_filename(folder / name)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("[18F]flortaucipir", "FTP"), ("18F-AV-1451", "FTP"), ("AV1451", "FTP"), ("FTP", "FTP"),
+        ("[18F]MK-6240", "MK6240"), ("PI-2620", "PI2620"), ("[18F]RO948", "RO948"),
+        ("GTP1", "GTP1"), ("APN-1607", "PMPBB3"), ("AV-45", None), ("FDG", None), ("PiB", None),
+    ],
+)  # fmt: skip
+def test_tau_tracers_are_known_by_name_and_never_taken_for_amyloid(name, code):
+    found = tau_tracer_from_name(name)
+    assert (found and found.code) == code
+    assert code is None or tracer_from_name(name) is None
+
+
+def test_equations_put_published_points_where_they_belong():
+    for code in tau_tracers():
+        lines = tau_equations(code)
+        assert set(lines["centaurz"]) == set(tau_regions())
+        for region, line in lines["centaurz"].items():
+            # a z score of 0 is the mean of people without amyloid: SUVRs about one
+            assert 0.8 < -line.intercept / line.slope < 1.3, (code, region)
+            assert line.doi == "10.1002/dad2.12454" and line.source
+    line = tau_equations("FTP")["centaur"]["universal"]
+    assert centiloid(1.06, line) == pytest.approx(0) and centiloid(2.13, line) == pytest.approx(100)
+    assert centiloid(1.5, tau_equations("FTP")["centaurz"]["universal"]) == pytest.approx(4.595)
+
+
+def test_volumes_are_found_wherever_they_lie_and_land_on_our_grid(folder):
+    masks = tau_masks(tau_voi_files(folder.parent))
+    assert np.array_equal(masks["reference"], vois(2)["cg"])
+    assert np.array_equal(masks["universal"], vois(2)["ctx"])
+
+
+def test_missing_and_misplaced_volumes_are_named(folder):
+    shifted = nib.load(folder / "CenTauR.nii")
+    shifted.affine[:3, 3] += 90
+    nib.Nifti1Image(shifted.get_fdata(), shifted.affine).to_filename(folder / "CenTauR.nii")
+    with pytest.raises(BadDataError, match=r"CenTauR.nii: .*MNI"):
+        tau_masks(tau_voi_files(folder))
+    (folder / "TP_CenTauR.nii").unlink()
+    with pytest.raises(NoInputError, match=r"TP_CenTauR.nii"):
+        tau_voi_files(folder)
+
+
+def test_a_scan_gets_every_region_on_both_scales(folder, tmp_path):
+    image = np.full((91, 109, 91), 100.0, np.float32)
+    image[vois(2)["ctx"]] = 150
+    pet = keep_volume(tmp_path / "pet.npz", Volume(image, mni_grid(2).affine))
+    scale = scale_for(Processing(window_min=(80.0, 100.0), tau_vois=folder), "FTP")
+    record = (
+        Quantify(
+            pet=pet, tracer="FTP", scale=scale, source="sub-01_pet.nii.gz",
+            tau_vois=tau_voi_files(folder),
+        )
+        .run()
+        .outputs.record
+    )  # fmt: skip
+    assert record["centiloid"] is None and record["flags"] == []
+    assert record["scales"]["suvr"] == pytest.approx(dict.fromkeys(tau_regions(), 1.5))
+    assert record["scales"]["centaurz"]["universal"] == pytest.approx(13.63 * 1.5 - 15.85)
+    assert record["scales"]["centaurz"]["frontal"] == pytest.approx(11.61 * 1.5 - 13.01)
+    assert record["scales"]["centaur"] == pytest.approx({"universal": 100 * 0.44 / 1.07})
+
+
+def test_planning_takes_a_tau_scan_only_with_volumes_and_window(raw, folder):
+    raw.t1w("sub-01")
+    times = {"FrameTimesStart": [4800, 5400], "FrameDuration": [600, 600], "ScanStart": 4800,
+             "ImageDecayCorrectionTime": 4800}  # fmt: skip
+    raw.pet("sub-01_trc-FTP", TracerName="[18F]flortaucipir", **times)
+
+    def plan(**options):
+        return make_plan(read_dataset(raw.root, Filters()), Processing(**options))
+
+    for options in ({}, {"tau_vois": folder}, {"window_min": (80.0, 100.0)}):
+        (failure,) = plan(**options).failures
+        assert "--tau-vois" in failure.message and "flortaucipir" in failure.message
+    (scan,) = plan(tau_vois=folder, window_min=(80.0, 100.0)).scans
+    assert scan.tracer == "FTP" and scan.window.frame_weights_s == (600, 600)
+    assert not [flag for flag in scan.flags if flag.code.startswith("window")]
