@@ -19,6 +19,7 @@ from bidsapp.report.records import ScanRecord, Status, find_records
 # Flags of a scan that mean: look at this image before calibrating with it.
 _FLAGS = {
     "pet-t1w-mirrored": "left and right of the PET look exchanged",
+    "pet-t1w-other-anatomy": "PET and T1w do not look like one person's",
     "pet-t1w-model-rejected": "PET and T1w could not be aligned for sure",
     "pet-t1w-distance": "two ways to align PET and T1w disagree",
     "voi-coverage": "the field of view cuts a volume of interest",

@@ -44,16 +44,22 @@ def agreement_plot(
         (limits.lower, "--", "95 % limits"),
         (limits.upper, "--", ""),
     ):
-        label = f"{words} {value:+.2f}" if words == "bias" else words or None
+        label = f"{words} {_signed(value)}" if words == "bias" else words or None
         axes.axhline(value, color=_RED, lw=1.2, ls=style, label=label)
         axes.annotate(
-            f"{value:+.1f}", (1, value), xycoords=("axes fraction", "data"),
+            _signed(value), (1, value), xycoords=("axes fraction", "data"),
             ha="right", va="bottom", fontsize=8, color=_RED,
         )  # fmt: skip
     axes.axhline(0, color=_GREY, lw=0.8)
     axes.set(xlabel=x_label, ylabel=y_label)
     axes.legend(frameon=False, fontsize=8, loc="upper left")
     return _save(figure, path)
+
+
+def _signed(value: float) -> str:
+    """One or more significant decimals, never a negative zero."""
+    digits = 1 if abs(value) >= 1 else 3
+    return f"{round(value, digits) + 0.0:+.{digits}f}"
 
 
 def _figure():

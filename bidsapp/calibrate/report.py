@@ -161,7 +161,7 @@ def _words(code: str, name: str, item: Calibration, study: Study) -> list[str]:
         lines.append(f"  the table's own Centiloids follow {slope:.2f} SUVR {intercept:+.2f}")
     limits = item.agreement
     lines.append(
-        f"  difference: bias {limits.bias:+.2f} CL, 95 % limits {limits.lower:+.2f} to "
+        f"  difference: bias {round(limits.bias, 2) + 0.0:+.2f} CL, 95 % limits {limits.lower:+.2f} to "
         f"{limits.upper:+.2f} CL, largest {limits.largest:.2f} CL"
     )
     if item.young_ratio is not None:

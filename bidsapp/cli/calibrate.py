@@ -153,12 +153,17 @@ def _from_images(options: argparse.Namespace, others: list[str]) -> Study:
         source["images"] = image_hashes(scans)
         suspects = found_suspects(scans, only_pib=options.level == "level1")
     people, pairs, missing, doubts = measured(scans, derivatives)
-    processing = _processing(others)
-    if options.level == "level1":
-        study = _level1(with_published(people), processing, source, options)
-    else:
-        study = _level2(pairs, processing, source, options)
-    return replace(study, missing=missing, suspects=(*suspects, *doubts))
+    processing, suspects = _processing(others), (*suspects, *doubts)
+    try:
+        if options.level == "level1":
+            study = _level1(with_published(people), processing, source, options)
+        else:
+            study = _level2(pairs, processing, source, options)
+    except BadDataError:
+        for suspect in suspects:  # most likely the reason
+            print(f"LOOK: {suspect.message}", file=sys.stderr)
+        raise
+    return replace(study, missing=missing, suspects=suspects)
 
 
 def _process(raw: Path, derivatives: Path, work: Path, others: list[str]) -> None:
