@@ -161,8 +161,8 @@ def _words(code: str, name: str, item: Calibration, study: Study) -> list[str]:
         lines.append(f"  the table's own Centiloids follow {slope:.2f} SUVR {intercept:+.2f}")
     limits = item.agreement
     lines.append(
-        f"  difference: bias {round(limits.bias, 2) + 0.0:+.2f} CL, 95 % limits {limits.lower:+.2f} to "
-        f"{limits.upper:+.2f} CL, largest {limits.largest:.2f} CL"
+        f"  difference: bias {round(limits.bias, 2) + 0.0:+.2f} CL, 95 % limits "
+        f"{limits.lower:+.2f} to {limits.upper:+.2f} CL, largest {limits.largest:.2f} CL"
     )
     if item.young_ratio is not None:
         lines.append(
