@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from bidsapp.errors import BadDataError, CentipetError, NoInputError
-from bidsapp.nifti import load_volume, read_shape, save_volume
+from bidsapp.nifti import affine_disagreement, load_volume, read_shape, save_volume
 from bidsapp.volume import Volume
 
 
@@ -77,7 +77,9 @@ def test_headers_with_random_bytes(tmp_path, little_memory, number):
             refused += 1
         else:
             assert 3 <= volume.data.ndim <= 4 and np.isfinite(volume.affine).all()
-    assert 0.2 * number < refused < 0.9 * number, "the mutations are neither all harmless nor all deadly"
+    assert 0.2 * number < refused < 0.9 * number, (
+        "the mutations are neither all harmless nor all deadly"
+    )
 
 
 def test_what_is_written_is_read_and_has_the_same_bytes(tmp_path, tiny_volume):
@@ -86,3 +88,15 @@ def test_what_is_written_is_read_and_has_the_same_bytes(tmp_path, tiny_volume):
     assert first.read_bytes() == again.read_bytes()
     mask = save_volume(tmp_path / "mask.nii.gz", Volume(tiny_volume.data > 5, tiny_volume.affine))
     assert nib.load(mask).get_data_dtype() == np.uint8
+
+
+@pytest.mark.parametrize(("codes", "expected"), [((1, 1), 5.0), ((1, 0), 0.0), ((0, 1), 0.0)])
+def test_sform_and_qform_that_differ(tmp_path, codes, expected):
+    place = np.diag([2.0, 2.0, 2.0, 1.0])
+    image = nib.Nifti1Image(np.ones((4, 5, 6), np.float32), place)
+    image.set_sform(place, codes[0])
+    moved = place.copy()
+    moved[:3, 3] = [3, 0, 4]
+    image.set_qform(moved, codes[1])
+    nib.save(image, tmp_path / "both.nii.gz")
+    assert affine_disagreement(tmp_path / "both.nii.gz") == pytest.approx(expected)

@@ -1,12 +1,17 @@
 """Findings: none for a good scan, one sentence that names what is wrong for a bad one."""
 
+import numpy as np
 import pytest
 
 from bidsapp.core.quality import (
+    affine_findings,
     alignment_findings,
     centiloid_findings,
     coverage_findings,
     coverage_refusal,
+    normalisation_findings,
+    own_anatomy_findings,
+    position_findings,
 )
 from bidsapp.core.voi import CoverageRule, VoiStatistics
 from bidsapp.data import read_table
@@ -60,3 +65,41 @@ def test_limits_in_the_table_fit_the_functions():
     assert 0 < rule.refuse < rule.flag < 1
     assert limits["pet_t1w_distance_mm"]["flag"] > 2  # NMI alone is up to 2 mm off
     assert limits["centiloid"]["lowest"] < 0 < 100 < limits["centiloid"]["highest"]
+
+
+@pytest.mark.parametrize(("value", "n"), [(None, 0), (1.1, 0), (0.75, 0), (0.7, 1)])
+def test_a_pet_of_another_head(value, n):
+    findings = own_anatomy_findings(value, 0.75)
+    assert [finding.code for finding in findings] == ["pet-t1w-other-anatomy"] * n
+
+
+@pytest.mark.parametrize(("nmi", "n"), [(None, 0), (48.0, 0), (56.0, 1), (44.0, 1)])
+def test_centiloids_that_depend_on_the_registration(nmi, n):
+    findings = position_findings(nmi, 50.0, 5.0)
+    assert len(findings) == n
+    assert all(f"{nmi:.0f} by mutual" in finding.message for finding in findings)
+
+
+def test_a_header_that_says_two_things():
+    assert affine_findings(0.2, 1.0, "T1w") == ()
+    (finding,) = affine_findings(12.0, 1.0, "T1w")
+    assert finding.code == "header-places-differ" and "T1w" in finding.message
+
+
+def test_numbers_of_a_normalisation_beyond_their_limits():
+    limits = {"template_shift_mm": {"flag": 3.0}, "brain_overlap": {"least": 0.9}}
+    good = {"template_shift_mm": 3.0, "brain_overlap": 0.9, "unknown": 7.0}
+    assert normalisation_findings(good, limits) == ()
+    shift, overlap = normalisation_findings(
+        {"template_shift_mm": 4.2, "brain_overlap": 0.8, "jacobian_max": 99.0}, limits
+    )
+    assert shift.code == "normalisation-shift" and "4.2 mm" in shift.message
+    assert overlap.code == "normalisation-overlap" and "0.80" in overlap.message
+
+
+def test_every_number_with_a_limit_can_be_said():
+    limits = read_table("limits")
+    for kind, value in (("flag", np.inf), ("least", -np.inf)):
+        named = {name for name, row in limits.items() if kind in row}
+        found = normalisation_findings(dict.fromkeys(named, value), limits)
+        assert all("{" not in finding.message for finding in found)

@@ -7,8 +7,11 @@ import pytest
 from rigid_phantom import PET_GRID, make_head, make_pet
 from threadpoolctl import threadpool_limits
 
-from bidsapp.core.alignment import displacement, rigid_matrix, transform
-from bidsapp.core.rigid import register
+from bidsapp.core.alignment import displacement, inverse, rigid_matrix, transform
+from bidsapp.core.head import Head
+from bidsapp.core.rigid import own_anatomy, register
+from bidsapp.core.sampling import blur, trilinear
+from bidsapp.data import read_table
 from bidsapp.errors import BadDataError
 from bidsapp.settings import PetToT1w
 from bidsapp.volume import Grid, Volume
@@ -186,3 +189,33 @@ def test_anisotropic_pet(head):
     grid = Grid((52, 60, 30), PET_GRID.affine @ np.diag([1, 1, 1.5, 1]))
     found = register(make_pet(head, TRUTH, grid=grid), head.t1w, **head.images())
     assert error(found.matrix, head) < 0.6
+
+
+def average(head):
+    """A head without folds in the place of this one."""
+    blurred = [blur(Volume(part, head.t1w.affine), 16.0).data for part in head.tissue]
+    maps = np.stack([*blurred, 1 - sum(blurred)], axis=-1).astype(np.float32)
+
+    def at(points):
+        index = transform(inverse(head.t1w.affine), points)
+        return trilinear(maps, index, gradient=False)[0]
+
+    return at
+
+
+@pytest.mark.slow
+def test_tells_another_persons_pet(head, pet):
+    """Heads of the same outline: only the folds differ."""
+    least = read_table("limits")["pet_t1w_own_anatomy"]["least"]
+    own, other = (
+        register(image, head.t1w, **head.images(), average=average(head)).own_anatomy
+        for image in (pet, make_pet(make_head(seed=5), TRUTH))
+    )
+    assert other < least < 0.9 < own
+
+
+def test_tells_a_wrong_position(head, pet, fit):
+    whole = Head.of(head.t1w, head.tissue, head.mask, head.regions, average(head))
+    right = own_anatomy(whole, pet, fit.matrix, 7.0)
+    wrong = own_anatomy(whole, pet, rigid_matrix([8, 8, 0, 0, 0, 0]) @ fit.matrix, 7.0)
+    assert wrong < 0.7 < right
