@@ -181,15 +181,17 @@ def regional_bars(regions: Sequence[Region], atlas: str, top: float) -> Figure |
         kept = sorted(shown, key=lambda region: -region.suvr)[:_MAX_BARS]
         shown = [region for region in shown if region in kept]
     scored = any(region.z is not None for region in shown)
-    columns = 1 if len(shown) <= 24 else 2 if len(shown) <= 60 else 3
+    longest = max(len(region.name) for region in shown)
+    columns = 1 if len(shown) <= 24 else 2 if len(shown) <= 60 or longest > 20 else 3
     per_column = math.ceil(len(shown) / columns)
     width = WIDTH / columns
+    room = int(0.44 * width / 5.8)  # letters of a name
     parts = []
     for place, region in enumerate(shown):
         x, y = (place // per_column) * width, 14.0 * (place % per_column) + 26
         axis = Axis(0, top, x + 0.44 * width, x + width - (52 if scored else 34))
         end = axis.at(region.suvr)
-        name = region.name if len(region.name) <= 96 / columns else region.name[:28] + "…"
+        name = region.name if len(region.name) <= room else region.name[: room - 1] + "…"
         words = number(region.suvr, 2) + ("" if region.z is None else f" z {number(region.z, 1)}")
         parts += [
             tag("text", name, class_="end small", x=axis.start - 5, y=y + 9),
@@ -204,7 +206,7 @@ def regional_bars(regions: Sequence[Region], atlas: str, top: float) -> Figure |
     highest = ", ".join(f"{one.name} {number(one.suvr, 2)}" for one in ranked)
     parts.insert(0, tag("text", f"SUVR (cerebellum = 1), 0 to {top:g}", class_="muted", x=4, y=14))
     return Figure(
-        name=f"regions-{atlas}",
+        name=f"regions{atlas}",
         title=f"Uptake by region, {atlas}",
         caption=f"SUVR of the regions of {atlas}{z_words}; bars end at {top:g} for every "
         f"participant with this tracer.{left_out}",
@@ -239,7 +241,8 @@ def curves(
     limit : value to mark
     """
     values = [v for line in lines.values() for v in line if v is not None]
-    horizontal = Axis.around([0.0, *x], 58, WIDTH - 130, 0)
+    start = 0.0 if min(x) < 0.5 * max(x) else math.floor(min([*x, *(shaded or ())]))
+    horizontal = Axis.around([start, *x, *(shaded or ())], 58, WIDTH - 130, 0)
     upright = Axis.around([0.0, *values, *([] if limit is None else [limit])], 210, 34)
     parts = [left(upright, 58, horizontal.end, y_title), bottom(horizontal, 214, x_title)]
     if shaded is not None:

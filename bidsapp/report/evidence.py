@@ -29,6 +29,7 @@ Entities = tuple[tuple[str, str], ...]
 
 # What the viewer shows around the brain, mm.
 _MARGIN_MM = 10.0
+_MOST_VOXELS = 7_500_000  # of a T1w in a page; a head of 1 mm has six million
 VOI_BITS = ("ctx", "wc", "cg", "brainstem", "pons")
 
 
@@ -87,14 +88,17 @@ class Detail:
     pixels: Pixels
 
     @classmethod
-    def for_scans(cls, n: int) -> Detail:
-        """Detail of a page with ``n`` finished scans."""
-        if n <= 2:
-            return cls(native=True, step_mm=2.0, pixels=FULL)
-        if n <= 5:
-            return cls(native=False, step_mm=4.0, pixels=Pixels(quality=60, scale=0.7))
-        step = 4.0 if n <= 12 else None
-        return cls(native=False, step_mm=step, pixels=Pixels(quality=40, scale=0.5))
+    def levels(cls, n: int) -> tuple[Detail, ...]:
+        """Levels for a page with ``n`` finished scans, the richest that may do first."""
+        levels = (
+            cls(native=True, step_mm=2.0, pixels=FULL),
+            cls(native=False, step_mm=2.0, pixels=FULL),
+            cls(native=False, step_mm=4.0, pixels=Pixels(quality=60, scale=0.7)),
+            cls(native=False, step_mm=4.0, pixels=Pixels(quality=40, scale=0.5)),
+            cls(native=False, step_mm=None, pixels=Pixels(quality=40, scale=0.5)),
+            cls(native=False, step_mm=None, pixels=Pixels(quality=30, scale=0.3)),
+        )
+        return levels[min(n - 1, 3) if n else 0 :]
 
 
 @dataclass(frozen=True)
@@ -223,7 +227,8 @@ class Evidence:
                 )
             frame = Frame.around(on.brain, _MARGIN_MM)
             blocks[f"{scan}-t1w"] = measured_block(suvr, frame, step, top)
-            blocks[f"{anatomy}-t1w"] = picture_block(on.t1w, frame, 1.0)
+            fine = frame.voxels(1.0) <= _MOST_VOXELS
+            blocks[f"{anatomy}-t1w"] = picture_block(on.t1w, frame, 1.0 if fine else 1.6)
             names = (f"{scan}-t1w", f"{anatomy}-t1w")
             spaces.append(_space("T1w of the participant", frame, *names))
         return ViewerData(tuple(spaces), blocks)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from bidsapp import __version__
-from bidsapp.bids.entities import join_entities
+from bidsapp.bids.entities import RAW_ENTITIES, join_entities
 from bidsapp.data import VOI_NAMES, read_table
 from bidsapp.data.tracers import tracers
 from bidsapp.errors import NoInputError
@@ -44,6 +44,7 @@ REGION_NAMES = {
     "wcb": "whole cerebellum + brainstem",
     "pons": "pons",
 }
+_LARGEST = 5_900_000  # characters of a page, nearly all of them one byte
 _SCRIPTS = ("layers.js", "viewer.js")
 _STYLES = ("page.css", "chart.css", "print.css")
 
@@ -69,6 +70,11 @@ class ScanView:
         """Name of the tracer for people: the table's, else what the raw data say."""
         code = self.record.tracer or ""
         return tracers()[code].name if code in tracers() else self.record.tracer_name or "PET"
+
+    @property
+    def is_ok(self) -> bool:
+        """Whether there is a result."""
+        return self.record.status is Status.OK
 
     @property
     def verdict(self) -> str:
@@ -141,43 +147,56 @@ def write_page(output_dir: Path, participant: str) -> Path:
             f"{output_dir / f'sub-{label}'}: holds no *_centiloid.json to report on; run the "
             "participant level first"
         )
-    detail = Detail.for_scans(sum(record.status is Status.OK for record in records))
     evidence = Evidence(output_dir)
     scans: list[ScanView] = []
     anatomy: dict[Entities, tuple[str, list[Item]]] = {}
     for record in records:
-        scans.append(_view(output_dir, evidence, record, detail))
+        scans.append(_view(output_dir, evidence, record))
         t1w = t1w_entities(record)
         if t1w not in anatomy and (items := evidence.of_t1w(record)):
             anatomy[t1w] = (Path(record.t1w_source or "").name, items)
     save_figures(output_dir / f"sub-{label}" / "figures", _by_name(scans, anatomy))
-    views = [scan for scan in scans if isinstance(scan.viewer, ViewerData)]
-    page = render_page(
-        "participant.html",
-        _SCRIPTS,
-        _STYLES,
-        label=label,
-        scans=scans,
-        anatomy=list(anatomy.values()),
-        methods=describe_records(records),
-        regions={name: REGION_NAMES[name] for name in VOI_NAMES},
-        colours=read_table("display")["colours"],
-        pixels=detail.pixels,
-        blocks=_blocks(views),
-        viewer_data=_viewer_data(scans) if views else None,
-        version=__version__,
-    )
+    context = {
+        "label": label,
+        "anatomy": list(anatomy.values()),
+        "methods": describe_records(records),
+        "regions": {name: REGION_NAMES[name] for name in VOI_NAMES},
+        "colours": read_table("display")["colours"],
+        "version": __version__,
+    }
+    page = ""
+    for detail in Detail.levels(sum(record.status is Status.OK for record in records)):
+        shown = [
+            replace(scan, viewer=evidence.viewer(scan.record, detail)) if scan.is_ok else scan
+            for scan in scans
+        ]
+        page = _page(shown, detail, context)
+        if len(page) < _LARGEST:
+            break
     return write_text(output_dir / f"sub-{label}.html", page)
 
 
-def _view(output_dir: Path, evidence: Evidence, record: ScanRecord, detail: Detail) -> ScanView:
+def _page(scans: Sequence[ScanView], detail: Detail, context: Mapping[str, Any]) -> str:
+    views = [scan for scan in scans if isinstance(scan.viewer, ViewerData)]
+    return render_page(
+        "participant.html",
+        _SCRIPTS,
+        _STYLES,
+        scans=scans,
+        pixels=detail.pixels,
+        blocks=_blocks(views),
+        viewer_data=_viewer_data(scans) if views else None,
+        **context,
+    )
+
+
+def _view(output_dir: Path, evidence: Evidence, record: ScanRecord) -> ScanView:
     if record.status is not Status.OK:
         return ScanView(record)
     return ScanView(
         record,
         figures=tuple(evidence.of_scan(record)),
         charts=tuple(time_and_regions(output_dir, record)),
-        viewer=evidence.viewer(record, detail),
     )
 
 
@@ -194,7 +213,8 @@ def _by_name(
     for entities, (_, items) in anatomy.items():
         for item in items:
             if isinstance(item, Figure):
-                named[f"{join_entities(dict(entities))}_desc-{item.name}_T1w"] = item
+                known = {key: value for key, value in entities if key in RAW_ENTITIES["anat"]}
+                named[f"{join_entities(known)}_desc-{item.name}_T1w"] = item
     return named
 
 

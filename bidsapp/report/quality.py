@@ -102,7 +102,7 @@ def _numbers(qc: Mapping[str, float | None]) -> Iterator[Light]:
     known, limits = read_table("qc"), read_table("limits")
     for name, row in known.items():
         if name in qc:
-            colour, verdict = _judged(qc[name], row, limits.get(name, {}))
+            colour, verdict = _judged(qc[name], row, limits.get(row.get("limit", name), {}))
             unit = f" {row['unit']}" if row["unit"] and qc[name] is not None else ""
             value = number(qc[name], row["digits"]) + unit
             yield Light(colour, row["label"], value, verdict, row["meaning"])
@@ -118,12 +118,16 @@ def _judged(
     if value is None:
         return "none", ""
     unit = f" {row['unit']}" if row["unit"] else ""
-    if isinstance(limit := limits.get("flag"), int | float):
-        words = f"limit of {number(limit, row['digits'])}{unit}"
-        within = value <= limit
-        return ("green", f"within the {words}") if within else ("amber", f"above the {words}")
     if "possible_above" in row and value <= row["possible_above"]:
         return "red", f"must be above {number(row['possible_above'], row['digits'])}{unit}"
+    if isinstance(limit := limits.get("flag"), int | float):
+        words = f"limit of {number(limit, row['digits'])}{unit}"
+        good = value <= limit
+        return ("green", f"within the {words}") if good else ("amber", f"above the {words}")
+    if isinstance(limit := limits.get("least"), int | float):
+        words = f"least good value of {number(limit, row['digits'])}{unit}"
+        good = value >= limit
+        return ("green", f"above the {words}") if good else ("amber", f"below the {words}")
     if "usual" in row:
         low, high = row["usual"]
         words = f"usual is {number(low, row['digits'])} to {number(high, row['digits'])}{unit}"

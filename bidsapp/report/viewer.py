@@ -122,6 +122,11 @@ class Frame:
             tuple(slice(a, b, n) for a, b, n in zip(self.first, self.last, strides, strict=True))
         ]
 
+    def voxels(self, step_mm: float) -> int:
+        """Voxels of the part at such steps."""
+        sizes = np.array(self.last) - np.array(self.first)
+        return int(np.prod(np.ceil(sizes / np.array(self.strides(step_mm)))))
+
     def strides(self, step_mm: float) -> tuple[int, ...]:
         """Every how many voxels a step of about so many mm is."""
         return tuple(max(1, round(step_mm / step)) for step in self.steps)

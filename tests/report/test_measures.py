@@ -1,0 +1,75 @@
+"""Tables become charts when they belong to the run, and are left out when they cannot be read."""
+
+from __future__ import annotations
+
+import pytest
+from synthetic_records import finished_record, write
+
+from bidsapp.report.measures import time_and_regions
+from bidsapp.report.records import read_record
+
+SCAN = {"sub": "01", "trc": "FBB"}
+MOTION = {
+    "corrected": True,
+    "frame_start_s": [5400.0, 5700.0, 6000.0],
+    "frame_duration_s": [300.0] * 3,
+    "distance_mm": [0.0, 1.5, 3.5],
+    "translation_mm": [[0, 0, 0], [1, 0, 0], [2, 0, 1]],
+    "rotation_deg": [[0, 0, 0], [0.5, 0, 0], [1, 0, 0]],
+}
+TACS = "frame_start\tframe_end\tctx\twc\n5400\t5700\t9000\t5000\n5700\t6000\tn/a\t5100\n"
+VOIS = "index\tname\tsuvr_wc\tz\n1\tprecuneus\t1.8\t3.5\n2\tputamen\t1.5\tn/a\n3\tlost\tn/a\tn/a\n"
+
+
+def charts(folder, tables, **changes):
+    path = write(folder, finished_record(SCAN, **changes), SCAN)
+    for name, text in tables.items():
+        path.with_name(f"sub-01_trc-FBB_{name}.tsv").write_text(text)
+    found = list(time_and_regions(folder, read_record(path, folder)))
+    return {figure.name: figure for figure in found}
+
+
+def atlases(*names):
+    parameters = {"atlases": [{"name": name} for name in names]}
+    return {"version": "0.1.0", "parameters": parameters}
+
+
+def test_a_static_scan_has_none(tmp_path):
+    assert charts(tmp_path, {"atlas-Centiloid_tacs": TACS, "atlas-AAL3_vois": VOIS}) == {}
+
+
+def test_activity_is_drawn_in_its_units(tmp_path):
+    found = charts(tmp_path, {"atlas-Centiloid_tacs": TACS}, tacs={"Centiloid": "x"})
+    assert list(found) == ["tacs"]
+    assert (
+        "ctx from 9.00 to n/a" in found["tacs"].alt and "wc from 5.00 to 5.10" in found["tacs"].alt
+    )
+
+
+def test_motion_shows_its_limit(tmp_path):
+    found = charts(tmp_path, {}, motion=MOTION)
+    assert list(found) == ["motion", "rotation"]
+    assert "distance from 0.00 to 3.50" in found["motion"].alt
+    assert 'class="limit"' in found["motion"].drawing
+
+
+def test_regions_come_with_z_scores_and_without_what_was_not_measured(tmp_path):
+    found = charts(tmp_path, {"atlas-AAL3_vois": VOIS}, provenance=atlases("Centiloid", "AAL3"))
+    assert list(found) == ["regionsAAL3"]
+    text = found["regionsAAL3"].standalone()
+    assert "z 3.5" in text and "putamen" in text and "lost" not in text
+
+
+@pytest.mark.parametrize("name", ["../../../etc/passwd", "A/B", "", "<b>", None, 3.5])
+def test_hostile_names_of_atlases_reach_no_file(tmp_path, name):
+    assert charts(tmp_path, {}, provenance=atlases(name)) == {}
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [{"motion": {**MOTION, "distance_mm": [1]}}, {"motion": {**MOTION, "rotation_deg": "x"}},
+     {"motion": {"corrected": True}}, {"tacs": {"Centiloid": 1}}, {"tacs": []},
+     {"provenance": {"version": "1", "parameters": {"atlases": "AAL3"}}}],
+)  # fmt: skip
+def test_what_cannot_be_read_is_left_out(tmp_path, broken):
+    assert charts(tmp_path, {"atlas-Centiloid_tacs": "no\ttable\n"}, **broken) == {}
