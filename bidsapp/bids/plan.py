@@ -86,7 +86,7 @@ class ScanPlan:
     entities : BIDS short keys of the raw PET (sub, ses, trc, rec, run ...) -> labels
     pet : path of the raw image
     metadata : times, units
-    t1w : the T1w that places it
+    t1w : the T1w that places it; None for a PET that is normalised by itself
     window : frames to average
     flags : what planning noticed (window, choice of T1w)
     parts : other PETs after the same injection, which only the activity over time needs
@@ -103,7 +103,7 @@ class ScanPlan:
     entities: dict[str, str] = field(hash=False)
     pet: Path
     metadata: PetTiming
-    t1w: T1wPlan
+    t1w: T1wPlan | None
     window: WindowChoice
     flags: tuple[Flag, ...] = ()
     parts: tuple[PetPart, ...] = ()

@@ -84,8 +84,9 @@ def make_plan(dataset: RawDataset, processing: Processing) -> Plan:
         pet = candidate.image
         try:
             window = choose_window(candidate.timing, candidate.tracer, processing, pet.path)
-            t1w = choose_t1w(pet, dataset)
-            check_t1w(t1w[0].path)
+            t1w = (None, ()) if processing.pet_only else choose_t1w(pet, dataset)
+            if t1w[0] is not None:
+                check_t1w(t1w[0].path)
         except CentipetError as error:
             failures.append(_failure(pet, error, candidate.tracer))
         else:
@@ -301,7 +302,7 @@ def _span(timing: PetTiming) -> tuple[float, float]:
 def _scan_plan(
     candidate: _Candidate,
     window: tuple[WindowChoice, tuple[Flag, ...]],
-    t1w: tuple[RawImage, tuple[Flag, ...]],
+    t1w: tuple[RawImage | None, tuple[Flag, ...]],
 ) -> ScanPlan:
     pet, image = candidate.image, t1w[0]
     return ScanPlan(
@@ -311,7 +312,7 @@ def _scan_plan(
         entities=dict(pet.entities),
         pet=pet.path,
         metadata=candidate.timing,
-        t1w=T1wPlan(image.participant, image.session, image.path, dict(image.entities)),
+        t1w=image and T1wPlan(image.participant, image.session, image.path, dict(image.entities)),
         window=window[0],
         flags=(*candidate.flags, *window[1], *t1w[1]),
     )

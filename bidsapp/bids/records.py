@@ -71,7 +71,7 @@ def planned_record(scan: ScanPlan, bids_dir: Path) -> dict[str, Any]:
     return empty_record(scan.entities) | {
         "reason": _INCOMPLETE,
         "source": raw_uri(scan.pet, bids_dir),
-        "t1w_source": raw_uri(scan.t1w.t1w, bids_dir),
+        "t1w_source": None if scan.t1w is None else raw_uri(scan.t1w.t1w, bids_dir),
         "site": scan.site,
         "acq_time": None if scan.acquired is None else scan.acquired.isoformat(),
         "tracer": scan.tracer,
@@ -96,7 +96,7 @@ def completed_record(
     planned : as `planned_record` gave it
     parts : what each step gives: ``qc`` numbers and ``flags`` come together, any other field
         belongs to one step
-    hashes : of the raw images, by ``pet`` and ``t1w``
+    hashes : of the raw images, by ``pet`` and, if there is one, ``t1w``
 
     Raises
     ------

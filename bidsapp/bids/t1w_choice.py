@@ -7,27 +7,25 @@ from collections.abc import Sequence
 
 from bidsapp.bids.layout import RawDataset, RawImage
 from bidsapp.bids.plan import Flag
-from bidsapp.errors import NoInputError
+
+_NO_T1W = Flag(
+    "no-t1w",
+    "The participant has no T1w (anat/*_T1w.nii.gz), so the PET was laid on the template by "
+    "itself; add the T1w if there is one.",
+)
 
 
-def choose_t1w(pet: RawImage, dataset: RawDataset) -> tuple[RawImage, tuple[Flag, ...]]:
+def choose_t1w(pet: RawImage, dataset: RawDataset) -> tuple[RawImage | None, tuple[Flag, ...]]:
     """Pick the T1w that places a PET: same session first, else the nearest session.
 
     Within a session the plainest name wins (fewest entities beside participant and session, then
     the lowest run), because ``acq-`` and ``rec-`` mark variants. Whenever there was a choice a flag
-    says what was chosen and how to choose otherwise.
-
-    Raises
-    ------
-    NoInputError
-        The participant has no T1w.
+    says what was chosen and how to choose otherwise. A participant without a T1w gets none, and a
+    flag that says so.
     """
     own = [t1w for t1w in dataset.t1ws if t1w.participant == pet.participant]
     if not own:
-        raise NoInputError(
-            f"{pet.path}: participant sub-{pet.participant} has no T1w image (anat/*_T1w.nii.gz), "
-            "which places the PET in the template; add one"
-        )
+        return None, (_NO_T1W,)
     here = [t1w for t1w in own if t1w.session == pet.session]
     flags: list[Flag] = []
     if not here:

@@ -145,8 +145,9 @@ def _compute(settings: Settings, plan: Plan, progress: Progress) -> None:
         made.workflow.write_graph(str(logs / "workflow.dot"), graph2use="colored", format="dot")
     subjects: dict[str, str] = {}
     for scan in plan.scans:
-        anatomy, own = made.prefixes[scan.name]
-        subjects |= {anatomy: join_entities(scan.t1w.entities), own: scan.name}
+        subjects[made.prefixes[scan.name][-1]] = scan.name
+        if scan.t1w is not None:
+            subjects[made.prefixes[scan.name][0]] = join_entities(scan.t1w.entities)
     steps = Steps(subjects, made.workflow.list_node_names(), progress)
     with progress.live():
         failures = engine.run(

@@ -218,3 +218,32 @@ def centiloid_findings(value: float, lowest: float, highest: float) -> tuple[Fin
             "the choice of images and the alignment",
         ),
     )
+
+
+def pet_only_findings(
+    quality: Mapping[str, float], limits: Mapping[str, Mapping[str, float]]
+) -> tuple[Finding, ...]:
+    """Signs that a PET was laid on the template wrongly.
+
+    Parameters
+    ----------
+    quality : of `bidsapp.core.pet_normalisation.PetNormalisation`
+    limits : ``flag`` (largest good value) or ``least`` (smallest) by the names of the numbers
+    """
+    words = {
+        "pet_only_unexplained": "the tissue of the template does not explain the PET",
+        "pet_only_stretch_sds": "the head would have a size or shape that adults do not have",
+        "pet_only_start_share": "the position depends on where the search began",
+        "pet_only_jacobian_min": "the warp compresses tissue too much",
+        "pet_only_jacobian_max": "the warp expands tissue too much",
+    }
+    return tuple(
+        Finding(
+            name.replace("_", "-"),
+            f"{word} ({quality[name]:.2g}, limit {limit:g}): look at the outlines on the PET, and "
+            "use a T1w if there is one",
+        )
+        for name, word in words.items()
+        for kind, limit in limits[name].items()
+        if (quality[name] > limit if kind == "flag" else quality[name] < limit)
+    )

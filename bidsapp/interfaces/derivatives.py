@@ -26,7 +26,7 @@ from nipype.interfaces.io import add_traits
 from bidsapp.bids.derivatives import output_path, outputs, sidecar_path
 from bidsapp.bids.records import completed_record, write_record
 from bidsapp.core.resample import itk_affine_text, itk_displacements
-from bidsapp.interfaces.store import fetch_volume
+from bidsapp.interfaces.store import fetch_volume, optional
 from bidsapp.nifti import file_hash, save_displacements, save_volume, write_text
 from bidsapp.volume import Volume
 
@@ -74,7 +74,8 @@ class SaveImages(SimpleInterface):
 class SaveWarpInput(_Placed):
     """Inputs of `SaveWarp`."""
 
-    field = File(exists=True, mandatory=True, desc="T1w world coordinate of every MNI voxel")
+    key = traits.Enum("warp", "pet_warp", usedefault=True, desc="of T1w or PET")
+    field = File(exists=True, mandatory=True, desc="world coordinate there of every MNI voxel")
     sidecar = traits.Dict(mandatory=True, desc="JSON content")
 
 
@@ -85,9 +86,9 @@ class SaveWarp(SimpleInterface):
 
     def _run_interface(self, runtime):
         field = fetch_volume(self.inputs.field)
-        path = output_path(self.inputs.output_dir, "warp", self.inputs.entities)
+        path = output_path(self.inputs.output_dir, self.inputs.key, self.inputs.entities)
         save_displacements(path, itk_displacements(field.data, field.grid), field.affine)
-        write_json(sidecar_path(path), _described("warp", self.inputs.sidecar))
+        write_json(sidecar_path(path), _described(self.inputs.key, self.inputs.sidecar))
         self._results["written"] = 1
         return runtime
 
@@ -127,7 +128,7 @@ class SaveResultInput(BaseInterfaceInputSpec):
     output_dir = traits.Str(mandatory=True, desc="root of the derivative dataset")
     planned = traits.Dict(mandatory=True, desc="record of the scan as planned")
     pet = File(exists=True, mandatory=True, desc="raw PET")
-    t1w = File(exists=True, mandatory=True, desc="raw T1w")
+    t1w = File(exists=True, desc="raw T1w, if there is one")
     parts = traits.List(traits.Dict, mandatory=True, desc="what each step gives to the record")
     written = traits.List(traits.Int, mandatory=True, desc="by the nodes that must come before")
 
@@ -138,7 +139,8 @@ class SaveResult(SimpleInterface):
     input_spec, output_spec, _always_run = SaveResultInput, _Written, True
 
     def _run_interface(self, runtime):
-        hashes = {"pet": file_hash(self.inputs.pet), "t1w": file_hash(self.inputs.t1w)}
+        raw = {"pet": self.inputs.pet, "t1w": optional(self.inputs.t1w)}
+        hashes = {name: file_hash(path) for name, path in raw.items() if path}
         record = completed_record(self.inputs.planned, self.inputs.parts, hashes)
         write_record(Path(self.inputs.output_dir), record)
         self._results["written"] = 1

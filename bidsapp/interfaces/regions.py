@@ -206,7 +206,8 @@ class SaveRegions(SimpleInterface):
             key, entities, extra = f"t1w_{kind}", given.t1w_entities, {}
         else:
             extra = {"space": TEMPLATE_SPACE, "res": "2"}
-            key, entities = f"t1w_{kind}", given.t1w_entities
+            own = given.t1w_entities
+            key, entities = (f"t1w_{kind}", own) if own else (f"pet_{kind}", given.entities)
         return output_path(given.output_dir, key, entities, atlas=one.name, **extra)
 
     def _mask_sidecar(self, one: Atlas) -> dict[str, Any]:

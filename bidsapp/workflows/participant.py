@@ -15,6 +15,7 @@ from bidsapp.bids.entities import join_entities
 from bidsapp.bids.plan import Plan, T1wPlan
 from bidsapp.settings import Processing
 from bidsapp.workflows.anat import init_anat_derivatives_wf, init_anat_wf
+from bidsapp.workflows.pet_only import init_pet_only_wf
 from bidsapp.workflows.scan import ANATOMY, init_scan_wf
 from bidsapp.workflows.sidecars import ANAT_IMAGES, Sidecars
 
@@ -32,8 +33,8 @@ class ParticipantsWorkflow:
     workflow : Workflow
     prefixes : dict of tuple
         Name of a scan (`ScanPlan.name`) -> beginnings of the full names of the nodes it needs:
-        those of its T1w and its own. ``node.startswith(prefixes[name])`` tells whether a failed
-        node costs a scan its result.
+        those of its T1w, if it has one, and, last, its own. ``node.startswith(prefixes[name])``
+        tells whether a failed node costs a scan its result.
     """
 
     workflow: Workflow
@@ -70,6 +71,13 @@ def init_participants_wf(
     prefixes = {}
     for scan in plan.scans:
         parent = _participant(workflow, scan.participant)
+        if scan.t1w is None:
+            own = init_pet_only_wf(
+                scan, output_dir=output_dir, sidecars=sidecars, name=_node_name(scan.name)
+            )
+            parent.add_nodes([own])
+            prefixes[scan.name] = (f"{ROOT}.{parent.name}.{own.name}.",)
+            continue
         if scan.t1w.t1w not in anatomies:
             anatomies[scan.t1w.t1w] = _add_anatomy(parent, scan.t1w, output_dir, sidecars)
         anatomy = anatomies[scan.t1w.t1w]

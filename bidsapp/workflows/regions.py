@@ -33,9 +33,10 @@ def init_regions_wf(
     pet_mni, pet_t1w, pet_native
         Mean PET in the three spaces, NaN outside its field of view.
     gm, wm, mask, field, warp
-        As `bidsapp.workflows.anat.init_anat_wf` gives them; none of them without a T1w.
+        As `bidsapp.workflows.anat.init_anat_wf` gives them. Without a T1w only field and warp,
+        those of the PET.
     t1w_to_pet
-        T1w world -> PET world, 4 x 4.
+        T1w world -> PET world, 4 x 4; the identity without a T1w.
 
     Outputs
     -------
@@ -46,11 +47,15 @@ def init_regions_wf(
     """
     processing = sidecars.processing
     workflow = Workflow(name=name)
-    tissue = ["gm", "wm"]
-    fields = [*_IMAGE.values(), *tissue, "mask", "field", "warp", "t1w_to_pet"]
+    tissue = [] if scan.t1w is None else ["gm", "wm"]
+    fields = [*_IMAGE.values(), "gm", "wm", "mask", "field", "warp", "t1w_to_pet"]
     inputs = Node(IdentityInterface(fields), name="inputnode")
     outputs = Node(IdentityInterface(["record", "written"]), name="outputnode")
-    spaces = tuple(dict.fromkeys((TEMPLATE_SPACE, *processing.voi_spaces)))
+    spaces = tuple(
+        space
+        for space in dict.fromkeys((TEMPLATE_SPACE, *processing.voi_spaces))
+        if scan.t1w is not None or space != "T1w"
+    )
     written = Node(Merge(2 * len(spaces)), name="written", run_without_submitting=True)
     equations = scale_for(processing, scan.tracer).equations
     lines = {name: [line.slope, line.intercept] for name, line in equations.items()}
@@ -70,7 +75,7 @@ def init_regions_wf(
                 space=space,
                 processing=processing,
                 units=scan.metadata.units,
-                t1w_entities=scan.t1w.entities,
+                t1w_entities={} if scan.t1w is None else scan.t1w.entities,
                 sidecar=sidecars.regional(scan, space),
             ),
             name=f"tables{own}",

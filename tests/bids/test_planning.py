@@ -39,7 +39,6 @@ def test_one_bad_scan_never_stops_the_others(raw):
     raw.pet("sub-5").write_bytes(b"no image")
     raw.pet("sub-6").with_name("sub-6_pet.json").write_text("{")
     raw.pet("sub-7", TracerRadionuclide="C11")
-    raw.pet("sub-8")
     plan = plan_of(raw)
     assert [scan.participant for scan in plan.scans] == ["1"]
     found = {f.entities["sub"]: (f.error_name, f.message) for f in plan.failures}
@@ -50,14 +49,30 @@ def test_one_bad_scan_never_stops_the_others(raw):
         "5": "NoInputError",
         "6": "BadDataError",
         "7": "BadDataError",
-        "8": "NoInputError",
     }
     hints = {"2": "FrameDuration", "3": "FDG", "4": "--allow-off-window", "5": "cannot be read",
-             "6": "JSON", "7": "TracerRadionuclide", "8": "no T1w"}  # fmt: skip
+             "6": "JSON", "7": "TracerRadionuclide"}  # fmt: skip
     for label, hint in hints.items():
         assert hint in found[label][1]
         assert f"sub-{label}" in found[label][1]
         assert "\n" not in found[label][1]
+
+
+def test_a_pet_without_t1w_is_laid_on_the_template_by_itself(raw):
+    raw.t1w("sub-1")
+    raw.pet("sub-1")
+    raw.pet("sub-2")
+    with_t1w, without = plan_of(raw).scans
+    assert with_t1w.t1w is not None and codes(with_t1w) == []
+    assert without.t1w is None and codes(without) == ["no-t1w"]
+    assert (with_t1w.normalisation, without.normalisation) == ("t1w", "pet")
+
+
+def test_pet_only_passes_every_t1w_over(raw):
+    raw.t1w("sub-1").write_bytes(b"no image")
+    raw.pet("sub-1")
+    [scan] = plan_of(raw, pet_only=True).scans
+    assert scan.t1w is None and codes(scan) == []
 
 
 def test_tracer_by_label_or_name_but_not_both_ways(raw):

@@ -180,7 +180,6 @@ def test_stop_on_first_crash_leaves_the_rest_incomplete(two, run, fates):
 @pytest.mark.parametrize(
     ("spoil", "code", "hint"),
     [
-        (lambda raw: raw.pet("sub-2"), 66, "no T1w"),
         (lambda raw: (raw.t1w("sub-2"), raw.pet("sub-2", TracerName="FDG")), 65, "FDG"),
         (
             lambda raw: (raw.t1w("sub-2"), raw.pet("sub-2").write_bytes(b"x")),

@@ -1,0 +1,61 @@
+"""Node that lays a PET on the template without a T1w."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+from nipype.interfaces.base import (
+    BaseInterfaceInputSpec,
+    File,
+    SimpleInterface,
+    TraitedSpec,
+    traits,
+)
+
+from bidsapp.core.pet_normalisation import normalise_pet
+from bidsapp.core.quality import pet_only_findings
+from bidsapp.data import mni_grid, read_table
+from bidsapp.data.amyloid_template import amyloid_template
+from bidsapp.interfaces.store import about, fetch_volume, keep, keep_volume
+from bidsapp.volume import Volume
+
+
+class NormalisePetInput(BaseInterfaceInputSpec):
+    """Inputs of `NormalisePet`."""
+
+    pet = File(exists=True, mandatory=True, desc="PET on its native grid")
+    source = traits.Str(mandatory=True, desc="name of the raw image, for messages")
+
+
+class NormalisePetOutput(TraitedSpec):
+    """Outputs of `NormalisePet`: those of a T1w and its registration, the PET in its place."""
+
+    field = File(exists=True, desc="PET world coordinate of every MNI voxel, and the MNI affine")
+    warp = File(exists=True, desc="parameters of the warp, PET world -> template world")
+    t1w_to_pet = traits.List(desc="4 x 4, the identity: field and warp are those of the PET")
+    record = traits.Dict(desc="its part of the record: method, pet_only, quality numbers, flags")
+
+
+class NormalisePet(SimpleInterface):
+    """Map between a PET and the template (`bidsapp.core.pet_normalisation`)."""
+
+    input_spec, output_spec = NormalisePetInput, NormalisePetOutput
+
+    def _run_interface(self, runtime):
+        with about(self.inputs.source):
+            found = normalise_pet(fetch_volume(self.inputs.pet), amyloid_template())
+        folder, grid = Path(runtime.cwd), mni_grid(2)
+        field = Volume(found.field, grid.affine)
+        self._results["field"] = keep_volume(folder / "field.npz", field)
+        self._results["warp"] = keep(folder / "warp.npz", found.warp.to_arrays())
+        self._results["t1w_to_pet"] = np.eye(4).tolist()
+        flags = pet_only_findings(found.quality, read_table("limits"))
+        self._results["record"] = {
+            "method": "pet-only",
+            "pet_only": {"levels": found.levels},
+            "qc": found.quality,
+            "flags": [asdict(flag) for flag in flags],
+        }
+        return runtime

@@ -1,0 +1,125 @@
+"""One PET scan without a T1w, from raw image to record: the PET itself finds the template.
+
+The PET's own space stands where the space of the T1w stands in `bidsapp.workflows.scan`: there is
+nothing between PET and template but the warp. What needs tissue maps is left out.
+"""
+
+from __future__ import annotations
+
+from nipype.interfaces.utility import IdentityInterface
+from nipype.pipeline.engine import Node, Workflow
+
+from bidsapp.bids.plan import ScanPlan
+from bidsapp.interfaces.derivatives import SaveImages, SaveResult, SaveWarp
+from bidsapp.interfaces.pet import PetToTemplate
+from bidsapp.interfaces.pet_only import NormalisePet
+from bidsapp.workflows.dynamic import init_dynamic_wf
+from bidsapp.workflows.pet import init_pet_reference_wf, init_quantification_wf
+from bidsapp.workflows.regions import init_regions_wf
+from bidsapp.workflows.sidecars import SUVR_IMAGES, Sidecars
+from bidsapp.workflows.wiring import across, gathered, of
+
+IMAGES = ("pet_native", "pet_mni", *SUVR_IMAGES)
+
+# Peak memory with a 128 x 128 x 84 PET, measured.
+_NORMALISE_GB, _TEMPLATE_GB, _IMAGES_GB, _TABLE_GB = 0.6, 0.4, 0.6, 0.2
+
+
+def init_pet_normalisation_wf(scan: ScanPlan, *, name: str = "pet_normalisation_wf") -> Workflow:
+    """Find the warp between PET and template, and carry the PET there by one interpolation.
+
+    Inputs
+    ------
+    pet, stills
+        As `bidsapp.workflows.pet.init_pet_reference_wf` gives them.
+
+    Outputs
+    -------
+    pet_mni
+        PET on the 2 mm MNI grid, NaN outside its field of view.
+    field, warp
+        PET world coordinate of every voxel of that grid, and the parameters of the warp.
+    t1w_to_pet
+        The identity: with it field and warp serve steps that expect those of a T1w.
+    record
+        What it gives to the record.
+    """
+    workflow = Workflow(name=name)
+    found = ["field", "warp", "t1w_to_pet", "record"]
+    inputs = Node(IdentityInterface(["pet", "stills"]), name="inputnode")
+    outputs = Node(IdentityInterface(["pet_mni", *found]), name="outputnode")
+    normalise = Node(
+        NormalisePet(source=str(scan.pet)), name="normalise", mem_gb=_NORMALISE_GB, n_procs=1
+    )
+    to_template = Node(PetToTemplate(), name="to_template", mem_gb=_TEMPLATE_GB, n_procs=1)
+    workflow.connect(
+        [
+            (inputs, normalise, [("pet", "pet")]),
+            (inputs, to_template, [("stills", "stills")]),
+            (normalise, to_template, [("field", "field"), ("t1w_to_pet", "t1w_to_pet")]),
+            (normalise, outputs, [(field, field) for field in found]),
+            (to_template, outputs, [("pet", "pet_mni")]),
+        ]
+    )
+    return workflow
+
+
+def init_pet_only_wf(scan: ScanPlan, *, output_dir: str, sidecars: Sidecars, name: str) -> Workflow:
+    """Process one PET scan without a T1w and write everything it gives.
+
+    Outputs
+    -------
+    written
+        One, when the record is complete.
+    """
+    processing = sidecars.processing
+    workflow = Workflow(name=name)
+    outputs = Node(IdentityInterface(["written"]), name="outputnode")
+    reference = init_pet_reference_wf(scan, processing=processing)
+    normalisation = init_pet_normalisation_wf(scan)
+    quantification = init_quantification_wf(scan, processing=processing)
+    regional = init_regions_wf(scan, output_dir=output_dir, sidecars=sidecars)
+    place = {"output_dir": output_dir, "entities": scan.entities}
+    content = sidecars.pet(scan)
+    images = Node(
+        SaveImages(IMAGES, **place, sidecars={key: content[key] for key in IMAGES}),
+        name="images", mem_gb=_IMAGES_GB, n_procs=1,
+    )  # fmt: skip
+    warp = Node(
+        SaveWarp(**place, key="pet_warp", sidecar=content["pet_warp"]),
+        name="warp", mem_gb=_TABLE_GB, n_procs=1,
+    )  # fmt: skip
+    result = Node(
+        SaveResult(output_dir=output_dir, planned=sidecars.record(scan), pet=str(scan.pet)),
+        name="result", mem_gb=_TABLE_GB, n_procs=1,
+    )  # fmt: skip
+    placing = ["field", "warp", "t1w_to_pet"]
+    workflow.connect(
+        [
+            (reference, normalisation, across(["pet", "stills"])),
+            (reference, images, [("outputnode.pet", "pet_native")]),
+            (reference, regional, [("outputnode.pet", "inputnode.pet_native")]),
+            (normalisation, quantification, [("outputnode.pet_mni", "inputnode.pet")]),
+            (normalisation, images, [("outputnode.pet_mni", "pet_mni")]),
+            (normalisation, warp, [("outputnode.field", "field")]),
+            (normalisation, regional, across(["pet_mni", *placing])),
+            (quantification, images, [(f"outputnode.{key}", key) for key in SUVR_IMAGES]),
+            (result, outputs, [("written", "written")]),
+        ]
+    )
+    said = of([reference, normalisation, quantification, regional], "record")
+    written = [(images, "written"), (warp, "written"), *of([regional], "written")]
+    if scan.is_dynamic:
+        dynamic = init_dynamic_wf(scan, output_dir=output_dir, sidecars=sidecars)
+        workflow.connect(
+            [
+                (reference, dynamic, [("outputnode.motion", "inputnode.motion"),
+                                      ("outputnode.record", "inputnode.motion_record")]),
+                (normalisation, dynamic, across(["t1w_to_pet", "field"])),
+            ]
+        )  # fmt: skip
+        said += of([dynamic], "record")
+        written += of([dynamic], "written")
+    workflow.connect(gathered(workflow, said, "parts"), "out", result, "parts")
+    workflow.connect(gathered(workflow, written, "written"), "out", result, "written")
+    return workflow
