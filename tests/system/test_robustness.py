@@ -1,12 +1,19 @@
 """The Centiloid does not depend on how the T1w was stored or how good it was."""
 
 import pytest
-from robustness import VARIATIONS, differences
+from robustness import VARIATIONS, differences, turned_header
 
 pytestmark = pytest.mark.slow
 
 
 def test_centiloid_stays_when_the_t1w_comes_otherwise(shared_data):
-    found = differences(shared_data, "sub-02", VARIATIONS)
+    found = list(differences(shared_data, "sub-02", VARIATIONS))
     assert len(found) == len(VARIATIONS)
-    assert max(map(abs, found.values())) < 1.5, found
+    assert max(abs(difference) for _, difference, _ in found) < 1.5, found
+    assert {flags for _, _, flags in found} == {()}
+
+
+def test_a_wrong_header_is_told_and_costs_nothing(shared_data):
+    ((_, difference, flags),) = differences(shared_data, "sub-04", {"turned": turned_header})
+    assert abs(difference) < 1.5
+    assert "t1w-orientation" in flags and "normalisation-shift" not in flags
