@@ -95,10 +95,10 @@ def parse_label_table(text: str, source: str) -> LabelTable:
     first = 1 if lookup else 2
     numbered = enumerate((_cells(line, separator) for line in body), start=first)
     rows = [_row(cells, places, f"{source}, row {number}") for number, cells in numbered]
-    _check_unique(rows, source)
     kept = tuple(row for row in rows if row.index != 0)
     if not kept:
         raise BadDataError(f"{source}: lists no label besides the background")
+    _check_unique(rows, source)
     return LabelTable(kept, lookup)
 
 
