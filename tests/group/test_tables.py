@@ -158,3 +158,43 @@ def test_scans_without_result_do_not_count_as_a_mixture(tmp_path):
         {"provenance": provenance("0.0.1"), "status": "failed"},
     ]
     assert codes(cohort(tmp_path, *changes)) == [[], []]
+
+
+def test_how_sure_a_centiloid_is_stands_beside_it(tmp_path):
+    certain = {
+        "centiloid_sd": 5.0, "centiloid_interval": [20.2, 39.8],
+        "uncertainty": {"anchors": 3.0, "line": 0.0, "tracer": 0.0, "noise": 0.0,
+                        "repeatability": 4.0, "pipeline": 0.0},
+        "band": {"name": "intermediate", "crossed": [30], "indeterminate": True},
+        "p_above_cutoff": {"24.4": 0.75},
+        "centiloids": {"wc": 30.0, "cg": 31.5, "wcb": None, "pons": None},
+        "reference_agreement": {"reference": "cg", "difference": 1.5, "sds": 0.4},
+        "calibration": {"id": "published", "calibrated": True},
+    }  # fmt: skip
+    (row,) = centiloid_rows(cohort(tmp_path, certain))
+    assert (row["centiloid_sd"], row["centiloid_low"], row["centiloid_high"]) == (5.0, 20.2, 39.8)
+    assert (row["sd_anchors"], row["sd_repeatability"]) == (3.0, 4.0)
+    assert row["thresholds_crossed"] == "30" and row["p_above_cutoff"] == "24.4:0.75"
+    assert (row["centiloid_cg"], row["centiloid_pons"]) == (31.5, None)
+    assert (row["reference_difference"], row["reference_difference_sds"]) == (1.5, 0.4)
+    assert (row["calibration"], row["calibrated"]) == ("published", "true")
+
+
+def test_a_scan_of_an_uncalibrated_pipeline_keeps_its_suvrs(tmp_path):
+    without = {
+        "centiloid": None,
+        "equation": None,
+        "calibration": {"id": "published", "calibrated": False, "differences": ["smoothing"]},
+        "flags": [{"code": "not-calibrated", "message": "NOT CALIBRATED"}],
+    }
+    (row,) = centiloid_rows(cohort(tmp_path, without))
+    assert row["status"] == "ok" and row["centiloid"] is None and row["band"] is None
+    assert row["suvr_wc"] > 1 and row["flags"] == "not-calibrated"
+    assert row["calibrated"] == "false"
+
+
+def test_tau_scales_have_columns_of_their_own(tmp_path):
+    scales = {"centaurz": {"universal": 2.5, "frontal": None}, "centaur": {"universal": 40.0}}
+    (row,) = centiloid_rows(cohort(tmp_path, {"scales": scales}))
+    assert (row["centaurz_universal"], row["centaur_universal"]) == (2.5, 40.0)
+    assert row["centaurz_frontal"] is None and row["centaurz_mesial_temporal"] is None
