@@ -213,7 +213,13 @@ def _pointer_to(path: Path) -> str | None:
     return "a git LFS pointer without the image" if b"git-lfs" in start else None
 
 
-def save_volume(path: str | Path, volume: Volume, *, dtype: type | None = None) -> Path:
+def save_volume(
+    path: str | Path,
+    volume: Volume,
+    *,
+    dtype: type | None = None,
+    shown: tuple[float, float] | None = None,
+) -> Path:
     """Write ``volume`` as gzipped NIfTI-1, atomically and bit-reproducibly.
 
     Parameters
@@ -221,6 +227,7 @@ def save_volume(path: str | Path, volume: Volume, *, dtype: type | None = None) 
     path : path ending in ``.nii.gz``
     volume : Volume
     dtype : type on disk; None keeps that of the array
+    shown : values that viewers show as black and white (``cal_min``, ``cal_max``)
 
     Returns
     -------
@@ -237,6 +244,8 @@ def save_volume(path: str | Path, volume: Volume, *, dtype: type | None = None) 
         data = data.astype(np.uint8)
     image = nib.Nifti1Image(data, volume.affine)
     image.header.set_xyzt_units("mm", "sec" if data.ndim > 3 else None)
+    if shown is not None:
+        image.header["cal_min"], image.header["cal_max"] = shown
     return _write_image(path, image)
 
 
@@ -310,6 +319,27 @@ def save_displacements(
     image.header.set_intent("vector")
     image.header.set_xyzt_units("mm")
     return _write_image(path, image)
+
+
+def load_displacements(path: str | Path) -> Volume:
+    """Read a displacement field as `save_displacements` wrote it.
+
+    Returns
+    -------
+    Volume
+        Displacements in mm, LPS, shape (X, Y, Z, 3).
+
+    Raises
+    ------
+    NoInputError, BadDataError
+        The file is missing or no NIfTI; it holds no field of three components.
+    """
+    with _told_clearly(path):
+        image = nib.load(path)
+        data = np.asanyarray(image.dataobj)
+    if data.ndim != 5 or data.shape[3:] != (1, 3) or not np.isfinite(data).all():
+        raise BadDataError(f"{path}: is no displacement field; run the participant level again")
+    return Volume(np.asarray(data[:, :, :, 0], np.float64), np.asarray(image.affine, np.float64))
 
 
 def _write_image(path: str | Path, image: nib.Nifti1Image) -> Path:

@@ -146,6 +146,7 @@ class Settings:
     clean_workdir: bool = False
     stop_on_first_crash: bool = False
     reports_only: bool = False
+    visual_read: bool = False  # images in one orientation and on one scale, besides
     boilerplate_only: bool = False
     write_graph: bool = False
     debug: bool = False

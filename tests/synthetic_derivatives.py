@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter
 
 from bidsapp import data
 from bidsapp.bids.derivatives import output_path, sidecar_path
-from bidsapp.nifti import save_volume
+from bidsapp.nifti import save_volume, write_text
 from bidsapp.volume import Volume
 
 SCAN = {"sub": "01", "trc": "FBB"}
@@ -57,7 +57,7 @@ def write_images(
             save_volume(output_path(folder, key, entities), Volume(*image))
     if not only or "xfm" in only:
         xfm = sidecar_path(output_path(folder, "xfm", entities))
-        xfm.write_text(json.dumps({"T1wToPet": np.eye(4).tolist()}))
+        write_text(xfm, json.dumps({"T1wToPet": np.eye(4).tolist()}))
 
 
 def _at(image: np.ndarray, res: int) -> np.ndarray:

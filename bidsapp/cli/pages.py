@@ -13,13 +13,16 @@ from pathlib import Path
 from bidsapp.errors import CentipetError, WorkerLostError
 from bidsapp.logs import RUN_LOG, Progress
 from bidsapp.report.participant import write_page
+from bidsapp.report.records import Status, find_records
+from bidsapp.report.visual_read import export_read
+from bidsapp.settings import Settings
 
 
-def write_pages(output_dir: Path, people: list[str], nprocs: int, progress: Progress) -> list[str]:
+def write_pages(settings: Settings, people: list[str], progress: Progress) -> list[str]:
     """Write the page of every participant; return the error class of each that failed."""
     broken = []
-    write = partial(_try_page, output_dir)
-    n_workers = min(nprocs, len(people))
+    write = partial(_try_page, settings.output_dir, visual_read=settings.visual_read)
+    n_workers = min(settings.resources.nprocs, len(people))
     with progress.live():
         progress.start("pages")
         try:
@@ -46,10 +49,16 @@ def write_pages(output_dir: Path, people: list[str], nprocs: int, progress: Prog
     return broken
 
 
-def _try_page(output_dir: Path, participant: str) -> tuple[str, str, str] | None:
+def _try_page(
+    output_dir: Path, participant: str, *, visual_read: bool
+) -> tuple[str, str, str] | None:
     """Write a page; None when it worked, else class and sentence of the error, and its origin."""
     try:
         write_page(output_dir, participant)
+        if visual_read:
+            for record in find_records(output_dir, participant):
+                if record.status is Status.OK:
+                    export_read(output_dir, record)
     except CentipetError as error:
         return type(error).__name__, str(error), traceback.format_exc()
     except Exception as error:

@@ -291,6 +291,9 @@ def _add_execution(group: Any) -> None:
     group.add_argument("--use-plugin", type=_path, metavar="FILE", help="nipype plugin, for SLURM")
     group.add_argument("--stop-on-first-crash", action="store_true", help="do not go on")
     group.add_argument("--reports-only", action="store_true", help="write the pages anew")
+    group.add_argument(
+        "--visual-read", action="store_true", help="also images in one orientation, to read by eye"
+    )
     group.add_argument("--boilerplate-only", action="store_true", help="print the methods text")
     group.add_argument("--write-graph", action="store_true", help="workflow as .dot in logs/")
     group.add_argument("--debug", action="store_true", help="show where an error arose")
@@ -405,6 +408,7 @@ def _settings(options: argparse.Namespace) -> Settings:
         clean_workdir=options.clean_workdir,
         stop_on_first_crash=options.stop_on_first_crash,
         reports_only=options.reports_only,
+        visual_read=options.visual_read,
         boilerplate_only=options.boilerplate_only,
         write_graph=options.write_graph,
         debug=options.debug,

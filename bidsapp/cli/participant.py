@@ -58,7 +58,7 @@ def run_participant(settings: Settings, progress: Progress) -> int:
     )  # fmt: skip
     names = {join_entities(scan.entities) for scan in planned}
     people = sorted({scan.entities["sub"] for scan in planned})
-    broken_pages = write_pages(settings.output_dir, people, settings.resources.nprocs, progress)
+    broken_pages = write_pages(settings, people, progress)
     found = (record for label in people for record in find_records(settings.output_dir, label))
     records = [record for record in found if record.name in names]
     print_summary(records, settings.output_dir, progress)
@@ -191,7 +191,7 @@ def _reports_only(settings: Settings, progress: Progress) -> int:
         raise NoInputError(
             f"{settings.output_dir}: holds no result to report on; run the participant level first"
         )
-    broken = write_pages(settings.output_dir, people, settings.resources.nprocs, progress)
-    for label in people:
-        progress.say(f"{settings.output_dir / f'sub-{label}.html'}")
+    broken = write_pages(settings, people, progress)
+    records = [one for label in people for one in find_records(settings.output_dir, label)]
+    print_summary(records, settings.output_dir, progress)
     return ExitCode.SCAN_FAILED if broken else ExitCode.OK

@@ -7,9 +7,13 @@ from pathlib import Path
 
 from bidsapp.errors import ExitCode, error_class
 from bidsapp.logs import RUN_LOG, Progress
+from bidsapp.report.quality import lights
 from bidsapp.report.records import ScanRecord, Status
+from bidsapp.report.render import outcome
 
-_COLUMNS = ("scan", "tracer", "SUVR", "Centiloid", "flags", "page")
+_COLUMNS = ("scan", "tracer", "SUVR", "Centiloid", "95 %", "quality", "flags", "page")
+_NUMBERS = ("SUVR", "Centiloid", "95 %")
+_STYLES = {Status.OK: None, Status.SKIPPED: "dim"}
 
 
 def print_summary(records: Sequence[ScanRecord], output_dir: Path, progress: Progress) -> None:
@@ -19,32 +23,41 @@ def print_summary(records: Sequence[ScanRecord], output_dir: Path, progress: Pro
     """
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for column in _COLUMNS:
-        number = column in ("SUVR", "Centiloid")
-        table.add_column(column, justify="right" if number else "left", overflow="fold")
+        table.add_column(column, justify="right" if column in _NUMBERS else "left", overflow="fold")
     for record in records:
-        cells = summary_cells(record, output_dir)
+        cells = summary_cells(record)
         RUN_LOG.info("%s", " | ".join(cells))
-        table.add_row(*cells, style=None if record.status is Status.OK else "red")
+        # as text: what stands in brackets in a name is no colour
+        table.add_row(*map(Text, cells), style=_STYLES.get(record.status, "red"))
     progress.console.print(table)
+    if records:
+        progress.say(f"{outcome(record.status for record in records)}; pages are in {output_dir}")
 
 
-def summary_cells(record: ScanRecord, output_dir: Path) -> tuple[str, ...]:
+def summary_cells(record: ScanRecord) -> tuple[str, ...]:
     """Cells of one scan in the order of the columns."""
     suvr = record.suvr.get(record.reference_region or "")
+    quality = "n/a"
     if record.status is Status.OK:
         notes = ", ".join(flag.code for flag in record.flags) or "none"
+        doubts = sum(light.colour in ("amber", "red") for light in lights(record))
+        quality = f"look at {doubts}" if doubts else "good"
     else:
         notes = f"{record.status} ({record.error})" if record.error else str(record.status)
+    interval = record.centiloid_interval
     return (
         record.name,
         record.tracer or "n/a",
         "n/a" if suvr is None else f"{suvr:.3f}",
         "n/a" if record.centiloid is None else f"{record.centiloid:.1f}",
+        "n/a" if interval is None else f"{interval[0]:.0f} to {interval[1]:.0f}",
+        quality,
         notes,
-        str(output_dir / f"sub-{record.entities['sub']}.html"),
+        f"sub-{record.entities['sub']}.html",
     )
 
 

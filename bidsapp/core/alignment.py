@@ -75,3 +75,27 @@ def displacement(first: Matrix, second: Matrix, points: NDArray[np.float64]) -> 
     """Return the mean distance in mm between where two transforms put ``points`` (N, 3)."""
     apart = transform(first - second, points)
     return float(np.sqrt((apart**2).sum(axis=-1)).mean())
+
+
+def rigid_between(first: NDArray[np.float64], second: NDArray[np.float64]) -> Matrix:
+    """Return the rigid transform that takes points to points as nearly as it can.
+
+    Parameters
+    ----------
+    first, second : ndarray, shape (N, 3)
+        World points in mm, row by row the same place.
+
+    Returns
+    -------
+    ndarray, shape (4, 4)
+        From ``first`` to ``second``, least squares (Kabsch 1976, doi 10.1107/S0567739476001873).
+    """
+    middle, target = first.mean(axis=0), second.mean(axis=0)
+    # einsum, not matmul: BLAS may order its sums by the number of threads.
+    covariance = np.einsum("ni,nj->ij", second - target, first - middle)
+    left, _, right = np.linalg.svd(covariance)
+    handed = np.diag([1.0, 1.0, np.sign(np.linalg.det(left @ right))])
+    matrix = np.eye(4)
+    matrix[:3, :3] = left @ handed @ right
+    matrix[:3, 3] = target - matrix[:3, :3] @ middle
+    return matrix

@@ -191,7 +191,7 @@ class Evidence:
     def _coverage(self, record: ScanRecord) -> Figure:
         on = self._anatomy(t1w_entities(record))
         pet = load_volume(self._path("pet_native", record), ndim=3)
-        to_t1w = np.linalg.inv(_matrix(sidecar_path(self._path("xfm", record)))) @ pet.affine
+        to_t1w = np.linalg.inv(t1w_to_pet(sidecar_path(self._path("xfm", record)))) @ pet.affine
         return pictures.field_of_view(on.t1w, on.brain, pet.data.shape, to_t1w)
 
     def _normalisation(self, record: ScanRecord) -> Figure:
@@ -293,8 +293,14 @@ def _mean(record: ScanRecord) -> float | None:
     return record.voi.get("wc", {}).get("mean")
 
 
-def _matrix(path: Path) -> NDArray[np.float64]:
-    """``T1wToPet`` of the sidecar of a transform, 4 x 4, RAS mm."""
+def t1w_to_pet(path: Path) -> NDArray[np.float64]:
+    """``T1wToPet`` of the sidecar of a transform, 4 x 4, RAS mm.
+
+    Raises
+    ------
+    BadDataError
+        It holds none that can be inverted.
+    """
     try:
         content: Any = json.loads(path.read_text("utf-8"))
         matrix = np.asarray(content["T1wToPet"], np.float64)

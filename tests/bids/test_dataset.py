@@ -48,7 +48,7 @@ def derivatives(raw, tmp_path):
         sidecar = {"SkullStripped": False, "Units": "Bq/mL", "Type": "Brain"}
         if "res" in row.entities:
             sidecar["Resolution"] = "2 mm"
-        if row.entities.get("space") == "T1w":
+        if row.entities.get("space") in ("T1w", "MNIrigid"):
             sidecar["SpatialReference"] = derivative_uri(output_path(out, "t1w", T1W), out)
         if row.extension != ".json":
             write_text(sidecar_path(path), json.dumps(sidecar))

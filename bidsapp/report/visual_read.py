@@ -1,0 +1,142 @@
+"""Images for a visual read: every participant in one orientation, every tracer on one scale.
+
+The head is turned and shifted rigidly so that it lies as the template does (close to the line
+through the commissures), nothing is stretched. The PET is resampled once, from its native grid, to
+an SUVR (whole cerebellum = 1) on a grid that is the same for everybody; its sidecar and its header
+(``cal_min``, ``cal_max``) say on which scale and in which colours its readers see the tracer.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import affine_transform
+
+from bidsapp.bids.derivatives import derivative_uri, output_path, outputs, sidecar_path
+from bidsapp.core.alignment import inverse, rigid_between
+from bidsapp.data import template_mask
+from bidsapp.errors import BadDataError
+from bidsapp.nifti import load_displacements, load_volume, save_volume, write_text
+from bidsapp.report.display import colours_in_words, display_of
+from bidsapp.report.evidence import t1w_entities, t1w_to_pet
+from bidsapp.report.records import ScanRecord
+from bidsapp.volume import Grid, Volume
+
+_LOW_MM, _HIGH_MM = (-100, -130, -90), (100, 110, 110)
+_PET_STEP_MM, _T1W_STEP_MM = 2, 1
+_TO_RAS = np.array([-1.0, -1.0, 1.0])  # from the LPS of displacement fields
+
+
+def read_grid(step_mm: int) -> Grid:
+    """Grid of the images for reading, the same for everybody: RAS, a whole head, no flips."""
+    shape = tuple((b - a) // step_mm + 1 for a, b in zip(_LOW_MM, _HIGH_MM, strict=True))
+    affine = np.diag([step_mm, step_mm, step_mm, 1.0])
+    affine[:3, 3] = _LOW_MM
+    return Grid((shape[0], shape[1], shape[2]), affine)
+
+
+def export_read(output_dir: Path, record: ScanRecord) -> list[Path]:
+    """Write the images for the visual read of a finished scan.
+
+    Parameters
+    ----------
+    output_dir : root of the derivative dataset, the only input
+    record : of the scan
+
+    Returns
+    -------
+    list of Path
+        ``_space-MNIrigid_desc-read_pet`` and, for a scan with T1w, ``_T1w``.
+
+    Raises
+    ------
+    NoInputError, BadDataError
+        A derivative is missing or broken.
+    StorageError
+        An image cannot be written.
+    """
+    mean = record.voi.get("wc", {}).get("mean")
+    if not mean:
+        raise BadDataError(
+            f"{record.path}: has no mean uptake of the whole cerebellum (voi.wc.mean); run "
+            "the participant level again"
+        )
+    to_t1w, to_pet = _turn(output_dir, record)
+    native = output_path(output_dir, "pet_native", record.entities)
+    pet = load_volume(native, ndim=3)
+    suvr = _resampled(pet, to_pet, _PET_STEP_MM) / np.float32(mean)
+    display = display_of(record.tracer)
+    told = {
+        "SkullStripped": False,
+        "Units": "unitless",
+        "Sources": [derivative_uri(native, output_dir)],
+        "ReferenceRegion": "whole cerebellum (wc)",
+        "DisplayRange": [0.0, display.top],
+        "ColorMap": display.read_colours,
+        "ColorMapName": colours_in_words(display.read_colours),
+        "ColorMapSource": display.read_source,
+    }
+    grid = read_grid(_PET_STEP_MM)
+    image = Volume(suvr, grid.affine)
+    written = [
+        _save(output_dir, "read_pet", record.entities, image, told, (0.0, display.top)),
+    ]
+    if to_t1w is not None:
+        entities = dict(t1w_entities(record))
+        source = output_path(output_dir, "t1w", entities)
+        turned = _resampled(load_volume(source, ndim=3), to_t1w, _T1W_STEP_MM)
+        image = Volume(turned, read_grid(_T1W_STEP_MM).affine)
+        told = {"SkullStripped": False, "Sources": [derivative_uri(source, output_dir)]}
+        written.append(_save(output_dir, "read_t1w", entities, image, told, None))
+    return written
+
+
+def _turn(
+    output_dir: Path, record: ScanRecord
+) -> tuple[NDArray[np.float64] | None, NDArray[np.float64]]:
+    """Rigid transforms from the turned head to the T1w, None without one, and to the PET."""
+    if record.t1w_source is None:
+        return None, _rigid(output_path(output_dir, "pet_warp", record.entities))
+    to_t1w = _rigid(output_path(output_dir, "warp", dict(t1w_entities(record))))
+    xfm = sidecar_path(output_path(output_dir, "xfm", record.entities))
+    return to_t1w, t1w_to_pet(xfm) @ to_t1w
+
+
+def _rigid(warp: Path) -> NDArray[np.float64]:
+    """Rigid part of a warp over the brain: template world -> world of the moving image, RAS mm."""
+    field, brain = load_displacements(warp), template_mask(2)
+    if field.data.shape[:3] != brain.data.shape:
+        raise BadDataError(f"{warp}: is not on the 2 mm template grid; run the participant again")
+    index = np.argwhere(brain.data)[::7]  # every seventh voxel determines six numbers well
+    template = index @ brain.affine[:3, :3].T + brain.affine[:3, 3]
+    moved = template + field.data[tuple(index.T)] * _TO_RAS
+    return rigid_between(template, moved)
+
+
+def _resampled(volume: Volume, to_image: NDArray[np.float64], step_mm: int) -> NDArray[np.float32]:
+    """Image on the grid for reading, trilinear; zero where it has nothing."""
+    grid = read_grid(step_mm)
+    matrix = inverse(volume.affine) @ to_image @ grid.affine
+    data = np.asarray(volume.data, np.float32)
+    return affine_transform(data, matrix[:3, :3], matrix[:3, 3], grid.shape, order=1)
+
+
+def _save(
+    output_dir: Path,
+    key: str,
+    entities: Mapping[str, str],
+    image: Volume,
+    told: Mapping[str, Any],
+    shown: tuple[float, float] | None,
+) -> Path:
+    path = output_path(output_dir, key, entities)
+    save_volume(path, image, dtype=np.float32, shown=shown)
+    content = {"Description": outputs()[key].description, **told}
+    content["SpatialReference"] = derivative_uri(path, output_dir)
+    write_text(sidecar_path(path), json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    return path

@@ -1,0 +1,97 @@
+"""Images to read by eye: one orientation, one grid, one scale per tracer, one interpolation."""
+
+from __future__ import annotations
+
+import json
+
+import nibabel as nib
+import numpy as np
+import pytest
+from scipy.ndimage import center_of_mass
+from synthetic_derivatives import SCAN, fake_pet, write_images
+from synthetic_records import finished_record, write
+
+from bidsapp import data
+from bidsapp.bids.derivatives import output_path, sidecar_path
+from bidsapp.core.alignment import rigid_between, rigid_matrix
+from bidsapp.core.resample import itk_displacements
+from bidsapp.errors import BadDataError, NoInputError
+from bidsapp.nifti import load_displacements, save_displacements, save_volume
+from bidsapp.report.display import display_of
+from bidsapp.report.records import read_record
+from bidsapp.report.visual_read import export_read, read_grid
+from bidsapp.volume import Volume
+
+TILT = rigid_matrix([6, -9, 12, 0.2, -0.15, 0.3])  # template world -> T1w world
+MOVE = rigid_matrix([-3, 5, 2, 0.05, 0.1, -0.02])  # T1w world -> PET world
+
+
+@pytest.fixture
+def tilted(tmp_path):
+    """A person whose head lies askew in both scanners, but is the template otherwise."""
+    grid, pet = data.mni_grid(2), fake_pet()
+    write_images(tmp_path, SCAN, only=("xfm",))
+    save_volume(output_path(tmp_path, "pet_native", SCAN), Volume(pet, MOVE @ TILT @ grid.affine))
+    t1w = Volume(data.template(2).data, TILT @ grid.affine)
+    save_volume(output_path(tmp_path, "t1w", SCAN), t1w)
+    field = grid.world() @ TILT[:3, :3].T + TILT[:3, 3]
+    warp = output_path(tmp_path, "warp", SCAN)
+    save_displacements(warp, itk_displacements(field, grid), grid.affine)
+    xfm = sidecar_path(output_path(tmp_path, "xfm", SCAN))
+    xfm.write_text(json.dumps({"T1wToPet": MOVE.tolist()}))
+    path = write(tmp_path, finished_record(SCAN, suvr_wc=1.8), SCAN)
+    return tmp_path, read_record(path, tmp_path)
+
+
+def test_the_head_lies_as_the_template_and_the_scale_is_the_tracers(tilted):
+    folder, record = tilted
+    pet, t1w = export_read(folder, record)
+    image = nib.load(pet)
+    assert image.shape == read_grid(2).shape and nib.aff2axcodes(image.affine) == ("R", "A", "S")
+    assert np.array_equal(image.affine, read_grid(2).affine)
+    # every even coordinate of this grid is a voxel of the template: nothing is blurred
+    points = np.array([(-8, -52, 26), (20, -64, -40), (40, 20, 4)])
+    ours = np.round((points - image.affine[:3, 3]) / 2).astype(int)
+    theirs = np.round((points - data.mni_grid(2).affine[:3, 3]) / [-2, 2, 2]).astype(int)
+    found, expected = image.get_fdata()[tuple(ours.T)], fake_pet()[tuple(theirs.T)] / 5000
+    assert found == pytest.approx(expected, abs=0.03)
+    assert image.header["cal_max"] == pytest.approx(display_of("FBB").top)
+    told = json.loads(sidecar_path(pet).read_text())
+    assert told["ColorMap"] == "gray" and told["DisplayRange"] == [0.0, display_of("FBB").top]
+    assert told["Units"] == "unitless" and "Neuraceq" in told["ColorMapSource"]
+    head = nib.load(t1w)
+    assert head.shape == read_grid(1).shape
+    centre = np.array(center_of_mass(head.get_fdata())) + read_grid(1).affine[:3, 3]
+    template = data.template(2)
+    expected = np.array(center_of_mass(template.data)) @ template.affine[:3, :3].T
+    assert centre == pytest.approx(expected + template.affine[:3, 3], abs=0.5)
+
+
+def test_the_same_image_for_the_same_derivatives(tilted):
+    first = [path.read_bytes() for path in export_read(*tilted)]
+    assert [path.read_bytes() for path in export_read(*tilted)] == first
+
+
+def test_a_lost_or_foreign_warp_is_a_sentence(tilted):
+    folder, record = tilted
+    warp = output_path(folder, "warp", SCAN)
+    save_volume(warp, Volume(np.ones((4, 4, 4), np.float32), np.eye(4)))
+    with pytest.raises(BadDataError, match="no displacement field"):
+        export_read(folder, record)
+    warp.unlink()
+    with pytest.raises(NoInputError, match="no such image"):
+        export_read(folder, record)
+
+
+def test_displacements_come_back_as_they_were_written(tilted):
+    folder, _ = tilted
+    field = load_displacements(output_path(folder, "warp", SCAN))
+    assert field.data.shape == (91, 109, 91, 3)
+
+
+def test_a_rigid_transform_is_found_between_points():
+    points = np.random.default_rng(0).normal(size=(50, 3)) * 40
+    moved = points @ TILT[:3, :3].T + TILT[:3, 3]
+    assert rigid_between(points, moved) == pytest.approx(TILT, abs=1e-9)
+    mirrored = rigid_between(points, points * [-1, 1, 1])
+    assert np.linalg.det(mirrored[:3, :3]) == pytest.approx(1)
