@@ -17,6 +17,7 @@ from bidsapp.calibrate.tables import (
     with_published,
 )
 from bidsapp.cli.calibrate import main
+from bidsapp.cli.main import main as centipet
 from bidsapp.core.regression import ordinary
 from bidsapp.core.scale import Fingerprint
 from bidsapp.data import REFERENCES
@@ -246,6 +247,17 @@ def test_a_failed_calibration_writes_no_file_for_the_pipeline(tmp_path, capsys):
     assert "FAIL  slope 0.95" in told and "Level 1: FAILED" in told
 
 
+def test_own_centiloids_of_a_group_table_are_not_taken_for_published_ones(tmp_path):
+    """A pipeline judged by its own numbers would always pass."""
+    rows = [f"{p.name}\tPIB\t{0.9 * p.suvr['wc']!r}\t{p.cl['wc']!r}" for p in public_people()]
+    table = tmp_path / "group_centiloid.tsv"
+    header = "participant_id\ttracer\tsuvr_wc\tcentiloid_wc"
+    table.write_text("\n".join([header, *rows]) + "\n")
+    people = with_published(read_people(table))
+    assert people[0].cl == public_people()[0].cl  # by the name of the person
+    assert all("wc" not in person.cl for person in read_people(table))
+
+
 def test_a_group_table_gives_pairs(tmp_path):
     lines = ["participant_id\ttracer\tsuvr_wc\tsuvr_pons"]
     for i in range(6):
@@ -322,6 +334,21 @@ def test_a_calibration_file_that_was_changed_is_refused(calibration_file, change
     calibration_file.write_text(json.dumps(content))
     with pytest.raises(BadDataError, match=word):
         read_calibration(calibration_file)
+
+
+def test_a_broken_file_ends_a_run_before_anything_is_computed(raw, tmp_path, capsys):
+    raw.t1w("sub-01")
+    raw.pet("sub-01_trc-FBB")
+    broken = tmp_path / "calibration.json"
+    run = [str(raw.root), str(tmp_path / "out"), "participant", "-w", str(tmp_path / "work")]
+    for text, code in (("{}", ExitCode.BAD_DATA), (None, ExitCode.NO_INPUT)):
+        if text is not None:
+            broken.write_text(text)
+        else:
+            broken.unlink()
+        assert centipet([*run, "--calibration", str(broken)]) == code
+        (told,) = [line for line in capsys.readouterr().err.splitlines() if "centipet:" in line]
+        assert f"--calibration {broken}" in told
 
 
 def test_an_equation_of_another_pipeline_stays_unused(calibration_file, monkeypatch):
