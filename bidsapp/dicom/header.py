@@ -40,7 +40,7 @@ _TIME = re.compile(r"([01]\d|2[0-3]):?([0-5]\d)?:?([0-5]\d)?(?:\.(\d{1,6})\d*)?"
 _PADDING = " \0\t\r\n"
 _TEXT_VRS = {"AS", "CS", "DA", "DS", "DT", "IS", "LO", "PN", "SH", "TM", "UI"}
 _ZONE = re.compile(r"[+\-]\d{4}$")
-_YEARS = range(1900, 2200)
+YEARS = range(1900, 2200)
 MIDNIGHT = datetime(1900, 1, 1)  # carries times whose date is not stated
 
 
@@ -109,7 +109,7 @@ class Header:
             return None
         match = _DATE.fullmatch(text)
         try:
-            if match is None or int(match[1]) not in _YEARS:
+            if match is None or int(match[1]) not in YEARS:
                 raise ValueError(text)
             return datetime(int(match[1]), int(match[2]), int(match[3]))
         except ValueError as error:

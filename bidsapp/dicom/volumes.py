@@ -22,7 +22,7 @@ from nibabel.ecat import EcatImage
 from numpy.typing import NDArray
 
 from bidsapp.bids.pet_metadata import clock_seconds, is_number
-from bidsapp.dicom.header import MIDNIGHT, Header, Values
+from bidsapp.dicom.header import MIDNIGHT, YEARS, Header, Values
 from bidsapp.dicom.tables import name_matches, tables
 from bidsapp.dicom.timing import mean_decay_moment
 from bidsapp.errors import BadDataError, CentipetError
@@ -33,6 +33,7 @@ _NIFTI = (".nii", ".nii.gz")
 _ECAT = ".v"
 _NO_DAY = MIDNIGHT + timedelta(days=1)  # there is a day before it in the year without dates
 _SMALLEST_VOXEL_MM3 = 1e-6
+_LONGEST_S = 1e7  # four months
 _ROUNDING_S = 0.11  # six digits of 9999.9 s, twice
 _HASHED = 2**20  # bytes of an image that tell it from others
 _HEAD_FIRST_SUPINE, _UNKNOWN_ORIENTATION = 3, 8
@@ -262,7 +263,7 @@ def _decay(sidecar: Mapping[str, Any]) -> Values:
         return {}
     if not corrected:
         return {"DecayCorrection": ("NONE",)}
-    zero, seconds = _time_zero(sidecar), _number(after_zero)
+    zero, seconds = _time_zero(sidecar), _seconds(after_zero)
     if zero is None or seconds is None:
         return {"CorrectedImage": ("ATTN", "DECY")}  # the time model asks the factors
     return _moment("DecayCorrection", zero + timedelta(seconds=seconds))
@@ -270,7 +271,7 @@ def _decay(sidecar: Mapping[str, Any]) -> Values:
 
 def _injection(sidecar: Mapping[str, Any]) -> Values:
     """Time of day of the injection; dcm2niix does not write it, PET-BIDS has InjectionStart."""
-    zero, seconds = _time_zero(sidecar), _number(sidecar.get("InjectionStart"))
+    zero, seconds = _time_zero(sidecar), _seconds(sidecar.get("InjectionStart"))
     if zero is None or seconds is None or "TimeZero" not in sidecar:
         return {}
     return {"RadiopharmaceuticalStartTime": (f"{zero + timedelta(seconds=seconds):%H%M%S.%f}",)}
@@ -279,6 +280,8 @@ def _injection(sidecar: Mapping[str, Any]) -> Values:
 def _frames(sidecar: Mapping[str, Any], n_frames: int) -> list[Values]:
     """Times and decay factors of every frame."""
     start, offsets = _scan_start(sidecar), _list(sidecar, n_frames, "FrameTimesStart")
+    if offsets and None in map(_seconds, offsets):
+        offsets = None
     if offsets is None:
         offsets = _back_to_back(sidecar, n_frames)
     columns: dict[str, Sequence[str]] = {}
@@ -310,7 +313,7 @@ def _back_to_back(sidecar: Mapping[str, Any], n_frames: int) -> list[float] | No
     half_life = _number(sidecar.get("RadionuclideHalfLife"))
     references = _list(sidecar, n_frames, "FrameReferenceTime")
     starts = [sum(durations[:i]) for i in range(n_frames)]
-    if references is None or min(durations) <= 0 or (half_life is not None and half_life <= 0):
+    if references is None or min(durations) < 1e-3 or (half_life is not None and half_life < 1):
         return None
     moments = [s + mean_decay_moment(d, half_life) for s, d in zip(starts, durations, strict=True)]
     off = [r - m for r, m in zip(references, moments, strict=True)]
@@ -325,7 +328,7 @@ def _time_zero(sidecar: Mapping[str, Any]) -> datetime | None:
     seconds, acquired = clock_seconds(sidecar.get("TimeZero")), _acquisition(sidecar)
     if seconds is None or acquired is None:
         return acquired if seconds is None else _NO_DAY + timedelta(seconds=seconds)
-    start = acquired - timedelta(seconds=_number(sidecar.get("ScanStart")) or 0.0)
+    start = acquired - timedelta(seconds=_seconds(sidecar.get("ScanStart")) or 0.0)
     midnight = start.replace(hour=0, minute=0, second=0, microsecond=0)
     days = [midnight + timedelta(days=shift, seconds=seconds) for shift in (-1, 0, 1)]
     return min(days, key=lambda zero: abs(zero - start))
@@ -335,19 +338,22 @@ def _scan_start(sidecar: Mapping[str, Any]) -> datetime | None:
     """Start of the first frame: AcquisitionTime, else by TimeZero."""
     if (acquired := _acquisition(sidecar)) is not None:
         return acquired
-    zero, seconds = _time_zero(sidecar), _number(sidecar.get("ScanStart"))
+    zero, seconds = _time_zero(sidecar), _seconds(sidecar.get("ScanStart"))
     if seconds is None:
         starts = sidecar.get("FrameTimesStart")
-        seconds = _number(starts[0] if isinstance(starts, list) and starts else starts)
+        seconds = _seconds(starts[0] if isinstance(starts, list) and starts else starts)
     return zero and zero + timedelta(seconds=seconds or 0.0)
 
 
 def _acquisition(sidecar: Mapping[str, Any]) -> datetime | None:
     """AcquisitionDateTime or, in the year 1900, AcquisitionTime."""
     try:
-        return datetime.fromisoformat(str(sidecar["AcquisitionDateTime"])).replace(tzinfo=None)
+        moment = datetime.fromisoformat(str(sidecar["AcquisitionDateTime"])).replace(tzinfo=None)
+        if moment.year in YEARS:
+            return moment
     except (KeyError, ValueError):
-        seconds = clock_seconds(sidecar.get("AcquisitionTime"))
+        pass
+    seconds = clock_seconds(sidecar.get("AcquisitionTime"))
     return None if seconds is None else _NO_DAY + timedelta(seconds=seconds)
 
 
@@ -367,6 +373,12 @@ def _list(sidecar: Mapping[str, Any], length: int, *keys: str) -> list[float] | 
 
 def _number(value: object) -> float | None:
     return float(value) if is_number(value) else None
+
+
+def _seconds(value: object) -> float | None:
+    """Return a number of seconds that a clock can count."""
+    number = _number(value)
+    return number if number is not None and abs(number) < _LONGEST_S else None
 
 
 # ---------------------------------------------------------------------------------------- ECAT

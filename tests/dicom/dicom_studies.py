@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,8 @@ class Pet:
     corrected: Sequence[str] = ("NORM", "DTIM", "ATTN", "SCAT", "DECY", "RAN")
     image_type: Sequence[str] = ("ORIGINAL", "PRIMARY")
     units: str = "BQML"
+    series_type: str = ""  # by the number of frames
+    method: str = "OSEM3D 4i21s"
 
     def datasets(self, person: Person | None = None, study: str | None = None) -> Iterator[Dataset]:
         """One data set per slice and frame."""
@@ -79,10 +82,11 @@ class Pet:
                 data.ActualFrameDuration = round(duration * 1000)
                 data.Units, data.CorrectedImage = self.units, list(self.corrected)
                 data.AttenuationCorrectionMethod = "CT-derived mu-map"
-                data.ReconstructionMethod = "OSEM3D 4i21s"
+                data.ReconstructionMethod = self.method
                 data.ConvolutionKernel = "XYZ Gaussian 4.0"
                 data.NumberOfSlices = self.n_slices
-                data.SeriesType = ["DYNAMIC" if len(self.frames) > 1 else "STATIC", "IMAGE"]
+                by_frames = "DYNAMIC" if len(self.frames) > 1 else "STATIC"
+                data.SeriesType = [self.series_type or by_frames, "IMAGE"]
                 if len(self.frames) > 1:
                     data.NumberOfTimeSlices = len(self.frames)
                 data.ImageIndex = data.InstanceNumber = number * self.n_slices + z + 1
@@ -341,3 +345,20 @@ def write(folder: Path, datasets: Iterator[Dataset]) -> list[Path]:
         pydicom.dcmwrite(path, data, enforce_file_format=True)
         paths.append(path)
     return paths
+
+
+def many_files(folder: Path, total: int) -> None:
+    """Write ``total`` files of PET series of 100 images each, a thousand per folder."""
+    images = []
+    for data in Pet(n_slices=25).datasets():
+        buffer = BytesIO()
+        pydicom.dcmwrite(buffer, data, enforce_file_format=True)
+        uids = (data.SOPInstanceUID.encode(), data.SeriesInstanceUID.encode())
+        images.append((buffer.getvalue(), uids))
+    for number in range(total):
+        content, uids = images[number % len(images)]
+        for uid, own in zip(uids, (number, number // len(images)), strict=True):
+            content = content.replace(uid, uid[:-6] + f"{own:06d}".encode())
+        place = folder / f"{number // 1000}"
+        place.mkdir(parents=True, exist_ok=True)
+        (place / f"{number}").write_bytes(content)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from dicom_studies import Mr, Person, Pet, write
+from dicom_studies import C11_S, Mr, Person, Pet, write
 
 from bidsapp.dicom.convert import ConversionReport, convert
 from bidsapp.dicom.identity import pseudonym
@@ -230,7 +231,23 @@ TOF = ("skipped", "angiography")
         (Pet(tracer="Florbetaben", description="PET Amyvid"), "error", "different tracers"),
         (Pet(nuclide="^11^Carbon"), "error", "names C11"),
         (Pet(units="CNTS"), "error", "not calibrated activity"),
-        (Pet(units="GML"), "error", "SUV"),
+        (Pet(units="GML"), "error", "PatientWeight"),
+        (Pet(description="Head_MRAC_PET AC Images"), "kept", "FBB"),
+        (Pet(description="PET umap"), "skipped", "attenuation"),
+        (Pet(units="1CM"), "skipped", "attenuation"),
+        (Pet(series_type="GATED"), "skipped", "phases"),
+        (Pet(corrected=("NORM,DTIM,ATTN,DECY",)), "kept", "FBB"),
+        (
+            Pet(tracer="PIB", nuclide="^11^Carbon", half_life=C11_S, description="FBP"),
+            "kept",
+            "PIB",
+        ),
+        (Pet(tracer="Solution", description="PET FBP 90-110"), "kept", "FBP"),
+        (Pet(tracer="Solution", description="PET FBP", method="3DRP"), "error", "--tracer"),
+        (Mr(description="Head_MRAC_UMAP", step=2.6), "skipped", "attenuation map"),
+        (Mr(description="t1_vibe_dixon_in", sequence=("GR",)), "skipped", "attenuation map"),
+        (Mr(description="Acc Sag IR-FSPGR", sequence=("RM",), variant=("NONE",)), "kept", "T1"),
+        (Mr(description="MPRAGE", acquisition=""), "kept", "MPRAGE"),
     ],
     ids=lambda value: None if isinstance(value, str) else f"{value.description[:12]}",
 )
@@ -246,6 +263,7 @@ def test_what_is_kept_and_why(tmp_path: Path, series: Pet | Mr, decision: str, s
         (Mr(step=2.5, spacing=9.0, positions=tuple(range(60))), "finer voxels (8.00 against 9.00"),
         (Mr(contrast="Gadovist"), "without contrast agent"),
         (Mr(image_type=("ORIGINAL", "PRIMARY", "M", "ND")), "intensity-normalised"),
+        (Mr(image_type=("ORIGINAL", "PRIMARY", "M", "NORM")), "equally good"),
         (Mr(positions=tuple(range(45))), "more slices"),
         (Mr(image_type=("ORIGINAL", "PRIMARY", "M", "NORM"), description="echo"), "equally good"),
     ],
@@ -459,6 +477,54 @@ def test_ways_to_state_the_injection(source: Path, tmp_path: Path, content: dict
     assert found["FrameTimesStart"][0] == 5400
 
 
+@pytest.mark.parametrize("tracer", ["FDG", "Florbetaben", "Vizamyl", "Solution"])
+def test_the_tracer_of_all_scans_makes_no_amyloid_scan_of_another(
+    tmp_path: Path, tracer: str
+) -> None:
+    Pet(tracer=tracer).write(tmp_path / "in")
+    (row,) = dry(tmp_path / "in", tracer="FBB").rows
+    assert row.decision == ("skipped" if tracer == "FDG" else "kept")
+    assert ("[18F]flutemetamol" in row.reason) == (tracer == "Vizamyl")
+    stated = tmp_path / "stated.json"
+    stated.write_text(json.dumps({"*": {"Tracer": "FBB"}}))
+    (row,) = dry(tmp_path / "in", metadata=stated).rows
+    assert row.decision == "kept"
+
+
+def test_screenshots_and_reports_of_a_scanner_are_no_errors(source: Path) -> None:
+    """They carry the modality of the scan, but no place in space."""
+    secondary = "1.2.840.10008.5.1.4.1.1.7"
+    for number, (images, uid) in enumerate([(Pet, secondary), (Mr, "1.2.840.10008.5.1.4.1.1.66")]):
+        data = next(iter(images().datasets()))
+        data.SOPClassUID = data.file_meta.MediaStorageSOPClassUID = uid
+        del data.ImagePositionPatient, data.ImageOrientationPatient
+        write(source / f"no_image{number}", iter([data]))
+    report = dry(source)
+    assert report.errors == []
+    assert sum("no image in space" in row.reason for row in report.rows) == 2
+
+
+def test_date_without_a_time_is_no_time_of_injection(source: Path) -> None:
+    """(0018,1078) may hold a date alone; (0018,1072) has the time then."""
+    datasets = list(Pet(injection_tags="time").datasets())
+    for data in datasets:
+        item = data.RadiopharmaceuticalInformationSequence[0]
+        item.RadiopharmaceuticalStartDateTime = "20210302"
+    write(source / "in", iter(datasets))
+    report = dry(source / "in")
+    assert report.errors == [] and report.rows[0].decision == "kept"
+
+
+def test_an_archive_may_be_given_itself(source: Path, tmp_path: Path) -> None:
+    archive = shutil.make_archive(str(tmp_path / "sub-09"), "gztar", source)
+    report = run(Path(archive), tmp_path / "bids")
+    assert report.errors == [] and report.n_converted == 2
+    assert {row.participant for row in report.rows} == {"sub-09"}  # the name of the archive
+    (tmp_path / "notes.txt").write_text("no archive")
+    with pytest.raises(NoInputError, match="folder or archive"):
+        dry(tmp_path / "notes.txt")
+
+
 def test_unknown_tracer_option(source: Path) -> None:
     with pytest.raises(UsageError, match="FBB, FBP"):
         dry(source, tracer="unobtainium")
@@ -569,7 +635,9 @@ convert(DicomInput(Path(sys.argv[1])), Path(sys.argv[2]), nprocs=1)
 """
 
 
-@pytest.mark.parametrize("renames", range(7))
+@pytest.mark.parametrize(
+    "renames", [3, *(pytest.param(n, marks=pytest.mark.slow) for n in (0, 1, 2, 4, 5, 6))]
+)
 def test_killed_at_any_write_and_run_again_gives_the_same_dataset(
     source: Path, tmp_path: Path, renames: int
 ) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pydicom
 import pytest
-from dicom_studies import Mr, Pet, write
+from dicom_studies import Mr, Pet, many_files, write
 from whole_app import used_by
 
 from bidsapp.dicom.header import read_headers
@@ -86,15 +86,7 @@ def test_a_tag_that_one_image_lacks_is_not_lent_by_the_others(tmp_path: Path) ->
 def test_twenty_thousand_files(tmp_path: Path) -> None:
     """Processor time and peak memory; wall time would measure the neighbours."""
     folder, total = tmp_path / "in", 20_000
-    originals = [path.read_bytes() for path in Pet(n_slices=25).write(tmp_path / "one")]
-    uids = [pydicom.dcmread(path).SOPInstanceUID.encode() for path in (tmp_path / "one").iterdir()]
-    by_uid = {uid: next(c for c in originals if uid in c) for uid in uids}
-    for number in range(total):
-        uid = uids[number % len(uids)]
-        place = folder / f"{number // 1000}"
-        place.mkdir(parents=True, exist_ok=True)
-        fresh = uid[:-6] + f"{number:06d}".encode()
-        (place / f"{number}").write_bytes(by_uid[uid].replace(uid, fresh))
+    many_files(folder, total)
     code = (
         "import sys; from pathlib import Path\n"
         "from bidsapp.dicom.series import take_inventory\n"

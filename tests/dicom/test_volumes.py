@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import shutil
 import struct
 import subprocess
@@ -208,6 +209,28 @@ def test_broken_files_stop_nothing(source: Path, tmp_path: Path) -> None:
     report = run(source, tmp_path / "bids")
     assert report.n_converted == 2
     assert len(report.errors) == 1 and report.errors[0].startswith("4 files")
+
+
+def test_any_sidecar_is_converted_or_refused_with_a_sentence(
+    converted: Path, tmp_path: Path
+) -> None:
+    dice, source = random.Random(5), tmp_path / "in"
+    values = [None, True, -1, 0, 1e300, float("nan"), 10**400, "", "n/a", "25:61:99", [], [0], {},
+              [[1]], ["a"] * 4, [1, 2, None, 4], [-5, 5, 5, 5], "kBq/mL", "\0", 1e-300]  # fmt: skip
+    for number in range(150):
+        folder = source / f"sub-{number:03d}"
+        folder.mkdir(parents=True)
+        (folder / "pet.nii.gz").symlink_to(converted / "pet.nii.gz")
+        content = json.loads((converted / "pet.json").read_text())
+        pet_bids(content)
+        content["StudyID"] = number
+        for key in dice.sample(sorted(content), dice.randint(1, 4)):
+            content[key] = dice.choice(values)
+        (folder / "pet.json").write_text(json.dumps(content))
+    report = dry(source)
+    assert len(report.rows) == 150 and {row.decision for row in report.rows} >= {"kept", "error"}
+    for row in report.rows:
+        assert row.reason and "\n" not in row.reason and "unexpected" not in row.reason, row
 
 
 def test_a_cut_image_is_an_error_not_a_file(source: Path, tmp_path: Path) -> None:
