@@ -44,15 +44,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     from bidsapp.cli.main import ENVIRONMENT
 
     os.environ.update(ENVIRONMENT)
+    argv = list(sys.argv[1:] if argv is None else argv)
+    from_table = any(part.split("=")[0] == "--from-table" for part in argv)
     try:
-        options, others = _parser().parse_known_args(argv)
+        options, others = _parser(with_folder=not from_table).parse_known_args(argv)
         return _run(options, others)
     except CentipetError as error:
         print(f"centipet-calibrate: {error}", file=sys.stderr)
         return error.exit_code
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(*, with_folder: bool = True) -> argparse.ArgumentParser:
+    """Parser; without FOLDER the values of centipet's options are never taken for one."""
     parser = _Parser(
         prog="centipet-calibrate",
         usage="centipet-calibrate {level1,level2} (FOLDER | --from-table FILE) [-o DIR] [options]",
@@ -61,7 +64,10 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("level", choices=["level1", "level2"], help="which calibration")
-    parser.add_argument("folder", nargs="?", type=Path, metavar="FOLDER", help="images, or paths")
+    if with_folder:
+        parser.add_argument(
+            "folder", nargs="?", type=Path, metavar="FOLDER", help="images, or a table of paths"
+        )
     parser.add_argument(
         "--from-table", type=Path, metavar="FILE",
         help="SUVRs as TSV or CSV: the public tables, or group_centiloid.tsv of centipet",
@@ -89,8 +95,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace, others: list[str]) -> int:
-    if (options.folder is None) == (options.from_table is None):
-        raise UsageError("give either FOLDER or --from-table FILE (see centipet-calibrate --help)")
+    if options.from_table is None and options.folder is None:
+        raise UsageError("give FOLDER or --from-table FILE (see centipet-calibrate --help)")
     if not options.error_ratio > 0:
         raise UsageError(f"--error-ratio {options.error_ratio:g}: must be positive")
     if options.level1 is not None and options.level == "level1":

@@ -298,12 +298,33 @@ def test_tables_that_cannot_be_used_are_refused_in_a_sentence(tmp_path, capsys, 
     assert code == ExitCode.BAD_DATA and word in told and told.count("\n") == 1
 
 
+def test_options_of_the_pipeline_describe_a_table(gaain, tmp_path):
+    """SUVRs of another window: judged by own anchors, for that pipeline only."""
+    options = ["--window", "60", "80"]
+    code, report = calibrate(
+        "level1", "--from-table", gaain / "PiB_gaain.csv", *options, folder=tmp_path
+    )
+    assert code == ExitCode.OK and not report["standard_pipeline"]
+    assert report["calibrations"][0]["fingerprint"]["window_min"] == [60, 80]
+    path = tmp_path / "level1_calibration.json"
+    late = scale_for(Processing(calibration=path, window_min=(60.0, 80.0)), "PIB")
+    assert late.calibrated and late.equations.keys() == set(REFERENCES)
+    assert set(late.disagreement) == {"cg", "wcb", "pons"}
+    assert not scale_for(Processing(calibration=path), "PIB").equations
+    # level 2 of the same pipeline takes its anchors; of another, never
+    command = ["level2", "--from-table", str(gaain / "h2h_f18_tracers.csv"), "--level1", str(path)]
+    out = ["-o", str(tmp_path / "two")]
+    assert main([*command, *options, *out]) == ExitCode.OK
+    assert main([*command, *out]) == ExitCode.BAD_DATA
+    assert main([*command, "--no-such-option", *out]) == ExitCode.USAGE
+
+
 def test_usage_errors(tmp_path, capsys):
     table = tmp_path / "absent.tsv"
     for arguments, code in (
         (["level1"], ExitCode.USAGE),
         (["level3", "x"], ExitCode.USAGE),
-        (["level1", "x", "--from-table", str(table)], ExitCode.USAGE),
+        (["level1", "x", "--from-table", str(table)], ExitCode.NO_INPUT),
         (["level1", "--from-table", str(table)], ExitCode.NO_INPUT),
         (["level1", "--from-table", str(table), "--error-ratio", "0"], ExitCode.USAGE),
         (["level1", str(tmp_path / "nowhere"), "-o", str(tmp_path / "o")], ExitCode.NO_INPUT),
