@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bidsapp.core.regions import Regions, region_statistics
+from bidsapp.core.regions import Regions, region_statistics, region_sums
 from bidsapp.volume import Grid
 
 Column = list[float | int | None]
@@ -105,7 +105,7 @@ def measure_regions(
     }
     for axis, name in enumerate("xyz"):
         table[f"centre_{name}_mm"] = _column(found.centre_mm[:, axis], known)
-    table |= _weighted(image, regions, grid, grey, known)
+    table |= _weighted(image, regions, grey, known)
     noise = scale.references[scale.noise]
     table["snr"] = [_quotient(mean, noise.sd) for mean in table["mean"]]
     table["cnr"] = [_quotient(_minus(mean, noise.mean), noise.sd) for mean in table["mean"]]
@@ -120,18 +120,18 @@ def measure_regions(
 def _weighted(
     image: NDArray[np.floating],
     regions: Regions,
-    grid: Grid,
     grey: NDArray[np.floating] | None,
     known: NDArray[np.bool_],
 ) -> dict[str, Column]:
     """Columns of the grey matter: weighted mean, weighted sum, fractional voxels."""
     if grey is None:
         return {name: [None] * len(regions) for name in ("gm_mean", "gm_sum", "gm_voxels")}
-    found = region_statistics(image, regions.weighted(grey), grid)
+    total, voxels = region_sums(image, regions.weighted(grey))
+    filled = known & (voxels > 0)
     return {
-        "gm_mean": _column(found.mean, known),
-        "gm_sum": _column(found.total, known),
-        "gm_voxels": found.voxels.tolist(),
+        "gm_mean": _column(total / np.where(filled, voxels, 1.0), filled),
+        "gm_sum": _column(total, known),
+        "gm_voxels": voxels.tolist(),
     }
 
 

@@ -142,7 +142,7 @@ class Regions:
     @property
     def overlapping(self) -> bool:
         """Whether a label image cannot hold the regions: some overlap or are fractional."""
-        return self.weights is not None or len(np.unique(self.voxels)) < len(self.voxels)
+        return self.weights is not None or bool((np.bincount(self.voxels) > 1).any())
 
     def labelled(self, values: Sequence[int]) -> NDArray[np.int32]:
         """Label image with a value per region; where regions overlap, that of the later one."""
@@ -301,10 +301,22 @@ def region_means(data: NDArray[np.floating], regions: Regions) -> Float:
     if data.ndim == 4:
         frames = [region_means(data[..., t], regions) for t in range(data.shape[3])]
         return np.stack(frames, axis=-1)
-    values = data.reshape(-1)[regions.voxels].astype(np.float64)
+    total, counts = region_sums(data, regions)
+    return _ratio(total, counts)
+
+
+def region_sums(image: NDArray[np.floating], regions: Regions) -> tuple[Float, Float]:
+    """Sum of a 3D image in every region, and its voxels measured: both weighted by membership.
+
+    Returns
+    -------
+    sums, voxels : ndarray, shape (L,), float64
+    """
+    _check(image, regions)
+    values = image.reshape(-1)[regions.voxels].astype(np.float64)
     seen, values = _measured(regions, values)
     total = seen.sums(values if seen.weights is None else values * seen.weights)
-    return _ratio(total, _counts(seen))
+    return total, _counts(seen)
 
 
 def label_means(
