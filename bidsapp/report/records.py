@@ -21,6 +21,8 @@ from bidsapp.bids.plan import Flag
 
 RECORD_SUFFIX = "_centiloid.json"
 T = TypeVar("T")
+# Options that say what else is told of a scan; its Centiloid and regions are the same without them.
+_REPORTING = ("atlases", "reference_regions", "voi_spaces", "write_masks", "norms", "cutoff")
 _RUN_AGAIN = "run the participant level again for this participant"
 
 
@@ -123,8 +125,11 @@ class ScanRecord:
 
     @property
     def fingerprint(self) -> str | None:
-        """Twelve hexadecimal digits that change with any parameter or resource of the pipeline."""
+        """Twelve hexadecimal digits that change with what makes the numbers of a scan."""
         recipe = {key: self.provenance.get(key) for key in ("parameters", "resources")}
+        if isinstance(recipe["parameters"], dict):
+            options = recipe["parameters"].items()
+            recipe["parameters"] = {k: v for k, v in options if k not in _REPORTING}
         if not any(recipe.values()):
             return None
         canonical = json.dumps(recipe, sort_keys=True, separators=(",", ":"))

@@ -1,0 +1,66 @@
+"""How long the regions of atlases take: the numbers of docs/atlases.md.
+
+    python tests/benchmarks/regions.py
+
+Measures one image in all atlases of the package with three reference regions more, and 60 frames
+in 400 labels, as a workflow would; random images, since time does not depend on what they hold.
+"""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from bidsapp.core.regions import Regions, label_means, region_statistics
+from bidsapp.data import mni_grid, priors
+from bidsapp.data.atlases import atlas, atlas_names
+from bidsapp.data.regional import Scene, measure_atlases
+from bidsapp.settings import AtlasChoice, Processing, ReferenceChoice
+
+FRAMES, LABELS = 60, "Schaefer400"
+
+
+def all_atlases() -> dict[str, float]:
+    """Seconds to read every atlas and to measure one scan in all of them."""
+    grid = mni_grid(2)
+    image = np.random.default_rng(0).gamma(5, 1000, grid.shape).astype(np.float32)
+    tissues = {"GM": priors().maps[0], "WM": priors().maps[1]}
+    processing = Processing(
+        atlases=tuple(map(AtlasChoice, atlas_names())),
+        reference_regions=tuple(map(ReferenceChoice, ("cgeroded", "wm"))),
+    )
+    start = time.perf_counter()
+    regions = {name: len(atlas(name).names) for name in atlas_names()}
+    read = time.perf_counter()
+    scene = Scene(grid, lambda given: given, tissues)
+    measure_atlases(image, scene, processing=processing, lines={"wc": (100.0, -100.0)})
+    end = time.perf_counter()
+    print(f"{len(regions)} atlases, {sum(regions.values())} regions with composites")
+    return {"all atlases read": read - start, "all atlases, one scan": end - read}
+
+
+def many_frames() -> dict[str, float]:
+    """Seconds for the time-activity curves of 400 labels over 60 frames, and for one frame."""
+    labels = atlas(LABELS).labels
+    shape = (*labels.shape, FRAMES)
+    frames = np.random.default_rng(0).random(shape, dtype=np.float32)
+    start = time.perf_counter()
+    curves = label_means(frames, labels, int(labels.max()))
+    curves_s = time.perf_counter() - start
+    start = time.perf_counter()
+    masks = [frames[..., 0][labels == value].mean() for value in range(1, 21)]
+    one_by_one = (time.perf_counter() - start) * 20 * FRAMES
+    assert np.allclose(curves[:20, 0], masks)
+    start = time.perf_counter()
+    region_statistics(frames[..., 0], Regions.from_labels(labels, range(1, 401)), mni_grid(2))
+    return {
+        f"{len(curves)} labels, {FRAMES} frames": curves_s,
+        "the same, one mask per label and frame (extrapolated)": one_by_one,
+        "all statistics of 400 labels, one frame": time.perf_counter() - start,
+    }
+
+
+if __name__ == "__main__":
+    for what, seconds in {**all_atlases(), **many_frames()}.items():
+        print(f"{what}: {seconds:.2f} s")
