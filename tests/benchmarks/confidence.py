@@ -220,7 +220,7 @@ def _case(
 
 def positions(person: Person, other: Person) -> Iterator[Case]:
     """Good and spoilt registrations of one participant."""
-    head, pet = person.head(), rigid._measured(person.pet)
+    head, pet = person.head(), rigid.measured_part(person.pet)
     brain = scattered_points(person.found.segmentation.brain_mask, person.t1w.affine, 10.0)
 
     def whole(image: Volume) -> rigid.RigidFit:
@@ -241,7 +241,7 @@ def positions(person: Person, other: Person) -> Iterator[Case]:
         yield _position(person, f"found {what} off", fit)
     flipped = Volume(pet.data[::-1].copy(), pet.affine)
     for what, image in (
-        (f"PET of {other.label}", rigid._measured(other.pet)), ("left-right", flipped),
+        (f"PET of {other.label}", rigid.measured_part(other.pet)), ("left-right", flipped),
     ):  # fmt: skip
         yield _position(person, what, whole(image), always_spoilt=True)
 
