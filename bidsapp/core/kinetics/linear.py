@@ -20,6 +20,7 @@ from bidsapp.core.kinetics.study import Estimates, Study, estimates, standard_er
 from bidsapp.errors import BadDataError
 
 _ROUNDING_MIN = 1.0 / 60
+_COLLINEAR = 1e-7  # least singular value of columns of unit length that can be told apart
 
 
 def logan(study: Study, k2_prime: float, t_star_min: float) -> Estimates:
@@ -171,5 +172,12 @@ def _solve(design: Float64, values: Float64, weights: Float64) -> tuple[Float64,
     inverse = np.linalg.pinv(jacobian / size[:, None], rcond=1e-10)
     coefficients = np.einsum("rkt,rt->rk", inverse, data) / size
     rss = ((data - np.einsum("rtk,rk->rt", jacobian, coefficients)) ** 2).sum(axis=1)
-    coefficients[known.sum(axis=1) <= design.shape[2]] = np.nan
+    lost = (known.sum(axis=1) <= design.shape[2]) | ~_apart(jacobian / size[:, None])
+    coefficients[lost] = np.nan
     return coefficients, jacobian, rss
+
+
+def _apart(columns: Float64) -> NDArray[np.bool_]:
+    """Whether columns of unit length, (R, T, K), differ: a curve like its reference has no plane."""
+    singular = np.linalg.svd(columns, compute_uv=False)
+    return np.asarray(singular[:, -1] > _COLLINEAR)
