@@ -305,6 +305,7 @@ def _scan_plan(
     t1w: tuple[RawImage | None, tuple[Flag, ...]],
 ) -> ScanPlan:
     pet, image = candidate.image, t1w[0]
+    told = {flag.code for flag in candidate.flags}  # by the conversion from DICOM
     return ScanPlan(
         participant=pet.participant,
         session=pet.session,
@@ -314,7 +315,7 @@ def _scan_plan(
         metadata=candidate.timing,
         t1w=image and T1wPlan(image.participant, image.session, image.path, dict(image.entities)),
         window=window[0],
-        flags=(*candidate.flags, *window[1], *t1w[1]),
+        flags=(*candidate.flags, *window[1], *(flag for flag in t1w[1] if flag.code not in told)),
     )
 
 

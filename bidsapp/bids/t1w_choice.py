@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from datetime import timedelta
 
 from bidsapp.bids.layout import RawDataset, RawImage
 from bidsapp.bids.plan import Flag
@@ -13,6 +14,8 @@ _NO_T1W = Flag(
     "The participant has no T1w (anat/*_T1w.nii.gz), so the PET was laid on the template by "
     "itself; add the T1w if there is one.",
 )
+
+_FAR = timedelta(days=365)
 
 
 def choose_t1w(pet: RawImage, dataset: RawDataset) -> tuple[RawImage | None, tuple[Flag, ...]]:
@@ -47,7 +50,17 @@ def choose_t1w(pet: RawImage, dataset: RawDataset) -> tuple[RawImage | None, tup
                 "with --bids-filter-file.",
             )
         )
-    return here[0], tuple(flags)
+    return here[0], (*flags, *_far_away(pet, here[0], dataset))
+
+
+def _far_away(pet: RawImage, t1w: RawImage, dataset: RawDataset) -> tuple[Flag, ...]:
+    """Flag of a T1w more than a year away, where the dates of both are known."""
+    times = dataset.acquired(pet), dataset.acquired(t1w)
+    if times[0] is None or times[1] is None or abs(times[0] - times[1]) <= _FAR:
+        return ()
+    days = abs(times[0] - times[1]).days
+    message = f"{t1w.path.name} lies {days} days from this PET: check that the head has not changed"
+    return (Flag("t1w-far", message),)
 
 
 def _nearest_session(

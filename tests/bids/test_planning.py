@@ -279,3 +279,58 @@ def test_two_images_of_one_name_are_nobodys_choice(raw):
     assert plan.scans == ()
     assert {failure.error_name for failure in plan.failures} == {"BadDataError"}
     assert "remove one" in plan.failures[0].message
+
+
+@pytest.mark.parametrize("table", ["scans", "sessions"])
+def test_a_t1w_more_than_a_year_away_is_flagged(raw, table):
+    raw.t1w("sub-1_ses-1")
+    raw.pet("sub-1_ses-2_trc-FBB")
+    dates = {"1": "2018-03-01T10:00:00", "2": "2021-03-02T10:00:00"}
+    if table == "sessions":
+        rows = [f"ses-{label}\t{date}" for label, date in dates.items()]
+        path = raw.root / "sub-1" / "sub-1_sessions.tsv"
+        path.write_text("\n".join(["session_id\tacq_time", *rows]) + "\n")
+    else:
+        for label, name in (("1", "anat/sub-1_ses-1_T1w"), ("2", "pet/sub-1_ses-2_trc-FBB_pet")):
+            path = raw.root / "sub-1" / f"ses-{label}" / f"sub-1_ses-{label}_scans.tsv"
+            path.write_text(f"filename\tacq_time\n{name}.nii.gz\t{dates[label]}\n")
+    (scan,) = make_plan(read_dataset(raw.root, Filters()), Processing()).scans
+    flags = {flag.code: flag.message for flag in scan.flags}
+    assert "1097 days" in flags["t1w-far"]
+
+
+def test_flags_of_the_conversion_are_flags_of_the_scan(raw):
+    raw.t1w("sub-1")
+    told = [{"code": "t1w-far", "message": "far"}, {"code": "times", "message": "odd"}, "nonsense"]
+    raw.pet("sub-1_trc-FBB", CentiPET={"Flags": told})
+    (scan,) = make_plan(read_dataset(raw.root, Filters()), Processing()).scans
+    assert [(flag.code, flag.message) for flag in scan.flags] == [
+        ("t1w-far", "far"),
+        ("times", "odd"),
+    ]
+
+
+def test_site_and_time_of_a_scan_are_told(raw):
+    raw.t1w("sub-01_ses-a")
+    raw.pet("sub-01_ses-a_trc-FBB", InstitutionName="Clinic")
+    raw.t1w("sub-01_ses-b")
+    raw.pet("sub-01_ses-b_trc-FBB")
+    raw.t1w("sub-02")
+    raw.pet("sub-02_trc-FBB")
+    (raw.root / "participants.tsv").write_text("participant_id\tSite\nsub-02\tOslo\nsub-01\tn/a\n")
+    sessions = "session_id\tacq_time\nses-a\t2020-01-01T10:00:00\nses-b\t2022-01-01T10:00:00Z\n"
+    (raw.root / "sub-01" / "sub-01_sessions.tsv").write_text(sessions)
+    scans = "filename\tacq_time\npet/sub-01_ses-a_trc-FBB_pet.nii.gz\t2020-01-02T09:00:00\n"
+    (raw.root / "sub-01" / "ses-a" / "sub-01_ses-a_scans.tsv").write_text(scans)
+    told = [(scan.site, scan.acquired and scan.acquired.isoformat()) for scan in plan_of(raw).scans]
+    assert told == [
+        ("Clinic", "2020-01-02T09:00:00"), (None, "2022-01-01T10:00:00"), ("Oslo", None),
+    ]  # fmt: skip
+
+
+def test_tables_that_cannot_be_read_cost_no_scan(raw):
+    raw.t1w("sub-01")
+    raw.pet("sub-01_trc-FBB")
+    (raw.root / "participants.tsv").write_bytes(b"\xff\xfe broken")
+    (scan,) = plan_of(raw).scans
+    assert scan.site is None
