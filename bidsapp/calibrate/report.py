@@ -15,7 +15,7 @@ from bidsapp.calibrate.figures import agreement_plot, regression_plot
 from bidsapp.calibrate.fit import Key, disagreements, equations
 from bidsapp.core.calibration import Calibration, Suspect
 from bidsapp.core.scale import Fingerprint
-from bidsapp.data.calibrations import calibration_content, signed
+from bidsapp.data.calibrations import CalibrationFile, calibration_content, signed
 from bidsapp.data.tracers import tracers
 from bidsapp.nifti import write_text
 
@@ -36,6 +36,8 @@ class Study:
     suspects : what is wrong with images, besides what the calibrations found
     missing : people without a number, and why
     table_lines : slope and intercept that a table's own Centiloids follow, by tracer
+    absent : people of the public table that are not among those measured
+    level1 : at level 2, the level 1 file of the same pipeline, whose equations are kept
     """
 
     level: int
@@ -47,6 +49,8 @@ class Study:
     suspects: tuple[Suspect, ...] = ()
     missing: Mapping[str, str] = field(default_factory=dict)
     table_lines: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    absent: tuple[str, ...] = ()
+    level1: CalibrationFile | None = None
 
     @property
     def main(self) -> dict[Key, Calibration]:
@@ -95,16 +99,23 @@ def report(study: Study) -> dict[str, Any]:
             ],
             "suspects": [_plain(asdict(suspect)) for suspect in study.doubts],
             "missing": dict(study.missing),
+            "absent": list(study.absent),
         }
     )
 
 
 def calibration(study: Study) -> dict[str, Any]:
-    """Content of the file for ``--calibration``, signed: what passed."""
+    """Content of the file for ``--calibration``, signed: what passed, and what it rests on."""
+    lines, prints = equations(study.calibrations), dict(study.fingerprints)
+    spreads = disagreements(study.calibrations)
+    if study.level1 is not None:
+        lines = [(code, line) for (code, _), line in study.level1.equations.items()] + lines
+        prints |= study.level1.fingerprint
+        spreads |= study.level1.disagreement
     return calibration_content(
-        equations(study.calibrations),
-        study.fingerprints,
-        disagreements(study.calibrations),
+        lines,
+        prints,
+        spreads,
         level=study.level,
         passed=study.passed,
         regression=study.regression,
@@ -131,6 +142,9 @@ def words(study: Study) -> str:
         lines += ["", f"LOOK: {suspect.message}"]
     for person, reason in study.missing.items():
         lines += ["", f"MISSING: {person}: {reason}"]
+    if study.absent:
+        shown = ", ".join(study.absent[:5]) + (" ..." if len(study.absent) > 5 else "")
+        lines += ["", f"ABSENT: {len(study.absent)} of the 79 people of the public table: {shown}"]
     verdict = "PASSED" if study.passed else "FAILED: no file for --calibration is written"
     return "\n".join([*lines, "", f"Level {study.level}: {verdict}"])
 

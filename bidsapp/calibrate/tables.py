@@ -152,6 +152,13 @@ def public_people() -> list[Person]:
     return read_people(FOLDER / "gaain_pib.tsv")
 
 
+def not_among(names: Iterable[str]) -> tuple[str, ...]:
+    """People of the public table who are not among these; none when nobody is of that table."""
+    present = {_key(name) for name in names}
+    absent = tuple(item.name for item in public_people() if _key(item.name) not in present)
+    return absent if len(absent) < len(public_people()) else ()
+
+
 def with_published(people: Iterable[Person]) -> list[Person]:
     """The same people with the published Centiloids of the public table where they have none."""
     known = {_key(item.name): item for item in public_people()}

@@ -21,6 +21,7 @@ from bidsapp.errors import (
 if TYPE_CHECKING:
     from bidsapp.calibrate.report import Study
     from bidsapp.core.calibration import Suspect
+    from bidsapp.data.calibrations import CalibrationFile
     from bidsapp.settings import Processing
 
 _DESCRIPTION = """\
@@ -187,6 +188,7 @@ def _process(raw: Path, derivatives: Path, work: Path, others: list[str]) -> Non
 def _level1(people, processing: Processing, source, options: argparse.Namespace) -> Study:
     from bidsapp.calibrate.fit import fit_level1, regression
     from bidsapp.calibrate.report import Study
+    from bidsapp.calibrate.tables import not_among
 
     prints, standard = _prints(processing, {("PIB", "wc"), *_keys("PIB")})
     found = fit_level1(
@@ -195,33 +197,35 @@ def _level1(people, processing: Processing, source, options: argparse.Namespace)
         source=_cited(source),
         fit=regression(options.regression, options.error_ratio),
     )
-    return Study(1, options.regression, found, prints, standard, source)
+    present = {name for item in found.values() for name in item.names}
+    return Study(1, options.regression, found, prints, standard, source, absent=not_among(present))
 
 
 def _level2(pairs, processing: Processing, source, options: argparse.Namespace) -> Study:
     from bidsapp.calibrate.fit import fit_level2, own_line, regression
     from bidsapp.calibrate.report import Study
+    from bidsapp.data.calibrations import read_calibration
 
     codes = dict.fromkeys(pair.tracer for pair in pairs)
     prints, standard = _prints(processing, {key for code in codes for key in _keys(code)})
+    user = None if options.level1 is None else read_calibration(options.level1)
     found = fit_level2(
         pairs,
-        level1_anchors=_level1_anchors(options.level1, processing),
+        level1_anchors=user and _level1_anchors(user, options.level1, processing),
         source=_cited(source),
         fit=regression(options.regression, options.error_ratio),
     )
     lines = {code: line for code in codes if (line := own_line(pairs, code)) is not None}
-    return Study(2, options.regression, found, prints, standard, source, table_lines=lines)
+    return Study(
+        2, options.regression, found, prints, standard, source, table_lines=lines, level1=user
+    )
 
 
-def _level1_anchors(path: Path | None, processing: Processing):
+def _level1_anchors(user: CalibrationFile, path: Path, processing: Processing):
     """Anchors of a level 1 file, which must be of the same pipeline."""
-    if path is None:
-        return None
-    from bidsapp.data.calibrations import fingerprint, read_calibration
+    from bidsapp.data.calibrations import fingerprint
     from bidsapp.data.tracers import tracers
 
-    user = read_calibration(path)
     found = {}
     for (code, name), equation in user.equations.items():
         if code != "PIB" or equation.anchors is None:

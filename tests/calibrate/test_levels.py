@@ -237,13 +237,15 @@ def test_exchanged_people_of_level2_are_named():
 
 
 def test_a_failed_calibration_writes_no_file_for_the_pipeline(tmp_path, capsys):
-    rows = [f"{p.name}\t{0.95 * p.suvr['wc']!r}" for p in public_people()]
+    rows = [f"{p.name}\t{0.95 * p.suvr['wc']!r}" for p in public_people()[2:]]
     table = tmp_path / "own.tsv"
     table.write_text("participant_id\tsuvr_wc\n" + "\n".join(rows) + "\n")
     code, report = calibrate("level1", "--from-table", table, folder=tmp_path / "out")
     assert code == ExitCode.SCAN_FAILED and not report["passed"]
+    assert report["absent"] == ["AD01", "AD02"]
     assert not (tmp_path / "out" / "level1_calibration.json").exists()
     told = capsys.readouterr().out
+    assert "ABSENT: 2 of the 79 people" in told
     assert "FAIL  slope 0.95" in told and "Level 1: FAILED" in told
 
 
@@ -315,6 +317,8 @@ def test_options_of_the_pipeline_describe_a_table(gaain, tmp_path):
     command = ["level2", "--from-table", str(gaain / "h2h_f18_tracers.csv"), "--level1", str(path)]
     out = ["-o", str(tmp_path / "two")]
     assert main([*command, *options, *out]) == ExitCode.OK
+    both = read_calibration(tmp_path / "two" / "level2_calibration.json")
+    assert {code for code, _ in both.equations} == {"PIB", *TRACERS}
     assert main([*command, *out]) == ExitCode.BAD_DATA
     assert main([*command, "--no-such-option", *out]) == ExitCode.USAGE
 
