@@ -234,14 +234,19 @@ BROKEN_TABLES = [
 ]  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def two_labels(tmp_path_factory):
+    labels = np.minimum(atlas("AAL3").labels, 2).astype(np.int16)
+    return given(tmp_path_factory.mktemp("labels"), labels).image
+
+
 @pytest.mark.parametrize("number", range(len(BROKEN_TABLES)))
-def test_a_broken_table_gives_a_sentence(tmp_path, aal, number):
+def test_a_broken_table_gives_a_sentence(tmp_path, two_labels, number):
     """Never a traceback, and never a table taken for what it is not."""
-    choice = given(tmp_path, np.minimum(aal, 2))
     table = tmp_path / "broken.txt"
     table.write_bytes(BROKEN_TABLES[number].encode())
     with pytest.raises(CentipetError) as caught:
-        atlas(AtlasChoice("Toy", choice.image, table))
+        atlas(AtlasChoice("Toy", two_labels, table))
     assert "broken.txt" in str(caught.value) and "\n" not in str(caught.value)
 
 
@@ -257,9 +262,11 @@ def test_a_broken_table_gives_a_sentence(tmp_path, aal, number):
         "index\tname\n1.0\tone\n2.0\ttwo\n",
     ],
 )
-def test_the_usual_tables_are_understood(tmp_path, aal, text):
-    choice = given(tmp_path, np.minimum(aal, 2), table=text)
-    assert [(row.index, row.name) for row in atlas(choice).rows] == [(1, "one"), (2, "two")]
+def test_the_usual_tables_are_understood(tmp_path, two_labels, text):
+    table = tmp_path / "table.txt"
+    table.write_text(text)
+    rows = atlas(AtlasChoice("Toy", two_labels, table)).rows
+    assert [(row.index, row.name) for row in rows] == [(1, "one"), (2, "two")]
 
 
 # ------------------------------------------------------------------------ reference regions

@@ -13,6 +13,9 @@ from bidsapp.bids.layout import read_dataset
 from bidsapp.bids.planning import make_plan
 from bidsapp.core.centiloid import centiloid
 from bidsapp.data import mni_grid, vois
+from bidsapp.data.atlases import atlas
+from bidsapp.data.reference_regions import references
+from bidsapp.data.regional import region_dictionary
 from bidsapp.data.tracers import tracers
 from bidsapp.errors import BadDataError
 from bidsapp.interfaces import anatomy
@@ -174,17 +177,39 @@ def test_transforms_are_what_antsapplytransforms_reads(sub01, truth):
 def test_the_table_of_volumes_has_fixed_rows_and_a_dictionary(sub01):
     path = sub01 / "pet/sub-01_trc-PIB_atlas-Centiloid_vois.tsv"
     header, *rows = [line.split("\t") for line in path.read_text().splitlines()]
-    assert header == ["index", "name", "mean", "sd", "n_voxels", "volume_ml", "coverage"]
+    assert header == list(region_dictionary(references(), "Bq/mL"))
+    assert header[:8] == [
+        "index", "name", "mean", "sd", "median", "n_voxels", "volume_ml", "coverage"
+    ]  # fmt: skip
     assert [row[:2] for row in rows] == [
         ["1", "ctx"], ["2", "wc"], ["3", "cg"], ["4", "wcb"], ["5", "pons"]
     ]  # fmt: skip
     content = read(path.with_suffix(".json"))
     assert set(header) <= set(content) and content["mean"]["Units"] == "Bq/mL"
+    record = read(sub01 / "pet/sub-01_trc-PIB_centiloid.json")
+    for row in (dict(zip(header, row, strict=True)) for row in rows):
+        assert float(row["mean"]) == record["voi"][row["name"]]["mean"]  # to the last bit
+        if row["name"] == "ctx":
+            assert float(row["suvr_wc"]) == record["suvr"]["wc"]
+            assert float(row["centiloid_wc"]) == record["centiloid"]
+
+
+def test_every_atlas_has_a_table_with_the_same_rows_for_every_scan(sub01):
+    rows = {}
+    for tracer in ("FBB", "PIB"):
+        path = sub01 / f"pet/sub-01_trc-{tracer}_atlas-DesikanKilliany_vois.tsv"
+        rows[tracer] = [line.split("\t") for line in path.read_text().splitlines()]
+    one, other = rows.values()
+    assert one[0] == other[0] and [row[1] for row in one] == [row[1] for row in other]
+    assert [row[1] for row in one[1:]] == list(atlas("DesikanKilliany").names)
+    described = read(sub01.parent / "atlas-DesikanKilliany_description.json")
+    assert described["License"] and described["Regions"]["1035"] == "ctx-lh-insula"
+    assert len(described["Composites"]["amyloid"]) == 38
 
 
 def test_every_image_has_its_sidecar_with_the_required_fields(sub01):
     images = sorted(sub01.rglob("*.nii.gz"))
-    assert len(images) == 7 + 2 * 7
+    assert len(images) == 7 + 2 * 7 + 1 + 4  # Centiloid images: FBB has one line, PiB four
     for image in images:
         content = read(image.with_name(image.name.replace(".nii.gz", ".json")))
         assert content["Description"] and content["Sources"] and content["CentiPET"]["Version"]

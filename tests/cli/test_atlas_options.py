@@ -1,0 +1,89 @@
+"""Words of the options about atlases and reference regions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bidsapp.cli.atlas_options import known
+from bidsapp.cli.parser import parse
+from bidsapp.data.atlases import atlas_names
+from bidsapp.data.reference_regions import reference_names
+from bidsapp.errors import UsageError
+from bidsapp.settings import TEMPLATE_SPACE, AtlasChoice, ReferenceChoice
+
+
+def parsed(*options):
+    return parse(["/in", "/out", "participant", *map(str, options)]).processing
+
+
+@pytest.fixture
+def image(tmp_path) -> Path:
+    path = tmp_path / "atlas.nii.gz"
+    path.touch()
+    return path
+
+
+def test_help_lists_what_the_package_has():
+    assert known("atlases") == atlas_names()
+    assert known("reference_regions") == reference_names()
+
+
+def test_without_options_the_centiloid_volumes_and_one_atlas():
+    processing = parsed()
+    assert [one.name for one in processing.atlases] == ["Centiloid", "DesikanKilliany"]
+    assert processing.reference_regions == () and processing.voi_spaces == (TEMPLATE_SPACE,)
+    assert processing.norms is None and not processing.write_masks
+
+
+def test_atlases_by_name_in_any_case_and_once():
+    names = [one.name for one in parsed("--atlas", "aal3", "SCHAEFER400", "AAL3").atlases]
+    assert names == ["Centiloid", "AAL3", "Schaefer400"]
+
+
+def test_an_atlas_from_a_file_with_table_and_space(image):
+    table = image.with_name("t.tsv")
+    table.touch()
+    (_, one) = parsed("--atlas", f"Toy={image},{table},space=MNI152NLin2009cAsym").atlases
+    assert one == AtlasChoice("Toy", image, table, "MNI152NLin2009cAsym")
+    assert parsed("--atlas", f"Toy={image}").atlases[1] == AtlasChoice("Toy", image)
+
+
+def test_reference_regions_of_the_table_and_of_atlases():
+    found = parsed("--reference-region", "CGeroded", "crus=aal3:lCERCRU1, 96-98").reference_regions
+    own = ReferenceChoice("crus", "AAL3", ("lCERCRU1", "96-98"))
+    assert found == (ReferenceChoice("cgeroded"), own)
+
+
+def test_spaces_of_tables():
+    assert parsed("--output-spaces", "anat", "pet", "T1w").voi_spaces == (
+        TEMPLATE_SPACE, "T1w", "pet",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("options", "hint"),
+    [
+        (["--atlas", "Hammers"], "NAME=FILE"),
+        (["--atlas", "AAL3={image}"], "has its own"),
+        (["--atlas", "my-atlas={image}"], "letters and digits"),
+        (["--atlas", "={image}"], "letters and digits"),
+        (["--atlas", "Toy="], "NAME=FILE"),
+        (["--atlas", "Toy={image},{image},{image}"], "NAME=FILE"),
+        (["--atlas", "Toy=/nowhere.nii.gz"], "no such file"),
+        (["--atlas", "Toy={image}", "Toy={image},space=T1w"], "twice"),
+        (["--reference-region", "cerebellum"], "cgeroded"),
+        (["--reference-region", "wc=AAL3:1"], "has its own"),
+        (["--reference-region", "own=AAL3"], "NAME=ATLAS:LABEL"),
+        (["--reference-region", "own=AAL3:"], "NAME=ATLAS:LABEL"),
+        (["--reference-region", "own=:1"], "NAME=ATLAS:LABEL"),
+        (["--output-spaces", "fsaverage"], "fsaverage"),
+        (["--atlas-threshold", "0"], "--atlas-threshold"),
+        (["--atlas-threshold", "1.5"], "--atlas-threshold"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(image, options, hint):
+    with pytest.raises(UsageError) as caught:
+        parsed(*(option.format(image=image) for option in options))
+    assert hint in str(caught.value) and "\n" not in str(caught.value)
