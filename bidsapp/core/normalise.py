@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from bidsapp.core.confidence import Template, normalisation_quality
 from bidsapp.core.priors import PriorSampler
@@ -74,6 +75,13 @@ def normalise(
     BadDataError
         The image holds no head, whatever way it is turned.
     """
+    with threadpool_limits(limits=1):  # the same bits whatever the number of threads
+        return _first_that_passes(t1w, template, limits, options)
+
+
+def _first_that_passes(
+    t1w: Volume, template: Template, limits: Limits, options: Options
+) -> Normalised:
     tried: list[Normalised] = []
     reason = BadDataError("holds no head")
     for way, start, choice in _ways(t1w, template, options):

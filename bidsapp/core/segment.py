@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
+from threadpoolctl import threadpool_limits
 
 from bidsapp.core import mixture as gmm
 from bidsapp.core.alignment import transform
@@ -115,18 +116,20 @@ def segment(
     -------
     Segmentation
     """
-    sampler = PriorSampler(priors)
-    start = start or find_head(t1w, priors, sampler)
-    fit = fit_model(t1w, sampler, start, options)
-    maps = classify(t1w, sampler, fit.warp, fit.mixture, fit.log_bias, fit.intensity_unit)
-    return Segmentation(
-        probabilities=maps.probabilities,
-        corrected=maps.corrected,
-        brain_mask=maps.brain_mask,
-        warp=fit.warp,
-        field=fit.warp.to_t1w(priors.grid),
-        quality=_quality(t1w, start, fit, maps),
-    )
+    # the order of sums, and so the bits, must not depend on the number of threads
+    with threadpool_limits(limits=1):
+        sampler = PriorSampler(priors)
+        start = start or find_head(t1w, priors, sampler)
+        fit = fit_model(t1w, sampler, start, options)
+        maps = classify(t1w, sampler, fit.warp, fit.mixture, fit.log_bias, fit.intensity_unit)
+        return Segmentation(
+            probabilities=maps.probabilities,
+            corrected=maps.corrected,
+            brain_mask=maps.brain_mask,
+            warp=fit.warp,
+            field=fit.warp.to_t1w(priors.grid),
+            quality=_quality(t1w, start, fit, maps),
+        )
 
 
 @dataclass(frozen=True)
