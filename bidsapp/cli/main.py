@@ -87,7 +87,7 @@ def _level(settings: Settings, progress: Progress) -> int:
     if settings.boilerplate_only:
         from bidsapp.report.methods import boilerplate
 
-        print(boilerplate(pet_to_t1w=settings.processing.pet_to_t1w).as_markdown(), end="")
+        print(boilerplate(processing=settings.processing).as_markdown(), end="")
         return ExitCode.OK
     if settings.level is Level.GROUP:
         from bidsapp.group.collect import run_group

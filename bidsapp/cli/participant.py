@@ -113,7 +113,7 @@ def _plan(settings: Settings, progress: Progress) -> Plan:
 def _prepare_output(settings: Settings) -> None:
     write_root_files(settings.output_dir, settings.bids_dir)
     write_atlas_descriptions(settings.output_dir, settings.processing.atlases)
-    text = boilerplate(pet_to_t1w=settings.processing.pet_to_t1w).as_markdown()
+    text = boilerplate(processing=settings.processing).as_markdown()
     write_text(settings.output_dir / "logs" / "CITATION.md", text)
 
 

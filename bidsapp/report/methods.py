@@ -3,17 +3,34 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from bidsapp import __version__
+from bidsapp.data import read_table
 from bidsapp.data.tracers import tracers
 from bidsapp.report.literature import Reference, reference_of_doi, references
 from bidsapp.report.records import ScanRecord, Status
-from bidsapp.settings import PetToT1w
+from bidsapp.settings import Processing
 
 _MINUS = "\N{MINUS SIGN}"
 _CITED = re.compile(r"\{(\w+)\}")
+_DEFAULT = Processing()
+
+_KINETICS = {
+    "srtm": "the simplified reference tissue model, SRTM ({lammertsma1996})",
+    "srtm2": "SRTM2 ({wu2002})",
+    "mrtm": "MRTM ({ichise2003})",
+    "mrtm2": "MRTM2 ({ichise2003})",
+    "logan": "the Logan plot with reference tissue ({logan1996})",
+}
+_PVC = {
+    "gtm": "the geometric transfer matrix ({thomas2011})",
+    "rbv": "region-based voxel-wise correction ({thomas2011})",
+    "iy": "the iterative Yang method ({erlandsson2012})",
+    "mg": "the method of Müller-Gärtner ({mullergartner1992})",
+}
 
 
 @dataclass(frozen=True)
@@ -69,49 +86,170 @@ class Methods:
         return "\n\n".join([*self.paragraphs, "### References", "\n".join(entries)]) + "\n"
 
 
-def boilerplate(
-    codes: Iterable[str] | None = None, pet_to_t1w: PetToT1w = PetToT1w.MODEL
-) -> Methods:
+@dataclass(frozen=True)
+class Recipe:
+    """How some scans were processed: what their options and records say.
+
+    Attributes
+    ----------
+    parameters : options, as the provenance of a record has them
+    methods : ``t1w+model``, ``t1w+nmi``, ``pet-only``: each way that a scan was placed
+    is_dynamic : whether any has several frames
+    has_kinetics : whether kinetic models were fitted to any
+    has_interval : whether any has an interval
+    """
+
+    parameters: Mapping[str, Any]
+    methods: frozenset[str]
+    is_dynamic: bool
+    has_kinetics: bool
+    has_interval: bool
+
+    @classmethod
+    def of_processing(cls, processing: Processing) -> Recipe:
+        """Return what some options would do to every kind of scan."""
+        method = "pet-only" if processing.pet_only else f"t1w+{processing.pet_to_t1w.value}"
+        return cls(asdict(processing), frozenset({method}), True, bool(processing.kinetics), True)
+
+    @classmethod
+    def of_records(cls, records: Sequence[ScanRecord]) -> Recipe:
+        """Return what finished scans say; options are those of the first of them."""
+        parameters = records[0].provenance.get("parameters") if records else None
+        return cls(
+            parameters if isinstance(parameters, Mapping) else {},
+            frozenset(record.method or "t1w+model" for record in records),
+            any(record.motion.get("corrected") for record in records),
+            any(record.kinetics.get("done") for record in records),
+            any(record.centiloid_interval for record in records),
+        )
+
+    def names(self, option: str) -> list[str]:
+        """Names that an option lists."""
+        chosen = self.parameters.get(option)
+        entries = chosen if isinstance(chosen, Sequence) and not isinstance(chosen, str) else ()
+        return [str(one.get("name") if isinstance(one, Mapping) else one) for one in entries]
+
+    def number(self, option: str) -> float | None:
+        """Value of an option that is a number."""
+        value = self.parameters.get(option)
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        return float(value) if is_number else None
+
+
+def boilerplate(codes: Iterable[str] | None = None, processing: Processing = _DEFAULT) -> Methods:
     """Describe what this version would do, before or without any scan.
 
     Parameters
     ----------
     codes : tracers to describe; None for all
-    pet_to_t1w : how the PET is aligned
+    processing : options of the run
     """
     uses = [TracerUse.of_tracer(code) for code in (tracers() if codes is None else codes)]
-    return describe(uses, (pet_to_t1w,), (__version__,))
+    return describe(uses, Recipe.of_processing(processing), (__version__,))
 
 
 def describe_records(records: Iterable[ScanRecord]) -> Methods:
     """Describe what was done to the scans that have a result."""
-    done = [record for record in records if record.status is Status.OK and record.equation]
-    steps = (PetToT1w.NMI if (r.method or "").endswith("nmi") else PetToT1w.MODEL for r in done)
+    done = [record for record in records if record.status is Status.OK]
     versions = {record.version or "unknown" for record in done} or {__version__}
-    return describe(map(TracerUse.of_record, done), steps, sorted(versions))
+    uses = [TracerUse.of_record(record) for record in done if record.equation]
+    return describe(uses, Recipe.of_records(done), sorted(versions))
 
 
-def describe(
-    uses: Iterable[TracerUse], steps: Iterable[PetToT1w], versions: Iterable[str]
-) -> Methods:
-    """Write the methods section for some tracers, alignment steps and versions of the app."""
-    uses, steps = list(dict.fromkeys(uses)), set(steps)
+def describe(uses: Iterable[TracerUse], recipe: Recipe, versions: Iterable[str]) -> Methods:
+    """Write the methods section for some tracers, a recipe and versions of the app."""
+    uses = list(dict.fromkeys(uses))
     paragraphs = [
         f"Amyloid PET was quantified with CentiPET {' and '.join(versions)}, a BIDS-App "
         "({gorgolewski2017}) for PET-BIDS data ({norgaard2022}), built on Nipype "
         "({gorgolewski2011}), NumPy ({harris2020}) and SciPy ({virtanen2020}).",
-        "The T1-weighted image was corrected for intensity bias, segmented into grey matter, "
-        "white matter and cerebrospinal fluid, and normalised to the MNI152NLin6Asym template "
-        "({evans2012}) in one model, an implementation of unified segmentation "
-        "({ashburner2005}) in NumPy and SciPy.",
-        f"{_windows(uses)} {_alignment(steps)} The average was then resampled once, trilinearly, "
-        "from its native grid to the 2 mm template grid; no smoothing was applied.",
+        _normalisation(recipe),
+        f"{_motion(recipe)}{_windows(uses)} {_alignment(recipe)}The average was then resampled "
+        "once, trilinearly, from its native grid to the 2 mm template grid; "
+        f"{_smoothing(recipe)}.",
         "Following the standard Centiloid method ({klunk2015}), the standardised uptake value "
         "ratio (SUVR) was the mean uptake of the Centiloid cortical target volume divided by that "
         "of the whole cerebellum; cerebellar grey matter, whole cerebellum with brainstem, and "
-        f"pons served as further references. {_equations(uses)}",
+        f"pons served as further references. {_equations(uses)}{_interval(recipe)}",
+        _further(recipe),
     ]
-    return _with_references(paragraphs, [use.source for use in uses])
+    return _with_references([text for text in paragraphs if text], [use.source for use in uses])
+
+
+def _normalisation(recipe: Recipe) -> str:
+    with_t1w = (
+        "The T1-weighted image was corrected for intensity bias, segmented into grey matter, "
+        "white matter and cerebrospinal fluid, and normalised to the MNI152NLin6Asym template "
+        "({evans2012}) in one model, an implementation of unified segmentation "
+        "({ashburner2005}) in NumPy and SciPy."
+    )
+    alone = (
+        "the PET itself was normalised to the MNI152NLin6Asym template ({evans2012}), by a smooth "
+        "map under which blurred tissue patterns of the template, each with an uptake of its own, "
+        "explain it best."
+    )
+    if not recipe.methods or "pet-only" not in recipe.methods:
+        return with_t1w
+    if recipe.methods == {"pet-only"}:
+        return alone[0].upper() + alone[1:]
+    return f"{with_t1w} Where there was no usable T1-weighted image, {alone}"
+
+
+def _motion(recipe: Recipe) -> str:
+    if not recipe.is_dynamic or recipe.parameters.get("motion_correction") is False:
+        return ""
+    return (
+        "Frames of a scan were aligned rigidly with each other by normalised mutual information "
+        "({studholme1999}), and resampled together with what follows. "
+    )
+
+
+def _smoothing(recipe: Recipe) -> str:
+    if (added := recipe.number("smooth_fwhm_mm")) is not None:
+        return f"the average was smoothed by a Gaussian of {added:g} mm (FWHM)"
+    if (target := recipe.number("target_resolution_mm")) is not None:
+        return f"the average was smoothed to an effective resolution of {target:g} mm (FWHM)"
+    return "no smoothing was applied"
+
+
+def _interval(recipe: Recipe) -> str:
+    if not recipe.has_interval:
+        return ""
+    return (
+        " The 95 % interval of a Centiloid combines the uncertainty of the anchors of the scale, "
+        "of the conversion of the tracer, of image noise and of repeated scans."
+    )
+
+
+def _further(recipe: Recipe) -> str:
+    """Regions, kinetics and partial volume: what was measured besides the Centiloid."""
+    told = [_regions(recipe)]
+    if recipe.has_kinetics:
+        models = [_KINETICS[name] for name in recipe.names("kinetics") if name in _KINETICS]
+        told.append(f"Dynamic scans were also analysed with {_listed(models)}." if models else "")
+    methods = [_PVC[name] for name in recipe.names("pvc") if name in _PVC]
+    if methods:
+        told.append(
+            f"Regional uptake is also given with correction for the partial volume effect by "
+            f"{_listed(methods)}."
+        )
+    return " ".join(sentence for sentence in told if sentence)
+
+
+def _regions(recipe: Recipe) -> str:
+    known, named = read_table("atlases"), []
+    for name in recipe.names("atlases"):
+        if name in known and name != "Centiloid":
+            named.append(f"{name} ({{{known[name]['reference']}}})")
+        elif name != "Centiloid":
+            named.append(f"{name} (of the user)")
+    return f"Regional uptake was measured in the atlas {_listed(named)}." if named else ""
+
+
+def _listed(items: Sequence[str]) -> str:
+    if len(items) < 2:
+        return "".join(items)
+    return f"{', '.join(items[:-1])} and {items[-1]}"
 
 
 def _windows(uses: list[TracerUse]) -> str:
@@ -124,20 +262,23 @@ def _windows(uses: list[TracerUse]) -> str:
     )
 
 
-def _alignment(steps: set[PetToT1w]) -> str:
+def _alignment(recipe: Recipe) -> str:
+    placed = {method for method in recipe.methods if method != "pet-only"}
+    if recipe.methods and not placed:
+        return ""
     nmi = (
         "The average was aligned rigidly with the T1-weighted image by normalised mutual "
         "information ({studholme1999})"
     )
-    if PetToT1w.MODEL not in steps and steps:
-        return f"{nmi}."
+    if placed and all(method.endswith("nmi") for method in placed):
+        return f"{nmi}. "
     refined = (
         "the alignment was refined by fitting the PET as a linear combination of the "
         "participant’s own blurred tissue maps, with levels that vary smoothly over the brain, "
         "and minimising the unexplained variance"
     )
-    only_some = "in part of the scans " if PetToT1w.NMI in steps else ""
-    return f"{nmi}, and {only_some}{refined}."
+    only_some = "in part of the scans " if any(method.endswith("nmi") for method in placed) else ""
+    return f"{nmi}, and {only_some}{refined}. "
 
 
 def _equations(uses: list[TracerUse]) -> str:

@@ -90,6 +90,15 @@ class ScanView:
         return None if value is None else scale().band_of(value)
 
     @property
+    def crossed(self) -> list[str]:
+        """Edges of bands inside the interval, CL."""
+        interval = self.record.centiloid_interval
+        if interval is None:
+            return []
+        edges = [band.upper for band in scale().bands if band.upper is not None]
+        return [f"{edge:g}" for edge in edges if interval[0] < edge < interval[1]]
+
+    @property
     def source(self) -> Reference:
         """Who published the bands."""
         return scale().source

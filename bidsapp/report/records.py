@@ -75,6 +75,7 @@ class ScanRecord:
     voi : region -> mean, sd (Bq/mL), n_voxels, volume_ml, coverage (0 to 1)
     motion : what the alignment of the frames found
     tacs : atlas -> table of the activity over time
+    kinetics : whether models were fitted (``done``), or why not
     source, t1w_source : BIDS URIs of the raw images
     site : where it was scanned, as the raw dataset says
     acquired : when, as ``scans.tsv`` says; only differences within a participant mean anything
@@ -111,6 +112,7 @@ class ScanRecord:
     voi: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
     motion: Mapping[str, Any] = field(default_factory=dict)
     tacs: Mapping[str, Any] = field(default_factory=dict)
+    kinetics: Mapping[str, Any] = field(default_factory=dict)
     source: str | None = None
     t1w_source: str | None = None
     site: str | None = None
@@ -228,6 +230,7 @@ def _from_json(content: Any, path: str) -> ScanRecord:
         },
         motion=_extra(_mapping, content.get("motion")) or {},
         tacs=_extra(_mapping, content.get("tacs")) or {},
+        kinetics=_extra(_mapping, content.get("kinetics")) or {},
         source=_text(content.get("source")),
         t1w_source=_text(content.get("t1w_source")),
         site=_text(content.get("site")),

@@ -10,7 +10,7 @@ from synthetic_records import finished_record, write
 from bidsapp.data.tracers import tracers
 from bidsapp.report.methods import boilerplate, describe_records
 from bidsapp.report.records import find_records
-from bidsapp.settings import PetToT1w
+from bidsapp.settings import AtlasChoice, KineticModel, PetToT1w, Processing, PvcMethod
 
 SCAN = {"sub": "01", "trc": "FBB"}
 
@@ -37,8 +37,44 @@ def test_everything_cited_is_listed_once_and_nothing_else_but_sources():
 
 
 def test_the_alignment_is_the_one_used():
-    assert "linear combination" in boilerplate(["PIB"], PetToT1w.MODEL).paragraphs[2]
-    assert "linear combination" not in boilerplate(["PIB"], PetToT1w.NMI).paragraphs[2]
+    assert "linear combination" in boilerplate(["PIB"]).paragraphs[2]
+    nmi = boilerplate(["PIB"], Processing(pet_to_t1w=PetToT1w.NMI))
+    assert "linear combination" not in nmi.paragraphs[2]
+
+
+@pytest.mark.parametrize(
+    ("options", "told", "cited"),
+    [
+        ({"smooth_fwhm_mm": 4.5}, "a Gaussian of 4.5 mm", None),
+        ({"target_resolution_mm": 8.0}, "effective resolution of 8 mm", None),
+        ({}, "no smoothing was applied", None),
+        ({"pet_only": True}, "The PET itself was normalised", None),
+        ({"pvc": (PvcMethod.GTM, PvcMethod.MG)}, "matrix (Thomas et al. 2011) and the", "Müller"),
+        ({"kinetics": (KineticModel.LOGAN,)}, "with the Logan plot", "Logan J"),
+        ({}, "atlas DesikanKilliany (Desikan et al. 2006)", "Desikan RS"),
+        ({"atlases": (AtlasChoice("Mine"),)}, "atlas Mine (of the user)", None),
+    ],
+)
+def test_options_are_told_and_cited(options, told, cited):
+    methods = boilerplate(["PIB"], Processing(**options))
+    assert told in " ".join(methods.paragraphs)
+    assert cited is None or any(item.full.startswith(cited) for item in methods.references)
+
+
+def test_a_part_without_t1w_is_told_apart(tmp_path):
+    write(tmp_path, finished_record(SCAN), SCAN)
+    other = {"sub": "01", "trc": "PIB"}
+    write(tmp_path, finished_record(other, method="pet-only", t1w_source=None), other)
+    text = describe_records(find_records(tmp_path)).as_markdown()
+    assert "unified segmentation" in text and "Where there was no usable T1-weighted image" in text
+
+
+@pytest.mark.parametrize("parameters", [None, "x", {"atlases": "AAL3", "pvc": 3, "kinetics": [4]}])
+def test_parameters_of_another_shape_are_survived(tmp_path, parameters):
+    content = finished_record(SCAN, provenance={"version": "1", "parameters": parameters})
+    write(tmp_path, content, SCAN)
+    text = describe_records(find_records(tmp_path)).as_markdown()
+    assert "no smoothing was applied" in text
 
 
 def test_records_speak_for_themselves(tmp_path):

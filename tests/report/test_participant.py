@@ -153,6 +153,29 @@ def test_numbers_of_other_helpers_are_shown_when_there_are_any(tmp_path):
     assert "118.4 CL" in words and "above 24.4 CL: 100 %" in words
 
 
+def test_an_interval_across_bands_is_told(tmp_path):
+    write(tmp_path, finished_record(SCAN, centiloid=25.0, centiloid_interval=[5.0, 45.0]), SCAN)
+    assert "reaches across 10 and 30 CL" in read(write_page(tmp_path, "01")).words
+
+
+def test_a_scan_that_no_equation_fits_keeps_its_suvrs(tmp_path):
+    calibration = {"id": "published", "calibrated": False, "differences": ["smoothing"]}
+    changes = {"centiloid": None, "equation": None, "calibration": calibration}
+    write(tmp_path, finished_record(SCAN, suvr_wc=1.8, **changes), SCAN)
+    words = read(write_page(tmp_path, "01")).words
+    assert "No Centiloid" in words and "smoothing" in words and "--calibration" in words
+    assert "1.800" in words
+
+
+def test_a_tau_scan_shows_its_own_scales(tmp_path):
+    scales = {"suvr": {"universal": 1.4, "frontal": 1.2}, "centaurz": {"universal": 3.25}}
+    changes = {"centiloid": None, "equation": None, "scales": scales, "tracer": "FTP",
+               "calibration": {"calibrated": False}}  # fmt: skip
+    write(tmp_path, finished_record(SCAN, **changes), SCAN)
+    words = read(write_page(tmp_path, "01")).words
+    assert "CenTauRz" in words and "3.25" in words and "No Centiloid" not in words
+
+
 @pytest.mark.parametrize("broken", ["yes", [1], {"low": 2}, [None, 3], True])
 def test_numbers_of_another_shape_count_as_absent(tmp_path, broken):
     extra = {"centiloid_interval": broken, "p_above_cutoff": broken, "motion": broken}
