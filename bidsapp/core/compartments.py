@@ -20,6 +20,8 @@ from bidsapp.core.regions import Regions
 
 Float64 = NDArray[np.float64]
 
+# Part of a region's tissue that must be grey for its grey matter to have a value.
+_LEAST_GREY = 0.1
 # Part of a region's tissue whose compartments must have a value for the region to have one.
 _LEAST_KNOWN = 0.5
 
@@ -74,7 +76,14 @@ class Compartments:
         values : ndarray, shape (N,)
             Activity of the compartments; NaN where unknown.
         """
-        return _averaged(self.grey_share, values), _averaged(self.tissue_share, values)
+        grey = np.where(self.has_grey, _averaged(self.grey_share, values), np.nan)
+        return grey, _averaged(self.tissue_share, values)
+
+    @property
+    def has_grey(self) -> NDArray[np.bool_]:
+        """Which regions hold enough grey matter to tell its activity, (L,)."""
+        total = self.tissue_share.sum(axis=1)
+        return np.asarray(self.grey_share.sum(axis=1) > _LEAST_GREY * total)
 
     def of_image(self, image: NDArray[np.floating], weights: NDArray[np.floating]) -> Float64:
         """Mean of an image over every region, (L,), each voxel counting by ``weights``."""

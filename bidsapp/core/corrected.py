@@ -66,7 +66,8 @@ def correct(
     nothing = np.full(head.membership.shape[0], np.nan)
     columns = dict.fromkeys(COLUMNS, nothing)
     columns["uncorrected"] = head.of_image(pet, np.ones_like(head.grey))
-    columns["uncorrected_gm"] = head.of_image(pet, head.grey)
+    grey = head.of_image(pet, head.grey)
+    columns["uncorrected_gm"] = np.where(head.has_grey, grey, np.nan)
     images: dict[PvcMethod, Float32] = {}
     condition, white_matter = None, None
     if {PvcMethod.GTM, PvcMethod.RBV} & set(methods):
@@ -83,6 +84,7 @@ def correct(
         columns[f"{method.value}_gm"], columns[method.value] = found
     if PvcMethod.MG in methods:
         image, white_matter = mueller_gaertner(pet, head.grey, head.white, fwhm_vox)
-        columns["mg_gm"] = head.of_image(image, np.where(np.isfinite(image), head.grey, 0))
+        means = head.of_image(image, np.where(np.isfinite(image), head.grey, 0))
+        columns["mg_gm"] = np.where(head.has_grey, means, np.nan)
         images[PvcMethod.MG] = image
     return Corrected(columns, images, condition, white_matter)

@@ -257,7 +257,7 @@ def mueller_gaertner(
     spread_grey = blur(np.asarray(grey, np.float32), fwhm_vox)
     spread_white = blur(np.asarray(white, np.float32), fwhm_vox)
     c_wm = _white_activity(pet, spread_white)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         image = (pet - np.float32(c_wm) * spread_white) / spread_grey
     return np.where(spread_grey >= _MIN_GREY, image, np.nan).astype(np.float32), c_wm
 

@@ -68,7 +68,7 @@ class Correct(SimpleInterface):
         given, folder = self.inputs, Path(runtime.cwd)
         pet, processing = fetch_volume(given.pet), given.processing
         psf_mm, source = _resolution(processing, given.position)
-        placed = _Placing(pet.grid, given)
+        placed = Placing(pet.grid, given)
         tissues, tables, found = placed.tissues(), {}, {}
         with about(given.source):
             fwhm_vox = in_voxels(psf_mm, pet.grid.voxel_size)
@@ -90,7 +90,7 @@ class Correct(SimpleInterface):
 VOI_ATLAS = "Centiloid"  # its regions make the images and the ratios
 
 
-class _Placing:
+class Placing:
     """Brings atlas and tissues to the grid of a PET."""
 
     def __init__(self, grid: Grid, given: Any) -> None:
