@@ -110,7 +110,7 @@ class RawDataset:
     def site(self, image: RawImage) -> str | None:
         """Where an image was made: the participant's site, else the institution of the sidecar."""
         row = _row(self.bids_dir / "participants.tsv", f"sub-{image.participant}")
-        known = {name.lower(): value for name, value in row.items() if name and value}
+        known = {k.lower(): v for k, v in row.items() if k and v not in (None, "", "n/a")}
         found = next((known[name] for name in _SITE_COLUMNS if name in known), None)
         if found is None:
             found = self.sidecar(image).get("InstitutionName")
