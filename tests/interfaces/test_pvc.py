@@ -1,0 +1,106 @@
+"""Partial volume correction from stored maps to tables: a head of known tissues in MNI."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from bidsapp.core.pvc import blur
+from bidsapp.core.warp import Warp
+from bidsapp.data import mni_grid, vois
+from bidsapp.interfaces.pvc import Correct, SavePvc, fractions
+from bidsapp.interfaces.store import fetch_volume, keep, keep_volume
+from bidsapp.settings import AtlasChoice, Processing, PvcMethod
+from bidsapp.volume import Grid, Volume
+
+GREY, WHITE, CEREBELLUM, STEM = 9000.0, 5000.0, 4000.0, 7000.0
+PSF_MM = (6.0, 6.0, 6.0)
+
+
+@pytest.fixture(scope="module")
+def corrected(tmp_path_factory):
+    """The GAAIN cortex as grey matter amid white; cerebellum and brainstem as they are."""
+    folder, masks = tmp_path_factory.mktemp("pvc"), vois(2)
+    grid = mni_grid(2)
+    stem = (masks["wcb"] | masks["pons"]) & ~masks["wc"]
+    grey = masks["ctx"] | masks["wc"]
+    near = blur(grey.astype(np.float32), (9.0, 9.0, 9.0)) > 0.2
+    white = (near | stem) & ~grey
+    truth = np.zeros(grid.shape, np.float32)
+    for mask, value in (
+        (white, WHITE), (masks["ctx"], GREY), (masks["wc"], CEREBELLUM), (stem, STEM),
+    ):  # fmt: skip
+        truth[mask] = value
+    pet = blur(truth, tuple(width / 2 for width in PSF_MM))
+    pet[:, :, -8:] = np.nan
+    shape = np.array(grid.shape, float)
+    warp = Warp(np.zeros((3, 1, 1, 1)), np.zeros(3), shape, grid.affine, np.eye(4))
+
+    def kept(name, data):
+        return keep_volume(folder / f"{name}.npz", Volume(data.astype(np.float32), grid.affine))
+
+    node = Correct(
+        pet=kept("pet", pet),
+        gm=kept("gm", grey),
+        wm=kept("wm", white),
+        csf=kept("csf", np.zeros(grid.shape)),
+        warp=keep(folder / "warp.npz", warp.to_arrays()),
+        t1w_to_pet=np.eye(4).tolist(),
+        position={"qc": {"pet_fwhm_mm": 1.0}},
+        source="pet.nii.gz",
+        processing=Processing(
+            atlases=(AtlasChoice("Centiloid"),), pvc=tuple(PvcMethod), psf_mm=PSF_MM
+        ),
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        return node.run().outputs
+
+
+def test_known_activity_is_found(corrected, tmp_path):
+    save = SavePvc(
+        tables=corrected.tables, record=corrected.record, units="Bq/mL", sidecar={"Sources": []},
+        output_dir=str(tmp_path), entities={"sub": "01", "trc": "FMM"},
+    )  # fmt: skip
+    found = save.run().outputs
+    path = tmp_path / found.record["pvc"]["tables"]["Centiloid"]
+    rows = {row["name"]: row for row in csv.DictReader(path.open(), delimiter="\t")}
+    assert list(rows) == ["ctx", "wc", "cg", "wcb", "pons"]
+    assert float(rows["ctx"]["uncorrected"]) < 0.92 * GREY
+    for method in ("gtm", "rbv", "iy"):
+        assert float(rows["ctx"][method]) == pytest.approx(GREY, rel=0.02)
+        assert float(rows["wc"][method]) == pytest.approx(CEREBELLUM, rel=0.02)
+        assert float(rows["pons"][method]) == pytest.approx(STEM, rel=0.02)
+        assert rows["pons"][f"{method}_gm"] == "n/a"
+    assert float(rows["ctx"]["mg_gm"]) == pytest.approx(GREY, rel=0.1)
+    described = json.loads(path.with_suffix(".json").read_text())
+    assert described["gtm"]["Units"] == "Bq/mL"
+    assert described["PartialVolume"]["psf_mm"] == list(PSF_MM)
+    assert described["PartialVolume"]["psf_source"] == "given"
+
+
+def test_ratios_and_images(corrected):
+    told = corrected.record["pvc"]["suvr"]
+    assert told["gtm"]["wc"] == pytest.approx(GREY / CEREBELLUM, rel=0.03)
+    assert told["uncorrected"]["wc"] < 0.95 * told["gtm"]["wc"]
+    for key in ("pvc_rbv", "pvc_iy"):
+        image = fetch_volume(getattr(corrected, key)).data
+        inside = vois(2)["ctx"] & np.isfinite(image)
+        assert np.median(image[inside]) == pytest.approx(GREY, rel=0.03)
+        assert np.isnan(image[:, :, -8:]).all()
+
+
+def test_fractions_of_larger_voxels():
+    fine = Grid((40, 40, 40), np.diag([1.0, 1, 1, 1]))
+    ball = np.linalg.norm(fine.world() - 19.5, axis=-1) < 12
+    affine = np.diag([2.0, 2, 2, 1])
+    affine[:3, 3] = 0.5
+    found = fractions(
+        Volume(ball.astype(np.float32), fine.affine), Grid((20,) * 3, affine), np.eye(4)
+    )
+    blocks = ball.reshape(20, 2, 20, 2, 20, 2).mean(axis=(1, 3, 5))
+    assert found.sum() == pytest.approx(blocks.sum(), rel=0.01)
+    assert np.abs(found - blocks).mean() < 0.02 and found.max() <= 1
