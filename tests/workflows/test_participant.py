@@ -202,14 +202,24 @@ def test_every_atlas_has_a_table_with_the_same_rows_for_every_scan(sub01):
     one, other = rows.values()
     assert one[0] == other[0] and [row[1] for row in one] == [row[1] for row in other]
     assert [row[1] for row in one[1:]] == list(atlas("DesikanKilliany").names)
-    described = read(sub01.parent / "atlas-DesikanKilliany_description.json")
-    assert described["License"] and described["Regions"]["1035"] == "ctx-lh-insula"
-    assert len(described["Composites"]["amyloid"]) == 38
+
+
+def test_centiloid_images_are_written_for_every_equation(sub01):
+    for tracer in ("FBB", "PIB"):
+        ratio = f"sub-01_trc-{tracer}_space-MNI152NLin6Asym_res-2_desc"
+        found = {path.name for path in sub01.glob(f"pet/{ratio}-cl*_pet.nii.gz")}
+        assert found == {f"{ratio}-cl{name}_pet.nii.gz" for name in tracers()[tracer].equations}
+        line = tracers()[tracer].equation
+        suvr, scaled = (
+            nib.load(sub01 / f"pet/{ratio}-{kind}wc_pet.nii.gz").get_fdata()[vois(2)["ctx"]]
+            for kind in ("suvr", "cl")
+        )
+        assert np.allclose(scaled, line.slope * suvr + line.intercept, atol=1e-3)
 
 
 def test_every_image_has_its_sidecar_with_the_required_fields(sub01):
     images = sorted(sub01.rglob("*.nii.gz"))
-    assert len(images) == 7 + 2 * 7 + 1 + 4  # Centiloid images: FBB has one line, PiB four
+    assert len([image for image in images if "_desc-cl" not in image.name]) == 7 + 2 * 7
     for image in images:
         content = read(image.with_name(image.name.replace(".nii.gz", ".json")))
         assert content["Description"] and content["Sources"] and content["CentiPET"]["Version"]
