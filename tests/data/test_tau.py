@@ -23,6 +23,8 @@ from bidsapp.interfaces.quantification import Quantify
 from bidsapp.interfaces.store import keep_volume
 from bidsapp.settings import Filters, Processing
 from bidsapp.volume import Volume
+from bidsapp.workflows.pet import init_quantification_wf
+from bidsapp.workflows.sidecars import Sidecars
 
 
 @pytest.fixture
@@ -105,7 +107,7 @@ def test_a_scan_gets_every_region_on_both_scales(folder, tmp_path):
     assert record["scales"]["centaur"] == pytest.approx({"universal": 100 * 0.44 / 1.07})
 
 
-def test_planning_takes_a_tau_scan_only_with_volumes_and_window(raw, folder):
+def test_a_tau_scan_is_planned_only_with_volumes_and_window(raw, folder, tmp_path):
     raw.t1w("sub-01")
     times = {"FrameTimesStart": [4800, 5400], "FrameDuration": [600, 600], "ScanStart": 4800,
              "ImageDecayCorrectionTime": 4800}  # fmt: skip
@@ -120,3 +122,11 @@ def test_planning_takes_a_tau_scan_only_with_volumes_and_window(raw, folder):
     (scan,) = plan(tau_vois=folder, window_min=(80.0, 100.0)).scans
     assert scan.tracer == "FTP" and scan.window.frame_weights_s == (600, 600)
     assert not [flag for flag in scan.flags if flag.code.startswith("window")]
+    processing = Processing(tau_vois=folder, window_min=(80.0, 100.0))
+    node = init_quantification_wf(scan, processing=processing).get_node("quantify")
+    assert node.inputs.tau_vois == tau_voi_files(folder)
+    record = Sidecars(raw.root, tmp_path, processing).record(scan)
+    assert record["equation"] is None and record["calibration"]["calibrated"] is False
+    options = record["provenance"]["parameters"]["tau_vois"]
+    assert options["name"] == folder.name and str(folder.parent) not in str(record["provenance"])
+    assert len(options["files"]) == 6
