@@ -194,13 +194,21 @@ def _name_t1ws(scans: list[T1wScan], sessions: list[_Session], plan: Plan) -> No
         for other in others:
             plan.left_out[other.series.key] = rank_reason(best.series, other.series)
         placed[best.session or _nearest(best, sessions)].append(best)
+    injections = {session.label: session.injection for session in sessions}
     for session, chosen in placed.items():
-        chosen.sort(key=lambda s: (*t1w_rank(s.series), s.series.key))
+        when = injections.get(session)
+        chosen.sort(key=lambda scan: _preference(scan, when))
         for number, scan in enumerate(chosen, start=1):
             entities = {"sub": scan.participant, "ses": session}
             if len(chosen) > 1:
                 entities["run"] = str(number)
             plan.targets[scan.series.key] = Target(entities, "T1w")
+
+
+def _preference(scan: T1wScan, injection: datetime | None) -> tuple[object, ...]:
+    """Sort key of the T1w scans of a session: without contrast, original, near, then the best."""
+    contrast, derived, *rest = t1w_rank(scan.series)
+    return contrast, derived, _gap(scan, injection), *rest, scan.series.key
 
 
 def _nearest(scan: T1wScan, sessions: list[_Session]) -> str:

@@ -7,12 +7,14 @@ Injection
     when it is missing or impossible, (0018,1072) RadiopharmaceuticalStartTime on the latest date
     that puts it before the scan (or up to `_LATE_INJECTION` after the start of a dynamic scan,
     which may be started first).  Both present and more than `_CLOCKS_DISAGREE` apart: refused.
+    A date-time at midnight sharp beside another time of day is a date without a time.
     Where both are missing, the administration time in GE's private (0009,103B).
     No time of injection at all: refused, never invented.
 Frames
     A frame starts at its (0008,002A)/(0008,0032) acquisition time, the earliest over its slices,
     because beds are acquired one after the other.  When all frames carry the same acquisition
-    time, (0054,1300) FrameReferenceTime places them.  Overlapping frames are refused.
+    time, (0054,1300) FrameReferenceTime places them, or the durations of frames that follow each
+    other, if (0054,1321) DecayFactor agrees.  Overlapping frames are refused.
 Decay reference
     (0054,1102) DecayCorrection names it, or (0018,9701) DecayCorrectionDateTime in enhanced images
     and a private tag of Siemens; (0054,1321) DecayFactor proves it.  A factor says by how
@@ -29,6 +31,7 @@ the middle of the frame instead, and are recognised by it.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -203,10 +206,28 @@ def _frame_starts(clock: ScanClock) -> tuple[tuple[datetime, ...], str, tuple[st
         )
         source = "(0054,1300) FrameReferenceTime; AcquisitionTime does not tell frames apart"
         return starts, source, ()
+    if (starts := _back_to_back(clock, origin)) is not None:
+        source = (
+            "(0018,1242) ActualFrameDuration, back to back, confirmed by (0054,1321) DecayFactor"
+        )
+        return starts, source, ()
     raise BadDataError(
-        "(0008,0032) AcquisitionTime is missing or the same for several frames and (0054,1300) "
-        "FrameReferenceTime does not tell them apart; export the frames with their times"
+        "(0008,0032) AcquisitionTime is missing or the same for several frames and neither "
+        "(0054,1300) FrameReferenceTime nor (0054,1321) DecayFactor tells them apart; export the "
+        "frames with their times"
     )
+
+
+def _back_to_back(clock: ScanClock, origin: datetime) -> tuple[datetime, ...] | None:
+    """Starts of frames without pauses, if the decay factors of the frames agree with them."""
+    after = [sum(frame.duration_s for frame in clock.frames[:i]) for i in range(len(clock.frames))]
+    factors = [frame.decay_factor or 0.0 for frame in clock.frames]
+    if clock.half_life_s is None or min(factors) <= 0 or len(set(factors)) < len(factors):
+        return None
+    durations = [frame.duration_s for frame in clock.frames]
+    if not _corrected_to(after, durations, factors, clock.half_life_s):
+        return None
+    return tuple(origin + timedelta(seconds=start) for start in after)
 
 
 def _start_from_reference(clock: ScanClock, index: int) -> float:
@@ -340,6 +361,8 @@ def _stated_injection(
 
 def _header_injection(clock: ScanClock, scan: _Scan) -> tuple[datetime, str, tuple[str, ...]]:
     full, time_of_day = clock.injection, clock.injection_clock
+    if full is not None and time_of_day and full == _midnight(full):
+        full = None
     private = clock.injection_private
     if full is None and time_of_day is None and private is not None and scan.fits(private):
         return private, "(0009,103B) GE administration date and time", ()
@@ -521,17 +544,25 @@ def _implied_references(model: TimeModel, clock: ScanClock) -> tuple[float, ...]
         return None
     if set(factors) == {1.0}:
         return None
-    rate = math.log(2) / clock.half_life_s
+    durations = model.frame_duration_s
+    return _corrected_to(model.frame_start_s, durations, factors, clock.half_life_s) or None
+
+
+def _corrected_to(
+    starts: Sequence[float],
+    durations: Sequence[float],
+    factors: Sequence[float],
+    half_life_s: float,
+) -> tuple[float, ...]:
+    """Moments the decay factors correct to, one per convention in which the frames agree."""
+    rate = math.log(2) / half_life_s
     by_convention: list[list[float]] = [[], [], []]
-    for start, duration, factor in zip(
-        model.frame_start_s, model.frame_duration_s, factors, strict=True
-    ):
-        within = _moments_within(duration, clock.half_life_s)
+    for start, duration, factor in zip(starts, durations, factors, strict=True):
+        within = _moments_within(duration, half_life_s)
         for moments, moment in zip(by_convention, within, strict=True):
             moments.append(start + moment - math.log(factor) / rate)
-    middles = [
+    return tuple(
         median(moments)
         for moments in by_convention
         if max(moments) - min(moments) <= 2 * _DECAY_TOLERANCE_S
-    ]
-    return tuple(middles) or None
+    )

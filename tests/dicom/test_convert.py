@@ -154,6 +154,18 @@ def test_sessions_are_injections_in_time_and_runs_parts_of_one(tmp_path: Path) -
     }
 
 
+def test_the_t1w_nearest_in_time_comes_first(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    Mr(acquired=datetime(2018, 1, 1), description="old").write(source / "a")
+    Mr(acquired=datetime(2021, 5, 1), description="near").write(source / "b")
+    Mr(acquired=datetime(2021, 3, 3), description="km", contrast="Gadovist").write(source / "c")
+    Pet().write(source / "pet")
+    named = targets(dry(source))
+    assert [named[name] for name in ("near", "old", "km")] == [
+        *("ses-01_run-1_T1w", "ses-01_run-2_T1w", "ses-01_run-3_T1w"),
+    ]  # fmt: skip
+
+
 def test_clocks_of_two_consoles_do_not_part_one_injection(tmp_path: Path) -> None:
     """The early part says 2 min later than the late part; the early part is still run 1."""
     injection = datetime(2022, 4, 5, 9, 2)

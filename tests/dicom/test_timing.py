@@ -330,9 +330,36 @@ def test_same_acquisition_time_for_all_frames_falls_back_to_the_reference_time()
     times = time_model(clock(frames=frames))
     assert times.frame_start_s == pytest.approx((5400, 5700), abs=1e-3)
     assert "FrameReferenceTime" in times.sources["FrameTimesStart"]
-    without = tuple(replace(frame, reference_s=0.0) for frame in frames)
-    with pytest.raises(BadDataError, match="tell them apart"):
+    without = tuple(replace(frame, reference_s=0.0, decay_factor=1.0) for frame in frames)
+    with pytest.raises(BadDataError, match="tells them apart"):
         time_model(clock(frames=without))
+
+
+def as_one_clock(data: Dataset) -> None:
+    """No tag but the factors tells the frames apart."""
+    data.FrameReferenceTime, data.AcquisitionTime = "0", "113430"
+    data.TemporalPositionIdentifier = (data.InstanceNumber - 1) // 9 + 1
+
+
+def test_decay_factors_prove_that_frames_follow_each_other() -> None:
+    datasets = list(Pet().datasets())
+    for data in datasets:
+        as_one_clock(data)
+    times = model_of_datasets(datasets)
+    assert times.frame_start_s == (5400, 5700, 6000, 6300)
+    assert "confirmed by (0054,1321)" in times.sources["FrameTimesStart"]
+    paused = list(Pet(frames=[(5400, 300), (5800, 300), (6100, 300), (6400, 300)]).datasets())
+    for data in paused:
+        as_one_clock(data)
+    with pytest.raises(BadDataError, match="tells them apart"):
+        model_of_datasets(paused)
+
+
+def test_a_date_time_at_midnight_sharp_is_a_date() -> None:
+    midnight = datetime(2021, 3, 2)
+    times = time_model(clock(injection=midnight))
+    assert times.injection == datetime(2021, 3, 2, 10, 4, 30)
+    assert "(0018,1072)" in times.sources["InjectionStart"]
 
 
 def test_reference_time_that_contradicts_the_clock_is_told() -> None:
