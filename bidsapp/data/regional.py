@@ -162,10 +162,14 @@ def _described(entry: Mapping[str, Any], units: str, **words: str) -> dict[str, 
 
 
 def placed_reference(reference: Reference, scene: Scene) -> Regions:
-    """Voxels of a reference region in a space, weighted by tissue where it asks for that."""
+    """Voxels of a reference region in a space, weighted by tissue where it asks for that.
+
+    Without a T1w a region that needs a tissue is empty: it would be another region.
+    """
     regions = scene.place(reference.regions)
-    tissue = scene.tissues.get(reference.tissue or "")
-    if tissue is None:
+    if reference.tissue is None:
         return regions
-    regions = regions.weighted(tissue)
+    if reference.tissue not in scene.tissues:
+        return Regions(regions.shape, np.empty(0, np.intp), np.zeros(2, np.intp))
+    regions = regions.weighted(scene.tissues[reference.tissue])
     return regions if reference.threshold is None else regions.at_least(reference.threshold)

@@ -57,7 +57,7 @@ def init_regions_wf(
         if scan.t1w is not None or space != "T1w"
     )
     written = Node(Merge(2 * len(spaces)), name="written", run_without_submitting=True)
-    equations = scale_for(processing, scan.tracer).equations
+    equations = scale_for(processing, scan.tracer, normalisation=scan.normalisation).equations
     lines = {name: [line.slope, line.intercept] for name, line in equations.items()}
     place = {"output_dir": output_dir, "entities": scan.entities}
     for number, space in enumerate(spaces):

@@ -1,0 +1,87 @@
+"""All tables of one image: reference regions with tissue, norms, thresholds, fixed columns."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bidsapp.data import mni_grid, read_table, vois
+from bidsapp.data.atlases import atlas
+from bidsapp.data.reference_regions import references
+from bidsapp.data.regional import Scene, check_options, measure_atlases, region_dictionary
+from bidsapp.errors import CentipetError
+from bidsapp.settings import AtlasChoice, Processing, ReferenceChoice
+
+SHAPE = mni_grid(2).shape
+ASKED = (ReferenceChoice("cgeroded"), ReferenceChoice("wm"))
+
+
+def scene(**tissues):
+    return Scene(mni_grid(2), lambda regions: regions, tissues)
+
+
+@pytest.fixture(scope="module")
+def image():
+    return np.random.default_rng(0).gamma(20, 300.0, SHAPE).astype(np.float32)
+
+
+def measured(image, place, lines=None, **options):
+    processing = Processing(atlases=(AtlasChoice("DesikanKilliany"),), **options)
+    return measure_atlases(image, place, processing=processing, lines=lines or {})
+
+
+def test_every_column_of_the_dictionary_is_there_for_every_region(image):
+    found = measured(image, scene(), reference_regions=ASKED).columns
+    described = region_dictionary(references(ASKED), "Bq/mL")
+    for name, columns in found.items():
+        assert set(columns) == set(described)
+        assert {len(column) for column in columns.values()} == {len(atlas(name).names)}
+    assert described["mean"]["Units"] == "Bq/mL" and described["suvr_wm"]["Units"] == "unitless"
+    assert all("{" not in entry["Description"] for entry in described.values())
+    fixed = [name for name in read_table("region_columns") if name not in ("suvr", "centiloid")]
+    assert [name for name in described if "_w" not in name][:5] == fixed[:5]
+
+
+def test_a_tissue_weighs_or_selects_the_reference(image):
+    rng = np.random.default_rng(1)
+    grey, white = rng.random(SHAPE).astype(np.float32), rng.random(SHAPE).astype(np.float32)
+    found = measured(image, scene(GM=grey, WM=white), reference_regions=ASKED).references
+    by_name = {one.name: one for one in references(ASKED)}
+    voxels = by_name["cgeroded"].regions.voxels
+    values, weights = image.ravel()[voxels].astype(float), grey.ravel()[voxels].astype(float)
+    assert found["cgeroded"].mean == (values * weights).sum() / weights.sum()
+    voxels = by_name["wm"].regions.voxels
+    voxels = voxels[white.ravel()[voxels] >= 0.95]
+    assert found["wm"].mean == image.ravel()[voxels].astype(float).mean()
+
+
+def test_without_a_t1w_such_a_reference_is_not_guessed(image):
+    found = measured(image, scene(), reference_regions=ASKED)
+    assert found.references["cgeroded"].mean is None
+    columns = found.columns["Centiloid"]
+    assert columns["suvr_cgeroded"] == columns["suvr_wm"] == columns["gm_mean"] == [None] * 5
+    assert columns["suvr_wc"][1] == 1
+
+
+def test_the_line_of_a_reference_gives_its_centiloids_only(image):
+    columns = measured(image, scene(), {"cg": (100.0, -50.0)}).columns["Centiloid"]
+    assert columns["centiloid_cg"] == [100.0 * ratio - 50.0 for ratio in columns["suvr_cg"]]
+    assert columns["centiloid_wc"] == [None] * 5
+
+
+def test_a_reference_cut_off_by_the_field_of_view_divides_nothing(image):
+    cut = image.copy()
+    cut[vois(2)["pons"]] = np.nan
+    columns = measured(cut, scene()).columns["Centiloid"]
+    assert columns["suvr_pons"] == [None] * 5 and columns["mean"][4] is None
+    assert columns["coverage"][4] == 0 and columns["suvr_wc"][0] is not None
+
+
+def test_options_are_checked_before_anything_is_computed(tmp_path):
+    with pytest.raises(CentipetError, match="no such"):
+        check_options(Processing(atlases=(AtlasChoice("Toy", tmp_path / "absent.nii.gz"),)))
+    with pytest.raises(CentipetError, match="NoAtlas"):
+        check_options(Processing(reference_regions=(ReferenceChoice("x", "NoAtlas", ("1",)),)))
+    with pytest.raises(CentipetError, match="cannot be read"):
+        check_options(Processing(norms=tmp_path / "absent.tsv"))
+    assert check_options(Processing()) == []
