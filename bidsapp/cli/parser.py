@@ -41,6 +41,7 @@ usage; 65 bad data; 66 input missing; 70 internal; 73 cannot write; 74 disk full
 run again.
 """
 
+_WIDEST_MM = 30.0  # FWHM; more leaves nothing of a brain
 _BYTES = {"B": 1e-9, "K": 1e-6, "M": 1e-3, "G": 1.0, "T": 1e3}
 _LEAST_MEM_GB = 1.6  # of the largest step, a segmentation, and the process itself
 
@@ -200,6 +201,15 @@ def _add_processing(group: Any) -> None:
     group.add_argument(
         "--no-motion-correction", action="store_true", help="do not align the frames of a scan"
     )
+    blur = group.add_mutually_exclusive_group()
+    blur.add_argument("--smooth", type=float, metavar="MM", help="blur the PET by this FWHM")
+    blur.add_argument(
+        "--target-resolution", type=float, metavar="MM", help="blur the PET up to this resolution"
+    )
+    group.add_argument(
+        "--psf", nargs="+", type=float, metavar="MM",
+        help="resolution of the PET (FWHM), one or along x y z; without it it is measured",
+    )  # fmt: skip
     group.add_argument(
         "--pet-to-t1w",
         choices=[method.value for method in PetToT1w],
@@ -381,6 +391,9 @@ def _settings(options: argparse.Namespace) -> Settings:
             allow_off_window=options.allow_off_window,
             pet_only=options.pet_only,
             motion_correction=not options.no_motion_correction,
+            smooth_fwhm_mm=_width("--smooth", options.smooth),
+            target_resolution_mm=_width("--target-resolution", options.target_resolution),
+            psf_mm=_psf(options.psf),
             calibration=options.calibration,
             tau_vois=options.tau_vois,
             cutoff=_cutoffs(options.cutoff),
@@ -427,6 +440,11 @@ def _refuse(options: argparse.Namespace) -> None:
         )
     if options.nprocs < 1:
         raise UsageError(f"--nprocs {options.nprocs}: at least one process is needed")
+    if options.pet_only and options.target_resolution is not None and options.psf is None:
+        raise UsageError(
+            "--target-resolution: without a T1w the resolution cannot be measured; give it with "
+            "--psf, or use --smooth"
+        )
     if options.step_timeout <= 0:
         raise UsageError(f"--step-timeout {options.step_timeout:g}: must be minutes above 0")
     if options.mem < _LEAST_MEM_GB:
@@ -483,6 +501,21 @@ def _probability(value: float | None) -> float | None:
     if value is not None and not 0 < value <= 1:
         raise UsageError(f"--atlas-threshold {value:g}: give a probability above 0, up to 1")
     return value
+
+
+def _width(option: str, fwhm_mm: float | None) -> float | None:
+    if fwhm_mm is not None and not 0 < fwhm_mm <= _WIDEST_MM:
+        raise UsageError(f"{option} {fwhm_mm:g}: give a width in mm, above 0, up to {_WIDEST_MM:g}")
+    return fwhm_mm
+
+
+def _psf(widths: Sequence[float] | None) -> tuple[float, float, float] | None:
+    if widths is None:
+        return None
+    if len(widths) not in (1, 3):
+        raise UsageError("--psf: give one width, or three along the axes of the image")
+    x, y, z = (_width("--psf", width) or 0.0 for width in (*widths, *widths, *widths)[:3])
+    return x, y, z
 
 
 def _filters(options: argparse.Namespace) -> Filters:

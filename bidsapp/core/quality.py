@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bidsapp.core.voi import CoverageRule, VoiStatistics
@@ -192,6 +192,33 @@ def motion_findings(spread_mm: float, limit_mm: float) -> tuple[Finding, ...]:
             f"the head moved by {spread_mm:.1f} mm between frames of the uptake window (limit "
             f"{limit_mm:g} mm): frames are realigned, but not what moved within a frame nor the "
             "attenuation map, so look at the images",
+        ),
+    )
+
+
+def end_findings(lower: int, upper: int) -> tuple[Finding, ...]:
+    """Planes at the ends of the field of view that hold artefacts."""
+    if lower + upper == 0:
+        return ()
+    return (
+        Finding(
+            "end-planes",
+            f"{lower} planes at the beginning and {upper} at the end of the PET's axial field of "
+            "view hold noise or steps instead of activity and count as not measured: look at them",
+        ),
+    )
+
+
+def resolution_findings(target_mm: float, resolution_mm: Sequence[float]) -> tuple[Finding, ...]:
+    """An image that is more blurred than the resolution it should have."""
+    if max(resolution_mm) <= target_mm:
+        return ()
+    own = " x ".join(f"{width:.1f}" for width in resolution_mm)
+    return (
+        Finding(
+            "resolution-target",
+            f"the PET's resolution ({own} mm) is lower than the target of {target_mm:g} mm along "
+            "an axis, which stays as it is: choose a higher target for all scans",
         ),
     )
 

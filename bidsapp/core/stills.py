@@ -97,6 +97,12 @@ def mean_at_reference(stills: Sequence[Still]) -> Volume:
     return Volume(mean, grid.affine)
 
 
+def mean_in_scanner(stills: Sequence[Still]) -> Volume:
+    """Mean of the window voxel by voxel, wherever the head lies."""
+    images = (np.asarray(still.image.data, np.float32) for still in stills)
+    return Volume(weighted_mean(images, _seconds(stills)), stills[0].image.affine)
+
+
 def sample_stills(stills: Sequence[Still], points: NDArray[np.float64]) -> NDArray[np.float32]:
     """Mean of the window at world points of the reference position, shape (..., 3), RAS mm.
 

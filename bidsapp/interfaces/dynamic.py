@@ -19,6 +19,7 @@ from nipype.interfaces.base import (
 
 from bidsapp.bids.derivatives import output_path, outputs, sidecar_path
 from bidsapp.core.alignment import transform
+from bidsapp.core.field import without_ends
 from bidsapp.core.regions import region_means
 from bidsapp.core.resample import resample, sample
 from bidsapp.data import mni_grid, read_table, template_mask
@@ -55,6 +56,7 @@ class _FramesInput(BaseInterfaceInputSpec):
     series = traits.List(traits.Instance(Series), mandatory=True, desc="the scan, other parts")
     pets = traits.List(File(exists=True), mandatory=True, desc="their images, for nipype's cache")
     motion = traits.List(mandatory=True, desc="as `AlignFrames` gives it; empty for a lost part")
+    ends = traits.List(traits.Int, mandatory=True, desc="planes that were not measured")
 
 
 class SampleFramesInput(_FramesInput):
@@ -90,7 +92,7 @@ class SampleFrames(SimpleInterface):
         frames = np.lib.format.open_memmap(folder / "frames.npy", "w+", np.float32, shape)
         least = read_table("limits")["voi_coverage"]["refuse"]
         tacs = {name: np.empty((len(regions), len(order))) for name, regions in atlases.items()}
-        read = _read(given.series, given.motion, order)
+        read = _read(given.series, given.motion, given.ends, order)
         for place, (frame, motion) in enumerate(read):
             image = frames[place]
             image[...] = np.nan
@@ -121,7 +123,7 @@ class SaveDynamic(SimpleInterface):
         order = _in_time(given.series, given.motion)
         path = output_path(given.output_dir, "pet_dynamic", given.entities)
         grid = next(read_frames(given.series[0].pet)).grid
-        read = _read(given.series, given.motion, order)
+        read = _read(given.series, given.motion, given.ends, order)
         save_frames(path, _native(read, grid), len(order))
         times = _times(given.series, order)
         start = times["frame_start_s"]
@@ -248,15 +250,19 @@ def _in_time(series: list[Series], motion: list[Any]) -> list[tuple[int, int]]:
 
 
 def _read(
-    series: list[Series], motion: list[Any], order: list[tuple[int, int]]
+    series: list[Series], motion: list[Any], ends: list[int], order: list[tuple[int, int]]
 ) -> Iterator[tuple[Volume, np.ndarray]]:
     """Read every frame once, in the order of time: its activity, and reference -> frame."""
+    lower, upper = ends
     for number in dict.fromkeys(number for number, _ in order):
         part = series[number]
         with about(part.pet):
             for index, frame in enumerate(read_frames(part.pet)):
                 activity = np.asarray(frame.data, np.float32) * np.float32(part.factors[index])
-                yield Volume(activity, frame.affine), np.array(motion[number][index])
+                image = Volume(activity, frame.affine)
+                if number == 0:  # other parts may come from another scanner
+                    image = without_ends(image, (lower, upper))
+                yield image, np.array(motion[number][index])
 
 
 def _native(frames: Iterator[tuple[Volume, np.ndarray]], grid: Grid) -> Iterator[Volume]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +16,25 @@ from nipype.interfaces.base import (
 )
 
 from bidsapp.core.alignment import Matrix, transform
+from bidsapp.core.field import artefact_ends, without_ends
 from bidsapp.core.motion import FrameAlignment, align_frames, align_parts, motion_told
 from bidsapp.core.priors import PriorSampler
 from bidsapp.core.quality import (
     affine_findings,
     alignment_findings,
+    end_findings,
     motion_findings,
     own_anatomy_findings,
     part_findings,
 )
 from bidsapp.core.rigid import register
-from bidsapp.core.stills import mean_at_reference, resample_stills, sample_stills, still_images
+from bidsapp.core.stills import (
+    mean_at_reference,
+    mean_in_scanner,
+    resample_stills,
+    sample_stills,
+    still_images,
+)
 from bidsapp.core.warp import Warp
 from bidsapp.data import priors, read_table
 from bidsapp.errors import CentipetError
@@ -113,6 +121,8 @@ class TimeAverageOutput(TraitedSpec):
 
     pet = File(exists=True, desc="mean over the window, native grid, head at the reference")
     stills = File(exists=True, desc="the same, one image per position of the head")
+    ends = traits.List(traits.Int, desc="planes left out at both ends of the axis of the scanner")
+    record = traits.Dict(desc="its part of the record: field_of_view, flags")
 
 
 class TimeAverage(SimpleInterface):
@@ -126,6 +136,14 @@ class TimeAverage(SimpleInterface):
         with about(self.inputs.pet):
             factors = optional(self.inputs.decay_factors)
             stills = still_images(read_frames(self.inputs.pet), weights, motion, factors)
+        # artefacts belong to planes of the scanner, wherever the head lies meanwhile
+        ends = artefact_ends(mean_in_scanner(stills))
+        stills = [replace(still, image=without_ends(still.image, ends)) for still in stills]
+        self._results["ends"] = list(ends)
+        self._results["record"] = {
+            "field_of_view": {"excluded_planes": list(ends)},
+            "flags": [asdict(flag) for flag in end_findings(*ends)],
+        }
         folder = Path(runtime.cwd)
         self._results["pet"] = keep_volume(folder / "mean.npz", mean_at_reference(stills))
         self._results["stills"] = keep_stills(folder / "stills.npz", stills)

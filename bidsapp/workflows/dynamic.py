@@ -26,7 +26,7 @@ def init_dynamic_wf(
 
     Inputs
     ------
-    motion, motion_record
+    motion, motion_record, ends
         As `bidsapp.workflows.pet.init_pet_reference_wf` gives them.
     t1w_to_pet
         T1w world -> PET world, 4 x 4.
@@ -43,7 +43,7 @@ def init_dynamic_wf(
         What it gives to the record; numbers of files, by node.
     """
     workflow = Workflow(name=name)
-    fields = ["motion", "motion_record", "t1w_to_pet", "field"]
+    fields = ["motion", "motion_record", "ends", "t1w_to_pet", "field"]
     inputs = Node(IdentityInterface(fields), name="inputnode")
     outputs = Node(IdentityInterface(["tacs", "frames", "record", "written"]), name="outputnode")
     pets = [scan.pet, *(part.pet for part in scan.parts)]
@@ -72,8 +72,8 @@ def init_dynamic_wf(
         curves.inputs.suv_factor = scan.suv_factor
     workflow.connect(
         [
-            (inputs, sampled, [(field, field) for field in ("motion", "t1w_to_pet", "field")]),
-            (inputs, image, [("motion", "motion")]),
+            (inputs, sampled, [(field, field) for field in fields if field != "motion_record"]),
+            (inputs, image, [("motion", "motion"), ("ends", "ends")]),
             (sampled, curves, [("tacs", "tacs")]),
             (sampled, outputs, [("tacs", "tacs"), ("frames", "frames")]),
             (curves, outputs, [("record", "record")]),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from nipype.interfaces.utility import IdentityInterface
+from nipype.interfaces.utility import IdentityInterface, Merge
 from nipype.pipeline.engine import Node, Workflow
 
 from bidsapp.bids.pet_metadata import common_decay_factors
@@ -43,11 +43,15 @@ def init_pet_reference_wf(
     motion
         Per PET of the injection, the scan itself first, and per frame: world of the reference
         position -> world of the frame, 4 x 4.
+    motion_record
+        What the alignment of the frames gives to the record; nothing for a single frame.
+    ends
+        Planes left out at both ends of the field of view.
     record
-        What the alignment of the frames gives to the record.
+        What all of it gives to the record, a list.
     """
     workflow = Workflow(name=name)
-    fields = ["pet", "stills", "motion", "record"]
+    fields = ["pet", "stills", "motion", "motion_record", "ends", "record"]
     outputs = Node(IdentityInterface(fields), name="outputnode")
     weights = list(scan.window.frame_weights_s)
     average = Node(
@@ -58,7 +62,14 @@ def init_pet_reference_wf(
     )
     if factors := common_decay_factors(scan.metadata, any_tracer(scan.tracer).half_life_s):
         average.inputs.decay_factors = list(factors)
-    workflow.connect([(average, outputs, [("pet", "pet"), ("stills", "stills")])])
+    record = Node(Merge(2), name="record", run_without_submitting=True)
+    workflow.connect(
+        [
+            (average, outputs, [("pet", "pet"), ("stills", "stills"), ("ends", "ends")]),
+            (average, record, [("record", "in1")]),
+            (record, outputs, [("out", "record")]),
+        ]
+    )
     # Without correction only the parts of a dual-window study need a common position.
     if scan.n_frames > 1 and (processing.motion_correction or scan.parts):
         align = Node(
@@ -74,9 +85,10 @@ def init_pet_reference_wf(
             n_procs=1,
         )
         workflow.connect([(align, average, [("motion", "motion")])])
-        workflow.connect([(align, outputs, [("motion", "motion"), ("record", "record")])])
+        workflow.connect([(align, outputs, [("motion", "motion"), ("record", "motion_record")])])
+        workflow.connect([(align, record, [("record", "in2")])])
     else:
-        outputs.inputs.record = {}
+        outputs.inputs.motion_record = {}
         outputs.inputs.motion = [
             [np.eye(4).tolist() for _ in timing.frame_start_s] for timing in scan.timings
         ]

@@ -16,6 +16,7 @@ from bidsapp.interfaces.pet_only import NormalisePet
 from bidsapp.workflows.dynamic import init_dynamic_wf
 from bidsapp.workflows.pet import init_pet_reference_wf, init_quantification_wf
 from bidsapp.workflows.regions import init_regions_wf
+from bidsapp.workflows.resolution import init_smoothing_wf
 from bidsapp.workflows.sidecars import SUVR_IMAGES, Sidecars
 from bidsapp.workflows.wiring import across, gathered, of
 
@@ -76,6 +77,7 @@ def init_pet_only_wf(scan: ScanPlan, *, output_dir: str, sidecars: Sidecars, nam
     workflow = Workflow(name=name)
     outputs = Node(IdentityInterface(["written"]), name="outputnode")
     reference = init_pet_reference_wf(scan, processing=processing)
+    smoothing = init_smoothing_wf(processing=processing, anatomy=())
     normalisation = init_pet_normalisation_wf(scan)
     quantification = init_quantification_wf(scan, processing=processing)
     regional = init_regions_wf(scan, output_dir=output_dir, sidecars=sidecars)
@@ -96,9 +98,11 @@ def init_pet_only_wf(scan: ScanPlan, *, output_dir: str, sidecars: Sidecars, nam
     placing = ["field", "warp", "t1w_to_pet"]
     workflow.connect(
         [
-            (reference, normalisation, across(["pet", "stills"])),
-            (reference, images, [("outputnode.pet", "pet_native")]),
-            (reference, regional, [("outputnode.pet", "inputnode.pet_native")]),
+            (reference, smoothing, across(["pet", "stills"])),
+            (reference, normalisation, across(["pet"])),
+            (smoothing, normalisation, across(["stills"])),
+            (smoothing, images, [("outputnode.pet", "pet_native")]),
+            (smoothing, regional, [("outputnode.pet", "inputnode.pet_native")]),
             (normalisation, quantification, [("outputnode.pet_mni", "inputnode.pet")]),
             (normalisation, images, [("outputnode.pet_mni", "pet_mni")]),
             (normalisation, warp, [("outputnode.field", "field")]),
@@ -107,17 +111,16 @@ def init_pet_only_wf(scan: ScanPlan, *, output_dir: str, sidecars: Sidecars, nam
             (result, outputs, [("written", "written")]),
         ]
     )
-    said = of([reference, normalisation, quantification, regional], "record")
+    said = of([reference, smoothing, normalisation, quantification, regional], "record")
     written = [(images, "written"), (warp, "written"), *of([regional], "written")]
     if scan.is_dynamic:
         dynamic = init_dynamic_wf(scan, output_dir=output_dir, sidecars=sidecars)
         workflow.connect(
             [
-                (reference, dynamic, [("outputnode.motion", "inputnode.motion"),
-                                      ("outputnode.record", "inputnode.motion_record")]),
+                (reference, dynamic, across(["motion", "motion_record", "ends"])),
                 (normalisation, dynamic, across(["t1w_to_pet", "field"])),
             ]
-        )  # fmt: skip
+        )
         said += of([dynamic], "record")
         written += of([dynamic], "written")
     workflow.connect(gathered(workflow, said, "parts"), "out", result, "parts")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from nipype.interfaces.utility import IdentityInterface, Merge
+from nipype.interfaces.utility import IdentityInterface
 from nipype.pipeline.engine import Node, Workflow
 
 from bidsapp.bids.plan import ScanPlan
@@ -19,8 +17,11 @@ from bidsapp.workflows.pet import (
     init_quantification_wf,
     init_resampling_wf,
 )
+from bidsapp.workflows.pvc import PVC_ANATOMY, init_pvc_wf
 from bidsapp.workflows.regions import init_regions_wf
+from bidsapp.workflows.resolution import init_smoothing_wf
 from bidsapp.workflows.sidecars import PET_IMAGES, SUVR_IMAGES, Sidecars
+from bidsapp.workflows.wiring import across, gathered, of
 
 ANATOMY = ("t1w", "mask", "gm", "wm", "csf", "regions", "field", "warp", "record")
 
@@ -53,6 +54,7 @@ def init_scan_wf(
     reference = init_pet_reference_wf(scan, processing=sidecars.processing)
     registration = init_pet_registration_wf(scan, method=method)
     positions = init_positions_wf(scan, processing=sidecars.processing)
+    smoothing = init_smoothing_wf(processing=sidecars.processing)
     resampling = init_resampling_wf()
     quantification = init_quantification_wf(scan, processing=sidecars.processing)
     regional = init_regions_wf(scan, output_dir=output_dir, sidecars=sidecars)
@@ -72,40 +74,46 @@ def init_scan_wf(
             (inputs, registration, [(field, f"inputnode.{field}") for field in anatomy]),
             (inputs, resampling, [("mask", "inputnode.mask"), ("field", "inputnode.field")]),
             (reference, registration, [("outputnode.pet", "inputnode.pet")]),
-            (reference, resampling, [("outputnode.stills", "inputnode.stills")]),
-            (reference, derivatives, [("outputnode.pet", "inputnode.pet_native")]),
+            (
+                inputs,
+                smoothing,
+                [(field, f"inputnode.{field}") for field in ("gm", "wm", "csf", "mask", "regions")],
+            ),
+            (reference, smoothing, across(["pet", "stills"])),
+            (registration, smoothing, across(["t1w_to_pet"])),
+            (smoothing, resampling, across(["stills"])),
+            (smoothing, derivatives, [("outputnode.pet", "inputnode.pet_native")]),
             (registration, resampling, [("outputnode.t1w_to_pet", "inputnode.t1w_to_pet")]),
-            (registration, derivatives, _across(["t1w_to_pet", "by_method"])),
+            (registration, derivatives, across(["t1w_to_pet", "by_method"])),
             (inputs, positions, [("field", "inputnode.field")]),
-            (reference, positions, _across(["stills"])),
-            (registration, positions, _across(["by_method"])),
+            (smoothing, positions, across(["stills"])),
+            (registration, positions, across(["by_method"])),
             (registration, derivatives, [("outputnode.record", "inputnode.position")]),
             (resampling, quantification, [("outputnode.pet_mni", "inputnode.pet")]),
-            (resampling, derivatives, _across(["pet_t1w", "pet_mni"])),
-            (quantification, derivatives, _across(SUVR_IMAGES)),
+            (resampling, derivatives, across(["pet_t1w", "pet_mni"])),
+            (quantification, derivatives, across(SUVR_IMAGES)),
             (
                 inputs,
                 regional,
                 [(field, f"inputnode.{field}") for field in ("gm", "wm", "mask", "field", "warp")],
             ),
-            (reference, regional, [("outputnode.pet", "inputnode.pet_native")]),
-            (registration, regional, _across(["t1w_to_pet"])),
-            (resampling, regional, _across(["pet_t1w", "pet_mni"])),
+            (smoothing, regional, [("outputnode.pet", "inputnode.pet_native")]),
+            (registration, regional, across(["t1w_to_pet"])),
+            (resampling, regional, across(["pet_t1w", "pet_mni"])),
             (result, outputs, [("written", "written")]),
         ]
     )
-    steps = [reference, registration, positions, quantification, regional]
+    steps = [reference, registration, smoothing, positions, quantification, regional]
     writers = [derivatives, regional]
     if scan.is_dynamic:
         dynamic = init_dynamic_wf(scan, output_dir=output_dir, sidecars=sidecars)
         workflow.connect(
             [
                 (inputs, dynamic, [("field", "inputnode.field")]),
-                (reference, dynamic, [("outputnode.motion", "inputnode.motion"),
-                                      ("outputnode.record", "inputnode.motion_record")]),
-                (registration, dynamic, _across(["t1w_to_pet"])),
+                (reference, dynamic, across(["motion", "motion_record", "ends"])),
+                (registration, dynamic, across(["t1w_to_pet"])),
             ]
-        )  # fmt: skip
+        )
         steps.append(dynamic)
         writers.append(dynamic)
         if sidecars.processing.kinetics:
@@ -113,15 +121,26 @@ def init_scan_wf(
             workflow.connect(
                 [
                     (inputs, kinetics, [(f, f"inputnode.{f}") for f in ("gm", "wm", "field")]),
-                    (dynamic, kinetics, _across(["tacs", "frames"])),
+                    (dynamic, kinetics, across(["tacs", "frames"])),
                 ]
             )
             steps.append(kinetics)
             writers.append(kinetics)
-    said = [(inputs, "record"), *_of(steps, "record")]
-    written = [(inputs, "anat_written"), *_of(writers, "written")]
-    workflow.connect(_gathered(workflow, said, "parts"), "out", result, "parts")
-    workflow.connect(_gathered(workflow, written, "written"), "out", result, "written")
+    if sidecars.processing.pvc:
+        correction = init_pvc_wf(scan, output_dir=output_dir, sidecars=sidecars)
+        workflow.connect(
+            [
+                (inputs, correction, [(f, f"inputnode.{f}") for f in PVC_ANATOMY]),
+                (reference, correction, across(["pet"])),
+                (registration, correction, across(["t1w_to_pet"])),
+            ]
+        )
+        steps.append(correction)
+        writers.append(correction)
+    said = [(inputs, "record"), *of(steps, "record")]
+    written = [(inputs, "anat_written"), *of(writers, "written")]
+    workflow.connect(gathered(workflow, said, "parts"), "out", result, "parts")
+    workflow.connect(gathered(workflow, written, "written"), "out", result, "written")
     return workflow
 
 
@@ -162,26 +181,6 @@ def init_pet_derivatives_wf(
                            ("position", "record")]),
         ]
     )  # fmt: skip
-    written = _gathered(workflow, [(node, "written") for node in (images, xfm)], "written")
+    written = gathered(workflow, [(node, "written") for node in (images, xfm)], "written")
     workflow.connect(written, "out", outputs, "written")
     return workflow
-
-
-def _gathered(
-    workflow: Workflow, sources: Sequence[tuple[Node | Workflow, str]], name: str
-) -> Node:
-    """Node whose ``out`` is the list of what the sources give; a list among them is flattened."""
-    merge = Node(Merge(len(sources)), name=name, run_without_submitting=True)
-    for number, (source, field) in enumerate(sources, start=1):
-        workflow.connect(source, field, merge, f"in{number}")
-    return merge
-
-
-def _of(steps: Sequence[Workflow], field: str) -> list[tuple[Workflow, str]]:
-    """One field of the outputnodes of several steps."""
-    return [(step, f"outputnode.{field}") for step in steps]
-
-
-def _across(fields: Sequence[str]) -> list[tuple[str, str]]:
-    """Connections from the outputnode of one workflow to the inputnode of the next."""
-    return [(f"outputnode.{field}", f"inputnode.{field}") for field in fields]

@@ -1,0 +1,91 @@
+"""Node that brings the mean of the window to a resolution."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from nipype.interfaces.base import (
+    BaseInterfaceInputSpec,
+    File,
+    SimpleInterface,
+    TraitedSpec,
+    traits,
+)
+
+from bidsapp.core.quality import Finding, resolution_findings
+from bidsapp.core.resolution import Widths, kernel_to, measure_resolution, smooth
+from bidsapp.core.stills import mean_at_reference
+from bidsapp.interfaces.store import (
+    fetch,
+    fetch_stills,
+    fetch_volume,
+    keep_stills,
+    keep_volume,
+    optional,
+)
+
+
+class SmoothInput(BaseInterfaceInputSpec):
+    """Inputs of `Smooth`; those on the T1w grid are for measuring the resolution."""
+
+    pet = File(exists=True, mandatory=True, desc="mean PET, native grid")
+    stills = File(exists=True, mandatory=True, desc="the same, one image per position of the head")
+    gm = File(exists=True, desc="probability of grey matter")
+    wm = File(exists=True, desc="probability of white matter")
+    csf = File(exists=True, desc="probability of cerebrospinal fluid")
+    mask = File(exists=True, desc="brain mask")
+    regions = File(exists=True, desc="masks ctx and cbl")
+    t1w_to_pet = traits.List(desc="4 x 4, RAS mm")
+    fwhm_mm = traits.Float(desc="blur to add")
+    target_mm = traits.Float(desc="resolution to reach instead")
+    psf_mm = traits.List(traits.Float, desc="resolution of the image, when it is known")
+
+
+class SmoothOutput(TraitedSpec):
+    """Outputs of `Smooth`."""
+
+    pet = File(exists=True, desc="mean PET, native grid, smoothed")
+    stills = File(exists=True, desc="the same, one image per position of the head")
+    record = traits.Dict(desc="its part of the record: smoothing, quality numbers, flags")
+
+
+class Smooth(SimpleInterface):
+    """Blur along the voxel axes: by a given width, or up to a common resolution."""
+
+    input_spec, output_spec = SmoothInput, SmoothOutput
+
+    def _run_interface(self, runtime):
+        target, added = optional(self.inputs.target_mm), optional(self.inputs.fwhm_mm)
+        own = optional(self.inputs.psf_mm)
+        source = "given" if own else "measured"
+        flags: tuple[Finding, ...] = ()
+        if target is None:
+            kernel: Widths = (added, added, added)
+        else:
+            own = own or list(self._measured())
+            kernel = kernel_to(target, own)
+            flags = resolution_findings(target, own)
+        stills = fetch_stills(self.inputs.stills)
+        stills = [replace(still, image=smooth(still.image, kernel)) for still in stills]
+        folder = Path(runtime.cwd)
+        self._results["pet"] = keep_volume(folder / "mean.npz", mean_at_reference(stills))
+        self._results["stills"] = keep_stills(folder / "stills.npz", stills)
+        told: dict[str, Any] = {"target_mm": target, "kernel_fwhm_mm": list(kernel)}
+        if own:
+            told |= {"resolution_mm": own, "resolution_source": source}
+        self._results["record"] = {"smoothing": told, "flags": [asdict(flag) for flag in flags]}
+        return runtime
+
+    def _measured(self) -> Widths:
+        tissue = [fetch_volume(getattr(self.inputs, name)) for name in ("gm", "wm", "csf")]
+        return measure_resolution(
+            fetch_volume(self.inputs.pet),
+            np.stack([one.data for one in tissue]),
+            fetch_volume(self.inputs.mask).data,
+            fetch(self.inputs.regions),
+            tissue[0].affine,
+            np.array(self.inputs.t1w_to_pet),
+        )
