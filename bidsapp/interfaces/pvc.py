@@ -19,9 +19,10 @@ from bidsapp.bids.derivatives import output_path, outputs, sidecar_path
 from bidsapp.core.alignment import Matrix, inverse, transform
 from bidsapp.core.compartments import Tissues, compartments
 from bidsapp.core.corrected import Corrected, correct
-from bidsapp.core.pvc import in_voxels
+from bidsapp.core.pvc import Fwhm, in_voxels
 from bidsapp.core.regions import Regions
 from bidsapp.core.resample import resample
+from bidsapp.core.resolution import measure_resolution
 from bidsapp.core.sampling import FWHM_PER_SIGMA, blur
 from bidsapp.core.voi import template_voxels
 from bidsapp.core.warp import Warp
@@ -42,9 +43,10 @@ class CorrectInput(BaseInterfaceInputSpec):
     gm = File(exists=True, mandatory=True, desc="probability of grey matter, T1w grid")
     wm = File(exists=True, mandatory=True, desc="probability of white matter, T1w grid")
     csf = File(exists=True, mandatory=True, desc="probability of cerebrospinal fluid, T1w grid")
+    mask = File(exists=True, mandatory=True, desc="brain mask, T1w grid")
+    regions = File(exists=True, mandatory=True, desc="masks ctx and cbl on the T1w grid")
     warp = File(exists=True, mandatory=True, desc="parameters of the warp")
     t1w_to_pet = traits.List(mandatory=True, desc="4 x 4, RAS mm")
-    position = traits.Dict(mandatory=True, desc="record of the registration: resolution")
     source = traits.Str(mandatory=True, desc="name of the raw image, for messages")
     processing = traits.Instance(Processing, mandatory=True, desc="methods, resolution, atlases")
 
@@ -67,10 +69,10 @@ class Correct(SimpleInterface):
     def _run_interface(self, runtime):
         given, folder = self.inputs, Path(runtime.cwd)
         pet, processing = fetch_volume(given.pet), given.processing
-        psf_mm, source = _resolution(processing, given.position)
         placed = Placing(pet.grid, given)
         tissues, tables, found = placed.tissues(), {}, {}
         with about(given.source):
+            psf_mm, source = _resolution(pet, given)
             fwhm_vox = in_voxels(psf_mm, pet.grid.voxel_size)
             for one in chosen_atlases(processing):
                 head = compartments(placed.on(one.regions), placed.on(one.measured), tissues)
@@ -137,10 +139,20 @@ def fractions(tissue: Volume, grid: Grid, to_tissue: Matrix) -> np.ndarray:
     return np.clip(np.nan_to_num(found.data), 0, 1)
 
 
-def _resolution(processing: Processing, position: dict[str, Any]) -> tuple[Any, str]:
-    if processing.psf_mm is not None:
-        return processing.psf_mm, "given"
-    return (position["qc"]["pet_fwhm_mm"],) * 3, "measured"
+def _resolution(pet: Volume, given: Any) -> tuple[Fwhm, str]:
+    """FWHMs along the voxel axes, mm: those of the user, else measured in the image."""
+    if given.processing.psf_mm is not None:
+        return given.processing.psf_mm, "given"
+    tissue = [fetch_volume(path) for path in (given.gm, given.wm, given.csf)]
+    widths = measure_resolution(
+        pet,
+        np.stack([one.data for one in tissue]),
+        fetch_volume(given.mask).data,
+        fetch(given.regions),
+        tissue[0].affine,
+        np.array(given.t1w_to_pet),
+    )
+    return widths, "measured"
 
 
 def _columns(found: Corrected, index: list[int | None], names: tuple[str, ...]) -> dict[str, Any]:

@@ -11,6 +11,8 @@ from bidsapp.interfaces.pvc import Correct, SavePvc
 from bidsapp.settings import PvcMethod
 from bidsapp.workflows.sidecars import PVC_IMAGES, Sidecars
 
+PVC_ANATOMY = ("gm", "wm", "csf", "mask", "regions", "warp")
+
 # Peak memory of a 128 x 128 x 84 PET with a 256 x 256 x 256 T1w, measured.
 _CORRECT_GB, _SAVE_GB = 1.5, 0.3
 
@@ -23,10 +25,10 @@ def init_pvc_wf(
     Inputs
     ------
     pet
-        Mean PET, native grid.
-    t1w_to_pet, position
-        Matrix (4 x 4, T1w world -> PET world) and record of the registration.
-    gm, wm, csf, warp
+        Mean PET, native grid, not smoothed.
+    t1w_to_pet
+        T1w world -> PET world, 4 x 4.
+    gm, wm, csf, mask, regions, warp
         As `bidsapp.workflows.anat.init_anat_wf` gives them.
 
     Outputs
@@ -37,7 +39,7 @@ def init_pvc_wf(
         Numbers of files, by node.
     """
     workflow = Workflow(name=name)
-    fields = ["pet", "t1w_to_pet", "position", "gm", "wm", "csf", "warp"]
+    fields = ["pet", "t1w_to_pet", *PVC_ANATOMY]
     inputs = Node(IdentityInterface(fields), name="inputnode")
     outputs = Node(IdentityInterface(["record", "written"]), name="outputnode")
     asked = sidecars.processing.pvc

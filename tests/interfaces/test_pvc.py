@@ -49,7 +49,8 @@ def corrected(tmp_path_factory):
         csf=kept("csf", np.zeros(grid.shape)),
         warp=keep(folder / "warp.npz", warp.to_arrays()),
         t1w_to_pet=np.eye(4).tolist(),
-        position={"qc": {"pet_fwhm_mm": 1.0}},
+        mask=kept("mask", near | grey),
+        regions=keep(folder / "regions.npz", {"ctx": masks["ctx"], "cbl": masks["wc"]}),
         source="pet.nii.gz",
         processing=Processing(
             atlases=(AtlasChoice("Centiloid"),), pvc=tuple(PvcMethod), psf_mm=PSF_MM
