@@ -28,11 +28,12 @@ from bidsapp.dicom.metadata import Metadata
 from bidsapp.dicom.plan import LostScan, PetScan, Plan, T1wScan, Target, make_plan
 from bidsapp.dicom.series import Inventory, Series
 from bidsapp.dicom.sidecar import PetFacts, pet_sidecar
+from bidsapp.dicom.sidecar_tags import read_sidecar
 from bidsapp.dicom.table import FAILED, JOINED, KEPT, SKIPPED, Row
 from bidsapp.dicom.timing import time_model
 from bidsapp.dicom.tracer import disagreement, find_tracer
 from bidsapp.dicom.units import to_bq_per_ml
-from bidsapp.dicom.volumes import in_words_of, is_volume, read_sidecar
+from bidsapp.dicom.volumes import in_words_of, is_volume
 from bidsapp.errors import BadDataError, CentipetError
 from bidsapp.settings import DicomInput
 

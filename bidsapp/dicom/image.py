@@ -27,7 +27,8 @@ from bidsapp.dicom.frames import Frame
 from bidsapp.dicom.header import Header
 from bidsapp.dicom.multiframe import stored_pixels, write_slices
 from bidsapp.dicom.series import Series
-from bidsapp.dicom.volumes import is_volume, load_image, read_sidecar
+from bidsapp.dicom.sidecar_tags import read_sidecar
+from bidsapp.dicom.volumes import is_volume, load_image
 from bidsapp.errors import BadDataError, StorageError
 from bidsapp.volume import Volume
 

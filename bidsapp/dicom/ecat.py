@@ -1,0 +1,82 @@
+"""ECAT 7 images: their headers in the tags of DICOM, their voxels calibrated and turned to RAS."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from nibabel.ecat import EcatImage
+
+from bidsapp.dicom.header import Values
+from bidsapp.dicom.sidecar_tags import moment_tag
+from bidsapp.dicom.tables import tables
+from bidsapp.errors import BadDataError
+
+_HEAD_FIRST_SUPINE, _UNKNOWN_ORIENTATION = 3, 8
+_DECAY_CORRECTED = 512  # bit of corrections_applied
+
+
+def ecat_voxels(ecat: EcatImage) -> nib.Nifti1Image:
+    """Frames of an ECAT image in time, in its units, as NIfTI in RAS."""
+    reader = ecat.get_subheaders()
+    # ECAT stores from the left, the front and the head; "neurological" turns all three axes.
+    frames = [reader.data_from_fileobj(i, "neurological") for i in _frames_in_time(ecat)]
+    image = nib.Nifti1Image(np.stack(frames, axis=-1).astype(np.float32), ecat.affine)
+    image.header.set_xyzt_units("mm", "sec")
+    return image
+
+
+def ecat_tags(ecat: EcatImage, path: Path) -> tuple[Values, list[Values]]:
+    """Tags of an ECAT image and of its frames; the clock of ECAT counts in UTC."""
+    header = ecat.header
+    if int(header["patient_orientation"]) not in (_HEAD_FIRST_SUPINE, _UNKNOWN_ORIENTATION):
+        raise BadDataError(
+            f"{path.name}: patient_orientation is {ecat.header.get_patient_orient()}; only head "
+            "first and supine is read, so convert it to NIfTI with a sidecar first"
+        )
+    fields = tables()["volumes"]["ecat"]
+    texts = {k: bytes(header[field].item()) for field, k in fields.items()}
+    tags: Values = {
+        "Modality": ("PT",),
+        "Manufacturer": ("CTI/Siemens ECAT",),
+        **{k: (v.decode("latin-1").strip(" \0"),) for k, v in texts.items() if v.strip(b" \0")},
+    }
+    for keyword, field in (("RadionuclideHalfLife", "isotope_halflife"),
+                           ("RadionuclideTotalDose", "dosage")):  # fmt: skip
+        if (value := float(header[field])) > 0:
+            tags[keyword] = (f"{value:.9g}",)
+    scan, dose = (int(header[f"{name}_start_time"]) for name in ("scan", "dose"))
+    if dose:
+        tags |= moment_tag("RadiopharmaceuticalStart", _utc(dose))
+    if int(header["patient_orientation"]) == _UNKNOWN_ORIENTATION:
+        tags["Remark"] = ("patient_orientation is unknown, head first and supine was assumed",)
+    frames = [_frame(ecat.get_subheaders().subheaders[i], scan) for i in _frames_in_time(ecat)]
+    tags["DecayCorrection"] = (frames[0].pop("DecayCorrection")[0],)
+    return tags, frames
+
+
+def _frame(sub: Any, scan: int) -> Values:
+    """Tags of one frame; its times count in ms from the start of the scan."""
+    corrected = int(sub["corrections_applied"]) & _DECAY_CORRECTED
+    start = timedelta(milliseconds=int(sub["frame_start_time"]))
+    frame = {
+        "ActualFrameDuration": (str(int(sub["frame_duration"])),),
+        "DecayCorrection": ("START" if corrected else "NONE",),
+        **(moment_tag("Acquisition", _utc(scan) + start) if scan else {}),
+    }
+    if corrected and float(sub["decay_corr_fctr"]) > 0:
+        frame["DecayFactor"] = (f"{float(sub['decay_corr_fctr']):.7g}",)
+    return frame
+
+
+def _frames_in_time(ecat: EcatImage) -> list[int]:
+    """Places of the frames in an ECAT file, in the order of their starts."""
+    starts = [int(sub["frame_start_time"]) for sub in ecat.get_subheaders().subheaders]
+    return sorted(range(len(starts)), key=starts.__getitem__)
+
+
+def _utc(seconds: int) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None)

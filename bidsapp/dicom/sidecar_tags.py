@@ -1,0 +1,236 @@
+"""What the sidecar of a NIfTI image says, in the tags of DICOM.
+
+Three generations of dcm2niix and PET-BIDS call things differently and count from different zeros:
+``[volumes]`` of ``tables.toml`` has the names, this module the times.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from bidsapp.bids.pet_metadata import clock_seconds, is_number
+from bidsapp.dicom.header import MIDNIGHT, YEARS, Values
+from bidsapp.dicom.tables import name_matches, tables
+from bidsapp.dicom.timing import mean_decay_moment
+from bidsapp.errors import BadDataError
+
+_EQUALISED = r"_Eq(_\d+)?$"
+_NO_DAY = MIDNIGHT + timedelta(days=1)  # there is a day before it in the year without dates
+_LONGEST_S = 1e7  # four months
+_ROUNDING_S = 0.11  # six digits of 9999.9 s, twice
+_MAX_DOSE_MBQ = 1e5  # a larger number is in Bq, whatever the sidecar says
+
+
+def read_sidecar(path: Path) -> dict[str, Any]:
+    """Read the JSON of a NIfTI image; empty when there is none.
+
+    Raises
+    ------
+    BadDataError
+        It is no JSON object.
+    """
+    side = path.with_name(f"{stem(path)}.json")
+    if not side.exists():  # dcm2niix writes none for the equalised image
+        side = path.with_name(re.sub(_EQUALISED, "", stem(path)) + ".json")
+    if not side.exists():
+        return {}
+    try:
+        content = json.loads(side.read_text("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise BadDataError(f"{side.name}: is no JSON; correct or remove it") from error
+    if not isinstance(content, dict):
+        raise BadDataError(f"{side.name}: must hold one JSON object of names and values")
+    return content
+
+
+def nifti_tags(
+    sidecar: Mapping[str, Any], path: Path, n_frames: int
+) -> tuple[Values, list[Values]]:
+    """Tags of a NIfTI image and of its frames, as its sidecar gives them."""
+    table = tables()["volumes"]
+    name = stem(path)
+    tags: Values = {"SeriesDescription": (name,)}
+    for key, keyword in table["tags"].items():
+        value = sidecar.get(key)
+        if value not in (None, "", [], "n/a") and not isinstance(value, dict):
+            tags[keyword] = tuple(str(v) for v in (value if isinstance(value, list) else [value]))
+    for keyword in table["split"]:
+        tags[keyword] = tuple(re.split(r"[\\_]", " ".join(tags.get(keyword, ()))))
+    for key, keyword in table["milliseconds"].items():
+        if (value := _number(sidecar.get(key))) is not None:
+            tags[keyword] = (f"{value * 1000:.9g}",)
+    if reason := _left_out(path):
+        tags["LeftOut"] = (reason,)
+    tags["Modality"] = (_modality(sidecar, tags, name),)
+    if tags["Modality"] != ("PT",):
+        return tags | moment_tag("Acquisition", _scan_start(sidecar)), [{}] * n_frames
+    tags |= _dose(sidecar) | _decay(sidecar) | _injection(sidecar)
+    return tags, _frames(sidecar, n_frames)
+
+
+def _left_out(path: Path) -> str | None:
+    """Why one of several images that dcm2niix made of a series is not the one to use."""
+    name = stem(path)
+    if any(re.search(_EQUALISED, stem(other)) for other in path.parent.glob(f"{name}_[eE]q*.nii*")):
+        return "slices are missing in it; the equalised image of dcm2niix beside it has its place"
+    return "dcm2niix made it from another image" if name_matches("remade", name) else None
+
+
+def stem(path: Path) -> str:
+    """Name of a NIfTI file without its extension."""
+    return re.sub(r"\.nii(\.gz)?$", "", path.name, flags=re.IGNORECASE)
+
+
+def _modality(sidecar: Mapping[str, Any], tags: Values, name: str) -> str:
+    """Modality by the sidecar; without it by what only a PET has, then by the name."""
+    if tags.get("Modality"):
+        return tags["Modality"][0]
+    if "FrameDuration" in sidecar or "Radiopharmaceutical" in tags:
+        return "PT"
+    return "MR" if name_matches("t1w", name) else "unknown"
+
+
+def _dose(sidecar: Mapping[str, Any]) -> Values:
+    """Injected activity in Bq.
+
+    Versions of dcm2niix until 2025 wrote becquerels and called them MBq.
+    """
+    dose = _number(sidecar.get("InjectedRadioactivity"))
+    if dose is None:
+        return {}
+    unit = str(sidecar.get("InjectedRadioactivityUnits", "Bq")).lower()
+    factor = tables()["volumes"]["dose_units"].get(unit, 1.0) if dose < _MAX_DOSE_MBQ else 1.0
+    return {"RadionuclideTotalDose": (f"{dose * factor:.9g}",)}
+
+
+def _decay(sidecar: Mapping[str, Any]) -> Values:
+    """Decay correction of a sidecar without DICOM's own word for it."""
+    corrected, after_zero = (
+        sidecar.get(key) for key in ("ImageDecayCorrected", "ImageDecayCorrectionTime")
+    )
+    if "DecayCorrection" in sidecar or not isinstance(corrected, bool):
+        return {}
+    if not corrected:
+        return {"DecayCorrection": ("NONE",)}
+    zero, seconds = _time_zero(sidecar), _seconds(after_zero)
+    if zero is None or seconds is None:
+        return {"CorrectedImage": ("ATTN", "DECY")}  # the time model asks the factors
+    return moment_tag("DecayCorrection", zero + timedelta(seconds=seconds))
+
+
+def _injection(sidecar: Mapping[str, Any]) -> Values:
+    """Time of day of the injection; dcm2niix does not write it, PET-BIDS has InjectionStart."""
+    zero, seconds = _time_zero(sidecar), _seconds(sidecar.get("InjectionStart"))
+    if zero is None or seconds is None or "TimeZero" not in sidecar:
+        return {}
+    return {"RadiopharmaceuticalStartTime": (f"{zero + timedelta(seconds=seconds):%H%M%S.%f}",)}
+
+
+def _frames(sidecar: Mapping[str, Any], n_frames: int) -> list[Values]:
+    """Times and decay factors of every frame."""
+    start, offsets = _scan_start(sidecar), _list(sidecar, n_frames, "FrameTimesStart")
+    if offsets and None in map(_seconds, offsets):
+        offsets = None
+    if offsets is None:
+        offsets = _back_to_back(sidecar, n_frames)
+    columns: dict[str, Sequence[str]] = {}
+    for keyword, scale, keys in (
+        ("ActualFrameDuration", 1000, ("FrameDuration",)),
+        ("FrameReferenceTime", 1000, ("FrameReferenceTime",)),
+        ("DecayFactor", 1, ("DecayCorrectionFactor", "DecayFactor")),
+    ):
+        if values := _list(sidecar, n_frames, *keys):
+            columns[keyword] = [f"{value * scale:.9g}" for value in values]
+    frames: list[Values] = [
+        {keyword: (values[i],) for keyword, values in columns.items()} for i in range(n_frames)
+    ]
+    for i, frame in enumerate(frames):
+        since = timedelta(seconds=offsets[i] - offsets[0] if offsets else 0.0)
+        frame |= moment_tag("Acquisition", start and start + since)
+        frame["TemporalPositionIdentifier"] = (str(i + 1),)
+    return frames
+
+
+def _back_to_back(sidecar: Mapping[str, Any], n_frames: int) -> list[float] | None:
+    """Starts of frames without pauses, when FrameReferenceTime agrees but for its rounding.
+
+    dcm2niix writes six digits, which is too few for the time model to see that frames touch.
+    """
+    durations = _list(sidecar, n_frames, "FrameDuration")
+    if n_frames == 1 or durations is None:
+        return [0.0] if n_frames == 1 else None
+    half_life = _number(sidecar.get("RadionuclideHalfLife"))
+    references = _list(sidecar, n_frames, "FrameReferenceTime")
+    starts = [sum(durations[:i]) for i in range(n_frames)]
+    if references is None or min(durations) < 1e-3 or (half_life is not None and half_life < 1):
+        return None
+    moments = [s + mean_decay_moment(d, half_life) for s, d in zip(starts, durations, strict=True)]
+    off = [r - m for r, m in zip(references, moments, strict=True)]
+    return starts if max(off) - min(off) <= _ROUNDING_S else None
+
+
+def _time_zero(sidecar: Mapping[str, Any]) -> datetime | None:
+    """TimeZero on the day that suits AcquisitionTime.
+
+    What counts from it in a sidecar of dcm2niix without it counts from the scan.
+    """
+    seconds, acquired = clock_seconds(sidecar.get("TimeZero")), _acquisition(sidecar)
+    if seconds is None or acquired is None:
+        return acquired if seconds is None else _NO_DAY + timedelta(seconds=seconds)
+    start = acquired - timedelta(seconds=_seconds(sidecar.get("ScanStart")) or 0.0)
+    midnight = start.replace(hour=0, minute=0, second=0, microsecond=0)
+    days = [midnight + timedelta(days=shift, seconds=seconds) for shift in (-1, 0, 1)]
+    return min(days, key=lambda zero: abs(zero - start))
+
+
+def _scan_start(sidecar: Mapping[str, Any]) -> datetime | None:
+    """Start of the first frame: AcquisitionTime, else by TimeZero."""
+    if (acquired := _acquisition(sidecar)) is not None:
+        return acquired
+    zero, seconds = _time_zero(sidecar), _seconds(sidecar.get("ScanStart"))
+    if seconds is None:
+        starts = sidecar.get("FrameTimesStart")
+        seconds = _seconds(starts[0] if isinstance(starts, list) and starts else starts)
+    return zero and zero + timedelta(seconds=seconds or 0.0)
+
+
+def _acquisition(sidecar: Mapping[str, Any]) -> datetime | None:
+    """AcquisitionDateTime or, in the year 1900, AcquisitionTime."""
+    try:
+        moment = datetime.fromisoformat(str(sidecar["AcquisitionDateTime"])).replace(tzinfo=None)
+        if moment.year in YEARS:
+            return moment
+    except (KeyError, ValueError):
+        pass
+    seconds = clock_seconds(sidecar.get("AcquisitionTime"))
+    return None if seconds is None else _NO_DAY + timedelta(seconds=seconds)
+
+
+def moment_tag(kind: str, moment: datetime | None) -> Values:
+    """Tag of a moment: ``kind`` + ``DateTime``."""
+    return {} if moment is None else {f"{kind}DateTime": (f"{moment:%Y%m%d%H%M%S.%f}",)}
+
+
+def _list(sidecar: Mapping[str, Any], length: int, *keys: str) -> list[float] | None:
+    """Return the first of ``keys`` that holds one number per frame."""
+    for key in keys:
+        value = sidecar.get(key)
+        values = [_number(item) for item in (value if isinstance(value, list) else [value])]
+        if len(values) == length and None not in values:
+            return [value for value in values if value is not None]
+    return None
+
+
+def _number(value: object) -> float | None:
+    return float(value) if is_number(value) else None
+
+
+def _seconds(value: object) -> float | None:
+    """Return a number of seconds that a clock can count."""
+    number = _number(value)
+    return number if number is not None and abs(number) < _LONGEST_S else None
