@@ -2,14 +2,13 @@
 
 import math
 
+import interval_coverage as simulated
 import numpy as np
 import pytest
 
-from bidsapp.core.calibration import level1, level2
 from bidsapp.core.uncertainty import (
     COMPONENTS,
     ScanError,
-    at_load,
     largest_disagreement,
     probability_above,
     propagate,
@@ -18,85 +17,18 @@ from bidsapp.data.calibrations import scale_for
 from bidsapp.data.tracers import repeatability, tracers
 from bidsapp.settings import Processing
 
-LIMITS = {"slope": (0.98, 1.02)}
-YOUNG, PATIENTS, REPEAT = (1.0095, 0.0462), (2.0761, 0.2013), 0.0177
-
-
-def truth(pib: np.ndarray) -> np.ndarray:
-    """Centiloid on the scale of all young controls and patients, not of those scanned."""
-    return 100 * (pib - YOUNG[0]) / (PATIENTS[0] - YOUNG[0])
-
-
-def scanned(rng, suvr, noise=0.0):
-    return suvr * (1 + math.hypot(REPEAT, noise) * rng.standard_normal(suvr.shape))
-
-
-def people(rng, n):
-    """True PiB SUVRs as a memory clinic has them: half without amyloid, half anywhere."""
-    low = rng.normal(1.02, 0.05, n)
-    return np.where(rng.random(n) < 0.5, low, rng.uniform(1.05, 2.4, n))
-
-
-def pib_anchors(rng):
-    # the spread of the groups in the table holds the error of their scans
-    groups = [
-        rng.normal(mean, sd, n) for (mean, sd), n in zip((YOUNG, PATIENTS), (34, 45), strict=True)
-    ]
-    suvr, is_young = np.concatenate(groups), np.arange(79) < 34
-    return level1(
-        suvr, is_young, truth(suvr), [""] * 79, reference_region="wc", source="simulated",
-        standard=None, limits=LIMITS,
-    ).equation  # fmt: skip
-
 
 def test_pib_intervals_cover_the_truth():
-    rng = np.random.default_rng(1)
-    noise, hits = 0.008, []
-    for _ in range(150):
-        equation = pib_anchors(rng)
-        pib = people(rng, 40)
-        suvr = scanned(rng, pib, noise)
-        sds = [propagate(s, equation, ScanError(REPEAT, 0.0), noise).sd for s in suvr]
-        values = equation.slope * suvr + equation.intercept
-        hits.append(np.mean(np.abs(values - truth(pib)) < 1.959964 * np.array(sds)))
-    assert 0.93 < np.mean(hits) < 0.97
+    assert 0.93 < simulated.pib_coverage(np.random.default_rng(1), 150) < 0.97
 
 
-@pytest.mark.parametrize(
-    ("gain", "offset", "person"),
-    [
-        (0.61, 0.39, (0.03, 0.11)),  # like florbetaben: spread grows with the load
-        (0.77, 0.22, (0.01, 0.14)),  # like flutemetamol
-        (0.54, 0.50, (0.09, 0.09)),  # the same spread for everybody
-    ],
-)
-def test_intervals_of_another_tracer_cover_the_truth_at_every_load(gain, offset, person):
+@pytest.mark.parametrize("name", list(simulated.TRACERS))
+def test_intervals_of_another_tracer_cover_the_truth_at_every_load(name):
     """Truth, cohorts, repeat scans, noise and what the tracer sees of its own: all drawn anew."""
-    rng = np.random.default_rng(2)
-    noise, cohorts, error = 0.006, 120, ScanError(REPEAT, 0.0)
-
-    def tracer(pib):
-        sd = np.array([at_load(*person, cl) for cl in truth(pib)])
-        return gain * pib + offset + sd * rng.standard_normal(pib.shape)
-
-    low, high = [], []
-    for _ in range(cohorts):
-        anchors = pib_anchors(rng).anchors
-        pib = people(rng, 50)
-        pairs = scanned(rng, pib), scanned(rng, tracer(pib))
-        equation = level2(
-            *pairs, np.zeros(50, bool), [""] * 50, anchors=anchors, reference_region="wc",
-            source="simulated", limits={"r2": (0.7, 1.0)},
-        ).equation  # fmt: skip
-        new = people(rng, 60)
-        suvr = scanned(rng, tracer(new), noise)
-        sds = np.array([propagate(s, equation, error, noise).sd for s in suvr])
-        values, true = equation.slope * suvr + equation.intercept, truth(new)
-        for part, hits in ((true < 25, low), (true >= 25, high)):
-            hits.extend(np.abs(values - true)[part] < 1.959964 * sds[part])
-    assert 0.93 < np.mean([*low, *high]) < 0.97
-    # fifty pairs tell the spread of patients to a tenth; a thousand give 95 % on both sides
-    assert 0.90 < np.mean(low) < 0.985 and 0.90 < np.mean(high) < 0.985
+    low, high, together = simulated.tracer_coverage(np.random.default_rng(2), name, 50, 120)
+    assert 0.93 < together < 0.97
+    # fifty pairs tell the spread of patients to a tenth; more give 95 % on both sides
+    assert 0.90 < low < 0.985 and 0.90 < high < 0.985
 
 
 @pytest.mark.parametrize("code", ["PIB", "FBB", "FBP", "FMM", "NAV"])
