@@ -1,0 +1,157 @@
+"""All frames of an injection: one clock, one decay reference, one position of the head."""
+
+from __future__ import annotations
+
+import json
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+
+from bidsapp.core.alignment import rigid_matrix
+from bidsapp.core.frames import decay_factors
+from bidsapp.data import VOI_NAMES, mni_grid, vois
+from bidsapp.interfaces.dynamic import SampleFrames, SaveDynamic, SaveMotion, SaveTacs, Series
+from bidsapp.interfaces.store import fetch, keep_volume
+from bidsapp.settings import AtlasChoice, Processing
+from bidsapp.volume import Volume
+
+HALF_LIFE = 6586.2
+ONLY_CENTILOID = Processing(atlases=(AtlasChoice("Centiloid"),))
+EARLY_TO_LATE = rigid_matrix([2.0, -4.0, 6.0, 0, 0, 0])  # whole voxels: nothing is interpolated
+UPTAKE = {"ctx": 9.0, "wcb": 6.0, "wc": 5.0, "cg": 4.0, "pons": 7.0}
+LEVELS = (3.0, 2.0, 1.5)  # two early frames, a late one; as if nothing decayed
+START, DURATION = ((0.0, 60.0), (5400.0,)), ((60.0, 240.0), (1200.0,))
+
+
+def image(level):
+    """Uptake on the MNI grid, with a background that is not zero."""
+    data = np.full(mni_grid(2).shape, 2.0)
+    for name, value in UPTAKE.items():
+        data[vois(2)[name]] = value
+    return level * data
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """Late scan corrected to its start, early part not corrected at all and moved."""
+    folder = tmp_path_factory.mktemp("study")
+    affine = mni_grid(2).affine
+    late_factor = decay_factors([5400.0], [1200.0], HALF_LIFE, 0.0)[0]
+    own_factor = decay_factors([5400.0], [1200.0], HALF_LIFE, 5400.0)[0]
+    late = image(LEVELS[2]) / late_factor * own_factor
+    early_decay = decay_factors(START[0], DURATION[0], HALF_LIFE, 0.0)
+    early = np.stack([image(LEVELS[k]) / early_decay[k] for k in (0, 1)], axis=-1)
+    nib.Nifti1Image(late.astype(np.float32), affine).to_filename(folder / "late.nii.gz")
+    nib.Nifti1Image(early.astype(np.float32), EARLY_TO_LATE @ affine).to_filename(
+        folder / "early.nii.gz"
+    )
+    to_injection = float(2 ** (5400.0 / HALF_LIFE))
+    series = [
+        Series(str(folder / "late.nii.gz"), START[1], DURATION[1], (to_injection,), (late_factor,)),
+        Series(str(folder / "early.nii.gz"), START[0], DURATION[0], early_decay, early_decay),
+    ]
+    motion = [[np.eye(4).tolist()], [EARLY_TO_LATE.tolist()] * 2]
+    field = keep_volume(
+        folder / "field.npz", Volume(mni_grid(2).world().astype(np.float32), affine)
+    )
+    frames = {"series": series, "pets": [one.pet for one in series], "motion": motion,
+              "ends": [0, 0]}  # fmt: skip
+    done = SampleFrames(
+        **frames, field=field, t1w_to_pet=np.eye(4).tolist(), processing=ONLY_CENTILOID
+    ).run(cwd=str(folder))
+    return frames, done.outputs
+
+
+def test_curves_are_those_of_the_tissue_whatever_each_part_was_corrected_to(study):
+    tacs = fetch(study[1].tacs)
+    np.testing.assert_array_equal(tacs["frame_start_s"], [0, 60, 5400])
+    np.testing.assert_array_equal(tacs["frame_end_s"], [60, 300, 6600])
+    means = [image(1.0)[vois(2)[name]].mean() for name in VOI_NAMES]
+    np.testing.assert_allclose(tacs["Centiloid"], np.outer(means, LEVELS), rtol=1e-5)
+    expected = decay_factors([0, 60, 5400], [60, 240, 1200], HALF_LIFE, 0.0)
+    np.testing.assert_allclose(tacs["decay_factor"], expected)
+
+
+def test_frames_on_the_template_can_be_read_one_by_one(study):
+    frames = np.load(study[1].frames, mmap_mode="r")
+    assert frames.shape == (3, *mni_grid(2).shape) and frames.dtype == np.float32
+    inside = vois(2)["ctx"]
+    np.testing.assert_allclose(frames[1][inside], image(LEVELS[1])[inside], rtol=1e-5)
+    assert np.isnan(frames[:, 0, 0, 0]).all()
+
+
+def test_a_lost_part_leaves_the_rest(study, tmp_path):
+    frames = study[0] | {"motion": [study[0]["motion"][0], []]}
+    field = keep_volume(
+        tmp_path / "field.npz", Volume(mni_grid(2).world().astype(np.float32), mni_grid(2).affine)
+    )
+    done = SampleFrames(
+        **frames, field=field, t1w_to_pet=np.eye(4).tolist(), processing=ONLY_CENTILOID
+    ).run(cwd=str(tmp_path))
+    tacs = fetch(done.outputs.tacs)
+    np.testing.assert_array_equal(tacs["frame_start_s"], [5400])
+
+
+def test_tables_in_activity_and_suv(study, tmp_path):
+    done = SaveTacs(
+        output_dir=str(tmp_path), entities={"sub": "1", "trc": "FBB"}, tacs=study[1].tacs,
+        processing=ONLY_CENTILOID, suv_factor=0.25, sidecar={"Sources": []},
+    ).run()  # fmt: skip
+    record = done.outputs.record
+    activity, suv = (
+        pd.read_csv(tmp_path / record[key]["Centiloid"], sep="\t") for key in ("tacs", "tacs_suv")
+    )
+    assert list(activity) == ["frame_start", "frame_end", *VOI_NAMES] == list(suv)
+    np.testing.assert_allclose(suv[VOI_NAMES[0]], activity[VOI_NAMES[0]] / 4)
+    for key, units in (("tacs", "Bq/mL"), ("tacs_suv", "g/mL")):
+        path = tmp_path / record[key]["Centiloid"].replace(".tsv", ".json")
+        columns = json.loads(path.read_text())
+        assert columns["frame_start"]["Units"] == "s" and columns["ctx"]["Units"] == units
+    assert "desc-suv" in record["tacs_suv"]["Centiloid"]
+    done = SaveTacs(
+        output_dir=str(tmp_path), entities={"sub": "2"}, tacs=study[1].tacs,
+        processing=ONLY_CENTILOID, sidecar={},
+    ).run()  # fmt: skip
+    assert list(done.outputs.record) == ["tacs"]
+
+
+def test_all_frames_on_the_grid_of_the_scan(study, tmp_path):
+    SaveDynamic(
+        **study[0], output_dir=str(tmp_path), entities={"sub": "1"}, sidecar={"Units": "Bq/mL"}
+    ).run()
+    found = nib.load(tmp_path / "sub-1/pet/sub-1_desc-dynamic_pet.nii.gz")
+    np.testing.assert_array_equal(found.affine, mni_grid(2).affine)
+    data = found.get_fdata()
+    for index, level in enumerate(LEVELS):
+        part = (slice(4, -4), slice(4, -4), slice(4, -4), index)
+        np.testing.assert_allclose(data[part], image(level)[4:-4, 4:-4, 4:-4], rtol=1e-5)
+    content = json.loads((tmp_path / "sub-1/pet/sub-1_desc-dynamic_pet.json").read_text())
+    assert content["FrameTimesStart"] == [0, 60, 5400]
+    assert content["FrameDuration"] == [60, 240, 1200]
+
+
+def test_the_motion_table_has_a_row_per_frame_in_time(study, tmp_path):
+    told = {
+        "corrected": True, "least_corrected_mm": 0.5, "reference_frame": 2,
+        "pet": [1, 1, 0], "frame_start_s": [0.0, 60.0, 5400.0],
+        "frame_duration_s": [60.0, 240.0, 1200.0], "distance_mm": [7.5, 7.5, 0.0],
+        "translation_mm": [[2.0, -4.0, 6.0]] * 2 + [[0.0] * 3],
+        "rotation_deg": [[0.0, 0.0, 180 / np.pi]] * 2 + [[0.0] * 3],
+        "borrowed": [True, False, False],
+    }  # fmt: skip
+    SaveMotion(
+        output_dir=str(tmp_path), entities={"sub": "1"}, record={"motion": told},
+        motion=study[0]["motion"], sidecar={},
+    ).run()  # fmt: skip
+    path = tmp_path / "sub-1/pet/sub-1_desc-confounds_timeseries.tsv"
+    table = pd.read_csv(path, sep="\t")
+    content = json.loads(path.with_suffix(".json").read_text())
+    assert list(table) == [name for name in content if name in table]
+    assert list(table.frame_end) == [60, 300, 6600]
+    assert list(table.trans_y) == [-4, -4, 0]
+    assert table.rot_z[0] == pytest.approx(1)
+    assert list(table.corrected) == [1, 1, 0] and list(table.borrowed) == [1, 0, 0]
+    expected = [EARLY_TO_LATE.tolist()] * 2 + [np.eye(4).tolist()]
+    assert content["ReferenceToFrame"] == expected
