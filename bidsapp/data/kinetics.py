@@ -96,8 +96,14 @@ def kinpar_tables(fits: Fits, study: Study, rows: Sequence[Row]) -> dict[str, di
 
 
 def not_fitted(reason: str) -> dict[str, Any]:
-    """Part of the record of a scan that models cannot be fitted to, and why."""
+    """Part of the record of a scan that is not dynamic enough for models, and why."""
     return {"kinetics": {"done": False, "reason": reason}}
+
+
+def failed_fit(reason: str) -> dict[str, Any]:
+    """Part of the record of a dynamic scan that models failed on; its Centiloid stands."""
+    flag = {"code": "kinetics-model", "message": f"no kinetic model could be fitted: {reason}"}
+    return {**not_fitted(reason), "flags": [flag]}
 
 
 def fitted(fits: Fits, study: Study, rows: Sequence[Row], processing: Processing) -> dict[str, Any]:

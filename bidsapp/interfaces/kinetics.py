@@ -29,6 +29,7 @@ from bidsapp.data.kinetics import (
     MAPS,
     VOXELWISE,
     dynamic_rule,
+    failed_fit,
     fitted,
     kinpar_columns,
     kinpar_tables,
@@ -37,8 +38,9 @@ from bidsapp.data.kinetics import (
     t_star_min,
 )
 from bidsapp.data.regional import Scene, chosen_atlases, chosen_references, placed_reference
+from bidsapp.errors import BadDataError
 from bidsapp.interfaces.derivatives import _Placed, _Written, write_json
-from bidsapp.interfaces.store import about, fetch, fetch_volume, keep_volume, optional
+from bidsapp.interfaces.store import fetch, fetch_volume, keep_volume, optional
 from bidsapp.nifti import write_text
 from bidsapp.settings import KineticModel, Processing
 from bidsapp.volume import Volume
@@ -52,7 +54,6 @@ class FitKineticsInput(BaseInterfaceInputSpec):
     gm = File(exists=True, desc="probability of grey matter, T1w grid")
     wm = File(exists=True, desc="probability of white matter, T1w grid")
     field = File(exists=True, mandatory=True, desc="T1w world coordinate of every MNI voxel")
-    source = traits.Str(mandatory=True, desc="name of the raw image, for messages")
     processing = traits.Instance(Processing, mandatory=True, desc="models and their options")
 
 
@@ -76,26 +77,28 @@ class FitKinetics(SimpleInterface):
 
     def _run_interface(self, runtime):
         given, folder = self.inputs, Path(runtime.cwd)
-        stored, processing = fetch(given.tacs), given.processing
-        start, end = stored["frame_start_s"], stored["frame_end_s"]
-        tables, record = {}, None
-        with about(given.source):
-            used = frames_until(end, processing.t_end_min)
-            refusal = dynamic_refusal(start[used], end[used], dynamic_rule())
-            if refusal is None:
-                frames, rows = np.load(given.frames, mmap_mode="r"), study_rows(processing)
-                study = _study(stored, frames, given)
+        stored, processing, tables = fetch(given.tacs), given.processing, {}
+        refusal = _refusal(stored, processing)
+        if refusal is None:
+            try:
+                study, frames = _study(stored, given)
+            except BadDataError as error:
+                record = failed_fit(str(error))
+            else:
                 fits = fit_models(
                     study,
                     processing.kinetics,
                     t_star_min=t_star_min(processing),
                     k2_prime=processing.k2_prime_per_min,
                 )
+                rows = study_rows(processing)
                 tables = kinpar_tables(fits, study, rows)
                 record = fitted(fits, study, rows, processing)
-                for key, image in _maps(study, frames[used], fits).items():
+                for key, image in _maps(study, frames, fits).items():
                     self._results[key] = keep_volume(folder / f"{key}.npz", image)
-        self._results["record"] = not_fitted(refusal) if record is None else record
+        else:
+            record = not_fitted(refusal)
+        self._results["record"] = record
         (folder / "tables.json").write_text(json.dumps(tables))
         self._results["tables"] = str(folder / "tables.json")
         return runtime
@@ -113,14 +116,26 @@ def _reference_curve(frames: np.ndarray, given: Any) -> np.ndarray:
     return np.array([region_means(frame, region)[0] for frame in frames])
 
 
-def _study(stored: Mapping[str, np.ndarray], frames: np.ndarray, given: Any) -> Study:
-    """Curves of all regions beside that of the reference region."""
+def _refusal(stored: Mapping[str, np.ndarray], processing: Processing) -> str | None:
+    """Why the frames at hand (a part may be lost) are not dynamic enough, or None."""
+    start, end = stored["frame_start_s"], stored["frame_end_s"]
+    try:
+        used = frames_until(end, processing.t_end_min)
+    except BadDataError as error:
+        return str(error)
+    return dynamic_refusal(start[used], end[used], dynamic_rule())
+
+
+def _study(stored: Mapping[str, np.ndarray], given: Any) -> tuple[Study, np.ndarray]:
+    """Curves of all regions beside that of the reference region, and the frames of the study."""
+    t_end, frames = given.processing.t_end_min, np.load(given.frames, mmap_mode="r")
     start, end = stored["frame_start_s"], stored["frame_end_s"]
     curves = np.concatenate([stored[one.name] for one in chosen_atlases(given.processing)])
     head = np.array([np.nanmean(frame, dtype=np.float64) for frame in frames])
     weights = frame_weights(start, end, head, stored["decay_factor"])
     reference = _reference_curve(frames, given)
-    return Study.of(start, end, curves, reference, weights, t_end_min=given.processing.t_end_min)
+    study = Study.of(start, end, curves, reference, weights, t_end_min=t_end)
+    return study, frames[frames_until(end, t_end)]
 
 
 def _maps(study: Study, frames: np.ndarray, fits: Fits) -> dict[str, Volume]:

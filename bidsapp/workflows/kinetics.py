@@ -47,10 +47,7 @@ def init_kinetics_wf(
     processing = sidecars.processing
     keys, content = map_keys(processing), sidecars.kinetics(scan)
     place = {"output_dir": output_dir, "entities": scan.entities}
-    fit = Node(
-        FitKinetics(source=str(scan.pet), processing=processing),
-        name="fit", mem_gb=_FIT_GB, n_procs=1,
-    )  # fmt: skip
+    fit = Node(FitKinetics(processing=processing), name="fit", mem_gb=_FIT_GB, n_procs=1)
     tables = Node(
         SaveKinetics(**place, sidecar=content["kinpar"]), name="tables", mem_gb=_SAVE_GB, n_procs=1
     )

@@ -14,6 +14,7 @@ from bidsapp.interfaces.derivatives import SaveImages, SaveResult, SaveWarp
 from bidsapp.interfaces.pet import PetToTemplate
 from bidsapp.interfaces.pet_only import NormalisePet
 from bidsapp.workflows.dynamic import init_dynamic_wf
+from bidsapp.workflows.kinetics import init_kinetics_wf
 from bidsapp.workflows.pet import init_pet_reference_wf, init_quantification_wf
 from bidsapp.workflows.regions import init_regions_wf
 from bidsapp.workflows.resolution import init_smoothing_wf
@@ -123,6 +124,16 @@ def init_pet_only_wf(scan: ScanPlan, *, output_dir: str, sidecars: Sidecars, nam
         )
         said += of([dynamic], "record")
         written += of([dynamic], "written")
+        if sidecars.processing.kinetics:
+            kinetics = init_kinetics_wf(scan, output_dir=output_dir, sidecars=sidecars)
+            workflow.connect(
+                [
+                    (dynamic, kinetics, across(["tacs", "frames"])),
+                    (normalisation, kinetics, across(["field"])),
+                ]
+            )
+            said += of([kinetics], "record")
+            written += of([kinetics], "written")
     workflow.connect(gathered(workflow, said, "parts"), "out", result, "parts")
     workflow.connect(gathered(workflow, written, "written"), "out", result, "written")
     return workflow

@@ -47,7 +47,7 @@ def _stored(folder: Path, frames=None) -> dict[str, str]:
 def _fit(folder: Path, monkeypatch, processing=PROCESSING, frames=None):
     monkeypatch.chdir(folder)
     stored = _stored(folder, frames)
-    return FitKinetics(**stored, processing=processing, source="pet.nii.gz").run().outputs
+    return FitKinetics(**stored, processing=processing).run().outputs
 
 
 @pytest.fixture(scope="module")
@@ -116,3 +116,15 @@ def test_frames_that_are_not_dynamic_enough_give_a_reason_only(tmp_path, monkeyp
     assert not found.record["kinetics"]["done"]
     assert "last frame ends" in found.record["kinetics"]["reason"]
     assert json.loads(Path(found.tables).read_text()) == {}
+
+
+def test_a_reference_region_out_of_view_costs_the_kinetics_only(tmp_path, monkeypatch):
+    stored = _stored(tmp_path)
+    frames = np.load(stored["frames"])
+    frames[4, vois(2)["wcb"]] = np.nan
+    np.save(stored["frames"], frames)
+    monkeypatch.chdir(tmp_path)
+    found = FitKinetics(**stored, processing=PROCESSING).run().outputs
+    assert not found.record["kinetics"]["done"]
+    assert "field of view" in found.record["kinetics"]["reason"]
+    assert [flag["code"] for flag in found.record["flags"]] == ["kinetics-model"]
