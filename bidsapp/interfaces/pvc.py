@@ -27,10 +27,11 @@ from bidsapp.core.sampling import FWHM_PER_SIGMA, blur
 from bidsapp.core.voi import template_voxels
 from bidsapp.core.warp import Warp
 from bidsapp.data import REFERENCES, TARGET, VOI_NAMES, mni_grid, read_table
-from bidsapp.data.atlases import atlas
+from bidsapp.data.atlases import Atlas, atlas
 from bidsapp.data.regional import chosen_atlases
+from bidsapp.errors import BadDataError
 from bidsapp.interfaces.derivatives import _Placed, _Written, write_json
-from bidsapp.interfaces.store import about, fetch, fetch_volume, keep_volume, optional
+from bidsapp.interfaces.store import fetch, fetch_volume, keep_volume
 from bidsapp.nifti import write_text
 from bidsapp.settings import Processing
 from bidsapp.volume import Grid, Volume
@@ -47,7 +48,6 @@ class CorrectInput(BaseInterfaceInputSpec):
     regions = File(exists=True, mandatory=True, desc="masks ctx and cbl on the T1w grid")
     warp = File(exists=True, mandatory=True, desc="parameters of the warp")
     t1w_to_pet = traits.List(mandatory=True, desc="4 x 4, RAS mm")
-    source = traits.Str(mandatory=True, desc="name of the raw image, for messages")
     processing = traits.Instance(Processing, mandatory=True, desc="methods, resolution, atlases")
 
 
@@ -68,24 +68,19 @@ class Correct(SimpleInterface):
 
     def _run_interface(self, runtime):
         given, folder = self.inputs, Path(runtime.cwd)
-        pet, processing = fetch_volume(given.pet), given.processing
-        placed = Placing(pet.grid, given)
-        tissues, tables, found = placed.tissues(), {}, {}
-        with about(given.source):
-            psf_mm, source = _resolution(pet, given)
-            fwhm_vox = in_voxels(psf_mm, pet.grid.voxel_size)
-            for one in chosen_atlases(processing):
-                head = compartments(placed.on(one.regions), placed.on(one.measured), tissues)
-                found[one.name] = correct(pet.data, head, fwhm_vox, processing.pvc)
-                index = [row.index for row in one.rows] + [None] * len(one.composites)
-                tables[one.name] = _columns(found[one.name], index, one.names)
-        first = found[VOI_ATLAS]
-        for method, image in first.images.items():
-            key = f"pvc_{method.value}"
-            self._results[key] = keep_volume(folder / f"{key}.npz", Volume(image, pet.affine))
+        tables: dict[str, Any] = {}
+        try:
+            found, self._results["record"] = _corrected(given)
+        except BadDataError as error:
+            self._results["record"] = _failed(str(error))
+        else:
+            affine = fetch_volume(given.pet).affine
+            for method, image in found[VOI_ATLAS].images.items():
+                key = f"pvc_{method.value}"
+                self._results[key] = keep_volume(folder / f"{key}.npz", Volume(image, affine))
+            tables = {one.name: _columns(found[one.name], one) for one in _atlases(given)}
         (folder / "tables.json").write_text(json.dumps(tables))
         self._results["tables"] = str(folder / "tables.json")
-        self._results["record"] = {"pvc": _record(first, psf_mm, source)}
         return runtime
 
 
@@ -155,9 +150,34 @@ def _resolution(pet: Volume, given: Any) -> tuple[Fwhm, str]:
     return widths, "measured"
 
 
-def _columns(found: Corrected, index: list[int | None], names: tuple[str, ...]) -> dict[str, Any]:
+def _atlases(given: Any) -> tuple[Atlas, ...]:
+    return chosen_atlases(given.processing)
+
+
+def _corrected(given: Any) -> tuple[dict[str, Corrected], dict[str, Any]]:
+    """Result by atlas, and its part of the record."""
+    pet = fetch_volume(given.pet)
+    placed = Placing(pet.grid, given)
+    tissues = placed.tissues()
+    psf_mm, source = _resolution(pet, given)
+    fwhm_vox = in_voxels(psf_mm, pet.grid.voxel_size)
+    found = {}
+    for one in _atlases(given):
+        head = compartments(placed.on(one.regions), placed.on(one.measured), tissues)
+        found[one.name] = correct(pet.data, head, fwhm_vox, given.processing.pvc)
+    return found, {"pvc": _record(found[VOI_ATLAS], psf_mm, source)}
+
+
+def _failed(reason: str) -> dict[str, Any]:
+    """Part of the record when nothing could be corrected; the Centiloid stands."""
+    flag = {"code": "pvc", "message": f"partial volume could not be corrected: {reason}"}
+    return {"pvc": {"done": False, "reason": reason}, "flags": [flag]}
+
+
+def _columns(found: Corrected, one: Atlas) -> dict[str, Any]:
+    index = [row.index for row in one.rows] + [None] * len(one.composites)
     numbers = {key: [_number(value) for value in column] for key, column in found.columns.items()}
-    return {"index": index, "name": list(names)} | numbers
+    return {"index": index, "name": list(one.names)} | numbers
 
 
 def _record(found: Corrected, psf_mm: Any, source: str) -> dict[str, Any]:
@@ -171,6 +191,8 @@ def _record(found: Corrected, psf_mm: Any, source: str) -> dict[str, Any]:
         ratios = {name: target / found.columns[below][row[name]] for name in REFERENCES}
         suvr[kind] = {name: _number(ratio) for name, ratio in ratios.items()}
     return {
+        "done": True,
+        "reason": None,
         "psf_mm": [float(width) for width in psf_mm],
         "psf_source": source,
         "suvr": suvr,
@@ -181,6 +203,9 @@ def _record(found: Corrected, psf_mm: Any, source: str) -> dict[str, Any]:
 
 def _number(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
+
+
+_SETTINGS = ("psf_mm", "psf_source", "condition", "white_matter")
 
 
 class SavePvcInput(_Placed):
@@ -209,7 +234,7 @@ class SavePvc(SimpleInterface):
             units = {"Units": given.units} if entry.get("unit") else {}
             columns[name] = {"Description": entry["Description"]} | units
         told = given.record["pvc"]
-        settings = {key: told[key] for key in ("psf_mm", "psf_source", "condition", "white_matter")}
+        settings = {key: value for key, value in told.items() if key in _SETTINGS}
         for name, table in json.loads(Path(given.tables).read_text()).items():
             rows = zip(*(table[column] for column in columns), strict=True)
             lines = [list(columns), *(map(_cell, row) for row in rows)]
@@ -219,9 +244,10 @@ class SavePvc(SimpleInterface):
             write_json(sidecar_path(path), described | {"PartialVolume": settings} | columns)
             written[name] = path.relative_to(given.output_dir).as_posix()
         self._results["written"] = len(written)
-        self._results["record"] = {"pvc": told | {"tables": written}}
+        tables = {"tables": written} if written else {}
+        self._results["record"] = {**given.record, "pvc": told | tables}
         return runtime
 
 
 def _cell(value: Any) -> str:
-    return "n/a" if optional(value) is None else str(value)
+    return "n/a" if value is None else str(value)

@@ -47,9 +47,8 @@ def init_pvc_wf(
     place = {"output_dir": output_dir, "entities": scan.entities}
     content = sidecars.pvc(scan)
     corrected = Node(
-        Correct(source=str(scan.pet), processing=sidecars.processing),
-        name="correct", mem_gb=_CORRECT_GB, n_procs=1,
-    )  # fmt: skip
+        Correct(processing=sidecars.processing), name="correct", mem_gb=_CORRECT_GB, n_procs=1
+    )
     tables = Node(
         SavePvc(**place, units=scan.metadata.units, sidecar=content["pvc"]),
         name="tables", mem_gb=_SAVE_GB, n_procs=1,

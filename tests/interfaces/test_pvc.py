@@ -51,7 +51,6 @@ def corrected(tmp_path_factory):
         t1w_to_pet=np.eye(4).tolist(),
         mask=kept("mask", near | grey),
         regions=keep(folder / "regions.npz", {"ctx": masks["ctx"], "cbl": masks["wc"]}),
-        source="pet.nii.gz",
         processing=Processing(
             atlases=(AtlasChoice("Centiloid"),), pvc=tuple(PvcMethod), psf_mm=PSF_MM
         ),
@@ -105,3 +104,17 @@ def test_fractions_of_larger_voxels():
     blocks = ball.reshape(20, 2, 20, 2, 20, 2).mean(axis=(1, 3, 5))
     assert found.sum() == pytest.approx(blocks.sum(), rel=0.01)
     assert np.abs(found - blocks).mean() < 0.02 and found.max() <= 1
+
+
+def test_a_correction_that_fails_is_said(tmp_path, monkeypatch):
+    grid = Grid((30, 30, 30), mni_grid(2).affine)
+    monkeypatch.chdir(tmp_path)
+    image = keep_volume(tmp_path / "flat.npz", Volume(np.ones(grid.shape, np.float32), grid.affine))
+    warp = Warp(np.zeros((3, 1, 1, 1)), np.zeros(3), np.full(3, 30.0), grid.affine, np.eye(4))
+    found = Correct(
+        pet=image, gm=image, wm=image, csf=image, mask=image, regions=image,
+        warp=keep(tmp_path / "warp.npz", warp.to_arrays()), t1w_to_pet=np.eye(4).tolist(),
+        processing=Processing(pvc=(PvcMethod.GTM,), psf_mm=(60.0, 6.0, 6.0)),
+    ).run().outputs  # fmt: skip
+    assert not found.record["pvc"]["done"] and "--psf" in found.record["pvc"]["reason"]
+    assert [flag["code"] for flag in found.record["flags"]] == ["pvc"]
