@@ -151,9 +151,9 @@ def _from_package(name: str) -> Atlas:
         regions = Regions.from_masks([vois(2)[voi] for voi in VOI_NAMES])
     else:
         image = load_volume(resource_path(f"atlas-{name}_dseg", 2), dtype=np.int16)
-        regions = Regions.from_labels(image.data, [row.index for row in table.rows])
+        regions = Regions.from_labels(image.data, [row.index for row in table.labelled])
     title = read_table("atlases")[name]["title"]
-    return Atlas(name, title, table.rows, regions, _composites(name, table.rows))
+    return Atlas(name, title, table.labelled, regions, _composites(name, table.labelled))
 
 
 def _composites(name: str, rows: Sequence[Region]) -> dict[str, tuple[int, ...]]:
@@ -267,7 +267,7 @@ def _rows(path: Path, table: Path | None, present: NDArray[np.int64]) -> tuple[R
             f"{' and others' if len(missing) > 8 else ''} of {path.name}; add them"
         )
     found = set(present.tolist())
-    return tuple(row for row in read.rows if not read.lookup or row.index in found)
+    return tuple(row for row in read.labelled if not read.lookup or row.index in found)
 
 
 def _probabilities(maps: Iterable[Volume], path: Path, table: Path | None, space: str) -> _Read:
@@ -299,7 +299,8 @@ def _probabilities(maps: Iterable[Volume], path: Path, table: Path | None, space
 def _map_rows(path: Path, table: Path | None, count: int) -> tuple[Region, ...]:
     if table is None:
         return tuple(Region(n, f"map-{n}") for n in range(1, count + 1))
-    rows = read_label_table(table).rows
+    read = read_label_table(table)
+    rows = read.rows if len(read.rows) == count else read.labelled
     if len(rows) != count:
         raise BadDataError(
             f"{table}: has {len(rows)} rows for the {count} maps of {path.name}; give one per map, "

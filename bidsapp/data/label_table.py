@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bidsapp.errors import BadDataError, NoInputError
@@ -18,8 +18,8 @@ from bidsapp.errors import BadDataError, NoInputError
 _COLUMNS = {
     "index": ("index", "label_index", "roiid", "roi_id", "id", "value", "labelvalue", "no",
               "number", "label"),
-    "name": ("name", "label_name", "labelname", "roiname", "region", "region_name", "structure",
-             "roi", "label", "abbreviation", "roiabbr"),
+    "name": ("name", "label_name", "labelname", "roiname", "region", "region_name", "label",
+             "structure", "roi", "abbreviation", "roiabbr"),
     "hemisphere": ("hemisphere", "hemi", "side"),
     "lobe": ("lobe",),
     "description": ("description", "long_name"),
@@ -49,14 +49,25 @@ class Region:
 
 @dataclass(frozen=True)
 class LabelTable:
-    """Rows in the order of the file; ``lookup``: no header, may list labels of other images."""
+    """A label table.
+
+    Attributes
+    ----------
+    rows : in the order of the file, among them that of index 0: background, or the first map
+    lookup : no header; may list labels that an image does not have
+    """
 
     rows: tuple[Region, ...]
     lookup: bool
 
+    @property
+    def labelled(self) -> tuple[Region, ...]:
+        """The rows without the background."""
+        return tuple(row for row in self.rows if row.index != 0)
+
 
 def read_label_table(path: Path) -> LabelTable:
-    """Read a label table; the row of the background, index 0, is left out.
+    """Read a label table.
 
     Raises
     ------
@@ -95,11 +106,11 @@ def parse_label_table(text: str, source: str) -> LabelTable:
     first = 1 if lookup else 2
     numbered = enumerate((_cells(line, separator) for line in body), start=first)
     rows = [_row(cells, places, f"{source}, row {number}") for number, cells in numbered]
-    kept = tuple(row for row in rows if row.index != 0)
-    if not kept:
+    rows = _told_apart(rows)
+    if not any(row.index != 0 for row in rows):
         raise BadDataError(f"{source}: lists no label besides the background")
     _check_unique(rows, source)
-    return LabelTable(kept, lookup)
+    return LabelTable(tuple(rows), lookup)
 
 
 def side_of(name: str) -> str:
@@ -134,6 +145,17 @@ def _row(cells: Sequence[str], places: dict[str, int], where: str) -> Region:
         cell("lobe") or "n/a",
         cell("description") or "n/a",
     )
+
+
+def _told_apart(rows: Sequence[Region]) -> list[Region]:
+    """Add the side to names that both hemispheres have."""
+    counts = Counter(row.name for row in rows)
+    return [
+        replace(row, name=f"{row.name}_{row.hemisphere}")
+        if counts[row.name] > 1 and row.hemisphere in ("L", "R")
+        else row
+        for row in rows
+    ]
 
 
 def _check_unique(rows: Sequence[Region], source: str) -> None:

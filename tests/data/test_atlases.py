@@ -260,6 +260,7 @@ def test_a_broken_table_gives_a_sentence(tmp_path, two_labels, number):
         "# lookup table\n\n1\tone\n2\ttwo\n",
         "\ufeffid\tlabel\r\n1\tone\r\n2\ttwo\r\n",
         "index\tname\n1.0\tone\n2.0\ttwo\n",
+        "id,label,structure\n1,one,cortex\n2,two,cortex\n",
     ],
 )
 def test_the_usual_tables_are_understood(tmp_path, two_labels, text):
@@ -267,6 +268,19 @@ def test_the_usual_tables_are_understood(tmp_path, two_labels, text):
     table.write_text(text)
     rows = atlas(AtlasChoice("Toy", two_labels, table)).rows
     assert [(row.index, row.name) for row in rows] == [(1, "one"), (2, "two")]
+
+
+def test_names_of_both_sides_are_told_apart(tmp_path, two_labels):
+    table = tmp_path / "table.csv"
+    table.write_text("id,label,hemisphere,structure\n1,insula,L,cortex\n2,insula,R,cortex\n")
+    rows = atlas(AtlasChoice("Toy", two_labels, table)).rows
+    assert [row.name for row in rows] == ["insula_L", "insula_R"]
+
+
+def test_maps_may_be_numbered_from_zero(tmp_path):
+    maps = np.moveaxis(priors().maps[:2], 0, -1).astype(np.float32)
+    rows = atlas(given(tmp_path, maps, table="index\tname\n0\tgrey\n1\twhite\n")).rows
+    assert [(row.index, row.name) for row in rows] == [(1, "grey"), (2, "white")]
 
 
 # ------------------------------------------------------------------------ reference regions
