@@ -273,6 +273,7 @@ def _rows(path: Path, table: Path | None, present: NDArray[np.int64]) -> tuple[R
 def _probabilities(maps: Iterable[Volume], path: Path, table: Path | None, space: str) -> _Read:
     """Probability maps, one after the other: an atlas of a hundred need not fit into memory."""
     points = points_in(space)
+    index: NDArray[np.float64] | None = None  # the maps share one grid
     carried: list[Regions] = []
     filled: Volume | None = None
     largest = 0.0
@@ -281,9 +282,8 @@ def _probabilities(maps: Iterable[Volume], path: Path, table: Path | None, space
         largest = max(largest, float(one.data.max()))
         certain = one.data > 0
         filled = Volume(certain if filled is None else filled.data | certain, one.affine)
-        index = np.moveaxis(transform(inverse(one.affine), points), -1, 0)
-        values = ndimage.map_coordinates(one.data.astype(np.float32), index, order=1)
-        carried.append(Regions.from_probabilities(values[..., None]))
+        index = transform(inverse(one.affine), points) if index is None else index
+        carried.append(_carried_map(one.data, index))
     if filled is None or largest <= 0:
         raise BadDataError(f"{path}: holds nothing but background")
     if largest > 100 + _WHOLE:
@@ -294,6 +294,19 @@ def _probabilities(maps: Iterable[Volume], path: Path, table: Path | None, space
     if largest > 1 + _WHOLE:
         regions, notes = regions.scaled(0.01), (f"{path.name} was read as percent",)
     return _Read(regions, _map_rows(path, table, len(carried)), filled, notes)
+
+
+def _carried_map(data: NDArray[np.floating], index: NDArray[np.float64]) -> Regions:
+    """One probability map at fractional voxels (X, Y, Z, 3), looked up where it is filled."""
+    filled = [np.flatnonzero(data.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
+    low, high = (np.array([f[end] if f.size else 0 for f in filled]) for end in (0, -1))
+    flat = index.reshape(-1, 3)
+    near = np.flatnonzero(((flat > low - 1) & (flat < high + 1)).all(axis=1))
+    values = ndimage.map_coordinates(data.astype(np.float32), flat[near].T, order=1)
+    x, y, z = index.shape[:3]
+    kept = values > 0
+    starts = np.array([0, kept.sum()])
+    return Regions((x, y, z), near[kept], starts, values[kept].astype(np.float64))
 
 
 def _map_rows(path: Path, table: Path | None, count: int) -> tuple[Region, ...]:
