@@ -19,7 +19,7 @@ one core, and nothing in it depends on the number of threads (BLAS is held to on
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +55,7 @@ DRIFT_ORDER = 3
 FWHM_TRIED_MM = (4.0, 6.0, 8.0)
 FWHM_RANGE_MM = (3.0, 10.0)
 MIRRORED = 0.95  # a mirror image that leaves less than this share of what the PET leaves is a flip
+DOUBTFUL = 0.8  # own anatomy; below, the PET may be somebody else's or lie wrong
 BOUND_MM = 5.0  # NMI is 0.3-2 mm off: a model that wants more has found something else
 
 
@@ -67,7 +68,8 @@ class RigidFit:
     matrix : ndarray, shape (4, 4)
         The position to use.
     method : PetToT1w
-        The one that gave it: the one asked for, or NMI when the model was not to be trusted.
+        The one that gave it: the one asked for, or NMI when the model was not to be trusted (far
+        from NMI, and not showing this head).
     nmi, model : ndarray, shape (4, 4)
         The positions found by both.
     distance_mm : float
@@ -157,8 +159,13 @@ def register(
     with threadpool_limits(limits=1):
         head = Head.of(t1w, tissue, mask, regions or {}, average)
         pet = measured_part(pet)
-        nmi, score = _register_nmi(head, pet, _rough_positions(head, pet))
-        return settle(head, pet, nmi, score, scattered_points(mask, t1w.affine, 10.0), method)
+        rough = _rough_positions(head, pet)
+        nmi, score = _register_nmi(head, pet, rough)
+        points = scattered_points(mask, t1w.affine, 10.0)
+        fit = settle(head, pet, nmi, score, points, method)
+        if method is PetToT1w.NMI or fit.own_anatomy is None or fit.own_anatomy >= DOUBTFUL:
+            return fit
+        return _from_other_starts(head, pet, fit, rough, points)
 
 
 def settle(
@@ -185,16 +192,18 @@ def settle(
     """
     model = _register_model(head, pet, nmi)
     distance = displacement(nmi, model.matrix, points)
-    trusted = distance <= BOUND_MM and model.unexplained <= model.at_nmi
     flags: tuple[Finding, ...] = ()
-    if not trusted:
-        method = PetToT1w.NMI
-        flags = (_untrusted(distance),)
+    shown = own_anatomy(head, pet, model.matrix, model.fwhm_mm)
+    if distance > BOUND_MM or model.unexplained > model.at_nmi:
+        if shown is None or shown < DOUBTFUL:
+            method = PetToT1w.NMI
+        flags = (_far_apart(distance, method),)
     elif model.is_mirrored:
         flags = (_mirrored(model),)
-    matrix = model.matrix if method is PetToT1w.MODEL else nmi
+    if method is PetToT1w.NMI:
+        shown = own_anatomy(head, pet, nmi, model.fwhm_mm)
     return RigidFit(
-        matrix=matrix,
+        matrix=model.matrix if method is PetToT1w.MODEL else nmi,
         method=method,
         nmi=nmi,
         model=model.matrix,
@@ -203,18 +212,43 @@ def settle(
         unexplained=model.unexplained,
         mirrored=model.mirrored,
         fwhm_mm=model.fwhm_mm,
-        own_anatomy=own_anatomy(head, pet, matrix, model.fwhm_mm),
+        own_anatomy=shown,
         flags=flags,
     )
 
 
-def _untrusted(distance: float) -> Finding:
-    return Finding(
-        "pet-t1w-model-rejected",
+def _far_apart(distance: float, used: PetToT1w) -> Finding:
+    told = (
         f"the tissue maps put the PET {distance:.1f} mm from where mutual information does (at "
-        f"most {BOUND_MM:g} mm is credible), so mutual information was used: look at the picture "
-        "of the PET over the T1w",
+        f"most {BOUND_MM:g} mm is credible)"
     )
+    look = "look at the picture of the PET over the T1w"
+    if used is PetToT1w.NMI:
+        return Finding("pet-t1w-model-rejected", f"{told}, so mutual information was used: {look}")
+    return Finding(
+        "pet-t1w-nmi-rejected",
+        f"{told}; the PET shows the folds of this head where the tissue maps put it, so they were "
+        f"used: {look}",
+    )
+
+
+def _from_other_starts(
+    head: Head, pet: Volume, first: RigidFit, starts: list[Matrix], points: Float64
+) -> RigidFit:
+    """Settle from every rough position; the first result unless another shows more of this head."""
+    tried = [first]
+    for start in starts:
+        nmi, score = _register_nmi(head, pet, [start])
+        tried.append(settle(head, pet, nmi, score, points, PetToT1w.MODEL))
+    best = max(tried, key=lambda fit: fit.own_anatomy or 0.0)
+    if best is first or (best.own_anatomy or 0.0) < DOUBTFUL:
+        return first
+    told = Finding(
+        "pet-t1w-fallback",
+        "the first position of the PET did not show this head and another start was used instead: "
+        "look at the picture of the PET over the T1w",
+    )
+    return replace(best, flags=(told, *best.flags))
 
 
 def _mirrored(model: _ModelStep) -> Finding:
