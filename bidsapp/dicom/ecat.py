@@ -53,21 +53,28 @@ def ecat_tags(ecat: EcatImage, path: Path) -> tuple[Values, list[Values]]:
         tags |= moment_tag("RadiopharmaceuticalStart", _utc(dose))
     if int(header["patient_orientation"]) == _UNKNOWN_ORIENTATION:
         tags["Remark"] = ("patient_orientation is unknown, head first and supine was assumed",)
-    frames = [_frame(ecat.get_subheaders().subheaders[i], scan) for i in _frames_in_time(ecat)]
-    tags["DecayCorrection"] = (frames[0].pop("DecayCorrection")[0],)
-    return tags, frames
+    subheaders = [ecat.get_subheaders().subheaders[i] for i in _frames_in_time(ecat)]
+    corrected = {bool(int(sub["corrections_applied"]) & _DECAY_CORRECTED) for sub in subheaders}
+    if len(corrected) > 1:
+        raise BadDataError(
+            f"{path.name}: corrections_applied says that only some frames are corrected for decay; "
+            "reconstruct the scan again"
+        )
+    if corrected == {True}:
+        tags |= moment_tag("DecayCorrection", _utc(scan))  # to the start of the scan
+    else:
+        tags["DecayCorrection"] = ("NONE",)
+    return tags, [_frame(sub, scan) for sub in subheaders]
 
 
 def _frame(sub: Any, scan: int) -> Values:
     """Tags of one frame; its times count in ms from the start of the scan."""
-    corrected = int(sub["corrections_applied"]) & _DECAY_CORRECTED
     start = timedelta(milliseconds=int(sub["frame_start_time"]))
     frame = {
         "ActualFrameDuration": (str(int(sub["frame_duration"])),),
-        "DecayCorrection": ("START" if corrected else "NONE",),
         **(moment_tag("Acquisition", _utc(scan) + start) if scan else {}),
     }
-    if corrected and float(sub["decay_corr_fctr"]) > 0:
+    if float(sub["decay_corr_fctr"]) > 0:
         frame["DecayFactor"] = (f"{float(sub['decay_corr_fctr']):.7g}",)
     return frame
 

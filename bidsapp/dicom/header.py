@@ -224,7 +224,7 @@ def headers_of(dataset: Dataset, path: Path) -> list[Header]:
 
 def _functional_groups(group: Dataset) -> Values:
     """Tags inside the sequences of a functional group, at any depth; of the first item each."""
-    found: Values = {}
+    found = _radiopharmaceutical(group)  # here in files converted from single images
     for element in group:
         if element.VR != "SQ" or not element.value:
             continue

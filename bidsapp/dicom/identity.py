@@ -133,42 +133,48 @@ def person_keys(headers: Sequence[Header], places: Sequence[str]) -> list[Person
     births = [re.sub(r"\D", "", header.text("PatientBirthDate")) for header in headers]
     sexes = [sex if (sex := header.text("PatientSex")) in ("M", "F") else "" for header in headers]
     keys = [(key[0], birth) for key, birth in zip(keys, _completed(keys, births), strict=True)]
-    for values in (sexes, _clashing_names(keys, headers)):
-        told = _completed(keys, values)
-        split = {key for key in keys if len({v for k, v in zip(keys, told, strict=True)
-                                             if k == key and v}) > 1}  # fmt: skip
-        keys = [(*k, v) if k in split else k for k, v in zip(keys, told, strict=True)]
-    return keys
+    keys = _split(keys, sexes)
+    return _split(keys, _clashing_names(keys, headers))
+
+
+def _split(keys: Sequence[Person], values: Sequence[str]) -> list[Person]:
+    """Make several persons of a key that comes with several values."""
+    known = _values_by_key(keys, values)
+    told = zip(keys, _completed(keys, values), strict=True)
+    return [(*key, value) if len(known[key]) > 1 else key for key, value in told]
 
 
 def _completed(keys: Sequence[Person], values: Sequence[str]) -> list[str]:
     """Fill missing values from the others of the same key when these agree."""
-    known: dict[Person, set[str]] = defaultdict(set)
-    for key, value in zip(keys, values, strict=True):
-        known[key] |= {value} - {""}
+    known = _values_by_key(keys, values)
     return [
         value or (next(iter(known[key])) if len(known[key]) == 1 else "")
         for key, value in zip(keys, values, strict=True)
     ]
 
 
+def _values_by_key(keys: Sequence[Person], values: Sequence[str]) -> dict[Person, set[str]]:
+    known: dict[Person, set[str]] = defaultdict(set)
+    for key, value in zip(keys, values, strict=True):
+        known[key] |= {value} - {""}
+    return known
+
+
 def _clashing_names(keys: Sequence[Person], headers: Sequence[Header]) -> list[str]:
-    """Names that tell two people of one key apart; empty where a birth date confirms one person."""
-    return [
-        ""
-        if key[1] or _is_placeholder(header.text("PatientName"))
-        else _first_name(keys, headers, i)
-        for i, (key, header) in enumerate(zip(keys, headers, strict=True))
+    """Name of every header, the same for names that share a word with the first of their key.
+
+    Empty where a birth date confirms one person, or where there is no name.
+    """
+    names = [header.text("PatientName") for header in headers]
+    names = [
+        "" if key[1] or _is_placeholder(name) else " ".join(sorted(_words(name)))
+        for key, name in zip(keys, names, strict=True)
     ]
-
-
-def _first_name(keys: Sequence[Person], headers: Sequence[Header], index: int) -> str:
-    """First name under the same key, in order of names, that shares a word with this one."""
-    own = _words(headers[index].text("PatientName"))
-    names = sorted(
-        {h.text("PatientName") for k, h in zip(keys, headers, strict=True) if k == keys[index]}
-    )
-    return next((" ".join(sorted(_words(name))) for name in names if _words(name) & own), "")
+    known = _values_by_key(keys, names)
+    return [
+        next((other for other in sorted(known[key]) if _words(other) & _words(name)), "")
+        for key, name in zip(keys, names, strict=True)
+    ]
 
 
 def _words(name: str) -> set[str]:

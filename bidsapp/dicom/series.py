@@ -192,6 +192,8 @@ def _unpacked(
         try:
             unpack(archive, root / archive.parent.relative_to(top) / archive.name.split(".")[0])
             roots.append(root)
+            if nested := sum(map(is_archive, _files(root))):
+                broken.append(f"{archive.name}: holds {nested} archives; unpack it yourself")
         except BadDataError as error:
             broken.append(str(error))
     return roots, broken

@@ -206,11 +206,11 @@ def _frame_starts(clock: ScanClock) -> tuple[tuple[datetime, ...], str, tuple[st
         )
         source = "(0054,1300) FrameReferenceTime; AcquisitionTime does not tell frames apart"
         return starts, source, ()
-    if (starts := _back_to_back(clock, origin)) is not None:
+    if (following := _back_to_back(clock, origin)) is not None:
         source = (
             "(0018,1242) ActualFrameDuration, back to back, confirmed by (0054,1321) DecayFactor"
         )
-        return starts, source, ()
+        return following, source, ()
     raise BadDataError(
         "(0008,0032) AcquisitionTime is missing or the same for several frames and neither "
         "(0054,1300) FrameReferenceTime nor (0054,1321) DecayFactor tells them apart; export the "

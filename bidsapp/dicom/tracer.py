@@ -54,12 +54,12 @@ def find_tracer(header: Header, stated: Stated, option: str | None) -> tuple[Tra
         return tracer, tag_name(key)
     if other:
         return None
-    if tracer := _in_description(header, "StudyDescription"):  # of all scans of a day
-        return tracer, tag_name("StudyDescription")
+    if of_day := _in_description(header, "StudyDescription"):  # of all scans of a day
+        return of_day, tag_name("StudyDescription")
     if not _BACK_PROJECTION.search(header.text("ReconstructionMethod")):
         for key in _DESCRIPTIONS:
-            if tracer := tracer_from_name(header.text(key)):
-                return tracer, tag_name(key)
+            if by_fbp := tracer_from_name(header.text(key)):
+                return by_fbp, tag_name(key)
     raise header.error(
         "Radiopharmaceutical",
         f"'{header.shown('Radiopharmaceutical')}' names no known amyloid tracer, nor does the "

@@ -68,7 +68,7 @@ def in_words_of(path: Path, text: str) -> str:
         return text
     names = {keyword: key for key, keyword in tables()["volumes"]["tags"].items()}
     names |= tables()["volumes"]["words"]
-    return re.sub(r"\(\w{4},\w{4}\) (\w+)", lambda tag: names.get(tag[1], tag[1]), text)
+    return re.sub(r"\(\w{4},\w{4}\) (\w+)", lambda tag: str(names.get(tag[1], tag[1])), text)
 
 
 def load_image(path: Path) -> nib.Nifti1Image:

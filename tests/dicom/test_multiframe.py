@@ -13,6 +13,7 @@ import pytest
 from dicom_studies import Mr, Pet, enhanced, write
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydicom.dataset import Dataset
 
 from bidsapp.dicom.convert import ConversionReport, convert
 from bidsapp.dicom.frames import frames_of, scan_clock
@@ -64,6 +65,36 @@ def test_enhanced_mr_is_a_t1w(tmp_path: Path) -> None:
     one, other = (only(tmp_path / f"bids_{k}", "*_T1w.nii.gz") for k in ("single", "multi"))
     np.testing.assert_allclose(one.affine, other.affine, atol=1e-4)
     np.testing.assert_array_equal(one.get_fdata(), other.get_fdata())
+
+
+def test_legacy_converted_pet_keeps_the_tags_of_single_images(tmp_path: Path) -> None:
+    """PS3.3 A.72: what enhanced images have no place for stands in unassigned attributes."""
+    slices = list(Pet(decay="ADMIN").datasets())
+    whole = enhanced(slices)
+    for keyword in ("DecayCorrected", "AttenuationCorrected", "DecayCorrectionDateTime"):
+        delattr(whole, keyword)
+    del whole.RadiopharmaceuticalInformationSequence
+    shared = Dataset()
+    for keyword in ("Units", "CorrectedImage", "DecayCorrection",
+                    "RadiopharmaceuticalInformationSequence"):  # fmt: skip
+        setattr(shared, keyword, slices[0].get(keyword))
+    groups = whole.SharedFunctionalGroupsSequence[0]
+    groups.UnassignedSharedConvertedAttributesSequence = [shared]
+    for data, frame in zip(slices, whole.PerFrameFunctionalGroupsSequence, strict=True):
+        own = Dataset()
+        for keyword in ("AcquisitionDate", "AcquisitionTime", "ActualFrameDuration", "DecayFactor"):
+            setattr(own, keyword, data.get(keyword))
+        frame.UnassignedPerFrameConvertedAttributesSequence = [own]
+        for keyword in ("FrameContentSequence", "RealWorldValueMappingSequence",
+                        "PETFrameCorrectionFactorsSequence"):  # fmt: skip
+            delattr(frame, keyword)
+    write(tmp_path / "in", iter([whole]))
+    report = run(tmp_path / "in", tmp_path / "bids")
+    assert report.errors == []
+    (side,) = (tmp_path / "bids").rglob("*_pet.json")
+    found = json.loads(side.read_text())
+    assert found["FrameTimesStart"] == [5400, 5700, 6000, 6300]
+    assert found["ImageDecayCorrectionTime"] == 0
 
 
 def test_an_enhanced_spin_echo_is_no_t1w(tmp_path: Path) -> None:

@@ -393,6 +393,14 @@ def test_ecat_comes_with_its_times_and_voxels(tmp_path: Path) -> None:
     assert image.get_fdata()[0, 2, 29, 1] == 118
 
 
+def test_ecat_is_corrected_to_the_start_of_its_scan(tmp_path: Path) -> None:
+    """Also where the first frame of the file begins later."""
+    ecat(tmp_path / "scan.v", [(1500, 300), (1800, 300)])
+    times = times_of(tmp_path / "scan.v")
+    assert times.frame_start_s == (6900, 7200)
+    assert times.decay_reference_s == 5400 and times.remarks == ()
+
+
 def test_frames_of_ecat_that_are_stored_out_of_order_are_put_in_time(tmp_path: Path) -> None:
     ecat(tmp_path / "scan.v", FRAMES[::-1])
     assert times_of(tmp_path / "scan.v").frame_start_s == (5400, 5700, 6000)
