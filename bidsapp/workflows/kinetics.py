@@ -13,7 +13,7 @@ from bidsapp.interfaces.kinetics import FitKinetics, SaveKinetics
 from bidsapp.workflows.sidecars import Sidecars
 
 # Peak memory of 60 frames on the 2 mm MNI grid, measured.
-_FIT_GB, _SAVE_GB = 0.9, 0.3
+_FIT_GB, _SAVE_GB = 0.6, 0.3
 
 
 def init_kinetics_wf(

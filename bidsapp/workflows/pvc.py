@@ -14,7 +14,7 @@ from bidsapp.workflows.sidecars import PVC_IMAGES, Sidecars
 PVC_ANATOMY = ("gm", "wm", "csf", "mask", "regions", "warp")
 
 # Peak memory of a 128 x 128 x 84 PET with a 256 x 256 x 256 T1w, measured.
-_CORRECT_GB, _SAVE_GB = 1.5, 0.3
+_CORRECT_GB, _SAVE_GB = 1.2, 0.3
 
 
 def init_pvc_wf(
