@@ -55,7 +55,7 @@ DRIFT_ORDER = 3
 FWHM_TRIED_MM = (4.0, 6.0, 8.0)
 FWHM_RANGE_MM = (3.0, 10.0)
 MIRRORED = 0.95  # a mirror image that leaves less than this share of what the PET leaves is a flip
-DOUBTFUL = 0.8  # own anatomy; below, the PET may be somebody else's or lie wrong
+DOUBTFUL = 0.75  # own anatomy; below, the PET may be somebody else's or lie wrong
 BOUND_MM = 5.0  # NMI is 0.3-2 mm off: a model that wants more has found something else
 
 
