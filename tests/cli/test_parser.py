@@ -6,7 +6,7 @@ import pytest
 
 from bidsapp.cli.parser import parse
 from bidsapp.errors import CentipetError, ExitCode, NoInputError, UnknownLevelError, UsageError
-from bidsapp.settings import Level, PetToT1w
+from bidsapp.settings import KineticModel, Level, PetToT1w, PvcMethod
 
 
 def parsed(*options, level="participant"):
@@ -66,6 +66,12 @@ def test_what_nipreps_users_type_without_reading():
         (["--mem", "8"], "--mem 8M"),
         (["--window", "70", "50"], "--window"),
         (["--window", "50"], "--window"),
+        (["--smooth", "0"], "--smooth"),
+        (["--target-resolution", "-8"], "--target-resolution"),
+        (["--smooth", "4", "--target-resolution", "8"], "not allowed with"),
+        (["--psf", "5", "6"], "--psf"),
+        (["--psf", "nan"], "--psf"),
+        (["--pet-only", "--target-resolution", "8"], "--psf"),
         (["--window", "nan", "50"], "--window"),
         (["--pet-to-t1w", "magic"], "magic"),
         (["--convert-only"], "--dicom-dir"),
@@ -81,6 +87,17 @@ def test_what_makes_no_sense_is_usage(options, hint):
         parsed(*options)
     assert hint in str(caught.value)
     assert caught.value.exit_code == 64
+
+
+def test_motion_and_resolution():
+    plain = parsed().processing
+    assert plain.motion_correction and plain.psf_mm is None
+    assert plain.smooth_fwhm_mm is None and plain.target_resolution_mm is None
+    asked = parsed("--no_motion_correction", "--target-resolution", 8, "--psf", 5.5).processing
+    assert not asked.motion_correction and asked.target_resolution_mm == 8
+    assert asked.psf_mm == (5.5, 5.5, 5.5)
+    asked = parsed("--smooth", 4.5, "--psf", 5, 5, 6).processing
+    assert asked.smooth_fwhm_mm == 4.5 and asked.psf_mm == (5, 5, 6)
 
 
 @pytest.mark.parametrize("arguments", [[], ["bids"], ["bids", "out"]])
@@ -215,3 +232,29 @@ def test_help_imports_nothing_slow():
         "sys.exit(str(slow) if slow else 0)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+
+
+def test_kinetics_by_default_and_by_choice():
+    assert parsed().processing.kinetics == tuple(KineticModel)
+    assert parsed().processing.kinetics_reference == "wc" and parsed().processing.pvc == ()
+    assert parsed("--kinetics", "none").processing.kinetics == ()
+    chosen = parsed(
+        "--kinetics", "SRTM2", "logan", "srtm2", "--kinetics-reference", "cg", "--t-star", 0,
+        "--t-end", 90, "--k2-prime", 0.15, "--pvc", "GTM", "iy",
+    ).processing  # fmt: skip
+    assert chosen.kinetics == (KineticModel.SRTM2, KineticModel.LOGAN)
+    assert chosen.kinetics_reference == "cg" and chosen.k2_prime_per_min == 0.15
+    assert (chosen.t_star_min, chosen.t_end_min) == (0, 90)
+    assert chosen.pvc == (PvcMethod.GTM, PvcMethod.IY)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--kinetics", "patlak"], ["--kinetics", "none", "srtm"], ["--pvc", "none", "gtm"],
+        ["--t-star", "-1"], ["--t-end", "0"], ["--k2-prime", "nan"], ["--pvc", "labbe"],
+    ],
+)  # fmt: skip
+def test_senseless_models_are_refused(options):
+    with pytest.raises(UsageError, match=options[0]):
+        parsed(*options)
