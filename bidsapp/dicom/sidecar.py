@@ -17,12 +17,13 @@ from bidsapp.dicom.frames import half_life
 from bidsapp.dicom.header import Header, tag_name
 from bidsapp.dicom.tables import tables
 from bidsapp.dicom.timing import ScanClock, TimeModel
+from bidsapp.dicom.volumes import in_words_of
 from bidsapp.errors import BadDataError
 
 Sidecar = dict[str, Any]
 _STATED = "stated by the user (--dicom-metadata)"
 _CARRIED = "the sidecar of the image"
-_NOT_IN_DICOM = "not in the DICOM; --dicom-metadata can supply it"
+_NOT_STATED = "not in the headers; --dicom-metadata can supply it"
 _HALF_LIFE_TOLERANCE = 0.01
 # Doses of an amyloid scan in Bq: outside, the number is most likely in another unit.
 _DOSE_BQ = (1e6, 2e9)
@@ -84,6 +85,15 @@ def pet_sidecar(facts: PetFacts, dcm2niix: Mapping[str, Any]) -> Sidecar:
     known = ("InjectedRadioactivity", "InjectedRadioactivityUnits", "Manufacturer")
     entries.update({k: (facts.carried[k], _CARRIED) for k in kept if k not in known})
     entries.update({key: (value, _STATED) for key, value in facts.stated.items()})
+    sources = {
+        "Manufacturer": "(0008,0070) Manufacturer",
+        "ManufacturersModelName": "(0008,1090) ManufacturerModelName",
+        "Units": facts.units_source,
+        **{key: source for key, (_, source) in entries.items()},
+        **dict.fromkeys(taken, _CARRIED if facts.carried else "dcm2niix"),
+    }
+    contradictions = [in_words_of(header.path, remark) for remark in facts.times.remarks]
+    others = (*facts.times.notes, *facts.remarks, *_half_life_remarks(header, tracer))
     return {
         "Manufacturer": manufacturer(header),
         "ManufacturersModelName": header.text("ManufacturerModelName") or "n/a",
@@ -91,20 +101,9 @@ def pet_sidecar(facts: PetFacts, dcm2niix: Mapping[str, Any]) -> Sidecar:
         **{key: value for key, (value, _) in entries.items()},
         **taken,
         "CentiPET": {
-            "Sources": {
-                "Manufacturer": "(0008,0070) Manufacturer",
-                "ManufacturersModelName": "(0008,1090) ManufacturerModelName",
-                "Units": facts.units_source,
-                **{key: source for key, (_, source) in entries.items()},
-                **dict.fromkeys(taken, "dcm2niix"),
-            },
-            "Remarks": [
-                *facts.times.remarks,
-                *facts.times.notes,
-                *facts.remarks,
-                *_half_life_remarks(header, tracer),
-            ],
-            "Flags": [{"code": "times", "message": remark} for remark in facts.times.remarks],
+            "Sources": {key: in_words_of(header.path, text) for key, text in sources.items()},
+            "Remarks": contradictions + [in_words_of(header.path, text) for text in others],
+            "Flags": [{"code": "times", "message": text} for text in contradictions],
         },
     }
 
@@ -168,7 +167,7 @@ def _radiochemistry(
             "RadionuclideCodeSequence",
             f"names {nuclide}, but {tracer.name} carries {tracer.radionuclide}; state --tracer",
         )
-    nothing = ("n/a", _NOT_IN_DICOM)
+    nothing = ("n/a", _NOT_STATED)
     entries: dict[str, tuple[Any, str]] = {
         "TracerRadionuclide": (
             tracer.radionuclide,
@@ -264,7 +263,7 @@ def _close(value: float, expected: float) -> bool:
 def _corrections(header: Header, clock: ScanClock) -> dict[str, tuple[Any, str]]:
     entries: dict[str, tuple[Any, str]] = {
         "AttenuationCorrection": _attenuation(header),
-        "AcquisitionMode": ("n/a", _NOT_IN_DICOM),
+        "AcquisitionMode": ("n/a", _NOT_STATED),
     }
     for key in ("ScatterCorrectionMethod", "RandomsCorrectionMethod"):
         if text := header.text(key):
@@ -280,7 +279,7 @@ def _attenuation(header: Header) -> tuple[str, str]:
         return text, tag_name("AttenuationCorrectionMethod")
     if header.texts("CorrectedImage"):  # classified as corrected by it
         return "measured, method not stated", "(0028,0051) CorrectedImage lists ATTN"
-    return "n/a", _NOT_IN_DICOM
+    return "n/a", _NOT_STATED
 
 
 def _reconstruction(header: Header, dcm2niix: Mapping[str, Any]) -> dict[str, tuple[Any, str]]:
@@ -290,7 +289,7 @@ def _reconstruction(header: Header, dcm2niix: Mapping[str, Any]) -> dict[str, tu
         text = header.text("ReconstructionMethod")
         entries["ReconMethodName"] = (
             text or "n/a",
-            "(0054,1103) ReconstructionMethod" if text else _NOT_IN_DICOM,
+            "(0054,1103) ReconstructionMethod" if text else _NOT_STATED,
         )
     labels = dcm2niix.get("ReconMethodParameterLabels")
     values = dcm2niix.get("ReconMethodParameterValues")

@@ -162,7 +162,10 @@ def test_a_complete_sidecar_needs_nothing_stated(
     assert found["FrameTimesStart"] == [5400, 5700, 6000, 6300]
     assert found["ImageDecayCorrectionTime"] == 5400
     assert found["InjectedMass"] == 1.5
-    assert found["CentiPET"]["Sources"]["InjectedMass"] == "the sidecar of the image"
+    sources = found["CentiPET"]["Sources"]
+    assert sources["InjectedMass"] == "the sidecar of the image"
+    assert sources["FrameDuration"] == "FrameDuration"
+    assert "(0" not in json.dumps(found["CentiPET"])
 
 
 def test_kilobecquerels_become_becquerels(source: Path, tmp_path: Path) -> None:
