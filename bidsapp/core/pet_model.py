@@ -30,17 +30,19 @@ class Options:
     ----------
     reach_mm : how far from the brain of the template voxels are used
     drift_order : order of the polynomials by which a level varies through the head
-    margin_mm, warp_cutoff_mm : box and number of the cosines, as in `bidsapp.core.segment`
+    margin_mm : how far the box of the cosines reaches beyond these voxels
+    warp_cutoff_mm : one basis function per axis and so many mm of that box
     warp_penalty : factor of the bending energy
-    independence_mm3 : volume that counts as one independent observation
+    independence_mm3 : volume that counts as one independent observation: what a template cannot
+        have (gyri, sulci) is seen alike over some 11 mm
     """
 
     reach_mm: float = 8.0
-    drift_order: int = 1
+    drift_order: int = 2
     margin_mm: float = 20.0
-    warp_cutoff_mm: float = 25.0
+    warp_cutoff_mm: float = 30.0
     warp_penalty: float = 1.0
-    independence_mm3: float = 500.0
+    independence_mm3: float = 1500.0
     rounds: int = 8
     warp_steps: int = 8
     gain: float = 1e-3  # of the cost; less is not worth another step

@@ -3,17 +3,18 @@
 The PET is described by the patterns of the template (`bidsapp.core.pet_template`), blurred like the
 PET, read through a smooth map:
 
-    PET(y) = sum over classes c of  (a_c0 + a_c1 . y)  B_c( affine (y + u(y)) )  +  residual
+    PET(y) = sum over classes c of (sum over k of a_ck P_k(y)) B_c(affine (y + u(y))) + residual
 
-Every class takes up tracer at a level of its own that may drift through the head; the levels
-follow from the map by weighted linear least squares, so that only the map is searched:
-Gauss-Newton with the levels projected out (variable projection, see `bidsapp.core.tissue_model`).
-Nothing is assumed about tracer, amyloid load, or whether grey or white matter is brighter.
+Every class takes up tracer at a level of its own that drifts through the head with polynomials P_k
+of second order. The levels follow from the map by weighted linear least squares, so that only the
+map is searched: Gauss-Newton with the levels projected out (variable projection, see
+`bidsapp.core.tissue_model`). Nothing is assumed about tracer, amyloid load, or whether grey or
+white matter is brighter.
 
 The map has the prior that unified segmentation gives it (`bidsapp.core.segment`): log-stretches of
 adult heads for the affine, bending energy for the cosines of u. The weight of the data against it
 is that of independent observations: the variance is that of the residual, which is mostly anatomy
-that a template cannot have, and tissue closer than the point spread is one observation.
+that a template cannot have, and residuals closer than some 11 mm are one observation.
 """
 
 from __future__ import annotations

@@ -1,0 +1,146 @@
+"""``centipet-segment T1W OUT_DIR``: unified segmentation of one T1w, without BIDS or PET."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from bidsapp import __version__
+from bidsapp.errors import CannotCreateError, CentipetError, ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from bidsapp.core.normalise import Normalised
+    from bidsapp.core.quality import Finding
+    from bidsapp.volume import Volume
+
+_DESCRIPTION = """\
+Bias-corrected T1w, brain mask, probabilities of grey matter, white matter and CSF, the T1w in
+MNI152NLin6Asym, the warp as ITK displacement field, and a JSON of quality numbers and provenance.
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message} (see {self.prog} --help)")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Segment one image; return 0 when all files are written."""
+    from bidsapp.cli.main import ENVIRONMENT
+
+    os.environ.update(ENVIRONMENT)
+    try:
+        options = _parser().parse_args(argv)
+        return _run(options.t1w.expanduser(), options.out_dir.expanduser(), options.prefix)
+    except CentipetError as error:
+        print(f"centipet-segment: {error}", file=sys.stderr)
+        return error.exit_code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="centipet-segment", description=_DESCRIPTION, allow_abbrev=False)
+    parser.add_argument("t1w", type=Path, metavar="T1W", help="T1-weighted image, NIfTI")
+    parser.add_argument("out_dir", type=Path, metavar="OUT_DIR", help="folder of the results")
+    parser.add_argument(
+        "--prefix", metavar="NAME", help="begin file names with this (default: the name of T1W)"
+    )
+    parser.add_argument("--version", action="version", version=f"CentiPET {__version__}")
+    return parser
+
+
+def _run(t1w: Path, out_dir: Path, prefix: str | None) -> int:
+    from bidsapp.core.quality import affine_findings
+    from bidsapp.data import read_table
+    from bidsapp.data.segmentation import segment_head
+    from bidsapp.nifti import affine_disagreement, load_volume, write_text
+
+    name = _prefix(t1w) if prefix is None else prefix
+    if not name or Path(name).name != name:
+        raise UsageError(f"--prefix {prefix!r} must be the beginning of a file name")
+    image = load_volume(t1w, ndim=3)
+    try:
+        out_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CannotCreateError(
+            f"{out_dir}: cannot be made ({error.strerror}); choose another OUT_DIR"
+        ) from error
+    try:
+        found = segment_head(image)
+    except CentipetError as error:
+        raise type(error)(f"{t1w}: {error}") from error
+    limit = read_table("limits")["header_places_mm"]["flag"]
+    findings = [*found.findings, *affine_findings(affine_disagreement(t1w), limit, "T1w")]
+    written = _write(found, image, out_dir / name)
+    content = _content(t1w, found.quality, findings)
+    report = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    written.append(write_text(out_dir / f"{name}_desc-segmentation_qc.json", report))
+    for finding in findings:
+        print(f"! {finding.message}", file=sys.stderr)
+    for path in written:
+        print(path)
+    return ExitCode.OK
+
+
+def _prefix(t1w: Path) -> str:
+    """``sub-01`` of ``sub-01_T1w.nii.gz``."""
+    name = t1w.name
+    for ending in (".gz", ".nii", ".hdr", ".img"):
+        name = name.removesuffix(ending)
+    return name.removesuffix("_T1w")
+
+
+def _write(found: Normalised, t1w: Volume, stem: Path) -> list[Path]:
+    """Write the images under the names they have as derivatives of a BIDS dataset."""
+    from bidsapp.bids.derivatives import outputs
+    from bidsapp.bids.entities import join_entities
+    from bidsapp.core.resample import itk_displacements, sample
+    from bidsapp.data import mni_grid
+    from bidsapp.nifti import save_displacements, save_volume
+    from bidsapp.volume import Volume
+
+    def path(key: str) -> Path:
+        row = outputs()[key]
+        name = f"{stem.name}_{join_entities(row.entities)}_{row.suffix}{row.extension}"
+        return stem.with_name(name)
+
+    result, grid = found.segmentation, mni_grid(2)
+    grey, white, fluid = result.probabilities
+    native = {
+        "t1w": result.corrected, "mask": result.brain_mask, "gm": grey, "wm": white, "csf": fluid,
+    }  # fmt: skip
+    written = [save_volume(path(key), Volume(data, t1w.affine)) for key, data in native.items()]
+    corrected = Volume(result.corrected, t1w.affine)
+    normalised = Volume(_zero_outside(sample(corrected, result.field)), grid.affine)
+    written.append(save_volume(path("t1w_mni"), normalised))
+    field = itk_displacements(result.field, grid)
+    written.append(save_displacements(path("warp"), field, grid.affine))
+    return written
+
+
+def _zero_outside(data: Any) -> Any:
+    import numpy as np
+
+    return np.nan_to_num(data, nan=0.0)
+
+
+def _content(t1w: Path, quality: dict[str, float], findings: list[Finding]) -> dict[str, Any]:
+    """Quality, findings, and what made them; no paths, times or hosts."""
+    from dataclasses import asdict
+
+    from bidsapp.data import resource_hashes
+    from bidsapp.nifti import file_hash
+    from bidsapp.settings import TEMPLATE_SPACE
+
+    return {
+        "T1w": {"name": t1w.name, "sha256": file_hash(t1w)},
+        "Quality": quality,
+        "Findings": [asdict(finding) for finding in findings],
+        "Template": TEMPLATE_SPACE,
+        "Software": {"name": "CentiPET", "version": __version__},
+        "Resources": resource_hashes(),
+    }

@@ -1,0 +1,130 @@
+"""``centipet-segment``: files, provenance, errors; the segmentation itself once, on a real head."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from bidsapp.cli.segment import main
+from bidsapp.core.normalise import Normalised
+from bidsapp.core.quality import Finding
+from bidsapp.core.segment import Segmentation
+from bidsapp.core.warp import Warp
+from bidsapp.data import mni_grid
+from bidsapp.nifti import file_hash, load_displacements
+
+FILES = (
+    "desc-preproc_T1w.nii.gz", "desc-brain_mask.nii.gz", "label-GM_probseg.nii.gz",
+    "label-WM_probseg.nii.gz", "label-CSF_probseg.nii.gz",
+    "space-MNI152NLin6Asym_res-2_desc-preproc_T1w.nii.gz",
+    "from-T1w_to-MNI152NLin6Asym_mode-image_xfm.nii.gz", "desc-segmentation_qc.json",
+)  # fmt: skip
+
+
+@pytest.fixture
+def t1w(tmp_path):
+    """A T1w of 4 mm whose two affines disagree by 5 mm."""
+    affine = np.diag([4.0, 4.0, 4.0, 1.0])
+    affine[:3, 3] = (-88, -124, -70)
+    data = np.full((45, 54, 45), 100, np.int16)
+    image = nib.Nifti1Image(data, affine)
+    elsewhere = affine.copy()
+    elsewhere[2, 3] += 5
+    image.set_qform(elsewhere, code=1)
+    image.set_sform(affine, code=1)
+    path = tmp_path / "sub-07_ses-2_T1w.nii.gz"
+    image.to_filename(path)
+    return path
+
+
+@pytest.fixture
+def stand_in(monkeypatch):
+    """Replace the fit: half of every voxel is grey, nothing is warped, one finding."""
+
+    def normalise(t1w, template, limits):
+        shape = t1w.data.shape
+        found = Segmentation(
+            probabilities=np.full((3, *shape), 0.5, np.float32),
+            corrected=t1w.data.astype(np.float32),
+            brain_mask=np.ones(shape, bool),
+            warp=Warp(np.zeros((3, 1, 1, 1)), np.zeros(3), np.ones(3), t1w.affine, np.eye(4)),
+            field=mni_grid(2).world().astype(np.float32) + np.float32([1, 2, 3]),
+            quality={},
+        )
+        return Normalised(found, {"brain_ml": 1200.0}, (Finding("odd", "look at it"),))
+
+    monkeypatch.setattr("bidsapp.data.segmentation.normalise", normalise)
+
+
+def test_every_file_is_written_and_told(t1w, stand_in, tmp_path, capsys):
+    out = tmp_path / "new" / "folder"
+    assert main([str(t1w), str(out)]) == 0
+    names = [f"sub-07_ses-2_{name}" for name in FILES]
+    assert sorted(path.name for path in out.iterdir()) == sorted(names)
+    told = capsys.readouterr()
+    assert [line.rsplit("/", 1)[1] for line in told.out.splitlines()] == names
+    assert told.err.splitlines()[0] == "! look at it"
+    grey = nib.load(out / names[2])
+    assert np.allclose(grey.get_fdata(), 0.5) and np.allclose(grey.affine, nib.load(t1w).affine)
+    displacement = load_displacements(out / names[6])
+    assert np.allclose(displacement.data, [-1, -2, 3], atol=1e-4)  # LPS
+    normalised = nib.load(out / names[5])
+    assert normalised.shape == mni_grid(2).shape
+    assert normalised.get_fdata().max() == pytest.approx(100)
+
+
+def test_the_json_says_what_made_it(t1w, stand_in, tmp_path):
+    main([str(t1w), str(tmp_path), "--prefix", "head"])
+    text = (tmp_path / "head_desc-segmentation_qc.json").read_text()
+    content = json.loads(text)
+    assert content["T1w"] == {"name": t1w.name, "sha256": file_hash(t1w)}
+    assert content["Quality"] == {"brain_ml": 1200.0}
+    assert content["Findings"][0]["code"] == "odd"
+    assert len(content["Findings"]) == 2  # the affines of the header
+    assert content["Software"]["name"] == "CentiPET" and content["Resources"]
+    assert str(tmp_path) not in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["missing.nii.gz", "out"], 66, "no such image"),
+        (["{t1w}", "{t1w}/out"], 73, "choose another OUT_DIR"),
+        (["{t1w}", "out", "--prefix", "a/b"], 64, "--prefix"),
+        (["{t1w}"], 64, "OUT_DIR"),
+    ],
+)
+def test_errors_are_one_sentence(t1w, capsys, arguments, code, words):
+    assert main([part.format(t1w=t1w) for part in arguments]) == code
+    told = capsys.readouterr().err
+    assert words in told and told.count("\n") == 1
+
+
+def test_an_image_without_a_head_is_refused(t1w, tmp_path, capsys):
+    assert main([str(t1w), str(tmp_path / "out")]) == 65
+    assert "holds no head" in capsys.readouterr().err
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_help_needs_no_numpy():
+    code = "import sys; from bidsapp.cli.segment import main\ntry: main(['--help'])\nexcept "
+    code += "SystemExit: sys.exit('numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
+
+
+@pytest.mark.slow
+def test_a_real_head(shared_data, tmp_path):
+    t1w = shared_data / "bids/sub-06/anat/sub-06_T1w.nii.gz"
+    assert main([str(t1w), str(tmp_path)]) == 0
+    content = json.loads((tmp_path / "sub-06_desc-segmentation_qc.json").read_text())
+    assert content["Findings"] == []
+    grey, white, fluid = (
+        nib.load(tmp_path / f"sub-06_label-{tissue}_probseg.nii.gz").get_fdata().sum()
+        for tissue in ("GM", "WM", "CSF")
+    )
+    assert grey > white > fluid > 0
