@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from rigid_phantom import PET_GRID, make_head, make_pet
 from threadpoolctl import threadpool_limits
 
+from bidsapp.core import rigid
 from bidsapp.core.alignment import displacement, inverse, rigid_matrix, transform
 from bidsapp.core.head import Head
 from bidsapp.core.rigid import own_anatomy, register
@@ -219,3 +222,22 @@ def test_tells_a_wrong_position(head, pet, fit):
     right = own_anatomy(whole, pet, fit.matrix, 7.0)
     wrong = own_anatomy(whole, pet, rigid_matrix([8, 8, 0, 0, 0, 0]) @ fit.matrix, 7.0)
     assert wrong < 0.7 < right
+
+
+@pytest.mark.parametrize(("second", "code"), [(1.1, ["pet-t1w-fallback"]), (0.3, [])])
+def test_tries_other_starts_when_the_first_does_not_show_this_head(
+    head, pet, fit, monkeypatch, second, code
+):
+    rough = [rigid_matrix([20.0, 0, 0, 0, 0, 0]) @ TRUTH, TRUTH]
+    shown = {20: 0.2, 0: second}
+
+    def settle(head, pet, nmi, score, points, method):
+        off = round(nmi[0, 3] - TRUTH[0, 3])
+        return replace(fit, nmi=nmi, matrix=nmi, own_anatomy=shown[off], flags=())
+
+    monkeypatch.setattr(rigid, "_rough_positions", lambda head, pet: rough)
+    monkeypatch.setattr(rigid, "_register_nmi", lambda head, pet, starts: (starts[0], 1.1))
+    monkeypatch.setattr(rigid, "settle", settle)
+    found = register(pet, head.t1w, **head.images(), average=average(head))
+    assert [flag.code for flag in found.flags] == code
+    assert found.own_anatomy == (second if code else 0.2)
