@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from bidsapp import engine
+from bidsapp.bids.derivatives import output_path
 from bidsapp.bids.layout import read_dataset
 from bidsapp.bids.planning import make_plan
 from bidsapp.core.centiloid import centiloid
@@ -21,6 +22,7 @@ from bidsapp.errors import BadDataError
 from bidsapp.interfaces import anatomy
 from bidsapp.settings import Filters, PetToT1w, Processing, Resources
 from bidsapp.workflows.participant import init_participants_wf
+from bidsapp.workflows.sidecars import ANAT_IMAGES, PET_IMAGES
 
 REFERENCES = ("wc", "cg", "wcb", "pons")
 
@@ -219,7 +221,12 @@ def test_centiloid_images_are_written_for_every_equation(sub01):
 
 def test_every_image_has_its_sidecar_with_the_required_fields(sub01):
     images = sorted(sub01.rglob("*.nii.gz"))
-    assert len([image for image in images if "_desc-cl" not in image.name]) == 7 + 2 * 7
+    keys = {("sub", "01"): (*ANAT_IMAGES, "warp")} | {
+        ("trc", tracer): PET_IMAGES for tracer in ("FBB", "PIB")
+    }
+    for (entity, label), wanted in keys.items():
+        entities = {"sub": "01", entity: label}
+        assert {output_path(sub01.parent, key, entities) for key in wanted} <= set(images)
     for image in images:
         content = read(image.with_name(image.name.replace(".nii.gz", ".json")))
         assert content["Description"] and content["Sources"] and content["CentiPET"]["Version"]
@@ -234,7 +241,8 @@ def test_every_image_has_its_sidecar_with_the_required_fields(sub01):
         if "space-T1w" in image.name:
             assert content["SpatialReference"].endswith("_desc-preproc_T1w.nii.gz")
         if image.name.endswith("_pet.nii.gz"):
-            assert len(content["FrameTimesStart"]) == len(content["FrameDuration"]) == 1
+            frames = nib.load(image).shape[3:] or (1,)
+            assert (len(content["FrameTimesStart"]),) == (len(content["FrameDuration"]),) == frames
 
 
 def test_two_runs_give_the_same_bytes(done, bids_dir, tmp_path):
