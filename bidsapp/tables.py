@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from bidsapp.nifti import write_text
+
+# What a spreadsheet would take for the beginning of a formula, and what would break a line.
+_FORMULA = tuple("=+-@")
+_BREAKS = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]+")
 
 
 def write_table(
@@ -36,12 +41,27 @@ def write_table(
         The disk is full or refused the write.
     """
     rows = zip(*(columns[name] for name in described), strict=True)
-    lines = [list(described), *([_cell(value) for value in row] for row in rows)]
+    lines = [[cell(name) for name in described], *([cell(value) for value in row] for row in rows)]
     write_text(path, "".join("\t".join(line) + "\n" for line in lines))
     content = json.dumps({**about, **described}, indent=2, ensure_ascii=False)
     write_text(path.with_suffix(".json"), content + "\n")
     return path
 
 
-def _cell(value: Any) -> str:
-    return "n/a" if value is None else str(value)
+def cell(value: Any) -> str:
+    """Write one value.
+
+    Text that a spreadsheet would run as a formula gets an apostrophe in front; line breaks, tabs
+    and control characters become blanks.
+
+    >>> cell(None), cell(0.1 + 0.2), cell(7), cell("=1+1")
+    ('n/a', '0.30000000000000004', '7', "'=1+1")
+    """
+    if value is None:
+        return "n/a"
+    if isinstance(value, int | float):
+        return repr(value)
+    text = _BREAKS.sub(" ", str(value)).strip()
+    if not text:
+        return "n/a"
+    return f"'{text}" if text.startswith(_FORMULA) else text

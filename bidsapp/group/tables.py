@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import json
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
@@ -23,6 +22,7 @@ from bidsapp.data.tracers import tracers
 from bidsapp.group.regional import NOTHING, RegionalTables
 from bidsapp.report.literature import scale
 from bidsapp.report.records import ScanRecord, Status
+from bidsapp.tables import cell
 
 Row = dict[str, Any]
 _YEAR_S = 365.25 * 86400
@@ -37,10 +37,6 @@ _QC = (
 )
 
 _TAU_COLUMNS = {"centaurz": tau_regions(), "centaur": ("universal",)}
-
-# What a spreadsheet would take for the beginning of a formula, and what would break a line.
-_FORMULA = tuple("=+-@")
-_BREAKS = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]+")
 
 
 def centiloid_rows(records: Sequence[ScanRecord]) -> list[Row]:
@@ -132,25 +128,6 @@ def to_tsv(table: str, rows: Iterable[Mapping[str, Any]], extra: Sequence[str] =
     lines = ["\t".join(columns)]
     lines += ["\t".join(cell(row[column]) for column in columns) for row in rows]
     return "\n".join(lines) + "\n"
-
-
-def cell(value: Any) -> str:
-    """Write one value.
-
-    Text that a spreadsheet would run as a formula gets an apostrophe in front; line breaks, tabs
-    and control characters become blanks.
-
-    >>> cell(None), cell(0.1 + 0.2), cell(7), cell("=1+1")
-    ('n/a', '0.30000000000000004', '7', "'=1+1")
-    """
-    if value is None:
-        return "n/a"
-    if isinstance(value, int | float):
-        return repr(value)
-    text = _BREAKS.sub(" ", str(value)).strip()
-    if not text:
-        return "n/a"
-    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def _scan_columns(record: ScanRecord) -> Row:
