@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter
 
 from bidsapp import data
 from bidsapp.bids.derivatives import output_path, sidecar_path
-from bidsapp.nifti import save_volume, write_text
+from bidsapp.nifti import save_displacements, save_volume, write_text
 from bidsapp.volume import Volume
 
 SCAN = {"sub": "01", "trc": "FBB"}
@@ -55,6 +55,9 @@ def write_images(
     for key, image in images.items():
         if not only or key in only:
             save_volume(output_path(folder, key, entities), Volume(*image))
+    if not only or "warp" in only:
+        still = np.zeros((*data.mni_grid(2).shape, 1, 3), np.float32)
+        save_displacements(output_path(folder, "warp", entities), still, coarse)
     if not only or "xfm" in only:
         xfm = sidecar_path(output_path(folder, "xfm", entities))
         write_text(xfm, json.dumps({"T1wToPet": np.eye(4).tolist()}))

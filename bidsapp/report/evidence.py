@@ -16,8 +16,9 @@ from bidsapp.bids.derivatives import output_path, sidecar_path
 from bidsapp.bids.entities import parse_entities
 from bidsapp.data import mni_grid, priors, template, template_mask, vois
 from bidsapp.errors import BadDataError, CentipetError
-from bidsapp.nifti import load_volume
+from bidsapp.nifti import load_displacements, load_volume
 from bidsapp.report import pictures
+from bidsapp.report.deformation import DEFORMATION, deformation
 from bidsapp.report.display import display_of
 from bidsapp.report.figure import FULL, Figure, Pixels
 from bidsapp.report.mosaic import Layout, lay_out_around
@@ -133,6 +134,7 @@ class Evidence:
             by_title = {
                 pictures.UPTAKE: partial(self._uptake_on_template, record),
                 pictures.REGIONS: partial(self._regions, record),
+                DEFORMATION: partial(self._deformation, record),
             }
         else:
             by_title = {
@@ -157,6 +159,7 @@ class Evidence:
         return [
             self._drawn(pictures.NORMALISATION, partial(self._normalisation, record)),
             self._drawn(pictures.TISSUE, partial(self._tissue, record)),
+            self._drawn(DEFORMATION, partial(self._deformation, record)),
         ]
 
     def viewer(self, record: ScanRecord, detail: Detail) -> ViewerData | Problem | None:
@@ -205,6 +208,13 @@ class Evidence:
             for key in ("gm", "csf")
         )
         return pictures.tissue_maps(on.t1w, (grey, on.white, fluid), on.layout)
+
+    def _deformation(self, record: ScanRecord) -> Figure:
+        key, entities = "warp", dict(t1w_entities(record))
+        if record.t1w_source is None:
+            key, entities = "pet_warp", dict(record.entities)
+        warp = load_displacements(output_path(self._output_dir, key, entities))
+        return deformation(warp, self._mni_anatomy(record), template_mask(2))
 
     def _viewer(self, record: ScanRecord, native: bool, step: float) -> ViewerData:
         display, blocks, spaces = display_of(record.tracer), {}, []

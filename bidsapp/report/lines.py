@@ -88,7 +88,24 @@ def legend(layout: Layout, entries: Sequence[Outline]) -> Markup:
 
 
 def colour_bar(layout: Layout, colours: str, top: float) -> Markup:
-    """Scale of the colours with units, at the bottom right."""
+    """Scale of SUVR from 0 to ``top``, at the bottom right."""
+    ticks = [*np.arange(0, top - 0.3, 0.5), top]
+    marks = [(float(tick) / top, f"{tick:g}") for tick in ticks]
+    return scale_bar(layout, colours, "SUVR (cerebellum = 1)", marks)
+
+
+def scale_bar(
+    layout: Layout, colours: str, title: str, marks: Sequence[tuple[float, str]]
+) -> Markup:
+    """Scale of colours at the bottom right.
+
+    Parameters
+    ----------
+    layout : of the picture
+    colours : name of a colour map
+    title : what is shown, with its unit
+    marks : (place from 0 to 1, words)
+    """
     left, width, y = 1210.0, 350.0, layout.shape[0] + 20.0
     stops = range(0, 256, 5)
     step = width / len(stops)
@@ -97,20 +114,18 @@ def colour_bar(layout: Layout, colours: str, top: float) -> Markup:
             fill="#" + lookup(colours)[stop].tobytes().hex())
         for i, stop in enumerate(stops)
     )  # fmt: skip
-    ticks = [*np.arange(0, top - 0.3, 0.5), top]
-    marks = [
+    ticks = [
         join([
             tag("line", x1=x, x2=x, y1=y + 22, y2=y + 29, stroke=_MUTED),
-            _words(x, y + 52, f"{tick:g}", size=20, anchor="middle"),
+            _words(x, y + 52, words, size=20, anchor="middle"),
         ])
-        for tick in ticks
-        for x in [left + width * float(tick) / top]
+        for place, words in marks
+        for x in [left + width * place]
     ]  # fmt: skip
     frame = tag(
         "rect", x=left, y=y, width=width, height=22, fill="none", stroke=_MUTED, stroke_width=1
     )
-    title = _words(left + width, y + 80, "SUVR (cerebellum = 1)", size=20, anchor="end")
-    return join([bar, frame, *marks, title])
+    return join([bar, frame, *ticks, _words(left + width, y + 80, title, size=20, anchor="end")])
 
 
 def _row_ends(layout: Layout):

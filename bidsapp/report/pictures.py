@@ -17,7 +17,14 @@ from numpy.typing import NDArray
 from bidsapp.core.priors import TissuePriors
 from bidsapp.report.display import coloured, colours_in_words, display_of
 from bidsapp.report.figure import NOTHING, Figure, Layer
-from bidsapp.report.lines import FOOTER_PX, Outline, colour_bar, legend, outline, places
+from bidsapp.report.lines import (
+    FOOTER_PX,
+    Outline,
+    colour_bar,
+    legend,
+    outline,
+    places,
+)
 from bidsapp.report.mosaic import Layout, inside, lay_out, sample
 from bidsapp.report.svg import join, tag
 from bidsapp.volume import Volume
@@ -79,14 +86,14 @@ def suvr_over_anatomy(
     """
     display = display_of(tracer)
     share = np.clip(sample(suvr, layout) / display.top, 0, 1)
-    grey = _grey(sample(t1w, layout))
+    grey = grey_levels(sample(t1w, layout))
     opacity = np.float32(_OPACITY) * np.clip(share / 0.2, 0, 1)[..., None]
     over = (1 - opacity) * grey[..., None] + opacity * coloured(share, display.over_colours)
     alone = coloured(share, display.read_colours) * _on_a_cut(layout)[..., None]
     bar = partial(colour_bar, layout, top=display.top)
     below = "template’s T1w, for the participant has none" if template else "bias-corrected T1w"
     where = "in template space" if template else "in the participant’s own space"
-    return _figure(
+    return framed(
         layout,
         name="suvr",
         title=UPTAKE,
@@ -96,9 +103,9 @@ def suvr_over_anatomy(
         f"colours of its readers ({display.read_source}).",
         alt="Axial, coronal and sagittal cuts: SUVR from PET in colour over the T1w in grey.",
         layers=(
-            _layer("PET over T1w", over, bar(display.over_colours)),
-            _layer("PET as it is read", alone, bar(display.read_colours)),
-            _layer("T1w", grey),
+            as_layer("PET over T1w", over, bar(display.over_colours)),
+            as_layer("PET as it is read", alone, bar(display.read_colours)),
+            as_layer("T1w", grey),
         ),
     )  # fmt: skip
 
@@ -116,7 +123,7 @@ def vois_on_pet(
     tracer : code, for the scale
     """
     layout = mni_brain_layout()
-    return _figure(
+    return framed(
         layout,
         name="vois",
         title=REGIONS,
@@ -127,7 +134,7 @@ def vois_on_pet(
         "cerebellum, the brainstem and the pons.",
         layers=(
             _pet_layer(suvr_mni, layout, tracer),
-            _layer("T1w", _grey(sample(anatomy, layout))),
+            as_layer("T1w", grey_levels(sample(anatomy, layout))),
         ),
         outlines=[(sample(vois[name], layout), style) for name, style in VOI_OUTLINES.items()],
     )
@@ -137,7 +144,7 @@ def tissue_on_pet(
     suvr: Volume, t1w: Volume, white: Volume, brain: Volume, layout: Layout, tracer: str | None
 ) -> Figure:
     """Edges of the T1w's tissue on the PET: does each lie where the other says?"""
-    return _figure(
+    return framed(
         layout,
         name="alignment",
         title=ALIGNMENT,
@@ -148,7 +155,7 @@ def tissue_on_pet(
         alt="PET cuts in grey with outlines of brain and white matter taken from the T1w.",
         layers=(
             _pet_layer(suvr, layout, tracer),
-            _layer("T1w", _grey(sample(t1w, layout))),
+            as_layer("T1w", grey_levels(sample(t1w, layout))),
         ),
         outlines=[(sample(brain, layout), _BRAIN), (sample(white, layout), _WHITE)],
     )
@@ -159,7 +166,7 @@ def template_on_t1w(t1w_mni: Volume, template: Volume, priors: TissuePriors) -> 
     layout = lay_out(*_MNI_HEAD, _MNI_CUTS)
     brain = sample(Volume(priors.maps.sum(axis=0), priors.affine), layout)
     white = sample(Volume(priors.maps[1], priors.affine), layout)
-    return _figure(
+    return framed(
         layout,
         name="normalisation",
         title=NORMALISATION,
@@ -170,8 +177,8 @@ def template_on_t1w(t1w_mni: Volume, template: Volume, priors: TissuePriors) -> 
         alt="Cuts of the normalised T1w in grey with outlines of brain and white matter of the "
         "template.",
         layers=(
-            _layer("T1w of the participant", _grey(sample(t1w_mni, layout))),
-            _layer("Template", _grey(sample(template, layout))),
+            as_layer("T1w of the participant", grey_levels(sample(t1w_mni, layout))),
+            as_layer("Template", grey_levels(sample(template, layout))),
         ),
         outlines=[(brain, _BRAIN_AND_FLUID), (white, _WHITE)],
     )
@@ -186,13 +193,13 @@ def tissue_maps(t1w: Volume, maps: Sequence[Volume], layout: Layout) -> Figure:
     maps : grey matter, white matter, fluid, 0 to 1
     layout : cuts to show
     """
-    grey = _grey(sample(t1w, layout))
+    grey = grey_levels(sample(t1w, layout))
     shares = np.stack([sample(one, layout) for one in maps], axis=-1)
     mixed = shares @ np.array([_rgb(tissue.colour) for tissue in _TISSUES], np.float32)
     total = 0.6 * np.clip(shares.sum(axis=-1), 0, 1)[..., None]
     # the mixture is weighted by the probabilities already
     over = (1 - total) * grey[..., None] + 0.6 * np.clip(mixed, 0, 255)
-    return _figure(
+    return framed(
         layout,
         name="tissue",
         title=TISSUE,
@@ -200,7 +207,7 @@ def tissue_maps(t1w: Volume, maps: Sequence[Volume], layout: Layout) -> Figure:
         "bias-corrected T1w. The cortex must be one ribbon without holes; scalp and dura must "
         "stay uncoloured.",
         alt="Cuts of the T1w with grey matter, white matter and fluid in three colours.",
-        layers=(_layer("Tissue over T1w", over, legend(layout, _TISSUES)), _layer("T1w", grey)),
+        layers=(as_layer("Tissue over T1w", over, legend(layout, _TISSUES)), as_layer("T1w", grey)),
     )
 
 
@@ -221,10 +228,10 @@ def field_of_view(
     cuts = {name: (centre[axis],) for axis, name in ((2, "axial"), (1, "coronal"), (0, "sagittal"))}
     layout = lay_out(world.min(axis=0), world.max(axis=0), cuts, one_row=True)
     seen = inside(pet_shape, pet_affine, layout)
-    grey = np.repeat(_grey(sample(t1w, layout))[..., None], 3, axis=2).astype(np.float32)
+    grey = np.repeat(grey_levels(sample(t1w, layout))[..., None], 3, axis=2).astype(np.float32)
     missed = (~seen & _on_a_cut(layout))[..., None]
     shaded = np.where(missed, 0.5 * grey + 0.45 * _rgb(_OUTSIDE.colour), grey)
-    return _figure(
+    return framed(
         layout,
         name="coverage",
         title=COVERAGE,
@@ -232,7 +239,7 @@ def field_of_view(
         "a cut cerebellum spoils every SUVR, a cut vertex the target.",
         alt="One axial, one coronal and one sagittal cut of the head; what the PET did not see is "
         "red.",
-        layers=(_layer("T1w", shaded),),
+        layers=(as_layer("T1w", shaded),),
         outlines=[
             (seen.astype(np.float32), _EDGE),
             (sample(Volume(brain.data, brain.affine), layout), _BRAIN),
@@ -241,7 +248,7 @@ def field_of_view(
     )
 
 
-def _figure(
+def framed(
     layout: Layout,
     *,
     name: str,
@@ -252,6 +259,14 @@ def _figure(
     outlines: Sequence[tuple[NDArray[np.float32], Outline]] = (),
     entries: Sequence[Outline] | None = None,
 ) -> Figure:
+    """Make a figure of layers on a layout, with outlines, places and a legend.
+
+    Parameters
+    ----------
+    layout : of every layer
+    outlines : (canvas, style), drawn where the canvas crosses one half
+    entries : of the legend; None for the outlines
+    """
     rows, columns = layout.shape
     height = rows + FOOTER_PX
     footer = tag("rect", y=float(rows), width=columns, height=FOOTER_PX, fill="#000")
@@ -274,17 +289,18 @@ def _figure(
     )  # fmt: skip
 
 
-def _layer(name: str, pixels: NDArray[np.floating], key: Markup = NOTHING) -> Layer:
+def as_layer(name: str, pixels: NDArray[np.floating], key: Markup = NOTHING) -> Layer:
+    """Make a layer of values from 0 to 255."""
     return Layer(name, np.clip(np.rint(pixels), 0, 255).astype(np.uint8), key)
 
 
 def _pet_layer(suvr: Volume, layout: Layout, tracer: str | None) -> Layer:
     top = display_of(tracer).top
     share = np.clip(sample(suvr, layout) / top, 0, 1)
-    return _layer("PET", 255 * share, colour_bar(layout, "gray", top))
+    return as_layer("PET", 255 * share, colour_bar(layout, "gray", top))
 
 
-def _grey(canvas: NDArray[np.float32]) -> NDArray[np.float32]:
+def grey_levels(canvas: NDArray[np.float32]) -> NDArray[np.float32]:
     """T1w intensities to 0..255: white matter stays below white, vessels and fat are clipped."""
     measured = canvas[canvas > 0]
     top = 1.2 * np.percentile(measured, 96) if measured.size else 1.0

@@ -1,0 +1,114 @@
+"""The picture of a warp: how much each place is stretched, and the grid it bends."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bidsapp.core.alignment import inverse, transform
+from bidsapp.report.display import coloured
+from bidsapp.report.figure import Figure, Layer
+from bidsapp.report.lines import Outline, scale_bar
+from bidsapp.report.mosaic import Layout, sample
+from bidsapp.report.pictures import as_layer, framed, grey_levels, mni_brain_layout
+from bidsapp.volume import Volume
+
+DEFORMATION = "Warp to the template"
+GRID_MM = 10.0
+_COLOURS = "RdBu_r"
+_RANGE = 1.5  # factor of volume at the ends of the colours
+_TO_RAS = np.array([-1.0, -1.0, 1.0])
+_BRAIN = Outline("#4cc9f0", "brain of the template")
+
+
+def deformation(displacements: Volume, anatomy: Volume, brain: Volume) -> Figure:
+    """Show the non-linear part of a warp: local change of volume, and a bent grid.
+
+    Parameters
+    ----------
+    displacements : LPS mm, shape (X, Y, Z, 3), on the template grid, as in the warp's file
+    anatomy : T1w in template space, on any grid
+    brain : mask of the template, same grid as ``displacements``
+    """
+    layout = mni_brain_layout()
+    bent = without_affine(displacements, brain)
+    volume = Volume(jacobian(bent, displacements.affine), displacements.affine)
+    factor = np.log(np.maximum(sample(volume, layout), 1e-3)) / np.log(_RANGE)
+    grey = grey_levels(sample(anatomy, layout))
+    inside = sample(Volume(brain.data, brain.affine), layout)
+    share = np.clip(0.5 + 0.5 * factor, 0, 1)
+    opacity = (0.6 * np.clip(inside, 0, 1))[..., None]
+    over = (1 - opacity) * grey[..., None] + opacity * coloured(share, _COLOURS)
+    lines = _grid_lines(bent, displacements.affine, layout)[..., None]
+    grid = (1 - lines) * 0.55 * grey[..., None] + lines * np.array([127, 220, 111])
+    bar = scale_bar(
+        layout, _COLOURS, "volume, participant over template",
+        [(0.0, f"1/{_RANGE:g}"), (0.5, "1"), (1.0, f"{_RANGE:g}")],
+    )  # fmt: skip
+    return framed(
+        layout,
+        name="deformation",
+        title=DEFORMATION,
+        caption="The non-linear part of the warp, in template space. Colours: volume of a place in "
+        "the participant over that in the template, beyond the overall size of the head; wide "
+        "ventricles are red. Grid: lines every 10 mm of the participant’s image; they must bend "
+        "smoothly and never cross.",
+        alt="Cuts in template space with local volume change in colour, and a bent grid.",
+        layers=(
+            as_layer("Change of volume", over, bar),
+            as_layer("Grid, 10 mm", grid),
+            Layer("T1w", grey.astype(np.uint8)),
+        ),
+        outlines=[(inside, _BRAIN)],
+    )
+
+
+def without_affine(displacements: Volume, brain: Volume) -> NDArray[np.float64]:
+    """Where a warp takes each voxel, with the affine part that fits the brain best undone.
+
+    Returns
+    -------
+    ndarray, shape (X, Y, Z, 3)
+        RAS mm; the coordinate of the voxel itself for a warp that is affine.
+    """
+    world = displacements.grid.world()
+    moved = world + displacements.data * _TO_RAS
+    inside = np.asarray(brain.data) != 0
+    from_, to = world[inside][::7], moved[inside][::7]
+    design = np.column_stack([from_, np.ones(len(from_))])
+    matrix = np.eye(4)
+    # normal equations by einsum, not BLAS, whose sums depend on the number of threads
+    normal = np.einsum("ni,nj->ij", design, design)
+    matrix[:3] = np.linalg.solve(normal, np.einsum("ni,nj->ij", design, to)).T
+    return transform(inverse(matrix), moved)
+
+
+def jacobian(points: NDArray[np.float64], affine: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Local change of volume of a map given by its points, 1 where nothing changes.
+
+    Parameters
+    ----------
+    points : shape (X, Y, Z, 3), RAS mm
+    affine : voxel indices -> world, RAS mm
+    """
+    steps = np.stack(np.gradient(points, axis=(0, 1, 2)), axis=-1)
+    return (np.linalg.det(steps) / np.linalg.det(affine[:3, :3])).astype(np.float32)
+
+
+def _grid_lines(
+    points: NDArray[np.float64], affine: NDArray[np.float64], layout: Layout
+) -> NDArray[np.float32]:
+    """How much of a line of the bent grid every pixel is, 0 to 1."""
+    found = np.zeros(layout.shape, np.float32)
+    for axis in range(3):
+        at = sample(Volume(points[..., axis], affine), layout)
+        apart = np.abs(at - GRID_MM * np.rint(at / GRID_MM))
+        line = np.clip(1.5 - apart / (0.6 * layout.step_mm), 0, 1)
+        for tile in layout.tiles:
+            if tile.axis != axis:  # the lines of the axis that is cut are the cut itself
+                place = (
+                    slice(tile.top, tile.top + tile.height),
+                    slice(tile.left, tile.left + tile.width),
+                )
+                found[place] = np.maximum(found[place], line[place])
+    return found
