@@ -106,6 +106,7 @@ class Processing:
     reference_regions: tuple[ReferenceChoice, ...] = ()  # besides the four of the Centiloid project
     voi_spaces: tuple[str, ...] = (TEMPLATE_SPACE,)  # --output-spaces; also T1w, pet
     voi_threshold: float | None = None  # of probability maps, None: fractional voxels
+    gm_threshold: float | None = None  # None: weighted by the probability of grey matter
     write_masks: bool = False
     norms: Path | None = None
     calibration: Path | None = None  # --calibration, the user's own equations

@@ -253,6 +253,10 @@ def _add_regions(group: Any) -> None:
         "--atlas-threshold", type=float, metavar="P",
         help="whole voxels of at least this probability, where an atlas has probabilities",
     )  # fmt: skip
+    group.add_argument(
+        "--gm-threshold", type=float, metavar="P",
+        help="grey-matter means of whole voxels of at least this probability, not weighted ones",
+    )  # fmt: skip
 
 
 def _add_models(group: Any) -> None:
@@ -400,7 +404,8 @@ def _settings(options: argparse.Namespace) -> Settings:
             atlases=atlas_choices(("Centiloid", *options.atlas), _path),
             reference_regions=reference_choices(options.reference_region),
             voi_spaces=voi_spaces(options.output_spaces),
-            voi_threshold=_probability(options.atlas_threshold),
+            voi_threshold=_probability("--atlas-threshold", options.atlas_threshold),
+            gm_threshold=_probability("--gm-threshold", options.gm_threshold),
             write_masks=options.write_masks,
             norms=options.norms,
             kinetics=tuple(map(KineticModel, _chosen("--kinetics", options.kinetics))),
@@ -497,9 +502,9 @@ def _positive(flag: str, value: float | None, *, zero: bool = False) -> float | 
     return value
 
 
-def _probability(value: float | None) -> float | None:
+def _probability(option: str, value: float | None) -> float | None:
     if value is not None and not 0 < value <= 1:
-        raise UsageError(f"--atlas-threshold {value:g}: give a probability above 0, up to 1")
+        raise UsageError(f"{option} {value:g}: give a probability above 0, up to 1")
     return value
 
 

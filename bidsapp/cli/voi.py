@@ -99,7 +99,6 @@ def _measure(path: Path, options: argparse.Namespace, processing: Processing) ->
     from bidsapp.data.regional import (
         Scene,
         chosen_atlases,
-        chosen_references,
         measure_atlases,
         region_dictionary,
     )
@@ -117,7 +116,7 @@ def _measure(path: Path, options: argparse.Namespace, processing: Processing) ->
         name: (line.slope, line.intercept) for name, line in tracer.equations.items()
     }  # fmt: skip
     tables = measure_atlases(image, scene, processing=processing, lines=lines).columns
-    described = region_dictionary(chosen_references(processing), "as in the image")
+    described = region_dictionary(processing, "as in the image")
     written = []
     for one in chosen_atlases(processing):
         target = options.output_dir / f"{stem}_atlas-{one.name}_vois.tsv"

@@ -126,7 +126,7 @@ def measure_atlases(
             image,
             regions,
             scene.grid,
-            grey=scene.tissues.get("GM"),
+            grey=_grey(scene, processing.gm_threshold),
             scale=scale,
             norms=[norms.get((one.name, name)) for name in one.names],
             least_coverage=least,
@@ -136,13 +136,19 @@ def measure_atlases(
     return RegionalTables(columns, found)
 
 
-def region_dictionary(used: tuple[Reference, ...], units: str) -> dict[str, dict[str, Any]]:
-    """Descriptions of the columns of an atlas table, in their order."""
+def region_dictionary(processing: Processing, units: str) -> dict[str, dict[str, Any]]:
+    """Descriptions of the columns of an atlas table, in their order; ``units`` of the image."""
     described: dict[str, dict[str, Any]] = {}
+    used, threshold = chosen_references(processing), processing.gm_threshold
+    grey = (
+        "every voxel weighted by its probability of grey matter"
+        if threshold is None
+        else f"of the voxels that are grey matter with a probability of {threshold:g} or more"
+    )
     noise = next(one.description for one in used if one.name == STANDARD_REFERENCE)
     for column, entry in read_table("region_columns").items():
         if column not in ("suvr", "centiloid"):
-            described[column] = _described(entry, units, noise=noise.lower())
+            described[column] = _described(entry, units, noise=noise.lower(), grey=grey)
         elif column == "suvr":
             for one in used:
                 for kind in ("suvr", "centiloid"):
@@ -150,6 +156,12 @@ def region_dictionary(used: tuple[Reference, ...], units: str) -> dict[str, dict
                         read_table("region_columns")[kind], units, reference=one.description
                     )
     return described
+
+
+def _grey(scene: Scene, threshold: float | None) -> Map | None:
+    """Weights of the grey-matter columns."""
+    grey = scene.tissues.get("GM")
+    return grey if grey is None or threshold is None else (grey >= threshold).astype(np.float32)
 
 
 def _described(entry: Mapping[str, Any], units: str, **words: str) -> dict[str, Any]:

@@ -30,7 +30,6 @@ from bidsapp.data.atlases import Atlas
 from bidsapp.data.regional import (
     Scene,
     chosen_atlases,
-    chosen_references,
     measure_atlases,
     region_dictionary,
 )
@@ -89,6 +88,8 @@ class MeasureRegions(SimpleInterface):
         if processing.write_masks:
             self._results["masks"] = str(folder / "masks.npz")
             regions = {one.name: scene.place(one.regions) for one in chosen_atlases(processing)}
+            if (threshold := processing.voi_threshold) is not None:
+                regions = {name: one.at_least(threshold) for name, one in regions.items()}
             np.savez(folder / "masks.npz", affine=pet.affine, **_arrays(regions))
         return runtime
 
@@ -165,7 +166,7 @@ class SaveRegions(SimpleInterface):
     def _run_interface(self, runtime):
         given = self.inputs
         tables = json.loads(Path(given.tables).read_text())["columns"]
-        described = region_dictionary(chosen_references(given.processing), given.units)
+        described = region_dictionary(given.processing, given.units)
         space = {} if given.space == TEMPLATE_SPACE else {"space": given.space}
         atlases = chosen_atlases(given.processing)
         for one in atlases:

@@ -81,6 +81,7 @@ def test_spaces_of_tables():
         (["--output-spaces", "fsaverage"], "fsaverage"),
         (["--atlas-threshold", "0"], "--atlas-threshold"),
         (["--atlas-threshold", "1.5"], "--atlas-threshold"),
+        (["--gm-threshold", "-1"], "--gm-threshold"),
     ],
 )
 def test_what_makes_no_sense_is_refused(image, options, hint):

@@ -32,7 +32,7 @@ def measured(image, place, lines=None, **options):
 
 def test_every_column_of_the_dictionary_is_there_for_every_region(image):
     found = measured(image, scene(), reference_regions=ASKED).columns
-    described = region_dictionary(references(ASKED), "Bq/mL")
+    described = region_dictionary(Processing(reference_regions=ASKED), "Bq/mL")
     for name, columns in found.items():
         assert set(columns) == set(described)
         assert {len(column) for column in columns.values()} == {len(atlas(name).names)}
@@ -53,6 +53,16 @@ def test_a_tissue_weighs_or_selects_the_reference(image):
     voxels = by_name["wm"].regions.voxels
     voxels = voxels[white.ravel()[voxels] >= 0.95]
     assert found["wm"].mean == image.ravel()[voxels].astype(float).mean()
+
+
+def test_grey_matter_weighs_or_selects(image):
+    grey = np.random.default_rng(2).random(SHAPE).astype(np.float32)
+    inside = vois(2)["cg"] & (grey >= 0.5)
+    found = measured(image, scene(GM=grey), gm_threshold=0.5).columns["Centiloid"]
+    assert found["gm_mean"][2] == pytest.approx(image[inside].astype(float).mean(), rel=1e-12)
+    assert found["gm_voxels"][2] == inside.sum()
+    told = region_dictionary(Processing(gm_threshold=0.5), "Bq/mL")["gm_mean"]["Description"]
+    assert "0.5" in told
 
 
 def test_without_a_t1w_such_a_reference_is_not_guessed(image):

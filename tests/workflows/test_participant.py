@@ -15,7 +15,6 @@ from bidsapp.bids.planning import make_plan
 from bidsapp.core.centiloid import centiloid
 from bidsapp.data import mni_grid, vois
 from bidsapp.data.atlases import atlas
-from bidsapp.data.reference_regions import references
 from bidsapp.data.regional import region_dictionary
 from bidsapp.data.tracers import tracers
 from bidsapp.errors import BadDataError
@@ -179,7 +178,7 @@ def test_transforms_are_what_antsapplytransforms_reads(sub01, truth):
 def test_the_table_of_volumes_has_fixed_rows_and_a_dictionary(sub01):
     path = sub01 / "pet/sub-01_trc-PIB_atlas-Centiloid_vois.tsv"
     header, *rows = [line.split("\t") for line in path.read_text().splitlines()]
-    assert header == list(region_dictionary(references(), "Bq/mL"))
+    assert header == list(region_dictionary(Processing(), "Bq/mL"))
     assert header[:8] == [
         "index", "name", "mean", "sd", "median", "n_voxels", "volume_ml", "coverage"
     ]  # fmt: skip
