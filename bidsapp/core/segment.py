@@ -26,6 +26,7 @@ from threadpoolctl import threadpool_limits
 from bidsapp.core import mixture as gmm
 from bidsapp.core.alignment import transform
 from bidsapp.core.basis import squared_frequencies
+from bidsapp.core.intensity_model import IntensityModel, intensity_model
 from bidsapp.core.mixture import Mixture
 from bidsapp.core.priors import PriorSampler, TissuePriors
 from bidsapp.core.sampling import FWHM_PER_SIGMA
@@ -85,6 +86,8 @@ class Segmentation:
         ``start_mi`` mutual information of the start; ``rounds`` used; ``jacobian_min``,
         ``jacobian_max`` over the brain; ``brain_ml``, ``gm_ml``, ``wm_ml``, ``csf_ml`` volumes;
         ``gm_wm_contrast``, distance of their means over the pooled SD.
+    intensities : IntensityModel
+        Histogram of the bias-corrected T1w and the Gaussians fitted to it.
     """
 
     probabilities: NDArray[np.float32]
@@ -93,6 +96,7 @@ class Segmentation:
     warp: Warp
     field: NDArray[np.float32]
     quality: dict[str, float]
+    intensities: IntensityModel
 
 
 def segment(
@@ -129,6 +133,7 @@ def segment(
             warp=fit.warp,
             field=fit.warp.to_t1w(priors.grid),
             quality=_quality(t1w, start, fit, maps),
+            intensities=fit.intensities,
         )
 
 
@@ -148,6 +153,7 @@ class Fit:
     log_likelihood : float
         Per voxel.
     rounds : int
+    intensities : IntensityModel
     """
 
     warp: Warp
@@ -156,6 +162,7 @@ class Fit:
     intensity_unit: float
     log_likelihood: float
     rounds: int
+    intensities: IntensityModel
 
 
 def fit_model(t1w: Volume, sampler: PriorSampler, start: Start, options: Options) -> Fit:
@@ -181,6 +188,7 @@ def fit_model(t1w: Volume, sampler: PriorSampler, start: Start, options: Options
         intensity_unit=model.unit,
         log_likelihood=model.log_likelihood() / model.n,
         rounds=rounds,
+        intensities=intensity_model(model.corrected, model.prior, model.mixture, model.unit),
     )
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from nipype.interfaces.base import (
     BaseInterfaceInputSpec,
     File,
@@ -14,6 +16,7 @@ from nipype.interfaces.base import (
 )
 
 from bidsapp.core.confidence import Template
+from bidsapp.core.intensity_model import IntensityModel
 from bidsapp.core.normalise import normalise
 from bidsapp.core.quality import affine_findings
 from bidsapp.core.resample import sample
@@ -70,9 +73,19 @@ class Segment(SimpleInterface):
         apart, limit = affine_disagreement(self.inputs.t1w), limits["header_places_mm"]["flag"]
         findings = (*checked.findings, *affine_findings(apart, limit, "T1w"))
         self._results["record"] = {
-            "qc": checked.quality, "flags": [asdict(finding) for finding in findings],
-        }  # fmt: skip
+            "t1w_intensities": _plain(found.intensities),
+            "qc": checked.quality,
+            "flags": [asdict(finding) for finding in findings],
+        }
         return runtime
+
+
+def _plain(intensities: IntensityModel) -> dict[str, Any]:
+    """JSON of a histogram and its Gaussians."""
+    return {
+        name: value.tolist() if isinstance(value, np.ndarray) else value
+        for name, value in asdict(intensities).items()
+    }
 
 
 class NativeRegionsInput(BaseInterfaceInputSpec):

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from bidsapp.cli.segment import main
+from bidsapp.core.intensity_model import IntensityModel
 from bidsapp.core.normalise import Normalised
 from bidsapp.core.quality import Finding
 from bidsapp.core.segment import Segmentation
@@ -55,6 +56,9 @@ def stand_in(monkeypatch):
             warp=Warp(np.zeros((3, 1, 1, 1)), np.zeros(3), np.ones(3), t1w.affine, np.eye(4)),
             field=mni_grid(2).world().astype(np.float32) + np.float32([1, 2, 3]),
             quality={},
+            intensities=IntensityModel(
+                0.0, 9.0, np.arange(3), ("GM",), np.ones(1), np.ones(1), np.ones(1)
+            ),
         )
         return Normalised(found, {"brain_ml": 1200.0}, (Finding("odd", "look at it"),))
 

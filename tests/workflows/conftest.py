@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from bidsapp.core.alignment import rigid_matrix
+from bidsapp.core.intensity_model import IntensityModel
 from bidsapp.core.normalise import Normalised
 from bidsapp.core.quality import Finding
 from bidsapp.core.segment import Segmentation
@@ -166,6 +167,9 @@ def _install(patch: pytest.MonkeyPatch) -> list[str]:
             warp=warp,
             field=mni_grid(2).world().astype(np.float32),
             quality=quality,
+            intensities=IntensityModel(
+                0.0, 9.0, np.arange(3), ("GM",), np.ones(1), np.ones(1), np.ones(1)
+            ),
         )
         return Normalised(segmentation, quality, ())
 

@@ -1,0 +1,120 @@
+"""The picture of the mixture: intensities of a T1w, and the Gaussians of its tissues over them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+from bidsapp.errors import BadDataError
+from bidsapp.report.axes import WIDTH, Axis, bottom
+from bidsapp.report.charts import CURVES
+from bidsapp.report.figure import Figure
+from bidsapp.report.svg import join, tag
+
+INTENSITIES = "Intensities of the T1w"
+_NAMES = {"GM": "grey matter", "WM": "white matter", "CSF": "fluid", "other": "everything else"}
+_TOP, _FLOOR, _LEFT = 18.0, 214.0, 24.0
+_POINTS = 240
+
+
+def intensity_histogram(content: Mapping[str, Any]) -> Figure:
+    """Draw the histogram of the voxels that may be brain, and what each tissue explains of it.
+
+    Parameters
+    ----------
+    content : ``t1w_intensities`` of a record: the fields of
+        `bidsapp.core.intensity_model.IntensityModel` as JSON
+
+    Raises
+    ------
+    BadDataError
+        A field is missing or holds no numbers.
+    """
+    try:
+        counts = np.asarray(content["counts"], np.float64)
+        low, high = float(content["low"]), float(content["high"])
+        tissue = [str(name) for name in content["tissue"]]
+        gaussians = np.array([content[key] for key in ("mean", "sd", "share")], np.float64)
+        if gaussians.shape[1:] != (len(tissue),) or counts.sum() <= 0 or not low < high:
+            raise ValueError("lengths do not fit")
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadDataError(
+            f"t1w_intensities of the record cannot be drawn ({error}); run the participant level "
+            "again"
+        ) from error
+    x = np.linspace(low, high, _POINTS)
+    width = (high - low) / counts.size
+    lines = {
+        name: counts.sum() * width * _density(x, gaussians[:, [one == name for one in tissue]])
+        for name in dict.fromkeys(tissue)
+    }
+    across = Axis(low, high, _LEFT, WIDTH - 150)
+    up = Axis(0.0, 1.05 * max(counts.max(), sum(lines.values()).max()), _FLOOR, _TOP)
+    edges = np.linspace(low, high, counts.size + 1)
+    parts = [_bars(counts, edges, across, up), bottom(across, _FLOOR + 4, "intensity")]
+    parts.append(_line(x, sum(lines.values()), across, up, "var(--ink)", dashed=True))
+    for place, (name, line) in enumerate(lines.items()):
+        colour, y = CURVES[place % len(CURVES)], 40 + 18.0 * place
+        parts += [
+            _line(x, line, across, up, colour),
+            tag("line", x1=WIDTH - 138, x2=WIDTH - 120, y1=y, y2=y, stroke=colour, stroke_width=3),
+            tag("text", _NAMES.get(name, name), x=WIDTH - 114, y=y + 4),
+        ]
+    peaks = "; ".join(
+        f"{_NAMES.get(n, n)} at {x[np.argmax(line)]:.0f}" for n, line in lines.items()
+    )
+    return Figure(
+        name="intensities",
+        title=INTENSITIES,
+        caption="Bias-corrected intensities of the voxels that may be brain (bars), and the "
+        "mixture of Gaussians fitted to them: what each tissue explains (coloured) and all "
+        "together (dashed). Grey and white matter must be two distinct curves and the dashed line "
+        "must follow the bars.",
+        alt=f"Histogram of the T1w with the curves of its tissues; peaks: {peaks}.",
+        width=WIDTH,
+        height=254,
+        drawing=join(parts),
+    )
+
+
+def _density(x: NDArray[np.float64], gaussians: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Sum of Gaussians (rows mean, sd, share) at x."""
+    mean, sd, share = gaussians[:, :, None]
+    found: NDArray[np.float64] = (
+        share * np.exp(-0.5 * ((x - mean) / sd) ** 2) / (sd * np.sqrt(2 * np.pi))
+    ).sum(axis=0)
+    return found
+
+
+def _bars(
+    counts: NDArray[np.float64], edges: NDArray[np.float64], across: Axis, up: Axis
+) -> Markup:
+    """One filled outline around all bars."""
+    corners = [(edges[0], 0.0)]
+    for count, begin, end in zip(counts, edges[:-1], edges[1:], strict=True):
+        corners += [(begin, count), (end, count)]
+    corners.append((edges[-1], 0.0))
+    path = _path([(across.at(a), up.at(b)) for a, b in corners])
+    return tag("path", class_="frame", d=f"{path}Z")
+
+
+def _line(
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+    across: Axis,
+    up: Axis,
+    colour: str,
+    *,
+    dashed: bool = False,
+) -> Markup:
+    path = _path([(across.at(a), up.at(b)) for a, b in zip(x, y, strict=True)])
+    dashes = "5 4" if dashed else None
+    return tag("path", class_="line", d=path, stroke=colour, stroke_dasharray=dashes)
+
+
+def _path(points: Sequence[tuple[float, float]]) -> str:
+    return "M" + "L".join(f"{a:g} {b:g}" for a, b in points)
