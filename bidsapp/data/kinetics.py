@@ -155,7 +155,7 @@ def _residual_percent(study: Study, model: NDArray[np.float64]) -> NDArray[np.fl
 def _bridged(begin_min: float, end_min: float) -> str:
     return (
         f"no PET was measured from {begin_min:.0f} to {end_min:.0f} min after injection: kinetics "
-        "bridges it by exponentials, so compare DVR only with scans of the same schedule"
+        "bridges it by a tissue compartment; compare DVR only with scans of the same schedule"
     )
 
 

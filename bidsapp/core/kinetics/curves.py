@@ -27,10 +27,11 @@ Float64 = NDArray[np.float64]
 _ROUNDING_MIN = 1.0 / 60
 # Intervals that nobody measured are cut into pieces of about that length.
 _PIECE_MIN = 5.0
-# Rates of the exponentials that bridge a gap, per minute: from none to washed out within minutes.
-_GAP_RATES = np.concatenate([[0.0], np.geomspace(1e-3, 0.5, 40)])
-# Frames that long before a gap, and all after it, say how a curve crosses it.
-_GAP_MEMORY_MIN = 15.0
+# A break is bridged by one tissue: rates of the plasma's exponentials (the last ones make the
+# bolus) and clearances of the tissue, per minute; arrivals of the tracer, minutes after injection.
+_PLASMA_RATES = np.concatenate([np.geomspace(2e-3, 0.6, 24), [1.0, 2.0, 4.0, 8.0]])
+_CLEARANCES = np.geomspace(0.02, 0.6, 36)
+_ARRIVALS_MIN = (0.0, 0.15, 0.3, 0.5)
 # Gauss-Legendre rule for exp(-theta t) times a parabola over one frame.
 _NODES, _NODE_WEIGHTS = np.polynomial.legendre.leggauss(12)
 
@@ -188,10 +189,11 @@ class Curve:
 def bridged(timeline: Timeline, means: Float64, weights: Float64) -> Curve:
     """Make a curve of frame means, with what happened while nobody measured.
 
-    Before the first frame the activity rises linearly from zero at injection. Across a gap it
-    falls like a sum of exponentials with amplitudes that are not negative (non-negative least
-    squares, Lawson & Hanson 1974), fitted to the last minutes before the gap and all after it: the
-    shape of a tissue without arrivals of fresh tracer. It is *stated, not measured*.
+    Before the first frame the activity rises linearly from zero at injection. Across a gap it is
+    that of one tissue compartment, which is what SRTM takes a reference tissue for, under a plasma
+    curve of exponentials with amplitudes that are not negative: non-negative least squares (Lawson
+    & Hanson 1974) to all frames for every clearance and arrival of a grid, the best of which is
+    taken. It is *stated, not measured*.
 
     Parameters
     ----------
@@ -208,26 +210,39 @@ def bridged(timeline: Timeline, means: Float64, weights: Float64) -> Curve:
     if early.any():
         edges, first = timeline.edges_min, timeline.edges_min[timeline.frame[0]]
         filled[early] = means[0] * (edges[:-1] + edges[1:])[early] / (2 * first)
-    for begin, end in timeline.gaps_min:
-        across = missing & (timeline.edges_min[:-1] >= begin) & (timeline.edges_min[1:] <= end)
-        filled[across] = _washing_out(timeline, means, weights, begin)[across]
+    late = missing & ~early
+    if late.any():
+        filled[late] = _one_tissue(timeline, means, weights)[late]
     return Curve(timeline, filled)
 
 
-def _washing_out(
-    timeline: Timeline, means: Float64, weights: Float64, gap_begin_min: float
-) -> Float64:
-    """Means over every interval, shape (E,), of the exponentials that fit around a gap."""
-    start, end = timeline.edges_min[:-1], timeline.edges_min[1:]
-    begin, finish = start[timeline.frame], end[timeline.frame]
-    before = np.flatnonzero(finish <= gap_begin_min + _ROUNDING_MIN)
-    since = max(gap_begin_min - _GAP_MEMORY_MIN, finish[before[np.argmax(means[before])]])
-    used = begin >= min(since, begin[before[-2:]].min()) - _ROUNDING_MIN
-    age, rates = start - begin[used][0], _GAP_RATES[1:]
-    falling = np.exp(-np.outer(age, rates)) * -np.expm1(-np.outer(end - start, rates))
-    columns = np.concatenate(
-        [np.ones((len(start), 1)), falling / np.outer(end - start, rates)], axis=1
-    )
-    root = np.sqrt(weights[used])
-    amplitudes, _ = nnls(columns[timeline.frame[used]] * root[:, None], means[used] * root)
-    return np.asarray(columns @ amplitudes, dtype=np.float64)
+def _one_tissue(timeline: Timeline, means: Float64, weights: Float64) -> Float64:
+    """Means over every interval, shape (E,), of the compartment that fits the frames best."""
+    root = np.sqrt(weights)
+    middle = (timeline.edges_min[:-1] + timeline.edges_min[1:]) / 2
+    least, best = np.inf, np.interp(middle, middle[timeline.frame], means)
+    for arrival in _ARRIVALS_MIN:
+        for clearance in _CLEARANCES:
+            columns = _responses(timeline.edges_min, clearance, arrival)
+            scaled = columns[timeline.frame] * root[:, None]
+            try:
+                amplitudes, residual = nnls(scaled, means * root, maxiter=500)
+            except RuntimeError:  # it found no end, which says nothing of other clearances
+                continue
+            if residual < least:
+                least, best = residual, columns @ amplitudes
+    return best
+
+
+def _responses(edges_min: Float64, clearance: float, arrival_min: float) -> Float64:
+    """Means over every interval of the compartment's answers to exponentials, (E, rates).
+
+    The answer to exp(-b t) is (exp(-b t) - exp(-k t)) / (k - b).
+    """
+    since = np.maximum(edges_min - arrival_min, 0.0)[:, None]
+    alike = np.abs(_PLASMA_RATES / clearance - 1) < 1e-3  # the limit, within its rounding
+    rates = np.where(alike, 1.002 * clearance, _PLASMA_RATES)
+    lasting = -np.expm1(-since * rates) / rates
+    cleared = -np.expm1(-since * clearance) / clearance
+    integral = (lasting - cleared) / (clearance - rates)
+    return np.asarray(np.diff(integral, axis=0) / np.diff(edges_min)[:, None])

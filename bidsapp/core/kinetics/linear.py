@@ -178,6 +178,6 @@ def _solve(design: Float64, values: Float64, weights: Float64) -> tuple[Float64,
 
 
 def _apart(columns: Float64) -> NDArray[np.bool_]:
-    """Whether columns of unit length, (R, T, K), differ: a curve like its reference has no plane."""
+    """Whether columns of unit length, (R, T, K), differ; a curve equal to its reference fails."""
     singular = np.linalg.svd(columns, compute_uv=False)
     return np.asarray(singular[:, -1] > _COLLINEAR)

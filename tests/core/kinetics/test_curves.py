@@ -13,6 +13,7 @@ from dynamic_studies import (
     feng,
     frame_means,
     schedule,
+    two_tissue,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -83,12 +84,28 @@ def test_break_is_bridged_near_the_truth():
     truth = frame_means(REFERENCE, edges[:-1], edges[1:])
     missing = ~timeline.measured
     assert missing.sum() == 12
-    np.testing.assert_allclose(curve.means[missing], truth[missing], rtol=0.03)
-    assert curve.means[missing].sum() == pytest.approx(truth[missing].sum(), rel=0.02)
+    np.testing.assert_allclose(curve.means[missing], truth[missing], rtol=0.01)
+    assert curve.means[missing].sum() == pytest.approx(truth[missing].sum(), rel=0.005)
     straight = np.interp(
         (timeline.edges_min[1:] + timeline.edges_min[:-1]) / 2, (start + end) / 120, means
     )
     assert straight[missing].sum() > 1.08 * truth[missing].sum()  # what a line would have done
+
+
+def test_break_of_a_reference_that_is_no_single_tissue():
+    """Grey and white folia together, and a tissue with slow binding of its own."""
+    plasma = feng(T)
+    start, end = schedule((0.0, EARLY), (90.0, [300] * 4))
+    timeline = Timeline.of(start, end)
+    edges = 60 * timeline.edges_min
+    for reference in (
+        0.06 * convolve(plasma, 0.12) + 0.03 * convolve(plasma, 0.05),
+        two_tissue(plasma, 0.1, 0.15, 0.05, 0.02),
+    ):
+        curve = bridged(timeline, frame_means(reference, start, end), end - start)
+        truth = frame_means(reference, edges[:-1], edges[1:])
+        missing = ~timeline.measured
+        assert curve.means[missing].sum() == pytest.approx(truth[missing].sum(), rel=0.015)
 
 
 def test_late_start_rises_from_zero():

@@ -63,8 +63,8 @@ def test_without_noise_all_models_give_the_truth(k2_prime):
         (schedule((0.0, [60] * 5 + [300] * 17)), 2e-3),
         (schedule((0.0, [120] * 5 + [600] * 8)), 5e-3),
         (schedule((1.5, [30] * 3 + [60] * 7 + [300] * 16)), 2e-3),
-        (schedule((0.0, EARLY), (90.0, [300] * 4)), 1e-2),
-        (schedule((0.0, EARLY), (90.0, [1200])), 1e-2),
+        (schedule((0.0, EARLY), (90.0, [300] * 4)), 2e-3),
+        (schedule((0.0, EARLY), (90.0, [1200])), 5e-3),
     ],
     ids=["minutes", "coarse", "late-start", "break", "break-one-late-frame"],
 )
