@@ -170,14 +170,16 @@ def in_native_space(
     dict of ndarray, shape (X, Y, Z), bool
         Each brain voxel has what the nearest template voxel has.
     """
-    inside = np.argwhere(mask)
-    points = to_template(inside @ affine[:3, :3].T + affine[:3, 3])
-    to_index = np.linalg.inv(grid.affine)
-    index = np.rint(points @ to_index[:3, :3].T + to_index[:3, 3]).astype(np.intp)
-    on_grid = ((index >= 0) & (index < grid.shape)).all(axis=1)
-    source, target = tuple(index[on_grid].T), tuple(inside[on_grid].T)
+    source = template_voxels(Grid(_shape(mask), affine), grid, to_template, mask)
+    on_grid = source >= 0
     native = {}
     for name, voi in vois.items():
-        native[name] = np.zeros(mask.shape, dtype=bool)
-        native[name][target] = voi[source]
+        inside = np.zeros(mask.size, dtype=bool)
+        inside[on_grid] = voi.reshape(-1)[source[on_grid]]
+        native[name] = inside.reshape(mask.shape)
     return native
+
+
+def _shape(image: NDArray[np.generic]) -> tuple[int, int, int]:
+    x, y, z = image.shape
+    return x, y, z

@@ -7,10 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given as over
+from hypothesis import strategies as st
 
 from bidsapp.core.regions import region_means
 from bidsapp.data import RESOURCES, mni_grid, priors, provenance, read_table, template, vois
 from bidsapp.data.atlases import atlas, atlas_names, points_in
+from bidsapp.data.label_table import parse_label_table
 from bidsapp.data.reference_regions import references
 from bidsapp.errors import BadDataError, CentipetError, UsageError
 from bidsapp.nifti import file_hash, save_volume
@@ -248,6 +251,18 @@ def test_a_broken_table_gives_a_sentence(tmp_path, two_labels, number):
     with pytest.raises(CentipetError) as caught:
         atlas(AtlasChoice("Toy", two_labels, table))
     assert "broken.txt" in str(caught.value) and "\n" not in str(caught.value)
+
+
+@over(
+    st.text(alphabet=st.sampled_from('index\t name,;12.-\n\r#"\u00e9\x0b'), max_size=60) | st.text()
+)
+def test_any_text_is_a_table_or_a_sentence(text):
+    try:
+        table = parse_label_table(text, "t.tsv")
+    except BadDataError as error:
+        assert str(error).startswith("t.tsv") and "\n" not in str(error)
+    else:
+        assert table.labelled and len({row.name for row in table.rows}) == len(table.rows)
 
 
 @pytest.mark.parametrize(
