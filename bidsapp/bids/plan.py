@@ -123,6 +123,14 @@ class ScanPlan:
         return self.n_frames > 1 and all(list(part) == sorted(part) for part in starts)
 
     @property
+    def late_min(self) -> float:
+        """Middle of the averaged time minus middle of the tracer's window, minutes."""
+        weights, timing = self.window.frame_weights_s, self.metadata
+        frames = zip(weights, timing.frame_start_s, timing.frame_duration_s, strict=True)
+        middle = sum(weight * (start + length / 2) for weight, start, length in frames)
+        return middle / sum(weights) / 60 - sum(self.window.wanted_min) / 2
+
+    @property
     def timings(self) -> tuple[PetTiming, ...]:
         """Times of the scan, then of the other parts."""
         return (self.metadata, *(part.metadata for part in self.parts))

@@ -268,6 +268,34 @@ def weighted_mean(
     return mean.astype(np.float32)
 
 
+def drift_per_min(
+    start_s: Sequence[float], end_s: Sequence[float], values: Sequence[float]
+) -> tuple[float, float] | None:
+    """How fast a number measured in every frame changes, by a line through the frames.
+
+    Parameters
+    ----------
+    start_s, end_s : of the frames; longer ones weigh more
+    values : the number by frame
+
+    Returns
+    -------
+    (change per minute, its standard error), or None with fewer than three frames.
+    """
+    start, end, measured = (np.asarray(each, np.float64) for each in (start_s, end_s, values))
+    known = np.isfinite(measured)
+    if known.sum() < 3:
+        return None
+    start, end, measured = start[known], end[known], measured[known]
+    weight, middle = end - start, (start + end) / 120
+    middle = middle - np.average(middle, weights=weight)
+    spread = float((weight * middle**2).sum())
+    slope = float((weight * middle * measured).sum()) / spread
+    left = measured - np.average(measured, weights=weight) - slope * middle
+    variance = float((weight * left**2).sum()) / (len(measured) - 2)
+    return slope, float(np.sqrt(variance / spread))
+
+
 def decay_factors(
     start_s: Sequence[float],
     duration_s: Sequence[float],

@@ -196,6 +196,32 @@ def motion_findings(spread_mm: float, limit_mm: float) -> tuple[Finding, ...]:
     )
 
 
+def drift_findings(
+    late_min: float, drift: tuple[float, float] | None, tolerance_min: float
+) -> tuple[Finding, ...]:
+    """What a mean outside the middle of the tracer's window does, by the frames of the scan itself.
+
+    Parameters
+    ----------
+    late_min : middle of the mean minus middle of the window, min
+    drift : Centiloids per minute and their standard error
+    tolerance_min : less is not worth a flag
+    """
+    if drift is None or abs(late_min) <= tolerance_min:
+        return ()
+    slope, error = drift
+    effect, unsure = slope * late_min, 2 * error * abs(late_min)
+    return (
+        Finding(
+            "window-effect",
+            f"between the frames of this scan the Centiloid changes by {slope:+.2f} +- {error:.2f} "
+            f"per minute, so taking the mean {abs(late_min):.1f} min "
+            f"{'late' if late_min > 0 else 'early'} changed it by about {effect:+.1f} CL (between "
+            f"{effect - unsure:+.1f} and {effect + unsure:+.1f}): do not compare smaller changes",
+        ),
+    )
+
+
 def end_findings(lower: int, upper: int) -> tuple[Finding, ...]:
     """Planes at the ends of the field of view that hold artefacts."""
     if lower + upper == 0:

@@ -129,6 +129,7 @@ class SaveResultInput(BaseInterfaceInputSpec):
     planned = traits.Dict(mandatory=True, desc="record of the scan as planned")
     pet = File(exists=True, mandatory=True, desc="raw PET")
     t1w = File(exists=True, desc="raw T1w, if there is one")
+    others = traits.List(File(exists=True), desc="raw PETs of other parts of the injection")
     parts = traits.List(traits.Dict, mandatory=True, desc="what each step gives to the record")
     written = traits.List(traits.Int, mandatory=True, desc="by the nodes that must come before")
 
@@ -140,6 +141,7 @@ class SaveResult(SimpleInterface):
 
     def _run_interface(self, runtime):
         raw = {"pet": self.inputs.pet, "t1w": optional(self.inputs.t1w)}
+        raw |= {Path(path).name: path for path in optional(self.inputs.others) or []}
         hashes = {name: file_hash(path) for name, path in raw.items() if path}
         record = completed_record(self.inputs.planned, self.inputs.parts, hashes)
         write_record(Path(self.inputs.output_dir), record)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,14 @@ from nipype.interfaces.base import (
 from bidsapp.bids.derivatives import output_path, outputs, sidecar_path
 from bidsapp.core.alignment import transform
 from bidsapp.core.field import without_ends
+from bidsapp.core.frames import drift_per_min
+from bidsapp.core.quality import drift_findings
 from bidsapp.core.regions import region_means
 from bidsapp.core.resample import resample, sample
-from bidsapp.data import mni_grid, read_table, template_mask
+from bidsapp.data import TARGET, VOI_NAMES, mni_grid, read_table, template_mask
+from bidsapp.data.atlases import CENTILOID
 from bidsapp.data.regional import chosen_atlases
+from bidsapp.data.tracers import window_rule
 from bidsapp.interfaces.derivatives import _Placed, _Written, write_json
 from bidsapp.interfaces.store import about, fetch, fetch_volume, keep
 from bidsapp.nifti import read_frames, save_frames, write_text
@@ -104,6 +108,42 @@ class SampleFrames(SimpleInterface):
         frames.flush()
         self._results["frames"] = str(folder / "frames.npy")
         self._results["tacs"] = keep(folder / "tacs.npz", tacs | _times(given.series, order))
+        return runtime
+
+
+class TellDriftInput(BaseInterfaceInputSpec):
+    """Inputs of `TellDrift`."""
+
+    tacs = File(exists=True, mandatory=True, desc="as `SampleFrames` gives it")
+    used_s = traits.List(traits.Float, mandatory=True, desc="starts of the frames of the mean")
+    reference = traits.Str(mandatory=True, desc="reference region of the Centiloid")
+    slope = traits.Float(mandatory=True, desc="Centiloids per unit of SUVR")
+    late_min = traits.Float(mandatory=True, desc="middle of the mean minus that of the window")
+
+
+class TellDriftOutput(TraitedSpec):
+    """Outputs of `TellDrift`."""
+
+    record = traits.Dict(desc="its part of the record: quality number, flags")
+
+
+class TellDrift(SimpleInterface):
+    """How fast the Centiloid changes between the frames of the mean, and what that did to it."""
+
+    input_spec, output_spec = TellDriftInput, TellDriftOutput
+
+    def _run_interface(self, runtime):
+        given, stored = self.inputs, fetch(self.inputs.tacs)
+        used = np.isin(stored["frame_start_s"], given.used_s)
+        curves = dict(zip(VOI_NAMES, stored[CENTILOID][:, used], strict=True))
+        values = given.slope * curves[TARGET] / curves[given.reference]
+        times = stored["frame_start_s"][used], stored["frame_end_s"][used]
+        drift = drift_per_min(*times, values)
+        tolerance_min = window_rule().tolerance_s / 60
+        self._results["record"] = {
+            "qc": {} if drift is None else {"centiloid_per_min": drift[0]},
+            "flags": [asdict(f) for f in drift_findings(given.late_min, drift, tolerance_min)],
+        }
         return runtime
 
 

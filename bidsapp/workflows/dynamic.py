@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-from nipype.interfaces.utility import IdentityInterface, Merge
+from nipype.interfaces.utility import IdentityInterface
 from nipype.pipeline.engine import Node, Workflow
 
 from bidsapp.bids.pet_metadata import PetTiming, activity_unit, factors_to
 from bidsapp.bids.plan import ScanPlan
 from bidsapp.core.frames import decay_factors
+from bidsapp.data import VOI_NAMES
+from bidsapp.data.atlases import CENTILOID
+from bidsapp.data.calibrations import scale_for
 from bidsapp.data.tau import any_tracer
-from bidsapp.interfaces.dynamic import SampleFrames, SaveDynamic, SaveMotion, SaveTacs, Series
+from bidsapp.data.tracers import tracers
+from bidsapp.interfaces.dynamic import (
+    SampleFrames,
+    SaveDynamic,
+    SaveMotion,
+    SaveTacs,
+    Series,
+    TellDrift,
+)
+from bidsapp.settings import Processing
 from bidsapp.workflows.sidecars import Sidecars
+from bidsapp.workflows.wiring import gathered
 
 # Peak memory of 60 frames of 128 x 128 x 96, measured.
 _SAMPLE_GB, _SAVE_GB, _TABLE_GB = 0.8, 0.5, 0.2
@@ -40,7 +53,7 @@ def init_dynamic_wf(
     frames
         All frames on the 2 mm MNI grid, float32, (T, X, Y, Z), NaN outside the brain.
     record, written
-        What it gives to the record; numbers of files, by node.
+        What it gives to the record, a list; numbers of files, by node.
     """
     workflow = Workflow(name=name)
     fields = ["motion", "motion_record", "ends", "t1w_to_pet", "field"]
@@ -76,9 +89,14 @@ def init_dynamic_wf(
             (inputs, image, [("motion", "motion"), ("ends", "ends")]),
             (sampled, curves, [("tacs", "tacs")]),
             (sampled, outputs, [("tacs", "tacs"), ("frames", "frames")]),
-            (curves, outputs, [("record", "record")]),
         ]
     )
+    said = [curves]
+    if drift := _drift(scan, processing):
+        workflow.connect([(sampled, drift, [("tacs", "tacs")])])
+        said.append(drift)
+    workflow.connect(gathered(workflow, [(node, "record") for node in said], "said"), "out",
+                     outputs, "record")  # fmt: skip
     writers = [image, curves]
     if processing.motion_correction or scan.parts:
         motion = Node(
@@ -87,11 +105,26 @@ def init_dynamic_wf(
         )  # fmt: skip
         workflow.connect([(inputs, motion, [("motion", "motion"), ("motion_record", "record")])])
         writers.append(motion)
-    written = Node(Merge(len(writers)), name="written", run_without_submitting=True)
-    for number, node in enumerate(writers, start=1):
-        workflow.connect(node, "written", written, f"in{number}")
+    written = gathered(workflow, [(node, "written") for node in writers], "written")
     workflow.connect(written, "out", outputs, "written")
     return workflow
+
+
+def _drift(scan: ScanPlan, processing: Processing) -> Node | None:
+    """Node that tells how the Centiloid changes in time, where there is one."""
+    if scan.tracer not in tracers():
+        return None
+    scale = scale_for(processing, scan.tracer, normalisation=scan.normalisation)
+    equation = scale.equations.get(scale.main)
+    measured = CENTILOID in (choice.name for choice in processing.atlases)
+    if equation is None or scale.main not in VOI_NAMES or not measured:
+        return None
+    starts, weights = scan.metadata.frame_start_s, scan.window.frame_weights_s
+    used = [start for start, weight in zip(starts, weights, strict=True) if weight > 0]
+    drift = TellDrift(
+        used_s=used, reference=scale.main, slope=equation.slope, late_min=scan.late_min
+    )
+    return Node(drift, name="drift", mem_gb=_TABLE_GB, n_procs=1)
 
 
 def activity_units(scan: ScanPlan) -> str:

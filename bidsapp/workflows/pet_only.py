@@ -93,7 +93,12 @@ def init_pet_only_wf(scan: ScanPlan, *, output_dir: str, sidecars: Sidecars, nam
         name="warp", mem_gb=_TABLE_GB, n_procs=1,
     )  # fmt: skip
     result = Node(
-        SaveResult(output_dir=output_dir, planned=sidecars.record(scan), pet=str(scan.pet)),
+        SaveResult(
+            output_dir=output_dir,
+            planned=sidecars.record(scan),
+            pet=str(scan.pet),
+            others=[str(part.pet) for part in scan.parts],
+        ),
         name="result", mem_gb=_TABLE_GB, n_procs=1,
     )  # fmt: skip
     placing = ["field", "warp", "t1w_to_pet"]

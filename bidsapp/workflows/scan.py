@@ -65,6 +65,7 @@ def init_scan_wf(
             planned=sidecars.record(scan),
             pet=str(scan.pet),
             t1w=str(scan.t1w.t1w),
+            others=[str(part.pet) for part in scan.parts],
         ),
         name="result", mem_gb=_TABLE_GB, n_procs=1,
     )  # fmt: skip

@@ -93,15 +93,10 @@ class Sidecars:
         """Sidecars by key of what a PET scan of several frames gives over time."""
         raw = [raw_uri(pet, self.bids_dir) for pet in (scan.pet, *(p.pet for p in scan.parts))]
         mean = self.pet(scan)["pet_native"]
-        corrected = {
-            "InjectionStart": 0,
-            "ImageDecayCorrected": True,
-            "ImageDecayCorrectionTime": 0,
-        }
         units = {} if activity_unit(scan.metadata.units) is None else {"Units": "Bq/mL"}
         sources = self._transforms(scan)
         return {
-            "pet_dynamic": {**mean, **units, **corrected, "Sources": raw},
+            "pet_dynamic": {**mean, **units, "ImageDecayCorrectionTime": 0, "Sources": raw},
             "tacs": self._signed({"Sources": [*raw, *sources]}),
             "motion": self._signed({"Sources": raw}),
         }
@@ -200,6 +195,16 @@ def _plain(value: Any) -> Any:
 
 
 def _static_timing(scan: ScanPlan) -> dict[str, Any]:
-    """Frame times of the mean: one frame, seconds after injection."""
+    """Times of the mean, seconds after injection: one frame, corrected to one moment."""
     start, end = (60 * minutes for minutes in scan.window.used_min)
-    return {"FrameTimesStart": [start], "FrameDuration": [end - start]}
+    timing = scan.metadata
+    reference = timing.decay_reference_s if timing.decay_corrected else timing.frame_start_s[0]
+    if timing.frame_reference_s is not None:
+        reference = timing.frame_reference_s[0]
+    return {
+        "InjectionStart": 0,
+        "FrameTimesStart": [start],
+        "FrameDuration": [end - start],
+        "ImageDecayCorrected": True,
+        "ImageDecayCorrectionTime": reference,
+    }

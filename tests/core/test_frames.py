@@ -11,6 +11,7 @@ from bidsapp.core.frames import (
     choose_frames,
     decay_factors,
     deviations,
+    drift_per_min,
     nearest_window,
     refusal,
     weighted_mean,
@@ -261,3 +262,19 @@ def test_number_of_frames_must_agree_with_the_image():
         average(frames(np.ones((2, 2, 2, 3))), [1, 1])
     with pytest.raises(BadDataError, match="no frame"):
         average(frames(np.ones((2, 2, 2, 2))), [0, 0])
+
+
+def test_a_change_between_frames_is_told_with_its_error():
+    start, end = np.array([5400.0, 5700, 6000, 6300]), np.array([5700.0, 6000, 6300, 6600])
+    values = 80 + 0.3 * (start + end) / 120
+    assert drift_per_min(start, end, values) == pytest.approx((0.3, 0), abs=1e-9)
+    rng = np.random.default_rng(0)
+    slopes = [drift_per_min(start, end, values + rng.normal(size=4)) for _ in range(3000)]
+    found, errors = np.array(slopes).T
+    assert found.mean() == pytest.approx(0.3, abs=0.01)
+    assert np.sqrt((errors**2).mean()) == pytest.approx(found.std(), rel=0.1)
+
+
+def test_two_frames_tell_no_change():
+    assert drift_per_min([0, 300], [300, 600], [1, 2]) is None
+    assert drift_per_min([0, 300, 600], [300, 600, 900], [1, 2, np.nan]) is None

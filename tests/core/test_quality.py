@@ -9,9 +9,14 @@ from bidsapp.core.quality import (
     centiloid_findings,
     coverage_findings,
     coverage_refusal,
+    drift_findings,
+    end_findings,
+    motion_findings,
     normalisation_findings,
     own_anatomy_findings,
+    part_findings,
     position_findings,
+    resolution_findings,
 )
 from bidsapp.core.voi import CoverageRule, VoiStatistics
 from bidsapp.data import read_table
@@ -103,3 +108,36 @@ def test_every_number_with_a_limit_can_be_said():
         named = {name for name, row in limits.items() if kind in row}
         found = normalisation_findings(dict.fromkeys(named, value), limits)
         assert all("{" not in finding.message for finding in found)
+
+
+def test_motion_within_the_window_is_flagged_beyond_its_limit():
+    limit = read_table("limits")["frame_motion_mm"]["flag"]
+    assert limit == 3.0
+    assert motion_findings(3.0, limit) == ()
+    (found,) = motion_findings(4.87, limit)
+    assert found.code == "motion-window" and "4.9 mm" in found.message
+
+
+def test_a_lost_part_is_named():
+    (found,) = part_findings("sub-1_run-1_pet.nii.gz", "it ends early")
+    assert "sub-1_run-1_pet.nii.gz" in found.message and "it ends early" in found.message
+
+
+def test_artefact_planes_are_told():
+    assert end_findings(0, 0) == ()
+    assert "2 planes at the beginning and 0" in end_findings(2, 0)[0].message
+
+
+def test_a_target_below_the_resolution_is_told_and_nothing_sharpened():
+    assert resolution_findings(8.0, (6.0, 6.0, 8.0)) == ()
+    (found,) = resolution_findings(6.0, (5.5, 5.5, 6.4))
+    assert "5.5 x 5.5 x 6.4 mm" in found.message
+
+
+def test_the_effect_of_a_late_mean_has_its_direction_and_size():
+    assert drift_findings(5.0, None, 1.0) == ()
+    assert drift_findings(-0.9, (0.4, 0.1), 1.0) == ()
+    (late,) = drift_findings(5.0, (0.4, 0.1), 1.0)
+    assert "5.0 min late changed it by about +2.0 CL (between +1.0 and +3.0)" in late.message
+    (early,) = drift_findings(-10.0, (0.4, 0.1), 1.0)
+    assert "10.0 min early changed it by about -4.0 CL (between -6.0 and -2.0)" in early.message
