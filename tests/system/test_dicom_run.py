@@ -12,6 +12,7 @@ import pytest
 from agreement import PIB_SCALE
 from whole_app import run_centipet, validator_errors
 
+from bidsapp.core.alignment import displacement
 from bidsapp.core.compartments import compartments
 from bidsapp.core.kinetics.srtm import srtm
 from bidsapp.core.kinetics.study import Study
@@ -60,6 +61,48 @@ def test_early_part_of_the_dual_window_study_is_left_out_and_said(run):
     skipped = table[table.status == "skipped"]
     assert list(skipped.tracer) == ["FMM"]
     assert skipped.reason.str.len().min() > 20
+
+
+def head_points() -> np.ndarray:
+    """Points spread over a head in T1w world, mm."""
+    axes = [-60, 0, 60], [-90, -20, 60], [-40, 10, 70]
+    return np.array(np.meshgrid(*axes), float).reshape(3, -1).T
+
+
+@pytest.mark.parametrize(
+    ("tracer", "study", "frames"),
+    [
+        ("FBB", "ALPHA static", lambda truth: truth["t1w_world_to_pet_frame"]),
+        ("FMM", "ALPHA dual-window", lambda truth: [truth["t1w_world_to_pet_early"]] * 17
+         + [truth["t1w_world_to_pet_late"]] * 4),
+    ],
+)  # fmt: skip
+def test_the_head_is_found_in_every_frame(run, shared_data, tracer, study, frames):
+    truth = json.loads((shared_data / "dicom_truth.json").read_text())[study]
+    [path] = (run / "out").rglob(f"*trc-{tracer}*_desc-confounds_timeseries.json")
+    told = json.loads(path.read_text())
+    positions = [np.array(matrix) for matrix in frames(truth)]
+    found = [np.array(matrix) for matrix in told["ReferenceToFrame"]]
+    reference = positions[told["ReferenceFrame"]]
+    for one, position in zip(found, positions, strict=True):
+        assert displacement(one @ reference, position, head_points()) < 0.7
+
+
+def test_both_parts_of_the_dual_window_study_are_on_one_clock(run, shared_data):
+    truth = json.loads((shared_data / "dicom_truth.json").read_text())["ALPHA dual-window"]
+    [path] = (run / "out").rglob("*trc-FMM*_atlas-Centiloid_tacs.tsv")
+    curves = pd.read_csv(path, sep="\t")
+    early = np.cumsum([0, *truth["early_frame_durations_s"]])
+    assert list(curves.frame_start) == [*early[:-1], *truth["late_frame_starts_s"]]
+    length = curves.frame_end - curves.frame_start
+    assert list(length) == [*truth["early_frame_durations_s"], *truth["late_frame_durations_s"]]
+    # one decay reference: washout goes on after the break, without the step of 90 min of decay
+    for region in ("ctx", "wc"):
+        last, first = curves[region][16], curves[region][17]
+        assert 0.3 < first / last < 0.6, region
+    [image] = (run / "out").rglob("*trc-FMM*_desc-dynamic_pet.json")
+    content = json.loads(image.read_text())
+    assert content["ImageDecayCorrectionTime"] == 0 and len(content["FrameTimesStart"]) == 21
 
 
 def test_kinetics_of_the_dual_window_study_have_their_truth(run, shared_data):
