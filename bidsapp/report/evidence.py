@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache, lru_cache, partial
@@ -21,10 +22,13 @@ from bidsapp.report import pictures
 from bidsapp.report.deformation import DEFORMATION, deformation
 from bidsapp.report.display import display_of
 from bidsapp.report.figure import FULL, Figure, Pixels
+from bidsapp.report.intensities import INTENSITIES, intensity_histogram
 from bidsapp.report.mosaic import Layout, lay_out_around
 from bidsapp.report.records import ScanRecord, Status
 from bidsapp.report.viewer import Block, Frame, label_block, measured_block, picture_block
 from bidsapp.volume import Volume
+
+_LOG = logging.getLogger(__name__)
 
 Entities = tuple[tuple[str, str], ...]
 
@@ -160,6 +164,11 @@ class Evidence:
             self._drawn(pictures.NORMALISATION, partial(self._normalisation, record)),
             self._drawn(pictures.TISSUE, partial(self._tissue, record)),
             self._drawn(DEFORMATION, partial(self._deformation, record)),
+            *(
+                [self._drawn(INTENSITIES, partial(intensity_histogram, record.t1w_intensities))]
+                if record.t1w_intensities
+                else []
+            ),
         ]
 
     def viewer(self, record: ScanRecord, detail: Detail) -> ViewerData | Problem | None:
@@ -284,6 +293,13 @@ class Evidence:
             return draw()
         except CentipetError as error:
             return Problem(title, self._relative(error))
+        except Exception as error:  # a fault of ours in one picture must not cost the others
+            _LOG.exception("%s could not be drawn", title)
+            return Problem(
+                title,
+                f"the images could not be drawn ({type(error).__name__}: {error}); the numbers "
+                "stand, please report this",
+            )
 
     def _relative(self, error: CentipetError) -> str:
         """Tell paths relative to the dataset: a page is the same wherever it was made."""

@@ -76,6 +76,7 @@ class ScanRecord:
     motion : what the alignment of the frames found
     tacs : atlas -> table of the activity over time
     kinetics : whether models were fitted (``done``), or why not
+    t1w_intensities : histogram of the T1w and the Gaussians of its tissues
     source, t1w_source : BIDS URIs of the raw images
     site : where it was scanned, as the raw dataset says
     acquired : when, as ``scans.tsv`` says; only differences within a participant mean anything
@@ -113,6 +114,7 @@ class ScanRecord:
     motion: Mapping[str, Any] = field(default_factory=dict)
     tacs: Mapping[str, Any] = field(default_factory=dict)
     kinetics: Mapping[str, Any] = field(default_factory=dict)
+    t1w_intensities: Mapping[str, Any] = field(default_factory=dict)
     source: str | None = None
     t1w_source: str | None = None
     site: str | None = None
@@ -231,6 +233,7 @@ def _from_json(content: Any, path: str) -> ScanRecord:
         motion=_extra(_mapping, content.get("motion")) or {},
         tacs=_extra(_mapping, content.get("tacs")) or {},
         kinetics=_extra(_mapping, content.get("kinetics")) or {},
+        t1w_intensities=_extra(_mapping, content.get("t1w_intensities")) or {},
         source=_text(content.get("source")),
         t1w_source=_text(content.get("t1w_source")),
         site=_text(content.get("site")),
