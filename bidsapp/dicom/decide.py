@@ -27,7 +27,7 @@ from bidsapp.dicom.join import Part, join_parts, joined, suv_twins
 from bidsapp.dicom.metadata import Metadata
 from bidsapp.dicom.plan import LostScan, PetScan, Plan, T1wScan, Target, make_plan
 from bidsapp.dicom.series import Inventory, Series
-from bidsapp.dicom.sidecar import PetFacts, pet_sidecar
+from bidsapp.dicom.sidecar import PetFacts, check_half_life, pet_sidecar
 from bidsapp.dicom.sidecar_tags import read_sidecar
 from bidsapp.dicom.table import FAILED, JOINED, KEPT, SKIPPED, Row
 from bidsapp.dicom.timing import time_model
@@ -181,9 +181,9 @@ class _Desk:
         tracer, tracer_source = found
         frames = frames_of(series)
         clock = scan_clock(series, frames, stated.injection)
-        times, told = time_model(clock), count_remarks(series, frames)
-        if doubt := disagreement(header, tracer):
-            told = (*told, doubt)
+        times = time_model(clock)
+        doubts = disagreement(header, tracer), check_half_life(header, tracer)
+        told = tuple(filter(None, doubts))
         half_life_s = clock.half_life_s or tracer.half_life_s
         factor, units_source = to_bq_per_ml(series, times, half_life_s)
         facts = PetFacts(
@@ -213,17 +213,27 @@ class _Desk:
         parts = [p for p in self.pets if self.rows[p.scan.series.key].decision == KEPT]
         scans = []
         for chain in join_parts(parts):
-            whole = joined(chain) if len(chain) > 1 else chain[0]
-            key = whole.scan.series.key
-            facts = replace(self._facts[key], clock=whole.clock, times=whole.scan.times)
-            self._wanted[key] = partial(
-                Job, whole.scan.series, whole.frames, pet=facts, factors=whole.factors
-            )
-            self._joined |= {part.scan.series.key: key for part in chain[1:]}
-            reason = "; ".join([self.rows[key].reason, *whole.scan.times.notes])
-            self._change(key, reason=reason)
-            scans.append(whole.scan)
+            try:
+                scans.append(self._want(chain))
+            except Exception as error:  # a fault of ours in one scan must not stop the others
+                for part in chain:
+                    self._change(part.scan.series.key, decision=FAILED, reason=unexpected(error))
         return scans
+
+    def _want(self, chain: Sequence[Part]) -> PetScan:
+        """Note how to convert the parts of one scan; return the scan."""
+        whole = joined(chain) if len(chain) > 1 else chain[0]
+        series, times = whole.scan.series, whole.scan.times
+        n_images = sum(len(part.scan.series.images) for part in chain)
+        told = (*times.notes, *count_remarks(series.header, whole.frames, n_images))
+        facts = self._facts[series.key]
+        facts = replace(facts, clock=whole.clock, times=times, remarks=(*facts.remarks, *told))
+        self._wanted[series.key] = partial(
+            Job, series, whole.frames, pet=facts, factors=whole.factors
+        )
+        self._joined |= {part.scan.series.key: series.key for part in chain[1:]}
+        self._change(series.key, reason="; ".join([self.rows[series.key].reason, *told]))
+        return whole.scan
 
     def _take_t1w(self, series: Series, labels: identity.Labels, reason: str) -> tuple[bool, str]:
         frames = frames_of(series)

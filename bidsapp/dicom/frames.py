@@ -74,19 +74,26 @@ def contents_of(series: Series) -> int | None:
     return hash((images, tuple(header.texts(tag) for tag in names)))
 
 
-def count_remarks(series: Series, frames: tuple[Frame, ...]) -> tuple[str, ...]:
-    """Compare the numbers of frames and slices with what the header announces."""
+def count_remarks(header: Header, frames: tuple[Frame, ...], n_images: int) -> tuple[str, ...]:
+    """Compare the numbers of frames and slices with what the header announces.
+
+    Parameters
+    ----------
+    header : of the series
+    frames : its images in time
+    n_images : images found, with copies
+    """
     announced = {
         "(0054,0101) NumberOfTimeSlices": ("NumberOfTimeSlices", len(frames), "frames"),
         "(0054,0081) NumberOfSlices": ("NumberOfSlices", len(frames[0]), "slices"),
     }
-    remarks = list(series.header.texts("Remark"))
+    remarks = list(header.texts("Remark"))
     remarks += [
         f"{tag} says {expected:g}, but {found} {what} were found"
         for tag, (keyword, found, what) in announced.items()
-        if (expected := series.header.number(keyword)) and expected != found
+        if (expected := header.number(keyword)) and expected != found
     ]
-    if copies := len(series.images) - sum(map(len, frames)):
+    if copies := n_images - sum(map(len, frames)):
         remarks.append(f"{copies} images were exported twice and count once")
     return tuple(remarks)
 

@@ -24,7 +24,7 @@ Sidecar = dict[str, Any]
 _STATED = "stated by the user (--dicom-metadata)"
 _CARRIED = "the sidecar of the image"
 _NOT_STATED = "not in the headers; --dicom-metadata can supply it"
-_HALF_LIFE_TOLERANCE = 0.01
+_HALF_LIFE_TOLERANCE, _OTHER_NUCLIDE = 0.01, 0.05
 # Doses of an amyloid scan in Bq: outside, the number is most likely in another unit.
 _DOSE_BQ = (1e6, 2e9)
 
@@ -93,7 +93,7 @@ def pet_sidecar(facts: PetFacts, dcm2niix: Mapping[str, Any]) -> Sidecar:
         **dict.fromkeys(taken, _CARRIED if facts.carried else "dcm2niix"),
     }
     contradictions = [in_words_of(header.path, remark) for remark in facts.times.remarks]
-    others = (*facts.times.notes, *facts.remarks, *_half_life_remarks(header, tracer))
+    others = facts.remarks
     return {
         "Manufacturer": manufacturer(header),
         "ManufacturersModelName": header.text("ManufacturerModelName") or "n/a",
@@ -246,14 +246,23 @@ def radionuclide(header: Header) -> str | None:
     return None
 
 
-def _half_life_remarks(header: Header, tracer: Tracer) -> list[str]:
+def check_half_life(header: Header, tracer: Tracer) -> str | None:
+    """Compare the half-life of the header with the tracer's; return what to tell.
+
+    Raises
+    ------
+    BadDataError
+        It is that of another nuclide, so activity was corrected with a wrong decay.
+    """
     value = half_life(header)
     if value is None or _close(value, tracer.half_life_s):
-        return []
-    return [
-        f"(0018,1075) RadionuclideHalfLife is {value:g} s, that of {tracer.radionuclide} is "
-        f"{tracer.half_life_s:g} s; the former was used to check the decay factors"
-    ]
+        return None
+    text = f"is {value:g} s, that of {tracer.radionuclide} is {tracer.half_life_s:g} s"
+    if abs(value / tracer.half_life_s - 1) > _OTHER_NUCLIDE:
+        raise header.error(
+            "RadionuclideHalfLife", f"{text}; reconstruct with the right nuclide, or state --tracer"
+        )
+    return f"{tag_name('RadionuclideHalfLife')} {text}; the former checked the decay factors"
 
 
 def _close(value: float, expected: float) -> bool:

@@ -50,6 +50,7 @@ _DECAY_TOLERANCE_S = 5.0  # START: the factor agrees with the named moment
 _ADMIN_TOLERANCE_S = 60.0
 _OVERLAP_S = 1.0
 _DURATIONS_S = (0.9, 6 * 3600.0)  # shorter frames are seconds written where DICOM wants ms
+_STATED_MOMENT = "(0018,9701) DecayCorrectionDateTime"
 _BREAK_S = 600.0  # a pause that makes a dynamic series a dual-window one
 _DYNAMIC_BEFORE_S = 600.0  # a scan that starts this soon after the injection is dynamic
 
@@ -381,7 +382,7 @@ def _header_injection(clock: ScanClock, scan: _Scan) -> tuple[datetime, str, tup
         shown = full or by_time or scan.start
         raise BadDataError(
             "(0018,1078) RadiopharmaceuticalStartDateTime and (0018,1072) "
-            f"RadiopharmaceuticalStartTime put the injection {_hours(scan.start - shown)} before "
+            f"RadiopharmaceuticalStartTime put the injection {_apart(scan.start - shown)} "
             "the scan, which is impossible; state InjectionTime in a --dicom-metadata file"
         )
     source = (
@@ -390,7 +391,7 @@ def _header_injection(clock: ScanClock, scan: _Scan) -> tuple[datetime, str, tup
     if full is None:
         return by_time, source, ()
     remark = (
-        f"(0018,1078) RadiopharmaceuticalStartDateTime lies {_hours(scan.start - full)} before "
+        f"(0018,1078) RadiopharmaceuticalStartDateTime lies {_apart(scan.start - full)} "
         f"the scan; (0018,1072) RadiopharmaceuticalStartTime, {_hours(scan.start - by_time)} "
         "before it, was used"
     )
@@ -431,6 +432,11 @@ def _hours(delta: timedelta) -> str:
     return f"{delta.total_seconds() / 3600:.2f} h"
 
 
+def _apart(before: timedelta) -> str:
+    """Distance to something, as ``1.50 h before``."""
+    return f"{_hours(abs(before))} {'before' if before >= timedelta(0) else 'after'}"
+
+
 def _clock(time_of_day: timedelta) -> str:
     return f"{datetime(1900, 1, 1) + time_of_day:%H:%M:%S}"
 
@@ -468,25 +474,14 @@ def _with_decay(model: TimeModel, clock: ScanClock) -> TimeModel:
 
 def _proven_reference(model: TimeModel, clock: ScanClock, named: str) -> TimeModel:
     """Decay reference by name, confirmed or replaced by the decay factors."""
-    expected = 0.0 if named == "ADMIN" else model.scan_start_s
+    meant = _meant_references(model, clock, named)
     implied = _implied_references(model, clock)
-    source = f"(0054,1102) DecayCorrection {named}"
-    remarks = model.remarks
-    moment = _stated_moment(model, clock)
-    if moment is not None and not clock.decay_correction:
-        expected, source = moment, "(0018,9701) DecayCorrectionDateTime"
-    elif moment is not None and implied is None and abs(moment - expected) > _DECAY_TOLERANCE_S:
-        remarks = (
-            *remarks,
-            f"(0054,1102) DecayCorrection {named} would be {expected:g} s after injection, "
-            f"(0018,9701) DecayCorrectionDateTime says {moment:g} s; the latter was used",
-        )
-        expected, source = moment, "(0018,9701) DecayCorrectionDateTime"
+    (expected, source), remarks = meant[0], model.remarks
+    agreeing = (m for m in meant if implied and _agreeing(implied, m[0]) is not None)
     if implied is None:
-        source += "; no usable (0054,1321) DecayFactor to check it with"
-        reference = expected
-    elif _agreeing(implied, expected) is not None:
-        reference, source = expected, source + ", confirmed by (0054,1321) DecayFactor"
+        reference, source, remarks = _unproven_reference(model, clock, expected, source)
+    elif (found := next(agreeing, None)) is not None:
+        reference, source = found[0], f"{found[1]}, confirmed by (0054,1321) DecayFactor"
     elif named == "ADMIN" and clock.stated is None:
         reference = expected
         remarks = (*remarks, _admin_remark(implied[0]))
@@ -494,21 +489,55 @@ def _proven_reference(model: TimeModel, clock: ScanClock, named: str) -> TimeMod
         # Factors are rounded: the moment they mean is the start or the injection when it is near.
         near = (m for m in (model.scan_start_s, 0.0) if _agreeing(implied, m) is not None)
         reference = next(near, round(implied[0], 3))
+        text = f"{source} would be {expected:g} s after injection, (0054,1321) DecayFactor corrects"
         source = "(0054,1321) DecayFactor"
-        remarks = (
-            *remarks,
-            f"(0054,1102) DecayCorrection {named} would be {expected:g} s after injection, "
-            f"(0054,1321) DecayFactor corrects to {reference:g} s; the latter was used",
-        )
+        remarks = (*remarks, f"{text} to {reference:g} s; the latter was used")
     sources = {**model.sources, "ImageDecayCorrectionTime": source}
     return replace(model, decay_reference_s=reference, sources=sources, remarks=remarks)
 
 
-def _stated_moment(model: TimeModel, clock: ScanClock) -> float | None:
-    """(0018,9701) in s after the injection; None when it is absent or not of this scan."""
-    if clock.decay_moment is None:
+def _meant_references(
+    model: TimeModel, clock: ScanClock, named: str
+) -> tuple[tuple[float, str], ...]:
+    """Moments the name may mean, in s after the injection, with their sources; likeliest first.
+
+    START is the start of the series: its first frame, or its time where frames before were put
+    into another series.
+    """
+    source = f"(0054,1102) DecayCorrection {named}"
+    stated = _since_injection(model, clock.decay_moment), _STATED_MOMENT
+    if not clock.decay_correction and stated[0] is not None:
+        return ((stated[0], stated[1]),)
+    if named == "ADMIN":
+        return ((0.0, source),)
+    series = _since_injection(model, clock.series_start), f"{source} at (0008,0031) SeriesTime"
+    others = tuple((moment, text) for moment, text in (stated, series) if moment is not None)
+    return ((model.scan_start_s, source), *others)
+
+
+def _unproven_reference(
+    model: TimeModel, clock: ScanClock, expected: float, source: str
+) -> tuple[float, str, tuple[str, ...]]:
+    """Reference, source and remarks where no factor can tell: by the name, or a moment stated."""
+    moment = _since_injection(model, clock.decay_moment)
+    if moment is None or abs(moment - expected) <= _DECAY_TOLERANCE_S:
+        return (
+            expected,
+            f"{source}; no usable (0054,1321) DecayFactor to check it with",
+            model.remarks,
+        )
+    remark = (
+        f"{source} would be {expected:g} s after injection, {_STATED_MOMENT} says {moment:g} s; "
+        "the latter was used"
+    )
+    return moment, _STATED_MOMENT, (*model.remarks, remark)
+
+
+def _since_injection(model: TimeModel, moment: datetime | None) -> float | None:
+    """Seconds after the injection; None for what is absent or not of this scan."""
+    if moment is None:
         return None
-    seconds = (clock.decay_moment - model.injection).total_seconds()
+    seconds = (moment - model.injection).total_seconds()
     return seconds if abs(seconds) <= _MAX_UPTAKE / _SECOND else None
 
 
