@@ -29,7 +29,7 @@ _COLUMNS = {
     "centiloid_low": "CL from",
     "centiloid_high": "CL to",
     "suvr_wc": "SUVR",
-    "window_start_min": "Window, min",
+    "window_start_min": "Window from, min",
     "status": "Status",
     "flags": "Flags",
     "reason": "Reason",

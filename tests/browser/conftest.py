@@ -52,7 +52,8 @@ def visit(chromium) -> Iterator:
     contexts = []
 
     def opened(path: Path, **options) -> Visit:
-        context = chromium.new_context(viewport={"width": 1200, "height": 900}, **options)
+        options.setdefault("viewport", {"width": 1200, "height": 900})
+        context = chromium.new_context(**options)
         contexts.append(context)
         found = Visit(context.new_page())
         page = found.page
@@ -77,7 +78,7 @@ def screenshots() -> Path:
 
 @pytest.fixture(scope="session")
 def study(tmp_path_factory) -> Path:
-    """Pages of a finished, a failed and a hostile participant, and of a group of 300 scans."""
+    """Pages of a finished, a failed and a hostile participant, and of a group of 200 scans."""
     folder = tmp_path_factory.mktemp("study")
     write_images(folder, SCAN)
     flag = {"code": "window-shifted", "message": "Scanned late; compare with care."}
@@ -98,7 +99,7 @@ def study(tmp_path_factory) -> Path:
     ), hostile)  # fmt: skip
     for label in ("01", "02", "03"):
         write_page(folder, label)
-    for number in range(150):
+    for number in range(100):
         for year in (2020, 2022):
             entities = {
                 "sub": f"g{number:03}",

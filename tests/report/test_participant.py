@@ -19,7 +19,7 @@ from whole_app import used_by
 
 from bidsapp.bids.derivatives import output_path
 from bidsapp.errors import NoInputError
-from bidsapp.nifti import save_volume
+from bidsapp.nifti import save_displacements, save_volume
 from bidsapp.report.participant import write_page
 from bidsapp.volume import Volume
 
@@ -259,6 +259,15 @@ def test_a_lost_image_costs_its_pictures_not_the_page(derivatives, tmp_path):
     assert len(page.all("image")) == 13
     assert f"{lost.relative_to(tmp_path)}: no such image" in page.words
     assert str(tmp_path) not in page.words
+
+
+def test_an_image_of_another_shape_costs_its_picture_not_the_page(derivatives, tmp_path):
+    shutil.copytree(derivatives, tmp_path, dirs_exist_ok=True)
+    warp = output_path(tmp_path, "warp", SCAN)
+    save_displacements(warp, np.zeros((9, 9, 9, 1, 3), np.float32), np.eye(4))
+    page = read(write_page(tmp_path, "01"))
+    assert "Warp to the template: no picture" in page.words and "please report" in page.words
+    assert len(page.all("image")) == 12
 
 
 def test_an_empty_brain_mask_costs_its_pictures_not_the_page(derivatives, tmp_path):
