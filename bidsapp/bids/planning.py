@@ -18,6 +18,7 @@ from bidsapp.bids.entities import join_entities
 from bidsapp.bids.layout import RawDataset, RawImage
 from bidsapp.bids.pet_metadata import (
     PetTiming,
+    activity_unit,
     check_decay,
     is_number,
     read_timing,
@@ -288,10 +289,17 @@ def _parts(early: Sequence[_Candidate], late: _Candidate) -> tuple[PetPart, ...]
         known = late_clock is not None and own_clock is not None
         timing = one.timing.shifted(_clock_difference(late_clock, own_clock) if known else 0.0)
         begin, end = _span(timing)
-        if all(end <= first + _OVERLAP_S or begin >= last - _OVERLAP_S for first, last in taken):
+        alike = _scale(timing.units) == _scale(late.timing.units)
+        apart = (end <= first + _OVERLAP_S or begin >= last - _OVERLAP_S for first, last in taken)
+        if alike and all(apart):
             taken.append((begin, end))
             parts.append(PetPart(one.image.path, dict(one.image.entities), timing))
     return tuple(parts)
+
+
+def _scale(units: str) -> str:
+    """What images of one injection must share: any activity concentration, or the same units."""
+    return units if activity_unit(units) is None else "activity"
 
 
 def _span(timing: PetTiming) -> tuple[float, float]:

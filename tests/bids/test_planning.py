@@ -134,6 +134,14 @@ def test_of_two_reconstructions_of_a_part_one_joins_each_scan(raw):
     assert told == {"a": True, "b": True, "c": False}
 
 
+def test_parts_of_other_units_do_not_join(raw):
+    raw.t1w("sub-1")
+    raw.pet("sub-1_run-1", **EARLY, Units="SUV")
+    raw.pet("sub-1_run-2")
+    plan = plan_of(raw)
+    assert plan.scans[0].parts == () and len(plan.skipped) == 1
+
+
 def test_the_early_part_stays_a_part_when_off_window_is_allowed(raw):
     raw.t1w("sub-1")
     raw.pet("sub-1_run-1", **EARLY)
