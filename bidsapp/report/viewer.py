@@ -1,8 +1,7 @@
 """Data of the viewer in a page: images as bytes, as their voxels are.
 
-The viewer (``assets/viewer.js``) is our own, some 300 lines: the maintained ones (niivue, papaya,
-brainsprite) are 0.2 to 2 MB of script per page or want images from a server, and a page must open
-from disk, without a network, below 6 MB. Uptake is kept exactly as quantised (256 steps,
+The viewer (``assets/viewer.js``) is our own, some 300 lines; ``docs/pages.md`` says why none of the
+maintained ones. Uptake is kept exactly as quantised (256 steps,
 differences of neighbours, gzip); the T1w, whose grey values nobody measures, is WebP.
 """
 
