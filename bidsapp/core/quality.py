@@ -135,10 +135,6 @@ _NORMALISATION = {
         "normalisation-warp",
         "the warp expands a place to {value:.2f} of its volume (limit {limit:g})",
     ),
-    "start_spread_mm": (
-        "normalisation-starts",
-        "starts that score alike put the head {value:.0f} mm apart (limit {limit:g} mm)",
-    ),
     "log_likelihood": (
         "normalisation-likelihood",
         "the model explains the T1w badly (log-likelihood {value:.2f} per voxel, least {limit:g})",
