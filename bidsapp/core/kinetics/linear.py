@@ -7,20 +7,44 @@ others, with C' and k2' of the reference tissue:
 
 Here it is averaged over each frame, integrals as well as activities, so that it holds for what the
 scanner measured and not only at the middle of frames.
+
+The integral of C carries the noise of all frames before, so the residuals of these fits are no
+measure of their errors. Standard errors are propagated instead: the noise of every frame, as the
+residuals of SRTM and the weights tell it, times the derivative of the result by that frame.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
-from bidsapp.core.kinetics.curves import Float64
-from bidsapp.core.kinetics.srtm import search_srtm
-from bidsapp.core.kinetics.study import Estimates, Study, estimates, standard_errors
+from bidsapp.core.kinetics.curves import Curve, Float64
+from bidsapp.core.kinetics.srtm import response, search_srtm
+from bidsapp.core.kinetics.study import Estimates, Study, estimates
 from bidsapp.errors import BadDataError
 
 _ROUNDING_MIN = 1.0 / 60
 _COLLINEAR = 1e-7  # least singular value of columns of unit length that can be told apart
+_STEP = 1e-3  # of a curve's mean: by that much a frame is changed for a derivative
+
+Values = dict[str, Float64]
+
+
+@dataclass(frozen=True)
+class _Frames:
+    """Means over every frame: C and its integral, (R, T), C' and its integral, (T,)."""
+
+    activity: Float64
+    integral: Float64
+    reference: Float64
+    input_integral: Float64
+
+
+# Frames -> parameters by name, (R,), and the fitted activity, (R, T)
+Fit = Callable[[_Frames], tuple[Values, Float64]]
 
 
 def logan(study: Study, k2_prime: float, t_star_min: float) -> Estimates:
@@ -43,23 +67,18 @@ def logan(study: Study, k2_prime: float, t_star_min: float) -> Estimates:
         Fewer than three frames start after t*.
     """
     late = _late(study, t_star_min, 2)
-    integral, activity, reference, input_integral = _curves(study)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ordinate = integral / activity
-        abscissa = (input_integral + reference / k2_prime) / activity
-    design = np.stack([abscissa, np.ones_like(abscissa)], axis=-1)[:, late]
-    coefficients, jacobian, rss = _solve(design, ordinate[:, late], study.weights[late])
-    slope, intercept = coefficients.T
-    errors = standard_errors(jacobian, rss, np.broadcast_to([[1.0, 0.0]], (len(slope), 1, 2)))
-    fitted = np.full_like(activity, np.nan)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        line = integral - slope[:, None] * (input_integral + reference / k2_prime)
-        fitted[:, late] = (line / intercept[:, None])[:, late]
-    return estimates(
-        {"BPND": slope - 1, "k2_prime": np.full(len(slope), k2_prime)},
-        {"BPND": errors[:, 0]},
-        fitted,
-    )
+
+    def fit(frames: _Frames) -> tuple[Values, Float64]:
+        given = frames.input_integral + frames.reference / k2_prime
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ordinate, abscissa = frames.integral / frames.activity, given / frames.activity
+        design = np.stack([abscissa, np.ones_like(abscissa)], axis=-1)
+        slope, intercept = _solve(design[:, late], ordinate[:, late], study.weights[late]).T
+        with np.errstate(divide="ignore", invalid="ignore"):
+            fitted = (frames.integral - slope[:, None] * given) / intercept[:, None]
+        return {"BPND": slope - 1}, np.where(late, fitted, np.nan)
+
+    return _estimated(study, fit, k2_prime)
 
 
 def mrtm(study: Study, t_star_min: float) -> Estimates:
@@ -81,24 +100,17 @@ def mrtm(study: Study, t_star_min: float) -> Estimates:
         Fewer than four frames start after t*.
     """
     late = _late(study, t_star_min, 3)
-    integral, activity, reference, input_integral = _curves(study)
-    planes = [np.broadcast_to(input_integral, integral.shape), integral,
-              np.broadcast_to(reference, integral.shape)]  # fmt: skip
-    design = np.stack(planes, axis=-1)
-    found, jacobian, rss = _solve(design[:, late], activity[:, late], study.weights[late])
-    g1, g2, g3 = found.T
-    zero, one = np.zeros(len(g1)), np.ones(len(g1))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        gradients = np.stack([
-            np.stack([zero, zero, one], -1),
-            np.stack([one, zero, zero], -1),
-            np.stack([1 / g3, zero, -g1 / g3**2], -1),
-            np.stack([-1 / g2, g1 / g2**2, zero], -1),
-        ], axis=1)  # fmt: skip
-        values = {"R1": g3, "k2": g1, "k2_prime": g1 / g3, "BPND": -g1 / g2 - 1}
-    errors = standard_errors(jacobian, rss, gradients)
-    fitted = np.where(late, np.einsum("rtk,rk->rt", design, found), np.nan)
-    return estimates(values, dict(zip(values, errors.T, strict=True)), fitted)
+
+    def fit(frames: _Frames) -> tuple[Values, Float64]:
+        planes = np.broadcast_arrays(frames.input_integral, frames.integral, frames.reference)
+        design = np.stack(planes, axis=-1)
+        found = _solve(design[:, late], frames.activity[:, late], study.weights[late])
+        g1, g2, g3 = found.T
+        with np.errstate(divide="ignore", invalid="ignore"):
+            values = {"R1": g3, "k2": g1, "k2_prime": g1 / g3, "BPND": -g1 / g2 - 1}
+        return values, np.where(late, np.einsum("rtk,rk->rt", design, found), np.nan)
+
+    return _estimated(study, fit)
 
 
 def mrtm2(study: Study, k2_prime: float, t_star_min: float) -> Estimates:
@@ -114,35 +126,55 @@ def mrtm2(study: Study, k2_prime: float, t_star_min: float) -> Estimates:
         Fewer than three frames start after t*.
     """
     late = _late(study, t_star_min, 2)
-    integral, activity, reference, input_integral = _curves(study)
-    first = np.broadcast_to(input_integral + reference / k2_prime, integral.shape)
-    design = np.stack([first, integral], axis=-1)
-    found, jacobian, rss = _solve(design[:, late], activity[:, late], study.weights[late])
-    g1, g2 = found.T
-    zero, one = np.zeros(len(g1)), np.ones(len(g1))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        gradients = np.stack([
-            np.stack([one / k2_prime, zero], -1),
-            np.stack([one, zero], -1),
-            np.stack([-1 / g2, g1 / g2**2], -1),
-        ], axis=1)  # fmt: skip
-        values = {"R1": g1 / k2_prime, "k2": g1, "BPND": -g1 / g2 - 1}
-    errors = dict(zip(values, standard_errors(jacobian, rss, gradients).T, strict=True))
-    fitted = np.where(late, np.einsum("rtk,rk->rt", design, found), np.nan)
-    return estimates(values | {"k2_prime": k2_prime * one}, errors, fitted)
+
+    def fit(frames: _Frames) -> tuple[Values, Float64]:
+        given = frames.input_integral + frames.reference / k2_prime
+        design = np.stack(np.broadcast_arrays(given, frames.integral), axis=-1)
+        found = _solve(design[:, late], frames.activity[:, late], study.weights[late])
+        g1, g2 = found.T
+        with np.errstate(divide="ignore", invalid="ignore"):
+            values = {"R1": g1 / k2_prime, "k2": g1, "BPND": -g1 / g2 - 1}
+        return values, np.where(late, np.einsum("rtk,rk->rt", design, found), np.nan)
+
+    return _estimated(study, fit, k2_prime)
 
 
-def _curves(study: Study) -> tuple[Float64, Float64, Float64, Float64]:
-    """Frame means of integral of C and C, each (R, T), of C' and of its integral, (T,)."""
-    # What happened while nobody measured is taken from SRTM: the integral needs it.
-    targets = study.measured_targets(search_srtm(study).fitted)
-    frame = study.timeline.frame
-    reference = study.reference
-    return (
-        targets.integral_means[:, frame],
-        study.target,
-        reference.means[frame],
-        reference.integral_means[frame],
+def _estimated(study: Study, fit: Fit, k2_prime: float | None = None) -> Estimates:
+    """Fit, and propagate the noise of every frame to the parameters."""
+    first = search_srtm(study)
+    values, fitted = fit(_frames(study, study.target, first.fitted))
+    freedom = max(study.target.shape[1] - 3, 1)
+    variance = np.nan_to_num(first.rss / freedom)[:, None] / study.weights
+    step = _STEP * np.nan_to_num(np.abs(study.target).mean(axis=1)) + 1e-300
+    squares = {name: np.zeros(len(fitted)) for name in values}
+    follows = response(study, first)
+    for frame in range(study.target.shape[1]):
+        changed = study.target.copy()
+        changed[:, frame] += step
+        elsewhere = first.fitted + step[:, None] * follows[..., frame]
+        moved, _ = fit(_frames(study, changed, elsewhere))
+        for name, before in values.items():
+            squares[name] += ((moved[name] - before) / step) ** 2 * variance[:, frame]
+    errors = {name: np.sqrt(total) for name, total in squares.items()}
+    if k2_prime is not None:
+        values = values | {"k2_prime": np.full(len(fitted), k2_prime)}
+    return estimates(values, errors, fitted)
+
+
+def _frames(study: Study, target: Float64, elsewhere: Float64) -> _Frames:
+    """Means over the frames; what happened while nobody measured is taken from SRTM's fit.
+
+    A curve that is not finite has an integral of zero: the cubics know no NaN, its activity tells.
+    """
+    frame, reference = study.timeline.frame, study.reference
+    means = np.array(elsewhere)
+    means[:, frame] = target
+    curves = Curve(study.timeline, np.where(np.isfinite(means).all(1, keepdims=True), means, 0.0))
+    return _Frames(
+        activity=target,
+        integral=curves.integral_means[:, frame],
+        reference=reference.means[frame],
+        input_integral=reference.integral_means[frame],
     )
 
 
@@ -158,26 +190,19 @@ def _late(study: Study, t_star_min: float, n_parameters: int) -> NDArray[np.bool
     return np.asarray(late)
 
 
-def _solve(design: Float64, values: Float64, weights: Float64) -> tuple[Float64, Float64, Float64]:
-    """Weighted least squares by row: coefficients (R, K), weighted design (R, T, K), rss (R,).
+def _solve(design: Float64, values: Float64, weights: Float64) -> Float64:
+    """Coefficients of weighted least squares by row, (R, K); NaN where they are not determined.
 
     Frames without a finite value (Logan's quotient before the tracer came) do not count.
     """
     root = np.sqrt(weights)
-    jacobian, data = design * root[:, None], values * root
-    known = np.isfinite(jacobian).all(axis=2) & np.isfinite(data)
-    jacobian, data = np.where(known[..., None], jacobian, 0.0), np.where(known, data, 0.0)
-    size = np.linalg.norm(jacobian, axis=1)
+    columns, data = design * root[:, None], values * root
+    known = np.isfinite(columns).all(axis=2) & np.isfinite(data)
+    columns, data = np.where(known[..., None], columns, 0.0), np.where(known, data, 0.0)
+    size = np.linalg.norm(columns, axis=1)
     size[size == 0] = 1.0
-    inverse = np.linalg.pinv(jacobian / size[:, None], rcond=1e-10)
-    coefficients = np.einsum("rkt,rt->rk", inverse, data) / size
-    rss = ((data - np.einsum("rtk,rk->rt", jacobian, coefficients)) ** 2).sum(axis=1)
-    lost = (known.sum(axis=1) <= design.shape[2]) | ~_apart(jacobian / size[:, None])
-    coefficients[lost] = np.nan
-    return coefficients, jacobian, rss
-
-
-def _apart(columns: Float64) -> NDArray[np.bool_]:
-    """Whether columns of unit length, (R, T, K), differ; a curve equal to its reference fails."""
-    singular = np.linalg.svd(columns, compute_uv=False)
-    return np.asarray(singular[:, -1] > _COLLINEAR)
+    left, singular, right = np.linalg.svd(columns / size[:, None], full_matrices=False)
+    lost = (known.sum(axis=1) <= design.shape[2]) | (singular[:, -1] <= _COLLINEAR)
+    singular[lost] = np.nan
+    inner = np.einsum("rtk,rt->rk", left, data) / singular
+    return np.asarray(np.einsum("rkj,rk->rj", right, inner) / size, dtype=np.float64)

@@ -112,6 +112,22 @@ def search_srtm(study: Study) -> Search:
     return search(study, two_columns(study))
 
 
+def response(study: Study, found: Search) -> Float64:
+    """How SRTM's fit over every interval follows a change of every frame, shape (R, E, T).
+
+    ``J (J'WJ)^-1 J'W`` of the linearised model: what a frame has to say of a break in the study.
+    """
+    wash = study.reference.convolved(_safe(found.theta))
+    slope = found.amplitudes[:, 1, None] * _slope(study.reference.convolved, found.theta)
+    means = np.broadcast_to(study.reference.means, wash.shape)
+    columns = np.nan_to_num(np.stack([means, wash, slope], axis=-1))
+    root = np.sqrt(study.weights)
+    size = np.linalg.norm(columns, axis=1, keepdims=True)
+    columns = columns / np.where(size > 0, size, 1.0)
+    weighted = columns[:, study.timeline.frame] * root[:, None]
+    return np.asarray(columns @ np.linalg.pinv(weighted, rcond=1e-7) * root)
+
+
 def global_k2_prime(found: Estimates) -> float:
     """One k2' of the reference tissue from those of the regions, per minute.
 

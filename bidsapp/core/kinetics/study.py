@@ -86,15 +86,6 @@ class Study:
         """Means over intervals, (..., E), at the frames and times the roots of the weights."""
         return np.asarray(means[..., self.timeline.frame] * np.sqrt(self.weights))
 
-    def measured_targets(self, elsewhere: Float64) -> Curve:
-        """Curves of the targets, shape (R, E), with ``elsewhere`` where no frame is.
-
-        A curve that is not finite becomes zero: the cubics know no NaN, and its activity says so.
-        """
-        means = np.array(elsewhere)
-        means[:, self.timeline.frame] = self.target
-        return Curve(self.timeline, np.where(np.isfinite(means).all(1, keepdims=True), means, 0.0))
-
 
 def frames_until(frame_end_s: Float64, t_end_min: float | None) -> NDArray[np.bool_]:
     """Frames that end by ``t_end_min`` minutes after injection, all when it is None; shape (T,).
