@@ -17,10 +17,13 @@ from bidsapp.group.tables import (
     voi_columns,
     voi_rows,
 )
+from bidsapp.group.tacs import COLUMNS as TAC_COLUMNS
+from bidsapp.group.tacs import tac_rows
 from bidsapp.nifti import write_text
 from bidsapp.report.files import save_figures
 from bidsapp.report.records import find_records
 from bidsapp.settings import Filters
+from bidsapp.tables import write_table
 
 _LOG = logging.getLogger(__name__)
 
@@ -71,5 +74,9 @@ def run_group(output_dir: Path, filters: Filters) -> list[Path]:
         "group_centiloid.html": group_page(rows, warnings, figures),
     }
     written = [write_text(output_dir / name, text) for name, text in files.items()]
+    if curves := list(tac_rows(output_dir, wanted)):
+        columns = {name: [row[name] for row in curves] for name in TAC_COLUMNS}
+        path = write_table(output_dir / "group_tacs.tsv", columns, TAC_COLUMNS, {})
+        written += [path, path.with_suffix(".json")]
     named = {f"group_{figure.name}": figure for figure in figures}
     return [*written, *save_figures(output_dir / "figures", named)]

@@ -30,8 +30,9 @@ from bidsapp.data.regional import chosen_atlases
 from bidsapp.data.tracers import window_rule
 from bidsapp.interfaces.derivatives import _Placed, _Written, write_json
 from bidsapp.interfaces.store import about, fetch, fetch_volume, keep
-from bidsapp.nifti import read_frames, save_frames, write_text
+from bidsapp.nifti import read_frames, save_frames
 from bidsapp.settings import Processing
+from bidsapp.tables import write_table
 from bidsapp.volume import Grid, Volume
 
 
@@ -206,11 +207,12 @@ class SaveTacs(SimpleInterface):
             scales["tacs_suv"] = ("g/mL", given.suv_factor)
         for one in chosen_atlases(given.processing):
             for key, (units, scale) in scales.items():
-                table = dict(zip(one.names, scale * stored[one.name], strict=True))
+                curves = dict(zip(one.names, scale * stored[one.name], strict=True))
+                times = {"frame_start": "frame_start_s", "frame_end": "frame_end_s"}
+                columns = {name: stored[array] for name, array in times.items()} | curves
                 path = output_path(given.output_dir, key, given.entities, atlas=one.name)
-                write_text(path, tac_table(stored["frame_start_s"], stored["frame_end_s"], table))
-                described = {"Description": outputs()[key].description, **given.sidecar}
-                write_json(sidecar_path(path), described | tac_columns(table, units))
+                about = {"Description": outputs()[key].description, **given.sidecar}
+                write_table(path, _known(columns), tac_columns(curves, units), about)
                 written.setdefault(key, {})[one.name] = path.relative_to(
                     given.output_dir
                 ).as_posix()
@@ -236,25 +238,16 @@ class SaveMotion(SimpleInterface):
         given, columns = self.inputs, read_table("motion_columns")
         told = given.record["motion"]
         path = output_path(given.output_dir, "motion", given.entities)
-        lines = [list(columns), *motion_rows(told)]
-        write_text(path, "".join("\t".join(map(_cell, line)) + "\n" for line in lines))
+        rows = zip(*motion_rows(told), strict=True)
         matrices = {
             "LeastCorrectedMm": told["least_corrected_mm"],
             "ReferenceFrame": told["reference_frame"],
             "ReferenceToFrame": _as_rows(given.motion, told["pet"]),
         }
-        described = {"Description": outputs()["motion"].description, **given.sidecar}
-        write_json(sidecar_path(path), described | matrices | columns)
+        about = {"Description": outputs()["motion"].description, **given.sidecar, **matrices}
+        write_table(path, dict(zip(columns, rows, strict=True)), columns, about)
         self._results["written"] = 1
         return runtime
-
-
-def tac_table(start_s: np.ndarray, end_s: np.ndarray, curves: Mapping[str, np.ndarray]) -> str:
-    """Time-activity curves as text: frame_start, frame_end, then a column per region."""
-    lines = [["frame_start", "frame_end", *curves]]
-    for index, (start, end) in enumerate(zip(start_s.tolist(), end_s.tolist(), strict=True)):
-        lines.append([start, end, *(float(curve[index]) for curve in curves.values())])
-    return "".join("\t".join(map(_cell, line)) + "\n" for line in lines)
 
 
 def tac_columns(regions: Mapping[str, Any], units: str) -> dict[str, dict[str, str]]:
@@ -327,5 +320,9 @@ def _as_rows(motion: list[Any], pets: list[int]) -> list[Any]:
     return [next(left[number]) for number in pets]
 
 
-def _cell(value: Any) -> str:
-    return "n/a" if value is None or value != value else str(value)
+def _known(columns: Mapping[str, np.ndarray]) -> dict[str, list[float | None]]:
+    """Columns for a table: what was not measured is None."""
+    return {
+        name: [None if np.isnan(value) else value for value in values.tolist()]
+        for name, values in columns.items()
+    }

@@ -1,0 +1,46 @@
+"""The group table of activity over time, from the tables of the scans."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from bidsapp.group.tacs import COLUMNS, tac_rows
+from bidsapp.report.records import Status
+
+TABLE = "frame_start\tframe_end\tctx\twc\n0.0\t60.0\t10.0\t20.0\n60.0\t300.0\t30.0\tn/a\n"
+
+
+@pytest.fixture
+def scan(tmp_path):
+    def make(status=Status.OK, text=TABLE, suv=None, **entities):
+        labels = {"sub": "1", "trc": "FBB", **entities}
+        stem = "_".join(f"{key}-{value}" for key, value in labels.items())
+        name = f"{stem}_atlas-Centiloid_tacs.tsv"
+        (tmp_path / name).write_text(text)
+        if suv:
+            (tmp_path / name.replace("_tacs", "_desc-suv_tacs")).write_text(suv)
+        return SimpleNamespace(
+            status=status, entities=labels, tracer="FBB", tacs={"Centiloid": name}
+        )
+
+    return make
+
+
+def test_a_row_per_region_and_frame(scan, tmp_path):
+    suv = TABLE.replace("10.0", "1.0").replace("30.0", "3.0").replace("20.0", "2.0")
+    rows = list(tac_rows(tmp_path, [scan(ses="a", suv=suv), scan(sub="2")]))
+    assert [list(row) for row in rows] == [list(COLUMNS)] * 8
+    assert [(row["region"], row["frame_end"], row["uptake"], row["suv"]) for row in rows[:4]] == [
+        ("ctx", 60, 10, 1), ("ctx", 300, 30, 3), ("wc", 60, 20, 2), ("wc", 300, None, None),
+    ]  # fmt: skip
+    assert rows[0]["session_id"] == "ses-a" and rows[4]["session_id"] == "n/a"
+    assert {row["suv"] for row in rows[4:]} == {None}
+
+
+@pytest.mark.parametrize("text", ["", "frame_start\tctx\n0\t1\n", "frame_start\tframe_end\n0\tx\n"])
+def test_a_broken_table_gives_no_rows(scan, tmp_path, text):
+    assert list(tac_rows(tmp_path, [scan(text=text)])) == []
+
+
+def test_failed_scans_give_none(scan, tmp_path):
+    assert list(tac_rows(tmp_path, [scan(status=Status.FAILED)])) == []
