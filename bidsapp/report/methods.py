@@ -186,7 +186,7 @@ def _normalisation(recipe: Recipe) -> str:
     alone = (
         "the PET itself was normalised to the MNI152NLin6Asym template ({evans2012}), by a smooth "
         "map under which blurred tissue patterns of the template, each with an uptake of its own, "
-        "explain it best."
+        "explain it best: an adaptive template in the sense of {lilja2019}."
     )
     if not recipe.methods or "pet-only" not in recipe.methods:
         return with_t1w
