@@ -218,7 +218,8 @@ def _space(choice: AtlasChoice, path: Path) -> tuple[str, tuple[str, ...]]:
         )
     if space not in SPACES:
         raise BadDataError(
-            f"{path}: atlases in {space} cannot be used; give one in {' or '.join(SPACES)}"
+            f"{path}: atlases in {space} cannot be used; give one in {' or '.join(SPACES)}, or add "
+            f",space={SPACES[0]} if its name is wrong"
         )
     return space, ()
 
