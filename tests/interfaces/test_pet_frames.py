@@ -1,0 +1,115 @@
+"""Nodes on frames: positions, a lost part, the mean, and its resolution."""
+
+from __future__ import annotations
+
+import nibabel as nib
+import numpy as np
+import pytest
+from rigid_phantom import PET_GRID, make_head, make_pet
+
+from bidsapp.core.alignment import displacement, rigid_matrix
+from bidsapp.interfaces.pet import AlignFrames, TimeAverage
+from bidsapp.interfaces.resolution import Smooth
+from bidsapp.interfaces.store import fetch_stills, fetch_volume, keep, keep_volume
+from bidsapp.volume import Volume
+
+MOVE = rigid_matrix([4.0, -2.0, 3.0, 0.03, 0.02, -0.05])
+EARLY = rigid_matrix([-6.0, 5.0, 2.0, 0.0, 0.05, 0.08])
+
+
+@pytest.fixture(scope="module")
+def head():
+    return make_head()
+
+
+@pytest.fixture(scope="module")
+def study(head, tmp_path_factory):
+    """A scan of three frames, the last one moved, an early part elsewhere, and half a file."""
+    folder = tmp_path_factory.mktemp("frames")
+    frames = [make_pet(head, move).data for move in (np.eye(4), np.eye(4), MOVE)]
+    early = make_pet(head, EARLY, grey=2.2, white=0.9, cerebellar_grey=2.4).data
+    for name, data in (("scan", np.stack(frames, -1)), ("early", early)):
+        nib.Nifti1Image(data, PET_GRID.affine).to_filename(folder / f"{name}.nii.gz")
+    whole = (folder / "early.nii.gz").read_bytes()
+    (folder / "half.nii.gz").write_bytes(whole[: len(whole) // 2])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def aligned(study):
+    return AlignFrames(
+        pets=[str(study / f"{name}.nii.gz") for name in ("scan", "early", "half")],
+        starts_s=[[5400.0, 5700.0, 6000.0], [0.0], [900.0]],
+        durations_s=[[300.0] * 3, [600.0], [300.0]],
+        weights_s=[300.0, 300.0, 300.0],
+    ).run()
+
+
+def test_positions_of_the_scan_and_of_its_early_part(aligned, head):
+    motion, points = aligned.outputs.motion, head.brain_points
+    assert motion[0][0] == motion[0][1] == np.eye(4).tolist()
+    assert displacement(np.array(motion[0][2]), MOVE, points) < 0.7
+    assert displacement(np.array(motion[1][0]), EARLY, points) < 0.7
+
+
+def test_a_part_that_cannot_be_read_is_lost_alone(aligned):
+    assert aligned.outputs.motion[2] == []
+    record = aligned.outputs.record
+    assert [flag["code"] for flag in record["flags"]] == ["motion-window", "dual-window-part"]
+    assert "half.nii.gz" in record["flags"][1]["message"]
+    assert record["motion"]["frame_start_s"] == [0, 5400, 5700, 6000]
+    assert record["qc"]["motion_window_mm"] == pytest.approx(
+        max(record["motion"]["distance_mm"][1:]), abs=0.3
+    )
+
+
+def test_the_mean_has_the_head_at_one_position(study, aligned, head, tmp_path):
+    done = TimeAverage(
+        pet=str(study / "scan.nii.gz"), weights_s=[300.0] * 3, motion=aligned.outputs.motion
+    ).run(cwd=str(tmp_path))
+    stills = fetch_stills(done.outputs.stills)
+    assert [(still.seconds, still.moved) for still in stills] == [(600, False), (300, True)]
+    mean = np.asarray(fetch_volume(done.outputs.pet).data)
+    still = make_pet(head, np.eye(4)).data
+    blurred = np.mean(nib.load(study / "scan.nii.gz").get_fdata(), axis=-1)
+    brain = still > 4000
+    assert np.abs(mean - still)[brain].mean() < 0.4 * np.abs(blurred - still)[brain].mean()
+    assert done.outputs.record["field_of_view"]["excluded_planes"] == done.outputs.ends
+
+
+def smooth(study, folder, **options):
+    pet = Volume(nib.load(study / "early.nii.gz").get_fdata().astype(np.float32), PET_GRID.affine)
+    arrays = {"data": pet.data[None], "affine": pet.affine, "seconds": np.array([600.0]),
+              "motion": np.eye(4)[None]}  # fmt: skip
+    return Smooth(
+        pet=keep_volume(folder / "pet.npz", pet), stills=keep(folder / "one.npz", arrays), **options
+    ).run(cwd=str(folder))
+
+
+def test_smoothing_by_a_width(study, tmp_path):
+    done = smooth(study, tmp_path, fwhm_mm=6.0)
+    assert done.outputs.record["smoothing"] == {"target_mm": None, "kernel_fwhm_mm": [6.0] * 3}
+    [still] = fetch_stills(done.outputs.stills)
+    np.testing.assert_array_equal(still.image.data, fetch_volume(done.outputs.pet).data)
+
+
+def test_a_given_resolution_is_brought_to_the_target(study, tmp_path):
+    record = smooth(study, tmp_path, target_mm=10.0, psf_mm=[6.0, 6.0, 11.0]).outputs.record
+    assert record["smoothing"]["kernel_fwhm_mm"] == pytest.approx([8.0, 8.0, 0.0])
+    assert record["smoothing"]["resolution_source"] == "given"
+    assert [flag["code"] for flag in record["flags"]] == ["resolution-target"]
+
+
+def test_without_a_given_one_it_is_measured(study, head, tmp_path):
+    maps = dict(zip(("gm", "wm", "csf"), head.tissue, strict=True)) | {"mask": head.mask}
+    files = {
+        name: keep_volume(tmp_path / f"{name}.npz", Volume(data, head.t1w.affine))
+        for name, data in maps.items()
+    }
+    done = smooth(
+        study, tmp_path, target_mm=12.0, t1w_to_pet=EARLY.tolist(),
+        regions=keep(tmp_path / "regions.npz", head.regions), **files,
+    )  # fmt: skip
+    told = done.outputs.record["smoothing"]
+    assert told["resolution_source"] == "measured"
+    assert told["resolution_mm"] == pytest.approx([7.0] * 3, abs=1.2)  # blurred by 7 mm, voxels 4
