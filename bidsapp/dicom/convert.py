@@ -19,6 +19,7 @@ from bidsapp.dicom.decide import Decisions, Job, decide, unexpected
 from bidsapp.dicom.frames import acquired
 from bidsapp.dicom.header import MIDNIGHT
 from bidsapp.dicom.metadata import Metadata, read_metadata
+from bidsapp.dicom.plan import T1W_MISSING
 from bidsapp.dicom.series import Series, take_inventory
 from bidsapp.dicom.table import COLUMNS, FAILED, KEPT, Row, cells, format_table, in_order
 from bidsapp.dicom.tables import tables
@@ -185,7 +186,11 @@ def _clean_sidecar(job: Job, made: image.Converted, scrub: Callable[[str], str])
         content = sidecar.pet_sidecar(job.pet, made.sidecar)
     findings = job.target.findings
     content["CentiPET"]["Remarks"] += [*(f.message for f in findings), *made.remarks]
-    content["CentiPET"]["Flags"] += [{"code": f.code, "message": f.message} for f in findings]
+    content["CentiPET"]["Flags"] += [
+        {"code": f.code, "message": f.message}
+        for f in findings
+        if f.code != T1W_MISSING  # the dataset shows it by itself, and a T1w may come later
+    ]
     fixed = tables()["fixed_vocabulary"]["keys"]
     clean = {
         key: value if key in fixed else _map_text(value, scrub) for key, value in content.items()

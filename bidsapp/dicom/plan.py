@@ -21,6 +21,7 @@ _SAME_INJECTION = timedelta(minutes=5)  # series of one injection, clocks of two
 _ROUNDING = timedelta(seconds=1)
 _ONE_DAY = timedelta(days=1)
 _FAR = timedelta(days=365)
+T1W_MISSING = "t1w-missing"  # code of a finding
 
 
 @dataclass(frozen=True)
@@ -231,7 +232,7 @@ def _tell_far_t1w(t1ws: list[T1wScan], pets: list[PetScan], plan: Plan) -> None:
     for scan in pets:
         gaps = [_gap(t1w, scan.times.injection) for t1w in t1ws]
         if not gaps:
-            finding = Finding("t1w-missing", "no T1w of this person was found")
+            finding = Finding(T1W_MISSING, "no T1w of this person was found")
         elif min(gaps) > _FAR:
             text = f"the nearest T1w lies {min(gaps).days} days from this PET, more than a year"
             finding = Finding("t1w-far", f"{text}: check that the head has not changed")

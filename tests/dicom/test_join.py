@@ -186,4 +186,4 @@ def test_the_moment_of_siemens_says_what_is_corrected_to(tmp_path: Path) -> None
     (side,) = (tmp_path / "bids").rglob("*_pet.json")
     found = json.loads(side.read_text())
     assert found["ImageDecayCorrectionTime"] == 5000
-    assert [flag["code"] for flag in found["CentiPET"]["Flags"]] == ["times", "t1w-missing"]
+    assert [flag["code"] for flag in found["CentiPET"]["Flags"]] == ["times"]
