@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_erosion
 
-from bidsapp.core.resample import measured_box
+from bidsapp.core.resample import Box, measured_box
 from bidsapp.volume import Volume
 
 _SEARCHED_MM = 16.0  # planes at an end that may be artefacts
@@ -66,6 +66,15 @@ def without_ends(image: Volume, ends: tuple[int, int]) -> Volume:
     planes[: first + ends[0]] = np.nan
     planes[last + 1 - ends[1] :] = np.nan
     return Volume(data, image.affine)
+
+
+def box_without_ends(image: Volume, box: Box, ends: tuple[int, int]) -> Box:
+    """Return the measured part of `image` without the planes of `artefact_ends`."""
+    axis = axial_axis(image)
+    first, last = (edge.copy() for edge in box)
+    first[axis] += ends[0]
+    last[axis] -= ends[1]
+    return first, last
 
 
 def axial_axis(image: Volume) -> int:

@@ -6,17 +6,21 @@ so that nobody averages over voxels that hold nothing.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from bidsapp.volume import Grid, Volume
 
+Box = tuple[NDArray[np.intp], NDArray[np.intp]]  # first and last index along each axis
+
 _CHUNK = 1 << 19  # points at a time: the work arrays stay in the processor's cache
 _EDGE = 1e-3  # voxels; rounding of coordinates must not push the outermost centres outside
 
 
-def measured_box(data: NDArray[np.generic]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def measured_box(data: NDArray[np.generic]) -> Box:
     """First and last index along each axis of the part of a PET image that was measured.
 
     Whole planes at the ends without a finite, non-zero voxel are padding: they were put there by
@@ -40,22 +44,44 @@ def measured_box(data: NDArray[np.generic]) -> tuple[NDArray[np.intp], NDArray[n
     return first, last
 
 
-def sample(volume: Volume, points: NDArray[np.floating]) -> NDArray[np.float32]:
+def common_box(frames: Iterable[NDArray[np.generic]]) -> Box:
+    """Part that any frame of a PET measured: one without activity yet is measured all the same.
+
+    Parameters
+    ----------
+    frames : arrays of shape (X, Y, Z)
+
+    Returns
+    -------
+    first, last : ndarray, shape (3,)
+        As `measured_box`.
+    """
+    boxes = [(first, last) for first, last in map(measured_box, frames) if (last >= first).all()]
+    if not boxes:
+        return np.zeros(3, np.intp), np.full(3, -1, np.intp)
+    firsts, lasts = zip(*boxes, strict=True)
+    return np.min(firsts, axis=0), np.max(lasts, axis=0)
+
+
+def sample(
+    volume: Volume, points: NDArray[np.floating], box: Box | None = None
+) -> NDArray[np.float32]:
     """Interpolate an image at world points.
 
     Parameters
     ----------
     volume : Volume, shape (X, Y, Z)
     points : ndarray, shape (..., 3), RAS mm in the world of ``volume``
+    box : the measured part; None takes that of ``volume`` (`measured_box`)
 
     Returns
     -------
     ndarray, shape (...), float32
-        Trilinear interpolation between voxel centres; NaN outside the measured part
-        (`measured_box`), and where a point or a voxel it needs is not finite.
+        Trilinear interpolation between voxel centres; NaN outside the measured part, and
+        where a point or a voxel it needs is not finite.
     """
     to_index = np.linalg.inv(volume.affine)
-    box = measured_box(volume.data)
+    box = measured_box(volume.data) if box is None else box
     flat = points.reshape(-1, 3)
     values = np.empty(len(flat), np.float32)
     for start in range(0, len(flat), _CHUNK):
@@ -65,7 +91,9 @@ def sample(volume: Volume, points: NDArray[np.floating]) -> NDArray[np.float32]:
     return values.reshape(points.shape[:-1])
 
 
-def resample(volume: Volume, grid: Grid, to_volume: NDArray[np.floating]) -> Volume:
+def resample(
+    volume: Volume, grid: Grid, to_volume: NDArray[np.floating], box: Box | None = None
+) -> Volume:
     """Interpolate an image on a grid, through an affine transform.
 
     Parameters
@@ -74,6 +102,7 @@ def resample(volume: Volume, grid: Grid, to_volume: NDArray[np.floating]) -> Vol
     grid : where to; its shape is the shape of the result
     to_volume : ndarray, shape (4, 4)
         World of ``grid`` -> world of ``volume``, RAS mm.
+    box : the measured part; None takes that of ``volume`` (`measured_box`)
 
     Returns
     -------
@@ -81,7 +110,7 @@ def resample(volume: Volume, grid: Grid, to_volume: NDArray[np.floating]) -> Vol
         float32, NaN where ``volume`` was not measured (see `sample`).
     """
     to_index = np.linalg.inv(volume.affine) @ to_volume @ grid.affine
-    box = measured_box(volume.data)
+    box = measured_box(volume.data) if box is None else box
     x, y, z = (np.arange(n, dtype=np.float64) for n in grid.shape)
     plane = to_index[:3, 1, None, None] * y[:, None] + to_index[:3, 2, None, None] * z
     plane += to_index[:3, 3, None, None]
@@ -137,7 +166,7 @@ def itk_affine_text(matrix: NDArray[np.floating]) -> str:
 def _interpolate(
     data: NDArray[np.generic],
     index: NDArray[np.float64],
-    box: tuple[NDArray[np.intp], NDArray[np.intp]],
+    box: Box,
 ) -> NDArray[np.float32]:
     """Values at fractional voxel indices, shape (3, ...); NaN outside the box."""
     first, last = (np.reshape(edge, (3,) + (1,) * (index.ndim - 1)) for edge in box)

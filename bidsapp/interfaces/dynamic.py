@@ -19,11 +19,11 @@ from nipype.interfaces.base import (
 
 from bidsapp.bids.derivatives import output_path, outputs, sidecar_path
 from bidsapp.core.alignment import transform
-from bidsapp.core.field import without_ends
+from bidsapp.core.field import box_without_ends
 from bidsapp.core.frames import drift_per_min
 from bidsapp.core.quality import drift_findings
 from bidsapp.core.regions import region_means
-from bidsapp.core.resample import resample, sample
+from bidsapp.core.resample import Box, common_box, resample, sample
 from bidsapp.data import TARGET, VOI_NAMES, mni_grid, read_table, template_mask
 from bidsapp.data.atlases import CENTILOID
 from bidsapp.data.regional import chosen_atlases
@@ -98,10 +98,10 @@ class SampleFrames(SimpleInterface):
         least = read_table("limits")["voi_coverage"]["refuse"]
         tacs = {name: np.empty((len(regions), len(order))) for name, regions in atlases.items()}
         read = _read(given.series, given.motion, given.ends, order)
-        for place, (frame, motion) in enumerate(read):
+        for place, frame in enumerate(read):
             image = frames[place]
             image[...] = np.nan
-            image[wanted] = sample(frame, transform(motion, points))
+            image[wanted] = sample(frame.image, transform(frame.motion, points), frame.box)
             for name, regions in atlases.items():
                 covered = region_means(np.isfinite(image).astype(np.float32), regions)
                 means = region_means(image, regions)
@@ -282,28 +282,39 @@ def _in_time(series: list[Series], motion: list[Any]) -> list[tuple[int, int]]:
     return [(number, index) for number in parts for index in range(len(motion[number]))]
 
 
+@dataclass(frozen=True)
+class _Frame:
+    """Activity of a frame, the part of it that was measured, and reference -> frame."""
+
+    image: Volume
+    box: Box
+    motion: np.ndarray
+
+
 def _read(
     series: list[Series], motion: list[Any], ends: list[int], order: list[tuple[int, int]]
-) -> Iterator[tuple[Volume, np.ndarray]]:
-    """Read every frame once, in the order of time: its activity, and reference -> frame."""
-    lower, upper = ends
+) -> Iterator[_Frame]:
+    """Read every frame in the order of time."""
     for number in dict.fromkeys(number for number, _ in order):
         part = series[number]
         with about(part.pet):
+            # of all frames: before the tracer arrives there is nothing to tell it by
+            box = common_box(frame.data for frame in read_frames(part.pet))
             for index, frame in enumerate(read_frames(part.pet)):
+                if index == 0 and number == 0:  # other parts may come from another scanner
+                    box = box_without_ends(frame, box, (ends[0], ends[1]))
                 activity = np.asarray(frame.data, np.float32) * np.float32(part.factors[index])
-                image = Volume(activity, frame.affine)
-                if number == 0:  # other parts may come from another scanner
-                    image = without_ends(image, (lower, upper))
-                yield image, np.array(motion[number][index])
+                matrix = np.array(motion[number][index])
+                yield _Frame(Volume(activity, frame.affine), box, matrix)
 
 
-def _native(frames: Iterator[tuple[Volume, np.ndarray]], grid: Grid) -> Iterator[Volume]:
+def _native(frames: Iterator[_Frame], grid: Grid) -> Iterator[Volume]:
     """Frames on the grid of the scan, the head at the reference; 0 where not measured."""
-    for frame, matrix in frames:
-        same = frame.grid.shape == grid.shape and np.array_equal(frame.affine, grid.affine)
-        still = same and np.array_equal(matrix, np.eye(4))
-        image = frame if still else resample(frame, grid, matrix)
+    for frame in frames:
+        own = frame.image.grid
+        same = own.shape == grid.shape and np.array_equal(own.affine, grid.affine)
+        still = same and np.array_equal(frame.motion, np.eye(4))
+        image = frame.image if still else resample(frame.image, grid, frame.motion, frame.box)
         yield Volume(np.nan_to_num(image.data, nan=0.0), grid.affine)
 
 

@@ -21,7 +21,7 @@ HALF_LIFE = 6586.2
 ONLY_CENTILOID = Processing(atlases=(AtlasChoice("Centiloid"),))
 EARLY_TO_LATE = rigid_matrix([2.0, -4.0, 6.0, 0, 0, 0])  # whole voxels: nothing is interpolated
 UPTAKE = {"ctx": 9.0, "wcb": 6.0, "wc": 5.0, "cg": 4.0, "pons": 7.0}
-LEVELS = (3.0, 2.0, 1.5)  # two early frames, a late one; as if nothing decayed
+LEVELS = (0.0, 2.0, 1.5)  # two early frames, before and after the tracer arrives, and a late one
 START, DURATION = ((0.0, 60.0), (5400.0,)), ((60.0, 240.0), (1200.0,))
 
 
