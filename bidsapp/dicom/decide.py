@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -95,7 +95,10 @@ def decide(
     headers = [series.header for series in inventory.series]
     people = _label_all(headers, label_map, inventory.roots)
     labels = [label for label, _ in people]
-    desk = _Desk(dicom, metadata, identity.Scrubber(headers))
+    originals = {
+        _acquisition_of(h): h.shown("SeriesNumber") for h in headers if not is_volume(h.path)
+    }
+    desk = _Desk(dicom, metadata, identity.Scrubber(headers), originals)
     for series, label in zip(inventory.series, labels, strict=True):
         desk.judge(series, label)
     plan = make_plan(desk.join(), desk.t1ws, desk.lost)
@@ -140,6 +143,7 @@ class _Desk:
     dicom: DicomInput
     metadata: Metadata
     scrub: Callable[[str], str]
+    originals: Mapping[tuple[object, ...], str]  # acquisition of a DICOM series -> its number
     rows: dict[SeriesKey, Row] = field(default_factory=dict)
     pets: list[Part] = field(default_factory=list)
     t1ws: list[T1wScan] = field(default_factory=list)
@@ -156,6 +160,10 @@ class _Desk:
             contents = (labels.participant, contents_of(series))
             if None not in contents and self._seen.setdefault(contents, series.key) != series.key:
                 reason = f"a copy of series {self.rows[self._seen[contents]].series}"
+                return self._note(series, labels, kind, SKIPPED, reason)
+            made_from = self.originals.get(_acquisition_of(series.header))
+            if is_volume(series.header.path) and made_from is not None:
+                reason = f"made from series {made_from}, whose DICOM files are here"
                 return self._note(series, labels, kind, SKIPPED, reason)
             verdict = classify(series, include_derived=self.dicom.include_derived)
             kind, wanted, reason = verdict.kind, verdict.wanted, verdict.reason
@@ -306,6 +314,14 @@ def unexpected(error: Exception) -> str:
     """Sentence for a fault of the converter itself; the trace goes to the debug log."""
     logging.getLogger(__name__).debug("unexpected error in a series", exc_info=error)
     return f"unexpected {type(error).__name__} in the converter; please report it"
+
+
+def _acquisition_of(header: Header) -> tuple[object, ...]:
+    """What an image and the DICOM series it was made of share; dates and names may be gone."""
+    moment = _acquired_if_known(header)
+    clock = moment and moment.time().replace(microsecond=0)
+    tags = ("Modality", "SeriesNumber", "SeriesDescription")
+    return (*(header.text(tag) for tag in tags), clock or header.path)
 
 
 def _acquired_if_known(header: Header) -> datetime | None:

@@ -121,7 +121,7 @@ def test_sidecars_of_all_versions_give_the_same_times(
 
 
 def test_the_person_is_the_one_of_the_dicom(source: Path, tmp_path: Path) -> None:
-    """A folder that mixes DICOM with NIfTI: one participant, and the T1w of both kinds."""
+    """A folder that mixes DICOM with NIfTI: one participant."""
     stated = tmp_path / "stated.json"
     stated.write_text(json.dumps({"*": {"InjectionTime": "10:04:30"}}))
     (source / "t1.nii.gz").unlink()
@@ -129,6 +129,20 @@ def test_the_person_is_the_one_of_the_dicom(source: Path, tmp_path: Path) -> Non
     report = run(source, tmp_path / "bids", metadata=stated)
     assert report.errors == [] and len({row.participant for row in report.rows}) == 1
     assert sorted(row.decision for row in report.rows) == ["kept", "kept"]
+
+
+def test_images_beside_the_dicom_they_were_made_of_are_left_out(
+    source: Path, tmp_path: Path
+) -> None:
+    """As people convert for a first look; anonymised or not."""
+    edit(source / "t1.json", lambda c: [c.pop(key) for key in list(c) if key.startswith("Patient")])
+    FINE.write(source / "dicom" / "mr")
+    Pet().write(source / "dicom" / "pet")
+    report = run(source, tmp_path / "bids")
+    assert report.errors == [] and report.n_converted == 2
+    skipped = [row for row in report.rows if row.decision == "skipped"]
+    assert len(skipped) == 2
+    assert all("whose DICOM files are here" in row.reason for row in skipped)
 
 
 def test_an_injection_that_nobody_states_is_refused_in_words_of_the_sidecar(source: Path) -> None:
