@@ -264,13 +264,14 @@ def tac_columns(regions: Mapping[str, Any], units: str) -> dict[str, dict[str, s
 def motion_rows(told: Mapping[str, Any]) -> Iterator[list[Any]]:
     """Rows of the motion table (``data/motion_columns.toml``) from the record."""
     for index, start in enumerate(told["frame_start_s"]):
+        moved = told["distance_mm"][index] >= told["least_corrected_mm"]
         yield [
             start,
             start + told["frame_duration_s"][index],
             *told["translation_mm"][index],
             *np.radians(told["rotation_deg"][index]).tolist(),
             told["distance_mm"][index],
-            int(told["corrected"] and told["distance_mm"][index] >= told["least_corrected_mm"]),
+            int(told["pet"][index] != 0 or (told["corrected"] and moved)),
             int(told["borrowed"][index]),
             told["pet"][index],
         ]
