@@ -82,22 +82,25 @@ def normalise(
 def _first_that_passes(
     t1w: Volume, template: Template, limits: Limits, options: Options
 ) -> Normalised:
-    tried: list[Normalised] = []
+    best: Normalised | None = None
     reason = BadDataError("holds no head")
+    failed = ""  # what the first attempt failed by
     for way, start, choice in _ways(t1w, template, options):
         try:
             found = _attempt(t1w, template, limits, choice, start)
         except BadDataError as error:
-            reason = error
+            reason, failed = error, failed or "no head found"
             continue
-        tried.append(
-            replace(found, findings=(*_told(way, tried), *_turned(start), *found.findings))
-        )
+        told = (*_told(way, failed), *_turned(start), *found.findings)
+        failed = failed or ", ".join(f.code for f in found.findings if f.code in REPAIRABLE)
+        # one at a time: the maps of a head are 300 MB
+        if best is None or not found.failed or found.quality[WORST] < best.quality[WORST]:
+            best = replace(found, findings=told)
         if not found.failed:
-            return tried[-1]
-    if not tried:
+            break
+    if best is None:
         raise reason
-    return min(tried, key=lambda found: found.quality[WORST])
+    return best
 
 
 def _ways(
@@ -131,15 +134,14 @@ def _attempt(
     return Normalised(found, quality, normalisation_findings(quality, limits))
 
 
-def _told(way: str, before: list[Normalised]) -> tuple[Finding, ...]:
+def _told(way: str, failed: str) -> tuple[Finding, ...]:
     """Say that this is not the usual way, and why not."""
-    if not before:
+    if not failed:
         return ()
-    codes = ", ".join(f.code for f in before[0].findings if f.code in REPAIRABLE)
     return (
         Finding(
             "normalisation-fallback",
-            f"the usual normalisation failed its check ({codes}) and {way} was used instead: look "
+            f"the usual normalisation failed its check ({failed}) and {way} was used instead: look "
             "at the picture of the T1w on the template",
         ),
     )

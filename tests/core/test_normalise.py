@@ -95,6 +95,12 @@ def test_what_no_other_way_can_repair_costs_no_time(monkeypatch, template):
     assert len(tried) == 1
 
 
+def test_another_way_after_an_error_is_told(monkeypatch, template):
+    stand_ins(monkeypatch, [None, 1.0])
+    (finding,) = normalise(T1W, template, LIMITS).findings
+    assert finding.code == "normalisation-fallback" and "no head found" in finding.message
+
+
 def test_no_head_in_any_way_is_an_error(monkeypatch, template):
     stand_ins(monkeypatch, [None, None, None])
     with pytest.raises(BadDataError, match="3 ml"):
