@@ -116,16 +116,15 @@ class WarpFit:
         return gradient.ravel(), full
 
     def levels(self) -> dict[str, float]:
-        """Uptake of the classes in the middle of the head over that of cerebellar grey matter."""
+        """Mean uptake of each class, where it is, over that of cerebellar grey matter."""
         maps = self.patterns.at(self.points(self.warp.coefficients))
-        levels = self.data.levels(maps)
-        constant = levels.solve(self.data.values).reshape(len(CLASSES), -1)[:, 0]
-        cerebellum = constant[CLASSES.index("gm_cerebellum")]
+        coefficients = self.data.levels(maps).solve(self.data.values)
+        local = self.data.drift @ coefficients.reshape(len(CLASSES), -1).T  # (N, C)
+        mean = (maps * local).sum(axis=0) / np.maximum(maps.sum(axis=0), 1e-6)
+        cerebellum = mean[CLASSES.index("gm_cerebellum")]
         if cerebellum <= 0:
             return {}
-        return {
-            name: float(value / cerebellum) for name, value in zip(CLASSES, constant, strict=True)
-        }
+        return {name: float(level / cerebellum) for name, level in zip(CLASSES, mean, strict=True)}
 
     def unexplained_smooth(self) -> float:
         """Share of the variance that is left at a scale at which noise has averaged out."""
