@@ -11,6 +11,7 @@ import pytest
 from synthetic_derivatives import SCAN, write_images
 from synthetic_records import finished_record, write
 
+from bidsapp.data import read_table
 from bidsapp.group.collect import run_group
 from bidsapp.report.participant import write_page
 from bidsapp.settings import Filters
@@ -76,13 +77,35 @@ def screenshots() -> Path:
     return folder
 
 
+def unremarkable(name: str, row: dict) -> float:
+    """A value of a quality number that nobody has to look at."""
+    limit = read_table("limits").get(row.get("limit", name), {})
+    if "flag" in limit:
+        return 0.7 * limit["flag"]
+    if "least" in limit:
+        return limit["least"] + 0.1
+    return sum(row.get("usual", (1.0, 1.0))) / 2
+
+
 @pytest.fixture(scope="session")
 def study(tmp_path_factory) -> Path:
     """Pages of a finished, a failed and a hostile participant, and of a group of 200 scans."""
     folder = tmp_path_factory.mktemp("study")
     write_images(folder, SCAN)
     flag = {"code": "window-shifted", "message": "Scanned late; compare with care."}
-    extra = {"centiloid_sd": 5.0, "centiloid_interval": [111.4, 131.0], "flags": [flag]}
+    motion = {
+        "corrected": True, "frame_start_s": [5400.0, 5700.0], "frame_duration_s": [300.0, 300.0],
+        "distance_mm": [0.0, 4.0], "translation_mm": [[0, 0, 0], [3, 2, 1]],
+        "rotation_deg": [[0, 0, 0], [1, 2, 0]],
+    }  # fmt: skip
+    qc = {name: unremarkable(name, row) for name, row in read_table("qc").items()}
+    extra = {
+        "motion": motion,
+        "qc": qc,
+        "centiloid_sd": 5.0,
+        "centiloid_interval": [111.4, 131.0],
+        "flags": [flag],
+    }
     write(folder, finished_record(SCAN, suvr_wc=1.8, **extra), SCAN)
     failed = {"sub": "02", "trc": "PIB"}
     reason = "sub-02_trc-PIB_pet.json: FrameDuration is missing; add it"
