@@ -1,31 +1,77 @@
-"""What each atlas of a run is: ``atlas-<label>_description.json`` at the root of the output."""
+"""The atlases of a run at the root of its output: what they are, and their regions.
+
+``atlas-<label>_description.json``, and for those of the package ``tpl-MNI152NLin6Asym/anat`` with
+the regions as they were used. An atlas of a user is not copied, its licence may forbid it; it is
+described where masks are written, since BIDS wants no description without a file it describes.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from bidsapp.data import read_table
+from bidsapp import __version__
+from bidsapp.data import mni_grid, read_table
 from bidsapp.data.atlases import Atlas, atlas
-from bidsapp.nifti import file_hash, write_text
-from bidsapp.settings import AtlasChoice
+from bidsapp.nifti import file_hash, save_volume, write_text
+from bidsapp.settings import TEMPLATE_SPACE, AtlasChoice
+from bidsapp.volume import Volume
 
 
-def write_atlas_descriptions(output_dir: Path, choices: Iterable[AtlasChoice]) -> None:
-    """Describe the atlases of a run at the root of its output.
+def write_atlases(output_dir: Path, choices: Iterable[AtlasChoice], *, masks: bool) -> None:
+    """Describe the atlases of a run and write those of the package.
 
     Parameters
     ----------
     output_dir : root of the derivatives
     choices : atlases by name or file
+    masks : whether the run writes the regions of every scan
     """
     for choice in choices:
-        path = output_dir / f"atlas-{choice.name}_description.json"
-        text = json.dumps(_description(choice, atlas(choice)), indent=2, ensure_ascii=False) + "\n"
-        if not path.is_file() or path.read_bytes() != text.encode():
-            write_text(path, text)
+        one = atlas(choice)
+        if choice.image is None:
+            _write_regions(output_dir, one)
+        if choice.image is None or masks:
+            path = output_dir / f"atlas-{choice.name}_description.json"
+            _write_if_new(path, _json(_description(choice, one)))
+
+
+def _write_regions(output_dir: Path, one: Atlas) -> None:
+    """Label image with its table; maps where regions overlap. Nothing if it is there already."""
+    overlap = one.regions.overlapping
+    stem = f"tpl-{TEMPLATE_SPACE}_atlas-{one.name}_res-2_{'probseg' if overlap else 'dseg'}"
+    image = output_dir / f"tpl-{TEMPLATE_SPACE}" / "anat" / f"{stem}.nii.gz"
+    data = one.regions.maps() if overlap else one.labels
+    content: dict[str, Any] = {
+        "Description": f"Regions of {one.title}",
+        "Resolution": "2 mm isotropic, the grid of the GAAIN volumes of interest",
+        "CentiPET": {"Version": __version__, "Voxels": hashlib.sha256(data.tobytes()).hexdigest()},
+    }
+    if overlap:
+        content["LabelMap"] = [row.name for row in one.rows]
+    else:
+        lines = ("index\tname", *(f"{row.index}\t{row.name}" for row in one.rows))
+        _write_if_new(image.with_name(f"{stem}.tsv"), "\n".join(lines) + "\n")
+    sidecar = image.with_name(f"{stem}.json")
+    if not image.is_file() or not _says(sidecar, _json(content)):
+        save_volume(image, Volume(data, mni_grid(2).affine))
+        write_text(sidecar, _json(content))
+
+
+def _write_if_new(path: Path, text: str) -> None:
+    if not _says(path, text):
+        write_text(path, text)
+
+
+def _says(path: Path, text: str) -> bool:
+    return path.is_file() and path.read_bytes() == text.encode()
+
+
+def _json(content: dict[str, Any]) -> str:
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
 def _description(choice: AtlasChoice, one: Atlas) -> dict[str, Any]:

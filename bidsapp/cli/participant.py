@@ -8,7 +8,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from bidsapp.bids.atlas_descriptions import write_atlas_descriptions
+from bidsapp.bids.atlas_descriptions import write_atlases
 from bidsapp.bids.dataset import write_root_files
 from bidsapp.bids.entities import join_entities
 from bidsapp.bids.layout import check_dataset, read_dataset
@@ -112,7 +112,8 @@ def _plan(settings: Settings, progress: Progress) -> Plan:
 
 def _prepare_output(settings: Settings) -> None:
     write_root_files(settings.output_dir, settings.bids_dir)
-    write_atlas_descriptions(settings.output_dir, settings.processing.atlases)
+    processing = settings.processing
+    write_atlases(settings.output_dir, processing.atlases, masks=processing.write_masks)
     text = boilerplate(processing=settings.processing).as_markdown()
     write_text(settings.output_dir / "logs" / "CITATION.md", text)
 
