@@ -17,11 +17,13 @@ from typing import Any
 from bidsapp.bids.plan import Flag
 from bidsapp.core.uncertainty import COMPONENTS
 from bidsapp.data import REFERENCES, VOI_NAMES, read_table
+from bidsapp.data.kinetics import model_name
 from bidsapp.data.tau import tau_regions
 from bidsapp.data.tracers import tracers
 from bidsapp.group.regional import NOTHING, RegionalTables
 from bidsapp.report.literature import scale
 from bidsapp.report.records import ScanRecord, Status
+from bidsapp.settings import KineticModel
 from bidsapp.tables import cell
 
 Row = dict[str, Any]
@@ -173,6 +175,7 @@ def _centiloid_row(record: ScanRecord, cohort: Iterable[Flag], years: float | No
         "error": record.error,
         "band": None if centiloid is None else scale().band_of(centiloid).name,
         **_certainty(record if ok else None),
+        **{f"dvr_{model.value}": _dvr(record, model) for model in KineticModel},
         "tracer_name": record.tracer_name,
         "reference_region": record.reference_region,
         "slope": record.equation.get("slope"),
@@ -186,6 +189,12 @@ def _centiloid_row(record: ScanRecord, cohort: Iterable[Flag], years: float | No
         "t1w_source": record.t1w_source,
         "record": record.path,
     }
+
+
+def _dvr(record: ScanRecord, model: KineticModel) -> float | None:
+    """DVR of the cortical target of a dynamic scan."""
+    models = record.kinetics.get("models", {}) if record.status is Status.OK else {}
+    return models.get(model_name(model), {}).get("DVR")
 
 
 def _certainty(record: ScanRecord | None) -> Row:

@@ -198,3 +198,13 @@ def test_tau_scales_have_columns_of_their_own(tmp_path):
     (row,) = centiloid_rows(cohort(tmp_path, {"scales": scales}))
     assert (row["centaurz_universal"], row["centaur_universal"]) == (2.5, 40.0)
     assert row["centaurz_frontal"] is None and row["centaurz_mesial_temporal"] is None
+
+
+def test_dvr_of_dynamic_scans(tmp_path):
+    kinetics = {"done": True, "models": {"SRTM": {"DVR": 1.25}, "Logan": {"DVR": 1.3}}}
+    static = {"kinetics": {"done": False, "reason": "too late"}}
+    dynamic, other, failed = centiloid_rows(
+        cohort(tmp_path, {"kinetics": kinetics}, static, {"kinetics": kinetics, "status": "failed"})
+    )
+    assert (dynamic["dvr_srtm"], dynamic["dvr_logan"], dynamic["dvr_srtm2"]) == (1.25, 1.3, None)
+    assert other["dvr_srtm"] is None and failed["dvr_srtm"] is None
