@@ -178,16 +178,23 @@ def normalisation_findings(
     return tuple(found)
 
 
-def motion_findings(spread_mm: float, limit_mm: float) -> tuple[Finding, ...]:
+def motion_findings(
+    spread_mm: float, limit_mm: float, *, corrected: bool = True
+) -> tuple[Finding, ...]:
     """Head motion between the frames that make the Centiloid."""
     if spread_mm <= limit_mm:
         return ()
+    undone = (
+        "frames are realigned, but not what moved within a frame nor the attenuation map, so look "
+        "at the images"
+        if corrected
+        else "nothing was realigned, so leave --no-motion-correction out"
+    )
     return (
         Finding(
             "motion-window",
             f"the head moved by {spread_mm:.1f} mm between frames of the uptake window (limit "
-            f"{limit_mm:g} mm): frames are realigned, but not what moved within a frame nor the "
-            "attenuation map, so look at the images",
+            f"{limit_mm:g} mm): {undone}",
         ),
     )
 
@@ -282,6 +289,7 @@ def pet_only_findings(
     words = {
         "pet_only_unexplained": "the tissue of the template does not explain the PET",
         "pet_only_stretch_sds": "the head would have a size or shape that adults do not have",
+        "pet_only_turn_deg": "the head does not lie as the header says",
         "pet_only_start_share": "the position depends on where the search began",
         "pet_only_jacobian_min": "the warp compresses tissue too much",
         "pet_only_jacobian_max": "the warp expands tissue too much",

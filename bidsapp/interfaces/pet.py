@@ -82,12 +82,14 @@ class AlignFrames(SimpleInterface):
             first = align_frames(read_frames(own), durations[0], counted)
         applied = [self._applied(first, np.eye(4))]
         found: list[FrameAlignment | None] = [first]
-        flags = motion_findings(first.spread_mm, read_table("limits")["frame_motion_mm"]["flag"])
+        limit_mm = read_table("limits")["frame_motion_mm"]["flag"]
+        flags = motion_findings(first.spread_mm, limit_mm, corrected=self.inputs.within)
         for other, duration in zip(others, durations[1:], strict=True):
             try:
                 part = align_frames(read_frames(other), duration)
             except CentipetError as error:  # the Centiloid does not need this PET
-                flags += part_findings(Path(other).name, str(error))
+                reason = str(error).replace(f"{other}: ", "").replace(f"{Path(other).parent}/", "")
+                flags += part_findings(Path(other).name, reason)
                 applied.append([])
                 found.append(None)
                 continue
