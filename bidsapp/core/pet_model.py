@@ -17,8 +17,8 @@ from bidsapp.core.tissue_model import Levels, cauchy_weights, drift_basis
 from bidsapp.errors import BadDataError
 from bidsapp.volume import Volume
 
-FWHM_TRIED_MM = (4.0, 6.0, 8.0, 10.0)  # on top of the priors' own blur
-FWHM_RANGE_MM = (3.0, 11.0)
+FWHM_TRIED_MM = (4.0, 6.0, 8.0, 10.0, 12.0)  # on top of the priors' own blur
+FWHM_RANGE_MM = (3.0, 14.0)
 LEAST_CONTRAST = 0.05  # SD over mean of the uptake in and around a brain; 0.3 is usual
 
 

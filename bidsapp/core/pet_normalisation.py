@@ -19,13 +19,15 @@ that a template cannot have, and residuals closer than some 11 mm are one observ
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import linalg
+from scipy.spatial.transform import Rotation
 from threadpoolctl import threadpool_limits
 
-from bidsapp.core.alignment import LENGTH_MM, Matrix, inverse, transform
+from bidsapp.core.alignment import LENGTH_MM, Matrix, inverse, rigid_matrix, transform
 from bidsapp.core.pet_model import Options, Patterns, Samples, choose_blur, unexplained
 from bidsapp.core.pet_template import PetTemplate
 from bidsapp.core.pet_warp import WarpFit
@@ -44,7 +46,10 @@ CANDIDATES = 2  # rough positions that are tried with the whole model
 AFFINE_VOXEL_MM = (8.0, 4.0)
 AFFINE_ROUNDS, WEIGHINGS, AFFINE_STEPS = 2, 2, 10
 STILL_MM = 0.02  # a step shorter than this ends a search
+POOR = 0.06  # unexplained; 0.01-0.05 when all is well
 DEFAULTS = Options()
+
+Guesses = Callable[[Float64, Float64], list[Matrix]]
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,8 @@ class PetNormalisation:
         ``pet_only_unexplained``, share of the PET's variance at the scale of 12 mm that the model
         leaves; ``pet_only_start_share``, part of the starts that end where the best one does;
         ``pet_only_stretch_sds``, largest log-stretch of the affine in standard deviations of adult
-        heads; ``pet_only_jacobian_min``, ``pet_only_jacobian_max`` of the warp over the brain;
+        heads; ``pet_only_turn_deg``, turn of the head against the axes of the header;
+        ``pet_only_jacobian_min``, ``pet_only_jacobian_max`` of the warp over the brain;
         ``pet_fwhm_mm``, blur of the tissue maps that fits best.
     """
 
@@ -104,9 +110,20 @@ def normalise_pet(
 
 
 def _normalise(pet: Volume, template: PetTemplate, options: Options) -> PetNormalisation:
+    """Fit from the usual starts, and from every turn of the header when that went badly."""
     pet = measured_part(pet)
+    usual = _attempt(pet, template, options, first_guesses)
+    if usual.quality["pet_only_unexplained"] <= POOR:
+        return usual
+    turned = _attempt(pet, template, options, _every_way)
+    return min(usual, turned, key=lambda fit: fit.quality["pet_only_unexplained"])
+
+
+def _attempt(
+    pet: Volume, template: PetTemplate, options: Options, guesses: Guesses
+) -> PetNormalisation:
     patterns = Patterns(template)
-    affine, share = _find_affine(pet, patterns, options)
+    affine, share = _find_affine(pet, patterns, options, guesses)
     data = Samples.near_brain(coarser(pet, AFFINE_VOXEL_MM[-1]), template, affine, options)
     fit = WarpFit(data, patterns, affine, options)
     fit.run()
@@ -119,6 +136,7 @@ def _normalise(pet: Volume, template: PetTemplate, options: Options) -> PetNorma
             "pet_only_unexplained": fit.unexplained_smooth(),
             "pet_only_start_share": share,
             "pet_only_stretch_sds": float(np.abs(_log_stretch(affine)).max()),
+            "pet_only_turn_deg": _turn_deg(affine),
             **_jacobian_range(fit.warp, field, template),
             "pet_fwhm_mm": patterns.fwhm_mm,
         },
@@ -128,10 +146,12 @@ def _normalise(pet: Volume, template: PetTemplate, options: Options) -> PetNorma
 # ---------------------------------------------------------------- affine
 
 
-def _find_affine(pet: Volume, patterns: Patterns, options: Options) -> tuple[Matrix, float]:
+def _find_affine(
+    pet: Volume, patterns: Patterns, options: Options, guesses: Guesses
+) -> tuple[Matrix, float]:
     """Affine PET world -> template world, and the part of the starts that agree with it."""
     template = patterns.template
-    candidates, share = _rough_positions(pet, template)
+    candidates, share = _rough_positions(pet, template, guesses)
     coarse, fine = (coarser(pet, voxel) for voxel in AFFINE_VOXEL_MM)
     fits = []
     for candidate in candidates:
@@ -147,11 +167,13 @@ def _find_affine(pet: Volume, patterns: Patterns, options: Options) -> tuple[Mat
     return affine, share
 
 
-def _rough_positions(pet: Volume, template: PetTemplate) -> tuple[list[Matrix], float]:
+def _rough_positions(
+    pet: Volume, template: PetTemplate, guesses: Guesses
+) -> tuple[list[Matrix], float]:
     """Rigid positions at the usual size of a head, best first, and how many starts agree.
 
-    Brain against surroundings, by four blurred maps: header and centre of mass, each straight and
-    turned about each axis (`bidsapp.core.rigid`).
+    Brain against surroundings, by four blurred maps, from every guess (centre of the brain of the
+    template, centre of the activity -> matrices template world -> PET world).
     """
     shrink = np.diag([1 / HEAD_SCALE] * 3 + [1.0])  # template -> a template of the size of a head
     maps, affine = template.pure(ROUGH_FWHM_MM, ROUGH_STEP)
@@ -166,7 +188,7 @@ def _rough_positions(pet: Volume, template: PetTemplate) -> tuple[list[Matrix], 
         ]
         return [fit.pet_to_t1w for fit in sorted(fits, key=lambda fit: fit.unexplained)]
 
-    starts = [inverse(guess) for guess in first_guesses(model.centre, activity_centre(coarse))]
+    starts = [inverse(guess) for guess in guesses(model.centre, activity_centre(coarse))]
     ends = race(starts, ROUGH_STEPS[0])
     best = race(ends[:ROUGH_KEPT], ROUGH_STEPS[1])
     enlarge = inverse(shrink)
@@ -176,6 +198,12 @@ def _rough_positions(pet: Volume, template: PetTemplate) -> tuple[list[Matrix], 
             chosen.append(end)
     near = [_apart(end, best[0], model.centre) < DISTINCT_MM for end in ends]
     return [enlarge @ end for end in chosen[:CANDIDATES]], float(np.mean(near))
+
+
+def _every_way(brain: Float64, activity: Float64) -> list[Matrix]:
+    """The 24 ways to put three axes, at the centre of the activity: headers can be wrong."""
+    turns = Rotation.create_group("O").as_rotvec()
+    return [rigid_matrix([*(activity - brain), *turn], brain) for turn in turns]
 
 
 def _apart(first: Matrix, second: Matrix, centre: Float64) -> float:
@@ -252,3 +280,9 @@ def _jacobian_range(warp: Warp, field: Float32, template: PetTemplate) -> dict[s
         "pet_only_jacobian_min": float(values.min()),
         "pet_only_jacobian_max": float(values.max()),
     }
+
+
+def _turn_deg(affine: Matrix) -> float:
+    """Angle of the rotation in an affine, degrees."""
+    left, _, right = np.linalg.svd(affine[:3, :3])
+    return float(np.degrees(np.arccos(np.clip((np.trace(left @ right) - 1) / 2, -1, 1))))

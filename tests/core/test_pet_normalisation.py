@@ -7,10 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from bidsapp.core.alignment import rigid_matrix, transform
 from bidsapp.core.pet_normalisation import PetNormalisation, normalise_pet
 from bidsapp.core.pet_template import CLASSES
+from bidsapp.core.quality import pet_only_findings
 from bidsapp.core.resample import sample
-from bidsapp.data import mni_grid, vois
+from bidsapp.data import mni_grid, read_table, vois
 from bidsapp.data.amyloid_template import amyloid_template
 from bidsapp.errors import BadDataError
 from bidsapp.volume import Volume
@@ -63,6 +65,8 @@ def test_position_and_load_are_found(positive):
     assert found.levels["gm_cerebellum"] == 1
     assert found.quality["pet_only_unexplained"] < 0.01
     assert found.quality["pet_only_start_share"] > 0.5
+    assert found.quality["pet_only_turn_deg"] < 10
+    assert not pet_only_findings(found.quality, read_table("limits"))
     assert 0.5 < found.quality["pet_only_jacobian_min"] < 1 < found.quality["pet_only_jacobian_max"]
     # voxels of 3 mm and the interpolation add to the 6 mm
     assert found.quality["pet_fwhm_mm"] == pytest.approx(7, abs=1)
@@ -111,6 +115,27 @@ def test_every_load_is_found(load):
 def test_odd_scans_are_found(case):
     phantom = make_phantom(amyloid_template(), **({"load": 50, "seed": 7} | case))
     assert_found(phantom, normalise_pet(phantom.pet, amyloid_template()))
+
+
+@pytest.mark.slow
+def test_a_head_that_the_header_turns_is_found_and_told(positive):
+    phantom, _ = positive
+    turn = rigid_matrix([0, 0, 0, 0, 0, np.pi / 2])
+    pet = Volume(phantom.pet.data, turn @ phantom.pet.affine)
+    field = transform(turn, phantom.field.astype(np.float64)).astype(np.float32)
+    found = normalise_pet(pet, amyloid_template())
+    assert_found(PetPhantom(pet, field), found)
+    assert found.quality["pet_only_turn_deg"] == pytest.approx(90, abs=15)
+    codes = [one.code for one in pet_only_findings(found.quality, read_table("limits"))]
+    assert "pet-only-turn-deg" in codes
+
+
+@pytest.mark.slow
+def test_noise_is_flagged(positive):
+    affine = positive[0].pet.affine
+    noise = np.random.default_rng(0).random((60, 60, 50)).astype(np.float32)
+    quality = normalise_pet(Volume(noise, affine), amyloid_template()).quality
+    assert pet_only_findings(quality, read_table("limits"))
 
 
 @pytest.mark.slow
