@@ -1,6 +1,6 @@
 """Bias and scatter of the kinetic models, and the time of images, for docs/kinetics.md.
 
-    python tests/benchmarks/kinetics.py [--scans 200]
+    python tests/benchmarks/kinetics.py [--scans 100]
 
 Studies of known parameters (tests/core/dynamic_studies.py), so that nothing has to be downloaded.
 """
@@ -99,7 +99,7 @@ def images(n_voxels: int) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--scans", type=int, default=200)
+    parser.add_argument("--scans", type=int, default=100)
     options = parser.parse_args()
     regions(options.scans)
     images(20 * options.scans)
