@@ -11,6 +11,7 @@ import csv
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from bidsapp.report.records import RECORD_SUFFIX, ScanRecord
 
 _CENTILOID = "Centiloid"
 _CURVES = ("ctx", "wc", "cg", "pons")
+PARAMETERS = ("R1", "k2", "BPND", "DVR")
 
 
 def time_and_regions(output_dir: Path, record: ScanRecord) -> Iterator[Figure]:
@@ -105,6 +107,34 @@ def motion(record: ScanRecord) -> list[Figure]:
             times, dict(zip("xyz", turns, strict=True)),
             x_title=time, y_title="degrees", shaded=record.window_min,
         ),
+    ]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A kinetic model of the cortical target.
+
+    Attributes
+    ----------
+    model : its name
+    values : parameter -> (value, standard error), None where the model has none
+    """
+
+    model: str
+    values: Mapping[str, tuple[float | None, float | None]]
+
+
+def kinetics(record: ScanRecord) -> list[Fit]:
+    """Kinetic models of the cortical target, as the record tells them; empty without any."""
+    models = record.kinetics.get("models") if record.kinetics.get("done") else None
+    if not isinstance(models, Mapping):
+        return []
+    return [
+        Fit(str(name), {
+            key: (_number(found.get(key)), _number(found.get(f"{key}_se"))) for key in PARAMETERS
+        })
+        for name, found in models.items()
+        if isinstance(found, Mapping)
     ]  # fmt: skip
 
 

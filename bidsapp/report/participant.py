@@ -29,7 +29,7 @@ from bidsapp.report.evidence import (
 from bidsapp.report.figure import Figure
 from bidsapp.report.files import save_figures
 from bidsapp.report.literature import Band, Reference, scale
-from bidsapp.report.measures import time_and_regions
+from bidsapp.report.measures import PARAMETERS, Fit, kinetics, time_and_regions
 from bidsapp.report.methods import describe_records
 from bidsapp.report.pictures import VOI_OUTLINES
 from bidsapp.report.quality import Light, lights
@@ -115,6 +115,16 @@ class ScanView:
     def timeline(self) -> Figure | None:
         """Injection, frames, window."""
         return charts.timeline(self.record)
+
+    @cached_property
+    def kinetics(self) -> list[Fit]:
+        """Kinetic models of the cortical target."""
+        return kinetics(self.record)
+
+    @property
+    def kinetic_parameters(self) -> tuple[str, ...]:
+        """Names of the parameters of the models."""
+        return PARAMETERS
 
     @cached_property
     def lights(self) -> list[Light]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from html_page import Page
 from synthetic_records import finished_record, write
 
-from bidsapp.report.measures import time_and_regions
+from bidsapp.report.measures import kinetics, time_and_regions
+from bidsapp.report.participant import write_page
 from bidsapp.report.records import read_record
 
 SCAN = {"sub": "01", "trc": "FBB"}
@@ -73,3 +75,28 @@ def test_hostile_names_of_atlases_reach_no_file(tmp_path, name):
 )  # fmt: skip
 def test_what_cannot_be_read_is_left_out(tmp_path, broken):
     assert charts(tmp_path, {"atlas-Centiloid_tacs": "no\ttable\n"}, **broken) == {}
+
+
+def fits(folder, told):
+    return kinetics(read_record(write(folder, finished_record(SCAN, kinetics=told), SCAN), folder))
+
+
+def test_kinetic_models_are_told_with_their_errors(tmp_path):
+    logan = {"t_star_min": 35.0, "DVR": 1.31, "DVR_se": 0.02}
+    found = fits(tmp_path, {"done": True, "models": {"Logan": logan}})
+    assert [fit.model for fit in found] == ["Logan"]
+    assert found[0].values == {
+        "R1": (None, None), "k2": (None, None), "BPND": (None, None), "DVR": (1.31, 0.02),
+    }  # fmt: skip
+    words = Page(write_page(tmp_path, "01").read_text("utf-8")).words
+    assert "Logan" in words and "1.310 ± 0.020" in words
+
+
+@pytest.mark.parametrize(
+    "told",
+    [None, "x", {"done": False, "reason": "too short"}, {"done": True}, {"done": True, "models": 3},
+     {"done": True, "models": {"SRTM": None, "Logan": {"DVR": "high"}}}],
+)  # fmt: skip
+def test_a_scan_without_models_has_a_page(tmp_path, told):
+    assert all(fit.values["DVR"] == (None, None) for fit in fits(tmp_path, told))
+    assert write_page(tmp_path, "01").exists()
