@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from markupsafe import Markup
 
@@ -241,6 +242,7 @@ def curves(
     limit : value to mark
     """
     values = [v for line in lines.values() for v in line if v is not None]
+    breaks = _breaks(x)
     start = 0.0 if min(x) < 0.5 * max(x) else math.floor(min([*x, *(shaded or ())]))
     horizontal = Axis.around([start, *x, *(shaded or ())], 58, WIDTH - 130, 0)
     upright = Axis.around([0.0, *values, *([] if limit is None else [limit])], 210, 34)
@@ -254,11 +256,13 @@ def curves(
         parts.append(tag("line", class_="limit", x1=58, x2=horizontal.end, y1=y, y2=y))
     for place, (label, line) in enumerate(lines.items()):
         colour = CURVES[place % len(CURVES)]
-        points = [(horizontal.at(a), upright.at(b)) for a, b in zip(x, line, strict=True)
-                  if b is not None]  # fmt: skip
-        if not points:
+        path = ""
+        for a, b, begins in zip(x, line, breaks, strict=True):
+            if b is not None:
+                pen = "M" if begins or not path else "L"
+                path += f"{pen}{horizontal.at(a)} {upright.at(b)}"
+        if not path:
             continue
-        path = "M" + "L".join(f"{a} {b}" for a, b in points)
         key = 40 + 18.0 * place
         parts += [
             tag("path", class_="line", d=path, stroke=colour),
@@ -279,6 +283,16 @@ def curves(
         height=254,
         drawing=join(parts),
     )
+
+
+def _breaks(x: Sequence[float]) -> list[bool]:
+    """Tell before which points nothing was measured for long: the break between two parts."""
+    steps = [later - earlier for earlier, later in pairwise(x)]
+    found = [False]
+    for i, step in enumerate(steps):
+        beside = [*steps[max(i - 1, 0) : i], *steps[i + 1 : i + 2]]
+        found.append(bool(beside) and step > 4 * max(beside))
+    return found
 
 
 def _over_a_line(x: float, y: float, words: str) -> Markup:

@@ -112,3 +112,11 @@ def test_curves_skip_what_was_not_measured():
                     y_title="kBq/ml")  # fmt: skip
     (line,) = elements(figure, "path", "line")
     assert line.get("d").count("L") == 2
+
+
+def test_the_break_between_two_parts_of_a_scan_is_not_bridged():
+    times = [0.5, 1, 2, 5, 10, 15, 95, 100, 105]
+    figure = curves("tac", "T", "C", times, {"ctx": times}, x_title="min", y_title="kBq/ml")
+    (line,) = elements(figure, "path", "line")
+    first, second = line.get("d").split("M")[1:]
+    assert (first.count("L"), second.count("L")) == (5, 2)
