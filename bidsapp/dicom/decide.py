@@ -224,8 +224,10 @@ class _Desk:
             try:
                 scans.append(self._want(chain))
             except Exception as error:  # a fault of ours in one scan must not stop the others
+                told = isinstance(error, CentipetError)
+                reason = str(error) if told else unexpected(error)
                 for part in chain:
-                    self._change(part.scan.series.key, decision=FAILED, reason=unexpected(error))
+                    self._change(part.scan.series.key, decision=FAILED, reason=reason)
         return scans
 
     def _want(self, chain: Sequence[Part]) -> PetScan:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import pydicom
 import pytest
 from dicom_studies import C11_S, Mr, Person, Pet, write
 
@@ -343,6 +344,18 @@ def test_copies_under_other_instance_uids_count_once(tmp_path: Path) -> None:
     assert report.errors == []
     assert "9 images were exported twice" in report.rows[0].reason
     assert sidecar(tmp_path / "bids")["FrameTimesStart"] == [5400, 5700, 6000, 6300]
+
+
+def test_a_count_that_is_no_number_is_named(tmp_path: Path) -> None:
+    datasets = list(Pet().datasets())
+    for data in datasets:
+        value = pydicom.dataelem.RawDataElement(
+            pydicom.tag.Tag(0x00540101), "UT", 3, b"nan", 0, False, True
+        )
+        data[0x00540101] = value
+    write(tmp_path / "source", iter(datasets))
+    (error,) = dry(tmp_path / "source").errors
+    assert "NumberOfTimeSlices is 'nan'" in error and "unexpected" not in error
 
 
 def test_frames_missing_from_the_export_are_told(tmp_path: Path) -> None:
