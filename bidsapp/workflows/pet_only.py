@@ -21,6 +21,12 @@ from bidsapp.workflows.resolution import init_smoothing_wf
 from bidsapp.workflows.sidecars import SUVR_IMAGES, Sidecars
 from bidsapp.workflows.wiring import across, gathered, of
 
+_NEEDS_T1W = "it needs the tissue maps of a T1w"
+_UNCORRECTED = {
+    "pvc": {"done": False, "reason": _NEEDS_T1W},
+    "flags": [{"code": "pvc", "message": f"partial volume could not be corrected: {_NEEDS_T1W}"}],
+}
+
 IMAGES = ("pet_native", "pet_mni", *SUVR_IMAGES)
 
 # Peak memory with a 128 x 128 x 84 PET, measured.
@@ -129,7 +135,7 @@ def init_pet_only_wf(scan: ScanPlan, *, output_dir: str, sidecars: Sidecars, nam
         )
         said += of([dynamic], "record")
         written += of([dynamic], "written")
-        if sidecars.processing.kinetics:
+        if processing.kinetics:
             kinetics = init_kinetics_wf(scan, output_dir=output_dir, sidecars=sidecars)
             workflow.connect(
                 [
@@ -139,6 +145,10 @@ def init_pet_only_wf(scan: ScanPlan, *, output_dir: str, sidecars: Sidecars, nam
             )
             said += of([kinetics], "record")
             written += of([kinetics], "written")
+    if processing.pvc:
+        uncorrected = Node(IdentityInterface(["record"]), name="uncorrected")
+        uncorrected.inputs.record = _UNCORRECTED
+        said.append((uncorrected, "record"))
     workflow.connect(gathered(workflow, said, "parts"), "out", result, "parts")
     workflow.connect(gathered(workflow, written, "written"), "out", result, "written")
     return workflow

@@ -16,7 +16,7 @@ from bidsapp.core.pet_normalisation import PetNormalisation
 from bidsapp.core.warp import Warp
 from bidsapp.data import mni_grid
 from bidsapp.report.participant import write_page
-from bidsapp.settings import Filters, Processing, Resources
+from bidsapp.settings import Filters, Processing, PvcMethod, Resources
 from bidsapp.workflows.participant import init_participants_wf
 
 QUALITY = {
@@ -36,7 +36,9 @@ def done(bids_dir, truth, tmp_path_factory):
         field = transform(truth.t1w_to_pet, mni_grid(2).world()).astype(np.float32)
         return PetNormalisation(warp, field, {"gm_target": 1.7}, QUALITY)
 
-    processing = Processing(pet_only=True, write_masks=True, voi_spaces=("T1w", "pet"))
+    processing = Processing(
+        pet_only=True, write_masks=True, voi_spaces=("T1w", "pet"), pvc=(PvcMethod.GTM,)
+    )
     folder = tmp_path_factory.mktemp("pet_only")
     plan = make_plan(read_dataset(bids_dir, Filters(participant=("01",))), processing)
     with pytest.MonkeyPatch.context() as patch:
@@ -66,6 +68,7 @@ def test_the_record_holds_the_known_uptake_and_says_how(done, truth, tracer):
     assert record["pet_only"] == {"levels": {"gm_target": 1.7}}
     assert set(QUALITY) < set(record["qc"])
     assert set(record["provenance"]["inputs"]) == {"pet"}
+    assert record["pvc"]["done"] is False and "pvc" in [f["code"] for f in record["flags"]]
     # of the numbers of the stand-in only the compression is beyond its limit
     flags = [flag["code"] for flag in record["flags"] if flag["code"].startswith("pet-only")]
     assert flags == ["pet-only-jacobian-min"]
