@@ -144,5 +144,12 @@ def test_names():
 
 
 def test_no_two_outputs_share_a_name():
-    paths = [output_path("o", key, PET) for key in outputs()]
+    # what a run adds where one row of the table stands for several files
+    added = {
+        "suvr_image": {"desc": "suvrwm"},
+        "cl_image": {"desc": "clwm"},
+        "pet_dseg": {"atlas": "labels"},
+        "pet_probseg": {"atlas": "probabilities"},
+    }
+    paths = [output_path("o", key, PET, **added.get(key, {})) for key in outputs()]
     assert len(set(paths)) == len(paths)
