@@ -58,12 +58,14 @@ def test_estimates_the_resolution(fit):
     assert 5.5 < fit.fwhm_mm < 9.0  # 7 mm and the PET's own interpolation
 
 
+@pytest.mark.slow
 def test_nmi_when_asked_for(head, pet, fit):
     other = register(pet, head.t1w, **head.images(), method=PetToT1w.NMI)
     assert np.array_equal(other.matrix, fit.nmi)
     assert np.array_equal(other.model, fit.model)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("axis", [(1, 0, 0), (0, -1, 0), (0.6, 0.5, -0.62)])
 def test_converges_from_40_mm_and_30_degrees(head, pet, axis):
     turn = np.radians(30) * np.array(axis) / np.linalg.norm(axis)
@@ -79,6 +81,7 @@ def test_survives_a_wrong_origin(head, pet):
     assert error(found.matrix, head, spoil @ TRUTH) < 0.4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cut", [np.s_[:, :, :34], np.s_[:, :, 10:]], ids=["vertex", "cerebellum"])
 @pytest.mark.parametrize("padded", [False, True])
 def test_survives_a_cut_field_of_view(head, pet, cut, padded):
@@ -103,12 +106,14 @@ ODD = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("uptake", ODD.values(), ids=ODD.keys())
 def test_any_uptake_pattern(head, uptake):
     found = register(make_pet(head, TRUTH, **uptake), head.t1w, **head.images())
     assert error(found.matrix, head) < 0.6
 
 
+@pytest.mark.slow
 def test_does_not_depend_on_the_unit(head, pet, fit):
     scaled = register(Volume(pet.data * 1e-3, pet.affine), head.t1w, **head.images())
     assert displacement(scaled.matrix, fit.matrix, head.brain_points) < 0.01
@@ -141,11 +146,13 @@ def test_the_same_bits_with_any_number_of_threads(head, pet, fit):
     assert again.unexplained == fit.unexplained
 
 
+@pytest.mark.slow
 def test_works_without_regions(head, pet):
     found = register(pet, head.t1w, tissue=head.tissue, mask=head.mask)
     assert error(found.matrix, head) < 0.6
 
 
+@pytest.mark.slow
 def test_a_model_far_from_nmi_is_not_used(head, pet):
     """Tissue maps that do not belong where the T1w is: NMI is kept and a person is told."""
     shift = {"shift": 4, "axis": 1}  # voxels of 3 mm
@@ -162,6 +169,7 @@ def test_a_model_far_from_nmi_is_not_used(head, pet):
     assert [flag.code for flag in found.flags] == ["pet-t1w-model-rejected"]
 
 
+@pytest.mark.slow
 def test_tells_left_from_right(head, pet, fit):
     assert fit.mirrored > 1.2 * fit.unexplained
     found = register(Volume(pet.data[::-1], pet.affine), head.t1w, **head.images())
@@ -180,6 +188,7 @@ def test_an_empty_mask_is_an_error(head, pet):
         register(pet, head.t1w, tissue=head.tissue, mask=np.zeros_like(head.mask))
 
 
+@pytest.mark.slow
 def test_voxels_that_are_no_number_do_no_harm(head, pet):
     data = pet.data.copy()
     data[:, :, 0] = np.nan

@@ -123,6 +123,7 @@ def test_bias_is_removed(bent):
     assert spread(found.corrected) < 0.6 * spread(t1w.data)
 
 
+@pytest.mark.slow
 def test_storage_order_of_the_voxels_does_not_matter(bent):
     t1w, found = bent
     turned = nib.as_closest_canonical(nib.Nifti1Image(t1w.data, t1w.affine))

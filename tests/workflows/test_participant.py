@@ -244,6 +244,7 @@ def test_every_image_has_its_sidecar_with_the_required_fields(sub01):
             assert (len(content["FrameTimesStart"]),) == (len(content["FrameDuration"]),) == frames
 
 
+@pytest.mark.slow
 def test_two_runs_give_the_same_bytes(done, bids_dir, tmp_path):
     again, _, _ = process(bids_dir, tmp_path, participant=("01",))
     files = sorted(path for path in (again / "sub-01").rglob("*") if path.is_file())
@@ -264,6 +265,7 @@ def test_a_removed_file_comes_back_although_everything_is_cached(bids_dir, tmp_p
     assert len(stand_ins) == calls  # nothing was computed again
 
 
+@pytest.mark.slow
 def test_another_window_is_computed_anew(bids_dir, tmp_path, stand_ins):
     record = "sub-01/pet/sub-01_trc-FBB_centiloid.json"
     means = []
