@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bidsapp.data import read_table
+from bidsapp.data import REFERENCES, read_table
 from bidsapp.report.charts import Region, curves, regional_bars
 from bidsapp.report.display import display_of
 from bidsapp.report.figure import Figure
@@ -136,6 +136,18 @@ def kinetics(record: ScanRecord) -> list[Fit]:
         for name, found in models.items()
         if isinstance(found, Mapping)
     ]  # fmt: skip
+
+
+def corrected(record: ScanRecord) -> dict[str, dict[str, float | None]]:
+    """SUVRs of the cortical target by method of partial volume correction and reference region."""
+    found = record.pvc.get("suvr") if record.pvc.get("done") else None
+    if not isinstance(found, Mapping):
+        return {}
+    return {
+        str(method): {region: _number(values.get(region)) for region in REFERENCES}
+        for method, values in found.items()
+        if isinstance(values, Mapping)
+    }
 
 
 def _atlases(record: ScanRecord) -> list[str]:

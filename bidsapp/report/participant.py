@@ -29,7 +29,7 @@ from bidsapp.report.evidence import (
 from bidsapp.report.figure import Figure
 from bidsapp.report.files import save_figures
 from bidsapp.report.literature import Band, Reference, scale
-from bidsapp.report.measures import PARAMETERS, Fit, kinetics, time_and_regions
+from bidsapp.report.measures import PARAMETERS, Fit, corrected, kinetics, time_and_regions
 from bidsapp.report.methods import describe_records
 from bidsapp.report.pictures import VOI_OUTLINES
 from bidsapp.report.quality import Light, lights
@@ -120,6 +120,11 @@ class ScanView:
     def kinetics(self) -> list[Fit]:
         """Kinetic models of the cortical target."""
         return kinetics(self.record)
+
+    @cached_property
+    def corrected(self) -> dict[str, dict[str, float | None]]:
+        """SUVRs with correction for partial volume."""
+        return corrected(self.record)
 
     @property
     def kinetic_parameters(self) -> tuple[str, ...]:

@@ -76,6 +76,7 @@ class ScanRecord:
     motion : what the alignment of the frames found
     tacs : atlas -> table of the activity over time
     kinetics : whether models were fitted (``done``), or why not
+    pvc : whether uptake was corrected for partial volume (``done``), or why not; SUVRs by method
     t1w_intensities : histogram of the T1w and the Gaussians of its tissues
     source, t1w_source : BIDS URIs of the raw images
     site : where it was scanned, as the raw dataset says
@@ -114,6 +115,7 @@ class ScanRecord:
     motion: Mapping[str, Any] = field(default_factory=dict)
     tacs: Mapping[str, Any] = field(default_factory=dict)
     kinetics: Mapping[str, Any] = field(default_factory=dict)
+    pvc: Mapping[str, Any] = field(default_factory=dict)
     t1w_intensities: Mapping[str, Any] = field(default_factory=dict)
     source: str | None = None
     t1w_source: str | None = None
@@ -233,6 +235,7 @@ def _from_json(content: Any, path: str) -> ScanRecord:
         motion=_extra(_mapping, content.get("motion")) or {},
         tacs=_extra(_mapping, content.get("tacs")) or {},
         kinetics=_extra(_mapping, content.get("kinetics")) or {},
+        pvc=_extra(_mapping, content.get("pvc")) or {},
         t1w_intensities=_extra(_mapping, content.get("t1w_intensities")) or {},
         source=_text(content.get("source")),
         t1w_source=_text(content.get("t1w_source")),

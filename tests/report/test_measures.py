@@ -6,7 +6,7 @@ import pytest
 from html_page import Page
 from synthetic_records import finished_record, write
 
-from bidsapp.report.measures import kinetics, time_and_regions
+from bidsapp.report.measures import corrected, kinetics, time_and_regions
 from bidsapp.report.participant import write_page
 from bidsapp.report.records import read_record
 
@@ -100,3 +100,23 @@ def test_kinetic_models_are_told_with_their_errors(tmp_path):
 def test_a_scan_without_models_has_a_page(tmp_path, told):
     assert all(fit.values["DVR"] == (None, None) for fit in fits(tmp_path, told))
     assert write_page(tmp_path, "01").exists()
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        ({"done": True, "suvr": {"gtm": {"wc": 2.345, "cg": None}}}, "geometric transfer matrix"),
+        ({"done": True, "suvr": {"<b>": {"wc": 2.345}}}, "<b>"),
+        ({"done": False, "reason": "no resolution known"}, "no resolution known"),
+    ],
+)
+def test_partial_volume_is_told(tmp_path, told, words):
+    write(tmp_path, finished_record(SCAN, pvc=told), SCAN)
+    page = Page(write_page(tmp_path, "01").read_text("utf-8"))
+    assert words in page.words and ("2.345" in page.words) == told["done"]
+
+
+@pytest.mark.parametrize("told", [None, "x", {"done": True}, {"done": True, "suvr": {"gtm": 3}}])
+def test_correction_of_another_shape_counts_as_absent(tmp_path, told):
+    record = read_record(write(tmp_path, finished_record(SCAN, pvc=told), SCAN), tmp_path)
+    assert corrected(record) == {}
