@@ -18,9 +18,10 @@ import dcm2niix
 import nibabel as nib
 import numpy as np
 import pytest
-from dicom_studies import F18_S, Mr, Person, Pet, decay_factor
+from dicom_studies import F18_S, Mr, Person, Pet, decay_factor, enhanced, write
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from whole_app import validator_errors
 
 from bidsapp.dicom.convert import ConversionReport, convert
 from bidsapp.dicom.frames import frames_of, scan_clock
@@ -441,3 +442,15 @@ def test_what_ecat_does_not_say_is_told(
     ecat(tmp_path / "in" / "scan.v", FRAMES, orientation, **header)
     report = dry(tmp_path / "in")
     assert said in " ".join([*(row.reason for row in report.rows), *report.errors])
+
+
+def test_the_validator_finds_no_error_in_what_comes_of_all_kinds(
+    source: Path, tmp_path: Path
+) -> None:
+    edit(source / "pet.json", pet_bids)
+    ecat(source / "ecat" / "scan.v", FRAMES, patient_id="OTHER", patient_name="X^Y")
+    later = Pet(injection=datetime(2022, 1, 1, 9, 0))
+    write(source / "multiframe", iter([enhanced(list(later.datasets()))]))
+    report = run(source, tmp_path / "bids", shift_dates=True)
+    assert report.errors == [] and report.n_converted == 4
+    assert validator_errors(tmp_path / "bids") == {}
