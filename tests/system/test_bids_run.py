@@ -14,7 +14,9 @@ from whole_app import read_tsv, run_centipet, validator_errors
 
 pytestmark = pytest.mark.slow
 
-NOT_STANDARD = re.compile(r"_xfm\.|_vois\.|_centiloid\.|/group_|\.html$")
+NOT_STANDARD = re.compile(
+    r"_xfm\.|_vois\.|_tacs\.|_timeseries\.|_centiloid\.|/group_|\.html$|/figures(/|$)"
+)
 
 
 @pytest.fixture(scope="module")

@@ -26,9 +26,9 @@ def copy_of(source: Path, target: Path, *participants: str) -> Path:
     return target
 
 
-def remove_t1w(folder: Path) -> None:
-    for path in folder.glob("anat/*"):
-        path.unlink()
+def truncate_t1w(folder: Path) -> None:
+    image = next(folder.glob("anat/*.nii.gz"))
+    image.write_bytes(image.read_bytes()[:50000])
 
 
 def other_tracer(folder: Path) -> None:
@@ -53,7 +53,7 @@ def change_sidecar(folder: Path, **values: object) -> None:
 
 
 BROKEN = {
-    "t1w": (remove_t1w, 66, "T1w"),
+    "t1w": (truncate_t1w, 66, "T1w.nii.gz"),
     "tracer": (other_tracer, 65, "FDG"),
     "image": (truncate_pet, 66, "pet.nii.gz"),
     "window": (early_scan, 65, "window"),
