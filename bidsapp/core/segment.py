@@ -33,6 +33,7 @@ from bidsapp.core.sampling import FWHM_PER_SIGMA
 from bidsapp.core.start import Samples, Start, brain_region, find_head, prior_force, subsample
 from bidsapp.core.tissue import TissueMaps, classify
 from bidsapp.core.warp import Warp
+from bidsapp.errors import BadDataError
 from bidsapp.volume import Volume
 
 Float = NDArray[np.float64]
@@ -119,12 +120,22 @@ def segment(
     Returns
     -------
     Segmentation
+
+    Raises
+    ------
+    BadDataError
+        The image holds no head.
     """
     # the order of sums, and so the bits, must not depend on the number of threads
     with threadpool_limits(limits=1):
         sampler = PriorSampler(priors)
-        start = start or find_head(t1w, priors, sampler)
-        fit = fit_model(t1w, sampler, start, options)
+        try:
+            start = start or find_head(t1w, priors, sampler)
+            fit = fit_model(t1w, sampler, start, options)
+        except linalg.LinAlgError as error:  # nothing in the image says where anything lies
+            raise BadDataError(
+                "holds no head that could be found: is this a T1w of a whole head or brain?"
+            ) from error
         maps = classify(t1w, sampler, fit.warp, fit.mixture, fit.log_bias, fit.intensity_unit)
         return Segmentation(
             probabilities=maps.probabilities,

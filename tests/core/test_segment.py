@@ -148,10 +148,18 @@ def test_quality_numbers_are_finite_and_sensible(bent):
     assert 900 < quality["brain_ml"] < 2500
 
 
-@pytest.mark.parametrize("content", [np.zeros, np.ones])
+def ball(shape, dtype):
+    """A sphere of one intensity: no tissue tells what lies where."""
+    radius = np.linalg.norm(np.indices(shape).T - np.array(shape) / 2, axis=-1).T
+    return (100 * (radius < 40)).astype(dtype)
+
+
+@pytest.mark.parametrize("content", [np.zeros, np.ones, ball])
 def test_an_image_without_a_head_is_refused(content):
+    affine = np.diag([2.0, 2, 2, 1])
+    affine[:3, 3] = -100
     with pytest.raises(BadDataError, match="no head"):
-        segment(Volume(content((40, 40, 40), np.float32), np.diag([4.0, 4, 4, 1])), data.priors())
+        segment(Volume(content((100, 110, 90), np.float32), affine), data.priors())
 
 
 @pytest.mark.slow
