@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,9 @@ import pytest
 
 from bidsapp.nifti import save_volume
 from bidsapp.volume import Volume
+
+# dcm2niix and the validator of the environment the tests run in, also where it is not active
+os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 

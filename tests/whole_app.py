@@ -52,8 +52,7 @@ def read_tsv(path: Path) -> list[dict[str, str]]:
 def validator_errors(dataset: Path) -> dict[str, list[str]]:
     """Locations of the errors of bids-validator-deno, by code."""
     command = ["bids-validator-deno", str(dataset), "--format", "json"]
-    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     issues = json.loads(done.stdout)["issues"]["issues"]
     errors: dict[str, list[str]] = {}
     for issue in issues:
