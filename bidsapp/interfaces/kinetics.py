@@ -16,7 +16,7 @@ from nipype.interfaces.base import (
     traits,
 )
 
-from bidsapp.bids.derivatives import output_path, outputs, sidecar_path
+from bidsapp.bids.derivatives import output_path, outputs
 from bidsapp.core.kinetics.dynamic import dynamic_refusal
 from bidsapp.core.kinetics.models import Fits, fit_models
 from bidsapp.core.kinetics.study import Study, frames_until
@@ -39,10 +39,10 @@ from bidsapp.data.kinetics import (
 )
 from bidsapp.data.regional import Scene, chosen_atlases, chosen_references, placed_reference
 from bidsapp.errors import BadDataError
-from bidsapp.interfaces.derivatives import _Placed, _Written, write_json
+from bidsapp.interfaces.derivatives import _Placed, _Written
 from bidsapp.interfaces.store import fetch, fetch_volume, keep_volume, optional
-from bidsapp.nifti import write_text
 from bidsapp.settings import KineticModel, Processing
+from bidsapp.tables import write_table
 from bidsapp.volume import Volume
 
 
@@ -181,18 +181,11 @@ class SaveKinetics(SimpleInterface):
         told = given.record["kinetics"]
         about_fit = {key: value for key, value in told.items() if key not in ("done", "reason")}
         for atlas, table in json.loads(Path(given.tables).read_text()).items():
-            rows = zip(*(table[column] for column in columns), strict=True)
-            lines = [list(columns), *(map(_cell, row) for row in rows)]
             path = output_path(given.output_dir, "kinpar", given.entities, atlas=atlas)
-            write_text(path, "".join("\t".join(line) + "\n" for line in lines))
-            described = {"Description": outputs()["kinpar"].description, **given.sidecar}
-            write_json(sidecar_path(path), described | {"Kinetics": about_fit} | columns)
+            about = {"Description": outputs()["kinpar"].description, **given.sidecar}
+            write_table(path, table, columns, about | {"Kinetics": about_fit})
             written[atlas] = path.relative_to(given.output_dir).as_posix()
         kinetics = {**told, "tables": written} if written else told
         self._results["written"] = len(written)
         self._results["record"] = {**given.record, "kinetics": kinetics}
         return runtime
-
-
-def _cell(value: Any) -> str:
-    return "n/a" if value is None else str(value)

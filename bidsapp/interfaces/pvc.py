@@ -15,7 +15,7 @@ from nipype.interfaces.base import (
     traits,
 )
 
-from bidsapp.bids.derivatives import output_path, outputs, sidecar_path
+from bidsapp.bids.derivatives import output_path, outputs
 from bidsapp.core.alignment import Matrix, inverse, transform
 from bidsapp.core.compartments import Tissues, compartments
 from bidsapp.core.corrected import Corrected, correct
@@ -30,10 +30,10 @@ from bidsapp.data import REFERENCES, TARGET, VOI_NAMES, mni_grid, read_table
 from bidsapp.data.atlases import Atlas, atlas
 from bidsapp.data.regional import chosen_atlases
 from bidsapp.errors import BadDataError
-from bidsapp.interfaces.derivatives import _Placed, _Written, write_json
+from bidsapp.interfaces.derivatives import _Placed, _Written
 from bidsapp.interfaces.store import fetch, fetch_volume, keep_volume
-from bidsapp.nifti import write_text
 from bidsapp.settings import Processing
+from bidsapp.tables import write_table
 from bidsapp.volume import Grid, Volume
 
 
@@ -236,18 +236,11 @@ class SavePvc(SimpleInterface):
         told = given.record["pvc"]
         settings = {key: value for key, value in told.items() if key in _SETTINGS}
         for name, table in json.loads(Path(given.tables).read_text()).items():
-            rows = zip(*(table[column] for column in columns), strict=True)
-            lines = [list(columns), *(map(_cell, row) for row in rows)]
             path = output_path(given.output_dir, "pvc", given.entities, atlas=name)
-            write_text(path, "".join("\t".join(line) + "\n" for line in lines))
-            described = {"Description": outputs()["pvc"].description, **given.sidecar}
-            write_json(sidecar_path(path), described | {"PartialVolume": settings} | columns)
+            about = {"Description": outputs()["pvc"].description, **given.sidecar}
+            write_table(path, table, columns, about | {"PartialVolume": settings})
             written[name] = path.relative_to(given.output_dir).as_posix()
         self._results["written"] = len(written)
         tables = {"tables": written} if written else {}
         self._results["record"] = {**given.record, "pvc": told | tables}
         return runtime
-
-
-def _cell(value: Any) -> str:
-    return "n/a" if value is None else str(value)
