@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import json
 import math
 import uuid
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import nibabel as nib
 import numpy as np
@@ -380,6 +381,11 @@ def _replacing(path: str | Path) -> Iterator[Path]:
 def write_text(path: str | Path, text: str) -> Path:
     """Write UTF-8 text atomically (see `write_bytes`)."""
     return write_bytes(path, text.encode())
+
+
+def write_json(path: str | Path, content: Mapping[str, Any]) -> Path:
+    """Write JSON atomically (see `write_bytes`), with keys in the order given."""
+    return write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
 def file_hash(path: str | Path) -> str:

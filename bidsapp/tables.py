@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bidsapp.nifti import write_text
+from bidsapp.nifti import write_json, write_text
 
 # What a spreadsheet would take for the beginning of a formula, and what would break a line.
 _FORMULA = tuple("=+-@")
@@ -43,8 +42,7 @@ def write_table(
     rows = zip(*(columns[name] for name in described), strict=True)
     lines = [[cell(name) for name in described], *([cell(value) for value in row] for row in rows)]
     write_text(path, "".join("\t".join(line) + "\n" for line in lines))
-    content = json.dumps({**about, **described}, indent=2, ensure_ascii=False)
-    write_text(path.with_suffix(".json"), content + "\n")
+    write_json(path.with_suffix(".json"), {**about, **described})
     return path
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 from bidsapp import __version__
 from bidsapp.bids.derivatives import output_path, raw_uri
 from bidsapp.bids.plan import ScanFailure, ScanPlan, ScanSkip
-from bidsapp.nifti import write_text
+from bidsapp.nifti import write_json
 
 _INCOMPLETE = (
     "the run ended before this scan was finished; run the participant level again for this "
@@ -148,4 +147,4 @@ def write_record(output_dir: Path, record: Mapping[str, Any]) -> Path:
         The disk is full or refused the write.
     """
     path = output_path(output_dir, "result", record["entities"])
-    return write_text(path, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+    return write_json(path, record)

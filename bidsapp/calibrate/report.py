@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -17,7 +16,7 @@ from bidsapp.core.calibration import Calibration, Suspect
 from bidsapp.core.scale import Fingerprint
 from bidsapp.data.calibrations import CalibrationFile, calibration_content, signed
 from bidsapp.data.tracers import tracers
-from bidsapp.nifti import write_text
+from bidsapp.nifti import write_json
 
 REPORT_SCHEMA = "centipet-calibration-report/1"
 
@@ -75,9 +74,9 @@ class Study:
 def write(study: Study, folder: Path) -> list[Path]:
     """Write report, plots and, where the criteria are met, the file for ``--calibration``."""
     stem = f"level{study.level}"
-    written = [_write_json(folder / f"{stem}_report.json", report(study))]
+    written = [write_json(folder / f"{stem}_report.json", report(study))]
     if study.passed:
-        written.append(_write_json(folder / f"{stem}_calibration.json", calibration(study)))
+        written.append(write_json(folder / f"{stem}_calibration.json", calibration(study)))
     for (code, name), item in study.calibrations.items():
         written += _plots(study.level, code, name, item, folder)
     return written
@@ -252,7 +251,3 @@ def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
         else value
         for name, value in row.items()
     }
-
-
-def _write_json(path: Path, content: Mapping[str, Any]) -> Path:
-    return write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")

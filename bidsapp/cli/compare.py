@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -58,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
 def _run(options: argparse.Namespace) -> int:
     from bidsapp.calibrate.compare import compare, content, plots, usual_cutoffs, words
     from bidsapp.calibrate.fit import regression
-    from bidsapp.nifti import write_text
+    from bidsapp.nifti import write_json
 
     cutoffs = usual_cutoffs() if options.cutoff is None else options.cutoff
     found = compare(options.first, options.second, cutoffs, regression(options.regression))
@@ -69,8 +68,8 @@ def _run(options: argparse.Namespace) -> int:
         raise CannotCreateError(
             f"{folder}: cannot be made ({error.strerror}); choose another --output-dir"
         ) from error
-    text = json.dumps(content(found, options.regression), indent=2, ensure_ascii=False) + "\n"
+    report = content(found, options.regression)
     print(words(found))
-    for path in (write_text(folder / "comparison.json", text), *plots(found, folder)):
+    for path in (write_json(folder / "comparison.json", report), *plots(found, folder)):
         print(path)
     return ExitCode.OK

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -57,7 +56,7 @@ def _run(t1w: Path, out_dir: Path, prefix: str | None) -> int:
     from bidsapp.core.quality import affine_findings
     from bidsapp.data import read_table
     from bidsapp.data.segmentation import segment_head
-    from bidsapp.nifti import affine_disagreement, load_volume, write_text
+    from bidsapp.nifti import affine_disagreement, load_volume, write_json
 
     name = _prefix(t1w) if prefix is None else prefix
     if not name or Path(name).name != name:
@@ -77,8 +76,7 @@ def _run(t1w: Path, out_dir: Path, prefix: str | None) -> int:
     findings = [*found.findings, *affine_findings(affine_disagreement(t1w), limit, "T1w")]
     written = _write(found, image, out_dir / name)
     content = _content(t1w, found.quality, findings)
-    report = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-    written.append(write_text(out_dir / f"{name}_desc-segmentation_qc.json", report))
+    written.append(write_json(out_dir / f"{name}_desc-segmentation_qc.json", content))
     for finding in findings:
         print(f"! {finding.message}", file=sys.stderr)
     for path in written:

@@ -24,7 +24,7 @@ from bidsapp.dicom.series import Series, take_inventory
 from bidsapp.dicom.table import COLUMNS, FAILED, KEPT, Row, cells, format_table, in_order
 from bidsapp.dicom.tables import tables
 from bidsapp.errors import BadDataError, CentipetError, StorageError, UsageError
-from bidsapp.nifti import COMPRESSION, write_bytes, write_text
+from bidsapp.nifti import COMPRESSION, write_bytes, write_json
 from bidsapp.settings import DicomInput
 
 __all__ = ["ConversionReport", "convert", "format_table"]
@@ -161,7 +161,7 @@ def _convert_one(job: Job, folder: Path, scrub: Callable[[str], str]) -> tuple[s
         made = replace(made, image=image.scaled(made.image, job.factors))
         content = _clean_sidecar(job, made, scrub)
         content["CentiPET"]["Series"] = origin
-        write_text(side, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+        write_json(side, content)
         write_bytes(nifti, gzip.compress(made.image.to_bytes(), COMPRESSION, mtime=0))
     return made.remarks
 

@@ -6,7 +6,6 @@ folder still holds everything that made it.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,7 @@ from bidsapp.bids.derivatives import output_path, outputs, sidecar_path
 from bidsapp.bids.records import completed_record, write_record
 from bidsapp.core.resample import itk_affine_text, itk_displacements
 from bidsapp.interfaces.store import fetch_volume, optional
-from bidsapp.nifti import file_hash, save_displacements, save_volume, write_text
+from bidsapp.nifti import file_hash, save_displacements, save_volume, write_json, write_text
 from bidsapp.volume import Volume
 
 
@@ -147,11 +146,6 @@ class SaveResult(SimpleInterface):
         write_record(Path(self.inputs.output_dir), record)
         self._results["written"] = 1
         return runtime
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write JSON atomically, with keys in the order given."""
-    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
 def _described(key: str, content: Mapping[str, Any]) -> dict[str, Any]:

@@ -28,9 +28,9 @@ from bidsapp.data import TARGET, VOI_NAMES, mni_grid, read_table, template_mask
 from bidsapp.data.atlases import CENTILOID
 from bidsapp.data.regional import chosen_atlases
 from bidsapp.data.tracers import window_rule
-from bidsapp.interfaces.derivatives import _Placed, _Written, write_json
+from bidsapp.interfaces.derivatives import _Placed, _Written
 from bidsapp.interfaces.store import about, fetch, fetch_volume, keep
-from bidsapp.nifti import read_frames, save_frames
+from bidsapp.nifti import read_frames, save_frames, write_json
 from bidsapp.settings import Processing
 from bidsapp.tables import write_table
 from bidsapp.volume import Grid, Volume

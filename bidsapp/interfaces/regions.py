@@ -33,9 +33,9 @@ from bidsapp.data.regional import (
     measure_atlases,
     region_dictionary,
 )
-from bidsapp.interfaces.derivatives import _Placed, _Written, measured_or_zero, write_json
+from bidsapp.interfaces.derivatives import _Placed, _Written, measured_or_zero
 from bidsapp.interfaces.store import fetch, fetch_volume, optional
-from bidsapp.nifti import save_volume, write_text
+from bidsapp.nifti import save_volume, write_json, write_text
 from bidsapp.settings import TEMPLATE_SPACE, Processing
 from bidsapp.tables import write_table
 from bidsapp.volume import Grid, Volume

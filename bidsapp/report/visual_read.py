@@ -8,7 +8,6 @@ an SUVR (whole cerebellum = 1) on a grid that is the same for everybody; its sid
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from bidsapp.bids.derivatives import derivative_uri, output_path, outputs, sidec
 from bidsapp.core.alignment import inverse, rigid_between
 from bidsapp.data import template_mask
 from bidsapp.errors import BadDataError
-from bidsapp.nifti import load_displacements, load_volume, save_volume, write_text
+from bidsapp.nifti import load_displacements, load_volume, save_volume, write_json
 from bidsapp.report.display import colours_in_words, display_of
 from bidsapp.report.evidence import t1w_entities, t1w_to_pet
 from bidsapp.report.records import ScanRecord
@@ -138,5 +137,5 @@ def _save(
     save_volume(path, image, dtype=np.float32, shown=shown)
     content = {"Description": outputs()[key].description, **told}
     content["SpatialReference"] = derivative_uri(path, output_dir)
-    write_text(sidecar_path(path), json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    write_json(sidecar_path(path), content)
     return path
