@@ -14,7 +14,6 @@ from bidsapp.core.alignment import displacement, inverse, rigid_matrix, transfor
 from bidsapp.core.head import Head
 from bidsapp.core.rigid import own_anatomy, register
 from bidsapp.core.sampling import blur, trilinear
-from bidsapp.data import read_table
 from bidsapp.errors import BadDataError
 from bidsapp.settings import PetToT1w
 from bidsapp.volume import Grid, Volume
@@ -217,13 +216,15 @@ def average(head):
 
 @pytest.mark.slow
 def test_tells_another_persons_pet(head, pet):
-    """Heads of the same outline: only the folds differ."""
-    least = read_table("limits")["pet_t1w_own_anatomy"]["least"]
+    """Heads of the same outline: only the folds differ, and at 4 mm there are few of them.
+
+    The limit of the flag was found on heads (tests/benchmarks/confidence.py), not on these.
+    """
     own, other = (
         register(image, head.t1w, **head.images(), average=average(head)).own_anatomy
         for image in (pet, make_pet(make_head(seed=5), TRUTH))
     )
-    assert other < least < 0.9 < own
+    assert other < 0.8 < 0.95 < own
 
 
 def test_tells_a_wrong_position(head, pet, fit):
