@@ -15,6 +15,8 @@ from bidsapp.errors import UsageError
 from bidsapp.settings import TEMPLATE_SPACE, AtlasChoice, ReferenceChoice
 
 _TABLES = Path(__file__).parents[1] / "data"  # not imported: that would cost the time of --help
+_ATLAS_FORM = "NAME=FILE[,TABLE][,space=SPACE]"
+_REFERENCE_FORM = "NAME=ATLAS:LABEL[,LABEL...]"
 _SPACE_WORDS = {
     TEMPLATE_SPACE: TEMPLATE_SPACE,
     f"{TEMPLATE_SPACE}:res-2": TEMPLATE_SPACE,
@@ -75,20 +77,14 @@ def voi_spaces(values: Iterable[str]) -> tuple[str, ...]:
 
 def _atlas_choice(value: str, path: Callable[[str], Path]) -> AtlasChoice:
     name, equals, rest = value.partition("=")
-    names = {one.lower(): one for one in known("atlases")}
     if not equals:
-        if name.lower() not in names:
-            raise UsageError(
-                f"--atlas {name}: the package has {', '.join(names.values())}; give another as "
-                "NAME=FILE[,TABLE]"
-            )
-        return AtlasChoice(names[name.lower()])
-    _check_name("--atlas", name, names)
+        return AtlasChoice(_packaged("--atlas", name, "atlases", _ATLAS_FORM))
+    _check_name("--atlas", name, "atlases")
     parts = [part for part in rest.split(",") if part]
     spaces = [part.removeprefix("space=") for part in parts if part.startswith("space=")]
     files = [path(part) for part in parts if not part.startswith("space=")]
     if not 1 <= len(files) <= 2 or len(spaces) > 1:
-        raise UsageError(f"--atlas {value}: give NAME=FILE[,TABLE][,space=SPACE]")
+        raise UsageError(f"--atlas {value}: give {_ATLAS_FORM}")
     for file in files:
         if not file.is_file():
             raise UsageError(f"--atlas {name}: {file}: no such file")
@@ -98,25 +94,33 @@ def _atlas_choice(value: str, path: Callable[[str], Path]) -> AtlasChoice:
 
 def _reference_choice(value: str) -> ReferenceChoice:
     name, equals, rest = value.partition("=")
-    names = {one.lower(): one for one in known("reference_regions")}
+    option, table = "--reference-region", "reference_regions"
     if not equals:
-        if name.lower() not in names:
-            raise UsageError(
-                f"--reference-region {name}: there is {', '.join(names.values())}; give another "
-                "as NAME=ATLAS:LABEL[,LABEL...]"
-            )
-        return ReferenceChoice(names[name.lower()])
-    _check_name("--reference-region", name, names)
+        return ReferenceChoice(_packaged(option, name, table, _REFERENCE_FORM))
+    _check_name(option, name, table)
     atlas, colon, labels = rest.partition(":")
     wanted = tuple(label.strip() for label in labels.split(",") if label.strip())
     if not colon or not atlas or not wanted:
-        raise UsageError(f"--reference-region {value}: give NAME=ATLAS:LABEL[,LABEL...]")
-    packaged = {one.lower(): one for one in known("atlases")}
-    return ReferenceChoice(name, packaged.get(atlas.lower(), atlas), wanted)
+        raise UsageError(f"{option} {value}: give {_REFERENCE_FORM}")
+    return ReferenceChoice(name, _by_lower("atlases").get(atlas.lower(), atlas), wanted)
 
 
-def _check_name(option: str, name: str, taken: dict[str, str]) -> None:
+def _by_lower(table: str) -> dict[str, str]:
+    return {name.lower(): name for name in known(table)}
+
+
+def _packaged(option: str, name: str, table: str, form: str) -> str:
+    """Name in a table of the package, typed in any case."""
+    names = _by_lower(table)
+    if name.lower() not in names:
+        raise UsageError(
+            f"{option} {name}: the package has {', '.join(names.values())}; give another as {form}"
+        )
+    return names[name.lower()]
+
+
+def _check_name(option: str, name: str, table: str) -> None:
     if not re.fullmatch(r"[A-Za-z0-9]+", name):
         raise UsageError(f"{option} {name}=: a name of letters and digits is needed, for BIDS")
-    if name.lower() in taken:
+    if name.lower() in _by_lower(table):
         raise UsageError(f"{option} {name}=: the package has its own {name}; choose another name")
