@@ -25,8 +25,9 @@ def available_cpus(environ: Mapping[str, str] = os.environ, root: Path = _ROOT) 
             period = _read(folder / "cpu.cfs_period_us", "1")
         if quota.isdigit() and period.isdigit():
             limits.append(ceil(int(quota) / int(period)))
-    if environ.get("SLURM_CPUS_PER_TASK", "").isdigit():
-        limits.append(int(environ["SLURM_CPUS_PER_TASK"]))
+    # --cpus-per-task, and without it what the job has on this node
+    for name in ("SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE"):
+        limits += _number(environ, name)
     return max(1, min(limits))
 
 
@@ -38,11 +39,18 @@ def available_memory_gb(environ: Mapping[str, str] = os.environ, root: Path = _R
             text = _read(folder / name, "max")
             if text.isdigit():
                 limits.append(int(text) / _GIB)
-    if environ.get("SLURM_MEM_PER_NODE", "").isdigit():  # MB
-        limits.append(int(environ["SLURM_MEM_PER_NODE"]) / 1024)
-    elif environ.get("SLURM_MEM_PER_CPU", "").isdigit():
-        limits.append(int(environ["SLURM_MEM_PER_CPU"]) * available_cpus(environ, root) / 1024)
+    # both are MB, and 0 where the job has the whole node (--mem=0)
+    limits += [mb / 1024 for mb in _number(environ, "SLURM_MEM_PER_NODE")]
+    for mb in _number(environ, "SLURM_MEM_PER_CPU"):
+        cpus = _number(environ, "SLURM_CPUS_ON_NODE") or _number(environ, "SLURM_CPUS_PER_TASK")
+        limits.append(mb * (cpus or [1])[0] / 1024)
     return min(limits)
+
+
+def _number(environ: Mapping[str, str], name: str) -> list[int]:
+    """Value of a variable of SLURM; nothing where it is unset, 0 or no number."""
+    text = environ.get(name, "")
+    return [int(text)] if text.isdigit() and int(text) > 0 else []
 
 
 def _control_groups(root: Path) -> Iterator[Path]:
