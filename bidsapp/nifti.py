@@ -6,14 +6,18 @@ neither a file name nor a time, so the same voxels give the same bytes.
 
 from __future__ import annotations
 
+import fcntl
 import gzip
 import hashlib
 import json
 import math
+import os
+import re
+import time
 import uuid
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -33,6 +37,11 @@ _MOST_VALUES = 2**32  # in all frames
 _VOXEL_MM = (0.1, 20.0)
 _FARTHEST_MM = 1e4
 _MOST_EXTRA_MB = 64
+
+# Temporary files: `.<name>.<random>.tmp` beside what they will be.
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")
+_JUST_MADE_S = 1.0  # a writer locks its file at once, but after it was made
+_SURELY_OLD_S = 24 * 3600.0  # nobody writes one file for so long
 
 
 def load_volume(path: str | Path, *, dtype: type = np.float32, ndim: int | None = None) -> Volume:
@@ -370,17 +379,81 @@ def _replacing(path: str | Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        temporary.replace(path)
+        with _locked(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)):
+            yield temporary
+            temporary.replace(path)
     except OSError as error:
         raise StorageError(f"{path}: cannot be written ({error.strerror})") from error
     finally:
         temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def _locked(descriptor: int) -> Iterator[None]:
+    """Hold a file while it is written: `remove_temporaries` tells by it that somebody lives."""
+    try:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def remove_temporaries(folders: Iterable[Path]) -> int:
+    """Remove the temporary files that killed runs left, and none that is being written.
+
+    A file is left over when nobody holds its lock; where a file system has no locks, when it is a
+    day old.
+
+    Parameters
+    ----------
+    folders : looked through, without the folders in them
+
+    Returns
+    -------
+    int
+        How many were removed.
+    """
+    found = (
+        path
+        for folder in folders
+        for path in folder.glob(".*.tmp")
+        if _TEMPORARY.fullmatch(path.name)
+    )
+    return sum(map(_remove_if_left, found))
+
+
+def _remove_if_left(path: Path) -> bool:
+    try:
+        age = time.time() - path.stat().st_mtime
+        descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK)
+    except OSError:  # gone meanwhile, or somebody else's
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        is_left = age > _JUST_MADE_S
+    except BlockingIOError:
+        is_left = False
+    except OSError:
+        is_left = age > _SURELY_OLD_S
+    finally:
+        os.close(descriptor)
+    if is_left:
+        with suppress(OSError):
+            path.unlink()
+    return is_left
+
+
 def write_text(path: str | Path, text: str) -> Path:
     """Write UTF-8 text atomically (see `write_bytes`)."""
     return write_bytes(path, text.encode())
+
+
+def write_lines(path: str | Path, lines: Iterable[str]) -> Path:
+    """Write UTF-8 text line by line while the lines come, atomically (see `write_bytes`)."""
+    with _replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        file.writelines(lines)
+    return Path(path)
 
 
 def write_json(path: str | Path, content: Mapping[str, Any]) -> Path:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from bidsapp.nifti import write_json, write_text
+from bidsapp.nifti import write_json, write_lines, write_text
 
 # What a spreadsheet would take for the beginning of a formula, and what would break a line.
 _FORMULA = tuple("=+-@")
@@ -40,10 +41,44 @@ def write_table(
         The disk is full or refused the write.
     """
     rows = zip(*(columns[name] for name in described), strict=True)
-    lines = [[cell(name) for name in described], *([cell(value) for value in row] for row in rows)]
-    write_text(path, "".join("\t".join(line) + "\n" for line in lines))
+    write_text(path, "".join(map(line, [described, *rows])))
     write_json(path.with_suffix(".json"), {**about, **described})
     return path
+
+
+def write_rows(
+    path: Path,
+    rows: Iterable[Mapping[str, Any]],
+    described: Mapping[str, Mapping[str, Any]],
+    about: Mapping[str, Any],
+) -> Path:
+    """Write a table row by row while the rows come, and its dictionary: see `write_table`.
+
+    Parameters
+    ----------
+    path : ends in ``.tsv``
+    rows : values by column
+    described, about : as in `write_table`
+
+    Returns
+    -------
+    Path
+        ``path``.
+
+    Raises
+    ------
+    StorageError
+        The disk is full or refused the write.
+    """
+    lines = (line([row[name] for name in described]) for row in rows)
+    write_lines(path, chain([line(described)], lines))
+    write_json(path.with_suffix(".json"), {**about, **described})
+    return path
+
+
+def line(values: Iterable[Any]) -> str:
+    """One line of a table, with its end."""
+    return "\t".join(map(cell, values)) + "\n"
 
 
 def cell(value: Any) -> str:

@@ -41,6 +41,17 @@ _NEVER = (
 
 # Columns of participants.tsv that say where, in lower case, the likeliest first.
 _SITE_COLUMNS = ("site", "site_id", "siteid", "center", "centre", "institution", "scanner_site")
+# Fields of the sidecar that tell one way of measuring from another.
+_SCANNER_FIELDS = ("Manufacturer", "ManufacturersModelName", "InstitutionName")
+_RECONSTRUCTION_FIELDS = (
+    *("ReconMethodName", "ReconMethodParameterLabels", "ReconMethodParameterValues"),
+    *("ReconFilterType", "ReconFilterSize", "AttenuationCorrection"),
+)
+# Dates could identify a person: tables of results have intervals instead.
+_DATE = re.compile(
+    r"\d{4}-\d{1,2}-\d{1,2}(\D|$)|\d{1,2}[./]\d{1,2}[./]\d{2,4}$"
+    r"|(19|20)\d\d(0[1-9]|1[0-2])([0-2]\d|3[01])$"
+)
 # Where a body weight may stand, kg; others are pounds or mistakes.
 _WEIGHT_FIELDS = ("PatientWeight", "BodyWeight", "ParticipantWeight")
 _WEIGHT_COLUMNS = ("weight", "weight_kg", "bodyweight", "body_weight")
@@ -115,6 +126,29 @@ class RawDataset:
         if found is None:
             found = self.sidecar(image).get("InstitutionName")
         return None if found in (None, "", "n/a") else str(found)
+
+    def about(self, image: RawImage) -> dict[str, dict[str, Any]]:
+        """What the raw dataset tells of a scan besides its image, for the record.
+
+        Returns
+        -------
+        dict
+            ``participant`` and ``session``: columns of ``participants.tsv`` and ``sessions.tsv``
+            as they stand there, None for ``n/a``, dates left out; ``acquisition``: fields of the
+            sidecar about scanner and reconstruction, empty when it cannot be read.
+        """
+        name = f"sub-{image.participant}"
+        sessions = self.bids_dir / name / f"{name}_sessions.tsv"
+        try:
+            sidecar = self.sidecar(image)
+        except CentipetError:
+            sidecar = {}
+        told = (*_SCANNER_FIELDS, *_RECONSTRUCTION_FIELDS)
+        return {
+            "participant": _columns(self.bids_dir / "participants.tsv", name),
+            "session": _columns(sessions, f"ses-{image.session}") if image.session else {},
+            "acquisition": {key: sidecar[key] for key in told if key in sidecar},
+        }
 
     def weight_kg(self, image: RawImage) -> float | None:
         """Body weight by the sidecar, else by the participant's or session's row."""
@@ -338,6 +372,17 @@ def _scan_times(path: Path) -> dict[str, str]:
 def _row(path: Path, key: str) -> dict[str, str]:
     """Row of a table whose first column holds ``key``; empty when there is none to be read."""
     return _rows(path, path.stat().st_mtime_ns if path.is_file() else 0).get(key, {})
+
+
+def _columns(path: Path, key: str) -> dict[str, str | None]:
+    """Row of a table without its first column and without dates; None for ``n/a``."""
+    values = list(_row(path, key).items())[1:]
+    told = {name: (value or "").strip() for name, value in values if name}
+    return {
+        name: None if value in ("", "n/a") else value
+        for name, value in told.items()
+        if name != "acq_time" and not _DATE.match(value)
+    }
 
 
 @lru_cache(maxsize=64)

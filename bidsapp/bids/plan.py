@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from bidsapp.bids.entities import join_entities
 from bidsapp.bids.pet_metadata import PetTiming
@@ -95,6 +97,7 @@ class ScanPlan:
     site : where it was scanned, None when the dataset does not say
     acquired : when, from ``scans.tsv`` or ``sessions.tsv``; dates may be shifted on purpose, so
         that only differences within a participant mean anything
+    about : of participant, session and acquisition (`bidsapp.bids.layout.RawDataset.about`)
     """
 
     participant: str
@@ -110,6 +113,7 @@ class ScanPlan:
     suv_factor: float | None = None
     site: str | None = None
     acquired: datetime | None = None
+    about: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, hash=False)
 
     @property
     def n_frames(self) -> int:
@@ -158,6 +162,7 @@ class ScanFailure:
     error_name: str
     message: str
     tracer: str | None = None
+    about: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)
@@ -168,6 +173,7 @@ class ScanSkip:
     pet: Path
     reason: str
     tracer: str | None = None
+    about: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)

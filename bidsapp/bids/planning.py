@@ -71,7 +71,7 @@ def make_plan(dataset: RawDataset, processing: Processing) -> Plan:
                 )
             candidates.append(_read_candidate(pet, dataset, processing))
         except CentipetError as error:
-            failures.append(_failure(pet, error, None))
+            failures.append(_failure(pet, error, None, dataset))
 
     in_window = [candidate for candidate in candidates if _is_in_window(candidate, processing)]
     check_t1w = cache(_check_t1w)
@@ -89,7 +89,7 @@ def make_plan(dataset: RawDataset, processing: Processing) -> Plan:
             if t1w[0] is not None:
                 check_t1w(t1w[0].path)
         except CentipetError as error:
-            failures.append(_failure(pet, error, candidate.tracer))
+            failures.append(_failure(pet, error, candidate.tracer, dataset))
         else:
             early = [one for one in candidates if one not in in_window]
             early = [one for one in early if _late_part(one, in_window) == candidate]
@@ -99,10 +99,11 @@ def make_plan(dataset: RawDataset, processing: Processing) -> Plan:
                 suv_factor=suv_factor(dataset.sidecar(pet), dataset.weight_kg(pet)),
                 site=dataset.site(pet),
                 acquired=dataset.acquired(pet),
+                about=dataset.about(pet),
             )
             scans.append(found)
     joined = {part.pet for scan in scans for part in scan.parts}
-    skipped = [_skip(*pair, pair[0].image.path in joined) for pair in left_out]
+    skipped = [_skip(*pair, pair[0].image.path in joined, dataset) for pair in left_out]
     return Plan(tuple(scans), tuple(failures), tuple(skipped))
 
 
@@ -327,12 +328,17 @@ def _scan_plan(
     )
 
 
-def _failure(pet: RawImage, error: CentipetError, tracer: Tracer | None) -> ScanFailure:
+def _failure(
+    pet: RawImage, error: CentipetError, tracer: Tracer | None, dataset: RawDataset
+) -> ScanFailure:
     code = tracer.code if tracer else pet.entities.get("trc")
-    return ScanFailure(dict(pet.entities), pet.path, type(error).__name__, str(error), code)
+    what = type(error).__name__, str(error), code
+    return ScanFailure(dict(pet.entities), pet.path, *what, dataset.about(pet))
 
 
-def _skip(candidate: _Candidate, sibling: _Candidate, joined: bool) -> ScanSkip:
+def _skip(
+    candidate: _Candidate, sibling: _Candidate, joined: bool, dataset: RawDataset
+) -> ScanSkip:
     reason = (
         f"outside the uptake window of {candidate.tracer.name}, which "
         f"{sibling.image.path.name} of the same injection covers"
@@ -340,7 +346,8 @@ def _skip(candidate: _Candidate, sibling: _Candidate, joined: bool) -> ScanSkip:
     if joined:
         reason += "; its frames are in the activity over time of that scan"
     image = candidate.image
-    return ScanSkip(dict(image.entities), image.path, reason, candidate.tracer.code)
+    code = candidate.tracer.code
+    return ScanSkip(dict(image.entities), image.path, reason, code, dataset.about(image))
 
 
 def _seconds(window_min: tuple[float, float]) -> tuple[float, float]:

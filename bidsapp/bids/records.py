@@ -36,6 +36,9 @@ def empty_record(entities: Mapping[str, str]) -> dict[str, Any]:
         "t1w_source": None,
         "site": None,
         "acq_time": None,
+        "participant": {},
+        "session": {},
+        "acquisition": {},
         "tracer": None,
         "tracer_name": None,
         "window_start_min": None,
@@ -68,6 +71,7 @@ def empty_record(entities: Mapping[str, str]) -> dict[str, Any]:
 def planned_record(scan: ScanPlan, bids_dir: Path) -> dict[str, Any]:
     """Record of a scan that is about to be processed: ``incomplete``, with all the plan knows."""
     return empty_record(scan.entities) | {
+        **scan.about,
         "reason": _INCOMPLETE,
         "source": raw_uri(scan.pet, bids_dir),
         "t1w_source": None if scan.t1w is None else raw_uri(scan.t1w.t1w, bids_dir),
@@ -130,6 +134,7 @@ def failed_record(
 def unplanned_record(scan: ScanFailure | ScanSkip, bids_dir: Path) -> dict[str, Any]:
     """Record of a scan that planning refused or left out."""
     record = empty_record(scan.entities) | {
+        **scan.about,
         "source": raw_uri(scan.pet, bids_dir),
         "tracer": scan.tracer,
     }

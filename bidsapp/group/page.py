@@ -107,7 +107,7 @@ def _labels() -> dict[str, str]:
 
 def _data(rows: Sequence[Row]) -> dict[str, Any]:
     """The whole table as text, cell by cell as in the TSV, for the script of the page."""
-    columns = list(read_table("group_columns")["centiloid"])
+    columns = list(rows[0])
     shown = {
         name: head
         for name, head in _COLUMNS.items()

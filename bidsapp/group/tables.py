@@ -8,9 +8,11 @@ nothing of the records; absent values are ``n/a``.
 from __future__ import annotations
 
 import copy
-import json
+import math
+import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -38,20 +40,100 @@ _QC = (
     "brain_ml",
 )
 
+# Columns of raw tables, in lower case, the likeliest first.
+_AGE = ("age", "age_at_scan", "age_years", "age_bl")
+_SEX = ("sex", "gender")
+# What BIDS lets people write for one thing.
+_SEXES = {"f": "F", "female": "F", "m": "M", "male": "M", "o": "O", "other": "O"}
+_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?")  # no 007: that is a name
+
 _TAU_COLUMNS = {"centaurz": tau_regions(), "centaur": ("universal",)}
 
 
+@dataclass(frozen=True)
+class Table:
+    """A table of the group level, as it will be written.
+
+    Attributes
+    ----------
+    name : of the file, without ``.tsv``
+    columns : entry of the JSON dictionary by column, in order
+    rows : values by column; made while they are written, when an iterator
+    """
+
+    name: str
+    columns: Mapping[str, Mapping[str, Any]]
+    rows: Iterable[Row]
+
+
 def centiloid_rows(records: Sequence[ScanRecord]) -> list[Row]:
-    """One row per scan, with the flags of the cohort added to those of the scan."""
+    """One row per scan, with the flags of the cohort added to those of the scan.
+
+    Every row has the columns of `centiloid_columns`, in their order.
+    """
     cohort = cohort_flags(records)
     years = _years(records)
-    return [
-        _centiloid_row(record, cohort.get(record.path, ()), years.get(record.path))
-        for record in records
-    ]
+    raw = raw_columns(records)
+    order = [*read_table("group_columns")["centiloid"], *raw]
+    rows = []
+    for record in records:
+        row = _centiloid_row(record, cohort.get(record.path, ()), years.get(record.path))
+        row |= {name: typed(getattr(record, table).get(one)) for name, (table, one) in raw.items()}
+        rows.append({name: row[name] for name in order})
+    return rows
 
 
-def voi_rows(records: Iterable[ScanRecord], regional: RegionalTables = NOTHING) -> list[Row]:
+def centiloid_columns(
+    records: Sequence[ScanRecord], told: Mapping[str, Mapping[str, Any]] | None = None
+) -> dict[str, Any]:
+    """Describe the columns of ``group_centiloid.tsv``: our own, then those of the raw tables.
+
+    Parameters
+    ----------
+    records : scans
+    told : ``participant`` and ``session`` -> dictionary of the raw table, where there is one
+    """
+    columns = _described("centiloid")
+    for name, (table, one) in raw_columns(records).items():
+        entry = (told or {}).get(table, {}).get(one)
+        origin = f"Column {one} of {table}s.tsv of the raw dataset"
+        entry = dict(entry) if isinstance(entry, Mapping) else {}
+        text = entry.get("Description")
+        entry["Description"] = f"{text} ({origin})" if isinstance(text, str) else origin
+        columns[name] = entry
+    return columns
+
+
+def raw_columns(records: Iterable[ScanRecord]) -> dict[str, tuple[str, str]]:
+    """Columns of participants.tsv and sessions.tsv: name in our table -> (table, name there).
+
+    A name that is taken already gets the name of its table in front.
+    """
+    there = {
+        table: dict.fromkeys(name for record in records for name in getattr(record, table))
+        for table in ("participant", "session")
+    }
+    taken = set(read_table("group_columns")["centiloid"])
+    found: dict[str, tuple[str, str]] = {}
+    for table, names in there.items():
+        for name in names:
+            own = cell(name)
+            while own in taken:
+                own = f"{table}s_{own}"
+            taken.add(own)
+            found[own] = (table, name)
+    return found
+
+
+def typed(text: str | None) -> str | int | float | None:
+    """Value of a cell of a raw table: a number where it is written as one."""
+    if text is None or not _NUMBER.fullmatch(text):
+        return text
+    value = int(text) if text.lstrip("-").isdigit() else float(text)
+    return value if math.isfinite(value) else text
+
+
+def voi_rows(records: Iterable[ScanRecord], regional: RegionalTables = NOTHING) -> Iterator[Row]:
     """One row per scan and region: every region of any scan for each of them.
 
     Parameters
@@ -61,12 +143,25 @@ def voi_rows(records: Iterable[ScanRecord], regional: RegionalTables = NOTHING) 
     """
     centiloid = [("Centiloid", name) for name in VOI_NAMES]
     regions = tuple(dict.fromkeys([*centiloid, *regional.regions]))
-    return [_voi_row(record, region, regional) for record in records for region in regions]
+    for record in records:
+        for region in regions:
+            yield _voi_row(record, region, regional)
 
 
-def voi_columns() -> tuple[str, ...]:
-    """Columns of the group table of regions, those of further reference regions left out."""
-    return tuple(read_table("group_columns")["vois"])
+def voi_columns(references: Sequence[str] = ()) -> dict[str, Any]:
+    """Describe the columns of ``group_vois.tsv``.
+
+    Parameters
+    ----------
+    references : columns of further reference regions, ``suvr_<name>`` and ``centiloid_<name>``
+    """
+    columns = _described("vois")
+    for column in references:
+        kind, _, reference = column.partition("_")
+        columns[column] = dict(columns[f"{kind}_cg"])
+        text = columns[column]["Description"]
+        columns[column]["Description"] = text.replace("cerebellar grey matter", reference)
+    return columns
 
 
 def cohort_flags(records: Sequence[ScanRecord]) -> dict[str, tuple[Flag, ...]]:
@@ -109,27 +204,10 @@ def mixture_warnings(records: Sequence[ScanRecord]) -> list[str]:
     ]
 
 
-def dictionary(table: str, extra: Sequence[str] = ()) -> str:
-    """Return the JSON that describes the columns of a table (``centiloid`` or ``vois``).
-
-    ``extra`` are columns of further reference regions, ``suvr_<name>`` and ``centiloid_<name>``.
-    """
-    columns = copy.deepcopy(read_table("group_columns")[table])
-    for column in extra:
-        kind, _, reference = column.partition("_")
-        columns[column] = dict(columns[f"{kind}_cg"])
-        text = columns[column]["Description"]
-        columns[column]["Description"] = text.replace("cerebellar grey matter", reference)
+def _described(table: str) -> dict[str, Any]:
+    columns: dict[str, Any] = copy.deepcopy(read_table("group_columns")[table])
     columns["tracer"]["Levels"] = {code: tracer.name for code, tracer in tracers().items()}
-    return json.dumps(columns, indent=2, ensure_ascii=False) + "\n"
-
-
-def to_tsv(table: str, rows: Iterable[Mapping[str, Any]], extra: Sequence[str] = ()) -> str:
-    """Write rows as text, with the columns of the table, those of ``extra``, and no others."""
-    columns = [*read_table("group_columns")[table], *extra]
-    lines = ["\t".join(columns)]
-    lines += ["\t".join(cell(row[column]) for column in columns) for row in rows]
-    return "\n".join(lines) + "\n"
+    return columns
 
 
 def _scan_columns(record: ScanRecord) -> Row:
@@ -161,6 +239,7 @@ def _centiloid_row(record: ScanRecord, cohort: Iterable[Flag], years: float | No
     start, end = record.window_min or (None, None)
     ok = record.status is Status.OK
     centiloid = record.centiloid if ok else None
+    flags = (*record.flags, *cohort)
     coverages = [c for values in record.voi.values() if (c := values.get("coverage")) is not None]
     return {
         **_scan_columns(record),
@@ -169,7 +248,7 @@ def _centiloid_row(record: ScanRecord, cohort: Iterable[Flag], years: float | No
         **{f"suvr_{name}": record.suvr.get(name) if ok else None for name in REFERENCES},
         "centiloid": centiloid,
         "method": record.method,
-        "flags": ";".join(flag.code for flag in (*record.flags, *cohort)),
+        "flags": ";".join(flag.code for flag in flags),
         "version": record.version,
         "reason": record.reason,
         "error": record.error,
@@ -182,13 +261,75 @@ def _centiloid_row(record: ScanRecord, cohort: Iterable[Flag], years: float | No
         "intercept": record.equation.get("intercept"),
         **{name: record.qc.get(name) for name in _QC},
         "least_coverage": min(coverages, default=None),
+        "n_flags": len(flags),
         "fingerprint": record.fingerprint,
         "site": record.site,
+        "scanner": _scanner(record.acquisition),
+        "reconstruction": _reconstruction(record.acquisition),
+        "age": _age(_first(record, _AGE)),
+        "sex": _sex(_first(record, _SEX)),
         "years": years,
         "source": record.source,
         "t1w_source": record.t1w_source,
         "record": record.path,
     }
+
+
+def _first(record: ScanRecord, names: Sequence[str]) -> str | None:
+    """First known value of any of some columns, the session's before the participant's."""
+    for row in (record.session, record.participant):
+        known = {name.lower(): value for name, value in row.items() if value is not None}
+        for name in names:
+            if name in known:
+                return known[name]
+    return None
+
+
+def _age(text: str | None) -> int | float | None:
+    """Age in years; BIDS lets ``89+`` stand for all that is above."""
+    value = typed(None if text is None else text.removesuffix("+"))
+    return None if isinstance(value, str) else value
+
+
+def _sex(text: str | None) -> str | None:
+    """Sex by one letter for what BIDS lets people write; other codes as they are."""
+    return None if text is None else _SEXES.get(text.lower(), text)
+
+
+def _scanner(acquisition: Mapping[str, Any]) -> str | None:
+    """Manufacturer and model, the manufacturer not twice."""
+    maker, model = (_plain(acquisition.get(k)) for k in ("Manufacturer", "ManufacturersModelName"))
+    if maker and model and model.lower().startswith(maker.lower()):
+        maker = None
+    return " ".join(part for part in (maker, model) if part) or None
+
+
+def _reconstruction(acquisition: Mapping[str, Any]) -> str | None:
+    """Method, its parameters, and the filter with its size."""
+    labels = acquisition.get("ReconMethodParameterLabels")
+    values = acquisition.get("ReconMethodParameterValues")
+    if not (isinstance(labels, list) and isinstance(values, list) and len(labels) == len(values)):
+        labels, values = [], []
+    pairs = [f"{_plain(k)} {_plain(v)}" for k, v in zip(labels, values, strict=True) if _plain(v)]
+    kind = _plain(acquisition.get("ReconFilterType"))
+    if kind and kind.lower() != "none":
+        size = _plain(acquisition.get("ReconFilterSize"))
+        kind = f"filter {kind} {size} mm" if size else f"filter {kind}"
+    elif kind:
+        kind = "no filter"
+    parts = [_plain(acquisition.get("ReconMethodName")), *pairs, kind]
+    return ", ".join(part for part in parts if part) or None
+
+
+def _plain(value: Any) -> str | None:
+    """Text of a field of a sidecar, of a list its different values; None for what says nothing."""
+    several = value if isinstance(value, list) else [value]
+    texts = dict.fromkeys(
+        f"{one:g}" if isinstance(one, int | float) else " ".join(str(one).split())
+        for one in several
+        if one is not None
+    )
+    return " ".join(text for text in texts if text.lower() not in ("", "n/a", "unknown")) or None
 
 
 def _dvr(record: ScanRecord, model: KineticModel) -> float | None:
@@ -233,7 +374,7 @@ def _voi_row(record: ScanRecord, region: tuple[str, str], regional: RegionalTabl
         mean, reference = (record.voi.get(one, {}).get("mean") for one in (name, "wc"))
         suvr = mean / reference if mean is not None and reference else None
         values = {"suvr_wc": suvr} | values | record.voi.get(name, {})
-    columns = dict.fromkeys((*voi_columns(), *regional.references))
+    columns = (*read_table("group_columns")["vois"], *regional.references)
     given = {column: values.get(column) for column in columns}
     given |= {"suvr": values.get("suvr_wc"), "centiloid": values.get("centiloid_wc")}
     return given | _scan_columns(record) | {"atlas": atlas, "region": name}

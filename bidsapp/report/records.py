@@ -80,6 +80,8 @@ class ScanRecord:
     t1w_intensities : histogram of the T1w and the Gaussians of its tissues
     source, t1w_source : BIDS URIs of the raw images
     site : where it was scanned, as the raw dataset says
+    participant, session : columns of ``participants.tsv`` and ``sessions.tsv``, as they stand there
+    acquisition : fields of the raw sidecar about scanner and reconstruction
     acquired : when, as ``scans.tsv`` says; only differences within a participant mean anything
     version : of the app that wrote the record
     provenance : everything else that made the numbers
@@ -120,6 +122,9 @@ class ScanRecord:
     source: str | None = None
     t1w_source: str | None = None
     site: str | None = None
+    participant: Mapping[str, str | None] = field(default_factory=dict)
+    session: Mapping[str, str | None] = field(default_factory=dict)
+    acquisition: Mapping[str, Any] = field(default_factory=dict)
     acquired: datetime | None = None
     version: str | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
@@ -240,6 +245,9 @@ def _from_json(content: Any, path: str) -> ScanRecord:
         source=_text(content.get("source")),
         t1w_source=_text(content.get("t1w_source")),
         site=_text(content.get("site")),
+        participant=_extra(_texts, content.get("participant")) or {},
+        session=_extra(_texts, content.get("session")) or {},
+        acquisition=_extra(_mapping, content.get("acquisition")) or {},
         acquired=_extra(_moment, content.get("acq_time")),
         version=_text(provenance.get("version")),
         provenance=provenance,
@@ -294,6 +302,10 @@ def _moment(value: Any) -> datetime | None:
 
 def _numbers(value: Any) -> dict[str, float | None]:
     return {str(key): _number(item) for key, item in _mapping(value).items()}
+
+
+def _texts(value: Any) -> dict[str, str | None]:
+    return {str(key): _text(item) for key, item in _mapping(value).items()}
 
 
 def _pair(value: Any) -> tuple[float, float] | None:

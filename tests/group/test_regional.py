@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import io
-import json
 
 import pandas as pd
 import pytest
 from synthetic_records import finished_record, write
 
 from bidsapp.group.regional import read_tables
-from bidsapp.group.tables import dictionary, to_tsv, voi_columns, voi_rows
+from bidsapp.group.tables import voi_columns, voi_rows
 from bidsapp.report.records import find_records
+from bidsapp.tables import line
 
 HEADER = "index\tname\tmean\tn_voxels\tsuvr_wc\tsuvr_own\tcentiloid_wc\n"
 ATLASES = {"version": "1", "parameters": {"atlases": [{"name": "Centiloid"}, {"name": "Toy"}]}}
@@ -29,8 +29,9 @@ def rows(folder):
     records = find_records(folder)
     known = [*voi_columns(), "suvr_wc", "centiloid_wc"]
     regional = read_tables(folder, records, known)
-    text = to_tsv("vois", voi_rows(records, regional), regional.references)
-    described = json.loads(dictionary("vois", regional.references))
+    described = voi_columns(regional.references)
+    made = ([row[name] for name in described] for row in voi_rows(records, regional))
+    text = "".join(map(line, [described, *made]))
     table = pd.read_csv(io.StringIO(text), sep="\t", dtype={"participant_id": str})
     assert list(table.columns) == list(described)
     return table, text

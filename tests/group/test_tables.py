@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import math
 
 import pandas as pd
@@ -14,14 +13,14 @@ from synthetic_records import finished_record, write
 
 from bidsapp.data import read_table
 from bidsapp.group.tables import (
-    cell,
+    centiloid_columns,
     centiloid_rows,
     cohort_flags,
-    dictionary,
-    to_tsv,
+    voi_columns,
     voi_rows,
 )
 from bidsapp.report.records import find_records
+from bidsapp.tables import cell, line
 
 # Issue "The main job", item 7: these come first, in this order.
 FIRST = [
@@ -37,18 +36,26 @@ def cohort(folder, *changes):
     return find_records(folder)
 
 
+def to_tsv(records):
+    """The table of the records as text."""
+    columns = centiloid_columns(records)
+    rows = ([row[name] for name in columns] for row in centiloid_rows(records))
+    return "".join(map(line, [columns, *rows]))
+
+
 def test_the_promised_columns_come_first(tmp_path):
-    text = to_tsv("centiloid", centiloid_rows(cohort(tmp_path, {})))
+    text = to_tsv(cohort(tmp_path, {}))
     assert text.splitlines()[0].split("\t")[: len(FIRST)] == FIRST
 
 
 @pytest.mark.parametrize("table", ["centiloid", "vois"])
 def test_every_column_is_filled_and_described(tmp_path, table):
-    make = {"centiloid": centiloid_rows, "vois": voi_rows}[table]
+    records = cohort(tmp_path, {})
+    rows = {"centiloid": centiloid_rows, "vois": voi_rows}[table](records)
     columns = list(read_table("group_columns")[table])
-    for row in make(cohort(tmp_path, {})):
+    for row in rows:
         assert sorted(row) == sorted(columns)
-    described = json.loads(dictionary(table))
+    described = centiloid_columns(records) if table == "centiloid" else voi_columns()
     assert list(described) == columns
     for name, column in described.items():
         assert column["Description"]
@@ -58,12 +65,12 @@ def test_every_column_is_filled_and_described(tmp_path, table):
 
 def test_levels_hold_every_value_that_is_written(tmp_path):
     records = cohort(tmp_path, {}, {"status": "failed"}, {"status": "skipped"}, {"centiloid": 20})
-    described = json.loads(dictionary("centiloid"))
+    described = centiloid_columns(records)
     for row in centiloid_rows(records):
         for name in ("tracer", "status", "band", "reference_region"):
             assert row[name] is None or row[name] in described[name]["Levels"]
-    regions = json.loads(dictionary("vois"))["region"]["Levels"]
-    assert [row["region"] for row in voi_rows(records)[:5]] == list(regions)
+    regions = voi_columns()["region"]["Levels"]
+    assert [row["region"] for row in list(voi_rows(records))[:5]] == list(regions)
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False))
@@ -75,7 +82,7 @@ def test_numbers_come_back_bit_for_bit(value):
 
 def test_pandas_reads_the_numbers_without_options(tmp_path):
     records = cohort(tmp_path, {}, {"status": "failed"})
-    table = pd.read_csv(io.StringIO(to_tsv("centiloid", centiloid_rows(records))), sep="\t")
+    table = pd.read_csv(io.StringIO(to_tsv(records)), sep="\t")
     assert table.centiloid.dtype == float and table.suvr_wc.dtype == float
     assert table.centiloid[0] == records[0].centiloid
     assert table.centiloid.isna().tolist() == [False, True]
@@ -101,7 +108,7 @@ def test_text_that_is_no_formula_stays_as_it_is():
 
 def test_a_hostile_tracer_name_stays_in_its_cell(tmp_path):
     records = cohort(tmp_path, {"tracer_name": "=HYPERLINK()\tx\ny", "method": "@x"})
-    (line,) = to_tsv("centiloid", centiloid_rows(records)).splitlines()[1:]
+    (line,) = to_tsv(records).splitlines()[1:]
     cells = line.split("\t")
     assert len(cells) == len(read_table("group_columns")["centiloid"])
     assert "'=HYPERLINK() x y" in cells and "'@x" in cells
@@ -114,7 +121,7 @@ def test_a_scan_without_result_has_no_numbers_but_a_reason(tmp_path):
     for column in ("centiloid", "suvr_wc", "suvr_cg", "suvr_wcb", "suvr_pons", "band"):
         assert row[column] is None
     assert all(row["mean"] is None for row in voi_rows(records))
-    assert len(voi_rows(records)) == 5
+    assert len(list(voi_rows(records))) == 5
 
 
 def provenance(version="0.1.0", **parameters):
