@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import resource
+import subprocess
+import sys
 from pathlib import Path
 
 import broken_images
@@ -12,8 +15,16 @@ import numpy as np
 import pytest
 
 from bidsapp.errors import BadDataError, CentipetError, NoInputError
-from bidsapp.nifti import affine_disagreement, load_volume, read_shape, save_volume
+from bidsapp.nifti import (
+    affine_disagreement,
+    load_volume,
+    read_shape,
+    remove_temporaries,
+    save_volume,
+)
 from bidsapp.volume import Volume
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.mark.parametrize("name", broken_images.BROKEN)
@@ -100,3 +111,32 @@ def test_sform_and_qform_that_differ(tmp_path, codes, expected):
     image.set_qform(moved, codes[1])
     nib.save(image, tmp_path / "both.nii.gz")
     assert affine_disagreement(tmp_path / "both.nii.gz") == pytest.approx(expected)
+
+
+def test_leftovers_of_killed_writers_go_and_those_of_live_ones_stay(tmp_path):
+    names = ("killed", "just-made")
+    killed, new = (tmp_path / f".{name}.nii.gz.{'0a' * 16}.tmp" for name in names)
+    foreign = tmp_path / ".notes.tmp"
+    for path in (killed, new, foreign):
+        path.write_bytes(b"half")
+    for path in (killed, foreign):
+        os.utime(path, (0, 0))
+    code = (
+        "import sys, time\n"
+        "from bidsapp.nifti import _replacing\n"
+        "with _replacing(sys.argv[1]) as temporary:\n"
+        "    print(temporary, flush=True)\n"
+        "    sys.stdin.readline()\n"
+    )
+    writer = subprocess.Popen(
+        [sys.executable, "-c", code, tmp_path / "live.json"], text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    live = Path(writer.stdout.readline().strip())
+    os.utime(live, (0, 0))
+    assert remove_temporaries([tmp_path]) == 1
+    assert {path.name for path in tmp_path.iterdir()} == {new.name, foreign.name, live.name}
+    writer.kill()
+    writer.wait()
+    assert remove_temporaries([tmp_path]) == 1
+    assert not live.exists()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Collection
 from importlib.metadata import PackageNotFoundError, metadata
 from importlib.resources import files
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 from bidsapp import __version__
 from bidsapp.bids.derivatives import outputs
 from bidsapp.errors import CannotCreateError
-from bidsapp.nifti import write_text
+from bidsapp.nifti import remove_temporaries, write_text
 
 BIDS_VERSION = "1.11.1"
 APP_NAME = "CentiPET"
@@ -44,6 +45,25 @@ def write_root_files(output_dir: Path, bids_dir: Path) -> None:
         path = output_dir / name
         if not path.is_file() or path.read_bytes() != text.encode():
             write_text(path, text)
+
+
+def remove_leftovers(output_dir: Path, people: Collection[str]) -> int:
+    """Remove what killed runs left half-written, at the root and of some participants.
+
+    Parameters
+    ----------
+    output_dir : root of the derivatives
+    people : labels without ``sub-``; another run may be at work on the others
+
+    Returns
+    -------
+    int
+        Number of files removed (see `bidsapp.nifti.remove_temporaries`).
+    """
+    names = {f"sub-{label}" for label in people}
+    tops = [top for top in output_dir.glob("*/") if top.name in names or top.name[:4] != "sub-"]
+    folders = (folder for top in tops for folder in (top, *top.rglob("*/")))
+    return remove_temporaries([output_dir, *folders])
 
 
 def root_files(output_dir: Path, bids_dir: Path) -> dict[str, str]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
 from bidsapp.bids.atlas_descriptions import write_atlases
-from bidsapp.bids.dataset import write_root_files
+from bidsapp.bids.dataset import remove_leftovers, write_root_files
 from bidsapp.bids.entities import join_entities
 from bidsapp.bids.layout import check_dataset, read_dataset
 from bidsapp.bids.plan import Plan, ScanFailure, ScanPlan, ScanSkip
@@ -24,6 +25,7 @@ from bidsapp.errors import (
     CannotCreateError,
     ExitCode,
     NoInputError,
+    StorageError,
 )
 from bidsapp.logs import Progress
 from bidsapp.nifti import write_text
@@ -51,16 +53,21 @@ def run_participant(settings: Settings, progress: Progress) -> int:
     for note in check_options(settings.processing):
         progress.warn(note)
     plan = _plan(settings, progress)
-    _prepare_output(settings)
-    _compute(settings, plan, progress)
     planned: tuple[ScanPlan | ScanFailure | ScanSkip, ...] = (
         *plan.scans, *plan.failures, *plan.skipped,
     )  # fmt: skip
     names = {join_entities(scan.entities) for scan in planned}
     people = sorted({scan.entities["sub"] for scan in planned})
+    _prepare_output(settings, people)
+    _compute(settings, plan, progress)
     broken_pages = write_pages(settings, people, progress)
     found = (record for label in people for record in find_records(settings.output_dir, label))
     records = [record for record in found if record.name in names]
+    if lost := sorted(names - {record.name for record in records}):
+        raise StorageError(
+            f"{settings.output_dir}: the records of {', '.join(lost[:3])} are gone; somebody "
+            "removed them during the run, so run it again"
+        )
     print_summary(records, settings.output_dir, progress)
     return exit_code(records, [*problems, *broken_pages])
 
@@ -110,7 +117,8 @@ def _plan(settings: Settings, progress: Progress) -> Plan:
     return plan
 
 
-def _prepare_output(settings: Settings) -> None:
+def _prepare_output(settings: Settings, people: Collection[str]) -> None:
+    remove_leftovers(settings.output_dir, people)
     write_root_files(settings.output_dir, settings.bids_dir)
     processing = settings.processing
     write_atlases(settings.output_dir, processing.atlases, masks=processing.write_masks)
