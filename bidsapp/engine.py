@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import errno
 import gc
-import importlib
-import json
 import os
 import re
 import threading
@@ -31,7 +29,8 @@ from nipype.pipeline.plugins.multiproc import MultiProcPlugin, run_node
 from nipype.pipeline.plugins.tools import report_crash
 from threadpoolctl import threadpool_limits
 
-from bidsapp.errors import UsageError, WorkerLostError, error_class
+from bidsapp.batch import read_plugin
+from bidsapp.errors import WorkerLostError, error_class
 from bidsapp.settings import Resources
 
 if TYPE_CHECKING:
@@ -49,6 +48,7 @@ ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_
 _PRELOADED = ["nipype.pipeline.plugins.multiproc", "scipy.ndimage", "scipy.optimize"]
 
 _POLL_S = 0.1
+_BATCH_POLL_S = 1.0  # a batch system serves others too
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def run(
         crashfile_format="txt",
         create_report=False,
         hash_method="content",
-        poll_sleep_duration=_POLL_S,
+        poll_sleep_duration=_POLL_S if resources.plugin is None else _BATCH_POLL_S,
         stop_on_first_crash=stop_on_first_crash,
     )
     if resources.plugin is None:
@@ -126,7 +126,7 @@ def _plugin(resources: Resources, on_step: OnStep | None) -> _Linear | _Distribu
     if on_step is not None:
         arguments["status_callback"] = lambda node, status: on_step(node.fullname, status)
     if resources.plugin is not None:
-        return _foreign_plugin(Path(resources.plugin), arguments)
+        return _batch_plugin(Path(resources.plugin), arguments)
     if resources.nprocs == 1:
         return _Linear(plugin_args=arguments)
     arguments |= {
@@ -271,37 +271,11 @@ def _participant_first(node: Node) -> str:
     return str(node.fullname)
 
 
-def _foreign_plugin(path: Path, arguments: dict[str, Any]) -> _Distributed:
+def _batch_plugin(path: Path, arguments: dict[str, Any]) -> _Distributed:
     """Plugin of nipype named in a JSON or YAML file (``plugin``, ``plugin_args``)."""
-    try:
-        wanted = _read_plugin_file(path)
-        name, extra = wanted["plugin"], wanted.get("plugin_args") or {}
-        module = importlib.import_module("nipype.pipeline.plugins")
-        base = getattr(module, f"{name}Plugin")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UsageError(
-            f"--use-plugin {path}: must name a nipype plugin and its plugin_args ({error})"
-        ) from error
-    if not issubclass(base, DistributedPluginBase) or issubclass(base, MultiProcPlugin):
-        raise UsageError(
-            f"--use-plugin {path}: {name} is no batch plugin; use --nprocs on one machine, or SLURM"
-        )
-    os.environ.setdefault("LOGNAME", "centipet")  # the batch plugins name their jobs after it
-    return type(f"Centipet{name}Plugin", (_Distributed, base), {})(
-        plugin_args={**extra, **arguments}
-    )
-
-
-def _read_plugin_file(path: Path) -> Any:
-    text = path.read_text("utf-8")
-    if path.suffix == ".json":
-        return json.loads(text)
-    import yaml
-
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ValueError(error) from error
+    plugin = read_plugin(path)
+    made = type(f"Centipet{plugin.name}Plugin", (_Distributed, plugin.base), {})
+    return made(plugin_args=plugin.arguments | arguments)
 
 
 def _start_worker(cwd: str) -> None:

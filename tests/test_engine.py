@@ -15,7 +15,6 @@ import nipype.pipeline.engine as pe
 import pytest
 
 from bidsapp.engine import explain, run
-from bidsapp.errors import UsageError
 from bidsapp.settings import Resources
 
 ONE, TWO = Resources(nprocs=1), Resources(nprocs=2, mem_gb=4)
@@ -330,50 +329,6 @@ def _is_alive(pid):
     except ProcessLookupError:
         return False
     return True
-
-
-@pytest.fixture
-def batch_system(tmp_path, monkeypatch):
-    """Commands sbatch and squeue that run a job at once; gives the file for --use-plugin."""
-    commands = tmp_path / "bin"
-    commands.mkdir()
-    (commands / "sbatch").write_text(
-        f"#!/bin/sh\nfor job; do :; done\n"
-        f'echo "$job" >> {tmp_path}/submitted\nsh "$job" > {tmp_path}/job.out 2>&1\n'
-        "echo Submitted batch job $$\n"
-    )
-    (commands / "squeue").write_text("#!/bin/sh\n")
-    for command in commands.iterdir():
-        command.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{commands}:{os.environ['PATH']}")
-    monkeypatch.setenv("PYTHONPATH", str(Path.cwd()))
-    monkeypatch.delenv("LOGNAME", raising=False)
-    plugin = tmp_path / "plugin.yml"
-    plugin.write_text("plugin: SLURM\nplugin_args:\n  sbatch_args: --mem 1G\n")
-    return Resources(plugin=str(plugin))
-
-
-def test_a_batch_system(tmp_path, batch_system):
-    failures = execute(tmp_path, failing_workflow(tmp_path, refuse), batch_system)
-    assert [(f.node, f.error_name, f.message) for f in failures] == [
-        ("two_wf.bad", "BadDataError", "sub-01_pet.json: FrameDuration is missing; add it")
-    ]
-    assert (tmp_path / "good").is_file()
-    assert not (tmp_path / "after").exists()
-    assert len((tmp_path / "submitted").read_text().splitlines()) == 2
-
-
-@pytest.mark.parametrize("name", ["MultiProc", "SLURMGraph", "Linear"])
-def test_plugins_that_are_no_batch_plugins_are_refused(tmp_path, chain, name):
-    (tmp_path / "plugin.json").write_text(json.dumps({"plugin": name}))
-    with pytest.raises(UsageError, match=name):
-        execute(tmp_path, chain, Resources(plugin=str(tmp_path / "plugin.json")))
-
-
-def test_foreign_plugin_that_does_not_exist(tmp_path, chain):
-    (tmp_path / "plugin.json").write_text('{"plugin": "Nonsense"}')
-    with pytest.raises(UsageError, match=r"plugin\.json"):
-        execute(tmp_path, chain, Resources(plugin=str(tmp_path / "plugin.json")))
 
 
 def test_explain_reads_the_last_error_of_a_chain():

@@ -452,7 +452,7 @@ def _refuse(options: argparse.Namespace) -> None:
         )
     if options.step_timeout <= 0:
         raise UsageError(f"--step-timeout {options.step_timeout:g}: must be minutes above 0")
-    if options.mem < _LEAST_MEM_GB:
+    if options.mem < _LEAST_MEM_GB and options.use_plugin is None:  # whose jobs have their own
         raise UsageError(
             f"--mem {1000 * options.mem:g}M: one step needs {_LEAST_MEM_GB:g}G; a number alone is "
             "MB, so write 8G or 8000"

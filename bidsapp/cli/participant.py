@@ -50,6 +50,10 @@ def run_participant(settings: Settings, progress: Progress) -> int:
             return ExitCode.SCAN_FAILED if problems else ExitCode.OK
     if settings.reports_only:
         return _reports_only(settings, progress)
+    if settings.resources.plugin is not None:
+        from bidsapp.batch import read_plugin
+
+        read_plugin(Path(settings.resources.plugin))  # refused now, before anything is written
     for note in check_options(settings.processing):
         progress.warn(note)
     plan = _plan(settings, progress)

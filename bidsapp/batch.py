@@ -1,0 +1,246 @@
+"""Steps as jobs of a batch system: a plugin of nipype named in a file (``--use-plugin``).
+
+nipype's plugins believe too much: a result of an earlier run stands for that of a job that was
+killed, a scheduler that does not answer for a job that has ended, and the jobs of a run that is
+stopped go on. The subclasses here mend that; how a run collects failures is `bidsapp.engine`'s.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from traceback import format_exception
+from typing import TYPE_CHECKING, Any
+
+from nipype.pipeline.plugins.base import SGELikeBatchManagerBase
+from nipype.pipeline.plugins.slurm import SLURMPlugin
+
+from bidsapp.errors import NoInputError, UsageError, WorkerLostError
+
+if TYPE_CHECKING:
+    from networkx import DiGraph
+    from nipype.pipeline.engine import Node
+
+_SUBMIT = {"SLURM": "sbatch", "PBS": "qsub", "SGE": "qsub", "LSF": "bsub", "OAR": "oarsub"}
+_SLURM_ARGUMENTS = ("sbatch_args", "template", "max_jobs", "max_tries", "retry_timeout")
+
+_ARRIVAL_S = 60.0  # what a job wrote may be seen here later: network file systems keep listings
+_ASK_S = 2.0  # between two questions to the scheduler, which serves a whole cluster
+_SILENCE_S = 900.0  # a scheduler that does not answer may be restarted meanwhile; jobs go on
+_CALL_S = 60.0
+_CANCEL_S = 5.0  # a run that is told to end has 10 s
+
+
+@dataclass(frozen=True)
+class BatchPlugin:
+    """A plugin of nipype with its arguments."""
+
+    name: str
+    base: type[SGELikeBatchManagerBase]
+    arguments: dict[str, Any]
+
+
+def read_plugin(path: Path) -> BatchPlugin:
+    """Read a JSON or YAML file with ``plugin`` (``SLURM``) and ``plugin_args``.
+
+    Raises
+    ------
+    NoInputError
+        The file cannot be read.
+    UsageError
+        It names no plugin that sends steps to a batch system, or what is wrong for it.
+    """
+    content = _read_file(path)
+    name = content.get("plugin") if isinstance(content, dict) else None
+    if not isinstance(name, str):
+        raise UsageError(
+            f"--use-plugin {path}: must hold two entries, such as plugin: SLURM and plugin_args: "
+            "{sbatch_args: --mem=3G}"
+        )
+    arguments = content.get("plugin_args") or {}
+    if not isinstance(arguments, dict):
+        raise UsageError(f"--use-plugin {path}: plugin_args must be names and values")
+    base = getattr(importlib.import_module("nipype.pipeline.plugins"), f"{name}Plugin", None)
+    if base is None or not issubclass(base, SGELikeBatchManagerBase):
+        what = "is no plugin of nipype" if base is None else "is no batch plugin"
+        raise UsageError(
+            f"--use-plugin {path}: {name} {what}; use one of {', '.join(_SUBMIT)}, or --nprocs on "
+            "one machine"
+        )
+    command = _SUBMIT.get(name)
+    if command is not None and shutil.which(command) is None:
+        raise UsageError(
+            f"--use-plugin {path}: {command} is not found; start centipet outside of a container, "
+            f"on a machine that can send jobs to {name}"
+        )
+    if base is SLURMPlugin:
+        _check_slurm(path, arguments)
+        return BatchPlugin(name, _Slurm, arguments)
+    os.environ.setdefault("LOGNAME", "centipet")  # nipype names the jobs after it
+    return BatchPlugin(name, type(f"_{name}", (_Batch, base), {}), arguments)
+
+
+def _read_file(path: Path) -> Any:
+    try:
+        text = path.read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise NoInputError(f"--use-plugin {path}: cannot be read ({error})") from error
+    import yaml
+
+    try:
+        return json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+    except (ValueError, yaml.YAMLError) as error:
+        told = " ".join(str(error).split())
+        raise UsageError(f"--use-plugin {path}: is neither YAML nor JSON ({told})") from error
+
+
+def _check_slurm(path: Path, arguments: dict[str, Any]) -> None:
+    for name, value in arguments.items():
+        if name not in _SLURM_ARGUMENTS:
+            raise UsageError(
+                f"--use-plugin {path}: plugin_args has no {name}; there are "
+                f"{', '.join(_SLURM_ARGUMENTS)}"
+            )
+        is_text = name in ("sbatch_args", "template")
+        if isinstance(value, bool) or not isinstance(value, str if is_text else (int, float)):
+            kind = "text" if is_text else "a number"
+            raise UsageError(f"--use-plugin {path}: {name} must be {kind}, not {value!r}")
+    try:
+        shlex.split(arguments.get("sbatch_args", ""))
+    except ValueError as error:
+        raise UsageError(f"--use-plugin {path}: sbatch_args cannot be read ({error})") from error
+
+
+class _Batch(SGELikeBatchManagerBase):  # type: ignore[misc]
+    """Mixed into a batch plugin of nipype: no result is that of another run, none is awaited long.
+
+    A job whose result is not there when the batch system has forgotten it was killed.
+    """
+
+    def __init__(self, plugin_args: dict[str, Any]) -> None:
+        super().__init__(plugin_args=plugin_args)
+        # as this process computes, whatever environment a job is given
+        threads = {k: v for k, v in os.environ.items() if k.endswith("_NUM_THREADS")}
+        lines = (f"export {name}={shlex.quote(value)}" for name, value in sorted(threads.items()))
+        self._template = "\n".join([self._template.rstrip("\n"), *lines])
+        self._gone: dict[int, float] = {}
+        self._refused: dict[int, list[str]] = {}
+
+    def _submit_job(self, node: Node, updatehash: bool = False) -> Any:
+        for path in _results(node.output_dir()):
+            path.unlink()
+        try:
+            return super()._submit_job(node, updatehash)
+        except Exception as error:  # costs this step, not the run
+            taskid = -1 - len(self._refused)  # never that of a job
+            self._refused[taskid] = format_exception(error)
+            self._pending[taskid] = node.output_dir()
+            return taskid
+
+    def _get_result(self, taskid: int) -> dict[str, Any] | None:
+        if taskid in self._refused:
+            return {"result": None, "traceback": self._refused[taskid]}
+        if self._is_pending(taskid):
+            return None
+        if _results(self._pending[taskid]):
+            return super()._get_result(taskid)
+        since = self._gone.setdefault(taskid, time.monotonic())
+        if time.monotonic() - since < _ARRIVAL_S:
+            return None
+        step = Path(self._pending[taskid]).name
+        lost = WorkerLostError(
+            f"job {taskid} of the step {step} ended without a result, most often for want of "
+            "memory or time; ask for more with --use-plugin and run again"
+        )
+        return {"result": None, "traceback": format_exception(lost)}
+
+
+def _results(folder: str) -> list[Path]:
+    return list(Path(folder).glob("result_*.pklz"))
+
+
+class _Slurm(_Batch, SLURMPlugin):  # type: ignore[misc]
+    """nipype's SLURM plugin with one question for all jobs, and none left behind.
+
+    sbatch and squeue are called without a shell, so that any name of a folder will do.
+    """
+
+    def __init__(self, plugin_args: dict[str, Any]) -> None:
+        super().__init__(plugin_args=plugin_args)
+        self._queued: set[int] = set()
+        self._asked = self._answered = time.monotonic()
+
+    def run(self, graph: DiGraph, config: dict[str, Any], updatehash: bool = False) -> None:
+        try:
+            super().run(graph, config, updatehash=updatehash)
+        finally:
+            _cancel([taskid for taskid in self._pending if taskid > 0])
+
+    def _is_pending(self, taskid: int) -> bool:
+        if time.monotonic() - self._asked > _ASK_S:
+            self._ask()
+        return taskid in self._queued
+
+    def _ask(self) -> None:
+        """Learn which jobs there are; as long as nobody answers, all stay as they were.
+
+        Raises
+        ------
+        WorkerLostError
+            There was no answer for `_SILENCE_S`.
+        """
+        # jobs that have ended are not listed, those that wait to be requeued are
+        command = ["squeue", "--noheader", "--user", str(os.getuid()), "--format", "%A"]
+        try:
+            self._queued = set(map(int, _call(command).split()))
+            self._answered = time.monotonic()
+        except (OSError, subprocess.SubprocessError, ValueError) as error:
+            if time.monotonic() - self._answered > _SILENCE_S:
+                raise WorkerLostError(
+                    f"squeue has not answered for {_SILENCE_S / 60:g} min ({error}); run again "
+                    "when SLURM does"
+                ) from error
+        self._asked = time.monotonic()
+
+    def _submit_batchtask(self, scriptfile: str, node: Node) -> int:
+        log = f"{str(Path(scriptfile).parent).replace('%', '%%')}/slurm-%j.out"
+        command = [
+            "sbatch", "--parsable", "--job-name", node.fullname, "--output", log,
+            *shlex.split(self._sbatch_args or ""), scriptfile,
+        ]  # fmt: skip
+        for left in range(self._max_tries, -1, -1):
+            try:
+                taskid = int(_call(command).split(";")[0])
+                break
+            except subprocess.CalledProcessError as error:
+                if not left:
+                    told = " ".join(error.stderr.split())
+                    raise UsageError(
+                        f"sbatch refuses the job of {node.fullname} ({told}); see sbatch_args of "
+                        "--use-plugin"
+                    ) from error
+                time.sleep(self._retry_timeout)
+        self._queued.add(taskid)
+        self._pending[taskid] = node.output_dir()
+        return taskid
+
+
+def _cancel(taskids: list[int]) -> None:
+    """End the jobs of a run that does not wait for them: a later one would write the same files."""
+    if taskids:
+        # a failure is of no use to who has been told already why the run ended
+        with contextlib.suppress(OSError, subprocess.SubprocessError):
+            _call(["scancel", *map(str, taskids)], timeout_s=_CANCEL_S)
+
+
+def _call(command: list[str], timeout_s: float = _CALL_S) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=True)
+    return done.stdout.strip()
