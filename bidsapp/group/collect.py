@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bidsapp.errors import NoInputError, NoMatchError
 from bidsapp.group.page import group_figures, group_page
+from bidsapp.group.quality import qc_columns, qc_rows
 from bidsapp.group.regional import read_tables
 from bidsapp.group.select import is_wanted
 from bidsapp.group.tables import (
@@ -100,6 +101,7 @@ def group_tables(cohort: Cohort) -> list[Table]:
     return [
         Table("group_centiloid", centiloid_columns(records), cohort.rows),
         Table("group_vois", voi_columns(regional.references), voi_rows(records, regional)),
+        Table("group_qc", qc_columns(), qc_rows(records)),
         Table("group_tacs", TAC_COLUMNS, tac_rows(folder, records)),
     ]
 

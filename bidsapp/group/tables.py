@@ -210,7 +210,14 @@ def _described(table: str) -> dict[str, Any]:
     return columns
 
 
-def _scan_columns(record: ScanRecord) -> Row:
+def least_coverage(record: ScanRecord) -> float | None:
+    """Least part of any Centiloid volume inside the field of view of the PET."""
+    found = [values.get("coverage") for values in record.voi.values()]
+    return min((one for one in found if one is not None), default=None)
+
+
+def scan_columns(record: ScanRecord) -> Row:
+    """Which scan a row is about, and what became of it."""
     session = record.entities.get("ses")
     return {
         "participant_id": f"sub-{record.entities['sub']}",
@@ -240,9 +247,8 @@ def _centiloid_row(record: ScanRecord, cohort: Iterable[Flag], years: float | No
     ok = record.status is Status.OK
     centiloid = record.centiloid if ok else None
     flags = (*record.flags, *cohort)
-    coverages = [c for values in record.voi.values() if (c := values.get("coverage")) is not None]
     return {
-        **_scan_columns(record),
+        **scan_columns(record),
         "window_start_min": start,
         "window_end_min": end,
         **{f"suvr_{name}": record.suvr.get(name) if ok else None for name in REFERENCES},
@@ -260,7 +266,7 @@ def _centiloid_row(record: ScanRecord, cohort: Iterable[Flag], years: float | No
         "slope": record.equation.get("slope"),
         "intercept": record.equation.get("intercept"),
         **{name: record.qc.get(name) for name in _QC},
-        "least_coverage": min(coverages, default=None),
+        "least_coverage": least_coverage(record),
         "n_flags": len(flags),
         "fingerprint": record.fingerprint,
         "site": record.site,
@@ -377,4 +383,4 @@ def _voi_row(record: ScanRecord, region: tuple[str, str], regional: RegionalTabl
     columns = (*read_table("group_columns")["vois"], *regional.references)
     given = {column: values.get(column) for column in columns}
     given |= {"suvr": values.get("suvr_wc"), "centiloid": values.get("centiloid_wc")}
-    return given | _scan_columns(record) | {"atlas": atlas, "region": name}
+    return given | scan_columns(record) | {"atlas": atlas, "region": name}

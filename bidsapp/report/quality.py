@@ -24,6 +24,7 @@ class Light:
 
     Attributes
     ----------
+    name : key: of the table of quality numbers, or ``window``, ``coverage``, ``plausible``
     colour : ``green``, ``amber``, ``red`` or ``none``
     label : what was measured
     value : for people, with its unit
@@ -31,6 +32,7 @@ class Light:
     meaning : what the number is
     """
 
+    name: str
     colour: str
     label: str
     value: str
@@ -58,6 +60,7 @@ def _window(record: ScanRecord) -> Iterator[Light]:
     share = max(0.0, min(end, last) - max(start, first)) / max(last - first, 1e-9)
     colour = "green" if abs(start - first) + abs(end - last) < 0.5 else "amber"
     yield Light(
+        "window",
         colour,
         "Uptake window",
         f"{number(start)} to {number(end)} min",
@@ -75,6 +78,7 @@ def _coverage(record: ScanRecord) -> Iterator[Light]:
     share = covered[least]
     colour = "green" if share >= limits["flag"] else "amber" if share >= limits["refuse"] else "red"
     yield Light(
+        "coverage",
         colour,
         "Regions inside the field of view",
         f"{number(100 * share, 1)} % ({least})",
@@ -89,6 +93,7 @@ def _plausible(record: ScanRecord) -> Iterator[Light]:
     limits = read_table("limits")["centiloid"]
     inside = limits["lowest"] <= record.centiloid <= limits["highest"]
     yield Light(
+        "plausible",
         "green" if inside else "red",
         "Plausible Centiloid",
         f"{number(record.centiloid)} CL",
@@ -102,16 +107,16 @@ def _numbers(qc: Mapping[str, float | None]) -> Iterator[Light]:
     known, limits = read_table("qc"), read_table("limits")
     for name, row in known.items():
         if name in qc:
-            colour, verdict = _judged(qc[name], row, limits.get(row.get("limit", name), {}))
+            colour, verdict = judged(qc[name], row, limits.get(row.get("limit", name), {}))
             unit = f" {row['unit']}" if row["unit"] and qc[name] is not None else ""
             value = number(qc[name], row["digits"]) + unit
-            yield Light(colour, row["label"], value, verdict, row["meaning"])
+            yield Light(name, colour, row["label"], value, verdict, row["meaning"])
     for name, value in qc.items():
         if name not in known:
-            yield Light("none", name, number(value, 3), "", "")
+            yield Light(name, "none", name, number(value, 3), "", "")
 
 
-def _judged(
+def judged(
     value: float | None, row: Mapping[str, Any], limits: Mapping[str, Any]
 ) -> tuple[str, str]:
     """Colour and sentence of a value; limits of flags go before what is usual."""

@@ -1,0 +1,69 @@
+"""The group table of quality: every number of every scan, and what its limit says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from bidsapp.data import read_table
+from bidsapp.group.tables import least_coverage, scan_columns
+from bidsapp.report.quality import lights
+from bidsapp.report.records import ScanRecord, Status
+
+VERDICT = "_verdict"
+_LEVELS = {
+    "good": "Within the limit",
+    "look": "Beyond the limit: a person should look",
+    "wrong": "Cannot be right",
+}
+# What is judged besides the numbers of ``data/qc.toml``: name of the light -> column.
+_OTHERS = {
+    "window": "uptake_window",
+    "coverage": "least_coverage",
+    "plausible": "centiloid",
+}
+
+
+def qc_columns() -> dict[str, dict[str, Any]]:
+    """Describe the columns of ``group_qc.tsv``: every number of a scan, its verdict after it."""
+    own = read_table("group_columns")["qc"]
+    columns: dict[str, dict[str, Any]] = {name: dict(own[name]) for name in own}
+    limits = read_table("limits")
+    for name, row in read_table("qc").items():
+        meaning = f"{row['label']}: {row['meaning']}"
+        columns[name] = {"Description": meaning, "Units": row["unit"] or "unitless"}
+        limit = limits.get(row.get("limit", name), {})
+        bounds = {key: row[key] for key in ("usual", "possible_above") if key in row}
+        told = ", ".join(f"{key} {value}" for key, value in (limit or bounds).items())
+        columns[name + VERDICT] = {
+            "Description": f"Verdict on {name} ({told})" if told else f"{name} has no limit: n/a",
+            "Levels": dict(_LEVELS),
+        }
+    return columns
+
+
+def qc_rows(records: Iterable[ScanRecord]) -> Iterator[dict[str, Any]]:
+    """One row per scan; a scan without a result has its status and flags only.
+
+    Parameters
+    ----------
+    records : scans
+    """
+    names = tuple(read_table("qc"))
+    for record in records:
+        found = lights(record)
+        words = {light.name: light.word for light in found if light.colour != "none"}
+        ok = record.status is Status.OK
+        row: dict[str, Any] = {
+            **scan_columns(record),
+            "flags": ";".join(flag.code for flag in record.flags),
+            "verdict": next((word for word in reversed(_LEVELS) if word in words.values()), None),
+            "centiloid": record.centiloid if ok else None,
+            "least_coverage": least_coverage(record) if ok else None,
+            "record": record.path,
+        }
+        row |= {column + VERDICT: words.get(light) for light, column in _OTHERS.items()}
+        for name in names:
+            row[name] = record.qc.get(name) if ok else None
+            row[name + VERDICT] = words.get(name)
+        yield row
