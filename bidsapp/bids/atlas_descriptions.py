@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bidsapp import __version__
+from bidsapp.bids.seals import sealed
 from bidsapp.data import mni_grid, read_table
 from bidsapp.data.atlases import Atlas, atlas
 from bidsapp.nifti import file_hash, save_volume, write_text
@@ -36,7 +37,7 @@ def write_atlases(output_dir: Path, choices: Iterable[AtlasChoice], *, masks: bo
             _write_regions(output_dir, one)
         if choice.image is None or masks:
             path = output_dir / f"atlas-{choice.name}_description.json"
-            _write_if_new(path, _json(_description(choice, one)))
+            _write_if_new(path, sealed(_description(choice, one)))
 
 
 def _write_regions(output_dir: Path, one: Atlas) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 from bidsapp import __version__
 from bidsapp.bids.derivatives import outputs
+from bidsapp.bids.seals import sealed
 from bidsapp.errors import CannotCreateError
 from bidsapp.nifti import remove_temporaries, write_text
 
@@ -77,7 +78,7 @@ def root_files(output_dir: Path, bids_dir: Path) -> dict[str, str]:
         **_source(output_dir, bids_dir),
     }
     return {
-        "dataset_description.json": _json(description),
+        "dataset_description.json": sealed(description),
         "README.md": files("bidsapp.data").joinpath("dataset_readme.md").read_text("utf-8"),
         ".bidsignore": "\n".join(bidsignore()) + "\n",
         "descriptions.tsv": _descriptions(),
@@ -157,7 +158,3 @@ def _descriptions() -> str:
             rows.setdefault(label, []).append(row.description)
     lines = [f"desc-{label}\t{'; '.join(texts)}" for label, texts in sorted(rows.items())]
     return "\n".join(["desc_id\tdescription", *lines]) + "\n"
-
-
-def _json(content: dict[str, Any]) -> str:
-    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"

@@ -9,7 +9,8 @@ from typing import Any
 from bidsapp import __version__
 from bidsapp.bids.derivatives import output_path, raw_uri
 from bidsapp.bids.plan import ScanFailure, ScanPlan, ScanSkip
-from bidsapp.nifti import write_json
+from bidsapp.bids.seals import sealed
+from bidsapp.nifti import write_text
 
 _INCOMPLETE = (
     "the run ended before this scan was finished; run the participant level again for this "
@@ -90,7 +91,10 @@ def planned_record(scan: ScanPlan, bids_dir: Path) -> dict[str, Any]:
 
 
 def completed_record(
-    planned: Mapping[str, Any], parts: Iterable[Mapping[str, Any]], hashes: Mapping[str, str]
+    planned: Mapping[str, Any],
+    parts: Iterable[Mapping[str, Any]],
+    hashes: Mapping[str, str],
+    outputs: Mapping[str, str],
 ) -> dict[str, Any]:
     """Record of a scan whose steps are all done.
 
@@ -100,6 +104,7 @@ def completed_record(
     parts : what each step gives: ``qc`` numbers and ``flags`` come together, any other field
         belongs to one step
     hashes : of the raw images, by ``pet`` and, if there is one, ``t1w``
+    outputs : hashes of everything that was written, by name relative to the dataset
 
     Raises
     ------
@@ -107,7 +112,8 @@ def completed_record(
         Two steps give the same field: a fault of the program.
     """
     record = {**planned, "status": "ok", "reason": "n/a"}
-    record["provenance"] = {**planned["provenance"], "inputs": dict(hashes)}
+    hashed = {"inputs": dict(hashes), "outputs": dict(outputs)}
+    record["provenance"] = {**planned["provenance"], **hashed}
     given: set[str] = set()
     for part in parts:
         own = part.keys() - {"qc", "flags"}
@@ -144,7 +150,7 @@ def unplanned_record(scan: ScanFailure | ScanSkip, bids_dir: Path) -> dict[str, 
 
 
 def write_record(output_dir: Path, record: Mapping[str, Any]) -> Path:
-    """Write a record where it belongs, atomically.
+    """Write a record where it belongs, atomically, with a hash over its own text at the end.
 
     Raises
     ------
@@ -152,4 +158,4 @@ def write_record(output_dir: Path, record: Mapping[str, Any]) -> Path:
         The disk is full or refused the write.
     """
     path = output_path(output_dir, "result", record["entities"])
-    return write_json(path, record)
+    return write_text(path, sealed(record))

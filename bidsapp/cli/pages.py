@@ -10,6 +10,8 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
+from bidsapp.bids.derivatives import sidecar_path
+from bidsapp.bids.seals import write_manifest
 from bidsapp.errors import CentipetError, WorkerLostError
 from bidsapp.logs import RUN_LOG, Progress
 from bidsapp.report.participant import write_page
@@ -54,11 +56,14 @@ def _try_page(
 ) -> tuple[str, str, str] | None:
     """Write a page; None when it worked, else class and sentence of the error, and its origin."""
     try:
-        write_page(output_dir, participant)
+        files = [write_page(output_dir, participant)]
         if visual_read:
             for record in find_records(output_dir, participant):
                 if record.status is Status.OK:
-                    export_read(output_dir, record)
+                    images = export_read(output_dir, record)
+                    files += [path for image in images for path in (image, sidecar_path(image))]
+        figures = output_dir / f"sub-{participant}" / "figures"
+        write_manifest(figures / "manifest.json", output_dir, [*files, *figures.glob("*.*")])
     except CentipetError as error:
         return type(error).__name__, str(error), traceback.format_exc()
     except Exception as error:

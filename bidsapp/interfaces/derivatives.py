@@ -44,9 +44,15 @@ class SaveImagesInput(DynamicTraitedSpec, _Placed):
 
 
 class _Written(TraitedSpec):
-    """That something was written; no paths, whose contents nipype would hash."""
+    """What was written; names and no paths, whose contents nipype would hash."""
 
-    written = traits.Int(desc="number of files")
+    written = traits.List(traits.Str, desc="files, relative to the dataset")
+
+
+def named(output_dir: str | Path, *files: Path) -> list[str]:
+    """Names of files and of the sidecars beside them, relative to the dataset."""
+    both = dict.fromkeys(path for file in files for path in (file, sidecar_path(file)))
+    return [path.relative_to(output_dir).as_posix() for path in both]
 
 
 class SaveImages(SimpleInterface):
@@ -62,11 +68,13 @@ class SaveImages(SimpleInterface):
 
     def _run_interface(self, runtime):
         given = [key for key in self._keys if isdefined(getattr(self.inputs, key))]
+        paths = []
         for key in given:
             path = output_path(self.inputs.output_dir, key, self.inputs.entities)
             save_volume(path, measured_or_zero(fetch_volume(getattr(self.inputs, key))))
             write_json(sidecar_path(path), _described(key, self.inputs.sidecars[key]))
-        self._results["written"] = len(given)
+            paths.append(path)
+        self._results["written"] = named(self.inputs.output_dir, *paths)
         return runtime
 
 
@@ -88,7 +96,7 @@ class SaveWarp(SimpleInterface):
         path = output_path(self.inputs.output_dir, self.inputs.key, self.inputs.entities)
         save_displacements(path, itk_displacements(field.data, field.grid), field.affine)
         write_json(sidecar_path(path), _described(self.inputs.key, self.inputs.sidecar))
-        self._results["written"] = 1
+        self._results["written"] = named(self.inputs.output_dir, path)
         return runtime
 
 
@@ -117,7 +125,7 @@ class SavePosition(SimpleInterface):
             "Quality": self.inputs.record["qc"],
         }
         write_json(sidecar_path(path), _described("xfm", self.inputs.sidecar | found))
-        self._results["written"] = 1
+        self._results["written"] = named(self.inputs.output_dir, path)
         return runtime
 
 
@@ -130,7 +138,7 @@ class SaveResultInput(BaseInterfaceInputSpec):
     t1w = File(exists=True, desc="raw T1w, if there is one")
     others = traits.List(File(exists=True), desc="raw PETs of other parts of the injection")
     parts = traits.List(traits.Dict, mandatory=True, desc="what each step gives to the record")
-    written = traits.List(traits.Int, mandatory=True, desc="by the nodes that must come before")
+    written = traits.List(traits.Str, mandatory=True, desc="by the nodes that must come before")
 
 
 class SaveResult(SimpleInterface):
@@ -142,9 +150,11 @@ class SaveResult(SimpleInterface):
         raw = {"pet": self.inputs.pet, "t1w": optional(self.inputs.t1w)}
         raw |= {Path(path).name: path for path in optional(self.inputs.others) or []}
         hashes = {name: file_hash(path) for name, path in raw.items() if path}
-        record = completed_record(self.inputs.planned, self.inputs.parts, hashes)
-        write_record(Path(self.inputs.output_dir), record)
-        self._results["written"] = 1
+        output_dir = Path(self.inputs.output_dir)
+        outputs = {name: file_hash(output_dir / name) for name in sorted({*self.inputs.written})}
+        record = completed_record(self.inputs.planned, self.inputs.parts, hashes, outputs)
+        path = write_record(output_dir, record)
+        self._results["written"] = [path.relative_to(output_dir).as_posix()]
         return runtime
 
 

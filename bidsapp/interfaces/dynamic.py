@@ -28,7 +28,7 @@ from bidsapp.data import TARGET, VOI_NAMES, mni_grid, read_table, template_mask
 from bidsapp.data.atlases import CENTILOID
 from bidsapp.data.regional import chosen_atlases
 from bidsapp.data.tracers import window_rule
-from bidsapp.interfaces.derivatives import _Placed, _Written
+from bidsapp.interfaces.derivatives import _Placed, _Written, named
 from bidsapp.interfaces.store import about, fetch, fetch_volume, keep
 from bidsapp.nifti import read_frames, save_frames, write_json
 from bidsapp.settings import Processing
@@ -174,7 +174,7 @@ class SaveDynamic(SimpleInterface):
         }
         described = {"Description": outputs()["pet_dynamic"].description}
         write_json(sidecar_path(path), described | given.sidecar | content)
-        self._results["written"] = 1
+        self._results["written"] = named(given.output_dir, path)
         return runtime
 
 
@@ -200,7 +200,7 @@ class SaveTacs(SimpleInterface):
     input_spec, output_spec, _always_run = SaveTacsInput, SaveTacsOutput, True
 
     def _run_interface(self, runtime):
-        given, written = self.inputs, {}
+        given, files, written = self.inputs, [], {}
         stored = fetch(given.tacs)
         scales = {"tacs": (given.units, 1.0)}
         if isdefined(given.suv_factor):
@@ -212,11 +212,11 @@ class SaveTacs(SimpleInterface):
                 columns = {name: stored[array] for name, array in times.items()} | curves
                 path = output_path(given.output_dir, key, given.entities, atlas=one.name)
                 about = {"Description": outputs()[key].description, **given.sidecar}
-                write_table(path, _known(columns), tac_columns(curves, units), about)
+                files.append(write_table(path, _known(columns), tac_columns(curves, units), about))
                 written.setdefault(key, {})[one.name] = path.relative_to(
                     given.output_dir
                 ).as_posix()
-        self._results["written"] = sum(map(len, written.values()))
+        self._results["written"] = named(given.output_dir, *files)
         self._results["record"] = written
         return runtime
 
@@ -246,7 +246,7 @@ class SaveMotion(SimpleInterface):
         }
         about = {"Description": outputs()["motion"].description, **given.sidecar, **matrices}
         write_table(path, dict(zip(columns, rows, strict=True)), columns, about)
-        self._results["written"] = 1
+        self._results["written"] = named(given.output_dir, path)
         return runtime
 
 

@@ -39,7 +39,7 @@ from bidsapp.data.kinetics import (
 )
 from bidsapp.data.regional import Scene, chosen_atlases, chosen_references, placed_reference
 from bidsapp.errors import BadDataError
-from bidsapp.interfaces.derivatives import _Placed, _Written
+from bidsapp.interfaces.derivatives import _Placed, _Written, named
 from bidsapp.interfaces.store import fetch, fetch_volume, keep_volume, optional
 from bidsapp.settings import KineticModel, Processing
 from bidsapp.tables import write_table
@@ -177,15 +177,15 @@ class SaveKinetics(SimpleInterface):
     input_spec, output_spec, _always_run = SaveKineticsInput, SaveKineticsOutput, True
 
     def _run_interface(self, runtime):
-        given, columns, written = self.inputs, kinpar_columns(), {}
+        given, columns, files, written = self.inputs, kinpar_columns(), [], {}
         told = given.record["kinetics"]
         about_fit = {key: value for key, value in told.items() if key not in ("done", "reason")}
         for atlas, table in json.loads(Path(given.tables).read_text()).items():
             path = output_path(given.output_dir, "kinpar", given.entities, atlas=atlas)
             about = {"Description": outputs()["kinpar"].description, **given.sidecar}
-            write_table(path, table, columns, about | {"Kinetics": about_fit})
+            files.append(write_table(path, table, columns, about | {"Kinetics": about_fit}))
             written[atlas] = path.relative_to(given.output_dir).as_posix()
         kinetics = {**told, "tables": written} if written else told
-        self._results["written"] = len(written)
+        self._results["written"] = named(given.output_dir, *files)
         self._results["record"] = {**given.record, "kinetics": kinetics}
         return runtime

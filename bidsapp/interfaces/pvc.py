@@ -30,7 +30,7 @@ from bidsapp.data import REFERENCES, TARGET, VOI_NAMES, mni_grid, read_table
 from bidsapp.data.atlases import Atlas, atlas
 from bidsapp.data.regional import chosen_atlases
 from bidsapp.errors import BadDataError
-from bidsapp.interfaces.derivatives import _Placed, _Written
+from bidsapp.interfaces.derivatives import _Placed, _Written, named
 from bidsapp.interfaces.store import fetch, fetch_volume, keep_volume
 from bidsapp.settings import Processing
 from bidsapp.tables import write_table
@@ -229,7 +229,7 @@ class SavePvc(SimpleInterface):
     input_spec, output_spec, _always_run = SavePvcInput, SavePvcOutput, True
 
     def _run_interface(self, runtime):
-        given, written, columns = self.inputs, {}, {}
+        given, files, written, columns = self.inputs, [], {}, {}
         for name, entry in read_table("pvc_columns").items():
             units = {"Units": given.units} if entry.get("unit") else {}
             columns[name] = {"Description": entry["Description"]} | units
@@ -238,9 +238,9 @@ class SavePvc(SimpleInterface):
         for name, table in json.loads(Path(given.tables).read_text()).items():
             path = output_path(given.output_dir, "pvc", given.entities, atlas=name)
             about = {"Description": outputs()["pvc"].description, **given.sidecar}
-            write_table(path, table, columns, about | {"PartialVolume": settings})
+            files.append(write_table(path, table, columns, about | {"PartialVolume": settings}))
             written[name] = path.relative_to(given.output_dir).as_posix()
-        self._results["written"] = len(written)
+        self._results["written"] = named(given.output_dir, *files)
         tables = {"tables": written} if written else {}
         self._results["record"] = {**given.record, "pvc": told | tables}
         return runtime

@@ -33,7 +33,7 @@ from bidsapp.data.regional import (
     measure_atlases,
     region_dictionary,
 )
-from bidsapp.interfaces.derivatives import _Placed, _Written, measured_or_zero
+from bidsapp.interfaces.derivatives import _Placed, _Written, measured_or_zero, named
 from bidsapp.interfaces.store import fetch, fetch_volume, optional
 from bidsapp.nifti import save_volume, write_json, write_text
 from bidsapp.settings import TEMPLATE_SPACE, Processing
@@ -156,6 +156,7 @@ class SaveRegionsInput(_Placed):
     processing = traits.Instance(Processing, mandatory=True, desc="atlases and references")
     units = traits.Str(mandatory=True, desc="units of the PET")
     sidecar = traits.Dict(mandatory=True, desc="JSON content besides the columns")
+    mask_sidecar = traits.Dict(mandatory=True, desc="JSON content of the masks")
 
 
 class SaveRegions(SimpleInterface):
@@ -168,11 +169,12 @@ class SaveRegions(SimpleInterface):
         tables = json.loads(Path(given.tables).read_text())["columns"]
         described = region_dictionary(given.processing, given.units)
         space = {} if given.space == TEMPLATE_SPACE else {"space": given.space}
-        atlases = chosen_atlases(given.processing)
+        atlases, files = chosen_atlases(given.processing), []
         for one in atlases:
             path = output_path(given.output_dir, "vois", given.entities, atlas=one.name, **space)
-            write_table(path, tables[one.name], described, self._sidecar(one))
-        self._results["written"] = len(atlases) + self._save_masks(atlases)
+            files.append(write_table(path, tables[one.name], described, self._sidecar(one)))
+        files += self._save_masks(atlases)
+        self._results["written"] = named(given.output_dir, *files)
         return runtime
 
     def _sidecar(self, one: Atlas) -> dict[str, Any]:
@@ -180,22 +182,23 @@ class SaveRegions(SimpleInterface):
         about = {"Description": f"Uptake in the regions of {one.title}", "Atlas": one.name}
         return about | {"Space": self.inputs.space} | notes | self.inputs.sidecar
 
-    def _save_masks(self, atlases) -> int:
+    def _save_masks(self, atlases) -> list[Path]:
         if (path := optional(self.inputs.masks)) is None:
-            return 0
-        arrays = fetch(path)
+            return []
+        arrays, files = fetch(path), []
         for one in atlases:
             image, regions = self._mask_path(one), _stored(arrays, one.name)
             overlap = one.regions.overlapping
             index = [row.index for row in one.rows]
             data = regions.maps() if overlap else regions.labelled(index)
-            save_volume(image, Volume(data, arrays["affine"]))
+            files.append(save_volume(image, Volume(data, arrays["affine"])))
             names = {"LabelMap": [row.name for row in one.rows]} if overlap else {}
             write_json(sidecar_path(image), self._mask_sidecar(one) | names)
             if not overlap:
                 rows = ("index\tname", *(f"{row.index}\t{row.name}" for row in one.rows))
-                write_text(sidecar_path(image).with_suffix(".tsv"), "\n".join(rows) + "\n")
-        return len(atlases)
+                table = sidecar_path(image).with_suffix(".tsv")
+                files.append(write_text(table, "\n".join(rows) + "\n"))
+        return files
 
     def _mask_path(self, one: Atlas) -> Path:
         """Masks in the space of the PET lie beside it, others with the T1w."""
@@ -215,7 +218,7 @@ class SaveRegions(SimpleInterface):
         content = {"Description": f"Regions of {one.title}", "Atlas": one.name}
         if self.inputs.space == TEMPLATE_SPACE:
             content["Resolution"] = "2 mm isotropic, the grid of the GAAIN volumes of interest"
-        return content | {"CentiPET": self.inputs.sidecar["CentiPET"]}
+        return content | self.inputs.mask_sidecar
 
 
 class SaveRatiosInput(_Placed):
@@ -235,7 +238,7 @@ class SaveRatios(SimpleInterface):
     input_spec, output_spec, _always_run = SaveRatiosInput, _Written, True
 
     def _run_interface(self, runtime):
-        pet, given, count = fetch_volume(self.inputs.pet), self.inputs, 0
+        pet, given, files = fetch_volume(self.inputs.pet), self.inputs, []
         for name, mean in given.references.items():
             if mean is None or mean <= 0:
                 continue
@@ -243,13 +246,11 @@ class SaveRatios(SimpleInterface):
             images = {} if name in given.skip else {"suvr": ratio}
             if name in given.lines:
                 images["cl"] = centiloid_image(ratio, *given.lines[name])
-            for kind, data in images.items():
-                self._save(kind, name, Volume(data, pet.affine))
-            count += len(images)
-        self._results["written"] = count
+            files += [self._save(k, name, Volume(data, pet.affine)) for k, data in images.items()]
+        self._results["written"] = named(given.output_dir, *files)
         return runtime
 
-    def _save(self, kind: str, reference: str, image: Volume) -> None:
+    def _save(self, kind: str, reference: str, image: Volume) -> Path:
         given = self.inputs
         space = {"pet": {}, "T1w": {"space": "T1w"}}.get(
             given.space, {"space": TEMPLATE_SPACE, "res": "2"}
@@ -261,3 +262,4 @@ class SaveRatios(SimpleInterface):
         told = {"Description": outputs()[f"{kind}_image"].description, "ReferenceRegion": reference}
         units = {"Units": "CL" if kind == "cl" else "unitless"}
         write_json(sidecar_path(path), told | units | given.sidecar)
+        return path

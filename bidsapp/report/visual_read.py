@@ -8,7 +8,7 @@ an SUVR (whole cerebellum = 1) on a grid that is the same for everybody; its sid
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -83,15 +83,14 @@ def export_read(output_dir: Path, record: ScanRecord) -> list[Path]:
     grid = read_grid(_PET_STEP_MM)
     image = Volume(suvr, grid.affine)
     written = [
-        _save(output_dir, "read_pet", record.entities, image, told, (0.0, display.top)),
+        _save(output_dir, "read_pet", record, image, told, (0.0, display.top)),
     ]
     if to_t1w is not None:
-        entities = dict(t1w_entities(record))
-        source = output_path(output_dir, "t1w", entities)
+        source = output_path(output_dir, "t1w", dict(t1w_entities(record)))
         turned = _resampled(load_volume(source, ndim=3), to_t1w, _T1W_STEP_MM)
         image = Volume(turned, read_grid(_T1W_STEP_MM).affine)
         told = {"SkullStripped": False, "Sources": [derivative_uri(source, output_dir)]}
-        written.append(_save(output_dir, "read_t1w", entities, image, told, None))
+        written.append(_save(output_dir, "read_t1w", record, image, told, None))
     return written
 
 
@@ -128,14 +127,28 @@ def _resampled(volume: Volume, to_image: NDArray[np.float64], step_mm: int) -> N
 def _save(
     output_dir: Path,
     key: str,
-    entities: Mapping[str, str],
+    record: ScanRecord,
     image: Volume,
     told: Mapping[str, Any],
     shown: tuple[float, float] | None,
 ) -> Path:
-    path = output_path(output_dir, key, entities)
+    of_t1w = key == "read_t1w"
+    path = output_path(output_dir, key, dict(t1w_entities(record)) if of_t1w else record.entities)
     save_volume(path, image, dtype=np.float32, shown=shown)
     content = {"Description": outputs()[key].description, **told}
     content["SpatialReference"] = derivative_uri(path, output_dir)
+    content["CentiPET"] = _made_by(record, ("t1w",) if of_t1w else ("pet", "t1w"))
     write_json(sidecar_path(path), content)
     return path
+
+
+def _made_by(record: ScanRecord, raw: Sequence[str]) -> dict[str, Any]:
+    """What made the scan, as its other derivatives say it, and the hashes of raw images."""
+    known, sources = record.provenance, {"pet": record.source, "t1w": record.t1w_source}
+    hashes = known.get("inputs", {})
+    return {
+        "Version": record.version,
+        "Command": known.get("command"),
+        "Parameters": known.get("parameters"),
+        "Inputs": {str(sources[one]): hashes[one] for one in raw if one in hashes},
+    }

@@ -68,7 +68,7 @@ def init_anat_derivatives_wf(
     Outputs
     -------
     written
-        Numbers of files, by node.
+        Names of the files.
     """
     workflow = Workflow(name=name)
     inputs = Node(IdentityInterface([*ANAT_IMAGES, "field"]), name="inputnode")

@@ -53,7 +53,7 @@ def init_dynamic_wf(
     frames
         All frames on the 2 mm MNI grid, float32, (T, X, Y, Z), NaN outside the brain.
     record, written
-        What it gives to the record, a list; numbers of files, by node.
+        What it gives to the record, a list; names of the files.
     """
     workflow = Workflow(name=name)
     fields = ["motion", "motion_record", "ends", "t1w_to_pet", "field"]

@@ -35,7 +35,7 @@ def init_kinetics_wf(
     record
         What it gives to the record: ``kinetics``.
     written
-        Numbers of files, by node.
+        Names of the files.
     """
     workflow = Workflow(name=name)
     inputs = Node(IdentityInterface(["tacs", "frames", "gm", "wm", "field"]), name="inputnode")

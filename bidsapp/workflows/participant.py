@@ -133,6 +133,6 @@ def _configuration(sidecars: Sidecars) -> str:
     """
     provenance = sidecars.provenance
     options = {k: v for k, v in provenance["parameters"].items() if k not in _AFTER_IMAGES}
-    content = json.dumps(provenance | {"parameters": options}, sort_keys=True)
+    content = json.dumps(provenance | {"parameters": options, "command": None}, sort_keys=True)
     digest = hashlib.sha256(content.encode()).hexdigest()[:8]
     return f"centipet-{__version__}-{digest}"

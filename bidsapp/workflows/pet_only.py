@@ -78,7 +78,7 @@ def init_pet_only_wf(scan: ScanPlan, *, output_dir: str, sidecars: Sidecars, nam
     Outputs
     -------
     written
-        One, when the record is complete.
+        The record, when it is complete.
     """
     processing = sidecars.processing
     workflow = Workflow(name=name)

@@ -36,7 +36,7 @@ def init_pvc_wf(
     record
         What it gives to the record: ``pvc``.
     written
-        Numbers of files, by node.
+        Names of the files.
     """
     workflow = Workflow(name=name)
     fields = ["pet", "t1w_to_pet", *PVC_ANATOMY]

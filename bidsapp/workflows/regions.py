@@ -43,7 +43,7 @@ def init_regions_wf(
     record
         Mean and SD of every reference region on the template: ``reference_uptake``.
     written
-        Numbers of files, by node.
+        Names of the files.
     """
     processing = sidecars.processing
     workflow = Workflow(name=name)
@@ -77,6 +77,7 @@ def init_regions_wf(
                 units=scan.metadata.units,
                 t1w_entities={} if scan.t1w is None else scan.t1w.entities,
                 sidecar=sidecars.regional(scan, space),
+                mask_sidecar=sidecars.masks(scan, space),
             ),
             name=f"tables{own}",
             mem_gb=_SAVE_GB,

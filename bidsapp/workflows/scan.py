@@ -34,19 +34,19 @@ def init_scan_wf(
     """Process one PET scan and write everything it gives.
 
     A step is a workflow of its own.  What it has to say of the scan leaves it as ``record``, the
-    numbers of files it wrote as ``written``; the record of the scan waits for all of them.
+    names of files it wrote as ``written``; the record of the scan waits for all of them.
 
     Inputs
     ------
     t1w, mask, gm, wm, csf, regions, field, warp, record
         As `bidsapp.workflows.anat.init_anat_wf` gives them.
     anat_written
-        Numbers of anatomical files, which the record waits for.
+        Names of the anatomical files, which the record waits for.
 
     Outputs
     -------
     written
-        One, when the record is complete.
+        The record, when it is complete.
     """
     workflow = Workflow(name=name)
     inputs = Node(IdentityInterface([*ANATOMY, "anat_written"]), name="inputnode")
@@ -160,7 +160,7 @@ def init_pet_derivatives_wf(
     Outputs
     -------
     written
-        Numbers of files, by node.
+        Names of the files.
     """
     workflow = Workflow(name=name)
     fields = [*PET_IMAGES, "t1w_to_pet", "by_method", "position"]

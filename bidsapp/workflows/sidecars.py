@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
 from bidsapp import __version__
+from bidsapp.bids.command import command
 from bidsapp.bids.derivatives import derivative_uri, output_path, raw_uri
 from bidsapp.bids.pet_metadata import activity_unit
 from bidsapp.bids.plan import ScanPlan, T1wPlan
@@ -42,11 +44,12 @@ class Sidecars:
     output_dir: Path
     processing: Processing
 
-    @property
+    @cached_property
     def provenance(self) -> dict[str, Any]:
         """Version, options and resources behind every number."""
         return {
             "version": __version__,
+            "command": command(self.processing),
             "parameters": parameters(self.processing),
             "resources": resource_hashes(),
         }
@@ -62,7 +65,7 @@ class Sidecars:
             "warp": {"Sources": raw},
         }
         content |= {tissue: {"Sources": raw} for tissue in ("gm", "wm", "csf")}
-        return {key: self._signed(value) for key, value in content.items()}
+        return {key: self._signed(value, t1w.t1w) for key, value in content.items()}
 
     def pet(self, scan: ScanPlan) -> dict[str, dict[str, Any]]:
         """Sidecars by key of the derivatives of a PET scan."""
@@ -87,7 +90,7 @@ class Sidecars:
             content["pet_t1w"] = activity | on_t1w
             content["xfm"] = {"Sources": [native, t1w]}
         content |= {key: ratio | _ON_TEMPLATE | {"Sources": [on_template]} for key in SUVR_IMAGES}
-        return {key: self._signed(value) for key, value in content.items()}
+        return {key: self._signed(value, *_raw(scan)) for key, value in content.items()}
 
     def dynamic(self, scan: ScanPlan) -> dict[str, dict[str, Any]]:
         """Sidecars by key of what a PET scan of several frames gives over time."""
@@ -97,8 +100,8 @@ class Sidecars:
         sources = self._transforms(scan)
         return {
             "pet_dynamic": {**mean, **units, "ImageDecayCorrectionTime": 0, "Sources": raw},
-            "tacs": self._signed({"Sources": [*raw, *sources]}),
-            "motion": self._signed({"Sources": raw}),
+            "tacs": self._signed({"Sources": [*raw, *sources]}, *_raw(scan)),
+            "motion": self._signed({"Sources": raw}, *_raw(scan)),
         }
 
     def kinetics(self, scan: ScanPlan) -> dict[str, dict[str, Any]]:
@@ -108,8 +111,8 @@ class Sidecars:
         image = {key: mean[key] for key in ("TracerName", "TracerRadionuclide", "Resolution")}
         image |= {"SkullStripped": True, "Units": "unitless", "Sources": sources}
         image["ReferenceRegion"] = self.processing.kinetics_reference
-        images = {key: self._signed(image) for key in map_keys(self.processing)}
-        return {"kinpar": self._signed({"Sources": sources})} | images
+        images = dict.fromkeys(map_keys(self.processing), self._signed(image, *_raw(scan)))
+        return {"kinpar": self._signed({"Sources": sources}, *_raw(scan))} | images
 
     def pvc(self, scan: ScanPlan) -> dict[str, dict[str, Any]]:
         """Sidecars by key of the partial volume correction of a PET scan."""
@@ -117,12 +120,23 @@ class Sidecars:
         sources += self._uris(("gm", "wm", "csf", "warp"), scan.t1w.entities)
         image = self.pet(scan)["pet_native"] | {"Sources": sources}
         images = dict.fromkeys(PVC_IMAGES.values(), image)
-        return {"pvc": self._signed({"Sources": sources})} | images
+        return {"pvc": self._signed({"Sources": sources}, *_raw(scan))} | images
 
     def regional(self, scan: ScanPlan, space: str) -> dict[str, Any]:
         """JSON of the atlas tables of a PET scan in a space, columns left out."""
         image = {TEMPLATE_SPACE: "pet_mni", "T1w": "pet_t1w", "pet": "pet_native"}[space]
-        return self._signed({"Sources": self._uris((image,), scan.entities)})
+        return self._signed({"Sources": self._uris((image,), scan.entities)}, *_raw(scan))
+
+    def masks(self, scan: ScanPlan, space: str) -> dict[str, Any]:
+        """JSON of the regions as images; those beside a T1w are the same for all its scans."""
+        if scan.t1w is None or space == "pet":
+            image = ("pet_native",) if space == "pet" else ("pet_mni",)
+            sources = self._uris(image, scan.entities) + self._transforms(scan)
+            return self._signed({"Sources": sources}, *_raw(scan))
+        image = ("t1w_mni",) if space == TEMPLATE_SPACE else ("t1w",)
+        return self._signed(
+            {"Sources": self._uris((*image, "warp"), scan.t1w.entities)}, scan.t1w.t1w
+        )
 
     def ratio(self, scan: ScanPlan, space: str) -> dict[str, Any]:
         """Sidecar of the ratio and Centiloid images of a PET scan in a space, units left out."""
@@ -165,16 +179,39 @@ class Sidecars:
         paths = (output_path(self.output_dir, key, entities) for key in keys)
         return [derivative_uri(path, self.output_dir) for path in paths]
 
-    def _signed(self, content: dict[str, Any]) -> dict[str, Any]:
+    def _signed(self, content: dict[str, Any], *raw: Path) -> dict[str, Any]:
+        """Content with what made it, and with the hashes of the raw images behind it."""
         resources = "".join(resource_hashes().values())
         return content | {
             "CentiPET": {
                 "Version": __version__,
-                "Parameters": parameters(self.processing),
+                "Command": self.provenance["command"],
+                "Parameters": self.provenance["parameters"],
+                "Inputs": {raw_uri(path, self.bids_dir): _content_hash(path) for path in raw},
                 "Template": TEMPLATE_SPACE,
                 "ResourcesHash": "sha256:" + hashlib.sha256(resources.encode()).hexdigest(),
             }
         }
+
+
+def _raw(scan: ScanPlan) -> list[Path]:
+    """Raw images of a scan: all its PETs, its T1w."""
+    t1w = [] if scan.t1w is None else [scan.t1w.t1w]
+    return [scan.pet, *(part.pet for part in scan.parts), *t1w]
+
+
+def _content_hash(path: Path) -> str:
+    """SHA-256 of a raw image; one that cannot be read fails where it is needed, not here."""
+    try:
+        state = path.stat()
+        return _remembered_hash(path, state.st_mtime_ns, state.st_size)
+    except OSError:
+        return "n/a"
+
+
+@cache
+def _remembered_hash(path: Path, modified_ns: int, size: int) -> str:
+    return file_hash(path)
 
 
 def parameters(processing: Processing) -> dict[str, Any]:

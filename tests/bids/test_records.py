@@ -51,7 +51,7 @@ def test_what_planning_refuses_or_leaves_out(raw, tmp_path):
     assert others[0]["tracer"] == "FDG"
     path = write_record(tmp_path, others[1])
     text = path.read_text()
-    assert json.loads(text) == others[1]
+    assert json.loads(text) == others[1] | {"sha256": json.loads(text)["sha256"]}
     assert str(tmp_path / "raw") not in others[1]["reason"]
 
 
@@ -66,13 +66,16 @@ def test_a_finished_record_holds_what_every_step_said(raw):
         {"method": "t1w+model", "qc": {"pet_t1w_distance_mm": 1.0}, "flags": [look]},
         {"suvr": {"wc": 1.5}, "centiloid": 50.0},
     ]
-    record = completed_record(planned, parts, {"pet": "sha256:1"})
+    record = completed_record(
+        planned, parts, {"pet": "sha256:1"}, {"sub-1/pet/a.tsv": "sha256:2"}
+    )
     assert (record["status"], record["centiloid"]) == ("ok", 50.0)
     assert record["qc"] == {"brain_ml": 1200.0, "pet_t1w_distance_mm": 1.0}
     assert record["flags"] == [*planned["flags"], look]
     assert record["provenance"]["inputs"] == {"pet": "sha256:1"}
+    assert record["provenance"]["outputs"] == {"sub-1/pet/a.tsv": "sha256:2"}
     assert list(record)[: len(planned)] == list(planned), "fields keep their order"
     assert planned["qc"] == {} and planned["status"] == "incomplete"
 
     with pytest.raises(ValueError, match="centiloid"):
-        completed_record(planned, [*parts, {"centiloid": 51.0}], {})
+        completed_record(planned, [*parts, {"centiloid": 51.0}], {}, {})

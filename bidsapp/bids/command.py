@@ -1,0 +1,75 @@
+"""The command line that options stand for: what to type to get the same numbers again."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from bidsapp.settings import TEMPLATE_SPACE, AtlasChoice, Processing, ReferenceChoice
+
+# Fields whose option has another name; ``pet_only`` is ``--pet-only`` without being told.
+_OPTIONS = {
+    "window_min": "--window",
+    "motion_correction": "--no-motion-correction",
+    "smooth_fwhm_mm": "--smooth",
+    "target_resolution_mm": "--target-resolution",
+    "psf_mm": "--psf",
+    "atlases": "--atlas",
+    "reference_regions": "--reference-region",
+    "voi_spaces": "--output-spaces",
+    "voi_threshold": "--atlas-threshold",
+    "t_star_min": "--t-star",
+    "t_end_min": "--t-end",
+    "k2_prime_per_min": "--k2-prime",
+}
+# Always there, so that nobody types them.
+_UNSAID = ("Centiloid", TEMPLATE_SPACE)
+
+
+def options(processing: Processing) -> list[str]:
+    """Options, as typed, that differ from those of a run without any.
+
+    Files go by their names: where they lay is no part of a result, and what they held stands, as
+    SHA-256, among the parameters.
+
+    >>> options(Processing(window_min=(90.0, 110.0), motion_correction=False))
+    ['--window', '90.0', '110.0', '--no-motion-correction']
+    """
+    standard, typed = Processing(), []
+    for field in fields(processing):
+        value = getattr(processing, field.name)
+        if value != getattr(standard, field.name):
+            option = _OPTIONS.get(field.name, f"--{field.name.replace('_', '-')}")
+            typed += [option, *_words(value)]
+    return typed
+
+
+def command(processing: Processing) -> str:
+    """The command line of the participant level, for a shell.
+
+    Labels, processes and memory are left out: they change no number.
+    """
+    return shlex.join(["centipet", "BIDS_DIR", "OUTPUT_DIR", "participant", *options(processing)])
+
+
+def _words(value: Any) -> Iterable[str]:
+    if isinstance(value, bool):
+        return []
+    if isinstance(value, tuple):
+        words = [_word(one) for one in value]
+        return [word for word in words if word not in _UNSAID] or words or ["none"]
+    return [_word(value)]
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, AtlasChoice):
+        files = [path.name for path in (value.image, value.table) if path is not None]
+        space = [] if value.space is None else [f"space={value.space}"]
+        return value.name if not files else f"{value.name}={','.join(files + space)}"
+    if isinstance(value, ReferenceChoice):
+        labels = f"={value.atlas}:{','.join(value.labels)}"
+        return value.name if value.atlas is None else value.name + labels
+    return value.name if isinstance(value, Path) else str(value)

@@ -1,0 +1,61 @@
+"""Files that say themselves whether they are whole: JSON with a SHA-256 over its own text.
+
+A seal protects against accidents (a flipped byte, an edited number), not against forgery: whoever
+can write the file can seal it anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from bidsapp.nifti import file_hash, write_text
+
+_KEY = "sha256"
+_BLANK = "0" * 64
+_END = '"\n}\n'
+_SEALED = re.compile(rb'"sha256": "([0-9a-f]{64})"\n\}\n\Z')
+
+
+def sealed(content: Mapping[str, Any]) -> str:
+    """JSON text whose last entry, ``sha256``, is the SHA-256 of the text with zeros in its place.
+
+    >>> is_intact(sealed({"a": 1}).encode()), is_intact(sealed({"a": 1}).replace("1", "2").encode())
+    (True, False)
+    """
+    bare = {name: value for name, value in content.items() if name != _KEY}
+    text = json.dumps(bare | {_KEY: _BLANK}, indent=2, ensure_ascii=False) + "\n"
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return text[: -len(_BLANK + _END)] + digest + _END
+
+
+def is_intact(text: bytes) -> bool:
+    """Whether a text is as `sealed` wrote it; one without a seal is not."""
+    found = _SEALED.search(text)
+    if found is None:
+        return False
+    blank = text[: found.start(1)] + _BLANK.encode() + _END.encode()
+    return hashlib.sha256(blank).hexdigest() == found[1].decode()
+
+
+def write_manifest(path: Path, output_dir: Path, files: Iterable[Path]) -> Path:
+    """Write the hashes of files that belong to no record, sealed.
+
+    Parameters
+    ----------
+    path : of the manifest
+    output_dir : root of the derivative dataset, which names are relative to
+    files : what was written; the manifest itself is left out
+
+    Raises
+    ------
+    StorageError
+        The disk is full or refused the write.
+    """
+    listed = {file.relative_to(output_dir).as_posix(): file for file in files if file != path}
+    content = {name: file_hash(listed[name]) for name in sorted(listed)}
+    return write_text(path, sealed({"Files": content}))
