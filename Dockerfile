@@ -25,7 +25,8 @@ LABEL org.opencontainers.image.title="CentiPET" \
       org.opencontainers.image.description="BIDS-App from amyloid-PET DICOM to a trustworthy Centiloid" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.licenses="Apache-2.0" \
-      org.opencontainers.image.authors="The CentiPET developers"
+      org.opencontainers.image.authors="The CentiPET developers" \
+      org.opencontainers.image.base.name="debian:bookworm-slim"
 RUN apt-get update \
  && apt-get install -y --no-install-recommends ca-certificates python3.11 \
  && rm -rf /var/lib/apt/lists/*

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 from importlib.metadata import Distribution, distributions
+from pathlib import Path
 from typing import Any
 
 from bidsapp import __version__
@@ -66,7 +67,7 @@ def _license(package: Distribution) -> str:
 
 
 def _debian() -> list[dict[str, Any]]:
-    """Packages of the system, where dpkg knows them; their licences lie in /usr/share/doc."""
+    """Packages of the system, where dpkg knows them."""
     if shutil.which("dpkg-query") is None:
         return []
     command = ["dpkg-query", "-W", "-f", "${Package}\t${Version}\t${Architecture}\n"]
@@ -77,10 +78,23 @@ def _debian() -> list[dict[str, Any]]:
             "name": name,
             "version": version,
             "purl": f"pkg:deb/debian/{name}@{version}?arch={architecture}",
-            "licenses": [{"license": {"name": f"see /usr/share/doc/{name}/copyright"}}],
+            "licenses": [{"license": {"name": debian_license(name)}}],
         }
         for name, version, architecture in sorted(line.split("\t") for line in lines)
     ]
+
+
+def debian_license(package: str, docs: Path = Path("/usr/share/doc")) -> str:
+    """Short names of the licences in a package's copyright file, else where that file lies."""
+    path = docs / package / "copyright"
+    try:
+        text = path.read_text("utf-8", errors="replace")
+    except OSError:
+        return f"see {path}"
+    if not text.startswith("Format:"):  # free text, of older packages
+        return f"see {path}"
+    named = re.findall(r"^License:[ \t]*(\S.*?)[ \t]*$", text, flags=re.MULTILINE)
+    return "; ".join(dict.fromkeys(named)) or f"see {path}"
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -52,3 +53,24 @@ def test_context_of_the_image_has_every_copied_file():
     }
     assert all((ROOT / name).exists() for name in allowed)
     assert {"bidsapp", "pyproject.toml", "README.md", "LICENSE", "requirements.lock"} <= allowed
+
+
+def test_image_keeps_the_rules_of_bids_apps():
+    """What can be read off the recipe; `.ci/container` tries the rest on the image itself."""
+    *_, final = re.split(r"^(?=FROM )", (ROOT / "Dockerfile").read_text(), flags=re.MULTILINE)
+    final = final.replace("\\\n", " ")
+    assert final.startswith("FROM debian:bookworm-slim\n")
+    environment = dict(re.findall(r"([A-Z_]+)=(\S+)", re.search(r"^ENV (.*)$", final, re.M)[1]))
+    assert environment["HOME"] == "/tmp"  # pybids dies without one
+    switches = (
+        "PYTHONNOUSERSITE", "PYTHONDONTWRITEBYTECODE", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS",
+        "NO_ET", "NIPYPE_NO_ET",
+    )  # fmt: skip
+    assert {name: environment[name] for name in switches} == dict.fromkeys(switches, "1")
+    assert re.search(r"^WORKDIR /tmp$", final, re.M)
+    assert json.loads(re.search(r"^ENTRYPOINT (.*)$", final, re.M)[1])  # exec form
+    assert "USER " not in final and "VOLUME " not in final  # any user, any mount
+    labels = set(re.findall(r"org\.opencontainers\.image\.([\w.]+)=", final))
+    assert {"title", "description", "version", "licenses", "authors", "base.name"} <= labels
+    for path in ("/version", "/sbom.json"):
+        assert path in final
