@@ -50,6 +50,7 @@ def alive(group: int) -> bool:
     return True
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("nprocs", [1, 2])
 def test_a_run_at_work_ends_soon_and_whole(tmp_path, number, nprocs):

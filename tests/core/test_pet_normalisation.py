@@ -58,6 +58,7 @@ def test_template_divides_every_voxel():
     assert cerebellum[vois(2)["ctx"]].mean() < 0.01
 
 
+@pytest.mark.slow
 def test_position_and_load_are_found(positive):
     phantom, found = positive
     assert_found(phantom, found)

@@ -77,6 +77,7 @@ def test_points_between_the_iterated_ones_are_right(phantom):
     assert np.abs(ph.template_points(phantom.deformation, fine, np.eye(4)) - exact).max() < 0.05
 
 
+@pytest.mark.slow
 def test_same_bits_every_time(phantom, make):
     again = make()
     for name in ("t1w", "pet", "pet_nac", "pet_noiseless"):
@@ -84,6 +85,7 @@ def test_same_bits_every_time(phantom, make):
     assert again.suvr == phantom.suvr
 
 
+@pytest.mark.slow
 def test_only_the_cortex_follows_the_amyloid_load(phantom, make):
     more = make(1.9)
     assert more.suvr["wc"] == pytest.approx(1.9, abs=1e-5)

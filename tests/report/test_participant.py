@@ -119,6 +119,7 @@ def test_a_screen_reader_finds_its_way(page):
     assert page.all("html")[0]["lang"] == "en"
 
 
+@pytest.mark.slow
 def test_the_same_derivatives_give_the_same_bytes(derivatives, page_path):
     before = page_path.read_bytes()
     assert write_page(derivatives, "sub-01").read_bytes() == before

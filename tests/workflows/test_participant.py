@@ -110,6 +110,7 @@ def test_a_cut_cerebellum_fails_its_scan_alone_with_one_sentence(done):
     assert not (out / "sub-02/pet/sub-02_trc-FBP_centiloid.json").exists()
 
 
+@pytest.mark.slow
 def test_a_broken_t1w_costs_its_participant_only(bids_dir, tmp_path, stand_ins, monkeypatch):
     works = anatomy.normalise
 

@@ -19,6 +19,8 @@ from bidsapp.report.participant import write_page
 from bidsapp.settings import Filters, Processing, PvcMethod, Resources
 from bidsapp.workflows.participant import init_participants_wf
 
+pytestmark = pytest.mark.slow
+
 QUALITY = {
     "pet_only_unexplained": 0.02, "pet_only_start_share": 1.0, "pet_only_stretch_sds": 0.5,
     "pet_only_turn_deg": 8.0,
