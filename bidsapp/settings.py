@@ -98,6 +98,7 @@ class Processing:
     window_min: tuple[float, float] | None = None  # --window, minutes after injection
     allow_off_window: bool = False
     pet_only: bool = False  # --pet-only, no T1w even where there is one
+    longitudinal: bool = False  # --longitudinal, one template of all T1w of a participant
     motion_correction: bool = True  # --no-motion-correction
     smooth_fwhm_mm: float | None = None  # --smooth, blur added to the mean of the window
     target_resolution_mm: float | None = None  # --target-resolution, blurred up to this

@@ -7,11 +7,14 @@ scan (pybids gives up on the whole dataset) and so that a dataset of thousands i
 from __future__ import annotations
 
 import csv
+import errno
+import io
 import json
 import logging
 import re
+import stat
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache, partial
 from pathlib import Path
@@ -33,6 +36,7 @@ _LOG = logging.getLogger(__name__)
 
 # Folders without a T1w or a PET, and names that are no text: pybids stores names as UTF-8.
 _NEVER = (
+    re.compile(r"^(/[^/]+){5}"),  # nothing of ours lies so deep, but links that go round in circles
     re.compile(r"^/(derivatives|sourcedata|code|stimuli|models|phenotype|logs?)(/|$)"),
     re.compile(r"^/sub-[^/]+(/ses-[^/]+)?/(?!anat|pet|ses-)[^/]+/"),
     re.compile(r"/\."),
@@ -56,6 +60,7 @@ _DATE = re.compile(
 _WEIGHT_FIELDS = ("PatientWeight", "BodyWeight", "ParticipantWeight")
 _WEIGHT_COLUMNS = ("weight", "weight_kg", "bodyweight", "body_weight")
 _WEIGHT_KG = (2.0, 300.0)
+_MOST_BYTES = 2**26  # of a sidecar or a table
 
 
 @dataclass(frozen=True)
@@ -78,11 +83,16 @@ class RawImage:
 
 @dataclass(frozen=True)
 class RawDataset:
-    """The PET scans asked for and every T1w of their participants, sorted by path."""
+    """The PET scans asked for and every T1w of their participants, sorted by path.
+
+    ``every_pet`` are those of the same participants whatever was asked for: the template of a
+    participant must not depend on it.
+    """
 
     bids_dir: Path
     pets: tuple[RawImage, ...]
     t1ws: tuple[RawImage, ...]
+    every_pet: tuple[RawImage, ...] = ()
 
     def sidecar(self, image: RawImage) -> dict[str, Any]:
         """Metadata of an image by the BIDS inheritance principle: nearer files win.
@@ -188,12 +198,16 @@ def read_dataset(
     """
     layout = _index(bids_dir, filters.participant, database_dir)
     find = partial(_find, layout, bids_dir, filters)
-    pets = [pet for pet in find("pet", "pet") if _is_wanted(pet, filters, bids_dir)]
+    every_pet = find("pet", "pet")
+    pets = [pet for pet in every_pet if _is_wanted(pet, filters, bids_dir)]
     if not pets:
         raise NoMatchError(_nothing_found(bids_dir, filters))
     people = {pet.participant for pet in pets}
     t1ws = [t1w for t1w in find("T1w", "anat") if t1w.participant in people]
-    return RawDataset(bids_dir, tuple(pets), tuple(t1ws))
+    if "pet" in filters.bids_filters:
+        every_pet = _find(layout, bids_dir, replace(filters, bids_filters={}), "pet", "pet")
+    every_pet = [pet for pet in every_pet if pet.participant in people]
+    return RawDataset(bids_dir, tuple(pets), tuple(t1ws), tuple(every_pet))
 
 
 def check_dataset(bids_dir: Path) -> None:
@@ -269,6 +283,9 @@ def _find(
 def _is_raw(image: RawImage, allowed: tuple[str, ...]) -> bool:
     """Whether a name is that of a raw image: ``desc-``, ``space-`` and the like are derivatives."""
     if image.entities.get("part", "mag") != "mag":
+        return False
+    if not {f"sub-{image.entities.get('sub')}"} <= set(image.path.parts):
+        _LOG.warning("%s: not used, it lies in the folder of another participant", image.path)
         return False
     foreign = image.entities.keys() - set(allowed)
     if foreign or "sub" not in image.entities:
@@ -362,11 +379,10 @@ def _listing(folder: Path, _changed: int) -> tuple[Path, ...]:
 def _scan_times(path: Path) -> dict[str, str]:
     """File name -> acq_time of a ``scans.tsv``; empty when there is none that can be read."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.DictReader(file, delimiter="\t"))
-    except (OSError, UnicodeDecodeError, csv.Error):
+        rows = list(csv.DictReader(io.StringIO(_text(path), newline=""), delimiter="\t"))
+    except (OSError, ValueError, csv.Error):
         return {}
-    return {row["filename"]: row["acq_time"] or "" for row in rows if "acq_time" in row}
+    return {str(row.get("filename")): row.get("acq_time") or "" for row in rows}
 
 
 def _row(path: Path, key: str) -> dict[str, str]:
@@ -389,17 +405,32 @@ def _columns(path: Path, key: str) -> dict[str, str | None]:
 def _rows(path: Path, _changed: int) -> dict[str, dict[str, str]]:
     """Rows of a table by their first column; kept as long as the file does not change."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, delimiter="\t")
-            first = (reader.fieldnames or [""])[0]
-            return {row[first] or "": row for row in reader}
-    except (OSError, UnicodeDecodeError, csv.Error):
+        reader = csv.DictReader(io.StringIO(_text(path), newline=""), delimiter="\t")
+        first = (reader.fieldnames or [""])[0]
+        return {row[first] or "": row for row in reader}
+    except (OSError, ValueError, csv.Error):
         return {}
+
+
+def _text(path: Path) -> str:
+    """UTF-8 text of a file; of a pipe or a device it would never end.
+
+    Raises
+    ------
+    OSError, UnicodeDecodeError
+        It cannot be read; it is no text.
+    """
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, "it is no file")
+    if found.st_size > _MOST_BYTES:
+        raise OSError(errno.EFBIG, "it is far too large")
+    return path.read_text("utf-8-sig")
 
 
 def _read_object(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text("utf-8-sig"))
+        content = json.loads(_text(path), object_pairs_hook=_unambiguous)
     except OSError as error:
         raise NoInputError(f"{path}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
@@ -409,3 +440,13 @@ def _read_object(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise BadDataError(f"{path}: must hold one JSON object of names and values")
     return content
+
+
+def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Object of a JSON text; a name that stands twice must say the same both times."""
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found and found[name] != value:
+            raise ValueError(f"{name} stands there twice with different values")
+        found[name] = value
+    return found

@@ -28,19 +28,27 @@ class Flag:
 
 @dataclass(frozen=True)
 class T1wPlan:
-    """The T1w of one participant and session.
+    """The T1w of one participant and session, or the within-subject template of several.
 
     Attributes
     ----------
     participant, session : labels without ``sub-`` and ``ses-``
-    t1w : path of the raw image
-    entities : BIDS short keys (sub, ses, acq, rec, run ...) -> labels
+    t1w : path of the raw image; None for a template
+    entities : BIDS short keys (sub, ses, acq, rec, run ...) -> labels; of a template sub alone
+    visits : the T1ws that a template is made of
     """
 
     participant: str
     session: str | None
-    t1w: Path
+    t1w: Path | None
     entities: dict[str, str] = field(hash=False)
+    visits: tuple[T1wPlan, ...] = ()
+
+    @property
+    def raw(self) -> tuple[Path, ...]:
+        """Paths of the raw images behind it."""
+        own = () if self.t1w is None else (self.t1w,)
+        return (*own, *(path for visit in self.visits for path in visit.raw))
 
 
 @dataclass(frozen=True)
@@ -88,7 +96,7 @@ class ScanPlan:
     entities : BIDS short keys of the raw PET (sub, ses, trc, rec, run ...) -> labels
     pet : path of the raw image
     metadata : times, units
-    t1w : the T1w that places it; None for a PET that is normalised by itself
+    t1w : the T1w or template that places it; None for a PET that is normalised by itself
     window : frames to average
     flags : what planning noticed (window, choice of T1w)
     parts : other PETs after the same injection, which only the activity over time needs
@@ -143,6 +151,11 @@ class ScanPlan:
     def normalisation(self) -> str:
         """How the scan gets to the template: ``t1w``, or ``pet`` for one without T1w."""
         return "pet" if self.t1w is None else "t1w"
+
+    @property
+    def anatomy(self) -> str:
+        """What it is aligned with: ``t1w``, ``template`` (within-subject), or ``pet`` for none."""
+        return "template" if self.t1w is not None and self.t1w.visits else self.normalisation
 
     @property
     def name(self) -> str:

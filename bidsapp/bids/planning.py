@@ -6,6 +6,7 @@ sentence that says why.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -35,12 +36,15 @@ from bidsapp.bids.plan import (
     WindowChoice,
 )
 from bidsapp.bids.t1w_choice import choose_t1w
+from bidsapp.bids.templates import on_template, plan_templates
 from bidsapp.core.frames import choose_frames, deviations, nearest_window, refusal
 from bidsapp.data.tau import tau_tracer_from_name
 from bidsapp.data.tracers import Tracer, tracer_from_name, tracers, window_rule
 from bidsapp.errors import BadDataError, CentipetError
 from bidsapp.nifti import read_shape
 from bidsapp.settings import Processing
+
+_LOG = logging.getLogger("bidsapp.run")  # to the log file alone
 
 # Clocks of two series may be set apart by the scanner's rounding or a resynchronisation.
 _SAME_INJECTION_S = 120.0
@@ -70,11 +74,12 @@ def make_plan(dataset: RawDataset, processing: Processing) -> Plan:
                     f"{pet.path}: there are two images of this name (.nii and .nii.gz); remove one"
                 )
             candidates.append(_read_candidate(pet, dataset, processing))
-        except CentipetError as error:
-            failures.append(_failure(pet, error, None, dataset))
+        except Exception as error:
+            failures.append(_failure(pet, _told(pet, error), None, dataset))
 
     in_window = [candidate for candidate in candidates if _is_in_window(candidate, processing)]
     check_t1w = cache(_check_t1w)
+    templates = plan_templates(dataset, check_t1w) if processing.longitudinal else {}
     scans: list[ScanPlan] = []
     left_out: list[tuple[_Candidate, _Candidate]] = []
     for candidate in candidates:
@@ -88,13 +93,14 @@ def make_plan(dataset: RawDataset, processing: Processing) -> Plan:
             t1w = (None, ()) if processing.pet_only else choose_t1w(pet, dataset)
             if t1w[0] is not None:
                 check_t1w(t1w[0].path)
-        except CentipetError as error:
-            failures.append(_failure(pet, error, candidate.tracer, dataset))
+            own = on_template(_scan_plan(candidate, window, t1w), templates)
+        except Exception as error:
+            failures.append(_failure(pet, _told(pet, error), candidate.tracer, dataset))
         else:
             early = [one for one in candidates if one not in in_window]
             early = [one for one in early if _late_part(one, in_window) == candidate]
             found = replace(
-                _scan_plan(candidate, window, t1w),
+                own,
                 parts=_parts(early, candidate),
                 suv_factor=suv_factor(dataset.sidecar(pet), dataset.weight_kg(pet)),
                 site=dataset.site(pet),
@@ -169,10 +175,10 @@ def _read_candidate(pet: RawImage, dataset: RawDataset, processing: Processing) 
 def _of_conversion(sidecar: Mapping[str, Any]) -> tuple[Flag, ...]:
     """What the conversion from DICOM wants a person to see (`bidsapp.dicom.sidecar`)."""
     told = sidecar.get("CentiPET")
-    flags = told.get("Flags", []) if isinstance(told, dict) else []
+    flags = told.get("Flags") if isinstance(told, dict) else None
     return tuple(
         Flag(str(flag["code"]), str(flag["message"]))
-        for flag in flags
+        for flag in (flags if isinstance(flags, list) else [])
         if isinstance(flag, dict) and {"code", "message"} <= flag.keys()
     )
 
@@ -325,6 +331,17 @@ def _scan_plan(
         t1w=image and T1wPlan(image.participant, image.session, image.path, dict(image.entities)),
         window=window[0],
         flags=(*candidate.flags, *window[1], *(flag for flag in t1w[1] if flag.code not in told)),
+    )
+
+
+def _told(pet: RawImage, error: Exception) -> CentipetError:
+    """The error; a fault of ours costs this scan and no other, and is told as what it is."""
+    if isinstance(error, CentipetError):
+        return error
+    _LOG.error("%s", pet.path, exc_info=error)
+    return CentipetError(
+        f"{pet.path}: cannot be planned ({type(error).__name__}: {' '.join(str(error).split())}), "
+        "which is a fault of CentiPET: please report it with the log"
     )
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from bidsapp import __version__
-from bidsapp.bids.derivatives import output_path, raw_uri
-from bidsapp.bids.plan import ScanFailure, ScanPlan, ScanSkip
+from bidsapp.bids.derivatives import derivative_uri, output_path, raw_uri
+from bidsapp.bids.plan import ScanFailure, ScanPlan, ScanSkip, T1wPlan
 from bidsapp.bids.seals import sealed
 from bidsapp.nifti import write_text
 
@@ -35,6 +35,7 @@ def empty_record(entities: Mapping[str, str]) -> dict[str, Any]:
         "entities": dict(entities),
         "source": None,
         "t1w_source": None,
+        "longitudinal": None,
         "site": None,
         "acq_time": None,
         "participant": {},
@@ -75,7 +76,7 @@ def planned_record(scan: ScanPlan, bids_dir: Path) -> dict[str, Any]:
         **scan.about,
         "reason": _INCOMPLETE,
         "source": raw_uri(scan.pet, bids_dir),
-        "t1w_source": None if scan.t1w is None else raw_uri(scan.t1w.t1w, bids_dir),
+        "t1w_source": None if scan.t1w is None else _anatomy_uri(scan.t1w, bids_dir),
         "site": scan.site,
         "acq_time": None if scan.acquired is None else scan.acquired.isoformat(),
         "tracer": scan.tracer,
@@ -88,6 +89,13 @@ def planned_record(scan: ScanPlan, bids_dir: Path) -> dict[str, Any]:
         "frame_weights_s": list(scan.window.frame_weights_s),
         "flags": [{"code": flag.code, "message": flag.message} for flag in scan.flags],
     }
+
+
+def _anatomy_uri(t1w: T1wPlan, bids_dir: Path) -> str:
+    """Raw T1w, or the template that was made of several."""
+    if t1w.t1w is not None:
+        return raw_uri(t1w.t1w, bids_dir)
+    return derivative_uri(output_path("", "t1w", t1w.entities), "")
 
 
 def completed_record(

@@ -220,6 +220,10 @@ def _add_processing(group: Any) -> None:
         "--pet-only", action="store_true", help="normalise by the PET itself, without any T1w"
     )
     group.add_argument(
+        "--longitudinal", action="store_true",
+        help="place all visits of a person by one template of all their T1w",
+    )  # fmt: skip
+    group.add_argument(
         "--calibration", type=_path, metavar="FILE", help="own equations, of centipet-calibrate"
     )
     group.add_argument(
@@ -394,6 +398,7 @@ def _settings(options: argparse.Namespace) -> Settings:
             window_min=_window(options.window),
             allow_off_window=options.allow_off_window,
             pet_only=options.pet_only,
+            longitudinal=options.longitudinal,
             motion_correction=not options.no_motion_correction,
             smooth_fwhm_mm=_width("--smooth", options.smooth),
             target_resolution_mm=_width("--target-resolution", options.target_resolution),
@@ -450,6 +455,8 @@ def _refuse(options: argparse.Namespace) -> None:
             "--target-resolution: without a T1w the resolution cannot be measured; give it with "
             "--psf, or use --smooth"
         )
+    if options.pet_only and options.longitudinal:
+        raise UsageError("--longitudinal: there is no template without T1w; leave out --pet-only")
     if options.step_timeout <= 0:
         raise UsageError(f"--step-timeout {options.step_timeout:g}: must be minutes above 0")
     if options.mem < _LEAST_MEM_GB and options.use_plugin is None:  # whose jobs have their own

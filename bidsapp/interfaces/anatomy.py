@@ -23,7 +23,7 @@ from bidsapp.core.resample import sample
 from bidsapp.core.voi import in_native_space
 from bidsapp.core.warp import Warp
 from bidsapp.data import mni_grid, priors, read_table, template_mask, vois
-from bidsapp.interfaces.store import about, fetch, fetch_volume, keep, keep_volume
+from bidsapp.interfaces.store import about, fetch, fetch_volume, keep, keep_volume, optional
 from bidsapp.nifti import affine_disagreement, load_volume
 from bidsapp.volume import Volume
 
@@ -32,6 +32,7 @@ class SegmentInput(BaseInterfaceInputSpec):
     """Inputs of `Segment`."""
 
     t1w = File(exists=True, mandatory=True, desc="raw T1w, NIfTI")
+    source = traits.Str(desc="what to call it in messages, its path if not given")
 
 
 class SegmentOutput(TraitedSpec):
@@ -55,7 +56,7 @@ class Segment(SimpleInterface):
     def _run_interface(self, runtime):
         t1w = load_volume(self.inputs.t1w, ndim=3)
         template, limits = Template(priors(), template_mask(2).data, vois(2)), read_table("limits")
-        with about(self.inputs.t1w):
+        with about(optional(self.inputs.source) or self.inputs.t1w):
             checked = normalise(t1w, template, limits)
         found = checked.segmentation
         grey, white, fluid = found.probabilities

@@ -164,6 +164,7 @@ class RegisterInput(BaseInterfaceInputSpec):
     csf = File(exists=True, mandatory=True, desc="probability of cerebrospinal fluid")
     regions = File(exists=True, mandatory=True, desc="masks ctx and cbl")
     warp = File(exists=True, mandatory=True, desc="parameters of the warp to the template")
+    anatomy = traits.Enum("t1w", "template", usedefault=True, desc="what the T1w is")
     method = traits.Enum(*[method.value for method in PetToT1w], desc="which position to use")
 
 
@@ -207,7 +208,7 @@ class Register(SimpleInterface):
         self._results["t1w_to_pet"] = fit.matrix.tolist()
         self._results["by_method"] = {"nmi": fit.nmi.tolist(), "model": fit.model.tolist()}
         self._results["record"] = {
-            "method": f"t1w+{fit.method.value}",
+            "method": f"{self.inputs.anatomy}+{fit.method.value}",
             "qc": {
                 "pet_t1w_distance_mm": fit.distance_mm,
                 "pet_t1w_nmi": fit.score,

@@ -15,6 +15,7 @@ from bidsapp.bids.entities import join_entities
 from bidsapp.bids.plan import Plan, T1wPlan
 from bidsapp.settings import Processing
 from bidsapp.workflows.anat import init_anat_derivatives_wf, init_anat_wf
+from bidsapp.workflows.longitudinal import init_template_derivatives_wf, init_template_wf
 from bidsapp.workflows.pet_only import init_pet_only_wf
 from bidsapp.workflows.scan import ANATOMY, init_scan_wf
 from bidsapp.workflows.sidecars import ANAT_IMAGES, Sidecars
@@ -67,7 +68,7 @@ def init_participants_wf(
     output_dir = str(output_dir)
     sidecars = Sidecars(Path(bids_dir), Path(output_dir), processing)
     workflow = Workflow(name=ROOT, base_dir=str(Path(work_dir) / _configuration(sidecars)))
-    anatomies: dict[Path, Workflow] = {}
+    anatomies: dict[T1wPlan, Workflow] = {}
     prefixes = {}
     for scan in plan.scans:
         parent = _participant(workflow, scan.participant)
@@ -78,9 +79,9 @@ def init_participants_wf(
             parent.add_nodes([own])
             prefixes[scan.name] = (f"{ROOT}.{parent.name}.{own.name}.",)
             continue
-        if scan.t1w.t1w not in anatomies:
-            anatomies[scan.t1w.t1w] = _add_anatomy(parent, scan.t1w, output_dir, sidecars)
-        anatomy = anatomies[scan.t1w.t1w]
+        if scan.t1w not in anatomies:
+            anatomies[scan.t1w] = _add_anatomy(parent, scan.t1w, output_dir, sidecars)
+        anatomy = anatomies[scan.t1w]
         own = init_scan_wf(
             scan,
             output_dir=output_dir,
@@ -111,12 +112,18 @@ def _participant(workflow: Workflow, label: str) -> Workflow:
 
 
 def _add_anatomy(parent: Workflow, t1w: T1wPlan, output_dir: str, sidecars: Sidecars) -> Workflow:
-    """Anatomical workflow of one T1w with its derivatives."""
-    whole = Workflow(name=_node_name(f"{join_entities(t1w.entities)}_T1w"))
-    anat = init_anat_wf()
-    anat.inputs.inputnode.t1w = str(t1w.t1w)
-    derivatives = init_anat_derivatives_wf(t1w, output_dir=output_dir, sidecars=sidecars)
+    """Anatomical workflow of one T1w, or of a within-subject template, with its derivatives."""
     fields = (*ANAT_IMAGES, "field")
+    if t1w.t1w is None:
+        whole = Workflow(name=_node_name(f"{join_entities(t1w.entities)}_template"))
+        anat = init_template_wf(t1w, sidecars=sidecars)
+        derivatives = init_template_derivatives_wf(t1w, output_dir=output_dir, sidecars=sidecars)
+        fields += ("to_visits",)
+    else:
+        whole = Workflow(name=_node_name(f"{join_entities(t1w.entities)}_T1w"))
+        anat = init_anat_wf()
+        anat.inputs.inputnode.t1w = str(t1w.t1w)
+        derivatives = init_anat_derivatives_wf(t1w, output_dir=output_dir, sidecars=sidecars)
     whole.connect([(anat, derivatives, [(f"outputnode.{f}", f"inputnode.{f}") for f in fields])])
     parent.add_nodes([whole])
     return whole

@@ -115,7 +115,7 @@ def init_pet_registration_wf(
         What the registration gives to the record.
     """
     register = Node(
-        Register(method=method.value, source=str(scan.pet)),
+        Register(method=method.value, anatomy=scan.anatomy, source=str(scan.pet)),
         name="register",
         mem_gb=_REGISTER_GB,
         n_procs=1,

@@ -64,11 +64,14 @@ def init_scan_wf(
             output_dir=output_dir,
             planned=sidecars.record(scan),
             pet=str(scan.pet),
-            t1w=str(scan.t1w.t1w),
             others=[str(part.pet) for part in scan.parts],
         ),
         name="result", mem_gb=_TABLE_GB, n_procs=1,
     )  # fmt: skip
+    if scan.t1w.t1w is None:
+        result.inputs.others += [str(visit) for visit in scan.t1w.raw]
+    else:
+        result.inputs.t1w = str(scan.t1w.t1w)
     anatomy = [field for field in ANATOMY if field not in ("field", "record")]
     workflow.connect(
         [

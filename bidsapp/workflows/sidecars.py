@@ -56,7 +56,7 @@ class Sidecars:
 
     def anatomical(self, t1w: T1wPlan) -> dict[str, dict[str, Any]]:
         """Sidecars by key of the derivatives of a T1w."""
-        raw = [raw_uri(t1w.t1w, self.bids_dir)]
+        raw = self.sources(t1w)
         own = self._uris(("t1w", "warp"), t1w.entities)
         content: dict[str, dict[str, Any]] = {
             "t1w": {"SkullStripped": False, "Sources": raw},
@@ -65,7 +65,19 @@ class Sidecars:
             "warp": {"Sources": raw},
         }
         content |= {tissue: {"Sources": raw} for tissue in ("gm", "wm", "csf")}
-        return {key: self._signed(value, t1w.t1w) for key, value in content.items()}
+        return {key: self._signed(value, *t1w.raw) for key, value in content.items()}
+
+    def sources(self, t1w: T1wPlan) -> list[str]:
+        """BIDS URIs of the raw images behind a T1w or a within-subject template."""
+        return [raw_uri(path, self.bids_dir) for path in t1w.raw]
+
+    def visits(self, template: T1wPlan) -> list[dict[str, Any]]:
+        """Sidecars of the transforms from the T1ws to their template, in their order."""
+        [made] = self._uris(("t1w",), template.entities)
+        return [
+            self._signed({"Sources": [*self.sources(visit), made]}, *visit.raw)
+            for visit in template.visits
+        ]
 
     def pet(self, scan: ScanPlan) -> dict[str, dict[str, Any]]:
         """Sidecars by key of the derivatives of a PET scan."""
@@ -135,7 +147,7 @@ class Sidecars:
             return self._signed({"Sources": sources}, *_raw(scan))
         image = ("t1w_mni",) if space == TEMPLATE_SPACE else ("t1w",)
         return self._signed(
-            {"Sources": self._uris((*image, "warp"), scan.t1w.entities)}, scan.t1w.t1w
+            {"Sources": self._uris((*image, "warp"), scan.t1w.entities)}, *scan.t1w.raw
         )
 
     def ratio(self, scan: ScanPlan, space: str) -> dict[str, Any]:
@@ -164,10 +176,23 @@ class Sidecars:
                 "differences": list(scale.differences),
             },
             "method": (
-                "pet-only" if scan.t1w is None else f"t1w+{self.processing.pet_to_t1w.value}"
+                "pet-only"
+                if scan.t1w is None
+                else f"{scan.anatomy}+{self.processing.pet_to_t1w.value}"
             ),
+            "longitudinal": self._longitudinal(scan),
             "provenance": self.provenance,
         }
+
+    def _longitudinal(self, scan: ScanPlan) -> dict[str, Any] | None:
+        """What the record says of the within-subject template; None when none was asked for."""
+        if not self.processing.longitudinal:
+            return None
+        if scan.anatomy == "template":
+            return {"template": True, "t1w_sources": self.sources(scan.t1w)}
+        have = "no T1w" if scan.t1w is None else "one T1w"
+        reason = f"the participant has {have}, so the scan was processed as without --longitudinal"
+        return {"template": False, "reason": reason}
 
     def _transforms(self, scan: ScanPlan) -> list[str]:
         """What carries the PET to the template."""
@@ -196,8 +221,8 @@ class Sidecars:
 
 def _raw(scan: ScanPlan) -> list[Path]:
     """Raw images of a scan: all its PETs, its T1w."""
-    t1w = [] if scan.t1w is None else [scan.t1w.t1w]
-    return [scan.pet, *(part.pet for part in scan.parts), *t1w]
+    t1ws = () if scan.t1w is None else scan.t1w.raw
+    return [scan.pet, *(part.pet for part in scan.parts), *t1ws]
 
 
 def _content_hash(path: Path) -> str:

@@ -30,9 +30,11 @@ def test_a_manifest_names_every_file_but_itself(tmp_path):
     page.write_text("page")
     path = tmp_path / "sub-1" / "figures" / "manifest.json"
     for _ in range(2):
-        write_manifest(path, tmp_path, [page, *path.parent.glob("*")])
+        write_manifest(path, tmp_path, [page, *path.parent.glob("*")], ["gone.json"], Version="1")
         assert is_intact(path.read_bytes())
-        assert json.loads(path.read_text())["Files"] == {"sub-1.html": file_hash(page)}
+        content = json.loads(path.read_text())
+        assert content["Files"] == {"sub-1.html": file_hash(page)}
+        assert (content["Inputs"], content["Version"]) == ({"gone.json": "n/a"}, "1")
 
 
 EVERYTHING = """
@@ -56,7 +58,7 @@ def typed(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "words", [EVERYTHING, "--target-resolution 8 --kinetics none --atlas Centiloid"]
+    "words", [EVERYTHING, "--target-resolution 8 --kinetics none --atlas Centiloid --longitudinal"]
 )
 def test_the_command_gives_the_same_options_again(typed, words, tmp_path):
     processing = typed(words.split())
@@ -71,5 +73,5 @@ def test_every_option_that_changes_numbers_is_told(typed):
         for f in fields(Processing)
         if getattr(processing, f.name) != getattr(standard, f.name)
     }
-    assert {f.name for f in fields(Processing)} - told <= {"target_resolution_mm"}
+    assert {f.name for f in fields(Processing)} - told <= {"target_resolution_mm", "longitudinal"}
     assert options(standard) == []

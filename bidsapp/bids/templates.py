@@ -1,0 +1,96 @@
+"""Which participants get a within-subject template, and which T1w it is made of.
+
+A template is made of the T1ws that the PETs of a participant would be placed by one by one, when
+they lie in two or more sessions. All PETs of the dataset count, whatever labels, filters or windows
+leave of them in this run: the template of a participant is the same in every run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from bidsapp.bids.layout import RawDataset, RawImage
+from bidsapp.bids.plan import Flag, ScanPlan, T1wPlan
+from bidsapp.bids.t1w_choice import choose_t1w
+from bidsapp.errors import CentipetError
+
+# What the choice of one T1w per PET tells and the template makes untrue.
+_UNTRUE = ("t1w-other-session", "t1w-far")
+
+
+@dataclass(frozen=True)
+class TemplatePlan:
+    """The template of a participant, and what is to be told of it."""
+
+    t1w: T1wPlan
+    flags: tuple[Flag, ...] = ()
+
+
+def plan_templates(
+    dataset: RawDataset, check_t1w: Callable[[Path], None]
+) -> dict[str, TemplatePlan]:
+    """Plan a template for every participant with T1ws of two or more sessions.
+
+    Parameters
+    ----------
+    dataset : what was found
+    check_t1w : raises `CentipetError` for an image that is no T1w; it stays out of the template
+
+    Returns
+    -------
+    dict
+        By label without ``sub-``; participants with one T1w are not in it.
+    """
+    found = {}
+    for label in sorted({pet.participant for pet in dataset.every_pet}):
+        own = [pet for pet in dataset.every_pet if pet.participant == label]
+        chosen = {t1w for pet in own if (t1w := choose_t1w(pet, dataset)[0]) is not None}
+        good, flags = [], []
+        for t1w in sorted(chosen, key=lambda image: image.path):
+            try:
+                check_t1w(t1w.path)
+            except CentipetError:
+                flags.append(_left_out(t1w))
+            else:
+                good.append(t1w)
+        if len({t1w.session for t1w in good}) > 1:
+            visits = tuple(T1wPlan(label, v.session, v.path, dict(v.entities)) for v in good)
+            template = T1wPlan(label, None, None, {"sub": label}, visits)
+            found[label] = TemplatePlan(template, tuple(flags))
+    return found
+
+
+def on_template(scan: ScanPlan, templates: Mapping[str, TemplatePlan]) -> ScanPlan:
+    """Place a scan by the template of its participant, if there is one.
+
+    Parameters
+    ----------
+    scan : placed by a T1w of its own
+    templates : as `plan_templates` gives them
+    """
+    template = templates.get(scan.participant)
+    if template is None or scan.t1w is None:
+        return scan
+    flags = [*(flag for flag in scan.flags if flag.code not in _UNTRUE), *template.flags]
+    if scan.session not in {visit.session for visit in template.t1w.visits}:
+        flags.append(_no_t1w_here(template.t1w))
+    return replace(scan, t1w=template.t1w, flags=tuple(flags))
+
+
+def _left_out(t1w: RawImage) -> Flag:
+    return Flag(
+        "template-visit",
+        f"{t1w.path.name} cannot be read, so the within-subject template was made without it: "
+        "repair it and run all sessions of the participant again.",
+    )
+
+
+def _no_t1w_here(template: T1wPlan) -> Flag:
+    sessions = ", ".join(f"ses-{visit.session}" for visit in template.visits if visit.session)
+    return Flag(
+        "t1w-other-session",
+        f"No T1w in the session of the PET: the within-subject template of {sessions} was used; "
+        "check that the head has not changed in between.",
+    )
