@@ -1,0 +1,270 @@
+"""Cut-offs from the values of a cohort: two normal distributions, or the spread of controls."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import optimize, stats
+
+from bidsapp.errors import BadDataError
+
+Float = NDArray[np.float64]
+
+_STARTS = (0.2, 0.35, 0.5, 0.65, 0.8)  # parts of the sorted values that begin as lower group
+_STEPS = 500
+_TOLERANCE = 1e-9  # of the mean log-likelihood between two steps
+_LEAST_SD = 0.05  # of the standard deviation of all: a component does not shrink onto one value
+_BINS = 400  # of the values that are drawn anew for the uncertainty
+_SD_LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Two normal distributions, the lower first.
+
+    Attributes
+    ----------
+    weights, means, sds : (lower, upper)
+    log_likelihood : of the values
+    """
+
+    weights: tuple[float, float]
+    means: tuple[float, float]
+    sds: tuple[float, float]
+    log_likelihood: float
+
+    def density(self, x: ArrayLike) -> Float:
+        """Probability density of the sum."""
+        at = np.asarray(x, np.float64)[..., None]
+        parts = stats.norm.pdf(at, self.means, self.sds) * np.asarray(self.weights)
+        return np.asarray(parts.sum(axis=-1))
+
+    @property
+    def separation(self) -> float:
+        """Ashman's D (Ashman et al. 1994, Astron J 108:2348): above 2 the groups are apart."""
+        return (self.means[1] - self.means[0]) * math.sqrt(2) / math.hypot(*self.sds)
+
+    @property
+    def crossing(self) -> float | None:
+        """Value between the means where both groups are as likely; None when there is none."""
+
+        def lead(x: float) -> float:
+            logs = stats.norm.logpdf(x, self.means, self.sds) + np.log(self.weights)
+            return float(logs[1] - logs[0])
+
+        low, high = self.means
+        return float(optimize.brentq(lead, low, high)) if lead(low) < 0 < lead(high) else None
+
+    @property
+    def two_sds(self) -> float:
+        """Mean and two standard deviations of the lower group."""
+        return self.means[0] + 2 * self.sds[0]
+
+
+@dataclass(frozen=True)
+class CutOff:
+    """A cut-off with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class TwoGroups:
+    """What the values tell about two groups.
+
+    Attributes
+    ----------
+    mixture : fitted by maximum likelihood
+    bic_gain : BIC of one normal distribution minus that of two; above 6 is strong evidence for two
+        (Kass & Raftery 1995)
+    crossing, two_sds : cut-offs with the intervals of the bootstrap
+    support : part of the bootstrap samples with a crossing between two groups
+    """
+
+    mixture: Mixture
+    bic_gain: float
+    crossing: CutOff
+    two_sds: CutOff
+    support: float
+
+
+def two_groups(
+    values: ArrayLike,
+    *,
+    fewest: int,
+    least_bic_gain: float,
+    least_separation: float,
+    least_share: float,
+    resamples: int,
+    seed: int,
+) -> TwoGroups:
+    """Tell a lower from an upper group, or refuse.
+
+    Parameters
+    ----------
+    values : shape (N,), one per person
+    fewest : people that are needed
+    least_bic_gain, least_separation, least_share : below these there are no two groups; the share
+        is that of the smaller group
+    resamples, seed : of the bootstrap
+
+    Raises
+    ------
+    BadDataError
+        Too few people, or no two groups: the sentence says which number tells so.
+    """
+    x = np.sort(np.asarray(values, np.float64))
+    if x.size < fewest:
+        raise BadDataError(f"{x.size} people: a mixture needs at least {fewest}")
+    if np.ptp(x) == 0:
+        raise BadDataError("all values are the same, so there are no two groups")
+    mixture = fit_mixture(x)
+    gain = _bic_gain(x, mixture)
+    if gain < least_bic_gain:
+        raise BadDataError(
+            f"one normal distribution tells these {x.size} values as well as two (BIC gain "
+            f"{gain:.1f}, needed {least_bic_gain:g}), so there is no cut-off between groups"
+        )
+    crossing = mixture.crossing
+    if mixture.separation < least_separation or crossing is None:
+        raise BadDataError(
+            f"the two components overlap (Ashman's D {mixture.separation:.1f}, needed "
+            f"{least_separation:g}): one skewed group rather than two"
+        )
+    if min(mixture.weights) < least_share:
+        raise BadDataError(
+            f"the smaller group holds {min(mixture.weights):.0%} of the people, less than "
+            f"{least_share:.0%}: some outliers rather than a group"
+        )
+    return _with_intervals(x, mixture, gain, crossing, resamples, seed)
+
+
+def fit_mixture(values: ArrayLike) -> Mixture:
+    """Fit two normal distributions by maximum likelihood (EM from five fixed starts, the best).
+
+    Parameters
+    ----------
+    values : shape (N,), not all the same
+    """
+    x = np.sort(np.asarray(values, np.float64))
+    starts = []
+    for share in _STARTS:
+        middle = min(max(round(share * x.size), 1), x.size - 1)
+        low, high = x[:middle], x[middle:]
+        sds = [max(float(part.std()), _LEAST_SD * float(x.std())) for part in (low, high)]
+        starts.append([share, low.mean(), high.mean(), *sds])
+    fitted, likelihoods = _em(x, np.ones((len(_STARTS), x.size)), np.array(starts))
+    return _mixture(fitted[int(np.argmax(likelihoods))], float(likelihoods.max()))
+
+
+def control_cutoff(values: ArrayLike, fewest: int) -> CutOff:
+    """Mean and two standard deviations of controls, with its exact interval for normal values.
+
+    The interval is that of the quantile mean + 2 SD, by the non-central t distribution.
+
+    Parameters
+    ----------
+    values : shape (N,), one per person
+    fewest : controls that are needed
+
+    Raises
+    ------
+    BadDataError
+        Too few of them.
+    """
+    x = np.asarray(values, np.float64)
+    if x.size < fewest:
+        raise BadDataError(f"{x.size} controls: at least {fewest} are needed")
+    mean, sd, root = float(x.mean()), float(x.std(ddof=1)), math.sqrt(x.size)
+    tail = (1 - _SD_LEVEL) / 2
+    low, high = (
+        float(stats.nct.ppf(p, x.size - 1, 2 * root)) / root * sd for p in (tail, 1 - tail)
+    )
+    return CutOff(mean + 2 * sd, mean + low, mean + high)
+
+
+def _bic_gain(x: Float, mixture: Mixture) -> float:
+    one = float(stats.norm.logpdf(x, x.mean(), x.std()).sum())
+    return 2 * (mixture.log_likelihood - one) - 3 * math.log(x.size)
+
+
+def _with_intervals(
+    x: Float, mixture: Mixture, gain: float, crossing: float, resamples: int, seed: int
+) -> TwoGroups:
+    """Percentile intervals: people are drawn anew and both groups fitted again."""
+    edges = np.linspace(x[0], x[-1], min(_BINS, x.size) + 1)
+    place = np.clip(np.searchsorted(edges, x, side="right") - 1, 0, edges.size - 2)
+    counts = np.bincount(place, minlength=edges.size - 1)
+    centres = np.bincount(place, x, minlength=counts.size)[counts > 0] / counts[counts > 0]
+    counts = counts[counts > 0]
+    drawn = np.random.default_rng(seed).multinomial(x.size, counts / x.size, size=resamples)
+    start = np.tile([mixture.weights[0], *mixture.means, *mixture.sds], (resamples, 1))
+    fitted, _ = _em(centres, drawn.astype(np.float64), start)
+    found = [_mixture(row, 0.0) for row in fitted]
+    crossings = [at for one in found if (at := one.crossing) is not None]
+    if not crossings:
+        raise BadDataError("no bootstrap sample has two groups, so the cut-off is not stable")
+    return TwoGroups(
+        mixture=mixture,
+        bic_gain=gain,
+        crossing=_percentiles(crossing, crossings),
+        two_sds=_percentiles(mixture.two_sds, [one.two_sds for one in found]),
+        support=len(crossings) / resamples,
+    )
+
+
+def _percentiles(value: float, drawn: list[float]) -> CutOff:
+    low, high = np.quantile(drawn, [(1 - _SD_LEVEL) / 2, (1 + _SD_LEVEL) / 2])
+    return CutOff(value, float(low), float(high))
+
+
+def _em(x: Float, counts: Float, start: Float) -> tuple[Float, Float]:
+    """Expectation and maximisation of many samples of the same values at once.
+
+    Parameters
+    ----------
+    x : shape (N,)
+    counts : shape (B, N), how often a sample holds each value
+    start : shape (B, 5), share of the lower group, two means, two standard deviations
+
+    Returns
+    -------
+    parameters : shape (B, 5)
+    log_likelihood : shape (B,)
+    """
+    now = start.astype(np.float64)
+    total = counts.sum(axis=1)
+    mean = counts @ x / total
+    least = _LEAST_SD * np.sqrt(counts @ x**2 / total - mean**2)
+    before = np.full(len(now), -np.inf)
+    for _ in range(_STEPS):
+        share, m0, m1, s0, s1 = (column[:, None] for column in now.T)
+        low = share / s0 * np.exp(-0.5 * ((x - m0) / s0) ** 2)
+        high = (1 - share) / s1 * np.exp(-0.5 * ((x - m1) / s1) ** 2)
+        both = np.maximum(low + high, 1e-300)
+        likelihood = (counts * np.log(both)).sum(axis=1) - 0.5 * math.log(2 * math.pi) * total
+        if np.all(likelihood - before <= _TOLERANCE * total):
+            break
+        before = likelihood
+        in_low = counts * (low / both)
+        in_high = counts - in_low
+        n0, n1 = (np.maximum(part.sum(axis=1), 1e-9) for part in (in_low, in_high))
+        m0, m1 = in_low @ x / n0, in_high @ x / n1
+        s0, s1 = (
+            np.maximum(np.sqrt(np.clip(part @ x**2 / n - m**2, 0, None)), least)
+            for part, n, m in ((in_low, n0, m0), (in_high, n1, m1))
+        )
+        now = np.column_stack([np.clip(n0 / total, 1e-9, 1 - 1e-9), m0, m1, s0, s1])
+    return now, likelihood
+
+
+def _mixture(parameters: Float, log_likelihood: float) -> Mixture:
+    share, m0, m1, s0, s1 = map(float, parameters)
+    if m0 > m1:
+        share, m0, m1, s0, s1 = 1 - share, m1, m0, s1, s0
+    return Mixture((share, 1 - share), (m0, m1), (s0, s1), log_likelihood)
