@@ -180,7 +180,7 @@ def fit_model(t1w: Volume, sampler: PriorSampler, start: Start, options: Options
     """Alternate mixture, bias and warp until the gain per voxel is small."""
     samples = subsample(t1w, options.spacing_mm)
     keep = brain_region(samples, sampler, start.affine)
-    model = _Model(t1w, _select(samples, keep), sampler, start.affine, options)
+    model = _Model(t1w, samples.where(keep), sampler, start.affine, options)
     before = model.cost()
     rounds = 0
     for rounds in range(1, options.rounds + 1):
@@ -201,10 +201,6 @@ def fit_model(t1w: Volume, sampler: PriorSampler, start: Start, options: Options
         rounds=rounds,
         intensities=intensity_model(model.corrected, model.prior, model.mixture, model.unit),
     )
-
-
-def _select(samples: Samples, keep: NDArray[np.bool_]) -> Samples:
-    return Samples(samples.index[keep], samples.world[keep], samples.intensity[keep])
 
 
 class _Model:
@@ -232,8 +228,7 @@ class _Model:
         origin = samples.index.min(axis=0) - margin
         length = samples.index.max(axis=0) + 1 + margin - origin
         extent = length * voxel
-        step = np.array([np.diff(axis).min() for axis in axes])
-        self.fudge = max(1.0, options.independence_mm3 / float(np.prod(step * voxel)))
+        self.fudge = max(1.0, options.independence_mm3 / samples.volume_mm3)
 
         orders = np.maximum(1, np.round(extent / options.warp_cutoff_mm)).astype(int)
         self.warp = Warp(np.zeros((3, *orders)), origin, length, t1w.affine, affine)

@@ -31,13 +31,14 @@ _PITCHES_DEG = (-25.0, 0.0, 25.0)
 _BLUR_MM = 6.0  # of the priors in the rigid step
 _RIGID_SPACING_MM = 8.0
 _AFFINE_SPACINGS_MM = (6.0, 3.0)
+_TOO_SPARSE = 1.2  # times the volume that a sample should stand for
 _BINS = 64
 _ALIKE = 0.98  # of the best score: a start as good as this one is another opinion
 _HEAD_HEIGHT_MM = 150.0  # vertex to below the cerebellum
 _LOG_STRETCH_SD = 0.1  # of adult heads (0.95-1.29 seen on 25)
 _AFFINE_STEPS = 30
 _AFFINE_GAIN = 1e-5  # per voxel
-_LEAST_BRAIN_MM3 = 2e5
+_LEAST_BRAIN_ML = 200.0
 
 
 @dataclass(frozen=True)
@@ -71,23 +72,40 @@ class Samples:
     world : ndarray, shape (n, 3)
         mm, RAS.
     intensity : ndarray, shape (n,), float64
+    volume_mm3 : float
+        What one of them stands for.
     """
 
     index: NDArray[np.int64]
     world: Float
     intensity: Float
+    volume_mm3: float
+
+    def where(self, keep: NDArray[np.bool_]) -> Samples:
+        """Return some of them."""
+        return Samples(
+            self.index[keep], self.world[keep], self.intensity[keep], self.volume_mm3
+        )  # fmt: skip
 
 
 def subsample(t1w: Volume, spacing_mm: float) -> Samples:
-    """Every ``round(spacing / voxel size)``-th voxel that is finite."""
+    """Every ``round(spacing / voxel size)``-th voxel that is finite.
+
+    Where that is much denser than wanted (2.2 mm voxels for a spacing of 3 mm are all taken, two
+    and a half times too many), every other one as on a chequerboard.
+    """
     step = np.maximum(1, np.round(spacing_mm / t1w.grid.voxel_size)).astype(int)
     axes = [np.arange((n - 1) % s // 2, n, s) for n, s in zip(t1w.data.shape, step, strict=True)]
     intensity = t1w.data[np.ix_(*axes)].astype(np.float64).ravel()
     index = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
+    volume = float(np.prod(step * t1w.grid.voxel_size))
     good = np.isfinite(intensity)
+    if 2 * volume <= _TOO_SPARSE * spacing_mm**3:
+        good &= (index // step).sum(axis=1) % 2 == 0
+        volume *= 2
     index, intensity = index[good], intensity[good]
     world = transform(t1w.affine, index.astype(np.float64))
-    return Samples(index, world, intensity)
+    return Samples(index, world, intensity, volume)
 
 
 # As the header says; and all turns by 90 degrees, for headers that are wrong.
@@ -219,16 +237,15 @@ def _affine(t1w: Volume, sampler: PriorSampler, rigid: Float) -> Float:
     affine = rigid
     for spacing in _AFFINE_SPACINGS_MM:  # which voxels may be brain is asked again each time
         samples = subsample(t1w, spacing)
-        step = np.maximum(1, np.round(spacing / t1w.grid.voxel_size))
-        volume = float(np.prod(step * t1w.grid.voxel_size))
-        fudge = max(1.0, 125.0 / volume)
-        keep = brain_region(samples, sampler, affine)
-        if keep.sum() * volume < _LEAST_BRAIN_MM3:
+        fudge = max(1.0, 125.0 / samples.volume_mm3)
+        brain = samples.where(brain_region(samples, sampler, affine))
+        millilitres = brain.intensity.size * samples.volume_mm3 / 1000
+        if millilitres < _LEAST_BRAIN_ML:
             raise BadDataError(
-                f"only {keep.sum() * volume / 1000:.0f} ml could be brain: is this a T1w of a "
+                f"only {millilitres:.0f} ml could be brain: is this a T1w of a "
                 "whole head or brain, and is its orientation right?"
             )
-        affine = _affine_on(samples.world[keep], samples.intensity[keep], sampler, affine, fudge)
+        affine = _affine_on(brain.world, brain.intensity, sampler, affine, fudge)
     return affine
 
 

@@ -12,6 +12,7 @@ from bidsapp.core import mixture as gmm
 from bidsapp.core.alignment import transform
 from bidsapp.core.mixture import Mixture
 from bidsapp.core.priors import PriorSampler
+from bidsapp.core.sampling import block_mean
 from bidsapp.core.warp import Warp
 from bidsapp.volume import Volume
 
@@ -20,6 +21,7 @@ Float = NDArray[np.float64]
 Float32 = NDArray[np.float32]
 
 _CLOSING_MM = 5.0  # over sulci
+_FINE_MM = 1.5  # coarser voxels are divided: bridges of 4 mm cannot be broken by voxels of 3
 _SLAB = 8  # slices of the first axis that are worked on at a time
 _LATTICE = 4  # voxels
 _CERTAIN = 0.999  # background is not asked for its intensity
@@ -134,15 +136,25 @@ def _brain(probabilities: Float32, voxel_size: Float) -> NDArray[np.bool_]:
     Opened so that thin bridges to dura and eyes break, the largest piece kept, closed over sulci
     and ventricles, filled.
     """
-    solid = probabilities[0] + probabilities[1] > 0.5
-    box = _padded_box(solid, np.ceil(_CLOSING_MM / voxel_size).astype(int) + 1)
-    tissue = probabilities.sum(axis=0)[box] > 0.5
-    core = _largest(_shrunk(solid[box], voxel_size, 2.0))
-    brain = _grown(core, voxel_size, 3.0) & tissue
-    brain = _shrunk(_grown(brain, voxel_size, _CLOSING_MM), voxel_size, _CLOSING_MM)
-    out = np.zeros_like(solid)
-    out[box] = ndimage.binary_fill_holes(brain)
+    solid = probabilities[0] + probabilities[1]
+    box = _padded_box(solid > 0.5, np.ceil(_CLOSING_MM / voxel_size).astype(int) + 1)
+    parts = np.ceil(voxel_size / _FINE_MM - 1e-3).astype(int)
+    fine = voxel_size / parts
+    core = _largest(_shrunk(_divided(solid[box], parts) > 0.5, fine, 2.0))
+    brain = _grown(core, fine, 3.0) & (_divided(probabilities.sum(axis=0)[box], parts) > 0.5)
+    brain = _shrunk(_grown(brain, fine, _CLOSING_MM), fine, _CLOSING_MM)
+    a, b, c = parts.tolist()
+    out = np.zeros(solid.shape, bool)
+    out[box] = block_mean(ndimage.binary_fill_holes(brain), (a, b, c)) > 0.5
     return out
+
+
+def _divided(values: Float32, parts: NDArray[np.int64]) -> Float32:
+    """Every voxel in ``parts`` along each axis, trilinear."""
+    if (parts == 1).all():
+        return values
+    result: Float32 = ndimage.zoom(values, parts, order=1, mode="nearest", grid_mode=True)
+    return result
 
 
 def _padded_box(mask: NDArray[np.bool_], pad: NDArray[np.int64]) -> tuple[slice, ...]:
