@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bidsapp import __version__
-from bidsapp.bids.seals import sealed
+from bidsapp.bids.seals import is_intact, sealed
 from bidsapp.data import mni_grid, read_table
 from bidsapp.data.atlases import Atlas, atlas
 from bidsapp.nifti import file_hash, save_volume, write_text
@@ -53,13 +53,25 @@ def _write_regions(output_dir: Path, one: Atlas) -> None:
     }
     if overlap:
         content["LabelMap"] = [row.name for row in one.rows]
-    else:
+    files = [image]
+    if not overlap:
         lines = ("index\tname", *(f"{row.index}\t{row.name}" for row in one.rows))
-        _write_if_new(image.with_name(f"{stem}.tsv"), "\n".join(lines) + "\n")
+        files.append(image.with_name(f"{stem}.tsv"))
+        _write_if_new(files[-1], "\n".join(lines) + "\n")
     sidecar = image.with_name(f"{stem}.json")
-    if not image.is_file() or not _says(sidecar, _json(content)):
+    if not image.is_file() or not _tells(sidecar, content):
         save_volume(image, Volume(data, mni_grid(2).affine))
-        write_text(sidecar, _json(content))
+        content["Files"] = {path.name: file_hash(path) for path in files}
+        write_text(sidecar, sealed(content))
+
+
+def _tells(path: Path, content: dict[str, Any]) -> bool:
+    """Whether a sidecar is whole and holds this content."""
+    try:
+        text = path.read_bytes()
+        return is_intact(text) and content.items() <= json.loads(text).items()
+    except (OSError, ValueError):
+        return False
 
 
 def _write_if_new(path: Path, text: str) -> None:
@@ -69,10 +81,6 @@ def _write_if_new(path: Path, text: str) -> None:
 
 def _says(path: Path, text: str) -> bool:
     return path.is_file() and path.read_bytes() == text.encode()
-
-
-def _json(content: dict[str, Any]) -> str:
-    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
 def _description(choice: AtlasChoice, one: Atlas) -> dict[str, Any]:

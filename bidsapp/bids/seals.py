@@ -42,14 +42,18 @@ def is_intact(text: bytes) -> bool:
     return hashlib.sha256(blank).hexdigest() == found[1].decode()
 
 
-def write_manifest(path: Path, output_dir: Path, files: Iterable[Path]) -> Path:
-    """Write the hashes of files that belong to no record, sealed.
+def write_manifest(
+    path: Path, output_dir: Path, files: Iterable[Path], inputs: Iterable[str], **about: Any
+) -> Path:
+    """Write the hashes of files that belong to no record, and of what they were made from, sealed.
 
     Parameters
     ----------
     path : of the manifest
     output_dir : root of the derivative dataset, which names are relative to
     files : what was written; the manifest itself is left out
+    inputs : records that it was made from, relative to ``output_dir``
+    **about : what else it tells
 
     Raises
     ------
@@ -57,5 +61,17 @@ def write_manifest(path: Path, output_dir: Path, files: Iterable[Path]) -> Path:
         The disk is full or refused the write.
     """
     listed = {file.relative_to(output_dir).as_posix(): file for file in files if file != path}
-    content = {name: file_hash(listed[name]) for name in sorted(listed)}
-    return write_text(path, sealed({"Files": content}))
+    content = {
+        **about,
+        "Inputs": {name: _hash_if_there(output_dir / name) for name in inputs},
+        "Files": {name: file_hash(listed[name]) for name in sorted(listed)},
+    }
+    return write_text(path, sealed(content))
+
+
+def _hash_if_there(path: Path) -> str:
+    """SHA-256 of a record; one that another process removes meanwhile has none."""
+    try:
+        return file_hash(path)
+    except OSError:
+        return "n/a"

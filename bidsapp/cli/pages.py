@@ -10,6 +10,7 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
+from bidsapp import __version__
 from bidsapp.bids.derivatives import sidecar_path
 from bidsapp.bids.seals import write_manifest
 from bidsapp.errors import CentipetError, WorkerLostError
@@ -56,14 +57,16 @@ def _try_page(
 ) -> tuple[str, str, str] | None:
     """Write a page; None when it worked, else class and sentence of the error, and its origin."""
     try:
+        records = find_records(output_dir, participant)
         files = [write_page(output_dir, participant)]
-        if visual_read:
-            for record in find_records(output_dir, participant):
-                if record.status is Status.OK:
-                    images = export_read(output_dir, record)
-                    files += [path for image in images for path in (image, sidecar_path(image))]
+        for record in records:
+            if visual_read and record.status is Status.OK:
+                images = export_read(output_dir, record)
+                files += [path for image in images for path in (image, sidecar_path(image))]
         figures = output_dir / f"sub-{participant}" / "figures"
-        write_manifest(figures / "manifest.json", output_dir, [*files, *figures.glob("*.*")])
+        files += [path for path in figures.glob("[!.]*") if path.name != "manifest.json"]
+        made_from = [record.path for record in records]
+        write_manifest(figures / "manifest.json", output_dir, files, made_from, Version=__version__)
     except CentipetError as error:
         return type(error).__name__, str(error), traceback.format_exc()
     except Exception as error:

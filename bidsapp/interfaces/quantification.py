@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,12 @@ from nipype.interfaces.base import (
 
 from bidsapp.core.centiloid import centiloid
 from bidsapp.core.noise import estimate
-from bidsapp.core.quality import centiloid_findings, coverage_findings, coverage_refusal
+from bidsapp.core.quality import (
+    Finding,
+    centiloid_findings,
+    coverage_findings,
+    coverage_refusal,
+)
 from bidsapp.core.scale import (
     Expressed,
     Scale,
@@ -60,42 +66,77 @@ class Quantify(SimpleInterface):
     input_spec, output_spec = QuantifyInput, QuantifyOutput
 
     def _run_interface(self, runtime):
-        pet, scale = fetch_volume(self.inputs.pet), self.inputs.scale
-        rule = CoverageRule(**read_table("limits")["voi_coverage"])
-        table = measure(pet.data, vois(2), pet.grid.voxel_volume, least_coverage=rule.refuse)
-        if reason := coverage_refusal(table, (TARGET, scale.main), rule):
-            raise BadDataError(f"{self.inputs.source}: {reason}")
-        with about(self.inputs.source):
-            suvr = uptake_ratios(table, target=TARGET, references=REFERENCES)
-        noise = _noise(pet)
-        expressed = express(suvr, scale, noise)
-        self._results["voi"] = {name: asdict(row) for name, row in table.items()}
-        findings = (*coverage_findings(table, rule), *self._doubts(suvr, expressed))
-        self._results["record"] = {
-            "suvr": suvr,
-            **_told(expressed, scale.main, self.inputs.cutoffs),
-            "qc": {"suvr_noise_percent": _percent(noise[scale.main])},
-            "flags": [asdict(finding) for finding in findings],
-            "voi": self._results["voi"],
-        }
-        if self.inputs.tau_vois:
-            with about(self.inputs.source):
-                scales = _tau_scales(pet, self.inputs.tracer, self.inputs.tau_vois, rule)
-            self._results["record"]["scales"] = scales
+        given = self.inputs
+        with about(given.source):
+            record = quantified(
+                fetch_volume(given.pet),
+                tracer=given.tracer,
+                scale=given.scale,
+                cutoffs=given.cutoffs,
+                tau_vois=given.tau_vois,
+            )
+        self._results["record"], self._results["voi"] = record, record["voi"]
         return runtime
 
-    def _doubts(self, suvr, expressed):
-        """Findings about the Centiloid."""
-        limits, scale = read_table("limits"), self.inputs.scale
-        # a tau tracer has no Centiloid, and nobody expects one
-        found = () if self.inputs.tau_vois else scale_findings(scale, self.inputs.tracer)
-        if expressed.centiloid is not None:
-            found += centiloid_findings(expressed.centiloid, **limits["centiloid"])
-        return (
-            *found,
-            *range_findings(suvr[scale.main], scale.equations.get(scale.main)),
-            *disagreement_findings(expressed, limits["reference_disagreement"]["flag"]),
-        )
+
+def quantified(
+    pet: Volume,
+    *,
+    tracer: str,
+    scale: Scale,
+    cutoffs: Sequence[float] = (),
+    tau_vois: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """Part of the record that the image alone tells: VOI means, SUVRs, Centiloids, noise, flags.
+
+    Parameters
+    ----------
+    pet : on the 2 mm MNI grid, NaN where nothing was measured
+    tracer : code of the tracer table
+    scale : equations that belong to the scan
+    cutoffs : CL, to tell who exceeds them
+    tau_vois : tau volumes by region; none for amyloid
+
+    Raises
+    ------
+    BadDataError
+        The target or the reference region was not measured, or holds nothing.
+    """
+    rule = CoverageRule(**read_table("limits")["voi_coverage"])
+    table = measure(pet.data, vois(2), pet.grid.voxel_volume, least_coverage=rule.refuse)
+    if reason := coverage_refusal(table, (TARGET, scale.main), rule):
+        raise BadDataError(reason)
+    suvr = uptake_ratios(table, target=TARGET, references=REFERENCES)
+    noise = _noise(pet)
+    expressed = express(suvr, scale, noise)
+    # a tau tracer has no Centiloid, and nobody expects one
+    missing = () if tau_vois else scale_findings(scale, tracer)
+    findings = (*coverage_findings(table, rule), *missing, *_doubts(suvr, expressed, scale))
+    record = {
+        "suvr": suvr,
+        **_told(expressed, scale.main, cutoffs),
+        "qc": {"suvr_noise_percent": _percent(noise[scale.main])},
+        "flags": [asdict(finding) for finding in findings],
+        "voi": {name: asdict(row) for name, row in table.items()},
+    }
+    if tau_vois:
+        record["scales"] = _tau_scales(pet, tracer, tau_vois, rule)
+    return record
+
+
+def _doubts(
+    suvr: Mapping[str, float | None], expressed: Expressed, scale: Scale
+) -> tuple[Finding, ...]:
+    """Findings about the Centiloid."""
+    limits = read_table("limits")
+    found: tuple[Finding, ...] = ()
+    if expressed.centiloid is not None:
+        found = centiloid_findings(expressed.centiloid, **limits["centiloid"])
+    return (
+        *found,
+        *range_findings(suvr[scale.main], scale.equations.get(scale.main)),
+        *disagreement_findings(expressed, limits["reference_disagreement"]["flag"]),
+    )
 
 
 def _noise(pet: Volume) -> dict[str, float | None]:
@@ -106,7 +147,7 @@ def _noise(pet: Volume) -> dict[str, float | None]:
 
 
 def _tau_scales(
-    pet: Volume, code: str, files: dict[str, str], rule: CoverageRule
+    pet: Volume, code: str, files: Mapping[str, str], rule: CoverageRule
 ) -> dict[str, dict[str, float | None]]:
     """SUVRs of the tau volumes, and what they are on the scales of the tracer, by region."""
     table = measure(pet.data, tau_masks(files), pet.grid.voxel_volume, least_coverage=rule.refuse)
@@ -121,7 +162,7 @@ def _tau_scales(
     return found
 
 
-def _told(expressed: Expressed, main: str, cutoffs: list[float]) -> dict[str, Any]:
+def _told(expressed: Expressed, main: str, cutoffs: Sequence[float]) -> dict[str, Any]:
     """Fields of the record about the Centiloid."""
     uncertainty, interval = expressed.uncertainty, expressed.interval
     disagreement = expressed.disagreement

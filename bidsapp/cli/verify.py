@@ -1,0 +1,181 @@
+"""``centipet-verify OUT``: is a finished dataset still what was computed?"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from bidsapp import __version__
+from bidsapp.errors import CannotCreateError, CentipetError, ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from bidsapp.verify.files import Findings
+
+_DESCRIPTION = """\
+Compare every file with the hash that was stored when it was written, and derive the numbers again:
+VOI means, SUVRs, Centiloids and their intervals, atlas tables, ratio images and curves from the PET
+images and the volumes of the package, group tables from the records.
+"""
+_EPILOG = """\
+What would need the registrations, fits or files of the user again is compared by its hash alone
+(docs/verify.md). Nothing is written to OUTPUT_DIR. Exit codes: 0 all verified; 1 something differs;
+16 not a dataset of CentiPET; 64 usage; 66 no such folder, or no result in it; 73 cannot write.
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message} (see {self.prog} --help)")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Verify a dataset; return 0 when everything is as it was computed, 1 when something differs."""
+    from bidsapp.cli.main import ENVIRONMENT
+
+    os.environ.update(ENVIRONMENT)
+    try:
+        return _run(_parser().parse_args(argv))
+    except CentipetError as error:
+        print(f"centipet-verify: {error}", file=sys.stderr)
+        return error.exit_code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="centipet-verify",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("output_dir", type=Path, metavar="OUTPUT_DIR", help="output of centipet")
+    parser.add_argument("--quick", action="store_true", help="compare hashes only")
+    parser.add_argument(
+        "--participant-label", nargs="+", metavar="LABEL", default=[],
+        help="these only, with or without sub-; the group tables are left out",
+    )  # fmt: skip
+    parser.add_argument(
+        "--report", type=Path, metavar="FILE", help="all of it as .json, or the differences as .tsv"
+    )
+    parser.add_argument("--nprocs", type=int, metavar="N", default=1, help="processes (default: 1)")
+    parser.add_argument("--version", action="version", version=f"CentiPET {__version__}")
+    return parser
+
+
+def _run(options: argparse.Namespace) -> int:
+    _check(options)
+    from bidsapp.logs import Progress
+    from bidsapp.verify.dataset import check_rest, records_of
+    from bidsapp.verify.files import Findings
+
+    output_dir = Path(os.path.abspath(options.output_dir.expanduser()))  # noqa: PTH100 - as typed
+    labels = [label.removeprefix("sub-") for label in options.participant_label]
+    records = records_of(output_dir, labels)
+    progress, found = Progress(), Findings()
+    paths = [record.path for record in records]
+    for number, (path, one) in enumerate(
+        zip(paths, _scans(output_dir, paths, options), strict=True), start=1
+    ):
+        found.add(one)
+        progress.say(f"{number}/{len(paths)} {path}: {_outcome(one)}")
+        _tell(one, progress)
+    if not labels:
+        rest = check_rest(output_dir, records, found, quick=options.quick)
+        progress.say(f"root, pages, group level: {_outcome(rest)}")
+        _tell(rest, progress)
+        found.add(rest)
+    for note in found.notes:
+        progress.say(f"note: {note}")
+    if options.report is not None:
+        progress.say(f"{_write_report(options.report, found)}")
+    progress.say(_summary(found))
+    return ExitCode.SCAN_FAILED if found.differences else ExitCode.OK
+
+
+def _check(options: argparse.Namespace) -> None:
+    if options.nprocs < 1:
+        raise UsageError(f"--nprocs {options.nprocs}: at least one process is needed")
+    if options.report is not None and options.report.suffix not in (".json", ".tsv"):
+        raise UsageError(f"--report {options.report}: give a name that ends in .json or .tsv")
+
+
+def _scans(
+    output_dir: Path, paths: Sequence[str], options: argparse.Namespace
+) -> Iterator[Findings]:
+    """What was found in every scan, in order, while it is found."""
+    from bidsapp.verify.dataset import check_scan
+
+    check = partial(check_scan, output_dir, quick=options.quick)
+    if options.nprocs == 1:
+        yield from map(check, paths)
+        return
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
+    with ProcessPoolExecutor(options.nprocs, mp_context=get_context("forkserver")) as pool:
+        yield from pool.map(check, paths)
+
+
+def _outcome(found: Findings) -> str:
+    from bidsapp.verify.compare import How
+
+    derived = sum(how is How.NUMBERS for how in found.files.values())
+    told = f"{len(found.files)} files"
+    if derived:
+        told += f", numbers of {derived} derived again"
+    n = len(found.differences)
+    return f"{told}, {n} difference{'s' * (n != 1)}" if n else f"{told}, all as computed"
+
+
+def _tell(found: Findings, progress: Any) -> None:
+    for one in found.differences:
+        progress.fail(one.sentence)
+
+
+def _summary(found: Findings) -> str:
+    from bidsapp.verify.compare import How
+
+    counts = {how: sum(one is how for one in found.files.values()) for how in How}
+    ways = ", ".join(f"{number} {how.value}" for how, number in counts.items() if number)
+    n = len(found.differences)
+    verdict = "all verified" if n == 0 else f"{n} difference{'s' * (n != 1)}"
+    return f"{verdict}: {len(found.files)} files ({ways})"
+
+
+def _write_report(path: Path, found: Findings) -> Path:
+    """Everything as JSON, or the differences as a table.
+
+    Raises
+    ------
+    CannotCreateError
+        The report cannot be written.
+    """
+    from dataclasses import asdict
+
+    from bidsapp.nifti import write_json, write_text
+    from bidsapp.tables import line
+
+    try:
+        if path.suffix == ".json":
+            content = {
+                "Version": __version__,
+                "Verified": not found.differences,
+                "Differences": [asdict(one) for one in found.differences],
+                "Notes": found.notes,
+                "Files": dict(sorted(found.files.items())),
+            }
+            return write_json(path, content)
+        columns = ("path", "field", "told", "found", "sentence")
+        rows = [[getattr(one, name) for name in columns] for one in found.differences]
+        return write_text(path, "".join(map(line, [columns, *rows])))
+    except CentipetError as error:
+        raise CannotCreateError(f"--report {error}") from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,112 @@
+"""The methods section of a study, ready to paste: who was scanned, what was done, how it went."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+
+from bidsapp.data.tracers import tracers
+from bidsapp.report.methods import Methods, describe_records
+from bidsapp.report.quality import lights
+from bidsapp.report.records import ScanRecord, Status
+
+_MOST_LISTED = 12
+
+
+def cohort_methods(records: Sequence[ScanRecord], warnings: Iterable[str] = ()) -> Methods:
+    """Describe a study: its scans, their processing with what to cite, and quality control.
+
+    Parameters
+    ----------
+    records : every scan of the group table
+    warnings : why its scans cannot be compared with each other, if so; they come first, so that
+        nobody pastes the text without having read them
+    """
+    done = [record for record in records if record.status is Status.OK]
+    described = describe_records(records)
+    before = [f"BEFORE YOU PASTE THIS: {sentence}." for sentence in warnings]
+    paragraphs = (*before, _scans(records, done), *described.paragraphs, _quality(records, done))
+    return Methods(paragraphs, described.references)
+
+
+def _scans(records: Sequence[ScanRecord], done: Sequence[ScanRecord]) -> str:
+    """How many scans of whom, with what, on what."""
+    people = Counter(record.entities["sub"] for record in records)
+    visits: dict[str, set[str]] = {}
+    for record in records:
+        visits.setdefault(record.entities["sub"], set()).add(record.entities.get("ses", ""))
+    several = sum(len(sessions) > 1 for sessions in visits.values())
+    sentences = [
+        f"{_many(len(records), 'PET scan')} of {_many(len(people), 'participant')} "
+        f"{'was' if len(records) == 1 else 'were'} processed"
+        + (f", {several} of them scanned at more than one session." if several else ".")
+    ]
+    for what, of in (("Tracers", _tracer), ("Scanners", _scanner), ("Sites", _site)):
+        if listed := _counted(records, of):
+            sentences.append(f"{what}: {listed}.")
+    with_t1w = sum(record.method != "pet-only" for record in done)
+    if done and with_t1w < len(done):
+        sentences.append(f"{_many(len(done) - with_t1w, 'scan')} had no usable T1-weighted image.")
+    return " ".join(sentences)
+
+
+def _quality(records: Sequence[ScanRecord], done: Sequence[ScanRecord]) -> str:
+    """What became of the scans, and what quality control found."""
+    lost = Counter(record.status for record in records if record.status is not Status.OK)
+    words = {
+        Status.FAILED: "could not be quantified",
+        Status.INCOMPLETE: "were not finished",
+        Status.SKIPPED: "were left out on purpose",
+    }
+    sentences = [f"{len(done)} of {_many(len(records), 'scan')} gave a result"]
+    sentences += [f"{lost[status]} {text}" for status, text in words.items() if lost[status]]
+    sentence = "; ".join(sentences) + "."
+    flags = Counter(code for record in done for code in {flag.code for flag in record.flags})
+    flagged = sum(bool(record.flags) for record in done)
+    if flagged:
+        listed = ", ".join(f"{code} ({number})" for code, number in flags.most_common())
+        sentence += f" Automatic quality control flagged {_many(flagged, 'result')}: {listed}."
+    elif done:
+        sentence += " Automatic quality control flagged none of the results."
+    doubtful = sum(any(light.colour in ("amber", "red") for light in lights(one)) for one in done)
+    if doubtful:
+        sentence += (
+            f" In {_many(doubtful, 'scan')} a quality number lay outside its limit; see the "
+            "participants’ pages."
+        )
+    return sentence
+
+
+def _tracer(record: ScanRecord) -> str | None:
+    code = record.tracer or ""
+    return tracers()[code].name if code in tracers() else record.tracer_name or record.tracer
+
+
+def _scanner(record: ScanRecord) -> str | None:
+    told = (record.acquisition.get(key) for key in ("Manufacturer", "ManufacturersModelName"))
+    words = [str(word) for word in told if word not in (None, "", "n/a")]
+    return " ".join(words) or None
+
+
+def _site(record: ScanRecord) -> str | None:
+    return record.site
+
+
+def _counted(records: Sequence[ScanRecord], of: Callable[[ScanRecord], str | None]) -> str:
+    """Kinds with their numbers, the commonest first; nothing when none is known."""
+    counts = Counter(of(record) for record in records)
+    unknown = counts.pop(None, 0)
+    if not counts:
+        return ""
+    order = sorted(counts.items(), key=lambda item: (-item[1], str(item[0])))
+    listed = [f"{name} ({number})" for name, number in order[:_MOST_LISTED]]
+    if rest := sum(number for _, number in order[_MOST_LISTED:]):
+        listed.append(f"{len(order) - _MOST_LISTED} others ({rest})")
+    if unknown:
+        listed.append(f"not known ({unknown})")
+    return ", ".join(listed)
+
+
+def _many(number: int, noun: str) -> str:
+    """``1 scan``, ``2 scans``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,150 @@
+"""Two versions of the same numbers, told and found anew: where do they differ?
+
+Text must agree exactly, numbers to within the rounding of another machine.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+Row = Mapping[str, Any]
+
+
+class How(StrEnum):
+    """How a file was checked."""
+
+    NUMBERS = "hash, numbers derived again"
+    HASH = "hash"
+    CONTENT = "content made again"
+    UNKNOWN = "not checked"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Something that is not as it was computed.
+
+    Attributes
+    ----------
+    path : file, relative to the dataset
+    field : column, field or voxels; ``n/a`` for the file as a whole
+    told, found : what the file says, and what it should say
+    sentence : all of it for a person
+    """
+
+    path: str
+    field: str
+    told: str
+    found: str
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """Largest difference of two numbers that count as equal.
+
+    Attributes
+    ----------
+    relative : of the larger one
+    absolute : in the unit of the number
+    """
+
+    relative: float = 1e-6
+    absolute: float = 1e-9
+
+
+SAME_ARRAY = Tolerance()  # the same sums over the same voxels, by another version of NumPy
+CENTILOIDS = Tolerance(1e-6, 1e-4)  # CL; a difference of two large numbers
+THROUGH_WARP = Tolerance(1e-4, 0.02)  # the warp on disk has the precision of float32
+INTERPOLATED_TWICE = Tolerance(0.1, 0.0)  # frames that motion correction moved
+
+
+def agree(told: Any, found: Any, tolerance: Tolerance = SAME_ARRAY) -> bool:
+    """Whether two values are the same; None, ``n/a`` and NaN are all "not known".
+
+    >>> agree("1.0000000001", 1.0), agree("n/a", None), agree("ok", "OK"), agree(True, 1.0)
+    (True, True, False, False)
+    """
+    if isinstance(told, bool) or isinstance(found, bool):
+        return told is found
+    first, second = _number(told), _number(found)
+    if first is None or second is None:
+        return _text(told) == _text(found)
+    if math.isnan(first) or math.isnan(second):
+        return math.isnan(first) and math.isnan(second)
+    largest = max(abs(first), abs(second))
+    return abs(first - second) <= tolerance.relative * largest + tolerance.absolute
+
+
+def unlike(
+    told: Any, found: Any, tolerance: Tolerance = SAME_ARRAY, where: str = ""
+) -> Iterator[tuple[str, Any, Any]]:
+    """Fields in which two contents of JSON differ: (field, told, found).
+
+    Parameters
+    ----------
+    told, found : values, lists or objects; fields that only ``told`` has are its own affair
+    tolerance : of numbers
+    where : name of the field that holds them
+    """
+    if isinstance(found, Mapping) and isinstance(told, Mapping):
+        for name, value in found.items():
+            inner = f"{where}.{name}" if where else str(name)
+            yield from unlike(told.get(name), value, tolerance, inner)
+    elif _is_list(found) and _is_list(told) and len(found) == len(told):
+        for place, (one, other) in enumerate(zip(told, found, strict=True)):
+            yield from unlike(one, other, tolerance, f"{where}[{place}]")
+    elif _is_list(found) or isinstance(found, Mapping) or not agree(told, found, tolerance):
+        yield where, told, found
+
+
+def unlike_cells(
+    told: Sequence[Row],
+    found: Sequence[Row],
+    names: Sequence[str],
+    tolerances: Mapping[str, Tolerance],
+) -> Iterator[tuple[str, Any, Any]]:
+    """Cells in which two tables differ: (column and row, told, found).
+
+    Parameters
+    ----------
+    told, found : rows by column; columns that only ``told`` has are not looked at
+    names : what a row is called, one per row of ``found``
+    tolerances : by column; others must agree as sums over the same voxels do
+    """
+    if len(told) != len(found):
+        yield "number of rows", len(told), len(found)
+        return
+    for one, other, name in zip(told, found, names, strict=True):
+        for column, value in other.items():
+            if not agree(one.get(column), value, tolerances.get(column, SAME_ARRAY)):
+                yield f"{column} of {name}", one.get(column), value
+
+
+def shown(value: Any) -> str:
+    """A value in a sentence."""
+    text = "n/a" if value is None else str(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str)
+
+
+def _number(value: Any) -> float | None:
+    """A number, or text that is one; a label such as ``0x1`` or ``infinity`` is text."""
+    if isinstance(value, int | float):
+        return float(value)
+    if not isinstance(value, str) or not any(sign.isdigit() for sign in value):
+        return None
+    try:
+        return float(value)
+    except ValueError:
+        return None
+
+
+def _text(value: Any) -> str:
+    return "n/a" if value is None or value == "" or value != value else str(value)

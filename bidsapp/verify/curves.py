@@ -1,0 +1,119 @@
+"""Time-activity curves, measured again in the dynamic image on disk.
+
+A frame that motion correction did not move is in the image as it was scanned, so its means come
+out the same; one that was moved has been interpolated once more than when it was measured, and
+only a gross error shows.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bidsapp.bids.derivatives import sidecar_path
+from bidsapp.core.alignment import transform
+from bidsapp.core.regions import region_means
+from bidsapp.core.resample import common_box, sample
+from bidsapp.data import mni_grid
+from bidsapp.data.regional import chosen_atlases
+from bidsapp.nifti import read_frames
+from bidsapp.verify.compare import Tolerance, agree
+from bidsapp.verify.files import Findings
+from bidsapp.verify.numbers import Scan, read_rows
+
+_TIMES = ("frame_start", "frame_end")
+_STILL, _MOVED = Tolerance(1e-4), 0.1
+_FLOOR, _MOVED_FLOOR = 1e-4, 0.1  # of the largest activity of a curve
+_LEAST_ML = 2.0  # smaller regions change too much by a second interpolation
+
+
+def check_curves(scan: Scan, found: Findings) -> None:
+    """Compare the curves of every atlas with the dynamic image, those as SUV with the curves."""
+    tables = scan.record.tacs
+    wanted = {one.name: one.measured for one in chosen_atlases(scan.processing)}
+    wanted = {name: regions for name, regions in wanted.items() if tables.get(name) in scan.outputs}
+    if not wanted or scan.name("pet_dynamic") not in scan.outputs:
+        return
+    inside = np.zeros(mni_grid(2).shape, bool)
+    for regions in wanted.values():
+        inside.reshape(-1)[regions.voxels] = True
+    points = transform(scan.position(), scan.field()[inside])
+    path = scan.path("pet_dynamic")
+    box = common_box(frame.data for frame in read_frames(path))
+    means: dict[str, list[NDArray[np.float64]]] = {name: [] for name in wanted}
+    image = np.full(inside.shape, np.nan, np.float32)
+    for frame in read_frames(path):
+        image[inside] = sample(frame, points, box)
+        for name, regions in wanted.items():
+            means[name].append(region_means(image, regions))
+    still = _still(scan, len(next(iter(means.values()))))
+    for one in chosen_atlases(scan.processing):
+        if one.name in wanted:
+            volume = np.diff(one.measured.starts) * 0.008
+            large = dict(zip(one.names, volume >= _LEAST_ML, strict=True))
+            curves = dict(zip(one.names, np.array(means[one.name]).T, strict=True))
+            _compare(str(tables[one.name]), scan, curves, large, still, found)
+
+
+def _compare(
+    name: str,
+    scan: Scan,
+    curves: Mapping[str, NDArray[np.float64]],
+    large: Mapping[str, bool],
+    still: NDArray[np.bool_],
+    found: Findings,
+) -> None:
+    told = read_rows(scan.output_dir / name)
+    if len(told) != len(still):
+        found.differ(name, "number of rows", len(told), len(still), "frames has the dynamic image")
+        return
+    for region, curve in curves.items():
+        top = float(np.nanmax(np.abs(curve), initial=0.0))
+        moved = Tolerance(_MOVED, _MOVED_FLOOR * top)
+        for row, value, rests in zip(told, curve.tolist(), still, strict=True):
+            text = row.get(region)
+            if text in (None, "n/a") or not np.isfinite(value) or not (rests or large[region]):
+                continue
+            tolerance = Tolerance(_STILL.relative, _FLOOR * top) if rests else moved
+            if not agree(text, value, tolerance):
+                where = f"{region} at {row.get('frame_start')} s"
+                found.differ(name, where, text, value, "by the dynamic image")
+    _compare_suv(name, told, scan, found)
+
+
+def _compare_suv(name: str, told: Sequence[Mapping[str, Any]], scan: Scan, found: Findings) -> None:
+    """Standardised uptake values are the curves times one number."""
+    other = name.replace("_tacs.tsv", "_desc-suv_tacs.tsv")
+    if other not in scan.outputs:
+        return
+    rows = read_rows(scan.output_dir / other)
+    pairs = [
+        (row.get("frame_start"), region, row[region], one.get(region))
+        for row, one in zip(rows, told, strict=False)
+        for region in row
+        if region not in _TIMES and row[region] != "n/a"
+    ]
+    ratios = [float(suv) / float(activity) for *_, suv, activity in pairs if float(activity or 0)]
+    factor = float(np.median(ratios)) if ratios else 0.0
+    for start, region, suv, activity in pairs:
+        if not agree(suv, factor * float(activity or 0), Tolerance(1e-9, 1e-12)):
+            where = f"{region} at {start} s"
+            found.differ(other, where, suv, factor * float(activity or 0), f"by {name}")
+
+
+def _still(scan: Scan, count: int) -> NDArray[np.bool_]:
+    """Which frames are in the dynamic image as they were scanned."""
+    if scan.name("motion") not in scan.outputs:
+        return np.ones(count, bool)
+    content = json.loads(sidecar_path(scan.path("motion")).read_text("utf-8"))
+    rows = read_rows(scan.path("motion"))
+    matrices = content.get("ReferenceToFrame") or []
+    if len(matrices) != count or len(rows) != count:
+        return np.zeros(count, bool)
+    unmoved = [np.array_equal(np.array(matrix), np.eye(4)) for matrix in matrices]
+    first = [row.get("pet") in ("0", None) for row in rows]
+    return np.array(unmoved) & np.array(first)

@@ -1,0 +1,217 @@
+"""A whole derivative dataset: scan by scan, then what stands beside the scans."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bidsapp import __version__
+from bidsapp.bids.dataset import APP_NAME, root_files
+from bidsapp.data import resource_hashes
+from bidsapp.errors import CentipetError, InvalidBidsError, NoInputError
+from bidsapp.report.records import ScanRecord, Status, find_records, read_record
+from bidsapp.verify.cohort import check_group_tables
+from bidsapp.verify.compare import How
+from bidsapp.verify.curves import check_curves
+from bidsapp.verify.files import Findings, check_hashes, foreign, read_sealed
+from bidsapp.verify.numbers import Scan, check_numbers
+
+_GROUP_MANIFEST = "group_manifest.json"
+_DESCRIPTION = "dataset_description.json"
+
+
+def records_of(output_dir: Path, participants: Sequence[str] = ()) -> list[ScanRecord]:
+    """Records of a derivative dataset, sorted.
+
+    Parameters
+    ----------
+    output_dir : root
+    participants : labels without ``sub-``; empty for all
+
+    Raises
+    ------
+    NoInputError
+        There is no such folder, or nothing in it to verify.
+    InvalidBidsError
+        It is a dataset of something else.
+    """
+    if not output_dir.is_dir():
+        raise NoInputError(f"{output_dir}: no such folder; give the output folder of centipet")
+    if not any(output_dir.iterdir()):
+        raise NoInputError(f"{output_dir}: is empty; run the participant level first")
+    try:
+        description = json.loads((output_dir / _DESCRIPTION).read_text("utf-8"))
+        is_ours = description["GeneratedBy"][0]["Name"] == APP_NAME
+    except FileNotFoundError as error:
+        raise InvalidBidsError(
+            f"{output_dir}: has no {_DESCRIPTION}, so it is no dataset of {APP_NAME}; give the "
+            "output folder of centipet"
+        ) from error
+    except (OSError, ValueError, LookupError, TypeError):
+        is_ours = bool(list(output_dir.glob("sub-*/**/*_centiloid.json")))  # ours, and damaged
+    if not is_ours:
+        raise InvalidBidsError(
+            f"{output_dir}: {_DESCRIPTION} says that it holds a dataset of something else; give "
+            "the output folder of centipet"
+        )
+    labels = participants or (None,)
+    records = [record for label in labels for record in find_records(output_dir, label)]
+    if not records:
+        raise NoInputError(
+            f"{output_dir}: holds no sub-*/**/*_centiloid.json to verify; run the participant "
+            "level first"
+        )
+    return records
+
+
+def check_scan(output_dir: Path, path: str, quick: bool = False) -> Findings:
+    """Everything that a record names: hashes, then numbers.
+
+    Parameters
+    ----------
+    output_dir : root of the dataset
+    path : of the record, relative to it
+    quick : compare hashes only
+    """
+    found = Findings()
+    content = read_sealed(output_dir, path, found)
+    record = read_record(output_dir / path, output_dir)
+    if not content:
+        return found
+    if record.status is Status.INCOMPLETE:
+        found.broken(path, "says that the scan was not finished, so there is nothing to verify")
+    if record.status is Status.FAILED and content.get("status") == "ok":
+        found.broken(path, f"cannot be read as a result ({record.reason})")
+    if record.status is not Status.OK:
+        return found
+    check_hashes(output_dir, record.provenance.get("outputs"), path, found)
+    if quick:
+        return found
+    if record.provenance.get("resources") != resource_hashes():
+        found.notes.append(
+            f"{path}: was made with other templates or volumes (CentiPET {record.version}, this "
+            f"is {__version__}); hash only"
+        )
+        return found
+    try:
+        scan, notes = Scan.of(output_dir, record, content)
+        found.notes += notes
+        check_numbers(scan, found)
+        check_curves(scan, found)
+    except CentipetError as error:
+        found.broken(path, f"cannot be derived again ({_inside(error, output_dir)})")
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, OSError) as error:
+        kind = f"{type(error).__name__}: {_inside(error, output_dir)}"
+        found.broken(path, f"cannot be derived again, a field has another form ({kind})")
+    return found
+
+
+def check_rest(
+    output_dir: Path, records: Sequence[ScanRecord], scans: Findings, *, quick: bool = False
+) -> Findings:
+    """What belongs to no scan: root, pages, group level, and files that nobody names.
+
+    Parameters
+    ----------
+    output_dir : root of the dataset
+    records : all of it
+    scans : what the scans gave
+    quick : compare hashes only
+    """
+    found = Findings()
+    _check_root(output_dir, found)
+    for label in sorted({record.entities["sub"] for record in records}):
+        _check_manifest(output_dir, f"sub-{label}/figures/manifest.json", found)
+    if list(output_dir.glob("group_*")):
+        _check_manifest(output_dir, _GROUP_MANIFEST, found)
+        if not quick:
+            check_group_tables(output_dir, records, found)
+    _check_mixture(records, found)
+    named = {name for record in records for name in record.provenance.get("outputs") or ()}
+    known = {*named, *scans.files, *found.files}
+    missing = {one.path for one in (*scans.differences, *found.differences)}
+    strangers, folders = foreign(output_dir, known | missing)
+    for name in strangers:
+        found.files[name] = How.UNKNOWN
+        found.broken(name, "is named by no record or manifest: another program, an earlier run or "
+                           "a killed one left it; remove it if it is not yours")  # fmt: skip
+    if folders:
+        found.notes.append(f"{', '.join(folders)}: no part of the results, not looked into")
+    return found
+
+
+def _check_root(output_dir: Path, found: Findings) -> None:
+    description = read_sealed(output_dir, _DESCRIPTION, found)
+    for path in sorted(output_dir.glob("atlas-*_description.json")):
+        read_sealed(output_dir, path.name, found)
+    for path in sorted(output_dir.glob("tpl-*/anat/*.json")):
+        name = path.relative_to(output_dir).as_posix()
+        content = read_sealed(output_dir, name, found)
+        hashes = content.get("Files")
+        folder = Path(name).parent.as_posix()
+        if isinstance(hashes, Mapping):
+            hashes = {f"{folder}/{own}": digest for own, digest in hashes.items()}
+        if content:
+            check_hashes(output_dir, hashes, name, found)
+    made_by = _version(description)
+    for name, text in root_files(output_dir, output_dir).items():
+        if name == _DESCRIPTION:
+            continue
+        path = output_dir / name
+        if not path.is_file():
+            found.broken(name, "is missing")
+        elif made_by != __version__:
+            found.files[name] = How.UNKNOWN
+        else:
+            found.files[name] = How.CONTENT
+            if path.read_bytes() != text.encode():
+                found.broken(name, f"is not what CentiPET {__version__} writes")
+    if made_by != __version__:
+        found.notes.append(
+            f"{_DESCRIPTION}: made by CentiPET {made_by}, this is {__version__}; the texts at the "
+            "root are not checked"
+        )
+
+
+def _version(description: Mapping[str, Any]) -> str:
+    try:
+        return str(description["GeneratedBy"][0]["Version"])
+    except (LookupError, TypeError):
+        return "unknown"
+
+
+def _check_manifest(output_dir: Path, name: str, found: Findings) -> None:
+    """Files of a page or of the group level, and whether they are of today's records."""
+    content = read_sealed(output_dir, name, found)
+    if not content:
+        return
+    check_hashes(output_dir, content.get("Files"), name, found)
+    inputs = content.get("Inputs")
+    aside = Findings()
+    check_hashes(output_dir, inputs if isinstance(inputs, Mapping) else {}, name, aside)
+    changed = [one.path for one in aside.differences]
+    if changed:
+        what = "the page is" if name.startswith("sub-") else "the group tables are"
+        others = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+        found.broken(name, f"{what} not of the record {changed[0]}{others} as it is now")
+
+
+def _check_mixture(records: Iterable[ScanRecord], found: Findings) -> None:
+    """One version and one set of options and resources for all scans with a result."""
+    done = [record for record in records if record.status is Status.OK]
+    kinds = {"version": "versions", "fingerprint": "parameters or resources (fingerprints)"}
+    for name, words in kinds.items():
+        counts = Counter(str(getattr(record, name)) for record in done)
+        if len(counts) > 1:
+            told = ", ".join(f"{value} ({n} scans)" for value, n in counts.most_common())
+            odd = counts.most_common()[-1][0]
+            example = next(one.path for one in done if str(getattr(one, name)) == odd)
+            found.broken(example, f"the scans were made with different {words}: {told}")
+
+
+def _inside(error: Exception, output_dir: Path) -> str:
+    """Sentence of an error with paths as they are inside the dataset."""
+    return " ".join(str(error).replace(f"{output_dir}/", "").split())[:200]

@@ -1,0 +1,149 @@
+"""Every file of a dataset against the hashes that records and manifests hold."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from bidsapp.bids.seals import is_intact
+from bidsapp.nifti import file_hash
+from bidsapp.verify.compare import Difference, How, shown
+
+
+@dataclass
+class Findings:
+    """What was found in some files.
+
+    Attributes
+    ----------
+    differences : what is not as it was computed
+    files : how each file was checked, by name relative to the dataset
+    notes : what could not be checked, and why; sentences
+    """
+
+    differences: list[Difference] = field(default_factory=list)
+    files: dict[str, How] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def differ(self, path: str, where: str, told: Any, found: Any, why: str) -> None:
+        """Add a difference of one number or text."""
+        sentence = f"{path}: {where} is {shown(told)}, but {shown(found)} {why}; {remedy(path)}"
+        self.differences.append(Difference(path, where, shown(told), shown(found), sentence))
+
+    def broken(self, path: str, what: str, told: str = "n/a", found: str = "n/a") -> None:
+        """Add a difference of a whole file."""
+        sentence = f"{path}: {what}; {remedy(path)}"
+        self.differences.append(Difference(path, "n/a", told, found, sentence))
+
+    def add(self, other: Findings) -> None:
+        """Take what was found elsewhere as well."""
+        self.differences += other.differences
+        self.notes += [note for note in other.notes if note not in self.notes]
+        for name, how in other.files.items():
+            if self.files.get(name) is not How.NUMBERS:
+                self.files[name] = how
+
+
+def remedy(path: str) -> str:
+    """What a user can do about a file."""
+    if path.startswith(("group_", "figures/")):
+        return "run the group level again"
+    if path.endswith(("/manifest.json", ".html", ".svg", "captions.tsv")):
+        return "run with --reports-only for this participant"
+    if path.startswith("sub-"):
+        return "run the participant level again for this participant"
+    return "delete it and run the participant level again"
+
+
+def read_sealed(output_dir: Path, name: str, found: Findings) -> dict[str, Any]:
+    """Content of a JSON that holds its own hash; empty, and told, when it cannot be read."""
+    try:
+        text = (output_dir / name).read_bytes()
+        content = json.loads(text)
+        if not isinstance(content, dict):
+            raise ValueError("no JSON object")
+    except FileNotFoundError:
+        found.broken(name, "is missing")
+        return {}
+    except (OSError, ValueError, RecursionError) as error:
+        found.files[name] = How.HASH
+        found.broken(name, f"cannot be read ({' '.join(str(error).split())[:80]})")
+        return {}
+    found.files[name] = How.HASH
+    if "sha256" not in content:
+        found.broken(name, "has no hash of its own (sha256); it was made by an older version")
+    elif not is_intact(text):
+        found.broken(name, "was changed after it was written (sha256 does not fit)")
+    return content
+
+
+def check_hashes(output_dir: Path, hashes: Any, source: str, found: Findings) -> None:
+    """Compare files with the hashes that a record or a manifest names.
+
+    Parameters
+    ----------
+    output_dir : root of the dataset
+    hashes : name relative to the dataset -> ``sha256:<hex>``
+    source : file that holds them
+    found : told what differs
+    """
+    if not isinstance(hashes, Mapping):
+        found.broken(source, "names no hashes of outputs; it was made by an older version")
+        return
+    for name, told in hashes.items():
+        if not is_inside(name):
+            found.broken(source, f"names a file outside the dataset ({shown(name)})")
+            continue
+        try:
+            actual = file_hash(output_dir / name)
+        except FileNotFoundError:
+            found.broken(name, f"is missing, {source} names it")
+            continue
+        except OSError as error:
+            found.broken(name, f"cannot be read ({error.strerror})")
+            continue
+        found.files[name] = How.HASH
+        if actual != told:
+            what = f"was changed after it was written: {source} has {shown(told)[:23]}, the file"
+            found.broken(name, f"{what} {actual[:23]}", str(told), actual)
+
+
+def is_inside(name: Any) -> bool:
+    """Whether a name stays in the dataset: relative, without ``..``."""
+    if not isinstance(name, str) or "\0" in name:
+        return False
+    path = PurePosixPath(name)
+    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts
+
+
+def foreign(output_dir: Path, known: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Files that nobody names, and folders beside the results that are not looked into.
+
+    Parameters
+    ----------
+    output_dir : root of the dataset
+    known : names that records and manifests account for
+    """
+    accounted, files, folders = set(known), [], []
+    for entry in sorted(output_dir.iterdir()):
+        if entry.name.startswith("."):
+            continue
+        if (
+            entry.is_dir()
+            and not entry.name.startswith(("sub-", "tpl-"))
+            and entry.name != "figures"
+        ):
+            if entry.name != "logs":
+                folders.append(f"{entry.name}/")
+            continue
+        below = sorted(entry.rglob("*")) if entry.is_dir() else [entry]
+        names = (one.relative_to(output_dir).as_posix() for one in below if not one.is_dir())
+        files += [name for name in names if name not in accounted]
+    return [name for name in files if name not in _OF_THE_USER], folders
+
+
+# Files that BIDS gives a meaning of their own and that this program never writes.
+_OF_THE_USER = ("participants.tsv", "participants.json", "CHANGES", "LICENSE", "CITATION.cff")

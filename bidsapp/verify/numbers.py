@@ -1,0 +1,333 @@
+"""The numbers of one scan, derived again from its images on disk and the volumes of the package."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bidsapp.bids.derivatives import output_path, sidecar_path
+from bidsapp.core.centiloid import Equation
+from bidsapp.core.resample import itk_affine_text, sample
+from bidsapp.core.suvr import centiloid_image, ratio_image
+from bidsapp.data import mni_grid
+from bidsapp.data.calibrations import scale_for
+from bidsapp.data.regional import Scene, chosen_references, measure_atlases
+from bidsapp.data.tau import tau_tracers
+from bidsapp.errors import BadDataError
+from bidsapp.interfaces.quantification import quantified
+from bidsapp.nifti import load_displacements, load_volume
+from bidsapp.report.evidence import t1w_entities, t1w_to_pet
+from bidsapp.report.records import RECORD_SUFFIX, ScanRecord
+from bidsapp.settings import Processing
+from bidsapp.verify.compare import (
+    CENTILOIDS,
+    SAME_ARRAY,
+    THROUGH_WARP,
+    How,
+    Tolerance,
+    unlike,
+    unlike_cells,
+)
+from bidsapp.verify.files import Findings
+from bidsapp.verify.options import known_options
+from bidsapp.volume import Volume
+
+Content = Mapping[str, Any]
+
+_TO_RAS = (-1.0, -1.0, 1.0)
+_RATIO = re.compile(r"_desc-(suvr|cl)([A-Za-z0-9]+)_pet\.nii\.gz$")
+_FROM_IMAGE = "by the image and the volumes of the package"
+_VOXEL = Tolerance(2e-6, 1e-6)  # float32
+
+
+@dataclass(frozen=True)
+class Scan:
+    """A scan with a result, on disk.
+
+    Attributes
+    ----------
+    output_dir : root of the dataset
+    record : as the reports read it
+    content : the same as JSON
+    processing : its options, as far as the package alone has what they name
+    """
+
+    output_dir: Path
+    record: ScanRecord
+    content: Content
+    processing: Processing
+
+    @classmethod
+    def of(cls, output_dir: Path, record: ScanRecord, content: Content) -> tuple[Scan, list[str]]:
+        """A scan, and what of it needs files of the user: sentences."""
+        processing, notes = known_options(record.provenance.get("parameters"), record.path)
+        return cls(output_dir, record, content, processing), notes
+
+    @property
+    def outputs(self) -> list[str]:
+        """Names of its files, relative to the dataset."""
+        return list(self.record.provenance.get("outputs") or ())
+
+    @property
+    def normalisation(self) -> str:
+        """``t1w`` or ``pet``."""
+        return "pet" if self.record.method == "pet-only" else "t1w"
+
+    def path(self, key: str) -> Path:
+        """A file of the PET by its key in the table of outputs."""
+        return output_path(self.output_dir, key, self.record.entities)
+
+    def name(self, key: str) -> str:
+        """The same relative to the dataset."""
+        return self.path(key).relative_to(self.output_dir).as_posix()
+
+    def table(self, atlas: str, space: str = "") -> str:
+        """Name of an atlas table."""
+        stem = self.record.path.removesuffix(RECORD_SUFFIX)
+        return f"{stem}{space}_atlas-{atlas}_vois.tsv"
+
+    def field(self) -> NDArray[np.float64]:
+        """T1w (or PET) world coordinate of every voxel of the 2 mm MNI grid, RAS mm."""
+        if self.normalisation == "pet":
+            warp = self.path("pet_warp")
+        else:
+            warp = output_path(self.output_dir, "warp", dict(t1w_entities(self.record)))
+        return mni_grid(2).world() + load_displacements(warp).data * _TO_RAS
+
+    def position(self) -> NDArray[np.float64]:
+        """T1w world -> PET world, 4 x 4, RAS mm."""
+        if self.normalisation == "pet":
+            return np.eye(4)
+        return t1w_to_pet(sidecar_path(self.path("xfm")))
+
+
+def check_numbers(scan: Scan, found: Findings) -> None:
+    """Derive everything again that the files of a scan allow; tell where it differs.
+
+    What has no images to be derived from, or would need the registrations again, is checked by its
+    hash alone.
+    """
+    pet = load_volume(scan.path("pet_mni"), ndim=3)
+    _check_record(scan, pet, found)
+    _check_tables(scan, pet, found)
+    _check_ratios(scan, found)
+    if scan.normalisation == "t1w":
+        _check_position(scan, found)
+
+
+def _check_record(scan: Scan, pet: Volume, found: Findings) -> None:
+    """VOI statistics, SUVRs, Centiloids, their uncertainty, and the volume of the brain."""
+    content, name, code = scan.content, scan.record.path, scan.record.tracer or ""
+    scale = scale_for(scan.processing, code, normalisation=scan.normalisation)
+    partly = any(row.get("coverage") != 1.0 for row in scan.record.voi.values())
+    image = Volume(_holes(pet.data) if partly else pet.data, pet.affine)
+    try:
+        derived = quantified(image, tracer=code, scale=scale, cutoffs=scan.processing.cutoff)
+    except BadDataError as error:
+        found.broken(name, f"has a result, but its image gives none ({error})")
+        return
+    flags = {flag["code"] for flag in derived.pop("flags")}
+    told_flags = {flag.code for flag in scan.record.flags}
+    if "calibration" in _own(scan):
+        derived = {key: derived[key] for key in ("suvr", "voi", "qc")} | _by_own_line(content)
+    elif code not in tau_tracers() and not flags <= told_flags:
+        found.differ(name, "flags", sorted(told_flags), sorted(flags), _FROM_IMAGE)
+    if partly:  # zeros on disk are zeros that were measured, or nothing measured: noise differs
+        derived = {key: derived[key] for key in ("suvr", "voi", "centiloid", "centiloids")}
+    for key, value in derived.items():
+        tolerance = CENTILOIDS if key.startswith("centiloid") else SAME_ARRAY
+        for where, told, other in unlike(content.get(key), value, tolerance, key):
+            found.differ(name, where, told, other, _FROM_IMAGE)
+    _check_brain(scan, found)
+    found.files[name] = How.NUMBERS
+
+
+def _by_own_line(content: Content) -> dict[str, Any]:
+    """The Centiloid by the equation of the record: that of the user's file."""
+    line, region = content.get("equation"), content.get("reference_region")
+    ratio = (content.get("suvr") or {}).get(region)
+    if not line or ratio is None or content.get("centiloid") is None:
+        return {}
+    return {"centiloid": line["slope"] * ratio + line["intercept"]}
+
+
+def _check_brain(scan: Scan, found: Findings) -> None:
+    if scan.normalisation == "pet" or "brain_ml" not in scan.record.qc:
+        return
+    mask = load_volume(output_path(scan.output_dir, "mask", dict(t1w_entities(scan.record))))
+    volume = float((mask.data > 0).sum()) * mask.grid.voxel_volume / 1000
+    for where, told, other in unlike(scan.record.qc["brain_ml"], volume, SAME_ARRAY, "qc.brain_ml"):
+        found.differ(scan.record.path, where, told, other, "by the brain mask")
+
+
+def _check_tables(scan: Scan, pet: Volume, found: Findings) -> None:
+    """Atlas tables on the template."""
+    processing = scan.processing
+    scene = Scene(mni_grid(2), lambda regions: regions, _tissues(scan))
+    code = scan.record.tracer or ""
+    scale = scale_for(processing, code, normalisation=scan.normalisation)
+    equations: Mapping[str, Equation] = scale.equations
+    lines = {name: (line.slope, line.intercept) for name, line in equations.items()}
+    own_line = "calibration" in _own(scan)
+    whole, holes = (
+        measure_atlases(image, scene, processing=processing, lines=lines)
+        for image in (pet.data, _holes(pet.data))
+    )
+    tolerances = _tolerances(processing)
+    for atlas in whole.columns:
+        name = scan.table(atlas)
+        if name not in scan.outputs:
+            continue
+        told = read_rows(scan.output_dir / name)
+        rows = _rows(whole.columns[atlas], holes.columns[atlas], told)
+        for row in rows:
+            row.pop("z", None)  # needs the norms of the user
+            for column in [key for key in row if own_line and key.startswith("centiloid_")]:
+                row.pop(column)
+        names = [str(row["name"]) for row in rows]
+        for where, one, other in unlike_cells(told, rows, names, tolerances):
+            found.differ(name, where, one, other, _FROM_IMAGE)
+        found.files[name] = How.NUMBERS
+
+
+def _rows(
+    whole: Mapping[str, list[Any]],
+    holes: Mapping[str, list[Any]],
+    told: Sequence[Mapping[str, Any]],
+) -> list[dict[str, Any]]:
+    """Rows with zeros taken as measured where the table says that all of a region was."""
+    rows = []
+    for place in range(len(whole["name"])):
+        full = place < len(told) and told[place].get("coverage") in ("1.0", "1")
+        columns = whole if full else holes
+        rows.append({name: values[place] for name, values in columns.items()})
+    return rows
+
+
+def _tissues(scan: Scan) -> dict[str, NDArray[np.float32]]:
+    """Tissue probabilities of the person on the template."""
+    if scan.normalisation == "pet":
+        return {}
+    field, entities = scan.field(), dict(t1w_entities(scan.record))
+    return {
+        tissue: sample(load_volume(output_path(scan.output_dir, key, entities)), field)
+        for tissue, key in (("GM", "gm"), ("WM", "wm"))
+    }
+
+
+def _tolerances(processing: Processing) -> dict[str, Tolerance]:
+    """Columns that depend on the warp, which is on disk with less precision than in memory."""
+    columns = dict.fromkeys(("gm_mean", "gm_sum", "gm_voxels"), THROUGH_WARP)
+    for reference in chosen_references(processing):
+        tolerance = SAME_ARRAY if reference.tissue is None else THROUGH_WARP
+        columns[f"suvr_{reference.name}"] = tolerance
+        lenient = CENTILOIDS if reference.tissue is None else THROUGH_WARP
+        columns[f"centiloid_{reference.name}"] = lenient
+    return columns
+
+
+def _check_ratios(scan: Scan, found: Findings) -> None:
+    """Ratio and Centiloid images, voxel by voxel, in every space."""
+    pets: dict[str, Volume] = {}
+    for name in scan.outputs:
+        if (kind := _RATIO.search(name)) is None:
+            continue
+        pet = _RATIO.sub("_desc-preproc_pet.nii.gz", name)
+        space = re.search(r"_space-[A-Za-z0-9]+(?=_)", name)
+        mean = _reference_mean(scan, kind[2], space[0] if space else "_space-pet")
+        line = scan.content.get("equation")
+        if mean is None or pet not in scan.outputs:
+            continue
+        if pet not in pets:
+            pets = {pet: load_volume(scan.output_dir / pet, ndim=3)}
+        expected = ratio_image(pets[pet].data, mean)
+        if kind[1] == "cl":
+            scale = scale_for(
+                scan.processing, scan.record.tracer or "", normalisation=scan.normalisation
+            )
+            if (own := scale.equations.get(kind[2])) is not None and "calibration" not in _own(
+                scan
+            ):
+                expected = centiloid_image(expected, own.slope, own.intercept)
+            elif line and kind[2] == scan.record.reference_region:
+                expected = centiloid_image(expected, line["slope"], line["intercept"])
+            else:
+                continue
+        _compare_voxels(scan.output_dir / name, name, expected, pets[pet].data == 0, found)
+
+
+def _own(scan: Scan) -> set[str]:
+    """Options of the record that name files of the user."""
+    given = scan.record.provenance.get("parameters") or {}
+    return {name for name in ("calibration", "norms", "tau_vois") if given.get(name) is not None}
+
+
+def _compare_voxels(
+    path: Path, name: str, expected: NDArray[np.float32], empty: NDArray[np.bool_], found: Findings
+) -> None:
+    """Compare an image with what it should be; where the PET has nothing it may be zero."""
+    told = load_volume(path, ndim=3).data
+    if told.shape != expected.shape:
+        found.differ(name, "shape", told.shape, expected.shape, "by the PET")
+        return
+    near = np.abs(told - expected) <= _VOXEL.relative * np.abs(expected) + 100 * _VOXEL.absolute
+    wrong = np.argwhere(~(near | (empty & (told == 0))))
+    if len(wrong):
+        first = tuple(wrong[0].tolist())
+        where = f"voxel {first} ({len(wrong)} voxels in all)"
+        found.differ(name, where, float(told[first]), float(expected[first]), "by the PET")
+    found.files[name] = How.NUMBERS
+
+
+def _reference_mean(scan: Scan, reference: str, space: str) -> float | None:
+    """Mean uptake of a reference region in a space, from the tables of the scan."""
+    if space.startswith("_space-MNI"):
+        told = scan.content.get("reference_uptake") or {}
+        return (told.get(reference) or scan.record.voi.get(reference) or {}).get("mean")
+    name = scan.table("Centiloid", space)
+    if name not in scan.outputs:
+        return None
+    first = next(iter(read_rows(scan.output_dir / name)), {})
+    try:
+        return float(first["mean"]) / float(first[f"suvr_{reference}"])
+    except (KeyError, TypeError, ValueError, ZeroDivisionError):
+        return None
+
+
+def _check_position(scan: Scan, found: Findings) -> None:
+    """The transform as ITK text says what its JSON says."""
+    name, path = scan.name("xfm"), scan.path("xfm")
+    if name not in scan.outputs:
+        return
+    expected = itk_affine_text(np.linalg.inv(scan.position())).split()
+    told = path.read_text("utf-8").split()
+    for where, one, other in unlike(told, expected, Tolerance(1e-9, 1e-9), "matrix"):
+        found.differ(name, where, one, other, "by T1wToPet of its JSON")
+    found.files[name] = How.NUMBERS
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """Rows of a table as text.
+
+    Raises
+    ------
+    BadDataError
+        It cannot be read.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+    except (OSError, ValueError, csv.Error) as error:
+        raise BadDataError(f"cannot be read ({' '.join(str(error).split())[:80]})") from error
+
+
+def _holes(data: NDArray[np.float32]) -> NDArray[np.float32]:
+    """NaN where an image on disk is zero: there nothing was measured."""
+    return np.where(data == 0, np.float32(np.nan), data)

@@ -1,0 +1,76 @@
+"""The options of a record as settings again, without the files of the user that they name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from bidsapp.data import read_table
+from bidsapp.data.regional import chosen_references
+from bidsapp.errors import UsageError
+from bidsapp.settings import TEMPLATE_SPACE, AtlasChoice, Processing, ReferenceChoice
+
+_NUMBERS = (
+    "smooth_fwhm_mm", "target_resolution_mm", "voi_threshold", "gm_threshold", "pet_only",
+)  # fmt: skip
+_FILES = {
+    "norms": "the z-scores",
+    "calibration": "the uncertainty of the Centiloid",
+    "tau_vois": "the tau scales",
+}
+
+
+def known_options(parameters: Any, source: str) -> tuple[Processing, list[str]]:
+    """Options that decide how an image is measured.
+
+    Parameters
+    ----------
+    parameters : ``provenance.parameters`` of a record
+    source : the record, for the notes
+
+    Returns
+    -------
+    Processing
+        Atlases, reference regions and thresholds that the package has.
+    list of str
+        What cannot be derived again because it needs a file of the user.
+    """
+    given = parameters if isinstance(parameters, Mapping) else {}
+    notes = [
+        f"{source}: {what} cannot be derived again without the user's file (--{name}); hash only"
+        for name, what in ((n.replace("_", "-"), w) for n, w in _FILES.items())
+        if given.get(name.replace("-", "_")) is not None
+    ]
+    packaged, atlases = set(read_table("atlases")), []
+    for one in given.get("atlases") or ():
+        name = str(one.get("name"))
+        if name in packaged and "image" not in one:
+            atlases.append(AtlasChoice(name))
+        else:
+            notes.append(
+                f"{source}: the tables of the atlas {name} cannot be derived again without the "
+                "user's file (--atlas); hash only"
+            )
+    options: dict[str, Any] = {
+        name: given[name] for name in _NUMBERS if given.get(name) is not None
+    }
+    if given.get("window_min"):
+        start, end = given["window_min"]
+        options["window_min"] = (float(start), float(end))
+    if given.get("cutoff"):
+        options["cutoff"] = tuple(map(float, given["cutoff"]))
+    processing = Processing(**options, atlases=tuple(atlases), voi_spaces=(TEMPLATE_SPACE,))
+    references = []
+    for one in given.get("reference_regions") or ():
+        choice = ReferenceChoice(one["name"], one.get("atlas"), tuple(one.get("labels") or ()))
+        try:
+            chosen_references(Processing(atlases=tuple(atlases), reference_regions=(choice,)))
+        except UsageError:
+            notes.append(
+                f"{source}: ratios to {choice.name} cannot be derived again without the user's "
+                "file (--atlas); hash only"
+            )
+        else:
+            references.append(choice)
+    return replace(processing, reference_regions=tuple(references)), notes
