@@ -23,6 +23,7 @@ from bidsapp.data.kinetics import model_name
 from bidsapp.data.tau import tau_regions
 from bidsapp.data.tracers import tracers
 from bidsapp.group.regional import NOTHING, RegionalTables
+from bidsapp.group.templates import template_flags
 from bidsapp.report.literature import scale
 from bidsapp.report.records import ScanRecord, Status
 from bidsapp.settings import KineticModel
@@ -187,6 +188,9 @@ def cohort_flags(records: Sequence[ScanRecord]) -> dict[str, tuple[Flag, ...]]:
                     "participant level again for the scans that are to be compared"
                 )
                 flags[record.path] = (*flags.get(record.path, ()), Flag(code, message))
+    for path, flag in template_flags(done).items():
+        if flag.code not in [one.code for one in flags.get(path, ())]:
+            flags[path] = (*flags.get(path, ()), flag)
     return flags
 
 
@@ -196,7 +200,7 @@ def mixture_warnings(records: Sequence[ScanRecord]) -> list[str]:
     for path, flags in cohort_flags(records).items():
         for flag in flags:
             marked.setdefault(flag.code, []).append(path)
-    what = {"mixed-versions": "another version", "mixed-pipelines": "other parameters or resources"}
+    what = {"mixed-versions": "another version", "mixed-pipelines": "other options or T1ws"}
     return [
         f"{len(paths)} of {len(records)} scans were made by {what[code]} than most (flag {code}, "
         f"for example {paths[0]}); run the participant level again for scans to be compared"

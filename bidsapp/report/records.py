@@ -78,7 +78,9 @@ class ScanRecord:
     kinetics : whether models were fitted (``done``), or why not
     pvc : whether uptake was corrected for partial volume (``done``), or why not; SUVRs by method
     t1w_intensities : histogram of the T1w and the Gaussians of its tissues
-    source, t1w_source : BIDS URIs of the raw images
+    source, t1w_source : BIDS URIs of the raw images; of the template that was made of several T1w
+    longitudinal : whether a within-subject template placed it (``template``), of which T1ws
+        (``t1w_sources``), or why not (``reason``); empty without ``--longitudinal``
     site : where it was scanned, as the raw dataset says
     participant, session : columns of ``participants.tsv`` and ``sessions.tsv``, as they stand there
     acquisition : fields of the raw sidecar about scanner and reconstruction
@@ -121,6 +123,7 @@ class ScanRecord:
     t1w_intensities: Mapping[str, Any] = field(default_factory=dict)
     source: str | None = None
     t1w_source: str | None = None
+    longitudinal: Mapping[str, Any] = field(default_factory=dict)
     site: str | None = None
     participant: Mapping[str, str | None] = field(default_factory=dict)
     session: Mapping[str, str | None] = field(default_factory=dict)
@@ -244,6 +247,7 @@ def _from_json(content: Any, path: str) -> ScanRecord:
         t1w_intensities=_extra(_mapping, content.get("t1w_intensities")) or {},
         source=_text(content.get("source")),
         t1w_source=_text(content.get("t1w_source")),
+        longitudinal=_extra(_mapping, content.get("longitudinal")) or {},
         site=_text(content.get("site")),
         participant=_extra(_texts, content.get("participant")) or {},
         session=_extra(_texts, content.get("session")) or {},

@@ -1,0 +1,40 @@
+"""Visits of one participant that were not placed by one within-subject template."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from bidsapp.bids.plan import Flag
+from bidsapp.report.records import ScanRecord
+
+_MIXED = Flag(
+    "mixed-pipelines",
+    "the scans of this participant were not placed by one within-subject template (made with other "
+    "T1ws, or some without --longitudinal); run the participant level again for all sessions",
+)
+
+
+def template_flags(records: Iterable[ScanRecord]) -> dict[str, Flag]:
+    """Flag the scans of participants whose visits have several templates, by path of the record.
+
+    Parameters
+    ----------
+    records : scans with a result
+    """
+    flags: dict[str, Flag] = {}
+    people: dict[str, list[ScanRecord]] = {}
+    for record in records:
+        people.setdefault(record.entities["sub"], []).append(record)
+    for scans in people.values():
+        if len({_template(record) for record in scans}) > 1:
+            flags |= {record.path: _MIXED for record in scans}
+    return flags
+
+
+def _template(record: ScanRecord) -> tuple[tuple[str, str], ...]:
+    """Names and hashes of the T1ws of a template; nothing for a scan placed by one T1w."""
+    sources = record.longitudinal.get("t1w_sources") or ()
+    hashes = record.provenance.get("inputs") or {}
+    names = sorted(Path(str(source)).name for source in sources)
+    return tuple((name, str(hashes.get(name))) for name in names)
