@@ -190,9 +190,11 @@ class Sidecars:
             return None
         if scan.anatomy == "template":
             return {"template": True, "t1w_sources": self.sources(scan.t1w)}
-        have = "no T1w" if scan.t1w is None else "one T1w"
-        reason = f"the participant has {have}, so the scan was processed as without --longitudinal"
-        return {"template": False, "reason": reason}
+        return {
+            "template": False,
+            "reason": "fewer than two sessions of the participant have a usable T1w, so the scan "
+            "was processed as without --longitudinal",
+        }
 
     def _transforms(self, scan: ScanPlan) -> list[str]:
         """What carries the PET to the template."""
