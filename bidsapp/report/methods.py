@@ -93,7 +93,8 @@ class Recipe:
     Attributes
     ----------
     parameters : options, as the provenance of a record has them
-    methods : ``t1w+model``, ``t1w+nmi``, ``pet-only``: each way that a scan was placed
+    methods : ``t1w+model``, ``t1w+nmi``, the same with ``template``, ``pet-only``: each way that a
+        scan was placed
     is_dynamic : whether any has several frames
     has_kinetics : whether kinetic models were fitted to any
     has_interval : whether any has an interval
@@ -109,7 +110,10 @@ class Recipe:
     def of_processing(cls, processing: Processing) -> Recipe:
         """Return what some options would do to every kind of scan."""
         method = "pet-only" if processing.pet_only else f"t1w+{processing.pet_to_t1w.value}"
-        return cls(asdict(processing), frozenset({method}), True, bool(processing.kinetics), True)
+        methods = {method}
+        if processing.longitudinal:
+            methods.add(f"template+{processing.pet_to_t1w.value}")
+        return cls(asdict(processing), frozenset(methods), True, bool(processing.kinetics), True)
 
     @classmethod
     def of_records(cls, records: Sequence[ScanRecord]) -> Recipe:
@@ -183,6 +187,13 @@ def _normalisation(recipe: Recipe) -> str:
         "({evans2012}) in one model, an implementation of unified segmentation "
         "({ashburner2005}) in NumPy and SciPy."
     )
+    if any(method.startswith("template") for method in recipe.methods):
+        with_t1w += (
+            " Where a participant had T1-weighted images of two or more sessions, these were first "
+            "aligned rigidly with each other, halfway between them, and averaged to an unbiased "
+            "within-subject template ({reuter2012}), which then stood for the T1-weighted image "
+            "of all scans."
+        )
     alone = (
         "the PET itself was normalised to the MNI152NLin6Asym template ({evans2012}), by a smooth "
         "map under which blurred tissue patterns of the template, each with an uptake of its own, "

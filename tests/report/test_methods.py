@@ -95,3 +95,12 @@ def test_hostile_names_are_not_taken_for_citations(tmp_path):
     content = finished_record(SCAN, tracer="XXX", tracer_name="{klunk2015} {nothing}")
     write(tmp_path, content, SCAN)
     assert "{nothing}" in describe_records(find_records(tmp_path)).as_markdown()
+
+
+def test_a_within_subject_template_is_told_where_there_was_one(tmp_path):
+    write(tmp_path, finished_record(SCAN, method="template+model"), SCAN)
+    text = describe_records(find_records(tmp_path)).as_markdown()
+    assert "unbiased within-subject template (Reuter et al. 2012)" in text
+    assert "blurred tissue maps" in text and "10.1016/j.neuroimage.2012.02.084" in text
+    assert "within-subject" not in boilerplate().as_markdown()
+    assert "within-subject" in boilerplate(processing=Processing(longitudinal=True)).as_markdown()
