@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from bidsapp.settings import TEMPLATE_SPACE, AtlasChoice, Processing, ReferenceChoice
+from bidsapp.settings import TEMPLATE_SPACE, AtlasChoice, Filters, Processing, ReferenceChoice
 
 # Fields whose option has another name; ``pet_only`` is ``--pet-only`` without being told.
 _OPTIONS = {
@@ -53,6 +54,17 @@ def command(processing: Processing) -> str:
     Labels, processes and memory are left out: they change no number.
     """
     return shlex.join(["centipet", "BIDS_DIR", "OUTPUT_DIR", "participant", *options(processing)])
+
+
+def group_command(filters: Filters) -> str:
+    """The command line of the group level with its labels, for a shell."""
+    typed = ["centipet", "BIDS_DIR", "OUTPUT_DIR", "group"]
+    for name in ("participant", "session", "tracer", "rec", "run"):
+        if labels := getattr(filters, name):
+            typed += [f"--{name}-label", *labels]
+    if filters.bids_filters:
+        typed += ["--bids-filter-file", json.dumps(filters.bids_filters, sort_keys=True)]
+    return shlex.join(typed)
 
 
 def _words(value: Any) -> Iterable[str]:

@@ -13,6 +13,7 @@ from bidsapp.group.outliers import outliers, scores
 from bidsapp.group.tables import cell
 from bidsapp.report.figure import Figure
 from bidsapp.report.literature import scale
+from bidsapp.report.methods import Methods
 from bidsapp.report.render import render_page
 
 Row = Mapping[str, Any]
@@ -55,7 +56,10 @@ def group_figures(rows: Sequence[Row]) -> list[Figure]:
 
 
 def group_page(
-    rows: Sequence[Row], warnings: Sequence[str], figures: Sequence[Figure] | None = None
+    rows: Sequence[Row],
+    warnings: Sequence[str],
+    figures: Sequence[Figure] | None = None,
+    methods: Methods | None = None,
 ) -> str:
     """Return the page over the rows of ``group_centiloid.tsv``.
 
@@ -64,6 +68,7 @@ def group_page(
     rows : of `bidsapp.group.tables.centiloid_rows`
     warnings : sentences about the cohort as a whole
     figures : of `group_figures`; None draws them
+    methods : text about the study, to paste
     """
     drawn = group_figures(rows) if figures is None else figures
     by_name = {figure.name: figure for figure in drawn}
@@ -90,6 +95,7 @@ def group_page(
         labels=_labels(),
         scale=scale(),
         warnings=warnings,
+        methods=methods,
         data=_data(rows),
         version=__version__,
     )
