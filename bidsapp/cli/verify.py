@@ -34,12 +34,16 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Verify a dataset; return 0 when everything is as it was computed, 1 when something differs."""
+    """Verify a dataset; return 0 when all is as it was computed, 1 when something differs."""
     from bidsapp.cli.main import ENVIRONMENT
 
     os.environ.update(ENVIRONMENT)
     try:
-        return _run(_parser().parse_args(argv))
+        options = _parser().parse_args(argv)
+        from bidsapp.logs import logging_to
+
+        with logging_to(None, 0):
+            return _run(options)
     except CentipetError as error:
         print(f"centipet-verify: {error}", file=sys.stderr)
         return error.exit_code

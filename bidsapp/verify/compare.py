@@ -73,8 +73,8 @@ def agree(told: Any, found: Any, tolerance: Tolerance = SAME_ARRAY) -> bool:
     first, second = _number(told), _number(found)
     if first is None or second is None:
         return _text(told) == _text(found)
-    if math.isnan(first) or math.isnan(second):
-        return math.isnan(first) and math.isnan(second)
+    if not (math.isfinite(first) and math.isfinite(second)):
+        return repr(first) == repr(second)
     largest = max(abs(first), abs(second))
     return abs(first - second) <= tolerance.relative * largest + tolerance.absolute
 

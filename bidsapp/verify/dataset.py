@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -132,15 +133,24 @@ def check_rest(
     _check_mixture(records, found)
     named = {name for record in records for name in record.provenance.get("outputs") or ()}
     known = {*named, *scans.files, *found.files}
-    missing = {one.path for one in (*scans.differences, *found.differences)}
-    strangers, folders = foreign(output_dir, known | missing)
+    broken = {one.path for one in (*scans.differences, *found.differences)}
+    strangers, folders = foreign(output_dir, known | broken)
     for name in strangers:
         found.files[name] = How.UNKNOWN
-        found.broken(name, "is named by no record or manifest: another program, an earlier run or "
-                           "a killed one left it; remove it if it is not yours")  # fmt: skip
+        if _manifest_of(name) not in broken:  # without it nothing is known of its files
+            what = "is named by no record or manifest: another program, or an earlier run, left it"
+            found.broken(name, what, cure="delete it if nobody needs it")
     if folders:
         found.notes.append(f"{', '.join(folders)}: no part of the results, not looked into")
     return found
+
+
+def _manifest_of(name: str) -> str | None:
+    """Manifest that would name a file, if one does."""
+    if name.startswith(("group_", "figures/")):
+        return _GROUP_MANIFEST
+    participant = re.match(r"(sub-[A-Za-z0-9]+)(\.html$|/figures/)", name)
+    return f"{participant[1]}/figures/manifest.json" if participant else None
 
 
 def _check_root(output_dir: Path, found: Findings) -> None:
@@ -206,10 +216,10 @@ def _check_mixture(records: Iterable[ScanRecord], found: Findings) -> None:
     for name, words in kinds.items():
         counts = Counter(str(getattr(record, name)) for record in done)
         if len(counts) > 1:
-            told = ", ".join(f"{value} ({n} scans)" for value, n in counts.most_common())
+            told = ", ".join(f"{value} of {n}" for value, n in counts.most_common())
             odd = counts.most_common()[-1][0]
             example = next(one.path for one in done if str(getattr(one, name)) == odd)
-            found.broken(example, f"the scans were made with different {words}: {told}")
+            found.broken(example, f"the scans were made with different {words}: {told} scans")
 
 
 def _inside(error: Exception, output_dir: Path) -> str:

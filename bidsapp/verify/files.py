@@ -33,9 +33,11 @@ class Findings:
         sentence = f"{path}: {where} is {shown(told)}, but {shown(found)} {why}; {remedy(path)}"
         self.differences.append(Difference(path, where, shown(told), shown(found), sentence))
 
-    def broken(self, path: str, what: str, told: str = "n/a", found: str = "n/a") -> None:
-        """Add a difference of a whole file."""
-        sentence = f"{path}: {what}; {remedy(path)}"
+    def broken(
+        self, path: str, what: str, told: str = "n/a", found: str = "n/a", cure: str = ""
+    ) -> None:
+        """Add a difference of a whole file; ``cure`` is the remedy where it is a special one."""
+        sentence = f"{path}: {what}; {cure or remedy(path)}"
         self.differences.append(Difference(path, "n/a", told, found, sentence))
 
     def add(self, other: Findings) -> None:
