@@ -81,7 +81,7 @@ def on_template(scan: ScanPlan, templates: Mapping[str, TemplatePlan]) -> ScanPl
 
 def _left_out(t1w: RawImage) -> Flag:
     return Flag(
-        "template-visit",
+        "visit-left-out",
         f"{t1w.path.name} cannot be read, so the within-subject template was made without it: "
         "repair it and run all sessions of the participant again.",
     )

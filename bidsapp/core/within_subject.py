@@ -158,17 +158,17 @@ def template_quality(visits: Sequence[Mapping[str, float]]) -> dict[str, float]:
     Returns
     -------
     dict of float
-        ``template_agreement``, the least of all visits; ``template_tissue_percent`` and
-        ``template_ventricles_ml``, how much grey and white matter and ventricles of the visits
+        ``visits_agreement``, the least of all visits; ``visits_tissue_percent`` and
+        ``visits_ventricles_ml``, how much grey and white matter and ventricles of the visits
         differ at most.
     """
     used = [visit for visit in visits if "agreement" in visit]
     tissue = [visit["tissue_ml"] for visit in used]
     ventricles = [visit["ventricles_ml"] for visit in used]
     return {
-        "template_agreement": min(visit["agreement"] for visit in used),
-        "template_tissue_percent": 100 * (max(tissue) - min(tissue)) / float(np.mean(tissue)),
-        "template_ventricles_ml": max(ventricles) - min(ventricles),
+        "visits_agreement": min(visit["agreement"] for visit in used),
+        "visits_tissue_percent": 100 * (max(tissue) - min(tissue)) / float(np.mean(tissue)),
+        "visits_ventricles_ml": max(ventricles) - min(ventricles),
     }
 
 
@@ -187,32 +187,32 @@ def template_findings(
     quality = template_quality(list(visits.values()))
     found = [
         Finding(
-            "template-visit",
+            "visit-left-out",
             f"{name} {visit['reason']}: the within-subject template was made without it; repair or "
             "remove it and run all sessions of the participant again",
         )
         for name, visit in visits.items()
         if "reason" in visit
     ]
-    least = limits["template_agreement"]["least"]
-    if quality["template_agreement"] < least:
+    least = limits["visits_agreement"]["least"]
+    if quality["visits_agreement"] < least:
         odd = [n for n, v in visits.items() if v.get("agreement", 1.0) < least]
         found.append(
             Finding(
-                "template-disagreement",
+                "visits-disagreement",
                 f"{', '.join(odd)} does not agree with the other T1ws of the within-subject "
-                f"template (correlation {quality['template_agreement']:.2f}, least {least:g}): "
+                f"template (correlation {quality['visits_agreement']:.2f}, least {least:g}): "
                 "look whether all are of one person and none is spoilt",
             )
         )
-    tissue, ventricles = quality["template_tissue_percent"], quality["template_ventricles_ml"]
+    tissue, ventricles = quality["visits_tissue_percent"], quality["visits_ventricles_ml"]
     if (
-        tissue > limits["template_tissue_percent"]["flag"]
-        or ventricles > limits["template_ventricles_ml"]["flag"]
+        tissue > limits["visits_tissue_percent"]["flag"]
+        or ventricles > limits["visits_ventricles_ml"]["flag"]
     ):
         found.append(
             Finding(
-                "template-change",
+                "visits-change",
                 f"the brain is not the same in all T1ws of the within-subject template (grey and "
                 f"white matter differ by {tissue:.1f} %, ventricles by {ventricles:.0f} ml), and "
                 "the template averages it: compare with the result without --longitudinal",

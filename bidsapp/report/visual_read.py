@@ -146,9 +146,13 @@ def _made_by(record: ScanRecord, raw: Sequence[str]) -> dict[str, Any]:
     """What made the scan, as its other derivatives say it, and the hashes of raw images."""
     known, sources = record.provenance, {"pet": record.source, "t1w": record.t1w_source}
     hashes = known.get("inputs", {})
+    inputs = {str(sources[one]): hashes[one] for one in raw if one in hashes}
+    if "t1w" in raw:  # those of a within-subject template
+        visits = record.longitudinal.get("t1w_sources", ())
+        inputs |= {uri: hashes[name] for uri in visits if (name := Path(uri).name) in hashes}
     return {
         "Version": record.version,
         "Command": known.get("command"),
         "Parameters": known.get("parameters"),
-        "Inputs": {str(sources[one]): hashes[one] for one in raw if one in hashes},
+        "Inputs": inputs,
     }

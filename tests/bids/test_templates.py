@@ -122,7 +122,7 @@ def test_a_t1w_that_cannot_be_read_stays_out_and_costs_its_own_scan(two):
     two.pet("sub-1_ses-3")
     plan = plan_of(two)
     assert [sources(scan) for scan in plan.scans] == [BOTH, BOTH]
-    assert [codes(scan) for scan in plan.scans] == [["template-visit"]] * 2
+    assert [codes(scan) for scan in plan.scans] == [["visit-left-out"]] * 2
     assert "sub-1_ses-3_T1w.nii.gz" in plan.scans[0].flags[0].message
     assert "cannot be read" in plan.failures[0].message
 

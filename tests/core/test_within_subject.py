@@ -143,15 +143,15 @@ def test_another_person_and_other_ventricles_are_told(head, two):
         for name, value in zip("ab", agreement, strict=True)
     }
     limits = read_table("limits")
-    assert [f.code for f in template_findings(told, limits)] == ["template-disagreement"]
+    assert [f.code for f in template_findings(told, limits)] == ["visits-disagreement"]
     good = {name: {**row, "agreement": 0.97} for name, row in told.items()}
     assert template_findings(good, limits) == ()
     good["b"]["ventricles_ml"] = 60.0
-    assert [f.code for f in template_findings(good, limits)] == ["template-change"]
-    assert template_quality(list(good.values()))["template_ventricles_ml"] == 30.0
+    assert [f.code for f in template_findings(good, limits)] == ["visits-change"]
+    assert template_quality(list(good.values()))["visits_ventricles_ml"] == 30.0
     lost = good | {"c": {"reason": "holds no head"}}
     codes = [f.code for f in template_findings(lost, limits)]
-    assert codes == ["template-visit", "template-change"]
+    assert codes == ["visit-left-out", "visits-change"]
 
 
 def test_brains_that_do_not_meet_are_refused(head):

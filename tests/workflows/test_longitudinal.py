@@ -120,11 +120,11 @@ def test_all_visits_are_placed_by_one_template(visits, calls, truth):
         told = found["longitudinal"]
         assert told["template"] is True and told["t1w_sources"] == uris
         assert [one["tissue_ml"] for one in told["visits"]] == [1200.0, 1200.0]
-        assert found["qc"]["template_agreement"] > 0.95
+        assert found["qc"]["visits_agreement"] > 0.95
         assert names <= found["provenance"]["inputs"].keys()
         codes = [flag["code"] for flag in found["flags"]]
         assert ("t1w-other-session" in codes) == (session == "3")
-        assert not [code for code in codes if code.startswith("template")]
+        assert not [code for code in codes if code.startswith("visit")]
     alone = record(out, "1", sub="02")
     assert alone["method"] == "t1w+model" and alone["longitudinal"]["template"] is False
     assert "--longitudinal" in alone["longitudinal"]["reason"]
@@ -171,7 +171,7 @@ def test_a_visit_without_a_head_stays_out_and_is_told(visits, calls):
     assert failures == []
     found = record(out, "1")
     assert found["longitudinal"]["visits"][2] == {"reason": "holds no head"}
-    message = next(f["message"] for f in found["flags"] if f["code"] == "template-visit")
+    message = next(f["message"] for f in found["flags"] if f["code"] == "visit-left-out")
     assert message.startswith("sub-01_ses-4_T1w.nii.gz holds no head")
     assert not list((out / "sub-01/ses-4/anat").glob("*xfm*"))
     (visits / "sub-01/ses-1/anat/sub-01_ses-1_T1w.nii.gz").write_bytes(empty.read_bytes())
