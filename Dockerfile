@@ -32,7 +32,9 @@ RUN apt-get update \
  && rm -rf /var/lib/apt/lists/*
 COPY --from=build /opt/centipet /opt/centipet
 COPY --from=build /version /version
-RUN PYTHONDONTWRITEBYTECODE=1 /opt/centipet/bin/python -m bidsapp.sbom > /sbom.json
+# /data and /out: where a read-only image is mounted on itself, places to bind to must be there.
+RUN PYTHONDONTWRITEBYTECODE=1 /opt/centipet/bin/python -m bidsapp.sbom > /sbom.json \
+ && mkdir /data /out
 # HOME: pybids dies without one. Threads: processes share the cores, see --nprocs.
 # ET: nipype's check for updates, which has no network to ask. Matplotlib keeps its list of fonts.
 ENV HOME=/tmp \
