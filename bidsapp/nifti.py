@@ -13,11 +13,13 @@ import json
 import math
 import os
 import re
+import stat
 import time
 import uuid
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from filecmp import cmp
 from pathlib import Path
 from typing import IO, Any
 
@@ -37,6 +39,7 @@ _MOST_VALUES = 2**32  # in all frames
 _VOXEL_MM = (0.1, 20.0)
 _FARTHEST_MM = 1e4
 _MOST_EXTRA_MB = 64
+_LONGER = "it goes on after the voxels its header states"
 
 # Temporary files: `.<name>.<random>.tmp` beside what they will be.
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")
@@ -142,6 +145,10 @@ def affine_disagreement(path: str | Path) -> float:
 def _look(path: Path) -> tuple[type[nib.Nifti1Image], tuple[int, ...]]:
     """Class (NIfTI-1 or -2) and shape of an image whose header makes sense."""
     with _told_clearly(path):
+        is_file = stat.S_ISREG(path.stat().st_mode)
+    if not is_file:  # whoever opens a pipe waits for ever
+        raise NoInputError(f"{path}: cannot be read as NIfTI; it is no file")
+    with _told_clearly(path):
         image = nib.load(path)
         if not isinstance(image, nib.Nifti1Image):  # NIfTI-2 is one, too
             raise NoInputError(f"{path}: cannot be read as NIfTI; it is {type(image).__name__}")
@@ -161,6 +168,9 @@ def _look(path: Path) -> tuple[type[nib.Nifti1Image], tuple[int, ...]]:
             f"{path}: voxels of type {image.get_data_dtype()} are not numbers on a scale"
         )
     _check_place(path, image.affine, stated)
+    most = image.dataobj.offset + math.prod(shape) * image.get_data_dtype().itemsize
+    if path.stat().st_size > most + (_MOST_EXTRA_MB << 20):
+        raise NoInputError(f"{path}: {_LONGER}; export or copy it again")
     return type(image), shape
 
 
@@ -189,7 +199,7 @@ def _to_the_end(stream: IO[bytes]) -> None:
     for _ in range(_MOST_EXTRA_MB):
         if not stream.read(1 << 20):
             return
-    raise ValueError("it goes on after the voxels its header states")
+    raise ValueError(_LONGER)
 
 
 @contextmanager
@@ -198,6 +208,10 @@ def _told_clearly(path: Path) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
+        if path.is_symlink():
+            raise NoInputError(
+                f"{path}: is a link to an image that is not there; fetch its content"
+            ) from error
         raise NoInputError(f"{path}: no such image") from error
     except nib.spatialimages.HeaderDataError as error:
         raise BadDataError(f"{path}: broken NIfTI header ({error}); convert it again") from error
@@ -372,8 +386,11 @@ def write_bytes(path: str | Path, content: bytes) -> Path:
 
 
 @contextmanager
-def _replacing(path: str | Path) -> Iterator[Path]:
-    """Give a temporary file that takes the place of ``path`` when all went well."""
+def _replacing(path: str | Path, *, leave_equal: bool = False) -> Iterator[Path]:
+    """Give a temporary file that takes the place of ``path`` when all went well.
+
+    With ``leave_equal`` a file that holds the same already is left as it is.
+    """
     path = Path(path)
     # Not the process id: containers on two nodes of a cluster often have the same.
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
@@ -381,7 +398,8 @@ def _replacing(path: str | Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _locked(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)):
             yield temporary
-            temporary.replace(path)
+            if not (leave_equal and path.is_file() and cmp(temporary, path, shallow=False)):
+                temporary.replace(path)
     except OSError as error:
         raise StorageError(f"{path}: cannot be written ({error.strerror})") from error
     finally:
@@ -446,12 +464,18 @@ def _remove_if_left(path: Path) -> bool:
 
 def write_text(path: str | Path, text: str) -> Path:
     """Write UTF-8 text atomically (see `write_bytes`)."""
-    return write_bytes(path, text.encode())
+    return write_lines(path, [text])
 
 
 def write_lines(path: str | Path, lines: Iterable[str]) -> Path:
-    """Write UTF-8 text line by line while the lines come, atomically (see `write_bytes`)."""
-    with _replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+    """Write UTF-8 text while the lines come, atomically (see `write_bytes`).
+
+    A file that says the same already is left as it is.
+    """
+    with (
+        _replacing(path, leave_equal=True) as temporary,
+        temporary.open("w", encoding="utf-8", newline="") as file,
+    ):
         file.writelines(lines)
     return Path(path)
 

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from bidsapp.bids.derivatives import output_path
 from bidsapp.bids.records import empty_record
+from bidsapp.data import read_table
+from bidsapp.data.regional import chosen_atlases, region_dictionary
 from bidsapp.data.tracers import tracers
+from bidsapp.settings import Processing
+from bidsapp.tables import write_table
+from bidsapp.workflows.sidecars import parameters
 
 VOXELS = {"ctx": 29328, "wc": 14940, "cg": 7858, "wcb": 17793, "pons": 2261}
 
@@ -62,6 +70,63 @@ def finished_record(entities: Mapping[str, str], suvr_wc: float = 1.5, **changes
         },
         **changes,
     }
+
+
+def write_cohort(output_dir: Path, n_people: int, sessions: Sequence[str] = ("m00",)) -> int:
+    """Write records and atlas tables of many people, as the options' defaults make them.
+
+    Parameters
+    ----------
+    output_dir : root of the derivative dataset
+    n_people : how many
+    sessions : of each of them, two years apart
+
+    Returns
+    -------
+    int
+        Scans.
+    """
+    rng = np.random.default_rng(2015)
+    columns = region_dictionary(Processing(), "Bq/mL")
+    tables = {one.name: list(one.names) for one in chosen_atlases(Processing())}
+    for person in range(n_people):
+        start = rng.normal(1.35, 0.25)
+        for visit, session in enumerate(sessions):
+            entities = {"sub": f"{person:05}", "ses": session, "trc": "FBB"}
+            suvr = float(start + 0.03 * visit + rng.normal(0, 0.01))
+            record = finished_record(entities, suvr, **_details(person, visit, rng))
+            write(output_dir, record, entities)
+            for name, regions in tables.items():
+                values = {column: _values(column, regions, suvr, rng) for column in columns}
+                path = output_path(output_dir, "vois", entities, atlas=name)
+                write_table(path, values, columns, {})
+    return n_people * len(sessions)
+
+
+def _details(person: int, visit: int, rng: np.random.Generator) -> dict[str, Any]:
+    """What a record has besides its Centiloid, in its usual size."""
+    return {
+        "participant": {"age": str(60 + person % 30), "sex": "FM"[person % 2], "apoe": "e3e4"},
+        "site": f"site{person % 12}",
+        "acq_time": (datetime(1920, 1, 1) + timedelta(days=731 * visit)).isoformat(),
+        "acquisition": {"Manufacturer": "Siemens", "ManufacturersModelName": "Biograph mMR"},
+        "qc": {name: float(rng.normal(1, 0.1)) for name in read_table("qc")},
+        "t1w_intensities": {"counts": rng.integers(0, 9999, 256).tolist()},
+        "provenance": {
+            "version": "0.1.0",
+            "parameters": parameters(Processing()),
+            "resources": {f"tpl-{i}.nii.gz": f"sha256:{i:064}" for i in range(20)},
+        },
+    }
+
+
+def _values(column: str, regions: list[str], suvr: float, rng: np.random.Generator) -> list[Any]:
+    """A column of an atlas table."""
+    if column in ("index", "n_voxels"):
+        return list(range(1, len(regions) + 1))
+    if column in ("name", "z"):
+        return regions if column == "name" else [None] * len(regions)
+    return rng.normal(suvr, 0.1, len(regions)).tolist()
 
 
 def write(output_dir: Path, record: Mapping[str, Any] | str, entities: Mapping[str, str]) -> Path:

@@ -22,27 +22,40 @@ _REFERENCE_COLUMNS = ("suvr_", "centiloid_")
 
 @dataclass(frozen=True)
 class RegionalTables:
-    """Atlas tables of a cohort.
+    """Atlas tables of a cohort; the numbers are read scan by scan when they are asked for.
 
     Attributes
     ----------
-    values : path of a record -> (atlas, region) -> column -> number
+    output_dir : root of the derivative dataset
     regions : every (atlas, region) of any scan, atlas by atlas, in the order of the tables
     references : columns of reference regions that only some datasets have
     """
 
-    values: Mapping[str, Mapping[tuple[str, str], Values]]
+    output_dir: Path | None
     regions: tuple[tuple[str, str], ...]
     references: tuple[str, ...]
 
+    def values(self, record: ScanRecord) -> dict[tuple[str, str], Values]:
+        """Numbers of a scan: (atlas, region) -> column -> number."""
+        if self.output_dir is None or record.status is not Status.OK:
+            return {}
+        return {
+            (atlas, row["name"]): {
+                column: _number(text) for column, text in row.items() if column != "name"
+            }
+            for atlas in _atlases(record)
+            for row in _read(self.output_dir, record, atlas)
+            if row.get("name") is not None
+        }
 
-NOTHING = RegionalTables({}, (), ())
+
+NOTHING = RegionalTables(None, (), ())
 
 
 def read_tables(
     output_dir: Path, records: Sequence[ScanRecord], known: Sequence[str]
 ) -> RegionalTables:
-    """Read the tables of all scans with a result, on the template.
+    """Find the regions and columns of the tables of all scans with a result, on the template.
 
     Parameters
     ----------
@@ -50,23 +63,18 @@ def read_tables(
     records : scans
     known : columns of the group table, which are no news
     """
-    values: dict[str, dict[tuple[str, str], Values]] = {}
     regions: dict[str, dict[str, None]] = {}
     references: dict[str, None] = {}
     for record in records:
         if record.status is not Status.OK:
             continue
-        own = values.setdefault(record.path, {})
         for atlas in _atlases(record):
-            for row in _read(output_dir, record, atlas):
-                region = row.pop("name", None)
-                if region is None:
-                    continue
-                regions.setdefault(atlas, {})[region] = None
-                own[atlas, region] = {column: _number(text) for column, text in row.items()}
-                references |= dict.fromkeys(c for c in row if c.startswith(_REFERENCE_COLUMNS))
+            columns, names = _outline(output_dir, record, atlas)
+            regions.setdefault(atlas, {}).update(dict.fromkeys(names))
+            if names:
+                references |= dict.fromkeys(c for c in columns if c.startswith(_REFERENCE_COLUMNS))
     every = tuple((atlas, region) for atlas, names in regions.items() for region in names)
-    return RegionalTables(values, every, tuple(c for c in references if c not in known))
+    return RegionalTables(output_dir, every, tuple(c for c in references if c not in known))
 
 
 def _atlases(record: ScanRecord) -> list[str]:
@@ -77,10 +85,29 @@ def _atlases(record: ScanRecord) -> list[str]:
     return [str(one["name"]) for one in entries if isinstance(one, dict) and one.get("name")]
 
 
-def _read(output_dir: Path, record: ScanRecord, atlas: str) -> list[dict[str, Any]]:
-    stem = record.path.removesuffix(RECORD_SUFFIX)
+def _outline(output_dir: Path, record: ScanRecord, atlas: str) -> tuple[list[str], list[str]]:
+    """Columns and names of the regions of a table, without its numbers."""
     try:
-        with (output_dir / f"{stem}_atlas-{atlas}_vois.tsv").open(encoding="utf-8") as file:
+        text = _path(output_dir, record, atlas).read_text("utf-8")
+    except (OSError, ValueError):
+        return [], []
+    first, *lines = text.splitlines() or [""]
+    columns = first.split("\t")
+    if "name" not in columns:
+        return [], []
+    place = columns.index("name")
+    cells = (line.split("\t", place + 1) for line in lines if line)
+    return columns, [row[place] for row in cells if len(row) > place]
+
+
+def _path(output_dir: Path, record: ScanRecord, atlas: str) -> Path:
+    stem = record.path.removesuffix(RECORD_SUFFIX)
+    return output_dir / f"{stem}_atlas-{atlas}_vois.tsv"
+
+
+def _read(output_dir: Path, record: ScanRecord, atlas: str) -> list[dict[str, Any]]:
+    try:
+        with _path(output_dir, record, atlas).open(encoding="utf-8") as file:
             rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
     except (OSError, ValueError, csv.Error):
         return []

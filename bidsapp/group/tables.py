@@ -22,7 +22,7 @@ from bidsapp.data import REFERENCES, VOI_NAMES, read_table
 from bidsapp.data.kinetics import model_name
 from bidsapp.data.tau import tau_regions
 from bidsapp.data.tracers import tracers
-from bidsapp.group.regional import NOTHING, RegionalTables
+from bidsapp.group.regional import NOTHING, RegionalTables, Values
 from bidsapp.group.templates import template_flags
 from bidsapp.report.literature import scale
 from bidsapp.report.records import ScanRecord, Status
@@ -59,12 +59,29 @@ class Table:
     ----------
     name : of the file, without ``.tsv``
     columns : entry of the JSON dictionary by column, in order
-    rows : values by column; made while they are written, when an iterator
+    rows : values by column
     """
 
     name: str
     columns: Mapping[str, Mapping[str, Any]]
     rows: Iterable[Row]
+
+
+@dataclass(frozen=True)
+class LongTable:
+    """A table of many rows per scan, which are made scan by scan, and only when something changed.
+
+    Attributes
+    ----------
+    name, columns : as of a `Table`
+    rows_of : rows of a scan, from nothing but its own files and ``layout``
+    layout : what the rows of every scan depend on besides, as JSON
+    """
+
+    name: str
+    columns: Mapping[str, Mapping[str, Any]]
+    rows_of: Callable[[ScanRecord], Iterable[Row]]
+    layout: Any = None
 
 
 def centiloid_rows(records: Sequence[ScanRecord]) -> list[Row]:
@@ -145,8 +162,9 @@ def voi_rows(records: Iterable[ScanRecord], regional: RegionalTables = NOTHING) 
     centiloid = [("Centiloid", name) for name in VOI_NAMES]
     regions = tuple(dict.fromkeys([*centiloid, *regional.regions]))
     for record in records:
+        values = regional.values(record)
         for region in regions:
-            yield _voi_row(record, region, regional)
+            yield _voi_row(record, region, values.get(region, {}), regional.references)
 
 
 def voi_columns(references: Sequence[str] = ()) -> dict[str, Any]:
@@ -375,16 +393,17 @@ def _certainty(record: ScanRecord | None) -> Row:
     }
 
 
-def _voi_row(record: ScanRecord, region: tuple[str, str], regional: RegionalTables) -> Row:
+def _voi_row(
+    record: ScanRecord, region: tuple[str, str], numbers: Values, references: Sequence[str]
+) -> Row:
     """Row of a region; the Centiloid volumes are in the record even without a table."""
     atlas, name = region
-    ok = record.status is Status.OK
-    values = dict(regional.values.get(record.path, {}).get(region, {})) if ok else {}
-    if atlas == "Centiloid" and ok:
+    values = dict(numbers)
+    if atlas == "Centiloid" and record.status is Status.OK:
         mean, reference = (record.voi.get(one, {}).get("mean") for one in (name, "wc"))
         suvr = mean / reference if mean is not None and reference else None
         values = {"suvr_wc": suvr} | values | record.voi.get(name, {})
-    columns = (*read_table("group_columns")["vois"], *regional.references)
+    columns = (*read_table("group_columns")["vois"], *references)
     given = {column: values.get(column) for column in columns}
     given |= {"suvr": values.get("suvr_wc"), "centiloid": values.get("centiloid_wc")}
     return given | scan_columns(record) | {"atlas": atlas, "region": name}
