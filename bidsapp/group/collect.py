@@ -5,15 +5,19 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 
+from bidsapp import __version__
+from bidsapp.bids.command import group_command
+from bidsapp.bids.seals import write_manifest
 from bidsapp.errors import NoInputError, NoMatchError
 from bidsapp.group.page import group_figures, group_page
 from bidsapp.group.quality import qc_columns, qc_rows
 from bidsapp.group.regional import read_tables
 from bidsapp.group.select import is_wanted
+from bidsapp.group.store import Blocks, Found, keep, look, one_at_a_time
 from bidsapp.group.tables import (
+    LongTable,
     Row,
     Table,
     centiloid_columns,
@@ -24,11 +28,12 @@ from bidsapp.group.tables import (
 )
 from bidsapp.group.tacs import COLUMNS as TAC_COLUMNS
 from bidsapp.group.tacs import tac_rows
+from bidsapp.group.write import write_long_table, write_short_table
 from bidsapp.nifti import write_text
+from bidsapp.report.cohort import cohort_methods
 from bidsapp.report.files import save_figures
 from bidsapp.report.records import ScanRecord, find_records
 from bidsapp.settings import Filters
-from bidsapp.tables import write_rows
 
 _LOG = logging.getLogger(__name__)
 
@@ -71,6 +76,18 @@ def run_group(output_dir: Path, filters: Filters) -> list[Path]:
     StorageError
         A table cannot be written.
     """
+    with one_at_a_time(output_dir):
+        found = look(output_dir)
+        if found.is_current(filters):
+            _LOG.info("no scan has changed since the last group run: nothing to do")
+            for sentence in found.last.told:
+                _LOG.warning("%s", sentence)
+            return [output_dir / name for name in found.last.outputs]
+        return _collect(found, filters)
+
+
+def _collect(found: Found, filters: Filters) -> list[Path]:
+    output_dir = found.output_dir
     records = find_records(output_dir)
     if not records:
         raise NoInputError(
@@ -86,35 +103,44 @@ def run_group(output_dir: Path, filters: Filters) -> list[Path]:
     warnings = mixture_warnings(wanted)
     for sentence in warnings:
         _LOG.warning("%s", sentence)
-    written = [path for table in group_tables(cohort) for path in _write(output_dir, table)]
+    written: list[Path] = []
+    blocks: dict[str, Blocks] = {}
+    for table in group_tables(cohort):
+        path = output_dir / f"{table.name}.tsv"
+        if isinstance(table, LongTable):
+            made = write_long_table(path, table, wanted, found)
+            has_rows = made is not None
+            blocks |= {table.name: made} if made else {}
+        else:
+            has_rows = write_short_table(path, table)
+        if has_rows:
+            written += [path, path.with_suffix(".json")]
     figures = group_figures(cohort.rows)
-    page = group_page(cohort.rows, warnings, figures)
+    methods = cohort_methods(wanted, warnings)
+    written.append(write_text(output_dir / "group_methods.md", methods.as_markdown()))
+    page = group_page(cohort.rows, warnings, figures, methods)
     written.append(write_text(output_dir / "group_centiloid.html", page))
     named = {f"group_{figure.name}": figure for figure in figures}
-    return [*written, *save_figures(output_dir / "figures", named)]
+    written += save_figures(output_dir / "figures", named)
+    manifest, sources = output_dir / "group_manifest.json", [record.path for record in wanted]
+    told = {"Version": __version__, "Command": group_command(filters)}
+    written.append(write_manifest(manifest, output_dir, written, sources, **told))
+    keep(found, filters, written, warnings, blocks)
+    return written
 
 
-def group_tables(cohort: Cohort) -> list[Table]:
+def group_tables(cohort: Cohort) -> list[Table | LongTable]:
     """Every table of the group level: the one place where they are listed."""
     folder, records = cohort.output_dir, cohort.records
     regional = read_tables(folder, records, [*voi_columns(), "suvr_wc", "centiloid_wc"])
     return [
         Table("group_centiloid", centiloid_columns(records), cohort.rows),
-        Table("group_vois", voi_columns(regional.references), voi_rows(records, regional)),
         Table("group_qc", qc_columns(), qc_rows(records)),
-        Table("group_tacs", TAC_COLUMNS, tac_rows(folder, records)),
+        LongTable(
+            "group_vois",
+            voi_columns(regional.references),
+            lambda record: voi_rows([record], regional),
+            regional.regions,
+        ),
+        LongTable("group_tacs", TAC_COLUMNS, lambda record: tac_rows(folder, [record])),
     ]
-
-
-def _write(output_dir: Path, table: Table) -> list[Path]:
-    """Write a table and its dictionary; one without a row is removed, were it of an earlier run."""
-    path = output_dir / f"{table.name}.tsv"
-    files = [path, path.with_suffix(".json")]
-    rows = iter(table.rows)
-    first = next(rows, None)
-    if first is None:
-        for one in files:
-            one.unlink(missing_ok=True)
-        return []
-    write_rows(path, chain([first], rows), table.columns, {})
-    return files
