@@ -111,6 +111,9 @@ def _plan(settings: Settings, progress: Progress) -> Plan:
         f"PET scans: {len(plan.scans)} to process (participants: {n_people}), "
         f"{len(plan.failures)} refused, {len(plan.skipped)} left out on purpose"
     )
+    if settings.processing.longitudinal:
+        templates = {scan.participant for scan in plan.scans if scan.anatomy == "template"}
+        progress.say(f"within-subject templates: {len(templates)} of {n_people} participants")
     for failure in plan.failures:
         progress.fail(failure.message)
     for skip in plan.skipped:

@@ -72,6 +72,7 @@ def test_what_nipreps_users_type_without_reading():
         (["--psf", "5", "6"], "--psf"),
         (["--psf", "nan"], "--psf"),
         (["--pet-only", "--target-resolution", "8"], "--psf"),
+        (["--pet-only", "--longitudinal"], "--longitudinal"),
         (["--window", "nan", "50"], "--window"),
         (["--pet-to-t1w", "magic"], "magic"),
         (["--convert-only"], "--dicom-dir"),
