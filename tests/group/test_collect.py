@@ -106,14 +106,14 @@ def test_a_mixture_of_versions_is_told_in_the_log(study, caplog):
         run_group(study, Filters())
     assert "1 of 6 scans were made by another version" in caplog.text
     assert "sub-04" in caplog.text
-    assert [row["flags"] for row in table(study)][-1] == "mixed-versions"
+    assert "mixed-versions" in table(study)[-1]["flags"]
 
 
 def test_a_second_run_gives_the_same_bytes_and_leaves_nothing_behind(study):
     first = {path: path.read_bytes() for path in run_group(study, Filters())}
     assert {path: path.read_bytes() for path in run_group(study, Filters())} == first
     ours = {path.parent if path.parent.name == "figures" else path for path in first}
-    people = {study / f"sub-{label}" for label in ("01", "02", "03")}
+    people = {study / label for label in ("sub-01", "sub-02", "sub-03", "logs")}
     assert set(study.iterdir()) == ours | people
 
 
