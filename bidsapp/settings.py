@@ -45,7 +45,10 @@ class PvcMethod(StrEnum):
 
 @dataclass(frozen=True)
 class Filters:
-    """Which part of the dataset to process; empty means all. Labels without prefix."""
+    """Which part of the dataset to process, and who are controls; empty means all.
+
+    Labels without prefix.
+    """
 
     participant: tuple[str, ...] = ()
     session: tuple[str, ...] = ()
@@ -53,6 +56,7 @@ class Filters:
     rec: tuple[str, ...] = ()
     run: tuple[str, ...] = ()
     bids_filters: dict[str, dict[str, Any]] = field(default_factory=dict)
+    controls: tuple[str, str] | None = None  # --controls, column and value; None: the young
 
 
 @dataclass(frozen=True)

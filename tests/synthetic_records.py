@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 
@@ -27,7 +28,8 @@ def finished_record(entities: Mapping[str, str], suvr_wc: float = 1.5, **changes
     tracer = tracers()[entities["trc"]]
     start, end = tracer.window_min
     frame = (end - start) * 60 / 4
-    uptake = {"ctx": 5000 * suvr_wc, "wc": 5000.0, "cg": 4500.0, "wcb": 5300.0, "pons": 7000.0}
+    uptake = {"ctx": 5000 * suvr_wc, "wc": 5000.0, "cg": 4500.0, "wcb": 5300.0}
+    uptake["pons"] = 7000 + crc32(repr(sorted(entities.items())).encode()) / 2**32  # no duplicates
     equation = tracer.equation
     raw = "bids:raw:sub-{sub}/".format(**entities)
     return empty_record(entities) | {

@@ -64,6 +64,8 @@ def group_command(filters: Filters) -> str:
             typed += [f"--{name}-label", *labels]
     if filters.bids_filters:
         typed += ["--bids-filter-file", json.dumps(filters.bids_filters, sort_keys=True)]
+    if filters.controls:
+        typed += ["--controls", "=".join(filters.controls)]
     return shlex.join(typed)
 
 

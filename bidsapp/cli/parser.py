@@ -144,6 +144,12 @@ def _add_selection(group: Any) -> None:
         "--bids-filter-file", type=_path, metavar="FILE", help="JSON of pybids filters: pet, t1w"
     )
     group.add_argument(
+        "--controls",
+        type=_controls,
+        metavar="COLUMN=VALUE",
+        help="group level: young controls by a column of participants.tsv (default: below 45)",
+    )
+    group.add_argument(
         "--bids-database-dir", type=_path, metavar="DIR", help="pybids index to reuse"
     )
     group.add_argument(
@@ -538,7 +544,15 @@ def _filters(options: argparse.Namespace) -> Filters:
         rec=_labels(options.rec_label, "rec"),
         run=_labels(options.run_label, "run"),
         bids_filters=_filter_file(options.bids_filter_file),
+        controls=options.controls,
     )
+
+
+def _controls(text: str) -> tuple[str, str]:
+    column, sign, value = (part.strip() for part in text.partition("="))
+    if not (column and sign and value):
+        raise argparse.ArgumentTypeError(f"{text!r} is not COLUMN=VALUE, such as group=control")
+    return column, value
 
 
 def _labels(values: Iterable[str], entity: str) -> tuple[str, ...]:

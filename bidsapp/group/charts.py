@@ -87,8 +87,8 @@ def groups(rows: Sequence[Row], column: str) -> list[Group]:
 def _group(rows: Sequence[Row], name: str, places: Sequence[int]) -> Group:
     ordered = sorted(places, key=lambda place: rows[place]["centiloid"])
     values = tuple(rows[place]["centiloid"] for place in ordered)
-    bands = tuple((band, sum(map(band.holds, values))) for band in scale().bands)
-    return Group(name, tuple(ordered), values, bands)
+    counts = tuple((band, sum(map(band.holds, values))) for band in scale().bands)
+    return Group(name, tuple(ordered), values, counts)
 
 
 def _for_people(column: str, name: str) -> str:
@@ -111,7 +111,7 @@ def distribution(rows: Sequence[Row], column: str, by: str) -> Figure | None:
         return None
     axis = Axis(scale().low, scale().high)
     height = 34 + 70.0 * len(found)
-    parts = [_bands(axis, scale(), height)]
+    parts = [bands(axis, scale(), height)]
     for line, group in enumerate(found):
         y = 66 + 70.0 * line
         parts += [
@@ -141,11 +141,12 @@ def distribution(rows: Sequence[Row], column: str, by: str) -> Figure | None:
     )
 
 
-def _bands(axis: Axis, bands: Scale, height: float) -> Markup:
+def bands(axis: Axis, known: Scale, height: float) -> Markup:
+    """Bands of the Centiloid scale behind a chart, with their names above."""
     parts = []
-    for band in bands.bands:
-        begin = axis.at(bands.low if band.lower is None else band.lower)
-        end = axis.at(bands.high if band.upper is None else band.upper)
+    for band in known.bands:
+        begin = axis.at(known.low if band.lower is None else band.lower)
+        end = axis.at(known.high if band.upper is None else band.upper)
         parts += [
             tag("rect", class_=f"band-{band.name} faint", x=begin, y=24, width=end - begin,
                 height=height - 24),

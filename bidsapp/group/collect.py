@@ -16,9 +16,9 @@ from bidsapp.group.quality import qc_columns, qc_rows
 from bidsapp.group.regional import read_tables
 from bidsapp.group.select import is_wanted
 from bidsapp.group.store import Blocks, Found, keep, look, one_at_a_time
+from bidsapp.group.study import Study, study, study_tables
 from bidsapp.group.tables import (
     LongTable,
-    Row,
     Table,
     centiloid_columns,
     centiloid_rows,
@@ -46,12 +46,12 @@ class Cohort:
     ----------
     output_dir : root of the derivative dataset
     records : scans that the filters leave, sorted
-    rows : of ``group_centiloid.tsv``, one per record, in the same order
+    study : what they show together; its rows are one per record, in the same order
     """
 
     output_dir: Path
     records: Sequence[ScanRecord]
-    rows: Sequence[Row]
+    study: Study
 
 
 def run_group(output_dir: Path, filters: Filters) -> list[Path]:
@@ -99,7 +99,7 @@ def _collect(found: Found, filters: Filters) -> list[Path]:
             f"{output_dir}: none of the {len(records)} scans matches the labels or the filter "
             "file; give labels as they stand in the file names"
         )
-    cohort = Cohort(output_dir, wanted, centiloid_rows(wanted))
+    cohort = Cohort(output_dir, wanted, study(wanted, centiloid_rows(wanted), filters.controls))
     warnings = mixture_warnings(wanted)
     for sentence in warnings:
         _LOG.warning("%s", sentence)
@@ -115,10 +115,10 @@ def _collect(found: Found, filters: Filters) -> list[Path]:
             has_rows = write_short_table(path, table)
         if has_rows:
             written += [path, path.with_suffix(".json")]
-    figures = group_figures(cohort.rows)
+    figures = group_figures(cohort.study)
     methods = cohort_methods(wanted, warnings)
     written.append(write_text(output_dir / "group_methods.md", methods.as_markdown()))
-    page = group_page(cohort.rows, warnings, figures, methods)
+    page = group_page(cohort.study, warnings, figures, methods)
     written.append(write_text(output_dir / "group_centiloid.html", page))
     named = {f"group_{figure.name}": figure for figure in figures}
     written += save_figures(output_dir / "figures", named)
@@ -134,8 +134,9 @@ def group_tables(cohort: Cohort) -> list[Table | LongTable]:
     folder, records = cohort.output_dir, cohort.records
     regional = read_tables(folder, records, [*voi_columns(), "suvr_wc", "centiloid_wc"])
     return [
-        Table("group_centiloid", centiloid_columns(records), cohort.rows),
+        Table("group_centiloid", centiloid_columns(records), cohort.study.rows),
         Table("group_qc", qc_columns(), qc_rows(records)),
+        *study_tables(cohort.study),
         LongTable(
             "group_vois",
             voi_columns(regional.references),

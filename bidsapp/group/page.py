@@ -8,9 +8,14 @@ from typing import Any
 from bidsapp import __version__
 from bidsapp.data import read_table
 from bidsapp.group import charts
+from bidsapp.group.cohort_model import model_rows
 from bidsapp.group.courses import courses, gaps
-from bidsapp.group.outliers import outliers, scores
+from bidsapp.group.cutoff_chart import cutoff_histogram
+from bidsapp.group.longitudinal import summary
+from bidsapp.group.outliers import outliers
+from bidsapp.group.study import Study
 from bidsapp.group.tables import cell
+from bidsapp.group.visits import FIRST_LAST
 from bidsapp.report.figure import Figure
 from bidsapp.report.literature import scale
 from bidsapp.report.methods import Methods
@@ -39,42 +44,44 @@ _ALWAYS = ("participant_id", "tracer", "centiloid", "suvr_wc", "status", "flags"
 _MOST_LISTED = 200
 
 
-def group_figures(rows: Sequence[Row]) -> list[Figure]:
-    """Draw the figures of a study from the rows of ``group_centiloid.tsv``.
+def group_figures(study: Study) -> list[Figure]:
+    """Draw the figures of a study.
 
     A grouping with one group only is left out, but for the tracer.
     """
+    rows = study.rows
     found: list[Figure | None] = [
         charts.distribution(rows, column, by)
         for column, by in GROUPINGS.items()
         if column == "tracer" or len({row[column] for row in rows}) > 1
     ]
     found.append(charts.agreement(rows))
-    found.append(charts.outlier_strips(rows, scores(rows), _labels()))
+    found.append(charts.outlier_strips(rows, study.scores, _labels()))
     found.append(charts.spaghetti(rows, courses(rows)))
+    found.append(cutoff_histogram(study.cutoffs))
     return [figure for figure in found if figure is not None]
 
 
 def group_page(
-    rows: Sequence[Row],
+    study: Study,
     warnings: Sequence[str],
     figures: Sequence[Figure] | None = None,
     methods: Methods | None = None,
 ) -> str:
-    """Return the page over the rows of ``group_centiloid.tsv``.
+    """Return the page of a study.
 
     Parameters
     ----------
-    rows : of `bidsapp.group.tables.centiloid_rows`
+    study : of `bidsapp.group.study.study`
     warnings : sentences about the cohort as a whole
     figures : of `group_figures`; None draws them
     methods : text about the study, to paste
     """
-    drawn = group_figures(rows) if figures is None else figures
+    rows = study.rows
+    drawn = group_figures(study) if figures is None else figures
     by_name = {figure.name: figure for figure in drawn}
-    changed = [course for course in courses(rows) if course.slope is not None]
     missing = gaps(rows)
-    far = outliers(scores(rows))
+    far = outliers(study.scores)
     return render_page(
         "group.html",
         ("group.js",),
@@ -84,11 +91,15 @@ def group_page(
         agreement=by_name.get("agreement"),
         strips=by_name.get("outliers"),
         spaghetti=by_name.get("longitudinal"),
+        histogram=by_name.get("cutoffs"),
         groups=charts.groups(rows, "tracer"),
         outliers=far[:_MOST_LISTED],
         n_outliers=len(far),
-        courses=sorted(changed, key=lambda course: -abs(course.slope or 0))[:_MOST_LISTED],
-        n_courses=len(changed),
+        **_longitudinal(study),
+        sites=study.sites if len(study.sites) > 1 else [],
+        findings=[(rows[one.place], one) for one in study.findings[:_MOST_LISTED]],
+        n_findings=len(study.findings),
+        cutoffs=study.cutoffs.rows if study.cutoffs.values else [],
         without=[row for row in rows if row["status"] != "ok"],
         missing=missing[:_MOST_LISTED],
         n_missing=len(missing),
@@ -99,6 +110,23 @@ def group_page(
         data=_data(rows),
         version=__version__,
     )
+
+
+def _longitudinal(study: Study) -> dict[str, Any]:
+    """What the section about change shows: reliable changes and slopes, the largest first."""
+    ends = [row for row in study.change if row["pair"] == FIRST_LAST]
+    reliable = [row for row in ends if row["reliable_change"] in ("increase", "decrease")]
+    slopes = [row for row in study.slopes if row["slope"] is not None]
+    return {
+        "changes": sorted(reliable, key=lambda row: -abs(row["change"]))[:_MOST_LISTED],
+        "n_changes": len(reliable),
+        "n_pairs": len(ends),
+        "n_mismatched": sum(row["flags"] is not None for row in ends),
+        "counts": summary(study.change),
+        "slopes": sorted(slopes, key=lambda row: -abs(row["slope"]))[:_MOST_LISTED],
+        "n_slopes": len(slopes),
+        "model": model_rows(study.model),
+    }
 
 
 def _labels() -> dict[str, str]:

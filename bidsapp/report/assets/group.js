@@ -152,4 +152,28 @@
     document.querySelector(".choose").hidden = false;
     choose(buttons[0].dataset.show);
   }
+
+  // ------------------------------------------------------------------------------ smaller tables
+  const valueOf = (cell) => {
+    const text = cell.textContent.trim().replaceAll("\u2212", "-").replaceAll("\u202f", "");
+    return cell.classList.contains("num") ? (text === "" ? NaN : parseFloat(text)) : text;
+  };
+  for (const small of document.querySelectorAll("table.sortable")) {
+    const body = small.tBodies[0], heads = [...small.tHead.rows[0].cells];
+    heads.forEach((cell, at) => {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.textContent = cell.textContent;
+      cell.replaceChildren(button);
+      button.addEventListener("click", () => {
+        const up = cell.getAttribute("aria-sort") !== "ascending" ? 1 : -1;
+        heads.forEach((other) => other.removeAttribute("aria-sort"));
+        cell.setAttribute("aria-sort", up === 1 ? "ascending" : "descending");
+        const lines = [...body.rows].map((line) => [valueOf(line.cells[at]), line]);
+        lines.sort(([a], [b]) => typeof a === "string" ? up * a.localeCompare(b, "en", { numeric: true })
+          : isNaN(a) || isNaN(b) ? isNaN(a) - isNaN(b) : up * (a - b));
+        body.append(...lines.map(([, line]) => line));
+      });
+    });
+  }
 })();

@@ -1,0 +1,182 @@
+"""The cohort as a whole: how Centiloids change per year, by linear mixed effects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+
+from bidsapp.core.mixed_effects import INTERCEPT, YEARS, MixedFit, mixed_effects
+from bidsapp.data import read_table
+from bidsapp.data.tracers import tracers
+from bidsapp.errors import BadDataError
+from bidsapp.group.visits import Row, first_scans
+
+_OWN_SLOPE_FAILED = "random-slope-left-out"
+_CHOSEN_SEXES = ("F", "M")
+
+
+@dataclass(frozen=True)
+class CohortModel:
+    """A fitted model of the cohort, or why there is none.
+
+    Attributes
+    ----------
+    fit : None when there is none
+    n_participants, n_scans : that it rests on
+    flags : codes
+    notes : sentences
+    units : of each term, and what it means, by name
+    """
+
+    fit: MixedFit | None
+    n_participants: int
+    n_scans: int
+    flags: tuple[str, ...]
+    notes: tuple[str, ...]
+    meanings: Mapping[str, tuple[str, str]]
+
+
+def cohort_model(rows: Sequence[Row]) -> CohortModel:
+    """Fit Centiloids by years since the first scan, with intercept and slope of every participant.
+
+    Age and sex at the first scan are fixed effects when every participant has them, the tracer
+    when there are several. Participants with one visit tell of the intercept and are kept.
+
+    Parameters
+    ----------
+    rows : of ``group_centiloid.tsv``
+    """
+    limits = read_table("cohort")["model"]
+    scans = [row for row in rows if row["centiloid"] is not None and row["years"] is not None]
+    visits: dict[str, set[float]] = {}
+    for row in scans:
+        visits.setdefault(row["participant_id"], set()).add(row["years"])
+    again = sum(len(times) > 1 for times in visits.values())
+    if again < limits["participants"]:
+        note = (
+            f"no mixed model: {again} participants have Centiloids at two known times, "
+            f"{limits['participants']} are needed"
+        )
+        return CohortModel(None, len(visits), len(scans), ("too-few",), (note,), {})
+    slopes = sum(len(times) > 2 for times in visits.values()) >= limits["with_three"]
+    flags, notes = [], []
+    if not slopes:
+        flags.append(_OWN_SLOPE_FAILED)
+        notes.append(
+            f"fewer than {limits['with_three']} participants have three visits, so all share one "
+            "slope and its interval does not hold the spread of slopes between people"
+        )
+    fixed, meanings, left_out = _fixed(scans)
+    notes += left_out
+    people = {name: number for number, name in enumerate(visits)}
+    values = [row["centiloid"] for row in scans]
+    groups = [people[row["participant_id"]] for row in scans]
+    years = [row["years"] for row in scans]
+    fit = None
+    try:
+        fit = mixed_effects(values, groups, years, fixed, slopes=slopes)
+    except BadDataError as error:
+        if slopes:
+            flags.append(_OWN_SLOPE_FAILED)
+            notes.append(f"{error}; fitted with one slope for all, whose interval is too narrow")
+            fit, more = _again(values, groups, years, fixed)
+        else:
+            more = str(error)
+        if more:
+            flags.append("not-converged")
+            notes.append(more)
+    if fit and fit.singular:
+        flags.append("singular")
+        notes.append(
+            "a spread between participants is zero at the maximum, so these data do not tell it"
+        )
+    return CohortModel(fit, len(people), len(scans), tuple(flags), tuple(notes), meanings)
+
+
+def model_rows(model: CohortModel) -> list[dict[str, Any]]:
+    """Rows of ``group_model.tsv``: fixed effects, then spreads, or one row that says why none."""
+    base = {
+        "n_participants": model.n_participants,
+        "n_scans": model.n_scans,
+        "flags": ";".join(model.flags) or None,
+        "notes": " ".join(f"{note[:1].upper()}{note[1:]}." for note in model.notes) or None,
+    }
+    empty = dict.fromkeys(("estimate", "se", "ci_low", "ci_high", "freedom"))
+    if model.fit is None:
+        return [{"term": "none", "kind": "none", "meaning": None, "unit": None, **empty, **base}]
+    fit = model.fit
+    rows = [
+        {
+            "term": term.name, "kind": "fixed", "meaning": model.meanings[term.name][0],
+            "unit": model.meanings[term.name][1], "estimate": term.estimate, "se": term.se,
+            "ci_low": term.low, "ci_high": term.high, "freedom": fit.freedom, **base,
+        }
+        for term in fit.terms
+    ]  # fmt: skip
+    spreads = (
+        ("intercept_sd", fit.intercept_sd, "Spread of participants at their first scan", "CL"),
+        ("slope_sd", fit.slope_sd, "Spread of the participants' own slopes", "CL/year"),
+        ("correlation", fit.correlation, "Of a participant's intercept and slope", "unitless"),
+        ("residual_sd", fit.residual_sd, "Spread of scans about the participant's line", "CL"),
+    )
+    rows += [
+        {"term": name, "kind": "random", "meaning": meaning, "unit": unit, **empty,
+         "estimate": value, **base}
+        for name, value, meaning, unit in spreads if value is not None
+    ]  # fmt: skip
+    return rows
+
+
+def _again(
+    values: Sequence[float], groups: Sequence[int], years: Sequence[float], fixed: Mapping[str, Any]
+) -> tuple[MixedFit | None, str]:
+    try:
+        return mixed_effects(values, groups, years, fixed, slopes=False), ""
+    except BadDataError as error:
+        return None, str(error)
+
+
+def _fixed(
+    scans: Sequence[Row],
+) -> tuple[dict[str, np.ndarray], dict[str, tuple[str, str]], list[str]]:
+    """Columns of the fixed effects, their meanings, and sentences about what is left out."""
+    first = {scans[place]["participant_id"]: scans[place] for place in first_scans(scans)}
+    own = [first[row["participant_id"]] for row in scans]
+    columns: dict[str, np.ndarray] = {}
+    reference = ["at the first scan"]
+    meanings = {YEARS: ("Change per year", "CL/year")}
+    notes = []
+    ages = {name: row.get("age") for name, row in first.items()}
+    known = [age for age in ages.values() if isinstance(age, int | float)]
+    if known and len(known) < len(ages):
+        unknown = len(ages) - len(known)
+        notes.append(f"age is not known of {unknown} participants, so it is left out")
+    elif known and max(known) > min(known):
+        middle = round(fmean(known))
+        columns["age"] = np.array([row["age"] - middle for row in own], np.float64)
+        meanings["age"] = ("Per year of age at the first scan", "CL/year")
+        reference.append(f"aged {middle} years")
+    sexes = {row.get("sex") for row in first.values()}
+    if sexes - {None} and not sexes <= set(_CHOSEN_SEXES):
+        notes.append("sex is not known of all participants, or is not F or M, so it is left out")
+    elif len(sexes) == 2:
+        columns["sex_M"] = np.array([row["sex"] == "M" for row in own], np.float64)
+        meanings["sex_M"] = ("Men minus women", "CL")
+        reference.append("women")
+    used = {str(row["tracer"]) for row in scans}
+    codes = [code for code in tracers() if code in used]
+    codes += sorted(used - set(codes))
+    counts = {code: sum(row["tracer"] == code for row in scans) for code in codes}
+    common = max(codes, key=lambda code: counts[code])
+    for code in codes:
+        if code != common:
+            columns[f"tracer_{code}"] = np.array([row["tracer"] == code for row in scans], float)
+            meanings[f"tracer_{code}"] = (f"{code} minus {common}", "CL")
+    if len(codes) > 1:
+        reference.append(f"tracer {common}")
+    meanings[INTERCEPT] = (f"Mean Centiloid {', '.join(reference)}", "CL")
+    return columns, meanings, notes

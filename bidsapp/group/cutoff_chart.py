@@ -1,0 +1,82 @@
+"""The chart of cut-offs: how Centiloids are spread, and where two groups of people part."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import stats
+
+from bidsapp.group.charts import bands
+from bidsapp.group.cutoffs import CutOffs
+from bidsapp.report.axes import WIDTH, Axis, bottom, left
+from bidsapp.report.charts import CURVES
+from bidsapp.report.figure import Figure
+from bidsapp.report.literature import scale
+from bidsapp.report.render import number
+from bidsapp.report.svg import join, tag
+
+_BIN = 5.0  # CL
+_FEWEST = 8  # people: fewer are seen one by one in the distribution
+_TOP, _BASE = 46.0, 260.0
+
+
+def cutoff_histogram(found: CutOffs) -> Figure | None:
+    """Histogram of the first Centiloid of every person on the bands; None for a few people."""
+    if len(found.values) < _FEWEST:
+        return None
+    axis = Axis(scale().low, scale().high, 58, WIDTH - 20)
+    edges = np.arange(axis.low, axis.high + _BIN / 2, _BIN)
+    counts, _ = np.histogram(np.clip(found.values, axis.low, axis.high - 1e-9), edges)
+    x = np.linspace(axis.low, axis.high, 201)
+    curves = []
+    if found.groups:
+        mixture, size = found.groups.mixture, len(found.values) * _BIN
+        curves = [
+            size * weight * stats.norm.pdf(x, mean, sd)
+            for weight, mean, sd in zip(mixture.weights, mixture.means, mixture.sds, strict=True)
+        ]
+    most = max(float(counts.max()), *(float(curve.max()) for curve in curves), 1.0)
+    upright = Axis(0.0, most * 1.05, _BASE, _TOP)
+    parts = [bands(axis, scale(), _BASE), left(upright, axis.start, axis.end, "participants")]
+    parts += [
+        tag("rect", class_="frame", x=axis.at(edge), y=upright.at(count),
+            width=axis.at(edge + _BIN) - axis.at(edge), height=_BASE - upright.at(count))
+        for edge, count in zip(edges[:-1].tolist(), counts.tolist(), strict=True) if count
+    ]  # fmt: skip
+    for curve, colour in zip(curves, CURVES, strict=False):
+        places = [f"{axis.at(a)} {upright.at(b)}" for a, b in zip(x, curve.tolist(), strict=True)]
+        parts.append(tag("path", class_="line", d="M" + "L".join(places), stroke=colour))
+    told = [f"{len(found.values)} participants by their first scan"]
+    own = [row for row in found.rows if row["cutoff"] is not None and row["cutoff_low"] is not None]
+    for line, row in enumerate(own):
+        at, y = axis.at(row["cutoff"]), _TOP + 14 + 20.0 * line
+        low, high = axis.at(row["cutoff_low"]), axis.at(row["cutoff_high"])
+        parts += [
+            tag("line", class_="median", x1=at, x2=at, y1=_TOP, y2=_BASE),
+            tag("path", class_="span", d=f"M{low} {y - 4:g}v8m0 -4H{high}m0 -4v8"),
+            tag("text", f"{WORDS[row['method']]} {number(row['cutoff'])} CL", x=high + 8, y=y + 4),
+        ]
+        told.append(
+            f"{WORDS[row['method']]} {number(row['cutoff'])} CL ({number(row['cutoff_low'])} to "
+            f"{number(row['cutoff_high'])})"
+        )
+    parts.append(bottom(axis, _BASE, "CL", 25))
+    about = "Curves: two normal distributions fitted to them. " if curves else ""
+    return Figure(
+        name="cutoffs",
+        title="Cut-offs of this cohort",
+        caption=f"Histogram of the first Centiloid of every participant, {_BIN:g} CL wide. {about}"
+        "Strokes: cut-offs of this cohort with their 95 % intervals. Bands after "
+        f"{scale().source.short}. A cut-off of a cohort belongs to the cohort.",
+        alt="; ".join(told),
+        width=WIDTH,
+        height=_BASE + 42,
+        drawing=join(parts),
+    )
+
+
+WORDS = {
+    "mixture-crossing": "both groups as likely:",
+    "mixture-mean-2sd": "lower group + 2 SD:",
+    "controls-mean-2sd": "controls + 2 SD:",
+    "published": "published:",
+}

@@ -1,0 +1,117 @@
+"""The same image under two names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from bidsapp.data import REFERENCES, read_table
+from bidsapp.report.records import ScanRecord, Status
+
+Row = Mapping[str, Any]
+_NAMED = 3  # other scans that a sentence names
+_SAME_FILE = "the raw PET is, byte for byte, that of {others}: one of them has a wrong name"
+_SAVED_AGAIN = (
+    "every uptake ratio is that of {others} to a millionth: the same image saved again under "
+    "another name"
+)
+_SAME_T1W = (
+    "the T1w is, byte for byte, that of another participant ({others}): one of them has a wrong "
+    "name"
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something about a scan that only shows beside other scans.
+
+    Attributes
+    ----------
+    place : of the row among all
+    code : for the column flags
+    others : places of the scans it is about
+    message : a sentence without its full stop
+    """
+
+    place: int
+    code: str
+    others: tuple[int, ...]
+    message: str
+
+
+def duplicates(records: Sequence[ScanRecord], rows: Sequence[Row]) -> list[Finding]:
+    """Scans that share their image with another one.
+
+    ``duplicate-pet`` by the hash of the raw file, or by uptake ratios that agree to a millionth in
+    every reference region (the same image saved again); ``duplicate-t1w`` when two participants
+    have one T1w.
+
+    Parameters
+    ----------
+    records : scans
+    rows : of ``group_centiloid.tsv``, in the same order
+    """
+    groups = [("duplicate-pet", _SAME_FILE, places) for places in _by_hash(records, "pet")]
+    groups += [("duplicate-pet", _SAVED_AGAIN, places) for places in _alike(records)]
+    groups += [("duplicate-t1w", _SAME_T1W, places) for places in _by_hash(records, "t1w")]
+    found: dict[tuple[int, str], Finding] = {}
+    for code, message, places in groups:
+        for place in places:
+            others = [
+                other for other in places
+                if other != place and (code == "duplicate-pet" or _two_people(rows, place, other))
+            ]  # fmt: skip
+            if others:
+                told = message.format(others=_names(rows, others))
+                finding = Finding(place, code, tuple(others[:_NAMED]), told)
+                found.setdefault((place, code), finding)
+    return sorted(found.values(), key=lambda one: (one.place, one.code))
+
+
+def scan_name(row: Row) -> str:
+    """Short name of a scan for sentences: ``sub-01 ses-02 FBB``."""
+    parts = (row["participant_id"], row["session_id"], row["tracer"])
+    more = [f"{key}-{row[key]}" for key in ("rec", "run") if row.get(key)]
+    return " ".join(str(part) for part in (*parts, *more) if part)
+
+
+def _by_hash(records: Sequence[ScanRecord], image: str) -> list[list[int]]:
+    """Places of scans whose raw images are one file."""
+    groups: dict[str, list[int]] = {}
+    for place, record in enumerate(records):
+        inputs = record.provenance.get("inputs")
+        value = inputs.get(image) if isinstance(inputs, dict) else None
+        if isinstance(value, str):
+            groups.setdefault(value, []).append(place)
+    return [places for places in groups.values() if len(places) > 1]
+
+
+def _alike(records: Sequence[ScanRecord]) -> list[list[int]]:
+    """Places of scans whose uptake ratios all agree: neighbours in the order of the ratios."""
+    limit = read_table("cohort")["duplicates"]["relative"]
+    known = {}
+    for place, record in enumerate(records):
+        ratios = [record.suvr.get(name) for name in REFERENCES]
+        if record.status is Status.OK and all(ratios):
+            known[place] = ratios
+    groups: list[list[int]] = []
+    for before, after in pairwise(sorted(known, key=lambda place: (known[place], place))):
+        ratios = zip(known[before], known[after], strict=True)
+        if all(abs(a - b) <= limit * abs(a) for a, b in ratios):
+            if groups and groups[-1][-1] == before:
+                groups[-1].append(after)
+            else:
+                groups.append([before, after])
+    return groups
+
+
+def _two_people(rows: Sequence[Row], place: int, other: int) -> bool:
+    return bool(rows[place]["participant_id"] != rows[other]["participant_id"])
+
+
+def _names(rows: Sequence[Row], others: Sequence[int]) -> str:
+    names = ", ".join(scan_name(rows[other]) for other in others[:_NAMED])
+    more = len(others) - _NAMED
+    return f"{names} and {more} more" if more > 0 else names

@@ -1,0 +1,145 @@
+"""Pairs of scans that one person hardly has: exchanged, misnamed or misdated."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from bidsapp.data import read_table
+from bidsapp.group.duplicates import Finding
+from bidsapp.group.longitudinal import centiloid_change
+from bidsapp.group.visits import CONSECUTIVE, Row, Visits, label_order, match
+from bidsapp.report.render import number
+
+_YEAR_DAYS = 365.25
+
+
+def implausible(rows: Sequence[Row], courses: Sequence[Visits]) -> list[Finding]:
+    """What contradicts itself between two visits of a person; flags both scans.
+
+    Parameters
+    ----------
+    rows : of ``group_centiloid.tsv``
+    courses : of `bidsapp.group.visits.all_visits`
+    """
+    limits = read_table("cohort")["implausible"]
+    found: dict[tuple[int, str], Finding] = {}
+    for course in courses:
+        for kind, i, j in course.pairs():
+            if kind != CONSECUTIVE:
+                continue
+            first, last = course.places[i], course.places[j]
+            for code, message in _contradictions(rows[first], rows[last], limits):
+                for place, other in ((first, last), (last, first)):
+                    found.setdefault((place, code), Finding(place, code, (other,), message))
+    return sorted(found.values(), key=lambda one: (one.place, one.code))
+
+
+def _contradictions(first: Row, last: Row, limits: dict[str, float]) -> list[tuple[str, str]]:
+    sessions = f"between {_session(first)} and {_session(last)}"
+    years = _between(first["years"], last["years"])
+    found = [
+        _brain(first, last, years, limits, sessions),
+        _sex(first, last, sessions),
+        _age(first, last, years, limits, sessions),
+        *_course(first, last, years, limits, sessions),
+        *_dates(first, last, years, limits),
+    ]
+    return [one for one in found if one is not None]
+
+
+def _brain(
+    first: Row, last: Row, years: float | None, limits: dict[str, float], sessions: str
+) -> tuple[str, str] | None:
+    """The volume of the brain changes slowly, that of another person is another one."""
+    before, after = first.get("brain_ml"), last.get("brain_ml")
+    if not before or not after or first.get("t1w_source") == last.get("t1w_source"):
+        return None
+    percent = 100 * (after / before - 1)
+    limit = limits["brain_percent"] + limits["brain_percent_per_year"] * abs(years or 0.0)
+    if abs(percent) <= limit:
+        return None
+    return "brain-volume", (
+        f"the volume of the brain changes by {number(percent)} % {sessions} (limit "
+        f"{number(limit)} %): look whether both T1w are of this person and both masks are right"
+    )
+
+
+def _sex(first: Row, last: Row, sessions: str) -> tuple[str, str] | None:
+    before, after = first.get("sex"), last.get("sex")
+    if before is None or after is None or before == after:
+        return None
+    return "sex-contradiction", (
+        f"the sex changes from {before} to {after} {sessions}: correct participants.tsv or "
+        "sessions.tsv"
+    )
+
+
+def _age(
+    first: Row, last: Row, years: float | None, limits: dict[str, float], sessions: str
+) -> tuple[str, str] | None:
+    older = _between(first.get("age"), last.get("age"))
+    if older is None or older == 0:  # one age for all visits is that at the first of them
+        return None
+    if years is None:
+        wrong, told = older < 0, "of later visits"
+    else:
+        wrong, told = abs(older - years) > limits["age_years"], f"{number(years)} years apart"
+    if not wrong:
+        return None
+    return "age-contradiction", (
+        f"the age changes by {number(older)} years {sessions}, {told}: correct the ages or the "
+        "dates"
+    )
+
+
+def _course(
+    first: Row, last: Row, years: float | None, limits: dict[str, float], sessions: str
+) -> list[tuple[str, str]]:
+    changed = centiloid_change(first, last, match(first, last))
+    if changed is None:
+        return []
+    found = []
+    if changed.value < -max(changed.limit, limits["fall_cl"]):
+        found.append(("centiloid-fall", (
+            f"the Centiloid falls by {number(-changed.value)} CL {sessions}, beyond the error of "
+            f"the scans ({number(changed.limit)} CL): unless the person had anti-amyloid "
+            "treatment, look whether both scans are of this person"
+        )))  # fmt: skip
+    if years is not None and years > 0 and changed.interval[0] / years > limits["rise_cl_per_year"]:
+        found.append(("centiloid-rise", (
+            f"the Centiloid rises by {number(changed.value)} CL {sessions}, faster than "
+            f"{number(limits['rise_cl_per_year'], 0)} CL a year whatever its error: look whether "
+            "both scans are of this person"
+        )))  # fmt: skip
+    return found
+
+
+def _dates(
+    first: Row, last: Row, years: float | None, limits: dict[str, float]
+) -> list[tuple[str, str]]:
+    found = []
+    labels = [str(row["session_id"] or "") for row in (first, last)]
+    in_order = label_order(labels[0]) <= label_order(labels[1])
+    if years is not None and (years < 0 or not in_order):
+        found.append(("visit-order", (
+            f"{labels[0]} and {labels[1]} were scanned in another order than their labels: look "
+            "at the dates"
+        )))  # fmt: skip
+    if years is not None and abs(years) * _YEAR_DAYS < limits["same_time_days"]:
+        found.append(("same-time", (
+            f"{labels[0]} and {labels[1]} were scanned at the same time: one visit under two "
+            "names, or a wrong date"
+        )))  # fmt: skip
+    return found
+
+
+def _between(before: Any, after: Any) -> float | None:
+    if not isinstance(before, int | float) or not isinstance(after, int | float):
+        return None
+    return float(after - before) if math.isfinite(after - before) else None
+
+
+def _session(row: Row) -> str:
+    return str(row["session_id"] or "the first scan")

@@ -1,0 +1,228 @@
+"""Change of every person: tables of pairs of visits and of slopes, from rows of the scans."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+from scipy import stats
+
+from bidsapp.bids.plan import Flag
+from bidsapp.core.change import Change, Measured, anchor_sd, change, scale_sd, weighted_slope
+from bidsapp.core.uncertainty import ScanError
+from bidsapp.data import read_table
+from bidsapp.data.tracers import repeatability, tracers
+from bidsapp.group.visits import CONSECUTIVE, Match, Row, Visits, all_visits, match, same_tracer
+
+_UNLIKELY = 0.01  # probability of so much scatter about a straight line
+
+
+def change_rows(rows: Sequence[Row], courses: Sequence[Visits] | None = None) -> list[dict]:
+    """Rows of ``group_change.tsv``: neighbouring visits, then first and last, of every person.
+
+    Parameters
+    ----------
+    rows : of ``group_centiloid.tsv``
+    courses : of `all_visits`; None finds them
+    """
+    return [
+        _pair_row(rows[course.places[i]], rows[course.places[j]], kind)
+        for course in (all_visits(rows) if courses is None else courses)
+        for kind, i, j in course.pairs()
+    ]
+
+
+def slope_rows(rows: Sequence[Row], courses: Sequence[Visits] | None = None) -> list[dict]:
+    """Rows of ``group_slopes.tsv``: everybody with a tracer and Centiloids of three visits."""
+    found = []
+    for course in all_visits(rows) if courses is None else courses:
+        scans = [rows[place] for place in course.places if rows[place]["centiloid"] is not None]
+        if len(scans) > 2:
+            found.append(_slope_row(course.participant, course.tracer, scans))
+    return found
+
+
+def told(flags: Iterable[Flag]) -> dict[str, str | None]:
+    """Columns ``flags`` (codes) and ``notes`` (sentences)."""
+    listed = list(flags)
+    return {
+        "flags": ";".join(flag.code for flag in listed) or None,
+        "notes": " ".join(f"{flag.message[:1].upper()}{flag.message[1:]}." for flag in listed)
+        or None,
+    }
+
+
+def scan_error(row: Row) -> float | None:
+    """Standard deviation of a Centiloid by what is new in every scan, CL."""
+    slope, suvr = row.get("slope"), suvr_of(row)
+    own = row.get("sd_repeatability")
+    if own is None:
+        own = None if slope is None or suvr is None else abs(slope) * suvr * repeatability()
+    return None if own is None else math.hypot(own, row.get("sd_noise") or 0.0)
+
+
+def suvr_of(row: Row) -> float | None:
+    """SUVR that made the Centiloid: by the reference region that is reported."""
+    return row.get(f"suvr_{row.get('reference_region') or 'wc'}")
+
+
+def centiloid_change(first: Row, last: Row, matched: Match) -> Change | None:
+    """Change of the Centiloid; None when a scan has none or its error is not known."""
+    measured = [_measured(row) for row in (first, last)]
+    if measured[0] is None or measured[1] is None:
+        return None
+    same = same_tracer(first, last)
+    other = any(map(matched.has, ("other-pipeline", "other-method", "other-version")))
+    return change(
+        measured[0], measured[1], _relative(first, same), same_tracer=same, same_pipeline=not other
+    )
+
+
+def _measured(row: Row) -> Measured | None:
+    scan = scan_error(row)
+    if row["centiloid"] is None or scan is None:
+        return None
+    tracer = math.hypot(row.get("sd_line") or 0.0, row.get("sd_tracer") or 0.0)
+    return Measured(row["centiloid"], scan, tracer, row.get("sd_pipeline") or 0.0)
+
+
+def _relative(row: Row, same: bool) -> float:
+    """Relative error of a change by the scale; an unknown tracer has none that is known."""
+    tracer = tracers().get(str(row["tracer"]))
+    if tracer is None:
+        return 0.0
+    equation = tracer.equations.get(row.get("reference_region") or "wc", tracer.equation)
+    return scale_sd(equation, ScanError(repeatability(), 0.0)) if same else anchor_sd(equation)
+
+
+def _pair_row(first: Row, last: Row, kind: str) -> dict[str, Any]:
+    matched = match(first, last)
+    years, flags = _time(first, last)
+    difference = centiloid_change(first, last, matched)
+    suvr = _suvr_change(first, last, matched)
+    given: dict[str, Any] = {
+        "participant_id": first["participant_id"],
+        "pair": kind,
+        "session_first": first["session_id"],
+        "session_last": last["session_id"],
+        "tracer": first["tracer"],
+        "tracer_last": last["tracer"],
+        "years": years,
+        "centiloid_first": first["centiloid"],
+        "centiloid_last": last["centiloid"],
+        **_difference("change", difference),
+        "reliable_limit": difference.limit if difference else None,
+        "reliable_change": _verdict(difference),
+        **dict.fromkeys(("rate", "rate_low", "rate_high")),
+        "suvr_first": suvr_of(first),
+        "suvr_last": suvr_of(last),
+        **_difference("suvr_change", suvr),
+        "suvr_reliable_change": _verdict(suvr),
+        "not_compared": ";".join(matched.unknown) or None,
+        **told((*flags, *matched.flags)),
+    }
+    if (
+        difference
+        and years is not None
+        and years >= read_table("cohort")["change"]["shortest_years"]
+    ):
+        rate = difference.rate(years)
+        given |= dict(zip(("rate", "rate_low", "rate_high"), rate, strict=True))
+    return given
+
+
+def _suvr_change(first: Row, last: Row, matched: Match) -> Change | None:
+    """Change of the SUVR; None between tracers or reference regions, whose SUVRs are not alike."""
+    if not same_tracer(first, last) or matched.has("other-reference"):
+        return None
+    measured = []
+    for row in (first, last):
+        suvr, slope = suvr_of(row), row.get("slope")
+        if suvr is None:
+            return None
+        noise = (row.get("sd_noise") or 0.0) / abs(slope) if slope else 0.0
+        measured.append(Measured(suvr, math.hypot(suvr * repeatability(), noise)))
+    return change(measured[0], measured[1], 0.0)
+
+
+def _difference(name: str, found: Change | None) -> dict[str, float | None]:
+    names = (name, f"{name}_sd", f"{name}_low", f"{name}_high")
+    values = (None,) * 4 if found is None else (found.value, found.sd, *found.interval)
+    return dict(zip(names, values, strict=True))
+
+
+def _verdict(found: Change | None) -> str | None:
+    if found is None:
+        return None
+    if not found.reliable:
+        return "no"
+    return "increase" if found.value > 0 else "decrease"
+
+
+def _time(first: Row, last: Row) -> tuple[float | None, tuple[Flag, ...]]:
+    """Years between two scans, and why there is no rate."""
+    times = (first["years"], last["years"])
+    if None in times:
+        message = (
+            "the time between the visits is not known, so there is no rate: give acq_time in "
+            "scans.tsv or sessions.tsv"
+        )
+        return None, (Flag("time-unknown", message),)
+    years = times[1] - times[0]
+    shortest = read_table("cohort")["change"]["shortest_years"]
+    if years < 0:
+        message = "the session that comes first by its label was scanned later: look at the dates"
+        return years, (Flag("visit-order", message),)
+    if years < shortest:
+        message = f"less than {shortest:g} years between the visits, so there is no rate"
+        return years, (Flag("interval-short", message),)
+    return years, ()
+
+
+def _slope_row(participant: str, tracer: str | None, scans: Sequence[Row]) -> dict[str, Any]:
+    matches = [match(a, b) for a, b in pairwise(scans)]
+    flags = {flag.code: flag for one in matches for flag in one.flags}
+    times = [row["years"] for row in scans]
+    errors = [scan_error(row) for row in scans]
+    span = None if None in times else times[-1] - times[0]
+    names = ("slope", "slope_sd", "slope_low", "slope_high", "chi2", "freedom", "widening")
+    values: Sequence[Any] = (None,) * len(names)
+    verdict = None
+    if span is None:
+        flags[_UNDATED.code] = _UNDATED
+    elif span < read_table("cohort")["change"]["shortest_years"]:
+        flags |= {flag.code: flag for flag in _time(scans[0], scans[-1])[1]}
+    elif None not in errors:
+        relative = _relative(scans[0], True)
+        line = weighted_slope(times, [row["centiloid"] for row in scans], errors, relative)
+        low, high = line.interval
+        values = (line.value, line.sd, low, high, line.chi2, line.freedom, line.widening)
+        verdict = "increase" if low > 0 else "decrease" if high < 0 else "no"
+        if stats.chi2.sf(line.chi2, line.freedom) < _UNLIKELY:
+            flags["not-straight"] = Flag(
+                "not-straight",
+                "the visits scatter about the line more than their errors tell: no straight "
+                "course, or a visit to look at",
+            )
+    return {
+        "participant_id": participant,
+        "tracer": tracer,
+        "n_scans": len(scans),
+        "session_first": scans[0]["session_id"],
+        "session_last": scans[-1]["session_id"],
+        "years": span,
+        **dict(zip(names, values, strict=True)),
+        "reliable_slope": verdict,
+        **told(flags.values()),
+    }
+
+
+_UNDATED = Flag("time-unknown", "the time of a visit is not known, so there is no slope")
+
+
+def summary(changed: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """Count reliable changes between neighbouring visits, for the page."""
+    found = [row["reliable_change"] for row in changed if row["pair"] == CONSECUTIVE]
+    return {name: found.count(name) for name in ("increase", "decrease", "no")}

@@ -1,0 +1,111 @@
+"""Sites and scanners of a study: how many scans, how good, and whether their Centiloids differ."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from statistics import median
+from typing import Any
+
+from bidsapp.bids.plan import Flag
+from bidsapp.core.location import shift
+from bidsapp.data import read_table
+from bidsapp.group.longitudinal import told
+from bidsapp.group.outliers import LIMIT, Score
+from bidsapp.group.visits import Row, first_scans
+from bidsapp.report.render import number
+
+_MEASURES = ("pet_fwhm_mm", "sd_noise", "pet_t1w_distance_mm", "least_coverage", "brain_ml")
+
+
+def site_rows(rows: Sequence[Row], scored: Iterable[Score]) -> list[dict[str, Any]]:
+    """Rows of ``group_sites.tsv``: every site, then every scanner of a site, by tracer.
+
+    Centiloids are those of the first scan of each person, so that a site with more visits does not
+    count for more. The difference is that from all other sites (or scanners) of the tracer.
+
+    Parameters
+    ----------
+    rows : of ``group_centiloid.tsv``
+    scored : of `bidsapp.group.outliers.scores`
+    """
+    far = {score.place for score in scored if abs(score.z) > LIMIT}
+    found = []
+    for level in ("site", "scanner"):
+        groups: dict[str, dict[tuple[Any, ...], list[int]]] = {}
+        for place, row in enumerate(rows):
+            key = (row.get("site"), row.get("scanner") if level == "scanner" else None)
+            groups.setdefault(str(row["tracer"]), {}).setdefault(key, []).append(place)
+        for tracer in sorted(groups):
+            members = groups[tracer]
+            if level == "scanner" and all(key[1] is None for key in members):
+                continue
+            for key in sorted(members, key=lambda one: tuple(str(part or "") for part in one)):
+                found.append(_row(rows, level, tracer, key, members, far))
+    return found
+
+
+def _row(
+    rows: Sequence[Row], level: str, tracer: str, key: tuple[Any, ...],
+    members: dict[tuple[Any, ...], list[int]], far: set[int],
+) -> dict[str, Any]:  # fmt: skip
+    places = members[key]
+    done = [place for place in places if rows[place]["status"] == "ok"]
+    values = _first_centiloids(rows, places)
+    others = [
+        value for other, at in members.items() if other != key
+        for value in _first_centiloids(rows, at)
+    ]  # fmt: skip
+    difference, flags = _difference(values, others, len(members), level)
+    given: dict[str, Any] = {
+        "level": level,
+        "tracer": tracer,
+        "site": key[0],
+        "scanner": key[1],
+        "n_participants": len({rows[place]["participant_id"] for place in places}),
+        "n_scans": len(places),
+        "n_results": len(done),
+        "n_flagged": sum(bool(rows[place]["flags"]) for place in done),
+        "n_outliers": len(far.intersection(done)),
+        "centiloid_median": median(values) if values else None,
+        "centiloid_mad": _mad(values),
+        **difference,
+    }
+    for name in _MEASURES:
+        known = [x for place in done if (x := rows[place].get(name)) is not None]
+        given[f"{name}_median"] = median(known) if known else None
+        given[f"{name}_mad"] = _mad(known)
+    return given | told(flags)
+
+
+def _difference(
+    values: Sequence[float], others: Sequence[float], n_groups: int, level: str
+) -> tuple[dict[str, float | None], list[Flag]]:
+    names = ("difference", "difference_low", "difference_high")
+    limits = read_table("cohort")["sites"]
+    found = None
+    if min(len(values), len(others)) >= limits["fewest"]:
+        found = shift(values, others, 1 - (1 - limits["level"]) / n_groups)
+    if found is None:
+        return dict.fromkeys(names), []
+    flags = []
+    if found[1] > 0 or found[2] < 0:
+        message = (
+            f"Centiloids are {number(found[0])} CL ({number(found[1])} to {number(found[2])}) from "
+            f"those of the other {level}s: compare whom they scan before the {level} is blamed"
+        )
+        flags.append(Flag(f"{level}-differs", message))
+    return dict(zip(names, found, strict=True)), flags
+
+
+def _first_centiloids(rows: Sequence[Row], places: Iterable[int]) -> list[float]:
+    """One Centiloid per person: that of the earliest scan."""
+    here = [rows[place] for place in places]
+    return [here[place]["centiloid"] for place in first_scans(here)]
+
+
+def _mad(values: Sequence[float]) -> float | None:
+    """Median absolute deviation; None for fewer than three."""
+    if len(values) < 3:
+        return None
+    middle = median(values)
+    return median(abs(value - middle) for value in values)

@@ -1,0 +1,120 @@
+"""What a study shows beyond its single scans: change, cohort, sites, contradictions, cut-offs."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bidsapp.data import read_table
+from bidsapp.data.tracers import tracers
+from bidsapp.group.cohort_model import CohortModel, cohort_model, model_rows
+from bidsapp.group.cutoffs import CutOffs, cutoffs
+from bidsapp.group.duplicates import Finding, duplicates, scan_name
+from bidsapp.group.implausible import implausible
+from bidsapp.group.longitudinal import change_rows, slope_rows
+from bidsapp.group.outliers import Score, scores
+from bidsapp.group.sites import site_rows
+from bidsapp.group.tables import Row, Table
+from bidsapp.group.visits import all_visits
+from bidsapp.report.records import ScanRecord
+
+
+@dataclass(frozen=True)
+class Study:
+    """Everything that is told of a cohort.
+
+    Attributes
+    ----------
+    rows : of ``group_centiloid.tsv``, with the flags of ``findings``
+    change, slopes, sites : rows of the tables of these names
+    model : mixed effects of the cohort
+    findings : duplicates and contradictions, by place
+    scores : robust z-scores of the quality numbers
+    cutoffs : of the cohort, beside the published ones
+    """
+
+    rows: list[Row]
+    change: list[Row]
+    slopes: list[Row]
+    model: CohortModel
+    findings: list[Finding]
+    scores: list[Score]
+    sites: list[Row]
+    cutoffs: CutOffs
+
+
+def study(
+    records: Sequence[ScanRecord], rows: Sequence[Row], controls: tuple[str, str] | None = None
+) -> Study:
+    """Look at all scans together.
+
+    Parameters
+    ----------
+    records : scans
+    rows : of ``group_centiloid.tsv``, in the same order
+    controls : (column, value) of the young controls, None for the young
+    """
+    courses = all_visits(rows)
+    findings = [*duplicates(records, rows), *implausible(rows, courses)]
+    findings.sort(key=lambda one: (one.place, one.code))
+    marked = _flagged(rows, findings)
+    scored = scores(marked)
+    return Study(
+        rows=marked,
+        change=change_rows(marked, courses),
+        slopes=slope_rows(marked, courses),
+        model=cohort_model(marked),
+        findings=findings,
+        scores=scored,
+        sites=site_rows(marked, scored),
+        cutoffs=cutoffs(marked, controls),
+    )
+
+
+def study_tables(found: Study) -> list[Table]:
+    """Tables of a study; what holds no row is not written."""
+    return [
+        Table("group_change", _described("change"), found.change),
+        Table("group_slopes", _described("slopes"), found.slopes),
+        Table("group_model", _described("model"), model_rows(found.model)),
+        Table("group_findings", _described("findings"), _finding_rows(found)),
+        Table("group_sites", _described("sites"), found.sites),
+        Table("group_cutoffs", _described("cutoffs"), found.cutoffs.rows),
+    ]
+
+
+def _flagged(rows: Sequence[Row], findings: Sequence[Finding]) -> list[Row]:
+    """Rows with the codes of the findings among their flags."""
+    codes: dict[int, list[str]] = {}
+    for finding in findings:
+        codes.setdefault(finding.place, []).append(finding.code)
+    return [_with_flags(row, codes.get(place, [])) for place, row in enumerate(rows)]
+
+
+def _with_flags(row: Row, codes: Sequence[str]) -> Row:
+    if not codes:
+        return row
+    flags = [*filter(None, (row["flags"] or "").split(";")), *codes]
+    return {**row, "flags": ";".join(flags), "n_flags": len(flags)}
+
+
+def _finding_rows(found: Study) -> list[Row]:
+    columns = ("participant_id", "session_id", "tracer", "rec", "run")
+    return [
+        {
+            **{name: found.rows[finding.place][name] for name in columns},
+            "code": finding.code,
+            "others": ";".join(scan_name(found.rows[place]) for place in finding.others),
+            "message": f"{finding.message[:1].upper()}{finding.message[1:]}.",
+        }
+        for finding in found.findings
+    ]
+
+
+def _described(table: str) -> Mapping[str, Mapping[str, Any]]:
+    columns: dict[str, Any] = copy.deepcopy(read_table("cohort_columns")[table])
+    for name in {"tracer", "tracer_last"} & columns.keys():
+        columns[name]["Levels"] = {code: tracer.name for code, tracer in tracers().items()}
+    return columns

@@ -1,0 +1,228 @@
+"""Visits of a person: which scans are compared with which, and what does not match between them."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from bidsapp.bids.plan import Flag
+from bidsapp.data import read_table
+from bidsapp.report.render import number
+
+Row = Mapping[str, Any]
+
+CONSECUTIVE, FIRST_LAST = "consecutive", "first-last"
+
+
+@dataclass(frozen=True)
+class Visits:
+    """Scans of one participant with one tracer, one per session, in order of time.
+
+    Attributes
+    ----------
+    participant, tracer : of all scans; no tracer when it changes between sessions
+    places : of the rows among all
+    years : since the first scan of the participant; None where not known
+    kinds : of pairs that are compared
+    """
+
+    participant: str
+    tracer: str | None
+    places: tuple[int, ...]
+    years: tuple[float | None, ...]
+    kinds: tuple[str, ...] = (CONSECUTIVE, FIRST_LAST)
+
+    @property
+    def dated(self) -> bool:
+        """Whether all times are known."""
+        return None not in self.years
+
+    def pairs(self) -> list[tuple[str, int, int]]:
+        """Neighbours and the ends, as (kind, index, index); of two visits both are the same."""
+        last = len(self.places) - 1
+        pairs = [(CONSECUTIVE, i, i + 1) for i in range(last)] + [(FIRST_LAST, 0, last)]
+        return [pair for pair in pairs if pair[0] in self.kinds]
+
+
+def all_visits(rows: Sequence[Row]) -> list[Visits]:
+    """Courses of everybody with a result in two sessions or more.
+
+    Of several scans of a session with a tracer the one counts whose reconstruction the participant
+    has most often, the first of these. Sessions that follow each other, or are first and last,
+    without a tracer in common are compared as a course of two without a tracer.
+
+    Parameters
+    ----------
+    rows : of ``group_centiloid.tsv``, in order
+    """
+    people: dict[str, dict[str, dict[str, list[int]]]] = {}
+    for place, row in enumerate(rows):
+        if row["status"] == "ok" and row["suvr_wc"] is not None:
+            sessions = people.setdefault(row["participant_id"], {})
+            tracers = sessions.setdefault(str(row["session_id"] or ""), {})
+            tracers.setdefault(str(row["tracer"]), []).append(place)
+    found = []
+    for participant, sessions in people.items():
+        if len(sessions) > 1:
+            found += _of_person(rows, participant, _in_time(rows, sessions))
+    return found
+
+
+def _of_person(
+    rows: Sequence[Row], participant: str, sessions: Mapping[str, Mapping[str, list[int]]]
+) -> list[Visits]:
+    every = [place for one in sessions.values() for places in one.values() for place in places]
+    usual = Counter((rows[place]["tracer"], rows[place]["rec"]) for place in every)
+
+    def chosen(places: Sequence[int]) -> int:
+        return max(places, key=lambda at: (usual[rows[at]["tracer"], rows[at]["rec"]], -at))
+
+    def course(tracer: str | None, places: Sequence[int], *kinds: str) -> Visits:
+        years = tuple(rows[place]["years"] for place in places)
+        every = kinds or (CONSECUTIVE, FIRST_LAST)
+        return Visits(participant, tracer, tuple(places), years, every)
+
+    best = [{trc: chosen(places) for trc, places in one.items()} for one in sessions.values()]
+    found = []
+    for tracer in dict.fromkeys(name for one in best for name in one):
+        places = [one[tracer] for one in best if tracer in one]
+        if len(places) > 1:
+            found.append(course(tracer, places))
+    ends = [(FIRST_LAST, best[0], best[-1])]
+    for kind, before, after in [*((CONSECUTIVE, *two) for two in pairwise(best)), *ends]:
+        if not before.keys() & after.keys():
+            places = [next(iter(before.values())), next(iter(after.values()))]
+            found.append(course(None, places, kind))
+    return found
+
+
+def _in_time(
+    rows: Sequence[Row], sessions: Mapping[str, dict[str, list[int]]]
+) -> dict[str, dict[str, list[int]]]:
+    """Sessions by time when all times are known, else by the order of their labels."""
+    times = {}
+    for name, tracers in sessions.items():
+        known = [rows[place]["years"] for places in tracers.values() for place in places]
+        times[name] = None if None in known else min(known)
+    if None in times.values():
+        return {name: sessions[name] for name in sorted(sessions, key=label_order)}
+    return {name: sessions[name] for name in sorted(sessions, key=lambda one: times[one])}
+
+
+def first_scans(rows: Sequence[Row]) -> list[int]:
+    """Places of everybody's first scan with a Centiloid, by time, or by session where unknown."""
+    first: dict[str, int] = {}
+    for place, row in enumerate(rows):
+        if row["centiloid"] is None:
+            continue
+        before = first.setdefault(row["participant_id"], place)
+        if _moment(row) < _moment(rows[before]):
+            first[row["participant_id"]] = place
+    return list(first.values())
+
+
+def _moment(row: Row) -> tuple[float, tuple[Any, ...]]:
+    """Scans without a time come after those with one, by the order of their labels."""
+    years = row["years"]
+    return (math.inf if years is None else years, label_order(str(row["session_id"] or "")))
+
+
+def label_order(session: str) -> tuple[Any, ...]:
+    """Order of session labels in which m6 comes before m12."""
+    return tuple((0, int(part), "") if part.isdigit() else (1, 0, part)
+                 for part in re.findall(r"\d+|\D+", session))  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Match:
+    """How two scans compare.
+
+    Attributes
+    ----------
+    flags : what differs
+    unknown : what could not be compared because a scan does not tell it
+    """
+
+    flags: tuple[Flag, ...]
+    unknown: tuple[str, ...]
+
+    def has(self, code: str) -> bool:
+        """Whether there is a flag of this code."""
+        return any(flag.code == code for flag in self.flags)
+
+
+# Column, code, the thing in words, what a person should think of.
+_SAME: tuple[tuple[str, str, str, str], ...] = (
+    ("tracer", "other-tracer", "tracer",
+     "the change holds the error of both lines to PiB and what each tracer sees by itself"),
+    ("scanner", "other-scanner", "scanner",
+     "a difference between scanners is in the change and not in its interval"),
+    ("site", "other-site", "site",
+     "look whether scanner, protocol and calibration were the same"),
+    ("rec", "other-reconstruction", "reconstruction (rec)",
+     "compare scans of one reconstruction"),
+    ("reconstruction", "other-reconstruction", "reconstruction",
+     "a difference between reconstructions is in the change and not in its interval"),
+    ("method", "other-method", "way to the template",
+     "run both visits with the same options"),
+    ("reference_region", "other-reference", "reference region",
+     "run both visits with the same options"),
+    ("fingerprint", "other-pipeline", "fingerprint of the pipeline",
+     "run both visits with the same options and version"),
+    ("version", "other-version", "version of CentiPET",
+     "run both visits with the same version"),
+)  # fmt: skip
+_MAY_LACK = ("rec", "reference_region")  # none in both is the same
+
+
+def match(first: Row, last: Row) -> Match:
+    """Compare what should be the same in two scans of a person."""
+    flags: dict[str, Flag] = {}
+    unknown = []
+    for column, code, words, advice in _SAME:
+        before, after = first.get(column), last.get(column)
+        if (before is None or after is None) and column not in _MAY_LACK:
+            unknown.append(column)
+        elif before != after:
+            told = f"{words} {after or 'none'} after {before or 'none'}: {advice}"
+            flags.setdefault(code, Flag(code, told))
+    limits = read_table("cohort")["change"]
+    windows = [(one.get("window_start_min"), one.get("window_end_min")) for one in (first, last)]
+    if same_tracer(first, last):
+        _compare(
+            flags, unknown, "window", windows, limits["window_min"],
+            lambda a, b: f"window {_range(b)} min after {_range(a)} min: uptake ratios rise with "
+            "the time after injection",
+        )  # fmt: skip
+    sizes = [(one.get("pet_fwhm_mm"),) for one in (first, last)]
+    _compare(
+        flags, unknown, "resolution", sizes, limits["resolution_mm"],
+        lambda a, b: f"resolution {number(b[0])} mm after {number(a[0])} mm: bring both to one "
+        "with --target-resolution",
+    )  # fmt: skip
+    return Match(tuple(flags.values()), tuple(unknown))
+
+
+def same_tracer(first: Row, last: Row) -> bool:
+    """Whether two scans have one tracer."""
+    return bool(first["tracer"] == last["tracer"])
+
+
+def _compare(
+    flags: dict[str, Flag], unknown: list[str], what: str, numbers: Sequence[tuple[Any, ...]],
+    limit: float, words: Callable[[tuple[Any, ...], tuple[Any, ...]], str],
+) -> None:  # fmt: skip
+    before, after = numbers
+    if None in before or None in after:
+        unknown.append(what)
+    elif max(abs(b - a) for a, b in zip(before, after, strict=True)) > limit:
+        flags[f"other-{what}"] = Flag(f"other-{what}", words(before, after))
+
+
+def _range(pair: tuple[Any, ...]) -> str:
+    return f"{number(pair[0], 0)}-{number(pair[1], 0)}"
