@@ -16,10 +16,13 @@ from typing import Any
 
 from bidsapp import __version__
 from bidsapp.bids.derivatives import outputs
+from bidsapp.bids.layout import raw_facts
 from bidsapp.bids.seals import sealed
 from bidsapp.errors import CannotCreateError
 from bidsapp.nifti import remove_temporaries, write_text
 
+# What the group level knows of the raw dataset (`bidsapp.bids.layout.raw_facts`).
+RAW_FACTS = "group_raw.json"
 BIDS_VERSION = "1.11.1"
 APP_NAME = "CentiPET"
 
@@ -82,6 +85,7 @@ def root_files(output_dir: Path, bids_dir: Path) -> dict[str, str]:
         "README.md": files("bidsapp.data").joinpath("dataset_readme.md").read_text("utf-8"),
         ".bidsignore": "\n".join(bidsignore()) + "\n",
         "descriptions.tsv": _descriptions(),
+        RAW_FACTS: sealed(raw_facts(bids_dir)),
     }
 
 

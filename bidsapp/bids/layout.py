@@ -13,7 +13,7 @@ import json
 import logging
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache, partial
@@ -210,6 +210,29 @@ def read_dataset(
     return RawDataset(bids_dir, tuple(pets), tuple(t1ws), tuple(every_pet))
 
 
+def raw_facts(bids_dir: Path) -> dict[str, Any]:
+    """What the group level may know of the raw dataset, which it does not need to see.
+
+    Returns
+    -------
+    dict
+        ``participants``: everybody in ``participants.tsv`` or with a folder, sorted;
+        ``participant`` and ``session``: ``participants.json`` and ``sessions.json``, empty when
+        there is none that can be read.
+    """
+    told: dict[str, Any] = {}
+    for what in ("participant", "session"):
+        try:
+            told[what] = _read_object(bids_dir / f"{what}s.json")
+        except CentipetError:
+            told[what] = {}
+    table = bids_dir / "participants.tsv"
+    listed = set(_rows(table, table.stat().st_mtime_ns if table.is_file() else 0))
+    folders = {path.name for path in bids_dir.glob("sub-*") if path.is_dir()}
+    people = folders | {name for name in listed if name.startswith("sub-")}
+    return {"participants": sorted(people), **told}
+
+
 def check_dataset(bids_dir: Path) -> None:
     """Refuse a folder that is no raw BIDS dataset.
 
@@ -270,7 +293,7 @@ def _find(
     except Exception as error:  # pybids raises its own, ValueError or TypeError, by the mistake
         raise UsageError(f"--bids-filter-file: {' '.join(str(error).split())[:300]}") from error
     root = Path(str(layout.root))
-    paths = sorted(bids_dir / Path(path).relative_to(root) for path in found)
+    paths = _once(bids_dir / Path(path).relative_to(root) for path in found)
     images = [RawImage(path, parse_entities(path)) for path in paths]
     return [
         image
@@ -280,11 +303,20 @@ def _find(
     ]
 
 
+def _once(paths: Iterable[Path]) -> list[Path]:
+    """Sort paths, each file once: links between folders may lead to it by several ways.
+
+    Links of files stay apart: two of git-annex that lead to the same content are two images.
+    """
+    shortest_last = sorted(paths, key=lambda path: (-len(path.parts), path))
+    return sorted({(path.parent.resolve(), path.name): path for path in shortest_last}.values())
+
+
 def _is_raw(image: RawImage, allowed: tuple[str, ...]) -> bool:
     """Whether a name is that of a raw image: ``desc-``, ``space-`` and the like are derivatives."""
     if image.entities.get("part", "mag") != "mag":
         return False
-    if not {f"sub-{image.entities.get('sub')}"} <= set(image.path.parts):
+    if f"sub-{image.entities.get('sub')}" not in image.path.parts:
         _LOG.warning("%s: not used, it lies in the folder of another participant", image.path)
         return False
     foreign = image.entities.keys() - set(allowed)

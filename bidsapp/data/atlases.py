@@ -22,6 +22,7 @@ from bidsapp.core.regions import Regions
 from bidsapp.core.voi import nearest
 from bidsapp.data import (
     RESOURCES,
+    TARGET,
     VOI_NAMES,
     mni_grid,
     priors,
@@ -36,11 +37,12 @@ from bidsapp.nifti import load_volume, read_frames, read_shape
 from bidsapp.settings import TEMPLATE_SPACE, AtlasChoice
 from bidsapp.volume import Volume
 
-__all__ = ["SPACES", "Atlas", "Region", "atlas", "atlas_names", "points_in"]
+__all__ = ["SPACES", "Atlas", "Region", "atlas", "atlas_names", "points_in", "uptake_regions"]
 
 OTHER_SPACE = "MNI152NLin2009cAsym"
 SPACES = (TEMPLATE_SPACE, OTHER_SPACE)
 CENTILOID = "Centiloid"
+ANATOMY = "DesikanKilliany"
 
 _MOST_LABELS = 10_000
 _WHOLE = 1e-3  # how far a label may be from a whole number
@@ -131,6 +133,28 @@ def atlas(choice: AtlasChoice | str) -> Atlas:
         The image or the table of a user cannot be used; the sentence says why.
     """
     return _atlas(AtlasChoice(choice) if isinstance(choice, str) else choice)
+
+
+@lru_cache
+def uptake_regions() -> dict[str, NDArray[np.bool_]]:
+    """Where tissue takes up tracer at levels of its own, on ``mni_grid(2)``.
+
+    ``ctx``, the cortical target, and ``cbl``, the whole cerebellum: everything nearer to it than
+    to any other region of an anatomical atlas. The Centiloid's ``wc`` is not that: it leaves out
+    the upper third of the cerebellum, the neighbour of the occipital and temporal cortex, which
+    would be taken for cortex with a load like theirs.
+    """
+    whole = atlas(ANATOMY)
+    rows = whole.composites["cerebellum"]
+    cerebellum = np.isin(whole.labels, [whole.rows[row].index for row in rows])
+    far, near = (
+        ndimage.distance_transform_edt(~part)
+        for part in ((whole.labels > 0) & ~cerebellum, cerebellum)
+    )
+    regions = {TARGET: vois(2)[TARGET], "cbl": np.asarray(near < far)}
+    for region in regions.values():
+        region.setflags(write=False)
+    return regions
 
 
 @lru_cache

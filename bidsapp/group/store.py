@@ -22,6 +22,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from bidsapp import __version__
+from bidsapp.bids.dataset import RAW_FACTS
 from bidsapp.errors import StorageError
 from bidsapp.nifti import file_hash, write_text
 from bidsapp.report.records import RECORD_SUFFIX
@@ -32,7 +33,7 @@ Stamp = tuple[int, int, int, int]  # size, mtime and ctime in ns, inode
 # What group tables are made from: of each scan its record and its tables, and what the participant
 # level tells of the raw dataset. A table that reads anything else must add it here.
 _INPUTS = (RECORD_SUFFIX, ".tsv")
-_ROOT_INPUTS = ("group_raw.json",)
+_ROOT_INPUTS = (RAW_FACTS,)
 _NAME = "group_store.json"
 _DOUBT_NS = 2_000_000_000
 

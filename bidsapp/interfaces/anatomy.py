@@ -23,6 +23,7 @@ from bidsapp.core.resample import sample
 from bidsapp.core.voi import in_native_space
 from bidsapp.core.warp import Warp
 from bidsapp.data import mni_grid, priors, read_table, template_mask, vois
+from bidsapp.data.atlases import uptake_regions
 from bidsapp.interfaces.store import about, fetch, fetch_volume, keep, keep_volume, optional
 from bidsapp.nifti import affine_disagreement, load_volume
 from bidsapp.volume import Volume
@@ -110,8 +111,9 @@ class NativeRegions(SimpleInterface):
     def _run_interface(self, runtime):
         mask = fetch_volume(self.inputs.mask)
         warp = Warp.from_arrays(fetch(self.inputs.warp))
-        wanted = {"ctx": vois(2)["ctx"], "cbl": vois(2)["wc"]}
-        regions = in_native_space(wanted, mni_grid(2), warp.to_template, mask.data, mask.affine)
+        regions = in_native_space(
+            uptake_regions(), mni_grid(2), warp.to_template, mask.data, mask.affine
+        )
         self._results["regions"] = keep(Path(runtime.cwd) / "regions.npz", regions)
         return runtime
 

@@ -29,6 +29,7 @@ from bidsapp.core.segment import Segmentation, segment
 from bidsapp.core.stills import mean_at_reference, sample_stills, still_images
 from bidsapp.core.voi import in_native_space
 from bidsapp.data import mni_grid, priors, vois
+from bidsapp.data.atlases import uptake_regions
 from bidsapp.data.tracers import tracers
 from bidsapp.nifti import load_volume
 from bidsapp.settings import Filters, Processing
@@ -57,9 +58,12 @@ class Person:
         self.scan = scan
         self.t1w = load_volume(scan.t1w.t1w, ndim=3)
         self.found: Segmentation = segment(self.t1w, priors())
-        wanted = {"ctx": vois(2)["ctx"], "cbl": vois(2)["wc"]}
         self.regions = in_native_space(
-            wanted, mni_grid(2), self.found.warp.to_template, self.found.brain_mask, self.t1w.affine
+            uptake_regions(),
+            mni_grid(2),
+            self.found.warp.to_template,
+            self.found.brain_mask,
+            self.t1w.affine,
         )
 
     def centiloid(self, frames: Volume, motion: list[Matrix]) -> float:

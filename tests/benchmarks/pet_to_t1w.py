@@ -27,6 +27,7 @@ from bidsapp.core.rigid import RigidFit, register
 from bidsapp.core.segment import segment
 from bidsapp.core.voi import in_native_space
 from bidsapp.data import mni_grid, priors, vois
+from bidsapp.data.atlases import uptake_regions
 from bidsapp.nifti import load_volume
 from bidsapp.volume import Volume
 
@@ -61,12 +62,11 @@ def rows(data: Path, participant: str, displaced: int) -> Iterator[Row]:
     field = load_volume(data / "spm_fields" / f"sub-{participant}_from-MNI_to-T1w.nii.gz").data
     cortex, cerebellum = (field[vois(2)[name]].astype(np.float64) for name in ("ctx", "wc"))
     found = segment(t1w, priors())
-    wanted = {"ctx": vois(2)["ctx"], "cbl": vois(2)["wc"]}
     images = {
         "tissue": found.probabilities,
         "mask": found.brain_mask,
         "regions": in_native_space(
-            wanted, mni_grid(2), found.warp.to_template, found.brain_mask, t1w.affine
+            uptake_regions(), mni_grid(2), found.warp.to_template, found.brain_mask, t1w.affine
         ),
     }
     corrected = Volume(found.corrected, t1w.affine)

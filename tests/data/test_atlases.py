@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from bidsapp.core.regions import region_means
 from bidsapp.data import RESOURCES, mni_grid, priors, provenance, read_table, template, vois
-from bidsapp.data.atlases import atlas, atlas_names, points_in
+from bidsapp.data.atlases import atlas, atlas_names, points_in, uptake_regions
 from bidsapp.data.label_table import parse_label_table
 from bidsapp.data.reference_regions import references
 from bidsapp.errors import BadDataError, CentipetError, UsageError
@@ -48,6 +48,20 @@ def test_left_is_left_on_the_template_itself():
     fits = [np.corrcoef(one.ravel(), grey.ravel())[0, 1] for one in (cortex, cortex[::-1])]
     assert fits[0] > fits[1] + 0.005
     assert head.affine[0, 0] < 0 and (head.affine == mni_grid(2).affine).all()
+
+
+def test_the_cerebellum_that_takes_up_tracer_as_one_is_whole():
+    """The Centiloid's `wc` ends below the tentorium; the cortex above it is not cerebellum."""
+    cerebellum, brain = uptake_regions()["cbl"], priors().maps[0] > 0.3
+    assert cerebellum[vois(2)["wc"]].mean() > 0.99
+    culmen, fusiform, pons = ((0, -52, -4), (34, -40, -16), (0, -26, -34))
+    index = [tuple(np.linalg.solve(mni_grid(2).affine, (*at, 1))[:3].round().astype(int))
+             for at in (culmen, fusiform, pons)]  # fmt: skip
+    assert [bool(cerebellum[at]) for at in index] == [True, False, False]
+    assert not vois(2)["wc"][index[0]]
+    inside = cerebellum & brain
+    assert 1.2 < inside.sum() / (vois(2)["wc"] & brain).sum() < 1.8
+    assert not (inside & vois(2)["ctx"]).any()
 
 
 @pytest.mark.parametrize("name", NAMES[1:])

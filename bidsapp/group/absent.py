@@ -1,0 +1,54 @@
+"""Who is in the raw dataset and has no scan in the derivatives."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from bidsapp.bids.dataset import RAW_FACTS
+from bidsapp.report.records import ScanRecord
+from bidsapp.settings import Filters
+
+_MOST_NAMED = 20
+
+
+def read_facts(output_dir: Path) -> dict[str, Any]:
+    """What the participant level told of the raw dataset; empty when that cannot be read."""
+    try:
+        found = json.loads((output_dir / RAW_FACTS).read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    shapes = {"participants": list, "participant": dict, "session": dict}
+    found = found if isinstance(found, dict) else {}
+    return {name: found[name] for name, kind in shapes.items() if isinstance(found.get(name), kind)}
+
+
+def absent_people(
+    facts: Mapping[str, Any], records: Iterable[ScanRecord], filters: Filters
+) -> list[str]:
+    """Participants of the raw dataset, ``sub-<label>``, without a record, as far as asked for.
+
+    Parameters
+    ----------
+    facts : of `read_facts`
+    records : every scan of the dataset, before filters
+    filters : which participants are asked for
+    """
+    people = map(str, facts.get("participants", ()))
+    asked = {f"sub-{label}" for label in filters.participant}
+    seen = {f"sub-{record.entities['sub']}" for record in records}
+    return [name for name in people if name not in seen and (not asked or name in asked)]
+
+
+def absence(people: list[str]) -> list[str]:
+    """Sentence about them; none without any."""
+    if not people:
+        return []
+    named = ", ".join(people[:_MOST_NAMED])
+    more = f" and {len(people) - _MOST_NAMED} more" if len(people) > _MOST_NAMED else ""
+    return [
+        f"{len(people)} of the raw dataset have no PET or were never processed, so that they are "
+        f"in no table: {named}{more}"
+    ]
