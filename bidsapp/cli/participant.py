@@ -27,6 +27,7 @@ from bidsapp.errors import (
     NoInputError,
     StorageError,
 )
+from bidsapp.group.scans import write_scan_tables
 from bidsapp.logs import Progress
 from bidsapp.nifti import write_text
 from bidsapp.report.methods import boilerplate
@@ -64,6 +65,7 @@ def run_participant(settings: Settings, progress: Progress) -> int:
     people = sorted({scan.entities["sub"] for scan in planned})
     _prepare_output(settings, people)
     _compute(settings, plan, progress)
+    write_scan_tables(settings.output_dir, people)
     broken_pages = write_pages(settings, people, progress)
     found = (record for label in people for record in find_records(settings.output_dir, label))
     records = [record for record in found if record.name in names]
@@ -147,6 +149,8 @@ def _compute(settings: Settings, plan: Plan, progress: Progress) -> None:
         write_record(settings.output_dir, unplanned_record(other, settings.bids_dir))
     for record in records.values():
         write_record(settings.output_dir, record)
+    everybody = sorted({scan.entities["sub"] for scan in (*plan.scans, *unplanned)})
+    write_scan_tables(settings.output_dir, everybody)  # earlier results are none now
     if not plan.scans:
         return
     made = init_participants_wf(
@@ -203,6 +207,7 @@ def _reports_only(settings: Settings, progress: Progress) -> int:
     wanted = settings.filters.participant
     people = sorted({record.entities["sub"] for record in find_records(settings.output_dir)})
     people = [label for label in people if not wanted or label in wanted]
+    write_scan_tables(settings.output_dir, people)
     if not people:
         raise NoInputError(
             f"{settings.output_dir}: holds no result to report on; run the participant level first"

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bidsapp import __version__
 from bidsapp.bids.command import group_command
 from bidsapp.bids.seals import write_manifest
 from bidsapp.errors import NoInputError, NoMatchError
+from bidsapp.group.absent import absence, absent_people, read_facts
 from bidsapp.group.page import group_figures, group_page
 from bidsapp.group.quality import qc_columns, qc_rows
 from bidsapp.group.regional import read_tables
@@ -47,11 +49,13 @@ class Cohort:
     output_dir : root of the derivative dataset
     records : scans that the filters leave, sorted
     study : what they show together; its rows are one per record, in the same order
+    facts : what is known of the raw dataset (`bidsapp.group.absent.read_facts`)
     """
 
     output_dir: Path
     records: Sequence[ScanRecord]
     study: Study
+    facts: Mapping[str, Any]
 
 
 def run_group(output_dir: Path, filters: Filters) -> list[Path]:
@@ -99,8 +103,11 @@ def _collect(found: Found, filters: Filters) -> list[Path]:
             f"{output_dir}: none of the {len(records)} scans matches the labels or the filter "
             "file; give labels as they stand in the file names"
         )
-    cohort = Cohort(output_dir, wanted, study(wanted, centiloid_rows(wanted), filters.controls))
-    warnings = mixture_warnings(wanted)
+    facts = read_facts(output_dir)
+    made = study(wanted, centiloid_rows(wanted), filters.controls)
+    cohort = Cohort(output_dir, wanted, made, facts)
+    mixture = mixture_warnings(wanted)
+    warnings = [*mixture, *absence(absent_people(facts, records, filters))]
     for sentence in warnings:
         _LOG.warning("%s", sentence)
     written: list[Path] = []
@@ -116,7 +123,7 @@ def _collect(found: Found, filters: Filters) -> list[Path]:
         if has_rows:
             written += [path, path.with_suffix(".json")]
     figures = group_figures(cohort.study)
-    methods = cohort_methods(wanted, warnings)
+    methods = cohort_methods(wanted, mixture)
     written.append(write_text(output_dir / "group_methods.md", methods.as_markdown()))
     page = group_page(cohort.study, warnings, figures, methods)
     written.append(write_text(output_dir / "group_centiloid.html", page))
@@ -134,7 +141,7 @@ def group_tables(cohort: Cohort) -> list[Table | LongTable]:
     folder, records = cohort.output_dir, cohort.records
     regional = read_tables(folder, records, [*voi_columns(), "suvr_wc", "centiloid_wc"])
     return [
-        Table("group_centiloid", centiloid_columns(records), cohort.study.rows),
+        Table("group_centiloid", centiloid_columns(records, cohort.facts), cohort.study.rows),
         Table("group_qc", qc_columns(), qc_rows(records)),
         *study_tables(cohort.study),
         LongTable(
