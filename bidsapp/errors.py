@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 from enum import IntEnum
+
+from bidsapp.plain import plain
 
 
 class ExitCode(IntEnum):
@@ -30,6 +33,10 @@ class CentipetError(Exception):
     """
 
     exit_code = ExitCode.INTERNAL
+
+    def __str__(self) -> str:
+        """One line: what a file or a header put into it moves no cursor and ends no line."""
+        return plain(super().__str__())
 
 
 class UsageError(CentipetError):
@@ -84,6 +91,19 @@ class WorkerLostError(CentipetError):
     """A worker process vanished, most often killed for want of memory."""
 
     exit_code = ExitCode.TEMPORARY
+
+
+class BusyError(CentipetError):
+    """Another run is at work on the same thing."""
+
+    exit_code = ExitCode.TEMPORARY
+
+
+def cannot_write(error: OSError, what: object, remedy: str) -> CentipetError:
+    """Error of ours for something that cannot be made: a full disk has an exit code of its own."""
+    is_storage = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+    kind = StorageError if is_storage else CannotCreateError
+    return kind(f"{what}: cannot be written ({error.strerror}); {remedy}")
 
 
 _BY_NAME: dict[str, type[CentipetError]] = {}

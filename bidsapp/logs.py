@@ -10,9 +10,11 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from bidsapp.plain import plain
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -31,6 +33,15 @@ _LOGGERS = (
     "py.warnings",
 )
 _STDERR_LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
+
+
+class _Plain(logging.Formatter):
+    """A message is one line; a traceback has several, each without control characters."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return "\n    ".join(map(plain, super().format(record).split("\n")))
+
+
 _FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 
 
@@ -53,13 +64,14 @@ def logging_to(log_file: Path | None, verbosity: int) -> Iterator[None]:
     if log_file is not None:
         log_file.parent.mkdir(parents=True, exist_ok=True)
         file_handler = logging.FileHandler(log_file, encoding="utf-8", errors="backslashreplace")
-        file_handler.setFormatter(logging.Formatter(_FORMAT))
+        file_handler.setFormatter(_Plain(_FORMAT))
         handlers.append(file_handler)
     loggers = [logging.getLogger(name) for name in _LOGGERS]
     before = [(logger, logger.handlers, logger.level, logger.propagate) for logger in loggers]
     logging.captureWarnings(True)
+    logging.raiseExceptions = False  # a full disk: no traceback for every line that is lost
     for logger in loggers:
-        logger.handlers, logger.propagate = handlers, False
+        logger.handlers, logger.propagate = list(handlers), False
         logger.setLevel(logging.DEBUG if logger.name == _APP else logging.INFO)
     try:
         yield
@@ -68,12 +80,13 @@ def logging_to(log_file: Path | None, verbosity: int) -> Iterator[None]:
         for logger, logger.handlers, level, logger.propagate in before:
             logger.setLevel(level)
         for handler in handlers:
-            handler.close()
+            with suppress(OSError):  # again the full disk
+                handler.close()
 
 
 def _stderr_handler(verbosity: int) -> logging.Handler:
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    handler.setFormatter(_Plain("%(levelname)s: %(message)s"))
     handler.setLevel(_STDERR_LEVELS[min(verbosity, 2)])
     handler.addFilter(
         lambda record: (
@@ -105,17 +118,17 @@ class Progress:
     def say(self, text: str) -> None:
         """One line."""
         RUN_LOG.info("%s", text)
-        self.console.print(text, markup=False)
+        self.console.print(plain(text), markup=False)
 
     def warn(self, text: str) -> None:
         """One line that a person should not miss."""
         RUN_LOG.warning("%s", text)
-        self.console.print(f"! {text}", markup=False, style="yellow")
+        self.console.print(f"! {plain(text)}", markup=False, style="yellow")
 
     def fail(self, text: str) -> None:
         """One line that says what went wrong."""
         RUN_LOG.error("%s", text)
-        self.console.print(f"x {text}", markup=False, style="red")
+        self.console.print(f"x {plain(text)}", markup=False, style="red")
 
     def start(self, step: str) -> None:
         """A step begins."""

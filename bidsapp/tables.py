@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from bidsapp.nifti import write_json, write_lines, write_text
+from bidsapp.plain import plain
 
-# What a spreadsheet would take for the beginning of a formula, and what would break a line.
-_FORMULA = tuple("=+-@")
-_BREAKS = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]+")
+# What a spreadsheet would take for the beginning of a formula, in full width as well.
+_FORMULA = tuple("=+-@＝＋－＠")
 
 
 def write_table(
@@ -94,7 +93,7 @@ def cell(value: Any) -> str:
         return "n/a"
     if isinstance(value, int | float):
         return repr(value)
-    text = _BREAKS.sub(" ", str(value)).strip()
+    text = plain(str(value)).strip()
     if not text:
         return "n/a"
     return f"'{text}" if text.startswith(_FORMULA) else text

@@ -19,6 +19,7 @@ from bidsapp.data import mni_grid, read_table
 from bidsapp.data.atlases import Atlas, atlas
 from bidsapp.nifti import file_hash, save_volume, write_text
 from bidsapp.settings import TEMPLATE_SPACE, AtlasChoice
+from bidsapp.tables import line
 from bidsapp.volume import Volume
 
 
@@ -55,9 +56,9 @@ def _write_regions(output_dir: Path, one: Atlas) -> None:
         content["LabelMap"] = [row.name for row in one.rows]
     files = [image]
     if not overlap:
-        lines = ("index\tname", *(f"{row.index}\t{row.name}" for row in one.rows))
+        rows = [("index", "name"), *((row.index, row.name) for row in one.rows)]
         files.append(image.with_name(f"{stem}.tsv"))
-        _write_if_new(files[-1], "\n".join(lines) + "\n")
+        _write_if_new(files[-1], "".join(map(line, rows)))
     sidecar = image.with_name(f"{stem}.json")
     if not image.is_file() or not _tells(sidecar, content):
         save_volume(image, Volume(data, mni_grid(2).affine))

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from bidsapp import __version__
 from bidsapp.errors import BadDataError, CannotCreateError, StorageError
-from bidsapp.nifti import write_text
+from bidsapp.nifti import write_lines, write_text
+from bidsapp.tables import line as table_line
 
 _BIDS_VERSION = "1.11.1"
 _README = """# PET and MRI converted from DICOM
@@ -88,7 +89,7 @@ def add_rows(path: Path, rows: Sequence[Mapping[str, str]]) -> None:
         columns, *lines = [line.split("\t") for line in text.splitlines()]
         known = {line[0] for line in lines}
         new = [row for row in rows if row[columns[0]] not in known]
-        added = "".join("\t".join(row.get(c, "n/a") for c in columns) + "\n" for row in new)
+        added = "".join(table_line([row.get(c) for c in columns]) for row in new)
         if added:
             with path.open("a", encoding="utf-8") as file:
                 file.write(added if text.endswith("\n") else "\n" + added)
@@ -114,6 +115,5 @@ def _write_new(path: Path, text: str) -> None:
 
 
 def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Write a TSV table; tabs and line breaks inside a value become spaces."""
-    lines = ["\t".join(" ".join(cell.split()) or "n/a" for cell in row) for row in (header, *rows)]
-    write_text(path, "\n".join(lines) + "\n")
+    """Write a TSV table; what a header of DICOM puts into a cell stays in it."""
+    write_lines(path, map(table_line, (header, *rows)))

@@ -35,9 +35,9 @@ from bidsapp.data.regional import (
 )
 from bidsapp.interfaces.derivatives import _Placed, _Written, measured_or_zero, named
 from bidsapp.interfaces.store import fetch, fetch_volume, optional
-from bidsapp.nifti import save_volume, write_json, write_text
+from bidsapp.nifti import save_volume, write_json, write_lines
 from bidsapp.settings import TEMPLATE_SPACE, Processing
-from bidsapp.tables import write_table
+from bidsapp.tables import line, write_table
 from bidsapp.volume import Grid, Volume
 
 # The atlas may reach a little beyond the brain of the T1w, never as far as this.
@@ -195,9 +195,9 @@ class SaveRegions(SimpleInterface):
             names = {"LabelMap": [row.name for row in one.rows]} if overlap else {}
             write_json(sidecar_path(image), self._mask_sidecar(one) | names)
             if not overlap:
-                rows = ("index\tname", *(f"{row.index}\t{row.name}" for row in one.rows))
+                rows = [("index", "name"), *((row.index, row.name) for row in one.rows)]
                 table = sidecar_path(image).with_suffix(".tsv")
-                files.append(write_text(table, "\n".join(rows) + "\n"))
+                files.append(write_lines(table, map(line, rows)))
         return files
 
     def _mask_path(self, one: Atlas) -> Path:

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from bidsapp.errors import StorageError
-from bidsapp.nifti import write_text
+from bidsapp.nifti import write_lines
 from bidsapp.report.figure import Figure
+from bidsapp.tables import line
 
 CAPTIONS = "captions.tsv"
 
@@ -36,8 +37,7 @@ def save_figures(folder: Path, figures: Mapping[str, Figure]) -> list[Path]:
     written = [figure.save(folder / f"{name}.svg") for name, figure in figures.items()]
     rows = [("file", "title", "caption")]
     rows += [(f"{name}.svg", figure.title, figure.caption) for name, figure in figures.items()]
-    table = "".join("\t".join(map(_cell, row)) + "\n" for row in rows)
-    return [*written, write_text(folder / CAPTIONS, table)]
+    return [*written, write_lines(folder / CAPTIONS, map(line, rows))]
 
 
 def _remove_others(folder: Path, kept: Mapping[str, Figure]) -> None:
@@ -50,7 +50,3 @@ def _remove_others(folder: Path, kept: Mapping[str, Figure]) -> None:
             (folder / CAPTIONS).unlink(missing_ok=True)
     except OSError as error:
         raise StorageError(f"{folder}: cannot be cleared ({error.strerror})") from error
-
-
-def _cell(value: str) -> str:
-    return " ".join(value.split())

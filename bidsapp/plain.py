@@ -1,0 +1,20 @@
+"""Text from files and headers of others, made fit for a terminal, a log, a table, a page."""
+
+from __future__ import annotations
+
+import re
+
+# What moves a cursor or colours a terminal (escape sequences begin with a control character), ends
+# a line, turns text round so that it reads as something else, or is no character at all.
+_HARMFUL = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ufffe\uffff\ud800-\udfff]+"
+)
+
+
+def plain(text: str) -> str:
+    """One line of text without control characters; each run of them becomes a blank.
+
+    >>> plain("a\\x1b[31mb\\r\\nc\\u202ed")
+    'a [31mb c d'
+    """
+    return _HARMFUL.sub(" ", text)
