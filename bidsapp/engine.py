@@ -17,6 +17,7 @@ import warnings
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import connection, get_context, parent_process
 from pathlib import Path
@@ -48,6 +49,10 @@ ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_
 _PRELOADED = ["nipype.pipeline.plugins.multiproc", "scipy.ndimage", "scipy.optimize"]
 
 _POLL_S = 0.1
+
+# In the traceback of a step that finds its predecessor's result torn, or of nipype's that it knows
+# of but whose files somebody removed.
+_SIGNS_OF_LOSS = ("in loadpkl", "requires a value for input")
 _BATCH_POLL_S = 1.0  # a batch system serves others too
 
 
@@ -310,8 +315,16 @@ def _vanished(node: Node) -> list[str]:
 
 def _failure(node: Node, traceback: list[str]) -> NodeFailure:
     """Write the crash file of a node and say in one sentence what went wrong."""
-    report_crash(node, traceback=traceback)
-    name, message = explain("".join(traceback))
+    with suppress(OSError):  # the reason may be a full disk
+        report_crash(node, traceback=traceback)
+    whole = "".join(traceback)
+    name, message = explain(whole)
+    if name is None and any(sign in whole for sign in _SIGNS_OF_LOSS):
+        name = "StorageError"
+        message = (
+            f"intermediate results in {node.base_dir} are gone or damaged ({message}); run again "
+            "with --clean-workdir"
+        )
     if name is None:
         message = (
             f"the step {node.fullname} failed ({message}), which is a fault of CentiPET: please "
@@ -330,15 +343,19 @@ def explain(traceback: str) -> tuple[str | None, str]:
     name : name of a class in `bidsapp.errors`, None for any other error
     message : its sentence; for any other error its class and first line
     """
-    ends = re.findall(r"^\s*((?:\w+\.)*)([A-Z]\w*)(?:: (.*))?$", traceback, flags=re.MULTILINE)
+    ends = re.findall(r"^\s*((?:\w+\.)*)(_?[A-Z]\w*)(?:: (.*))?$", traceback, flags=re.MULTILINE)
     ours = [(name, text) for module, name, text in ends if module.startswith("bidsapp.")]
     if ours and error_class(ours[-1][0]):
         return ours[-1]
     foreign = [(name, text) for _, name, text in ends if name != "NodeExecutionError"]
     name, text = foreign[-1] if foreign else ("unknown error", "")
-    if f"[Errno {errno.ENOSPC}]" in text or f"[Errno {errno.EDQUOT}]" in text:
+    number = re.match(r"\[Errno (\d+)\]", text)
+    code = int(number[1]) if number else None
+    if code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return "StorageError", f"the disk is full ({text}); free some space and run again"
-    if name == "MemoryError":
+    if code in (errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM, errno.ESTALE):
+        return "StorageError", f"a file cannot be written or read ({text}); check it and run again"
+    if name.endswith("MemoryError") or code in (errno.ENOMEM, errno.EAGAIN):
         return "WorkerLostError", (
             "a step ran out of memory; run again with a smaller --nprocs or more memory"
         )

@@ -121,6 +121,7 @@ def test_leftovers_of_killed_writers_go_and_those_of_live_ones_stay(tmp_path):
         path.write_bytes(b"half")
     for path in (killed, foreign):
         os.utime(path, (0, 0))
+    os.utime(new, (2**32, 2**32))
     code = (
         "import sys, time\n"
         "from bidsapp.nifti import _replacing\n"

@@ -12,7 +12,14 @@ from pathlib import Path
 from bidsapp import __version__
 from bidsapp.cli.parser import parse
 from bidsapp.cli.signals import Interrupted, ended_by_signals
-from bidsapp.errors import CannotCreateError, CentipetError, ExitCode, NoInputError, StorageError
+from bidsapp.errors import (
+    CentipetError,
+    ExitCode,
+    NoInputError,
+    StorageError,
+    WorkerLostError,
+    cannot_write,
+)
 from bidsapp.logs import RUN_LOG, Progress, logging_to, new_log_file
 from bidsapp.settings import Level, Settings
 
@@ -65,6 +72,12 @@ def _run(settings: Settings) -> int:
             except CentipetError as error:
                 RUN_LOG.error("%s", error, exc_info=True)
                 return _complain(error, settings.debug)
+            except MemoryError as error:
+                RUN_LOG.error("%s", error, exc_info=True)
+                told = WorkerLostError(
+                    "the run itself ran out of memory; give it more, or fewer participants at once"
+                )
+                return _complain(told, settings.debug)
             except OSError as error:
                 RUN_LOG.error("%s", error, exc_info=True)
                 return _complain(StorageError(f"{error}; see {log_file}"), settings.debug)
@@ -125,9 +138,10 @@ def _logged(settings: Settings) -> Iterator[Path | None]:
         try:
             stack.enter_context(logging_to(log_file, settings.verbosity))
         except OSError as error:
-            raise CannotCreateError(
-                f"{settings.output_dir}: cannot be written ({error.strerror}); choose another "
-                "output folder or its permissions"
+            raise cannot_write(
+                error,
+                settings.output_dir,
+                "choose another output folder or its permissions",
             ) from error
         yield log_file
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-import shutil
 from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bidsapp.bids.atlas_descriptions import write_atlases
 from bidsapp.bids.dataset import remove_leftovers, write_root_files
@@ -22,7 +20,6 @@ from bidsapp.cli.summary import exit_code, print_summary
 from bidsapp.data.regional import check_options
 from bidsapp.errors import (
     BadDataError,
-    CannotCreateError,
     ExitCode,
     NoInputError,
     StorageError,
@@ -33,6 +30,9 @@ from bidsapp.nifti import write_text
 from bidsapp.report.methods import boilerplate
 from bidsapp.report.records import find_records
 from bidsapp.settings import DicomInput, Settings
+
+if TYPE_CHECKING:
+    from bidsapp.engine import NodeFailure
 
 
 def run_participant(settings: Settings, progress: Progress) -> int:
@@ -104,7 +104,7 @@ def _plan(settings: Settings, progress: Progress) -> Plan:
         check_dataset(bids_dir)
     dataset = read_dataset(bids_dir, settings.filters, database_dir=settings.database_dir)
     found = {pet.participant for pet in dataset.pets}
-    for label in settings.filters.participant:
+    for label in settings.filters.participant or _people(bids_dir):
         if label not in found:
             progress.warn(f"sub-{label}: no PET to process")
     plan = make_plan(dataset, settings.processing)
@@ -126,6 +126,10 @@ def _plan(settings: Settings, progress: Progress) -> Plan:
     return plan
 
 
+def _people(bids_dir: Path) -> list[str]:
+    return sorted(path.name.removeprefix("sub-") for path in bids_dir.glob("sub-*/"))
+
+
 def _prepare_output(settings: Settings, people: Collection[str]) -> None:
     remove_leftovers(settings.output_dir, people)
     write_root_files(settings.output_dir, settings.bids_dir)
@@ -137,22 +141,41 @@ def _prepare_output(settings: Settings, people: Collection[str]) -> None:
 
 def _compute(settings: Settings, plan: Plan, progress: Progress) -> None:
     """Write a record of every scan, run the workflow, and put failures into the records."""
-    from bidsapp import engine
-    from bidsapp.workflows.participant import init_participants_wf
+    from bidsapp.cli.work_folder import kept_bytes, work_folder
     from bidsapp.workflows.sidecars import Sidecars
 
-    work_dir = _work_dir(settings)
-    sidecars = Sidecars(settings.bids_dir, settings.output_dir, settings.processing)
-    records = {scan.name: sidecars.record(scan) for scan in plan.scans}
-    unplanned: tuple[ScanFailure | ScanSkip, ...] = (*plan.failures, *plan.skipped)
-    for other in unplanned:
-        write_record(settings.output_dir, unplanned_record(other, settings.bids_dir))
-    for record in records.values():
-        write_record(settings.output_dir, record)
-    everybody = sorted({scan.entities["sub"] for scan in (*plan.scans, *unplanned)})
-    write_scan_tables(settings.output_dir, everybody)  # earlier results are none now
-    if not plan.scans:
-        return
+    people = sorted({scan.participant for scan in plan.scans})
+    with work_folder(settings, people) as work_dir:
+        unplanned: tuple[ScanFailure | ScanSkip, ...] = (*plan.failures, *plan.skipped)
+        for other in unplanned:
+            write_record(settings.output_dir, unplanned_record(other, settings.bids_dir))
+        sidecars = Sidecars(settings.bids_dir, settings.output_dir, settings.processing)
+        records = {scan.name: sidecars.record(scan) for scan in plan.scans}
+        for record in records.values():
+            write_record(settings.output_dir, record)
+        everybody = sorted({scan.entities["sub"] for scan in (*plan.scans, *unplanned)})
+        write_scan_tables(settings.output_dir, everybody)  # earlier results are none now
+        if not plan.scans:
+            return
+        for name, failure in _run_workflow(settings, plan, work_dir, progress).items():
+            message = failure.message
+            for folder in (work_dir, settings.output_dir):
+                message = message.replace(f"{folder}/", "")
+            failed = failed_record(records[name], failure.error_name, message, settings.bids_dir)
+            write_record(settings.output_dir, failed)
+        size = kept_bytes(work_dir, people) / 1e9
+        progress.say(
+            f"intermediate results: {size:.1f} GB in {work_dir}; --clean-workdir forgets them"
+        )
+
+
+def _run_workflow(
+    settings: Settings, plan: Plan, work_dir: Path, progress: Progress
+) -> dict[str, NodeFailure]:
+    """Run all scans; return what each that has no result failed of."""
+    from bidsapp import engine
+    from bidsapp.workflows.participant import init_participants_wf
+
     made = init_participants_wf(
         plan,
         bids_dir=settings.bids_dir,
@@ -179,28 +202,11 @@ def _compute(settings: Settings, plan: Plan, progress: Progress) -> None:
         )
     for failure in failures:
         progress.fail(failure.message)
-    for name, record in records.items():
-        blame = [f for f in failures if f.node.startswith(made.prefixes[name])]
-        if blame:
-            failed = failed_record(record, blame[0].error_name, blame[0].message, settings.bids_dir)
-            write_record(settings.output_dir, failed)
-
-
-def _work_dir(settings: Settings) -> Path:
-    """Folder for intermediate results: one per pair of datasets, so that none is mistaken."""
-    pair = f"{settings.bids_dir}\0{settings.output_dir}".encode(errors="surrogateescape")
-    folder = settings.work_dir / hashlib.sha256(pair).hexdigest()[:8]
-    try:
-        if settings.clean_workdir:
-            shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CannotCreateError(
-            f"{folder}: cannot be made ({error.strerror}); choose a folder with --work-dir"
-        ) from error
-    if not os.access(folder, os.W_OK):
-        raise CannotCreateError(f"{folder}: cannot be written; choose a folder with --work-dir")
-    return folder
+    blame = {
+        name: [failure for failure in failures if failure.node.startswith(prefixes)]
+        for name, prefixes in made.prefixes.items()
+    }
+    return {name: found[0] for name, found in blame.items() if found}
 
 
 def _reports_only(settings: Settings, progress: Progress) -> int:

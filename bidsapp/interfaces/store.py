@@ -5,17 +5,19 @@ Arrays lie in the work folder as they are in memory, uncompressed.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from nipype.interfaces.base import isdefined
 from numpy.typing import NDArray
 
 from bidsapp.core.stills import Still
-from bidsapp.errors import CentipetError
+from bidsapp.errors import CentipetError, StorageError
 from bidsapp.volume import Volume
 
 
@@ -26,9 +28,20 @@ def keep(path: str | Path, arrays: Mapping[str, NDArray[Any]]) -> str:
 
 
 def fetch(path: str | Path) -> dict[str, NDArray[Any]]:
-    """Read what `keep` wrote."""
-    with np.load(path) as stored:
-        return dict(stored)
+    """Read what `keep` wrote.
+
+    Raises
+    ------
+    StorageError
+        It is gone or damaged: a run died with its disk, or somebody cleared the work folder.
+    """
+    try:
+        with np.load(path) as stored:
+            return dict(stored)
+    except (OSError, ValueError, EOFError, KeyError, BadZipFile, zlib.error) as error:
+        raise StorageError(
+            f"{path}: this intermediate result is gone or damaged; run again with --clean-workdir"
+        ) from error
 
 
 def keep_volume(path: str | Path, volume: Volume) -> str:

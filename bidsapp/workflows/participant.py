@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from nipype.pipeline.engine import Workflow
 
@@ -22,6 +24,7 @@ from bidsapp.workflows.sidecars import ANAT_IMAGES, Sidecars
 
 ROOT = "centipet_wf"
 
+# These come after all images, in steps that nipype runs again when they change.
 _AFTER_IMAGES = ("calibration", "cutoff")
 
 
@@ -52,7 +55,9 @@ def init_participants_wf(
 ) -> ParticipantsWorkflow:
     """Compose the workflow of all planned scans.
 
-    The working directory is named after version and options, because nipype's cache sees neither.
+    nipype's cache sees neither the version nor the options of the app, so folders are named after
+    them: the whole after version and resources, what options change after the options as well. A
+    T1w is segmented without options, so once for all of them.
 
     Parameters
     ----------
@@ -67,27 +72,35 @@ def init_participants_wf(
     """
     output_dir = str(output_dir)
     sidecars = Sidecars(Path(bids_dir), Path(output_dir), processing)
-    workflow = Workflow(name=ROOT, base_dir=str(Path(work_dir) / _configuration(sidecars)))
+    made_by = {key: sidecars.provenance[key] for key in ("version", "resources")}
+    folder = Path(work_dir) / f"centipet-{__version__}-{_digest(made_by)}"
+    workflow = Workflow(name=ROOT, base_dir=str(folder))
+    options = _digest(
+        {k: v for k, v in sidecars.provenance["parameters"].items() if k not in _AFTER_IMAGES}
+    )
     anatomies: dict[T1wPlan, Workflow] = {}
     prefixes = {}
     for scan in plan.scans:
         parent = _participant(workflow, scan.participant)
         if scan.t1w is None:
             own = init_pet_only_wf(
-                scan, output_dir=output_dir, sidecars=sidecars, name=_node_name(scan.name)
+                scan,
+                output_dir=output_dir,
+                sidecars=sidecars,
+                name=node_name(f"{scan.name}_{options}"),
             )
             parent.add_nodes([own])
             prefixes[scan.name] = (f"{ROOT}.{parent.name}.{own.name}.",)
             continue
         if scan.t1w not in anatomies:
-            anatomies[scan.t1w] = _add_anatomy(parent, scan.t1w, output_dir, sidecars)
+            anatomies[scan.t1w] = _add_anatomy(parent, scan.t1w, output_dir, sidecars, options)
         anatomy = anatomies[scan.t1w]
         own = init_scan_wf(
             scan,
             output_dir=output_dir,
             method=processing.pet_to_t1w,
             sidecars=sidecars,
-            name=_node_name(scan.name),
+            name=node_name(f"{scan.name}_{options}"),
         )
         parent.connect(
             [
@@ -103,7 +116,7 @@ def init_participants_wf(
 
 def _participant(workflow: Workflow, label: str) -> Workflow:
     """Sub-workflow of a participant, made when first asked for."""
-    name = _node_name(f"sub-{label}")
+    name = node_name(f"sub-{label}")
     found = workflow.get_node(name)
     if found is None:
         found = Workflow(name=name)
@@ -111,16 +124,18 @@ def _participant(workflow: Workflow, label: str) -> Workflow:
     return found
 
 
-def _add_anatomy(parent: Workflow, t1w: T1wPlan, output_dir: str, sidecars: Sidecars) -> Workflow:
+def _add_anatomy(
+    parent: Workflow, t1w: T1wPlan, output_dir: str, sidecars: Sidecars, options: str
+) -> Workflow:
     """Anatomical workflow of one T1w, or of a within-subject template, with its derivatives."""
     fields = (*ANAT_IMAGES, "field")
     if t1w.t1w is None:
-        whole = Workflow(name=_node_name(f"{join_entities(t1w.entities)}_template"))
+        whole = Workflow(name=node_name(f"{join_entities(t1w.entities)}_template_{options}"))
         anat = init_template_wf(t1w, sidecars=sidecars)
         derivatives = init_template_derivatives_wf(t1w, output_dir=output_dir, sidecars=sidecars)
         fields += ("to_visits",)
     else:
-        whole = Workflow(name=_node_name(f"{join_entities(t1w.entities)}_T1w"))
+        whole = Workflow(name=node_name(f"{join_entities(t1w.entities)}_T1w"))
         anat = init_anat_wf()
         anat.inputs.inputnode.t1w = str(t1w.t1w)
         derivatives = init_anat_derivatives_wf(t1w, output_dir=output_dir, sidecars=sidecars)
@@ -129,17 +144,11 @@ def _add_anatomy(parent: Workflow, t1w: T1wPlan, output_dir: str, sidecars: Side
     return whole
 
 
-def _node_name(label: str) -> str:
+def node_name(label: str) -> str:
+    """Name of the workflow of a participant or an image, which nipype gives its folder, too."""
     return re.sub(r"\W", "_", label) + "_wf"
 
 
-def _configuration(sidecars: Sidecars) -> str:
-    """Name of the work folder: another one for every version, option of images, and resource.
-
-    Equation and cut-offs come after all images, in nodes that nipype runs again when they change.
-    """
-    provenance = sidecars.provenance
-    options = {k: v for k, v in provenance["parameters"].items() if k not in _AFTER_IMAGES}
-    content = json.dumps(provenance | {"parameters": options, "command": None}, sort_keys=True)
-    digest = hashlib.sha256(content.encode()).hexdigest()[:8]
-    return f"centipet-{__version__}-{digest}"
+def _digest(content: Mapping[str, Any]) -> str:
+    text = json.dumps(content, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]

@@ -290,11 +290,13 @@ def test_the_graph_is_written(two, run, fates):
 def test_clean_workdir_forgets(two, run, fates, tmp_path):
     run()
     (folder,) = (tmp_path / "work").iterdir()
-    (folder / "old").touch()
+    old = folder / "centipet-0.0.1-abc/centipet_wf/sub_1_wf/old"
+    old.parent.mkdir(parents=True)
+    old.touch()
     run()
-    assert (folder / "old").exists()
+    assert old.exists()
     run("--clean-workdir")
-    assert not (folder / "old").exists()
+    assert not old.exists()
 
 
 def test_a_session_label_that_hits_nothing_is_told_and_the_rest_goes_on(two, run, fates):

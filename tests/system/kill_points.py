@@ -33,7 +33,7 @@ from whole_app import read_tsv, run_centipet
 from bidsapp.nifti import file_hash
 
 KILLS_PER_CHAIN = (1, 4)  # in turns
-RECORD = "*_centiloid.json"
+RECORD = "sub-*_centiloid.json"
 _PATIENCE_S = 1800
 
 

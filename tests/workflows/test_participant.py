@@ -280,15 +280,16 @@ def test_another_window_is_computed_anew(bids_dir, tmp_path, stand_ins):
     assert means[1] == pytest.approx(0.9 * means[0], rel=1e-5)  # the first frame alone
 
 
-def test_options_and_version_name_the_work_folder(bids_dir, tmp_path):
+def test_version_and_options_name_the_folders(bids_dir, tmp_path):
     plan = make_plan(read_dataset(bids_dir, Filters(participant=("01",))), Processing())
-    folders = [
-        Path(
-            init_participants_wf(
-                plan, bids_dir=bids_dir, output_dir=tmp_path, work_dir=tmp_path, processing=options
-            ).workflow.base_dir
+    plain, same, other = (
+        init_participants_wf(
+            plan, bids_dir=bids_dir, output_dir=tmp_path, work_dir=tmp_path, processing=options
         )
         for options in (Processing(), Processing(), Processing(pet_to_t1w=PetToT1w.NMI))
-    ]
-    assert folders[0] == folders[1] != folders[2]
-    assert all(folder.parent == tmp_path for folder in folders)
+    )
+    assert {Path(made.workflow.base_dir).parent for made in (plain, same, other)} == {tmp_path}
+    assert plain.prefixes == same.prefixes
+    for name, (t1w, scan) in plain.prefixes.items():
+        assert other.prefixes[name][0] == t1w  # segmented once for all options
+        assert other.prefixes[name][1] != scan
