@@ -30,6 +30,9 @@ from numpy.typing import NDArray
 from bidsapp.errors import BadDataError, NoInputError, StorageError
 from bidsapp.volume import Volume
 
+# It says on stderr what is odd in a header; what matters of it is an error or a flag of ours.
+nib.imageglobals.logger.setLevel("CRITICAL")
+
 # Level 1 is three times as fast as the default for some 5 % more bytes on PET and T1w.
 COMPRESSION = 1
 

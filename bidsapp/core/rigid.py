@@ -306,9 +306,17 @@ def _rough_positions(head: Head, pet: Volume) -> list[Matrix]:
 
 
 def activity_centre(pet: Volume) -> Float64:
-    """Return the centroid of the bright part of the PET, world mm."""
+    """Return the centroid of the bright part of the PET, world mm.
+
+    Raises
+    ------
+    BadDataError
+        There is none.
+    """
     data = np.asarray(pet.data, dtype=np.float32)
-    bright = data > 0.4 * np.percentile(data, 99)
+    bright = data > 0.4 * np.percentile(data, 99) if data.size else np.zeros(1, bool)
+    if not bright.any():
+        raise BadDataError("the PET shows no head: it is too small or without activity")
     return transform(pet.affine, np.argwhere(bright).mean(axis=0))
 
 

@@ -1,0 +1,509 @@
+"""Broken BIDS datasets: every case spoils one participant, or a whole dataset, in one way.
+
+A participant starts as a plain one of tiny images: a T1w (left out where ``t1w`` is false, so that
+the PET itself is what fails) and a florbetaben PET of two frames. Images this small hold no head,
+so a case that must not matter (`TOLERATED`) ends with that error and no other.
+
+A case has the class of the error that the record must name and a word of its sentence. The
+72 broken images of `broken_images` are read one by one in test_nifti.py and are not repeated here.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import broken_images
+import nibabel as nib
+import numpy as np
+from phantom_dataset import SIDECAR
+
+from bidsapp.nifti import save_volume
+from bidsapp.volume import Volume
+
+SHAPE = broken_images.SHAPE
+PLAIN = SIDECAR | {"FrameTimesStart": [5400, 6000], "FrameDuration": [600, 600]}
+DATA, INPUT = "BadDataError", "NoInputError"
+
+Spoil = Callable[["Person"], None]
+
+
+@dataclass(frozen=True)
+class Person:
+    """One participant of the corpus and where its files are."""
+
+    folder: Path
+    label: str
+
+    @property
+    def pet(self) -> Path:
+        return self.folder / "pet" / f"sub-{self.label}_trc-FBB_pet.nii.gz"
+
+    @property
+    def sidecar(self) -> Path:
+        return self.pet.with_name(self.pet.name.replace(".nii.gz", ".json"))
+
+    @property
+    def t1w(self) -> Path:
+        return self.folder / "anat" / f"sub-{self.label}_T1w.nii.gz"
+
+    def __getitem__(self, name: str) -> Path:
+        return {"pet": self.pet, "t1w": self.t1w, "sidecar": self.sidecar}[name]
+
+
+@dataclass(frozen=True)
+class Case:
+    """How a participant is spoilt and what must be said of it."""
+
+    spoil: Spoil
+    error: str
+    word: str
+    t1w: bool = True
+
+
+def make_person(bids: Path, label: str, t1w: bool = True) -> Person:
+    """Write the plain participant of tiny images."""
+    person = Person(bids / f"sub-{label}", label)
+    if t1w:
+        save_volume(person.t1w, Volume(np.ones(SHAPE, np.float32), np.eye(4)))
+    save_volume(person.pet, Volume(np.ones((*SHAPE, 2), np.float32), np.eye(4)))
+    person.sidecar.write_text(json.dumps(PLAIN))
+    return person
+
+
+# ------------------------------------------------------------------------- ways to spoil a file
+
+
+def content(name: str, data: bytes | str) -> Spoil:
+    """Other bytes in place of a file."""
+    raw = data.encode() if isinstance(data, str) else data
+    return lambda person: _write(person[name], raw)
+
+
+def _write(path: Path, raw: bytes) -> None:
+    path.write_bytes(raw)
+
+
+def gone(name: str) -> Spoil:
+    return lambda person: person[name].unlink()
+
+
+def cut(name: str, keep: float) -> Spoil:
+    """Only the first part of a file."""
+    return lambda person: os.truncate(person[name], int(person[name].stat().st_size * keep))
+
+
+def folder(name: str) -> Spoil:
+    """A folder of the name of the file."""
+
+    def spoil(person: Person) -> None:
+        person[name].unlink()
+        person[name].mkdir()
+        (person[name] / "file").write_text("x")
+
+    return spoil
+
+
+def link(name: str, target: str) -> Spoil:
+    """A symbolic link in place of the file."""
+
+    def spoil(person: Person) -> None:
+        person[name].unlink()
+        person[name].symlink_to(target.format(name=person[name].name))
+
+    return spoil
+
+
+def fifo(name: str) -> Spoil:
+    """A named pipe that nobody writes to: whoever opens it waits for ever."""
+
+    def spoil(person: Person) -> None:
+        person[name].unlink()
+        os.mkfifo(person[name])
+
+    return spoil
+
+
+def sparse(name: str, size: int) -> Spoil:
+    """The file, followed by nothing up to a size that no disk holds."""
+    return lambda person: os.truncate(person[name], size)
+
+
+def as_file(name: str, new: str, move: bool = True) -> Spoil:
+    """The same file under another name in its folder (``{sub}`` is the participant)."""
+
+    def spoil(person: Person) -> None:
+        target = person[name].parent / new.format(sub=f"sub-{person.label}")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(person[name], target)
+        if move:
+            person[name].unlink()
+
+    return spoil
+
+
+def beside(name: str, raw: bytes | str) -> Spoil:
+    """A further file in the participant's folder (``{sub}`` is the participant)."""
+
+    def spoil(person: Person) -> None:
+        path = person.folder / name.format(sub=f"sub-{person.label}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(raw.encode() if isinstance(raw, str) else raw)
+
+    return spoil
+
+
+def fields(**values: object) -> Spoil:
+    """Other values in the sidecar; `...` removes a field."""
+
+    def spoil(person: Person) -> None:
+        changed = {key: value for key, value in {**PLAIN, **values}.items() if value is not ...}
+        person.sidecar.write_text(json.dumps(changed))
+
+    return spoil
+
+
+def text_of(field: str, raw: str) -> Spoil:
+    """A value written into the sidecar as it stands: what `json` would not write."""
+    return lambda person: person.sidecar.write_text(
+        json.dumps(PLAIN | {field: "@"}).replace('"@"', raw)
+    )
+
+
+def voxels(name: str, data: np.ndarray, **header: object) -> Spoil:
+    """An image of these voxels, with fields of its header set afterwards."""
+    return content(name, broken_images.image(data, **header))
+
+
+def frames(first: float, second: float, dtype: type = np.float32, **header: object) -> Spoil:
+    """A PET of two even frames."""
+    data = np.stack([np.full(SHAPE, value, dtype) for value in (first, second)], axis=-1)
+    return voxels("pet", data, **header)
+
+
+def both(*ways: Spoil) -> Spoil:
+    def spoil(person: Person) -> None:
+        for way in ways:
+            way(person)
+
+    return spoil
+
+
+def swapped(person: Person) -> None:
+    """The T1w in place of the PET and the other way round."""
+    t1w = person.t1w.read_bytes()
+    person.t1w.write_bytes(person.pet.read_bytes())
+    person.pet.write_bytes(t1w)
+
+
+def plain_text_in_gz(person: Person) -> None:
+    person.pet.write_bytes(gzip.compress(b"\n".join([b"no image"] * 1000)))
+
+
+def uncompressed(name: str, size: int | None = None) -> Spoil:
+    """The image as ``.nii``, perhaps longer than its header says."""
+
+    def spoil(person: Person) -> None:
+        target = person[name].with_suffix("")
+        target.write_bytes(gzip.decompress(person[name].read_bytes()))
+        person[name].unlink()
+        if size is not None:
+            os.truncate(target, size)
+
+    return spoil
+
+
+def analyze_pair(person: Person) -> None:
+    """The old pair of files under the name of a NIfTI."""
+    image = nib.Nifti1Pair(np.ones(SHAPE, np.float32), np.eye(4))
+    stem = person.pet.with_name("pair")
+    nib.save(image, stem.with_suffix(".img"))
+    person.pet.unlink()
+    stem.with_suffix(".hdr").rename(person.pet.with_suffix(""))
+    stem.with_suffix(".img").unlink()
+
+
+def bomb(name: str) -> Spoil:
+    """A small image that goes on with a gigabyte of zeros."""
+
+    def spoil(person: Person) -> None:
+        raw = gzip.decompress(person[name].read_bytes())
+        with gzip.open(person[name], "wb", 9) as file:
+            file.write(raw)
+            for _ in range(300):
+                file.write(bytes(1 << 20))
+
+    return spoil
+
+
+def unreadable(name: str) -> Spoil:
+    return lambda person: person[name].chmod(0)
+
+
+def nested(depth: int) -> str:
+    return '{"a": ' * depth + "1" + "}" * depth
+
+
+def ramp(shape: tuple[int, ...]) -> np.ndarray:
+    return np.random.default_rng(1).normal(100, 30, shape).astype(np.float32)
+
+
+# ---------------------------------------------------------------------------------------- cases
+
+_TIMES = ("FrameTimesStart", "FrameDuration", "InjectionStart", "ImageDecayCorrected",
+          "ImageDecayCorrectionTime", "Units")  # fmt: skip
+
+SIDECARS = {
+    "empty": Case(content("sidecar", ""), DATA, "no JSON"),
+    "spaces": Case(content("sidecar", " \n "), DATA, "no JSON"),
+    "list": Case(content("sidecar", "[]"), DATA, "object"),
+    "text": Case(content("sidecar", '"Bq/mL"'), DATA, "object"),
+    "number": Case(content("sidecar", "7"), DATA, "object"),
+    "null": Case(content("sidecar", "null"), DATA, "object"),
+    "emptyObject": Case(content("sidecar", "{}"), DATA, "missing"),
+    "cut": Case(cut("sidecar", 0.5), DATA, "no JSON"),
+    "trailingComma": Case(content("sidecar", json.dumps(PLAIN)[:-1] + ",}"), DATA, "no JSON"),
+    "pythonDict": Case(content("sidecar", repr(PLAIN)), DATA, "no JSON"),
+    "comment": Case(content("sidecar", "// made by hand\n" + json.dumps(PLAIN)), DATA, "no JSON"),
+    "utf16": Case(content("sidecar", json.dumps(PLAIN).encode("utf-16")), DATA, "UTF-8"),
+    "latin1": Case(content("sidecar", '{"Units": "\xb5Ci"}'.encode("latin-1")), DATA, "UTF-8"),
+    "zeros": Case(content("sidecar", bytes(2000)), DATA, "no JSON"),
+    "noise": Case(content("sidecar", np.random.default_rng(3).bytes(999)), DATA, ""),
+    "twoObjects": Case(content("sidecar", json.dumps(PLAIN) * 2), DATA, "no JSON"),
+    "deep": Case(content("sidecar", nested(100_000)), DATA, "no JSON"),
+    "deepList": Case(text_of("Units", "[" * 50_000 + "]" * 50_000), DATA, "no JSON"),
+    "digits": Case(text_of("InjectionStart", "1" * 9999), DATA, ""),
+    "huge": Case(sparse("sidecar", 10**12), INPUT, "large"),
+    "missing": Case(gone("sidecar"), DATA, "missing"),
+    "folder": Case(folder("sidecar"), INPUT, "file"),
+    "dangling": Case(link("sidecar", "nowhere.json"), INPUT, "cannot be read"),
+    "loop": Case(link("sidecar", "{name}"), INPUT, "cannot be read"),
+    "pipe": Case(fifo("sidecar"), INPUT, "file"),
+    "device": Case(link("sidecar", "/dev/zero"), INPUT, "file"),
+    "contradictingDuplicate": Case(
+        content("sidecar", json.dumps(PLAIN)[:-1] + ', "InjectionStart": 60}'), DATA, "twice",
+    ),
+    "brokenAbove": Case(beside("{sub}_pet.json", "{"), DATA, "no JSON"),
+    "pipeAbove": Case(lambda p: os.mkfifo(p.folder / f"sub-{p.label}_pet.json"), INPUT, "file"),
+    **{f"no{name}": Case(fields(**{name: ...}), DATA, name) for name in _TIMES},
+    **{f"null{name}": Case(fields(**{name: None}), DATA, name) for name in _TIMES},
+    **{f"object{name}": Case(fields(**{name: {"a": 1}}), DATA, name) for name in _TIMES},
+}  # fmt: skip
+
+FIELDS = {
+    "startsAsText": Case(fields(FrameTimesStart="5400"), DATA, "FrameTimesStart"),
+    "startsOfTexts": Case(fields(FrameTimesStart=["5400", "6000"]), DATA, "FrameTimesStart"),
+    "startsNested": Case(fields(FrameTimesStart=[[5400], [6000]]), DATA, "FrameTimesStart"),
+    "startsOfTruths": Case(fields(FrameTimesStart=[True, True]), DATA, "FrameTimesStart"),
+    "startsTooFew": Case(fields(FrameTimesStart=[5400]), DATA, "1 values"),
+    "startsTooMany": Case(fields(FrameTimesStart=[5400, 6000, 6600]), DATA, "3 values"),
+    "startsEmpty": Case(fields(FrameTimesStart=[]), DATA, "0 values"),
+    "startsNumber": Case(fields(FrameTimesStart=5400), DATA, "FrameTimesStart"),
+    "startsNan": Case(text_of("FrameTimesStart", "[NaN, 6000]"), DATA, "FrameTimesStart"),
+    "startsInfinite": Case(text_of("FrameTimesStart", "[5400, Infinity]"), DATA, "FrameTimesStart"),
+    "startsSame": Case(fields(FrameTimesStart=[5400, 5400]), DATA, "before"),
+    "startsBackwards": Case(fields(FrameTimesStart=[6000, 5400]), DATA, ""),
+    "startsNegative": Case(fields(FrameTimesStart=[-6000, -5400]), DATA, ""),
+    "startsInMilliseconds": Case(
+        fields(FrameTimesStart=[5_400_000, 6_000_000], ScanStart=5_400_000), DATA, "",
+    ),
+    "startsInMinutes": Case(fields(FrameTimesStart=[90, 100], ScanStart=90), DATA, "before"),
+    "startsBeforeScan": Case(fields(FrameTimesStart=[3000, 3600]), DATA, "ScanStart"),
+    "startsHuge": Case(fields(FrameTimesStart=[1e300, 2e300]), DATA, ""),
+    "durationZero": Case(fields(FrameDuration=[0, 600]), DATA, "FrameDuration"),
+    "durationNegative": Case(fields(FrameDuration=[600, -600]), DATA, "FrameDuration"),
+    "durationTooFew": Case(fields(FrameDuration=[600]), DATA, "1 values"),
+    "durationTooMany": Case(fields(FrameDuration=[600] * 20), DATA, "20 values"),
+    "durationInMilliseconds": Case(fields(FrameDuration=[6e5, 6e5]), DATA, "FrameDuration"),
+    "durationOverlaps": Case(fields(FrameDuration=[900, 900]), DATA, "before"),
+    "durationOfTexts": Case(fields(FrameDuration=["600 s", "600 s"]), DATA, "FrameDuration"),
+    "injectionText": Case(fields(InjectionStart="10:00:00"), DATA, "InjectionStart"),
+    "injectionAfterScan": Case(fields(InjectionStart=9999), DATA, "InjectionStart"),
+    "injectionYesterday": Case(fields(InjectionStart=-86400), DATA, "InjectionStart"),
+    "injectionTooLate": Case(fields(InjectionStart=5000), DATA, "window"),
+    "correctedText": Case(fields(ImageDecayCorrected="true"), DATA, "ImageDecayCorrected"),
+    "correctedOne": Case(fields(ImageDecayCorrected=1), DATA, "ImageDecayCorrected"),
+    "correctedToText": Case(
+        fields(ImageDecayCorrectionTime="START"), DATA, "ImageDecayCorrectionTime",
+    ),
+    "factorsAgainstIt": Case(
+        fields(ImageDecayCorrected=False, DecayCorrectionFactor=[1.5, 1.7]),
+        DATA, "DecayCorrectionFactor",
+    ),
+    "counts": Case(fields(Units="CNTS"), DATA, "counts"),
+    "unitsEmpty": Case(fields(Units=" "), DATA, "Units"),
+    "unitsNumber": Case(fields(Units=1), DATA, "Units"),
+    "tracerFdg": Case(
+        both(fields(TracerName="[18F]FDG"), as_file("pet", "{sub}_trc-FDG_pet.nii.gz"),
+             as_file("sidecar", "{sub}_trc-FDG_pet.json")), DATA, "FDG",
+    ),
+    "tracerContradicts": Case(fields(TracerName="[11C]PiB"), DATA, "TracerName"),
+    "tracerUnnamed": Case(
+        both(fields(TracerName=...), as_file("pet", "{sub}_pet.nii.gz"),
+             as_file("sidecar", "{sub}_pet.json")), DATA, "tracer",
+    ),
+    "tracerNumber": Case(
+        both(fields(TracerName=18), as_file("pet", "{sub}_pet.nii.gz"),
+             as_file("sidecar", "{sub}_pet.json")), DATA, "tracer",
+    ),
+    "tracerTau": Case(
+        both(fields(TracerName="[18F]flortaucipir"), as_file("pet", "{sub}_pet.nii.gz"),
+             as_file("sidecar", "{sub}_pet.json")), DATA, "tau",
+    ),
+    "nuclideContradicts": Case(fields(TracerRadionuclide="C11"), DATA, "TracerRadionuclide"),
+    "halfLifeContradicts": Case(
+        fields(RadionuclideHalfLife=1223.0), DATA, "RadionuclideHalfLife",
+    ),
+    "notAttenuationCorrected": Case(
+        fields(AttenuationCorrection="none"), DATA, "AttenuationCorrection",
+    ),
+    "scanStartText": Case(fields(ScanStart="5400"), DATA, "ScanStart"),
+}  # fmt: skip
+
+IMAGES = {
+    **{
+        f"{which}{name}": Case(way(which), error, word, t1w=which == "t1w")
+        for which in ("pet", "t1w")
+        for name, way, error, word in (
+            ("Empty", lambda w: content(w, b""), INPUT, "read"),
+            ("Text", lambda w: content(w, "no image"), INPUT, "read"),
+            ("Cut", lambda w: cut(w, 0.3), INPUT, "read"),
+            ("LastByteMissing", lambda w: cut(w, 0.99), INPUT, "read"),
+            ("Dangling", lambda w: link(w, "../../.git/annex/objects/aa/b"), INPUT, "fetch"),
+            ("Loop", lambda w: link(w, "{name}"), INPUT, "read"),
+            ("Pipe", fifo, INPUT, "file"),
+            ("Device", lambda w: link(w, "/dev/zero"), INPUT, "file"),
+            ("NotCompressed", lambda w: content(w, broken_images.PLAIN), INPUT, "read"),
+            ("Bomb", bomb, INPUT, "goes on"),
+            ("Sparse", lambda w: uncompressed(w, 10**13), INPUT, "goes on"),
+            ("TwoD", lambda w: voxels(w, np.ones((9, 9), np.float32)), DATA, "dimension"),
+            ("FiveD", lambda w: voxels(w, np.ones((*SHAPE, 2, 2), np.float32)), DATA, "dimension"),
+            ("Slice", lambda w: voxels(w, np.ones((9, 9, 1), np.float32)), DATA, "extent"),
+            ("HugeHeader", lambda w: content(w, broken_images.dims(30000, 30000, 30000)),
+             DATA, "large"),
+            ("FlatAffine", lambda w: content(w, broken_images.placed(np.zeros((3, 4)))),
+             DATA, "affine"),
+            ("NanAffine", lambda w: content(w, broken_images.placed(np.full((3, 4), np.nan))),
+             DATA, "affine"),
+            ("Kilometres", lambda w: content(w, broken_images.placed(np.eye(4)[:3] * 1e6)),
+             DATA, "voxel"),
+            ("ZeroVoxels", lambda w: voxels(w, ramp(SHAPE), sform_code=0, qform_code=0,
+                                            pixdim=[1, 0, 0, 0, 0, 0, 0, 0]), DATA, "voxel"),
+            ("Complex", lambda w: voxels(w, np.ones(SHAPE, np.complex64)), DATA, "type"),
+        )
+    },
+    "petTwoFormats": Case(as_file("pet", "{sub}_trc-FBB_pet.nii", move=False), DATA, "two images"),
+    "t1wTwoFormats": Case(as_file("t1w", "{sub}_T1w.nii", move=False), INPUT, "read"),
+    "t1wFolder": Case(folder("t1w"), DATA, "head"),  # no image: the PET is laid on by itself
+    "t1wFourD": Case(voxels("t1w", np.ones((*SHAPE, 3), np.float32)), DATA, "three dimensions"),
+    "swapped": Case(swapped, DATA, ""),
+    "petFramesOfAnother": Case(voxels("pet", np.ones((*SHAPE, 5), np.float32)), DATA, "5 frames"),
+    "petOneFrameOfTwo": Case(voxels("pet", np.ones(SHAPE, np.float32)), DATA, "1 frames"),
+    "petOtherEnding": Case(both(uncompressed("pet"), as_file("sidecar", "{sub}_trc-FBB_pet.jsn")),
+                           DATA, "missing"),
+    "petTextInGzip": Case(plain_text_in_gz, INPUT, "read"),
+    "petPair": Case(analyze_pair, DATA, "1 frames"),
+    "petGzipUnderNii": Case(as_file("pet", "{sub}_trc-FBB_pet.nii"), INPUT, "read"),
+}  # fmt: skip
+
+# the voxels themselves: read when the scan is processed; without a T1w the PET alone decides
+VOXELS = {
+    "allNan": Case(frames(np.nan, np.nan), DATA, "activity", t1w=False),
+    "allInfinite": Case(frames(np.inf, -np.inf), DATA, "finite", t1w=False),
+    "allZero": Case(frames(0, 0), DATA, "", t1w=False),
+    "allNegative": Case(frames(-5, -5), DATA, "", t1w=False),
+    "constant": Case(frames(7, 7), DATA, "", t1w=False),
+    "oneFrameNan": Case(frames(1, np.nan), DATA, "", t1w=False),
+    "oneFrameZero": Case(frames(1, 0), DATA, "", t1w=False),
+    "signedBytes": Case(frames(-128, 127, np.int8, scl_slope=1e30), DATA, "", t1w=False),
+    "slopeOverflows": Case(frames(127, 127, np.int8, scl_slope=3e38), DATA, "", t1w=False),
+    "noiseAlone": Case(voxels("pet", ramp((*SHAPE, 2))), DATA, "", t1w=False),
+    "oneHotVoxel": Case(voxels("pet", np.eye(6, 7)[..., None, None].repeat(8, 2).repeat(2, 3)
+                               .astype(np.float32)), DATA, "", t1w=False),
+    "t1wNan": Case(voxels("t1w", np.full(SHAPE, np.nan, np.float32)), DATA, "finite"),
+    "t1wInfinite": Case(voxels("t1w", np.full(SHAPE, np.inf, np.float32)), DATA, "finite"),
+    "t1wZero": Case(voxels("t1w", np.zeros(SHAPE, np.float32)), DATA, "head"),
+    "t1wNegative": Case(voxels("t1w", -ramp(SHAPE)), DATA, "head"),
+    "t1wNoise": Case(voxels("t1w", ramp(SHAPE)), DATA, "head"),
+    "t1wBytes": Case(voxels("t1w", np.full(SHAPE, 127, np.int8), scl_slope=1e38), DATA, ""),
+    "t1wHalfNan": Case(voxels("t1w", np.where(np.arange(336).reshape(SHAPE) % 2, np.nan, 1)
+                              .astype(np.float32)), DATA, "head"),
+    "t1wLarge": Case(voxels("t1w", np.ones((40, 400, 40), np.uint8)), DATA, ""),
+}  # fmt: skip
+
+# odd, but nothing that a number rests on: the scan is processed and fails for want of a head
+HEAD = "head"
+TOLERATED = {
+    "byteOrderMark": Case(
+        content("sidecar", b"\xef\xbb\xbf" + json.dumps(PLAIN).encode()), DATA, HEAD
+    ),
+    "tenMegabytes": Case(fields(Comment="x" * 10_000_000), DATA, HEAD),
+    "equalDuplicate": Case(
+        content("sidecar", json.dumps(PLAIN)[:-1] + ', "InjectionStart": 0}'), DATA, HEAD
+    ),
+    "clockImpossible": Case(fields(TimeZero="25:61:99"), DATA, HEAD),
+    "clockIsNumber": Case(fields(TimeZero=7), DATA, HEAD),
+    "doseZero": Case(fields(InjectedRadioactivity=0), DATA, HEAD),
+    "doseNegative": Case(fields(InjectedRadioactivity=-300), DATA, HEAD),
+    "doseText": Case(fields(InjectedRadioactivity="300 MBq"), DATA, HEAD),
+    "doseUnitList": Case(fields(InjectedRadioactivityUnits=["MBq"]), DATA, HEAD),
+    "weightText": Case(fields(PatientWeight="heavy"), DATA, HEAD),
+    "factorsTooFew": Case(fields(DecayCorrectionFactor=[1.0]), DATA, HEAD),
+    "factorsText": Case(fields(DecayCorrectionFactor="1.0"), DATA, HEAD),
+    "attenuationNumber": Case(fields(AttenuationCorrection=7), DATA, HEAD),
+    "nuclideNumber": Case(fields(TracerRadionuclide=18), DATA, HEAD),
+    "halfLifeText": Case(fields(RadionuclideHalfLife="109 min"), DATA, HEAD),
+    "institutionObject": Case(fields(InstitutionName={"a": [1]}), DATA, HEAD),
+    "conversionFlagsWrong": Case(fields(CentiPET={"Flags": [1, {"code": 2}]}), DATA, HEAD),
+    "conversionFlagsNumber": Case(fields(CentiPET={"Flags": 3}), DATA, HEAD),
+    "hostileText": Case(fields(InstitutionName="=cmd|'/c calc'!A1<script>\t\n\x00"), DATA, HEAD),
+    "t1wSidecarBroken": Case(beside("anat/{sub}_T1w.json", "{"), DATA, HEAD),
+    "t1wSidecarPipe": Case(
+        lambda p: os.mkfifo(p.t1w.with_name(f"sub-{p.label}_T1w.json")), DATA, HEAD
+    ),
+    "scansWithoutNames": Case(beside("{sub}_scans.tsv", "acq_time\n2020-01-01\n"), DATA, HEAD),
+    "scansRagged": Case(beside("{sub}_scans.tsv", "filename\tacq_time\npet/x\n"), DATA, HEAD),
+    "scansNoText": Case(beside("{sub}_scans.tsv", b"filename\tacq_time\n\xff\xfe\0"), DATA, HEAD),
+    "scansImpossibleDate": Case(
+        both(beside("{sub}_scans.tsv", "filename\tacq_time\nanat/{sub}_T1w.nii.gz\t2020-13-45\n")),
+        DATA,
+        HEAD,
+    ),
+    "scansFolder": Case(lambda p: (p.folder / f"sub-{p.label}_scans.tsv").mkdir(), DATA, HEAD),
+    "scansPipe": Case(lambda p: os.mkfifo(p.folder / f"sub-{p.label}_scans.tsv"), DATA, HEAD),
+    "sessionsBroken": Case(beside("{sub}_sessions.tsv", "\0\0\0\t\n"), DATA, HEAD),
+    "twoT1w": Case(as_file("t1w", "{sub}_run-2_T1w.nii.gz", move=False), DATA, HEAD),
+    "folderNamedLikePet": Case(
+        lambda p: p.pet.with_name(f"sub-{p.label}_trc-FBB_rec-x_pet").mkdir(), DATA, HEAD
+    ),
+    "wrongSuffix": Case(as_file("pet", "{sub}_trc-FBB_PETT.nii.gz", move=False), DATA, HEAD),
+    "derivativeAmongRaw": Case(
+        as_file("pet", "{sub}_trc-FBB_space-T1w_desc-preproc_pet.nii.gz", move=False), DATA, HEAD
+    ),
+    "petAmongAnat": Case(
+        as_file("pet", "../anat/{sub}_trc-FBB_pet.nii.gz", move=False), DATA, HEAD
+    ),
+    "spaces": Case(as_file("t1w", "{sub}_acq- a b _T1w.nii.gz", move=False), DATA, HEAD),
+    "newline": Case(as_file("t1w", "{sub}_acq-a\nb_T1w.nii.gz", move=False), DATA, HEAD),
+    "noText": Case(as_file("t1w", "{sub}_acq-\udcff_T1w.nii.gz", move=False), DATA, HEAD),
+    "linkToItsFolder": Case(lambda p: (p.pet.parent / "again").symlink_to("."), DATA, HEAD),
+    "linkToTheDataset": Case(lambda p: (p.folder / "ses-all").symlink_to("../"), DATA, HEAD),
+    "linkToItself": Case(lambda p: (p.folder / "ses-own").symlink_to("."), DATA, HEAD),
+    "deviceBeside": Case(lambda p: (p.pet.parent / "tty").symlink_to("/dev/zero"), DATA, HEAD),
+    "pipeBeside": Case(lambda p: os.mkfifo(p.pet.parent / "pipe.json"), DATA, HEAD),
+    "uncompressed": Case(uncompressed("t1w"), DATA, HEAD),
+}
+
+PARTICIPANTS = {
+    prefix + name: case
+    for prefix, table in (
+        ("sidecar", SIDECARS), ("field", FIELDS), ("", IMAGES), ("voxels", VOXELS),
+        ("odd", TOLERATED),
+    )
+    for name, case in table.items()
+}  # fmt: skip
