@@ -20,6 +20,9 @@ from bidsapp.report.records import Status, find_records
 from bidsapp.report.visual_read import export_read
 from bidsapp.settings import Settings
 
+# Views of the records of a participant, which no record names (`bidsapp.group.scans`).
+_TABLES = ("scans", "sessions")
+
 
 def write_pages(settings: Settings, people: list[str], progress: Progress) -> list[str]:
     """Write the page of every participant; return the error class of each that failed."""
@@ -65,6 +68,8 @@ def _try_page(
                 files += [path for image in images for path in (image, sidecar_path(image))]
         figures = output_dir / f"sub-{participant}" / "figures"
         files += [path for path in figures.glob("[!.]*") if path.name != "manifest.json"]
+        person = output_dir / f"sub-{participant}"
+        files += [path for kind in _TABLES for path in person.rglob(f"sub-*_{kind}.*")]
         made_from = [record.path for record in records]
         write_manifest(figures / "manifest.json", output_dir, files, made_from, Version=__version__)
     except CentipetError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -103,11 +103,9 @@ def _collect(found: Found, filters: Filters) -> list[Path]:
             f"{output_dir}: none of the {len(records)} scans matches the labels or the filter "
             "file; give labels as they stand in the file names"
         )
-    facts = read_facts(output_dir)
-    made = study(wanted, centiloid_rows(wanted), filters.controls)
-    cohort = Cohort(output_dir, wanted, made, facts)
+    cohort = cohort_of(output_dir, wanted, filters)
     mixture = mixture_warnings(wanted)
-    warnings = [*mixture, *absence(absent_people(facts, records, filters))]
+    warnings = [*mixture, *absence(absent_people(cohort.facts, records, filters))]
     for sentence in warnings:
         _LOG.warning("%s", sentence)
     written: list[Path] = []
@@ -130,10 +128,16 @@ def _collect(found: Found, filters: Filters) -> list[Path]:
     named = {f"group_{figure.name}": figure for figure in figures}
     written += save_figures(output_dir / "figures", named)
     manifest, sources = output_dir / "group_manifest.json", [record.path for record in wanted]
-    told = {"Version": __version__, "Command": group_command(filters)}
+    told = {"Version": __version__, "Command": group_command(filters), "Options": asdict(filters)}
     written.append(write_manifest(manifest, output_dir, written, sources, **told))
     keep(found, filters, written, warnings, blocks)
     return written
+
+
+def cohort_of(output_dir: Path, records: Sequence[ScanRecord], filters: Filters) -> Cohort:
+    """What the tables are made from, for scans that the filters leave."""
+    made = study(records, centiloid_rows(records), filters.controls)
+    return Cohort(output_dir, records, made, read_facts(output_dir))
 
 
 def group_tables(cohort: Cohort) -> list[Table | LongTable]:

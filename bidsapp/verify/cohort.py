@@ -2,45 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from bidsapp.errors import BadDataError
-from bidsapp.group.collect import Cohort, group_tables
-from bidsapp.group.tables import LongTable, Row, Table, centiloid_rows
+from bidsapp.group.collect import cohort_of, group_tables
+from bidsapp.group.scans import scan_tables
+from bidsapp.group.select import is_wanted
+from bidsapp.group.tables import LongTable, Row, Table
 from bidsapp.report.records import ScanRecord
+from bidsapp.settings import Filters
 from bidsapp.tables import cell
 from bidsapp.verify.compare import How, unlike_cells
 from bidsapp.verify.files import Findings
 from bidsapp.verify.numbers import read_rows
 
-_MOST_TOLD = 20  # differences of one table; an older table differs everywhere
+_MOST_TOLD = 100  # differences of one table; an older table differs everywhere
 
 
-def check_group_tables(output_dir: Path, records: Sequence[ScanRecord], found: Findings) -> None:
+def check_group_tables(
+    output_dir: Path, records: Sequence[ScanRecord], filters: Filters, found: Findings
+) -> None:
     """Compare every table with what the records of its scans give today.
 
     Parameters
     ----------
     output_dir : root of the dataset
-    records : all of it; those that ``group_centiloid.tsv`` does not list were filtered out
+    records : all of it
+    filters : of the run that made the tables
     found : told what differs
     """
+    wanted = [record for record in records if is_wanted(record, filters)]
+    for table in group_tables(cohort_of(output_dir, wanted, filters)):
+        _check_table(output_dir, table.name, table.columns, _rows(table, wanted), found)
+
+
+def check_scan_tables(output_dir: Path, records: Sequence[ScanRecord], found: Findings) -> None:
+    """Compare ``scans.tsv`` and ``sessions.tsv`` of a participant with all its records."""
+    for name, rows in scan_tables(output_dir, records).items():
+        columns = {column: {} for column in rows[0]}
+        _check_table(output_dir, name.removesuffix(".tsv"), columns, rows, found)
+
+
+def group_filters(options: Any) -> Filters:
+    """Filters of the run that made the tables, as its manifest tells them.
+
+    Raises
+    ------
+    BadDataError
+        It tells something else.
+    """
     try:
-        listed = [row.get("record") for row in read_rows(output_dir / "group_centiloid.tsv")]
-    except BadDataError as error:
-        found.broken("group_centiloid.tsv", str(error))
-        return
-    known = {record.path for record in records}
-    for path in listed:
-        if path not in known:
-            found.broken("group_centiloid.tsv", f"has a row of {path}, which is no record")
-    wanted = [record for record in records if record.path in listed]
-    for table in group_tables(Cohort(output_dir, wanted, centiloid_rows(wanted))):
-        rows = _rows(table, wanted)
-        texts = [{column: cell(row[column]) for column in table.columns} for row in rows]
-        _check_table(output_dir, table, texts, found)
+        given = {name: _tuples(value) for name, value in options.items()}
+        return Filters(**given)
+    except (AttributeError, TypeError) as error:
+        raise BadDataError(f"Options cannot be read ({error})") from error
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _rows(table: Table | LongTable, records: Sequence[ScanRecord]) -> Iterable[Row]:
@@ -50,9 +72,14 @@ def _rows(table: Table | LongTable, records: Sequence[ScanRecord]) -> Iterable[R
 
 
 def _check_table(
-    output_dir: Path, table: Table | LongTable, rows: list[dict[str, str]], found: Findings
+    output_dir: Path,
+    stem: str,
+    columns: Mapping[str, Any],
+    made: Iterable[Row],
+    found: Findings,
 ) -> None:
-    name = f"{table.name}.tsv"
+    name = f"{stem}.tsv"
+    rows = [{column: cell(row[column]) for column in columns} for row in made]
     if not rows and not (output_dir / name).exists():
         return
     try:
@@ -60,8 +87,8 @@ def _check_table(
     except BadDataError as error:
         found.broken(name, str(error))
         return
-    if told and list(told[0]) != list(table.columns):
-        found.differ(name, "columns", list(told[0]), list(table.columns), "has this version")
+    if told and list(told[0]) != list(columns):
+        found.differ(name, "columns", list(told[0]), list(columns), "has this version")
         return
     names = [_name(row) for row in rows]
     count = 0

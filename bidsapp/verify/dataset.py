@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from bidsapp import __version__
-from bidsapp.bids.dataset import APP_NAME, root_files
+from bidsapp.bids.dataset import APP_NAME, RAW_FACTS, root_files
 from bidsapp.data import resource_hashes
 from bidsapp.errors import CentipetError, InvalidBidsError, NoInputError
 from bidsapp.report.records import ScanRecord, Status, find_records, read_record
-from bidsapp.verify.cohort import check_group_tables
+from bidsapp.verify.cohort import check_group_tables, check_scan_tables, group_filters
 from bidsapp.verify.compare import How
 from bidsapp.verify.curves import check_curves
 from bidsapp.verify.files import Findings, check_hashes, foreign, read_sealed
@@ -22,6 +22,9 @@ from bidsapp.verify.numbers import Scan, check_numbers
 
 _GROUP_MANIFEST = "group_manifest.json"
 _DESCRIPTION = "dataset_description.json"
+
+# What a field of another form raises in whoever reads it.
+_ANYTHING = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, OSError)
 
 
 def records_of(output_dir: Path, participants: Sequence[str] = ()) -> list[ScanRecord]:
@@ -104,7 +107,7 @@ def check_scan(output_dir: Path, path: str, quick: bool = False) -> Findings:
         check_curves(scan, found)
     except CentipetError as error:
         found.broken(path, f"cannot be derived again ({_inside(error, output_dir)})")
-    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, OSError) as error:
+    except _ANYTHING as error:
         kind = f"{type(error).__name__}: {_inside(error, output_dir)}"
         found.broken(path, f"cannot be derived again, a field has another form ({kind})")
     return found
@@ -126,10 +129,13 @@ def check_rest(
     _check_root(output_dir, found)
     for label in sorted({record.entities["sub"] for record in records}):
         _check_manifest(output_dir, f"sub-{label}/figures/manifest.json", found)
-    if list(output_dir.glob("group_*")):
-        _check_manifest(output_dir, _GROUP_MANIFEST, found)
         if not quick:
-            check_group_tables(output_dir, records, found)
+            own = [record for record in records if record.entities["sub"] == label]
+            _try(check_scan_tables, found, output_dir, own)
+    if any(path.name != RAW_FACTS for path in output_dir.glob("group_*")):
+        manifest = _check_manifest(output_dir, _GROUP_MANIFEST, found)
+        if manifest and not quick:
+            _try(_check_group, found, output_dir, records, manifest)
     _check_mixture(records, found)
     named = {name for record in records for name in record.provenance.get("outputs") or ()}
     known = {*named, *scans.files, *found.files}
@@ -153,8 +159,26 @@ def _manifest_of(name: str) -> str | None:
     return f"{participant[1]}/figures/manifest.json" if participant else None
 
 
+def _check_group(
+    output_dir: Path, records: Sequence[ScanRecord], manifest: Mapping[str, Any], found: Findings
+) -> None:
+    check_group_tables(output_dir, records, group_filters(manifest.get("Options")), found)
+
+
+def _try(check: Callable[..., None], found: Findings, output_dir: Path, *arguments: Any) -> None:
+    """Run a check on files that may hold anything; what it cannot cope with is a difference."""
+    try:
+        check(output_dir, *arguments, found)
+    except CentipetError as error:
+        found.broken(_GROUP_MANIFEST, f"cannot be derived again ({_inside(error, output_dir)})")
+    except _ANYTHING as error:
+        kind = f"{type(error).__name__}: {_inside(error, output_dir)}"
+        found.broken(_GROUP_MANIFEST, f"tables cannot be made again from the records ({kind})")
+
+
 def _check_root(output_dir: Path, found: Findings) -> None:
     description = read_sealed(output_dir, _DESCRIPTION, found)
+    read_sealed(output_dir, RAW_FACTS, found)
     for path in sorted(output_dir.glob("atlas-*_description.json")):
         read_sealed(output_dir, path.name, found)
     for path in sorted(output_dir.glob("tpl-*/anat/*.json")):
@@ -168,7 +192,7 @@ def _check_root(output_dir: Path, found: Findings) -> None:
             check_hashes(output_dir, hashes, name, found)
     made_by = _version(description)
     for name, text in root_files(output_dir, output_dir).items():
-        if name == _DESCRIPTION:
+        if name in (_DESCRIPTION, RAW_FACTS):
             continue
         path = output_dir / name
         if not path.is_file():
@@ -193,11 +217,11 @@ def _version(description: Mapping[str, Any]) -> str:
         return "unknown"
 
 
-def _check_manifest(output_dir: Path, name: str, found: Findings) -> None:
+def _check_manifest(output_dir: Path, name: str, found: Findings) -> dict[str, Any]:
     """Files of a page or of the group level, and whether they are of today's records."""
     content = read_sealed(output_dir, name, found)
     if not content:
-        return
+        return {}
     check_hashes(output_dir, content.get("Files"), name, found)
     inputs = content.get("Inputs")
     aside = Findings()
@@ -207,6 +231,7 @@ def _check_manifest(output_dir: Path, name: str, found: Findings) -> None:
         what = "the page is" if name.startswith("sub-") else "the group tables are"
         others = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
         found.broken(name, f"{what} not of the record {changed[0]}{others} as it is now")
+    return content
 
 
 def _check_mixture(records: Iterable[ScanRecord], found: Findings) -> None:

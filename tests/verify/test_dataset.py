@@ -62,7 +62,11 @@ def test_a_dataset_as_it_was_written(verify):
 def test_one_flipped_byte_in_any_file_is_found(out, verify):
     run_group(out, Filters())
     assert verify("--quick")[0] == 0
-    files = [path for path in sorted(out.rglob("*")) if path.is_file()]
+    files = [
+        path
+        for path in sorted(out.rglob("*"))
+        if path.is_file() and out / "logs" not in path.parents
+    ]
     assert len(files) > 15
     for path in files:
         before = path.read_bytes()
@@ -87,9 +91,9 @@ def test_every_edited_number_of_the_group_tables_is_found_without_hashes(out, ve
         path.write_text("\n".join([lines[0], "\t".join(edited), *lines[2:]]) + "\n")
         _accept(out, path)
         code, told = verify()
-        assert code == 1 and len(columns) > 1
+        assert code == 1 and columns, path
         for column in columns:
-            assert f"{path.name}: {column} of sub-01" in told
+            assert f"{path.name}: {column} of " in told, path
         run_group(out, Filters())
 
 
@@ -104,8 +108,8 @@ def _accept(out: Path, path: Path) -> None:
     """Put the hash of an edited file into the manifest, as somebody who knows how would."""
     manifest = out / "group_manifest.json"
     files = [out / name for name in json.loads(manifest.read_text())["Files"]]
-    inputs = json.loads(manifest.read_text())["Inputs"]
-    write_manifest(manifest, out, files, inputs)
+    inputs, options = (json.loads(manifest.read_text())[key] for key in ("Inputs", "Options"))
+    write_manifest(manifest, out, files, inputs, Options=options)
 
 
 def test_missing_and_foreign_files_and_folders(out, verify):
