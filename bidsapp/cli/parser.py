@@ -9,6 +9,7 @@ import os
 import re
 import tomllib
 from collections.abc import Iterable, Sequence
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -60,6 +61,14 @@ class _PrintDescriptor(argparse.Action):
         from bidsapp.cli.boutiques import descriptor
 
         print(json.dumps(descriptor(parser), indent=2))
+        raise SystemExit(0)
+
+
+class _PrintPybidsConfig(argparse.Action):
+    """Prints what pybids needs to index the derivatives, then exits."""
+
+    def __call__(self, *_: Any) -> NoReturn:
+        print(files("bidsapp.data").joinpath("pybids.json").read_text("utf-8"), end="")
         raise SystemExit(0)
 
 
@@ -115,6 +124,10 @@ def _parser() -> argparse.ArgumentParser:
     main.add_argument(
         "--bids-exec-spec", action=_PrintDescriptor, nargs=0,
         help="print the Boutiques descriptor of this command line and exit",
+    )  # fmt: skip
+    main.add_argument(
+        "--pybids-config", action=_PrintPybidsConfig, nargs=0,
+        help="print the configuration with which pybids reads the derivatives and exit",
     )  # fmt: skip
     _add_options(parser)
     return parser
