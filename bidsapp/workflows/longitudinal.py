@@ -13,7 +13,7 @@ from bidsapp.workflows.sidecars import ANAT_IMAGES, Sidecars
 from bidsapp.workflows.wiring import gathered
 
 # Peak memory of T1ws of 256 x 256 x 256, measured.
-_SEGMENT_GB, _TEMPLATE_GB, _PER_VISIT_GB, _TABLE_GB = 1.5, 0.8, 0.4, 0.2
+_SEGMENT_GB, _TEMPLATE_GB, _PER_VISIT_GB, _TABLE_GB = 1.5, 0.6, 0.3, 0.2
 
 _ANATOMY = ("t1w", "mask", "gm", "wm", "csf", "field", "warp", "t1w_mni", "regions")
 
