@@ -10,6 +10,7 @@ is not the usual way is told.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -29,6 +30,7 @@ USUAL = Options()
 STIFFER = 30.0  # times the usual bending energy
 TURNED_DEG = 45.0  # more is no pose in a scanner but an error of the header
 WORST = "template_shift_mm"
+USUAL_WAY = "the usual way"
 
 
 @dataclass(frozen=True)
@@ -84,13 +86,15 @@ def _first_that_passes(
 ) -> Normalised:
     best: Normalised | None = None
     reason = BadDataError("holds no head")
-    failed = ""  # what the first attempt failed by
+    failed = ""  # what the usual way failed by
     for way, start, choice in _ways(t1w, template, options):
         try:
             found = _attempt(t1w, template, limits, choice, start)
         except BadDataError as error:
             reason, failed = error, failed or "no head found"
             continue
+        if way != USUAL_WAY:
+            failed = failed or "no convincing start"
         told = (*_told(way, failed), *_turned(start), *found.findings)
         failed = failed or ", ".join(f.code for f in found.findings if f.code in REPAIRABLE)
         # one at a time: the maps of a head are 300 MB
@@ -109,16 +113,18 @@ def _ways(
     """Ways to normalise a T1w, the usual one first: what it is, start, options."""
     sampler = PriorSampler(template.priors)
     best: Start | None = None
-    try:
+    with suppress(BadDataError):  # the turned ones tell what is wrong, if they do not help
         best = find_head(t1w, template.priors, sampler)
-    except BadDataError:
-        pass  # the turned ones tell what is wrong, if they do not help
-    else:
-        yield "the usual way", best, options
+    if best is not None and best.convincing:
+        yield USUAL_WAY, best, options
     turned = find_head(t1w, template.priors, sampler, EVERY_WAY)
-    if best is None or turned.mutual_information > best.mutual_information:
+    if best is None or turned.tissue_information > best.tissue_information:
         best = turned
         yield "another start", turned, options
+    elif not best.convincing:
+        yield USUAL_WAY, best, options
+    if not best.convincing:
+        return  # no other warp makes a head of it
     yield "a stiffer warp", best, replace(options, warp_penalty=STIFFER * options.warp_penalty)
     yield "an affine alone", best, replace(options, warp_steps=0)
 

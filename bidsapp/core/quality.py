@@ -143,6 +143,16 @@ _NORMALISATION = {
         "t1w-coverage",
         "the T1w holds only {value:.0%} of the volumes of interest (least {limit:.0%})",
     ),
+    "start_spread_mm": (
+        "normalisation-start",
+        "two places explain the T1w alike and put the head {value:.0f} mm apart (limit {limit:g} "
+        "mm)",
+    ),
+    "start_information": (
+        "normalisation-start",
+        "where the head was found its intensities hardly tell grey, white and CSF apart "
+        "({value:.3f} nats, least {limit:g})",
+    ),
     "voi_contrast": (
         "t1w-contrast",
         "white matter is {value:.1f} SD brighter than grey (least {limit:g}); is this a T1w?",

@@ -84,9 +84,10 @@ class Segmentation:
         T1w world coordinate (RAS, mm) of every voxel of the template grid.
     quality : dict of float
         ``log_likelihood`` per voxel; ``start_spread_mm``, disagreement of the affine starts;
-        ``start_mi`` mutual information of the start; ``rounds`` used; ``jacobian_min``,
-        ``jacobian_max`` over the brain; ``brain_ml``, ``gm_ml``, ``wm_ml``, ``csf_ml`` volumes;
-        ``gm_wm_contrast``, distance of their means over the pooled SD.
+        ``start_mi``, ``start_information``, mutual information of the start, over the head and
+        over the brain; ``rounds`` used; ``jacobian_min``, ``jacobian_max`` over the brain;
+        ``brain_ml``, ``gm_ml``, ``wm_ml``, ``csf_ml`` volumes; ``gm_wm_contrast``, distance of
+        their means over the pooled SD.
     intensities : IntensityModel
         Histogram of the bias-corrected T1w and the Gaussians fitted to it.
     """
@@ -397,6 +398,7 @@ def _quality(t1w: Volume, start: Start, fit: Fit, maps: TissueMaps) -> dict[str,
         "log_likelihood": fit.log_likelihood,
         "start_spread_mm": start.spread_mm,
         "start_mi": start.mutual_information,
+        "start_information": start.tissue_information,
         "rounds": float(fit.rounds),
         "jacobian_min": float(jacobian.min()),
         "jacobian_max": float(jacobian.max()),

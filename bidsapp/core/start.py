@@ -9,7 +9,7 @@ that scalp is not brain.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,13 +27,24 @@ Float = NDArray[np.float64]
 Float32 = NDArray[np.float32]
 
 _SCALE = 1.08  # head to template, the middle of adult heads
-_PITCHES_DEG = (-25.0, 0.0, 25.0)
+_PITCHES_DEG: tuple[float, ...] = (-25.0, 0.0, 25.0)
 _BLUR_MM = 6.0  # of the priors in the rigid step
 _RIGID_SPACING_MM = 8.0
 _AFFINE_SPACINGS_MM = (6.0, 3.0)
 _TOO_SPARSE = 1.2  # times the volume that a sample should stand for
 _BINS = 64
+_FINE_TOLERANCE, _COARSE_TOLERANCE = 2.220446049250313e-09, 1e-4  # relative gain of the last step
+# Information of intensities about tissue in the brain, nats: heads 0.1-0.3, 0.02 beside the brain.
+_CONVINCING = 0.08
+_LEAST_INFORMATION = 0.02
+_INFORMATION_SPACING_MM = 4.0
+_SURELY_BRAIN = 0.9
+_SHADING_MM = 70.0  # FWHM of the local mean
+_RIVAL = 0.9  # of the best rigid score: worth a closer look
+_MOST_RIVALS = 3
+_ELSEWHERE_MM = 10.0
 _ALIKE = 0.98  # of the best score: a start as good as this one is another opinion
+_MOST_SDS = 5.0  # of the stretch: 0.6-1.6 times the size of an adult head
 _HEAD_HEIGHT_MM = 150.0  # vertex to below the cerebellum
 _LOG_STRETCH_SD = 0.1  # of adult heads (0.95-1.29 seen on 25)
 _AFFINE_STEPS = 30
@@ -50,15 +61,23 @@ class Start:
     affine : ndarray, shape (4, 4)
         T1w world -> template world, mm.
     spread_mm : float
-        Largest distance over the brain between rigid starts that score about as well as the best:
-        0 when all found the same place.
+        Largest distance over the brain between starts that explain the T1w about as well as the
+        best: 0 when all found the same place.
     mutual_information : float
         Of the best rigid start, nats.
+    tissue_information : float
+        Of intensities and tissue where the brain should be, nats.
     """
 
     affine: Float
     spread_mm: float
     mutual_information: float
+    tissue_information: float
+
+    @property
+    def convincing(self) -> bool:
+        """Whether the tissue there tells itself apart as in a head."""
+        return self.tissue_information >= _CONVINCING
 
 
 @dataclass(frozen=True)
@@ -139,23 +158,122 @@ def find_head(
     BadDataError
         The image holds no head.
     """
-    rigid, score, spread = _rigid(t1w, priors, orientations)
-    return Start(_affine(t1w, sampler, rigid), spread, score)
+    opinions = _opinions(t1w, priors, sampler, orientations)
+    doubtful = max(opinion.information for opinion in opinions) < _CONVINCING
+    if doubtful and orientations is AS_STORED:
+        # strong shading hides the tissue from a start that knows no bias field
+        even = without_shading(t1w)
+        opinions = [opinion.seen_in(even, sampler) for opinion in opinions]
+        opinions += _opinions(even, priors, sampler, orientations)
+    best = max(opinions, key=lambda opinion: opinion.information)
+    if best.information < _LEAST_INFORMATION:
+        raise BadDataError(
+            "holds no head that could be found: its intensities tell no tissue apart anywhere "
+            f"({best.information:.3f} nats, heads 0.1 and more); is this a T1w of a whole head or "
+            "brain?"
+        )
+    spread = max(
+        _apart(best.affine, opinion.affine, priors)
+        for opinion in opinions
+        if opinion.information >= _ALIKE * best.information
+    )
+    return Start(best.affine, spread, best.mutual_information, best.information)
+
+
+@dataclass(frozen=True)
+class _Opinion:
+    """One place where the head may be, and what speaks for it.
+
+    ``mutual_information``: of intensities and blurred tissue over the whole head, rigid.
+    ``information``: of intensities and tissue over what would be brain there, nats.
+    """
+
+    affine: Float
+    mutual_information: float
+    information: float
+
+    def seen_in(self, t1w: Volume, sampler: PriorSampler) -> _Opinion:
+        """Return the same place judged by another image."""
+        return replace(self, information=_tissue_information(t1w, sampler, self.affine))
+
+
+def _opinions(
+    t1w: Volume, priors: TissuePriors, sampler: PriorSampler, orientations: Sequence[Float]
+) -> list[_Opinion]:
+    """Refined starts that are those of a head; an error when there is none."""
+    found: list[_Opinion] = []
+    reason = BadDataError("holds no head")
+    for score, place in _rigid(t1w, priors, orientations):
+        try:
+            affine = _credible(_affine(t1w, sampler, place))
+        except BadDataError as error:
+            reason = error
+        except linalg.LinAlgError:  # nothing in the image says where anything lies
+            reason = BadDataError(
+                "holds no head that could be found: is this a T1w of a whole head or brain?"
+            )
+        else:
+            found.append(_Opinion(affine, score, _tissue_information(t1w, sampler, affine)))
+    if not found:
+        raise reason
+    return found
+
+
+def _tissue_information(t1w: Volume, sampler: PriorSampler, affine: Float) -> float:
+    """Mutual information of intensities and grey, white and CSF where all is brain, nats.
+
+    What is no head may have an outline like one, but not white matter in the middle and CSF in
+    the middle of that.
+    """
+    samples = subsample(t1w, _INFORMATION_SPACING_MM)
+    tissue = sampler.values(transform(affine, samples.world))[:, :3]
+    brain = tissue.sum(axis=1) > _SURELY_BRAIN
+    intensity = samples.intensity[brain]
+    if intensity.size < 2 * _BINS or np.ptp(np.percentile(intensity, [0.5, 99.5])) == 0:
+        return 0.0
+    joint, ratio = _joint(_quantise(intensity), tissue[brain])
+    return float((joint * ratio).sum())
+
+
+def without_shading(t1w: Volume) -> Volume:
+    """Divide a T1w by its local mean: crude, but enough to find a head under a strong bias field.
+
+    The mean is that of the logarithm over what is not air (homomorphic filter).
+    """
+    step = np.maximum(1, np.round(_INFORMATION_SPACING_MM / t1w.grid.voxel_size)).astype(int)
+    coarse = np.nan_to_num(t1w.data[tuple(slice(None, None, s) for s in step)]).astype(np.float64)
+    head = coarse > 0.25 * _otsu(coarse.ravel())
+    sigma = _SHADING_MM / FWHM_PER_SIGMA / (step * t1w.grid.voxel_size)
+    logs = np.log(np.where(head, coarse, 1.0))
+    weight = ndimage.gaussian_filter(head.astype(np.float64), sigma)
+    local = ndimage.gaussian_filter(logs, sigma) / np.maximum(weight, 1e-3)
+    shading = np.exp(local - logs[head].mean()).astype(np.float32)
+    fine = ndimage.affine_transform(
+        shading, 1 / step, output_shape=t1w.data.shape, order=1, mode="nearest"
+    )
+    return Volume(t1w.data / fine, t1w.affine)
 
 
 def _rigid(
     t1w: Volume, priors: TissuePriors, orientations: Sequence[Float]
-) -> tuple[Float, float, float]:
-    """Best rigid start, its score, and how far those that score alike lie apart, mm."""
+) -> list[tuple[float, Float]]:
+    """Rigid starts worth a closer look, and their scores, the best first.
+
+    Another one is worth it when it lies elsewhere and scores not much worse: blurred and rigid,
+    the right place of a head may be the second best.
+    """
     sigma = _BLUR_MM / FWHM_PER_SIGMA / priors.grid.voxel_size
     blurred = np.stack([ndimage.gaussian_filter(tissue, sigma) for tissue in priors.maps])
     sampler = PriorSampler(TissuePriors(blurred, priors.affine))
     samples = subsample(t1w, _RIGID_SPACING_MM)
-    if np.ptp(np.percentile(samples.intensity, [0.5, 99.5])) == 0:
+    seen = samples.intensity
+    if seen.size == 0 or np.ptp(np.percentile(seen, [0.5, 99.5])) == 0:
         raise BadDataError("holds no head: nearly all voxels have the same intensity")
     head = samples.intensity > _otsu(samples.intensity)
     target = _brain_centre(priors)
-    pitches = _PITCHES_DEG if len(orientations) == 1 else (0.0,)
+    pitches, tolerance = _PITCHES_DEG, _FINE_TOLERANCE
+    if orientations is not AS_STORED:  # many, and enough to tell the right one
+        pitches, tolerance = pitches[1:2], _COARSE_TOLERANCE
     fits = []
     for orientation in orientations:
         centre = _head_centre(samples.world, head, up=orientation[2])
@@ -164,18 +282,40 @@ def _rigid(
         back = np.eye(4)
         back[:3, 3] = -centre
         for pitch in pitches:
-            score, affine = _climb(sampler, world, bins, target, orientation, pitch)
+            score, affine = _climb(sampler, world, bins, target, orientation, pitch, tolerance)
             fits.append((score, affine @ back))
-    best, affine = max(fits, key=lambda fit: fit[0])
-    middle = transform(inverse(affine), target)
-    corners = middle + 60.0 * np.array(np.meshgrid(*[[-1, 1]] * 3)).reshape(3, -1).T
-    there = transform(affine, corners)
-    spread = max(
-        float(np.linalg.norm(transform(other, corners) - there, axis=1).max())
-        for score, other in fits
-        if score >= _ALIKE * best
-    )
-    return affine, best, spread
+    fits.sort(key=lambda fit: -fit[0])
+    places: list[tuple[float, Float]] = []
+    for score, affine in fits:
+        elsewhere = all(_apart(place, affine, priors) > _ELSEWHERE_MM for _, place in places)
+        if elsewhere and score >= _RIVAL * fits[0][0]:
+            places.append((score, affine))
+    return places[:_MOST_RIVALS]
+
+
+def _middle(affine: Float, priors: TissuePriors) -> Float:
+    """Where an affine has the middle of the brain, T1w world."""
+    return transform(inverse(affine), _brain_centre(priors))
+
+
+def _apart(first: Float, second: Float, priors: TissuePriors) -> float:
+    """Largest distance between two affines over a brain, mm."""
+    corners = 60.0 * np.array(np.meshgrid(*[[-1, 1]] * 3)).reshape(3, -1).T
+    points = _middle(first, priors) + corners
+    off = transform(second, points) - transform(first, points)
+    return float(np.linalg.norm(off, axis=1).max())
+
+
+def _credible(affine: Float) -> Float:
+    """Return an affine that stretches a head as heads are stretched, or refuse it."""
+    stretches = linalg.svdvals(affine[:3, :3]) / _SCALE
+    if np.abs(np.log(stretches)).max() > _MOST_SDS * _LOG_STRETCH_SD:
+        told = " x ".join(f"{1 / stretch:.1f}" for stretch in stretches)
+        raise BadDataError(
+            f"holds no head that could be found: what fits best is {told} times the size of an "
+            "adult head; is this a T1w of a whole head or brain, with the right voxel size?"
+        )
+    return affine
 
 
 def _head_centre(world: Float, head: NDArray[np.bool_], up: Float) -> Float:
@@ -193,6 +333,7 @@ def _climb(
     target: Float,
     orientation: Float,
     pitch_deg: float,
+    tolerance: float,
 ) -> tuple[float, Float]:
     """Maximise mutual information over rigid motions; returns it and the affine there."""
 
@@ -215,7 +356,7 @@ def _climb(
         return -value, -gradient
 
     begin = np.array([0, 0, 0, np.deg2rad(pitch_deg) * 50, 0, 0])
-    found = optimize.minimize(cost, begin, jac=True, method="L-BFGS-B")
+    found = optimize.minimize(cost, begin, jac=True, method="L-BFGS-B", options={"ftol": tolerance})
     return -float(found.fun), place(found.x)
 
 
@@ -224,12 +365,17 @@ def _mutual_information(
 ) -> tuple[float, Float, Float]:
     """MI of intensity bins and tissue classes, and its slopes along shift and linear part."""
     prior, slope = sampler.values_and_slopes(transform(affine, world))
-    joint = np.stack([np.bincount(bins, p, minlength=_BINS) for p in prior.T.astype(float)], axis=1)
-    joint = joint / joint.sum() + 1e-12
-    ratio = np.log(joint / (joint.sum(axis=1, keepdims=True) * joint.sum(axis=0)))
+    joint, ratio = _joint(bins, prior)
     force = np.matmul(slope, ratio[bins].astype(np.float32)[:, :, None])[:, :, 0].astype(float)
     force /= bins.size
     return float((joint * ratio).sum()), force.sum(axis=0), force.T @ world
+
+
+def _joint(bins: NDArray[np.int64], prior: Float32) -> tuple[Float, Float]:
+    """Joint frequencies of bins and classes, and the log of each over that of independence."""
+    joint = np.stack([np.bincount(bins, p, minlength=_BINS) for p in prior.T.astype(float)], axis=1)
+    joint = joint / joint.sum() + 1e-12
+    return joint, np.log(joint / (joint.sum(axis=1, keepdims=True) * joint.sum(axis=0)))
 
 
 def _affine(t1w: Volume, sampler: PriorSampler, rigid: Float) -> Float:

@@ -51,6 +51,7 @@ from bidsapp.core.segment import Options, segment
 from bidsapp.core.start import Start
 from bidsapp.core.voi import in_native_space
 from bidsapp.data import mni_grid, priors, read_table, template_mask, vois
+from bidsapp.data.atlases import uptake_regions
 from bidsapp.nifti import load_volume
 from bidsapp.settings import PetToT1w
 from bidsapp.volume import Volume
@@ -140,8 +141,8 @@ class Person:
             found.probabilities,
             found.brain_mask,
             in_native_space(
-                {"ctx": vois(2)["ctx"], "cbl": vois(2)["wc"]},
-                mni_grid(2), found.warp.to_template, found.brain_mask, self.t1w.affine,
+                uptake_regions(), mni_grid(2), found.warp.to_template, found.brain_mask,
+                self.t1w.affine,
             ),
             lambda points: sampler.values(found.warp.to_template(points)),
         )  # fmt: skip
@@ -188,7 +189,7 @@ def normalisations(person: Person) -> Iterator[Case]:
         yield _case(person, what, where, person.found, moved=True)
     affine = person.found.segmentation.warp.affine
     for what, move in list(moves(100 + int(person.label), centre))[:1]:
-        found = segment(person.t1w, priors(), Options(), Start(move @ affine, 0.0, 0.0))
+        found = segment(person.t1w, priors(), Options(), Start(move @ affine, 0.0, 0.0, 0.0))
         spoilt = Normalised(found, found.quality, ())
         yield _case(person, f"start {what} off", found.field.astype(float), spoilt, moved=True)
 

@@ -31,8 +31,8 @@ def stand_ins(monkeypatch, shifts, *, turned_score=0.1, contrast=2.0):
 
     def find_head(t1w, priors, sampler, orientations=AS_STORED):
         if orientations is AS_STORED:
-            return Start(np.eye(4), 0.0, 0.2)
-        return Start(QUARTER, 0.0, turned_score)
+            return Start(np.eye(4), 0.0, 0.2, 0.2)
+        return Start(QUARTER, 0.0, 0.2, turned_score)
 
     def segment(t1w, priors, options, start):
         tried.append((options.warp_penalty, options.warp_steps > 0, start.affine is QUARTER))

@@ -9,11 +9,11 @@ pytestmark = pytest.mark.slow
 def test_centiloid_stays_when_the_t1w_comes_otherwise(shared_data):
     found = list(differences(shared_data, "sub-02", VARIATIONS))
     assert len(found) == len(VARIATIONS)
-    assert max(abs(difference) for _, difference, _ in found) < 1.5, found
-    assert {flags for _, _, flags in found} == {()}
+    assert max(abs(outcome.difference_cl) for _, outcome in found) < 1.5, found
+    assert {outcome.flags for _, outcome in found} == {()}
 
 
 def test_a_wrong_header_is_told_and_costs_nothing(shared_data):
-    ((_, difference, flags),) = differences(shared_data, "sub-04", {"turned": turned_header})
-    assert abs(difference) < 1.5
-    assert "t1w-orientation" in flags and "normalisation-shift" not in flags
+    ((_, outcome),) = differences(shared_data, "sub-04", {"turned": turned_header})
+    assert abs(outcome.difference_cl) < 1.5
+    assert "t1w-orientation" in outcome.flags and "normalisation-shift" not in outcome.flags
