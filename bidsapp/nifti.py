@@ -404,9 +404,13 @@ def _replacing(path: str | Path, *, leave_equal: bool = False) -> Iterator[Path]
             if not (leave_equal and path.is_file() and cmp(temporary, path, shallow=False)):
                 temporary.replace(path)
     except OSError as error:
-        raise StorageError(f"{path}: cannot be written ({error.strerror})") from error
+        raise StorageError(
+            f"{path}: cannot be written ({error.strerror}); make room or correct permissions, and "
+            "run again"
+        ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
 
 
 @contextmanager
@@ -477,10 +481,15 @@ def write_lines(path: str | Path, lines: Iterable[str]) -> Path:
     """
     with (
         _replacing(path, leave_equal=True) as temporary,
-        temporary.open("w", encoding="utf-8", newline="") as file,
+        temporary.open("wb") as file,
     ):
-        file.writelines(lines)
+        file.writelines(map(encoded, lines))
     return Path(path)
+
+
+def encoded(text: str) -> bytes:
+    r"""UTF-8; what is no character (names of files may hold it) as ``\udcff``, as JSON has it."""
+    return text.encode(errors="backslashreplace")
 
 
 def write_json(path: str | Path, content: Mapping[str, Any]) -> Path:

@@ -462,6 +462,14 @@ TOLERATED = {
     "conversionFlagsWrong": Case(fields(CentiPET={"Flags": [1, {"code": 2}]}), DATA, HEAD),
     "conversionFlagsNumber": Case(fields(CentiPET={"Flags": 3}), DATA, HEAD),
     "hostileText": Case(fields(InstitutionName="=cmd|'/c calc'!A1<script>\t\n\x00"), DATA, HEAD),
+    "noCharacter": Case(
+        both(
+            fields(InstitutionName="@"),
+            lambda p: p.sidecar.write_text(p.sidecar.read_text().replace("@", "\\ud800")),
+        ),
+        DATA,
+        HEAD,
+    ),
     "t1wSidecarBroken": Case(beside("anat/{sub}_T1w.json", "{"), DATA, HEAD),
     "t1wSidecarPipe": Case(
         lambda p: os.mkfifo(p.t1w.with_name(f"sub-{p.label}_T1w.json")), DATA, HEAD
@@ -506,4 +514,96 @@ PARTICIPANTS = {
         ("odd", TOLERATED),
     )
     for name, case in table.items()
+}  # fmt: skip
+
+
+# ---------------------------------------------------------------------------- the whole dataset
+
+
+@dataclass(frozen=True)
+class DatasetCase:
+    """How a dataset of one plain participant is spoilt, and how the run must end."""
+
+    spoil: Callable[[Path], None]
+    code: int
+    word: str
+
+
+def root_file(name: str, raw: bytes | str) -> Callable[[Path], None]:
+    """Another content of a file at the root."""
+    return lambda bids: _write(bids / name, raw.encode() if isinstance(raw, str) else raw)
+
+
+def root_pipe(name: str) -> Callable[[Path], None]:
+    def spoil(bids: Path) -> None:
+        (bids / name).unlink(missing_ok=True)
+        os.mkfifo(bids / name)
+
+    return spoil
+
+
+def root_folder(name: str) -> Callable[[Path], None]:
+    def spoil(bids: Path) -> None:
+        (bids / name).unlink(missing_ok=True)
+        (bids / name).mkdir()
+
+    return spoil
+
+
+def no_people(bids: Path) -> None:
+    shutil.rmtree(bids / "sub-1")
+
+
+def no_pet(bids: Path) -> None:
+    shutil.rmtree(bids / "sub-1" / "pet")
+
+
+def a_file(bids: Path) -> None:
+    shutil.rmtree(bids)
+    bids.write_text("no folder")
+
+
+def described(**values: object) -> Callable[[Path], None]:
+    good = {"Name": "bad", "BIDSVersion": "1.11.1"}
+    return root_file("dataset_description.json", json.dumps(good | values))
+
+
+_DESCRIPTION, _PEOPLE = "dataset_description.json", "participants.tsv"
+PROCESSED = (65, HEAD)  # the plain participant was reached: its images hold no head
+
+DATASETS = {
+    "missing": DatasetCase(shutil.rmtree, 66, "no such folder"),
+    "file": DatasetCase(a_file, 66, "no such folder"),
+    "noDescription": DatasetCase(lambda b: (b / _DESCRIPTION).unlink(), 16, _DESCRIPTION),
+    "descriptionEmpty": DatasetCase(root_file(_DESCRIPTION, ""), 16, "JSON"),
+    "descriptionList": DatasetCase(root_file(_DESCRIPTION, "[]"), 16, "object"),
+    "descriptionNoText": DatasetCase(root_file(_DESCRIPTION, b"\xff\xfe\0"), 16, "UTF-8"),
+    "descriptionDeep": DatasetCase(root_file(_DESCRIPTION, nested(100_000)), 16, "JSON"),
+    "descriptionPipe": DatasetCase(root_pipe(_DESCRIPTION), 16, _DESCRIPTION),
+    "descriptionFolder": DatasetCase(root_folder(_DESCRIPTION), 16, _DESCRIPTION),
+    "nameMissing": DatasetCase(described(Name=None), 16, "Name"),
+    "versionNumber": DatasetCase(described(BIDSVersion=1.1), 16, "BIDSVersion"),
+    "derivative": DatasetCase(described(DatasetType="derivative"), 16, "derivative"),
+    "noPeople": DatasetCase(no_people, 16, "sub-"),
+    "noPet": DatasetCase(no_pet, 18, "no PET"),
+    "brokenForAll": DatasetCase(root_file("pet.json", "{"), 65, "JSON"),
+    "pipeForAll": DatasetCase(root_pipe("pet.json"), 66, "file"),
+    "linksOfDescription": DatasetCase(described(DatasetLinks=7, License=[1]), *PROCESSED),
+    "peopleNoText": DatasetCase(root_file(_PEOPLE, b"\xff\xfe\0\t"), *PROCESSED),
+    "peopleZeros": DatasetCase(root_file(_PEOPLE, bytes(100)), *PROCESSED),
+    "peopleRagged": DatasetCase(root_file(_PEOPLE, "a\tb\nsub-1\nx\ty\tz\n\n"), *PROCESSED),
+    "peopleQuotes": DatasetCase(root_file(_PEOPLE, 'participant_id\tage\n"sub-1\t7'), *PROCESSED),
+    "peoplePipe": DatasetCase(root_pipe(_PEOPLE), *PROCESSED),
+    "peopleFolder": DatasetCase(root_folder(_PEOPLE), *PROCESSED),
+    "ignoreFolder": DatasetCase(root_folder(".bidsignore"), *PROCESSED),
+    "ignoreOdd": DatasetCase(root_file(".bidsignore", b"\xff**/[[\n!"), *PROCESSED),
+    "linkInACircle": DatasetCase(lambda b: (b / "sub-1/ses-x").symlink_to(b), *PROCESSED),
+    "twoCircles": DatasetCase(
+        lambda b: ((b / "sub-x").symlink_to(b), (b / "sub-y").symlink_to(b)), *PROCESSED
+    ),
+    "linkToNothing": DatasetCase(lambda b: (b / "sub-2").symlink_to("nowhere"), *PROCESSED),
+    "emptyLabel": DatasetCase(lambda b: (b / "sub-" / "pet").mkdir(parents=True), *PROCESSED),
+    "personIsFile": DatasetCase(root_file("sub-2", "no folder"), *PROCESSED),
+    "nameNoText": DatasetCase(lambda b: (b / "sub-\udcff" / "pet").mkdir(parents=True), *PROCESSED),
+    "nameNewline": DatasetCase(lambda b: (b / "sub-2\n3" / "pet").mkdir(parents=True), *PROCESSED),
 }  # fmt: skip

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from bidsapp.nifti import file_hash, write_text
+from bidsapp.nifti import encoded, file_hash, write_text
 
 _KEY = "sha256"
 _BLANK = "0" * 64
@@ -29,7 +29,7 @@ def sealed(content: Mapping[str, Any]) -> str:
     """
     bare = {name: value for name, value in content.items() if name != _KEY}
     text = json.dumps(bare | {_KEY: _BLANK}, indent=2, ensure_ascii=False) + "\n"
-    digest = hashlib.sha256(text.encode()).hexdigest()
+    digest = hashlib.sha256(encoded(text)).hexdigest()
     return text[: -len(_BLANK + _END)] + digest + _END
 
 
