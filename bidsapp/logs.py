@@ -112,6 +112,7 @@ class Progress:
         from rich.console import Console
 
         self.console = console or Console(highlight=False, soft_wrap=True, width=_width())
+        self.scans: dict[str, str] = {}  # what became of each, by name; for the record of the run
         self._running: dict[str, float] = {}
         self._status: Status | None = None
 

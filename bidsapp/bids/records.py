@@ -8,9 +8,10 @@ from typing import Any
 
 from bidsapp import __version__
 from bidsapp.bids.derivatives import derivative_uri, output_path, raw_uri
+from bidsapp.bids.entities import parse_entities
 from bidsapp.bids.plan import ScanFailure, ScanPlan, ScanSkip, T1wPlan
 from bidsapp.bids.seals import sealed
-from bidsapp.nifti import write_text
+from bidsapp.nifti import file_hash, write_text
 
 _INCOMPLETE = (
     "the run ended before this scan was finished; run the participant level again for this "
@@ -143,6 +144,18 @@ def failed_record(
     """
     reason = message.replace(f"{bids_dir}/", "")
     return {**record, "status": "failed", "error": error_name, "reason": reason}
+
+
+def with_leftovers(record: Mapping[str, Any], output_dir: Path) -> dict[str, Any]:
+    """A record with the hashes of what lies beside it: what a scan gave before it failed."""
+    place = output_path(output_dir, "result", record["entities"])
+    found = list(place.parent.glob(f"{place.name.removesuffix('_centiloid.json')}_*"))
+    if t1w := parse_entities(record["t1w_source"] or ""):
+        image = output_path(output_dir, "t1w", t1w)
+        found += image.parent.glob(f"{image.name.removesuffix('_desc-preproc_T1w.nii.gz')}_*")
+    names = {path.relative_to(output_dir).as_posix(): path for path in found if path != place}
+    outputs = {name: file_hash(names[name]) for name in sorted(names)}
+    return {**record, "provenance": {**record["provenance"], "outputs": outputs}}
 
 
 def unplanned_record(scan: ScanFailure | ScanSkip, bids_dir: Path) -> dict[str, Any]:

@@ -52,48 +52,62 @@ def main(argv: Sequence[str] | None = None) -> int:
         from bidsapp.cli.voi import main as voi
 
         return voi(argv[1:])
+    if argv[:1] == ["verify"] and not set(argv[2:3]) & set(Level):
+        from bidsapp.cli.verify import main as verify
+
+        return verify(argv[1:])
     try:
         settings = parse(argv)
     except CentipetError as error:
         return _complain(error)
     with ended_by_signals():
-        return _run(settings)
+        return _run(settings, argv)
 
 
-def _run(settings: Settings) -> int:
-    """Run one level with its log; whatever goes wrong becomes a sentence and an exit code."""
+def _run(settings: Settings, argv: Sequence[str]) -> int:
+    """Run one level with its log and its record in ``logs/``; return its exit code."""
+    from bidsapp.cli.run_record import RunRecord
+
     try:
         with _logged(settings) as log_file:
             RUN_LOG.info(
                 "CentiPET %s, Python %s, %s", __version__, sys.version.split()[0], settings
             )
-            try:
-                return _level(settings, Progress())
-            except CentipetError as error:
-                RUN_LOG.error("%s", error, exc_info=True)
-                return _complain(error, settings.debug)
-            except MemoryError as error:
-                RUN_LOG.error("%s", error, exc_info=True)
-                told = WorkerLostError(
-                    "the run itself ran out of memory; give it more, or fewer participants at once"
-                )
-                return _complain(told, settings.debug)
-            except OSError as error:
-                RUN_LOG.error("%s", error, exc_info=True)
-                return _complain(StorageError(f"{error}; see {log_file}"), settings.debug)
-            except Exception as error:
-                RUN_LOG.critical("%s", error, exc_info=True)
-                told = CentipetError(
-                    f"{type(error).__name__}: {error}; this is a fault of CentiPET, please "
-                    f"report it with {log_file or 'the output of --debug'}"
-                )
-                return _complain(told, settings.debug)
-            except Interrupted as interrupted:
-                RUN_LOG.error("interrupted")
-                print("centipet: interrupted; run again to go on where it stopped", file=sys.stderr)
-                return int(interrupted.code or 0)
+            record, progress = RunRecord(log_file, argv), Progress()
+            code = _outcome(settings, progress, log_file)
+            record.end(code, progress.scans)
+            return code
     except CentipetError as error:
         return _complain(error, settings.debug)
+
+
+def _outcome(settings: Settings, progress: Progress, log_file: Path | None) -> int:
+    """Run one level; whatever goes wrong becomes a sentence and an exit code."""
+    try:
+        return _level(settings, progress)
+    except CentipetError as error:
+        RUN_LOG.error("%s", error, exc_info=True)
+        return _complain(error, settings.debug)
+    except MemoryError as error:
+        RUN_LOG.error("%s", error, exc_info=True)
+        told = WorkerLostError(
+            "the run itself ran out of memory; give it more, or fewer participants at once"
+        )
+        return _complain(told, settings.debug)
+    except OSError as error:
+        RUN_LOG.error("%s", error, exc_info=True)
+        return _complain(StorageError(f"{error}; see {log_file}"), settings.debug)
+    except Exception as error:
+        RUN_LOG.critical("%s", error, exc_info=True)
+        told = CentipetError(
+            f"{type(error).__name__}: {error}; this is a fault of CentiPET, please "
+            f"report it with {log_file or 'the output of --debug'}"
+        )
+        return _complain(told, settings.debug)
+    except Interrupted as interrupted:
+        RUN_LOG.error("interrupted")
+        print("centipet: interrupted; run again to go on where it stopped", file=sys.stderr)
+        return int(interrupted.code or 0)
 
 
 def _level(settings: Settings, progress: Progress) -> int:

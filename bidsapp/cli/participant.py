@@ -13,7 +13,12 @@ from bidsapp.bids.entities import join_entities
 from bidsapp.bids.layout import check_dataset, read_dataset
 from bidsapp.bids.plan import Plan, ScanFailure, ScanPlan, ScanSkip
 from bidsapp.bids.planning import make_plan
-from bidsapp.bids.records import failed_record, unplanned_record, write_record
+from bidsapp.bids.records import (
+    failed_record,
+    unplanned_record,
+    with_leftovers,
+    write_record,
+)
 from bidsapp.cli.pages import write_pages
 from bidsapp.cli.steps import Steps
 from bidsapp.cli.summary import exit_code, print_summary
@@ -162,7 +167,7 @@ def _compute(settings: Settings, plan: Plan, progress: Progress) -> None:
             for folder in (work_dir, settings.output_dir):
                 message = message.replace(f"{folder}/", "")
             failed = failed_record(records[name], failure.error_name, message, settings.bids_dir)
-            write_record(settings.output_dir, failed)
+            write_record(settings.output_dir, with_leftovers(failed, settings.output_dir))
         size = kept_bytes(work_dir, people) / 1e9
         progress.say(
             f"intermediate results: {size:.1f} GB in {work_dir}; --clean-workdir forgets them"

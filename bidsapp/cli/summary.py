@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bidsapp.errors import ExitCode, error_class
 from bidsapp.logs import RUN_LOG, Progress
+from bidsapp.plain import plain
 from bidsapp.report.quality import lights
 from bidsapp.report.records import ScanRecord, Status
 from bidsapp.report.render import outcome
@@ -25,6 +26,7 @@ def print_summary(records: Sequence[ScanRecord], output_dir: Path, progress: Pro
     from rich.table import Table
     from rich.text import Text
 
+    progress.scans = {record.name: record.status.value for record in records}
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for column in _COLUMNS:
         table.add_column(column, justify="right" if column in _NUMBERS else "left", overflow="fold")
@@ -32,7 +34,9 @@ def print_summary(records: Sequence[ScanRecord], output_dir: Path, progress: Pro
         cells = summary_cells(record)
         RUN_LOG.info("%s", " | ".join(cells))
         # as text: what stands in brackets in a name is no colour
-        table.add_row(*map(Text, cells), style=_STYLES.get(record.status, "red"))
+        table.add_row(
+            *(Text(plain(cell)) for cell in cells), style=_STYLES.get(record.status, "red")
+        )
     progress.console.print(table)
     if records:
         progress.say(f"{outcome(record.status for record in records)}; pages are in {output_dir}")

@@ -10,11 +10,15 @@ from itertools import chain
 from pathlib import Path
 from typing import IO
 
+from bidsapp import __version__
 from bidsapp.group.store import Blocks, Found, stamp_of
 from bidsapp.group.tables import LongTable, Table
 from bidsapp.nifti import write_json, write_lines
 from bidsapp.report.records import ScanRecord
 from bidsapp.tables import line, write_rows
+
+# What made a table: its records are many, so that they and their hashes stand in one place.
+_ABOUT = {"CentiPET": {"Version": __version__, "Sources": ["bids::group_manifest.json"]}}
 
 
 def write_short_table(path: Path, table: Table) -> bool:
@@ -35,7 +39,7 @@ def write_short_table(path: Path, table: Table) -> bool:
     if first is None:
         _remove(path)
         return False
-    write_rows(path, chain([first], rows), table.columns, {})
+    write_rows(path, chain([first], rows), table.columns, _ABOUT)
     return True
 
 
@@ -96,7 +100,7 @@ def write_long_table(
     finally:
         if file is not None:
             file.close()
-    write_json(path.with_suffix(".json"), dict(table.columns))
+    write_json(path.with_suffix(".json"), _ABOUT | dict(table.columns))
     return Blocks(layout, places)
 
 

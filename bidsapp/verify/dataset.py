@@ -89,10 +89,9 @@ def check_scan(output_dir: Path, path: str, quick: bool = False) -> Findings:
         found.broken(path, "says that the scan was not finished, so there is nothing to verify")
     if record.status is Status.FAILED and content.get("status") == "ok":
         found.broken(path, f"cannot be read as a result ({record.reason})")
-    if record.status is not Status.OK:
-        return found
-    check_hashes(output_dir, record.provenance.get("outputs"), path, found)
-    if quick:
+    if record.status is Status.OK or "outputs" in record.provenance:
+        check_hashes(output_dir, record.provenance.get("outputs"), path, found)
+    if quick or record.status is not Status.OK:
         return found
     if record.provenance.get("resources") != resource_hashes():
         found.notes.append(

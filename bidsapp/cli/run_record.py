@@ -1,0 +1,65 @@
+"""The record of a run in ``logs/``: when, where, by which command, and how it ended.
+
+Beside the log and under its name, so that every run has its own, and two never share a file. A run
+that was killed leaves a record without an end.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shlex
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from bidsapp import __version__
+from bidsapp.errors import ExitCode, StorageError
+from bidsapp.nifti import write_json
+
+
+class RunRecord:
+    """Written when a run begins, and again when it ends."""
+
+    def __init__(self, log_file: Path | None, argv: Sequence[str]) -> None:
+        """Begin the record of a run; nothing is written where there is no log."""
+        self._path = None if log_file is None else log_file.with_suffix(".json")
+        self._content: dict[str, Any] = {
+            "Start": _now(),
+            "End": None,
+            "ExitCode": None,
+            "Outcome": "not finished",
+            "Command": shlex.join(["centipet", *argv]),
+            "WorkingDirectory": str(Path.cwd()),
+            "Version": __version__,
+            "Host": platform.node(),
+            "System": platform.platform(),
+            "Python": sys.version.split()[0],
+            "Processors": len(os.sched_getaffinity(0)),
+            "SlurmJob": os.environ.get("SLURM_JOB_ID"),
+            "Scans": {},
+        }
+        self._write()
+
+    def end(self, code: int, scans: Mapping[str, str]) -> None:
+        """Say how the run ended, and what became of its scans, by name."""
+        known = {item.value: item.name.lower().replace("_", " ") for item in ExitCode}
+        self._content |= {
+            "End": _now(),
+            "ExitCode": int(code),
+            "Outcome": known.get(int(code), "ended by a signal"),
+            "Scans": dict(scans),
+        }
+        self._write()
+
+    def _write(self) -> None:
+        if self._path is not None:
+            with suppress(StorageError):  # a full disk is told by what matters more
+                write_json(self._path, self._content)
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S%z")
