@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import optimize, stats
+from scipy import stats
 
 from bidsapp.errors import BadDataError
 
@@ -49,14 +49,23 @@ class Mixture:
 
     @property
     def crossing(self) -> float | None:
-        """Value between the means where both groups are as likely; None when there is none."""
+        """Value between the means where both groups are as likely; None when there is none.
 
-        def lead(x: float) -> float:
-            logs = stats.norm.logpdf(x, self.means, self.sds) + np.log(self.weights)
-            return float(logs[1] - logs[0])
-
-        low, high = self.means
-        return float(optimize.brentq(lead, low, high)) if lead(low) < 0 < lead(high) else None
+        The logarithm of their ratio is a parabola, below zero at the lower mean and above at the
+        upper one.
+        """
+        (w0, w1), (m0, m1), (s0, s1) = self.weights, self.means, self.sds
+        a = 0.5 / s0**2 - 0.5 / s1**2
+        b = m1 / s1**2 - m0 / s0**2
+        c = 0.5 * (m0 / s0) ** 2 - 0.5 * (m1 / s1) ** 2 + math.log(w1 * s0 / (w0 * s1))
+        if not (a * m0 + b) * m0 + c < 0 < (a * m1 + b) * m1 + c:
+            return None
+        if abs(a) * (abs(m0) + abs(m1)) < 1e-9 * abs(b):
+            return -c / b
+        root = math.sqrt(max(b * b - 4 * a * c, 0.0))
+        q = -0.5 * (b + math.copysign(root, b))
+        middle = 0.5 * (m0 + m1)
+        return min((q / a, c / q), key=lambda x: abs(x - middle))
 
     @property
     def two_sds(self) -> float:

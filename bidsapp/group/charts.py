@@ -24,6 +24,7 @@ Row = Mapping[str, Any]
 _DOT = 6.5  # distance of neighbouring dots, units of the drawing
 _HALF_ROW = 28.0
 _MOST_GROUPS = 24
+_MOST_DOTS = 2500  # scans; more are drawn without words and links
 REFERENCE_NAMES = {
     "cg": "cerebellar grey matter",
     "wcb": "whole cerebellum + brainstem",
@@ -161,11 +162,30 @@ def _dots(rows: Sequence[Row], group: Group, axis: Axis, y: float) -> list[Marku
     for place, value in zip(group.places, group.centiloids, strict=True):
         columns.setdefault(round(axis.at(value) / _DOT), []).append(place)
     step = min(_DOT, 2 * _HALF_ROW / max(map(len, columns.values())))
-    return [
-        _dot(rows, place, axis.at(rows[place]["centiloid"]), y + (-1) ** i * ((i + 1) // 2) * step)
-        for column in columns.values()
-        for i, place in enumerate(column)
-    ]
+    return _dots_or_specks(
+        rows,
+        [
+            (place, axis.at(rows[place]["centiloid"]), y + (-1) ** i * ((i + 1) // 2) * step, None)
+            for column in columns.values()
+            for i, place in enumerate(column)
+        ],
+    )
+
+
+def _dots_or_specks(
+    rows: Sequence[Row], marks: Sequence[tuple[int, float, float, str | None]], radius: float = 3.0
+) -> list[Markup]:
+    """Draw marks (row, x, y, words): dots with words and links, or specks when there are very many.
+
+    Specks are two paths, with and without flags, so that the page of a large study stays small.
+    """
+    if len(rows) <= _MOST_DOTS:
+        return [_dot(rows, place, x, y, words, radius) for place, x, y, words in marks]
+    specks: dict[str, list[str]] = {"speck": [], "speck flagged": []}
+    for place, x, y, _ in marks:
+        kind = "speck flagged" if rows[place]["flags"] else "speck"
+        specks[kind].append(f"M{x:.0f} {y:.1f}h0")
+    return [tag("path", class_=kind, d="".join(ends)) for kind, ends in specks.items() if ends]
 
 
 def _dot(
@@ -220,11 +240,11 @@ def agreement(rows: Sequence[Row]) -> Figure | None:
                 y2=upright.at(edge))
             for edge in edges
         ]  # fmt: skip
-        parts += [
-            _dot(rows, place, axis.at(rows[place]["centiloid_wc"]), upright.at(difference),
-                 f"{number(difference)} CL")
+        parts += _dots_or_specks(rows, [
+            (place, axis.at(rows[place]["centiloid_wc"]), upright.at(difference),
+             f"{number(difference)} CL")
             for place, difference in zip(places, differences, strict=True)
-        ]  # fmt: skip
+        ])  # fmt: skip
         height += 178
     parts.append(bottom(axis, height - 6, "Centiloid by the whole cerebellum", 25))
     return Figure(
@@ -266,11 +286,10 @@ def outlier_strips(
             tag("line", class_="rule", x1=axis.start, x2=axis.end, y1=y, y2=y),
             tag("text", labels.get(measure, measure), class_="end", x=axis.start - 10, y=y + 4),
         ]
-        parts += [
-            _dot(rows, score.place, axis.at(score.z), y,
-                 f"{number(score.value, 2)}, z {number(score.z)}")
+        parts += _dots_or_specks(rows, [
+            (score.place, axis.at(score.z), y, f"{number(score.value, 2)}, z {number(score.z)}")
             for score in scored if score.measure == measure
-        ]  # fmt: skip
+        ])  # fmt: skip
     parts.append(bottom(axis, height, "robust z-score", 2))
     n = sum(abs(score.z) > LIMIT for score in scored)
     return Figure(
@@ -301,6 +320,7 @@ def spaghetti(rows: Sequence[Row], found: Sequence[Course]) -> Figure | None:
     unit = "years since the first scan" if in_years else "visits after the first"
     parts = [left(upright, 58, axis.end, "Centiloid, CL"), bottom(axis, 284, unit)]
     names = list(dict.fromkeys(course.tracer for course in shown))
+    marks: list[tuple[int, float, float, str | None]] = []
     many = len(shown) > 60  # thin lines and small dots keep a large study readable
     for course in shown:
         colour = CURVES[names.index(course.tracer) % len(CURVES)]
@@ -312,10 +332,9 @@ def spaghetti(rows: Sequence[Row], found: Sequence[Course]) -> Figure | None:
         parts.append(
             tag("path", class_="line", d=path, stroke=colour, stroke_opacity=0.4 if many else 0.8)
         )
-        parts += [
-            _dot(rows, place, x, y, radius=1.6 if many else 3.0)
-            for place, (x, y) in zip(course.places, points, strict=True)
-        ]
+        points_of = zip(course.places, points, strict=True)
+        marks += [(place, x, y, None) for place, (x, y) in points_of]
+    parts += _dots_or_specks(rows, marks, 1.6 if many else 3.0)
     for line, name in enumerate(names):
         y = 40 + 18.0 * line
         parts += [

@@ -47,13 +47,14 @@ def cutoff_histogram(found: CutOffs) -> Figure | None:
         parts.append(tag("path", class_="line", d="M" + "L".join(places), stroke=colour))
     told = [f"{len(found.values)} participants by their first scan"]
     own = [row for row in found.rows if row["cutoff"] is not None and row["cutoff_low"] is not None]
+    right = max((axis.at(row["cutoff_high"]) for row in own), default=0.0) + 8
     for line, row in enumerate(own):
         at, y = axis.at(row["cutoff"]), _TOP + 14 + 20.0 * line
         low, high = axis.at(row["cutoff_low"]), axis.at(row["cutoff_high"])
         parts += [
             tag("line", class_="median", x1=at, x2=at, y1=_TOP, y2=_BASE),
             tag("path", class_="span", d=f"M{low} {y - 4:g}v8m0 -4H{high}m0 -4v8"),
-            tag("text", f"{WORDS[row['method']]} {number(row['cutoff'])} CL", x=high + 8, y=y + 4),
+            tag("text", f"{WORDS[row['method']]} {number(row['cutoff'])} CL", x=right, y=y + 4),
         ]
         told.append(
             f"{WORDS[row['method']]} {number(row['cutoff'])} CL ({number(row['cutoff_low'])} to "

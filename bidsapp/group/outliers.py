@@ -12,7 +12,7 @@ Row = Mapping[str, Any]
 # Of the PET, compared within a tracer; of the T1w, compared among all.
 OF_PET = (
     "pet_t1w_distance_mm", "pet_t1w_unexplained", "pet_fwhm_mm", "least_coverage",
-    "reference_difference", "centiloid_sd",
+    "reference_difference_sds", "sd_noise",
 )  # fmt: skip
 OF_T1W = ("start_spread_mm", "gm_wm_contrast", "brain_ml")
 
@@ -62,7 +62,7 @@ def outliers(scored: Iterable[Score]) -> list[Score]:
 
 
 def _scores(rows: Sequence[Row], places: Sequence[int], measure: str) -> list[Score]:
-    values = {place: rows[place][measure] for place in places if rows[place][measure] is not None}
+    values = {place: known for place in places if (known := rows[place].get(measure)) is not None}
     if len(values) < _FEWEST:
         return []
     middle = median(values.values())

@@ -42,6 +42,7 @@ _COLUMNS = {
 }
 _ALWAYS = ("participant_id", "tracer", "centiloid", "suvr_wc", "status", "flags", "reason")
 _MOST_LISTED = 200
+_MOST_WHOLE_ROWS = 2500  # with all columns in the page, which stays below 6 MB
 
 
 def group_figures(study: Study) -> list[Figure]:
@@ -108,6 +109,7 @@ def group_page(
         warnings=warnings,
         methods=methods,
         data=_data(rows),
+        whole=len(rows) <= _MOST_WHOLE_ROWS,
         version=__version__,
     )
 
@@ -134,19 +136,22 @@ def _labels() -> dict[str, str]:
     known = {name: row["label"] for name, row in read_table("qc").items()}
     return known | {
         "least_coverage": "Least coverage of a region",
-        "reference_difference": "Disagreement of reference regions",
-        "centiloid_sd": "Uncertainty of the Centiloid",
+        "reference_difference_sds": "Disagreement of reference regions",
+        "sd_noise": "Noise of the PET, CL",
     }
 
 
 def _data(rows: Sequence[Row]) -> dict[str, Any]:
-    """The whole table as text, cell by cell as in the TSV, for the script of the page."""
-    columns = list(rows[0])
+    """The whole table as text, cell by cell as in the TSV, for the script of the page.
+
+    Of very many scans the page holds only the columns that it shows at first.
+    """
     shown = {
         name: head
         for name, head in _COLUMNS.items()
         if name in _ALWAYS or any(row[name] not in (None, "") for row in rows)
     }
+    columns = list(rows[0]) if len(rows) <= _MOST_WHOLE_ROWS else list(shown)
     return {
         "columns": columns,
         "shown": list(shown.items()),

@@ -40,6 +40,7 @@ def test_at_the_crossing_both_groups_are_as_likely():
     ]
     assert parts[0] == pytest.approx(parts[1])
     assert Mixture((0.01, 0.99), (0.0, 1.0), (1.0, 5.0), 0.0).crossing is None
+    assert Mixture((0.5, 0.5), (0.0, 6.0), (2.0, 2.0), 0.0).crossing == pytest.approx(3)
 
 
 @pytest.mark.slow

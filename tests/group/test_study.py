@@ -1,0 +1,304 @@
+"""The cohort: mixed model, sites, duplicates, contradictions and cut-offs."""
+
+from __future__ import annotations
+
+import csv
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from synthetic_cohorts import cohort, row
+from synthetic_records import finished_record, write
+
+from bidsapp.core.two_groups import control_cutoff
+from bidsapp.data import read_table
+from bidsapp.group.cohort_model import cohort_model, model_rows
+from bidsapp.group.collect import run_group
+from bidsapp.group.cutoff_chart import cutoff_histogram
+from bidsapp.group.cutoffs import cutoffs
+from bidsapp.group.duplicates import duplicates
+from bidsapp.group.implausible import implausible
+from bidsapp.group.sites import site_rows
+from bidsapp.group.visits import all_visits, first_scans
+from bidsapp.report.records import Status
+from bidsapp.settings import Filters
+
+# ------------------------------------------------------------------------------------ mixed model
+
+
+def test_the_model_has_age_sex_and_the_spread_of_slopes():
+    rows = cohort(40, 3, 1)
+    found = model_rows(cohort_model(rows))
+    terms = {one["term"]: one for one in found}
+    assert list(terms) == ["intercept", "years", "age", "sex_M", "intercept_sd", "slope_sd",
+                           "correlation", "residual_sd"]  # fmt: skip
+    assert terms["years"]["ci_low"] < 3 < terms["years"]["ci_high"]
+    assert terms["years"]["n_participants"] == 40 and terms["years"]["n_scans"] == 120
+    assert list(found[0]) == list(read_table("cohort_columns")["model"])
+    assert found[0]["flags"] is None
+
+
+def test_a_second_tracer_is_a_covariate():
+    rows = cohort(12, 3, 2)
+    for one in rows[1::3]:
+        one |= {"tracer": "PIB", "centiloid": one["centiloid"] + 15}
+    terms = {one["term"]: one["estimate"] for one in model_rows(cohort_model(rows))}
+    assert terms["tracer_PIB"] == pytest.approx(15, abs=5)
+
+
+def test_too_few_people_are_told_and_no_number_is_given():
+    (only,) = model_rows(cohort_model(cohort(9, 3, 3)))
+    assert only["estimate"] is None and only["flags"] == "too-few"
+    assert "9 participants have Centiloids at two known times, 10 are needed" in only["notes"]
+    undated = [one | {"years": None} for one in cohort(20, 3, 3)]
+    assert "0 participants" in model_rows(cohort_model(undated))[0]["notes"]
+
+
+def test_two_visits_share_one_slope_and_say_so():
+    model = cohort_model(cohort(12, 2, 4))
+    assert model.flags == ("random-slope-left-out",) and model.fit.slope_sd is None
+    assert "one slope" in model.notes[0]
+
+
+def test_trouble_is_a_flag():
+    rows = [one | {"centiloid": 5.0} for one in cohort(12, 3, 5)]
+    model = cohort_model(rows)
+    assert model.fit is None or model.fit.singular
+    assert model.flags and model.notes
+
+
+def test_age_that_is_not_known_of_all_is_left_out_with_a_sentence():
+    rows = cohort(12, 2, 6)
+    rows[0]["age"] = rows[1]["age"] = None
+    model = cohort_model(rows)
+    assert "age" not in [term.name for term in model.fit.terms]
+    assert any("age is not known of 1 participants" in note for note in model.notes)
+
+
+# ------------------------------------------------------------------------------------------- sites
+
+
+def test_a_site_that_differs_is_told_with_care():
+    rows = []
+    for number in range(60):
+        site = "ABC"[number % 3]
+        value = float(np.random.default_rng(number).normal(20 + 30 * (site == "C"), 8))
+        rows.append(row(str(number), "1", value, site=site, scanner=f"S {site}"))
+    rows += [row("0", "2", 500.0, 1.0, site="A", scanner="S A")]  # only the first scan counts
+    found = [one for one in site_rows(rows, []) if one["level"] == "site"]
+    assert [(one["site"], one["n_participants"], one["n_scans"]) for one in found] == [
+        ("A", 20, 21), ("B", 20, 20), ("C", 20, 20),
+    ]  # fmt: skip
+    last = found[-1]
+    assert last["difference_low"] < 30 < last["difference_high"]
+    assert last["flags"] == "site-differs" and "whom they scan" in last["notes"]
+    assert list(last) == list(read_table("cohort_columns")["sites"])
+
+
+def test_like_sites_do_not_differ_more_often_than_the_level_says():
+    wrong = 0
+    for seed in range(60):
+        random = np.random.default_rng(seed)
+        rows = [row(str(i), "1", float(random.normal(20, 15)), site=str(i % 5)) for i in range(60)]
+        wrong += any(one["flags"] for one in site_rows(rows, []) if one["level"] == "site")
+    assert wrong <= 8
+
+
+def test_few_people_have_no_interval():
+    rows = [row(str(i), "1", 10.0 + i, site="AB"[i > 2]) for i in range(8)]
+    assert {one["difference"] for one in site_rows(rows, [])} == {None}
+
+
+# ------------------------------------------------------------------------------------- duplicates
+
+
+def record(pet="p", t1w="t", suvr=(1.5, 1.6, 1.4, 1.1), status=Status.OK):
+    names = ("wc", "cg", "wcb", "pons")
+    return SimpleNamespace(
+        status=status, suvr=dict(zip(names, suvr, strict=True)),
+        provenance={"inputs": {"pet": pet, "t1w": t1w}},
+    )  # fmt: skip
+
+
+def codes(findings):
+    return [(one.place, one.code) for one in findings]
+
+
+def test_one_file_under_two_names():
+    rows = [row("1", "a", 10.0), row("2", "a", 11.0), row("3", "a", 12.0)]
+    records = [record("p1", "t1", (1, 2, 3, 4)), record("p1", "t2", (1.1, 2, 3, 4)),
+               record("p3", "t3", (1.2, 2, 3, 4))]  # fmt: skip
+    found = duplicates(records, rows)
+    assert codes(found) == [(0, "duplicate-pet"), (1, "duplicate-pet")]
+    assert "sub-2 ses-a FBB" in found[0].message and "byte for byte" in found[0].message
+
+
+def test_one_image_saved_again_has_the_same_ratios():
+    rows = [row(str(i), "a", 10.0) for i in range(3)]
+    suvr = (1.5, 1.6, 1.4, 1.1)
+    records = [record("a", "x", suvr), record("b", "y", tuple(s * (1 + 1e-8) for s in suvr)),
+               record("c", "z", tuple(s * (1 + 1e-4) for s in suvr))]  # fmt: skip
+    found = duplicates(records, rows)
+    assert codes(found) == [(0, "duplicate-pet"), (1, "duplicate-pet")]
+    assert "to a millionth" in found[0].message
+
+
+def test_one_t1w_is_a_duplicate_between_people_only():
+    rows = [row("1", "a", 10.0), row("1", "b", 11.0), row("2", "a", 12.0)]
+    records = [record(str(i), "same", (1 + 0.1 * i, 2, 3, 4)) for i in range(3)]
+    assert codes(duplicates(records[:2], rows[:2])) == []
+    found = duplicates(records, rows)
+    assert codes(found) == [(i, "duplicate-t1w") for i in range(3)]
+    assert "sub-2" in found[0].message and "sub-1 ses-a FBB, sub-1 ses-b FBB" in found[2].message
+
+
+def test_many_duplicates_name_three():
+    rows = [row(str(i), "a", 10.0) for i in range(6)]
+    found = duplicates([record() for _ in rows], rows)
+    assert "and 2 more" in found[0].message and len(found[0].others) == 3
+
+
+# ----------------------------------------------------------------------------------- contradictions
+
+
+def contradictions(first, last):
+    rows = [row("1", "1", 20.0, 0.0, **first), row("1", "2", 22.0, 2.0)]
+    rows[1] |= last
+    return {one.code for one in implausible(rows, all_visits(rows)) if one.place == 1}
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "expected"),
+    [
+        ({}, {}, set()),
+        ({}, {"brain_ml": 1400 * 1.10}, set()),  # 5 % and 3 % a year
+        ({}, {"brain_ml": 1400 * 1.12}, {"brain-volume"}),
+        ({}, {"brain_ml": 1400 * 1.12, "t1w_source": "t1w-1-1"}, set()),
+        ({"sex": "F"}, {"sex": "M"}, {"sex-contradiction"}),
+        ({"age": 70}, {"age": 72}, set()),
+        ({"age": 70}, {"age": 70}, set()),
+        ({"age": 70}, {"age": 75}, {"age-contradiction"}),
+        ({"age": 70}, {"age": 60, "years": None}, {"age-contradiction"}),
+        ({}, {"centiloid": 80.0}, {"centiloid-rise"}),
+        ({"centiloid": 90.0}, {"centiloid": 40.0}, {"centiloid-fall"}),
+        ({"centiloid": 15.0}, {"centiloid": 6.0}, set()),
+        ({"session_id": "ses-3"}, {}, {"visit-order"}),
+        ({}, {"years": 0.0}, {"same-time"}),
+    ],
+)
+def test_contradictions_between_visits(first, last, expected):
+    rows = [row("1", "1", 20.0, 0.0), row("1", "2", 22.0, 2.0)]
+    rows[0] |= first
+    rows[1] |= last
+    found = implausible(rows, all_visits(rows))
+    assert {one.code for one in found} == expected
+    assert len(found) == 2 * len(expected)
+    assert all(len(one.message) > 40 for one in found)
+    levels = read_table("cohort_columns")["findings"]["code"]["Levels"]
+    assert expected <= set(levels)
+
+
+# ---------------------------------------------------------------------------------------- cut-offs
+
+
+def two_group_rows(people=120):
+    random = np.random.default_rng(1)
+    rows = []
+    for number in range(people):
+        high = number % 5 > 2
+        value = random.normal(75, 25) if high else random.normal(1, 7)
+        rows.append(row(str(number), "1", float(value), age=30 if number % 10 == 0 else 70,
+                        group="hc" if number % 5 == 0 else "x"))  # fmt: skip
+    return rows
+
+
+def test_cutoffs_of_the_cohort_stand_beside_the_published():
+    found = cutoffs(two_group_rows())
+    methods = [one["method"] for one in found.rows]
+    assert methods[:3] == ["mixture-crossing", "mixture-mean-2sd", "controls-mean-2sd"]
+    assert methods[3:] == ["published"] * 6
+    assert {one["doi"] for one in found.rows[3:]} >= {
+        "10.1002/alz.14336",
+        "10.1016/j.jalz.2018.09.001",
+    }
+    crossing = found.rows[0]
+    assert 10 < crossing["cutoff_low"] < crossing["cutoff"] < crossing["cutoff_high"] < 40
+    assert crossing["n_above"] == sum(value > crossing["cutoff"] for value in found.values)
+    assert list(crossing) == list(read_table("cohort_columns")["cutoffs"])
+    assert "Ashman" in crossing["notes"]
+    figure = cutoff_histogram(found)
+    assert figure.drawing.count("<path") >= 5 and "both groups as likely" in figure.alt
+
+
+def test_controls_are_the_young_or_those_named():
+    rows = two_group_rows()
+    young, named = (
+        next(one for one in cutoffs(rows, who).rows if one["method"] == "controls-mean-2sd")
+        for who in (None, ("group", "hc"))
+    )
+    assert (young["n"], named["n"]) == (12, 24)
+    assert "younger than 45 years" in young["meaning"] and "group=hc" in named["meaning"]
+    expected = control_cutoff([one["centiloid"] for one in rows if one["group"] == "hc"], 8)
+    assert (named["cutoff"], named["cutoff_low"]) == (expected.value, expected.low)
+    missing = cutoffs(rows, ("nothing", "1")).rows[2]
+    assert missing["cutoff"] is None and "no column nothing" in missing["notes"]
+
+
+def test_one_group_or_few_people_are_refused_with_a_sentence():
+    found = cutoffs([row(str(i), "1", float(i)) for i in range(20)])
+    assert (
+        found.groups is None and "20 people: a mixture needs at least 40" in found.rows[0]["notes"]
+    )
+    assert cutoff_histogram(found) is not None
+    assert cutoff_histogram(cutoffs([row("1", "1", 1.0)])) is None
+
+
+def test_a_person_counts_once_with_the_first_scan():
+    rows = [
+        row("1", "b", 1.0, 1.0),
+        row("1", "a", 2.0, 0.0),
+        row("2", "a", None),
+        row("2", "b", 3.0),
+    ]
+    assert [rows[place]["centiloid"] for place in first_scans(rows)] == [2.0, 3.0]
+
+
+# ------------------------------------------------------------------------------------ the whole run
+
+
+def test_a_study_on_disk(tmp_path):
+    """Change, findings, page and flags of two visits and one duplicate, from records alone."""
+    for number, (ses, suvr, when) in enumerate((("m00", 1.1, "2020"), ("m24", 1.5, "2022"))):
+        entities = {"sub": "01", "ses": ses, "trc": "FBB"}
+        record = finished_record(entities, suvr_wc=suvr, acq_time=f"{when}-01-01T12:00:00")
+        record["provenance"] |= {"inputs": {"pet": "same" if number else "other", "t1w": "t"}}
+        write(tmp_path, record, entities)
+    entities = {"sub": "02", "trc": "FBB"}
+    record = finished_record(entities)
+    record["provenance"] |= {"inputs": {"pet": "same", "t1w": "u"}}
+    write(tmp_path, record, entities)
+    written = {path.name for path in run_group(tmp_path, Filters(controls=("group", "hc")))}
+    assert {"group_change.tsv", "group_change.json", "group_findings.tsv", "group_model.tsv",
+            "group_sites.tsv", "group_cutoffs.tsv"} <= written  # fmt: skip
+    assert "group_slopes.tsv" not in written
+    change = table(tmp_path, "group_change")
+    assert [one["pair"] for one in change] == ["consecutive", "first-last"]
+    assert float(change[0]["years"]) == pytest.approx(2, abs=0.01)
+    assert change[0]["reliable_change"] == "increase"
+    assert [one["flags"] for one in table(tmp_path, "group_centiloid")] == [
+        "centiloid-rise", "centiloid-rise;duplicate-pet", "duplicate-pet",
+    ]  # fmt: skip
+    assert len(table(tmp_path, "group_findings")) == 4
+    for name in ("change", "findings", "model", "sites", "cutoffs"):
+        described = json.loads((tmp_path / f"group_{name}.json").read_text("utf-8"))
+        assert list(described) == list(table(tmp_path, f"group_{name}")[0])
+        assert all("Description" in entry for entry in described.values())
+    page = (tmp_path / "group_centiloid.html").read_text("utf-8")
+    assert "Duplicates and contradictions" in page and "Reliable changes" in page
+    assert "No mixed model: 1 participants" in page
+
+
+def table(folder, name):
+    with (folder / f"{name}.tsv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
