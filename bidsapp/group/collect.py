@@ -10,6 +10,7 @@ from typing import Any
 
 from bidsapp import __version__
 from bidsapp.bids.command import group_command
+from bidsapp.bids.dataset import remove_leftovers
 from bidsapp.bids.seals import write_manifest
 from bidsapp.errors import NoInputError, NoMatchError
 from bidsapp.group.absent import absence, absent_people, read_facts
@@ -81,6 +82,7 @@ def run_group(output_dir: Path, filters: Filters) -> list[Path]:
         A table cannot be written.
     """
     with one_at_a_time(output_dir):
+        remove_leftovers(output_dir, ())
         found = look(output_dir)
         if found.is_current(filters):
             _LOG.info("no scan has changed since the last group run: nothing to do")

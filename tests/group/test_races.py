@@ -1,0 +1,7 @@
+"""A few rounds of participants and group runs at once; tests/benchmarks/group_races.py has more."""
+
+from group_races import race
+
+
+def test_participants_a_killed_one_and_two_group_runs(tmp_path):
+    assert "rows whole at any time" in race(tmp_path, rounds=2, writers=2, groups=2)
