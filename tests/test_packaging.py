@@ -74,3 +74,18 @@ def test_image_keeps_the_rules_of_bids_apps():
     assert {"title", "description", "version", "licenses", "authors", "base.name"} <= labels
     for path in ("/version", "/sbom.json"):
         assert path in final
+
+
+def test_no_pinned_or_allowed_version_has_a_flaw_we_know_of():
+    """What `.ci/vulnerabilities` asks the index about, as far as it can be known offline."""
+    advisories = tomllib.loads((ROOT / ".ci/advisories.toml").read_text())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    locked = pins("requirements.lock")
+    least = {one.name: one.specifier for one in map(Requirement, project["dependencies"])}
+    assert set(advisories) <= set(locked)
+    for name, known in advisories.items():
+        fixed = Version(known["fixed"])
+        assert known["ids"] and all(re.fullmatch(r"CVE-\d{4}-\d{4,}", one) for one in known["ids"])
+        assert locked[name] >= fixed, f"{name} {locked[name]}: {known['ids']}"
+        bounds = [Version(one.version) for one in least.get(name, ()) if one.operator == ">="]
+        assert all(bound >= fixed for bound in bounds), f"pyproject.toml allows {name} < {fixed}"
