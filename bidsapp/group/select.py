@@ -8,7 +8,8 @@ from bidsapp.data.tracers import tracer_from_name
 from bidsapp.report.records import ScanRecord
 from bidsapp.settings import Filters
 
-# Names of the filter file (pybids) -> short keys. Its other names choose raw files, not scans.
+# Names of the filter file (pybids) -> short keys; those that a PET cannot have leave none. Other
+# names (suffix, extension ...) choose raw files, not scans.
 _SHORT_KEYS = {
     "subject": "sub",
     "session": "ses",
@@ -16,6 +17,12 @@ _SHORT_KEYS = {
     "tracer": "trc",
     "reconstruction": "rec",
     "run": "run",
+    "acquisition": "acq",
+    "ceagent": "ce",
+    "direction": "dir",
+    "echo": "echo",
+    "part": "part",
+    "space": "space",
 }
 
 
@@ -43,6 +50,8 @@ def _matches(key: str, label: str | None, wanted: Any) -> bool:
 
     A run is a number (``run-01`` is run 1), every other label is a text.
     """
+    if wanted == "Query.OPTIONAL":
+        return True
     if wanted is None or wanted == "Query.NONE":
         return label is None
     if wanted in ("*", "Query.REQUIRED", "Query.ANY"):
@@ -56,6 +65,8 @@ def _matches(key: str, label: str | None, wanted: Any) -> bool:
 
 
 def _has_tracer(record: ScanRecord, wanted: tuple[str, ...]) -> bool:
-    names = {record.tracer, record.entities.get("trc")} - {None}
+    names = {record.tracer, record.entities.get("trc"), record.tracer_name} - {None}
+    if not names:
+        return True  # its sidecar cannot be read: the row tells so
     codes = {tracer.code for name in wanted if (tracer := tracer_from_name(name))}
     return bool(names & ({*wanted} | codes))
