@@ -15,9 +15,9 @@ Float = NDArray[np.float64]
 
 _STARTS = (0.2, 0.35, 0.5, 0.65, 0.8)  # parts of the sorted values that begin as lower group
 _STEPS = 500
-_TOLERANCE = 1e-9  # of the mean log-likelihood between two steps
+_TOLERANCE, _BOOTSTRAP_TOLERANCE = 1e-9, 1e-7  # gain of the mean log-likelihood by a step
 _LEAST_SD = 0.05  # of the standard deviation of all: a component does not shrink onto one value
-_BINS = 400  # of the values that are drawn anew for the uncertainty
+_BINS = 200  # of the values that are drawn anew for the uncertainty
 _SD_LEVEL = 0.95
 
 
@@ -89,8 +89,8 @@ class TwoGroups:
     Attributes
     ----------
     mixture : fitted by maximum likelihood
-    bic_gain : BIC of one normal distribution minus that of two; above 6 is strong evidence for two
-        (Kass & Raftery 1995)
+    bic_gain : BIC of one normal or uniform distribution minus that of two normal ones; above 6 is
+        strong evidence for two (Kass & Raftery 1995)
     crossing, two_sds : cut-offs with the intervals of the bootstrap
     support : part of the bootstrap samples with a crossing between two groups
     """
@@ -136,7 +136,7 @@ def two_groups(
     gain = _bic_gain(x, mixture)
     if gain < least_bic_gain:
         raise BadDataError(
-            f"one normal distribution tells these {x.size} values as well as two (BIC gain "
+            f"one normal or flat distribution tells these {x.size} values as well as two (BIC gain "
             f"{gain:.1f}, needed {least_bic_gain:g}), so there is no cut-off between groups"
         )
     crossing = mixture.crossing
@@ -167,7 +167,7 @@ def fit_mixture(values: ArrayLike) -> Mixture:
         low, high = x[:middle], x[middle:]
         sds = [max(float(part.std()), _LEAST_SD * float(x.std())) for part in (low, high)]
         starts.append([share, low.mean(), high.mean(), *sds])
-    fitted, likelihoods = _em(x, np.ones((len(_STARTS), x.size)), np.array(starts))
+    fitted, likelihoods = _em(x, np.ones((len(_STARTS), x.size)), np.array(starts), _TOLERANCE)
     return _mixture(fitted[int(np.argmax(likelihoods))], float(likelihoods.max()))
 
 
@@ -198,7 +198,8 @@ def control_cutoff(values: ArrayLike, fewest: int) -> CutOff:
 
 
 def _bic_gain(x: Float, mixture: Mixture) -> float:
-    one = float(stats.norm.logpdf(x, x.mean(), x.std()).sum())
+    normal = float(stats.norm.logpdf(x, x.mean(), x.std()).sum())
+    one = max(normal, -x.size * math.log(np.ptp(x)))  # a flat spread is no two groups either
     return 2 * (mixture.log_likelihood - one) - 3 * math.log(x.size)
 
 
@@ -213,7 +214,7 @@ def _with_intervals(
     counts = counts[counts > 0]
     drawn = np.random.default_rng(seed).multinomial(x.size, counts / x.size, size=resamples)
     start = np.tile([mixture.weights[0], *mixture.means, *mixture.sds], (resamples, 1))
-    fitted, _ = _em(centres, drawn.astype(np.float64), start)
+    fitted, _ = _em(centres, drawn.astype(np.float64), start, _BOOTSTRAP_TOLERANCE)
     found = [_mixture(row, 0.0) for row in fitted]
     crossings = [at for one in found if (at := one.crossing) is not None]
     if not crossings:
@@ -232,7 +233,7 @@ def _percentiles(value: float, drawn: list[float]) -> CutOff:
     return CutOff(value, float(low), float(high))
 
 
-def _em(x: Float, counts: Float, start: Float) -> tuple[Float, Float]:
+def _em(x: Float, counts: Float, start: Float, tolerance: float) -> tuple[Float, Float]:
     """Expectation and maximisation of many samples of the same values at once.
 
     Parameters
@@ -240,36 +241,45 @@ def _em(x: Float, counts: Float, start: Float) -> tuple[Float, Float]:
     x : shape (N,)
     counts : shape (B, N), how often a sample holds each value
     start : shape (B, 5), share of the lower group, two means, two standard deviations
+    tolerance : gain of the mean log-likelihood by a step that ends them
 
     Returns
     -------
     parameters : shape (B, 5)
     log_likelihood : shape (B,)
     """
-    now = start.astype(np.float64)
-    total = counts.sum(axis=1)
-    mean = counts @ x / total
-    least = _LEAST_SD * np.sqrt(counts @ x**2 / total - mean**2)
-    before = np.full(len(now), -np.inf)
+    fitted = start.astype(np.float64)
+    likelihoods = np.full(len(fitted), -np.inf)
+    going = np.arange(len(fitted))  # samples that have not converged
     for _ in range(_STEPS):
-        share, m0, m1, s0, s1 = (column[:, None] for column in now.T)
-        low = share / s0 * np.exp(-0.5 * ((x - m0) / s0) ** 2)
-        high = (1 - share) / s1 * np.exp(-0.5 * ((x - m1) / s1) ** 2)
-        both = np.maximum(low + high, 1e-300)
-        likelihood = (counts * np.log(both)).sum(axis=1) - 0.5 * math.log(2 * math.pi) * total
-        if np.all(likelihood - before <= _TOLERANCE * total):
+        fitted[going], after = _em_step(x, counts[going], fitted[going])
+        still = after - likelihoods[going] > tolerance * counts[going].sum(axis=1)
+        likelihoods[going] = after
+        going = going[still]
+        if not going.size:
             break
-        before = likelihood
-        in_low = counts * (low / both)
-        in_high = counts - in_low
-        n0, n1 = (np.maximum(part.sum(axis=1), 1e-9) for part in (in_low, in_high))
-        m0, m1 = in_low @ x / n0, in_high @ x / n1
-        s0, s1 = (
-            np.maximum(np.sqrt(np.clip(part @ x**2 / n - m**2, 0, None)), least)
-            for part, n, m in ((in_low, n0, m0), (in_high, n1, m1))
-        )
-        now = np.column_stack([np.clip(n0 / total, 1e-9, 1 - 1e-9), m0, m1, s0, s1])
-    return now, likelihood
+    return fitted, likelihoods
+
+
+def _em_step(x: Float, counts: Float, now: Float) -> tuple[Float, Float]:
+    """One step of `_em`: better parameters, and the log-likelihood of those that were given."""
+    total = counts.sum(axis=1)
+    least = _LEAST_SD * np.sqrt(counts @ x**2 / total - (counts @ x / total) ** 2)
+    share, m0, m1, s0, s1 = (column[:, None] for column in now.T)
+    low = share / s0 * np.exp(-0.5 * ((x - m0) / s0) ** 2)
+    high = (1 - share) / s1 * np.exp(-0.5 * ((x - m1) / s1) ** 2)
+    both = np.maximum(low + high, 1e-300)
+    likelihood = (counts * np.log(both)).sum(axis=1) - 0.5 * math.log(2 * math.pi) * total
+    in_low = counts * (low / both)
+    parts = []
+    for part in (in_low, counts - in_low):
+        n = np.maximum(part.sum(axis=1), 1e-9)
+        mean = part @ x / n
+        variance = np.clip(part @ x**2 / n - mean**2, 0, None)
+        parts.append((n, mean, np.maximum(np.sqrt(variance), least)))
+    (n0, m0, s0), (_, m1, s1) = parts
+    weight = np.clip(n0 / total, 1e-9, 1 - 1e-9)
+    return np.column_stack([weight, m0, m1, s0, s1]), likelihood
 
 
 def _mixture(parameters: Float, log_likelihood: float) -> Mixture:

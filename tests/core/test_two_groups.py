@@ -64,6 +64,7 @@ def test_order_does_not_matter_and_the_same_bits_come_again():
     ("values", "why"),
     [
         (np.random.default_rng(1).normal(20, 20, 300), "as well as two"),
+        (np.linspace(-20, 150, 300), "as well as two"),
         (np.random.default_rng(2).lognormal(3, 0.7, 300), "overlap|as well as two"),
         (np.concatenate([np.random.default_rng(3).normal(0, 8, 300), [150, 160, 170]]), "outliers"),
         (np.zeros(300), "all values are the same"),
