@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 from bidsapp.bids.entities import RAW_ENTITIES, join_entities
 
@@ -76,3 +77,11 @@ def raw_uri(path: str | Path, bids_dir: str | Path) -> str:
 def derivative_uri(path: str | Path, output_dir: str | Path) -> str:
     """BIDS URI of one of our own outputs."""
     return f"bids::{Path(path).relative_to(output_dir).as_posix()}"
+
+
+def is_inside(name: Any) -> bool:
+    """Whether a name stays in the dataset: relative, without ``..``."""
+    if not isinstance(name, str) or "\0" in name:
+        return False
+    path = PurePosixPath(name)
+    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts

@@ -10,6 +10,7 @@ from typing import Any
 from bidsapp import __version__
 from bidsapp.data import read_table
 from bidsapp.data.tracers import tracers
+from bidsapp.plain import plain
 from bidsapp.report.literature import Reference, reference_of_doi, references
 from bidsapp.report.records import ScanRecord, Status
 from bidsapp.settings import Processing
@@ -83,7 +84,8 @@ class Methods:
     def as_markdown(self) -> str:
         """Render for a file or the terminal."""
         entries = (f"* {item.full} doi:{item.doi}" for item in self.references)
-        return "\n\n".join([*self.paragraphs, "### References", "\n".join(entries)]) + "\n"
+        texts = (plain(text).replace("<", "&lt;") for text in self.paragraphs)
+        return "\n\n".join([*texts, "### References", "\n".join(entries)]) + "\n"
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
 
+from bidsapp.bids.derivatives import is_inside
 from bidsapp.bids.entities import parse_entities
 from bidsapp.bids.plan import Flag
 
@@ -241,7 +242,7 @@ def _from_json(content: Any, path: str) -> ScanRecord:
             str(region): _numbers(values) for region, values in _mapping(content.get("voi")).items()
         },
         motion=_extra(_mapping, content.get("motion")) or {},
-        tacs=_extra(_mapping, content.get("tacs")) or {},
+        tacs=_inside(_extra(_mapping, content.get("tacs")) or {}),
         kinetics=_extra(_mapping, content.get("kinetics")) or {},
         pvc=_extra(_mapping, content.get("pvc")) or {},
         t1w_intensities=_extra(_mapping, content.get("t1w_intensities")) or {},
@@ -298,6 +299,11 @@ def _scales(value: Any) -> dict[str, dict[str, float | None]]:
 
 def _probabilities(value: Any) -> dict[str, float | None]:
     return _numbers(value) if isinstance(value, dict) else {}
+
+
+def _inside(files: Mapping[str, Any]) -> dict[str, Any]:
+    """Files by name, without those that lie outside the dataset."""
+    return {name: path for name, path in files.items() if is_inside(path)}
 
 
 def _moment(value: Any) -> datetime | None:

@@ -12,6 +12,8 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from bidsapp.plain import plain
+
 
 def render(template: str, **context: Any) -> str:
     """Fill ``templates/<template>.j2`` with values; strings are escaped as HTML."""
@@ -79,12 +81,18 @@ def outcome(statuses: Iterable[str]) -> str:
     return ", ".join(f"{counts[key]} {word}" for key, word in words.items() if counts[key])
 
 
+def _without_controls(value: Any) -> Any:
+    """Text without what ends a line or turns it round; markup of our own stays as it is."""
+    return plain(value) if type(value) is str else value
+
+
 @cache
 def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("bidsapp.report"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_without_controls,
         trim_blocks=True,
         lstrip_blocks=True,
     )

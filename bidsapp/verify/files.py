@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
+from bidsapp.bids.derivatives import is_inside
 from bidsapp.bids.seals import is_intact
 from bidsapp.nifti import file_hash
 from bidsapp.verify.compare import Difference, How, shown
@@ -111,14 +112,6 @@ def check_hashes(output_dir: Path, hashes: Any, source: str, found: Findings) ->
         if actual != told:
             what = f"was changed after it was written: {source} has {shown(told)[:23]}, the file"
             found.broken(name, f"{what} {actual[:23]}", str(told), actual)
-
-
-def is_inside(name: Any) -> bool:
-    """Whether a name stays in the dataset: relative, without ``..``."""
-    if not isinstance(name, str) or "\0" in name:
-        return False
-    path = PurePosixPath(name)
-    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts
 
 
 def foreign(output_dir: Path, known: Iterable[str]) -> tuple[list[str], list[str]]:

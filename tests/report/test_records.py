@@ -117,3 +117,12 @@ def test_the_fingerprint_follows_parameters_and_resources_only(tmp_path):
         changed = base | {"provenance": base["provenance"] | {key: other}}
         assert read(tmp_path, changed).fingerprint != first
     assert read(tmp_path, base | {"provenance": {"version": "1"}}).fingerprint is None
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "../../x_tacs.tsv", "a\x00b", 7, ["x"]])
+def test_a_record_names_no_file_outside_the_dataset(tmp_path, path):
+    entities = {"sub": "1", "trc": "FBB"}
+    tables = {"Centiloid": "sub-1/pet/x_tacs.tsv", "other": path}
+    write(tmp_path, finished_record(entities, tacs=tables), entities)
+    (record,) = find_records(tmp_path)
+    assert record.tacs == {"Centiloid": "sub-1/pet/x_tacs.tsv"}

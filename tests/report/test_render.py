@@ -34,7 +34,7 @@ def test_markup_in_values_is_escaped():
         "scans": [], "anatomy": [], "regions": {}, "version": "<b>",
         "viewer_data": {"a": "</script>"}, "colours": {}, "pixels": None, "blocks": {},
     }  # fmt: skip
-    page = render_page("participant.html", (), (), label="<i>",
+    page = render_page("participant.html", (), (), label="<i>\x00\x1b\u202e</i>",
                        methods={"paragraphs": [], "references": []}, **context)  # fmt: skip
     assert "<i>" not in page and "<b>" not in page.replace("<b>CentiPET</b>", "")
-    assert "sub-&lt;i&gt;" in page and page.count("</script>") == 2
+    assert "sub-&lt;i&gt; &lt;/i&gt;" in page and page.count("</script>") == 2

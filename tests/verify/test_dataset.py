@@ -9,13 +9,14 @@ import pytest
 from synthetic_records import finished_record
 
 from bidsapp.bids.dataset import write_root_files
+from bidsapp.bids.derivatives import is_inside
 from bidsapp.bids.records import write_record
 from bidsapp.bids.seals import write_manifest
 from bidsapp.cli.verify import main
 from bidsapp.group.collect import run_group
 from bidsapp.nifti import file_hash, write_text
 from bidsapp.settings import Filters
-from bidsapp.verify.files import Findings, check_hashes, is_inside
+from bidsapp.verify.files import Findings, check_hashes
 
 SCANS = ({"sub": "01", "trc": "FBB"}, {"sub": "02", "trc": "PIB"})
 
