@@ -10,8 +10,9 @@ from typing import Any
 from bidsapp.nifti import write_json, write_lines, write_text
 from bidsapp.plain import plain
 
-# What a spreadsheet would take for the beginning of a formula, in full width as well.
-_FORMULA = tuple("=+-@＝＋－＠")
+# What a spreadsheet would take for the beginning of a formula, in full width as well, and what
+# pandas and R take for that of a quoted cell.
+_FORMULA = tuple('=+-@＝＋－＠"')
 
 
 def write_table(
@@ -83,8 +84,8 @@ def line(values: Iterable[Any]) -> str:
 def cell(value: Any) -> str:
     """Write one value.
 
-    Text that a spreadsheet would run as a formula gets an apostrophe in front; line breaks, tabs
-    and control characters become blanks.
+    Text that a spreadsheet would run as a formula, or that begins with a quotation mark, gets an
+    apostrophe in front; line breaks, tabs and control characters become blanks.
 
     >>> cell(None), cell(0.1 + 0.2), cell(7), cell("=1+1")
     ('n/a', '0.30000000000000004', '7', "'=1+1")

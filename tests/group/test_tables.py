@@ -88,11 +88,20 @@ def test_pandas_reads_the_numbers_without_options(tmp_path):
     assert table.centiloid.isna().tolist() == [False, True]
 
 
+@given(st.lists(st.text(), min_size=1))
+def test_pandas_reads_every_text_into_its_own_cell_without_options(texts):
+    table = line(["first", "text", "last"]) + "".join(line([1, text, 2]) for text in texts)
+    read = pd.read_csv(io.StringIO(table), sep="\t")
+    assert read["first"].eq(1).all() and read["last"].eq(2).all() and len(read) == len(texts)
+    as_text = pd.read_csv(io.StringIO(table), sep="\t", dtype=str, keep_default_na=False)
+    assert as_text["text"].tolist() == list(map(cell, texts))
+
+
 @given(st.text())
 def test_no_text_can_be_a_formula_or_break_the_table(text):
     written = cell(text)
     assert written and written == written.strip()
-    assert written[0] not in "=+-@"
+    assert written[0] not in '=+-@"'
     assert len(written.splitlines()) == 1 and "\t" not in written
 
 
@@ -215,3 +224,65 @@ def test_dvr_of_dynamic_scans(tmp_path):
     )
     assert (dynamic["dvr_srtm"], dynamic["dvr_logan"], dynamic["dvr_srtm2"]) == (1.25, 1.3, None)
     assert other["dvr_srtm"] is None and failed["dvr_srtm"] is None
+
+
+RAW = {"age": "71.5", "sex": "Female", "site": "north", "apoe": "e3e4", "code": "007"}
+
+
+def test_columns_of_the_raw_tables_follow_ours(tmp_path):
+    session = {"age": "72", "mmse": "-1", "apoe": "seen"}
+    records = cohort(tmp_path, {"participant": RAW, "session": session}, {"participant": {}})
+    rows = centiloid_rows(records)
+    assert list(rows[0])[-8:] == [
+        "participants_age", "participants_sex", "participants_site", "apoe", "code",
+        "sessions_age", "mmse", "sessions_apoe",
+    ]  # fmt: skip
+    first = rows[0]
+    assert (first["age"], first["participants_age"], first["sex"]) == (72, 71.5, "F")
+    assert (first["code"], first["mmse"], first["sessions_apoe"]) == ("007", -1, "seen")
+    assert rows[1]["apoe"] is None and list(rows[1]) == list(first)
+    told = {"participant": {"apoe": {"Description": "Genotype", "Levels": {"e3e4": "3/4"}}}}
+    described = centiloid_columns(records, told)
+    assert list(described) == list(first)
+    assert described["apoe"]["Levels"] and described["apoe"]["Description"].startswith("Genotype (")
+    assert "sessions.tsv" in described["mmse"]["Description"]
+
+
+@pytest.mark.parametrize(
+    ("written", "age", "sex"),
+    [({"age": "89+", "sex": "m"}, 89, "M"), ({"Age": "60", "Gender": "O"}, 60, "O"),
+     ({"age": "old", "sex": "1"}, None, "1"), ({"age": None}, None, None), ({}, None, None)],
+)  # fmt: skip
+def test_age_and_sex_as_people_write_them(tmp_path, written, age, sex):
+    (row,) = centiloid_rows(cohort(tmp_path, {"participant": written}))
+    assert (row["age"], row["sex"]) == (age, sex)
+
+
+@pytest.mark.parametrize(
+    ("acquisition", "scanner", "reconstruction"),
+    [
+        ({}, None, None),
+        ({"Manufacturer": "Siemens", "ManufacturersModelName": "Biograph mMR"},
+         "Siemens Biograph mMR", None),
+        ({"Manufacturer": "GE", "ManufacturersModelName": "GE Discovery"}, "GE Discovery", None),
+        ({"ReconMethodName": "OSEM", "ReconMethodParameterLabels": ["iterations", "subsets"],
+          "ReconMethodParameterValues": [4, 21], "ReconFilterType": "Gaussian",
+          "ReconFilterSize": 5.0}, None, "OSEM, iterations 4, subsets 21, filter Gaussian 5 mm"),
+        ({"ReconMethodName": "OSEM", "ReconMethodParameterLabels": ["none"],
+          "ReconFilterType": ["none"]}, None, "OSEM, no filter"),
+        ({"Manufacturer": 7, "ReconMethodParameterLabels": "x",
+          "ReconMethodParameterValues": None, "ReconFilterSize": {"a": 1}}, "7", None),
+    ],
+)  # fmt: skip
+def test_scanner_and_reconstruction_in_words(tmp_path, acquisition, scanner, reconstruction):
+    (row,) = centiloid_rows(cohort(tmp_path, {"acquisition": acquisition}))
+    assert (row["scanner"], row["reconstruction"]) == (scanner, reconstruction)
+
+
+def test_numbers_of_every_column_with_units_are_numbers_for_pandas(tmp_path):
+    records = cohort(tmp_path, {"participant": RAW}, {"status": "failed", "participant": RAW})
+    read = pd.read_csv(io.StringIO(to_tsv(records)), sep="\t")
+    for name, entry in centiloid_columns(records).items():
+        if "Units" in entry:
+            assert pd.api.types.is_numeric_dtype(read[name]), name
+    assert read.participants_age.tolist() == [71.5, 71.5]
