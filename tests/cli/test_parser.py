@@ -259,3 +259,11 @@ def test_kinetics_by_default_and_by_choice():
 def test_senseless_models_are_refused(options):
     with pytest.raises(UsageError, match=options[0]):
         parsed(*options)
+
+
+def test_controls_are_a_column_and_a_value():
+    settings = parse(["/tmp/in", "/tmp/out", "group", "--controls", "diagnosis = young control"])
+    assert settings.filters.controls == ("diagnosis", "young control")
+    for wrong in ("diagnosis", "=x", "diagnosis="):
+        with pytest.raises(UsageError, match="COLUMN=VALUE"):
+            parse(["/tmp/in", "/tmp/out", "group", "--controls", wrong])
