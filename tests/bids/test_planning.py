@@ -342,3 +342,30 @@ def test_tables_that_cannot_be_read_cost_no_scan(raw):
     (raw.root / "participants.tsv").write_bytes(b"\xff\xfe broken")
     (scan,) = plan_of(raw).scans
     assert scan.site is None
+
+
+def test_what_the_raw_tables_and_the_sidecar_say_is_told_without_dates(raw):
+    raw.pet(
+        "sub-01_ses-a_trc-FBB", Manufacturer="Siemens", ReconMethodName="OSEM", BodyPart="BRAIN"
+    )
+    raw.t1w("sub-01_ses-a")
+    (raw.root / "participants.tsv").write_text(
+        "participant_id\tage\tborn\tseen\tweight\tid\n"
+        "sub-01\t71.5\t1950-02-03\t03.02.2019\tn/a\t20259999\n"
+    )
+    (raw.root / "sub-01" / "sub-01_sessions.tsv").write_text(
+        "session_id\tacq_time\tmmse\nses-a\t2019-02-03T10:00:00\t29\n"
+    )
+    (scan,) = plan_of(raw).scans
+    assert scan.about["participant"] == {"age": "71.5", "weight": None, "id": "20259999"}
+    assert scan.about["session"] == {"mmse": "29"}
+    told = scan.about["acquisition"]
+    assert (told["Manufacturer"], told["ReconMethodName"]) == ("Siemens", "OSEM")
+    assert "BodyPart" not in told
+
+
+def test_people_whose_scan_cannot_be_used_keep_their_columns(raw):
+    raw.pet("sub-01_trc-FBB", FrameDuration=None)
+    (raw.root / "participants.tsv").write_text("participant_id\tage\nsub-01\t71\n")
+    (failure,) = plan_of(raw).failures
+    assert failure.about["participant"] == {"age": "71"}

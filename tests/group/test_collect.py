@@ -6,12 +6,10 @@ import csv
 import json
 import logging
 import time
-from multiprocessing import get_context
 
 import pytest
 from synthetic_records import finished_record, write
 
-from bidsapp.bids.records import write_record
 from bidsapp.errors import NoInputError, NoMatchError
 from bidsapp.group.collect import run_group
 from bidsapp.report.records import find_records
@@ -133,41 +131,3 @@ def test_two_thousand_participants_take_seconds(tmp_path):
     run_group(tmp_path, Filters())
     assert time.process_time() - start < 30
     assert len(table(tmp_path)) == 2000
-
-
-def _rewrite(folder, numbers, stop):
-    """A participant level that never rests: every record again and again, with other values."""
-    change = 0
-    while not stop.is_set():
-        for number in numbers:
-            change += 1
-            entities = {"sub": f"{number:02}", "trc": "FBB"}
-            write_record(folder, finished_record(entities, suvr_wc=1 + change % 97 / 97))
-
-
-def test_tables_stay_whole_while_participants_run(tmp_path):
-    """Two writers and a group level on one folder: no lost row, no torn file, no false failure."""
-    context = get_context("forkserver")
-    stop = context.Event()
-    numbers = [range(0, 6), range(6, 12)]
-    for number in range(12):
-        scan(tmp_path, f"{number:02}")
-    writers = [
-        context.Process(target=_rewrite, args=(tmp_path, half, stop), daemon=True)
-        for half in numbers
-    ]
-    for writer in writers:
-        writer.start()
-    try:
-        for _ in range(60):
-            run_group(tmp_path, Filters())
-            rows = table(tmp_path)
-            assert [row["status"] for row in rows] == ["ok"] * 12
-            for row in rows:
-                expected = 153.4 * float(row["suvr_wc"]) - 154.9
-                assert float(row["centiloid"]) == pytest.approx(expected)
-    finally:
-        stop.set()
-        for writer in writers:
-            writer.join(20)
-    assert not list(tmp_path.glob("**/*.tmp"))
