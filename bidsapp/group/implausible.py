@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -121,8 +122,10 @@ def _dates(
 ) -> list[tuple[str, str]]:
     found = []
     labels = [str(row["session_id"] or "") for row in (first, last)]
+    stems = [re.sub(r"\d+", "#", label) for label in labels]
+    told = stems[0] == stems[1] and "#" in stems[0]  # m06 and m12, not screening and baseline
     in_order = label_order(labels[0]) <= label_order(labels[1])
-    if years is not None and (years < 0 or not in_order):
+    if years is not None and told and (years < 0 or not in_order):
         found.append(("visit-order", (
             f"{labels[0]} and {labels[1]} were scanned in another order than their labels: look "
             "at the dates"

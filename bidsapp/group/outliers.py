@@ -12,7 +12,7 @@ Row = Mapping[str, Any]
 # Of the PET, compared within a tracer; of the T1w, compared among all.
 OF_PET = (
     "pet_t1w_distance_mm", "pet_t1w_unexplained", "pet_fwhm_mm", "least_coverage",
-    "reference_difference_sds", "sd_noise",
+    "reference_difference_sds", "noise_percent",
 )  # fmt: skip
 OF_T1W = ("start_spread_mm", "gm_wm_contrast", "brain_ml")
 
@@ -62,7 +62,9 @@ def outliers(scored: Iterable[Score]) -> list[Score]:
 
 
 def _scores(rows: Sequence[Row], places: Sequence[int], measure: str) -> list[Score]:
-    values = {place: known for place in places if (known := rows[place].get(measure)) is not None}
+    values = {
+        place: known for place in places if (known := _value(rows[place], measure)) is not None
+    }
     if len(values) < _FEWEST:
         return []
     middle = median(values.values())
@@ -70,3 +72,11 @@ def _scores(rows: Sequence[Row], places: Sequence[int], measure: str) -> list[Sc
     if spread < 1e-9 * max(abs(middle), 1.0):  # all alike: distance has no measure
         return []
     return [Score(at, measure, value, (value - middle) / spread) for at, value in values.items()]
+
+
+def _value(row: Row, measure: str) -> float | None:
+    """Number of a scan; noise in per cent of the SUVR, so that it does not grow with the load."""
+    if measure != "noise_percent":
+        return row.get(measure)
+    noise, slope, suvr = (row.get(name) for name in ("sd_noise", "slope", "suvr_wc"))
+    return 100 * noise / abs(slope * suvr) if noise is not None and slope and suvr else None

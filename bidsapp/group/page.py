@@ -137,7 +137,7 @@ def _labels() -> dict[str, str]:
     return known | {
         "least_coverage": "Least coverage of a region",
         "reference_difference_sds": "Disagreement of reference regions",
-        "sd_noise": "Noise of the PET, CL",
+        "noise_percent": "Noise of the SUVR, %",
     }
 
 

@@ -82,6 +82,16 @@ def test_one_odd_scan_is_found_within_its_tracer():
     assert len(dots(outlier_strips(rows, scored, {}))) == 41
 
 
+def test_noise_is_compared_in_per_cent_of_the_suvr():
+    """Twice the uptake with twice the noise is nothing special; three times the noise is."""
+    alike = [row(1.0, sd_noise=(1 + 0.01 * i) * s, slope=150.0, suvr_wc=1.0 * s)
+             for i in range(10) for s in (1, 2)]  # fmt: skip
+    rows = [*alike, row(1.0, sd_noise=3.0, slope=150.0, suvr_wc=1.0), row(1.0)]
+    (odd,) = outliers(scores(rows))
+    assert (odd.place, odd.measure) == (20, "noise_percent")
+    assert odd.value == pytest.approx(2.0)
+
+
 def test_too_few_or_equal_numbers_have_no_scores():
     assert scores([row(1.0, brain_ml=i) for i in range(7)]) == []
     assert scores([row(1.0, brain_ml=1400)] * 20 + [row(1.0, brain_ml=1401)]) == []

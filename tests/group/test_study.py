@@ -184,6 +184,7 @@ def contradictions(first, last):
         ({"centiloid": 90.0}, {"centiloid": 40.0}, {"centiloid-fall"}),
         ({"centiloid": 15.0}, {"centiloid": 6.0}, set()),
         ({"session_id": "ses-3"}, {}, {"visit-order"}),
+        ({"session_id": "ses-screening"}, {"session_id": "ses-baseline"}, set()),
         ({}, {"years": 0.0}, {"same-time"}),
     ],
 )
