@@ -13,13 +13,15 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from typing import IO
 
 from bidsapp import __version__
 from bidsapp.bids.dataset import RAW_FACTS
@@ -27,6 +29,8 @@ from bidsapp.errors import StorageError
 from bidsapp.nifti import file_hash, write_text
 from bidsapp.report.records import RECORD_SUFFIX
 from bidsapp.settings import Filters
+
+_LOG = logging.getLogger(__name__)
 
 Stamp = tuple[int, int, int, int]  # size, mtime and ctime in ns, inode
 
@@ -127,12 +131,21 @@ def one_at_a_time(output_dir: Path) -> Iterator[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / "group.lock").open("a") as file:
-            with suppress(OSError):  # a file system without locks
-                fcntl.flock(file, fcntl.LOCK_EX)
+            _wait_for(file)
             os.utime(folder / "group.lock")  # the clock of the file system, see `look`
             yield folder
     except PermissionError as error:
         raise StorageError(f"{error.filename}: cannot be written ({error.strerror})") from error
+
+
+def _wait_for(file: IO[str]) -> None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        _LOG.warning("another group run is at work on this dataset: waiting for its end")
+        fcntl.flock(file, fcntl.LOCK_EX)
+    except OSError:
+        return  # a file system without locks
 
 
 def look(output_dir: Path) -> Found:

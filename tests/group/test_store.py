@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from synthetic_records import finished_record, write, write_cohort
@@ -176,3 +177,13 @@ def test_tables_do_not_depend_on_when_files_were_written(study, tmp_path_factory
     write_cohort(other, 4)
     run_group(other, Filters())
     assert results(other) == results(study)
+
+
+def test_a_second_run_waits_for_the_first(study, caplog):
+    with ThreadPoolExecutor(1) as pool:
+        with store.one_at_a_time(study):
+            second = pool.submit(run_group, study, Filters())
+            with pytest.raises(TimeoutError):
+                second.result(timeout=0.3)
+        assert (study / "group_centiloid.tsv") in second.result()
+    assert "another group run is at work" in caplog.text
