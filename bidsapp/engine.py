@@ -121,8 +121,7 @@ def run(
 
 def _limit_memory(workflow: Workflow, mem_gb: float) -> None:
     """Let a node that asks for more than there is run alone; nipype would wait for ever."""
-    for name in workflow.list_node_names():
-        node = workflow.get_node(name)
+    for node in workflow._get_all_nodes():  # by name it takes the square of their number
         node._mem_gb = min(node.mem_gb, mem_gb)
 
 
@@ -211,6 +210,7 @@ class _MultiProc(_Distributed, MultiProcPlugin):  # type: ignore[misc]
         self._retries: dict[int, ProcessPoolExecutor] = {}
 
     def run(self, graph: DiGraph, config: dict[str, Any], updatehash: bool = False) -> None:
+        gc.freeze()  # the graph, too: see `run`
         try:
             super().run(graph, config, updatehash=updatehash)
         finally:

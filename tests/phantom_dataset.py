@@ -55,10 +55,12 @@ def write_phantom(bids: Path, label: str = "phantom") -> Path:
     return bids
 
 
-def copy_participant(bids: Path, label: str, new: str) -> Path:
-    """Add the same images under another label; returns the folder of the copy."""
+def copy_participant(bids: Path, label: str, new: str, *, source: Path | None = None) -> Path:
+    """Add the images of a participant, perhaps of another dataset, under a new label."""
     target = bids / f"sub-{new}"
-    shutil.copytree(bids / f"sub-{label}", target)
+    shutil.copytree((source or bids) / f"sub-{label}", target)
+    for path in [target, *target.rglob("*")]:
+        path.chmod(0o755 if path.is_dir() else 0o644)
     for path in [path for path in target.rglob("*") if path.is_file()]:
         path.rename(path.with_name(path.name.replace(f"sub-{label}", f"sub-{new}")))
     return target

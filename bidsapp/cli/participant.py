@@ -168,9 +168,9 @@ def _compute(settings: Settings, plan: Plan, progress: Progress) -> None:
                 message = message.replace(f"{folder}/", "")
             failed = failed_record(records[name], failure.error_name, message, settings.bids_dir)
             write_record(settings.output_dir, with_leftovers(failed, settings.output_dir))
-        size = kept_bytes(work_dir, people) / 1e9
+        size_mb = kept_bytes(work_dir, people) / 1e6
         progress.say(
-            f"intermediate results: {size:.1f} GB in {work_dir}; --clean-workdir forgets them"
+            f"intermediate results: {size_mb:.0f} MB in {work_dir}; --clean-workdir forgets them"
         )
 
 

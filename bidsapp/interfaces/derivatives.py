@@ -25,6 +25,7 @@ from nipype.interfaces.io import add_traits
 from bidsapp.bids.derivatives import output_path, outputs, sidecar_path
 from bidsapp.bids.records import completed_record, write_record
 from bidsapp.core.resample import itk_affine_text, itk_displacements
+from bidsapp.errors import StorageError
 from bidsapp.interfaces.store import fetch_volume, optional
 from bidsapp.nifti import file_hash, save_displacements, save_volume, write_json, write_text
 from bidsapp.volume import Volume
@@ -151,7 +152,12 @@ class SaveResult(SimpleInterface):
         raw |= {Path(path).name: path for path in optional(self.inputs.others) or []}
         hashes = {name: file_hash(path) for name, path in raw.items() if path}
         output_dir = Path(self.inputs.output_dir)
-        outputs = {name: file_hash(output_dir / name) for name in sorted({*self.inputs.written})}
+        try:
+            outputs = {n: file_hash(output_dir / n) for n in sorted({*self.inputs.written})}
+        except FileNotFoundError as error:
+            raise StorageError(
+                f"{error.filename}: somebody removed it during the run; run again"
+            ) from error
         record = completed_record(self.inputs.planned, self.inputs.parts, hashes, outputs)
         path = write_record(output_dir, record)
         self._results["written"] = [path.relative_to(output_dir).as_posix()]
