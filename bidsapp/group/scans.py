@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bidsapp import __version__
 from bidsapp.bids.derivatives import output_path
 from bidsapp.data import read_table
 from bidsapp.group.tables import Row, centiloid_rows
@@ -103,8 +104,11 @@ def _write(output_dir: Path, label: str, tables: Table) -> None:
         if path.relative_to(output_dir).as_posix() not in tables:
             path.unlink(missing_ok=True)
             path.with_suffix(".json").unlink(missing_ok=True)
+    # the manifest of the participant has the records these are made from, and their hashes
+    sources = [f"bids::sub-{label}/figures/manifest.json"]
+    about = {"CentiPET": {"Version": __version__, "Sources": sources}}
     for name, rows in tables.items():
-        write_rows(output_dir / name, rows, _columns(rows[0]), {})
+        write_rows(output_dir / name, rows, _columns(rows[0]), about)
 
 
 def _columns(row: Row) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from bidsapp.core.resample import common_box, sample
 from bidsapp.data import mni_grid
 from bidsapp.data.regional import chosen_atlases
 from bidsapp.nifti import read_frames
-from bidsapp.verify.compare import Tolerance, agree
+from bidsapp.verify.compare import How, Tolerance, agree
 from bidsapp.verify.files import Findings
 from bidsapp.verify.numbers import Scan, read_rows
 
@@ -68,6 +68,7 @@ def _compare(
     found: Findings,
 ) -> None:
     told = read_rows(scan.output_dir / name)
+    found.files[name] = How.NUMBERS
     if len(told) != len(still):
         found.differ(name, "number of rows", len(told), len(still), "frames has the dynamic image")
         return
@@ -91,6 +92,7 @@ def _compare_suv(name: str, told: Sequence[Mapping[str, Any]], scan: Scan, found
     if other not in scan.outputs:
         return
     rows = read_rows(scan.output_dir / other)
+    found.files[other] = How.NUMBERS
     pairs = [
         (row.get("frame_start"), region, row[region], one.get(region))
         for row, one in zip(rows, told, strict=False)

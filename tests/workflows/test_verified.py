@@ -63,6 +63,9 @@ def test_every_derivative_says_what_made_it(out, bids_dir):
             continue
         content = json.loads(path.with_name(f"{path.name.split('.')[0]}.json").read_text())
         told = content["CentiPET"]
+        if path.name.endswith("_scans.tsv"):  # a view of the records
+            assert told["Sources"] == ["bids::sub-01/figures/manifest.json"]
+            continue
         assert content["Sources"], path
         for uri in content["Sources"]:
             assert uri in hashes or (out / uri.removeprefix("bids::")).is_file(), (path, uri)
@@ -75,7 +78,7 @@ def test_every_derivative_says_what_made_it(out, bids_dir):
         assert any("_pet." in uri for uri in told["Inputs"]) != of_t1w_only, path
         seen += 1
     assert seen > 60
-    for path in out.glob("group_*.json"):
+    for path in set(out.glob("group_*.json")) - {out / "group_raw.json"}:
         text = path.read_text()
         assert f'"Version": "{__version__}"' in text, path
     manifest = json.loads((out / "group_manifest.json").read_text())
@@ -88,6 +91,7 @@ def test_records_name_every_file_of_their_scans(out):
     written = {path.relative_to(out).as_posix() for path in results(out)}
     own = {name for name in written if name.startswith("sub-") and "/figures/" not in name}
     own = {name for name in own if "_desc-read_" not in name and not name.endswith(".html")}
+    own = {name for name in own if not name.endswith(("_scans.tsv", "_scans.json"))}
     assert own - named == {r.path for r in find_records(out)}
 
 
@@ -206,4 +210,5 @@ def test_an_edited_voxel_is_found_without_its_hash(copy):
 def test_a_failed_scan_has_nothing_to_derive(out):
     (failed,) = (record for record in find_records(out) if record.status != "ok")
     found = check_scan(out, failed.path)
-    assert found.differences == [] and found.files == {failed.path: How.HASH}
+    assert found.differences == []
+    assert len(found.files) > 20 and set(found.files.values()) == {How.HASH}
