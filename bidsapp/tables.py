@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -94,7 +95,12 @@ def cell(value: Any) -> str:
         return "n/a"
     if isinstance(value, int | float):
         return repr(value)
-    text = plain(str(value)).strip()
+    return _safe(str(value))
+
+
+@lru_cache(maxsize=4096)  # long tables have the same names in every scan
+def _safe(text: str) -> str:
+    text = plain(text).strip()
     if not text:
         return "n/a"
     return f"'{text}" if text.startswith(_FORMULA) else text

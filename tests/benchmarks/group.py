@@ -22,7 +22,7 @@ from synthetic_records import finished_record, write, write_cohort
 
 def group_run(folder: Path) -> str:
     """Run the group level; return wall time, processor time and the most memory it had."""
-    command = [sys.executable, "-m", "bidsapp", str(folder), str(folder), "group"]
+    command = [sys.executable, "-m", "bidsapp", "bids", str(folder), "group"]
     begin = time.monotonic()
     process = os.posix_spawn(
         sys.executable, command, os.environ,
