@@ -146,8 +146,8 @@ def array(slurm, raw) -> Path:
         script, raw, out, "group",
     )  # fmt: skip
     kept = {}
-    for task, label in ((f"{job}_0", "01"), (f"{job}_1", "02")):
-        cluster.wait(lambda label=label: len(finished_steps(work, label)) >= 2, 300)
+    for task, label in ((f"{job}_0", "01"), (f"{job}_3", "04")):
+        cluster.wait(lambda label=label: len(finished_steps(work, label)) >= 2, 600)
         kept |= finished_steps(work, label)
         assert cluster.states()[task][1] == "RUNNING"
         if label == "01":  # as by the kernel for memory: nothing can be said or saved
