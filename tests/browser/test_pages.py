@@ -173,6 +173,19 @@ def test_the_table_sorts_by_number(visit, study):
     assert page.locator("#scans th[aria-sort=descending]").count() == 1
 
 
+def test_a_smaller_table_sorts_by_number_with_what_is_absent_last(visit, study):
+    page = visit(study / "group_centiloid.html").page
+    table = page.locator("#cutoffs table")
+    button = table.get_by_role("button", name="Cut-off, CL")
+    for state, reverse in (("ascending", False), ("descending", True)):
+        button.click()
+        cells = table.locator("tbody tr td:nth-child(2)").all_inner_texts()
+        values = [float(text) for text in cells if text]
+        assert values == sorted(values, reverse=reverse) and len(values) >= 6
+        assert "".join(cells[len(values) :]) == ""
+        assert table.locator(f"th[aria-sort={state}]").count() == 1
+
+
 def test_the_table_makes_only_the_rows_that_are_looked_at(visit, study):
     page = visit(study / "group_centiloid.html").page
     assert page.locator("#scans tbody tr").count() < 180
