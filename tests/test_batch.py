@@ -9,10 +9,10 @@ from pathlib import Path
 import nipype.interfaces.utility as niu
 import nipype.pipeline.engine as pe
 import pytest
-from whole_app import run_centipet
 
 from bidsapp import batch, engine
 from bidsapp.batch import read_plugin
+from bidsapp.cli.main import main
 from bidsapp.errors import NoInputError, UsageError
 from bidsapp.settings import Resources
 
@@ -179,13 +179,13 @@ def test_a_machine_without_slurm(slurm, monkeypatch):
         read_plugin(slurm.plugin)
 
 
-def test_the_command_refuses_a_wrong_file_before_it_writes(raw, tmp_path):
+def test_the_command_refuses_a_wrong_file_before_it_writes(raw, tmp_path, capsys):
     raw.t1w("sub-01")
     raw.pet("sub-01_trc-FBB")
     (tmp_path / "plugin.yml").write_text("plugin: SLURMGraph\n")
-    done = run_centipet(
-        raw.root, tmp_path / "out", "participant", "--use-plugin", tmp_path / "plugin.yml"
-    )
-    assert done.returncode == 64
-    assert len(done.stderr.splitlines()) == 1 and "SLURMGraph" in done.stderr
-    assert not (tmp_path / "out/dataset_description.json").exists()
+    out = tmp_path / "out"
+    typed = [raw.root, out, "participant", "--use-plugin", tmp_path / "plugin.yml"]
+    assert main(list(map(str, typed))) == 64
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "SLURMGraph" in line
+    assert not (out / "dataset_description.json").exists()
