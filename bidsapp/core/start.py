@@ -9,6 +9,7 @@ that scalp is not brain.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -40,6 +41,7 @@ _LEAST_INFORMATION = 0.02
 _INFORMATION_SPACING_MM = 4.0
 _SURELY_BRAIN = 0.9
 _SHADING_MM = 70.0  # FWHM of the local mean
+_WORTHWHILE = 0.5  # of the information of the best start
 _RIVAL = 0.9  # of the best rigid score: worth a closer look
 _MOST_RIVALS = 3
 _ELSEWHERE_MM = 10.0
@@ -158,13 +160,21 @@ def find_head(
     BadDataError
         The image holds no head.
     """
-    opinions = _opinions(t1w, priors, sampler, orientations)
-    doubtful = max(opinion.information for opinion in opinions) < _CONVINCING
+    opinions: list[_Opinion] = []
+    reason = BadDataError("holds no head")
+    try:
+        opinions = _opinions(t1w, priors, sampler, orientations)
+    except BadDataError as error:
+        reason = error
+    doubtful = all(opinion.information < _CONVINCING for opinion in opinions)
     if doubtful and orientations is AS_STORED:
         # strong shading hides the tissue from a start that knows no bias field
         even = without_shading(t1w)
         opinions = [opinion.seen_in(even, sampler) for opinion in opinions]
-        opinions += _opinions(even, priors, sampler, orientations)
+        with suppress(BadDataError):
+            opinions += _opinions(even, priors, sampler, orientations)
+    if not opinions:
+        raise reason
     best = max(opinions, key=lambda opinion: opinion.information)
     if best.information < _LEAST_INFORMATION:
         raise BadDataError(
@@ -200,23 +210,35 @@ class _Opinion:
 def _opinions(
     t1w: Volume, priors: TissuePriors, sampler: PriorSampler, orientations: Sequence[Float]
 ) -> list[_Opinion]:
-    """Refined starts that are those of a head; an error when there is none."""
+    """Refined starts that are those of a head; an error when there is none.
+
+    All are refined coarsely, and those that tell tissue apart about as well as the best of them
+    finely: what is no head costs little.
+    """
     found: list[_Opinion] = []
     reason = BadDataError("holds no head")
+    coarse, fine = _AFFINE_SPACINGS_MM
     for score, place in _rigid(t1w, priors, orientations):
         try:
-            affine = _credible(_affine(t1w, sampler, place))
+            affine = _credible(_refined(t1w, sampler, place, coarse))
         except BadDataError as error:
             reason = error
-        except linalg.LinAlgError:  # nothing in the image says where anything lies
-            reason = BadDataError(
-                "holds no head that could be found: is this a T1w of a whole head or brain?"
-            )
         else:
             found.append(_Opinion(affine, score, _tissue_information(t1w, sampler, affine)))
-    if not found:
+    best = max((opinion.information for opinion in found), default=0.0)
+    opinions: list[_Opinion] = []
+    for opinion in found:
+        if opinion.information < _WORTHWHILE * best:
+            continue
+        try:
+            affine = _credible(_refined(t1w, sampler, opinion.affine, fine))
+        except BadDataError as error:
+            reason = error
+        else:
+            opinions.append(replace(opinion, affine=affine).seen_in(t1w, sampler))
+    if not opinions:
         raise reason
-    return found
+    return opinions
 
 
 def _tissue_information(t1w: Volume, sampler: PriorSampler, affine: Float) -> float:
@@ -242,7 +264,9 @@ def without_shading(t1w: Volume) -> Volume:
     """
     step = np.maximum(1, np.round(_INFORMATION_SPACING_MM / t1w.grid.voxel_size)).astype(int)
     coarse = np.nan_to_num(t1w.data[tuple(slice(None, None, s) for s in step)]).astype(np.float64)
-    head = coarse > 0.25 * _otsu(coarse.ravel())
+    head = coarse > max(0.25 * _otsu(coarse.ravel()), 0.0)
+    if not head.any():
+        return t1w
     sigma = _SHADING_MM / FWHM_PER_SIGMA / (step * t1w.grid.voxel_size)
     logs = np.log(np.where(head, coarse, 1.0))
     weight = ndimage.gaussian_filter(head.astype(np.float64), sigma)
@@ -378,21 +402,23 @@ def _joint(bins: NDArray[np.int64], prior: Float32) -> tuple[Float, Float]:
     return joint, np.log(joint / (joint.sum(axis=1, keepdims=True) * joint.sum(axis=0)))
 
 
-def _affine(t1w: Volume, sampler: PriorSampler, rigid: Float) -> Float:
+def _refined(t1w: Volume, sampler: PriorSampler, affine: Float, spacing_mm: float) -> Float:
     """Refine to twelve parameters by the likelihood of the mixture."""
-    affine = rigid
-    for spacing in _AFFINE_SPACINGS_MM:  # which voxels may be brain is asked again each time
-        samples = subsample(t1w, spacing)
-        fudge = max(1.0, 125.0 / samples.volume_mm3)
-        brain = samples.where(brain_region(samples, sampler, affine))
-        millilitres = brain.intensity.size * samples.volume_mm3 / 1000
-        if millilitres < _LEAST_BRAIN_ML:
-            raise BadDataError(
-                f"only {millilitres:.0f} ml could be brain: is this a T1w of a "
-                "whole head or brain, and is its orientation right?"
-            )
-        affine = _affine_on(brain.world, brain.intensity, sampler, affine, fudge)
-    return affine
+    samples = subsample(t1w, spacing_mm)  # which voxels may be brain is asked again each time
+    fudge = max(1.0, 125.0 / samples.volume_mm3)
+    brain = samples.where(brain_region(samples, sampler, affine))
+    millilitres = brain.intensity.size * samples.volume_mm3 / 1000
+    if millilitres < _LEAST_BRAIN_ML:
+        raise BadDataError(
+            f"only {millilitres:.0f} ml could be brain: is this a T1w of a whole head or brain, "
+            "and is its orientation right?"
+        )
+    try:
+        return _affine_on(brain.world, brain.intensity, sampler, affine, fudge)
+    except linalg.LinAlgError as error:  # nothing in the image says where anything lies
+        raise BadDataError(
+            "holds no head that could be found: is this a T1w of a whole head or brain?"
+        ) from error
 
 
 def brain_region(samples: Samples, sampler: PriorSampler, affine: Float) -> NDArray[np.bool_]:

@@ -70,19 +70,12 @@ def test_a_head_convinces_and_its_starts_agree():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("what", ["noise", "ramp", "bottle"])
+@pytest.mark.parametrize("what", ["noise", "ramp"])
 def test_what_is_no_head_is_told_before_anything_is_fitted_to_it(what):
     affine = head(0.0).affine
-    x, y, z = np.indices((46, 55, 46)) - np.array([23, 27, 23])[:, None, None, None]
-    radius = np.sqrt((x / 18) ** 2 + (y / 23) ** 2 + (z / 19) ** 2)
-    image = {
-        "noise": np.zeros(x.shape), "ramp": 10.0 * (x - x.min()),
-        "bottle": np.where(radius < 0.85, 50.0, 100.0) * (radius < 1),
-    }[what]  # fmt: skip
+    x = np.indices((46, 55, 46))[0]
+    image = {"noise": np.zeros(x.shape), "ramp": 10.0 * x}[what]
     grain = np.random.default_rng(3).normal(0, 3, (2, *x.shape))
     grainy = Volume(np.hypot(image + grain[0], grain[1]).astype(np.float32), affine)
-    if what == "bottle":  # an outline like that of a head, and nothing in it
-        assert not found_in(grainy).convincing
-    else:
-        with pytest.raises(BadDataError, match="no head"):
-            found_in(grainy)
+    with pytest.raises(BadDataError, match="no head"):
+        found_in(grainy)
