@@ -23,6 +23,9 @@ from bidsapp.verify.numbers import Scan, check_numbers
 _GROUP_MANIFEST = "group_manifest.json"
 _DESCRIPTION = "dataset_description.json"
 
+# Files that name others.
+_NAMING = ("_centiloid.json", "_dseg.json", "_probseg.json")
+
 # What a field of another form raises in whoever reads it.
 _ANYTHING = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, OSError)
 
@@ -140,11 +143,19 @@ def check_rest(
     known = {*named, *scans.files, *found.files}
     broken = {one.path for one in (*scans.differences, *found.differences)}
     strangers, folders = foreign(output_dir, known | broken)
+    # where a record, a sidecar or a manifest is broken, nothing is known of what it would name
+    told = {name.split("/")[0] for name in broken if name.endswith(_NAMING)}
+    lost: Counter[str] = Counter()
     for name in strangers:
         found.files[name] = How.UNKNOWN
-        if _manifest_of(name) not in broken:  # without it nothing is known of its files
-            what = "is named by no record or manifest: another program, or an earlier run, left it"
-            found.broken(name, what, cure="delete it if nobody needs it")
+        top = name.split("/")[0]
+        if top in told or _manifest_of(name) in broken:
+            lost["group level" if name.startswith(("group_", "figures/")) else top] += 1
+            continue
+        what = "is named by no record or manifest: another program, or an earlier run, left it"
+        found.broken(name, what, cure="delete it if nobody needs it")
+    for top, number in lost.items():
+        found.notes.append(f"{top}: files not checked, as what names them is broken: {number}")
     if folders:
         found.notes.append(f"{', '.join(folders)}: no part of the results, not looked into")
     return found

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bidsapp.bids.dataset import RAW_FACTS
 from bidsapp.bids.derivatives import is_inside
 from bidsapp.bids.seals import is_intact
 from bidsapp.nifti import file_hash
@@ -52,13 +53,13 @@ class Findings:
 
 def remedy(path: str) -> str:
     """What a user can do about a file."""
-    if path.startswith(("group_", "figures/")):
+    if path.startswith(("group_", "figures/")) and path != RAW_FACTS:
         return "run the group level again"
     if path.endswith(("/manifest.json", ".html", ".svg", "captions.tsv")):
         return "run with --reports-only for this participant"
     if path.startswith("sub-"):
         return "run the participant level again for this participant"
-    return "delete it and run the participant level again"
+    return "run the participant level again; delete the file before, if it is there"
 
 
 def read_sealed(output_dir: Path, name: str, found: Findings) -> dict[str, Any]:

@@ -324,8 +324,11 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     try:
         with path.open(encoding="utf-8", newline="") as file:
             return list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+    except FileNotFoundError as error:
+        raise BadDataError("is missing") from error
     except (OSError, ValueError, csv.Error) as error:
-        raise BadDataError(f"cannot be read ({' '.join(str(error).split())[:80]})") from error
+        reason = getattr(error, "strerror", None) or str(error)
+        raise BadDataError(f"cannot be read ({' '.join(reason.split())[:80]})") from error
 
 
 def _holes(data: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -142,6 +142,10 @@ def test_a_run_that_ended_half_way_is_not_verified(out, verify):
     write_record(out, {**finished_record(SCANS[0]), "status": "incomplete"})
     code, told = verify()
     assert code == 1 and "says that the scan was not finished" in told
+    assert (
+        "sub-01: files not checked, as what names them is broken: 1" in told
+        and "sub-01_pet.nii.gz" not in told
+    )
 
 
 def test_what_is_no_dataset_of_ours(tmp_path, capsys):
