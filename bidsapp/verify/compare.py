@@ -59,7 +59,6 @@ class Tolerance:
 SAME_ARRAY = Tolerance()  # the same sums over the same voxels, by another version of NumPy
 CENTILOIDS = Tolerance(1e-6, 1e-4)  # CL; a difference of two large numbers
 THROUGH_WARP = Tolerance(1e-4, 0.02)  # the warp on disk has the precision of float32
-INTERPOLATED_TWICE = Tolerance(0.1, 0.0)  # frames that motion correction moved
 
 
 def agree(told: Any, found: Any, tolerance: Tolerance = SAME_ARRAY) -> bool:

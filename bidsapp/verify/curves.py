@@ -26,8 +26,8 @@ from bidsapp.verify.files import Findings
 from bidsapp.verify.numbers import Scan, read_rows
 
 _TIMES = ("frame_start", "frame_end")
-_STILL, _MOVED = Tolerance(1e-4), 0.1
-_FLOOR, _MOVED_FLOOR = 1e-4, 0.1  # of the largest activity of a curve
+_STILL, _MOVED = Tolerance(1e-4), 0.05
+_FLOOR, _MOVED_FLOOR = 1e-4, 0.03  # of the largest activity of a curve
 _LEAST_ML = 2.0  # smaller regions change too much by a second interpolation
 
 

@@ -129,3 +129,11 @@ def test_every_participant_has_a_page_that_needs_nothing_else(out):
         assert "Centiloid" in page
         assert not re.search(r"""(src|href)=["']https?://""", page.replace("https://doi.org", ""))
         assert len(page) < 6e6
+
+
+def test_every_file_is_verified_and_every_number_derived_again(out, capsys):
+    """Hashes, and the tables from the images of real heads, some frames moved by the alignment."""
+    from bidsapp.cli.verify import main
+
+    assert main([str(out)]) == 0, capsys.readouterr().out
+    assert "all verified" in capsys.readouterr().out
