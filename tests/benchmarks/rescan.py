@@ -37,6 +37,7 @@ from bidsapp.core.sampling import blur
 from bidsapp.core.segment import Segmentation
 from bidsapp.core.voi import in_native_space
 from bidsapp.core.within_subject import Visit, ventricles_ml, within_subject_template
+from bidsapp.data.atlases import uptake_regions
 from bidsapp.nifti import load_volume
 from bidsapp.volume import Volume
 
@@ -75,9 +76,8 @@ def segmented(t1w: Volume) -> Segmentation:
 
 def native(found: Segmentation, affine: np.ndarray) -> dict[str, np.ndarray]:
     """Cortical target and cerebellum on the T1w grid."""
-    wanted = {"ctx": data.vois(2)["ctx"], "cbl": data.vois(2)["wc"]}
     return in_native_space(
-        wanted, data.mni_grid(2), found.warp.to_template, found.brain_mask, affine
+        uptake_regions(), data.mni_grid(2), found.warp.to_template, found.brain_mask, affine
     )
 
 
