@@ -11,7 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from bidsapp import __version__
-from bidsapp.errors import CannotCreateError, CentipetError, ExitCode, UsageError
+from bidsapp.errors import (
+    CannotCreateError,
+    CentipetError,
+    ExitCode,
+    NoInputError,
+    UsageError,
+)
 
 if TYPE_CHECKING:
     from bidsapp.verify.files import Findings
@@ -36,17 +42,28 @@ class _Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Verify a dataset; return 0 when all is as it was computed, 1 when something differs."""
     from bidsapp.cli.main import ENVIRONMENT
+    from bidsapp.cli.signals import Interrupted, ended_by_signals
 
     os.environ.update(ENVIRONMENT)
     try:
         options = _parser().parse_args(argv)
         from bidsapp.logs import logging_to
 
-        with logging_to(None, 0):
+        with ended_by_signals(), logging_to(None, 0):
             return _run(options)
     except CentipetError as error:
-        print(f"centipet-verify: {error}", file=sys.stderr)
-        return error.exit_code
+        return _complain(error)
+    except OSError as error:
+        where = error.filename or "a file"
+        return _complain(NoInputError(f"{where}: cannot be read ({error.strerror})"))
+    except Interrupted as interrupted:
+        print("centipet-verify: interrupted; nothing was verified", file=sys.stderr)
+        return int(interrupted.code or 0)
+
+
+def _complain(error: CentipetError) -> int:
+    print(f"centipet-verify: {error}", file=sys.stderr)
+    return error.exit_code
 
 
 def _parser() -> argparse.ArgumentParser:
