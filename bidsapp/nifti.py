@@ -497,6 +497,22 @@ def write_json(path: str | Path, content: Mapping[str, Any]) -> Path:
     return write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
+def voxel_hash(path: str | Path) -> str:
+    """SHA-256 of the voxels of an image as they are stored, as ``sha256:<hex>``.
+
+    The same for another header, name or compression of the same voxels.
+    """
+    stored = nib.load(path).dataobj
+    digest = hashlib.sha256(f"{stored.shape} {stored.dtype.str}".encode())
+    left = math.prod(stored.shape) * stored.dtype.itemsize
+    with nib.openers.ImageOpener(str(path), "rb") as file:
+        file.seek(stored.offset)
+        while left > 0 and (chunk := file.read(min(left, 1 << 22))):
+            digest.update(chunk)
+            left -= len(chunk)
+    return "sha256:" + digest.hexdigest()
+
+
 def file_hash(path: str | Path) -> str:
     """SHA-256 of a file as ``sha256:<hex>``."""
     with Path(path).open("rb") as file:

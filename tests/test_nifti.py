@@ -21,6 +21,7 @@ from bidsapp.nifti import (
     read_shape,
     remove_temporaries,
     save_volume,
+    voxel_hash,
 )
 from bidsapp.volume import Volume
 
@@ -141,3 +142,17 @@ def test_leftovers_of_killed_writers_go_and_those_of_live_ones_stay(tmp_path):
     writer.wait()
     assert remove_temporaries([tmp_path]) == 1
     assert not live.exists()
+
+
+def test_voxels_have_one_hash_whatever_header_and_packing(tmp_path):
+    data = np.arange(24, dtype=np.int16).reshape(2, 3, 4)
+    paths = [tmp_path / name for name in ("a.nii", "b.nii.gz", "c.nii", "d.nii")]
+    for path in paths[:2]:
+        nib.Nifti1Image(data, np.eye(4)).to_filename(path)
+    other = nib.Nifti1Image(data, np.diag([2, 2, 2, 1]))
+    other.header["descrip"] = b"another name"
+    other.to_filename(paths[2])
+    nib.Nifti1Image(data + np.int16(1), np.eye(4)).to_filename(paths[3])
+    hashes = [voxel_hash(path) for path in paths]
+    assert len(set(hashes[:3])) == 1 and hashes[3] != hashes[0]
+    assert hashes[0].startswith("sha256:")

@@ -12,15 +12,19 @@ from bidsapp.report.records import ScanRecord, Status
 
 Row = Mapping[str, Any]
 _NAMED = 3  # other scans that a sentence names
-_SAME_FILE = "the raw PET is, byte for byte, that of {others}: one of them has a wrong name"
 _SAVED_AGAIN = (
     "every uptake ratio is that of {others} to a millionth: the same image saved again under "
     "another name"
 )
-_SAME_T1W = (
-    "the T1w is, byte for byte, that of another participant ({others}): one of them has a wrong "
-    "name"
-)
+_SAME = {
+    ("pet", "inputs"): "the raw PET is, byte for byte, that of {others}: one has a wrong name",
+    ("pet", "voxels"): "every voxel of the raw PET is that of {others}: the same image saved again "
+    "under another name",
+    ("t1w", "inputs"): "the T1w is, byte for byte, that of another participant ({others}): one of "
+    "them has a wrong name",
+    ("t1w", "voxels"): "every voxel of the T1w is that of another participant ({others}): the same "
+    "image saved again under another name",
+}
 
 
 @dataclass(frozen=True)
@@ -44,18 +48,22 @@ class Finding:
 def duplicates(records: Sequence[ScanRecord], rows: Sequence[Row]) -> list[Finding]:
     """Scans that share their image with another one.
 
-    ``duplicate-pet`` by the hash of the raw file, or by uptake ratios that agree to a millionth in
-    every reference region (the same image saved again); ``duplicate-t1w`` when two participants
-    have one T1w.
+    ``duplicate-pet`` by the hash of the raw file or of its voxels, or by uptake ratios that agree
+    to a millionth in every reference region (the same image saved again); ``duplicate-t1w`` when
+    two participants have one T1w.
 
     Parameters
     ----------
     records : scans
     rows : of ``group_centiloid.tsv``, in the same order
     """
-    groups = [("duplicate-pet", _SAME_FILE, places) for places in _by_hash(records, "pet")]
+    groups = [
+        (f"duplicate-{image}", _SAME[image, kind], places)
+        for kind in ("inputs", "voxels")
+        for image in ("pet", "t1w")
+        for places in _by_hash(records, kind, image)
+    ]
     groups += [("duplicate-pet", _SAVED_AGAIN, places) for places in _alike(records)]
-    groups += [("duplicate-t1w", _SAME_T1W, places) for places in _by_hash(records, "t1w")]
     found: dict[tuple[int, str], Finding] = {}
     for code, message, places in groups:
         for place in places:
@@ -77,12 +85,12 @@ def scan_name(row: Row) -> str:
     return " ".join(str(part) for part in (*parts, *more) if part)
 
 
-def _by_hash(records: Sequence[ScanRecord], image: str) -> list[list[int]]:
-    """Places of scans whose raw images are one file."""
+def _by_hash(records: Sequence[ScanRecord], kind: str, image: str) -> list[list[int]]:
+    """Places of scans whose raw images have one hash, of the file or of its voxels."""
     groups: dict[str, list[int]] = {}
     for place, record in enumerate(records):
-        inputs = record.provenance.get("inputs")
-        value = inputs.get(image) if isinstance(inputs, dict) else None
+        hashes = record.provenance.get(kind)
+        value = hashes.get(image) if isinstance(hashes, dict) else None
         if isinstance(value, str):
             groups.setdefault(value, []).append(place)
     return [places for places in groups.values() if len(places) > 1]

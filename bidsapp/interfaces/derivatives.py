@@ -27,7 +27,14 @@ from bidsapp.bids.records import completed_record, write_record
 from bidsapp.core.resample import itk_affine_text, itk_displacements
 from bidsapp.errors import StorageError
 from bidsapp.interfaces.store import fetch_volume, optional
-from bidsapp.nifti import file_hash, save_displacements, save_volume, write_json, write_text
+from bidsapp.nifti import (
+    file_hash,
+    save_displacements,
+    save_volume,
+    voxel_hash,
+    write_json,
+    write_text,
+)
 from bidsapp.volume import Volume
 
 
@@ -159,6 +166,7 @@ class SaveResult(SimpleInterface):
                 f"{error.filename}: somebody removed it during the run; run again"
             ) from error
         record = completed_record(self.inputs.planned, self.inputs.parts, hashes, outputs)
+        record["provenance"]["voxels"] = {n: voxel_hash(path) for n, path in raw.items() if path}
         path = write_record(output_dir, record)
         self._results["written"] = [path.relative_to(output_dir).as_posix()]
         return runtime

@@ -153,6 +153,16 @@ def test_one_t1w_is_a_duplicate_between_people_only():
     assert "sub-2" in found[0].message and "sub-1 ses-a FBB, sub-1 ses-b FBB" in found[2].message
 
 
+def test_voxels_of_one_image_under_two_headers():
+    rows = [row("1", "a", 10.0), row("2", "a", 11.0)]
+    records = [record("p1", "t1", (1, 2, 3, 4)), record("p2", "t2", (1.1, 2, 3, 4))]
+    for one in records:
+        one.provenance["voxels"] = {"pet": "same", "t1w": "same"}
+    found = duplicates(records, rows)
+    assert codes(found) == [(i, f"duplicate-{k}") for i in (0, 1) for k in ("pet", "t1w")]
+    assert all("every voxel" in one.message for one in found)
+
+
 def test_many_duplicates_name_three():
     rows = [row(str(i), "a", 10.0) for i in range(6)]
     found = duplicates([record() for _ in rows], rows)
