@@ -65,9 +65,14 @@ def remove_leftovers(output_dir: Path, people: Collection[str]) -> int:
         Number of files removed (see `bidsapp.nifti.remove_temporaries`).
     """
     names = {f"sub-{label}" for label in people}
-    tops = [top for top in output_dir.glob("*/") if top.name in names or top.name[:4] != "sub-"]
+    tops = [top for top in output_dir.glob("*/") if top.name in names or _is_shared(top.name)]
     folders = (folder for top in tops for folder in (top, *top.rglob("*/")))
     return remove_temporaries([output_dir, *folders])
+
+
+def _is_shared(folder: str) -> bool:
+    """Whether a folder at the root is ours and no participant's; the work folder may lie there."""
+    return folder in ("figures", "logs") or folder.startswith("tpl-")
 
 
 def root_files(output_dir: Path, bids_dir: Path) -> dict[str, str]:
