@@ -144,7 +144,7 @@ def race(folder: Path, *, rounds: int, writers: int, groups: int, kills: bool = 
             continue
         victim = context.Process(target=write_rounds, args=(folder, teams[-1], rounds * 1000))
         victim.start()
-        victim.join(chance.uniform(0.0, 0.4))
+        victim.join(chance.uniform(0.1, 1.0))
         victim.kill()
         victim.join()
         killed += 1

@@ -17,6 +17,7 @@ from bidsapp.cli.main import main
 from bidsapp.group.collect import run_group
 from bidsapp.settings import Filters
 
+QUICK = ("gm", "warp", "suvr_wc", "vois", "xfm")  # an entity and a suffix of each kind
 CONFIG = Path(str(files("bidsapp.data").joinpath("pybids.json")))
 # Short keys -> names of pybids.
 NAMES = {
@@ -51,7 +52,9 @@ def layout(dataset):
     return BIDSLayout(dataset, validate=False, config=[str(CONFIG)])
 
 
-@pytest.mark.parametrize("key", outputs())
+@pytest.mark.parametrize(
+    "key", [key if key in QUICK else pytest.param(key, marks=pytest.mark.slow) for key in outputs()]
+)
 def test_every_output_is_found_by_its_entities(key, dataset, layout):
     row = outputs()[key]
     entities = PET if row.datatype == "pet" else ANAT

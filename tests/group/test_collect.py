@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import logging
+import os
 import time
 
 import pytest
@@ -124,6 +125,7 @@ def test_numbers_of_the_table_are_those_of_the_records(study):
             assert float(row["suvr_pons"]) == content["suvr"]["pons"]
 
 
+@pytest.mark.slow
 def test_two_thousand_participants_take_seconds(tmp_path):
     for number in range(2000):
         scan(tmp_path, f"{number:04}")
@@ -131,3 +133,11 @@ def test_two_thousand_participants_take_seconds(tmp_path):
     run_group(tmp_path, Filters())
     assert time.process_time() - start < 30
     assert len(table(tmp_path)) == 2000
+
+
+def test_what_a_killed_group_run_left_half_written_is_removed(study):
+    left = study / f".group_vois.tsv.{'0' * 32}.tmp"
+    left.write_text("participant_id\tsess")
+    os.utime(left, (1, 1))
+    run_group(study, Filters())
+    assert not left.exists()

@@ -48,40 +48,44 @@ def pet(**query):
     return Filters(bids_filters={"pet": query})
 
 
-@pytest.mark.parametrize(
-    "filters",
-    [
-        Filters(),
-        Filters(participant=("01",)),
-        Filters(participant=("1", "02")),
-        Filters(participant=("99",)),
-        Filters(session=("m24",)),
-        Filters(session=("m24", "01"), tracer=("FBB", "NAV")),
-        *(Filters(tracer=(name,)) for name in
-          ("FBP", "AV45", "florbetapir", "Amyvid", "PiB", "PIB", "no such")),
-        Filters(rec=("acdyn", "acstat")),
-        *(Filters(run=(label,)) for label in ("1", "01", "2", "002", "10", "3")),
-        pet(session="m00"),
-        pet(session=["m00", "01"]),
-        pet(session=None),
-        pet(session="*"),
-        pet(session="Query.NONE"),
-        pet(session="Query.REQUIRED"),
-        pet(session="Query.OPTIONAL", subject="01"),
-        pet(subject=["01", "A1"], tracer="NAV"),
-        pet(run=2),
-        pet(run=[1, 10]),
-        pet(run="2"),
-        pet(reconstruction="acdyn"),
-        pet(tracer="AV45"),
-        pet(suffix="pet", extension=".nii.gz", datatype="pet", run=1),
-        pet(acquisition="x"),
-        pet(acquisition=None),
-        pet(task="rest"),
-        Filters(bids_filters={"t1w": {"session": "m00"}}),
-        Filters(participant=("01",), bids_filters={"pet": {"session": "m24"}}, tracer=("FBB",)),
-    ],
-)  # fmt: skip
+QUESTIONS = [
+    Filters(),
+    Filters(participant=("01",)),
+    Filters(participant=("1", "02")),
+    Filters(participant=("99",)),
+    Filters(session=("m24",)),
+    Filters(session=("m24", "01"), tracer=("FBB", "NAV")),
+    *(Filters(tracer=(name,)) for name in
+      ("FBP", "AV45", "florbetapir", "Amyvid", "PiB", "PIB", "no such")),
+    Filters(rec=("acdyn", "acstat")),
+    *(Filters(run=(label,)) for label in ("1", "01", "2", "002", "10", "3")),
+    pet(session="m00"),
+    pet(session=["m00", "01"]),
+    pet(session=None),
+    pet(session="*"),
+    pet(session="Query.NONE"),
+    pet(session="Query.REQUIRED"),
+    pet(session="Query.OPTIONAL", subject="01"),
+    pet(subject=["01", "A1"], tracer="NAV"),
+    pet(run=2),
+    pet(run=[1, 10]),
+    pet(run="2"),
+    pet(reconstruction="acdyn"),
+    pet(tracer="AV45"),
+    pet(suffix="pet", extension=".nii.gz", datatype="pet", run=1),
+    pet(acquisition="x"),
+    pet(acquisition=None),
+    pet(task="rest"),
+    Filters(bids_filters={"t1w": {"session": "m00"}}),
+    Filters(participant=("01",), bids_filters={"pet": {"session": "m24"}}, tracer=("FBB",)),
+]  # fmt: skip
+ASKED = [
+    one if number % 3 == 0 else pytest.param(one, marks=pytest.mark.slow)
+    for number, one in enumerate(QUESTIONS)
+]
+
+
+@pytest.mark.parametrize("filters", ASKED)
 def test_both_levels_choose_the_same_scans(datasets, filters):
     raw, records = datasets
     try:
