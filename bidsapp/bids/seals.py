@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -60,18 +61,19 @@ def write_manifest(
     StorageError
         The disk is full or refused the write.
     """
-    listed = {file.relative_to(output_dir).as_posix(): file for file in files if file != path}
+    listed = {file.relative_to(output_dir).as_posix() for file in files if file != path}
     content = {
         **about,
-        "Inputs": {name: _hash_if_there(output_dir / name) for name in inputs},
-        "Files": {name: file_hash(listed[name]) for name in sorted(listed)},
+        "Inputs": _hashes(output_dir, inputs),
+        "Files": _hashes(output_dir, sorted(listed)),
     }
     return write_text(path, sealed(content))
 
 
-def _hash_if_there(path: Path) -> str:
-    """SHA-256 of a record; one that another process removes meanwhile has none."""
-    try:
-        return file_hash(path)
-    except OSError:
-        return "n/a"
+def _hashes(folder: Path, names: Iterable[str]) -> dict[str, str]:
+    """SHA-256 by name, without what another process removed meanwhile."""
+    found = {}
+    for name in names:
+        with suppress(FileNotFoundError):
+            found[name] = file_hash(folder / name)
+    return found

@@ -30,11 +30,12 @@ def test_a_manifest_names_every_file_but_itself(tmp_path):
     page.write_text("page")
     path = tmp_path / "sub-1" / "figures" / "manifest.json"
     for _ in range(2):
-        write_manifest(path, tmp_path, [page, *path.parent.glob("*")], ["gone.json"], Version="1")
+        files = [page, tmp_path / "removed.svg", *path.parent.glob("*")]
+        write_manifest(path, tmp_path, files, ["gone.json"], Version="1")
         assert is_intact(path.read_bytes())
         content = json.loads(path.read_text())
         assert content["Files"] == {"sub-1.html": file_hash(page)}
-        assert (content["Inputs"], content["Version"]) == ({"gone.json": "n/a"}, "1")
+        assert (content["Inputs"], content["Version"]) == ({}, "1")
 
 
 EVERYTHING = """
