@@ -10,8 +10,8 @@ from bidsapp import __version__
 from bidsapp.bids.derivatives import derivative_uri, output_path, raw_uri
 from bidsapp.bids.entities import parse_entities
 from bidsapp.bids.plan import ScanFailure, ScanPlan, ScanSkip, T1wPlan
-from bidsapp.bids.seals import sealed
-from bidsapp.nifti import file_hash, write_text
+from bidsapp.bids.seals import hashes_of, sealed
+from bidsapp.nifti import write_text
 
 _INCOMPLETE = (
     "the run ended before this scan was finished; run the participant level again for this "
@@ -153,8 +153,8 @@ def with_leftovers(record: Mapping[str, Any], output_dir: Path) -> dict[str, Any
     if t1w := parse_entities(record["t1w_source"] or ""):
         image = output_path(output_dir, "t1w", t1w)
         found += image.parent.glob(f"{image.name.removesuffix('_desc-preproc_T1w.nii.gz')}_*")
-    names = {path.relative_to(output_dir).as_posix(): path for path in found if path != place}
-    outputs = {name: file_hash(names[name]) for name in sorted(names)}
+    names = {path.relative_to(output_dir).as_posix() for path in found if path != place}
+    outputs = hashes_of(output_dir, sorted(names))
     return {**record, "provenance": {**record["provenance"], "outputs": outputs}}
 
 

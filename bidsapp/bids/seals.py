@@ -64,13 +64,13 @@ def write_manifest(
     listed = {file.relative_to(output_dir).as_posix() for file in files if file != path}
     content = {
         **about,
-        "Inputs": _hashes(output_dir, inputs),
-        "Files": _hashes(output_dir, sorted(listed)),
+        "Inputs": hashes_of(output_dir, inputs),
+        "Files": hashes_of(output_dir, sorted(listed)),
     }
     return write_text(path, sealed(content))
 
 
-def _hashes(folder: Path, names: Iterable[str]) -> dict[str, str]:
+def hashes_of(folder: Path, names: Iterable[str]) -> dict[str, str]:
     """SHA-256 by name, without what another process removed meanwhile."""
     found = {}
     for name in names:
