@@ -66,9 +66,7 @@ def test_a_finished_record_holds_what_every_step_said(raw):
         {"method": "t1w+model", "qc": {"pet_t1w_distance_mm": 1.0}, "flags": [look]},
         {"suvr": {"wc": 1.5}, "centiloid": 50.0},
     ]
-    record = completed_record(
-        planned, parts, {"pet": "sha256:1"}, {"sub-1/pet/a.tsv": "sha256:2"}
-    )
+    record = completed_record(planned, parts, {"pet": "sha256:1"}, {"sub-1/pet/a.tsv": "sha256:2"})
     assert (record["status"], record["centiloid"]) == ("ok", 50.0)
     assert record["qc"] == {"brain_ml": 1200.0, "pet_t1w_distance_mm": 1.0}
     assert record["flags"] == [*planned["flags"], look]
