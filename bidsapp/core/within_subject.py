@@ -213,9 +213,10 @@ def template_findings(
         found.append(
             Finding(
                 "visits-change",
-                f"the brain is not the same in all T1ws of the within-subject template (grey and "
-                f"white matter differ by {tissue:.1f} %, ventricles by {ventricles:.0f} ml), and "
-                "the template averages it: compare with the result without --longitudinal",
+                f"the T1ws of the within-subject template do not show the same brain (grey and "
+                f"white matter differ by {tissue:.1f} %, ventricles by {ventricles:.0f} ml): it "
+                "changed, which the template averages, or one of them is spoilt; look at them and "
+                "compare with the result without --longitudinal",
             )
         )
     return tuple(found)
