@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
+from itertools import count
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -56,20 +57,21 @@ def write_scan(folder: Path, label: str, change: int) -> None:
     write_scan_tables(folder, [label])
 
 
-def write_rounds(folder: Path, labels: Sequence[str], rounds: int) -> None:
-    """A participant level over some participants, again and again."""
-    for change in range(1, rounds + 1):
+def write_rounds(folder: Path, labels: Sequence[str], rounds: int, stop: Any = None) -> None:
+    """A participant level over some participants, again and again until all others are done."""
+    for change in count(1):
+        last = change >= rounds and (stop is None or stop.is_set())
         for label in labels:
-            write_scan(folder, label, change)
+            write_scan(folder, label, rounds if last else change)
+        if last:
+            return
 
 
-def group_rounds(folder: Path, people: Sequence[str], rounds: int, stop: Any) -> None:
+def group_rounds(folder: Path, people: Sequence[str], rounds: int) -> None:
     """Group runs, each table read after each of them."""
-    done = 0
-    while done < rounds and not (stop.is_set() and done):
+    for _ in range(rounds):
         run_group(folder, Filters())
         check_tables(folder, people)
-        done += 1
 
 
 def check_tables(folder: Path, people: Sequence[str]) -> Counter[str]:
@@ -128,17 +130,16 @@ def race(folder: Path, *, rounds: int, writers: int, groups: int, kills: bool = 
     write_rounds(folder, people, 1)
     stop = context.Event()
     readers = [
-        context.Process(target=group_rounds, args=(folder, people, rounds, stop))
-        for _ in range(groups)
+        context.Process(target=group_rounds, args=(folder, people, rounds)) for _ in range(groups)
     ]
     steady = [
-        context.Process(target=write_rounds, args=(folder, team, rounds))
+        context.Process(target=write_rounds, args=(folder, team, rounds, stop))
         for team in teams[:writers]
     ]
     for process in (*readers, *steady):
         process.start()
     killed, chance = 0, random.Random(2015)
-    while any(process.is_alive() for process in steady):
+    while any(process.is_alive() for process in readers):
         if not kills:
             time.sleep(0.05)
             continue
@@ -162,7 +163,7 @@ def race(folder: Path, *, rounds: int, writers: int, groups: int, kills: bool = 
     assert not list(folder.rglob("*.tmp")), "temporary files are left"
     assert status["ok"] >= PER_WRITER * writers
     return (
-        f"{writers} writers and {groups} group runs, {rounds} rounds, {killed} kills: "
+        f"{writers} writers and {groups} group levels, {rounds} rounds each, {killed} kills: "
         f"{len(people)} rows whole at any time, {status['incomplete']} incomplete at the end, "
         f"{left} temporary files of the killed removed"
     )
