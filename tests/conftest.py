@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from raw_sidecar import PET_SIDECAR
 
 from bidsapp.nifti import save_volume
 from bidsapp.volume import Volume
@@ -51,34 +52,6 @@ def tiny_volume(request) -> Volume:
     volume = Volume(np.zeros(shape, np.float32), _affine(request.param, (2.0, 2.0, 3.0)))
     distance2 = ((volume.grid.world() - (0.0, -5.0, 5.0)) ** 2).sum(axis=-1)
     return Volume((1 + 100 * np.exp(-distance2 / (2 * 8.0**2))).astype(np.float32), volume.affine)
-
-
-PET_SIDECAR = {
-    "Manufacturer": "Siemens",
-    "ManufacturersModelName": "Biograph",
-    "Units": "Bq/mL",
-    "TracerName": "[18F]florbetaben",
-    "TracerRadionuclide": "F18",
-    "InjectedRadioactivity": 300,
-    "InjectedRadioactivityUnits": "MBq",
-    "InjectedMass": "n/a",
-    "InjectedMassUnits": "n/a",
-    "SpecificRadioactivity": "n/a",
-    "SpecificRadioactivityUnits": "n/a",
-    "ModeOfAdministration": "bolus",
-    "TimeZero": "10:00:00",
-    "ScanStart": 5400,
-    "InjectionStart": 0,
-    "FrameTimesStart": [5400, 6000],
-    "FrameDuration": [600, 600],
-    "AcquisitionMode": "list mode",
-    "ImageDecayCorrected": True,
-    "ImageDecayCorrectionTime": 5400,
-    "ReconMethodName": "OSEM",
-    "ReconMethodParameterLabels": ["none"],
-    "ReconFilterType": "none",
-    "AttenuationCorrection": "CT",
-}
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+from raw_sidecar import PET_SIDECAR
 
 from bidsapp.cli.demo import TRACER, phantom_of
 from bidsapp.data.tracers import tracers
@@ -14,31 +15,11 @@ from bidsapp.demo.phantom import FRAME_DURATION_S, FRAME_START_S
 from bidsapp.nifti import save_volume
 
 CENTILOID = 60.0
-SIDECAR = {
-    "Manufacturer": "Siemens",
-    "ManufacturersModelName": "Biograph",
-    "Units": "Bq/mL",
-    "TracerName": "[18F]florbetaben",
-    "TracerRadionuclide": "F18",
-    "InjectedRadioactivity": 300,
-    "InjectedRadioactivityUnits": "MBq",
-    "InjectedMass": "n/a",
-    "InjectedMassUnits": "n/a",
-    "SpecificRadioactivity": "n/a",
-    "SpecificRadioactivityUnits": "n/a",
-    "ModeOfAdministration": "bolus",
-    "TimeZero": "10:00:00",
+SIDECAR = PET_SIDECAR | {
     "ScanStart": FRAME_START_S[0],
-    "InjectionStart": 0,
     "FrameTimesStart": FRAME_START_S,
     "FrameDuration": FRAME_DURATION_S,
-    "AcquisitionMode": "list mode",
-    "ImageDecayCorrected": True,
     "ImageDecayCorrectionTime": FRAME_START_S[0],
-    "ReconMethodName": "OSEM",
-    "ReconMethodParameterLabels": ["none"],
-    "ReconFilterType": "none",
-    "AttenuationCorrection": "CT",
 }
 
 

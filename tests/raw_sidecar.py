@@ -1,0 +1,28 @@
+"""A complete sidecar of a raw PET, for datasets that tests write."""
+
+PET_SIDECAR = {
+    "Manufacturer": "Siemens",
+    "ManufacturersModelName": "Biograph",
+    "Units": "Bq/mL",
+    "TracerName": "[18F]florbetaben",
+    "TracerRadionuclide": "F18",
+    "InjectedRadioactivity": 300,
+    "InjectedRadioactivityUnits": "MBq",
+    "InjectedMass": "n/a",
+    "InjectedMassUnits": "n/a",
+    "SpecificRadioactivity": "n/a",
+    "SpecificRadioactivityUnits": "n/a",
+    "ModeOfAdministration": "bolus",
+    "TimeZero": "10:00:00",
+    "ScanStart": 5400,
+    "InjectionStart": 0,
+    "FrameTimesStart": [5400, 6000],
+    "FrameDuration": [600, 600],
+    "AcquisitionMode": "list mode",
+    "ImageDecayCorrected": True,
+    "ImageDecayCorrectionTime": 5400,
+    "ReconMethodName": "OSEM",
+    "ReconMethodParameterLabels": ["none"],
+    "ReconFilterType": "none",
+    "AttenuationCorrection": "CT",
+}
