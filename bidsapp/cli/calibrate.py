@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
+from bidsapp.cli.command import Parser, run_command
 from bidsapp.errors import (
     BadDataError,
     CannotCreateError,
-    CentipetError,
     ExitCode,
     NoInputError,
     UsageError,
@@ -35,29 +34,19 @@ them as by "centipet ... participant"; every option of centipet may be given as 
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message} (see {self.prog} --help)")
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Calibrate; return 0 when every criterion is met, 1 when one is not."""
-    from bidsapp.cli.main import ENVIRONMENT
-
-    os.environ.update(ENVIRONMENT)
     argv = list(sys.argv[1:] if argv is None else argv)
     from_table = any(part.split("=")[0] == "--from-table" for part in argv)
-    try:
-        options, others = _parser(with_folder=not from_table).parse_known_args(argv)
-        return _run(options, others)
-    except CentipetError as error:
-        print(f"centipet-calibrate: {error}", file=sys.stderr)
-        return error.exit_code
+    return run_command(
+        "centipet-calibrate",
+        lambda: _run(*_parser(with_folder=not from_table).parse_known_args(argv)),
+    )
 
 
 def _parser(*, with_folder: bool = True) -> argparse.ArgumentParser:
     """Parser; without FOLDER the values of centipet's options are never taken for one."""
-    parser = _Parser(
+    parser = Parser(
         prog="centipet-calibrate",
         usage="centipet-calibrate {level1,level2} (FOLDER | --from-table FILE) [-o DIR] [options]",
         description=_DESCRIPTION,

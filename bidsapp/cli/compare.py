@@ -3,34 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
-from bidsapp.errors import CannotCreateError, CentipetError, ExitCode, UsageError
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message} (see {self.prog} --help)")
+from bidsapp.cli.command import Parser, run_command
+from bidsapp.errors import CannotCreateError, ExitCode
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Compare two tables; return 0 whenever they could be compared."""
-    from bidsapp.cli.main import ENVIRONMENT
-
-    os.environ.update(ENVIRONMENT)
-    try:
-        return _run(_parser().parse_args(argv))
-    except CentipetError as error:
-        print(f"centipet-compare: {error}", file=sys.stderr)
-        return error.exit_code
+    return run_command("centipet-compare", lambda: _run(_parser().parse_args(argv)))
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="centipet-compare",
         description="Agreement of two tables of the same scans (group_centiloid.tsv, or any TSV "
         "or CSV with participant_id and centiloid or suvr_wc): slope, intercept, R2, bias, limits "

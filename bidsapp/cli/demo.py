@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import argparse
 import csv
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 from bidsapp import data
+from bidsapp.cli.command import Parser, run_command
 from bidsapp.cli.main import main as centipet
 from bidsapp.core.centiloid import centiloid
 from bidsapp.data.tracers import Tracer, tracers
 from bidsapp.demo.dicom_writer import PARTICIPANT, write_study
 from bidsapp.demo.phantom import Phantom, make_phantom
-from bidsapp.errors import CannotCreateError, CentipetError, ExitCode, UsageError
+from bidsapp.errors import CannotCreateError, ExitCode
 
 TRACER = "FBB"
 REGION_NAMES = {
@@ -31,19 +30,14 @@ REGION_NAMES = {
 }
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message} (see {self.prog} --help)")
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the demo; return the exit code of ``centipet``."""
-    try:
+
+    def work() -> int:
         options = _parser().parse_args(argv)
         return run(options.out.absolute(), options.centiloid, options.nprocs)
-    except CentipetError as error:
-        print(f"centipet-demo: {error}", file=sys.stderr)
-        return error.exit_code
+
+    return run_command("centipet-demo", work)
 
 
 def run(out: Path, wanted: float, nprocs: int | None) -> int:
@@ -127,7 +121,7 @@ def comparison(phantom: Phantom, tracer: Tracer, computed: dict[str, float]) -> 
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="centipet-demo",
         description="Process a synthetic DICOM study whose Centiloid is known. About two minutes.",
         allow_abbrev=False,

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bidsapp import __version__
+from bidsapp.cli.command import ENVIRONMENT, complain
 from bidsapp.cli.parser import parse
 from bidsapp.cli.signals import Interrupted, ended_by_signals
 from bidsapp.errors import (
@@ -22,17 +23,6 @@ from bidsapp.errors import (
 )
 from bidsapp.logs import RUN_LOG, Progress, logging_to, new_log_file
 from bidsapp.settings import Level, Settings
-
-# Set before numpy and nipype are imported, here and in every process that is started: sums must not
-# depend on the number of threads, and nobody asks the network for updates.
-ENVIRONMENT = {
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "NO_ET": "1",
-    "NIPYPE_NO_ET": "1",
-    "MPLBACKEND": "Agg",
-}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -163,5 +153,4 @@ def _logged(settings: Settings) -> Iterator[Path | None]:
 def _complain(error: CentipetError, debug: bool = False) -> int:
     if debug:
         traceback.print_exc()
-    print(f"centipet: {error}", file=sys.stderr)
-    return error.exit_code
+    return complain("centipet", error)

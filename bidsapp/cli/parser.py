@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 from bidsapp import __version__
 from bidsapp.cli.atlas_options import atlas_choices, known, reference_choices, voi_spaces
+from bidsapp.cli.command import Parser
 from bidsapp.cli.machine import available_cpus, available_memory_gb
 from bidsapp.errors import NoInputError, UnknownLevelError, UsageError
 from bidsapp.settings import (
@@ -46,13 +47,6 @@ run again.
 _WIDEST_MM = 30.0  # FWHM; more leaves nothing of a brain
 _BYTES = {"B": 1e-9, "K": 1e-6, "M": 1e-3, "G": 1.0, "T": 1e3}
 _LEAST_MEM_GB = 1.6  # of the largest step, a segmentation, and the process itself
-
-
-class _Parser(argparse.ArgumentParser):
-    """Raises instead of exiting, so that the exit code of usage errors is ours."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message} (see {self.prog} --help)")
 
 
 class _PrintDescriptor(argparse.Action):
@@ -104,7 +98,7 @@ def _formatter(prog: str) -> argparse.HelpFormatter:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="centipet",
         usage="centipet BIDS_DIR OUTPUT_DIR {participant,group} [options]",
         description="Amyloid PET to a trustworthy Centiloid: a BIDS-App, from DICOM if need be.",
@@ -348,7 +342,7 @@ _SILENT: dict[tuple[str, ...], dict[str, Any]] = {
 
 
 def _config_parser() -> argparse.ArgumentParser:
-    parser = _Parser(add_help=False, allow_abbrev=False)
+    parser = Parser(add_help=False, allow_abbrev=False)
     parser.add_argument("--config-file", type=_path)
     return parser
 
@@ -359,7 +353,7 @@ def _read_config(path: Path) -> argparse.Namespace:
         table = tomllib.loads(_read_text(path))
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"--config-file {path}: is no TOML ({error})") from error
-    parser = _Parser(prog=f"--config-file {path}", add_help=False, allow_abbrev=False)
+    parser = Parser(prog=f"--config-file {path}", add_help=False, allow_abbrev=False)
     _add_options(parser)
     return parser.parse_args([text for key, value in table.items() for text in _typed(key, value)])
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from bidsapp import __version__
+from bidsapp.cli.command import Parser, run_command
 from bidsapp.errors import CannotCreateError, CentipetError, ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -23,26 +23,18 @@ MNI152NLin6Asym, the warp as ITK displacement field, and a JSON of quality numbe
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message} (see {self.prog} --help)")
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Segment one image; return 0 when all files are written."""
-    from bidsapp.cli.main import ENVIRONMENT
 
-    os.environ.update(ENVIRONMENT)
-    try:
+    def work() -> int:
         options = _parser().parse_args(argv)
         return _run(options.t1w.expanduser(), options.out_dir.expanduser(), options.prefix)
-    except CentipetError as error:
-        print(f"centipet-segment: {error}", file=sys.stderr)
-        return error.exit_code
+
+    return run_command("centipet-segment", work)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="centipet-segment", description=_DESCRIPTION, allow_abbrev=False)
+    parser = Parser(prog="centipet-segment", description=_DESCRIPTION, allow_abbrev=False)
     parser.add_argument("t1w", type=Path, metavar="T1W", help="T1-weighted image, NIfTI")
     parser.add_argument("out_dir", type=Path, metavar="OUT_DIR", help="folder of the results")
     parser.add_argument(

@@ -8,9 +8,10 @@ import sys
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from bidsapp import __version__
+from bidsapp.cli.command import Parser, run_command
 from bidsapp.errors import (
     CannotCreateError,
     CentipetError,
@@ -34,40 +35,28 @@ What would need the registrations, fits or files of the user again is compared b
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message} (see {self.prog} --help)")
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Verify a dataset; return 0 when all is as it was computed, 1 when something differs."""
-    from bidsapp.cli.main import ENVIRONMENT
+    return run_command("centipet-verify", lambda: _verified(_parser().parse_args(argv)))
+
+
+def _verified(options: argparse.Namespace) -> int:
     from bidsapp.cli.signals import Interrupted, ended_by_signals
+    from bidsapp.logs import logging_to
 
-    os.environ.update(ENVIRONMENT)
     try:
-        options = _parser().parse_args(argv)
-        from bidsapp.logs import logging_to
-
         with ended_by_signals(), logging_to(None, 0):
             return _run(options)
-    except CentipetError as error:
-        return _complain(error)
     except OSError as error:
         where = error.filename or "a file"
-        return _complain(NoInputError(f"{where}: cannot be read ({error.strerror})"))
+        raise NoInputError(f"{where}: cannot be read ({error.strerror})") from error
     except Interrupted as interrupted:
         print("centipet-verify: interrupted; nothing was verified", file=sys.stderr)
         return int(interrupted.code or 0)
 
 
-def _complain(error: CentipetError) -> int:
-    print(f"centipet-verify: {error}", file=sys.stderr)
-    return error.exit_code
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="centipet-verify",
         description=_DESCRIPTION,
         epilog=_EPILOG,

@@ -11,16 +11,14 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from bidsapp.cli.atlas_options import atlas_choices, known, reference_choices
+from bidsapp.cli.command import Parser, complain
 from bidsapp.errors import CentipetError, ExitCode, UsageError
 from bidsapp.settings import Processing
 
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message} (see {self.prog} --help)")
+_PROG = "centipet voi"
 
 
 def main(argv: Sequence[str]) -> int:
@@ -36,22 +34,22 @@ def main(argv: Sequence[str]) -> int:
         from bidsapp.data.regional import check_options
 
         for note in check_options(processing):
-            print(f"centipet voi: {note}", file=sys.stderr)
+            print(f"{_PROG}: {note}", file=sys.stderr)
     except CentipetError as error:
-        return _complain(error)
+        return complain(_PROG, error)
     codes = []
     for image in options.images:
         try:
             for path in _measure(image, options, processing):
                 print(path)
         except CentipetError as error:
-            codes.append(_complain(error))
+            codes.append(complain(_PROG, error))
     return max(codes, default=ExitCode.OK)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="centipet voi",
+    parser = Parser(
+        prog=_PROG,
         description="Measure images in MNI space in the regions of atlases, one table per atlas.",
         allow_abbrev=False,
     )
@@ -166,8 +164,3 @@ def _tracer(given: str | None, path: Path) -> Any:
             f"--tracer {given}: is none of {', '.join(t.name for t in tracers().values())}"
         )
     return found
-
-
-def _complain(error: CentipetError) -> int:
-    print(f"centipet voi: {error}", file=sys.stderr)
-    return error.exit_code
