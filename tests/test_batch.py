@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from pathlib import Path
 
 import nipype.interfaces.utility as niu
@@ -123,14 +124,18 @@ def test_a_silent_scheduler_is_waited_for(slurm):
     assert len(seen.read_text()) > 6
 
 
+@pytest.fixture
+def heeds_signals():
+    """Workers of pytest-xdist ignore SIGINT."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heeds_signals")
 def test_jobs_of_a_run_that_stops_are_cancelled(slurm):
     slurm.program("sbatch", f"echo 4711 > {slurm.queue}", prints="echo '4711;one'")
-
-    def interrupt(name, what):
-        if (slurm.folder / "seen").exists():
-            raise KeyboardInterrupt
-
-    slurm.program("squeue", f"touch {slurm.folder}/seen; kill -INT {os.getpid()}", prints="")
+    slurm.program("squeue", f"kill -INT {os.getpid()}", prints="")
     with pytest.raises(KeyboardInterrupt):
         run(slurm, node("step", 4, slurm.folder))
     assert (slurm.folder / "cancelled").read_text() == "4711\n"
