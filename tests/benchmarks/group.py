@@ -17,6 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # as a script, it has the helpers of the tests
 from synthetic_records import finished_record, write, write_cohort
 
 

@@ -14,6 +14,7 @@ import argparse
 import csv
 import json
 import random
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -23,6 +24,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # as a script, it has the helpers of the tests
 from synthetic_records import finished_record
 
 from bidsapp import nifti
