@@ -8,7 +8,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from bidsapp.nifti import write_json, write_lines, write_text
+from bidsapp.nifti import write_json, write_lines
 from bidsapp.plain import plain
 
 # What a spreadsheet would take for the beginning of a formula, in full width as well, and what
@@ -41,10 +41,7 @@ def write_table(
     StorageError
         The disk is full or refused the write.
     """
-    rows = zip(*(columns[name] for name in described), strict=True)
-    write_text(path, "".join(map(line, [described, *rows])))
-    write_json(path.with_suffix(".json"), {**about, **described})
-    return path
+    return _write(path, zip(*(columns[name] for name in described), strict=True), described, about)
 
 
 def write_rows(
@@ -71,8 +68,16 @@ def write_rows(
     StorageError
         The disk is full or refused the write.
     """
-    lines = (line([row[name] for name in described]) for row in rows)
-    write_lines(path, chain([line(described)], lines))
+    return _write(path, ([row[name] for name in described] for row in rows), described, about)
+
+
+def _write(
+    path: Path,
+    rows: Iterable[Iterable[Any]],
+    described: Mapping[str, Mapping[str, Any]],
+    about: Mapping[str, Any],
+) -> Path:
+    write_lines(path, map(line, chain([described], rows)))
     write_json(path.with_suffix(".json"), {**about, **described})
     return path
 

@@ -15,15 +15,14 @@ from nipype.interfaces.base import (
     traits,
 )
 
-from bidsapp.core.confidence import Template
 from bidsapp.core.intensity_model import IntensityModel
-from bidsapp.core.normalise import normalise
 from bidsapp.core.quality import affine_findings
 from bidsapp.core.resample import sample
 from bidsapp.core.voi import in_native_space
 from bidsapp.core.warp import Warp
-from bidsapp.data import mni_grid, priors, read_table, template_mask, vois
+from bidsapp.data import mni_grid, read_table
 from bidsapp.data.atlases import uptake_regions
+from bidsapp.data.segmentation import segment_head
 from bidsapp.interfaces.store import about, fetch, fetch_volume, keep, keep_volume, optional
 from bidsapp.nifti import affine_disagreement, load_volume
 from bidsapp.volume import Volume
@@ -56,9 +55,8 @@ class Segment(SimpleInterface):
 
     def _run_interface(self, runtime):
         t1w = load_volume(self.inputs.t1w, ndim=3)
-        template, limits = Template(priors(), template_mask(2).data, vois(2)), read_table("limits")
         with about(optional(self.inputs.source) or self.inputs.t1w):
-            checked = normalise(t1w, template, limits)
+            checked = segment_head(t1w)
         found = checked.segmentation
         grey, white, fluid = found.probabilities
         images = {
@@ -72,7 +70,8 @@ class Segment(SimpleInterface):
             folder / "field.npz", Volume(found.field, mni_grid(2).affine)
         )
         self._results["warp"] = keep(folder / "warp.npz", found.warp.to_arrays())
-        apart, limit = affine_disagreement(self.inputs.t1w), limits["header_places_mm"]["flag"]
+        apart = affine_disagreement(self.inputs.t1w)
+        limit = read_table("limits")["header_places_mm"]["flag"]
         findings = (*checked.findings, *affine_findings(apart, limit, "T1w"))
         self._results["record"] = {
             "t1w_intensities": _plain(found.intensities),

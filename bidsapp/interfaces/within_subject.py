@@ -15,8 +15,6 @@ from nipype.interfaces.base import (
 )
 
 from bidsapp.bids.derivatives import output_path, sidecar_path
-from bidsapp.core.confidence import Template
-from bidsapp.core.normalise import normalise
 from bidsapp.core.resample import itk_affine_text
 from bidsapp.core.within_subject import (
     Visit,
@@ -25,7 +23,8 @@ from bidsapp.core.within_subject import (
     ventricles_ml,
     within_subject_template,
 )
-from bidsapp.data import priors, read_table, template_mask, vois
+from bidsapp.data import read_table, template_mask
+from bidsapp.data.segmentation import segment_head
 from bidsapp.errors import BadDataError, CentipetError
 from bidsapp.interfaces.derivatives import _described, _Written, named
 from bidsapp.interfaces.store import fetch, keep
@@ -55,10 +54,9 @@ class SegmentVisit(SimpleInterface):
 
     def _run_interface(self, runtime):
         path = Path(runtime.cwd) / "visit.npz"
-        template = Template(priors(), template_mask(2).data, vois(2))
         try:
             t1w = load_volume(self.inputs.t1w, ndim=3)
-            found = normalise(t1w, template, read_table("limits")).segmentation
+            found = segment_head(t1w).segmentation
         except CentipetError as error:
             self._results["visit"] = keep(path, {})
             self._results["told"] = {"reason": str(error).replace(f"{self.inputs.t1w}: ", "")}
@@ -69,7 +67,7 @@ class SegmentVisit(SimpleInterface):
                 "data": found.corrected,
                 "affine": t1w.affine,
                 "brain": found.brain_mask,
-                "landmarks": found.field[template.mask][::_EVERY].astype(np.float64),
+                "landmarks": found.field[template_mask(2).data][::_EVERY].astype(np.float64),
             },
         )
         size = t1w.grid.voxel_size

@@ -28,8 +28,6 @@ from scipy import ndimage
 
 from bidsapp import data
 from bidsapp.core.alignment import inverse, rigid_matrix, transform
-from bidsapp.core.confidence import Template
-from bidsapp.core.normalise import normalise
 from bidsapp.core.priors import PriorSampler
 from bidsapp.core.resample import resample, sample
 from bidsapp.core.rigid import register
@@ -38,6 +36,7 @@ from bidsapp.core.segment import Segmentation
 from bidsapp.core.voi import in_native_space
 from bidsapp.core.within_subject import Visit, ventricles_ml, within_subject_template
 from bidsapp.data.atlases import uptake_regions
+from bidsapp.data.segmentation import segment_head
 from bidsapp.nifti import load_volume
 from bidsapp.volume import Volume
 
@@ -70,8 +69,7 @@ class Scan:
 
 def segmented(t1w: Volume) -> Segmentation:
     """Unified segmentation with its check and its ways out."""
-    template = Template(data.priors(), data.template_mask(2).data, data.vois(2))
-    return normalise(t1w, template, data.read_table("limits")).segmentation
+    return segment_head(t1w).segmentation
 
 
 def native(found: Segmentation, affine: np.ndarray) -> dict[str, np.ndarray]:

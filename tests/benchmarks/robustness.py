@@ -29,10 +29,10 @@ from scipy.spatial.transform import Rotation
 
 from bidsapp import data
 from bidsapp.core.alignment import transform
-from bidsapp.core.confidence import Template
-from bidsapp.core.normalise import Normalised, normalise
+from bidsapp.core.normalise import Normalised
 from bidsapp.core.resample import sample
 from bidsapp.core.sampling import FWHM_PER_SIGMA
+from bidsapp.data.segmentation import segment_head
 from bidsapp.errors import BadDataError
 from bidsapp.nifti import load_volume
 from bidsapp.volume import Volume
@@ -178,7 +178,7 @@ def thick_slices(t1w: Volume) -> tuple[Volume, np.ndarray]:
 
 def without_skull(t1w: Volume) -> tuple[Volume, np.ndarray]:
     """Everything outside the brain mask of an earlier segmentation set to zero."""
-    return Volume(t1w.data * checked(t1w).segmentation.brain_mask, t1w.affine), np.eye(4)
+    return Volume(t1w.data * segment_head(t1w).segmentation.brain_mask, t1w.affine), np.eye(4)
 
 
 def flat(t1w: Volume) -> tuple[Volume, np.ndarray]:
@@ -208,7 +208,7 @@ def padded(
 
 def tight(t1w: Volume) -> tuple[Volume, np.ndarray]:
     """Cut to the brain and 5 mm around it."""
-    found = np.argwhere(checked(t1w).segmentation.brain_mask)
+    found = np.argwhere(segment_head(t1w).segmentation.brain_mask)
     rim = np.ceil(5 / t1w.grid.voxel_size).astype(int)
     low, high = np.maximum(found.min(axis=0) - rim, 0), found.max(axis=0) + 1 + rim
     affine = t1w.affine.copy()
@@ -351,12 +351,6 @@ NO_HEAD: dict[str, Callable[[], Volume]] = {
 }
 
 
-def checked(t1w: Volume) -> Normalised:
-    """Segmentation with its check and its ways out."""
-    template = Template(data.priors(), data.template_mask(2).data, data.vois(2))
-    return normalise(t1w, template, data.read_table("limits"))
-
-
 def suvr(field: np.ndarray, pet: Volume, t1w_to_pet: np.ndarray) -> float:
     """Whole-cerebellum SUVR of a PET read at ``field``."""
     uptake = sample(pet, transform(t1w_to_pet, field.astype(float)))
@@ -386,7 +380,7 @@ def differences(
     if pet.data.ndim == 4:
         pet = Volume(pet.data.mean(axis=-1), pet.affine)
     truth = np.array(json.loads((folder / "rigid_truth.json").read_text())[sub])
-    plain = suvr(checked(t1w).segmentation.field, pet, truth)
+    plain = suvr(segment_head(t1w).segmentation.field, pet, truth)
     for name, vary in variations.items():
         image, motion = vary(t1w)
         found, outcome = outcome_of(image)
@@ -400,7 +394,7 @@ def outcome_of(image: Volume) -> tuple[Normalised | None, Outcome]:
     """Normalise an image; no result when it is refused."""
     begin = time.process_time()
     try:
-        found = checked(image)
+        found = segment_head(image)
     except BadDataError as error:
         return None, Outcome((f"error: {error}",), time.process_time() - begin)
     flags = tuple(finding.code for finding in found.findings)

@@ -153,7 +153,7 @@ def stand_ins() -> Iterator[list[str]]:
 def _install(patch: pytest.MonkeyPatch) -> list[str]:
     calls = []
 
-    def normalise(t1w: Volume, template, limits) -> Normalised:
+    def segment_head(t1w: Volume) -> Normalised:
         calls.append("segment")
         shape = np.array(t1w.data.shape, float)
         warp = Warp(np.zeros((3, 1, 1, 1)), np.zeros(3), shape, t1w.affine, np.eye(4))
@@ -185,6 +185,6 @@ def _install(patch: pytest.MonkeyPatch) -> list[str]:
         flags = (Finding("test-flag", "look at it"),)
         return StandInFit(T1W_TO_PET, nmi, T1W_TO_PET, method, 1.5, 1.2, 0.1, 6.0, 1.1, flags)
 
-    patch.setattr("bidsapp.interfaces.anatomy.normalise", normalise)
+    patch.setattr("bidsapp.interfaces.anatomy.segment_head", segment_head)
     patch.setattr("bidsapp.interfaces.pet.register", register)
     return calls

@@ -74,10 +74,10 @@ def visits(tmp_path, truth) -> Path:
 def calls(stand_ins, monkeypatch) -> list[str]:
     """Calls of the stand-ins for segmentation, which here also tells volumes, and template."""
 
-    def normalise(t1w, template, limits) -> Normalised:
+    def segment_head(t1w) -> Normalised:
         if not np.any(t1w.data):
             raise BadDataError("holds no head")
-        found = anatomy.normalise(t1w, template, limits)
+        found = anatomy.segment_head(t1w)
         quality = found.segmentation.quality | {"gm_ml": 700.0, "wm_ml": 500.0}
         return Normalised(replace(found.segmentation, quality=quality), quality, ())
 
@@ -85,7 +85,7 @@ def calls(stand_ins, monkeypatch) -> list[str]:
         stand_ins.append(f"template of {len(given)}")
         return within_subject_template(given)
 
-    monkeypatch.setattr(within_subject, "normalise", normalise)
+    monkeypatch.setattr(within_subject, "segment_head", segment_head)
     monkeypatch.setattr(within_subject, "within_subject_template", template)
     stand_ins.clear()
     return stand_ins

@@ -112,17 +112,17 @@ def test_a_cut_cerebellum_fails_its_scan_alone_with_one_sentence(done):
 
 @pytest.mark.slow
 def test_a_broken_t1w_costs_its_participant_only(bids_dir, tmp_path, stand_ins, monkeypatch):
-    works = anatomy.normalise
+    works = anatomy.segment_head
 
     stand_ins.clear()
 
-    def fails_first(t1w, template, limits):
+    def fails_first(t1w):
         if not stand_ins:
             stand_ins.append("segment")
             raise BadDataError("shows no head; look at it")
-        return works(t1w, template, limits)
+        return works(t1w)
 
-    monkeypatch.setattr(anatomy, "normalise", fails_first)
+    monkeypatch.setattr(anatomy, "segment_head", fails_first)
     _, level, failures = process(bids_dir, tmp_path)
     first = failures[0]
     assert first.error_name == "BadDataError"
