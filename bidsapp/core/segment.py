@@ -61,10 +61,10 @@ class Options:
     bias_fwhm_mm: float = 60.0
     bias_penalty: float = 1e-4
     independence_mm3: float = 125.0
-    rounds: int = 20
+    rounds: int = 40
     bias_steps: int = 10
     warp_steps: int = 20
-    gain: float = 1e-4  # per voxel; less is not worth another round
+    gain: float = 3e-5  # per voxel; less is not worth another round
 
 
 @dataclass(frozen=True)
@@ -249,6 +249,8 @@ class _Model:
         )
 
         self.stiffness = 1.0
+        self.damping = 0.0
+        self.may_reseed = True
         self.log_rho = np.zeros(self.n)
         self.prior, self.slope = self._read(self.warp.coefficients)
         self.mixture = gmm.initial_mixture(self.raw, self.prior)
@@ -278,14 +280,32 @@ class _Model:
     # ---- intensities: mixture and bias
     def fit_intensities(self) -> None:
         before = np.inf
-        for _ in range(self.options.bias_steps):
-            self.mixture, now = gmm.expectation_maximisation(
-                self.corrected, self.prior, self.mixture, self.log_rho
-            )
+        for number in range(self.options.bias_steps):
+            now = self._fit_mixture(self.mixture)
+            if number == 0:
+                now = self._reseed(now)
             cost = self._step_bias(now)
             if before - cost < self.options.gain * self.n:
                 break
             before = cost
+
+    def _fit_mixture(self, begin: Mixture) -> gmm.Evidence:
+        self.mixture, now = gmm.expectation_maximisation(
+            self.corrected, self.prior, begin, self.log_rho
+        )
+        return now
+
+    def _reseed(self, now: gmm.Evidence) -> gmm.Evidence:
+        """Bring lost Gaussians back if that explains more, and no longer ask once it does not."""
+        kept = self.mixture
+        other = gmm.reseeded(kept, now) if self.may_reseed else None
+        if other is None:
+            return now
+        found = self._fit_mixture(other)
+        if found.log_likelihood > now.log_likelihood:
+            return found
+        self.mixture, self.may_reseed = kept, False
+        return now
 
     def _step_bias(self, now: gmm.Evidence) -> float:
         """One damped Gauss-Newton step on the log bias; returns -log-likelihood + its penalty."""
@@ -321,7 +341,6 @@ class _Model:
 
         coefficients = self.warp.coefficients
         cost = cost_of(self.prior, coefficients)
-        damping = 0.0
         linear = self.warp.affine[:3, :3].astype(np.float32)
         for _ in range(self.options.warp_steps):
             force = prior_force(by_class, self.prior, self.slope, self.mixture) @ linear
@@ -329,7 +348,7 @@ class _Model:
             scale = np.diag(hessian).copy()
             begin = cost
             for _ in range(6):
-                hessian[np.diag_indices_from(hessian)] = scale * (1 + damping)
+                hessian[np.diag_indices_from(hessian)] = scale * (1 + self.damping)
                 step = _solve(hessian, gradient).reshape(coefficients.shape)
                 trial = coefficients - step
                 prior, slope = self._read(trial)
@@ -337,9 +356,9 @@ class _Model:
                 if trial_cost < cost:
                     coefficients, cost = trial, trial_cost
                     self.prior, self.slope = prior, slope
-                    damping = 0.0 if damping < 1e-3 else damping / 10
+                    self.damping = 0.0 if self.damping < 1e-3 else self.damping / 10
                     break
-                damping = max(10 * damping, 1e-2)
+                self.damping = max(10 * self.damping, 1e-2)
             if begin - cost < self.options.gain * self.n:
                 break
         self.warp = replace(self.warp, coefficients=coefficients)

@@ -68,3 +68,38 @@ def test_a_constant_tissue_keeps_a_finite_density(data):
     )
     assert np.isfinite(now.log_likelihood)
     assert mixture.variance.min() > 0
+
+
+@pytest.fixture(scope="module")
+def shaded(data):
+    """White matter of two shades, and a mixture that has lost one of its two Gaussians."""
+    intensity, prior = data[0].copy(), data[1]
+    white = np.flatnonzero(prior[:, 1] > 0.5)
+    rng = np.random.default_rng(6)
+    intensity[white] = rng.normal(np.where(white % 2, 1.2, 1.5), 0.06)
+    begin = gmm.initial_mixture(intensity, prior)
+    mean, variance, weight = begin.mean.copy(), begin.variance.copy(), begin.weight.copy()
+    mean[2], variance[2], weight[2] = 50.0, 1.0, 1e-3  # nothing is there
+    lost = gmm.Mixture(weight, mean, variance)
+    return intensity, prior, *gmm.expectation_maximisation(intensity, prior, lost)
+
+
+def test_a_lost_gaussian_does_not_come_back_by_itself(shaded):
+    _, _, _, now = shaded
+    mass = now.responsibilities().sum(axis=0, dtype=float)
+    assert mass[2] < 0.01 * (mass[2] + mass[3])
+
+
+def test_a_lost_gaussian_gets_half_of_the_heaviest_of_its_class(shaded):
+    intensity, prior, lost, now = shaded
+    split = gmm.reseeded(lost, now)
+    np.testing.assert_allclose(split.class_weight()[1], lost.weight[3], rtol=1e-6)
+    assert split.mean[2] < lost.mean[3] < split.mean[3]
+    np.testing.assert_array_equal(split.mean[[0, 1]], lost.mean[[0, 1]])  # of another class
+    found, after = gmm.expectation_maximisation(intensity, prior, split)
+    assert after.log_likelihood > now.log_likelihood + 1000
+    np.testing.assert_allclose(np.sort(found.mean[2:4]), [1.2, 1.5], atol=0.02)
+
+
+def test_a_mixture_without_lost_gaussians_is_left_alone(data):
+    assert gmm.reseeded(*gmm.expectation_maximisation(*data, gmm.initial_mixture(*data))) is None
