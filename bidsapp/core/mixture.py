@@ -186,12 +186,13 @@ def reseeded(mixture: Mixture, now: Evidence) -> Mixture | None:
     weight, mean, variance = mixture.weight.copy(), mixture.mean.copy(), mixture.variance.copy()
     lost = np.flatnonzero(mass < _LOST * (mass @ MEMBERS)[CLASS_OF])
     for k in lost:
-        heaviest = int(np.argmax(np.where(CLASS_OF == CLASS_OF[k], mass, 0)))
-        half = np.sqrt(variance[heaviest]) / 2
-        mean[k], variance[k] = mean[heaviest] - half, variance[heaviest]
-        mean[heaviest] += half
-        weight[[k, heaviest]] = weight[heaviest] / 2
-        mass[[k, heaviest]] = mass[heaviest] / 2
+        siblings = CLASS_OF[k] == CLASS_OF
+        heaviest = np.argmax(np.where(siblings, mass, 0))
+        pair, half = np.array([k, heaviest]), np.sqrt(variance[heaviest]) / 2
+        mean[pair] = mean[heaviest] + np.array([-half, half])
+        variance[pair] = variance[heaviest]
+        weight[pair] = weight[heaviest] / 2
+        mass[pair] = mass[heaviest] / 2
     return Mixture(weight, mean, variance) if lost.size else None
 
 
