@@ -37,7 +37,14 @@ from bidsapp.core.quality import Finding
 from bidsapp.core.resample import measured_box
 from bidsapp.core.sampling import Float64, block_affine, block_mean, blur, scattered_points
 from bidsapp.core.similarity import MutualInformation, climb
-from bidsapp.core.tissue_model import PoseFit, TissueModel, fit_pose, own_detail, unexplained
+from bidsapp.core.tissue_model import (
+    DOUBTFUL,
+    PoseFit,
+    TissueModel,
+    fit_pose,
+    own_detail,
+    unexplained,
+)
 from bidsapp.errors import BadDataError
 from bidsapp.settings import PetToT1w
 from bidsapp.volume import Volume
@@ -56,7 +63,6 @@ FWHM_TRIED_MM = (4.0, 6.0, 8.0)
 FWHM_RANGE_MM = (3.0, 10.0)
 MIRROR_THINNING = 4
 MIRRORED = 0.95  # a mirror image that leaves less than this share of what the PET leaves is a flip
-DOUBTFUL = 0.75  # own anatomy; below, the PET may be somebody else's or lie wrong
 BOUND_MM = 5.0  # NMI is 0.3-2 mm off: a model that wants more has found something else
 
 
@@ -86,7 +92,8 @@ class RigidFit:
     own_anatomy : float or None
         Whether the PET shows this head rather than an average one at ``matrix``: about 1 when it
         does, 0.5 or less when it is somebody else's or lies wrong
-        (`bidsapp.core.tissue_model.own_detail`); None when no average was given.
+        (`bidsapp.core.tissue_model.own_detail`); None when it cannot be told: no average was
+        given, or this head is like it.
     flags : tuple of Finding
     """
 

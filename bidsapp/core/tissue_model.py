@@ -33,6 +33,10 @@ from bidsapp.core.sampling import Float32, Float64, trilinear
 
 CAUCHY = 3.0  # in robust standard deviations; 2.4 is 95 % efficient on Gaussian residuals
 RIDGE = 1e-6  # of the mean diagonal: keeps a class outside the field of view from dividing by zero
+DOUBTFUL = 0.75  # detail of a head that a PET shows; right pairs have 1
+WHOLLY_EXPLAINED = (
+    0.5  # detail over what is left; another person's PET leaves four times the detail
+)
 DAMPING_START = 1e-3
 STILL_MM = 0.003  # a step shorter than this ends the search
 
@@ -228,7 +232,7 @@ def own_detail(
     pose: Matrix,
     *,
     drift_order: int,
-) -> float:
+) -> float | None:
     """How much of the detail by which ``own`` differs from ``average`` the PET shows at ``pose``.
 
     Both models explain the PET by levels of their own; with o and a what they explain, the result
@@ -236,6 +240,10 @@ def own_detail(
     model is as good as the other, 1 that nothing of the average is needed beside the own maps, less
     than a half that the average head explains the PET better than this head does: the PET is of
     somebody else, or lies wrong. Noise, which neither explains, does not change it.
+
+    A head that is itself an average one cannot be told from the average. Then neither leaves much
+    of the PET, whereas of another person's PET both leave that person's detail, which is of the
+    size of ``o - a`` at least.
 
     Parameters
     ----------
@@ -246,13 +254,18 @@ def own_detail(
 
     Returns
     -------
-    float
+    float or None
+        None when the head is too much like the average to tell.
     """
     left = [
         _search(model, points, values, pose, drift_order).residual(pose) for model in (own, average)
     ]
     detail = left[1] - left[0]
-    return float(left[1] @ detail / max(float(detail @ detail), 1e-12))
+    size = max(float(detail @ detail), 1e-12)
+    shown = float(left[1] @ detail) / size
+    if shown < DOUBTFUL and size > WHOLLY_EXPLAINED * float(left[0] @ left[0]):
+        return None
+    return shown
 
 
 def _search(

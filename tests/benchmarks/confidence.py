@@ -263,8 +263,8 @@ def _position(person: Person, what: str, fit: rigid.RigidFit, always_spoilt: boo
         tuple(finding.code for finding in findings),
         {
             "pet_t1w_distance_mm": fit.distance_mm,
-            "pet_t1w_own_anatomy": float(fit.own_anatomy or 0.0),
             "pet_t1w_unexplained": fit.unexplained,
+            **({} if fit.own_anatomy is None else {"pet_t1w_own_anatomy": fit.own_anatomy}),
         },
         always_spoilt,
     )

@@ -14,6 +14,7 @@ from bidsapp.core.alignment import displacement, inverse, rigid_matrix, transfor
 from bidsapp.core.head import Head
 from bidsapp.core.rigid import own_anatomy, register
 from bidsapp.core.sampling import blur, trilinear
+from bidsapp.core.tissue_model import own_detail
 from bidsapp.errors import BadDataError
 from bidsapp.settings import PetToT1w
 from bidsapp.volume import Grid, Volume
@@ -241,6 +242,23 @@ def test_tells_a_wrong_position(head, pet, fit):
     right = own_anatomy(whole, pet, fit.matrix, 7.0)
     wrong = own_anatomy(whole, pet, rigid_matrix([8, 8, 0, 0, 0, 0]) @ fit.matrix, 7.0)
     assert wrong < 0.7 < right
+
+
+def test_a_head_like_the_average_cannot_be_told_from_it(head):
+    """Half of the detail and nothing unexplained: no other person's PET looks like that."""
+    whole = Head.of(head.t1w, head.tissue, head.mask, head.regions, average(head))
+    own, usual = (whole.model(maps, 7.0) for maps in (whole.classes, whole.average))
+    points = head.t1w.grid.world()[head.mask]
+    index = transform(inverse(own.affine), points)
+    between = trilinear((own.maps + usual.maps) / 2, index, gradient=False)[0]
+    values = between @ np.linspace(1, 2, between.shape[1])
+    noise = np.random.default_rng(0).normal(0, values.std(), values.size)
+
+    def shown(pet):
+        return own_detail(own, usual, points, pet, np.eye(4), drift_order=1)
+
+    assert shown(values) is None
+    assert shown(values + noise) is not None  # what is left may hide anything
 
 
 @pytest.mark.parametrize(("second", "code"), [(1.1, ["pet-t1w-fallback"]), (0.3, [])])
