@@ -10,15 +10,21 @@ import sys
 from pathlib import Path
 
 
-def run_centipet(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """Run ``centipet`` and return what it printed; its exit code is not checked."""
+def run_centipet(
+    *arguments: object, cwd: Path | None = None, cgroup: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run ``centipet`` and return what it printed; its exit code is not checked.
+
+    ``cgroup``: the ``cgroup.procs`` of a control group that it shall be in.
+    """
     command = [sys.executable, "-m", "bidsapp", *map(str, arguments)]
     # PYTHONPATH: also where the tests run without an installed package
     root = str(Path(__file__).parents[1])
     environment = os.environ | {"PYTHONPATH": root, "NO_COLOR": "1"}
     return subprocess.run(
-        command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=1800, check=False
-    )
+        command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=1800,
+        check=False, preexec_fn=(lambda: cgroup.write_text("0")) if cgroup else None,
+    )  # fmt: skip
 
 
 def used_by(code: str, *arguments: object) -> tuple[str, float, float]:

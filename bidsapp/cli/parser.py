@@ -474,6 +474,11 @@ def _refuse(options: argparse.Namespace) -> None:
     if options.step_timeout <= 0:
         raise UsageError(f"--step-timeout {options.step_timeout:g}: must be minutes above 0")
     if options.mem < _LEAST_MEM_GB and options.use_plugin is None:  # whose jobs have their own
+        if options.mem == available_memory_gb():  # found, not given
+            raise UsageError(
+                f"only {options.mem:.1f}G of memory may be used here (machine, control group or "
+                f"SLURM job) and one step needs {_LEAST_MEM_GB:g}G: ask for 4G or more"
+            )
         raise UsageError(
             f"--mem {1000 * options.mem:g}M: one step needs {_LEAST_MEM_GB:g}G; a number alone is "
             "MB, so write 8G or 8000"

@@ -90,6 +90,13 @@ def test_what_makes_no_sense_is_usage(options, hint):
     assert caught.value.exit_code == 64
 
 
+def test_a_machine_without_enough_memory_is_told_as_such(monkeypatch):
+    monkeypatch.setattr("bidsapp.cli.parser.available_memory_gb", lambda: 0.6)
+    with pytest.raises(UsageError, match=r"only 0\.6G of memory may be used here"):
+        parsed()
+    assert parsed("--mem", "8G").resources.mem_gb == 8
+
+
 def test_motion_and_resolution():
     plain = parsed().processing
     assert plain.motion_correction and plain.psf_mm is None

@@ -1,19 +1,59 @@
-"""Ten of the kill points; all hundred with ``python tests/system/kill_points.py``."""
+"""Runs that were killed, by hand or for want of memory, and what the next run makes of them.
+
+Ten of the kill points; all hundred with ``python tests/system/kill_points.py``.
+"""
 
 from __future__ import annotations
 
 import pytest
-from kill_points import kill_points, undisturbed
+from kill_points import Undisturbed, false_claims, hashes, kill_points, undisturbed
+from memory_limit import limited_memory
 from phantom_dataset import write_phantom
+from whole_app import read_tsv, run_centipet
 
 pytestmark = pytest.mark.slow
 
+TOO_LITTLE_MB = 600  # the program itself fits, the segmentation of a head does not
 
-def test_killed_runs_resume_to_the_same_bytes(tmp_path):
-    bids = write_phantom(tmp_path / "bids")
-    truth = undisturbed(bids, tmp_path / "truth")
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with the dataset; paths of all results relative to it are the same."""
+    folder = tmp_path_factory.mktemp("killed")
+    write_phantom(folder / "bids")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def truth(place) -> Undisturbed:
+    return undisturbed(place / "bids", place / "truth")
+
+
+def test_killed_runs_resume_to_the_same_bytes(place, truth):
     assert len(truth.files) > 40
-    chains = list(kill_points(bids, tmp_path, truth, 10, seed=7, kills_per_chain=(1, 9)))
+    chains = list(kill_points(place / "bids", place, truth, 10, seed=7, kills_per_chain=(1, 9)))
     assert sum(len(chain.killed_after_s) for chain in chains) == 10
     for chain in chains:
         assert not chain.faults, chain
+
+
+def test_a_control_group_with_too_little_memory_and_more(place, truth):
+    """A job that says it has more than it gets: the kernel kills the step, nothing else is lost."""
+    bids, out = place / "bids", place / "limited" / "out"
+    command = [bids, out, "participant", "-w", place / "limited" / "work", "--nprocs", 2,
+               "--mem", "4G"]  # fmt: skip
+    with limited_memory(TOO_LITTLE_MB) as group:
+        done = run_centipet(*command, cgroup=group)
+    told = done.stdout + done.stderr
+    assert done.returncode == 75, told
+    assert "memory" in told
+    assert "Traceback" not in told
+    assert false_claims(out, truth) == []
+    assert run_centipet(bids, out, "group").returncode == 0
+    (row,) = read_tsv(out / "group_centiloid.tsv")
+    assert row["centiloid"] == "n/a"
+    assert "memory" in row["reason"]
+    done = run_centipet(*command)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert run_centipet(bids, out, "group").returncode == 0
+    assert hashes(out) == truth.files
