@@ -19,10 +19,8 @@ GAUSSIANS_PER_CLASS = (2, 2, 2, 4)
 CLASS_OF = np.repeat(np.arange(CLASSES), GAUSSIANS_PER_CLASS)
 MEMBERS = np.eye(CLASSES, dtype=np.float32)[CLASS_OF]  # (K, 4), which Gaussian is of which class
 
-# A step may gain ten times less than a round of the segmentation and still be worth it: expectation
-# maximisation creeps, and what it has not yet found pulls the warp.
-_EM_STEPS = 100
-_EM_GAIN = 1e-5  # per voxel
+_EM_STEPS = 40
+_EM_GAIN = 1e-4  # per voxel
 _LOST = 0.01  # of the voxels of its class: a Gaussian that has less explains nothing
 # Intensities are scaled to a typical value of one; no Gaussian gets narrower than this.
 _NARROWEST = 4e-3

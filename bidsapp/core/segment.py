@@ -61,10 +61,10 @@ class Options:
     bias_fwhm_mm: float = 60.0
     bias_penalty: float = 1e-4
     independence_mm3: float = 125.0
-    rounds: int = 40
+    rounds: int = 20
     bias_steps: int = 10
     warp_steps: int = 20
-    gain: float = 3e-5  # per voxel; less is not worth another round
+    gain: float = 1e-4  # per voxel; less is not worth another round
 
 
 @dataclass(frozen=True)
@@ -249,7 +249,6 @@ class _Model:
         )
 
         self.stiffness = 1.0
-        self.damping = 0.0
         self.may_reseed = True
         self.log_rho = np.zeros(self.n)
         self.prior, self.slope = self._read(self.warp.coefficients)
@@ -341,6 +340,7 @@ class _Model:
 
         coefficients = self.warp.coefficients
         cost = cost_of(self.prior, coefficients)
+        damping = 0.0
         linear = self.warp.affine[:3, :3].astype(np.float32)
         for _ in range(self.options.warp_steps):
             force = prior_force(by_class, self.prior, self.slope, self.mixture) @ linear
@@ -348,7 +348,7 @@ class _Model:
             scale = np.diag(hessian).copy()
             begin = cost
             for _ in range(6):
-                hessian[np.diag_indices_from(hessian)] = scale * (1 + self.damping)
+                hessian[np.diag_indices_from(hessian)] = scale * (1 + damping)
                 step = _solve(hessian, gradient).reshape(coefficients.shape)
                 trial = coefficients - step
                 prior, slope = self._read(trial)
@@ -356,9 +356,9 @@ class _Model:
                 if trial_cost < cost:
                     coefficients, cost = trial, trial_cost
                     self.prior, self.slope = prior, slope
-                    self.damping = 0.0 if self.damping < 1e-3 else self.damping / 10
+                    damping = 0.0 if damping < 1e-3 else damping / 10
                     break
-                self.damping = max(10 * self.damping, 1e-2)
+                damping = max(10 * damping, 1e-2)
             if begin - cost < self.options.gain * self.n:
                 break
         self.warp = replace(self.warp, coefficients=coefficients)

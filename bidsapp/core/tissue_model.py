@@ -4,7 +4,7 @@ Every tissue class takes up tracer at a level of its own, which drifts slowly th
 
     PET(y) = sum over classes c of  (sum over k of a_ck P_k(y))  B_c(S y)  +  residual
 
-with B_c the map of class c blurred like the PET, P_k polynomials up to third order, and S the
+with B_c the map of class c blurred like the PET, P_k polynomials up to fourth order, and S the
 rigid motion PET world -> T1w world. The levels a are free: nothing is assumed about tracer, amyloid
 load or pattern, and grey may be darker than white. Without the drift (P_0 alone) the regional
 differences of uptake act as a force on the pose: a cortex richer in front pulls the head forwards.
