@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 _ROOT = Path("/sys/fs/cgroup")
+_PATIENCE_S = 10.0
 
 
 @contextmanager
@@ -35,4 +37,16 @@ def limited_memory(megabytes: int) -> Iterator[Path]:
             (group / swap).write_text(str(megabytes << 20) if version_1 else "0")
         yield group / "cgroup.procs"
     finally:
-        group.rmdir()
+        _removed(group)
+
+
+def _removed(group: Path) -> None:
+    """Remove it when its last process has ended, which a killed worker does a moment later."""
+    deadline = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            return group.rmdir()
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
