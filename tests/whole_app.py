@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from bidsapp.nifti import file_hash
+
 
 def run_centipet(
     *arguments: object, cwd: Path | None = None, cgroup: Path | None = None
@@ -48,6 +50,13 @@ def used_by(code: str, *arguments: object) -> tuple[str, float, float]:
     *output, last = done.stdout.splitlines()
     seconds, megabytes = map(float, last.split())
     return "\n".join(output), seconds, megabytes
+
+
+def hashes(out: Path) -> dict[str, str]:
+    """Of every file that is not a log."""
+    files = (path for path in sorted(out.rglob("*")) if path.is_file())
+    named = ((path.relative_to(out).as_posix(), path) for path in files)
+    return {name: file_hash(path) for name, path in named if not name.startswith("logs/")}
 
 
 def read_tsv(path: Path) -> list[dict[str, str]]:

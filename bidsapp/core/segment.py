@@ -280,7 +280,7 @@ class _Model:
     def fit_intensities(self) -> None:
         before = np.inf
         for number in range(self.options.bias_steps):
-            now = self._fit_mixture(self.mixture)
+            self.mixture, now = self._fitted(self.mixture)
             if number == 0:
                 now = self._reseed(now)
             cost = self._step_bias(now)
@@ -288,23 +288,20 @@ class _Model:
                 break
             before = cost
 
-    def _fit_mixture(self, begin: Mixture) -> gmm.Evidence:
-        self.mixture, now = gmm.expectation_maximisation(
-            self.corrected, self.prior, begin, self.log_rho
-        )
-        return now
+    def _fitted(self, begin: Mixture) -> tuple[Mixture, gmm.Evidence]:
+        return gmm.expectation_maximisation(self.corrected, self.prior, begin, self.log_rho)
 
     def _reseed(self, now: gmm.Evidence) -> gmm.Evidence:
         """Bring lost Gaussians back if that explains more, and no longer ask once it does not."""
-        kept = self.mixture
-        other = gmm.reseeded(kept, now) if self.may_reseed else None
-        if other is None:
+        split = gmm.reseeded(self.mixture, now) if self.may_reseed else None
+        if split is None:
             return now
-        found = self._fit_mixture(other)
-        if found.log_likelihood > now.log_likelihood:
-            return found
-        self.mixture, self.may_reseed = kept, False
-        return now
+        mixture, found = self._fitted(split)
+        self.may_reseed = found.log_likelihood > now.log_likelihood
+        if not self.may_reseed:
+            return now
+        self.mixture = mixture
+        return found
 
     def _step_bias(self, now: gmm.Evidence) -> float:
         """One damped Gauss-Newton step on the log bias; returns -log-likelihood + its penalty."""

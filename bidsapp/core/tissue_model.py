@@ -34,9 +34,7 @@ from bidsapp.core.sampling import Float32, Float64, trilinear
 CAUCHY = 3.0  # in robust standard deviations; 2.4 is 95 % efficient on Gaussian residuals
 RIDGE = 1e-6  # of the mean diagonal: keeps a class outside the field of view from dividing by zero
 DOUBTFUL = 0.75  # detail of a head that a PET shows; right pairs have 1
-WHOLLY_EXPLAINED = (
-    0.5  # detail over what is left; another person's PET leaves four times the detail
-)
+WHOLLY_EXPLAINED = 0.5  # detail over what is left; of another person's PET, at most a quarter
 DAMPING_START = 1e-3
 STILL_MM = 0.003  # a step shorter than this ends the search
 

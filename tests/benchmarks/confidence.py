@@ -37,7 +37,7 @@ from bidsapp.core import rigid
 from bidsapp.core.alignment import displacement, inverse, rigid_matrix, transform
 from bidsapp.core.confidence import Template, normalisation_quality
 from bidsapp.core.head import Head
-from bidsapp.core.normalise import Normalised, normalise
+from bidsapp.core.normalise import Normalised
 from bidsapp.core.priors import PriorSampler
 from bidsapp.core.quality import (
     Finding,
@@ -52,6 +52,7 @@ from bidsapp.core.start import Start
 from bidsapp.core.voi import in_native_space
 from bidsapp.data import mni_grid, priors, read_table, template_mask, vois
 from bidsapp.data.atlases import uptake_regions
+from bidsapp.data.segmentation import segment_head
 from bidsapp.nifti import load_volume
 from bidsapp.settings import PetToT1w
 from bidsapp.volume import Volume
@@ -107,7 +108,7 @@ class Person:
     def _segmented(self, kept: Path | None) -> Normalised:
         if kept and kept.exists():
             return pickle.loads(kept.read_bytes())
-        found = normalise(self.t1w, self.template, read_table("limits"))
+        found = segment_head(self.t1w)
         if kept:
             kept.parent.mkdir(parents=True, exist_ok=True)
             kept.write_bytes(pickle.dumps(found))
@@ -168,7 +169,7 @@ def normalisations(person: Person) -> Iterator[Case]:
     yield _case(person, "as it is", person.field, person.found)
     for what in GOOD_VARIATIONS:
         image, motion = VARIATIONS[what](person.t1w)
-        found = normalise(image, person.template, read_table("limits"))
+        found = segment_head(image)
         where = transform(inverse(motion), found.segmentation.field.astype(np.float64))
         yield _case(person, what, where, found)
     grid, centre = mni_grid(2), np.array([0.0, -20.0, 10.0])

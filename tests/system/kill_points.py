@@ -28,9 +28,7 @@ from statistics import mean
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # as a script, it has the helpers of the tests
 from phantom_dataset import write_phantom
-from whole_app import read_tsv, run_centipet
-
-from bidsapp.nifti import file_hash
+from whole_app import hashes, read_tsv, run_centipet
 
 KILLS_PER_CHAIN = (1, 4)  # in turns
 RECORD = "sub-*_centiloid.json"
@@ -52,13 +50,6 @@ class Chain:
     killed_after_s: tuple[float, ...]
     resumed_s: float
     faults: tuple[str, ...]
-
-
-def hashes(out: Path) -> dict[str, str]:
-    """Of every file that is not a log."""
-    files = (path for path in sorted(out.rglob("*")) if path.is_file())
-    named = ((path.relative_to(out).as_posix(), path) for path in files)
-    return {name: file_hash(path) for name, path in named if not name.startswith("logs/")}
 
 
 def undisturbed(bids: Path, folder: Path) -> Undisturbed:

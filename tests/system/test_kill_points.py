@@ -6,10 +6,10 @@ Ten of the kill points; all hundred with ``python tests/system/kill_points.py``.
 from __future__ import annotations
 
 import pytest
-from kill_points import Undisturbed, hashes, kill_points, undisturbed
+from kill_points import Undisturbed, kill_points, undisturbed
 from memory_limit import limited_memory
 from phantom_dataset import write_phantom
-from whole_app import read_tsv, run_centipet
+from whole_app import hashes, read_tsv, run_centipet
 
 pytestmark = pytest.mark.slow
 

@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
-from whole_app import run_centipet
-
-from bidsapp.nifti import file_hash
+from whole_app import hashes, run_centipet
 
 pytestmark = pytest.mark.slow
 
 PARTICIPANTS = ("02", "04")
-
-
-def hashes(out: Path) -> dict[str, str]:
-    """Of every file that is not a log."""
-    files = (path for path in sorted(out.rglob("*")) if path.is_file())
-    named = ((path.relative_to(out).as_posix(), path) for path in files)
-    return {name: file_hash(path) for name, path in named if not name.startswith("logs/")}
 
 
 def test_one_process_or_two_give_the_same_files(shared_data, tmp_path):

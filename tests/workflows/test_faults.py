@@ -16,10 +16,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from whole_app import hashes
 
 from bidsapp.cli.main import main
 from bidsapp.interfaces import pet as pet_interfaces
-from bidsapp.nifti import file_hash
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("stand_ins")]
 
@@ -51,12 +51,6 @@ def run(bids: Path, out: Path, work: Path, capfd: pytest.CaptureFixture[str]) ->
     told = "".join(capfd.readouterr())
     assert "Traceback" not in told and "fault of CentiPET" not in told, told
     return code, told
-
-
-def hashes(out: Path) -> dict[str, str]:
-    files = (path for path in sorted(out.rglob("*")) if path.is_file())
-    named = ((path.relative_to(out).as_posix(), path) for path in files)
-    return {name: file_hash(path) for name, path in named if not name.startswith("logs/")}
 
 
 def is_no_result(out: Path) -> bool:
