@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt, gaussian_filter
+from threadpoolctl import threadpool_limits
 
 from bidsapp.core.alignment import Matrix, transform
 from bidsapp.core.sampling import FWHM_PER_SIGMA, Float32, Float64, block_mean
-from bidsapp.core.tissue_model import TissueModel
+from bidsapp.core.tissue_model import RegionOf, TissueModel
+from bidsapp.errors import BadDataError
 from bidsapp.volume import Volume
 
 COARSE_MM = 2.0
@@ -29,12 +30,12 @@ class Head:
     Attributes
     ----------
     t1w : Volume, float32
-    classes : ndarray, shape (X, Y, Z, C), float32
-        Fractions of each tissue by region, the last is everything else; they add up to one.
-    pure : ndarray, shape (X, Y, Z, 4), float32
-        Grey, white, CSF, everything else, whatever the region.
+    classes : ndarray, shape (X, Y, Z, 4), float32
+        Fractions of grey, white, CSF and everything else; they add up to one.
     average : ndarray, shape like ``classes``, or None
-        The same classes of an average head in the place and the size of this one.
+        The same of an average head in the place and the size of this one.
+    region_of : function, or None
+        Regions in which grey and white take up tracer at levels of their own, by place.
     outside_mm : ndarray, shape (X, Y, Z)
         Distance from the brain, 0 inside it; infinite where there is no T1w.
     centre : ndarray, shape (3,)
@@ -43,8 +44,8 @@ class Head:
 
     t1w: Volume
     classes: Float32
-    pure: Float32
     average: Float32 | None
+    region_of: RegionOf | None
     outside_mm: Float64
     centre: Float64
 
@@ -54,7 +55,7 @@ class Head:
         t1w: Volume,
         tissue: NDArray[np.floating],
         mask: NDArray[np.bool_],
-        regions: Mapping[str, NDArray[np.bool_]],
+        region_of: RegionOf | None = None,
         average: Average | None = None,
     ) -> Head:
         """Crop to the brain and its surroundings and average blocks of voxels.
@@ -66,61 +67,58 @@ class Head:
             Grey, white, CSF on the T1w grid.
         mask : ndarray of bool, shape (X, Y, Z)
             Brain.
-        regions : mapping of ndarray of bool, shape (X, Y, Z)
-            Any of ``ctx`` (its grey gets a level of its own) and ``cbl`` (its grey and its white).
+        region_of : function
+            Region by the place in this T1w; without it the levels differ by tissue only.
         average : function
-            Tissue priors by the place in this T1w.
+            Tissue priors by the place in this T1w; without it nothing is told of own anatomy.
+
+        Raises
+        ------
+        BadDataError
+            The mask is empty.
         """
+        if not mask.any():
+            raise BadDataError("the brain mask of the T1w is empty; look at its segmentation")
         size = t1w.grid.voxel_size
         a, b, c = (max(1, round(COARSE_MM / s)) for s in size)
         crop = _Crop.around(mask, (a, b, c), MARGIN_MM / size)
         # grey and white beyond the mask is dura, muscle and marrow, whose uptake is not the brain's
-        grey, white = (crop.voxels(part * mask) for part in tissue[:2])
-        csf = crop.voxels(tissue[2])
-        nowhere = np.zeros(mask.shape, dtype=bool)
-        cerebellum = crop.voxels(regions.get("cbl", nowhere)) > 0
-        cortex = (crop.voxels(regions.get("ctx", nowhere)) > 0) & ~cerebellum
-        where = (~(cortex | cerebellum), cortex, cerebellum)
-        parts = _by_region(grey, white, csf, where)
-        means = [crop.blocks(part) for part in parts]
+        parts = (tissue[0] * mask, tissue[1] * mask, tissue[2])
+        means = [crop.blocks(crop.voxels(part)) for part in parts]
         rest = np.clip(1 - sum(means), 0, 1)
-        present = [k for k, part in enumerate(means) if part.any()]
         brain = crop.blocks(crop.voxels(mask)) > 0.5
         affine = crop.affine(t1w.affine)
         grid = Volume(brain, affine).grid
-        usual: Float32 | None = None
-        if average is not None:
-            expected = average(grid.world().reshape(-1, 3)).reshape(*grid.shape, 4)
-            grey, white, csf, other = np.moveaxis(expected, -1, 0)
-            parts = _by_region(grey, white, csf, [crop.blocks(part) for part in where])
-            usual = np.stack([*(parts[k] for k in present), other], axis=-1)
         distance = distance_transform_edt(~brain, sampling=grid.voxel_size)
         distance[crop.blocks(crop.voxels(np.ones(mask.shape, dtype=bool))) < 0.5] = np.inf
+        usual: Float32 | None = None
+        if average is not None:
+            # the order of sums, and so the bits, must not depend on the number of threads
+            with threadpool_limits(limits=1):
+                usual = average(grid.world().reshape(-1, 3)).reshape(*grid.shape, 4)
         return cls(
             t1w=Volume(crop.blocks(crop.voxels(np.nan_to_num(t1w.data))), affine),
-            classes=np.stack([*(means[k] for k in present), rest], axis=-1),
-            pure=np.stack([sum(means[:3]), means[3] + means[4], means[5], rest], axis=-1),
+            classes=np.stack([*means, rest], axis=-1),
             average=usual,
+            region_of=region_of,
             outside_mm=distance,
             centre=transform(affine, np.argwhere(brain).mean(axis=0)),
         )
 
-    def model(self, fractions: Float32, fwhm_mm: float) -> TissueModel:
-        """Blur ``classes`` or ``pure`` with a Gaussian of ``fwhm_mm``."""
+    def model(self, fwhm_mm: float) -> TissueModel:
+        """Blur the tissue with a Gaussian of ``fwhm_mm``."""
+        return self._model(self.classes, fwhm_mm)
+
+    def average_model(self, fwhm_mm: float) -> TissueModel | None:
+        """Blur the tissue of the average head, if there is one."""
+        return None if self.average is None else self._model(self.average, fwhm_mm)
+
+    def _model(self, fractions: Float32, fwhm_mm: float) -> TissueModel:
         sigma = fwhm_mm / FWHM_PER_SIGMA / self.t1w.grid.voxel_size
         maps = np.empty_like(fractions)
         for k in range(fractions.shape[-1]):
             maps[..., k] = gaussian_filter(fractions[..., k], sigma, mode="nearest")
-        return TissueModel(maps, self.t1w.affine, self.centre)
-
-
-def _by_region(
-    grey: Float32, white: Float32, csf: Float32, shares: Sequence[NDArray[Any]]
-) -> list[Float32]:
-    """Split grey by ``shares`` (elsewhere, cortical target, cerebellum), white by cerebellum."""
-    elsewhere, cortex, cerebellum = shares
-    parts = [grey * elsewhere, grey * cortex, grey * cerebellum]
-    return [*parts, white * (elsewhere + cortex), white * cerebellum, csf]
+        return TissueModel(maps, self.t1w.affine, self.centre, self.region_of)
 
 
 @dataclass(frozen=True)

@@ -127,7 +127,7 @@ class Samples:
 
     def levels(self, maps: Float32) -> Levels:
         """Least squares for the levels of the classes, given the patterns at the samples."""
-        return Levels(maps, self.drift, self.weights)
+        return Levels(maps, [self.drift] * maps.shape[1], self.weights)
 
     def residual(self, maps: Float32) -> Float64:
         """What the best levels leave of the PET, (N,)."""
@@ -150,8 +150,7 @@ class Samples:
         maps, slopes = patterns.with_slopes(points)
         levels = self.levels(maps)
         coefficients = levels.solve(self.values)
-        local = self.drift @ coefficients.reshape(-1, self.drift.shape[1]).T  # level, (N, C)
-        force = np.einsum("inc,nc->ni", slopes, local)
+        force = np.einsum("inc,nc->ni", slopes, levels.local(coefficients))
         return self.values - levels.design @ coefficients, force, levels
 
     def dense(self, values: Float64) -> Float64:

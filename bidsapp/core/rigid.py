@@ -7,10 +7,10 @@
    takes up tracer evenly.
 2. **NMI** between T1w and PET (`bidsapp.core.similarity`) from the best rough positions: the step
    with which the published Centiloid scale was made.
-3. **Tissue model** from the NMI position: the subject's own tissue maps by region, blurred as much
-   as the PET, with levels that may drift through the brain. Blurred high cortex pulls NMI by 1-2 mm
-   towards too low an SUVR; the model knows where the cortex is. Fitted once more to the mirrored
-   PET it also tells an exchange of left and right.
+3. **Tissue model** from the NMI position: the subject's own tissue maps, blurred as much as the
+   PET, with levels that differ by region and may drift through the brain. Blurred high cortex pulls
+   NMI by 1-2 mm towards too low an SUVR; the model knows where the cortex is. Fitted once more to
+   the mirrored PET it also tells an exchange of left and right.
 
 Both are written in NumPy and SciPy: with analytic gradients a whole registration takes seconds on
 one core, and nothing in it depends on the number of threads (BLAS is held to one).
@@ -18,11 +18,9 @@ one core, and nothing in it depends on the number of threads (BLAS is held to on
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from bidsapp.core.alignment import (
@@ -32,7 +30,7 @@ from bidsapp.core.alignment import (
     rigid_matrix,
     transform,
 )
-from bidsapp.core.head import Average, Head
+from bidsapp.core.head import Head
 from bidsapp.core.quality import Finding
 from bidsapp.core.resample import measured_box
 from bidsapp.core.sampling import Float64, block_affine, block_mean, blur, scattered_points
@@ -123,33 +121,15 @@ class _ModelStep:
         return self.mirrored < MIRRORED * self.unexplained
 
 
-def register(
-    pet: Volume,
-    t1w: Volume,
-    *,
-    tissue: NDArray[np.floating],
-    mask: NDArray[np.bool_],
-    regions: Mapping[str, NDArray[np.bool_]] | None = None,
-    average: Average | None = None,
-    method: PetToT1w = PetToT1w.MODEL,
-) -> RigidFit:
+def register(pet: Volume, head: Head, *, method: PetToT1w = PetToT1w.MODEL) -> RigidFit:
     """Find the rigid position of a PET relative to the T1w.
 
     Parameters
     ----------
     pet : Volume, 3D
         Mean over the uptake window. Planes at its ends that hold nothing count as not measured.
-    t1w : Volume, 3D
-        Bias-corrected, with or without skull.
-    tissue : ndarray, shape (3, X, Y, Z)
-        Probabilities of grey matter, white matter and CSF on the T1w grid.
-    mask : ndarray of bool, shape (X, Y, Z)
-        Brain on the T1w grid.
-    regions : mapping of ndarray of bool, shape (X, Y, Z)
-        ``ctx``, the cortical VOI, and ``cbl``, the cerebellum, on the T1w grid.
-    average : function
-        T1w world points (N, 3) -> probabilities (N, 4) of grey, white, CSF and everything else of
-        the average head: the witness for ``own_anatomy``.
+    head : Head
+        `bidsapp.data.registration.head_of` makes one of a segmented T1w.
     method : PetToT1w
         Which position to use; both are always computed.
 
@@ -160,16 +140,13 @@ def register(
     Raises
     ------
     BadDataError
-        The PET holds nothing, or the mask is empty.
+        The PET holds nothing.
     """
-    if not mask.any():
-        raise BadDataError("the brain mask of the T1w is empty; look at its segmentation")
     with threadpool_limits(limits=1):
-        head = Head.of(t1w, tissue, mask, regions or {}, average)
         pet = measured_part(pet)
         rough = _rough_positions(head, pet)
         nmi, score = _register_nmi(head, pet, rough)
-        points = scattered_points(mask, t1w.affine, 10.0)
+        points = scattered_points(head.outside_mm <= 0, head.t1w.affine, 10.0)
         fit = settle(head, pet, nmi, score, points, method)
         if method is PetToT1w.NMI or fit.own_anatomy is None or fit.own_anatomy >= DOUBTFUL:
             return fit
@@ -292,7 +269,7 @@ def _rough_positions(head: Head, pet: Volume) -> list[Matrix]:
     """Return up to CANDIDATES distinct positions, T1w world -> PET world, best first."""
     coarse = coarser(pet, ROUGH_VOXEL_MM)
     points, values = coarse.grid.world().reshape(-1, 3), coarse.data.ravel().astype(np.float64)
-    model = head.model(head.pure, ROUGH_FWHM_MM)
+    model = replace(head.model(ROUGH_FWHM_MM), region_of=None)  # no place is known yet
 
     def race(starts: list[Matrix], steps: int) -> list[PoseFit]:
         fits = [
@@ -356,13 +333,13 @@ def _register_nmi(head: Head, pet: Volume, starts: list[Matrix]) -> tuple[Matrix
 def _register_model(head: Head, pet: Volume, nmi: Matrix) -> _ModelStep:
     """Fit the tissue model from the NMI position, at the blur that fits best."""
     points, values = _voxels_near_brain(head, coarser(pet, MODEL_VOXEL_MM), nmi)
-    models = [head.model(head.classes, fwhm) for fwhm in FWHM_TRIED_MM]
+    models = [head.model(fwhm) for fwhm in FWHM_TRIED_MM]
     order = {"drift_order": DRIFT_ORDER}
     first = fit_pose(models[1], points, values, inverse(nmi), **order, rounds=3, steps=10)
     pose, weights = first.pet_to_t1w, first.weights
     left = [unexplained(m, points, values, pose, **order, weights=weights) for m in models]
     fwhm = _best_fwhm(left)
-    model = head.model(head.classes, fwhm)
+    model = head.model(fwhm)
     final = fit_pose(model, points, values, pose, **order, rounds=6, steps=10)
     at_nmi = inverse(nmi)
     return _ModelStep(
@@ -392,9 +369,9 @@ def _mirrored_share(model: TissueModel, points: Float64, values: Float64, fit: P
 
 def own_anatomy(head: Head, pet: Volume, matrix: Matrix, fwhm_mm: float) -> float | None:
     """Return how much of this head, as against an average one, the PET shows at ``matrix``."""
-    if head.average is None:
+    own, average = head.model(fwhm_mm), head.average_model(fwhm_mm)
+    if average is None:
         return None
-    own, average = (head.model(maps, fwhm_mm) for maps in (head.classes, head.average))
     points, values = _voxels_near_brain(head, coarser(pet, MODEL_VOXEL_MM), matrix)
     return own_detail(own, average, points, values, inverse(matrix), drift_order=DRIFT_ORDER)
 

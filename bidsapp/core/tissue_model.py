@@ -4,10 +4,13 @@ Every tissue class takes up tracer at a level of its own, which drifts slowly th
 
     PET(y) = sum over classes c of  (sum over k of a_ck P_k(y))  B_c(S y)  +  residual
 
-with B_c the map of class c blurred like the PET, P_k polynomials up to fourth order, and S the
-rigid motion PET world -> T1w world. The levels a are free: nothing is assumed about tracer, amyloid
-load or pattern, and grey may be darker than white. Without the drift (P_0 alone) the regional
-differences of uptake act as a force on the pose: a cortex richer in front pulls the head forwards.
+with B_c the map of class c blurred like the PET, S the rigid motion PET world -> T1w world, and P_k
+polynomials and, for grey and white matter, the regions of an atlas (1 inside, 0 elsewhere). The
+levels a are free: nothing is assumed about tracer, amyloid load or pattern, and grey may be darker
+than white. Without the drift (one level a class) the regional differences of uptake act as a force
+on the pose: a cortex richer in front pulls the head forwards, an inferior temporal cortex richer
+than the temporal pole turns it. The regions stay on the voxels where the first pose put them, so
+that their borders exert no force either.
 
 The levels follow from the pose by weighted linear least squares, so only the six numbers of the
 pose are searched: Gauss-Newton with the levels projected out (variable projection; Golub & Pereyra,
@@ -22,10 +25,12 @@ smooths it by an amount that depends on the shift, and least squares then prefer
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 
 from bidsapp.core.alignment import LENGTH_MM, Matrix, inverse, rigid_matrix, transform
@@ -37,6 +42,10 @@ DOUBTFUL = 0.75  # detail of a head that a PET shows; right pairs have 1
 WHOLLY_EXPLAINED = 0.5  # detail over what is left; of another person's PET, at most a quarter
 DAMPING_START = 1e-3
 STILL_MM = 0.003  # a step shorter than this ends the search
+REGIONAL = 2  # the first classes, grey and white, have levels of their own in every region
+
+# T1w world points (N, 3) -> number of the region that each lies in, (N,)
+RegionOf = Callable[[Float64], NDArray[np.integer]]
 
 
 @dataclass(frozen=True)
@@ -46,16 +55,20 @@ class TissueModel:
     Attributes
     ----------
     maps : ndarray, shape (X, Y, Z, C), float32
-        Fraction of each class, blurred; beyond the grid the outermost voxels continue.
+        Fraction of each class, blurred; beyond the grid the outermost voxels continue. With
+        ``region_of`` the first two are grey and white matter.
     affine : ndarray, shape (4, 4)
         Indices of ``maps`` -> T1w world.
     centre : ndarray, shape (3,)
         Middle of the brain in T1w world, mm: the pose turns about it.
+    region_of : function, optional
+        Regions in which grey and white have levels of their own.
     """
 
     maps: Float32
     affine: Matrix
     centre: Float64
+    region_of: RegionOf | None = None
 
 
 @dataclass(frozen=True)
@@ -86,11 +99,19 @@ def drift_basis(points: Float64, centre: Float64, order: int) -> Float64:
     return np.stack(columns, axis=1)
 
 
+def regional_basis(drift: Float64, region: NDArray[np.integer]) -> Float64:
+    """Give every region that occurs a constant of its own in place of the common one, (N, K)."""
+    found = np.unique(region)
+    return np.concatenate([region[:, None] == found, drift[:, 1:]], axis=1)
+
+
 class _Search:
     """One PET's voxels under one model; evaluates poses."""
 
-    def __init__(self, model: TissueModel, points: Float64, values: Float64, drift: Float64):
-        self.model, self.points, self.values, self.drift = model, points, values, drift
+    def __init__(
+        self, model: TissueModel, points: Float64, values: Float64, bases: Sequence[Float64]
+    ) -> None:
+        self.model, self.points, self.values, self.bases = model, points, values, bases
         self.to_index = inverse(model.affine)
         self.weights = np.ones(len(values))
 
@@ -98,7 +119,7 @@ class _Search:
         """Return what the best levels leave of every voxel at ``pose``, shape (N,)."""
         index = transform(self.to_index @ pose, self.points)
         maps, _, _ = trilinear(self.model.maps, index, gradient=False)
-        residual: Float64 = self.values - Levels(maps, self.drift, self.weights).part(self.values)
+        residual: Float64 = self.values - Levels(maps, self.bases, self.weights).part(self.values)
         return residual
 
     def cost(self, residual: Float64) -> float:
@@ -114,11 +135,10 @@ class _Search:
         """Return cost and normal equations of the six numbers of the pose."""
         at = transform(pose, self.points)
         maps, slopes, _ = trilinear(self.model.maps, transform(self.to_index, at))
-        levels = Levels(maps, self.drift, self.weights)
+        levels = Levels(maps, self.bases, self.weights)
         coefficients = levels.solve(self.values)
         residual = self.values - levels.design @ coefficients
-        local = self.drift @ coefficients.reshape(-1, self.drift.shape[1]).T  # level, (N, C)
-        force = np.einsum("inc,nc->in", slopes, local)
+        force = np.einsum("inc,nc->in", slopes, levels.local(coefficients))
         force = np.einsum("ji,jn->in", self.to_index[:3, :3], force)  # per mm of T1w world
         turn = np.cross((at - self.model.centre).T / LENGTH_MM, force, axis=0)
         jacobian: Float64 = np.concatenate([force, turn]).T
@@ -128,10 +148,22 @@ class _Search:
 
 
 class Levels:
-    """Weighted least squares for the levels of the classes at one pose."""
+    """Weighted least squares for the levels of the classes at one pose.
 
-    def __init__(self, maps: Float32, drift: Float64, weights: Float64) -> None:
-        self.design = (maps[:, :, None] * drift[:, None, :]).reshape(len(maps), -1)
+    Parameters
+    ----------
+    maps : ndarray, shape (N, C)
+        Fraction of each class at each voxel.
+    bases : sequence of ndarray, shape (N, K)
+        Per class, the functions of place that make up its level.
+    weights : ndarray, shape (N,)
+    """
+
+    def __init__(self, maps: Float32, bases: Sequence[Float64], weights: Float64) -> None:
+        self.bases = bases
+        self.design = np.concatenate(
+            [basis * maps[:, [c]] for c, basis in enumerate(bases)], axis=1
+        )
         self.root = np.sqrt(weights)
         self.scaled: Float64 = self.design * self.root[:, None]
         normal = self.scaled.T @ self.scaled  # one array, so BLAS computes only half
@@ -142,6 +174,12 @@ class Levels:
         """Return the coefficients that fit ``values``, (N,) or (N, M)."""
         weighted = (values.T * self.root).T
         return np.asarray(cho_solve(self.factor, self.scaled.T @ weighted), dtype=np.float64)
+
+    def local(self, coefficients: Float64) -> Float64:
+        """Return the level of every class at every voxel, (N, C)."""
+        ends = np.cumsum([basis.shape[1] for basis in self.bases])
+        own = np.split(coefficients, ends[:-1])
+        return np.stack([basis @ part for basis, part in zip(self.bases, own, strict=True)], 1)
 
     def part(self, values: Float64) -> Float64:
         """Return the part of ``values`` that the levels explain."""
@@ -275,7 +313,11 @@ def _search(
 ) -> _Search:
     middle = transform(inverse(pose), model.centre)
     drift = drift_basis(points, middle, drift_order)
-    return _Search(model, points, values, drift)
+    bases = [drift] * model.maps.shape[-1]
+    if model.region_of is not None:
+        region = model.region_of(transform(pose, points))
+        bases[:REGIONAL] = [regional_basis(drift, region)] * REGIONAL
+    return _Search(model, points, values, bases)
 
 
 def _descend(search: _Search, pose: Matrix, steps: int) -> Matrix:

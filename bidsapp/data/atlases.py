@@ -37,7 +37,10 @@ from bidsapp.nifti import load_volume, read_frames, read_shape
 from bidsapp.settings import TEMPLATE_SPACE, AtlasChoice
 from bidsapp.volume import Volume
 
-__all__ = ["SPACES", "Atlas", "Region", "atlas", "atlas_names", "points_in", "uptake_regions"]
+__all__ = [
+    "SPACES", "Atlas", "Region", "atlas", "atlas_names", "nearest_regions", "points_in",
+    "uptake_regions",
+]  # fmt: skip
 
 OTHER_SPACE = "MNI152NLin2009cAsym"
 SPACES = (TEMPLATE_SPACE, OTHER_SPACE)
@@ -155,6 +158,31 @@ def uptake_regions() -> dict[str, NDArray[np.bool_]]:
     for region in regions.values():
         region.setflags(write=False)
     return regions
+
+
+@lru_cache
+def nearest_regions() -> Volume:
+    """Which anatomical region of grey matter is nearest to every voxel of ``mni_grid(2)``.
+
+    Returns
+    -------
+    Volume
+        Numbers from 1; both sides of a region have the same, so has the whole cerebellum.
+    """
+    whole = atlas(ANATOMY)
+    numbers: dict[str, int] = {}
+    number_of = np.zeros(max(row.index for row in whole.rows) + 1, np.int16)
+    for row in whole.rows:
+        if row.lobe not in ("white", "ventricle"):
+            name = row.lobe if row.lobe == "cerebellum" else re.sub(r" [LR]$", "", row.description)
+            number_of[row.index] = numbers.setdefault(name, len(numbers) + 1)
+    numbered = number_of[whole.labels]
+    place = ndimage.distance_transform_edt(
+        numbered == 0, return_distances=False, return_indices=True
+    )
+    filled = numbered[tuple(place)]
+    filled.setflags(write=False)
+    return Volume(filled, mni_grid(2).affine)
 
 
 @lru_cache

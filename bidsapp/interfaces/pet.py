@@ -18,7 +18,6 @@ from nipype.interfaces.base import (
 from bidsapp.core.alignment import Matrix, transform
 from bidsapp.core.field import artefact_ends, without_ends
 from bidsapp.core.motion import FrameAlignment, align_frames, align_parts, motion_told
-from bidsapp.core.priors import PriorSampler
 from bidsapp.core.quality import (
     affine_findings,
     alignment_findings,
@@ -36,7 +35,8 @@ from bidsapp.core.stills import (
     still_images,
 )
 from bidsapp.core.warp import Warp
-from bidsapp.data import priors, read_table
+from bidsapp.data import read_table
+from bidsapp.data.registration import head_of
 from bidsapp.errors import CentipetError
 from bidsapp.interfaces.store import (
     about,
@@ -162,7 +162,6 @@ class RegisterInput(BaseInterfaceInputSpec):
     gm = File(exists=True, mandatory=True, desc="probability of grey matter")
     wm = File(exists=True, mandatory=True, desc="probability of white matter")
     csf = File(exists=True, mandatory=True, desc="probability of cerebrospinal fluid")
-    regions = File(exists=True, mandatory=True, desc="masks ctx and cbl")
     warp = File(exists=True, mandatory=True, desc="parameters of the warp to the template")
     anatomy = traits.Enum("t1w", "template", usedefault=True, desc="what the T1w is")
     method = traits.Enum(*[method.value for method in PetToT1w], desc="which position to use")
@@ -184,17 +183,10 @@ class Register(SimpleInterface):
     def _run_interface(self, runtime):
         tissue = [fetch_volume(getattr(self.inputs, name)).data for name in ("gm", "wm", "csf")]
         warp, limits = Warp.from_arrays(fetch(self.inputs.warp)), read_table("limits")
-        template = PriorSampler(priors())
+        t1w, mask = fetch_volume(self.inputs.t1w), fetch_volume(self.inputs.mask).data
         with about(self.inputs.source):
-            fit = register(
-                fetch_volume(self.inputs.pet),
-                fetch_volume(self.inputs.t1w),
-                tissue=np.stack(tissue),
-                mask=fetch_volume(self.inputs.mask).data,
-                regions=fetch(self.inputs.regions),
-                average=lambda points: template.values(warp.to_template(points)),
-                method=PetToT1w(self.inputs.method),
-            )
+            head = head_of(t1w, np.stack(tissue), mask, warp.to_template)
+            fit = register(fetch_volume(self.inputs.pet), head, method=PetToT1w(self.inputs.method))
         flags = [
             *(
                 fit.flags

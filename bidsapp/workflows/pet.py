@@ -104,7 +104,7 @@ def init_pet_registration_wf(
     ------
     pet
         Mean PET, native grid.
-    t1w, mask, gm, wm, csf, regions, warp
+    t1w, mask, gm, wm, csf, warp
         As `bidsapp.workflows.anat.init_anat_wf` gives them.
 
     Outputs
@@ -120,7 +120,7 @@ def init_pet_registration_wf(
         mem_gb=_REGISTER_GB,
         n_procs=1,
     )
-    images = ["pet", "t1w", "mask", "gm", "wm", "csf", "regions", "warp"]
+    images = ["pet", "t1w", "mask", "gm", "wm", "csf", "warp"]
     found = ["t1w_to_pet", "by_method", "record"]
     return _single(register, inputs=images, outputs=found, name=name)
 

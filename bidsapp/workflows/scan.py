@@ -72,7 +72,7 @@ def init_scan_wf(
         result.inputs.others += [str(visit) for visit in scan.t1w.raw]
     else:
         result.inputs.t1w = str(scan.t1w.t1w)
-    anatomy = [field for field in ANATOMY if field not in ("field", "record")]
+    anatomy = [field for field in ANATOMY if field not in ("field", "record", "regions")]
     workflow.connect(
         [
             (inputs, registration, [(field, f"inputnode.{field}") for field in anatomy]),

@@ -8,15 +8,17 @@
 * the same normalisation after moving it on the template by 5-30 mm or degrees, stretching it by a
   quarter, exchanging front and back; and the model fitted from such a start: spoilt;
 * the registration as it is, with a displaced PET and with a noisy one: good;
-* registrations whose first half ended 5-30 mm or degrees away, PETs of other people, and PETs with
-  left and right exchanged: spoilt.
+* the PET put 5-30 mm or degrees away by both registrations, PETs of other people, and PETs with
+  left and right exchanged: spoilt;
+* registrations whose first half ended as far away: misled.
 
 A case counts as good or spoilt by what it is, not by what it was meant to be: spoilt when the
 volumes of interest lie more than 3 mm from where they belong or the Centiloid (PiB scale) is off by
 more than 5, or the PET is of somebody else or mirrored; good within 1.5 mm and 2 CL; the others are
-not counted. Printed: every case; the share of spoilt ones that is flagged and of good ones that is;
-for each number the worst good value beside what the spoilt ones have. ``--keep`` holds the
-segmentations, so that a second run is quicker.
+not counted. A misled registration that ends well is rescued: its flag, that the two halves differ,
+is no false alarm. Printed: every case; the share of spoilt ones that is flagged, of good ones that
+is, and of misled ones that are rescued; for each number the worst good value beside what the spoilt
+ones have. ``--keep`` holds the segmentations, so that a second run is quicker.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ import argparse
 import json
 import pickle
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +40,6 @@ from bidsapp.core.alignment import displacement, inverse, rigid_matrix, transfor
 from bidsapp.core.confidence import Template, normalisation_quality
 from bidsapp.core.head import Head
 from bidsapp.core.normalise import Normalised
-from bidsapp.core.priors import PriorSampler
 from bidsapp.core.quality import (
     Finding,
     alignment_findings,
@@ -49,9 +50,8 @@ from bidsapp.core.resample import sample
 from bidsapp.core.sampling import scattered_points
 from bidsapp.core.segment import Options, segment
 from bidsapp.core.start import Start
-from bidsapp.core.voi import in_native_space
 from bidsapp.data import mni_grid, priors, read_table, template_mask, vois
-from bidsapp.data.atlases import uptake_regions
+from bidsapp.data.registration import head_of
 from bidsapp.data.segmentation import segment_head
 from bidsapp.nifti import load_volume
 from bidsapp.settings import PetToT1w
@@ -68,7 +68,7 @@ class Case:
 
     ``kind``: normalisation or position. ``off_mm``: mean distance over the volumes of interest from
     where they belong; ``off_cl``: Centiloid (PiB scale) minus the right one. ``numbers``: those
-    that have limits.
+    that have limits. ``misled``: the first half of the registration was spoilt.
     """
 
     kind: str
@@ -79,6 +79,7 @@ class Case:
     flags: tuple[str, ...]
     numbers: dict[str, float] = field(default_factory=dict)
     always_spoilt: bool = False
+    misled: bool = False
 
     @property
     def spoilt(self) -> bool:
@@ -136,17 +137,12 @@ class Person:
     def head(self) -> Head:
         """The T1w side of a registration."""
         found = self.found.segmentation
-        sampler = PriorSampler(priors())
-        return Head.of(
+        return head_of(
             Volume(found.corrected, self.t1w.affine),
             found.probabilities,
             found.brain_mask,
-            in_native_space(
-                uptake_regions(), mni_grid(2), found.warp.to_template, found.brain_mask,
-                self.t1w.affine,
-            ),
-            lambda points: sampler.values(found.warp.to_template(points)),
-        )  # fmt: skip
+            found.warp.to_template,
+        )
 
 
 def moves(seed: int, centre: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
@@ -239,8 +235,13 @@ def positions(person: Person, other: Person) -> Iterator[Case]:
         head, noisy, right.nmi, right.score, brain, PetToT1w.MODEL))  # fmt: skip
     centre = transform(right.matrix, head.centre)
     for what, move in moves(200 + int(person.label), centre):
-        fit = rigid.settle(head, pet, move @ right.nmi, right.score, brain, PetToT1w.MODEL)
-        yield _position(person, f"found {what} off", fit)
+        start = move @ right.nmi
+        fit = rigid.settle(head, pet, start, right.score, brain, PetToT1w.MODEL)
+        yield _position(person, f"first half {what} off", fit, misled=True)
+        shown = rigid.own_anatomy(head, pet, start, right.fwhm_mm)
+        wrong = replace(right, matrix=start, nmi=start, model=start, distance_mm=0.0,
+                        own_anatomy=shown)  # fmt: skip
+        yield _position(person, f"both {what} off", wrong)
     flipped = Volume(pet.data[::-1].copy(), pet.affine)
     for what, image in (
         (f"PET of {other.label}", rigid.measured_part(other.pet)), ("left-right", flipped),
@@ -248,7 +249,13 @@ def positions(person: Person, other: Person) -> Iterator[Case]:
         yield _position(person, what, whole(image), always_spoilt=True)
 
 
-def _position(person: Person, what: str, fit: rigid.RigidFit, always_spoilt: bool = False) -> Case:
+def _position(
+    person: Person,
+    what: str,
+    fit: rigid.RigidFit,
+    always_spoilt: bool = False,
+    misled: bool = False,
+) -> Case:
     limits = read_table("limits")
     findings: list[Finding] = [
         *(fit.flags or alignment_findings(fit.distance_mm, limits["pet_t1w_distance_mm"]["flag"])),
@@ -268,6 +275,7 @@ def _position(person: Person, what: str, fit: rigid.RigidFit, always_spoilt: boo
             **({} if fit.own_anatomy is None else {"pet_t1w_own_anatomy": fit.own_anatomy}),
         },
         always_spoilt,
+        misled,
     )
 
 
@@ -278,9 +286,11 @@ def summary(cases: list[Case]) -> Iterator[str]:
     """Shares of flagged cases, and ranges of the numbers."""
     for kind in ("normalisation", "position"):
         here = [case for case in cases if case.kind == kind]
-        spoilt, good = [c for c in here if c.spoilt], [c for c in here if c.good]
+        spoilt, good = [c for c in here if c.spoilt], [c for c in here if c.good and not c.misled]
         caught, alarms = sum(bool(c.flags) for c in spoilt), sum(bool(c.flags) for c in good)
         yield f"{kind}: {caught} of {len(spoilt)} spoilt flagged, {alarms} of {len(good)} good"
+        if misled := [case for case in here if case.misled]:
+            yield f"  {sum(case.good for case in misled)} of {len(misled)} misled are rescued"
         for name in sorted({name for case in here for name in case.numbers}):
             ours = [c.numbers[name] for c in good if name in c.numbers]
             theirs = [c.numbers[name] for c in spoilt if name in c.numbers]

@@ -27,9 +27,8 @@ from bidsapp.core.motion import align_frames
 from bidsapp.core.rigid import register
 from bidsapp.core.segment import Segmentation, segment
 from bidsapp.core.stills import mean_at_reference, sample_stills, still_images
-from bidsapp.core.voi import in_native_space
-from bidsapp.data import mni_grid, priors, vois
-from bidsapp.data.atlases import uptake_regions
+from bidsapp.data import priors, vois
+from bidsapp.data.registration import head_of
 from bidsapp.data.tracers import tracers
 from bidsapp.nifti import load_volume
 from bidsapp.settings import Filters, Processing
@@ -58,26 +57,18 @@ class Person:
         self.scan = scan
         self.t1w = load_volume(scan.t1w.t1w, ndim=3)
         self.found: Segmentation = segment(self.t1w, priors())
-        self.regions = in_native_space(
-            uptake_regions(),
-            mni_grid(2),
-            self.found.warp.to_template,
+        self.head = head_of(
+            Volume(self.found.corrected, self.t1w.affine),
+            self.found.probabilities,
             self.found.brain_mask,
-            self.t1w.affine,
+            self.found.warp.to_template,
         )
 
     def centiloid(self, frames: Volume, motion: list[Matrix]) -> float:
         """Centiloid of frames whose positions are ``motion``, aligned with the T1w anew."""
         weights = self.scan.window.frame_weights_s
         stills = still_images(frames.frames(), weights, motion)
-        t1w = Volume(self.found.corrected, self.t1w.affine)
-        fit = register(
-            mean_at_reference(stills),
-            t1w,
-            tissue=self.found.probabilities,
-            mask=self.found.brain_mask,
-            regions=self.regions,
-        )
+        fit = register(mean_at_reference(stills), self.head)
         pet = sample_stills(stills, transform(fit.matrix, self.found.field.astype(np.float64)))
         means = [float(np.nanmean(pet[vois(2)[name]])) for name in ("ctx", "wc")]
         return centiloid(means[0] / means[1], tracers()[self.scan.tracer].equation)

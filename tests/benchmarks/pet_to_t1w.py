@@ -23,11 +23,11 @@ from pathlib import Path
 import numpy as np
 
 from bidsapp.core.alignment import Matrix, displacement, rigid_matrix
+from bidsapp.core.head import Head
 from bidsapp.core.rigid import RigidFit, register
 from bidsapp.core.segment import segment
-from bidsapp.core.voi import in_native_space
-from bidsapp.data import mni_grid, priors, vois
-from bidsapp.data.atlases import uptake_regions
+from bidsapp.data import priors, vois
+from bidsapp.data.registration import head_of
 from bidsapp.nifti import load_volume
 from bidsapp.volume import Volume
 
@@ -62,18 +62,12 @@ def rows(data: Path, participant: str, displaced: int) -> Iterator[Row]:
     field = load_volume(data / "spm_fields" / f"sub-{participant}_from-MNI_to-T1w.nii.gz").data
     cortex, cerebellum = (field[vois(2)[name]].astype(np.float64) for name in ("ctx", "wc"))
     found = segment(t1w, priors())
-    images = {
-        "tissue": found.probabilities,
-        "mask": found.brain_mask,
-        "regions": in_native_space(
-            uptake_regions(), mni_grid(2), found.warp.to_template, found.brain_mask, t1w.affine
-        ),
-    }
     corrected = Volume(found.corrected, t1w.affine)
+    head = head_of(corrected, found.probabilities, found.brain_mask, found.warp.to_template)
     for number in range(displaced + 1):
         spoil = displacement_number(number, int(participant), cortex.mean(axis=0))
         pet = Volume(mean, spoil @ frames.affine)
-        fit, seconds, megabytes = measured(pet, corrected, images)
+        fit, seconds, megabytes = measured(pet, head)
         goal = spoil @ truth
         both = np.concatenate([cortex, cerebellum])
         yield Row(
@@ -102,13 +96,11 @@ def displacement_number(number: int, seed: int, centre: np.ndarray) -> Matrix:
     return rigid_matrix([*shift, *axis], centre)
 
 
-def measured(
-    pet: Volume, t1w: Volume, images: dict[str, np.ndarray]
-) -> tuple[RigidFit, float, float]:
+def measured(pet: Volume, head: Head) -> tuple[RigidFit, float, float]:
     """Register; also return processor seconds and peak megabytes."""
     tracemalloc.start()
     start = time.process_time()
-    fit = register(pet, t1w, **images)
+    fit = register(pet, head)
     seconds = time.process_time() - start
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()

@@ -28,14 +28,12 @@ from scipy import ndimage
 
 from bidsapp import data
 from bidsapp.core.alignment import inverse, rigid_matrix, transform
-from bidsapp.core.priors import PriorSampler
 from bidsapp.core.resample import resample, sample
 from bidsapp.core.rigid import register
 from bidsapp.core.sampling import blur
 from bidsapp.core.segment import Segmentation
-from bidsapp.core.voi import in_native_space
 from bidsapp.core.within_subject import Visit, ventricles_ml, within_subject_template
-from bidsapp.data.atlases import uptake_regions
+from bidsapp.data.registration import head_of
 from bidsapp.data.segmentation import segment_head
 from bidsapp.nifti import load_volume
 from bidsapp.volume import Volume
@@ -70,13 +68,6 @@ class Scan:
 def segmented(t1w: Volume) -> Segmentation:
     """Unified segmentation with its check and its ways out."""
     return segment_head(t1w).segmentation
-
-
-def native(found: Segmentation, affine: np.ndarray) -> dict[str, np.ndarray]:
-    """Cortical target and cerebellum on the T1w grid."""
-    return in_native_space(
-        uptake_regions(), data.mni_grid(2), found.warp.to_template, found.brain_mask, affine
-    )
 
 
 def person(folder: Path, sub: str) -> Person:
@@ -153,15 +144,9 @@ def centiloid(field: np.ndarray, pet: Volume, t1w_to_pet: np.ndarray) -> float:
 
 def measured(found: Segmentation, affine: np.ndarray, pet: Volume) -> float:
     """Centiloid by a segmented T1w, PET to T1w included."""
-    sampler = PriorSampler(data.priors())
-    fit = register(
-        pet,
-        Volume(found.corrected, affine),
-        tissue=found.probabilities,
-        mask=found.brain_mask,
-        regions=native(found, affine),
-        average=lambda points: sampler.values(found.warp.to_template(points)),
-    )
+    t1w = Volume(found.corrected, affine)
+    head = head_of(t1w, found.probabilities, found.brain_mask, found.warp.to_template)
+    fit = register(pet, head)
     return centiloid(found.field, pet, fit.matrix)
 
 

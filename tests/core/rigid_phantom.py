@@ -9,7 +9,9 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from bidsapp.core.alignment import inverse, transform
+from bidsapp.core.head import Average, Head
 from bidsapp.core.sampling import blur, trilinear
+from bidsapp.core.voi import nearest
 from bidsapp.volume import Grid, Volume
 
 T1W_GRID = Grid(
@@ -31,9 +33,14 @@ class PhantomHead:
     def brain_points(self) -> np.ndarray:
         return transform(self.t1w.affine, np.argwhere(self.mask)[::7].astype(float))
 
-    def images(self) -> dict[str, np.ndarray]:
-        """The arguments of ``register`` after the two volumes."""
-        return {"tissue": self.tissue, "mask": self.mask, "regions": self.regions}
+    def region_of(self, points: np.ndarray) -> np.ndarray:
+        """1 in the cortex in front, 2 in the cerebellum, 0 elsewhere."""
+        number = self.regions["ctx"] + 2 * self.regions["cbl"]
+        return nearest(Volume(number, self.t1w.affine), points)
+
+    def side(self, average: Average | None = None) -> Head:
+        """The T1w side of a registration."""
+        return Head.of(self.t1w, self.tissue, self.mask, self.region_of, average)
 
 
 def make_head(seed: int = 3) -> PhantomHead:

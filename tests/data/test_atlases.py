@@ -11,8 +11,9 @@ from hypothesis import given as over
 from hypothesis import strategies as st
 
 from bidsapp.core.regions import region_means
+from bidsapp.core.voi import nearest
 from bidsapp.data import RESOURCES, mni_grid, priors, provenance, read_table, template, vois
-from bidsapp.data.atlases import atlas, atlas_names, points_in, uptake_regions
+from bidsapp.data.atlases import atlas, atlas_names, nearest_regions, points_in, uptake_regions
 from bidsapp.data.label_table import parse_label_table
 from bidsapp.data.reference_regions import references
 from bidsapp.errors import BadDataError, CentipetError, UsageError
@@ -62,6 +63,18 @@ def test_the_cerebellum_that_takes_up_tracer_as_one_is_whole():
     inside = cerebellum & brain
     assert 1.2 < inside.sum() / (vois(2)["wc"] & brain).sum() < 1.8
     assert not (inside & vois(2)["ctx"]).any()
+
+
+def test_every_place_has_a_nearest_region_and_both_sides_the_same():
+    regions = nearest_regions()
+    assert regions.data.shape == mni_grid(2).shape
+    numbers = np.unique(regions.data)
+    assert numbers.min() == 1 and 35 < numbers.max() == numbers.size < 50
+    cerebellum = uptake_regions()["cbl"] & vois(2)["wc"]
+    assert np.unique(regions.data[cerebellum]).size == 1
+    points = np.array([[x, *at] for at in ((-20, -20), (10, 0), (-60, 40)) for x in (-30.0, 30.0)])
+    left, right = nearest(regions, points).reshape(3, 2).T
+    assert (left == right).all() and np.unique(left).size == 3
 
 
 @pytest.mark.parametrize("name", NAMES[1:])
