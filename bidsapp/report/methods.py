@@ -287,8 +287,9 @@ def _alignment(recipe: Recipe) -> str:
         return f"{nmi}. "
     refined = (
         "the alignment was refined by fitting the PET as a linear combination of the "
-        "participant’s own blurred tissue maps, with levels that vary smoothly over the brain, "
-        "and minimising the unexplained variance"
+        "participant’s own blurred tissue maps, whose levels vary smoothly over the brain and, for "
+        "grey and white matter, by region of the Desikan-Killiany atlas ({desikan2006}), and "
+        "minimising the unexplained variance"
     )
     only_some = "in part of the scans " if any(method.endswith("nmi") for method in placed) else ""
     return f"{nmi}, and {only_some}{refined}. "

@@ -173,13 +173,11 @@ def _install(patch: pytest.MonkeyPatch) -> list[str]:
         )
         return Normalised(segmentation, quality, ())
 
-    def register(pet, t1w, *, tissue, mask, regions, average, method) -> StandInFit:
+    def register(pet, head, *, method) -> StandInFit:
         calls.append("register")
-        assert tissue.shape == (3, *t1w.data.shape) and mask.dtype == bool
-        assert {name: region.shape for name, region in regions.items()} == dict.fromkeys(
-            ("ctx", "cbl"), t1w.data.shape
-        )
-        assert average(np.zeros((2, 3))).shape == (2, 4)
+        inside = head.t1w.grid.world()[head.outside_mm <= 0]
+        assert np.unique(head.region_of(inside)).size > 20
+        assert head.average.shape == head.classes.shape
         nmi = T1W_TO_PET.copy()
         nmi[0, 3] += 1.5
         flags = (Finding("test-flag", "look at it"),)
