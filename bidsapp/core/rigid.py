@@ -89,7 +89,7 @@ class RigidFit:
         Blur of the tissue maps that fits the PET best: its resolution, roughly.
     own_anatomy : float or None
         Whether the PET shows this head rather than an average one at ``matrix``: about 1 when it
-        does, 0.5 or less when it is somebody else's or lies wrong
+        does, 0.6 or less when it is somebody else's or lies wrong
         (`bidsapp.core.tissue_model.own_detail`); None when it cannot be told: no average was
         given, or this head is like it.
     flags : tuple of Finding
