@@ -21,6 +21,7 @@ from scipy import ndimage
 
 from bidsapp.core.alignment import Matrix, transform
 from bidsapp.core.priors import TissuePriors
+from bidsapp.core.regions import spread
 from bidsapp.core.sampling import FWHM_PER_SIGMA, Float32, Float64
 from bidsapp.volume import Grid
 
@@ -118,9 +119,8 @@ def _nearest(seeds: list[Mask]) -> list[Mask]:
     labels = np.zeros(seeds[0].shape, np.uint8)
     for number, seed in enumerate(seeds, start=1):
         labels[seed] = number
-    at = ndimage.distance_transform_edt(labels == 0, return_distances=False, return_indices=True)
-    labels = labels[tuple(at)]
-    return [labels == number for number in range(1, len(seeds) + 1)]
+    owner = spread(labels)
+    return [owner == number for number in range(1, len(seeds) + 1)]
 
 
 def _blurred(maps: Float32, fwhm_mm: float, voxel_size: NDArray[np.float64]) -> Float32:

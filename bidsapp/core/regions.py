@@ -283,6 +283,12 @@ def eroded(mask: NDArray[np.bool_], grid: Grid, distance_mm: float) -> NDArray[n
     return np.asarray(core)
 
 
+def spread(labels: NDArray[np.integer]) -> NDArray[np.integer]:
+    """Give every voxel of label 0 the label of the nearest voxel that has one."""
+    at = ndimage.distance_transform_edt(labels == 0, return_distances=False, return_indices=True)
+    return np.asarray(labels[tuple(at)])
+
+
 def region_means(data: NDArray[np.floating], regions: Regions) -> Float:
     """Mean in every region of an image, or of each frame of one.
 

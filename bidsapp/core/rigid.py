@@ -369,9 +369,10 @@ def _mirrored_share(model: TissueModel, points: Float64, values: Float64, fit: P
 
 def own_anatomy(head: Head, pet: Volume, matrix: Matrix, fwhm_mm: float) -> float | None:
     """Return how much of this head, as against an average one, the PET shows at ``matrix``."""
-    own, average = head.model(fwhm_mm), head.average_model(fwhm_mm)
+    average = head.average_model(fwhm_mm)
     if average is None:
         return None
+    own = head.model(fwhm_mm)
     points, values = _voxels_near_brain(head, coarser(pet, MODEL_VOXEL_MM), matrix)
     return own_detail(own, average, points, values, inverse(matrix), drift_order=DRIFT_ORDER)
 

@@ -18,7 +18,7 @@ from scipy import ndimage
 
 from bidsapp.core.alignment import inverse, transform
 from bidsapp.core.atlas_checks import Anatomy, mirrored, outside_brain, shifted
-from bidsapp.core.regions import Regions
+from bidsapp.core.regions import Regions, spread
 from bidsapp.core.voi import nearest
 from bidsapp.data import (
     RESOURCES,
@@ -176,13 +176,9 @@ def nearest_regions() -> Volume:
         if row.lobe not in ("white", "ventricle"):
             name = row.lobe if row.lobe == "cerebellum" else re.sub(r" [LR]$", "", row.description)
             number_of[row.index] = numbers.setdefault(name, len(numbers) + 1)
-    numbered = number_of[whole.labels]
-    place = ndimage.distance_transform_edt(
-        numbered == 0, return_distances=False, return_indices=True
-    )
-    filled = numbered[tuple(place)]
-    filled.setflags(write=False)
-    return Volume(filled, mni_grid(2).affine)
+    nearest_number = spread(number_of[whole.labels])
+    nearest_number.setflags(write=False)
+    return Volume(nearest_number, mni_grid(2).affine)
 
 
 @lru_cache

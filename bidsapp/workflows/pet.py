@@ -22,6 +22,8 @@ from bidsapp.interfaces.quantification import Quantify, RatioImages
 from bidsapp.interfaces.witness import BothPositions
 from bidsapp.settings import PetToT1w, Processing
 
+REGISTRATION_ANATOMY = ("t1w", "mask", "gm", "wm", "csf", "warp")
+
 # Peak memory with a 256 x 256 x 256 T1w and a 128 x 128 x 84 PET, measured.
 _FRAME_GB, _REGISTER_GB, _RESAMPLE_GB, _TEMPLATE_GB = 0.03, 1.5, 0.6, 0.4
 
@@ -120,7 +122,7 @@ def init_pet_registration_wf(
         mem_gb=_REGISTER_GB,
         n_procs=1,
     )
-    images = ["pet", "t1w", "mask", "gm", "wm", "csf", "warp"]
+    images = ["pet", *REGISTRATION_ANATOMY]
     found = ["t1w_to_pet", "by_method", "record"]
     return _single(register, inputs=images, outputs=found, name=name)
 

@@ -11,6 +11,7 @@ from bidsapp.settings import PetToT1w
 from bidsapp.workflows.dynamic import init_dynamic_wf
 from bidsapp.workflows.kinetics import init_kinetics_wf
 from bidsapp.workflows.pet import (
+    REGISTRATION_ANATOMY,
     init_pet_reference_wf,
     init_pet_registration_wf,
     init_positions_wf,
@@ -72,10 +73,9 @@ def init_scan_wf(
         result.inputs.others += [str(visit) for visit in scan.t1w.raw]
     else:
         result.inputs.t1w = str(scan.t1w.t1w)
-    anatomy = [field for field in ANATOMY if field not in ("field", "record", "regions")]
     workflow.connect(
         [
-            (inputs, registration, [(field, f"inputnode.{field}") for field in anatomy]),
+            (inputs, registration, [(f, f"inputnode.{f}") for f in REGISTRATION_ANATOMY]),
             (inputs, resampling, [("mask", "inputnode.mask"), ("field", "inputnode.field")]),
             (reference, registration, [("outputnode.pet", "inputnode.pet")]),
             (

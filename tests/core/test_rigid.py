@@ -174,8 +174,12 @@ def test_works_without_regions(head, pet):
 @pytest.mark.slow
 def test_a_model_far_from_nmi_is_not_used(head, pet):
     """Tissue maps that do not belong where the T1w is: NMI is kept and a person is told."""
-    tissue, mask = (np.roll(maps, 4, axis=-2) for maps in (head.tissue, head.mask))  # 12 mm
-    found = register(pet, Head.of(head.t1w, tissue, mask))
+    tissue, mask = (np.roll(maps, 4, axis=-2) for maps in (head.tissue, head.mask))
+
+    def region_of(points):
+        return head.region_of(points - [0, 12, 0])  # four voxels of 3 mm
+
+    found = register(pet, Head.of(head.t1w, tissue, mask, region_of))
     assert found.distance_mm > 5
     assert found.method is PetToT1w.NMI
     assert found.matrix is found.nmi
@@ -238,7 +242,7 @@ def test_tells_another_persons_pet(head, pet):
         register(image, head.side(average(head))).own_anatomy
         for image in (pet, make_pet(make_head(seed=5), TRUTH))
     )
-    assert other < 0.85 < 0.95 < own
+    assert other < 0.82 < 0.95 < own
 
 
 def test_tells_a_wrong_position(head, pet, fit):

@@ -17,9 +17,8 @@ def test_a_regional_basis_holds_any_level_by_region_and_any_drift():
     drift = drift_basis(POINTS, np.zeros(3), 2)
     basis = regional_basis(drift, REGION)
     assert basis.shape == (600, 3 + 9)
-    wanted = np.choose(np.searchsorted([3, 7, 40], REGION), [1.0, 5.0, -2.0]) + drift @ np.arange(
-        10
-    )
+    by_region = np.array([1.0, 5.0, -2.0])[np.searchsorted([3, 7, 40], REGION)]
+    wanted = by_region + drift @ np.arange(10)
     left = wanted - basis @ np.linalg.lstsq(basis, wanted, rcond=None)[0]
     assert np.abs(left).max() < 1e-10
     assert np.linalg.matrix_rank(basis) == basis.shape[1]  # the common constant is not there twice

@@ -6,7 +6,7 @@ Ten of the kill points; all hundred with ``python tests/system/kill_points.py``.
 from __future__ import annotations
 
 import pytest
-from kill_points import Undisturbed, kill_points, undisturbed
+from kill_points import Undisturbed, false_claims, kill_points, undisturbed
 from memory_limit import limited_memory
 from phantom_dataset import write_phantom
 from whole_app import hashes, read_tsv, run_centipet
@@ -48,6 +48,8 @@ def test_a_control_group_with_too_little_memory_and_more(place, truth):
     assert done.returncode == 75, told
     assert "memory" in told
     assert "Traceback" not in told
+    told_failed = ("sub-phantom.html ", "sub-phantom/figures/manifest.json ")  # the page says so
+    assert [said for said in false_claims(out, truth) if not said.startswith(told_failed)] == []
     assert not list(out.rglob("*suvr*.nii.gz"))
     assert run_centipet(bids, out, "group").returncode == 0
     (row,) = read_tsv(out / "group_centiloid.tsv")
