@@ -7,7 +7,6 @@ neither a file name nor a time, so the same voxels give the same bytes.
 from __future__ import annotations
 
 import fcntl
-import gzip
 import hashlib
 import json
 import math
@@ -25,6 +24,7 @@ from typing import IO, Any
 
 import nibabel as nib
 import numpy as np
+from isal import igzip, isal_zlib
 from numpy.typing import NDArray
 
 from bidsapp.errors import BadDataError, NoInputError, StorageError
@@ -33,8 +33,9 @@ from bidsapp.volume import Volume
 # It says on stderr what is odd in a header; what matters of it is an error or a flag of ours.
 nib.imageglobals.logger.setLevel("CRITICAL")
 
-# Level 1 is three times as fast as the default for some 5 % more bytes on PET and T1w.
-COMPRESSION = 1
+# Of ISA-L, whose level 1 is ten times as fast as that of zlib for as many bytes on PET and T1w.
+_COMPRESSION = 1
+_GZIP = 16 + zlib.MAX_WBITS  # the format: deflated data between header and checksum
 
 # What an image of a head may have: generous, to tell broken headers from unusual scans.
 _MOST_VOXELS = 2**29  # 800 cubed, more than 0.4 mm voxels need
@@ -194,7 +195,7 @@ def _check_place(path: Path, affine: NDArray[np.float64], stated: nib.Nifti1Head
 
 
 def _opened(path: Path) -> IO[bytes]:
-    return gzip.open(path) if path.suffix == ".gz" else path.open("rb")
+    return igzip.open(path) if path.suffix == ".gz" else path.open("rb")
 
 
 def _to_the_end(stream: IO[bytes]) -> None:
@@ -220,7 +221,7 @@ def _told_clearly(path: Path) -> Iterator[None]:
         raise BadDataError(f"{path}: broken NIfTI header ({error}); convert it again") from error
     except (
         OSError, EOFError, ValueError, OverflowError, TypeError, KeyError, zlib.error,
-        nib.filebasedimages.ImageFileError,
+        isal_zlib.error, nib.filebasedimages.ImageFileError,
     ) as error:  # fmt: skip
         pointer = _pointer_to(path)
         reason = pointer or " ".join(str(error).split())
@@ -298,7 +299,7 @@ def save_frames(path: str | Path, frames: Iterable[Volume], n_frames: int) -> Pa
     written = 0
     with _replacing(path) as temporary, temporary.open("wb") as file:
         # neither name nor time, so that the same voxels give the same bytes
-        with gzip.GzipFile("", "wb", COMPRESSION, file, mtime=0) as stream:
+        with igzip.IGzipFile("", "wb", _COMPRESSION, file, mtime=0) as stream:
             for frame in frames:
                 if written == 0:  # the header, and that no extension follows
                     stream.write(_frames_header(frame, n_frames).binaryblock + b"\0" * 4)
@@ -372,7 +373,12 @@ def load_displacements(path: str | Path) -> Volume:
 def _write_image(path: str | Path, image: nib.Nifti1Image) -> Path:
     image.set_sform(image.affine, code=1)
     image.set_qform(image.affine, code=1)
-    return write_bytes(path, gzip.compress(image.to_bytes(), COMPRESSION, mtime=0))
+    return write_gzip(path, image.to_bytes())
+
+
+def write_gzip(path: str | Path, content: bytes) -> Path:
+    """Write a gzipped file atomically (see `write_bytes`); the same content gives the same file."""
+    return write_bytes(path, isal_zlib.compress(content, _COMPRESSION, _GZIP))
 
 
 def write_bytes(path: str | Path, content: bytes) -> Path:
@@ -505,7 +511,7 @@ def voxel_hash(path: str | Path) -> str:
     stored = nib.load(path).dataobj
     digest = hashlib.sha256(f"{stored.shape} {stored.dtype.str}".encode())
     left = math.prod(stored.shape) * stored.dtype.itemsize
-    with nib.openers.ImageOpener(str(path), "rb") as file:
+    with _opened(Path(path)) as file:
         file.seek(stored.offset)
         while left > 0 and (chunk := file.read(min(left, 1 << 22))):
             digest.update(chunk)

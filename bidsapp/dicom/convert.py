@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import json
 import tempfile
@@ -24,7 +23,7 @@ from bidsapp.dicom.series import Series, take_inventory
 from bidsapp.dicom.table import COLUMNS, FAILED, KEPT, Row, cells, format_table, in_order
 from bidsapp.dicom.tables import tables
 from bidsapp.errors import BadDataError, CentipetError, StorageError, UsageError
-from bidsapp.nifti import COMPRESSION, write_bytes, write_json
+from bidsapp.nifti import write_gzip, write_json
 from bidsapp.settings import DicomInput
 
 __all__ = ["ConversionReport", "convert", "format_table"]
@@ -162,7 +161,7 @@ def _convert_one(job: Job, folder: Path, scrub: Callable[[str], str]) -> tuple[s
         content = _clean_sidecar(job, made, scrub)
         content["CentiPET"]["Series"] = origin
         write_json(side, content)
-        write_bytes(nifti, gzip.compress(made.image.to_bytes(), COMPRESSION, mtime=0))
+        write_gzip(nifti, made.image.to_bytes())
     return made.remarks
 
 
