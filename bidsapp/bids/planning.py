@@ -93,6 +93,7 @@ def make_plan(dataset: RawDataset, processing: Processing) -> Plan:
             t1w = (None, ()) if processing.pet_only else choose_t1w(pet, dataset)
             if t1w[0] is not None:
                 check_t1w(t1w[0].path)
+                t1w = t1w[0], (*t1w[1], *_of_conversion(dataset.sidecar(t1w[0])))
             own = on_template(_scan_plan(candidate, window, t1w), templates)
         except Exception as error:
             failures.append(_failure(pet, _told(pet, error), candidate.tracer, dataset))

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
 
-from bidsapp.dicom.header import Header
+from bidsapp.core.mr_contrast import inverted_contrast, spoiled_contrast
+from bidsapp.core.quality import Finding
+from bidsapp.dicom.agent import Agent, contrast_agent
+from bidsapp.dicom.header import Header, tag_name
 from bidsapp.dicom.series import Series
 from bidsapp.dicom.tables import name_matches, tables
+from bidsapp.errors import BadDataError
 
 _MIN_SLICES = 30  # a structural volume or a brain PET has more; a scout or a slab has fewer
 _MIN_EXTENT_MM = 100.0  # along the slices; a brain needs some 130 mm
 _MAX_SLICE_MM = 3.0  # thicker slices are no 3D T1w
 _MAX_T1W_ECHO_MS = 12.0  # longer echoes are T2*-weighted
 _WHOLE_BODY_MM = 500.0
+_INVERSION_CYCLE_MS = (
+    1000.0  # a longer TR counts from inversion to inversion, a shorter between echoes
+)
+_LEAST_INVERTED, _LEAST_SPOILED = 1.2, 1.0  # white over grey; an MPRAGE has 1.4 to 5
+_FIELDS_T = (1.5, 3.0)  # where no tag says the field, what either would show
+_GAUSS_PER_T = 1e4
+_PREPARED = 10.0  # stands for the contrast of an MPRAGE: more than any without inversion
 
 
 class Kind(StrEnum):
@@ -55,11 +67,12 @@ _NAMED_KINDS = {
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a series is, whether it is wanted, and why."""
+    """What a series is, whether it is wanted, and why; ``findings`` to see if it is used."""
 
     kind: Kind
     wanted: bool
     reason: str
+    findings: tuple[Finding, ...] = ()
 
 
 def classify(series: Series, *, include_derived: bool = False) -> Verdict:
@@ -124,31 +137,73 @@ def _classify_mr(series: Series, include_derived: bool) -> Verdict:
     if kind is not Kind.T1W:
         return Verdict(kind, False, evidence)
     derived = _image_type(series, "derived")
-    if derived and not include_derived:
+    if derived and not include_derived and not _is_uniform(series):
         reason = f"ImageType says {derived[0]}: made from other images; --include-derived keeps it"
         return Verdict(Kind.DERIVED, False, reason)
     if problem := _coverage_problem(series):
         return Verdict(Kind.T1W, False, problem)
-    return Verdict(Kind.T1W, True, evidence)
+    return Verdict(Kind.T1W, True, evidence, _t1w_findings(series))
+
+
+def _is_uniform(series: Series) -> bool:
+    """Tell the quotient of the two inversions of an MP2RAGE: derived, and its T1w."""
+    if _image_type(series, "map"):
+        return False
+    return bool(_image_type(series, "uniform")) or name_matches("uniform", described(series))
+
+
+def _is_noisy(series: Series) -> bool:
+    return _is_uniform(series) and not name_matches("denoised", described(series))
+
+
+def _t1w_findings(series: Series) -> tuple[Finding, ...]:
+    """What a person should see where this T1w is used."""
+    findings = []
+    if agent := _agent(series):
+        said = "was made" if agent is Agent.WITH else "may have been made, for its tags disagree,"
+        findings.append(
+            Finding(
+                "t1w-contrast",
+                f"the T1w {said} with contrast agent: vessels and meninges can be taken for brain, "
+                "so look at the tissue maps, or give a T1w without agent",
+            )
+        )
+    if _is_noisy(series):
+        findings.append(
+            Finding(
+                "t1w-mp2rage",
+                "the T1w is the uniform image of an MP2RAGE, which is noise outside the head: look "
+                "at the brain mask, or export the denoised image (UNI-DEN)",
+            )
+        )
+    return tuple(findings)
+
+
+def _agent(series: Series) -> Agent:
+    return contrast_agent(series.header, described(series))
 
 
 def _weighting(series: Series) -> tuple[Kind, str]:
     """What an MR shows, and the evidence: decisive tags, then names, then weaker tags."""
     header, name = series.header, described(series)
-    sequence = set(header.texts("ScanningSequence"))
+    sequence, variant = set(header.texts("ScanningSequence")), header.texts("SequenceVariant")
     acquisition = header.text("MRAcquisitionType").upper()
     three_d = acquisition == "3D" or (not acquisition and name_matches("t1w", name))
     echo = header.number("EchoTime")
     short_echo = echo is None or echo <= _MAX_T1W_ECHO_MS
     gradient_3d = "GR" in sequence and "EP" not in sequence and three_d and short_echo
-    prepared = "IR" in sequence or "MP" in header.texts("SequenceVariant")
     if header.text("AngioFlag").upper() == "Y":
         return Kind.ANGIOGRAPHY, "(0018,0025) AngioFlag is set"
     if name_matches("mr_for_attenuation", name):
         return Kind.ATTENUATION_MAP, "the series name says attenuation map"
     if name_matches("inversion", name):
-        return Kind.OTHER_MR, "one inversion of an MP2RAGE is no T1w"
-    if gradient_3d and prepared:
+        return Kind.OTHER_MR, "one inversion of an MP2RAGE is no T1w; its UNI-DEN image is one"
+    if _is_uniform(series) and three_d:
+        return Kind.T1W, "uniform image of an MP2RAGE" + (", denoised" * (not _is_noisy(series)))
+    problem = _contrast_problem(header) if not {"SE", "EP"} & sequence and three_d else None
+    if gradient_3d and _is_prepared(header):
+        if problem:
+            return Kind.OTHER_MR, problem
         return Kind.T1W, "3D gradient echo with inversion (MPRAGE type)"
     for kind, pattern in _NAMED_KINDS.items():
         if name_matches(pattern, name):
@@ -157,17 +212,85 @@ def _weighting(series: Series) -> tuple[Kind, str]:
         return Kind.T2W, f"spin echo with an echo time of {echo:g} ms"
     if name_matches("t2w", name):
         return Kind.T2W, "the series name says T2"
+    if problem:
+        return Kind.OTHER_MR, problem
     repetition = header.number("RepetitionTime")
-    spoiled = "SP" in header.texts("SequenceVariant") and repetition is not None
-    if gradient_3d and (name_matches("t1w", name) or (spoiled and (repetition or 0) < 50)):
+    spoiled = "SP" in variant and repetition is not None
+    named = name_matches("t1w", name)
+    if gradient_3d and not named and _is_flow_compensated(header):
+        return (
+            Kind.ANGIOGRAPHY,
+            "(0018,0022) ScanOptions says flow compensation: angiography or SWI",
+        )
+    if gradient_3d and (named or (spoiled and (repetition or 0) < 50)):
         return Kind.T1W, "3D spoiled gradient echo"
     if header.text("AcquisitionContrast").upper() == "T1" and short_echo and three_d:
         return Kind.T1W, "(0008,9209) AcquisitionContrast is T1, 3D"
-    if not sequence and name_matches("t1w", name):
+    if not sequence and named:
         return Kind.T1W, "the series name says T1; the sequence tags are missing"
-    if not {"SE", "EP"} & sequence and three_d and short_echo and name_matches("t1w", name):
+    if not {"SE", "EP"} & sequence and three_d and short_echo and named:
         return Kind.T1W, "3D with a short echo, and the series name says T1"
     return Kind.OTHER_MR, "neither its tags nor its name say a 3D T1w"
+
+
+def _is_prepared(header: Header) -> bool:
+    """Whether an inversion precedes the echoes: what makes an MPRAGE of a gradient echo."""
+    return (
+        "IR" in header.texts("ScanningSequence")
+        or "MP" in header.texts("SequenceVariant")
+        or any(option.upper().startswith("IR") for option in header.texts("ScanOptions"))
+        or bool(_known(header, "InversionTime"))
+    )
+
+
+def _is_flow_compensated(header: Header) -> bool:
+    return any(re.match(r"FC(_|$)", option.upper()) for option in header.texts("ScanOptions"))
+
+
+def _contrast_problem(header: Header) -> str | None:
+    """Why flip angle, repetition and inversion time make no T1w; None where they do or are unknown.
+
+    Names do not count here: a flip angle of 2 degrees or a nulled white matter is stronger.
+    """
+    if "MTC" in header.texts("SequenceVariant") and not _is_prepared(header):
+        return "(0018,0021) SequenceVariant says magnetization transfer: no T1w"
+    contrast = _contrast(header)
+    if contrast is None or contrast >= (
+        _LEAST_INVERTED if _is_prepared(header) else _LEAST_SPOILED
+    ):
+        return None
+    tags = ("InversionTime",) if _is_prepared(header) else ("FlipAngle",)
+    told = ", ".join(
+        f"{tag_name(tag)} {_known(header, tag):g}" for tag in (*tags, "RepetitionTime")
+    )
+    return f"{told}: white matter is not brighter than cortex, so it is no T1w"
+
+
+def _contrast(header: Header) -> float | None:
+    """White over grey signal by the parameters of a gradient echo; None where they are unknown."""
+    repetition = _known(header, "RepetitionTime")
+    field_t = _known(header, "MagneticFieldStrength")
+    if field_t and field_t > _GAUSS_PER_T / 100:
+        field_t /= _GAUSS_PER_T
+    fields = (field_t,) if field_t else _FIELDS_T
+    if _is_prepared(header):
+        inversion = _known(header, "InversionTime")
+        if not inversion or not repetition or repetition < _INVERSION_CYCLE_MS:
+            return None
+        return max(inverted_contrast(inversion / 1e3, repetition / 1e3, f) for f in fields)
+    flip = _known(header, "FlipAngle")
+    if not flip or not repetition or repetition >= _INVERSION_CYCLE_MS:
+        return None
+    return max(spoiled_contrast(flip, repetition / 1e3, f) for f in fields)
+
+
+def _known(header: Header, keyword: str) -> float | None:
+    """Return a positive number; None where the tag is absent, broken or zero."""
+    try:
+        value = header.number(keyword)
+    except BadDataError:
+        return None
+    return value if value and value > 0 else None
 
 
 def _coverage_problem(series: Series) -> str | None:
@@ -225,17 +348,17 @@ def _classify_pet(series: Series, include_derived: bool) -> Verdict:
 def t1w_rank(series: Series) -> tuple[float, ...]:
     """Sort key of T1w candidates, the best first (smaller is better).
 
-    No contrast agent, original, finest worst voxel edge, most slices, all echoes combined,
-    intensity-normalised, corrected for gradient distortion (the PET has none).
+    No contrast agent, original, prepared by an inversion or else most T1 contrast, finest worst
+    voxel edge, most slices, all echoes combined, intensity-normalised, corrected for gradient
+    distortion (the PET has none).
     """
     header = series.header
-    contrast = bool(header.text("ContrastBolusAgent")) or name_matches(
-        "contrast", described(series)
-    )
-    derived = bool(_image_type(series, "derived"))
+    derived = bool(_image_type(series, "derived")) or _is_uniform(series)
+    contrast = _PREPARED if _is_prepared(header) else _contrast(header) or 1.0
     return (
-        float(contrast),
-        float(derived),
+        float(_agent(series)),
+        float(derived) + float(_is_noisy(series)),
+        -round(contrast, 1),
         round(coarsest_edge(series), 2),
         -float(len(series.images)),
         -float(
@@ -254,8 +377,13 @@ def coarsest_edge(series: Series) -> float:
 def rank_reason(best: Series, other: Series) -> str:
     """Why ``best`` was preferred over ``other``."""
     labels = (
-        "was made without contrast agent",
-        "is an original, not a derived image",
+        "was made without contrast agent"
+        if _agent(best) is Agent.WITHOUT
+        else "is less likely to have been made with contrast agent",
+        "is an original, not a derived image"
+        if not _is_noisy(other)
+        else "has no noise around the head",
+        "has more contrast of white and grey matter by its inversion or flip angle",
         f"has finer voxels ({coarsest_edge(best):.2f} against {coarsest_edge(other):.2f} mm)",
         "has more slices",
         "combines all echoes",
@@ -265,4 +393,4 @@ def rank_reason(best: Series, other: Series) -> str:
     for label, mine, its in zip(labels, t1w_rank(best), t1w_rank(other), strict=True):
         if mine != its:
             return f"another T1w of this study {label}"
-    return "another T1w of this study is equally good and comes first"
+    return "another T1w of this study is equally good and was acquired earlier"

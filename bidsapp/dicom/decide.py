@@ -13,7 +13,7 @@ from typing import Any
 
 from bidsapp.core.quality import Finding
 from bidsapp.dicom import identity
-from bidsapp.dicom.classify import Kind, classify
+from bidsapp.dicom.classify import Kind, Verdict, classify
 from bidsapp.dicom.frames import (
     Frame,
     acquired,
@@ -169,7 +169,7 @@ class _Desk:
             kind, wanted, reason = verdict.kind, verdict.wanted, verdict.reason
             if wanted:
                 series.check_grid()
-                take = self._take_pet if kind is Kind.PET else self._take_t1w
+                take = self._take_pet if kind is Kind.PET else partial(self._take_t1w, verdict)
                 wanted, reason = take(series, labels, reason)
             self._note(series, labels, kind, KEPT if wanted else SKIPPED, reason)
         except CentipetError as error:
@@ -245,15 +245,18 @@ class _Desk:
         self._change(series.key, reason="; ".join([self.rows[series.key].reason, *told]))
         return whole.scan
 
-    def _take_t1w(self, series: Series, labels: identity.Labels, reason: str) -> tuple[bool, str]:
+    def _take_t1w(
+        self, verdict: Verdict, series: Series, labels: identity.Labels, reason: str
+    ) -> tuple[bool, str]:
         frames = frames_of(series)
         if len(frames) != 1:
             raise series.header.error(
                 "ImagePositionPatient",
                 f"is shared by {len(frames)} images and no tag tells them apart; export again",
             )
+        moment = acquired(series.header)
         self.t1ws.append(
-            T1wScan(series, labels.participant, labels.session, acquired(series.header))
+            T1wScan(series, labels.participant, labels.session, moment, verdict.findings)
         )
         self._wanted[series.key] = partial(Job, series, frames)
         return True, reason

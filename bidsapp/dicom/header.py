@@ -194,7 +194,8 @@ def _tags(*groups: str) -> dict[int, tuple[str, str]]:
 
 @lru_cache
 def _wanted() -> list[int]:
-    sequences = (_RADIOPHARMACEUTICAL, _SHARED, _PER_FRAME)
+    codes = tables()["tags"]["file_code_meaning"]
+    sequences = (_RADIOPHARMACEUTICAL, _SHARED, _PER_FRAME, *codes)
     tags = [int(tag) for name in sequences if (tag := tag_for_keyword(name)) is not None]
     return [*_tags("instance", "series", "enhanced"), *tags, *_private_tags()]
 
@@ -210,6 +211,7 @@ def headers_of(dataset: Dataset, path: Path) -> list[Header]:
     """Take the tags of ``tables.toml`` out of a data set, for every image it holds."""
     values = _texts(dataset, "instance", "series")
     values |= {**_radiopharmaceutical(dataset), **_private(dataset)}
+    values |= _code_meanings(dataset, "file_code_meaning")
     frames = dataset.get(_PER_FRAME)
     if not frames:
         return [Header(path, values)]
@@ -276,9 +278,14 @@ def _radiopharmaceutical(dataset: Dataset) -> Values:
     items = dataset.get(_RADIOPHARMACEUTICAL)
     if not items or not isinstance(items[0], Dataset):
         return {}
-    found = _texts(items[0], "radiopharmaceutical")
-    for sequence, name in tables()["tags"]["code_meaning"].items():
-        codes = items[0].get(sequence)
+    return _texts(items[0], "radiopharmaceutical") | _code_meanings(items[0], "code_meaning")
+
+
+def _code_meanings(dataset: Dataset, group: str) -> Values:
+    """First meaning in each of the sequences of codes that ``[tags]`` lists under ``group``."""
+    found = {}
+    for sequence, name in tables()["tags"][group].items():
+        codes = dataset.get(sequence)
         if codes and isinstance(codes[0], Dataset):
             meaning = _texts(codes[0], "code").get("CodeMeaning", ())
             found.update({name: meaning} if meaning else {})

@@ -53,6 +53,12 @@ class T1wScan:
     participant: str
     session: str | None  # given by the user
     acquired: datetime | None
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def order(self) -> tuple[object, ...]:
+        """Sort key among equals: the earlier one."""
+        return self.acquired or datetime.max, self.series.key
 
 
 @dataclass(frozen=True)
@@ -191,7 +197,7 @@ def _name_t1ws(scans: list[T1wScan], sessions: list[_Session], plan: Plan) -> No
         studies[scan.series.header.text("StudyInstanceUID")].append(scan)
     placed: dict[str, list[T1wScan]] = defaultdict(list)
     for study in studies.values():
-        best, *others = sorted(study, key=lambda s: (*t1w_rank(s.series), s.series.key))
+        best, *others = sorted(study, key=lambda scan: (*t1w_rank(scan.series), scan.order))
         for other in others:
             plan.left_out[other.series.key] = rank_reason(best.series, other.series)
         placed[best.session or _nearest(best, sessions)].append(best)
@@ -203,13 +209,13 @@ def _name_t1ws(scans: list[T1wScan], sessions: list[_Session], plan: Plan) -> No
             entities = {"sub": scan.participant, "ses": session}
             if len(chosen) > 1:
                 entities["run"] = str(number)
-            plan.targets[scan.series.key] = Target(entities, "T1w")
+            plan.targets[scan.series.key] = Target(entities, "T1w", scan.findings)
 
 
 def _preference(scan: T1wScan, injection: datetime | None) -> tuple[object, ...]:
     """Sort key of the T1w scans of a session: without contrast, original, near, then the best."""
     contrast, derived, *rest = t1w_rank(scan.series)
-    return contrast, derived, _gap(scan, injection), *rest, scan.series.key
+    return contrast, derived, _gap(scan, injection), *rest, scan.order
 
 
 def _nearest(scan: T1wScan, sessions: list[_Session]) -> str:

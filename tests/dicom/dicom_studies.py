@@ -149,6 +149,10 @@ class Mr:
     positions: Sequence[int] = tuple(range(50))
     contrast: str = ""
     number: int = 2
+    flip: float = 9
+    inversion: float = 0  # ms
+    options: Sequence[str] = ()
+    field: float = 0  # T
 
     def datasets(self, person: Person | None = None, study: str | None = None) -> Iterator[Dataset]:
         """One data set per slice; sagittal slices, as MPRAGE is."""
@@ -165,7 +169,13 @@ class Mr:
             data.ImageType = list(self.image_type)
             data.ScanningSequence, data.SequenceVariant = list(self.sequence), list(self.variant)
             data.MRAcquisitionType, data.EchoTime = self.acquisition, str(self.echo)
-            data.RepetitionTime, data.FlipAngle = str(self.repetition), "9"
+            data.RepetitionTime, data.FlipAngle = str(self.repetition), f"{self.flip:g}"
+            if self.inversion:
+                data.InversionTime = f"{self.inversion:g}"
+            if self.options:
+                data.ScanOptions = list(self.options)
+            if self.field:
+                data.MagneticFieldStrength = f"{self.field:g}"
             data.PerformedProcedureStepDescription = f"{person.name}^Protocol"
             if self.contrast:
                 data.ContrastBolusAgent = self.contrast
