@@ -1,14 +1,19 @@
-"""Zip and tar archives below the DICOM folder, unpacked where they can do no harm.
+"""Archives and compressed files below the DICOM folder, unpacked where they can do no harm.
 
 Members are written into folders of our own, so no member can leave the target; links and devices
-are passed over; what unpacks to more than the limits is refused as a bomb.  Folder names
-``sub-XX`` and ``ses-YY`` are kept, because they are labels; every other folder becomes a number,
-and of names of files stays what a file system anywhere takes, because a NIfTI image and its
-sidecar find each other by it.
+are passed over; what unpacks to more than the limits is refused as a bomb, whether it does so in
+files or in what tar writes between them.  Folder names ``sub-XX`` and ``ses-YY`` are kept, because
+they are labels; every other folder becomes a number, and of names of files stays what a file
+system anywhere takes, because a NIfTI image and its sidecar find each other by it.
 """
 
 from __future__ import annotations
 
+import bz2
+import contextlib
+import gzip
+import io
+import lzma
 import re
 import shutil
 import tarfile
@@ -16,19 +21,28 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from itertools import count
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from bidsapp.dicom.volumes import is_volume
 from bidsapp.errors import BadDataError, StorageError
 
-_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+_COMPRESSED = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+_OPENERS = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}  # by first bytes
 _LABEL = re.compile(r"(sub|ses)-[A-Za-z0-9]+")
 _MAX_FILE = 4 * 2**30  # bytes; larger than any DICOM file
 _MAX_TOTAL = 200 * 2**30
 _MAX_RATIO = 200  # of unpacked to packed bytes; DICOM compresses some ten times at best
 _ALWAYS_ALLOWED = 2**28  # bytes; a few empty images may well compress a thousand times
+_MAX_HEADER = 2**20  # bytes that a tar may hold between two files; tarfile keeps them in memory
+_SMALLEST = 4096  # bytes that any file costs on a disk
 _BLOCK = 2**20
-_LONGEST_NAME = 150  # characters
+_LONGEST_NAME = 100  # characters before the first dot, and as many from there
+_ENCRYPTED = 0x1  # bit of the flags of a member of a zip
+_BROKEN = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError,
+           RuntimeError, LookupError, NotImplementedError, ValueError)  # fmt: skip
 
 Member = tuple[str, AbstractContextManager[IO[bytes]]]
 
@@ -36,6 +50,11 @@ Member = tuple[str, AbstractContextManager[IO[bytes]]]
 def is_archive(path: Path) -> bool:
     """Tell by its name whether a file is an archive this module reads."""
     return path.name.lower().endswith(_SUFFIXES)
+
+
+def is_compressed(path: Path) -> bool:
+    """Tell by its name whether a file is a single compressed one (``IM0001.dcm.gz``)."""
+    return path.suffix.lower() in _COMPRESSED and not is_archive(path) and not is_volume(path)
 
 
 def unpack(archive: Path, target: Path) -> int:
@@ -48,68 +67,177 @@ def unpack(archive: Path, target: Path) -> int:
     StorageError
         The disk is full.
     """
-    left = min(max(_ALWAYS_ALLOWED, _MAX_RATIO * archive.stat().st_size), _MAX_TOTAL)
-    count = 0
-    folders: dict[str, int] = {}
+    layout, number = _Layout(target), 0
+    with _told(archive, target):
+        budget = _Budget(archive)
+        for name, opened in _members(archive, budget):
+            budget.spend(_SMALLEST)
+            with opened as source:
+                _write(source, layout.path(name), archive, budget)
+            number += 1
+    return number
+
+
+def decompress(path: Path, target: Path) -> None:
+    """Write the content of a single compressed file to ``target``, without its last suffix.
+
+    Raises
+    ------
+    BadDataError, StorageError
+        As `unpack`.
+    """
+    made = target / path.stem
+    if made.exists():  # the same file, compressed in two ways
+        made = target / path.name
+    with _told(path, made), _COMPRESSED[path.suffix.lower()](path, "rb") as source:
+        _write(source, made, path, _Budget(path))
+
+
+@contextlib.contextmanager
+def _told(archive: Path, made: Path) -> Iterator[None]:
+    """Take away what a broken archive left, and say in one sentence what it is."""
     try:
-        for name, opened in _members(archive):
-            number = folders.setdefault(str(PurePosixPath(name).parent), len(folders))
-            folder = target.joinpath(*_labels(name), f"{number:06d}")
-            folder.mkdir(parents=True, exist_ok=True)
-            with opened as source, (folder / _file_name(name, folder)).open("wb") as sink:
-                left -= _copy(source, sink, min(left, _MAX_FILE), archive)
-            count += 1
-    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, RuntimeError, LookupError,
-            NotImplementedError, ValueError) as error:  # fmt: skip
-        shutil.rmtree(target, ignore_errors=True)
+        yield
+    except (*_BROKEN, BadDataError, StorageError) as error:
+        made.unlink(missing_ok=True) if made.is_file() else shutil.rmtree(made, ignore_errors=True)
+        if isinstance(error, BadDataError | StorageError):
+            raise
+        raise _unreadable(archive, error) from error
+
+
+def _unreadable(archive: Path, error: BaseException) -> BadDataError:
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else None
+    return BadDataError(
+        f"{archive.name}: cannot be unpacked ({reason or type(error).__name__}); unpack it yourself"
+    )
+
+
+class _Budget:
+    """Bytes an archive may still unpack to; the sizes it declares may be lies."""
+
+    def __init__(self, archive: Path) -> None:
+        self._name = archive.name
+        self._left = min(max(_ALWAYS_ALLOWED, _MAX_RATIO * archive.stat().st_size), _MAX_TOTAL)
+
+    def spend(self, size: int) -> None:
+        """Take ``size`` bytes off."""
+        self._left -= size
+        if self._left < 0:
+            self.refuse()
+
+    def refuse(self) -> None:
+        """Say that the archive is a bomb."""
         raise BadDataError(
-            f"{archive.name}: cannot be unpacked ({type(error).__name__}); unpack it yourself"
-        ) from error
-    except OSError as error:
-        shutil.rmtree(target, ignore_errors=True)
-        raise StorageError(
-            f"{archive.name}: cannot be unpacked ({error.strerror or type(error).__name__}); "
-            "set TMPDIR to a folder with more space"
-        ) from error
-    return count
+            f"{self._name}: unpacks to far more than an archive of images would; unpack it yourself"
+        )
 
 
-def _members(archive: Path) -> Iterator[Member]:
+def _members(archive: Path, budget: _Budget) -> Iterator[Member]:
     """Regular members of an archive: name and opened stream."""
     if archive.name.lower().endswith(".zip"):
         with zipfile.ZipFile(archive) as zipped:
             for info in zipped.infolist():
-                if not info.is_dir() and (info.external_attr >> 28) in (0, 0o10):
-                    yield info.filename, zipped.open(info)
+                if info.is_dir() or (info.external_attr >> 28) not in (0, 0o10):
+                    continue
+                if info.flag_bits & _ENCRYPTED:
+                    raise BadDataError(
+                        f"{archive.name}: is encrypted; unpack it yourself with its password"
+                    )
+                yield info.filename, zipped.open(info)
         return
-    with tarfile.open(archive, "r|*") as tar:
-        for member in tar:
-            if member.isreg() and (stream := tar.extractfile(member)):
-                yield member.name, stream
+    with archive.open("rb") as packed:
+        start = packed.read(6)
+    opener = next((opener for magic, opener in _OPENERS.items() if start.startswith(magic)), open)
+    with opener(archive, "rb") as content:
+        metered = _Metered(content, budget)
+        with tarfile.open(fileobj=metered, mode="r|") as tar:
+            while (member := tar.next()) is not None:
+                budget.spend(_SMALLEST)
+                tar.members.clear()  # or a million empty files would stay in memory
+                metered.in_header = False
+                if member.isreg() and (stream := tar.extractfile(member)):
+                    yield member.name, stream
+                metered.start_header()
 
 
-def _labels(name: str) -> list[str]:
-    """Folders of a member that are labels."""
-    return [part for part in PurePosixPath(name).parts[:-1] if _LABEL.fullmatch(part)]
+class _Metered(io.RawIOBase):
+    """Content of a tar, refused where too much of it lies between two of its files."""
+
+    def __init__(self, content: IO[bytes], budget: _Budget) -> None:
+        self._content, self._budget = content, budget
+        self.start_header()
+
+    def start_header(self) -> None:
+        """Count from here."""
+        self.in_header, self._header = True, 0
+
+    def read(self, size: int = -1) -> bytes:
+        """Return the next bytes."""
+        block = self._content.read(size)
+        if self.in_header:
+            self._header += len(block)
+            if self._header > _MAX_HEADER:
+                self._budget.refuse()
+        return block
 
 
-def _file_name(name: str, folder: Path) -> str:
-    """Name of a member without what may do harm; numbered when there is one of that name."""
-    plain = re.sub(r"[^A-Za-z0-9._-]", "_", PurePosixPath(name).name)[-_LONGEST_NAME:].lstrip(".")
-    if not plain or (folder / plain).exists():
-        return f"{len(list(folder.iterdir())):08d}_{plain}"
-    return plain
+class _Layout:
+    """Where members go: numbered folders for theirs, another one for the second of a name."""
+
+    def __init__(self, target: Path) -> None:
+        self._target = target
+        self._folders: dict[tuple[str, int], int] = {}
+        self._copies: dict[Path, int] = {}
+
+    def path(self, name: str) -> Path:
+        """Path of a new file for a member of this name."""
+        pure = PurePosixPath(name.replace("\\", "/"))
+        plain = _file_name(pure.name)
+        first = self._folder(pure, 0) / plain
+        for copy in count(self._copies.get(first, 0)):
+            path = self._folder(pure, copy) / plain
+            if not path.exists():
+                break
+        if copy:
+            self._copies[first] = copy + 1
+        return path
+
+    def _folder(self, name: PurePosixPath, copy: int) -> Path:
+        number = self._folders.setdefault((str(name.parent), copy), len(self._folders))
+        labels = (part for part in name.parts[:-1] if _LABEL.fullmatch(part))
+        return self._target.joinpath(*labels, f"{number:06d}")
 
 
-def _copy(source: IO[bytes], sink: IO[bytes], limit: int, archive: Path) -> int:
-    """Copy a member, counting; the sizes an archive declares may be lies."""
+def _file_name(name: str) -> str:
+    """Name of a member without what may do harm; other names stay other names."""
+    plain = re.sub(r"[^A-Za-z0-9._-]", lambda found: f"_{ord(found[0]):x}", name).lstrip(".")
+    start, dot, rest = plain.partition(".")
+    return f"{start[-_LONGEST_NAME:]}{dot}{rest[-_LONGEST_NAME:]}" or "_"
+
+
+def _write(source: IO[bytes], path: Path, archive: Path, budget: _Budget) -> None:
+    """Copy a member to a new file."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("xb") as sink:
+            for block in _blocks(source, archive, budget):
+                sink.write(block)
+    except OSError as error:
+        raise StorageError(
+            f"{archive.name}: cannot be unpacked ({error.strerror or type(error).__name__}); set "
+            "TMPDIR to a folder with more space"
+        ) from error
+
+
+def _blocks(source: IO[bytes], archive: Path, budget: _Budget) -> Iterator[bytes]:
+    """Content of a member, counted."""
     copied = 0
-    while block := source.read(_BLOCK):
-        copied += len(block)
-        if copied > limit:
-            raise BadDataError(
-                f"{archive.name}: unpacks to far more than an archive of images would; "
-                "unpack it yourself"
-            )
-        sink.write(block)
-    return copied
+    try:
+        while block := source.read(_BLOCK):
+            copied += len(block)
+            budget.spend(len(block))
+            if copied > _MAX_FILE:
+                budget.refuse()
+            yield block
+    except _BROKEN as error:
+        raise _unreadable(archive, error) from error

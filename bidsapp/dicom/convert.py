@@ -6,7 +6,7 @@ import hashlib
 import json
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,7 +19,8 @@ from bidsapp.dicom.frames import acquired
 from bidsapp.dicom.header import MIDNIGHT
 from bidsapp.dicom.metadata import Metadata, read_metadata
 from bidsapp.dicom.plan import T1W_MISSING
-from bidsapp.dicom.series import Series, take_inventory
+from bidsapp.dicom.scratch import scratch_folder
+from bidsapp.dicom.series import Series, in_one_sentence, take_inventory
 from bidsapp.dicom.table import COLUMNS, FAILED, KEPT, Row, cells, format_table, in_order
 from bidsapp.dicom.tables import tables
 from bidsapp.errors import BadDataError, CentipetError, StorageError, UsageError
@@ -77,13 +78,13 @@ def convert(
     metadata = Metadata() if dicom.metadata is None else read_metadata(dicom.metadata)
     labels = None if dicom.label_map is None else identity.read_label_map(dicom.label_map)
     folder = bids_dir
-    with tempfile.TemporaryDirectory(prefix="centipet-", ignore_cleanup_errors=True) as scratch:
+    with scratch_folder() as scratch:
         source = dicom.dicom_dir.absolute()
-        inventory = take_inventory(source, Path(scratch), nprocs=nprocs, progress=progress)
+        inventory = take_inventory(source, scratch / "unpacked", nprocs=nprocs, progress=progress)
         decisions = decide(dicom, inventory, metadata, labels)
         if not dicom.dry_run:
             folder = dataset.choose_folder(bids_dir, dicom.converted_dir)
-            _convert_all(decisions, folder, nprocs, progress)
+            _convert_all(decisions, folder, scratch, nprocs, progress)
             _describe(decisions, folder, dicom)
     rows = in_order(list(decisions.rows.values()))
     errors = [
@@ -91,20 +92,17 @@ def convert(
         for row in rows
         if row.decision == FAILED
     ]
-    unreadable = _in_one_sentence([decisions.scrub(sentence) for sentence in inventory.broken])
+    unreadable = in_one_sentence([decisions.scrub(sentence) for sentence in inventory.broken])
     n_converted = 0 if dicom.dry_run else sum(row.decision == KEPT for row in rows)
     return ConversionReport(folder, rows, n_converted, [*unreadable, *errors])
 
 
-def _in_one_sentence(broken: Sequence[str]) -> list[str]:
-    """Tell of files that cannot be read; a thousand of them say it once."""
-    if len(broken) < 2:
-        return list(broken)
-    return [f"{len(broken)} files start like DICOM but cannot be read, the first: {broken[0]}"]
-
-
 def _convert_all(
-    decisions: Decisions, folder: Path, nprocs: int, progress: Callable[[str], None]
+    decisions: Decisions,
+    folder: Path,
+    scratch: Path,
+    nprocs: int,
+    progress: Callable[[str], None],
 ) -> None:
     """Convert every job; a failure becomes a row, a full disk ends it all."""
 
@@ -113,7 +111,7 @@ def _convert_all(
         row = decisions.rows[key]
         progress(f"Converting {job.target.stem.name}")
         try:
-            done = _convert_one(job, folder, decisions.scrub)
+            done = _convert_one(job, folder, scratch, decisions.scrub)
             reason = "; ".join([row.reason, *map(decisions.scrub, done)])
             decisions.rows[key] = replace(row, reason=reason)
         except StorageError:
@@ -135,7 +133,9 @@ def _convert_all(
         list(executor.map(one, decisions.jobs.items()))
 
 
-def _convert_one(job: Job, folder: Path, scrub: Callable[[str], str]) -> tuple[str, ...]:
+def _convert_one(
+    job: Job, folder: Path, scratch: Path, scrub: Callable[[str], str]
+) -> tuple[str, ...]:
     """Convert one series; return what was done to its image.
 
     The sidecar is written first and the image last, so an image is never without its sidecar,
@@ -155,8 +155,8 @@ def _convert_one(job: Job, folder: Path, scrub: Callable[[str], str]) -> tuple[s
     _refuse_second_name(folder, side, origin)
     for left in nifti.parent.glob(f".{stem.name}.*.tmp"):  # of a run that was killed
         left.unlink(missing_ok=True)
-    with tempfile.TemporaryDirectory(prefix="centipet-") as scratch:
-        made = image.convert_series(job.series, job.frames, Path(scratch))
+    with tempfile.TemporaryDirectory(dir=scratch) as own:
+        made = image.convert_series(job.series, job.frames, Path(own))
         made = replace(made, image=image.scaled(made.image, job.factors))
         content = _clean_sidecar(job, made, scrub)
         content["CentiPET"]["Series"] = origin

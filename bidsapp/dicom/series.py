@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections import ChainMap, defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from bidsapp.dicom.archives import is_archive, unpack
+from bidsapp.dicom.archives import decompress, is_archive, is_compressed, unpack
 from bidsapp.dicom.header import Header, Values, read_headers
 from bidsapp.dicom.tables import tables
 from bidsapp.dicom.volumes import is_volume, read_volume
@@ -152,12 +152,12 @@ def take_inventory(
     NoInputError
         The folder is missing or holds no image.
     """
-    if not folder.is_dir() and not (folder.is_file() and is_archive(folder)):
+    if not folder.is_dir() and not (folder.is_file() and _is_packed(folder)):
         raise NoInputError(
             f"{folder}: no such folder or archive; give what holds the DICOM or NIfTI files"
         )
     roots, broken = _unpacked(folder, scratch, progress)
-    files = [path for root in roots for path in _files(root) if not is_archive(path)]
+    files = [path for root in roots for path in _files(root) if not _is_packed(path)]
     groups: dict[str, dict[str, Header]] = defaultdict(dict)
     shared: dict[str, Values] = {}
     n_seen = 0
@@ -172,7 +172,8 @@ def take_inventory(
             progress(f"Read {n_seen} of {len(files)} files, {len(groups)} series")
     if not groups:
         raise NoInputError(
-            f"{folder}: holds no image as DICOM, NIfTI or ECAT ({len(files)} files looked at)"
+            f"{folder}: holds no image as DICOM, NIfTI or ECAT ({len(files)} files looked at"
+            + (f"; {in_one_sentence(broken)[0]})" if broken else ")")
         )
     series = [part for uid in sorted(groups) for part in _split(uid, list(groups[uid].values()))]
     return Inventory(tuple(series), tuple(broken), tuple(roots))
@@ -183,20 +184,41 @@ def _unpacked(
 ) -> tuple[list[Path], list[str]]:
     """Unpack the archives of a folder; return all folders to read, and what went wrong."""
     roots, broken = [folder], []
-    inside = [folder] if folder.is_file() else [path for path in _files(folder) if is_archive(path)]
+    inside = [folder] if folder.is_file() else [path for path in _files(folder) if _is_packed(path)]
     top = folder.parent if folder.is_file() else folder
+    # The folders above an archive, and its name, are kept: they may be labels.
+    single = scratch / "files" / top.name
     for number, archive in enumerate(inside):
-        # The folders above the archive, and its name, are kept: they may be labels.
-        root = scratch / f"{number:04d}" / top.name
-        progress(f"Unpacking archive {number + 1}")
+        where = archive.parent.relative_to(top)
         try:
-            unpack(archive, root / archive.parent.relative_to(top) / archive.name.split(".")[0])
+            if is_compressed(archive):
+                decompress(archive, single / where)
+                continue
+            progress(f"Unpacking archive {number + 1}")
+            root = scratch / f"{number:04d}" / top.name
+            unpack(archive, root / where / archive.name.split(".")[0])
             roots.append(root)
             if nested := sum(map(is_archive, _files(root))):
-                broken.append(f"{archive.name}: holds {nested} archives; unpack it yourself")
+                broken.append(
+                    f"{archive.name}: holds {nested} archive{'s' * (nested > 1)} inside; unpack it "
+                    "yourself"
+                )
         except BadDataError as error:
             broken.append(str(error))
+    if single.is_dir():
+        roots.append(single)
     return roots, broken
+
+
+def _is_packed(path: Path) -> bool:
+    return is_archive(path) or is_compressed(path)
+
+
+def in_one_sentence(broken: Sequence[str]) -> list[str]:
+    """Tell of files that cannot be read; a thousand of them say it once."""
+    if len(broken) < 2:
+        return list(broken)
+    return [f"{len(broken)} files cannot be read, the first: {broken[0]}"]
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import io
+import lzma
+import os
+import signal
+import struct
+import subprocess
+import sys
 import tarfile
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -12,7 +21,8 @@ from dicom_studies import Mr, Pet
 
 from bidsapp.dicom.archives import unpack
 from bidsapp.dicom.convert import convert
-from bidsapp.errors import BadDataError
+from bidsapp.dicom.scratch import scratch_folder
+from bidsapp.errors import BadDataError, NoInputError
 from bidsapp.settings import DicomInput
 
 
@@ -82,3 +92,181 @@ def test_broken_archive_is_an_error_and_the_rest_converts(
     report = convert(DicomInput(source, dry_run=True), tmp_path / "bids", nprocs=1)
     assert [row.decision for row in report.rows] == ["kept"]
     assert len(report.errors) == 1 and f"broken{suffix}" in report.errors[0]
+
+
+HUGE = 300 * 2**20
+
+
+def huge_header(kind: bytes, size: int = HUGE) -> bytes:
+    """A tar.gz of a header that says it is followed by ``size`` bytes about the next file."""
+    info = tarfile.TarInfo("header")
+    info.type, info.size = kind, size
+    packed = gzip.compress(info.tobuf(tarfile.GNU_FORMAT), 1)
+    block = gzip.compress(b"1048576 path=" + b"x" * (2**20 - 14) + b"\n", 1)
+    return packed + block * (size // 2**20)
+
+
+def sparse_map() -> bytes:
+    """A tar.gz of an old GNU sparse file with a map without end."""
+    info = tarfile.TarInfo("sparse")
+    info.type = tarfile.GNUTYPE_SPARSE
+    header = bytearray(info.tobuf(tarfile.GNU_FORMAT))
+    header[386 + 96] = 1  # more of the map follows
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    more = (b"00000000001\0" * 42)[:504] + b"\1" + bytes(7)
+    return gzip.compress(bytes(header) + more * 4_000, 1)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(lambda: huge_header(tarfile.XHDTYPE), id="pax"),
+        pytest.param(lambda: huge_header(tarfile.XGLTYPE), id="pax of all"),
+        pytest.param(lambda: huge_header(tarfile.GNUTYPE_LONGNAME), id="long name"),
+        pytest.param(lambda: huge_header(tarfile.GNUTYPE_LONGLINK), id="long link"),
+        pytest.param(sparse_map, id="sparse"),
+    ],
+)
+def test_what_lies_between_the_files_of_a_tar_takes_no_memory(tmp_path: Path, content) -> None:
+    archive = tmp_path / "bomb.tar.gz"
+    archive.write_bytes(content())
+    tracemalloc.start()
+    with pytest.raises(BadDataError, match=r"bomb\.tar\.gz: unpacks to far more"):
+        unpack(archive, tmp_path / "target")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 30e6
+
+
+def test_a_million_empty_files_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bidsapp.dicom.archives._ALWAYS_ALLOWED", 2**18)
+    monkeypatch.setattr("bidsapp.dicom.archives._MAX_RATIO", 1)
+    with zipfile.ZipFile(tmp_path / "many.zip", "w") as zipped:
+        for number in range(200):
+            zipped.writestr(f"{number}", b"")
+    with pytest.raises(BadDataError, match="unpacks to far more"):
+        unpack(tmp_path / "many.zip", tmp_path / "target")
+
+
+NAMES = ["x/a", "x/00000002_a", "x/a", "x/a", "x/A", "y\\a", "x/\u982d.nii", "x/\u8133.nii", "x/.a"]
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_no_file_is_lost_whatever_the_names(tmp_path: Path, kind: str) -> None:
+    archive = tmp_path / f"names.{kind}"
+    contents = [f"{number}".encode() for number in range(len(NAMES))]
+    if kind == "zip":
+        with zipfile.ZipFile(archive, "w") as zipped:
+            for name, content in zip(NAMES, contents, strict=True):
+                zipped.writestr(name, content)
+    else:
+        with tarfile.open(archive, "w") as tar:
+            for name, content in zip(NAMES, contents, strict=True):
+                info = tarfile.TarInfo(name)
+                info.size = len(content)
+                tar.addfile(info, io.BytesIO(content))
+    assert unpack(archive, tmp_path / "target") == len(NAMES)
+    found = [path.read_bytes() for path in (tmp_path / "target").rglob("*") if path.is_file()]
+    assert sorted(found) == sorted(contents)
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_an_image_and_its_sidecar_keep_their_common_name(tmp_path: Path) -> None:
+    name = "\u982d\u90e8" * 20
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as zipped:
+        for suffix in (".nii.gz", ".json", ".nii.gz", ".json"):
+            zipped.writestr(f"d/{name}{suffix}", suffix)
+    unpack(tmp_path / "a.zip", tmp_path / "target")
+    pairs = {str(path).split(".")[0] for path in (tmp_path / "target").rglob("*.*")}
+    assert len(pairs) == 2
+
+
+def test_single_compressed_files_are_read(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    writers = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}
+    for number, path in enumerate(Pet(frames=[(5400, 300)]).write(source / "sub-07" / "pet")):
+        suffix = list(writers)[number % 3]
+        path.with_name(f"{path.name}.dcm{suffix}").write_bytes(writers[suffix](path.read_bytes()))
+        path.unlink()
+    (source / "broken.dcm.gz").write_bytes(gzip.compress(b"DICM" * 400)[:-20])
+    report = convert(DicomInput(source, dry_run=True), tmp_path / "bids", nprocs=1)
+    assert [(row.participant, row.n_files, row.decision) for row in report.rows] == [
+        ("sub-07", 9, "kept")
+    ]
+    assert len(report.errors) == 1 and "broken.dcm.gz: cannot be unpacked" in report.errors[0]
+
+
+def encrypted() -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as zipped:
+        zipped.writestr("a", "abc")
+    content = bytearray(buffer.getvalue())
+    at = content.index(b"PK\x01\x02")
+    struct.pack_into("<H", content, at + 8, 1)
+    return bytes(content)
+
+
+def nested() -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as zipped:
+        zipped.writestr("inner.zip", "abc")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (encrypted, "is encrypted"),
+        (nested, "holds 1 archive inside"),
+        (bytes, "cannot be unpacked"),
+    ],
+)
+@pytest.mark.parametrize("alone", [True, False])
+def test_the_reason_is_told_when_nothing_else_is_there(
+    tmp_path: Path, content, reason: str, alone: bool
+) -> None:
+    archive = tmp_path / "in" / "a.zip"
+    archive.parent.mkdir()
+    archive.write_bytes(content())
+    with pytest.raises(NoInputError, match=rf"holds no image .*a\.zip: {reason}"):
+        convert(DicomInput(archive if alone else archive.parent), tmp_path / "bids", nprocs=1)
+
+
+KILLED = """
+import sys, time
+from pathlib import Path
+from bidsapp.dicom.scratch import scratch_folder
+with scratch_folder() as folder:
+    (folder / "patient").write_text("secret")
+    print("ready", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_what_a_killed_run_left_goes_with_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And nothing of a run that is alive, nor of somebody else."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    runs = []
+    for _ in range(2):
+        run = subprocess.Popen([sys.executable, "-c", KILLED], stdout=subprocess.PIPE, text=True)
+        assert run.stdout is not None and run.stdout.readline() == "ready\n"
+        runs.append(run)
+    (tmp_path / "centipet-dicom-of-old").mkdir()
+    assert len(list(tmp_path.rglob("patient"))) == 2
+    os.kill(runs[0].pid, signal.SIGKILL)
+    runs[0].wait()
+    try:
+        with scratch_folder():
+            assert len(list(tmp_path.rglob("patient"))) == 1
+        assert runs[1].poll() is None
+    finally:
+        runs[1].terminate()
+        runs[1].wait()
+    with scratch_folder() as folder:
+        assert list(tmp_path.rglob("patient")) == []
+    assert not folder.exists()

@@ -1,0 +1,58 @@
+"""Where DICOM lies while it is converted: gone with the run, or by the next when it was killed."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+_PREFIX = "centipet-dicom-"
+_LOCK = "lock"
+
+
+@contextlib.contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """Make a folder in ``TMPDIR`` that is held by a lock; remove those whose holder is dead.
+
+    The kernel drops the lock of a process that is killed, so a folder whose lock is free holds
+    the DICOM of nobody who is alive.  On file systems without locks nothing is taken away.
+    """
+    _remove_left()
+    with tempfile.TemporaryDirectory(prefix=_PREFIX, ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        with _held(folder):
+            made = folder / "work"
+            made.mkdir()
+            yield made
+
+
+@contextlib.contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Hold the lock of a folder; it appears under its name only when it is held."""
+    new = folder / f".{_LOCK}"
+    descriptor = os.open(new, os.O_CREAT | os.O_WRONLY, 0o600)
+    try:
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            new.replace(folder / _LOCK)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _remove_left() -> None:
+    """Remove the folders of this user's runs that were killed."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with contextlib.suppress(OSError):
+            if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+                continue
+            descriptor = os.open(folder / _LOCK, os.O_WRONLY)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder, ignore_errors=True)
+            finally:
+                os.close(descriptor)
