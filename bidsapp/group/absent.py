@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from bidsapp.bids.dataset import RAW_FACTS
+from bidsapp.report.forms import read_json
 from bidsapp.report.records import ScanRecord
 from bidsapp.settings import Filters
 
@@ -17,8 +17,8 @@ _MOST_NAMED = 20
 def read_facts(output_dir: Path) -> dict[str, Any]:
     """What the participant level told of the raw dataset; empty when that cannot be read."""
     try:
-        found = json.loads((output_dir / RAW_FACTS).read_text("utf-8"))
-    except (OSError, ValueError):
+        found = read_json((output_dir / RAW_FACTS).read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
         return {}
     shapes = {"participants": list, "participant": dict, "session": dict}
     found = found if isinstance(found, dict) else {}

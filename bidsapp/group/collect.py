@@ -151,10 +151,10 @@ def group_tables(cohort: Cohort) -> list[Table | LongTable]:
         Table("group_qc", qc_columns(), qc_rows(records)),
         *study_tables(cohort.study),
         LongTable(
-            "group_vois",
+            "group_regions",
             voi_columns(regional.references),
             lambda record: voi_rows([record], regional),
             regional.regions,
         ),
-        LongTable("group_tacs", TAC_COLUMNS, lambda record: tac_rows(folder, [record])),
+        LongTable("group_curves", TAC_COLUMNS, lambda record: tac_rows(folder, [record])),
     ]

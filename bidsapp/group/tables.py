@@ -168,7 +168,7 @@ def voi_rows(records: Iterable[ScanRecord], regional: RegionalTables = NOTHING) 
 
 
 def voi_columns(references: Sequence[str] = ()) -> dict[str, Any]:
-    """Describe the columns of ``group_vois.tsv``.
+    """Describe the columns of ``group_regions.tsv``.
 
     Parameters
     ----------

@@ -8,23 +8,73 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
-from collections.abc import Callable, Mapping
+import stat
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from bidsapp.bids.derivatives import is_inside
-from bidsapp.bids.entities import parse_entities
+from bidsapp.bids.derivatives import is_inside, output_path
+from bidsapp.bids.entities import ENTITY_ORDER, parse_entities
 from bidsapp.bids.plan import Flag
+from bidsapp.report.forms import NUMBER, TEXT, TRUTH, Form, fitting, read_json
 
 RECORD_SUFFIX = "_centiloid.json"
-T = TypeVar("T")
 # Options that say what else is told of a scan; its Centiloid and regions are the same without them.
 _REPORTING = ("atlases", "reference_regions", "voi_spaces", "write_masks", "norms", "cutoff")
 _RUN_AGAIN = "run the participant level again for this participant"
+
+_NUMBERS, _TEXTS = {"*": NUMBER}, {"*": TEXT}
+_SERIES, _CHOICES = [NUMBER], [{"name": TEXT}]
+# What reports and tables read of a record.
+_FORM: Mapping[str, Form] = {
+    **dict.fromkeys(
+        ("status", "reason", "error", "source", "t1w_source", "site", "acq_time", "tracer",
+         "tracer_name", "reference_region", "method"),
+        TEXT,
+    ),
+    **dict.fromkeys(("window_start_min", "window_end_min", "centiloid", "centiloid_sd"), NUMBER),
+    **dict.fromkeys(
+        ("tracer_window_min", "frame_start_s", "frame_duration_s", "frame_weights_s",
+         "centiloid_interval"),
+        _SERIES,
+    ),
+    **dict.fromkeys(("suvr", "uncertainty", "p_above_cutoff", "centiloids", "qc"), _NUMBERS),
+    **dict.fromkeys(("participant", "session", "tacs"), _TEXTS),
+    "band": {"crossed": [NUMBER], "indeterminate": TRUTH, "*": TEXT},
+    "reference_agreement": {"reference": TEXT, "difference": NUMBER, "sds": NUMBER},
+    "scales": {"*": _NUMBERS},
+    "equation": {"slope": NUMBER, "intercept": NUMBER, "source": TEXT, "doi": TEXT},
+    "calibration": {"id": TEXT, "fingerprint": TEXT, "calibrated": TRUTH, "differences": [TEXT]},
+    "flags": [{"code": TEXT, "message": TEXT}],
+    "voi": {"*": _NUMBERS},
+    "motion": {
+        **dict.fromkeys(("frame_start_s", "frame_duration_s", "distance_mm"), _SERIES),
+        "translation_mm": [_SERIES],
+        "rotation_deg": [_SERIES],
+        "corrected": TRUTH,
+    },
+    "kinetics": {"done": TRUTH, "reason": TEXT, "models": {"*": _NUMBERS}},
+    "pvc": {"done": TRUTH, "reason": TEXT, "suvr": {"*": _NUMBERS}},
+    "t1w_intensities": {},
+    "longitudinal": {"template": TRUTH, "reason": TEXT, "t1w_sources": [TEXT]},
+    "acquisition": {},
+    "provenance": {
+        "version": TEXT,
+        "command": TEXT,
+        **dict.fromkeys(("resources", "inputs", "voxels", "outputs"), _TEXTS),
+        "parameters": dict.fromkeys(("atlases", "reference_regions"), _CHOICES),
+    },
+}  # fmt: skip
+# Without these there is no result: a record in which one has another form is a failed scan.
+_RESULT = (
+    "status", "tracer", "suvr", "centiloid", "centiloid_interval", "window_start_min",
+    "window_end_min", "tracer_window_min", "reference_region", "equation", "calibration", "method",
+    "flags", "voi", "provenance",
+)  # fmt: skip
+_MOST_NAMED = 3
 
 
 class Status(StrEnum):
@@ -183,78 +233,107 @@ def find_records(output_dir: Path, participant: str | None = None) -> list[ScanR
 
 
 def read_record(path: Path, output_dir: Path) -> ScanRecord:
-    """Read one record; a torn or foreign one becomes a failed scan with the reason."""
+    """Read one record; a torn or foreign one becomes a failed scan with the reason.
+
+    Where only details have another form, the result stands without them, flagged.
+    """
     relative = path.relative_to(output_dir).as_posix()
     try:
-        content = json.loads(path.read_text("utf-8"))
-        return _from_json(content, relative)
-    except (OSError, ValueError, TypeError, LookupError, RecursionError) as error:
+        _check_name(relative)
+        return _from_json(read_json(_text_of(path)), relative)
+    except (OSError, ValueError, RecursionError) as error:
         return ScanRecord(
             path=relative,
             status=Status.FAILED,
-            entities=parse_entities(relative),
+            entities=_known_entities(relative),
             reason=f"{relative}: the record cannot be read ({_short(error)}); {_RUN_AGAIN}",
             error="BadDataError",
-            tracer=parse_entities(relative).get("trc"),
+            tracer=_known_entities(relative).get("trc"),
         )
 
 
+def _known_entities(path: str) -> dict[str, str]:
+    return {key: label for key, label in parse_entities(path).items() if key in ENTITY_ORDER}
+
+
+def _check_name(path: str) -> None:
+    """Refuse a file that lies where no record of its name would: a copy, or somebody else's."""
+    entities = _known_entities(path)
+    place = output_path("", "result", entities).as_posix() if all(entities.values()) else ""
+    if path != place:
+        raise ValueError("no scan has a record of this name at this place")
+
+
+def _text_of(path: Path) -> str:
+    """Text of a record; of a pipe or a device it would never end."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError("it is not a file")
+    return path.read_text("utf-8")
+
+
 def _from_json(content: Any, path: str) -> ScanRecord:
-    if not isinstance(content, dict):
-        raise TypeError("no JSON object")
+    misfits: list[str] = []
+    content = fitting(content, _FORM, "", misfits)
+    if content is None:
+        raise ValueError("it is not a JSON object")
+    if lost := [name for name in misfits if name.split(".")[0] in _RESULT]:
+        raise ValueError(f"{', '.join(lost[:3])} cannot be what CentiPET wrote")
     status = Status(str(content.get("status")))
-    reason = _text(content.get("reason"))
+    reason = content.get("reason")
     if status is Status.INCOMPLETE:
         reason = reason or f"the run ended before this scan was finished; {_RUN_AGAIN}"
-    centiloid = _number(content.get("centiloid"))
-    calibration = _extra(_mapping, content.get("calibration")) or {}
-    if status is Status.OK and centiloid is None and calibration.get("calibrated") is not False:
+    calibration = content.get("calibration") or {}
+    if (
+        status is Status.OK
+        and content.get("centiloid") is None
+        and calibration.get("calibrated") is not False
+    ):
         raise ValueError("its status is ok, but it has no Centiloid")
-    provenance = _mapping(content.get("provenance"))
+    provenance = content.get("provenance") or {}
+    tacs = content.get("tacs") or {}
+    acquired = _moment(content.get("acq_time"), misfits)
     return ScanRecord(
         path=path,
         status=status,
         reason=reason,
-        error=_text(content.get("error")),
+        error=content.get("error"),
         entities=parse_entities(path),
-        tracer=_text(content.get("tracer")),
-        tracer_name=_text(content.get("tracer_name")),
+        tracer=content.get("tracer"),
+        tracer_name=content.get("tracer_name"),
         window_min=_pair((content.get("window_start_min"), content.get("window_end_min"))),
         tracer_window_min=_pair(content.get("tracer_window_min")),
         frames=_frames(content),
-        suvr=_numbers(content.get("suvr")),
-        centiloid=centiloid,
-        centiloid_sd=_extra(_number, content.get("centiloid_sd")),
-        centiloid_interval=_extra(_pair, content.get("centiloid_interval")),
-        p_above=_extra(_probabilities, content.get("p_above_cutoff")) or {},
-        centiloids=_extra(_numbers, content.get("centiloids")) or {},
-        uncertainty=_extra(_numbers, content.get("uncertainty")) or {},
-        band=_extra(_mapping, content.get("band")) or {},
+        suvr=content.get("suvr") or {},
+        centiloid=content.get("centiloid"),
+        centiloid_sd=content.get("centiloid_sd"),
+        centiloid_interval=_pair(content.get("centiloid_interval")),
+        p_above=content.get("p_above_cutoff") or {},
+        centiloids=content.get("centiloids") or {},
+        uncertainty=content.get("uncertainty") or {},
+        band=content.get("band") or {},
         calibration=calibration,
-        reference_agreement=_extra(_mapping, content.get("reference_agreement")) or {},
-        scales=_extra(_scales, content.get("scales")) or {},
-        reference_region=_text(content.get("reference_region")),
-        equation=_equation(_mapping(content.get("equation"))),
-        method=_text(content.get("method")),
-        qc=_numbers(content.get("qc")),
-        flags=tuple(map(_flag, content.get("flags") or ())),
-        voi={
-            str(region): _numbers(values) for region, values in _mapping(content.get("voi")).items()
-        },
-        motion=_extra(_mapping, content.get("motion")) or {},
-        tacs=_inside(_extra(_mapping, content.get("tacs")) or {}),
-        kinetics=_extra(_mapping, content.get("kinetics")) or {},
-        pvc=_extra(_mapping, content.get("pvc")) or {},
-        t1w_intensities=_extra(_mapping, content.get("t1w_intensities")) or {},
-        source=_text(content.get("source")),
-        t1w_source=_text(content.get("t1w_source")),
-        longitudinal=_extra(_mapping, content.get("longitudinal")) or {},
-        site=_text(content.get("site")),
-        participant=_extra(_texts, content.get("participant")) or {},
-        session=_extra(_texts, content.get("session")) or {},
-        acquisition=_extra(_mapping, content.get("acquisition")) or {},
-        acquired=_extra(_moment, content.get("acq_time")),
-        version=_text(provenance.get("version")),
+        reference_agreement=content.get("reference_agreement") or {},
+        scales=content.get("scales") or {},
+        reference_region=content.get("reference_region"),
+        equation=_equation(content.get("equation") or {}),
+        method=content.get("method"),
+        qc=content.get("qc") or {},
+        flags=_flags(content.get("flags") or (), misfits),
+        voi=content.get("voi") or {},
+        motion=content.get("motion") or {},
+        tacs={name: file for name, file in tacs.items() if is_inside(file)},
+        kinetics=content.get("kinetics") or {},
+        pvc=content.get("pvc") or {},
+        t1w_intensities=content.get("t1w_intensities") or {},
+        source=content.get("source"),
+        t1w_source=content.get("t1w_source"),
+        longitudinal=content.get("longitudinal") or {},
+        site=content.get("site"),
+        participant=content.get("participant") or {},
+        session=content.get("session") or {},
+        acquisition=content.get("acquisition") or {},
+        acquired=acquired,
+        version=provenance.get("version"),
         provenance=provenance,
     )
 
@@ -266,76 +345,37 @@ def _frames(content: Mapping[str, Any]) -> tuple[Frame, ...]:
     return tuple(Frame(*map(float, row)) for row in zip(*columns, strict=True))
 
 
-def _equation(content: Mapping[str, Any]) -> dict[str, Any]:
-    slope, intercept = _number(content.get("slope")), _number(content.get("intercept"))
-    if slope is None or intercept is None:
-        return {}
-    return {**content, "slope": slope, "intercept": intercept}
+def _equation(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    is_whole = content.get("slope") is not None and content.get("intercept") is not None
+    return content if is_whole else {}
 
 
-def _flag(value: Any) -> Flag:
-    return Flag(str(value["code"]), str(value["message"]))
+def _flags(told: Iterable[Mapping[str, Any]], misfits: list[str]) -> tuple[Flag, ...]:
+    """Flags of a record, and one that says what of the record could not be read."""
+    flags = [Flag(str(one.get("code")), str(one.get("message"))) for one in told]
+    if misfits:
+        more = f" and {len(misfits) - _MOST_NAMED} more" if len(misfits) > _MOST_NAMED else ""
+        named = ", ".join(misfits[:_MOST_NAMED]) + more
+        message = (
+            f"fields of the record cannot be what CentiPET wrote and count as absent ({named}); "
+            f"{_RUN_AGAIN}"
+        )
+        flags.append(Flag("record-damaged", message))
+    return tuple(flags)
 
 
-def _mapping(value: Any) -> dict[str, Any]:
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise TypeError(f"expected an object, found {type(value).__name__}")
-    return value
-
-
-def _extra(parse: Callable[[Any], T], value: Any) -> T | None:
-    """Read what a result can do without: a value of another shape counts as absent."""
+def _moment(text: str | None, misfits: list[str]) -> datetime | None:
     try:
-        return parse(value)
-    except (TypeError, ValueError):
+        return None if text is None else datetime.fromisoformat(text).replace(tzinfo=None)
+    except ValueError:
+        misfits.append("acq_time")
         return None
 
 
-def _scales(value: Any) -> dict[str, dict[str, float | None]]:
-    return {str(scale): _numbers(values) for scale, values in _mapping(value).items()}
-
-
-def _probabilities(value: Any) -> dict[str, float | None]:
-    return _numbers(value) if isinstance(value, dict) else {}
-
-
-def _inside(files: Mapping[str, Any]) -> dict[str, Any]:
-    """Files by name, without those that lie outside the dataset."""
-    return {name: path for name, path in files.items() if is_inside(path)}
-
-
-def _moment(value: Any) -> datetime | None:
-    return None if value in (None, "", "n/a") else datetime.fromisoformat(str(value))
-
-
-def _numbers(value: Any) -> dict[str, float | None]:
-    return {str(key): _number(item) for key, item in _mapping(value).items()}
-
-
-def _texts(value: Any) -> dict[str, str | None]:
-    return {str(key): _text(item) for key, item in _mapping(value).items()}
-
-
-def _pair(value: Any) -> tuple[float, float] | None:
-    if value is None:
+def _pair(values: Sequence[float | None] | None) -> tuple[float, float] | None:
+    if values is None or len(values) != 2 or values[0] is None or values[1] is None:
         return None
-    first, second = map(_number, value)
-    return None if first is None or second is None else (first, second)
-
-
-def _number(value: Any) -> float | None:
-    """Keep finite numbers; integers stay integers so that counts are printed as counts."""
-    if value is None or value == "n/a":
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"expected a number, found {type(value).__name__}")
-    return value if math.isfinite(value) else None
-
-
-def _text(value: Any) -> str | None:
-    return None if value in (None, "", "n/a") else str(value)
+    return values[0], values[1]
 
 
 def _short(error: Exception) -> str:

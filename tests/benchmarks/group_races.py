@@ -100,7 +100,7 @@ def check_tables(folder: Path, people: Sequence[str]) -> Counter[str]:
         else:
             assert row["centiloid"] == "n/a", row
     assert [row["participant_id"] for row in read(folder / "group_qc.tsv")] == wanted
-    regions = Counter(row["participant_id"] for row in read(folder / "group_vois.tsv"))
+    regions = Counter(row["participant_id"] for row in read(folder / "group_regions.tsv"))
     assert list(regions) == wanted and len(set(regions.values())) == 1, regions
     for path in folder.glob("group_*.json"):
         json.loads(path.read_text("utf-8"))

@@ -85,11 +85,24 @@ def test_the_command_prints_the_configuration(capsys):
 def test_people_tracers_and_group_tables_can_be_asked_for(dataset, layout):
     assert layout.get_subjects() == ["01", "02"]
     assert layout.get(suffix="centiloid", subject="02")[0].get_dict()["centiloid"] > 0
-    assert {one.filename for one in layout.get(group="vois")} == {
-        "group_vois.tsv", "group_vois.json",
+    assert {one.filename for one in layout.get(group="regions")} == {
+        "group_regions.tsv", "group_regions.json",
     }  # fmt: skip
     tables = layout.get(suffix="vois", extension=".tsv")
     assert len(tables) == 2 and all(table.entities["atlas"] == "Centiloid" for table in tables)
+
+
+@pytest.mark.parametrize("validate", [True, False])
+def test_pybids_without_any_configuration_opens_the_dataset(dataset, validate):
+    """As fitlins, bids.report or a script would: the raw dataset with its derivatives."""
+    raw = dataset.with_name(dataset.name.replace("out", "raw"))
+    assert raw.is_dir()
+    layout = BIDSLayout(raw, derivatives=dataset, validate=validate)
+    found = layout.get(scope="derivatives", suffix="vois", extension=".tsv")
+    if not validate:
+        assert {one.entities["subject"] for one in found} == {"01", "02"}
+    for one in layout.get(scope="derivatives", suffix="vois"):
+        one.get_metadata()
 
 
 def test_paths_can_be_built(layout):

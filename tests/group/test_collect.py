@@ -48,7 +48,7 @@ def test_one_sorted_row_per_scan_torn_ones_too(study):
     written = run_group(study, Filters())
     assert {path.name for path in written} >= {
         "group_centiloid.html", "group_centiloid.json", "group_centiloid.tsv",
-        "group_vois.json", "group_vois.tsv",
+        "group_regions.json", "group_regions.tsv",
     }  # fmt: skip
     assert names(study) == [
         ("sub-01", "n/a", "PIB", "2"),
@@ -60,7 +60,7 @@ def test_one_sorted_row_per_scan_torn_ones_too(study):
     torn = table(study)[-1]
     assert torn["status"] == "failed" and torn["centiloid"] == "n/a"
     assert "cannot be read" in torn["reason"]
-    assert len(table(study, "group_vois.tsv")) == 5 * 5
+    assert len(table(study, "group_regions.tsv")) == 5 * 5
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_two_thousand_participants_take_seconds(tmp_path):
 
 
 def test_what_a_killed_group_run_left_half_written_is_removed(study):
-    left = study / f".group_vois.tsv.{'0' * 32}.tmp"
+    left = study / f".group_regions.tsv.{'0' * 32}.tmp"
     left.write_text("participant_id\tsess")
     os.utime(left, (1, 1))
     run_group(study, Filters())

@@ -37,7 +37,7 @@ def dictionary(path):
 
 def test_the_tables_of_the_issue_are_there(study):
     names = {path.stem for path in study.glob("group_*.tsv")}
-    assert {"group_centiloid", "group_vois", "group_qc"} <= names
+    assert {"group_centiloid", "group_regions", "group_qc"} <= names
 
 
 def test_columns_units_and_levels_hold(study):

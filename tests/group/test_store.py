@@ -91,11 +91,11 @@ def test_a_participant_that_went_away_leaves_no_row(study):
     record(study).unlink()
     run_group(study, Filters())
     quick = results(study)
-    assert b"sub-00001" not in quick["group_centiloid.tsv"] + quick["group_vois.tsv"]
+    assert b"sub-00001" not in quick["group_centiloid.tsv"] + quick["group_regions.tsv"]
     assert quick == anew(study)
 
 
-@pytest.mark.parametrize("name", ["group_vois.tsv", "group_qc.json"])
+@pytest.mark.parametrize("name", ["group_regions.tsv", "group_qc.json"])
 def test_a_result_that_was_edited_or_removed_is_made_again(study, name):
     run_group(study, Filters())
     good = results(study)

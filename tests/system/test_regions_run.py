@@ -93,7 +93,7 @@ def test_ratio_and_centiloid_images_in_every_space(out):
 
 
 def test_the_group_table_has_every_region(out):
-    group = pd.read_csv(out / "group_vois.tsv", sep="\t")
+    group = pd.read_csv(out / "group_regions.tsv", sep="\t")
     one = group[group.atlas == "AAL3"].set_index("region")
     own = table(out, "AAL3")
     assert list(one.index) == list(own.index)

@@ -111,8 +111,8 @@ def test_what_was_computed_is_verified(out, tmp_path, capsys):
     for name in (
         f"{FBB}_centiloid.json", f"{FBB}_atlas-DesikanKilliany_vois.tsv",
         f"{FBB}_atlas-Centiloid_tacs.tsv", f"{FBB}_space-T1w_desc-clwc_pet.nii.gz",
-        f"{FBB}_desc-suvrcgeroded_pet.nii.gz", "group_centiloid.tsv", "group_vois.tsv",
-        "group_tacs.tsv",
+        f"{FBB}_desc-suvrcgeroded_pet.nii.gz", "group_centiloid.tsv", "group_regions.tsv",
+        "group_curves.tsv",
     ):  # fmt: skip
         assert name in derived, name
     assert How.UNKNOWN not in files.values()

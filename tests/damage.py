@@ -1,0 +1,147 @@
+"""Files with odd values anywhere, and what must hold whatever they say: nobody stops the others."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import csv
+import io
+import json
+import math
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from synthetic_records import finished_record, write, write_cohort
+
+from bidsapp.bids.dataset import write_root_files
+from bidsapp.cli.main import main as centipet
+from bidsapp.cli.verify import main as verify
+from bidsapp.report.records import Status, read_record
+
+ODD = (
+    None, True, False, 0, -1, 1, 7.5, 1e-320, 1e9, -1e15, 1e300, math.nan, math.inf, -math.inf,
+    10**30, 10**400, "", " ", "n/a", "7", "NaN", "\x00", "\ud800", "\u202e<script>", "=1+1",
+    "x" * 9999, "../../x", "2020-02-30", "2020-01-01T00:00:00+05:00", [], [None], [1], ["a"],
+    [[1, 2], [3]], [math.nan, 1], [0] * 1000, {}, {"a": {}}, {"": None}, {"models": 1}, [{}],
+    [{"name": []}],
+)  # fmt: skip
+_TOGETHER = 100  # damaged records beside each other in one dataset
+
+
+def mutated(content: Any, random: np.random.Generator, most: int = 3) -> Any:
+    """A copy of JSON in which one to ``most`` parts, however deep, are odd or gone."""
+    content = copy.deepcopy(content)
+    for _ in range(random.integers(1, most + 1)):
+        places = list(_places(content))
+        if not places:
+            break
+        holder, key = places[random.integers(len(places))]
+        if random.random() < 0.15:
+            del holder[key]
+        else:
+            holder[key] = copy.deepcopy(ODD[random.integers(len(ODD))])
+    return content
+
+
+def _places(content: Any) -> Iterator[tuple[Any, Any]]:
+    """Everything that can be replaced: (what holds it, its name or place)."""
+    items: list[tuple[Any, Any]] = []
+    if isinstance(content, dict):
+        items = list(content.items())
+    elif isinstance(content, list):
+        items = list(enumerate(content[:4]))
+    for key, value in items:
+        yield content, key
+        yield from _places(value)
+
+
+def whole_record(entities: dict[str, str]) -> dict[str, Any]:
+    """A record with every field that a dynamic, longitudinal scan can have."""
+    frames = {"frame_start_s": [0.0, 300.0], "frame_duration_s": [300.0, 300.0]}
+    moved = {"translation_mm": [[0.0, 0.0, 0.0], [1.0, 0.5, 0.2]], "distance_mm": [0.0, 1.2]}
+    record = finished_record(
+        entities,
+        centiloid_sd=3.1,
+        centiloid_interval=[60.0, 72.0],
+        uncertainty={"noise": 1.0, "equation": 2.0},
+        band={"name": "high", "label": "High", "source": "A 2020", "doi": "10.1/x",
+              "crossed": [24.4], "indeterminate": True, "statement": "High."},
+        p_above_cutoff={"24.4": 0.99},
+        centiloids={"wc": 66.0, "cg": 65.0, "wcb": 64.0, "pons": 70.0},
+        reference_agreement={"reference": "pons", "difference": 4.0, "sds": 1.1},
+        scales={"suvr": {"universal": 1.2}, "centaurz": {"universal": 3.0}},
+        calibration={"id": "standard", "fingerprint": "ab", "calibrated": True, "differences": []},
+        motion={**frames, **moved, "rotation_deg": [[0.0] * 3, [0.1] * 3], "corrected": True},
+        tacs={"Centiloid": f"sub-{entities['sub']}/pet/x_tacs.tsv"},
+        kinetics={"done": True, "reason": None, "region": "ctx",
+                  "models": {"SRTM": {"DVR": 1.4, "DVR_se": 0.02}, "MRTM2": {"DVR": 1.3}}},
+        pvc={"done": True, "psf_mm": [6.0] * 3, "suvr": {"rbv": {"wc": 1.9, "cg": 2.0}}},
+        longitudinal={"template": True, "t1w_sources": ["bids:raw:a_T1w.nii.gz"]},
+        participant={"age": "70", "sex": "F"},
+        session={"apoe": "e3e4"},
+        acq_time="1921-02-03T10:11:12",
+        site="A",
+        acquisition={"Manufacturer": "Siemens", "ReconMethodParameterLabels": ["subsets"],
+                     "ReconMethodParameterValues": [21], "ReconFilterSize": 4},
+        flags=[{"code": "window-partial", "message": "1.0 min are missing."}],
+    )  # fmt: skip
+    record["provenance"] |= {
+        "command": "centipet",
+        "inputs": {"pet": "sha256:01", "t1w": "sha256:02"},
+        "voxels": {"pet": "sha256:03"},
+        "outputs": {f"sub-{entities['sub']}/pet/x.nii.gz": "sha256:04"},
+        "parameters": {"atlases": [{"name": "Centiloid"}], "reference_regions": [],
+                       "window_min": [50, 70], "cutoff": [24.4], "smooth_fwhm_mm": None},
+    }  # fmt: skip
+    return record
+
+
+def damaged_records(folder: Path, number: int, seed: int = 0) -> Counter[str]:
+    """Run the group level and the verification over many damaged records beside good ones.
+
+    Raises
+    ------
+    AssertionError
+        A level broke off, or the rows of the good scans are not what they were.
+    """
+    random, fates = np.random.default_rng(seed), Counter[str]()
+    write_cohort(folder, 6, ("m00", "m24"))
+    write_root_files(folder, folder)
+    alone = _rows_of_the_good(folder)
+    for first in range(0, number, _TOGETHER):
+        paths = []
+        for place in range(first, min(first + _TOGETHER, number)):
+            entities = {"sub": f"odd{place % _TOGETHER:03}", "trc": ("FBB", "PIB")[place % 2]}
+            damaged = mutated(whole_record(entities), random)
+            paths.append(write(folder, json.dumps(damaged), entities))
+        assert _rows_of_the_good(folder) == alone, f"records {first} and on, seed {seed}"
+        code, told = _told(verify, [str(folder)])
+        assert code == 1 and "Traceback" not in told, told
+        assert "cannot be made again" not in told, told
+        for path in paths:
+            record = read_record(path, folder)
+            odd = any(flag.code == "record-damaged" for flag in record.flags)
+            fates["a result, flagged" if odd and record.status is Status.OK else record.status] += 1
+            path.unlink()
+    return fates
+
+
+def _rows_of_the_good(folder: Path) -> list[dict[str, str]]:
+    """Rows of the group table for scans that nobody damaged, without what depends on the others."""
+    code, told = _told(centipet, [str(folder / "raw"), str(folder), "group"])
+    assert code == 0 and "Traceback" not in told, told
+    with (folder / "group_centiloid.tsv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+    good = [row for row in rows if not row["participant_id"].startswith("sub-odd")]
+    own = ("participant_id", "session_id", "status", "centiloid", "suvr_wc", "age", "years", "band")
+    return [{name: row[name] for name in own} for row in good]
+
+
+def _told(command: Any, arguments: list[str]) -> tuple[int, str]:
+    """Exit code of a command, and what it printed."""
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(out):
+        code = command(arguments)
+    return code, out.getvalue()
