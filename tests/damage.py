@@ -12,8 +12,11 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
+from conftest import RawDatasetMaker
+from raw_sidecar import PET_SIDECAR
 from synthetic_records import finished_record, write, write_cohort
 
 from bidsapp.bids.dataset import write_root_files
@@ -126,6 +129,41 @@ def damaged_records(folder: Path, number: int, seed: int = 0) -> Counter[str]:
             odd = any(flag.code == "record-damaged" for flag in record.flags)
             fates["a result, flagged" if odd and record.status is Status.OK else record.status] += 1
             path.unlink()
+    return fates
+
+
+def damaged_sidecars(folder: Path, number: int, seed: int = 0) -> Counter[str]:
+    """Run the participant level, without the steps, over many damaged sidecars beside good ones.
+
+    Raises
+    ------
+    AssertionError
+        The level broke off, told a fault of its own, or did not come to its steps with a good scan.
+    """
+    random, fates = np.random.default_rng(seed), Counter[str]()
+    raw, out = RawDatasetMaker(folder / "raw"), folder / "out"
+    odd = [f"sub-odd{place:03}" for place in range(min(number, _TOGETHER))]
+    for name in (*odd, "sub-good1", "sub-good2"):
+        raw.t1w(name)
+        raw.pet(f"{name}_trc-FBB")
+    options = ["--work-dir", str(folder / "work"), "--nprocs", "1", "--mem", "8G"]
+    for first in range(0, number, _TOGETHER):
+        for name in odd:
+            content = mutated(PET_SIDECAR | {"DecayCorrectionFactor": [1.1, 1.2]}, random)
+            path = raw.root / name / "pet" / f"{name}_trc-FBB_pet.json"
+            path.write_text(json.dumps(content))
+        with patch("bidsapp.engine.run", return_value=[]), patch(
+            "bidsapp.cli.participant.write_pages", return_value=[]
+        ):  # fmt: skip
+            code, told = _told(centipet, [str(raw.root), str(out), "participant", *options])
+        assert code == 1 and "Traceback" not in told and "fault of CentiPET" not in told, told
+        for name in ("sub-good1", "sub-good2", *odd):
+            record = read_record(out / name / "pet" / f"{name}_trc-FBB_centiloid.json", out)
+            if name in odd:
+                fates["planned" if record.status is Status.INCOMPLETE else record.status] += 1
+                assert record.error in (None, "BadDataError", "NoInputError"), record.reason
+            else:
+                assert record.status is Status.INCOMPLETE  # came to its steps
     return fates
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import errno
 import io
-import json
 import logging
 import os
 import re
@@ -31,6 +30,7 @@ from bidsapp.errors import (
     NoMatchError,
     UsageError,
 )
+from bidsapp.nifti import read_json
 from bidsapp.settings import Filters
 
 _LOG = logging.getLogger(__name__)
@@ -177,7 +177,7 @@ class RawDataset:
             try:
                 if _WEIGHT_KG[0] <= float(value) <= _WEIGHT_KG[1]:
                     return float(value)
-            except (TypeError, ValueError):
+            except (TypeError, ValueError, OverflowError):
                 continue
         return None
 
@@ -464,7 +464,7 @@ def _text(path: Path) -> str:
 
 def _read_object(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(_text(path), object_pairs_hook=_unambiguous)
+        content = read_json(_text(path), object_pairs_hook=_unambiguous)
     except OSError as error:
         raise NoInputError(f"{path}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:

@@ -116,6 +116,7 @@ def read_timing(sidecar: Mapping[str, Any], pet: Path, n_frames: int) -> PetTimi
     _check_injection(injection, starts, duration, pet)
     corrected = field.boolean("ImageDecayCorrected")
     reference = field.number("ImageDecayCorrectionTime") if corrected else None
+    _check_reference(reference, injection, pet)
     _check_attenuation(sidecar, pet)
     units, about_units = _units(field)
     time_zero = clock_seconds(sidecar.get("TimeZero"))
@@ -206,6 +207,15 @@ def _check_injection(
         raise BadDataError(
             f"{pet}: InjectionStart ({injection:g} s after TimeZero) lies {where} by "
             "FrameTimesStart; correct the wrong one"
+        )
+
+
+def _check_reference(reference: float | None, injection: float, pet: Path) -> None:
+    """Refuse a decay correction to a moment days away: a date, or another unit."""
+    if reference is not None and abs(reference - injection) > _DAY_S:
+        raise BadDataError(
+            f"{pet}: ImageDecayCorrectionTime ({reference:g}) lies more than a day from the "
+            "injection; BIDS counts it in s after TimeZero, so correct it"
         )
 
 

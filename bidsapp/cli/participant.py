@@ -25,12 +25,13 @@ from bidsapp.cli.summary import exit_code, print_summary
 from bidsapp.data.regional import check_options
 from bidsapp.errors import (
     BadDataError,
+    CentipetError,
     ExitCode,
     NoInputError,
     StorageError,
 )
 from bidsapp.group.scans import write_scan_tables
-from bidsapp.logs import Progress
+from bidsapp.logs import RUN_LOG, Progress
 from bidsapp.nifti import write_text
 from bidsapp.report.methods import boilerplate
 from bidsapp.report.records import find_records
@@ -191,8 +192,15 @@ def _run_workflow(
     logs = settings.output_dir / "logs"
     if settings.write_graph:
         made.workflow.write_graph(str(logs / "workflow.dot"), graph2use="colored", format="dot")
+    unbuilt = {name: _unbuilt(name, error) for name, error in made.problems.items()}
+    for failure in unbuilt.values():
+        progress.fail(failure.message)
+    if not made.prefixes:
+        return unbuilt
     subjects: dict[str, str] = {}
     for scan in plan.scans:
+        if scan.name in unbuilt:
+            continue
         subjects[made.prefixes[scan.name][-1]] = scan.name
         if scan.t1w is not None:
             subjects[made.prefixes[scan.name][0]] = join_entities(scan.t1w.entities)
@@ -211,7 +219,22 @@ def _run_workflow(
         name: [failure for failure in failures if failure.node.startswith(prefixes)]
         for name, prefixes in made.prefixes.items()
     }
-    return {name: found[0] for name, found in blame.items() if found}
+    return unbuilt | {name: found[0] for name, found in blame.items() if found}
+
+
+def _unbuilt(name: str, error: Exception) -> NodeFailure:
+    """Failure of a scan that no steps could be made for."""
+    from bidsapp.engine import NodeFailure
+
+    RUN_LOG.error("%s", name, exc_info=error)
+    if isinstance(error, CentipetError):
+        return NodeFailure(name, type(error).__name__, str(error))
+    sentence = (
+        f"{name}: its steps could not be made ({type(error).__name__}: "
+        f"{' '.join(str(error).split())}), which is a fault of CentiPET: please report it with the "
+        "log"
+    )
+    return NodeFailure(name, "CentipetError", sentence)
 
 
 def _reports_only(settings: Settings, progress: Progress) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bidsapp.bids.dataset import RAW_FACTS
-from bidsapp.report.forms import read_json
+from bidsapp.nifti import read_json
 from bidsapp.report.records import ScanRecord
 from bidsapp.settings import Filters
 

@@ -6,7 +6,6 @@ stands for every other name). What has no form is kept as it is.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -16,17 +15,6 @@ Form = str | list[Any] | Mapping[str, Any]
 
 # Beyond, whole numbers have gaps in double precision: nothing that is measured is so large.
 _LARGEST = 2.0**53
-
-
-def read_json(text: str | bytes) -> Any:
-    """Content of a JSON text; whole numbers that no double holds are infinite, as others are.
-
-    Raises
-    ------
-    ValueError, RecursionError
-        It is not JSON; it is nested without end.
-    """
-    return json.loads(text, parse_int=_whole)
 
 
 def fitting(value: Any, form: Form, where: str, misfits: list[str]) -> Any:
@@ -82,7 +70,3 @@ def _names(value: Any, form: Mapping[str, Any], where: str, misfits: list[str]) 
         if found is not None or not isinstance(own, Mapping | list):  # else as if not there
             kept[name] = found
     return kept
-
-
-def _whole(digits: str) -> int | float:
-    return int(digits) if len(digits) <= 17 else float(digits)

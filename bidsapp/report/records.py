@@ -19,7 +19,8 @@ from typing import Any
 from bidsapp.bids.derivatives import is_inside, output_path
 from bidsapp.bids.entities import ENTITY_ORDER, parse_entities
 from bidsapp.bids.plan import Flag
-from bidsapp.report.forms import NUMBER, TEXT, TRUTH, Form, fitting, read_json
+from bidsapp.nifti import read_json
+from bidsapp.report.forms import NUMBER, TEXT, TRUTH, Form, fitting
 
 RECORD_SUFFIX = "_centiloid.json"
 # Options that say what else is told of a scan; its Centiloid and regions are the same without them.

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from nipype.pipeline.engine import Workflow
 
 from bidsapp import __version__
 from bidsapp.bids.entities import join_entities
-from bidsapp.bids.plan import Plan, T1wPlan
+from bidsapp.bids.plan import Plan, ScanPlan, T1wPlan
 from bidsapp.settings import Processing
 from bidsapp.workflows.anat import init_anat_derivatives_wf, init_anat_wf
 from bidsapp.workflows.longitudinal import init_template_derivatives_wf, init_template_wf
@@ -39,10 +39,13 @@ class ParticipantsWorkflow:
         Name of a scan (`ScanPlan.name`) -> beginnings of the full names of the nodes it needs:
         those of its T1w, if it has one, and, last, its own. ``node.startswith(prefixes[name])``
         tells whether a failed node costs a scan its result.
+    problems : dict of Exception
+        Name of a scan -> why it has no nodes.
     """
 
     workflow: Workflow
     prefixes: dict[str, tuple[str, ...]]
+    problems: dict[str, Exception] = field(default_factory=dict)
 
 
 def init_participants_wf(
@@ -78,40 +81,41 @@ def init_participants_wf(
     options = _digest(
         {k: v for k, v in sidecars.provenance["parameters"].items() if k not in _AFTER_IMAGES}
     )
+    made = ParticipantsWorkflow(workflow, {})
     anatomies: dict[T1wPlan, Workflow] = {}
-    prefixes = {}
     for scan in plan.scans:
-        parent = _participant(workflow, scan.participant)
-        if scan.t1w is None:
-            own = init_pet_only_wf(
-                scan,
-                output_dir=output_dir,
-                sidecars=sidecars,
-                name=node_name(f"{scan.name}_{options}"),
-            )
-            parent.add_nodes([own])
-            prefixes[scan.name] = (f"{ROOT}.{parent.name}.{own.name}.",)
+        try:
+            own = _scan_wf(scan, output_dir, sidecars, options)
+            parent = _participant(workflow, scan.participant)
+            if scan.t1w is not None and scan.t1w not in anatomies:
+                anatomies[scan.t1w] = _add_anatomy(parent, scan.t1w, output_dir, sidecars, options)
+        except Exception as error:  # costs this scan, not the others
+            made.problems[scan.name] = error
             continue
-        if scan.t1w not in anatomies:
-            anatomies[scan.t1w] = _add_anatomy(parent, scan.t1w, output_dir, sidecars, options)
-        anatomy = anatomies[scan.t1w]
-        own = init_scan_wf(
-            scan,
-            output_dir=output_dir,
-            method=processing.pet_to_t1w,
-            sidecars=sidecars,
-            name=node_name(f"{scan.name}_{options}"),
-        )
-        parent.connect(
-            [
-                (anatomy, own, [
-                    *((f"anat_wf.outputnode.{field}", f"inputnode.{field}") for field in ANATOMY),
-                    ("anat_derivatives_wf.outputnode.written", "inputnode.anat_written"),
-                ]),
-            ]
-        )  # fmt: skip
-        prefixes[scan.name] = tuple(f"{ROOT}.{parent.name}.{part.name}." for part in (anatomy, own))
-    return ParticipantsWorkflow(workflow, prefixes)
+        if scan.t1w is None:
+            parent.add_nodes([own])
+            parts = [own]
+        else:
+            parts = [anatomies[scan.t1w], own]
+            links = [(f"anat_wf.outputnode.{one}", f"inputnode.{one}") for one in ANATOMY]
+            links.append(("anat_derivatives_wf.outputnode.written", "inputnode.anat_written"))
+            parent.connect([(*parts, links)])
+        made.prefixes[scan.name] = tuple(f"{ROOT}.{parent.name}.{part.name}." for part in parts)
+    return made
+
+
+def _scan_wf(scan: ScanPlan, output_dir: str, sidecars: Sidecars, options: str) -> Workflow:
+    """Workflow of one PET, not yet connected."""
+    name = node_name(f"{scan.name}_{options}")
+    if scan.t1w is None:
+        return init_pet_only_wf(scan, output_dir=output_dir, sidecars=sidecars, name=name)
+    return init_scan_wf(
+        scan,
+        output_dir=output_dir,
+        method=sidecars.processing.pet_to_t1w,
+        sidecars=sidecars,
+        name=name,
+    )
 
 
 def _participant(workflow: Workflow, label: str) -> Workflow:
