@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import json
 import os
 import shlex
 import shutil
@@ -24,6 +23,7 @@ from nipype.pipeline.plugins.base import SGELikeBatchManagerBase
 from nipype.pipeline.plugins.slurm import SLURMPlugin
 
 from bidsapp.errors import NoInputError, UsageError, WorkerLostError
+from bidsapp.reading import parse_json, read_text
 
 if TYPE_CHECKING:
     from networkx import DiGraph
@@ -90,14 +90,14 @@ def read_plugin(path: Path) -> BatchPlugin:
 
 def _read_file(path: Path) -> Any:
     try:
-        text = path.read_text("utf-8-sig")
+        text = read_text(path)
     except (OSError, UnicodeDecodeError) as error:
         raise NoInputError(f"--use-plugin {path}: cannot be read ({error})") from error
     import yaml
 
     try:
-        return json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-    except (ValueError, yaml.YAMLError) as error:
+        return parse_json(text) if path.suffix == ".json" else yaml.safe_load(text)
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
         told = " ".join(str(error).split())
         raise UsageError(f"--use-plugin {path}: is neither YAML nor JSON ({told})") from error
 

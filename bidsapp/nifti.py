@@ -503,26 +503,6 @@ def write_json(path: str | Path, content: Mapping[str, Any]) -> Path:
     return write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
-def read_json(text: str | bytes, **options: Any) -> Any:
-    """Content of a JSON text; whole numbers that no double holds are infinite, as others are.
-
-    Parameters
-    ----------
-    text : JSON
-    **options : of `json.loads`
-
-    Raises
-    ------
-    ValueError, RecursionError
-        It is not JSON; it is nested without end.
-    """
-    return json.loads(text, parse_int=_whole, **options)
-
-
-def _whole(digits: str) -> int | float:
-    return int(digits) if len(digits) <= 17 else float(digits)
-
-
 def voxel_hash(path: str | Path) -> str:
     """SHA-256 of the voxels of an image as they are stored, as ``sha256:<hex>``.
 

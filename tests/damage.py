@@ -22,7 +22,12 @@ from synthetic_records import finished_record, write, write_cohort
 from bidsapp.bids.dataset import write_root_files
 from bidsapp.cli.main import main as centipet
 from bidsapp.cli.verify import main as verify
+from bidsapp.data.calibrations import calibration_content, fingerprint, signed
+from bidsapp.data.tracers import tracers
+from bidsapp.nifti import save_volume
 from bidsapp.report.records import Status, read_record
+from bidsapp.settings import Processing
+from bidsapp.volume import Volume
 
 ODD = (
     None, True, False, 0, -1, 1, 7.5, 1e-320, 1e9, -1e15, 1e300, math.nan, math.inf, -math.inf,
@@ -147,7 +152,7 @@ def damaged_sidecars(folder: Path, number: int, seed: int = 0) -> Counter[str]:
         raw.t1w(name)
         raw.pet(f"{name}_trc-FBB")
     options = ["--work-dir", str(folder / "work"), "--nprocs", "1", "--mem", "8G"]
-    for first in range(0, number, _TOGETHER):
+    for _ in range(0, number, _TOGETHER):
         for name in odd:
             content = mutated(PET_SIDECAR | {"DecayCorrectionFactor": [1.1, 1.2]}, random)
             path = raw.root / name / "pet" / f"{name}_trc-FBB_pet.json"
@@ -165,6 +170,106 @@ def damaged_sidecars(folder: Path, number: int, seed: int = 0) -> Counter[str]:
             else:
                 assert record.status is Status.INCOMPLETE  # came to its steps
     return fates
+
+
+def damaged_options(folder: Path, number: int, seed: int = 0) -> Counter[str]:
+    """Run the participant level, without the steps, with damaged files as options.
+
+    Raises
+    ------
+    AssertionError
+        A run ended with a traceback or with a fault of its own.
+    """
+    random, fates = np.random.default_rng(seed), Counter[str]()
+    raw, out = RawDatasetMaker(folder / "raw"), folder / "out"
+    raw.t1w("sub-1")
+    raw.pet("sub-1_trc-FBB")
+    (folder / "dicom").mkdir()
+    (folder / "dicom" / "notes.txt").write_text("no image")
+    base = [str(raw.root), str(out), "participant", "--work-dir", str(folder / "work")]
+    files = _option_files(folder)
+    for place in range(number):
+        option, path, content, more = files[place % len(files)]
+        path.write_bytes(_damaged_text(option, content, random))
+        value = f"Own={folder / 'atlas.nii.gz'},{path}" if option == "--atlas" else str(path)
+        with patch("bidsapp.engine.run", return_value=[]), patch(
+            "bidsapp.cli.participant.write_pages", return_value=[]
+        ):  # fmt: skip
+            code, told = _told(centipet, [*base, option, value, *more])
+        assert code in (0, 1, 18, 64, 65, 66), (option, code, told, path.read_bytes()[:2000])
+        assert "Traceback" not in told and "fault of CentiPET" not in told, (option, told)
+        fates["accepted" if code in (0, 1) else f"refused with {code}"] += 1
+    return fates
+
+
+def _option_files(folder: Path) -> list[tuple[str, Path, Any, list[str]]]:
+    """Options that name a file, its path, what is good in it, and what else must be given."""
+    code, reference = "FBB", "wc"
+    tracer = tracers()[code]
+    key, line = (code, reference), tracer.equation
+    own = {key: fingerprint(Processing(), tracer, reference)}
+    signed_by_user = calibration_content([(code, line)], own, {key: (1.0, 2.0)}, passed=True)
+    labels = np.zeros((6, 6, 6), np.int16)
+    labels[2:4, 2:4, 2:4] = 1
+    save_volume(folder / "atlas.nii.gz", Volume(labels, np.diag([2.0, 2.0, 2.0, 1.0])))
+    options = {
+        "nprocs": 2, "mem": "8G", "window": [90.0, 110.0], "smooth": 4.0, "cutoff": [24.4],
+        "participant-label": ["1"], "kinetics": ["srtm"], "pvc": ["gtm"], "step-timeout": 60.0,
+        "write-masks": True, "output-spaces": ["T1w"], "k2-prime": 0.1,
+    }  # fmt: skip
+    filters = {"pet": {"session": None, "run": [1], "tracer": "FBB", "extension": ".nii.gz"},
+               "t1w": {"acquisition": "*", "suffix": "T1w"}, "bold": {"task": "rest"}}  # fmt: skip
+    metadata = {"sub-01": {"InjectionTime": "10:00:00", "InjectedRadioactivity": 300}}
+    dicom = ["--dicom-dir", str(folder / "dicom")]
+    return [
+        ("--config-file", folder / "options.toml", options, []),
+        ("--bids-filter-file", folder / "filters.json", filters, []),
+        ("--use-plugin", folder / "plugin.json",
+         {"plugin": "SLURM", "plugin_args": {"sbatch_args": "--mem=3G", "max_jobs": 4}}, []),
+        ("--calibration", folder / "calibration.json", signed_by_user, []),
+        ("--norms", folder / "norms.tsv",
+         [["atlas", "region", "mean", "sd"], ["Centiloid", "ctx", 1.1, 0.1]], []),
+        ("--atlas", folder / "atlas.tsv", [["index", "name"], [1, "Pons"]], []),
+        ("--dicom-map", folder / "map.tsv",
+         [["patient_id", "participant_id"], ["A", "sub-1"]], dicom),
+        ("--dicom-metadata", folder / "metadata.json", metadata, dicom),
+    ]  # fmt: skip
+
+
+def _damaged_text(option: str, content: Any, random: np.random.Generator) -> bytes:
+    """The file with odd values, as who writes by hand may make them, or with other bytes."""
+    odd = content
+    if random.random() < 0.7:
+        odd = mutated(content, random)
+        if option == "--calibration" and random.random() < 0.5 and isinstance(odd, dict):
+            odd = signed(odd)  # as its owner could
+    if option == "--config-file":
+        lines = [f"{json.dumps(str(key))} = {_toml(value)}" for key, value in odd.items()]
+        text = "\n".join(lines)
+    elif isinstance(content, list):
+        rows = [row if isinstance(row, list) else [row] for row in odd]
+        text = "\n".join("\t".join(map(_cell, row)) for row in rows)
+    else:
+        text = json.dumps(odd)
+    data = bytearray(text.encode(errors="surrogatepass"))
+    if odd is content or random.random() < 0.1:
+        first = int(random.integers(len(data) + 1))
+        last = first + int(random.integers(40))
+        data[first:last] = random.bytes(int(random.integers(12)))
+    return bytes(data)
+
+
+def _cell(value: Any) -> str:
+    return str(value) if not isinstance(value, int) or abs(value) < 10**300 else "9" * 401
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, dict):
+        inner = (f"{json.dumps(key)} = {_toml(one)}" for key, one in value.items())
+        return "{" + ", ".join(inner) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    return repr(value) if isinstance(value, float) else json.dumps(value)
 
 
 def _rows_of_the_good(folder: Path) -> list[dict[str, str]]:

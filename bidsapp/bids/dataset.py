@@ -6,7 +6,6 @@ says the same whoever writes it, so it does not matter who comes last.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Collection
 from importlib.metadata import PackageNotFoundError, metadata
@@ -20,6 +19,7 @@ from bidsapp.bids.layout import raw_facts
 from bidsapp.bids.seals import sealed
 from bidsapp.errors import CannotCreateError
 from bidsapp.nifti import remove_temporaries, write_text
+from bidsapp.reading import parse_json, read_text
 
 # What the group level knows of the raw dataset (`bidsapp.bids.layout.raw_facts`).
 RAW_FACTS = "group_raw.json"
@@ -104,7 +104,7 @@ def _refuse_foreign(output_dir: Path) -> None:
     """Refuse a folder whose description says that it holds something else."""
     path = output_dir / "dataset_description.json"
     try:
-        is_ours = json.loads(path.read_text("utf-8"))["GeneratedBy"][0]["Name"] == APP_NAME
+        is_ours = parse_json(read_text(path))["GeneratedBy"][0]["Name"] == APP_NAME
     except FileNotFoundError:
         return
     except (OSError, ValueError, LookupError, TypeError):
@@ -119,7 +119,7 @@ def _refuse_foreign(output_dir: Path) -> None:
 def _source(output_dir: Path, bids_dir: Path) -> dict[str, Any]:
     """Where the raw data are: relative, so that a folder moved with its raw data stays right."""
     try:
-        raw = json.loads((bids_dir / "dataset_description.json").read_text("utf-8-sig"))
+        raw = parse_json(read_text(bids_dir / "dataset_description.json"))
     except (OSError, ValueError):
         raw = {}
     raw = raw if isinstance(raw, dict) else {}

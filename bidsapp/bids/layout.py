@@ -7,12 +7,10 @@ scan (pybids gives up on the whole dataset) and so that a dataset of thousands i
 from __future__ import annotations
 
 import csv
-import errno
 import io
 import logging
 import os
 import re
-import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -30,7 +28,7 @@ from bidsapp.errors import (
     NoMatchError,
     UsageError,
 )
-from bidsapp.nifti import read_json
+from bidsapp.reading import parse_json, read_text
 from bidsapp.settings import Filters
 
 _LOG = logging.getLogger(__name__)
@@ -61,7 +59,6 @@ _DATE = re.compile(
 _WEIGHT_FIELDS = ("PatientWeight", "BodyWeight", "ParticipantWeight")
 _WEIGHT_COLUMNS = ("weight", "weight_kg", "bodyweight", "body_weight")
 _WEIGHT_KG = (2.0, 300.0)
-_MOST_BYTES = 2**26  # of a sidecar or a table
 
 
 @dataclass(frozen=True)
@@ -413,7 +410,7 @@ def _listing(folder: Path, _changed: int) -> tuple[Path, ...]:
 def _scan_times(path: Path) -> dict[str, str]:
     """File name -> acq_time of a ``scans.tsv``; empty when there is none that can be read."""
     try:
-        rows = list(csv.DictReader(io.StringIO(_text(path), newline=""), delimiter="\t"))
+        rows = list(csv.DictReader(io.StringIO(read_text(path), newline=""), delimiter="\t"))
     except (OSError, ValueError, csv.Error):
         return {}
     return {str(row.get("filename")): row.get("acq_time") or "" for row in rows}
@@ -439,37 +436,21 @@ def _columns(path: Path, key: str) -> dict[str, str | None]:
 def _rows(path: Path, _changed: int) -> dict[str, dict[str, str]]:
     """Rows of a table by their first column; kept as long as the file does not change."""
     try:
-        reader = csv.DictReader(io.StringIO(_text(path), newline=""), delimiter="\t")
+        reader = csv.DictReader(io.StringIO(read_text(path), newline=""), delimiter="\t")
         first = (reader.fieldnames or [""])[0]
         return {row[first] or "": row for row in reader}
     except (OSError, ValueError, csv.Error):
         return {}
 
 
-def _text(path: Path) -> str:
-    """UTF-8 text of a file; of a pipe or a device it would never end.
-
-    Raises
-    ------
-    OSError, UnicodeDecodeError
-        It cannot be read; it is no text.
-    """
-    found = path.stat()
-    if not stat.S_ISREG(found.st_mode):
-        raise OSError(errno.EINVAL, "it is no file")
-    if found.st_size > _MOST_BYTES:
-        raise OSError(errno.EFBIG, "it is far too large")
-    return path.read_text("utf-8-sig")
-
-
 def _read_object(path: Path) -> dict[str, Any]:
     try:
-        content = read_json(_text(path), object_pairs_hook=_unambiguous)
+        content = parse_json(read_text(path), object_pairs_hook=_unambiguous)
     except OSError as error:
         raise NoInputError(f"{path}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
         raise BadDataError(f"{path}: is not UTF-8 text; save it again as UTF-8") from error
-    except (ValueError, RecursionError) as error:  # also numbers and nesting without end
+    except ValueError as error:
         raise BadDataError(f"{path}: is no JSON ({error}); correct it") from error
     if not isinstance(content, dict):
         raise BadDataError(f"{path}: must hold one JSON object of names and values")

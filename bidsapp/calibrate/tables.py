@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from bidsapp.data import FOLDER, REFERENCES, read_table
 from bidsapp.data.tracers import tracer_from_name
 from bidsapp.errors import BadDataError, NoInputError
+from bidsapp.reading import read_text
 
 Row = Mapping[str, str]
 
@@ -69,7 +70,7 @@ def read_rows(path: Path) -> list[dict[str, str]]:
         The file cannot be read; it has no rows, or a row of another length.
     """
     try:
-        text = path.read_text("utf-8-sig")
+        text = read_text(path)
     except (OSError, UnicodeDecodeError) as error:
         raise NoInputError(f"{path}: cannot be read ({error})") from error
     lines = [line for line in text.splitlines() if line.strip()]

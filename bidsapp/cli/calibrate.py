@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bidsapp.cli.command import Parser, run_command
+from bidsapp.cli.command import Parser, finite, run_command
 from bidsapp.errors import (
     BadDataError,
     CannotCreateError,
@@ -71,7 +71,7 @@ def _parser(*, with_folder: bool = True) -> argparse.ArgumentParser:
         help="least squares, or error in both (default: ordinary)",
     )  # fmt: skip
     parser.add_argument(
-        "--error-ratio", type=float, default=1.0, metavar="R",
+        "--error-ratio", type=finite, default=1.0, metavar="R",
         help="Deming: variance of the error of the second over that of the first (default: 1)",
     )  # fmt: skip
     parser.add_argument(

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
+import re
 import sys
 from collections.abc import Callable
 from typing import NoReturn
 
+from bidsapp.cli.listener import listener_may_leave
 from bidsapp.errors import CentipetError, UsageError
 
 # Set before numpy and nipype are imported, here and in every process that is started: sums must not
@@ -21,6 +24,8 @@ ENVIRONMENT = {
     "MPLBACKEND": "Agg",
 }
 
+_MOST_PROCESSES = 4096  # more than the processors of any machine
+
 
 class Parser(argparse.ArgumentParser):
     """Raises instead of exiting, so that the exit code of usage errors is ours."""
@@ -28,6 +33,27 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raise the usage error that argparse would print."""
         raise UsageError(f"{message} (see {self.prog} --help)")
+
+
+def finite(text: str) -> float:
+    """Value of an option that is a number, for argparse: neither text, NaN nor infinite."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"{text!r:.40} is not a number")
+    return value
+
+
+def processes(text: str) -> int:
+    """Value of an option that is a number of processes, for argparse."""
+    if not re.fullmatch(r"[+-]?\d{1,9}", text, flags=re.ASCII):
+        raise argparse.ArgumentTypeError(f"{text!r:.40} is not a number of processes")
+    if not 1 <= int(text) <= _MOST_PROCESSES:
+        told = "at least one process is needed" if int(text) < 1 else f"at most {_MOST_PROCESSES}"
+        raise argparse.ArgumentTypeError(f"{int(text)}: {told}")
+    return int(text)
 
 
 def run_command(prog: str, work: Callable[[], int]) -> int:
@@ -39,10 +65,11 @@ def run_command(prog: str, work: Callable[[], int]) -> int:
     work : gives the exit code; an error of ours becomes a line on stderr and its own code
     """
     os.environ.update(ENVIRONMENT)
-    try:
-        return work()
-    except CentipetError as error:
-        return complain(prog, error)
+    with listener_may_leave():
+        try:
+            return work()
+        except CentipetError as error:
+            return complain(prog, error)
 
 
 def complain(prog: str, error: CentipetError) -> int:

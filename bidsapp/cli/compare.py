@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from bidsapp.cli.command import Parser, run_command
+from bidsapp.cli.command import Parser, finite, run_command
 from bidsapp.errors import CannotCreateError, ExitCode
 
 
@@ -30,7 +30,7 @@ def _parser() -> argparse.ArgumentParser:
         help="JSON and plots (default: ./centipet-comparison)",
     )  # fmt: skip
     parser.add_argument(
-        "--cutoff", nargs="+", type=float, metavar="CL",
+        "--cutoff", nargs="+", type=finite, metavar="CL",
         help="count changes of class at these (default: those of the literature)",
     )  # fmt: skip
     parser.add_argument(

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bidsapp import data
-from bidsapp.cli.command import Parser, run_command
+from bidsapp.cli.command import Parser, finite, processes, run_command
 from bidsapp.cli.main import main as centipet
 from bidsapp.core.centiloid import centiloid
 from bidsapp.data.tracers import Tracer, tracers
@@ -128,9 +128,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("out", metavar="OUT", type=Path, help="new folder for everything")
     parser.add_argument(
-        "--centiloid", type=float, default=60.0, metavar="CL", help="the truth (default: 60)"
+        "--centiloid", type=finite, default=60.0, metavar="CL", help="the truth (default: 60)"
     )
-    parser.add_argument("--nprocs", type=int, metavar="N", help="processes (default: all)")
+    parser.add_argument("--nprocs", type=processes, metavar="N", help="processes (default: all)")
     return parser
 
 

@@ -17,7 +17,7 @@ _ROOT = Path("/")
 
 def available_cpus(environ: Mapping[str, str] = os.environ, root: Path = _ROOT) -> int:
     """Processors this process may keep busy, at least one."""
-    limits = [len(os.sched_getaffinity(0))]
+    limits = [processors()]
     for folder in _control_groups(root):
         quota, period = _read(folder / "cpu.max", "max 1").split()[:2]
         if quota == "max":
@@ -29,6 +29,13 @@ def available_cpus(environ: Mapping[str, str] = os.environ, root: Path = _ROOT) 
     for name in ("SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE"):
         limits += _number(environ, name)
     return max(1, min(limits))
+
+
+def processors() -> int:
+    """Processors that the kernel lets this process run on; macOS cannot tell, and has them all."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def available_memory_gb(environ: Mapping[str, str] = os.environ, root: Path = _ROOT) -> float:

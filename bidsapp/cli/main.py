@@ -11,6 +11,7 @@ from pathlib import Path
 
 from bidsapp import __version__
 from bidsapp.cli.command import ENVIRONMENT, complain
+from bidsapp.cli.listener import listener_may_leave
 from bidsapp.cli.parser import parse
 from bidsapp.cli.signals import Interrupted, ended_by_signals
 from bidsapp.errors import (
@@ -34,6 +35,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     os.environ.update(ENVIRONMENT)
+    with listener_may_leave():
+        return _main(argv)
+
+
+def _main(argv: Sequence[str]) -> int:
     if argv[:1] == ["--demo"]:
         from bidsapp.cli.demo import main as demo
 

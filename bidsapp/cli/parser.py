@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import re
 import tomllib
@@ -15,9 +14,10 @@ from typing import Any, NoReturn
 
 from bidsapp import __version__
 from bidsapp.cli.atlas_options import atlas_choices, known, reference_choices, voi_spaces
-from bidsapp.cli.command import Parser
+from bidsapp.cli.command import Parser, finite, processes
 from bidsapp.cli.machine import available_cpus, available_memory_gb
 from bidsapp.errors import NoInputError, UnknownLevelError, UsageError
+from bidsapp.reading import parse_json, read_text
 from bidsapp.settings import (
     TEMPLATE_SPACE,
     DicomInput,
@@ -203,7 +203,7 @@ def _add_processing(group: Any) -> None:
     group.add_argument(
         "--window",
         nargs=2,
-        type=float,
+        type=finite,
         metavar=("START", "END"),
         help="average these minutes after injection, not the tracer's",
     )
@@ -216,12 +216,12 @@ def _add_processing(group: Any) -> None:
         "--no-motion-correction", action="store_true", help="do not align the frames of a scan"
     )
     blur = group.add_mutually_exclusive_group()
-    blur.add_argument("--smooth", type=float, metavar="MM", help="blur the PET by this FWHM")
+    blur.add_argument("--smooth", type=finite, metavar="MM", help="blur the PET by this FWHM")
     blur.add_argument(
-        "--target-resolution", type=float, metavar="MM", help="blur the PET up to this resolution"
+        "--target-resolution", type=finite, metavar="MM", help="blur the PET up to this resolution"
     )
     group.add_argument(
-        "--psf", nargs="+", type=float, metavar="MM",
+        "--psf", nargs="+", type=finite, metavar="MM",
         help="resolution of the PET (FWHM), one or along x y z; without it it is measured",
     )  # fmt: skip
     group.add_argument(
@@ -244,7 +244,7 @@ def _add_processing(group: Any) -> None:
         "--tau-vois", type=_path, metavar="DIR", help="CenTauR volumes, for scans with a tau tracer"
     )
     group.add_argument(
-        "--cutoff", nargs="+", type=float, metavar="CL", default=[],
+        "--cutoff", nargs="+", type=finite, metavar="CL", default=[],
         help="tell the probability that the Centiloid lies above",
     )  # fmt: skip
 
@@ -268,11 +268,11 @@ def _add_regions(group: Any) -> None:
     )
     group.add_argument("--write-masks", action="store_true", help="write the regions as images")
     group.add_argument(
-        "--atlas-threshold", type=float, metavar="P",
+        "--atlas-threshold", type=finite, metavar="P",
         help="whole voxels of at least this probability, where an atlas has probabilities",
     )  # fmt: skip
     group.add_argument(
-        "--gm-threshold", type=float, metavar="P",
+        "--gm-threshold", type=finite, metavar="P",
         help="grey-matter means of whole voxels of at least this probability, not weighted ones",
     )  # fmt: skip
 
@@ -288,11 +288,11 @@ def _add_models(group: Any) -> None:
         help="a reference region of the run (default: wc)",
     )  # fmt: skip
     group.add_argument(
-        "--t-star", type=float, metavar="MIN", help="use later frames only: MRTM, MRTM2, Logan"
+        "--t-star", type=finite, metavar="MIN", help="use later frames only: MRTM, MRTM2, Logan"
     )
-    group.add_argument("--t-end", type=float, metavar="MIN", help="use earlier frames only")
+    group.add_argument("--t-end", type=finite, metavar="MIN", help="use earlier frames only")
     group.add_argument(
-        "--k2-prime", type=float, metavar="PER_MIN", help="of the reference (default: by SRTM)"
+        "--k2-prime", type=finite, metavar="PER_MIN", help="of the reference (default: by SRTM)"
     )
     group.add_argument(
         "--pvc", nargs="+", type=str.lower, choices=[*methods, "none"], default=[],
@@ -303,7 +303,7 @@ def _add_models(group: Any) -> None:
 def _add_execution(group: Any) -> None:
     cpus, memory = available_cpus(), available_memory_gb()
     group.add_argument(
-        "--nprocs", "--nthreads", "--n-cpus", type=int, metavar="N", default=cpus,
+        "--nprocs", "--nthreads", "--n-cpus", type=processes, metavar="N", default=cpus,
         help=f"processes (here: {cpus})",
     )  # fmt: skip
     group.add_argument(
@@ -317,7 +317,7 @@ def _add_execution(group: Any) -> None:
     group.add_argument("--clean-workdir", action="store_true", help="forget them first")
     group.add_argument("--config-file", metavar="FILE", help="options as TOML: nprocs = 4")
     group.add_argument(
-        "--step-timeout", type=float, metavar="MIN", default=60.0,
+        "--step-timeout", type=finite, metavar="MIN", default=60.0,
         help="end a step that is stuck for so long, with more than one process (default: 60)",
     )  # fmt: skip
     group.add_argument("--use-plugin", type=_path, metavar="FILE", help="nipype plugin, for SLURM")
@@ -351,7 +351,7 @@ def _read_config(path: Path) -> argparse.Namespace:
     """Options of a TOML file, as if typed before those of the command line."""
     try:
         table = tomllib.loads(_read_text(path))
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"--config-file {path}: is no TOML ({error})") from error
     parser = Parser(prog=f"--config-file {path}", add_help=False, allow_abbrev=False)
     _add_options(parser)
@@ -385,10 +385,7 @@ def _gigabytes(text: str) -> float:
     match = re.fullmatch(r"([\d.]+)\s*([BKMGT]?)B?", text.strip().upper())
     if match is None:
         raise argparse.ArgumentTypeError(f"{text!r} is no amount of memory, such as 8G or 8000")
-    try:
-        return float(match[1]) * _BYTES[match[2] or "M"]
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number") from error
+    return finite(match[1]) * _BYTES[match[2] or "M"]
 
 
 def _settings(options: argparse.Namespace) -> Settings:
@@ -462,8 +459,6 @@ def _refuse(options: argparse.Namespace) -> None:
             "--derivatives: results of other pipelines are not used, everything is computed from "
             "the raw data; leave the option out"
         )
-    if options.nprocs < 1:
-        raise UsageError(f"--nprocs {options.nprocs}: at least one process is needed")
     if options.pet_only and options.target_resolution is not None and options.psf is None:
         raise UsageError(
             "--target-resolution: without a T1w the resolution cannot be measured; give it with "
@@ -510,8 +505,6 @@ def _window(window: Sequence[float] | None) -> tuple[float, float] | None:
 
 
 def _cutoffs(values: Sequence[float]) -> tuple[float, ...]:
-    if not all(map(math.isfinite, values)):
-        raise UsageError("--cutoff: give Centiloids, such as 24.4")
     return tuple(dict.fromkeys(values))
 
 
@@ -523,7 +516,7 @@ def _chosen(flag: str, values: Sequence[str]) -> tuple[str, ...]:
 
 
 def _positive(flag: str, value: float | None, *, zero: bool = False) -> float | None:
-    if value is not None and not (math.isfinite(value) and (value > 0 or (zero and value == 0))):
+    if value is not None and not (value > 0 or (zero and value == 0)):
         raise UsageError(f"{flag} {value:g}: give a positive number")
     return value
 
@@ -577,7 +570,7 @@ def _filter_file(path: Path | None) -> dict[str, dict[str, Any]]:
     if path is None:
         return {}
     try:
-        content = json.loads(_read_text(path))
+        content = parse_json(_read_text(path))
     except ValueError as error:
         raise UsageError(f"--bids-filter-file {path}: is no JSON ({error})") from error
     if not isinstance(content, dict) or not all(isinstance(v, dict) for v in content.values()):
@@ -614,6 +607,6 @@ def _dicom(options: argparse.Namespace, level: Level) -> DicomInput | None:
 
 def _read_text(path: Path) -> str:
     try:
-        return path.read_text("utf-8-sig")
+        return read_text(path)
     except (OSError, UnicodeDecodeError) as error:
         raise NoInputError(f"{path}: cannot be read ({error})") from error

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from bidsapp import __version__
+from bidsapp.cli.machine import processors
 from bidsapp.errors import ExitCode, StorageError
 from bidsapp.nifti import write_json
 
@@ -38,7 +39,7 @@ class RunRecord:
             "Host": platform.node(),
             "System": platform.platform(),
             "Python": sys.version.split()[0],
-            "Processors": len(os.sched_getaffinity(0)),
+            "Processors": processors(),
             "SlurmJob": os.environ.get("SLURM_JOB_ID"),
             "Scans": {},
         }

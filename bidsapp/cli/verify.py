@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bidsapp import __version__
-from bidsapp.cli.command import Parser, run_command
+from bidsapp.cli.command import Parser, processes, run_command
 from bidsapp.errors import (
     CannotCreateError,
     CentipetError,
@@ -72,7 +72,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--report", type=Path, metavar="FILE", help="all of it as .json, or the differences as .tsv"
     )
-    parser.add_argument("--nprocs", type=int, metavar="N", default=1, help="processes (default: 1)")
+    parser.add_argument(
+        "--nprocs", type=processes, metavar="N", default=1, help="processes (default: 1)"
+    )
     parser.add_argument("--version", action="version", version=f"CentiPET {__version__}")
     return parser
 
@@ -108,8 +110,6 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> None:
-    if options.nprocs < 1:
-        raise UsageError(f"--nprocs {options.nprocs}: at least one process is needed")
     if options.report is not None and options.report.suffix not in (".json", ".tsv"):
         raise UsageError(f"--report {options.report}: give a name that ends in .json or .tsv")
 

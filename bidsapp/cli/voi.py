@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bidsapp.cli.atlas_options import atlas_choices, known, reference_choices
-from bidsapp.cli.command import Parser, complain
+from bidsapp.cli.command import Parser, complain, finite
 from bidsapp.errors import CentipetError, ExitCode, UsageError
 from bidsapp.settings import Processing
 
@@ -74,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
         "--gm", type=Path, metavar="FILE", help="grey matter in MNI, for the gm_ columns"
     )
     parser.add_argument("--norms", type=Path, metavar="FILE", help="SUVR of healthy people")
-    parser.add_argument("--atlas-threshold", type=float, metavar="P", help="least probability")
+    parser.add_argument("--atlas-threshold", type=finite, metavar="P", help="least probability")
     return parser
 
 

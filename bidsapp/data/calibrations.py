@@ -7,7 +7,6 @@ that made the SUVRs, and a SHA-256 over all of it.
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -30,6 +29,7 @@ from bidsapp.data.tracers import (
     tracers,
 )
 from bidsapp.errors import BadDataError, NoInputError
+from bidsapp.reading import parse_json, read_text
 from bidsapp.settings import TEMPLATE_SPACE, Processing
 
 SCHEMA = "centipet-calibration/1"
@@ -191,7 +191,7 @@ def read_calibration(path: Path) -> CalibrationFile:
         It is no calibration file, lacks a field, or was changed after it was written.
     """
     try:
-        content = json.loads(path.read_text("utf-8"))
+        content = parse_json(read_text(path))
     except (OSError, UnicodeDecodeError) as error:
         raise NoInputError(f"--calibration {path}: cannot be read ({error})") from error
     except ValueError as error:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bidsapp.errors import BadDataError, NoInputError
+from bidsapp.reading import read_bytes
 
 _COLUMNS = {
     "index": ("index", "label_index", "roiid", "roi_id", "id", "value", "labelvalue", "no",
@@ -77,7 +78,7 @@ def read_label_table(path: Path) -> LabelTable:
         It is no table of labels.
     """
     try:
-        content = path.read_bytes()
+        content = read_bytes(path)
     except OSError as error:
         raise NoInputError(f"{path}: cannot be read ({error.strerror})") from error
     if len(content) > _LARGEST_BYTES or b"\0" in content:

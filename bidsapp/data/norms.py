@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bidsapp.core.regional import Norm
 from bidsapp.errors import BadDataError, NoInputError
+from bidsapp.reading import read_text
 
 _NEEDED = ("atlas", "region", "mean", "sd")
 
@@ -31,7 +32,7 @@ def read_norms(path: Path, references: Collection[str]) -> dict[tuple[str, str],
         It is no such table.
     """
     try:
-        text = path.read_text("utf-8-sig")
+        text = read_text(path)
     except OSError as error:
         raise NoInputError(f"{path}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:

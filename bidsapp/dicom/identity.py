@@ -20,6 +20,7 @@ from pathlib import Path
 from bidsapp.dicom.header import Header
 from bidsapp.dicom.volumes import is_volume
 from bidsapp.errors import BadDataError, NoInputError
+from bidsapp.reading import read_text
 
 _FOLDER = re.compile(r"(sub|ses)-([A-Za-z0-9]+)")
 _NAME_TAGS = (
@@ -73,7 +74,7 @@ def read_label_map(path: Path) -> LabelMap:
         The file is missing, lacks a column, or holds a label that BIDS forbids.
     """
     try:
-        lines = path.read_text("utf-8-sig").splitlines()
+        lines = read_text(path).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise NoInputError(f"{path}: cannot be read as text; give a TSV file") from error
     table = csv.DictReader(lines, delimiter="\t")

@@ -14,7 +14,6 @@ All other times follow from it and from the headers, so they cannot be stated on
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -24,6 +23,7 @@ from typing import Any
 from bidsapp.dicom.header import MIDNIGHT
 from bidsapp.dicom.tables import tables
 from bidsapp.errors import BadDataError, NoInputError
+from bidsapp.reading import parse_json, read_text
 
 _DAY_S = 86400
 _OWN_KEYS = ("InjectionTime", "TimeZero", "InjectionStart", "Tracer")
@@ -84,7 +84,7 @@ def read_metadata(path: Path) -> Metadata:
         A selector holds no object, a key is unknown, or InjectionTime is no time.
     """
     try:
-        content = json.loads(path.read_text("utf-8"))
+        content = parse_json(read_text(path))
     except (OSError, ValueError) as error:
         raise NoInputError(f"{path}: cannot be read as JSON ({error}); correct it") from error
     allowed = {*tables()["metadata"]["keys"], *_OWN_KEYS}

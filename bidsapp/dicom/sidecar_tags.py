@@ -6,7 +6,6 @@ Three generations of dcm2niix and PET-BIDS call things differently and count fro
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -18,6 +17,7 @@ from bidsapp.dicom.header import MIDNIGHT, YEARS, Values
 from bidsapp.dicom.tables import name_matches, tables
 from bidsapp.dicom.timing import mean_decay_moment
 from bidsapp.errors import BadDataError
+from bidsapp.reading import parse_json, read_text
 
 _EQUALISED = r"_Eq(_\d+)?$"
 _NO_DAY = MIDNIGHT + timedelta(days=1)  # there is a day before it in the year without dates
@@ -40,8 +40,8 @@ def read_sidecar(path: Path) -> dict[str, Any]:
     if not side.exists():
         return {}
     try:
-        content = json.loads(side.read_text("utf-8-sig"))
-    except (ValueError, RecursionError) as error:
+        content = parse_json(read_text(side))
+    except (OSError, ValueError) as error:
         raise BadDataError(f"{side.name}: is no JSON; correct or remove it") from error
     if not isinstance(content, dict):
         raise BadDataError(f"{side.name}: must hold one JSON object of names and values")

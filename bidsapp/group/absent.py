@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bidsapp.bids.dataset import RAW_FACTS
-from bidsapp.nifti import read_json
+from bidsapp.reading import parse_json, read_text
 from bidsapp.report.records import ScanRecord
 from bidsapp.settings import Filters
 
@@ -17,8 +17,8 @@ _MOST_NAMED = 20
 def read_facts(output_dir: Path) -> dict[str, Any]:
     """What the participant level told of the raw dataset; empty when that cannot be read."""
     try:
-        found = read_json((output_dir / RAW_FACTS).read_text("utf-8"))
-    except (OSError, ValueError, RecursionError):
+        found = parse_json(read_text(output_dir / RAW_FACTS))
+    except (OSError, ValueError):
         return {}
     shapes = {"participants": list, "participant": dict, "session": dict}
     found = found if isinstance(found, dict) else {}

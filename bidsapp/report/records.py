@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import stat
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,7 +18,7 @@ from typing import Any
 from bidsapp.bids.derivatives import is_inside, output_path
 from bidsapp.bids.entities import ENTITY_ORDER, parse_entities
 from bidsapp.bids.plan import Flag
-from bidsapp.nifti import read_json
+from bidsapp.reading import parse_json, read_text
 from bidsapp.report.forms import NUMBER, TEXT, TRUTH, Form, fitting
 
 RECORD_SUFFIX = "_centiloid.json"
@@ -241,8 +240,8 @@ def read_record(path: Path, output_dir: Path) -> ScanRecord:
     relative = path.relative_to(output_dir).as_posix()
     try:
         _check_name(relative)
-        return _from_json(read_json(_text_of(path)), relative)
-    except (OSError, ValueError, RecursionError) as error:
+        return _from_json(parse_json(read_text(path)), relative)
+    except (OSError, ValueError) as error:
         return ScanRecord(
             path=relative,
             status=Status.FAILED,
@@ -263,13 +262,6 @@ def _check_name(path: str) -> None:
     place = output_path("", "result", entities).as_posix() if all(entities.values()) else ""
     if path != place:
         raise ValueError("no scan has a record of this name at this place")
-
-
-def _text_of(path: Path) -> str:
-    """Text of a record; of a pipe or a device it would never end."""
-    if not stat.S_ISREG(path.stat().st_mode):
-        raise OSError("it is not a file")
-    return path.read_text("utf-8")
 
 
 def _from_json(content: Any, path: str) -> ScanRecord:

@@ -1,9 +1,11 @@
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from bidsapp.cli.main import main
 from bidsapp.cli.parser import parse
 from bidsapp.errors import CentipetError, ExitCode, NoInputError, UnknownLevelError, UsageError
 from bidsapp.settings import KineticModel, Level, PetToT1w, PvcMethod
@@ -11,6 +13,18 @@ from bidsapp.settings import KineticModel, Level, PetToT1w, PvcMethod
 
 def parsed(*options, level="participant"):
     return parse(["bids", "out", level, *map(str, options)])
+
+
+@pytest.mark.parametrize(
+    "option", ["--config-file", "--bids-filter-file", "--use-plugin", "--norms", "--calibration"]
+)
+def test_an_option_file_that_never_ends_is_refused(option, raw, tmp_path):
+    raw.pet("sub-1_trc-FBB")
+    work = ["--work-dir", str(tmp_path / "w")]
+    os.mkfifo(tmp_path / "pipe")
+    for endless in ("/dev/zero", str(tmp_path / "pipe")):
+        base = [str(raw.root), str(tmp_path / "out"), "participant", *work, option, endless]
+        assert main(base) == ExitCode.NO_INPUT
 
 
 def test_the_shortest_command_line():
@@ -61,6 +75,17 @@ def test_what_nipreps_users_type_without_reading():
         (["--output-spaces", "MNI152NLin2009cAsym"], "MNI152NLin2009cAsym"),
         (["--nprocs", "0"], "--nprocs"),
         (["--nprocs", "many"], "nprocs"),
+        (["--nprocs", "99999999999999999999"], "--nprocs"),
+        (["--n-cpus", "1000000"], "at most"),
+        (["--nprocs", "nan"], "--nprocs"),
+        (["--step-timeout", "nan"], "--step-timeout"),
+        (["--step-timeout", "inf"], "--step-timeout"),
+        (["--window", "90", "inf"], "--window"),
+        (["--window", "nan", "90"], "--window"),
+        (["--psf", "nan"], "--psf"),
+        (["--t-end", "inf"], "--t-end"),
+        (["--gm-threshold", "nan"], "--gm-threshold"),
+        (["--mem", "9" * 400], "--mem"),
         (["--mem", "lots"], "lots"),
         (["--mem", "0"], "--mem"),
         (["--mem", "8"], "--mem 8M"),

@@ -1,0 +1,63 @@
+"""Texts that others wrote: read whole, or refused, and never for ever."""
+
+from __future__ import annotations
+
+import errno
+import json
+import stat
+from pathlib import Path
+from typing import Any
+
+_MOST_BYTES = 2**26
+
+
+def read_bytes(path: Path) -> bytes:
+    """Content of a file; a pipe or a device might never end.
+
+    Raises
+    ------
+    OSError
+        It cannot be read, is not a file, or holds more than 64 MiB.
+    """
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        is_folder = stat.S_ISDIR(found.st_mode)
+        raise OSError(errno.EINVAL, "it is a folder" if is_folder else "it is not a file")
+    if found.st_size > _MOST_BYTES:
+        raise OSError(errno.EFBIG, "it is far too large")
+    return path.read_bytes()
+
+
+def read_text(path: Path) -> str:
+    """UTF-8 text of a file, with or without the mark of its encoding, lines ending in a newline.
+
+    Raises
+    ------
+    OSError, UnicodeDecodeError
+        As `read_bytes`; it is no text.
+    """
+    text = read_bytes(path).decode("utf-8-sig")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def parse_json(text: str | bytes, **options: Any) -> Any:
+    """Content of a JSON text; whole numbers that no double holds are infinite, as others are.
+
+    Parameters
+    ----------
+    text : JSON
+    **options : of `json.loads`
+
+    Raises
+    ------
+    ValueError
+        It is not JSON, or is nested without end.
+    """
+    try:
+        return json.loads(text, parse_int=_whole, **options)
+    except RecursionError as error:
+        raise ValueError("it is nested without end") from error
+
+
+def _whole(digits: str) -> int | float:
+    return int(digits) if len(digits) <= 17 else float(digits)
