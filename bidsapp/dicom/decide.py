@@ -103,7 +103,7 @@ def decide(
         desk.judge(series, label)
     plan = make_plan(desk.join(), desk.t1ws, desk.lost)
     persons = {label.participant: person for label, person in people}
-    return desk.close(plan, _find_doubts(headers, labels), persons)
+    return desk.close(plan, _find_doubts(headers, people), persons)
 
 
 def _label_all(
@@ -122,16 +122,23 @@ def _label_all(
 
 
 def _find_doubts(
-    headers: Sequence[Header], labels: Sequence[identity.Labels]
+    headers: Sequence[Header], people: Sequence[tuple[identity.Labels, identity.Person]]
 ) -> dict[str, tuple[Finding, ...]]:
     """Participant -> what makes one doubt that it is one person."""
-    people = defaultdict(list)
+    groups, labels = defaultdict(list), [label for label, _ in people]
     for header, label in zip(headers, labels, strict=True):
-        people[label.participant].append(header)
+        groups[label.participant].append(header)
     twice = identity.same_people(headers, labels)
+    of_person = identity.doubts(headers, [person for _, person in people])
+    # Whom the user named by map or folder, nobody doubts for want of an identifier.
+    own = {identity.pseudonym(person): texts for person, texts in of_person.items()}
     doubts = {}
-    for participant, group in people.items():
-        texts = [identity.mismatch(group), _TWO_IDENTIFIERS if participant in twice else None]
+    for participant, group in groups.items():
+        texts = [
+            identity.mismatch(group),
+            _TWO_IDENTIFIERS if participant in twice else None,
+            *own.get(participant, ()),
+        ]
         doubts[participant] = tuple(Finding("identity", text) for text in texts if text)
     return doubts
 

@@ -33,9 +33,22 @@ _NAME_TAGS = (
     "OperatorsName",
     "AccessionNumber",
 )
-# What consoles and anonymisers write where a name or an identifier is missing.
-_PLACEHOLDER = r"|anon\w*([^\w]+\w*)?|unknown|none|n/?a|no[ ^_]?(name|id)|patient|test|x+|0+|-+"
 _SHIFT_DAYS, _SHIFT_SPREAD_DAYS = 43_830, 3_653  # 120 years, and up to ten more
+_FIRST_BIRTH = "19010000"  # earlier dates stand for none
+_SMALLEST_M, _TALLEST_M, _GROWN_M = 1.0, 2.5, 0.1  # heights of adults, and what they do not grow
+_NO_IDENTIFIER = (
+    "PatientID does not tell people apart, so each study counts as a participant of its own unless "
+    "name or birth date join them; if several are of one person, or one of several, name their "
+    "StudyInstanceUID in --dicom-map"
+)
+_WEAK = (
+    "neither an identifier with a number nor a birth date other than a first of January says that "
+    "these studies are of one person; if they are not, name their StudyInstanceUID in --dicom-map"
+)
+_SPLIT = (
+    "its PatientID also stands in images with another birth date, sex or name, which count as "
+    "another participant; if it is one person, give all one participant_id with --dicom-map"
+)
 _SHORTEST_WORD = 3  # shorter parts of names would blank out ordinary text
 
 
@@ -117,25 +130,120 @@ Person = tuple[str, ...]
 def person_keys(headers: Sequence[Header], places: Sequence[str]) -> list[Person]:
     """Identify the person of every header by identifier and birth date.
 
-    Without PatientID the name stands in for it, and without a name the study or, for images that
-    are no DICOM, the folder: two people who both lack an identifier must not become one.
-    Identifiers are reused ("ANON"): with two birth dates, two sexes, or two names that share no
-    word while no birth date confirms them, one identifier makes two persons.  What a series lacks
-    is completed from the others of its identifier when these agree.
+    Anonymisers write one text for everybody, and no list knows them all.  So an identifier counts
+    by itself only when it has the form of one that was issued (see `_issued`).  Else it counts
+    together with a birth date; without one the name of a person does, and without that the study
+    or, for images that are no DICOM, the folder: two people who both lack an identifier must not
+    become one.  With two birth dates, two sexes, or two names that share no word while
+    no birth date confirms them, one identifier makes two persons.  What a series lacks is
+    completed from the others of its study and identifier when these agree.
 
     Parameters
     ----------
     headers : one per series
     places : folder of each, from the name of the input on
     """
+    evidence = _Evidence(headers)
     keys: list[Person] = [
-        (_identifier(header, place), "") for header, place in zip(headers, places, strict=True)
+        (evidence.identifier(number, place), "") for number, place in enumerate(places)
     ]
-    births = [re.sub(r"\D", "", header.text("PatientBirthDate")) for header in headers]
+    births = list(map(_birth, headers))
     sexes = [sex if (sex := header.text("PatientSex")) in ("M", "F") else "" for header in headers]
     keys = [(key[0], birth) for key, birth in zip(keys, _completed(keys, births), strict=True)]
     keys = _split(keys, sexes)
-    return _split(keys, _clashing_names(keys, headers))
+    return _split(keys, _clashing_names(keys, evidence.own_names))
+
+
+class _Evidence:
+    """What tells the people of an input apart: identifiers that were issued, names of persons."""
+
+    def __init__(self, headers: Sequence[Header]) -> None:
+        self._headers = headers
+        self._issued = _issued(headers)
+        names = [_name(header) for header in headers]
+        told = _names_of_many(headers, names, self._issued)
+        self.own_names = ["" if name in told else name for name in names]
+        studies = [(header.text("StudyInstanceUID"),) for header in headers]
+        numbers = [(header.text("PatientID"),) for header in headers]
+        self._names = _completed(numbers, _completed(studies, self.own_names))
+        named = [
+            (*number, name) if name else ()
+            for number, name in zip(numbers, self.own_names, strict=True)
+        ]
+        self._births = _completed(named, _completed(studies, list(map(_birth, headers))))
+
+    def identifier(self, number: int, place: str) -> str:
+        """Return what stands for the person of a header, by its index."""
+        header = self._headers[number]
+        texts = [text for key in ("PatientID", "PatientName") if (text := header.text(key))]
+        if stated := [text for text in texts if text.upper() in self._issued]:
+            return stated[0]
+        if texts and self._births[number] and not _is_removed(header):
+            return texts[0]
+        if self._names[number]:
+            return self._names[number]
+        return place if is_volume(header.path) else header.text("StudyInstanceUID")
+
+
+def _issued(headers: Sequence[Header]) -> set[str]:
+    """Identifiers and names, in capitals, that have the form of an identifier somebody issued.
+
+    Those have a digit and are no repetition of one character (``ANON001``, not ``ANON``, ``1`` or
+    ``0000``); or others of the input differ from them in digits alone (``1``, ``2``, ``12``).
+    """
+    texts = {header.text(key).upper() for header in headers for key in ("PatientID", "PatientName")}
+    series: dict[str, set[str]] = defaultdict(set)
+    for text in texts:
+        series[re.sub(r"\d+", "#", text)].add(text)
+    return {
+        text
+        for form, members in series.items()
+        for text in members
+        if "#" in form and (len(members) > 1 or len(set(re.findall(r"\w", text))) > 1)
+    }
+
+
+def _name(header: Header) -> str:
+    """Words of the name of a person in order of the alphabet; empty where it is none.
+
+    A person has two names and no number, other ones than the identifier, and none where
+    (0012,0062) says that they were removed.
+    """
+    words = _words(header.text("PatientName"))
+    is_name = len(words) > 1 and not any(c.isdigit() for c in "".join(words))
+    is_name &= not _is_removed(header) and words != _words(header.text("PatientID"))
+    return " ".join(sorted(words)) if is_name else ""
+
+
+def _names_of_many(headers: Sequence[Header], names: Sequence[str], issued: set[str]) -> set[str]:
+    """Names that tell nobody apart: they come with two birth dates, sexes or identifiers."""
+    known: dict[str, set[tuple[str, str]]] = defaultdict(set)
+    for header, name in zip(headers, names, strict=True):
+        number = header.text("PatientID").upper()
+        found = {
+            "birth": _birth(header),
+            "sex": header.text("PatientSex"),
+            "number": number if number in issued else "",
+        }
+        known[name] |= {item for item in found.items() if item[1]}
+    return {name for name, found in known.items() if len(found) > len(dict(found))}
+
+
+def _birth(header: Header) -> str:
+    """Birth date in digits; empty where it is none that a person alive can have."""
+    digits = re.sub(r"\D", "", header.text("PatientBirthDate"))
+    return digits if digits > _FIRST_BIRTH else ""
+
+
+def _confirms(header: Header) -> bool:
+    """Whether the birth date proves a person; the first of January stands for an unknown day."""
+    birth = _birth(header)
+    return bool(birth) and not _is_removed(header) and not birth.endswith("0101")
+
+
+def _is_removed(header: Header) -> bool:
+    """Whether somebody says that the identity was removed: what is left may be the same for all."""
+    return header.text("PatientIdentityRemoved").upper() == "YES"
 
 
 def _split(keys: Sequence[Person], values: Sequence[str]) -> list[Person]:
@@ -149,7 +257,7 @@ def _completed(keys: Sequence[Person], values: Sequence[str]) -> list[str]:
     """Fill missing values from the others of the same key when these agree."""
     known = _values_by_key(keys, values)
     return [
-        value or (next(iter(known[key])) if len(known[key]) == 1 else "")
+        value or (next(iter(known[key])) if any(key) and len(known[key]) == 1 else "")
         for key, value in zip(keys, values, strict=True)
     ]
 
@@ -161,16 +269,12 @@ def _values_by_key(keys: Sequence[Person], values: Sequence[str]) -> dict[Person
     return known
 
 
-def _clashing_names(keys: Sequence[Person], headers: Sequence[Header]) -> list[str]:
+def _clashing_names(keys: Sequence[Person], names: Sequence[str]) -> list[str]:
     """Name of every header, the same for names that share a word with the first of their key.
 
     Empty where a birth date confirms one person, or where there is no name.
     """
-    names = [header.text("PatientName") for header in headers]
-    names = [
-        "" if key[1] or _is_placeholder(name) else " ".join(sorted(_words(name)))
-        for key, name in zip(keys, names, strict=True)
-    ]
+    names = ["" if key[1] else name for key, name in zip(keys, names, strict=True)]
     known = _values_by_key(keys, names)
     return [
         next((other for other in sorted(known[key]) if _words(other) & _words(name)), "")
@@ -183,17 +287,33 @@ def _words(name: str) -> set[str]:
     return set(re.findall(r"[^\W_]+", name.upper()))
 
 
-def _identifier(header: Header, place: str) -> str:
-    tags = ("PatientID", "PatientName")
-    stated = [text for tag in tags if not _is_placeholder(text := header.text(tag))]
-    if stated:
-        return stated[0]
-    return place if is_volume(header.path) else header.text("StudyInstanceUID")
+def doubts(headers: Sequence[Header], persons: Sequence[Person]) -> dict[Person, tuple[str, ...]]:
+    """Say of every person what makes one doubt that it is one, and no other's.
 
-
-def _is_placeholder(text: str) -> bool:
-    """Whether a name or identifier is what software writes when there is none."""
-    return re.fullmatch(_PLACEHOLDER, text, re.IGNORECASE) is not None
+    Parameters
+    ----------
+    headers : one per series
+    persons : of each, by `person_keys`
+    """
+    issued = _issued(headers)
+    by_number: dict[str, set[Person]] = defaultdict(set)
+    by_person: dict[Person, list[Header]] = defaultdict(list)
+    for header, person in zip(headers, persons, strict=True):
+        by_person[person].append(header)
+        if not is_volume(header.path):
+            by_number[header.text("PatientID").upper()].add(person)
+    found: dict[Person, list[str]] = defaultdict(list)
+    for number, people in by_number.items():
+        for person in people if len(people) > 1 else ():
+            found[person].append(_SPLIT if number in issued else _NO_IDENTIFIER)
+    for person, group in by_person.items():
+        texts = {
+            header.text(key).upper() for header in group for key in ("PatientID", "PatientName")
+        }
+        studies = {header.text("StudyInstanceUID") for header in group} - {""}
+        if len(studies) > 1 and not texts & issued and not any(map(_confirms, group)):
+            found[person].append(_WEAK)
+    return {person: tuple(dict.fromkeys(texts)) for person, texts in found.items()}
 
 
 def mismatch(headers: Iterable[Header]) -> str | None:
@@ -202,26 +322,38 @@ def mismatch(headers: Iterable[Header]) -> str | None:
     Names are compared by their letters, whatever their order, case and separators.
     """
     headers = tuple(headers)
-    tags = {
-        "PatientID": lambda text: text.upper(),
-        "PatientBirthDate": lambda text: re.sub(r"\D", "", text),
-        "PatientSex": lambda text: text.upper(),
-        "PatientName": lambda text: tuple(sorted(_words(text))),
+    issued = _issued(headers)
+    stated = {
+        "PatientID": {header.text("PatientID").upper() for header in headers} & issued,
+        "PatientBirthDate": {*map(_birth, headers)} - {""},
+        "PatientSex": {header.text("PatientSex").upper() for header in headers} & {"M", "F"},
+        "PatientName": {*map(_name, headers)} - {""},
     }
-    for keyword, normal in tags.items():
-        texts = [header.text(keyword) for header in headers]
-        if len({normal(text) for text in texts if not _is_placeholder(text)}) > 1:
-            return f"{keyword} differs between the series of this participant; check the person"
-    return None
+    heights = [height for header in headers if (height := _height_m(header))]
+    differs = [keyword for keyword, values in stated.items() if len(values) > 1]
+    if heights and max(heights) - min(heights) > _GROWN_M:
+        differs.append("PatientSize")
+    if not differs:
+        return None
+    return f"{differs[0]} differs between the series of this participant; check the person"
+
+
+def _height_m(header: Header) -> float | None:
+    """Height in m, of an adult; people type it in cm, too."""
+    try:
+        value = header.number("PatientSize") or 0.0
+    except BadDataError:
+        return None
+    value = value / 100 if value > _TALLEST_M else value
+    return value if _SMALLEST_M < value <= _TALLEST_M else None
 
 
 def same_people(headers: Sequence[Header], labels: Sequence[Labels]) -> set[str]:
     """Participants that share name and birth date with another: maybe one with two identifiers."""
-    found: dict[tuple[object, ...], set[str]] = defaultdict(set)
+    found: dict[tuple[str, str], set[str]] = defaultdict(set)
     for header, label in zip(headers, labels, strict=True):
-        name, birth = header.text("PatientName"), header.text("PatientBirthDate")
-        if birth and not _is_placeholder(name):
-            found[(*sorted(_words(name)), re.sub(r"\D", "", birth))].add(label.participant)
+        if (name := _name(header)) and _confirms(header):
+            found[name, _birth(header)].add(label.participant)
     return {person for people in found.values() if len(people) > 1 for person in people}
 
 

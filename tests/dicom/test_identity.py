@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -13,7 +14,8 @@ from dicom_studies import Mr, Person, Pet
 from bidsapp.bids.layout import read_dataset
 from bidsapp.bids.planning import make_plan
 from bidsapp.dicom.convert import ConversionReport, convert
-from bidsapp.dicom.identity import shifted
+from bidsapp.dicom.header import Header
+from bidsapp.dicom.identity import doubts, mismatch, person_keys, shifted
 from bidsapp.settings import DicomInput, Filters, Processing
 
 ERIKA = Person()
@@ -32,6 +34,24 @@ def people(source: Path, *series: tuple[Pet | Mr, Person]) -> ConversionReport:
 OTHER_DAY = Pet(injection=datetime(2022, 5, 3, 9, 0))
 
 
+def header(person: Person, study: str, **tags: str) -> Header:
+    values = {
+        "PatientName": person.name,
+        "PatientID": person.patient_id,
+        "PatientBirthDate": person.birth,
+        "PatientSex": person.sex,
+        "StudyInstanceUID": study,
+        **tags,
+    }
+    return Header(Path("I0"), {key: (value,) for key, value in values.items() if value})
+
+
+def judged(*headers: Header) -> tuple[int, bool]:
+    """How many people these are, and whether anybody is in doubt."""
+    persons = person_keys(headers, ["in"] * len(headers))
+    return len(set(persons)), bool(doubts(headers, persons)) or mismatch(headers) is not None
+
+
 @pytest.mark.parametrize(
     ("one", "other", "n_people"),
     [
@@ -45,11 +65,73 @@ OTHER_DAY = Pet(injection=datetime(2022, 5, 3, 9, 0))
         (Person("A^B", "0000", ""), Person("A^B", "", ""), 1),
         (Person("A^B", "1", "19500101"), Person("A^B", "1", "19500102"), 2),
         (Person("A^B", "1", "19500101"), Person("A^B", "1", ""), 1),
+        (Person("A^B", "MRN-1", ""), Person("C^D", "MRN-1", ""), 2),
+        (Person("A^B", "MRN-1", ""), Person("", "MRN-1", ""), 1),
+        (Person("X", "MRN-1", "19000101"), Person("X", "MRN-1", "19480229"), 1),
+        (Person("", "1", ""), Person("", "2", ""), 2),
+        (Person("", "", ""), Person("", "", ""), 2),
     ],
 )
-def test_one_person_or_two(tmp_path: Path, one: Person, other: Person, n_people: int) -> None:
-    report = people(tmp_path / "in", (Pet(), one), (OTHER_DAY, other))
-    assert len({row.participant for row in report.rows}) == n_people
+def test_one_person_or_two(one: Person, other: Person, n_people: int) -> None:
+    assert judged(header(one, "1.1"), header(other, "1.2"))[0] == n_people
+
+
+PLACEHOLDERS = """DEIDENTIFIED|REMOVED|REDACTED|CONFIDENTIAL|SUBJECT|DUMMY|NULL|XXXX|1|0|-|n/a|9999
+匿名|ausgeblendet|PHI removed|*****|Patient|blank"""
+
+
+@pytest.mark.parametrize("text", re.split(r"[|\n]", PLACEHOLDERS))
+@pytest.mark.parametrize("birth", ["", "19000101", "19700101"])
+@pytest.mark.parametrize("removed", ["", "YES"])
+def test_a_text_that_is_the_same_for_everybody_makes_no_two_people_one_in_silence(
+    text: str, birth: str, removed: str
+) -> None:
+    person = Person(text, text, birth)
+    two = [header(person, f"1.{n}", PatientIdentityRemoved=removed) for n in (1, 2)]
+    n_people, told = judged(*two)
+    assert told
+    assert n_people == 2 or (birth == "19700101" and not removed)
+    assert judged(*two[:1])[0] == 1
+
+
+@pytest.mark.parametrize("number", ["ANON001", "SUBJ-12", "002_S_0295", "anon 17", "P1"])
+def test_a_serial_placeholder_is_an_identifier(number: str) -> None:
+    """One person with MR and three PETs, each a study of its own, stays one, without a doubt."""
+    studies = [
+        header(Person(number, number, ""), f"1.{n}", PatientIdentityRemoved="YES") for n in range(4)
+    ]
+    assert judged(*studies) == (1, False)
+    other = header(Person("", number[:-1] + "8", ""), "1.9")
+    assert judged(*studies, other)[0] == 2
+
+
+def test_one_digit_is_an_identifier_where_others_are() -> None:
+    people = [header(Person("", f"{n}", ""), f"1.{n}.{m}") for n in (1, 2, 12) for m in (0, 1)]
+    assert judged(*people)[0] == 3
+
+
+def test_contradictions_under_one_identifier_are_told() -> None:
+    mine = header(ERIKA, "1.1", PatientSize="1.62")
+    assert judged(mine, header(ERIKA, "1.2", PatientSize="163")) == (1, False)
+    assert judged(mine, header(ERIKA, "1.2", PatientSize="1.85")) == (1, True)
+    assert judged(mine, header(replace(ERIKA, sex="M"), "1.2")) == (2, True)
+    assert judged(mine, header(replace(ERIKA, birth="19480301"), "1.2")) == (2, True)
+
+
+def test_a_name_of_many_is_no_name() -> None:
+    """ "ANON^PATIENT" of a man and a woman joins no studies of a third."""
+    name = "ANON^PATIENT"
+    headers = [
+        header(Person(name, "", "", sex), f"1.{n}") for n, sex in enumerate(("M", "F", "", ""))
+    ]
+    assert judged(*headers) == (4, True)
+
+
+def test_doubts_stand_in_the_table(tmp_path: Path) -> None:
+    anonymous = Person("DEIDENTIFIED", "DEIDENTIFIED", "")
+    report = people(tmp_path / "in", (Pet(), anonymous), (OTHER_DAY, anonymous))
+    assert len({row.participant for row in report.rows}) == 2
+    assert all("name their StudyInstanceUID in --dicom-map" in row.reason for row in report.rows)
 
 
 def test_one_identifier_of_a_man_and_a_woman_is_two_people(tmp_path: Path) -> None:
