@@ -63,7 +63,8 @@ def load_volume(path: str | Path, *, dtype: type = np.float32, ndim: int | None 
     Returns
     -------
     Volume
-        The sform places the voxels when it is set, otherwise the qform (nibabel's rule).
+        The sform places the voxels when it is set, otherwise the qform (nibabel's rule). NaN where
+        a voxel is not finite or beyond the range of ``dtype``.
 
     Raises
     ------
@@ -78,7 +79,7 @@ def load_volume(path: str | Path, *, dtype: type = np.float32, ndim: int | None 
         raise BadDataError(f"{path}: has {len(shape)} dimensions {shape}, expected {ndim}")
     with _told_clearly(path), _opened(path) as stream:
         image = kind.from_file_map({"image": nib.FileHolder(fileobj=stream)})
-        data = np.asarray(image.dataobj, dtype=dtype).reshape(shape)
+        data = _as_numbers(image.dataobj, dtype).reshape(shape)
         _to_the_end(stream)
     if data.dtype.kind == "f" and not np.isfinite(data).any():
         raise BadDataError(f"{path}: holds no finite voxel")
@@ -95,7 +96,7 @@ def read_frames(path: str | Path) -> Iterator[Volume]:
     Yields
     ------
     Volume
-        Each frame, 3D, float32.
+        Each frame, 3D, float32, NaN where a voxel is not finite.
 
     Raises
     ------
@@ -111,9 +112,18 @@ def read_frames(path: str | Path) -> Iterator[Volume]:
         image = kind.from_file_map({"image": nib.FileHolder(fileobj=stream)})
         affine = np.asarray(image.affine, dtype=np.float64)
         for index in range(shape[3]):
-            data = image.dataobj[:, :, :, index]
-            yield Volume(np.asarray(data, dtype=np.float32).reshape(shape[:3]), affine)
+            data = _as_numbers(image.dataobj[:, :, :, index], np.float32)
+            yield Volume(data.reshape(shape[:3]), affine)
         _to_the_end(stream)
+
+
+def _as_numbers(voxels: Any, dtype: type) -> NDArray[Any]:
+    """Voxels of a type; infinite ones are as missing as those that are no number."""
+    with np.errstate(over="ignore"):
+        data = np.asarray(voxels, dtype=dtype)
+    if data.dtype.kind == "f" and np.isinf(data).any():
+        data = np.where(np.isinf(data), np.array(np.nan, data.dtype), data)
+    return data
 
 
 def read_shape(path: str | Path) -> tuple[int, ...]:

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 FloatArray = NDArray[np.floating]
+
+
+def known_or_zero(data: NDArray[np.generic]) -> NDArray[Any]:
+    """Zero where a voxel holds no number: what is missing adds nothing to a sum."""
+    return np.nan_to_num(data, nan=0.0, posinf=0.0, neginf=0.0)
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,11 @@ import numpy as np
 import pytest
 
 from bidsapp.errors import BadDataError, CentipetError, NoInputError
+from bidsapp.interfaces.derivatives import measured_or_zero
 from bidsapp.nifti import (
     affine_disagreement,
     load_volume,
+    read_frames,
     read_shape,
     remove_temporaries,
     save_volume,
@@ -92,6 +94,23 @@ def test_headers_with_random_bytes(tmp_path, little_memory, number):
     assert 0.2 * number < refused < 0.9 * number, (
         "the mutations are neither all harmless nor all deadly"
     )
+
+
+@pytest.mark.parametrize("frames", [(), (3,)])
+def test_an_infinite_voxel_is_as_missing_as_one_without_a_number(tmp_path, frames):
+    data = np.ones((4, 5, 6, *frames))
+    data[0, 0, 0], data[0, 0, 1], data[0, 0, 2], data[0, 0, 3] = np.inf, -np.inf, np.nan, 1e300
+    path = tmp_path / "odd.nii"
+    nib.save(nib.Nifti1Image(data, np.eye(4)), path)
+    whole = load_volume(path).data
+    assert np.isnan(whole[0, 0, :4]).all()
+    assert np.isfinite(whole).sum() == whole.size - np.isnan(whole[0, 0, :4]).size
+    for number, frame in enumerate(read_frames(path)):
+        expected = whole[..., number] if frames else whole
+        np.testing.assert_array_equal(frame.data, expected)
+    written = measured_or_zero(Volume(np.where(np.isnan(whole), np.inf, whole), np.eye(4)))
+    assert (written.data[0, 0, :4] == 0).all()
+    assert written.data.max() == 1
 
 
 def test_what_is_written_is_read_and_has_the_same_bytes(tmp_path, tiny_volume):

@@ -91,7 +91,7 @@ def _write(found: Normalised, t1w: Volume, stem: Path) -> list[Path]:
     from bidsapp.core.resample import itk_displacements, sample
     from bidsapp.data import mni_grid
     from bidsapp.nifti import save_displacements, save_volume
-    from bidsapp.volume import Volume
+    from bidsapp.volume import Volume, known_or_zero
 
     def path(key: str) -> Path:
         row = outputs()[key]
@@ -105,17 +105,11 @@ def _write(found: Normalised, t1w: Volume, stem: Path) -> list[Path]:
     }  # fmt: skip
     written = [save_volume(path(key), Volume(data, t1w.affine)) for key, data in native.items()]
     corrected = Volume(result.corrected, t1w.affine)
-    normalised = Volume(_zero_outside(sample(corrected, result.field)), grid.affine)
+    normalised = Volume(known_or_zero(sample(corrected, result.field)), grid.affine)
     written.append(save_volume(path("t1w_mni"), normalised))
     field = itk_displacements(result.field, grid)
     written.append(save_displacements(path("warp"), field, grid.affine))
     return written
-
-
-def _zero_outside(data: Any) -> Any:
-    import numpy as np
-
-    return np.nan_to_num(data, nan=0.0)
 
 
 def _content(t1w: Path, quality: dict[str, float], findings: list[Finding]) -> dict[str, Any]:

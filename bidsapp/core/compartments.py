@@ -17,6 +17,7 @@ from scipy import sparse
 
 from bidsapp.core.pvc import Fwhm, RegionMaps, region_values
 from bidsapp.core.regions import Regions
+from bidsapp.volume import known_or_zero
 
 Float64 = NDArray[np.float64]
 
@@ -91,7 +92,7 @@ class Compartments:
         share = np.where(known, weights.ravel(), 0).astype(np.float64)
         total = self.membership @ share
         wanted = self.membership @ weights.ravel().astype(np.float64)
-        sums = self.membership @ (share * np.nan_to_num(image).ravel())
+        sums = self.membership @ (share * known_or_zero(image).ravel())
         with np.errstate(divide="ignore", invalid="ignore"):
             mean = sums / total
         return np.asarray(np.where(total > _LEAST_KNOWN * wanted, mean, np.nan))

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import binary_erosion
 
 from bidsapp.core.resample import Box, measured_box
-from bidsapp.volume import Volume
+from bidsapp.volume import Volume, known_or_zero
 
 _SEARCHED_MM = 16.0  # planes at an end that may be artefacts
 _COMPARED_MM = 16.0  # planes inside of these that show what is usual
@@ -50,7 +50,7 @@ def artefact_ends(image: Volume) -> tuple[int, int]:
     if last[axis] <= first[axis]:
         return 0, 0
     planes = np.moveaxis(np.asarray(image.data, np.float32), axis, 0)
-    planes = np.nan_to_num(planes[first[axis] : last[axis] + 1])
+    planes = known_or_zero(planes[first[axis] : last[axis] + 1])
     step = float(image.grid.voxel_size[axis])
     return _bad_planes(planes, step), _bad_planes(planes[::-1], step)
 

@@ -14,7 +14,7 @@ from bidsapp.core.alignment import Matrix, transform
 from bidsapp.core.sampling import FWHM_PER_SIGMA, Float32, Float64, block_mean
 from bidsapp.core.tissue_model import RegionOf, TissueModel
 from bidsapp.errors import BadDataError
-from bidsapp.volume import Volume
+from bidsapp.volume import Volume, known_or_zero
 
 COARSE_MM = 2.0
 MARGIN_MM = 24.0  # around the brain: more than the blurs reach
@@ -97,7 +97,7 @@ class Head:
             with threadpool_limits(limits=1):
                 usual = average(grid.world().reshape(-1, 3)).reshape(*grid.shape, 4)
         return cls(
-            t1w=Volume(crop.blocks(crop.voxels(np.nan_to_num(t1w.data))), affine),
+            t1w=Volume(crop.blocks(crop.voxels(known_or_zero(t1w.data))), affine),
             classes=np.stack([*means, rest], axis=-1),
             average=usual,
             region_of=region_of,

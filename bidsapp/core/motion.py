@@ -32,7 +32,7 @@ from bidsapp.core.resample import resample
 from bidsapp.core.sampling import Float64, block_affine, block_mean, blur, scattered_points
 from bidsapp.core.similarity import MutualInformation, climb
 from bidsapp.errors import BadDataError
-from bidsapp.volume import Volume
+from bidsapp.volume import Volume, known_or_zero
 
 MERGED_S = 60.0  # frames are merged until they last that long
 STILL_MM = 0.5  # less is not corrected: the search itself is 0.1 to 0.3 mm off
@@ -282,7 +282,7 @@ def _merged(
 def _reduced(image: Volume) -> Volume:
     """Average blocks of small voxels; what is not finite counts as 0."""
     x, y, z = (max(1, int(COARSE_MM // size)) for size in image.grid.voxel_size)
-    data = np.nan_to_num(np.asarray(image.data, np.float32), posinf=0.0, neginf=0.0)
+    data = known_or_zero(np.asarray(image.data, np.float32))
     if x * y * z == 1:
         return Volume(data, image.affine)
     return Volume(block_mean(data, (x, y, z)), block_affine(image.affine, (x, y, z)))

@@ -19,6 +19,7 @@ from scipy.ndimage import gaussian_filter
 
 from bidsapp.core.sampling import FWHM_PER_SIGMA
 from bidsapp.errors import BadDataError
+from bidsapp.volume import known_or_zero
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -318,7 +319,7 @@ class _System:
 
     def means(self, image: NDArray[np.floating]) -> Float64:
         """Mean of the image over every region and around them, NaN where not measured."""
-        sums = self.weights @ np.nan_to_num(image).ravel().astype(np.float64)
+        sums = self.weights @ known_or_zero(image).ravel().astype(np.float64)
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.asarray(np.where(self.total > 0, sums / self.total, np.nan))
 

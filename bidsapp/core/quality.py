@@ -108,6 +108,19 @@ def affine_findings(apart_mm: float, limit_mm: float, image: str) -> tuple[Findi
     )
 
 
+def missing_findings(n_voxels: int) -> tuple[Finding, ...]:
+    """Voxels of the brain without an intensity."""
+    if n_voxels == 0:
+        return ()
+    return (
+        Finding(
+            "t1w-missing",
+            f"{n_voxels} voxels of the T1w inside the brain hold no number, or one far beyond all "
+            "others, and count as missing: look at the image and convert it again",
+        ),
+    )
+
+
 # Numbers of a normalisation that have a limit: code, and what is wrong. "{value}" and "{limit}".
 _NORMALISATION = {
     "template_shift_mm": (

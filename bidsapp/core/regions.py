@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from bidsapp.volume import Grid
+from bidsapp.volume import Grid, known_or_zero
 
 Float = NDArray[np.float64]
 
@@ -114,7 +114,7 @@ class Regions:
 
     def weighted(self, image: NDArray[np.floating]) -> Regions:
         """Return the same regions, memberships multiplied by an image; where it is NaN, by 0."""
-        factor = np.nan_to_num(image.reshape(-1)[self.voxels].astype(np.float64))
+        factor = known_or_zero(image.reshape(-1)[self.voxels].astype(np.float64))
         weights = factor if self.weights is None else self.weights * factor
         return Regions(self.shape, self.voxels, self.starts, weights)
 

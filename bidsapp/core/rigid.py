@@ -45,7 +45,7 @@ from bidsapp.core.tissue_model import (
 )
 from bidsapp.errors import BadDataError
 from bidsapp.settings import PetToT1w
-from bidsapp.volume import Volume
+from bidsapp.volume import Volume, known_or_zero
 
 ROUGH_VOXEL_MM, ROUGH_FWHM_MM = 10.0, 14.0
 ROUGH_STEPS, ROUGH_KEPT = (8, 15), 4  # steps before and after the best starts are chosen
@@ -250,7 +250,7 @@ def measured_part(pet: Volume) -> Volume:
     first, last = measured_box(pet.data)
     if (last < first + 1).any():
         raise BadDataError("the PET holds no activity; check that the right image was converted")
-    data = np.nan_to_num(pet.data[tuple(map(slice, first, last + 1))].astype(np.float32))
+    data = known_or_zero(pet.data[tuple(map(slice, first, last + 1))].astype(np.float32))
     affine = pet.affine.copy()
     affine[:3, 3] = transform(pet.affine, first.astype(np.float64))
     return Volume(data, affine)

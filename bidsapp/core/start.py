@@ -22,7 +22,7 @@ from bidsapp.core.alignment import inverse, transform
 from bidsapp.core.priors import PriorSampler, TissuePriors
 from bidsapp.core.sampling import FWHM_PER_SIGMA
 from bidsapp.errors import BadDataError
-from bidsapp.volume import Volume
+from bidsapp.volume import Volume, known_or_zero
 
 Float = NDArray[np.float64]
 Float32 = NDArray[np.float32]
@@ -263,7 +263,7 @@ def without_shading(t1w: Volume) -> Volume:
     The mean is that of the logarithm over what is not air (homomorphic filter).
     """
     step = np.maximum(1, np.round(_INFORMATION_SPACING_MM / t1w.grid.voxel_size)).astype(int)
-    coarse = np.nan_to_num(t1w.data[tuple(slice(None, None, s) for s in step)]).astype(np.float64)
+    coarse = known_or_zero(t1w.data[tuple(slice(None, None, s) for s in step)]).astype(np.float64)
     head = coarse > max(0.25 * _otsu(coarse.ravel()), 0.0)
     if not head.any():
         return t1w

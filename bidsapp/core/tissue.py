@@ -14,7 +14,7 @@ from bidsapp.core.mixture import Mixture
 from bidsapp.core.priors import PriorSampler
 from bidsapp.core.sampling import block_mean
 from bidsapp.core.warp import Warp
-from bidsapp.volume import Volume
+from bidsapp.volume import Volume, known_or_zero
 
 Float = NDArray[np.float64]
 
@@ -24,6 +24,7 @@ _CLOSING_MM = 5.0  # over sulci
 _FINE_MM = 1.5  # coarser voxels are divided: bridges of 4 mm cannot be broken by voxels of 3
 _SLAB = 8  # slices of the first axis that are worked on at a time
 _LATTICE = 4  # voxels
+_REACH_SD = 12.0  # exp(-72) is less than the least density of the mixture
 _CERTAIN = 0.999  # background is not asked for its intensity
 
 
@@ -79,7 +80,7 @@ def classify(
     y, z = axes[1][brain_box[1]], axes[2][brain_box[2]]
     for first in range(0, shape[0], _SLAB):
         here = slice(first, first + _SLAB)
-        raw = np.nan_to_num(t1w.data[here].astype(np.float32))
+        raw = known_or_zero(t1w.data[here].astype(np.float32))
         log_rho = bias_basis(axes[0][here], axes[1], axes[2]).evaluate(log_bias)
         corrected[here] = raw * np.exp(log_rho.astype(np.float32))
     for first in range(brain_box[0].start, brain_box[0].stop, _SLAB):
@@ -120,8 +121,12 @@ def _brain_box(
 
 def _by_class(mixture: Mixture, intensity: Float32) -> Float32:
     """Likelihood of each class by table look-up: the densities are smooth in one variable."""
-    low, high = float(intensity.min(initial=0)), float(intensity.max(initial=1))
+    # beyond the reach of every Gaussian nothing changes: an odd bright voxel needs no knots
+    reach = _REACH_SD * np.sqrt(mixture.variance)
+    low = max(float(intensity.min(initial=0)), float((mixture.mean - reach).min()))
+    high = min(float(intensity.max(initial=1)), float((mixture.mean + reach).max()))
     knots = np.linspace(low, high + 1e-6, 20001)
+    intensity = np.clip(intensity, low, high)
     table = gmm.by_class(knots, mixture)
     at = (intensity - low) * ((len(knots) - 1) / (high + 1e-6 - low))
     left = np.minimum(at.astype(np.int64), len(knots) - 2)

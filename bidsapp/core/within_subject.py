@@ -43,7 +43,7 @@ from bidsapp.core.alignment import (
 from bidsapp.core.quality import Finding
 from bidsapp.core.sampling import Float32, Float64, blur, scattered_points, trilinear
 from bidsapp.errors import BadDataError
-from bidsapp.volume import Grid, Volume
+from bidsapp.volume import Grid, Volume, known_or_zero
 
 LEVELS = ((8.0, 5.0), (2.0, 2.5))  # blur and distance of points, mm
 STEPS, STILL_MM = 30, 0.002  # at most so many steps; less movement is none
@@ -263,7 +263,7 @@ def _near_brain(visit: Visit) -> Visit:
     box = tuple(map(slice, low, high))
     affine = visit.image.affine.copy()
     affine[:3, 3] = transform(visit.image.affine, low.astype(np.float64))
-    data = np.nan_to_num(np.asarray(visit.image.data[box], np.float32), posinf=0.0, neginf=0.0)
+    data = known_or_zero(np.asarray(visit.image.data[box], np.float32))
     return Visit(Volume(data, affine), visit.brain[box], visit.landmarks)
 
 
@@ -432,12 +432,12 @@ def _average(
     lower, upper = (
         np.take_along_axis(stack, np.maximum(k, 0), axis=0)[0] for k in ((n - 1) // 2, n // 2)
     )
-    return Volume(np.nan_to_num((lower + upper) / 2).astype(np.float32), grid.affine)
+    return Volume(known_or_zero((lower + upper) / 2).astype(np.float32), grid.affine)
 
 
 def _interpolated(image: Volume, matrix: Matrix, grid: Grid) -> Float32:
     """A visit on the grid of the template, by cubic splines; NaN where it was not measured."""
-    data = np.nan_to_num(np.asarray(image.data, np.float32), posinf=0.0, neginf=0.0)
+    data = known_or_zero(np.asarray(image.data, np.float32))
     to_index = inverse(image.affine) @ matrix @ grid.affine
     measured = ndimage.affine_transform(
         (data != 0).astype(np.uint8), to_index, output_shape=grid.shape, order=0

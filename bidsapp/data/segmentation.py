@@ -7,8 +7,14 @@ found = segment_head(load_volume("sub-01_T1w.nii.gz", ndim=3))
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
+
 from bidsapp.core.confidence import Template
+from bidsapp.core.damage import without_spikes
 from bidsapp.core.normalise import Normalised, normalise
+from bidsapp.core.quality import missing_findings
 from bidsapp.data import priors, read_table, template_mask, vois
 from bidsapp.volume import Volume
 
@@ -19,7 +25,8 @@ def segment_head(t1w: Volume) -> Normalised:
     Parameters
     ----------
     t1w : Volume, 3D
-        Any orientation and voxel size, with or without skull.
+        Any orientation and voxel size, with or without skull. Voxels that are not finite, or
+        brighter than anything in a head, are missing.
 
     Returns
     -------
@@ -33,4 +40,7 @@ def segment_head(t1w: Volume) -> Normalised:
         The image holds no head.
     """
     template = Template(priors(), template_mask(2).data, vois(2))
-    return normalise(t1w, template, read_table("limits"))
+    t1w = without_spikes(t1w)
+    found = normalise(t1w, template, read_table("limits"))
+    missing = int((found.segmentation.brain_mask & ~np.isfinite(t1w.data)).sum())
+    return replace(found, findings=(*found.findings, *missing_findings(missing)))

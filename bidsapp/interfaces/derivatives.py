@@ -35,7 +35,7 @@ from bidsapp.nifti import (
     write_json,
     write_text,
 )
-from bidsapp.volume import Volume
+from bidsapp.volume import Volume, known_or_zero
 
 
 class _Placed(BaseInterfaceInputSpec):
@@ -180,4 +180,4 @@ def measured_or_zero(image: Volume) -> Volume:
     """Zero where nothing was measured, as other programs expect; the VOI table has the coverage."""
     if image.data.dtype.kind != "f":
         return image
-    return Volume(np.nan_to_num(image.data, nan=0.0), image.affine)
+    return Volume(known_or_zero(image.data), image.affine)

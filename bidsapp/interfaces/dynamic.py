@@ -33,7 +33,7 @@ from bidsapp.interfaces.store import about, fetch, fetch_volume, keep
 from bidsapp.nifti import read_frames, save_frames, write_json
 from bidsapp.settings import Processing
 from bidsapp.tables import write_table
-from bidsapp.volume import Grid, Volume
+from bidsapp.volume import Grid, Volume, known_or_zero
 
 
 @dataclass(frozen=True)
@@ -316,7 +316,7 @@ def _native(frames: Iterator[_Frame], grid: Grid) -> Iterator[Volume]:
         same = own.shape == grid.shape and np.array_equal(own.affine, grid.affine)
         still = same and np.array_equal(frame.motion, np.eye(4))
         image = frame.image if still else resample(frame.image, grid, frame.motion, frame.box)
-        yield Volume(np.nan_to_num(image.data, nan=0.0), grid.affine)
+        yield Volume(known_or_zero(image.data), grid.affine)
 
 
 def _times(series: list[Series], order: list[tuple[int, int]]) -> dict[str, np.ndarray]:

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from bidsapp.core import mixture as gmm
 from bidsapp.core.sampling import block_mean
-from bidsapp.core.tissue import _brain
+from bidsapp.core.tissue import _brain, _by_class
 
 SHAPE = (120, 96, 96)  # mm
 
@@ -34,3 +35,14 @@ def test_a_bridge_to_the_outside_is_broken_at_any_voxel_size(factors):
     assert not (mask & far).any()
     assert (mask & truth).sum() > 0.99 * truth.sum()
     assert mask.sum() < 1.3 * truth.sum()
+
+
+@pytest.mark.parametrize("brightest", [2.0, 1e3, 1e15])
+def test_the_likelihood_of_tissue_does_not_depend_on_the_brightest_voxel(brightest):
+    classes = gmm.CLASS_OF.size
+    mixture = gmm.Mixture(
+        np.full(classes, 0.3), np.linspace(0.2, 1.2, classes), np.full(classes, 0.05**2)
+    )
+    intensity = np.append(np.linspace(0.1, 1.3, 50), brightest).astype(np.float32)
+    exact = gmm.by_class(intensity.astype(np.float64), mixture)
+    np.testing.assert_allclose(_by_class(mixture, intensity), exact, rtol=0.01, atol=1e-6)
