@@ -14,8 +14,8 @@ from typing import Any
 
 from bidsapp.data.tracers import tracer_from_name, tracers
 from bidsapp.dicom import dataset, identity, image, sidecar
+from bidsapp.dicom.clocks import acquired
 from bidsapp.dicom.decide import Decisions, Job, decide, unexpected
-from bidsapp.dicom.frames import acquired
 from bidsapp.dicom.header import MIDNIGHT
 from bidsapp.dicom.metadata import Metadata, read_metadata
 from bidsapp.dicom.plan import T1W_MISSING

@@ -6,7 +6,6 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,9 @@ from typing import Any
 from bidsapp.core.quality import Finding
 from bidsapp.dicom import identity
 from bidsapp.dicom.classify import Kind, Verdict, classify
+from bidsapp.dicom.clocks import acquired
 from bidsapp.dicom.frames import (
     Frame,
-    acquired,
     contents_of,
     count_remarks,
     frames_of,
@@ -27,14 +26,14 @@ from bidsapp.dicom.join import Part, join_parts, joined, suv_twins
 from bidsapp.dicom.metadata import Metadata
 from bidsapp.dicom.plan import LostScan, PetScan, Plan, T1wScan, Target, make_plan
 from bidsapp.dicom.series import Inventory, Series
-from bidsapp.dicom.sidecar import PetFacts, check_half_life, pet_sidecar
+from bidsapp.dicom.sidecar import PetFacts, check_half_life, dose_doubt, pet_sidecar
 from bidsapp.dicom.sidecar_tags import read_sidecar
 from bidsapp.dicom.table import FAILED, JOINED, KEPT, SKIPPED, Row
 from bidsapp.dicom.timing import time_model
-from bidsapp.dicom.tracer import disagreement, find_tracer
+from bidsapp.dicom.tracer import disagreement, find_tracer, second_injection
 from bidsapp.dicom.units import to_bq_per_ml
 from bidsapp.dicom.volumes import in_words_of, is_volume
-from bidsapp.errors import BadDataError, CentipetError
+from bidsapp.errors import CentipetError
 from bidsapp.settings import DicomInput
 
 SeriesKey = tuple[str, int]
@@ -181,7 +180,7 @@ class _Desk:
             self._note(series, labels, kind, KEPT if wanted else SKIPPED, reason)
         except CentipetError as error:
             self._note(series, labels, kind, FAILED, in_words_of(series.header.path, str(error)))
-            if kind == Kind.PET and (moment := _acquired_if_known(series.header)):
+            if kind == Kind.PET and (moment := acquired(series.header)):
                 self.lost.append(LostScan(labels.participant, moment))
         except Exception as error:  # a fault of ours in one series must not stop the others
             self._note(series, labels, kind, FAILED, unexpected(error))
@@ -195,10 +194,12 @@ class _Desk:
             return False, _OTHER_TRACER
         tracer, tracer_source = found
         frames = frames_of(series)
-        clock = scan_clock(series, frames, stated.injection)
+        clock = scan_clock(series, frames, stated.injection, stated.times)
         times = time_model(clock)
         doubts = disagreement(header, tracer), check_half_life(header, tracer)
         told = tuple(filter(None, doubts))
+        findings = tuple(filter(None, (second_injection(header, tracer, stated),
+                                       dose_doubt(header, stated.values))))  # fmt: skip
         half_life_s = clock.half_life_s or tracer.half_life_s
         factor, units_source = to_bq_per_ml(series, times, half_life_s)
         facts = PetFacts(
@@ -210,6 +211,7 @@ class _Desk:
             stated=stated.values,
             units_source=units_source,
             carried=read_sidecar(header.path) if is_volume(header.path) else {},
+            findings=findings,
             remarks=told,
         )
         pet_sidecar(facts, {})  # a value it cannot do without is an error now, not later
@@ -217,7 +219,8 @@ class _Desk:
         self.pets.append(Part(scan, clock, frames, (factor,) * len(frames), half_life_s))
         self._facts[series.key] = facts
         what = f"{times.kind} {tracer.code} PET"
-        words = [in_words_of(header.path, text) for text in (*times.remarks, *told)]
+        doubtful = (*times.remarks, *(finding.message for finding in findings), *told)
+        words = [in_words_of(header.path, text) for text in doubtful]
         return True, "; ".join([reason, what, *words])
 
     def join(self) -> list[PetScan]:
@@ -330,14 +333,7 @@ def unexpected(error: Exception) -> str:
 
 def _acquisition_of(header: Header) -> tuple[object, ...]:
     """What an image and the DICOM series it was made of share; dates and names may be gone."""
-    moment = _acquired_if_known(header)
+    moment = acquired(header)
     clock = moment and moment.time().replace(microsecond=0)
     tags = ("Modality", "SeriesNumber", "SeriesDescription")
     return (*(header.text(tag) for tag in tags), clock or header.path)
-
-
-def _acquired_if_known(header: Header) -> datetime | None:
-    try:
-        return acquired(header)
-    except BadDataError:
-        return None

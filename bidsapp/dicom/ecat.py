@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ _DECAY_CORRECTED = 512  # bit of corrections_applied
 
 def ecat_voxels(ecat: EcatImage) -> nib.Nifti1Image:
     """Frames of an ECAT image in time, in its units, as NIfTI in RAS."""
+    _check_calibration(ecat, Path(ecat.get_filename() or "").name)
     reader = ecat.get_subheaders()
     # ECAT stores from the left, the front and the head; "neurological" turns all three axes.
     frames = [reader.data_from_fileobj(i, "neurological") for i in _frames_in_time(ecat)]
@@ -29,8 +31,23 @@ def ecat_voxels(ecat: EcatImage) -> nib.Nifti1Image:
     return image
 
 
+def _check_calibration(ecat: EcatImage, name: str) -> None:
+    """Refuse voxels that a factor of 0 or -1, for one that is not known, would make nonsense of."""
+    factors = [("ecat_calibration_factor", float(ecat.header["ecat_calibration_factor"]))]
+    factors += [
+        ("scale_factor", float(sub["scale_factor"])) for sub in ecat.get_subheaders().subheaders
+    ]
+    for field, factor in factors:
+        if not (math.isfinite(factor) and factor > 0):
+            raise BadDataError(
+                f"{name}: {field} is {factor:g}, so its voxels are not calibrated; calibrate the "
+                "image, or convert it to NIfTI in Bq/mL with a sidecar first"
+            )
+
+
 def ecat_tags(ecat: EcatImage, path: Path) -> tuple[Values, list[Values]]:
     """Tags of an ECAT image and of its frames; the clock of ECAT counts in UTC."""
+    _check_calibration(ecat, path.name)
     header = ecat.header
     if int(header["patient_orientation"]) not in (_HEAD_FIRST_SUPINE, _UNKNOWN_ORIENTATION):
         raise BadDataError(

@@ -7,10 +7,18 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
+from bidsapp.dicom.clocks import (
+    Notes,
+    acquired,
+    date_time,
+    series_start,
+    time_of_day,
+    zone_of_series,
+)
 from bidsapp.dicom.header import MIDNIGHT, Header
 from bidsapp.dicom.series import Series
 from bidsapp.dicom.tables import tables
-from bidsapp.dicom.timing import FrameClock, ScanClock
+from bidsapp.dicom.timing import FrameClock, ScanClock, StatedTimes
 from bidsapp.errors import BadDataError
 
 # Images at one position that agree in all of these are copies.
@@ -19,7 +27,10 @@ _COPY_TAGS = (
     *("FrameReferenceTime", "DecayFactor", "RescaleSlope", "ImageIndex", "InstanceNumber"),
     "TemporalPositionIdentifier",
 )
-_HALF_DAY = timedelta(hours=12)
+_MOMENTS = (
+    *("RadiopharmaceuticalStartDateTime", "GEAdministrationDateTime"),
+    *("DecayCorrectionDateTime", "SiemensDecayCorrectionDateTime"),
+)
 _HALF_LIVES_S = (60.0, 1e6)  # from O-15 to I-124
 
 Frame = tuple[Header, ...]
@@ -51,10 +62,7 @@ def frames_of(series: Series) -> tuple[Frame, ...]:
             f"(0020,0032) ImagePositionPatient: slice positions hold {min(counts)} to "
             f"{max(counts)} images instead of one per frame; export the whole series again"
         )
-    ordered = [
-        sorted(stack, key=_in_time) if len(stack) > 1 else stack
-        for _, stack in sorted(stacks.items())
-    ]
+    ordered = [_ordered(stack) if len(stack) > 1 else stack for _, stack in sorted(stacks.items())]
     return tuple(zip(*ordered, strict=True))
 
 
@@ -98,6 +106,12 @@ def count_remarks(header: Header, frames: tuple[Frame, ...], n_images: int) -> t
     return tuple(remarks)
 
 
+def _ordered(stack: list[Header]) -> list[Header]:
+    """Images of one position in time; by what counts them where one has no time of its own."""
+    timed = all(acquired(image) is not None for image in stack)
+    return sorted(stack, key=lambda image: _in_time(image)[0 if timed else 1 :])
+
+
 def _in_time(image: Header) -> tuple[datetime, float, float, float, float]:
     def number(keyword: str) -> float:
         value = image.number(keyword)
@@ -112,39 +126,11 @@ def _in_time(image: Header) -> tuple[datetime, float, float, float, float]:
     )
 
 
-def acquired(image: Header) -> datetime | None:
-    """Start of acquisition of an image by its own tags, None when no tag gives the time.
-
-    A missing date is that of the series or the study, or the next day when the time of day lies
-    half a day or more before that of the series or study.  Without any date the day is
-    1900-01-01, which is good enough for differences within a scan.
-    """
-    moment = image.date_time("AcquisitionDateTime")
-    if moment is not None:
-        return moment
-    clock = image.time("AcquisitionTime")
-    if clock is None:
-        return None
-    day = image.date("AcquisitionDate")
-    if day is not None:
-        return day + clock
-    day, began = _beginning(image)
-    return (
-        day + clock if began is None or clock > began - _HALF_DAY else day + clock + 2 * _HALF_DAY
-    )
-
-
-def _beginning(image: Header) -> tuple[datetime, timedelta | None]:
-    """Date and time of day of the series or, when it has no date, of the study."""
-    for kind in ("Series", "Study"):
-        day, clock = image.date(f"{kind}Date"), image.time(f"{kind}Time")
-        if day is not None:
-            return day, clock
-    return MIDNIGHT, image.time("SeriesTime") or image.time("StudyTime")
-
-
 def scan_clock(
-    series: Series, frames: tuple[Frame, ...], stated: datetime | None = None
+    series: Series,
+    frames: tuple[Frame, ...],
+    stated: datetime | None = None,
+    stated_times: StatedTimes | None = None,
 ) -> ScanClock:
     """Collect what the headers of a series say about time.
 
@@ -152,24 +138,39 @@ def scan_clock(
     ----------
     series, frames : the series and its frames
     stated : time of injection stated by the user, see `ScanClock`
+    stated_times : other times the user states
 
     Raises
     ------
     BadDataError
-        A tag is broken, or images of one frame contradict each other.
+        A tag is broken that nothing can stand in for, or images of one frame contradict each other.
     """
     header = series.header
-    series_clock = header.time("SeriesTime")
     corrected = header.texts("CorrectedImage")
+    notes: Notes = dict.fromkeys(header.texts("ClockRemark"))
+    zone, about_zone = zone_of_series(series.images, _MOMENTS)
+    if about_zone:
+        notes[about_zone] = None
+    moments = {key: date_time(header, key, zone, notes) for key in _MOMENTS}
+    durations = stated_times and stated_times.durations_s
+    if durations and len(durations) != len(frames):
+        raise BadDataError(
+            f"FrameDuration in the --dicom-metadata file has {len(durations)} values, but "
+            f"{len(frames)} frames were found; state one per frame"
+        )
     return ScanClock(
-        frames=tuple(_frame_clock(frame) for frame in frames),
-        series_start=None if series_clock is None else _beginning(header)[0] + series_clock,
-        injection=header.date_time("RadiopharmaceuticalStartDateTime"),
-        injection_private=header.date_time("GEAdministrationDateTime"),
-        decay_moment=header.date_time("DecayCorrectionDateTime")
-        or header.date_time("SiemensDecayCorrectionDateTime"),
-        injection_clock=header.time("RadiopharmaceuticalStartTime"),
+        frames=tuple(
+            _frame_clock(frame, durations[i] if durations else None, zone, notes)
+            for i, frame in enumerate(frames)
+        ),
+        series_start=series_start(header, zone, notes),
+        injection=moments["RadiopharmaceuticalStartDateTime"],
+        injection_private=moments["GEAdministrationDateTime"],
+        decay_moment=moments["DecayCorrectionDateTime"]
+        or moments["SiemensDecayCorrectionDateTime"],
+        injection_clock=time_of_day(header, "RadiopharmaceuticalStartTime", notes),
         stated=stated,
+        stated_times=stated_times,
         decay_correction=header.text("DecayCorrection"),
         decay_corrected=(
             tables()["corrected_image"]["decay"] in " ".join(corrected).upper()
@@ -177,6 +178,7 @@ def scan_clock(
             else None
         ),
         half_life_s=half_life(header),
+        notes=tuple(notes),
     )
 
 
@@ -194,15 +196,24 @@ def half_life(header: Header) -> float | None:
     return value
 
 
-def _frame_clock(frame: Frame) -> FrameClock:
-    starts = [start for start in map(acquired, frame) if start is not None]
-    duration_ms = _one_value(frame, "ActualFrameDuration")
-    if duration_ms is None:
-        raise frame[0].error("ActualFrameDuration", "is missing; export the series again")
+def _frame_clock(
+    frame: Frame, duration_s: float | None, zone: timedelta | None, notes: Notes
+) -> FrameClock:
+    """What the headers of a frame say; the duration is theirs unless a user states it."""
+    starts = [s for image in frame if (s := acquired(image, zone, notes)) is not None]
+    if duration_s is None:
+        duration_ms = _one_value(frame, "ActualFrameDuration")
+        if duration_ms is None:
+            raise frame[0].error(
+                "ActualFrameDuration",
+                "is missing; export the series again, or state FrameDuration in a "
+                "--dicom-metadata file",
+            )
+        duration_s = duration_ms / 1000
     reference_ms = _first_number(frame, "FrameReferenceTime")
     return FrameClock(
         start=min(starts) if len(starts) == len(frame) else None,
-        duration_s=duration_ms / 1000,
+        duration_s=duration_s,
         reference_s=None if reference_ms is None else reference_ms / 1000,
         decay_factor=_first_number(frame, "DecayFactor"),
     )

@@ -128,9 +128,9 @@ class Header:
         return timedelta(hours=clock[0], minutes=clock[1], seconds=clock[2], microseconds=micro)
 
     def date_time(self, keyword: str) -> datetime | None:
-        """Local wall-clock time of a DICOM date-time, None when it is absent or has no time.
+        """Moment of a DICOM date-time as written, None when it is absent or has no time.
 
-        A zone suffix is dropped: all other times of a PET series are local and without zone.
+        What its zone means for other times is for `bidsapp.dicom.clocks` to say.
         """
         text = _ZONE.sub("", self.text(keyword))
         if len(text) < 10:
@@ -274,11 +274,24 @@ def _private(dataset: Dataset) -> Values:
 
 
 def _radiopharmaceutical(dataset: Dataset) -> Values:
-    """Tags of the first radiopharmaceutical, with the meaning of its code sequences."""
+    """Tags of the first radiopharmaceutical, and the names of others that were injected."""
     items = dataset.get(_RADIOPHARMACEUTICAL)
     if not items or not isinstance(items[0], Dataset):
         return {}
-    return _texts(items[0], "radiopharmaceutical") | _code_meanings(items[0], "code_meaning")
+    found, *others = (_one_radiopharmaceutical(item) for item in items if isinstance(item, Dataset))
+    names = [
+        " ".join(other.get("Radiopharmaceutical", other.get("RadiopharmaceuticalCodeMeaning", ())))
+        for other in others
+        if other and other != found
+    ]
+    return found | (
+        {"OtherRadiopharmaceuticals": tuple(n or "unnamed" for n in names)} if names else {}
+    )
+
+
+def _one_radiopharmaceutical(item: Dataset) -> Values:
+    """Tags of a radiopharmaceutical, with the meaning of its code sequences."""
+    return _texts(item, "radiopharmaceutical") | _code_meanings(item, "code_meaning")
 
 
 def _code_meanings(dataset: Dataset, group: str) -> Values:

@@ -1,13 +1,15 @@
 """Sessions and names: which converted series goes where in the BIDS dataset.
 
-One session per injection.  A T1w joins the session of the injection nearest to it in time.
+One session per injection.  A T1w joins the session of the injection nearest to it in time.  Scans
+of one time that come from two studies with two frames of reference are two visits whose dates were
+made equal: reconstructions of one acquisition share one of both.
 """
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import PurePosixPath
 
@@ -120,13 +122,40 @@ def make_plan(pets: list[PetScan], t1ws: list[T1wScan], lost: list[LostScan]) ->
 def _name_pets(scans: list[PetScan], lost: list[datetime], plan: Plan) -> list[_Session]:
     """Name the PET scans of a person; return the sessions in time order."""
     sessions = []
-    for group in (groups := _by_injection(scans)):
-        number = 1 + sum(g[0].times.injection < group[0].times.injection for g in groups)
+    for place, group in enumerate(groups := _by_injection(scans)):
+        first = group[0]
+        number = 1 + sum(
+            other[0].times.injection < first.times.injection
+            or (i < place and _same_time(other[0], first))
+            for i, other in enumerate(groups)
+        )
         number += _days_before(group[0].times.injection, lost, groups)
         label = next((scan.session for scan in group if scan.session), f"{number:02d}")
         sessions.append(_Session(label, group[0].times.injection))
         _name_session(group, label, plan)
+        if any(_same_time(group[0], other[0]) for other in groups if other is not group):
+            _tell_equal_dates(group, plan)
     return sessions
+
+
+def _same_time(scan: PetScan, other: PetScan) -> bool:
+    """Whether two scans claim one injection."""
+    apart = abs(scan.times.injection - other.times.injection)
+    return apart <= _SAME_INJECTION and scan.tracer == other.tracer
+
+
+def _tell_equal_dates(group: list[PetScan], plan: Plan) -> None:
+    """Flag scans of a session that has the dates of another one."""
+    text = (
+        "another study of this participant has the same date and time of injection though its "
+        "(0020,000D) StudyInstanceUID and (0020,0052) FrameOfReferenceUID are others: taken as two "
+        "visits whose dates were made equal, so the order of their sessions is arbitrary; name "
+        "the sessions with --dicom-map"
+    )
+    for scan in group:
+        target = plan.targets[scan.series.key]
+        findings = (*target.findings, Finding("session-order", text))
+        plan.targets[scan.series.key] = replace(target, findings=findings)
 
 
 def _days_before(injection: datetime, lost: list[datetime], groups: list[list[PetScan]]) -> int:
@@ -144,17 +173,31 @@ def _by_injection(scans: list[PetScan]) -> list[list[PetScan]]:
     """Group scans of one injection; groups in time order."""
     groups: list[list[PetScan]] = []
     for scan in sorted(scans, key=lambda scan: (scan.times.injection, scan.series.key)):
-        same = (
-            groups
-            and scan.tracer == groups[-1][0].tracer
-            and scan.session == groups[-1][0].session
-            and scan.times.injection - groups[-1][0].times.injection <= _SAME_INJECTION
+        found = (
+            group
+            for group in groups
+            if _same_time(scan, group[0])
+            and scan.session == group[0].session
+            and not any(_another_visit(scan, other) for other in group)
         )
-        if same:
-            groups[-1].append(scan)
+        if (group := next(found, None)) is not None:
+            group.append(scan)
         else:
             groups.append([scan])
     return groups
+
+
+def _another_visit(scan: PetScan, other: PetScan) -> bool:
+    """Whether scans of one time were made of two acquisitions, which cannot be at one time."""
+    if scan.session or not (
+        scan.start < other.end - _ROUNDING and other.start < scan.end - _ROUNDING
+    ):
+        return False
+    (study, frame), (its_study, its_frame) = (
+        [each.series.header.text(uid) for uid in ("StudyInstanceUID", "FrameOfReferenceUID")]
+        for each in (scan, other)
+    )
+    return "" not in (study, its_study) and study != its_study and (not frame or frame != its_frame)
 
 
 def _name_session(group: list[PetScan], session: str, plan: Plan) -> None:
@@ -240,9 +283,10 @@ def _tell_far_t1w(t1ws: list[T1wScan], pets: list[PetScan], plan: Plan) -> None:
         if not gaps:
             finding = Finding(T1W_MISSING, "no T1w of this person was found")
         elif min(gaps) > _FAR:
-            text = f"the nearest T1w lies {min(gaps).days} days from this PET, more than a year"
+            text = "the nearest T1w lies more than a year from this PET"
             finding = Finding("t1w-far", f"{text}: check that the head has not changed")
         else:
             continue
         target = plan.targets[scan.series.key]
-        plan.targets[scan.series.key] = Target(target.entities, target.suffix, (finding,))
+        findings = (*target.findings, finding)
+        plan.targets[scan.series.key] = replace(target, findings=findings)

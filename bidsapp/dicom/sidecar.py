@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from bidsapp.core.quality import Finding
 from bidsapp.data.tracers import Tracer
 from bidsapp.dicom.frames import half_life
 from bidsapp.dicom.header import Header, tag_name
@@ -25,8 +26,11 @@ _STATED = "stated by the user (--dicom-metadata)"
 _CARRIED = "the sidecar of the image"
 _NOT_STATED = "not in the headers; --dicom-metadata can supply it"
 _HALF_LIFE_TOLERANCE, _OTHER_NUCLIDE = 0.01, 0.05
-# Doses of an amyloid scan in Bq: outside, the number is most likely in another unit.
+# Doses of an amyloid scan in Bq: outside, the number is most likely in another unit, in which it
+# is a usual dose.
 _DOSE_BQ = (1e6, 2e9)
+_USUAL_DOSE_BQ = (3.7e7, 1.11e9)  # 1 to 30 mCi
+_DOSE_UNITS = {"GBq": 1e9, "mCi": 3.7e7, "MBq": 1e6, "uCi": 3.7e4, "kBq": 1e3}
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,7 @@ class PetFacts:
     stated : values a person states (``--dicom-metadata``); they win
     carried : the sidecar an image came with
     units_source : what says that voxels are, or how they become, Bq/mL
+    findings : what else a person has to see
     remarks : what else was noticed in the headers
     """
 
@@ -52,6 +57,7 @@ class PetFacts:
     stated: Mapping[str, Any]
     units_source: str
     carried: Mapping[str, Any] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
     remarks: tuple[str, ...] = ()
 
 
@@ -93,7 +99,12 @@ def pet_sidecar(facts: PetFacts, dcm2niix: Mapping[str, Any]) -> Sidecar:
         **dict.fromkeys(taken, _CARRIED if facts.carried else "dcm2niix"),
     }
     contradictions = [in_words_of(header.path, remark) for remark in facts.times.remarks]
-    others = facts.remarks
+    flags = [{"code": "times", "message": text} for text in contradictions]
+    flags += [
+        {"code": finding.code, "message": in_words_of(header.path, finding.message)}
+        for finding in facts.findings
+    ]
+    others = (*(finding.message for finding in facts.findings), *facts.remarks)
     return {
         "Manufacturer": manufacturer(header),
         "ManufacturersModelName": header.text("ManufacturerModelName") or "n/a",
@@ -103,7 +114,7 @@ def pet_sidecar(facts: PetFacts, dcm2niix: Mapping[str, Any]) -> Sidecar:
         "CentiPET": {
             "Sources": {key: in_words_of(header.path, text) for key, text in sources.items()},
             "Remarks": contradictions + [in_words_of(header.path, text) for text in others],
-            "Flags": [{"code": "times", "message": text} for text in contradictions],
+            "Flags": flags,
         },
     }
 
@@ -198,20 +209,24 @@ def _radiochemistry(
 
 def _dose(header: Header) -> dict[str, tuple[Any, str]]:
     """Injected activity in MBq."""
-    dose, source = dose_bq(header)
+    dose, source, _ = dose_bq(header)
     return {
         "InjectedRadioactivity": (_seconds(dose / 1e6), source),
         "InjectedRadioactivityUnits": ("MBq", source),
     }
 
 
-def dose_bq(header: Header) -> tuple[float, str]:
-    """Injected activity in Bq and its source; some scanners write MBq into (0018,1074).
+def dose_bq(header: Header) -> tuple[float, str, str | None]:
+    """Injected activity in Bq, its source, and what to tell about it.
+
+    (0018,1074) counts in Bq; some scanners and consoles write other units into it.  The doses of
+    PET scans span a factor of 30 and the units lie further apart, so that a number is a dose in
+    one unit only.
 
     Raises
     ------
     BadDataError
-        It is missing, or no dose of a scan in either unit.
+        It is missing, or no dose of a scan in any unit.
     """
     dose = header.number("RadionuclideTotalDose")
     source = "(0018,1074) RadionuclideTotalDose"
@@ -223,14 +238,26 @@ def dose_bq(header: Header) -> tuple[float, str]:
         )
     low, high = _DOSE_BQ
     if low <= dose <= high:
-        return dose, source
-    if low <= dose * 1e6 <= high:
-        return dose * 1e6, f"{source}, read as MBq: as Bq it would be no dose for a scan"
+        return dose, source, None
+    for unit, factor in _DOSE_UNITS.items():
+        if _USUAL_DOSE_BQ[0] <= dose * factor < _USUAL_DOSE_BQ[1]:
+            doubt = (
+                f"{source} is {dose:g}, which is no dose in Bq; it was read as {unit} "
+                f"({dose * factor / 1e6:.4g} MBq): check it, or state InjectedRadioactivity in a "
+                "--dicom-metadata file"
+            )
+            return dose * factor, f"{source}, read as {unit}", doubt
     raise header.error(
         "RadionuclideTotalDose",
-        f"is {dose:g}, a dose neither in Bq nor in MBq; state InjectedRadioactivity in a "
+        f"is {dose:g}, no dose of a scan in any unit; state InjectedRadioactivity in a "
         "--dicom-metadata file",
     )
+
+
+def dose_doubt(header: Header, stated: Mapping[str, Any]) -> Finding | None:
+    """Tell of a dose whose unit was guessed; None when it was not, or when a user states it."""
+    doubt = None if "InjectedRadioactivity" in stated else dose_bq(header)[2]
+    return None if doubt is None else Finding("dose", doubt)
 
 
 def radionuclide(header: Header) -> str | None:

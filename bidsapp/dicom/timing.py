@@ -7,14 +7,18 @@ Injection
     when it is missing or impossible, (0018,1072) RadiopharmaceuticalStartTime on the latest date
     that puts it before the scan (or up to `_LATE_INJECTION` after the start of a dynamic scan,
     which may be started first).  Both present and more than `_CLOCKS_DISAGREE` apart: refused.
-    A date-time at midnight sharp beside another time of day is a date without a time.
+    A date-time at midnight sharp is a date without a time, and a time of day of 000000 stands for
+    one that was removed.
     Where both are missing, the administration time in GE's private (0009,103B).
     No time of injection at all: refused, never invented.
 Frames
     A frame starts at its (0008,002A)/(0008,0032) acquisition time, the earliest over its slices,
     because beds are acquired one after the other.  When all frames carry the same acquisition
-    time, (0054,1300) FrameReferenceTime places them, or the durations of frames that follow each
-    other, if (0054,1321) DecayFactor agrees.  Overlapping frames are refused.
+    time, or some have none, (0054,1300) FrameReferenceTime places them, or the durations of frames
+    that follow each other, if (0054,1321) DecayFactor or the known times agree.  The reference
+    time may be that of the mean decay, the middle, the start or the end of a frame: the factors
+    decide.  Where no frame has a time, it counts from (0008,0031) SeriesTime.  Times stated by the
+    user win.  Overlapping frames are refused.
 Decay reference
     (0054,1102) DecayCorrection names it, or (0018,9701) DecayCorrectionDateTime in enhanced images
     and a private tag of Siemens; (0054,1321) DecayFactor proves it.  A factor says by how
@@ -50,8 +54,16 @@ _DECAY_TOLERANCE_S = 5.0  # START: the factor agrees with the named moment
 _ADMIN_TOLERANCE_S = 60.0
 _OVERLAP_S = 1.0
 _DURATIONS_S = (0.9, 6 * 3600.0)  # shorter frames are seconds written where DICOM wants ms
+_ACQUISITION = "(0008,0032) AcquisitionTime"
+_REFERENCE = "(0054,1300) FrameReferenceTime"
+_INJECTION = "(0018,1078) RadiopharmaceuticalStartDateTime"
+_INJECTION_CLOCK = "(0018,1072) RadiopharmaceuticalStartTime"
 _STATED_MOMENT = "(0018,9701) DecayCorrectionDateTime"
 _BREAK_S = 600.0  # a pause that makes a dynamic series a dual-window one
+_NEIGHBOURS = timedelta(hours=2)  # frames of one scan begin closer together
+_WHOLE_S = 2e-3  # moments on whole seconds, ms being the resolution of most clocks
+_SAME_SPREAD_S = 0.2  # decay factors of six digits tell moments apart down to this
+_STATED = "stated by the user (--dicom-metadata)"
 _DYNAMIC_BEFORE_S = 600.0  # a scan that starts this soon after the injection is dynamic
 
 
@@ -74,6 +86,21 @@ class FrameClock:
 
 
 @dataclass(frozen=True)
+class StatedTimes:
+    """Times that a user states, in s after the injection; None for what is left to the headers.
+
+    Attributes
+    ----------
+    scan_start_s : start of the first frame
+    frame_start_s, durations_s : one value per frame
+    """
+
+    scan_start_s: float | None = None
+    frame_start_s: tuple[float, ...] | None = None
+    durations_s: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True)
 class ScanClock:
     """What the headers of one PET series say about time.
 
@@ -86,9 +113,11 @@ class ScanClock:
     injection_private : (0009,103B) of GE
     decay_moment : (0018,9701) or the private (0071,1022) of Siemens: what activity is corrected to
     stated : time of injection stated by the user; a date of 1900 means only the time was stated
+    stated_times : other times stated by the user
     decay_correction : (0054,1102): START, ADMIN or NONE; empty when absent
     decay_corrected : (0028,0051) lists DECY; None when the tag is absent
     half_life_s : s
+    notes : what was doubtful in the tags themselves
     """
 
     frames: tuple[FrameClock, ...]
@@ -98,9 +127,11 @@ class ScanClock:
     injection_private: datetime | None = None
     decay_moment: datetime | None = None
     stated: datetime | None = None
+    stated_times: StatedTimes | None = None
     decay_correction: str = ""
     decay_corrected: bool | None = None
     half_life_s: float | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -154,88 +185,361 @@ def time_model(clock: ScanClock) -> TimeModel:
         A time is missing, impossible, or contradicts another beyond tolerance; the message
         starts with the tag and is completed with the series by the caller.
     """
+    stated = clock.stated_times or StatedTimes()
     durations = tuple(frame.duration_s for frame in clock.frames)
-    _check_durations(durations)
+    _check_durations(durations, stated)
+    if stated.scan_start_s is not None or stated.frame_start_s is not None:
+        return _with_decay(_stated_model(clock, stated, durations), clock)
     starts, start_source, remarks = _frame_starts(clock)
-    _check_overlap(starts, durations)
+    _check_overlap([(start - starts[0]) / _SECOND for start in starts], durations)
     injection, source, more = _injection(clock, starts)
-    relative = tuple((start - injection).total_seconds() for start in starts)
     model = TimeModel(
         injection=injection,
-        frame_start_s=relative,
+        frame_start_s=tuple((start - injection) / _SECOND for start in starts),
         frame_duration_s=durations,
         decay_reference_s=None,
-        sources={
-            "InjectionStart": source,
-            "FrameTimesStart": start_source,
-            "ScanStart": f"start of the first frame: {start_source}",
-            "FrameDuration": "(0018,1242) ActualFrameDuration",
-        },
-        remarks=(*remarks, *more, *_reference_remarks(clock, starts)),
+        sources=_sources(source, start_source, stated),
+        remarks=(*clock.notes, *remarks, *more, *_reference_remarks(clock, starts)),
     )
     return _with_decay(model, clock)
+
+
+def _sources(injection: str, starts: str, stated: StatedTimes) -> dict[str, str]:
+    return {
+        "InjectionStart": injection,
+        "FrameTimesStart": starts,
+        "ScanStart": f"start of the first frame: {starts}",
+        "FrameDuration": _STATED if stated.durations_s else "(0018,1242) ActualFrameDuration",
+    }
+
+
+# ------------------------------------------------------------------------------------ stated
+
+
+def _stated_model(clock: ScanClock, stated: StatedTimes, durations: tuple[float, ...]) -> TimeModel:
+    """Times of a scan that a user states; what the headers say besides is told."""
+    try:
+        by_header: tuple[datetime, ...] = _frame_starts(clock)[0]
+    except BadDataError:
+        by_header = ()
+    starts = stated.frame_start_s or _stated_from(stated.scan_start_s or 0.0, by_header, clock)
+    if len(starts) != len(clock.frames):
+        raise BadDataError(
+            f"FrameTimesStart in the --dicom-metadata file has {len(starts)} values, but "
+            f"{len(clock.frames)} frames were found; state one per frame"
+        )
+    if not -_LATE_INJECTION / _SECOND <= starts[0] <= _MAX_UPTAKE / _SECOND:
+        raise BadDataError(
+            "the stated times put the injection after the start of the scan or more than 12 h "
+            "before it; correct ScanStart, FrameTimesStart or InjectionStart in the "
+            "--dicom-metadata file"
+        )
+    _check_overlap([start - starts[0] for start in starts], durations, "stated FrameTimesStart")
+    injection, remark = _stated_zero(clock, by_header, starts[0])
+    keys = [
+        name
+        for name, value in (
+            ("ScanStart", stated.scan_start_s),
+            ("FrameTimesStart", stated.frame_start_s),
+            ("FrameDuration", stated.durations_s),
+        )
+        if value is not None
+    ]
+    return TimeModel(
+        injection=injection,
+        frame_start_s=starts,
+        frame_duration_s=durations,
+        decay_reference_s=None,
+        sources=_sources(_STATED, _STATED, stated),
+        remarks=(
+            *clock.notes,
+            f"{', '.join(keys)}: {_STATED}, not by the headers",
+            *((remark,) if remark else ()),
+        ),
+    )
+
+
+def _stated_from(
+    scan_start_s: float, by_header: tuple[datetime, ...], clock: ScanClock
+) -> tuple[float, ...]:
+    """Starts of all frames, of which the user states the first."""
+    if len(clock.frames) == 1:
+        return (scan_start_s,)
+    if not by_header:
+        raise BadDataError(
+            "(0008,0032) AcquisitionTime does not tell the frames apart, so ScanStart alone does "
+            "not place them; state FrameTimesStart in the --dicom-metadata file"
+        )
+    return tuple(scan_start_s + (start - by_header[0]) / _SECOND for start in by_header)
+
+
+def _stated_zero(
+    clock: ScanClock, by_header: tuple[datetime, ...], first_s: float
+) -> tuple[datetime, str | None]:
+    """Clock time of the injection of a scan with stated times, and what the headers say instead.
+
+    Sessions are ordered by it; without any clock it is a day of the year 1900.
+    """
+    if not by_header:
+        return clock.stated or datetime(_NO_DATE, 1, 2), None
+    injection = by_header[0] - timedelta(seconds=first_s)
+    try:
+        found, tag, _ = _injection(clock, by_header)
+    except BadDataError:
+        return injection, None
+    said = (by_header[0] - found) / _SECOND
+    if abs(said - first_s) < _NOTED_S:
+        return injection, None
+    return injection, f"by {tag} the scan would start {said:g} s after the injection"
 
 
 # ------------------------------------------------------------------------------------ frames
 
 
+@dataclass(frozen=True)
+class _Placing:
+    """A way to place frames without a time of their own each.
+
+    Attributes
+    ----------
+    starts_s : s after the start of the first frame
+    first_s : s from the reference of the series to the first frame, None when unknown
+    source : the tag
+    spread_s : how much the decay factors disagree, None when they cannot tell
+    """
+
+    starts_s: tuple[float, ...]
+    first_s: float | None
+    source: str
+    spread_s: float | None = None
+
+    @property
+    def proven(self) -> bool:
+        return self.spread_s is not None and self.spread_s <= 2 * _DECAY_TOLERANCE_S
+
+    @property
+    def begins_the_series(self) -> bool:
+        return abs(self.first_s or 0.0) <= _NOTED_S
+
+    def touches(self, durations: Sequence[float]) -> bool:
+        """Whether every frame begins where the one before ends."""
+        steps = (after - before for before, after in pairwise(self.starts_s))
+        return all(abs(step - d) <= _OVERLAP_S for step, d in zip(steps, durations, strict=False))
+
+    def rank(self, durations: Sequence[float]) -> tuple[float, ...]:
+        """Sort key, the likeliest first: by the factors, else frames that touch."""
+        starts = [start + (self.first_s or 0.0) for start in self.starts_s]
+        whole = all(abs(start - round(start)) <= _WHOLE_S for start in starts)
+        if self.proven:
+            spread = round((self.spread_s or 0.0) / _SAME_SPREAD_S)
+            return 0, spread, not self.begins_the_series, not whole
+        return 1, not self.touches(durations), not self.begins_the_series, not whole
+
+
 def _frame_starts(clock: ScanClock) -> tuple[tuple[datetime, ...], str, tuple[str, ...]]:
     """Start of every frame, the source, and remarks."""
-    known = [frame.start for frame in clock.frames if frame.start is not None]
-    complete = len(known) == len(clock.frames)
-    if complete and len(set(known)) == len(known):
-        return tuple(known), "(0008,0032) AcquisitionTime", ()
+    frames = clock.frames
+    believed = _without_zeros([frame.start for frame in frames])
+    known = [start for start in believed if start is not None]
+    zeroed = sum(frame.start is not None for frame in frames) - len(known)
+    remarks = (f"{_ACQUISITION} of {_frames(zeroed)} is 000000 and counts as removed",) * bool(
+        zeroed
+    )
+    if len(known) == len(frames) == len(set(known)):
+        return tuple(known), _ACQUISITION, _off_series(clock, tuple(known))
+    (series,) = _without_zeros([clock.series_start], known)
+    if not known and series is None:
+        raise BadDataError(
+            f"{_ACQUISITION} and (0008,0031) SeriesTime are missing or 000000, so the scan has no "
+            "start; export it again with its times, or state ScanStart and FrameTimesStart in a "
+            "--dicom-metadata file"
+        )
+    shared = len(known) > 1 and len(set(known)) == 1  # the time of the scan in every frame
+    placing = _placing(clock, [None] * len(frames) if shared else believed)
+    after = [timedelta(seconds=start) for start in placing.starts_s]
+    if not known:
+        assert series is not None
+        origin = series + timedelta(seconds=placing.first_s or 0.0)
+        how = "(0008,0031) SeriesTime" + (f" and {_REFERENCE}" if placing.first_s else "")
+        remarks += (
+            f"{_ACQUISITION} is missing; the start of the scan was taken from {how}: check it",
+        )
+        source = how if len(frames) == 1 else f"{how}; {placing.source}"
+        return tuple(origin + step for step in after), source, (*remarks, *_doubt(clock, placing))
+    if shared:
+        if len(known) < len(frames):
+            remarks += (f"{_ACQUISITION} is missing in {_frames(len(frames) - len(known))}",)
+        starts = tuple(known[0] + step for step in after)
+        source = f"{placing.source}; AcquisitionTime does not tell frames apart"
+        off = _off_series(replace(clock, series_start=series), starts)
+        return starts, source, (*remarks, *_doubt(clock, placing), *off)
+    at, origin = next((i, start) for i, start in enumerate(believed) if start is not None)
+    starts = tuple(
+        origin + step - after[at] if start is None else start
+        for start, step in zip(believed, after, strict=True)
+    )
+    missing = [str(i + 1) for i, start in enumerate(believed) if start is None]
+    remarks += (
+        f"{_ACQUISITION} is missing in frame {', '.join(missing)}; its start was taken from "
+        f"{placing.source}",
+    )
+    return starts, f"{_ACQUISITION}; {placing.source}", (*remarks, *_doubt(clock, placing))
+
+
+def _frames(number: int) -> str:
+    return "one frame" if number == 1 else f"{number} frames"
+
+
+def _without_zeros(
+    starts: Sequence[datetime | None], others: Sequence[datetime] = ()
+) -> list[datetime | None]:
+    """Times without those at midnight sharp, which stand for removed ones.
+
+    A scan that really is at midnight has other frames within hours of it.
+    """
+    real = [s for s in (*starts, *others) if s is not None and s != _midnight(s)]
+    return [
+        None
+        if start is not None
+        and start == _midnight(start)
+        and not any(abs(start - other) < _NEIGHBOURS for other in real)
+        else start
+        for start in starts
+    ]
+
+
+def _placing(clock: ScanClock, known: Sequence[datetime | None]) -> _Placing:
+    """Place the frames of a scan that are not told apart by acquisition times.
+
+    Parameters
+    ----------
+    clock : what the headers say
+    known : start of each frame where it is its own, None elsewhere
+
+    Raises
+    ------
+    BadDataError
+        Nothing tells the frames apart, or what does contradicts the known times.
+    """
+    durations = [frame.duration_s for frame in clock.frames]
+    if len(durations) == 1:
+        return _single(_by_reference(clock))
+    several = sum(start is not None for start in known) > 1
+    ways = [_with_spread(way, clock) for way in (*_by_reference(clock), _back_to_back(clock))]
+    ways = [
+        way
+        for way in ways
+        if (way.source == _REFERENCE or way.proven or several)
+        and _in_order(way.starts_s, durations)
+        and _fits(way.starts_s, known)
+    ]
+    if ways:
+        best = min(ways, key=lambda way: way.rank(durations))
+        if best.proven:
+            return replace(best, source=f"{best.source}, confirmed by (0054,1321) DecayFactor")
+        return best
+    raise BadDataError(
+        f"{_ACQUISITION} is missing or the same for several frames and neither {_REFERENCE} nor "
+        "(0054,1321) DecayFactor tells them apart without contradiction; export the frames with "
+        "their times, or state FrameTimesStart in a --dicom-metadata file"
+    )
+
+
+def _by_reference(clock: ScanClock) -> list[_Placing]:
+    """Frames placed by FrameReferenceTime, for every moment of a frame that it may stand for."""
     references = [
         frame.reference_s
         for frame in clock.frames
         if frame.reference_s is not None and abs(frame.reference_s) <= _DAY / _SECOND
     ]
-    origin = known[0] if known else clock.series_start
-    if origin is None:
-        raise BadDataError(
-            "(0008,0032) AcquisitionTime and (0008,0031) SeriesTime are missing, so the scan has "
-            "no start; export it again with its times"
-        )
-    if len(clock.frames) == 1:
-        return (origin,), "(0008,0031) SeriesTime; AcquisitionTime is missing", ()
-    if len(references) == len(clock.frames) and len(set(references)) == len(references):
-        # The first frame starts at the origin; the others follow by their reference times.
-        first = _start_from_reference(clock, 0)
-        starts = tuple(
-            origin + timedelta(seconds=_start_from_reference(clock, i) - first)
-            for i in range(len(clock.frames))
-        )
-        source = "(0054,1300) FrameReferenceTime; AcquisitionTime does not tell frames apart"
-        return starts, source, ()
-    if (following := _back_to_back(clock, origin)) is not None:
-        source = (
-            "(0018,1242) ActualFrameDuration, back to back, confirmed by (0054,1321) DecayFactor"
-        )
-        return following, source, ()
-    raise BadDataError(
-        "(0008,0032) AcquisitionTime is missing or the same for several frames and neither "
-        "(0054,1300) FrameReferenceTime nor (0054,1321) DecayFactor tells them apart; export the "
-        "frames with their times"
+    if len(references) < len(clock.frames) or len(set(references)) < len(references):
+        return []
+    moments = zip(
+        *((*_moments_within(f.duration_s, clock.half_life_s), f.duration_s) for f in clock.frames),
+        strict=True,
+    )
+    placings = []
+    for within in moments:
+        starts = [reference - moment for reference, moment in zip(references, within, strict=True)]
+        after = tuple(start - starts[0] for start in starts)
+        placings.append(_Placing(after, starts[0], _REFERENCE))
+    return placings
+
+
+def _single(ways: list[_Placing]) -> _Placing:
+    """Place a single frame: with the series, or where its mean or middle says."""
+    if not ways:
+        return _Placing((0.0,), 0.0, "")
+    with_series = [way for way in ways if way.begins_the_series]
+    if with_series:
+        return min(with_series, key=lambda way: abs(way.first_s or 0.0))
+    return min(ways[:2], key=lambda way: way.rank([]))
+
+
+def _back_to_back(clock: ScanClock) -> _Placing:
+    """Frames without pauses."""
+    durations = [frame.duration_s for frame in clock.frames]
+    starts = tuple(sum(durations[:i]) for i in range(len(durations)))
+    return _Placing(starts, None, "(0018,1242) ActualFrameDuration, back to back")
+
+
+def _with_spread(placing: _Placing, clock: ScanClock) -> _Placing:
+    """Add how much the decay factors disagree when frames are placed like that."""
+    factors = [frame.decay_factor or 0.0 for frame in clock.frames]
+    if clock.half_life_s is None or min(factors) <= 0 or len(set(factors)) < len(factors):
+        return placing
+    durations = [frame.duration_s for frame in clock.frames]
+    moments = _moments_by_convention(placing.starts_s, durations, factors, clock.half_life_s)
+    return replace(placing, spread_s=min(max(each) - min(each) for each in moments))
+
+
+def _in_order(starts: Sequence[float], durations: Sequence[float]) -> bool:
+    """Whether no frame begins before the one before it ends."""
+    steps = (after - before for before, after in pairwise(starts))
+    return all(d - step <= _overlap_allowed(d) for step, d in zip(steps, durations, strict=False))
+
+
+def _fits(starts: Sequence[float], known: Sequence[datetime | None]) -> bool:
+    """Whether the known starts of frames lie where a placing has them."""
+    origins = [
+        start - timedelta(seconds=after)
+        for start, after in zip(known, starts, strict=True)
+        if start is not None
+    ]
+    return not origins or (max(origins) - min(origins)) / _SECOND <= _OVERLAP_S
+
+
+def _doubt(clock: ScanClock, placing: _Placing) -> tuple[str, ...]:
+    """Tell that the reference times could be read in another way, which nothing decides."""
+    durations = [frame.duration_s for frame in clock.frames]
+    if "confirmed" in placing.source or not placing.source.startswith(_REFERENCE):
+        return ()
+    others = [way for way in _by_reference(clock) if _in_order(way.starts_s, durations)]
+    apart = max(
+        (abs(a - b) for way in others for a, b in zip(way.starts_s, placing.starts_s, strict=True)),
+        default=0.0,
+    )
+    if apart <= _NOTED_S:
+        return ()
+    return (
+        f"{_REFERENCE} may stand for the start, the middle or the end of the frames, which differ "
+        f"by up to {apart:.3g} s, and no (0054,1321) DecayFactor decides: check FrameTimesStart",
     )
 
 
-def _back_to_back(clock: ScanClock, origin: datetime) -> tuple[datetime, ...] | None:
-    """Starts of frames without pauses, if the decay factors of the frames agree with them."""
-    after = [sum(frame.duration_s for frame in clock.frames[:i]) for i in range(len(clock.frames))]
-    factors = [frame.decay_factor or 0.0 for frame in clock.frames]
-    if clock.half_life_s is None or min(factors) <= 0 or len(set(factors)) < len(factors):
-        return None
-    durations = [frame.duration_s for frame in clock.frames]
-    if not _corrected_to(after, durations, factors, clock.half_life_s):
-        return None
-    return tuple(origin + timedelta(seconds=start) for start in after)
-
-
-def _start_from_reference(clock: ScanClock, index: int) -> float:
-    """Start of a frame in s after the series reference, from its FrameReferenceTime."""
-    frame = clock.frames[index]
-    assert frame.reference_s is not None
-    return frame.reference_s - mean_decay_moment(frame.duration_s, clock.half_life_s)
+def _off_series(clock: ScanClock, starts: tuple[datetime, ...]) -> tuple[str, ...]:
+    """Tell that the first frame does not begin where the reference times of the series put it."""
+    ways = [way.first_s for way in _by_reference(clock) if way.first_s is not None]
+    zero = clock.frames[0].reference_s in (None, 0.0)  # GE fills it with zeros
+    if zero or not ways or clock.series_start is None:
+        return ()
+    off = min(((starts[0] - clock.series_start) / _SECOND - first for first in ways), key=abs)
+    if abs(off) <= _CLOCKS_DISAGREE / _SECOND or abs(off) > _MAX_UPTAKE / _SECOND:
+        return ()  # series are stored and exported later, but not before they were acquired
+    return (
+        f"{_ACQUISITION} puts the scan {abs(off):.0f} s {'after' if off > 0 else 'before'} where "
+        f"(0008,0031) SeriesTime and {_REFERENCE} have it; AcquisitionTime was used",
+    )
 
 
 def mean_decay_moment(duration_s: float, half_life_s: float | None) -> float:
@@ -254,56 +558,68 @@ def _moments_within(duration_s: float, half_life_s: float | None) -> tuple[float
     return mean_decay_moment(duration_s, half_life_s), duration_s / 2, 0.0
 
 
-def _check_durations(durations: tuple[float, ...]) -> None:
+def _check_durations(durations: tuple[float, ...], stated: StatedTimes) -> None:
     """Refuse frames of a length no scan has."""
     shortest, longest = _DURATIONS_S
     if any(not shortest <= duration <= longest for duration in durations):
+        who = "stated FrameDuration" if stated.durations_s else "(0018,1242) ActualFrameDuration"
+        unit = "state seconds" if stated.durations_s else "the tag counts in ms"
         raise BadDataError(
-            f"(0018,1242) ActualFrameDuration gives frames of {min(durations):g} to "
-            f"{max(durations):g} s, which no scan has (the tag counts in ms); correct it"
+            f"{who} gives frames of {min(durations):g} to {max(durations):g} s, which no scan has "
+            f"({unit}); correct it"
         )
 
 
-def _check_overlap(starts: tuple[datetime, ...], durations: tuple[float, ...]) -> None:
-    """Refuse frames that are out of order, overlap, or lie half a day apart."""
-    if starts[-1] - starts[0] > _MAX_UPTAKE:
+def _overlap_allowed(duration_s: float) -> float:
+    """Overlap of a frame with the next that is rounding, s."""
+    return max(_OVERLAP_S, 0.01 * duration_s)
+
+
+def _check_overlap(
+    starts: Sequence[float], durations: tuple[float, ...], who: str | None = None
+) -> None:
+    """Refuse frames that are out of order, overlap, or lie half a day apart.
+
+    Parameters
+    ----------
+    starts : s after the first frame
+    durations : s
+    who : what gives the starts; None: AcquisitionTime
+    """
+    who = who or _ACQUISITION
+    if max(map(abs, starts)) > _MAX_UPTAKE / _SECOND:  # by how much would give dates away
         raise BadDataError(
-            "(0008,0032) AcquisitionTime with its date puts the last frame "
-            f"{_hours(starts[-1] - starts[0])} after the first; correct the date of the frames "
-            "after midnight"
+            f"{who} puts frames more than half a day apart, which is impossible; correct the date "
+            "of the frames, also after midnight"
         )
     for i, (start, after) in enumerate(pairwise(starts)):
-        overlap = durations[i] - (after - start).total_seconds()
-        if overlap > max(_OVERLAP_S, 0.01 * durations[i]):
+        overlap = durations[i] - (after - start)
+        if overlap > _overlap_allowed(durations[i]):
             raise BadDataError(
-                f"(0008,0032) AcquisitionTime of frame {i + 2} lies {overlap:.3g} s before the end "
-                f"of frame {i + 1} by (0018,1242) ActualFrameDuration; correct one of both"
+                f"{who} of frame {i + 2} lies {overlap:.3g} s before the end of frame {i + 1} by "
+                "(0018,1242) ActualFrameDuration; correct one of both"
             )
 
 
 def _reference_remarks(clock: ScanClock, starts: tuple[datetime, ...]) -> tuple[str, ...]:
     """Compare FrameReferenceTime with the frame starts; the starts stand."""
-    known = [frame.reference_s for frame in clock.frames if frame.reference_s is not None]
-    if len(starts) < 2 or len(known) < len(starts) or len(set(known)) < len(known):
-        return ()  # GE writes 0 for every frame, and a single value has nothing to agree with
-    first = _moments_within(clock.frames[0].duration_s, clock.half_life_s)
-    worst, where = 0.0, 0
-    for i, (start, reference) in enumerate(zip(starts, known, strict=True)):
-        by_clock = (start - starts[0]).total_seconds()
-        here = _moments_within(clock.frames[i].duration_s, clock.half_life_s)
-        options = [
-            reference - known[0] - (moment - of_first) - by_clock
-            for moment, of_first in zip(here, first, strict=True)
-        ]
-        difference = min(options, key=abs)
-        if abs(difference) > abs(worst):
-            worst, where = difference, i
+    if len(starts) < 2:
+        return ()  # a single value has nothing to agree with
+    by_clock = [(start - starts[0]) / _SECOND for start in starts]
+    ways = [
+        [mine - its for mine, its in zip(way.starts_s, by_clock, strict=True)]
+        for way in _by_reference(clock)
+    ]
+    if not ways:
+        return ()  # GE writes 0 for every frame
+    off = min(ways, key=lambda each: max(map(abs, each)))
+    worst = max(off, key=abs)
     if abs(worst) <= _NOTED_S:
         return ()
+    where = off.index(worst)
     return (
-        f"frame {where + 1} starts {(starts[where] - starts[0]).total_seconds():g} s after the "
-        f"first by (0008,0032) AcquisitionTime, {worst:+.3g} s off by (0054,1300) "
-        "FrameReferenceTime; AcquisitionTime was used",
+        f"frame {where + 1} starts {by_clock[where]:g} s after the first by {_ACQUISITION}, "
+        f"{worst:+.3g} s off by {_REFERENCE}; AcquisitionTime was used",
     )
 
 
@@ -335,82 +651,86 @@ def _injection(
     scan = _Scan(starts[0], min(_LATE_INJECTION, end - starts[0]))
     if clock.stated is not None:
         return _stated_injection(clock.stated, clock, scan)
-    return _header_injection(clock, scan)
+    injection, source, remarks = _header_injection(clock, scan)
+    if len(starts) == 1 and injection == scan.start:
+        remarks += (f"{source} puts the injection at the very start of the scan: check both",)
+    return injection, source, remarks
 
 
 def _stated_injection(
     stated: datetime, clock: ScanClock, scan: _Scan
 ) -> tuple[datetime, str, tuple[str, ...]]:
-    if stated.year == _NO_DATE:
+    if stated.year == _NO_DATE or scan.start.year == _NO_DATE:
         stated = scan.on_latest_date(stated - _midnight(stated))
     if not scan.fits(stated):
         raise BadDataError(
-            f"the stated injection at {stated:%H:%M:%S} does not fit a scan that starts at "
-            f"{scan.start:%H:%M:%S}, {_hours(scan.start - stated)} later; correct InjectionTime "
-            "in the --dicom-metadata file"
+            f"the stated injection at {stated:%H:%M:%S} does not fit the date and time at which "
+            f"the scan starts, {scan.start:%H:%M:%S}; correct InjectionTime in the "
+            "--dicom-metadata file, or leave its date out"
         )
-    source = "stated by the user (--dicom-metadata)"
     try:
         in_header, tag, _ = _header_injection(clock, scan)
     except BadDataError:
-        return stated, source, ()  # the very reason to state it
+        return stated, _STATED, ()  # the very reason to state it
     if abs((in_header - stated).total_seconds()) < _NOTED_S:
-        return stated, source, ()
+        return stated, _STATED, ()
     remark = f"the stated injection at {stated:%H:%M:%S} was used; {tag} says {in_header:%H:%M:%S}"
-    return stated, source, (remark,)
+    return stated, _STATED, (remark,)
 
 
 def _header_injection(clock: ScanClock, scan: _Scan) -> tuple[datetime, str, tuple[str, ...]]:
-    full, time_of_day = clock.injection, clock.injection_clock
-    if full is not None and time_of_day and full == _midnight(full):
+    """Moment of injection by the headers; a time of day of zero stands for a removed one."""
+    full, time_of_day, private = clock.injection, clock.injection_clock, clock.injection_private
+    if full is not None and full == _midnight(full):
         full = None
-    private = clock.injection_private
+    if private is not None and private == _midnight(private):
+        private = None
+    remarks: tuple[str, ...] = ()
+    zeroed = time_of_day == timedelta(0) or (clock.injection is not None and full is None)
+    if time_of_day == timedelta(0):
+        time_of_day = None
+        remarks = (f"{_INJECTION_CLOCK} is 000000 and counts as removed",)
     if full is None and time_of_day is None and private is not None and scan.fits(private):
-        return private, "(0009,103B) GE administration date and time", ()
+        return private, "(0009,103B) GE administration date and time", remarks
     if full is None and time_of_day is None:
+        what = "000000, which stands for a removed time" if zeroed else "missing"
         raise BadDataError(
-            "(0018,1078) RadiopharmaceuticalStartDateTime and (0018,1072) "
-            "RadiopharmaceuticalStartTime are missing, so the time of injection is unknown; "
+            f"{_INJECTION} and {_INJECTION_CLOCK} are {what}, so the time of injection is unknown; "
             "state InjectionTime in a --dicom-metadata file"
         )
     if full is not None and scan.start.year == _NO_DATE:  # the scan has lost its date
         full = scan.on_latest_date(full - _midnight(full))
     if full is not None and scan.fits(full):
-        return _checked_full(full, time_of_day)
+        injection, source, more = _checked_full(full, time_of_day)
+        return injection, source, (*remarks, *more)
     by_time = None if time_of_day is None else scan.on_latest_date(time_of_day)
-    if by_time is None or not scan.fits(by_time):
-        shown = full or by_time or scan.start
+    if by_time is None or not scan.fits(by_time):  # by how much would give dates away
         raise BadDataError(
-            "(0018,1078) RadiopharmaceuticalStartDateTime and (0018,1072) "
-            f"RadiopharmaceuticalStartTime put the injection {_apart(scan.start - shown)} "
-            "the scan, which is impossible; state InjectionTime in a --dicom-metadata file"
+            f"{_INJECTION} and {_INJECTION_CLOCK} put the injection after the scan or more than "
+            "12 h before it, which is impossible; state InjectionTime in a --dicom-metadata file"
         )
-    source = (
-        "(0018,1072) RadiopharmaceuticalStartTime, on the latest date that puts it before the scan"
-    )
+    source = f"{_INJECTION_CLOCK}, on the latest date that puts it before the scan"
     if full is None:
-        return by_time, source, ()
+        return by_time, source, remarks
     remark = (
-        f"(0018,1078) RadiopharmaceuticalStartDateTime lies {_apart(scan.start - full)} "
-        f"the scan; (0018,1072) RadiopharmaceuticalStartTime, {_hours(scan.start - by_time)} "
-        "before it, was used"
+        f"{_INJECTION} is impossible for this scan; {_INJECTION_CLOCK} was used on the latest date "
+        "that puts it before the scan"
     )
-    return by_time, source, (remark,)
+    return by_time, source, (*remarks, remark)
 
 
 def _checked_full(
     full: datetime, clock_time: timedelta | None
 ) -> tuple[datetime, str, tuple[str, ...]]:
     """Compare both injection tags; the date-time stands unless they contradict each other."""
-    source = "(0018,1078) RadiopharmaceuticalStartDateTime"
+    source = _INJECTION
     if clock_time is None:
         return full, source, ()
     difference = (clock_time - (full - _midnight(full)) + _DAY / 2) % _DAY - _DAY / 2
     if abs(difference) > _CLOCKS_DISAGREE:
         raise BadDataError(
-            f"(0018,1078) RadiopharmaceuticalStartDateTime says {full:%H:%M:%S} and (0018,1072) "
-            f"RadiopharmaceuticalStartTime {_clock(clock_time)}; state InjectionTime in a "
-            "--dicom-metadata file"
+            f"{_INJECTION} says {full:%H:%M:%S} and {_INJECTION_CLOCK} {_clock(clock_time)}; state "
+            "InjectionTime in a --dicom-metadata file"
         )
     if abs(difference.total_seconds()) < _NOTED_S:
         return full, source, ()
@@ -418,23 +738,14 @@ def _checked_full(
         full,
         source,
         (
-            f"(0018,1078) RadiopharmaceuticalStartDateTime says {full:%H:%M:%S}, (0018,1072) "
-            f"RadiopharmaceuticalStartTime {_clock(clock_time)}; the former was used",
+            f"{_INJECTION} says {full:%H:%M:%S}, {_INJECTION_CLOCK} {_clock(clock_time)}; the "
+            "former was used",
         ),
     )
 
 
 def _midnight(moment: datetime) -> datetime:
     return moment.replace(hour=0, minute=0, second=0, microsecond=0)
-
-
-def _hours(delta: timedelta) -> str:
-    return f"{delta.total_seconds() / 3600:.2f} h"
-
-
-def _apart(before: timedelta) -> str:
-    """Distance to something, as ``1.50 h before``."""
-    return f"{_hours(abs(before))} {'before' if before >= timedelta(0) else 'after'}"
 
 
 def _clock(time_of_day: timedelta) -> str:
@@ -521,11 +832,11 @@ def _unproven_reference(
     """Reference, source and remarks where no factor can tell: by the name, or a moment stated."""
     moment = _since_injection(model, clock.decay_moment)
     if moment is None or abs(moment - expected) <= _DECAY_TOLERANCE_S:
-        return (
-            expected,
-            f"{source}; no usable (0054,1321) DecayFactor to check it with",
-            model.remarks,
-        )
+        remarks = model.remarks
+        if moment is None and clock.decay_moment is not None:
+            remarks += (f"{_STATED_MOMENT} is not a moment of this scan and was ignored",)
+        source = f"{source}; no usable (0054,1321) DecayFactor to check it with"
+        return expected, source, remarks
     remark = (
         f"{source} would be {expected:g} s after injection, {_STATED_MOMENT} says {moment:g} s; "
         "the latter was used"
@@ -538,7 +849,8 @@ def _since_injection(model: TimeModel, moment: datetime | None) -> float | None:
     if moment is None:
         return None
     seconds = (moment - model.injection).total_seconds()
-    return seconds if abs(seconds) <= _MAX_UPTAKE / _SECOND else None
+    # Nobody corrects to a moment after the scan.
+    return seconds if -_MAX_UPTAKE / _SECOND <= seconds <= model.end_s else None
 
 
 def _agreeing(moments: tuple[float, ...], expected: float) -> float | None:
@@ -552,9 +864,8 @@ def _admin_remark(moment_s: float) -> str:
     if abs(moment_s) > _ADMIN_TOLERANCE_S:
         raise BadDataError(
             f"(0054,1321) DecayFactor corrects to {moment_s:+.0f} s from the injection that "
-            "(0018,1078) RadiopharmaceuticalStartDateTime or (0018,1072) "
-            "RadiopharmaceuticalStartTime states, though (0054,1102) DecayCorrection is ADMIN; "
-            "state InjectionTime in a --dicom-metadata file"
+            f"{_INJECTION} or {_INJECTION_CLOCK} states, though (0054,1102) DecayCorrection is "
+            "ADMIN; state InjectionTime in a --dicom-metadata file"
         )
     return (
         f"(0054,1321) DecayFactor corrects to {moment_s:+.1f} s from the injection; "
@@ -584,14 +895,24 @@ def _corrected_to(
     half_life_s: float,
 ) -> tuple[float, ...]:
     """Moments the decay factors correct to, one per convention in which the frames agree."""
+    return tuple(
+        median(moments)
+        for moments in _moments_by_convention(starts, durations, factors, half_life_s)
+        if max(moments) - min(moments) <= 2 * _DECAY_TOLERANCE_S
+    )
+
+
+def _moments_by_convention(
+    starts: Sequence[float],
+    durations: Sequence[float],
+    factors: Sequence[float],
+    half_life_s: float,
+) -> list[list[float]]:
+    """Moment every frame is corrected to by its factor, for each moment a factor may belong to."""
     rate = math.log(2) / half_life_s
     by_convention: list[list[float]] = [[], [], []]
     for start, duration, factor in zip(starts, durations, factors, strict=True):
         within = _moments_within(duration, half_life_s)
         for moments, moment in zip(by_convention, within, strict=True):
             moments.append(start + moment - math.log(factor) / rate)
-    return tuple(
-        median(moments)
-        for moments in by_convention
-        if max(moments) - min(moments) <= 2 * _DECAY_TOLERANCE_S
-    )
+    return by_convention

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 
+from bidsapp.core.quality import Finding
 from bidsapp.data.tracers import Tracer, tracer_from_name, tracers
 from bidsapp.dicom.header import Header, tag_name
 from bidsapp.dicom.metadata import Stated
 from bidsapp.dicom.tables import tables
 from bidsapp.errors import BadDataError
 
+_OTHERS = "OtherRadiopharmaceuticals"
 # In the order of trust; descriptions come last.
 _TAGS = ("Radiopharmaceutical", "RadiopharmaceuticalCodeMeaning", "GETracerName",
-         "SeriesDescription", "ProtocolName")  # fmt: skip
+         _OTHERS, "SeriesDescription", "ProtocolName")  # fmt: skip
 _DESCRIPTIONS = ("SeriesDescription", "ProtocolName")
 # Florbetapir in some protocols, filtered back-projection in others.
 _AMBIGUOUS = re.compile(r"(?<![a-z])fbp(?![a-z])", re.IGNORECASE)
@@ -73,6 +75,34 @@ def disagreement(header: Header, tracer: Tracer) -> str | None:
     if not others:
         return None
     return f"tags name {', '.join(sorted(others))}; {tracer.name} was stated and used"
+
+
+def second_injection(header: Header, tracer: Tracer, stated: Stated) -> Finding | None:
+    """Tell of a second radiopharmaceutical; None when there is one only.
+
+    Raises
+    ------
+    BadDataError
+        It is the tracer of the scan, and nobody stated when it was injected.
+    """
+    others = header.texts(_OTHERS)
+    if not others:
+        return None
+    sequence = "(0054,0016) RadiopharmaceuticalInformationSequence"
+    first = header.text("Radiopharmaceutical") or "unnamed"
+    named = ", ".join(f"'{name}'" for name in (first, *others))
+    its_own = tracer_from_name(first)
+    later = its_own != tracer and any(tracer_from_name(name) == tracer for name in others)
+    if later and stated.injection is None and stated.times is None:
+        raise BadDataError(
+            f"{header.path.name}: {sequence} lists {named}, and {tracer.name} is not the first: "
+            "state its InjectionTime and InjectedRadioactivity in a --dicom-metadata file"
+        )
+    return Finding(
+        "radiopharmaceuticals",
+        f"{sequence} lists {named}; time and dose of the injection are those of the first unless "
+        "stated: check that nothing else was injected that the scan shows",
+    )
 
 
 def _named(header: Header) -> dict[str, Tracer]:

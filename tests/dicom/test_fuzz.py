@@ -164,7 +164,7 @@ def test_absurd_numbers_in_every_tag_that_is_read(tmp_path: Path, value: str) ->
     report = convert(DicomInput(tmp_path, dry_run=True), tmp_path / "bids", nprocs=1)
     check_sentences(report)
     assert len(report.rows) >= 2 * len(tags) - 4
-    assert sum(row.decision == "error" for row in report.rows) > len(tags) / 2
+    assert sum(row.decision == "error" for row in report.rows) > len(tags) / 4
 
 
 def test_damaged_files_do_no_harm(tmp_path: Path) -> None:

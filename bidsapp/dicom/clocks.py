@@ -1,0 +1,224 @@
+"""When an image was measured, by its own tags: moments on the wall clock of the scanner.
+
+A date-time may count in a zone of its own (PS3.5, VR DT); dates and times count in that of
+(0008,0201), as date-times without a zone do.  A tag that cannot be read counts as missing where
+another one says the same, and is told: a dummy or a text in one tag must not cost the scan.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from bidsapp.dicom.header import MIDNIGHT, Header, tag_name
+from bidsapp.errors import BadDataError
+
+_DAY = timedelta(days=1)
+_ZONE = re.compile(r"([+\-])(\d\d)([0-5]\d)")
+_ZONES = timedelta(hours=-12), timedelta(hours=14)
+_ZONE_STEP = timedelta(minutes=15)  # zones differ by multiples of it
+_SAME_EVENT = timedelta(minutes=1)  # two tags of one event, clocks rounded
+_SAME_HOUR = timedelta(minutes=15)
+_ACQUIRED, _INJECTED = "AcquisitionDateTime", "RadiopharmaceuticalStartDateTime"
+
+Notes = dict[str, None]  # sentences in the order they came up, each once
+_Read = TypeVar("_Read")
+
+
+def acquired(
+    image: Header, zone: timedelta | None = None, notes: Notes | None = None
+) -> datetime | None:
+    """Start of acquisition of an image by its own tags, None when no tag gives the time.
+
+    A missing date is that of the series or the study, or the next day when the time of day lies
+    half a day or more before that of the series or study.  Without any date the day is
+    1900-01-01, which is good enough for differences within a scan.
+
+    Parameters
+    ----------
+    image : its tags
+    zone : of the clock wanted; None: that of the image
+    notes : receives a sentence for every tag that could not be read
+    """
+    moment = date_time(image, _ACQUIRED, zone, notes)
+    if moment is not None:
+        return moment
+    clock = time_of_day(image, "AcquisitionTime", notes)
+    if clock is None:
+        return None
+    day = date(image, "AcquisitionDate", notes)
+    if day is None:
+        day, began = beginning(image, notes)
+        if began is not None and clock <= began - _DAY / 2:
+            day += _DAY
+    return day + clock + _to_zone(image, zone)
+
+
+def beginning(image: Header, notes: Notes | None = None) -> tuple[datetime, timedelta | None]:
+    """Date and time of day of the series or, when it has no date, of the study."""
+    for kind in ("Series", "Study"):
+        day = date(image, f"{kind}Date", notes)
+        if day is not None:
+            return day, time_of_day(image, f"{kind}Time", notes)
+    clock = time_of_day(image, "SeriesTime", notes) or time_of_day(image, "StudyTime", notes)
+    return MIDNIGHT, clock
+
+
+def series_start(
+    image: Header, zone: timedelta | None = None, notes: Notes | None = None
+) -> datetime | None:
+    """Moment that (0054,1300) FrameReferenceTime counts from, None when it has no time of day."""
+    clock = time_of_day(image, "SeriesTime", notes)
+    return None if clock is None else beginning(image, notes)[0] + clock + _to_zone(image, zone)
+
+
+def date_time(
+    image: Header, keyword: str, zone: timedelta | None = None, notes: Notes | None = None
+) -> datetime | None:
+    """Moment of a DICOM date-time on the clock of a zone; None when it is absent or unreadable.
+
+    Parameters
+    ----------
+    image, keyword : the tag
+    zone : of the clock wanted; None: that of the image, and without one, that of the tag itself
+    notes : receives a sentence when the tag could not be read
+    """
+    moment = _tolerant(image.date_time, keyword, notes)
+    own, wanted = zone_of_tag(image, keyword), zone if zone is not None else zone_of(image)
+    if moment is None or wanted is None:
+        return moment
+    own = own if own is not None else zone_of(image)
+    return moment if own is None else moment - own + wanted
+
+
+def date(image: Header, keyword: str, notes: Notes | None = None) -> datetime | None:
+    """Midnight of a date; None when it is absent or unreadable."""
+    return _tolerant(image.date, keyword, notes)
+
+
+def time_of_day(image: Header, keyword: str, notes: Notes | None = None) -> timedelta | None:
+    """Time since midnight; None when it is absent or unreadable."""
+    return _tolerant(image.time, keyword, notes)
+
+
+def _tolerant(
+    read: Callable[[str], _Read | None], keyword: str, notes: Notes | None
+) -> _Read | None:
+    try:
+        return read(keyword)
+    except BadDataError:
+        if notes is not None:
+            # Its value is not shown: half of it may be the true date.
+            notes[f"{tag_name(keyword)} is not a date or time and was ignored"] = None
+        return None
+
+
+# -------------------------------------------------------------------------------------- zones
+
+
+def zone_of(image: Header) -> timedelta | None:
+    """Offset from UTC that (0008,0201) states, None when it states none or several."""
+    texts = set(image.texts("TimezoneOffsetFromUTC"))
+    return _offset(texts.pop()) if len(texts) == 1 else None
+
+
+def zone_of_tag(image: Header, keyword: str) -> timedelta | None:
+    """Offset from UTC at the end of a date-time, None when there is none."""
+    return _offset(image.text(keyword)[-5:]) if len(image.text(keyword)) > 5 else None
+
+
+def _offset(text: str) -> timedelta | None:
+    match = _ZONE.fullmatch(text)
+    if match is None:
+        return None
+    size = timedelta(hours=int(match[2]), minutes=int(match[3]))
+    offset = -size if match[1] == "-" else size
+    return offset if _ZONES[0] <= offset <= _ZONES[1] else None
+
+
+def _to_zone(image: Header, zone: timedelta | None) -> timedelta:
+    """What takes dates and times of an image to the clock of a zone."""
+    own = zone_of(image)
+    return timedelta(0) if zone is None or own is None else zone - own
+
+
+def zone_of_series(
+    images: Sequence[Header], keywords: Iterable[str]
+) -> tuple[timedelta | None, str | None]:
+    """Zone of the dates and times of a series, and what to tell about it.
+
+    Without (0008,0201), a date-time with a zone and a time without one that stand for the same
+    event give it.
+
+    Parameters
+    ----------
+    images : of the series
+    keywords : date-times of the injection and of the decay correction
+
+    Returns
+    -------
+    zone : offset from UTC; None when all times are on one clock whatever its zone
+    note : a sentence when the zone was worked out or remains in doubt
+    """
+    header = images[0]
+    if (stated := zone_of(header)) is not None:
+        return stated, None
+    zoned = [k for k in (_ACQUIRED, *keywords) if zone_of_tag(header, k) is not None]
+    if not zoned:
+        return None, None
+    for keyword, clock in (
+        (_ACQUIRED, "AcquisitionTime"),
+        (_INJECTED, "RadiopharmaceuticalStartTime"),
+    ):
+        if keyword in zoned and (found := _zone_between(header, keyword, clock)) is not None:
+            own = zone_of_tag(header, keyword)
+            if found == own:
+                return found, None
+            return found, (
+                f"{tag_name(keyword)} and {tag_name(clock)} say that times without a zone count in "
+                f"{_name(found)}, though {tag_name('TimezoneOffsetFromUTC')} does not say so"
+            )
+    own = zone_of_tag(header, zoned[0])
+    if _ACQUIRED in zoned and _written_like_the_series(images):
+        return own, None
+    plain = [k for k in (_ACQUIRED, *keywords) if k not in zoned and header.text(k)]
+    if _ACQUIRED in zoned and not plain and not header.text("RadiopharmaceuticalStartTime"):
+        return own, None  # every moment has its zone
+    return own, (
+        f"{tag_name(zoned[0])} counts in {_name(own)} and {tag_name('TimezoneOffsetFromUTC')} "
+        "does not say in what zone the other times count; the same one was assumed"
+    )
+
+
+def _zone_between(header: Header, keyword: str, clock: str) -> timedelta | None:
+    """Zone of a time of day that stands for the same event as a date-time with a zone."""
+    own = zone_of_tag(header, keyword)
+    moment, local = _tolerant(header.date_time, keyword, None), time_of_day(header, clock)
+    if own is None or moment is None or not local:
+        return None
+    written = moment - moment.replace(hour=0, minute=0, second=0, microsecond=0)
+    apart = (local - written + _DAY / 2) % _DAY - _DAY / 2
+    steps = round(apart / _ZONE_STEP)
+    zone = own + steps * _ZONE_STEP
+    if abs(apart - steps * _ZONE_STEP) > _SAME_EVENT or not _ZONES[0] <= zone <= _ZONES[1]:
+        return None
+    return zone
+
+
+def _written_like_the_series(images: Sequence[Header]) -> bool:
+    """Whether the first acquisition, as written, begins with the series or the study."""
+    moments = [_tolerant(image.date_time, _ACQUIRED, None) for image in images]
+    known = [moment for moment in moments if moment is not None]
+    if not known:
+        return False
+    first = min(known) - min(known).replace(hour=0, minute=0, second=0, microsecond=0)
+    clocks = (time_of_day(images[0], f"{kind}Time") for kind in ("Series", "Study"))
+    apart = ((first - clock + _DAY / 2) % _DAY - _DAY / 2 for clock in clocks if clock is not None)
+    return any(abs(difference) <= _SAME_HOUR for difference in apart)
+
+
+def _name(zone: timedelta | None) -> str:
+    minutes = 0 if zone is None else round(zone / timedelta(minutes=1))
+    return f"UTC{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02d}:{abs(minutes) % 60:02d}"
