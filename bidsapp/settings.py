@@ -116,6 +116,7 @@ class Processing:
     norms: Path | None = None
     calibration: Path | None = None  # --calibration, the user's own equations
     tau_vois: Path | None = None  # --tau-vois, folder of the CenTauR volumes
+    dicom_metadata: Path | None = None  # --dicom-metadata of a BIDS dataset: stated times and doses
     cutoff: tuple[float, ...] = ()  # --cutoff, CL; tell the probability to lie above
     kinetics: tuple[KineticModel, ...] = tuple(KineticModel)  # --kinetics, for dynamic scans
     kinetics_reference: str = "wc"  # --kinetics-reference, one of the reference regions of the run

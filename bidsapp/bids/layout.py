@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from bidsapp.bids.entities import RAW_ENTITIES, parse_entities
+from bidsapp.bids.stated import Metadata, in_sidecar
 from bidsapp.data.tracers import tracer_from_name
 from bidsapp.errors import (
     BadDataError,
@@ -84,13 +85,14 @@ class RawDataset:
     """The PET scans asked for and every T1w of their participants, sorted by path.
 
     ``every_pet`` are those of the same participants whatever was asked for: the template of a
-    participant must not depend on it.
+    participant must not depend on it.  ``stated`` is what a user states of the images.
     """
 
     bids_dir: Path
     pets: tuple[RawImage, ...]
     t1ws: tuple[RawImage, ...]
     every_pet: tuple[RawImage, ...] = ()
+    stated: Metadata = field(default_factory=Metadata)
 
     def sidecar(self, image: RawImage) -> dict[str, Any]:
         """Metadata of an image by the BIDS inheritance principle: nearer files win.
@@ -100,7 +102,10 @@ class RawDataset:
         NoInputError, BadDataError
             A sidecar that applies cannot be read; is no JSON object.
         """
-        return _merged_sidecar(image, self.bids_dir)
+        return in_sidecar(
+            _merged_sidecar(image, self.bids_dir),
+            self.stated.merged("*", f"sub-{image.participant}", image.path.name.split(".")[0]),
+        )
 
     def acquisition_time(self, image: RawImage) -> datetime | None:
         """``acq_time`` of an image in its ``scans.tsv``, or None when it is not known."""

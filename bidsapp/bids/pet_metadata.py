@@ -8,13 +8,21 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
-from typing import Any, TypeGuard
+from typing import Any
 
+from bidsapp.bids.sidecar_times import (
+    clock_doubt,
+    decay_reference,
+    in_seconds,
+    without_empty_frames,
+)
+from bidsapp.bids.values import clock_seconds, is_number
 from bidsapp.core.frames import decay_factors
 from bidsapp.core.quality import Finding
 from bidsapp.errors import BadDataError
@@ -25,7 +33,8 @@ _ROUNDING_S = 1.0
 _MAX_UPTAKE_S = 12 * 3600.0  # longer is a wrong clock: 6.5 half-lives of F-18
 _MAX_FRAME_S = 6 * 3600.0  # longer frames are in milliseconds
 _DECAY_TOLERANCE_S = 60.0
-_DOSE_MBQ = (1.0, 2000.0)
+_DOSE_MBQ, _USUAL_DOSE_MBQ = (1.0, 2000.0), (20.0, 1200.0)
+_DOSE_UNITS_MBQ = {"bq": 1e-6, "kbq": 1e-3, "mbq": 1.0, "gbq": 1e3, "mci": 37.0, "uci": 0.037}
 # What a voxel of one unit is in Bq/mL; dimensionless or unknown units have no such number.
 _ACTIVITY_UNITS = {"bq": 1.0, "kbq": 1e3, "mbq": 1e6, "nci": 37.0, "uci": 3.7e4}
 _COUNTS = ("cnts", "counts", "count")
@@ -90,7 +99,12 @@ class PetTiming:
         )
 
 
-def read_timing(sidecar: Mapping[str, Any], pet: Path, n_frames: int) -> PetTiming:
+def read_timing(
+    sidecar: Mapping[str, Any],
+    pet: Path,
+    n_frames: int,
+    window_min: tuple[float, float] | None = None,
+) -> PetTiming:
     """Check the metadata of a PET image and turn its times into seconds after injection.
 
     BIDS counts ``FrameTimesStart``, ``ScanStart``, ``InjectionStart`` and
@@ -101,6 +115,7 @@ def read_timing(sidecar: Mapping[str, Any], pet: Path, n_frames: int) -> PetTimi
     sidecar : merged metadata of ``pet`` (inheritance applied)
     pet : the image, for the messages
     n_frames : length of the image's fourth axis, 1 for a volume
+    window_min : uptake window of the tracer, minutes after injection, where it is known
 
     Raises
     ------
@@ -108,6 +123,10 @@ def read_timing(sidecar: Mapping[str, Any], pet: Path, n_frames: int) -> PetTimi
         A field is missing, of the wrong type or length, or contradicts another. Whether the
         frames agree with each other is checked where they are chosen (`bidsapp.core.frames`).
     """
+    window_s = None if window_min is None else (60 * window_min[0], 60 * window_min[1])
+    with _naming(pet):
+        sidecar, about_time = in_seconds(sidecar, window_s)
+    sidecar, dropped = without_empty_frames(sidecar, n_frames)
     field = _Reader(sidecar, pet)
     duration = field.numbers("FrameDuration", n_frames)
     starts, findings = _frame_starts(field, n_frames)
@@ -115,11 +134,16 @@ def read_timing(sidecar: Mapping[str, Any], pet: Path, n_frames: int) -> PetTimi
     injection = field.number("InjectionStart")
     _check_injection(injection, starts, duration, pet)
     corrected = field.boolean("ImageDecayCorrected")
-    reference = field.number("ImageDecayCorrectionTime") if corrected else None
-    _check_reference(reference, injection, pet)
+    time_zero = clock_seconds(sidecar.get("TimeZero"))
+    reference, about_decay = None, []
+    if corrected:
+        moment = field.number("ImageDecayCorrectionTime")
+        scan = min(starts), max(s + d for s, d in zip(starts, duration, strict=True))
+        with _naming(pet):
+            reference, about_decay = decay_reference(moment, time_zero, injection, scan)
     _check_attenuation(sidecar, pet)
     units, about_units = _units(field)
-    time_zero = clock_seconds(sidecar.get("TimeZero"))
+    findings = [*about_time, *dropped, *findings, *clock_doubt(sidecar, starts[0]), *about_decay]
     return PetTiming(
         frame_start_s=tuple(s - injection for s in starts),
         frame_duration_s=duration,
@@ -131,6 +155,15 @@ def read_timing(sidecar: Mapping[str, Any], pet: Path, n_frames: int) -> PetTimi
         tracer_name=field.optional_text("TracerName"),
         findings=(*findings, *about_units, *_plausibility(sidecar), *_completeness(sidecar)),
     )
+
+
+@contextmanager
+def _naming(pet: Path) -> Iterator[None]:
+    """Put the name of the image before what is wrong with its sidecar."""
+    try:
+        yield
+    except BadDataError as error:
+        raise BadDataError(f"{pet}: {error}") from error
 
 
 # --------------------------------------------------------------------------------------- times
@@ -201,21 +234,10 @@ def _check_injection(
     before = min(starts) - injection
     end = max(s + d for s, d in zip(starts, duration, strict=True))
     if injection >= end or before > _MAX_UPTAKE_S:
-        where = (
-            "after the scan has ended" if injection >= end else f"{before / 3600:.1f} h before it"
-        )
+        where = "after the scan has ended" if injection >= end else "more than 12 h before it"
         raise BadDataError(
             f"{pet}: InjectionStart ({injection:g} s after TimeZero) lies {where} by "
             "FrameTimesStart; correct the wrong one"
-        )
-
-
-def _check_reference(reference: float | None, injection: float, pet: Path) -> None:
-    """Refuse a decay correction to a moment days away: a date, or another unit."""
-    if reference is not None and abs(reference - injection) > _DAY_S:
-        raise BadDataError(
-            f"{pet}: ImageDecayCorrectionTime ({reference:g}) lies more than a day from the "
-            "injection; BIDS counts it in s after TimeZero, so correct it"
         )
 
 
@@ -388,21 +410,34 @@ def suv_factor(sidecar: Mapping[str, Any], weight_kg: float | None) -> float | N
 
 
 def _dose_mbq(sidecar: Mapping[str, Any]) -> float | None:
+    """Injected activity in MBq; by dcm2niix's field in Bq where the unit is no unit of activity."""
     dose, unit = sidecar.get("InjectedRadioactivity"), sidecar.get("InjectedRadioactivityUnits")
-    scale = {"bq": 1e-6, "kbq": 1e-3, "mbq": 1.0, "gbq": 1e3, "mci": 37.0}.get(str(unit).lower())
-    return float(dose) * scale if is_number(dose) and scale is not None else None
+    scale = _DOSE_UNITS_MBQ.get(str(unit).strip().lower())
+    if is_number(dose) and scale is not None:
+        return float(dose) * scale
+    dose = sidecar.get("RadionuclideTotalDose")
+    return float(dose) * 1e-6 if is_number(dose) else None
 
 
 def _plausibility(sidecar: Mapping[str, Any]) -> list[Finding]:
-    """A dose that nobody injects."""
-    dose = _dose_mbq(sidecar)
-    if dose is None or _DOSE_MBQ[0] <= dose <= _DOSE_MBQ[1]:
-        return []
-    message = (
-        f"InjectedRadioactivity is {dose:g} MBq, a dose nobody injects: correct its unit; no "
-        "Centiloid rests on it."
-    )
-    return [Finding("dose", message)]
+    """A dose that nobody injects, hardly anybody injects, or in no unit of activity."""
+    dose, stated = _dose_mbq(sidecar), sidecar.get("InjectedRadioactivity")
+    unit = str(sidecar.get("InjectedRadioactivityUnits"))
+    found = []
+    if is_number(stated) and unit.strip().lower() not in _DOSE_UNITS_MBQ:
+        instead = "SUV is not known" if dose is None else f"{dose:g} MBq was taken from "
+        instead += "" if dose is None else "RadionuclideTotalDose"
+        message = (
+            f"InjectedRadioactivityUnits is {unit!r}, which is no unit of activity; {instead}: "
+            "correct it; no Centiloid rests on it."
+        )
+        found.append(Finding("dose", message))
+    if dose is None or _USUAL_DOSE_MBQ[0] <= dose <= _USUAL_DOSE_MBQ[1]:
+        return found
+    nobody = not _DOSE_MBQ[0] <= dose <= _DOSE_MBQ[1]
+    what = "a dose nobody injects: correct" if nobody else "an unusual dose: check"
+    message = f"InjectedRadioactivity is {dose:g} MBq, {what} its unit; no Centiloid rests on it."
+    return [*found, Finding("dose", message)]
 
 
 def _completeness(sidecar: Mapping[str, Any]) -> list[Finding]:
@@ -417,20 +452,6 @@ def _completeness(sidecar: Mapping[str, Any]) -> list[Finding]:
 
 
 # ------------------------------------------------------------------------------------- fields
-
-
-def clock_seconds(text: object) -> float | None:
-    """``hh:mm:ss`` as seconds after midnight; None for anything else.
-
-    >>> clock_seconds("10:02:00.5")
-    36120.5
-    """
-    try:
-        hours, minutes, seconds = str(text).split(":")
-        value = int(hours) * 3600 + int(minutes) * 60 + float(seconds)
-    except ValueError:
-        return None
-    return value if 0 <= value < _DAY_S else None
 
 
 @dataclass(frozen=True)
@@ -485,13 +506,3 @@ class _Reader:
     def _wrong(self, key: str, wanted: str) -> BadDataError:
         shown = repr(self.sidecar[key])[:60]
         return BadDataError(f"{self.pet}: {key} must be {wanted}, not {shown}; correct the sidecar")
-
-
-def is_number(value: object) -> TypeGuard[float]:
-    """Tell a finite number from text, truth values and infinities."""
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        return False
-    try:
-        return math.isfinite(value)
-    except OverflowError:  # an integer of hundreds of digits
-        return False

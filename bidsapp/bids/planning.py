@@ -163,7 +163,8 @@ def _read_candidate(pet: RawImage, dataset: RawDataset, processing: Processing) 
     name = sidecar.get("TracerName")
     tau = _tau_tracer(pet, name, processing)
     tracer, flags = (tau, ()) if tau else _find_tracer(pet, name)
-    timing = read_timing(sidecar, pet.path, shape[3] if len(shape) > 3 else 1)
+    n_frames = shape[3] if len(shape) > 3 else 1
+    timing = read_timing(sidecar, pet.path, n_frames, tracer.window_min)
     _check_radionuclide(tracer, timing, sidecar.get("RadionuclideHalfLife"), pet.path)
     try:
         timing = check_decay(timing, sidecar, tracer.half_life_s)

@@ -182,7 +182,10 @@ def _add_dicom(group: Any) -> None:
         "--dicom-map", type=_path, metavar="TSV", help="which person is which participant, session"
     )
     group.add_argument(
-        "--dicom-metadata", type=_path, metavar="FILE", help="sidecar values, injection times"
+        "--dicom-metadata",
+        type=_path,
+        metavar="FILE",
+        help="JSON of sidecar values, times of injection and frames; for BIDS input, too",
     )
     group.add_argument("--tracer", metavar="NAME", help="tracer, where the DICOM does not name it")
     group.add_argument("--convert-only", action="store_true", help="stop after the conversion")
@@ -415,6 +418,7 @@ def _settings(options: argparse.Namespace) -> Settings:
             target_resolution_mm=_width("--target-resolution", options.target_resolution),
             psf_mm=_psf(options.psf),
             calibration=options.calibration,
+            dicom_metadata=options.dicom_metadata if options.dicom_dir is None else None,
             tau_vois=options.tau_vois,
             cutoff=_cutoffs(options.cutoff),
             atlases=atlas_choices(("Centiloid", *options.atlas), _path),
@@ -581,7 +585,7 @@ def _filter_file(path: Path | None) -> dict[str, dict[str, Any]]:
 
 
 def _dicom(options: argparse.Namespace, level: Level) -> DicomInput | None:
-    dependent = ("convert_only", "dry_run", "converted_dir", "dicom_map", "dicom_metadata",
+    dependent = ("convert_only", "dry_run", "converted_dir", "dicom_map",
                  "tracer", "include_derived", "keep_dates", "shift_dates")  # fmt: skip
     if options.dicom_dir is None:
         if given := [name for name in dependent if getattr(options, name)]:

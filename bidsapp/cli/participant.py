@@ -19,6 +19,7 @@ from bidsapp.bids.records import (
     with_leftovers,
     write_record,
 )
+from bidsapp.bids.stated import read_metadata
 from bidsapp.cli.pages import write_pages
 from bidsapp.cli.steps import Steps
 from bidsapp.cli.summary import exit_code, print_summary
@@ -109,6 +110,8 @@ def _plan(settings: Settings, progress: Progress) -> Plan:
     if not settings.skip_bids_validation:
         check_dataset(bids_dir)
     dataset = read_dataset(bids_dir, settings.filters, database_dir=settings.database_dir)
+    if (stated := settings.processing.dicom_metadata) is not None:
+        dataset = replace(dataset, stated=read_metadata(stated))
     found = {pet.participant for pet in dataset.pets}
     for label in settings.filters.participant or _people(bids_dir):
         if label not in found:

@@ -27,8 +27,14 @@ Notes = dict[str, None]  # sentences in the order they came up, each once
 _Read = TypeVar("_Read")
 
 
+Beginning = tuple[datetime, timedelta | None]
+
+
 def acquired(
-    image: Header, zone: timedelta | None = None, notes: Notes | None = None
+    image: Header,
+    zone: timedelta | None = None,
+    notes: Notes | None = None,
+    began: Beginning | None = None,
 ) -> datetime | None:
     """Start of acquisition of an image by its own tags, None when no tag gives the time.
 
@@ -41,6 +47,7 @@ def acquired(
     image : its tags
     zone : of the clock wanted; None: that of the image
     notes : receives a sentence for every tag that could not be read
+    began : `beginning` of the series; None: what the image itself says of it
     """
     moment = date_time(image, _ACQUIRED, zone, notes)
     if moment is not None:
@@ -50,13 +57,13 @@ def acquired(
         return None
     day = date(image, "AcquisitionDate", notes)
     if day is None:
-        day, began = beginning(image, notes)
-        if began is not None and clock <= began - _DAY / 2:
+        day, start = began or beginning(image, notes)
+        if start is not None and clock <= start - _DAY / 2:
             day += _DAY
     return day + clock + _to_zone(image, zone)
 
 
-def beginning(image: Header, notes: Notes | None = None) -> tuple[datetime, timedelta | None]:
+def beginning(image: Header, notes: Notes | None = None) -> Beginning:
     """Date and time of day of the series or, when it has no date, of the study."""
     for kind in ("Series", "Study"):
         day = date(image, f"{kind}Date", notes)

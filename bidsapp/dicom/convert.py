@@ -12,12 +12,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from bidsapp.bids.stated import Metadata, read_metadata
 from bidsapp.data.tracers import tracer_from_name, tracers
 from bidsapp.dicom import dataset, identity, image, sidecar
 from bidsapp.dicom.clocks import acquired
 from bidsapp.dicom.decide import Decisions, Job, decide, unexpected
 from bidsapp.dicom.header import MIDNIGHT
-from bidsapp.dicom.metadata import Metadata, read_metadata
 from bidsapp.dicom.plan import T1W_MISSING
 from bidsapp.dicom.scratch import scratch_folder
 from bidsapp.dicom.series import Series, in_one_sentence, take_inventory

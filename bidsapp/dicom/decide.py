@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from bidsapp.bids.stated import Metadata
 from bidsapp.core.quality import Finding
 from bidsapp.dicom import identity
 from bidsapp.dicom.classify import Kind, Verdict, classify
@@ -23,7 +24,6 @@ from bidsapp.dicom.frames import (
 )
 from bidsapp.dicom.header import Header
 from bidsapp.dicom.join import Part, join_parts, joined, suv_twins
-from bidsapp.dicom.metadata import Metadata
 from bidsapp.dicom.plan import LostScan, PetScan, Plan, T1wScan, Target, make_plan
 from bidsapp.dicom.series import Inventory, Series
 from bidsapp.dicom.sidecar import PetFacts, check_half_life, dose_doubt, pet_sidecar

@@ -7,9 +7,12 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
+from bidsapp.bids.stated import StatedTimes
 from bidsapp.dicom.clocks import (
+    Beginning,
     Notes,
     acquired,
+    beginning,
     date_time,
     series_start,
     time_of_day,
@@ -18,7 +21,7 @@ from bidsapp.dicom.clocks import (
 from bidsapp.dicom.header import MIDNIGHT, Header
 from bidsapp.dicom.series import Series
 from bidsapp.dicom.tables import tables
-from bidsapp.dicom.timing import FrameClock, ScanClock, StatedTimes
+from bidsapp.dicom.timing import FrameClock, ScanClock
 from bidsapp.errors import BadDataError
 
 # Images at one position that agree in all of these are copies.
@@ -108,17 +111,18 @@ def count_remarks(header: Header, frames: tuple[Frame, ...], n_images: int) -> t
 
 def _ordered(stack: list[Header]) -> list[Header]:
     """Images of one position in time; by what counts them where one has no time of its own."""
-    timed = all(acquired(image) is not None for image in stack)
-    return sorted(stack, key=lambda image: _in_time(image)[0 if timed else 1 :])
+    began = beginning(stack[0])
+    timed = all(acquired(image, began=began) is not None for image in stack)
+    return sorted(stack, key=lambda image: _in_time(image, began)[0 if timed else 1 :])
 
 
-def _in_time(image: Header) -> tuple[datetime, float, float, float, float]:
+def _in_time(image: Header, began: Beginning) -> tuple[datetime, float, float, float, float]:
     def number(keyword: str) -> float:
         value = image.number(keyword)
         return -1.0 if value is None else value
 
     return (
-        acquired(image) or MIDNIGHT,
+        acquired(image, began=began) or MIDNIGHT,
         number("FrameReferenceTime"),
         number("TemporalPositionIdentifier"),
         number("ImageIndex"),
@@ -151,6 +155,7 @@ def scan_clock(
     zone, about_zone = zone_of_series(series.images, _MOMENTS)
     if about_zone:
         notes[about_zone] = None
+    began = beginning(header, notes)
     moments = {key: date_time(header, key, zone, notes) for key in _MOMENTS}
     durations = stated_times and stated_times.durations_s
     if durations and len(durations) != len(frames):
@@ -160,7 +165,7 @@ def scan_clock(
         )
     return ScanClock(
         frames=tuple(
-            _frame_clock(frame, durations[i] if durations else None, zone, notes)
+            _frame_clock(frame, durations[i] if durations else None, zone, began, notes)
             for i, frame in enumerate(frames)
         ),
         series_start=series_start(header, zone, notes),
@@ -197,10 +202,14 @@ def half_life(header: Header) -> float | None:
 
 
 def _frame_clock(
-    frame: Frame, duration_s: float | None, zone: timedelta | None, notes: Notes
+    frame: Frame,
+    duration_s: float | None,
+    zone: timedelta | None,
+    began: Beginning,
+    notes: Notes,
 ) -> FrameClock:
     """What the headers of a frame say; the duration is theirs unless a user states it."""
-    starts = [s for image in frame if (s := acquired(image, zone, notes)) is not None]
+    starts = [s for image in frame if (s := acquired(image, zone, notes, began)) is not None]
     if duration_s is None:
         duration_ms = _one_value(frame, "ActualFrameDuration")
         if duration_ms is None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from bidsapp.bids.stated import STATED_KEYS
 from bidsapp.core.quality import Finding
 from bidsapp.data.tracers import Tracer
 from bidsapp.dicom.frames import half_life
@@ -87,7 +88,7 @@ def pet_sidecar(facts: PetFacts, dcm2niix: Mapping[str, Any]) -> Sidecar:
         for key in tables()["dcm2niix_keys"]["pet"]
         if key in dcm2niix and key not in entries
     }
-    kept = [k for k in tables()["metadata"]["keys"] if facts.carried.get(k, "n/a") != "n/a"]
+    kept = [k for k in STATED_KEYS if facts.carried.get(k, "n/a") != "n/a"]
     known = ("InjectedRadioactivity", "InjectedRadioactivityUnits", "Manufacturer")
     entries.update({k: (facts.carried[k], _CARRIED) for k in kept if k not in known})
     entries.update({key: (value, _STATED) for key, value in facts.stated.items()})

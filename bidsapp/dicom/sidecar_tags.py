@@ -12,10 +12,17 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from bidsapp.bids.pet_metadata import clock_seconds, is_number
+from bidsapp.bids.sidecar_times import (
+    clock_doubt,
+    decay_reference,
+    in_seconds,
+    without_empty_frames,
+)
+from bidsapp.bids.values import clock_seconds, is_number
+from bidsapp.data.tracers import tracer_from_name
 from bidsapp.dicom.header import MIDNIGHT, YEARS, Values
 from bidsapp.dicom.tables import name_matches, tables
-from bidsapp.dicom.timing import mean_decay_moment
+from bidsapp.dicom.timing import first_frame_after, mean_decay_moment
 from bidsapp.errors import BadDataError
 from bidsapp.reading import parse_json, read_text
 
@@ -54,6 +61,7 @@ def nifti_tags(
     """Tags of a NIfTI image and of its frames, as its sidecar gives them."""
     table = tables()["volumes"]
     name = stem(path)
+    sidecar, doubts = _as_bids_counts(sidecar, n_frames)
     tags: Values = {"SeriesDescription": (name,)}
     for key, keyword in table["tags"].items():
         value = sidecar.get(key)
@@ -68,9 +76,42 @@ def nifti_tags(
         tags["LeftOut"] = (reason,)
     tags["Modality"] = (_modality(sidecar, tags, name),)
     if tags["Modality"] != ("PT",):
-        return tags | moment_tag("Acquisition", _scan_start(sidecar)), [{}] * n_frames
-    tags |= _dose(sidecar) | _decay(sidecar) | _injection(sidecar)
+        return tags | moment_tag("Acquisition", _acquisition(sidecar)[0]), [{}] * n_frames
+    decay, about_decay = _decay(sidecar)
+    doubts += (*_clock_doubts(sidecar, n_frames), *about_decay)
+    tags |= _dose(sidecar) | decay | _injection(sidecar)
+    if doubts:
+        tags["ClockRemark"] = tuple(dict.fromkeys(doubts))
     return tags, _frames(sidecar, n_frames)
+
+
+def _as_bids_counts(
+    sidecar: Mapping[str, Any], n_frames: int
+) -> tuple[Mapping[str, Any], tuple[str, ...]]:
+    """A sidecar in s and without empty frames, and what was done to it."""
+    name = str(sidecar.get("TracerName") or sidecar.get("Radiopharmaceutical") or "")
+    tracer = tracer_from_name(name)
+    window_s = tracer and (60 * tracer.window_min[0], 60 * tracer.window_min[1])
+    try:
+        sidecar, units = in_seconds(sidecar, window_s or None)
+    except BadDataError as error:  # the times may be stated, or no PET
+        return sidecar, (str(error),)
+    sidecar, empty = without_empty_frames(sidecar, n_frames)
+    return sidecar, tuple(finding.message.rstrip(".") for finding in (*units, *empty))
+
+
+def _clock_doubts(sidecar: Mapping[str, Any], n_frames: int) -> tuple[str, ...]:
+    """What is doubtful about the time of day of the scan."""
+    acquired, doubt = _acquisition(sidecar)
+    doubts = [doubt] if doubt else []
+    if acquired is None and _by_series(sidecar) is not None and "TimeZero" not in sidecar:
+        doubts.append("AcquisitionTime is missing; the start of the scan was taken from SeriesTime")
+    starts = _list(sidecar, n_frames, "FrameTimesStart") or [_seconds(sidecar.get("ScanStart"))]
+    scan = _seconds(sidecar.get("ScanStart"))
+    if starts[0] is not None and scan is not None:
+        # Frames that begin at 0 count from the scan.
+        doubts += [f.message.rstrip(".") for f in clock_doubt(sidecar, max(starts[0], scan))]
+    return tuple(doubts)
 
 
 def _left_out(path: Path) -> str | None:
@@ -108,19 +149,41 @@ def _dose(sidecar: Mapping[str, Any]) -> Values:
     return {"RadionuclideTotalDose": (f"{dose * factor:.9g}",)}
 
 
-def _decay(sidecar: Mapping[str, Any]) -> Values:
-    """Decay correction of a sidecar without DICOM's own word for it."""
+def _decay(sidecar: Mapping[str, Any]) -> tuple[Values, tuple[str, ...]]:
+    """Decay correction of a sidecar without DICOM's own word for it, and what is odd about it."""
     corrected, after_zero = (
         sidecar.get(key) for key in ("ImageDecayCorrected", "ImageDecayCorrectionTime")
     )
     if "DecayCorrection" in sidecar or not isinstance(corrected, bool):
-        return {}
+        return {}, ()
     if not corrected:
-        return {"DecayCorrection": ("NONE",)}
-    zero, seconds = _time_zero(sidecar), _seconds(after_zero)
-    if zero is None or seconds is None:
-        return {"CorrectedImage": ("ATTN", "DECY")}  # the time model asks the factors
-    return moment_tag("DecayCorrection", zero + timedelta(seconds=seconds))
+        return {"DecayCorrection": ("NONE",)}, ()
+    zero, seconds, doubts = _time_zero(sidecar), _number(after_zero), ()
+    if zero is not None and seconds is not None:
+        try:
+            seconds, found = decay_reference(
+                seconds,
+                clock_seconds(sidecar.get("TimeZero")),
+                _seconds(sidecar.get("InjectionStart")) or 0.0,
+                _span(sidecar),
+            )
+            doubts = tuple(finding.message.rstrip(".") for finding in found)
+            return moment_tag("DecayCorrection", zero + timedelta(seconds=seconds)), doubts
+        except BadDataError as error:
+            doubts = (f"{error}: it was ignored",)
+    return {"CorrectedImage": ("ATTN", "DECY")}, doubts  # the time model asks the factors
+
+
+def _span(sidecar: Mapping[str, Any]) -> tuple[float, float]:
+    """Start and end of the scan in s after TimeZero, as far as the sidecar tells."""
+    scan = _seconds(sidecar.get("ScanStart")) or 0.0
+    columns = (sidecar.get(key) for key in ("FrameTimesStart", "FrameDuration"))
+    starts, durations = (
+        [v for item in (c if isinstance(c, list) else [c]) if (v := _seconds(item)) is not None]
+        for c in columns
+    )
+    first = max(scan, starts[0] if starts else 0.0)
+    return first, first + (starts[-1] - starts[0] if starts else 0.0) + sum(durations)
 
 
 def _injection(sidecar: Mapping[str, Any]) -> Values:
@@ -179,9 +242,11 @@ def _time_zero(sidecar: Mapping[str, Any]) -> datetime | None:
 
     What counts from it in a sidecar of dcm2niix without it counts from the scan.
     """
-    seconds, acquired = clock_seconds(sidecar.get("TimeZero")), _acquisition(sidecar)
-    if seconds is None or acquired is None:
-        return acquired if seconds is None else _NO_DAY + timedelta(seconds=seconds)
+    seconds, acquired = clock_seconds(sidecar.get("TimeZero")), _acquisition(sidecar)[0]
+    if seconds is None:
+        return _by_series(sidecar) if acquired is None else acquired
+    if acquired is None:
+        return _NO_DAY + timedelta(seconds=seconds)
     start = acquired - timedelta(seconds=_seconds(sidecar.get("ScanStart")) or 0.0)
     midnight = start.replace(hour=0, minute=0, second=0, microsecond=0)
     days = [midnight + timedelta(days=shift, seconds=seconds) for shift in (-1, 0, 1)]
@@ -189,9 +254,11 @@ def _time_zero(sidecar: Mapping[str, Any]) -> datetime | None:
 
 
 def _scan_start(sidecar: Mapping[str, Any]) -> datetime | None:
-    """Start of the first frame: AcquisitionTime, else by TimeZero."""
-    if (acquired := _acquisition(sidecar)) is not None:
+    """Start of the first frame: AcquisitionTime, else by TimeZero, else by SeriesTime."""
+    if (acquired := _acquisition(sidecar)[0]) is not None:
         return acquired
+    if clock_seconds(sidecar.get("TimeZero")) is None:
+        return _by_series(sidecar)
     zero, seconds = _time_zero(sidecar), _seconds(sidecar.get("ScanStart"))
     if seconds is None:
         starts = sidecar.get("FrameTimesStart")
@@ -199,16 +266,50 @@ def _scan_start(sidecar: Mapping[str, Any]) -> datetime | None:
     return zero and zero + timedelta(seconds=seconds or 0.0)
 
 
-def _acquisition(sidecar: Mapping[str, Any]) -> datetime | None:
-    """AcquisitionDateTime or, in the year 1900, AcquisitionTime."""
+def _by_series(sidecar: Mapping[str, Any]) -> datetime | None:
+    """Start of the first frame by SeriesTime, from which FrameReferenceTime counts."""
+    clock = clock_seconds(sidecar.get("SeriesTime"))
+    if not clock:  # 00:00:00 stands for a time that was removed
+        return None
+    reference, duration = (
+        _number(value[0] if isinstance(value, list) and value else value)
+        for value in (sidecar.get("FrameReferenceTime"), sidecar.get("FrameDuration"))
+    )
+    half_life = _number(sidecar.get("RadionuclideHalfLife"))
+    after = 0.0
+    plausible = duration is not None and 0 < duration < _LONGEST_S
+    if plausible and reference is not None and 0 <= reference < _LONGEST_S:
+        usable = half_life if half_life is not None and half_life >= 1 else None
+        after = first_frame_after(reference, duration or 0.0, usable)
+    return _NO_DAY + timedelta(seconds=clock + after)
+
+
+def _acquisition(sidecar: Mapping[str, Any]) -> tuple[datetime | None, str | None]:
+    """AcquisitionDateTime or, in the year 1900, AcquisitionTime; and what is doubtful about it.
+
+    AcquisitionTime counts on the clock of TimeZero, AcquisitionDateTime may have a zone of its own.
+    """
+    clock, day = clock_seconds(sidecar.get("AcquisitionTime")), None
     try:
-        moment = datetime.fromisoformat(str(sidecar["AcquisitionDateTime"])).replace(tzinfo=None)
-        if moment.year in YEARS:
-            return moment
+        moment = datetime.fromisoformat(str(sidecar["AcquisitionDateTime"]))
     except (KeyError, ValueError):
-        pass
-    seconds = clock_seconds(sidecar.get("AcquisitionTime"))
-    return None if seconds is None else _NO_DAY + timedelta(seconds=seconds)
+        moment = None
+    doubt = None
+    if moment is not None and moment.year in YEARS:
+        if moment.tzinfo is not None and not clock:
+            doubt = (
+                "AcquisitionDateTime has a time zone and was taken to be that of the other times"
+            )
+        moment = moment.replace(tzinfo=None)
+        day = moment.replace(hour=0, minute=0, second=0, microsecond=0)
+        if moment != day and not clock:
+            return moment, doubt
+        if moment != day and clock:
+            days = [day + timedelta(days=shift, seconds=clock) for shift in (-1, 0, 1)]
+            return min(days, key=lambda one: abs(one - moment)), None
+    if not clock:  # 00:00:00 stands for a time that was removed
+        return None, None
+    return (day or _NO_DAY) + timedelta(seconds=clock), None
 
 
 def moment_tag(kind: str, moment: datetime | None) -> Values:

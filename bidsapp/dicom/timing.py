@@ -41,6 +41,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from statistics import median
 
+from bidsapp.bids.stated import StatedTimes
 from bidsapp.errors import BadDataError
 
 _DAY = timedelta(days=1)
@@ -83,21 +84,6 @@ class FrameClock:
     duration_s: float
     reference_s: float | None = None
     decay_factor: float | None = None
-
-
-@dataclass(frozen=True)
-class StatedTimes:
-    """Times that a user states, in s after the injection; None for what is left to the headers.
-
-    Attributes
-    ----------
-    scan_start_s : start of the first frame
-    frame_start_s, durations_s : one value per frame
-    """
-
-    scan_start_s: float | None = None
-    frame_start_s: tuple[float, ...] | None = None
-    durations_s: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -319,7 +305,7 @@ class _Placing:
 
     @property
     def begins_the_series(self) -> bool:
-        return abs(self.first_s or 0.0) <= _NOTED_S
+        return self.first_s is not None and abs(self.first_s) <= _NOTED_S
 
     def touches(self, durations: Sequence[float]) -> bool:
         """Whether every frame begins where the one before ends."""
@@ -540,6 +526,12 @@ def _off_series(clock: ScanClock, starts: tuple[datetime, ...]) -> tuple[str, ..
         f"{_ACQUISITION} puts the scan {abs(off):.0f} s {'after' if off > 0 else 'before'} where "
         f"(0008,0031) SeriesTime and {_REFERENCE} have it; AcquisitionTime was used",
     )
+
+
+def first_frame_after(reference_s: float, duration_s: float, half_life_s: float | None) -> float:
+    """Start of a first frame by its FrameReferenceTime, s after what that counts from."""
+    frame = FrameClock(None, duration_s, reference_s)
+    return _single(_by_reference(ScanClock((frame,), half_life_s=half_life_s))).first_s or 0.0
 
 
 def mean_decay_moment(duration_s: float, half_life_s: float | None) -> float:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
+from bidsapp.bids.stated import Stated
 from bidsapp.core.quality import Finding
 from bidsapp.data.tracers import Tracer, tracer_from_name, tracers
 from bidsapp.dicom.header import Header, tag_name
-from bidsapp.dicom.metadata import Stated
 from bidsapp.dicom.tables import tables
 from bidsapp.errors import BadDataError
 

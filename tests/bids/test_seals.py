@@ -40,7 +40,7 @@ def test_a_manifest_names_every_file_but_itself(tmp_path):
 
 EVERYTHING = """
     --window 40 60 --allow-off-window --no-motion-correction --smooth 4 --psf 5 5 6
-    --pet-to-t1w nmi --pet-only --calibration cal.json --tau-vois taus --cutoff 12 24.4
+    --pet-to-t1w nmi --pet-only --calibration cal.json --dicom-metadata said.json --tau-vois taus --cutoff 12 24.4
     --atlas AAL3 mine=mine.nii.gz,mine.tsv,space=MNI152NLin2009cAsym
     --reference-region wm crus=AAL3:lCERCRU1,rCERCRU1 --output-spaces T1w --norms norms.tsv
     --write-masks --atlas-threshold 0.5 --gm-threshold 0.4 --kinetics srtm logan
@@ -52,7 +52,7 @@ EVERYTHING = """
 def typed(tmp_path, monkeypatch):
     """Parse options in a folder that has the files they name."""
     monkeypatch.chdir(tmp_path)
-    for name in ("cal.json", "mine.nii.gz", "mine.tsv", "norms.tsv"):
+    for name in ("cal.json", "said.json", "mine.nii.gz", "mine.tsv", "norms.tsv"):
         (tmp_path / name).touch()
     (tmp_path / "taus").mkdir()
     return lambda words: parse(["bids", "out", "participant", *words]).processing

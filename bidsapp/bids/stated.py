@@ -22,17 +22,41 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from bidsapp.bids.pet_metadata import is_number
-from bidsapp.dicom.header import MIDNIGHT
-from bidsapp.dicom.tables import tables
-from bidsapp.dicom.timing import StatedTimes
+from bidsapp.bids.values import clock_seconds, is_number
 from bidsapp.errors import BadDataError, NoInputError
 from bidsapp.reading import parse_json, read_text
 
+STATED_KEYS = (
+    *("InjectedRadioactivity", "InjectedRadioactivityUnits", "InjectedMass", "InjectedMassUnits"),
+    *("SpecificRadioactivity", "SpecificRadioactivityUnits", "MolarActivity", "MolarActivityUnits"),
+    *("ModeOfAdministration", "AcquisitionMode", "ReconMethodName", "ReconMethodParameterLabels"),
+    *("ReconMethodParameterValues", "ReconMethodParameterUnits", "ReconFilterType"),
+    *("ReconFilterSize", "AttenuationCorrection", "Manufacturer", "ManufacturersModelName"),
+    *("InjectedVolume", "Purity", "PharmaceuticalName", "BodyPart", "ScatterFraction"),
+)
+"""Keys that may be stated besides the tracer and the times."""
+
 _DAY_S = 86400
+_MIDNIGHT = datetime(1900, 1, 1)  # carries times whose date is not stated
 _TIMES = ("ScanStart", "FrameTimesStart", "FrameDuration")
 _OWN_KEYS = ("InjectionTime", "TimeZero", "InjectionStart", "Tracer", *_TIMES)
 _ROUNDING_S = 1.0
+_LATE_S = 300.0  # a dynamic scan may start this long before the injection
+
+
+@dataclass(frozen=True)
+class StatedTimes:
+    """Times that a user states, in s after the injection; None for what is left to the headers.
+
+    Attributes
+    ----------
+    scan_start_s : start of the first frame
+    frame_start_s, durations_s : one value per frame
+    """
+
+    scan_start_s: float | None = None
+    frame_start_s: tuple[float, ...] | None = None
+    durations_s: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -79,7 +103,7 @@ def _injection(values: Mapping[str, Any]) -> datetime | None:
         return None
     moment = parse_injection(values["TimeZero"])
     moment += timedelta(seconds=values.get("InjectionStart", 0))
-    return moment.replace(year=MIDNIGHT.year) if "T" not in values["TimeZero"] else moment
+    return moment.replace(year=_MIDNIGHT.year) if "T" not in values["TimeZero"] else moment
 
 
 def _times(values: Mapping[str, Any]) -> StatedTimes | None:
@@ -95,6 +119,93 @@ def _times(values: Mapping[str, Any]) -> StatedTimes | None:
     )
 
 
+def in_sidecar(sidecar: Mapping[str, Any], stated: Mapping[str, Any]) -> dict[str, Any]:
+    """Metadata of an image with what a user states in their place, and a flag that says so.
+
+    Parameters
+    ----------
+    sidecar : merged metadata of the image
+    stated : values for it (`Metadata.merged`)
+
+    Raises
+    ------
+    BadDataError
+        The stated time of injection cannot be put on the clock of the sidecar.
+    """
+    if not stated:
+        return dict(sidecar)
+    changed = {key: value for key, value in stated.items() if key in (*STATED_KEYS, *_TIMES)}
+    if "Tracer" in stated:
+        changed["TracerName"] = stated["Tracer"]
+    if "FrameDuration" in stated or "FrameTimesStart" in stated:
+        changed["FrameDurationUnits"] = "s"
+    if {"ScanStart", "FrameTimesStart"} & stated.keys():
+        changed |= _stated_clock(sidecar, stated)
+    elif {"InjectionTime", "TimeZero"} & stated.keys():
+        changed |= _stated_injection(sidecar, stated)
+    names = ", ".join(sorted(stated))
+    flag = {"code": "stated", "message": f"{names}: stated by the user (--dicom-metadata)"}
+    own = sidecar.get("CentiPET")
+    own = own if isinstance(own, dict) else {}
+    flags = own.get("Flags")
+    told = {**own, "Flags": [*(flags if isinstance(flags, list) else []), flag]}
+    return {**sidecar, **changed, "CentiPET": told}
+
+
+def _stated_clock(sidecar: Mapping[str, Any], stated: Mapping[str, Any]) -> dict[str, Any]:
+    """Times of a sidecar whose scan or frames are stated, from the stated TimeZero on.
+
+    The decay correction keeps its distance from the start of the scan.
+    """
+    zero = stated.get("TimeZero", stated.get("InjectionTime"))
+    before = _listed(sidecar.get("FrameTimesStart", sidecar.get("ScanStart")))
+    numbers = all(map(is_number, before))
+    start = stated.get("ScanStart", _listed(stated.get("FrameTimesStart"))[0])
+    changed = {"ScanStart": start, "InjectionStart": stated.get("InjectionStart", 0)}
+    if zero is not None:
+        changed["TimeZero"] = f"{parse_injection(zero):%H:%M:%S}"
+    elif (clock := _injection_clock(sidecar)) is not None and changed["InjectionStart"] == 0:
+        changed["TimeZero"] = f"{_MIDNIGHT + timedelta(seconds=clock):%H:%M:%S}"
+    else:
+        changed["TimeZero"] = None
+    if "FrameTimesStart" not in stated and numbers:
+        changed["FrameTimesStart"] = [start + moment - before[0] for moment in before]
+    decay = sidecar.get("ImageDecayCorrectionTime")
+    if numbers and is_number(decay):
+        changed["ImageDecayCorrectionTime"] = decay + start - before[0]
+    return changed
+
+
+def _injection_clock(sidecar: Mapping[str, Any]) -> float | None:
+    """Time of day of the injection by a sidecar, s after midnight."""
+    zero, start = clock_seconds(sidecar.get("TimeZero")), sidecar.get("InjectionStart")
+    return (zero + start) % _DAY_S if zero is not None and is_number(start) else None
+
+
+def _stated_injection(sidecar: Mapping[str, Any], stated: Mapping[str, Any]) -> dict[str, Any]:
+    """InjectionStart of a sidecar whose scan is on a clock, by a stated time of day."""
+    moment = _injection(stated)
+    assert moment is not None
+    start = sidecar.get("ScanStart", _listed(sidecar.get("FrameTimesStart"))[0])
+    start = start if is_number(start) else 0.0
+    clock, changed = clock_seconds(sidecar.get("TimeZero")), {}
+    if clock is None and (acquired := clock_seconds(sidecar.get("AcquisitionTime"))) is not None:
+        clock = (acquired - start) % _DAY_S
+        changed["TimeZero"] = f"{_MIDNIGHT + timedelta(seconds=clock):%H:%M:%S}"
+    if clock is None:
+        raise BadDataError(
+            "InjectionTime is stated, but neither TimeZero nor AcquisitionTime says when the scan "
+            "was; state ScanStart and FrameTimesStart in s after the injection"
+        )
+    seconds = (moment - moment.replace(hour=0, minute=0, second=0, microsecond=0)).total_seconds()
+    after = seconds - clock
+    while after > start + _LATE_S:  # the latest time of day before the scan
+        after -= _DAY_S
+    while after + _DAY_S <= start + _LATE_S:
+        after += _DAY_S
+    return {**changed, "InjectionStart": after}
+
+
 def _listed(value: Any) -> list[Any]:
     """One value per frame; a single number is that of a single frame."""
     return value if isinstance(value, list) else [value]
@@ -104,7 +215,7 @@ def parse_injection(text: str) -> datetime:
     """Moment of an ``InjectionTime``; the year is 1900 when only the time of day is given."""
     if ":" not in text:
         raise ValueError("minutes are missing")
-    moment = datetime.fromisoformat(text if "T" in text else f"{MIDNIGHT:%Y-%m-%d}T{text}")
+    moment = datetime.fromisoformat(text if "T" in text else f"{_MIDNIGHT:%Y-%m-%d}T{text}")
     if moment.tzinfo is not None:
         raise ValueError("time zones are not used")
     return moment
@@ -124,7 +235,7 @@ def read_metadata(path: Path) -> Metadata:
         content = parse_json(read_text(path))
     except (OSError, ValueError) as error:
         raise NoInputError(f"{path}: cannot be read as JSON ({error}); correct it") from error
-    allowed = {*tables()["metadata"]["keys"], *_OWN_KEYS}
+    allowed = {*STATED_KEYS, *_OWN_KEYS}
     if isinstance(content, dict) and content.keys() <= allowed:
         content = {"*": content}
     if not isinstance(content, dict) or not all(isinstance(v, dict) for v in content.values()):

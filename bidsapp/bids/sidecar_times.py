@@ -1,0 +1,210 @@
+"""Times of PET sidecars in other units or on other clocks than BIDS wants.
+
+They are read where one reading fits.  Everything here gives a `Finding` with what it does: a person
+has to see that a time was read in another way than the standard says.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+from bidsapp.bids.values import clock_seconds, is_number
+from bidsapp.core.quality import Finding
+from bidsapp.errors import BadDataError
+
+_DAY_S = 86400
+_LATE_INJECTION_S = 300.0  # a dynamic scan may start this long before the injection
+_MAX_UPTAKE_S = 12 * 3600.0
+_MAX_FRAME_S = 6 * 3600.0
+_ROUNDING_S = 1.0
+_SAME_CLOCK_S = 60.0
+_UNITS = {r"ms|msecs?|milli-?sec(ond)?s?": 1e-3, r"s|secs?|seconds?": 1.0, r"min|minutes?": 60.0}
+_FRAMES = ("FrameDuration", "FrameTimesStart")
+# What a sidecar that counts its frames in a unit may count in it, too.
+_COUNTED = (
+    (*_FRAMES, "ScanStart", "InjectionStart", "InjectionEnd", "ImageDecayCorrectionTime"),
+    _FRAMES,
+    _FRAMES[:1],
+)
+
+Sidecar = Mapping[str, Any]
+
+
+def in_seconds(
+    sidecar: Sidecar, window_s: tuple[float, float] | None
+) -> tuple[Sidecar, list[Finding]]:
+    """Turn the times of a sidecar that names another unit than s into s.
+
+    ``FrameDurationUnits`` does not say what else counts in it: the times are read in the one way
+    that puts frames one after the other into the uptake window.
+
+    Parameters
+    ----------
+    sidecar : merged metadata
+    window_s : of the tracer, s after injection; None when the tracer is unknown
+
+    Raises
+    ------
+    BadDataError
+        No reading fits, or several do; the message is completed with the image by the caller.
+    """
+    unit = sidecar.get("FrameDurationUnits")
+    if unit in (None, "", "n/a"):
+        return sidecar, []
+    scale = next((s for p, s in _UNITS.items() if re.fullmatch(p, str(unit).strip().lower())), None)
+    if scale == 1.0:
+        return sidecar, []
+    readings = [] if scale is None else [_scaled(sidecar, keys, scale) for keys in _COUNTED]
+    fitting = [reading for reading in readings if _fits(reading, window_s)]
+    times = {tuple(map(str, _after_injection(reading) or ())) for reading in fitting}
+    if len(times) != 1:
+        raise BadDataError(
+            f"FrameDurationUnits is {unit!r}, and {'no' if not times else 'more than one'} reading "
+            "of FrameDuration, FrameTimesStart and InjectionStart fits the uptake window; write "
+            "seconds into the sidecar, or state them with --dicom-metadata"
+        )
+    changed = [key for key in _COUNTED[0] if sidecar.get(key) != fitting[0].get(key)]
+    message = (
+        f"FrameDurationUnits is {unit!r}: {', '.join(changed)} were read in it, which puts the "
+        "frames into the uptake window; BIDS counts in s, so correct the sidecar."
+    )
+    return fitting[0], [Finding("frame-times", message)]
+
+
+def without_empty_frames(sidecar: Sidecar, n_frames: int) -> tuple[Sidecar, list[Finding]]:
+    """Drop frames of zero length that the image does not have.
+
+    Parameters
+    ----------
+    sidecar : merged metadata, in s
+    n_frames : of the image
+    """
+    durations = sidecar.get("FrameDuration")
+    if not isinstance(durations, list) or len(durations) == n_frames:
+        return sidecar, []
+    kept = [i for i, duration in enumerate(durations) if duration != 0]
+    if len(kept) != n_frames:
+        return sidecar, []
+    changed = {
+        key: [value[i] for i in kept]
+        for key, value in sidecar.items()
+        if isinstance(value, list)
+        and len(value) == len(durations)
+        and (key.startswith(("Frame", "Decay")))
+    }
+    message = (
+        f"FrameDuration lists {len(durations) - n_frames} frames of zero length that the image "
+        "does not have; they were dropped."
+    )
+    return {**sidecar, **changed}, [Finding("frame-times", message)]
+
+
+def decay_reference(
+    seconds: float, time_zero_s: float | None, injection_s: float, scan: tuple[float, float]
+) -> tuple[float, list[Finding]]:
+    """``ImageDecayCorrectionTime`` in s after TimeZero, also where it is a time of day.
+
+    Parameters
+    ----------
+    seconds : the value
+    time_zero_s : TimeZero in s after midnight, None when unknown
+    injection_s, scan : the injection, start and end of the scan, s after TimeZero
+
+    Raises
+    ------
+    BadDataError
+        It lies after the scan or half a day before it, and is no time of day of scan or injection.
+    """
+    start, end = scan
+    if injection_s - _MAX_UPTAKE_S <= seconds <= max(end, start) + _ROUNDING_S:
+        return seconds, []
+    meant = {"start of the scan": start, "injection": injection_s}
+    for name, moment in meant.items():
+        if time_zero_s is None:
+            break
+        apart = (seconds - time_zero_s - moment + _DAY_S / 2) % _DAY_S - _DAY_S / 2
+        if abs(apart) <= _SAME_CLOCK_S:
+            message = (
+                f"ImageDecayCorrectionTime is a time of day, that of the {name}, and was read as "
+                "such; it counts in s from TimeZero, so correct the sidecar."
+            )
+            return moment, [Finding("decay-correction", message)]
+    raise BadDataError(
+        f"ImageDecayCorrectionTime is {seconds:g} s after TimeZero, after the scan or more than "
+        "12 h before it, which is impossible; correct it"
+    )
+
+
+def clock_doubt(sidecar: Sidecar, first_frame_s: float) -> list[Finding]:
+    """Tell that the time of day of the scan is another than TimeZero and the frames say.
+
+    Parameters
+    ----------
+    sidecar : merged metadata
+    first_frame_s : start of the first frame, s after TimeZero
+    """
+    zero, acquired = (clock_seconds(sidecar.get(key)) for key in ("TimeZero", "AcquisitionTime"))
+    if zero is None or not acquired:  # 00:00:00 stands for a time that was removed
+        return []
+    apart = (acquired - zero - first_frame_s + _DAY_S / 2) % _DAY_S - _DAY_S / 2
+    if abs(apart) <= _SAME_CLOCK_S:
+        return []
+    message = (
+        f"AcquisitionTime lies {abs(apart):.0f} s {'after' if apart > 0 else 'before'} the start "
+        "of the first frame by TimeZero, ScanStart and FrameTimesStart: check which is right."
+    )
+    return [Finding("clocks", message)]
+
+
+def _scaled(sidecar: Sidecar, keys: Sequence[str], scale: float) -> dict[str, Any]:
+    """The sidecar with the numbers under some keys times a factor."""
+
+    def times(value: Any) -> Any:
+        if isinstance(value, list):
+            return [times(item) for item in value]
+        return value * scale if is_number(value) else value
+
+    changed = {key: times(sidecar[key]) for key in keys if key in sidecar}
+    return {k: v for k, v in {**sidecar, **changed}.items() if k != "FrameDurationUnits"}
+
+
+def _after_injection(sidecar: Sidecar) -> tuple[list[float], list[float]] | None:
+    """Starts of the frames in s after the injection and their durations; None without them."""
+    starts, durations = (
+        _listed(sidecar.get(key, "")) for key in ("FrameTimesStart", "FrameDuration")
+    )
+    if "FrameTimesStart" not in sidecar and len(durations) == 1:
+        starts = _listed(sidecar.get("ScanStart", ""))
+    injection = sidecar.get("InjectionStart")
+    numbers = all(map(is_number, (*starts, *durations, injection)))
+    if not numbers or not starts or len(starts) != len(durations) or injection is None:
+        return None
+    used = [(s - injection, d) for s, d in zip(starts, durations, strict=True) if d != 0]
+    return [s for s, _ in used], [d for _, d in used]
+
+
+def _fits(sidecar: Sidecar, window_s: tuple[float, float] | None) -> bool:
+    """Whether frames follow each other, after the injection and into the window."""
+    found = _after_injection(sidecar)
+    if found is None or not found[0]:
+        return False
+    starts, durations = found
+    if not all(0.5 <= d <= _MAX_FRAME_S for d in durations):
+        return False
+    steps = (after - before for before, after in pairwise(starts))
+    if any(step < d - _ROUNDING_S for step, d in zip(steps, durations, strict=False)):
+        return False
+    end = starts[-1] + durations[-1]
+    if not -_LATE_INJECTION_S <= starts[0] <= end <= _MAX_UPTAKE_S:
+        return False
+    if window_s is None:
+        return True
+    inside = min(end, window_s[1]) - max(starts[0], window_s[0])
+    return inside >= 0.5 * min(window_s[1] - window_s[0], end - starts[0])
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
