@@ -116,7 +116,7 @@ def decay_reference(
     Raises
     ------
     BadDataError
-        It lies after the scan or half a day before it, and is no time of day of scan or injection.
+        It lies half a day from the injection, and is no time of day of scan or injection.
     """
     start, end = scan
     if injection_s - _MAX_UPTAKE_S <= seconds <= max(end, start) + _ROUNDING_S:
@@ -132,9 +132,15 @@ def decay_reference(
                 "such; it counts in s from TimeZero, so correct the sidecar."
             )
             return moment, [Finding("decay-correction", message)]
+    if abs(seconds - injection_s) <= _MAX_UPTAKE_S:
+        message = (
+            "ImageDecayCorrectionTime lies after the scan, to which nobody corrects: activity and "
+            "SUV may be wrong; ratios and Centiloids do not depend on it."
+        )
+        return seconds, [Finding("decay-correction", message)]
     raise BadDataError(
-        f"ImageDecayCorrectionTime is {seconds:g} s after TimeZero, after the scan or more than "
-        "12 h before it, which is impossible; correct it"
+        f"ImageDecayCorrectionTime ({seconds:g}) lies more than 12 h from the injection, which is "
+        "impossible; BIDS counts it in s after TimeZero, so correct it"
     )
 
 
