@@ -21,7 +21,7 @@ _MAX_UPTAKE_S = 12 * 3600.0
 _MAX_FRAME_S = 6 * 3600.0
 _ROUNDING_S = 1.0
 _SAME_CLOCK_S = 60.0
-_UNITS = {r"ms|msecs?|milli-?sec(ond)?s?": 1e-3, r"s|secs?|seconds?": 1.0, r"min|minutes?": 60.0}
+_UNITS = {r"ms|msecs?|milli-?seconds?": 1e-3, r"s|secs?|seconds?": 1.0, r"min|minutes?": 60.0}
 _FRAMES = ("FrameDuration", "FrameTimesStart")
 # What a sidecar that counts its frames in a unit may count in it, too.
 _COUNTED = (
