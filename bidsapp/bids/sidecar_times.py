@@ -21,6 +21,7 @@ _MAX_UPTAKE_S = 12 * 3600.0
 _MAX_FRAME_S = 6 * 3600.0
 _ROUNDING_S = 1.0
 _SAME_CLOCK_S = 60.0
+_SOON_S = 3600.0  # activity may be corrected to a moment shortly after the scan
 _UNITS = {r"ms|msecs?|milli-?seconds?": 1e-3, r"s|secs?|seconds?": 1.0, r"min|minutes?": 60.0}
 _FRAMES = ("FrameDuration", "FrameTimesStart")
 # What a sidecar that counts its frames in a unit may count in it, too.
@@ -119,7 +120,7 @@ def decay_reference(
         It lies half a day from the injection, and is no time of day of scan or injection.
     """
     start, end = scan
-    if injection_s - _MAX_UPTAKE_S <= seconds <= max(end, start) + _ROUNDING_S:
+    if injection_s - _MAX_UPTAKE_S <= seconds <= end + _SOON_S:
         return seconds, []
     meant = {"start of the scan": start, "injection": injection_s}
     for name, moment in meant.items():
@@ -134,8 +135,8 @@ def decay_reference(
             return moment, [Finding("decay-correction", message)]
     if abs(seconds - injection_s) <= _MAX_UPTAKE_S:
         message = (
-            "ImageDecayCorrectionTime lies after the scan, to which nobody corrects: activity and "
-            "SUV may be wrong; ratios and Centiloids do not depend on it."
+            "ImageDecayCorrectionTime lies more than an hour after the scan: activity and SUV may "
+            "be wrong; ratios and Centiloids do not depend on it."
         )
         return seconds, [Finding("decay-correction", message)]
     raise BadDataError(
