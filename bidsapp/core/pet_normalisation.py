@@ -19,37 +19,37 @@ that a template cannot have, and residuals closer than some 11 mm are one observ
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import linalg
-from scipy.spatial.transform import Rotation
 from threadpoolctl import threadpool_limits
 
-from bidsapp.core.alignment import LENGTH_MM, Matrix, inverse, rigid_matrix, transform
+from bidsapp.core import placement
+from bidsapp.core.alignment import LENGTH_MM, Matrix, displacement, inverse, transform
 from bidsapp.core.pet_model import Options, Patterns, Samples, choose_blur, unexplained
 from bidsapp.core.pet_template import PetTemplate
 from bidsapp.core.pet_warp import WarpFit
-from bidsapp.core.rigid import activity_centre, coarser, first_guesses, measured_part
+from bidsapp.core.placement import distinct, find_places
+from bidsapp.core.rigid import coarser, measured_part
 from bidsapp.core.sampling import Float32, Float64
-from bidsapp.core.tissue_model import TissueModel, fit_pose
+from bidsapp.core.tissue_model import TissueModel
 from bidsapp.core.warp import Warp
 from bidsapp.errors import BadDataError
 from bidsapp.volume import Volume
 
 HEAD_SCALE, LOG_STRETCH_SD = 1.08, 0.1  # adult heads to the template, as in bidsapp.core.start
-ROUGH_VOXEL_MM, ROUGH_FWHM_MM, ROUGH_STEP = 10.0, 14.0, 2
-ROUGH_STEPS, ROUGH_KEPT = (10, 15), 5  # steps before and after the best starts are chosen
-DISTINCT_MM = 10.0  # rough positions closer than this lead to the same place
-CANDIDATES = 2  # rough positions that are tried with the whole model
+ROUGH_STEP = 2  # every second voxel of the template will do for the first search
+DISTINCT_MM, PLACE_MM = 15.0, 40.0  # apart: other starts, other places
+ANYHOW, PLACES = 3, 2  # best starts, and best places, that are tried with affines
+UPRIGHT_DEG = 50.0  # turned less, the head lies as the header says
+KEPT = 2  # places that are tried with the whole model
 AFFINE_VOXEL_MM = (8.0, 4.0)
 AFFINE_ROUNDS, WEIGHINGS, AFFINE_STEPS = 2, 2, 10
 STILL_MM = 0.02  # a step shorter than this ends a search
-POOR = 0.06  # unexplained; 0.01-0.05 when all is well
+TISSUE = ("gm", "gm_target", "gm_cerebellum", "wm", "wm_cerebellum")
 DEFAULTS = Options()
-
-Guesses = Callable[[Float64, Float64], list[Matrix]]
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,10 @@ class PetNormalisation:
         Uptake of every class of tissue over that of cerebellar grey matter: the weights of the
         patterns. ``gm_target`` is 1 or less without amyloid and 2 or more with much of it.
     quality : dict of float
-        ``pet_only_unexplained``, share of the PET's variance at the scale of 12 mm that the model
-        leaves; ``pet_only_start_share``, part of the starts that end where the best one does;
+        ``pet_only_unexplained``, share of the PET's variance in the brain, at the scale of 12 mm,
+        that the model leaves; ``pet_only_fluid``, uptake of CSF over that of brain tissue;
+        ``pet_only_rival``, how much of it the best other place explains (in log units,
+        1: as much);
         ``pet_only_stretch_sds``, largest log-stretch of the affine in standard deviations of adult
         heads; ``pet_only_turn_deg``, turn of the head against the axes of the header;
         ``pet_only_jacobian_min``, ``pet_only_jacobian_max`` of the warp over the brain;
@@ -110,31 +112,24 @@ def normalise_pet(
 
 
 def _normalise(pet: Volume, template: PetTemplate, options: Options) -> PetNormalisation:
-    """Fit from the usual starts, and from every turn of the header when that went badly."""
     pet = measured_part(pet)
-    usual = _attempt(pet, template, options, first_guesses)
-    if usual.quality["pet_only_unexplained"] <= POOR:
-        return usual
-    turned = _attempt(pet, template, options, _every_way)
-    return min(usual, turned, key=lambda fit: fit.quality["pet_only_unexplained"])
-
-
-def _attempt(
-    pet: Volume, template: PetTemplate, options: Options, guesses: Guesses
-) -> PetNormalisation:
     patterns = Patterns(template)
-    affine, share = _find_affine(pet, patterns, options, guesses)
+    affine, rival = _find_affine(pet, patterns, options)
     data = Samples.near_brain(coarser(pet, AFFINE_VOXEL_MM[-1]), template, affine, options)
     fit = WarpFit(data, patterns, affine, options)
     fit.run()
     field = fit.warp.to_t1w(template.grid)
+    levels = fit.levels()
+    if not levels:
+        raise BadDataError("holds no brain: there is no uptake where its cerebellum would be")
     return PetNormalisation(
         warp=fit.warp,
         field=field,
-        levels=fit.levels(),
+        levels=levels,
         quality={
             "pet_only_unexplained": fit.unexplained_smooth(),
-            "pet_only_start_share": share,
+            "pet_only_fluid": levels["csf"] / float(np.mean([levels[name] for name in TISSUE])),
+            "pet_only_rival": rival,
             "pet_only_stretch_sds": float(np.abs(_log_stretch(affine)).max()),
             "pet_only_turn_deg": _turn_deg(affine),
             **_jacobian_range(fit.warp, field, template),
@@ -146,71 +141,77 @@ def _attempt(
 # ---------------------------------------------------------------- affine
 
 
-def _find_affine(
-    pet: Volume, patterns: Patterns, options: Options, guesses: Guesses
-) -> tuple[Matrix, float]:
-    """Affine PET world -> template world, and the part of the starts that agree with it."""
-    template = patterns.template
-    candidates, share = _rough_positions(pet, template, guesses)
+@dataclass(frozen=True)
+class _AffineFit:
+    """An affine PET world -> template world, and how much of the PET it explains (log units)."""
+
+    affine: Matrix
+    gain: float
+
+
+def _find_affine(pet: Volume, patterns: Patterns, options: Options) -> tuple[Matrix, float]:
+    """Affine PET world -> template world, and how well another place does (1: as well)."""
     coarse, fine = (coarser(pet, voxel) for voxel in AFFINE_VOXEL_MM)
-    fits = []
-    for candidate in candidates:
-        data = Samples.near_brain(coarse, template, candidate, options)
-        affine, left = _fit_affine(data, patterns, candidate)
-        fits.append((left, affine))
-    affine = min(fits, key=lambda fit: fit[0])[1]
-    data = Samples.near_brain(fine, template, affine, options)
+    starts = _starts(pet, patterns.template)
+    fits = _tried(coarse, patterns, starts, replace(options, drift_order=1))
+    places = distinct([inverse(fit.affine) for fit in fits], _corners(patterns.template), PLACE_MM)
+    fits = _tried(coarse, patterns, [inverse(place) for place in places[:KEPT]], options)
+    affine = fits[0].affine
+    elsewhere = [fit.gain for fit in fits if _apart(fit, fits[0], patterns.template) > PLACE_MM]
+    rival = max(elsewhere, default=0.0) / max(fits[0].gain, 1e-12)
+    data = Samples.near_brain(fine, patterns.template, affine, options)
     choose_blur(data, patterns, transform(affine, data.world))
     for _ in range(AFFINE_ROUNDS):  # which voxels are near the brain is asked again each time
-        data = Samples.near_brain(fine, template, affine, options)
-        affine, _ = _fit_affine(data, patterns, affine)
-    return affine, share
+        affine = _affine_fit(fine, patterns, affine, options).affine
+    return affine, float(np.clip(rival, 0, 1))
 
 
-def _rough_positions(
-    pet: Volume, template: PetTemplate, guesses: Guesses
-) -> tuple[list[Matrix], float]:
-    """Rigid positions at the usual size of a head, best first, and how many starts agree.
-
-    Brain against surroundings, by four blurred maps, from every guess (centre of the brain of the
-    template, centre of the activity -> matrices template world -> PET world).
-    """
+def _starts(pet: Volume, template: PetTemplate) -> list[Matrix]:
+    """Rigid positions at the usual size of a head: of any turn, and near that of the header."""
     shrink = np.diag([1 / HEAD_SCALE] * 3 + [1.0])  # template -> a template of the size of a head
-    maps, affine = template.pure(ROUGH_FWHM_MM, ROUGH_STEP)
+    maps, affine = template.pure(placement.FWHM_MM, ROUGH_STEP)
+    near = template.outside_mm[(slice(None, None, ROUGH_STEP),) * 3] <= placement.REACH_MM
     model = TissueModel(maps, shrink @ affine, transform(shrink, template.centre))
-    coarse = coarser(pet, ROUGH_VOXEL_MM)
-    points, values = coarse.grid.world().reshape(-1, 3), coarse.data.ravel().astype(np.float64)
-
-    def race(starts: list[Matrix], steps: int) -> list[Matrix]:
-        fits = [
-            fit_pose(model, points, values, start, drift_order=0, rounds=1, steps=steps)
-            for start in starts
-        ]
-        return [fit.pet_to_t1w for fit in sorted(fits, key=lambda fit: fit.unexplained)]
-
-    starts = [inverse(guess) for guess in guesses(model.centre, activity_centre(coarse))]
-    ends = race(starts, ROUGH_STEPS[0])
-    best = race(ends[:ROUGH_KEPT], ROUGH_STEPS[1])
-    enlarge = inverse(shrink)
-    chosen: list[Matrix] = []
-    for end in best:
-        if all(_apart(end, other, model.centre) > DISTINCT_MM for other in chosen):
-            chosen.append(end)
-    near = [_apart(end, best[0], model.centre) < DISTINCT_MM for end in ends]
-    return [enlarge @ end for end in chosen[:CANDIDATES]], float(np.mean(near))
+    places = find_places(model, near, coarser(pet, placement.VOXEL_MM))
+    poses = [place.pose @ shrink for place in places]
+    points = _corners(template)
+    upright = [pose for pose in poses if _turn_deg(pose) < UPRIGHT_DEG]
+    chosen = [
+        *distinct(poses, points, DISTINCT_MM)[:ANYHOW],
+        *distinct(poses, points, PLACE_MM)[:PLACES],
+        *upright[:1],
+    ]
+    return [inverse(pose) for pose in distinct(chosen, points, DISTINCT_MM)]
 
 
-def _every_way(brain: Float64, activity: Float64) -> list[Matrix]:
-    """The 24 ways to put three axes, at the centre of the activity: headers can be wrong."""
-    turns = Rotation.create_group("O").as_rotvec()
-    return [rigid_matrix([*(activity - brain), *turn], brain) for turn in turns]
+def _tried(
+    pet: Volume, patterns: Patterns, starts: list[Matrix], options: Options
+) -> list[_AffineFit]:
+    """Fit from every start, best first; a start that leads to no brain is left out."""
+    fits = []
+    for start in starts:
+        with suppress(BadDataError, linalg.LinAlgError):
+            fits.append(_affine_fit(pet, patterns, start, options))
+    if not fits:
+        raise BadDataError("holds no brain that the template could be laid on")
+    return sorted(fits, key=lambda fit: -fit.gain)
 
 
-def _apart(first: Matrix, second: Matrix, centre: Float64) -> float:
-    """Largest distance, at the corners of a brain, of the points that two maps put there."""
-    corners = centre + LENGTH_MM / np.sqrt(3) * (2.0 * np.indices((2, 2, 2)).reshape(3, -1).T - 1)
-    gap = transform(inverse(first), corners) - transform(inverse(second), corners)
-    return float(np.sqrt((gap**2).sum(axis=1)).max())
+def _affine_fit(pet: Volume, patterns: Patterns, start: Matrix, options: Options) -> _AffineFit:
+    data = Samples.near_brain(pet, patterns.template, start, options)
+    affine, left = _fit_affine(data, patterns, start)
+    return _AffineFit(affine, -len(data.values) * float(np.log(max(left, 1e-12))))
+
+
+def _corners(template: PetTemplate) -> Float64:
+    """Corners of a brain, template world (8, 3)."""
+    signs = 2.0 * np.indices((2, 2, 2)).reshape(3, -1).T - 1
+    return template.centre + LENGTH_MM / np.sqrt(3) * signs
+
+
+def _apart(first: _AffineFit, second: _AffineFit, template: PetTemplate) -> float:
+    """Mean distance of the places where two fits have a brain, mm."""
+    return displacement(inverse(first.affine), inverse(second.affine), _corners(template))
 
 
 def _fit_affine(data: Samples, patterns: Patterns, affine: Matrix) -> tuple[Matrix, float]:

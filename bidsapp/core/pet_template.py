@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from bidsapp.core.alignment import Matrix, transform
+from bidsapp.core.alignment import Matrix, inverse, transform
 from bidsapp.core.priors import TissuePriors
 from bidsapp.core.regions import spread
 from bidsapp.core.sampling import FWHM_PER_SIGMA, Float32, Float64
@@ -58,6 +58,14 @@ class PetTemplate:
     def centre(self) -> Float64:
         """Centroid of the brain, template world mm."""
         return transform(self.affine, np.argwhere(self.outside_mm == 0).mean(axis=0))
+
+    def is_brain(self, points: Float64) -> Mask:
+        """Whether template points (N, 3) lie in the brain, (N,)."""
+        index = np.rint(transform(inverse(self.affine), points)).astype(np.intp)
+        on_grid = ((index >= 0) & (index < self.outside_mm.shape)).all(axis=1)
+        index[~on_grid] = 0
+        brain: Mask = on_grid & (self.outside_mm[tuple(index.T)] == 0)
+        return brain
 
     def blurred(self, fwhm_mm: float) -> Float32:
         """Patterns as a camera with a Gaussian point spread of ``fwhm_mm`` would see them."""

@@ -116,7 +116,10 @@ class WarpFit:
         return gradient.ravel(), full
 
     def levels(self) -> dict[str, float]:
-        """Mean uptake of each class, where it is, over that of cerebellar grey matter."""
+        """Mean uptake of each class, where it is, over that of cerebellar grey matter.
+
+        Empty when the cerebellum takes up nothing.
+        """
         maps = self.patterns.at(self.points(self.warp.coefficients))
         coefficients = self.data.levels(maps).solve(self.data.values)
         local = self.data.drift @ coefficients.reshape(len(CLASSES), -1).T  # (N, C)
@@ -127,11 +130,12 @@ class WarpFit:
         return {name: float(level / cerebellum) for name, level in zip(CLASSES, mean, strict=True)}
 
     def unexplained_smooth(self) -> float:
-        """Share of the variance that is left at a scale at which noise has averaged out."""
-        residual = self.residual(self.warp.coefficients)
-        mean = float(np.average(self.data.values, weights=self.data.weights))
-        left, all_of_it = (self._smooth(part) for part in (residual, self.data.values - mean))
-        return float((left**2).sum() / max((all_of_it**2).sum(), 1e-300))
+        """Share of the variance in the brain that is left where noise has averaged out."""
+        points = self.points(self.warp.coefficients)
+        residual = self.data.residual(self.patterns.at(points))
+        inside = self.patterns.template.is_brain(points)
+        left, whole = (self._smooth(part)[inside] for part in (residual, self.data.values))
+        return float((left**2).sum() / max(((whole - whole.mean()) ** 2).sum(), 1e-300))
 
     def _smooth(self, values: Float64) -> Float64:
         """Average over neighbours among the samples."""

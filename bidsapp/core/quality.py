@@ -299,6 +299,38 @@ def centiloid_findings(value: float, lowest: float, highest: float) -> tuple[Fin
     )
 
 
+_PET_ONLY = {
+    "pet_only_unexplained": "the tissue of the template does not explain the PET",
+    "pet_only_fluid": "what would be fluid takes up tracer like what would be brain",
+    "pet_only_rival": "another place in the PET explains it nearly as well",
+    "pet_only_stretch_sds": "the head would have a size or shape that adults do not have",
+    "pet_only_turn_deg": "the head does not lie as the header says",
+    "pet_only_jacobian_min": "the warp compresses tissue too much",
+    "pet_only_jacobian_max": "the warp expands tissue too much",
+}
+
+
+def pet_only_refusal(
+    quality: Mapping[str, float], limits: Mapping[str, Mapping[str, float]]
+) -> str | None:
+    """Why the place of a PET on the template is no result at all, else None.
+
+    Parameters
+    ----------
+    quality : of `bidsapp.core.pet_normalisation.PetNormalisation`
+    limits : ``refuse`` (largest value of a result) by the names of the numbers
+    """
+    for name, word in _PET_ONLY.items():
+        limit = limits[name].get("refuse", float("inf"))
+        if not quality[name] <= limit:
+            return (
+                f"no brain was found in it that could be trusted: {word} ({name} "
+                f"{quality[name]:.2f}, at most {limit:g}); look whether it is an amyloid PET of a "
+                "whole head, or use a T1w"
+            )
+    return None
+
+
 def pet_only_findings(
     quality: Mapping[str, float], limits: Mapping[str, Mapping[str, float]]
 ) -> tuple[Finding, ...]:
@@ -309,21 +341,16 @@ def pet_only_findings(
     quality : of `bidsapp.core.pet_normalisation.PetNormalisation`
     limits : ``flag`` (largest good value) or ``least`` (smallest) by the names of the numbers
     """
-    words = {
-        "pet_only_unexplained": "the tissue of the template does not explain the PET",
-        "pet_only_stretch_sds": "the head would have a size or shape that adults do not have",
-        "pet_only_turn_deg": "the head does not lie as the header says",
-        "pet_only_start_share": "the position depends on where the search began",
-        "pet_only_jacobian_min": "the warp compresses tissue too much",
-        "pet_only_jacobian_max": "the warp expands tissue too much",
-    }
-    return tuple(
-        Finding(
-            name.replace("_", "-"),
-            f"{word} ({quality[name]:.2g}, limit {limit:g}): look at the outlines on the PET, and "
-            "use a T1w if there is one",
-        )
-        for name, word in words.items()
-        for kind, limit in limits[name].items()
-        if (quality[name] > limit if kind == "flag" else quality[name] < limit)
-    )
+    found = []
+    for name, word in _PET_ONLY.items():
+        value, known = quality[name], limits[name]
+        limit = known["flag"] if "flag" in known else known["least"]
+        if value > limit if "flag" in known else value < limit:
+            found.append(
+                Finding(
+                    name.replace("_", "-"),
+                    f"{word} ({value:.2g}, limit {limit:g}): look at the outlines on the PET, and "
+                    "use a T1w if there is one",
+                )
+            )
+    return tuple(found)

@@ -1,10 +1,10 @@
 """Where the PET lies relative to the T1w: two rigid registrations, one the other's witness.
 
-1. **Rough position.** The PET is fitted by four blurred maps (grey, white, CSF, everything else;
-   `bidsapp.core.tissue_model`) from several starts: header and centre of mass, each with the head
-   straight and turned by 25 degrees either way about each axis. The brain against its surroundings
-   is the strongest thing a blurred PET shows; NMI at this scale lost the pose of heads whose brain
-   takes up tracer evenly.
+1. **Rough position.** Four blurred maps (grey, white, CSF, everything else) are laid on every place
+   of the PET in many turns (`bidsapp.core.placement`) and settle where they fit best. The brain
+   against its rim is the strongest thing a blurred PET shows; NMI at this scale lost the pose of
+   heads whose brain takes up tracer evenly, and a fit to the whole PET that of heads whose scalp
+   and neck are as bright as the brain.
 2. **NMI** between T1w and PET (`bidsapp.core.similarity`) from the best rough positions: the step
    with which the published Centiloid scale was made.
 3. **Tissue model** from the NMI position: the subject's own tissue maps, blurred as much as the
@@ -23,14 +23,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from bidsapp.core.alignment import (
-    Matrix,
-    displacement,
-    inverse,
-    rigid_matrix,
-    transform,
-)
+from bidsapp.core import placement
+from bidsapp.core.alignment import Matrix, displacement, inverse, transform
 from bidsapp.core.head import Head
+from bidsapp.core.placement import distinct, find_places
 from bidsapp.core.quality import Finding
 from bidsapp.core.resample import measured_box
 from bidsapp.core.sampling import Float64, block_affine, block_mean, blur, scattered_points
@@ -47,9 +43,7 @@ from bidsapp.errors import BadDataError
 from bidsapp.settings import PetToT1w
 from bidsapp.volume import Volume, known_or_zero
 
-ROUGH_VOXEL_MM, ROUGH_FWHM_MM = 10.0, 14.0
-ROUGH_STEPS, ROUGH_KEPT = (8, 15), 4  # steps before and after the best starts are chosen
-START_TURN_DEG = 25.0
+ROUGH_STEPS, ROUGH_KEPT = 15, 5  # steps from so many of the best places
 DISTINCT_MM = 8.0  # rough positions closer than this lead to the same place
 CANDIDATES = 3  # rough positions that are tried with NMI
 NMI_LEVELS = ((4.0, 4.0), (2.5, 0.5))  # distance of points and blur of both images, mm
@@ -61,6 +55,7 @@ FWHM_TRIED_MM = (4.0, 6.0, 8.0)
 FWHM_RANGE_MM = (3.0, 10.0)
 MIRROR_THINNING = 4
 MIRRORED = 0.95  # a mirror image that leaves less than this share of what the PET leaves is a flip
+BETTER = 0.9  # a position that leaves less than this share of what another leaves explains more
 BOUND_MM = 5.0  # NMI is 0.3-2 mm off: a model that wants more has found something else
 
 
@@ -180,7 +175,11 @@ def settle(
     flags: tuple[Finding, ...] = ()
     shown = own_anatomy(head, pet, model.matrix, model.fwhm_mm)
     if distance > BOUND_MM or model.unexplained > model.at_nmi:
-        if shown is None or shown < DOUBTFUL:
+        if shown is not None:
+            credible = shown >= DOUBTFUL
+        else:  # a head so average that its own detail tells nothing: the one that explains more
+            credible = head.average is not None and model.unexplained < BETTER * model.at_nmi
+        if not credible:
             method = PetToT1w.NMI
         flags = (_far_apart(distance, method),)
     elif model.is_mirrored:
@@ -212,8 +211,8 @@ def _far_apart(distance: float, used: PetToT1w) -> Finding:
         return Finding("pet-t1w-model-rejected", f"{told}, so mutual information was used: {look}")
     return Finding(
         "pet-t1w-nmi-rejected",
-        f"{told}; the PET shows the folds of this head where the tissue maps put it, so they were "
-        f"used: {look}",
+        f"{told}; where the tissue maps put it the PET shows the folds of this head, or these maps "
+        f"explain more of it, so they were used: {look}",
     )
 
 
@@ -267,50 +266,20 @@ def coarser(pet: Volume, voxel_mm: float) -> Volume:
 
 def _rough_positions(head: Head, pet: Volume) -> list[Matrix]:
     """Return up to CANDIDATES distinct positions, T1w world -> PET world, best first."""
-    coarse = coarser(pet, ROUGH_VOXEL_MM)
-    points, values = coarse.grid.world().reshape(-1, 3), coarse.data.ravel().astype(np.float64)
-    model = replace(head.model(ROUGH_FWHM_MM), region_of=None)  # no place is known yet
-
-    def race(starts: list[Matrix], steps: int) -> list[PoseFit]:
-        fits = [
-            fit_pose(model, points, values, start, drift_order=0, rounds=1, steps=steps)
-            for start in starts
-        ]
-        return sorted(fits, key=lambda fit: fit.unexplained)
-
-    starts = [inverse(start) for start in first_guesses(head.centre, activity_centre(coarse))]
-    ahead = race(starts, ROUGH_STEPS[0])[:ROUGH_KEPT]
-    fits = race([fit.pet_to_t1w for fit in ahead], ROUGH_STEPS[1])
+    coarse = coarser(pet, placement.VOXEL_MM)
+    model = replace(head.model(placement.FWHM_MM), region_of=None)  # no place is known yet
+    places = find_places(model, head.outside_mm <= placement.REACH_MM, coarse)
     brain = scattered_points(head.outside_mm <= 0, head.t1w.affine, 15.0)
-    chosen: list[Matrix] = []
-    for fit in fits:
-        matrix = inverse(fit.pet_to_t1w)
-        if all(displacement(matrix, other, brain) > DISTINCT_MM for other in chosen):
-            chosen.append(matrix)
-    return chosen[:CANDIDATES]
-
-
-def activity_centre(pet: Volume) -> Float64:
-    """Return the centroid of the bright part of the PET, world mm.
-
-    Raises
-    ------
-    BadDataError
-        There is none.
-    """
-    data = np.asarray(pet.data, dtype=np.float32)
-    bright = data > 0.4 * np.percentile(data, 99) if data.size else np.zeros(1, bool)
-    if not bright.any():
-        raise BadDataError("the PET shows no head: it is too small or without activity")
-    return transform(pet.affine, np.argwhere(bright).mean(axis=0))
-
-
-def first_guesses(brain: Float64, activity: Float64) -> list[Matrix]:
-    """Return first guesses: header and centre of mass, straight and turned about each axis."""
-    angle = np.radians(START_TURN_DEG)
-    turns = [np.zeros(3), *(sign * angle * axis for axis in np.eye(3) for sign in (1, -1))]
-    shifts = [np.zeros(3), activity - brain]
-    return [rigid_matrix([*shift, *turn], brain) for shift in shifts for turn in turns]
+    fits = []
+    for start in distinct([place.pose for place in places], brain, DISTINCT_MM)[:ROUGH_KEPT]:
+        points, values = _voxels_near_brain(head, coarse, start)
+        fits.append(
+            fit_pose(
+                model, points, values, inverse(start), drift_order=0, rounds=1, steps=ROUGH_STEPS
+            )
+        )
+    poses = [inverse(fit.pet_to_t1w) for fit in sorted(fits, key=lambda fit: fit.unexplained)]
+    return distinct(poses, brain, DISTINCT_MM)[:CANDIDATES]
 
 
 # ---------------------------------------------------------------- mutual information

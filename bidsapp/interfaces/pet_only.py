@@ -15,9 +15,10 @@ from nipype.interfaces.base import (
 )
 
 from bidsapp.core.pet_normalisation import normalise_pet
-from bidsapp.core.quality import pet_only_findings
+from bidsapp.core.quality import pet_only_findings, pet_only_refusal
 from bidsapp.data import mni_grid, read_table
 from bidsapp.data.amyloid_template import amyloid_template
+from bidsapp.errors import BadDataError
 from bidsapp.interfaces.store import about, fetch_volume, keep, keep_volume
 from bidsapp.volume import Volume
 
@@ -46,12 +47,15 @@ class NormalisePet(SimpleInterface):
     def _run_interface(self, runtime):
         with about(self.inputs.source):
             found = normalise_pet(fetch_volume(self.inputs.pet), amyloid_template())
+            limits = read_table("limits")
+            if reason := pet_only_refusal(found.quality, limits):
+                raise BadDataError(reason)
         folder, grid = Path(runtime.cwd), mni_grid(2)
         field = Volume(found.field, grid.affine)
         self._results["field"] = keep_volume(folder / "field.npz", field)
         self._results["warp"] = keep(folder / "warp.npz", found.warp.to_arrays())
         self._results["t1w_to_pet"] = np.eye(4).tolist()
-        flags = pet_only_findings(found.quality, read_table("limits"))
+        flags = pet_only_findings(found.quality, limits)
         self._results["record"] = {
             "method": "pet-only",
             "pet_only": {"levels": found.levels},

@@ -39,10 +39,14 @@ def make_phantom(
     turn_deg: tuple[float, float, float] = (0.0, 0.0, 0.0),
     fwhm_mm: float = 6.0,
     noise: float = 0.05,
+    scalp: float = 0.0,
     voxel_mm: float = 3.0,
     seed: int = 0,
 ) -> PetPhantom:
-    """Warp the template into a head, give it uptake, blur, noise, and a displaced position."""
+    """Warp the template into a head, give it uptake, blur, noise, and a displaced position.
+
+    ``scalp`` is the uptake of a patchy layer about the head and of the neck below it.
+    """
     grid = _grid(voxel_mm)
     warp = _head(template, grid, shift_mm, turn_deg, seed)
     points = warp.to_template(grid.world().reshape(-1, 3))
@@ -50,6 +54,8 @@ def make_phantom(
     for name, gain in LOAD.items():
         uptake[name] += gain * load / 100
     image = template.blurred(fwhm_mm) @ np.array([uptake[name] for name in CLASSES], np.float32)
+    if scalp:
+        image += scalp * _surroundings(template, fwhm_mm, seed)
     values = sample(Volume(image, template.affine), points)
     values = np.nan_to_num(values, nan=0.0).reshape(grid.shape)
     rng = np.random.default_rng(seed)
@@ -57,6 +63,18 @@ def make_phantom(
     values = values + noise * speckle / speckle.std() * np.sqrt(np.maximum(values, 0.02))
     pet = Volume((5000 * np.maximum(values, 0)).astype(np.float32), grid.affine)
     return PetPhantom(pet, warp.to_t1w(template.grid))
+
+
+def _surroundings(template: PetTemplate, fwhm_mm: float, seed: int) -> NDArray[np.float32]:
+    """A layer 8 to 20 mm from the brain and all below the skull, half to twice as bright."""
+    distance, height = template.outside_mm, template.grid.world()[..., 2]
+    layer = ((distance > 8) & (distance < 20)) | ((height < -60) & (distance > 8))
+    patches = ndimage.gaussian_filter(
+        np.random.default_rng(seed + 1).standard_normal(layer.shape), 5
+    )
+    patches = layer * np.clip(1 + 0.35 * patches / patches.std(), 0.5, 2)
+    sigma = fwhm_mm / 2.3548 / template.grid.voxel_size
+    return ndimage.gaussian_filter(patches, sigma).astype(np.float32)
 
 
 def _grid(voxel_mm: float) -> Grid:

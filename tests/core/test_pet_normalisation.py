@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from bidsapp.core.alignment import rigid_matrix, transform
 from bidsapp.core.pet_normalisation import PetNormalisation, normalise_pet
 from bidsapp.core.pet_template import CLASSES
-from bidsapp.core.quality import pet_only_findings
+from bidsapp.core.quality import pet_only_findings, pet_only_refusal
 from bidsapp.core.resample import sample
 from bidsapp.data import mni_grid, read_table, vois
 from bidsapp.data.amyloid_template import amyloid_template
@@ -65,7 +66,8 @@ def test_position_and_load_are_found(positive):
     assert found.levels["gm_target"] == pytest.approx(1 + 0.6 * 1.3, abs=0.15)
     assert found.levels["gm_cerebellum"] == 1
     assert found.quality["pet_only_unexplained"] < 0.01
-    assert found.quality["pet_only_start_share"] > 0.5
+    assert found.quality["pet_only_fluid"] < 0.4
+    assert found.quality["pet_only_rival"] < 0.7
     assert found.quality["pet_only_turn_deg"] < 10
     assert not pet_only_findings(found.quality, read_table("limits"))
     assert 0.5 < found.quality["pet_only_jacobian_min"] < 1 < found.quality["pet_only_jacobian_max"]
@@ -110,8 +112,9 @@ def test_every_load_is_found(load):
         {"negative": NEGATIVE | {"wm": 2.3, "wm_cerebellum": 1.9}, "load": 0},
         {"negative": NEGATIVE | {"wm": 1.2, "rest": 0.9}, "fwhm_mm": 8.0},
         {"noise": 0.3},
+        {"scalp": 1.8, "load": 0, "shift_mm": (0.0, 15.0, -30.0)},
     ],
-    ids=["displaced", "white-matter", "flat", "low-count"],
+    ids=["displaced", "white-matter", "flat", "low-count", "bright-surroundings"],
 )
 def test_odd_scans_are_found(case):
     phantom = make_phantom(amyloid_template(), **({"load": 50, "seed": 7} | case))
@@ -133,12 +136,40 @@ def test_a_head_that_the_header_turns_is_found_and_told(positive):
     assert "pet-only-turn-deg" in codes
 
 
+def noise(fwhm_voxels: float) -> Volume:
+    """Uniform noise, smoothed."""
+    data = np.random.default_rng(0).random((64, 64, 50)).astype(np.float32)
+    data = ndimage.gaussian_filter(data, fwhm_voxels / 2.3548)
+    return Volume(data - data.min(), np.diag([4.0, 4.0, 4.0, 1.0]))
+
+
 @pytest.mark.slow
-def test_noise_is_flagged(positive):
-    affine = positive[0].pet.affine
-    noise = np.random.default_rng(0).random((60, 60, 50)).astype(np.float32)
-    quality = normalise_pet(Volume(noise, affine), amyloid_template()).quality
-    assert pet_only_findings(quality, read_table("limits"))
+@pytest.mark.parametrize("fwhm_voxels", [0, 2, 6])
+def test_what_is_no_head_gives_no_number(fwhm_voxels):
+    try:
+        quality = normalise_pet(noise(fwhm_voxels), amyloid_template()).quality
+    except BadDataError as error:
+        assert "no brain" in str(error)
+    else:
+        assert "no brain" in (pet_only_refusal(quality, read_table("limits")) or "")
+
+
+def test_every_number_is_judged_by_its_limits():
+    limits = {
+        name: {"least": 0.0} if name.endswith("min") else {"flag": 1.0, "refuse": 2.0}
+        for name in read_table("limits")
+        if name.startswith("pet_only_")
+    }
+    good = dict.fromkeys(limits, 0.5)
+    assert not pet_only_findings(good, limits) and pet_only_refusal(good, limits) is None
+    for name in limits:
+        doubtful = good | {name: -1.0 if name.endswith("min") else 1.5}
+        codes = [finding.code for finding in pet_only_findings(doubtful, limits)]
+        assert codes == [name.replace("_", "-")]
+        assert pet_only_refusal(doubtful, limits) is None
+    for wrong in (2.5, float("nan")):
+        reason = pet_only_refusal(good | {"pet_only_fluid": wrong}, limits)
+        assert reason and "pet_only_fluid" in reason and "T1w" in reason
 
 
 @pytest.mark.slow

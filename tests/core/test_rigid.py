@@ -9,7 +9,7 @@ import pytest
 from rigid_phantom import PET_GRID, make_head, make_pet
 from threadpoolctl import threadpool_limits
 
-from bidsapp.core import rigid
+from bidsapp.core import placement, rigid
 from bidsapp.core.alignment import displacement, inverse, rigid_matrix, transform
 from bidsapp.core.head import Head
 from bidsapp.core.rigid import own_anatomy, register
@@ -27,7 +27,7 @@ def fewer_voxels():
     """What is asked here of 4 mm phantoms takes a quarter of the voxels a head is given."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rigid, "MODEL_VOXELS", 5000)
-        patch.setattr(rigid, "ROUGH_VOXEL_MM", 12.0)
+        patch.setattr(placement, "VOXEL_MM", 12.0)
         yield
 
 
