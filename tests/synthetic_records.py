@@ -41,6 +41,7 @@ def finished_record(entities: Mapping[str, str], suvr_wc: float = 1.5, **changes
         "window_start_min": start,
         "window_end_min": end,
         "tracer_window_min": [start, end],
+        "window": {"coverage": 1.0, "verdict": "good"},
         "frame_start_s": [start * 60 + i * frame for i in range(4)],
         "frame_duration_s": [frame] * 4,
         "frame_weights_s": [frame] * 4,

@@ -61,12 +61,14 @@ class WindowChoice:
     used_min : (start, end) of the frames that are averaged
     frame_weights_s : seconds of each frame inside the window, one per frame of the image
     coverage : part of the wanted window that was scanned, 0 to 1
+    verdict : ``good``, or ``look`` where a flag says how it misses the wanted window
     """
 
     wanted_min: tuple[float, float]
     used_min: tuple[float, float]
     frame_weights_s: tuple[float, ...]
     coverage: float
+    verdict: str
 
 
 @dataclass(frozen=True)

@@ -154,7 +154,9 @@ def choose_window(
         flags = (Flag("window-off", f"{reason}: do not read this Centiloid as a standard one"),)
     flags += tuple(Flag(item.code, item.message) for item in deviations(choice, window, rule))
     used_min = choice.window_used_start_s / 60, choice.window_used_end_s / 60
-    return WindowChoice(tracer.window_min, used_min, choice.weights, choice.coverage), flags
+    verdict = "look" if flags else "good"
+    chosen = WindowChoice(tracer.window_min, used_min, choice.weights, choice.coverage, verdict)
+    return chosen, flags
 
 
 def _read_candidate(pet: RawImage, dataset: RawDataset, processing: Processing) -> _Candidate:

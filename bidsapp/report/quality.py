@@ -57,14 +57,17 @@ def _window(record: ScanRecord) -> Iterator[Light]:
     if record.window_min is None or record.tracer_window_min is None:
         return
     (start, end), (first, last) = record.window_min, record.tracer_window_min
-    share = max(0.0, min(end, last) - max(start, first)) / max(last - first, 1e-9)
-    colour = "green" if abs(start - first) + abs(end - last) < 0.5 else "amber"
+    share = record.window.get("coverage")
+    covered = "" if share is None else f"{number(100 * share, 0)} % of "
+    flagged = any(flag.code.startswith("window-") for flag in record.flags)
+    verdict = record.window.get("verdict") or ("look" if flagged else "good")
+    colours = {word: colour for colour, word in WORDS.items()}
     yield Light(
         "window",
-        colour,
+        colours.get(verdict, "none"),
         "Uptake window",
         f"{number(start)} to {number(end)} min",
-        f"{number(100 * share, 0)} % of the tracer’s {number(first, 0)} to {number(last, 0)} min",
+        f"{covered}the tracer’s {number(first, 0)} to {number(last, 0)} min",
         "part of the scan that was averaged, after injection; a late start raises the Centiloid",
     )
 

@@ -43,6 +43,7 @@ _FORM: Mapping[str, Form] = {
     ),
     **dict.fromkeys(("suvr", "uncertainty", "p_above_cutoff", "centiloids", "qc"), _NUMBERS),
     **dict.fromkeys(("participant", "session", "tacs"), _TEXTS),
+    "window": {"coverage": NUMBER, "verdict": TEXT},
     "band": {"crossed": [NUMBER], "indeterminate": TRUTH, "*": TEXT},
     "reference_agreement": {"reference": TEXT, "difference": NUMBER, "sds": NUMBER},
     "scales": {"*": _NUMBERS},
@@ -107,6 +108,8 @@ class ScanRecord:
     tracer, tracer_name : code as in ``trc-``; name as the raw data gave it
     window_min : (start, end) that was averaged, minutes after injection
     tracer_window_min : (start, end) that the tracer asks for
+    window : ``coverage``, part of the tracer's window that was scanned, and ``verdict``, ``good``
+        or ``look``: planning judged it, nobody else does
     frames : every frame of the raw PET, empty when the record does not list them
     suvr : reference region -> uptake ratio of ``ctx``
     centiloid : by the reference region ``reference_region``
@@ -149,6 +152,7 @@ class ScanRecord:
     tracer_name: str | None = None
     window_min: tuple[float, float] | None = None
     tracer_window_min: tuple[float, float] | None = None
+    window: Mapping[str, Any] = field(default_factory=dict)
     frames: tuple[Frame, ...] = ()
     suvr: Mapping[str, float | None] = field(default_factory=dict)
     centiloid: float | None = None
@@ -295,6 +299,7 @@ def _from_json(content: Any, path: str) -> ScanRecord:
         tracer_name=content.get("tracer_name"),
         window_min=_pair((content.get("window_start_min"), content.get("window_end_min"))),
         tracer_window_min=_pair(content.get("tracer_window_min")),
+        window=content.get("window") or {},
         frames=_frames(content),
         suvr=content.get("suvr") or {},
         centiloid=content.get("centiloid"),

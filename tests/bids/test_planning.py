@@ -1,7 +1,12 @@
 import pytest
+from synthetic_records import finished_record, write
 
 from bidsapp.bids.layout import read_dataset
 from bidsapp.bids.planning import make_plan
+from bidsapp.bids.records import planned_record
+from bidsapp.group.quality import qc_rows
+from bidsapp.report.quality import lights
+from bidsapp.report.records import read_record
 from bidsapp.settings import Filters, Processing
 
 EARLY = {"ScanStart": 0, "FrameTimesStart": [0, 900], "FrameDuration": [900, 900],
@@ -198,6 +203,42 @@ def test_off_window_when_allowed_is_flagged(raw):
     assert "window-off" in codes(scan)
     assert scan.window.used_min == (0, 30)
     assert sum(scan.window.frame_weights_s) == 1200  # as long as the tracer's window
+
+
+@pytest.mark.parametrize(
+    ("starts_min", "durations_min", "coverage", "verdict"),
+    [
+        ((90, 100), (10, 10), 1.0, "good"),
+        ((90, 105), (5, 5), 0.5, "look"),  # the middle of the window was never scanned
+        ((90.72, 100.72), (10, 10), 0.964, "good"),  # 43 s late: within the tolerance
+        ((92, 102), (10, 10), 0.9, "look"),
+        ((85, 95, 105), (10, 10, 10), 1.0, "look"),  # time outside enters with the frames
+    ],
+)
+def test_flag_light_and_table_say_the_same_of_the_window(
+    raw, starts_min, durations_min, coverage, verdict
+):
+    raw.pet(
+        "sub-1_trc-FBB",
+        FrameTimesStart=[60 * start for start in starts_min],
+        FrameDuration=[60 * duration for duration in durations_min],
+        ScanStart=60 * starts_min[0],
+    )
+    (scan,) = plan_of(raw).scans
+    flagged = any(flag.code.startswith("window-") for flag in scan.flags)
+    assert flagged == (verdict == "look")
+    assert scan.window.coverage == pytest.approx(coverage)
+    told = finished_record(scan.entities) | {
+        name: value
+        for name, value in planned_record(scan, raw.root).items()
+        if "window" in name or name == "flags"
+    }
+    record = read_record(write(raw.root, told, scan.entities), raw.root)
+    (light,) = [light for light in lights(record) if light.name == "window"]
+    assert (light.word, light.colour == "green") == (verdict, not flagged)
+    assert light.verdict.startswith(f"{100 * coverage:.0f} % of")
+    (row,) = qc_rows([record])
+    assert row["uptake_window_verdict"] == verdict
 
 
 def test_a_window_of_ones_own(raw):

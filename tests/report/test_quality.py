@@ -67,8 +67,8 @@ def test_a_number_without_limit_or_name_has_no_colour(tmp_path):
 def test_window_coverage_and_value_are_judged(tmp_path):
     record = finished_record(SCAN)
     record["voi"]["pons"]["coverage"] = 0.3
-    late = {"window_start_min": 95.0, "window_end_min": 115.0, "voi": record["voi"]}
-    found = by_label(tmp_path, **late, centiloid=400.0)
+    window = {"coverage": 0.75, "verdict": "look"}
+    found = by_label(tmp_path, window=window, voi=record["voi"], centiloid=400.0)
     assert found["Uptake window"].colour == "amber" and "75 %" in found["Uptake window"].verdict
     assert found["Regions inside the field of view"].colour == "red"
     assert "pons" in found["Regions inside the field of view"].value
