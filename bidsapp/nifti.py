@@ -287,7 +287,9 @@ def save_volume(
     return _write_image(path, image)
 
 
-def save_frames(path: str | Path, frames: Iterable[Volume], n_frames: int) -> Path:
+def save_frames(
+    path: str | Path, frames: Iterable[Volume], n_frames: int, *, frame_s: float
+) -> Path:
     """Write frames as one gzipped NIfTI-1 image, float32, while they come: see `save_volume`.
 
     Parameters
@@ -295,6 +297,7 @@ def save_frames(path: str | Path, frames: Iterable[Volume], n_frames: int) -> Pa
     path : path ending in ``.nii.gz``
     frames : 3D volumes on one grid
     n_frames : how many will come
+    frame_s : duration of a frame, their mean where they differ, s: the header has room for one
 
     Returns
     -------
@@ -312,7 +315,9 @@ def save_frames(path: str | Path, frames: Iterable[Volume], n_frames: int) -> Pa
         with igzip.IGzipFile("", "wb", _COMPRESSION, file, mtime=0) as stream:
             for frame in frames:
                 if written == 0:  # the header, and that no extension follows
-                    stream.write(_frames_header(frame, n_frames).binaryblock + b"\0" * 4)
+                    stream.write(
+                        _frames_header(path, frame, n_frames, frame_s).binaryblock + b"\0" * 4
+                    )
                 stream.write(np.asarray(frame.data, "<f4").tobytes(order="F"))
                 written += 1
         if written != n_frames:
@@ -320,12 +325,14 @@ def save_frames(path: str | Path, frames: Iterable[Volume], n_frames: int) -> Pa
     return Path(path)
 
 
-def _frames_header(frame: Volume, n_frames: int) -> nib.Nifti1Header:
+def _frames_header(
+    path: str | Path, frame: Volume, n_frames: int, frame_s: float
+) -> nib.Nifti1Header:
     image = nib.Nifti1Image(np.asarray(frame.data, np.float32), frame.affine)
-    image.set_sform(image.affine, code=1)
-    image.set_qform(image.affine, code=1)
+    _tell_space(image, path)
     header = nib.Nifti1Header(image.header.binaryblock, endianness="<")
     header.set_data_shape((*frame.data.shape, n_frames))
+    header["pixdim"][4] = frame_s
     header.set_xyzt_units("mm", "sec")
     header["vox_offset"] = header.single_vox_offset
     header["magic"] = header.single_magic
@@ -381,9 +388,17 @@ def load_displacements(path: str | Path) -> Volume:
 
 
 def _write_image(path: str | Path, image: nib.Nifti1Image) -> Path:
-    image.set_sform(image.affine, code=1)
-    image.set_qform(image.affine, code=1)
+    _tell_space(image, path)
     return write_gzip(path, image.to_bytes())
+
+
+def _tell_space(image: nib.Nifti1Image, path: str | Path) -> None:
+    """Say in the header in what space an image lies: the one that its BIDS name says."""
+    found = re.search(r"(?:^|_)(?:space|tpl)-([A-Za-z0-9]+)", Path(path).name)
+    space = found[1] if found else ""
+    code = "mni" if space.startswith("MNI") else "aligned" if space else "scanner"
+    image.set_sform(image.affine, code=code)
+    image.set_qform(image.affine, code=code)
 
 
 def write_gzip(path: str | Path, content: bytes) -> Path:

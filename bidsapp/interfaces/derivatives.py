@@ -25,6 +25,8 @@ from nipype.interfaces.io import add_traits
 from bidsapp.bids.derivatives import output_path, outputs, sidecar_path
 from bidsapp.bids.records import completed_record, write_record
 from bidsapp.core.resample import itk_affine_text, itk_displacements
+from bidsapp.data import read_table
+from bidsapp.data.tracers import tracer_from_name
 from bidsapp.errors import StorageError
 from bidsapp.interfaces.store import fetch_volume, optional
 from bidsapp.nifti import (
@@ -35,6 +37,7 @@ from bidsapp.nifti import (
     write_json,
     write_text,
 )
+from bidsapp.report.display import display_of
 from bidsapp.volume import Volume, known_or_zero
 
 
@@ -79,7 +82,9 @@ class SaveImages(SimpleInterface):
         paths = []
         for key in given:
             path = output_path(self.inputs.output_dir, key, self.inputs.entities)
-            save_volume(path, measured_or_zero(fetch_volume(getattr(self.inputs, key))))
+            image = measured_or_zero(fetch_volume(getattr(self.inputs, key)))
+            tracer = self.inputs.sidecars[key].get("TracerName")
+            save_volume(path, image, shown=shown_as(key.split("_")[0], tracer))
             write_json(sidecar_path(path), _described(key, self.inputs.sidecars[key]))
             paths.append(path)
         self._results["written"] = named(self.inputs.output_dir, *paths)
@@ -174,6 +179,22 @@ class SaveResult(SimpleInterface):
 
 def _described(key: str, content: Mapping[str, Any]) -> dict[str, Any]:
     return {"Description": outputs()[key].description, **content}
+
+
+def shown_as(kind: str, tracer_name: str | None) -> tuple[float, float] | None:
+    """Values that viewers show as black and white; None leaves it to them.
+
+    Parameters
+    ----------
+    kind : ``suvr``, ``cl``, or any other image
+    tracer_name : in any words
+    """
+    if kind == "cl":
+        return 0.0, read_table("display")["top_cl"]
+    if kind != "suvr":
+        return None
+    tracer = tracer_from_name(tracer_name or "")
+    return 0.0, display_of(tracer and tracer.code).top
 
 
 def measured_or_zero(image: Volume) -> Volume:

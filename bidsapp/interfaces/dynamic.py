@@ -165,12 +165,12 @@ class SaveDynamic(SimpleInterface):
         path = output_path(given.output_dir, "pet_dynamic", given.entities)
         grid = next(read_frames(given.series[0].pet)).grid
         read = _read(given.series, given.motion, given.ends, order)
-        save_frames(path, _native(read, grid), len(order))
         times = _times(given.series, order)
-        start = times["frame_start_s"]
+        start, duration = times["frame_start_s"], times["frame_end_s"] - times["frame_start_s"]
+        save_frames(path, _native(read, grid), len(order), frame_s=float(duration.mean()))
         content = {
             "FrameTimesStart": start.tolist(),
-            "FrameDuration": (times["frame_end_s"] - start).tolist(),
+            "FrameDuration": duration.tolist(),
         }
         described = {"Description": outputs()["pet_dynamic"].description}
         write_json(sidecar_path(path), described | given.sidecar | content)

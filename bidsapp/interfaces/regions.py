@@ -33,7 +33,7 @@ from bidsapp.data.regional import (
     measure_atlases,
     region_dictionary,
 )
-from bidsapp.interfaces.derivatives import _Placed, _Written, measured_or_zero, named
+from bidsapp.interfaces.derivatives import _Placed, _Written, measured_or_zero, named, shown_as
 from bidsapp.interfaces.store import fetch, fetch_volume, optional
 from bidsapp.nifti import save_volume, write_json, write_lines
 from bidsapp.settings import TEMPLATE_SPACE, Processing
@@ -258,7 +258,8 @@ class SaveRatios(SimpleInterface):
         path = output_path(
             given.output_dir, f"{kind}_image", given.entities, desc=f"{kind}{reference}", **space
         )
-        save_volume(path, measured_or_zero(image))
+        shown = shown_as(kind, given.sidecar.get("TracerName"))
+        save_volume(path, measured_or_zero(image), shown=shown)
         told = {"Description": outputs()[f"{kind}_image"].description, "ReferenceRegion": reference}
         units = {"Units": "CL" if kind == "cl" else "unitless"}
         write_json(sidecar_path(path), told | units | given.sidecar)

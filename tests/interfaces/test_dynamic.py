@@ -130,6 +130,8 @@ def test_all_frames_on_the_grid_of_the_scan(study, tmp_path):
     content = json.loads((tmp_path / "sub-1/pet/sub-1_desc-dynamic_pet.json").read_text())
     assert content["FrameTimesStart"] == [0, 60, 5400]
     assert content["FrameDuration"] == [60, 240, 1200]
+    assert found.header.get_zooms()[3] == 500  # their mean: the header has room for one
+    assert found.header.get_xyzt_units() == ("mm", "sec")
 
 
 def test_the_motion_table_has_a_row_per_frame_in_time(study, tmp_path):

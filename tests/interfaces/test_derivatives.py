@@ -1,0 +1,67 @@
+"""What the headers of written images say: space, time, and the values to show."""
+
+from __future__ import annotations
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from bidsapp.bids.derivatives import output_path
+from bidsapp.data.tracers import tracers
+from bidsapp.interfaces.derivatives import SaveImages
+from bidsapp.interfaces.regions import SaveRatios
+from bidsapp.interfaces.store import keep_volume
+from bidsapp.nifti import save_frames
+from bidsapp.volume import Volume
+
+ENTITIES = {"sub": "1", "trc": "FBB"}
+SCANNER, ALIGNED, MNI = 1, 2, 4  # codes of NIfTI
+IMAGE = Volume(np.ones((4, 5, 6), np.float32), np.diag([2.0, 2.0, 2.0, 1.0]))
+
+
+def _codes(header: nib.Nifti1Header) -> tuple[int, int]:
+    return int(header["sform_code"]), int(header["qform_code"])
+
+
+@pytest.mark.parametrize(
+    ("key", "code"),
+    [("pet_native", SCANNER), ("pet_t1w", ALIGNED), ("pet_mni", MNI), ("suvr_wc", MNI),
+     ("t1w", SCANNER), ("mask", SCANNER), ("t1w_mni", MNI)],
+)  # fmt: skip
+def test_the_header_names_the_space_and_what_to_show(tmp_path, key, code):
+    kept = keep_volume(tmp_path / "kept.npz", IMAGE)
+    sidecar = {"TracerName": tracers()["FBB"].name}
+    place = {"output_dir": str(tmp_path), "entities": ENTITIES}
+    save = SaveImages((key,), **place, sidecars={key: sidecar})
+    setattr(save.inputs, key, kept)
+    save.run()
+    header = nib.load(output_path(tmp_path, key, ENTITIES)).header
+    assert _codes(header) == (code, code)
+    equation = tracers()["FBB"].equation
+    shown = round((200 - equation.intercept) / equation.slope, 1) if key == "suvr_wc" else 0.0
+    assert (header["cal_min"], header["cal_max"]) == (0.0, np.float32(shown))
+
+
+@pytest.mark.parametrize(
+    ("space", "code"), [("pet", SCANNER), ("T1w", ALIGNED), ("MNI152NLin6Asym", MNI)]
+)
+def test_ratio_and_centiloid_images_of_every_space(tmp_path, space, code):
+    SaveRatios(
+        pet=keep_volume(tmp_path / "kept.npz", IMAGE), references={"wc": 2.0},
+        lines={"wc": (100.0, -100.0)}, space=space, skip=[], sidecar={}, output_dir=str(tmp_path),
+        entities=ENTITIES,
+    ).run()  # fmt: skip
+    tops = {}
+    for path in tmp_path.glob("sub-1/pet/*.nii.gz"):
+        header = nib.load(path).header
+        assert _codes(header) == (code, code)
+        tops["cl" if "desc-cl" in path.name else "suvr"] = float(header["cal_max"])
+    assert tops == {"suvr": 3.0, "cl": 200.0}  # no tracer is named: the scale of none
+
+
+def test_frames_have_their_duration_in_seconds(tmp_path):
+    path = save_frames(tmp_path / "sub-1_pet.nii.gz", [IMAGE, IMAGE], 2, frame_s=300.0)
+    header = nib.load(path).header
+    assert header.get_zooms() == (2.0, 2.0, 2.0, 300.0)
+    assert header.get_xyzt_units() == ("mm", "sec")
+    assert _codes(header) == (SCANNER, SCANNER)
