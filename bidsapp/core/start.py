@@ -390,7 +390,8 @@ def _mutual_information(
     """MI of intensity bins and tissue classes, and its slopes along shift and linear part."""
     prior, slope = sampler.values_and_slopes(transform(affine, world))
     joint, ratio = _joint(bins, prior)
-    force = np.matmul(slope, ratio[bins].astype(np.float32)[:, :, None])[:, :, 0].astype(float)
+    force = np.einsum("nac,nc->na", slope, ratio.T.astype(np.float32).take(bins, axis=1).T)
+    force = force.astype(np.float64)
     force /= bins.size
     return float((joint * ratio).sum()), force.sum(axis=0), force.T @ world
 
@@ -522,9 +523,9 @@ def prior_force(by_class: Float32, prior: Float32, slope: Float32, mixture: gmm.
     mixture : Mixture
     """
     weight = mixture.class_weight().astype(np.float32)
-    pull = weight / (prior @ weight)[:, None]
+    pull = np.divide.outer(weight, prior @ weight).T
     pull -= by_class / (by_class * prior).sum(axis=1, keepdims=True)
-    result: Float32 = np.matmul(slope, pull[:, :, None])[:, :, 0]
+    result: Float32 = np.einsum("nac,nc->na", slope, pull)
     return result
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from bidsapp.core import mixture as gmm
-from bidsapp.core.alignment import transform
 from bidsapp.core.mixture import Mixture
 from bidsapp.core.priors import PriorSampler
 from bidsapp.core.sampling import block_mean
@@ -99,9 +99,12 @@ def classify(
 
 def _prior(sampler: PriorSampler, warp: Warp, *positions: NDArray[np.int64]) -> Float32:
     """Class priors at voxel positions of the three axes, shape (X * Y * Z, 4)."""
-    index = np.stack(np.meshgrid(*positions, indexing="ij"), axis=-1).astype(np.float64)
-    world = transform(warp.t1w_affine, index) + warp.displacement(*positions)
-    return sampler.values(transform(warp.affine, world).reshape(-1, 3))
+    to_template, basis = warp.affine @ warp.t1w_affine, warp.basis(*positions)
+    x, y, z = np.ix_(*positions)
+    at = np.stack([a * x + b * y + c * z + d for a, b, c, d in to_template[:3]])
+    for axis, row in enumerate(warp.affine[:3, :3]):
+        at[axis] += basis.evaluate(np.tensordot(row, warp.coefficients, axes=1))
+    return sampler.values(at.reshape(3, -1).T)
 
 
 def _brain_box(
@@ -176,21 +179,35 @@ def _padded_box(mask: NDArray[np.bool_], pad: NDArray[np.int64]) -> tuple[slice,
 def _grown(mask: NDArray[np.bool_], voxel_size: Float, by_mm: float) -> NDArray[np.bool_]:
     """Voxels at most ``by_mm`` away from the mask.
 
-    Squared distances are sums over the axes, so three passes over the near neighbours along one
-    axis give them (Saito & Toriwaki, Pattern Recognition 27:1551, 1994); those farther away than
-    ``by_mm`` are never asked for.
+    A ball is a bundle of rods along the last axis: the mask, widened along it as far as the ball
+    reaches there, is laid over itself at every place of a rod.
     """
-    far = np.float32(4 * by_mm**2)
-    squared = np.where(mask, np.float32(0), far)
-    for axis, size in enumerate(voxel_size):
-        along = np.moveaxis(squared, axis, 0)
-        nearest = along.copy()
-        for k in range(1, min(int(by_mm / size + 1e-3), len(along) - 1) + 1):
-            away = along + np.float32((k * size) ** 2)
-            np.minimum(nearest[k:], away[:-k], out=nearest[k:])
-            np.minimum(nearest[:-k], away[k:], out=nearest[:-k])
-        squared = np.moveaxis(nearest, 0, axis)
-    return np.asarray(squared <= by_mm**2 * (1 + 1e-5))  # voxel sizes are known to six digits
+    reach = by_mm**2 * (1 + 1e-5)  # voxel sizes are known to six digits
+    steps = [
+        min(int(np.sqrt(reach) / s), n - 1) for s, n in zip(voxel_size, mask.shape, strict=True)
+    ]
+    rods: dict[int, list[tuple[int, int]]] = {}
+    for i, j in product(range(-steps[0], steps[0] + 1), range(-steps[1], steps[1] + 1)):
+        left = reach - (i * voxel_size[0]) ** 2 - (j * voxel_size[1]) ** 2
+        if left >= 0:
+            rods.setdefault(min(int(np.sqrt(left) / voxel_size[2]), steps[2]), []).append((i, j))
+    grown, wide = np.zeros_like(mask), mask
+    for half in range(steps[2] + 1):
+        if half:
+            narrow, wide = wide, wide.copy()
+            wide[..., 1:] |= narrow[..., :-1]
+            wide[..., :-1] |= narrow[..., 1:]
+        for i, j in rods.get(half, ()):
+            to, source = zip(*map(_overlap, (i, j)), strict=True)
+            grown[to] |= wide[source]
+    return grown
+
+
+def _overlap(shift: int) -> tuple[slice, slice]:
+    """Where an axis lies, and comes from, when it is moved by ``shift``."""
+    if shift >= 0:
+        return slice(shift, None), slice(None, -shift or None)
+    return slice(None, shift), slice(-shift, None)
 
 
 def _shrunk(mask: NDArray[np.bool_], voxel_size: Float, by_mm: float) -> NDArray[np.bool_]:
