@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from bidsapp.core import mixture as gmm
 from bidsapp.core.sampling import block_mean
-from bidsapp.core.tissue import _brain, _by_class
+from bidsapp.core.tissue import _brain, _by_class, _grown
 
 SHAPE = (120, 96, 96)  # mm
 
@@ -46,3 +46,16 @@ def test_the_likelihood_of_tissue_does_not_depend_on_the_brightest_voxel(brighte
     intensity = np.append(np.linspace(0.1, 1.3, 50), brightest).astype(np.float32)
     exact = gmm.by_class(intensity.astype(np.float64), mixture)
     np.testing.assert_allclose(_by_class(mixture, intensity), exact, rtol=0.01, atol=1e-6)
+
+
+@pytest.mark.parametrize("by_mm", [0.0, 2.0, 5.0])
+@pytest.mark.parametrize(
+    "voxel", [np.array([1.0, 1.0, 1.0]), np.array([0.7, 1.2, 1.25]), np.array([9.0, 0.5, 3.0])]
+)
+def test_a_mask_grows_by_all_voxels_within_reach(voxel, by_mm):
+    rng = np.random.default_rng(4)
+    for shape in [(9, 14, 17), (1, 20, 3), (15, 1, 1)]:
+        mask = rng.random(shape) < 0.03
+        mask.flat[0] = True
+        away = ndimage.distance_transform_edt(~mask, sampling=voxel)
+        np.testing.assert_array_equal(_grown(mask, voxel, by_mm), away <= by_mm + 1e-4)
