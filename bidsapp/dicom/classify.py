@@ -322,7 +322,7 @@ def _classify_pet(series: Series, include_derived: bool) -> Verdict:
     attenuation = tables()["corrected_image"]["attenuation"]
     if corrected and attenuation not in " ".join(corrected).upper():
         return Verdict(Kind.PET_NAC, False, f"(0028,0051) CorrectedImage lacks {attenuation}")
-    if header.text("AttenuationCorrectionMethod").lower() in ("none", "no"):
+    if name_matches("no_method", header.text("AttenuationCorrectionMethod")):
         return Verdict(Kind.PET_NAC, False, "(0054,1101) AttenuationCorrectionMethod is none")
     if not corrected and name_matches("not_attenuation_corrected", name):
         return Verdict(Kind.PET_NAC, False, "the series name says NAC; CorrectedImage is missing")

@@ -16,6 +16,7 @@ from bidsapp.dicom.clocks import (
     date_time,
     series_start,
     time_of_day,
+    zone_of,
     zone_of_series,
 )
 from bidsapp.dicom.header import MIDNIGHT, Header
@@ -111,18 +112,20 @@ def count_remarks(header: Header, frames: tuple[Frame, ...], n_images: int) -> t
 
 def _ordered(stack: list[Header]) -> list[Header]:
     """Images of one position in time; by what counts them where one has no time of its own."""
-    began = beginning(stack[0])
-    timed = all(acquired(image, began=began) is not None for image in stack)
-    return sorted(stack, key=lambda image: _in_time(image, began)[0 if timed else 1 :])
+    began, zone = beginning(stack[0]), zone_of(stack[0])
+    timed = all(acquired(image, zone, began=began) is not None for image in stack)
+    return sorted(stack, key=lambda image: _in_time(image, zone, began)[0 if timed else 1 :])
 
 
-def _in_time(image: Header, began: Beginning) -> tuple[datetime, float, float, float, float]:
+def _in_time(
+    image: Header, zone: timedelta | None, began: Beginning
+) -> tuple[datetime, float, float, float, float]:
     def number(keyword: str) -> float:
         value = image.number(keyword)
         return -1.0 if value is None else value
 
     return (
-        acquired(image, began=began) or MIDNIGHT,
+        acquired(image, zone, began=began) or MIDNIGHT,
         number("FrameReferenceTime"),
         number("TemporalPositionIdentifier"),
         number("ImageIndex"),

@@ -251,12 +251,16 @@ def _stated_from(
     """Starts of all frames, of which the user states the first."""
     if len(clock.frames) == 1:
         return (scan_start_s,)
-    if not by_header:
+    if by_header:
+        return tuple(scan_start_s + (start - by_header[0]) / _SECOND for start in by_header)
+    try:
+        placing = _placing(clock, [None] * len(clock.frames))
+    except BadDataError as error:
         raise BadDataError(
-            "(0008,0032) AcquisitionTime does not tell the frames apart, so ScanStart alone does "
-            "not place them; state FrameTimesStart in the --dicom-metadata file"
-        )
-    return tuple(scan_start_s + (start - by_header[0]) / _SECOND for start in by_header)
+            f"neither {_ACQUISITION} nor {_REFERENCE} tells the frames apart, so ScanStart alone "
+            "does not place them; state FrameTimesStart in the --dicom-metadata file"
+        ) from error
+    return tuple(scan_start_s + after for after in placing.starts_s)
 
 
 def _stated_zero(

@@ -1,0 +1,195 @@
+"""Times stated by a user, and sidecars that count in other units or on other clocks than BIDS."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from raw_sidecar import PET_SIDECAR
+
+from bidsapp.bids.layout import read_dataset
+from bidsapp.bids.pet_metadata import PetTiming, read_timing, suv_factor
+from bidsapp.bids.planning import make_plan
+from bidsapp.bids.stated import Metadata, in_sidecar, read_metadata
+from bidsapp.cli.parser import parse
+from bidsapp.errors import BadDataError
+from bidsapp.settings import Filters, Processing
+
+PET = Path("pet.nii")
+FBP = (50.0, 60.0)
+
+
+def timing(sidecar: dict[str, Any], n_frames: int = 2, **options: Any) -> PetTiming:
+    return read_timing(sidecar, PET, n_frames, **options)
+
+
+def codes(found: PetTiming) -> list[str]:
+    return [finding.code for finding in found.findings]
+
+
+# --------------------------------------------------------------------------------- other units
+
+IN_MS = {  # as a public dataset of 551 florbetapir scans has it
+    **PET_SIDECAR,
+    "TracerName": "AV-45 florbetapir",
+    "FrameDurationUnits": "ms",
+    "FrameDuration": [600000, 0],
+    "FrameTimesStart": [0, 600000],
+    "ScanStart": 0,
+    "InjectionStart": -3000000,
+    "ImageDecayCorrectionTime": 0,
+    "InjectedRadioactivity": 7,
+    "InjectedRadioactivityUnits": "mSV",
+    "RadionuclideTotalDose": 350760000.0,
+}
+
+
+def test_milliseconds_that_fit_the_window_are_read_and_empty_frames_dropped() -> None:
+    found = timing(IN_MS, 1, window_min=FBP)
+    assert (found.frame_start_s, found.frame_duration_s) == ((3000,), (600,))
+    assert found.decay_reference_s == 3000
+    assert codes(found) == ["frame-times", "frame-times", "dose"]
+    assert suv_factor(IN_MS, 70.0) == pytest.approx(70e3 / 350.76e6)
+
+
+@pytest.mark.parametrize(
+    ("change", "first"),
+    [
+        ({"FrameDuration": [600000, 300000], "FrameTimesStart": [3000, 3600]}, 3000),
+        (
+            {"FrameDuration": [10, 5], "FrameTimesStart": [50, 60], "FrameDurationUnits": "min"},
+            3000,
+        ),
+        ({"FrameDuration": [600, 300], "FrameTimesStart": [0, 600], "FrameDurationUnits": "s"}, 0),
+    ],
+)
+def test_only_what_counts_in_the_unit_is_scaled(change: dict[str, Any], first: float) -> None:
+    plain = {"InjectionStart": 0, "ScanStart": None, "ImageDecayCorrectionTime": 0}
+    sidecar = {k: v for k, v in {**IN_MS, **plain, **change}.items() if v is not None}
+    found = timing(sidecar, window_min=FBP)
+    assert found.frame_start_s[0] == first and found.frame_duration_s == (600, 300)
+
+
+def test_a_unit_in_which_nothing_fits_is_refused() -> None:
+    for change in ({"FrameDurationUnits": "fortnights"}, {"InjectionStart": -9000000}):
+        with pytest.raises(BadDataError, match=r"pet\.nii: FrameDurationUnits"):
+            timing({**IN_MS, **change}, 1, window_min=FBP)
+
+
+# -------------------------------------------------------------------------- moment of correction
+
+
+@pytest.mark.parametrize(
+    ("value", "meant"),
+    [(43260, 5400), (37860, 0), (1614686460 // 86400 * 86400 + 43260, 5400)],
+    ids=["scan", "injection", "Unix time"],
+)
+def test_a_time_of_day_as_moment_of_decay_correction_is_read_as_such(
+    value: int, meant: float
+) -> None:
+    """Scan at 12:01, injection at 10:31; activity would be 54 times too high."""
+    sidecar = {**PET_SIDECAR, "TimeZero": "10:31:00", "ImageDecayCorrectionTime": value}
+    found = timing(sidecar)
+    assert found.decay_reference_s == meant and codes(found) == ["decay-correction"]
+
+
+@pytest.mark.parametrize("value", [1.6e9, -5e4, 5e4, 1e300])
+def test_an_impossible_moment_of_decay_correction_costs_this_scan_only(value: float) -> None:
+    with pytest.raises(BadDataError, match="ImageDecayCorrectionTime"):
+        timing({**PET_SIDECAR, "ImageDecayCorrectionTime": value})
+
+
+def test_a_clock_that_contradicts_the_frames_is_told() -> None:
+    assert codes(timing({**PET_SIDECAR, "AcquisitionTime": "11:30:01"})) == []
+    assert codes(timing({**PET_SIDECAR, "AcquisitionTime": "12:30:00"})) == ["clocks"]
+    assert codes(timing({**PET_SIDECAR, "AcquisitionTime": "00:00:00"})) == []
+
+
+@pytest.mark.parametrize(
+    ("dose", "unit", "told"),
+    [(300, "MBq", 0), (8.15, "mCi", 0), (8.15, "MBq", 1), (7, "mSV", 1), (0.3, "GBq", 0)],
+)
+def test_doses_that_are_hardly_in_their_unit_are_told(dose: float, unit: str, told: int) -> None:
+    change = {"InjectedRadioactivity": dose, "InjectedRadioactivityUnits": unit}
+    assert codes(timing({**PET_SIDECAR, **change})) == ["dose"] * told
+
+
+# -------------------------------------------------------------------------------------- stated
+
+
+def test_stated_times_count_from_the_injection() -> None:
+    stated = {"FrameTimesStart": [3000, 3300], "FrameDuration": [300, 300]}
+    found = timing(in_sidecar({**IN_MS, "ImageDecayCorrectionTime": 0}, stated))
+    assert found.frame_start_s == (3000, 3300) and found.frame_duration_s == (300, 300)
+    assert found.decay_reference_s == 3000  # the start of the scan, as before
+    moved = timing(in_sidecar(PET_SIDECAR, {"ScanStart": 3000}))
+    assert moved.frame_start_s == (3000, 3600) and moved.decay_reference_s == 3000
+    own = {"TimeZero": "09:00:00", "InjectionStart": 60, "ScanStart": 3060}
+    assert timing(in_sidecar(PET_SIDECAR, own)).frame_start_s == (3000, 3600)
+
+
+@pytest.mark.parametrize("zero", ["TimeZero", "AcquisitionTime"])
+@pytest.mark.parametrize("key", ["InjectionTime", "TimeZero"])
+def test_a_stated_injection_goes_onto_the_clock_of_the_sidecar(zero: str, key: str) -> None:
+    sidecar = dict(PET_SIDECAR)
+    if zero == "AcquisitionTime":  # as dcm2niix leaves it
+        sidecar |= {"ScanStart": 0, "FrameTimesStart": [0, 600], "ImageDecayCorrectionTime": 0}
+        sidecar |= {"AcquisitionTime": "11:30:00.500"}
+        del sidecar["TimeZero"], sidecar["InjectionStart"]
+    found = timing(in_sidecar(sidecar, {key: "09:58:00"}))
+    half = 0.5 if zero == "AcquisitionTime" else 0
+    assert found.frame_start_s == (5520 + half, 6120 + half)
+    assert found.decay_reference_s == 5520 + half
+
+
+def test_an_injection_without_any_clock_of_the_scan_is_refused() -> None:
+    sidecar = {k: v for k, v in PET_SIDECAR.items() if k != "TimeZero"}
+    with pytest.raises(BadDataError, match="ScanStart and FrameTimesStart"):
+        in_sidecar(sidecar, {"InjectionTime": "09:58:00"})
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"FrameTimesStart": "soon"}, "no list of seconds"),
+        ({"FrameDuration": []}, "no list of seconds"),
+        ({"FrameDuration": [True]}, "no list of seconds"),
+        ({"ScanStart": 1e9}, "no number of seconds"),
+        ({"ScanStart": 0, "FrameTimesStart": [5400]}, "both count from TimeZero"),
+        ({"InjectionStart": 60}, "without its TimeZero"),
+        ({"FrameStart": [0]}, "not among"),
+    ],
+)
+def test_what_cannot_be_stated_is_refused(
+    tmp_path: Path, content: dict[str, Any], said: str
+) -> None:
+    path = tmp_path / "said.json"
+    path.write_text(json.dumps({"sub-1": content}))
+    with pytest.raises(BadDataError, match=said):
+        read_metadata(path)
+
+
+def test_a_bids_dataset_takes_what_is_stated_and_flags_it(raw: Any, tmp_path: Path) -> None:
+    times = ("ScanStart", "InjectionStart", "FrameTimesStart", "FrameDuration", "TimeZero")
+    raw.pet("sub-1_trc-FBB", **dict.fromkeys(times))
+    raw.pet("sub-2_trc-FBB")
+    said = tmp_path / "said.json"
+    values = {"FrameTimesStart": [5400], "FrameDuration": [1200]}
+    said.write_text(json.dumps({"sub-1_trc-FBB_pet": values}))
+    words = [str(raw.root), str(tmp_path / "out"), "participant", "--dicom-metadata", str(said)]
+    assert parse(words).processing.dicom_metadata == said
+    dataset = read_dataset(raw.root, Filters())
+    plan = make_plan(dataset, Processing(pet_only=True))
+    assert [scan.participant for scan in plan.scans] == ["2"] and len(plan.failures) == 1
+    stated = type(dataset)(**{**vars(dataset), "stated": read_metadata(said)})
+    first, second = make_plan(stated, Processing(pet_only=True)).scans
+    assert first.metadata.frame_start_s == (5400,) and first.metadata.frame_duration_s == (1200,)
+    (flag,) = [flag for flag in first.flags if flag.code == "stated"]
+    assert "FrameDuration, FrameTimesStart: stated by the user" in flag.message
+    assert "stated" not in {flag.code for flag in second.flags}
+
+
+def test_nothing_stated_changes_nothing() -> None:
+    assert in_sidecar(PET_SIDECAR, Metadata().merged("*", "sub-1")) == PET_SIDECAR
