@@ -1,0 +1,178 @@
+"""Doses, second injections, equal dates, uncorrected images: nothing of it passes in silence."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+from dicom_studies import Pet, write
+from pydicom.dataset import Dataset
+from raw_sidecar import PET_SIDECAR
+
+from bidsapp.dicom.convert import ConversionReport, convert
+from bidsapp.dicom.ecat import ecat_tags
+from bidsapp.dicom.frames import frames_of, scan_clock
+from bidsapp.dicom.header import headers_of
+from bidsapp.dicom.series import Series
+from bidsapp.dicom.sidecar import dose_bq
+from bidsapp.dicom.timing import TimeModel, time_model
+from bidsapp.dicom.volumes import read_volume
+from bidsapp.errors import BadDataError
+from bidsapp.settings import DicomInput
+
+
+def edited(change: Callable[[Dataset], None], pet: Pet | None = None) -> list[Dataset]:
+    datasets = list((pet or Pet(frames=[(5400, 600)])).datasets())
+    for data in datasets:
+        change(data)
+    return datasets
+
+
+def decided(folder: Path, *series: Iterable[Dataset], **options: Any) -> ConversionReport:
+    for number, datasets in enumerate(series):
+        write(folder / "in" / str(number), iter(list(datasets)))
+    return convert(DicomInput(folder / "in", dry_run=True, **options), folder / "bids")
+
+
+def item(data: Dataset) -> Dataset:
+    return data.RadiopharmaceuticalInformationSequence[0]
+
+
+@pytest.mark.parametrize(
+    ("written", "bq", "unit"),
+    [
+        ("301700000", 301.7e6, None),
+        ("301.7", 301.7e6, "MBq"),
+        ("8.15", 301.55e6, "mCi"),
+        ("15", 555e6, "mCi"),
+        ("301700", 301.7e6, "kBq"),
+        ("8150", 301.55e6, "uCi"),
+        ("0.3017", 301.7e6, "GBq"),
+    ],
+)
+def test_a_dose_is_read_in_the_unit_in_which_it_is_one(
+    written: str, bq: float, unit: str | None
+) -> None:
+    (header, *_) = headers_of(
+        edited(lambda data: setattr(item(data), "RadionuclideTotalDose", written))[0], Path("f")
+    )
+    dose, _, doubt = dose_bq(header)
+    assert dose == pytest.approx(bq)
+    assert (doubt is None) is (unit is None)
+    assert unit is None or f"read as {unit}" in str(doubt)
+
+
+def test_a_dose_in_no_unit_is_refused() -> None:
+    (header, *_) = headers_of(
+        edited(lambda data: setattr(item(data), "RadionuclideTotalDose", "1e-6"))[0], Path("f")
+    )
+    with pytest.raises(BadDataError, match=r"\(0018,1074\)"):
+        dose_bq(header)
+
+
+def second(name: str) -> Callable[[Dataset], None]:
+    def change(data: Dataset) -> None:
+        other = copy.deepcopy(item(data))
+        other.Radiopharmaceutical, other.RadiopharmaceuticalStartTime = name, "093000"
+        del other.RadiopharmaceuticalStartDateTime
+        data.RadiopharmaceuticalInformationSequence.append(other)
+
+    return change
+
+
+def test_a_second_radiopharmaceutical_is_told_or_refused(tmp_path: Path) -> None:
+    (row,) = decided(tmp_path / "same", edited(second("Florbetaben"))).rows
+    assert row.decision == "kept" and "(0054,0016)" in row.reason
+    (row,) = decided(tmp_path / "other", edited(second("Fluorodeoxyglucose"))).rows
+    assert row.decision == "error" and "different tracers" in row.reason
+
+    def first_is_fdg(data: Dataset) -> None:
+        second("Florbetaben")(data)
+        item(data).Radiopharmaceutical = "Fluorodeoxyglucose"
+
+    (row,) = decided(tmp_path / "fdg", edited(first_is_fdg), tracer="FBB").rows
+    assert row.decision == "error" and "InjectionTime" in row.reason
+
+
+def test_visits_whose_dates_were_made_equal_stay_two_sessions(tmp_path: Path) -> None:
+    pets = (Pet(frames=[(5400, 600)], method=m, description=m) for m in ("OSEM", "FBP3D"))
+    first, again = (list(pet.datasets()) for pet in pets)
+    rows = decided(tmp_path / "visits", first, again).rows
+    sessions = {row.target.split("/")[1] for row in rows}
+    assert sessions == {"ses-01", "ses-02"}
+    assert all("dates were made equal" in row.reason for row in rows)
+    for data in again:  # one acquisition, reconstructed twice, in two studies
+        data.FrameOfReferenceUID = first[0].FrameOfReferenceUID
+    rows = decided(tmp_path / "twice", first, again).rows
+    assert {row.target.split("/")[1] for row in rows} == {"ses-01"}
+    assert all("_rec-" in row.target for row in rows)
+
+
+@pytest.mark.parametrize("method", ["NONE, 0.000000 cm-1,", "none", "Not corrected", "NAC"])
+def test_a_method_of_none_is_no_attenuation_correction(tmp_path: Path, method: str) -> None:
+    def change(data: Dataset) -> None:
+        del data.CorrectedImage
+        data.AttenuationCorrectionMethod = method
+
+    (row,) = decided(tmp_path, edited(change)).rows
+    assert row.decision == "skipped" and "(0054,1101)" in row.reason
+
+
+@pytest.mark.parametrize("factor", [0.0, -1.0, float("nan")])
+def test_ecat_without_calibration_is_refused(factor: float) -> None:
+    subheaders = SimpleNamespace(subheaders=[{"scale_factor": 1.0}])
+    ecat: Any = SimpleNamespace(
+        header={"ecat_calibration_factor": factor}, get_subheaders=lambda: subheaders
+    )
+    with pytest.raises(BadDataError, match="ecat_calibration_factor"):
+        ecat_tags(ecat, Path("scan.v"))
+
+
+# ---------------------------------------------------------------------------- NIfTI and sidecar
+
+
+def times_of(folder: Path, content: dict[str, Any], stated: datetime | None = None) -> TimeModel:
+    image = nib.Nifti1Image(np.zeros((2, 2, 2, 2), np.float32), np.eye(4))
+    nib.save(image, folder / "a.nii")
+    (folder / "a.json").write_text(json.dumps(content))
+    series = Series("1", 0, tuple(read_volume(folder / "a.nii")))
+    return time_model(scan_clock(series, frames_of(series), stated))
+
+
+SIDECAR = {"Modality": "PT", "RadionuclideHalfLife": 6586.2, **PET_SIDECAR}
+
+
+def test_milliseconds_of_a_sidecar_are_read_where_they_fit(tmp_path: Path) -> None:
+    in_ms = {"FrameDuration": [600000, 600000, 0], "FrameTimesStart": [0, 600000, 1200000],
+             "ScanStart": 0, "InjectionStart": -5400000, "ImageDecayCorrectionTime": 0,
+             "FrameDurationUnits": "ms"}  # fmt: skip
+    times = times_of(tmp_path, {**SIDECAR, **in_ms})
+    assert times.frame_start_s == (5400, 6000) and times.frame_duration_s == (600, 600)
+    assert "FrameDurationUnits" in times.remarks[0] and "zero length" in times.remarks[1]
+
+
+@pytest.mark.parametrize("series", ["11:30:00", "10:00:00"])
+def test_a_sidecar_with_the_time_of_the_series_alone(tmp_path: Path, series: str) -> None:
+    """As dcm2niix 1.0.20260416 writes it; reference times count from SeriesTime."""
+    content = {**SIDECAR, "SeriesTime": series, "FrameTimesStart": [0, 600], "ScanStart": 0,
+               "FrameReferenceTime": [300, 900] if series > "11" else [5700, 6300],
+               "DecayCorrection": "START"}  # fmt: skip
+    for key in ("TimeZero", "InjectionStart", "ImageDecayCorrected", "ImageDecayCorrectionTime"):
+        del content[key]
+    content["RadionuclideTotalDose"] = 3e8
+    times = times_of(tmp_path, content, stated=datetime(1900, 1, 1, 10, 0))
+    assert times.frame_start_s == (5400, 6000)
+    assert "SeriesTime" in times.remarks[0]
+
+
+def test_a_time_of_day_as_moment_of_decay_correction(tmp_path: Path) -> None:
+    times = times_of(tmp_path, {**SIDECAR, "ImageDecayCorrectionTime": 41400})
+    assert times.decay_reference_s == 5400 and "time of day" in times.remarks[0]
