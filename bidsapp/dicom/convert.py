@@ -20,6 +20,7 @@ from bidsapp.dicom.decide import Decisions, Job, decide, unexpected
 from bidsapp.dicom.header import MIDNIGHT
 from bidsapp.dicom.plan import T1W_MISSING
 from bidsapp.dicom.scratch import scratch_folder
+from bidsapp.dicom.scrub import Scrubber, without_file_name
 from bidsapp.dicom.series import Series, in_one_sentence, take_inventory
 from bidsapp.dicom.table import COLUMNS, FAILED, KEPT, Row, cells, format_table, in_order
 from bidsapp.dicom.tables import tables
@@ -117,7 +118,7 @@ def _convert_all(
         except StorageError:
             raise
         except CentipetError as error:
-            reason = decisions.scrub(str(error))
+            reason = decisions.scrub(without_file_name(str(error), job.series.images))
             decisions.rows[key] = replace(row, decision=FAILED, reason=reason)
         except OSError as error:
             raise StorageError(
@@ -133,9 +134,7 @@ def _convert_all(
         list(executor.map(one, decisions.jobs.items()))
 
 
-def _convert_one(
-    job: Job, folder: Path, scratch: Path, scrub: Callable[[str], str]
-) -> tuple[str, ...]:
+def _convert_one(job: Job, folder: Path, scratch: Path, scrub: Scrubber) -> tuple[str, ...]:
     """Convert one series; return what was done to its image.
 
     The sidecar is written first and the image last, so an image is never without its sidecar,
@@ -177,7 +176,7 @@ def _refuse_second_name(folder: Path, side: Path, origin: str) -> None:
             )
 
 
-def _clean_sidecar(job: Job, made: image.Converted, scrub: Callable[[str], str]) -> dict[str, Any]:
+def _clean_sidecar(job: Job, made: image.Converted, scrub: Scrubber) -> dict[str, Any]:
     """Sidecar of a series without anything that points at a person."""
     if job.pet is None:
         content = sidecar.t1w_sidecar(made.sidecar)
@@ -190,12 +189,19 @@ def _clean_sidecar(job: Job, made: image.Converted, scrub: Callable[[str], str])
         for f in findings
         if f.code != T1W_MISSING  # the dataset shows it by itself, and a T1w may come later
     ]
-    fixed = tables()["fixed_vocabulary"]["keys"]
-    clean = {
-        key: value if key in fixed else _map_text(value, scrub) for key, value in content.items()
-    }
+    clean = {key: _clean_value(key, value, scrub) for key, value in content.items()}
     sidecar.refuse_patient_data(clean, job.target.stem.name)
     return clean
+
+
+def _clean_value(key: str, value: Any, scrub: Scrubber) -> Any:
+    """Value of a sidecar without names; what comes from a fixed vocabulary holds none."""
+    makers = tables()["manufacturer"].values()
+    if key in tables()["fixed_vocabulary"]["keys"] and (key != "Manufacturer" or value in makers):
+        return value
+    if key == "CentiPET":
+        return _map_text(value, scrub)
+    return _map_text(value, lambda text: text if text in ("n/a", "none") else scrub.text(text))
 
 
 def _map_text(value: Any, function: Callable[[str], str]) -> Any:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
+import traceback
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from bidsapp.bids.stated import Metadata
 from bidsapp.core.quality import Finding
@@ -25,6 +25,7 @@ from bidsapp.dicom.frames import (
 from bidsapp.dicom.header import Header
 from bidsapp.dicom.join import Part, join_parts, joined, suv_twins
 from bidsapp.dicom.plan import LostScan, PetScan, Plan, T1wScan, Target, make_plan
+from bidsapp.dicom.scrub import Scrubber, shortened, without_file_name
 from bidsapp.dicom.series import Inventory, Series
 from bidsapp.dicom.sidecar import PetFacts, check_half_life, dose_doubt, pet_sidecar
 from bidsapp.dicom.sidecar_tags import read_sidecar
@@ -81,7 +82,7 @@ class Decisions:
     rows: dict[SeriesKey, Row]
     jobs: dict[SeriesKey, Job]
     persons: dict[str, identity.Person]
-    scrub: Callable[[str], str]
+    scrub: Scrubber
 
 
 def decide(
@@ -97,7 +98,8 @@ def decide(
     originals = {
         _acquisition_of(h): h.shown("SeriesNumber") for h in headers if not is_volume(h.path)
     }
-    desk = _Desk(dicom, metadata, identity.Scrubber(headers), originals)
+    scrub = Scrubber(image for series in inventory.series for image in series.images)
+    desk = _Desk(dicom, metadata, scrub, originals)
     for series, label in zip(inventory.series, labels, strict=True):
         desk.judge(series, label)
     plan = make_plan(desk.join(), desk.t1ws, desk.lost)
@@ -148,7 +150,7 @@ class _Desk:
 
     dicom: DicomInput
     metadata: Metadata
-    scrub: Callable[[str], str]
+    scrub: Scrubber
     originals: Mapping[tuple[object, ...], str]  # acquisition of a DICOM series -> its number
     rows: dict[SeriesKey, Row] = field(default_factory=dict)
     pets: list[Part] = field(default_factory=list)
@@ -237,6 +239,7 @@ class _Desk:
                 told = isinstance(error, CentipetError)
                 reason = str(error) if told else unexpected(error)
                 for part in chain:
+                    reason = without_file_name(reason, part.scan.series.images)
                     self._change(part.scan.series.key, decision=FAILED, reason=reason)
         return scans
 
@@ -279,12 +282,12 @@ class _Desk:
         self.rows[series.key] = Row(
             participant=f"sub-{labels.participant}",
             series=header.shown("SeriesNumber") + part,
-            description=self.scrub(header.shown("SeriesDescription")),
+            description=shortened(self.scrub.text(header.shown("SeriesDescription"))),
             kind=str(kind),
             n_files=len({image.path for image in series.images}),
             decision=decision,
             target="",
-            reason=self.scrub(reason),
+            reason=self.scrub(without_file_name(reason, series.images)),
         )
 
     def close(
@@ -313,7 +316,9 @@ class _Desk:
             self._change(key, decision=JOINED, target=self.rows[first].target, reason=reason)
         return Decisions(self.rows, jobs, persons, self.scrub)
 
-    def _change(self, key: SeriesKey, **changes: Any) -> None:
+    def _change(self, key: SeriesKey, **changes: str) -> None:
+        if "reason" in changes:
+            changes["reason"] = self.scrub(changes["reason"])
         self.rows[key] = replace(self.rows[key], **changes)
 
 
@@ -327,7 +332,8 @@ def _shared_names(plan: Plan) -> dict[SeriesKey, int]:
 
 def unexpected(error: Exception) -> str:
     """Sentence for a fault of the converter itself; the trace goes to the debug log."""
-    logging.getLogger(__name__).debug("unexpected error in a series", exc_info=error)
+    where = "".join(traceback.format_tb(error.__traceback__))  # its message may hold a name
+    logging.getLogger(__name__).debug("unexpected %s in a series\n%s", type(error).__name__, where)
     return f"unexpected {type(error).__name__} in the converter; please report it"
 
 

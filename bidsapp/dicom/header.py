@@ -10,7 +10,7 @@ import logging
 import math
 import re
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -22,7 +22,7 @@ from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag
 
-from bidsapp.dicom.tables import tables
+from bidsapp.dicom.tables import known_words, tables
 from bidsapp.errors import BadDataError
 
 # pydicom warns about odd values by printing them, and they may be a patient's: keep them unsaid.
@@ -41,6 +41,8 @@ _PADDING = " \0\t\r\n"
 _TEXT_VRS = {"AS", "CS", "DA", "DS", "DT", "IS", "LO", "PN", "SH", "TM", "UI"}
 _ZONE = re.compile(r"[+\-]\d{4}$")
 YEARS = range(1900, 2200)
+PERSON_NAMES = "PersonNames"  # all names of a file, whatever the tag, under a keyword of ours
+FILE_NAME = "FileName"  # of an image that nothing else names: for its kind, never to be shown
 MIDNIGHT = datetime(1900, 1, 1)  # carries times whose date is not stated
 
 
@@ -142,9 +144,15 @@ class Header:
         return None if day is None or clock is None else day + clock
 
     def shown(self, keyword: str) -> str:
-        """A value short and printable enough for a message."""
-        text = "".join(c if c.isprintable() else "?" for c in self.text(keyword))
-        return text if len(text) <= 40 else text[:37] + "..."
+        """A value as text of one line, to stand between single quotes in a message.
+
+        It is whole, because names are searched in whole texts (see `bidsapp.dicom.scrub`), which
+        cuts it, too.  Of the name of a file only words that the tables know are shown.
+        """
+        text = self.text(keyword)
+        if text and self.texts(keyword) == self.texts(FILE_NAME):
+            return known_words(text)
+        return "".join(c if c.isprintable() else "?" for c in text).replace("'", "\u2019")
 
     def error(self, keyword: str, problem: str) -> BadDataError:
         """Build the error that a tag of this file has a problem."""
@@ -171,9 +179,7 @@ def read_headers(path: Path) -> list[Header]:
     if start[128:] != b"DICM" and not bare:
         return []
     try:
-        dataset = pydicom.dcmread(
-            path, stop_before_pixels=True, force=bare, specific_tags=_wanted()
-        )
+        dataset = pydicom.dcmread(path, stop_before_pixels=True, force=bare)
         return headers_of(dataset, path)
     except Exception as error:  # pydicom raises some twenty classes on broken files
         raise BadDataError(
@@ -192,26 +198,13 @@ def _tags(*groups: str) -> dict[int, tuple[str, str]]:
     return found
 
 
-@lru_cache
-def _wanted() -> list[int]:
-    codes = tables()["tags"]["file_code_meaning"]
-    sequences = (_RADIOPHARMACEUTICAL, _SHARED, _PER_FRAME, *codes)
-    tags = [int(tag) for name in sequences if (tag := tag_for_keyword(name)) is not None]
-    return [*_tags("instance", "series", "enhanced"), *tags, *_private_tags()]
-
-
-def _private_tags() -> list[int]:
-    """Private elements and those that name their creator, for the usual block 10."""
-    rows = tables()["tags"]["private"]
-    blocks = {(row["group"] << 16) + 0x10 for row in rows}
-    return [*blocks, *((row["group"] << 16) + 0x1000 + row["element"] for row in rows)]
-
-
 def headers_of(dataset: Dataset, path: Path) -> list[Header]:
     """Take the tags of ``tables.toml`` out of a data set, for every image it holds."""
     values = _texts(dataset, "instance", "series")
     values |= {**_radiopharmaceutical(dataset), **_private(dataset)}
     values |= _code_meanings(dataset, "file_code_meaning")
+    if names := tuple(sorted(set(_person_names(dataset)))):
+        values[PERSON_NAMES] = names
     frames = dataset.get(_PER_FRAME)
     if not frames:
         return [Header(path, values)]
@@ -305,6 +298,18 @@ def _code_meanings(dataset: Dataset, group: str) -> Values:
     return found
 
 
+def _person_names(dataset: Dataset) -> Iterator[str]:
+    """Every value of VR PN in a data set, in private tags and in sequences too."""
+    for tag in dataset.keys():  # noqa: SIM118  a Dataset iterates over elements, not tags
+        vr = dataset.get_item(tag).VR
+        if vr == "PN":
+            yield from (str(value).strip(_PADDING) for value in _values(dataset, tag, "PN"))
+        elif vr == "SQ":
+            for item in _values(dataset, tag, "SQ"):
+                if isinstance(item, Dataset):
+                    yield from _person_names(item)
+
+
 def _texts(dataset: Dataset, *groups: str) -> Values:
     """Keyword -> values as stripped text, of the non-empty elements listed under ``groups``."""
     known = _tags(*groups)
@@ -321,7 +326,7 @@ def _texts(dataset: Dataset, *groups: str) -> Values:
 def _values(dataset: Dataset, tag: BaseTag, vr: str) -> Iterable[Any]:
     """Values of one element; the text as it is written when it does not fit its VR."""
     raw = dataset.get_item(tag).value
-    if isinstance(raw, bytes) and vr in _TEXT_VRS and raw.isascii():
+    if isinstance(raw, bytes) and vr in _TEXT_VRS and raw.isascii() and b"\x1b" not in raw:
         return raw.decode("ascii").split("\\")  # what pydicom would do, ten times as fast
     try:
         value: Any = dataset[tag].value

@@ -1,4 +1,4 @@
-"""Who is who, without saying so: labels that reveal nobody, and text cleaned of names.
+"""Who is who, without saying so: labels that reveal nobody.
 
 A label is derived from PatientID and birth date with scrypt, so the same person gets the same
 label in every run on every machine, and nobody can read the person from it.  scrypt is slow on
@@ -23,16 +23,6 @@ from bidsapp.errors import BadDataError, NoInputError
 from bidsapp.reading import read_text
 
 _FOLDER = re.compile(r"(sub|ses)-([A-Za-z0-9]+)")
-_NAME_TAGS = (
-    "PatientName",
-    "PatientID",
-    "OtherPatientIDs",
-    "PatientBirthDate",
-    "ReferringPhysicianName",
-    "PerformingPhysicianName",
-    "OperatorsName",
-    "AccessionNumber",
-)
 _SHIFT_DAYS, _SHIFT_SPREAD_DAYS = 43_830, 3_653  # 120 years, and up to ten more
 _FIRST_BIRTH = "19010000"  # earlier dates stand for none
 _SMALLEST_M, _TALLEST_M, _GROWN_M = 1.0, 2.5, 0.1  # heights of adults, and what they do not grow
@@ -49,7 +39,6 @@ _SPLIT = (
     "its PatientID also stands in images with another birth date, sex or name, which count as "
     "another participant; if it is one person, give all one participant_id with --dicom-map"
 )
-_SHORTEST_WORD = 3  # shorter parts of names would blank out ordinary text
 
 
 @dataclass(frozen=True)
@@ -395,32 +384,3 @@ def folder_labels(path: Path, roots: Sequence[Path]) -> tuple[str | None, str | 
             if match := _FOLDER.fullmatch(part):
                 found.setdefault(match[1], match[2])
     return found.get("sub"), found.get("ses")
-
-
-class Scrubber:
-    """Removes words that identify people from text.
-
-    Only whole words are removed: Mrs Beta must not turn florbetaben into something unknown.
-    """
-
-    def __init__(self, headers: Iterable[Header]) -> None:
-        """Collect names, identifiers and birth dates from ``headers``."""
-        words: set[str] = set()
-        for header in headers:
-            for keyword in _NAME_TAGS:
-                text = header.text(keyword)
-                words.update(re.split(r"[\s^=,;\\]+", text))
-                words.add(text)
-        kept = sorted((w for w in words if len(w) >= _SHORTEST_WORD), key=len, reverse=True)
-        pattern = "|".join(map(_whole_word, kept))
-        self._pattern = re.compile(pattern, re.IGNORECASE) if kept else None
-
-    def __call__(self, text: str) -> str:
-        """Return ``text`` with every such word replaced by ``***``."""
-        return self._pattern.sub("***", text) if self._pattern else text
-
-
-def _whole_word(word: str) -> str:
-    """Pattern of a word that is no part of a longer one; a number may follow a name."""
-    before, after = ("[0-9]" if c.isdigit() else r"[^\W\d_]" for c in (word[0], word[-1]))
-    return f"(?<!{before}){re.escape(word)}(?!{after})"

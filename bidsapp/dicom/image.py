@@ -10,7 +10,6 @@ slices.  Its image is then
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 from collections.abc import Sequence
@@ -27,7 +26,7 @@ from bidsapp.dicom.frames import Frame
 from bidsapp.dicom.header import Header
 from bidsapp.dicom.multiframe import stored_pixels, write_slices
 from bidsapp.dicom.series import Series
-from bidsapp.dicom.sidecar_tags import read_sidecar
+from bidsapp.dicom.sidecar_tags import lenient_json, read_sidecar
 from bidsapp.dicom.volumes import is_volume, load_image
 from bidsapp.errors import BadDataError, StorageError
 from bidsapp.volume import Volume
@@ -152,7 +151,7 @@ def _convert_files(
         )
     try:
         loaded = nib.Nifti1Image.from_filename(made[0])
-        sidecar = json.loads(made[0].with_suffix(".json").read_text("utf-8"))
+        sidecar = lenient_json(made[0].with_suffix(".json").read_bytes())
     except (OSError, ValueError, nib.filebasedimages.ImageFileError) as error:
         raise BadDataError("dcm2niix left no readable image; export the series again") from error
     if abs(np.linalg.det(loaded.affine[:3, :3])) < _SMALLEST_VOXEL_MM3:

@@ -12,6 +12,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from pydicom.datadict import dictionary_VR, tag_for_keyword
+
 from bidsapp.bids.sidecar_times import (
     clock_doubt,
     decay_reference,
@@ -20,11 +22,11 @@ from bidsapp.bids.sidecar_times import (
 )
 from bidsapp.bids.values import clock_seconds, is_number
 from bidsapp.data.tracers import tracer_from_name
-from bidsapp.dicom.header import MIDNIGHT, YEARS, Values
+from bidsapp.dicom.header import FILE_NAME, MIDNIGHT, PERSON_NAMES, YEARS, Values
 from bidsapp.dicom.tables import name_matches, tables
 from bidsapp.dicom.timing import first_frame_after, mean_decay_moment
 from bidsapp.errors import BadDataError
-from bidsapp.reading import parse_json, read_text
+from bidsapp.reading import parse_json, read_bytes
 
 _EQUALISED = r"_Eq(_\d+)?$"
 _NO_DAY = MIDNIGHT + timedelta(days=1)  # there is a day before it in the year without dates
@@ -47,12 +49,42 @@ def read_sidecar(path: Path) -> dict[str, Any]:
     if not side.exists():
         return {}
     try:
-        content = parse_json(read_text(side))
+        content = lenient_json(read_bytes(side))
     except (OSError, ValueError) as error:
         raise BadDataError(f"{side.name}: is no JSON; correct or remove it") from error
     if not isinstance(content, dict):
         raise BadDataError(f"{side.name}: must hold one JSON object of names and values")
     return content
+
+
+def lenient_json(content: bytes) -> Any:
+    """JSON as dcm2niix writes it: texts of a header stand in it with the bytes they have there.
+
+    Escape bytes and letters of other character sets are read as they can be; a line whose text
+    ends early because a character of two bytes looks like a quotation mark is left out.
+
+    Raises
+    ------
+    ValueError
+        It is no JSON for another reason.
+    """
+    text = content.decode("utf-8-sig", errors="replace")
+    try:
+        return parse_json(text, strict=False)
+    except ValueError:
+        kept = [line for line in text.split("\n") if not _is_broken_text(line)]
+        return parse_json(re.sub(r",(\s*\})", r"\1", "\n".join(kept)), strict=False)
+
+
+def _is_broken_text(line: str) -> bool:
+    """Tell a name with a text that cannot be read."""
+    if not re.match(r'\s*"\w+":\s*"', line):
+        return False
+    try:
+        parse_json(f"{{{line.strip().removesuffix(',')}}}", strict=False)
+    except ValueError:
+        return True
+    return False
 
 
 def nifti_tags(
@@ -62,7 +94,9 @@ def nifti_tags(
     table = tables()["volumes"]
     name = stem(path)
     sidecar, doubts = _as_bids_counts(sidecar, n_frames)
-    tags: Values = {"SeriesDescription": (name,)}
+    tags: Values = {"SeriesDescription": (name,), FILE_NAME: (name,)}
+    names = [key for key in sidecar if _is_person_name(key)]
+    tags[PERSON_NAMES] = tuple(str(sidecar[key]) for key in sorted(names))
     for key, keyword in table["tags"].items():
         value = sidecar.get(key)
         if value not in (None, "", [], "n/a") and not isinstance(value, dict):
@@ -112,6 +146,12 @@ def _clock_doubts(sidecar: Mapping[str, Any], n_frames: int) -> tuple[str, ...]:
         # Frames that begin at 0 count from the scan.
         doubts += [f.message.rstrip(".") for f in clock_doubt(sidecar, max(starts[0], scan))]
     return tuple(doubts)
+
+
+def _is_person_name(keyword: str) -> bool:
+    """Whether DICOM says that a key of this name holds the name of a person."""
+    tag = tag_for_keyword(keyword)
+    return tag is not None and dictionary_VR(tag) == "PN"
 
 
 def _left_out(path: Path) -> str | None:
