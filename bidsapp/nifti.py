@@ -28,7 +28,7 @@ from isal import igzip, isal_zlib
 from numpy.typing import NDArray
 
 from bidsapp.errors import BadDataError, NoInputError, StorageError
-from bidsapp.volume import Volume
+from bidsapp.volume import Grid, Volume
 
 # It says on stderr what is odd in a header; what matters of it is an error or a flag of ours.
 nib.imageglobals.logger.setLevel("CRITICAL")
@@ -139,6 +139,18 @@ def read_shape(path: str | Path) -> tuple[int, ...]:
         voxel sizes or a place in space that cannot be.
     """
     return _look(Path(path))[1]
+
+
+def read_grid(path: str | Path) -> Grid:
+    """Grid of a NIfTI image of three axes, or of each frame of one of four, from its header.
+
+    Raises
+    ------
+    NoInputError, BadDataError
+        As `read_shape`.
+    """
+    shape = read_shape(path)
+    return Grid((shape[0], shape[1], shape[2]), np.asarray(nib.load(path).affine, np.float64))
 
 
 def affine_disagreement(path: str | Path) -> float:

@@ -151,6 +151,7 @@ class Settings:
     database_dir: Path | None = None
     skip_bids_validation: bool = False
     clean_workdir: bool = False
+    dry_run: bool = False  # --dry-run for BIDS input: tell the plan and stop
     stop_on_first_crash: bool = False
     reports_only: bool = False
     visual_read: bool = False  # images in one orientation and on one scale, besides

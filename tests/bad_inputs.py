@@ -338,10 +338,6 @@ FIELDS = {
     "counts": Case(fields(Units="CNTS"), DATA, "counts"),
     "unitsEmpty": Case(fields(Units=" "), DATA, "Units"),
     "unitsNumber": Case(fields(Units=1), DATA, "Units"),
-    "tracerFdg": Case(
-        both(fields(TracerName="[18F]FDG"), as_file("pet", "{sub}_trc-FDG_pet.nii.gz"),
-             as_file("sidecar", "{sub}_trc-FDG_pet.json")), DATA, "FDG",
-    ),
     "tracerContradicts": Case(fields(TracerName="[11C]PiB"), DATA, "TracerName"),
     "tracerUnnamed": Case(
         both(fields(TracerName=...), as_file("pet", "{sub}_pet.nii.gz"),
@@ -350,10 +346,6 @@ FIELDS = {
     "tracerNumber": Case(
         both(fields(TracerName=18), as_file("pet", "{sub}_pet.nii.gz"),
              as_file("sidecar", "{sub}_pet.json")), DATA, "tracer",
-    ),
-    "tracerTau": Case(
-        both(fields(TracerName="[18F]flortaucipir"), as_file("pet", "{sub}_pet.nii.gz"),
-             as_file("sidecar", "{sub}_pet.json")), DATA, "tau",
     ),
     "nuclideContradicts": Case(fields(TracerRadionuclide="C11"), DATA, "TracerRadionuclide"),
     "halfLifeContradicts": Case(
@@ -514,6 +506,150 @@ PARTICIPANTS = {
         ("odd", TOLERATED),
     )
     for name, case in table.items()
+}  # fmt: skip
+
+
+# ------------------------------------------------------------------------- what planning decides
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What planning must decide of a participant: run it, refuse it or leave it out.
+
+    ``word`` stands in the sentence of a scan that is not run, or is the code of a flag that one
+    must have; "" for a scan that must run without any.
+    """
+
+    spoil: Spoil
+    outcome: str
+    word: str = ""
+    t1w: bool = True
+
+
+def named(trc: str, **values: object) -> Spoil:
+    """The PET under another tracer label, with other values in its sidecar."""
+    ways = [fields(**values), *renamed(f"_trc-{trc}")]
+    return both(*ways)
+
+
+def renamed(entities: str) -> list[Spoil]:
+    return [as_file(name, f"{{sub}}{entities}_pet{end}")
+            for name, end in (("pet", ".nii.gz"), ("sidecar", ".json"))]  # fmt: skip
+
+
+def t1w_told(**sidecar: object) -> Spoil:
+    return beside("anat/{sub}_T1w.json", json.dumps(sidecar))
+
+
+def halves(first: list[int], second: list[int], duration: int) -> list[Spoil]:
+    """Two runs of one injection, one after the other."""
+    times = {"FrameDuration": [duration] * 2}
+    late = PLAIN | times | {"FrameTimesStart": second, "ScanStart": second[0]}
+    return [
+        fields(FrameTimesStart=first, ScanStart=first[0], **times),
+        as_file("pet", "{sub}_trc-FBB_run-2_pet.nii.gz", move=False),
+        beside("pet/{sub}_trc-FBB_run-2_pet.json", json.dumps(late)),
+    ]
+
+
+RUN, REFUSED, LEFT_OUT = "run", "refused", "left out"
+
+DECISIONS = {
+    "plain": Decision(lambda p: None, RUN),
+    # another tracer: label, name and Radiopharmaceutical must not contradict each other
+    "fdgByLabel": Decision(named("FDG"), REFUSED, "trc-FDG"),
+    "fdgByName": Decision(named("NAV", TracerName="FDG"), REFUSED, "FDG"),
+    "tauByName": Decision(named("NAV", TracerName="flortaucipir"), REFUSED, "flortaucipir"),
+    "tspoByName": Decision(named("FBP", TracerName="[11C]PBR28"), REFUSED, "PBR28"),
+    "inheritedName": Decision(
+        both(fields(TracerName=...), *renamed("_trc-18FFDG"),
+             beside("{sub}_pet.json", json.dumps({"TracerName": "florbetapir"}))),
+        REFUSED, "trc-18FFDG",
+    ),
+    "radiopharmaceutical": Decision(
+        fields(Radiopharmaceutical="FDG -- fluorodeoxyglucose"), REFUSED, "Radiopharmaceutical"
+    ),
+    "isotopeOfAnother": Decision(named("PIB", TracerName="[18F]PiB"), REFUSED, "[18F]PiB"),
+    "twoNames": Decision(fields(TracerName="PiB, florbetaben"), REFUSED, "florbetaben"),
+    "labelUnknown": Decision(named("X1"), RUN, "tracer-label"),
+    "nameUnknown": Decision(fields(TracerName="compound 7"), RUN, "tracer-name"),
+    "fdgAlone": Decision(named("FDG", TracerName="[18F]FDG"), LEFT_OUT, "FDG"),
+    "fdgWithoutSidecar": Decision(
+        both(as_file("pet", "{sub}_trc-FDG_pet.nii.gz"), gone("sidecar")), LEFT_OUT, "FDG"
+    ),
+    "tauAlone": Decision(named("18FAV1451", TracerName="AV-1451"), LEFT_OUT, "tau"),
+    "synapseAlone": Decision(named("UCBJ", TracerName=...), LEFT_OUT, "amyloid"),
+    # attenuation
+    **{
+        f"nacLabel{label}": Decision(both(*renamed(f"_trc-FBB_rec-{label}")), REFUSED, label)
+        for label in ("nacdyn", "nacstat", "NAC", "osemnac")
+    },
+    **{
+        f"nacValue{number}": Decision(fields(AttenuationCorrection=value), REFUSED, "Attenuation")
+        for number, value in enumerate(
+            (False, 0, "not corrected", "no AC", "none", "NAC", "Uncorrected", "without")
+        )
+    },
+    "nacMethod": Decision(fields(AttenuationCorrectionMethod="none"), REFUSED, "Method"),
+    "nacList": Decision(fields(CorrectedImage=["DECY", "SCAT"]), REFUSED, "ATTN"),
+    "nacText": Decision(fields(CorrectedImage="DECY\\RAN"), REFUSED, "ATTN"),
+    "nacDescription": Decision(fields(SeriesDescription="PET_NAC_dyn"), REFUSED, "NAC"),
+    "mip": Decision(fields(ImageType=["DERIVED", "SECONDARY", "MIP"]), REFUSED, "MIP"),
+    "acList": Decision(fields(CorrectedImage=["ATTN", "DECY"], SeriesDescription="NAC"), RUN),
+    **{
+        f"acUnknown{number}": Decision(
+            fields(AttenuationCorrection=value), RUN, "attenuation-unknown"
+        )
+        for number, value in enumerate(("", "n/a", ..., 7))
+    },
+    "derived": Decision(fields(ImageType="DERIVED\\PRIMARY"), RUN, "image-derived"),
+    "nacBeside": Decision(
+        both(as_file("pet", "{sub}_trc-FBB_rec-nacstat_pet.nii.gz", move=False),
+             as_file("sidecar", "{sub}_trc-FBB_rec-nacstat_pet.json", move=False)),
+        LEFT_OUT, "rec-nacstat",
+    ),
+    # a T1w that is there but cannot be used is never "no T1w"
+    "t1wMissing": Decision(gone("t1w"), RUN, "no-t1w"),
+    "t1wUniform": Decision(as_file("t1w", "{sub}_UNIT1.nii.gz"), RUN, "t1w-unusable"),
+    "t1wDefaced": Decision(as_file("t1w", "{sub}_desc-defaced_T1w.nii.gz"), RUN, "t1w-unusable"),
+    "t1wInversion": Decision(as_file("t1w", "{sub}_inv-1_T1w.nii.gz"), RUN, "t1w-unusable"),
+    "t1wPhase": Decision(as_file("t1w", "{sub}_part-phase_T1w.nii.gz"), RUN, "t1w-unusable"),
+    "t1wOld": Decision(as_file("t1w", "old/{sub}_T1w.nii.gz"), RUN, "t1w-unusable"),
+    "t1wOfNoSession": Decision(as_file("t1w", "{sub}_ses-1_T1w.nii.gz"), RUN, "t1w-unusable"),
+    # several, and one with contrast agent
+    "t1wContrast": Decision(as_file("t1w", "{sub}_ce-gadolinium_T1w.nii.gz"), RUN, "t1w-contrast"),
+    "t1wContrastTold": Decision(
+        t1w_told(ContrastBolusIngredient="GADOLINIUM"), RUN, "t1w-contrast"
+    ),
+    "t1wContrastDenied": Decision(
+        t1w_told(ContrastBolusIngredient="none"), RUN
+    ),
+    "t1wScout": Decision(
+        t1w_told(ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"]),
+        RUN, "t1w-scout",
+    ),
+    # covariates
+    "covariates": Decision(
+        beside("../participants.tsv",
+               "participant_id\tage\nsub-covariates\t70\nsub-covariates\t60\n"),
+        RUN, "covariates",
+    ),
+    # a window in several files
+    "windowInHalves": Decision(both(*halves([5400, 5700], [6000, 6300], 300)), RUN, "window-split"),
+    "windowInQuarters": Decision(
+        both(*halves([5400, 5550], [5700, 5850], 150)), REFUSED, "join them into one image"
+    ),
+    # what to write, all of it
+    "noSidecar": Decision(gone("sidecar"), REFUSED, "noSidecar_trc-FBB_pet.json beside it"),
+    "manyKeys": Decision(
+        fields(InjectionStart=..., Units=..., ImageDecayCorrected=...), REFUSED,
+        "InjectionStart, ImageDecayCorrected, Units",
+    ),
+    "notFetched": Decision(link("pet", "../../.git/annex/objects/aa/b"), REFUSED, "fetch"),
+    "sidecarBeforeFetching": Decision(
+        both(fields(FrameDuration=...), link("pet", "../../.git/annex/objects/aa/b")),
+        REFUSED, "FrameDuration",
+    ),
 }  # fmt: skip
 
 

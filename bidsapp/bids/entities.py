@@ -19,6 +19,15 @@ RAW_ENTITIES = {
     "anat": ("sub", "ses", "task", "acq", "ce", "rec", "run", "echo", "part", "chunk"),
 }
 
+# Names of the same that pybids has, for filters; the last three are of any file.
+LONG_NAMES = {
+    "sub": "subject", "ses": "session", "sample": "sample", "task": "task", "acq": "acquisition",
+    "ce": "ceagent", "trc": "tracer", "stain": "staining", "rec": "reconstruction",
+    "dir": "direction", "run": "run", "mod": "modality", "echo": "echo", "flip": "flip",
+    "inv": "inv", "mt": "mt", "part": "part", "proc": "proc", "space": "space", "chunk": "chunk",
+    "suffix": "suffix", "datatype": "datatype", "extension": "extension",
+}  # fmt: skip
+
 
 def parse_entities(path: str | Path) -> dict[str, str]:
     """Entities in the name of ``path``, short keys, in file order; parts without ``-`` are left.

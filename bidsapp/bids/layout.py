@@ -1,26 +1,28 @@
 """What a raw dataset holds: the only place for pybids.
 
-pybids finds the files; sidecars are read here, one image at a time, so that a broken one costs one
-scan (pybids gives up on the whole dataset) and so that a dataset of thousands is indexed quickly.
+A raw image lies in ``sub-<label>/[ses-<label>/]{anat,pet}/`` and nowhere else, so these folders are
+listed, which takes a second where pybids takes a minute; filter files and databases, whose meaning
+is that of pybids, are asked of it. Sidecars are read here, one image at a time, so that a broken
+one costs one scan (pybids gives up on the whole dataset).
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import logging
 import os
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
-from bidsapp.bids.entities import RAW_ENTITIES, parse_entities
+from bidsapp.bids import raw_tables
+from bidsapp.bids.entities import LONG_NAMES, RAW_ENTITIES, parse_entities
 from bidsapp.bids.stated import Metadata, in_sidecar
-from bidsapp.data.tracers import tracer_from_name
+from bidsapp.data.tracers import same_tracer
 from bidsapp.errors import (
     BadDataError,
     CentipetError,
@@ -81,18 +83,66 @@ class RawImage:
 
 
 @dataclass(frozen=True)
+class UnusedImage:
+    """An image of a participant that is not used, and why: one phrase."""
+
+    path: Path
+    reason: str
+
+
+@dataclass(frozen=True)
 class RawDataset:
     """The PET scans asked for and every T1w of their participants, sorted by path.
 
-    ``every_pet`` are those of the same participants whatever was asked for: the template of a
-    participant must not depend on it.  ``stated`` is what a user states of the images.
+    Attributes
+    ----------
+    bids_dir : root
+    pets : images asked for
+    t1ws : of their participants, as far as a filter file leaves them
+    every_pet : of the same participants whatever was asked for: the template of a participant must
+        not depend on it
+    every_t1w : of the same participants, whatever the filter file leaves
+    unused : PET images that are none of a raw dataset
+    stated : what a user states of the images
     """
 
     bids_dir: Path
     pets: tuple[RawImage, ...]
     t1ws: tuple[RawImage, ...]
     every_pet: tuple[RawImage, ...] = ()
+    every_t1w: tuple[RawImage, ...] = ()
+    unused: tuple[UnusedImage, ...] = ()
     stated: Metadata = field(default_factory=Metadata)
+
+    def t1ws_of(self, participant: str) -> list[RawImage]:
+        """T1w images of a participant that a filter file leaves, sorted by path."""
+        return self._t1ws.get(participant, [])
+
+    def is_filtered_out(self, participant: str) -> bool:
+        """Whether a filter file leaves none of the T1w images of a participant."""
+        return not self.t1ws_of(participant) and participant in self._people_with_t1w
+
+    @cached_property
+    def _t1ws(self) -> dict[str, list[RawImage]]:
+        found: dict[str, list[RawImage]] = defaultdict(list)
+        for t1w in self.t1ws:
+            found[t1w.participant].append(t1w)
+        return dict(found)
+
+    @cached_property
+    def _people_with_t1w(self) -> set[str]:
+        return {t1w.participant for t1w in self.every_t1w}
+
+    def other_anatomy(self, participant: str) -> list[UnusedImage]:
+        """Images of a participant that might be taken for a T1w and are none, and why."""
+        folder = self.bids_dir / f"sub-{participant}"
+        found = []
+        for path in sorted(folder.rglob("anat/**/*.nii*")):
+            reason = _problem(path, self.bids_dir, "T1w", "anat")
+            if reason is None:
+                reason = "it is a folder" if path.is_dir() else "it is no magnitude image"
+            found.append(UnusedImage(path, reason))
+        return found
 
     def sidecar(self, image: RawImage) -> dict[str, Any]:
         """Metadata of an image by the BIDS inheritance principle: nearer files win.
@@ -107,34 +157,25 @@ class RawDataset:
             self.stated.merged("*", f"sub-{image.participant}", image.path.name.split(".")[0]),
         )
 
-    def acquisition_time(self, image: RawImage) -> datetime | None:
-        """``acq_time`` of an image in its ``scans.tsv``, or None when it is not known."""
-        root = image.path.parent.parent
-        prefix = "_".join(root.relative_to(self.bids_dir).parts)
-        text = _scan_times(root / f"{prefix}_scans.tsv").get(
-            image.path.relative_to(root).as_posix(), ""
-        )
-        try:
-            return datetime.fromisoformat(text).replace(tzinfo=None)
-        except ValueError:
-            return None
+    def sidecar_files(self, image: RawImage) -> list[Path]:
+        """JSON files that apply to an image, the nearest last."""
+        return _applying(image, self.bids_dir)
 
     def acquired(self, image: RawImage) -> datetime | None:
         """When an image was made: ``acq_time`` of its ``scans.tsv``, else of its session."""
-        found = self.acquisition_time(image)
-        if found is not None or image.session is None:
-            return found
-        name = f"sub-{image.participant}"
-        row = _row(self.bids_dir / name / f"{name}_sessions.tsv", f"ses-{image.session}")
-        try:
-            return datetime.fromisoformat(row.get("acq_time") or "").replace(tzinfo=None)
-        except ValueError:
-            return None
+        folder = image.path.parent.name
+        key = raw_tables.scan_key(f"{folder}/{image.path.name}")
+        return _acq_time(self._scans(image).get(key, {})) or _acq_time(self._session_row(image))
+
+    def session_time(self, image: RawImage) -> datetime | None:
+        """When an image was made, at least to a session: as another image of it where unknown."""
+        times = filter(None, map(_acq_time, self._scans(image).values()))
+        return self.acquired(image) or min(times, default=None)
 
     def site(self, image: RawImage) -> str | None:
         """Where an image was made: the participant's site, else the institution of the sidecar."""
-        row = _row(self.bids_dir / "participants.tsv", f"sub-{image.participant}")
-        known = {k.lower(): v for k, v in row.items() if k and v not in (None, "", "n/a")}
+        row = self._participant_row(image)
+        known = {k.lower(): v for k, v in row.items() if v not in ("", "n/a")}
         found = next((known[name] for name in _SITE_COLUMNS if name in known), None)
         if found is None:
             found = self.sidecar(image).get("InstitutionName")
@@ -150,31 +191,48 @@ class RawDataset:
             as they stand there, None for ``n/a``, dates left out; ``acquisition``: fields of the
             sidecar about scanner and reconstruction, empty when it cannot be read.
         """
-        name = f"sub-{image.participant}"
-        sessions = self.bids_dir / name / f"{name}_sessions.tsv"
         try:
             sidecar = self.sidecar(image)
         except CentipetError:
             sidecar = {}
         told = (*_SCANNER_FIELDS, *_RECONSTRUCTION_FIELDS)
         return {
-            "participant": _columns(self.bids_dir / "participants.tsv", name),
-            "session": _columns(sessions, f"ses-{image.session}") if image.session else {},
+            "participant": _columns(self._participant_row(image)),
+            "session": _columns(self._session_row(image)),
             "acquisition": {key: sidecar[key] for key in told if key in sidecar},
         }
 
-    def weight_kg(self, image: RawImage) -> float | None:
-        """Body weight by the sidecar, else by the participant's or session's row."""
-        sidecar = self.sidecar(image)
-        name = f"sub-{image.participant}"
-        tables = [(self.bids_dir / "participants.tsv", name)]
+    def contradictions(self, image: RawImage) -> list[str]:
+        """Columns that rows about the participant or the session contradict each other in."""
+        tables = [(raw_tables.participants(self.bids_dir), f"sub-{image.participant}")]
         if image.session is not None:
-            sessions = self.bids_dir / name / f"{name}_sessions.tsv"
-            tables.insert(0, (sessions, f"ses-{image.session}"))
+            tables.append(
+                (raw_tables.sessions(self.bids_dir, image.participant), f"ses-{image.session}")
+            )
+        return [column for table, key in tables for column in table.contradicted.get(key, ())]
+
+    def table_problems(self) -> list[str]:
+        """What was wrong with the tables of the participants, one sentence each."""
+        people = sorted({pet.participant for pet in self.pets})
+        folders = sorted({pet.path.parent.parent for pet in self.pets})
+        table = raw_tables.participants(self.bids_dir)
+        told = [*table.problems]
+        if table.rows and (lost := [f"sub-{p}" for p in people if f"sub-{p}" not in table.rows]):
+            more = f" and {len(lost) - 3} more" if len(lost) > 3 else ""
+            told.append(f"participants.tsv: has no row of {', '.join(lost[:3])}{more}")
+        for person in people:
+            told += raw_tables.sessions(self.bids_dir, person).problems
+        for folder in folders:
+            told += raw_tables.scans(folder, self.bids_dir).problems
+        return told
+
+    def weight_kg(self, image: RawImage) -> float | None:
+        """Body weight by the sidecar, else by the session's or participant's row."""
+        sidecar = self.sidecar(image)
         found = [sidecar[key] for key in _WEIGHT_FIELDS if key in sidecar]
-        for table in tables:
-            row = {name.lower(): value for name, value in _row(*table).items() if name}
-            found += [row[column] for column in _WEIGHT_COLUMNS if column in row]
+        for row in (self._session_row(image), self._participant_row(image)):
+            lower = {name.lower(): value for name, value in row.items()}
+            found += [lower[column] for column in _WEIGHT_COLUMNS if column in lower]
         for value in found:
             try:
                 if _WEIGHT_KG[0] <= float(value) <= _WEIGHT_KG[1]:
@@ -182,6 +240,18 @@ class RawDataset:
             except (TypeError, ValueError, OverflowError):
                 continue
         return None
+
+    def _scans(self, image: RawImage) -> dict[str, dict[str, str]]:
+        return raw_tables.scans(image.path.parent.parent, self.bids_dir).rows
+
+    def _participant_row(self, image: RawImage) -> dict[str, str]:
+        return raw_tables.participants(self.bids_dir).rows.get(f"sub-{image.participant}", {})
+
+    def _session_row(self, image: RawImage) -> dict[str, str]:
+        if image.session is None:
+            return {}
+        table = raw_tables.sessions(self.bids_dir, image.participant)
+        return table.rows.get(f"ses-{image.session}", {})
 
 
 def read_dataset(
@@ -197,20 +267,31 @@ def read_dataset(
     UsageError
         The filter file names an entity that does not exist.
     NoMatchError
-        The filters leave no PET image.
+        The filters leave no PET image, or the filter file no T1w image.
     """
-    layout = _index(bids_dir, filters.participant, database_dir)
-    find = partial(_find, layout, bids_dir, filters)
-    every_pet = find("pet", "pet")
-    pets = [pet for pet in every_pet if _is_wanted(pet, filters, bids_dir)]
+    finder = _Finder(bids_dir, filters.participant, database_dir)
+    every_pet, unused = finder.images("pet", "pet")
+    asked = finder.matching("pet", "pet", filters.bids_filters.get("pet"))
+    found = every_pet if asked is None else asked
+    pets = [pet for pet in found if _is_wanted(pet, filters, bids_dir)]
     if not pets:
-        raise NoMatchError(_nothing_found(bids_dir, filters))
+        raise NoMatchError(_nothing_found(bids_dir, filters, unused))
     people = {pet.participant for pet in pets}
-    t1ws = [t1w for t1w in find("T1w", "anat") if t1w.participant in people]
-    if "pet" in filters.bids_filters:
-        every_pet = _find(layout, bids_dir, replace(filters, bids_filters={}), "pet", "pet")
-    every_pet = [pet for pet in every_pet if pet.participant in people]
-    return RawDataset(bids_dir, tuple(pets), tuple(t1ws), tuple(every_pet))
+    every_t1w = [t1w for t1w in finder.images("T1w", "anat")[0] if t1w.participant in people]
+    t1ws = finder.matching("T1w", "anat", filters.bids_filters.get("t1w"))
+    if t1ws is not None and not any(t1w.participant in people for t1w in t1ws):
+        raise NoMatchError(
+            f"{bids_dir}: no T1w image matches the filter file; correct t1w in it, or use "
+            "--pet-only to do without"
+        )
+    return RawDataset(
+        bids_dir,
+        tuple(pets),
+        tuple(t1w for t1w in (every_t1w if t1ws is None else t1ws) if t1w.participant in people),
+        tuple(pet for pet in every_pet if pet.participant in people),
+        tuple(every_t1w),
+        tuple(unused),
+    )
 
 
 def raw_facts(bids_dir: Path) -> dict[str, Any]:
@@ -229,8 +310,7 @@ def raw_facts(bids_dir: Path) -> dict[str, Any]:
             told[what] = _read_object(bids_dir / f"{what}s.json")
         except CentipetError:
             told[what] = {}
-    table = bids_dir / "participants.tsv"
-    listed = set(_rows(table, table.stat().st_mtime_ns if table.is_file() else 0))
+    listed = set(raw_tables.participants(bids_dir).rows)
     with os.scandir(bids_dir) as entries:  # asks no file of thousands, as Path.is_dir would
         folders = {entry.name for entry in entries if entry.is_dir()}
     people = {name for name in folders | listed if name.startswith("sub-")}
@@ -267,71 +347,146 @@ def check_dataset(bids_dir: Path) -> None:
         raise InvalidBidsError(f"{bids_dir}: holds no folder sub-<label>; see bids.neuroimaging.io")
 
 
-def _index(bids_dir: Path, participants: tuple[str, ...], database_dir: Path | None) -> Any:
-    from bids.layout import BIDSLayout, BIDSLayoutIndexer
+class _Finder:
+    """Lists the images of a raw dataset, each once.
 
-    ignore = list(_NEVER)
-    if participants and database_dir is None:  # a database is for every later run, so it has all
-        people = "|".join(map(re.escape, participants))
-        ignore.append(re.compile(rf"^/sub-(?!(?:{people})(?:/|$))"))
-    indexer = BIDSLayoutIndexer(validate=False, index_metadata=False, ignore=ignore)
-    return BIDSLayout(
-        bids_dir,
-        validate=False,
-        config=["bids"],
-        indexer=indexer,
-        database_path=None if database_dir is None else str(database_dir),
-    )
+    Parameters
+    ----------
+    bids_dir : root
+    participants : labels; all when there are none
+    database_dir : of a pybids index, which then tells what there is
+    """
+
+    def __init__(
+        self, bids_dir: Path, participants: tuple[str, ...], database_dir: Path | None
+    ) -> None:
+        self.bids_dir, self.participants, self.database_dir = bids_dir, participants, database_dir
+
+    def images(self, suffix: str, datatype: str) -> tuple[list[RawImage], list[UnusedImage]]:
+        """Raw images of a suffix, sorted by path, and those of a name that cannot be used."""
+        if self.database_dir is None:
+            paths = list(self._walk(datatype))
+        else:
+            paths = self._asked({"extension": [".nii", ".nii.gz"], "datatype": datatype})
+        named = [path for path in paths if _suffix(path) == suffix]
+        return self._sorted_out(named, suffix, datatype)
+
+    def matching(
+        self, suffix: str, datatype: str, query: Mapping[str, Any] | None
+    ) -> list[RawImage] | None:
+        """Raw images that a filter file leaves; None when it does not speak of them.
+
+        As in niworkflows, what the filter says replaces suffix, data type and extension.
+        """
+        if query is None:
+            return None
+        default = {"suffix": suffix, "datatype": datatype, "extension": [".nii", ".nii.gz"]}
+        return self._sorted_out(self._asked(default | dict(query)), None, None)[0]
+
+    def _walk(self, datatype: str) -> Iterator[Path]:
+        """NIfTI images in ``sub-<label>/[ses-<label>/]<datatype>/``."""
+        for person in _folders(self.bids_dir, "sub-"):
+            if self.participants and person.name.removeprefix("sub-") not in self.participants:
+                continue
+            for folder in (person, *_folders(person, "ses-")):
+                yield from _images(folder / datatype)
+
+    @cached_property
+    def _layout(self) -> Any:
+        from bids.layout import BIDSLayout, BIDSLayoutIndexer
+
+        ignore = list(_NEVER)
+        if self.participants and self.database_dir is None:  # a database is for every later run
+            people = "|".join(map(re.escape, self.participants))
+            ignore.append(re.compile(rf"^/sub-(?!(?:{people})(?:/|$))"))
+        return BIDSLayout(
+            self.bids_dir,
+            validate=False,
+            config=["bids"],
+            indexer=BIDSLayoutIndexer(validate=False, index_metadata=False, ignore=ignore),
+            database_path=None if self.database_dir is None else str(self.database_dir),
+        )
+
+    def _asked(self, query: Mapping[str, Any]) -> list[Path]:
+        """What pybids finds."""
+        told = {
+            key if key == "regex_search" else _long_name(key): _query_value(value)
+            for key, value in query.items()
+        }
+        try:
+            found = self._layout.get(return_type="filename", **told)
+        except Exception as error:  # pybids raises its own, ValueError or TypeError, by the mistake
+            raise UsageError(f"--bids-filter-file: {' '.join(str(error).split())[:300]}") from error
+        root = Path(str(self._layout.root))
+        return [self.bids_dir / Path(path).relative_to(root) for path in found]
+
+    def _sorted_out(
+        self, paths: Iterable[Path], suffix: str | None, datatype: str | None
+    ) -> tuple[list[RawImage], list[UnusedImage]]:
+        images, unused = [], []
+        for path in sorted(paths):
+            image = RawImage(path, parse_entities(path))
+            if self.participants and image.entities.get("sub") not in self.participants:
+                continue
+            if reason := _problem(path, self.bids_dir, suffix, datatype):
+                unused.append(UnusedImage(path, reason))
+                _LOG.info("%s: not used, %s", path, reason)
+            elif image.entities.get("part", "mag") == "mag":
+                images.append(image)
+        return images, unused
 
 
-def _find(
-    layout: Any, bids_dir: Path, filters: Filters, suffix: str, datatype: str
-) -> list[RawImage]:
-    """Images of a suffix that the participant labels and the filter file leave, sorted."""
-    query = {
-        key: _query_value(v) for key, v in filters.bids_filters.get(suffix.lower(), {}).items()
-    }
-    query |= {"suffix": suffix, "datatype": datatype, "extension": [".nii", ".nii.gz"]}
+def _folders(folder: Path, prefix: str) -> list[Path]:
+    """Folders of a prefix, or links to them, that have a name pybids could read."""
     try:
-        found = layout.get(return_type="filename", **query)
-    except Exception as error:  # pybids raises its own, ValueError or TypeError, by the mistake
-        raise UsageError(f"--bids-filter-file: {' '.join(str(error).split())[:300]}") from error
-    root = Path(str(layout.root))
-    paths = _once(bids_dir / Path(path).relative_to(root) for path in found)
-    images = [RawImage(path, parse_entities(path)) for path in paths]
+        with os.scandir(folder) as entries:
+            names = [e.name for e in entries if e.name.startswith(prefix) and e.is_dir()]
+    except OSError as error:
+        _LOG.warning("%s: cannot be read (%s)", folder, error.strerror)
+        return []
+    return [folder / name for name in sorted(names) if name.isprintable()]
+
+
+def _images(folder: Path) -> list[Path]:
+    """NIfTI images of a folder; links to nothing too, for their content may have to be fetched."""
+    try:
+        with os.scandir(folder) as entries:
+            names = [e.name for e in entries if e.name.endswith((".nii", ".nii.gz"))
+                     and (e.is_symlink() or not e.is_dir())]  # fmt: skip
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        _LOG.warning("%s: cannot be read (%s)", folder, error.strerror)
+        return []
     return [
-        image
-        for image in images
-        if _is_raw(image, RAW_ENTITIES[datatype])
-        and (not filters.participant or image.participant in filters.participant)
+        folder / name for name in sorted(names) if not name.startswith(".") and name.isprintable()
     ]
 
 
-def _once(paths: Iterable[Path]) -> list[Path]:
-    """Sort paths, each file once: links between folders may lead to it by several ways.
+def _problem(path: Path, bids_dir: Path, suffix: str | None, datatype: str | None) -> str | None:
+    """Why an image is none of the raw dataset, by its name and its place; None when it is one.
 
-    Links of files stay apart: two of git-annex that lead to the same content are two images.
+    Parameters
+    ----------
+    path : below ``bids_dir``
+    suffix, datatype : what it should be; None for any
     """
-    shortest_last = sorted(paths, key=lambda path: (-len(path.parts), path))
-    return sorted({(path.parent.resolve(), path.name): path for path in shortest_last}.values())
-
-
-def _is_raw(image: RawImage, allowed: tuple[str, ...]) -> bool:
-    """Whether a name is that of a raw image: ``desc-``, ``space-`` and the like are derivatives."""
-    if image.entities.get("part", "mag") != "mag":
-        return False
-    if f"sub-{image.entities.get('sub')}" not in image.path.parts:
-        _LOG.warning("%s: not used, it lies in the folder of another participant", image.path)
-        return False
-    foreign = image.entities.keys() - set(allowed)
-    if foreign or "sub" not in image.entities:
-        _LOG.warning(
-            "%s: not used, its name is not that of a raw image%s",
-            image.path,
-            f" ({', '.join(sorted(foreign))})" if foreign else "",
-        )
-        return False
-    return True
+    entities = parse_entities(path)
+    if "sub" not in entities:
+        return "its name has no sub-"
+    kind = path.parent.name
+    own = [f"{key}-{entities[key]}" for key in ("sub", "ses") if key in entities]
+    if list(path.relative_to(bids_dir).parts[:-1]) != [*own, datatype or kind]:
+        return f"it does not lie in {'/'.join([*own, datatype or kind])}/, where its name belongs"
+    if suffix is not None and _suffix(path) != suffix:
+        return f"its suffix is {_suffix(path)}, not {suffix}"
+    foreign = sorted(entities.keys() - set(RAW_ENTITIES.get(kind, ())))
+    if foreign and kind == "pet" and foreign == ["acq"]:
+        return "a PET has no acq-: if it names the tracer, rename acq- to trc-"
+    if foreign:
+        verb = "is no entity" if len(foreign) == 1 else "are no entities"
+        return f"{', '.join(f'{key}-' for key in foreign)} {verb} of a raw image of this kind"
+    return None
 
 
 def _is_wanted(pet: RawImage, filters: Filters, bids_dir: Path) -> bool:
@@ -354,40 +509,73 @@ def _has_tracer(pet: RawImage, wanted: tuple[str, ...], bids_dir: Path) -> bool:
             label = str(_merged_sidecar(pet, bids_dir).get("TracerName", ""))
         except CentipetError:
             return True  # planning tells what is wrong with the sidecar
-    tracer = tracer_from_name(label)
-    return label in wanted or (tracer is not None and tracer in map(tracer_from_name, wanted))
+    return any(same_tracer(label, one) for one in wanted)
 
 
 def _merged_sidecar(image: RawImage, bids_dir: Path) -> dict[str, Any]:
-    suffix = _suffix(image.path)
     merged: dict[str, Any] = {}
+    for path in _applying(image, bids_dir):
+        merged |= _read_object(path)
+    return merged
+
+
+def _applying(image: RawImage, bids_dir: Path) -> list[Path]:
+    """JSON files that apply to an image by the inheritance principle, the nearest last."""
+    suffix, found = _suffix(image.path), []
     for part in reversed(image.path.relative_to(bids_dir).parents):
         applying = [
-            path
+            (entities, path)
             for path in _json_files(bids_dir / part)
-            if _suffix(path) == suffix and parse_entities(path).items() <= image.entities.items()
+            if _suffix(path) == suffix
+            and (entities := parse_entities(path)).items() <= image.entities.items()
         ]
-        for path in sorted(applying, key=lambda path: len(parse_entities(path))):
-            merged |= _read_object(path)
-    return merged
+        found += [path for _, path in sorted(applying, key=lambda one: len(one[0]))]
+    return found
 
 
 def _suffix(path: Path) -> str:
     return path.name.split(".", 1)[0].rsplit("_", 1)[-1]
 
 
+def _long_name(key: str) -> str:
+    """Name that pybids has for an entity; that of file names is understood as well.
+
+    Raises
+    ------
+    UsageError
+        There is no such entity.
+    """
+    if key in LONG_NAMES.values():
+        return key
+    if key in LONG_NAMES:
+        return LONG_NAMES[key]
+    raise UsageError(
+        f"--bids-filter-file: {key!r} is no entity; there are {', '.join(LONG_NAMES.values())}"
+    )
+
+
 def _query_value(value: Any) -> Any:
     """A value of a filter file: null means absent, ``*`` present, a text or a list as it is."""
     from bids.layout import Query
 
+    if isinstance(value, list):
+        return [_query_value(one) for one in value]
     if value is None:
         return Query.NONE
-    if isinstance(value, str) and (value == "*" or value.startswith("Query.")):
-        return Query[value.removeprefix("Query.")] if value != "*" else Query.REQUIRED
-    return value if isinstance(value, list) else [value]
+    if value == "*":
+        return Query.REQUIRED
+    if isinstance(value, str) and value.lower().startswith("query."):
+        try:
+            return Query[value[len("query.") :].upper()]
+        except KeyError as error:
+            known = ", ".join(f"Query.{name}" for name in Query.__members__)
+            raise UsageError(
+                f"--bids-filter-file: {value!r} is none of {known}; null means absent, * present"
+            ) from error
+    return value
 
 
-def _nothing_found(bids_dir: Path, filters: Filters) -> str:
+def _nothing_found(bids_dir: Path, filters: Filters, unused: Sequence[UnusedImage]) -> str:
     asked = [
         f"{name} {', '.join(values)}"
         for name in ("participant", "session", "tracer", "rec", "run")
@@ -395,11 +583,15 @@ def _nothing_found(bids_dir: Path, filters: Filters) -> str:
     ]
     if "pet" in filters.bids_filters:
         asked.append("the filter file")
+    left = f"; {unused[0].path.name}: {unused[0].reason}" if unused else ""
+    if len(unused) > 1:
+        left += f"; nor are {len(unused) - 1} other images used"
     if not asked:
-        return f"{bids_dir}: holds no PET image (sub-<label>/[ses-<label>/]pet/*_pet.nii[.gz])"
+        where = "sub-<label>/[ses-<label>/]pet/*_pet.nii[.gz]"
+        return f"{bids_dir}: holds no PET image ({where}) that can be used{left}"
     missing = [s for s in filters.participant if not (bids_dir / f"sub-{s}").is_dir()]
     hint = f"; there is no folder sub-{', sub-'.join(missing)}" if missing else ""
-    return f"{bids_dir}: no PET image matches {' and '.join(asked)}{hint}"
+    return f"{bids_dir}: no PET image matches {' and '.join(asked)}{hint}{left}"
 
 
 def _json_files(folder: Path) -> tuple[Path, ...]:
@@ -412,40 +604,21 @@ def _listing(folder: Path, _changed: int) -> tuple[Path, ...]:
     return tuple(folder.glob("*.json"))
 
 
-def _scan_times(path: Path) -> dict[str, str]:
-    """File name -> acq_time of a ``scans.tsv``; empty when there is none that can be read."""
+def _acq_time(row: Mapping[str, str]) -> datetime | None:
+    text = next((value for name, value in row.items() if name.lower() == "acq_time"), "")
     try:
-        rows = list(csv.DictReader(io.StringIO(read_text(path), newline=""), delimiter="\t"))
-    except (OSError, ValueError, csv.Error):
-        return {}
-    return {str(row.get("filename")): row.get("acq_time") or "" for row in rows}
+        return datetime.fromisoformat(text).replace(tzinfo=None)
+    except ValueError:
+        return None
 
 
-def _row(path: Path, key: str) -> dict[str, str]:
-    """Row of a table whose first column holds ``key``; empty when there is none to be read."""
-    return _rows(path, path.stat().st_mtime_ns if path.is_file() else 0).get(key, {})
-
-
-def _columns(path: Path, key: str) -> dict[str, str | None]:
-    """Row of a table without its first column and without dates; None for ``n/a``."""
-    values = list(_row(path, key).items())[1:]
-    told = {name: (value or "").strip() for name, value in values if name}
+def _columns(row: Mapping[str, str]) -> dict[str, str | None]:
+    """Values of a row without dates; None for ``n/a``."""
     return {
         name: None if value in ("", "n/a") else value
-        for name, value in told.items()
-        if name != "acq_time" and not _DATE.match(value)
+        for name, value in row.items()
+        if name.lower() != "acq_time" and not _DATE.match(value)
     }
-
-
-@lru_cache(maxsize=64)
-def _rows(path: Path, _changed: int) -> dict[str, dict[str, str]]:
-    """Rows of a table by their first column; kept as long as the file does not change."""
-    try:
-        reader = csv.DictReader(io.StringIO(read_text(path), newline=""), delimiter="\t")
-        first = (reader.fieldnames or [""])[0]
-        return {row[first] or "": row for row in reader}
-    except (OSError, ValueError, csv.Error):
-        return {}
 
 
 def _read_object(path: Path) -> dict[str, Any]:

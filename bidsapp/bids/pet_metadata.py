@@ -38,14 +38,19 @@ _DOSE_UNITS_MBQ = {"bq": 1e-6, "kbq": 1e-3, "mbq": 1.0, "gbq": 1e3, "mci": 37.0,
 # What a voxel of one unit is in Bq/mL; dimensionless or unknown units have no such number.
 _ACTIVITY_UNITS = {"bq": 1.0, "kbq": 1e3, "mbq": 1e6, "nci": 37.0, "uci": 3.7e4}
 _COUNTS = ("cnts", "counts", "count")
-_NOT_CORRECTED = ("none", "no", "nac", "false")
 # Keys that BIDS requires of a PET and that no number of ours rests on.
 _INFORMATIVE = (
     *("Manufacturer", "ManufacturersModelName", "TracerRadionuclide", "InjectedRadioactivity"),
     *("InjectedRadioactivityUnits", "InjectedMass", "InjectedMassUnits", "SpecificRadioactivity"),
     *("SpecificRadioactivityUnits", "ModeOfAdministration", "TimeZero", "ScanStart"),
     *("AcquisitionMode", "ReconMethodName", "ReconMethodParameterLabels", "ReconFilterType"),
-    "AttenuationCorrection",
+)
+
+
+# Keys without which there is no number, in the order of the standard.
+_REQUIRED = (
+    *("FrameTimesStart", "FrameDuration", "InjectionStart", "ImageDecayCorrected"),
+    *("ImageDecayCorrectionTime", "Units"),
 )
 
 
@@ -141,7 +146,6 @@ def read_timing(
         scan = min(starts), max(s + d for s, d in zip(starts, duration, strict=True))
         with _naming(pet):
             reference, about_decay = decay_reference(moment, time_zero, injection, scan)
-    _check_attenuation(sidecar, pet)
     units, about_units = _units(field)
     findings = [*about_time, *dropped, *findings, *clock_doubt(sidecar, starts[0]), *about_decay]
     return PetTiming(
@@ -164,6 +168,16 @@ def _naming(pet: Path) -> Iterator[None]:
         yield
     except BadDataError as error:
         raise BadDataError(f"{pet}: {error}") from error
+
+
+def missing_keys(sidecar: Mapping[str, Any]) -> list[str]:
+    """Keys that a number would rest on and that are not there."""
+    unused = {"ImageDecayCorrectionTime"} if sidecar.get("ImageDecayCorrected") is False else set()
+    if "ScanStart" in sidecar and "FrameDuration" in sidecar:
+        duration = sidecar["FrameDuration"]
+        if not isinstance(duration, list) or len(duration) == 1:
+            unused.add("FrameTimesStart")
+    return [key for key in _REQUIRED if key not in sidecar and key not in unused]
 
 
 # --------------------------------------------------------------------------------------- times
@@ -386,16 +400,6 @@ def _units(field: _Reader) -> tuple[str, list[Finding]]:
         "if all frames share it, activity values do."
     )
     return text, [Finding("units", message)]
-
-
-def _check_attenuation(sidecar: Mapping[str, Any], pet: Path) -> None:
-    """Refuse an image that is said not to be attenuation-corrected."""
-    text = sidecar.get("AttenuationCorrection")
-    if isinstance(text, str) and text.strip().lower() in _NOT_CORRECTED:
-        raise BadDataError(
-            f"{pet}: AttenuationCorrection is {text!r}: an image "
-            "without it cannot be quantified; use the corrected reconstruction"
-        )
 
 
 def suv_factor(sidecar: Mapping[str, Any], weight_kg: float | None) -> float | None:

@@ -169,7 +169,8 @@ class ScanPlan:
 class ScanFailure:
     """One PET scan that cannot be processed, and why: found while planning.
 
-    ``error_name`` is the name of a class in `bidsapp.errors`; ``message`` one sentence.
+    ``error_name`` is the name of a class in `bidsapp.errors`; ``message`` one sentence;
+    ``planned`` what is going to be done once the image, which only has to be fetched, is there.
     """
 
     entities: dict[str, str] = field(hash=False)
@@ -178,11 +179,12 @@ class ScanFailure:
     message: str
     tracer: str | None = None
     about: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, hash=False)
+    planned: ScanPlan | None = None
 
 
 @dataclass(frozen=True)
 class ScanSkip:
-    """One PET scan that is left out on purpose (the early part of a dual-window study)."""
+    """One PET scan that is left out on purpose, such as the early part of a dual-window study."""
 
     entities: dict[str, str] = field(hash=False)
     pet: Path

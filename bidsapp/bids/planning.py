@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import logging
 import re
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from bidsapp.bids.entities import join_entities
 from bidsapp.bids.layout import RawDataset, RawImage
+from bidsapp.bids.pet_kind import kind_findings, unquantifiable
 from bidsapp.bids.pet_metadata import (
     PetTiming,
     activity_unit,
     check_decay,
     is_number,
+    missing_keys,
     read_timing,
     suv_factor,
 )
@@ -38,13 +40,15 @@ from bidsapp.bids.plan import (
 from bidsapp.bids.t1w_choice import choose_t1w
 from bidsapp.bids.templates import on_template, plan_templates
 from bidsapp.core.frames import choose_frames, deviations, nearest_window, refusal
-from bidsapp.data.tau import tau_tracer_from_name
-from bidsapp.data.tracers import Tracer, tracer_from_name, tracers, window_rule
-from bidsapp.errors import BadDataError, CentipetError
+from bidsapp.data.series_texts import is_unknown
+from bidsapp.data.tau import tau_tracers
+from bidsapp.data.tracers import NamedTracers, Tracer, named_tracers, tracers, window_rule
+from bidsapp.errors import BadDataError, CentipetError, NoInputError
 from bidsapp.nifti import read_shape
 from bidsapp.settings import Processing
 
 _LOG = logging.getLogger("bidsapp.run")  # to the log file alone
+_Planned = TypeVar("_Planned", ScanPlan, ScanFailure, ScanSkip)
 
 # Clocks of two series may be set apart by the scanner's rounding or a resynchronisation.
 _SAME_INJECTION_S = 120.0
@@ -54,18 +58,42 @@ _DAY_S = 86400.0
 
 @dataclass(frozen=True)
 class _Candidate:
-    """A PET whose sidecar could be read, before its window and its T1w are chosen."""
+    """A PET whose sidecar could be read, before its window and its T1w are chosen.
+
+    ``unread`` is why the image itself cannot be read: it may have to be fetched first.
+    """
 
     image: RawImage
     tracer: Tracer
     timing: PetTiming
     flags: tuple[Flag, ...]
+    in_window: bool
+    unread: CentipetError | None = None
+
+
+class _LeftOut(Exception):
+    """A PET that is not for this app, which is no fault of the dataset."""
+
+    def __init__(self, reason: str, tracer: str) -> None:
+        super().__init__(reason)
+        self.tracer = tracer
+
+
+class _NotQuantifiable(Exception):
+    """A PET without attenuation correction: left out where there is one with it."""
+
+    def __init__(self, reason: str, tracer: Tracer) -> None:
+        super().__init__(reason)
+        self.tracer = tracer
 
 
 def make_plan(dataset: RawDataset, processing: Processing) -> Plan:
     """Decide for every PET scan of the dataset whether and how it is processed."""
+    scans: list[ScanPlan] = []
     failures: list[ScanFailure] = []
-    candidates: list[_Candidate] = []
+    skipped: list[ScanSkip] = []
+    not_quantifiable: list[tuple[RawImage, _NotQuantifiable]] = []
+    visits: dict[tuple[object, ...], list[_Candidate]] = defaultdict(list)
     names = Counter(join_entities(pet.entities) for pet in dataset.pets)
     for pet in dataset.pets:
         try:
@@ -73,45 +101,64 @@ def make_plan(dataset: RawDataset, processing: Processing) -> Plan:
                 raise BadDataError(
                     f"{pet.path}: there are two images of this name (.nii and .nii.gz); remove one"
                 )
-            candidates.append(_read_candidate(pet, dataset, processing))
+            candidate = _read_candidate(pet, dataset, processing)
+        except _LeftOut as left:
+            skipped.append(_skip(pet, str(left), left.tracer, dataset))
+        except _NotQuantifiable as error:
+            not_quantifiable.append((pet, error))
         except Exception as error:
             failures.append(_failure(pet, _told(pet, error), None, dataset))
+        else:
+            visits[_visit(pet, candidate.tracer)].append(candidate)
+    for pet, error in not_quantifiable:
+        twin = next(iter(visits.get(_visit(pet, error.tracer), ())), None)
+        if twin is None:
+            refused = BadDataError(f"{pet.path}: {error}; use the corrected reconstruction")
+            failures.append(_failure(pet, refused, error.tracer, dataset))
+        else:
+            reason = f"{error}; {twin.image.path.name} is used"
+            skipped.append(_skip(pet, reason, error.tracer.code, dataset))
 
-    in_window = [candidate for candidate in candidates if _is_in_window(candidate, processing)]
     check_t1w = cache(_check_t1w)
     templates = plan_templates(dataset, check_t1w) if processing.longitudinal else {}
-    scans: list[ScanPlan] = []
-    left_out: list[tuple[_Candidate, _Candidate]] = []
-    for candidate in candidates:
-        late = None if candidate in in_window else _late_part(candidate, in_window)
-        if late is not None:
-            left_out.append((candidate, late))
-            continue
-        pet = candidate.image
-        try:
-            window = choose_window(candidate.timing, candidate.tracer, processing, pet.path)
-            t1w = (None, ()) if processing.pet_only else choose_t1w(pet, dataset)
-            if t1w[0] is not None:
-                check_t1w(t1w[0].path)
-                t1w = t1w[0], (*t1w[1], *_of_conversion(dataset.sidecar(t1w[0])))
-            own = on_template(_scan_plan(candidate, window, t1w), templates)
-        except Exception as error:
-            failures.append(_failure(pet, _told(pet, error), candidate.tracer, dataset))
-        else:
-            early = [one for one in candidates if one not in in_window]
-            early = [one for one in early if _late_part(one, in_window) == candidate]
-            found = replace(
-                own,
-                parts=_parts(early, candidate),
-                suv_factor=suv_factor(dataset.sidecar(pet), dataset.weight_kg(pet)),
-                site=dataset.site(pet),
-                acquired=dataset.acquired(pet),
-                about=dataset.about(pet),
-            )
-            scans.append(found)
-    joined = {part.pet for scan in scans for part in scan.parts}
-    skipped = [_skip(*pair, pair[0].image.path in joined, dataset) for pair in left_out]
-    return Plan(tuple(scans), tuple(failures), tuple(skipped))
+    for visit in visits.values():
+        late = {one.image.path: _late_part(one, visit) for one in visit}
+        planned: list[ScanPlan] = []
+        for candidate in visit:
+            if late[candidate.image.path] is not None:
+                continue
+            pet = candidate.image
+            early = [one for one in visit if late[one.image.path] is candidate and not one.unread]
+            try:
+                scan = _scan_plan(candidate, early, visit, dataset, processing, check_t1w)
+                scan = on_template(scan, templates)
+            except Exception as error:
+                failures.append(_failure(pet, _told(pet, error), candidate.tracer, dataset))
+                continue
+            if candidate.unread is None:
+                planned.append(scan)
+            else:
+                failed = _failure(pet, candidate.unread, candidate.tracer, dataset)
+                failures.append(replace(failed, planned=scan))
+        joined = {part.pet for scan in planned for part in scan.parts}
+        for one in visit:
+            if (sibling := late[one.image.path]) is None:
+                continue
+            if one.unread is not None:
+                failures.append(_failure(one.image, one.unread, one.tracer, dataset))
+            else:
+                reason = _early_reason(one, sibling, one.image.path in joined)
+                skipped.append(_skip(one.image, reason, one.tracer.code, dataset))
+        scans += planned
+    return Plan(_in_order(scans), _in_order(failures), _in_order(skipped))
+
+
+def _in_order(scans: Iterable[_Planned]) -> tuple[_Planned, ...]:
+    return tuple(sorted(scans, key=lambda scan: scan.pet))
+
+
+def _visit(pet: RawImage, tracer: Tracer) -> tuple[object, ...]:
+    return pet.participant, pet.session, tracer.code
 
 
 def choose_window(
@@ -160,20 +207,56 @@ def choose_window(
 
 
 def _read_candidate(pet: RawImage, dataset: RawDataset, processing: Processing) -> _Candidate:
-    shape = read_shape(pet.path)
+    """Judge the sidecar, then the header of the image, which may have to be fetched first."""
     sidecar = dataset.sidecar(pet)
-    name = sidecar.get("TracerName")
-    tau = _tau_tracer(pet, name, processing)
-    tracer, flags = (tau, ()) if tau else _find_tracer(pet, name)
-    n_frames = shape[3] if len(shape) > 3 else 1
-    timing = read_timing(sidecar, pet.path, n_frames, tracer.window_min)
+    if "TracerName" not in sidecar and "trc" not in pet.entities:
+        raise _incomplete(pet, ["TracerName", *missing_keys(sidecar)], dataset)
+    tracer, flags = _find_tracer(pet, sidecar, processing)
+    if reason := unquantifiable(sidecar, pet.entities):
+        raise _NotQuantifiable(reason, tracer)
+    unread, n_frames = None, _frames_told(sidecar)
+    try:
+        shape = read_shape(pet.path)
+        n_frames = shape[3] if len(shape) > 3 else 1
+    except NoInputError as error:
+        unread = error
+    try:
+        timing = read_timing(sidecar, pet.path, n_frames, tracer.window_min)
+    except BadDataError as error:
+        if missing := missing_keys(sidecar):
+            raise _incomplete(pet, missing, dataset) from error
+        raise
     _check_radionuclide(tracer, timing, sidecar.get("RadionuclideHalfLife"), pet.path)
     try:
         timing = check_decay(timing, sidecar, tracer.half_life_s)
     except BadDataError as error:
         raise BadDataError(f"{pet.path}: {error}") from error
-    flags += tuple(Flag(item.code, item.message) for item in timing.findings)
-    return _Candidate(pet, tracer, timing, (*flags, *_of_conversion(sidecar)))
+    findings = (*timing.findings, *kind_findings(sidecar, pet.entities))
+    flags += tuple(Flag(item.code, item.message) for item in findings)
+    in_window = _is_in_window(pet, tracer, timing, processing)
+    return _Candidate(pet, tracer, timing, (*flags, *_of_conversion(sidecar)), in_window, unread)
+
+
+def _incomplete(pet: RawImage, keys: Sequence[str], dataset: RawDataset) -> BadDataError:
+    """Error that names all that a sidecar lacks at once, and the file to write it into."""
+    name = f"{pet.path.name.split('.', 1)[0]}.json"
+    listed = ", ".join(keys)
+    if not (files := dataset.sidecar_files(pet)):
+        return BadDataError(
+            f"{pet.path}: its sidecar is missing; write {name} beside it with {listed} "
+            "(docs/bids_input.md has the least sidecar)"
+        )
+    verb = "is" if len(keys) == 1 else "are"
+    return BadDataError(
+        f"{pet.path}: {listed} {verb} missing; add to {files[-1].name} (BIDS requires it, "
+        "docs/bids_input.md has the least sidecar)"
+    )
+
+
+def _frames_told(sidecar: Mapping[str, Any]) -> int:
+    """Frames by the sidecar, for an image that cannot be asked."""
+    durations = sidecar.get("FrameDuration")
+    return len(durations) if isinstance(durations, list) else 1
 
 
 def _of_conversion(sidecar: Mapping[str, Any]) -> tuple[Flag, ...]:
@@ -187,44 +270,85 @@ def _of_conversion(sidecar: Mapping[str, Any]) -> tuple[Flag, ...]:
     )
 
 
-def _tau_tracer(pet: RawImage, name: object, processing: Processing) -> Tracer | None:
-    """Tau tracer of a scan, which needs the user's volumes and window; None for other tracers."""
-    texts = [text for text in (pet.entities.get("trc"), name) if isinstance(text, str)]
-    tracer = next((found for text in texts if (found := tau_tracer_from_name(text))), None)
-    if tracer is None or any(tracer_from_name(text) for text in texts):
-        return None
-    if processing.tau_vois is None or processing.window_min is None:
+def _find_tracer(
+    pet: RawImage, sidecar: Mapping[str, Any], processing: Processing
+) -> tuple[Tracer, tuple[Flag, ...]]:
+    """Tracer by all that names it, which must agree.
+
+    Raises
+    ------
+    BadDataError
+        Texts contradict each other, or none names a tracer.
+    _LeftOut
+        All that is named is a tracer of another target.
+    """
+    texts = {"TracerName": sidecar.get("TracerName")}
+    if label := pet.entities.get("trc"):
+        texts = {f"trc-{label}": label} | texts
+    texts["Radiopharmaceutical"] = sidecar.get("Radiopharmaceutical")  # as dcm2niix has it
+    told = {where: text for where, text in texts.items() if isinstance(text, str)}
+    named = {where: named_tracers(text) for where, text in told.items()}
+    known = {where: name for where, name in named.items() if name.understood}
+    if not known:
         raise BadDataError(
-            f"{pet.path}: {tracer.name} binds tau, so there is no Centiloid equation; give "
-            "--tau-vois FOLDER and --window START END for CenTauR and CenTauRz, or leave the scan "
-            "out with --tracer-label"
+            f"{pet.path}: there is no Centiloid equation for the tracer "
+            f"{label or told.get('TracerName')!r}; correct TracerName if it is one of "
+            f"{', '.join(t.name for t in tracers().values())}, or leave the scan out with "
+            "--tracer-label"
         )
-    return replace(tracer, window_min=processing.window_min)
-
-
-def _find_tracer(pet: RawImage, name: object) -> tuple[Tracer, tuple[Flag, ...]]:
-    """Tracer by the entity ``trc`` and by ``TracerName``, which must not contradict each other."""
-    label = pet.entities.get("trc")
-    by_label = tracer_from_name(label) if label else None
-    by_name = tracer_from_name(name) if isinstance(name, str) else None
-    if by_label and by_name and by_label != by_name:
+    if len({name.codes for name in known.values()}) > 1 or not _agree(known.values()):
+        said = ", ".join(where if where.startswith("trc-") else f"{where} {told[where]!r}"
+                         for where in known)  # fmt: skip
         raise BadDataError(
-            f"{pet.path}: trc-{label} is {by_label.name} but TracerName says {name!r}; correct the "
+            f"{pet.path}: the tracer is not told without contradiction ({said}); correct the "
             "wrong one"
         )
-    tracer = by_label or by_name
-    if tracer is None:
-        raise BadDataError(
-            f"{pet.path}: there is no Centiloid equation for the tracer {label or name!r}; correct "
-            f"TracerName if it is one of {', '.join(t.name for t in tracers().values())}, or leave "
-            "the scan out with --tracer-label"
-        )
-    if by_name is None and isinstance(name, str):
+    name = next(iter(known.values()))
+    tracer = name.amyloid or _other_target(pet, name.other or "", processing)
+    doubtful = [
+        where
+        for where in named.keys() - known.keys() - {"Radiopharmaceutical"}
+        if not is_unknown(told[where])
+    ]
+    return tracer, tuple(_not_understood(where, told[where], tracer) for where in sorted(doubtful))
+
+
+def _agree(known: Iterable[NamedTracers]) -> bool:
+    """Whether every text names one tracer, with an isotope that it can have."""
+    return all(name.amyloid or name.other for name in known)
+
+
+def _not_understood(where: str, text: str, tracer: Tracer) -> Flag:
+    if where == "TracerName":
         message = (
-            f"TracerName {name!r} is not known; {tracer.name} was taken from trc-{label}: check it."
+            f"TracerName {text!r} is not known; the scan was taken for {tracer.name} by its trc- "
+            "label: check it."
         )
-        return tracer, (Flag("tracer-name", message),)
-    return tracer, ()
+        return Flag("tracer-name", message)
+    message = (
+        f"{where} is not understood; the scan was taken for {tracer.name} by TracerName: rename it "
+        "if that is right, correct the sidecar if not."
+    )
+    return Flag("tracer-label", message)
+
+
+def _other_target(pet: RawImage, code: str, processing: Processing) -> Tracer:
+    """Tau tracer, which needs the user's volumes and window; every other one is left out."""
+    tau = tau_tracers().get(code)
+    if tau is None:
+        raise _LeftOut(f"{code} is no amyloid tracer, so there is no Centiloid", code)
+    if processing.tau_vois is None:
+        raise _LeftOut(
+            f"{tau.name} binds tau, so there is no Centiloid; --tau-vois FOLDER and --window START "
+            "END give CenTauR and CenTauRz",
+            code,
+        )
+    if processing.window_min is None:
+        raise BadDataError(
+            f"{pet.path}: {tau.name} binds tau and has no window of its own; give --window START "
+            "END beside --tau-vois, or leave the scan out with --tracer-label"
+        )
+    return replace(tau, window_min=processing.window_min)
 
 
 def _check_radionuclide(tracer: Tracer, timing: PetTiming, half_life_s: object, pet: Path) -> None:
@@ -250,31 +374,68 @@ def _check_t1w(path: Path) -> None:
         )
 
 
-def _is_in_window(candidate: _Candidate, processing: Processing) -> bool:
+def _is_in_window(pet: RawImage, tracer: Tracer, timing: PetTiming, processing: Processing) -> bool:
     """Whether a scan can stand for the window without --allow-off-window."""
     strict = replace(processing, allow_off_window=False)
     try:
-        choose_window(candidate.timing, candidate.tracer, strict, candidate.image.path)
+        choose_window(timing, tracer, strict, pet.path)
     except BadDataError:
         return False
     return True
 
 
-def _late_part(early: _Candidate, in_window: Sequence[_Candidate]) -> _Candidate | None:
-    """Scan of the same injection that covers the window: of several, the one most alike by name."""
+def _late_part(early: _Candidate, visit: Sequence[_Candidate]) -> _Candidate | None:
+    """Scan of the same injection that covers the window in place of one that does not.
+
+    Of several the one most alike by name.
+    """
+    if early.in_window:
+        return None
     own = early.image.entities.items()
-    siblings = [other for other in in_window if _same_injection(early, other)]
+    siblings = [other for other in visit if other.in_window and _same_injection(early, other)]
     return max(siblings, key=lambda other: len(own & other.image.entities.items()), default=None)
 
 
+def _other_parts_of_window(
+    candidate: _Candidate, visit: Sequence[_Candidate], processing: Processing
+) -> list[_Candidate]:
+    """Scans of the same injection with parts of the uptake window that a scan lacks, in time."""
+    window = _seconds(processing.window_min or candidate.tracer.window_min)
+    tolerance = window_rule().tolerance_s
+    taken = _inside(_on_clock_of(candidate, candidate), window)
+    found = []
+    for other in visit:
+        if other is candidate or not _same_injection(candidate, other):
+            continue
+        begin, end = _inside(_on_clock_of(candidate, other), window)
+        apart = end <= taken[0] + _OVERLAP_S or begin >= taken[1] - _OVERLAP_S
+        if apart and end - begin > tolerance:
+            found.append((begin, other))
+    return [other for _, other in sorted(found, key=lambda one: (one[0], one[1].image.path))]
+
+
+def _on_clock_of(candidate: _Candidate, other: _Candidate) -> tuple[float, float]:
+    """Beginning and end of a scan, seconds after the injection by the sidecar of another."""
+    mine, its = candidate.timing.injection_clock_s, other.timing.injection_clock_s
+    known = mine is not None and its is not None
+    return _span(other.timing.shifted(_clock_difference(mine, its) if known else 0.0))
+
+
+def _inside(span: tuple[float, float], window: tuple[float, float]) -> tuple[float, float]:
+    return max(span[0], window[0]), min(span[1], window[1])
+
+
+def _joined(others: Sequence[_Candidate]) -> str:
+    names = ", ".join(other.image.path.name for other in others)
+    verb = "belongs" if len(others) == 1 else "belong"
+    return (
+        f"{names} of the same injection {verb} to it: join them into one image, frames in the "
+        "order of time on one clock"
+    )
+
+
 def _same_injection(one: _Candidate, other: _Candidate) -> bool:
-    """Whether two PET images were taken after one injection: same visit, tracer and clock time."""
-    if (one.image.participant, one.image.session, one.tracer) != (
-        other.image.participant,
-        other.image.session,
-        other.tracer,
-    ):
-        return False
+    """Whether two PET images of a visit and tracer were taken after one injection."""
     times = one.timing.injection_clock_s, other.timing.injection_clock_s
     if times[0] is None or times[1] is None:
         return times[0] is times[1]
@@ -320,11 +481,30 @@ def _span(timing: PetTiming) -> tuple[float, float]:
 
 def _scan_plan(
     candidate: _Candidate,
-    window: tuple[WindowChoice, tuple[Flag, ...]],
-    t1w: tuple[RawImage | None, tuple[Flag, ...]],
+    early: Sequence[_Candidate],
+    visit: Sequence[_Candidate],
+    dataset: RawDataset,
+    processing: Processing,
+    check_t1w: Callable[[Path], None],
 ) -> ScanPlan:
-    pet, image = candidate.image, t1w[0]
+    """Plan of a scan that no other one stands for; ``early`` are those it stands for."""
+    pet = candidate.image
+    others = _other_parts_of_window(candidate, visit, processing)
+    try:
+        window, flags = choose_window(candidate.timing, candidate.tracer, processing, pet.path)
+    except BadDataError as error:
+        if not others:
+            raise
+        raise BadDataError(f"{error}; {_joined(others)}") from error
+    if others:
+        told = f"This scan has a part of the uptake window only; {_joined(others)}."
+        flags += (Flag("window-split", told),)
+    image, about_t1w = (None, ()) if processing.pet_only else choose_t1w(pet, dataset)
+    if image is not None:
+        check_t1w(image.path)
+        about_t1w = (*about_t1w, *_of_conversion(dataset.sidecar(image)))
     told = {flag.code for flag in candidate.flags}  # by the conversion from DICOM
+    flags += _contradicted(pet, dataset)
     return ScanPlan(
         participant=pet.participant,
         session=pet.session,
@@ -333,9 +513,25 @@ def _scan_plan(
         pet=pet.path,
         metadata=candidate.timing,
         t1w=image and T1wPlan(image.participant, image.session, image.path, dict(image.entities)),
-        window=window[0],
-        flags=(*candidate.flags, *window[1], *(flag for flag in t1w[1] if flag.code not in told)),
+        window=window,
+        flags=(*candidate.flags, *flags, *(flag for flag in about_t1w if flag.code not in told)),
+        parts=_parts(early, candidate),
+        suv_factor=suv_factor(dataset.sidecar(pet), dataset.weight_kg(pet)),
+        site=dataset.site(pet),
+        acquired=dataset.acquired(pet),
+        about=dataset.about(pet),
     )
+
+
+def _contradicted(pet: RawImage, dataset: RawDataset) -> tuple[Flag, ...]:
+    """Flag of covariates that two rows of a table state differently."""
+    if not (columns := dataset.contradictions(pet)):
+        return ()
+    message = (
+        f"Rows of this participant or session contradict each other in {', '.join(columns)}, which "
+        "was left out: correct participants.tsv or sessions.tsv."
+    )
+    return (Flag("covariates", message),)
 
 
 def _told(pet: RawImage, error: Exception) -> CentipetError:
@@ -357,18 +553,16 @@ def _failure(
     return ScanFailure(dict(pet.entities), pet.path, *what, dataset.about(pet))
 
 
-def _skip(
-    candidate: _Candidate, sibling: _Candidate, joined: bool, dataset: RawDataset
-) -> ScanSkip:
+def _skip(pet: RawImage, reason: str, tracer: str, dataset: RawDataset) -> ScanSkip:
+    return ScanSkip(dict(pet.entities), pet.path, reason, tracer, dataset.about(pet))
+
+
+def _early_reason(early: _Candidate, late: _Candidate, joined: bool) -> str:
     reason = (
-        f"outside the uptake window of {candidate.tracer.name}, which "
-        f"{sibling.image.path.name} of the same injection covers"
+        f"outside the uptake window of {early.tracer.name}, which {late.image.path.name} of the "
+        "same injection covers"
     )
-    if joined:
-        reason += "; its frames are in the activity over time of that scan"
-    image = candidate.image
-    code = candidate.tracer.code
-    return ScanSkip(dict(image.entities), image.path, reason, code, dataset.about(image))
+    return reason + ("; its frames are in the activity over time of that scan" if joined else "")
 
 
 def _seconds(window_min: tuple[float, float]) -> tuple[float, float]:

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
 
 from bidsapp.bids.layout import RawDataset, RawImage
 from bidsapp.bids.plan import Flag
+from bidsapp.data.series_texts import (
+    image_words,
+    names_contrast,
+    projection_word,
+    states_agent,
+)
+from bidsapp.errors import BadDataError, CentipetError, NoInputError
+from bidsapp.nifti import read_grid
 
 _NO_T1W = Flag(
     "no-t1w",
@@ -16,19 +27,30 @@ _NO_T1W = Flag(
 )
 
 _FAR = timedelta(days=365)
+# Slices or a slab of a head rather than a head: a scout, a 2D series.
+_LEAST_SLICES, _LEAST_EXTENT_MM, _LARGEST_EDGE_MM = 30, 100.0, 3.0
+_COARSER = 1.5  # times the finest voxels: another kind of image, not another reconstruction
+_DESCRIPTIONS = ("SeriesDescription", "ProtocolName", "SequenceName")
+_SHOWN = 4
 
 
 def choose_t1w(pet: RawImage, dataset: RawDataset) -> tuple[RawImage | None, tuple[Flag, ...]]:
     """Pick the T1w that places a PET: same session first, else the nearest session.
 
-    Within a session the plainest name wins (fewest entities beside participant and session, then
-    the lowest run), because ``acq-`` and ``rec-`` mark variants. Whenever there was a choice a flag
-    says what was chosen and how to choose otherwise. A participant without a T1w gets none, and a
-    flag that says so.
+    Within a session one without contrast agent, of a whole head, of all echoes, original and not
+    much coarser than another comes first, as sidecars and headers say; among equals the plainest
+    name (fewest entities beside participant and session, then the lowest run), because ``acq-`` and
+    ``rec-`` mark variants. Whenever there was a choice a flag says what was chosen and how to
+    choose otherwise. A participant without a T1w gets none, and a flag that says so.
+
+    Raises
+    ------
+    BadDataError
+        A filter file leaves none of the participant's.
     """
-    own = [t1w for t1w in dataset.t1ws if t1w.participant == pet.participant]
+    own = dataset.t1ws_of(pet.participant)
     if not own:
-        return None, (_NO_T1W,)
+        return None, (_without_t1w(pet, dataset),)
     here = [t1w for t1w in own if t1w.session == pet.session]
     flags: list[Flag] = []
     if not here:
@@ -40,17 +62,157 @@ def choose_t1w(pet: RawImage, dataset: RawDataset) -> tuple[RawImage | None, tup
                 "that the head has not changed in between.",
             )
         )
-    here = sorted(here, key=_plainness)
-    if len(here) > 1:
-        names = ", ".join(t1w.path.name for t1w in here[1:])
+    looks = _looks(here, dataset)
+    best, *others = sorted(looks, key=lambda look: (look.rank, _plainness(look.image)))
+    if others:
+        names = ", ".join(other.told(best) for other in others)
         flags.append(
             Flag(
                 "t1w-several",
-                f"{here[0].path.name} was used, the plainest name, not {names}; choose another "
-                "with --bids-filter-file.",
+                f"{best.image.path.name} was used, not {names}; choose another with "
+                "--bids-filter-file.",
             )
         )
-    return here[0], (*flags, *_far_away(pet, here[0], dataset))
+    return best.image, (*flags, *best.flags(), *_far_away(pet, best.image, dataset))
+
+
+def _without_t1w(pet: RawImage, dataset: RawDataset) -> Flag:
+    """Flag of a participant without a T1w that can be used.
+
+    Raises
+    ------
+    BadDataError
+        There is one, and the filter file leaves it out.
+    """
+    if dataset.is_filtered_out(pet.participant):
+        raise BadDataError(
+            f"{pet.path}: --bids-filter-file leaves none of the T1w images of sub-"
+            f"{pet.participant}; correct t1w in it, or use --pet-only to do without"
+        )
+    others = dataset.other_anatomy(pet.participant)
+    if not others:
+        return _NO_T1W
+    told = [f"{other.path.name} ({other.reason})" for other in others[:_SHOWN]]
+    more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
+    message = (
+        f"None of the images in anat/ can be used as T1w: {', '.join(told)}{more}; so the PET was "
+        "laid on the template by itself. If one is a T1w of the whole head, name it *_T1w.nii.gz."
+    )
+    return Flag("t1w-unusable", message)
+
+
+# ------------------------------------------------------------------------ several of one session
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What sidecar and header of a T1w say against it, in the order of weight."""
+
+    image: RawImage
+    contrast: str | None
+    scout: str | None  # by its sidecar
+    slab: str | None  # by its grid
+    echo: str | None
+    derived: str | None
+    edge_mm: float | None  # longest of a voxel; None when the header cannot be read
+    coarser: bool = False
+
+    @property
+    def rank(self) -> tuple[bool, ...]:
+        reasons = (self.contrast, self.scout, self.slab, self.echo, self.derived)
+        return (*(reason is not None for reason in reasons), self.coarser)
+
+    def told(self, best: _Look) -> str:
+        """Name, and why another one was taken."""
+        why = [self.contrast, self.scout, self.slab, self.echo, self.derived]
+        if self.coarser:
+            why.append(f"voxels of {self.edge_mm:.1f} mm")
+        mine = zip(why, self.rank, best.rank, strict=False)
+        reason = next((text for text, this, its in mine if this and not its), None)
+        return f"{self.image.path.name} ({reason or 'its name is less plain'})"
+
+    def flags(self) -> list[Flag]:
+        """What is to be told of it when it is used."""
+        name, found = self.image.path.name, []
+        if self.contrast:
+            text = (
+                f"{name} was made with contrast agent ({self.contrast}), which makes vessels and "
+                "meninges bright: look at the brain mask, or add a T1w without."
+            )
+            found.append(Flag("t1w-contrast", text))
+        if self.scout:
+            text = f"{name} is no T1w of a whole head ({self.scout}): look at the brain mask."
+            found.append(Flag("t1w-scout", text))
+        return found
+
+
+def _looks(t1ws: Sequence[RawImage], dataset: RawDataset) -> list[_Look]:
+    looks = [_look(t1w, dataset) for t1w in t1ws]
+    edges = [look.edge_mm for look in looks if look.edge_mm is not None]
+    limit = _COARSER * min(edges, default=0.0)
+    return [replace(look, coarser=look.edge_mm is not None and look.edge_mm > limit)
+            for look in looks]  # fmt: skip
+
+
+def _look(t1w: RawImage, dataset: RawDataset) -> _Look:
+    try:
+        sidecar = dataset.sidecar(t1w)
+    except CentipetError:
+        sidecar = {}  # no number rests on it
+    words = image_words(sidecar.get("ImageType"))
+    scout = next((word for word in words if "LOCALI" in word), projection_word(words))
+    slab, edge = _grid_problem(t1w.path)
+    return _Look(
+        image=t1w,
+        contrast=_contrast(t1w, sidecar),
+        scout=scout and f"ImageType says {scout}",
+        slab=slab,
+        echo=f"echo-{t1w.entities['echo']} alone" if "echo" in t1w.entities else None,
+        derived="ImageType says DERIVED" if "DERIVED" in words else None,
+        edge_mm=edge,
+    )
+
+
+def _contrast(t1w: RawImage, sidecar: Mapping[str, Any]) -> str | None:
+    """What says that contrast agent was given: its own fields first, then names."""
+    for key, value in sidecar.items():
+        if not key.startswith("ContrastBolus") or not isinstance(value, str):
+            continue
+        if (given := states_agent(value)) is not None:
+            return f"{key} is {value!r}" if given else None
+    if ce := t1w.entities.get("ce"):
+        return f"ce-{ce}" if states_agent(ce) and names_contrast(f"{ce} contrast") else None
+    names = {f"{key} is {sidecar[key]!r}": sidecar[key] for key in _DESCRIPTIONS if key in sidecar}
+    names[f"acq-{t1w.entities.get('acq')}"] = t1w.entities.get("acq")
+    texts = {where: text for where, text in names.items() if isinstance(text, str)}
+    return next((where for where, text in texts.items() if names_contrast(text)), None)
+
+
+def _grid_problem(path: Path) -> tuple[str | None, float | None]:
+    """Why a grid holds no head in three dimensions, and its longest voxel edge, mm."""
+    try:
+        grid = read_grid(path)
+    except NoInputError:
+        return None, None  # it may have to be fetched; told when it is used
+    except BadDataError:
+        return "its header is not that of a head", None
+    edges = grid.voxel_size
+    extent = min(n * edge for n, edge in zip(grid.shape, edges, strict=True))
+    edge = float(edges.max())
+    if edge > _LARGEST_EDGE_MM:
+        return f"slices {edge:.1f} mm apart", edge
+    if min(grid.shape) < _LEAST_SLICES or extent < _LEAST_EXTENT_MM:
+        return f"{min(grid.shape)} slices over {extent:.0f} mm", edge
+    return None, edge
+
+
+def _plainness(t1w: RawImage) -> tuple[int, int, str]:
+    extra = t1w.entities.keys() - {"sub", "ses", "run"}
+    run = t1w.entities.get("run", "0")
+    return len(extra), int(run) if run.isdigit() else 0, t1w.path.name
+
+
+# ------------------------------------------------------------------------------ another session
 
 
 def _far_away(pet: RawImage, t1w: RawImage, dataset: RawDataset) -> tuple[Flag, ...]:
@@ -66,28 +228,79 @@ def _far_away(pet: RawImage, t1w: RawImage, dataset: RawDataset) -> tuple[Flag, 
 def _nearest_session(
     pet: RawImage, t1ws: Sequence[RawImage], dataset: RawDataset
 ) -> tuple[list[RawImage], str]:
-    """T1w images of the session nearest to the PET, and the words for how it was found."""
+    """T1w images of the session nearest to the PET, and the words for how it was found.
+
+    By dates where there are; else by the numbers in the labels, days or months as they may be;
+    else by their order. Of two equally near the earlier one.
+    """
     sessions = sorted({t1w.session for t1w in t1ws}, key=_natural)
     if len(sessions) == 1:
-        return list(t1ws), "the only one of this participant"
-    pet_time = dataset.acquisition_time(pet)
-    times = [(t1w, time) for t1w in t1ws if (time := dataset.acquisition_time(t1w)) is not None]
-    if pet_time is not None and len(times) == len(t1ws):
-        days = {t1w: abs((time - pet_time).total_seconds()) / 86400 for t1w, time in times}
-        nearest = min(t1ws, key=lambda t1w: (days[t1w], t1w.path))
-        how = f"the nearest in time ({days[nearest]:.0f} days)"
-        return [t1w for t1w in t1ws if t1w.session == nearest.session], how
-    order = sorted({*sessions, pet.session}, key=_natural)
-    here = order.index(pet.session)
-    session = min(sessions, key=lambda name: (abs(order.index(name) - here), order.index(name)))
-    how = "the nearest by session label, as scans.tsv holds no acq_time for all of them"
+        return list(t1ws), "the only session of this participant with one"
+    by_date = _nearest_in_time(pet, t1ws, dataset)
+    if by_date is not None:
+        session, how = by_date
+    elif (far := _label_distances(pet.session, sessions)) is not None:
+        session = min(sessions, key=lambda name: (far[name], sessions.index(name)))
+        how = "the nearest by the numbers in the session labels, as acq_time is not known"
+    else:
+        order = sorted({*sessions, pet.session}, key=_natural)
+        here = order.index(pet.session)
+        session = min(sessions, key=lambda name: (abs(order.index(name) - here), order.index(name)))
+        how = "the nearest by the order of the session labels, as acq_time is not known"
     return [t1w for t1w in t1ws if t1w.session == session], how
 
 
-def _plainness(t1w: RawImage) -> tuple[int, int, str]:
-    extra = t1w.entities.keys() - {"sub", "ses", "run"}
-    run = t1w.entities.get("run", "0")
-    return len(extra), int(run) if run.isdigit() else 0, t1w.path.name
+def _nearest_in_time(
+    pet: RawImage, t1ws: Sequence[RawImage], dataset: RawDataset
+) -> tuple[str | None, str] | None:
+    """Session of the T1w nearest by date; None when the PET, or every T1w, has none."""
+    pet_time = dataset.session_time(pet)
+    times: dict[str | None, datetime] = {}
+    for t1w in t1ws:
+        if (time := dataset.session_time(t1w)) is not None:
+            times.setdefault(t1w.session, time)
+    if pet_time is None or not times:
+        return None
+    session = min(times, key=lambda name: (abs(times[name] - pet_time), times[name]))
+    days = abs(times[session] - pet_time).total_seconds() / 86400
+    undated = {t1w.session for t1w in t1ws} - times.keys()
+    how = f"the nearest in time ({days:.0f} days)"
+    if undated:
+        names = ", ".join(f"ses-{name}" for name in sorted(undated, key=_natural))
+        how += f" of those with acq_time, which {names} lacks"
+    return session, how
+
+
+def _label_distances(
+    pet: str | None, sessions: Sequence[str | None]
+) -> dict[str | None, tuple[float, ...]] | None:
+    """How far the numbers of session labels are from those of the PET's; None when they have none.
+
+    A label without a number, such as a baseline among months, counts as 0.
+    """
+    labels = {name: _numbers(name or "") for name in (pet, *sessions)}
+    length = max(map(len, labels.values()))
+    if length == 0 or any(len(numbers) not in (0, length) for numbers in labels.values()):
+        return None
+    padded = {name: numbers or (0.0,) * length for name, numbers in labels.items()}
+    return {
+        name: tuple(abs(a - b) for a, b in zip(padded[name], padded[pet], strict=True))
+        for name in sessions
+    }
+
+
+def _numbers(label: str) -> tuple[float, ...]:
+    """Numbers in a label; eight digits that are a date count in days."""
+    return tuple(map(_as_number, re.findall(r"\d+", label)))
+
+
+def _as_number(digits: str) -> float:
+    if len(digits) == 8 and digits[:2] in ("19", "20"):
+        try:
+            return date.fromisoformat(digits).toordinal()
+        except ValueError:
+            pass
+    return float(digits)
 
 
 def _natural(label: str | None) -> tuple[object, ...]:

@@ -7,6 +7,7 @@ leave of them in this run: the template of a participant is the same in every ru
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -44,8 +45,12 @@ def plan_templates(
         By label without ``sub-``; participants with one T1w are not in it.
     """
     found = {}
-    for label in sorted({pet.participant for pet in dataset.every_pet}):
-        own = [pet for pet in dataset.every_pet if pet.participant == label]
+    people: dict[str, list[RawImage]] = defaultdict(list)
+    for pet in dataset.every_pet:
+        people[pet.participant].append(pet)
+    for label, own in sorted(people.items()):
+        if dataset.is_filtered_out(label):
+            continue  # told of every scan
         chosen = {t1w for pet in own if (t1w := choose_t1w(pet, dataset)[0]) is not None}
         good, flags = [], []
         for t1w in sorted(chosen, key=lambda image: image.path):

@@ -142,7 +142,8 @@ def _logged(settings: Settings) -> Iterator[Path | None]:
             f"{settings.output_dir}: no such folder; run the participant level first"
         )
     dicom = settings.dicom
-    writes = not (settings.boilerplate_only or (dicom and (dicom.convert_only or dicom.dry_run)))
+    reads = settings.boilerplate_only or settings.dry_run
+    writes = not (reads or (dicom and (dicom.convert_only or dicom.dry_run)))
     log_file = new_log_file(settings.output_dir) if writes else None
     with contextlib.ExitStack() as stack:
         try:

@@ -46,6 +46,9 @@ run again.
 
 _WIDEST_MM = 30.0  # FWHM; more leaves nothing of a brain
 _BYTES = {"B": 1e-9, "K": 1e-6, "M": 1e-3, "G": 1.0, "T": 1e3}
+_FILTERED = ("pet", "t1w")  # of a filter file
+# What other programs filter by the same file (niworkflows and its users).
+_FILTERED_ELSEWHERE = ("t2w", "flair", "bold", "sbref", "fmap", "roi", "dwi", "asl", "m0scan")
 _LEAST_MEM_GB = 1.6  # of the largest step, a segmentation, and the process itself
 
 
@@ -189,7 +192,6 @@ def _add_dicom(group: Any) -> None:
     )
     group.add_argument("--tracer", metavar="NAME", help="tracer, where the DICOM does not name it")
     group.add_argument("--convert-only", action="store_true", help="stop after the conversion")
-    group.add_argument("--dry-run", action="store_true", help="only tell what would be converted")
     group.add_argument(
         "--include-derived", action="store_true", help="convert derived series as well"
     )
@@ -318,6 +320,9 @@ def _add_execution(group: Any) -> None:
         help="intermediate results (default: ./work)",
     )  # fmt: skip
     group.add_argument("--clean-workdir", action="store_true", help="forget them first")
+    group.add_argument(
+        "--dry-run", action="store_true", help="only tell what would be done, or converted"
+    )
     group.add_argument("--config-file", metavar="FILE", help="options as TOML: nprocs = 4")
     group.add_argument(
         "--step-timeout", type=finite, metavar="MIN", default=60.0,
@@ -444,6 +449,7 @@ def _settings(options: argparse.Namespace) -> Settings:
         database_dir=options.bids_database_dir,
         skip_bids_validation=options.skip_bids_validation,
         clean_workdir=options.clean_workdir,
+        dry_run=options.dry_run and options.dicom_dir is None,
         stop_on_first_crash=options.stop_on_first_crash,
         reports_only=options.reports_only,
         visual_read=options.visual_read,
@@ -468,6 +474,8 @@ def _refuse(options: argparse.Namespace) -> None:
             "--target-resolution: without a T1w the resolution cannot be measured; give it with "
             "--psf, or use --smooth"
         )
+    if options.dry_run and options.level != Level.PARTICIPANT:
+        raise UsageError("--dry-run belongs to the participant level")
     if options.pet_only and options.longitudinal:
         raise UsageError("--longitudinal: there is no template without T1w; leave out --pet-only")
     if options.step_timeout <= 0:
@@ -570,7 +578,7 @@ def _labels(values: Iterable[str], entity: str) -> tuple[str, ...]:
 
 
 def _filter_file(path: Path | None) -> dict[str, dict[str, Any]]:
-    """Filters for PET and T1w; those for other data types are of no concern here."""
+    """Filters for PET and T1w; those of other programs for other images are of no concern here."""
     if path is None:
         return {}
     try:
@@ -581,11 +589,19 @@ def _filter_file(path: Path | None) -> dict[str, dict[str, Any]]:
         raise UsageError(
             f'--bids-filter-file {path}: must look like {{"pet": {{"session": "01"}}}}'
         )
-    return {key: content[key] for key in ("pet", "t1w") if key in content}
+    named = {key: key.lower() for key in content}
+    if unknown := [key for key in content if named[key] not in (*_FILTERED, *_FILTERED_ELSEWHERE)]:
+        raise UsageError(
+            f"--bids-filter-file {path}: {unknown[0]!r} is no kind of image; there are "
+            f"{' and '.join(_FILTERED)}"
+        )
+    if len(set(named.values())) < len(named):
+        raise UsageError(f"--bids-filter-file {path}: pet or t1w stands there twice")
+    return {named[key]: value for key, value in content.items() if named[key] in _FILTERED}
 
 
 def _dicom(options: argparse.Namespace, level: Level) -> DicomInput | None:
-    dependent = ("convert_only", "dry_run", "converted_dir", "dicom_map",
+    dependent = ("convert_only", "converted_dir", "dicom_map",
                  "tracer", "include_derived", "keep_dates", "shift_dates")  # fmt: skip
     if options.dicom_dir is None:
         if given := [name for name in dependent if getattr(options, name)]:

@@ -21,6 +21,7 @@ from bidsapp.bids.records import (
 )
 from bidsapp.bids.stated import read_metadata
 from bidsapp.cli.pages import write_pages
+from bidsapp.cli.plan_table import plan_exit_code, print_plan
 from bidsapp.cli.steps import Steps
 from bidsapp.cli.summary import exit_code, print_summary
 from bidsapp.data.regional import check_options
@@ -65,6 +66,9 @@ def run_participant(settings: Settings, progress: Progress) -> int:
     for note in check_options(settings.processing):
         progress.warn(note)
     plan = _plan(settings, progress)
+    if settings.dry_run:
+        print_plan(plan, progress)
+        return plan_exit_code(plan)
     planned: tuple[ScanPlan | ScanFailure | ScanSkip, ...] = (
         *plan.scans, *plan.failures, *plan.skipped,
     )  # fmt: skip
@@ -82,6 +86,9 @@ def run_participant(settings: Settings, progress: Progress) -> int:
             "removed them during the run, so run it again"
         )
     print_summary(records, settings.output_dir, progress)
+    if not plan.scans and not plan.failures:
+        progress.fail(f"{settings.bids_dir}: no PET of those found is for this app")
+        return ExitCode.NO_MATCH
     return exit_code(records, [*problems, *broken_pages])
 
 
@@ -116,6 +123,10 @@ def _plan(settings: Settings, progress: Progress) -> Plan:
     for label in settings.filters.participant or _people(bids_dir):
         if label not in found:
             progress.warn(f"sub-{label}: no PET to process")
+    for image in dataset.unused:
+        progress.warn(f"{image.path.relative_to(bids_dir)}: not used, {image.reason}")
+    for sentence in dataset.table_problems():
+        progress.warn(sentence)
     plan = make_plan(dataset, settings.processing)
     n_people = len({scan.participant for scan in plan.scans})
     progress.say(

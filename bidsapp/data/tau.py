@@ -6,7 +6,6 @@ tracers, other volumes, other units.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 
 from bidsapp.core.centiloid import Equation
 from bidsapp.data import mni_grid, read_table, template_mask
-from bidsapp.data.tracers import Tracer, tracers
+from bidsapp.data.tracers import Tracer, named_tracers, tracers
 from bidsapp.errors import BadDataError, NoInputError
 from bidsapp.nifti import load_volume
 
@@ -69,15 +68,7 @@ def any_tracer(code: str) -> Tracer:
 
 def tau_tracer_from_name(name: str) -> Tracer | None:
     """Find the tau tracer that a sidecar's ``TracerName`` or an entity ``trc`` names, or None."""
-    plain = re.sub(r"\[?18\]?\s*-?f\]?|f-?18", " ", name.lower())
-    words = re.findall(r"[a-z0-9]+", plain)
-    runs = {"".join(words[i:j]) for i in range(len(words)) for j in range(i + 1, len(words) + 1)}
-    found = [
-        tracer
-        for tracer in tau_tracers().values()
-        if runs & {_plain(known) for known in (tracer.code, *tracer.synonyms)}
-    ]
-    return found[0] if len(found) == 1 else None
+    return tau_tracers().get(named_tracers(name).other or "")
 
 
 def tau_regions() -> tuple[str, ...]:
@@ -139,7 +130,3 @@ def _line(values: object) -> tuple[float, float]:
         return slope, -slope * values["zero"]
     slope, intercept = values  # type: ignore[misc]
     return float(slope), float(intercept)
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", name.lower())

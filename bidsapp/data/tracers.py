@@ -102,13 +102,58 @@ def window_rule() -> WindowRule:
     return WindowRule(**read_table("tracers")["window_rule"])
 
 
-def tracer_from_name(name: str) -> Tracer | None:
-    """Find the tracer a free text names, or None when it names none or more than one.
+@dataclass(frozen=True)
+class NamedTracers:
+    """What a text says about the tracer.
+
+    Attributes
+    ----------
+    codes : codes of the tables of amyloid and tau tracers, first names of others
+    isotopes : as BIDS writes them
+    """
+
+    codes: frozenset[str]
+    isotopes: frozenset[str]
+
+    @property
+    def amyloid(self) -> Tracer | None:
+        """The amyloid tracer, if the text names it and nothing against it."""
+        tracer = tracers().get(self._only or "")
+        return None if tracer is None or self.isotopes - {tracer.radionuclide} else tracer
+
+    @property
+    def other(self) -> str | None:
+        """The tracer of another target, if the text names that alone."""
+        return None if self._only in tracers() else self._only
+
+    @property
+    def _only(self) -> str | None:
+        return next(iter(self.codes)) if len(self.codes) == 1 else None
+
+    @property
+    def understood(self) -> bool:
+        """Whether any tracer is named, be it several or one of another isotope."""
+        return bool(self.codes)
+
+
+def named_tracers(name: str) -> NamedTracers:
+    """Find all tracers that a free text names.
 
     Parameters
     ----------
     name : text of a sidecar's ``TracerName``, of a DICOM radiopharmaceutical or of a ``trc``
         entity, such as ``[18F]florbetaben``, ``AV45``, ``Florbetapir F^18^ (Amyvid)``
+    """
+    text, isotopes = _without_isotopes(name)
+    return NamedTracers(frozenset(_known_names(text)), frozenset(isotopes))
+
+
+def tracer_from_name(name: str) -> Tracer | None:
+    """Find the amyloid tracer a free text names, or None when it names none or more than one.
+
+    Parameters
+    ----------
+    name : as for `named_tracers`
 
     Returns
     -------
@@ -116,14 +161,19 @@ def tracer_from_name(name: str) -> Tracer | None:
         None also when the isotope in the text is not the tracer's ([18F]PiB is not PiB), and
         when the text holds the name of a tracer that is not in the table (AV-1451 is not AV-1).
     """
-    text, isotopes = _without_isotopes(name)
-    found = _known_names(text)
-    if len(found) != 1:
-        return None
-    tracer = tracers().get(found.pop())
-    if tracer is None or isotopes - {tracer.radionuclide}:
-        return None
-    return tracer
+    return named_tracers(name).amyloid
+
+
+def same_tracer(one: str, other: str) -> bool:
+    """Whether two texts name one tracer, whatever it binds; by the letters where none is known.
+
+    >>> same_tracer("flortaucipir", "18FAV1451"), same_tracer("FDG", "FBB")
+    (True, False)
+    """
+    names = named_tracers(one), named_tracers(other)
+    if all(name.understood for name in names):
+        return names[0].codes == names[1].codes
+    return _plain(one) == _plain(other)
 
 
 def _equation(reference: str, row: Mapping[str, Any]) -> Equation:
@@ -160,7 +210,7 @@ def _without_isotopes(name: str) -> tuple[str, set[str]]:
 
 
 def _known_names(text: str) -> set[str]:
-    """Codes of the tracers named in ``text`` ("" for one that is not in the table).
+    """Identities of the tracers named in ``text`` (see `NamedTracers`).
 
     Words are read from the left, the longest name first, so that AV-1451 is not read as AV-1.
     """
@@ -180,12 +230,13 @@ def _known_names(text: str) -> set[str]:
 
 @lru_cache
 def _names() -> dict[str, str]:
-    """Every name without case, spaces and signs -> code of its tracer, "" for other tracers."""
-    names = {_plain(name): "" for name in read_table("tracers")["other_tracers"]["names"]}
-    for tracer in tracers().values():
-        for name in (tracer.code, *tracer.synonyms):
-            names[_plain(name)] = tracer.code
-    return names
+    """Every name without case, spaces and signs -> identity of its tracer."""
+    rows = {names[0]: names for names in read_table("tracers")["other_tracers"]["names"]}
+    for table in ("tau", "tracers"):
+        rows |= {
+            code: [code, *row["synonyms"]] for code, row in read_table(table)["tracers"].items()
+        }
+    return {_plain(name): code for code, names in rows.items() for name in names}
 
 
 def _plain(name: str) -> str:

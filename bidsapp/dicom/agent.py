@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+from bidsapp.data.series_texts import names_contrast, states_agent
 from bidsapp.dicom.header import Header
-from bidsapp.dicom.tables import name_matches
 from bidsapp.errors import BadDataError
 
 
@@ -29,19 +29,12 @@ def contrast_agent(header: Header, name: str) -> Agent:
     votes = {
         {"YES": True, "NO": False}.get(header.text("ContrastBolusAgentAdministered").upper()),
         _amount(header),
-        _named(text, "with_contrast", "no_agent", otherwise=True) if text else None,
-        _named(name, "with_contrast", "without_contrast", otherwise=None),
+        states_agent(text),
+        names_contrast(name),
     } - {None}
     if len(votes) == 2:
         return Agent.DOUBTFUL
     return Agent.WITH if True in votes else Agent.WITHOUT
-
-
-def _named(text: str, yes: str, no: str, *, otherwise: bool | None) -> bool | None:
-    """Vote of a text; a denial ("ohne KM") holds the word it denies, so it comes first."""
-    if name_matches(no, text):
-        return False
-    return True if name_matches(yes, text) else otherwise
 
 
 def _amount(header: Header) -> bool | None:

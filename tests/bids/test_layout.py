@@ -128,9 +128,9 @@ def test_acquisition_times(study):
         "pet/sub-01_ses-a_trc-FBB_run-01_pet.nii.gz\tn/a\n"
     )
     dataset = read_dataset(study.root, Filters())
-    assert dataset.acquisition_time(dataset.t1ws[0]).isoformat() == "2021-02-16T10:00:00"
-    assert dataset.acquisition_time(dataset.pets[0]) is None
-    assert dataset.acquisition_time(dataset.pets[-1]) is None
+    assert dataset.acquired(dataset.t1ws[0]).isoformat() == "2021-02-16T10:00:00"
+    assert dataset.acquired(dataset.pets[0]) is None
+    assert dataset.acquired(dataset.pets[-1]) is None
 
 
 def test_names_that_are_no_text_harm_nobody(study):
@@ -190,3 +190,61 @@ def test_derivatives_among_raw_images_are_not_used(study):
     dataset = read_dataset(study.root, Filters(participant=("02",)))
     assert names(dataset.pets) == ["sub-02_pet"]
     assert names(dataset.t1ws) == ["sub-02_T1w"]
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ({"suffix": "UNIT1"}, ["sub-02_UNIT1"]),  # what the filter says replaces suffix ...
+        ({"datatype": "pet", "suffix": "pet", "tracer": None}, ["sub-02_pet"]),
+        ({"acq": "fast"}, ["sub-02_acq-fast_T1w"]),
+        ({"acquisition": "Query.none"}, ["sub-02_T1w"]),
+        ({"acquisition": "Query.ANY"}, ["sub-02_acq-fast_T1w"]),
+        ({"acquisition": ["fast", None]}, ["sub-02_T1w", "sub-02_acq-fast_T1w"]),
+        ({"acquisition": "Query.OPTIONAL"}, ["sub-02_T1w", "sub-02_acq-fast_T1w"]),
+        ({"acquisition": "^f", "regex_search": True}, ["sub-02_acq-fast_T1w"]),
+    ],
+)
+def test_filters_mean_what_they_mean_elsewhere(study, query, expected):
+    fast = study.t1w("sub-02_acq-fast")
+    fast.with_name("sub-02_UNIT1.nii.gz").write_bytes(fast.read_bytes())
+    filters = Filters(participant=("02",), bids_filters={"t1w": query})
+    assert names(read_dataset(study.root, filters).t1ws) == expected
+
+
+def test_a_t1w_filter_that_matches_nothing_is_an_error(study):
+    with pytest.raises(NoMatchError, match="no T1w image matches"):
+        read_dataset(study.root, Filters(bids_filters={"t1w": {"acquisition": "nowhere"}}))
+
+
+@pytest.mark.parametrize("value", ["Query.NEVER", "query.x"])
+def test_a_query_that_does_not_exist(study, value):
+    with pytest.raises(UsageError, match="null means absent"):
+        read_dataset(study.root, Filters(bids_filters={"pet": {"run": value}}))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "label"),
+    [("flortaucipir", "18FAV1451"), ("Amyvid", "AV45"), ("fluorodeoxyglucose", "18FFDG"),
+     ("fbb", "FBB"), ("ownname", "ownName")],
+)  # fmt: skip
+def test_a_tracer_is_asked_for_by_any_of_its_names(raw, wanted, label):
+    raw.pet(f"sub-1_trc-{label}")
+    raw.pet("sub-2_trc-PIB")
+    assert len(read_dataset(raw.root, Filters(tracer=(wanted,))).pets) == 1
+
+
+def test_the_tracer_under_acq_is_told_with_what_to_do(raw):
+    path = raw.pet("sub-1_acq-AV45")
+    with pytest.raises(NoMatchError, match=r"sub-1_acq-AV45_pet.*rename acq- to trc-"):
+        read_dataset(raw.root, Filters())
+    raw.pet("sub-2")
+    (unused,) = read_dataset(raw.root, Filters()).unused
+    assert unused.path == path and "rename" in unused.reason
+
+
+def test_what_the_tables_lack_is_told_of_those_who_are_asked_for(study):
+    (study.root / "participants.tsv").write_text("participant_id\tage\n01\t70\n")
+    told = read_dataset(study.root, Filters()).table_problems()
+    assert told == ["participants.tsv: 01 was read as sub-01",
+                    "participants.tsv: has no row of sub-02"]  # fmt: skip

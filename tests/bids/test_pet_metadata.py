@@ -109,7 +109,6 @@ def test_frame_times_that_count_from_who_knows_where_are_refused(pet_sidecar, pr
         ("FrameDuration", [600, 0], "no seconds of a frame"),
         ("InjectionStart", 6600, "after the scan has ended"),
         ("InjectionStart", -80000, "h before it"),
-        ("AttenuationCorrection", "None", "cannot be quantified"),
         ("Units", "CNTS", "counts are no activity"),
     ],
 )

@@ -49,13 +49,13 @@ def test_one_bad_scan_never_stops_the_others(raw):
     found = {f.entities["sub"]: (f.error_name, f.message) for f in plan.failures}
     assert {label: name for label, (name, _) in found.items()} == {
         "2": "BadDataError",
-        "3": "BadDataError",
         "4": "BadDataError",
         "5": "NoInputError",
         "6": "BadDataError",
         "7": "BadDataError",
     }
-    hints = {"2": "FrameDuration", "3": "FDG", "4": "--allow-off-window", "5": "cannot be read",
+    assert [skip.entities["sub"] for skip in plan.skipped] == ["3"]
+    hints = {"2": "FrameDuration", "4": "--allow-off-window", "5": "cannot be read",
              "6": "JSON", "7": "TracerRadionuclide"}  # fmt: skip
     for label, hint in hints.items():
         assert hint in found[label][1]

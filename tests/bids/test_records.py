@@ -45,10 +45,10 @@ def test_what_planning_refuses_or_leaves_out(raw, tmp_path):
     plan = make_plan(read_dataset(raw.root, Filters()), Processing())
     others = [unplanned_record(other, raw.root) for other in (*plan.failures, *plan.skipped)]
     assert [(r["status"], r["session_id"], r["error"]) for r in others] == [
-        ("failed", "ses-a", "BadDataError"),
+        ("skipped", "ses-a", "n/a"),
         ("skipped", "n/a", "n/a"),
     ]
-    assert others[0]["tracer"] == "FDG"
+    assert others[0]["tracer"] == "FDG" and "amyloid" in others[0]["reason"]
     path = write_record(tmp_path, others[1])
     text = path.read_text()
     assert json.loads(text) == others[1] | {"sha256": json.loads(text)["sha256"]}

@@ -169,7 +169,24 @@ def test_filter_file(tmp_path):
     assert parsed("--bids-filter-file", path).filters.bids_filters == {"pet": {"session": "01"}}
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"pet": 1}'])
+def test_the_keys_of_a_filter_file_in_any_case(tmp_path):
+    path = tmp_path / "filter.json"
+    path.write_text('{"T1w": {"acquisition": null}, "PET": {}, "flair": {"run": 1}}')
+    filters = parsed("--bids-filter-file", path).filters.bids_filters
+    assert filters == {"t1w": {"acquisition": None}, "pet": {}}
+
+
+def test_dry_run_is_of_bids_or_of_dicom(tmp_path):
+    assert parsed("--dry-run").dry_run and not parsed().dry_run
+    settings = parsed("--dry-run", "--dicom-dir", tmp_path)
+    assert settings.dicom.dry_run and not settings.dry_run
+    with pytest.raises(UsageError, match="participant level"):
+        parsed("--dry-run", level="group")
+
+
+@pytest.mark.parametrize(
+    "content", ["{", "[]", '{"pet": 1}', '{"anat": {}}', '{"t1": {}}', '{"pet": {}, "PET": {}}']
+)
 def test_a_broken_filter_file(tmp_path, content):
     path = tmp_path / "filter.json"
     path.write_text(content)

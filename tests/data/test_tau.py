@@ -116,9 +116,11 @@ def test_a_tau_scan_is_planned_only_with_volumes_and_window(raw, folder, tmp_pat
     def plan(**options):
         return make_plan(read_dataset(raw.root, Filters()), Processing(**options))
 
-    for options in ({}, {"tau_vois": folder}, {"window_min": (80.0, 100.0)}):
-        (failure,) = plan(**options).failures
-        assert "--tau-vois" in failure.message and "flortaucipir" in failure.message
+    for options in ({}, {"window_min": (80.0, 100.0)}):
+        (skip,) = plan(**options).skipped
+        assert "--tau-vois" in skip.reason and "flortaucipir" in skip.reason
+    (failure,) = plan(tau_vois=folder).failures
+    assert "--window" in failure.message
     (scan,) = plan(tau_vois=folder, window_min=(80.0, 100.0)).scans
     assert scan.tracer == "FTP" and scan.window.frame_weights_s == (600, 600)
     assert not [flag for flag in scan.flags if flag.code.startswith("window")]

@@ -1,0 +1,82 @@
+"""Whether a PET image is a reconstruction with attenuation correction: what its texts say.
+
+Without it the cortex reads too low against the cerebellum's depth, and nothing in the voxels tells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from bidsapp.core.quality import Finding
+from bidsapp.data.series_texts import (
+    image_words,
+    is_denied,
+    is_unknown,
+    labels_no_attenuation,
+    names_no_attenuation,
+    projection_word,
+)
+
+_ATTENUATION = "ATTN"  # of CorrectedImage
+_DESCRIPTION = "SeriesDescription"
+
+
+def unquantifiable(sidecar: Mapping[str, Any], entities: Mapping[str, str]) -> str | None:
+    """Why a PET image cannot be quantified; None when nothing speaks against it.
+
+    Parameters
+    ----------
+    sidecar : merged metadata
+    entities : of the image, short keys
+    """
+    if word := projection_word(image_words(sidecar.get("ImageType"))):
+        return f"ImageType says {word}: a projection or a picture is no volume of activity"
+    if reason := _uncorrected(sidecar, entities):
+        return f"{reason}: an image without attenuation correction cannot be quantified"
+    return None
+
+
+def _uncorrected(sidecar: Mapping[str, Any], entities: Mapping[str, str]) -> str | None:
+    """What says that attenuation was not corrected."""
+    if labels_no_attenuation(rec := entities.get("rec", "")):
+        return f"rec-{rec}"
+    for key, value in sidecar.items():
+        if key.lower().startswith("attenuationcorrect") and _denies(value):
+            return f"{key} is {value!r}"
+    corrections = image_words(sidecar.get("CorrectedImage"))
+    if corrections and not any(_ATTENUATION in word for word in corrections):
+        return f"CorrectedImage lacks {_ATTENUATION}"
+    description = sidecar.get(_DESCRIPTION)
+    if not corrections and isinstance(description, str) and names_no_attenuation(description):
+        return f"{_DESCRIPTION} is {description!r}"
+    return None
+
+
+def _denies(value: object) -> bool:
+    if isinstance(value, list):
+        return any(map(_denies, value))
+    return value is False or (isinstance(value, str) and is_denied(value)) or value == 0
+
+
+def kind_findings(sidecar: Mapping[str, Any], entities: Mapping[str, str]) -> list[Finding]:
+    """What is not told about a PET that nothing speaks against."""
+    found = []
+    value = sidecar.get("AttenuationCorrection")
+    told = value is True or (isinstance(value, str) and not is_unknown(value))
+    told |= _ATTENUATION in image_words(sidecar.get("CorrectedImage"))
+    told |= entities.get("rec", "").lower().startswith("ac")
+    if not told:
+        shown = "is missing" if value is None else f"is {value!r}"
+        text = (
+            f"AttenuationCorrection {shown}, so nothing says that attenuation was corrected, "
+            "without which a Centiloid is wrong: look it up and write it into the sidecar."
+        )
+        found.append(Finding("attenuation-unknown", text))
+    if "DERIVED" in image_words(sidecar.get("ImageType")):
+        text = (
+            "ImageType says DERIVED, made from other images and no reconstruction of a scanner: "
+            "check that nothing was filtered or rescaled, or take the original series."
+        )
+        found.append(Finding("image-derived", text))
+    return found

@@ -1,0 +1,196 @@
+"""Tables of a raw dataset: ``participants.tsv``, ``sessions.tsv``, ``scans.tsv``.
+
+They come out of spreadsheets. What can be read is read; what had to be guessed, or could not be
+read, is told.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+from bidsapp.reading import read_bytes
+
+_MISSING = frozenset({"", "n/a", "N/A", "NA", "NaN", "nan"})
+_SHOWN = 3  # rows or names in one sentence
+
+
+@dataclass(frozen=True)
+class RawTable:
+    """Rows of a table by what they are about.
+
+    Attributes
+    ----------
+    rows : key -> column -> value, without blanks around; the column of the keys is left out, and
+        so are values that rows of one key contradict each other in
+    problems : what was wrong, one sentence each, beginning with the name of the file
+    contradicted : key -> columns left out
+    """
+
+    rows: dict[str, dict[str, str]] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+    contradicted: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+def participants(bids_dir: Path) -> RawTable:
+    """``participants.tsv`` by ``sub-<label>``."""
+    return _read(bids_dir / "participants.tsv", "participant_id", "sub-")
+
+
+def sessions(bids_dir: Path, participant: str) -> RawTable:
+    """``sessions.tsv`` of a participant (label without ``sub-``) by ``ses-<label>``."""
+    name = f"sub-{participant}"
+    return _read(bids_dir / name / f"{name}_sessions.tsv", "session_id", "ses-")
+
+
+def scans(folder: Path, bids_dir: Path) -> RawTable:
+    """``scans.tsv`` of a participant's or a session's folder by `scan_key`."""
+    prefix = "_".join(folder.relative_to(bids_dir).parts)
+    return _read(folder / f"{prefix}_scans.tsv", "filename", "")
+
+
+def scan_key(name: str) -> str:
+    """``anat/sub-01_T1w`` of a path as it stands in a ``scans.tsv``: folder and name, no ending."""
+    folder, _, file = name.replace("\\", "/").rpartition("/")
+    stem = file.split(".", 1)[0]
+    return f"{folder.rpartition('/')[2]}/{stem}" if folder else stem
+
+
+def _read(path: Path, column: str, prefix: str) -> RawTable:
+    try:
+        changed = path.stat().st_mtime_ns
+    except OSError:
+        return RawTable()  # nobody has to give it
+    return _table(path, changed, column, prefix)
+
+
+@lru_cache(maxsize=64)
+def _table(path: Path, _changed: int, column: str, prefix: str) -> RawTable:
+    """Table of a file; kept as long as the file does not change."""
+    try:
+        text, problems = _decoded(read_bytes(path))
+    except OSError as error:
+        return RawTable(problems=(f"{path.name}: cannot be read ({error.strerror})",))
+    except UnicodeDecodeError:
+        return RawTable(problems=(f"{path.name}: is no text and was not used",))
+    header, lines = _split(text, problems)
+    if not header:
+        return RawTable(problems=(f"{path.name}: is empty",))
+    key_of = scan_key if not prefix else lambda value: _prefixed(value, prefix)
+    where = _key_column(header, lines, column, prefix, problems)
+    rows, contradicted = _by_key(header, lines, where, key_of, problems)
+    return RawTable(rows, tuple(f"{path.name}: {text}" for text in problems), contradicted)
+
+
+def _decoded(raw: bytes) -> tuple[str, list[str]]:
+    """Text in whatever encoding it is, and what to tell about that."""
+    marked = raw.startswith((b"\xff\xfe", b"\xfe\xff"))
+    zeros = raw[:200].count(0), len(raw[:200])
+    if marked or (0.3 < zeros[0] / max(zeros[1], 1) < 0.7):
+        encoding = "utf-16" if marked else "utf-16-le" if raw[1:2] == b"\0" else "utf-16-be"
+        return raw.decode(encoding), ["is UTF-16 and was read as such; save it as UTF-8"]
+    if b"\0" in raw:
+        raise UnicodeDecodeError("utf-8", raw, 0, 1, "zeros")
+    try:
+        return raw.decode("utf-8-sig"), []
+    except UnicodeDecodeError:
+        text = raw.decode("cp1252", errors="replace")
+        return text, ["is not UTF-8 and was read as Latin-1: check names with accents"]
+
+
+def _split(text: str, problems: list[str]) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of cells without blanks around them."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    if not lines:
+        return [], []
+    separators = [sign for sign in ("\t", ";", ",") if sign in lines[0]]
+    separator = separators[0] if separators else "\t"
+    if separator == "\t":
+        cells = [line.split("\t") for line in lines]
+    else:
+        problems.append(f"its columns are separated by {separator!r}, not by tabs as BIDS wants")
+        cells = list(csv.reader(io.StringIO("\n".join(lines)), delimiter=separator))
+    rows = [[cell.strip().strip('"').strip() for cell in row] for row in cells]
+    return rows[0], rows[1:]
+
+
+def _prefixed(value: str, prefix: str) -> str:
+    """``sub-01`` for ``01`` and ``Sub-01``."""
+    label = value[len(prefix) :] if value.lower().startswith(prefix) else value
+    return prefix + label if label else ""
+
+
+def _key_column(
+    header: Sequence[str],
+    lines: Sequence[Sequence[str]],
+    column: str,
+    prefix: str,
+    problems: list[str],
+) -> int:
+    """Index of the column that says whom a row is about: by its name, else by its values."""
+    plain = [re.sub(r"[^a-z]", "", name.lower()) for name in header]
+    wanted = column.replace("_", "")
+    if wanted in plain:
+        where = plain.index(wanted)
+        if where:
+            problems.append(f"{column} is its column {where + 1}, not the first as BIDS wants")
+        return where
+    share = [
+        sum(line[i].lower().startswith(prefix or "anat/") for line in lines if i < len(line))
+        for i in range(len(header))
+    ]
+    where = share.index(max(share))
+    problems.append(f"has no column {column}; {header[where]!r} was taken for it")
+    return where
+
+
+def _by_key(
+    header: Sequence[str],
+    lines: Sequence[Sequence[str]],
+    where: int,
+    key_of: Callable[[str], str],
+    problems: list[str],
+) -> tuple[dict[str, dict[str, str]], dict[str, tuple[str, ...]]]:
+    """Rows by key; what rows of one key contradict each other in is left out."""
+    found: dict[str, dict[str, set[str]]] = {}
+    ragged, nameless, renamed = [], [], {}
+    for number, line in enumerate(lines, start=2):
+        if len(line) < len(header) or any(line[len(header) :]):
+            ragged.append(number)
+        key = key_of(line[where]) if where < len(line) else ""
+        if not key:
+            nameless.append(number)
+            continue
+        if key != line[where] and key_of is not scan_key:
+            renamed[line[where]] = key
+        row = found.setdefault(key, {})
+        for i, name in enumerate(header):
+            if i != where and name:
+                row.setdefault(name, set()).update(line[i : i + 1])
+    if ragged:
+        problems.append(f"not as many cells as in the header in line {_listed(ragged)}")
+    if nameless:
+        problems.append(f"nobody is named in line {_listed(nameless)}, which was left out")
+    if renamed:
+        problems.append(f"{_listed(renamed)} was read as {_listed(renamed.values())}")
+    rows, contradicted = {}, {}
+    for key, columns in found.items():
+        told = {name: (values - _MISSING) or {"n/a"} for name, values in columns.items()}
+        rows[key] = {name: min(values) for name, values in told.items() if len(values) == 1}
+        if left := tuple(name for name in told if name not in rows[key]):
+            contradicted[key] = left
+            problems.append(
+                f"rows of {key} contradict each other in {', '.join(left)}, which was left out"
+            )
+    return rows, contradicted
+
+
+def _listed(items: Iterable[object]) -> str:
+    shown = list(map(str, items))
+    more = f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
+    return ", ".join(shown[:_SHOWN]) + more

@@ -1,0 +1,104 @@
+"""What sidecars, headers and names of series say about attenuation and contrast agent.
+
+One home for both ways in: DICOM headers and BIDS sidecars say these things in the same free texts.
+"""
+
+from __future__ import annotations
+
+import re
+
+from bidsapp.data import read_table
+
+# What stands where a value is not known.
+_UNKNOWN = re.compile(
+    r"(n\.?/?\s?a\.?|nan|null|tbd|unknown|unspecified|"
+    r"not? (available|known|reported|specified|applicable|stated|given|recorded|provided)|\W*)",
+)
+_NEGATION = r"(no|not|non|none|without|w/?o|sans|ohne|pre|un|never)"
+# A value that begins so says that something was not done.
+_NEGATIVE = re.compile(
+    rf"\W*({_NEGATION}|false|off|nacs?|uncorrected|uncorr|disabled|n|0$)(?![a-z])"
+)
+_NO_ATTENUATION = re.compile(
+    rf"(?<![a-z])(nac(?![a-z])|{_NEGATION}[\W_]*(ac(?![a-z])|atten)|un-?corr(ected)?(?![a-z]))"
+)
+_NO_ATTENUATION_LABEL = re.compile(r"^(?i:nac|no-?nac|noac|nonac|uncorr)|NAC|(?i:nac)\d*$")
+
+
+def is_unknown(text: str) -> bool:
+    """Whether a value tells nothing: empty, ``n/a``, ``unknown``.
+
+    >>> is_unknown("n/a"), is_unknown(" "), is_unknown("none")
+    (True, True, False)
+    """
+    return _UNKNOWN.fullmatch(text.strip().lower()) is not None
+
+
+def is_denied(text: str) -> bool:
+    """Whether a value of something that can be done says that it was not.
+
+    >>> is_denied("Not corrected"), is_denied("NONE"), is_denied("CT, no scatter"), is_denied("n/a")
+    (True, True, False, False)
+    """
+    return not is_unknown(text) and _NEGATIVE.match(text.strip().lower()) is not None
+
+
+def names_no_attenuation(text: str) -> bool:
+    """Whether a description is that of a PET without attenuation correction.
+
+    >>> names_no_attenuation("PET_NAC_dyn"), names_no_attenuation("Brain AC")
+    (True, False)
+    """
+    return _NO_ATTENUATION.search(text.lower()) is not None
+
+
+def labels_no_attenuation(label: str) -> bool:
+    """Whether a label without separators, such as BIDS' own ``nacdyn``, says so.
+
+    >>> labels_no_attenuation("nacstat"), labels_no_attenuation("acstat")
+    (True, False)
+    """
+    return _NO_ATTENUATION_LABEL.search(label) is not None
+
+
+def names_contrast(text: str) -> bool | None:
+    """Whether a description says that contrast agent was given; None when it says neither.
+
+    >>> names_contrast("T1 MPRAGE +C"), names_contrast("T1 pre contrast"), names_contrast("MPRAGE")
+    (True, False, None)
+    """
+    if _matches("without_contrast", text):  # a denial holds the word that it denies
+        return False
+    return True if _matches("with_contrast", text) else None
+
+
+def states_agent(text: str) -> bool | None:
+    """Whether the field of the contrast agent names one; None when it is empty.
+
+    >>> states_agent("Gadobutrol"), states_agent("none"), states_agent("")
+    (True, False, None)
+    """
+    if not text.strip():
+        return None
+    return not (is_unknown(text) or _matches("no_agent", text))
+
+
+def _matches(name: str, text: str) -> bool:
+    return re.search(read_table("series_texts")[name], text.lower()) is not None
+
+
+def image_words(value: object) -> list[str]:
+    r"""Words of ``ImageType`` or ``CorrectedImage``: a list, or a text with ``\`` or ``,`` between.
+
+    >>> image_words("DERIVED\\PRIMARY"), image_words(["attn ", "DECY"]), image_words(None)
+    (['DERIVED', 'PRIMARY'], ['ATTN', 'DECY'], [])
+    """
+    parts = value if isinstance(value, list) else [value]
+    texts = (text for part in parts if isinstance(part, str) for text in re.split(r"[\\,;]", part))
+    return [text.strip().upper() for text in texts if not is_unknown(text)]
+
+
+def projection_word(words: list[str]) -> str | None:
+    """Word of ``ImageType`` by which an image is a projection or a picture, no volume."""
+    pattern = r"\b(mn?ip|projection|fused|screen)"
+    return next((word for word in words if re.search(pattern, word.lower())), None)

@@ -1,0 +1,86 @@
+"""Tables as spreadsheets leave them: what can be read is read, the rest is told."""
+
+from __future__ import annotations
+
+import pytest
+
+from bidsapp.bids import raw_tables
+
+GOOD = "participant_id\tage\tname\nsub-01\t70\tZoé\nsub-02\t80\tAnn\n"
+ROWS = {"sub-01": {"age": "70", "name": "Zoé"}, "sub-02": {"age": "80", "name": "Ann"}}
+
+
+def read(folder, raw):
+    (folder / "participants.tsv").write_bytes(raw if isinstance(raw, bytes) else raw.encode())
+    return raw_tables.participants(folder)
+
+
+def test_a_table_as_it_should_be(tmp_path):
+    assert read(tmp_path, GOOD) == raw_tables.RawTable(ROWS)
+
+
+@pytest.mark.parametrize(
+    ("raw", "told"),
+    [
+        (GOOD.encode("utf-8-sig"), ""),
+        (GOOD.replace("\n", "\r\n"), ""),
+        (GOOD.replace("\n", "\r"), ""),
+        (GOOD.encode("utf-16"), "UTF-16"),
+        (GOOD.encode("utf-16-le"), "UTF-16"),
+        (GOOD.encode("utf-16-be"), "UTF-16"),
+        (GOOD.encode("latin-1"), "Latin-1"),
+        (GOOD.replace("\t", ","), "','"),
+        (GOOD.replace("\t", ";"), "';'"),
+        (GOOD.replace("\t", " \t").replace("\n", "  \n"), ""),
+        (GOOD.replace("70", '"70"'), ""),
+        (GOOD.replace("sub-", ""), "01, 02 was read as sub-01, sub-02"),
+        (GOOD.replace("sub-", "SUB-"), "was read as sub-01"),
+        (GOOD.replace("participant_id", "Participant ID"), ""),
+        (GOOD.replace("participant_id", "who"), "'who' was taken for it"),
+        (GOOD + "\n\n", ""),
+        (GOOD + "\t90\tBob\n", "nobody is named in line 4"),
+        (GOOD + "sub-01\t70\tZoé\n", ""),
+        (GOOD + "sub-01\tn/a\tZoé\n", ""),
+        ("age\tparticipant_id\tname\n70\tsub-01\tZoé\n80\tsub-02\tAnn\n", "column 2"),
+        ("site_id\tparticipant_id\tage\tname\n", "column 2"),
+    ],
+)
+def test_what_can_be_read_is_read(tmp_path, raw, told):
+    table = read(tmp_path, raw)
+    assert table.rows in (ROWS, {})
+    assert bool(table.rows) == (b"Ann" in (raw if isinstance(raw, bytes) else raw.encode())
+                                .replace(b"\0", b""))  # fmt: skip
+    assert told in " ".join(table.problems) and bool(table.problems) == bool(told)
+    assert all(sentence.startswith("participants.tsv: ") for sentence in table.problems)
+
+
+def test_rows_that_contradict_each_other_say_nothing(tmp_path):
+    table = read(tmp_path, GOOD + "sub-01\t71\tZoé\n")
+    assert table.rows == {**ROWS, "sub-01": {"name": "Zoé"}}
+    assert table.contradicted == {"sub-01": ("age",)}
+    assert "contradict" in table.problems[0]
+
+
+def test_short_and_long_rows_are_read_as_far_as_they_go(tmp_path):
+    table = read(tmp_path, "participant_id\tage\tsex\nsub-1\t70\nsub-2\t80\tF\textra\n")
+    assert table.rows["sub-1"]["age"] == "70" and table.rows["sub-2"]["sex"] == "F"
+    assert "line 2, 3" in table.problems[0]
+
+
+@pytest.mark.parametrize("raw", [b"", b"\n\n", bytes(100), b"\xff\xfe\t"])
+def test_what_is_no_table_is_told(tmp_path, raw):
+    table = read(tmp_path, raw)
+    assert table.rows == {} and len(table.problems) == 1
+
+
+def test_sessions_and_scans_likewise(tmp_path):
+    folder = tmp_path / "sub-1" / "ses-a"
+    folder.mkdir(parents=True)
+    (folder.parent / "sub-1_sessions.tsv").write_text("acq_time,session_id\n2020-01-01,a\n")
+    table = raw_tables.sessions(tmp_path, "1")
+    assert table.rows == {"ses-a": {"acq_time": "2020-01-01"}} and len(table.problems) == 3
+    (folder / "sub-1_ses-a_scans.tsv").write_text(
+        "filename\tacq_time\nses-a\\pet\\sub-1_ses-a_pet.nii\t2020-01-02\n"
+    )
+    found = raw_tables.scans(folder, tmp_path).rows
+    assert found[raw_tables.scan_key("pet/sub-1_ses-a_pet.nii.gz")] == {"acq_time": "2020-01-02"}

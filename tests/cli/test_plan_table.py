@@ -1,0 +1,56 @@
+"""``--dry-run`` of a BIDS dataset: the plan as a table, and nothing written."""
+
+from __future__ import annotations
+
+import pytest
+
+from bidsapp.bids.layout import read_dataset
+from bidsapp.bids.planning import make_plan
+from bidsapp.cli.main import main
+from bidsapp.cli.plan_table import plan_rows
+from bidsapp.settings import Filters, Processing
+
+
+@pytest.fixture
+def study(raw):
+    raw.t1w("sub-1")
+    raw.pet("sub-1_trc-FBB")
+    raw.pet("sub-1_trc-FDG", TracerName="FDG")
+    raw.pet("sub-2_trc-FBB", Units=None)
+    pet = raw.pet("sub-3_trc-FBB", AttenuationCorrection="n/a")
+    pet.unlink()
+    pet.symlink_to("../../.git/annex/objects/x")
+    return raw
+
+
+def test_every_scan_has_a_line_with_what_is_missing(study):
+    plan = make_plan(read_dataset(study.root, Filters()), Processing())
+    rows = {row[0]: row[1:] for row in plan_rows(plan)}
+    assert rows["sub-1_trc-FBB"] == (
+        "run", "FBB", "90 to 110, 100%", "sub-1_T1w.nii.gz", "nothing",
+    )  # fmt: skip
+    assert rows["sub-1_trc-FDG"][:2] == ("left out", "FDG")
+    assert rows["sub-2_trc-FBB"][0] == "refused" and "Units" in rows["sub-2_trc-FBB"][-1]
+    # what is going to be done when the image has been fetched
+    told = rows["sub-3_trc-FBB"]
+    assert told[:4] == ("refused", "FBB", "90 to 110, 100%", "none: by the PET itself")
+    assert "fetch" in told[-1]
+
+
+def test_the_command_prints_it_and_writes_nothing(study, tmp_path, capfd):
+    options = ["participant", "-w", str(tmp_path / "work"), "--dry-run"]
+    assert main([str(study.root), str(tmp_path / "out"), *options]) == 1
+    told = "".join(capfd.readouterr())
+    assert "left out" in told and "refused" in told and "--dry-run" in told
+    assert not (tmp_path / "out").exists() and not (tmp_path / "work").exists()
+
+
+@pytest.mark.parametrize(
+    ("labels", "code"),
+    [(["--tracer-label", "FBB", "--participant-label", "1"], 0),
+     (["--participant-label", "2"], 65), (["--participant-label", "3"], 66),
+     (["--tracer-label", "FDG"], 18)],
+)  # fmt: skip
+def test_its_exit_code_is_that_of_the_run(study, tmp_path, labels, code):
+    options = ["participant", "--dry-run", *labels]
+    assert main([str(study.root), str(tmp_path / "out"), *options]) == code
