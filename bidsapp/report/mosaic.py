@@ -132,29 +132,52 @@ def sample(volume: Volume, layout: Layout, *, order: int = 1) -> NDArray[np.floa
         Zero outside the volume and between the tiles.
     """
     canvas = np.zeros(layout.shape, np.float32)
-    data = np.asarray(volume.data, np.float32)
     to_index = np.linalg.inv(volume.affine)
     for tile in layout.tiles:
-        pixel_to_index = to_index @ _pixel_to_world(tile, layout)
-        shape = (1, tile.height, tile.width)
-        canvas[_place(tile)] = _transformed(data, pixel_to_index, shape, order)[0]
+        matrix = to_index @ _pixel_to_world(tile, layout)
+        canvas[_place(tile)] = _cut(volume.data, matrix, (tile.height, tile.width), order)
     return canvas
 
 
-def _transformed(
-    data: NDArray[np.float32], matrix: NDArray[np.float64], shape: tuple[int, ...], order: int
+def _cut(
+    data: NDArray[np.generic], matrix: NDArray[np.float64], shape: tuple[int, int], order: int
 ) -> NDArray[np.float32]:
-    """Resample; when the axes agree up to their order, the several times faster way is taken."""
+    """One tile, ``matrix`` its (0, row, column) -> voxel; along the axes of the voxels if it may.
+
+    Axis by axis it takes a tenth of the time of `affine_transform`.
+    """
     linear = np.where(np.abs(matrix[:3, :3]) < 1e-9, 0, matrix[:3, :3])
-    rows, columns = np.nonzero(linear)
-    if len(rows) == 2 and len(set(columns)) == 2:  # a plane: one axis of the data is not stepped
-        cut = ({0, 1, 2} - set(rows)).pop()
-        rows, columns = np.append(rows, cut), np.append(columns, 0)
-        at = np.argsort(columns)
-        steps = np.array([linear[r, c] if c else 1.0 for r, c in zip(rows, columns, strict=True)])
-        turned = data.transpose(rows[at])
-        return affine_transform(turned, steps[at], matrix[rows[at], 3], shape, order=order)
-    return affine_transform(data, linear, matrix[:3, 3], shape, order=order)
+    axes, steps = np.nonzero(linear)
+    if sorted(steps) != [1, 2] or len(set(axes)) != 2:
+        values = np.asarray(data, np.float32)
+        return affine_transform(values, linear, matrix[:3, 3], (1, *shape), order=order)[0]
+    row, column = axes[np.argsort(steps)]
+    through = 3 - row - column
+    plane = data.transpose(through, row, column)
+    for axis, at in (
+        (0, matrix[[through], 3]),
+        (1, matrix[row, 3] + linear[row, 1] * np.arange(shape[0])),
+        (2, matrix[column, 3] + linear[column, 2] * np.arange(shape[1])),
+    ):
+        plane = _along(plane, axis, at, order)
+    return plane[0]
+
+
+def _along(
+    data: NDArray[np.generic], axis: int, at: NDArray[np.float64], order: int
+) -> NDArray[np.float32]:
+    """Read along one axis, zero beyond its outermost voxels."""
+    last = data.shape[axis] - 1
+    outside = (at < 0) | (at > last)
+    at = np.clip(at if order else np.floor(at + 0.5), 0, last)
+    low = at.astype(np.intp)
+    share = np.expand_dims((at - low).astype(np.float32), [a for a in range(3) if a != axis])
+    before = (slice(None),) * axis  # an index, not `take`, which copies what is not contiguous
+    values = np.asarray(data[(*before, low)], np.float32)
+    if share.any():
+        values += share * (data[(*before, np.minimum(low + 1, last))] - values)
+    values[(*before, outside)] = 0
+    return values
 
 
 def inside(shape: Sequence[int], affine: NDArray[np.float64], layout: Layout) -> NDArray[np.bool_]:

@@ -4,12 +4,16 @@
 
 Runs the installed ``centipet`` on one participant of ``BIDS_DIR``, in a fresh folder; without
 ``BIDS_DIR`` on the demo's phantom, which is made and converted first and not counted. Prints wall
-time, processor time and the peak memory of the whole process tree, sampled ten times a second.
+time, processor time and the peak memory of the whole process tree, sampled ten times a second;
+and, since seconds of one machine say little about another, both times in units of a fixed piece of
+NumPy work, measured before and after in one thread, with the name of the machine.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import platform
 import subprocess
 import sys
 import tempfile
@@ -17,7 +21,9 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import psutil
+from threadpoolctl import threadpool_limits
 
 from bidsapp.cli.demo import TRACER, phantom_of
 from bidsapp.data.tracers import tracers
@@ -78,6 +84,42 @@ def measure(command: list[str]) -> Usage:
     return usage
 
 
+def yardstick_s(repeats: int = 5) -> float:
+    """Processor time of a fixed piece of work, the best of some: what the machine is worth now.
+
+    Of the kinds that fill a run: exponentials, gathers, blends and sums of millions of numbers, a
+    matrix product and a factorisation.
+    """
+    rng = np.random.default_rng(0)
+    values, place = rng.random((4, 500_000), np.float32), rng.integers(0, 500_000, 500_000)
+    matrix = rng.random((800, 800)) + 800 * np.eye(800)
+
+    def work() -> None:
+        for _ in range(10):
+            gathered = values.take(place, axis=1)
+            gathered += 0.5 * (values - gathered)
+            np.exp(-(gathered**2)).sum(axis=0, dtype=np.float64)
+        np.linalg.cholesky(matrix @ matrix.T)
+
+    taken = []
+    with threadpool_limits(1):
+        for _ in range(repeats):
+            begin = time.process_time()
+            work()
+            taken.append(time.process_time() - begin)
+    return min(taken)
+
+
+def machine() -> str:
+    """Model of the processor and how many cores this process may use."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    model = models[0] if models else platform.processor() or platform.machine()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{model}, {cores} cores"
+
+
 def phantom_dataset(folder: Path) -> Path:
     """Make the demo's phantom and convert it to BIDS below ``folder``."""
     write_study(folder / "dicom", phantom_of(60.0, tracers()[TRACER]))
@@ -101,16 +143,21 @@ def main() -> None:
         folder = Path(name)
         bids = options.bids_dir or phantom_dataset(folder)
         label = options.participant or min(path.name for path in bids.glob("sub-*"))
+        unit = yardstick_s()
         usage = measure(
             [*CENTIPET, str(bids), str(folder / "out"), "participant", "--participant-label",
              label, "--work-dir", str(folder / "work"), "--nprocs", str(options.nprocs)]
         )  # fmt: skip
+    unit = min(unit, yardstick_s())
+    processors_s = sum(usage.processors_s.values())
     rows = {
+        "machine": machine(),
+        "fixed NumPy work": f"{unit:.3f} s",
         "participant": label if options.bids_dir else f"sub-{PARTICIPANT} (demo)",
         "processes asked for": options.nprocs,
         "processes seen": usage.peak_processes,
-        "wall time": f"{usage.wall_s:.1f} s",
-        "processor time": f"{sum(usage.processors_s.values()):.1f} s",
+        "wall time": f"{usage.wall_s:.1f} s, {usage.wall_s / unit:.0f} times the fixed work",
+        "processor time": f"{processors_s:.1f} s, {processors_s / unit:.0f} times the fixed work",
         "peak memory, proportional": f"{usage.peak_proportional / 2**30:.2f} GiB",
         "peak memory, sum of resident": f"{usage.peak_resident / 2**30:.2f} GiB",
     }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import permutations
+
 import numpy as np
 import pytest
 
@@ -62,3 +64,22 @@ def test_the_layout_around_a_mask_holds_it(tiny_volume):
     assert (layout.high >= world.max(axis=0) + 4 - 1e-9).all()
     for tile in layout.tiles:
         assert world[:, tile.axis].min() < tile.position_mm < world[:, tile.axis].max()
+
+
+@pytest.mark.parametrize("order", [0, 1])
+@pytest.mark.parametrize("axes", list(permutations(range(3))))
+@pytest.mark.parametrize("sign", [1, -1])
+def test_axes_in_any_order_are_cut_as_those_of_an_oblique_grid_are(axes, sign, order):
+    affine = np.eye(4)
+    affine[:3, :3] = np.eye(3)[:, axes] * [2.0, 1.5 * sign, 1.3]
+    affine[:3, 3] = -affine[:3, :3] @ [8, 10, 9]
+    data = np.random.default_rng(5).random((17, 21, 19), np.float32)
+    layout = lay_out((-18, -20, -16), (18, 20, 16), dict.fromkeys(CUTS, (0.0, 5.3, 40.0)))
+    turn = 1e-7  # too little to be seen, enough not to go along the axes
+    nearly = affine.copy()
+    nearly[:3, :3] = (np.eye(3) + turn * np.array([[0, 1, 1], [-1, 0, 1], [-1, -1, 0]])) @ (
+        affine[:3, :3]
+    )
+    found = [sample(Volume(data, place), layout, order=order) for place in (affine, nearly)]
+    differs = np.abs(found[0] - found[1]) > 1e-4
+    assert found[0].any() and differs.mean() < 0.002  # pixels on the very edge of a voxel
