@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from nipype.interfaces.base import (
-    BaseInterfaceInputSpec,
     File,
     SimpleInterface,
     TraitedSpec,
@@ -23,12 +22,20 @@ from bidsapp.core.warp import Warp
 from bidsapp.data import mni_grid, read_table
 from bidsapp.data.atlases import uptake_regions
 from bidsapp.data.segmentation import segment_head
-from bidsapp.interfaces.store import about, fetch, fetch_volume, keep, keep_volume, optional
+from bidsapp.interfaces.store import (
+    InputSpec,
+    about,
+    fetch,
+    fetch_volume,
+    keep,
+    keep_volume,
+    optional,
+)
 from bidsapp.nifti import affine_disagreement, load_volume
 from bidsapp.volume import Volume
 
 
-class SegmentInput(BaseInterfaceInputSpec):
+class SegmentInput(InputSpec):
     """Inputs of `Segment`."""
 
     t1w = File(exists=True, mandatory=True, desc="raw T1w, NIfTI")
@@ -89,7 +96,7 @@ def _plain(intensities: IntensityModel) -> dict[str, Any]:
     }
 
 
-class NativeRegionsInput(BaseInterfaceInputSpec):
+class NativeRegionsInput(InputSpec):
     """Inputs of `NativeRegions`."""
 
     mask = File(exists=True, mandatory=True, desc="brain mask, T1w grid")
@@ -117,7 +124,7 @@ class NativeRegions(SimpleInterface):
         return runtime
 
 
-class ToTemplateInput(BaseInterfaceInputSpec):
+class ToTemplateInput(InputSpec):
     """Inputs of `ToTemplate`."""
 
     image = File(exists=True, mandatory=True, desc="image on the T1w grid")

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 from nipype.interfaces.base import (
-    BaseInterfaceInputSpec,
     DynamicTraitedSpec,
     File,
     SimpleInterface,
@@ -28,7 +27,7 @@ from bidsapp.core.resample import itk_affine_text, itk_displacements
 from bidsapp.data import read_table
 from bidsapp.data.tracers import tracer_from_name
 from bidsapp.errors import StorageError
-from bidsapp.interfaces.store import fetch_volume, optional
+from bidsapp.interfaces.store import InputSpec, fetch_volume, optional
 from bidsapp.nifti import (
     file_hash,
     save_displacements,
@@ -41,7 +40,7 @@ from bidsapp.report.display import display_of
 from bidsapp.volume import Volume, known_or_zero
 
 
-class _Placed(BaseInterfaceInputSpec):
+class _Placed(InputSpec):
     """Where a derivative belongs."""
 
     output_dir = traits.Str(mandatory=True, desc="root of the derivative dataset")
@@ -142,7 +141,7 @@ class SavePosition(SimpleInterface):
         return runtime
 
 
-class SaveResultInput(BaseInterfaceInputSpec):
+class SaveResultInput(InputSpec):
     """Inputs of `SaveResult`."""
 
     output_dir = traits.Str(mandatory=True, desc="root of the derivative dataset")

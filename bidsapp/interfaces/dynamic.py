@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from nipype.interfaces.base import (
-    BaseInterfaceInputSpec,
     File,
     SimpleInterface,
     TraitedSpec,
@@ -29,7 +28,7 @@ from bidsapp.data.atlases import CENTILOID
 from bidsapp.data.regional import chosen_atlases
 from bidsapp.data.tracers import window_rule
 from bidsapp.interfaces.derivatives import _Placed, _Written, named
-from bidsapp.interfaces.store import about, fetch, fetch_volume, keep
+from bidsapp.interfaces.store import InputSpec, about, fetch, fetch_volume, keep
 from bidsapp.nifti import read_frames, save_frames, write_json
 from bidsapp.settings import Processing
 from bidsapp.tables import write_table
@@ -55,7 +54,7 @@ class Series:
     decay: tuple[float, ...]
 
 
-class _FramesInput(BaseInterfaceInputSpec):
+class _FramesInput(InputSpec):
     """All frames of an injection, and where the head lies in them."""
 
     series = traits.List(traits.Instance(Series), mandatory=True, desc="the scan, other parts")
@@ -112,7 +111,7 @@ class SampleFrames(SimpleInterface):
         return runtime
 
 
-class TellDriftInput(BaseInterfaceInputSpec):
+class TellDriftInput(InputSpec):
     """Inputs of `TellDrift`."""
 
     tacs = File(exists=True, mandatory=True, desc="as `SampleFrames` gives it")

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from nipype.interfaces.base import (
-    BaseInterfaceInputSpec,
     File,
     SimpleInterface,
     TraitedSpec,
@@ -40,13 +39,13 @@ from bidsapp.data.kinetics import (
 from bidsapp.data.regional import Scene, chosen_atlases, chosen_references, placed_reference
 from bidsapp.errors import BadDataError
 from bidsapp.interfaces.derivatives import _Placed, _Written, named
-from bidsapp.interfaces.store import fetch, fetch_volume, keep_volume, optional
+from bidsapp.interfaces.store import InputSpec, fetch, fetch_volume, keep_volume, optional
 from bidsapp.settings import KineticModel, Processing
 from bidsapp.tables import write_table
 from bidsapp.volume import Volume
 
 
-class FitKineticsInput(BaseInterfaceInputSpec):
+class FitKineticsInput(InputSpec):
     """Inputs of `FitKinetics`."""
 
     tacs = File(exists=True, mandatory=True, desc="curves by atlas, as `SampleFrames` gives them")

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from nipype.interfaces.base import (
-    BaseInterfaceInputSpec,
     File,
     SimpleInterface,
     TraitedSpec,
@@ -39,6 +38,7 @@ from bidsapp.data import read_table
 from bidsapp.data.registration import head_of
 from bidsapp.errors import CentipetError
 from bidsapp.interfaces.store import (
+    InputSpec,
     about,
     fetch,
     fetch_stills,
@@ -52,7 +52,7 @@ from bidsapp.settings import PetToT1w
 from bidsapp.volume import Volume
 
 
-class AlignFramesInput(BaseInterfaceInputSpec):
+class AlignFramesInput(InputSpec):
     """Inputs of `AlignFrames`; one entry per PET of the injection, the scan itself first."""
 
     pets = traits.List(File(exists=True), mandatory=True, desc="raw PETs, NIfTI")
@@ -109,7 +109,7 @@ class AlignFrames(SimpleInterface):
         return [(matrix @ to_part).tolist() for matrix in within]
 
 
-class TimeAverageInput(BaseInterfaceInputSpec):
+class TimeAverageInput(InputSpec):
     """Inputs of `TimeAverage`."""
 
     pet = File(exists=True, mandatory=True, desc="raw PET, NIfTI, 3D or 4D")
@@ -152,7 +152,7 @@ class TimeAverage(SimpleInterface):
         return runtime
 
 
-class RegisterInput(BaseInterfaceInputSpec):
+class RegisterInput(InputSpec):
     """Inputs of `Register`; images but ``pet`` on the T1w grid."""
 
     pet = File(exists=True, mandatory=True, desc="PET on its native grid")
@@ -213,7 +213,7 @@ class Register(SimpleInterface):
         return runtime
 
 
-class PetToT1wGridInput(BaseInterfaceInputSpec):
+class PetToT1wGridInput(InputSpec):
     """Inputs of `PetToT1wGrid`."""
 
     stills = File(exists=True, mandatory=True, desc="PET, one image per position of the head")
@@ -240,7 +240,7 @@ class PetToT1wGrid(SimpleInterface):
         return runtime
 
 
-class PetToTemplateInput(BaseInterfaceInputSpec):
+class PetToTemplateInput(InputSpec):
     """Inputs of `PetToTemplate`."""
 
     stills = File(exists=True, mandatory=True, desc="PET, one image per position of the head")

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 from nipype.interfaces.base import (
-    BaseInterfaceInputSpec,
     File,
     SimpleInterface,
     TraitedSpec,
@@ -19,11 +18,11 @@ from bidsapp.core.quality import pet_only_findings, pet_only_refusal
 from bidsapp.data import mni_grid, read_table
 from bidsapp.data.amyloid_template import amyloid_template
 from bidsapp.errors import BadDataError
-from bidsapp.interfaces.store import about, fetch_volume, keep, keep_volume
+from bidsapp.interfaces.store import InputSpec, about, fetch_volume, keep, keep_volume
 from bidsapp.volume import Volume
 
 
-class NormalisePetInput(BaseInterfaceInputSpec):
+class NormalisePetInput(InputSpec):
     """Inputs of `NormalisePet`."""
 
     pet = File(exists=True, mandatory=True, desc="PET on its native grid")

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from nipype.interfaces.base import (
-    BaseInterfaceInputSpec,
     File,
     SimpleInterface,
     TraitedSpec,
@@ -31,13 +30,13 @@ from bidsapp.data.atlases import Atlas, atlas
 from bidsapp.data.regional import chosen_atlases
 from bidsapp.errors import BadDataError
 from bidsapp.interfaces.derivatives import _Placed, _Written, named
-from bidsapp.interfaces.store import fetch, fetch_volume, keep_volume
+from bidsapp.interfaces.store import InputSpec, fetch, fetch_volume, keep_volume
 from bidsapp.settings import Processing
 from bidsapp.tables import write_table
 from bidsapp.volume import Grid, Volume
 
 
-class CorrectInput(BaseInterfaceInputSpec):
+class CorrectInput(InputSpec):
     """Inputs of `Correct`."""
 
     pet = File(exists=True, mandatory=True, desc="mean PET on its native grid")

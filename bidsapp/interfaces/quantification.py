@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from nipype.interfaces.base import (
-    BaseInterfaceInputSpec,
     File,
     SimpleInterface,
     TraitedSpec,
@@ -38,11 +37,11 @@ from bidsapp.data import REFERENCES, TARGET, read_table, vois
 from bidsapp.data.bands import band_statement
 from bidsapp.data.tau import REFERENCE, tau_equations, tau_masks, tau_regions
 from bidsapp.errors import BadDataError
-from bidsapp.interfaces.store import about, fetch_volume, keep_volume
+from bidsapp.interfaces.store import InputSpec, about, fetch_volume, keep_volume
 from bidsapp.volume import Volume
 
 
-class QuantifyInput(BaseInterfaceInputSpec):
+class QuantifyInput(InputSpec):
     """Inputs of `Quantify`."""
 
     pet = File(exists=True, mandatory=True, desc="PET on the 2 mm MNI grid, NaN if not measured")
@@ -183,7 +182,7 @@ def _percent(part: float | None) -> float | None:
     return None if part is None else 100 * part
 
 
-class RatioImagesInput(BaseInterfaceInputSpec):
+class RatioImagesInput(InputSpec):
     """Inputs of `RatioImages`."""
 
     pet = File(exists=True, mandatory=True, desc="PET on the 2 mm MNI grid")

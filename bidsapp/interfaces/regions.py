@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from nipype.interfaces.base import (
-    BaseInterfaceInputSpec,
     File,
     SimpleInterface,
     TraitedSpec,
@@ -34,7 +33,7 @@ from bidsapp.data.regional import (
     region_dictionary,
 )
 from bidsapp.interfaces.derivatives import _Placed, _Written, measured_or_zero, named, shown_as
-from bidsapp.interfaces.store import fetch, fetch_volume, optional
+from bidsapp.interfaces.store import InputSpec, fetch, fetch_volume, optional
 from bidsapp.nifti import save_volume, write_json, write_lines
 from bidsapp.settings import TEMPLATE_SPACE, Processing
 from bidsapp.tables import line, write_table
@@ -44,7 +43,7 @@ from bidsapp.volume import Grid, Volume
 _MARGIN_MM = 15.0
 
 
-class MeasureRegionsInput(BaseInterfaceInputSpec):
+class MeasureRegionsInput(InputSpec):
     """Inputs of `MeasureRegions`."""
 
     pet = File(exists=True, mandatory=True, desc="PET in the space, NaN where not measured")

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from nipype.interfaces.base import (
-    BaseInterfaceInputSpec,
     File,
     SimpleInterface,
     TraitedSpec,
@@ -19,6 +18,7 @@ from bidsapp.core.quality import Finding, resolution_findings
 from bidsapp.core.resolution import Widths, kernel_to, measure_resolution, smooth
 from bidsapp.core.stills import mean_at_reference
 from bidsapp.interfaces.store import (
+    InputSpec,
     fetch,
     fetch_stills,
     fetch_volume,
@@ -28,7 +28,7 @@ from bidsapp.interfaces.store import (
 )
 
 
-class SmoothInput(BaseInterfaceInputSpec):
+class SmoothInput(InputSpec):
     """Inputs of `Smooth`; those on the T1w grid are for measuring the resolution."""
 
     pet = File(exists=True, mandatory=True, desc="mean PET, native grid")

@@ -1,24 +1,61 @@
-"""What the nodes share: arrays kept between two of them, and whose fault an error is.
+"""What the nodes share: inputs, arrays kept between two of them, and whose fault an error is.
 
 Arrays lie in the work folder as they are in memory, uncompressed.
 """
 
 from __future__ import annotations
 
+import stat
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
-from nipype.interfaces.base import isdefined
+from nipype.interfaces.base import BaseInterfaceInputSpec, isdefined
 from numpy.typing import NDArray
 
 from bidsapp.core.stills import Still
 from bidsapp.errors import CentipetError, StorageError
+from bidsapp.nifti import file_hash
 from bidsapp.volume import Volume
+
+
+class InputSpec(BaseInterfaceInputSpec):
+    """Inputs of a node; files count by what they hold, which is read once in a process.
+
+    nipype reads every file twice whenever it asks whether a node has to run.
+    """
+
+    def _get_sorteddict(
+        self,
+        value: Any,
+        dictwithhash: bool = False,
+        hash_method: str | None = None,
+        hash_files: bool = True,
+    ) -> Any:
+        digest = _digest_if_file(value) if hash_files and isinstance(value, str) else None
+        if digest is None:
+            return super()._get_sorteddict(value, dictwithhash, hash_method, hash_files)
+        return (value, digest) if dictwithhash else digest
+
+
+def _digest_if_file(name: str) -> str | None:
+    try:
+        state = Path(name).stat()
+    except (OSError, ValueError):  # any text at all
+        return None
+    if not stat.S_ISREG(state.st_mode):
+        return None
+    return _digest(name, state.st_ino, state.st_size, state.st_mtime_ns)
+
+
+@lru_cache(maxsize=4096)
+def _digest(path: str, *_state: int) -> str:
+    return file_hash(path)
 
 
 def keep(path: str | Path, arrays: Mapping[str, NDArray[Any]]) -> str:

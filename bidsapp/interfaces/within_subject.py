@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 from nipype.interfaces.base import (
-    BaseInterfaceInputSpec,
     File,
     SimpleInterface,
     TraitedSpec,
@@ -27,14 +26,14 @@ from bidsapp.data import read_table, template_mask
 from bidsapp.data.segmentation import segment_head
 from bidsapp.errors import BadDataError, CentipetError
 from bidsapp.interfaces.derivatives import _described, _Written, named
-from bidsapp.interfaces.store import fetch, keep
+from bidsapp.interfaces.store import InputSpec, fetch, keep
 from bidsapp.nifti import load_volume, save_volume, write_json, write_text
 from bidsapp.volume import Volume
 
 _EVERY = 40  # voxel of the template brain is a landmark: 5,000 of them
 
 
-class SegmentVisitInput(BaseInterfaceInputSpec):
+class SegmentVisitInput(InputSpec):
     """Inputs of `SegmentVisit`."""
 
     t1w = File(exists=True, mandatory=True, desc="raw T1w, NIfTI")
@@ -78,7 +77,7 @@ class SegmentVisit(SimpleInterface):
         return runtime
 
 
-class MakeTemplateInput(BaseInterfaceInputSpec):
+class MakeTemplateInput(InputSpec):
     """Inputs of `MakeTemplate`; one entry per visit."""
 
     visits = traits.List(File(exists=True), mandatory=True, desc="as `SegmentVisit` gives them")
@@ -129,7 +128,7 @@ class MakeTemplate(SimpleInterface):
         return runtime
 
 
-class SaveVisitsInput(BaseInterfaceInputSpec):
+class SaveVisitsInput(InputSpec):
     """Inputs of `SaveVisits`; one entry per visit."""
 
     output_dir = traits.Str(mandatory=True, desc="root of the derivative dataset")

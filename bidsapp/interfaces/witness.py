@@ -6,7 +6,6 @@ from dataclasses import asdict
 
 import numpy as np
 from nipype.interfaces.base import (
-    BaseInterfaceInputSpec,
     File,
     SimpleInterface,
     TraitedSpec,
@@ -19,10 +18,10 @@ from bidsapp.core.quality import position_findings
 from bidsapp.core.scale import Scale
 from bidsapp.core.stills import sample_stills
 from bidsapp.data import TARGET, read_table, vois
-from bidsapp.interfaces.store import fetch_stills, fetch_volume
+from bidsapp.interfaces.store import InputSpec, fetch_stills, fetch_volume
 
 
-class BothPositionsInput(BaseInterfaceInputSpec):
+class BothPositionsInput(InputSpec):
     """Inputs of `BothPositions`."""
 
     stills = File(exists=True, mandatory=True, desc="PET, one image per position of the head")
