@@ -129,6 +129,13 @@ class Samples:
         """Least squares for the levels of the classes, given the patterns at the samples."""
         return Levels(maps, [self.drift] * maps.shape[1], self.weights)
 
+    def uptake(self, maps: Float32) -> dict[str, float]:
+        """Mean uptake of each class, where it is, in units of the PET."""
+        levels = self.levels(maps)
+        local = levels.local(levels.solve(self.values))
+        mean = (maps * local).sum(axis=0) / np.maximum(maps.sum(axis=0), 1e-6)
+        return dict(zip(CLASSES, map(float, mean), strict=True))
+
     def residual(self, maps: Float32) -> Float64:
         """What the best levels leave of the PET, (N,)."""
         rest: Float64 = self.values - self.levels(maps).part(self.values)

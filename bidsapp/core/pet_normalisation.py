@@ -44,11 +44,10 @@ ROUGH_STEP = 2  # every second voxel of the template will do for the first searc
 DISTINCT_MM, PLACE_MM = 15.0, 40.0  # apart: other starts, other places
 ANYHOW, PLACES = 3, 2  # best starts, and best places, that are tried with affines
 UPRIGHT_DEG = 50.0  # turned less, the head lies as the header says
-KEPT = 2  # places that are tried with the whole model
+KEPT = 4  # of the places these lead to, so many are tried with the whole model
 AFFINE_VOXEL_MM = (8.0, 4.0)
 AFFINE_ROUNDS, WEIGHINGS, AFFINE_STEPS = 2, 2, 10
 STILL_MM = 0.02  # a step shorter than this ends a search
-TISSUE = ("gm", "gm_target", "gm_cerebellum", "wm", "wm_cerebellum")
 DEFAULTS = Options()
 
 
@@ -67,9 +66,9 @@ class PetNormalisation:
         patterns. ``gm_target`` is 1 or less without amyloid and 2 or more with much of it.
     quality : dict of float
         ``pet_only_unexplained``, share of the PET's variance in the brain, at the scale of 12 mm,
-        that the model leaves; ``pet_only_fluid``, uptake of CSF over that of brain tissue;
-        ``pet_only_rival``, how much of it the best other place explains (in log units,
-        1: as much);
+        that the model leaves; ``pet_only_fluid``, uptake of CSF over the mean of the brain, and
+        ``pet_only_rival``, how much of the PET the best other place explains of what this one does
+        (in log units, 1: as much), both when affines of the coarse PET are compared;
         ``pet_only_stretch_sds``, largest log-stretch of the affine in standard deviations of adult
         heads; ``pet_only_turn_deg``, turn of the head against the axes of the header;
         ``pet_only_jacobian_min``, ``pet_only_jacobian_max`` of the warp over the brain;
@@ -114,7 +113,8 @@ def normalise_pet(
 def _normalise(pet: Volume, template: PetTemplate, options: Options) -> PetNormalisation:
     pet = measured_part(pet)
     patterns = Patterns(template)
-    affine, rival = _find_affine(pet, patterns, options)
+    place = _find_affine(pet, patterns, options)
+    affine = place.affine
     data = Samples.near_brain(coarser(pet, AFFINE_VOXEL_MM[-1]), template, affine, options)
     fit = WarpFit(data, patterns, affine, options)
     fit.run()
@@ -128,8 +128,8 @@ def _normalise(pet: Volume, template: PetTemplate, options: Options) -> PetNorma
         levels=levels,
         quality={
             "pet_only_unexplained": fit.unexplained_smooth(),
-            "pet_only_fluid": levels["csf"] / float(np.mean([levels[name] for name in TISSUE])),
-            "pet_only_rival": rival,
+            "pet_only_fluid": place.fluid,
+            "pet_only_rival": place.rival,
             "pet_only_stretch_sds": float(np.abs(_log_stretch(affine)).max()),
             "pet_only_turn_deg": _turn_deg(affine),
             **_jacobian_range(fit.warp, field, template),
@@ -149,8 +149,16 @@ class _AffineFit:
     gain: float
 
 
-def _find_affine(pet: Volume, patterns: Patterns, options: Options) -> tuple[Matrix, float]:
-    """Affine PET world -> template world, and how well another place does (1: as well)."""
+@dataclass(frozen=True)
+class _Found:
+    """The affine PET world -> template world, and the quality of the place it was found in."""
+
+    affine: Matrix
+    fluid: float
+    rival: float
+
+
+def _find_affine(pet: Volume, patterns: Patterns, options: Options) -> _Found:
     coarse, fine = (coarser(pet, voxel) for voxel in AFFINE_VOXEL_MM)
     starts = _starts(pet, patterns.template)
     fits = _tried(coarse, patterns, starts, replace(options, drift_order=1))
@@ -158,12 +166,23 @@ def _find_affine(pet: Volume, patterns: Patterns, options: Options) -> tuple[Mat
     fits = _tried(coarse, patterns, [inverse(place) for place in places[:KEPT]], options)
     affine = fits[0].affine
     elsewhere = [fit.gain for fit in fits if _apart(fit, fits[0], patterns.template) > PLACE_MM]
-    rival = max(elsewhere, default=0.0) / max(fits[0].gain, 1e-12)
+    rival = float(np.clip(max(elsewhere, default=0.0) / max(fits[0].gain, 1e-12), 0, 1))
+    fluid = _fluid(coarse, patterns, affine, options)
     data = Samples.near_brain(fine, patterns.template, affine, options)
     choose_blur(data, patterns, transform(affine, data.world))
     for _ in range(AFFINE_ROUNDS):  # which voxels are near the brain is asked again each time
         affine = _affine_fit(fine, patterns, affine, options).affine
-    return affine, float(np.clip(rival, 0, 1))
+    return _Found(affine, fluid, rival)
+
+
+def _fluid(pet: Volume, patterns: Patterns, affine: Matrix, options: Options) -> float:
+    """Uptake of CSF over the mean of the brain."""
+    data = Samples.near_brain(pet, patterns.template, affine, options)
+    points = transform(affine, data.world)
+    maps = patterns.at(points)
+    data.reweigh(data.residual(maps))
+    brain = float(data.values[patterns.template.is_brain(points)].mean())
+    return data.uptake(maps)["csf"] / max(brain, 1e-30)
 
 
 def _starts(pet: Volume, template: PetTemplate) -> list[Matrix]:

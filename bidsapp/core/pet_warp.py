@@ -10,7 +10,6 @@ from scipy import linalg, ndimage
 from bidsapp.core.alignment import Matrix, transform
 from bidsapp.core.basis import Separable, squared_frequencies
 from bidsapp.core.pet_model import Options, Patterns, Samples, choose_blur
-from bidsapp.core.pet_template import CLASSES
 from bidsapp.core.sampling import FWHM_PER_SIGMA, Float64
 from bidsapp.core.warp import Warp
 
@@ -120,14 +119,11 @@ class WarpFit:
 
         Empty when the cerebellum takes up nothing.
         """
-        maps = self.patterns.at(self.points(self.warp.coefficients))
-        coefficients = self.data.levels(maps).solve(self.data.values)
-        local = self.data.drift @ coefficients.reshape(len(CLASSES), -1).T  # (N, C)
-        mean = (maps * local).sum(axis=0) / np.maximum(maps.sum(axis=0), 1e-6)
-        cerebellum = mean[CLASSES.index("gm_cerebellum")]
+        uptake = self.data.uptake(self.patterns.at(self.points(self.warp.coefficients)))
+        cerebellum = uptake["gm_cerebellum"]
         if cerebellum <= 0:
             return {}
-        return {name: float(level / cerebellum) for name, level in zip(CLASSES, mean, strict=True)}
+        return {name: level / cerebellum for name, level in uptake.items()}
 
     def unexplained_smooth(self) -> float:
         """Share of the variance in the brain that is left where noise has averaged out."""
