@@ -109,14 +109,22 @@ def lay_out_around(
     margin_mm : shown around it
     counts : number of axial, coronal and sagittal cuts
     """
-    inside = np.argwhere(mask.data)
-    world = inside @ mask.affine[:3, :3].T + mask.affine[:3, 3]
+    world = _outermost(np.asarray(mask.data) != 0) @ mask.affine[:3, :3].T + mask.affine[:3, 3]
     low, high = world.min(axis=0), world.max(axis=0)
     cuts = {
         name: low[axis] + (high[axis] - low[axis]) * (np.arange(count) + 1.0) / (count + 1.0)
         for (name, axis, _, _), count in zip(PLANES, counts, strict=True)
     }
     return lay_out(low - margin_mm, high + margin_mm, cuts)
+
+
+def _outermost(mask: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """First and last voxel of every line along the last axis: as far out as all, shape (N, 3)."""
+    held = mask.any(axis=2)
+    first = mask.argmax(axis=2)[held]
+    last = mask.shape[2] - 1 - mask[:, :, ::-1].argmax(axis=2)[held]
+    lines = np.argwhere(held)
+    return np.concatenate([np.column_stack([lines, end]) for end in (first, last)])
 
 
 def sample(volume: Volume, layout: Layout, *, order: int = 1) -> NDArray[np.float32]:

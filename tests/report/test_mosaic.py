@@ -6,6 +6,7 @@ from itertools import permutations
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from bidsapp.report.mosaic import WIDTH_PX, lay_out, lay_out_around, sample
 from bidsapp.volume import Volume
@@ -64,6 +65,16 @@ def test_the_layout_around_a_mask_holds_it(tiny_volume):
     assert (layout.high >= world.max(axis=0) + 4 - 1e-9).all()
     for tile in layout.tiles:
         assert world[:, tile.axis].min() < tile.position_mm < world[:, tile.axis].max()
+
+
+def test_the_layout_around_a_mask_on_an_oblique_grid_ends_where_the_mask_does():
+    affine = np.eye(4)
+    affine[:3, :3] = Rotation.from_euler("xyz", [20, -30, 40], degrees=True).as_matrix()
+    data = np.random.default_rng(2).random((12, 15, 11)) < 0.1
+    layout = lay_out_around(Volume(data, affine), margin_mm=0)
+    world = Volume(data, affine).grid.world()[data]
+    np.testing.assert_allclose(layout.low, world.min(axis=0), atol=1e-9)
+    np.testing.assert_allclose(layout.high, world.max(axis=0), atol=1e-9)
 
 
 @pytest.mark.parametrize("order", [0, 1])
