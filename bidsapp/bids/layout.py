@@ -430,7 +430,7 @@ class _Finder:
                 continue
             if reason := _problem(path, self.bids_dir, suffix, datatype):
                 unused.append(UnusedImage(path, reason))
-                _LOG.info("%s: not used, %s", path, reason)
+                _LOG.warning("%s: not used, %s", path, reason)
             elif image.entities.get("part", "mag") == "mag":
                 images.append(image)
         return images, unused

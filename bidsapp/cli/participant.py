@@ -123,8 +123,6 @@ def _plan(settings: Settings, progress: Progress) -> Plan:
     for label in settings.filters.participant or _people(bids_dir):
         if label not in found:
             progress.warn(f"sub-{label}: no PET to process")
-    for image in dataset.unused:
-        progress.warn(f"{image.path.relative_to(bids_dir)}: not used, {image.reason}")
     for sentence in dataset.table_problems():
         progress.warn(sentence)
     plan = make_plan(dataset, settings.processing)
