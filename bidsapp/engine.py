@@ -46,7 +46,12 @@ OnStep = Callable[[str, str], None]
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 # Imported once by the server that forks the workers, so that each starts in milliseconds.
-_PRELOADED = ["nipype.pipeline.plugins.multiproc", "scipy.ndimage", "scipy.optimize"]
+_PRELOADED = [
+    "bidsapp.interfaces",
+    "nipype.pipeline.plugins.multiproc",
+    "scipy.ndimage",
+    "scipy.optimize",
+]
 
 _POLL_S = 0.1
 

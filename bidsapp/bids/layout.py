@@ -21,6 +21,7 @@ from typing import Any
 
 from bidsapp.bids import raw_tables
 from bidsapp.bids.entities import LONG_NAMES, RAW_ENTITIES, parse_entities
+from bidsapp.bids.folders import unreadable_people
 from bidsapp.bids.stated import Metadata, in_sidecar
 from bidsapp.data.tracers import same_tracer
 from bidsapp.errors import (
@@ -33,6 +34,7 @@ from bidsapp.errors import (
 )
 from bidsapp.reading import parse_json, read_text
 from bidsapp.settings import Filters
+from bidsapp.untouched import load
 
 _LOG = logging.getLogger(__name__)
 
@@ -393,12 +395,15 @@ class _Finder:
 
     @cached_property
     def _layout(self) -> Any:
+        load("bids")
         from bids.layout import BIDSLayout, BIDSLayoutIndexer
 
         ignore = list(_NEVER)
         if self.participants and self.database_dir is None:  # a database is for every later run
             people = "|".join(map(re.escape, self.participants))
             ignore.append(re.compile(rf"^/sub-(?!(?:{people})(?:/|$))"))
+        closed = unreadable_people(self.bids_dir, self.participants)
+        ignore += [re.compile(rf"^/sub-{re.escape(label)}(/|$)") for label in closed]
         return BIDSLayout(
             self.bids_dir,
             validate=False,
@@ -556,6 +561,7 @@ def _long_name(key: str) -> str:
 
 def _query_value(value: Any) -> Any:
     """A value of a filter file: null means absent, ``*`` present, a text or a list as it is."""
+    load("bids")
     from bids.layout import Query
 
     if isinstance(value, list):

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from bidsapp.core.regression import Agreement, Line
 from bidsapp.nifti import write_bytes
+from bidsapp.untouched import load
 
 Float = NDArray[np.float64]
 
@@ -63,6 +64,7 @@ def _signed(value: float) -> str:
 
 
 def _figure():
+    load("matplotlib")
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

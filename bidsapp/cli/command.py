@@ -21,6 +21,7 @@ ENVIRONMENT = {
     "MKL_NUM_THREADS": "1",
     "NO_ET": "1",
     "NIPYPE_NO_ET": "1",
+    "NIPYPE_CONFIG_DIR": os.devnull,  # jobs of a batch system read no settings, either
     "MPLBACKEND": "Agg",
 }
 

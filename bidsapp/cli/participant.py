@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from bidsapp.bids.atlas_descriptions import write_atlases
 from bidsapp.bids.dataset import remove_leftovers, write_root_files
 from bidsapp.bids.entities import join_entities
+from bidsapp.bids.folders import unreadable_people
 from bidsapp.bids.layout import check_dataset, read_dataset
 from bidsapp.bids.plan import Plan, ScanFailure, ScanPlan, ScanSkip
 from bidsapp.bids.planning import make_plan
@@ -30,6 +31,7 @@ from bidsapp.errors import (
     CentipetError,
     ExitCode,
     NoInputError,
+    NoMatchError,
     StorageError,
 )
 from bidsapp.group.scans import write_scan_tables
@@ -38,6 +40,7 @@ from bidsapp.nifti import write_text
 from bidsapp.report.methods import boilerplate
 from bidsapp.report.records import find_records
 from bidsapp.settings import DicomInput, Settings
+from bidsapp.untouched import load
 
 if TYPE_CHECKING:
     from bidsapp.engine import NodeFailure
@@ -59,16 +62,22 @@ def run_participant(settings: Settings, progress: Progress) -> int:
             return ExitCode.SCAN_FAILED if problems else ExitCode.OK
     if settings.reports_only:
         return _reports_only(settings, progress)
+    load("nipype")
     if settings.resources.plugin is not None:
         from bidsapp.batch import read_plugin
 
         read_plugin(Path(settings.resources.plugin))  # refused now, before anything is written
     for note in check_options(settings.processing):
         progress.warn(note)
-    plan = _plan(settings, progress)
+    closed = unreadable_people(settings.bids_dir, settings.filters.participant)
+    for sentence in closed.values():
+        progress.fail(sentence)
+    plan = _without(_plan(settings, progress, closed), closed)
+    seen = {one.entities["sub"] for one in (*plan.scans, *plan.failures, *plan.skipped)}
+    problems += ["NoInputError" for label in closed if label not in seen]
     if settings.dry_run:
         print_plan(plan, progress)
-        return plan_exit_code(plan)
+        return plan_exit_code(plan) or (ExitCode.SCAN_FAILED if problems else ExitCode.OK)
     planned: tuple[ScanPlan | ScanFailure | ScanSkip, ...] = (
         *plan.scans, *plan.failures, *plan.skipped,
     )  # fmt: skip
@@ -110,18 +119,37 @@ def _convert(dicom: DicomInput, settings: Settings, progress: Progress) -> tuple
     return report.bids_dir, ["BadDataError"] * len(report.errors)
 
 
-def _plan(settings: Settings, progress: Progress) -> Plan:
+def _without(plan: Plan, closed: Mapping[str, str]) -> Plan:
+    """Leave out participants with a folder that cannot be read: their T1w may lie in it."""
+    lost = [scan for scan in plan.scans if scan.participant in closed]
+    failures = [
+        ScanFailure(
+            scan.entities, scan.pet, "NoInputError", closed[scan.participant], scan.tracer,
+            scan.about,
+        )
+        for scan in lost
+    ]  # fmt: skip
+    scans = tuple(scan for scan in plan.scans if scan.participant not in closed)
+    return replace(plan, scans=scans, failures=(*plan.failures, *failures))
+
+
+def _plan(settings: Settings, progress: Progress, closed: Mapping[str, str]) -> Plan:
     bids_dir = settings.bids_dir
     if not bids_dir.is_dir():
         raise NoInputError(f"{bids_dir}: no such folder; give the raw BIDS dataset")
     if not settings.skip_bids_validation:
         check_dataset(bids_dir)
-    dataset = read_dataset(bids_dir, settings.filters, database_dir=settings.database_dir)
+    try:
+        dataset = read_dataset(bids_dir, settings.filters, database_dir=settings.database_dir)
+    except NoMatchError as error:
+        if closed:  # and told
+            raise NoInputError(f"{error}; {len(closed)} could not be read") from error
+        raise
     if (stated := settings.processing.dicom_metadata) is not None:
         dataset = replace(dataset, stated=read_metadata(stated))
     found = {pet.participant for pet in dataset.pets}
     for label in settings.filters.participant or _people(bids_dir):
-        if label not in found:
+        if label not in found | closed.keys():
             progress.warn(f"sub-{label}: no PET to process")
     for sentence in dataset.table_problems():
         progress.warn(sentence)

@@ -11,6 +11,7 @@ from typing import Any
 from bidsapp import __version__
 from bidsapp.bids.command import group_command
 from bidsapp.bids.dataset import remove_leftovers
+from bidsapp.bids.folders import unreadable_people
 from bidsapp.bids.seals import write_manifest
 from bidsapp.errors import NoInputError, NoMatchError
 from bidsapp.group.absent import absence, absent_people, read_facts
@@ -107,7 +108,10 @@ def _collect(found: Found, filters: Filters) -> list[Path]:
         )
     cohort = cohort_of(output_dir, wanted, filters)
     mixture = mixture_warnings(wanted)
-    warnings = [*mixture, *absence(absent_people(cohort.facts, records, filters))]
+    closed = unreadable_people(output_dir)
+    absent = absent_people(cohort.facts, records, filters)
+    absent = [name for name in absent if name.removeprefix("sub-") not in closed]
+    warnings = [*mixture, *closed.values(), *absence(absent)]
     for sentence in warnings:
         _LOG.warning("%s", sentence)
     written: list[Path] = []

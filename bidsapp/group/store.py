@@ -16,7 +16,7 @@ import json
 import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib.resources import files
@@ -199,7 +199,7 @@ def stamp_of(status: os.stat_result) -> Stamp:
 
 def _inputs(output_dir: Path) -> Iterator[tuple[str, Stamp]]:
     for folder in _folders(output_dir):
-        with os.scandir(folder) as entries:
+        with suppress(PermissionError), os.scandir(folder) as entries:  # told by the tables
             for entry in entries:
                 if entry.name.startswith("sub-") and entry.name.endswith(_INPUTS):
                     name = Path(entry.path).relative_to(output_dir).as_posix()

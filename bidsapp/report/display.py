@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from bidsapp.data import read_table
 from bidsapp.data.tracers import tracers
+from bidsapp.untouched import load
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ def lookup(name: str) -> NDArray[np.uint8]:
     -------
     ndarray, shape (256, 3), uint8
     """
+    load("matplotlib")
     from matplotlib import colormaps  # imported on first use: it takes longer than all the rest
 
     colours = np.rint(colormaps[name](np.arange(256))[:, :3] * 255).astype(np.uint8)

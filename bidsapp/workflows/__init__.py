@@ -1,1 +1,5 @@
 """Nipype workflows, one small factory per step."""
+
+from bidsapp.untouched import load
+
+load("nipype")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bidsapp.core.centiloid import Anchors, Equation, Pairs
-from bidsapp.core.change import Measured, anchor_sd, change, scale_sd, weighted_slope
+from bidsapp.core.change import Change, Measured, anchor_sd, change, scale_sd, weighted_slope
 from bidsapp.core.uncertainty import ScanError, propagate
 from bidsapp.data.tracers import repeatability, tracers
 from bidsapp.errors import BadDataError
@@ -84,6 +84,11 @@ def test_what_two_tracers_do_not_share_is_counted_twice():
     assert other.sd == pytest.approx(math.hypot(5, 4, 6, 3)) and other.limit > same.limit
     pipelines = change(first, last, 0.1, same_pipeline=False)
     assert pipelines.sd == pytest.approx(math.hypot(5, 1, 2, 3))
+
+
+def test_the_interval_lies_about_the_change_by_its_own_error():
+    low, high = Change(value=10.0, sd=2.0, limit=50.0).interval
+    assert (low, high) == pytest.approx((10 - 3.919928, 10 + 3.919928))
 
 
 def test_a_rate_is_the_change_over_time():

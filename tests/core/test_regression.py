@@ -87,6 +87,28 @@ def test_exchanged_people_are_found_and_named():
     assert (np.abs(z) > 6).sum() == 2
 
 
+def test_where_the_zero_of_a_measure_lies_does_not_matter_to_exchanges():
+    rng = np.random.default_rng(6)
+    x = rng.uniform(0, 120, 40)
+    names = [f"P{i:02d}" for i in range(40)]
+    low, high = int(np.argmin(x)), int(np.argmax(x))
+    swapped = x + rng.normal(0, 1.5, 40)
+    swapped[[low, high]] = swapped[[high, low]]
+    apart = x + rng.normal(0, 1.5, 40)
+    apart[[low, high]] += 40, 70  # two outliers that have nothing to do with each other
+    for y, number in ((swapped, 1), (apart, 0)):
+        for zero in (-500.0, 0.0, 500.0):
+            z = robust_z(x, y + zero, x / 100, 1.0)
+            assert (np.abs(z) > 6).sum() == 2
+            assert len(exchanged(x, y + zero, z, names, 6)) == number
+
+
+def test_a_line_has_the_values_it_was_fitted_to():
+    x = np.array([1.0, 2.0, 4.0])
+    for fit in (ordinary, deming):
+        np.testing.assert_allclose(fit(x, 3 * x - 2).at([0, 1, 10]), [-2, 1, 28])
+
+
 @pytest.mark.parametrize(
     ("x", "y", "word"),
     [

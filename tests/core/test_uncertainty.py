@@ -6,6 +6,7 @@ import interval_coverage as simulated
 import numpy as np
 import pytest
 
+from bidsapp.core.centiloid import Anchors, Equation, Pairs
 from bidsapp.core.uncertainty import (
     COMPONENTS,
     ScanError,
@@ -67,6 +68,15 @@ def test_the_line_is_least_certain_away_from_its_people():
         for suvr in (0.7, 1.35, 3.0)
     ]
     assert sds[1] < sds[0] and sds[1] < sds[2]
+
+
+def test_scan_to_scan_error_is_taken_out_of_the_residuals_of_the_pairs():
+    """By hand: residuals of 20 CL, of which the tracer's scans make 5 and PiB's 3."""
+    anchors = Anchors(1.0, 0.1, 34, 2.0, 0.2, 45)  # 50 CL are a PiB SUVR of 1.5
+    pairs = Pairs(0.5, 0.5, 0.1, (0.0, 0.0, 0.0), (0.1, 0.1))
+    equation = Equation(200.0, -200.0, "wc", "", "", 30, anchors=anchors, pairs=pairs)
+    found = propagate(1.25, equation, ScanError(0.02, 0.0), None)
+    assert found.components["tracer"] == pytest.approx(math.sqrt(20**2 - 5**2 - 3**2))
 
 
 def test_probability_above_a_cutoff():

@@ -1,0 +1,67 @@
+"""Folders of participants that cannot be looked into: theirs alone, and never taken for empty."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+_DATATYPES = ("anat", "pet")
+
+
+def unreadable_people(root: Path, participants: Sequence[str] = ()) -> dict[str, str]:
+    """Participants with a folder of images that cannot be read.
+
+    Parameters
+    ----------
+    root : of a dataset, raw or derivative
+    participants : labels without ``sub-``; empty for all
+
+    Returns
+    -------
+    dict
+        Label -> sentence.
+    """
+    found: dict[str, str] = {}
+    for person in _listed(root, "sub-"):
+        label = person.name.removeprefix("sub-")
+        if participants and label not in participants:
+            continue
+        for folder in _of(person):
+            if reason := _closed(folder):
+                found[label] = (
+                    f"sub-{label}: {folder.relative_to(root)} cannot be read ({reason}), so the "
+                    "participant is left out; correct its permissions and run again"
+                )
+                break
+    return found
+
+
+def _of(person: Path) -> Iterator[Path]:
+    """Folders of a participant that images lie in, and those above them."""
+    yield person
+    for above in (person, *_listed(person, "ses-")):
+        if above != person:
+            yield above
+        yield from (above / name for name in _DATATYPES)
+
+
+def _closed(folder: Path) -> str | None:
+    """Why a folder cannot be looked into; None when it can, or is not there."""
+    try:
+        with os.scandir(folder):
+            pass
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        return error.strerror
+    return None if os.access(folder, os.X_OK) else "Permission denied"
+
+
+def _listed(folder: Path, prefix: str) -> list[Path]:
+    try:
+        with os.scandir(folder) as entries:
+            names = [e.name for e in entries if e.name.startswith(prefix) and e.is_dir()]
+    except OSError:
+        return []
+    return [folder / name for name in sorted(names)]

@@ -1,0 +1,74 @@
+"""Odd files and closed folders of one participant, odd files as options: the others are done."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+from damage import damaged_options, damaged_sidecars
+from synthetic_records import finished_record, write
+
+from bidsapp.cli.main import main
+from bidsapp.group.collect import run_group
+from bidsapp.report.records import Status, find_records
+from bidsapp.settings import Filters
+
+
+@pytest.fixture
+def close(monkeypatch):
+    """Make folders that cannot be listed; whoever runs the tests may be root, who can."""
+    real, closed = os.scandir, set()
+
+    def scandir(path="."):
+        if isinstance(path, str | os.PathLike) and Path(path) in closed:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), os.fspath(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    return closed.add
+
+
+def test_many_sidecars_with_odd_values(tmp_path):
+    fates = damaged_sidecars(tmp_path, 40)
+    assert sum(fates.values()) == 40 and min(fates.values()) > 3
+
+
+def test_many_option_files_with_odd_values(tmp_path):
+    fates = damaged_options(tmp_path, 40)
+    assert sum(fates.values()) == 40 and len(fates) > 2
+
+
+def test_a_folder_that_cannot_be_read_costs_its_participant(
+    raw, tmp_path, close, monkeypatch, capsys
+):
+    for label in ("1", "2", "3"):
+        raw.t1w(f"sub-{label}")
+        raw.pet(f"sub-{label}_trc-FBB")
+    close(raw.root / "sub-2" / "anat")  # its T1w is there: no PET without one
+    close(raw.root / "sub-3")
+    monkeypatch.setattr("bidsapp.engine.run", lambda *arguments, **options: [])
+    monkeypatch.setattr("bidsapp.cli.participant.write_pages", lambda *arguments: [])
+    out = tmp_path / "out"
+    code = main([str(raw.root), str(out), "participant", "--work-dir", str(tmp_path / "w")])
+    told = capsys.readouterr().out
+    assert code == 1
+    assert "sub-2/anat cannot be read (Permission denied)" in told.replace("\n", " ")
+    assert "sub-3 cannot be read (Permission denied)" in told.replace("\n", " ")
+    fates = {record.entities["sub"]: record.status for record in find_records(out)}
+    assert fates["1"] is Status.INCOMPLETE  # came to its steps
+    assert fates.get("2", Status.FAILED) is Status.FAILED and "3" not in fates
+
+
+def test_a_closed_folder_of_results_is_told_and_the_others_are_in_the_tables(
+    tmp_path, close, caplog
+):
+    for label in ("1", "2"):
+        entities = {"sub": label, "trc": "FBB"}
+        write(tmp_path, finished_record(entities), entities)
+    close(tmp_path / "sub-2" / "pet")
+    run_group(tmp_path, Filters())
+    rows = (tmp_path / "group_centiloid.tsv").read_text().splitlines()
+    assert len(rows) == 2 and rows[1].startswith("sub-1\t")
+    assert "sub-2/pet cannot be read (Permission denied)" in caplog.text

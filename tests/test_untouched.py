@@ -1,0 +1,51 @@
+"""Settings of libraries that somebody left in the current folder or at home change nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+STEERING = {
+    "pybids_config.json": json.dumps({"config_paths": {"bids": "/nowhere.json"}}),
+    ".nipype/nipype.cfg": "[execution]\nremove_node_directories = true\nhash_method = timestamp\n",
+    ".config/matplotlib/matplotlibrc": "image.lut: 16\n",
+}
+SHOWN = """
+import json, os
+from bidsapp.untouched import load
+bids, nipype, matplotlib = map(load, ("bids", "nipype", "matplotlib"))
+import bidsapp.engine
+print(json.dumps({
+    "paths": bids.config.get_option("config_paths")["bids"],
+    "kept": nipype.config.get("execution", "remove_node_directories"),
+    "colours": matplotlib.rcParams["image.lut"],
+    "folder": os.getcwd(), "home": os.environ["HOME"], "nipype": nipype.config.cwd,
+}))
+"""
+
+
+def test_a_run_among_settings_of_others(raw, tmp_path):
+    raw.pet("sub-1_trc-FBB", FrameDuration=None)
+    home, folder = tmp_path / "home", tmp_path / "folder"
+    for name, text in STEERING.items():
+        path = home / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    folder.mkdir()
+    for name in ("nipype.cfg", "matplotlibrc"):
+        (folder / name).write_bytes(b"\xff\xfe no settings")
+    (folder / "pybids_config.json").mkdir()  # whoever reads it fails, root as well
+    environ = {**os.environ, "HOME": str(home), "PYBIDS_CONFIG": str(home / "pybids_config.json")}
+    options = {"cwd": folder, "env": environ, "capture_output": True, "text": True}
+    done = subprocess.run([sys.executable, "-c", SHOWN], **options, check=True)
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert told.pop("paths").endswith("layout/config/bids.json")
+    assert told == {
+        "kept": "false", "colours": 256, "folder": str(folder), "home": str(home),
+        "nipype": str(folder),
+    }  # fmt: skip
+    run = [str(raw.root), str(tmp_path / "out"), "participant", "--work-dir", str(tmp_path / "w")]
+    done = subprocess.run([sys.executable, "-m", "bidsapp", *run], **options, check=False)
+    assert done.returncode == 65 and "FrameDuration" in done.stdout, done.stderr
