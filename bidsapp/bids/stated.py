@@ -37,6 +37,7 @@ STATED_KEYS = (
 """Keys that may be stated besides the tracer and the times."""
 
 _DAY_S = 86400
+_YEARS = range(1900, 2200)
 _MIDNIGHT = datetime(1900, 1, 1)  # carries times whose date is not stated
 _TIMES = ("ScanStart", "FrameTimesStart", "FrameDuration")
 _OWN_KEYS = ("InjectionTime", "TimeZero", "InjectionStart", "Tracer", *_TIMES)
@@ -159,7 +160,7 @@ def _stated_clock(sidecar: Mapping[str, Any], stated: Mapping[str, Any]) -> dict
     """
     zero = stated.get("TimeZero", stated.get("InjectionTime"))
     before = _listed(sidecar.get("FrameTimesStart", sidecar.get("ScanStart")))
-    numbers = all(map(is_number, before))
+    numbers = bool(before) and all(map(is_number, before))
     start = stated.get("ScanStart", _listed(stated.get("FrameTimesStart"))[0])
     changed = {"ScanStart": start, "InjectionStart": stated.get("InjectionStart", 0)}
     if zero is not None:
@@ -186,8 +187,8 @@ def _stated_injection(sidecar: Mapping[str, Any], stated: Mapping[str, Any]) -> 
     """InjectionStart of a sidecar whose scan is on a clock, by a stated time of day."""
     moment = _injection(stated)
     assert moment is not None
-    start = sidecar.get("ScanStart", _listed(sidecar.get("FrameTimesStart"))[0])
-    start = start if is_number(start) else 0.0
+    starts = _listed(sidecar.get("ScanStart", sidecar.get("FrameTimesStart")))
+    start = starts[0] if starts and is_number(starts[0]) else 0.0
     clock, changed = clock_seconds(sidecar.get("TimeZero")), {}
     if clock is None and (acquired := clock_seconds(sidecar.get("AcquisitionTime"))) is not None:
         clock = (acquired - start) % _DAY_S
@@ -199,10 +200,8 @@ def _stated_injection(sidecar: Mapping[str, Any], stated: Mapping[str, Any]) -> 
         )
     seconds = (moment - moment.replace(hour=0, minute=0, second=0, microsecond=0)).total_seconds()
     after = seconds - clock
-    while after > start + _LATE_S:  # the latest time of day before the scan
-        after -= _DAY_S
-    while after + _DAY_S <= start + _LATE_S:
-        after += _DAY_S
+    latest = start + _LATE_S  # the latest time of day before the scan
+    after = latest - (latest - after) % _DAY_S
     return {**changed, "InjectionStart": after}
 
 
@@ -260,8 +259,8 @@ def _check_time(path: Path, selector: str, values: Mapping[str, Any]) -> None:
     """Refuse an injection that cannot be understood."""
     for key in ("InjectionTime", "TimeZero"):
         try:
-            if key in values:
-                parse_injection(values[key])
+            if key in values and parse_injection(values[key]).year not in _YEARS:
+                raise ValueError("a year without PET")
         except ValueError as error:
             raise BadDataError(
                 f"{path}: {key} of {selector} is '{values[key]}', expected hh:mm:ss or "

@@ -466,7 +466,8 @@ def test_options_state_what_the_headers_do_not(source: Path, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ('{"*": {"FrameTimesStart": [0]}}', "times follow from InjectionTime"),
+        ('{"*": {"FrameStart": [0]}}', "FrameStart, which is not among"),
+        ('{"*": {"FrameTimesStart": ["0"]}}', "no list of seconds"),
         ('{"*": {"TimeZero": "10"}}', "TimeZero of"),
         ('{"InjectionStart": 5}', "without its TimeZero"),
         ('{"TimeZero": "10:00:00", "InjectionStart": "5"}', "no number of seconds"),
