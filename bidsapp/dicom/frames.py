@@ -23,6 +23,7 @@ from bidsapp.dicom.header import MIDNIGHT, Header
 from bidsapp.dicom.series import Series
 from bidsapp.dicom.tables import tables
 from bidsapp.dicom.timing import FrameClock, ScanClock
+from bidsapp.dicom.volumes import is_volume
 from bidsapp.errors import BadDataError
 
 # Images at one position that agree in all of these are copies.
@@ -187,6 +188,7 @@ def scan_clock(
         ),
         half_life_s=half_life(header),
         notes=tuple(notes),
+        zeros_removed=not is_volume(header.path),  # TimeZero of a sidecar may be midnight
     )
 
 

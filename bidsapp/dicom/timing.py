@@ -104,6 +104,7 @@ class ScanClock:
     decay_corrected : (0028,0051) lists DECY; None when the tag is absent
     half_life_s : s
     notes : what was doubtful in the tags themselves
+    zeros_removed : a time at midnight sharp stands for one that was removed
     """
 
     frames: tuple[FrameClock, ...]
@@ -118,6 +119,7 @@ class ScanClock:
     decay_corrected: bool | None = None
     half_life_s: float | None = None
     notes: tuple[str, ...] = ()
+    zeros_removed: bool = True
 
 
 @dataclass(frozen=True)
@@ -329,7 +331,9 @@ class _Placing:
 def _frame_starts(clock: ScanClock) -> tuple[tuple[datetime, ...], str, tuple[str, ...]]:
     """Start of every frame, the source, and remarks."""
     frames = clock.frames
-    believed = _without_zeros([frame.start for frame in frames])
+    believed = [frame.start for frame in frames]
+    if clock.zeros_removed:
+        believed = _without_zeros(believed)
     known = [start for start in believed if start is not None]
     zeroed = sum(frame.start is not None for frame in frames) - len(known)
     remarks = (f"{_ACQUISITION} of {_frames(zeroed)} is 000000 and counts as removed",) * bool(
@@ -677,13 +681,13 @@ def _stated_injection(
 def _header_injection(clock: ScanClock, scan: _Scan) -> tuple[datetime, str, tuple[str, ...]]:
     """Moment of injection by the headers; a time of day of zero stands for a removed one."""
     full, time_of_day, private = clock.injection, clock.injection_clock, clock.injection_private
-    if full is not None and full == _midnight(full):
+    if full is not None and clock.zeros_removed and full == _midnight(full):
         full = None
     if private is not None and private == _midnight(private):
         private = None
     remarks: tuple[str, ...] = ()
     zeroed = time_of_day == timedelta(0) or (clock.injection is not None and full is None)
-    if time_of_day == timedelta(0):
+    if clock.zeros_removed and time_of_day == timedelta(0):
         time_of_day = None
         remarks = (f"{_INJECTION_CLOCK} is 000000 and counts as removed",)
     if full is None and time_of_day is None and private is not None and scan.fits(private):
