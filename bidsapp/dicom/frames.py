@@ -6,6 +6,7 @@ from collections import defaultdict
 from datetime import datetime, timedelta
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bidsapp.bids.stated import StatedTimes
 from bidsapp.dicom.clocks import (
@@ -20,7 +21,7 @@ from bidsapp.dicom.clocks import (
     zone_of_series,
 )
 from bidsapp.dicom.header import MIDNIGHT, Header
-from bidsapp.dicom.series import Series
+from bidsapp.dicom.series import Series, snapped
 from bidsapp.dicom.tables import tables
 from bidsapp.dicom.timing import FrameClock, ScanClock
 from bidsapp.dicom.volumes import is_volume
@@ -36,6 +37,7 @@ _MOMENTS = (
     *("RadiopharmaceuticalStartDateTime", "GEAdministrationDateTime"),
     *("DecayCorrectionDateTime", "SiemensDecayCorrectionDateTime"),
 )
+_SAME_DECAY = 2e-5  # factors of one frame; those of two frames of a second differ by 1e-4
 _HALF_LIVES_S = (60.0, 1e6)  # from O-15 to I-124
 
 Frame = tuple[Header, ...]
@@ -51,13 +53,14 @@ def frames_of(series: Series) -> tuple[Frame, ...]:
     Raises
     ------
     BadDataError
-        Slice positions hold different numbers of images, so one is missing or doubled.
+        Slice positions hold different numbers of images, so one is missing or doubled; or so many
+        are missing that a frame would hold slices of two.
     """
-    positions = series.positions().round(2)
+    positions = series.positions()
     stacks: dict[float, list[Header]] = defaultdict(list)
     seen = set()
     for position, image in zip(positions, series.images, strict=True):
-        description = (float(position), *(image.texts(tag) for tag in _COPY_TAGS))
+        description = (float(position), *(image.plain(tag) for tag in _COPY_TAGS))
         if description not in seen:
             seen.add(description)
             stacks[float(position)].append(image)
@@ -68,7 +71,65 @@ def frames_of(series: Series) -> tuple[Frame, ...]:
             f"{max(counts)} images instead of one per frame; export the whole series again"
         )
     ordered = [_ordered(stack) if len(stack) > 1 else stack for _, stack in sorted(stacks.items())]
-    return tuple(zip(*ordered, strict=True))
+    frames = tuple(zip(*ordered, strict=True))
+    if series.header.text("Modality") != "MR":
+        _refuse_woven(series, frames)
+    return frames
+
+
+def _refuse_woven(series: Series, frames: tuple[Frame, ...]) -> None:
+    """Refuse frames that hold slices of several, because images between them are lost.
+
+    Slices of one frame may differ in time when beds were acquired one after the other.  Then
+    positions that have one moment in common have all, and no image is missing.
+    """
+    header = series.header
+    for keyword, moments in _moments(frames).items():
+        by_position = np.unique(moments, axis=1)
+        if by_position.shape[1] == 1:
+            continue
+        n_moments = sum(len(np.unique(column)) for column in by_position.T)
+        shared = n_moments > len(np.unique(moments))
+        alone = header.text("SeriesType").startswith("DYNAMIC") and len(frames) == 1
+        lost = (header.number("NumberOfTimeSlices") or 0) > len(frames)
+        if shared or alone or lost or _numbered_with_gaps(series):
+            raise header.error(
+                keyword,
+                "differs between the slices of one frame as it does between frames, so images are "
+                "missing; export the whole series again",
+            )
+
+
+def _moments(frames: tuple[Frame, ...]) -> dict[str, NDArray[np.float64]]:
+    """Keyword -> what it says of the time of all images, shape (frames, slices), if all say it.
+
+    Times that lie less than half a frame apart are the same.
+    """
+    images = [image for frame in frames for image in frame]
+    durations = [image.number("ActualFrameDuration") or 0.0 for image in images]
+    half_ms = min(durations) / 2
+    began, zone = beginning(images[0]), zone_of(images[0])
+    starts = [_seconds(acquired(image, zone, began=began)) for image in images]
+    told: dict[str, tuple[list[float | None], float]] = {
+        "AcquisitionTime": (starts, half_ms / 1000),
+        "FrameReferenceTime": ([image.number("FrameReferenceTime") for image in images], half_ms),
+        "DecayFactor": ([image.number("DecayFactor") for image in images], _SAME_DECAY),
+    }
+    return {
+        keyword: snapped(np.array(values, float), tolerance).reshape(len(frames), -1)
+        for keyword, (values, tolerance) in told.items()
+        if None not in values
+    }
+
+
+def _seconds(moment: datetime | None) -> float | None:
+    return None if moment is None else (moment - MIDNIGHT).total_seconds()
+
+
+def _numbered_with_gaps(series: Series) -> bool:
+    numbers = [image.number("InstanceNumber") for image in series.images]
+    known = {number for number in numbers if number is not None}
+    return len(known) == len(numbers) and max(known) - min(known) >= len(known)
 
 
 def contents_of(series: Series) -> int | None:
@@ -82,9 +143,9 @@ def contents_of(series: Series) -> int | None:
         return None
     tags = (*_COPY_TAGS, "ImagePositionPatient", "ImageOrientationPatient", "ImageType", "Units",
             "Rows", "Columns", "EchoTime")  # fmt: skip
-    images = frozenset(tuple(image.texts(tag) for tag in tags) for image in series.images)
+    images = frozenset(tuple(image.plain(tag) for tag in tags) for image in series.images)
     names = ("SeriesDescription", "SeriesNumber", "Modality", "CorrectedImage")
-    return hash((images, tuple(header.texts(tag) for tag in names)))
+    return hash((images, tuple(header.plain(tag) for tag in names)))
 
 
 def count_remarks(header: Header, frames: tuple[Frame, ...], n_images: int) -> tuple[str, ...]:
@@ -106,6 +167,9 @@ def count_remarks(header: Header, frames: tuple[Frame, ...], n_images: int) -> t
         for tag, (keyword, found, what) in announced.items()
         if (expected := header.number(keyword)) and expected != found
     ]
+    spread = [np.ptp(moments, axis=1).max() for moments in _moments(frames).values()]
+    if any(spread):
+        remarks.append("slices of one frame were acquired one after the other: taken as beds")
     if copies := n_images - sum(map(len, frames)):
         remarks.append(f"{copies} images were exported twice and count once")
     return tuple(remarks)

@@ -75,6 +75,10 @@ class Header:
         """All values of a tag in one string; empty when it is absent or empty."""
         return " ".join(self.texts(keyword))
 
+    def plain(self, keyword: str) -> tuple[str, ...]:
+        """Values of a tag for comparisons: two ways to write one number or word are the same."""
+        return tuple(map(_plain, self.texts(keyword)))
+
     def numbers(self, keyword: str, length: int | None = None) -> tuple[float, ...]:
         """Return the values of a tag as finite numbers; empty when it is absent.
 
@@ -157,6 +161,13 @@ class Header:
     def error(self, keyword: str, problem: str) -> BadDataError:
         """Build the error that a tag of this file has a problem."""
         return BadDataError(f"{self.path.name}: {tag_name(keyword)} {problem}")
+
+
+def _plain(text: str) -> str:
+    try:
+        return f"{float(text):.12g}"
+    except ValueError:
+        return " ".join(text.casefold().split())
 
 
 def read_headers(path: Path) -> list[Header]:
@@ -250,18 +261,25 @@ def _classic(values: Values, number: int) -> Values:
         plain["Units"] = (units,)
         for name in ("Slope", "Intercept"):
             plain[f"Rescale{name}"] = values.get(f"RealWorldValue{name}", ())
+    if " ".join(values.get("NumberOfFrames", ())) in ("", "1"):
+        return plain
     return {**plain, "InstanceNumber": (str(number + 1),)}
 
 
 def _private(dataset: Dataset) -> Values:
     """Values of the private elements in ``[[tags.private]]``."""
-    found = {}
+    found: Values = {}
+    groups = {tag.group for tag in dataset.keys()}  # noqa: SIM118
     for row in tables()["tags"]["private"]:
-        creator, tag = (row["group"], 0x10), (row["group"], 0x1000 + row["element"])
-        if creator in dataset and tag in dataset and dataset[creator].value == row["creator"]:
+        if row["group"] not in groups:
+            continue
+        try:
+            tag = dataset.private_block(row["group"], row["creator"]).get_tag(row["element"])
+        except KeyError:
+            continue
+        if tag in dataset:
             found[row["keyword"]] = tuple(
-                str(v).strip(_PADDING)
-                for v in _values(dataset, BaseTag((tag[0] << 16) + tag[1]), "DT")
+                str(v).strip(_PADDING) for v in _values(dataset, tag, "DT")
             )
     return found
 

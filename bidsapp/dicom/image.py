@@ -1,16 +1,16 @@
 """dcm2niix, and what is done to its images before anybody may rely on them.
 
 dcm2niix converts one series at a time in a folder of links, so a broken series harms no other.
-Frames of multi-frame files that it does not lay out as the headers say are handed to it as single
-slices.  Its image is then
+Its image is then
   * freed of the free text in the NIfTI header,
   * completed where whole slices are missing in the export (see `fill_gaps`),
-  * compared with the DICOM files: voxel values and their place in space.
+  * compared with the DICOM files: every voxel and its place in space.
+Where it is not what the DICOM says, the DICOM pixels are stacked as their headers say instead.
 """
 
 from __future__ import annotations
 
-import re
+import logging
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -24,12 +24,11 @@ from numpy.typing import NDArray
 
 from bidsapp.dicom.frames import Frame
 from bidsapp.dicom.header import Header
-from bidsapp.dicom.multiframe import stored_pixels, write_slices
+from bidsapp.dicom.pixels import planes, scaling, uncompressed
 from bidsapp.dicom.series import Series
 from bidsapp.dicom.sidecar_tags import lenient_json, read_sidecar
 from bidsapp.dicom.volumes import is_volume, load_image
 from bidsapp.errors import BadDataError, StorageError
-from bidsapp.volume import Volume
 
 # -g i: no defaults file of the user; -ba o: no personal data; -w 1: the folder is ours.
 # Not compressed here (-z n): the header is cleaned first, then our own writer makes .nii.gz.
@@ -37,7 +36,11 @@ _FLAGS = ("-b", "y", "-ba", "o", "-g", "i", "-z", "n", "-w", "1", "-f", "%j")
 _TIMEOUT_S = 1800
 _SMALLEST_VOXEL_MM3 = 1e-6
 _PLACE_TOLERANCE = 0.05  # voxels; dcm2niix stores the affine as float32
-_VALUE_TOLERANCE = 1e-5  # of the slice's largest value; float32 against text slopes
+_VALUE_TOLERANCE = 1e-6  # of the largest value of the frame; float32 against text slopes
+_STACKED = (
+    "dcm2niix does not lay out this series as its headers say, so its slices were stacked by "
+    "(0020,0032) ImagePositionPatient and time"
+)
 
 
 @dataclass(frozen=True)
@@ -63,10 +66,11 @@ def dcm2niix_version() -> str:
 
 
 def convert_series(series: Series, frames: Sequence[Frame], folder: Path) -> Converted:
-    """Convert a series and compare the image with its DICOM files.
+    """Convert a series and compare every voxel with its DICOM files.
 
-    dcm2niix orders frames by instance numbers, which need not follow time; when the comparison
-    shows that, the frames are converted one by one.  NIfTI and ECAT images only lose free text.
+    dcm2niix may split a series, and orders images by tags that need not follow place and time, so
+    an image of it that is not what the DICOM says is replaced by the DICOM pixels themselves.
+    NIfTI and ECAT images only lose free text.
 
     Parameters
     ----------
@@ -76,23 +80,26 @@ def convert_series(series: Series, frames: Sequence[Frame], folder: Path) -> Con
     Raises
     ------
     BadDataError
-        dcm2niix failed, made no image or several, or an image that differs from the DICOM.
+        Pixels cannot be decoded, or slices do not lie on one grid.
     """
     path = series.header.path
     if is_volume(path):
         return Converted(_cleaned(load_image(path)), read_sidecar(path))
+    frames = uncompressed(frames, folder / "uncompressed")
+    made, sidecar = _dcm2niix(frames, folder)
     try:
-        whole = _convert_files([i for frame in frames for i in frame], folder / "whole")
-        return _verified(fill_gaps(whole, series), frames)
-    except BadDataError:
-        if len(frames) == 1 and series.header.frame is None:
-            raise
-    parts = [
-        _convert_files(frame, folder / f"frame{number}", one_by_one=True)
-        for number, frame in enumerate(frames)
-    ]
-    whole = _stacked(parts) if len(parts) > 1 else fill_gaps(parts[0], series)
-    return _verified(whole, frames)
+        if len(made) != 1:
+            raise BadDataError(f"dcm2niix made {len(made)} images of this series")
+        converted = fill_gaps(Converted(_cleaned(_loaded(made[0])), sidecar), series)
+        verify(converted.image, frames, series)
+        return converted
+    except BadDataError as error:
+        logging.getLogger(__name__).debug("an image of dcm2niix is not taken: %s", error)
+    converted = fill_gaps(Converted(_stacked(frames, series), sidecar, (_STACKED,)), series)
+    if series.header.text("MRAcquisitionType") == "3D":  # which dcm2niix turns to RAS
+        converted = replace(converted, image=nib.as_closest_canonical(converted.image))
+    verify(converted.image, frames, series)
+    return converted
 
 
 def scaled(image: nib.Nifti1Image, factors: Sequence[float]) -> nib.Nifti1Image:
@@ -106,60 +113,59 @@ def scaled(image: nib.Nifti1Image, factors: Sequence[float]) -> nib.Nifti1Image:
     return made
 
 
-def _verified(converted: Converted, frames: Sequence[Frame]) -> Converted:
-    remark = verify(converted.image, frames)
-    return replace(converted, remarks=(*converted.remarks, *filter(None, [remark])))
-
-
-def _stacked(parts: Sequence[Converted]) -> Converted:
-    """One time series of single frames on one grid."""
-    first = parts[0].image
-    for part in parts:
-        same_place = np.allclose(part.image.affine, first.affine, atol=1e-4)
-        if part.image.shape != first.shape or not same_place:
-            raise BadDataError(
-                "dcm2niix made frames on different grids; export the whole series again"
-            )
-    voxels = np.stack([np.asanyarray(part.image.dataobj, np.float32) for part in parts], axis=-1)
-    image = nib.Nifti1Image(voxels, first.affine)
-    image.header.set_xyzt_units("mm", "sec")
-    image.set_qform(first.affine, code=1)
-    image.set_sform(first.affine, code=1)
-    return Converted(image, parts[0].sidecar)
-
-
-def _convert_files(
-    images: Sequence[Header], folder: Path, *, one_by_one: bool = False
-) -> Converted:
-    """Run dcm2niix on links to some files; on single slices of them when ``one_by_one``."""
+def _dcm2niix(frames: Sequence[Frame], folder: Path) -> tuple[list[Path], dict[str, Any]]:
+    """Run dcm2niix on links to the files; return its images, and the sidecar of the first."""
     source, target = folder / "dicom", folder / "nifti"
     source.mkdir(parents=True)
     target.mkdir()
-    if one_by_one and images[0].frame is not None:
-        write_slices(images, source)
-    else:
-        for number, path in enumerate(dict.fromkeys(image.path for image in images)):
-            (source / f"{number:06d}.dcm").symlink_to(path.resolve())
-    result = _call([*_FLAGS, "-o", str(target), str(source)])
+    for number, path in enumerate(dict.fromkeys(image.path for frame in frames for image in frame)):
+        (source / f"{number:06d}.dcm").symlink_to(path.resolve())
+    # An MR of Philips as RescaleSlope says, not by its private slope; with "n", a PET whose slices
+    # have slopes of their own would be given that of the first.
+    philips = ("-p", "n" if frames[0][0].text("Modality") == "MR" else "y")
+    _call([*_FLAGS, *philips, "-o", str(target), str(source)])
     made = [path for path in sorted(target.glob("*.nii")) if "_Eq" not in path.stem]
-    if len(made) != 1:
-        last = (result.stdout.strip().splitlines() or ["no message"])[-1]
-        last = re.sub(rf"{re.escape(str(folder))}\S*", "a file", last)
-        raise BadDataError(
-            f"dcm2niix made {len(made)} images of this series (its last words: {last}); "
-            "export the series again"
-        )
+    for path in sorted(target.glob("*.json")):
+        try:
+            return made, lenient_json(path.read_bytes())
+        except ValueError:
+            continue
+    return made, {}
+
+
+def _loaded(path: Path) -> nib.Nifti1Image:
     try:
-        loaded = nib.Nifti1Image.from_filename(made[0])
-        sidecar = lenient_json(made[0].with_suffix(".json").read_bytes())
+        return nib.Nifti1Image.from_filename(path)
     except (OSError, ValueError, nib.filebasedimages.ImageFileError) as error:
-        raise BadDataError("dcm2niix left no readable image; export the series again") from error
-    if abs(np.linalg.det(loaded.affine[:3, :3])) < _SMALLEST_VOXEL_MM3:
-        raise BadDataError(
-            "dcm2niix could not place the image in space: (0020,0032) ImagePositionPatient or "
-            "(0020,0037) ImageOrientationPatient is wrong; export the series again"
-        )
-    return Converted(_cleaned(loaded), sidecar)
+        raise BadDataError("dcm2niix left no readable image") from error
+
+
+def _stacked(frames: Sequence[Frame], series: Series) -> nib.Nifti1Image:
+    """Image of the DICOM pixels, stacked as their headers say, with the axes dcm2niix gives it.
+
+    The axes count columns, rows from the last to the first, and slices along their normal.
+    """
+    lowest, highest = frames[0][0], frames[0][-1]
+    rows, columns = (int(lowest.required(key, 1)[0]) for key in ("Rows", "Columns"))
+    corner, along_row, along_column = _grid(lowest)
+    steps = max(len(frames[0]) - 1 + int(series.missing_slices().sum()), 1)
+    affine = np.eye(4)
+    affine[:3, 0], affine[:3, 1] = along_row, -along_column
+    affine[:3, 2] = (_grid(highest)[0] - corner) / steps
+    affine[:3, 3] = corner + (rows - 1) * along_column
+    unscaled = {scaling(image) for frame in frames for image in frame} == {(1.0, 0.0)}
+    voxels = None
+    for plane in planes(frames):
+        if voxels is None:
+            dtype = plane.stored.dtype.newbyteorder("=") if unscaled else np.dtype(np.float32)
+            voxels = np.empty((columns, rows, len(frames[0]), len(frames)), dtype)
+        voxels[:, ::-1, plane.z, plane.frame] = (plane.stored if unscaled else plane.rescaled).T
+    assert voxels is not None
+    image = nib.Nifti1Image(voxels if len(frames) > 1 else voxels[..., 0], affine)
+    image.header.set_xyzt_units("mm", "sec")
+    image.set_qform(affine, code=1)
+    image.set_sform(affine, code=1)
+    return image
 
 
 def _cleaned(image: nib.Nifti1Image) -> nib.Nifti1Image:
@@ -247,13 +253,8 @@ def _interpolated(voxels: NDArray[Any], index: NDArray[np.int_]) -> NDArray[Any]
 # ------------------------------------------------------------------- comparison with the DICOM
 
 
-def verify(image: nib.Nifti1Image, frames: Sequence[Frame]) -> str | None:
-    """Compare an image with DICOM files: the lowest, middle and highest slice of every frame.
-
-    Returns
-    -------
-    str or None
-        A remark when only dcm2niix can read the pixels, because they are compressed.
+def verify(image: nib.Nifti1Image, frames: Sequence[Frame], series: Series) -> None:
+    """Compare every voxel of an image with the DICOM files it was made of.
 
     Raises
     ------
@@ -261,60 +262,76 @@ def verify(image: nib.Nifti1Image, frames: Sequence[Frame]) -> str | None:
         A slice is not where its header says, or its voxels have other values.
     """
     n_frames = image.shape[3] if image.ndim == 4 else 1
-    if n_frames != len(frames):
+    n_slices = len(frames[0]) + int(series.missing_slices().sum())
+    rows, columns = (int(series.header.required(key, 1)[0]) for key in ("Rows", "Columns"))
+    if (n_frames, int(np.prod(image.shape))) != (len(frames), columns * rows * n_slices * n_frames):
         raise BadDataError(
-            f"dcm2niix made {n_frames} frames of {len(frames)}; export the series again"
+            f"the image has {n_frames} frames of {image.shape[:3]} voxels instead of {len(frames)} "
+            f"of {columns} x {rows} x {n_slices}; export the series again"
         )
-    for number, frame in enumerate(frames):
-        volume = np.asanyarray(image.dataobj[..., number] if image.ndim == 4 else image.dataobj)
-        for slice_number in sorted({0, len(frame) // 2, len(frame) - 1}):
-            header = frame[slice_number]
-            pixels = _pixels(header)
-            if pixels is None:
-                return "voxel values were not compared with the DICOM: compressed pixels"
-            _compare(Volume(volume, image.affine), header, pixels)
-    return None
-
-
-def _pixels(header: Header) -> NDArray[np.float64] | None:
-    """Rescaled pixels of an image, shape (rows, columns); None when their codec is missing."""
-    stored = stored_pixels(header.path)
-    if stored is None:
-        return None
-    pixels = stored if header.frame is None else stored[header.frame]
-    slope, intercept = header.number("RescaleSlope"), header.number("RescaleIntercept")
-    return pixels * (slope or 1.0) + (intercept or 0.0)
-
-
-def _compare(volume: Volume, header: Header, pixels: NDArray[np.float64]) -> None:
-    index, off_grid = _voxels_of(volume.affine, header)
-    inside = (index >= 0).all() and (index.max(axis=(0, 1)) < volume.data.shape).all()
-    if off_grid > _PLACE_TOLERANCE or not inside:
+    if abs(np.linalg.det(image.affine[:3, :3])) < _SMALLEST_VOXEL_MM3:
         raise BadDataError(
-            f"{header.path.name}: dcm2niix puts the slice elsewhere than (0020,0032) "
-            "ImagePositionPatient says; export the series again"
+            "(0020,0032) ImagePositionPatient or (0020,0037) ImageOrientationPatient gives the "
+            "image no place in space; export the series again"
         )
-    difference = float(np.abs(volume.data[tuple(np.moveaxis(index, -1, 0))] - pixels).max())
-    if difference > _VALUE_TOLERANCE * max(float(np.abs(pixels).max()), 1.0):
+    voxels = np.asanyarray(image.dataobj).reshape(*image.shape[:3], n_frames)
+    tolerance = [_VALUE_TOLERANCE * _largest(voxels[..., number]) for number in range(n_frames)]
+    to_voxel = np.linalg.inv(image.affine)
+    for plane in planes(frames):
+        found = _slice_at(voxels[..., plane.frame], to_voxel, plane.header)
+        difference = float(np.abs(found - plane.rescaled).max())
+        if not difference <= tolerance[plane.frame]:
+            raise BadDataError(
+                f"{plane.header.path.name}: voxels differ from the DICOM pixels by "
+                f"{difference:.3g}; export the series again"
+            )
+
+
+def _largest(voxels: NDArray[Any]) -> float:
+    return max(abs(float(voxels.min())), abs(float(voxels.max())))
+
+
+def _slice_at(
+    voxels: NDArray[Any], to_voxel: NDArray[np.float64], header: Header
+) -> NDArray[np.generic]:
+    """Voxels at the place of an image, shape (rows, columns).
+
+    Parameters
+    ----------
+    voxels : of one frame, shape (X, Y, Z)
+    to_voxel : world (RAS, mm) -> voxel, 4 x 4
+    header : of the image
+    """
+    rows, columns = (int(header.required(key, 1)[0]) for key in ("Rows", "Columns"))
+    corner, along_row, along_column = _grid(header)
+    ends = np.array(
+        [corner, corner + (rows - 1) * along_column, corner + (columns - 1) * along_row]
+    )
+    exact = ends @ to_voxel[:3, :3].T + to_voxel[:3, 3]
+    first, down, right = index = np.rint(exact).astype(int)
+    inside = (index >= 0).all() and (index < voxels.shape).all()
+    if not inside or np.abs(exact - index).max() > _PLACE_TOLERANCE:
         raise BadDataError(
-            f"{header.path.name}: voxels differ from the DICOM pixels by {difference:.3g}; "
-            "export the series again"
+            f"{header.path.name}: (0020,0032) ImagePositionPatient puts the slice beside the grid "
+            "of the others; export the series again"
         )
+    r, c = np.arange(rows)[:, np.newaxis], np.arange(columns)
+    step_down, step_right = (
+        (down - first) // max(rows - 1, 1),
+        (right - first) // max(columns - 1, 1),
+    )
+    x, y, z = (f + r * d + c * s for f, d, s in zip(first, step_down, step_right, strict=True))
+    return np.asarray(voxels[x, y, z])
 
 
-def _voxels_of(affine: NDArray[np.float64], header: Header) -> tuple[NDArray[np.int_], float]:
-    """Voxel index of every pixel, shape (rows, columns, 3), and how far they are off the grid."""
+def _grid(header: Header) -> tuple[NDArray[np.float64], ...]:
+    """Corner of an image, and the steps to the next column and to the next row; RAS, mm."""
     orientation = np.array(header.required("ImageOrientationPatient", 6))
     row_spacing, column_spacing = header.required("PixelSpacing", 2)
-    rows, columns = (int(header.required(keyword, 1)[0]) for keyword in ("Rows", "Columns"))
     corner = np.array(header.required("ImagePositionPatient", 3))
-    r, c = np.meshgrid(np.arange(rows), np.arange(columns), indexing="ij")
-    lps = (
-        corner
-        + c[..., None] * orientation[:3] * column_spacing
-        + r[..., None] * orientation[3:] * row_spacing
+    to_ras = np.array([-1, -1, 1])
+    return (
+        corner * to_ras,
+        orientation[:3] * column_spacing * to_ras,
+        orientation[3:] * row_spacing * to_ras,
     )
-    to_voxel = np.linalg.inv(affine)
-    exact = (lps * (-1, -1, 1)) @ to_voxel[:3, :3].T + to_voxel[:3, 3]
-    index = np.rint(exact).astype(int)
-    return index, float(np.abs(exact - index).max())

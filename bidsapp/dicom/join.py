@@ -7,9 +7,12 @@ dual-window study, keeps them apart: the head may have moved, and its parts are 
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+
+import numpy as np
 
 from bidsapp.bids.pet_metadata import activity_unit
 from bidsapp.dicom.frames import Frame
@@ -20,10 +23,11 @@ SeriesKey = tuple[str, int]
 
 _LONGEST_PAUSE_S = 60.0  # between frames of one acquisition; clocks round and scanners store
 _ROUNDING_S = 1.0
+_SAME_PLACE_MM = 0.1
 _ALIKE = (
     *("StudyInstanceUID", "FrameOfReferenceUID", "Manufacturer", "Units", "CorrectedImage"),
     *("ReconstructionMethod", "ConvolutionKernel", "AttenuationCorrectionMethod"),
-    *("DecayCorrection", "Rows", "Columns", "PixelSpacing"),
+    *("DecayCorrection", "Rows", "Columns"),
 )
 
 
@@ -139,13 +143,18 @@ def _continues(before: Part, after: Part) -> bool:
         == (other.participant, other.session, other.tracer)
         and (one.times.decay_reference_s is None) == (other.times.decay_reference_s is None)
         and _signature(before) == _signature(after)
+        and np.allclose(_grid(before), _grid(after), atol=_SAME_PLACE_MM)
     )
 
 
 def _signature(part: Part) -> tuple[object, ...]:
-    """What all parts of one scan share: reconstruction and grid."""
-    header, positions = part.scan.series.header, part.scan.series.positions()
-    grid = tuple(f"{value:.1f}" for value in (positions.min(), positions.max()))
-    corner = tuple(f"{value:.1f}" for value in header.numbers("ImagePositionPatient")[:2])
-    count = len(part.frames[0])
-    return (*(header.texts(tag) for tag in _ALIKE), grid, corner, count)
+    """What all parts of one scan share."""
+    header = part.scan.series.header
+    return (*(header.plain(tag) for tag in _ALIKE), len(part.frames[0]))
+
+
+def _grid(part: Part) -> tuple[float, ...]:
+    """Where a part lies and the size of its pixels, mm; parts of one scan share it."""
+    lowest, highest = part.frames[0][0], part.frames[0][-1]
+    corners = (image.required("ImagePositionPatient", 3) for image in (lowest, highest))
+    return (*lowest.required("PixelSpacing", 2), *itertools.chain(*corners))

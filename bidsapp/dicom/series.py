@@ -32,11 +32,15 @@ _TOLD = 2000  # files between two lines of progress
 _SERIAL_BELOW = 400  # files; starting workers takes as long as reading these
 _MAX_MISSING = 0.02  # fraction of the slices of a T1w that interpolation may replace
 _MAX_COORDINATE_MM = 1e5
+_SAME_PLACE_MM = 0.02  # what writing and rounding moves a slice; no scanner's slices are as near
+_SAME_COSINE = 0.005
+_SAME_VALUE = 1e-3  # of a number; rounded and rewritten ones differ by less, echoes by more
 _UNEQUAL = 0.1  # slice distances differing by more than this fraction are not equidistant
-_SPLIT_TAGS = (
-    *("ImageType", "Rows", "Columns", "PixelSpacing", "EchoTime", "InversionTime", "Units"),
-    *("CorrectedImage", "ReconstructionMethod", "ConvolutionKernel"),
+# What tells the images of one series apart.
+_SPLIT_WORDS = (
+    *("ImageType", "Units", "CorrectedImage", "ReconstructionMethod", "ConvolutionKernel"),
 )
+_SPLIT_NUMBERS = ("Rows", "Columns", "PixelSpacing", "EchoTime", "InversionTime")
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,8 @@ class Series:
     def positions(self) -> NDArray[np.float64]:
         """Distance of every image along the slice normal in mm, shape (number of images,).
 
+        Images whose distances differ by rounding have exactly the same.
+
         Raises
         ------
         BadDataError
@@ -80,7 +86,7 @@ class Series:
         points = [image.required("ImagePositionPatient", 3) for image in self.images]
         if np.abs(points).max() > _MAX_COORDINATE_MM:
             raise self.header.error("ImagePositionPatient", "lies far outside of any scanner")
-        return np.asarray(np.array(points) @ normal)
+        return snapped(np.array(points) @ normal, _SAME_PLACE_MM)
 
     def missing_slices(self) -> NDArray[np.int_]:
         """Count the slices missing between neighbours, shape (number of positions - 1,).
@@ -113,17 +119,24 @@ class Series:
         return np.asarray(missing)
 
     def check_grid(self) -> None:
-        """Refuse a series whose pixels have no size or number, or whose slices make no grid.
+        """Refuse a series whose pixels have no size, number or scale, or whose slices make no grid.
 
         Raises
         ------
         BadDataError
-            PixelSpacing, Rows or Columns is missing or not positive; see also `missing_slices`.
+            PixelSpacing, Rows, Columns or the RescaleSlope of a PET is missing or not positive; see
+            also `missing_slices`.
         """
         self.missing_slices()
         for keyword, length in (("PixelSpacing", 2), ("Rows", 1), ("Columns", 1)):
             if min(self.header.required(keyword, length)) <= 0:
                 raise self.header.error(keyword, f"is '{self.header.shown(keyword)}'; correct it")
+        if self.header.text("Modality") == "MR" or is_volume(self.header.path):
+            return
+        for image in self.images:  # PS3.3 C.8.9.4: what makes activity of the stored numbers
+            if image.required("RescaleSlope", 1)[0] <= 0:
+                shown = image.shown("RescaleSlope")
+                raise image.error("RescaleSlope", f"is '{shown}'; export the series again")
 
 
 @dataclass(frozen=True)
@@ -294,16 +307,22 @@ def _file(header: Header, groups: dict[str, dict[str, Header]], shared: dict[str
     known = shared.setdefault(uid, cast(Values, common))
     if common is not known and common == known:  # the same series read by another worker
         header = Header(header.path, ChainMap(own, known), header.frame)
-    instance = header.text("SOPInstanceUID") or str(header.path)
-    groups[uid].setdefault(f"{instance}/{header.frame}", header)
+    name = header.text("SOPInstanceUID") or str(header.path)
+    # Some exports give all images of a series one UID; what else they say tells them apart.
+    contents = hash(tuple(header.plain(keyword) for keyword in tables()["tags"]["instance"]))
+    groups[uid].setdefault(f"{name}/{header.frame}/{contents}", header)
 
 
 def _split(uid: str, images: list[Header]) -> list[Series]:
     """Split a series into volumes (MR) or volumes in time (PET)."""
+    told_apart_by = [
+        *([tuple(sorted(image.plain(tag))) for image in images] for tag in _SPLIT_WORDS),
+        *(_numbers(images, tag) for tag in _SPLIT_NUMBERS),
+        _numbers(images, "ImageOrientationPatient", _SAME_COSINE),
+    ]
     parts: dict[tuple[object, ...], list[Header]] = defaultdict(list)
-    for image in images:
-        orientation = _rounded(image, "ImageOrientationPatient")
-        parts[(*(image.texts(tag) for tag in _SPLIT_TAGS), orientation)].append(image)
+    for image, *key in zip(images, *told_apart_by, strict=True):
+        parts[tuple(key)].append(image)
     volumes = [part for key in sorted(parts, key=str) for part in _repeats(parts[key])]
     number = range(1, len(volumes) + 1) if len(volumes) > 1 else [0]
     return [
@@ -317,21 +336,56 @@ def _repeats(images: list[Header]) -> list[list[Header]]:
 
     PET stays whole: its repeated positions are the frames of one time series.
     """
-    positions = [image.texts("ImagePositionPatient") for image in images]
-    if images[0].text("Modality") != "MR" or len(set(positions)) == len(positions):
+    positions = set(_numbers(images, "ImagePositionPatient", _SAME_PLACE_MM))
+    if images[0].text("Modality") != "MR" or len(positions) == len(images):
         return [images]
-    runs: dict[str, list[Header]] = defaultdict(list)
+    runs: dict[tuple[str, ...], list[Header]] = defaultdict(list)
     for image in images:
-        runs[image.text("AcquisitionNumber")].append(image)
+        runs[image.plain("AcquisitionNumber")].append(image)
     return list(runs.values())
 
 
-def _rounded(image: Header, keyword: str) -> tuple[str, ...]:
-    """Direction cosines to two digits: slices of one volume differ in the last printed digit."""
-    try:
-        return tuple(f"{value + 0.0:.2f}" for value in image.numbers(keyword))
-    except BadDataError:
-        return image.texts(keyword)
+def _numbers(
+    images: Sequence[Header], keyword: str, tolerance: float | None = None
+) -> list[tuple[float | str, ...]]:
+    """Values of a tag of every image, the same where they differ by no more than rounding.
+
+    Parameters
+    ----------
+    tolerance : `_SAME_VALUE` of the largest value when None
+    """
+    values: list[tuple[float | str, ...]] = []
+    for image in images:
+        try:
+            values.append(image.numbers(keyword))
+        except BadDataError:
+            values.append(image.texts(keyword))
+    known = [i for i, value in enumerate(values) if value and isinstance(value[0], float)]
+    for length in {len(values[i]) for i in known}:
+        here = [i for i in known if len(values[i]) == length]
+        table = np.array([values[i] for i in here], float)
+        for column in table.T:
+            limit = _SAME_VALUE * np.abs(column).max() if tolerance is None else tolerance
+            column[:] = snapped(column, limit)
+        for i, row in zip(here, table.tolist(), strict=True):
+            values[i] = tuple(row)
+    return values
+
+
+def snapped(values: NDArray[np.float64], tolerance: float) -> NDArray[np.float64]:
+    """Give values that lie no further apart than a tolerance, in a chain, the lowest of them.
+
+    Parameters
+    ----------
+    values : shape (number,)
+    tolerance : in their unit
+    """
+    order = np.argsort(values, kind="stable")
+    ascending = np.asarray(values, float)[order]
+    begins = np.concatenate([[True], np.diff(ascending) > tolerance])
+    result = np.empty(len(ascending))
+    result[order] = ascending[begins][np.cumsum(begins) - 1]
+    return result
 
 
 def _order(image: Header) -> tuple[float, str]:

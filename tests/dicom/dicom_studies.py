@@ -279,9 +279,10 @@ def _frame_groups(data: Dataset, times: Sequence[str], z_order: Sequence[float])
     kind = Dataset()
     kind.FrameType = list(data.ImageType)
     setattr(groups, f"{'PET' if data.Modality == 'PT' else 'MRImage'}FrameTypeSequence", [kind])
-    if data.Modality == "PT":
+    if "RescaleSlope" in data:
         _group(groups, "PixelValueTransformationSequence", data, "RescaleSlope", "RescaleIntercept")
         groups.PixelValueTransformationSequence[0].RescaleType = "US"
+    if data.Modality == "PT":
         if "DecayFactor" in data:
             _group(groups, "PETFrameCorrectionFactorsSequence", data, "DecayFactor")
         mapping, unit = Dataset(), Dataset()

@@ -1,0 +1,94 @@
+"""Uncompressed copies of DICOM files, made by a process of its own.
+
+Codecs are C programs that a broken file may crash; then it is this process that ends, and the
+copies that are missing tell.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import pydicom
+from pydicom.uid import ExplicitVRLittleEndian
+
+from bidsapp.errors import BadDataError
+
+_TIMEOUT_S = 1800
+
+
+def is_compressed(path: Path) -> bool:
+    """Tell whether the pixels of a file, or the whole of it, are compressed."""
+    try:
+        syntax = pydicom.filereader.read_file_meta_info(path).TransferSyntaxUID
+    except Exception:  # old files do not say; and what is broken, reading its pixels will tell
+        return False
+    return bool(syntax.is_compressed or syntax.is_deflated)
+
+
+def decompress(paths: Iterable[Path], folder: Path) -> dict[Path, Path]:
+    """Write uncompressed copies of files; return where that of each is.
+
+    Raises
+    ------
+    BadDataError
+        Pixels cannot be decoded.
+    """
+    copies = {path: folder / f"{number:06d}" / path.name for number, path in enumerate(paths)}
+    folder.mkdir(parents=True)
+    said = folder / "said.txt"
+    task = json.dumps([str(said), [[str(path), str(copy)] for path, copy in copies.items()]])
+    try:
+        subprocess.run(
+            [sys.executable, "-m", __name__],
+            input=task,
+            text=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=_TIMEOUT_S,
+            check=False,
+        )
+        reason = "its codec crashed"
+    except subprocess.TimeoutExpired:
+        reason = f"its codec did not finish within {_TIMEOUT_S} s"
+    for path, copy in copies.items():
+        if not copy.exists():
+            problem = said.read_text("utf-8") if said.exists() else f"({reason})"
+            raise BadDataError(
+                f"{path.name}: (7FE0,0010) PixelData cannot be decoded {problem}; export it again, "
+                "uncompressed"
+            )
+    return copies
+
+
+def _write_copy(path: str, copy: Path) -> str | None:
+    """Write an uncompressed copy of a file; return why it cannot be done."""
+    syntax = ""
+    try:
+        dataset = pydicom.dcmread(path)
+        syntax = f"as {dataset.file_meta.TransferSyntaxUID.name} "
+        if dataset.file_meta.TransferSyntaxUID.is_deflated:
+            dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        else:
+            dataset.decompress(generate_instance_uid=False)
+    except Exception as error:  # pydicom raises some twenty classes on broken pixel data
+        return f"{syntax}({type(error).__name__})"
+    copy.parent.mkdir()
+    dataset.save_as(copy)
+    return None
+
+
+def main() -> None:
+    """Write the copies that standard input names, up to the first that cannot be."""
+    said, tasks = json.load(sys.stdin)
+    for path, copy in tasks:
+        if problem := _write_copy(path, Path(copy)):
+            Path(said).write_text(problem, "utf-8")
+            return
+
+
+if __name__ == "__main__":
+    main()

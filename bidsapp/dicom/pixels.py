@@ -1,0 +1,134 @@
+"""Pixels of DICOM files in their place in a series."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pydicom
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+from bidsapp.dicom.decompress import decompress, is_compressed
+from bidsapp.dicom.frames import Frame
+from bidsapp.dicom.header import Header
+from bidsapp.errors import BadDataError
+
+
+@dataclass(frozen=True)
+class Plane:
+    """Pixels of one image.
+
+    Attributes
+    ----------
+    frame, z : its place in the series: number of the frame, and of the slice in it
+    header : of the image
+    stored : pixels before slope and intercept, shape (rows, columns)
+    """
+
+    frame: int
+    z: int
+    header: Header
+    stored: NDArray[np.generic]
+
+    @property
+    def rescaled(self) -> NDArray[np.float64]:
+        """Pixels in the units of the image, shape (rows, columns)."""
+        slope, intercept = scaling(self.header)
+        return np.asarray(self.stored * np.float64(slope) + intercept)
+
+
+def scaling(header: Header) -> tuple[float, float]:
+    """Slope and intercept of an image; 1 and 0 in an MR, which need not state them."""
+    slope, intercept = (header.number(f"Rescale{name}") for name in ("Slope", "Intercept"))
+    return 1.0 if slope is None else slope, intercept or 0.0
+
+
+def planes(frames: Sequence[Frame]) -> Iterator[Plane]:
+    """Decode the images of some frames, each file once, so not in their order.
+
+    Raises
+    ------
+    BadDataError
+        Pixels cannot be decoded, are not those the header announces, or are no numbers.
+    """
+    wanted: dict[Path, list[tuple[int, int, Header]]] = defaultdict(list)
+    for number, frame in enumerate(frames):
+        for z, header in enumerate(frame):
+            wanted[header.path].append((number, z, header))
+    for path, images in wanted.items():
+        pixels = _decoded(path)
+        for number, z, header in images:
+            shape = tuple(int(header.required(key, 1)[0]) for key in ("Rows", "Columns"))
+            index = header.frame or 0
+            if index >= len(pixels) or pixels[index].shape != shape:
+                raise BadDataError(
+                    f"{path.name}: (7FE0,0010) PixelData holds other pixels than (0028,0010) Rows, "
+                    "(0028,0011) Columns and (0028,0008) NumberOfFrames say; export it again"
+                )
+            yield Plane(number, z, header, pixels[index])
+
+
+def _decoded(path: Path) -> NDArray[np.generic]:
+    """Pixels of a file as they are stored, shape (images, rows, columns)."""
+    try:
+        dataset = _read(path)
+        pixels = np.asarray(dataset.pixel_array)
+    except Exception as error:  # pydicom raises some twenty classes on broken pixel data
+        raise BadDataError(
+            f"{path.name}: (7FE0,0010) PixelData cannot be decoded ({type(error).__name__}); "
+            "export it again"
+        ) from error
+    if pixels.dtype.kind in "iu":
+        pixels = _without_spare_bits(pixels, dataset, path)
+    elif not np.isfinite(pixels).all():
+        raise BadDataError(f"{path.name}: holds pixels that are no finite numbers; export it again")
+    return pixels if int(dataset.get("NumberOfFrames") or 1) > 1 else pixels[np.newaxis]
+
+
+def _without_spare_bits(
+    pixels: NDArray[np.generic], dataset: Dataset, path: Path
+) -> NDArray[np.generic]:
+    """Extend the sign of integers that are stored in fewer bits than they are allotted."""
+    used, spare = dataset.BitsStored, 8 * pixels.dtype.itemsize - dataset.BitsStored
+    exact = np.right_shift(np.left_shift(pixels, spare), spare)
+    if np.array_equal(exact, pixels):
+        return pixels
+    if np.right_shift(pixels, used).any():
+        raise BadDataError(
+            f"{path.name}: (0028,0101) BitsStored is {used}, but the pixels use more bits; "
+            "export it again"
+        )
+    return np.asarray(exact)
+
+
+def _read(path: Path) -> Dataset:
+    """Read a file; those of old archives do not say how they are encoded."""
+    dataset = pydicom.dcmread(path, force=True)
+    if "TransferSyntaxUID" not in dataset.file_meta:
+        implicit, _ = dataset.original_encoding
+        syntax = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
+        dataset.file_meta.TransferSyntaxUID = syntax
+    return dataset
+
+
+def uncompressed(frames: Sequence[Frame], folder: Path) -> tuple[Frame, ...]:
+    """Put copies that are not compressed, written to a folder, in the place of files that are.
+
+    Raises
+    ------
+    BadDataError
+        Pixels cannot be decoded.
+    """
+    paths = dict.fromkeys(image.path for frame in frames for image in frame)
+    if not (compressed := [path for path in paths if is_compressed(path)]):
+        return tuple(frames)
+    copies = decompress(compressed, folder)
+    return tuple(
+        tuple(replace(image, path=copies.get(image.path, image.path)) for image in frame)
+        for frame in frames
+    )

@@ -1,0 +1,313 @@
+"""Every voxel in its place, however the series is written down; or the series is refused."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import random
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+from dicom_studies import Pet, set_pixels
+from pixel_cells import Cell, is_exact, pairwise, slices, write_cell
+from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate
+from pydicom.uid import JPEGLosslessSV1
+
+from bidsapp.dicom.frames import count_remarks, frames_of
+from bidsapp.dicom.header import headers_of, read_headers
+from bidsapp.dicom.image import Converted, convert_series
+from bidsapp.dicom.series import Series, snapped, take_inventory
+from bidsapp.errors import BadDataError
+
+STATIC = Cell("uncompressed", "classic", "along", "per slice", "static")
+DYNAMIC = Cell("uncompressed", "classic", "along", "per slice", "dynamic")
+T1W = Cell("uncompressed", "classic", "along", "one", "T1w")
+
+
+def write(folder: Path, datasets: Sequence[Dataset]) -> Path:
+    (folder / "in").mkdir(parents=True)
+    for number, data in enumerate(datasets):
+        pydicom.dcmwrite(folder / "in" / f"{number:04d}", data, enforce_file_format=True)
+    return folder
+
+
+def convert(folder: Path) -> Converted:
+    (series,) = take_inventory(folder / "in", folder / "scratch").series
+    series.check_grid()
+    return convert_series(series, frames_of(series), folder / "work")
+
+
+def series_of(datasets: Sequence[Dataset]) -> Series:
+    headers = (headers_of(data, Path(f"{n}")) for n, data in enumerate(datasets))
+    return Series("1.2", 0, tuple(itertools.chain(*headers)))
+
+
+@pytest.mark.parametrize("cell", pairwise(), ids=str)
+def test_every_voxel_is_in_its_place(tmp_path: Path, cell: Cell) -> None:
+    """A covering part of the matrix; ``tests/benchmarks/dicom_pixels.py`` runs it whole."""
+    truth = write_cell(cell, tmp_path / "in")
+    assert is_exact(convert(tmp_path).image, truth)
+
+
+@pytest.mark.parametrize("slope", ["", "0", "-1"])
+@pytest.mark.parametrize("where", [slice(None), slice(3, 4)])
+def test_pet_without_a_slope_is_refused(slope: str, where: slice) -> None:
+    """PS3.3 C.8.9.4: RescaleSlope is of type 1."""
+    made = slices(DYNAMIC)
+    for data in made[where]:
+        data.RescaleSlope = slope
+    with pytest.raises(BadDataError, match=r"\(0028,1053\) RescaleSlope"):
+        series_of(made).check_grid()
+
+
+@pytest.mark.parametrize("cell", [T1W, STATIC])
+def test_the_private_slope_of_philips_is_not_used(tmp_path: Path, cell: Cell) -> None:
+    made = slices(cell)
+    for data in made:
+        data.Manufacturer = "Philips"
+        data.RescaleSlope, data.RescaleIntercept = "2.5", "-3"
+        block = data.private_block(0x2005, "Philips MR Imaging DD 001", create=True)
+        block.add_new(0x0E, "FL", 0.0123)
+    converted = convert(write(tmp_path, made))
+    assert is_exact(converted.image, made)
+
+
+@pytest.mark.parametrize("scale", [1e-10, 1e-8, 1e-3, 1e4])
+@pytest.mark.parametrize("cell", [T1W, STATIC, DYNAMIC])
+def test_slopes_of_any_size_are_kept(tmp_path: Path, cell: Cell, scale: float) -> None:
+    made = slices(cell)
+    for z, data in enumerate(made):
+        data.RescaleSlope, data.RescaleIntercept = f"{scale * (1 + 0.1 * (z % 5)):.6g}", "0"
+    assert is_exact(convert(write(tmp_path, made)).image, made)
+
+
+# ---------------------------------------------------------------------------- frames and series
+
+
+@pytest.mark.parametrize("n_frames", [2, 3, 4])
+@pytest.mark.parametrize("same_time", [False, True])
+def test_no_frame_is_woven_of_two(n_frames: int, same_time: bool) -> None:
+    """Nine files lost anywhere: whole frames are left, or the series is refused."""
+    pet = Pet(frames=[(5400 + 300 * i, 300) for i in range(n_frames)])
+    made = list(pet.datasets())
+    for number, data in enumerate(made):
+        data.NumberOfFrames = number // 9  # what nobody reads says whose slice it is
+        if same_time:
+            data.AcquisitionTime = data.SeriesTime
+    for start in range(len(made) - 8):
+        left = made[:start] + made[start + 9 :]
+        try:
+            frames = frames_of(series_of(left))
+        except BadDataError as error:
+            assert start % 9 and "images" in str(error)
+            continue
+        assert start % 9 == 0
+        for frame in frames:
+            assert len({image.text("NumberOfFrames") for image in frame}) == 1
+            assert len(frame) == 9
+
+
+def test_frames_woven_without_any_count_are_refused() -> None:
+    """Two frames left as one, renumbered: only the kind of the series tells."""
+    made = list(Pet(frames=[(5400, 300), (5700, 300)]).datasets())
+    made = made[:5] + made[14:]
+    for number, data in enumerate(made, start=1):
+        data.InstanceNumber = number
+        del data.NumberOfTimeSlices
+    with pytest.raises(BadDataError, match="images are missing"):
+        frames_of(series_of(made))
+
+
+def test_beds_are_one_frame_and_it_is_said() -> None:
+    pet = Pet(frames=[(3600, 600)], reference="zero", n_slices=4)
+    made = list(pet.datasets())
+    for data in made[2:]:
+        data.AcquisitionTime = f"{pet.injection + timedelta(seconds=4200):%H%M%S}"
+    series = series_of(made)
+    (frame,) = frames = frames_of(series)
+    assert len(frame) == 4
+    assert any("beds" in remark for remark in count_remarks(series.header, frames, 4))
+
+
+def _jitter_echo(data: Dataset, z: int) -> None:
+    data.EchoTime = f"{3.98 + 0.0001 * (z % 3):.4f}" if z % 2 else "3.980"
+
+
+def _spacing_text(data: Dataset, z: int) -> None:
+    data.PixelSpacing = ["8.0", "8.000"] if z % 2 else ["8", "8"]
+
+
+def _spacing_digit(data: Dataset, z: int) -> None:
+    data.PixelSpacing = ["8.000001", "8"] if z % 2 else ["7.999999", "8"]
+
+
+def _image_type(data: Dataset, z: int) -> None:
+    words = list(data.ImageType)
+    data.ImageType = words[:2] + words[:1:-1] if z % 2 else words
+
+
+def _orientation(data: Dataset, z: int) -> None:
+    wobble = 0.0000004 if z % 2 else -0.0000004
+    data.ImageOrientationPatient = [0.005 + wobble, 0.9999875, 0, 0, 0, -1]
+
+
+@pytest.mark.parametrize(
+    "edit", [_jitter_echo, _spacing_text, _spacing_digit, _image_type, _orientation]
+)
+def test_a_series_is_split_by_numbers_not_by_text(
+    tmp_path: Path, edit: Callable[[Dataset, int], None]
+) -> None:
+    made = slices(T1W)
+    for z, data in enumerate(made):
+        edit(data, z)
+    assert len(take_inventory(write(tmp_path, made) / "in", tmp_path).series) == 1
+
+
+@pytest.mark.parametrize(
+    ("keyword", "values"),
+    [("EchoTime", ("2.9", "3.0")), ("InversionTime", ("700", "2500")), ("Rows", (20, 22))],
+)
+def test_what_differs_is_split(tmp_path: Path, keyword: str, values: tuple[object, ...]) -> None:
+    made = slices(T1W)
+    for z, data in enumerate(made):
+        setattr(data, keyword, values[z % 2])
+    assert len(take_inventory(write(tmp_path, made) / "in", tmp_path).series) == 2
+
+
+def _no_number(data: Dataset, index: int) -> None:
+    del data.InstanceNumber
+
+
+def _one_number(data: Dataset, index: int) -> None:
+    data.InstanceNumber = 1
+
+
+def _one_uid(data: Dataset, index: int) -> None:
+    data.SOPInstanceUID = data.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
+
+
+def _jitter(data: Dataset, index: int) -> None:
+    x, y, z = map(float, data.ImagePositionPatient)
+    shift = 0.0008 * (index // 5)
+    data.ImagePositionPatient = [f"{value + shift + 0.0046:.5f}" for value in (x, y, z)]
+
+
+def _times_of_its_own(data: Dataset, index: int) -> None:
+    data.StudyTime = data.SeriesTime = f"1011{index:02d}"
+
+
+def _float(keyword: str, dtype: str, bits: int) -> Callable[[Dataset, int], None]:
+    def edit(data: Dataset, index: int) -> None:
+        pixels = np.frombuffer(data.PixelData, "<i2").astype(dtype)
+        for name in ("PixelData", "BitsStored", "HighBit", "PixelRepresentation"):
+            delattr(data, name)
+        data.BitsAllocated = bits
+        setattr(data, keyword, pixels.tobytes())
+
+    return edit
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        _no_number,
+        _one_number,
+        _one_uid,
+        _jitter,
+        _times_of_its_own,
+        _float("FloatPixelData", "<f4", 32),
+        _float("DoubleFloatPixelData", "<f8", 64),
+    ],
+)
+@pytest.mark.parametrize("cell", [T1W, DYNAMIC])
+def test_what_nobody_needs_may_be_odd(
+    tmp_path: Path, cell: Cell, edit: Callable[[Dataset, int], None]
+) -> None:
+    made = slices(cell)
+    truth = copy.deepcopy(made)
+    for index, data in enumerate(made):
+        edit(data, index)
+    assert is_exact(convert(write(tmp_path, made)).image, truth)
+
+
+@pytest.mark.parametrize("block", [0x10, 0x11, 0x42, 0xFF])
+def test_private_elements_of_any_block_are_read(tmp_path: Path, block: int) -> None:
+    data = slices(STATIC)[0]
+    data.add_new((0x7053, block), "LO", "Philips PET Private Group")
+    data.add_new((0x7053, (block << 8) + 0x09), "DS", "0.4711")
+    path = write(tmp_path, [data]) / "in" / "0000"
+    assert read_headers(path)[0].number("PhilipsActivityScaleFactor") == 0.4711
+
+
+# ------------------------------------------------------------------------------------- pixels
+
+
+def test_a_negative_number_in_twelve_bits_is_negative(tmp_path: Path) -> None:
+    made = slices(T1W)
+    truth = copy.deepcopy(made)
+    for data, right in zip(made, truth, strict=True):
+        pixels = np.frombuffer(data.PixelData, "<i2") % 4096
+        data.BitsStored, data.HighBit = 12, 11
+        data.PixelData = pixels.astype("<i2").tobytes()
+        set_pixels(right, np.where(pixels > 2047, pixels - 4096, pixels), None)
+    assert is_exact(convert(write(tmp_path, made)).image, truth)
+
+
+def test_pixels_of_more_bits_than_stated_are_refused(tmp_path: Path) -> None:
+    made = slices(T1W)
+    for data in made:
+        data.BitsStored, data.HighBit = 12, 11
+    with pytest.raises(BadDataError, match="BitsStored is 12"):
+        convert(write(tmp_path, made))
+
+
+def _not_a_stream(data: Dataset) -> None:
+    data.PixelData = encapsulate([random.Random(0).randbytes(200)])
+    data["PixelData"].VR = "OB"
+    data.file_meta.TransferSyntaxUID = JPEGLosslessSV1
+
+
+def _high_throughput(data: Dataset) -> None:
+    _not_a_stream(data)
+    data.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.4.201"
+
+
+def _cut(data: Dataset) -> None:
+    data.PixelData = data.PixelData[:300]
+
+
+def _in_colour(data: Dataset) -> None:
+    data.SamplesPerPixel, data.PhotometricInterpretation, data.PlanarConfiguration = 3, "RGB", 0
+    data.PixelData = data.PixelData * 3
+
+
+def _not_a_number(data: Dataset) -> None:
+    _float("FloatPixelData", "<f4", 32)(data, 0)
+    data.FloatPixelData = np.full(360, np.nan, "<f4").tobytes()
+
+
+@pytest.mark.parametrize("edit", [_not_a_stream, _high_throughput, _cut, _in_colour, _not_a_number])
+def test_pixels_that_nobody_can_read_are_refused(
+    tmp_path: Path, edit: Callable[[Dataset], None]
+) -> None:
+    made = slices(STATIC)
+    edit(made[2])
+    with pytest.raises(BadDataError, match=r"^0002: "):
+        convert(write(tmp_path, made))
+
+
+def test_a_slice_beside_the_grid_is_refused(tmp_path: Path) -> None:
+    made = slices(STATIC)
+    made[2].ImagePositionPatient = [-26, -25, 8]
+    with pytest.raises(BadDataError, match="beside the grid"):
+        convert(write(tmp_path, made))
+
+
+def test_values_as_near_as_a_tolerance_are_one() -> None:
+    values = np.array([3.0, 1.0, 1.001, 2.0, 1.002])
+    np.testing.assert_array_equal(snapped(values, 0.0015), [3, 1, 1, 2, 1])
