@@ -77,6 +77,7 @@ def _decoded(path: Path) -> NDArray[np.generic]:
     """Pixels of a file as they are stored, shape (images, rows, columns)."""
     try:
         dataset = _read(path)
+        dataset.pixel_array_options(correct_unused_bits=False)
         pixels = np.asarray(dataset.pixel_array)
     except Exception as error:  # pydicom raises some twenty classes on broken pixel data
         raise BadDataError(
