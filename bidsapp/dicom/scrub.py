@@ -123,11 +123,16 @@ def _dates(birth: str) -> Iterator[str]:
 
 
 def _whole_word(word: str) -> str:
-    """Pattern of a word that is no part of a longer one; a number may follow a name."""
+    """Pattern of a word that is no part of a longer one; a number may follow a name, not a letter.
+
+    An initial T must not turn ``T1`` into something unknown.
+    """
     pattern = re.escape(word)
     if any("\u2e80" <= c <= "\ud7ff" or "\uf900" <= c <= "\ufaff" for c in word):
         return pattern
     if len(word) >= _SHORTEST_INSIDE and word.isalpha():
         return pattern
+    if len(word) == 1:
+        return rf"(?<![^\W_]){pattern}(?![^\W_])"
     before, after = ("[0-9]" if c.isdigit() else r"[^\W\d_]" for c in (word[0], word[-1]))
     return f"(?<!{before}){pattern}(?!{after})"

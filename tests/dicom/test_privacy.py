@@ -147,6 +147,11 @@ def test_our_own_sentences_stay_what_they_are() -> None:
     assert scrub(sentence) == "this is an error; to state it use --tracer '*** agent'"
 
 
+def test_an_initial_is_no_part_of_t1() -> None:
+    scrub = Scrubber([Header(Path("x"), {"PatientName": ("Xu^T",)})])
+    assert scrub.text("T1 T Xu1 t_head") == "T1 *** ***1 ***_head"
+
+
 def test_texts_are_cut_after_names_were_searched() -> None:
     """Half a name at the cut is a name."""
     scrub = Scrubber([Header(Path("x"), {"PatientName": ("Mustermann^Erika",)})])
