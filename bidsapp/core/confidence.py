@@ -23,6 +23,7 @@ from bidsapp.core.priors import PriorSampler, TissuePriors
 from bidsapp.core.resample import sample
 from bidsapp.core.sampling import Float32, Float64
 from bidsapp.core.tissue_model import TissueModel, fit_pose
+from bidsapp.core.warp import jacobian
 from bidsapp.errors import BadDataError
 from bidsapp.volume import Volume
 
@@ -101,9 +102,11 @@ def normalisation_quality(
     -------
     dict of float
         ``template_shift_mm``, how far the part that lies worst would rather be moved;
-        ``brain_overlap``, Dice of the masks; ``t1w_coverage``, part of the volumes of interest
-        inside the T1w; ``tissue_ctx`` and ``tissue_wc``, mean probability of grey or white under
-        them; ``voi_contrast``, white minus grey under them, over the pooled SD.
+        ``jacobian_min`` and ``jacobian_max``, strongest compression and expansion inside the
+        volumes of interest, against the brain as a whole; ``brain_overlap``, Dice of the masks;
+        ``t1w_coverage``, part of the volumes of interest inside the T1w; ``tissue_ctx`` and
+        ``tissue_wc``, mean probability of grey or white under them; ``voi_contrast``, white minus
+        grey under them, over the pooled SD.
 
     Raises
     ------
@@ -129,8 +132,13 @@ def normalisation_quality(
     )
     needed = template.vois["ctx"] | template.vois["wcb"]
     measured = np.isfinite(sample(Volume(np.ones(mask.shape, np.float32), t1w.affine), field))
+    # large ventricles are stretched or squeezed like nothing else, and nothing is measured there
+    volume = jacobian(field, template.priors.affine)
+    change = volume[template.mask].mean(dtype=np.float64) / volume[needed]
     return {
         "template_shift_mm": max(shifts),
+        "jacobian_min": float(change.min()),
+        "jacobian_max": float(change.max()),
         "brain_overlap": 2 * float((brain & template.mask).sum())
         / max(int(brain.sum()) + int(template.mask.sum()), 1),
         "t1w_coverage": float(measured[needed].mean()),

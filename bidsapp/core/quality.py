@@ -152,6 +152,10 @@ _NORMALISATION = {
         "normalisation-likelihood",
         "the model explains the T1w badly (log-likelihood {value:.2f} per voxel, least {limit:g})",
     ),
+    "converged": (
+        "normalisation-rest",
+        "the fit of the model had not come to rest after its last round",
+    ),
     "t1w_coverage": (
         "t1w-coverage",
         "the T1w holds only {value:.0%} of the volumes of interest (least {limit:.0%})",

@@ -22,6 +22,18 @@ _INVERSION_STEPS = 30
 _STILL_MM = 0.005  # a point that moves less has arrived
 
 
+def jacobian(points: NDArray[np.floating], affine: Float) -> Float32:
+    """Local change of volume of a map given by its points, 1 where nothing changes.
+
+    Parameters
+    ----------
+    points : shape (X, Y, Z, 3), RAS mm
+    affine : voxel indices -> world, RAS mm
+    """
+    steps = np.stack([np.gradient(points.astype(np.float64), axis=a) for a in range(3)], axis=-1)
+    return (np.linalg.det(steps) / np.linalg.det(affine[:3, :3])).astype(np.float32)
+
+
 @dataclass(frozen=True)
 class Warp:
     """``template = affine (x + u(x))``, x in T1w world, u a sum of cosines along the voxel axes.

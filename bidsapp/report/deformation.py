@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bidsapp.core.alignment import inverse, transform
+from bidsapp.core.warp import jacobian
 from bidsapp.report.display import coloured
 from bidsapp.report.figure import Figure, Layer
 from bidsapp.report.lines import Outline, scale_bar
@@ -81,18 +82,6 @@ def without_affine(displacements: Volume, brain: Volume) -> NDArray[np.float64]:
     normal = np.einsum("ni,nj->ij", design, design)
     matrix[:3] = np.linalg.solve(normal, np.einsum("ni,nj->ij", design, to)).T
     return transform(inverse(matrix), moved)
-
-
-def jacobian(points: NDArray[np.float64], affine: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Local change of volume of a map given by its points, 1 where nothing changes.
-
-    Parameters
-    ----------
-    points : shape (X, Y, Z, 3), RAS mm
-    affine : voxel indices -> world, RAS mm
-    """
-    steps = np.stack(np.gradient(points, axis=(0, 1, 2)), axis=-1)
-    return (np.linalg.det(steps) / np.linalg.det(affine[:3, :3])).astype(np.float32)
 
 
 def _grid_lines(

@@ -83,3 +83,22 @@ def test_an_image_that_is_no_t1w_is_told(template, t1w):
 def test_a_field_beside_the_image_is_an_error(template, t1w):
     with pytest.raises(BadDataError, match="holds no head"):
         quality(template, t1w, rigid_matrix([500, 0, 0, 0, 0, 0]))
+
+
+def squeezed(centre, amount=0.9, radius_mm=14.0):
+    """Template points whose surroundings of one place come from a smaller part of the T1w."""
+    away = GRID.world() - centre
+    near = np.exp(-(((away**2).sum(axis=-1, keepdims=True) / (2 * radius_mm**2)) ** 2))
+    return GRID.world() - amount * near * away
+
+
+def test_a_warp_is_judged_where_it_is_measured(template, t1w):
+    def numbers(field):
+        found = normalisation_quality(t1w, data.priors().maps, template.mask, field, template)
+        return found["jacobian_min"], found["jacobian_max"]
+
+    straight = numbers(GRID.world())
+    assert straight == pytest.approx((1, 1), abs=1e-3)
+    ventricles = numbers(squeezed([0, -5, 18]))
+    assert ventricles == pytest.approx((1, 1), abs=0.35)
+    assert numbers(squeezed([20, -62, -38]))[1] > 3  # the cerebellum

@@ -144,7 +144,7 @@ def test_quality_numbers_are_finite_and_sensible(bent):
     quality = bent[1].quality
     assert all(np.isfinite(value) for value in quality.values())
     assert quality["start_spread_mm"] < 10
-    assert 0.3 < quality["jacobian_min"] <= quality["jacobian_max"] < 3
+    assert quality["converged"] == 0  # five rounds are too few, and that is told
     assert 900 < quality["brain_ml"] < 2500
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bidsapp.core.warp import Warp
+from bidsapp.core.warp import Warp, jacobian
 from bidsapp.volume import Grid
 
 
@@ -49,7 +49,7 @@ def test_storage_keeps_everything(warp):
 
 def test_jacobian_is_the_ratio_of_small_volumes(warp):
     at = np.array([60.0, 70.0, 80.0])
-    jacobian = warp.jacobian(*(np.array([i - 1, i, i + 1]) for i in at))[1, 1, 1]
+    found = warp.jacobian(*(np.array([i - 1, i, i + 1]) for i in at))[1, 1, 1]
     corner = warp.t1w_affine[:3, :3] @ at + warp.t1w_affine[:3, 3]
     step = 4.0  # mm, wider than the lattice the map is interpolated on
     edges = [
@@ -57,4 +57,9 @@ def test_jacobian_is_the_ratio_of_small_volumes(warp):
         for e in np.eye(3)
     ]
     expected = np.linalg.det(np.stack(edges)) / np.linalg.det(warp.affine[:3, :3])
-    assert jacobian == pytest.approx(expected, rel=0.02)
+    assert found == pytest.approx(expected, rel=0.02)
+
+
+def test_the_jacobian_of_points_is_the_change_of_volume():
+    grid = Grid((6, 7, 8), np.diag([-4.0, 4, 4, 1]))
+    assert jacobian(grid.world() * (1.2, 1.0, 0.5), grid.affine) == pytest.approx(0.6, abs=1e-6)

@@ -1,0 +1,213 @@
+"""Sources of the tissue priors from many heads: ``python -m bidsapp.data.build_population``.
+
+Needs heads with the deformation of the standard pipeline (``DATA``: ``heads`` and ``brains``, each
+with its README; ``bids`` with ``spm_fields``) and the images of ``heads`` (``HEADS``), and half
+an hour. `bidsapp.data.build` makes the priors of what is written here, and the app needs
+neither. Only heads with an odd number are used: the even ones are for judging.
+
+1. Each head is segmented with first priors, and its tissue carried to the template by the *standard
+   pipeline's* deformation: that is where the priors have to lie. Whole and stripped heads weigh
+   alike; how far the inside of the skull reaches is what the labels of the whole heads say.
+2. With priors of this average our own deformation still differs from the standard's by a part that
+   all heads share. The priors are moved by its mean over the whole heads, and once more by what is
+   then left: stripped heads, whose standard deformation depends on where it starts, have no say.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor
+from dataclasses import dataclass
+from itertools import repeat
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from bidsapp.core.alignment import inverse, transform
+from bidsapp.core.priors import TissuePriors
+from bidsapp.core.resample import sample
+from bidsapp.core.sampling import FWHM_PER_SIGMA
+from bidsapp.core.segment import Segmentation, segment
+from bidsapp.data import mni_grid
+from bidsapp.data.build import (
+    POPULATION,
+    POPULATION_STEP,
+    SHARED_DISPLACEMENT,
+    Wheels,
+    first_priors,
+    population_priors,
+)
+from bidsapp.nifti import load_volume, save_volume
+from bidsapp.volume import Volume
+
+Float = NDArray[np.float64]
+
+OUTSIDE_BRAIN = 200  # labels of ``heads`` from here on are not inside the skull
+FLUID = (4, 5, 14, 15, 24, 43, 44, 72)
+DISPLACEMENT_FWHM_MM = 8.0
+DISPLACEMENT_ROUNDS = 2
+NEAR_BRAIN = 0.3  # sum of the priors
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One head: T1w, standard deformation, and labels where there are any."""
+
+    name: str
+    t1w: Path
+    field: Path
+    field_step: int
+    labels: Path | None = None
+    label_to_t1w: tuple[tuple[float, ...], ...] | None = None
+
+    def standard(self) -> Float:
+        """T1w world coordinate of every voxel of the 2 mm grid, RAS mm."""
+        return deformation(self.field, self.field_step)
+
+
+def deformation(path: Path, step: int) -> Float:
+    """Deformation on the 2 mm grid from every ``step``-th voxel of it, (91, 109, 91, 3)."""
+    coarse = np.asarray(nib.load(path).get_fdata(), np.float64)
+    if step == 1:
+        return coarse
+    shape = mni_grid(2).shape
+    index = np.stack(np.meshgrid(*(np.arange(n) / step for n in shape), indexing="ij"))
+    return np.stack(
+        [ndimage.map_coordinates(coarse[..., k], index, order=3, mode="nearest") for k in range(3)],
+        axis=-1,
+    )
+
+
+def whole_heads(source: Path, images: Path) -> Iterator[Subject]:
+    """Synthetic whole heads of real people."""
+    truth = json.loads((source / "heads" / "truth.json").read_text())
+    for name, known in sorted(truth.items()):
+        yield Subject(
+            name,
+            images / name / "anat" / f"{name}_T1w.nii.gz",
+            source / "heads" / f"{name}_from-MNI_to-T1w.nii.gz",
+            3,
+            source / "heads" / f"{name}_dseg.nii.gz",
+            tuple(map(tuple, known["label_to_t1w"])),
+        )
+
+
+def stripped_heads(source: Path) -> Iterator[Subject]:
+    """Real skull-stripped heads."""
+    for path in sorted((source / "brains").glob("sub-*_T1w.nii.gz")):
+        name = path.name.split("_")[0]
+        yield Subject(name, path, path.with_name(f"{name}_from-MNI_to-T1w.nii.gz"), 4)
+
+
+def real_heads(source: Path) -> Iterator[Subject]:
+    """Real whole heads of the development data."""
+    for path in sorted((source / "bids").rglob("*_T1w.nii.gz")):
+        name = path.name.split("_")[0]
+        yield Subject(name, path, source / "spm_fields" / f"{name}_from-MNI_to-T1w.nii.gz", 1)
+
+
+def odd(subjects: Iterator[Subject]) -> list[Subject]:
+    """Those with an odd number in their name."""
+    return [s for s in subjects if int("".join(c for c in s.name if c.isdigit())) % 2 == 1]
+
+
+def population(
+    whole: list[Subject], stripped: list[Subject], first: TissuePriors, pool: Executor
+) -> Float:
+    """Mean grey matter, white matter and inside of the skull, (3, 91, 109, 91)."""
+    with_skull = list(pool.map(_carried, whole, repeat(first)))
+    without = list(pool.map(_carried, stripped, repeat(first)))
+    grey, white = np.mean(
+        [np.mean([tissue for tissue, _ in found], axis=0) for found in (with_skull, without)],
+        axis=0,
+    )
+    skull = np.mean([inside for _, inside in with_skull], axis=0)
+    return np.stack([grey, white, np.maximum(skull, grey + white)])
+
+
+def _carried(subject: Subject, priors: TissuePriors) -> tuple[Float, Float | None]:
+    """Grey and white matter, and inside of the skull, where the standard pipeline puts them."""
+    t1w, found = _segmented(subject, priors)
+    standard = subject.standard()
+    grey, white = (
+        np.nan_to_num(sample(Volume(p, t1w.affine), standard)) for p in found.probabilities[:2]
+    )
+    tissue = np.stack([grey, white]).astype(np.float64)
+    if subject.labels is None:
+        return tissue, None
+    image = nib.load(subject.labels)
+    labels = np.asarray(image.dataobj)
+    affine = np.array(subject.label_to_t1w) @ image.affine
+    index = np.moveaxis(transform(inverse(affine), standard), -1, 0)
+    inside = (labels > 0) & (labels < OUTSIDE_BRAIN)
+    skull = ndimage.map_coordinates(inside.astype(np.float32), index, order=1)
+    return tissue * (skull > 0.05), skull
+
+
+def shared_displacement(subjects: list[Subject], priors: TissuePriors, pool: Executor) -> Float:
+    """Mean template displacement (mm) from our deformation to the standard's, smoothed."""
+    mean = np.mean(list(pool.map(_displacement, subjects, repeat(priors))), axis=0)
+    near = (priors.maps.sum(axis=0) > NEAR_BRAIN).astype(np.float64)
+    sigma = DISPLACEMENT_FWHM_MM / FWHM_PER_SIGMA / priors.grid.voxel_size
+    weight = ndimage.gaussian_filter(near, sigma)
+    smooth = [ndimage.gaussian_filter(mean[..., k] * near, sigma) for k in range(3)]
+    fade = np.clip(weight / 0.25, 0, 1) / np.maximum(weight, 1e-3)  # nothing far from the brain
+    return np.stack(smooth, axis=-1) * fade[..., None]
+
+
+def _displacement(subject: Subject, priors: TissuePriors) -> Float:
+    ours = _segmented(subject, priors)[1].field.astype(np.float64)
+    steps = np.stack([np.gradient(ours, axis=axis) for axis in range(3)], axis=-1)
+    slope = steps @ np.linalg.inv(priors.affine[:3, :3])
+    found: Float = np.linalg.solve(slope, (subject.standard() - ours)[..., None])[..., 0]
+    return found
+
+
+def _segmented(subject: Subject, priors: TissuePriors) -> tuple[Volume, Segmentation]:
+    t1w = load_volume(subject.t1w, ndim=3)
+    print(subject.name, flush=True)
+    return t1w, segment(t1w, priors)
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bidsapp.data.build_population", description=__doc__
+    )
+    parser.add_argument("data", type=Path)
+    parser.add_argument("heads", type=Path, help="BIDS dataset of the whole heads")
+    parser.add_argument("--wheels", type=Path, help="folder with (or for) the pinned wheels")
+    arguments = parser.parse_args()
+    whole, stripped = (
+        odd(whole_heads(arguments.data, arguments.heads)),
+        odd(stripped_heads(arguments.data)),
+    )
+    grid = mni_grid(2)
+    with tempfile.TemporaryDirectory() as folder, ProcessPoolExecutor() as pool:
+        first = first_priors(Wheels(arguments.wheels or Path(folder)))
+        maps = population(whole, stripped, first, pool)
+        stored = np.moveaxis(np.round(255 * np.clip(maps, 0, 1)), 0, -1).astype(np.uint8)
+        save_volume(POPULATION, Volume(stored, grid.affine))
+        displacement = np.zeros((*grid.shape, 3))
+        judges = whole + odd(real_heads(arguments.data))
+        _write_displacement(displacement)
+        for _ in range(DISPLACEMENT_ROUNDS):
+            displacement += shared_displacement(judges, population_priors(), pool)
+            _write_displacement(displacement)
+
+
+def _write_displacement(displacement: Float) -> None:
+    every = (slice(None, None, POPULATION_STEP),) * 3
+    affine = mni_grid(2).affine @ np.diag([POPULATION_STEP] * 3 + [1])
+    stored = np.round(100 * displacement[every]).astype(np.int16)
+    save_volume(SHARED_DISPLACEMENT, Volume(stored, affine))
+
+
+if __name__ == "__main__":
+    main()
