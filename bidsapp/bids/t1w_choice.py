@@ -147,21 +147,22 @@ class _Look:
 
 
 def _looks(t1ws: Sequence[RawImage], dataset: RawDataset) -> list[_Look]:
-    looks = [_look(t1w, dataset) for t1w in t1ws]
+    looks = [_look(t1w, dataset, alone=len(t1ws) == 1) for t1w in t1ws]
     edges = [look.edge_mm for look in looks if look.edge_mm is not None]
     limit = _COARSER * min(edges, default=0.0)
     return [replace(look, coarser=look.edge_mm is not None and look.edge_mm > limit)
             for look in looks]  # fmt: skip
 
 
-def _look(t1w: RawImage, dataset: RawDataset) -> _Look:
+def _look(t1w: RawImage, dataset: RawDataset, *, alone: bool) -> _Look:
+    """Look at a T1w; the grid of one that stands alone decides nothing."""
     try:
         sidecar = dataset.sidecar(t1w)
     except CentipetError:
         sidecar = {}  # no number rests on it
     words = image_words(sidecar.get("ImageType"))
     scout = next((word for word in words if "LOCALI" in word), projection_word(words))
-    slab, edge = _grid_problem(t1w.path)
+    slab, edge = (None, None) if alone else _grid_problem(t1w.path)
     return _Look(
         image=t1w,
         contrast=_contrast(t1w, sidecar),
