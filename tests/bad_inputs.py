@@ -280,7 +280,7 @@ SIDECARS = {
     "digits": Case(text_of("InjectionStart", "1" * 9999), DATA, ""),
     "huge": Case(sparse("sidecar", 10**12), INPUT, "large"),
     "missing": Case(gone("sidecar"), DATA, "missing"),
-    "folder": Case(folder("sidecar"), INPUT, "file"),
+    "folder": Case(folder("sidecar"), INPUT, "folder"),
     "dangling": Case(link("sidecar", "nowhere.json"), INPUT, "cannot be read"),
     "loop": Case(link("sidecar", "{name}"), INPUT, "cannot be read"),
     "pipe": Case(fifo("sidecar"), INPUT, "file"),

@@ -159,6 +159,13 @@ class RawDataset:
             self.stated.merged("*", f"sub-{image.participant}", image.path.name.split(".")[0]),
         )
 
+    def readable_sidecar(self, image: RawImage) -> dict[str, Any]:
+        """`sidecar` where no number rests on it: empty when it cannot be read."""
+        try:
+            return self.sidecar(image)
+        except CentipetError:
+            return {}
+
     def sidecar_files(self, image: RawImage) -> list[Path]:
         """JSON files that apply to an image, the nearest last."""
         return _applying(image, self.bids_dir)
@@ -193,10 +200,7 @@ class RawDataset:
             as they stand there, None for ``n/a``, dates left out; ``acquisition``: fields of the
             sidecar about scanner and reconstruction, empty when it cannot be read.
         """
-        try:
-            sidecar = self.sidecar(image)
-        except CentipetError:
-            sidecar = {}
+        sidecar = self.readable_sidecar(image)
         told = (*_SCANNER_FIELDS, *_RECONSTRUCTION_FIELDS)
         return {
             "participant": _columns(self._participant_row(image)),
@@ -631,6 +635,10 @@ def _read_object(path: Path) -> dict[str, Any]:
     try:
         content = parse_json(read_text(path), object_pairs_hook=_unambiguous)
     except OSError as error:
+        if path.is_symlink() and not path.exists():
+            raise NoInputError(
+                f"{path}: is a link to a file that is not there; fetch its content"
+            ) from error
         raise NoInputError(f"{path}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
         raise BadDataError(f"{path}: is not UTF-8 text; save it again as UTF-8") from error

@@ -502,7 +502,7 @@ def _scan_plan(
     image, about_t1w = (None, ()) if processing.pet_only else choose_t1w(pet, dataset)
     if image is not None:
         check_t1w(image.path)
-        about_t1w = (*about_t1w, *_of_conversion(dataset.sidecar(image)))
+        about_t1w = (*about_t1w, *_of_conversion(dataset.readable_sidecar(image)))
     told = {flag.code for flag in candidate.flags}  # by the conversion from DICOM
     flags += _contradicted(pet, dataset)
     return ScanPlan(

@@ -17,7 +17,7 @@ from bidsapp.data.series_texts import (
     projection_word,
     states_agent,
 )
-from bidsapp.errors import BadDataError, CentipetError, NoInputError
+from bidsapp.errors import BadDataError, NoInputError
 from bidsapp.nifti import read_grid
 
 _NO_T1W = Flag(
@@ -156,10 +156,7 @@ def _looks(t1ws: Sequence[RawImage], dataset: RawDataset) -> list[_Look]:
 
 def _look(t1w: RawImage, dataset: RawDataset, *, alone: bool) -> _Look:
     """Look at a T1w; the grid of one that stands alone decides nothing."""
-    try:
-        sidecar = dataset.sidecar(t1w)
-    except CentipetError:
-        sidecar = {}  # no number rests on it
+    sidecar = dataset.readable_sidecar(t1w)
     words = image_words(sidecar.get("ImageType"))
     scout = next((word for word in words if "LOCALI" in word), projection_word(words))
     slab, edge = (None, None) if alone else _grid_problem(t1w.path)

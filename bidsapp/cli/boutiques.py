@@ -11,9 +11,10 @@ import re
 from typing import Any
 
 from bidsapp import __version__
+from bidsapp.cli.command import finite, processes
 from bidsapp.settings import Level
 
-_NUMBERS = {int, float}
+_NUMBERS = {int, float, finite, processes}
 
 
 def descriptor(parser: argparse.ArgumentParser) -> dict[str, Any]:

@@ -180,7 +180,11 @@ def test_stop_on_first_crash_leaves_the_rest_incomplete(two, run, fates):
 @pytest.mark.parametrize(
     ("spoil", "code", "hint"),
     [
-        (lambda raw: (raw.t1w("sub-2"), raw.pet("sub-2", TracerName="FDG")), 65, "FDG"),
+        (
+            lambda raw: (raw.t1w("sub-2"), raw.pet("sub-2_trc-FBB", TracerName="FDG")),
+            65,
+            "FDG",
+        ),
         (
             lambda raw: (raw.t1w("sub-2"), raw.pet("sub-2").write_bytes(b"x")),
             66,
@@ -201,7 +205,8 @@ def test_the_issue_s_failures(raw, run, fates, spoil, code, hint):
     found, out, _ = run()
     assert found == code
     assert sum(hint in line for line in out.splitlines() if line.startswith("x ")) == 1
-    assert hint in record(run, "sub-2")["reason"]
+    (path,) = run.out.glob("sub-2/pet/*_centiloid.json")
+    assert hint in json.loads(path.read_text())["reason"]
     # with somebody else at its side: that one finishes, and the group table has both
     raw.t1w("sub-1")
     raw.pet("sub-1")

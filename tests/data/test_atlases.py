@@ -83,11 +83,9 @@ def test_cortex_lies_on_grey_matter(name):
     cortical = [p for p, row in enumerate(one.rows) if row.lobe in
                 ("frontal", "parietal", "temporal", "occipital")]  # fmt: skip
     inside = one.regions.combined([cortical])
-    grey, white = (
-        region_means(priors().maps[0], inside)[0],
-        region_means(priors().maps[1], inside)[0],
-    )
-    assert grey > 0.55 and grey > 2 * white
+    grey, white, fluid = (region_means(tissue, inside)[0] for tissue in priors().maps)
+    # priors of people of many ages: sulci where a young template has cortex
+    assert grey > 1.8 * white and grey > 1.5 * fluid
 
 
 def test_the_cerebellar_grey_of_the_centiloid_project_lies_in_their_cerebella():

@@ -76,7 +76,6 @@ QUESTIONS = [
     pet(acquisition="x"),
     pet(acquisition=None),
     pet(task="rest"),
-    Filters(bids_filters={"t1w": {"session": "m00"}}),
     Filters(participant=("01",), bids_filters={"pet": {"session": "m24"}}, tracer=("FBB",)),
 ]  # fmt: skip
 ASKED = [

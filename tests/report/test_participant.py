@@ -177,8 +177,16 @@ def test_a_tau_scan_shows_its_own_scales(tmp_path):
     assert "CenTauRz" in words and "3.25" in words and "No Centiloid" not in words
 
 
-@pytest.mark.parametrize("broken", ["yes", [1], {"low": 2}, [None, 3], True])
-def test_numbers_of_another_shape_count_as_absent(tmp_path, broken):
+@pytest.mark.parametrize("broken", ["yes", {"low": 2}, [None, 3], True])
+def test_a_record_of_another_form_costs_its_scan(tmp_path, broken):
+    record = finished_record(SCAN, suvr_wc=1.8, centiloid_interval=broken)
+    write(tmp_path, record, SCAN)
+    words = read(write_page(tmp_path, "01")).words
+    assert "centiloid_interval cannot be what CentiPET wrote" in words and "121.2" not in words
+
+
+def test_numbers_of_another_shape_count_as_absent(tmp_path):
+    broken = [1]
     extra = {"centiloid_interval": broken, "p_above_cutoff": broken, "motion": broken}
     write(tmp_path, finished_record(SCAN, suvr_wc=1.8, **extra), SCAN)
     words = read(write_page(tmp_path, "01")).words

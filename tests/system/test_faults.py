@@ -32,9 +32,7 @@ def truncate_t1w(folder: Path) -> None:
 
 
 def other_tracer(folder: Path) -> None:
-    """An FDG scan under the name it would have."""
-    for path in list(folder.glob("pet/*")):
-        path.rename(path.with_name(path.name.replace("trc-FBB", "trc-FDG")))
+    """An FDG scan under the name of florbetaben."""
     change_sidecar(folder, TracerName="[18F]FDG")
 
 
