@@ -50,7 +50,8 @@ def _digest_if_file(name: str) -> str | None:
         return None
     if not stat.S_ISREG(state.st_mode):
         return None
-    return _digest(name, state.st_ino, state.st_size, state.st_mtime_ns)
+    # the time of change of the inode cannot be set back as that of the content can
+    return _digest(name, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns)
 
 
 @lru_cache(maxsize=4096)
