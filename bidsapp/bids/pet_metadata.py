@@ -31,6 +31,7 @@ _DAY_S = 86400
 # Sidecars round to seconds; frames that begin this much before ScanStart contradict nothing.
 _ROUNDING_S = 1.0
 _MAX_UPTAKE_S = 12 * 3600.0  # longer is a wrong clock: 6.5 half-lives of F-18
+_MIN_FRAME_S = 1e-3  # no scanner counts for less
 _MAX_FRAME_S = 6 * 3600.0  # longer frames are in milliseconds
 _DECAY_TOLERANCE_S = 60.0
 _DOSE_MBQ, _USUAL_DOSE_MBQ = (1.0, 2000.0), (20.0, 1200.0)
@@ -227,7 +228,7 @@ def _counts_from_scan(sidecar: Mapping[str, Any], scan_start: float) -> bool:
 
 def _check_durations(starts: tuple[float, ...], duration: tuple[float, ...], pet: Path) -> None:
     """Refuse durations in milliseconds or minutes."""
-    if min(duration) <= 0 or max(duration) > _MAX_FRAME_S:
+    if min(duration) < _MIN_FRAME_S or max(duration) > _MAX_FRAME_S:
         raise BadDataError(
             f"{pet}: FrameDuration holds {min(duration):g} to {max(duration):g}, no seconds of a "
             "frame; BIDS counts in s, not in ms, so correct the sidecar"
