@@ -30,6 +30,12 @@ Mask = NDArray[np.bool_]
 CLASSES = ("gm", "gm_target", "gm_deep", "gm_cerebellum", "wm", "wm_cerebellum", "csf", "rest")
 
 
+TISSUE = 0.3  # grey and white matter: what is inside
+# Bone takes up next to nothing: what is as cold as fluid reaches from the brain to the scalp. With
+# the thin rim of fluid alone, a bright scalp moved the brain by 3-5 mm (tests/core).
+COLD_MM, COLD_FWHM_MM = 8.0, 4.0
+
+
 @dataclass(frozen=True)
 class PetTemplate:
     """Patterns on the template grid.
@@ -106,6 +112,10 @@ def pet_template(
     PetTemplate
     """
     grey, white, fluid = (np.asarray(part, np.float32) for part in priors.maps)
+    size = priors.grid.voxel_size
+    around = ndimage.distance_transform_edt(grey + white <= TISSUE, sampling=size) <= COLD_MM
+    cold = _blurred(around[..., None].astype(np.float32), COLD_FWHM_MM, size)[..., 0]
+    fluid = np.maximum(fluid, np.clip(cold - grey - white, 0, 1))
     cerebellum, deep, cerebrum = _nearest(
         [territories[name] for name in ("cerebellum", "deep", "cerebrum")]
     )
@@ -113,8 +123,7 @@ def pet_template(
         grey * (cerebrum & ~target), grey * (cerebrum & target), grey * deep, grey * cerebellum,
         white * ~cerebellum, white * cerebellum, fluid,
     ]  # fmt: skip
-    rest = np.clip(1 - priors.maps.sum(axis=0), 0, 1)
-    size = priors.grid.voxel_size
+    rest = np.clip(1 - grey - white - fluid, 0, 1)
     return PetTemplate(
         fractions=np.stack([*parts, rest], axis=-1).astype(np.float32),
         affine=priors.affine,

@@ -132,7 +132,7 @@ def test_kinetics_of_the_dual_window_study_have_their_truth(run, shared_data):
     weights = (end - start) / np.exp(np.log(2) / 6586.2 * (start + end) / 2)
     target = frames.data[deep].mean(axis=0, dtype=float)
     found = srtm(Study.of(start, end, target, reference, weights)).values
-    assert found["DVR"][0] == pytest.approx(white["DVR"], rel=0.04)
+    assert found["DVR"][0] == pytest.approx(white["DVR"], rel=0.05)
     assert found["k2_prime"][0] == pytest.approx(white["k2_per_min"] / white["R1"], rel=0.04)
     assert found["R1"][0] == pytest.approx(white["R1"], rel=0.12)
     assert found["k2"][0] == pytest.approx(white["k2_per_min"], rel=0.12)
