@@ -49,6 +49,16 @@ _SCRIPTS = ("layers.js", "viewer.js")
 _STYLES = ("page.css", "chart.css", "print.css")
 
 
+# Flags of a position or a normalisation that may be wrong: no reading of a number rests on them.
+_PLACE_FLAGS = (
+    "pet-t1w-",
+    "pet-only-",
+    "normalisation-",
+    "t1w-orientation",
+    "centiloid-implausible",
+)
+
+
 @dataclass(frozen=True)
 class ScanView:
     """A scan as the page shows it.
@@ -85,9 +95,10 @@ class ScanView:
 
     @property
     def band(self) -> Band | None:
-        """Band of the Centiloid."""
+        """Band of the Centiloid; None where a flag doubts the place of the volumes."""
         value = self.record.centiloid
-        return None if value is None else scale().band_of(value)
+        doubtful = any(flag.code.startswith(_PLACE_FLAGS) for flag in self.record.flags)
+        return None if value is None or doubtful else scale().band_of(value)
 
     @property
     def crossed(self) -> list[str]:
