@@ -7,7 +7,7 @@ from bidsapp.bids.entities import ENTITY_ORDER, join_entities, parse_entities
 LABEL = st.text("abcXYZ019", min_size=1, max_size=6)
 
 
-@given(st.dictionaries(st.sampled_from(ENTITY_ORDER), LABEL, min_size=1))
+@given(st.dictionaries(st.sampled_from(ENTITY_ORDER), LABEL, min_size=1, max_size=8))
 def test_what_is_joined_is_parsed_again(entities):
     assert parse_entities(f"folder/{join_entities(entities)}_pet.nii.gz") == entities
 

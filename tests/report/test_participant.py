@@ -169,10 +169,12 @@ def test_a_scan_that_no_equation_fits_keeps_its_suvrs(tmp_path):
 
 
 def test_no_band_where_the_place_is_in_doubt(tmp_path):
+    write(tmp_path, finished_record(SCAN, centiloid=5.0), SCAN)
+    assert "Below 10 CL: excludes" in read(write_page(tmp_path, "01")).words
     flag = {"code": "pet-t1w-distance", "message": "look"}
     write(tmp_path, finished_record(SCAN, centiloid=5.0, flags=[flag]), SCAN)
     words = read(write_page(tmp_path, "01")).words
-    assert "No band is given" in words and "excludes Aβ pathology" not in words
+    assert "No band is given" in words and "Below 10 CL: excludes" not in words
 
 
 def test_a_tau_scan_shows_its_own_scales(tmp_path):
