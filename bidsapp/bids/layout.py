@@ -635,9 +635,9 @@ def _read_object(path: Path) -> dict[str, Any]:
     try:
         content = parse_json(read_text(path), object_pairs_hook=_unambiguous)
     except OSError as error:
-        if path.is_symlink() and not path.exists():
+        if isinstance(error, FileNotFoundError) and path.is_symlink():
             raise NoInputError(
-                f"{path}: is a link to a file that is not there; fetch its content"
+                f"{path}: cannot be read (a link to a file that is not there); fetch its content"
             ) from error
         raise NoInputError(f"{path}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
