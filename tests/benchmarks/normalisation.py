@@ -238,6 +238,17 @@ def summary(table: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
+def cases_parser(description: str | None) -> argparse.ArgumentParser:
+    """Command line that chooses heads, for `cases`."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--heads", type=Path)
+    parser.add_argument("--set", nargs="+", default=["whole", "stripped", "bids"])
+    parser.add_argument("--half", choices=["odd", "even"])
+    parser.add_argument("--only", nargs="+")
+    return parser
+
+
 def cases(options: argparse.Namespace) -> Iterator[Case]:
     """Heads that the command line asks for."""
     found: list[Case] = []
@@ -256,12 +267,7 @@ def cases(options: argparse.Namespace) -> Iterator[Case]:
 
 def main() -> None:
     """Run the cases and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("data", type=Path)
-    parser.add_argument("--heads", type=Path)
-    parser.add_argument("--set", nargs="+", default=["whole", "stripped", "bids"])
-    parser.add_argument("--half", choices=["odd", "even"])
-    parser.add_argument("--only", nargs="+")
+    parser = cases_parser(__doc__)
     parser.add_argument("--priors", type=Path)
     parser.add_argument("--checks", action="store_true", help="with checks and other ways")
     parser.add_argument("-o", type=Path)

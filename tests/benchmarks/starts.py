@@ -10,14 +10,12 @@ volumes of interest in mm.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 from agreement import PIB_SCALE
-from normalisation import Case, cases, suvrs
+from normalisation import Case, cases, cases_parser, suvrs
 from scipy.spatial.transform import Rotation
 
 from bidsapp import data
@@ -57,13 +55,7 @@ def row(case: Case) -> tuple[list[float], list[float]]:
 
 def main() -> None:
     """Print a line a head."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("data", type=Path)
-    parser.add_argument("--heads", type=Path)
-    parser.add_argument("--set", nargs="+", default=["whole", "stripped", "bids"])
-    parser.add_argument("--half", choices=["odd", "even"])
-    parser.add_argument("--only", nargs="+")
-    for case in cases(parser.parse_args()):
+    for case in cases(cases_parser(__doc__).parse_args()):
         values, apart = row(case)
         print(
             case.kind, case.name, *(f"{v:+.2f} CL" for v in values), *(f"{a:.2f} mm" for a in apart)
