@@ -18,6 +18,7 @@ from bidsapp.volume import Volume, known_or_zero
 
 COARSE_MM = 2.0
 MARGIN_MM = 24.0  # around the brain: more than the blurs reach
+SKULL_MM = 4.0  # no tissue, and this near the brain: meninges and bone; marrow and scalp lie beyond
 
 # T1w world points (N, 3) -> probabilities (N, 4) of grey, white, CSF, everything else.
 Average = Callable[[Float64], Float32]
@@ -105,13 +106,26 @@ class Head:
             centre=transform(affine, np.argwhere(brain).mean(axis=0)),
         )
 
-    def model(self, fwhm_mm: float) -> TissueModel:
-        """Blur the tissue with a Gaussian of ``fwhm_mm``."""
-        return self._model(self.classes, fwhm_mm)
+    def model(self, fwhm_mm: float, *, skull_apart: bool = True) -> TissueModel:
+        """Blur the tissue with a Gaussian of ``fwhm_mm``.
+
+        With ``skull_apart`` everything else is two classes, the last of them what lies within
+        `SKULL_MM` of the brain: bone takes up little and scalp much, and one level for both would
+        push the brain away from a bright scalp.
+        """
+        fractions = self._skull_apart(self.classes) if skull_apart else self.classes
+        return self._model(fractions, fwhm_mm)
 
     def average_model(self, fwhm_mm: float) -> TissueModel | None:
         """Blur the tissue of the average head, if there is one."""
-        return None if self.average is None else self._model(self.average, fwhm_mm)
+        if self.average is None:
+            return None
+        return self._model(self._skull_apart(self.average), fwhm_mm)
+
+    def _skull_apart(self, fractions: Float32) -> Float32:
+        near = (self.outside_mm <= SKULL_MM)[..., None]
+        tissue, rest = fractions[..., :3], fractions[..., 3:]
+        return np.concatenate([tissue, rest * ~near, rest * near], axis=-1)
 
     def _model(self, fractions: Float32, fwhm_mm: float) -> TissueModel:
         sigma = fwhm_mm / FWHM_PER_SIGMA / self.t1w.grid.voxel_size

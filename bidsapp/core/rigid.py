@@ -48,7 +48,7 @@ DISTINCT_MM = 8.0  # rough positions closer than this lead to the same place
 CANDIDATES = 3  # rough positions that are tried with NMI
 NMI_LEVELS = ((4.0, 4.0), (2.5, 0.5))  # distance of points and blur of both images, mm
 NMI_REACH_MM = 10.0  # points around the brain: its border, skull and scalp
-MODEL_VOXEL_MM, MODEL_REACH_MM = 2.0, 8.0
+MODEL_VOXEL_MM, MODEL_REACH_MM = 2.0, 6.0
 MODEL_VOXELS = 20_000
 DRIFT_ORDER = 4  # cubic levels leave 0.05 mm more where the load is high and regional
 FWHM_TRIED_MM = (4.0, 6.0, 8.0)
@@ -267,7 +267,9 @@ def coarser(pet: Volume, voxel_mm: float) -> Volume:
 def _rough_positions(head: Head, pet: Volume) -> list[Matrix]:
     """Return up to CANDIDATES distinct positions, T1w world -> PET world, best first."""
     coarse = coarser(pet, placement.VOXEL_MM)
-    model = replace(head.model(placement.FWHM_MM), region_of=None)  # no place is known yet
+    model = replace(
+        head.model(placement.FWHM_MM, skull_apart=False), region_of=None
+    )  # no place is known yet
     places = find_places(model, head.outside_mm <= placement.REACH_MM, coarse)
     brain = scattered_points(head.outside_mm <= 0, head.t1w.affine, 15.0)
     fits = []

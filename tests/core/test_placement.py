@@ -25,7 +25,9 @@ def head():
 @pytest.fixture(scope="module")
 def searched(head) -> tuple[TissueModel, np.ndarray]:
     side = head.side()
-    return replace(side.model(FWHM_MM), region_of=None), side.outside_mm <= REACH_MM
+    return replace(
+        side.model(FWHM_MM, skull_apart=False), region_of=None
+    ), side.outside_mm <= REACH_MM
 
 
 def bright_surroundings(head, truth, level=1.2) -> Volume:
