@@ -33,7 +33,8 @@ RUN apt-get update \
 COPY --from=build /opt/centipet /opt/centipet
 COPY --from=build /version /version
 # /data and /out: where a read-only image is mounted on itself, places to bind to must be there.
-RUN PYTHONDONTWRITEBYTECODE=1 /opt/centipet/bin/python -m bidsapp.sbom > /sbom.json \
+COPY .ci/sbom.py /opt/centipet/share/sbom.py
+RUN PYTHONDONTWRITEBYTECODE=1 /opt/centipet/bin/python /opt/centipet/share/sbom.py > /sbom.json \
  && mkdir /data /out
 # HOME: pybids dies without one. Threads: processes share the cores, see --nprocs.
 # ET: nipype's check for updates, which has no network to ask. Matplotlib keeps its list of fonts.

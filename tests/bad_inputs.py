@@ -23,8 +23,8 @@ import nibabel as nib
 import numpy as np
 from phantom_dataset import SIDECAR
 
-from bidsapp.nifti import save_volume
-from bidsapp.volume import Volume
+from bidsapp.core.volume import Volume
+from bidsapp.io.nifti import save_volume
 
 SHAPE = broken_images.SHAPE
 PLAIN = SIDECAR | {"FrameTimesStart": [5400, 6000], "FrameDuration": [600, 600]}

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from raw_sidecar import PET_SIDECAR
 
-from bidsapp.nifti import save_volume
-from bidsapp.volume import Volume
+from bidsapp.core.volume import Volume
+from bidsapp.io.nifti import save_volume
 
 # dcm2niix and the validator of the environment the tests run in, also where it is not active
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"

@@ -22,12 +22,12 @@ from synthetic_records import finished_record, write, write_cohort
 from bidsapp.bids.dataset import write_root_files
 from bidsapp.cli.main import main as centipet
 from bidsapp.cli.verify import main as verify
+from bidsapp.core.volume import Volume
 from bidsapp.data.calibrations import calibration_content, fingerprint, signed
 from bidsapp.data.tracers import tracers
-from bidsapp.nifti import save_volume
+from bidsapp.io.nifti import save_volume
 from bidsapp.report.records import Status, read_record
 from bidsapp.settings import Processing
-from bidsapp.volume import Volume
 
 ODD = (
     None, True, False, 0, -1, 1, 7.5, 1e-320, 1e9, -1e15, 1e300, math.nan, math.inf, -math.inf,
@@ -157,7 +157,7 @@ def damaged_sidecars(folder: Path, number: int, seed: int = 0) -> Counter[str]:
             content = mutated(PET_SIDECAR | {"DecayCorrectionFactor": [1.1, 1.2]}, random)
             path = raw.root / name / "pet" / f"{name}_trc-FBB_pet.json"
             path.write_text(json.dumps(content))
-        with patch("bidsapp.engine.run", return_value=[]), patch(
+        with patch("bidsapp.execution.engine.run", return_value=[]), patch(
             "bidsapp.cli.participant.write_pages", return_value=[]
         ):  # fmt: skip
             code, told = _told(centipet, [str(raw.root), str(out), "participant", *options])
@@ -192,7 +192,7 @@ def damaged_options(folder: Path, number: int, seed: int = 0) -> Counter[str]:
         option, path, content, more = files[place % len(files)]
         path.write_bytes(_damaged_text(option, content, random))
         value = f"Own={folder / 'atlas.nii.gz'},{path}" if option == "--atlas" else str(path)
-        with patch("bidsapp.engine.run", return_value=[]), patch(
+        with patch("bidsapp.execution.engine.run", return_value=[]), patch(
             "bidsapp.cli.participant.write_pages", return_value=[]
         ):  # fmt: skip
             code, told = _told(centipet, [*base, option, value, *more])

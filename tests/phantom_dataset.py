@@ -12,7 +12,7 @@ from raw_sidecar import PET_SIDECAR
 from bidsapp.cli.demo import TRACER, phantom_of
 from bidsapp.data.tracers import tracers
 from bidsapp.demo.phantom import FRAME_DURATION_S, FRAME_START_S
-from bidsapp.nifti import save_volume
+from bidsapp.io.nifti import save_volume
 
 CENTILOID = 60.0
 SIDECAR = PET_SIDECAR | {

@@ -12,8 +12,9 @@ from scipy.ndimage import gaussian_filter
 
 from bidsapp import data
 from bidsapp.bids.derivatives import output_path, sidecar_path
-from bidsapp.nifti import save_displacements, save_volume, write_text
-from bidsapp.volume import Volume
+from bidsapp.core.volume import Volume
+from bidsapp.io.atomic import write_text
+from bidsapp.io.nifti import save_displacements, save_volume
 
 SCAN = {"sub": "01", "trc": "FBB"}
 

@@ -16,8 +16,8 @@ from bidsapp.bids.records import empty_record
 from bidsapp.data import read_table
 from bidsapp.data.regional import chosen_atlases, region_dictionary
 from bidsapp.data.tracers import tracers
+from bidsapp.io.tsv import write_table
 from bidsapp.settings import Processing
-from bidsapp.tables import write_table
 from bidsapp.workflows.sidecars import parameters
 
 VOXELS = {"ctx": 29328, "wc": 14940, "cg": 7858, "wcb": 17793, "pons": 2261}

@@ -9,10 +9,10 @@ import pickle
 import pytest
 from rich.console import Console
 
+from bidsapp.cli.logs import RUN_LOG, Progress, logging_to
 from bidsapp.errors import BadDataError
-from bidsapp.logs import RUN_LOG, Progress, logging_to
+from bidsapp.io.tsv import cell
 from bidsapp.plain import plain
-from bidsapp.tables import cell
 
 HOSTILE = "a\x1b]0;title\x07\x1b[2Jb\r\nERROR c\u202eevil\x00\x9b31m\u2028d\ud800"
 

@@ -1,7 +1,7 @@
 import re
 from importlib.metadata import version
 
-from bidsapp.sbom import bill_of_materials, debian_license
+from sbom import bill_of_materials, debian_license
 
 
 def test_it_names_what_is_installed():

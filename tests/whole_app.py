@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from bidsapp.nifti import file_hash
+from bidsapp.io.hashes import file_hash
 
 
 def run_centipet(

@@ -15,12 +15,14 @@ from typing import Any
 
 from bidsapp import __version__
 from bidsapp.bids.seals import is_intact, sealed
+from bidsapp.core.volume import Volume
 from bidsapp.data import mni_grid, read_table
 from bidsapp.data.atlases import Atlas, atlas
-from bidsapp.nifti import file_hash, save_volume, write_text
+from bidsapp.io.atomic import write_text
+from bidsapp.io.hashes import file_hash
+from bidsapp.io.nifti import save_volume
+from bidsapp.io.tsv import line
 from bidsapp.settings import TEMPLATE_SPACE, AtlasChoice
-from bidsapp.tables import line
-from bidsapp.volume import Volume
 
 
 def write_atlases(output_dir: Path, choices: Iterable[AtlasChoice], *, masks: bool) -> None:

@@ -1,6 +1,6 @@
 """Files at the root of a derivative dataset.
 
-Many processes may work on one output folder: every file is written whole (`bidsapp.nifti`) and
+Many processes may work on one output folder: every file is written whole (`bidsapp.io.nifti`) and
 says the same whoever writes it, so it does not matter who comes last.
 """
 
@@ -18,8 +18,8 @@ from bidsapp.bids.derivatives import outputs
 from bidsapp.bids.layout import raw_facts
 from bidsapp.bids.seals import sealed
 from bidsapp.errors import CannotCreateError
-from bidsapp.nifti import remove_temporaries, write_text
-from bidsapp.reading import parse_json, read_text
+from bidsapp.io.atomic import remove_temporaries, write_text
+from bidsapp.io.reading import parse_json, read_text
 
 # What the group level knows of the raw dataset (`bidsapp.bids.layout.raw_facts`).
 RAW_FACTS = "group_raw.json"
@@ -62,7 +62,7 @@ def remove_leftovers(output_dir: Path, people: Collection[str]) -> int:
     Returns
     -------
     int
-        Number of files removed (see `bidsapp.nifti.remove_temporaries`).
+        Number of files removed (see `bidsapp.io.nifti.remove_temporaries`).
     """
     names = {f"sub-{label}" for label in people}
     tops = [top for top in output_dir.glob("*/") if top.name in names or _is_shared(top.name)]

@@ -32,9 +32,9 @@ from bidsapp.errors import (
     NoMatchError,
     UsageError,
 )
-from bidsapp.reading import parse_json, read_text
+from bidsapp.io.reading import parse_json, read_text
+from bidsapp.io.untouched import load
 from bidsapp.settings import Filters
-from bidsapp.untouched import load
 
 _LOG = logging.getLogger(__name__)
 

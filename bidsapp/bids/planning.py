@@ -44,7 +44,7 @@ from bidsapp.data.series_texts import is_unknown
 from bidsapp.data.tau import tau_tracers
 from bidsapp.data.tracers import NamedTracers, Tracer, named_tracers, tracers, window_rule
 from bidsapp.errors import BadDataError, CentipetError, NoInputError
-from bidsapp.nifti import read_shape
+from bidsapp.io.nifti import read_shape
 from bidsapp.settings import Processing
 
 _LOG = logging.getLogger("bidsapp.run")  # to the log file alone

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
-from bidsapp.reading import read_bytes
+from bidsapp.io.reading import read_bytes
 
 _MISSING = frozenset({"", "n/a", "N/A", "NA", "NaN", "nan"})
 _SHOWN = 3  # rows or names in one sentence

@@ -11,7 +11,7 @@ from bidsapp.bids.derivatives import derivative_uri, output_path, raw_uri
 from bidsapp.bids.entities import parse_entities
 from bidsapp.bids.plan import ScanFailure, ScanPlan, ScanSkip, T1wPlan
 from bidsapp.bids.seals import hashes_of, sealed
-from bidsapp.nifti import write_text
+from bidsapp.io.atomic import write_text
 
 _INCOMPLETE = (
     "the run ended before this scan was finished; run the participant level again for this "

@@ -14,7 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from bidsapp.nifti import encoded, file_hash, write_text
+from bidsapp.io.atomic import encoded, write_text
+from bidsapp.io.hashes import file_hash
 
 _KEY = "sha256"
 _BLANK = "0" * 64

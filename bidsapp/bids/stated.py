@@ -24,7 +24,7 @@ from typing import Any
 
 from bidsapp.bids.values import clock_seconds, is_number
 from bidsapp.errors import BadDataError, NoInputError
-from bidsapp.reading import parse_json, read_text
+from bidsapp.io.reading import parse_json, read_text
 
 STATED_KEYS = (
     *("InjectedRadioactivity", "InjectedRadioactivityUnits", "InjectedMass", "InjectedMassUnits"),

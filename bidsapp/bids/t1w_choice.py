@@ -18,7 +18,7 @@ from bidsapp.data.series_texts import (
     states_agent,
 )
 from bidsapp.errors import BadDataError, NoInputError
-from bidsapp.nifti import read_grid
+from bidsapp.io.nifti import read_grid
 
 _NO_T1W = Flag(
     "no-t1w",

@@ -16,7 +16,7 @@ from bidsapp.calibrate.tables import read_rows
 from bidsapp.core.regression import Agreement, Fit, Line, agreement
 from bidsapp.data import REFERENCES, read_table
 from bidsapp.errors import BadDataError
-from bidsapp.nifti import file_hash
+from bidsapp.io.hashes import file_hash
 
 Float = NDArray[np.float64]
 

@@ -13,7 +13,9 @@ from bidsapp.calibrate.tables import Pair, Person, is_young, read_rows
 from bidsapp.core.calibration import Suspect
 from bidsapp.data.tracers import tracers
 from bidsapp.errors import BadDataError, CannotCreateError
-from bidsapp.nifti import file_hash, read_shape, write_text
+from bidsapp.io.atomic import write_text
+from bidsapp.io.hashes import file_hash
+from bidsapp.io.nifti import read_shape
 from bidsapp.report.records import ScanRecord, Status, find_records
 
 # Flags of a scan that mean: look at this image before calibrating with it.

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bidsapp.core.regression import Agreement, Line
-from bidsapp.nifti import write_bytes
-from bidsapp.untouched import load
+from bidsapp.io.atomic import write_bytes
+from bidsapp.io.untouched import load
 
 Float = NDArray[np.float64]
 

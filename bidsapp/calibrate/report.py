@@ -16,7 +16,7 @@ from bidsapp.core.calibration import Calibration, Suspect
 from bidsapp.core.scale import Fingerprint
 from bidsapp.data.calibrations import CalibrationFile, calibration_content, signed
 from bidsapp.data.tracers import tracers
-from bidsapp.nifti import write_json
+from bidsapp.io.atomic import write_json
 
 REPORT_SCHEMA = "centipet-calibration-report/1"
 

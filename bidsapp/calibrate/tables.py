@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from bidsapp.data import FOLDER, REFERENCES, read_table
 from bidsapp.data.tracers import tracer_from_name
 from bidsapp.errors import BadDataError, NoInputError
-from bidsapp.reading import read_text
+from bidsapp.io.reading import read_text
 
 Row = Mapping[str, str]
 

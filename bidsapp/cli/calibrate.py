@@ -108,7 +108,7 @@ def _run(options: argparse.Namespace, others: list[str]) -> int:
 
 def _from_table(options: argparse.Namespace, others: list[str]) -> Study:
     from bidsapp.calibrate.tables import read_pairs, read_people, with_published
-    from bidsapp.nifti import file_hash
+    from bidsapp.io.hashes import file_hash
 
     table = options.from_table
     if not table.is_file():

@@ -43,7 +43,7 @@ def _parser() -> argparse.ArgumentParser:
 def _run(options: argparse.Namespace) -> int:
     from bidsapp.calibrate.compare import compare, content, plots, usual_cutoffs, words
     from bidsapp.calibrate.fit import regression
-    from bidsapp.nifti import write_json
+    from bidsapp.io.atomic import write_json
 
     cutoffs = usual_cutoffs() if options.cutoff is None else options.cutoff
     found = compare(options.first, options.second, cutoffs, regression(options.regression))

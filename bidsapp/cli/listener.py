@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any, TextIO
 
-from bidsapp.logs import RUN_LOG
+from bidsapp.cli.logs import RUN_LOG
 
 _STANDARD = (0, 1, 2)  # descriptors of input, output and errors
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from bidsapp import __version__
 from bidsapp.cli.command import ENVIRONMENT, complain
 from bidsapp.cli.listener import listener_may_leave
+from bidsapp.cli.logs import RUN_LOG, Progress, logging_to, new_log_file
 from bidsapp.cli.parser import parse
 from bidsapp.cli.signals import Interrupted, ended_by_signals
 from bidsapp.errors import (
@@ -22,7 +23,6 @@ from bidsapp.errors import (
     WorkerLostError,
     cannot_write,
 )
-from bidsapp.logs import RUN_LOG, Progress, logging_to, new_log_file
 from bidsapp.settings import Level, Settings
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from bidsapp import __version__
 from bidsapp.bids.derivatives import sidecar_path
 from bidsapp.bids.seals import write_manifest
+from bidsapp.cli.logs import RUN_LOG, Progress
 from bidsapp.errors import CentipetError, WorkerLostError
-from bidsapp.logs import RUN_LOG, Progress
 from bidsapp.report.participant import write_page
 from bidsapp.report.records import Status, find_records
 from bidsapp.report.visual_read import export_read

@@ -17,7 +17,7 @@ from bidsapp.cli.atlas_options import atlas_choices, known, reference_choices, v
 from bidsapp.cli.command import Parser, finite, processes
 from bidsapp.cli.machine import available_cpus, available_memory_gb
 from bidsapp.errors import NoInputError, UnknownLevelError, UsageError
-from bidsapp.reading import parse_json, read_text
+from bidsapp.io.reading import parse_json, read_text
 from bidsapp.settings import (
     TEMPLATE_SPACE,
     DicomInput,

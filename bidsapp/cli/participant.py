@@ -21,6 +21,7 @@ from bidsapp.bids.records import (
     write_record,
 )
 from bidsapp.bids.stated import read_metadata
+from bidsapp.cli.logs import RUN_LOG, Progress
 from bidsapp.cli.pages import write_pages
 from bidsapp.cli.plan_table import plan_exit_code, print_plan
 from bidsapp.cli.steps import Steps
@@ -35,15 +36,14 @@ from bidsapp.errors import (
     StorageError,
 )
 from bidsapp.group.scans import write_scan_tables
-from bidsapp.logs import RUN_LOG, Progress
-from bidsapp.nifti import write_text
+from bidsapp.io.atomic import write_text
+from bidsapp.io.untouched import load
 from bidsapp.report.methods import boilerplate
 from bidsapp.report.records import find_records
 from bidsapp.settings import DicomInput, Settings
-from bidsapp.untouched import load
 
 if TYPE_CHECKING:
-    from bidsapp.engine import NodeFailure
+    from bidsapp.execution.engine import NodeFailure
 
 
 def run_participant(settings: Settings, progress: Progress) -> int:
@@ -64,7 +64,7 @@ def run_participant(settings: Settings, progress: Progress) -> int:
         return _reports_only(settings, progress)
     load("nipype")
     if settings.resources.plugin is not None:
-        from bidsapp.batch import read_plugin
+        from bidsapp.execution.batch import read_plugin
 
         read_plugin(Path(settings.resources.plugin))  # refused now, before anything is written
     for note in check_options(settings.processing):
@@ -219,7 +219,7 @@ def _run_workflow(
     settings: Settings, plan: Plan, work_dir: Path, progress: Progress
 ) -> dict[str, NodeFailure]:
     """Run all scans; return what each that has no result failed of."""
-    from bidsapp import engine
+    from bidsapp.execution import engine
     from bidsapp.workflows.participant import init_participants_wf
 
     made = init_participants_wf(
@@ -264,7 +264,7 @@ def _run_workflow(
 
 def _unbuilt(name: str, error: Exception) -> NodeFailure:
     """Failure of a scan that no steps could be made for."""
-    from bidsapp.engine import NodeFailure
+    from bidsapp.execution.engine import NodeFailure
 
     RUN_LOG.error("%s", name, exc_info=error)
     if isinstance(error, CentipetError):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from bidsapp.bids.entities import join_entities
 from bidsapp.bids.plan import Plan, ScanPlan
+from bidsapp.cli.logs import Progress
 from bidsapp.errors import ExitCode, error_class
-from bidsapp.logs import Progress
 from bidsapp.plain import plain
 
 COLUMNS = ("scan", "", "tracer", "window (min)", "T1w", "what to look at")

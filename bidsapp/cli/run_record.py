@@ -19,7 +19,7 @@ from typing import Any
 from bidsapp import __version__
 from bidsapp.cli.machine import processors
 from bidsapp.errors import ExitCode, StorageError
-from bidsapp.nifti import write_json
+from bidsapp.io.atomic import write_json
 
 
 class RunRecord:

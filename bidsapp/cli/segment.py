@@ -15,7 +15,7 @@ from bidsapp.errors import CannotCreateError, CentipetError, ExitCode, UsageErro
 if TYPE_CHECKING:
     from bidsapp.core.normalise import Normalised
     from bidsapp.core.quality import Finding
-    from bidsapp.volume import Volume
+    from bidsapp.core.volume import Volume
 
 _DESCRIPTION = """\
 Bias-corrected T1w, brain mask, probabilities of grey matter, white matter and CSF, the T1w in
@@ -48,7 +48,8 @@ def _run(t1w: Path, out_dir: Path, prefix: str | None) -> int:
     from bidsapp.core.quality import affine_findings
     from bidsapp.data import read_table
     from bidsapp.data.segmentation import segment_head
-    from bidsapp.nifti import affine_disagreement, load_volume, write_json
+    from bidsapp.io.atomic import write_json
+    from bidsapp.io.nifti import affine_disagreement, load_volume
 
     name = _prefix(t1w) if prefix is None else prefix
     if not name or Path(name).name != name:
@@ -89,9 +90,9 @@ def _write(found: Normalised, t1w: Volume, stem: Path) -> list[Path]:
     from bidsapp.bids.derivatives import outputs
     from bidsapp.bids.entities import join_entities
     from bidsapp.core.resample import itk_displacements, sample
+    from bidsapp.core.volume import Volume, known_or_zero
     from bidsapp.data import mni_grid
-    from bidsapp.nifti import save_displacements, save_volume
-    from bidsapp.volume import Volume, known_or_zero
+    from bidsapp.io.nifti import save_displacements, save_volume
 
     def path(key: str) -> Path:
         row = outputs()[key]
@@ -117,7 +118,7 @@ def _content(t1w: Path, quality: dict[str, float], findings: list[Finding]) -> d
     from dataclasses import asdict
 
     from bidsapp.data import resource_hashes
-    from bidsapp.nifti import file_hash
+    from bidsapp.io.hashes import file_hash
     from bidsapp.settings import TEMPLATE_SPACE
 
     return {

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from bidsapp.cli.logs import RUN_LOG, Progress
 from bidsapp.data import read_table
-from bidsapp.logs import RUN_LOG, Progress
 
 
 class Steps:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from bidsapp.cli.logs import RUN_LOG, Progress
 from bidsapp.errors import ExitCode, error_class
-from bidsapp.logs import RUN_LOG, Progress
 from bidsapp.plain import plain
 from bidsapp.report.quality import lights
 from bidsapp.report.records import ScanRecord, Status

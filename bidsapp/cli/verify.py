@@ -41,8 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _verified(options: argparse.Namespace) -> int:
+    from bidsapp.cli.logs import logging_to
     from bidsapp.cli.signals import Interrupted, ended_by_signals
-    from bidsapp.logs import logging_to
 
     try:
         with ended_by_signals(), logging_to(None, 0):
@@ -81,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(options: argparse.Namespace) -> int:
     _check(options)
-    from bidsapp.logs import Progress
+    from bidsapp.cli.logs import Progress
     from bidsapp.verify.dataset import check_rest, records_of
     from bidsapp.verify.files import Findings
 
@@ -167,8 +167,8 @@ def _write_report(path: Path, found: Findings) -> Path:
     """
     from dataclasses import asdict
 
-    from bidsapp.nifti import write_json, write_text
-    from bidsapp.tables import line
+    from bidsapp.io.atomic import write_json, write_text
+    from bidsapp.io.tsv import line
 
     try:
         if path.suffix == ".json":

@@ -100,7 +100,7 @@ def _measure(path: Path, options: argparse.Namespace, processing: Processing) ->
         measure_atlases,
         region_dictionary,
     )
-    from bidsapp.tables import write_table
+    from bidsapp.io.tsv import write_table
 
     image = load_in_mni(path)
     stem = path.name.split(".", 1)[0]
@@ -126,7 +126,7 @@ def _measure(path: Path, options: argparse.Namespace, processing: Processing) ->
 def _write_curves(image: Any, one: Any, stem: Path, source: Path) -> Path:
     """Table of the mean of every region in every frame."""
     from bidsapp.core.regions import region_means
-    from bidsapp.tables import write_table
+    from bidsapp.io.tsv import write_table
 
     means = region_means(image, one.measured)
     columns: dict[str, Any] = {"frame": list(range(means.shape[1]))}
@@ -139,7 +139,7 @@ def _write_curves(image: Any, one: Any, stem: Path, source: Path) -> Path:
 
 
 def _about(path: Path, one: Any) -> dict[str, Any]:
-    from bidsapp.nifti import file_hash
+    from bidsapp.io.hashes import file_hash
 
     return {
         "Description": f"Uptake in the regions of {one.title}",

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, ndimage
 
-from bidsapp.volume import Grid
+from bidsapp.core.volume import Grid
 
 Mask = NDArray[np.bool_]
 Float = NDArray[np.float64]

@@ -17,7 +17,7 @@ from scipy import sparse
 
 from bidsapp.core.pvc import Fwhm, RegionMaps, region_values
 from bidsapp.core.regions import Regions
-from bidsapp.volume import known_or_zero
+from bidsapp.core.volume import known_or_zero
 
 Float64 = NDArray[np.float64]
 

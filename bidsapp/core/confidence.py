@@ -23,9 +23,9 @@ from bidsapp.core.priors import PriorSampler, TissuePriors
 from bidsapp.core.resample import sample
 from bidsapp.core.sampling import Float32, Float64
 from bidsapp.core.tissue_model import TissueModel, fit_pose
+from bidsapp.core.volume import Volume
 from bidsapp.core.warp import jacobian
 from bidsapp.errors import BadDataError
-from bidsapp.volume import Volume
 
 Mask = NDArray[np.bool_]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from bidsapp.volume import Volume
+from bidsapp.core.volume import Volume
 
 _BRIGHT_PERCENTILE = 99.5
 _SPIKE = 10.0  # times the bright part of a T1w; vessels and fat beside a coil have up to 3

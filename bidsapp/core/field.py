@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import binary_erosion
 
 from bidsapp.core.resample import Box, measured_box
-from bidsapp.volume import Volume, known_or_zero
+from bidsapp.core.volume import Volume, known_or_zero
 
 _SEARCHED_MM = 16.0  # planes at an end that may be artefacts
 _COMPARED_MM = 16.0  # planes inside of these that show what is usual

@@ -13,8 +13,8 @@ from threadpoolctl import threadpool_limits
 from bidsapp.core.alignment import Matrix, transform
 from bidsapp.core.sampling import FWHM_PER_SIGMA, Float32, Float64, block_mean
 from bidsapp.core.tissue_model import RegionOf, TissueModel
+from bidsapp.core.volume import Volume, known_or_zero
 from bidsapp.errors import BadDataError
-from bidsapp.volume import Volume, known_or_zero
 
 COARSE_MM = 2.0
 MARGIN_MM = 24.0  # around the brain: more than the blurs reach

@@ -31,8 +31,8 @@ from bidsapp.core.frames import weighted_mean
 from bidsapp.core.resample import resample
 from bidsapp.core.sampling import Float64, block_affine, block_mean, blur, scattered_points
 from bidsapp.core.similarity import MutualInformation, climb
+from bidsapp.core.volume import Volume, known_or_zero
 from bidsapp.errors import BadDataError
-from bidsapp.volume import Volume, known_or_zero
 
 MERGED_S = 60.0  # frames are merged until they last that long
 STILL_MM = 0.5  # less is not corrected: the search itself is 0.1 to 0.3 mm off

@@ -21,8 +21,8 @@ from bidsapp.core.priors import PriorSampler
 from bidsapp.core.quality import REPAIRABLE, Finding, normalisation_findings
 from bidsapp.core.segment import Options, Segmentation, segment
 from bidsapp.core.start import EVERY_WAY, Start, find_head
+from bidsapp.core.volume import Volume
 from bidsapp.errors import BadDataError
-from bidsapp.volume import Volume
 
 Limits = Mapping[str, Mapping[str, float]]
 

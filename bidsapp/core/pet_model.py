@@ -14,8 +14,8 @@ from bidsapp.core.alignment import Matrix, inverse, transform
 from bidsapp.core.pet_template import CLASSES, PetTemplate
 from bidsapp.core.sampling import Float32, Float64, trilinear
 from bidsapp.core.tissue_model import Levels, cauchy_weights, drift_basis
+from bidsapp.core.volume import Volume
 from bidsapp.errors import BadDataError
-from bidsapp.volume import Volume
 
 FWHM_TRIED_MM = (4.0, 6.0, 8.0, 10.0, 12.0)  # on top of the priors' own blur
 FWHM_RANGE_MM = (3.0, 14.0)

@@ -23,7 +23,7 @@ from bidsapp.core.alignment import Matrix, inverse, transform
 from bidsapp.core.priors import TissuePriors
 from bidsapp.core.regions import spread
 from bidsapp.core.sampling import FWHM_PER_SIGMA, Float32, Float64
-from bidsapp.volume import Grid
+from bidsapp.core.volume import Grid
 
 Mask = NDArray[np.bool_]
 

@@ -30,8 +30,8 @@ from scipy.spatial.transform import Rotation
 from bidsapp.core.alignment import Matrix, displacement, inverse, transform
 from bidsapp.core.sampling import Float32, Float64, trilinear
 from bidsapp.core.tissue_model import RIDGE, TissueModel
+from bidsapp.core.volume import Volume
 from bidsapp.errors import BadDataError
-from bidsapp.volume import Volume
 
 VOXEL_MM, FWHM_MM = 10.0, 14.0  # of the coarse PET; blur of the maps that are laid on it
 REACH_MM = 8.0  # voxels that far from the brain have a say

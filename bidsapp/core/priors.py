@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bidsapp.core.alignment import inverse
-from bidsapp.volume import Grid
+from bidsapp.core.volume import Grid
 
 Float32 = NDArray[np.float32]
 Float = NDArray[np.float64]

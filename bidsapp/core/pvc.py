@@ -18,8 +18,8 @@ from scipy import sparse
 from scipy.ndimage import gaussian_filter
 
 from bidsapp.core.sampling import FWHM_PER_SIGMA
+from bidsapp.core.volume import known_or_zero
 from bidsapp.errors import BadDataError
-from bidsapp.volume import known_or_zero
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]

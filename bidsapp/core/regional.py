@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bidsapp.core.regions import Regions, region_statistics, region_sums
-from bidsapp.volume import Grid
+from bidsapp.core.volume import Grid
 
 Column = list[float | int | None]
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from bidsapp.volume import Grid, known_or_zero
+from bidsapp.core.volume import Grid, known_or_zero
 
 Float = NDArray[np.float64]
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from bidsapp.volume import Grid, Volume
+from bidsapp.core.volume import Grid, Volume
 
 Box = tuple[NDArray[np.intp], NDArray[np.intp]]  # first and last index along each axis
 

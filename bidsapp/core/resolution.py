@@ -25,7 +25,7 @@ from bidsapp.core.alignment import Matrix, inverse, transform
 from bidsapp.core.resample import measured_box, resample
 from bidsapp.core.sampling import FWHM_PER_SIGMA, Float32, Float64
 from bidsapp.core.tissue_model import cauchy_weights, drift_basis
-from bidsapp.volume import Grid, Volume
+from bidsapp.core.volume import Grid, Volume
 
 Widths = tuple[float, float, float]
 

@@ -39,9 +39,9 @@ from bidsapp.core.tissue_model import (
     own_detail,
     unexplained,
 )
+from bidsapp.core.volume import Volume, known_or_zero
 from bidsapp.errors import BadDataError
 from bidsapp.settings import PetToT1w
-from bidsapp.volume import Volume, known_or_zero
 
 ROUGH_STEPS, ROUGH_KEPT = 15, 5  # steps from so many of the best places
 DISTINCT_MM = 8.0  # rough positions closer than this lead to the same place

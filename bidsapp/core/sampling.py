@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from bidsapp.core.alignment import Matrix, transform
-from bidsapp.volume import Volume
+from bidsapp.core.volume import Volume
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]

@@ -33,9 +33,9 @@ from bidsapp.core.priors import PriorSampler, TissuePriors
 from bidsapp.core.sampling import FWHM_PER_SIGMA
 from bidsapp.core.start import Samples, Start, brain_region, find_head, prior_force, subsample
 from bidsapp.core.tissue import TissueMaps, classify
+from bidsapp.core.volume import Grid, Volume
 from bidsapp.core.warp import Warp
 from bidsapp.errors import BadDataError
-from bidsapp.volume import Grid, Volume
 
 Float = NDArray[np.float64]
 Float32 = NDArray[np.float32]

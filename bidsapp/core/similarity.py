@@ -23,7 +23,7 @@ from bidsapp.core.alignment import (
     transform,
 )
 from bidsapp.core.sampling import Float32, Float64, trilinear
-from bidsapp.volume import Volume
+from bidsapp.core.volume import Volume
 
 BINS = 32
 RESOLVED = BINS - 4  # bins between the intensity limits; a window needs room at both ends

@@ -21,8 +21,8 @@ from bidsapp.core import mixture as gmm
 from bidsapp.core.alignment import inverse, transform
 from bidsapp.core.priors import PriorSampler, TissuePriors
 from bidsapp.core.sampling import FWHM_PER_SIGMA
+from bidsapp.core.volume import Volume, known_or_zero
 from bidsapp.errors import BadDataError
-from bidsapp.volume import Volume, known_or_zero
 
 Float = NDArray[np.float64]
 Float32 = NDArray[np.float32]

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from bidsapp.core.alignment import Matrix, transform
 from bidsapp.core.frames import average, weighted_mean
 from bidsapp.core.resample import resample, sample
-from bidsapp.volume import Grid, Volume
+from bidsapp.core.volume import Grid, Volume
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from bidsapp.core import mixture as gmm
 from bidsapp.core.mixture import Mixture
 from bidsapp.core.priors import PriorSampler
 from bidsapp.core.sampling import block_mean
+from bidsapp.core.volume import Volume, known_or_zero
 from bidsapp.core.warp import Warp
-from bidsapp.volume import Volume, known_or_zero
 
 Float = NDArray[np.float64]
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bidsapp.core.alignment import inverse, transform
-from bidsapp.volume import Grid, Volume
+from bidsapp.core.volume import Grid, Volume
 
 _CHUNK = 1 << 21  # points at a time: the work arrays stay below 0.3 GB
 

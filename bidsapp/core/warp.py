@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from bidsapp.core.alignment import inverse, transform
 from bidsapp.core.basis import Positions, Separable, dct_functions
-from bidsapp.volume import Grid
+from bidsapp.core.volume import Grid
 
 Float = NDArray[np.float64]
 Float32 = NDArray[np.float32]

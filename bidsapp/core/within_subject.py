@@ -42,8 +42,8 @@ from bidsapp.core.alignment import (
 )
 from bidsapp.core.quality import Finding
 from bidsapp.core.sampling import Float32, Float64, blur, scattered_points, trilinear
+from bidsapp.core.volume import Grid, Volume, known_or_zero
 from bidsapp.errors import BadDataError
-from bidsapp.volume import Grid, Volume, known_or_zero
 
 LEVELS = ((8.0, 5.0), (2.0, 2.5))  # blur and distance of points, mm
 STEPS, STILL_MM = 30, 0.002  # at most so many steps; less movement is none

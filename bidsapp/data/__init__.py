@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bidsapp.core.priors import TissuePriors
-from bidsapp.nifti import file_hash, load_volume
+from bidsapp.core.volume import Grid, Volume
+from bidsapp.io.hashes import file_hash
+from bidsapp.io.nifti import load_volume
 from bidsapp.settings import TEMPLATE_SPACE
-from bidsapp.volume import Grid, Volume
 
 FOLDER = Path(__file__).parent
 RESOURCES = FOLDER / "resources"

@@ -20,6 +20,7 @@ from bidsapp.core.alignment import inverse, transform
 from bidsapp.core.atlas_checks import Anatomy, mirrored, outside_brain, shifted
 from bidsapp.core.regions import Regions, spread
 from bidsapp.core.voi import nearest
+from bidsapp.core.volume import Volume
 from bidsapp.data import (
     RESOURCES,
     TARGET,
@@ -33,9 +34,8 @@ from bidsapp.data import (
 )
 from bidsapp.data.label_table import Region, read_label_table, side_of
 from bidsapp.errors import BadDataError, UsageError
-from bidsapp.nifti import load_volume, read_frames, read_shape
+from bidsapp.io.nifti import load_volume, read_frames, read_shape
 from bidsapp.settings import TEMPLATE_SPACE, AtlasChoice
-from bidsapp.volume import Volume
 
 __all__ = [
     "SPACES", "Atlas", "Region", "atlas", "atlas_names", "nearest_regions", "points_in",

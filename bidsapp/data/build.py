@@ -35,10 +35,12 @@ from bidsapp.core.alignment import inverse, transform
 from bidsapp.core.priors import TissuePriors
 from bidsapp.core.sampling import FWHM_PER_SIGMA
 from bidsapp.core.segment import segment
+from bidsapp.core.volume import Grid, Volume
 from bidsapp.data import FOLDER, RESOURCES, mni_grid, resource_path
 from bidsapp.data.build_atlases import build_atlases
-from bidsapp.nifti import file_hash, save_volume, write_bytes, write_text
-from bidsapp.volume import Grid, Volume
+from bidsapp.io.atomic import write_bytes, write_text
+from bidsapp.io.hashes import file_hash
+from bidsapp.io.nifti import save_volume
 
 Float32 = NDArray[np.float32]
 

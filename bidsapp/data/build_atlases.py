@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 
 from bidsapp.core.regions import Regions
 from bidsapp.core.voi import nearest
+from bidsapp.core.volume import Volume
 from bidsapp.data import FOLDER, RESOURCES, mni_grid, read_table, resource_path
-from bidsapp.nifti import write_bytes, write_text
+from bidsapp.io.atomic import write_bytes, write_text
 from bidsapp.settings import TEMPLATE_SPACE
-from bidsapp.volume import Volume
 
 if TYPE_CHECKING:
     from bidsapp.data.build import Wheels

@@ -34,6 +34,7 @@ from bidsapp.core.priors import TissuePriors
 from bidsapp.core.resample import sample
 from bidsapp.core.sampling import FWHM_PER_SIGMA
 from bidsapp.core.segment import Segmentation, segment
+from bidsapp.core.volume import Volume
 from bidsapp.data import mni_grid
 from bidsapp.data.build import (
     POPULATION,
@@ -43,8 +44,7 @@ from bidsapp.data.build import (
     first_priors,
     population_priors,
 )
-from bidsapp.nifti import load_volume, save_volume
-from bidsapp.volume import Volume
+from bidsapp.io.nifti import load_volume, save_volume
 
 Float = NDArray[np.float64]
 

@@ -29,7 +29,7 @@ from bidsapp.data.tracers import (
     tracers,
 )
 from bidsapp.errors import BadDataError, NoInputError
-from bidsapp.reading import parse_json, read_text
+from bidsapp.io.reading import parse_json, read_text
 from bidsapp.settings import TEMPLATE_SPACE, Processing
 
 SCHEMA = "centipet-calibration/1"

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bidsapp.errors import BadDataError, NoInputError
-from bidsapp.reading import read_bytes
+from bidsapp.io.reading import read_bytes
 
 _COLUMNS = {
     "index": ("index", "label_index", "roiid", "roi_id", "id", "value", "labelvalue", "no",

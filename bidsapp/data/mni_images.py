@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from bidsapp.core.atlas_checks import best_fit
 from bidsapp.core.resample import measured_box, sample
+from bidsapp.core.volume import Volume
 from bidsapp.data import mni_grid, template_mask
 from bidsapp.data.atlases import SPACES, points_in
 from bidsapp.errors import BadDataError
-from bidsapp.nifti import load_volume
+from bidsapp.io.nifti import load_volume
 from bidsapp.settings import TEMPLATE_SPACE
-from bidsapp.volume import Volume
 
 # Measured on seven simulated scans: in MNI they fit the brain of the template with a correlation of
 # 0.89 and more, best where they lie or 2 mm beside; before normalisation best 4 to 57 mm away.

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bidsapp.core.regional import Norm
 from bidsapp.errors import BadDataError, NoInputError
-from bidsapp.reading import read_text
+from bidsapp.io.reading import read_text
 
 _NEEDED = ("atlas", "region", "mean", "sd")
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from bidsapp.core.regional import Column, Scale, Uptake, measure_regions, uptake
 from bidsapp.core.regions import Regions
+from bidsapp.core.volume import Grid
 from bidsapp.data import read_table
 from bidsapp.data.atlases import Atlas, atlas
 from bidsapp.data.norms import read_norms
@@ -18,7 +19,6 @@ from bidsapp.data.reference_regions import Reference, references
 from bidsapp.data.tracers import STANDARD_REFERENCE
 from bidsapp.errors import UsageError
 from bidsapp.settings import Processing
-from bidsapp.volume import Grid
 
 Map = NDArray[np.floating]
 

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from bidsapp.core.head import Head
 from bidsapp.core.priors import PriorSampler
 from bidsapp.core.voi import nearest
+from bidsapp.core.volume import Volume
 from bidsapp.data import priors
 from bidsapp.data.atlases import nearest_regions
-from bidsapp.volume import Volume
 
 
 def head_of(

@@ -1,7 +1,7 @@
 """Segmentation of a T1w with the resources of the package: the whole of it in one call.
 
 from bidsapp.data.segmentation import segment_head
-from bidsapp.nifti import load_volume
+from bidsapp.io.nifti import load_volume
 found = segment_head(load_volume("sub-01_T1w.nii.gz", ndim=3))
 """
 
@@ -15,8 +15,8 @@ from bidsapp.core.confidence import Template
 from bidsapp.core.damage import without_spikes
 from bidsapp.core.normalise import Normalised, normalise
 from bidsapp.core.quality import missing_findings
+from bidsapp.core.volume import Volume
 from bidsapp.data import priors, read_table, template_mask, vois
-from bidsapp.volume import Volume
 
 
 def segment_head(t1w: Volume) -> Normalised:

@@ -17,7 +17,7 @@ from bidsapp.core.centiloid import Equation
 from bidsapp.data import mni_grid, read_table, template_mask
 from bidsapp.data.tracers import Tracer, named_tracers, tracers
 from bidsapp.errors import BadDataError, NoInputError
-from bidsapp.nifti import load_volume
+from bidsapp.io.nifti import load_volume
 
 REFERENCE = "reference"
 # A mask of tau volumes with less of it inside the brain of the template is in another space.

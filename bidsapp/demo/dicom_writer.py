@@ -27,9 +27,9 @@ from pydicom.uid import (
 from pydicom.valuerep import format_number_as_ds
 
 from bidsapp.core.frames import decay_factors
+from bidsapp.core.volume import Volume
 from bidsapp.demo.phantom import FRAME_DURATION_S, FRAME_START_S, Phantom, centred_grid, sample
 from bidsapp.errors import StorageError
-from bidsapp.volume import Volume
 
 PARTICIPANT = "phantom"
 MR_START = datetime(2026, 3, 17, 9, 12, 30)

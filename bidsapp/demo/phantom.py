@@ -27,8 +27,8 @@ from scipy.spatial.transform import Rotation
 
 from bidsapp.core.alignment import transform
 from bidsapp.core.sampling import FWHM_PER_SIGMA
+from bidsapp.core.volume import Grid, Volume
 from bidsapp.errors import UsageError
-from bidsapp.volume import Grid, Volume
 
 SEED = 20261121
 

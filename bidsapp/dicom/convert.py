@@ -25,7 +25,7 @@ from bidsapp.dicom.series import Series, in_one_sentence, take_inventory
 from bidsapp.dicom.table import COLUMNS, FAILED, KEPT, Row, cells, format_table, in_order
 from bidsapp.dicom.tables import tables
 from bidsapp.errors import BadDataError, CentipetError, StorageError, UsageError
-from bidsapp.nifti import write_gzip, write_json
+from bidsapp.io.atomic import write_gzip, write_json
 from bidsapp.settings import DicomInput
 
 __all__ = ["ConversionReport", "convert", "format_table"]

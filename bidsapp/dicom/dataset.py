@@ -9,8 +9,8 @@ from pathlib import Path
 
 from bidsapp import __version__
 from bidsapp.errors import BadDataError, CannotCreateError, StorageError
-from bidsapp.nifti import write_lines, write_text
-from bidsapp.tables import line as table_line
+from bidsapp.io.atomic import write_lines, write_text
+from bidsapp.io.tsv import line as table_line
 
 _BIDS_VERSION = "1.11.1"
 _README = """# PET and MRI converted from DICOM

@@ -20,7 +20,7 @@ from pathlib import Path
 from bidsapp.dicom.header import Header
 from bidsapp.dicom.volumes import is_volume
 from bidsapp.errors import BadDataError, NoInputError
-from bidsapp.reading import read_text
+from bidsapp.io.reading import read_text
 
 _FOLDER = re.compile(r"(sub|ses)-([A-Za-z0-9]+)")
 _SHIFT_DAYS, _SHIFT_SPREAD_DAYS = 43_830, 3_653  # 120 years, and up to ten more

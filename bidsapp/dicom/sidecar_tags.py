@@ -26,7 +26,7 @@ from bidsapp.dicom.header import FILE_NAME, MIDNIGHT, PERSON_NAMES, YEARS, Value
 from bidsapp.dicom.tables import name_matches, tables
 from bidsapp.dicom.timing import first_frame_after, mean_decay_moment
 from bidsapp.errors import BadDataError
-from bidsapp.reading import parse_json, read_bytes
+from bidsapp.io.reading import parse_json, read_bytes
 
 _EQUALISED = r"_Eq(_\d+)?$"
 _NO_DAY = MIDNIGHT + timedelta(days=1)  # there is a day before it in the year without dates

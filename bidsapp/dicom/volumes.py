@@ -22,7 +22,7 @@ from bidsapp.dicom.header import Header, Values
 from bidsapp.dicom.sidecar_tags import nifti_tags, read_sidecar
 from bidsapp.dicom.tables import tables
 from bidsapp.errors import BadDataError, CentipetError
-from bidsapp.nifti import load_volume, read_shape
+from bidsapp.io.nifti import load_volume, read_shape
 
 _NIFTI = (".nii", ".nii.gz")
 _ECAT = ".v"

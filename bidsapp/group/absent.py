@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bidsapp.bids.dataset import RAW_FACTS
-from bidsapp.reading import parse_json, read_text
+from bidsapp.io.reading import parse_json, read_text
 from bidsapp.report.records import ScanRecord
 from bidsapp.settings import Filters
 

@@ -33,7 +33,7 @@ from bidsapp.group.tables import (
 from bidsapp.group.tacs import COLUMNS as TAC_COLUMNS
 from bidsapp.group.tacs import tac_rows
 from bidsapp.group.write import write_long_table, write_short_table
-from bidsapp.nifti import write_text
+from bidsapp.io.atomic import write_text
 from bidsapp.report.cohort import cohort_methods
 from bidsapp.report.files import save_figures
 from bidsapp.report.records import ScanRecord, find_records

@@ -15,8 +15,8 @@ from bidsapp import __version__
 from bidsapp.bids.derivatives import output_path
 from bidsapp.data import read_table
 from bidsapp.group.tables import Row, centiloid_rows
+from bidsapp.io.tsv import write_rows
 from bidsapp.report.records import ScanRecord, Status, find_records
-from bidsapp.tables import write_rows
 
 _SCAN = (
     "tracer", "centiloid", "centiloid_sd", "centiloid_low", "centiloid_high", "band", "suvr_wc",

@@ -26,7 +26,8 @@ from typing import IO
 from bidsapp import __version__
 from bidsapp.bids.dataset import RAW_FACTS
 from bidsapp.errors import StorageError
-from bidsapp.nifti import file_hash, write_text
+from bidsapp.io.atomic import write_text
+from bidsapp.io.hashes import file_hash
 from bidsapp.report.records import RECORD_SUFFIX
 from bidsapp.settings import Filters
 

@@ -24,10 +24,10 @@ from bidsapp.data.tau import tau_regions
 from bidsapp.data.tracers import tracers
 from bidsapp.group.regional import NOTHING, RegionalTables, Values
 from bidsapp.group.templates import template_flags
+from bidsapp.io.tsv import cell
 from bidsapp.report.literature import scale
 from bidsapp.report.records import ScanRecord, Status
 from bidsapp.settings import KineticModel
-from bidsapp.tables import cell
 
 Row = dict[str, Any]
 _YEAR_S = 365.25 * 86400

@@ -13,9 +13,9 @@ from typing import IO
 from bidsapp import __version__
 from bidsapp.group.store import Blocks, Found, stamp_of
 from bidsapp.group.tables import LongTable, Table
-from bidsapp.nifti import write_json, write_lines
+from bidsapp.io.atomic import write_json, write_lines
+from bidsapp.io.tsv import line, write_rows
 from bidsapp.report.records import ScanRecord
-from bidsapp.tables import line, write_rows
 
 # What made a table: its records are many, so that they and their hashes stand in one place.
 _ABOUT = {"CentiPET": {"Version": __version__, "Sources": ["bids::group_manifest.json"]}}

@@ -1,5 +1,5 @@
 """Thin nipype interfaces: load, call a pure function of the core, save."""
 
-from bidsapp.untouched import load
+from bidsapp.io.untouched import load
 
 load("nipype")

@@ -18,6 +18,7 @@ from bidsapp.core.intensity_model import IntensityModel
 from bidsapp.core.quality import affine_findings
 from bidsapp.core.resample import sample
 from bidsapp.core.voi import in_native_space
+from bidsapp.core.volume import Volume
 from bidsapp.core.warp import Warp
 from bidsapp.data import mni_grid, read_table
 from bidsapp.data.atlases import uptake_regions
@@ -31,8 +32,7 @@ from bidsapp.interfaces.store import (
     keep_volume,
     optional,
 )
-from bidsapp.nifti import affine_disagreement, load_volume
-from bidsapp.volume import Volume
+from bidsapp.io.nifti import affine_disagreement, load_volume
 
 
 class SegmentInput(InputSpec):

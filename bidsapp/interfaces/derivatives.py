@@ -24,20 +24,15 @@ from nipype.interfaces.io import add_traits
 from bidsapp.bids.derivatives import output_path, outputs, sidecar_path
 from bidsapp.bids.records import completed_record, write_record
 from bidsapp.core.resample import itk_affine_text, itk_displacements
+from bidsapp.core.volume import Volume, known_or_zero
 from bidsapp.data import read_table
 from bidsapp.data.tracers import tracer_from_name
 from bidsapp.errors import StorageError
 from bidsapp.interfaces.store import InputSpec, fetch_volume, optional
-from bidsapp.nifti import (
-    file_hash,
-    save_displacements,
-    save_volume,
-    voxel_hash,
-    write_json,
-    write_text,
-)
+from bidsapp.io.atomic import write_json, write_text
+from bidsapp.io.hashes import file_hash
+from bidsapp.io.nifti import save_displacements, save_volume, voxel_hash
 from bidsapp.report.display import display_of
-from bidsapp.volume import Volume, known_or_zero
 
 
 class _Placed(InputSpec):

@@ -23,16 +23,17 @@ from bidsapp.core.frames import drift_per_min
 from bidsapp.core.quality import drift_findings
 from bidsapp.core.regions import region_means
 from bidsapp.core.resample import Box, common_box, resample, sample
+from bidsapp.core.volume import Grid, Volume, known_or_zero
 from bidsapp.data import TARGET, VOI_NAMES, mni_grid, read_table, template_mask
 from bidsapp.data.atlases import CENTILOID
 from bidsapp.data.regional import chosen_atlases
 from bidsapp.data.tracers import window_rule
 from bidsapp.interfaces.derivatives import _Placed, _Written, named
 from bidsapp.interfaces.store import InputSpec, about, fetch, fetch_volume, keep
-from bidsapp.nifti import read_frames, save_frames, write_json
+from bidsapp.io.atomic import write_json
+from bidsapp.io.nifti import read_frames, save_frames
+from bidsapp.io.tsv import write_table
 from bidsapp.settings import Processing
-from bidsapp.tables import write_table
-from bidsapp.volume import Grid, Volume, known_or_zero
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from bidsapp.core.kinetics.voxelwise import srtm2_maps, srtm_maps
 from bidsapp.core.kinetics.weights import frame_weights
 from bidsapp.core.regions import region_means
 from bidsapp.core.resample import sample
+from bidsapp.core.volume import Volume
 from bidsapp.data import mni_grid
 from bidsapp.data.kinetics import (
     MAPS,
@@ -40,9 +41,8 @@ from bidsapp.data.regional import Scene, chosen_atlases, chosen_references, plac
 from bidsapp.errors import BadDataError
 from bidsapp.interfaces.derivatives import _Placed, _Written, named
 from bidsapp.interfaces.store import InputSpec, fetch, fetch_volume, keep_volume, optional
+from bidsapp.io.tsv import write_table
 from bidsapp.settings import KineticModel, Processing
-from bidsapp.tables import write_table
-from bidsapp.volume import Volume
 
 
 class FitKineticsInput(InputSpec):

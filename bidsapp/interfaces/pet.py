@@ -33,6 +33,7 @@ from bidsapp.core.stills import (
     sample_stills,
     still_images,
 )
+from bidsapp.core.volume import Volume
 from bidsapp.core.warp import Warp
 from bidsapp.data import read_table
 from bidsapp.data.registration import head_of
@@ -47,9 +48,8 @@ from bidsapp.interfaces.store import (
     keep_volume,
     optional,
 )
-from bidsapp.nifti import affine_disagreement, read_frames
+from bidsapp.io.nifti import affine_disagreement, read_frames
 from bidsapp.settings import PetToT1w
-from bidsapp.volume import Volume
 
 
 class AlignFramesInput(InputSpec):

@@ -15,11 +15,11 @@ from nipype.interfaces.base import (
 
 from bidsapp.core.pet_normalisation import normalise_pet
 from bidsapp.core.quality import pet_only_findings, pet_only_refusal
+from bidsapp.core.volume import Volume
 from bidsapp.data import mni_grid, read_table
 from bidsapp.data.amyloid_template import amyloid_template
 from bidsapp.errors import BadDataError
 from bidsapp.interfaces.store import InputSpec, about, fetch_volume, keep, keep_volume
-from bidsapp.volume import Volume
 
 
 class NormalisePetInput(InputSpec):

@@ -24,6 +24,7 @@ from bidsapp.core.resample import resample
 from bidsapp.core.resolution import measure_resolution
 from bidsapp.core.sampling import FWHM_PER_SIGMA, blur
 from bidsapp.core.voi import template_voxels
+from bidsapp.core.volume import Grid, Volume
 from bidsapp.core.warp import Warp
 from bidsapp.data import REFERENCES, TARGET, VOI_NAMES, mni_grid, read_table
 from bidsapp.data.atlases import Atlas, atlas
@@ -31,9 +32,8 @@ from bidsapp.data.regional import chosen_atlases
 from bidsapp.errors import BadDataError
 from bidsapp.interfaces.derivatives import _Placed, _Written, named
 from bidsapp.interfaces.store import InputSpec, fetch, fetch_volume, keep_volume
+from bidsapp.io.tsv import write_table
 from bidsapp.settings import Processing
-from bidsapp.tables import write_table
-from bidsapp.volume import Grid, Volume
 
 
 class CorrectInput(InputSpec):

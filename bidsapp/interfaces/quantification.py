@@ -33,12 +33,12 @@ from bidsapp.core.scale import (
 )
 from bidsapp.core.suvr import ratio_image, uptake_ratios
 from bidsapp.core.voi import CoverageRule, measure
+from bidsapp.core.volume import Volume
 from bidsapp.data import REFERENCES, TARGET, read_table, vois
 from bidsapp.data.bands import band_statement
 from bidsapp.data.tau import REFERENCE, tau_equations, tau_masks, tau_regions
 from bidsapp.errors import BadDataError
 from bidsapp.interfaces.store import InputSpec, about, fetch_volume, keep_volume
-from bidsapp.volume import Volume
 
 
 class QuantifyInput(InputSpec):

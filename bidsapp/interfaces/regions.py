@@ -23,6 +23,7 @@ from bidsapp.core.regions import Regions
 from bidsapp.core.resample import resample, sample
 from bidsapp.core.suvr import centiloid_image, ratio_image
 from bidsapp.core.voi import template_voxels
+from bidsapp.core.volume import Grid, Volume
 from bidsapp.core.warp import Warp
 from bidsapp.data import mni_grid
 from bidsapp.data.atlases import Atlas
@@ -34,10 +35,10 @@ from bidsapp.data.regional import (
 )
 from bidsapp.interfaces.derivatives import _Placed, _Written, measured_or_zero, named, shown_as
 from bidsapp.interfaces.store import InputSpec, fetch, fetch_volume, optional
-from bidsapp.nifti import save_volume, write_json, write_lines
+from bidsapp.io.atomic import write_json, write_lines
+from bidsapp.io.nifti import save_volume
+from bidsapp.io.tsv import line, write_table
 from bidsapp.settings import TEMPLATE_SPACE, Processing
-from bidsapp.tables import line, write_table
-from bidsapp.volume import Grid, Volume
 
 # The atlas may reach a little beyond the brain of the T1w, never as far as this.
 _MARGIN_MM = 15.0

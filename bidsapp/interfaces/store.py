@@ -19,9 +19,9 @@ from nipype.interfaces.base import BaseInterfaceInputSpec, isdefined
 from numpy.typing import NDArray
 
 from bidsapp.core.stills import Still
+from bidsapp.core.volume import Volume
 from bidsapp.errors import CentipetError, StorageError
-from bidsapp.nifti import file_hash
-from bidsapp.volume import Volume
+from bidsapp.io.hashes import file_hash
 
 
 class InputSpec(BaseInterfaceInputSpec):

@@ -15,6 +15,7 @@ from nipype.interfaces.base import (
 
 from bidsapp.bids.derivatives import output_path, sidecar_path
 from bidsapp.core.resample import itk_affine_text
+from bidsapp.core.volume import Volume
 from bidsapp.core.within_subject import (
     Visit,
     template_findings,
@@ -27,8 +28,8 @@ from bidsapp.data.segmentation import segment_head
 from bidsapp.errors import BadDataError, CentipetError
 from bidsapp.interfaces.derivatives import _described, _Written, named
 from bidsapp.interfaces.store import InputSpec, fetch, keep
-from bidsapp.nifti import load_volume, save_volume, write_json, write_text
-from bidsapp.volume import Volume
+from bidsapp.io.atomic import write_json, write_text
+from bidsapp.io.nifti import load_volume, save_volume
 
 _EVERY = 40  # voxel of the template brain is a landmark: 5,000 of them
 

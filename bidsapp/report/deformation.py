@@ -6,13 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bidsapp.core.alignment import inverse, transform
+from bidsapp.core.volume import Volume
 from bidsapp.core.warp import jacobian
 from bidsapp.report.display import coloured
 from bidsapp.report.figure import Figure, Layer
 from bidsapp.report.lines import Outline, scale_bar
 from bidsapp.report.mosaic import Layout, sample
 from bidsapp.report.pictures import as_layer, framed, grey_levels, mni_brain_layout
-from bidsapp.volume import Volume
 
 DEFORMATION = "Warp to the template"
 GRID_MM = 10.0

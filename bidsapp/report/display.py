@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bidsapp.data import read_table
 from bidsapp.data.tracers import tracers
-from bidsapp.untouched import load
+from bidsapp.io.untouched import load
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from bidsapp.bids.derivatives import output_path, sidecar_path
 from bidsapp.bids.entities import parse_entities
+from bidsapp.core.volume import Volume
 from bidsapp.data import mni_grid, priors, template, template_mask, vois
 from bidsapp.errors import BadDataError, CentipetError
-from bidsapp.nifti import load_displacements, load_volume
+from bidsapp.io.nifti import load_displacements, load_volume
 from bidsapp.report import pictures
 from bidsapp.report.deformation import DEFORMATION, deformation
 from bidsapp.report.display import display_of
@@ -26,7 +27,6 @@ from bidsapp.report.intensities import INTENSITIES, intensity_histogram
 from bidsapp.report.mosaic import Layout, lay_out_around
 from bidsapp.report.records import ScanRecord, Status
 from bidsapp.report.viewer import Block, Frame, label_block, measured_block, picture_block
-from bidsapp.volume import Volume
 
 _LOG = logging.getLogger(__name__)
 

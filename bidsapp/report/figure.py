@@ -17,7 +17,7 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from bidsapp.nifti import write_text
+from bidsapp.io.atomic import write_text
 from bidsapp.report.render import asset
 from bidsapp.report.svg import join, tag
 

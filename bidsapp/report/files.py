@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from bidsapp.errors import StorageError
-from bidsapp.nifti import write_lines
+from bidsapp.io.atomic import write_lines
+from bidsapp.io.tsv import line
 from bidsapp.report.figure import Figure
-from bidsapp.tables import line
 
 CAPTIONS = "captions.tsv"
 

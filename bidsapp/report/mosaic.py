@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import affine_transform
 
-from bidsapp.volume import Volume
+from bidsapp.core.volume import Volume
 
 WIDTH_PX = 1600
 GAP_PX = 6

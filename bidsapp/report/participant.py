@@ -13,7 +13,7 @@ from bidsapp.bids.entities import RAW_ENTITIES, join_entities
 from bidsapp.data import VOI_NAMES, read_table
 from bidsapp.data.tracers import tracers
 from bidsapp.errors import NoInputError
-from bidsapp.nifti import write_text
+from bidsapp.io.atomic import write_text
 from bidsapp.report import charts
 from bidsapp.report.display import display_of, lookup
 from bidsapp.report.evidence import (

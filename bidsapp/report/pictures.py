@@ -15,6 +15,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from bidsapp.core.priors import TissuePriors
+from bidsapp.core.volume import Volume
 from bidsapp.report.display import coloured, colours_in_words, display_of
 from bidsapp.report.figure import NOTHING, Figure, Layer
 from bidsapp.report.lines import (
@@ -27,7 +28,6 @@ from bidsapp.report.lines import (
 )
 from bidsapp.report.mosaic import Layout, inside, lay_out, sample
 from bidsapp.report.svg import join, tag
-from bidsapp.volume import Volume
 
 UPTAKE = "Uptake over anatomy"
 REGIONS = "Where it was measured"

@@ -18,7 +18,7 @@ from typing import Any
 from bidsapp.bids.derivatives import is_inside, output_path
 from bidsapp.bids.entities import ENTITY_ORDER, parse_entities
 from bidsapp.bids.plan import Flag
-from bidsapp.reading import parse_json, read_text
+from bidsapp.io.reading import parse_json, read_text
 from bidsapp.report.forms import NUMBER, TEXT, TRUTH, Form, fitting
 
 RECORD_SUFFIX = "_centiloid.json"

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bidsapp.volume import Volume
+from bidsapp.core.volume import Volume
 
 LEVELS = 255
 

@@ -18,13 +18,14 @@ from scipy.ndimage import affine_transform
 
 from bidsapp.bids.derivatives import derivative_uri, output_path, outputs, sidecar_path
 from bidsapp.core.alignment import inverse, rigid_between
+from bidsapp.core.volume import Grid, Volume
 from bidsapp.data import template_mask
 from bidsapp.errors import BadDataError
-from bidsapp.nifti import load_displacements, load_volume, save_volume, write_json
+from bidsapp.io.atomic import write_json
+from bidsapp.io.nifti import load_displacements, load_volume, save_volume
 from bidsapp.report.display import colours_in_words, display_of
 from bidsapp.report.evidence import t1w_entities, t1w_to_pet
 from bidsapp.report.records import ScanRecord
-from bidsapp.volume import Grid, Volume
 
 _LOW_MM, _HIGH_MM = (-100, -130, -90), (100, 110, 110)
 _PET_STEP_MM, _T1W_STEP_MM = 2, 1

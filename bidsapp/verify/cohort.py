@@ -12,9 +12,9 @@ from bidsapp.group.collect import cohort_of, group_tables
 from bidsapp.group.scans import scan_tables
 from bidsapp.group.select import is_wanted
 from bidsapp.group.tables import LongTable, Row, Table
+from bidsapp.io.tsv import cell
 from bidsapp.report.records import ScanRecord
 from bidsapp.settings import Filters
-from bidsapp.tables import cell
 from bidsapp.verify.compare import How, unlike_cells
 from bidsapp.verify.files import Findings
 from bidsapp.verify.numbers import read_rows

@@ -11,7 +11,7 @@ from typing import Any
 from bidsapp.bids.dataset import RAW_FACTS
 from bidsapp.bids.derivatives import is_inside
 from bidsapp.bids.seals import is_intact
-from bidsapp.nifti import file_hash
+from bidsapp.io.hashes import file_hash
 from bidsapp.verify.compare import Difference, How, shown
 
 

@@ -16,13 +16,14 @@ from bidsapp.bids.derivatives import output_path, sidecar_path
 from bidsapp.core.centiloid import Equation
 from bidsapp.core.resample import itk_affine_text, sample
 from bidsapp.core.suvr import centiloid_image, ratio_image
+from bidsapp.core.volume import Volume
 from bidsapp.data import mni_grid
 from bidsapp.data.calibrations import scale_for
 from bidsapp.data.regional import Scene, chosen_references, measure_atlases
 from bidsapp.data.tau import tau_tracers
 from bidsapp.errors import BadDataError
 from bidsapp.interfaces.quantification import quantified
-from bidsapp.nifti import load_displacements, load_volume
+from bidsapp.io.nifti import load_displacements, load_volume
 from bidsapp.report.evidence import t1w_entities, t1w_to_pet
 from bidsapp.report.records import RECORD_SUFFIX, ScanRecord
 from bidsapp.settings import Processing
@@ -37,7 +38,6 @@ from bidsapp.verify.compare import (
 )
 from bidsapp.verify.files import Findings
 from bidsapp.verify.options import known_options
-from bidsapp.volume import Volume
 
 Content = Mapping[str, Any]
 

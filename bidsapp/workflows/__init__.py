@@ -1,5 +1,5 @@
 """Nipype workflows, one small factory per step."""
 
-from bidsapp.untouched import load
+from bidsapp.io.untouched import load
 
 load("nipype")

@@ -19,7 +19,7 @@ from bidsapp.data import REFERENCES, resource_hashes
 from bidsapp.data.calibrations import scale_for
 from bidsapp.data.kinetics import map_keys
 from bidsapp.data.tau import any_tracer
-from bidsapp.nifti import file_hash
+from bidsapp.io.hashes import file_hash
 from bidsapp.settings import TEMPLATE_SPACE, Processing
 
 ANAT_IMAGES = ("t1w", "mask", "gm", "wm", "csf", "t1w_mni")

@@ -22,8 +22,8 @@ from scipy import ndimage
 
 from bidsapp.core.atlas_checks import GROWN_MM, Anatomy, best_fit
 from bidsapp.core.voi import nearest
+from bidsapp.core.volume import Volume
 from bidsapp.data import mni_grid, priors, template_mask
-from bidsapp.volume import Volume
 
 NOT_ATLASES = ("emplate", "native", "tests/", "MNI152_T1", "t1_tal")
 

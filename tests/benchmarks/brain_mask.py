@@ -17,10 +17,10 @@ import numpy as np
 from scipy import ndimage
 
 from bidsapp.core.segment import segment
+from bidsapp.core.volume import Volume
 from bidsapp.data import mni_grid, priors, template, template_mask, vois
 from bidsapp.demo.phantom import classify, make_phantom, sample, template_points
-from bidsapp.nifti import load_volume
-from bidsapp.volume import Volume
+from bidsapp.io.nifti import load_volume
 
 
 def dice(first: np.ndarray, second: np.ndarray) -> float:

@@ -35,9 +35,9 @@ from bidsapp.core.priors import TissuePriors
 from bidsapp.core.resample import sample
 from bidsapp.core.sampling import FWHM_PER_SIGMA
 from bidsapp.core.segment import Options, segment
+from bidsapp.core.volume import Volume
 from bidsapp.data import priors, template, vois
-from bidsapp.nifti import load_volume
-from bidsapp.volume import Volume
+from bidsapp.io.nifti import load_volume
 
 TEMPLATE = "MNI152NLin6Asym"
 # Options, and FWHM (mm) by which the shipped priors are blurred further.

@@ -23,9 +23,9 @@ from run_time import CENTIPET, measure
 from bidsapp.bids.layout import read_dataset
 from bidsapp.core.alignment import Matrix, displacement, inverse, rigid_matrix, transform
 from bidsapp.core.resample import resample
-from bidsapp.nifti import load_volume
+from bidsapp.core.volume import Grid, Volume
+from bidsapp.io.nifti import load_volume
 from bidsapp.settings import Filters
-from bidsapp.volume import Grid, Volume
 
 SHAPE = (128, 128, 96)
 DURATION_S = np.repeat([5, 10, 20, 30, 60, 120, 180, 240, 300.0], [4, 4, 6, 6, 10, 10, 8, 8, 4])

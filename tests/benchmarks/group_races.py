@@ -27,15 +27,15 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))  # as a script, it has the helpers of the tests
 from synthetic_records import finished_record
 
-from bidsapp import nifti
 from bidsapp.bids.dataset import remove_leftovers
 from bidsapp.bids.derivatives import output_path
 from bidsapp.bids.records import empty_record, write_record
 from bidsapp.group.collect import run_group
 from bidsapp.group.scans import write_scan_tables
-from bidsapp.nifti import write_bytes
+from bidsapp.io import atomic
+from bidsapp.io.atomic import write_bytes
+from bidsapp.io.tsv import write_table
 from bidsapp.settings import Filters
-from bidsapp.tables import write_table
 
 SLOPE, INTERCEPT = 153.4, -154.9  # of florbetaben, see data/tracers.toml
 PER_WRITER = 4
@@ -155,7 +155,7 @@ def race(folder: Path, *, rounds: int, writers: int, groups: int, kills: bool = 
     for process in (*steady, *readers):
         process.join()
         assert process.exitcode == 0, f"{process.name} ended with {process.exitcode}"
-    nifti._JUST_MADE_S = 0.0  # all who wrote are gone
+    atomic._JUST_MADE_S = 0.0  # all who wrote are gone
     left = remove_leftovers(folder, people)
     run_group(folder, Filters())
     status = check_tables(folder, people)

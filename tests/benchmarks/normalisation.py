@@ -36,10 +36,10 @@ from bidsapp.core.priors import TissuePriors
 from bidsapp.core.resample import sample
 from bidsapp.core.sampling import FWHM_PER_SIGMA
 from bidsapp.core.segment import segment
+from bidsapp.core.volume import Volume
 from bidsapp.data.build_population import deformation
 from bidsapp.errors import BadDataError
-from bidsapp.nifti import load_volume
-from bidsapp.volume import Volume
+from bidsapp.io.nifti import load_volume
 
 VENTRICLES = (4, 43)  # of the label maps
 PSF_MM = 6.0

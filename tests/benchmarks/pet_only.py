@@ -38,12 +38,12 @@ from bidsapp.core.alignment import rigid_matrix, transform
 from bidsapp.core.pet_normalisation import PetNormalisation, normalise_pet
 from bidsapp.core.quality import pet_only_findings, pet_only_refusal
 from bidsapp.core.resample import sample
+from bidsapp.core.volume import Volume
 from bidsapp.data import read_table, vois
 from bidsapp.data.amyloid_template import amyloid_template
 from bidsapp.errors import BadDataError
-from bidsapp.nifti import load_volume
+from bidsapp.io.nifti import load_volume
 from bidsapp.settings import Filters, Processing
-from bidsapp.volume import Volume
 
 FAR_CL = 10.0  # a result that is off by more is wrong
 

@@ -26,10 +26,10 @@ from bidsapp.core.alignment import Matrix, displacement, rigid_matrix
 from bidsapp.core.head import Head
 from bidsapp.core.rigid import RigidFit, register
 from bidsapp.core.segment import segment
+from bidsapp.core.volume import Volume
 from bidsapp.data import priors, vois
 from bidsapp.data.registration import head_of
-from bidsapp.nifti import load_volume
-from bidsapp.volume import Volume
+from bidsapp.io.nifti import load_volume
 
 SHIFT_MM, TURN_DEG = 40.0, 30.0
 

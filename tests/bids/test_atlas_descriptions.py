@@ -3,11 +3,12 @@
 import json
 
 from bidsapp.bids.atlas_descriptions import write_atlases
+from bidsapp.core.volume import Volume
 from bidsapp.data import VOI_NAMES, mni_grid, vois
 from bidsapp.data.atlases import atlas
-from bidsapp.nifti import file_hash, load_volume, save_volume
+from bidsapp.io.hashes import file_hash
+from bidsapp.io.nifti import load_volume, save_volume
 from bidsapp.settings import AtlasChoice
-from bidsapp.volume import Volume
 
 
 def test_atlases_of_the_package_say_licence_and_regions(tmp_path):

@@ -19,9 +19,10 @@ from bidsapp.bids.derivatives import (
     raw_uri,
     sidecar_path,
 )
+from bidsapp.core.volume import Volume
 from bidsapp.errors import CannotCreateError
-from bidsapp.nifti import save_volume, write_text
-from bidsapp.volume import Volume
+from bidsapp.io.atomic import write_text
+from bidsapp.io.nifti import save_volume
 
 PET = {"sub": "01", "ses": "a", "trc": "FBB", "rec": "x", "run": "1"}
 T1W = {"sub": "01", "ses": "b", "acq": "mprage", "run": "2"}

@@ -11,9 +11,9 @@ import pytest
 
 from bidsapp.bids.layout import read_dataset
 from bidsapp.bids.planning import make_plan
-from bidsapp.nifti import save_volume
+from bidsapp.core.volume import Volume
+from bidsapp.io.nifti import save_volume
 from bidsapp.settings import Filters, Processing
-from bidsapp.volume import Volume
 
 PAGE = Path(__file__).parents[2] / "docs" / "bids_input.md"
 SIDECARS = [json.loads(text) for text in re.findall(r"```json\n(.*?)```", PAGE.read_text(), re.S)]

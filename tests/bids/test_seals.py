@@ -10,7 +10,7 @@ import pytest
 from bidsapp.bids.command import command, options
 from bidsapp.bids.seals import is_intact, sealed, write_manifest
 from bidsapp.cli.parser import parse
-from bidsapp.nifti import file_hash
+from bidsapp.io.hashes import file_hash
 from bidsapp.settings import Processing
 
 

@@ -9,9 +9,9 @@ import pytest
 
 from bidsapp.bids.layout import read_dataset
 from bidsapp.bids.planning import make_plan
-from bidsapp.nifti import save_volume
+from bidsapp.core.volume import Volume
+from bidsapp.io.nifti import save_volume
 from bidsapp.settings import Filters, Processing
-from bidsapp.volume import Volume
 
 
 def scan_of(raw, **filters):

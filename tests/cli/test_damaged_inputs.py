@@ -48,7 +48,7 @@ def test_a_folder_that_cannot_be_read_costs_its_participant(
         raw.pet(f"sub-{label}_trc-FBB")
     close(raw.root / "sub-2" / "anat")  # its T1w is there: no PET without one
     close(raw.root / "sub-3")
-    monkeypatch.setattr("bidsapp.engine.run", lambda *arguments, **options: [])
+    monkeypatch.setattr("bidsapp.execution.engine.run", lambda *arguments, **options: [])
     monkeypatch.setattr("bidsapp.cli.participant.write_pages", lambda *arguments: [])
     out = tmp_path / "out"
     code = main([str(raw.root), str(out), "participant", "--work-dir", str(tmp_path / "w")])

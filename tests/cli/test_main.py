@@ -314,8 +314,8 @@ def test_sigterm_ends_the_run_and_what_was_begun_stays_incomplete(two, tmp_path)
     # an engine that never ends stands for a long computation
     code = (
         "import sys, time\n"
-        "import bidsapp.engine\n"
-        "bidsapp.engine.run = lambda *a, **k: (print('running', flush=True), time.sleep(60))\n"
+        "from bidsapp.execution import engine\n"
+        "engine.run = lambda *a, **k: (print('running', flush=True), time.sleep(60))\n"
         "from bidsapp.cli.main import main\n"
         "sys.exit(main(sys.argv[1:]))"
     )

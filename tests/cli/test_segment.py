@@ -17,7 +17,8 @@ from bidsapp.core.quality import Finding
 from bidsapp.core.segment import Segmentation
 from bidsapp.core.warp import Warp
 from bidsapp.data import mni_grid
-from bidsapp.nifti import file_hash, load_displacements
+from bidsapp.io.hashes import file_hash
+from bidsapp.io.nifti import load_displacements
 
 FILES = (
     "desc-preproc_T1w.nii.gz", "desc-brain_mask.nii.gz", "label-GM_probseg.nii.gz",

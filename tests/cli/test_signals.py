@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 import nipype.interfaces.utility as niu
 import nipype.pipeline.engine as pe
-from bidsapp import engine
+from bidsapp.execution import engine
 from bidsapp.cli.signals import ended_by_signals
 from bidsapp.settings import Resources
 

@@ -8,8 +8,8 @@ import pytest
 from rich.console import Console
 from synthetic_records import finished_record, write
 
+from bidsapp.cli.logs import Progress
 from bidsapp.cli.summary import print_summary, summary_cells
-from bidsapp.logs import Progress
 from bidsapp.report.records import find_records
 
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from bidsapp.cli.main import main
+from bidsapp.core.volume import Volume
 from bidsapp.data import mni_grid, template_mask, vois
 from bidsapp.data.atlases import atlas
-from bidsapp.nifti import save_volume
-from bidsapp.volume import Volume
+from bidsapp.io.nifti import save_volume
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ from scipy import ndimage
 from bidsapp.core.alignment import inverse, rigid_matrix
 from bidsapp.core.pet_template import CLASSES, PetTemplate
 from bidsapp.core.resample import sample
+from bidsapp.core.volume import Grid, Volume
 from bidsapp.core.warp import Warp
-from bidsapp.volume import Grid, Volume
 
 # Uptake over cerebellar grey matter without amyloid, and what 100 Centiloids add.
 NEGATIVE = {

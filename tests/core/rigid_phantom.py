@@ -12,7 +12,7 @@ from bidsapp.core.alignment import inverse, transform
 from bidsapp.core.head import Average, Head
 from bidsapp.core.sampling import blur, trilinear
 from bidsapp.core.voi import nearest
-from bidsapp.volume import Grid, Volume
+from bidsapp.core.volume import Grid, Volume
 
 T1W_GRID = Grid(
     (60, 72, 60), np.array([[3.0, 0, 0, -90], [0, 3, 0, -110], [0, 0, 3, -80], [0, 0, 0, 1]])

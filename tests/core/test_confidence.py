@@ -9,8 +9,8 @@ from bidsapp import data
 from bidsapp.core.alignment import rigid_matrix, transform
 from bidsapp.core.confidence import Template, normalisation_quality
 from bidsapp.core.quality import normalisation_findings
+from bidsapp.core.volume import Volume
 from bidsapp.errors import BadDataError
-from bidsapp.volume import Volume
 
 GRID = data.mni_grid(2)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bidsapp.core.damage import without_spikes
-from bidsapp.volume import Volume
+from bidsapp.core.volume import Volume
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 from rigid_phantom import make_head, make_pet
 
 from bidsapp.core.field import artefact_ends, axial_axis, without_ends
-from bidsapp.volume import Grid, Volume
+from bidsapp.core.volume import Grid, Volume
 
 # cut through the brain at both ends, 3 mm planes
 GRID = Grid(

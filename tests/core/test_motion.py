@@ -8,8 +8,8 @@ from rigid_phantom import PET_GRID, make_head, make_pet
 
 from bidsapp.core.alignment import displacement, inverse, rigid_matrix
 from bidsapp.core.motion import align_frames, align_parts, merged_groups, motion_told
+from bidsapp.core.volume import Volume
 from bidsapp.errors import BadDataError
-from bidsapp.volume import Volume
 
 
 @pytest.fixture(scope="module")

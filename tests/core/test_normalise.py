@@ -12,8 +12,8 @@ from bidsapp.core import normalise as module
 from bidsapp.core.confidence import Template
 from bidsapp.core.normalise import normalise
 from bidsapp.core.start import AS_STORED, Start
+from bidsapp.core.volume import Volume
 from bidsapp.errors import BadDataError
-from bidsapp.volume import Volume
 
 LIMITS = {"template_shift_mm": {"flag": 3.0}, "voi_contrast": {"least": 1.0}}
 T1W = Volume(np.ones((4, 4, 4), np.float32), np.eye(4))

@@ -13,10 +13,10 @@ from bidsapp.core.pet_normalisation import PetNormalisation, normalise_pet
 from bidsapp.core.pet_template import CLASSES
 from bidsapp.core.quality import pet_only_findings, pet_only_refusal
 from bidsapp.core.resample import sample
+from bidsapp.core.volume import Volume
 from bidsapp.data import mni_grid, read_table, vois
 from bidsapp.data.amyloid_template import amyloid_template
 from bidsapp.errors import BadDataError
-from bidsapp.volume import Volume
 from tests.core.pet_phantom import NEGATIVE, PetPhantom, make_phantom
 
 

@@ -13,8 +13,8 @@ from bidsapp.core.alignment import displacement, rigid_matrix
 from bidsapp.core.placement import FWHM_MM, REACH_MM, distinct, find_places
 from bidsapp.core.rigid import coarser
 from bidsapp.core.tissue_model import TissueModel
+from bidsapp.core.volume import Grid, Volume
 from bidsapp.errors import BadDataError
-from bidsapp.volume import Grid, Volume
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import pytest
 from scipy import ndimage
 
 from bidsapp.core.regions import Regions, label_means, region_means, region_statistics
-from bidsapp.volume import Grid
+from bidsapp.core.volume import Grid
 
 SHAPE = (12, 11, 10)
 AFFINE = np.array([[-2.0, 0, 0, 30], [0, 2, 0, -20], [0, 0, 3, 5], [0, 0, 0, 1]])

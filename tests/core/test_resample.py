@@ -11,7 +11,7 @@ from bidsapp.core.resample import (
     resample,
     sample,
 )
-from bidsapp.volume import Grid, Volume
+from bidsapp.core.volume import Grid, Volume
 
 RIGID = np.array(
     [

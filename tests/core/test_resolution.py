@@ -11,7 +11,7 @@ from bidsapp.core.alignment import inverse, rigid_matrix
 from bidsapp.core.resample import resample
 from bidsapp.core.resolution import kernel_to, measure_resolution, smooth
 from bidsapp.core.sampling import FWHM_PER_SIGMA
-from bidsapp.volume import Grid, Volume
+from bidsapp.core.volume import Grid, Volume
 
 POSITION = rigid_matrix([4.0, -3.0, 2.0, 0.05, -0.03, 0.08])
 # 1.5 mm voxels to blur on, then every second of them is a voxel of the PET

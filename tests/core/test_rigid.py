@@ -15,9 +15,9 @@ from bidsapp.core.head import Head
 from bidsapp.core.rigid import own_anatomy, register
 from bidsapp.core.sampling import blur, trilinear
 from bidsapp.core.tissue_model import own_detail
+from bidsapp.core.volume import Grid, Volume
 from bidsapp.errors import BadDataError
 from bidsapp.settings import PetToT1w
-from bidsapp.volume import Grid, Volume
 
 TRUTH = rigid_matrix([4.0, -3.0, 5.0, 0.06, -0.08, 0.05])
 

@@ -9,9 +9,9 @@ from scipy import ndimage
 
 from bidsapp import data
 from bidsapp.core.segment import Options, _solve, segment
+from bidsapp.core.volume import Grid, Volume
 from bidsapp.core.warp import Warp
 from bidsapp.errors import BadDataError
-from bidsapp.volume import Grid, Volume
 
 # Coarse, so that a segmentation takes seconds; axes PIL as some scanners store them
 VOXEL = 4.0
@@ -170,7 +170,7 @@ def test_the_standard_normalisation_is_matched(shared_data, sub):
     Its repeatability and the prototype's figures (1.0-2.6 mm in the cortex, 0.5-1.4 mm in the
     cerebellum) set the bounds; sub-04 is the one on which the standard had to be started by hand.
     """
-    from bidsapp.nifti import load_volume
+    from bidsapp.io.nifti import load_volume
 
     t1w = load_volume(shared_data / f"bids/{sub}/anat/{sub}_T1w.nii.gz")
     field = segment(t1w, data.priors()).field

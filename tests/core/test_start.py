@@ -8,8 +8,8 @@ import pytest
 from bidsapp import data
 from bidsapp.core.priors import PriorSampler
 from bidsapp.core.start import find_head, subsample, without_shading
+from bidsapp.core.volume import Volume
 from bidsapp.errors import BadDataError
-from bidsapp.volume import Volume
 
 
 @pytest.mark.parametrize(

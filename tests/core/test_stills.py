@@ -14,8 +14,8 @@ from bidsapp.core.stills import (
     sample_stills,
     still_images,
 )
+from bidsapp.core.volume import Grid, Volume
 from bidsapp.errors import BadDataError
-from bidsapp.volume import Grid, Volume
 
 AFFINE = np.array([[-2.0, 0, 0, 40], [0, 2, 0, -40], [0, 0, 3, -30], [0, 0, 0, 1]])
 GRID = Grid((40, 40, 20), AFFINE)

@@ -5,7 +5,7 @@ import pytest
 
 from bidsapp.core.resample import sample
 from bidsapp.core.voi import in_native_space, measure
-from bidsapp.volume import Grid, Volume
+from bidsapp.core.volume import Grid, Volume
 
 
 @pytest.fixture

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from bidsapp.core.volume import Grid
 from bidsapp.core.warp import Warp, jacobian
-from bidsapp.volume import Grid
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ from scipy.spatial.transform import Rotation
 
 from bidsapp.core.alignment import inverse, rigid_matrix, transform
 from bidsapp.core.sampling import trilinear
+from bidsapp.core.volume import Volume
 from bidsapp.core.within_subject import (
     Visit,
     halfway,
@@ -20,7 +21,6 @@ from bidsapp.core.within_subject import (
 )
 from bidsapp.data import read_table
 from bidsapp.errors import BadDataError
-from bidsapp.volume import Volume
 
 LESION = np.array([25.0, 20.0, 20.0])
 CENTRE = np.array([0.0, 0.0, 5.0])

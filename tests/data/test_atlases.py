@@ -12,14 +12,15 @@ from hypothesis import strategies as st
 
 from bidsapp.core.regions import region_means
 from bidsapp.core.voi import nearest
+from bidsapp.core.volume import Volume
 from bidsapp.data import RESOURCES, mni_grid, priors, provenance, read_table, template, vois
 from bidsapp.data.atlases import atlas, atlas_names, nearest_regions, points_in, uptake_regions
 from bidsapp.data.label_table import parse_label_table
 from bidsapp.data.reference_regions import references
 from bidsapp.errors import BadDataError, CentipetError, UsageError
-from bidsapp.nifti import file_hash, save_volume
+from bidsapp.io.hashes import file_hash
+from bidsapp.io.nifti import save_volume
 from bidsapp.settings import AtlasChoice, ReferenceChoice
-from bidsapp.volume import Volume
 
 NAMES = ["Centiloid", "DesikanKilliany", "Destrieux", "AAL3", "Schaefer100", "Schaefer200",
          "Schaefer400"]  # fmt: skip

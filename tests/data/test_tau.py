@@ -7,6 +7,7 @@ import pytest
 from bidsapp.bids.layout import read_dataset
 from bidsapp.bids.planning import make_plan
 from bidsapp.core.centiloid import centiloid
+from bidsapp.core.volume import Volume
 from bidsapp.data import mni_grid, read_table, vois
 from bidsapp.data.calibrations import scale_for
 from bidsapp.data.tau import (
@@ -22,7 +23,6 @@ from bidsapp.errors import BadDataError, NoInputError
 from bidsapp.interfaces.quantification import Quantify
 from bidsapp.interfaces.store import keep_volume
 from bidsapp.settings import Filters, Processing
-from bidsapp.volume import Volume
 from bidsapp.workflows.pet import init_quantification_wf
 from bidsapp.workflows.sidecars import Sidecars
 

@@ -8,9 +8,9 @@ from scipy import ndimage
 
 from bidsapp import data
 from bidsapp.core.alignment import transform
+from bidsapp.core.volume import Volume
 from bidsapp.demo import phantom as ph
 from bidsapp.errors import UsageError
-from bidsapp.volume import Volume
 
 
 def read(image: Volume, points: np.ndarray) -> np.ndarray:

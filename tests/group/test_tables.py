@@ -19,8 +19,8 @@ from bidsapp.group.tables import (
     voi_columns,
     voi_rows,
 )
+from bidsapp.io.tsv import cell, line
 from bidsapp.report.records import find_records
-from bidsapp.tables import cell, line
 
 # Issue "The main job", item 7: these come first, in this order.
 FIRST = [

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from bidsapp.bids.derivatives import output_path
+from bidsapp.core.volume import Volume
 from bidsapp.data.tracers import tracers
 from bidsapp.interfaces.derivatives import SaveImages
 from bidsapp.interfaces.regions import SaveRatios
 from bidsapp.interfaces.store import keep_volume
-from bidsapp.nifti import save_frames
-from bidsapp.volume import Volume
+from bidsapp.io.nifti import save_frames
 
 ENTITIES = {"sub": "1", "trc": "FBB"}
 SCANNER, ALIGNED, MNI = 1, 2, 4  # codes of NIfTI

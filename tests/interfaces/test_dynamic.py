@@ -11,11 +11,11 @@ import pytest
 
 from bidsapp.core.alignment import rigid_matrix
 from bidsapp.core.frames import decay_factors
+from bidsapp.core.volume import Volume
 from bidsapp.data import VOI_NAMES, mni_grid, vois
 from bidsapp.interfaces.dynamic import SampleFrames, SaveDynamic, SaveMotion, SaveTacs, Series
 from bidsapp.interfaces.store import fetch, keep_volume
 from bidsapp.settings import AtlasChoice, Processing
-from bidsapp.volume import Volume
 
 HALF_LIFE = 6586.2
 ONLY_CENTILOID = Processing(atlases=(AtlasChoice("Centiloid"),))

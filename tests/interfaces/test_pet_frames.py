@@ -8,10 +8,10 @@ import pytest
 from rigid_phantom import PET_GRID, make_head, make_pet
 
 from bidsapp.core.alignment import displacement, rigid_matrix
+from bidsapp.core.volume import Volume
 from bidsapp.interfaces.pet import AlignFrames, TimeAverage
 from bidsapp.interfaces.resolution import Smooth
 from bidsapp.interfaces.store import fetch_stills, fetch_volume, keep, keep_volume
-from bidsapp.volume import Volume
 
 MOVE = rigid_matrix([4.0, -2.0, 3.0, 0.03, 0.02, -0.05])
 EARLY = rigid_matrix([-6.0, 5.0, 2.0, 0.0, 0.05, 0.08])

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from bidsapp.core.volume import Grid, Volume
 from bidsapp.core.warp import jacobian
 from bidsapp.report.deformation import deformation, without_affine
-from bidsapp.volume import Grid, Volume
 
 AFFINE = np.array([[-4.0, 0, 0, 90], [0, 4, 0, -126], [0, 0, 4, -72], [0, 0, 0, 1]])
 GRID = Grid((46, 55, 46), AFFINE)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from bidsapp.core.volume import Volume
 from bidsapp.report.mosaic import WIDTH_PX, lay_out, lay_out_around, sample
-from bidsapp.volume import Volume
 
 CUTS = {"axial": (5.0, 8.0), "coronal": (-5.0,), "sagittal": (0.0,)}
 

@@ -18,10 +18,10 @@ from synthetic_records import finished_record, write
 from whole_app import used_by
 
 from bidsapp.bids.derivatives import output_path
+from bidsapp.core.volume import Volume
 from bidsapp.errors import NoInputError
-from bidsapp.nifti import save_displacements, save_volume
+from bidsapp.io.nifti import save_displacements, save_volume
 from bidsapp.report.participant import write_page
-from bidsapp.volume import Volume
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'>&{{ 7*7 }}"
 

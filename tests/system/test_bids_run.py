@@ -67,7 +67,7 @@ def test_suvr_agrees_with_the_standard_pipeline(out, shared_data, region):
 def test_pet_is_found_where_it_truly_was(out, shared_data):
     """Mean error over the cortical and cerebellar VOIs, against the known displacement."""
     from bidsapp import data
-    from bidsapp.nifti import load_volume
+    from bidsapp.io.nifti import load_volume
 
     truth = json.loads((shared_data / "rigid_truth.json").read_text())
     errors = {}
@@ -101,7 +101,7 @@ def test_only_the_documented_files_are_not_standard(out):
 def test_numbers_follow_from_the_images(out):
     """The table again, from the written PET in MNI and the packaged VOIs."""
     from bidsapp import data
-    from bidsapp.nifti import load_volume
+    from bidsapp.io.nifti import load_volume
 
     vois = data.vois(2)
     for row in read_tsv(out / "group_centiloid.tsv"):

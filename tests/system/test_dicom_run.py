@@ -20,7 +20,7 @@ from bidsapp.core.pvc import blur, gtm, in_voxels
 from bidsapp.data import vois
 from bidsapp.data.atlases import atlas
 from bidsapp.interfaces.pvc import Placing
-from bidsapp.nifti import load_volume
+from bidsapp.io.nifti import load_volume
 
 pytestmark = pytest.mark.slow
 

@@ -13,8 +13,8 @@ from whole_app import read_tsv, run_centipet, validator_errors
 
 from bidsapp.core.alignment import inverse, rigid_matrix, transform
 from bidsapp.core.resample import resample
-from bidsapp.nifti import load_volume, save_volume
-from bidsapp.volume import Volume
+from bidsapp.core.volume import Volume
+from bidsapp.io.nifti import load_volume, save_volume
 
 pytestmark = pytest.mark.slow
 

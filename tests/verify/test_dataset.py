@@ -14,7 +14,8 @@ from bidsapp.bids.records import write_record
 from bidsapp.bids.seals import write_manifest
 from bidsapp.cli.verify import main
 from bidsapp.group.collect import run_group
-from bidsapp.nifti import file_hash, write_text
+from bidsapp.io.atomic import write_text
+from bidsapp.io.hashes import file_hash
 from bidsapp.settings import Filters
 from bidsapp.verify.files import Findings, check_hashes
 

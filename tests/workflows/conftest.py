@@ -21,10 +21,10 @@ from bidsapp.core.intensity_model import IntensityModel
 from bidsapp.core.normalise import Normalised
 from bidsapp.core.quality import Finding
 from bidsapp.core.segment import Segmentation
+from bidsapp.core.volume import Volume
 from bidsapp.core.warp import Warp
 from bidsapp.data import mni_grid, vois
 from bidsapp.settings import PetToT1w
-from bidsapp.volume import Volume
 
 T1W_TO_PET = rigid_matrix((4.0, -6.0, 3.0, 0.05, -0.08, 0.1))
 UPTAKE = {"ctx": 9000.0, "wcb": 6000.0, "wc": 5000.0, "cg": 4000.0, "pons": 7000.0}

@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from bidsapp import engine
 from bidsapp.bids.layout import read_dataset
 from bidsapp.bids.planning import make_plan
 from bidsapp.core.normalise import Normalised
+from bidsapp.core.volume import Volume
 from bidsapp.core.within_subject import within_subject_template
 from bidsapp.errors import BadDataError
+from bidsapp.execution import engine
 from bidsapp.interfaces import anatomy, within_subject
-from bidsapp.nifti import load_volume
+from bidsapp.io.nifti import load_volume
 from bidsapp.settings import Filters, Processing, Resources
-from bidsapp.volume import Volume
 from bidsapp.workflows.participant import init_participants_wf
 
 from .conftest import head, write_image, write_pet

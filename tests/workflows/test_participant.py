@@ -8,7 +8,6 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from bidsapp import engine
 from bidsapp.bids.derivatives import output_path
 from bidsapp.bids.layout import read_dataset
 from bidsapp.bids.planning import make_plan
@@ -18,6 +17,7 @@ from bidsapp.data.atlases import atlas
 from bidsapp.data.regional import region_dictionary
 from bidsapp.data.tracers import tracers
 from bidsapp.errors import BadDataError
+from bidsapp.execution import engine
 from bidsapp.interfaces import anatomy
 from bidsapp.settings import Filters, PetToT1w, Processing, Resources
 from bidsapp.workflows.participant import init_participants_wf

@@ -9,13 +9,13 @@ import pytest
 
 from bidsapp.bids.layout import read_dataset
 from bidsapp.bids.planning import make_plan
+from bidsapp.core.volume import Volume
 from bidsapp.data import mni_grid, read_table, vois
 from bidsapp.data.calibrations import scale_for
 from bidsapp.interfaces.pet import TimeAverage
 from bidsapp.interfaces.quantification import Quantify, RatioImages
 from bidsapp.interfaces.store import fetch_volume, keep_volume
 from bidsapp.settings import Filters, Processing
-from bidsapp.volume import Volume
 from bidsapp.workflows.pet import init_pet_reference_wf
 
 SOURCE = "sub-01_pet.nii.gz"

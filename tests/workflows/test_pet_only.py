@@ -8,13 +8,13 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from bidsapp import engine
 from bidsapp.bids.layout import read_dataset
 from bidsapp.bids.planning import make_plan
 from bidsapp.core.alignment import transform
 from bidsapp.core.pet_normalisation import PetNormalisation
 from bidsapp.core.warp import Warp
 from bidsapp.data import mni_grid
+from bidsapp.execution import engine
 from bidsapp.report.participant import write_page
 from bidsapp.settings import Filters, Processing, PvcMethod, Resources
 from bidsapp.workflows.participant import init_participants_wf

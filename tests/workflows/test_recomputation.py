@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from bidsapp import engine
 from bidsapp.bids.layout import read_dataset
 from bidsapp.bids.planning import make_plan
+from bidsapp.execution import engine
 from bidsapp.settings import Filters, Processing, Resources
 from bidsapp.workflows.participant import init_participants_wf
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from bidsapp import engine
 from bidsapp.bids.layout import read_dataset
 from bidsapp.bids.planning import make_plan
 from bidsapp.core.sampling import FWHM_PER_SIGMA
 from bidsapp.data import vois
+from bidsapp.execution import engine
 from bidsapp.settings import AtlasChoice, Filters, Processing, Resources
 from bidsapp.workflows.participant import init_participants_wf
 

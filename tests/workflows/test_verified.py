@@ -13,7 +13,7 @@ import pytest
 from bidsapp import __version__
 from bidsapp.cli.main import main as centipet
 from bidsapp.cli.verify import main as verify_command
-from bidsapp.nifti import file_hash
+from bidsapp.io.hashes import file_hash
 from bidsapp.report.records import find_records
 from bidsapp.verify.compare import How
 from bidsapp.verify.curves import check_curves
@@ -196,7 +196,7 @@ def _first_number(content: Any, key: Any) -> str:
 
 
 def test_an_edited_voxel_is_found_without_its_hash(copy):
-    from bidsapp.nifti import load_volume, save_volume
+    from bidsapp.io.nifti import load_volume, save_volume
 
     for kind in ("suvrwc", "clwc"):
         path = copy / f"{FBB}_space-MNI152NLin6Asym_res-2_desc-{kind}_pet.nii.gz"

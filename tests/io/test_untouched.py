@@ -14,9 +14,9 @@ STEERING = {
 }
 SHOWN = """
 import json, os
-from bidsapp.untouched import load
+from bidsapp.io.untouched import load
 bids, nipype, matplotlib = map(load, ("bids", "nipype", "matplotlib"))
-import bidsapp.engine
+import bidsapp.execution.engine
 print(json.dumps({
     "paths": bids.config.get_option("config_paths")["bids"],
     "kept": nipype.config.get("execution", "remove_node_directories"),

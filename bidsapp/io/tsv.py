@@ -8,7 +8,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from bidsapp.nifti import write_json, write_lines
+from bidsapp.io.atomic import write_json, write_lines
 from bidsapp.plain import plain
 
 # What a spreadsheet would take for the beginning of a formula, in full width as well, and what

@@ -30,8 +30,8 @@ from nipype.pipeline.plugins.multiproc import MultiProcPlugin, run_node
 from nipype.pipeline.plugins.tools import report_crash
 from threadpoolctl import threadpool_limits
 
-from bidsapp.batch import read_plugin
 from bidsapp.errors import WorkerLostError, error_class
+from bidsapp.execution.batch import read_plugin
 from bidsapp.settings import Resources
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import nipype.interfaces.utility as niu
 import nipype.pipeline.engine as pe
 import pytest
 
-from bidsapp.engine import explain, run
+from bidsapp.execution.engine import explain, run
 from bidsapp.settings import Resources
 
 ONE, TWO = Resources(nprocs=1), Resources(nprocs=2, mem_gb=4)
@@ -289,7 +289,7 @@ def test_workers_die_with_a_killed_main_process(tmp_path):
         "from pathlib import Path\n"
         "import nipype.interfaces.utility as niu\n"
         "import nipype.pipeline.engine as pe\n"
-        "from bidsapp.engine import run\n"
+        "from bidsapp.execution.engine import run\n"
         "from bidsapp.settings import Resources\n"
         "def endless(folder):\n"
         "    import os, time\n"

@@ -1,4 +1,4 @@
-"""What is installed here, as CycloneDX JSON: ``python -m bidsapp.sbom > sbom.json``.
+"""What is installed here, as CycloneDX JSON: ``python .ci/sbom.py > sbom.json``.
 
 The image of the container carries the answer as ``/sbom.json``.
 """

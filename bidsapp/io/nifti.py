@@ -6,19 +6,13 @@ neither a file name nor a time, so the same voxels give the same bytes.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
-import json
 import math
-import os
 import re
 import stat
-import time
-import uuid
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from filecmp import cmp
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -27,15 +21,12 @@ import numpy as np
 from isal import igzip, isal_zlib
 from numpy.typing import NDArray
 
-from bidsapp.errors import BadDataError, NoInputError, StorageError
-from bidsapp.volume import Grid, Volume
+from bidsapp.core.volume import Grid, Volume
+from bidsapp.errors import BadDataError, NoInputError
+from bidsapp.io.atomic import COMPRESSION, replacing, write_gzip
 
 # It says on stderr what is odd in a header; what matters of it is an error or a flag of ours.
 nib.imageglobals.logger.setLevel("CRITICAL")
-
-# Of ISA-L, whose level 1 is ten times as fast as that of zlib for as many bytes on PET and T1w.
-_COMPRESSION = 1
-_GZIP = 16 + zlib.MAX_WBITS  # the format: deflated data between header and checksum
 
 # What an image of a head may have: generous, to tell broken headers from unusual scans.
 _MOST_VOXELS = 2**29  # 800 cubed, more than 0.4 mm voxels need
@@ -44,11 +35,6 @@ _VOXEL_MM = (0.1, 20.0)
 _FARTHEST_MM = 1e4
 _MOST_EXTRA_MB = 64
 _LONGER = "it goes on after the voxels its header states"
-
-# Temporary files: `.<name>.<random>.tmp` beside what they will be.
-_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")
-_JUST_MADE_S = 1.0  # a writer locks its file at once, but after it was made
-_SURELY_OLD_S = 24 * 3600.0  # nobody writes one file for so long
 
 
 def load_volume(path: str | Path, *, dtype: type = np.float32, ndim: int | None = None) -> Volume:
@@ -322,9 +308,9 @@ def save_frames(
         The disk is full or refused the write.
     """
     written = 0
-    with _replacing(path) as temporary, temporary.open("wb") as file:
+    with replacing(path) as temporary, temporary.open("wb") as file:
         # neither name nor time, so that the same voxels give the same bytes
-        with igzip.IGzipFile("", "wb", _COMPRESSION, file, mtime=0) as stream:
+        with igzip.IGzipFile("", "wb", COMPRESSION, file, mtime=0) as stream:
             for frame in frames:
                 if written == 0:  # the header, and that no extension follows
                     stream.write(
@@ -413,133 +399,6 @@ def _tell_space(image: nib.Nifti1Image, path: str | Path) -> None:
     image.set_qform(image.affine, code=code)
 
 
-def write_gzip(path: str | Path, content: bytes) -> Path:
-    """Write a gzipped file atomically (see `write_bytes`); the same content gives the same file."""
-    return write_bytes(path, isal_zlib.compress(content, _COMPRESSION, _GZIP))
-
-
-def write_bytes(path: str | Path, content: bytes) -> Path:
-    """Write a file so that readers see the old one or the whole new one, never a part.
-
-    Raises
-    ------
-    StorageError
-        The disk is full or refused the write.
-    """
-    with _replacing(path) as temporary:
-        temporary.write_bytes(content)
-    return Path(path)
-
-
-@contextmanager
-def _replacing(path: str | Path, *, leave_equal: bool = False) -> Iterator[Path]:
-    """Give a temporary file that takes the place of ``path`` when all went well.
-
-    With ``leave_equal`` a file that holds the same already is left as it is.
-    """
-    path = Path(path)
-    # Not the process id: containers on two nodes of a cluster often have the same.
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)):
-            yield temporary
-            if not (leave_equal and path.is_file() and cmp(temporary, path, shallow=False)):
-                temporary.replace(path)
-    except OSError as error:
-        raise StorageError(
-            f"{path}: cannot be written ({error.strerror}); make room or correct permissions, and "
-            "run again"
-        ) from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
-
-
-@contextmanager
-def _locked(descriptor: int) -> Iterator[None]:
-    """Hold a file while it is written: `remove_temporaries` tells by it that somebody lives."""
-    try:
-        with suppress(OSError):  # a file system without locks
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def remove_temporaries(folders: Iterable[Path]) -> int:
-    """Remove the temporary files that killed runs left, and none that is being written.
-
-    A file is left over when nobody holds its lock; where a file system has no locks, when it is a
-    day old.
-
-    Parameters
-    ----------
-    folders : looked through, without the folders in them
-
-    Returns
-    -------
-    int
-        How many were removed.
-    """
-    found = (
-        path
-        for folder in folders
-        for path in folder.glob(".*.tmp")
-        if _TEMPORARY.fullmatch(path.name)
-    )
-    return sum(map(_remove_if_left, found))
-
-
-def _remove_if_left(path: Path) -> bool:
-    try:
-        age = time.time() - path.stat().st_mtime
-        descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK)
-    except OSError:  # gone meanwhile, or somebody else's
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        is_left = age > _JUST_MADE_S
-    except BlockingIOError:
-        is_left = False
-    except OSError:
-        is_left = age > _SURELY_OLD_S
-    finally:
-        os.close(descriptor)
-    if is_left:
-        with suppress(OSError):
-            path.unlink()
-    return is_left
-
-
-def write_text(path: str | Path, text: str) -> Path:
-    """Write UTF-8 text atomically (see `write_bytes`)."""
-    return write_lines(path, [text])
-
-
-def write_lines(path: str | Path, lines: Iterable[str]) -> Path:
-    """Write UTF-8 text while the lines come, atomically (see `write_bytes`).
-
-    A file that says the same already is left as it is.
-    """
-    with (
-        _replacing(path, leave_equal=True) as temporary,
-        temporary.open("wb") as file,
-    ):
-        file.writelines(map(encoded, lines))
-    return Path(path)
-
-
-def encoded(text: str) -> bytes:
-    r"""UTF-8; what is no character (names of files may hold it) as ``\udcff``, as JSON has it."""
-    return text.encode(errors="backslashreplace")
-
-
-def write_json(path: str | Path, content: Mapping[str, Any]) -> Path:
-    """Write JSON atomically (see `write_bytes`), with keys in the order given."""
-    return write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
-
-
 def voxel_hash(path: str | Path) -> str:
     """SHA-256 of the voxels of an image as they are stored, as ``sha256:<hex>``.
 
@@ -554,9 +413,3 @@ def voxel_hash(path: str | Path) -> str:
             digest.update(chunk)
             left -= len(chunk)
     return "sha256:" + digest.hexdigest()
-
-
-def file_hash(path: str | Path) -> str:
-    """SHA-256 of a file as ``sha256:<hex>``."""
-    with Path(path).open("rb") as file:
-        return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()

@@ -14,20 +14,20 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from bidsapp.core.volume import Volume
 from bidsapp.errors import BadDataError, CentipetError, NoInputError
 from bidsapp.interfaces.derivatives import measured_or_zero
-from bidsapp.nifti import (
+from bidsapp.io.atomic import remove_temporaries
+from bidsapp.io.nifti import (
     affine_disagreement,
     load_volume,
     read_frames,
     read_shape,
-    remove_temporaries,
     save_volume,
     voxel_hash,
 )
-from bidsapp.volume import Volume
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("name", broken_images.BROKEN)
@@ -144,8 +144,8 @@ def test_leftovers_of_killed_writers_go_and_those_of_live_ones_stay(tmp_path):
     os.utime(new, (2**32, 2**32))
     code = (
         "import sys, time\n"
-        "from bidsapp.nifti import _replacing\n"
-        "with _replacing(sys.argv[1]) as temporary:\n"
+        "from bidsapp.io.atomic import replacing\n"
+        "with replacing(sys.argv[1]) as temporary:\n"
         "    print(temporary, flush=True)\n"
         "    sys.stdin.readline()\n"
     )

@@ -2,7 +2,8 @@
 
 nipype's plugins believe too much: a result of an earlier run stands for that of a job that was
 killed, a scheduler that does not answer for a job that has ended, and the jobs of a run that is
-stopped go on. The subclasses here mend that; how a run collects failures is `bidsapp.engine`'s.
+stopped go on. The subclasses here mend that; how a run collects failures is told in
+`bidsapp.execution.engine`.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from nipype.pipeline.plugins.base import SGELikeBatchManagerBase
 from nipype.pipeline.plugins.slurm import SLURMPlugin
 
 from bidsapp.errors import NoInputError, UsageError, WorkerLostError
-from bidsapp.reading import parse_json, read_text
+from bidsapp.io.reading import parse_json, read_text
 
 if TYPE_CHECKING:
     from networkx import DiGraph

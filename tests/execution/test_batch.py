@@ -11,10 +11,10 @@ import nipype.interfaces.utility as niu
 import nipype.pipeline.engine as pe
 import pytest
 
-from bidsapp import batch, engine
-from bidsapp.batch import read_plugin
 from bidsapp.cli.main import main
 from bidsapp.errors import NoInputError, UsageError
+from bidsapp.execution import batch, engine
+from bidsapp.execution.batch import read_plugin
 from bidsapp.settings import Resources
 
 YAML = "plugin: SLURM\nplugin_args:\n  sbatch_args: --mem=1G --comment='a b'\n"

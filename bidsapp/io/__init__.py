@@ -1,0 +1,1 @@
+"""Files: images, tables and texts in and out, whole or not at all."""

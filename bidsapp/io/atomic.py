@@ -1,0 +1,159 @@
+"""Writing files so that readers see the old one or the whole new one, never a part.
+
+Every file is written beside its place under another name, then takes the place of the old one.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import time
+import uuid
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from filecmp import cmp
+from pathlib import Path
+from typing import Any
+
+from isal import isal_zlib
+
+from bidsapp.errors import StorageError
+
+# Of ISA-L, whose level 1 is ten times as fast as that of zlib for as many bytes on PET and T1w.
+COMPRESSION = 1
+_GZIP = 16 + zlib.MAX_WBITS  # the format: deflated data between header and checksum
+
+# Temporary files: `.<name>.<random>.tmp` beside what they will be.
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")
+_JUST_MADE_S = 1.0  # a writer locks its file at once, but after it was made
+_SURELY_OLD_S = 24 * 3600.0  # nobody writes one file for so long
+
+
+def write_gzip(path: str | Path, content: bytes) -> Path:
+    """Write a gzipped file atomically (see `write_bytes`); the same content gives the same file."""
+    return write_bytes(path, isal_zlib.compress(content, COMPRESSION, _GZIP))
+
+
+def write_bytes(path: str | Path, content: bytes) -> Path:
+    """Write a file so that readers see the old one or the whole new one, never a part.
+
+    Raises
+    ------
+    StorageError
+        The disk is full or refused the write.
+    """
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+    return Path(path)
+
+
+@contextmanager
+def replacing(path: str | Path, *, leave_equal: bool = False) -> Iterator[Path]:
+    """Give a temporary file that takes the place of ``path`` when all went well.
+
+    With ``leave_equal`` a file that holds the same already is left as it is.
+    """
+    path = Path(path)
+    # Not the process id: containers on two nodes of a cluster often have the same.
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)):
+            yield temporary
+            if not (leave_equal and path.is_file() and cmp(temporary, path, shallow=False)):
+                temporary.replace(path)
+    except OSError as error:
+        raise StorageError(
+            f"{path}: cannot be written ({error.strerror}); make room or correct permissions, and "
+            "run again"
+        ) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+
+
+@contextmanager
+def _locked(descriptor: int) -> Iterator[None]:
+    """Hold a file while it is written: `remove_temporaries` tells by it that somebody lives."""
+    try:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def remove_temporaries(folders: Iterable[Path]) -> int:
+    """Remove the temporary files that killed runs left, and none that is being written.
+
+    A file is left over when nobody holds its lock; where a file system has no locks, when it is a
+    day old.
+
+    Parameters
+    ----------
+    folders : looked through, without the folders in them
+
+    Returns
+    -------
+    int
+        How many were removed.
+    """
+    found = (
+        path
+        for folder in folders
+        for path in folder.glob(".*.tmp")
+        if _TEMPORARY.fullmatch(path.name)
+    )
+    return sum(map(_remove_if_left, found))
+
+
+def _remove_if_left(path: Path) -> bool:
+    try:
+        age = time.time() - path.stat().st_mtime
+        descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK)
+    except OSError:  # gone meanwhile, or somebody else's
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        is_left = age > _JUST_MADE_S
+    except BlockingIOError:
+        is_left = False
+    except OSError:
+        is_left = age > _SURELY_OLD_S
+    finally:
+        os.close(descriptor)
+    if is_left:
+        with suppress(OSError):
+            path.unlink()
+    return is_left
+
+
+def write_text(path: str | Path, text: str) -> Path:
+    """Write UTF-8 text atomically (see `write_bytes`)."""
+    return write_lines(path, [text])
+
+
+def write_lines(path: str | Path, lines: Iterable[str]) -> Path:
+    """Write UTF-8 text while the lines come, atomically (see `write_bytes`).
+
+    A file that says the same already is left as it is.
+    """
+    with (
+        replacing(path, leave_equal=True) as temporary,
+        temporary.open("wb") as file,
+    ):
+        file.writelines(map(encoded, lines))
+    return Path(path)
+
+
+def encoded(text: str) -> bytes:
+    r"""UTF-8; what is no character (names of files may hold it) as ``\udcff``, as JSON has it."""
+    return text.encode(errors="backslashreplace")
+
+
+def write_json(path: str | Path, content: Mapping[str, Any]) -> Path:
+    """Write JSON atomically (see `write_bytes`), with keys in the order given."""
+    return write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
