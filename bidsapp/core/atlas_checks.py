@@ -82,8 +82,8 @@ def outside_brain(inside_grid: float, labelled: Mask, anatomy: Anatomy) -> str |
     inside_grid : part of its labelled voxels that reach the grid of the template at all
     labelled : its foreground on that grid
     """
-    voxel = float(anatomy.grid.voxel_size.mean())
-    near = ndimage.distance_transform_edt(~anatomy.brain) * voxel <= GROWN_MM
+    voxel_size = anatomy.grid.voxel_size.tolist()
+    near = ndimage.distance_transform_edt(~anatomy.brain, sampling=voxel_size) <= GROWN_MM
     share = inside_grid * (float(near[labelled].mean()) if labelled.any() else 0.0)
     if share >= LEAST_INSIDE:
         return None

@@ -35,6 +35,9 @@ class Options:
     warp_penalty : factor of the bending energy
     independence_mm3 : volume that counts as one independent observation: what a template cannot
         have (gyri, sulci) is seen alike over some 11 mm
+    rounds : at most so many alternations of weights and warp
+    warp_steps : at most so many steps of the warp within a round
+    gain : of the cost, relative; less is not worth another step
     """
 
     reach_mm: float = 8.0

@@ -34,12 +34,12 @@ from bidsapp.core.pet_warp import WarpFit
 from bidsapp.core.placement import distinct, find_places
 from bidsapp.core.rigid import coarser, measured_part
 from bidsapp.core.sampling import Float32, Float64
+from bidsapp.core.start import HEAD_SCALE, LOG_STRETCH_SD
 from bidsapp.core.tissue_model import TissueModel
 from bidsapp.core.volume import Volume
 from bidsapp.core.warp import Warp
 from bidsapp.errors import BadDataError
 
-HEAD_SCALE, LOG_STRETCH_SD = 1.08, 0.1  # adult heads to the template, as in bidsapp.core.start
 ROUGH_STEP = 2  # every second voxel of the template will do for the first search
 DISTINCT_MM, PLACE_MM = 15.0, 40.0  # apart: other starts, other places
 ANYHOW, PLACES = 3, 2  # best starts, and best places, that are tried with affines

@@ -117,7 +117,7 @@ def pet_template(
     cold = _blurred(around[..., None].astype(np.float32), COLD_FWHM_MM, size)[..., 0]
     fluid = np.maximum(fluid, np.clip(cold - grey - white, 0, 1))
     cerebellum, deep, cerebrum = _nearest(
-        [territories[name] for name in ("cerebellum", "deep", "cerebrum")]
+        [territories[name] for name in ("cerebellum", "deep", "cerebrum")], size
     )
     parts = [
         grey * (cerebrum & ~target), grey * (cerebrum & target), grey * deep, grey * cerebellum,
@@ -131,12 +131,12 @@ def pet_template(
     )
 
 
-def _nearest(seeds: list[Mask]) -> list[Mask]:
+def _nearest(seeds: list[Mask], voxel_size: Float64) -> list[Mask]:
     """Divide all voxels among the seeds, each to the nearest."""
     labels = np.zeros(seeds[0].shape, np.uint8)
     for number, seed in enumerate(seeds, start=1):
         labels[seed] = number
-    owner = spread(labels)
+    owner = spread(labels, voxel_size)
     return [owner == number for number in range(1, len(seeds) + 1)]
 
 

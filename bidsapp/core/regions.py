@@ -283,9 +283,22 @@ def eroded(mask: NDArray[np.bool_], grid: Grid, distance_mm: float) -> NDArray[n
     return np.asarray(core)
 
 
-def spread(labels: NDArray[np.integer]) -> NDArray[np.integer]:
-    """Give every voxel of label 0 the label of the nearest voxel that has one."""
-    at = ndimage.distance_transform_edt(labels == 0, return_distances=False, return_indices=True)
+def spread(labels: NDArray[np.integer], voxel_size: NDArray[np.float64]) -> NDArray[np.integer]:
+    """Give every voxel of label 0 the label of the nearest voxel that has one.
+
+    Parameters
+    ----------
+    labels : ndarray, shape (X, Y, Z), integers
+    voxel_size : ndarray, shape (3,)
+        In mm: the nearest is that in space, not that in the fewest voxels.
+
+    Returns
+    -------
+    ndarray, shape (X, Y, Z)
+    """
+    at = ndimage.distance_transform_edt(
+        labels == 0, voxel_size.tolist(), return_distances=False, return_indices=True
+    )
     return np.asarray(labels[tuple(at)])
 
 

@@ -31,7 +31,15 @@ from bidsapp.core.intensity_model import IntensityModel, intensity_model
 from bidsapp.core.mixture import Mixture
 from bidsapp.core.priors import PriorSampler, TissuePriors
 from bidsapp.core.sampling import FWHM_PER_SIGMA
-from bidsapp.core.start import Samples, Start, brain_region, find_head, prior_force, subsample
+from bidsapp.core.start import (
+    INDEPENDENCE_MM3,
+    Samples,
+    Start,
+    brain_region,
+    find_head,
+    prior_force,
+    subsample,
+)
 from bidsapp.core.tissue import TissueMaps, classify
 from bidsapp.core.volume import Grid, Volume
 from bidsapp.core.warp import Warp
@@ -58,6 +66,10 @@ class Options:
     warp_penalty : factor of the bending energy
     bias_fwhm_mm, bias_penalty : smoothness and strength of the prior on the log bias
     independence_mm3 : volume of tissue that counts as one independent observation
+    rounds : at most so many alternations of intensities and warp
+    bias_steps : at most so many alternations of mixture and bias within a round
+    warp_steps : at most so many steps of the warp within a round
+    gain : of the log posterior per voxel; less is not worth another step or round
     """
 
     spacing_mm: float = 3.0
@@ -66,7 +78,7 @@ class Options:
     warp_penalty: float = 1.0
     bias_fwhm_mm: float = 60.0
     bias_penalty: float = 1e-4
-    independence_mm3: float = 125.0
+    independence_mm3: float = INDEPENDENCE_MM3
     rounds: int = 40
     bias_steps: int = 10
     warp_steps: int = 20
@@ -272,7 +284,11 @@ class _Model:
         self.warp = Warp(np.zeros((3, *orders)), origin, length, t1w.affine, affine)
         self.warp_basis = self.warp.basis(*axes)
         kx, ky, kz = squared_frequencies(self.warp_basis.orders, extent)
-        # bending energy of the displacement, summed over the native voxels
+        # Bending energy of SPM's unified segmentation (spm_preproc): displacements and derivatives
+        # in voxels (there a factor voxel^4), summed over the native voxels. In mm, as here, that
+        # leaves voxel^2: the integral over the box times 1 / voxel size, so a T1w of 0.7 mm is held
+        # 1.4 times as stiff as one of 1 mm. Kept, because the VOIs and the published scale were
+        # made with it; `bidsapp.core.pet_warp`, which no scale rests on, takes the integral.
         bending = (kx + ky + kz) ** 2 * t1w.grid.voxel_volume ** (2 / 3)
         self.bending = options.warp_penalty * self.fudge * bending
 

@@ -27,7 +27,8 @@ from bidsapp.errors import BadDataError
 Float = NDArray[np.float64]
 Float32 = NDArray[np.float32]
 
-_SCALE = 1.08  # head to template, the middle of adult heads
+HEAD_SCALE = 1.08  # head to template, the middle of adult heads
+INDEPENDENCE_MM3 = 125.0  # tissue that counts as one independent observation
 _PITCHES_DEG: tuple[float, ...] = (-25.0, 0.0, 25.0)
 _BLUR_MM = 6.0  # of the priors in the rigid step
 _RIGID_SPACING_MM = 8.0
@@ -48,7 +49,7 @@ _ELSEWHERE_MM = 10.0
 _ALIKE = 0.98  # of the best score: a start as good as this one is another opinion
 _MOST_SDS = 5.0  # of the stretch: 0.6-1.6 times the size of an adult head
 _HEAD_HEIGHT_MM = 150.0  # vertex to below the cerebellum
-_LOG_STRETCH_SD = 0.1  # of adult heads (0.95-1.29 seen on 25)
+LOG_STRETCH_SD = 0.1  # of adult heads (0.95-1.29 seen on 25)
 _AFFINE_STEPS = 30
 _AFFINE_GAIN = 1e-5  # per voxel
 _LEAST_BRAIN_ML = 200.0
@@ -332,8 +333,8 @@ def _apart(first: Float, second: Float, priors: TissuePriors) -> float:
 
 def _credible(affine: Float) -> Float:
     """Return an affine that stretches a head as heads are stretched, or refuse it."""
-    stretches = linalg.svdvals(affine[:3, :3]) / _SCALE
-    if np.abs(np.log(stretches)).max() > _MOST_SDS * _LOG_STRETCH_SD:
+    stretches = linalg.svdvals(affine[:3, :3]) / HEAD_SCALE
+    if np.abs(np.log(stretches)).max() > _MOST_SDS * LOG_STRETCH_SD:
         told = " x ".join(f"{1 / stretch:.1f}" for stretch in stretches)
         raise BadDataError(
             f"holds no head that could be found: what fits best is {told} times the size of an "
@@ -364,7 +365,7 @@ def _climb(
     def place(parameters: Float) -> Float:
         affine = np.eye(4)
         turn = Rotation.from_rotvec(parameters[3:] / 50).as_matrix()
-        affine[:3, :3] = _SCALE * turn @ orientation
+        affine[:3, :3] = HEAD_SCALE * turn @ orientation
         affine[:3, 3] = target + parameters[:3]
         return affine
 
@@ -406,7 +407,7 @@ def _joint(bins: NDArray[np.int64], prior: Float32) -> tuple[Float, Float]:
 def _refined(t1w: Volume, sampler: PriorSampler, affine: Float, spacing_mm: float) -> Float:
     """Refine to twelve parameters by the likelihood of the mixture."""
     samples = subsample(t1w, spacing_mm)  # which voxels may be brain is asked again each time
-    fudge = max(1.0, 125.0 / samples.volume_mm3)
+    fudge = max(1.0, INDEPENDENCE_MM3 / samples.volume_mm3)
     brain = samples.where(brain_region(samples, sampler, affine))
     millilitres = brain.intensity.size * samples.volume_mm3 / 1000
     if millilitres < _LEAST_BRAIN_ML:
@@ -505,8 +506,8 @@ class _Normalised:
 
 def _log_stretch(linear: Float) -> Float:
     squares, axes = linalg.eigh(linear.T @ linear)
-    log = (axes * np.log(squares) / 2) @ axes.T - np.log(_SCALE) * np.eye(3)
-    result: Float = log[np.triu_indices(3)] / _LOG_STRETCH_SD
+    log = (axes * np.log(squares) / 2) @ axes.T - np.log(HEAD_SCALE) * np.eye(3)
+    result: Float = log[np.triu_indices(3)] / LOG_STRETCH_SD
     return result
 
 

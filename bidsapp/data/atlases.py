@@ -176,7 +176,7 @@ def nearest_regions() -> Volume:
         if row.lobe not in ("white", "ventricle"):
             name = row.lobe if row.lobe == "cerebellum" else re.sub(r" [LR]$", "", row.description)
             number_of[row.index] = numbers.setdefault(name, len(numbers) + 1)
-    nearest_number = spread(number_of[whole.labels])
+    nearest_number = spread(number_of[whole.labels], mni_grid(2).voxel_size)
     nearest_number.setflags(write=False)
     return Volume(nearest_number, mni_grid(2).affine)
 

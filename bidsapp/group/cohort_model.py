@@ -29,7 +29,7 @@ class CohortModel:
     n_participants, n_scans : that it rests on
     flags : codes
     notes : sentences
-    units : of each term, and what it means, by name
+    meanings : (meaning, unit) of each term, by name
     """
 
     fit: MixedFit | None

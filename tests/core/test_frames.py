@@ -1,5 +1,6 @@
 """Frames of the uptake window: weights against an oracle of its own, means, decay, sentences."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -149,6 +150,24 @@ def test_deviations_tell_direction_size_and_effect(start, duration, window, code
     found = deviations(choice, window, RULE)
     assert [deviation.code for deviation in found] == codes
     assert word in found[0].message
+
+
+def test_deviations_count_what_is_missing_and_what_lies_outside():
+    """By hand: 100 to 112 min of 90 to 110; a sixth of the frame, which counts ten minutes."""
+    choice = choose_frames([6000], [720], FBB)
+    missing, outside = (found.message for found in deviations(choice, FBB, RULE))
+    assert "10.0 min of it are missing" in missing and "1.7 min of the mean lie outside" in outside
+
+
+def test_a_deviation_as_large_as_the_tolerance_is_within_it():
+    choice = choose_frames([0], [600], (0.0, 1200.0))
+    for tolerance_s, number in ((601.0, 0), (600.0, 0), (599.0, 1)):
+        rule = replace(RULE, tolerance_s=tolerance_s)
+        assert len(deviations(choice, (0.0, 1200.0), rule)) == number
+    choice = choose_frames([0], [1200], (0.0, 600.0))  # half outside: 300 s of the mean's 600
+    for tolerance_s, number in ((301.0, 0), (300.0, 0), (299.0, 1)):
+        rule = replace(RULE, tolerance_s=tolerance_s)
+        assert len(deviations(choice, (0.0, 600.0), rule)) == number
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from bidsapp.core.regions import Regions, label_means, region_means, region_statistics
+from bidsapp.core.regions import (
+    Regions,
+    label_means,
+    region_means,
+    region_statistics,
+    spread,
+)
 from bidsapp.core.volume import Grid
 
 SHAPE = (12, 11, 10)
@@ -120,3 +126,23 @@ def test_unions_are_the_masks_of_several_labels(image, labels, grey):
 def test_an_image_of_another_grid_is_refused(image):
     with pytest.raises(ValueError, match="shape"):
         label_means(image[:-1], np.ones(SHAPE, int), 1)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_labels_spread_to_the_voxels_nearest_in_space(axis):
+    """Two voxels along thick slices are farther than four along thin ones."""
+    along, across = axis, (axis + 1) % 3
+    voxel_size = np.ones(3)
+    voxel_size[along] = 3.0
+    seeds = np.zeros((9, 9, 9), int)
+    thick, thin = [0, 0, 0], [0, 0, 0]
+    thick[along], thin[across] = 2, 4
+    seeds[tuple(thick)], seeds[tuple(thin)] = 1, 2
+    labels = spread(seeds, voxel_size)
+    assert labels[0, 0, 0] == 2  # 4 mm to the one, 6 mm to the other
+    assert spread(seeds, np.ones(3))[0, 0, 0] == 1
+    at = np.argwhere(np.ones(seeds.shape, bool)) * voxel_size
+    gaps = [np.linalg.norm(at - np.multiply(seed, voxel_size), axis=1) for seed in (thick, thin)]
+    nearer = np.where(gaps[0] < gaps[1], 1, 2).reshape(seeds.shape)
+    tie = np.isclose(*gaps).reshape(seeds.shape)
+    np.testing.assert_array_equal(labels[~tie], nearer[~tie])

@@ -79,6 +79,14 @@ def test_scan_to_scan_error_is_taken_out_of_the_residuals_of_the_pairs():
     assert found.components["tracer"] == pytest.approx(math.sqrt(20**2 - 5**2 - 3**2))
 
 
+def test_residuals_below_the_scan_to_scan_error_leave_nothing_to_the_tracer():
+    anchors = Anchors(1.0, 0.1, 34, 2.0, 0.2, 45)
+    pairs = Pairs(0.5, 0.5, 0.1, (0.0, 0.0, 0.0), (0.01, 0.01))  # 2 CL; the scans make 5 and 3
+    equation = Equation(200.0, -200.0, "wc", "", "", 30, anchors=anchors, pairs=pairs)
+    found = propagate(1.25, equation, ScanError(0.02, 0.0), None)
+    assert found.components["tracer"] == 0
+
+
 def test_probability_above_a_cutoff():
     assert probability_above(24.4, 5, 24.4) == pytest.approx(0.5)
     assert probability_above(24.4 + 5 * 1.6449, 5, 24.4) == pytest.approx(0.95, abs=1e-4)

@@ -314,6 +314,32 @@ def test_unfilled_factors_are_not_evidence() -> None:
     assert "no usable" in times.sources["ImageDecayCorrectionTime"]
 
 
+@pytest.mark.parametrize(
+    ("after_start_s", "reference_s", "word"),
+    [
+        (-6, 5394, "the latter was used"),
+        (-5, 5400, None),
+        (0, 5400, None),
+        (5, 5400, None),
+        (6, 5406, "the latter was used"),
+        (5 * 3600, 5400, "not a moment of this scan"),
+    ],
+)
+def test_without_factors_a_stated_moment_replaces_a_named_one_that_lies_elsewhere(
+    after_start_s: float, reference_s: float, word: str | None
+) -> None:
+    """START, 5400 s after the injection, against the moment that the vendor wrote."""
+    bare = tuple(replace(frame, decay_factor=None) for frame in clock().frames)
+    start = bare[0].start
+    assert start is not None
+    times = time_model(clock(frames=bare, decay_moment=start + timedelta(seconds=after_start_s)))
+    assert times.decay_reference_s == reference_s
+    if word is None:
+        assert times.remarks == ()
+    else:
+        assert word in times.remarks[0] and len(times.remarks) == 1
+
+
 def test_no_decay_correction() -> None:
     times = time_model(clock(decay_correction="NONE", decay_corrected=False))
     assert times.decay_reference_s is None
