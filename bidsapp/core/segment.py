@@ -284,12 +284,11 @@ class _Model:
         self.warp = Warp(np.zeros((3, *orders)), origin, length, t1w.affine, affine)
         self.warp_basis = self.warp.basis(*axes)
         kx, ky, kz = squared_frequencies(self.warp_basis.orders, extent)
-        # Bending energy of SPM's unified segmentation (spm_preproc): displacements and derivatives
-        # in voxels (there a factor voxel^4), summed over the native voxels. In mm, as here, that
-        # leaves voxel^2: the integral over the box times 1 / voxel size, so a T1w of 0.7 mm is held
-        # 1.4 times as stiff as one of 1 mm. Kept, because the VOIs and the published scale were
-        # made with it; `bidsapp.core.pet_warp`, which no scale rests on, takes the integral.
-        bending = (kx + ky + kz) ** 2 * t1w.grid.voxel_volume ** (2 / 3)
+        # Integral of the bending energy over the box (mm^2), as in `bidsapp.core.pet_warp`. SPM's
+        # unified segmentation (spm_preproc) sums it over the native voxels in units of voxels,
+        # which is this over the voxel size: its warp of a T1w of 0.7 mm is 1.4 times as stiff as of
+        # one of 1 mm. Here one head gives one field, whatever its voxels.
+        bending = (kx + ky + kz) ** 2 * t1w.grid.voxel_volume
         self.bending = options.warp_penalty * self.fudge * bending
 
         orders = np.ceil(2 * extent / options.bias_fwhm_mm).astype(int)
