@@ -8,7 +8,9 @@ import pytest
 from scipy import ndimage
 
 from bidsapp import data
-from bidsapp.core.segment import Options, _solve, segment
+from bidsapp.core.priors import PriorSampler
+from bidsapp.core.segment import Options, _Model, _solve, segment
+from bidsapp.core.start import subsample
 from bidsapp.core.volume import Grid, Volume
 from bidsapp.core.warp import Warp
 from bidsapp.errors import BadDataError
@@ -130,6 +132,24 @@ def test_storage_order_of_the_voxels_does_not_matter(bent):
     again = segment(Volume(np.asarray(turned.dataobj), turned.affine), data.priors(), QUICK)
     everywhere = data.priors().maps.sum(axis=0) > 0.5
     assert distance(again.field, found.field, everywhere) < 0.5
+
+
+def test_a_head_is_as_stiff_whatever_its_voxels():
+    """Every voxel cut in eight: a displacement costs the same."""
+    coarse = np.ones((30, 36, 32), np.float32)
+    fine = np.repeat(np.repeat(np.repeat(coarse, 2, 0), 2, 1), 2, 2)
+    affines = [np.diag([4.0, 4, 4, 1]), np.diag([2.0, 2, 2, 1])]
+    affines[1][:3, 3] = -1
+    costs = []
+    for values, affine in zip((coarse, fine), affines, strict=True):
+        t1w = Volume(values, affine)
+        samples = subsample(t1w, 4.0)
+        model = _Model(t1w, samples, PriorSampler(data.priors()), np.eye(4), QUICK)
+        displacement = np.zeros((3, *model.bending.shape))
+        # orthonormal cosines: a millimetre of the same wave is larger by the root of the voxels
+        displacement[0, 2, 1, 1] = np.sqrt(values.size)
+        costs.append(model._warp_penalty(displacement))
+    assert costs[1] == pytest.approx(costs[0], rel=0.1)  # twice, if not so
 
 
 @pytest.mark.slow
