@@ -8,14 +8,13 @@ what goes into it has changed.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
-import os
 import shutil
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from bidsapp.errors import BusyError, cannot_write
+from bidsapp.io.locks import holding
 from bidsapp.settings import Settings
 from bidsapp.workflows.participant import ROOT, node_name
 
@@ -47,7 +46,7 @@ def work_folder(settings: Settings, people: Collection[str]) -> Iterator[Path]:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             for label in people:
-                stack.enter_context(_held(folder / f"sub-{label}.lock"))
+                stack.enter_context(holding(folder / f"sub-{label}.lock"))
         except BlockingIOError as error:
             raise BusyError(
                 f"{folder}: another run is at work on one of these participants; wait for its end "
@@ -74,19 +73,3 @@ def kept_bytes(folder: Path, people: Collection[str]) -> int:
 def _folders(folder: Path, people: Collection[str]) -> list[Path]:
     names = {node_name(f"sub-{label}") for label in people}
     return [own for own in folder.glob(f"centipet-*/{ROOT}/*/") if own.name in names]
-
-
-@contextlib.contextmanager
-def _held(lock: Path) -> Iterator[None]:
-    """Hold a lock as long as the process lives; not on file systems that have none."""
-    descriptor = os.open(lock, os.O_CREAT | os.O_WRONLY, 0o666)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise
-        except OSError:
-            pass
-        yield
-    finally:
-        os.close(descriptor)

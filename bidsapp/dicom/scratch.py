@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+
+from bidsapp.io.locks import holding
 
 _PREFIX = "centipet-dicom-"
 _LOCK = "lock"
@@ -24,24 +25,13 @@ def scratch_folder() -> Iterator[Path]:
     _remove_left()
     with tempfile.TemporaryDirectory(prefix=_PREFIX, ignore_cleanup_errors=True) as name:
         folder = Path(name)
-        with _held(folder):
+        new = folder / f".{_LOCK}"
+        with holding(new) as held:
+            if held:  # it appears under its name only when it is held
+                new.replace(folder / _LOCK)
             made = folder / "work"
             made.mkdir()
             yield made
-
-
-@contextlib.contextmanager
-def _held(folder: Path) -> Iterator[None]:
-    """Hold the lock of a folder; it appears under its name only when it is held."""
-    new = folder / f".{_LOCK}"
-    descriptor = os.open(new, os.O_CREAT | os.O_WRONLY, 0o600)
-    try:
-        with contextlib.suppress(OSError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            new.replace(folder / _LOCK)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _remove_left() -> None:
@@ -50,9 +40,6 @@ def _remove_left() -> None:
         with contextlib.suppress(OSError):
             if folder.is_symlink() or folder.stat().st_uid != os.getuid():
                 continue
-            descriptor = os.open(folder / _LOCK, os.O_WRONLY)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(folder, ignore_errors=True)
-            finally:
-                os.close(descriptor)
+            with holding(folder / _LOCK, flags=0) as held:
+                if held:
+                    shutil.rmtree(folder, ignore_errors=True)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +15,14 @@ from bidsapp.bids.command import group_command
 from bidsapp.bids.dataset import remove_leftovers
 from bidsapp.bids.folders import unreadable_people
 from bidsapp.bids.seals import write_manifest
-from bidsapp.errors import NoInputError, NoMatchError
+from bidsapp.errors import NoInputError, NoMatchError, StorageError
 from bidsapp.group.absent import absence, absent_people, read_facts
 from bidsapp.group.page import group_figures, group_page
 from bidsapp.group.quality import qc_columns, qc_rows
 from bidsapp.group.regional import read_tables
 from bidsapp.group.select import is_wanted
-from bidsapp.group.store import Blocks, Found, keep, look, one_at_a_time
 from bidsapp.group.study import Study, study, study_tables
 from bidsapp.group.tables import (
-    LongTable,
     Table,
     centiloid_columns,
     centiloid_rows,
@@ -32,14 +32,18 @@ from bidsapp.group.tables import (
 )
 from bidsapp.group.tacs import COLUMNS as TAC_COLUMNS
 from bidsapp.group.tacs import tac_rows
-from bidsapp.group.write import write_long_table, write_short_table
 from bidsapp.io.atomic import write_text
+from bidsapp.io.locks import holding
+from bidsapp.io.tsv import write_rows
 from bidsapp.report.cohort import cohort_methods
 from bidsapp.report.files import save_figures
 from bidsapp.report.records import ScanRecord, find_records
 from bidsapp.settings import Filters
 
 _LOG = logging.getLogger(__name__)
+
+# What made a table: its records are many, so that they and their hashes stand in one place.
+_ABOUT = {"CentiPET": {"Version": __version__, "Sources": ["bids::group_manifest.json"]}}
 
 
 @dataclass(frozen=True)
@@ -84,17 +88,34 @@ def run_group(output_dir: Path, filters: Filters) -> list[Path]:
     """
     with one_at_a_time(output_dir):
         remove_leftovers(output_dir, ())
-        found = look(output_dir)
-        if found.is_current(filters):
-            _LOG.info("no scan has changed since the last group run: nothing to do")
-            for sentence in found.last.told:
-                _LOG.warning("%s", sentence)
-            return [output_dir / name for name in found.last.outputs]
-        return _collect(found, filters)
+        return _collect(output_dir, filters)
 
 
-def _collect(found: Found, filters: Filters) -> list[Path]:
-    output_dir = found.output_dir
+@contextmanager
+def one_at_a_time(output_dir: Path) -> Iterator[None]:
+    """Wait until no other group run works on this dataset.
+
+    Where the file system has no locks, runs are not kept apart; each file is still written whole.
+
+    Raises
+    ------
+    StorageError
+        The folder of the logs cannot be written.
+    """
+    folder = output_dir / "logs"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with holding(folder / "group.lock", when_busy=_say_busy):
+            yield
+    except PermissionError as error:
+        raise StorageError(f"{error.filename}: cannot be written ({error.strerror})") from error
+
+
+def _say_busy() -> None:
+    _LOG.warning("another group run is at work on this dataset: waiting for its end")
+
+
+def _collect(output_dir: Path, filters: Filters) -> list[Path]:
     records = find_records(output_dir)
     if not records:
         raise NoInputError(
@@ -115,17 +136,8 @@ def _collect(found: Found, filters: Filters) -> list[Path]:
     for sentence in warnings:
         _LOG.warning("%s", sentence)
     written: list[Path] = []
-    blocks: dict[str, Blocks] = {}
     for table in group_tables(cohort):
-        path = output_dir / f"{table.name}.tsv"
-        if isinstance(table, LongTable):
-            made = write_long_table(path, table, wanted, found)
-            has_rows = made is not None
-            blocks |= {table.name: made} if made else {}
-        else:
-            has_rows = write_short_table(path, table)
-        if has_rows:
-            written += [path, path.with_suffix(".json")]
+        written += _write_table(output_dir / f"{table.name}.tsv", table)
     figures = group_figures(cohort.study)
     methods = cohort_methods(wanted, mixture)
     written.append(write_text(output_dir / "group_methods.md", methods.as_markdown()))
@@ -136,8 +148,20 @@ def _collect(found: Found, filters: Filters) -> list[Path]:
     manifest, sources = output_dir / "group_manifest.json", [record.path for record in wanted]
     told = {"Version": __version__, "Command": group_command(filters), "Options": asdict(filters)}
     written.append(write_manifest(manifest, output_dir, written, sources, **told))
-    keep(found, filters, written, warnings, blocks)
     return written
+
+
+def _write_table(path: Path, table: Table) -> list[Path]:
+    """Write a table and its dictionary; one without a row is removed, were it of an earlier run."""
+    both = [path, path.with_suffix(".json")]
+    rows = iter(table.rows)
+    first = next(rows, None)
+    if first is None:
+        for stale in both:
+            stale.unlink(missing_ok=True)
+        return []
+    write_rows(path, chain([first], rows), table.columns, _ABOUT)
+    return both
 
 
 def cohort_of(output_dir: Path, records: Sequence[ScanRecord], filters: Filters) -> Cohort:
@@ -146,7 +170,7 @@ def cohort_of(output_dir: Path, records: Sequence[ScanRecord], filters: Filters)
     return Cohort(output_dir, records, made, read_facts(output_dir))
 
 
-def group_tables(cohort: Cohort) -> list[Table | LongTable]:
+def group_tables(cohort: Cohort) -> list[Table]:
     """Every table of the group level: the one place where they are listed."""
     folder, records = cohort.output_dir, cohort.records
     regional = read_tables(folder, records, [*voi_columns(), "suvr_wc", "centiloid_wc"])
@@ -154,11 +178,6 @@ def group_tables(cohort: Cohort) -> list[Table | LongTable]:
         Table("group_centiloid", centiloid_columns(records, cohort.facts), cohort.study.rows),
         Table("group_qc", qc_columns(), qc_rows(records)),
         *study_tables(cohort.study),
-        LongTable(
-            "group_regions",
-            voi_columns(regional.references),
-            lambda record: voi_rows([record], regional),
-            regional.regions,
-        ),
-        LongTable("group_curves", TAC_COLUMNS, lambda record: tac_rows(folder, [record])),
+        Table("group_regions", voi_columns(regional.references), voi_rows(records, regional)),
+        Table("group_curves", TAC_COLUMNS, tac_rows(folder, records)),
     ]

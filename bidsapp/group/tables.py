@@ -59,29 +59,12 @@ class Table:
     ----------
     name : of the file, without ``.tsv``
     columns : entry of the JSON dictionary by column, in order
-    rows : values by column
+    rows : values by column; made while they are asked for, once, where they are many
     """
 
     name: str
     columns: Mapping[str, Mapping[str, Any]]
     rows: Iterable[Row]
-
-
-@dataclass(frozen=True)
-class LongTable:
-    """A table of many rows per scan, which are made scan by scan, and only when something changed.
-
-    Attributes
-    ----------
-    name, columns : as of a `Table`
-    rows_of : rows of a scan, from nothing but its own files and ``layout``
-    layout : what the rows of every scan depend on besides, as JSON
-    """
-
-    name: str
-    columns: Mapping[str, Mapping[str, Any]]
-    rows_of: Callable[[ScanRecord], Iterable[Row]]
-    layout: Any = None
 
 
 def centiloid_rows(records: Sequence[ScanRecord]) -> list[Row]:

@@ -5,7 +5,6 @@ Every file is written beside its place under another name, then takes the place 
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
@@ -21,6 +20,7 @@ from typing import Any
 from isal import isal_zlib
 
 from bidsapp.errors import StorageError
+from bidsapp.io.locks import holding
 
 # Of ISA-L, whose level 1 is ten times as fast as that of zlib for as many bytes on PET and T1w.
 COMPRESSION = 1
@@ -61,7 +61,7 @@ def replacing(path: str | Path, *, leave_equal: bool = False) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)):
+        with holding(temporary, flags=os.O_CREAT | os.O_EXCL):  # lives: `remove_temporaries`
             yield temporary
             if not (leave_equal and path.is_file() and cmp(temporary, path, shallow=False)):
                 temporary.replace(path)
@@ -73,17 +73,6 @@ def replacing(path: str | Path, *, leave_equal: bool = False) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink()
-
-
-@contextmanager
-def _locked(descriptor: int) -> Iterator[None]:
-    """Hold a file while it is written: `remove_temporaries` tells by it that somebody lives."""
-    try:
-        with suppress(OSError):  # a file system without locks
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def remove_temporaries(folders: Iterable[Path]) -> int:
@@ -113,21 +102,12 @@ def remove_temporaries(folders: Iterable[Path]) -> int:
 def _remove_if_left(path: Path) -> bool:
     try:
         age = time.time() - path.stat().st_mtime
-        descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK)
-    except OSError:  # gone meanwhile, or somebody else's
+        with holding(path, flags=0) as held:
+            is_left = age > (_JUST_MADE_S if held else _SURELY_OLD_S)
+            if is_left:
+                path.unlink()
+    except OSError:  # held, gone meanwhile, or somebody else's
         return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        is_left = age > _JUST_MADE_S
-    except BlockingIOError:
-        is_left = False
-    except OSError:
-        is_left = age > _SURELY_OLD_S
-    finally:
-        os.close(descriptor)
-    if is_left:
-        with suppress(OSError):
-            path.unlink()
     return is_left
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from bidsapp.errors import BadDataError
 from bidsapp.group.collect import cohort_of, group_tables
 from bidsapp.group.scans import scan_tables
 from bidsapp.group.select import is_wanted
-from bidsapp.group.tables import LongTable, Row, Table
+from bidsapp.group.tables import Row
 from bidsapp.io.tsv import cell
 from bidsapp.report.records import ScanRecord
 from bidsapp.settings import Filters
@@ -36,7 +35,7 @@ def check_group_tables(
     """
     wanted = [record for record in records if is_wanted(record, filters)]
     for table in group_tables(cohort_of(output_dir, wanted, filters)):
-        _check_table(output_dir, table.name, table.columns, _rows(table, wanted), found)
+        _check_table(output_dir, table.name, table.columns, table.rows, found)
 
 
 def check_scan_tables(output_dir: Path, records: Sequence[ScanRecord], found: Findings) -> None:
@@ -63,12 +62,6 @@ def group_filters(options: Any) -> Filters:
 
 def _tuples(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
-
-
-def _rows(table: Table | LongTable, records: Sequence[ScanRecord]) -> Iterable[Row]:
-    if isinstance(table, LongTable):
-        return chain.from_iterable(map(table.rows_of, records))
-    return table.rows
 
 
 def _check_table(

@@ -7,12 +7,13 @@ import json
 import logging
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from synthetic_records import finished_record, write
+from synthetic_records import finished_record, write, write_cohort
 
 from bidsapp.errors import NoInputError, NoMatchError
-from bidsapp.group.collect import run_group
+from bidsapp.group.collect import one_at_a_time, run_group
 from bidsapp.report.records import find_records
 from bidsapp.settings import Filters
 
@@ -109,8 +110,18 @@ def test_a_mixture_of_versions_is_told_in_the_log(study, caplog):
 
 
 def test_a_second_run_gives_the_same_bytes_and_leaves_nothing_behind(study):
-    first = {path: path.read_bytes() for path in run_group(study, Filters())}
-    assert {path: path.read_bytes() for path in run_group(study, Filters())} == first
+    def run():
+        return {
+            path: (path.read_bytes(), path.stat().st_mtime_ns)
+            for path in run_group(study, Filters())
+        }
+
+    first = run()
+    assert {path: content for path, (content, _) in run().items()} == {
+        path: content for path, (content, _) in first.items()
+    }
+    tables = [path for path in first if path.suffix == ".tsv"]
+    assert tables and all(path.stat().st_mtime_ns == first[path][1] for path in tables)
     ours = {path.parent if path.parent.name == "figures" else path for path in first}
     people = {study / label for label in ("sub-01", "sub-02", "sub-03", "logs")}
     assert set(study.iterdir()) == ours | people
@@ -141,3 +152,42 @@ def test_what_a_killed_group_run_left_half_written_is_removed(study):
     os.utime(left, (1, 1))
     run_group(study, Filters())
     assert not left.exists()
+
+
+def group_files(folder):
+    return {path.name: path.read_bytes() for path in folder.glob("group_*")}
+
+
+def test_what_changed_since_the_last_run_is_as_if_that_had_never_been(tmp_path):
+    old, new = tmp_path / "old", tmp_path / "new"
+    write_cohort(old, 4)
+    run_group(old, Filters())
+    gone = "sub-00001/ses-m00/pet/sub-00001_ses-m00_trc-FBB_centiloid.json"
+    (old / gone).unlink()
+    table_file = old / "group_regions.tsv"
+    table_file.write_bytes(table_file.read_bytes()[:-2] + b"7\n")
+    (old / "group_qc.json").unlink()
+    run_group(old, Filters())
+    write_cohort(new, 4)
+    (new / gone).unlink()
+    run_group(new, Filters())
+    assert group_files(old) == group_files(new)
+    assert b"sub-00001" not in group_files(old)["group_regions.tsv"]
+
+
+def test_a_table_that_has_no_row_any_more_goes(study):
+    stale = [study / "group_curves.tsv", study / "group_curves.json"]
+    for path in stale:
+        path.write_text("of an earlier run")
+    run_group(study, Filters())
+    assert not any(path.exists() for path in stale)
+
+
+def test_a_second_run_waits_for_the_first(study, caplog):
+    with ThreadPoolExecutor(1) as pool:
+        with one_at_a_time(study):
+            second = pool.submit(run_group, study, Filters())
+            with pytest.raises(TimeoutError):
+                second.result(timeout=0.3)
+        assert (study / "group_centiloid.tsv") in second.result()
+    assert "another group run is at work" in caplog.text
