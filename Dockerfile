@@ -37,7 +37,7 @@ COPY .ci/sbom.py /opt/centipet/share/sbom.py
 RUN PYTHONDONTWRITEBYTECODE=1 /opt/centipet/bin/python /opt/centipet/share/sbom.py > /sbom.json \
  && mkdir /data /out
 # HOME: pybids dies without one. Threads: processes share the cores, see --nprocs.
-# ET: nipype's check for updates, which has no network to ask. Matplotlib keeps its list of fonts.
+# ET: nipype's check for updates, which has no network to ask.
 ENV HOME=/tmp \
     PATH=/opt/centipet/bin:/usr/local/bin:/usr/bin:/bin \
     LANG=C.UTF-8 \
@@ -46,7 +46,6 @@ ENV HOME=/tmp \
     OMP_NUM_THREADS=1 \
     OPENBLAS_NUM_THREADS=1 \
     NO_ET=1 \
-    NIPYPE_NO_ET=1 \
-    MPLCONFIGDIR=/tmp/.matplotlib
+    NIPYPE_NO_ET=1
 WORKDIR /tmp
 ENTRYPOINT ["/opt/centipet/bin/centipet"]

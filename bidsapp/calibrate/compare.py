@@ -190,11 +190,11 @@ def plots(found: Tables, folder: Path) -> list[Path]:
         labels = [f"{found.files[which]['name']}: {name}{unit}" for which in ("first", "second")]
         written += [
             regression_plot(
-                folder / f"compare_{name}_regression.png", item.first, item.second, item.line,
+                folder / f"compare_{name}_regression.svg", item.first, item.second, item.line,
                 x_label=labels[0], y_label=labels[1], identity=True,
             ),
             agreement_plot(
-                folder / f"compare_{name}_bland-altman.png", item.first, item.second,
+                folder / f"compare_{name}_bland-altman.svg", item.first, item.second,
                 item.agreement, x_label=f"mean of both{unit}",
                 y_label=f"second \N{MINUS SIGN} first{unit}",
             ),

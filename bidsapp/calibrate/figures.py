@@ -2,59 +2,106 @@
 
 from __future__ import annotations
 
-import io
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from markupsafe import Markup
 from numpy.typing import NDArray
 
 from bidsapp.core.regression import Agreement, Line
-from bidsapp.io.atomic import write_bytes
-from bidsapp.io.untouched import load
+from bidsapp.report.axes import Axis, bottom, left
+from bidsapp.report.figure import Figure
+from bidsapp.report.svg import join, tag
 
 Float = NDArray[np.float64]
 
-_BLUE, _RED, _GREY = "#1f5fa8", "#b3261e", "#666666"
+_WIDTH, _LEFT, _RIGHT, _TOP, _BASE = 620.0, 64.0, 554.0, 64.0, 440.0
+
+
+@dataclass(frozen=True)
+class _Axes:
+    x: Axis
+    y: Axis
+    x_label: str
+    y_label: str
+
+    @classmethod
+    def around(cls, x: list[float], y: list[float], x_label: str, y_label: str) -> _Axes:
+        """Axes that hold all values."""
+        return cls(Axis.around(x, _LEFT, _RIGHT), Axis.around(y, _BASE, _TOP), x_label, y_label)
+
+    def stroke(self, x: Sequence[float], y: Sequence[float], kind: str) -> Markup:
+        """Line between two points, drawn as a class of the style sheet says."""
+        (x1, x2), (y1, y2) = map(self.x.at, x), map(self.y.at, y)
+        return tag("line", class_=kind, x1=x1, x2=x2, y1=y1, y2=y2)
+
+    def dots(self, x: Float, y: Float) -> list[Markup]:
+        """Dot for each point, with its values."""
+        return [
+            tag("circle", tag("title", f"{a:.4g}, {b:.4g}"), class_="dot", cx=self.x.at(a),
+                cy=self.y.at(b), r=3.5)
+            for a, b in zip(x.tolist(), y.tolist(), strict=True)
+        ]  # fmt: skip
 
 
 def regression_plot(
     path: Path, x: Float, y: Float, line: Line, *, x_label: str, y_label: str, identity: bool
 ) -> Path:
-    """Scatter of y on x with its line and, where both are on one scale, the identity."""
-    figure, axes = _figure()
-    ends = np.array([x.min(), x.max()])
-    if identity:
-        axes.plot(ends, ends, color=_GREY, lw=1, ls="--", label="identity")
-    axes.plot(x, y, "o", ms=4, mfc="none", mec=_BLUE)
+    """Scatter of y on x with its line and, where both are on one scale, the identity.
+
+    Parameters
+    ----------
+    path : ends in ``.svg``
+    x, y : ndarray, shape (n,)
+    line : of y on x
+    x_label, y_label : with units
+    identity : whether both are on one scale
+    """
+    ends = [float(x.min()), float(x.max())]
+    fitted = [float(value) for value in line.at(np.array(ends))]
+    heights = [*y.tolist(), *fitted, *(ends if identity else ())]
+    axes = _Axes.around(ends, heights, x_label, y_label)
     sign = "+" if line.intercept >= 0 else "\N{MINUS SIGN}"
-    words = f"y = {line.slope:.4g} x {sign} {abs(line.intercept):.4g}, R² = {line.r2:.4f}"
-    axes.plot(ends, line.at(ends), color=_RED, lw=1.5, label=f"{words}, n = {line.n}")
-    axes.set(xlabel=x_label, ylabel=y_label)
-    axes.legend(frameon=False, fontsize=8, loc="upper left")
-    return _save(figure, path)
+    words = (
+        f"y = {line.slope:.4g} x {sign} {abs(line.intercept):.4g}, R² = {line.r2:.4f}, n = {line.n}"
+    )
+    parts = []
+    if identity:
+        words += "; dashed: identity"
+        parts.append(axes.stroke(ends, ends, "limit"))
+    parts.append(axes.stroke(ends, fitted, "median"))
+    parts += axes.dots(x, y)
+    return _save(path, axes, parts, words)
 
 
 def agreement_plot(
     path: Path, first: Float, second: Float, limits: Agreement, *, x_label: str, y_label: str
 ) -> Path:
-    """Bland-Altman plot: difference over mean, with bias and limits of agreement."""
-    figure, axes = _figure()
-    axes.plot((first + second) / 2, second - first, "o", ms=4, mfc="none", mec=_BLUE)
-    for value, style, words in (
-        (limits.bias, "-", "bias"),
-        (limits.lower, "--", "95 % limits"),
-        (limits.upper, "--", ""),
-    ):
-        label = f"{words} {_signed(value)}" if words == "bias" else words or None
-        axes.axhline(value, color=_RED, lw=1.2, ls=style, label=label)
-        axes.annotate(
-            _signed(value), (1, value), xycoords=("axes fraction", "data"),
-            ha="right", va="bottom", fontsize=8, color=_RED,
-        )  # fmt: skip
-    axes.axhline(0, color=_GREY, lw=0.8)
-    axes.set(xlabel=x_label, ylabel=y_label)
-    axes.legend(frameon=False, fontsize=8, loc="upper left")
-    return _save(figure, path)
+    """Bland-Altman plot: difference over mean, with bias and limits of agreement.
+
+    Parameters
+    ----------
+    path : ends in ``.svg``
+    first, second : ndarray, shape (n,)
+    limits : of their differences
+    x_label, y_label : with units
+    """
+    means, differences = (first + second) / 2, second - first
+    edges = [limits.lower, limits.bias, limits.upper]
+    axes = _Axes.around(means.tolist(), [*differences.tolist(), *edges, 0.0], x_label, y_label)
+    ends = [axes.x.low, axes.x.high]
+    parts = []
+    for value, kind in zip(edges, ("limit", "median", "limit"), strict=True):
+        parts.append(axes.stroke(ends, [value, value], kind))
+        parts.append(tag("text", _signed(value), x=axes.x.end + 6, y=axes.y.at(value) + 4))
+    parts += axes.dots(means, differences)
+    words = (
+        f"bias {_signed(limits.bias)}; dashed: 95 % limits {_signed(limits.lower)} to "
+        f"{_signed(limits.upper)}"
+    )
+    return _save(path, axes, parts, words)
 
 
 def _signed(value: float) -> str:
@@ -63,19 +110,19 @@ def _signed(value: float) -> str:
     return f"{round(value, digits) + 0.0:+.{digits}f}"
 
 
-def _figure():
-    load("matplotlib")
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(5.5, 4.5), dpi=120, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes
-
-
-def _save(figure, path: Path) -> Path:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})  # same bits, any version
-    return write_bytes(path, buffer.getvalue())
+def _save(path: Path, axes: _Axes, parts: Sequence[Markup], words: str) -> Path:
+    drawing = [
+        tag("text", words, class_="muted", x=4.0, y=20),
+        left(axes.y, _LEFT, axes.x.end, axes.y_label),
+        bottom(axes.x, _BASE, axes.x_label),
+        *parts,
+    ]
+    return Figure(
+        name=path.stem,
+        title=f"{axes.y_label} over {axes.x_label}",
+        caption=words,
+        alt=words,
+        width=_WIDTH,
+        height=_BASE + 44,
+        drawing=join(drawing),
+    ).save(path)

@@ -229,11 +229,11 @@ def _plots(level: int, code: str, name: str, item: Calibration, folder: Path) ->
         labels = f"[11C]PiB SUVR ({name})", f"{tracer} SUVR ({name})"
     return [
         regression_plot(
-            folder / f"{stem}_regression.png", item.x, item.y, item.line,
+            folder / f"{stem}_regression.svg", item.x, item.y, item.line,
             x_label=labels[0], y_label=labels[1], identity=level == 1,
         ),
         agreement_plot(
-            folder / f"{stem}_bland-altman.png", item.reference_cl, item.own_cl, item.agreement,
+            folder / f"{stem}_bland-altman.svg", item.reference_cl, item.own_cl, item.agreement,
             x_label="mean of both (CL)",
             y_label="own \N{MINUS SIGN} published (CL)"
             if level == 1

@@ -29,7 +29,6 @@ _LOGGERS = (
     "nipype.workflow",
     "nipype.interface",
     "nipype.utils",
-    "matplotlib",
     "py.warnings",
 )
 _STDERR_LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)

@@ -1,6 +1,6 @@
-"""Libraries as they are: pybids, nipype and matplotlib read settings wherever they are imported.
+"""Libraries as they are: pybids and nipype read settings wherever they are imported.
 
-A ``pybids_config.json``, ``nipype.cfg`` or ``matplotlibrc`` in the current folder or at home, which
+A ``pybids_config.json`` or ``nipype.cfg`` in the current folder or at home, which
 somebody made for other work or cannot be read, would stop a run or change what it does.
 """
 
@@ -11,7 +11,6 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
@@ -21,7 +20,7 @@ _POINTERS = ("PYBIDS_CONFIG",)
 
 
 def load(name: str) -> ModuleType:
-    """Import ``bids``, ``nipype`` or ``matplotlib`` without the settings of whoever runs it."""
+    """Import ``bids`` or ``nipype`` without the settings of whoever runs it."""
     if name not in sys.modules:
         with _nothing_to_find(name):
             importlib.import_module(name)
@@ -40,13 +39,9 @@ def _nothing_to_find(name: str) -> Iterator[None]:
     with TemporaryDirectory() as empty:
         try:
             os.chdir(empty)
-            if name == "matplotlib":  # whose caches are at home
-                [package] = find_spec(name).submodule_search_locations  # type: ignore[union-attr]
-                os.environ["MATPLOTLIBRC"] = str(Path(package) / "mpl-data" / "matplotlibrc")
-            else:
-                os.environ |= {"HOME": empty, "NIPYPE_CONFIG_DIR": empty}
-                for pointer in _POINTERS:
-                    os.environ.pop(pointer, None)
+            os.environ |= {"HOME": empty, "NIPYPE_CONFIG_DIR": empty}
+            for pointer in _POINTERS:
+                os.environ.pop(pointer, None)
             yield
         finally:
             os.environ.clear()

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from bidsapp.data import read_table
 from bidsapp.data.tracers import tracers
-from bidsapp.io.untouched import load
 
 
 @dataclass(frozen=True)
@@ -52,18 +51,14 @@ def lookup(name: str) -> NDArray[np.uint8]:
 
     Parameters
     ----------
-    name : of a colour map of matplotlib
+    name : of a map in ``data/colour_maps.toml``
 
     Returns
     -------
     ndarray, shape (256, 3), uint8
     """
-    load("matplotlib")
-    from matplotlib import colormaps  # imported on first use: it takes longer than all the rest
-
-    colours = np.rint(colormaps[name](np.arange(256))[:, :3] * 255).astype(np.uint8)
-    colours.setflags(write=False)
-    return colours
+    colours = bytes.fromhex(read_table("colour_maps")[name])
+    return np.frombuffer(colours, np.uint8).reshape(256, 3)  # read-only, as bytes are
 
 
 def coloured(share: NDArray[np.floating], name: str) -> NDArray[np.uint8]:

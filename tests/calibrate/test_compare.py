@@ -64,7 +64,7 @@ def test_the_command_writes_numbers_and_plots(two, tmp_path, capsys):
     cutoffs = [row["cutoff"] for row in content["columns"]["centiloid"]["classes"]]
     assert cutoffs == usual_cutoffs() == [10, 12.2, 20.1, 24.4, 26, 30]
     assert f"{content['columns']['centiloid']['line']['slope']:.4f}" in told
-    assert len(list((tmp_path / "out").glob("*.png"))) == 4
+    assert len(list((tmp_path / "out").glob("*.svg"))) == 4
     assert content["files"]["first"]["name"] == "a.tsv"  # no path
 
 

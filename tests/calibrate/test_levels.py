@@ -79,7 +79,7 @@ def test_level1_of_the_public_table_is_the_identity_and_gives_the_anchors(gaain,
         )
     told = capsys.readouterr().out
     assert told.count("pass  ") == 12 and "Level 1: PASSED" in told
-    assert {path.suffix for path in (tmp_path / "out").iterdir()} == {".json", ".png"}
+    assert {path.suffix for path in (tmp_path / "out").iterdir()} == {".json", ".svg"}
 
 
 def test_level2_of_the_public_table_gives_the_listed_equations(gaain, level2_folder):

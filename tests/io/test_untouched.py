@@ -10,17 +10,15 @@ import sys
 STEERING = {
     "pybids_config.json": json.dumps({"config_paths": {"bids": "/nowhere.json"}}),
     ".nipype/nipype.cfg": "[execution]\nremove_node_directories = true\nhash_method = timestamp\n",
-    ".config/matplotlib/matplotlibrc": "image.lut: 16\n",
 }
 SHOWN = """
 import json, os
 from bidsapp.io.untouched import load
-bids, nipype, matplotlib = map(load, ("bids", "nipype", "matplotlib"))
+bids, nipype = map(load, ("bids", "nipype"))
 import bidsapp.execution.engine
 print(json.dumps({
     "paths": bids.config.get_option("config_paths")["bids"],
     "kept": nipype.config.get("execution", "remove_node_directories"),
-    "colours": matplotlib.rcParams["image.lut"],
     "folder": os.getcwd(), "home": os.environ["HOME"], "nipype": nipype.config.cwd,
 }))
 """
@@ -34,8 +32,7 @@ def test_a_run_among_settings_of_others(raw, tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     folder.mkdir()
-    for name in ("nipype.cfg", "matplotlibrc"):
-        (folder / name).write_bytes(b"\xff\xfe no settings")
+    (folder / "nipype.cfg").write_bytes(b"\xff\xfe no settings")
     (folder / "pybids_config.json").mkdir()  # whoever reads it fails, root as well
     environ = {**os.environ, "HOME": str(home), "PYBIDS_CONFIG": str(home / "pybids_config.json")}
     options = {"cwd": folder, "env": environ, "capture_output": True, "text": True}
@@ -43,7 +40,7 @@ def test_a_run_among_settings_of_others(raw, tmp_path):
     told = json.loads(done.stdout.splitlines()[-1])
     assert told.pop("paths").endswith("layout/config/bids.json")
     assert told == {
-        "kept": "false", "colours": 256, "folder": str(folder), "home": str(home),
+        "kept": "false", "folder": str(folder), "home": str(home),
         "nipype": str(folder),
     }  # fmt: skip
     run = [str(raw.root), str(tmp_path / "out"), "participant", "--work-dir", str(tmp_path / "w")]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import warnings
 
-import matplotlib
 import numpy as np
 import pytest
 
@@ -119,14 +118,6 @@ def test_what_the_pet_did_not_see_is_red(tiny_volume):
     red = (half[..., 0] - half[..., 1]) > 20
     assert not ((whole[..., 0] - whole[..., 1]) > 20).any()
     assert red.any() and not red[-1].any()  # the top of the head is cut, not the bottom
-
-
-@one_orientation
-def test_a_persons_settings_of_matplotlib_change_nothing(tiny_volume):
-    before = suvr_over_anatomy(tiny_volume, tiny_volume, LAYOUT, "PIB").standalone()
-    own = {"image.origin": "lower", "image.cmap": "jet", "font.size": 30, "axes.grid": True}
-    with matplotlib.rc_context(own):
-        assert suvr_over_anatomy(tiny_volume, tiny_volume, LAYOUT, "PIB").standalone() == before
 
 
 @one_orientation
