@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from bidsapp.data import FOLDER, REFERENCES, read_table
 from bidsapp.data.tracers import tracer_from_name
 from bidsapp.errors import BadDataError, NoInputError
 from bidsapp.io.reading import read_text
+from bidsapp.io.tsv import finite_number
 
 Row = Mapping[str, str]
 
@@ -264,11 +264,8 @@ def _values(row: Row, columns: Mapping[str, str], path: Path) -> dict[str, float
 def _number(text: str, path: Path, column: str) -> float | None:
     if not text:
         return None
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
+    value = finite_number(text)
+    if value is None:
         raise BadDataError(f"{path}: {column}: {text!r} is no number; correct it or write n/a")
     return value
 

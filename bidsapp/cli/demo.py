@@ -7,7 +7,6 @@ DICOM passes from one to the other. Then the truth and the result are printed si
 from __future__ import annotations
 
 import argparse
-import csv
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from bidsapp.data.tracers import Tracer, tracers
 from bidsapp.demo.dicom_writer import PARTICIPANT, write_study
 from bidsapp.demo.phantom import Phantom, make_phantom
 from bidsapp.errors import CannotCreateError, ExitCode
+from bidsapp.io.tsv import read_rows
 
 TRACER = "FBB"
 REGION_NAMES = {
@@ -96,8 +96,7 @@ def phantom_of(wanted: float, tracer: Tracer) -> Phantom:
 
 def read_result(table: Path) -> dict[str, float]:
     """Return Centiloid and SUVRs of the one scan in the group table."""
-    with table.open(newline="", encoding="utf-8") as file:
-        (row,) = csv.DictReader(file, delimiter="\t")
+    (row,) = read_rows(table)
     return {
         name: float(row[name])
         for name in ("centiloid", *(f"suvr_{region}" for region in data.REFERENCES))

@@ -15,6 +15,7 @@ from bidsapp.core.kinetics.study import PARAMETERS, Study
 from bidsapp.core.quality import Finding
 from bidsapp.data import TARGET, read_table
 from bidsapp.data.regional import chosen_atlases
+from bidsapp.io.tsv import finite_number
 from bidsapp.settings import KineticModel, Processing
 
 # The models that have images, and what of.
@@ -88,7 +89,7 @@ def kinpar_tables(fits: Fits, study: Study, rows: Sequence[Row]) -> dict[str, di
         residual = _residual_percent(study, found.fitted)
         for position, row in enumerate(rows):
             line: dict[str, Any] = {"model": model_name(model), "index": row.index}
-            line |= {"name": row.name, "residual_percent": _number(residual[position])}
+            line |= {"name": row.name, "residual_percent": finite_number(residual[position])}
             line |= _parameters(fits, model, position)
             for column, values in tables[row.atlas].items():
                 values.append(line[column])
@@ -119,7 +120,7 @@ def fitted(fits: Fits, study: Study, rows: Sequence[Row], processing: Processing
         "done": True,
         "reason": None,
         "reference_region": processing.kinetics_reference,
-        "k2_prime_per_min": _number(fits.k2_prime),
+        "k2_prime_per_min": finite_number(fits.k2_prime),
         "k2_prime_source": "SRTM" if processing.k2_prime_per_min is None else "given",
         "n_frames": len(study.weights),
         "t_end_min": float(study.timeline.edges_min[-1]),
@@ -138,8 +139,8 @@ def _parameters(fits: Fits, model: KineticModel, position: int) -> dict[str, flo
     """Every parameter of one region, each with its standard error."""
     found, told = fits.estimates[model], {}
     for name in PARAMETERS:
-        told[name] = _number(found.values[name][position])
-        told[f"{name}_se"] = _number(found.errors[name][position])
+        told[name] = finite_number(found.values[name][position])
+        told[f"{name}_se"] = finite_number(found.errors[name][position])
     return told
 
 
@@ -157,7 +158,3 @@ def _bridged(begin_min: float, end_min: float) -> str:
         f"no PET was measured from {begin_min:.0f} to {end_min:.0f} min after injection: kinetics "
         "bridges it by a tissue compartment; compare DVR only with scans of the same schedule"
     )
-
-
-def _number(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None

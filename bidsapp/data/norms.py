@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 from collections.abc import Collection
 from pathlib import Path
 
 from bidsapp.core.regional import Norm
 from bidsapp.errors import BadDataError, NoInputError
 from bidsapp.io.reading import read_text
+from bidsapp.io.tsv import finite_number
 
 _NEEDED = ("atlas", "region", "mean", "sd")
 
@@ -67,10 +67,7 @@ def _sd(row: dict[str, str], where: str) -> float:
 
 
 def _number(row: dict[str, str], column: str, where: str) -> float:
-    try:
-        value = float(row[column])
-    except (TypeError, ValueError):
-        value = math.nan
-    if not math.isfinite(value):
+    value = finite_number(row[column])
+    if value is None:
         raise BadDataError(f"{where}: the {column} {row[column]!r} is no number")
     return value

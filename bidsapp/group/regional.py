@@ -6,13 +6,11 @@ behind do not count. A table that is missing or torn leaves its regions without 
 
 from __future__ import annotations
 
-import csv
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from bidsapp.io.tsv import finite_number, read_rows
 from bidsapp.report.records import RECORD_SUFFIX, ScanRecord, Status
 
 Values = Mapping[str, float | int | None]
@@ -41,7 +39,7 @@ class RegionalTables:
             return {}
         return {
             (atlas, row["name"]): {
-                column: _number(text) for column, text in row.items() if column != "name"
+                column: finite_number(text) for column, text in row.items() if column != "name"
             }
             for atlas in _atlases(record)
             for row in _read(self.output_dir, record, atlas)
@@ -105,20 +103,9 @@ def _path(output_dir: Path, record: ScanRecord, atlas: str) -> Path:
     return output_dir / f"{stem}_atlas-{atlas}_vois.tsv"
 
 
-def _read(output_dir: Path, record: ScanRecord, atlas: str) -> list[dict[str, Any]]:
+def _read(output_dir: Path, record: ScanRecord, atlas: str) -> list[dict[str, str]]:
     try:
-        with _path(output_dir, record, atlas).open(encoding="utf-8") as file:
-            rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
-    except (OSError, ValueError, csv.Error):
+        rows = read_rows(_path(output_dir, record, atlas))
+    except (OSError, ValueError):
         return []
     return [{key: text for key, text in row.items() if key} for row in rows]
-
-
-def _number(text: Any) -> float | int | None:
-    try:
-        value = float(text)
-    except (TypeError, ValueError):
-        return None
-    if not math.isfinite(value):
-        return None
-    return int(text) if str(text).isdigit() else value

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from bidsapp.bids.entities import join_entities
+from bidsapp.io.tsv import finite_number, read_rows
 from bidsapp.report.records import ScanRecord, Status
 
 COLUMNS: dict[str, dict[str, str]] = {
@@ -58,8 +58,8 @@ def tac_rows(output_dir: Path, records: Sequence[ScanRecord]) -> Iterator[dict[s
                         "region": region,
                         "frame_start": float(row["frame_start"]),
                         "frame_end": float(row["frame_end"]),
-                        "uptake": _number(row[region]),
-                        "suv": _number(suv[index].get(region)) if index < len(suv) else None,
+                        "uptake": finite_number(row[region]),
+                        "suv": finite_number(suv[index].get(region)) if index < len(suv) else None,
                     }
 
 
@@ -71,16 +71,8 @@ def _regions(rows: Sequence[Mapping[str, str]]) -> list[str]:
 def _read(path: Path) -> list[dict[str, str]]:
     """Rows of a table; none when it cannot be read or holds no times."""
     try:
-        with path.open(encoding="utf-8") as file:
-            rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
-            whole = all(float(row["frame_end"]) > float(row["frame_start"]) for row in rows)
-    except (OSError, ValueError, TypeError, KeyError, csv.Error):
+        rows = read_rows(path)
+        whole = all(float(row["frame_end"]) > float(row["frame_start"]) for row in rows)
+    except (OSError, ValueError, TypeError, KeyError):
         return []
     return rows if whole else []
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        return float(text) if text is not None else None
-    except ValueError:
-        return None

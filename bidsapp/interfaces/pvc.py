@@ -32,7 +32,7 @@ from bidsapp.data.regional import chosen_atlases
 from bidsapp.errors import BadDataError
 from bidsapp.interfaces.derivatives import _Placed, _Written, named
 from bidsapp.interfaces.store import InputSpec, fetch, fetch_volume, keep_volume
-from bidsapp.io.tsv import write_table
+from bidsapp.io.tsv import finite_number, write_table
 from bidsapp.settings import Processing
 
 
@@ -175,7 +175,9 @@ def _failed(reason: str) -> dict[str, Any]:
 
 def _columns(found: Corrected, one: Atlas) -> dict[str, Any]:
     index = [row.index for row in one.rows] + [None] * len(one.composites)
-    numbers = {key: [_number(value) for value in column] for key, column in found.columns.items()}
+    numbers = {
+        key: [finite_number(value) for value in column] for key, column in found.columns.items()
+    }
     return {"index": index, "name": list(one.names)} | numbers
 
 
@@ -188,7 +190,7 @@ def _record(found: Corrected, psf_mm: Any, source: str) -> dict[str, Any]:
     for kind, (above, below) in kinds.items():
         target = found.columns[above][row[TARGET]]
         ratios = {name: target / found.columns[below][row[name]] for name in REFERENCES}
-        suvr[kind] = {name: _number(ratio) for name, ratio in ratios.items()}
+        suvr[kind] = {name: finite_number(ratio) for name, ratio in ratios.items()}
     return {
         "done": True,
         "reason": None,
@@ -198,10 +200,6 @@ def _record(found: Corrected, psf_mm: Any, source: str) -> dict[str, Any]:
         "condition": found.condition,
         "white_matter": found.white_matter,
     }
-
-
-def _number(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
 
 
 _SETTINGS = ("psf_mm", "psf_source", "condition", "white_matter")

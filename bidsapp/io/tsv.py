@@ -1,7 +1,13 @@
-"""Tables on disk: TSV with a JSON dictionary beside it, ``n/a`` for what is not known."""
+"""Tables on disk: TSV with a JSON dictionary beside it, ``n/a`` for what is not known.
+
+Of the standard library and not of pandas, which takes 0.6 s to import and twenty times as long for
+a table of some hundred rows, of which the group level reads two for every scan.
+"""
 
 from __future__ import annotations
 
+import csv
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import chain
@@ -80,6 +86,46 @@ def _write(
     write_lines(path, map(line, chain([described], rows)))
     write_json(path.with_suffix(".json"), {**about, **described})
     return path
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """Rows of a table as `write_table` wrote it, every value as its text.
+
+    Parameters
+    ----------
+    path : of the table
+
+    Returns
+    -------
+    list of dict
+        Text by column; None in columns that a row does not reach, and under None a list of what a
+        row has beyond the last column.
+
+    Raises
+    ------
+    OSError, ValueError
+        It cannot be read; it is no text in UTF-8 or no table.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+    except csv.Error as error:
+        raise ValueError(str(error)) from error
+
+
+def finite_number(value: Any) -> float | int | None:
+    """A finite number, or the one that a text says; None for all else.
+
+    >>> finite_number("0.1"), finite_number("12"), finite_number("n/a"), finite_number(None)
+    (0.1, 12, None, None)
+    """
+    try:
+        found = float(value)
+    except (TypeError, ValueError):
+        return None
+    if not math.isfinite(found):
+        return None
+    return int(value) if isinstance(value, str) and value.isdigit() else found
 
 
 def line(values: Iterable[Any]) -> str:

@@ -7,15 +7,13 @@ stand without it.
 
 from __future__ import annotations
 
-import csv
-import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from bidsapp.data import REFERENCES, read_table
+from bidsapp.io.tsv import finite_number, read_rows
 from bidsapp.report.charts import Region, curves, regional_bars
 from bidsapp.report.display import display_of
 from bidsapp.report.figure import Figure
@@ -40,9 +38,10 @@ def regions(output_dir: Path, record: ScanRecord, atlas: str) -> Figure | None:
     """Uptake by region of an atlas, with z-scores when the run had norms."""
     rows = _read(output_dir, record, f"atlas-{atlas}_vois")
     found = [
-        Region(row["name"], suvr, _number(row.get("z")))
+        Region(row["name"], suvr, finite_number(row.get("z")))
         for row in rows
-        if row.get("name") and (suvr := _number(row.get("suvr_wc", row.get("suvr")))) is not None
+        if row.get("name")
+        and (suvr := finite_number(row.get("suvr_wc", row.get("suvr")))) is not None
     ]
     return regional_bars(found, atlas, display_of(record.tracer).top)
 
@@ -56,7 +55,9 @@ def activity(output_dir: Path, record: ScanRecord) -> Figure | None:
     if len(times) < 2 or None in times:
         return None
     lines = {
-        name: [_kilo(_number(row.get(name))) for row in rows] for name in _CURVES if name in rows[0]
+        name: [_kilo(finite_number(row.get(name))) for row in rows]
+        for name in _CURVES
+        if name in rows[0]
     }
     return curves(
         "tacs",
@@ -131,7 +132,8 @@ def kinetics(record: ScanRecord) -> list[Fit]:
         return []
     return [
         Fit(str(name), {
-            key: (_number(found.get(key)), _number(found.get(f"{key}_se"))) for key in PARAMETERS
+            key: (finite_number(found.get(key)), finite_number(found.get(f"{key}_se")))
+            for key in PARAMETERS
         })
         for name, found in models.items()
         if isinstance(found, Mapping)
@@ -144,7 +146,7 @@ def corrected(record: ScanRecord) -> dict[str, dict[str, float | None]]:
     if not isinstance(found, Mapping):
         return {}
     return {
-        str(method): {region: _number(values.get(region)) for region in REFERENCES}
+        str(method): {region: finite_number(values.get(region)) for region in REFERENCES}
         for method, values in found.items()
         if isinstance(values, Mapping)
     }
@@ -162,24 +164,15 @@ def _atlases(record: ScanRecord) -> list[str]:
 def _read(output_dir: Path, record: ScanRecord, what: str) -> list[dict[str, str]]:
     path = output_dir / f"{record.path.removesuffix(RECORD_SUFFIX)}_{what}.tsv"
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            return list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
-    except (OSError, ValueError, csv.Error):
+        return read_rows(path)
+    except (OSError, ValueError):
         return []
 
 
 def _middle_min(row: Mapping[str, str]) -> float | None:
-    start, end = _number(row.get("frame_start")), _number(row.get("frame_end"))
+    start, end = finite_number(row.get("frame_start")), finite_number(row.get("frame_end"))
     return None if start is None or end is None else (start + end) / 120
 
 
 def _kilo(value: float | None) -> float | None:
     return None if value is None else value / 1000
-
-
-def _number(value: Any) -> float | None:
-    try:
-        found = float(value)
-    except (TypeError, ValueError):
-        return None
-    return found if math.isfinite(found) else None

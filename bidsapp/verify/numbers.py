@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from bidsapp.data.regional import Scene, chosen_references, measure_atlases
 from bidsapp.data.tau import tau_tracers
 from bidsapp.errors import BadDataError
 from bidsapp.interfaces.quantification import quantified
+from bidsapp.io import tsv
 from bidsapp.io.nifti import load_displacements, load_volume
 from bidsapp.report.evidence import t1w_entities, t1w_to_pet
 from bidsapp.report.records import RECORD_SUFFIX, ScanRecord
@@ -322,11 +322,10 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
         It cannot be read.
     """
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            return list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+        return tsv.read_rows(path)
     except FileNotFoundError as error:
         raise BadDataError("is missing") from error
-    except (OSError, ValueError, csv.Error) as error:
+    except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise BadDataError(f"cannot be read ({' '.join(reason.split())[:80]})") from error
 
