@@ -296,6 +296,28 @@ def drift_per_min(
     return slope, float(np.sqrt(variance / spread))
 
 
+def standing_out(values: Sequence[float]) -> tuple[int, float] | None:
+    """Find the frame whose number is farthest from that of the others.
+
+    Parameters
+    ----------
+    values : a ratio measured in every frame
+
+    Returns
+    -------
+    (index, ratio to the median of the others minus one), or None with fewer than two known ones.
+    """
+    measured = np.asarray(values, np.float64)
+    known = np.flatnonzero(np.isfinite(measured) & (measured > 0))
+    if len(known) < 2:
+        return None
+    apart = [
+        float(measured[index] / np.median(measured[known[known != index]]) - 1) for index in known
+    ]
+    farthest = int(np.argmax(np.abs(apart)))
+    return int(known[farthest]), apart[farthest]
+
+
 def decay_factors(
     start_s: Sequence[float],
     duration_s: Sequence[float],

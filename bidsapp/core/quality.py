@@ -252,6 +252,27 @@ def drift_findings(
     )
 
 
+def frame_findings(number: int, of: int, apart: float, limit: float) -> tuple[Finding, ...]:
+    """One frame of the mean that tells another ratio than the others.
+
+    Parameters
+    ----------
+    number, of : which frame of how many in the mean, from 1
+    apart : its uptake ratio over that of the others, minus one
+    limit : largest good size of it
+    """
+    if abs(apart) <= limit:
+        return ()
+    return (
+        Finding(
+            "frame-stands-out",
+            f"in frame {number} of the {of} that make the mean the uptake ratio is {apart:+.0%} "
+            f"against the others (limit {limit:.0%}): it is damaged or the head moved within it; "
+            "look at the frames",
+        ),
+    )
+
+
 def end_findings(lower: int, upper: int) -> tuple[Finding, ...]:
     """Planes at the ends of the field of view that hold artefacts."""
     if lower + upper == 0:
@@ -287,6 +308,90 @@ def part_findings(name: str, reason: str) -> tuple[Finding, ...]:
             f"{name} of the same injection is missing from the activity over time ({reason}); "
             "the Centiloid does not depend on it",
         ),
+    )
+
+
+def damage_refusal(region: str, lost: float, step: float | None, most_lost: float) -> str | None:
+    """Why there can be no Centiloid when the reference region is damaged, else None.
+
+    Parameters
+    ----------
+    region : reference region
+    lost : part of it that holds one number, or next to nothing
+    step : step of the uptake between two planes that cross it, over the mean; None without one
+    most_lost : part that may be lost
+    """
+    remedy = "look at the image, and convert or copy it again"
+    if lost > most_lost:
+        return (
+            f"{lost:.0%} of the reference region {region} holds one and the same number or next to "
+            f"nothing instead of activity: {remedy}"
+        )
+    if step is not None:
+        return (
+            f"the uptake jumps by {step:.0%} from one plane to the next within the reference "
+            f"region {region}, as no anatomy does: {remedy}"
+        )
+    return None
+
+
+# Signs of a damaged PET by the name of their number: "{value}" and "{limit}".
+_DAMAGE = {
+    "pet_lost_share": (
+        "pet-lost",
+        "{value:.1%} of the brain tissue holds one and the same number or next to nothing and "
+        "counts as not measured",
+    ),
+    "pet_clipped_share": (
+        "pet-clipped",
+        "{value:.1%} of the brain tissue has exactly the largest value of all, so the image was "
+        "clipped and every ratio is too small",
+    ),
+    "pet_plane_step": (
+        "pet-plane-step",
+        "the uptake jumps by {value:.0%} from one plane to the next (limit {limit:.0%}), as no "
+        "anatomy does: planes were scaled, lost or filled",
+    ),
+}
+
+
+def damage_findings(
+    quality: Mapping[str, float | None], limits: Mapping[str, Mapping[str, float]]
+) -> tuple[Finding, ...]:
+    """Signs of a damaged PET beyond their limits.
+
+    Parameters
+    ----------
+    quality : numbers by name, None where one cannot be told
+    limits : by the same names, ``flag``, the largest good value
+    """
+    remedy = "look at the image, and convert or copy it again"
+    found = []
+    for name, (code, sentence) in _DAMAGE.items():
+        limit, value = limits[name]["flag"], quality.get(name)
+        if value is not None and value > limit:
+            told = sentence.format(value=value, limit=limit)
+            found.append(Finding(code, f"{told}: {remedy}"))
+    air = quality.get("pet_air_level")
+    if air is not None and air > limits["pet_air_level"]["flag"]:
+        found.append(
+            Finding(
+                "pet-offset",
+                f"the air around the head differs from zero by {air:.1%} of the uptake of the "
+                f"brain (limit {limits['pet_air_level']['flag']:.0%}): something was added to the "
+                "image or taken from it, so every ratio is off; check the intercept of its header",
+            )
+        )
+    return tuple(found)
+
+
+def centiloid_refusal(value: float, lowest: float, highest: float) -> str | None:
+    """Why a Centiloid cannot be one, else None."""
+    if lowest <= value <= highest:
+        return None
+    return (
+        f"a Centiloid of {value:.0f} cannot be (possible are {lowest:g} to {highest:g}): check the "
+        "image for damage, the tracer and the alignment"
     )
 
 

@@ -19,8 +19,8 @@ from nipype.interfaces.base import (
 from bidsapp.bids.derivatives import output_path, outputs, sidecar_path
 from bidsapp.core.alignment import transform
 from bidsapp.core.field import box_without_ends
-from bidsapp.core.frames import drift_per_min
-from bidsapp.core.quality import drift_findings
+from bidsapp.core.frames import drift_per_min, standing_out
+from bidsapp.core.quality import drift_findings, frame_findings
 from bidsapp.core.regions import region_means
 from bidsapp.core.resample import Box, common_box, resample, sample
 from bidsapp.core.volume import Grid, Volume, known_or_zero
@@ -129,7 +129,7 @@ class TellDriftOutput(TraitedSpec):
 
 
 class TellDrift(SimpleInterface):
-    """How fast the Centiloid changes between the frames of the mean, and what that did to it."""
+    """How the Centiloid changes between the frames of the mean, and whether one stands out."""
 
     input_spec, output_spec = TellDriftInput, TellDriftOutput
 
@@ -137,14 +137,19 @@ class TellDrift(SimpleInterface):
         given, stored = self.inputs, fetch(self.inputs.tacs)
         used = np.isin(stored["frame_start_s"], given.used_s)
         curves = dict(zip(VOI_NAMES, stored[CENTILOID][:, used], strict=True))
-        values = given.slope * curves[TARGET] / curves[given.reference]
+        ratios = curves[TARGET] / curves[given.reference]
+        values = given.slope * ratios
         times = stored["frame_start_s"][used], stored["frame_end_s"][used]
         drift = drift_per_min(*times, values)
         tolerance_min = window_rule().tolerance_s / 60
-        self._results["record"] = {
-            "qc": {} if drift is None else {"centiloid_per_min": drift[0]},
-            "flags": [asdict(f) for f in drift_findings(given.late_min, drift, tolerance_min)],
-        }
+        quality = {} if drift is None else {"centiloid_per_min": drift[0]}
+        flags = drift_findings(given.late_min, drift, tolerance_min)
+        if farthest := standing_out(ratios):
+            number, apart = farthest
+            quality["frame_apart"] = abs(apart)
+            limit = read_table("limits")["frame_apart"]["flag"]
+            flags += frame_findings(number + 1, len(ratios), apart, limit)
+        self._results["record"] = {"qc": quality, "flags": [asdict(flag) for flag in flags]}
         return runtime
 
 

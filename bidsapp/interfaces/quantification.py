@@ -19,6 +19,7 @@ from bidsapp.core.noise import estimate
 from bidsapp.core.quality import (
     Finding,
     centiloid_findings,
+    centiloid_refusal,
     coverage_findings,
     coverage_refusal,
 )
@@ -108,6 +109,11 @@ def quantified(
     suvr = uptake_ratios(table, target=TARGET, references=REFERENCES)
     noise = _noise(pet)
     expressed = express(suvr, scale, noise)
+    possible = read_table("limits")["centiloid_possible"]
+    if expressed.centiloid is not None and (
+        reason := centiloid_refusal(expressed.centiloid, **possible)
+    ):
+        raise BadDataError(reason)
     # a tau tracer has no Centiloid, and nobody expects one
     missing = () if tau_vois else scale_findings(scale, tracer)
     findings = (*coverage_findings(table, rule), *missing, *_doubts(suvr, expressed, scale))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from nipype.interfaces.utility import IdentityInterface, Merge
 from nipype.pipeline.engine import Node, Workflow
@@ -11,6 +13,7 @@ from bidsapp.bids.plan import ScanPlan
 from bidsapp.data import REFERENCES
 from bidsapp.data.calibrations import scale_for
 from bidsapp.data.tau import any_tracer, tau_tracers, tau_voi_files
+from bidsapp.interfaces.damage import Inspect
 from bidsapp.interfaces.pet import (
     AlignFrames,
     PetToT1wGrid,
@@ -23,6 +26,7 @@ from bidsapp.interfaces.witness import BothPositions
 from bidsapp.settings import PetToT1w, Processing
 
 REGISTRATION_ANATOMY = ("t1w", "mask", "gm", "wm", "csf", "warp")
+INSPECTION_ANATOMY = ("gm", "wm", "mask")
 
 # Peak memory with a 256 x 256 x 256 T1w and a 128 x 128 x 84 PET, measured.
 _FRAME_GB, _REGISTER_GB, _RESAMPLE_GB, _TEMPLATE_GB = 0.03, 1.5, 0.6, 0.4
@@ -125,6 +129,57 @@ def init_pet_registration_wf(
     images = ["pet", *REGISTRATION_ANATOMY]
     found = ["t1w_to_pet", "by_method", "record"]
     return _single(register, inputs=images, outputs=found, name=name)
+
+
+def init_inspection_wf(
+    scan: ScanPlan,
+    *,
+    processing: Processing,
+    anatomy: Sequence[str] = INSPECTION_ANATOMY,
+    name: str = "inspection_wf",
+) -> Workflow:
+    """Look for damage in the frames of the window and take out what holds no measurement.
+
+    Inputs
+    ------
+    pet, stills, motion
+        As `init_pet_reference_wf` gives them.
+    t1w_to_pet
+        T1w world -> PET world, 4 x 4.
+    field
+        T1w world coordinate of every voxel of the 2 mm MNI grid.
+    gm, wm, mask
+        On the T1w grid; none of them when ``anatomy`` is empty.
+
+    Outputs
+    -------
+    pet, stills
+        The same, without what is lost.
+    record
+        What it gives to the record.
+    """
+    workflow = Workflow(name=name)
+    given = ["pet", "stills", "motion", "t1w_to_pet", "field", *anatomy]
+    inputs = Node(IdentityInterface(given), name="inputnode")
+    outputs = Node(IdentityInterface(["pet", "stills", "record"]), name="outputnode")
+    inspect = Node(
+        Inspect(
+            pet=str(scan.pet),
+            weights_s=list(scan.window.frame_weights_s),
+            reference=scale_for(processing, scan.tracer, normalisation=scan.normalisation).main,
+        ),
+        name="inspect",
+        mem_gb=_RESAMPLE_GB,
+        n_procs=1,
+    )
+    renamed = [(field, "mean" if field == "pet" else field) for field in given]
+    workflow.connect(
+        [
+            (inputs, inspect, renamed),
+            (inspect, outputs, [(field, field) for field in ("pet", "stills", "record")]),
+        ]
+    )
+    return workflow
 
 
 def init_positions_wf(

@@ -15,7 +15,11 @@ from bidsapp.interfaces.pet import PetToTemplate
 from bidsapp.interfaces.pet_only import NormalisePet
 from bidsapp.workflows.dynamic import init_dynamic_wf
 from bidsapp.workflows.kinetics import init_kinetics_wf
-from bidsapp.workflows.pet import init_pet_reference_wf, init_quantification_wf
+from bidsapp.workflows.pet import (
+    init_inspection_wf,
+    init_pet_reference_wf,
+    init_quantification_wf,
+)
 from bidsapp.workflows.regions import init_regions_wf
 from bidsapp.workflows.resolution import init_smoothing_wf
 from bidsapp.workflows.sidecars import SUVR_IMAGES, Sidecars
@@ -33,45 +37,6 @@ IMAGES = ("pet_native", "pet_mni", *SUVR_IMAGES)
 _NORMALISE_GB, _TEMPLATE_GB, _IMAGES_GB, _TABLE_GB = 0.6, 0.4, 0.6, 0.2
 
 
-def init_pet_normalisation_wf(scan: ScanPlan, *, name: str = "pet_normalisation_wf") -> Workflow:
-    """Find the warp between PET and template, and carry the PET there by one interpolation.
-
-    Inputs
-    ------
-    pet, stills
-        As `bidsapp.workflows.pet.init_pet_reference_wf` gives them.
-
-    Outputs
-    -------
-    pet_mni
-        PET on the 2 mm MNI grid, NaN outside its field of view.
-    field, warp
-        PET world coordinate of every voxel of that grid, and the parameters of the warp.
-    t1w_to_pet
-        The identity: with it field and warp serve steps that expect those of a T1w.
-    record
-        What it gives to the record.
-    """
-    workflow = Workflow(name=name)
-    found = ["field", "warp", "t1w_to_pet", "record"]
-    inputs = Node(IdentityInterface(["pet", "stills"]), name="inputnode")
-    outputs = Node(IdentityInterface(["pet_mni", *found]), name="outputnode")
-    normalise = Node(
-        NormalisePet(source=str(scan.pet)), name="normalise", mem_gb=_NORMALISE_GB, n_procs=1
-    )
-    to_template = Node(PetToTemplate(), name="to_template", mem_gb=_TEMPLATE_GB, n_procs=1)
-    workflow.connect(
-        [
-            (inputs, normalise, [("pet", "pet")]),
-            (inputs, to_template, [("stills", "stills")]),
-            (normalise, to_template, [("field", "field"), ("t1w_to_pet", "t1w_to_pet")]),
-            (normalise, outputs, [(field, field) for field in found]),
-            (to_template, outputs, [("pet", "pet_mni")]),
-        ]
-    )
-    return workflow
-
-
 def init_pet_only_wf(scan: ScanPlan, *, output_dir: str, sidecars: Sidecars, name: str) -> Workflow:
     """Process one PET scan without a T1w and write everything it gives.
 
@@ -84,8 +49,12 @@ def init_pet_only_wf(scan: ScanPlan, *, output_dir: str, sidecars: Sidecars, nam
     workflow = Workflow(name=name)
     outputs = Node(IdentityInterface(["written"]), name="outputnode")
     reference = init_pet_reference_wf(scan, processing=processing)
+    inspection = init_inspection_wf(scan, processing=processing, anatomy=())
     smoothing = init_smoothing_wf(processing=processing, anatomy=())
-    normalisation = init_pet_normalisation_wf(scan)
+    normalise = Node(
+        NormalisePet(source=str(scan.pet)), name="normalise", mem_gb=_NORMALISE_GB, n_procs=1
+    )
+    to_template = Node(PetToTemplate(), name="to_template", mem_gb=_TEMPLATE_GB, n_procs=1)
     quantification = init_quantification_wf(scan, processing=processing)
     regional = init_regions_wf(scan, output_dir=output_dir, sidecars=sidecars)
     place = {"output_dir": output_dir, "entities": scan.entities}
@@ -110,27 +79,32 @@ def init_pet_only_wf(scan: ScanPlan, *, output_dir: str, sidecars: Sidecars, nam
     placing = ["field", "warp", "t1w_to_pet"]
     workflow.connect(
         [
-            (reference, smoothing, across(["pet", "stills"])),
-            (reference, normalisation, across(["pet"])),
-            (smoothing, normalisation, across(["stills"])),
+            (reference, normalise, [("outputnode.pet", "pet")]),
+            (reference, inspection, across(["pet", "stills", "motion"])),
+            (normalise, inspection, [(f, f"inputnode.{f}") for f in ("t1w_to_pet", "field")]),
+            (inspection, smoothing, across(["pet", "stills"])),
+            (smoothing, to_template, [("outputnode.stills", "stills")]),
+            (normalise, to_template, [(f, f) for f in ("t1w_to_pet", "field")]),
             (smoothing, images, [("outputnode.pet", "pet_native")]),
             (smoothing, regional, [("outputnode.pet", "inputnode.pet_native")]),
-            (normalisation, quantification, [("outputnode.pet_mni", "inputnode.pet")]),
-            (normalisation, images, [("outputnode.pet_mni", "pet_mni")]),
-            (normalisation, warp, [("outputnode.field", "field")]),
-            (normalisation, regional, across(["pet_mni", *placing])),
+            (to_template, quantification, [("pet", "inputnode.pet")]),
+            (to_template, images, [("pet", "pet_mni")]),
+            (normalise, warp, [("field", "field")]),
+            (to_template, regional, [("pet", "inputnode.pet_mni")]),
+            (normalise, regional, [(field, f"inputnode.{field}") for field in placing]),
             (quantification, images, [(f"outputnode.{key}", key) for key in SUVR_IMAGES]),
             (result, outputs, [("written", "written")]),
         ]
     )
-    said = of([reference, smoothing, normalisation, quantification, regional], "record")
+    steps = [reference, inspection, smoothing, quantification, regional]
+    said = [(normalise, "record"), *of(steps, "record")]
     written = [(images, "written"), (warp, "written"), *of([regional], "written")]
     if scan.is_dynamic:
         dynamic = init_dynamic_wf(scan, output_dir=output_dir, sidecars=sidecars)
         workflow.connect(
             [
                 (reference, dynamic, across(["motion", "motion_record", "ends"])),
-                (normalisation, dynamic, across(["t1w_to_pet", "field"])),
+                (normalise, dynamic, [(f, f"inputnode.{f}") for f in ("t1w_to_pet", "field")]),
             ]
         )
         said += of([dynamic], "record")
@@ -140,7 +114,7 @@ def init_pet_only_wf(scan: ScanPlan, *, output_dir: str, sidecars: Sidecars, nam
             workflow.connect(
                 [
                     (dynamic, kinetics, across(["tacs", "frames"])),
-                    (normalisation, kinetics, across(["field"])),
+                    (normalise, kinetics, [("field", "inputnode.field")]),
                 ]
             )
             said += of([kinetics], "record")

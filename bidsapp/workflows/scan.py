@@ -11,7 +11,9 @@ from bidsapp.settings import PetToT1w
 from bidsapp.workflows.dynamic import init_dynamic_wf
 from bidsapp.workflows.kinetics import init_kinetics_wf
 from bidsapp.workflows.pet import (
+    INSPECTION_ANATOMY,
     REGISTRATION_ANATOMY,
+    init_inspection_wf,
     init_pet_reference_wf,
     init_pet_registration_wf,
     init_positions_wf,
@@ -54,6 +56,7 @@ def init_scan_wf(
     outputs = Node(IdentityInterface(["written"]), name="outputnode")
     reference = init_pet_reference_wf(scan, processing=sidecars.processing)
     registration = init_pet_registration_wf(scan, method=method)
+    inspection = init_inspection_wf(scan, processing=sidecars.processing)
     positions = init_positions_wf(scan, processing=sidecars.processing)
     smoothing = init_smoothing_wf(processing=sidecars.processing)
     resampling = init_resampling_wf()
@@ -83,7 +86,10 @@ def init_scan_wf(
                 smoothing,
                 [(field, f"inputnode.{field}") for field in ("gm", "wm", "csf", "mask", "regions")],
             ),
-            (reference, smoothing, across(["pet", "stills"])),
+            (reference, inspection, across(["pet", "stills", "motion"])),
+            (registration, inspection, across(["t1w_to_pet"])),
+            (inputs, inspection, [(f, f"inputnode.{f}") for f in (*INSPECTION_ANATOMY, "field")]),
+            (inspection, smoothing, across(["pet", "stills"])),
             (registration, smoothing, across(["t1w_to_pet"])),
             (smoothing, resampling, across(["stills"])),
             (smoothing, derivatives, [("outputnode.pet", "inputnode.pet_native")]),
@@ -107,7 +113,7 @@ def init_scan_wf(
             (result, outputs, [("written", "written")]),
         ]
     )
-    steps = [reference, registration, smoothing, positions, quantification, regional]
+    steps = [reference, registration, inspection, smoothing, positions, quantification, regional]
     writers = [derivatives, regional]
     if scan.is_dynamic:
         dynamic = init_dynamic_wf(scan, output_dir=output_dir, sidecars=sidecars)
@@ -135,7 +141,7 @@ def init_scan_wf(
         workflow.connect(
             [
                 (inputs, correction, [(f, f"inputnode.{f}") for f in PVC_ANATOMY]),
-                (reference, correction, across(["pet"])),
+                (inspection, correction, across(["pet"])),
                 (registration, correction, across(["t1w_to_pet"])),
             ]
         )

@@ -15,6 +15,7 @@ from bidsapp.core.frames import (
     drift_per_min,
     nearest_window,
     refusal,
+    standing_out,
     weighted_mean,
 )
 from bidsapp.errors import BadDataError
@@ -297,3 +298,16 @@ def test_a_change_between_frames_is_told_with_its_error():
 def test_two_frames_tell_no_change():
     assert drift_per_min([0, 300], [300, 600], [1, 2]) is None
     assert drift_per_min([0, 300, 600], [300, 600, 900], [1, 2, np.nan]) is None
+
+
+@pytest.mark.parametrize("scaled", [0.9, 1.0, 1.3])
+def test_the_frame_that_stands_out_is_found(scaled):
+    assert standing_out([1.5, 1.5 * scaled, 1.5, 1.5]) == (
+        (1, pytest.approx(scaled - 1)) if scaled != 1 else (0, 0.0)
+    )
+
+
+def test_a_lone_frame_stands_out_from_nothing():
+    assert standing_out([1.5]) is None
+    assert standing_out([1.5, np.nan, 0.0]) is None
+    assert standing_out([1.5, np.nan, 1.2]) == (0, pytest.approx(0.25))

@@ -1,0 +1,265 @@
+"""Is damage told? PET and T1w are spoilt on purpose, and what comes of it is printed.
+
+    python tests/benchmarks/damage.py BIDS [--participant LABEL ...] [--keep DIR] [--good]
+
+Every participant of BIDS needs a T1w and a PET of an amyloid tracer. The T1w is segmented and the
+PET placed once; then each damage is done at three strengths, and the steps that follow run on it:
+mean of the window, inspection, Centiloid volumes. Printed: the Centiloid (PiB scale), its change,
+the flags or the refusal, and ``SILENT`` for a change of more than 3 CL that nothing tells.
+``--good`` does no damage: the numbers of good scans, which the limits come from. ``--keep`` holds
+the segmentations, so that a second run is quicker.
+"""
+
+from __future__ import annotations
+
+import argparse
+import pickle
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+from agreement import PIB_SCALE
+
+from bidsapp.core.alignment import transform
+from bidsapp.core.frames import standing_out
+from bidsapp.core.quality import centiloid_findings, centiloid_refusal, frame_findings
+from bidsapp.core.resample import sample
+from bidsapp.core.rigid import register
+from bidsapp.core.stills import mean_at_reference, still_images
+from bidsapp.data import mni_grid, read_table, vois
+from bidsapp.data.registration import head_of
+from bidsapp.data.segmentation import segment_head
+from bidsapp.errors import BadDataError
+from bidsapp.interfaces.damage import Inspect
+from bidsapp.interfaces.store import fetch_volume, keep_stills, keep_volume
+from bidsapp.io.nifti import load_volume, save_volume
+from bidsapp.core.volume import Volume
+
+TOLD_CL = 3.0
+Frames = np.ndarray  # (X, Y, Z, T)
+
+
+class Person:
+    """Images, segmentation and position of one participant."""
+
+    def __init__(self, folder: Path, keep: Path | None) -> None:
+        self.label = folder.name
+        self.t1w = load_volume(next(folder.glob("**/anat/*_T1w.nii.gz")), ndim=3)
+        pet = load_volume(next(folder.glob("**/pet/*_pet.nii.gz")))
+        self.affine = pet.affine
+        self.frames: Frames = pet.data if pet.data.ndim == 4 else pet.data[..., None]
+        self.kept = keep / f"{folder.name}.pkl" if keep else None
+        if self.kept and self.kept.exists():
+            self.found, self.to_pet = pickle.loads(self.kept.read_bytes())
+        else:
+            self.found = segment_head(self.t1w).segmentation
+            self.to_pet = self.placed()
+            if self.kept:
+                self.kept.parent.mkdir(parents=True, exist_ok=True)
+                self.kept.write_bytes(pickle.dumps((self.found, self.to_pet)))
+        points = transform(self.to_pet, self.found.field.astype(np.float64))
+        index = transform(np.linalg.inv(self.affine), points[vois(2)["wcb"] | vois(2)["ctx"]])
+        self.upright = int(np.argmax(np.abs(self.affine[2, :3])))
+        self.upwards = bool(self.affine[2, self.upright] > 0)
+        ends = np.percentile(index[:, self.upright], [0.5, 99.5])
+        self.lowest = round(float(ends[0] if self.upwards else ends[1]))
+        cerebellum = transform(np.linalg.inv(self.affine), points[vois(2)["wc"]])
+        self.cerebellum = round(float(np.median(cerebellum[:, self.upright])))
+        brain = np.moveaxis(self.frames, self.upright, 0)
+        self.level = float(np.median(brain[brain > 0.5 * np.percentile(brain, 99)]))
+        self.plane_mm = float(np.linalg.norm(self.affine[:3, self.upright]))
+
+    def placed(self) -> np.ndarray:
+        """T1w world -> PET world."""
+        found = self.found
+        corrected = Volume(found.corrected, self.t1w.affine)
+        to_template = found.warp.to_template
+        head = head_of(corrected, found.probabilities, found.brain_mask, to_template)
+        return register(Volume(self.frames.mean(axis=-1), self.affine), head).matrix
+
+    def below(self, height_mm: float) -> slice:
+        """Planes from the lower end of the field up to a height above the lowest of the brain."""
+        planes = round(height_mm / self.plane_mm)
+        if self.upwards:
+            return slice(0, self.lowest + planes)
+        return slice(self.lowest - planes + 1, None)
+
+
+Damage = Callable[[Person, Frames], Frames]
+
+
+def clipped(share: float) -> Damage:
+    """Nothing above a share of the 99th percentile of the head."""
+
+    def do(person: Person, frames: Frames) -> Frames:
+        bright = frames[frames > 0.15 * np.percentile(frames, 99.5)]
+        return np.minimum(frames, share * np.percentile(bright, 99))
+
+    return do
+
+
+def filled(height_mm: float, level: float) -> Damage:
+    """The lowest part of the brain holds a share of the maximum."""
+
+    def do(person: Person, frames: Frames) -> Frames:
+        planes = np.moveaxis(frames.copy(), person.upright, 0)
+        planes[person.below(height_mm)] = level * frames.max()
+        return np.moveaxis(planes, 0, person.upright)
+
+    return do
+
+
+def emptied(planes_lost: int) -> Damage:
+    """Planes of zeros in the middle of the cerebellum."""
+
+    def do(person: Person, frames: Frames) -> Frames:
+        planes = np.moveaxis(frames.copy(), person.upright, 0)
+        first = person.cerebellum - planes_lost // 2
+        planes[first : first + planes_lost] = 0
+        return np.moveaxis(planes, 0, person.upright)
+
+    return do
+
+
+def scaled(factor: float, *, one: bool) -> Damage:
+    """What lies below the middle of the cerebellum times a factor, in one frame or in all."""
+
+    def do(person: Person, frames: Frames) -> Frames:
+        if one and frames.shape[-1] == 1:
+            frames = np.repeat(frames, 4, axis=-1)
+        planes = np.moveaxis(frames.copy(), person.upright, 0)
+        below = slice(0, person.cerebellum) if person.upwards else slice(person.cerebellum, None)
+        if one:
+            planes[below][..., 1] *= factor
+        else:
+            planes[below] *= factor
+        return np.moveaxis(planes, 0, person.upright)
+
+    return do
+
+
+def offset(level: float) -> Damage:
+    """A constant added, in units of the uptake of the brain."""
+    return lambda person, frames: frames + np.float32(level * person.level)
+
+
+def infinite(voxels: int) -> Damage:
+    """Voxels without a finite number near the middle."""
+
+    def do(person: Person, frames: Frames) -> Frames:
+        frames = frames.copy()
+        x, y, z = (n // 2 for n in frames.shape[:3])
+        frames[x, y, z : z + voxels] = np.inf
+        return frames
+
+    return do
+
+
+DAMAGES: dict[str, tuple[Damage, ...]] = {
+    "clipped at 0.9, 0.75, 0.6": tuple(map(clipped, (0.9, 0.75, 0.6))),
+    "lowest 6, 20, 40 mm filled with 1 %": tuple(filled(mm, 0.01) for mm in (6, 20, 40)),
+    "lowest 12 mm filled with 5, 20, 60 %": tuple(filled(12, v) for v in (0.05, 0.2, 0.6)),
+    "1, 2, 4 planes empty": tuple(map(emptied, (1, 2, 4))),
+    "one frame's lower part x 0.9, 0.8, 0.6": tuple(scaled(f, one=True) for f in (0.9, 0.8, 0.6)),
+    "lower part x 0.95, 0.8, 0.6": tuple(scaled(f, one=False) for f in (0.95, 0.8, 0.6)),
+    "offset 2, 5, 20 %": tuple(map(offset, (0.02, 0.05, 0.2))),
+    "offset -2, -5, -20 %": tuple(map(offset, (-0.02, -0.05, -0.2))),
+    "1, 3, 9 voxels infinite": tuple(map(infinite, (1, 3, 9))),
+}
+
+
+def ratio(pet: Volume, person: Person) -> float:
+    """Uptake ratio of the Centiloid volumes."""
+    points = transform(person.to_pet, person.found.field.astype(np.float64))
+    ctx, wc = (float(np.nanmean(sample(pet, points[vois(2)[voi]]))) for voi in ("ctx", "wc"))
+    return ctx / wc
+
+
+def outcome(person: Person, frames: Frames, folder: Path) -> tuple[float | None, dict, list[str]]:
+    """Centiloid, numbers and flags; a sentence in place of flags when it is refused."""
+    path = save_volume(folder / "pet.nii.gz", Volume(frames.astype(np.float32), person.affine))
+    loaded = load_volume(path)
+    loaded = Volume(loaded.data.reshape(frames.shape), loaded.affine)
+    weights, still = [60.0] * frames.shape[-1], [np.eye(4).tolist()] * frames.shape[-1]
+    stills = still_images(loaded.frames(), weights, still)
+    segmented, place = person.found, person.t1w.affine
+    maps = dict(zip(("gm", "wm", "csf"), segmented.probabilities, strict=True))
+    maps["mask"] = segmented.brain_mask
+    field = Volume(segmented.field, mni_grid(2).affine)
+    node = Inspect(
+        pet=str(path), weights_s=weights, motion=[still], reference="wc",
+        mean=keep_volume(folder / "mean.npz", mean_at_reference(stills)),
+        stills=keep_stills(folder / "stills.npz", stills),
+        t1w_to_pet=person.to_pet.tolist(), field=keep_volume(folder / "field.npz", field),
+        **{
+            name: keep_volume(folder / f"{name}.npz", Volume(maps[name], place))
+            for name in ("gm", "wm", "mask")
+        },
+    )  # fmt: skip
+    (folder / "node").mkdir(exist_ok=True)
+    limits = read_table("limits")
+    try:
+        found = node.run(cwd=str(folder / "node")).outputs
+        slope, intercept = PIB_SCALE["wc"]
+        value = slope * ratio(fetch_volume(found.pet), person) + intercept
+        if reason := centiloid_refusal(value, **limits["centiloid_possible"]):
+            raise BadDataError(reason)
+    except BadDataError as error:
+        return None, {}, ["REFUSED: " + str(error).partition(": ")[2]]
+    numbers = dict(found.record["qc"])
+    flags = [flag["code"] for flag in found.record["flags"]]
+    flags += [flag.code for flag in centiloid_findings(value, **limits["centiloid"])]
+    ratios = [ratio(frame, person) for frame in loaded.frames()]
+    if farthest := standing_out(ratios):
+        numbers["frame_apart"] = abs(farthest[1])
+        told = frame_findings(
+            farthest[0] + 1, len(ratios), farthest[1], limits["frame_apart"]["flag"]
+        )
+        flags += [flag.code for flag in told]
+    return value, numbers, flags
+
+
+def cases(person: Person) -> Iterator[tuple[str, Frames]]:
+    """Every damage at every strength."""
+    for name, strengths in DAMAGES.items():
+        for number, damage in enumerate(strengths, start=1):
+            yield f"{name} [{number}]", damage(person, person.frames)
+
+
+def main() -> None:
+    """Print a line per case."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("bids", type=Path)
+    parser.add_argument("--participant", nargs="*")
+    parser.add_argument("--keep", type=Path)
+    parser.add_argument("--good", action="store_true")
+    args = parser.parse_args()
+    folders = sorted(args.bids.glob("sub-*"))
+    if args.participant:
+        folders = [args.bids / f"sub-{label}" for label in args.participant]
+    silent = 0
+    for folder in folders:
+        person = Person(folder, args.keep)
+        with tempfile.TemporaryDirectory() as place:
+            right, numbers, flags = outcome(person, person.frames, Path(place))
+            print(
+                f"{person.label} as it is: {right:.1f} CL  {' '.join(flags) or '-'}  "
+                + " ".join(f"{k}={v:.4g}" for k, v in numbers.items() if v is not None),
+                flush=True,
+            )
+            for name, frames in () if args.good else cases(person):
+                value, numbers, flags = outcome(person, frames, Path(place))
+                off = "" if value is None else f"{value:8.1f} CL {value - right:+8.1f}"
+                quiet = value is not None and abs(value - right) > TOLD_CL and not flags
+                silent += quiet
+                print(
+                    f"  {name:44s} {off or 'no number':>20s}  "
+                    f"{' '.join(flags) or ('SILENT' if quiet else '-')}",
+                    flush=True,
+                )
+    print(f"{silent} silent")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,116 @@
+"""The node that looks for damage in the frames, on a ball for a head."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from bidsapp.core.stills import mean_at_reference, still_images
+from bidsapp.data import mni_grid, vois
+from bidsapp.errors import BadDataError
+from bidsapp.interfaces.damage import Inspect
+from bidsapp.interfaces.store import fetch_stills, fetch_volume, keep_stills, keep_volume
+from bidsapp.io.nifti import save_volume
+from bidsapp.core.volume import Volume
+
+SHAPE, VOXEL_MM = (64, 64, 64), 3.0
+AFFINE = np.diag([VOXEL_MM, VOXEL_MM, VOXEL_MM, 1.0])
+AFFINE[:3, 3] = -VOXEL_MM * (np.array(SHAPE) - 1) / 2
+SHRUNK = 0.55  # the template fits into the ball
+FRAMES, STILL = 2, np.eye(4).tolist()
+
+
+@pytest.fixture(scope="module")
+def brain():
+    world = Volume(np.zeros(SHAPE), AFFINE).grid.world()
+    return np.linalg.norm(world, axis=-1) < 75
+
+
+@pytest.fixture(scope="module")
+def frames(brain):
+    rng = np.random.default_rng(6)
+    noise = ndimage.gaussian_filter(rng.normal(size=(FRAMES, *SHAPE)), (0, 0.9, 0.9, 0.9))
+    values = ndimage.gaussian_filter(np.where(brain, 6000.0, 30.0), 0.9)
+    return np.moveaxis(values * (1 + 0.1 * noise / noise.std()), 0, -1).astype(np.float32)
+
+
+@pytest.fixture
+def inspected(tmp_path, brain):
+    """Run the node on frames; with or without the maps of a T1w."""
+    grid = mni_grid(2)
+
+    def run(data, *, with_t1w=True):
+        image = Volume(data, AFFINE)
+        stills = still_images(image.frames(), [60.0] * FRAMES, [STILL] * FRAMES)
+        maps = {}
+        if with_t1w:
+            grey = Volume(brain.astype(np.float32), AFFINE)
+            maps["gm"] = keep_volume(tmp_path / "gm.npz", grey)
+            maps["wm"] = keep_volume(tmp_path / "wm.npz", Volume(0 * grey.data, AFFINE))
+            maps["mask"] = keep_volume(tmp_path / "mask.npz", Volume(brain, AFFINE))
+        field = Volume((SHRUNK * grid.world()).astype(np.float32), grid.affine)
+        node = Inspect(
+            pet=str(save_volume(tmp_path / "pet.nii.gz", image)),
+            weights_s=[60.0] * FRAMES,
+            motion=[[STILL] * FRAMES],
+            mean=keep_volume(tmp_path / "mean.npz", mean_at_reference(stills)),
+            stills=keep_stills(tmp_path / "stills.npz", stills),
+            t1w_to_pet=STILL,
+            field=keep_volume(tmp_path / "field.npz", field),
+            reference="wc",
+            **maps,
+        )
+        found = node.run(cwd=str(tmp_path)).outputs
+        return found, [flag["code"] for flag in found.record["flags"]]
+
+    return run
+
+
+def plane_of(region):
+    """Plane of the PET through the middle of a volume of interest."""
+    place = SHRUNK * mni_grid(2).world()[vois(2)[region]].mean(axis=0)
+    return round(float(np.linalg.inv(AFFINE)[2] @ [*place, 1]))
+
+
+@pytest.mark.parametrize("with_t1w", [True, False])
+def test_an_undamaged_pet_passes_as_it_is(inspected, frames, with_t1w):
+    found, codes = inspected(frames, with_t1w=with_t1w)
+    assert codes == []
+    assert found.record["qc"]["pet_lost_share"] == 0
+    assert found.record["qc"]["pet_air_level"] < 0.01
+    assert fetch_volume(found.pet).data.shape == SHAPE
+    assert found.stills.endswith("stills.npz")
+
+
+@pytest.mark.parametrize("with_t1w", [True, False])
+def test_what_one_frame_lost_is_missing_in_the_mean(inspected, frames, brain, with_t1w):
+    damaged = frames.copy()
+    plane = SHAPE[2] - 20  # above the cerebellum
+    damaged[:, :, plane : plane + 3, 1] = 77
+    found, codes = inspected(damaged, with_t1w=with_t1w)
+    assert "pet-lost" in codes
+    missing = np.isnan(fetch_volume(found.pet).data)
+    lost = missing[:, :, plane : plane + 3]
+    assert lost[32, 32].all() if with_t1w else lost.mean() > 0.1
+    assert not missing[:, :, : plane - 2].any()
+    assert np.isnan(fetch_stills(found.stills)[0].image.data).sum() == missing.sum()
+    assert not (missing & ~brain).any()
+
+
+def test_a_damaged_reference_region_gives_no_number(inspected, frames):
+    middle = plane_of("wc")
+    emptied = frames.copy()
+    emptied[:, :, middle : middle + 2] = 0
+    with pytest.raises(BadDataError, match=r"reference region wc holds one and the same"):
+        inspected(emptied)
+    scaled = frames.copy()
+    scaled[:, :, :middle, 1] *= 0.6
+    with pytest.raises(BadDataError, match=r"jumps by .* within the reference region wc"):
+        inspected(scaled)
+
+
+def test_planes_beyond_the_field_of_view_are_no_damage(inspected, frames):
+    cut = frames.copy()
+    cut[:, :, SHAPE[2] - 18 :] = 0
+    assert inspected(cut)[1] == []
