@@ -17,6 +17,7 @@ Mask = NDArray[np.bool_]
 _BRIGHT_PERCENTILE = 99.5
 _VOID = 0.15  # of the usual uptake of tissue; the middle of large ventricles has 0.2
 _VOID_FWHM_MM = 5.0
+_MANY_TIMES = 5.0  # the voxels of the other levels: the peak of a histogram has 2 times as many
 _STEEP_MM = 3.5  # planes farther apart may differ by anatomy
 _LEAST_COMMON = 150  # pixels of tissue in both of two planes, for the step between them to be told
 _NEIGHBOURS = 3  # steps on either side that show what is usual there
@@ -100,8 +101,9 @@ def inspect(image: Volume, tissue: Mask) -> Damage:
     sigma = _VOID_FWHM_MM / FWHM_PER_SIGMA / image.grid.voxel_size
     void = gaussian_filter(data, sigma, mode="nearest") < _VOID * usual
     step, axis, plane = _largest_step(data, tissue, image.grid.voxel_size)
+    filled = _filled(data, tissue) & ~top
     return Damage(
-        lost=tissue & ((flat_voxels(data) & ~top) | void),
+        lost=tissue & (filled | void),
         clipped_share=float(top[tissue].mean()) if top[tissue].sum() > 1 else 0.0,
         plane_step=step,
         step_axis=axis,
@@ -134,6 +136,21 @@ def flat_voxels(data: NDArray[np.generic]) -> Mask:
         flat |= np.roll(middle, 1, axis) & before
         flat |= np.roll(middle, -1, axis) & after
     return flat
+
+
+def _filled(data: NDArray[np.float32], tissue: Mask) -> Mask:
+    """Tissue in areas of one number, of far more voxels than such areas of the other numbers have.
+
+    An image of few levels has small areas of each, an enlarged one equal neighbours everywhere.
+    """
+    flat = flat_voxels(data)[tissue]
+    _, place = np.unique(data[tissue], return_inverse=True)
+    area = np.bincount(place, weights=flat)
+    others = area[place[place != np.argmax(area)]]
+    usual = float(np.median(others)) if others.size else 0.0
+    filled = np.zeros(tissue.shape, bool)
+    filled[tissue] = flat & (area > _MANY_TIMES * usual)[place]
+    return filled
 
 
 def _largest_step(

@@ -24,11 +24,11 @@ from bidsapp.core.quality import damage_findings, damage_refusal
 from bidsapp.core.resample import measured_box, resample
 from bidsapp.core.sampling import FWHM_PER_SIGMA
 from bidsapp.core.stills import mean_at_reference
+from bidsapp.core.volume import Grid, Volume
 from bidsapp.data import priors, read_table, template_mask, vois
 from bidsapp.errors import BadDataError
 from bidsapp.interfaces.store import about, fetch_stills, fetch_volume, keep_stills, keep_volume
 from bidsapp.io.nifti import read_frames
-from bidsapp.core.volume import Grid, Volume
 
 _SURELY_TISSUE = 0.8  # after a blur like that of a PET
 _BLUR_MM = 6.0

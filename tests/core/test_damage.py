@@ -15,8 +15,8 @@ from bidsapp.core.damage import (
     without_spikes,
 )
 from bidsapp.core.quality import centiloid_refusal, damage_findings, damage_refusal
-from bidsapp.data import read_table
 from bidsapp.core.volume import Volume
+from bidsapp.data import read_table
 
 
 @pytest.fixture
@@ -137,6 +137,22 @@ def test_empty_planes_between_filled_ones_are_lost(pet, planes):
     lost = inspect(Volume(emptied(pet, planes), AFFINE), TISSUE).lost
     assert lost[:, 30 : 30 + planes][TISSUE[:, 30 : 30 + planes]].all()
     assert "pet-lost" in codes(emptied(pet, planes))
+
+
+@pytest.mark.parametrize("levels", [20, 200])
+def test_an_image_of_few_levels_is_no_filled_one(pet, levels):
+    step = pet.max() / levels
+    coarse = np.round(pet / step) * step
+    assert codes(coarse) == set()
+    assert "pet-lost" in codes(filled(coarse, 5, np.float32(8 * step / pet.max())))
+
+
+def test_an_enlarged_image_is_no_filled_one(pet):
+    enlarged = pet.repeat(2, axis=0).repeat(2, axis=1).repeat(2, axis=2)[28:-28, 30:-30, 24:-24]
+    found = inspect(
+        Volume(enlarged, AFFINE), np.ones(SHAPE, bool) & (enlarged > 0.3 * enlarged.max())
+    )
+    assert not found.lost.any()
 
 
 @pytest.mark.parametrize("factor", [0.4, 0.6, 1.6])

@@ -23,12 +23,13 @@ from bidsapp.core.quality import Finding
 from bidsapp.core.segment import Segmentation
 from bidsapp.core.volume import Volume
 from bidsapp.core.warp import Warp
-from bidsapp.data import mni_grid, vois
+from bidsapp.data import mni_grid, template_mask, vois
 from bidsapp.settings import PetToT1w
 
 T1W_TO_PET = rigid_matrix((4.0, -6.0, 3.0, 0.05, -0.08, 0.1))
 UPTAKE = {"ctx": 9000.0, "wcb": 6000.0, "wc": 5000.0, "cg": 4000.0, "pons": 7000.0}
-BACKGROUND = 2000.0
+BACKGROUND, AIR = 2000.0, 20.0
+NOISE = 0.02  # of the uptake: a tissue of equal values would be no measurement
 
 
 class Truth:
@@ -39,10 +40,11 @@ class Truth:
     @staticmethod
     def image() -> np.ndarray:
         """Uptake on the 2 mm MNI grid, Bq/mL: later regions of the list lie in earlier ones."""
-        image = np.full(mni_grid(2).shape, BACKGROUND)
+        head = template_mask(2).data.any(axis=2, keepdims=True)  # through all planes
+        image = np.where(head, BACKGROUND, np.full(mni_grid(2).shape, AIR))
         for name, value in UPTAKE.items():
             image[vois(2)[name]] = value
-        return image
+        return image * (1 + NOISE * np.random.default_rng(1).normal(size=image.shape))
 
     def mean(self, name: str) -> float:
         """Mean uptake of a volume of interest."""

@@ -111,11 +111,21 @@ def test_an_empty_reference_region_is_an_error_that_names_the_image(template_pet
         quantify(template_pet(empty))
 
 
-def test_an_impossible_centiloid_is_flagged(template_pet):
+def with_cortex(factor):
     def hot(image):
-        image[vois(2)["ctx"]] *= 4
+        image[vois(2)["ctx"]] *= factor
 
-    assert codes(quantify(template_pet(hot))) == ["centiloid-implausible", "beyond-calibration"]
+    return hot
+
+
+def test_a_centiloid_that_people_do_not_have_is_flagged(template_pet):
+    found = quantify(template_pet(with_cortex(1.5)))
+    assert codes(found) == ["centiloid-implausible", "beyond-calibration"]
+
+
+def test_a_centiloid_that_cannot_be_is_refused(template_pet):
+    with pytest.raises(Exception, match=r"sub-01_pet.nii.gz: a Centiloid of 1\d\d\d cannot be"):
+        quantify(template_pet(with_cortex(4.0)))
 
 
 def unchanged(image):
