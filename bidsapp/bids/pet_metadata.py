@@ -6,7 +6,6 @@ read in it and told (a `Finding`); what has several is refused.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -23,7 +22,7 @@ from bidsapp.bids.sidecar_times import (
     without_empty_frames,
 )
 from bidsapp.bids.values import clock_seconds, is_number
-from bidsapp.core.frames import decay_factors
+from bidsapp.core.decay import decay_between, decay_factors, moments_by_convention, spread
 from bidsapp.core.quality import Finding
 from bidsapp.errors import BadDataError
 
@@ -293,10 +292,11 @@ def check_decay(timing: PetTiming, sidecar: Mapping[str, Any], half_life_s: floa
     if set(factors) == {1}:
         text = f"{key} is 1 for every frame though ImageDecayCorrected is true; it was ignored."
         return _found(timing, "decay-correction", text)
-    moments = _corrected_to(timing, factors, half_life_s)
-    own_start = [m - s for m, s in zip(moments, timing.frame_start_s, strict=True)]
+    starts, durations = timing.frame_start_s, timing.frame_duration_s
+    moments = min(moments_by_convention(starts, durations, factors, half_life_s), key=spread)
+    own_start = [m - s for m, s in zip(moments, starts, strict=True)]
     reference = timing.decay_reference_s or 0.0
-    if max(moments) - min(moments) <= _DECAY_TOLERANCE_S:
+    if spread(moments) <= _DECAY_TOLERANCE_S:
         moment = round(median(moments), 1)
         if abs(moment - reference) <= _DECAY_TOLERANCE_S:
             return timing
@@ -314,26 +314,6 @@ def check_decay(timing: PetTiming, sidecar: Mapping[str, Any], half_life_s: floa
         "believed, check the times of the frames."
     )
     return _found(timing, "decay-correction", text)
-
-
-def _corrected_to(timing: PetTiming, factors: list[float], half_life_s: float) -> list[float]:
-    """Moment every frame is corrected to by its factor, s after injection.
-
-    Reconstructions take the mean decay of a frame, its middle or its start for the moment of its
-    activity: the convention by which the frames agree best is taken.
-    """
-    rate = math.log(2) / half_life_s
-    start, duration = timing.frame_start_s, timing.frame_duration_s
-    conventions = (
-        [math.log(rate * d / -math.expm1(-rate * d)) / rate for d in duration],
-        [length / 2 for length in duration],
-        [0.0] * len(start),
-    )
-    by_convention = [
-        [s + w - math.log(f) / rate for s, w, f in zip(start, within, factors, strict=True)]
-        for within in conventions
-    ]
-    return min(by_convention, key=lambda moments: max(moments) - min(moments))
 
 
 def common_decay_factors(timing: PetTiming, half_life_s: float) -> tuple[float, ...] | None:
@@ -362,8 +342,7 @@ def factors_to(timing: PetTiming, half_life_s: float, reference_s: float) -> tup
     if not timing.decay_corrected:
         return decay_factors(start, timing.frame_duration_s, half_life_s, reference_s)
     moments = timing.frame_reference_s or (timing.decay_reference_s or 0.0,) * len(start)
-    rate = math.log(2) / half_life_s
-    return tuple(math.exp(rate * (moment - reference_s)) for moment in moments)
+    return tuple(decay_between(moment, reference_s, half_life_s) for moment in moments)
 
 
 def _found(timing: PetTiming, code: str, message: str) -> PetTiming:

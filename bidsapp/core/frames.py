@@ -196,7 +196,7 @@ def average(
     weights : T numbers, seconds
     groups : T numbers from 0 on
         Which mean a frame belongs to; None makes one mean of all. Every group must have a weight.
-    factors : T numbers that correct each frame for decay (`decay_factors`, `rereferenced`)
+    factors : T numbers that correct each frame for decay (`bidsapp.core.decay`)
 
     Returns
     -------
@@ -316,31 +316,6 @@ def standing_out(values: Sequence[float]) -> tuple[int, float] | None:
     ]
     farthest = int(np.argmax(np.abs(apart)))
     return int(known[farthest]), apart[farthest]
-
-
-def decay_factors(
-    start_s: Sequence[float],
-    duration_s: Sequence[float],
-    half_life_s: float,
-    reference_s: float,
-) -> tuple[float, ...]:
-    """Factors that take measured activity to what it would be at a reference time.
-
-    The activity of a frame is the mean over its duration of an exponential decay (for example
-    Cherry, Sorenson & Phelps, Physics in Nuclear Medicine, 4th ed., eq. 4-15), so that
-    ``factor = x / (1 - exp(-x)) * exp(k (start - reference))`` with ``x = k * duration`` and
-    ``k = ln 2 / half-life``.
-
-    Parameters
-    ----------
-    start_s, duration_s : start and duration of each frame, s
-    half_life_s : of the radionuclide, s
-    reference_s : time on the clock of ``start_s``, s
-    """
-    start, duration = _checked(start_s, duration_s)
-    rate = np.log(2) / half_life_s
-    within = rate * duration / -np.expm1(-rate * duration)
-    return tuple((within * np.exp(rate * (start - reference_s))).tolist())
 
 
 def _checked(

@@ -18,6 +18,7 @@ _NEGATION = r"(no|not|non|none|without|w/?o|sans|ohne|pre|un|never)"
 # A value that begins so says that something was not done.
 _NEGATIVE = re.compile(
     rf"\W*({_NEGATION}|false|off|nacs?|uncorrected|uncorr|disabled|n|0$)(?![a-z])"
+    r"|\W*non[\W_]*(ac|att|corr)"
 )
 _NO_ATTENUATION = re.compile(
     rf"(?<![a-z])(nac(?![a-z])|{_NEGATION}[\W_]*(ac(?![a-z])|atten)|un-?corr(ected)?(?![a-z]))"

@@ -10,6 +10,7 @@ import numpy as np
 
 from bidsapp.core.mr_contrast import inverted_contrast, spoiled_contrast
 from bidsapp.core.quality import Finding
+from bidsapp.data.series_texts import is_denied, names_no_attenuation
 from bidsapp.dicom.agent import Agent, contrast_agent
 from bidsapp.dicom.header import Header, tag_name
 from bidsapp.dicom.series import Series
@@ -322,9 +323,9 @@ def _classify_pet(series: Series, include_derived: bool) -> Verdict:
     attenuation = tables()["corrected_image"]["attenuation"]
     if corrected and attenuation not in " ".join(corrected).upper():
         return Verdict(Kind.PET_NAC, False, f"(0028,0051) CorrectedImage lacks {attenuation}")
-    if name_matches("no_method", header.text("AttenuationCorrectionMethod")):
+    if is_denied(header.text("AttenuationCorrectionMethod")):
         return Verdict(Kind.PET_NAC, False, "(0054,1101) AttenuationCorrectionMethod is none")
-    if not corrected and name_matches("not_attenuation_corrected", name):
+    if not corrected and names_no_attenuation(name):
         return Verdict(Kind.PET_NAC, False, "the series name says NAC; CorrectedImage is missing")
     if "REPROJECTION" in header.texts("SeriesType"):
         return Verdict(Kind.PROJECTION, False, "(0054,1000) SeriesType is REPROJECTION")

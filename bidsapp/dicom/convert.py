@@ -183,7 +183,8 @@ def _clean_sidecar(job: Job, made: image.Converted, scrub: Scrubber) -> dict[str
     else:
         content = sidecar.pet_sidecar(job.pet, made.sidecar)
     findings = job.target.findings
-    content["CentiPET"]["Remarks"] += [*(f.message for f in findings), *made.remarks]
+    told = (*job.remarks, *(f.message for f in findings), *made.remarks)
+    content["CentiPET"]["Remarks"] += told
     content["CentiPET"]["Flags"] += [
         {"code": f.code, "message": f.message}
         for f in findings

@@ -24,6 +24,7 @@ from bidsapp.dicom.frames import (
 )
 from bidsapp.dicom.header import Header
 from bidsapp.dicom.join import Part, join_parts, joined, suv_twins
+from bidsapp.dicom.pixels import lossy_compression
 from bidsapp.dicom.plan import LostScan, PetScan, Plan, T1wScan, Target, make_plan
 from bidsapp.dicom.scrub import Scrubber, shortened, without_file_name
 from bidsapp.dicom.series import Inventory, Series
@@ -58,6 +59,7 @@ class Job:
     target : its name
     pet : what its sidecar needs, None for a T1w
     factors : what takes each frame to Bq/mL
+    remarks : what was noticed in the headers of a T1w
     """
 
     series: Series
@@ -65,6 +67,7 @@ class Job:
     target: Target
     pet: PetFacts | None = None
     factors: tuple[float, ...] = (1.0,)
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -200,8 +203,10 @@ class _Desk:
         times = time_model(clock)
         doubts = disagreement(header, tracer), check_half_life(header, tracer)
         told = tuple(filter(None, doubts))
+        lossy = lossy_compression(series.images)
         findings = tuple(filter(None, (second_injection(header, tracer, stated),
-                                       dose_doubt(header, stated.values))))  # fmt: skip
+                                       dose_doubt(header, stated.values),
+                                       lossy and Finding("lossy", lossy))))  # fmt: skip
         half_life_s = clock.half_life_s or tracer.half_life_s
         factor, units_source = to_bq_per_ml(series, times, half_life_s)
         facts = PetFacts(
@@ -271,8 +276,9 @@ class _Desk:
         self.t1ws.append(
             T1wScan(series, labels.participant, labels.session, moment, verdict.findings)
         )
-        self._wanted[series.key] = partial(Job, series, frames)
-        return True, reason
+        told = tuple(filter(None, [lossy_compression(series.images)]))
+        self._wanted[series.key] = partial(Job, series, frames, remarks=told)
+        return True, "; ".join([reason, *told])
 
     def _note(
         self, series: Series, labels: identity.Labels, kind: str, decision: str, reason: str

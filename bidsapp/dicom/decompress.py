@@ -7,6 +7,7 @@ copies that are missing tell.
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -18,6 +19,8 @@ from pydicom.uid import ExplicitVRLittleEndian
 from bidsapp.errors import BadDataError
 
 _TIMEOUT_S = 1800
+_REMEDY = "export it again, uncompressed"
+_OWN_REMEDY = "the file may be sound: see to memory, TMPDIR and installation, and run again"
 
 
 def is_compressed(path: Path) -> bool:
@@ -41,8 +44,18 @@ def decompress(paths: Iterable[Path], folder: Path) -> dict[Path, Path]:
     folder.mkdir(parents=True)
     said = folder / "said.txt"
     task = json.dumps([str(said), [[str(path), str(copy)] for path, copy in copies.items()]])
+    why = _run(task, said)
+    for path, copy in copies.items():
+        if not copy.exists():
+            problem = (said.exists() and said.read_text("utf-8")) or why
+            raise BadDataError(f"{path.name}: (7FE0,0010) PixelData cannot be decoded {problem}")
+    return copies
+
+
+def _run(task: str, said: Path) -> str:
+    """Run the process; return why copies may be missing of which it said nothing."""
     try:
-        subprocess.run(
+        code = subprocess.run(
             [sys.executable, "-m", __name__],
             input=task,
             text=True,
@@ -50,21 +63,21 @@ def decompress(paths: Iterable[Path], folder: Path) -> dict[Path, Path]:
             stderr=subprocess.DEVNULL,
             timeout=_TIMEOUT_S,
             check=False,
-        )
-        reason = "its codec crashed"
+        ).returncode
     except subprocess.TimeoutExpired:
-        reason = f"its codec did not finish within {_TIMEOUT_S} s"
-    for path, copy in copies.items():
-        if not copy.exists():
-            problem = said.read_text("utf-8") if said.exists() else f"({reason})"
-            raise BadDataError(
-                f"{path.name}: (7FE0,0010) PixelData cannot be decoded {problem}; export it again, "
-                "uncompressed"
-            )
-    return copies
+        return f"(its codec did not finish within {_TIMEOUT_S} s); {_REMEDY}"
+    except OSError as error:
+        return f"(the decoder cannot be started: {error.strerror}); {_OWN_REMEDY}"
+    if not said.exists():
+        return f"(the decoder cannot be started: exit code {code}); {_OWN_REMEDY}"
+    if code == -signal.SIGKILL:
+        return f"(the decoder was killed, as happens for want of memory); {_OWN_REMEDY}"
+    if code > 0:
+        return f"(the decoder ended with exit code {code}); {_OWN_REMEDY}"
+    return f"(its codec crashed); {_REMEDY}"
 
 
-def _write_copy(path: str, copy: Path) -> str | None:
+def write_copy(path: str, copy: Path) -> str | None:
     """Write an uncompressed copy of a file; return why it cannot be done."""
     syntax = ""
     try:
@@ -74,18 +87,23 @@ def _write_copy(path: str, copy: Path) -> str | None:
             dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
         else:
             dataset.decompress(generate_instance_uid=False)
+    except MemoryError:
+        raise
     except Exception as error:  # pydicom raises some twenty classes on broken pixel data
-        return f"{syntax}({type(error).__name__})"
+        return f"{syntax}({type(error).__name__}); {_REMEDY}"
     copy.parent.mkdir()
-    dataset.save_as(copy)
+    part = copy.with_name("part")  # a process that is killed leaves no copy that is cut
+    dataset.save_as(part)
+    part.replace(copy)
     return None
 
 
 def main() -> None:
     """Write the copies that standard input names, up to the first that cannot be."""
     said, tasks = json.load(sys.stdin)
+    Path(said).touch()  # it has started
     for path, copy in tasks:
-        if problem := _write_copy(path, Path(copy)):
+        if problem := write_copy(path, Path(copy)):
             Path(said).write_text(problem, "utf-8")
             return
 

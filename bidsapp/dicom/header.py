@@ -214,6 +214,8 @@ def headers_of(dataset: Dataset, path: Path) -> list[Header]:
     values = _texts(dataset, "instance", "series")
     values |= {**_radiopharmaceutical(dataset), **_private(dataset)}
     values |= _code_meanings(dataset, "file_code_meaning")
+    if syntax := getattr(dataset, "file_meta", {}).get("TransferSyntaxUID"):
+        values["TransferSyntaxUID"] = (str(syntax),)
     if names := tuple(sorted(set(_person_names(dataset)))):
         values[PERSON_NAMES] = names
     frames = dataset.get(_PER_FRAME)

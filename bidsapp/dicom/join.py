@@ -8,13 +8,13 @@ dual-window study, keeps them apart: the head may have moved, and its parts are 
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from bidsapp.bids.pet_metadata import activity_unit
+from bidsapp.core.decay import decay_between
 from bidsapp.dicom.frames import Frame
 from bidsapp.dicom.plan import PetScan
 from bidsapp.dicom.timing import ScanClock, TimeModel
@@ -128,7 +128,7 @@ def _redecayed(part: Part, first: Part) -> float:
     mine, its = part.scan.times.decay_reference_s, first.scan.times.decay_reference_s
     if mine is None or its is None:
         return 1.0
-    return math.exp(math.log(2) / first.half_life_s * (mine - its))
+    return decay_between(mine, its, first.half_life_s)
 
 
 def _continues(before: Part, after: Part) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,11 +11,12 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from bidsapp.dicom.decompress import decompress, is_compressed
 from bidsapp.dicom.frames import Frame
-from bidsapp.dicom.header import Header
+from bidsapp.dicom.header import Header, tag_name
+from bidsapp.dicom.tables import tables
 from bidsapp.errors import BadDataError
 
 
@@ -46,6 +47,28 @@ def scaling(header: Header) -> tuple[float, float]:
     """Slope and intercept of an image; 1 and 0 in an MR, which need not state them."""
     slope, intercept = (header.number(f"Rescale{name}") for name in ("Slope", "Intercept"))
     return 1.0 if slope is None else slope, intercept or 0.0
+
+
+def lossy_compression(images: Iterable[Header]) -> str | None:
+    """Say that images were compressed with loss, which decoding does not undo; None if not.
+
+    (0028,2110) stays 01 for good, also where the pixels are no longer compressed.
+    """
+    for image in images:
+        syntax = UID(image.text("TransferSyntaxUID"))
+        if image.text("LossyImageCompression") == "01":
+            said = f"{tag_name('LossyImageCompression')} is 01"
+        elif syntax in tables()["lossy"]["syntaxes"]:
+            said = f"{tag_name('TransferSyntaxUID')} is {syntax.name}"
+        else:
+            continue
+        facts = [image.shown(f"LossyImageCompression{name}") for name in ("Ratio", "Method")]
+        stated = " ".join(filter(None, facts)) or "not stated"
+        return (
+            f"{said} (ratio and method: '{stated}'): the pixels were compressed with loss, so they "
+            "are not what was measured; export the series again without"
+        )
+    return None
 
 
 def planes(frames: Sequence[Frame]) -> Iterator[Plane]:

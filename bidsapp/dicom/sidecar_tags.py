@@ -21,10 +21,11 @@ from bidsapp.bids.sidecar_times import (
     without_empty_frames,
 )
 from bidsapp.bids.values import clock_seconds, is_number
+from bidsapp.core.decay import mean_decay_moment
 from bidsapp.data.tracers import tracer_from_name
 from bidsapp.dicom.header import FILE_NAME, MIDNIGHT, PERSON_NAMES, YEARS, Values
 from bidsapp.dicom.tables import name_matches, tables
-from bidsapp.dicom.timing import first_frame_after, mean_decay_moment
+from bidsapp.dicom.timing import first_frame_after
 from bidsapp.errors import BadDataError
 from bidsapp.io.reading import parse_json, read_bytes
 

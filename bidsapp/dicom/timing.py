@@ -34,7 +34,6 @@ the middle of the frame instead, and are recognised by it.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -42,6 +41,7 @@ from itertools import pairwise
 from statistics import median
 
 from bidsapp.bids.stated import StatedTimes
+from bidsapp.core.decay import moments_by_convention, moments_within, spread
 from bidsapp.errors import BadDataError
 
 _DAY = timedelta(days=1)
@@ -449,7 +449,7 @@ def _by_reference(clock: ScanClock) -> list[_Placing]:
     if len(references) < len(clock.frames) or len(set(references)) < len(references):
         return []
     moments = zip(
-        *((*_moments_within(f.duration_s, clock.half_life_s), f.duration_s) for f in clock.frames),
+        *((*moments_within(f.duration_s, clock.half_life_s), f.duration_s) for f in clock.frames),
         strict=True,
     )
     placings = []
@@ -483,8 +483,8 @@ def _with_spread(placing: _Placing, clock: ScanClock) -> _Placing:
     if clock.half_life_s is None or min(factors) <= 0 or len(set(factors)) < len(factors):
         return placing
     durations = [frame.duration_s for frame in clock.frames]
-    moments = _moments_by_convention(placing.starts_s, durations, factors, clock.half_life_s)
-    return replace(placing, spread_s=min(max(each) - min(each) for each in moments))
+    moments = moments_by_convention(placing.starts_s, durations, factors, clock.half_life_s)
+    return replace(placing, spread_s=min(map(spread, moments)))
 
 
 def _in_order(starts: Sequence[float], durations: Sequence[float]) -> bool:
@@ -542,22 +542,6 @@ def first_frame_after(reference_s: float, duration_s: float, half_life_s: float 
     return _single(_by_reference(ScanClock((frame,), half_life_s=half_life_s))).first_s or 0.0
 
 
-def mean_decay_moment(duration_s: float, half_life_s: float | None) -> float:
-    """Moment within a frame at which the activity equals its mean over the frame, s.
-
-    Without a half-life this is the middle of the frame.
-    """
-    if half_life_s is None:
-        return duration_s / 2
-    rate = math.log(2) / half_life_s
-    return -math.log(-math.expm1(-rate * duration_s) / (rate * duration_s)) / rate
-
-
-def _moments_within(duration_s: float, half_life_s: float | None) -> tuple[float, float, float]:
-    """Moments of a frame that reconstructions use as its time: mean decay, middle, start."""
-    return mean_decay_moment(duration_s, half_life_s), duration_s / 2, 0.0
-
-
 def _check_durations(durations: tuple[float, ...], stated: StatedTimes) -> None:
     """Refuse frames of a length no scan has."""
     shortest, longest = _DURATIONS_S
@@ -566,7 +550,7 @@ def _check_durations(durations: tuple[float, ...], stated: StatedTimes) -> None:
         unit = "state seconds" if stated.durations_s else "the tag counts in ms"
         raise BadDataError(
             f"{who} gives frames of {min(durations):g} to {max(durations):g} s, which no scan has "
-            f"({unit}); correct it"
+            f"({unit}); correct it, or state FrameDuration in a --dicom-metadata file"
         )
 
 
@@ -897,22 +881,6 @@ def _corrected_to(
     """Moments the decay factors correct to, one per convention in which the frames agree."""
     return tuple(
         median(moments)
-        for moments in _moments_by_convention(starts, durations, factors, half_life_s)
-        if max(moments) - min(moments) <= 2 * _DECAY_TOLERANCE_S
+        for moments in moments_by_convention(starts, durations, factors, half_life_s)
+        if spread(moments) <= 2 * _DECAY_TOLERANCE_S
     )
-
-
-def _moments_by_convention(
-    starts: Sequence[float],
-    durations: Sequence[float],
-    factors: Sequence[float],
-    half_life_s: float,
-) -> list[list[float]]:
-    """Moment every frame is corrected to by its factor, for each moment a factor may belong to."""
-    rate = math.log(2) / half_life_s
-    by_convention: list[list[float]] = [[], [], []]
-    for start, duration, factor in zip(starts, durations, factors, strict=True):
-        within = _moments_within(duration, half_life_s)
-        for moments, moment in zip(by_convention, within, strict=True):
-            moments.append(start + moment - math.log(factor) / rate)
-    return by_convention

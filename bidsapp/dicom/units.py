@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bidsapp.bids.pet_metadata import activity_unit
+from bidsapp.core.decay import decay_between
 from bidsapp.dicom.header import Header, tag_name
 from bidsapp.dicom.series import Series
 from bidsapp.dicom.sidecar import dose_bq
@@ -60,5 +61,5 @@ def _bq_per_suv(header: Header, times: TimeModel, half_life_s: float) -> float:
         )
     if times.decay_reference_s is None:
         raise header.error("Units", "says SUV of an image without decay correction; correct it")
-    decay = 2 ** (-times.decay_reference_s / half_life_s)
+    decay = decay_between(0.0, times.decay_reference_s, half_life_s)
     return float(dose_bq(header)[0] * decay / (weight_kg * 1000))

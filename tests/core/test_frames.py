@@ -6,11 +6,11 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from bidsapp.core.decay import decay_factors
 from bidsapp.core.frames import (
     WindowRule,
     average,
     choose_frames,
-    decay_factors,
     deviations,
     drift_per_min,
     nearest_window,

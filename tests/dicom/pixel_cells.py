@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
+from functools import cache
 from pathlib import Path
 
 import gdcm
@@ -16,6 +17,7 @@ import nibabel as nib
 import numpy as np
 import pydicom
 from dicom_studies import Mr, Pet, enhanced, place, set_pixels
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import (
@@ -144,25 +146,28 @@ def files(cell: Cell, made: Sequence[Dataset]) -> Iterator[Dataset]:
 
 
 def encoded(data: Dataset, coding: str) -> Dataset:
-    """Data set with its pixels in another transfer syntax."""
+    """Data set with its pixels in another transfer syntax; that given stays as it is."""
+    meta, data = copy.deepcopy(data.file_meta), Dataset(dict(data.items()))
+    data.file_meta = meta
     if coding in CODECS:
         uid, syntax = CODECS[coding]
+        shape = data.Rows, data.Columns
         size = 2 * data.Rows * data.Columns
         images = [
-            _compressed(data.PixelData[start : start + size], data, syntax)
+            _compressed(data.PixelData[start : start + size], shape, syntax)
             for start in range(0, len(data.PixelData), size)
         ]
-        data.PixelData = encapsulate(images)
-        data["PixelData"].VR = "OB"
+        data["PixelData"] = DataElement("PixelData", "OB", encapsulate(images))
         data.file_meta.TransferSyntaxUID = uid
     if coding == "deflated":
         data.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
     return data
 
 
-def _compressed(pixels: bytes, data: Dataset, syntax: int) -> bytes:
+@cache
+def _compressed(pixels: bytes, shape: tuple[int, int], syntax: int) -> bytes:
     """Code stream of one image; GDCM takes and gives files."""
-    image = next(Mr(shape=(data.Rows, data.Columns), positions=[0]).datasets())
+    image = next(Mr(shape=shape, positions=[0]).datasets())
     image.PixelData = pixels
     with tempfile.TemporaryDirectory() as name:
         plain, coded = f"{name}/plain", f"{name}/coded"
@@ -182,14 +187,19 @@ def _compressed(pixels: bytes, data: Dataset, syntax: int) -> bytes:
     return stream
 
 
-def write_cell(cell: Cell, folder: Path) -> list[Dataset]:
+def write_cell(cell: Cell, folder: Path) -> Sequence[Dataset]:
     """Write the files of a cell; return its slices in place and time, before any coding."""
-    made = slices(cell)
-    truth = copy.deepcopy(made)
+    made = _shared_slices(cell.kind, cell.slope)
     folder.mkdir(parents=True)
     for number, data in enumerate(files(cell, ordered(made, cell.order))):
         pydicom.dcmwrite(folder / f"{number:04d}.dcm", data, enforce_file_format=True)
-    return truth
+    return made
+
+
+@cache
+def _shared_slices(kind: str, slope: str) -> Sequence[Dataset]:
+    """Slices that many cells hold; only their numbers change from cell to cell."""
+    return slices(Cell("uncompressed", "classic", "along", slope, kind))
 
 
 def outcome(folder: Path, truth: Sequence[Dataset]) -> str:

@@ -116,7 +116,10 @@ def test_visits_whose_dates_were_made_equal_stay_two_sessions(tmp_path: Path) ->
     assert all("_rec-" in row.target for row in rows)
 
 
-@pytest.mark.parametrize("method", ["NONE, 0.000000 cm-1,", "none", "Not corrected", "NAC"])
+@pytest.mark.parametrize(
+    "method",
+    ["NONE, 0.000000 cm-1,", "none", "Not corrected", "NAC", "non-attenuated", "w/o AC", "0"],
+)
 def test_a_method_of_none_is_no_attenuation_correction(tmp_path: Path, method: str) -> None:
     def change(data: Dataset) -> None:
         del data.CorrectedImage
@@ -176,3 +179,24 @@ def test_a_sidecar_with_the_time_of_the_series_alone(tmp_path: Path, series: str
 def test_a_time_of_day_as_moment_of_decay_correction(tmp_path: Path) -> None:
     times = times_of(tmp_path, {**SIDECAR, "ImageDecayCorrectionTime": 41400})
     assert times.decay_reference_s == 5400 and "time of day" in times.remarks[0]
+
+
+def test_pixels_compressed_with_loss_are_flagged_and_converted(tmp_path: Path) -> None:
+    def lossy(data: Dataset) -> None:
+        data.LossyImageCompression, data.LossyImageCompressionRatio = "01", "12"
+
+    (row,) = decided(tmp_path, edited(lossy)).rows
+    assert row.decision == "kept" and "(0028,2110) LossyImageCompression is 01" in row.reason
+
+
+def test_a_frame_of_no_length_can_be_stated(tmp_path: Path) -> None:
+    def empty(data: Dataset) -> None:
+        if data.ImageIndex <= 9:
+            data.ActualFrameDuration = "0"
+
+    (row,) = decided(tmp_path / "asked", edited(empty, Pet())).rows
+    assert row.decision == "error" and "state FrameDuration in a --dicom-metadata" in row.reason
+    metadata = tmp_path / "stated.json"
+    metadata.write_text(json.dumps({"FrameDuration": [300, 300, 300, 300]}))
+    (row,) = decided(tmp_path / "stated", edited(empty, Pet()), metadata=metadata).rows
+    assert row.decision == "kept", row.reason

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import copy
+import gzip
 import itertools
+import json
 import random
-from collections.abc import Callable, Sequence
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,14 +18,16 @@ import numpy as np
 import pydicom
 import pytest
 from dicom_studies import Pet, set_pixels
-from pixel_cells import Cell, is_exact, pairwise, slices, write_cell
+from pixel_cells import AXES, Cell, all_cells, is_exact, outcome, pairwise, slices, write_cell
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
-from pydicom.uid import JPEGLosslessSV1
+from pydicom.uid import JPEGExtended12Bit, JPEGLosslessSV1
 
+from bidsapp.dicom.decompress import decompress, write_copy
 from bidsapp.dicom.frames import count_remarks, frames_of
 from bidsapp.dicom.header import headers_of, read_headers
 from bidsapp.dicom.image import Converted, convert_series
+from bidsapp.dicom.pixels import lossy_compression
 from bidsapp.dicom.series import Series, snapped, take_inventory
 from bidsapp.errors import BadDataError
 
@@ -49,9 +56,34 @@ def series_of(datasets: Sequence[Dataset]) -> Series:
 
 @pytest.mark.parametrize("cell", pairwise(), ids=str)
 def test_every_voxel_is_in_its_place(tmp_path: Path, cell: Cell) -> None:
-    """A covering part of the matrix; ``tests/benchmarks/dicom_pixels.py`` runs it whole."""
+    """A covering part of the matrix."""
     truth = write_cell(cell, tmp_path / "in")
     assert is_exact(convert(tmp_path).image, truth)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("coding", AXES["coding"])
+def test_every_voxel_of_the_whole_matrix_is_in_its_place(
+    tmp_path: Path, coding: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All that differs is which files there are, so the codecs run in this process."""
+    monkeypatch.setattr("bidsapp.dicom.pixels.decompress", decompress_here)
+    found = {}
+    for number, cell in enumerate(cell for cell in all_cells() if cell.coding == coding):
+        folder = tmp_path / f"{number}"
+        found[cell] = outcome(folder, write_cell(cell, folder / "in"))
+        shutil.rmtree(folder)
+    assert len(found) == 144
+    assert {cell: word for cell, word in found.items() if word != "exact"} == {}
+
+
+def decompress_here(paths: Iterable[Path], folder: Path) -> dict[Path, Path]:
+    """What ``decompress`` does, without a process of its own to start."""
+    copies = {path: folder / f"{number:06d}" / path.name for number, path in enumerate(paths)}
+    folder.mkdir(parents=True)
+    for path, copy_ in copies.items():
+        assert write_copy(str(path), copy_) is None
+    return copies
 
 
 @pytest.mark.parametrize("slope", ["", "0", "-1"])
@@ -311,3 +343,82 @@ def test_a_slice_beside_the_grid_is_refused(tmp_path: Path) -> None:
 def test_values_as_near_as_a_tolerance_are_one() -> None:
     values = np.array([3.0, 1.0, 1.001, 2.0, 1.002])
     np.testing.assert_array_equal(snapped(values, 0.0015), [3, 1, 1, 2, 1])
+
+
+# --------------------------------------------------------------------- compressed files and pixels
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        Cell("JPEG-LS", "classic", "shuffled", "per slice", "dynamic"),
+        Cell("RLE", "enhanced", "against", "per frame", "dynamic"),
+        Cell("deflated", "two enhanced files", "interleaved", "one", "T1w"),
+    ],
+    ids=str,
+)
+def test_files_compressed_one_by_one(tmp_path: Path, cell: Cell) -> None:
+    truth = write_cell(cell, tmp_path / "in")
+    for path in list((tmp_path / "in").iterdir()):
+        (tmp_path / "in" / f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes(), 1))
+        path.unlink()
+    assert outcome(tmp_path, truth) == "exact"
+
+
+def _stated_loss(data: Dataset) -> None:
+    data.LossyImageCompression, data.LossyImageCompressionRatio = "01", "8.5"
+    data.LossyImageCompressionMethod = "ISO_15444_1"
+
+
+def _coded_with_loss(data: Dataset) -> None:
+    data.file_meta.TransferSyntaxUID = JPEGExtended12Bit
+
+
+@pytest.mark.parametrize(
+    ("edit", "words"),
+    [(_stated_loss, ("(0028,2110)", "8.5 ISO_15444_1")), (_coded_with_loss, ("JPEG Extended",))],
+)
+def test_loss_is_told(edit: Callable[[Dataset], None], words: tuple[str, ...]) -> None:
+    made = slices(STATIC)
+    assert lossy_compression(series_of(made).images) is None
+    edit(made[3])
+    said = lossy_compression(series_of(made).images) or ""
+    assert all(word in said for word in words) and "loss" in said
+
+
+def _no_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.executable", "/nowhere/python")
+
+
+def _no_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bidsapp.dicom.decompress.__name__", "bidsapp.dicom.gone")
+
+
+@pytest.mark.parametrize("breaks", [_no_interpreter, _no_module])
+def test_a_decoder_that_cannot_start_is_no_fault_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, breaks: Callable[[pytest.MonkeyPatch], None]
+) -> None:
+    write_cell(Cell("RLE", "enhanced", "along", "one", "T1w"), tmp_path / "in")
+    breaks(monkeypatch)
+    with pytest.raises(BadDataError, match=r"cannot be started.*the file may be sound"):
+        convert(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [(signal.SIGSEGV, "codec crashed.*export it again"), (signal.SIGKILL, "killed.*may be sound")],
+)
+def test_how_a_decoder_ended_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, words: str
+) -> None:
+    paths = [tmp_path / "0.dcm"]
+    write_cell(Cell("RLE", "enhanced", "along", "one", "T1w"), tmp_path / "in")
+    (tmp_path / "in" / "0000.dcm").rename(paths[0])
+
+    def ended(command: list[str], *, input: str, **_: object) -> subprocess.CompletedProcess[str]:
+        Path(json.loads(input)[0]).touch()
+        return subprocess.CompletedProcess(command, -number)
+
+    monkeypatch.setattr("subprocess.run", ended)
+    with pytest.raises(BadDataError, match=words):
+        decompress(paths, tmp_path / "copies")

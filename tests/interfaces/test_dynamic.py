@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from bidsapp.core.alignment import rigid_matrix
-from bidsapp.core.frames import decay_factors
+from bidsapp.core.decay import decay_factors
 from bidsapp.core.volume import Volume
 from bidsapp.data import VOI_NAMES, mni_grid, vois
 from bidsapp.interfaces.dynamic import SampleFrames, SaveDynamic, SaveMotion, SaveTacs, Series
