@@ -1,7 +1,7 @@
 """How well a PET finds the template without a T1w: the tables of docs/pet_only.md.
 
     python tests/benchmarks/pet_only.py DATA [sub-XX ...] [--heads BIDS] [--bright]
-        [--displaced] [--spoilt]
+        [--displaced] [--spoilt] [--real]
 
 Every PET scan of ``DATA/bids`` is normalised by itself, and what the GAAIN volumes then hold is
 compared with ``DATA/reference.tsv``: what the standard normalisation of the T1w measures at the
@@ -12,7 +12,9 @@ from the standard's field over two volumes of interest, the quality numbers, and
 outside the brain is as in real scans. ``--bright`` multiplies uptake outside the brain, patchily,
 by 1.6 to 2.8 (from 0.7 to 1.1-1.9 of the cerebellum). ``--displaced`` measures again with the PET
 40 mm and 30 degrees away, in four directions, and turned by 90 degrees; ``--spoilt`` with images
-that cannot give a result, or hardly: which are flagged or refused?
+that cannot give a result, or hardly: which are flagged or refused? ``--real`` measures the real
+florbetapir scan of ``DATA/real`` instead, by its own equation, under headers that are turned,
+tilted and shifted, and with planes cut off; another program gave about 2 CL.
 """
 
 from __future__ import annotations
@@ -35,12 +37,14 @@ from bidsapp.bids.layout import read_dataset
 from bidsapp.bids.plan import ScanPlan
 from bidsapp.bids.planning import make_plan
 from bidsapp.core.alignment import rigid_matrix, transform
+from bidsapp.core.centiloid import centiloid
 from bidsapp.core.pet_normalisation import PetNormalisation, normalise_pet
 from bidsapp.core.quality import pet_only_findings, pet_only_refusal
 from bidsapp.core.resample import sample
 from bidsapp.core.volume import Volume
 from bidsapp.data import read_table, vois
 from bidsapp.data.amyloid_template import amyloid_template
+from bidsapp.data.tracers import tracers
 from bidsapp.errors import BadDataError
 from bidsapp.io.nifti import load_volume
 from bidsapp.settings import Filters, Processing
@@ -172,6 +176,40 @@ def spoilt(pet: Volume) -> Iterator[tuple[str, Volume]]:
     yield "even ellipsoid", Volume((1000.0 * (away < 1)).astype(np.float32), pet.affine)
 
 
+def odd_headers(pet: Volume) -> Iterator[tuple[str, Volume]]:
+    """The same voxels under other headers, or fewer of them."""
+    yield "as it is", pet
+    centre = transform(pet.affine, (np.array(pet.data.shape) - 1) / 2)
+    for axis, way in zip("xyz", np.eye(3), strict=True):
+        for angle in (90, 25):
+            moved = rigid_matrix([0, 0, 0, *(np.radians(angle) * way)], centre)
+            yield f"turned by {angle} degrees about {axis}", Volume(pet.data, moved @ pet.affine)
+        shifted = rigid_matrix([*(50 * way), 0, 0, 0], centre)
+        yield f"shifted by 50 mm along {axis}", Volume(pet.data, shifted @ pet.affine)
+    for below, above in ((0, 10), (4, 0), (4, 10)):
+        data = np.ascontiguousarray(pet.data[:, :, below : pet.data.shape[2] - above])
+        affine = pet.affine.copy()
+        affine[:3, 3] += below * affine[:3, 2]
+        yield f"{below} planes cut below, {above} above", Volume(data, affine)
+
+
+def real_scan(data: Path) -> None:
+    """Print what a scan of a person gives under odd headers."""
+    known = make_plan(read_dataset(data / "real" / "mended", Filters()), Processing(pet_only=True))
+    (scan,) = known.scans
+    equation = tracers()[scan.tracer].equations["wc"]
+    for what, pet in odd_headers(mean_pet(scan)):
+        try:
+            found, ratios, flags = measured(pet)
+        except BadDataError as error:
+            print(f"refused  {what}: {error}", flush=True)
+            continue
+        quality = " ".join(f"{key} {value:.2f}" for key, value in found.quality.items())
+        print(
+            f"{centiloid(ratios['wc'], equation):6.1f} CL  {what}  {quality}  {flags}", flush=True
+        )
+
+
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -181,7 +219,11 @@ def main() -> None:
     parser.add_argument("--bright", action="store_true")
     parser.add_argument("--displaced", action="store_true")
     parser.add_argument("--spoilt", action="store_true")
+    parser.add_argument("--real", action="store_true")
     options = parser.parse_args()
+    if options.real:
+        real_scan(options.data)
+        return
     known = Reference.of(options.data, options.heads)
     plan = make_plan(read_dataset(known.bids, Filters()), Processing(pet_only=True))
     rows = {}
