@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bidsapp.core.alignment import Matrix, inverse, transform
+from bidsapp.core.levels import Levels, Places
 from bidsapp.core.pet_template import CLASSES, PetTemplate
 from bidsapp.core.sampling import Float32, Float64, trilinear
-from bidsapp.core.tissue_model import Levels, cauchy_weights, drift_basis
+from bidsapp.core.tissue_model import cauchy_weights
 from bidsapp.core.volume import Volume
 from bidsapp.errors import BadDataError
 
@@ -90,7 +91,8 @@ class Samples:
         The voxels' places in its flattened data.
     world : ndarray, shape (N, 3)
     values, weights : ndarray, shape (N,)
-    drift : ndarray, shape (N, K)
+    places : Places
+        Functions of place that levels are made of.
     observations : float
         Independent observations per voxel.
     """
@@ -100,7 +102,7 @@ class Samples:
     world: Float64
     values: Float64
     weights: Float64
-    drift: Float64
+    places: Places
     observations: float
 
     @classmethod
@@ -124,13 +126,13 @@ class Samples:
             world=world,
             values=values,
             weights=np.ones(where.size),
-            drift=drift_basis(world, world.mean(axis=0), options.drift_order),
+            places=Places.of(world, world.mean(axis=0), options.drift_order),
             observations=min(1.0, pet.grid.voxel_volume / options.independence_mm3),
         )
 
     def levels(self, maps: Float32) -> Levels:
         """Least squares for the levels of the classes, given the patterns at the samples."""
-        return Levels(maps, [self.drift] * maps.shape[1], self.weights)
+        return Levels(maps, self.places, self.weights)
 
     def uptake(self, maps: Float32) -> dict[str, float]:
         """Mean uptake of each class, where it is, in units of the PET."""
@@ -161,7 +163,7 @@ class Samples:
         levels = self.levels(maps)
         coefficients = levels.solve(self.values)
         force = np.einsum("inc,nc->ni", slopes, levels.local(coefficients))
-        return self.values - levels.design @ coefficients, force, levels
+        return self.values - levels.at(coefficients), force, levels
 
     def dense(self, values: Float64) -> Float64:
         """Put values of the samples on the grid of the coarse PET, zero elsewhere."""

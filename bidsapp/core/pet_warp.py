@@ -97,11 +97,12 @@ class WarpFit:
         penalty = (stiffness * self.bending).ravel()
         gradient = np.empty((3, m))
         hessian = np.empty((3, m, 3, m))
-        shared = np.empty((3, m, levels.design.shape[1]))  # with the levels
+        design = levels.design()
+        shared = np.empty((3, m, design.shape[1]))  # with the levels
         for a in range(3):
             gradient[a] = basis.project(data.dense(weighted[:, a] * residual)).ravel()
             gradient[a] -= penalty * coefficients[a].ravel()
-            for column, level in enumerate(levels.design.T):
+            for column, level in enumerate(design.T):
                 shared[a, :, column] = basis.project(data.dense(weighted[:, a] * level)).ravel()
             for b in range(a, 3):
                 block = basis.gram(data.dense(weighted[:, a] * force[:, b]))

@@ -28,8 +28,9 @@ from scipy import fft, ndimage
 from scipy.spatial.transform import Rotation
 
 from bidsapp.core.alignment import Matrix, displacement, inverse, transform
+from bidsapp.core.levels import RIDGE
 from bidsapp.core.sampling import Float32, Float64, trilinear
-from bidsapp.core.tissue_model import RIDGE, TissueModel
+from bidsapp.core.tissue_model import TissueModel
 from bidsapp.core.volume import Volume
 from bidsapp.errors import BadDataError
 

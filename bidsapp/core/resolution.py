@@ -22,9 +22,10 @@ from scipy.ndimage import binary_dilation, find_objects, gaussian_filter
 from threadpoolctl import threadpool_limits
 
 from bidsapp.core.alignment import Matrix, inverse, transform
+from bidsapp.core.levels import drift_basis
 from bidsapp.core.resample import measured_box, resample
 from bidsapp.core.sampling import FWHM_PER_SIGMA, Float32, Float64
-from bidsapp.core.tissue_model import cauchy_weights, drift_basis
+from bidsapp.core.tissue_model import cauchy_weights
 from bidsapp.core.volume import Grid, Volume
 
 Widths = tuple[float, float, float]

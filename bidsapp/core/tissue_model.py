@@ -25,19 +25,17 @@ smooths it by an amount that depends on the shift, and least squares then prefer
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import combinations_with_replacement
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_factor, cho_solve
 
 from bidsapp.core.alignment import LENGTH_MM, Matrix, inverse, rigid_matrix, transform
+from bidsapp.core.levels import Levels, Places
 from bidsapp.core.sampling import Float32, Float64, trilinear
 
 CAUCHY = 3.0  # in robust standard deviations; 2.4 is 95 % efficient on Gaussian residuals
-RIDGE = 1e-6  # of the mean diagonal: keeps a class outside the field of view from dividing by zero
 DOUBTFUL = 0.75  # detail of a head that a PET shows; right pairs have 1
 WHOLLY_EXPLAINED = 0.5  # detail over what is left; of another person's PET, at most a quarter
 DAMPING_START = 1e-3
@@ -89,37 +87,48 @@ class PoseFit:
     weights: Float64
 
 
-def drift_basis(points: Float64, centre: Float64, order: int) -> Float64:
-    """Return all monomials of the coordinates up to ``order``, shape (N, K), the constant first."""
-    x = (points - centre) / LENGTH_MM
-    columns = [np.ones(len(x))]
-    for degree in range(1, order + 1):
-        for axes in combinations_with_replacement(range(3), degree):
-            columns.append(np.prod(x[:, axes], axis=1))
-    return np.stack(columns, axis=1)
-
-
-def regional_basis(drift: Float64, region: NDArray[np.integer]) -> Float64:
-    """Give every region that occurs a constant of its own in place of the common one, (N, K)."""
-    found = np.unique(region)
-    return np.concatenate([region[:, None] == found, drift[:, 1:]], axis=1)
-
-
 class _Search:
-    """One PET's voxels under one model; evaluates poses."""
+    """One PET's voxels under one model; evaluates poses.
+
+    The voxels are taken region by region, as `Places` wants them: ``order`` is their order.
+    """
 
     def __init__(
-        self, model: TissueModel, points: Float64, values: Float64, bases: Sequence[Float64]
+        self,
+        model: TissueModel,
+        points: Float64,
+        values: Float64,
+        pose: Matrix,
+        drift_order: int,
+        weights: Float64 | None = None,
     ) -> None:
-        self.model, self.points, self.values, self.bases = model, points, values, bases
+        self.model, self.order = model, np.arange(len(values))
+        region, self.regional = None, 0
+        if model.region_of is not None:
+            region, self.regional = model.region_of(transform(pose, points)), REGIONAL
+            self.order = np.argsort(region, kind="stable")
+            region = region[self.order]
+        self.points, self.values = points[self.order], values[self.order]
+        self.weights = np.ones(len(values)) if weights is None else weights[self.order]
+        middle = transform(inverse(pose), model.centre)
+        self.places = Places.of(self.points, middle, drift_order, region)
         self.to_index = inverse(model.affine)
-        self.weights = np.ones(len(values))
+
+    def as_given(self, values: Float64) -> Float64:
+        """Return values of the voxels, (N,), in the order in which these were given."""
+        result = np.empty_like(values)
+        result[self.order] = values
+        return result
+
+    def levels(self, maps: Float32) -> Levels:
+        """Least squares for the levels, given the maps at the voxels, (N, C)."""
+        return Levels(maps, self.places, self.weights, self.regional)
 
     def residual(self, pose: Matrix) -> Float64:
         """Return what the best levels leave of every voxel at ``pose``, shape (N,)."""
         index = transform(self.to_index @ pose, self.points)
         maps, _, _ = trilinear(self.model.maps, index, gradient=False)
-        residual: Float64 = self.values - Levels(maps, self.bases, self.weights).part(self.values)
+        residual: Float64 = self.values - self.levels(maps).part(self.values)
         return residual
 
     def cost(self, residual: Float64) -> float:
@@ -135,9 +144,9 @@ class _Search:
         """Return cost and normal equations of the six numbers of the pose."""
         at = transform(pose, self.points)
         maps, slopes, _ = trilinear(self.model.maps, transform(self.to_index, at))
-        levels = Levels(maps, self.bases, self.weights)
+        levels = self.levels(maps)
         coefficients = levels.solve(self.values)
-        residual = self.values - levels.design @ coefficients
+        residual = self.values - levels.at(coefficients)
         force = np.einsum("inc,nc->in", slopes, levels.local(coefficients))
         force = np.einsum("ji,jn->in", self.to_index[:3, :3], force)  # per mm of T1w world
         turn = np.cross((at - self.model.centre).T / LENGTH_MM, force, axis=0)
@@ -145,45 +154,6 @@ class _Search:
         jacobian = jacobian - levels.part(jacobian)
         weighted = (jacobian * self.weights[:, None]).T
         return _Step(self.cost(residual), weighted @ jacobian, weighted @ residual)
-
-
-class Levels:
-    """Weighted least squares for the levels of the classes at one pose.
-
-    Parameters
-    ----------
-    maps : ndarray, shape (N, C)
-        Fraction of each class at each voxel.
-    bases : sequence of ndarray, shape (N, K)
-        Per class, the functions of place that make up its level.
-    weights : ndarray, shape (N,)
-    """
-
-    def __init__(self, maps: Float32, bases: Sequence[Float64], weights: Float64) -> None:
-        self.bases = bases
-        self.design = np.concatenate(
-            [basis * maps[:, [c]] for c, basis in enumerate(bases)], axis=1
-        )
-        self.root = np.sqrt(weights)
-        self.scaled: Float64 = self.design * self.root[:, None]
-        normal = self.scaled.T @ self.scaled  # one array, so BLAS computes only half
-        normal[np.diag_indices_from(normal)] += RIDGE * np.trace(normal) / len(normal)
-        self.factor = cho_factor(normal)
-
-    def solve(self, values: Float64) -> Float64:
-        """Return the coefficients that fit ``values``, (N,) or (N, M)."""
-        weighted = (values.T * self.root).T
-        return np.asarray(cho_solve(self.factor, self.scaled.T @ weighted), dtype=np.float64)
-
-    def local(self, coefficients: Float64) -> Float64:
-        """Return the level of every class at every voxel, (N, C)."""
-        ends = np.cumsum([basis.shape[1] for basis in self.bases])
-        own = np.split(coefficients, ends[:-1])
-        return np.stack([basis @ part for basis, part in zip(self.bases, own, strict=True)], 1)
-
-    def part(self, values: Float64) -> Float64:
-        """Return the part of ``values`` that the levels explain."""
-        return np.asarray(self.design @ self.solve(values), dtype=np.float64)
 
 
 @dataclass(frozen=True)
@@ -232,7 +202,7 @@ def fit_pose(
     -------
     PoseFit
     """
-    search = _search(model, points, values, start, drift_order)
+    search = _Search(model, points, values, start, drift_order)
     pose = start
     for number in range(rounds):
         if number:
@@ -242,7 +212,7 @@ def fit_pose(
         moved = np.abs(transform(pose @ inverse(before), model.centre) - model.centre).max()
         if number > 1 and moved < STILL_MM:
             break
-    return PoseFit(pose, search.unexplained(pose), search.weights)
+    return PoseFit(pose, search.unexplained(pose), search.as_given(search.weights))
 
 
 def unexplained(
@@ -255,9 +225,7 @@ def unexplained(
     weights: Float64,
 ) -> float:
     """Return the share of the PET's variance that the model leaves at ``pose`` (see `fit_pose`)."""
-    search = _search(model, points, values, pose, drift_order)
-    search.weights = weights
-    return search.unexplained(pose)
+    return _Search(model, points, values, pose, drift_order, weights).unexplained(pose)
 
 
 def own_detail(
@@ -293,31 +261,14 @@ def own_detail(
     float or None
         None when the head is too much like the average to tell.
     """
-    left = [
-        _search(model, points, values, pose, drift_order).residual(pose) for model in (own, average)
-    ]
+    both = [_Search(model, points, values, pose, drift_order) for model in (own, average)]
+    left = [search.as_given(search.residual(pose)) for search in both]
     detail = left[1] - left[0]
     size = max(float(detail @ detail), 1e-12)
     shown = float(left[1] @ detail) / size
     if shown < DOUBTFUL and size > WHOLLY_EXPLAINED * float(left[0] @ left[0]):
         return None
     return shown
-
-
-def _search(
-    model: TissueModel,
-    points: Float64,
-    values: Float64,
-    pose: Matrix,
-    drift_order: int,
-) -> _Search:
-    middle = transform(inverse(pose), model.centre)
-    drift = drift_basis(points, middle, drift_order)
-    bases = [drift] * model.maps.shape[-1]
-    if model.region_of is not None:
-        region = model.region_of(transform(pose, points))
-        bases[:REGIONAL] = [regional_basis(drift, region)] * REGIONAL
-    return _Search(model, points, values, bases)
 
 
 def _descend(search: _Search, pose: Matrix, steps: int) -> Matrix:
