@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -113,8 +114,11 @@ class Head:
         `SKULL_MM` of the brain: bone takes up little and scalp much, and one level for both would
         push the brain away from a bright scalp.
         """
-        fractions = self._skull_apart(self.classes) if skull_apart else self.classes
-        return self._model(fractions, fwhm_mm)
+        key = fwhm_mm, skull_apart
+        if key not in self._models:
+            fractions = self._skull_apart(self.classes) if skull_apart else self.classes
+            self._models[key] = self._model(fractions, fwhm_mm)
+        return self._models[key]
 
     def average_model(self, fwhm_mm: float) -> TissueModel | None:
         """Blur the tissue of the average head, if there is one."""
@@ -127,11 +131,16 @@ class Head:
         tissue, rest = fractions[..., :3], fractions[..., 3:]
         return np.concatenate([tissue, rest * ~near, rest * near], axis=-1)
 
+    @cached_property
+    def _models(self) -> dict[tuple[float, bool], TissueModel]:
+        return {}
+
     def _model(self, fractions: Float32, fwhm_mm: float) -> TissueModel:
         sigma = fwhm_mm / FWHM_PER_SIGMA / self.t1w.grid.voxel_size
-        maps = np.empty_like(fractions)
-        for k in range(fractions.shape[-1]):
+        maps = np.ones_like(fractions)
+        for k in range(fractions.shape[-1] - 1):
             maps[..., k] = gaussian_filter(fractions[..., k], sigma, mode="nearest")
+            maps[..., -1] -= maps[..., k]  # they add up to one
         return TissueModel(maps, self.t1w.affine, self.centre, self.region_of)
 
 

@@ -1,10 +1,10 @@
 """Weighted least squares for levels of tissue classes that differ by place.
 
 The level of a class is a sum of polynomials of place and, for some classes, of a constant in every
-region. Written as one design matrix that is some 200 columns of 20,000 voxels, and its normal matrix
-takes most of a registration; but a column is the fraction of a class times a function of place, so
-that every sum is one of few kinds: fractions of two classes times a monomial of twice the order, or
-times a monomial within one region.
+region. Written as one design matrix that is some 200 columns of 20,000 voxels, and its normal
+matrix takes most of a registration. But a column is the fraction of a class times a function of
+place, so that every sum is one of few kinds: fractions of two classes times a monomial of twice the
+order, or times a monomial within one region.
 """
 
 from __future__ import annotations

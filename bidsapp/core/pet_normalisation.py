@@ -196,8 +196,8 @@ def _starts(pet: Volume, template: PetTemplate) -> list[Matrix]:
     points = _corners(template)
     upright = [pose for pose in poses if _turn_deg(pose) < UPRIGHT_DEG]
     chosen = [
-        *distinct(poses, points, DISTINCT_MM)[:ANYHOW],
-        *distinct(poses, points, PLACE_MM)[:PLACES],
+        *distinct(poses, points, DISTINCT_MM, ANYHOW),
+        *distinct(poses, points, PLACE_MM, PLACES),
         *upright[:1],
     ]
     return [inverse(pose) for pose in distinct(chosen, points, DISTINCT_MM)]

@@ -19,7 +19,7 @@ voxels have to be explained, is worth less.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -98,10 +98,14 @@ def find_places(model: TissueModel, near: NDArray[np.bool_], pet: Volume) -> lis
     return sorted(places, key=lambda place: -place.gain)
 
 
-def distinct(poses: Sequence[Matrix], points: Float64, apart_mm: float) -> list[Matrix]:
-    """Leave out what lies within ``apart_mm`` (mean over ``points``) of an earlier one."""
+def distinct(
+    poses: Iterable[Matrix], points: Float64, apart_mm: float, most: float = np.inf
+) -> list[Matrix]:
+    """First ``most`` poses that do not lie within ``apart_mm`` (mean over ``points``) of another."""
     chosen: list[Matrix] = []
     for pose in poses:
+        if len(chosen) == most:
+            break
         if all(displacement(pose, other, points) > apart_mm for other in chosen):
             chosen.append(pose)
     return chosen
@@ -117,15 +121,23 @@ class _Search:
         )
         world = transform(model.affine, np.argwhere(near).astype(np.float64))
         radius = float(np.sqrt(((world - model.centre) ** 2).sum(axis=1).max()))
-        self.half = np.ceil(radius / pet.grid.voxel_size).astype(int)
+        size = pet.grid.voxel_size
+        self.half = np.ceil(radius / size).astype(int)
+        steps = np.moveaxis(np.indices(2 * self.half + 1), 0, -1).reshape(-1, 3) - self.half
+        reach = radius + np.sqrt((np.diag(model.affine.T @ model.affine)[:3]).sum())
+        self.steps = np.flatnonzero(((steps * size) ** 2).sum(axis=1) <= reach**2)
+        self.by = steps[self.steps].astype(np.float64)
+        # what wraps around falls on the empty margin on the other side
         self.shape = [
-            fft.next_fast_len(int(n + 2 * half), real=True)
+            fft.next_fast_len(int(max(n + half, 2 * half + 1)), real=True)
             for n, half in zip(pet.data.shape, self.half, strict=True)
         ]
         values: Float64 = np.asarray(pet.data, np.float64)
         values = values / max(float(np.abs(values).mean()), 1e-30)
-        images = np.array([np.ones(values.shape), values, np.square(values)], np.float32)
-        self.spectra = fft.rfftn(images, self.shape, axes=(1, 2, 3))
+        images = np.zeros((3, *self.shape), np.float32)
+        middle = tuple(slice(h, h + n) for h, n in zip(self.half, pet.data.shape, strict=True))
+        images[(slice(None), *middle)] = np.ones(values.shape), values, np.square(values)
+        self.spectra = fft.rfftn(images, axes=(1, 2, 3))
 
     def places(self, turn: NDArray[np.float64]) -> list[Place]:
         """Best places of one turn (3, 3), map world -> PET world."""
@@ -148,15 +160,17 @@ class _Search:
 
     def _turned(self, turn: NDArray[np.float64]) -> tuple[Float32, Float32]:
         """Maps (C, ...) and say (...) on voxels of the PET about a brain in their middle."""
-        size = tuple(2 * self.half + 1)
-        steps = np.moveaxis(np.indices(size), 0, -1).reshape(-1, 3) - self.half
         to_maps = np.eye(4)
         to_maps[:3, :3] = turn.T @ self.pet.affine[:3, :3]
         to_maps[:3, 3] = self.model.centre
-        index = transform(inverse(self.model.affine) @ to_maps, steps.astype(np.float64))
+        index = transform(inverse(self.model.affine) @ to_maps, self.by)
         values, _, inside = trilinear(self.maps, index, gradient=False)
-        say = np.where(inside, values[:, -1], np.float32(0))
-        return values[:, :-1].T.reshape(-1, *size), say.reshape(size)
+        size = 2 * self.half + 1
+        box = np.zeros((values.shape[1], int(size.prod())), np.float32)
+        box[:, self.steps] = values.T
+        box[-1, self.steps] *= inside
+        box = box.reshape(-1, *size)
+        return box[:-1], box[-1]
 
     def _gain(self, maps: Float32, say: Float32) -> Float64:
         """N log(V / R) with the centre of the brain in every voxel; 0 where too little is seen."""
@@ -174,30 +188,44 @@ class _Search:
         n = n[where]
         total = self._correlated(kernels[0] * values)[where]
         square = self._correlated(kernels[0] * squares)[where]
-        right = self._correlated(kernels[1 : 1 + count] * values)[:, where].T
-        normal = np.empty((len(n), count, count))
-        normal[:, rows, columns] = self._correlated(kernels[1 + count :] * view)[:, where].T
-        normal[:, columns, rows] = normal[:, rows, columns]
+        right = self._correlated(kernels[1 : 1 + count] * values)[:, where]
+        normal = np.empty((count, count, len(n)))
+        normal[rows, columns] = self._correlated(kernels[1 + count :] * view)[:, where]
+        normal[columns, rows] = normal[rows, columns]
         # deviations from the usual levels are penalised, their common scale projected out
         known = range(len(USUAL))
-        weight = normal[:, known, known]
-        leaning = weight * USUAL
-        normal[:, known, known] += weight
-        normal[:, : len(USUAL), : len(USUAL)] -= (
-            leaning[:, :, None] * leaning[:, None, :] / (leaning @ USUAL)[:, None, None]
-        )
-        normal[:, range(count), range(count)] += RIDGE * n[:, None]
-        levels = np.linalg.solve(normal, right[..., None])[..., 0]
+        leaning = normal[known, known] * USUAL[:, None]
+        normal[known, known] *= 2
+        normal[: len(USUAL), : len(USUAL)] -= leaning[:, None] * leaning / (USUAL @ leaning)
+        normal[range(count), range(count)] += RIDGE * n
         floor = 1e-3 * square + 1e-9
         variance = np.maximum(square - total**2 / n, floor)
-        left = np.maximum(square - (levels * right).sum(axis=1), floor)
+        left = np.maximum(square - _explained(normal, right, RIDGE * n), floor)
         gain[where] = n * np.log(variance / left)
         return gain
 
     def _correlated(self, product: NDArray[np.complexfloating]) -> Float64:
         """Back from the Fourier transform, with the centre of the brain in every voxel."""
-        full = np.roll(
-            fft.irfftn(product, self.shape, axes=(-3, -2, -1)), self.half, axis=(-3, -2, -1)
-        )
+        full = fft.irfftn(product, self.shape, axes=(-3, -2, -1))
         x, y, z = self.pet.data.shape
         return np.asarray(full[..., :x, :y, :z], np.float64)
+
+
+def _explained(normal: Float64, right: Float64, ridge: Float64) -> Float64:
+    """``right' normal^-1 right`` of many small systems, (N,), by elimination in all at once.
+
+    Parameters
+    ----------
+    normal : ndarray, shape (C, C, N), symmetric; overwritten
+    right : ndarray, shape (C, N); overwritten
+    ridge : ndarray, shape (N,)
+        What was added to the diagonal: no pivot can be less but by rounding.
+    """
+    explained = np.zeros(right.shape[1])
+    for k in range(len(right)):
+        pivot = np.maximum(normal[k, k], ridge)
+        factor = normal[k + 1 :, k] / pivot
+        normal[k + 1 :, k + 1 :] -= factor[:, None] * normal[k, k + 1 :]
+        right[k + 1 :] -= factor * right[k]
+        explained += right[k] ** 2 / pivot
+    return explained

@@ -21,6 +21,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from bidsapp.core import placement
@@ -249,10 +250,15 @@ def measured_part(pet: Volume) -> Volume:
     first, last = measured_box(pet.data)
     if (last < first + 1).any():
         raise BadDataError("the PET holds no activity; check that the right image was converted")
-    data = known_or_zero(pet.data[tuple(map(slice, first, last + 1))].astype(np.float32))
-    affine = pet.affine.copy()
-    affine[:3, 3] = transform(pet.affine, first.astype(np.float64))
-    return Volume(data, affine)
+    pet = cropped(pet, first, last + 1)
+    return Volume(known_or_zero(pet.data.astype(np.float32)), pet.affine)
+
+
+def cropped(image: Volume, first: NDArray[np.intp], end: NDArray[np.intp]) -> Volume:
+    """Return the voxels from ``first`` up to ``end``, shape (3,) each."""
+    affine = image.affine.copy()
+    affine[:3, 3] = transform(image.affine, first.astype(np.float64))
+    return Volume(image.data[tuple(map(slice, first, end))], affine)
 
 
 def coarser(pet: Volume, voxel_mm: float) -> Volume:
@@ -273,7 +279,7 @@ def _rough_positions(head: Head, pet: Volume) -> list[Matrix]:
     places = find_places(model, head.outside_mm <= placement.REACH_MM, coarse)
     brain = scattered_points(head.outside_mm <= 0, head.t1w.affine, 15.0)
     fits = []
-    for start in distinct([place.pose for place in places], brain, DISTINCT_MM)[:ROUGH_KEPT]:
+    for start in distinct((place.pose for place in places), brain, DISTINCT_MM, ROUGH_KEPT):
         points, values = _voxels_near_brain(head, coarse, start)
         fits.append(
             fit_pose(
@@ -281,7 +287,7 @@ def _rough_positions(head: Head, pet: Volume) -> list[Matrix]:
             )
         )
     poses = [inverse(fit.pet_to_t1w) for fit in sorted(fits, key=lambda fit: fit.unexplained)]
-    return distinct(poses, brain, DISTINCT_MM)[:CANDIDATES]
+    return distinct(poses, brain, DISTINCT_MM, CANDIDATES)
 
 
 # ---------------------------------------------------------------- mutual information
@@ -350,6 +356,8 @@ def own_anatomy(head: Head, pet: Volume, matrix: Matrix, fwhm_mm: float) -> floa
 
 def _voxels_near_brain(head: Head, pet: Volume, matrix: Matrix) -> tuple[Float64, Float64]:
     """Return centres (N, 3) and values (N,) of PET voxels in and around the brain, thinned."""
+    box = _around(head.outside_mm <= MODEL_REACH_MM, inverse(pet.affine) @ matrix @ head.t1w.affine)
+    pet = cropped(pet, box[0], np.minimum(box[1], pet.data.shape))
     world = pet.grid.world().reshape(-1, 3)
     index = transform(inverse(matrix), world)
     index = np.rint(transform(inverse(head.t1w.affine), index)).astype(np.intp)
@@ -361,6 +369,15 @@ def _voxels_near_brain(head: Head, pet: Volume, matrix: Matrix) -> tuple[Float64
         share = (np.arange(len(near)) * 0.6180339887498949) % 1
         near = near[share < MODEL_VOXELS / len(near)]
     return world[near], pet.data.ravel()[near].astype(np.float64)
+
+
+def _around(mask: NDArray[np.bool_], to_index: Matrix) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """First and end voxel of the box of another image in which the voxels of a mask lie."""
+    spans = [np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
+    ends = [(span[0] - 1.0, span[-1] + 1.0) for span in spans]
+    corners = transform(to_index, np.stack(np.meshgrid(*ends), axis=-1).reshape(-1, 3))
+    first, end = np.floor(corners.min(axis=0)), np.ceil(corners.max(axis=0)) + 1
+    return np.maximum(first, 0).astype(np.intp), np.maximum(end, 0).astype(np.intp)
 
 
 def _best_fwhm(left: list[float]) -> float:

@@ -41,14 +41,17 @@ def trilinear(
     inside = np.logical_and(index >= 0, index <= size - 1).all(axis=1)
     index = np.clip(index, 0, size - 1)
     base = np.minimum(index.astype(np.intp), size - 2)
-    x, y, z = (index - base).astype(np.float32).T.reshape(3, -1, *[1] * (data.ndim - 3))
+    fraction = (index - base).astype(np.float32).T.reshape(3, -1, *[1] * (data.ndim - 3))
+    # of every channel, so that loops need not stop after the few channels of a point
+    x, y, z = (np.broadcast_to(f, (len(index), *data.shape[3:])).copy() for f in fraction)
     step_x, step_y = int(size[1] * size[2]), int(size[2])
     start = base[:, 0] * step_x + base[:, 1] * step_y + base[:, 2]
     flat = data.reshape(-1, *data.shape[3:])
 
     def along_z(offset: int) -> tuple[Float32, Float32]:
-        low = flat[start + offset]
-        slope = flat[start + (offset + 1)] - low
+        low = flat.take(start + offset, axis=0)
+        slope = flat.take(start + (offset + 1), axis=0)
+        slope -= low
         return low + z * slope, slope
 
     (v00, z00), (v01, z01) = along_z(0), along_z(step_y)
@@ -90,9 +93,11 @@ def block_mean(data: NDArray[np.generic], factors: tuple[int, int, int]) -> Floa
     """Average blocks of voxels; incomplete blocks at the far ends are dropped."""
     n = [size // factor for size, factor in zip(data.shape, factors, strict=True)]
     kept = data[tuple(slice(k * f) for k, f in zip(n, factors, strict=True))]
-    blocks = kept.reshape(n[0], factors[0], n[1], factors[1], n[2], factors[2])
-    means: Float32 = blocks.mean(axis=(1, 3, 5), dtype=np.float32)
-    return means
+    total: Float32 = kept.astype(np.float32, copy=False)
+    for axis, factor in enumerate(factors):  # whole planes at a time: a mean over axes takes longer
+        parts = [total[(slice(None),) * axis + (slice(k, None, factor),)] for k in range(factor)]
+        total = sum(parts[1:], start=parts[0])
+    return total / np.float32(np.prod(factors))
 
 
 def block_affine(affine: Matrix, factors: tuple[int, int, int]) -> Matrix:

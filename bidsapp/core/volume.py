@@ -44,8 +44,11 @@ class Grid:
 
     def world(self) -> NDArray[np.float64]:
         """World coordinates (RAS, mm) of every voxel centre, shape ``shape + (3,)``."""
-        index = np.stack(np.meshgrid(*map(np.arange, self.shape), indexing="ij"), axis=-1)
-        return index @ self.affine[:3, :3].T + self.affine[:3, 3]
+        x, y, z = np.ix_(*map(np.arange, self.shape))
+        world = np.empty((*self.shape, 3))
+        for axis, (by_x, by_y, by_z, origin) in enumerate(self.affine[:3]):
+            world[..., axis] = (by_x * x + by_y * y) + (by_z * z + origin)
+        return world
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,10 +85,9 @@ class Warp:
         at the border.
         """
         goal = transform(inverse(self.affine), grid.world().reshape(-1, 3))
-        lattice = self._lattice()
         point, moving = goal.copy(), np.arange(len(goal))
         for _ in range(_INVERSION_STEPS):
-            there = goal[moving] - self._interpolated(point[moving], lattice)
+            there = goal[moving] - self._interpolated(point[moving])
             arrived = np.abs(there - point[moving]).max(axis=1) < _STILL_MM
             point[moving] = there
             moving = moving[~arrived]
@@ -120,6 +120,7 @@ class Warp:
         """Inverse of `to_arrays`."""
         return cls(**{name: np.asarray(arrays[name]) for name in cls.__dataclass_fields__})
 
+    @cached_property
     def _lattice(self) -> tuple[Float32, Float]:
         """Displacement on a coarse lattice over the box, shape (3, ...), and its step in voxels."""
         voxel = np.sqrt((self.t1w_affine[:3, :3] ** 2).sum(axis=0))
@@ -130,8 +131,8 @@ class Warp:
         ]
         return np.moveaxis(self.displacement(*positions), -1, 0).copy(), step
 
-    def _interpolated(self, world: Float, lattice: tuple[Float32, Float] | None = None) -> Float:
-        table, step = lattice or self._lattice()
+    def _interpolated(self, world: Float) -> Float:
+        table, step = self._lattice
         index = transform(inverse(self.t1w_affine), world.reshape(-1, 3))
         at = ((index - self.origin) / step).T
         out = [ndimage.map_coordinates(part, at, order=1, mode="nearest") for part in table]
