@@ -35,7 +35,7 @@ def _exponents(order: int) -> list[tuple[int, ...]]:
 def _monomials(points: Float64, centre: Float64, order: int) -> Float64:
     """All monomials of the coordinates up to ``order``, shape (K, N), the constant first."""
     x = np.ascontiguousarray((points - centre).T / LENGTH_MM)
-    rows = {(): np.ones(x.shape[1])}
+    rows: dict[tuple[int, ...], Float64] = {(): np.ones(x.shape[1])}
     for axes in _exponents(order)[1:]:
         rows[axes] = rows[axes[:-1]] * x[axes[-1]]
     return np.stack(list(rows.values()))

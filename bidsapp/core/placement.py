@@ -101,7 +101,7 @@ def find_places(model: TissueModel, near: NDArray[np.bool_], pet: Volume) -> lis
 def distinct(
     poses: Iterable[Matrix], points: Float64, apart_mm: float, most: float = np.inf
 ) -> list[Matrix]:
-    """First ``most`` poses that do not lie within ``apart_mm`` (mean over ``points``) of another."""
+    """First ``most`` poses not within ``apart_mm`` (mean over ``points``) of an earlier one."""
     chosen: list[Matrix] = []
     for pose in poses:
         if len(chosen) == most:
@@ -123,7 +123,9 @@ class _Search:
         radius = float(np.sqrt(((world - model.centre) ** 2).sum(axis=1).max()))
         size = pet.grid.voxel_size
         self.half = np.ceil(radius / size).astype(int)
-        steps = np.moveaxis(np.indices(2 * self.half + 1), 0, -1).reshape(-1, 3) - self.half
+        steps = (
+            np.moveaxis(np.indices((2 * self.half + 1).tolist()), 0, -1).reshape(-1, 3) - self.half
+        )
         reach = radius + np.sqrt((np.diag(model.affine.T @ model.affine)[:3]).sum())
         self.steps = np.flatnonzero(((steps * size) ** 2).sum(axis=1) <= reach**2)
         self.by = steps[self.steps].astype(np.float64)
