@@ -116,13 +116,18 @@ def evidence(
     mixture : Mixture
     log_bias : ndarray, shape (n,), optional
     """
-    joint = mixture.density(intensity)
-    joint *= prior.T[CLASS_OF].T
-    total = joint.sum(axis=1) + _TINY
+    joint = np.empty((len(CLASS_OF), len(intensity)), np.float32)
+    total = np.empty(len(intensity), np.float32)
+    for first in range(0, len(intensity), _CHUNK):
+        part = slice(first, first + _CHUNK)
+        here = mixture.density(intensity[part]).T
+        for row, of_class in zip(here, CLASS_OF, strict=True):
+            row *= prior[part, of_class]
+        joint[:, part], total[part] = here, here.sum(axis=0) + _TINY
     likelihood = log_ratio(total, prior, mixture)
     if log_bias is not None:
         likelihood += float(log_bias.sum())
-    return Evidence(joint, total, likelihood)
+    return Evidence(joint.T, total, likelihood)
 
 
 def log_ratio(total: Float32, prior: Float32, mixture: Mixture) -> float:

@@ -147,7 +147,7 @@ def segment(
     """
     # the order of sums, and so the bits, must not depend on the number of threads
     with threadpool_limits(limits=1):
-        sampler = PriorSampler(priors)
+        sampler = priors.sampler
         try:
             start = start or find_head(t1w, priors, sampler)
             place = better_start(t1w, priors, sampler, start, options)
@@ -301,6 +301,7 @@ class _Model:
         )
 
         self.stiffness = 1.0
+        self.damping = 0.0
         self.may_reseed = True
         self.log_rho = np.zeros(self.n)
         self.unmoved = np.ascontiguousarray(transform(affine, samples.world).T)
@@ -381,7 +382,10 @@ class _Model:
 
     # ---- warp
     def fit_warp(self) -> None:
-        """Levenberg-damped Gauss-Newton steps on the displacement."""
+        """Levenberg-damped Gauss-Newton steps on the displacement.
+
+        The damping that was needed in one round is tried first in the next.
+        """
         by_class = gmm.by_class(self.corrected, self.mixture)
 
         def cost_of(prior: Float32, coefficients: Float) -> float:
@@ -390,7 +394,6 @@ class _Model:
 
         coefficients = self.warp.coefficients
         cost = cost_of(self.prior, coefficients)
-        damping = 0.0
         linear = self.warp.affine[:3, :3].astype(np.float32)
         for _ in range(self.options.warp_steps):
             force = prior_force(by_class, self.prior, self.slope, self.mixture) @ linear
@@ -398,7 +401,7 @@ class _Model:
             scale = np.diag(hessian).copy()
             begin = cost
             for _ in range(6):
-                hessian[np.diag_indices_from(hessian)] = scale * (1 + damping)
+                hessian[np.diag_indices_from(hessian)] = scale * (1 + self.damping)
                 step = _solve(hessian, gradient).reshape(coefficients.shape)
                 trial = coefficients - step
                 prior, slope = self._read(trial)
@@ -406,9 +409,9 @@ class _Model:
                 if trial_cost < cost:
                     coefficients, cost = trial, trial_cost
                     self.prior, self.slope = prior, slope
-                    damping = 0.0 if damping < 1e-3 else damping / 10
+                    self.damping = 0.0 if self.damping < 1e-3 else self.damping / 10
                     break
-                damping = max(10 * damping, 1e-2)
+                self.damping = max(10 * self.damping, 1e-2)
             if begin - cost < self.options.gain * self.n:
                 break
         self.warp = replace(self.warp, coefficients=coefficients)
@@ -455,7 +458,7 @@ def _solve(matrix: Float, right: Float) -> Float:
     double precision.
     """
     with suppress(linalg.LinAlgError):
-        single = np.asfortranarray(matrix, dtype=np.float32)
+        single = matrix.astype(np.float32).T  # symmetric: in Fortran's order without turning it
         factor = linalg.cho_factor(single, lower=True, overwrite_a=True, check_finite=False)
         result, left = np.zeros_like(right), right
         enough = _REFINED * float(np.abs(right).max())

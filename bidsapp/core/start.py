@@ -51,7 +51,7 @@ _MOST_SDS = 5.0  # of the stretch: 0.6-1.6 times the size of an adult head
 _HEAD_HEIGHT_MM = 150.0  # vertex to below the cerebellum
 LOG_STRETCH_SD = 0.1  # of adult heads (0.95-1.29 seen on 25)
 _AFFINE_STEPS = 30
-_AFFINE_GAIN = 1e-5  # per voxel
+_AFFINE_GAIN = 1e-4  # per voxel; what is affine is asked once more, with a warp
 _LEAST_BRAIN_ML = 200.0
 
 
@@ -444,7 +444,7 @@ def _affine_on(
         by_class = gmm.by_class(intensity, mixture)
         force = prior_force(by_class, prior, slope, mixture).astype(np.float64)
         each = (force[:, :, None] * points.homogeneous[:, None, :]).reshape(-1, 12)
-        stretch, jacobian = points.stretch(matrix)
+        stretch, jacobian = points.stretch(matrix), points.stretch_slopes(matrix)
         cost = -now.log_likelihood + 0.5 * fudge * float(stretch @ stretch)
         gradient = each.sum(axis=0) + fudge * jacobian.T @ stretch
         hessian = each.T @ each + fudge * jacobian.T @ jacobian
@@ -453,7 +453,7 @@ def _affine_on(
             step = linalg.solve(hessian + damping * scale, gradient, assume_a="pos")
             trial = matrix - step.reshape(3, 4)
             trial_prior, trial_slope = sampler.values_and_slopes(points.homogeneous @ trial.T)
-            stretch, _ = points.stretch(trial)
+            stretch = points.stretch(trial)
             total = (by_class * trial_prior).sum(axis=1)
             trial_cost = 0.5 * fudge * float(stretch @ stretch)
             trial_cost -= gmm.log_ratio(total, trial_prior, mixture)
@@ -492,8 +492,12 @@ class _Normalised:
         result[:3, 3] = matrix[:, 3] - result[:3, :3] @ self.centre
         return result
 
-    def stretch(self, matrix: Float) -> tuple[Float, Float]:
-        """Log-stretches against those of adult heads in units of their SD; slopes (6, 12)."""
+    def stretch(self, matrix: Float) -> Float:
+        """Log-stretches against those of adult heads in units of their SD, (6,)."""
+        return _log_stretch(matrix[:, :3] / self.scale)
+
+    def stretch_slopes(self, matrix: Float) -> Float:
+        """Derivative of `stretch` by the matrix, (6, 12)."""
         linear = matrix[:, :3] / self.scale
         here = _log_stretch(linear)
         slopes = np.zeros((6, 3, 4))
@@ -501,7 +505,7 @@ class _Normalised:
             ahead = linear.copy()
             ahead[row, column] += 1e-6
             slopes[:, row, column] = (_log_stretch(ahead) - here) / (1e-6 * self.scale)
-        return here, slopes.reshape(6, 12)
+        return slopes.reshape(6, 12)
 
 
 def _log_stretch(linear: Float) -> Float:
