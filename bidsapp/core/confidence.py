@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from bidsapp.core.alignment import transform
-from bidsapp.core.priors import PriorSampler, TissuePriors
+from bidsapp.core.priors import TissuePriors
 from bidsapp.core.resample import sample
 from bidsapp.core.sampling import Float32, Float64
 from bidsapp.core.tissue_model import TissueModel, fit_pose
@@ -58,7 +58,7 @@ class Template:
     @cached_property
     def classes(self) -> Float32:
         """Grey, white, CSF, everything else, shape (X, Y, Z, 4)."""
-        values = PriorSampler(self.priors).values(self.priors.grid.world().reshape(-1, 3))
+        values = self.priors.sampler.values(self.priors.grid.world().reshape(-1, 3))
         return np.ascontiguousarray(values.reshape(*self.mask.shape, 4))
 
     @cached_property
@@ -126,12 +126,14 @@ def normalisation_quality(
         )
     # an image of zero and one, so that "not measured" needs no planes that hold something
     brain = np.nan_to_num(sample(Volume(mask.astype(np.float32), t1w.affine), field)) > 0.5
+    needed = template.vois["ctx"] | template.vois["wcb"]
+    asked = np.logical_or.reduce(list(template.vois.values()))
     grey, white = (
-        np.nan_to_num(sample(Volume(np.asarray(part, np.float32), t1w.affine), field))
+        np.nan_to_num(_inside(Volume(np.asarray(part, np.float32), t1w.affine), field, asked))
         for part in tissue[:2]
     )
-    needed = template.vois["ctx"] | template.vois["wcb"]
-    measured = np.isfinite(sample(Volume(np.ones(mask.shape, np.float32), t1w.affine), field))
+    everywhere = Volume(np.ones(mask.shape, np.float32), t1w.affine)
+    measured = np.isfinite(_inside(everywhere, field, asked))
     # large ventricles are stretched or squeezed like nothing else, and nothing is measured there
     volume = jacobian(field, template.priors.affine)
     change = volume[template.mask].mean(dtype=np.float64) / volume[needed]
@@ -148,6 +150,13 @@ def normalisation_quality(
         },
         "voi_contrast": _contrast(image[needed], grey[needed], white[needed]),
     }  # fmt: skip
+
+
+def _inside(image: Volume, field: NDArray[np.floating], where: Mask) -> Float32:
+    """Image in template space at some voxels, zero at the others."""
+    values = np.zeros(where.shape, np.float32)
+    values[where] = sample(image, field[where])
+    return values
 
 
 def _wanted_shift(image: Float32, template: Template, part: Mask) -> float:

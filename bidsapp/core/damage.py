@@ -47,9 +47,16 @@ def without_spikes(t1w: Volume) -> Volume:
     size = np.abs(data[known & (data != 0)])
     if not size.size:
         return t1w
+    if known.all() and np.count_nonzero(size >= size.max() / _SPIKE) >= _bright(size.size):
+        return t1w  # without the percentile, which takes ten times as long
     credible: NDArray[np.bool_] = known.copy()
     credible[known] = np.abs(data[known]) <= _SPIKE * np.percentile(size, _BRIGHT_PERCENTILE)
     return t1w if credible.all() else Volume(np.where(credible, data, np.nan), t1w.affine)
+
+
+def _bright(count: int) -> int:
+    """How many of the brightest voxels reach down to the percentile of the bright part."""
+    return count - int(_BRIGHT_PERCENTILE / 100 * (count - 1))
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,6 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from bidsapp.core.confidence import Template, normalisation_quality
-from bidsapp.core.priors import PriorSampler
 from bidsapp.core.quality import REPAIRABLE, Finding, normalisation_findings
 from bidsapp.core.segment import Options, Segmentation, segment
 from bidsapp.core.start import EVERY_WAY, Start, find_head
@@ -111,7 +110,7 @@ def _ways(
     t1w: Volume, template: Template, options: Options
 ) -> Iterator[tuple[str, Start, Options]]:
     """Ways to normalise a T1w, the usual one first: what it is, start, options."""
-    sampler = PriorSampler(template.priors)
+    sampler = template.priors.sampler
     best: Start | None = None
     with suppress(BadDataError):  # the turned ones tell what is wrong, if they do not help
         best = find_head(t1w, template.priors, sampler)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +41,11 @@ class TissuePriors:
         """The grid of the maps, which is also the grid of the written field."""
         x, y, z = self.maps.shape[1:]
         return Grid((x, y, z), self.affine)
+
+    @cached_property
+    def sampler(self) -> PriorSampler:
+        """What reads them, made once."""
+        return PriorSampler(self)
 
 
 class PriorSampler:

@@ -76,7 +76,7 @@ def classify(
     corrected = np.zeros(shape, np.float32)
     bias_basis = replace(warp, coefficients=np.zeros((3, *log_bias.shape))).basis
     axes = [np.arange(n) for n in shape]
-    brain_box = _brain_box(sampler, warp, shape)
+    maybe, brain_box = _may_be_brain(sampler, warp, shape)
     y, z = axes[1][brain_box[1]], axes[2][brain_box[2]]
     for first in range(0, shape[0], _SLAB):
         here = slice(first, first + _SLAB)
@@ -85,41 +85,50 @@ def classify(
         corrected[here] = raw * np.exp(log_rho.astype(np.float32))
     for first in range(brain_box[0].start, brain_box[0].stop, _SLAB):
         here = slice(first, min(first + _SLAB, brain_box[0].stop))
-        x = axes[0][here]
-        intensity = corrected[here, brain_box[1], brain_box[2]].ravel() / intensity_unit
-        prior = _prior(sampler, warp, x, y, z)
-        inside = (prior[:, 3] < _CERTAIN) & (intensity != 0)
-        joint = _by_class(mixture, intensity[inside]) * prior[inside]
+        intensity = corrected[here, brain_box[1], brain_box[2]] / intensity_unit
+        inside = (intensity != 0) & maybe[np.ix_(*(a // _LATTICE for a in (axes[0][here], y, z)))]
+        prior = _prior(sampler, warp, axes[0][here], y, z, where=inside)
+        certain = prior[:, 3] >= _CERTAIN
+        inside[inside] = ~certain
+        joint = _by_class(mixture, intensity[inside]) * prior[~certain]
         joint /= joint.sum(axis=1, keepdims=True)
-        within = inside.reshape(len(x), len(y), len(z))
         for tissue in range(3):
-            probabilities[tissue, here, brain_box[1], brain_box[2]][within] = joint[:, tissue]
+            probabilities[tissue, here, brain_box[1], brain_box[2]][inside] = joint[:, tissue]
     return TissueMaps(probabilities, corrected, _brain(probabilities, t1w.grid.voxel_size))
 
 
-def _prior(sampler: PriorSampler, warp: Warp, *positions: NDArray[np.int64]) -> Float32:
-    """Class priors at voxel positions of the three axes, shape (X * Y * Z, 4)."""
+def _prior(
+    sampler: PriorSampler,
+    warp: Warp,
+    *positions: NDArray[np.int64],
+    where: NDArray[np.bool_] | None = None,
+) -> Float32:
+    """Class priors at voxel positions of the three axes, all (X * Y * Z, 4) or those ``where``."""
     to_template, basis = warp.affine @ warp.t1w_affine, warp.basis(*positions)
     x, y, z = np.ix_(*positions)
     at = np.stack([a * x + b * y + c * z + d for a, b, c, d in to_template[:3]])
     for axis, row in enumerate(warp.affine[:3, :3]):
         at[axis] += basis.evaluate(np.tensordot(row, warp.coefficients, axes=1))
-    return sampler.values(at.reshape(3, -1).T)
+    return sampler.values((at.reshape(3, -1) if where is None else at[:, where]).T)
 
 
-def _brain_box(
+def _may_be_brain(
     sampler: PriorSampler, warp: Warp, shape: tuple[int, ...]
-) -> tuple[slice, slice, slice]:
-    """Voxels that may be brain: the box around them on a coarse lattice, and one step more."""
+) -> tuple[NDArray[np.bool_], tuple[slice, slice, slice]]:
+    """Cells of a coarse lattice that may hold brain, and the box of voxels around them.
+
+    Those at whose corners there may be some, and all their neighbours.
+    """
     axes = [np.arange(0, n, _LATTICE) for n in shape]
     maybe = (_prior(sampler, warp, *axes)[:, 3] < _CERTAIN).reshape([len(a) for a in axes])
+    maybe = ndimage.binary_dilation(maybe, np.ones((3, 3, 3)))
     sides = []
     for axis, n in enumerate(shape):
         found = np.flatnonzero(maybe.any(axis=tuple({0, 1, 2} - {axis})))
-        first, last = (found[0], found[-1]) if found.size else (0, -2)
-        sides.append(slice(max(0, (first - 1) * _LATTICE), min(n, (last + 1) * _LATTICE + 1)))
+        first, last = (found[0], found[-1]) if found.size else (0, -1)
+        sides.append(slice(first * _LATTICE, min(n, (last + 1) * _LATTICE)))
     x, y, z = sides
-    return x, y, z
+    return maybe, (x, y, z)
 
 
 def _by_class(mixture: Mixture, intensity: Float32) -> Float32:

@@ -21,6 +21,7 @@ Float32 = NDArray[np.float32]
 _LATTICE_MM = 2.0
 _INVERSION_STEPS = 30
 _STILL_MM = 0.005  # a point that moves less has arrived
+_CHUNK = 1 << 15  # points at a time: the work arrays stay in the processor's cache
 
 
 def jacobian(points: NDArray[np.floating], affine: Float) -> Float32:
@@ -31,8 +32,12 @@ def jacobian(points: NDArray[np.floating], affine: Float) -> Float32:
     points : shape (X, Y, Z, 3), RAS mm
     affine : voxel indices -> world, RAS mm
     """
-    steps = np.stack([np.gradient(points.astype(np.float64), axis=a) for a in range(3)], axis=-1)
-    return (np.linalg.det(steps) / np.linalg.det(affine[:3, :3])).astype(np.float32)
+    parts = np.moveaxis(points, -1, 0).astype(np.float64)
+    a, b, c = (np.gradient(parts, axis=1 + axis) for axis in range(3))
+    volume = a[0] * (b[1] * c[2] - b[2] * c[1])
+    volume += a[1] * (b[2] * c[0] - b[0] * c[2])
+    volume += a[2] * (b[0] * c[1] - b[1] * c[0])
+    return (volume / np.linalg.det(affine[:3, :3])).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -84,14 +89,15 @@ class Warp:
         The displacement is inverted by fixed-point iteration; outside the image it continues as
         at the border.
         """
-        goal = transform(inverse(self.affine), grid.world().reshape(-1, 3))
-        point, moving = goal.copy(), np.arange(len(goal))
-        for _ in range(_INVERSION_STEPS):
-            there = goal[moving] - self._interpolated(point[moving])
-            arrived = np.abs(there - point[moving]).max(axis=1) < _STILL_MM
-            point[moving] = there
-            moving = moving[~arrived]
-        return point.astype(np.float32).reshape(*grid.shape, 3)
+        table, to_lattice = self._inversion
+        points = grid.world().reshape(-1, 3)
+        found = np.empty((len(points), 3), np.float32)
+        back = inverse(to_lattice)
+        for first in range(0, len(points), _CHUNK):
+            part = slice(first, first + _CHUNK)
+            goal = transform(to_lattice @ inverse(self.affine), points[part]).T
+            found[part] = transform(back, _inverted(table, goal, back).T)
+        return found.reshape(*grid.shape, 3)
 
     def jacobian(self, *positions: Positions) -> Float32:
         """Determinant of the derivative of ``x + u(x)`` on a lattice of voxel positions.
@@ -131,9 +137,34 @@ class Warp:
         ]
         return np.moveaxis(self.displacement(*positions), -1, 0).copy(), step
 
+    @property
+    def _inversion(self) -> tuple[Float32, Float]:
+        """Displacement in steps of the lattice, shape (3, ...), and T1w world -> lattice."""
+        table, step = self._lattice
+        to_lattice = np.diag([*(1 / step), 1.0]) @ inverse(self.t1w_affine)
+        to_lattice[:3, 3] -= self.origin / step
+        turned = np.tensordot(to_lattice[:3, :3].astype(np.float32), table, axes=1)
+        return turned, to_lattice
+
     def _interpolated(self, world: Float) -> Float:
         table, step = self._lattice
         index = transform(inverse(self.t1w_affine), world.reshape(-1, 3))
         at = ((index - self.origin) / step).T
         out = [ndimage.map_coordinates(part, at, order=1, mode="nearest") for part in table]
         return np.stack(out, axis=-1).reshape(world.shape).astype(np.float64)
+
+
+def _inverted(table: Float32, goal: Float, to_world: Float) -> Float:
+    """Points x of a lattice, (3, N), with ``x + u(x) = goal``, u given in steps on the lattice."""
+    point, moving = goal.copy(), np.arange(goal.shape[1])
+    for _ in range(_INVERSION_STEPS):
+        here = point[:, moving]
+        there = goal[:, moving]
+        for axis, part in enumerate(table):
+            there[axis] -= ndimage.map_coordinates(part, here, np.float32, 1, "nearest")
+        point[:, moving] = there
+        moved = np.abs(to_world[:3, :3] @ (there - here)).max(axis=0)
+        moving = moving[moved >= _STILL_MM]
+        if not moving.size:
+            break
+    return point

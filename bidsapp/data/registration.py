@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bidsapp.core.head import Head
-from bidsapp.core.priors import PriorSampler
 from bidsapp.core.voi import nearest
 from bidsapp.core.volume import Volume
 from bidsapp.data import priors
@@ -46,7 +45,7 @@ def head_of(
     BadDataError
         The mask is empty.
     """
-    sampler, regions = PriorSampler(priors()), nearest_regions()
+    sampler, regions = priors().sampler, nearest_regions()
     return Head.of(
         t1w,
         tissue,
