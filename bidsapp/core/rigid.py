@@ -54,7 +54,8 @@ MODEL_VOXELS = 20_000
 DRIFT_ORDER = 4  # cubic levels leave 0.05 mm more where the load is high and regional
 FWHM_TRIED_MM = (4.0, 6.0, 8.0)
 FWHM_RANGE_MM = (3.0, 10.0)
-MIRROR_THINNING = 4
+BLUR_THINNING = 2  # of the voxels that tell the blur
+MIRROR_THINNING, MIRROR_ROUNDS = 4, 3
 MIRRORED = 0.95  # a mirror image that leaves less than this share of what the PET leaves is a flip
 BETTER = 0.9  # a position that leaves less than this share of what another leaves explains more
 BOUND_MM = 5.0  # NMI is 0.3-2 mm off: a model that wants more has found something else
@@ -312,9 +313,10 @@ def _register_model(head: Head, pet: Volume, nmi: Matrix) -> _ModelStep:
     points, values = _voxels_near_brain(head, coarser(pet, MODEL_VOXEL_MM), nmi)
     models = [head.model(fwhm) for fwhm in FWHM_TRIED_MM]
     order = {"drift_order": DRIFT_ORDER}
-    first = fit_pose(models[1], points, values, inverse(nmi), **order, rounds=3, steps=10)
+    some, seen = points[::BLUR_THINNING], values[::BLUR_THINNING]
+    first = fit_pose(models[1], some, seen, inverse(nmi), **order, rounds=3, steps=10)
     pose, weights = first.pet_to_t1w, first.weights
-    left = [unexplained(m, points, values, pose, **order, weights=weights) for m in models]
+    left = [unexplained(m, some, seen, pose, **order, weights=weights) for m in models]
     fwhm = _best_fwhm(left)
     model = head.model(fwhm)
     final = fit_pose(model, points, values, pose, **order, rounds=6, steps=10)
@@ -339,7 +341,9 @@ def _mirrored_share(model: TissueModel, points: Float64, values: Float64, fit: P
     reflection[0, 3] = 2 * model.centre[0]
     reflected = transform(reflection @ fit.pet_to_t1w, points)
     order = {"drift_order": DRIFT_ORDER}
-    mirrored = fit_pose(model, reflected, values, np.eye(4), **order, rounds=6, steps=10)
+    mirrored = fit_pose(
+        model, reflected, values, np.eye(4), **order, rounds=MIRROR_ROUNDS, steps=10
+    )
     as_is = unexplained(model, points, values, fit.pet_to_t1w, **order, weights=weights)
     return mirrored.unexplained / max(as_is, 1e-12)
 
