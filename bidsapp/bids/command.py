@@ -4,27 +4,18 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from bidsapp.options.option_table import OPTIONS, PROCESSING
 from bidsapp.settings import TEMPLATE_SPACE, AtlasChoice, Filters, Processing, ReferenceChoice
 
-# Fields whose option has another name; ``pet_only`` is ``--pet-only`` without being told.
-_OPTIONS = {
-    "window_min": "--window",
-    "motion_correction": "--no-motion-correction",
-    "smooth_fwhm_mm": "--smooth",
-    "target_resolution_mm": "--target-resolution",
-    "psf_mm": "--psf",
-    "atlases": "--atlas",
-    "reference_regions": "--reference-region",
-    "voi_spaces": "--output-spaces",
-    "voi_threshold": "--atlas-threshold",
-    "t_star_min": "--t-star",
-    "t_end_min": "--t-end",
-    "k2_prime_per_min": "--k2-prime",
+# How filters that are no list of labels are told; a file by what it holds.
+_FILTER_WORDS: dict[str, Callable[[Any], list[str]]] = {
+    "bids_filters": lambda content: [json.dumps(content, sort_keys=True)],
+    "controls": lambda pair: ["=".join(pair)],
 }
 # Always there, so that nobody types them.
 _UNSAID = ("Centiloid", TEMPLATE_SPACE)
@@ -43,8 +34,7 @@ def options(processing: Processing) -> list[str]:
     for field in fields(processing):
         value = getattr(processing, field.name)
         if value != getattr(standard, field.name):
-            option = _OPTIONS.get(field.name, f"--{field.name.replace('_', '-')}")
-            typed += [option, *_words(value)]
+            typed += [PROCESSING[field.name].flag, *_words(value)]
     return typed
 
 
@@ -59,13 +49,9 @@ def command(processing: Processing) -> str:
 def group_command(filters: Filters) -> str:
     """The command line of the group level with its labels, for a shell."""
     typed = ["centipet", "BIDS_DIR", "OUTPUT_DIR", "group"]
-    for name in ("participant", "session", "tracer", "rec", "run"):
-        if labels := getattr(filters, name):
-            typed += [f"--{name}-label", *labels]
-    if filters.bids_filters:
-        typed += ["--bids-filter-file", json.dumps(filters.bids_filters, sort_keys=True)]
-    if filters.controls:
-        typed += ["--controls", "=".join(filters.controls)]
+    for option in OPTIONS:
+        if option.keeps.startswith("filters.") and (value := getattr(filters, option.field)):
+            typed += [option.flag, *_FILTER_WORDS.get(option.field, list)(value)]
     return shlex.join(typed)
 
 

@@ -11,7 +11,7 @@ import re
 from typing import Any
 
 from bidsapp import __version__
-from bidsapp.cli.command import finite, processes
+from bidsapp.options.checks import absolute_path, finite, processes
 from bidsapp.settings import Level
 
 _NUMBERS = {int, float, finite, processes}
@@ -79,7 +79,7 @@ def _type(action: argparse.Action) -> str:
         return "Flag"
     if action.type in _NUMBERS:
         return "Number"
-    is_path = getattr(action.type, "__name__", "") == "_path" and action.dest != "output_dir"
+    is_path = action.type is absolute_path and action.dest != "output_dir"
     return "File" if is_path else "String"
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bidsapp.cli.command import Parser, finite, run_command
+from bidsapp.cli.command import Parser, run_command
 from bidsapp.errors import (
     BadDataError,
     CannotCreateError,
@@ -16,6 +16,7 @@ from bidsapp.errors import (
     NoInputError,
     UsageError,
 )
+from bidsapp.options.checks import finite
 
 if TYPE_CHECKING:
     from bidsapp.calibrate.report import Study

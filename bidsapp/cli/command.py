@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import math
 import os
-import re
 import sys
-from collections.abc import Callable
-from typing import NoReturn
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn
 
 from bidsapp.cli.listener import listener_may_leave
 from bidsapp.errors import CentipetError, UsageError
+from bidsapp.options.option_table import Option
 
 # Set before numpy and nipype are imported, here and in every process that is started: sums must not
 # depend on the number of threads, and nobody asks the network for updates.
@@ -25,8 +24,6 @@ ENVIRONMENT = {
     "MPLBACKEND": "Agg",
 }
 
-_MOST_PROCESSES = 4096  # more than the processors of any machine
-
 
 class Parser(argparse.ArgumentParser):
     """Raises instead of exiting, so that the exit code of usage errors is ours."""
@@ -36,25 +33,20 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(f"{message} (see {self.prog} --help)")
 
 
-def finite(text: str) -> float:
-    """Value of an option that is a number, for argparse: neither text, NaN nor infinite."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise argparse.ArgumentTypeError(f"{text!r:.40} is not a number")
-    return value
+def add_option(group: Any, option: Option, here: Mapping[str, Any] | None = None) -> None:
+    """Add a row of the option table to a parser.
 
-
-def processes(text: str) -> int:
-    """Value of an option that is a number of processes, for argparse."""
-    if not re.fullmatch(r"[+-]?\d{1,9}", text, flags=re.ASCII):
-        raise argparse.ArgumentTypeError(f"{text!r:.40} is not a number of processes")
-    if not 1 <= int(text) <= _MOST_PROCESSES:
-        told = "at least one process is needed" if int(text) < 1 else f"at most {_MOST_PROCESSES}"
-        raise argparse.ArgumentTypeError(f"{int(text)}: {told}")
-    return int(text)
+    Parameters
+    ----------
+    group : a parser or a group of one
+    option : row
+    here : what this machine has, by the name of an option: its default
+    """
+    typed = dict(option.typed)
+    found = (here or {}).get(option.flag)
+    if found is not None:
+        typed["default"] = found
+    group.add_argument(*option.flags, **typed, help=option.help.format(here=found))
 
 
 def run_command(prog: str, work: Callable[[], int]) -> int:

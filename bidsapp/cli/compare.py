@@ -6,8 +6,9 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from bidsapp.cli.command import Parser, finite, run_command
+from bidsapp.cli.command import Parser, run_command
 from bidsapp.errors import CannotCreateError, ExitCode
+from bidsapp.options.checks import finite
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bidsapp import data
-from bidsapp.cli.command import Parser, finite, processes, run_command
+from bidsapp.cli.command import Parser, run_command
 from bidsapp.cli.main import main as centipet
 from bidsapp.core.centiloid import centiloid
 from bidsapp.data.tracers import Tracer, tracers
@@ -20,6 +20,7 @@ from bidsapp.demo.dicom_writer import PARTICIPANT, write_study
 from bidsapp.demo.phantom import Phantom, make_phantom
 from bidsapp.errors import CannotCreateError, ExitCode
 from bidsapp.io.tsv import read_rows
+from bidsapp.options.checks import finite, processes
 
 TRACER = "FBB"
 REGION_NAMES = {

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bidsapp import __version__
-from bidsapp.cli.command import Parser, processes, run_command
+from bidsapp.cli.command import Parser, run_command
 from bidsapp.errors import (
     CannotCreateError,
     CentipetError,
@@ -19,6 +19,7 @@ from bidsapp.errors import (
     NoInputError,
     UsageError,
 )
+from bidsapp.options.checks import processes
 
 if TYPE_CHECKING:
     from bidsapp.verify.files import Findings

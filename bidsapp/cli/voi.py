@@ -13,12 +13,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bidsapp.cli.atlas_options import atlas_choices, known, reference_choices
-from bidsapp.cli.command import Parser, complain, finite
+from bidsapp.cli.command import Parser, add_option, complain
 from bidsapp.errors import CentipetError, ExitCode, UsageError
+from bidsapp.options.option_table import option_of
 from bidsapp.settings import Processing
 
 _PROG = "centipet voi"
+_SHARED = ("--atlas", "--reference-region", "--norms", "--atlas-threshold")  # with centipet
 
 
 def main(argv: Sequence[str]) -> int:
@@ -59,34 +60,21 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "-o", "--output-dir", type=Path, default=Path(), metavar="DIR", help="default: here"
     )
-    parser.add_argument(
-        "--atlas", nargs="+", metavar="ATLAS", default=["DesikanKilliany"],
-        help=f"{', '.join(known('atlases'))}, or NAME=FILE[,TABLE]",
-    )  # fmt: skip
-    parser.add_argument(
-        "--reference-region", nargs="+", metavar="REGION", default=[],
-        help="besides wc, cg, wcb, pons: NAME=ATLAS:LABELS",
-    )  # fmt: skip
+    for flag in _SHARED:
+        add_option(parser, option_of(flag))
     parser.add_argument(
         "--tracer", metavar="NAME", help="for Centiloid-scaled values (default: as trc- says)"
     )
     parser.add_argument(
         "--gm", type=Path, metavar="FILE", help="grey matter in MNI, for the gm_ columns"
     )
-    parser.add_argument("--norms", type=Path, metavar="FILE", help="SUVR of healthy people")
-    parser.add_argument("--atlas-threshold", type=finite, metavar="P", help="least probability")
     return parser
 
 
 def _processing(options: argparse.Namespace) -> Processing:
-    threshold = options.atlas_threshold
-    if threshold is not None and not 0 < threshold <= 1:
-        raise UsageError(f"--atlas-threshold {threshold:g}: give a probability above 0, up to 1")
+    shared = map(option_of, _SHARED)
     return Processing(
-        atlases=atlas_choices(("Centiloid", *options.atlas), Path),
-        reference_regions=reference_choices(options.reference_region),
-        voi_threshold=threshold,
-        norms=options.norms,
+        **{one.field: one.check(one.flag, getattr(options, one.dest)) for one in shared}
     )
 
 

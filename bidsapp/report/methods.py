@@ -10,6 +10,7 @@ from typing import Any
 from bidsapp import __version__
 from bidsapp.data import read_table
 from bidsapp.data.tracers import tracers
+from bidsapp.options.option_table import PROCESSING
 from bidsapp.plain import plain
 from bidsapp.report.literature import Reference, reference_of_doi, references
 from bidsapp.report.records import ScanRecord, Status
@@ -18,20 +19,6 @@ from bidsapp.settings import Processing
 _MINUS = "\N{MINUS SIGN}"
 _CITED = re.compile(r"\{(\w+)\}")
 _DEFAULT = Processing()
-
-_KINETICS = {
-    "srtm": "the simplified reference tissue model, SRTM ({lammertsma1996})",
-    "srtm2": "SRTM2 ({wu2002})",
-    "mrtm": "MRTM ({ichise2003})",
-    "mrtm2": "MRTM2 ({ichise2003})",
-    "logan": "the Logan plot with reference tissue ({logan1996})",
-}
-_PVC = {
-    "gtm": "the geometric transfer matrix ({thomas2011})",
-    "rbv": "region-based voxel-wise correction ({thomas2011})",
-    "iy": "the iterative Yang method ({erlandsson2012})",
-    "mg": "the method of Müller-Gärtner ({mullergartner1992})",
-}
 
 
 @dataclass(frozen=True)
@@ -135,6 +122,11 @@ class Recipe:
         entries = chosen if isinstance(chosen, Sequence) and not isinstance(chosen, str) else ()
         return [str(one.get("name") if isinstance(one, Mapping) else one) for one in entries]
 
+    def phrases(self, option: str) -> list[str]:
+        """What the option table says of each value that an option lists."""
+        known = PROCESSING[option].phrases
+        return [known[name] for name in self.names(option) if name in known]
+
     def number(self, option: str) -> float | None:
         """Value of an option that is a number."""
         value = self.parameters.get(option)
@@ -218,10 +210,9 @@ def _motion(recipe: Recipe) -> str:
 
 
 def _smoothing(recipe: Recipe) -> str:
-    if (added := recipe.number("smooth_fwhm_mm")) is not None:
-        return f"the average was smoothed by a Gaussian of {added:g} mm (FWHM)"
-    if (target := recipe.number("target_resolution_mm")) is not None:
-        return f"the average was smoothed to an effective resolution of {target:g} mm (FWHM)"
+    for option in ("smooth_fwhm_mm", "target_resolution_mm"):
+        if (width_mm := recipe.number(option)) is not None:
+            return PROCESSING[option].phrases[""].format(width_mm)
     return "no smoothing was applied"
 
 
@@ -238,10 +229,9 @@ def _further(recipe: Recipe) -> str:
     """Regions, kinetics and partial volume: what was measured besides the Centiloid."""
     told = [_regions(recipe)]
     if recipe.has_kinetics:
-        models = [_KINETICS[name] for name in recipe.names("kinetics") if name in _KINETICS]
+        models = recipe.phrases("kinetics")
         told.append(f"Dynamic scans were also analysed with {_listed(models)}." if models else "")
-    methods = [_PVC[name] for name in recipe.names("pvc") if name in _PVC]
-    if methods:
+    if methods := recipe.phrases("pvc"):
         told.append(
             f"Regional uptake is also given with correction for the partial volume effect by "
             f"{_listed(methods)}."

@@ -9,16 +9,8 @@ from typing import Any
 from bidsapp.data import read_table
 from bidsapp.data.regional import chosen_references
 from bidsapp.errors import UsageError
+from bidsapp.options.option_table import PROCESSING
 from bidsapp.settings import TEMPLATE_SPACE, AtlasChoice, Processing, ReferenceChoice
-
-_NUMBERS = (
-    "smooth_fwhm_mm", "target_resolution_mm", "voi_threshold", "gm_threshold", "pet_only",
-)  # fmt: skip
-_FILES = {
-    "norms": "the z-scores",
-    "calibration": "the uncertainty of the Centiloid",
-    "tau_vois": "the tau scales",
-}
 
 
 def known_options(parameters: Any, source: str) -> tuple[Processing, list[str]]:
@@ -38,9 +30,10 @@ def known_options(parameters: Any, source: str) -> tuple[Processing, list[str]]:
     """
     given = parameters if isinstance(parameters, Mapping) else {}
     notes = [
-        f"{source}: {what} cannot be derived again without the user's file (--{name}); hash only"
-        for name, what in ((n.replace("_", "-"), w) for n, w in _FILES.items())
-        if given.get(name.replace("-", "_")) is not None
+        f"{source}: {option.needed_for} cannot be derived again without the user's file "
+        f"({option.flag}); hash only"
+        for name, option in PROCESSING.items()
+        if option.needed_for and given.get(name) is not None
     ]
     packaged, atlases = set(read_table("atlases")), []
     for one in given.get("atlases") or ():
@@ -52,14 +45,11 @@ def known_options(parameters: Any, source: str) -> tuple[Processing, list[str]]:
                 f"{source}: the tables of the atlas {name} cannot be derived again without the "
                 "user's file (--atlas); hash only"
             )
-    options: dict[str, Any] = {
-        name: given[name] for name in _NUMBERS if given.get(name) is not None
+    options = {
+        name: _as_set(given[name])
+        for name, option in PROCESSING.items()
+        if option.measures and given.get(name) is not None
     }
-    if given.get("window_min"):
-        start, end = given["window_min"]
-        options["window_min"] = (float(start), float(end))
-    if given.get("cutoff"):
-        options["cutoff"] = tuple(map(float, given["cutoff"]))
     processing = Processing(**options, atlases=tuple(atlases), voi_spaces=(TEMPLATE_SPACE,))
     references = []
     for one in given.get("reference_regions") or ():
@@ -74,3 +64,8 @@ def known_options(parameters: Any, source: str) -> tuple[Processing, list[str]]:
         else:
             references.append(choice)
     return replace(processing, reference_regions=tuple(references)), notes
+
+
+def _as_set(value: Any) -> Any:
+    """A value of JSON as the settings have it, where a list of numbers is a tuple."""
+    return tuple(map(float, value)) if isinstance(value, list) else value

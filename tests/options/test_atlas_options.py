@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from bidsapp.cli.atlas_options import known
 from bidsapp.cli.parser import parse
 from bidsapp.data.atlases import atlas_names
 from bidsapp.data.reference_regions import reference_names
 from bidsapp.errors import UsageError
+from bidsapp.options.atlas_options import known
 from bidsapp.settings import TEMPLATE_SPACE, AtlasChoice, ReferenceChoice
 
 
