@@ -17,7 +17,7 @@ from unittest.mock import patch
 import numpy as np
 from conftest import RawDatasetMaker
 from raw_sidecar import PET_SIDECAR
-from synthetic_records import finished_record, write, write_cohort
+from synthetic_records import finished_record, up_to_date, write, write_cohort
 
 from bidsapp.bids.dataset import write_root_files
 from bidsapp.cli.main import main as centipet
@@ -26,7 +26,7 @@ from bidsapp.core.volume import Volume
 from bidsapp.data.calibrations import calibration_content, fingerprint, signed
 from bidsapp.data.tracers import tracers
 from bidsapp.io.nifti import save_volume
-from bidsapp.report.records import Status, read_record
+from bidsapp.record import Status, read_record
 from bidsapp.settings import Processing
 
 ODD = (
@@ -104,7 +104,7 @@ def whole_record(entities: dict[str, str]) -> dict[str, Any]:
         "parameters": {"atlases": [{"name": "Centiloid"}], "reference_regions": [],
                        "window_min": [50, 70], "cutoff": [24.4], "smooth_fwhm_mm": None},
     }  # fmt: skip
-    return record
+    return up_to_date(record)
 
 
 def damaged_records(folder: Path, number: int, seed: int = 0) -> Counter[str]:

@@ -12,11 +12,15 @@ from zlib import crc32
 import numpy as np
 
 from bidsapp.bids.derivatives import output_path
-from bidsapp.bids.records import empty_record
+from bidsapp.bids.seals import sealed
 from bidsapp.data import read_table
 from bidsapp.data.regional import chosen_atlases, region_dictionary
 from bidsapp.data.tracers import tracers
+from bidsapp.io.atomic import write_text
 from bidsapp.io.tsv import write_table
+from bidsapp.record.codec import plain
+from bidsapp.record.files import record_from_json
+from bidsapp.record.stages import empty_record
 from bidsapp.settings import Processing
 from bidsapp.workflows.sidecars import parameters
 
@@ -24,7 +28,11 @@ VOXELS = {"ctx": 29328, "wc": 14940, "cg": 7858, "wcb": 17793, "pons": 2261}
 
 
 def finished_record(entities: Mapping[str, str], suvr_wc: float = 1.5, **changes: Any) -> dict:
-    """Record of a scan with a result: four frames over the window, uptake 5 kBq/mL in wc."""
+    """Record of a scan with a result: four frames over the window, uptake 5 kBq/mL in wc.
+
+    It is one of CentiPET 0.1, without verdicts, so that whatever ``changes`` hold is judged when
+    it is read; `up_to_date` makes one of today.
+    """
     tracer = tracers()[entities["trc"]]
     start, end = tracer.window_min
     frame = (end - start) * 60 / 4
@@ -32,7 +40,12 @@ def finished_record(entities: Mapping[str, str], suvr_wc: float = 1.5, **changes
     uptake["pons"] = 7000 + crc32(repr(sorted(entities.items())).encode()) / 2**32  # no duplicates
     equation = tracer.equation
     raw = "bids:raw:sub-{sub}/".format(**entities)
-    return empty_record(entities) | {
+    empty = {
+        key: value
+        for key, value in plain(empty_record(entities)).items()
+        if key != "schema_version"
+    }
+    return empty | {
         "status": "ok",
         "source": f"{raw}pet/sub-{entities['sub']}_trc-{tracer.code}_pet.nii.gz",
         "t1w_source": f"{raw}anat/sub-{entities['sub']}_T1w.nii.gz",
@@ -73,6 +86,11 @@ def finished_record(entities: Mapping[str, str], suvr_wc: float = 1.5, **changes
         },
         **changes,
     }
+
+
+def up_to_date(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The same record as the participant level writes it today, verdicts included."""
+    return plain(record_from_json(record, output_path("", "result", record["entities"]).as_posix()))
 
 
 def write_cohort(output_dir: Path, n_people: int, sessions: Sequence[str] = ("m00",)) -> int:
@@ -130,6 +148,11 @@ def _values(column: str, regions: list[str], suvr: float, rng: np.random.Generat
     if column in ("name", "z"):
         return regions if column == "name" else [None] * len(regions)
     return rng.normal(suvr, 0.1, len(regions)).tolist()
+
+
+def write_sealed(output_dir: Path, record: Mapping[str, Any]) -> Path:
+    """Write a record, given as JSON, with its hash."""
+    return write_text(output_path(output_dir, "result", record["entities"]), sealed(record))
 
 
 def write(output_dir: Path, record: Mapping[str, Any] | str, entities: Mapping[str, str]) -> Path:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bidsapp.core.quality import Finding
+from bidsapp.core.quality import Flag
 from bidsapp.data.series_texts import (
     image_words,
     is_denied,
@@ -59,7 +59,7 @@ def _denies(value: object) -> bool:
     return value is False or (isinstance(value, str) and is_denied(value)) or value == 0
 
 
-def kind_findings(sidecar: Mapping[str, Any], entities: Mapping[str, str]) -> list[Finding]:
+def kind_findings(sidecar: Mapping[str, Any], entities: Mapping[str, str]) -> list[Flag]:
     """What is not told about a PET that nothing speaks against."""
     found = []
     value = sidecar.get("AttenuationCorrection")
@@ -72,11 +72,11 @@ def kind_findings(sidecar: Mapping[str, Any], entities: Mapping[str, str]) -> li
             f"AttenuationCorrection {shown}, so nothing says that attenuation was corrected, "
             "without which a Centiloid is wrong: look it up and write it into the sidecar."
         )
-        found.append(Finding("attenuation-unknown", text))
+        found.append(Flag("attenuation-unknown", text))
     if "DERIVED" in image_words(sidecar.get("ImageType")):
         text = (
             "ImageType says DERIVED, made from other images and no reconstruction of a scanner: "
             "check that nothing was filtered or rescaled, or take the original series."
         )
-        found.append(Finding("image-derived", text))
+        found.append(Flag("image-derived", text))
     return found

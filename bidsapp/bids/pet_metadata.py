@@ -1,7 +1,7 @@
 """PET sidecars: the times, units and names that quantification rests on, checked.
 
 Datasets arrive with sidecars of many hands.  What contradicts the standard but has one meaning is
-read in it and told (a `Finding`); what has several is refused.
+read in it and told (a `Flag`); what has several is refused.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from bidsapp.bids.sidecar_times import (
 )
 from bidsapp.bids.values import clock_seconds, is_number
 from bidsapp.core.decay import decay_between, decay_factors, moments_by_convention, spread
-from bidsapp.core.quality import Finding
+from bidsapp.core.quality import Flag
 from bidsapp.errors import BadDataError
 
 _DAY_S = 86400
@@ -76,7 +76,7 @@ class PetTiming:
         ``TracerName`` of the sidecar.
     frame_reference_s : tuple of float or None
         Times the frames are corrected to, one each, when these differ.
-    findings : tuple of Finding
+    findings : tuple of Flag
         Contradictions that were resolved, and what is missing.
     """
 
@@ -89,7 +89,7 @@ class PetTiming:
     radionuclide: str | None
     tracer_name: str | None
     frame_reference_s: tuple[float, ...] | None = None
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[Flag, ...] = ()
 
     def shifted(self, seconds: float) -> PetTiming:
         """Return the same scan on a clock that starts ``seconds`` earlier."""
@@ -183,7 +183,7 @@ def missing_keys(sidecar: Mapping[str, Any]) -> list[str]:
 # --------------------------------------------------------------------------------------- times
 
 
-def _frame_starts(field: _Reader, n_frames: int) -> tuple[tuple[float, ...], list[Finding]]:
+def _frame_starts(field: _Reader, n_frames: int) -> tuple[tuple[float, ...], list[Flag]]:
     """Starts of the frames in s after TimeZero.
 
     dcm2niix, and hands that follow it, count FrameTimesStart from the scan instead: that is told
@@ -193,7 +193,7 @@ def _frame_starts(field: _Reader, n_frames: int) -> tuple[tuple[float, ...], lis
     sidecar = field.sidecar
     if n_frames == 1 and "FrameTimesStart" not in sidecar and "ScanStart" in sidecar:
         text = "FrameTimesStart is missing; the only frame was taken to begin at ScanStart."
-        return (field.number("ScanStart"),), [Finding("frame-times", text)]
+        return (field.number("ScanStart"),), [Flag("frame-times", text)]
     starts = field.numbers("FrameTimesStart", n_frames)
     scan_start = field.number("ScanStart") if "ScanStart" in sidecar else starts[0]
     if starts[0] >= scan_start - _ROUNDING_S:
@@ -204,13 +204,13 @@ def _frame_starts(field: _Reader, n_frames: int) -> tuple[tuple[float, ...], lis
             f"FrameTimesStart begins {late:g} s after ScanStart; FrameTimesStart was used, check "
             "that no frame is missing."
         )
-        return starts, [Finding("frame-times", text)]
+        return starts, [Flag("frame-times", text)]
     if starts[0] == 0 and _counts_from_scan(sidecar, scan_start):
         text = (
             f"FrameTimesStart begins at 0 though ScanStart is {scan_start:g} s after TimeZero; it "
             "was read as counting from the scan, so add ScanStart to every value."
         )
-        return tuple(start + scan_start for start in starts), [Finding("frame-times", text)]
+        return tuple(start + scan_start for start in starts), [Flag("frame-times", text)]
     raise BadDataError(
         f"{field.pet}: FrameTimesStart begins at {starts[0]:g} s, before ScanStart at "
         f"{scan_start:g} s, though both count from TimeZero; correct the wrong one"
@@ -346,7 +346,7 @@ def factors_to(timing: PetTiming, half_life_s: float, reference_s: float) -> tup
 
 
 def _found(timing: PetTiming, code: str, message: str) -> PetTiming:
-    return replace(timing, findings=(*timing.findings, Finding(code, message)))
+    return replace(timing, findings=(*timing.findings, Flag(code, message)))
 
 
 # ------------------------------------------------------------------------- units, plausibility
@@ -362,7 +362,7 @@ def activity_unit(text: str) -> float | None:
     return _ACTIVITY_UNITS.get(match[1]) if match else None
 
 
-def _units(field: _Reader) -> tuple[str, list[Finding]]:
+def _units(field: _Reader) -> tuple[str, list[Flag]]:
     """Units in one spelling, and what to tell about them."""
     text = field.text("Units")
     factor = activity_unit(text)
@@ -379,7 +379,7 @@ def _units(field: _Reader) -> tuple[str, list[Finding]]:
         f"Units {text!r} is no activity concentration: ratios and Centiloids do not depend on it "
         "if all frames share it, activity values do."
     )
-    return text, [Finding("units", message)]
+    return text, [Flag("units", message)]
 
 
 def suv_factor(sidecar: Mapping[str, Any], weight_kg: float | None) -> float | None:
@@ -403,7 +403,7 @@ def _dose_mbq(sidecar: Mapping[str, Any]) -> float | None:
     return float(dose) * 1e-6 if is_number(dose) else None
 
 
-def _plausibility(sidecar: Mapping[str, Any]) -> list[Finding]:
+def _plausibility(sidecar: Mapping[str, Any]) -> list[Flag]:
     """A dose that nobody injects, hardly anybody injects, or in no unit of activity."""
     dose, stated = _dose_mbq(sidecar), sidecar.get("InjectedRadioactivity")
     unit = str(sidecar.get("InjectedRadioactivityUnits"))
@@ -415,16 +415,16 @@ def _plausibility(sidecar: Mapping[str, Any]) -> list[Finding]:
             f"InjectedRadioactivityUnits is {unit!r}, which is no unit of activity; {instead}: "
             "correct it; no Centiloid rests on it."
         )
-        found.append(Finding("dose", message))
+        found.append(Flag("dose", message))
     if dose is None or _USUAL_DOSE_MBQ[0] <= dose <= _USUAL_DOSE_MBQ[1]:
         return found
     nobody = not _DOSE_MBQ[0] <= dose <= _DOSE_MBQ[1]
     what = "a dose nobody injects: correct" if nobody else "an unusual dose: check"
     message = f"InjectedRadioactivity is {dose:g} MBq, {what} its unit; no Centiloid rests on it."
-    return [*found, Finding("dose", message)]
+    return [*found, Flag("dose", message)]
 
 
-def _completeness(sidecar: Mapping[str, Any]) -> list[Finding]:
+def _completeness(sidecar: Mapping[str, Any]) -> list[Flag]:
     """Required keys that are missing without harm to the result."""
     missing = [key for key in _INFORMATIVE if key not in sidecar]
     if sidecar.get("TimeZero") is not None and clock_seconds(sidecar["TimeZero"]) is None:
@@ -432,7 +432,7 @@ def _completeness(sidecar: Mapping[str, Any]) -> list[Finding]:
     if not missing:
         return []
     message = f"The sidecar lacks {', '.join(missing)}, which BIDS requires; no result rests on it."
-    return [Finding("sidecar-incomplete", message)]
+    return [Flag("sidecar-incomplete", message)]
 
 
 # ------------------------------------------------------------------------------------- fields

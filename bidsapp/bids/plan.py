@@ -13,17 +13,10 @@ from typing import Any
 
 from bidsapp.bids.entities import join_entities
 from bidsapp.bids.pet_metadata import PetTiming
+from bidsapp.core.quality import Flag, Level
 
-__all__ = ["Flag", "PetPart", "PetTiming", "Plan", "ScanFailure", "ScanPlan", "ScanSkip", "T1wPlan",
+__all__ = ["PetPart", "PetTiming", "Plan", "ScanFailure", "ScanPlan", "ScanSkip", "T1wPlan",
            "WindowChoice"]  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Flag:
-    """Something a person should look at: a stable code and a sentence that says what to do."""
-
-    code: str
-    message: str
 
 
 @dataclass(frozen=True)
@@ -68,7 +61,7 @@ class WindowChoice:
     used_min: tuple[float, float]
     frame_weights_s: tuple[float, ...]
     coverage: float
-    verdict: str
+    verdict: Level
 
 
 @dataclass(frozen=True)

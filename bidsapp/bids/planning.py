@@ -28,7 +28,6 @@ from bidsapp.bids.pet_metadata import (
     suv_factor,
 )
 from bidsapp.bids.plan import (
-    Flag,
     PetPart,
     Plan,
     ScanFailure,
@@ -40,6 +39,7 @@ from bidsapp.bids.plan import (
 from bidsapp.bids.t1w_choice import choose_t1w
 from bidsapp.bids.templates import on_template, plan_templates
 from bidsapp.core.frames import choose_frames, deviations, nearest_window, refusal
+from bidsapp.core.quality import Flag, Level
 from bidsapp.data.series_texts import is_unknown
 from bidsapp.data.tau import tau_tracers
 from bidsapp.data.tracers import NamedTracers, Tracer, named_tracers, tracers, window_rule
@@ -201,7 +201,7 @@ def choose_window(
         flags = (Flag("window-off", f"{reason}: do not read this Centiloid as a standard one"),)
     flags += tuple(Flag(item.code, item.message) for item in deviations(choice, window, rule))
     used_min = choice.window_used_start_s / 60, choice.window_used_end_s / 60
-    verdict = "look" if flags else "good"
+    verdict = Level.LOOK if flags else Level.GOOD
     chosen = WindowChoice(tracer.window_min, used_min, choice.weights, choice.coverage, verdict)
     return chosen, flags
 

@@ -1,6 +1,6 @@
 """Times of PET sidecars in other units or on other clocks than BIDS wants.
 
-They are read where one reading fits.  Everything here gives a `Finding` with what it does: a person
+They are read where one reading fits.  Everything here gives a `Flag` with what it does: a person
 has to see that a time was read in another way than the standard says.
 """
 
@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import Any
 
 from bidsapp.bids.values import clock_seconds, is_number
-from bidsapp.core.quality import Finding
+from bidsapp.core.quality import Flag
 from bidsapp.errors import BadDataError
 
 _DAY_S = 86400
@@ -36,7 +36,7 @@ Sidecar = Mapping[str, Any]
 
 def in_seconds(
     sidecar: Sidecar, window_s: tuple[float, float] | None
-) -> tuple[Sidecar, list[Finding]]:
+) -> tuple[Sidecar, list[Flag]]:
     """Turn the times of a sidecar that names another unit than s into s.
 
     ``FrameDurationUnits`` does not say what else counts in it: the times are read in the one way
@@ -72,10 +72,10 @@ def in_seconds(
         f"FrameDurationUnits is {unit!r}: {', '.join(changed)} were read in it, which puts the "
         "frames into the uptake window; BIDS counts in s, so correct the sidecar."
     )
-    return fitting[0], [Finding("frame-times", message)]
+    return fitting[0], [Flag("frame-times", message)]
 
 
-def without_empty_frames(sidecar: Sidecar, n_frames: int) -> tuple[Sidecar, list[Finding]]:
+def without_empty_frames(sidecar: Sidecar, n_frames: int) -> tuple[Sidecar, list[Flag]]:
     """Drop frames of zero length that the image does not have.
 
     Parameters
@@ -100,12 +100,12 @@ def without_empty_frames(sidecar: Sidecar, n_frames: int) -> tuple[Sidecar, list
         f"FrameDuration lists {len(durations) - n_frames} frames of zero length that the image "
         "does not have; they were dropped."
     )
-    return {**sidecar, **changed}, [Finding("frame-times", message)]
+    return {**sidecar, **changed}, [Flag("frame-times", message)]
 
 
 def decay_reference(
     seconds: float, time_zero_s: float | None, injection_s: float, scan: tuple[float, float]
-) -> tuple[float, list[Finding]]:
+) -> tuple[float, list[Flag]]:
     """``ImageDecayCorrectionTime`` in s after TimeZero, also where it is a time of day.
 
     Parameters
@@ -132,20 +132,20 @@ def decay_reference(
                 f"ImageDecayCorrectionTime is a time of day, that of the {name}, and was read as "
                 "such; it counts in s from TimeZero, so correct the sidecar."
             )
-            return moment, [Finding("decay-correction", message)]
+            return moment, [Flag("decay-correction", message)]
     if abs(seconds - injection_s) <= _MAX_UPTAKE_S:
         message = (
             "ImageDecayCorrectionTime lies more than an hour after the scan: activity and SUV may "
             "be wrong; ratios and Centiloids do not depend on it."
         )
-        return seconds, [Finding("decay-correction", message)]
+        return seconds, [Flag("decay-correction", message)]
     raise BadDataError(
         f"ImageDecayCorrectionTime ({seconds:g}) lies more than 12 h from the injection, which is "
         "impossible; BIDS counts it in s after TimeZero, so correct it"
     )
 
 
-def clock_doubt(sidecar: Sidecar, first_frame_s: float) -> list[Finding]:
+def clock_doubt(sidecar: Sidecar, first_frame_s: float) -> list[Flag]:
     """Tell that the time of day of the scan is another than TimeZero and the frames say.
 
     Parameters
@@ -163,7 +163,7 @@ def clock_doubt(sidecar: Sidecar, first_frame_s: float) -> list[Finding]:
         f"AcquisitionTime lies {abs(apart):.0f} s {'after' if apart > 0 else 'before'} the start "
         "of the first frame by TimeZero, ScanStart and FrameTimesStart: check which is right."
     )
-    return [Finding("clocks", message)]
+    return [Flag("clocks", message)]
 
 
 def _scaled(sidecar: Sidecar, keys: Sequence[str], scale: float) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bidsapp.bids.layout import RawDataset, RawImage
-from bidsapp.bids.plan import Flag
+from bidsapp.core.quality import Flag
 from bidsapp.data.series_texts import (
     image_words,
     names_contrast,

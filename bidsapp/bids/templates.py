@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bidsapp.bids.layout import RawDataset, RawImage
-from bidsapp.bids.plan import Flag, ScanPlan, T1wPlan
+from bidsapp.bids.plan import ScanPlan, T1wPlan
 from bidsapp.bids.t1w_choice import choose_t1w
+from bidsapp.core.quality import Flag
 from bidsapp.errors import CentipetError
 
 # What the choice of one T1w per PET tells and the template makes untrue.

@@ -16,7 +16,7 @@ from bidsapp.errors import BadDataError, CannotCreateError
 from bidsapp.io.atomic import write_text
 from bidsapp.io.hashes import file_hash
 from bidsapp.io.nifti import read_shape
-from bidsapp.report.records import ScanRecord, Status, find_records
+from bidsapp.record import ScanRecord, Status, find_records
 
 # Flags of a scan that mean: look at this image before calibrating with it.
 _FLAGS = {

@@ -15,8 +15,8 @@ from bidsapp.bids.derivatives import sidecar_path
 from bidsapp.bids.seals import write_manifest
 from bidsapp.cli.logs import RUN_LOG, Progress
 from bidsapp.errors import CentipetError, WorkerLostError
+from bidsapp.record import Status, find_records
 from bidsapp.report.participant import write_page
-from bidsapp.report.records import Status, find_records
 from bidsapp.report.visual_read import export_read
 from bidsapp.settings import Settings
 

@@ -14,12 +14,6 @@ from bidsapp.bids.folders import unreadable_people
 from bidsapp.bids.layout import check_dataset, read_dataset
 from bidsapp.bids.plan import Plan, ScanFailure, ScanPlan, ScanSkip
 from bidsapp.bids.planning import make_plan
-from bidsapp.bids.records import (
-    failed_record,
-    unplanned_record,
-    with_leftovers,
-    write_record,
-)
 from bidsapp.bids.stated import read_metadata
 from bidsapp.cli.logs import RUN_LOG, Progress
 from bidsapp.cli.pages import write_pages
@@ -38,8 +32,9 @@ from bidsapp.errors import (
 from bidsapp.group.scans import write_scan_tables
 from bidsapp.io.atomic import write_text
 from bidsapp.io.untouched import load
+from bidsapp.record import find_records, write_record
+from bidsapp.record.stages import failed_record, unplanned_record, with_leftovers
 from bidsapp.report.methods import boilerplate
-from bidsapp.report.records import find_records
 from bidsapp.settings import DicomInput, Settings
 
 if TYPE_CHECKING:

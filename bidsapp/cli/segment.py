@@ -14,7 +14,7 @@ from bidsapp.errors import CannotCreateError, CentipetError, ExitCode, UsageErro
 
 if TYPE_CHECKING:
     from bidsapp.core.normalise import Normalised
-    from bidsapp.core.quality import Finding
+    from bidsapp.core.quality import Flag
     from bidsapp.core.volume import Volume
 
 _DESCRIPTION = """\
@@ -113,7 +113,7 @@ def _write(found: Normalised, t1w: Volume, stem: Path) -> list[Path]:
     return written
 
 
-def _content(t1w: Path, quality: dict[str, float], findings: list[Finding]) -> dict[str, Any]:
+def _content(t1w: Path, quality: dict[str, float], findings: list[Flag]) -> dict[str, Any]:
     """Quality, findings, and what made them; no paths, times or hosts."""
     from dataclasses import asdict
 

@@ -8,8 +8,7 @@ from pathlib import Path
 from bidsapp.cli.logs import RUN_LOG, Progress
 from bidsapp.errors import ExitCode, error_class
 from bidsapp.plain import plain
-from bidsapp.report.quality import lights
-from bidsapp.report.records import ScanRecord, Status
+from bidsapp.record import ScanRecord, Status
 from bidsapp.report.render import outcome
 
 _COLUMNS = ("scan", "tracer", "SUVR", "Centiloid", "95 %", "quality", "flags", "page")
@@ -48,8 +47,7 @@ def summary_cells(record: ScanRecord) -> tuple[str, ...]:
     quality = "n/a"
     if record.status is Status.OK:
         notes = ", ".join(flag.code for flag in record.flags) or "none"
-        doubts = sum(light.colour in ("amber", "red") for light in lights(record))
-        quality = f"look at {doubts}" if doubts else "good"
+        quality = f"look at {record.n_doubts}" if record.n_doubts else "good"
     else:
         notes = f"{record.status} ({record.error})" if record.error else str(record.status)
     interval = record.centiloid_interval

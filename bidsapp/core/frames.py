@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bidsapp.core.quality import Finding
+from bidsapp.core.quality import Flag
 from bidsapp.errors import BadDataError
 
 Window = tuple[float, float]
@@ -150,7 +150,7 @@ def refusal(choice: FrameChoice, window_s: Window, rule: WindowRule) -> str | No
     )
 
 
-def deviations(choice: FrameChoice, window_s: Window, rule: WindowRule) -> tuple[Finding, ...]:
+def deviations(choice: FrameChoice, window_s: Window, rule: WindowRule) -> tuple[Flag, ...]:
     """Differences from the tracer's window that a reader of the result must know.
 
     Parameters
@@ -161,7 +161,7 @@ def deviations(choice: FrameChoice, window_s: Window, rule: WindowRule) -> tuple
 
     Returns
     -------
-    tuple of Finding
+    tuple of Flag
         ``window-partial``: part of the window is missing; ``window-shifted``: time outside the
         window entered the mean.  Empty when the scan fits within the tolerance.
     """
@@ -173,10 +173,10 @@ def deviations(choice: FrameChoice, window_s: Window, rule: WindowRule) -> tuple
     found = []
     if missing_s > rule.tolerance_s:
         text = f"{told}, {missing_s / 60:.1f} min of it are missing: {advice}"
-        found.append(Finding("window-partial", text))
+        found.append(Flag("window-partial", text))
     if outside_s > rule.tolerance_s:
         text = f"{told}, {outside_s / 60:.1f} min of the mean lie outside: {advice}"
-        found.append(Finding("window-shifted", text))
+        found.append(Flag("window-shifted", text))
     return tuple(found)
 
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -186,56 +185,6 @@ def align_parts(first: Volume, other: Volume) -> Matrix:
         for level in (PART_LEVEL, *LEVELS):
             starts = [_Fixed.at(first, mask, level).find(other, starts)]
     return starts[0]
-
-
-def motion_told(
-    parts: Sequence[FrameAlignment | None],
-    starts_s: Sequence[Sequence[float]],
-    durations_s: Sequence[Sequence[float]],
-    corrected: bool,
-) -> dict[str, Any]:
-    """Motion of all frames of one injection, in the order of time, as the record has it.
-
-    Parameters
-    ----------
-    parts : one per PET, against the reference of the first; None for one that was lost
-    starts_s, durations_s : of the frames of each PET
-    corrected : whether the frames of a PET are moved at all
-
-    Returns
-    -------
-    dict
-        ``reference_frame`` counts in the lists, from 0; ``pet`` is the PET of each frame, 0 is the
-        scan itself; ``rotation_deg`` are rotation vectors, ``translation_mm`` those of the head's
-        centre; ``borrowed`` frames show no head and have the position of a neighbour.
-    """
-    rows = []
-    for number, part in enumerate(parts):
-        if part is None:
-            continue
-        shifts, turns = part.parameters
-        for index, start in enumerate(starts_s[number]):
-            row = {
-                "pet": number,
-                "frame_start_s": float(start),
-                "frame_duration_s": float(durations_s[number][index]),
-                "distance_mm": float(part.distance_mm[index]),
-                "translation_mm": shifts[index].tolist(),
-                "rotation_deg": np.degrees(turns[index]).tolist(),
-                "borrowed": bool(part.borrowed[index]),
-            }
-            rows.append((float(start), number, index, row))
-    rows.sort(key=lambda row: row[:3])
-    first = parts[0]
-    places = [(number, index) for _, number, index, _ in rows]
-    told = {key: [row[key] for *_, row in rows] for key in rows[0][3]}
-    reference = places.index((0, first.reference)) if first else None
-    return {
-        "corrected": corrected,
-        "least_corrected_mm": STILL_MM,
-        "reference_frame": reference,
-        **told,
-    }
 
 
 def merged_groups(durations_s: Sequence[float]) -> list[list[int]]:

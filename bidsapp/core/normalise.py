@@ -17,7 +17,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from bidsapp.core.confidence import Template, normalisation_quality
-from bidsapp.core.quality import REPAIRABLE, Finding, normalisation_findings
+from bidsapp.core.quality import REPAIRABLE, Flag, normalisation_findings
 from bidsapp.core.segment import Options, Segmentation, segment
 from bidsapp.core.start import EVERY_WAY, Start, find_head
 from bidsapp.core.volume import Volume
@@ -41,12 +41,12 @@ class Normalised:
     segmentation : Segmentation
     quality : dict of float
         Numbers of the fit and of `bidsapp.core.confidence.normalisation_quality`.
-    findings : tuple of Finding
+    findings : tuple of Flag
     """
 
     segmentation: Segmentation
     quality: dict[str, float]
-    findings: tuple[Finding, ...]
+    findings: tuple[Flag, ...]
 
     @property
     def failed(self) -> bool:
@@ -139,12 +139,12 @@ def _attempt(
     return Normalised(found, quality, normalisation_findings(quality, limits))
 
 
-def _told(way: str, failed: str) -> tuple[Finding, ...]:
+def _told(way: str, failed: str) -> tuple[Flag, ...]:
     """Say that this is not the usual way, and why not."""
     if not failed:
         return ()
     return (
-        Finding(
+        Flag(
             "normalisation-fallback",
             f"the usual normalisation failed its check ({failed}) and {way} was used instead: look "
             "at the picture of the T1w on the template",
@@ -152,7 +152,7 @@ def _told(way: str, failed: str) -> tuple[Finding, ...]:
     )
 
 
-def _turned(start: Start) -> tuple[Finding, ...]:
+def _turned(start: Start) -> tuple[Flag, ...]:
     """Say that the head lies as no head lies in a scanner."""
     left, _, right = np.linalg.svd(start.affine[:3, :3])
     turn = left @ right
@@ -160,7 +160,7 @@ def _turned(start: Start) -> tuple[Finding, ...]:
     if degrees <= TURNED_DEG:
         return ()
     return (
-        Finding(
+        Flag(
             "t1w-orientation",
             f"the head lies turned by {degrees:.0f} degrees against what the header of the T1w "
             "says: correct its orientation; left and right cannot be told apart here",

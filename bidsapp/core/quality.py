@@ -1,15 +1,16 @@
-"""What a person should know before believing a number: findings, each with a sentence."""
+"""What a person should know before believing a number: flags, each with a sentence."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 from bidsapp.core.voi import CoverageRule, VoiStatistics
 
 
 @dataclass(frozen=True)
-class Finding:
+class Flag:
     """Something a person should look at.
 
     Attributes
@@ -22,6 +23,45 @@ class Finding:
 
     code: str
     message: str
+
+
+Finding = Flag  # the name until all callers have moved
+
+
+class Level(StrEnum):
+    """What a quality number says, the best first."""
+
+    GOOD = "good"
+    LOOK = "look"  # a person should look
+    WRONG = "wrong"  # it cannot be right
+
+
+# Flags of a position or a normalisation that may be wrong: no reading of a number rests on them.
+_PLACE = ("pet-t1w-", "pet-only-", "normalisation-", "t1w-orientation", "centiloid-implausible")
+
+
+def doubts_place(flags: Iterable[Flag]) -> bool:
+    """Whether a flag says that the volumes of interest may lie in the wrong place."""
+    return any(flag.code.startswith(_PLACE) for flag in flags)
+
+
+def is_beyond(value: float, limits: Mapping[str, float]) -> bool:
+    """Whether a number lies beyond its limit: ``flag``, the largest good value, or ``least``."""
+    if "flag" in limits:
+        return value > limits["flag"]
+    return "least" in limits and value < limits["least"]
+
+
+def coverage_level(share: float, rule: CoverageRule) -> Level:
+    """What the part of a volume of interest inside the field of view says."""
+    if share >= rule.flag:
+        return Level.GOOD
+    return Level.LOOK if share >= rule.refuse else Level.WRONG
+
+
+def centiloid_level(value: float, lowest: float, highest: float) -> Level:
+    """Whether people have such a Centiloid."""
+    return Level.GOOD if lowest <= value <= highest else Level.WRONG
 
 
 def coverage_refusal(
@@ -38,15 +78,17 @@ def coverage_refusal(
     return None
 
 
-def coverage_findings(
-    table: Mapping[str, VoiStatistics], rule: CoverageRule
-) -> tuple[Finding, ...]:
+def coverage_findings(table: Mapping[str, VoiStatistics], rule: CoverageRule) -> tuple[Flag, ...]:
     """Volumes of interest that the PET measured only in part."""
-    low = [f"{name} {row.coverage:.0%}" for name, row in table.items() if row.coverage < rule.flag]
+    low = [
+        f"{name} {row.coverage:.0%}"
+        for name, row in table.items()
+        if coverage_level(row.coverage, rule) is not Level.GOOD
+    ]
     if not low:
         return ()
     return (
-        Finding(
+        Flag(
             "voi-coverage",
             f"the PET's field of view holds only part of {', '.join(low)}: look whether cerebellum "
             "or vertex are cut, and trust no region that is",
@@ -54,12 +96,12 @@ def coverage_findings(
     )
 
 
-def alignment_findings(distance_mm: float, limit_mm: float) -> tuple[Finding, ...]:
+def alignment_findings(distance_mm: float, limit_mm: float) -> tuple[Flag, ...]:
     """Disagreement of the two ways to align the PET with the T1w."""
     if distance_mm <= limit_mm:
         return ()
     return (
-        Finding(
+        Flag(
             "pet-t1w-distance",
             f"mutual information and tissue maps put the PET {distance_mm:.1f} mm apart (limit "
             f"{limit_mm:g} mm): look at the picture of the PET over the T1w",
@@ -67,12 +109,12 @@ def alignment_findings(distance_mm: float, limit_mm: float) -> tuple[Finding, ..
     )
 
 
-def own_anatomy_findings(value: float | None, least: float) -> tuple[Finding, ...]:
+def own_anatomy_findings(value: float | None, least: float) -> tuple[Flag, ...]:
     """A PET that shows an average head rather than this one."""
     if value is None or value >= least:
         return ()
     return (
-        Finding(
+        Flag(
             "pet-t1w-other-anatomy",
             "the PET does not show the folds of this T1w better than those of an average head "
             f"({value:.2f}, least {least:g}): it is of another person or lies wrong; look at the "
@@ -81,12 +123,12 @@ def own_anatomy_findings(value: float | None, least: float) -> tuple[Finding, ..
     )
 
 
-def position_findings(nmi: float | None, model: float | None, limit: float) -> tuple[Finding, ...]:
+def position_findings(nmi: float | None, model: float | None, limit: float) -> tuple[Flag, ...]:
     """Centiloids that depend on how the PET was aligned."""
     if nmi is None or model is None or abs(model - nmi) <= limit:
         return ()
     return (
-        Finding(
+        Flag(
             "pet-t1w-centiloid",
             f"the Centiloid is {model:.0f} with the PET aligned by tissue maps and {nmi:.0f} by "
             f"mutual information (limit {limit:g} apart; the published scale was made with the "
@@ -95,12 +137,12 @@ def position_findings(nmi: float | None, model: float | None, limit: float) -> t
     )
 
 
-def affine_findings(apart_mm: float, limit_mm: float, image: str) -> tuple[Finding, ...]:
+def affine_findings(apart_mm: float, limit_mm: float, image: str) -> tuple[Flag, ...]:
     """A header whose two places in space, sform and qform, differ."""
     if apart_mm <= limit_mm:
         return ()
     return (
-        Finding(
+        Flag(
             "header-places-differ",
             f"sform and qform of the {image} place it up to {apart_mm:.1f} mm apart (limit "
             f"{limit_mm:g} mm); the sform was used: check which one is right",
@@ -108,12 +150,12 @@ def affine_findings(apart_mm: float, limit_mm: float, image: str) -> tuple[Findi
     )
 
 
-def missing_findings(n_voxels: int) -> tuple[Finding, ...]:
+def missing_findings(n_voxels: int) -> tuple[Flag, ...]:
     """Voxels of the brain without an intensity."""
     if n_voxels == 0:
         return ()
     return (
-        Finding(
+        Flag(
             "t1w-missing",
             f"{n_voxels} voxels of the T1w inside the brain hold no number, or one far beyond all "
             "others, and count as missing: look at the image and convert it again",
@@ -183,7 +225,7 @@ REPAIRABLE = {
 
 def normalisation_findings(
     quality: Mapping[str, float], limits: Mapping[str, Mapping[str, float]]
-) -> tuple[Finding, ...]:
+) -> tuple[Flag, ...]:
     """Numbers of a normalisation beyond their limits.
 
     Parameters
@@ -194,20 +236,16 @@ def normalisation_findings(
     found = []
     for name, (code, sentence) in _NORMALISATION.items():
         limit, value = limits.get(name, {}), quality.get(name)
-        if value is None:
-            continue
-        for kind, beyond in (("flag", value > limit.get("flag", value)),
-                             ("least", value < limit.get("least", value))):  # fmt: skip
-            if beyond:
-                told = sentence.format(value=value, limit=limit[kind])
-                remedy = "look at the picture of the T1w on the template"
-                found.append(Finding(code, f"{told}: {remedy}"))
+        if value is not None and is_beyond(value, limit):
+            told = sentence.format(value=value, limit=limit.get("flag", limit.get("least")))
+            remedy = "look at the picture of the T1w on the template"
+            found.append(Flag(code, f"{told}: {remedy}"))
     return tuple(found)
 
 
 def motion_findings(
     spread_mm: float, limit_mm: float, *, corrected: bool = True
-) -> tuple[Finding, ...]:
+) -> tuple[Flag, ...]:
     """Head motion between the frames that make the Centiloid."""
     if spread_mm <= limit_mm:
         return ()
@@ -218,7 +256,7 @@ def motion_findings(
         else "nothing was realigned, so leave --no-motion-correction out"
     )
     return (
-        Finding(
+        Flag(
             "motion-window",
             f"the head moved by {spread_mm:.1f} mm between frames of the uptake window (limit "
             f"{limit_mm:g} mm): {undone}",
@@ -228,7 +266,7 @@ def motion_findings(
 
 def drift_findings(
     late_min: float, drift: tuple[float, float] | None, tolerance_min: float
-) -> tuple[Finding, ...]:
+) -> tuple[Flag, ...]:
     """What a mean outside the middle of the tracer's window does, by the frames of the scan itself.
 
     Parameters
@@ -242,7 +280,7 @@ def drift_findings(
     slope, error = drift
     effect, unsure = slope * late_min, 2 * error * abs(late_min)
     return (
-        Finding(
+        Flag(
             "window-effect",
             f"between the frames of this scan the Centiloid changes by {slope:+.2f} +- {error:.2f} "
             f"per minute, so taking the mean {abs(late_min):.1f} min "
@@ -252,7 +290,7 @@ def drift_findings(
     )
 
 
-def frame_findings(number: int, of: int, apart: float, limit: float) -> tuple[Finding, ...]:
+def frame_findings(number: int, of: int, apart: float, limit: float) -> tuple[Flag, ...]:
     """One frame of the mean that tells another ratio than the others.
 
     Parameters
@@ -264,7 +302,7 @@ def frame_findings(number: int, of: int, apart: float, limit: float) -> tuple[Fi
     if abs(apart) <= limit:
         return ()
     return (
-        Finding(
+        Flag(
             "frame-stands-out",
             f"in frame {number} of the {of} that make the mean the uptake ratio is {apart:+.0%} "
             f"against the others (limit {limit:.0%}): it is damaged or the head moved within it; "
@@ -273,12 +311,12 @@ def frame_findings(number: int, of: int, apart: float, limit: float) -> tuple[Fi
     )
 
 
-def end_findings(lower: int, upper: int) -> tuple[Finding, ...]:
+def end_findings(lower: int, upper: int) -> tuple[Flag, ...]:
     """Planes at the ends of the field of view that hold artefacts."""
     if lower + upper == 0:
         return ()
     return (
-        Finding(
+        Flag(
             "end-planes",
             f"{lower} planes at the beginning and {upper} at the end of the PET's axial field of "
             "view hold noise or steps instead of activity and count as not measured: look at them",
@@ -286,13 +324,13 @@ def end_findings(lower: int, upper: int) -> tuple[Finding, ...]:
     )
 
 
-def resolution_findings(target_mm: float, resolution_mm: Sequence[float]) -> tuple[Finding, ...]:
+def resolution_findings(target_mm: float, resolution_mm: Sequence[float]) -> tuple[Flag, ...]:
     """An image that is more blurred than the resolution it should have."""
     if max(resolution_mm) <= target_mm:
         return ()
     own = " x ".join(f"{width:.1f}" for width in resolution_mm)
     return (
-        Finding(
+        Flag(
             "resolution-target",
             f"the PET's resolution ({own} mm) is lower than the target of {target_mm:g} mm along "
             "an axis, which stays as it is: choose a higher target for all scans",
@@ -300,10 +338,10 @@ def resolution_findings(target_mm: float, resolution_mm: Sequence[float]) -> tup
     )
 
 
-def part_findings(name: str, reason: str) -> tuple[Finding, ...]:
+def part_findings(name: str, reason: str) -> tuple[Flag, ...]:
     """Another PET of the same injection that could not be used."""
     return (
-        Finding(
+        Flag(
             "dual-window-part",
             f"{name} of the same injection is missing from the activity over time ({reason}); "
             "the Centiloid does not depend on it",
@@ -357,7 +395,7 @@ _DAMAGE = {
 
 def damage_findings(
     quality: Mapping[str, float | None], limits: Mapping[str, Mapping[str, float]]
-) -> tuple[Finding, ...]:
+) -> tuple[Flag, ...]:
     """Signs of a damaged PET beyond their limits.
 
     Parameters
@@ -368,14 +406,14 @@ def damage_findings(
     remedy = "look at the image, and convert or copy it again"
     found = []
     for name, (code, sentence) in _DAMAGE.items():
-        limit, value = limits[name]["flag"], quality.get(name)
-        if value is not None and value > limit:
-            told = sentence.format(value=value, limit=limit)
-            found.append(Finding(code, f"{told}: {remedy}"))
+        limit, value = limits[name], quality.get(name)
+        if value is not None and is_beyond(value, limit):
+            told = sentence.format(value=value, limit=limit["flag"])
+            found.append(Flag(code, f"{told}: {remedy}"))
     air = quality.get("pet_air_level")
-    if air is not None and air > limits["pet_air_level"]["flag"]:
+    if air is not None and is_beyond(air, limits["pet_air_level"]):
         found.append(
-            Finding(
+            Flag(
                 "pet-offset",
                 f"the air around the head differs from zero by {air:.1%} of the uptake of the "
                 f"brain (limit {limits['pet_air_level']['flag']:.0%}): something was added to the "
@@ -387,7 +425,7 @@ def damage_findings(
 
 def centiloid_refusal(value: float, lowest: float, highest: float) -> str | None:
     """Why a Centiloid cannot be one, else None."""
-    if lowest <= value <= highest:
+    if centiloid_level(value, lowest, highest) is Level.GOOD:
         return None
     return (
         f"a Centiloid of {value:.0f} cannot be (possible are {lowest:g} to {highest:g}): check the "
@@ -395,12 +433,12 @@ def centiloid_refusal(value: float, lowest: float, highest: float) -> str | None
     )
 
 
-def centiloid_findings(value: float, lowest: float, highest: float) -> tuple[Finding, ...]:
+def centiloid_findings(value: float, lowest: float, highest: float) -> tuple[Flag, ...]:
     """A Centiloid that people do not have."""
-    if lowest <= value <= highest:
+    if centiloid_level(value, lowest, highest) is Level.GOOD:
         return ()
     return (
-        Finding(
+        Flag(
             "centiloid-implausible",
             f"a Centiloid of {value:.0f} is outside {lowest:g} to {highest:g}: check the tracer, "
             "the choice of images and the alignment",
@@ -442,7 +480,7 @@ def pet_only_refusal(
 
 def pet_only_findings(
     quality: Mapping[str, float], limits: Mapping[str, Mapping[str, float]]
-) -> tuple[Finding, ...]:
+) -> tuple[Flag, ...]:
     """Signs that a PET was laid on the template wrongly.
 
     Parameters
@@ -453,10 +491,10 @@ def pet_only_findings(
     found = []
     for name, word in _PET_ONLY.items():
         value, known = quality[name], limits[name]
-        limit = known["flag"] if "flag" in known else known["least"]
-        if value > limit if "flag" in known else value < limit:
+        if is_beyond(value, known):
+            limit = known["flag"] if "flag" in known else known["least"]
             found.append(
-                Finding(
+                Flag(
                     name.replace("_", "-"),
                     f"{word} ({value:.2g}, limit {limit:g}): look at the outlines on the PET, and "
                     "use a T1w if there is one",

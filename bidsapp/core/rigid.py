@@ -28,7 +28,7 @@ from bidsapp.core import placement
 from bidsapp.core.alignment import Matrix, displacement, inverse, transform
 from bidsapp.core.head import Head
 from bidsapp.core.placement import distinct, find_places
-from bidsapp.core.quality import Finding
+from bidsapp.core.quality import Flag
 from bidsapp.core.resample import measured_box
 from bidsapp.core.sampling import Float64, block_affine, block_mean, blur, scattered_points
 from bidsapp.core.similarity import MutualInformation, climb
@@ -89,7 +89,7 @@ class RigidFit:
         does, 0.6 or less when it is somebody else's or lies wrong
         (`bidsapp.core.tissue_model.own_detail`); None when it cannot be told: no average was
         given, or this head is like it.
-    flags : tuple of Finding
+    flags : tuple of Flag
     """
 
     matrix: Matrix
@@ -102,7 +102,7 @@ class RigidFit:
     mirrored: float
     fwhm_mm: float
     own_anatomy: float | None
-    flags: tuple[Finding, ...]
+    flags: tuple[Flag, ...]
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,7 @@ def settle(
     """
     model = _register_model(head, pet, nmi)
     distance = displacement(nmi, model.matrix, points)
-    flags: tuple[Finding, ...] = ()
+    flags: tuple[Flag, ...] = ()
     shown = own_anatomy(head, pet, model.matrix, model.fwhm_mm)
     if distance > BOUND_MM or model.unexplained > model.at_nmi:
         if shown is not None:
@@ -203,15 +203,15 @@ def settle(
     )
 
 
-def _far_apart(distance: float, used: PetToT1w) -> Finding:
+def _far_apart(distance: float, used: PetToT1w) -> Flag:
     told = (
         f"the tissue maps put the PET {distance:.1f} mm from where mutual information does (at "
         f"most {BOUND_MM:g} mm is credible)"
     )
     look = "look at the picture of the PET over the T1w"
     if used is PetToT1w.NMI:
-        return Finding("pet-t1w-model-rejected", f"{told}, so mutual information was used: {look}")
-    return Finding(
+        return Flag("pet-t1w-model-rejected", f"{told}, so mutual information was used: {look}")
+    return Flag(
         "pet-t1w-nmi-rejected",
         f"{told}; where the tissue maps put it the PET shows the folds of this head, or these maps "
         f"explain more of it, so they were used: {look}",
@@ -229,7 +229,7 @@ def _from_other_starts(
     best = max(tried, key=lambda fit: fit.own_anatomy or 0.0)
     if best is first or (best.own_anatomy or 0.0) < DOUBTFUL:
         return first
-    told = Finding(
+    told = Flag(
         "pet-t1w-fallback",
         "the first position of the PET did not show this head and another start was used instead: "
         "look at the picture of the PET over the T1w",
@@ -237,8 +237,8 @@ def _from_other_starts(
     return replace(best, flags=(told, *best.flags))
 
 
-def _mirrored(model: _ModelStep) -> Finding:
-    return Finding(
+def _mirrored(model: _ModelStep) -> Flag:
+    return Flag(
         "pet-t1w-mirrored",
         "the PET fits the T1w better with left and right exchanged (tissue maps leave "
         f"{model.mirrored:.1%} of it unexplained instead of {model.unexplained:.1%}): check the "

@@ -15,7 +15,7 @@ from typing import Any
 
 from bidsapp.core.centiloid import Equation, centiloid
 from bidsapp.core.noise import Noise
-from bidsapp.core.quality import Finding
+from bidsapp.core.quality import Flag
 from bidsapp.core.uncertainty import (
     ScanError,
     Uncertainty,
@@ -194,12 +194,12 @@ def ratio_noise(
     return {name: (means[target] ** 2 + means[name] ** 2) ** 0.5 for name in references}
 
 
-def scale_findings(scale: Scale, tracer: str) -> tuple[Finding, ...]:
+def scale_findings(scale: Scale, tracer: str) -> tuple[Flag, ...]:
     """That a Centiloid is missing or approximate because of the pipeline."""
     if scale.main not in scale.equations:
         reason = "; ".join(scale.differences) or f"no equation for {tracer}"
         return (
-            Finding(
+            Flag(
                 "not-calibrated",
                 f"NOT CALIBRATED: no Centiloid equation was made for this pipeline ({reason}), so "
                 "only SUVRs are given; run the standard pipeline, or make an equation with "
@@ -208,7 +208,7 @@ def scale_findings(scale: Scale, tracer: str) -> tuple[Finding, ...]:
         )
     if scale.approximate:
         return (
-            Finding(
+            Flag(
                 "method-pet-only",
                 "normalised by the PET alone: its equation was made with T1w-driven normalisation, "
                 "so read the Centiloid as an approximation and compare it only with its like",
@@ -217,13 +217,13 @@ def scale_findings(scale: Scale, tracer: str) -> tuple[Finding, ...]:
     return ()
 
 
-def disagreement_findings(expressed: Expressed, limit: float) -> tuple[Finding, ...]:
+def disagreement_findings(expressed: Expressed, limit: float) -> tuple[Flag, ...]:
     """Reference regions that disagree more than they do in the calibration cohort."""
     if expressed.disagreement is None or abs(expressed.disagreement[2]) <= limit:
         return ()
     name, difference, sds = expressed.disagreement
     return (
-        Finding(
+        Flag(
             "reference-disagreement",
             f"the Centiloid by {name} differs by {difference:+.0f} CL, {abs(sds):.1f} standard "
             f"deviations of what is usual (limit {limit:g}): look at the cerebellum, the pons and "
@@ -232,7 +232,7 @@ def disagreement_findings(expressed: Expressed, limit: float) -> tuple[Finding, 
     )
 
 
-def range_findings(suvr: float | None, equation: Equation | None) -> tuple[Finding, ...]:
+def range_findings(suvr: float | None, equation: Equation | None) -> tuple[Flag, ...]:
     """An SUVR outside of those the equation was made from, by more than a tenth."""
     if suvr is None or equation is None or equation.suvr_range is None:
         return ()
@@ -240,7 +240,7 @@ def range_findings(suvr: float | None, equation: Equation | None) -> tuple[Findi
     if 0.9 * low <= suvr <= 1.1 * high:
         return ()
     return (
-        Finding(
+        Flag(
             "beyond-calibration",
             f"an SUVR of {suvr:.2f} lies outside of {low:g} to {high:g}, the people the equation "
             "was made from: the Centiloid is an extrapolation",

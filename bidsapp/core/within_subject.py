@@ -40,7 +40,7 @@ from bidsapp.core.alignment import (
     rigid_matrix,
     transform,
 )
-from bidsapp.core.quality import Finding
+from bidsapp.core.quality import Flag
 from bidsapp.core.sampling import Float32, Float64, blur, scattered_points, trilinear
 from bidsapp.core.volume import Grid, Volume, known_or_zero
 from bidsapp.errors import BadDataError
@@ -174,7 +174,7 @@ def template_quality(visits: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 def template_findings(
     visits: Mapping[str, Mapping[str, Any]], limits: Mapping[str, Mapping[str, float]]
-) -> tuple[Finding, ...]:
+) -> tuple[Flag, ...]:
     """Visits that do not belong into one template, or could not be used.
 
     Parameters
@@ -186,7 +186,7 @@ def template_findings(
     """
     quality = template_quality(list(visits.values()))
     found = [
-        Finding(
+        Flag(
             "visit-left-out",
             f"{name} {visit['reason']}: the within-subject template was made without it; repair or "
             "remove it and run all sessions of the participant again",
@@ -198,7 +198,7 @@ def template_findings(
     if quality["visits_agreement"] < least:
         odd = [n for n, v in visits.items() if v.get("agreement", 1.0) < least]
         found.append(
-            Finding(
+            Flag(
                 "visits-disagreement",
                 f"{', '.join(odd)} does not agree with the other T1ws of the within-subject "
                 f"template (correlation {quality['visits_agreement']:.2f}, least {least:g}): "
@@ -211,7 +211,7 @@ def template_findings(
         or ventricles > limits["visits_ventricles_ml"]["flag"]
     ):
         found.append(
-            Finding(
+            Flag(
                 "visits-change",
                 f"the T1ws of the within-subject template do not show the same brain (grey and "
                 f"white matter differ by {tissue:.1f} %, ventricles by {ventricles:.0f} ml): it "

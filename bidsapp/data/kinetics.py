@@ -1,4 +1,4 @@
-"""Reference-tissue kinetics as data: which scans, which models, what tables and records say."""
+"""Reference-tissue kinetics as data: which scans, which models, what tables say."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from bidsapp.core.kinetics.dynamic import DynamicRule
 from bidsapp.core.kinetics.models import Fits
 from bidsapp.core.kinetics.study import PARAMETERS, Study
-from bidsapp.core.quality import Finding
-from bidsapp.data import TARGET, read_table
+from bidsapp.data import read_table
 from bidsapp.data.regional import chosen_atlases
 from bidsapp.io.tsv import finite_number
 from bidsapp.settings import KineticModel, Processing
@@ -90,52 +89,13 @@ def kinpar_tables(fits: Fits, study: Study, rows: Sequence[Row]) -> dict[str, di
         for position, row in enumerate(rows):
             line: dict[str, Any] = {"model": model_name(model), "index": row.index}
             line |= {"name": row.name, "residual_percent": finite_number(residual[position])}
-            line |= _parameters(fits, model, position)
+            line |= parameters_of(fits, model, position)
             for column, values in tables[row.atlas].items():
                 values.append(line[column])
     return tables
 
 
-def not_fitted(reason: str) -> dict[str, Any]:
-    """Part of the record of a scan that is not dynamic enough for models, and why."""
-    return {"kinetics": {"done": False, "reason": reason}}
-
-
-def failed_fit(reason: str) -> dict[str, Any]:
-    """Part of the record of a dynamic scan that models failed on; its Centiloid stands."""
-    flag = {"code": "kinetics-model", "message": f"no kinetic model could be fitted: {reason}"}
-    return {**not_fitted(reason), "flags": [flag]}
-
-
-def fitted(fits: Fits, study: Study, rows: Sequence[Row], processing: Processing) -> dict[str, Any]:
-    """Part of the record: what was fitted how, the cortical target, what to look at."""
-    target = [row.name for row in rows].index(TARGET)
-    gaps, starts = study.timeline.gaps_min, t_star_min(processing)
-    flags = [Finding("kinetics-gap", _bridged(*gap)) for gap in gaps]
-    flags += [
-        Finding("kinetics-model", f"{model_name(model)} gives nothing: {why}")
-        for model, why in fits.problems.items()
-    ]
-    kinetics = {
-        "done": True,
-        "reason": None,
-        "reference_region": processing.kinetics_reference,
-        "k2_prime_per_min": finite_number(fits.k2_prime),
-        "k2_prime_source": "SRTM" if processing.k2_prime_per_min is None else "given",
-        "n_frames": len(study.weights),
-        "t_end_min": float(study.timeline.edges_min[-1]),
-        "gaps_min": [list(gap) for gap in gaps],
-        "region": TARGET,
-        "models": {
-            model_name(model): {"t_star_min": starts.get(model)} | _parameters(fits, model, target)
-            for model in fits.estimates
-        },
-    }
-    told = [{"code": flag.code, "message": flag.message} for flag in flags]
-    return {"kinetics": kinetics, "flags": told}
-
-
-def _parameters(fits: Fits, model: KineticModel, position: int) -> dict[str, float | None]:
+def parameters_of(fits: Fits, model: KineticModel, position: int) -> dict[str, float | None]:
     """Every parameter of one region, each with its standard error."""
     found, told = fits.estimates[model], {}
     for name in PARAMETERS:
@@ -151,10 +111,3 @@ def _residual_percent(study: Study, model: NDArray[np.float64]) -> NDArray[np.fl
     apart = np.sqrt((study.target - model)[:, used] ** 2 @ weights)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(100 * apart / (study.target[:, used] @ weights))
-
-
-def _bridged(begin_min: float, end_min: float) -> str:
-    return (
-        f"no PET was measured from {begin_min:.0f} to {end_min:.0f} min after injection: kinetics "
-        "bridges it by a tissue compartment; compare DVR only with scans of the same schedule"
-    )

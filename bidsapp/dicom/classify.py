@@ -9,7 +9,7 @@ from enum import StrEnum
 import numpy as np
 
 from bidsapp.core.mr_contrast import inverted_contrast, spoiled_contrast
-from bidsapp.core.quality import Finding
+from bidsapp.core.quality import Flag
 from bidsapp.data.series_texts import is_denied, names_no_attenuation
 from bidsapp.dicom.agent import Agent, contrast_agent
 from bidsapp.dicom.header import Header, tag_name
@@ -73,7 +73,7 @@ class Verdict:
     kind: Kind
     wanted: bool
     reason: str
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[Flag, ...] = ()
 
 
 def classify(series: Series, *, include_derived: bool = False) -> Verdict:
@@ -157,13 +157,13 @@ def _is_noisy(series: Series) -> bool:
     return _is_uniform(series) and not name_matches("denoised", described(series))
 
 
-def _t1w_findings(series: Series) -> tuple[Finding, ...]:
+def _t1w_findings(series: Series) -> tuple[Flag, ...]:
     """What a person should see where this T1w is used."""
     findings = []
     if agent := _agent(series):
         said = "was made" if agent is Agent.WITH else "may have been made, for its tags disagree,"
         findings.append(
-            Finding(
+            Flag(
                 "t1w-contrast",
                 f"the T1w {said} with contrast agent: vessels and meninges can be taken for brain, "
                 "so look at the tissue maps, or give a T1w without agent",
@@ -171,7 +171,7 @@ def _t1w_findings(series: Series) -> tuple[Finding, ...]:
         )
     if _is_noisy(series):
         findings.append(
-            Finding(
+            Flag(
                 "t1w-mp2rage",
                 "the T1w is the uniform image of an MP2RAGE, which is noise outside the head: look "
                 "at the brain mask, or export the denoised image (UNI-DEN)",

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from bidsapp.bids.stated import Metadata
-from bidsapp.core.quality import Finding
+from bidsapp.core.quality import Flag
 from bidsapp.dicom import identity
 from bidsapp.dicom.classify import Kind, Verdict, classify
 from bidsapp.dicom.clocks import acquired
@@ -127,7 +127,7 @@ def _label_all(
 
 def _find_doubts(
     headers: Sequence[Header], people: Sequence[tuple[identity.Labels, identity.Person]]
-) -> dict[str, tuple[Finding, ...]]:
+) -> dict[str, tuple[Flag, ...]]:
     """Participant -> what makes one doubt that it is one person."""
     groups, labels = defaultdict(list), [label for label, _ in people]
     for header, label in zip(headers, labels, strict=True):
@@ -143,7 +143,7 @@ def _find_doubts(
             _TWO_IDENTIFIERS if participant in twice else None,
             *own.get(participant, ()),
         ]
-        doubts[participant] = tuple(Finding("identity", text) for text in texts if text)
+        doubts[participant] = tuple(Flag("identity", text) for text in texts if text)
     return doubts
 
 
@@ -206,7 +206,7 @@ class _Desk:
         lossy = lossy_compression(series.images)
         findings = tuple(filter(None, (second_injection(header, tracer, stated),
                                        dose_doubt(header, stated.values),
-                                       lossy and Finding("lossy", lossy))))  # fmt: skip
+                                       lossy and Flag("lossy", lossy))))  # fmt: skip
         half_life_s = clock.half_life_s or tracer.half_life_s
         factor, units_source = to_bq_per_ml(series, times, half_life_s)
         facts = PetFacts(
@@ -299,7 +299,7 @@ class _Desk:
     def close(
         self,
         plan: Plan,
-        doubts: dict[str, tuple[Finding, ...]],
+        doubts: dict[str, tuple[Flag, ...]],
         persons: dict[str, identity.Person],
     ) -> Decisions:
         """Put the plan into the table and make the jobs."""

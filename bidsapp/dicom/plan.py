@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import PurePosixPath
 
-from bidsapp.core.quality import Finding
+from bidsapp.core.quality import Flag
 from bidsapp.dicom.classify import rank_reason, t1w_rank
 from bidsapp.dicom.header import MIDNIGHT
 from bidsapp.dicom.series import Series
@@ -55,7 +55,7 @@ class T1wScan:
     participant: str
     session: str | None  # given by the user
     acquired: datetime | None
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[Flag, ...] = ()
 
     @property
     def order(self) -> tuple[object, ...]:
@@ -69,7 +69,7 @@ class Target:
 
     entities: dict[str, str]
     suffix: str
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[Flag, ...] = ()
 
     @property
     def stem(self) -> PurePosixPath:
@@ -154,7 +154,7 @@ def _tell_equal_dates(group: list[PetScan], plan: Plan) -> None:
     )
     for scan in group:
         target = plan.targets[scan.series.key]
-        findings = (*target.findings, Finding("session-order", text))
+        findings = (*target.findings, Flag("session-order", text))
         plan.targets[scan.series.key] = replace(target, findings=findings)
 
 
@@ -281,10 +281,10 @@ def _tell_far_t1w(t1ws: list[T1wScan], pets: list[PetScan], plan: Plan) -> None:
     for scan in pets:
         gaps = [_gap(t1w, scan.times.injection) for t1w in t1ws]
         if not gaps:
-            finding = Finding(T1W_MISSING, "no T1w of this person was found")
+            finding = Flag(T1W_MISSING, "no T1w of this person was found")
         elif min(gaps) > _FAR:
             text = "the nearest T1w lies more than a year from this PET"
-            finding = Finding("t1w-far", f"{text}: check that the head has not changed")
+            finding = Flag("t1w-far", f"{text}: check that the head has not changed")
         else:
             continue
         target = plan.targets[scan.series.key]

@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Any
 
 from bidsapp.bids.stated import STATED_KEYS
-from bidsapp.core.quality import Finding
+from bidsapp.core.quality import Flag
 from bidsapp.data.tracers import Tracer
 from bidsapp.dicom.frames import half_life
 from bidsapp.dicom.header import Header, tag_name
@@ -58,7 +58,7 @@ class PetFacts:
     stated: Mapping[str, Any]
     units_source: str
     carried: Mapping[str, Any] = field(default_factory=dict)
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[Flag, ...] = ()
     remarks: tuple[str, ...] = ()
 
 
@@ -255,10 +255,10 @@ def dose_bq(header: Header) -> tuple[float, str, str | None]:
     )
 
 
-def dose_doubt(header: Header, stated: Mapping[str, Any]) -> Finding | None:
+def dose_doubt(header: Header, stated: Mapping[str, Any]) -> Flag | None:
     """Tell of a dose whose unit was guessed; None when it was not, or when a user states it."""
     doubt = None if "InjectedRadioactivity" in stated else dose_bq(header)[2]
-    return None if doubt is None else Finding("dose", doubt)
+    return None if doubt is None else Flag("dose", doubt)
 
 
 def radionuclide(header: Header) -> str | None:

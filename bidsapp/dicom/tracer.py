@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from bidsapp.bids.stated import Stated
-from bidsapp.core.quality import Finding
+from bidsapp.core.quality import Flag
 from bidsapp.data.tracers import Tracer, tracer_from_name, tracers
 from bidsapp.dicom.header import Header, tag_name
 from bidsapp.dicom.tables import tables
@@ -77,7 +77,7 @@ def disagreement(header: Header, tracer: Tracer) -> str | None:
     return f"tags name {', '.join(sorted(others))}; {tracer.name} was stated and used"
 
 
-def second_injection(header: Header, tracer: Tracer, stated: Stated) -> Finding | None:
+def second_injection(header: Header, tracer: Tracer, stated: Stated) -> Flag | None:
     """Tell of a second radiopharmaceutical; None when there is one only.
 
     Raises
@@ -98,7 +98,7 @@ def second_injection(header: Header, tracer: Tracer, stated: Stated) -> Finding 
             f"{header.path.name}: {sequence} lists {named}, and {tracer.name} is not the first: "
             "state its InjectionTime and InjectedRadioactivity in a --dicom-metadata file"
         )
-    return Finding(
+    return Flag(
         "radiopharmaceuticals",
         f"{sequence} lists {named}; time and dose of the injection are those of the first unless "
         "stated: check that nothing else was injected that the scan shows",

@@ -8,7 +8,7 @@ from typing import Any
 
 from bidsapp.bids.dataset import RAW_FACTS
 from bidsapp.io.reading import parse_json, read_text
-from bidsapp.report.records import ScanRecord
+from bidsapp.record import ScanRecord
 from bidsapp.settings import Filters
 
 _MOST_NAMED = 20

@@ -9,13 +9,13 @@ from typing import Any
 
 from markupsafe import Markup
 
+from bidsapp.data.literature import Band, Scale, scale
 from bidsapp.data.tracers import tracers
 from bidsapp.group.courses import Course
 from bidsapp.group.outliers import LIMIT, Score
 from bidsapp.report.axes import WIDTH, Axis, bottom, left
 from bidsapp.report.charts import CURVES
 from bidsapp.report.figure import Figure
-from bidsapp.report.literature import Band, Scale, scale
 from bidsapp.report.render import number
 from bidsapp.report.svg import join, tag
 

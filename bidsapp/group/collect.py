@@ -35,9 +35,9 @@ from bidsapp.group.tacs import tac_rows
 from bidsapp.io.atomic import write_text
 from bidsapp.io.locks import holding
 from bidsapp.io.tsv import write_rows
+from bidsapp.record import ScanRecord, find_records
 from bidsapp.report.cohort import cohort_methods
 from bidsapp.report.files import save_figures
-from bidsapp.report.records import ScanRecord, find_records
 from bidsapp.settings import Filters
 
 _LOG = logging.getLogger(__name__)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from scipy import stats
 
+from bidsapp.data.literature import scale
 from bidsapp.group.charts import bands
 from bidsapp.group.cutoffs import CutOffs
 from bidsapp.report.axes import WIDTH, Axis, bottom, left
 from bidsapp.report.charts import CURVES
 from bidsapp.report.figure import Figure
-from bidsapp.report.literature import scale
 from bidsapp.report.render import number
 from bidsapp.report.svg import join, tag
 

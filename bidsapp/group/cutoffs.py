@@ -9,9 +9,9 @@ from typing import Any
 
 from bidsapp.core.two_groups import CutOff, TwoGroups, control_cutoff, two_groups
 from bidsapp.data import read_table
+from bidsapp.data.literature import scale
 from bidsapp.errors import BadDataError
 from bidsapp.group.visits import Row, first_scans
-from bidsapp.report.literature import scale
 
 _KASS = "Kass & Raftery 1995 and Ashman et al. 1994 for what counts as two groups"
 

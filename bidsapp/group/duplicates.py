@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+from bidsapp.core.quality import Flag
 from bidsapp.data import REFERENCES, read_table
-from bidsapp.report.records import ScanRecord, Status
+from bidsapp.record import ScanRecord, Status
 
 Row = Mapping[str, Any]
 _NAMED = 3  # other scans that a sentence names
@@ -29,20 +30,23 @@ _SAME = {
 
 @dataclass(frozen=True)
 class Finding:
-    """Something about a scan that only shows beside other scans.
+    """A flag of a scan that only shows beside other scans.
 
     Attributes
     ----------
     place : of the row among all
-    code : for the column flags
+    flag : its code for the column flags; its message is a sentence without its full stop
     others : places of the scans it is about
-    message : a sentence without its full stop
     """
 
     place: int
-    code: str
+    flag: Flag
     others: tuple[int, ...]
-    message: str
+
+    @property
+    def order(self) -> tuple[int, str]:
+        """By scan, then by code."""
+        return self.place, self.flag.code
 
 
 def duplicates(records: Sequence[ScanRecord], rows: Sequence[Row]) -> list[Finding]:
@@ -73,9 +77,9 @@ def duplicates(records: Sequence[ScanRecord], rows: Sequence[Row]) -> list[Findi
             ]  # fmt: skip
             if others:
                 told = message.format(others=_names(rows, others))
-                finding = Finding(place, code, tuple(others[:_NAMED]), told)
+                finding = Finding(place, Flag(code, told), tuple(others[:_NAMED]))
                 found.setdefault((place, code), finding)
-    return sorted(found.values(), key=lambda one: (one.place, one.code))
+    return sorted(found.values(), key=lambda one: one.order)
 
 
 def scan_name(row: Row) -> str:
@@ -89,9 +93,8 @@ def _by_hash(records: Sequence[ScanRecord], kind: str, image: str) -> list[list[
     """Places of scans whose raw images have one hash, of the file or of its voxels."""
     groups: dict[str, list[int]] = {}
     for place, record in enumerate(records):
-        hashes = record.provenance.get(kind)
-        value = hashes.get(image) if isinstance(hashes, dict) else None
-        if isinstance(value, str):
+        value = getattr(record.provenance, kind).get(image)
+        if value is not None:
             groups.setdefault(value, []).append(place)
     return [places for places in groups.values() if len(places) > 1]
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from bidsapp.core.quality import Flag
 from bidsapp.data import read_table
 from bidsapp.group.duplicates import Finding
 from bidsapp.group.longitudinal import centiloid_change
@@ -33,8 +34,8 @@ def implausible(rows: Sequence[Row], courses: Sequence[Visits]) -> list[Finding]
             first, last = course.places[i], course.places[j]
             for code, message in _contradictions(rows[first], rows[last], limits):
                 for place, other in ((first, last), (last, first)):
-                    found.setdefault((place, code), Finding(place, code, (other,), message))
-    return sorted(found.values(), key=lambda one: (one.place, one.code))
+                    found.setdefault((place, code), Finding(place, Flag(code, message), (other,)))
+    return sorted(found.values(), key=lambda one: one.order)
 
 
 def _contradictions(first: Row, last: Row, limits: dict[str, float]) -> list[tuple[str, str]]:

@@ -9,8 +9,8 @@ from typing import Any
 
 from scipy import stats
 
-from bidsapp.bids.plan import Flag
 from bidsapp.core.change import Change, Measured, anchor_sd, change, scale_sd, weighted_slope
+from bidsapp.core.quality import Flag
 from bidsapp.core.uncertainty import ScanError
 from bidsapp.data import read_table
 from bidsapp.data.tracers import repeatability, tracers

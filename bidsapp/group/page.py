@@ -7,6 +7,7 @@ from typing import Any
 
 from bidsapp import __version__
 from bidsapp.data import read_table
+from bidsapp.data.literature import scale
 from bidsapp.group import charts
 from bidsapp.group.cohort_model import model_rows
 from bidsapp.group.courses import courses, gaps
@@ -17,7 +18,6 @@ from bidsapp.group.study import Study
 from bidsapp.group.tables import cell
 from bidsapp.group.visits import FIRST_LAST
 from bidsapp.report.figure import Figure
-from bidsapp.report.literature import scale
 from bidsapp.report.methods import Methods
 from bidsapp.report.render import render_page
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from bidsapp.core.quality import Level
 from bidsapp.data import read_table
 from bidsapp.group.tables import least_coverage, scan_columns
-from bidsapp.report.quality import lights
-from bidsapp.report.records import ScanRecord, Status
+from bidsapp.record import ScanRecord, Status
 
 VERDICT = "_verdict"
 _LEVELS = {
-    "good": "Within the limit",
-    "look": "Beyond the limit: a person should look",
-    "wrong": "Cannot be right",
+    Level.GOOD.value: "Within the limit",
+    Level.LOOK.value: "Beyond the limit: a person should look",
+    Level.WRONG.value: "Cannot be right",
 }
-# What is judged besides the numbers of ``data/qc.toml``: name of the light -> column.
+# What is judged besides the numbers of ``data/qc.toml``: name of the verdict -> column.
 _OTHERS = {
     "window": "uptake_window",
     "coverage": "least_coverage",
@@ -51,18 +51,17 @@ def qc_rows(records: Iterable[ScanRecord]) -> Iterator[dict[str, Any]]:
     """
     names = tuple(read_table("qc"))
     for record in records:
-        found = lights(record)
-        words = {light.name: light.word for light in found if light.colour != "none"}
+        words = {name: verdict.level.value for name, verdict in record.verdicts.items()}
         ok = record.status is Status.OK
         row: dict[str, Any] = {
             **scan_columns(record),
             "flags": ";".join(flag.code for flag in record.flags),
-            "verdict": next((word for word in reversed(_LEVELS) if word in words.values()), None),
+            "verdict": record.worst and record.worst.value,
             "centiloid": record.centiloid if ok else None,
             "least_coverage": least_coverage(record) if ok else None,
             "record": record.path,
         }
-        row |= {column + VERDICT: words.get(light) for light, column in _OTHERS.items()}
+        row |= {column + VERDICT: words.get(name) for name, column in _OTHERS.items()}
         for name in names:
             row[name] = record.qc.get(name) if ok else None
             row[name + VERDICT] = words.get(name)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bidsapp.io.tsv import finite_number, read_rows
-from bidsapp.report.records import RECORD_SUFFIX, ScanRecord, Status
+from bidsapp.record import RECORD_SUFFIX, ScanRecord, Status
 
 Values = Mapping[str, float | int | None]
 
@@ -41,7 +41,7 @@ class RegionalTables:
             (atlas, row["name"]): {
                 column: finite_number(text) for column, text in row.items() if column != "name"
             }
-            for atlas in _atlases(record)
+            for atlas in record.atlases
             for row in _read(self.output_dir, record, atlas)
             if row.get("name") is not None
         }
@@ -66,21 +66,13 @@ def read_tables(
     for record in records:
         if record.status is not Status.OK:
             continue
-        for atlas in _atlases(record):
+        for atlas in record.atlases:
             columns, names = _outline(output_dir, record, atlas)
             regions.setdefault(atlas, {}).update(dict.fromkeys(names))
             if names:
                 references |= dict.fromkeys(c for c in columns if c.startswith(_REFERENCE_COLUMNS))
     every = tuple((atlas, region) for atlas, names in regions.items() for region in names)
     return RegionalTables(output_dir, every, tuple(c for c in references if c not in known))
-
-
-def _atlases(record: ScanRecord) -> list[str]:
-    """Atlases of the run that made a record."""
-    parameters = record.provenance.get("parameters")
-    chosen = parameters.get("atlases") if isinstance(parameters, dict) else None
-    entries = chosen if isinstance(chosen, list) else []
-    return [str(one["name"]) for one in entries if isinstance(one, dict) and one.get("name")]
 
 
 def _outline(output_dir: Path, record: ScanRecord, atlas: str) -> tuple[list[str], list[str]]:

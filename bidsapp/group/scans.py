@@ -16,7 +16,7 @@ from bidsapp.bids.derivatives import output_path
 from bidsapp.data import read_table
 from bidsapp.group.tables import Row, centiloid_rows
 from bidsapp.io.tsv import write_rows
-from bidsapp.report.records import ScanRecord, Status, find_records
+from bidsapp.record import ScanRecord, Status, find_records
 
 _SCAN = (
     "tracer", "centiloid", "centiloid_sd", "centiloid_low", "centiloid_high", "band", "suvr_wc",

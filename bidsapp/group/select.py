@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bidsapp.data.tracers import tracer_from_name
-from bidsapp.report.records import ScanRecord
+from bidsapp.record import ScanRecord
 from bidsapp.settings import Filters
 
 # Names of the filter file (pybids) -> short keys; those that a PET cannot have leave none. Other

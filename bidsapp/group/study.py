@@ -18,7 +18,7 @@ from bidsapp.group.outliers import Score, scores
 from bidsapp.group.sites import site_rows
 from bidsapp.group.tables import Row, Table
 from bidsapp.group.visits import all_visits
-from bidsapp.report.records import ScanRecord
+from bidsapp.record import ScanRecord
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def study(
     """
     courses = all_visits(rows)
     findings = [*duplicates(records, rows), *implausible(rows, courses)]
-    findings.sort(key=lambda one: (one.place, one.code))
+    findings.sort(key=lambda one: one.order)
     marked = _flagged(rows, findings)
     scored = scores(marked)
     return Study(
@@ -89,7 +89,7 @@ def _flagged(rows: Sequence[Row], findings: Sequence[Finding]) -> list[Row]:
     """Rows with the codes of the findings among their flags."""
     codes: dict[int, list[str]] = {}
     for finding in findings:
-        codes.setdefault(finding.place, []).append(finding.code)
+        codes.setdefault(finding.place, []).append(finding.flag.code)
     return [_with_flags(row, codes.get(place, [])) for place, row in enumerate(rows)]
 
 
@@ -105,9 +105,9 @@ def _finding_rows(found: Study) -> list[Row]:
     return [
         {
             **{name: found.rows[finding.place][name] for name in columns},
-            "code": finding.code,
+            "code": finding.flag.code,
             "others": ";".join(scan_name(found.rows[place]) for place in finding.others),
-            "message": f"{finding.message[:1].upper()}{finding.message[1:]}.",
+            "message": f"{finding.flag.message[:1].upper()}{finding.flag.message[1:]}.",
         }
         for finding in found.findings
     ]

@@ -12,11 +12,11 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from bidsapp.bids.plan import Flag
+from bidsapp.core.quality import Flag
 from bidsapp.core.uncertainty import COMPONENTS
 from bidsapp.data import REFERENCES, VOI_NAMES, read_table
 from bidsapp.data.kinetics import model_name
@@ -25,8 +25,7 @@ from bidsapp.data.tracers import tracers
 from bidsapp.group.regional import NOTHING, RegionalTables, Values
 from bidsapp.group.templates import template_flags
 from bidsapp.io.tsv import cell
-from bidsapp.report.literature import scale
-from bidsapp.report.records import ScanRecord, Status
+from bidsapp.record import ScanRecord, Status
 from bidsapp.settings import KineticModel
 
 Row = dict[str, Any]
@@ -217,8 +216,7 @@ def _described(table: str) -> dict[str, Any]:
 
 def least_coverage(record: ScanRecord) -> float | None:
     """Least part of any Centiloid volume inside the field of view of the PET."""
-    found = [values.get("coverage") for values in record.voi.values()]
-    return min((one for one in found if one is not None), default=None)
+    return None if record.coverage is None else record.coverage.share
 
 
 def scan_columns(record: ScanRecord) -> Row:
@@ -263,13 +261,13 @@ def _centiloid_row(record: ScanRecord, cohort: Iterable[Flag], years: float | No
         "version": record.version,
         "reason": record.reason,
         "error": record.error,
-        "band": None if centiloid is None else scale().band_of(centiloid).name,
+        "band": record.band.name if ok and record.band else None,
         **_certainty(record if ok else None),
         **{f"dvr_{model.value}": _dvr(record, model) for model in KineticModel},
         "tracer_name": record.tracer_name,
         "reference_region": record.reference_region,
-        "slope": record.equation.get("slope"),
-        "intercept": record.equation.get("intercept"),
+        "slope": record.equation and record.equation.slope,
+        "intercept": record.equation and record.equation.intercept,
         **{name: record.qc.get(name) for name in _QC},
         "least_coverage": least_coverage(record),
         "n_flags": len(flags),
@@ -345,33 +343,36 @@ def _plain(value: Any) -> str | None:
 
 def _dvr(record: ScanRecord, model: KineticModel) -> float | None:
     """DVR of the cortical target of a dynamic scan."""
-    models = record.kinetics.get("models", {}) if record.status is Status.OK else {}
-    return models.get(model_name(model), {}).get("DVR")
+    if record.status is not Status.OK or record.kinetics is None:
+        return None
+    return record.kinetics.models.get(model_name(model), {}).get("DVR")
 
 
 def _certainty(record: ScanRecord | None) -> Row:
     """How sure the Centiloid of a scan is; nothing is known of a scan without a result."""
     if record is None:
-        record = ScanRecord(path="", status=Status.FAILED, entities={})
+        record = ScanRecord(participant_id="", entities={})
     low, high = record.centiloid_interval or (None, None)
-    agreement, crossed = record.reference_agreement, record.band.get("crossed")
-    calibrated = record.calibration.get("calibrated")
+    agreement, calibration = record.reference_agreement, record.calibration
+    crossed = record.band.crossed if record.band else ()
+    calibrated = calibration and calibration.calibrated
     return {
         "centiloid_sd": record.centiloid_sd,
         "centiloid_low": low,
         "centiloid_high": high,
         **{f"sd_{name}": record.uncertainty.get(name) for name in COMPONENTS},
-        "thresholds_crossed": ";".join(f"{edge:g}" for edge in crossed or ()) or None,
-        "p_above_cutoff": ";".join(f"{cut}:{p!r}" for cut, p in record.p_above.items()) or None,
+        "thresholds_crossed": ";".join(f"{edge:g}" for edge in crossed) or None,
+        "p_above_cutoff": ";".join(f"{cut}:{p!r}" for cut, p in record.p_above_cutoff.items())
+        or None,
         **{f"centiloid_{name}": record.centiloids.get(name) for name in REFERENCES},
-        "reference_difference": agreement.get("difference"),
-        "reference_difference_sds": agreement.get("sds"),
+        "reference_difference": agreement and agreement.difference,
+        "reference_difference_sds": agreement and agreement.sds,
         **{
             f"{scale}_{region}": record.scales.get(scale, {}).get(region)
             for scale, regions in _TAU_COLUMNS.items()
             for region in regions
         },
-        "calibration": record.calibration.get("id"),
+        "calibration": calibration and calibration.id,
         "calibrated": None if calibrated is None else str(calibrated).lower(),
     }
 
@@ -383,9 +384,10 @@ def _voi_row(
     atlas, name = region
     values = dict(numbers)
     if atlas == "Centiloid" and record.status is Status.OK:
-        mean, reference = (record.voi.get(one, {}).get("mean") for one in (name, "wc"))
+        mean, reference = (record.uptake(one) for one in (name, "wc"))
         suvr = mean / reference if mean is not None and reference else None
-        values = {"suvr_wc": suvr} | values | record.voi.get(name, {})
+        own = asdict(record.voi[name]) if name in record.voi else {}
+        values = {"suvr_wc": suvr} | values | own
     columns = (*read_table("group_columns")["vois"], *references)
     given = {column: values.get(column) for column in columns}
     given |= {"suvr": values.get("suvr_wc"), "centiloid": values.get("centiloid_wc")}

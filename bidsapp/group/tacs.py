@@ -8,7 +8,7 @@ from typing import Any
 
 from bidsapp.bids.entities import join_entities
 from bidsapp.io.tsv import finite_number, read_rows
-from bidsapp.report.records import ScanRecord, Status
+from bidsapp.record import ScanRecord, Status
 
 COLUMNS: dict[str, dict[str, str]] = {
     "participant_id": {"Description": "Participant"},

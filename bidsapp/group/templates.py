@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from bidsapp.bids.plan import Flag
-from bidsapp.report.records import ScanRecord
+from bidsapp.core.quality import Flag
+from bidsapp.record import ScanRecord
 
 _MIXED = Flag(
     "mixed-pipelines",
@@ -34,7 +34,7 @@ def template_flags(records: Iterable[ScanRecord]) -> dict[str, Flag]:
 
 def _template(record: ScanRecord) -> tuple[tuple[str, str], ...]:
     """Names and hashes of the T1ws of a template; nothing for a scan placed by one T1w."""
-    sources = record.longitudinal.get("t1w_sources") or ()
-    hashes = record.provenance.get("inputs") or {}
+    sources = record.longitudinal.t1w_sources if record.longitudinal else ()
+    hashes = record.provenance.inputs
     names = sorted(Path(str(source)).name for source in sources)
     return tuple((name, str(hashes.get(name))) for name in names)

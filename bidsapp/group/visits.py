@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from bidsapp.bids.plan import Flag
+from bidsapp.core.quality import Flag
 from bidsapp.data import read_table
 from bidsapp.report.render import number
 

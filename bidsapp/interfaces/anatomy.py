@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 from nipype.interfaces.base import (
     File,
     SimpleInterface,
@@ -14,7 +11,6 @@ from nipype.interfaces.base import (
     traits,
 )
 
-from bidsapp.core.intensity_model import IntensityModel
 from bidsapp.core.quality import affine_findings
 from bidsapp.core.resample import sample
 from bidsapp.core.voi import in_native_space
@@ -33,6 +29,8 @@ from bidsapp.interfaces.store import (
     optional,
 )
 from bidsapp.io.nifti import affine_disagreement, load_volume
+from bidsapp.record import RecordPart
+from bidsapp.record.parts import intensities_part
 
 
 class SegmentInput(InputSpec):
@@ -52,7 +50,7 @@ class SegmentOutput(TraitedSpec):
     csf = File(exists=True, desc="probability of cerebrospinal fluid")
     field = File(exists=True, desc="T1w world coordinate of every MNI voxel, and the MNI affine")
     warp = File(exists=True, desc="parameters of the warp")
-    record = traits.Dict(desc="its part of the record: quality numbers, flags")
+    record = traits.Instance(RecordPart, desc="its part of the record: quality numbers, flags")
 
 
 class Segment(SimpleInterface):
@@ -79,21 +77,12 @@ class Segment(SimpleInterface):
         self._results["warp"] = keep(folder / "warp.npz", found.warp.to_arrays())
         apart = affine_disagreement(self.inputs.t1w)
         limit = read_table("limits")["header_places_mm"]["flag"]
-        findings = (*checked.findings, *affine_findings(apart, limit, "T1w"))
-        self._results["record"] = {
-            "t1w_intensities": _plain(found.intensities),
-            "qc": checked.quality,
-            "flags": [asdict(finding) for finding in findings],
-        }
+        self._results["record"] = RecordPart(
+            t1w_intensities=intensities_part(found.intensities),
+            qc=checked.quality,
+            flags=(*checked.findings, *affine_findings(apart, limit, "T1w")),
+        )
         return runtime
-
-
-def _plain(intensities: IntensityModel) -> dict[str, Any]:
-    """JSON of a histogram and its Gaussians."""
-    return {
-        name: value.tolist() if isinstance(value, np.ndarray) else value
-        for name, value in asdict(intensities).items()
-    }
 
 
 class NativeRegionsInput(InputSpec):

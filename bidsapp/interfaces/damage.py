@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from bidsapp.data import priors, read_table, template_mask, vois
 from bidsapp.errors import BadDataError
 from bidsapp.interfaces.store import about, fetch_stills, fetch_volume, keep_stills, keep_volume
 from bidsapp.io.nifti import read_frames
+from bidsapp.record import RecordPart
 
 _SURELY_TISSUE = 0.8  # after a blur like that of a PET
 _BLUR_MM = 6.0
@@ -59,7 +60,7 @@ class InspectOutput(TraitedSpec):
 
     pet = File(exists=True, desc="mean over the window without what is lost")
     stills = File(exists=True, desc="the same, one image per position of the head")
-    record = traits.Dict(desc="its part of the record: quality numbers, flags")
+    record = traits.Instance(RecordPart, desc="its part of the record: quality numbers, flags")
 
 
 class Inspect(SimpleInterface):
@@ -108,7 +109,6 @@ class Inspect(SimpleInterface):
             "pet_plane_step": max(shares["step"]),
             "pet_air_level": air_level(mean, brain, usual),
         }
-        flags = damage_findings(quality, limits)
         self._results["pet"], self._results["stills"] = given.mean, given.stills
         if any(part.any() for part in lost.values()):
             stills = [
@@ -118,7 +118,7 @@ class Inspect(SimpleInterface):
             folder = Path(runtime.cwd)
             self._results["pet"] = keep_volume(folder / "mean.npz", mean_at_reference(stills))
             self._results["stills"] = keep_stills(folder / "stills.npz", stills)
-        self._results["record"] = {"qc": quality, "flags": [asdict(flag) for flag in flags]}
+        self._results["record"] = RecordPart(qc=quality, flags=damage_findings(quality, limits))
         return runtime
 
     def _tissue(self, grid: Grid) -> _Placed:

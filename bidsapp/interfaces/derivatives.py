@@ -22,7 +22,6 @@ from nipype.interfaces.base import (
 from nipype.interfaces.io import add_traits
 
 from bidsapp.bids.derivatives import output_path, outputs, sidecar_path
-from bidsapp.bids.records import completed_record, write_record
 from bidsapp.core.resample import itk_affine_text, itk_displacements
 from bidsapp.core.volume import Volume, known_or_zero
 from bidsapp.data import read_table
@@ -32,6 +31,8 @@ from bidsapp.interfaces.store import InputSpec, fetch_volume, optional
 from bidsapp.io.atomic import write_json, write_text
 from bidsapp.io.hashes import file_hash
 from bidsapp.io.nifti import save_displacements, save_volume, voxel_hash
+from bidsapp.record import RecordPart, ScanRecord, write_record
+from bidsapp.record.stages import completed_record
 from bidsapp.report.display import display_of
 
 
@@ -112,7 +113,9 @@ class SavePositionInput(_Placed):
 
     t1w_to_pet = traits.List(mandatory=True, desc="4 x 4, T1w world -> PET world, RAS mm")
     by_method = traits.Dict(mandatory=True, desc="the same by each method")
-    record = traits.Dict(mandatory=True, desc="what the registration gives to the record")
+    record = traits.Instance(
+        RecordPart, mandatory=True, desc="what the registration gives to the record"
+    )
     sidecar = traits.Dict(mandatory=True, desc="JSON content besides the matrices")
 
 
@@ -126,10 +129,10 @@ class SavePosition(SimpleInterface):
         # Moving the T1w image to the PET grid takes PET points to T1w points: the inverse.
         write_text(path, itk_affine_text(np.linalg.inv(self.inputs.t1w_to_pet)))
         found = {
-            "Method": self.inputs.record["method"],
+            "Method": self.inputs.record.method,
             "T1wToPet": self.inputs.t1w_to_pet,
             "T1wToPetByMethod": self.inputs.by_method,
-            "Quality": self.inputs.record["qc"],
+            "Quality": dict(self.inputs.record.qc),
         }
         write_json(sidecar_path(path), _described("xfm", self.inputs.sidecar | found))
         self._results["written"] = named(self.inputs.output_dir, path)
@@ -140,11 +143,13 @@ class SaveResultInput(InputSpec):
     """Inputs of `SaveResult`."""
 
     output_dir = traits.Str(mandatory=True, desc="root of the derivative dataset")
-    planned = traits.Dict(mandatory=True, desc="record of the scan as planned")
+    planned = traits.Instance(ScanRecord, mandatory=True, desc="record of the scan as planned")
     pet = File(exists=True, mandatory=True, desc="raw PET")
     t1w = File(exists=True, desc="raw T1w, if there is one")
     others = traits.List(File(exists=True), desc="raw PETs of other parts of the injection")
-    parts = traits.List(traits.Dict, mandatory=True, desc="what each step gives to the record")
+    parts = traits.List(
+        traits.Instance(RecordPart), mandatory=True, desc="what each step gives to the record"
+    )
     written = traits.List(traits.Str, mandatory=True, desc="by the nodes that must come before")
 
 
@@ -164,8 +169,10 @@ class SaveResult(SimpleInterface):
             raise StorageError(
                 f"{error.filename}: somebody removed it during the run; run again"
             ) from error
-        record = completed_record(self.inputs.planned, self.inputs.parts, hashes, outputs)
-        record["provenance"]["voxels"] = {n: voxel_hash(path) for n, path in raw.items() if path}
+        voxels = {name: voxel_hash(path) for name, path in raw.items() if path}
+        record = completed_record(
+            self.inputs.planned, self.inputs.parts, inputs=hashes, voxels=voxels, outputs=outputs
+        )
         path = write_record(output_dir, record)
         self._results["written"] = [path.relative_to(output_dir).as_posix()]
         return runtime

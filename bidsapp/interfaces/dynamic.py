@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,8 @@ from bidsapp.interfaces.store import InputSpec, about, fetch, fetch_volume, keep
 from bidsapp.io.atomic import write_json
 from bidsapp.io.nifti import read_frames, save_frames
 from bidsapp.io.tsv import write_table
+from bidsapp.record import RecordPart
+from bidsapp.record.model import Motion
 from bidsapp.settings import Processing
 
 
@@ -125,7 +127,7 @@ class TellDriftInput(InputSpec):
 class TellDriftOutput(TraitedSpec):
     """Outputs of `TellDrift`."""
 
-    record = traits.Dict(desc="its part of the record: quality number, flags")
+    record = traits.Instance(RecordPart, desc="its part of the record: quality number, flags")
 
 
 class TellDrift(SimpleInterface):
@@ -149,7 +151,7 @@ class TellDrift(SimpleInterface):
             quality["frame_apart"] = abs(apart)
             limit = read_table("limits")["frame_apart"]["flag"]
             flags += frame_findings(number + 1, len(ratios), apart, limit)
-        self._results["record"] = {"qc": quality, "flags": [asdict(flag) for flag in flags]}
+        self._results["record"] = RecordPart(qc=quality, flags=flags)
         return runtime
 
 
@@ -196,7 +198,9 @@ class SaveTacsInput(_Placed):
 class SaveTacsOutput(_Written):
     """Outputs of `SaveTacs`."""
 
-    record = traits.Dict(desc="its part of the record: paths of the tables by atlas")
+    record = traits.Instance(
+        RecordPart, desc="its part of the record: paths of the tables by atlas"
+    )
 
 
 class SaveTacs(SimpleInterface):
@@ -222,14 +226,14 @@ class SaveTacs(SimpleInterface):
                     given.output_dir
                 ).as_posix()
         self._results["written"] = named(given.output_dir, *files)
-        self._results["record"] = written
+        self._results["record"] = RecordPart(**written)
         return runtime
 
 
 class SaveMotionInput(_Placed):
     """Inputs of `SaveMotion`."""
 
-    record = traits.Dict(mandatory=True, desc="as `AlignFrames` gives it")
+    record = traits.Instance(RecordPart, mandatory=True, desc="as `AlignFrames` gives it")
     motion = traits.List(mandatory=True, desc="as `AlignFrames` gives it")
     sidecar = traits.Dict(mandatory=True, desc="JSON content besides columns and matrices")
 
@@ -241,13 +245,13 @@ class SaveMotion(SimpleInterface):
 
     def _run_interface(self, runtime):
         given, columns = self.inputs, read_table("motion_columns")
-        told = given.record["motion"]
+        told = given.record.motion
         path = output_path(given.output_dir, "motion", given.entities)
         rows = zip(*motion_rows(told), strict=True)
         matrices = {
-            "LeastCorrectedMm": told["least_corrected_mm"],
-            "ReferenceFrame": told["reference_frame"],
-            "ReferenceToFrame": _as_rows(given.motion, told["pet"]),
+            "LeastCorrectedMm": told.least_corrected_mm,
+            "ReferenceFrame": told.reference_frame,
+            "ReferenceToFrame": _as_rows(given.motion, told.pet),
         }
         about = {"Description": outputs()["motion"].description, **given.sidecar, **matrices}
         write_table(path, dict(zip(columns, rows, strict=True)), columns, about)
@@ -266,19 +270,19 @@ def tac_columns(regions: Mapping[str, Any], units: str) -> dict[str, dict[str, s
     return columns | {name: {"Description": mean, "Units": units} for name in regions}
 
 
-def motion_rows(told: Mapping[str, Any]) -> Iterator[list[Any]]:
+def motion_rows(told: Motion) -> Iterator[list[Any]]:
     """Rows of the motion table (``data/motion_columns.toml``) from the record."""
-    for index, start in enumerate(told["frame_start_s"]):
-        moved = told["distance_mm"][index] >= told["least_corrected_mm"]
+    for index, start in enumerate(told.frame_start_s):
+        moved = told.distance_mm[index] >= told.least_corrected_mm
         yield [
             start,
-            start + told["frame_duration_s"][index],
-            *told["translation_mm"][index],
-            *np.radians(told["rotation_deg"][index]).tolist(),
-            told["distance_mm"][index],
-            int(told["pet"][index] != 0 or (told["corrected"] and moved)),
-            int(told["borrowed"][index]),
-            told["pet"][index],
+            start + told.frame_duration_s[index],
+            *told.translation_mm[index],
+            *np.radians(told.rotation_deg[index]).tolist(),
+            told.distance_mm[index],
+            int(told.pet[index] != 0 or (told.corrected and moved)),
+            int(told.borrowed[index]),
+            told.pet[index],
         ]
 
 
@@ -331,7 +335,7 @@ def _times(series: list[Series], order: list[tuple[int, int]]) -> dict[str, np.n
     return {"frame_start_s": start, "frame_end_s": start + length, "decay_factor": decay}
 
 
-def _as_rows(motion: list[Any], pets: list[int]) -> list[Any]:
+def _as_rows(motion: list[Any], pets: Sequence[int]) -> list[Any]:
     """Matrices in the order of the rows of the motion table."""
     left = [iter(part) for part in motion]
     return [next(left[number]) for number in pets]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +30,8 @@ from bidsapp.data.kinetics import (
     MAPS,
     VOXELWISE,
     dynamic_rule,
-    failed_fit,
-    fitted,
     kinpar_columns,
     kinpar_tables,
-    not_fitted,
     study_rows,
     t_star_min,
 )
@@ -42,6 +40,9 @@ from bidsapp.errors import BadDataError
 from bidsapp.interfaces.derivatives import _Placed, _Written, named
 from bidsapp.interfaces.store import InputSpec, fetch, fetch_volume, keep_volume, optional
 from bidsapp.io.tsv import write_table
+from bidsapp.record import RecordPart
+from bidsapp.record.codec import plain
+from bidsapp.record.parts import failed_fit, fitted, not_fitted
 from bidsapp.settings import KineticModel, Processing
 
 
@@ -60,7 +61,7 @@ class FitKineticsOutput(TraitedSpec):
     """Outputs of `FitKinetics`; images by the keys of the table of outputs."""
 
     tables = File(exists=True, desc="JSON: columns by atlas")
-    record = traits.Dict(desc="its part of the record: kinetics, flags")
+    record = traits.Instance(RecordPart, desc="its part of the record: kinetics, flags")
     srtm_r1 = File(exists=True, desc="delivery by SRTM")
     srtm_bpnd = File(exists=True, desc="binding potential by SRTM")
     srtm_dvr = File(exists=True, desc="distribution volume ratio by SRTM")
@@ -156,18 +157,22 @@ def _maps(study: Study, frames: np.ndarray, fits: Fits) -> dict[str, Volume]:
     return images
 
 
+# What the record alone says of the fit.
+_OWN = ("done", "reason", "tables")
+
+
 class SaveKineticsInput(_Placed):
     """Inputs of `SaveKinetics`."""
 
     tables = File(exists=True, mandatory=True, desc="as `FitKinetics` gives them")
-    record = traits.Dict(mandatory=True, desc="as `FitKinetics` gives it")
+    record = traits.Instance(RecordPart, mandatory=True, desc="as `FitKinetics` gives it")
     sidecar = traits.Dict(mandatory=True, desc="JSON content besides columns and models")
 
 
 class SaveKineticsOutput(_Written):
     """Outputs of `SaveKinetics`."""
 
-    record = traits.Dict(desc="the record with the paths of the tables")
+    record = traits.Instance(RecordPart, desc="the record with the paths of the tables")
 
 
 class SaveKinetics(SimpleInterface):
@@ -177,14 +182,14 @@ class SaveKinetics(SimpleInterface):
 
     def _run_interface(self, runtime):
         given, columns, files, written = self.inputs, kinpar_columns(), [], {}
-        told = given.record["kinetics"]
-        about_fit = {key: value for key, value in told.items() if key not in ("done", "reason")}
+        told = given.record.kinetics
+        about_fit = {name: one for name, one in plain(told).items() if name not in _OWN}
         for atlas, table in json.loads(Path(given.tables).read_text()).items():
             path = output_path(given.output_dir, "kinpar", given.entities, atlas=atlas)
             about = {"Description": outputs()["kinpar"].description, **given.sidecar}
             files.append(write_table(path, table, columns, about | {"Kinetics": about_fit}))
             written[atlas] = path.relative_to(given.output_dir).as_posix()
-        kinetics = {**told, "tables": written} if written else told
         self._results["written"] = named(given.output_dir, *files)
-        self._results["record"] = {**given.record, "kinetics": kinetics}
+        kinetics = replace(told, tables=written)
+        self._results["record"] = replace(given.record, kinetics=kinetics)
         return runtime

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from nipype.interfaces.base import (
 
 from bidsapp.core.alignment import Matrix, transform
 from bidsapp.core.field import artefact_ends, without_ends
-from bidsapp.core.motion import FrameAlignment, align_frames, align_parts, motion_told
+from bidsapp.core.motion import FrameAlignment, align_frames, align_parts
 from bidsapp.core.quality import (
     affine_findings,
     alignment_findings,
@@ -49,6 +49,9 @@ from bidsapp.interfaces.store import (
     optional,
 )
 from bidsapp.io.nifti import affine_disagreement, read_frames
+from bidsapp.record import RecordPart
+from bidsapp.record.model import FieldOfView
+from bidsapp.record.parts import motion_part
 from bidsapp.settings import PetToT1w
 
 
@@ -66,7 +69,9 @@ class AlignFramesOutput(TraitedSpec):
     """Outputs of `AlignFrames`."""
 
     motion = traits.List(desc="per PET and frame 4 x 4: world of the reference -> of the frame")
-    record = traits.Dict(desc="its part of the record: motion, quality numbers, flags")
+    record = traits.Instance(
+        RecordPart, desc="its part of the record: motion, quality numbers, flags"
+    )
 
 
 class AlignFrames(SimpleInterface):
@@ -97,11 +102,11 @@ class AlignFrames(SimpleInterface):
             applied.append(self._applied(part, to_part))
             found.append(part.after(to_part))
         self._results["motion"] = applied
-        self._results["record"] = {
-            "motion": motion_told(found, self.inputs.starts_s, durations, self.inputs.within),
-            "qc": {"motion_window_mm": first.spread_mm},
-            "flags": [asdict(flag) for flag in flags],
-        }
+        self._results["record"] = RecordPart(
+            motion=motion_part(found, self.inputs.starts_s, durations, self.inputs.within),
+            qc={"motion_window_mm": first.spread_mm},
+            flags=flags,
+        )
         return runtime
 
     def _applied(self, part: FrameAlignment, to_part: Matrix) -> list[Any]:
@@ -124,7 +129,7 @@ class TimeAverageOutput(TraitedSpec):
     pet = File(exists=True, desc="mean over the window, native grid, head at the reference")
     stills = File(exists=True, desc="the same, one image per position of the head")
     ends = traits.List(traits.Int, desc="planes left out at both ends of the axis of the scanner")
-    record = traits.Dict(desc="its part of the record: field_of_view, flags")
+    record = traits.Instance(RecordPart, desc="its part of the record: field_of_view, flags")
 
 
 class TimeAverage(SimpleInterface):
@@ -142,10 +147,10 @@ class TimeAverage(SimpleInterface):
         ends = artefact_ends(mean_in_scanner(stills))
         stills = [replace(still, image=without_ends(still.image, ends)) for still in stills]
         self._results["ends"] = list(ends)
-        self._results["record"] = {
-            "field_of_view": {"excluded_planes": list(ends)},
-            "flags": [asdict(flag) for flag in end_findings(*ends)],
-        }
+        self._results["record"] = RecordPart(
+            field_of_view=FieldOfView(excluded_planes=tuple(map(int, ends))),
+            flags=end_findings(*ends),
+        )
         folder = Path(runtime.cwd)
         self._results["pet"] = keep_volume(folder / "mean.npz", mean_at_reference(stills))
         self._results["stills"] = keep_stills(folder / "stills.npz", stills)
@@ -172,7 +177,9 @@ class RegisterOutput(TraitedSpec):
 
     t1w_to_pet = traits.List(desc="the position used")
     by_method = traits.Dict(desc="the position each method found")
-    record = traits.Dict(desc="its part of the record: method, quality numbers, flags")
+    record = traits.Instance(
+        RecordPart, desc="its part of the record: method, quality numbers, flags"
+    )
 
 
 class Register(SimpleInterface):
@@ -187,7 +194,7 @@ class Register(SimpleInterface):
         with about(self.inputs.source):
             head = head_of(t1w, np.stack(tissue), mask, warp.to_template)
             fit = register(fetch_volume(self.inputs.pet), head, method=PetToT1w(self.inputs.method))
-        flags = [
+        flags = (
             *(
                 fit.flags
                 or alignment_findings(fit.distance_mm, limits["pet_t1w_distance_mm"]["flag"])
@@ -196,20 +203,20 @@ class Register(SimpleInterface):
             *affine_findings(
                 affine_disagreement(self.inputs.source), limits["header_places_mm"]["flag"], "PET"
             ),
-        ]
+        )
         self._results["t1w_to_pet"] = fit.matrix.tolist()
         self._results["by_method"] = {"nmi": fit.nmi.tolist(), "model": fit.model.tolist()}
-        self._results["record"] = {
-            "method": f"{self.inputs.anatomy}+{fit.method.value}",
-            "qc": {
+        self._results["record"] = RecordPart(
+            method=f"{self.inputs.anatomy}+{fit.method.value}",
+            qc={
                 "pet_t1w_distance_mm": fit.distance_mm,
                 "pet_t1w_nmi": fit.score,
                 "pet_t1w_unexplained": fit.unexplained,
                 "pet_t1w_own_anatomy": fit.own_anatomy,
                 "pet_fwhm_mm": fit.fwhm_mm,
             },
-            "flags": [asdict(flag) for flag in flags],
-        }
+            flags=flags,
+        )
         return runtime
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,8 @@ from bidsapp.data import mni_grid, read_table
 from bidsapp.data.amyloid_template import amyloid_template
 from bidsapp.errors import BadDataError
 from bidsapp.interfaces.store import InputSpec, about, fetch_volume, keep, keep_volume
+from bidsapp.record import RecordPart
+from bidsapp.record.model import PetOnly
 
 
 class NormalisePetInput(InputSpec):
@@ -35,7 +36,9 @@ class NormalisePetOutput(TraitedSpec):
     field = File(exists=True, desc="PET world coordinate of every MNI voxel, and the MNI affine")
     warp = File(exists=True, desc="parameters of the warp, PET world -> template world")
     t1w_to_pet = traits.List(desc="4 x 4, the identity: field and warp are those of the PET")
-    record = traits.Dict(desc="its part of the record: method, pet_only, quality numbers, flags")
+    record = traits.Instance(
+        RecordPart, desc="its part of the record: method, pet_only, quality numbers, flags"
+    )
 
 
 class NormalisePet(SimpleInterface):
@@ -54,11 +57,10 @@ class NormalisePet(SimpleInterface):
         self._results["field"] = keep_volume(folder / "field.npz", field)
         self._results["warp"] = keep(folder / "warp.npz", found.warp.to_arrays())
         self._results["t1w_to_pet"] = np.eye(4).tolist()
-        flags = pet_only_findings(found.quality, limits)
-        self._results["record"] = {
-            "method": "pet-only",
-            "pet_only": {"levels": found.levels},
-            "qc": found.quality,
-            "flags": [asdict(flag) for flag in flags],
-        }
+        self._results["record"] = RecordPart(
+            method="pet-only",
+            pet_only=PetOnly(levels=found.levels),
+            qc=found.quality,
+            flags=pet_only_findings(found.quality, limits),
+        )
         return runtime

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +27,16 @@ from bidsapp.core.sampling import FWHM_PER_SIGMA, blur
 from bidsapp.core.voi import template_voxels
 from bidsapp.core.volume import Grid, Volume
 from bidsapp.core.warp import Warp
-from bidsapp.data import REFERENCES, TARGET, VOI_NAMES, mni_grid, read_table
+from bidsapp.data import VOI_NAMES, mni_grid, read_table
 from bidsapp.data.atlases import Atlas, atlas
 from bidsapp.data.regional import chosen_atlases
 from bidsapp.errors import BadDataError
 from bidsapp.interfaces.derivatives import _Placed, _Written, named
 from bidsapp.interfaces.store import InputSpec, fetch, fetch_volume, keep_volume
 from bidsapp.io.tsv import finite_number, write_table
+from bidsapp.record import RecordPart
+from bidsapp.record.codec import plain
+from bidsapp.record.parts import corrected_part, not_corrected
 from bidsapp.settings import Processing
 
 
@@ -54,7 +58,7 @@ class CorrectOutput(TraitedSpec):
     """Outputs of `Correct`; images on the native grid."""
 
     tables = File(exists=True, desc="JSON: columns by atlas")
-    record = traits.Dict(desc="its part of the record: pvc")
+    record = traits.Instance(RecordPart, desc="its part of the record: pvc")
     pvc_rbv = File(exists=True, desc="by region-based voxel-wise correction")
     pvc_iy = File(exists=True, desc="by iterative Yang correction")
     pvc_mg = File(exists=True, desc="grey matter by the method of Mueller-Gaertner")
@@ -71,7 +75,7 @@ class Correct(SimpleInterface):
         try:
             found, self._results["record"] = _corrected(given)
         except BadDataError as error:
-            self._results["record"] = _failed(str(error))
+            self._results["record"] = not_corrected(str(error))
         else:
             affine = fetch_volume(given.pet).affine
             for method, image in found[VOI_ATLAS].images.items():
@@ -153,7 +157,7 @@ def _atlases(given: Any) -> tuple[Atlas, ...]:
     return chosen_atlases(given.processing)
 
 
-def _corrected(given: Any) -> tuple[dict[str, Corrected], dict[str, Any]]:
+def _corrected(given: Any) -> tuple[dict[str, Corrected], RecordPart]:
     """Result by atlas, and its part of the record."""
     pet = fetch_volume(given.pet)
     placed = Placing(pet.grid, given)
@@ -164,13 +168,8 @@ def _corrected(given: Any) -> tuple[dict[str, Corrected], dict[str, Any]]:
     for one in _atlases(given):
         head = compartments(placed.on(one.regions), placed.on(one.measured), tissues)
         found[one.name] = correct(pet.data, head, fwhm_vox, given.processing.pvc)
-    return found, {"pvc": _record(found[VOI_ATLAS], psf_mm, source)}
-
-
-def _failed(reason: str) -> dict[str, Any]:
-    """Part of the record when nothing could be corrected; the Centiloid stands."""
-    flag = {"code": "pvc", "message": f"partial volume could not be corrected: {reason}"}
-    return {"pvc": {"done": False, "reason": reason}, "flags": [flag]}
+    names = atlas(VOI_ATLAS).names
+    return found, corrected_part(found[VOI_ATLAS], names, psf_mm, source)
 
 
 def _columns(found: Corrected, one: Atlas) -> dict[str, Any]:
@@ -181,27 +180,6 @@ def _columns(found: Corrected, one: Atlas) -> dict[str, Any]:
     return {"index": index, "name": list(one.names)} | numbers
 
 
-def _record(found: Corrected, psf_mm: Any, source: str) -> dict[str, Any]:
-    """What the pages tell: grey matter of the target over all tissue of the reference regions."""
-    row = {name: position for position, name in enumerate(atlas(VOI_ATLAS).names)}
-    kinds = {"uncorrected": ("uncorrected", "uncorrected"), "mg": ("mg_gm", "mg_gm")}
-    kinds |= {name: (f"{name}_gm", name) for name in ("gtm", "rbv", "iy")}
-    suvr: dict[str, dict[str, float | None]] = {}
-    for kind, (above, below) in kinds.items():
-        target = found.columns[above][row[TARGET]]
-        ratios = {name: target / found.columns[below][row[name]] for name in REFERENCES}
-        suvr[kind] = {name: finite_number(ratio) for name, ratio in ratios.items()}
-    return {
-        "done": True,
-        "reason": None,
-        "psf_mm": [float(width) for width in psf_mm],
-        "psf_source": source,
-        "suvr": suvr,
-        "condition": found.condition,
-        "white_matter": found.white_matter,
-    }
-
-
 _SETTINGS = ("psf_mm", "psf_source", "condition", "white_matter")
 
 
@@ -209,7 +187,7 @@ class SavePvcInput(_Placed):
     """Inputs of `SavePvc`."""
 
     tables = File(exists=True, mandatory=True, desc="as `Correct` gives them")
-    record = traits.Dict(mandatory=True, desc="as `Correct` gives it")
+    record = traits.Instance(RecordPart, mandatory=True, desc="as `Correct` gives it")
     units = traits.Str(mandatory=True, desc="units of the PET")
     sidecar = traits.Dict(mandatory=True, desc="JSON content besides columns and settings")
 
@@ -217,7 +195,7 @@ class SavePvcInput(_Placed):
 class SavePvcOutput(_Written):
     """Outputs of `SavePvc`."""
 
-    record = traits.Dict(desc="the record with the paths of the tables")
+    record = traits.Instance(RecordPart, desc="the record with the paths of the tables")
 
 
 class SavePvc(SimpleInterface):
@@ -230,14 +208,13 @@ class SavePvc(SimpleInterface):
         for name, entry in read_table("pvc_columns").items():
             units = {"Units": given.units} if entry.get("unit") else {}
             columns[name] = {"Description": entry["Description"]} | units
-        told = given.record["pvc"]
-        settings = {key: value for key, value in told.items() if key in _SETTINGS}
+        told = given.record.pvc
+        settings = {name: one for name, one in plain(told).items() if name in _SETTINGS}
         for name, table in json.loads(Path(given.tables).read_text()).items():
             path = output_path(given.output_dir, "pvc", given.entities, atlas=name)
             about = {"Description": outputs()["pvc"].description, **given.sidecar}
             files.append(write_table(path, table, columns, about | {"PartialVolume": settings}))
             written[name] = path.relative_to(given.output_dir).as_posix()
         self._results["written"] = named(given.output_dir, *files)
-        tables = {"tables": written} if written else {}
-        self._results["record"] = {**given.record, "pvc": told | tables}
+        self._results["record"] = replace(given.record, pvc=replace(told, tables=written))
         return runtime

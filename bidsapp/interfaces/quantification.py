@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from nipype.interfaces.base import (
     File,
@@ -17,7 +16,7 @@ from nipype.interfaces.base import (
 from bidsapp.core.centiloid import centiloid
 from bidsapp.core.noise import estimate
 from bidsapp.core.quality import (
-    Finding,
+    Flag,
     centiloid_findings,
     centiloid_refusal,
     coverage_findings,
@@ -36,10 +35,11 @@ from bidsapp.core.suvr import ratio_image, uptake_ratios
 from bidsapp.core.voi import CoverageRule, measure
 from bidsapp.core.volume import Volume
 from bidsapp.data import REFERENCES, TARGET, read_table, vois
-from bidsapp.data.bands import band_statement
 from bidsapp.data.tau import REFERENCE, tau_equations, tau_masks, tau_regions
 from bidsapp.errors import BadDataError
 from bidsapp.interfaces.store import InputSpec, about, fetch_volume, keep_volume
+from bidsapp.record import RecordPart
+from bidsapp.record.parts import centiloid_part
 
 
 class QuantifyInput(InputSpec):
@@ -57,7 +57,9 @@ class QuantifyOutput(TraitedSpec):
     """Outputs of `Quantify`."""
 
     voi = traits.Dict(desc="statistics by volume of interest")
-    record = traits.Dict(desc="its part of the record: voi, suvr, Centiloids, qc, flags")
+    record = traits.Instance(
+        RecordPart, desc="its part of the record: voi, suvr, Centiloids, qc, flags"
+    )
 
 
 class Quantify(SimpleInterface):
@@ -75,7 +77,8 @@ class Quantify(SimpleInterface):
                 cutoffs=given.cutoffs,
                 tau_vois=given.tau_vois,
             )
-        self._results["record"], self._results["voi"] = record, record["voi"]
+        self._results["record"] = record
+        self._results["voi"] = dict(record.voi)
         return runtime
 
 
@@ -86,7 +89,7 @@ def quantified(
     scale: Scale,
     cutoffs: Sequence[float] = (),
     tau_vois: Mapping[str, str] | None = None,
-) -> dict[str, Any]:
+) -> RecordPart:
     """Part of the record that the image alone tells: VOI means, SUVRs, Centiloids, noise, flags.
 
     Parameters
@@ -117,24 +120,22 @@ def quantified(
     # a tau tracer has no Centiloid, and nobody expects one
     missing = () if tau_vois else scale_findings(scale, tracer)
     findings = (*coverage_findings(table, rule), *missing, *_doubts(suvr, expressed, scale))
-    record = {
-        "suvr": suvr,
-        **_told(expressed, scale.main, cutoffs),
-        "qc": {"suvr_noise_percent": _percent(noise[scale.main])},
-        "flags": [asdict(finding) for finding in findings],
-        "voi": {name: asdict(row) for name, row in table.items()},
-    }
-    if tau_vois:
-        record["scales"] = _tau_scales(pet, tracer, tau_vois, rule)
-    return record
+    return replace(
+        centiloid_part(expressed, cutoffs),
+        suvr=suvr,
+        qc={"suvr_noise_percent": _percent(noise[scale.main])},
+        flags=findings,
+        voi=table,
+        scales=_tau_scales(pet, tracer, tau_vois, rule) if tau_vois else {},
+    )
 
 
 def _doubts(
     suvr: Mapping[str, float | None], expressed: Expressed, scale: Scale
-) -> tuple[Finding, ...]:
+) -> tuple[Flag, ...]:
     """Findings about the Centiloid."""
     limits = read_table("limits")
-    found: tuple[Finding, ...] = ()
+    found: tuple[Flag, ...] = ()
     if expressed.centiloid is not None:
         found = centiloid_findings(expressed.centiloid, **limits["centiloid"])
     return (
@@ -167,23 +168,6 @@ def _tau_scales(
     return found
 
 
-def _told(expressed: Expressed, main: str, cutoffs: Sequence[float]) -> dict[str, Any]:
-    """Fields of the record about the Centiloid."""
-    uncertainty, interval = expressed.uncertainty, expressed.interval
-    disagreement = expressed.disagreement
-    return {
-        "centiloid": expressed.centiloid,
-        "centiloid_sd": uncertainty and uncertainty.sd,
-        "centiloid_interval": interval and list(interval),
-        "uncertainty": uncertainty and dict(uncertainty.components),
-        "band": band_statement(expressed.centiloid, interval),
-        "p_above_cutoff": {f"{c:g}": expressed.probability_above(c) for c in cutoffs} or None,
-        "centiloids": dict(expressed.centiloids),
-        "reference_agreement": disagreement
-        and dict(zip(("reference", "difference", "sds"), disagreement, strict=True)),
-    }
-
-
 def _percent(part: float | None) -> float | None:
     return None if part is None else 100 * part
 
@@ -212,7 +196,7 @@ class RatioImages(SimpleInterface):
     def _run_interface(self, runtime):
         pet = fetch_volume(self.inputs.pet)
         for name in REFERENCES:
-            mean = self.inputs.voi[name]["mean"]
+            mean = self.inputs.voi[name].mean
             if mean is not None:
                 ratio = Volume(ratio_image(pet.data, mean), pet.affine)
                 self._results[name] = keep_volume(Path(runtime.cwd) / f"suvr{name}.npz", ratio)

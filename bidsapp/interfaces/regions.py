@@ -38,6 +38,7 @@ from bidsapp.interfaces.store import InputSpec, fetch, fetch_volume, optional
 from bidsapp.io.atomic import write_json, write_lines
 from bidsapp.io.nifti import save_volume
 from bidsapp.io.tsv import line, write_table
+from bidsapp.record import RecordPart
 from bidsapp.settings import TEMPLATE_SPACE, Processing
 
 # The atlas may reach a little beyond the brain of the T1w, never as far as this.
@@ -65,7 +66,7 @@ class MeasureRegionsOutput(TraitedSpec):
     tables = File(exists=True, desc="JSON: columns by atlas, uptake by reference region")
     masks = File(desc="regions in the space, when they are asked for")
     references = traits.Dict(desc="mean uptake by reference region, None where not measured")
-    record = traits.Dict(desc="its part of the record: reference_uptake")
+    record = traits.Instance(RecordPart, desc="its part of the record: reference_uptake")
 
 
 class MeasureRegions(SimpleInterface):
@@ -84,7 +85,7 @@ class MeasureRegions(SimpleInterface):
         (folder / "tables.json").write_text(json.dumps(content))
         self._results["tables"] = str(folder / "tables.json")
         self._results["references"] = {name: one.mean for name, one in found.references.items()}
-        self._results["record"] = {"reference_uptake": uptake}
+        self._results["record"] = RecordPart(reference_uptake=found.references)
         if processing.write_masks:
             self._results["masks"] = str(folder / "masks.npz")
             regions = {one.name: scene.place(one.regions) for one in chosen_atlases(processing)}

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from nipype.interfaces.base import (
@@ -14,7 +13,7 @@ from nipype.interfaces.base import (
     traits,
 )
 
-from bidsapp.core.quality import Finding, resolution_findings
+from bidsapp.core.quality import Flag, resolution_findings
 from bidsapp.core.resolution import Widths, kernel_to, measure_resolution, smooth
 from bidsapp.core.stills import mean_at_reference
 from bidsapp.interfaces.store import (
@@ -26,6 +25,8 @@ from bidsapp.interfaces.store import (
     keep_volume,
     optional,
 )
+from bidsapp.record import RecordPart
+from bidsapp.record.model import Smoothing
 
 
 class SmoothInput(InputSpec):
@@ -49,7 +50,9 @@ class SmoothOutput(TraitedSpec):
 
     pet = File(exists=True, desc="mean PET, native grid, smoothed")
     stills = File(exists=True, desc="the same, one image per position of the head")
-    record = traits.Dict(desc="its part of the record: smoothing, quality numbers, flags")
+    record = traits.Instance(
+        RecordPart, desc="its part of the record: smoothing, quality numbers, flags"
+    )
 
 
 class Smooth(SimpleInterface):
@@ -61,7 +64,7 @@ class Smooth(SimpleInterface):
         target, added = optional(self.inputs.target_mm), optional(self.inputs.fwhm_mm)
         own = optional(self.inputs.psf_mm)
         source = "given" if own else "measured"
-        flags: tuple[Finding, ...] = ()
+        flags: tuple[Flag, ...] = ()
         if target is None:
             kernel: Widths = (added, added, added)
         else:
@@ -73,10 +76,10 @@ class Smooth(SimpleInterface):
         folder = Path(runtime.cwd)
         self._results["pet"] = keep_volume(folder / "mean.npz", mean_at_reference(stills))
         self._results["stills"] = keep_stills(folder / "stills.npz", stills)
-        told: dict[str, Any] = {"target_mm": target, "kernel_fwhm_mm": list(kernel)}
+        smoothing = Smoothing(target, tuple(kernel))
         if own:
-            told |= {"resolution_mm": own, "resolution_source": source}
-        self._results["record"] = {"smoothing": told, "flags": [asdict(flag) for flag in flags]}
+            smoothing = replace(smoothing, resolution_mm=tuple(own), resolution_source=source)
+        self._results["record"] = RecordPart(smoothing=smoothing, flags=flags)
         return runtime
 
     def _measured(self) -> Widths:

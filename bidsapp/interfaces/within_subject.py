@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +29,8 @@ from bidsapp.interfaces.derivatives import _described, _Written, named
 from bidsapp.interfaces.store import InputSpec, fetch, keep
 from bidsapp.io.atomic import write_json, write_text
 from bidsapp.io.nifti import load_volume, save_volume
+from bidsapp.record import RecordPart
+from bidsapp.record.model import Longitudinal, TemplateVisit
 
 _EVERY = 40  # voxel of the template brain is a landmark: 5,000 of them
 
@@ -91,7 +92,9 @@ class MakeTemplateOutput(TraitedSpec):
 
     t1w = File(exists=True, desc="within-subject template, NIfTI")
     to_visits = traits.List(desc="4 x 4, world of the template -> of each visit; [] if left out")
-    record = traits.Dict(desc="its part of the record: longitudinal, quality numbers, flags")
+    record = traits.Instance(
+        RecordPart, desc="its part of the record: longitudinal, quality numbers, flags"
+    )
 
 
 class MakeTemplate(SimpleInterface):
@@ -121,11 +124,12 @@ class MakeTemplate(SimpleInterface):
         flags = template_findings(dict(zip(names, told, strict=True)), read_table("limits"))
         self._results["t1w"] = str(save_volume(Path(runtime.cwd) / "template.nii.gz", made.image))
         self._results["to_visits"] = to_visits
-        self._results["record"] = {
-            "longitudinal": {"template": True, "t1w_sources": list(sources), "visits": told},
-            "qc": quality,
-            "flags": [asdict(flag) for flag in flags],
-        }
+        told_visits = tuple(TemplateVisit(**one) for one in told)
+        self._results["record"] = RecordPart(
+            longitudinal=Longitudinal(True, None, tuple(sources), told_visits),
+            qc=quality,
+            flags=flags,
+        )
         return runtime
 
 

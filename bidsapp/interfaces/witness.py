@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 import numpy as np
 from nipype.interfaces.base import (
     File,
@@ -19,6 +17,7 @@ from bidsapp.core.scale import Scale
 from bidsapp.core.stills import sample_stills
 from bidsapp.data import TARGET, read_table, vois
 from bidsapp.interfaces.store import InputSpec, fetch_stills, fetch_volume
+from bidsapp.record import RecordPart
 
 
 class BothPositionsInput(InputSpec):
@@ -33,7 +32,9 @@ class BothPositionsInput(InputSpec):
 class BothPositionsOutput(TraitedSpec):
     """Outputs of `BothPositions`."""
 
-    record = traits.Dict(desc="its part of the record: the Centiloid by each method, flags")
+    record = traits.Instance(
+        RecordPart, desc="its part of the record: the Centiloid by each method, flags"
+    )
 
 
 class BothPositions(SimpleInterface):
@@ -57,8 +58,7 @@ class BothPositions(SimpleInterface):
                 found[method] = centiloid(means[0] / means[1], equation)
         limit = read_table("limits")["centiloid_by_position"]["flag"]
         findings = position_findings(found["nmi"], found["model"], limit)
-        self._results["record"] = {
-            "qc": {f"centiloid_{method}": value for method, value in found.items()},
-            "flags": [asdict(finding) for finding in findings],
-        }
+        self._results["record"] = RecordPart(
+            qc={f"centiloid_{method}": value for method, value in found.items()}, flags=findings
+        )
         return runtime

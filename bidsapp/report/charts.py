@@ -13,10 +13,10 @@ from itertools import pairwise
 
 from markupsafe import Markup
 
+from bidsapp.data.literature import Scale
+from bidsapp.record import ScanRecord
 from bidsapp.report.axes import WIDTH, Axis, bottom, left
 from bidsapp.report.figure import Figure
-from bidsapp.report.literature import Scale
-from bidsapp.report.records import ScanRecord
 from bidsapp.report.render import number
 from bidsapp.report.svg import join, tag
 

@@ -6,9 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
 from bidsapp.data.tracers import tracers
+from bidsapp.record import ScanRecord, Status
 from bidsapp.report.methods import Methods, describe_records
-from bidsapp.report.quality import lights
-from bidsapp.report.records import ScanRecord, Status
 
 _MOST_LISTED = 12
 
@@ -68,7 +67,7 @@ def _quality(records: Sequence[ScanRecord], done: Sequence[ScanRecord]) -> str:
         sentence += f" Automatic quality control flagged {_many(flagged, 'result')}: {listed}."
     elif done:
         sentence += " Automatic quality control flagged none of the results."
-    doubtful = sum(any(light.colour in ("amber", "red") for light in lights(one)) for one in done)
+    doubtful = sum(one.n_doubts > 0 for one in done)
     if doubtful:
         sentence += (
             f" In {_many(doubtful, 'scan')} a quality number lay outside its limit; see the "

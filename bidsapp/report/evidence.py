@@ -19,13 +19,13 @@ from bidsapp.core.volume import Volume
 from bidsapp.data import mni_grid, priors, template, template_mask, vois
 from bidsapp.errors import BadDataError, CentipetError
 from bidsapp.io.nifti import load_displacements, load_volume
+from bidsapp.record import ScanRecord, Status
 from bidsapp.report import pictures
 from bidsapp.report.deformation import DEFORMATION, deformation
 from bidsapp.report.display import display_of
 from bidsapp.report.figure import FULL, Figure, Pixels
 from bidsapp.report.intensities import INTENSITIES, intensity_histogram
 from bidsapp.report.mosaic import Layout, lay_out_around
-from bidsapp.report.records import ScanRecord, Status
 from bidsapp.report.viewer import Block, Frame, label_block, measured_block, picture_block
 
 _LOG = logging.getLogger(__name__)
@@ -316,7 +316,7 @@ def _entities(record: ScanRecord) -> Entities:
 
 
 def _mean(record: ScanRecord) -> float | None:
-    return record.voi.get("wc", {}).get("mean")
+    return record.uptake("wc")
 
 
 def t1w_to_pet(path: Path) -> NDArray[np.float64]:

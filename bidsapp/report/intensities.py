@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
 from bidsapp.errors import BadDataError
+from bidsapp.record.model import T1wIntensities
 from bidsapp.report.axes import WIDTH, Axis, bottom
 from bidsapp.report.charts import CURVES
 from bidsapp.report.figure import Figure
@@ -21,31 +21,27 @@ _TOP, _FLOOR, _LEFT = 18.0, 214.0, 24.0
 _POINTS = 240
 
 
-def intensity_histogram(content: Mapping[str, Any]) -> Figure:
+def intensity_histogram(content: T1wIntensities) -> Figure:
     """Draw the histogram of the voxels that may be brain, and what each tissue explains of it.
 
     Parameters
     ----------
-    content : ``t1w_intensities`` of a record: the fields of
-        `bidsapp.core.intensity_model.IntensityModel` as JSON
+    content : of a record
 
     Raises
     ------
     BadDataError
-        A field is missing or holds no numbers.
+        Its lists do not fit together.
     """
-    try:
-        counts = np.asarray(content["counts"], np.float64)
-        low, high = float(content["low"]), float(content["high"])
-        tissue = [str(name) for name in content["tissue"]]
-        gaussians = np.array([content[key] for key in ("mean", "sd", "share")], np.float64)
-        if gaussians.shape[1:] != (len(tissue),) or counts.sum() <= 0 or not low < high:
-            raise ValueError("lengths do not fit")
-    except (KeyError, TypeError, ValueError) as error:
+    counts, tissue = np.asarray(content.counts, np.float64), content.tissue
+    low, high = float(content.low), float(content.high)
+    columns = (content.mean, content.sd, content.share)
+    if {len(column) for column in columns} != {len(tissue)} or counts.sum() <= 0 or not low < high:
         raise BadDataError(
-            f"t1w_intensities of the record cannot be drawn ({error}); run the participant level "
-            "again"
-        ) from error
+            "t1w_intensities of the record cannot be drawn (lengths do not fit); run the "
+            "participant level again"
+        )
+    gaussians = np.array(columns, np.float64)
     x = np.linspace(low, high, _POINTS)
     width = (high - low) / counts.size
     lines = {

@@ -8,16 +8,16 @@ stand without it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from bidsapp.data import REFERENCES, read_table
+from bidsapp.data import REFERENCES
 from bidsapp.io.tsv import finite_number, read_rows
+from bidsapp.record import RECORD_SUFFIX, ScanRecord
 from bidsapp.report.charts import Region, curves, regional_bars
 from bidsapp.report.display import display_of
 from bidsapp.report.figure import Figure
-from bidsapp.report.records import RECORD_SUFFIX, ScanRecord
 
 _CENTILOID = "Centiloid"
 _CURVES = ("ctx", "wc", "cg", "pons")
@@ -75,22 +75,20 @@ def activity(output_dir: Path, record: ScanRecord) -> Figure | None:
 def motion(record: ScanRecord) -> list[Figure]:
     """Motion of the head between frames: distance and shifts, and rotations."""
     told = record.motion
-    try:
-        times = [
-            (start + duration / 2) / 60
-            for start, duration in zip(told["frame_start_s"], told["frame_duration_s"], strict=True)
-        ]
-        shifts = list(zip(*told["translation_mm"], strict=True))
-        turns = list(zip(*told["rotation_deg"], strict=True))
-        distance = [float(value) for value in told["distance_mm"]]
-        whole = {len(times)} == {len(distance), *map(len, [*shifts, *turns])}
-        whole = whole and len(shifts) == len(turns) == 3
-    except (KeyError, TypeError, ValueError):
+    if told is None:
         return []
-    if not whole or len(times) < 2:
+    times = [
+        (start + duration / 2) / 60
+        for start, duration in zip(told.frame_start_s, told.frame_duration_s, strict=False)
+    ]
+    rows = (told.distance_mm, told.translation_mm, told.rotation_deg)
+    triples = all(len(one) == 3 for one in (*told.translation_mm, *told.rotation_deg))
+    if len(times) < 2 or {len(times)} != set(map(len, rows)) or not triples:
         return []
-    limit = read_table("limits").get("frame_motion_mm", {}).get("flag")
-    did = "corrected" if told.get("corrected") else "found, not corrected"
+    shifts, turns = (list(zip(*column, strict=True)) for column in rows[1:])
+    verdict = record.verdicts.get("motion_window_mm")
+    limit = None if verdict is None else verdict.highest
+    did = "corrected" if told.corrected else "found, not corrected"
     time = "minutes after injection"
     return [
         curves(
@@ -98,7 +96,7 @@ def motion(record: ScanRecord) -> list[Figure]:
             f"Motion against the reference frame, {did}: mean distance over the head and shifts "
             "(x to the right, y to the front, z upwards). The dashed line is the limit for frames "
             "of the window.",
-            times, {"distance": distance} | dict(zip("xyz", shifts, strict=True)),
+            times, {"distance": told.distance_mm} | dict(zip("xyz", shifts, strict=True)),
             x_title=time, y_title="mm", shaded=record.window_min, limit=limit,
         ),
         curves(
@@ -127,38 +125,28 @@ class Fit:
 
 def kinetics(record: ScanRecord) -> list[Fit]:
     """Kinetic models of the cortical target, as the record tells them; empty without any."""
-    models = record.kinetics.get("models") if record.kinetics.get("done") else None
-    if not isinstance(models, Mapping):
+    if record.kinetics is None or not record.kinetics.done:
         return []
     return [
-        Fit(str(name), {
-            key: (finite_number(found.get(key)), finite_number(found.get(f"{key}_se")))
-            for key in PARAMETERS
-        })
-        for name, found in models.items()
-        if isinstance(found, Mapping)
-    ]  # fmt: skip
+        Fit(name, {key: (found.get(key), found.get(f"{key}_se")) for key in PARAMETERS})
+        for name, found in record.kinetics.models.items()
+    ]
 
 
 def corrected(record: ScanRecord) -> dict[str, dict[str, float | None]]:
     """SUVRs of the cortical target by method of partial volume correction and reference region."""
-    found = record.pvc.get("suvr") if record.pvc.get("done") else None
-    if not isinstance(found, Mapping):
+    if record.pvc is None or not record.pvc.done:
         return {}
     return {
-        str(method): {region: finite_number(values.get(region)) for region in REFERENCES}
-        for method, values in found.items()
-        if isinstance(values, Mapping)
+        method: {region: values.get(region) for region in REFERENCES}
+        for method, values in record.pvc.suvr.items()
     }
 
 
 def _atlases(record: ScanRecord) -> list[str]:
     """Atlases of the run that made a record, without the Centiloid regions."""
-    parameters = record.provenance.get("parameters")
-    chosen = parameters.get("atlases") if isinstance(parameters, Mapping) else None
-    entries = chosen if isinstance(chosen, Sequence) else ()
-    names = [str(one.get("name")) for one in entries if isinstance(one, Mapping)]
-    return [name for name in names if re.fullmatch("[A-Za-z0-9]+", name) and name != _CENTILOID]
+    names = [name for name in record.atlases if re.fullmatch("[A-Za-z0-9]+", name)]
+    return [name for name in names if name != _CENTILOID]
 
 
 def _read(output_dir: Path, record: ScanRecord, what: str) -> list[dict[str, str]]:

@@ -9,11 +9,11 @@ from typing import Any
 
 from bidsapp import __version__
 from bidsapp.data import read_table
+from bidsapp.data.literature import Reference, reference_of_doi, references
 from bidsapp.data.tracers import tracers
 from bidsapp.options.option_table import PROCESSING
 from bidsapp.plain import plain
-from bidsapp.report.literature import Reference, reference_of_doi, references
-from bidsapp.report.records import ScanRecord, Status
+from bidsapp.record import ScanRecord, Status
 from bidsapp.settings import Processing
 
 _MINUS = "\N{MINUS SIGN}"
@@ -52,12 +52,13 @@ class TracerUse:
         """Return what a finished scan says of itself, whatever the table says today."""
         known = tracers().get(record.tracer or "")
         equation = record.equation
+        assert equation is not None
         return cls(
             name=known.name if known else str(record.tracer_name or record.tracer),
             window_min=record.tracer_window_min or record.window_min or (0.0, 0.0),
-            slope=float(equation["slope"]),
-            intercept=float(equation["intercept"]),
-            source=reference_of_doi(str(equation.get("doi")), str(equation.get("source"))),
+            slope=float(equation.slope),
+            intercept=float(equation.intercept),
+            source=reference_of_doi(str(equation.doi), str(equation.source)),
         )
 
 
@@ -107,12 +108,11 @@ class Recipe:
     @classmethod
     def of_records(cls, records: Sequence[ScanRecord]) -> Recipe:
         """Return what finished scans say; options are those of the first of them."""
-        parameters = records[0].provenance.get("parameters") if records else None
         return cls(
-            parameters if isinstance(parameters, Mapping) else {},
+            records[0].provenance.parameters if records else {},
             frozenset(record.method or "t1w+model" for record in records),
-            any(record.motion.get("corrected") for record in records),
-            any(record.kinetics.get("done") for record in records),
+            any(record.motion is not None and record.motion.corrected for record in records),
+            any(record.kinetics is not None and record.kinetics.done for record in records),
             any(record.centiloid_interval for record in records),
         )
 

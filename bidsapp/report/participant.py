@@ -11,9 +11,11 @@ from typing import Any
 from bidsapp import __version__
 from bidsapp.bids.entities import RAW_ENTITIES, join_entities
 from bidsapp.data import VOI_NAMES, read_table
+from bidsapp.data.literature import Band, Reference, scale
 from bidsapp.data.tracers import tracers
 from bidsapp.errors import NoInputError
 from bidsapp.io.atomic import write_text
+from bidsapp.record import ScanRecord, Status, find_records
 from bidsapp.report import charts
 from bidsapp.report.display import display_of, lookup
 from bidsapp.report.evidence import (
@@ -28,12 +30,10 @@ from bidsapp.report.evidence import (
 )
 from bidsapp.report.figure import Figure
 from bidsapp.report.files import save_figures
-from bidsapp.report.literature import Band, Reference, scale
 from bidsapp.report.measures import PARAMETERS, Fit, corrected, kinetics, time_and_regions
 from bidsapp.report.methods import describe_records
 from bidsapp.report.pictures import VOI_OUTLINES
 from bidsapp.report.quality import Light, lights
-from bidsapp.report.records import ScanRecord, Status, find_records
 from bidsapp.report.render import base64_text, render_page
 from bidsapp.report.viewer import Block
 
@@ -47,16 +47,6 @@ REGION_NAMES = {
 _LARGEST = 5_900_000  # characters of a page, nearly all of them one byte
 _SCRIPTS = ("layers.js", "viewer.js")
 _STYLES = ("page.css", "chart.css", "print.css")
-
-
-# Flags of a position or a normalisation that may be wrong: no reading of a number rests on them.
-_PLACE_FLAGS = (
-    "pet-t1w-",
-    "pet-only-",
-    "normalisation-",
-    "t1w-orientation",
-    "centiloid-implausible",
-)
 
 
 @dataclass(frozen=True)
@@ -96,18 +86,15 @@ class ScanView:
     @property
     def band(self) -> Band | None:
         """Band of the Centiloid; None where a flag doubts the place of the volumes."""
-        value = self.record.centiloid
-        doubtful = any(flag.code.startswith(_PLACE_FLAGS) for flag in self.record.flags)
-        return None if value is None or doubtful else scale().band_of(value)
+        told = self.record.band
+        if told is None or told.place_in_doubt:
+            return None
+        return next((band for band in scale().bands if band.name == told.name), None)
 
     @property
     def crossed(self) -> list[str]:
         """Edges of bands inside the interval, CL."""
-        interval = self.record.centiloid_interval
-        if interval is None:
-            return []
-        edges = [band.upper for band in scale().bands if band.upper is not None]
-        return [f"{edge:g}" for edge in edges if interval[0] < edge < interval[1]]
+        return [f"{edge:g}" for edge in self.record.band.crossed] if self.record.band else []
 
     @property
     def source(self) -> Reference:

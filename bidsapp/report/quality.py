@@ -1,4 +1,4 @@
-"""Traffic lights: what each quality number of a scan says, against limits that are data.
+"""Traffic lights: the verdicts of a record as a page shows them.
 
 Green is within the limit, amber asks a person to look, red means that the number cannot be right;
 a number without a known limit has no colour, it is told for comparison.
@@ -10,11 +10,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from bidsapp.core.quality import Level
 from bidsapp.data import read_table
-from bidsapp.report.records import ScanRecord, Status
+from bidsapp.record import ScanRecord, Status
+from bidsapp.record.model import Basis, Verdict
 from bidsapp.report.render import number
 
 _ORDER = ("red", "amber", "green", "none")
+_COLOURS = {Level.GOOD: "green", Level.LOOK: "amber", Level.WRONG: "red"}
 WORDS = {"green": "good", "amber": "look", "red": "wrong", "none": "for comparison"}
 
 
@@ -49,7 +52,7 @@ def lights(record: ScanRecord) -> list[Light]:
     """Traffic lights of a finished scan, the worst first."""
     if record.status is not Status.OK:
         return []
-    found = [*_window(record), *_coverage(record), *_plausible(record), *_numbers(record.qc)]
+    found = [*_window(record), *_coverage(record), *_plausible(record), *_numbers(record)]
     return sorted(found, key=lambda light: _ORDER.index(light.colour))
 
 
@@ -57,14 +60,11 @@ def _window(record: ScanRecord) -> Iterator[Light]:
     if record.window_min is None or record.tracer_window_min is None:
         return
     (start, end), (first, last) = record.window_min, record.tracer_window_min
-    share = record.window.get("coverage")
+    share = record.window.coverage if record.window else None
     covered = "" if share is None else f"{number(100 * share, 0)} % of "
-    flagged = any(flag.code.startswith("window-") for flag in record.flags)
-    verdict = record.window.get("verdict") or ("look" if flagged else "good")
-    colours = {word: colour for colour, word in WORDS.items()}
     yield Light(
         "window",
-        colours.get(verdict, "none"),
+        _colour(record, "window"),
         "Uptake window",
         f"{number(start)} to {number(end)} min",
         f"{covered}the tracer’s {number(first, 0)} to {number(last, 0)} min",
@@ -73,71 +73,69 @@ def _window(record: ScanRecord) -> Iterator[Light]:
 
 
 def _coverage(record: ScanRecord) -> Iterator[Light]:
-    covered = {n: c for n, v in record.voi.items() if (c := v.get("coverage")) is not None}
-    if not covered:
+    if record.coverage is None:
         return
-    least = min(covered, key=lambda name: covered[name])
-    limits = read_table("limits")["voi_coverage"]
-    share = covered[least]
-    colour = "green" if share >= limits["flag"] else "amber" if share >= limits["refuse"] else "red"
+    verdict = record.verdicts.get("coverage")
+    limit = verdict.lowest if verdict else None
     yield Light(
         "coverage",
-        colour,
+        _colour(record, "coverage"),
         "Regions inside the field of view",
-        f"{number(100 * share, 1)} % ({least})",
-        f"limit {number(100 * limits['flag'], 0)} %",
+        f"{number(100 * record.coverage.share, 1)} % ({record.coverage.region})",
+        "" if limit is None else f"limit {number(100 * limit, 0)} %",
         "the least part of any Centiloid region that the PET has seen",
     )
 
 
 def _plausible(record: ScanRecord) -> Iterator[Light]:
-    if record.centiloid is None:
+    verdict = record.verdicts.get("plausible")
+    if record.centiloid is None or verdict is None:
         return
-    limits = read_table("limits")["centiloid"]
-    inside = limits["lowest"] <= record.centiloid <= limits["highest"]
     yield Light(
         "plausible",
-        "green" if inside else "red",
+        _colour(record, "plausible"),
         "Plausible Centiloid",
         f"{number(record.centiloid)} CL",
-        f"people lie between {number(limits['lowest'], 0)} and {number(limits['highest'], 0)} CL",
+        f"people lie between {number(verdict.lowest, 0)} and {number(verdict.highest, 0)} CL",
         "beyond, a wrong tracer, a wrong image or a failed step is likelier",
     )
 
 
-def _numbers(qc: Mapping[str, float | None]) -> Iterator[Light]:
+def _numbers(record: ScanRecord) -> Iterator[Light]:
     """Numbers in the order of the table of known ones, then the others under their own names."""
-    known, limits = read_table("qc"), read_table("limits")
+    known, qc = read_table("qc"), record.qc
     for name, row in known.items():
         if name in qc:
-            colour, verdict = judged(qc[name], row, limits.get(row.get("limit", name), {}))
             unit = f" {row['unit']}" if row["unit"] and qc[name] is not None else ""
             value = number(qc[name], row["digits"]) + unit
-            yield Light(name, colour, row["label"], value, verdict, row["meaning"])
+            verdict = record.verdicts.get(name)
+            told = "" if verdict is None else in_words(verdict, row)
+            yield Light(name, _colour(record, name), row["label"], value, told, row["meaning"])
     for name, value in qc.items():
         if name not in known:
             yield Light(name, "none", name, number(value, 3), "", "")
 
 
-def judged(
-    value: float | None, row: Mapping[str, Any], limits: Mapping[str, Any]
-) -> tuple[str, str]:
-    """Colour and sentence of a value; limits of flags go before what is usual."""
-    if value is None:
-        return "none", ""
+def _colour(record: ScanRecord, name: str) -> str:
+    verdict = record.verdicts.get(name)
+    return "none" if verdict is None else _COLOURS[verdict.level]
+
+
+def in_words(verdict: Verdict, row: Mapping[str, Any]) -> str:
+    """Sentence of a verdict.
+
+    Parameters
+    ----------
+    verdict : of a quality number
+    row : of the table of quality numbers
+    """
     unit = f" {row['unit']}" if row["unit"] else ""
-    if "possible_above" in row and value <= row["possible_above"]:
-        return "red", f"must be above {number(row['possible_above'], row['digits'])}{unit}"
-    if isinstance(limit := limits.get("flag"), int | float):
-        words = f"limit of {number(limit, row['digits'])}{unit}"
-        good = value <= limit
-        return ("green", f"within the {words}") if good else ("amber", f"above the {words}")
-    if isinstance(limit := limits.get("least"), int | float):
-        words = f"least good value of {number(limit, row['digits'])}{unit}"
-        good = value >= limit
-        return ("green", f"above the {words}") if good else ("amber", f"below the {words}")
-    if "usual" in row:
-        low, high = row["usual"]
-        words = f"usual is {number(low, row['digits'])} to {number(high, row['digits'])}{unit}"
-        return ("green" if low <= value <= high else "amber"), words
-    return "none", ""
+    low, high = number(verdict.lowest, row["digits"]), number(verdict.highest, row["digits"])
+    good = verdict.level is Level.GOOD
+    if verdict.basis is Basis.POSSIBLE:
+        return f"must be above {low}{unit}"
+    if verdict.basis is Basis.USUAL:
+        return f"usual is {low} to {high}{unit}"
+    if verdict.highest is not None:
+        return f"{'within' if good else 'above'} the limit of {high}{unit}"
+    return f"{'above' if good else 'below'} the least good value of {low}{unit}"

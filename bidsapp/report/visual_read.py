@@ -23,9 +23,9 @@ from bidsapp.data import template_mask
 from bidsapp.errors import BadDataError
 from bidsapp.io.atomic import write_json
 from bidsapp.io.nifti import load_displacements, load_volume, save_volume
+from bidsapp.record import ScanRecord
 from bidsapp.report.display import colours_in_words, display_of
 from bidsapp.report.evidence import t1w_entities, t1w_to_pet
-from bidsapp.report.records import ScanRecord
 
 _LOW_MM, _HIGH_MM = (-100, -130, -90), (100, 110, 110)
 _PET_STEP_MM, _T1W_STEP_MM = 2, 1
@@ -60,7 +60,7 @@ def export_read(output_dir: Path, record: ScanRecord) -> list[Path]:
     StorageError
         An image cannot be written.
     """
-    mean = record.voi.get("wc", {}).get("mean")
+    mean = record.uptake("wc")
     if not mean:
         raise BadDataError(
             f"{record.path}: has no mean uptake of the whole cerebellum (voi.wc.mean); run "
@@ -146,14 +146,14 @@ def _save(
 def _made_by(record: ScanRecord, raw: Sequence[str]) -> dict[str, Any]:
     """What made the scan, as its other derivatives say it, and the hashes of raw images."""
     known, sources = record.provenance, {"pet": record.source, "t1w": record.t1w_source}
-    hashes = known.get("inputs", {})
+    hashes = known.inputs
     inputs = {str(sources[one]): hashes[one] for one in raw if one in hashes}
     if "t1w" in raw:  # those of a within-subject template
-        visits = record.longitudinal.get("t1w_sources", ())
+        visits = record.longitudinal.t1w_sources if record.longitudinal else ()
         inputs |= {uri: hashes[name] for uri in visits if (name := Path(uri).name) in hashes}
     return {
         "Version": record.version,
-        "Command": known.get("command"),
-        "Parameters": known.get("parameters"),
+        "Command": known.command,
+        "Parameters": known.parameters,
         "Inputs": inputs,
     }

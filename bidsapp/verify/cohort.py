@@ -12,7 +12,7 @@ from bidsapp.group.scans import scan_tables
 from bidsapp.group.select import is_wanted
 from bidsapp.group.tables import Row
 from bidsapp.io.tsv import cell
-from bidsapp.report.records import ScanRecord
+from bidsapp.record import ScanRecord
 from bidsapp.settings import Filters
 from bidsapp.verify.compare import How, unlike_cells
 from bidsapp.verify.files import Findings

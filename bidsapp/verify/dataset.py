@@ -13,7 +13,7 @@ from bidsapp import __version__
 from bidsapp.bids.dataset import APP_NAME, RAW_FACTS, root_files
 from bidsapp.data import resource_hashes
 from bidsapp.errors import CentipetError, InvalidBidsError, NoInputError
-from bidsapp.report.records import ScanRecord, Status, find_records, read_record
+from bidsapp.record import ScanRecord, Status, find_records, read_record
 from bidsapp.verify.cohort import check_group_tables, check_scan_tables, group_filters
 from bidsapp.verify.compare import How
 from bidsapp.verify.curves import check_curves
@@ -92,18 +92,18 @@ def check_scan(output_dir: Path, path: str, quick: bool = False) -> Findings:
         found.broken(path, "says that the scan was not finished, so there is nothing to verify")
     if record.status is Status.FAILED and content.get("status") == "ok":
         found.broken(path, f"cannot be read as a result ({record.reason})")
-    if record.status is Status.OK or "outputs" in record.provenance:
-        check_hashes(output_dir, record.provenance.get("outputs"), path, found)
+    if record.status is Status.OK or record.provenance.outputs is not None:
+        check_hashes(output_dir, record.provenance.outputs, path, found)
     if quick or record.status is not Status.OK:
         return found
-    if record.provenance.get("resources") != resource_hashes():
+    if record.provenance.resources != resource_hashes():
         found.notes.append(
             f"{path}: was made with other templates or volumes (CentiPET {record.version}, this "
             f"is {__version__}); hash only"
         )
         return found
     try:
-        scan, notes = Scan.of(output_dir, record, content)
+        scan, notes = Scan.of(output_dir, record)
         found.notes += notes
         check_numbers(scan, found)
         check_curves(scan, found)
@@ -139,7 +139,7 @@ def check_rest(
         if manifest and not quick:
             _try(_check_group, found, output_dir, records, manifest)
     _check_mixture(records, found)
-    named = {name for record in records for name in record.provenance.get("outputs") or ()}
+    named = {name for record in records for name in record.provenance.outputs or ()}
     known = {*named, *scans.files, *found.files}
     broken = {one.path for one in (*scans.differences, *found.differences)}
     strangers, folders = foreign(output_dir, known | broken)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bidsapp import __version__
 from bidsapp.bids.derivatives import output_path, sidecar_path
 from bidsapp.core.centiloid import Equation
 from bidsapp.core.resample import itk_affine_text, sample
@@ -24,8 +25,10 @@ from bidsapp.errors import BadDataError
 from bidsapp.interfaces.quantification import quantified
 from bidsapp.io import tsv
 from bidsapp.io.nifti import load_displacements, load_volume
+from bidsapp.record import RECORD_SUFFIX, ScanRecord
+from bidsapp.record.codec import plain
+from bidsapp.record.verdicts import judged
 from bidsapp.report.evidence import t1w_entities, t1w_to_pet
-from bidsapp.report.records import RECORD_SUFFIX, ScanRecord
 from bidsapp.settings import Processing
 from bidsapp.verify.compare import (
     CENTILOIDS,
@@ -39,11 +42,14 @@ from bidsapp.verify.compare import (
 from bidsapp.verify.files import Findings
 from bidsapp.verify.options import known_options
 
-Content = Mapping[str, Any]
-
 _TO_RAS = (-1.0, -1.0, 1.0)
 _RATIO = re.compile(r"_desc-(suvr|cl)([A-Za-z0-9]+)_pet\.nii\.gz$")
 _FROM_IMAGE = "by the image and the volumes of the package"
+# Fields of a record that the image alone tells.
+_DERIVED = (
+    "suvr", "centiloid", "centiloid_sd", "centiloid_interval", "uncertainty", "p_above_cutoff",
+    "centiloids", "reference_agreement", "qc", "voi",
+)  # fmt: skip
 _VOXEL = Tolerance(2e-6, 1e-6)  # float32
 
 
@@ -54,26 +60,24 @@ class Scan:
     Attributes
     ----------
     output_dir : root of the dataset
-    record : as the reports read it
-    content : the same as JSON
+    record : its record
     processing : its options, as far as the package alone has what they name
     """
 
     output_dir: Path
     record: ScanRecord
-    content: Content
     processing: Processing
 
     @classmethod
-    def of(cls, output_dir: Path, record: ScanRecord, content: Content) -> tuple[Scan, list[str]]:
+    def of(cls, output_dir: Path, record: ScanRecord) -> tuple[Scan, list[str]]:
         """A scan, and what of it needs files of the user: sentences."""
-        processing, notes = known_options(record.provenance.get("parameters"), record.path)
-        return cls(output_dir, record, content, processing), notes
+        processing, notes = known_options(record.provenance.parameters, record.path)
+        return cls(output_dir, record, processing), notes
 
     @property
     def outputs(self) -> list[str]:
         """Names of its files, relative to the dataset."""
-        return list(self.record.provenance.get("outputs") or ())
+        return list(self.record.provenance.outputs or ())
 
     @property
     def normalisation(self) -> str:
@@ -123,39 +127,47 @@ def check_numbers(scan: Scan, found: Findings) -> None:
 
 
 def _check_record(scan: Scan, pet: Volume, found: Findings) -> None:
-    """VOI statistics, SUVRs, Centiloids, their uncertainty, and the volume of the brain."""
-    content, name, code = scan.content, scan.record.path, scan.record.tracer or ""
+    """VOI statistics, SUVRs, Centiloids and how sure they are, verdicts, volume of the brain."""
+    record, name, code = scan.record, scan.record.path, scan.record.tracer or ""
     scale = scale_for(scan.processing, code, normalisation=scan.normalisation)
-    partly = any(row.get("coverage") != 1.0 for row in scan.record.voi.values())
+    partly = any(row.coverage != 1.0 for row in record.voi.values())
     image = Volume(_holes(pet.data) if partly else pet.data, pet.affine)
     try:
         derived = quantified(image, tracer=code, scale=scale, cutoffs=scan.processing.cutoff)
     except BadDataError as error:
         found.broken(name, f"has a result, but its image gives none ({error})")
         return
-    flags = {flag["code"] for flag in derived.pop("flags")}
-    told_flags = {flag.code for flag in scan.record.flags}
+    flags = {flag.code for flag in derived.flags}
+    told_flags = {flag.code for flag in record.flags}
+    again = {key: getattr(derived, key) for key in _DERIVED}
+    again["band"] = derived.band and replace(
+        derived.band, place_in_doubt=bool(record.band and record.band.place_in_doubt)
+    )
     if "calibration" in _own(scan):
-        derived = {key: derived[key] for key in ("suvr", "voi", "qc")} | _by_own_line(content)
+        again = {key: again[key] for key in ("suvr", "voi", "qc")} | _by_own_line(record)
     elif code not in tau_tracers() and not flags <= told_flags:
         found.differ(name, "flags", sorted(told_flags), sorted(flags), _FROM_IMAGE)
     if partly:  # zeros on disk are zeros that were measured, or nothing measured: noise differs
-        derived = {key: derived[key] for key in ("suvr", "voi", "centiloid", "centiloids")}
-    for key, value in derived.items():
+        again = {key: again[key] for key in ("suvr", "voi", "centiloid", "centiloids")}
+    for key, value in again.items():
         tolerance = CENTILOIDS if key.startswith("centiloid") else SAME_ARRAY
-        for where, told, other in unlike(content.get(key), value, tolerance, key):
+        own = plain(getattr(record, key))
+        for where, told, other in unlike(own, plain(value), tolerance, key):
             found.differ(name, where, told, other, _FROM_IMAGE)
+    if record.version == __version__:  # limits may differ between versions
+        own, value = plain(record.verdicts), plain(judged(record).verdicts)
+        for where, told, other in unlike(own, value, SAME_ARRAY, "verdicts"):
+            found.differ(name, where, told, other, "by the numbers of the record")
     _check_brain(scan, found)
     found.files[name] = How.NUMBERS
 
 
-def _by_own_line(content: Content) -> dict[str, Any]:
+def _by_own_line(record: ScanRecord) -> dict[str, Any]:
     """The Centiloid by the equation of the record: that of the user's file."""
-    line, region = content.get("equation"), content.get("reference_region")
-    ratio = (content.get("suvr") or {}).get(region)
-    if not line or ratio is None or content.get("centiloid") is None:
+    line, ratio = record.equation, record.suvr.get(record.reference_region or "")
+    if line is None or ratio is None or record.centiloid is None:
         return {}
-    return {"centiloid": line["slope"] * ratio + line["intercept"]}
+    return {"centiloid": line.slope * ratio + line.intercept}
 
 
 def _check_brain(scan: Scan, found: Findings) -> None:
@@ -242,7 +254,7 @@ def _check_ratios(scan: Scan, found: Findings) -> None:
         pet = _RATIO.sub("_desc-preproc_pet.nii.gz", name)
         space = re.search(r"_space-[A-Za-z0-9]+(?=_)", name)
         mean = _reference_mean(scan, kind[2], space[0] if space else "_space-pet")
-        line = scan.content.get("equation")
+        line = scan.record.equation
         if mean is None or pet not in scan.outputs:
             continue
         if pet not in pets:
@@ -257,7 +269,7 @@ def _check_ratios(scan: Scan, found: Findings) -> None:
             ):
                 expected = centiloid_image(expected, own.slope, own.intercept)
             elif line and kind[2] == scan.record.reference_region:
-                expected = centiloid_image(expected, line["slope"], line["intercept"])
+                expected = centiloid_image(expected, line.slope, line.intercept)
             else:
                 continue
         _compare_voxels(scan.output_dir / name, name, expected, pets[pet].data == 0, found)
@@ -265,7 +277,7 @@ def _check_ratios(scan: Scan, found: Findings) -> None:
 
 def _own(scan: Scan) -> set[str]:
     """Options of the record that name files of the user."""
-    given = scan.record.provenance.get("parameters") or {}
+    given = scan.record.provenance.parameters
     return {name for name in ("calibration", "norms", "tau_vois") if given.get(name) is not None}
 
 
@@ -289,8 +301,8 @@ def _compare_voxels(
 def _reference_mean(scan: Scan, reference: str, space: str) -> float | None:
     """Mean uptake of a reference region in a space, from the tables of the scan."""
     if space.startswith("_space-MNI"):
-        told = scan.content.get("reference_uptake") or {}
-        return (told.get(reference) or scan.record.voi.get(reference) or {}).get("mean")
+        told = scan.record.reference_uptake.get(reference)
+        return scan.record.uptake(reference) if told is None else told.mean
     name = scan.table("Centiloid", space)
     if name not in scan.outputs:
         return None

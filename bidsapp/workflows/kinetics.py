@@ -7,9 +7,10 @@ from nipype.pipeline.engine import Node, Workflow
 
 from bidsapp.bids.plan import ScanPlan
 from bidsapp.core.kinetics.dynamic import dynamic_refusal
-from bidsapp.data.kinetics import dynamic_rule, map_keys, not_fitted
+from bidsapp.data.kinetics import dynamic_rule, map_keys
 from bidsapp.interfaces.derivatives import SaveImages
 from bidsapp.interfaces.kinetics import FitKinetics, SaveKinetics
+from bidsapp.record.parts import not_fitted
 from bidsapp.workflows.sidecars import Sidecars
 
 # Peak memory of 60 frames on the 2 mm MNI grid, measured.

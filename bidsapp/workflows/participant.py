@@ -75,11 +75,11 @@ def init_participants_wf(
     """
     output_dir = str(output_dir)
     sidecars = Sidecars(Path(bids_dir), Path(output_dir), processing)
-    made_by = {key: sidecars.provenance[key] for key in ("version", "resources")}
+    made_by = {"version": sidecars.provenance.version, "resources": sidecars.provenance.resources}
     folder = Path(work_dir) / f"centipet-{__version__}-{_digest(made_by)}"
     workflow = Workflow(name=ROOT, base_dir=str(folder))
     options = _digest(
-        {k: v for k, v in sidecars.provenance["parameters"].items() if k not in _AFTER_IMAGES}
+        {k: v for k, v in sidecars.provenance.parameters.items() if k not in _AFTER_IMAGES}
     )
     made = ParticipantsWorkflow(workflow, {})
     anatomies: dict[T1wPlan, Workflow] = {}

@@ -23,6 +23,7 @@ from bidsapp.interfaces.pet import (
 )
 from bidsapp.interfaces.quantification import Quantify, RatioImages
 from bidsapp.interfaces.witness import BothPositions
+from bidsapp.record import RecordPart
 from bidsapp.settings import PetToT1w, Processing
 
 REGISTRATION_ANATOMY = ("t1w", "mask", "gm", "wm", "csf", "warp")
@@ -94,7 +95,7 @@ def init_pet_reference_wf(
         workflow.connect([(align, outputs, [("motion", "motion"), ("record", "motion_record")])])
         workflow.connect([(align, record, [("record", "in2")])])
     else:
-        outputs.inputs.motion_record = {}
+        outputs.inputs.motion_record = RecordPart()
         outputs.inputs.motion = [
             [np.eye(4).tolist() for _ in timing.frame_start_s] for timing in scan.timings
         ]

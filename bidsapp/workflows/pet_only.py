@@ -13,6 +13,7 @@ from bidsapp.bids.plan import ScanPlan
 from bidsapp.interfaces.derivatives import SaveImages, SaveResult, SaveWarp
 from bidsapp.interfaces.pet import PetToTemplate
 from bidsapp.interfaces.pet_only import NormalisePet
+from bidsapp.record.parts import not_corrected
 from bidsapp.workflows.dynamic import init_dynamic_wf
 from bidsapp.workflows.kinetics import init_kinetics_wf
 from bidsapp.workflows.pet import (
@@ -26,10 +27,6 @@ from bidsapp.workflows.sidecars import SUVR_IMAGES, Sidecars
 from bidsapp.workflows.wiring import across, gathered, of
 
 _NEEDS_T1W = "it needs the tissue maps of a T1w"
-_UNCORRECTED = {
-    "pvc": {"done": False, "reason": _NEEDS_T1W},
-    "flags": [{"code": "pvc", "message": f"partial volume could not be corrected: {_NEEDS_T1W}"}],
-}
 
 IMAGES = ("pet_native", "pet_mni", *SUVR_IMAGES)
 
@@ -121,7 +118,7 @@ def init_pet_only_wf(scan: ScanPlan, *, output_dir: str, sidecars: Sidecars, nam
             written += of([kinetics], "written")
     if processing.pvc:
         uncorrected = Node(IdentityInterface(["record"]), name="uncorrected")
-        uncorrected.inputs.record = _UNCORRECTED
+        uncorrected.inputs.record = not_corrected(_NEEDS_T1W)
         said.append((uncorrected, "record"))
     workflow.connect(gathered(workflow, said, "parts"), "out", result, "parts")
     workflow.connect(gathered(workflow, written, "written"), "out", result, "written")

@@ -8,6 +8,7 @@ from nipype.interfaces.utility import IdentityInterface
 from nipype.pipeline.engine import Node, Workflow
 
 from bidsapp.interfaces.resolution import Smooth
+from bidsapp.record import RecordPart
 from bidsapp.settings import Processing
 
 _SMOOTH_GB = 1.2
@@ -43,7 +44,7 @@ def init_smoothing_wf(
     added, target = processing.smooth_fwhm_mm, processing.target_resolution_mm
     if added is None and target is None:
         workflow.connect([(inputs, outputs, [("pet", "pet"), ("stills", "stills")])])
-        outputs.inputs.record = {}
+        outputs.inputs.record = RecordPart()
         return workflow
     smooth = Node(Smooth(), name="smooth", mem_gb=_SMOOTH_GB, n_procs=1)
     if added is not None:

@@ -14,12 +14,19 @@ from bidsapp.bids.command import command
 from bidsapp.bids.derivatives import derivative_uri, output_path, raw_uri
 from bidsapp.bids.pet_metadata import activity_unit
 from bidsapp.bids.plan import ScanPlan, T1wPlan
-from bidsapp.bids.records import planned_record
 from bidsapp.data import REFERENCES, resource_hashes
 from bidsapp.data.calibrations import scale_for
 from bidsapp.data.kinetics import map_keys
 from bidsapp.data.tau import any_tracer
 from bidsapp.io.hashes import file_hash
+from bidsapp.record.model import (
+    CalibrationState,
+    EquationUsed,
+    Longitudinal,
+    Provenance,
+    ScanRecord,
+)
+from bidsapp.record.stages import planned_record
 from bidsapp.settings import TEMPLATE_SPACE, Processing
 
 ANAT_IMAGES = ("t1w", "mask", "gm", "wm", "csf", "t1w_mni")
@@ -45,14 +52,14 @@ class Sidecars:
     processing: Processing
 
     @cached_property
-    def provenance(self) -> dict[str, Any]:
+    def provenance(self) -> Provenance:
         """Version, options and resources behind every number."""
-        return {
-            "version": __version__,
-            "command": command(self.processing),
-            "parameters": parameters(self.processing),
-            "resources": resource_hashes(),
-        }
+        return Provenance(
+            version=__version__,
+            command=command(self.processing),
+            parameters=parameters(self.processing),
+            resources=resource_hashes(),
+        )
 
     def anatomical(self, t1w: T1wPlan) -> dict[str, dict[str, Any]]:
         """Sidecars by key of the derivatives of a T1w."""
@@ -156,45 +163,38 @@ class Sidecars:
         content = self.pet(scan)[image]
         return content | {"Sources": self._uris((image,), scan.entities)}
 
-    def record(self, scan: ScanPlan) -> dict[str, Any]:
+    def record(self, scan: ScanPlan) -> ScanRecord:
         """Record of a scan with all that is known before it is processed."""
         scale = scale_for(self.processing, scan.tracer, normalisation=scan.normalisation)
-        equation = scale.equations.get(scale.main)
-        return planned_record(scan, self.bids_dir) | {
-            "reference_region": scale.main,
-            "equation": equation
-            and {
-                "slope": equation.slope,
-                "intercept": equation.intercept,
-                "source": equation.source,
-                "doi": equation.doi,
-            },
-            "calibration": {
-                "id": scale.calibration,
-                "fingerprint": scale.fingerprint,
-                "calibrated": scale.calibrated,
-                "differences": list(scale.differences),
-            },
-            "method": (
-                "pet-only"
-                if scan.t1w is None
-                else f"{scan.anatomy}+{self.processing.pet_to_t1w.value}"
+        line = scale.equations.get(scale.main)
+        if scan.t1w is None:
+            method = "pet-only"
+        else:
+            method = f"{scan.anatomy}+{self.processing.pet_to_t1w.value}"
+        return planned_record(
+            scan,
+            self.bids_dir,
+            reference_region=scale.main,
+            equation=line and EquationUsed(line.slope, line.intercept, line.source, line.doi),
+            calibration=CalibrationState(
+                scale.calibration, scale.fingerprint, scale.calibrated, tuple(scale.differences)
             ),
-            "longitudinal": self._longitudinal(scan),
-            "provenance": self.provenance,
-        }
+            method=method,
+            longitudinal=self._longitudinal(scan),
+            provenance=self.provenance,
+        )
 
-    def _longitudinal(self, scan: ScanPlan) -> dict[str, Any] | None:
+    def _longitudinal(self, scan: ScanPlan) -> Longitudinal | None:
         """What the record says of the within-subject template; None when none was asked for."""
         if not self.processing.longitudinal:
             return None
         if scan.anatomy == "template":
-            return {"template": True, "t1w_sources": self.sources(scan.t1w)}
-        return {
-            "template": False,
-            "reason": "fewer than two sessions of the participant have a usable T1w, so the scan "
-            "was processed as without --longitudinal",
-        }
+            return Longitudinal(True, None, tuple(self.sources(scan.t1w)))
+        return Longitudinal(
+            False,
+            "fewer than two sessions of the participant have a usable T1w, so the scan was "
+            "processed as without --longitudinal",
+        )
 
     def _transforms(self, scan: ScanPlan) -> list[str]:
         """What carries the PET to the template."""
@@ -212,8 +212,8 @@ class Sidecars:
         return content | {
             "CentiPET": {
                 "Version": __version__,
-                "Command": self.provenance["command"],
-                "Parameters": self.provenance["parameters"],
+                "Command": self.provenance.command,
+                "Parameters": self.provenance.parameters,
                 "Inputs": {raw_uri(path, self.bids_dir): _content_hash(path) for path in raw},
                 "Template": TEMPLATE_SPACE,
                 "ResourcesHash": "sha256:" + hashlib.sha256(resources.encode()).hexdigest(),

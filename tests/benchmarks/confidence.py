@@ -41,7 +41,7 @@ from bidsapp.core.confidence import Template, normalisation_quality
 from bidsapp.core.head import Head
 from bidsapp.core.normalise import Normalised
 from bidsapp.core.quality import (
-    Finding,
+    Flag,
     alignment_findings,
     normalisation_findings,
     own_anatomy_findings,
@@ -257,7 +257,7 @@ def _position(
     misled: bool = False,
 ) -> Case:
     limits = read_table("limits")
-    findings: list[Finding] = [
+    findings: list[Flag] = [
         *(fit.flags or alignment_findings(fit.distance_mm, limits["pet_t1w_distance_mm"]["flag"])),
         *own_anatomy_findings(fit.own_anatomy, limits["pet_t1w_own_anatomy"]["least"]),
     ]

@@ -25,16 +25,17 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # as a script, it has the helpers of the tests
-from synthetic_records import finished_record
+from synthetic_records import finished_record, write_sealed
 
 from bidsapp.bids.dataset import remove_leftovers
 from bidsapp.bids.derivatives import output_path
-from bidsapp.bids.records import empty_record, write_record
 from bidsapp.group.collect import run_group
 from bidsapp.group.scans import write_scan_tables
 from bidsapp.io import atomic
 from bidsapp.io.atomic import write_bytes
 from bidsapp.io.tsv import write_table
+from bidsapp.record import write_record
+from bidsapp.record.stages import empty_record
 from bidsapp.settings import Filters
 
 SLOPE, INTERCEPT = 153.4, -154.9  # of florbetaben, see data/tracers.toml
@@ -55,7 +56,7 @@ def write_scan(folder: Path, label: str, change: int) -> None:
     }  # fmt: skip
     write_table(output_path(folder, "vois", entities, atlas="Toy"), values, COLUMNS, {})
     write_bytes(output_path(folder, "pet_native", entities), b"voxels" * change)
-    write_record(folder, finished_record(entities, suvr, provenance=ATLASES))
+    write_sealed(folder, finished_record(entities, suvr, provenance=ATLASES))
     write_scan_tables(folder, [label])
 
 

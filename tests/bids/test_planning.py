@@ -3,10 +3,11 @@ from synthetic_records import finished_record, write
 
 from bidsapp.bids.layout import read_dataset
 from bidsapp.bids.planning import make_plan
-from bidsapp.bids.records import planned_record
 from bidsapp.group.quality import qc_rows
+from bidsapp.record import read_record
+from bidsapp.record.codec import plain
+from bidsapp.record.stages import planned_record
 from bidsapp.report.quality import lights
-from bidsapp.report.records import read_record
 from bidsapp.settings import Filters, Processing
 
 EARLY = {"ScanStart": 0, "FrameTimesStart": [0, 900], "FrameDuration": [900, 900],
@@ -230,7 +231,7 @@ def test_flag_light_and_table_say_the_same_of_the_window(
     assert scan.window.coverage == pytest.approx(coverage)
     told = finished_record(scan.entities) | {
         name: value
-        for name, value in planned_record(scan, raw.root).items()
+        for name, value in plain(planned_record(scan, raw.root)).items()
         if "window" in name or name == "flags"
     }
     record = read_record(write(raw.root, told, scan.entities), raw.root)

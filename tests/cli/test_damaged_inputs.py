@@ -12,7 +12,7 @@ from synthetic_records import finished_record, write
 
 from bidsapp.cli.main import main
 from bidsapp.group.collect import run_group
-from bidsapp.report.records import Status, find_records
+from bidsapp.record import Status, find_records
 from bidsapp.settings import Filters
 
 

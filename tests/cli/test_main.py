@@ -16,8 +16,8 @@ import nipype.interfaces.utility as niu
 import nipype.pipeline.engine as pe
 import pytest
 
-from bidsapp.bids.records import planned_record
 from bidsapp.cli.main import main
+from bidsapp.record.stages import planned_record
 from bidsapp.workflows.participant import ParticipantsWorkflow
 
 
@@ -26,28 +26,25 @@ def toy_step(record, output_dir, fate):
     import json
     import os
     import signal
+    from dataclasses import replace
     from pathlib import Path
 
     from bidsapp import errors
     from bidsapp.bids.derivatives import output_path
-    from bidsapp.bids.records import write_record
+    from bidsapp.record import RecordPart, write_record
+    from bidsapp.record.stages import completed_record
 
-    before = json.loads(output_path(output_dir, "result", record["entities"]).read_text())
+    before = json.loads(output_path(output_dir, "result", record.entities).read_text())
     assert before["status"] == "incomplete"
     if fate == "killed":
         os.kill(os.getpid(), signal.SIGKILL)
     if fate == "KeyError":
         raise KeyError("nothing")
     if fate:
-        raise getattr(errors, fate)(f"{record['source']}: {fate}; do something")
-    done = {
-        "status": "ok",
-        "reason": "n/a",
-        "suvr": {"wc": 1.5, "cg": None, "wcb": None, "pons": None},
-        "centiloid": 75.2,
-        "reference_region": "wc",
-    }
-    write_record(Path(output_dir), record | done)
+        raise getattr(errors, fate)(f"{record.source}: {fate}; do something")
+    suvr = {"wc": 1.5, "cg": None, "wcb": None, "pons": None}
+    done = completed_record(record, [RecordPart(suvr=suvr, centiloid=75.2)])
+    write_record(Path(output_dir), replace(done, reference_region="wc"))
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 from bidsapp.cli.segment import main
 from bidsapp.core.intensity_model import IntensityModel
 from bidsapp.core.normalise import Normalised
-from bidsapp.core.quality import Finding
+from bidsapp.core.quality import Flag
 from bidsapp.core.segment import Segmentation
 from bidsapp.core.warp import Warp
 from bidsapp.data import mni_grid
@@ -61,7 +61,7 @@ def stand_in(monkeypatch):
                 0.0, 9.0, np.arange(3), ("GM",), np.ones(1), np.ones(1), np.ones(1)
             ),
         )
-        return Normalised(found, {"brain_ml": 1200.0}, (Finding("odd", "look at it"),))
+        return Normalised(found, {"brain_ml": 1200.0}, (Flag("odd", "look at it"),))
 
     monkeypatch.setattr("bidsapp.data.segmentation.normalise", normalise)
 

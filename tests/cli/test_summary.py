@@ -10,7 +10,7 @@ from synthetic_records import finished_record, write
 
 from bidsapp.cli.logs import Progress
 from bidsapp.cli.summary import print_summary, summary_cells
-from bidsapp.report.records import find_records
+from bidsapp.record import find_records
 
 
 @pytest.fixture

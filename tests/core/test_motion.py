@@ -7,9 +7,10 @@ import pytest
 from rigid_phantom import PET_GRID, make_head, make_pet
 
 from bidsapp.core.alignment import displacement, inverse, rigid_matrix
-from bidsapp.core.motion import align_frames, align_parts, merged_groups, motion_told
+from bidsapp.core.motion import align_frames, align_parts, merged_groups
 from bidsapp.core.volume import Volume
 from bidsapp.errors import BadDataError
+from bidsapp.record.parts import motion_part
 
 
 @pytest.fixture(scope="module")
@@ -108,14 +109,15 @@ def test_what_is_told_is_in_the_order_of_time(head):
     late = align_frames(film(head, [np.eye(4)] * 2).frames(), [300] * 2)
     shift = rigid_matrix([3.0, 0, 0, 0, 0, 0.1])
     early = late.after(shift)
-    told = motion_told([late, early, None], [[5400, 5700], [0, 300], [7000]], [[300] * 2] * 3, True)
-    assert told["frame_start_s"] == [0, 300, 5400, 5700]
-    assert told["pet"] == [1, 1, 0, 0]
-    assert told["reference_frame"] == 2 + late.reference
+    starts = [[5400, 5700], [0, 300], [7000]]
+    told = motion_part([late, early, None], starts, [[300] * 2] * 3, True)
+    assert told.frame_start_s == (0, 300, 5400, 5700)
+    assert told.pet == (1, 1, 0, 0)
+    assert told.reference_frame == 2 + late.reference
     centre = early.head.mean(axis=0)
     expected = shift[:3, :3] @ centre + shift[:3, 3] - centre
-    assert told["translation_mm"][late.reference] == pytest.approx(expected, abs=1e-6)
-    assert told["rotation_deg"][late.reference] == pytest.approx([0, 0, np.degrees(0.1)], abs=1e-6)
+    assert told.translation_mm[late.reference] == pytest.approx(expected, abs=1e-6)
+    assert told.rotation_deg[late.reference] == pytest.approx([0, 0, np.degrees(0.1)], abs=1e-6)
 
 
 def test_the_tracer_may_move_meanwhile(head):

@@ -100,11 +100,11 @@ def test_a_scan_gets_every_region_on_both_scales(folder, tmp_path):
         .run()
         .outputs.record
     )  # fmt: skip
-    assert record["centiloid"] is None and record["flags"] == []
-    assert record["scales"]["suvr"] == pytest.approx(dict.fromkeys(tau_regions(), 1.5))
-    assert record["scales"]["centaurz"]["universal"] == pytest.approx(13.63 * 1.5 - 15.85)
-    assert record["scales"]["centaurz"]["frontal"] == pytest.approx(11.61 * 1.5 - 13.01)
-    assert record["scales"]["centaur"] == pytest.approx({"universal": 100 * 0.44 / 1.07})
+    assert record.centiloid is None and record.flags == ()
+    assert record.scales["suvr"] == pytest.approx(dict.fromkeys(tau_regions(), 1.5))
+    assert record.scales["centaurz"]["universal"] == pytest.approx(13.63 * 1.5 - 15.85)
+    assert record.scales["centaurz"]["frontal"] == pytest.approx(11.61 * 1.5 - 13.01)
+    assert record.scales["centaur"] == pytest.approx({"universal": 100 * 0.44 / 1.07})
 
 
 def test_a_tau_scan_is_planned_only_with_volumes_and_window(raw, folder, tmp_path):
@@ -128,7 +128,7 @@ def test_a_tau_scan_is_planned_only_with_volumes_and_window(raw, folder, tmp_pat
     node = init_quantification_wf(scan, processing=processing).get_node("quantify")
     assert node.inputs.tau_vois == tau_voi_files(folder)
     record = Sidecars(raw.root, tmp_path, processing).record(scan)
-    assert record["equation"] is None and record["calibration"]["calibrated"] is False
-    options = record["provenance"]["parameters"]["tau_vois"]
-    assert options["name"] == folder.name and str(folder.parent) not in str(record["provenance"])
+    assert record.equation is None and record.calibration.calibrated is False
+    options = record.provenance.parameters["tau_vois"]
+    assert options["name"] == folder.name and str(folder.parent) not in str(record.provenance)
     assert len(options["files"]) == 6

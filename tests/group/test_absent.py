@@ -11,7 +11,7 @@ from synthetic_records import finished_record, write
 from bidsapp.bids.dataset import RAW_FACTS, write_root_files
 from bidsapp.group.absent import absence, absent_people, read_facts
 from bidsapp.group.collect import run_group
-from bidsapp.report.records import find_records
+from bidsapp.record import find_records
 from bidsapp.settings import Filters
 
 PARTICIPANTS = "participant_id\tage\nsub-01\t70\nsub-02\t71\nsub-03\t72\n"

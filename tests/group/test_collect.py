@@ -14,7 +14,7 @@ from synthetic_records import finished_record, write, write_cohort
 
 from bidsapp.errors import NoInputError, NoMatchError
 from bidsapp.group.collect import one_at_a_time, run_group
-from bidsapp.report.records import find_records
+from bidsapp.record import find_records
 from bidsapp.settings import Filters
 
 

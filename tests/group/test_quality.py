@@ -7,7 +7,7 @@ from synthetic_records import finished_record, write
 
 from bidsapp.data import read_table
 from bidsapp.group.quality import qc_columns, qc_rows
-from bidsapp.report.records import find_records
+from bidsapp.record import find_records
 
 
 def row(folder, **changes):
@@ -42,7 +42,8 @@ def test_verdicts_are_those_of_the_limits(tmp_path, qc, name, verdict, worst):
 
 
 def test_a_centiloid_nobody_has_and_a_cut_region_are_told(tmp_path):
-    regions = {"ctx": {"mean": 1.0, "coverage": 0.4}, "wc": {"mean": 1.0, "coverage": 1.0}}
+    regions = finished_record({"sub": "01", "trc": "FBB"})["voi"]
+    regions["ctx"]["coverage"] = 0.4
     one = row(tmp_path, centiloid=400.0, voi=regions)
     assert (one["centiloid_verdict"], one["least_coverage"]) == ("wrong", 0.4)
     assert one["least_coverage_verdict"] == "wrong" and one["uptake_window_verdict"] == "good"

@@ -11,7 +11,7 @@ from synthetic_records import finished_record, write
 from bidsapp.group.regional import read_tables
 from bidsapp.group.tables import voi_columns, voi_rows
 from bidsapp.io.tsv import line
-from bidsapp.report.records import find_records
+from bidsapp.record import find_records
 
 HEADER = "index\tname\tmean\tn_voxels\tsuvr_wc\tsuvr_own\tcentiloid_wc\n"
 ATLASES = {"version": "1", "parameters": {"atlases": [{"name": "Centiloid"}, {"name": "Toy"}]}}

@@ -11,7 +11,7 @@ from bidsapp.bids.entities import join_entities
 from bidsapp.bids.layout import read_dataset
 from bidsapp.errors import NoMatchError
 from bidsapp.group.select import is_wanted
-from bidsapp.report.records import find_records
+from bidsapp.record import find_records
 from bidsapp.settings import Filters
 
 SCANS = [

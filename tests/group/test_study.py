@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -21,7 +22,8 @@ from bidsapp.group.duplicates import duplicates
 from bidsapp.group.implausible import implausible
 from bidsapp.group.sites import site_rows
 from bidsapp.group.visits import all_visits, first_scans
-from bidsapp.report.records import Status
+from bidsapp.record import Status
+from bidsapp.record.model import Provenance
 from bidsapp.settings import Filters
 
 # ------------------------------------------------------------------------------------ mixed model
@@ -117,12 +119,12 @@ def record(pet="p", t1w="t", suvr=(1.5, 1.6, 1.4, 1.1), status=Status.OK):
     names = ("wc", "cg", "wcb", "pons")
     return SimpleNamespace(
         status=status, suvr=dict(zip(names, suvr, strict=True)),
-        provenance={"inputs": {"pet": pet, "t1w": t1w}},
+        provenance=Provenance(inputs={"pet": pet, "t1w": t1w}),
     )  # fmt: skip
 
 
 def codes(findings):
-    return [(one.place, one.code) for one in findings]
+    return [one.order for one in findings]
 
 
 def test_one_file_under_two_names():
@@ -131,7 +133,7 @@ def test_one_file_under_two_names():
                record("p3", "t3", (1.2, 2, 3, 4))]  # fmt: skip
     found = duplicates(records, rows)
     assert codes(found) == [(0, "duplicate-pet"), (1, "duplicate-pet")]
-    assert "sub-2 ses-a FBB" in found[0].message and "byte for byte" in found[0].message
+    assert "sub-2 ses-a FBB" in found[0].flag.message and "byte for byte" in found[0].flag.message
 
 
 def test_one_image_saved_again_has_the_same_ratios():
@@ -141,7 +143,7 @@ def test_one_image_saved_again_has_the_same_ratios():
                record("c", "z", tuple(s * (1 + 1e-4) for s in suvr))]  # fmt: skip
     found = duplicates(records, rows)
     assert codes(found) == [(0, "duplicate-pet"), (1, "duplicate-pet")]
-    assert "to a millionth" in found[0].message
+    assert "to a millionth" in found[0].flag.message
 
 
 def test_one_t1w_is_a_duplicate_between_people_only():
@@ -150,23 +152,26 @@ def test_one_t1w_is_a_duplicate_between_people_only():
     assert codes(duplicates(records[:2], rows[:2])) == []
     found = duplicates(records, rows)
     assert codes(found) == [(i, "duplicate-t1w") for i in range(3)]
-    assert "sub-2" in found[0].message and "sub-1 ses-a FBB, sub-1 ses-b FBB" in found[2].message
+    assert (
+        "sub-2" in found[0].flag.message
+        and "sub-1 ses-a FBB, sub-1 ses-b FBB" in found[2].flag.message
+    )
 
 
 def test_voxels_of_one_image_under_two_headers():
     rows = [row("1", "a", 10.0), row("2", "a", 11.0)]
     records = [record("p1", "t1", (1, 2, 3, 4)), record("p2", "t2", (1.1, 2, 3, 4))]
     for one in records:
-        one.provenance["voxels"] = {"pet": "same", "t1w": "same"}
+        one.provenance = replace(one.provenance, voxels={"pet": "same", "t1w": "same"})
     found = duplicates(records, rows)
     assert codes(found) == [(i, f"duplicate-{k}") for i in (0, 1) for k in ("pet", "t1w")]
-    assert all("every voxel" in one.message for one in found)
+    assert all("every voxel" in one.flag.message for one in found)
 
 
 def test_many_duplicates_name_three():
     rows = [row(str(i), "a", 10.0) for i in range(6)]
     found = duplicates([record() for _ in rows], rows)
-    assert "and 2 more" in found[0].message and len(found[0].others) == 3
+    assert "and 2 more" in found[0].flag.message and len(found[0].others) == 3
 
 
 # ----------------------------------------------------------------------------------- contradictions
@@ -175,7 +180,7 @@ def test_many_duplicates_name_three():
 def contradictions(first, last):
     rows = [row("1", "1", 20.0, 0.0, **first), row("1", "2", 22.0, 2.0)]
     rows[1] |= last
-    return {one.code for one in implausible(rows, all_visits(rows)) if one.place == 1}
+    return {one.flag.code for one in implausible(rows, all_visits(rows)) if one.place == 1}
 
 
 @pytest.mark.parametrize(
@@ -203,9 +208,9 @@ def test_contradictions_between_visits(first, last, expected):
     rows[0] |= first
     rows[1] |= last
     found = implausible(rows, all_visits(rows))
-    assert {one.code for one in found} == expected
+    assert {one.flag.code for one in found} == expected
     assert len(found) == 2 * len(expected)
-    assert all(len(one.message) > 40 for one in found)
+    assert all(len(one.flag.message) > 40 for one in found)
     levels = read_table("cohort_columns")["findings"]["code"]["Levels"]
     assert expected <= set(levels)
 

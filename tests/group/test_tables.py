@@ -20,7 +20,7 @@ from bidsapp.group.tables import (
     voi_rows,
 )
 from bidsapp.io.tsv import cell, line
-from bidsapp.report.records import find_records
+from bidsapp.record import find_records
 
 # Issue "The main job", item 7: these come first, in this order.
 FIRST = [

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from bidsapp.group.tacs import COLUMNS, tac_rows
-from bidsapp.report.records import Status
+from bidsapp.record import Status
 
 TABLE = "frame_start\tframe_end\tctx\twc\n0.0\t60.0\t10.0\t20.0\n60.0\t300.0\t30.0\tn/a\n"
 

@@ -7,7 +7,7 @@ from synthetic_records import finished_record
 
 from bidsapp.group.tables import cohort_flags
 from bidsapp.group.templates import template_flags
-from bidsapp.report.records import _from_json
+from bidsapp.record.files import record_from_json
 
 T1WS = [f"bids:raw:sub-1/ses-{session}/anat/sub-1_ses-{session}_T1w.nii.gz" for session in "123"]
 
@@ -18,7 +18,7 @@ def scan(session: str, t1ws: list[str] | None, sub: str = "1", changed: str = ""
     inputs = {uri.rsplit("/", 1)[1]: f"sha256:{changed}{uri[-14]}" for uri in t1ws or ()}
     content["provenance"] |= {"inputs": inputs, "parameters": {"longitudinal": True}}
     path = f"sub-{sub}/ses-{session}/pet/sub-{sub}_ses-{session}_trc-FBB_centiloid.json"
-    return _from_json(content, path)
+    return record_from_json(content, path)
 
 
 def test_one_template_for_all_visits_is_as_it_should_be():
@@ -42,6 +42,6 @@ def test_visits_of_several_templates_are_mixed_pipelines(other):
 def test_with_and_without_the_mode_are_other_parameters():
     content = finished_record({"sub": "2", "trc": "FBB"})
     content["provenance"]["parameters"] = {"longitudinal": False}
-    one = _from_json(content, "sub-2/pet/sub-2_trc-FBB_centiloid.json")
+    one = record_from_json(content, "sub-2/pet/sub-2_trc-FBB_centiloid.json")
     records = [scan("1", T1WS[:2]), scan("2", T1WS[:2]), one]
     assert [flag.code for flag in cohort_flags(records)[one.path]] == ["mixed-pipelines"]

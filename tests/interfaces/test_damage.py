@@ -62,7 +62,7 @@ def inspected(tmp_path, brain):
             **maps,
         )
         found = node.run(cwd=str(tmp_path)).outputs
-        return found, [flag["code"] for flag in found.record["flags"]]
+        return found, [flag.code for flag in found.record.flags]
 
     return run
 
@@ -77,8 +77,8 @@ def plane_of(region):
 def test_an_undamaged_pet_passes_as_it_is(inspected, frames, with_t1w):
     found, codes = inspected(frames, with_t1w=with_t1w)
     assert codes == []
-    assert found.record["qc"]["pet_lost_share"] == 0
-    assert found.record["qc"]["pet_air_level"] < 0.01
+    assert found.record.qc["pet_lost_share"] == 0
+    assert found.record.qc["pet_air_level"] < 0.01
     assert fetch_volume(found.pet).data.shape == SHAPE
     assert found.stills.endswith("stills.npz")
 

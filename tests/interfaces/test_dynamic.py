@@ -15,6 +15,8 @@ from bidsapp.core.volume import Volume
 from bidsapp.data import VOI_NAMES, mni_grid, vois
 from bidsapp.interfaces.dynamic import SampleFrames, SaveDynamic, SaveMotion, SaveTacs, Series
 from bidsapp.interfaces.store import fetch, keep_volume
+from bidsapp.record import RecordPart
+from bidsapp.record.model import Motion
 from bidsapp.settings import AtlasChoice, Processing
 
 HALF_LIFE = 6586.2
@@ -100,21 +102,20 @@ def test_tables_in_activity_and_suv(study, tmp_path):
         processing=ONLY_CENTILOID, suv_factor=0.25, sidecar={"Sources": []},
     ).run()  # fmt: skip
     record = done.outputs.record
-    activity, suv = (
-        pd.read_csv(tmp_path / record[key]["Centiloid"], sep="\t") for key in ("tacs", "tacs_suv")
-    )
+    tables = (record.tacs["Centiloid"], record.tacs_suv["Centiloid"])
+    activity, suv = (pd.read_csv(tmp_path / name, sep="\t") for name in tables)
     assert list(activity) == ["frame_start", "frame_end", *VOI_NAMES] == list(suv)
     np.testing.assert_allclose(suv[VOI_NAMES[0]], activity[VOI_NAMES[0]] / 4)
     for key, units in (("tacs", "Bq/mL"), ("tacs_suv", "g/mL")):
-        path = tmp_path / record[key]["Centiloid"].replace(".tsv", ".json")
+        path = tmp_path / getattr(record, key)["Centiloid"].replace(".tsv", ".json")
         columns = json.loads(path.read_text())
         assert columns["frame_start"]["Units"] == "s" and columns["ctx"]["Units"] == units
-    assert "desc-suv" in record["tacs_suv"]["Centiloid"]
+    assert "desc-suv" in record.tacs_suv["Centiloid"]
     done = SaveTacs(
         output_dir=str(tmp_path), entities={"sub": "2"}, tacs=study[1].tacs,
         processing=ONLY_CENTILOID, sidecar={},
     ).run()  # fmt: skip
-    assert list(done.outputs.record) == ["tacs"]
+    assert done.outputs.record.tacs and not done.outputs.record.tacs_suv
 
 
 def test_all_frames_on_the_grid_of_the_scan(study, tmp_path):
@@ -135,16 +136,16 @@ def test_all_frames_on_the_grid_of_the_scan(study, tmp_path):
 
 
 def test_the_motion_table_has_a_row_per_frame_in_time(study, tmp_path):
-    told = {
-        "corrected": True, "least_corrected_mm": 0.5, "reference_frame": 2,
-        "pet": [1, 1, 0], "frame_start_s": [0.0, 60.0, 5400.0],
-        "frame_duration_s": [60.0, 240.0, 1200.0], "distance_mm": [7.5, 7.5, 0.0],
-        "translation_mm": [[2.0, -4.0, 6.0]] * 2 + [[0.0] * 3],
-        "rotation_deg": [[0.0, 0.0, 180 / np.pi]] * 2 + [[0.0] * 3],
-        "borrowed": [True, False, False],
-    }  # fmt: skip
+    told = Motion(
+        corrected=True, least_corrected_mm=0.5, reference_frame=2,
+        pet=(1, 1, 0), frame_start_s=(0.0, 60.0, 5400.0),
+        frame_duration_s=(60.0, 240.0, 1200.0), distance_mm=(7.5, 7.5, 0.0),
+        translation_mm=((2.0, -4.0, 6.0),) * 2 + ((0.0,) * 3,),
+        rotation_deg=((0.0, 0.0, 180 / np.pi),) * 2 + ((0.0,) * 3,),
+        borrowed=(True, False, False),
+    )  # fmt: skip
     SaveMotion(
-        output_dir=str(tmp_path), entities={"sub": "1"}, record={"motion": told},
+        output_dir=str(tmp_path), entities={"sub": "1"}, record=RecordPart(motion=told),
         motion=study[0]["motion"], sidecar={},
     ).run()  # fmt: skip
     path = tmp_path / "sub-1/pet/sub-1_desc-confounds_timeseries.tsv"

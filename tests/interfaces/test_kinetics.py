@@ -67,12 +67,12 @@ def test_images_hold_what_was_put_into_them(fitted):
 
 
 def test_record_tells_the_cortex_by_every_model(fitted):
-    told = fitted.record["kinetics"]
-    assert told["done"] and told["gaps_min"] == [] and fitted.record["flags"] == []
-    assert told["k2_prime_per_min"] == pytest.approx(0.12, rel=0.01)
+    told = fitted.record.kinetics
+    assert told.done and told.gaps_min == () and fitted.record.flags == ()
+    assert told.k2_prime_per_min == pytest.approx(0.12, rel=0.01)
     for name in ("SRTM", "SRTM2", "MRTM", "MRTM2", "Logan"):
-        assert told["models"][name]["DVR"] == pytest.approx(1.8, rel=0.005)
-    assert told["models"]["Logan"]["t_star_min"] == 30
+        assert told.models[name]["DVR"] == pytest.approx(1.8, rel=0.005)
+    assert told.models["Logan"]["t_star_min"] == 30
 
 
 def test_table_has_a_row_per_model_and_region(fitted, tmp_path):
@@ -82,9 +82,7 @@ def test_table_has_a_row_per_model_and_region(fitted, tmp_path):
     )  # fmt: skip
     found = save.run().outputs
     path = tmp_path / "sub-01" / "pet" / "sub-01_trc-FMM_atlas-Centiloid_kinpar.tsv"
-    assert found.record["kinetics"]["tables"] == {
-        "Centiloid": path.relative_to(tmp_path).as_posix()
-    }
+    assert found.record.kinetics.tables == {"Centiloid": path.relative_to(tmp_path).as_posix()}
     rows = list(csv.DictReader(path.open(), delimiter="\t"))
     assert [(row["model"], row["name"]) for row in rows] == [
         (model, name)
@@ -105,16 +103,16 @@ def test_a_break_and_a_failed_model_are_flagged(tmp_path, monkeypatch):
         atlases=(AtlasChoice("Centiloid"),), kinetics=(KineticModel.LOGAN, KineticModel.MRTM)
     )
     found = _fit(tmp_path, monkeypatch, processing, frames)
-    flags = {flag["code"]: flag["message"] for flag in found.record["flags"]}
+    flags = {flag.code: flag.message for flag in found.record.flags}
     assert "from 30 to 90 min" in flags["kinetics-gap"]
     assert "Logan" in flags["kinetics-model"] and "--t-star" in flags["kinetics-model"]
-    assert list(found.record["kinetics"]["models"]) == ["MRTM"]
+    assert list(found.record.kinetics.models) == ["MRTM"]
 
 
 def test_frames_that_are_not_dynamic_enough_give_a_reason_only(tmp_path, monkeypatch):
     found = _fit(tmp_path, monkeypatch, frames=schedule((0.0, FULL[:15])))
-    assert not found.record["kinetics"]["done"]
-    assert "last frame ends" in found.record["kinetics"]["reason"]
+    assert not found.record.kinetics.done
+    assert "last frame ends" in found.record.kinetics.reason
     assert json.loads(Path(found.tables).read_text()) == {}
 
 
@@ -125,6 +123,6 @@ def test_a_reference_region_out_of_view_costs_the_kinetics_only(tmp_path, monkey
     np.save(stored["frames"], frames)
     monkeypatch.chdir(tmp_path)
     found = FitKinetics(**stored, processing=PROCESSING).run().outputs
-    assert not found.record["kinetics"]["done"]
-    assert "field of view" in found.record["kinetics"]["reason"]
-    assert [flag["code"] for flag in found.record["flags"]] == ["kinetics-model"]
+    assert not found.record.kinetics.done
+    assert "field of view" in found.record.kinetics.reason
+    assert [flag.code for flag in found.record.flags] == ["kinetics-model"]

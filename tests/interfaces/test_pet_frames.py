@@ -12,6 +12,7 @@ from bidsapp.core.volume import Volume
 from bidsapp.interfaces.pet import AlignFrames, TimeAverage
 from bidsapp.interfaces.resolution import Smooth
 from bidsapp.interfaces.store import fetch_stills, fetch_volume, keep, keep_volume
+from bidsapp.record.model import Smoothing
 
 MOVE = rigid_matrix([4.0, -2.0, 3.0, 0.03, 0.02, -0.05])
 EARLY = rigid_matrix([-6.0, 5.0, 2.0, 0.0, 0.05, 0.08])
@@ -55,12 +56,12 @@ def test_positions_of_the_scan_and_of_its_early_part(aligned, head):
 def test_a_part_that_cannot_be_read_is_lost_alone(aligned):
     assert aligned.outputs.motion[2] == []
     record = aligned.outputs.record
-    assert [flag["code"] for flag in record["flags"]] == ["motion-window", "dual-window-part"]
-    message = record["flags"][1]["message"]
+    assert [flag.code for flag in record.flags] == ["motion-window", "dual-window-part"]
+    message = record.flags[1].message
     assert message.startswith("half.nii.gz of the same injection") and "/" not in message
-    assert record["motion"]["frame_start_s"] == [0, 5400, 5700, 6000]
-    assert record["qc"]["motion_window_mm"] == pytest.approx(
-        max(record["motion"]["distance_mm"][1:]), abs=0.3
+    assert record.motion.frame_start_s == (0, 5400, 5700, 6000)
+    assert record.qc["motion_window_mm"] == pytest.approx(
+        max(record.motion.distance_mm[1:]), abs=0.3
     )
 
 
@@ -75,7 +76,7 @@ def test_the_mean_has_the_head_at_one_position(study, aligned, head, tmp_path):
     blurred = np.mean(nib.load(study / "scan.nii.gz").get_fdata(), axis=-1)
     brain = still > 4000
     assert np.abs(mean - still)[brain].mean() < 0.4 * np.abs(blurred - still)[brain].mean()
-    assert done.outputs.record["field_of_view"]["excluded_planes"] == done.outputs.ends
+    assert done.outputs.record.field_of_view.excluded_planes == tuple(done.outputs.ends)
 
 
 def smooth(study, folder, **options):
@@ -89,16 +90,16 @@ def smooth(study, folder, **options):
 
 def test_smoothing_by_a_width(study, tmp_path):
     done = smooth(study, tmp_path, fwhm_mm=6.0)
-    assert done.outputs.record["smoothing"] == {"target_mm": None, "kernel_fwhm_mm": [6.0] * 3}
+    assert done.outputs.record.smoothing == Smoothing(None, (6.0,) * 3)
     [still] = fetch_stills(done.outputs.stills)
     np.testing.assert_array_equal(still.image.data, fetch_volume(done.outputs.pet).data)
 
 
 def test_a_given_resolution_is_brought_to_the_target(study, tmp_path):
     record = smooth(study, tmp_path, target_mm=10.0, psf_mm=[6.0, 6.0, 11.0]).outputs.record
-    assert record["smoothing"]["kernel_fwhm_mm"] == pytest.approx([8.0, 8.0, 0.0])
-    assert record["smoothing"]["resolution_source"] == "given"
-    assert [flag["code"] for flag in record["flags"]] == ["resolution-target"]
+    assert record.smoothing.kernel_fwhm_mm == pytest.approx((8.0, 8.0, 0.0))
+    assert record.smoothing.resolution_source == "given"
+    assert [flag.code for flag in record.flags] == ["resolution-target"]
 
 
 def test_without_a_given_one_it_is_measured(study, head, tmp_path):
@@ -111,6 +112,6 @@ def test_without_a_given_one_it_is_measured(study, head, tmp_path):
         study, tmp_path, target_mm=12.0, t1w_to_pet=EARLY.tolist(),
         regions=keep(tmp_path / "regions.npz", head.regions), **files,
     )  # fmt: skip
-    told = done.outputs.record["smoothing"]
-    assert told["resolution_source"] == "measured"
-    assert told["resolution_mm"] == pytest.approx([7.0] * 3, abs=1.2)  # blurred by 7 mm, voxels 4
+    told = done.outputs.record.smoothing
+    assert told.resolution_source == "measured"
+    assert told.resolution_mm == pytest.approx((7.0,) * 3, abs=1.2)  # blurred by 7 mm, voxels 4

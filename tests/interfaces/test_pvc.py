@@ -66,7 +66,7 @@ def test_known_activity_is_found(corrected, tmp_path):
         output_dir=str(tmp_path), entities={"sub": "01", "trc": "FMM"},
     )  # fmt: skip
     found = save.run().outputs
-    path = tmp_path / found.record["pvc"]["tables"]["Centiloid"]
+    path = tmp_path / found.record.pvc.tables["Centiloid"]
     rows = {row["name"]: row for row in csv.DictReader(path.open(), delimiter="\t")}
     assert list(rows) == ["ctx", "wc", "cg", "wcb", "pons"]
     assert float(rows["ctx"]["uncorrected"]) < 0.92 * GREY
@@ -83,7 +83,7 @@ def test_known_activity_is_found(corrected, tmp_path):
 
 
 def test_ratios_and_images(corrected):
-    told = corrected.record["pvc"]["suvr"]
+    told = corrected.record.pvc.suvr
     assert told["gtm"]["wc"] == pytest.approx(GREY / CEREBELLUM, rel=0.03)
     assert told["uncorrected"]["wc"] < 0.95 * told["gtm"]["wc"]
     for key in ("pvc_rbv", "pvc_iy"):
@@ -116,5 +116,5 @@ def test_a_correction_that_fails_is_said(tmp_path, monkeypatch):
         warp=keep(tmp_path / "warp.npz", warp.to_arrays()), t1w_to_pet=np.eye(4).tolist(),
         processing=Processing(pvc=(PvcMethod.GTM,), psf_mm=(60.0, 6.0, 6.0)),
     ).run().outputs  # fmt: skip
-    assert not found.record["pvc"]["done"] and "--psf" in found.record["pvc"]["reason"]
-    assert [flag["code"] for flag in found.record["flags"]] == ["pvc"]
+    assert not found.record.pvc.done and "--psf" in found.record.pvc.reason
+    assert [flag.code for flag in found.record.flags] == ["pvc"]

@@ -9,8 +9,8 @@ import pytest
 
 from bidsapp.bids.command import command, group_command
 from bidsapp.cli.parser import parse
+from bidsapp.data.literature import references
 from bidsapp.options.option_table import OPTIONS, PROCESSING
-from bidsapp.report.literature import references
 from bidsapp.settings import DicomInput, Filters, Processing, Resources, Settings
 from bidsapp.verify.options import known_options
 

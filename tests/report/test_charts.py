@@ -9,10 +9,10 @@ from xml.etree import ElementTree
 import pytest
 from synthetic_records import finished_record, write
 
+from bidsapp.data.literature import references, scale
+from bidsapp.record import read_record
 from bidsapp.report.axes import Axis
 from bidsapp.report.charts import Region, centiloid_scale, curves, regional_bars, timeline
-from bidsapp.report.literature import references, scale
-from bidsapp.report.records import read_record
 
 SCAN = {"sub": "01", "trc": "FBB"}
 SVG = "{http://www.w3.org/2000/svg}"

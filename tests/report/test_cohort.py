@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from synthetic_records import finished_record, write
 
+from bidsapp.record import find_records
 from bidsapp.report.cohort import cohort_methods
-from bidsapp.report.records import find_records
 
 SCANNER = {"Manufacturer": "Siemens", "ManufacturersModelName": "Biograph mCT"}
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from bidsapp.errors import BadDataError
+from bidsapp.record.model import T1wIntensities
 from bidsapp.report.intensities import intensity_histogram
 
-CONTENT = {
-    "low": 0.0, "high": 100.0, "counts": [0, 10, 40, 10, 0, 5, 60, 5, 0, 0],
-    "tissue": ["GM", "GM", "WM"], "mean": [24.0, 26.0, 65.0], "sd": [5.0, 5.0, 4.0],
-    "share": [0.25, 0.25, 0.5],
-}  # fmt: skip
+CONTENT = T1wIntensities(
+    low=0.0, high=100.0, counts=(0, 10, 40, 10, 0, 5, 60, 5, 0, 0), tissue=("GM", "GM", "WM"),
+    mean=(24.0, 26.0, 65.0), sd=(5.0, 5.0, 4.0), share=(0.25, 0.25, 0.5),
+)  # fmt: skip
 
 
 def test_every_tissue_has_its_curve_and_its_name():
@@ -31,18 +31,16 @@ def test_every_tissue_has_its_curve_and_its_name():
 
 def test_the_curves_hold_as_many_voxels_as_the_bars():
     top = intensity_histogram(CONTENT)
-    taller = intensity_histogram(CONTENT | {"counts": [7 * n for n in CONTENT["counts"]]})
+    taller = intensity_histogram(replace(CONTENT, counts=tuple(7 * n for n in CONTENT.counts)))
     assert top.drawing == taller.drawing  # the same shape, on an axis without numbers
 
 
-@pytest.mark.parametrize(
-    "spoilt", [{"counts": []}, {"mean": [1.0]}, {"share": None}, {"high": 0.0}]
-)
+@pytest.mark.parametrize("spoilt", [{"counts": ()}, {"mean": (1.0,)}, {"share": ()}, {"high": 0.0}])
 def test_a_broken_record_is_told(spoilt):
     with pytest.raises(BadDataError, match="participant level again"):
-        intensity_histogram(CONTENT | spoilt)
+        intensity_histogram(replace(CONTENT, **spoilt))
 
 
 def test_a_flat_curve_is_drawn():
-    wide = CONTENT | {"sd": np.array([1e4, 1e4, 1e4]).tolist()}
+    wide = replace(CONTENT, sd=(1e4, 1e4, 1e4))
     assert intensity_histogram(wide).drawing

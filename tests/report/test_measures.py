@@ -6,9 +6,9 @@ import pytest
 from html_page import Page
 from synthetic_records import finished_record, write
 
+from bidsapp.record import read_record
 from bidsapp.report.measures import corrected, kinetics, time_and_regions
 from bidsapp.report.participant import write_page
-from bidsapp.report.records import read_record
 
 SCAN = {"sub": "01", "trc": "FBB"}
 MOTION = {
@@ -49,7 +49,7 @@ def test_activity_is_drawn_in_its_units(tmp_path):
 
 
 def test_motion_shows_its_limit(tmp_path):
-    found = charts(tmp_path, {}, motion=MOTION)
+    found = charts(tmp_path, {}, motion=MOTION, qc={"motion_window_mm": 3.5})
     assert list(found) == ["motion", "rotation"]
     assert "distance from 0.00 to 3.50" in found["motion"].alt
     assert 'class="limit"' in found["motion"].drawing

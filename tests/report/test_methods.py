@@ -8,8 +8,8 @@ import pytest
 from synthetic_records import finished_record, write
 
 from bidsapp.data.tracers import tracers
+from bidsapp.record import find_records
 from bidsapp.report.methods import boilerplate, describe_records
-from bidsapp.report.records import find_records
 from bidsapp.settings import AtlasChoice, KineticModel, PetToT1w, Processing, PvcMethod
 
 SCAN = {"sub": "01", "trc": "FBB"}

@@ -6,8 +6,8 @@ import pytest
 from synthetic_records import finished_record, write
 
 from bidsapp.data import read_table
+from bidsapp.record import read_record
 from bidsapp.report.quality import lights
-from bidsapp.report.records import read_record
 
 SCAN = {"sub": "01", "trc": "FBB"}
 

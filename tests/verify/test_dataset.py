@@ -6,11 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
-from synthetic_records import finished_record
+from synthetic_records import finished_record, write_sealed
 
 from bidsapp.bids.dataset import write_root_files
 from bidsapp.bids.derivatives import is_inside
-from bidsapp.bids.records import write_record
 from bidsapp.bids.seals import write_manifest
 from bidsapp.cli.verify import main
 from bidsapp.group.collect import run_group
@@ -29,7 +28,7 @@ def _add_scan(out: Path, entities: dict[str, str], **provenance: object) -> None
     record = finished_record(entities)
     outputs = {image.relative_to(out).as_posix(): file_hash(image)}
     record["provenance"] = {**record["provenance"], "outputs": outputs, **provenance}
-    path = write_record(out, record)
+    path = write_sealed(out, record)
     page = write_text(out / f"{label}.html", "<p>page</p>")
     manifest = out / label / "figures" / "manifest.json"
     write_manifest(manifest, out, [page], [path.relative_to(out).as_posix()])
@@ -131,7 +130,7 @@ def test_missing_and_foreign_files_and_folders(out, verify):
 def test_mixed_versions_and_pages_of_older_records_are_told(out, verify):
     record = json.loads((out / "sub-01/pet/sub-01_trc-FBB_centiloid.json").read_text())
     record["provenance"]["version"] = "0.0.9"
-    write_record(out, record)
+    write_sealed(out, record)
     code, told = verify()
     assert code == 1
     assert "made with different versions: " in told and "0.0.9 of 1" in told
@@ -140,7 +139,7 @@ def test_mixed_versions_and_pages_of_older_records_are_told(out, verify):
 
 
 def test_a_run_that_ended_half_way_is_not_verified(out, verify):
-    write_record(out, {**finished_record(SCANS[0]), "status": "incomplete"})
+    write_sealed(out, {**finished_record(SCANS[0]), "status": "incomplete"})
     code, told = verify()
     assert code == 1 and "says that the scan was not finished" in told
     assert (

@@ -19,7 +19,7 @@ import pytest
 from bidsapp.core.alignment import rigid_matrix
 from bidsapp.core.intensity_model import IntensityModel
 from bidsapp.core.normalise import Normalised
-from bidsapp.core.quality import Finding
+from bidsapp.core.quality import Flag
 from bidsapp.core.segment import Segmentation
 from bidsapp.core.volume import Volume
 from bidsapp.core.warp import Warp
@@ -142,7 +142,7 @@ class StandInFit:
     unexplained: float
     fwhm_mm: float
     own_anatomy: float
-    flags: tuple[Finding, ...] = ()
+    flags: tuple[Flag, ...] = ()
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +182,7 @@ def _install(patch: pytest.MonkeyPatch) -> list[str]:
         assert head.average.shape == head.classes.shape
         nmi = T1W_TO_PET.copy()
         nmi[0, 3] += 1.5
-        flags = (Finding("test-flag", "look at it"),)
+        flags = (Flag("test-flag", "look at it"),)
         return StandInFit(T1W_TO_PET, nmi, T1W_TO_PET, method, 1.5, 1.2, 0.1, 6.0, 1.1, flags)
 
     patch.setattr("bidsapp.interfaces.anatomy.segment_head", segment_head)

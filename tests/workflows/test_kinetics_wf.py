@@ -30,7 +30,7 @@ def test_a_late_scan_has_a_reason_and_no_nodes():
     )
     assert workflow.list_node_names() == ["inputnode", "outputnode"]
     told = workflow.get_node("outputnode").inputs
-    assert "90.0 min after injection" in told.record["kinetics"]["reason"]
+    assert "90.0 min after injection" in told.record.kinetics.reason
     assert told.written == []
 
 

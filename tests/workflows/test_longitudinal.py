@@ -9,6 +9,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from record_schema import read_valid
 from scipy.ndimage import gaussian_filter
 
 from bidsapp.bids.layout import read_dataset
@@ -102,7 +103,7 @@ def process(bids: Path, processing=MODE, **filters) -> tuple[Path, list]:
 
 def record(out: Path, session: str, sub: str = "01") -> dict:
     name = f"sub-{sub}_ses-{session}_trc-FBB_centiloid.json"
-    return json.loads((out / f"sub-{sub}" / f"ses-{session}" / "pet" / name).read_text())
+    return read_valid(out / f"sub-{sub}" / f"ses-{session}" / "pet" / name)
 
 
 def test_all_visits_are_placed_by_one_template(visits, calls, truth):

@@ -76,7 +76,7 @@ def quantify(pet: str, tracer: str = "FBB", cutoffs=(), **options):
 
 
 def codes(found) -> list[str]:
-    return [flag["code"] for flag in found.record["flags"]]
+    return [flag.code for flag in found.record.flags]
 
 
 def test_a_cerebellum_cut_in_part_is_flagged_and_not_refused(template_pet, truth):
@@ -84,11 +84,11 @@ def test_a_cerebellum_cut_in_part_is_flagged_and_not_refused(template_pet, truth
         image[:, :, :14] = np.nan
 
     found = quantify(template_pet(cut))
-    assert 0.5 < found.voi["wc"]["coverage"] < 0.9
+    assert 0.5 < found.voi["wc"].coverage < 0.9
     assert codes(found) == ["voi-coverage"]
     image, mask = truth.image(), vois(2)["wc"].copy()
     mask[:, :, :14] = False
-    assert found.voi["wc"]["mean"] == pytest.approx(image[mask].mean(), rel=1e-6)
+    assert found.voi["wc"].mean == pytest.approx(image[mask].mean(), rel=1e-6)
 
 
 def test_a_region_that_was_not_measured_has_no_ratio_image(template_pet, tmp_path, monkeypatch):
@@ -97,7 +97,7 @@ def test_a_region_that_was_not_measured_has_no_ratio_image(template_pet, tmp_pat
 
     pet = template_pet(without_pons)
     found = quantify(pet)
-    assert found.record["suvr"]["pons"] is None and found.record["suvr"]["wc"] > 1
+    assert found.record.suvr["pons"] is None and found.record.suvr["wc"] > 1
     monkeypatch.chdir(tmp_path)
     images = RatioImages(pet=pet, voi=found.voi).run().outputs
     assert Path(images.wc).is_file() and not (tmp_path / "suvrpons.npz").exists()
@@ -134,18 +134,18 @@ def unchanged(image):
 
 def test_a_centiloid_says_how_sure_it_is(template_pet):
     record = quantify(template_pet(unchanged), cutoffs=(12.0, 24.4)).record
-    parts = record["uncertainty"]
+    parts = record.uncertainty
     assert list(parts) == ["anchors", "line", "tracer", "noise", "repeatability", "pipeline"]
-    assert record["centiloid_sd"] == pytest.approx(np.sqrt(np.sum(np.square(list(parts.values())))))
-    low, high = record["centiloid_interval"]
-    assert (low + high) / 2 == pytest.approx(record["centiloid"])
-    assert high - low == pytest.approx(2 * 1.96 * record["centiloid_sd"], rel=1e-4)
-    assert list(record["p_above_cutoff"]) == ["12", "24.4"]
-    assert 0 <= record["p_above_cutoff"]["24.4"] <= record["p_above_cutoff"]["12"] <= 1
-    assert record["centiloids"] == {
-        "wc": record["centiloid"], "cg": None, "wcb": None, "pons": None
+    assert record.centiloid_sd == pytest.approx(np.sqrt(np.sum(np.square(list(parts.values())))))
+    low, high = record.centiloid_interval
+    assert (low + high) / 2 == pytest.approx(record.centiloid)
+    assert high - low == pytest.approx(2 * 1.96 * record.centiloid_sd, rel=1e-4)
+    assert list(record.p_above_cutoff) == ["12", "24.4"]
+    assert 0 <= record.p_above_cutoff["24.4"] <= record.p_above_cutoff["12"] <= 1
+    assert record.centiloids == {
+        "wc": record.centiloid, "cg": None, "wcb": None, "pons": None
     }  # fmt: skip
-    assert record["qc"]["suvr_noise_percent"] < 1
+    assert record.qc["suvr_noise_percent"] < 1
 
 
 def test_all_references_of_pib_stand_side_by_side_and_a_hot_pons_is_flagged(template_pet):
@@ -155,8 +155,8 @@ def test_all_references_of_pib_stand_side_by_side_and_a_hot_pons_is_flagged(temp
         image[vois(2)["pons"]] = 5000 / 1.148
 
     record = quantify(template_pet(usual), tracer="PIB").record
-    assert all(value is not None for value in record["centiloids"].values())
-    assert abs(record["centiloids"]["pons"] - record["centiloid"]) < 3
+    assert all(value is not None for value in record.centiloids.values())
+    assert abs(record.centiloids["pons"] - record.centiloid) < 3
 
     def hot(image):
         usual(image)
@@ -164,7 +164,7 @@ def test_all_references_of_pib_stand_side_by_side_and_a_hot_pons_is_flagged(temp
 
     found = quantify(template_pet(hot), tracer="PIB")
     assert "reference-disagreement" in codes(found)
-    assert found.record["reference_agreement"]["reference"] in ("pons", "wcb")  # wcb holds pons
+    assert found.record.reference_agreement.reference in ("pons", "wcb")  # wcb holds pons
 
 
 def test_an_equation_of_another_pipeline_is_not_used(template_pet, monkeypatch):
@@ -172,6 +172,6 @@ def test_an_equation_of_another_pipeline_is_not_used(template_pet, monkeypatch):
     pet = template_pet(unchanged)
     monkeypatch.setitem(read_table("pipelines")["standard"]["vois"], "wc", "another mask")
     found = quantify(pet)
-    assert found.record["centiloid"] is None and found.record["centiloid_interval"] is None
-    assert found.record["suvr"]["wc"] > 1 and codes(found) == ["not-calibrated"]
-    assert "volumes of interest" in found.record["flags"][0]["message"]
+    assert found.record.centiloid is None and found.record.centiloid_interval is None
+    assert found.record.suvr["wc"] > 1 and codes(found) == ["not-calibrated"]
+    assert "volumes of interest" in found.record.flags[0].message

@@ -7,6 +7,7 @@ import json
 import nibabel as nib
 import numpy as np
 import pytest
+from record_schema import read_valid
 
 from bidsapp.bids.layout import read_dataset
 from bidsapp.bids.planning import make_plan
@@ -56,7 +57,7 @@ def done(bids_dir, truth, tmp_path_factory):
 
 
 def read(out, tracer):
-    return json.loads((out / f"sub-01/pet/sub-01_trc-{tracer}_centiloid.json").read_text())
+    return read_valid(out / f"sub-01/pet/sub-01_trc-{tracer}_centiloid.json")
 
 
 @pytest.mark.parametrize("tracer", ["FBB", "PIB"])

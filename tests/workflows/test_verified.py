@@ -14,7 +14,8 @@ from bidsapp import __version__
 from bidsapp.cli.main import main as centipet
 from bidsapp.cli.verify import main as verify_command
 from bidsapp.io.hashes import file_hash
-from bidsapp.report.records import find_records
+from bidsapp.record import find_records
+from bidsapp.record.files import record_from_json
 from bidsapp.verify.compare import How
 from bidsapp.verify.curves import check_curves
 from bidsapp.verify.dataset import check_scan
@@ -87,7 +88,7 @@ def test_every_derivative_says_what_made_it(out, bids_dir):
 
 
 def test_records_name_every_file_of_their_scans(out):
-    named = {name for record in find_records(out) for name in record.provenance.get("outputs", ())}
+    named = {name for record in find_records(out) for name in record.provenance.outputs or ()}
     written = {path.relative_to(out).as_posix() for path in results(out)}
     own = {name for name in written if name.startswith("sub-") and "/figures/" not in name}
     own = {name for name in own if "_desc-read_" not in name and not name.endswith(".html")}
@@ -137,10 +138,11 @@ def test_one_flipped_byte_in_any_file_is_found(copy, capsys):
 
 def derived_again(out: Path, changed: dict[str, Any] | None = None) -> Findings:
     """Numbers of the florbetaben scan without looking at any hash."""
-    path = out / f"{FBB}_centiloid.json"
-    (record,) = (one for one in find_records(out) if one.path == f"{FBB}_centiloid.json")
+    content = (
+        json.loads((out / f"{FBB}_centiloid.json").read_text()) if changed is None else changed
+    )
     found = Findings()
-    scan, notes = Scan.of(out, record, changed or json.loads(path.read_text()))
+    scan, notes = Scan.of(out, record_from_json(content, f"{FBB}_centiloid.json"))
     assert notes == []
     check_numbers(scan, found)
     check_curves(scan, found)

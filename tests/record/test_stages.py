@@ -4,14 +4,14 @@ import pytest
 
 from bidsapp.bids.layout import read_dataset
 from bidsapp.bids.planning import make_plan
-from bidsapp.bids.records import (
+from bidsapp.record import Flag, RecordPart, Status, read_record, write_record
+from bidsapp.record.codec import plain
+from bidsapp.record.stages import (
     completed_record,
     failed_record,
     planned_record,
     unplanned_record,
-    write_record,
 )
-from bidsapp.report.records import Status, read_record
 from bidsapp.settings import Filters, Processing
 
 
@@ -44,15 +44,15 @@ def test_what_planning_refuses_or_leaves_out(raw, tmp_path):
     raw.pet("sub-2_run-2")
     plan = make_plan(read_dataset(raw.root, Filters()), Processing())
     others = [unplanned_record(other, raw.root) for other in (*plan.failures, *plan.skipped)]
-    assert [(r["status"], r["session_id"], r["error"]) for r in others] == [
-        ("skipped", "ses-a", "n/a"),
-        ("skipped", "n/a", "n/a"),
+    assert [(r.status, r.session_id, r.error) for r in others] == [
+        ("skipped", "ses-a", None),
+        ("skipped", None, None),
     ]
-    assert others[0]["tracer"] == "FDG" and "amyloid" in others[0]["reason"]
+    assert others[0].tracer == "FDG" and "amyloid" in others[0].reason
     path = write_record(tmp_path, others[1])
     text = path.read_text()
-    assert json.loads(text) == others[1] | {"sha256": json.loads(text)["sha256"]}
-    assert str(tmp_path / "raw") not in others[1]["reason"]
+    assert json.loads(text) == plain(others[1]) | {"sha256": json.loads(text)["sha256"]}
+    assert str(tmp_path / "raw") not in others[1].reason
 
 
 def test_a_finished_record_holds_what_every_step_said(raw):
@@ -60,20 +60,24 @@ def test_a_finished_record_holds_what_every_step_said(raw):
     raw.pet("sub-1_trc-FBB")
     (scan,) = make_plan(read_dataset(raw.root, Filters()), Processing()).scans
     planned = planned_record(scan, raw.root)
-    look = {"code": "look", "message": "look at it"}
+    look = Flag("look", "look at it")
     parts = [
-        {"qc": {"brain_ml": 1200.0}},
-        {"method": "t1w+model", "qc": {"pet_t1w_distance_mm": 1.0}, "flags": [look]},
-        {"suvr": {"wc": 1.5}, "centiloid": 50.0},
+        RecordPart(qc={"brain_ml": 1200.0}),
+        RecordPart(method="t1w+model", qc={"pet_t1w_distance_mm": 3.5}, flags=(look,)),
+        RecordPart(suvr={"wc": 1.5}, centiloid=50.0),
     ]
-    record = completed_record(planned, parts, {"pet": "sha256:1"}, {"sub-1/pet/a.tsv": "sha256:2"})
-    assert (record["status"], record["centiloid"]) == ("ok", 50.0)
-    assert record["qc"] == {"brain_ml": 1200.0, "pet_t1w_distance_mm": 1.0}
-    assert record["flags"] == [*planned["flags"], look]
-    assert record["provenance"]["inputs"] == {"pet": "sha256:1"}
-    assert record["provenance"]["outputs"] == {"sub-1/pet/a.tsv": "sha256:2"}
-    assert list(record)[: len(planned)] == list(planned), "fields keep their order"
-    assert planned["qc"] == {} and planned["status"] == "incomplete"
+    made = {"inputs": {"pet": "sha256:1"}, "outputs": {"sub-1/pet/a.tsv": "sha256:2"}}
+    record = completed_record(planned, parts, **made)
+    assert (record.status, record.centiloid, record.method) == (Status.OK, 50.0, "t1w+model")
+    assert record.qc == {"brain_ml": 1200.0, "pet_t1w_distance_mm": 3.5}
+    assert record.flags == (*planned.flags, look)
+    assert record.provenance.inputs == {"pet": "sha256:1"}
+    assert record.provenance.outputs == {"sub-1/pet/a.tsv": "sha256:2"}
+    levels = {name: verdict.level for name, verdict in record.verdicts.items()}
+    assert levels == {
+        "window": "good", "plausible": "good", "brain_ml": "good", "pet_t1w_distance_mm": "look",
+    }  # fmt: skip
+    assert planned.qc == {} and planned.status is Status.INCOMPLETE and not planned.verdicts
 
     with pytest.raises(ValueError, match="centiloid"):
-        completed_record(planned, [*parts, {"centiloid": 51.0}], {}, {})
+        completed_record(planned, [*parts, RecordPart(centiloid=51.0)])

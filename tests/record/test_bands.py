@@ -2,7 +2,7 @@
 
 import pytest
 
-from bidsapp.data.bands import band_statement
+from bidsapp.record.verdicts import band_statement
 
 
 @pytest.mark.parametrize(
@@ -11,8 +11,8 @@ from bidsapp.data.bands import band_statement
 )
 def test_a_value_far_from_every_threshold_has_a_band(value, name):
     found = band_statement(value, (value - 0.001, value + 0.001) if value not in (10, 30) else None)
-    assert found["name"] == name and found["source"] == "Collij et al. 2024"
-    assert found["doi"] == "10.1002/alz.14336"
+    assert found.name == name and found.source == "Collij et al. 2024"
+    assert found.doi == "10.1002/alz.14336"
 
 
 @pytest.mark.parametrize(
@@ -21,12 +21,12 @@ def test_a_value_far_from_every_threshold_has_a_band(value, name):
 )
 def test_an_interval_that_crosses_a_threshold_is_indeterminate(interval, crossed):
     found = band_statement(20.0, interval)
-    assert found["crossed"] == crossed and found["indeterminate"] is bool(crossed)
-    assert ("indeterminate near the threshold" in found["statement"]) is bool(crossed)
+    assert found.crossed == tuple(crossed) and found.indeterminate is bool(crossed)
+    assert ("indeterminate near the threshold" in found.statement) is bool(crossed)
     for edge in crossed:
-        assert f"{edge:g}" in found["statement"]
+        assert f"{edge:g}" in found.statement
 
 
 def test_without_interval_nothing_is_said_about_it_and_without_value_nothing_at_all():
-    assert band_statement(20.0, None)["indeterminate"] is None
+    assert band_statement(20.0, None).indeterminate is None
     assert band_statement(None, None) is None

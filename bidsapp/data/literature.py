@@ -76,6 +76,11 @@ class Scale:
         """Return the band a value lies in."""
         return next(band for band in self.bands if band.holds(centiloid))
 
+    def crossed(self, interval: tuple[float, float]) -> tuple[float, ...]:
+        """Edges of bands inside an interval, CL."""
+        edges = [band.upper for band in self.bands if band.upper is not None]
+        return tuple(edge for edge in edges if interval[0] < edge < interval[1])
+
 
 @cache
 def references() -> Mapping[str, Reference]:

@@ -8,7 +8,7 @@ import random
 import pytest
 from synthetic_records import finished_record, write
 
-from bidsapp.report.records import Frame, Status, find_records, read_record
+from bidsapp.record import Frame, Status, find_records, read_record
 
 SCAN = {"sub": "01", "ses": "a", "trc": "FBB"}
 
@@ -26,7 +26,7 @@ def test_a_finished_scan_is_read_whole(tmp_path):
     assert record.suvr["wc"] == 1.75
     assert record.window_min == (90.0, 110.0)
     assert record.frames[0] == Frame(5400.0, 300.0, 300.0)
-    assert record.voi["pons"]["n_voxels"] == 2261
+    assert record.voi["pons"].n_voxels == 2261
     assert record.version == "0.1.0"
 
 

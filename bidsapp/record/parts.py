@@ -1,0 +1,189 @@
+"""What results of the core say in a record."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from bidsapp.core.corrected import Corrected
+from bidsapp.core.intensity_model import IntensityModel
+from bidsapp.core.kinetics.models import Fits
+from bidsapp.core.kinetics.study import Study
+from bidsapp.core.motion import STILL_MM, FrameAlignment
+from bidsapp.core.quality import Flag
+from bidsapp.core.scale import Expressed
+from bidsapp.data import REFERENCES, TARGET
+from bidsapp.data.kinetics import Row, model_name, parameters_of, t_star_min
+from bidsapp.io.tsv import finite_number
+from bidsapp.record.model import (
+    Kinetics,
+    Motion,
+    Numbers,
+    PartialVolume,
+    RecordPart,
+    ReferenceAgreement,
+    T1wIntensities,
+)
+from bidsapp.record.verdicts import band_statement
+from bidsapp.settings import Processing
+
+# Uptake of the target and of the reference regions by method: grey matter over all tissue.
+_PVC_COLUMNS = {
+    "uncorrected": ("uncorrected", "uncorrected"),
+    "mg": ("mg_gm", "mg_gm"),
+    **{name: (f"{name}_gm", name) for name in ("gtm", "rbv", "iy")},
+}
+
+
+def centiloid_part(expressed: Expressed, cutoffs: Sequence[float]) -> RecordPart:
+    """The Centiloid, how sure it is, and its band.
+
+    Parameters
+    ----------
+    expressed : SUVRs on the Centiloid scale
+    cutoffs : CL, to tell who exceeds them
+    """
+    uncertainty, disagreement = expressed.uncertainty, expressed.disagreement
+    return RecordPart(
+        centiloid=expressed.centiloid,
+        centiloid_sd=None if uncertainty is None else uncertainty.sd,
+        centiloid_interval=expressed.interval,
+        uncertainty={} if uncertainty is None else dict(uncertainty.components),
+        band=band_statement(expressed.centiloid, expressed.interval),
+        p_above_cutoff={f"{cut:g}": expressed.probability_above(cut) for cut in cutoffs},
+        centiloids=dict(expressed.centiloids),
+        reference_agreement=None if disagreement is None else ReferenceAgreement(*disagreement),
+    )
+
+
+def intensities_part(intensities: IntensityModel) -> T1wIntensities:
+    """Histogram of a T1w and its Gaussians."""
+    return T1wIntensities(
+        low=intensities.low,
+        high=intensities.high,
+        counts=tuple(intensities.counts.tolist()),
+        tissue=tuple(intensities.tissue),
+        mean=tuple(intensities.mean.tolist()),
+        sd=tuple(intensities.sd.tolist()),
+        share=tuple(intensities.share.tolist()),
+    )
+
+
+def motion_part(
+    parts: Sequence[FrameAlignment | None],
+    starts_s: Sequence[Sequence[float]],
+    durations_s: Sequence[Sequence[float]],
+    corrected: bool,
+) -> Motion:
+    """Motion of all frames of one injection, in the order of time.
+
+    Parameters
+    ----------
+    parts : one per PET, against the reference of the first; None for one that was lost
+    starts_s, durations_s : of the frames of each PET
+    corrected : whether the frames of a PET are moved at all
+    """
+    order = sorted(
+        (float(start), number, index)
+        for number, part in enumerate(parts)
+        if part is not None
+        for index, start in enumerate(starts_s[number])
+    )
+    moved = {number: part.parameters for number, part in enumerate(parts) if part is not None}
+    known = [(parts[number], number, index) for _, number, index in order]
+    first = parts[0]
+    places = [(number, index) for _, number, index in order]
+    return Motion(
+        corrected=corrected,
+        least_corrected_mm=STILL_MM,
+        reference_frame=None if first is None else places.index((0, first.reference)),
+        pet=tuple(number for number, _ in places),
+        frame_start_s=tuple(start for start, _, _ in order),
+        frame_duration_s=tuple(float(durations_s[number][index]) for number, index in places),
+        distance_mm=tuple(float(part.distance_mm[i]) for part, _, i in known if part),
+        translation_mm=tuple(tuple(moved[n][0][i].tolist()) for n, i in places),
+        rotation_deg=tuple(tuple(np.degrees(moved[n][1][i]).tolist()) for n, i in places),
+        borrowed=tuple(bool(part.borrowed[i]) for part, _, i in known if part),
+    )
+
+
+def not_fitted(reason: str) -> RecordPart:
+    """A scan that is not dynamic enough for models, and why."""
+    return RecordPart(kinetics=Kinetics(done=False, reason=reason))
+
+
+def failed_fit(reason: str) -> RecordPart:
+    """A dynamic scan that models failed on; its Centiloid stands."""
+    flag = Flag("kinetics-model", f"no kinetic model could be fitted: {reason}")
+    return RecordPart(kinetics=Kinetics(done=False, reason=reason), flags=(flag,))
+
+
+def fitted(fits: Fits, study: Study, rows: Sequence[Row], processing: Processing) -> RecordPart:
+    """What was fitted how, the cortical target, what to look at."""
+    target = [row.name for row in rows].index(TARGET)
+    gaps, starts = study.timeline.gaps_min, t_star_min(processing)
+    flags = [Flag("kinetics-gap", _bridged(*gap)) for gap in gaps]
+    flags += [
+        Flag("kinetics-model", f"{model_name(model)} gives nothing: {why}")
+        for model, why in fits.problems.items()
+    ]
+    kinetics = Kinetics(
+        done=True,
+        reference_region=processing.kinetics_reference,
+        k2_prime_per_min=finite_number(fits.k2_prime),
+        k2_prime_source="SRTM" if processing.k2_prime_per_min is None else "given",
+        n_frames=len(study.weights),
+        t_end_min=float(study.timeline.edges_min[-1]),
+        gaps_min=tuple(tuple(map(float, gap)) for gap in gaps),
+        region=TARGET,
+        models={
+            model_name(model): {"t_star_min": starts.get(model)}
+            | parameters_of(fits, model, target)
+            for model in fits.estimates
+        },
+    )
+    return RecordPart(kinetics=kinetics, flags=tuple(flags))
+
+
+def not_corrected(reason: str) -> RecordPart:
+    """A scan that could not be corrected for partial volume; its Centiloid stands."""
+    flag = Flag("pvc", f"partial volume could not be corrected: {reason}")
+    return RecordPart(pvc=PartialVolume(done=False, reason=reason), flags=(flag,))
+
+
+def corrected_part(
+    found: Corrected, regions: Sequence[str], psf_mm: Sequence[float], source: str
+) -> RecordPart:
+    """SUVRs with correction for partial volume, and how it was done.
+
+    Parameters
+    ----------
+    found : correction in the Centiloid volumes
+    regions : their names, in the order of the columns
+    psf_mm : width of the point spread function along the voxel axes, mm
+    source : where it comes from
+    """
+    row = {name: position for position, name in enumerate(regions)}
+    suvr: dict[str, Numbers] = {}
+    for kind, (above, below) in _PVC_COLUMNS.items():
+        target = found.columns[above][row[TARGET]]
+        ratios = {name: target / found.columns[below][row[name]] for name in REFERENCES}
+        suvr[kind] = {name: finite_number(ratio) for name, ratio in ratios.items()}
+    return RecordPart(
+        pvc=PartialVolume(
+            done=True,
+            psf_mm=tuple(float(width) for width in psf_mm),
+            psf_source=source,
+            suvr=suvr,
+            condition=found.condition,
+            white_matter=found.white_matter,
+        )
+    )
+
+
+def _bridged(begin_min: float, end_min: float) -> str:
+    return (
+        f"no PET was measured from {begin_min:.0f} to {end_min:.0f} min after injection: kinetics "
+        "bridges it by a tissue compartment; compare DVR only with scans of the same schedule"
+    )

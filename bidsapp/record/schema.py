@@ -1,0 +1,119 @@
+"""JSON Schema of a record, from its dataclasses and their docstrings.
+
+``python -m bidsapp.record.schema > docs/record.schema.json`` writes it.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+import typing
+from collections.abc import Mapping
+from dataclasses import is_dataclass
+from enum import StrEnum
+from typing import Any
+
+from bidsapp.data import read_table
+from bidsapp.record.codec import hints, without_none, written_fields
+from bidsapp.record.model import SCHEMA_VERSION, ScanRecord, Verdict
+
+_KINDS = {float: "number", int: "integer", bool: "boolean", str: "string"}
+_ENTRY = re.compile(r"^(\w[\w, ]*) : (.*(?:\n    .*)*)", re.MULTILINE)
+_TYPE = re.compile(r"^(float|int|str)( or None)?\n")
+
+
+def record_schema() -> dict[str, Any]:
+    """JSON Schema (2020-12) of ``*_centiloid.json``.
+
+    Every key is always there; an unknown key, or an unknown quality number, is an error.
+    """
+    schema = _object(ScanRecord)
+    properties = schema["properties"]
+    numbers = read_table("qc")
+    properties["qc"] = _named(properties["qc"], {
+        name: {
+            "type": ["number", "null"],
+            "description": f"{row['label']}, {row['unit']}".removesuffix(", "),
+        }
+        for name, row in numbers.items()
+    })  # fmt: skip
+    verdict = {"$ref": "#/$defs/verdict"}
+    judged = ("window", "coverage", "plausible", *numbers)
+    properties["verdicts"] = _named(properties["verdicts"], dict.fromkeys(judged, verdict))
+    properties["schema_version"]["const"] = SCHEMA_VERSION
+    properties["sha256"] = {
+        "type": "string",
+        "pattern": "^[0-9a-f]{64}$",
+        "description": "hash of the text of the record with zeros in its place",
+    }
+    schema["required"].append("sha256")
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Record of a PET scan (*_centiloid.json)",
+        **schema,
+        "$defs": {"verdict": _object(Verdict)},
+    }
+
+
+def _named(schema: Mapping[str, Any], entries: dict[str, Any]) -> dict[str, Any]:
+    kept = {name: value for name, value in schema.items() if name != "additionalProperties"}
+    return {**kept, "properties": entries, "additionalProperties": False}
+
+
+def _object(kind: Any) -> dict[str, Any]:
+    """Schema of a dataclass: every field there, and no others."""
+    about = _descriptions(kind)
+    properties = {}
+    for one in written_fields(kind):
+        described = {"description": about[one.name]} if one.name in about else {}
+        properties[one.name] = _of(hints(kind)[one.name]) | described
+    return {
+        "type": "object",
+        "description": (inspect.getdoc(kind) or "").split("\n")[0],
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+def _of(hint: Any) -> dict[str, Any]:
+    hint, optional = without_none(hint)
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if hint is object:
+        return {}
+    if is_dataclass(hint):
+        found = _object(hint)
+    elif origin is tuple and arguments[-1] is Ellipsis:
+        found = {"type": "array", "items": _of(arguments[0])}
+    elif origin is tuple:
+        n = len(arguments)
+        found = {"type": "array", "items": _of(arguments[0]), "minItems": n, "maxItems": n}
+    elif origin is not None:
+        found = {"type": "object", "additionalProperties": _of(arguments[1])}
+    elif issubclass(hint, StrEnum):
+        found = {"type": "string", "enum": [one.value for one in hint]}
+    else:
+        found = {"type": _KINDS[hint]}
+    if optional:
+        found["type"] = [found["type"], "null"]
+        if "enum" in found:
+            found["enum"] = [*found["enum"], None]
+    return found
+
+
+def _descriptions(kind: Any) -> dict[str, str]:
+    """What the ``Attributes`` of a class and of those it inherits say, by name."""
+    found: dict[str, str] = {}
+    for one in reversed(kind.__mro__):
+        _, _, section = (inspect.cleandoc(one.__doc__ or "")).partition(
+            "\nAttributes\n----------\n"
+        )
+        for names, text in _ENTRY.findall(section):
+            words = " ".join(_TYPE.sub("", text).split())
+            found |= dict.fromkeys(names.split(", "), words)
+    return found
+
+
+if __name__ == "__main__":
+    print(json.dumps(record_schema(), indent=2, ensure_ascii=False))

@@ -1,0 +1,150 @@
+"""A record from plan to result: what is known of a scan at each stage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any, cast
+
+from bidsapp import __version__
+from bidsapp.bids.derivatives import derivative_uri, output_path, raw_uri
+from bidsapp.bids.entities import parse_entities
+from bidsapp.bids.plan import ScanFailure, ScanPlan, ScanSkip, T1wPlan
+from bidsapp.bids.seals import hashes_of
+from bidsapp.data import REFERENCES
+from bidsapp.record.files import INCOMPLETE, record_path
+from bidsapp.record.model import (
+    Provenance,
+    RecordPart,
+    ScanRecord,
+    Status,
+    WindowCoverage,
+)
+from bidsapp.record.verdicts import judged
+
+
+def empty_record(entities: Mapping[str, str], **known: Any) -> ScanRecord:
+    """A record without a result.
+
+    Parameters
+    ----------
+    entities : of the raw PET, short keys
+    **known : fields of it
+    """
+    session = entities.get("ses")
+    unknown = dict.fromkeys(REFERENCES)
+    base = ScanRecord(
+        participant_id=f"sub-{entities['sub']}",
+        session_id=f"ses-{session}" if session else None,
+        entities=dict(entities),
+        suvr=unknown,
+        centiloids=unknown,
+        provenance=Provenance(version=__version__),
+        path=record_path(dict(entities)),
+    )
+    return replace(base, **known)
+
+
+def planned_record(scan: ScanPlan, bids_dir: Path, **known: Any) -> ScanRecord:
+    """Record of a scan that is about to be processed: ``incomplete``, with all the plan knows.
+
+    Parameters
+    ----------
+    scan : its plan
+    bids_dir : root of the raw dataset
+    **known : further fields
+    """
+    return empty_record(
+        scan.entities,
+        **scan.about,
+        reason=INCOMPLETE,
+        source=raw_uri(scan.pet, bids_dir),
+        t1w_source=None if scan.t1w is None else _anatomy_uri(scan.t1w, bids_dir),
+        site=scan.site,
+        acq_time=None if scan.acquired is None else scan.acquired.isoformat(),
+        tracer=scan.tracer,
+        tracer_name=scan.metadata.tracer_name,
+        window_start_min=scan.window.used_min[0],
+        window_end_min=scan.window.used_min[1],
+        tracer_window_min=scan.window.wanted_min,
+        window=WindowCoverage(scan.window.coverage, scan.window.verdict),
+        frame_start_s=tuple(scan.metadata.frame_start_s),
+        frame_duration_s=tuple(scan.metadata.frame_duration_s),
+        frame_weights_s=tuple(scan.window.frame_weights_s),
+        flags=tuple(scan.flags),
+        **known,
+    )
+
+
+def _anatomy_uri(t1w: T1wPlan, bids_dir: Path) -> str:
+    """Raw T1w, or the template that was made of several."""
+    if t1w.t1w is not None:
+        return raw_uri(t1w.t1w, bids_dir)
+    return derivative_uri(output_path("", "t1w", t1w.entities), "")
+
+
+def completed_record(
+    planned: ScanRecord, parts: Iterable[RecordPart], **hashes: Mapping[str, str]
+) -> ScanRecord:
+    """Record of a scan whose steps are all done, judged.
+
+    Parameters
+    ----------
+    planned : as `planned_record` gave it
+    parts : what each step gives: ``qc`` numbers and ``flags`` come together, any other field
+        belongs to one step
+    **hashes : ``inputs``, ``voxels`` and ``outputs`` of its provenance
+
+    Raises
+    ------
+    ValueError
+        Two steps give the same field: a fault of the program.
+    """
+    given: dict[str, Any] = {}
+    qc, flags = dict(planned.qc), list(planned.flags)
+    nothing = RecordPart()
+    for part in parts:
+        qc |= part.qc
+        flags += part.flags
+        for name in (one.name for one in fields(RecordPart) if one.name not in ("qc", "flags")):
+            value = getattr(part, name)
+            if value == getattr(nothing, name):
+                continue
+            if name in given:
+                raise ValueError(f"two steps give {name}")
+            given[name] = value
+    made = replace(planned.provenance, **cast(Any, hashes))
+    record = replace(planned, **given, qc=qc, flags=tuple(flags), provenance=made)
+    return judged(replace(record, status=Status.OK, reason=None))
+
+
+def failed_record(record: ScanRecord, error_name: str, message: str, bids_dir: Path) -> ScanRecord:
+    """The same record, ``failed``: what was known stays, the sentence says why no result came.
+
+    Paths in the sentence become those within the dataset: where it lay is no part of a result.
+    """
+    reason = message.replace(f"{bids_dir}/", "")
+    return replace(record, status=Status.FAILED, error=error_name, reason=reason)
+
+
+def with_leftovers(record: ScanRecord, output_dir: Path) -> ScanRecord:
+    """A record with the hashes of what lies beside it: what a scan gave before it failed."""
+    place = output_path(output_dir, "result", record.entities)
+    found = list(place.parent.glob(f"{place.name.removesuffix('_centiloid.json')}_*"))
+    if t1w := parse_entities(record.t1w_source or ""):
+        image = output_path(output_dir, "t1w", t1w)
+        found += image.parent.glob(f"{image.name.removesuffix('_desc-preproc_T1w.nii.gz')}_*")
+    names = {path.relative_to(output_dir).as_posix() for path in found if path != place}
+    outputs = hashes_of(output_dir, sorted(names))
+    return replace(record, provenance=replace(record.provenance, outputs=outputs))
+
+
+def unplanned_record(scan: ScanFailure | ScanSkip, bids_dir: Path) -> ScanRecord:
+    """Record of a scan that planning refused or left out."""
+    record = empty_record(
+        scan.entities, **scan.about, source=raw_uri(scan.pet, bids_dir), tracer=scan.tracer
+    )
+    if isinstance(scan, ScanFailure):
+        return failed_record(record, scan.error_name, scan.message, bids_dir)
+    return replace(record, status=Status.SKIPPED, reason=scan.reason)

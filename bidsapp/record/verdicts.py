@@ -1,0 +1,142 @@
+"""The one judge of a scan: bands, quality numbers, coverage, plausibility.
+
+Pages, tables and summaries show what stands here; none of them knows a limit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from bidsapp.core.quality import (
+    Flag,
+    Level,
+    centiloid_level,
+    coverage_level,
+    doubts_place,
+    is_beyond,
+)
+from bidsapp.core.voi import CoverageRule
+from bidsapp.data import read_table
+from bidsapp.data.literature import Band, scale
+from bidsapp.record.model import (
+    BandStatement,
+    Basis,
+    LeastCoverage,
+    ScanRecord,
+    Status,
+    Verdict,
+)
+
+
+def judged(record: ScanRecord) -> ScanRecord:
+    """A record with its verdicts; one without a result has none."""
+    if record.status is not Status.OK:
+        return replace(record, verdicts={}, coverage=None)
+    covered = {name: row.coverage for name, row in record.voi.items()}
+    coverage = None
+    if covered:
+        least = min(covered, key=lambda name: covered[name])
+        coverage = LeastCoverage(least, covered[least])
+    band = record.band
+    if band is not None:
+        band = replace(band, place_in_doubt=doubts_place(record.flags))
+    record = replace(record, coverage=coverage, band=band)
+    return replace(record, verdicts=dict(_verdicts(record)))
+
+
+def _verdicts(record: ScanRecord) -> Iterator[tuple[str, Verdict]]:
+    limits = read_table("limits")
+    if record.window is not None and record.window.verdict is not None:
+        yield "window", Verdict(record.window.verdict)
+    if record.coverage is not None:
+        rule = CoverageRule(**limits["voi_coverage"])
+        level = coverage_level(record.coverage.share, rule)
+        yield "coverage", Verdict(level, Basis.LIMIT, lowest=rule.flag)
+    if record.centiloid is not None:
+        ends = limits["centiloid"]
+        yield "plausible", Verdict(
+            centiloid_level(record.centiloid, **ends), Basis.POSSIBLE, ends["lowest"],
+            ends["highest"],
+        )  # fmt: skip
+    for name, row in read_table("qc").items():
+        value = record.qc.get(name)
+        if value is not None:
+            found = number_verdict(value, row, limits.get(row.get("limit", name), {}))
+            if found is not None:
+                yield name, found
+
+
+def number_verdict(
+    value: float, row: Mapping[str, Any], limits: Mapping[str, float]
+) -> Verdict | None:
+    """Judge a quality number; limits of flags go before what is usual.
+
+    Parameters
+    ----------
+    value : of the number
+    row : of ``qc.toml``
+    limits : of ``limits.toml``: ``flag`` or ``least``; empty without
+
+    Returns
+    -------
+    Verdict or None
+        None for a number without a limit, which is told for comparison.
+    """
+    if "possible_above" in row and value <= row["possible_above"]:
+        return Verdict(Level.WRONG, Basis.POSSIBLE, lowest=row["possible_above"])
+    if limits.keys() & {"flag", "least"}:
+        level = Level.LOOK if is_beyond(value, limits) else Level.GOOD
+        highest = limits.get("flag")
+        return Verdict(
+            level, Basis.LIMIT, None if highest is not None else limits["least"], highest
+        )
+    if "usual" in row:
+        low, high = row["usual"]
+        level = Level.GOOD if low <= value <= high else Level.LOOK
+        return Verdict(level, Basis.USUAL, low, high)
+    return None
+
+
+def band_statement(
+    value: float | None, interval: tuple[float, float] | None, flags: Iterable[Flag] = ()
+) -> BandStatement | None:
+    """What a record says of the band of a Centiloid.
+
+    Parameters
+    ----------
+    value : Centiloid, None when there is none
+    interval : its 95 % interval, None when it is not known
+    flags : of the scan
+
+    Returns
+    -------
+    BandStatement or None
+        A shared edge belongs to the inner band.
+    """
+    if value is None:
+        return None
+    known = scale()
+    band = known.band_of(value)
+    crossed = () if interval is None else known.crossed(interval)
+    return BandStatement(
+        name=band.name,
+        label=band.label,
+        source=known.source.short,
+        doi=known.source.doi,
+        crossed=crossed,
+        indeterminate=None if interval is None else bool(crossed),
+        statement=_statement(band, crossed, known.source.short),
+        place_in_doubt=doubts_place(flags),
+    )
+
+
+def _statement(band: Band, crossed: tuple[float, ...], source: str) -> str:
+    if not crossed:
+        return f"{band.label} CL: {band.meaning} ({source})"
+    edges = " and ".join(f"{edge:g}" for edge in crossed)
+    return (
+        f"indeterminate near the threshold: the 95 % interval crosses {edges} CL; the value itself "
+        f"lies {band.label} CL ({source})"
+    )
