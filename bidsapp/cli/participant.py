@@ -183,6 +183,10 @@ def _prepare_output(settings: Settings, people: Collection[str]) -> None:
 def _compute(settings: Settings, plan: Plan, progress: Progress) -> None:
     """Write a record of every scan, run the workflow, and put failures into the records."""
     from bidsapp.cli.work_folder import kept_bytes, work_folder
+    from bidsapp.execution.workers import start_server
+
+    if plan.scans and settings.resources.plugin is None and settings.resources.nprocs > 1:
+        start_server()
     from bidsapp.workflows.sidecars import Sidecars
 
     people = sorted({scan.participant for scan in plan.scans})

@@ -19,7 +19,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing import connection, get_context, parent_process
+from multiprocessing import connection, parent_process
 from pathlib import Path
 from traceback import format_exception
 from typing import TYPE_CHECKING, Any
@@ -32,6 +32,7 @@ from threadpoolctl import threadpool_limits
 
 from bidsapp.errors import WorkerLostError, error_class
 from bidsapp.execution.batch import read_plugin
+from bidsapp.execution.workers import ONE_THREAD, context
 from bidsapp.settings import Resources
 
 if TYPE_CHECKING:
@@ -40,18 +41,6 @@ if TYPE_CHECKING:
 
 # Called with the full name of a node and "start", "end" or "exception".
 OnStep = Callable[[str, str], None]
-
-# One thread per process: the sums of a matrix product depend on how many threads share it, and
-# the same input must give the same bits on every machine.
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-
-# Imported once by the server that forks the workers, so that each starts in milliseconds.
-_PRELOADED = [
-    "bidsapp.interfaces",
-    "nipype.pipeline.plugins.multiproc",
-    "scipy.ndimage",
-    "scipy.optimize",
-]
 
 _POLL_S = 0.1
 
@@ -223,10 +212,8 @@ class _MultiProc(_Distributed, MultiProcPlugin):  # type: ignore[misc]
                 pool.shutdown(wait=False, cancel_futures=True)
 
     def _new_pool(self, n_workers: int) -> ProcessPoolExecutor:
-        context = get_context("forkserver")
-        context.set_forkserver_preload(_PRELOADED)
         return ProcessPoolExecutor(
-            n_workers, mp_context=context, initializer=_start_worker, initargs=(self._cwd,)
+            n_workers, mp_context=context(), initializer=_start_worker, initargs=(self._cwd,)
         )
 
     def _submit_job(self, node: Node, updatehash: bool = False) -> int:
