@@ -14,7 +14,7 @@ FloatArray = NDArray[np.floating]
 
 def known_or_zero(data: NDArray[np.generic]) -> NDArray[Any]:
     """Zero where a voxel holds no number: what is missing adds nothing to a sum."""
-    return np.nan_to_num(data, nan=0.0, posinf=0.0, neginf=0.0)
+    return np.where(np.isfinite(data), data, np.zeros((), data.dtype))
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,12 @@ class Warp:
 
     def to_template(self, world: Float) -> Float:
         """Template world coordinates of T1w world points, both of shape (..., 3), in mm."""
-        return transform(self.affine, world + self._interpolated(world))
+        points = world.reshape(-1, 3)
+        found = np.empty(points.shape)
+        for first in range(0, len(points), _CHUNK):
+            part = points[first : first + _CHUNK]
+            found[first : first + _CHUNK] = transform(self.affine, part + self._interpolated(part))
+        return found.reshape(world.shape)
 
     def to_t1w(self, grid: Grid) -> Float32:
         """T1w world coordinate of every voxel of a template grid, shape ``grid.shape + (3,)``.
