@@ -103,6 +103,17 @@ def test_where_the_zero_of_a_measure_lies_does_not_matter_to_exchanges():
             assert len(exchanged(x, y + zero, z, names, 6)) == number
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize(("off", "number"), [(2.9, 1), (3.1, 0)])
+def test_an_exchange_must_bring_both_within_the_limit(off, number, sign):
+    """People on the line y = +-x; two are exchanged, and ``off`` standard deviations beside it."""
+    x = np.arange(10.0)
+    y = x.copy()
+    y[[2, 7]] = 7 + off, 2 - off
+    z = y - x  # standard deviation 1
+    assert len(exchanged(x, sign * y, sign * z, list("abcdefghij"), 3.0)) == number
+
+
 def test_a_line_has_the_values_it_was_fitted_to():
     x = np.array([1.0, 2.0, 4.0])
     for fit in (ordinary, deming):

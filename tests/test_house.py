@@ -1,0 +1,70 @@
+"""What a newcomer is told about the house is so."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+import bidsapp
+
+ROOT = Path(__file__).parents[1]
+PAGES = [
+    *(ROOT / "docs").glob("*.md"),
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
+]
+
+
+def braces(path: str) -> list[str]:
+    """Write out ``a/{b,c}.py``."""
+    found = re.fullmatch(r"(.*)\{(.*)\}(.*)", path)
+    return [f"{found[1]}{one}{found[3]}" for one in found[2].split(",")] if found else [path]
+
+
+def test_hooks_are_the_linters_of_ci():
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    assert [repo["repo"] for repo in hooks] == ["local"]  # no network
+    loop = re.search(r"for check in (.*); do", (ROOT / ".ci" / "run").read_text())[1]
+    programs = [quoted or bare for quoted, bare in re.findall(r'"([^"]*)"|(\S+)', loop)]
+    assert [hook["entry"] for hook in hooks[0]["hooks"]] == programs
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_and_files_that_a_page_names_are_there(page):
+    text = page.read_text()
+    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text)
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("name", ["CONTRIBUTING.md", "docs/architecture.md"])
+def test_paths_of_the_code_that_a_page_names_are_there(name):
+    quoted = re.findall(r"`([\w{},./-]+/[\w{},./*-]*|[\w{},/]+\.py)`", (ROOT / name).read_text())
+    places = (ROOT, ROOT / "bidsapp")
+    paths = [path for text in quoted for path in braces(text) if "NAME" not in path]
+    assert len(paths) > 10
+    gone = [p for p in paths if p != "../shared" and not any(list(at.glob(p)) for at in places)]
+    assert gone == []
+
+
+def test_every_layer_of_the_linter_stands_on_the_page():
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    layers = re.findall(r"bidsapp\.(\w+)", " ".join(contracts["contracts"][0]["layers"]))
+    table = (ROOT / "docs" / "architecture.md").read_text().split("## Layers")[1]
+    assert {layer for layer in layers if f"`{layer}`" not in table.split("## Where")[0]} == set()
+
+
+def test_citation_is_that_of_this_package():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert str(citation["version"]) == bidsapp.__version__
+    assert citation["license"] == project["license"]
+    assert citation["authors"][0]["name"] == project["authors"][0]["name"]
+    assert citation["keywords"] == project["keywords"]
+
+
+def test_changelog_begins_with_what_is_not_released_and_has_this_release():
+    heads = re.findall(r"^## (.*)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert heads[0] == "[Unreleased]" and heads[1].startswith(f"[{bidsapp.__version__}]")
