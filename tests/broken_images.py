@@ -56,7 +56,7 @@ BROKEN: dict[str, tuple[Content, str]] = {
     # --- files that are no images
     "empty": (b"", "read"),
     "empty-gzip": (gzip.compress(b""), "read"),
-    "text": (b"this is no image\n" * 50, "read"),
+    "text": (b"this is not an image\n" * 50, "read"),
     "html-of-a-login-page": (b"<!DOCTYPE html><html><body>Sign in</body></html>" * 20, "read"),
     "git-annex-pointer": (b"/annex/objects/SHA256E-s1234--abcd.nii.gz\n", "annex"),
     "git-lfs-pointer": (

@@ -142,7 +142,7 @@ class RawDataset:
         for path in sorted(folder.rglob("anat/**/*.nii*")):
             reason = _problem(path, self.bids_dir, "T1w", "anat")
             if reason is None:
-                reason = "it is a folder" if path.is_dir() else "it is no magnitude image"
+                reason = "it is a folder" if path.is_dir() else "it is not a magnitude image"
             found.append(UnusedImage(path, reason))
         return found
 
@@ -350,7 +350,9 @@ def check_dataset(bids_dir: Path) -> None:
             f"{description}: DatasetType is derivative; give the raw dataset as bids_dir"
         )
     if not any(path.is_dir() for path in bids_dir.glob("sub-*")):
-        raise InvalidBidsError(f"{bids_dir}: holds no folder sub-<label>; see bids.neuroimaging.io")
+        raise InvalidBidsError(
+            f"{bids_dir}: contains no folder sub-<label>; see bids.neuroimaging.io"
+        )
 
 
 class _Finder:
@@ -493,7 +495,7 @@ def _problem(path: Path, bids_dir: Path, suffix: str | None, datatype: str | Non
     if foreign and kind == "pet" and foreign == ["acq"]:
         return "a PET has no acq-: if it names the tracer, rename acq- to trc-"
     if foreign:
-        verb = "is no entity" if len(foreign) == 1 else "are no entities"
+        verb = "is not an entity" if len(foreign) == 1 else "are not entities"
         return f"{', '.join(f'{key}-' for key in foreign)} {verb} of a raw image of this kind"
     return None
 
@@ -559,7 +561,7 @@ def _long_name(key: str) -> str:
     if key in LONG_NAMES:
         return LONG_NAMES[key]
     raise UsageError(
-        f"--bids-filter-file: {key!r} is no entity; there are {', '.join(LONG_NAMES.values())}"
+        f"--bids-filter-file: {key!r} is not an entity; there are {', '.join(LONG_NAMES.values())}"
     )
 
 
@@ -598,7 +600,7 @@ def _nothing_found(bids_dir: Path, filters: Filters, unused: Sequence[UnusedImag
         left += f"; nor are {len(unused) - 1} other images used"
     if not asked:
         where = "sub-<label>/[ses-<label>/]pet/*_pet.nii[.gz]"
-        return f"{bids_dir}: holds no PET image ({where}) that can be used{left}"
+        return f"{bids_dir}: contains no PET image ({where}) that can be used{left}"
     missing = [s for s in filters.participant if not (bids_dir / f"sub-{s}").is_dir()]
     hint = f"; there is no folder sub-{', sub-'.join(missing)}" if missing else ""
     return f"{bids_dir}: no PET image matches {' and '.join(asked)}{hint}{left}"
@@ -643,7 +645,7 @@ def _read_object(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise BadDataError(f"{path}: is not UTF-8 text; save it again as UTF-8") from error
     except ValueError as error:
-        raise BadDataError(f"{path}: is no JSON ({error}); correct it") from error
+        raise BadDataError(f"{path}: is not valid JSON ({error}); correct it") from error
     if not isinstance(content, dict):
         raise BadDataError(f"{path}: must hold one JSON object of names and values")
     return content

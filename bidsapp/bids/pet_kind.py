@@ -31,7 +31,7 @@ def unquantifiable(sidecar: Mapping[str, Any], entities: Mapping[str, str]) -> s
     entities : of the image, short keys
     """
     if word := projection_word(image_words(sidecar.get("ImageType"))):
-        return f"ImageType says {word}: a projection or a picture is no volume of activity"
+        return f"ImageType says {word}: a projection or a picture is not a volume of activity"
     if reason := _uncorrected(sidecar, entities):
         return f"{reason}: an image without attenuation correction cannot be quantified"
     return None

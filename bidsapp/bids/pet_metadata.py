@@ -372,12 +372,12 @@ def _units(field: _Reader) -> tuple[str, list[Flag]]:
         return re.sub(r"(?i)[\s/]*(ml|cc|cm3)$", "/mL", text.strip()), []
     if text.strip().lower() in _COUNTS:
         raise BadDataError(
-            f"{field.pet}: Units is {text!r}: counts are no activity, and frames of different "
+            f"{field.pet}: Units is {text!r}: counts are not activity, and frames of different "
             "length cannot be averaged; reconstruct the scan in Bq/mL"
         )
     message = (
-        f"Units {text!r} is no activity concentration: ratios and Centiloids do not depend on it "
-        "if all frames share it, activity values do."
+        f"Units {text!r} is not an activity concentration: ratios and Centiloids do not depend on "
+        "it if all frames share it, activity values do."
     )
     return text, [Flag("units", message)]
 
@@ -412,14 +412,14 @@ def _plausibility(sidecar: Mapping[str, Any]) -> list[Flag]:
         instead = "SUV is not known" if dose is None else f"{dose:g} MBq was taken from "
         instead += "" if dose is None else "RadionuclideTotalDose"
         message = (
-            f"InjectedRadioactivityUnits is {unit!r}, which is no unit of activity; {instead}: "
+            f"InjectedRadioactivityUnits is {unit!r}, which is not a unit of activity; {instead}: "
             "correct it; no Centiloid rests on it."
         )
         found.append(Flag("dose", message))
     if dose is None or _USUAL_DOSE_MBQ[0] <= dose <= _USUAL_DOSE_MBQ[1]:
         return found
     nobody = not _DOSE_MBQ[0] <= dose <= _DOSE_MBQ[1]
-    what = "a dose nobody injects: correct" if nobody else "an unusual dose: check"
+    what = "an implausible dose: correct" if nobody else "an unusual dose: check"
     message = f"InjectedRadioactivity is {dose:g} MBq, {what} its unit; no Centiloid rests on it."
     return [*found, Flag("dose", message)]
 

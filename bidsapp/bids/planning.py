@@ -300,8 +300,7 @@ def _find_tracer(
         said = ", ".join(where if where.startswith("trc-") else f"{where} {told[where]!r}"
                          for where in known)  # fmt: skip
         raise BadDataError(
-            f"{pet.path}: the tracer is not told without contradiction ({said}); correct the "
-            "wrong one"
+            f"{pet.path}: the tracer is stated with contradictions ({said}); correct the wrong one"
         )
     name = next(iter(known.values()))
     tracer = name.amyloid or _other_target(pet, name.other or "", processing)
@@ -336,7 +335,7 @@ def _other_target(pet: RawImage, code: str, processing: Processing) -> Tracer:
     """Tau tracer, which needs the user's volumes and window; every other one is left out."""
     tau = tau_tracers().get(code)
     if tau is None:
-        raise _LeftOut(f"{code} is no amyloid tracer, so there is no Centiloid", code)
+        raise _LeftOut(f"{code} is not an amyloid tracer, so there is no Centiloid", code)
     if processing.tau_vois is None:
         raise _LeftOut(
             f"{tau.name} binds tau, so there is no Centiloid; --tau-vois FOLDER and --window START "

@@ -77,7 +77,7 @@ def _table(path: Path, _changed: int, column: str, prefix: str) -> RawTable:
     except OSError as error:
         return RawTable(problems=(f"{path.name}: cannot be read ({error.strerror})",))
     except UnicodeDecodeError:
-        return RawTable(problems=(f"{path.name}: is no text and was not used",))
+        return RawTable(problems=(f"{path.name}: is not text and was not used",))
     header, lines = _split(text, problems)
     if not header:
         return RawTable(problems=(f"{path.name}: is empty",))
@@ -175,7 +175,7 @@ def _by_key(
     if ragged:
         problems.append(f"not as many cells as in the header in line {_listed(ragged)}")
     if nameless:
-        problems.append(f"nobody is named in line {_listed(nameless)}, which was left out")
+        problems.append(f"no participant is named in line {_listed(nameless)}, which was left out")
     if renamed:
         problems.append(f"{_listed(renamed)} was read as {_listed(renamed.values())}")
     rows, contradicted = {}, {}

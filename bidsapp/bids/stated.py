@@ -250,7 +250,7 @@ def read_metadata(path: Path) -> Metadata:
                     f"{', '.join(sorted(allowed))}"
                 )
             if key in ("InjectionTime", "TimeZero", "Tracer") and not isinstance(value, str):
-                raise BadDataError(f"{path}: {selector} states a {key} that is no text")
+                raise BadDataError(f"{path}: {selector} states a {key} that is not text")
         _check_time(path, selector, values)
     return Metadata(content)
 
@@ -281,5 +281,6 @@ def _check_time(path: Path, selector: str, values: Mapping[str, Any]) -> None:
         if abs(first - values["ScanStart"]) > _ROUNDING_S:
             raise BadDataError(
                 f"{path}: FrameTimesStart of {selector} begins at {first:g} s and ScanStart is "
-                f"{values['ScanStart']:g} s, though both count from TimeZero; correct one of both"
+                f"{values['ScanStart']:g} s, though both count from TimeZero; correct one of the "
+                "two"
             )

@@ -141,7 +141,7 @@ class _Look:
             )
             found.append(Flag("t1w-contrast", text))
         if self.scout:
-            text = f"{name} is no T1w of a whole head ({self.scout}): look at the brain mask."
+            text = f"{name} is not a T1w of a whole head ({self.scout}): look at the brain mask."
             found.append(Flag("t1w-scout", text))
         return found
 

@@ -95,7 +95,7 @@ def find_images(folder: Path, converted: Path, *, tracer: str | None = None) -> 
     known = [item for item in found if item is not None]
     if not known:
         raise NoInputError(
-            f"{folder}: holds no NIfTI or DICOM whose name or folder tells MR, PiB or another "
+            f"{folder}: contains no NIfTI or DICOM whose name or folder tells MR, PiB or another "
             "tracer"
         )
     return _joined(known, folder)
@@ -114,7 +114,7 @@ def found_suspects(scans: Sequence[Scan], *, only_pib: bool) -> tuple[Suspect, .
             (scan.person,),
             "wrong-tracer",
             f"{scan.person}: {scan.pet.name} is a scan with {scan.tracer}, but level 1 is made "
-            "with PiB; take it away or correct its name",
+            "with PiB; remove it or correct its name",
         )
         for scan in scans
         if only_pib and scan.tracer != "PIB"
@@ -237,7 +237,9 @@ def _joined(found: list[_Found], folder: Path) -> list[Scan]:
         if person in t1w
     ]
     if not scans:
-        raise BadDataError(f"{folder}: nobody has both a PET and a T1w; unpack the MR folders too")
+        raise BadDataError(
+            f"{folder}: no participant has both a PET and a T1w; unpack the MR folders too"
+        )
     return scans
 
 

@@ -244,7 +244,7 @@ def _by_name(
     for row in rows:
         name = " ".join(row[key] for key in keys if row[key])
         if name in found:
-            raise BadDataError(f"{path}: {name} stands in two rows; leave one")
+            raise BadDataError(f"{path}: {name} appears in two rows; leave one")
         found[name] = row
     return found
 
@@ -257,6 +257,6 @@ def _values(scans: Mapping[str, Mapping[str, str]], column: str) -> dict[str, fl
                 found[name] = float(row[column])
             except ValueError as error:
                 raise BadDataError(
-                    f"{name}: {column} {row[column]!r} is no number; correct it or write n/a"
+                    f"{name}: {column} {row[column]!r} is not a number; correct it or write n/a"
                 ) from error
     return found

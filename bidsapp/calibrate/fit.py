@@ -71,8 +71,8 @@ def fit_level1(
         )
     if not found:
         raise BadDataError(
-            "nobody has an SUVR and a published Centiloid: names must be those of the public "
-            "archive (AD01 to AD45, YC101 to YC134), or the table needs columns cl_wc ..."
+            "no participant has an SUVR and a published Centiloid: names must be those of the "
+            "public archive (AD01 to AD45, YC101 to YC134), or the table needs columns cl_wc ..."
         )
     return found
 

@@ -230,7 +230,9 @@ def _long_pairs(rows: Sequence[Row], path: Path) -> list[Pair]:
         if code != "PIB"
     ]
     if not pairs:
-        raise BadDataError(f"{path}: nobody has a scan with PiB and one with another tracer")
+        raise BadDataError(
+            f"{path}: no participant has a scan with PiB and one with another tracer"
+        )
     return pairs
 
 
@@ -266,7 +268,7 @@ def _number(text: str, path: Path, column: str) -> float | None:
         return None
     value = finite_number(text)
     if value is None:
-        raise BadDataError(f"{path}: {column}: {text!r} is no number; correct it or write n/a")
+        raise BadDataError(f"{path}: {column}: {text!r} is not a number; correct it or write n/a")
     return value
 
 
@@ -294,4 +296,4 @@ def _key(name: str) -> str:
 def _refuse_twice(names: Sequence[str], path: Path) -> None:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise BadDataError(f"{path}: {', '.join(twice)} stands in two rows; leave the right one")
+        raise BadDataError(f"{path}: {', '.join(twice)} appears in two rows; leave the right one")

@@ -230,7 +230,7 @@ def _level1_anchors(user: CalibrationFile, path: Path, processing: Processing):
             )
         found[name] = equation.anchors
     if not found:
-        raise BadDataError(f"--level1 {path}: holds no equation for PiB; give a level 1 file")
+        raise BadDataError(f"--level1 {path}: contains no equation for PiB; give a level 1 file")
     return found
 
 

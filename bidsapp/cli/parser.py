@@ -155,7 +155,7 @@ def _read_config(path: Path) -> argparse.Namespace:
     try:
         table = tomllib.loads(text_of(path))
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"--config-file {path}: is no TOML ({error})") from error
+        raise UsageError(f"--config-file {path}: is not valid TOML ({error})") from error
     parser = Parser(prog=f"--config-file {path}", add_help=False, allow_abbrev=False)
     _add_options(parser)
     return parser.parse_args([text for key, value in table.items() for text in _typed(key, value)])

@@ -86,8 +86,8 @@ def run_participant(settings: Settings, progress: Progress) -> int:
     records = [record for record in found if record.name in names]
     if lost := sorted(names - {record.name for record in records}):
         raise StorageError(
-            f"{settings.output_dir}: the records of {', '.join(lost[:3])} are gone; somebody "
-            "removed them during the run, so run it again"
+            f"{settings.output_dir}: the records of {', '.join(lost[:3])} are missing: they "
+            "were removed during the run; run it again"
         )
     print_summary(records, settings.output_dir, progress)
     if not plan.scans and not plan.failures:
@@ -283,7 +283,8 @@ def _reports_only(settings: Settings, progress: Progress) -> int:
     write_scan_tables(settings.output_dir, people)
     if not people:
         raise NoInputError(
-            f"{settings.output_dir}: holds no result to report on; run the participant level first"
+            f"{settings.output_dir}: contains no result to report on; run the participant level "
+            "first"
         )
     broken = write_pages(settings, people, progress)
     records = [one for label in people for one in find_records(settings.output_dir, label)]

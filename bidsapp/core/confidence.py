@@ -121,8 +121,8 @@ def normalisation_quality(
     ]
     if not shifts:
         raise BadDataError(
-            "holds no head where it was found: is this a T1w of a whole head or brain, and is its "
-            "orientation right?"
+            "contains no head where it was found: is this a T1w of a whole head or brain, and is "
+            "its orientation right?"
         )
     # an image of zero and one, so that "not measured" needs no planes that hold something
     brain = np.nan_to_num(sample(Volume(mask.astype(np.float32), t1w.affine), field)) > 0.5

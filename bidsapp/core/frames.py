@@ -328,7 +328,7 @@ def _checked(
             "give one of each per frame"
         )
     if not (np.isfinite(start).all() and np.isfinite(duration).all() and (duration > 0).all()):
-        raise BadDataError("FrameDuration or FrameTimesStart holds no time; correct the sidecar")
+        raise BadDataError("FrameDuration or FrameTimesStart contains no time; correct the sidecar")
     order = np.argsort(start, kind="stable")
     clash = (start + duration)[order][:-1] > start[order][1:] + _ROUNDING_S
     if clash.any():

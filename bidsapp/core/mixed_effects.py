@@ -98,8 +98,8 @@ def mixed_effects(
     )
     if np.linalg.matrix_rank(design / np.abs(design).max(axis=0)) < design.shape[1]:
         raise BadDataError(
-            f"the fixed effects {', '.join(names)} cannot be told apart in these scans; leave one "
-            "of them out"
+            f"the fixed effects {', '.join(names)} cannot be distinguished in these scans; leave "
+            "one of them out"
         )
     freedom = int(group.max()) + 1 - design.shape[1]
     if freedom < 1:

@@ -84,7 +84,7 @@ def _first_that_passes(
     t1w: Volume, template: Template, limits: Limits, options: Options
 ) -> Normalised:
     best: Normalised | None = None
-    reason = BadDataError("holds no head")
+    reason = BadDataError("contains no head")
     failed = ""  # what the usual way failed by
     for way, start, choice in _ways(t1w, template, options):
         try:
@@ -162,7 +162,7 @@ def _turned(start: Start) -> tuple[Flag, ...]:
     return (
         Flag(
             "t1w-orientation",
-            f"the head lies turned by {degrees:.0f} degrees against what the header of the T1w "
-            "says: correct its orientation; left and right cannot be told apart here",
+            f"the head is rotated by {degrees:.0f} degrees against what the header of the T1w "
+            "says: correct its orientation; left and right cannot be distinguished here",
         ),
     )

@@ -116,10 +116,10 @@ class Samples:
         where = np.flatnonzero(on_grid)
         where = where[template.outside_mm[tuple(index[where].T)] <= options.reach_mm]
         if where.size < 2 * len(CLASSES):
-            raise BadDataError("holds no brain that the template could be laid on")
+            raise BadDataError("contains no brain onto which the template could be placed")
         world, values = world[where], pet.data.ravel()[where].astype(np.float64)
         if values.std() < LEAST_CONTRAST * np.abs(values).mean():
-            raise BadDataError("holds no brain: its uptake is the same everywhere")
+            raise BadDataError("contains no brain: its uptake is the same everywhere")
         return cls(
             pet=pet,
             where=where,

@@ -107,7 +107,7 @@ def normalise_pet(
         with threadpool_limits(limits=1):
             return _normalise(pet, template, options)
     except linalg.LinAlgError as error:
-        raise BadDataError("holds no brain that the template could be laid on") from error
+        raise BadDataError("contains no brain onto which the template could be placed") from error
 
 
 def _normalise(pet: Volume, template: PetTemplate, options: Options) -> PetNormalisation:
@@ -121,7 +121,7 @@ def _normalise(pet: Volume, template: PetTemplate, options: Options) -> PetNorma
     field = fit.warp.to_t1w(template.grid)
     levels = fit.levels()
     if not levels:
-        raise BadDataError("holds no brain: there is no uptake where its cerebellum would be")
+        raise BadDataError("contains no brain: there is no uptake where its cerebellum would be")
     return PetNormalisation(
         warp=fit.warp,
         field=field,
@@ -212,7 +212,7 @@ def _tried(
         with suppress(BadDataError, linalg.LinAlgError):
             fits.append(_affine_fit(pet, patterns, start, options))
     if not fits:
-        raise BadDataError("holds no brain that the template could be laid on")
+        raise BadDataError("contains no brain onto which the template could be placed")
     return sorted(fits, key=lambda fit: -fit.gain)
 
 

@@ -338,7 +338,7 @@ def _white_activity(pet: NDArray[np.floating], spread_white: Float32) -> float:
     if pure.sum() < _LEAST_WHITE:  # little white matter or a coarse PET: the purest there is
         purest = np.sort(spread_white[measured])[-_LEAST_WHITE:]
         if not purest.size or purest[-1] < 0.5:
-            raise BadDataError("the PET's field of view holds no white matter; look at the T1w")
+            raise BadDataError("the PET's field of view contains no white matter; look at the T1w")
         pure = measured & (spread_white >= max(float(purest[0]), 0.5))
     return float(np.median(pet[pure] / spread_white[pure]))
 

@@ -72,7 +72,7 @@ def coverage_refusal(
         if table[name].mean is None:
             return (
                 f"the PET's field of view holds {table[name].coverage:.0%} of the volume of "
-                f"interest {name}, less than {rule.refuse:.0%}; look whether the image is cut and "
+                f"interest {name}, less than {rule.refuse:.0%}; check whether the image is cut and "
                 "whether it belongs to this T1w"
             )
     return None
@@ -90,8 +90,8 @@ def coverage_findings(table: Mapping[str, VoiStatistics], rule: CoverageRule) ->
     return (
         Flag(
             "voi-coverage",
-            f"the PET's field of view holds only part of {', '.join(low)}: look whether cerebellum "
-            "or vertex are cut, and trust no region that is",
+            f"the PET's field of view holds only part of {', '.join(low)}: check whether "
+            "cerebellum or vertex are cut, and trust no region that is",
         ),
     )
 
@@ -157,8 +157,8 @@ def missing_findings(n_voxels: int) -> tuple[Flag, ...]:
     return (
         Flag(
             "t1w-missing",
-            f"{n_voxels} voxels of the T1w inside the brain hold no number, or one far beyond all "
-            "others, and count as missing: look at the image and convert it again",
+            f"{n_voxels} voxels of the T1w inside the brain contain no number, or one far beyond "
+            "all others, and count as missing: look at the image and convert it again",
         ),
     )
 
@@ -472,7 +472,7 @@ def pet_only_refusal(
         if not quality[name] <= limit:
             return (
                 f"no brain was found in it that could be trusted: {word} ({name} "
-                f"{quality[name]:.2f}, at most {limit:g}); look whether it is an amyloid PET of a "
+                f"{quality[name]:.2f}, at most {limit:g}); check whether it is an amyloid PET of a "
                 "whole head, or use a T1w"
             )
     return None

@@ -270,7 +270,7 @@ def exchanged(
 def _pairs(x: ArrayLike, y: ArrayLike) -> tuple[Float, Float]:
     a, b = np.asarray(x, np.float64), np.asarray(y, np.float64)
     if a.shape != b.shape or a.ndim != 1:
-        raise BadDataError(f"{a.size} and {b.size} values are no pairs")
+        raise BadDataError(f"{a.size} and {b.size} values do not form pairs")
     if a.size < FEWEST:
         raise BadDataError(f"{a.size} pairs: a line needs at least {FEWEST}")
     if not (np.isfinite(a).all() and np.isfinite(b).all()):

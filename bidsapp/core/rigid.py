@@ -250,7 +250,7 @@ def measured_part(pet: Volume) -> Volume:
     """Crop to the planes that hold something; non-finite voxels become 0."""
     first, last = measured_box(pet.data)
     if (last < first + 1).any():
-        raise BadDataError("the PET holds no activity; check that the right image was converted")
+        raise BadDataError("the PET contains no activity; check that the right image was converted")
     pet = cropped(pet, first, last + 1)
     return Volume(known_or_zero(pet.data.astype(np.float32)), pet.affine)
 

@@ -154,7 +154,7 @@ def segment(
             fit = fit_model(t1w, sampler, place, options)
         except linalg.LinAlgError as error:  # nothing in the image says where anything lies
             raise BadDataError(
-                "holds no head that could be found: is this a T1w of a whole head or brain?"
+                "contains no head that could be found: is this a T1w of a whole head or brain?"
             ) from error
         maps = classify(t1w, sampler, fit.warp, fit.mixture, fit.log_bias, fit.intensity_unit)
         return Segmentation(

@@ -162,7 +162,7 @@ def find_head(
         The image holds no head.
     """
     opinions: list[_Opinion] = []
-    reason = BadDataError("holds no head")
+    reason = BadDataError("contains no head")
     try:
         opinions = _opinions(t1w, priors, sampler, orientations)
     except BadDataError as error:
@@ -179,9 +179,9 @@ def find_head(
     best = max(opinions, key=lambda opinion: opinion.information)
     if best.information < _LEAST_INFORMATION:
         raise BadDataError(
-            "holds no head that could be found: its intensities tell no tissue apart anywhere "
-            f"({best.information:.3f} nats, heads 0.1 and more); is this a T1w of a whole head or "
-            "brain?"
+            "contains no head that could be found: its intensities do not separate tissues "
+            f"anywhere ({best.information:.3f} nats, heads 0.1 and more); is this a T1w of a whole "
+            "head or brain?"
         )
     spread = max(
         _apart(best.affine, opinion.affine, priors)
@@ -217,7 +217,7 @@ def _opinions(
     finely: what is no head costs little.
     """
     found: list[_Opinion] = []
-    reason = BadDataError("holds no head")
+    reason = BadDataError("contains no head")
     coarse, fine = _AFFINE_SPACINGS_MM
     for score, place in _rigid(t1w, priors, orientations):
         try:
@@ -293,7 +293,7 @@ def _rigid(
     samples = subsample(t1w, _RIGID_SPACING_MM)
     seen = samples.intensity
     if seen.size == 0 or np.ptp(np.percentile(seen, [0.5, 99.5])) == 0:
-        raise BadDataError("holds no head: nearly all voxels have the same intensity")
+        raise BadDataError("contains no head: nearly all voxels have the same intensity")
     head = samples.intensity > _otsu(samples.intensity)
     target = _brain_centre(priors)
     pitches, tolerance = _PITCHES_DEG, _FINE_TOLERANCE
@@ -337,7 +337,7 @@ def _credible(affine: Float) -> Float:
     if np.abs(np.log(stretches)).max() > _MOST_SDS * LOG_STRETCH_SD:
         told = " x ".join(f"{1 / stretch:.1f}" for stretch in stretches)
         raise BadDataError(
-            f"holds no head that could be found: what fits best is {told} times the size of an "
+            f"contains no head that could be found: what fits best is {told} times the size of an "
             "adult head; is this a T1w of a whole head or brain, with the right voxel size?"
         )
     return affine
@@ -419,7 +419,7 @@ def _refined(t1w: Volume, sampler: PriorSampler, affine: Float, spacing_mm: floa
         return _affine_on(brain.world, brain.intensity, sampler, affine, fudge)
     except linalg.LinAlgError as error:  # nothing in the image says where anything lies
         raise BadDataError(
-            "holds no head that could be found: is this a T1w of a whole head or brain?"
+            "contains no head that could be found: is this a T1w of a whole head or brain?"
         ) from error
 
 

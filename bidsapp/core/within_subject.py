@@ -202,7 +202,7 @@ def template_findings(
                 "visits-disagreement",
                 f"{', '.join(odd)} does not agree with the other T1ws of the within-subject "
                 f"template (correlation {quality['visits_agreement']:.2f}, least {least:g}): "
-                "look whether all are of one person and none is spoilt",
+                "check whether all are of one person and none is corrupted",
             )
         )
     tissue, ventricles = quality["visits_tissue_percent"], quality["visits_ventricles_ml"]
@@ -215,8 +215,8 @@ def template_findings(
                 "visits-change",
                 f"the T1ws of the within-subject template do not show the same brain (grey and "
                 f"white matter differ by {tissue:.1f} %, ventricles by {ventricles:.0f} ml): it "
-                "changed, which the template averages, or one of them is spoilt; look at them and "
-                "compare with the result without --longitudinal",
+                "changed, which the template averages, or one of them is corrupted; look at them "
+                "and compare with the result without --longitudinal",
             )
         )
     return tuple(found)

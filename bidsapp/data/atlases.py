@@ -289,15 +289,15 @@ def _share_of_fractions(values: NDArray[np.floating]) -> float:
 def _labels(image: Volume, path: Path, table: Path | None, space: str, fractions: float) -> _Read:
     if fractions:
         raise BadDataError(
-            f"{path}: {fractions:.0%} of its labelled voxels are no whole numbers, it was "
+            f"{path}: {fractions:.0%} of its labelled voxels are not whole numbers, it was "
             "interpolated linearly; resample it again by nearest neighbour"
         )
     labels = Volume(np.rint(image.data).astype(np.int64), image.affine)
     present = np.unique(labels.data[labels.data > 0])
     if present.size == 0:
-        raise BadDataError(f"{path}: holds nothing but background")
+        raise BadDataError(f"{path}: contains only background")
     if present.size > _MOST_LABELS or present[-1] >= 2**31:
-        raise BadDataError(f"{path}: has {present.size} different values, it is no label image")
+        raise BadDataError(f"{path}: has {present.size} different values, it is not a label image")
     rows = _rows(path, table, present)
     carried = nearest(labels, points_in(space))
     regions = Regions.from_labels(carried, [row.index for row in rows])
@@ -334,7 +334,7 @@ def _probabilities(maps: Iterable[Volume], path: Path, table: Path | None, space
         index = transform(inverse(one.affine), points) if index is None else index
         carried.append(_carried_map(one.data, index))
     if filled is None or largest <= 0:
-        raise BadDataError(f"{path}: holds nothing but background")
+        raise BadDataError(f"{path}: contains only background")
     if largest > 100 + _WHOLE:
         raise BadDataError(
             f"{path}: holds values up to {largest:g}; probabilities are 0 to 1, or 0 to 100 percent"

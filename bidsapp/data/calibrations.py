@@ -196,7 +196,8 @@ def read_calibration(path: Path) -> CalibrationFile:
         raise NoInputError(f"--calibration {path}: cannot be read ({error})") from error
     except ValueError as error:
         raise BadDataError(
-            f"--calibration {path}: is no JSON ({error}); give a file that centipet-calibrate wrote"
+            f"--calibration {path}: is not valid JSON ({error}); give a file that "
+            "centipet-calibrate wrote"
         ) from error
     if not isinstance(content, dict) or content.get("schema") != SCHEMA:
         raise BadDataError(

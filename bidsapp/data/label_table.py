@@ -82,7 +82,7 @@ def read_label_table(path: Path) -> LabelTable:
     except OSError as error:
         raise NoInputError(f"{path}: cannot be read ({error.strerror})") from error
     if len(content) > _LARGEST_BYTES or b"\0" in content:
-        raise BadDataError(f"{path}: is no text; give the label table as TSV with index and name")
+        raise BadDataError(f"{path}: is not text; give the label table as TSV with index and name")
     return parse_label_table(content.decode("utf-8-sig", "replace"), str(path))
 
 
@@ -132,7 +132,7 @@ def _row(cells: Sequence[str], places: dict[str, int], where: str) -> Region:
 
     index, name = cell("index"), cell("name")
     if not _is_integer(index):
-        raise BadDataError(f"{where}: the index {index!r:.40} is no whole number")
+        raise BadDataError(f"{where}: the index {index!r:.40} is not a whole number")
     if not name:
         raise BadDataError(f"{where}: label {index} has no name")
     value = int(float(index))

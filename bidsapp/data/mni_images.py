@@ -84,7 +84,7 @@ def _misplaced(image: NDArray[np.floating]) -> str | None:
     """Sentence when the uptake does not lie in the brain of the template."""
     known = image[np.isfinite(image)]
     if known.size == 0 or known.max() <= 0:
-        return "holds no uptake where the template lies; it is not in MNI space"
+        return "contains no uptake where the template lies; it is not in MNI space"
     head = np.nan_to_num(image) > _UPTAKE * np.percentile(known, 98)
     fit, shift = best_fit(head, template_mask(2).data.astype(np.float64), mni_grid(2))
     far = float(np.linalg.norm(shift))

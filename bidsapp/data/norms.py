@@ -36,7 +36,7 @@ def read_norms(path: Path, references: Collection[str]) -> dict[tuple[str, str],
     except OSError as error:
         raise NoInputError(f"{path}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
-        raise BadDataError(f"{path}: is no text in UTF-8") from error
+        raise BadDataError(f"{path}: is not UTF-8 text") from error
     rows = csv.DictReader(io.StringIO(text), delimiter="\t")
     if missing := [name for name in _NEEDED if name not in (rows.fieldnames or ())]:
         raise BadDataError(
@@ -69,5 +69,5 @@ def _sd(row: dict[str, str], where: str) -> float:
 def _number(row: dict[str, str], column: str, where: str) -> float:
     value = finite_number(row[column])
     if value is None:
-        raise BadDataError(f"{where}: the {column} {row[column]!r} is no number")
+        raise BadDataError(f"{where}: the {column} {row[column]!r} is not a number")
     return value

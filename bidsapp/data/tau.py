@@ -89,7 +89,7 @@ def tau_voi_files(folder: Path) -> dict[str, str]:
         choices = sorted(folder.rglob(name)) + sorted(folder.rglob(f"{name}.gz"))
         if not choices:
             raise NoInputError(
-                f"--tau-vois {folder}: holds no {name}; give the unpacked CenTauR volumes of "
+                f"--tau-vois {folder}: contains no {name}; give the unpacked CenTauR volumes of "
                 "https://www.gaain.org/centaur-project"
             )
         found[region] = str(choices[0])

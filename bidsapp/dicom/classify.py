@@ -198,7 +198,7 @@ def _weighting(series: Series) -> tuple[Kind, str]:
     if name_matches("mr_for_attenuation", name):
         return Kind.ATTENUATION_MAP, "the series name says attenuation map"
     if name_matches("inversion", name):
-        return Kind.OTHER_MR, "one inversion of an MP2RAGE is no T1w; its UNI-DEN image is one"
+        return Kind.OTHER_MR, "one inversion of an MP2RAGE is not a T1w; its UNI-DEN image is one"
     if _is_uniform(series) and three_d:
         return Kind.T1W, "uniform image of an MP2RAGE" + (", denoised" * (not _is_noisy(series)))
     problem = _contrast_problem(header) if not {"SE", "EP"} & sequence and three_d else None
@@ -264,7 +264,7 @@ def _contrast_problem(header: Header) -> str | None:
     told = ", ".join(
         f"{tag_name(tag)} {_known(header, tag):g}" for tag in (*tags, "RepetitionTime")
     )
-    return f"{told}: white matter is not brighter than cortex, so it is no T1w"
+    return f"{told}: white matter is not brighter than cortex, so it is not a T1w"
 
 
 def _contrast(header: Header) -> float | None:

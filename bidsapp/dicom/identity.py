@@ -27,16 +27,16 @@ _SHIFT_DAYS, _SHIFT_SPREAD_DAYS = 43_830, 3_653  # 120 years, and up to ten more
 _FIRST_BIRTH = "19010000"  # earlier dates stand for none
 _SMALLEST_M, _TALLEST_M, _GROWN_M = 1.0, 2.5, 0.1  # heights of adults, and what they do not grow
 _NO_IDENTIFIER = (
-    "PatientID does not tell people apart, so each study counts as a participant of its own unless "
-    "name or birth date join them; if several are of one person, or one of several, name their "
-    "StudyInstanceUID in --dicom-map"
+    "PatientID does not distinguish people, so each study counts as a participant of its own "
+    "unless name or birth date join them; if several are of one person, or one of several, name "
+    "their StudyInstanceUID in --dicom-map"
 )
 _WEAK = (
     "neither an identifier with a number nor a birth date other than a first of January says that "
     "these studies are of one person; if they are not, name their StudyInstanceUID in --dicom-map"
 )
 _SPLIT = (
-    "its PatientID also stands in images with another birth date, sex or name, which count as "
+    "its PatientID also appears in images with another birth date, sex or name, which count as "
     "another participant; if it is one person, give all one participant_id with --dicom-map"
 )
 

@@ -312,7 +312,7 @@ def _slice_at(
     inside = (index >= 0).all() and (index < voxels.shape).all()
     if not inside or np.abs(exact - index).max() > _PLACE_TOLERANCE:
         raise BadDataError(
-            f"{header.path.name}: (0020,0032) ImagePositionPatient puts the slice beside the grid "
+            f"{header.path.name}: (0020,0032) ImagePositionPatient puts the slice off the grid "
             "of the others; export the series again"
         )
     r, c = np.arange(rows)[:, np.newaxis], np.arange(columns)

@@ -110,7 +110,9 @@ def _decoded(path: Path) -> NDArray[np.generic]:
     if pixels.dtype.kind in "iu":
         pixels = _without_spare_bits(pixels, dataset, path)
     elif not np.isfinite(pixels).all():
-        raise BadDataError(f"{path.name}: holds pixels that are no finite numbers; export it again")
+        raise BadDataError(
+            f"{path.name}: holds pixels that are not finite numbers; export it again"
+        )
     return pixels if int(dataset.get("NumberOfFrames") or 1) > 1 else pixels[np.newaxis]
 
 

@@ -185,7 +185,7 @@ def take_inventory(
             progress(f"Read {n_seen} of {len(files)} files, {len(groups)} series")
     if not groups:
         raise NoInputError(
-            f"{folder}: holds no image as DICOM, NIfTI or ECAT ({len(files)} files looked at"
+            f"{folder}: contains no image as DICOM, NIfTI or ECAT ({len(files)} files looked at"
             + (f"; {in_one_sentence(broken)[0]})" if broken else ")")
         )
     series = [part for uid in sorted(groups) for part in _split(uid, list(groups[uid].values()))]

@@ -243,7 +243,7 @@ def dose_bq(header: Header) -> tuple[float, str, str | None]:
     for unit, factor in _DOSE_UNITS.items():
         if _USUAL_DOSE_BQ[0] <= dose * factor < _USUAL_DOSE_BQ[1]:
             doubt = (
-                f"{source} is {dose:g}, which is no dose in Bq; it was read as {unit} "
+                f"{source} is {dose:g}, which is not a dose in Bq; it was read as {unit} "
                 f"({dose * factor / 1e6:.4g} MBq): check it, or state InjectedRadioactivity in a "
                 "--dicom-metadata file"
             )

@@ -52,7 +52,7 @@ def read_sidecar(path: Path) -> dict[str, Any]:
     try:
         content = lenient_json(read_bytes(side))
     except (OSError, ValueError) as error:
-        raise BadDataError(f"{side.name}: is no JSON; correct or remove it") from error
+        raise BadDataError(f"{side.name}: is not valid JSON; correct or remove it") from error
     if not isinstance(content, dict):
         raise BadDataError(f"{side.name}: must hold one JSON object of names and values")
     return content

@@ -581,7 +581,7 @@ def _check_overlap(
         if overlap > _overlap_allowed(durations[i]):
             raise BadDataError(
                 f"{who} of frame {i + 2} lies {overlap:.3g} s before the end of frame {i + 1} by "
-                "(0018,1242) ActualFrameDuration; correct one of both"
+                "(0018,1242) ActualFrameDuration; correct one of the two"
             )
 
 
@@ -752,14 +752,14 @@ def _with_decay(model: TimeModel, clock: ScanClock) -> TimeModel:
         elif clock.decay_corrected is None:
             raise BadDataError(
                 "(0054,1102) DecayCorrection and (0028,0051) CorrectedImage are missing, so "
-                "nobody can tell if activity is decay-corrected; export it again"
+                "it is unknown whether activity is decay-corrected; export it again"
             )
         else:
             named = "NONE"
     elif clock.decay_corrected is not None and clock.decay_corrected != (named != "NONE"):
         raise BadDataError(
             f"(0054,1102) DecayCorrection is {named} but (0028,0051) CorrectedImage "
-            f"{'lists' if clock.decay_corrected else 'lacks'} DECY; correct one of both"
+            f"{'lists' if clock.decay_corrected else 'lacks'} DECY; correct one of the two"
         )
     if named == "NONE":
         sources = {**model.sources, "ImageDecayCorrectionTime": "(0054,1102) DecayCorrection NONE"}

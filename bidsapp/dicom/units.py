@@ -57,7 +57,7 @@ def _bq_per_suv(header: Header, times: TimeModel, half_life_s: float) -> float:
         raise header.error(
             "Units",
             f"is '{header.shown('Units')}', and {tag_name('PatientWeight')} is missing or no "
-            "weight, so SUV cannot be turned into Bq/mL; reconstruct with units BQML",
+            "weight, so SUV cannot be converted to Bq/mL; reconstruct with units BQML",
         )
     if times.decay_reference_s is None:
         raise header.error("Units", "says SUV of an image without decay correction; correct it")

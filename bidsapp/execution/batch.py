@@ -71,7 +71,7 @@ def read_plugin(path: Path) -> BatchPlugin:
         raise UsageError(f"--use-plugin {path}: plugin_args must be names and values")
     base = getattr(importlib.import_module("nipype.pipeline.plugins"), f"{name}Plugin", None)
     if base is None or not issubclass(base, SGELikeBatchManagerBase):
-        what = "is no plugin of nipype" if base is None else "is no batch plugin"
+        what = "is not a plugin of nipype" if base is None else "is not a batch plugin"
         raise UsageError(
             f"--use-plugin {path}: {name} {what}; use one of {', '.join(_SUBMIT)}, or --nprocs on "
             "one machine"

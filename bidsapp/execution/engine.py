@@ -314,8 +314,8 @@ def _failure(node: Node, traceback: list[str]) -> NodeFailure:
     if name is None and any(sign in whole for sign in _SIGNS_OF_LOSS):
         name = "StorageError"
         message = (
-            f"intermediate results in {node.base_dir} are gone or damaged ({message}); run again "
-            "with --clean-workdir"
+            f"intermediate results in {node.base_dir} are missing or damaged ({message}); run "
+            "again with --clean-workdir"
         )
     if name is None:
         message = (

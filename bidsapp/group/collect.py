@@ -119,13 +119,13 @@ def _collect(output_dir: Path, filters: Filters) -> list[Path]:
     records = find_records(output_dir)
     if not records:
         raise NoInputError(
-            f"{output_dir}: holds no sub-*/**/*_centiloid.json; run the participant level first"
+            f"{output_dir}: contains no sub-*/**/*_centiloid.json; run the participant level first"
         )
     wanted = [record for record in records if is_wanted(record, filters)]
     if not wanted:
         raise NoMatchError(
             f"{output_dir}: none of the {len(records)} scans matches the labels or the filter "
-            "file; give labels as they stand in the file names"
+            "file; give labels as they appear in the file names"
         )
     cohort = cohort_of(output_dir, wanted, filters)
     mixture = mixture_warnings(wanted)

@@ -64,7 +64,7 @@ def _brain(
         return None
     return "brain-volume", (
         f"the volume of the brain changes by {number(percent)} % {sessions} (limit "
-        f"{number(limit)} %): look whether both T1w are of this person and both masks are right"
+        f"{number(limit)} %): check whether both T1w are of this person and both masks are right"
     )
 
 
@@ -107,12 +107,12 @@ def _course(
         found.append(("centiloid-fall", (
             f"the Centiloid falls by {number(-changed.value)} CL {sessions}, beyond the error of "
             f"the scans ({number(changed.limit)} CL): unless the person had anti-amyloid "
-            "treatment, look whether both scans are of this person"
+            "treatment, check whether both scans are of this person"
         )))  # fmt: skip
     if years is not None and years > 0 and changed.interval[0] / years > limits["rise_cl_per_year"]:
         found.append(("centiloid-rise", (
             f"the Centiloid rises by {number(changed.value)} CL {sessions}, faster than "
-            f"{number(limits['rise_cl_per_year'], 0)} CL a year whatever its error: look whether "
+            f"{number(limits['rise_cl_per_year'], 0)} CL a year whatever its error: check whether "
             "both scans are of this person"
         )))  # fmt: skip
     return found

@@ -163,7 +163,7 @@ _SAME: tuple[tuple[str, str, str, str], ...] = (
     ("scanner", "other-scanner", "scanner",
      "a difference between scanners is in the change and not in its interval"),
     ("site", "other-site", "site",
-     "look whether scanner, protocol and calibration were the same"),
+     "check whether scanner, protocol and calibration were the same"),
     ("rec", "other-reconstruction", "reconstruction (rec)",
      "compare scans of one reconstruction"),
     ("reconstruction", "other-reconstruction", "reconstruction",

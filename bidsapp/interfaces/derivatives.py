@@ -167,7 +167,7 @@ class SaveResult(SimpleInterface):
             outputs = {n: file_hash(output_dir / n) for n in sorted({*self.inputs.written})}
         except FileNotFoundError as error:
             raise StorageError(
-                f"{error.filename}: somebody removed it during the run; run again"
+                f"{error.filename}: it was removed during the run; run again"
             ) from error
         voxels = {name: voxel_hash(path) for name, path in raw.items() if path}
         record = completed_record(

@@ -78,7 +78,8 @@ def fetch(path: str | Path) -> dict[str, NDArray[Any]]:
             return dict(stored)
     except (OSError, ValueError, EOFError, KeyError, BadZipFile, zlib.error) as error:
         raise StorageError(
-            f"{path}: this intermediate result is gone or damaged; run again with --clean-workdir"
+            f"{path}: this intermediate result is missing or damaged; run again with "
+            "--clean-workdir"
         ) from error
 
 

@@ -34,7 +34,7 @@ _MOST_VALUES = 2**32  # in all frames
 _VOXEL_MM = (0.1, 20.0)
 _FARTHEST_MM = 1e4
 _MOST_EXTRA_MB = 64
-_LONGER = "it goes on after the voxels its header states"
+_LONGER = "it continues after the voxels that its header declares"
 
 
 def load_volume(path: str | Path, *, dtype: type = np.float32, ndim: int | None = None) -> Volume:
@@ -68,7 +68,7 @@ def load_volume(path: str | Path, *, dtype: type = np.float32, ndim: int | None 
         data = _as_numbers(image.dataobj, dtype).reshape(shape)
         _to_the_end(stream)
     if data.dtype.kind == "f" and not np.isfinite(data).any():
-        raise BadDataError(f"{path}: holds no finite voxel")
+        raise BadDataError(f"{path}: contains no finite voxel")
     return Volume(data, np.asarray(image.affine, dtype=np.float64))
 
 
@@ -159,7 +159,7 @@ def _look(path: Path) -> tuple[type[nib.Nifti1Image], tuple[int, ...]]:
     with _told_clearly(path):
         is_file = stat.S_ISREG(path.stat().st_mode)
     if not is_file:  # whoever opens a pipe waits for ever
-        raise NoInputError(f"{path}: cannot be read as NIfTI; it is no file")
+        raise NoInputError(f"{path}: cannot be read as NIfTI; it is not a file")
     with _told_clearly(path):
         image = nib.load(path)
         if not isinstance(image, nib.Nifti1Image):  # NIfTI-2 is one, too
@@ -381,7 +381,7 @@ def load_displacements(path: str | Path) -> Volume:
         image = nib.load(path)
         data = np.asanyarray(image.dataobj)
     if data.ndim != 5 or data.shape[3:] != (1, 3) or not np.isfinite(data).all():
-        raise BadDataError(f"{path}: is no displacement field; run the participant level again")
+        raise BadDataError(f"{path}: is not a displacement field; run the participant level again")
     return Volume(np.asarray(data[:, :, :, 0], np.float64), np.asarray(image.affine, np.float64))
 
 

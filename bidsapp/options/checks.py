@@ -56,7 +56,7 @@ def gigabytes(text: str) -> float:
     """``8G``, ``8000M`` or ``8000`` (MB, as other BIDS-Apps count) in GB."""
     match = re.fullmatch(r"([\d.]+)\s*([BKMGT]?)B?", text.strip().upper())
     if match is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is no amount of memory, such as 8G or 8000")
+        raise argparse.ArgumentTypeError(f"{text!r} is not an amount of memory, such as 8G or 8000")
     return finite(match[1]) * _BYTES[match[2] or "M"]
 
 
@@ -149,13 +149,13 @@ def filter_file(flag: str, path: Path | None) -> dict[str, dict[str, Any]]:
     try:
         content = parse_json(text_of(path))
     except ValueError as error:
-        raise UsageError(f"{flag} {path}: is no JSON ({error})") from error
+        raise UsageError(f"{flag} {path}: is not valid JSON ({error})") from error
     if not isinstance(content, dict) or not all(isinstance(v, dict) for v in content.values()):
         raise UsageError(f'{flag} {path}: must look like {{"pet": {{"session": "01"}}}}')
     named = {key: key.lower() for key in content}
     if unknown := [key for key in content if named[key] not in (*_FILTERED, *_FILTERED_ELSEWHERE)]:
         raise UsageError(
-            f"{flag} {path}: {unknown[0]!r} is no kind of image; there are "
+            f"{flag} {path}: {unknown[0]!r} is not a kind of image; there are "
             f"{' and '.join(_FILTERED)}"
         )
     if len(set(named.values())) < len(named):

@@ -334,7 +334,7 @@ def t1w_to_pet(path: Path) -> NDArray[np.float64]:
             raise ValueError("no 4 x 4 matrix that can be inverted")
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise BadDataError(
-            f"{path}: holds no T1wToPet ({error}); run the participant level again"
+            f"{path}: contains no T1wToPet ({error}); run the participant level again"
         ) from error
     return matrix
 

@@ -166,7 +166,7 @@ def write_page(output_dir: Path, participant: str) -> Path:
     records = find_records(output_dir, label)
     if not records:
         raise NoInputError(
-            f"{output_dir / f'sub-{label}'}: holds no *_centiloid.json to report on; run the "
+            f"{output_dir / f'sub-{label}'}: contains no *_centiloid.json to report on; run the "
             "participant level first"
         )
     evidence = Evidence(output_dir)

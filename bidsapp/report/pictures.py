@@ -236,7 +236,7 @@ def field_of_view(
         name="coverage",
         title=COVERAGE,
         caption="The whole T1w with the field of view of the PET. Brain outside it has no uptake: "
-        "a cut cerebellum spoils every SUVR, a cut vertex the target.",
+        "a cut cerebellum invalidates every SUVR, a cut vertex the target.",
         alt="One axial, one coronal and one sagittal cut of the head; what the PET did not see is "
         "red.",
         layers=(as_layer("T1w", shaded),),

@@ -54,7 +54,7 @@ def records_of(output_dir: Path, participants: Sequence[str] = ()) -> list[ScanR
         is_ours = description["GeneratedBy"][0]["Name"] == APP_NAME
     except FileNotFoundError as error:
         raise InvalidBidsError(
-            f"{output_dir}: has no {_DESCRIPTION}, so it is no dataset of {APP_NAME}; give the "
+            f"{output_dir}: has no {_DESCRIPTION}, so it is not a dataset of {APP_NAME}; give the "
             "output folder of centipet"
         ) from error
     except (OSError, ValueError, LookupError, TypeError):
@@ -68,7 +68,7 @@ def records_of(output_dir: Path, participants: Sequence[str] = ()) -> list[ScanR
     records = [record for label in labels for record in find_records(output_dir, label)]
     if not records:
         raise NoInputError(
-            f"{output_dir}: holds no sub-*/**/*_centiloid.json to verify; run the participant "
+            f"{output_dir}: contains no sub-*/**/*_centiloid.json to verify; run the participant "
             "level first"
         )
     return records
@@ -153,7 +153,7 @@ def check_rest(
             lost["group level" if name.startswith(("group_", "figures/")) else top] += 1
             continue
         what = "is named by no record or manifest: another program, or an earlier run, left it"
-        found.broken(name, what, cure="delete it if nobody needs it")
+        found.broken(name, what, cure="delete it if it is not needed")
     for top, number in lost.items():
         found.notes.append(f"{top}: files not checked, as what names them is broken: {number}")
     if folders:

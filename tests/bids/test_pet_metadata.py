@@ -109,7 +109,7 @@ def test_frame_times_that_count_from_who_knows_where_are_refused(pet_sidecar, pr
         ("FrameDuration", [600, 0], "no seconds of a frame"),
         ("InjectionStart", 6600, "after the scan has ended"),
         ("InjectionStart", -80000, "h before it"),
-        ("Units", "CNTS", "counts are no activity"),
+        ("Units", "CNTS", "counts are not activity"),
     ],
 )
 def test_what_cannot_be_is_refused(pet_sidecar, field, value, hint):

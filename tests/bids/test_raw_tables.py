@@ -38,7 +38,7 @@ def test_a_table_as_it_should_be(tmp_path):
         (GOOD.replace("participant_id", "Participant ID"), ""),
         (GOOD.replace("participant_id", "who"), "'who' was taken for it"),
         (GOOD + "\n\n", ""),
-        (GOOD + "\t90\tBob\n", "nobody is named in line 4"),
+        (GOOD + "\t90\tBob\n", "no participant is named in line 4"),
         (GOOD + "sub-01\t70\tZoé\n", ""),
         (GOOD + "sub-01\tn/a\tZoé\n", ""),
         ("age\tparticipant_id\tname\n70\tsub-01\tZoé\n80\tsub-02\tAnn\n", "column 2"),

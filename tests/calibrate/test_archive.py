@@ -121,7 +121,7 @@ def test_folders_without_images_are_told(tmp_path):
         with pytest.raises(error, match=folder):
             find_images(tmp_path / folder, tmp_path / "c")
     root = archive(tmp_path / "one", "PiB/P1_PiB.nii", "MR/P2_MR.nii")
-    with pytest.raises(BadDataError, match="nobody has both"):
+    with pytest.raises(BadDataError, match="no participant has both"):
         find_images(root, tmp_path / "c")
 
 

@@ -85,7 +85,7 @@ def test_scans_of_one_table_only_and_without_result_are_told(tmp_path):
         ("participant_id\tage\nsub-01\t3\nsub-02\t4\n", "no column such as centiloid"),
         ("name\tcentiloid\na\t3\nb\t4\n", "no column such as participant_id"),
         ("participant_id\tcentiloid\nsub-01\t3\nsub-01\t4\n", "two rows"),
-        ("participant_id\tcentiloid\nsub-01\tlow\nsub-02\t4\n", "'low' is no number"),
+        ("participant_id\tcentiloid\nsub-01\tlow\nsub-02\t4\n", "'low' is not a number"),
         ("participant_id\tcentiloid\nsub-77\t3\nsub-78\t4\n", "share 0 scans"),
         ("", "no rows"),
     ],

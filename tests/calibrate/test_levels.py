@@ -281,7 +281,7 @@ def test_a_group_table_gives_pairs(tmp_path):
         ("participant_id\tsuvr_wc\n", "level1", "no rows"),
         ("participant_id\tother\nAD01\t1\n", "level1", "suvr_wc"),
         ("name\tsuvr_wc\nAD01\t1\n", "level1", "participant_id"),
-        ("participant_id\tsuvr_wc\nAD01\tone\n", "level1", "'one' is no number"),
+        ("participant_id\tsuvr_wc\nAD01\tone\n", "level1", "'one' is not a number"),
         ("participant_id\tsuvr_wc\nAD01\t1\nAD01\t2\n", "level1", "two rows"),
         ("participant_id\tsuvr_wc\nAD01\t1\t2\n", "level1", "line 2"),
         ("participant_id\tsuvr_wc\nP1\t1\nP2\t2\nP3\t2\n", "level1", "AD01 to AD45"),

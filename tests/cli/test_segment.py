@@ -112,7 +112,7 @@ def test_errors_are_one_sentence(t1w, capsys, arguments, code, words):
 
 def test_an_image_without_a_head_is_refused(t1w, tmp_path, capsys):
     assert main([str(t1w), str(tmp_path / "out")]) == 65
-    assert "holds no head" in capsys.readouterr().err
+    assert "contains no head" in capsys.readouterr().err
     assert not list((tmp_path / "out").iterdir())
 
 

@@ -81,7 +81,7 @@ def test_an_image_that_is_no_t1w_is_told(template, t1w):
 
 
 def test_a_field_beside_the_image_is_an_error(template, t1w):
-    with pytest.raises(BadDataError, match="holds no head"):
+    with pytest.raises(BadDataError, match="contains no head"):
         quality(template, t1w, rigid_matrix([500, 0, 0, 0, 0, 0]))
 
 

@@ -56,7 +56,7 @@ def test_intervals_of_small_cohorts_hold_the_truth(people, visits, slopes):
 
 def test_columns_that_say_the_same_are_refused():
     values, who, years, fixed = simulated(12, 3, 3)
-    with pytest.raises(BadDataError, match="cannot be told apart"):
+    with pytest.raises(BadDataError, match="cannot be distinguished"):
         mixed_effects(values, who, years, fixed | {"again": 2 * fixed["age"]}, slopes=True)
 
 

@@ -77,7 +77,7 @@ def test_position_and_load_are_found(positive):
 
 def test_an_image_without_activity_is_refused():
     empty = Volume(np.zeros((40, 40, 40), np.float32), np.diag([4.0, 4.0, 4.0, 1.0]))
-    with pytest.raises(BadDataError, match="holds no activity"):
+    with pytest.raises(BadDataError, match="contains no activity"):
         normalise_pet(empty, amyloid_template())
 
 

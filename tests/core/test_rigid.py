@@ -196,7 +196,7 @@ def test_tells_left_from_right(head, pet, fit):
 
 def test_an_empty_pet_is_an_error(head):
     empty = Volume(np.zeros(PET_GRID.shape, np.float32), PET_GRID.affine)
-    with pytest.raises(BadDataError, match="holds no activity"):
+    with pytest.raises(BadDataError, match="contains no activity"):
         register(empty, head.side())
 
 

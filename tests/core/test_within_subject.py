@@ -149,7 +149,7 @@ def test_another_person_and_other_ventricles_are_told(head, two):
     good["b"]["ventricles_ml"] = 60.0
     assert [f.code for f in template_findings(good, limits)] == ["visits-change"]
     assert template_quality(list(good.values()))["visits_ventricles_ml"] == 30.0
-    lost = good | {"c": {"reason": "holds no head"}}
+    lost = good | {"c": {"reason": "contains no head"}}
     codes = [f.code for f in template_findings(lost, limits)]
     assert codes == ["visit-left-out", "visits-change"]
 

@@ -230,7 +230,7 @@ def test_the_reason_is_told_when_nothing_else_is_there(
     archive = tmp_path / "in" / "a.zip"
     archive.parent.mkdir()
     archive.write_bytes(content())
-    with pytest.raises(NoInputError, match=rf"holds no image .*a\.zip: {reason}"):
+    with pytest.raises(NoInputError, match=rf"contains no image .*a\.zip: {reason}"):
         convert(DicomInput(archive if alone else archive.parent), tmp_path / "bids", nprocs=1)
 
 

@@ -77,7 +77,7 @@ def calls(stand_ins, monkeypatch) -> list[str]:
 
     def segment_head(t1w) -> Normalised:
         if not np.any(t1w.data):
-            raise BadDataError("holds no head")
+            raise BadDataError("contains no head")
         found = anatomy.segment_head(t1w)
         quality = found.segmentation.quality | {"gm_ml": 700.0, "wm_ml": 500.0}
         return Normalised(replace(found.segmentation, quality=quality), quality, ())
@@ -171,9 +171,9 @@ def test_a_visit_without_a_head_stays_out_and_is_told(visits, calls):
     out, failures = process(visits, participant=("01",))
     assert failures == []
     found = record(out, "1")
-    assert found["longitudinal"]["visits"][2] == {"reason": "holds no head"}
+    assert found["longitudinal"]["visits"][2] == {"reason": "contains no head"}
     message = next(f["message"] for f in found["flags"] if f["code"] == "visit-left-out")
-    assert message.startswith("sub-01_ses-4_T1w.nii.gz holds no head")
+    assert message.startswith("sub-01_ses-4_T1w.nii.gz contains no head")
     assert not list((out / "sub-01/ses-4/anat").glob("*xfm*"))
     (visits / "sub-01/ses-1/anat/sub-01_ses-1_T1w.nii.gz").write_bytes(empty.read_bytes())
     _, failures = process(visits, participant=("01",))

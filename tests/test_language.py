@@ -1,0 +1,99 @@
+"""Users are spoken to in the words of the field, and in plain English."""
+
+from __future__ import annotations
+
+import ast
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "bidsapp"
+GLOSSARY = ROOT / "docs" / "glossary.md"
+
+# "X is no Y" for "X is not a Y"; "is no longer" and "there is no" are English.
+NO_ENGLISH = {
+    "is no noun": r"(?<!there )\b(?:is|are) no (?!longer\b|more\b|less\b|such\b)\w",
+    "look whether": r"\blook whether\b",
+    "holds no": r"\bholds? no\b",
+    "one of both": r"\bone of both\b",
+    "nobody, somebody": r"\b(?:no|some)body\b",
+    "turn of the head": r"\bturn of the\b|\bturned by\b",
+    "grown, shrunk": r"\b(?:grown|shrunk)\b",
+    "spoilt": r"\bspoil(?:t|s)\b",
+    "subject": r"(?<!within-)(?<!per-)\bsubjects? (?:has|is|was|have|are)\b",
+}
+
+
+def sentences_of_code(path: Path) -> Iterator[tuple[int, str]]:
+    """String literals of a file that are no docstrings; what f-strings fill in becomes ``{}``."""
+    tree = ast.parse(path.read_text("utf-8"))
+    passed: set[int] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            passed.add(id(node.value))
+        if isinstance(node, ast.JoinedStr):
+            passed.update(map(id, node.values))
+            parts = [part.value if isinstance(part, ast.Constant) else "{}" for part in node.values]
+            yield node.lineno, "".join(parts)
+        if (
+            isinstance(node, ast.Constant)
+            and isinstance(node.value, str)
+            and id(node) not in passed
+        ):
+            yield node.lineno, node.value
+
+
+def sentences_of_table(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from sentences_of_table(part)
+
+
+def sentences() -> Iterator[tuple[str, str]]:
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for line, text in sentences_of_code(path):
+            yield f"{path.relative_to(ROOT)}:{line}", text
+    for path in sorted(PACKAGE.rglob("*.toml")):
+        for text in sentences_of_table(tomllib.loads(path.read_text("utf-8"))):
+            yield str(path.relative_to(ROOT)), text
+
+
+def unusual(text: str) -> list[str]:
+    return [name for name, pattern in NO_ENGLISH.items() if re.search(pattern, text)]
+
+
+def test_messages_are_plain_english():
+    found = [f"{where}: {text!r}" for where, text in sentences() if " " in text and unusual(text)]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    ("text", "odd"),
+    [
+        ("x.nii: is no file", True),
+        ("these are no numbers", True),
+        ("there is no file", False),
+        ("it is no longer there", False),
+        ("x.nii: is not a file", False),
+        ("turn of the head", True),
+        ("rotation of the head", False),
+    ],
+)
+def test_what_is_unusual(text, odd):
+    assert bool(unusual(text)) == odd
+
+
+def test_every_word_of_the_glossary_is_used_in_the_docs():
+    terms = re.findall(r"\*\*(.+?)\*\*", GLOSSARY.read_text("utf-8"))
+    assert len(terms) > 40 and len(terms) == len(set(terms))
+    pages = [page for page in (ROOT / "docs").glob("*.md") if page != GLOSSARY]
+    text = " ".join(page.read_text("utf-8") for page in [ROOT / "README.md", *pages])
+    text = re.sub(r"\s+", " ", text).lower()
+    words = [word for term in terms for word in term.lower().split(", ")]
+    assert [word for word in words if not re.search(rf"\b{re.escape(word)}", text)] == []
