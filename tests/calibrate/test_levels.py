@@ -287,7 +287,7 @@ def test_a_group_table_gives_pairs(tmp_path):
         ("participant_id\tsuvr_wc\nP1\t1\nP2\t2\nP3\t2\n", "level1", "AD01 to AD45"),
         ("participant_id\tsuvr_wc\nAD01\t2\nAD02\t2.1\nAD03\t2\n", "level1", "young controls"),
         ("participant_id\tsuvr_wc\nAD01\t1\n", "level2", "pib_suvr_wc"),
-        ("participant_id\ttracer\tsuvr_wc\nA\tFBB\t1\n", "level2", "nobody"),
+        ("participant_id\ttracer\tsuvr_wc\nA\tFBB\t1\n", "level2", "no participant"),
         ("id\ttracer\tpib_suvr_wc\tf18_suvr_wc\nA\tFDG\t1\t1\n", "level2", "'FDG' is not known"),
         ("id\ttracer\tpib_suvr_wc\tf18_suvr_wc\nA\tFBB\t1\t1\n", "level2", "at least 3"),
     ],

@@ -96,9 +96,9 @@ def test_one_bad_image_does_not_stop_the_others(tmp_path, uptake, capsys):
     ("text", "hint"),
     [
         ("atlas\tregion\tmean\n", "no column sd"),
-        ("atlas\tregion\tmean\tsd\nA\tb\tone\t1\n", "no number"),
+        ("atlas\tregion\tmean\tsd\nA\tb\tone\t1\n", "not a number"),
         ("atlas\tregion\tmean\tsd\nA\tb\t1\t0\n", "not positive"),
-        ("atlas\tregion\tmean\tsd\nA\tb\t1\n", "no number"),
+        ("atlas\tregion\tmean\tsd\nA\tb\t1\n", "not a number"),
         ("atlas\tregion\tmean\tsd\treference\nA\tb\t1\t1\tmoon\n", "moon"),
         ("atlas\tregion\tmean\tsd\nA\tb\t1\t1\nA\tb\t2\t1\n", "twice"),
         ("", "no column"),

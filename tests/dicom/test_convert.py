@@ -471,7 +471,7 @@ def test_options_state_what_the_headers_do_not(source: Path, tmp_path: Path) -> 
         ('{"*": {"FrameTimesStart": ["0"]}}', "no list of seconds"),
         ('{"*": {"TimeZero": "10"}}', "TimeZero of"),
         ('{"InjectionStart": 5}', "without its TimeZero"),
-        ('{"TimeZero": "10:00:00", "InjectionStart": "5"}', "no number of seconds"),
+        ('{"TimeZero": "10:00:00", "InjectionStart": "5"}', "not a number of seconds"),
         ('{"*": {"InjectionTime": "10 past ten"}}', "expected hh:mm:ss"),
         ('{"*": 5}', "expected objects by selector"),
         ("{", "cannot be read as JSON"),
