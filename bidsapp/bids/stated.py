@@ -270,7 +270,7 @@ def _check_time(path: Path, selector: str, values: Mapping[str, Any]) -> None:
         value = values.get(key, 0)
         numbers = _listed(value) if key in _TIMES[1:] else [value]
         if not numbers or not all(is_number(s) and abs(s) < _DAY_S for s in numbers):
-            what = "no number of seconds" if key not in _TIMES[1:] else "no list of seconds"
+            what = "not a number of seconds" if key not in _TIMES[1:] else "not a list of seconds"
             raise BadDataError(f"{path}: {key} of {selector} is {what}")
     if "InjectionStart" in values and not {"TimeZero", "ScanStart", "FrameTimesStart"} & set(
         values

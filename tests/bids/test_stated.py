@@ -153,9 +153,9 @@ def test_an_injection_without_any_clock_of_the_scan_is_refused() -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ({"FrameTimesStart": "soon"}, "no list of seconds"),
-        ({"FrameDuration": []}, "no list of seconds"),
-        ({"FrameDuration": [True]}, "no list of seconds"),
+        ({"FrameTimesStart": "soon"}, "not a list of seconds"),
+        ({"FrameDuration": []}, "not a list of seconds"),
+        ({"FrameDuration": [True]}, "not a list of seconds"),
         ({"ScanStart": 1e9}, "not a number of seconds"),
         ({"ScanStart": 0, "FrameTimesStart": [5400]}, "both count from TimeZero"),
         ({"InjectionStart": 60}, "without its TimeZero"),

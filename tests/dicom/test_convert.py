@@ -468,7 +468,7 @@ def test_options_state_what_the_headers_do_not(source: Path, tmp_path: Path) -> 
     ("content", "said"),
     [
         ('{"*": {"FrameStart": [0]}}', "FrameStart, which is not among"),
-        ('{"*": {"FrameTimesStart": ["0"]}}', "no list of seconds"),
+        ('{"*": {"FrameTimesStart": ["0"]}}', "not a list of seconds"),
         ('{"*": {"TimeZero": "10"}}', "TimeZero of"),
         ('{"InjectionStart": 5}', "without its TimeZero"),
         ('{"TimeZero": "10:00:00", "InjectionStart": "5"}', "not a number of seconds"),
