@@ -124,7 +124,7 @@ def test_a_line_has_the_values_it_was_fitted_to():
     ("x", "y", "word"),
     [
         ([1, 2], [1, 2], "at least 3"),
-        ([1, 2, 3], [1, 2], "no pairs"),
+        ([1, 2, 3], [1, 2], "do not form pairs"),
         ([1, 1, 1], [1, 2, 3], "the same"),
         ([1, 2, np.nan], [1, 2, 3], "finite"),
     ],

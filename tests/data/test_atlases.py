@@ -223,14 +223,14 @@ def test_interpolated_labels_are_refused_and_whole_floats_are_not(tmp_path, aal)
     floats = aal.astype(np.float32)
     assert (atlas(given(tmp_path, floats)).labels == aal).all()
     smooth = (floats + np.roll(floats, 1, axis=0)) / 2
-    assert "no whole numbers" in refusal(given(tmp_path, smooth, name="smooth.nii.gz"))
+    assert "not whole numbers" in refusal(given(tmp_path, smooth, name="smooth.nii.gz"))
 
 
 def test_values_that_are_no_labels_are_refused(tmp_path, aal):
     assert "negative" in refusal(given(tmp_path, -aal))
     assert "background" in refusal(given(tmp_path, np.zeros_like(aal), name="empty.nii.gz"))
     many = np.arange(aal.size, dtype=np.int32).reshape(aal.shape)
-    assert "no label image" in refusal(given(tmp_path, many, name="many.nii.gz"))
+    assert "not a label image" in refusal(given(tmp_path, many, name="many.nii.gz"))
     maps = np.stack([aal, aal], axis=-1).astype(np.float32) * 7
     assert "percent" in refusal(given(tmp_path, maps, name="large.nii.gz"))
 

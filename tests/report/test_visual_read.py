@@ -76,7 +76,7 @@ def test_a_lost_or_foreign_warp_is_a_sentence(tilted, tmp_path):
     shutil.copytree(tilted[0], folder, dirs_exist_ok=True)
     warp = output_path(folder, "warp", SCAN)
     save_volume(warp, Volume(np.ones((4, 4, 4), np.float32), np.eye(4)))
-    with pytest.raises(BadDataError, match="no displacement field"):
+    with pytest.raises(BadDataError, match="not a displacement field"):
         export_read(folder, record)
     warp.unlink()
     with pytest.raises(NoInputError, match="no such image"):
