@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from bidsapp.bids.atlas_descriptions import write_atlases
 from bidsapp.bids.dataset import remove_leftovers, write_root_files
@@ -39,6 +39,8 @@ from bidsapp.settings import DicomInput, Settings
 
 if TYPE_CHECKING:
     from bidsapp.execution.engine import NodeFailure
+
+_Scan = TypeVar("_Scan", ScanPlan, ScanFailure, ScanSkip)
 
 
 def run_participant(settings: Settings, progress: Progress) -> int:
@@ -76,10 +78,12 @@ def run_participant(settings: Settings, progress: Progress) -> int:
     planned: tuple[ScanPlan | ScanFailure | ScanSkip, ...] = (
         *plan.scans, *plan.failures, *plan.skipped,
     )  # fmt: skip
-    names = {join_entities(scan.entities) for scan in planned}
-    people = sorted({scan.entities["sub"] for scan in planned})
+    people = {scan.entities["sub"] for scan in planned}
     _prepare_output(settings, people)
-    _compute(settings, plan, progress)
+    refused = _compute(settings, plan, progress)
+    problems += ["StorageError"] * len(refused)
+    people = sorted(people - refused)
+    names = {join_entities(one.entities) for one in planned if one.entities["sub"] in people}
     write_scan_tables(settings.output_dir, people)
     broken_pages = write_pages(settings, people, progress)
     found = (record for label in people for record in find_records(settings.output_dir, label))
@@ -180,8 +184,19 @@ def _prepare_output(settings: Settings, people: Collection[str]) -> None:
     write_text(settings.output_dir / "logs" / "CITATION.md", text)
 
 
-def _compute(settings: Settings, plan: Plan, progress: Progress) -> None:
-    """Write a record of every scan, run the workflow, and put failures into the records."""
+def _compute(settings: Settings, plan: Plan, progress: Progress) -> set[str]:
+    """Write a record of every scan, run the workflow, and put failures into the records.
+
+    Returns
+    -------
+    set of str
+        Participants whose results cannot be written: nothing was done for them.
+
+    Raises
+    ------
+    StorageError
+        Nobody's results can be written.
+    """
     from bidsapp.cli.work_folder import kept_bytes, work_folder
     from bidsapp.execution.workers import start_server
 
@@ -192,16 +207,21 @@ def _compute(settings: Settings, plan: Plan, progress: Progress) -> None:
     people = sorted({scan.participant for scan in plan.scans})
     with work_folder(settings, people) as work_dir:
         unplanned: tuple[ScanFailure | ScanSkip, ...] = (*plan.failures, *plan.skipped)
-        for other in unplanned:
-            write_record(settings.output_dir, unplanned_record(other, settings.bids_dir))
         sidecars = Sidecars(settings.bids_dir, settings.output_dir, settings.processing)
         records = {scan.name: sidecars.record(scan) for scan in plan.scans}
-        for record in records.values():
-            write_record(settings.output_dir, record)
+        first = [
+            *(unplanned_record(one, settings.bids_dir) for one in unplanned),
+            *records.values(),
+        ]
+        refused = _write_all(settings.output_dir, first)
+        for sentence in refused.values():
+            progress.fail(sentence)
+        plan = _only(plan, refused)
+        unplanned = (*plan.failures, *plan.skipped)
         everybody = sorted({scan.entities["sub"] for scan in (*plan.scans, *unplanned)})
         write_scan_tables(settings.output_dir, everybody)  # earlier results are none now
         if not plan.scans:
-            return
+            return set(refused)
         for name, failure in _run_workflow(settings, plan, work_dir, progress).items():
             message = failure.message
             for folder in (work_dir, settings.output_dir):
@@ -212,6 +232,38 @@ def _compute(settings: Settings, plan: Plan, progress: Progress) -> None:
         progress.say(
             f"intermediate results: {size_mb:.0f} MB in {work_dir}; --clean-workdir forgets them"
         )
+        return set(refused)
+
+
+def _write_all(output_dir: Path, records: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Write records; return by participant why one cannot be written.
+
+    Raises
+    ------
+    StorageError
+        None can be written.
+    """
+    refused: dict[str, str] = {}
+    written, last = 0, None
+    for record in records:
+        try:
+            write_record(output_dir, record)
+            written += 1
+        except StorageError as error:
+            last = error
+            refused[record["entities"]["sub"]] = str(error)
+    if last is not None and not written:
+        raise last
+    return refused
+
+
+def _only(plan: Plan, refused: Collection[str]) -> Plan:
+    """Leave out participants."""
+
+    def kept(scans: Iterable[_Scan]) -> tuple[_Scan, ...]:
+        return tuple(scan for scan in scans if scan.entities["sub"] not in refused)
+
+    return Plan(kept(plan.scans), kept(plan.failures), kept(plan.skipped))
 
 
 def _run_workflow(

@@ -161,6 +161,22 @@ def test_one_failure_of_two_is_code_1_and_the_other_finishes(two, run, fates):
     assert (run.out / "sub-1.html").is_file()
 
 
+@pytest.mark.parametrize("place", ["sub-1", "sub-1/pet", "sub-1/pet/sub-1_trc-FBB_centiloid.json"])
+def test_whose_results_cannot_be_written_stops_nobody(two, run, fates, place):
+    blocked = run.out / place
+    blocked.parent.mkdir(parents=True)
+    if blocked.suffix:
+        blocked.mkdir()
+        (blocked / "mine").touch()
+    else:
+        blocked.touch()
+    code, out, err = run()
+    assert code == 1
+    assert "sub-1_trc-FBB_centiloid.json: cannot be written" in out + err
+    assert record(run, "sub-2_trc-FBB")["status"] == "ok" and (run.out / "sub-2.html").is_file()
+    assert run("--participant-label", "1")[0] == 74
+
+
 def test_failures_of_different_kinds_are_code_1(two, run, fates):
     fates |= {"1": "BadDataError", "2": "NoInputError"}
     assert run()[0] == 1
