@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from bidsapp.bids.atlas_descriptions import write_atlases
 from bidsapp.bids.dataset import remove_leftovers, write_root_files
@@ -32,7 +32,7 @@ from bidsapp.errors import (
 from bidsapp.group.scans import write_scan_tables
 from bidsapp.io.atomic import write_text
 from bidsapp.io.untouched import load
-from bidsapp.record import find_records, write_record
+from bidsapp.record import ScanRecord, find_records, write_record
 from bidsapp.record.stages import failed_record, unplanned_record, with_leftovers
 from bidsapp.report.methods import boilerplate
 from bidsapp.settings import DicomInput, Settings
@@ -235,7 +235,7 @@ def _compute(settings: Settings, plan: Plan, progress: Progress) -> set[str]:
         return set(refused)
 
 
-def _write_all(output_dir: Path, records: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+def _write_all(output_dir: Path, records: Iterable[ScanRecord]) -> dict[str, str]:
     """Write records; return by participant why one cannot be written.
 
     Raises
@@ -251,7 +251,7 @@ def _write_all(output_dir: Path, records: Iterable[Mapping[str, Any]]) -> dict[s
             written += 1
         except StorageError as error:
             last = error
-            refused[record["entities"]["sub"]] = str(error)
+            refused[record.entities["sub"]] = str(error)
     if last is not None and not written:
         raise last
     return refused
