@@ -1,0 +1,46 @@
+"""From SUVR to Centiloid, and how sure it is.
+
+The published equation of a tracer turns the SUVR of the cortical target over the whole cerebellum
+into Centiloids. Its standard deviation has components: the groups that define 0 and 100, the line
+between the tracer and PiB, what the tracer sees in one person and PiB does not, the noise of the
+image, scan-to-scan repeatability and the pipeline.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from bidsapp.core.centiloid import centiloid
+from bidsapp.core.uncertainty import COMPONENTS, propagate
+from bidsapp.data.calibrations import scale_for
+from bidsapp.report.charts import curves
+from bidsapp.settings import Processing
+
+
+def main(out: Path) -> Path:
+    """Draw the standard deviation of florbetaben's Centiloid by component."""
+    scale = scale_for(Processing(), "FBB")
+    equation = scale.equations["wc"]
+    suvrs = [1.0 + 0.05 * step for step in range(22)]
+    values = [centiloid(suvr, equation) for suvr in suvrs]
+    errors = [propagate(suvr, equation, scale.error, noise=0.006) for suvr in suvrs]
+    parts = {name: [error.components[name] for error in errors] for name in COMPONENTS}
+    figure = curves(
+        "centiloid_interval",
+        "Standard deviation of a Centiloid",
+        "Florbetaben, whole cerebellum, noise of the image 0.6 % of the SUVR.",
+        values,
+        {"all together": [error.sd for error in errors], **parts},
+        x_title="Centiloid",
+        y_title="standard deviation, CL",
+    )
+    low, high = errors[10].interval(values[10])
+    print(
+        f"An SUVR of {suvrs[10]:.2f} is {values[10]:.1f} CL, 95 % interval {low:.1f} to {high:.1f}"
+    )
+    return figure.save(out / "centiloid_interval.svg")
+
+
+if __name__ == "__main__":
+    print(main(Path(sys.argv[1] if sys.argv[1:] else ".")))
