@@ -52,13 +52,25 @@ def is_archive(path: Path) -> bool:
     return path.name.lower().endswith(_SUFFIXES)
 
 
+def is_packed(path: Path) -> bool:
+    """Tell by its name whether this module has to unpack a file before it can be read."""
+    return is_archive(path) or is_compressed(path)
+
+
 def is_compressed(path: Path) -> bool:
     """Tell by its name whether a file is a single compressed one (``IM0001.dcm.gz``)."""
     return path.suffix.lower() in _COMPRESSED and not is_archive(path) and not is_volume(path)
 
 
-def unpack(archive: Path, target: Path) -> int:
-    """Unpack the regular files of an archive below ``target``; return their number.
+def unpack(archive: Path, target: Path) -> list[str]:
+    """Unpack the regular files of an archive below ``target``, and of archives among them.
+
+    All together they may unpack to what the outer one may.  An inner one that cannot be read
+    costs itself alone; those inside it are left packed.
+
+    Returns
+    -------
+    One sentence per inner archive that cannot be read.
 
     Raises
     ------
@@ -67,15 +79,41 @@ def unpack(archive: Path, target: Path) -> int:
     StorageError
         The disk is full.
     """
-    layout, number = _Layout(target), 0
+    told = []
     with _told(archive, target):
         budget = _Budget(archive)
-        for name, opened in _members(archive, budget):
-            budget.spend(_SMALLEST)
-            with opened as source:
-                _write(source, layout.path(name), archive, budget)
-            number += 1
-    return number
+        for inner in filter(is_packed, _unpack(archive, target, budget)):
+            folder = inner.parent / inner.name.split(".")[0]
+            folder = folder if not folder.exists() else inner.with_name(f"{inner.name}-unpacked")
+            try:
+                if is_compressed(inner):
+                    _decompress(inner, inner.parent, budget)
+                    deeper = 0
+                else:
+                    with _told(inner, folder):
+                        deeper = sum(map(is_packed, _unpack(inner, folder, budget)))
+            except BombError:
+                raise
+            except BadDataError as error:
+                told.append(f"{archive.name}: {error}")
+                continue
+            inner.unlink()
+            if deeper:
+                told.append(
+                    f"{archive.name}: holds archives inside archives inside it; unpack it yourself"
+                )
+    return told
+
+
+def _unpack(archive: Path, target: Path, budget: _Budget) -> list[Path]:
+    """Unpack one archive; return the files that were written."""
+    layout, written = _Layout(target), []
+    for name, opened in _members(archive, budget):
+        budget.spend(_SMALLEST)
+        with opened as source:
+            written.append(layout.path(name))
+            _write(source, written[-1], archive, budget)
+    return written
 
 
 def decompress(path: Path, target: Path) -> None:
@@ -86,11 +124,15 @@ def decompress(path: Path, target: Path) -> None:
     BadDataError, StorageError
         As `unpack`.
     """
+    _decompress(path, target, _Budget(path))
+
+
+def _decompress(path: Path, target: Path, budget: _Budget) -> None:
     made = target / path.stem
     if made.exists():  # the same file, compressed in two ways
-        made = target / path.name
+        made = target / f"{path.name}-unpacked"
     with _told(path, made), _COMPRESSED[path.suffix.lower()](path, "rb") as source:
-        _write(source, made, path, _Budget(path))
+        _write(source, made, path, budget)
 
 
 @contextlib.contextmanager
@@ -112,6 +154,10 @@ def _unreadable(archive: Path, error: BaseException) -> BadDataError:
     )
 
 
+class BombError(BadDataError):
+    """An archive unpacks to more than it may."""
+
+
 class _Budget:
     """Bytes an archive may still unpack to; the sizes it declares may be lies."""
 
@@ -127,7 +173,7 @@ class _Budget:
 
     def refuse(self) -> None:
         """Say that the archive is a bomb."""
-        raise BadDataError(
+        raise BombError(
             f"{self._name}: unpacks to far more than an archive of images would; unpack it yourself"
         )
 

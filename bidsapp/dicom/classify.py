@@ -101,7 +101,9 @@ def classify(series: Series, *, include_derived: bool = False) -> Verdict:
         return _classify_pet(series, include_derived)
     if modality == "UNKNOWN":
         return Verdict(Kind.OTHER, False, "neither a sidecar nor its name says what it is")
-    return Verdict(Kind.OTHER, False, f"modality {modality} is neither MR nor PET")
+    return Verdict(
+        Kind.OTHER, False, f"modality '{header.shown('Modality')}' is neither MR nor PET"
+    )
 
 
 def _is_no_image(header: Header) -> bool:

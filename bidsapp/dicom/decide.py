@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from bidsapp.bids.stated import Metadata
 from bidsapp.core.quality import Flag
 from bidsapp.dicom import identity
@@ -18,13 +20,14 @@ from bidsapp.dicom.clocks import acquired
 from bidsapp.dicom.frames import (
     Frame,
     contents_of,
+    copies_in,
     count_remarks,
     frames_of,
     scan_clock,
 )
 from bidsapp.dicom.header import Header
 from bidsapp.dicom.join import Part, join_parts, joined, suv_twins
-from bidsapp.dicom.pixels import lossy_compression
+from bidsapp.dicom.pixels import lossy_compression, same_pixels
 from bidsapp.dicom.plan import LostScan, PetScan, Plan, T1wScan, Target, make_plan
 from bidsapp.dicom.scrub import Scrubber, shortened, without_file_name
 from bidsapp.dicom.series import Inventory, Series
@@ -34,8 +37,8 @@ from bidsapp.dicom.table import FAILED, JOINED, KEPT, SKIPPED, Row
 from bidsapp.dicom.timing import time_model
 from bidsapp.dicom.tracer import disagreement, find_tracer, second_injection
 from bidsapp.dicom.units import to_bq_per_ml
-from bidsapp.dicom.volumes import in_words_of, is_volume
-from bidsapp.errors import CentipetError
+from bidsapp.dicom.volumes import in_words_of, is_volume, load_image
+from bidsapp.errors import BadDataError, CentipetError
 from bidsapp.settings import DicomInput
 
 SeriesKey = tuple[str, int]
@@ -162,15 +165,17 @@ class _Desk:
     _wanted: dict[SeriesKey, Callable[[Target], Job]] = field(default_factory=dict)
     _facts: dict[SeriesKey, PetFacts] = field(default_factory=dict)
     _joined: dict[SeriesKey, SeriesKey] = field(default_factory=dict)  # part -> the first part
-    _seen: dict[object, SeriesKey] = field(default_factory=dict)  # contents -> series
+    _seen: dict[object, Series] = field(default_factory=dict)  # by contents
 
     def judge(self, series: Series, labels: identity.Labels) -> None:
         """Give a series its row and, when it is wanted, a place in the plan."""
         kind: str = series.header.text("Modality")
         try:
             contents = (labels.participant, contents_of(series))
-            if None not in contents and self._seen.setdefault(contents, series.key) != series.key:
-                reason = f"a copy of series {self.rows[self._seen[contents]].series}"
+            first = series if None in contents else self._seen.setdefault(contents, series)
+            twin = self._twin(first, series)
+            if first is not series and twin is None:
+                reason = f"a copy of series {self.rows[first.key].series}"
                 return self._note(series, labels, kind, SKIPPED, reason)
             made_from = self.originals.get(_acquisition_of(series.header))
             if is_volume(series.header.path) and made_from is not None:
@@ -180,8 +185,9 @@ class _Desk:
             kind, wanted, reason = verdict.kind, verdict.wanted, verdict.reason
             if wanted:
                 series.check_grid()
-                take = self._take_pet if kind is Kind.PET else partial(self._take_t1w, verdict)
-                wanted, reason = take(series, labels, reason)
+                verdict = replace(verdict, findings=(*verdict.findings, *([twin] if twin else [])))
+                take = self._take_pet if kind is Kind.PET else self._take_t1w
+                wanted, reason = take(verdict, series, labels)
             self._note(series, labels, kind, KEPT if wanted else SKIPPED, reason)
         except CentipetError as error:
             self._note(series, labels, kind, FAILED, in_words_of(series.header.path, str(error)))
@@ -190,7 +196,35 @@ class _Desk:
         except Exception as error:  # a fault of ours in one series must not stop the others
             self._note(series, labels, kind, FAILED, unexpected(error))
 
-    def _take_pet(self, series: Series, labels: identity.Labels, reason: str) -> tuple[bool, str]:
+    def _twin(self, first: Series, series: Series) -> Finding | None:
+        """What to tell of a series whose headers are those of another, but not its pixels."""
+        if first is series:
+            return None
+        try:
+            wanted = classify(series, include_derived=self.dicom.include_derived).wanted
+            if not wanted or _same_voxels(first, series):
+                return None
+        except BadDataError:  # its headers decide
+            return None
+        numbers = sorted({self.rows[first.key].series, _number(series)})
+        finding = Finding(
+            "copied-headers",
+            f"two series (numbers {', '.join(numbers)}) have the same headers and other pixels, so "
+            "one of them is another scan or reconstruction than its headers say: find out which, "
+            "and leave it out",
+        )
+        if facts := self._facts.get(first.key):
+            self._facts[first.key] = replace(facts, findings=(*facts.findings, finding))
+        self.t1ws[:] = [
+            replace(scan, findings=(*scan.findings, finding)) if scan.series is first else scan
+            for scan in self.t1ws
+        ]
+        self._change(first.key, reason=f"{self.rows[first.key].reason}; {finding.message}")
+        return finding
+
+    def _take_pet(
+        self, verdict: Verdict, series: Series, labels: identity.Labels
+    ) -> tuple[bool, str]:
         """Work out tracer and times of a PET; tell if it is wanted and why."""
         header = series.header
         stated = self.metadata.find(labels.participant, series.uid)
@@ -198,13 +232,13 @@ class _Desk:
         if found is None:
             return False, _OTHER_TRACER
         tracer, tracer_source = found
-        frames = frames_of(series)
+        frames = _checked_frames(series)
         clock = scan_clock(series, frames, stated.injection, stated.times)
         times = time_model(clock)
         doubts = disagreement(header, tracer), check_half_life(header, tracer)
         told = tuple(filter(None, doubts))
         lossy = lossy_compression(series.images)
-        findings = tuple(filter(None, (second_injection(header, tracer, stated),
+        findings = tuple(filter(None, (*verdict.findings, second_injection(header, tracer, stated),
                                        dose_doubt(header, stated.values),
                                        lossy and Flag("lossy", lossy))))  # fmt: skip
         half_life_s = clock.half_life_s or tracer.half_life_s
@@ -228,7 +262,7 @@ class _Desk:
         what = f"{times.kind} {tracer.code} PET"
         doubtful = (*times.remarks, *(finding.message for finding in findings), *told)
         words = [in_words_of(header.path, text) for text in doubtful]
-        return True, "; ".join([reason, what, *words])
+        return True, "; ".join([verdict.reason, what, *words])
 
     def join(self) -> list[PetScan]:
         """Join series that are parts of one scan, and note how to convert each scan."""
@@ -264,9 +298,9 @@ class _Desk:
         return whole.scan
 
     def _take_t1w(
-        self, verdict: Verdict, series: Series, labels: identity.Labels, reason: str
+        self, verdict: Verdict, series: Series, labels: identity.Labels
     ) -> tuple[bool, str]:
-        frames = frames_of(series)
+        frames = _checked_frames(series)
         if len(frames) != 1:
             raise series.header.error(
                 "ImagePositionPatient",
@@ -278,16 +312,15 @@ class _Desk:
         )
         told = tuple(filter(None, [lossy_compression(series.images)]))
         self._wanted[series.key] = partial(Job, series, frames, remarks=told)
-        return True, "; ".join([reason, *told])
+        return True, "; ".join([verdict.reason, *told])
 
     def _note(
         self, series: Series, labels: identity.Labels, kind: str, decision: str, reason: str
     ) -> None:
         header = series.header
-        part = f".{series.part}" if series.part else ""
         self.rows[series.key] = Row(
             participant=f"sub-{labels.participant}",
-            series=header.shown("SeriesNumber") + part,
+            series=_number(series),
             description=shortened(self.scrub.text(header.shown("SeriesDescription"))),
             kind=str(kind),
             n_files=len({image.path for image in series.images}),
@@ -326,6 +359,40 @@ class _Desk:
         if "reason" in changes:
             changes["reason"] = self.scrub(changes["reason"])
         self.rows[key] = replace(self.rows[key], **changes)
+
+
+def _number(series: Series) -> str:
+    """Number of a series, and of its part where it was split."""
+    return series.header.shown("SeriesNumber") + (f".{series.part}" if series.part else "")
+
+
+def _same_voxels(one: Series, other: Series) -> bool:
+    paths = [series.header.path for series in (one, other)]
+    if any(map(is_volume, paths)):
+        voxels = [np.asanyarray(load_image(path).dataobj) for path in paths if is_volume(path)]
+        return len(voxels) == 2 and np.array_equal(*voxels)
+    return same_pixels(frames_of(one), frames_of(other))
+
+
+def _checked_frames(series: Series) -> tuple[Frame, ...]:
+    """Frames of a series whose copies, if there are any by their headers, are copies.
+
+    Raises
+    ------
+    BadDataError
+        They are not; see also `frames_of`.
+    """
+    frames, pairs = frames_of(series), copies_in(series)
+    if pairs and not is_volume(series.header.path):
+        kept, copies = zip(*pairs, strict=True)
+        if not same_pixels([kept], [copies]):
+            raise series.header.error(
+                "ImagePositionPatient",
+                "is shared by images whose headers agree in everything that tells frames apart, "
+                "but whose pixels differ: two scans or reconstructions under one identifier; "
+                "export each as a series of its own",
+            )
+    return frames
 
 
 def _shared_names(plan: Plan) -> dict[SeriesKey, int]:

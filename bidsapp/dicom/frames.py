@@ -41,6 +41,7 @@ _SAME_DECAY = 2e-5  # factors of one frame; those of two frames of a second diff
 _HALF_LIVES_S = (60.0, 1e6)  # from O-15 to I-124
 
 Frame = tuple[Header, ...]
+_Description = tuple[float, tuple[tuple[str, ...], ...]]
 
 
 def frames_of(series: Series) -> tuple[Frame, ...]:
@@ -56,14 +57,9 @@ def frames_of(series: Series) -> tuple[Frame, ...]:
         Slice positions hold different numbers of images, so one is missing or doubled; or so many
         are missing that a frame would hold slices of two.
     """
-    positions = series.positions()
     stacks: dict[float, list[Header]] = defaultdict(list)
-    seen = set()
-    for position, image in zip(positions, series.images, strict=True):
-        description = (float(position), *(image.plain(tag) for tag in _COPY_TAGS))
-        if description not in seen:
-            seen.add(description)
-            stacks[float(position)].append(image)
+    for (position, _), (image, *_) in _by_description(series).items():
+        stacks[position].append(image)
     counts = {len(stack) for stack in stacks.values()}
     if len(counts) != 1:
         raise BadDataError(
@@ -75,6 +71,20 @@ def frames_of(series: Series) -> tuple[Frame, ...]:
     if series.header.text("Modality") != "MR":
         _refuse_woven(series, frames)
     return frames
+
+
+def copies_in(series: Series) -> list[tuple[Header, Header]]:
+    """Images of a series that count once by their headers: the one that is kept, and a copy."""
+    groups = _by_description(series).values()
+    return [(kept, copy) for kept, *copies in groups for copy in copies]
+
+
+def _by_description(series: Series) -> dict[_Description, list[Header]]:
+    """Images of a series by position and by what tells frames apart."""
+    found = defaultdict(list)
+    for position, image in zip(series.positions(), series.images, strict=True):
+        found[float(position), tuple(image.plain(tag) for tag in _COPY_TAGS)].append(image)
+    return found
 
 
 def _refuse_woven(series: Series, frames: tuple[Frame, ...]) -> None:

@@ -22,7 +22,8 @@ from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag
 
-from bidsapp.dicom.tables import known_words, tables
+from bidsapp.dicom.tables import tables
+from bidsapp.dicom.words import known_words
 from bidsapp.errors import BadDataError
 
 # pydicom warns about odd values by printing them, and they may be a patient's: keep them unsaid.
@@ -40,6 +41,9 @@ _TIME = re.compile(r"([01]\d|2[0-3]):?([0-5]\d)?:?([0-5]\d)?(?:\.(\d{1,6})\d*)?"
 _PADDING = " \0\t\r\n"
 _TEXT_VRS = {"AS", "CS", "DA", "DS", "DT", "IS", "LO", "PN", "SH", "TM", "UI"}
 _ZONE = re.compile(r"[+\-]\d{4}$")
+_NUMBERS = r"[0-9+\-.:eE ]*"
+_CODED = dict.fromkeys(("DA", "DS", "DT", "FD", "FL", "IS", "TM", "UI", "UL", "US"), _NUMBERS)
+_CODED["CS"] = r"[A-Z0-9_ ]*"
 YEARS = range(1900, 2200)
 PERSON_NAMES = "PersonNames"  # all names of a file, whatever the tag, under a keyword of ours
 FILE_NAME = "FileName"  # of an image that nothing else names: for its kind, never to be shown
@@ -151,16 +155,24 @@ class Header:
         """A value as text of one line, to stand between single quotes in a message.
 
         It is whole, because names are searched in whole texts (see `bidsapp.dicom.scrub`), which
-        cuts it, too.  Of the name of a file only words that the tables know are shown.
+        cuts it, too.  Of what people may have typed, and of what is not what its tag should hold,
+        only words of imaging are shown (`bidsapp.dicom.words`).
         """
         text = self.text(keyword)
-        if text and self.texts(keyword) == self.texts(FILE_NAME):
-            return known_words(text)
+        if not _is_coded(keyword, text):
+            text = known_words(text)
         return "".join(c if c.isprintable() else "?" for c in text).replace("'", "\u2019")
 
     def error(self, keyword: str, problem: str) -> BadDataError:
         """Build the error that a tag of this file has a problem."""
         return BadDataError(f"{self.path.name}: {tag_name(keyword)} {problem}")
+
+
+def _is_coded(keyword: str, text: str) -> bool:
+    """Whether a text is a number, a time, an identifier of DICOM, or a term that DICOM defines."""
+    tag = tag_for_keyword(keyword)
+    allowed = None if tag is None else _CODED.get(dictionary_VR(tag))
+    return allowed is not None and re.fullmatch(allowed, text) is not None
 
 
 def _plain(text: str) -> str:

@@ -39,6 +39,7 @@ _SPLIT = (
     "its PatientID also appears in images with another birth date, sex or name, which count as "
     "another participant; if it is one person, give all one participant_id with --dicom-map"
 )
+_COUNTING = "01234567890"
 
 
 @dataclass(frozen=True)
@@ -177,8 +178,9 @@ class _Evidence:
 def _issued(headers: Sequence[Header]) -> set[str]:
     """Identifiers and names, in capitals, that have the form of an identifier somebody issued.
 
-    Those have a digit and are no repetition of one character (``ANON001``, not ``ANON``, ``1`` or
-    ``0000``); or others of the input differ from them in digits alone (``1``, ``2``, ``12``).
+    Those have a digit and are no repetition of one character and no counting (``ANON001``, not
+    ``ANON``, ``1``, ``0000`` or ``12345``); or others of the input differ from them in digits alone
+    (``1``, ``2``, ``12``).
     """
     texts = {header.text(key).upper() for header in headers for key in ("PatientID", "PatientName")}
     series: dict[str, set[str]] = defaultdict(set)
@@ -188,8 +190,14 @@ def _issued(headers: Sequence[Header]) -> set[str]:
         text
         for form, members in series.items()
         for text in members
-        if "#" in form and (len(members) > 1 or len(set(re.findall(r"\w", text))) > 1)
+        if "#" in form and (len(members) > 1 or not _is_filler(text))
     }
+
+
+def _is_filler(text: str) -> bool:
+    """Whether an identifier is what fingers type: one character again and again, or counting."""
+    written = "".join(re.findall(r"\w", text))
+    return len(set(written)) < 2 or written in _COUNTING or written[::-1] in _COUNTING
 
 
 def _name(header: Header) -> str:

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from bidsapp.dicom.frames import Frame
 from bidsapp.dicom.header import Header
 from bidsapp.dicom.pixels import planes, scaling, uncompressed
+from bidsapp.dicom.scrub import without_file_name
 from bidsapp.dicom.series import Series
 from bidsapp.dicom.sidecar_tags import lenient_json, read_sidecar
 from bidsapp.dicom.volumes import is_volume, load_image
@@ -94,7 +95,8 @@ def convert_series(series: Series, frames: Sequence[Frame], folder: Path) -> Con
         verify(converted.image, frames, series)
         return converted
     except BadDataError as error:
-        logging.getLogger(__name__).debug("an image of dcm2niix is not taken: %s", error)
+        reason = without_file_name(str(error), series.images)
+        logging.getLogger(__name__).debug("an image of dcm2niix is not taken: %s", reason)
     converted = fill_gaps(Converted(_stacked(frames, series), sidecar, (_STACKED,)), series)
     if series.header.text("MRAcquisitionType") == "3D":  # which dcm2niix turns to RAS
         converted = replace(converted, image=nib.as_closest_canonical(converted.image))
@@ -146,6 +148,10 @@ def _stacked(frames: Sequence[Frame], series: Series) -> nib.Nifti1Image:
     The axes count columns, rows from the last to the first, and slices along their normal.
     """
     lowest, highest = frames[0][0], frames[0][-1]
+    if lowest is highest:
+        raise lowest.error(
+            "ImagePositionPatient", "is the same in all images, so they make no volume"
+        )
     rows, columns = (int(lowest.required(key, 1)[0]) for key in ("Rows", "Columns"))
     corner, along_row, along_column = _grid(lowest)
     steps = max(len(frames[0]) - 1 + int(series.missing_slices().sum()), 1)

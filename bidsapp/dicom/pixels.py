@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -94,6 +96,27 @@ def planes(frames: Sequence[Frame]) -> Iterator[Plane]:
                     "(0028,0011) Columns and (0028,0008) NumberOfFrames say; export it again"
                 )
             yield Plane(number, z, header, pixels[index])
+
+
+def same_pixels(one: Sequence[Frame], other: Sequence[Frame]) -> bool:
+    """Tell whether the images of two series, or their copies under other names, are the same.
+
+    Raises
+    ------
+    BadDataError
+        Pixels cannot be decoded.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        digests = [_digests(frames, Path(name, f"{n}")) for n, frames in enumerate((one, other))]
+    return digests[0] == digests[1]
+
+
+def _digests(frames: Sequence[Frame], folder: Path) -> dict[tuple[int, int], bytes]:
+    """Frame and slice -> what stands for its pixels, however they are coded."""
+    return {
+        (plane.frame, plane.z): hashlib.sha256(plane.rescaled.tobytes()).digest()
+        for plane in planes(uncompressed(frames, folder))
+    }
 
 
 def _decoded(path: Path) -> NDArray[np.generic]:

@@ -7,6 +7,7 @@ volumes of an MR, other units) is split into parts.
 
 from __future__ import annotations
 
+import filecmp
 import os
 from collections import ChainMap, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,7 +22,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from bidsapp.dicom.archives import decompress, is_archive, is_compressed, unpack
+from bidsapp.dicom.archives import decompress, is_compressed, is_packed, unpack
 from bidsapp.dicom.header import Header, Values, read_headers
 from bidsapp.dicom.tables import tables
 from bidsapp.dicom.volumes import is_volume, read_volume
@@ -165,12 +166,12 @@ def take_inventory(
     NoInputError
         The folder is missing or holds no image.
     """
-    if not folder.is_dir() and not (folder.is_file() and _is_packed(folder)):
+    if not folder.is_dir() and not (folder.is_file() and is_packed(folder)):
         raise NoInputError(
             f"{folder}: no such folder or archive; give what holds the DICOM or NIfTI files"
         )
     roots, broken = _unpacked(folder, scratch, progress)
-    files = [path for root in roots for path in _files(root) if not _is_packed(path)]
+    files = [path for root in roots for path in _files(root) if not is_packed(path)]
     groups: dict[str, dict[str, Header]] = defaultdict(dict)
     shared: dict[str, Values] = {}
     n_seen = 0
@@ -197,7 +198,7 @@ def _unpacked(
 ) -> tuple[list[Path], list[str]]:
     """Unpack the archives of a folder; return all folders to read, and what went wrong."""
     roots, broken = [folder], []
-    inside = [folder] if folder.is_file() else [path for path in _files(folder) if _is_packed(path)]
+    inside = [folder] if folder.is_file() else [path for path in _files(folder) if is_packed(path)]
     top = folder.parent if folder.is_file() else folder
     # The folders above an archive, and its name, are kept: they may be labels.
     single = scratch / "files" / top.name
@@ -209,22 +210,13 @@ def _unpacked(
                 continue
             progress(f"Unpacking archive {number + 1}")
             root = scratch / f"{number:04d}" / top.name
-            unpack(archive, root / where / archive.name.split(".")[0])
+            broken += unpack(archive, root / where / archive.name.split(".")[0])
             roots.append(root)
-            if nested := sum(map(is_archive, _files(root))):
-                broken.append(
-                    f"{archive.name}: holds {nested} archive{'s' * (nested > 1)} inside; unpack it "
-                    "yourself"
-                )
         except BadDataError as error:
             broken.append(str(error))
     if single.is_dir():
         roots.append(single)
     return roots, broken
-
-
-def _is_packed(path: Path) -> bool:
-    return is_archive(path) or is_compressed(path)
 
 
 def in_one_sentence(broken: Sequence[str]) -> list[str]:
@@ -310,7 +302,16 @@ def _file(header: Header, groups: dict[str, dict[str, Header]], shared: dict[str
     name = header.text("SOPInstanceUID") or str(header.path)
     # Some exports give all images of a series one UID; what else they say tells them apart.
     contents = hash(tuple(header.plain(keyword) for keyword in tables()["tags"]["instance"]))
-    groups[uid].setdefault(f"{name}/{header.frame}/{contents}", header)
+    key = f"{name}/{header.frame}/{contents}"
+    known = groups[uid].setdefault(key, header)
+    if known is not header and not _is_one_file(known.path, header.path):
+        groups[uid][f"{key}/{header.path}"] = header  # whether it is a copy, its pixels will tell
+
+
+@lru_cache
+def _is_one_file(one: Path, other: Path) -> bool:
+    """Whether two files are the same to the byte."""
+    return filecmp.cmp(one, other, shallow=False)
 
 
 def _split(uid: str, images: list[Header]) -> list[Series]:

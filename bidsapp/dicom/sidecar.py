@@ -20,6 +20,7 @@ from bidsapp.dicom.header import Header, tag_name
 from bidsapp.dicom.tables import tables
 from bidsapp.dicom.timing import ScanClock, TimeModel
 from bidsapp.dicom.volumes import in_words_of
+from bidsapp.dicom.words import known_words
 from bidsapp.errors import BadDataError
 
 Sidecar = dict[str, Any]
@@ -83,14 +84,10 @@ def pet_sidecar(facts: PetFacts, dcm2niix: Mapping[str, Any]) -> Sidecar:
         **_corrections(header, facts.clock),
         **_reconstruction(header, dcm2niix),
     }
-    taken = {
-        key: dcm2niix[key]
-        for key in tables()["dcm2niix_keys"]["pet"]
-        if key in dcm2niix and key not in entries
-    }
+    taken = {key: value for key, value in _taken("pet", dcm2niix).items() if key not in entries}
     kept = [k for k in STATED_KEYS if facts.carried.get(k, "n/a") != "n/a"]
     known = ("InjectedRadioactivity", "InjectedRadioactivityUnits", "Manufacturer")
-    entries.update({k: (facts.carried[k], _CARRIED) for k in kept if k not in known})
+    entries.update({k: (_in_words(facts.carried[k]), _CARRIED) for k in kept if k not in known})
     entries.update({key: (value, _STATED) for key, value in facts.stated.items()})
     sources = {
         "Manufacturer": "(0008,0070) Manufacturer",
@@ -108,7 +105,7 @@ def pet_sidecar(facts: PetFacts, dcm2niix: Mapping[str, Any]) -> Sidecar:
     others = (*(finding.message for finding in facts.findings), *facts.remarks)
     return {
         "Manufacturer": manufacturer(header),
-        "ManufacturersModelName": header.text("ManufacturerModelName") or "n/a",
+        "ManufacturersModelName": header.shown("ManufacturerModelName") or "n/a",
         "Units": "Bq/mL",
         **{key: value for key, (value, _) in entries.items()},
         **taken,
@@ -122,20 +119,36 @@ def pet_sidecar(facts: PetFacts, dcm2niix: Mapping[str, Any]) -> Sidecar:
 
 def t1w_sidecar(dcm2niix: Mapping[str, Any]) -> Sidecar:
     """Sidecar of a T1w image: what dcm2niix read, without free text, dates and identifiers."""
-    keys = tables()["dcm2niix_keys"]["t1w"]
     return {
-        **{key: dcm2niix[key] for key in keys if key in dcm2niix},
+        **_taken("t1w", dcm2niix),
         "CentiPET": {"Sources": {"*": "dcm2niix"}, "Remarks": [], "Flags": []},
     }
 
 
+def _taken(kind: str, dcm2niix: Mapping[str, Any]) -> Sidecar:
+    """What a sidecar takes over from that of dcm2niix, which copies texts out of the headers."""
+    fixed = tables()["fixed_vocabulary"]["keys"]
+    return {
+        key: dcm2niix[key] if key in fixed else _in_words(dcm2niix[key])
+        for key in tables()["dcm2niix_keys"][kind]
+        if key in dcm2niix
+    }
+
+
+def _in_words(value: Any) -> Any:
+    """Value with nothing but words of imaging in its texts."""
+    if isinstance(value, list):
+        return [_in_words(item) for item in value]
+    return known_words(value) if isinstance(value, str) and value != "n/a" else value
+
+
 def manufacturer(header: Header) -> str:
     """Name of the manufacturer as other converters write it."""
-    text = header.text("Manufacturer")
+    text = header.text("Manufacturer").lower()
     for start, name in tables()["manufacturer"].items():
-        if text.lower().startswith(start):
+        if text.startswith(start):
             return str(name)
-    return text or "n/a"
+    return header.shown("Manufacturer") or "n/a"
 
 
 def _times(times: TimeModel) -> dict[str, tuple[Any, str]]:
@@ -303,7 +316,7 @@ def _corrections(header: Header, clock: ScanClock) -> dict[str, tuple[Any, str]]
         "AcquisitionMode": ("n/a", _NOT_STATED),
     }
     for key in ("ScatterCorrectionMethod", "RandomsCorrectionMethod"):
-        if text := header.text(key):
+        if text := header.shown(key):
             entries[key] = (text, tag_name(key))
     factors = [frame.decay_factor for frame in clock.frames]
     if None not in factors:
@@ -312,7 +325,7 @@ def _corrections(header: Header, clock: ScanClock) -> dict[str, tuple[Any, str]]
 
 
 def _attenuation(header: Header) -> tuple[str, str]:
-    if text := header.text("AttenuationCorrectionMethod"):
+    if text := header.shown("AttenuationCorrectionMethod"):
         return text, tag_name("AttenuationCorrectionMethod")
     if header.texts("CorrectedImage"):  # classified as corrected by it
         return "measured, method not stated", "(0028,0051) CorrectedImage lists ATTN"
@@ -323,7 +336,7 @@ def _reconstruction(header: Header, dcm2niix: Mapping[str, Any]) -> dict[str, tu
     """Reconstruction method and filter; parameters only where dcm2niix could read them."""
     entries: dict[str, tuple[Any, str]] = {}
     if "ReconMethodName" not in dcm2niix:
-        text = header.text("ReconstructionMethod")
+        text = header.shown("ReconstructionMethod")
         entries["ReconMethodName"] = (
             text or "n/a",
             "(0054,1103) ReconstructionMethod" if text else _NOT_STATED,
@@ -337,7 +350,7 @@ def _reconstruction(header: Header, dcm2niix: Mapping[str, Any]) -> dict[str, tu
         source = "(0054,1103) ReconstructionMethod states no parameter"
         entries["ReconMethodParameterLabels"] = (["none"], source)
         entries["ReconMethodParameterUnits"] = (["none"], source)
-    kernel = header.text("ConvolutionKernel")
+    kernel = header.shown("ConvolutionKernel")
     source = "(0018,1210) ConvolutionKernel"
     match = re.fullmatch(r"(.*?)[\s_]*(\d+(?:\.\d+)?)\s*(?:mm)?", kernel)
     if not kernel:

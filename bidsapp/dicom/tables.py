@@ -18,14 +18,3 @@ def tables() -> dict[str, Any]:
 def name_matches(kind: str, text: str) -> bool:
     """Tell whether a series or protocol name looks like ``kind`` (a key of ``[names]``)."""
     return re.search(tables()["names"][kind], text.lower()) is not None
-
-
-def known_words(text: str) -> str:
-    """What ``[names]`` knows in a text, and nothing else of it."""
-    found = {
-        match.span()
-        for pattern in tables()["names"].values()
-        for match in re.finditer(pattern, text.lower())
-    }
-    words = [re.sub(r"[\W_]+", " ", text.lower()[start:end]) for start, end in sorted(found)]
-    return " ".join(dict.fromkeys(" ".join(words).split())) or "n/a"

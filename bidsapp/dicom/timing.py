@@ -744,7 +744,7 @@ def _with_decay(model: TimeModel, clock: ScanClock) -> TimeModel:
     named = clock.decay_correction.upper()
     if named not in ("START", "ADMIN", "NONE", ""):
         raise BadDataError(
-            f"(0054,1102) DecayCorrection is '{named[:20]}', not START, ADMIN or NONE; correct it"
+            f"(0054,1102) DecayCorrection is '{named}', not START, ADMIN or NONE; correct it"
         )
     if not named:
         if clock.decay_corrected or (clock.decay_corrected is None and clock.decay_moment):

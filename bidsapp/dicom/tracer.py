@@ -9,6 +9,7 @@ from bidsapp.core.quality import Flag
 from bidsapp.data.tracers import Tracer, tracer_from_name, tracers
 from bidsapp.dicom.header import Header, tag_name
 from bidsapp.dicom.tables import tables
+from bidsapp.dicom.words import known_words
 from bidsapp.errors import BadDataError
 
 _OTHERS = "OtherRadiopharmaceuticals"
@@ -90,7 +91,7 @@ def second_injection(header: Header, tracer: Tracer, stated: Stated) -> Flag | N
         return None
     sequence = "(0054,0016) RadiopharmaceuticalInformationSequence"
     first = header.text("Radiopharmaceutical") or "unnamed"
-    named = ", ".join(f"'{name}'" for name in (first, *others))
+    named = ", ".join(f"'{known_words(name)}'" for name in (first, *others))
     its_own = tracer_from_name(first)
     later = its_own != tracer and any(tracer_from_name(name) == tracer for name in others)
     if later and stated.injection is None and stated.times is None:

@@ -56,7 +56,7 @@ def test_members_cannot_leave_the_folder(tmp_path: Path) -> None:
             info.type, info.linkname = kind, "/etc/passwd"
             tar.addfile(info)
     target = tmp_path / "inside" / "target"
-    assert unpack(archive, target) == 4
+    assert unpack(archive, target) == []
     found = sorted(path for path in tmp_path.rglob("*") if not path.is_dir())
     assert [path for path in found if target not in path.parents] == [archive]
     assert all(path.read_bytes() == b"abc" for path in found if path != archive)
@@ -69,7 +69,8 @@ def test_links_in_a_zip_are_passed_over(tmp_path: Path) -> None:
         info.external_attr = 0o120777 << 16
         zipped.writestr(info, "/etc/passwd")
         zipped.writestr("plain", "abc")
-    assert unpack(archive, tmp_path / "target") == 1
+    unpack(archive, tmp_path / "target")
+    assert [path.name for path in (tmp_path / "target").rglob("*") if path.is_file()] == ["plain"]
 
 
 def test_a_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,7 +168,8 @@ def test_no_file_is_lost_whatever_the_names(tmp_path: Path, kind: str) -> None:
                 info = tarfile.TarInfo(name)
                 info.size = len(content)
                 tar.addfile(info, io.BytesIO(content))
-    assert unpack(archive, tmp_path / "target") == len(NAMES)
+    assert unpack(archive, tmp_path / "target") == []
+    assert sum(path.is_file() for path in (tmp_path / "target").rglob("*")) == len(NAMES)
     found = [path.read_bytes() for path in (tmp_path / "target").rglob("*") if path.is_file()]
     assert sorted(found) == sorted(contents)
 
@@ -219,7 +221,7 @@ def nested() -> bytes:
     ("content", "reason"),
     [
         (encrypted, "is encrypted"),
-        (nested, "holds 1 archive inside"),
+        (nested, r"inner\.zip: cannot be unpacked"),
         (bytes, "cannot be unpacked"),
     ],
 )
@@ -232,6 +234,49 @@ def test_the_reason_is_told_when_nothing_else_is_there(
     archive.write_bytes(content())
     with pytest.raises(NoInputError, match=rf"contains no image .*a\.zip: {reason}"):
         convert(DicomInput(archive if alone else archive.parent), tmp_path / "bids", nprocs=1)
+
+
+def zipped(members: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+def test_archives_inside_archives_are_read_one_level_deep(tmp_path: Path) -> None:
+    """As repositories hand them out: a zip of visits, each a zip, a tar or files packed singly."""
+    mr, pet = Mr().write(tmp_path / "mr"), Pet().write(tmp_path / "pet")
+    inner = zipped({path.name: path.read_bytes() for path in mr})
+    tarred = io.BytesIO()
+    with tarfile.open(fileobj=tarred, mode="w:gz") as tar:
+        for path in pet[:20]:
+            tar.add(path, path.name)
+    single = {f"scans/{path.name}.dcm.gz": gzip.compress(path.read_bytes()) for path in pet[20:]}
+    outer = {"visit/MR.zip": inner, "visit/pet.tgz": tarred.getvalue(), **single}
+    outer["deep.zip"] = zipped({"deeper.zip": inner})
+    outer["locked.zip"] = encrypted()
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "all.zip").write_bytes(zipped(outer))
+    report = convert(DicomInput(tmp_path / "in", dry_run=True), tmp_path / "bids", nprocs=1)
+    assert sorted((row.kind, row.n_files) for row in report.rows) == [
+        ("PET", len(pet)),
+        ("T1w", len(mr)),
+    ]
+    (error,) = report.errors
+    assert error.startswith("2 files cannot be read") and "all.zip" in error
+
+
+def test_a_bomb_inside_an_archive_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Inner archives have no budget of their own, or each level would multiply it."""
+    monkeypatch.setattr("bidsapp.dicom.archives._ALWAYS_ALLOWED", 2**20)
+    outer = tmp_path / "outer.zip"
+    outer.write_bytes(zipped({f"{n}.zip": zipped({"x": bytes(2**20)}) for n in range(3)}))
+    with pytest.raises(BadDataError, match="far more"):
+        unpack(outer, tmp_path / "target")
+    assert not (tmp_path / "target").exists()
 
 
 KILLED = """

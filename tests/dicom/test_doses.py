@@ -13,7 +13,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
-from dicom_studies import Pet, write
+from dicom_studies import Mr, Pet, write
 from pydicom.dataset import Dataset
 from raw_sidecar import PET_SIDECAR
 
@@ -200,3 +200,37 @@ def test_a_frame_of_no_length_can_be_stated(tmp_path: Path) -> None:
     metadata.write_text(json.dumps({"FrameDuration": [300, 300, 300, 300]}))
     (row,) = decided(tmp_path / "stated", edited(empty, Pet()), metadata=metadata).rows
     assert row.decision == "kept", row.reason
+
+
+def other_pixels(datasets: Iterable[Dataset]) -> list[Dataset]:
+    """The same headers, instances and all, over another image."""
+    made = [copy.deepcopy(data) for data in datasets]
+    for data in made:
+        pixels = np.frombuffer(data.PixelData, "<i2")
+        data.PixelData = (20000 - pixels).astype("<i2").tobytes()
+    return made
+
+
+def renamed(datasets: Iterable[Dataset]) -> list[Dataset]:
+    """A copy under UIDs of its own, as some archives make them."""
+    made = [copy.deepcopy(data) for data in datasets]
+    for number, data in enumerate(made):
+        data.SeriesInstanceUID = f"{data.SeriesInstanceUID}.7"
+        data.SOPInstanceUID = f"{data.SOPInstanceUID}.{number}"
+    return made
+
+
+def test_copies_count_once_and_what_only_looks_like_one_is_told(tmp_path: Path) -> None:
+    first = list(Pet(frames=[(5400, 600)]).datasets())
+    rows = decided(tmp_path / "copies", first, first, renamed(first)).rows
+    assert sorted(row.decision for row in rows) == ["kept", "skipped"]
+    twins = decided(tmp_path / "twins", first, renamed(other_pixels(first))).rows
+    assert [row.decision for row in twins] == ["kept", "kept"]
+    assert all("the same headers and other pixels" in row.reason for row in twins)
+
+
+@pytest.mark.parametrize("images", [Pet(frames=[(5400, 600)]), Mr()])
+def test_two_images_under_one_identifier_are_refused(tmp_path: Path, images: Pet | Mr) -> None:
+    first = list(images.datasets())
+    (row,) = decided(tmp_path, first, other_pixels(first)).rows
+    assert row.decision == "error" and "whose pixels differ" in row.reason

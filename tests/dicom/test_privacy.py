@@ -22,6 +22,7 @@ from bidsapp.dicom.convert import convert, format_table
 from bidsapp.dicom.header import Header, read_headers
 from bidsapp.dicom.scrub import Scrubber
 from bidsapp.dicom.sidecar_tags import lenient_json
+from bidsapp.dicom.words import known_words
 from bidsapp.settings import DicomInput
 
 CHARSETS = {
@@ -36,15 +37,26 @@ NAMES = {
     "Korean": ("Hong^Gildong=洪^吉洞=홍^길동", "김^희중"),
     "Chinese": ("王^小东", "李"),
 }
-TEXT_VRS = ("LO", "SH", "LT", "UT", "ST")
-KEPT = ("Manufacturer", "Units")  # what decides how a file is read
+# People whom no tag calls a person: a relative, another patient, who ordered the scan.
+STRANGERS = {
+    "Latin": "Dulcinea Toboso-Panza Ng ab-12345 Szczebrzeszynska",
+    "Japanese": "鈴木花子 さくら",
+    "Korean": "박지성 순이",
+    "Chinese": "欧阳娜娜 伟",
+}
+TEXT_VRS = ("LO", "SH", "LT", "UT", "ST", "UC")
 SMALL = Mr(spacing=20.0, shape=(6, 6), positions=tuple(range(35)))
 
 
-def marked(data: Dataset, name: str, charset: str | list[str]) -> Dataset:
-    """Put a name into every tag of text and of persons, into private tags and sequences too."""
+def marked(data: Dataset, name: str, script: str) -> Dataset:
+    """Put a name into every tag of persons, and it and strangers into every tag of text.
+
+    Private tags, those that are read among them, and sequences have some, too.
+    """
     spoken = " ".join(part.replace("^", " ") for part in name.split("="))
-    data.SpecificCharacterSet = charset
+    spoken = f"{STRANGERS[script]} {spoken}"
+    data.SpecificCharacterSet = CHARSETS[script]
+    data.StudyDescription = data.StationName = data.AdmittingDiagnosesDescription = ""
     _mark_texts(data, spoken)
     kind = "t1 mprage" if data.Modality == "MR" else "AC"
     data.SeriesDescription = f"{kind} {'head ' * 5}{spoken}"
@@ -56,11 +68,17 @@ def marked(data: Dataset, name: str, charset: str | list[str]) -> Dataset:
         setattr(data, keyword, name)
     person = Dataset()
     person.PersonName = name
+    person.PatientComments = person.ReasonForTheRequestedProcedure = spoken
     data.RequestAttributesSequence = Sequence([person])
+    data.ContrastBolusAgent = f"none {spoken}"
+    petd = data.private_block(0x0009, "GEMS_PETD_01", create=True)
+    petd.add_new(0x36, "LO", spoken[:60])
     block = data.private_block(0x0029, "MARKED", create=True)
     block.add_new(1, "LO", spoken[:60])
     block.add_new(2, "PN", name)
     block.add_new(3, "SQ", Sequence([person]))
+    block.add_new(4, "UT", spoken)
+    block.add_new(5, "UN", spoken.encode("utf-8"))
     return data
 
 
@@ -69,8 +87,8 @@ def _mark_texts(data: Dataset, spoken: str) -> None:
         if element.VR == "SQ":
             for item in element.value:
                 _mark_texts(item, spoken)
-        elif element.VR in TEXT_VRS and element.keyword not in KEPT:
-            element.value = f"{element.value or ''} {spoken}".strip()[:60]
+        elif element.VR in TEXT_VRS:
+            element.value = f"{element.value or ''} {spoken}".strip()[:63]
 
 
 def parts(name: str) -> set[str]:
@@ -107,13 +125,14 @@ def test_names_in_every_tag_reach_no_output(
         for place, images in enumerate(all_three if number == 0 else all_three[:1]):
             datasets = images.datasets(Person(name, f"ID-{number}", ""))
             folder = tmp_path / "in" / f"{number}-{place}"
-            write(folder, (marked(data, name, CHARSETS[script]) for data in datasets))
+            write(folder, (marked(data, name, script) for data in datasets))
     report = convert(DicomInput(tmp_path / "in"), tmp_path / "bids", nprocs=1, progress=said.append)
     assert report.n_converted == 2, format_table(report.rows)
     assert len(report.errors) == len(NAMES[script])
     text = everything(tmp_path / "bids") + everything(tmp_path / "scratch")
     text += "\n".join([*said, format_table(report.rows), *report.errors, caplog.text]).lower()
-    leaks = {part for name in NAMES[script] for part in parts(name) if part in text}
+    hidden = [*NAMES[script], *STRANGERS[script].replace("-", " ").split()]
+    leaks = {part for name in hidden for part in parts(name) if part in text}
     assert leaks == set()
     assert "mprage" in text and "head head" in text
 
@@ -180,13 +199,13 @@ def test_no_file_name_stands_in_the_table(tmp_path: Path) -> None:
     report = convert(DicomInput(source), tmp_path / "bids", nprocs=1)
     text = (format_table(report.rows) + "\n".join(report.errors)).lower()
     assert "quixote" not in text + everything(tmp_path / "bids") and "20210302" not in text
-    assert "t1 mprage" in {row.description for row in report.rows}
+    assert "***_t1_mprage_***" in {row.description for row in report.rows}
 
 
 @pytest.mark.parametrize(
     ("charset", "name", "text"),
     [
-        (["", "ISO 2022 IR 87"], "山田^太郎", "頭部 t1 mprage 前"),
+        (["", "ISO 2022 IR 87"], "山田^太郎", "頭部 t1 mprage 造影前"),
         (["", "ISO 2022 IR 149"], "홍^길동", "뇌 t1 mprage 검사"),
         (None, "Zed^Yul", 't1 mprage \x1b$B"\\F,\x1b(B'),
     ],
@@ -221,3 +240,29 @@ def test_a_sidecar_keeps_what_can_be_read_of_it() -> None:
     for broken in (b'{"A": 1', b"[", b'{"A": [1, }'):
         with pytest.raises(ValueError, match="line"):
             lenient_json(broken)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("t1_mprage_sag_p2_iso_1.0", "t1_mprage_sag_p2_iso_1.0"),
+        ("SIEMENS Biograph64_mCT TrioTim uMR 770", "SIEMENS Biograph64_mCT TrioTim uMR 770"),
+        ("OSEM3D 4i21s, XYZ Gaussian 4.00", "OSEM3D 4i21s, XYZ Gaussian 4.00"),
+        ("measured,AC 0.096000 cm-1 18F", "measured,AC 0.096000 cm-1 18F"),
+        ("Mustermann Erika T1", "*** T1"),
+        ("T1 4711 19480229 29.02.48 2.3.48 29-02-1948 123-456 head", "T1 *** head"),
+        ("PET 90-110 min, v2.5.1", "PET 90-110 min, v2.5.1"),
+        ("HeadMustermann mprageErika", "Head*** mprage***"),
+        ("t1_MPRAGEcr_noGRAPPA MUSTERmann", "t1_MPRAGE***_noGRAPPA ***"),
+        ("頭部山田造影前", "頭部***造影前"),
+        ("뇌 김희중 검사", "뇌 *** 검사"),
+    ],
+)
+def test_only_words_of_imaging_are_shown(text: str, shown: str) -> None:
+    assert known_words(text) == shown
+
+
+def test_what_does_not_fit_its_tag_is_shown_like_any_text() -> None:
+    values = {"EchoTime": ("Quixote",), "Units": ("Sancho",), "SliceThickness": ("2.5e",)}
+    header = Header(Path("x"), values)
+    assert [header.shown(keyword) for keyword in values] == ["***", "***", "2.5e"]

@@ -1,0 +1,86 @@
+"""Of texts that people type, the words that cannot tell whose image it is (``words.toml``).
+
+Names of persons are searched and hidden, too (`bidsapp.dicom.scrub`), but a text may hold what no
+tag calls a name: another patient, a relative, a number of an insurance.  So it is turned round:
+what is not a word of imaging, a short number or a single letter is hidden.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from functools import lru_cache
+from importlib.resources import files
+from string import ascii_uppercase
+
+from bidsapp.data.tracers import tracers
+
+HIDDEN = "***"
+_SHORTEST_PART = 3  # letters of a word that is looked for inside a longer one
+_LONGEST_NUMBER = 3  # digits; longer ones may be dates and identifiers
+_MOST_DIGITS = {2: 5, 3: 3}  # of two or three numbers joined by points and dashes: 90-110, 2.5.1
+_NUMBER = r"\d+(?:[./-]\d+)*"
+_DECIMAL = re.compile(rf"\d{{1,{_LONGEST_NUMBER}}}(\.\d{{1,6}})?", re.ASCII)
+_HIDDEN_ONES = re.compile(rf"{re.escape(HIDDEN)}(?:[\W_]*{re.escape(HIDDEN)})+")
+
+
+def known_words(text: str) -> str:
+    """Text with every word hidden that is no word of imaging.
+
+    >>> known_words("t1_mprage_sag_p2_iso Mustermann 19480229"), known_words("頭部山田造影前")
+    ('t1_mprage_sag_p2_iso ***', '頭部***造影前')
+    """
+    return _HIDDEN_ONES.sub(HIDDEN, _tokens().sub(_shown, text))
+
+
+def _shown(found: re.Match[str]) -> str:
+    text = found[0]
+    if text[0].isdigit():
+        return text if _is_short_number(text) else HIDDEN
+    if not text.isascii():
+        return text if text.casefold() in _vocabulary() else HIDDEN
+    if len(text) == 1 or _is_word(text.casefold()):
+        return text
+    capitals = text[: len(text) - len(text.lstrip(ascii_uppercase))]
+    known = len(capitals) >= _SHORTEST_PART and capitals.casefold() in _vocabulary()
+    return f"{capitals}{HIDDEN}" if known else HIDDEN
+
+
+def _is_short_number(text: str) -> bool:
+    if _DECIMAL.fullmatch(text):
+        return True
+    parts = re.split(r"[./-]", text)
+    short = all(len(part) <= _LONGEST_NUMBER for part in parts)
+    return text.isascii() and short and sum(map(len, parts)) <= _MOST_DIGITS.get(len(parts), 0)
+
+
+@lru_cache(maxsize=4096)
+def _is_word(letters: str) -> bool:
+    """Whether letters are a word, or nothing but words written together."""
+    known = _vocabulary()
+    if letters in known:
+        return True
+    ends = range(_SHORTEST_PART, len(letters) - _SHORTEST_PART + 1)
+    return any(letters[:end] in known and _is_word(letters[end:]) for end in ends)
+
+
+@lru_cache
+def _vocabulary() -> frozenset[str]:
+    names = [name for tracer in tracers().values() for name in (tracer.name, *tracer.synonyms)]
+    texts = " ".join([*_table().values(), *names])
+    return frozenset(word.casefold() for word in re.findall(r"[^\W\d_]+", texts))
+
+
+@lru_cache
+def _tokens() -> re.Pattern[str]:
+    """Numbers, words of scripts without spaces, runs of letters between those up to a capital."""
+    unspaced = sorted(_table()["unspaced"].split(), key=lambda word: (-len(word), word))
+    inside = "|".join(map(re.escape, unspaced))
+    letter = rf"(?!{inside})[^\W\d_]"
+    return re.compile(rf"{_NUMBER}|{inside}|{letter}(?:(?!(?<=[a-z])[A-Z]){letter})*")
+
+
+@lru_cache
+def _table() -> dict[str, str]:
+    table = tomllib.loads((files(__package__) / "words.toml").read_text("utf-8"))
+    return {topic: " ".join(words.split()) for topic, words in table.items()}
