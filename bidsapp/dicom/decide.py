@@ -196,7 +196,7 @@ class _Desk:
         except Exception as error:  # a fault of ours in one series must not stop the others
             self._note(series, labels, kind, FAILED, unexpected(error))
 
-    def _twin(self, first: Series, series: Series) -> Finding | None:
+    def _twin(self, first: Series, series: Series) -> Flag | None:
         """What to tell of a series whose headers are those of another, but not its pixels."""
         if first is series:
             return None
@@ -207,7 +207,7 @@ class _Desk:
         except BadDataError:  # its headers decide
             return None
         numbers = sorted({self.rows[first.key].series, _number(series)})
-        finding = Finding(
+        finding = Flag(
             "copied-headers",
             f"two series (numbers {', '.join(numbers)}) have the same headers and other pixels, so "
             "one of them is another scan or reconstruction than its headers say: find out which, "

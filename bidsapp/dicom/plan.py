@@ -226,7 +226,7 @@ def _reconstruction_labels(run: list[PetScan]) -> list[str]:
     labels: list[str] = []
     for scan in run:
         header = scan.series.header
-        text = header.text("ReconstructionMethod") + header.text("ConvolutionKernel")
+        text = header.shown("ReconstructionMethod") + header.shown("ConvolutionKernel")
         label = f"{len(scan.times.frame_start_s)}frames" + re.sub(r"[^A-Za-z0-9]", "", text)
         twins = sum(other == label or other.startswith(f"{label}v") for other in labels)
         labels.append(label if not twins else f"{label}v{twins + 1}")

@@ -89,7 +89,7 @@ def test_no_word_of_the_patient_is_written(tmp_path: Path) -> None:
             content = nib.load(path).header.binaryblock
         text = content.decode("latin-1").lower() + str(path.relative_to(bids)).lower()
         assert not [word for word in words if word in text], path
-    assert "*** *** AC" in report.rows[1].description + report.rows[0].description
+    assert "FBB *** AC" in report.rows[1].description + report.rows[0].description
 
 
 def test_a_name_inside_a_word_of_ours_is_left_alone(tmp_path: Path) -> None:
@@ -158,11 +158,11 @@ def test_sessions_are_injections_in_time_and_runs_parts_of_one(tmp_path: Path) -
 def test_the_t1w_nearest_in_time_comes_first(tmp_path: Path) -> None:
     source = tmp_path / "source"
     Mr(acquired=datetime(2018, 1, 1), description="old").write(source / "a")
-    Mr(acquired=datetime(2021, 5, 1), description="near").write(source / "b")
+    Mr(acquired=datetime(2021, 5, 1), description="new").write(source / "b")
     Mr(acquired=datetime(2021, 3, 3), description="km", contrast="Gadovist").write(source / "c")
     Pet().write(source / "pet")
     named = targets(dry(source))
-    assert [named[name] for name in ("near", "old", "km")] == [
+    assert [named[name] for name in ("new", "old", "km")] == [
         *("ses-01_run-1_T1w", "ses-01_run-2_T1w", "ses-01_run-3_T1w"),
     ]  # fmt: skip
 
