@@ -8,6 +8,7 @@ import tomllib
 from collections import defaultdict
 from collections.abc import Sequence
 from importlib.resources import files
+from itertools import groupby
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -16,7 +17,7 @@ from bidsapp.cli.command import Parser, add_option
 from bidsapp.cli.machine import available_cpus, available_memory_gb
 from bidsapp.errors import NoInputError, UnknownLevelError, UsageError
 from bidsapp.options.checks import absolute_path, text_of
-from bidsapp.options.option_table import GROUPS, OPTIONS
+from bidsapp.options.option_table import OPTIONS
 from bidsapp.settings import (
     TEMPLATE_SPACE,
     DicomInput,
@@ -126,13 +127,13 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     here = {"--nprocs": available_cpus(), "--mem": available_memory_gb()}
-    for title, rows in GROUPS.items():
+    for title, options in groupby(OPTIONS, lambda option: option.group):
         group = parser.add_argument_group(title)
         alone: dict[str, Any] = defaultdict(group.add_mutually_exclusive_group)
-        for option in rows:
+        for option in options:
             add_option(alone[option.alone] if option.alone else group, option, here)
-    for flags, options in _SILENT.items():
-        parser.add_argument(*flags, **options, help=argparse.SUPPRESS)
+    for flags, typed in _SILENT.items():
+        parser.add_argument(*flags, **typed, help=argparse.SUPPRESS)
 
 
 _SILENT: dict[tuple[str, ...], dict[str, Any]] = {

@@ -126,6 +126,8 @@ class _Batch(SGELikeBatchManagerBase):  # type: ignore[misc]
     A job whose result is not there when the batch system has forgotten it was killed.
     """
 
+    _template: str
+
     def __init__(self, plugin_args: dict[str, Any]) -> None:
         super().__init__(plugin_args=plugin_args)
         # as this process computes, whatever environment a job is given

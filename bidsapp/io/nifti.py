@@ -13,8 +13,9 @@ import stat
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from io import BufferedIOBase
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -106,7 +107,7 @@ def read_frames(path: str | Path) -> Iterator[Volume]:
 def _as_numbers(voxels: Any, dtype: type) -> NDArray[Any]:
     """Voxels of a type; infinite ones are as missing as those that are no number."""
     with np.errstate(over="ignore"):
-        data = np.asarray(voxels, dtype=dtype)
+        data: NDArray[Any] = np.asarray(voxels, dtype=dtype)
     if data.dtype.kind == "f" and np.isinf(data).any():
         data = np.where(np.isinf(data), np.array(np.nan, data.dtype), data)
     return data
@@ -136,7 +137,7 @@ def read_grid(path: str | Path) -> Grid:
         As `read_shape`.
     """
     shape = read_shape(path)
-    return Grid((shape[0], shape[1], shape[2]), np.asarray(nib.load(path).affine, np.float64))
+    return Grid((shape[0], shape[1], shape[2]), np.asarray(_loaded(path).affine, np.float64))
 
 
 def affine_disagreement(path: str | Path) -> float:
@@ -144,7 +145,7 @@ def affine_disagreement(path: str | Path) -> float:
 
     Zero when only one of them, or none, is set.
     """
-    header = nib.load(path).header
+    header = _loaded(path).header
     places = [header.get_sform(coded=True)[0], header.get_qform(coded=True)[0]]
     if places[0] is None or places[1] is None:
         return 0.0
@@ -154,6 +155,11 @@ def affine_disagreement(path: str | Path) -> float:
     return float(np.linalg.norm(apart, axis=1).max())
 
 
+def _loaded(path: str | Path) -> Any:
+    """Image whose voxels are not read yet; nibabel's type is that of a file of any format."""
+    return nib.load(path)
+
+
 def _look(path: Path) -> tuple[type[nib.Nifti1Image], tuple[int, ...]]:
     """Class (NIfTI-1 or -2) and shape of an image whose header makes sense."""
     with _told_clearly(path):
@@ -161,7 +167,7 @@ def _look(path: Path) -> tuple[type[nib.Nifti1Image], tuple[int, ...]]:
     if not is_file:  # whoever opens a pipe waits for ever
         raise NoInputError(f"{path}: cannot be read as NIfTI; it is not a file")
     with _told_clearly(path):
-        image = nib.load(path)
+        image = _loaded(path)
         if not isinstance(image, nib.Nifti1Image):  # NIfTI-2 is one, too
             raise NoInputError(f"{path}: cannot be read as NIfTI; it is {type(image).__name__}")
         with _opened(path) as stream:
@@ -180,7 +186,8 @@ def _look(path: Path) -> tuple[type[nib.Nifti1Image], tuple[int, ...]]:
             f"{path}: voxels of type {image.get_data_dtype()} are not numbers on a scale"
         )
     _check_place(path, image.affine, stated)
-    most = image.dataobj.offset + math.prod(shape) * image.get_data_dtype().itemsize
+    stored: Any = image.dataobj
+    most = stored.offset + math.prod(shape) * image.get_data_dtype().itemsize
     if path.stat().st_size > most + (_MOST_EXTRA_MB << 20):
         raise NoInputError(f"{path}: {_LONGER}; export or copy it again")
     return type(image), shape
@@ -202,11 +209,11 @@ def _check_place(path: Path, affine: NDArray[np.float64], stated: nib.Nifti1Head
         raise BadDataError(f"{path}: its affine lies too far from the origin; convert it again")
 
 
-def _opened(path: Path) -> IO[bytes]:
+def _opened(path: Path) -> BufferedIOBase:
     return igzip.open(path) if path.suffix == ".gz" else path.open("rb")
 
 
-def _to_the_end(stream: IO[bytes]) -> None:
+def _to_the_end(stream: BufferedIOBase) -> None:
     """Read on to the checksum at the end of a compressed file: half a copy must not pass."""
     for _ in range(_MOST_EXTRA_MB):
         if not stream.read(1 << 20):
@@ -230,7 +237,7 @@ def _told_clearly(path: Path) -> Iterator[None]:
     except (
         OSError, EOFError, ValueError, OverflowError, TypeError, KeyError, zlib.error,
         isal_zlib.error, nib.filebasedimages.ImageFileError,
-    ) as error:  # fmt: skip
+    ) as error:  # type: ignore[misc]  # fmt: skip
         pointer = _pointer_to(path)
         reason = pointer or " ".join(str(error).split())
         remedy = "fetch its content" if pointer else "export or copy it again"
@@ -377,8 +384,8 @@ def load_displacements(path: str | Path) -> Volume:
     NoInputError, BadDataError
         The file is missing or no NIfTI; it holds no field of three components.
     """
-    with _told_clearly(path):
-        image = nib.load(path)
+    with _told_clearly(Path(path)):
+        image = _loaded(path)
         data = np.asanyarray(image.dataobj)
     if data.ndim != 5 or data.shape[3:] != (1, 3) or not np.isfinite(data).all():
         raise BadDataError(f"{path}: is not a displacement field; run the participant level again")
@@ -404,7 +411,7 @@ def voxel_hash(path: str | Path) -> str:
 
     The same for another header, name or compression of the same voxels.
     """
-    stored = nib.load(path).dataobj
+    stored = _loaded(path).dataobj
     digest = hashlib.sha256(f"{stored.shape} {stored.dtype.str}".encode())
     left = math.prod(stored.shape) * stored.dtype.itemsize
     with _opened(Path(path)) as file:

@@ -17,6 +17,8 @@ from typing import Any
 
 from bidsapp.errors import NoInputError, UsageError
 from bidsapp.io.reading import parse_json, read_text
+from bidsapp.options.atlas_options import atlas_choices, reference_choices, voi_spaces
+from bidsapp.settings import AtlasChoice, ReferenceChoice
 
 _WIDEST_MM = 30.0  # FWHM; more leaves nothing of a brain
 _BYTES = {"B": 1e-9, "K": 1e-6, "M": 1e-3, "G": 1.0, "T": 1e3}
@@ -68,6 +70,41 @@ def column_and_value(text: str) -> tuple[str, str]:
     return column, value
 
 
+def as_typed(_: str, value: Any) -> Any:
+    """What was typed."""
+    return value
+
+
+def not_given(_: str, given: bool) -> bool:
+    """Whether a flag that leaves something out was not given."""
+    return not given
+
+
+def work_dir(_: str, path: str | Path) -> Path:
+    """Folder of intermediate results, the default one, too."""
+    return absolute_path(str(path))
+
+
+def text(_: str, value: Any) -> str | None:
+    """Text of what was typed."""
+    return None if value is None else str(value)
+
+
+def atlases(_: str, names: Iterable[str]) -> tuple[AtlasChoice, ...]:
+    """Atlases, the volumes of the Centiloid project among them."""
+    return atlas_choices(("Centiloid", *names), absolute_path)
+
+
+def reference_regions(_: str, names: Iterable[str]) -> tuple[ReferenceChoice, ...]:
+    """Reference regions besides those of the Centiloid project."""
+    return reference_choices(names)
+
+
+def output_spaces(_: str, names: Iterable[str]) -> tuple[str, ...]:
+    """Spaces of tables and ratio images."""
+    return voi_spaces(names)
+
+
 def labels(entity: str) -> Callable[[str, Iterable[str]], tuple[str, ...]]:
     """Labels of an entity, with or without its name, each once."""
     return lambda _, values: once(_, [value.removeprefix(f"{entity}-") for value in values])
@@ -78,7 +115,7 @@ def once(_: str, values: Iterable[Any]) -> tuple[Any, ...]:
     return tuple(dict.fromkeys(values))
 
 
-def chosen(kind: type[StrEnum]) -> Callable[[str, Sequence[str]], tuple[StrEnum, ...]]:
+def several(kind: type[StrEnum]) -> Callable[[str, Sequence[str]], tuple[StrEnum, ...]]:
     """Members of an enumeration without repetition; ``none`` stands alone."""
 
     def check(flag: str, values: Sequence[str]) -> tuple[StrEnum, ...]:

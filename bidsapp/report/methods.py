@@ -212,7 +212,7 @@ def _motion(recipe: Recipe) -> str:
 def _smoothing(recipe: Recipe) -> str:
     for option in ("smooth_fwhm_mm", "target_resolution_mm"):
         if (width_mm := recipe.number(option)) is not None:
-            return PROCESSING[option].phrases[""].format(width_mm)
+            return PROCESSING[option].phrase.format(width_mm)
     return "no smoothing was applied"
 
 

@@ -88,7 +88,7 @@ def test_filters_are_told_as_they_are_typed(tmp_path):
 
 def test_phrases_cite_what_there_is_and_every_choice_has_one():
     for option in OPTIONS:
-        keys = {key for text in option.phrases.values() for key in re.findall(r"\{(\w+)\}", text)}
+        keys = set(re.findall(r"\{(\w+)\}", " ".join(option.phrases.values())))
         assert keys <= set(references())
         choices = set(option.typed.get("choices", ())) - {"none"}
         if option.phrases and choices:
