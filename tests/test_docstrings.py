@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 
-import pytest
 from numpydoc.validate import validate
 
 ROOT = Path(__file__).parents[1]
@@ -17,8 +16,14 @@ PACKAGE = ROOT / "bidsapp"
 # Parameters not documented, unknown ones documented, no Returns, no Yields.
 RULES = {"PR01", "PR02", "RT01", "YD01"}
 
-# Modules of which every public function keeps these rules; a new module of core belongs here.
-COMPLETE = ("bidsapp.core.kinetics.weights",)
+# Modules of core whose functions do not keep them all yet; no new one may join.
+NOT_YET = {
+    "alignment", "atlas_checks", "basis", "calibration", "compartments", "damage", "decay", "field",
+    "frames", "head", "intensity_model", "levels", "mixture", "motion", "mr_contrast", "pet_model",
+    "pet_template", "pet_warp", "placement", "priors", "pvc", "quality", "regional", "regions",
+    "resolution", "rigid", "sampling", "segment", "similarity", "start", "stills", "tissue_model",
+    "warp", "within_subject",
+}  # fmt: skip
 
 
 def module_name(path: Path) -> str:
@@ -52,11 +57,17 @@ def test_examples_are_true():
     assert tried > 10
 
 
-@pytest.mark.parametrize("name", COMPLETE)
-def test_public_functions_say_what_they_take_and_give(name):
-    names = list(public(name))
-    assert names
-    wrong = [
-        f"{one}: {text}" for one in names for code, text in validate(one)["errors"] if code in RULES
+def wrong(name: str) -> list[str]:
+    return [
+        f"{one}: {text}"
+        for one in public(name)
+        for code, text in validate(one)["errors"]
+        if code in RULES
     ]
-    assert wrong == []
+
+
+def test_public_functions_of_core_say_what_they_take_and_give():
+    names = [module_name(path) for path in sorted((PACKAGE / "core").rglob("*.py"))]
+    assert len(names) > len(NOT_YET)
+    lacking = [text for name in names if name.split(".")[-1] not in NOT_YET for text in wrong(name)]
+    assert lacking == []

@@ -40,7 +40,16 @@ class Anchors:
         return -self.slope * self.young_mean
 
     def pib_suvr(self, value: float) -> float:
-        """PiB SUVR of a Centiloid."""
+        """PiB SUVR of a Centiloid.
+
+        Parameters
+        ----------
+        value : Centiloid
+
+        Returns
+        -------
+        float
+        """
         return (value - self.intercept) / self.slope
 
 
@@ -106,5 +115,16 @@ class Equation:
 
 
 def centiloid(suvr: float, equation: Equation) -> float:
-    """Centiloid of an SUVR made with the reference region of ``equation``."""
+    """Centiloid of an SUVR made with the reference region of ``equation``.
+
+    Parameters
+    ----------
+    suvr : ratio of the cortical target to the reference region
+    equation : of that reference region
+
+    Returns
+    -------
+    float
+        Centiloid.
+    """
     return equation.slope * suvr + equation.intercept

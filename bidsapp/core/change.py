@@ -66,6 +66,15 @@ class Change:
     def rate(self, years: float) -> tuple[float, float, float]:
         """Change per year with its 95 % interval: (rate, low, high).
 
+        Parameters
+        ----------
+        years : between the scans
+
+        Returns
+        -------
+        (float, float, float)
+            Rate, low and high end, CL per year.
+
         Raises
         ------
         BadDataError
@@ -119,6 +128,10 @@ def change(
     relative_sd : relative standard deviation of a change by what both scans share, from
         `scale_sd` (both scans by one tracer) or `anchor_sd` (by two)
     same_tracer, same_pipeline : what does not cancel if it differs is counted, twice
+
+    Returns
+    -------
+    Change
     """
     parts = [first.scan_sd, last.scan_sd]
     if not same_tracer:
@@ -139,6 +152,14 @@ def anchor_sd(equation: Equation) -> float:
 
     A change is 100 dP / (a - y): an error of the means stretches it by (s_a, s_y) / (a - y).
     Zero when the equation comes without its anchors.
+
+    Parameters
+    ----------
+    equation : that makes the Centiloids
+
+    Returns
+    -------
+    float
     """
     anchors = equation.anchors
     if anchors is None:
@@ -153,6 +174,15 @@ def scale_sd(equation: Equation, error: ScanError) -> float:
 
     The two means of the scale, the gain of the tracer's line, and the part of the tracer's own
     signal in this person that grows with the load.
+
+    Parameters
+    ----------
+    equation : that makes the Centiloids
+    error : constants of repeat scans and of the pipeline
+
+    Returns
+    -------
+    float
     """
     if equation.anchors is None or equation.pairs is None:
         return anchor_sd(equation)
@@ -176,6 +206,10 @@ def weighted_slope(
     years, values, sds : shape (N,), N >= 3
         ``sds`` by what is new in every scan.
     relative_sd : as for `change`
+
+    Returns
+    -------
+    Slope
 
     Raises
     ------

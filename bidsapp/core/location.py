@@ -19,6 +19,10 @@ def shift(values: ArrayLike, others: ArrayLike, level: float) -> tuple[float, fl
     ----------
     values, others : shapes (N,) and (M,)
     level : of the interval, for example 0.95
+
+    Returns
+    -------
+    tuple of float or None
     """
     a, b = np.asarray(values, np.float64), np.asarray(others, np.float64)
     pairs = a.size * b.size

@@ -84,6 +84,10 @@ def mixed_effects(
     fixed : further columns by name, each shape (N,), finite
     slopes : every participant has a slope of their own, not only an intercept
 
+    Returns
+    -------
+    MixedFit
+
     Raises
     ------
     BadDataError

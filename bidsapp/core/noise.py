@@ -43,6 +43,15 @@ class Noise:
 
         The variance is the mean correlation of all pairs of voxels; pairs are counted by blurring
         the mask with the correlation function, a Gaussian of sqrt(2) ``sigma_mm``.
+
+        Parameters
+        ----------
+        mask : ndarray of bool, shape (X, Y, Z)
+        voxel_mm : edge of the cubic voxels
+
+        Returns
+        -------
+        float
         """
         part = mask[_box(mask)].astype(np.float64)
         width = np.sqrt(2) * self.sigma_mm / voxel_mm

@@ -53,7 +53,16 @@ class Line:
     n: int
 
     def at(self, x: ArrayLike) -> Float:
-        """Values of the line."""
+        """Values of the line.
+
+        Parameters
+        ----------
+        x : any shape
+
+        Returns
+        -------
+        ndarray, shape of ``x``
+        """
         return self.slope * np.asarray(x, np.float64) + self.intercept
 
 
@@ -92,6 +101,10 @@ def ordinary(x: ArrayLike, y: ArrayLike) -> Line:
     ----------
     x, y : shape (N,)
 
+    Returns
+    -------
+    Line
+
     Raises
     ------
     BadDataError
@@ -125,6 +138,10 @@ def deming(x: ArrayLike, y: ArrayLike, error_ratio: float = 1.0) -> Line:
     ----------
     x, y : shape (N,)
     error_ratio : variance of the error of y over that of x
+
+    Returns
+    -------
+    Line
 
     Raises
     ------
@@ -191,7 +208,22 @@ def spread(load: ArrayLike, residual: ArrayLike) -> tuple[float, float]:
 
 
 def agreement(first: ArrayLike, second: ArrayLike) -> Agreement:
-    """Limits of agreement of ``second`` with ``first``, both of shape (N,)."""
+    """Limits of agreement of ``second`` with ``first``, both of shape (N,).
+
+    Parameters
+    ----------
+    first, second : shape (N,)
+        Measurements of the same people in the same order.
+
+    Returns
+    -------
+    Agreement
+
+    Raises
+    ------
+    BadDataError
+        Fewer than two pairs.
+    """
     a, b = np.asarray(first, np.float64), np.asarray(second, np.float64)
     if a.size < 2 or a.shape != b.shape:
         raise BadDataError(f"{a.size} and {b.size} values: two of each at least are compared")
@@ -217,6 +249,10 @@ def robust_z(x: ArrayLike, y: ArrayLike, load: ArrayLike, least_sd: float) -> Fl
     ----------
     x, y, load : shape (N,)
     least_sd : the scale is never taken smaller, so that rounding makes no outlier
+
+    Returns
+    -------
+    ndarray, shape (N,)
     """
     a, b = _pairs(x, y)
     slope, intercept = stats.siegelslopes(b, a)

@@ -70,7 +70,16 @@ class Fingerprint:
         return hashlib.sha256(canonical(asdict(self)).encode()).hexdigest()[:12]
 
     def differences(self, other: Fingerprint) -> dict[str, str]:
-        """In what another pipeline differs: field -> words for a sentence."""
+        """In what another pipeline differs: field -> words for a sentence.
+
+        Parameters
+        ----------
+        other : Fingerprint
+
+        Returns
+        -------
+        dict of str
+        """
         found = {}
         for name, words in _WORDS.items():
             mine, its = getattr(self, name), getattr(other, name)
@@ -143,7 +152,17 @@ class Expressed:
         return self.uncertainty.interval(self.centiloid)
 
     def probability_above(self, cutoff: float) -> float | None:
-        """Probability that the true Centiloid lies above a cut-off."""
+        """Probability that the true Centiloid lies above a cut-off.
+
+        Parameters
+        ----------
+        cutoff : Centiloid
+
+        Returns
+        -------
+        float or None
+            0 to 1; None when there is no Centiloid or no error of it.
+        """
         if self.centiloid is None or self.uncertainty is None:
             return None
         return probability_above(self.centiloid, self.uncertainty.sd, cutoff)
@@ -159,6 +178,10 @@ def express(
     suvr : by reference region, None where not measured
     scale : equations that belong to the scan
     noise : relative standard deviation of these SUVRs by the noise of the image
+
+    Returns
+    -------
+    Expressed
     """
     values: dict[str, float | None] = {}
     for name, ratio in suvr.items():
@@ -187,6 +210,19 @@ def ratio_noise(
     """Relative standard deviation of target over reference by image noise, by reference region.
 
     Target and reference are far apart, so their noise is independent.
+
+    Parameters
+    ----------
+    noise : of the image; None when it could not be measured
+    masks : volumes of interest by name
+    target : name of the target
+    references : names of the reference regions
+    voxel_mm : edge of the cubic voxels
+
+    Returns
+    -------
+    dict of float or None
+        By reference region, relative to the SUVR.
     """
     if noise is None:
         return dict.fromkeys(references)
@@ -195,7 +231,17 @@ def ratio_noise(
 
 
 def scale_findings(scale: Scale, tracer: str) -> tuple[Flag, ...]:
-    """That a Centiloid is missing or approximate because of the pipeline."""
+    """That a Centiloid is missing or approximate because of the pipeline.
+
+    Parameters
+    ----------
+    scale : Scale
+    tracer : code
+
+    Returns
+    -------
+    tuple of Flag
+    """
     if scale.main not in scale.equations:
         reason = "; ".join(scale.differences) or f"no equation for {tracer}"
         return (
@@ -218,7 +264,17 @@ def scale_findings(scale: Scale, tracer: str) -> tuple[Flag, ...]:
 
 
 def disagreement_findings(expressed: Expressed, limit: float) -> tuple[Flag, ...]:
-    """Reference regions that disagree more than they do in the calibration cohort."""
+    """Reference regions that disagree more than they do in the calibration cohort.
+
+    Parameters
+    ----------
+    expressed : Expressed
+    limit : standard deviations
+
+    Returns
+    -------
+    tuple of Flag
+    """
     if expressed.disagreement is None or abs(expressed.disagreement[2]) <= limit:
         return ()
     name, difference, sds = expressed.disagreement
@@ -233,7 +289,17 @@ def disagreement_findings(expressed: Expressed, limit: float) -> tuple[Flag, ...
 
 
 def range_findings(suvr: float | None, equation: Equation | None) -> tuple[Flag, ...]:
-    """An SUVR outside of those the equation was made from, by more than a tenth."""
+    """An SUVR outside of those the equation was made from, by more than a tenth.
+
+    Parameters
+    ----------
+    suvr : of the main reference region
+    equation : that makes its Centiloid; None when there is none
+
+    Returns
+    -------
+    tuple of Flag
+    """
     if suvr is None or equation is None or equation.suvr_range is None:
         return ()
     low, high = equation.suvr_range
@@ -249,7 +315,16 @@ def range_findings(suvr: float | None, equation: Equation | None) -> tuple[Flag,
 
 
 def canonical(content: Any) -> str:
-    """JSON that is the same for the same content: sorted keys, no blanks."""
+    """JSON that is the same for the same content: sorted keys, no blanks.
+
+    Parameters
+    ----------
+    content : what JSON can hold
+
+    Returns
+    -------
+    str
+    """
     return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 

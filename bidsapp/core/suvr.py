@@ -45,12 +45,33 @@ def uptake_ratios(
 
 
 def ratio_image(image: NDArray[np.floating], reference_mean: float) -> NDArray[np.float32]:
-    """Divide an image by the mean uptake of a reference region (same units); NaN stays NaN."""
+    """Divide an image by the mean uptake of a reference region (same units); NaN stays NaN.
+
+    Parameters
+    ----------
+    image : ndarray, any shape
+    reference_mean : mean uptake of the reference region, units of ``image``
+
+    Returns
+    -------
+    ndarray, shape of ``image``
+    """
     return (image / np.float64(reference_mean)).astype(np.float32)
 
 
 def centiloid_image(
     ratio: NDArray[np.floating], slope: float, intercept: float
 ) -> NDArray[np.float32]:
-    """Put a ratio image on the Centiloid scale, voxel by voxel; NaN stays NaN."""
+    """Put a ratio image on the Centiloid scale, voxel by voxel; NaN stays NaN.
+
+    Parameters
+    ----------
+    ratio : ndarray, any shape
+    slope, intercept : of the equation from SUVR to Centiloid
+
+    Returns
+    -------
+    ndarray, shape of ``ratio``
+        Centiloid.
+    """
     return (ratio * np.float64(slope) + intercept).astype(np.float32)

@@ -37,7 +37,16 @@ class Mixture:
     log_likelihood: float
 
     def density(self, x: ArrayLike) -> Float:
-        """Probability density of the sum."""
+        """Probability density of the sum.
+
+        Parameters
+        ----------
+        x : any shape
+
+        Returns
+        -------
+        ndarray, shape of ``x``
+        """
         at = np.asarray(x, np.float64)[..., None]
         parts = stats.norm.pdf(at, self.means, self.sds) * np.asarray(self.weights)
         return np.asarray(parts.sum(axis=-1))
@@ -122,6 +131,10 @@ def two_groups(
         is that of the smaller group
     resamples, seed : of the bootstrap
 
+    Returns
+    -------
+    TwoGroups
+
     Raises
     ------
     BadDataError
@@ -159,6 +172,10 @@ def fit_mixture(values: ArrayLike) -> Mixture:
     Parameters
     ----------
     values : shape (N,), not all the same
+
+    Returns
+    -------
+    Mixture
     """
     x = np.sort(np.asarray(values, np.float64))
     starts = []
@@ -180,6 +197,10 @@ def control_cutoff(values: ArrayLike, fewest: int) -> CutOff:
     ----------
     values : shape (N,), one per person
     fewest : controls that are needed
+
+    Returns
+    -------
+    CutOff
 
     Raises
     ------

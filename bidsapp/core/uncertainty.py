@@ -53,7 +53,16 @@ class Uncertainty:
         return math.hypot(*self.components.values())
 
     def interval(self, value: float) -> tuple[float, float]:
-        """95 % interval about a Centiloid, CL."""
+        """95 % interval about a Centiloid, CL.
+
+        Parameters
+        ----------
+        value : Centiloid
+
+        Returns
+        -------
+        (float, float)
+        """
         return value - _Z95 * self.sd, value + _Z95 * self.sd
 
 
@@ -95,7 +104,18 @@ def propagate(
 
 
 def probability_above(value: float, sd: float, cutoff: float) -> float:
-    """Probability that the true Centiloid lies above a cut-off, 0 to 1."""
+    """Probability that the true Centiloid lies above a cut-off, 0 to 1.
+
+    Parameters
+    ----------
+    value : Centiloid measured
+    sd : of ``value`` as an estimate of the truth, CL
+    cutoff : Centiloid
+
+    Returns
+    -------
+    float
+    """
     if sd == 0:
         return float(value > cutoff)
     return 0.5 * math.erfc((cutoff - value) / (sd * math.sqrt(2)))
@@ -131,7 +151,17 @@ def largest_disagreement(
 
 
 def at_load(at_zero: float, at_hundred: float, value: float) -> float:
-    """Standard deviation at a Centiloid, from those at 0 and 100 (`core.regression.spread`)."""
+    """Standard deviation at a Centiloid, from those at 0 and 100 (`core.regression.spread`).
+
+    Parameters
+    ----------
+    at_zero, at_hundred : standard deviations at 0 and 100 CL
+    value : Centiloid
+
+    Returns
+    -------
+    float
+    """
     load = max(value, 0.0) / 100
     return math.sqrt(at_zero**2 + max(at_hundred**2 - at_zero**2, 0.0) * load**2)
 

@@ -13,7 +13,17 @@ FloatArray = NDArray[np.floating]
 
 
 def known_or_zero(data: NDArray[np.generic]) -> NDArray[Any]:
-    """Zero where a voxel holds no number: what is missing adds nothing to a sum."""
+    """Zero where a voxel holds no number: what is missing adds nothing to a sum.
+
+    Parameters
+    ----------
+    data : ndarray, any shape
+
+    Returns
+    -------
+    ndarray
+        The same shape, 0 where a value is NaN or infinite.
+    """
     return np.where(np.isfinite(data), data, np.zeros((), data.dtype))
 
 
@@ -43,7 +53,12 @@ class Grid:
         return float(abs(np.linalg.det(self.affine[:3, :3])))
 
     def world(self) -> NDArray[np.float64]:
-        """World coordinates (RAS, mm) of every voxel centre, shape ``shape + (3,)``."""
+        """World coordinates (RAS, mm) of every voxel centre, shape ``shape + (3,)``.
+
+        Returns
+        -------
+        ndarray, shape (X, Y, Z, 3)
+        """
         x, y, z = np.ix_(*map(np.arange, self.shape))
         world = np.empty((*self.shape, 3))
         for axis, (by_x, by_y, by_z, origin) in enumerate(self.affine[:3]):
@@ -72,7 +87,13 @@ class Volume:
         return Grid((x, y, z), self.affine)
 
     def frames(self) -> Iterator[Volume]:
-        """Yield the frames as 3D volumes; the volume itself when it has no time axis."""
+        """Yield the frames as 3D volumes; the volume itself when it has no time axis.
+
+        Yields
+        ------
+        Volume
+            Of shape (X, Y, Z).
+        """
         if self.data.ndim == 3:
             yield self
             return

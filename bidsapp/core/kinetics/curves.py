@@ -60,6 +60,10 @@ class Timeline:
         start_s, end_s : ndarray, shape (T,)
             Seconds after injection, rising.
 
+        Returns
+        -------
+        Timeline
+
         Raises
         ------
         BadDataError
@@ -202,6 +206,10 @@ def bridged(timeline: Timeline, means: Float64, weights: Float64) -> Curve:
         Mean activity of every frame.
     weights : ndarray, shape (T,)
         Inverse variances of the means up to a factor.
+
+    Returns
+    -------
+    Curve
     """
     filled = np.zeros(len(timeline.edges_min) - 1)
     filled[timeline.frame] = means

@@ -40,6 +40,11 @@ def dynamic_refusal(
     ----------
     start_s, end_s : start and end of every frame, seconds after injection, rising
     rule : limits
+
+    Returns
+    -------
+    str or None
+        One sentence.
     """
     start, end = np.asarray(start_s, float) / 60, np.asarray(end_s, float) / 60
     if start[0] > rule.latest_start_min:

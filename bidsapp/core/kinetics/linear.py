@@ -61,6 +61,10 @@ def logan(study: Study, k2_prime: float, t_star_min: float) -> Estimates:
     t_star_min : float
         Frames that start earlier are left out, minutes after injection.
 
+    Returns
+    -------
+    Estimates
+
     Raises
     ------
     BadDataError
@@ -94,6 +98,10 @@ def mrtm(study: Study, t_star_min: float) -> Estimates:
         Frames that start earlier are left out, minutes after injection; R1 and k2 mean what they
         say only when it is 0.
 
+    Returns
+    -------
+    Estimates
+
     Raises
     ------
     BadDataError
@@ -119,6 +127,16 @@ def mrtm2(study: Study, k2_prime: float, t_star_min: float) -> Estimates:
     ``C = g1 [integral of C' + C'/k2'] + g2 integral of C`` with BPND = -g1/g2 - 1, R1 = g1/k2',
     k2 = g1 (Ichise et al. 2003, eq. 9).  Parameters and errors as in `mrtm`; standard errors are
     those at the given k2'.
+
+    Parameters
+    ----------
+    study : Study
+    k2_prime : clearance of the reference tissue, per minute
+    t_star_min : minutes after injection from which frames are used
+
+    Returns
+    -------
+    Estimates
 
     Raises
     ------

@@ -60,7 +60,17 @@ class Search:
 
 
 def srtm(study: Study) -> Estimates:
-    """Fit SRTM to every region (see the module)."""
+    """Fit SRTM to every region (see the module).
+
+    Parameters
+    ----------
+    study : Study
+
+    Returns
+    -------
+    Estimates
+        R1, k2, k2' and BPND with standard errors, by region.
+    """
     found = search_srtm(study)
     r1, gain = found.amplitudes.T
     k2 = gain + r1 * found.theta
@@ -87,7 +97,17 @@ def srtm(study: Study) -> Estimates:
 
 
 def srtm2(study: Study, k2_prime: float) -> Estimates:
-    """Fit SRTM2 to every region; standard errors are those at the given k2', per minute."""
+    """Fit SRTM2 to every region; standard errors are those at the given k2', per minute.
+
+    Parameters
+    ----------
+    study : Study
+    k2_prime : clearance of the reference tissue, per minute
+
+    Returns
+    -------
+    Estimates
+    """
     columns = one_column(study, k2_prime)
     found = search(study, columns)
     r1 = found.amplitudes[:, 0]
@@ -108,7 +128,16 @@ def srtm2(study: Study, k2_prime: float) -> Estimates:
 
 
 def search_srtm(study: Study) -> Search:
-    """Best theta and amplitudes (R1, k2 - R1 theta) of SRTM."""
+    """Best theta and amplitudes (R1, k2 - R1 theta) of SRTM.
+
+    Parameters
+    ----------
+    study : Study
+
+    Returns
+    -------
+    Search
+    """
     return search(study, two_columns(study))
 
 
@@ -116,6 +145,15 @@ def response(study: Study, found: Search) -> Float64:
     """How SRTM's fit over every interval follows a change of every frame, shape (R, E, T).
 
     ``J (J'WJ)^-1 J'W`` of the linearised model: what a frame has to say of a break in the study.
+
+    Parameters
+    ----------
+    study : Study
+    found : of `search_srtm`
+
+    Returns
+    -------
+    ndarray, shape (R, E, T)
     """
     wash = study.reference.convolved(_safe(found.theta))
     slope = found.amplitudes[:, 1, None] * _slope(study.reference.convolved, found.theta)
@@ -133,6 +171,15 @@ def global_k2_prime(found: Estimates) -> float:
 
     The median weighted by the inverse variances, so that regions that do not determine it (R1 near
     DVR) do not count; NaN when none does.
+
+    Parameters
+    ----------
+    found : Estimates
+        Of `srtm`.
+
+    Returns
+    -------
+    float
     """
     values, errors = found.values["k2_prime"], found.errors["k2_prime"]
     usable = np.isfinite(values) & np.isfinite(errors) & (values > 0)
@@ -146,7 +193,17 @@ def global_k2_prime(found: Estimates) -> float:
 
 
 def search(study: Study, columns: Columns) -> Search:
-    """Find the theta that leaves least of every row."""
+    """Find the theta that leaves least of every row.
+
+    Parameters
+    ----------
+    study : Study
+    columns : the model's columns at a theta
+
+    Returns
+    -------
+    Search
+    """
     data = study.scaled_target
     basis, _ = np.linalg.qr(study.scaled(columns(THETA)).swapaxes(1, 2))
     explained = (np.einsum("ntk,rt->rnk", basis, data) ** 2).sum(axis=2)
@@ -180,6 +237,10 @@ def best_on_grid(
     total : ndarray, shape (R,)
         Weighted sum of squares.
     n_frames : int
+
+    Returns
+    -------
+    ndarray of int, shape (R,)
     """
     best = explained.argmax(axis=1)
     rest = (total - explained[:, 0]) / max(n_frames - 3, 1)
@@ -189,7 +250,17 @@ def best_on_grid(
 
 
 def two_columns(study: Study) -> Columns:
-    """Columns of SRTM: C' and C' * exp(-theta t)."""
+    """Columns of SRTM: C' and C' * exp(-theta t).
+
+    Parameters
+    ----------
+    study : Study
+
+    Returns
+    -------
+    Columns
+        Theta (N,), per minute -> ndarray, shape (N, 2, E), means over the intervals.
+    """
 
     def columns(theta: Float64) -> Float64:
         wash = study.reference.convolved(theta)
@@ -199,7 +270,18 @@ def two_columns(study: Study) -> Columns:
 
 
 def one_column(study: Study, k2_prime: float) -> Columns:
-    """Column of SRTM2: C' + (k2' - theta) C' * exp(-theta t)."""
+    """Column of SRTM2: C' + (k2' - theta) C' * exp(-theta t).
+
+    Parameters
+    ----------
+    study : Study
+    k2_prime : clearance of the reference tissue, per minute
+
+    Returns
+    -------
+    Columns
+        Theta (N,), per minute -> ndarray, shape (N, 1, E), means over the intervals.
+    """
 
     def columns(theta: Float64) -> Float64:
         wash = study.reference.convolved(theta)

@@ -55,6 +55,10 @@ class Study:
         t_end_min : float, optional
             Frames that end later are left out; minutes after injection.
 
+        Returns
+        -------
+        Study
+
         Raises
         ------
         BadDataError
@@ -83,12 +87,32 @@ class Study:
         return self.target * np.sqrt(self.weights)
 
     def scaled(self, means: Float64) -> Float64:
-        """Means over intervals, (..., E), at the frames and times the roots of the weights."""
+        """Means over intervals, (..., E), at the frames and times the roots of the weights.
+
+        Parameters
+        ----------
+        means : ndarray, shape (..., E)
+            Means over all intervals of the timeline.
+
+        Returns
+        -------
+        ndarray, shape (..., T)
+        """
         return np.asarray(means[..., self.timeline.frame] * np.sqrt(self.weights))
 
 
 def frames_until(frame_end_s: Float64, t_end_min: float | None) -> NDArray[np.bool_]:
     """Frames that end by ``t_end_min`` minutes after injection, all when it is None; shape (T,).
+
+    Parameters
+    ----------
+    frame_end_s : ndarray, shape (T,)
+        Seconds after injection.
+    t_end_min : minutes after injection; None takes all
+
+    Returns
+    -------
+    ndarray of bool, shape (T,)
 
     Raises
     ------
@@ -127,7 +151,21 @@ class Estimates:
 
 
 def estimates(values: dict[str, Float64], errors: dict[str, Float64], fitted: Float64) -> Estimates:
-    """Complete a set of parameters: DVR from BPND, NaN for what the model does not have."""
+    """Complete a set of parameters: DVR from BPND, NaN for what the model does not have.
+
+    Parameters
+    ----------
+    values : dict of ndarray, shape (R,)
+        Parameters that the model gives, by name.
+    errors : dict of ndarray, shape (R,)
+        Their standard errors.
+    fitted : ndarray, shape (R, T)
+        What the model makes of the curves.
+
+    Returns
+    -------
+    Estimates
+    """
     nothing = np.full(len(fitted), np.nan)
     values = values | {"DVR": values["BPND"] + 1}
     errors = errors | {"DVR": errors["BPND"]}

@@ -45,6 +45,10 @@ def srtm_maps(study: Study, voxels: NDArray[np.floating]) -> Maps:
         Reference curve, frames and weights; its targets are not used.
     voxels : ndarray, shape (V, T)
         Activity in the frames of the study.
+
+    Returns
+    -------
+    Maps
     """
     theta, (r1, gain) = _fit(study, two_columns(study), voxels)
     dvr = r1 + gain / theta
@@ -52,7 +56,20 @@ def srtm_maps(study: Study, voxels: NDArray[np.floating]) -> Maps:
 
 
 def srtm2_maps(study: Study, voxels: NDArray[np.floating], k2_prime: float) -> Maps:
-    """Fit SRTM2 to every voxel, with one k2' (per minute); otherwise as `srtm_maps`."""
+    """Fit SRTM2 to every voxel, with one k2' (per minute); otherwise as `srtm_maps`.
+
+    Parameters
+    ----------
+    study : Study
+        Of one region at least: frames, reference and weights are used.
+    voxels : ndarray, shape (N, T)
+        Activity of every voxel, one per frame of the study.
+    k2_prime : clearance of the reference tissue, per minute
+
+    Returns
+    -------
+    Maps
+    """
     theta, amplitudes = _fit(study, one_column(study, k2_prime), voxels)
     r1, dvr = amplitudes[0], amplitudes[0] * np.float32(k2_prime) / theta
     return Maps(np.where(np.isfinite(dvr), r1, np.nan), dvr - 1, dvr)
