@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from bidsapp.core.uncertainty import ScanError, propagate
+from bidsapp.data.literature import scale
 from bidsapp.data.tracers import repeatability, tracers
 
 
@@ -24,7 +25,9 @@ def row(
     return {
         "participant_id": f"sub-{who}", "session_id": session and f"ses-{session}",
         "tracer": tracer, "rec": None, "run": None, "status": "ok", "flags": "", "n_flags": 0,
-        "centiloid": centiloid, "suvr_wc": suvr, "slope": equation.slope,
+        "centiloid": centiloid,
+        "band": None if centiloid is None else scale().band_of(centiloid).name,
+        "suvr_wc": suvr, "slope": equation.slope,
         "intercept": equation.intercept, "reference_region": "wc", "method": "t1w+model",
         "years": years, "age": None, "sex": None, "site": "A", "scanner": "S 1",
         "reconstruction": "OSEM", "window_start_min": 90.0, "window_end_min": 110.0,

@@ -25,9 +25,6 @@ class Flag:
     message: str
 
 
-Finding = Flag  # the name until all callers have moved
-
-
 class Level(StrEnum):
     """What a quality number says, the best first."""
 

@@ -88,7 +88,8 @@ def groups(rows: Sequence[Row], column: str) -> list[Group]:
 def _group(rows: Sequence[Row], name: str, places: Sequence[int]) -> Group:
     ordered = sorted(places, key=lambda place: rows[place]["centiloid"])
     values = tuple(rows[place]["centiloid"] for place in ordered)
-    counts = tuple((band, sum(map(band.holds, values))) for band in scale().bands)
+    named = [rows[place]["band"] for place in ordered]
+    counts = tuple((band, named.count(band.name)) for band in scale().bands)
     return Group(name, tuple(ordered), values, counts)
 
 

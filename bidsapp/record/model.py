@@ -404,7 +404,7 @@ class RecordPart:
     centiloids : Centiloid by reference region
     reference_agreement : the reference region that differs most
     scales : of a tau tracer: values by scale (``suvr``, ``centaurz``, ``centaur``) and region
-    qc : quality numbers by name
+    qc : quality numbers by name; ``data/qc.toml`` has their meaning and unit
     flags : what a person should look at
     voi : uptake in the Centiloid volumes
     reference_uptake : uptake of every reference region, units of the PET

@@ -9,14 +9,12 @@ import inspect
 import json
 import re
 import typing
-from collections.abc import Mapping
 from dataclasses import is_dataclass
 from enum import StrEnum
 from typing import Any
 
-from bidsapp.data import read_table
 from bidsapp.record.codec import hints, without_none, written_fields
-from bidsapp.record.model import SCHEMA_VERSION, ScanRecord, Verdict
+from bidsapp.record.model import SCHEMA_VERSION, ScanRecord
 
 _KINDS = {float: "number", int: "integer", bool: "boolean", str: "string"}
 _ENTRY = re.compile(r"^(\w[\w, ]*) : (.*(?:\n    .*)*)", re.MULTILINE)
@@ -24,23 +22,12 @@ _TYPE = re.compile(r"^(float|int|str)( or None)?\n")
 
 
 def record_schema() -> dict[str, Any]:
-    """JSON Schema (2020-12) of ``*_centiloid.json``.
+    """JSON Schema (2020-12) of ``*_centiloid.json``: every key is there, and no other.
 
-    Every key is always there; an unknown key, or an unknown quality number, is an error.
+    Quality numbers are named by ``data/qc.toml``, so that a new one changes no schema.
     """
     schema = _object(ScanRecord)
     properties = schema["properties"]
-    numbers = read_table("qc")
-    properties["qc"] = _named(properties["qc"], {
-        name: {
-            "type": ["number", "null"],
-            "description": f"{row['label']}, {row['unit']}".removesuffix(", "),
-        }
-        for name, row in numbers.items()
-    })  # fmt: skip
-    verdict = {"$ref": "#/$defs/verdict"}
-    judged = ("window", "coverage", "plausible", *numbers)
-    properties["verdicts"] = _named(properties["verdicts"], dict.fromkeys(judged, verdict))
     properties["schema_version"]["const"] = SCHEMA_VERSION
     properties["sha256"] = {
         "type": "string",
@@ -52,13 +39,7 @@ def record_schema() -> dict[str, Any]:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Record of a PET scan (*_centiloid.json)",
         **schema,
-        "$defs": {"verdict": _object(Verdict)},
     }
-
-
-def _named(schema: Mapping[str, Any], entries: dict[str, Any]) -> dict[str, Any]:
-    kept = {name: value for name, value in schema.items() if name != "additionalProperties"}
-    return {**kept, "properties": entries, "additionalProperties": False}
 
 
 def _object(kind: Any) -> dict[str, Any]:

@@ -28,7 +28,11 @@ _MAX_BARS = 120
 
 
 def centiloid_scale(
-    value: float, scale: Scale, interval: tuple[float, float] | None = None, level: float = 0.95
+    value: float,
+    scale: Scale,
+    interval: tuple[float, float] | None = None,
+    band: str | None = None,
+    level: float = 0.95,
 ) -> Figure:
     """Place a Centiloid on the scale of published bands.
 
@@ -37,17 +41,18 @@ def centiloid_scale(
     value : CL
     scale : bands, anchors and cut-offs with their sources
     interval : ends of the confidence interval, CL
+    band : the band of the value in words; None where none is to be read out
     level : of the interval, 0 to 1
     """
     axis = Axis(scale.low, scale.high)
     top = 38.0
     parts = []
-    for band in scale.bands:
-        begin = axis.at(scale.low if band.lower is None else band.lower)
-        end = axis.at(scale.high if band.upper is None else band.upper)
+    for one in scale.bands:
+        begin = axis.at(scale.low if one.lower is None else one.lower)
+        end = axis.at(scale.high if one.upper is None else one.upper)
         parts += [
-            tag("rect", class_=f"band-{band.name}", x=begin, y=top, width=end - begin, height=26),
-            tag("text", band.label, class_="mid", x=(begin + end) / 2, y=top + 18),
+            tag("rect", class_=f"band-{one.name}", x=begin, y=top, width=end - begin, height=26),
+            tag("text", one.label, class_="mid", x=(begin + end) / 2, y=top + 18),
         ]
     for tick in axis.ticks(25):
         at = axis.at(tick)
@@ -74,13 +79,14 @@ def centiloid_scale(
     between = (
         ""
         if interval is None
-        else f" Its {level:.0%} interval is {number(interval[0])} to {number(interval[1])} CL."
+        else f"Its {level:.0%} interval is {number(interval[0])} to {number(interval[1])} CL. "
     )
+    placed = "" if band is None else f"The value lies in the band {band}. "
     return Figure(
         name="scale",
         title=f"{number(value)} CL on the Centiloid scale",
         caption=f"Bands of {scale.source.short}; none is universal.",
-        alt=f"The value lies in the band {scale.band_of(value).label}.{between} Bands: {bands}.",
+        alt=f"{placed}{between}Bands: {bands}.",
         width=WIDTH,
         height=height,
         drawing=join(parts),

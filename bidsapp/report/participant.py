@@ -107,7 +107,8 @@ class ScanView:
         value = self.record.centiloid
         if value is None:
             return None
-        return charts.centiloid_scale(value, scale(), self.record.centiloid_interval)
+        words = self.band and self.band.label
+        return charts.centiloid_scale(value, scale(), self.record.centiloid_interval, words)
 
     @cached_property
     def timeline(self) -> Figure | None:

@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from bidsapp.data.literature import scale
 from bidsapp.group.charts import agreement, distribution, groups, outlier_strips, spaghetti
 from bidsapp.group.courses import courses, gaps
 from bidsapp.group.outliers import LIMIT, outliers, scores
@@ -20,6 +21,7 @@ def row(centiloid, tracer="FBB", **changes):
         "start_spread_mm": None, "gm_wm_contrast": None, "brain_ml": None, "centiloid_wc": None,
         "centiloid_cg": None, "centiloid_wcb": None, "centiloid_pons": None, "centiloid_sd": None,
         "reference_difference": None,
+        "band": None if centiloid is None else scale().band_of(centiloid).name,
         **changes,
     }  # fmt: skip
 

@@ -9,6 +9,8 @@ from bidsapp.data import read_table
 from bidsapp.group.quality import qc_columns, qc_rows
 from bidsapp.record import find_records
 
+OVERLAP = read_table("limits")["brain_overlap"]["least"]
+
 
 def row(folder, **changes):
     entities = {"sub": "01", "trc": "FBB"}
@@ -29,7 +31,7 @@ def test_every_number_has_a_column_and_a_verdict_and_all_are_described(tmp_path)
     [
         ({"pet_t1w_distance_mm": 2.9}, "pet_t1w_distance_mm", "good", "good"),
         ({"pet_t1w_distance_mm": 3.1}, "pet_t1w_distance_mm", "look", "look"),
-        ({"brain_overlap": 0.87}, "brain_overlap", "look", "look"),
+        ({"brain_overlap": OVERLAP - 0.01}, "brain_overlap", "look", "look"),
         ({"jacobian_min": -0.1, "brain_overlap": 0.5}, "jacobian_min", "wrong", "wrong"),
         ({"gm_ml": 600.0}, "gm_ml", None, "good"),  # told for comparison: no limit
     ],

@@ -53,7 +53,9 @@ def test_a_value_off_the_scale_is_held_at_its_end(value, off):
 
 
 def test_the_interval_is_drawn_and_told():
-    figure = centiloid_scale(50, scale(), (40, 62))
+    figure = centiloid_scale(50, scale(), (40, 62), "above 30")
+    assert "in the band above 30" in figure.alt
+    assert "The value lies" not in centiloid_scale(50, scale(), (40, 62)).alt
     axis = Axis(scale().low, scale().high)
     (span,) = elements(figure, "path", "span")
     assert span.get("d").startswith(f"M{axis.at(40)} ") and f"H{axis.at(62)}" in span.get("d")
