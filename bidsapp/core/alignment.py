@@ -41,14 +41,35 @@ def rigid_matrix(parameters: ArrayLike, centre: ArrayLike = (0.0, 0.0, 0.0)) -> 
 
 
 def rigid_parameters(matrix: Matrix, centre: ArrayLike = (0.0, 0.0, 0.0)) -> NDArray[np.float64]:
-    """Return the six parameters of a rigid transform: the inverse of `rigid_matrix`."""
+    """Return the six parameters of a rigid transform: the inverse of `rigid_matrix`.
+
+    Parameters
+    ----------
+    matrix : ndarray, shape (4, 4)
+        Rigid, RAS mm.
+    centre : of the rotation, RAS mm
+
+    Returns
+    -------
+    ndarray, shape (6,)
+    """
     centre = np.asarray(centre, dtype=np.float64)
     rotation = Rotation.from_matrix(matrix[:3, :3]).as_rotvec()
     return np.concatenate([transform(matrix, centre) - centre, rotation])
 
 
 def left_jacobian(rotation_vector: ArrayLike) -> Matrix:
-    """Return J with ``R(w + dw) = R(J dw) R(w)`` for small ``dw``, shape (3, 3)."""
+    """Return J with ``R(w + dw) = R(J dw) R(w)`` for small ``dw``, shape (3, 3).
+
+    Parameters
+    ----------
+    rotation_vector : shape (3,)
+        Axis times angle, radians.
+
+    Returns
+    -------
+    ndarray, shape (3, 3)
+    """
     x, y, z = np.asarray(rotation_vector, dtype=np.float64)
     cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
     angle = float(np.sqrt(x * x + y * y + z * z))
@@ -60,19 +81,50 @@ def left_jacobian(rotation_vector: ArrayLike) -> Matrix:
 
 
 def transform(matrix: Matrix, points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Move world points, shape (..., 3), by a 4x4 matrix (or index points by an affine)."""
+    """Move world points, shape (..., 3), by a 4x4 matrix (or index points by an affine).
+
+    Parameters
+    ----------
+    matrix : ndarray, shape (4, 4)
+    points : ndarray, shape (..., 3)
+
+    Returns
+    -------
+    ndarray, shape (..., 3)
+    """
     # einsum, not matmul: BLAS may order its sums by the number of threads.
     moved: NDArray[np.float64] = np.einsum("...j,ij->...i", points, matrix[:3, :3])
     return moved + matrix[:3, 3]
 
 
 def inverse(matrix: Matrix) -> Matrix:
-    """Return the inverse of a 4x4 matrix."""
+    """Return the inverse of a 4x4 matrix.
+
+    Parameters
+    ----------
+    matrix : ndarray, shape (4, 4)
+
+    Returns
+    -------
+    ndarray, shape (4, 4)
+    """
     return np.asarray(np.linalg.inv(matrix), dtype=np.float64)
 
 
 def displacement(first: Matrix, second: Matrix, points: NDArray[np.float64]) -> float:
-    """Return the mean distance in mm between where two transforms put ``points`` (N, 3)."""
+    """Return the mean distance in mm between where two transforms put ``points`` (N, 3).
+
+    Parameters
+    ----------
+    first, second : ndarray, shape (4, 4)
+    points : ndarray, shape (N, 3)
+        World, RAS mm.
+
+    Returns
+    -------
+    float
+        Mean distance, mm.
+    """
     apart = transform(first - second, points)
     return float(np.sqrt((apart**2).sum(axis=-1)).mean())
 

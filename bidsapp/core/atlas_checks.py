@@ -54,7 +54,8 @@ def best_fit(mask: Mask, tissue: Float, grid: Grid) -> tuple[float, Float]:
 
     Parameters
     ----------
-    mask, tissue : ndarray, shape (X, Y, Z), on ``grid``
+    mask, tissue : ndarray, shape (X, Y, Z)
+    grid : of both
 
     Returns
     -------
@@ -81,6 +82,12 @@ def outside_brain(inside_grid: float, labelled: Mask, anatomy: Anatomy) -> str |
     ----------
     inside_grid : part of its labelled voxels that reach the grid of the template at all
     labelled : its foreground on that grid
+    anatomy : Anatomy
+
+    Returns
+    -------
+    str or None
+        One sentence.
     """
     voxel_size = anatomy.grid.voxel_size.tolist()
     near = ndimage.distance_transform_edt(~anatomy.brain, sampling=voxel_size) <= GROWN_MM
@@ -94,7 +101,18 @@ def outside_brain(inside_grid: float, labelled: Mask, anatomy: Anatomy) -> str |
 
 
 def shifted(labelled: Mask, anatomy: Anatomy) -> str | None:
-    """Tell when an atlas fits the tissue of the template better somewhere else."""
+    """Tell when an atlas fits the tissue of the template better somewhere else.
+
+    Parameters
+    ----------
+    labelled : foreground of the atlas on the grid of the template
+    anatomy : Anatomy
+
+    Returns
+    -------
+    str or None
+        One sentence.
+    """
     if not _has_shape(labelled, anatomy, "shift"):
         return None
     found = [best_fit(labelled, tissue, anatomy.grid) for tissue in _tissues(anatomy)]
@@ -116,6 +134,12 @@ def mirrored(labelled: Mask, sides: Sequence[tuple[str, float]], anatomy: Anatom
     labelled : its foreground on the grid of the template
     sides : hemisphere by the label table (``L`` or ``R``) and x coordinate (mm) of the centre of
         each region that names its side
+    anatomy : Anatomy
+
+    Returns
+    -------
+    str or None
+        One sentence.
     """
     wrong = sum((side == "L") != (x < 0) for side, x in sides)
     if sides and wrong > len(sides) / 2:

@@ -59,14 +59,32 @@ class Separable:
         return self.x.shape[1], self.y.shape[1], self.z.shape[1]
 
     def evaluate(self, coefficients: Float) -> Float:
-        """Field on the grid, shape (X, Y, Z), of coefficients with shape ``orders``."""
+        """Field on the grid, shape (X, Y, Z), of coefficients with shape ``orders``.
+
+        Parameters
+        ----------
+        coefficients : ndarray, shape ``orders``
+
+        Returns
+        -------
+        ndarray, shape (X, Y, Z)
+        """
         field = np.tensordot(self.x, coefficients, axes=(1, 0))
         field = np.tensordot(field, self.y, axes=(1, 1))  # x, z-function, y
         result: Float = np.tensordot(field, self.z, axes=(1, 1))  # x, y, z
         return result
 
     def project(self, field: Float) -> Float:
-        """Sums of ``field`` (X, Y, Z) times every basis function, shape ``orders``: the adjoint."""
+        """Sums of ``field`` (X, Y, Z) times every basis function, shape ``orders``: the adjoint.
+
+        Parameters
+        ----------
+        field : ndarray, shape (X, Y, Z)
+
+        Returns
+        -------
+        ndarray, shape ``orders``
+        """
         sums = np.tensordot(self.x, field, axes=(0, 0))  # i, y, z
         sums = np.tensordot(sums, self.y, axes=(1, 0))  # i, z, j
         result: Float = np.tensordot(sums, self.z, axes=(1, 0))
@@ -104,7 +122,18 @@ def _pairs(basis: Float) -> tuple[Float, NDArray[np.intp]]:
 
 
 def squared_frequencies(orders: tuple[int, int, int], extent_mm: Float) -> list[Float]:
-    """``(pi j / extent)^2`` per axis, in 1/mm^2, shaped to broadcast to ``orders``."""
+    """``(pi j / extent)^2`` per axis, in 1/mm^2, shaped to broadcast to ``orders``.
+
+    Parameters
+    ----------
+    orders : number of functions per axis
+    extent_mm : ndarray, shape (3,)
+        Edge lengths of the box.
+
+    Returns
+    -------
+    list of three ndarray
+    """
     return [
         ((np.pi * np.arange(n) / length) ** 2).reshape([-1 if a == axis else 1 for a in range(3)])
         for axis, (n, length) in enumerate(zip(orders, extent_mm, strict=True))

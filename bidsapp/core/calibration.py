@@ -99,6 +99,14 @@ class Calibration:
 def anchors_of(young: Float, patients: Float) -> Anchors:
     """Anchors from the SUVRs of young controls and of patients.
 
+    Parameters
+    ----------
+    young, patients : SUVRs, shape (N,) each
+
+    Returns
+    -------
+    Anchors
+
     Raises
     ------
     BadDataError
@@ -153,6 +161,10 @@ def level1(
     standard : published anchors to judge by; None for a pipeline that is not the standard one
     limits : lowest and highest of slope, intercept (CL) and r2
     fit : regression to use
+
+    Returns
+    -------
+    Calibration
     """
     anchors = anchors_of(suvr[is_young], suvr[~is_young])
     judge = standard or anchors
@@ -204,6 +216,10 @@ def level2(
     reference_region, source : for the equation
     limits : lowest and highest of r2
     fit : regression to use
+
+    Returns
+    -------
+    Calibration
 
     Raises
     ------

@@ -76,6 +76,10 @@ class Compartments:
         ----------
         values : ndarray, shape (N,)
             Activity of the compartments; NaN where unknown.
+
+        Returns
+        -------
+        (ndarray, ndarray), shape (L,) each
         """
         grey = np.where(self.has_grey, _averaged(self.grey_share, values), np.nan)
         return grey, _averaged(self.tissue_share, values)
@@ -87,7 +91,17 @@ class Compartments:
         return np.asarray(self.grey_share.sum(axis=1) > _LEAST_GREY * total)
 
     def of_image(self, image: NDArray[np.floating], weights: NDArray[np.floating]) -> Float64:
-        """Mean of an image over every region, (L,), each voxel counting by ``weights``."""
+        """Mean of an image over every region, (L,), each voxel counting by ``weights``.
+
+        Parameters
+        ----------
+        image : ndarray, shape (X, Y, Z)
+        weights : ndarray, shape (X, Y, Z)
+
+        Returns
+        -------
+        ndarray, shape (L,)
+        """
         known = np.isfinite(image).ravel()
         share = np.where(known, weights.ravel(), 0).astype(np.float64)
         total = self.membership @ share
@@ -98,7 +112,17 @@ class Compartments:
         return np.asarray(np.where(total > _LEAST_KNOWN * wanted, mean, np.nan))
 
     def values_of(self, image: NDArray[np.floating], fwhm_vox: Fwhm) -> Float64:
-        """Activity of the compartments in an image without blur, shape (N,)."""
+        """Activity of the compartments in an image without blur, shape (N,).
+
+        Parameters
+        ----------
+        image : ndarray, shape (X, Y, Z)
+        fwhm_vox : of the point spread, voxels
+
+        Returns
+        -------
+        ndarray, shape (N,)
+        """
         return region_values(image, self.maps, fwhm_vox)[0]
 
 
@@ -112,6 +136,10 @@ def compartments(regions: Regions, measured: Regions, tissues: Tissues) -> Compa
     measured : Regions
         What is to be told, L regions: those of the atlas and unions of them.
     tissues : Tissues
+
+    Returns
+    -------
+    Compartments
     """
     stem = tissues.brainstem
     grey = np.where(stem, 0, tissues.grey).astype(np.float32)
@@ -136,6 +164,10 @@ def compartments(regions: Regions, measured: Regions, tissues: Tissues) -> Compa
 
 def partition(regions: Regions) -> tuple[NDArray[np.intp], int]:
     """Cut overlapping regions into parts that do not: voxels of the same regions are one part.
+
+    Parameters
+    ----------
+    regions : Regions
 
     Returns
     -------

@@ -228,7 +228,18 @@ def voxels_at(points: NDArray[np.float64], grid: Grid) -> Mask:
 
 
 def crosses(damage: Damage, region: Mask, least: float) -> bool:
-    """Whether the step of an image has at least this part of a region on either side."""
+    """Whether the step of an image has at least this part of a region on either side.
+
+    Parameters
+    ----------
+    damage : Damage
+    region : ndarray of bool, shape (X, Y, Z)
+    least : part of the region, 0 to 1
+
+    Returns
+    -------
+    bool
+    """
     planes = np.moveaxis(region, damage.step_axis, 0)
     below = planes[: damage.step_plane + 1].sum() / max(int(region.sum()), 1)
     return bool(least <= below <= 1 - least)

@@ -17,6 +17,10 @@ def decay_between(from_s: float, to_s: float, half_life_s: float) -> float:
     ----------
     from_s, to_s : on one clock, s
     half_life_s : of the radionuclide, s
+
+    Returns
+    -------
+    float
     """
     return math.exp(_rate(half_life_s) * (from_s - to_s))
 
@@ -39,6 +43,10 @@ def decay_factors(
     start_s, duration_s : start and duration of each frame, s
     half_life_s : of the radionuclide, s
     reference_s : time on the clock of ``start_s``, s
+
+    Returns
+    -------
+    tuple of float
     """
     return tuple(
         _within(duration, half_life_s) * decay_between(start, reference_s, half_life_s)
@@ -50,6 +58,16 @@ def mean_decay_moment(duration_s: float, half_life_s: float | None) -> float:
     """Moment within a frame at which the activity equals its mean over the frame, s.
 
     Without a half-life this is the middle of the frame.
+
+    Parameters
+    ----------
+    duration_s : of the frame
+    half_life_s : of the radionuclide, None when it is not known
+
+    Returns
+    -------
+    float
+        Seconds after the start of the frame.
     """
     if half_life_s is None:
         return duration_s / 2
@@ -57,7 +75,18 @@ def mean_decay_moment(duration_s: float, half_life_s: float | None) -> float:
 
 
 def moments_within(duration_s: float, half_life_s: float | None) -> tuple[float, float, float]:
-    """Moments of a frame that reconstructions use as its time, s: mean decay, middle, start."""
+    """Moments of a frame that reconstructions use as its time, s: mean decay, middle, start.
+
+    Parameters
+    ----------
+    duration_s : of the frame
+    half_life_s : of the radionuclide, None when it is not known
+
+    Returns
+    -------
+    (float, float, float)
+        Seconds after the start of the frame.
+    """
     return mean_decay_moment(duration_s, half_life_s), duration_s / 2, 0.0
 
 
@@ -89,7 +118,16 @@ def moments_by_convention(
 
 
 def spread(moments: Sequence[float]) -> float:
-    """How much frames disagree about the moment they are corrected to, s."""
+    """How much frames disagree about the moment they are corrected to, s.
+
+    Parameters
+    ----------
+    moments : of the frames, s
+
+    Returns
+    -------
+    float
+    """
     return max(moments) - min(moments)
 
 

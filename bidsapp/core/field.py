@@ -56,7 +56,17 @@ def artefact_ends(image: Volume) -> tuple[int, int]:
 
 
 def without_ends(image: Volume, ends: tuple[int, int]) -> Volume:
-    """Return the image with the planes of `artefact_ends` NaN."""
+    """Return the image with the planes of `artefact_ends` NaN.
+
+    Parameters
+    ----------
+    image : Volume, 3D or 4D
+    ends : numbers of planes at the beginning and the end of the axial axis
+
+    Returns
+    -------
+    Volume
+    """
     if not any(ends):
         return image
     axis = axial_axis(image)
@@ -69,7 +79,18 @@ def without_ends(image: Volume, ends: tuple[int, int]) -> Volume:
 
 
 def box_without_ends(image: Volume, box: Box, ends: tuple[int, int]) -> Box:
-    """Return the measured part of `image` without the planes of `artefact_ends`."""
+    """Return the measured part of `image` without the planes of `artefact_ends`.
+
+    Parameters
+    ----------
+    image : Volume
+    box : first and last voxel of the measured part, shape (3,) each
+    ends : numbers of planes at the beginning and the end of the axial axis
+
+    Returns
+    -------
+    (ndarray, ndarray), shape (3,) each
+    """
     axis = axial_axis(image)
     first, last = (edge.copy() for edge in box)
     first[axis] += ends[0]
@@ -78,7 +99,16 @@ def box_without_ends(image: Volume, box: Box, ends: tuple[int, int]) -> Box:
 
 
 def axial_axis(image: Volume) -> int:
-    """Voxel axis along the scanner: the one most nearly upright in world coordinates."""
+    """Voxel axis along the scanner: the one most nearly upright in world coordinates.
+
+    Parameters
+    ----------
+    image : Volume
+
+    Returns
+    -------
+    int
+    """
     return int(np.argmax(np.abs(image.affine[2, :3]) / image.grid.voxel_size))
 
 

@@ -119,6 +119,15 @@ def nearest_window(
 
     For scans outside their tracer's window that a user wants to see nevertheless; all of the
     scan when it is shorter than the window.
+
+    Parameters
+    ----------
+    start_s, duration_s : of the frames; starts after injection
+    window_s : wanted, s after injection
+
+    Returns
+    -------
+    (float, float)
     """
     start, duration = _checked(start_s, duration_s)
     first, last = float(start.min()), float((start + duration).max())
@@ -135,6 +144,11 @@ def refusal(choice: FrameChoice, window_s: Window, rule: WindowRule) -> str | No
     choice : frames chosen for ``window_s``
     window_s : the tracer's window, s after injection
     rule : limits
+
+    Returns
+    -------
+    str or None
+        One sentence.
     """
     if choice.coverage < rule.min_coverage:
         what = f"covers {choice.coverage:.0%} of it, less than {rule.min_coverage:.0%}"

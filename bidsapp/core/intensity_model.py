@@ -53,6 +53,10 @@ def intensity_model(
     mixture : Mixture
     unit : float
         Intensity of the T1w that the mixture calls one.
+
+    Returns
+    -------
+    IntensityModel
     """
     share = evidence(intensity, prior, mixture).responsibilities().mean(axis=0, dtype=np.float64)
     high = float(np.percentile(intensity, 99.5)) * 1.1

@@ -89,6 +89,10 @@ class FrameAlignment:
         ----------
         to_reference : ndarray, shape (4, 4)
             World of the other PET -> world of the reference frame of this one.
+
+        Returns
+        -------
+        FrameAlignment
         """
         found = np.array([matrix @ to_reference for matrix in self.found])
         head = transform(inverse(to_reference), self.head)
@@ -188,7 +192,17 @@ def align_parts(first: Volume, other: Volume) -> Matrix:
 
 
 def merged_groups(durations_s: Sequence[float]) -> list[list[int]]:
-    """Put consecutive frames together until each group lasts MERGED_S; the last may be longer."""
+    """Put consecutive frames together until each group lasts MERGED_S; the last may be longer.
+
+    Parameters
+    ----------
+    durations_s : of the frames
+
+    Returns
+    -------
+    list of list of int
+        Positions of the frames of each group.
+    """
     groups: list[list[int]] = [[]]
     lasting = 0.0
     for index, duration in enumerate(durations_s):

@@ -13,7 +13,16 @@ _WHITE_DENSITY, _GREY_DENSITY = 0.70, 0.82  # protons, relative to water
 
 
 def tissue_t1_s(field_t: float) -> tuple[float, float]:
-    """T1 of white matter and cortex in s at a field in T."""
+    """T1 of white matter and cortex in s at a field in T.
+
+    Parameters
+    ----------
+    field_t : of the magnet, T
+
+    Returns
+    -------
+    (float, float)
+    """
     frequency = _PROTON_HZ_PER_T * field_t
     return 0.00071 * frequency**0.382, 0.00116 * frequency**0.376
 
@@ -26,6 +35,10 @@ def inverted_contrast(inversion_s: float, repetition_s: float, field_t: float) -
     inversion_s : from the inversion to the centre of k-space
     repetition_s : from one inversion to the next
     field_t : field in T
+
+    Returns
+    -------
+    float
     """
     white, grey = (
         density * abs(1 - 2 * math.exp(-inversion_s / t1) / (1 + math.exp(-repetition_s / t1)))
@@ -35,7 +48,18 @@ def inverted_contrast(inversion_s: float, repetition_s: float, field_t: float) -
 
 
 def spoiled_contrast(flip_deg: float, repetition_s: float, field_t: float) -> float:
-    """White over grey signal of a spoiled gradient echo in steady state (Ernst); T1w above 1."""
+    """White over grey signal of a spoiled gradient echo in steady state (Ernst); T1w above 1.
+
+    Parameters
+    ----------
+    flip_deg : flip angle
+    repetition_s : repetition time
+    field_t : of the magnet, T
+
+    Returns
+    -------
+    float
+    """
     cosine = math.cos(math.radians(flip_deg))
     white, grey = (
         density * -math.expm1(-repetition_s / t1) / (1 - cosine * math.exp(-repetition_s / t1))

@@ -66,7 +66,17 @@ class PetTemplate:
         return transform(self.affine, np.argwhere(self.outside_mm == 0).mean(axis=0))
 
     def is_brain(self, points: Float64) -> Mask:
-        """Whether template points (N, 3) lie in the brain, (N,)."""
+        """Whether template points (N, 3) lie in the brain, (N,).
+
+        Parameters
+        ----------
+        points : ndarray, shape (N, 3)
+            Template world, RAS mm.
+
+        Returns
+        -------
+        ndarray of bool, shape (N,)
+        """
         index = np.rint(transform(inverse(self.affine), points)).astype(np.intp)
         on_grid = ((index >= 0) & (index < self.outside_mm.shape)).all(axis=1)
         index[~on_grid] = 0
@@ -74,11 +84,25 @@ class PetTemplate:
         return brain
 
     def blurred(self, fwhm_mm: float) -> Float32:
-        """Patterns as a camera with a Gaussian point spread of ``fwhm_mm`` would see them."""
+        """Patterns as a camera with a Gaussian point spread of ``fwhm_mm`` would see them.
+
+        Parameters
+        ----------
+        fwhm_mm : full width at half maximum
+
+        Returns
+        -------
+        ndarray, shape (X, Y, Z, classes), float32
+        """
         return _blurred(self.fractions, fwhm_mm, self.grid.voxel_size)
 
     def pure(self, fwhm_mm: float, step: int) -> tuple[Float32, Matrix]:
         """Grey, white, CSF and the rest, whatever the territory, blurred, on every step-th voxel.
+
+        Parameters
+        ----------
+        fwhm_mm : full width at half maximum
+        step : distance of the voxels kept, in voxels of the template
 
         Returns
         -------

@@ -101,7 +101,20 @@ def find_places(model: TissueModel, near: NDArray[np.bool_], pet: Volume) -> lis
 def distinct(
     poses: Iterable[Matrix], points: Float64, apart_mm: float, most: float = np.inf
 ) -> list[Matrix]:
-    """First ``most`` poses not within ``apart_mm`` (mean over ``points``) of an earlier one."""
+    """First ``most`` poses not within ``apart_mm`` (mean over ``points``) of an earlier one.
+
+    Parameters
+    ----------
+    poses : ndarray, shape (4, 4) each; the best first
+    points : ndarray, shape (N, 3)
+        World, RAS mm.
+    apart_mm : least mean distance
+    most : number of poses to take
+
+    Returns
+    -------
+    list of ndarray
+    """
     chosen: list[Matrix] = []
     for pose in poses:
         if len(chosen) == most:

@@ -76,7 +76,17 @@ class PriorSampler:
         self._world_to_index[:3, 3] += 2
 
     def values(self, world: Float) -> Float32:
-        """Class probabilities, shape (n, 4): GM, WM, CSF, other, at ``world`` (n, 3) in mm."""
+        """Class probabilities, shape (n, 4): GM, WM, CSF, other, at ``world`` (n, 3) in mm.
+
+        Parameters
+        ----------
+        world : ndarray, shape (n, 3)
+            Template world, RAS mm.
+
+        Returns
+        -------
+        ndarray, shape (n, 4), float32
+        """
         values = np.empty((4, len(world)), np.float32)
         for part in _parts(len(world)):
             (x, y, z), cell = self._locate(world[part])
@@ -88,7 +98,18 @@ class PriorSampler:
         return values.T
 
     def values_and_slopes(self, world: Float) -> tuple[Float32, Float32]:
-        """Probabilities (n, 4) and their derivatives (n, 3, 4) per mm along the world axes."""
+        """Probabilities (n, 4) and their derivatives (n, 3, 4) per mm along the world axes.
+
+        Parameters
+        ----------
+        world : ndarray, shape (n, 3)
+            Template world, RAS mm.
+
+        Returns
+        -------
+        probabilities : ndarray, shape (n, 4), float32
+        slopes : ndarray, shape (n, 3, 4), float32
+        """
         values = np.empty((4, len(world)), np.float32)
         slopes = np.empty((3, 4, len(world)), np.float32)
         turn = self._world_to_index[:3, :3].T.astype(np.float32)

@@ -50,7 +50,16 @@ class RegionMaps:
 
     @classmethod
     def of_maps(cls, maps: NDArray[np.floating]) -> RegionMaps:
-        """RegionMaps given as fractional maps, shape (N, X, Y, Z)."""
+        """RegionMaps given as fractional maps, shape (N, X, Y, Z).
+
+        Parameters
+        ----------
+        maps : ndarray, shape (N, X, Y, Z), 0 to 1
+
+        Returns
+        -------
+        RegionMaps
+        """
         return cls(sparse.csr_array(maps.reshape(len(maps), -1), dtype=np.float32), maps.shape[1:])
 
     @classmethod
@@ -68,6 +77,10 @@ class RegionMaps:
         n_labels : int
         fraction : ndarray, shape (X, Y, Z), optional
             Part of every voxel that its region fills, for example the grey matter; default all.
+
+        Returns
+        -------
+        RegionMaps
         """
         flat = labels.ravel()
         share = np.ones(flat.size, np.float32) if fraction is None else fraction.ravel()
@@ -76,7 +89,16 @@ class RegionMaps:
         return cls(sparse.csr_array(entries, shape=(n_labels, flat.size)), labels.shape)
 
     def beside(self, other: RegionMaps) -> RegionMaps:
-        """These regions, then the others, on the same grid."""
+        """These regions, then the others, on the same grid.
+
+        Parameters
+        ----------
+        other : RegionMaps on the same grid
+
+        Returns
+        -------
+        RegionMaps
+        """
         both = sparse.vstack([self.fractions, other.fractions], format="csr")
         return RegionMaps(sparse.csr_array(both), self.shape)
 
@@ -91,7 +113,17 @@ class RegionMaps:
         return np.asarray(self.fractions.sum(axis=0), dtype=np.float32).reshape(self.shape)
 
     def image(self, values: Float64) -> Float32:
-        """Activity of regions that hold ``values``, shape (X, Y, Z); 0 outside them."""
+        """Activity of regions that hold ``values``, shape (X, Y, Z); 0 outside them.
+
+        Parameters
+        ----------
+        values : ndarray, shape (N,)
+            Activity of every region.
+
+        Returns
+        -------
+        ndarray, shape (X, Y, Z), float32
+        """
         return np.asarray(values @ self.fractions, dtype=np.float32).reshape(self.shape)
 
 
@@ -116,7 +148,17 @@ class TransferMatrix:
 
 
 def blur(image: Float32, fwhm_vox: Fwhm) -> Float32:
-    """Convolve with a Gaussian of three FWHMs in voxels; beyond the grid the edge continues."""
+    """Convolve with a Gaussian of three FWHMs in voxels; beyond the grid the edge continues.
+
+    Parameters
+    ----------
+    image : ndarray, shape (X, Y, Z), float32
+    fwhm_vox : full widths at half maximum along the axes, voxels
+
+    Returns
+    -------
+    ndarray, shape (X, Y, Z), float32
+    """
     sigma = tuple(width / FWHM_PER_SIGMA for width in fwhm_vox)
     return np.asarray(
         gaussian_filter(image, sigma, output=np.float32, mode="nearest", truncate=_TRUNCATE)
@@ -125,6 +167,15 @@ def blur(image: Float32, fwhm_vox: Fwhm) -> Float32:
 
 def in_voxels(psf_mm: Fwhm, voxel_size_mm: NDArray[np.floating]) -> Fwhm:
     """FWHMs of a point spread function along the voxel axes, in voxels.
+
+    Parameters
+    ----------
+    psf_mm : full widths at half maximum along the voxel axes, mm
+    voxel_size_mm : ndarray, shape (3,)
+
+    Returns
+    -------
+    tuple of float
 
     Raises
     ------
@@ -196,6 +247,13 @@ def rbv(
 
     ``f = g s / (s * h)`` with g the PET and s the image of the regions at the values of ``gtm``.
 
+    Parameters
+    ----------
+    pet : ndarray, shape (X, Y, Z)
+    regions : RegionMaps
+    fwhm_vox : of the point spread, voxels
+    found : of `gtm`
+
     Returns
     -------
     ndarray, shape (X, Y, Z), float32
@@ -211,6 +269,13 @@ def iterative_yang(
 
     ``f_(k+1) = g s_k / (s_k * h)``, where s_k holds the activity of f_k in the regions and around
     them (`region_values`); f_0 = g.
+
+    Parameters
+    ----------
+    pet : ndarray, shape (X, Y, Z)
+    regions : RegionMaps
+    fwhm_vox : of the point spread, voxels
+    iterations : number of rounds
 
     Returns
     -------

@@ -57,7 +57,21 @@ class Scale:
 def uptake(
     image: NDArray[np.floating], regions: Regions, grid: Grid, *, least_coverage: float
 ) -> list[Uptake]:
-    """Mean and SD of each region, as `measure_regions` counts them."""
+    """Mean and SD of each region, as `measure_regions` counts them.
+
+    Parameters
+    ----------
+    image : ndarray, shape (X, Y, Z)
+        NaN where nothing was measured.
+    regions : Regions
+    grid : of both
+    least_coverage : part of a region that must be measured, 0 to 1
+
+    Returns
+    -------
+    list of Uptake
+        In the order of the regions.
+    """
     found = region_statistics(image, regions, grid)
     known = found.coverage >= least_coverage
     pairs = zip(_column(found.mean, known), _column(found.sd, known), strict=True)

@@ -56,6 +56,10 @@ class Regions:
         ----------
         labels : ndarray, shape (X, Y, Z), integers
         values : label of each region; voxels with other labels belong to none
+
+        Returns
+        -------
+        Regions
         """
         order = np.argsort(np.asarray(values), kind="stable")
         wanted = np.asarray(values)[order]
@@ -70,7 +74,16 @@ class Regions:
 
     @classmethod
     def from_masks(cls, masks: Sequence[NDArray[np.bool_]]) -> Regions:
-        """Regions of masks of shape (X, Y, Z), which may overlap."""
+        """Regions of masks of shape (X, Y, Z), which may overlap.
+
+        Parameters
+        ----------
+        masks : of bool, shape (X, Y, Z) each
+
+        Returns
+        -------
+        Regions
+        """
         found = [np.flatnonzero(mask) for mask in masks]
         counts = np.array([len(voxels) for voxels in found])
         return cls(_shape(masks[0]), np.concatenate(found), _starts(counts))
@@ -86,6 +99,10 @@ class Regions:
         maps : ndarray, shape (X, Y, Z, L), 0 to 1
         threshold : None keeps the probabilities as fractional membership; a number makes whole
             voxels of those with at least this probability
+
+        Returns
+        -------
+        Regions
         """
         last = [maps[..., region] for region in range(maps.shape[-1])]
         if threshold is not None:
@@ -98,7 +115,16 @@ class Regions:
 
     @classmethod
     def joined(cls, parts: Sequence[Regions]) -> Regions:
-        """All regions of several sets of one grid, in their order."""
+        """All regions of several sets of one grid, in their order.
+
+        Parameters
+        ----------
+        parts : on one grid
+
+        Returns
+        -------
+        Regions
+        """
         weights = [np.ones(len(p.voxels)) if p.weights is None else p.weights for p in parts]
         whole = all(part.weights is None for part in parts)
         return cls(
@@ -109,11 +135,29 @@ class Regions:
         )
 
     def of(self, region: int) -> NDArray[np.intp]:
-        """Flat indices of the voxels of a region."""
+        """Flat indices of the voxels of a region.
+
+        Parameters
+        ----------
+        region : position in this set
+
+        Returns
+        -------
+        ndarray of int
+        """
         return self.voxels[self.starts[region] : self.starts[region + 1]]
 
     def weighted(self, image: NDArray[np.floating]) -> Regions:
-        """Return the same regions, memberships multiplied by an image; where it is NaN, by 0."""
+        """Return the same regions, memberships multiplied by an image; where it is NaN, by 0.
+
+        Parameters
+        ----------
+        image : ndarray, shape (X, Y, Z)
+
+        Returns
+        -------
+        Regions
+        """
         factor = known_or_zero(image.reshape(-1)[self.voxels].astype(np.float64))
         weights = factor if self.weights is None else self.weights * factor
         return Regions(self.shape, self.voxels, self.starts, weights)
@@ -127,6 +171,10 @@ class Regions:
         source : ndarray, shape (number of its voxels,)
             Flat index of the voxel of this grid that each voxel of the other takes its membership
             from; -1 where there is none.
+
+        Returns
+        -------
+        Regions
         """
         order = np.argsort(source, kind="stable")
         first = np.searchsorted(source, self.voxels, "left", sorter=order)
@@ -145,14 +193,28 @@ class Regions:
         return self.weights is not None or bool((np.bincount(self.voxels) > 1).any())
 
     def labelled(self, values: Sequence[int]) -> NDArray[np.int32]:
-        """Label image with a value per region; where regions overlap, that of the later one."""
+        """Label image with a value per region; where regions overlap, that of the later one.
+
+        Parameters
+        ----------
+        values : label of each region
+
+        Returns
+        -------
+        ndarray, shape (X, Y, Z), int32
+        """
         image = np.zeros(self.shape, np.int32)
         for region, value in enumerate(values):
             image.reshape(-1)[self.of(region)] = value
         return image
 
     def maps(self) -> NDArray[np.generic]:
-        """Membership of every voxel in every region, shape (X, Y, Z, L); uint8 when all whole."""
+        """Membership of every voxel in every region, shape (X, Y, Z, L); uint8 when all whole.
+
+        Returns
+        -------
+        ndarray, shape (X, Y, Z, L), uint8 or float32
+        """
         kind = np.uint8 if self.weights is None else np.float32
         image = np.zeros((len(self), int(np.prod(self.shape))), kind)
         for region, (start, end) in enumerate(self._slices()):
@@ -161,7 +223,16 @@ class Regions:
         return np.moveaxis(image.reshape(len(self), *self.shape), 0, -1)
 
     def at_least(self, threshold: float) -> Regions:
-        """Return the regions of whole voxels whose membership reaches a threshold."""
+        """Return the regions of whole voxels whose membership reaches a threshold.
+
+        Parameters
+        ----------
+        threshold : 0 to 1
+
+        Returns
+        -------
+        Regions
+        """
         if self.weights is None:
             return self
         kept = self.weights >= threshold
@@ -169,12 +240,30 @@ class Regions:
         return Regions(self.shape, self.voxels[kept], starts)
 
     def scaled(self, factor: float) -> Regions:
-        """Return the same regions, memberships multiplied by a number and kept at 1 or below."""
+        """Return the same regions, memberships multiplied by a number and kept at 1 or below.
+
+        Parameters
+        ----------
+        factor : of every membership
+
+        Returns
+        -------
+        Regions
+        """
         weights = np.ones(len(self.voxels)) if self.weights is None else self.weights
         return Regions(self.shape, self.voxels, self.starts, np.minimum(weights * factor, 1.0))
 
     def combined(self, groups: Sequence[Sequence[int]]) -> Regions:
-        """Unions of regions, one per group of positions in this set; groups may overlap."""
+        """Unions of regions, one per group of positions in this set; groups may overlap.
+
+        Parameters
+        ----------
+        groups : positions in this set, of each union
+
+        Returns
+        -------
+        Regions
+        """
         parts = [[self._range(region) for region in group] for group in groups]
         chosen = [np.concatenate([*part, np.empty(0, np.intp)]).astype(np.intp) for part in parts]
         chosen = [one[np.argsort(self.voxels[one], kind="stable")] for one in chosen]
@@ -196,7 +285,16 @@ class Regions:
         return Regions(self.shape, self.voxels[first], starts, kept)
 
     def sums(self, values: Float) -> Float:
-        """Sum per region of values given per voxel of `voxels`, (N,) -> (L,)."""
+        """Sum per region of values given per voxel of `voxels`, (N,) -> (L,).
+
+        Parameters
+        ----------
+        values : ndarray, shape (N,)
+
+        Returns
+        -------
+        ndarray, shape (L,)
+        """
         return np.array([values[start:end].sum() for start, end in self._slices()])
 
     def _range(self, region: int) -> NDArray[np.intp]:
@@ -244,6 +342,10 @@ def region_statistics(
     regions : regions of the same shape
     grid : places the voxels
 
+    Returns
+    -------
+    RegionStatistics
+
     Notes
     -----
     ``mean`` is ``image[mask].mean()`` in double precision, bit for bit; with memberships ``w`` it
@@ -276,7 +378,18 @@ def region_statistics(
 
 
 def eroded(mask: NDArray[np.bool_], grid: Grid, distance_mm: float) -> NDArray[np.bool_]:
-    """The voxels of a mask whose centres lie farther than a distance from every voxel outside."""
+    """The voxels of a mask whose centres lie farther than a distance from every voxel outside.
+
+    Parameters
+    ----------
+    mask : ndarray of bool, shape (X, Y, Z)
+    grid : of the mask
+    distance_mm : as far as the mask is eroded
+
+    Returns
+    -------
+    ndarray of bool, shape (X, Y, Z)
+    """
     inside = np.pad(mask, 1)  # the edge of the image is an edge of the mask
     depth = ndimage.distance_transform_edt(inside, sampling=grid.voxel_size.tolist())
     core = depth[1:-1, 1:-1, 1:-1] > distance_mm
@@ -326,6 +439,12 @@ def region_means(data: NDArray[np.floating], regions: Regions) -> Float:
 
 def region_sums(image: NDArray[np.floating], regions: Regions) -> tuple[Float, Float]:
     """Sum of a 3D image in every region, and its voxels measured: both weighted by membership.
+
+    Parameters
+    ----------
+    image : ndarray, shape (X, Y, Z)
+        NaN where nothing was measured.
+    regions : Regions of the same shape
 
     Returns
     -------

@@ -105,6 +105,10 @@ def kernel_to(target_mm: float, measured: Sequence[float]) -> Widths:
     ----------
     target_mm : FWHM wanted
     measured : FWHM along the three voxel axes, mm
+
+    Returns
+    -------
+    tuple of float
     """
     x, y, z = (float(np.sqrt(max(target_mm**2 - own**2, 0.0))) for own in measured)
     return x, y, z

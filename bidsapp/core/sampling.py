@@ -71,6 +71,16 @@ def scattered_points(mask: NDArray[np.bool_], affine: Matrix, spacing_mm: float)
 
     The additive recurrence on powers of the root of x^4 = x + 1 (M. Roberts, "The unreasonable
     effectiveness of quasirandom sequences", 2018): even, and the same every time.
+
+    Parameters
+    ----------
+    mask : ndarray of bool, shape (X, Y, Z)
+    affine : voxel indices -> world, RAS mm
+    spacing_mm : mean distance of neighbours
+
+    Returns
+    -------
+    ndarray, shape (N, 3)
     """
     voxels = np.argwhere(mask)
     low, extent = voxels.min(axis=0) - 0.5, np.ptp(voxels, axis=0) + 1
@@ -83,14 +93,34 @@ def scattered_points(mask: NDArray[np.bool_], affine: Matrix, spacing_mm: float)
 
 
 def blur(volume: Volume, fwhm_mm: float) -> Volume:
-    """Smooth a 3D volume with an isotropic Gaussian of ``fwhm_mm`` (full width at half maximum)."""
+    """Smooth a 3D volume with an isotropic Gaussian of ``fwhm_mm`` (full width at half maximum).
+
+    Parameters
+    ----------
+    volume : Volume, 3D
+    fwhm_mm : full width at half maximum
+
+    Returns
+    -------
+    Volume, float32
+    """
     sigma = fwhm_mm / FWHM_PER_SIGMA / volume.grid.voxel_size
     data = gaussian_filter(np.asarray(volume.data, dtype=np.float32), sigma, mode="nearest")
     return Volume(data, volume.affine)
 
 
 def block_mean(data: NDArray[np.generic], factors: tuple[int, int, int]) -> Float32:
-    """Average blocks of voxels; incomplete blocks at the far ends are dropped."""
+    """Average blocks of voxels; incomplete blocks at the far ends are dropped.
+
+    Parameters
+    ----------
+    data : ndarray, shape (X, Y, Z)
+    factors : edge lengths of a block, voxels
+
+    Returns
+    -------
+    ndarray, float32
+    """
     n = [size // factor for size, factor in zip(data.shape, factors, strict=True)]
     kept = data[tuple(slice(k * f) for k, f in zip(n, factors, strict=True))]
     total: Float32 = kept.astype(np.float32, copy=False)
@@ -101,7 +131,17 @@ def block_mean(data: NDArray[np.generic], factors: tuple[int, int, int]) -> Floa
 
 
 def block_affine(affine: Matrix, factors: tuple[int, int, int]) -> Matrix:
-    """Return the affine of the grid that `block_mean` makes."""
+    """Return the affine of the grid that `block_mean` makes.
+
+    Parameters
+    ----------
+    affine : voxel indices -> world, RAS mm
+    factors : edge lengths of a block, voxels
+
+    Returns
+    -------
+    ndarray, shape (4, 4)
+    """
     scale = np.eye(4)
     scale[:3, :3] = np.diag(factors)
     scale[:3, 3] = (np.array(factors) - 1) / 2

@@ -54,7 +54,19 @@ class MutualInformation:
 
     @classmethod
     def between(cls, fixed: Volume, points: Float64, moving: Volume) -> MutualInformation:
-        """Prepare the measure of ``moving`` against ``fixed`` at ``points``, both float32."""
+        """Prepare the measure of ``moving`` against ``fixed`` at ``points``, both float32.
+
+        Parameters
+        ----------
+        fixed : Volume, 3D, float32
+        points : ndarray, shape (N, 3)
+            World of ``fixed``, RAS mm.
+        moving : Volume, 3D, float32
+
+        Returns
+        -------
+        MutualInformation
+        """
         values, _, _ = trilinear(
             np.asarray(fixed.data, dtype=np.float32),
             transform(inverse(fixed.affine), points),
@@ -102,7 +114,21 @@ class MutualInformation:
 
 
 def climb(measure: MutualInformation, start: Matrix, centre: Float64) -> tuple[Matrix, float]:
-    """Maximise ``measure`` over rigid motions by BFGS; return the matrix and the value there."""
+    """Maximise ``measure`` over rigid motions by BFGS; return the matrix and the value there.
+
+    Parameters
+    ----------
+    measure : MutualInformation
+    start : ndarray, shape (4, 4)
+        World of the fixed image -> world of the moving one, RAS mm.
+    centre : ndarray, shape (3,)
+        Of the rotations, RAS mm.
+
+    Returns
+    -------
+    matrix : ndarray, shape (4, 4)
+    value : float
+    """
     arms = (measure.points - centre).T
 
     def motion(x: Float64) -> Matrix:

@@ -58,6 +58,10 @@ def still_images(
     motion : world of the reference -> world of each frame, 4 x 4
     factors : correct each frame for decay (see `bidsapp.core.frames.average`)
 
+    Returns
+    -------
+    list of Still
+
     Raises
     ------
     BadDataError
@@ -87,7 +91,16 @@ def still_images(
 
 
 def mean_at_reference(stills: Sequence[Still]) -> Volume:
-    """Mean of the window on the native grid, with the head at the reference position."""
+    """Mean of the window on the native grid, with the head at the reference position.
+
+    Parameters
+    ----------
+    stills : of `still_images`
+
+    Returns
+    -------
+    Volume, 3D
+    """
     grid = stills[0].image.grid
     images = (
         resample(still.image, grid, still.motion).data if still.moved else still.image.data
@@ -98,7 +111,16 @@ def mean_at_reference(stills: Sequence[Still]) -> Volume:
 
 
 def mean_in_scanner(stills: Sequence[Still]) -> Volume:
-    """Mean of the window voxel by voxel, wherever the head lies."""
+    """Mean of the window voxel by voxel, wherever the head lies.
+
+    Parameters
+    ----------
+    stills : of `still_images`
+
+    Returns
+    -------
+    Volume, 3D
+    """
     images = (np.asarray(still.image.data, np.float32) for still in stills)
     return Volume(weighted_mean(images, _seconds(stills)), stills[0].image.affine)
 
@@ -108,6 +130,15 @@ def sample_stills(stills: Sequence[Still], points: NDArray[np.float64]) -> NDArr
 
     Every image is interpolated once, trilinearly; NaN where not measured (see
     `bidsapp.core.resample.sample` and `bidsapp.core.frames.weighted_mean`).
+
+    Parameters
+    ----------
+    stills : of `still_images`
+    points : ndarray, shape (..., 3)
+
+    Returns
+    -------
+    ndarray, shape (...), float32
     """
     images = (
         sample(still.image, transform(still.motion, points) if still.moved else points)
@@ -117,7 +148,18 @@ def sample_stills(stills: Sequence[Still], points: NDArray[np.float64]) -> NDArr
 
 
 def resample_stills(stills: Sequence[Still], grid: Grid, to_reference: Matrix) -> Volume:
-    """Mean of the window on a grid, through an affine to the world of the reference position."""
+    """Mean of the window on a grid, through an affine to the world of the reference position.
+
+    Parameters
+    ----------
+    stills : of `still_images`
+    grid : of the result
+    to_reference : world of the grid -> PET world of the reference position, RAS mm
+
+    Returns
+    -------
+    Volume, 3D
+    """
     images = (
         np.asarray(resample(still.image, grid, still.motion @ to_reference).data, np.float32)
         for still in stills

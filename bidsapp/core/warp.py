@@ -31,6 +31,10 @@ def jacobian(points: NDArray[np.floating], affine: Float) -> Float32:
     ----------
     points : shape (X, Y, Z, 3), RAS mm
     affine : voxel indices -> world, RAS mm
+
+    Returns
+    -------
+    ndarray, float32
     """
     parts = np.moveaxis(points, -1, 0).astype(np.float64)
     a, b, c = (np.gradient(parts, axis=1 + axis) for axis in range(3))
@@ -65,7 +69,17 @@ class Warp:
     affine: Float
 
     def basis(self, *positions: Positions) -> Separable:
-        """Basis functions at voxel positions of the three axes."""
+        """Basis functions at voxel positions of the three axes.
+
+        Parameters
+        ----------
+        *positions : ndarray, shape (n,)
+            Voxel positions along each of the three axes.
+
+        Returns
+        -------
+        Separable
+        """
         x, y, z = (
             dct_functions(position - origin, length, order)
             for position, origin, length, order in zip(
@@ -75,12 +89,32 @@ class Warp:
         return Separable(x, y, z)
 
     def displacement(self, *positions: Positions) -> Float32:
-        """u in mm on the lattice of the given voxel positions, shape (X, Y, Z, 3)."""
+        """u in mm on the lattice of the given voxel positions, shape (X, Y, Z, 3).
+
+        Parameters
+        ----------
+        *positions : ndarray, shape (n,)
+            Voxel positions along each of the three axes.
+
+        Returns
+        -------
+        ndarray, shape (X, Y, Z, 3), float32
+        """
         basis = self.basis(*positions)
         return np.stack([basis.evaluate(c) for c in self.coefficients], axis=-1).astype(np.float32)
 
     def to_template(self, world: Float) -> Float:
-        """Template world coordinates of T1w world points, both of shape (..., 3), in mm."""
+        """Template world coordinates of T1w world points, both of shape (..., 3), in mm.
+
+        Parameters
+        ----------
+        world : ndarray, shape (..., 3)
+            T1w world, RAS mm.
+
+        Returns
+        -------
+        ndarray, shape (..., 3)
+        """
         points = world.reshape(-1, 3)
         found = np.empty(points.shape)
         for first in range(0, len(points), _CHUNK):
@@ -93,6 +127,14 @@ class Warp:
 
         The displacement is inverted by fixed-point iteration; outside the image it continues as
         at the border.
+
+        Parameters
+        ----------
+        grid : of the template
+
+        Returns
+        -------
+        ndarray, shape (X, Y, Z, 3), float32
         """
         table, to_lattice = self._inversion
         points = grid.world().reshape(-1, 3)
@@ -108,6 +150,15 @@ class Warp:
         """Determinant of the derivative of ``x + u(x)`` on a lattice of voxel positions.
 
         Volume of T1w tissue after the non-linear part over that before; the affine left out.
+
+        Parameters
+        ----------
+        *positions : ndarray, shape (n,)
+            Voxel positions along each of the three axes.
+
+        Returns
+        -------
+        ndarray, shape (X, Y, Z), float32
         """
         field = self.displacement(*positions).astype(np.float64)
         derivative = np.empty((*field.shape, 3))
@@ -117,7 +168,12 @@ class Warp:
         return np.linalg.det(np.eye(3) + derivative @ to_index).astype(np.float32)
 
     def to_arrays(self) -> dict[str, Float]:
-        """Plain arrays for storage."""
+        """Plain arrays for storage.
+
+        Returns
+        -------
+        dict of ndarray
+        """
         return {
             "coefficients": self.coefficients,
             "origin": self.origin,
@@ -128,7 +184,16 @@ class Warp:
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, Float]) -> Warp:
-        """Inverse of `to_arrays`."""
+        """Inverse of `to_arrays`.
+
+        Parameters
+        ----------
+        arrays : of `to_arrays`
+
+        Returns
+        -------
+        Warp
+        """
         return cls(**{name: np.asarray(arrays[name]) for name in cls.__dataclass_fields__})
 
     @cached_property

@@ -139,6 +139,10 @@ def ventricles_ml(
         Probability of CSF.
     brain : ndarray of bool, shape (X, Y, Z)
     voxel_size : ndarray, shape (3,), mm
+
+    Returns
+    -------
+    float
     """
     box = ndimage.find_objects(brain.astype(np.uint8))[0]
     padded = np.pad(brain[box], 1)
@@ -183,6 +187,10 @@ def template_findings(
         By name; as in `template_quality`, and ``reason`` of those that were left out.
     limits : mapping
         Of the numbers of quality.
+
+    Returns
+    -------
+    tuple of Flag
     """
     quality = template_quality(list(visits.values()))
     found = [
