@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from bidsapp.calibrate.tables import Pair, Person, array, public_people
-from bidsapp.core.calibration import Calibration, anchors_of, level1, level2
+from bidsapp.core.calibration import Calibration, Scheme, anchors_of, level1, level2
 from bidsapp.core.centiloid import Anchors, Equation
 from bidsapp.core.regression import Fit, deming, ordinary, spread
 from bidsapp.data import REFERENCES, read_table
@@ -63,11 +63,8 @@ def fit_level1(
             np.array([person.is_young for person in own]),
             array(person.cl[name] for person in own),
             [person.name for person in own],
-            reference_region=name,
-            source=source,
+            Scheme(name, source, limits, fit),
             standard=judges.get(name),
-            limits=limits,
-            fit=fit,
         )
     if not found:
         raise BadDataError(
@@ -114,11 +111,8 @@ def fit_level2(
                 array(pair.other[name] for pair in own),
                 np.array([pair.is_young for pair in own]),
                 [pair.name for pair in own],
+                Scheme(name, source, limits, fit),
                 anchors=level1_anchors[name] if level1_anchors else _anchors(own, name),
-                reference_region=name,
-                source=source,
-                limits=limits,
-                fit=fit,
             )
     if not found:
         raise BadDataError("no pair has the SUVRs of one reference region with both tracers")

@@ -96,6 +96,23 @@ class Calibration:
         return all(criterion.passed for criterion in self.criteria)
 
 
+@dataclass(frozen=True)
+class Scheme:
+    """How a calibration is made and judged.
+
+    Attributes
+    ----------
+    reference_region, source : for the equation
+    limits : lowest and highest of each number of the line that has to lie between them
+    fit : regression to use
+    """
+
+    reference_region: str
+    source: str
+    limits: Mapping[str, Sequence[float]]
+    fit: Fit = ordinary
+
+
 def anchors_of(young: Float, patients: Float) -> Anchors:
     """Anchors from the SUVRs of young controls and of patients.
 
@@ -138,12 +155,9 @@ def level1(
     is_young: NDArray[np.bool_],
     published: Float,
     names: Sequence[str],
+    scheme: Scheme,
     *,
-    reference_region: str,
-    source: str,
     standard: Anchors | None,
-    limits: Mapping[str, Sequence[float]],
-    fit: Fit = ordinary,
 ) -> Calibration:
     """Calibrate a pipeline with the PiB scans that define the scale.
 
@@ -157,10 +171,8 @@ def level1(
     is_young : shape (N,), young controls; the others are typical patients
     published : shape (N,), Centiloids of the same people and reference region
     names : of the people
-    reference_region, source : for the equation, which goes through the own anchors
+    scheme : with limits of slope, intercept (CL) and r2; the equation goes through the own anchors
     standard : published anchors to judge by; None for a pipeline that is not the standard one
-    limits : lowest and highest of slope, intercept (CL) and r2
-    fit : regression to use
 
     Returns
     -------
@@ -169,13 +181,13 @@ def level1(
     anchors = anchors_of(suvr[is_young], suvr[~is_young])
     judge = standard or anchors
     own = judge.slope * suvr + judge.intercept
-    line = fit(published, own)
+    line = scheme.fit(published, own)
     return Calibration(
         equation=Equation(
             slope=anchors.slope,
             intercept=anchors.intercept,
-            reference_region=reference_region,
-            source=source,
+            reference_region=scheme.reference_region,
+            source=scheme.source,
             doi="10.1016/j.jalz.2014.07.003",
             n=suvr.size,
             suvr_range=(float(suvr.min()), float(suvr.max())),
@@ -183,7 +195,7 @@ def level1(
         ),
         line=line,
         agreement=agreement(published, own),
-        criteria=_criteria(line, limits),
+        criteria=_criteria(line, scheme.limits),
         suspects=_suspects(published, own, published, names, _LEAST_CL),
         names=tuple(names),
         x=published,
@@ -198,12 +210,9 @@ def level2(
     suvr: Float,
     is_young: NDArray[np.bool_],
     names: Sequence[str],
+    scheme: Scheme,
     *,
     anchors: Anchors,
-    reference_region: str,
-    source: str,
-    limits: Mapping[str, Sequence[float]],
-    fit: Fit = ordinary,
 ) -> Calibration:
     """Calibrate a tracer by people who were scanned with it and with PiB.
 
@@ -212,10 +221,8 @@ def level2(
     pib, suvr : shape (N,), SUVRs with PiB and with the tracer
     is_young : shape (N,), young controls; may all be False
     names : of the people
+    scheme : with limits of r2
     anchors : PiB SUVRs at 0 and 100 Centiloid, of the same pipeline
-    reference_region, source : for the equation
-    limits : lowest and highest of r2
-    fit : regression to use
 
     Returns
     -------
@@ -226,7 +233,7 @@ def level2(
     BadDataError
         The tracer's SUVR does not rise with that of PiB.
     """
-    line = fit(pib, suvr)
+    line = scheme.fit(pib, suvr)
     if line.slope <= 0:
         raise BadDataError(
             f"the tracer's SUVR falls with that of PiB (slope {line.slope:.3f}): people or tracers "
@@ -241,8 +248,8 @@ def level2(
         equation=Equation(
             slope=slope,
             intercept=intercept,
-            reference_region=reference_region,
-            source=source,
+            reference_region=scheme.reference_region,
+            source=scheme.source,
             doi="",
             n=suvr.size,
             r2=line.r2,
@@ -258,7 +265,7 @@ def level2(
         ),
         line=line,
         agreement=agreement(of_pib, own),
-        criteria=_criteria(line, limits),
+        criteria=_criteria(line, scheme.limits),
         suspects=_suspects(pib, suvr, of_pib, names, _LEAST_CL / slope),
         names=tuple(names),
         x=pib,

@@ -16,7 +16,7 @@ from markupsafe import Markup
 from bidsapp.data.literature import Scale
 from bidsapp.record import ScanRecord
 from bidsapp.report.axes import WIDTH, Axis, bottom, left
-from bidsapp.report.figure import Figure
+from bidsapp.report.figure import Figure, Words
 from bidsapp.report.render import number
 from bidsapp.report.svg import join, tag
 
@@ -225,9 +225,7 @@ def regional_bars(regions: Sequence[Region], atlas: str, top: float) -> Figure |
 
 
 def curves(
-    name: str,
-    title: str,
-    caption: str,
+    words: Words,
     x: Sequence[float],
     lines: Mapping[str, Sequence[float | None]],
     *,
@@ -240,7 +238,7 @@ def curves(
 
     Parameters
     ----------
-    name, title, caption : of the figure
+    words : about the figure; what it shows, for those who cannot see it, is written here
     x : of every point
     lines : name -> values, None where not measured
     x_title, y_title : with units
@@ -281,9 +279,9 @@ def curves(
         for label, line in lines.items()
     )
     return Figure(
-        name=name,
-        title=title,
-        caption=caption,
+        name=words.name,
+        title=words.title,
+        caption=words.caption,
         alt=f"Curves of {y_title} over {x_title}: {ends}.",
         width=WIDTH,
         height=254,

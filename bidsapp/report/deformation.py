@@ -9,7 +9,7 @@ from bidsapp.core.alignment import inverse, transform
 from bidsapp.core.volume import Volume
 from bidsapp.core.warp import jacobian
 from bidsapp.report.display import coloured
-from bidsapp.report.figure import Figure, Layer
+from bidsapp.report.figure import Figure, Layer, Words
 from bidsapp.report.lines import Outline, scale_bar
 from bidsapp.report.mosaic import Layout, sample
 from bidsapp.report.pictures import as_layer, framed, grey_levels, mni_brain_layout
@@ -48,13 +48,15 @@ def deformation(displacements: Volume, anatomy: Volume, brain: Volume) -> Figure
     )  # fmt: skip
     return framed(
         layout,
-        name="deformation",
-        title=DEFORMATION,
-        caption="The non-linear part of the warp, in template space. Colours: volume of a place in "
-        "the participant over that in the template, beyond the overall size of the head; wide "
-        "ventricles are red. Grid: lines every 10 mm of the participant’s image; they must bend "
-        "smoothly and never cross.",
-        alt="Cuts in template space with local volume change in colour, and a bent grid.",
+        Words(
+            name="deformation",
+            title=DEFORMATION,
+            caption="The non-linear part of the warp, in template space. Colours: volume of a "
+            "place in the participant over that in the template, beyond the overall size of the "
+            "head; wide ventricles are red. Grid: lines every 10 mm of the participant’s image; "
+            "they must bend smoothly and never cross.",
+            alt="Cuts in template space with local volume change in colour, and a bent grid.",
+        ),
         layers=(
             as_layer("Change of volume", over, bar),
             as_layer("Grid, 10 mm", grid),

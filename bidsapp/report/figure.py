@@ -74,6 +74,16 @@ class Layer:
 
 
 @dataclass(frozen=True)
+class Words:
+    """What is said about a figure, see `Figure`."""
+
+    name: str
+    title: str
+    caption: str
+    alt: str = ""
+
+
+@dataclass(frozen=True)
 class Figure:
     """A finished figure.
 

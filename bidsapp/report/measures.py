@@ -17,7 +17,7 @@ from bidsapp.io.tsv import finite_number, read_rows
 from bidsapp.record import RECORD_SUFFIX, ScanRecord
 from bidsapp.report.charts import Region, curves, regional_bars
 from bidsapp.report.display import display_of
-from bidsapp.report.figure import Figure
+from bidsapp.report.figure import Figure, Words
 
 _CENTILOID = "Centiloid"
 _CURVES = ("ctx", "wc", "cg", "pons")
@@ -60,10 +60,12 @@ def activity(output_dir: Path, record: ScanRecord) -> Figure | None:
         if name in rows[0]
     }
     return curves(
-        "tacs",
-        "Activity over time",
-        "Mean activity of the Centiloid regions, decay-corrected to the injection, frame by frame; "
-        "the marked stretch is the part that was averaged.",
+        Words(
+            "tacs",
+            "Activity over time",
+            "Mean activity of the Centiloid regions, decay-corrected to the injection, frame by "
+            "frame; the marked stretch is the part that was averaged.",
+        ),
         [time for time in times if time is not None],
         lines,
         x_title="minutes after injection",
@@ -92,17 +94,21 @@ def motion(record: ScanRecord) -> list[Figure]:
     time = "minutes after injection"
     return [
         curves(
-            "motion", "Motion of the head",
-            f"Motion against the reference frame, {did}: mean distance over the head and shifts "
-            "(x to the right, y to the front, z upwards). The dashed line is the limit for frames "
-            "of the window.",
+            Words(
+                "motion", "Motion of the head",
+                f"Motion against the reference frame, {did}: mean distance over the head and "
+                "shifts (x to the right, y to the front, z upwards). The dashed line is the limit "
+                "for frames of the window.",
+            ),
             times, {"distance": told.distance_mm} | dict(zip("xyz", shifts, strict=True)),
             x_title=time, y_title="mm", shaded=record.window_min, limit=limit,
         ),
         curves(
-            "rotation", "Rotation of the head",
-            f"Rotation about the axes against the reference frame, {did}: x nods, y tilts the "
-            "head to a side, z turns it.",
+            Words(
+                "rotation", "Rotation of the head",
+                f"Rotation about the axes against the reference frame, {did}: x nods, y tilts the "
+                "head to a side, z turns it.",
+            ),
             times, dict(zip("xyz", turns, strict=True)),
             x_title=time, y_title="degrees", shaded=record.window_min,
         ),

@@ -8,6 +8,7 @@ reads a file.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 
 import numpy as np
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from bidsapp.core.priors import TissuePriors
 from bidsapp.core.volume import Volume
 from bidsapp.report.display import coloured, colours_in_words, display_of
-from bidsapp.report.figure import NOTHING, Figure, Layer
+from bidsapp.report.figure import NOTHING, Figure, Layer, Words
 from bidsapp.report.lines import (
     FOOTER_PX,
     Outline,
@@ -95,13 +96,15 @@ def suvr_over_anatomy(
     where = "in template space" if template else "in the participant’s own space"
     return framed(
         layout,
-        name="suvr",
+        Words(
+name="suvr",
         title=UPTAKE,
         caption=f"Uptake ratio (SUVR, whole cerebellum = 1) over the {below}, {where}, in "
         f"{colours_in_words(display.over_colours)}. Colours run from 0 to {display.top:.1f}, the "
         "uptake of 200 CL, for every participant with this tracer. The PET alone is in the usual "
         f"colours of its readers ({display.read_source}).",
         alt="Axial, coronal and sagittal cuts: SUVR from PET in colour over the T1w in grey.",
+),
         layers=(
             as_layer("PET over T1w", over, bar(display.over_colours)),
             as_layer("PET as it is read", alone, bar(display.read_colours)),
@@ -125,13 +128,16 @@ def vois_on_pet(
     layout = mni_brain_layout()
     return framed(
         layout,
-        name="vois",
-        title=REGIONS,
-        caption="PET in template space (MNI152NLin6Asym, 2 mm) with the outlines of the Centiloid "
-        "volumes of interest. The target must cover cortex and striatum, the cerebellar outline "
-        "must not reach into the occipital cortex above it or outside the brain.",
-        alt="PET and T1w cuts in template space with outlines of the cortical target, the whole "
-        "cerebellum, the brainstem and the pons.",
+        Words(
+            name="vois",
+            title=REGIONS,
+            caption="PET in template space (MNI152NLin6Asym, 2 mm) with the outlines of the "
+            "Centiloid volumes of interest. The target must cover cortex and striatum, the "
+            "cerebellar outline must not reach into the occipital cortex above it or outside the "
+            "brain.",
+            alt="PET and T1w cuts in template space with outlines of the cortical target, the "
+            "whole cerebellum, the brainstem and the pons.",
+        ),
         layers=(
             _pet_layer(suvr_mni, layout, tracer),
             as_layer("T1w", grey_levels(sample(anatomy, layout))),
@@ -146,13 +152,15 @@ def tissue_on_pet(
     """Edges of the T1w's tissue on the PET: does each lie where the other says?"""
     return framed(
         layout,
-        name="alignment",
-        title=ALIGNMENT,
-        caption="PET in grey with the outlines of the brain and of the white matter from the "
-        "T1w. Uptake must end at the brain’s edge on every side; a gap on one side and a spill "
-        "on the other mean that the two are not aligned. Flicker between PET and T1w: nothing "
-        "may jump.",
-        alt="PET cuts in grey with outlines of brain and white matter taken from the T1w.",
+        Words(
+            name="alignment",
+            title=ALIGNMENT,
+            caption="PET in grey with the outlines of the brain and of the white matter from the "
+            "T1w. Uptake must end at the brain’s edge on every side; a gap on one side and a spill "
+            "on the other mean that the two are not aligned. Flicker between PET and T1w: nothing "
+            "may jump.",
+            alt="PET cuts in grey with outlines of brain and white matter taken from the T1w.",
+        ),
         layers=(
             _pet_layer(suvr, layout, tracer),
             as_layer("T1w", grey_levels(sample(t1w, layout))),
@@ -168,14 +176,16 @@ def template_on_t1w(t1w_mni: Volume, template: Volume, priors: TissuePriors) -> 
     white = sample(Volume(priors.maps[1], priors.affine), layout)
     return framed(
         layout,
-        name="normalisation",
-        title=NORMALISATION,
-        caption="The participant’s T1w, warped to the template, with the outlines of the "
-        "template’s brain and white matter (tissue maps at one half). Ventricles, cerebellum and "
-        "the outer edge must agree within a few millimetres, also when flickering with the "
-        "template; folds of the cortex need not, the warp is smooth on purpose.",
-        alt="Cuts of the normalised T1w in grey with outlines of brain and white matter of the "
-        "template.",
+        Words(
+            name="normalisation",
+            title=NORMALISATION,
+            caption="The participant’s T1w, warped to the template, with the outlines of the "
+            "template’s brain and white matter (tissue maps at one half). Ventricles, cerebellum "
+            "and the outer edge must agree within a few millimetres, also when flickering with the "
+            "template; folds of the cortex need not, the warp is smooth on purpose.",
+            alt="Cuts of the normalised T1w in grey with outlines of brain and white matter of the "
+            "template.",
+        ),
         layers=(
             as_layer("T1w of the participant", grey_levels(sample(t1w_mni, layout))),
             as_layer("Template", grey_levels(sample(template, layout))),
@@ -201,12 +211,14 @@ def tissue_maps(t1w: Volume, maps: Sequence[Volume], layout: Layout) -> Figure:
     over = (1 - total) * grey[..., None] + 0.6 * np.clip(mixed, 0, 255)
     return framed(
         layout,
-        name="tissue",
-        title=TISSUE,
-        caption="Probability of grey matter, white matter and cerebrospinal fluid over the "
-        "bias-corrected T1w. The cortex must be one ribbon without holes; scalp and dura must "
-        "stay uncoloured.",
-        alt="Cuts of the T1w with grey matter, white matter and fluid in three colours.",
+        Words(
+            name="tissue",
+            title=TISSUE,
+            caption="Probability of grey matter, white matter and cerebrospinal fluid over the "
+            "bias-corrected T1w. The cortex must be one ribbon without holes; scalp and dura must "
+            "stay uncoloured.",
+            alt="Cuts of the T1w with grey matter, white matter and fluid in three colours.",
+        ),
         layers=(as_layer("Tissue over T1w", over, legend(layout, _TISSUES)), as_layer("T1w", grey)),
     )
 
@@ -233,12 +245,14 @@ def field_of_view(
     shaded = np.where(missed, 0.5 * grey + 0.45 * _rgb(_OUTSIDE.colour), grey)
     return framed(
         layout,
-        name="coverage",
-        title=COVERAGE,
-        caption="The whole T1w with the field of view of the PET. Brain outside it has no uptake: "
-        "a cut cerebellum invalidates every SUVR, a cut vertex the target.",
-        alt="One axial, one coronal and one sagittal cut of the head; what the PET did not see is "
-        "red.",
+        Words(
+            name="coverage",
+            title=COVERAGE,
+            caption="The whole T1w with the field of view of the PET. Brain outside it has no "
+            "uptake: a cut cerebellum invalidates every SUVR, a cut vertex the target.",
+            alt="One axial, one coronal and one sagittal cut of the head; what the PET did not see "
+            "is red.",
+        ),
         layers=(as_layer("T1w", shaded),),
         outlines=[
             (seen.astype(np.float32), _EDGE),
@@ -250,11 +264,8 @@ def field_of_view(
 
 def framed(
     layout: Layout,
+    words: Words,
     *,
-    name: str,
-    title: str,
-    caption: str,
-    alt: str,
     layers: tuple[Layer, ...],
     outlines: Sequence[tuple[NDArray[np.float32], Outline]] = (),
     entries: Sequence[Outline] | None = None,
@@ -264,6 +275,8 @@ def framed(
     Parameters
     ----------
     layout : of every layer
+    words : about the figure
+    layers : first one shown
     outlines : (canvas, style), drawn where the canvas crosses one half
     entries : of the legend; None for the outlines
     """
@@ -273,10 +286,7 @@ def framed(
     styles = [style for _, style in outlines] if entries is None else list(entries)
     keyed = [Layer(one.name, one.pixels, join([footer, one.key])) for one in layers]
     return Figure(
-        name=name,
-        title=title,
-        caption=caption,
-        alt=alt,
+        **asdict(words),
         width=columns,
         height=height,
         layers=tuple(keyed),

@@ -17,7 +17,7 @@ import numpy as np
 from scipy import stats
 
 from bidsapp.calibrate.tables import read_pairs
-from bidsapp.core.calibration import anchors_of, level2
+from bidsapp.core.calibration import Scheme, anchors_of, level2
 from bidsapp.core.centiloid import Anchors, Equation
 from bidsapp.core.regression import ordinary, spread
 from bidsapp.core.uncertainty import ScanError, at_load, propagate
@@ -93,7 +93,7 @@ def tracer_coverage(
         pib = people(rng, pairs)
         line = level2(
             scanned(rng, pib), scanned(rng, tracer(pib)), np.zeros(pairs, bool), [""] * pairs,
-            anchors=anchors(rng), reference_region="wc", source="", limits={"r2": (0.7, 1.0)},
+            Scheme("wc", "", {"r2": (0.7, 1.0)}), anchors=anchors(rng),
         ).equation  # fmt: skip
         new = people(rng, 60)
         held = hits(rng, line, new, scanned(rng, tracer(new), noise), noise)

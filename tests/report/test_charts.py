@@ -13,6 +13,7 @@ from bidsapp.data.literature import references, scale
 from bidsapp.record import read_record
 from bidsapp.report.axes import Axis
 from bidsapp.report.charts import Region, centiloid_scale, curves, regional_bars, timeline
+from bidsapp.report.figure import Words
 
 SCAN = {"sub": "01", "trc": "FBB"}
 SVG = "{http://www.w3.org/2000/svg}"
@@ -110,7 +111,7 @@ def test_too_many_regions_are_cut_and_said_so():
 
 
 def test_curves_skip_what_was_not_measured():
-    figure = curves("tac", "T", "C", [0, 1, 2, 3], {"ctx": [1, None, 3, 4]}, x_title="min",
+    figure = curves(Words("tac", "T", "C"), [0, 1, 2, 3], {"ctx": [1, None, 3, 4]}, x_title="min",
                     y_title="kBq/ml")  # fmt: skip
     (line,) = elements(figure, "path", "line")
     assert line.get("d").count("L") == 2
@@ -118,7 +119,7 @@ def test_curves_skip_what_was_not_measured():
 
 def test_the_break_between_two_parts_of_a_scan_is_not_bridged():
     times = [0.5, 1, 2, 5, 10, 15, 95, 100, 105]
-    figure = curves("tac", "T", "C", times, {"ctx": times}, x_title="min", y_title="kBq/ml")
+    figure = curves(Words("tac", "T", "C"), times, {"ctx": times}, x_title="min", y_title="kBq/ml")
     (line,) = elements(figure, "path", "line")
     first, second = line.get("d").split("M")[1:]
     assert (first.count("L"), second.count("L")) == (5, 2)
