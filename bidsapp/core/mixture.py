@@ -144,7 +144,11 @@ def by_class(intensity: Float, mixture: Mixture) -> Float32:
 
 
 def expectation_maximisation(
-    intensity: Float, prior: Float32, mixture: Mixture, log_bias: Float | None = None
+    intensity: Float,
+    prior: Float32,
+    mixture: Mixture,
+    log_bias: Float | None = None,
+    known: Evidence | None = None,
 ) -> tuple[Mixture, Evidence]:
     """Update the mixture until the gain per voxel is small.
 
@@ -157,6 +161,8 @@ def expectation_maximisation(
         Start values.
     log_bias : ndarray, shape (n,), optional
         Enters the likelihood only.
+    known : Evidence, optional
+        That of the start values, if it is there already.
 
     Returns
     -------
@@ -164,7 +170,7 @@ def expectation_maximisation(
     evidence : Evidence
         Of the returned mixture.
     """
-    now = evidence(intensity, prior, mixture, log_bias)
+    now = known or evidence(intensity, prior, mixture, log_bias)
     for _ in range(_EM_STEPS):
         mass, mean, variance = _moments(intensity, now.responsibilities())
         balance = 1 / (prior @ mixture.class_weight().astype(np.float32))

@@ -303,6 +303,7 @@ class _Model:
         self.stiffness = 1.0
         self.damping = 0.0
         self.may_reseed = True
+        self.known: gmm.Evidence | None = None
         self.log_rho = np.zeros(self.n)
         self.unmoved = np.ascontiguousarray(transform(affine, samples.world).T)
         self.prior, self.slope = self._read(self.warp.coefficients)
@@ -313,8 +314,14 @@ class _Model:
     def corrected(self) -> Float:
         return self.raw * np.exp(self.log_rho)
 
+    def evidence(self) -> gmm.Evidence:
+        """Of the present parameters; what changes one of them forgets it."""
+        if self.known is None:
+            self.known = gmm.evidence(self.corrected, self.prior, self.mixture, self.log_rho)
+        return self.known
+
     def log_likelihood(self) -> float:
-        return gmm.evidence(self.corrected, self.prior, self.mixture, self.log_rho).log_likelihood
+        return self.evidence().log_likelihood
 
     def cost(self) -> float:
         """Minus the log posterior."""
@@ -334,31 +341,33 @@ class _Model:
     def fit_intensities(self) -> None:
         before = np.inf
         for number in range(self.options.bias_steps):
-            self.mixture, now = self._fitted(self.mixture)
+            self.mixture, self.known = self._fitted(self.mixture, self.evidence())
             if number == 0:
-                now = self._reseed(now)
-            cost = self._step_bias(now)
+                self._reseed()
+            cost = self._step_bias()
             if before - cost < self.options.gain * self.n:
                 break
             before = cost
 
-    def _fitted(self, begin: Mixture) -> tuple[Mixture, gmm.Evidence]:
-        return gmm.expectation_maximisation(self.corrected, self.prior, begin, self.log_rho)
+    def _fitted(
+        self, begin: Mixture, known: gmm.Evidence | None = None
+    ) -> tuple[Mixture, gmm.Evidence]:
+        return gmm.expectation_maximisation(self.corrected, self.prior, begin, self.log_rho, known)
 
-    def _reseed(self, now: gmm.Evidence) -> gmm.Evidence:
+    def _reseed(self) -> None:
         """Bring lost Gaussians back if that explains more, and no longer ask once it does not."""
+        now = self.evidence()
         split = gmm.reseeded(self.mixture, now) if self.may_reseed else None
         if split is None:
-            return now
+            return
         mixture, found = self._fitted(split)
         self.may_reseed = found.log_likelihood > now.log_likelihood
-        if not self.may_reseed:
-            return now
-        self.mixture = mixture
-        return found
+        if self.may_reseed:
+            self.mixture, self.known = mixture, found
 
-    def _step_bias(self, now: gmm.Evidence) -> float:
+    def _step_bias(self) -> float:
         """One damped Gauss-Newton step on the log bias; returns -log-likelihood + its penalty."""
+        now = self.evidence()
         cost = -now.log_likelihood + self._bias_penalty(self.bias)
         corrected = self.corrected
         # sum_k p_k / s2_k and sum_k p_k mu_k / s2_k: all that the derivatives need of the mixture
@@ -376,7 +385,7 @@ class _Model:
             trial = gmm.evidence(self.raw * np.exp(log_rho), self.prior, self.mixture, log_rho)
             trial_cost = -trial.log_likelihood + self._bias_penalty(bias)
             if trial_cost < cost:
-                self.bias, self.log_rho = bias, log_rho
+                self.bias, self.log_rho, self.known = bias, log_rho, trial
                 return trial_cost
         return cost
 
@@ -408,7 +417,7 @@ class _Model:
                 trial_cost = cost_of(prior, trial)
                 if trial_cost < cost:
                     coefficients, cost = trial, trial_cost
-                    self.prior, self.slope = prior, slope
+                    self.prior, self.slope, self.known = prior, slope, None
                     self.damping = 0.0 if self.damping < 1e-3 else self.damping / 10
                     break
                 self.damping = max(10 * self.damping, 1e-2)
