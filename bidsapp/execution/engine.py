@@ -15,7 +15,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 # Called with the full name of a node and "start", "end" or "exception".
 OnStep = Callable[[str, str], None]
 
-_POLL_S = 0.1
+_WAIT_S = 1.0  # at most, for a step to end, before a step's time is looked at
 
 # In the traceback of a step that finds its predecessor's result torn, or of nipype's that it knows
 # of but whose files somebody removed.
@@ -96,14 +96,14 @@ def run(
         crashfile_format="txt",
         create_report=False,
         hash_method="content",
-        poll_sleep_duration=_POLL_S if resources.plugin is None else _BATCH_POLL_S,
+        poll_sleep_duration=0 if resources.plugin is None else _BATCH_POLL_S,
         stop_on_first_crash=stop_on_first_crash,
     )
     if resources.plugin is None:
         _limit_memory(workflow, resources.mem_gb)
     plugin = _plugin(resources, on_step)
-    # nipype collects garbage at every poll, ten times a second; what is alive now stays anyway,
-    # and need not be looked through each time (half of a participant's processor time)
+    # nipype collects garbage at every poll; what is alive now stays anyway, and need not be looked
+    # through each time
     gc.freeze()
     try:
         with threadpool_limits(1):
@@ -215,6 +215,18 @@ class _MultiProc(_Distributed, MultiProcPlugin):  # type: ignore[misc]
         return ProcessPoolExecutor(
             n_workers, mp_context=context(), initializer=_start_worker, initargs=(self._cwd,)
         )
+
+    def _send_procs_to_workers(
+        self, updatehash: bool = False, graph: DiGraph | None = None
+    ) -> None:
+        super()._send_procs_to_workers(updatehash=updatehash, graph=graph)
+        if self._stats is None:  # something was sent or done here: look again what is ready
+            return
+        running = [self._task_obj[taskid] for taskid, _ in self.pending_tasks]
+        if running:
+            wait(running, timeout=_WAIT_S, return_when=FIRST_COMPLETED)
+        elif not self.proc_done.all():
+            time.sleep(_WAIT_S)
 
     def _submit_job(self, node: Node, updatehash: bool = False) -> int:
         self._taskid += 1
