@@ -21,7 +21,6 @@ ENVIRONMENT = {
     "NO_ET": "1",
     "NIPYPE_NO_ET": "1",
     "NIPYPE_CONFIG_DIR": os.devnull,  # jobs of a batch system read no settings, either
-    "MPLBACKEND": "Agg",
 }
 
 

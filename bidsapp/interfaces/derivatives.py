@@ -25,6 +25,7 @@ from bidsapp.bids.derivatives import output_path, outputs, sidecar_path
 from bidsapp.core.resample import itk_affine_text, itk_displacements
 from bidsapp.core.volume import Volume, known_or_zero
 from bidsapp.data import read_table
+from bidsapp.data.display import display_of
 from bidsapp.data.tracers import tracer_from_name
 from bidsapp.errors import StorageError
 from bidsapp.interfaces.store import InputSpec, fetch_volume, optional
@@ -33,7 +34,6 @@ from bidsapp.io.hashes import file_hash
 from bidsapp.io.nifti import save_displacements, save_volume, voxel_hash
 from bidsapp.record import RecordPart, ScanRecord, write_record
 from bidsapp.record.stages import completed_record
-from bidsapp.report.display import display_of
 
 
 class _Placed(InputSpec):

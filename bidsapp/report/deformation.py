@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from bidsapp.core.alignment import inverse, transform
 from bidsapp.core.volume import Volume
 from bidsapp.core.warp import jacobian
-from bidsapp.report.display import coloured
+from bidsapp.data.display import coloured
 from bidsapp.report.figure import Figure, Layer, Words
 from bidsapp.report.lines import Outline, scale_bar
 from bidsapp.report.mosaic import Layout, sample

@@ -17,12 +17,12 @@ from bidsapp.bids.derivatives import output_path, sidecar_path
 from bidsapp.bids.entities import parse_entities
 from bidsapp.core.volume import Volume
 from bidsapp.data import mni_grid, priors, template, template_mask, vois
+from bidsapp.data.display import display_of
 from bidsapp.errors import BadDataError, CentipetError
 from bidsapp.io.nifti import load_displacements, load_volume
 from bidsapp.record import ScanRecord, Status
 from bidsapp.report import pictures
 from bidsapp.report.deformation import DEFORMATION, deformation
-from bidsapp.report.display import display_of
 from bidsapp.report.figure import FULL, Figure, Pixels
 from bidsapp.report.intensities import INTENSITIES, intensity_histogram
 from bidsapp.report.mosaic import Layout, lay_out_around

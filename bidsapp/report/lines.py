@@ -9,7 +9,7 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from bidsapp.report.display import lookup
+from bidsapp.data.display import lookup
 from bidsapp.report.mosaic import Layout
 from bidsapp.report.svg import join, tag
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bidsapp.data import REFERENCES
+from bidsapp.data.display import display_of
 from bidsapp.io.tsv import finite_number, read_rows
 from bidsapp.record import RECORD_SUFFIX, ScanRecord
 from bidsapp.report.charts import Region, curves, regional_bars
-from bidsapp.report.display import display_of
 from bidsapp.report.figure import Figure, Words
 
 _CENTILOID = "Centiloid"

@@ -11,13 +11,13 @@ from typing import Any
 from bidsapp import __version__
 from bidsapp.bids.entities import RAW_ENTITIES, join_entities
 from bidsapp.data import VOI_NAMES, read_table
+from bidsapp.data.display import display_of, lookup
 from bidsapp.data.literature import Band, Reference, scale
 from bidsapp.data.tracers import tracers
 from bidsapp.errors import NoInputError
 from bidsapp.io.atomic import write_text
 from bidsapp.record import ScanRecord, Status, find_records
 from bidsapp.report import charts
-from bidsapp.report.display import display_of, lookup
 from bidsapp.report.evidence import (
     VOI_BITS,
     Detail,

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from bidsapp.core.priors import TissuePriors
 from bidsapp.core.volume import Volume
-from bidsapp.report.display import coloured, colours_in_words, display_of
+from bidsapp.data.display import coloured, colours_in_words, display_of
 from bidsapp.report.figure import NOTHING, Figure, Layer, Words
 from bidsapp.report.lines import (
     FOOTER_PX,

@@ -20,11 +20,11 @@ from bidsapp.bids.derivatives import derivative_uri, output_path, outputs, sidec
 from bidsapp.core.alignment import inverse, rigid_between
 from bidsapp.core.volume import Grid, Volume
 from bidsapp.data import template_mask
+from bidsapp.data.display import colours_in_words, display_of
 from bidsapp.errors import BadDataError
 from bidsapp.io.atomic import write_json
 from bidsapp.io.nifti import load_displacements, load_volume, save_volume
 from bidsapp.record import ScanRecord
-from bidsapp.report.display import colours_in_words, display_of
 from bidsapp.report.evidence import t1w_entities, t1w_to_pet
 
 _LOW_MM, _HIGH_MM = (-100, -130, -90), (100, 110, 110)

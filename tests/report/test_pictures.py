@@ -11,8 +11,8 @@ import pytest
 from bidsapp.core.centiloid import centiloid
 from bidsapp.core.volume import Volume
 from bidsapp.data import read_table
+from bidsapp.data.display import display_of, lookup
 from bidsapp.data.tracers import tracers
-from bidsapp.report.display import display_of, lookup
 from bidsapp.report.mosaic import lay_out
 from bidsapp.report.pictures import field_of_view, suvr_over_anatomy, tissue_maps, tissue_on_pet
 

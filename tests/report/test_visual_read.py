@@ -17,10 +17,10 @@ from bidsapp.bids.derivatives import output_path, sidecar_path
 from bidsapp.core.alignment import rigid_between, rigid_matrix
 from bidsapp.core.resample import itk_displacements
 from bidsapp.core.volume import Volume
+from bidsapp.data.display import display_of
 from bidsapp.errors import BadDataError, NoInputError
 from bidsapp.io.nifti import load_displacements, save_displacements, save_volume
 from bidsapp.record import read_record
-from bidsapp.report.display import display_of
 from bidsapp.report.visual_read import export_read, read_grid
 
 TILT = rigid_matrix([6, -9, 12, 0.2, -0.15, 0.3])  # template world -> T1w world

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bidsapp.data import read_table
-from bidsapp.report.display import lookup
+from bidsapp.data.display import lookup
 
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
 
