@@ -6,6 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+import numpy as np
+from numpy.typing import NDArray
+
 from bidsapp.core.voi import CoverageRule, VoiStatistics
 
 
@@ -116,6 +119,49 @@ def own_anatomy_findings(value: float | None, least: float) -> tuple[Flag, ...]:
             "the PET does not show the folds of this T1w better than those of an average head "
             f"({value:.2f}, least {least:g}): it is of another person or lies wrong; look at the "
             "picture of the PET over the T1w, and at the names of both images",
+        ),
+    )
+
+
+def strain_findings(strain: NDArray[np.float64], limit: float) -> tuple[Flag, ...]:
+    """A PET that fits the T1w better when it is stretched.
+
+    Parameters
+    ----------
+    strain : ndarray, shape (3, 3)
+        Logarithm of the stretch, T1w world.
+    limit : largest good size
+    """
+    sizes, directions = np.linalg.eigh(strain)
+    most = int(np.argmax(np.abs(sizes)))
+    size = float(sizes[most])
+    if abs(size) <= limit:
+        return ()
+    alike = (np.sign(sizes) == np.sign(size)).all() and 2 * np.abs(sizes).min() > abs(size)
+    axes = ("from left to right", "from front to back", "from head to foot")
+    axis = "in all directions" if alike else axes[int(np.argmax(np.abs(directions[:, most])))]
+    return (
+        Flag(
+            "pet-t1w-stretch",
+            f"the PET fits the T1w better when it is made {abs(np.expm1(size)):.1%} "
+            f"{'longer' if size > 0 else 'shorter'} {axis} (limit {limit:.1%}): the voxel size or "
+            "the slice distance of one of both is wrong; compare their headers with the protocols "
+            "of the scanners",
+        ),
+    )
+
+
+def blur_findings(fwhm_mm: float, limit_mm: float) -> tuple[Flag, ...]:
+    """A PET more blurred than scanners make it."""
+    if fwhm_mm <= limit_mm:
+        return ()
+    return (
+        Flag(
+            "pet-smoothed",
+            f"the PET is blurred by {fwhm_mm:.1f} mm (limit {limit_mm:g} mm): it was smoothed "
+            "after the reconstruction, which draws a Centiloid towards the middle by several units "
+            "and which the published scales do not allow for; take the original image, or "
+            "calibrate for such images",
         ),
     )
 

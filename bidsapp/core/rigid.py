@@ -37,6 +37,7 @@ from bidsapp.core.tissue_model import (
     PoseFit,
     TissueModel,
     fit_pose,
+    fit_strain,
     own_detail,
     unexplained,
 )
@@ -53,8 +54,10 @@ MODEL_VOXEL_MM, MODEL_REACH_MM = 2.0, 6.0
 MODEL_VOXELS = 20_000
 DRIFT_ORDER = 4  # cubic levels leave 0.05 mm more where the load is high and regional
 FWHM_TRIED_MM = (4.0, 6.0, 8.0)
-FWHM_RANGE_MM = (3.0, 10.0)
+FWHM_SMOOTHED_MM = (11.0, 14.0, 18.0)  # tried while they fit better still
+FWHM_RANGE_MM = (3.0, 16.0)
 BLUR_THINNING = 2  # of the voxels that tell the blur
+STRAIN_THINNING = 4
 MIRROR_THINNING, MIRROR_ROUNDS = 4, 3
 MIRRORED = 0.95  # a mirror image that leaves less than this share of what the PET leaves is a flip
 BETTER = 0.9  # a position that leaves less than this share of what another leaves explains more
@@ -84,6 +87,9 @@ class RigidFit:
         The same for the PET with left and right exchanged: usually half as much again or more.
     fwhm_mm : float
         Blur of the tissue maps that fits the PET best: its resolution, roughly.
+    strain : ndarray, shape (3, 3)
+        Logarithm of the stretch that would make the PET fit better, T1w world; next to nothing
+        when the voxel sizes of both images are true (`bidsapp.core.tissue_model.fit_strain`).
     own_anatomy : float or None
         Whether the PET shows this head rather than an average one at ``matrix``: about 1 when it
         does, 0.6 or less when it is somebody else's or lies wrong
@@ -101,6 +107,7 @@ class RigidFit:
     unexplained: float
     mirrored: float
     fwhm_mm: float
+    strain: Float64
     own_anatomy: float | None
     flags: tuple[Flag, ...]
 
@@ -112,6 +119,7 @@ class _ModelStep:
     unexplained: float  # at ``matrix``
     at_nmi: float  # at the NMI position, same weights and blur
     mirrored: float  # of the mirrored PET, where it fits best
+    strain: Float64
 
     @property
     def is_mirrored(self) -> bool:
@@ -198,6 +206,7 @@ def settle(
         unexplained=model.unexplained,
         mirrored=model.mirrored,
         fwhm_mm=model.fwhm_mm,
+        strain=model.strain,
         own_anatomy=shown,
         flags=flags,
     )
@@ -311,13 +320,22 @@ def _register_nmi(head: Head, pet: Volume, starts: list[Matrix]) -> tuple[Matrix
 def _register_model(head: Head, pet: Volume, nmi: Matrix) -> _ModelStep:
     """Fit the tissue model from the NMI position, at the blur that fits best."""
     points, values = _voxels_near_brain(head, coarser(pet, MODEL_VOXEL_MM), nmi)
-    models = [head.model(fwhm) for fwhm in FWHM_TRIED_MM]
+    models = [head.model(width) for width in FWHM_TRIED_MM]
     order = {"drift_order": DRIFT_ORDER}
     some, seen = points[::BLUR_THINNING], values[::BLUR_THINNING]
     first = fit_pose(models[1], some, seen, inverse(nmi), **order, rounds=3, steps=10)
     pose, weights = first.pet_to_t1w, first.weights
-    left = [unexplained(m, some, seen, pose, **order, weights=weights) for m in models]
-    fwhm = _best_fwhm(left)
+
+    def left(model: TissueModel) -> float:
+        return unexplained(model, some, seen, pose, **order, weights=weights)
+
+    tried, shares = list(FWHM_TRIED_MM), [left(model) for model in models]
+    for wider in FWHM_SMOOTHED_MM:
+        if shares[-1] > min(shares):
+            break
+        tried.append(wider)
+        shares.append(left(head.model(wider)))
+    fwhm = _best_fwhm(tried, shares)
     model = head.model(fwhm)
     final = fit_pose(model, points, values, pose, **order, rounds=6, steps=10)
     at_nmi = inverse(nmi)
@@ -327,6 +345,9 @@ def _register_model(head: Head, pet: Volume, nmi: Matrix) -> _ModelStep:
         unexplained=final.unexplained,
         at_nmi=unexplained(model, points, values, at_nmi, **order, weights=final.weights),
         mirrored=_mirrored_share(model, points, values, final) * final.unexplained,
+        strain=fit_strain(
+            model, points[::STRAIN_THINNING], values[::STRAIN_THINNING], final.pet_to_t1w, **order
+        ),
     )
 
 
@@ -384,11 +405,13 @@ def _around(mask: NDArray[np.bool_], to_index: Matrix) -> tuple[NDArray[np.intp]
     return np.maximum(first, 0).astype(np.intp), np.maximum(end, 0).astype(np.intp)
 
 
-def _best_fwhm(left: list[float]) -> float:
-    """Return the FWHM at the lowest point of the parabola in FWHM^2 through what each left."""
-    curve = np.polyfit(np.square(FWHM_TRIED_MM), left, 2)
+def _best_fwhm(tried_mm: list[float], left: list[float]) -> float:
+    """Return the FWHM at the lowest point of a parabola in FWHM^2 through what the best left."""
+    best = min(max(int(np.argmin(left)), 1), len(left) - 2)
+    near = slice(best - 1, best + 2)
+    curve = np.polyfit(np.square(tried_mm[near]), left[near], 2)
     lowest, highest = FWHM_RANGE_MM
     if curve[0] <= 0:
-        return FWHM_TRIED_MM[int(np.argmin(left))]
+        return tried_mm[int(np.argmin(left))]
     square = -curve[1] / (2 * curve[0])
     return float(np.sqrt(np.clip(square, lowest**2, highest**2)))

@@ -30,6 +30,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import expm, logm, polar
 
 from bidsapp.core.alignment import LENGTH_MM, Matrix, inverse, rigid_matrix, transform
 from bidsapp.core.levels import Levels, Places
@@ -40,6 +41,9 @@ DOUBTFUL = 0.75  # detail of a head that a PET shows; right pairs have 1
 WHOLLY_EXPLAINED = 0.5  # detail over what is left; of another person's PET, at most a quarter
 DAMPING_START = 1e-3
 STILL_MM = 0.003  # a step shorter than this ends the search
+STRAINS = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))
+STRAIN_STEPS = 6
+MOST_STRAIN = 0.1  # in one step
 REGIONAL = 2  # the first classes, grey and white, have levels of their own in every region
 
 # T1w world points (N, 3) -> number of the region that each lies in, (N,)
@@ -140,8 +144,8 @@ class _Search:
         mean = np.average(self.values, weights=self.weights)
         return self.cost(self.residual(pose)) / max(self.cost(self.values - mean), 1e-12)
 
-    def linearise(self, pose: Matrix) -> _Step:
-        """Return cost and normal equations of the six numbers of the pose."""
+    def linearise(self, pose: Matrix, *, strained: bool = False) -> _Step:
+        """Return cost and normal equations of the six numbers of the pose, and of six of strain."""
         at = transform(pose, self.points)
         maps, slopes, _ = trilinear(self.model.maps, transform(self.to_index, at))
         levels = self.levels(maps)
@@ -149,17 +153,24 @@ class _Search:
         residual = self.values - levels.at(coefficients)
         force = np.einsum("inc,nc->in", slopes, levels.local(coefficients))
         force = np.einsum("ji,jn->in", self.to_index[:3, :3], force)  # per mm of T1w world
-        turn = np.cross((at - self.model.centre).T / LENGTH_MM, force, axis=0)
-        jacobian: Float64 = np.concatenate([force, turn]).T
+        arm = (at - self.model.centre).T / LENGTH_MM
+        columns = [force, np.cross(arm, force, axis=0)]
+        if strained:
+            columns.append(np.stack([force[i] * arm[j] + force[j] * arm[i] for i, j in STRAINS]))
+        jacobian: Float64 = np.concatenate(columns).T
         jacobian = jacobian - levels.part(jacobian)
         weighted = (jacobian * self.weights[:, None]).T
-        return _Step(self.cost(residual), weighted @ jacobian, weighted @ residual)
+        return _Step(residual, self.cost(residual), weighted @ jacobian, weighted @ residual)
 
 
 @dataclass(frozen=True)
 class _Step:
-    """Normal equations at a pose: three translations in mm, three turns in LENGTH_MM radians."""
+    """Normal equations at a pose: three translations in mm, three turns in LENGTH_MM radians.
 
+    With strain, six more numbers: its components `STRAINS` in units of 1 / LENGTH_MM.
+    """
+
+    residual: Float64
     cost: float
     normal: Float64
     right: Float64
@@ -213,6 +224,46 @@ def fit_pose(
         if number > 1 and moved < STILL_MM:
             break
     return PoseFit(pose, search.unexplained(pose), search.as_given(search.weights))
+
+
+def fit_strain(
+    model: TissueModel, points: Float64, values: Float64, pose: Matrix, *, drift_order: int
+) -> Float64:
+    """Find by how much the PET must be stretched, beside the best pose, to fit the model.
+
+    Parameters
+    ----------
+    model, points, values, drift_order
+        As for `fit_pose`.
+    pose : ndarray, shape (4, 4)
+        The best one, PET world -> T1w world.
+
+    Returns
+    -------
+    ndarray, shape (3, 3)
+        Symmetric, T1w world: logarithm of the stretch, 0.05 for 5 % longer.
+    """
+    search = _Search(model, points, values, pose, drift_order)
+    search.weights = cauchy_weights(search.residual(pose))
+    for _ in range(STRAIN_STEPS):
+        here = search.linearise(pose, strained=True)
+        step = here.solve(DAMPING_START)
+        strain = np.zeros((3, 3))
+        for (i, j), size in zip(STRAINS, step[6:] / LENGTH_MM, strict=True):
+            strain[i, j] += size
+            strain[j, i] += size
+        stretch = np.eye(4)
+        stretch[:3, :3] = expm(np.clip(strain, -MOST_STRAIN, MOST_STRAIN))
+        stretch[:3, 3] = model.centre - stretch[:3, :3] @ model.centre
+        pose = _rigid(step[:6], model.centre) @ stretch @ pose
+        search.weights = cauchy_weights(here.residual)
+    found: Float64 = np.real(logm(polar(pose[:3, :3], side="left")[1]))
+    return found
+
+
+def _rigid(step: Float64, centre: Float64) -> Matrix:
+    """Move that a step of `_Step` stands for."""
+    return rigid_matrix(step / [1, 1, 1, *[LENGTH_MM] * 3], centre)
 
 
 def unexplained(
@@ -277,7 +328,7 @@ def _descend(search: _Search, pose: Matrix, steps: int) -> Matrix:
     here = search.linearise(pose)
     for _ in range(steps):
         step = here.solve(damping)
-        trial = rigid_matrix(step / [1, 1, 1, *[LENGTH_MM] * 3], search.model.centre) @ pose
+        trial = _rigid(step, search.model.centre) @ pose
         there = search.linearise(trial)
         if there.cost < here.cost:
             pose, here, damping = trial, there, damping / 10

@@ -20,10 +20,12 @@ from bidsapp.core.motion import FrameAlignment, align_frames, align_parts
 from bidsapp.core.quality import (
     affine_findings,
     alignment_findings,
+    blur_findings,
     end_findings,
     motion_findings,
     own_anatomy_findings,
     part_findings,
+    strain_findings,
 )
 from bidsapp.core.rigid import register
 from bidsapp.core.stills import (
@@ -200,6 +202,8 @@ class Register(SimpleInterface):
                 or alignment_findings(fit.distance_mm, limits["pet_t1w_distance_mm"]["flag"])
             ),
             *own_anatomy_findings(fit.own_anatomy, limits["pet_t1w_own_anatomy"]["least"]),
+            *strain_findings(fit.strain, limits["pet_t1w_stretch"]["flag"]),
+            *blur_findings(fit.fwhm_mm, limits["pet_smoothed_mm"]["flag"]),
             *affine_findings(
                 affine_disagreement(self.inputs.source), limits["header_places_mm"]["flag"], "PET"
             ),
@@ -213,6 +217,7 @@ class Register(SimpleInterface):
                 "pet_t1w_nmi": fit.score,
                 "pet_t1w_unexplained": fit.unexplained,
                 "pet_t1w_own_anatomy": fit.own_anatomy,
+                "pet_t1w_stretch": float(np.abs(np.linalg.eigvalsh(fit.strain)).max()),
                 "pet_fwhm_mm": fit.fwhm_mm,
             },
             flags=flags,

@@ -12,9 +12,11 @@ from threadpoolctl import threadpool_limits
 from bidsapp.core import placement, rigid
 from bidsapp.core.alignment import displacement, inverse, rigid_matrix, transform
 from bidsapp.core.head import Head
+from bidsapp.core.quality import strain_findings
+from bidsapp.core.resolution import smooth
 from bidsapp.core.rigid import own_anatomy, register
 from bidsapp.core.sampling import blur, trilinear
-from bidsapp.core.tissue_model import own_detail
+from bidsapp.core.tissue_model import fit_strain, own_detail
 from bidsapp.core.volume import Grid, Volume
 from bidsapp.errors import BadDataError
 from bidsapp.settings import PetToT1w
@@ -27,6 +29,7 @@ def fewer_voxels():
     """What is asked here of 4 mm phantoms takes a quarter of the voxels a head is given."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rigid, "MODEL_VOXELS", 5000)
+        patch.setattr(rigid, "STRAIN_THINNING", 1)
         patch.setattr(placement, "VOXEL_MM", 12.0)
         yield
 
@@ -65,6 +68,34 @@ def test_reports_the_distance_of_the_two_methods_over_the_brain(head, fit):
 
 def test_estimates_the_resolution(fit):
     assert 5.5 < fit.fwhm_mm < 9.0  # 7 mm and the PET's own interpolation
+
+
+@pytest.mark.parametrize("more_mm", [8.0, 12.0])
+def test_tells_how_far_a_pet_was_smoothed(head, pet, fit, more_mm):
+    step = rigid._register_model(head.side(), smooth(pet, (more_mm,) * 3), fit.nmi)
+    assert step.fwhm_mm == pytest.approx(np.hypot(fit.fwhm_mm, more_mm), rel=0.08)
+
+
+def test_a_pet_of_the_right_size_is_not_stretched(fit):
+    assert np.abs(np.linalg.eigvalsh(fit.strain)).max() < 0.01
+
+
+@pytest.mark.parametrize("factors", [(1.0, 1.0, 1.06), (0.95, 0.95, 0.95), (1.0, 0.9, 1.0)])
+def test_tells_a_wrong_voxel_size(head, pet, fit, factors):
+    affine = pet.affine @ np.diag([*factors, 1.0])
+    middle = np.array(pet.data.shape) / 2
+    affine[:3, 3] += transform(pet.affine, middle) - transform(affine, middle)
+    side, resized = head.side(), Volume(pet.data, affine)
+    points, values = rigid._voxels_near_brain(side, resized, fit.matrix)
+    model, pose = side.model(fit.fwhm_mm), inverse(fit.matrix)
+    found = fit_strain(model, points, values, pose, drift_order=rigid.DRIFT_ORDER)
+    turned = TRUTH[:3, :3].T @ np.diag(-np.log(factors)) @ TRUTH[:3, :3]
+    assert np.abs(found - turned).max() < 0.012
+    (told,) = strain_findings(found, 0.02)
+    assert ("longer" in told.message) == (min(factors) < 1)
+    changed = np.flatnonzero(np.array(factors) != 1)
+    axis = ("left", "front", "head")[changed[0]] if len(changed) == 1 else "all directions"
+    assert axis in told.message
 
 
 @pytest.mark.slow

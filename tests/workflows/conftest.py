@@ -142,6 +142,7 @@ class StandInFit:
     unexplained: float
     fwhm_mm: float
     own_anatomy: float
+    strain: np.ndarray
     flags: tuple[Flag, ...] = ()
 
 
@@ -183,7 +184,8 @@ def _install(patch: pytest.MonkeyPatch) -> list[str]:
         nmi = T1W_TO_PET.copy()
         nmi[0, 3] += 1.5
         flags = (Flag("test-flag", "look at it"),)
-        return StandInFit(T1W_TO_PET, nmi, T1W_TO_PET, method, 1.5, 1.2, 0.1, 6.0, 1.1, flags)
+        numbers = (1.5, 1.2, 0.1, 6.0, 1.1)
+        return StandInFit(T1W_TO_PET, nmi, T1W_TO_PET, method, *numbers, np.zeros((3, 3)), flags)
 
     patch.setattr("bidsapp.interfaces.anatomy.segment_head", segment_head)
     patch.setattr("bidsapp.interfaces.pet.register", register)
