@@ -95,26 +95,14 @@ def positions(out: Path, known: Reference, names: Iterable[str]) -> pd.Series:
     masks = vois(2)
     found = {}
     for name in names:
-        (path,) = out.glob(f"{name}/**/*_from-T1w_to-pet_mode-image_xfm.txt")
-        field = known.field(name)  # PET world by the known displacement
+        (path,) = out.glob(f"{name}/**/*_from-T1w_to-pet_mode-image_xfm.json")
+        field = known.field(name)  # in PET world, by the known displacement
         true = np.array(known.rigid[name])
         back = np.linalg.inv(true)
         points = np.concatenate([field[masks["ctx"]], field[masks["wc"]]])
         points = points @ back[:3, :3].T + back[:3, 3]
-        found[name] = displacement(itk_affine(path.read_text()), true, points)
+        found[name] = displacement(np.array(json.loads(path.read_text())["T1wToPet"]), true, points)
     return pd.Series(found)
-
-
-def itk_affine(text: str) -> np.ndarray:
-    """RAS 4 x 4 of an ITK text transform."""
-    lines = dict(line.split(": ", 1) for line in text.splitlines() if ": " in line)
-    numbers = np.array(lines["Parameters"].split(), float)
-    centre = np.array(lines["FixedParameters"].split(), float)
-    affine = np.eye(4)
-    affine[:3, :3] = numbers[:9].reshape(3, 3)
-    affine[:3, 3] = numbers[9:] + centre - affine[:3, :3] @ centre
-    flip = np.diag([-1.0, -1, 1, 1])
-    return flip @ affine @ flip
 
 
 def table(sets: dict[str, pd.DataFrame]) -> list[str]:
