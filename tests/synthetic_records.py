@@ -14,7 +14,7 @@ import numpy as np
 from bidsapp.bids.derivatives import output_path
 from bidsapp.bids.seals import sealed
 from bidsapp.data import read_table
-from bidsapp.data.regional import chosen_atlases, region_dictionary
+from bidsapp.data.atlases import chosen_atlases
 from bidsapp.data.tracers import tracers
 from bidsapp.io.atomic import write_text
 from bidsapp.io.tsv import write_table
@@ -22,6 +22,7 @@ from bidsapp.record.codec import plain
 from bidsapp.record.files import record_from_json
 from bidsapp.record.stages import empty_record
 from bidsapp.settings import Processing
+from bidsapp.steps.measuring import region_dictionary
 from bidsapp.workflows.sidecars import parameters
 
 VOXELS = {"ctx": 29328, "wc": 14940, "cg": 7858, "wcb": 17793, "pons": 2261}

@@ -20,7 +20,6 @@ from bidsapp.cli.pages import write_pages
 from bidsapp.cli.plan_table import plan_exit_code, print_plan
 from bidsapp.cli.steps import Steps
 from bidsapp.cli.summary import exit_code, print_summary
-from bidsapp.data.regional import check_options
 from bidsapp.errors import (
     BadDataError,
     CentipetError,
@@ -36,6 +35,7 @@ from bidsapp.record import ScanRecord, find_records, write_record
 from bidsapp.record.stages import failed_record, unplanned_record, with_leftovers
 from bidsapp.report.methods import boilerplate
 from bidsapp.settings import DicomInput, Settings
+from bidsapp.steps.measuring import check_options
 
 if TYPE_CHECKING:
     from bidsapp.execution.engine import NodeFailure

@@ -47,9 +47,9 @@ def _parser() -> argparse.ArgumentParser:
 def _run(t1w: Path, out_dir: Path, prefix: str | None) -> int:
     from bidsapp.core.quality import affine_findings
     from bidsapp.data import read_table
-    from bidsapp.data.segmentation import segment_head
     from bidsapp.io.atomic import write_json
     from bidsapp.io.nifti import affine_disagreement, load_volume
+    from bidsapp.steps.anatomy import segment_head
 
     name = _prefix(t1w) if prefix is None else prefix
     if not name or Path(name).name != name:

@@ -32,7 +32,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         options = _parser().parse_args(argv)
         processing = _processing(options)
-        from bidsapp.data.regional import check_options
+        from bidsapp.steps.measuring import check_options
 
         for note in check_options(processing):
             print(f"{_PROG}: {note}", file=sys.stderr)
@@ -81,14 +81,10 @@ def _processing(options: argparse.Namespace) -> Processing:
 def _measure(path: Path, options: argparse.Namespace, processing: Processing) -> list[Path]:
     """Write the tables of one image and return their paths."""
     from bidsapp.data import mni_grid
+    from bidsapp.data.atlases import chosen_atlases
     from bidsapp.data.mni_images import load_in_mni
-    from bidsapp.data.regional import (
-        Scene,
-        chosen_atlases,
-        measure_atlases,
-        region_dictionary,
-    )
     from bidsapp.io.tsv import write_table
+    from bidsapp.steps.measuring import Scene, measure_atlases, region_dictionary
 
     image = load_in_mni(path)
     stem = path.name.split(".", 1)[0]

@@ -134,7 +134,7 @@ def register(pet: Volume, head: Head, *, method: PetToT1w = PetToT1w.MODEL) -> R
     pet : Volume, 3D
         Mean over the uptake window. Planes at its ends that hold nothing count as not measured.
     head : Head
-        `bidsapp.data.registration.head_of` makes one of a segmented T1w.
+        `bidsapp.steps.positioning.head_of` makes one of a segmented T1w.
     method : PetToT1w
         Which position to use; both are always computed.
 

@@ -35,7 +35,7 @@ from bidsapp.data import (
 from bidsapp.data.label_table import Region, read_label_table, side_of
 from bidsapp.errors import BadDataError, UsageError
 from bidsapp.io.nifti import load_volume, read_frames, read_shape
-from bidsapp.settings import TEMPLATE_SPACE, AtlasChoice
+from bidsapp.settings import TEMPLATE_SPACE, AtlasChoice, Processing
 
 __all__ = [
     "SPACES", "Atlas", "Region", "atlas", "atlas_names", "nearest_regions", "points_in",
@@ -423,3 +423,15 @@ def points_in(space: str) -> NDArray[np.float64]:
         for axis in range(3)
     ]
     return world + np.stack(shift, axis=-1)
+
+
+def chosen_atlases(processing: Processing) -> tuple[Atlas, ...]:
+    """The atlases of a run, the Centiloid volumes first whether asked for or not.
+
+    Raises
+    ------
+    CentipetError
+        One of them cannot be used.
+    """
+    choices = [atlas("Centiloid"), *map(atlas, processing.atlases)]
+    return tuple({one.name: one for one in choices}.values())

@@ -13,7 +13,7 @@ from bidsapp.core.kinetics.dynamic import DynamicRule
 from bidsapp.core.kinetics.models import Fits
 from bidsapp.core.kinetics.study import PARAMETERS, Study
 from bidsapp.data import read_table
-from bidsapp.data.regional import chosen_atlases
+from bidsapp.data.atlases import chosen_atlases
 from bidsapp.io.tsv import finite_number
 from bidsapp.settings import KineticModel, Processing
 

@@ -12,7 +12,7 @@ from bidsapp.core.regions import Regions, eroded
 from bidsapp.data import REFERENCES, mni_grid, read_table
 from bidsapp.data.atlases import atlas
 from bidsapp.errors import UsageError
-from bidsapp.settings import AtlasChoice, ReferenceChoice
+from bidsapp.settings import AtlasChoice, Processing, ReferenceChoice
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +54,11 @@ def references(
     every = tuple(dict.fromkeys([*standard, *choices]))
     named = {choice.name: choice for choice in atlases}
     return tuple(_reference(choice, named.get(choice.atlas or "")) for choice in every)
+
+
+def chosen_references(processing: Processing) -> tuple[Reference, ...]:
+    """The reference regions of a run (`references`)."""
+    return references(processing.reference_regions, processing.atlases)
 
 
 def reference_names() -> tuple[str, ...]:

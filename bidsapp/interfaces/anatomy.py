@@ -18,7 +18,6 @@ from bidsapp.core.volume import Volume
 from bidsapp.core.warp import Warp
 from bidsapp.data import mni_grid, read_table
 from bidsapp.data.atlases import uptake_regions
-from bidsapp.data.segmentation import segment_head
 from bidsapp.interfaces.store import (
     InputSpec,
     about,
@@ -31,6 +30,7 @@ from bidsapp.interfaces.store import (
 from bidsapp.io.nifti import affine_disagreement, load_volume
 from bidsapp.record import RecordPart
 from bidsapp.record.parts import intensities_part
+from bidsapp.steps.anatomy import segment_head
 
 
 class SegmentInput(InputSpec):

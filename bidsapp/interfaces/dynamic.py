@@ -25,8 +25,7 @@ from bidsapp.core.regions import region_means
 from bidsapp.core.resample import Box, common_box, resample, sample
 from bidsapp.core.volume import Grid, Volume, known_or_zero
 from bidsapp.data import TARGET, VOI_NAMES, mni_grid, read_table, template_mask
-from bidsapp.data.atlases import CENTILOID
-from bidsapp.data.regional import chosen_atlases
+from bidsapp.data.atlases import CENTILOID, chosen_atlases
 from bidsapp.data.tracers import window_rule
 from bidsapp.interfaces.derivatives import _Placed, _Written, named
 from bidsapp.interfaces.store import InputSpec, about, fetch, fetch_volume, keep

@@ -26,6 +26,7 @@ from bidsapp.core.regions import region_means
 from bidsapp.core.resample import sample
 from bidsapp.core.volume import Volume
 from bidsapp.data import mni_grid
+from bidsapp.data.atlases import chosen_atlases
 from bidsapp.data.kinetics import (
     MAPS,
     VOXELWISE,
@@ -35,7 +36,7 @@ from bidsapp.data.kinetics import (
     study_rows,
     t_star_min,
 )
-from bidsapp.data.regional import Scene, chosen_atlases, chosen_references, placed_reference
+from bidsapp.data.reference_regions import chosen_references
 from bidsapp.errors import BadDataError
 from bidsapp.interfaces.derivatives import _Placed, _Written, named
 from bidsapp.interfaces.store import InputSpec, fetch, fetch_volume, keep_volume, optional
@@ -44,6 +45,7 @@ from bidsapp.record import RecordPart
 from bidsapp.record.codec import plain
 from bidsapp.record.parts import failed_fit, fitted, not_fitted
 from bidsapp.settings import KineticModel, Processing
+from bidsapp.steps.measuring import Scene, placed_reference
 
 
 class FitKineticsInput(InputSpec):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from nipype.interfaces.base import (
@@ -14,31 +14,14 @@ from nipype.interfaces.base import (
     traits,
 )
 
-from bidsapp.core.alignment import Matrix, transform
-from bidsapp.core.field import artefact_ends, without_ends
-from bidsapp.core.motion import FrameAlignment, align_frames, align_parts
-from bidsapp.core.quality import (
-    affine_findings,
-    alignment_findings,
-    blur_findings,
-    end_findings,
-    motion_findings,
-    own_anatomy_findings,
-    part_findings,
-    strain_findings,
-)
-from bidsapp.core.rigid import register
+from bidsapp.core.alignment import transform
 from bidsapp.core.stills import (
     mean_at_reference,
-    mean_in_scanner,
     resample_stills,
     sample_stills,
-    still_images,
 )
 from bidsapp.core.volume import Volume
 from bidsapp.core.warp import Warp
-from bidsapp.data import read_table
-from bidsapp.data.registration import head_of
 from bidsapp.errors import CentipetError
 from bidsapp.interfaces.store import (
     InputSpec,
@@ -52,9 +35,9 @@ from bidsapp.interfaces.store import (
 )
 from bidsapp.io.nifti import affine_disagreement, read_frames
 from bidsapp.record import RecordPart
-from bidsapp.record.model import FieldOfView
-from bidsapp.record.parts import motion_part
 from bidsapp.settings import PetToT1w
+from bidsapp.steps.averaging import Part, aligned, averaged
+from bidsapp.steps.positioning import head_of, positioned
 
 
 class AlignFramesInput(InputSpec):
@@ -82,38 +65,27 @@ class AlignFrames(SimpleInterface):
     input_spec, output_spec = AlignFramesInput, AlignFramesOutput
 
     def _run_interface(self, runtime):
-        own, *others = self.inputs.pets
-        durations = self.inputs.durations_s
-        with about(own):
-            counted = [weight > 0 for weight in self.inputs.weights_s]
-            first = align_frames(read_frames(own), durations[0], counted)
-        applied = [self._applied(first, np.eye(4))]
-        found: list[FrameAlignment | None] = [first]
-        limit_mm = read_table("limits")["frame_motion_mm"]["flag"]
-        flags = motion_findings(first.spread_mm, limit_mm, corrected=self.inputs.within)
-        for other, duration in zip(others, durations[1:], strict=True):
-            try:
-                part = align_frames(read_frames(other), duration)
-            except CentipetError as error:  # the Centiloid does not need this PET
-                reason = str(error).replace(f"{other}: ", "").replace(f"{Path(other).parent}/", "")
-                flags += part_findings(Path(other).name, reason)
-                applied.append([])
-                found.append(None)
-                continue
-            to_part = align_parts(first.mean, part.mean)
-            applied.append(self._applied(part, to_part))
-            found.append(part.after(to_part))
-        self._results["motion"] = applied
-        self._results["record"] = RecordPart(
-            motion=motion_part(found, self.inputs.starts_s, durations, self.inputs.within),
-            qc={"motion_window_mm": first.spread_mm},
-            flags=flags,
-        )
+        given = self.inputs
+        each = zip(given.pets, given.starts_s, given.durations_s, strict=True)
+        scan, *others = [
+            Part(Path(pet).name, partial(_frames, pet), starts, durations)
+            for pet, starts, durations in each
+        ]
+        with about(given.pets[0]):
+            motion, self._results["record"] = aligned(
+                scan, others, given.weights_s, within=given.within
+            )
+        self._results["motion"] = [[matrix.tolist() for matrix in part] for part in motion]
         return runtime
 
-    def _applied(self, part: FrameAlignment, to_part: Matrix) -> list[Any]:
-        within = part.matrices if self.inputs.within else np.eye(4)[None].repeat(len(part.found), 0)
-        return [(matrix @ to_part).tolist() for matrix in within]
+
+def _frames(pet: str) -> Iterator[Volume]:
+    """Frames of an image; what is wrong with them is told without its path."""
+    try:
+        yield from read_frames(pet)
+    except CentipetError as error:
+        reason = str(error).replace(f"{pet}: ", "").replace(f"{Path(pet).parent}/", "")
+        raise type(error)(reason) from error
 
 
 class TimeAverageInput(InputSpec):
@@ -143,16 +115,10 @@ class TimeAverage(SimpleInterface):
         weights = self.inputs.weights_s
         motion = self.inputs.motion[0] if self.inputs.motion else [np.eye(4)] * len(weights)
         with about(self.inputs.pet):
-            factors = optional(self.inputs.decay_factors)
-            stills = still_images(read_frames(self.inputs.pet), weights, motion, factors)
-        # artefacts belong to planes of the scanner, wherever the head lies meanwhile
-        ends = artefact_ends(mean_in_scanner(stills))
-        stills = [replace(still, image=without_ends(still.image, ends)) for still in stills]
-        self._results["ends"] = list(ends)
-        self._results["record"] = RecordPart(
-            field_of_view=FieldOfView(excluded_planes=tuple(map(int, ends))),
-            flags=end_findings(*ends),
-        )
+            stills, ends, self._results["record"] = averaged(
+                read_frames(self.inputs.pet), weights, motion, optional(self.inputs.decay_factors)
+            )
+        self._results["ends"] = list(map(int, ends))
         folder = Path(runtime.cwd)
         self._results["pet"] = keep_volume(folder / "mean.npz", mean_at_reference(stills))
         self._results["stills"] = keep_stills(folder / "stills.npz", stills)
@@ -191,37 +157,18 @@ class Register(SimpleInterface):
 
     def _run_interface(self, runtime):
         tissue = [fetch_volume(getattr(self.inputs, name)).data for name in ("gm", "wm", "csf")]
-        warp, limits = Warp.from_arrays(fetch(self.inputs.warp)), read_table("limits")
+        warp = Warp.from_arrays(fetch(self.inputs.warp))
         t1w, mask = fetch_volume(self.inputs.t1w), fetch_volume(self.inputs.mask).data
         with about(self.inputs.source):
-            head = head_of(t1w, np.stack(tissue), mask, warp.to_template)
-            fit = register(fetch_volume(self.inputs.pet), head, method=PetToT1w(self.inputs.method))
-        flags = (
-            *(
-                fit.flags
-                or alignment_findings(fit.distance_mm, limits["pet_t1w_distance_mm"]["flag"])
-            ),
-            *own_anatomy_findings(fit.own_anatomy, limits["pet_t1w_own_anatomy"]["least"]),
-            *strain_findings(fit.strain, limits["pet_t1w_stretch"]["flag"]),
-            *blur_findings(fit.fwhm_mm, limits["pet_smoothed_mm"]["flag"]),
-            *affine_findings(
-                affine_disagreement(self.inputs.source), limits["header_places_mm"]["flag"], "PET"
-            ),
-        )
+            fit, self._results["record"] = positioned(
+                fetch_volume(self.inputs.pet),
+                head_of(t1w, np.stack(tissue), mask, warp.to_template),
+                method=PetToT1w(self.inputs.method),
+                anatomy=self.inputs.anatomy,
+                header_apart_mm=affine_disagreement(self.inputs.source),
+            )
         self._results["t1w_to_pet"] = fit.matrix.tolist()
         self._results["by_method"] = {"nmi": fit.nmi.tolist(), "model": fit.model.tolist()}
-        self._results["record"] = RecordPart(
-            method=f"{self.inputs.anatomy}+{fit.method.value}",
-            qc={
-                "pet_t1w_distance_mm": fit.distance_mm,
-                "pet_t1w_nmi": fit.score,
-                "pet_t1w_unexplained": fit.unexplained,
-                "pet_t1w_own_anatomy": fit.own_anatomy,
-                "pet_t1w_stretch": float(np.abs(np.linalg.eigvalsh(fit.strain)).max()),
-                "pet_fwhm_mm": fit.fwhm_mm,
-            },
-            flags=flags,
-        )
         return runtime
 
 

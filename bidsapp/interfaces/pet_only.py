@@ -12,15 +12,11 @@ from nipype.interfaces.base import (
     traits,
 )
 
-from bidsapp.core.pet_normalisation import normalise_pet
-from bidsapp.core.quality import pet_only_findings, pet_only_refusal
 from bidsapp.core.volume import Volume
-from bidsapp.data import mni_grid, read_table
-from bidsapp.data.amyloid_template import amyloid_template
-from bidsapp.errors import BadDataError
+from bidsapp.data import mni_grid
 from bidsapp.interfaces.store import InputSpec, about, fetch_volume, keep, keep_volume
 from bidsapp.record import RecordPart
-from bidsapp.record.model import PetOnly
+from bidsapp.steps.positioning import positioned_alone
 
 
 class NormalisePetInput(InputSpec):
@@ -48,19 +44,10 @@ class NormalisePet(SimpleInterface):
 
     def _run_interface(self, runtime):
         with about(self.inputs.source):
-            found = normalise_pet(fetch_volume(self.inputs.pet), amyloid_template())
-            limits = read_table("limits")
-            if reason := pet_only_refusal(found.quality, limits):
-                raise BadDataError(reason)
+            found, self._results["record"] = positioned_alone(fetch_volume(self.inputs.pet))
         folder, grid = Path(runtime.cwd), mni_grid(2)
         field = Volume(found.field, grid.affine)
         self._results["field"] = keep_volume(folder / "field.npz", field)
         self._results["warp"] = keep(folder / "warp.npz", found.warp.to_arrays())
         self._results["t1w_to_pet"] = np.eye(4).tolist()
-        self._results["record"] = RecordPart(
-            method="pet-only",
-            pet_only=PetOnly(levels=found.levels),
-            qc=found.quality,
-            flags=pet_only_findings(found.quality, limits),
-        )
         return runtime

@@ -28,8 +28,7 @@ from bidsapp.core.voi import template_voxels
 from bidsapp.core.volume import Grid, Volume
 from bidsapp.core.warp import Warp
 from bidsapp.data import VOI_NAMES, mni_grid, read_table
-from bidsapp.data.atlases import Atlas, atlas
-from bidsapp.data.regional import chosen_atlases
+from bidsapp.data.atlases import Atlas, atlas, chosen_atlases
 from bidsapp.errors import BadDataError
 from bidsapp.interfaces.derivatives import _Placed, _Written, named
 from bidsapp.interfaces.store import InputSpec, fetch, fetch_volume, keep_volume

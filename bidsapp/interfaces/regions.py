@@ -26,13 +26,7 @@ from bidsapp.core.voi import template_voxels
 from bidsapp.core.volume import Grid, Volume
 from bidsapp.core.warp import Warp
 from bidsapp.data import mni_grid
-from bidsapp.data.atlases import Atlas
-from bidsapp.data.regional import (
-    Scene,
-    chosen_atlases,
-    measure_atlases,
-    region_dictionary,
-)
+from bidsapp.data.atlases import Atlas, chosen_atlases
 from bidsapp.interfaces.derivatives import _Placed, _Written, measured_or_zero, named, shown_as
 from bidsapp.interfaces.store import InputSpec, fetch, fetch_volume, optional
 from bidsapp.io.atomic import write_json, write_lines
@@ -40,6 +34,7 @@ from bidsapp.io.nifti import save_volume
 from bidsapp.io.tsv import line, write_table
 from bidsapp.record import RecordPart
 from bidsapp.settings import TEMPLATE_SPACE, Processing
+from bidsapp.steps.measuring import Scene, measure_atlases, region_dictionary
 
 # The atlas may reach a little beyond the brain of the T1w, never as far as this.
 _MARGIN_MM = 15.0

@@ -23,7 +23,6 @@ from bidsapp.core.within_subject import (
     within_subject_template,
 )
 from bidsapp.data import read_table, template_mask
-from bidsapp.data.segmentation import segment_head
 from bidsapp.errors import BadDataError, CentipetError
 from bidsapp.interfaces.derivatives import _described, _Written, named
 from bidsapp.interfaces.store import InputSpec, fetch, keep
@@ -31,6 +30,7 @@ from bidsapp.io.atomic import write_json, write_text
 from bidsapp.io.nifti import load_volume, save_volume
 from bidsapp.record import RecordPart
 from bidsapp.record.model import Longitudinal, TemplateVisit
+from bidsapp.steps.anatomy import segment_head
 
 _EVERY = 40  # voxel of the template brain is a landmark: 5,000 of them
 

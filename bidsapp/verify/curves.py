@@ -19,7 +19,7 @@ from bidsapp.core.alignment import transform
 from bidsapp.core.regions import region_means
 from bidsapp.core.resample import common_box, sample
 from bidsapp.data import mni_grid
-from bidsapp.data.regional import chosen_atlases
+from bidsapp.data.atlases import chosen_atlases
 from bidsapp.io.nifti import read_frames
 from bidsapp.verify.compare import How, Tolerance, agree
 from bidsapp.verify.files import Findings

@@ -19,10 +19,9 @@ from bidsapp.core.suvr import centiloid_image, ratio_image
 from bidsapp.core.volume import Volume
 from bidsapp.data import mni_grid
 from bidsapp.data.calibrations import scale_for
-from bidsapp.data.regional import Scene, chosen_references, measure_atlases
+from bidsapp.data.reference_regions import chosen_references
 from bidsapp.data.tau import tau_tracers
 from bidsapp.errors import BadDataError
-from bidsapp.interfaces.quantification import quantified
 from bidsapp.io import tsv
 from bidsapp.io.nifti import load_displacements, load_volume
 from bidsapp.record import RECORD_SUFFIX, ScanRecord
@@ -30,6 +29,8 @@ from bidsapp.record.codec import plain
 from bidsapp.record.verdicts import judged
 from bidsapp.report.evidence import t1w_entities, t1w_to_pet
 from bidsapp.settings import Processing
+from bidsapp.steps.measuring import Scene, measure_atlases
+from bidsapp.steps.quantifying import quantified
 from bidsapp.verify.compare import (
     CENTILOIDS,
     SAME_ARRAY,

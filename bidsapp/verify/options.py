@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from bidsapp.data import read_table
-from bidsapp.data.regional import chosen_references
+from bidsapp.data.reference_regions import chosen_references
 from bidsapp.errors import UsageError
 from bidsapp.options.option_table import PROCESSING
 from bidsapp.settings import TEMPLATE_SPACE, AtlasChoice, Processing, ReferenceChoice

@@ -52,10 +52,10 @@ from bidsapp.core.segment import Options, segment
 from bidsapp.core.start import Start
 from bidsapp.core.volume import Volume
 from bidsapp.data import mni_grid, priors, read_table, template_mask, vois
-from bidsapp.data.registration import head_of
-from bidsapp.data.segmentation import segment_head
 from bidsapp.io.nifti import load_volume
 from bidsapp.settings import PetToT1w
+from bidsapp.steps.anatomy import segment_head
+from bidsapp.steps.positioning import head_of
 
 SPOILT_MM, SPOILT_CL, GOOD_MM, GOOD_CL = 3.0, 5.0, 1.5, 2.0
 MOVES = 4  # random ones per participant

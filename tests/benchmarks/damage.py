@@ -29,12 +29,12 @@ from bidsapp.core.rigid import register
 from bidsapp.core.stills import mean_at_reference, still_images
 from bidsapp.core.volume import Volume
 from bidsapp.data import mni_grid, read_table, vois
-from bidsapp.data.registration import head_of
-from bidsapp.data.segmentation import segment_head
 from bidsapp.errors import BadDataError
 from bidsapp.interfaces.damage import Inspect
 from bidsapp.interfaces.store import fetch_volume, keep_stills, keep_volume
 from bidsapp.io.nifti import load_volume, save_volume
+from bidsapp.steps.anatomy import segment_head
+from bidsapp.steps.positioning import head_of
 
 TOLD_CL = 3.0
 Frames = np.ndarray  # (X, Y, Z, T)

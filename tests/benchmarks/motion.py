@@ -29,10 +29,10 @@ from bidsapp.core.segment import Segmentation, segment
 from bidsapp.core.stills import mean_at_reference, sample_stills, still_images
 from bidsapp.core.volume import Volume
 from bidsapp.data import priors, vois
-from bidsapp.data.registration import head_of
 from bidsapp.data.tracers import tracers
 from bidsapp.io.nifti import load_volume
 from bidsapp.settings import Filters, Processing
+from bidsapp.steps.positioning import head_of
 
 LARGEST_MM, LARGEST_DEG = 6.0, 5.0
 

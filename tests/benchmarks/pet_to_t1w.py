@@ -28,8 +28,8 @@ from bidsapp.core.rigid import RigidFit, register
 from bidsapp.core.segment import segment
 from bidsapp.core.volume import Volume
 from bidsapp.data import priors, vois
-from bidsapp.data.registration import head_of
 from bidsapp.io.nifti import load_volume
+from bidsapp.steps.positioning import head_of
 
 SHIFT_MM, TURN_DEG = 40.0, 30.0
 

@@ -15,8 +15,8 @@ import numpy as np
 from bidsapp.core.regions import Regions, label_means, region_statistics
 from bidsapp.data import mni_grid, priors
 from bidsapp.data.atlases import atlas, atlas_names
-from bidsapp.data.regional import Scene, measure_atlases
 from bidsapp.settings import AtlasChoice, Processing, ReferenceChoice
+from bidsapp.steps.measuring import Scene, measure_atlases
 
 FRAMES, LABELS = 60, "Schaefer400"
 

@@ -34,9 +34,9 @@ from bidsapp.core.sampling import blur
 from bidsapp.core.segment import Segmentation
 from bidsapp.core.volume import Volume
 from bidsapp.core.within_subject import Visit, ventricles_ml, within_subject_template
-from bidsapp.data.registration import head_of
-from bidsapp.data.segmentation import segment_head
 from bidsapp.io.nifti import load_volume
+from bidsapp.steps.anatomy import segment_head
+from bidsapp.steps.positioning import head_of
 
 SHIFT_MM, TURN_DEG = 6.0, 6.0  # standard deviations of the position in the scanner
 T1W_NOISE, PET_NOISE = 0.05, 0.08  # of a bright voxel; of the mean uptake of the brain, per voxel

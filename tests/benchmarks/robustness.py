@@ -33,9 +33,9 @@ from bidsapp.core.normalise import Normalised
 from bidsapp.core.resample import sample
 from bidsapp.core.sampling import FWHM_PER_SIGMA
 from bidsapp.core.volume import Volume
-from bidsapp.data.segmentation import segment_head
 from bidsapp.errors import BadDataError
 from bidsapp.io.nifti import load_volume
+from bidsapp.steps.anatomy import segment_head
 
 # A variation gives the changed image and the 4 x 4 motion of the world it implies.
 Variation = Callable[[Volume], tuple[Volume, np.ndarray]]

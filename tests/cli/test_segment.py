@@ -63,7 +63,7 @@ def stand_in(monkeypatch):
         )
         return Normalised(found, {"brain_ml": 1200.0}, (Flag("odd", "look at it"),))
 
-    monkeypatch.setattr("bidsapp.data.segmentation.normalise", normalise)
+    monkeypatch.setattr("bidsapp.steps.anatomy.normalise", normalise)
 
 
 def test_every_file_is_written_and_told(t1w, stand_in, tmp_path, capsys):

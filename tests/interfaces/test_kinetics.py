@@ -12,8 +12,8 @@ from dynamic_studies import EARLY, FULL, schedule, tissues
 
 from bidsapp.core.volume import Volume
 from bidsapp.data import mni_grid, vois
+from bidsapp.data.atlases import chosen_atlases
 from bidsapp.data.kinetics import kinpar_columns, map_keys
-from bidsapp.data.regional import chosen_atlases
 from bidsapp.interfaces.kinetics import FitKinetics, SaveKinetics
 from bidsapp.interfaces.store import fetch_volume, keep, keep_volume
 from bidsapp.settings import AtlasChoice, KineticModel, Processing

@@ -15,12 +15,12 @@ from bidsapp.bids.planning import make_plan
 from bidsapp.core.centiloid import centiloid
 from bidsapp.data import mni_grid, vois
 from bidsapp.data.atlases import atlas
-from bidsapp.data.regional import region_dictionary
 from bidsapp.data.tracers import tracers
 from bidsapp.errors import BadDataError
 from bidsapp.execution import engine
 from bidsapp.interfaces import anatomy
 from bidsapp.settings import Filters, PetToT1w, Processing, Resources
+from bidsapp.steps.measuring import region_dictionary
 from bidsapp.workflows.participant import init_participants_wf
 from bidsapp.workflows.sidecars import ANAT_IMAGES, PET_IMAGES
 

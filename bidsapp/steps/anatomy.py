@@ -1,6 +1,6 @@
 """Segmentation of a T1w with the resources of the package: the whole of it in one call.
 
-from bidsapp.data.segmentation import segment_head
+from bidsapp.steps.anatomy import segment_head
 from bidsapp.io.nifti import load_volume
 found = segment_head(load_volume("sub-01_T1w.nii.gz", ndim=3))
 """

@@ -8,9 +8,9 @@ import pytest
 from bidsapp.data import mni_grid, read_table, vois
 from bidsapp.data.atlases import atlas
 from bidsapp.data.reference_regions import references
-from bidsapp.data.regional import Scene, check_options, measure_atlases, region_dictionary
 from bidsapp.errors import CentipetError
 from bidsapp.settings import AtlasChoice, Processing, ReferenceChoice
+from bidsapp.steps.measuring import Scene, check_options, measure_atlases, region_dictionary
 
 SHAPE = mni_grid(2).shape
 ASKED = (ReferenceChoice("cgeroded"), ReferenceChoice("wm"))

@@ -13,9 +13,9 @@ from bidsapp.core.regional import Column, Scale, Uptake, measure_regions, uptake
 from bidsapp.core.regions import Regions
 from bidsapp.core.volume import Grid
 from bidsapp.data import read_table
-from bidsapp.data.atlases import Atlas, atlas
+from bidsapp.data.atlases import chosen_atlases
 from bidsapp.data.norms import read_norms
-from bidsapp.data.reference_regions import Reference, references
+from bidsapp.data.reference_regions import Reference, chosen_references
 from bidsapp.data.tracers import STANDARD_REFERENCE
 from bidsapp.errors import UsageError
 from bidsapp.settings import Processing
@@ -51,23 +51,6 @@ class RegionalTables:
 
     columns: dict[str, dict[str, list[Any]]]
     references: dict[str, Uptake]
-
-
-def chosen_atlases(processing: Processing) -> tuple[Atlas, ...]:
-    """The atlases of a run, the Centiloid volumes first whether asked for or not.
-
-    Raises
-    ------
-    CentipetError
-        One of them cannot be used.
-    """
-    choices = [atlas("Centiloid"), *map(atlas, processing.atlases)]
-    return tuple({one.name: one for one in choices}.values())
-
-
-def chosen_references(processing: Processing) -> tuple[Reference, ...]:
-    """The reference regions of a run (`references`)."""
-    return references(processing.reference_regions, processing.atlases)
 
 
 def check_options(processing: Processing) -> list[str]:

@@ -1,0 +1,124 @@
+"""The head in every frame of an injection, and the mean of a scan over its window."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from bidsapp.core.alignment import Matrix
+from bidsapp.core.field import artefact_ends, without_ends
+from bidsapp.core.motion import FrameAlignment, align_frames, align_parts
+from bidsapp.core.quality import Flag, end_findings, motion_findings, part_findings
+from bidsapp.core.stills import Still, mean_in_scanner, still_images
+from bidsapp.core.volume import Volume
+from bidsapp.data import read_table
+from bidsapp.errors import CentipetError
+from bidsapp.record import RecordPart
+from bidsapp.record.model import FieldOfView
+from bidsapp.record.parts import motion_part
+
+Frames = Callable[[], Iterable[Volume]]  # reads the frames of a PET anew
+
+
+@dataclass(frozen=True)
+class Part:
+    """One PET of an injection.
+
+    Attributes
+    ----------
+    name : of its file, for messages
+    frames : reads its frames
+    starts_s, durations_s : of each frame, seconds after injection
+    """
+
+    name: str
+    frames: Frames
+    starts_s: Sequence[float]
+    durations_s: Sequence[float]
+
+
+def aligned(
+    scan: Part, others: Sequence[Part], weights_s: Sequence[float], *, within: bool
+) -> tuple[list[list[Matrix]], RecordPart]:
+    """Position of the head in every frame of a scan, and of others after the same injection.
+
+    Parameters
+    ----------
+    scan : the scan itself
+    others : the other PETs
+    weights_s : seconds of the frames of ``scan`` that count
+    within : align the frames of a PET, too
+
+    Returns
+    -------
+    list of list of ndarray, shape (4, 4)
+        Per PET and frame, world of the reference -> world of the frame, RAS mm; no frames for a PET
+        that cannot be used, which the part of the record tells.
+    RecordPart
+
+    Raises
+    ------
+    CentipetError
+        The scan itself cannot be used.
+    """
+    first = align_frames(scan.frames(), scan.durations_s, [weight > 0 for weight in weights_s])
+    matrices = [_applied(first, np.eye(4), within)]
+    found: list[FrameAlignment | None] = [first]
+    limit_mm = read_table("limits")["frame_motion_mm"]["flag"]
+    flags: tuple[Flag, ...] = motion_findings(first.spread_mm, limit_mm, corrected=within)
+    for other in others:
+        try:
+            part = align_frames(other.frames(), other.durations_s)
+        except CentipetError as error:  # the Centiloid does not need this PET
+            flags += part_findings(other.name, str(error))
+            matrices.append([])
+            found.append(None)
+            continue
+        to_part = align_parts(first.mean, part.mean)
+        matrices.append(_applied(part, to_part, within))
+        found.append(part.after(to_part))
+    starts, durations = ([getattr(one, name) for one in (scan, *others)]
+                         for name in ("starts_s", "durations_s"))  # fmt: skip
+    return matrices, RecordPart(
+        motion=motion_part(found, starts, durations, within),
+        qc={"motion_window_mm": first.spread_mm},
+        flags=flags,
+    )
+
+
+def _applied(part: FrameAlignment, to_part: Matrix, within: bool) -> list[Matrix]:
+    own = part.matrices if within else np.eye(4)[None].repeat(len(part.found), 0)
+    return [matrix @ to_part for matrix in own]
+
+
+def averaged(
+    frames: Iterable[Volume],
+    weights_s: Sequence[float],
+    motion: Sequence[ArrayLike],
+    decay_factors: Sequence[float] | None = None,
+) -> tuple[list[Still], tuple[int, int], RecordPart]:
+    """Time-weighted mean of the frames in the uptake window, one image per position of the head.
+
+    Parameters
+    ----------
+    frames : of the raw PET
+    weights_s : seconds of each frame that count
+    motion : world of the reference -> world of each frame, 4 x 4, RAS mm
+    decay_factors : correction of each frame, if it needs one
+
+    Returns
+    -------
+    list of Still
+    (int, int)
+        Planes left out at both ends of the axis of the scanner.
+    RecordPart
+    """
+    stills = still_images(frames, weights_s, motion, decay_factors)
+    # artefacts belong to planes of the scanner, wherever the head lies meanwhile
+    ends = artefact_ends(mean_in_scanner(stills))
+    stills = [replace(still, image=without_ends(still.image, ends)) for still in stills]
+    seen = FieldOfView(excluded_planes=ends)
+    return stills, ends, RecordPart(field_of_view=seen, flags=end_findings(*ends))

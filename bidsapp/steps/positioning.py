@@ -1,0 +1,146 @@
+"""Where the PET lies: on the T1w of its head, or on the template without one.
+
+found = segment_head(t1w).segmentation
+head = head_of(Volume(found.corrected, t1w.affine), found.probabilities, found.brain_mask,
+               found.warp.to_template)
+fit, part = positioned(pet, head, method=PetToT1w.MODEL, header_apart_mm=0.0)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bidsapp.core.head import Head
+from bidsapp.core.pet_normalisation import PetNormalisation, normalise_pet
+from bidsapp.core.quality import (
+    affine_findings,
+    alignment_findings,
+    blur_findings,
+    own_anatomy_findings,
+    pet_only_findings,
+    pet_only_refusal,
+    strain_findings,
+)
+from bidsapp.core.rigid import RigidFit, register
+from bidsapp.core.voi import nearest
+from bidsapp.core.volume import Volume
+from bidsapp.data import priors, read_table
+from bidsapp.data.amyloid_template import amyloid_template
+from bidsapp.data.atlases import nearest_regions
+from bidsapp.errors import BadDataError
+from bidsapp.record import RecordPart
+from bidsapp.record.model import PetOnly
+from bidsapp.settings import PetToT1w
+
+
+def head_of(
+    t1w: Volume,
+    tissue: NDArray[np.floating],
+    mask: NDArray[np.bool_],
+    to_template: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+) -> Head:
+    """Return a head with the regions of an atlas and the average head as its witness.
+
+    Parameters
+    ----------
+    t1w : Volume, 3D
+        Bias-corrected, with or without skull.
+    tissue : ndarray, shape (3, X, Y, Z)
+        Probabilities of grey matter, white matter and CSF on the T1w grid.
+    mask : ndarray of bool, shape (X, Y, Z)
+        Brain on the T1w grid.
+    to_template : function
+        T1w world points (N, 3) -> template world points (N, 3), RAS mm.
+
+    Raises
+    ------
+    BadDataError
+        The mask is empty.
+    """
+    sampler, regions = priors().sampler, nearest_regions()
+    return Head.of(
+        t1w,
+        tissue,
+        mask,
+        region_of=lambda points: nearest(regions, to_template(points)),
+        average=lambda points: sampler.values(to_template(points)),
+    )
+
+
+def positioned(
+    pet: Volume,
+    head: Head,
+    *,
+    method: PetToT1w,
+    header_apart_mm: float,
+    anatomy: str = "t1w",
+) -> tuple[RigidFit, RecordPart]:
+    """Rigid position of a PET on a T1w, judged.
+
+    Parameters
+    ----------
+    pet : Volume, 3D
+        Mean over the window, native grid.
+    head : Head
+        `head_of` the T1w.
+    method : PetToT1w
+        Which position to use.
+    header_apart_mm : float
+        How far apart sform and qform of the raw PET put its corners.
+    anatomy : ``t1w`` or ``template``
+        What the T1w is.
+
+    Raises
+    ------
+    BadDataError
+        The PET holds nothing, or no brain.
+    """
+    fit, limits = register(pet, head, method=method), read_table("limits")
+    far = limits["pet_t1w_distance_mm"]["flag"]
+    part = RecordPart(
+        method=f"{anatomy}+{fit.method.value}",
+        qc={
+            "pet_t1w_distance_mm": fit.distance_mm,
+            "pet_t1w_nmi": fit.score,
+            "pet_t1w_unexplained": fit.unexplained,
+            "pet_t1w_own_anatomy": fit.own_anatomy,
+            "pet_t1w_stretch": float(np.abs(np.linalg.eigvalsh(fit.strain)).max()),
+            "pet_fwhm_mm": fit.fwhm_mm,
+        },
+        flags=(
+            *(fit.flags or alignment_findings(fit.distance_mm, far)),
+            *own_anatomy_findings(fit.own_anatomy, limits["pet_t1w_own_anatomy"]["least"]),
+            *strain_findings(fit.strain, limits["pet_t1w_stretch"]["flag"]),
+            *blur_findings(fit.fwhm_mm, limits["pet_smoothed_mm"]["flag"]),
+            *affine_findings(header_apart_mm, limits["header_places_mm"]["flag"], "PET"),
+        ),
+    )
+    return fit, part
+
+
+def positioned_alone(pet: Volume) -> tuple[PetNormalisation, RecordPart]:
+    """Map from a PET without T1w to the template, judged.
+
+    Parameters
+    ----------
+    pet : Volume, 3D
+        Mean over the window, native grid.
+
+    Raises
+    ------
+    BadDataError
+        No brain was found that could be trusted.
+    """
+    found, limits = normalise_pet(pet, amyloid_template()), read_table("limits")
+    if reason := pet_only_refusal(found.quality, limits):
+        raise BadDataError(reason)
+    part = RecordPart(
+        method="pet-only",
+        pet_only=PetOnly(levels=found.levels),
+        qc=found.quality,
+        flags=pet_only_findings(found.quality, limits),
+    )
+    return found, part

@@ -1,0 +1,123 @@
+"""From a PET on the template to Centiloids: volumes of interest, ratios, uncertainty, doubts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from bidsapp.core.centiloid import centiloid
+from bidsapp.core.noise import estimate
+from bidsapp.core.quality import (
+    Flag,
+    centiloid_findings,
+    centiloid_refusal,
+    coverage_findings,
+    coverage_refusal,
+)
+from bidsapp.core.scale import (
+    Expressed,
+    Scale,
+    disagreement_findings,
+    express,
+    range_findings,
+    ratio_noise,
+    scale_findings,
+)
+from bidsapp.core.suvr import uptake_ratios
+from bidsapp.core.voi import CoverageRule, measure
+from bidsapp.core.volume import Volume
+from bidsapp.data import REFERENCES, TARGET, read_table, vois
+from bidsapp.data.tau import REFERENCE, tau_equations, tau_masks, tau_regions
+from bidsapp.errors import BadDataError
+from bidsapp.record import RecordPart
+from bidsapp.record.parts import centiloid_part
+
+
+def quantified(
+    pet: Volume,
+    *,
+    tracer: str,
+    scale: Scale,
+    cutoffs: Sequence[float] = (),
+    tau_vois: Mapping[str, str] | None = None,
+) -> RecordPart:
+    """Part of the record that the image alone tells: VOI means, SUVRs, Centiloids, noise, flags.
+
+    Parameters
+    ----------
+    pet : on the 2 mm MNI grid, NaN where nothing was measured
+    tracer : code of the tracer table
+    scale : equations that belong to the scan
+    cutoffs : CL, to tell who exceeds them
+    tau_vois : tau volumes by region; none for amyloid
+
+    Raises
+    ------
+    BadDataError
+        The target or the reference region was not measured, or holds nothing.
+    """
+    rule = CoverageRule(**read_table("limits")["voi_coverage"])
+    table = measure(pet.data, vois(2), pet.grid.voxel_volume, least_coverage=rule.refuse)
+    if reason := coverage_refusal(table, (TARGET, scale.main), rule):
+        raise BadDataError(reason)
+    suvr = uptake_ratios(table, target=TARGET, references=REFERENCES)
+    noise = _noise(pet)
+    expressed = express(suvr, scale, noise)
+    possible = read_table("limits")["centiloid_possible"]
+    if expressed.centiloid is not None and (
+        reason := centiloid_refusal(expressed.centiloid, **possible)
+    ):
+        raise BadDataError(reason)
+    # a tau tracer has no Centiloid, and nobody expects one
+    missing = () if tau_vois else scale_findings(scale, tracer)
+    findings = (*coverage_findings(table, rule), *missing, *_doubts(suvr, expressed, scale))
+    return replace(
+        centiloid_part(expressed, cutoffs),
+        suvr=suvr,
+        qc={"suvr_noise_percent": _percent(noise[scale.main])},
+        flags=findings,
+        voi=table,
+        scales=_tau_scales(pet, tracer, tau_vois, rule) if tau_vois else {},
+    )
+
+
+def _doubts(
+    suvr: Mapping[str, float | None], expressed: Expressed, scale: Scale
+) -> tuple[Flag, ...]:
+    """Findings about the Centiloid."""
+    limits = read_table("limits")
+    found: tuple[Flag, ...] = ()
+    if expressed.centiloid is not None:
+        found = centiloid_findings(expressed.centiloid, **limits["centiloid"])
+    return (
+        *found,
+        *range_findings(suvr[scale.main], scale.equations.get(scale.main)),
+        *disagreement_findings(expressed, limits["reference_disagreement"]["flag"]),
+    )
+
+
+def _noise(pet: Volume) -> dict[str, float | None]:
+    """Relative error of the SUVRs by image noise, by reference region."""
+    masks, voxel_mm = vois(2), pet.grid.voxel_volume ** (1 / 3)
+    found = estimate(pet.data, masks[TARGET] | masks["wcb"], voxel_mm)
+    return ratio_noise(found, masks, TARGET, REFERENCES, voxel_mm)
+
+
+def _tau_scales(
+    pet: Volume, code: str, files: Mapping[str, str], rule: CoverageRule
+) -> dict[str, dict[str, float | None]]:
+    """SUVRs of the tau volumes, and what they are on the scales of the tracer, by region."""
+    table = measure(pet.data, tau_masks(files), pet.grid.voxel_volume, least_coverage=rule.refuse)
+    found: dict[str, dict[str, float | None]] = {"suvr": {}}
+    for region in tau_regions():
+        ratio = uptake_ratios(table, target=region, references=[REFERENCE])[REFERENCE]
+        found["suvr"][region] = ratio
+        for scale, lines in tau_equations(code).items():
+            if region in lines:
+                value = None if ratio is None else centiloid(ratio, lines[region])
+                found.setdefault(scale, {})[region] = value
+    return found
+
+
+def _percent(part: float | None) -> float | None:
+    return None if part is None else 100 * part
