@@ -15,10 +15,10 @@ import numpy as np
 from bidsapp import data
 from bidsapp.cli.demo import phantom_of
 from bidsapp.core.volume import Volume
-from bidsapp.data.segmentation import segment_head
 from bidsapp.data.tracers import tracers
 from bidsapp.report.mosaic import lay_out_around
 from bidsapp.report.pictures import tissue_maps
+from bidsapp.steps.anatomy import segment_head
 
 
 def main(out: Path) -> Path:
