@@ -145,8 +145,8 @@ def strain_findings(strain: NDArray[np.float64], limit: float) -> tuple[Flag, ..
             "pet-t1w-stretch",
             f"the PET fits the T1w better when it is made {abs(np.expm1(size)):.1%} "
             f"{'longer' if size > 0 else 'shorter'} {axis} (limit {limit:.1%}): the voxel size or "
-            "the slice distance of one of both is wrong; compare their headers with the protocols "
-            "of the scanners",
+            "the slice distance of one of the two is wrong; compare their headers with the "
+            "protocols of the scanners",
         ),
     )
 
