@@ -302,16 +302,16 @@ def check_decay(timing: PetTiming, sidecar: Mapping[str, Any], half_life_s: floa
             return timing
         text = (
             f"{key} corrects to {moment:g} s after injection, ImageDecayCorrectionTime says "
-            f"{reference:g} s; {key} was believed."
+            f"{reference:g} s; {key} was used."
         )
         return _found(replace(timing, decay_reference_s=moment), "decay-correction", text)
     if max(map(abs, own_start)) <= _DECAY_TOLERANCE_S:
-        text = f"By {key} every frame is decay-corrected to its own start; this was put right."
+        text = f"By {key} every frame is decay-corrected to its own start; this was corrected."
         timing = replace(timing, frame_reference_s=timing.frame_start_s)
         return _found(timing, "decay-correction", text)
     text = (
         f"{key} fits no decay with a half-life of {half_life_s:g} s; ImageDecayCorrectionTime was "
-        "believed, check the times of the frames."
+        "used: check the times of the frames."
     )
     return _found(timing, "decay-correction", text)
 

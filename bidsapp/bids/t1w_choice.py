@@ -22,8 +22,8 @@ from bidsapp.io.nifti import read_grid
 
 _NO_T1W = Flag(
     "no-t1w",
-    "The participant has no T1w (anat/*_T1w.nii.gz), so the PET was laid on the template by "
-    "itself; add the T1w if there is one.",
+    "The participant has no T1w (anat/*_T1w.nii.gz), so the PET was aligned directly with the "
+    "template; add the T1w if there is one.",
 )
 
 _FAR = timedelta(days=365)
@@ -96,7 +96,8 @@ def _without_t1w(pet: RawImage, dataset: RawDataset) -> Flag:
     more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
     message = (
         f"None of the images in anat/ can be used as T1w: {', '.join(told)}{more}; so the PET was "
-        "laid on the template by itself. If one is a T1w of the whole head, name it *_T1w.nii.gz."
+        "aligned directly with the template. If one is a T1w of the whole head, name it "
+        "*_T1w.nii.gz."
     )
     return Flag("t1w-unusable", message)
 
@@ -219,7 +220,7 @@ def _far_away(pet: RawImage, t1w: RawImage, dataset: RawDataset) -> tuple[Flag, 
     if times[0] is None or times[1] is None or abs(times[0] - times[1]) <= _FAR:
         return ()
     days = abs(times[0] - times[1]).days
-    message = f"{t1w.path.name} lies {days} days from this PET: check that the head has not changed"
+    message = f"{t1w.path.name} is {days} days from this PET: check that the head has not changed"
     return (Flag("t1w-far", message),)
 
 

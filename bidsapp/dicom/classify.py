@@ -94,7 +94,9 @@ def classify(series: Series, *, include_derived: bool = False) -> Verdict:
     if reason := header.text("LeftOut"):
         return Verdict(Kind.DERIVED, False, reason)
     if modality in ("MR", "PT", "PET") and _is_no_image(header):
-        return Verdict(Kind.OTHER, False, "(0008,0016) SOPClassUID is of no image in space")
+        return Verdict(
+            Kind.OTHER, False, "(0008,0016) SOPClassUID is not that of an image in space"
+        )
     if modality == "MR":
         return _classify_mr(series, include_derived)
     if modality in ("PT", "PET"):

@@ -20,7 +20,7 @@ from bidsapp.errors import BadDataError
 
 _TIMEOUT_S = 1800
 _REMEDY = "export it again, uncompressed"
-_OWN_REMEDY = "the file may be sound: see to memory, TMPDIR and installation, and run again"
+_OWN_REMEDY = "the file may be sound: check memory, TMPDIR and installation, and run again"
 
 
 def is_compressed(path: Path) -> bool:
@@ -71,7 +71,7 @@ def _run(task: str, said: Path) -> str:
     if not said.exists():
         return f"(the decoder cannot be started: exit code {code}); {_OWN_REMEDY}"
     if code == -signal.SIGKILL:
-        return f"(the decoder was killed, as happens for want of memory); {_OWN_REMEDY}"
+        return f"(the decoder was killed, often because memory ran out); {_OWN_REMEDY}"
     if code > 0:
         return f"(the decoder ended with exit code {code}); {_OWN_REMEDY}"
     return f"(its codec crashed); {_REMEDY}"

@@ -150,7 +150,7 @@ def _stacked(frames: Sequence[Frame], series: Series) -> nib.Nifti1Image:
     lowest, highest = frames[0][0], frames[0][-1]
     if lowest is highest:
         raise lowest.error(
-            "ImagePositionPatient", "is the same in all images, so they make no volume"
+            "ImagePositionPatient", "is the same in all images, so they do not form a volume"
         )
     rows, columns = (int(lowest.required(key, 1)[0]) for key in ("Rows", "Columns"))
     corner, along_row, along_column = _grid(lowest)

@@ -56,7 +56,7 @@ def _bq_per_suv(header: Header, times: TimeModel, half_life_s: float) -> float:
     if not weight_kg or not 1 <= weight_kg <= 500:
         raise header.error(
             "Units",
-            f"is '{header.shown('Units')}', and {tag_name('PatientWeight')} is missing or no "
+            f"is '{header.shown('Units')}', and {tag_name('PatientWeight')} is missing or not a "
             "weight, so SUV cannot be converted to Bq/mL; reconstruct with units BQML",
         )
     if times.decay_reference_s is None:

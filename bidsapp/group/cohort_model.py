@@ -68,7 +68,7 @@ def cohort_model(rows: Sequence[Row]) -> CohortModel:
         flags.append(_OWN_SLOPE_FAILED)
         notes.append(
             f"fewer than {limits['with_three']} participants have three visits, so all share one "
-            "slope and its interval does not hold the spread of slopes between people"
+            "slope and its interval does not cover the spread of slopes between people"
         )
     fixed, meanings, left_out = _fixed(scans)
     notes += left_out
@@ -92,7 +92,8 @@ def cohort_model(rows: Sequence[Row]) -> CohortModel:
     if fit and fit.singular:
         flags.append("singular")
         notes.append(
-            "a spread between participants is zero at the maximum, so these data do not tell it"
+            "a spread between participants is zero at the maximum, so these data do not determine "
+            "it"
         )
     return CohortModel(fit, len(people), len(scans), tuple(flags), tuple(notes), meanings)
 
