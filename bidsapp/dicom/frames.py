@@ -254,7 +254,7 @@ def scan_clock(
         injection_clock=time_of_day(header, "RadiopharmaceuticalStartTime", notes),
         stated=stated,
         stated_times=stated_times,
-        decay_correction=header.text("DecayCorrection"),
+        decay_correction=header.shown("DecayCorrection"),
         decay_corrected=(
             tables()["corrected_image"]["decay"] in " ".join(corrected).upper()
             if corrected

@@ -43,7 +43,6 @@ _TEXT_VRS = {"AS", "CS", "DA", "DS", "DT", "IS", "LO", "PN", "SH", "TM", "UI"}
 _ZONE = re.compile(r"[+\-]\d{4}$")
 _NUMBERS = r"[0-9+\-.:eE ]*"
 _CODED = dict.fromkeys(("DA", "DS", "DT", "FD", "FL", "IS", "TM", "UI", "UL", "US"), _NUMBERS)
-_CODED["CS"] = r"[A-Z0-9_ ]*"
 YEARS = range(1900, 2200)
 PERSON_NAMES = "PersonNames"  # all names of a file, whatever the tag, under a keyword of ours
 FILE_NAME = "FileName"  # of an image that nothing else names: for its kind, never to be shown
@@ -169,7 +168,7 @@ class Header:
 
 
 def _is_coded(keyword: str, text: str) -> bool:
-    """Whether a text is a number, a time, an identifier of DICOM, or a term that DICOM defines."""
+    """Whether a text is a number, a time or an identifier of DICOM, as its tag wants it."""
     tag = tag_for_keyword(keyword)
     allowed = None if tag is None else _CODED.get(dictionary_VR(tag))
     return allowed is not None and re.fullmatch(allowed, text) is not None

@@ -127,7 +127,7 @@ def t1w_sidecar(dcm2niix: Mapping[str, Any]) -> Sidecar:
 
 def _taken(kind: str, dcm2niix: Mapping[str, Any]) -> Sidecar:
     """What a sidecar takes over from that of dcm2niix, which copies texts out of the headers."""
-    fixed = tables()["fixed_vocabulary"]["keys"]
+    fixed = {*tables()["fixed_vocabulary"]["keys"]} - {"ImageType"}
     return {
         key: dcm2niix[key] if key in fixed else _in_words(dcm2niix[key])
         for key in tables()["dcm2niix_keys"][kind]

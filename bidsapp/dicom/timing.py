@@ -677,7 +677,7 @@ def _header_injection(clock: ScanClock, scan: _Scan) -> tuple[datetime, str, tup
     if full is None and time_of_day is None and private is not None and scan.fits(private):
         return private, "(0009,103B) GE administration date and time", remarks
     if full is None and time_of_day is None:
-        what = "000000, which stands for a removed time" if zeroed else "missing"
+        what = "000000, which stands for a removed time" if zeroed else "missing or no time"
         raise BadDataError(
             f"{_INJECTION} and {_INJECTION_CLOCK} are {what}, so the time of injection is unknown; "
             "state InjectionTime in a --dicom-metadata file"

@@ -263,6 +263,11 @@ def test_only_words_of_imaging_are_shown(text: str, shown: str) -> None:
 
 
 def test_what_does_not_fit_its_tag_is_shown_like_any_text() -> None:
-    values = {"EchoTime": ("Quixote",), "Units": ("Sancho",), "SliceThickness": ("2.5e",)}
-    header = Header(Path("x"), values)
-    assert [header.shown(keyword) for keyword in values] == ["***", "***", "2.5e"]
+    values = {"EchoTime": ("Quixote",), "Units": ("SANCHO",), "SliceThickness": ("2.5e",)}
+    header = Header(Path("x"), values | {"Modality": ("RTSTRUCT",)})
+    assert [header.shown(keyword) for keyword in header.values] == [
+        "***",
+        "***",
+        "2.5e",
+        "RTSTRUCT",
+    ]

@@ -34,7 +34,7 @@ decubitus t1_fl2d_sag HFDL, HFP                 Siemens            other MR     
 decubitus ep2d_diff (mosaics)                   Siemens            diffusion        refused
 dcm_qa Orientation ax, sag (mosaics)            Siemens            other MR         refused
 nih    20180918Si EPI (mosaics)                 Siemens            other MR         refused
-12bit  FMRI_AX_ASC                              Siemens            functional       refused [2]_
+12bit  FMRI_AX_ASC (mosaics)                    Siemens            functional       refused
 sag    gre_field_mapping                        Siemens            field map        refused [2]_
 ==============================================  =================  ===============  ============
 
@@ -93,7 +93,7 @@ SERIES = (
     ("dcm_qa_decubitus/In/HFDR/3_ep2d_diff_mddw_20_p2", 1, "diffusion", False, MOSAIC),
     ("dcm_qa/In/Orientation/ax/axasc36", 1, "other MR", False, MOSAIC),
     ("dcm_qa/In/Orientation/sag/sagdesc36", 1, "other MR", False, MOSAIC),
-    ("dcm_qa_12bit/In", 1, "functional", False, "BitsStored is 12"),
+    ("dcm_qa_12bit/In", 1, "functional", False, MOSAIC),
     ("dcm_qa_sag/In/2_gre_field_mapping", 1, "field map", False, "BitsStored is 12"),
 )  # fmt: skip
 
