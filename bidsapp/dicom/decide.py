@@ -310,7 +310,7 @@ class _Desk:
         self.t1ws.append(
             T1wScan(series, labels.participant, labels.session, moment, verdict.findings)
         )
-        told = tuple(filter(None, [lossy_compression(series.images)]))
+        told = (*series.header.texts("Remark"), *filter(None, [lossy_compression(series.images)]))
         self._wanted[series.key] = partial(Job, series, frames, remarks=told)
         return True, "; ".join([verdict.reason, *told])
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,15 @@ _UNEQUAL = 0.1  # slice distances differing by more than this fraction are not e
 # What tells the images of one series apart.
 _SPLIT_WORDS = (
     *("ImageType", "Units", "CorrectedImage", "ReconstructionMethod", "ConvolutionKernel"),
+)
+_ONE_SCAN = (
+    *("Modality", "SeriesNumber", "SeriesDescription", "SeriesDate", "SeriesTime", "StudyDate"),
+    *("PatientID", "PatientName", "PatientBirthDate", "ManufacturerModelName", "Rows", "Columns"),
+)
+_LEAST_OF_ONE = 10  # single images that make a series; scouts have three
+_SINGLES = (
+    "every image has a (0020,000E) SeriesInstanceUID of its own; by their other tags they were "
+    "taken as one series"
 )
 _SPLIT_NUMBERS = ("Rows", "Columns", "PixelSpacing", "EchoTime", "InversionTime")
 
@@ -189,8 +198,31 @@ def take_inventory(
             f"{folder}: contains no image as DICOM, NIfTI or ECAT ({len(files)} files looked at"
             + (f"; {in_one_sentence(broken)[0]})" if broken else ")")
         )
+    _join_singles(groups)
     series = [part for uid in sorted(groups) for part in _split(uid, list(groups[uid].values()))]
     return Inventory(tuple(series), tuple(broken), tuple(roots))
+
+
+def _join_singles(groups: dict[str, dict[str, Header]]) -> None:
+    """Make one series of images that each have a SeriesInstanceUID of their own.
+
+    Some scanners and anonymisers write them so, and may give each a study of its own, too.
+    """
+    for tags in ((*_ONE_SCAN, "StudyInstanceUID"), _ONE_SCAN):
+        alone = defaultdict(list)
+        for uid in sorted(groups):
+            (header, *others) = groups[uid].values()
+            if not others and header.frame is None and header.text("SeriesNumber"):
+                alone[tuple(header.plain(tag) for tag in tags)].append(uid)
+        for uids in alone.values():
+            if len(uids) >= _LEAST_OF_ONE:
+                images = [header for uid in uids for header in groups.pop(uid).values()]
+                groups[uids[0]] = {str(header.path): _remarked(header) for header in images}
+
+
+def _remarked(header: Header) -> Header:
+    values = ChainMap({"Remark": (_SINGLES,)}, *cast(ChainMap[str, Any], header.values).maps)
+    return Header(header.path, values, header.frame)
 
 
 def _unpacked(

@@ -17,8 +17,9 @@ Frames
     time, or some have none, (0054,1300) FrameReferenceTime places them, or the durations of frames
     that follow each other, if (0054,1321) DecayFactor or the known times agree.  The reference
     time may be that of the mean decay, the middle, the start or the end of a frame: the factors
-    decide.  Where no frame has a time, it counts from (0008,0031) SeriesTime.  Times stated by the
-    user win.  Overlapping frames are refused.
+    decide. Where they disprove acquisition times and prove the reference times, these count. Where
+    no frame has a time, it counts from (0008,0031) SeriesTime. Times stated by the user win.
+    Overlapping frames are refused.
 Decay reference
     (0054,1102) DecayCorrection names it, or (0018,9701) DecayCorrectionDateTime in enhanced images
     and a private tag of Siemens; (0054,1321) DecayFactor proves it.  A factor says by how
@@ -334,12 +335,20 @@ def _frame_starts(clock: ScanClock) -> tuple[tuple[datetime, ...], str, tuple[st
     believed = [frame.start for frame in frames]
     if clock.zeros_removed:
         believed = _without_zeros(believed)
+        believed = _without_disproved_zeros(clock, believed)
     known = [start for start in believed if start is not None]
     zeroed = sum(frame.start is not None for frame in frames) - len(known)
     remarks = (f"{_ACQUISITION} of {_frames(zeroed)} is 000000 and counts as removed",) * bool(
         zeroed
     )
     if len(known) == len(frames) == len(set(known)):
+        if better := _outvoted(clock, known):
+            told = (
+                f"{_ACQUISITION} of the frames contradicts {_REFERENCE} and (0054,1321) "
+                "DecayFactor, which agree: these placed the frames after the first",
+            )
+            placed = tuple(known[0] + timedelta(seconds=after) for after in better.starts_s)
+            return placed, f"{_REFERENCE}, confirmed by (0054,1321) DecayFactor", told
         return tuple(known), _ACQUISITION, _off_series(clock, tuple(known))
     (series,) = _without_zeros([clock.series_start], known)
     if not known and series is None:
@@ -378,6 +387,40 @@ def _frame_starts(clock: ScanClock) -> tuple[tuple[datetime, ...], str, tuple[st
         f"{placing.source}",
     )
     return starts, f"{_ACQUISITION}; {placing.source}", (*remarks, *_doubt(clock, placing))
+
+
+def _without_disproved_zeros(
+    clock: ScanClock, starts: list[datetime | None]
+) -> list[datetime | None]:
+    """Times without those at midnight sharp where decay factors place the frames without them."""
+    without = [None if start and start == _midnight(start) else start for start in starts]
+    if without == starts or not any(without) or not _is_disproved(clock, starts):
+        return starts
+    try:
+        _placing(clock, without)
+    except BadDataError:
+        return starts
+    return without
+
+
+def _is_disproved(clock: ScanClock, starts: Sequence[datetime | None]) -> bool:
+    """Whether decay factors say that frames do not begin when they are said to."""
+    known = [start for start in starts if start is not None]
+    if len(known) < len(starts) or len(set(known)) < len(starts):
+        return False
+    after = tuple((start - known[0]) / _SECOND for start in known)
+    by_clock = _with_spread(_Placing(after, None, _ACQUISITION), clock)
+    return by_clock.spread_s is not None and not by_clock.proven
+
+
+def _outvoted(clock: ScanClock, starts: Sequence[datetime]) -> _Placing | None:
+    """Frames by FrameReferenceTime where DecayFactor proves it and disproves AcquisitionTime."""
+    if not _is_disproved(clock, starts):
+        return None
+    durations = [frame.duration_s for frame in clock.frames]
+    ways = [_with_spread(way, clock) for way in _by_reference(clock)]
+    ways = [way for way in ways if way.proven and _in_order(way.starts_s, durations)]
+    return min(ways, key=lambda way: way.rank(durations), default=None)
 
 
 def _frames(number: int) -> str:

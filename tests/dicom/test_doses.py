@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable, Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,8 +13,9 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
-from dicom_studies import Mr, Pet, write
+from dicom_studies import Mr, Pet, set_times, write
 from pydicom.dataset import Dataset
+from pydicom.uid import generate_uid
 from raw_sidecar import PET_SIDECAR
 
 from bidsapp.dicom.convert import ConversionReport, convert
@@ -234,3 +235,52 @@ def test_two_images_under_one_identifier_are_refused(tmp_path: Path, images: Pet
     first = list(images.datasets())
     (row,) = decided(tmp_path, first, other_pixels(first)).rows
     assert row.decision == "error" and "whose pixels differ" in row.reason
+
+
+@pytest.mark.parametrize("studies", [False, True])
+@pytest.mark.parametrize("images", [Pet(), Mr()])
+def test_images_with_a_series_of_their_own_are_one(
+    tmp_path: Path, images: Pet | Mr, studies: bool
+) -> None:
+    made = list(images.datasets())
+    for data in made:
+        data.SeriesInstanceUID = generate_uid()
+        if studies:
+            data.StudyInstanceUID = generate_uid()
+    write(tmp_path / "in", iter(made))
+    report = convert(DicomInput(tmp_path / "in"), tmp_path / "bids")
+    (row,) = report.rows
+    assert (row.decision, row.n_files) == ("kept", len(made)), row.reason
+    assert "(0020,000E) SeriesInstanceUID of its own" in row.reason
+
+
+def test_decay_factors_and_reference_times_outvote_acquisition_times(tmp_path: Path) -> None:
+    """And factors that were not filled in outvote nothing."""
+    pet = Pet(frames=[(0, 15), (15, 15), (30, 30), (60, 30), (90, 30)])
+    made = list(pet.datasets())
+    for number, data in enumerate(made):
+        after = (0, 86, 172, 323, 475)[number // pet.n_slices]
+        set_times(data, "Acquisition", pet.injection + timedelta(seconds=after))
+    headers = [header for n, data in enumerate(made) for header in headers_of(data, Path(f"{n}"))]
+    series = Series("1", 0, tuple(headers))
+    times = time_model(scan_clock(series, frames_of(series)))
+    assert times.frame_start_s == pytest.approx((0, 15, 30, 60, 90), abs=0.01)
+    assert any("DecayFactor, which agree" in remark for remark in times.remarks)
+    for header in headers:
+        header.values["DecayFactor"] = ("1",)  # type: ignore[index]
+    times = time_model(scan_clock(series, frames_of(series)))
+    assert times.frame_start_s == pytest.approx((0, 86, 172, 323, 475))
+
+
+def test_a_time_removed_soon_after_midnight_is_told_by_decay_factors() -> None:
+    """000000 lies near the other frames there, but the factors say that it is none of them."""
+    pet = Pet(injection=datetime(2021, 3, 2, 0, 0, 1), frames=[(600, 10), (610, 10)], n_slices=1)
+    made = list(pet.datasets())
+    made[0].AcquisitionTime = "000000"
+    for data in made:
+        data.FrameReferenceTime = "0"
+    headers = [header for n, data in enumerate(made) for header in headers_of(data, Path(f"{n}"))]
+    series = Series("1", 0, tuple(headers))
+    times = time_model(scan_clock(series, frames_of(series)))
+    assert times.frame_start_s == pytest.approx((600, 610), abs=1e-3)
+    assert any("(0008,0032) AcquisitionTime" in remark for remark in times.remarks)

@@ -33,8 +33,8 @@ def dry(*series: Mr | Pet, source: Path) -> ConversionReport:
 
 NAMES = {
     Agent.WITH: """
-t1 post contrast|MPRAGE post|T1 C+|T1 +C|t1_mprage_CE|t1ce|T1 mit KM|t1 nach KM|T1 Gadovist|T1 injecté
-Dotarem 3D T1|T1 +Gd|MPRAGE with contrast|T1 avec inj|T1 con contraste|MPRAGE KM|t1c sag|T1 造影
+t1 post contrast|MPRAGE post|T1 C+|T1 +C|t1_mprage_CE|t1ce|T1 mit KM|t1 nach KM|T1 Gadovist|T1 inj
+Dotarem 3D T1|T1 +Gd|MPRAGE with contrast|T1 injecté|T1 con contraste|MPRAGE KM|t1c sag|T1 造影
 T1增强|T1 gadolinium|t1_gd|BRAVO Post Gad|T1 met contrast
 """,
     Agent.WITHOUT: """
