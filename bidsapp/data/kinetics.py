@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from bidsapp.core.kinetics.dynamic import DynamicRule
 from bidsapp.core.kinetics.models import Fits
-from bidsapp.core.kinetics.study import PARAMETERS, Study
+from bidsapp.core.kinetics.study import PARAMETERS
 from bidsapp.data import read_table
-from bidsapp.data.atlases import chosen_atlases
 from bidsapp.io.tsv import finite_number
 from bidsapp.settings import KineticModel, Processing
 
@@ -70,31 +65,6 @@ def kinpar_columns() -> dict[str, dict[str, Any]]:
     return described
 
 
-def study_rows(processing: Processing) -> list[Row]:
-    """Regions of all atlases of a run, one after the other: the rows of a study."""
-    rows = []
-    for one in chosen_atlases(processing):
-        index = [row.index for row in one.rows] + [None] * len(one.composites)
-        rows += [Row(one.name, i, name) for i, name in zip(index, one.names, strict=True)]
-    return rows
-
-
-def kinpar_tables(fits: Fits, study: Study, rows: Sequence[Row]) -> dict[str, dict[str, list[Any]]]:
-    """Columns of `kinpar_columns` by atlas: the regions of the first model, of the second ..."""
-    tables: dict[str, dict[str, list[Any]]] = {
-        row.atlas: {column: [] for column in kinpar_columns()} for row in rows
-    }
-    for model, found in fits.estimates.items():
-        residual = _residual_percent(study, found.fitted)
-        for position, row in enumerate(rows):
-            line: dict[str, Any] = {"model": model_name(model), "index": row.index}
-            line |= {"name": row.name, "residual_percent": finite_number(residual[position])}
-            line |= parameters_of(fits, model, position)
-            for column, values in tables[row.atlas].items():
-                values.append(line[column])
-    return tables
-
-
 def parameters_of(fits: Fits, model: KineticModel, position: int) -> dict[str, float | None]:
     """Every parameter of one region, each with its standard error."""
     found, told = fits.estimates[model], {}
@@ -102,12 +72,3 @@ def parameters_of(fits: Fits, model: KineticModel, position: int) -> dict[str, f
         told[name] = finite_number(found.values[name][position])
         told[f"{name}_se"] = finite_number(found.errors[name][position])
     return told
-
-
-def _residual_percent(study: Study, model: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Weighted root mean square of the residuals by region, over its mean activity."""
-    used = np.isfinite(model).any(axis=0)
-    weights = study.weights[used] / study.weights[used].sum()
-    apart = np.sqrt((study.target - model)[:, used] ** 2 @ weights)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(100 * apart / (study.target[:, used] @ weights))

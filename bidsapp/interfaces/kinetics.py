@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from nipype.interfaces.base import (
@@ -17,35 +15,17 @@ from nipype.interfaces.base import (
 )
 
 from bidsapp.bids.derivatives import output_path, outputs
-from bidsapp.core.kinetics.dynamic import dynamic_refusal
-from bidsapp.core.kinetics.models import Fits, fit_models
-from bidsapp.core.kinetics.study import Study, frames_until
-from bidsapp.core.kinetics.voxelwise import srtm2_maps, srtm_maps
-from bidsapp.core.kinetics.weights import frame_weights
-from bidsapp.core.regions import region_means
 from bidsapp.core.resample import sample
-from bidsapp.core.volume import Volume
-from bidsapp.data import mni_grid
-from bidsapp.data.atlases import chosen_atlases
 from bidsapp.data.kinetics import (
-    MAPS,
-    VOXELWISE,
-    dynamic_rule,
     kinpar_columns,
-    kinpar_tables,
-    study_rows,
-    t_star_min,
 )
-from bidsapp.data.reference_regions import chosen_references
-from bidsapp.errors import BadDataError
 from bidsapp.interfaces.derivatives import _Placed, _Written, named
 from bidsapp.interfaces.store import InputSpec, fetch, fetch_volume, keep_volume, optional
 from bidsapp.io.tsv import write_table
 from bidsapp.record import RecordPart
 from bidsapp.record.codec import plain
-from bidsapp.record.parts import failed_fit, fitted, not_fitted
-from bidsapp.settings import KineticModel, Processing
-from bidsapp.steps.measuring import Scene, placed_reference
+from bidsapp.settings import Processing
+from bidsapp.steps.modelling import modelled
 
 
 class FitKineticsInput(InputSpec):
@@ -79,84 +59,17 @@ class FitKinetics(SimpleInterface):
 
     def _run_interface(self, runtime):
         given, folder = self.inputs, Path(runtime.cwd)
-        stored, processing, tables = fetch(given.tacs), given.processing, {}
-        refusal = _refusal(stored, processing)
-        if refusal is None:
-            try:
-                study, frames = _study(stored, given)
-            except BadDataError as error:
-                record = failed_fit(str(error))
-            else:
-                fits = fit_models(
-                    study,
-                    processing.kinetics,
-                    t_star_min=t_star_min(processing),
-                    k2_prime=processing.k2_prime_per_min,
-                )
-                rows = study_rows(processing)
-                tables = kinpar_tables(fits, study, rows)
-                record = fitted(fits, study, rows, processing)
-                for key, image in _maps(study, frames, fits).items():
-                    self._results[key] = keep_volume(folder / f"{key}.npz", image)
-        else:
-            record = not_fitted(refusal)
-        self._results["record"] = record
-        (folder / "tables.json").write_text(json.dumps(tables))
+        field = fetch_volume(given.field).data
+        maps = {key: optional(path) for key, path in (("GM", given.gm), ("WM", given.wm))}
+        tissues = {key: sample(fetch_volume(path), field) for key, path in maps.items() if path}
+        frames = np.load(given.frames, mmap_mode="r")
+        found = modelled(fetch(given.tacs), frames, tissues, given.processing)
+        for key, image in found.images.items():
+            self._results[key] = keep_volume(folder / f"{key}.npz", image)
+        self._results["record"] = found.part
+        (folder / "tables.json").write_text(json.dumps(found.tables))
         self._results["tables"] = str(folder / "tables.json")
         return runtime
-
-
-def _reference_curve(frames: np.ndarray, given: Any) -> np.ndarray:
-    """Mean of the reference region in every frame, (T,)."""
-    maps = {key: optional(path) for key, path in (("GM", given.gm), ("WM", given.wm))}
-    field = fetch_volume(given.field).data
-    tissues = {key: sample(fetch_volume(path), field) for key, path in maps.items() if path}
-    scene = Scene(mni_grid(2), lambda regions: regions, tissues)
-    wanted = given.processing.kinetics_reference
-    chosen = {one.name: one for one in chosen_references(given.processing)}[wanted]
-    region = placed_reference(chosen, scene)
-    return np.array([region_means(frame, region)[0] for frame in frames])
-
-
-def _refusal(stored: Mapping[str, np.ndarray], processing: Processing) -> str | None:
-    """Why the frames at hand (a part may be lost) are not dynamic enough, or None."""
-    start, end = stored["frame_start_s"], stored["frame_end_s"]
-    try:
-        used = frames_until(end, processing.t_end_min)
-    except BadDataError as error:
-        return str(error)
-    return dynamic_refusal(start[used], end[used], dynamic_rule())
-
-
-def _study(stored: Mapping[str, np.ndarray], given: Any) -> tuple[Study, np.ndarray]:
-    """Curves of all regions beside that of the reference region, and the frames of the study."""
-    t_end, frames = given.processing.t_end_min, np.load(given.frames, mmap_mode="r")
-    start, end = stored["frame_start_s"], stored["frame_end_s"]
-    curves = np.concatenate([stored[one.name] for one in chosen_atlases(given.processing)])
-    head = np.array([np.nanmean(frame, dtype=np.float64) for frame in frames])
-    weights = frame_weights(start, end, head, stored["decay_factor"])
-    reference = _reference_curve(frames, given)
-    study = Study.of(start, end, curves, reference, weights, t_end_min=t_end)
-    return study, frames[frames_until(end, t_end)]
-
-
-def _maps(study: Study, frames: np.ndarray, fits: Fits) -> dict[str, Volume]:
-    """Parametric images by key; none of a model that gave nothing."""
-    inside = np.isfinite(frames).all(axis=0)
-    voxels = np.ascontiguousarray(frames[:, inside].T)
-    images = {}
-    for model in VOXELWISE:
-        if model not in fits.estimates:
-            continue
-        if model is KineticModel.SRTM:
-            maps = srtm_maps(study, voxels)
-        else:
-            maps = srtm2_maps(study, voxels, fits.k2_prime)
-        for name in MAPS:
-            image = np.full(inside.shape, np.nan, np.float32)
-            image[inside] = getattr(maps, name)
-            images[f"{model.value}_{name.lower()}"] = Volume(image, mni_grid(2).affine)
-    return images
 
 
 # What the record alone says of the fit.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,17 +15,13 @@ from nipype.interfaces.base import (
     TraitedSpec,
     traits,
 )
-from scipy import ndimage
 
 from bidsapp.bids.derivatives import output_path, outputs, sidecar_path
-from bidsapp.core.alignment import inverse, transform
 from bidsapp.core.regions import Regions
-from bidsapp.core.resample import resample, sample
+from bidsapp.core.resample import sample
 from bidsapp.core.suvr import centiloid_image, ratio_image
-from bidsapp.core.voi import template_voxels
 from bidsapp.core.volume import Grid, Volume
 from bidsapp.core.warp import Warp
-from bidsapp.data import mni_grid
 from bidsapp.data.atlases import Atlas, chosen_atlases
 from bidsapp.interfaces.derivatives import _Placed, _Written, measured_or_zero, named, shown_as
 from bidsapp.interfaces.store import InputSpec, fetch, fetch_volume, optional
@@ -34,10 +30,16 @@ from bidsapp.io.nifti import save_volume
 from bidsapp.io.tsv import line, write_table
 from bidsapp.record import RecordPart
 from bidsapp.settings import TEMPLATE_SPACE, Processing
-from bidsapp.steps.measuring import Scene, measure_atlases, region_dictionary
+from bidsapp.steps.measuring import (
+    Scene,
+    measure_atlases,
+    pet_scene,
+    region_dictionary,
+    t1w_scene,
+    template_scene,
+)
 
 # The atlas may reach a little beyond the brain of the T1w, never as far as this.
-_MARGIN_MM = 15.0
 
 
 class MeasureRegionsInput(InputSpec):
@@ -96,34 +98,12 @@ def _scene(given: Any, grid: Grid) -> Scene:
     maps = {k: fetch_volume(p) for k, n in names.items() if (p := optional(getattr(given, n)))}
     if given.space == TEMPLATE_SPACE:
         field = fetch_volume(given.field).data if maps else None
-        return Scene(grid, lambda regions: regions, {k: sample(m, field) for k, m in maps.items()})
+        return template_scene(grid, {k: sample(m, field) for k, m in maps.items()})
     warp = Warp.from_arrays(fetch(given.warp))
     if given.space == "T1w":
-        near = _near(fetch_volume(given.mask))
-        place = _placing(template_voxels(grid, mni_grid(2), warp.to_template, near), grid)
-        return Scene(grid, place, {k: m.data for k, m in maps.items()})
-    to_t1w = inverse(np.array(given.t1w_to_pet))
-
-    def to_template(points):
-        return warp.to_template(transform(to_t1w, points))
-
-    place = _placing(template_voxels(grid, mni_grid(2), to_template), grid)
-    return Scene(grid, place, {k: resample(m, grid, to_t1w).data for k, m in maps.items()})
-
-
-def _placing(source: np.ndarray, grid: Grid) -> Callable[[Regions], Regions]:
-    return lambda regions: regions.on(grid.shape, source)
-
-
-def _near(mask: Volume) -> np.ndarray:
-    """Box around a brain: the rest of the T1w need not be carried to the template."""
-    box = ndimage.find_objects(mask.data.astype(np.uint8))[0]
-    margin = np.ceil(_MARGIN_MM / mask.grid.voxel_size).astype(int)
-    near = np.zeros(mask.data.shape, bool)
-    near[
-        tuple(slice(max(s.start - m, 0), s.stop + m) for s, m in zip(box, margin, strict=True))
-    ] = True
-    return near
+        tissues = {k: m.data for k, m in maps.items()}
+        return t1w_scene(grid, tissues, fetch_volume(given.mask).data, warp)
+    return pet_scene(grid, maps, warp, np.array(given.t1w_to_pet))
 
 
 def _arrays(regions: Mapping[str, Regions]) -> dict[str, np.ndarray]:

@@ -8,11 +8,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
+from bidsapp.core.alignment import Matrix, inverse, transform
 from bidsapp.core.regional import Column, Scale, Uptake, measure_regions, uptake
 from bidsapp.core.regions import Regions
-from bidsapp.core.volume import Grid
-from bidsapp.data import read_table
+from bidsapp.core.resample import resample
+from bidsapp.core.voi import template_voxels
+from bidsapp.core.volume import Grid, Volume
+from bidsapp.core.warp import Warp
+from bidsapp.data import mni_grid, read_table
 from bidsapp.data.atlases import chosen_atlases
 from bidsapp.data.norms import read_norms
 from bidsapp.data.reference_regions import Reference, chosen_references
@@ -21,6 +26,8 @@ from bidsapp.errors import UsageError
 from bidsapp.settings import Processing
 
 Map = NDArray[np.floating]
+
+_MARGIN_MM = 15.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +58,43 @@ class RegionalTables:
 
     columns: dict[str, dict[str, list[Any]]]
     references: dict[str, Uptake]
+
+
+def template_scene(grid: Grid, tissues: Mapping[str, Map]) -> Scene:
+    """The 2 mm MNI grid, where the atlases are."""
+    return Scene(grid, lambda regions: regions, tissues)
+
+
+def t1w_scene(grid: Grid, tissues: Mapping[str, Map], brain: Map, warp: Warp) -> Scene:
+    """The space of a T1w; ``brain`` is its mask on ``grid``."""
+    near = _near(brain, grid)
+    return _placed_scene(grid, tissues, template_voxels(grid, mni_grid(2), warp.to_template, near))
+
+
+def pet_scene(grid: Grid, tissues: Mapping[str, Volume], warp: Warp, t1w_to_pet: Matrix) -> Scene:
+    """The space of a PET; ``tissues`` lie on the grid of the T1w."""
+    to_t1w = inverse(t1w_to_pet)
+
+    def to_template(points: NDArray[np.float64]) -> NDArray[np.float64]:
+        return warp.to_template(transform(to_t1w, points))
+
+    moved = {key: resample(one, grid, to_t1w).data for key, one in tissues.items()}
+    return _placed_scene(grid, moved, template_voxels(grid, mni_grid(2), to_template))
+
+
+def _placed_scene(grid: Grid, tissues: Mapping[str, Map], source: NDArray[np.intp]) -> Scene:
+    return Scene(grid, lambda regions: regions.on(grid.shape, source), tissues)
+
+
+def _near(brain: Map, grid: Grid) -> NDArray[np.bool_]:
+    """Box around a brain: the rest of the T1w need not be carried to the template."""
+    box = ndimage.find_objects(brain.astype(np.uint8))[0]
+    margin = np.ceil(_MARGIN_MM / grid.voxel_size).astype(int)
+    near = np.zeros(brain.shape, bool)
+    near[
+        tuple(slice(max(s.start - m, 0), s.stop + m) for s, m in zip(box, margin, strict=True))
+    ] = True
+    return near
 
 
 def check_options(processing: Processing) -> list[str]:

@@ -12,9 +12,10 @@ from bidsapp.core.pvc import blur
 from bidsapp.core.volume import Grid, Volume
 from bidsapp.core.warp import Warp
 from bidsapp.data import mni_grid, vois
-from bidsapp.interfaces.pvc import Correct, SavePvc, fractions
+from bidsapp.interfaces.pvc import Correct, SavePvc
 from bidsapp.interfaces.store import fetch_volume, keep, keep_volume
 from bidsapp.settings import AtlasChoice, Processing, PvcMethod
+from bidsapp.steps.correcting import fractions
 
 GREY, WHITE, CEREBELLUM, STEM = 9000.0, 5000.0, 4000.0, 7000.0
 PSF_MM = (6.0, 6.0, 6.0)

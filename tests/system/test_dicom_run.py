@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -17,10 +16,12 @@ from bidsapp.core.compartments import compartments
 from bidsapp.core.kinetics.srtm import srtm
 from bidsapp.core.kinetics.study import Study
 from bidsapp.core.pvc import blur, gtm, in_voxels
+from bidsapp.core.warp import Warp
 from bidsapp.data import vois
 from bidsapp.data.atlases import atlas
-from bidsapp.interfaces.pvc import Placing
+from bidsapp.interfaces.store import fetch, fetch_volume
 from bidsapp.io.nifti import load_volume
+from bidsapp.steps.correcting import Anatomy, Placing
 
 pytestmark = pytest.mark.slow
 
@@ -149,7 +150,11 @@ def _compartments(run, pet, frames):
     maps = {name: str(warp.with_name(f"{name}.npz")) for name in ("gm", "wm", "csf", "warp")}
     [xfm] = pet.parent.glob(f"{scan}_from-T1w_to-pet*.json")
     matrix = json.loads(xfm.read_text())["T1wToPet"]
-    placed = Placing(frames.grid, SimpleNamespace(**maps, t1w_to_pet=matrix))
+    grey, white, fluid = (fetch_volume(maps[name]) for name in ("gm", "wm", "csf"))
+    warped = Warp.from_arrays(fetch(maps["warp"]))
+    brain = np.ones(grey.data.shape, bool)
+    anatomy = Anatomy(grey, white, fluid, brain, {}, warped, np.array(matrix))
+    placed = Placing(frames.grid, anatomy)
     regions = placed.on(atlas("Centiloid").regions)
     return (
         compartments(regions, regions, placed.tissues()),

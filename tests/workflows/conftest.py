@@ -188,5 +188,5 @@ def _install(patch: pytest.MonkeyPatch) -> list[str]:
         return StandInFit(T1W_TO_PET, nmi, T1W_TO_PET, method, *numbers, np.zeros((3, 3)), flags)
 
     patch.setattr("bidsapp.interfaces.anatomy.segment_head", segment_head)
-    patch.setattr("bidsapp.interfaces.pet.register", register)
+    patch.setattr("bidsapp.steps.positioning.register", register)
     return calls

@@ -19,7 +19,7 @@ import pytest
 from whole_app import hashes
 
 from bidsapp.cli.main import main
-from bidsapp.interfaces import pet as pet_interfaces
+from bidsapp.steps import positioning
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("stand_ins")]
 
@@ -120,13 +120,13 @@ def test_a_read_only_disk(bids_dir, tmp_path, capfd, which):
 def test_results_removed_while_they_are_made(
     bids_dir, tmp_path, capfd, undisturbed, monkeypatch, gone
 ):
-    works = pet_interfaces.register
+    works = positioning.register
 
     def remove_and_register(*args, **kwargs):
         shutil.rmtree(tmp_path / gone)
         return works(*args, **kwargs)
 
-    monkeypatch.setattr(pet_interfaces, "register", remove_and_register)
+    monkeypatch.setattr(positioning, "register", remove_and_register)
     out, work = tmp_path / "out", tmp_path / "work"
     code, told = run(bids_dir, out, work, capfd)
     monkeypatch.undo()

@@ -45,7 +45,7 @@ def done(bids_dir, truth, tmp_path_factory):
     folder = tmp_path_factory.mktemp("pet_only")
     plan = make_plan(read_dataset(bids_dir, Filters(participant=("01",))), processing)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bidsapp.interfaces.pet_only.normalise_pet", normalise)
+        patch.setattr("bidsapp.steps.positioning.normalise_pet", normalise)
         level = init_participants_wf(
             plan, bids_dir=bids_dir, output_dir=folder / "out", work_dir=folder / "work",
             processing=processing,

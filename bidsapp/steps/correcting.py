@@ -1,0 +1,157 @@
+"""Partial volume correction in the regions of every atlas, on the grid of the PET."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bidsapp.core.alignment import Matrix, inverse, transform
+from bidsapp.core.compartments import Tissues, compartments
+from bidsapp.core.corrected import Corrected, correct
+from bidsapp.core.pvc import Fwhm, in_voxels
+from bidsapp.core.regions import Regions
+from bidsapp.core.resample import resample
+from bidsapp.core.resolution import measure_resolution
+from bidsapp.core.sampling import FWHM_PER_SIGMA, blur
+from bidsapp.core.voi import template_voxels
+from bidsapp.core.volume import Grid, Volume
+from bidsapp.core.warp import Warp
+from bidsapp.data import VOI_NAMES, mni_grid
+from bidsapp.data.atlases import Atlas, atlas, chosen_atlases
+from bidsapp.io.tsv import finite_number
+from bidsapp.record import RecordPart
+from bidsapp.record.parts import corrected_part
+from bidsapp.settings import Processing
+
+VOI_ATLAS = "Centiloid"  # its regions make the images and the ratios
+
+
+@dataclass(frozen=True, eq=False)
+class Anatomy:
+    """What a T1w says of a head, and where the PET lies on it.
+
+    Attributes
+    ----------
+    grey, white, fluid : probability on the T1w grid
+    brain : ndarray of bool, on the T1w grid
+    regions : masks ``ctx`` and ``cbl`` on the T1w grid
+    warp : T1w world -> template world
+    to_pet : ndarray, shape (4, 4)
+        T1w world -> PET world, RAS mm.
+    """
+
+    grey: Volume
+    white: Volume
+    fluid: Volume
+    brain: NDArray[np.bool_]
+    regions: Mapping[str, NDArray[np.bool_]]
+    warp: Warp
+    to_pet: Matrix
+
+
+class Placing:
+    """Brings atlas and tissues to the grid of a PET."""
+
+    def __init__(self, grid: Grid, anatomy: Anatomy) -> None:
+        self.grid, self.anatomy = grid, anatomy
+        self.to_t1w = inverse(anatomy.to_pet)
+
+        def to_template(points: NDArray[np.float64]) -> NDArray[np.float64]:
+            return anatomy.warp.to_template(transform(self.to_t1w, points))
+
+        self.template_voxel = template_voxels(grid, mni_grid(2), to_template)
+
+    def on(self, regions: Regions) -> Regions:
+        """Regions of the template on the grid of the PET."""
+        return regions.on(self.grid.shape, self.template_voxel)
+
+    def tissues(self) -> Tissues:
+        """Fractions of tissue in the voxels of the PET, and where cerebellum and brainstem are."""
+        own = self.anatomy
+        grey, white, fluid = (
+            fractions(tissue, self.grid, self.to_t1w) for tissue in (own.grey, own.white, own.fluid)
+        )
+        gaain = self.on(atlas(VOI_ATLAS).regions)
+        cerebellum = self._mask(gaain, "wc")
+        stem = (self._mask(gaain, "wcb") | self._mask(gaain, "pons")) & ~cerebellum
+        return Tissues(grey, white, fluid, cerebellum, stem)
+
+    def _mask(self, regions: Regions, name: str) -> NDArray[np.bool_]:
+        mask = np.zeros(self.grid.shape, bool)
+        mask.reshape(-1)[regions.of(VOI_NAMES.index(name))] = True
+        return mask
+
+
+def fractions(tissue: Volume, grid: Grid, to_tissue: Matrix) -> np.ndarray:
+    """Part of every voxel of ``grid`` that a tissue fills.
+
+    The map is read after a Gaussian of the variance that the larger voxel has over the smaller
+    one: the mean over the voxel, but for its corners.
+    """
+    larger = (grid.voxel_size**2).mean() - (tissue.grid.voxel_size**2).mean()
+    width = float(np.sqrt(max(larger, 0.0) / 12)) * FWHM_PER_SIGMA
+    found = resample(blur(tissue, width) if width else tissue, grid, to_tissue)
+    return np.clip(np.nan_to_num(found.data), 0, 1)
+
+
+def corrected(
+    pet: Volume, anatomy: Anatomy, processing: Processing
+) -> tuple[dict[str, Corrected], RecordPart]:
+    """Correct a PET in every atlas of a run.
+
+    Parameters
+    ----------
+    pet : mean over the window, native grid
+    anatomy : the head it is of
+    processing : methods, resolution, atlases
+
+    Returns
+    -------
+    dict
+        Result by atlas.
+    RecordPart
+
+    Raises
+    ------
+    BadDataError
+        It cannot be corrected.
+    """
+    placed = Placing(pet.grid, anatomy)
+    tissues = placed.tissues()
+    psf_mm, source = _resolution(pet, anatomy, processing)
+    fwhm_vox = in_voxels(psf_mm, pet.grid.voxel_size)
+    found = {}
+    for one in chosen_atlases(processing):
+        head = compartments(placed.on(one.regions), placed.on(one.measured), tissues)
+        found[one.name] = correct(pet.data, head, fwhm_vox, processing.pvc)
+    names = atlas(VOI_ATLAS).names
+    return found, corrected_part(found[VOI_ATLAS], names, psf_mm, source)
+
+
+def _resolution(pet: Volume, anatomy: Anatomy, processing: Processing) -> tuple[Fwhm, str]:
+    """FWHMs along the voxel axes, mm: those of the user, else measured in the image."""
+    if processing.psf_mm is not None:
+        return processing.psf_mm, "given"
+    tissue = (anatomy.grey, anatomy.white, anatomy.fluid)
+    widths = measure_resolution(
+        pet,
+        np.stack([one.data for one in tissue]),
+        anatomy.brain,
+        anatomy.regions,
+        tissue[0].affine,
+        anatomy.to_pet,
+    )
+    return widths, "measured"
+
+
+def corrected_columns(found: Corrected, one: Atlas) -> dict[str, Any]:
+    """Columns of the table of an atlas."""
+    index = [row.index for row in one.rows] + [None] * len(one.composites)
+    numbers = {
+        key: [finite_number(value) for value in column] for key, column in found.columns.items()
+    }
+    return {"index": index, "name": list(one.names)} | numbers

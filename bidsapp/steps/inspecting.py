@@ -1,0 +1,164 @@
+"""Damage in the raw frames of a PET, where the brain is: what is lost is taken out, and told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.ndimage import binary_erosion, gaussian_filter
+
+from bidsapp.core.alignment import Matrix, inverse, transform
+from bidsapp.core.damage import air_level, crosses, inspect, voxels_at
+from bidsapp.core.quality import damage_findings, damage_refusal
+from bidsapp.core.resample import measured_box, resample
+from bidsapp.core.sampling import FWHM_PER_SIGMA
+from bidsapp.core.stills import Still
+from bidsapp.core.volume import Grid, Volume
+from bidsapp.data import priors, read_table, template_mask, vois
+from bidsapp.errors import BadDataError
+from bidsapp.record import RecordPart
+
+_SURELY_TISSUE = 0.8  # after a blur like that of a PET
+_BLUR_MM = 6.0
+_PRIOR = 0.95  # of grey and white matter, without a T1w
+
+Mask = NDArray[np.bool_]
+# World of the reference position of the head -> mask on the grid of the PET
+TissueAt = Callable[[Matrix], Mask]
+
+
+def tissue_of_t1w(grey: Volume, white: Volume, brain: Mask, grid: Grid) -> TissueAt:
+    """Grey and white matter for sure, by the position of the PET.
+
+    Parameters
+    ----------
+    grey, white : probability on the T1w grid
+    brain : mask on the T1w grid
+    grid : of the PET
+    """
+    sigma = _BLUR_MM / FWHM_PER_SIGMA / grey.grid.voxel_size
+    within = (grey.data + white.data) * brain
+    blurred = Volume(gaussian_filter(np.asarray(within, np.float32), sigma), grey.affine)
+
+    @cache
+    def placed(to_pet: bytes) -> Mask:
+        t1w = inverse(np.frombuffer(to_pet).reshape(4, 4))
+        return np.asarray(resample(blurred, grid, t1w).data > _SURELY_TISSUE)
+
+    return lambda to_pet: placed(np.ascontiguousarray(to_pet, np.float64).tobytes())
+
+
+def tissue_of_template(field: NDArray[np.floating], grid: Grid) -> TissueAt:
+    """The same without a T1w: where nearly everybody has grey or white matter.
+
+    Parameters
+    ----------
+    field : ndarray, shape (X, Y, Z, 3)
+        World coordinate of every voxel of the 2 mm MNI grid.
+    grid : of the PET
+    """
+    points = field[priors().maps[:2].sum(axis=0) > _PRIOR].astype(np.float64)
+    return lambda to_pet: binary_erosion(voxels_at(transform(to_pet, points), grid))
+
+
+def inspected(
+    frames: Iterable[Volume],
+    weights_s: Sequence[float],
+    motion: Sequence[ArrayLike],
+    stills: Sequence[Still],
+    mean: Volume,
+    *,
+    tissue: TissueAt,
+    to_pet: Matrix,
+    field: NDArray[np.floating],
+    reference: str,
+) -> tuple[list[Still] | None, RecordPart]:
+    """Take out what holds no measurement.
+
+    Parameters
+    ----------
+    frames : of the raw PET
+    weights_s : seconds of each frame that count
+    motion : world of the reference -> world of each frame
+    stills, mean : of the window, native grid
+    tissue : `tissue_of_t1w` or `tissue_of_template`
+    to_pet : world of ``field`` -> PET world, 4 x 4, RAS mm
+    field : ndarray, shape (X, Y, Z, 3)
+        World coordinate of every voxel of the 2 mm MNI grid.
+    reference : reference region of the Centiloid
+
+    Returns
+    -------
+    list of Still, or None
+        The window without what is lost; None when nothing is.
+    RecordPart
+
+    Raises
+    ------
+    BadDataError
+        The reference region is damaged.
+    """
+    limits, grid = read_table("limits"), mean.grid
+    field = field.astype(np.float64)
+    in_reference = field[vois(2)[reference]]
+    seen = _seen(stills[0].image)
+    lost = {_key(still.motion): np.zeros(grid.shape, bool) for still in stills}
+    shares: dict[str, list[float]] = {"lost": [0.0], "clipped": [0.0], "step": [0.0]}
+    reference_lost = 0.0
+    most_lost = limits["pet_lost_share"]["refuse"]
+    for frame, weight, matrix in zip(frames, weights_s, motion, strict=True):
+        if weight <= 0:
+            continue
+        moved = np.asarray(matrix, np.float64)
+        where = tissue(moved @ to_pet) & seen
+        region = voxels_at(transform(moved @ to_pet, in_reference), grid) & seen
+        found = inspect(frame, where)
+        lost[_key(moved)] |= found.lost
+        shares["lost"].append(_share(found.lost, where))
+        shares["clipped"].append(found.clipped_share)
+        shares["step"].append(found.plane_step)
+        reference_lost = max(reference_lost, _share(found.lost, region & where))
+        steep = found.plane_step > limits["pet_plane_step"]["refuse"]
+        crossed = steep and crosses(found, region, most_lost)
+        step = found.plane_step if crossed else None
+        if reason := damage_refusal(reference, reference_lost, step, most_lost):
+            raise BadDataError(reason)
+    at_rest = tissue(to_pet) & seen
+    usual = float(np.nanmedian(mean.data[at_rest])) if at_rest.any() else 0.0
+    brain = voxels_at(transform(to_pet, field[template_mask(2).data]), grid)
+    quality = {
+        "pet_lost_share": max(shares["lost"]),
+        "pet_clipped_share": max(shares["clipped"]),
+        "pet_plane_step": max(shares["step"]),
+        "pet_air_level": air_level(mean, brain, usual),
+    }
+    part = RecordPart(qc=quality, flags=damage_findings(quality, limits))
+    if not any(mask.any() for mask in lost.values()):
+        return None, part
+    kept = [
+        replace(still, image=_without(still.image, lost[_key(still.motion)])) for still in stills
+    ]
+    return kept, part
+
+
+def _key(motion: Matrix) -> bytes:
+    return np.asarray(motion, np.float64).tobytes()
+
+
+def _seen(image: Volume) -> Mask:
+    """Voxels inside the planes that were measured."""
+    first, last = measured_box(image.data)
+    inside = np.zeros(image.data.shape, bool)
+    inside[tuple(slice(a, b + 1) for a, b in zip(first, last, strict=True))] = True
+    return inside
+
+
+def _share(part: Mask, whole: Mask) -> float:
+    return float((part & whole).sum()) / max(int(whole.sum()), 1)
+
+
+def _without(image: Volume, lost: Mask) -> Volume:
+    return Volume(np.where(lost, np.float32(np.nan), image.data), image.affine)

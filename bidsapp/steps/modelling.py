@@ -1,0 +1,171 @@
+"""Reference-tissue models in all regions of all atlases, and in every voxel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bidsapp.core.kinetics.dynamic import dynamic_refusal
+from bidsapp.core.kinetics.models import Fits, fit_models
+from bidsapp.core.kinetics.study import Study, frames_until
+from bidsapp.core.kinetics.voxelwise import srtm2_maps, srtm_maps
+from bidsapp.core.kinetics.weights import frame_weights
+from bidsapp.core.regions import region_means
+from bidsapp.core.volume import Volume
+from bidsapp.data import mni_grid
+from bidsapp.data.atlases import chosen_atlases
+from bidsapp.data.kinetics import (
+    MAPS,
+    VOXELWISE,
+    Row,
+    dynamic_rule,
+    kinpar_columns,
+    model_name,
+    parameters_of,
+    t_star_min,
+)
+from bidsapp.data.reference_regions import chosen_references
+from bidsapp.errors import BadDataError
+from bidsapp.io.tsv import finite_number
+from bidsapp.record import RecordPart
+from bidsapp.record.parts import failed_fit, fitted, not_fitted
+from bidsapp.settings import KineticModel, Processing
+from bidsapp.steps.measuring import Scene, placed_reference
+
+Curves = Mapping[str, NDArray[np.floating]]
+
+
+@dataclass(frozen=True, eq=False)
+class Modelled:
+    """What the models give.
+
+    Attributes
+    ----------
+    tables : columns of `kinpar_columns` by atlas; none when nothing was fitted
+    images : parametric images on the 2 mm MNI grid by key of the table of outputs
+    part : of the record
+    """
+
+    tables: dict[str, dict[str, list[Any]]]
+    images: dict[str, Volume]
+    part: RecordPart
+
+
+def modelled(
+    curves: Curves,
+    frames: NDArray[np.float32],
+    tissues: Mapping[str, NDArray[np.floating]],
+    processing: Processing,
+) -> Modelled:
+    """Fit the models that a run asks for.
+
+    Parameters
+    ----------
+    curves : (R, T) by atlas, and ``frame_start_s``, ``frame_end_s``, ``decay_factor``, (T,)
+    frames : ndarray, shape (T, X, Y, Z)
+        Activity on the 2 mm MNI grid, NaN where not measured.
+    tissues : probability on that grid by ``GM`` and ``WM``; empty without a T1w
+    processing : models and their options, atlases, reference regions
+    """
+    if (refusal := _refusal(curves, processing)) is not None:
+        return Modelled({}, {}, not_fitted(refusal))
+    try:
+        study, used = _study(curves, frames, tissues, processing)
+    except BadDataError as error:
+        return Modelled({}, {}, failed_fit(str(error)))
+    fits = fit_models(
+        study,
+        processing.kinetics,
+        t_star_min=t_star_min(processing),
+        k2_prime=processing.k2_prime_per_min,
+    )
+    rows = study_rows(processing)
+    part = fitted(fits, study, rows, processing)
+    return Modelled(kinpar_tables(fits, study, rows), _maps(study, used, fits), part)
+
+
+def study_rows(processing: Processing) -> list[Row]:
+    """Regions of all atlases of a run, one after the other: the rows of a study."""
+    rows = []
+    for one in chosen_atlases(processing):
+        index = [row.index for row in one.rows] + [None] * len(one.composites)
+        rows += [Row(one.name, i, name) for i, name in zip(index, one.names, strict=True)]
+    return rows
+
+
+def kinpar_tables(fits: Fits, study: Study, rows: Sequence[Row]) -> dict[str, dict[str, list[Any]]]:
+    """Columns of `kinpar_columns` by atlas: the regions of the first model, of the second ..."""
+    tables: dict[str, dict[str, list[Any]]] = {
+        row.atlas: {column: [] for column in kinpar_columns()} for row in rows
+    }
+    for model, found in fits.estimates.items():
+        residual = _residual_percent(study, found.fitted)
+        for position, row in enumerate(rows):
+            line: dict[str, Any] = {"model": model_name(model), "index": row.index}
+            line |= {"name": row.name, "residual_percent": finite_number(residual[position])}
+            line |= parameters_of(fits, model, position)
+            for column, values in tables[row.atlas].items():
+                values.append(line[column])
+    return tables
+
+
+def _refusal(curves: Curves, processing: Processing) -> str | None:
+    """Why the frames at hand (a part may be lost) are not dynamic enough, or None."""
+    start, end = curves["frame_start_s"], curves["frame_end_s"]
+    try:
+        used = frames_until(end, processing.t_end_min)
+    except BadDataError as error:
+        return str(error)
+    return dynamic_refusal(start[used], end[used], dynamic_rule())
+
+
+def _study(
+    stored: Curves,
+    frames: NDArray[np.float32],
+    tissues: Mapping[str, NDArray[np.floating]],
+    processing: Processing,
+) -> tuple[Study, NDArray[np.float32]]:
+    """Curves of all regions beside that of the reference region, and the frames of the study."""
+    start, end = stored["frame_start_s"], stored["frame_end_s"]
+    curves = np.concatenate([stored[one.name] for one in chosen_atlases(processing)])
+    head = np.array([np.nanmean(frame, dtype=np.float64) for frame in frames])
+    weights = frame_weights(start, end, head, stored["decay_factor"])
+    named = {one.name: one for one in chosen_references(processing)}
+    scene = Scene(mni_grid(2), lambda regions: regions, tissues)
+    region = placed_reference(named[processing.kinetics_reference], scene)
+    reference = np.array([region_means(frame, region)[0] for frame in frames])
+    t_end = processing.t_end_min
+    study = Study.of(start, end, curves, reference, weights, t_end_min=t_end)
+    return study, frames[frames_until(end, t_end)]
+
+
+def _maps(study: Study, frames: NDArray[np.float32], fits: Fits) -> dict[str, Volume]:
+    """Parametric images by key; none of a model that gave nothing."""
+    inside = np.isfinite(frames).all(axis=0)
+    voxels = np.ascontiguousarray(frames[:, inside].T)
+    images = {}
+    for model in VOXELWISE:
+        if model not in fits.estimates:
+            continue
+        if model is KineticModel.SRTM:
+            maps = srtm_maps(study, voxels)
+        else:
+            maps = srtm2_maps(study, voxels, fits.k2_prime)
+        for name in MAPS:
+            image = np.full(inside.shape, np.nan, np.float32)
+            image[inside] = getattr(maps, name)
+            images[f"{model.value}_{name.lower()}"] = Volume(image, mni_grid(2).affine)
+    return images
+
+
+def _residual_percent(study: Study, model: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Weighted root mean square of the residuals by region, over its mean activity."""
+    used = np.isfinite(model).any(axis=0)
+    weights = study.weights[used] / study.weights[used].sum()
+    apart = np.sqrt((study.target - model)[:, used] ** 2 @ weights)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(100 * apart / (study.target[:, used] @ weights))
