@@ -43,6 +43,16 @@ def test_bright_vessels_stay(head):
     assert without_spikes(image) is image
 
 
+@pytest.mark.parametrize("times", [9.0, 11.0, 40.0])
+@pytest.mark.parametrize("bright", [1, 19, 20, 21, 22, 60])  # 0.5 % of 4096 voxels are 20.5
+def test_what_is_bright_is_told_from_a_spike_by_the_percentile_alone(head, bright, times):
+    places = np.flatnonzero(head)[:: 4096 // bright][:bright]
+    head.ravel()[places] = times * 400
+    limit = 10 * np.percentile(head[head > 0], 99.5)
+    found = without_spikes(Volume(head, np.eye(4))).data
+    assert np.array_equal(np.isnan(found), head > limit)
+
+
 def test_an_empty_image_stays(head):
     image = Volume(np.zeros_like(head), np.eye(4))
     assert without_spikes(image) is image

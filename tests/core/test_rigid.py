@@ -225,6 +225,22 @@ def test_tells_left_from_right(head, pet, fit):
     assert [flag.code for flag in found.flags] == ["pet-t1w-mirrored"]
 
 
+@pytest.mark.parametrize("centre", [(0, 0, 0), (60, -40, 30), (400, 0, 0)])
+def test_the_voxels_near_the_brain_are_those_of_a_look_at_every_voxel(
+    head, pet, centre, monkeypatch
+):
+    monkeypatch.setattr(rigid, "MODEL_VOXELS", pet.data.size)  # nothing is thinned out
+    side, matrix = head.side(), rigid_matrix([*centre, 0.3, -0.4, 0.5])
+    points, values = rigid._voxels_near_brain(side, pet, matrix)
+    world = pet.grid.world().reshape(-1, 3)
+    in_t1w = transform(inverse(matrix), world)
+    voxel = np.rint(transform(inverse(side.t1w.affine), in_t1w)).astype(int)
+    inside = ((voxel >= 0) & (voxel < side.outside_mm.shape)).all(axis=1)
+    inside[inside] = side.outside_mm[tuple(voxel[inside].T)] <= rigid.MODEL_REACH_MM
+    assert points == pytest.approx(world[inside])
+    assert np.array_equal(values, pet.data.reshape(-1)[inside])
+
+
 def test_an_empty_pet_is_an_error(head):
     empty = Volume(np.zeros(PET_GRID.shape, np.float32), PET_GRID.affine)
     with pytest.raises(BadDataError, match="contains no activity"):
