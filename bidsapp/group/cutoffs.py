@@ -50,9 +50,9 @@ def cutoffs(rows: Sequence[Row], controls: tuple[str, str] | None = None) -> Cut
     except BadDataError as error:
         refused = f"{error}."
     found = [
-        _row("mixture-crossing", groups and groups.crossing, values, len(values), refused,
+        _row("mixture-crossing", groups.crossing if groups else None, values, len(values), refused,
              "Two normal distributions: where both groups are as likely"),
-        _row("mixture-mean-2sd", groups and groups.two_sds, values, len(values), refused,
+        _row("mixture-mean-2sd", groups.two_sds if groups else None, values, len(values), refused,
              "Two normal distributions: mean and two standard deviations of the lower group"),
     ]  # fmt: skip
     if groups:

@@ -104,13 +104,13 @@ def _alike(records: Sequence[ScanRecord]) -> list[list[int]]:
     limit = read_table("cohort")["duplicates"]["relative"]
     known = {}
     for place, record in enumerate(records):
-        ratios = [record.suvr.get(name) for name in REFERENCES]
-        if record.status is Status.OK and all(ratios):
+        ratios = [ratio for name in REFERENCES if (ratio := record.suvr.get(name))]
+        if record.status is Status.OK and len(ratios) == len(REFERENCES):
             known[place] = ratios
     groups: list[list[int]] = []
     for before, after in pairwise(sorted(known, key=lambda place: (known[place], place))):
-        ratios = zip(known[before], known[after], strict=True)
-        if all(abs(a - b) <= limit * abs(a) for a, b in ratios):
+        pairs = zip(known[before], known[after], strict=True)
+        if all(abs(a - b) <= limit * abs(a) for a, b in pairs):
             if groups and groups[-1][-1] == before:
                 groups[-1].append(after)
             else:

@@ -19,7 +19,9 @@ from bidsapp.group.visits import CONSECUTIVE, Match, Row, Visits, all_visits, ma
 _UNLIKELY = 0.01  # probability of so much scatter about a straight line
 
 
-def change_rows(rows: Sequence[Row], courses: Sequence[Visits] | None = None) -> list[dict]:
+def change_rows(
+    rows: Sequence[Row], courses: Sequence[Visits] | None = None
+) -> list[dict[str, Any]]:
     """Rows of ``group_change.tsv``: neighbouring visits, then first and last, of every person.
 
     Parameters
@@ -34,7 +36,9 @@ def change_rows(rows: Sequence[Row], courses: Sequence[Visits] | None = None) ->
     ]
 
 
-def slope_rows(rows: Sequence[Row], courses: Sequence[Visits] | None = None) -> list[dict]:
+def slope_rows(
+    rows: Sequence[Row], courses: Sequence[Visits] | None = None
+) -> list[dict[str, Any]]:
     """Rows of ``group_slopes.tsv``: everybody with a tracer and Centiloids of three visits."""
     found = []
     for course in all_visits(rows) if courses is None else courses:
@@ -185,7 +189,7 @@ def _slope_row(participant: str, tracer: str | None, scans: Sequence[Row]) -> di
     matches = [match(a, b) for a, b in pairwise(scans)]
     flags = {flag.code: flag for one in matches for flag in one.flags}
     times = [row["years"] for row in scans]
-    errors = [scan_error(row) for row in scans]
+    errors = [error for row in scans if (error := scan_error(row)) is not None]
     span = None if None in times else times[-1] - times[0]
     names = ("slope", "slope_sd", "slope_low", "slope_high", "chi2", "freedom", "widening")
     values: Sequence[Any] = (None,) * len(names)
@@ -194,7 +198,7 @@ def _slope_row(participant: str, tracer: str | None, scans: Sequence[Row]) -> di
         flags[_UNDATED.code] = _UNDATED
     elif span < read_table("cohort")["change"]["shortest_years"]:
         flags |= {flag.code: flag for flag in _time(scans[0], scans[-1])[1]}
-    elif None not in errors:
+    elif len(errors) == len(scans):
         relative = _relative(scans[0], True)
         line = weighted_slope(times, [row["centiloid"] for row in scans], errors, relative)
         low, high = line.interval

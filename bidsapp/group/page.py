@@ -15,8 +15,8 @@ from bidsapp.group.cutoff_chart import cutoff_histogram
 from bidsapp.group.longitudinal import summary
 from bidsapp.group.outliers import outliers
 from bidsapp.group.study import Study
-from bidsapp.group.tables import cell
 from bidsapp.group.visits import FIRST_LAST
+from bidsapp.io.tsv import cell
 from bidsapp.report.figure import Figure
 from bidsapp.report.methods import Methods
 from bidsapp.report.render import render_page

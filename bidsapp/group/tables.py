@@ -234,14 +234,14 @@ def scan_columns(record: ScanRecord) -> Row:
 
 def _years(records: Sequence[ScanRecord]) -> dict[str, float]:
     """Years since the first scan of the same participant, by the path of the record."""
-    known = [record for record in records if record.acquired is not None]
+    known = [(record, moment) for record in records if (moment := record.acquired) is not None]
     first: dict[str, datetime] = {}
-    for record in known:
-        moment, label = record.acquired, record.entities["sub"]
+    for record, moment in known:
+        label = record.entities["sub"]
         first[label] = min(moment, first.get(label, moment))
     return {
-        record.path: (record.acquired - first[record.entities["sub"]]).total_seconds() / _YEAR_S
-        for record in known
+        record.path: (moment - first[record.entities["sub"]]).total_seconds() / _YEAR_S
+        for record, moment in known
     }
 
 

@@ -105,11 +105,12 @@ def _in_time(
     rows: Sequence[Row], sessions: Mapping[str, dict[str, list[int]]]
 ) -> dict[str, dict[str, list[int]]]:
     """Sessions by time when all times are known, else by the order of their labels."""
-    times = {}
+    times: dict[str, float] = {}
     for name, tracers in sessions.items():
         known = [rows[place]["years"] for places in tracers.values() for place in places]
-        times[name] = None if None in known else min(known)
-    if None in times.values():
+        if None not in known:
+            times[name] = min(known)
+    if len(times) < len(sessions):
         return {name: sessions[name] for name in sorted(sessions, key=label_order)}
     return {name: sessions[name] for name in sorted(sessions, key=lambda one: times[one])}
 

@@ -51,7 +51,9 @@ def _scans(records: Sequence[ScanRecord], done: Sequence[ScanRecord]) -> str:
 
 def _quality(records: Sequence[ScanRecord], done: Sequence[ScanRecord]) -> str:
     """What became of the scans, and what quality control found."""
-    lost = Counter(record.status for record in records if record.status is not Status.OK)
+    lost: Counter[Status] = Counter(
+        record.status for record in records if record.status is not Status.OK
+    )
     words = {
         Status.FAILED: "could not be quantified",
         Status.INCOMPLETE: "were not finished",

@@ -248,8 +248,8 @@ class Evidence:
             blocks[f"{scan}-t1w"] = measured_block(suvr, frame, step, top)
             fine = frame.voxels(1.0) <= _MOST_VOXELS
             blocks[f"{anatomy}-t1w"] = picture_block(on.t1w, frame, 1.0 if fine else 1.6)
-            names = (f"{scan}-t1w", f"{anatomy}-t1w")
-            spaces.append(_space("T1w of the participant", frame, *names))
+            own = (f"{scan}-t1w", f"{anatomy}-t1w")
+            spaces.append(_space("T1w of the participant", frame, *own))
         return ViewerData(tuple(spaces), blocks)
 
     def _on_mni(self, record: ScanRecord) -> Volume:

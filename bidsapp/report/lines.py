@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from bidsapp.data.display import lookup
-from bidsapp.report.mosaic import Layout
+from bidsapp.report.mosaic import Layout, Tile
 from bidsapp.report.svg import join, tag
 
 FOOTER_PX = 118
@@ -35,7 +35,9 @@ def outline(canvas: NDArray[np.float32], style: Outline, level: float = 0.5) -> 
     from contourpy import contour_generator
 
     lines = contour_generator(z=canvas[::_STRIDE, ::_STRIDE]).lines(level)
-    path = "".join(_path(line * _STRIDE + 0.5) for line in lines if len(line) >= _SHORTEST)
+    path = "".join(
+        _path(np.asarray(line) * _STRIDE + 0.5) for line in lines if len(line) >= _SHORTEST
+    )
     if not path:
         return Markup("")
     return tag(
@@ -128,7 +130,7 @@ def scale_bar(
     return join([bar, frame, *ticks, _words(left + width, y + 80, title, size=20, anchor="end")])
 
 
-def _row_ends(layout: Layout):
+def _row_ends(layout: Layout) -> Iterator[tuple[Tile, Tile]]:
     """First and last tile of every run of tiles that show the same axis from left to right."""
     first = last = layout.tiles[0]
     for tile in layout.tiles[1:]:

@@ -130,8 +130,9 @@ class Recipe:
     def number(self, option: str) -> float | None:
         """Value of an option that is a number."""
         value = self.parameters.get(option)
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        return float(value) if is_number else None
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return None
+        return float(value)
 
 
 def boilerplate(codes: Iterable[str] | None = None, processing: Processing = _DEFAULT) -> Methods:

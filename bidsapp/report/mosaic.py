@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -180,10 +181,13 @@ def _along(
     at = np.clip(at if order else np.floor(at + 0.5), 0, last)
     low = at.astype(np.intp)
     share = np.expand_dims((at - low).astype(np.float32), [a for a in range(3) if a != axis])
-    before = (slice(None),) * axis  # an index, not `take`, which copies what is not contiguous
+    before: tuple[Any, ...] = (
+        slice(None),
+    ) * axis  # an index, not `take`, which copies what is not contiguous
     values = np.asarray(data[(*before, low)], np.float32)
     if share.any():
-        values += share * (data[(*before, np.minimum(low + 1, last))] - values)
+        above: NDArray[Any] = data[(*before, np.minimum(low + 1, last))]
+        values += share * (above - values)
     values[(*before, outside)] = 0
     return values
 

@@ -107,7 +107,7 @@ class ScanView:
         value = self.record.centiloid
         if value is None:
             return None
-        words = self.band and self.band.label
+        words = None if self.band is None else self.band.label
         return charts.centiloid_scale(value, scale(), self.record.centiloid_interval, words)
 
     @cached_property

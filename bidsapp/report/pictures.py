@@ -299,7 +299,7 @@ def framed(
     )  # fmt: skip
 
 
-def as_layer(name: str, pixels: NDArray[np.floating], key: Markup = NOTHING) -> Layer:
+def as_layer(name: str, pixels: NDArray[np.number], key: Markup = NOTHING) -> Layer:
     """Make a layer of values from 0 to 255."""
     return Layer(name, np.clip(np.rint(pixels), 0, 255).astype(np.uint8), key)
 

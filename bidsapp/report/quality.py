@@ -107,10 +107,10 @@ def _numbers(record: ScanRecord) -> Iterator[Light]:
     for name, row in known.items():
         if name in qc:
             unit = f" {row['unit']}" if row["unit"] and qc[name] is not None else ""
-            value = number(qc[name], row["digits"]) + unit
+            shown = number(qc[name], row["digits"]) + unit
             verdict = record.verdicts.get(name)
             told = "" if verdict is None else in_words(verdict, row)
-            yield Light(name, _colour(record, name), row["label"], value, told, row["meaning"])
+            yield Light(name, _colour(record, name), row["label"], shown, told, row["meaning"])
     for name, value in qc.items():
         if name not in known:
             yield Light(name, "none", name, number(value, 3), "", "")
