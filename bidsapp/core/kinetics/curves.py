@@ -16,7 +16,6 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.interpolate import PchipInterpolator
 from scipy.optimize import nnls
 
 from bidsapp.errors import BadDataError
@@ -143,6 +142,8 @@ class Curve:
         Slopes of the monotone cubic through the integral (Fritsch & Butland 1984), so that the
         activity is never negative where the means are not.
         """
+        from scipy.interpolate import PchipInterpolator  # slow to import, for dynamic scans only
+
         cubic = PchipInterpolator(self.timeline.edges_min, self.integral, axis=-1)
         slopes = np.asarray(cubic.derivative()(self.timeline.edges_min), dtype=np.float64)
         slopes[..., 0] = 0.0
