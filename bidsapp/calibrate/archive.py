@@ -23,6 +23,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from bidsapp.calibrate.tables import read_rows
 from bidsapp.core.calibration import Suspect
@@ -215,7 +216,7 @@ def _joined(found: list[_Found], folder: Path) -> list[Scan]:
     t1w: dict[str, _Found] = {}
     pets: dict[tuple[str, str], _Found] = {}
     for item in found:
-        place: dict = t1w if item.role == T1W else pets
+        place: dict[Any, _Found] = t1w if item.role == T1W else pets
         key = item.person if item.role == T1W else (item.person, item.role)
         if key in place:
             raise BadDataError(

@@ -114,12 +114,15 @@ def compare(first: Path, second: Path, cutoffs: Sequence[float], fit: Fit) -> Ta
     if not numbers:
         raise BadDataError(f"{first} and {second}: share no column such as centiloid or suvr_wc")
     columns = {}
-    only: list[tuple[str, ...]] = [(), ()]
+    only_first: tuple[str, ...] = ()
+    only_second: tuple[str, ...] = ()
     for column in numbers:
         values = [_values(table, column) for table in scans]
         shared = [name for name in values[0] if name in values[1]]
         if column == numbers[0]:
-            only = [tuple(name for name in values[i] if name not in values[1 - i]) for i in (0, 1)]
+            only_first, only_second = (
+                tuple(name for name in values[i] if name not in values[1 - i]) for i in (0, 1)
+            )
             if len(shared) < 3:
                 raise BadDataError(
                     f"{first} and {second}: share {len(shared)} scans with a {column}, at least 3 "
@@ -131,7 +134,7 @@ def compare(first: Path, second: Path, cutoffs: Sequence[float], fit: Fit) -> Ta
         which: {"name": path.name, "sha256": file_hash(path)}
         for which, path in (("first", first), ("second", second))
     }
-    return Tables(columns, *only, files)
+    return Tables(columns, only_first, only_second, files)
 
 
 def content(found: Tables, regression: str) -> dict[str, Any]:

@@ -41,7 +41,7 @@ def check_group_tables(
 def check_scan_tables(output_dir: Path, records: Sequence[ScanRecord], found: Findings) -> None:
     """Compare ``scans.tsv`` and ``sessions.tsv`` of a participant with all its records."""
     for name, rows in scan_tables(output_dir, records).items():
-        columns = {column: {} for column in rows[0]}
+        columns: dict[str, dict[str, Any]] = {column: {} for column in rows[0]}
         _check_table(output_dir, name.removesuffix(".tsv"), columns, rows, found)
 
 

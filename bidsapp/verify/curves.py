@@ -99,7 +99,8 @@ def _compare_suv(name: str, told: Sequence[Mapping[str, Any]], scan: Scan, found
         for region in row
         if region not in _TIMES and row[region] != "n/a"
     ]
-    ratios = [float(suv) / float(activity) for *_, suv, activity in pairs if float(activity or 0)]
+    known = ((float(suv), float(activity or 0)) for *_, suv, activity in pairs)
+    ratios = [suv / activity for suv, activity in known if activity]
     factor = float(np.median(ratios)) if ratios else 0.0
     for start, region, suv, activity in pairs:
         if not agree(suv, factor * float(activity or 0), Tolerance(1e-9, 1e-12)):

@@ -132,7 +132,7 @@ def _check_record(scan: Scan, pet: Volume, found: Findings) -> None:
     record, name, code = scan.record, scan.record.path, scan.record.tracer or ""
     scale = scale_for(scan.processing, code, normalisation=scan.normalisation)
     partly = any(row.coverage != 1.0 for row in record.voi.values())
-    image = Volume(_holes(pet.data) if partly else pet.data, pet.affine)
+    image = Volume(_holes(pet) if partly else pet.data, pet.affine)
     try:
         derived = quantified(image, tracer=code, scale=scale, cutoffs=scan.processing.cutoff)
     except BadDataError as error:
@@ -175,7 +175,7 @@ def _check_brain(scan: Scan, found: Findings) -> None:
     if scan.normalisation == "pet" or "brain_ml" not in scan.record.qc:
         return
     mask = load_volume(output_path(scan.output_dir, "mask", dict(t1w_entities(scan.record))))
-    volume = float((mask.data > 0).sum()) * mask.grid.voxel_volume / 1000
+    volume = float((np.asarray(mask.data) > 0).sum()) * mask.grid.voxel_volume / 1000
     for where, told, other in unlike(scan.record.qc["brain_ml"], volume, SAME_ARRAY, "qc.brain_ml"):
         found.differ(scan.record.path, where, told, other, "by the brain mask")
 
@@ -191,7 +191,7 @@ def _check_tables(scan: Scan, pet: Volume, found: Findings) -> None:
     own_line = "calibration" in _own(scan)
     whole, holes = (
         measure_atlases(image, scene, processing=processing, lines=lines)
-        for image in (pet.data, _holes(pet.data))
+        for image in (_values(pet), _holes(pet))
     )
     tolerances = _tolerances(processing)
     for atlas in whole.columns:
@@ -260,7 +260,7 @@ def _check_ratios(scan: Scan, found: Findings) -> None:
             continue
         if pet not in pets:
             pets = {pet: load_volume(scan.output_dir / pet, ndim=3)}
-        expected = ratio_image(pets[pet].data, mean)
+        expected = ratio_image(_values(pets[pet]), mean)
         if kind[1] == "cl":
             scale = scale_for(
                 scan.processing, scan.record.tracer or "", normalisation=scan.normalisation
@@ -286,7 +286,7 @@ def _compare_voxels(
     path: Path, name: str, expected: NDArray[np.float32], empty: NDArray[np.bool_], found: Findings
 ) -> None:
     """Compare an image with what it should be; where the PET has nothing it may be zero."""
-    told = load_volume(path, ndim=3).data
+    told = _values(load_volume(path, ndim=3))
     if told.shape != expected.shape:
         found.differ(name, "shape", told.shape, expected.shape, "by the PET")
         return
@@ -343,6 +343,12 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
         raise BadDataError(f"cannot be read ({' '.join(reason.split())[:80]})") from error
 
 
-def _holes(data: NDArray[np.float32]) -> NDArray[np.float32]:
+def _values(image: Volume) -> NDArray[np.float32]:
+    """Voxels of an image, which was read as float32."""
+    return np.asarray(image.data, np.float32)
+
+
+def _holes(image: Volume) -> NDArray[np.float32]:
     """NaN where an image on disk is zero: there nothing was measured."""
+    data = _values(image)
     return np.where(data == 0, np.float32(np.nan), data)
