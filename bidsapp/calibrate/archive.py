@@ -221,7 +221,7 @@ def _joined(found: list[_Found], folder: Path) -> list[Scan]:
         if key in place:
             raise BadDataError(
                 f"{folder}: {item.path} and {place[key].path} both claim to be the "
-                f"{'T1w' if item.role == T1W else item.role} of {item.person}; take one away"
+                f"{'T1w' if item.role == T1W else item.role} of {item.person}; remove one"
             )
         place[key] = item
     scans = [

@@ -44,8 +44,8 @@ def write_pages(settings: Settings, people: list[str], progress: Progress) -> li
                     outcomes = list(pool.map(write, people))
         except BrokenProcessPool as error:
             raise WorkerLostError(
-                "a process that wrote pages was killed, most often for want of memory; the results "
-                "are there, run again with --reports-only --nprocs 1"
+                "a process that wrote pages was killed, most often because memory ran out; the "
+                "results are there, run again with --reports-only --nprocs 1"
             ) from error
         progress.end("pages")
     for name, sentence, details in filter(None, outcomes):

@@ -108,7 +108,7 @@ def mixed_effects(
     freedom = int(group.max()) + 1 - design.shape[1]
     if freedom < 1:
         raise BadDataError(
-            f"{int(group.max()) + 1} participants cannot tell {len(names)} fixed effects; more "
+            f"{int(group.max()) + 1} participants are too few for {len(names)} fixed effects; more "
             "participants are needed"
         )
     return _fit(y, group, design, names, slopes, freedom)

@@ -252,7 +252,7 @@ _NORMALISATION = {
     ),
     "start_information": (
         "normalisation-start",
-        "where the head was found its intensities hardly tell grey, white and CSF apart "
+        "where the head was found its intensities hardly separate grey, white and CSF "
         "({value:.3f} nats, least {limit:g})",
     ),
     "voi_contrast": (

@@ -149,8 +149,8 @@ def two_groups(
     gain = _bic_gain(x, mixture)
     if gain < least_bic_gain:
         raise BadDataError(
-            f"one normal or flat distribution tells these {x.size} values as well as two (BIC gain "
-            f"{gain:.1f}, needed {least_bic_gain:g}), so there is no cut-off between groups"
+            f"one normal or flat distribution describes these {x.size} values as well as two (BIC "
+            f"gain {gain:.1f}, needed {least_bic_gain:g}), so there is no cut-off between groups"
         )
     crossing = mixture.crossing
     if mixture.separation < least_separation or crossing is None:

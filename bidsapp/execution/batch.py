@@ -160,8 +160,8 @@ class _Batch(SGELikeBatchManagerBase):  # type: ignore[misc]
             return None
         step = Path(self._pending[taskid]).name
         lost = WorkerLostError(
-            f"job {taskid} of the step {step} ended without a result, most often for want of "
-            "memory or time; ask for more with --use-plugin and run again"
+            f"job {taskid} of the step {step} ended without a result, most often because "
+            "memory or time ran out; ask for more with --use-plugin and run again"
         )
         return {"result": None, "traceback": format_exception(lost)}
 

@@ -311,8 +311,8 @@ def _die_with_parent() -> None:
 def _vanished(node: Node) -> list[str]:
     return format_exception(
         WorkerLostError(
-            f"the process of {node.fullname} was killed or stuck twice, most often for want of "
-            "memory; run again with a smaller --nprocs or more memory"
+            f"the process of {node.fullname} was killed or stuck twice, most often because "
+            "memory ran out; run again with a smaller --nprocs or more memory"
         )
     )
 

@@ -67,7 +67,7 @@ def replacing(path: str | Path, *, leave_equal: bool = False) -> Iterator[Path]:
                 temporary.replace(path)
     except OSError as error:
         raise StorageError(
-            f"{path}: cannot be written ({error.strerror}); make room or correct permissions, and "
+            f"{path}: cannot be written ({error.strerror}); free space or correct permissions, and "
             "run again"
         ) from error
     finally:

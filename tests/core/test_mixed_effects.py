@@ -61,7 +61,7 @@ def test_columns_that_say_the_same_are_refused():
 
 
 def test_too_few_people_are_refused():
-    with pytest.raises(BadDataError, match="3 participants cannot tell 3 fixed effects"):
+    with pytest.raises(BadDataError, match="3 participants are too few for 3 fixed effects"):
         mixed_effects(*simulated(3, 3, 4), slopes=True)
 
 
