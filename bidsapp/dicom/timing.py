@@ -415,9 +415,10 @@ def _is_disproved(clock: ScanClock, starts: Sequence[datetime | None]) -> bool:
 
 def _outvoted(clock: ScanClock, starts: Sequence[datetime]) -> _Placing | None:
     """Frames by FrameReferenceTime where DecayFactor proves it and disproves AcquisitionTime."""
-    if not _is_disproved(clock, starts):
-        return None
     durations = [frame.duration_s for frame in clock.frames]
+    after = [(start - starts[0]) / _SECOND for start in starts]
+    if not _is_disproved(clock, starts) or not _in_order(after, durations):
+        return None
     ways = [_with_spread(way, clock) for way in _by_reference(clock)]
     ways = [way for way in ways if way.proven and _in_order(way.starts_s, durations)]
     return min(ways, key=lambda way: way.rank(durations), default=None)
