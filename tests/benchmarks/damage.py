@@ -3,9 +3,10 @@
     python tests/benchmarks/damage.py BIDS [--participant LABEL ...] [--keep DIR] [--good]
 
 Every participant of BIDS needs a T1w and a PET of an amyloid tracer. The T1w is segmented and the
-PET placed once; then each damage is done at three strengths, and the steps that follow run on it:
-mean of the window, inspection, Centiloid volumes. Printed: the Centiloid (PiB scale), its change,
-the flags or the refusal, and ``SILENT`` for a change of more than 3 CL that nothing tells.
+PET placed once (anew where size or sharpness change); then each damage is done at three strengths,
+and the steps that follow run on it: mean of the window, inspection, Centiloid volumes. Printed: the
+Centiloid (PiB scale), its change, the flags or the refusal, and ``SILENT`` for a change of more
+than 3 CL that nothing tells.
 ``--good`` does no damage: the numbers of good scans, which the limits come from. ``--keep`` holds
 the segmentations, so that a second run is quicker.
 """
@@ -16,6 +17,7 @@ import argparse
 import pickle
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +25,17 @@ from agreement import PIB_SCALE
 
 from bidsapp.core.alignment import transform
 from bidsapp.core.frames import standing_out
-from bidsapp.core.quality import centiloid_findings, centiloid_refusal, frame_findings
+from bidsapp.core.head import Head
+from bidsapp.core.quality import (
+    blur_findings,
+    centiloid_findings,
+    centiloid_refusal,
+    frame_findings,
+    strain_findings,
+)
 from bidsapp.core.resample import sample
-from bidsapp.core.rigid import register
+from bidsapp.core.resolution import smooth
+from bidsapp.core.rigid import RigidFit, register
 from bidsapp.core.stills import mean_at_reference, still_images
 from bidsapp.core.volume import Volume
 from bidsapp.data import mni_grid, read_table, vois
@@ -72,11 +82,19 @@ class Person:
 
     def placed(self) -> np.ndarray:
         """T1w world -> PET world."""
+        return self.registered(self.frames, self.affine).matrix
+
+    def registered(self, frames: Frames, affine: np.ndarray) -> RigidFit:
+        """Position of an image and what registration tells of it."""
+        return register(Volume(frames.mean(axis=-1), affine), self.head)
+
+    @cached_property
+    def head(self) -> Head:
+        """The T1w side of the registration."""
         found = self.found
         corrected = Volume(found.corrected, self.t1w.affine)
         to_template = found.warp.to_template
-        head = head_of(corrected, found.probabilities, found.brain_mask, to_template)
-        return register(Volume(self.frames.mean(axis=-1), self.affine), head).matrix
+        return head_of(corrected, found.probabilities, found.brain_mask, to_template)
 
     def below(self, height_mm: float) -> slice:
         """Planes from the lower end of the field up to a height above the lowest of the brain."""
@@ -156,6 +174,34 @@ def infinite(voxels: int) -> Damage:
     return do
 
 
+def smoothed(fwhm_mm: float) -> Damage:
+    """Smoothed after the reconstruction."""
+
+    def do(person: Person, frames: Frames) -> Frames:
+        images = (Volume(one, person.affine) for one in np.moveaxis(frames, -1, 0))
+        return np.stack([smooth(image, (fwhm_mm,) * 3).data for image in images], axis=-1)
+
+    return do
+
+
+def resized(person: Person, factors: tuple[float, float, float]) -> np.ndarray:
+    """Affine of a header whose voxel sizes are wrong by factors, the middle in its place."""
+    affine = person.affine @ np.diag([*factors, 1.0])
+    middle = np.array(person.frames.shape[:3]) / 2
+    affine[:3, 3] += transform(person.affine, middle) - transform(affine, middle)
+    return affine
+
+
+# What the registration must tell: images by their damage, headers by factors of the voxel sizes.
+SMOOTHED: dict[str, tuple[Damage, ...]] = {
+    "smoothed by 4, 6, 8 mm": tuple(map(smoothed, (4.0, 6.0, 8.0))),
+}
+HEADERS: dict[str, tuple[tuple[float, float, float], ...]] = {
+    "planes 3, 5, 10 % too far apart": ((1, 1, 1.03), (1, 1, 1.05), (1, 1, 1.1)),
+    "voxels 3, 5, 10 % too small": ((0.97,) * 3, (0.95,) * 3, (0.9,) * 3),
+    # a T1w of wrong slice distance differs from this by the person's turn between the scanners
+    "one side 5, 10, 15 % too short": ((1, 0.95, 1), (1, 0.9, 1), (1, 0.85, 1)),
+}
 DAMAGES: dict[str, tuple[Damage, ...]] = {
     "clipped at 0.9, 0.75, 0.6": tuple(map(clipped, (0.9, 0.75, 0.6))),
     "lowest 6, 20, 40 mm filled with 1 %": tuple(filled(mm, 0.01) for mm in (6, 20, 40)),
@@ -169,16 +215,34 @@ DAMAGES: dict[str, tuple[Damage, ...]] = {
 }
 
 
-def ratio(pet: Volume, person: Person) -> float:
+def ratio(pet: Volume, person: Person, to_pet: np.ndarray) -> float:
     """Uptake ratio of the Centiloid volumes."""
-    points = transform(person.to_pet, person.found.field.astype(np.float64))
+    points = transform(to_pet, person.found.field.astype(np.float64))
     ctx, wc = (float(np.nanmean(sample(pet, points[vois(2)[voi]]))) for voi in ("ctx", "wc"))
     return ctx / wc
 
 
-def outcome(person: Person, frames: Frames, folder: Path) -> tuple[float | None, dict, list[str]]:
-    """Centiloid, numbers and flags; a sentence in place of flags when it is refused."""
-    path = save_volume(folder / "pet.nii.gz", Volume(frames.astype(np.float32), person.affine))
+def outcome(
+    person: Person, frames: Frames, folder: Path, affine: np.ndarray | None = None
+) -> tuple[float | None, dict, list[str]]:
+    """Centiloid, numbers and flags; a sentence in place of flags when it is refused.
+
+    With an affine the PET is placed anew.
+    """
+    limits = read_table("limits")
+    to_pet, placing, told = person.to_pet, {}, ()
+    if affine is not None:
+        fit = person.registered(frames, affine)
+        to_pet = fit.matrix
+        stretch = float(np.abs(np.linalg.eigvalsh(fit.strain)).max())
+        placing = {"pet_t1w_stretch": stretch, "pet_fwhm_mm": fit.fwhm_mm}
+        told = (
+            *fit.flags,
+            *strain_findings(fit.strain, limits["pet_t1w_stretch"]["flag"]),
+            *blur_findings(fit.fwhm_mm, limits["pet_smoothed_mm"]["flag"]),
+        )
+    affine = person.affine if affine is None else affine
+    path = save_volume(folder / "pet.nii.gz", Volume(frames.astype(np.float32), affine))
     loaded = load_volume(path)
     loaded = Volume(loaded.data.reshape(frames.shape), loaded.affine)
     weights, still = [60.0] * frames.shape[-1], [np.eye(4).tolist()] * frames.shape[-1]
@@ -191,40 +255,43 @@ def outcome(person: Person, frames: Frames, folder: Path) -> tuple[float | None,
         pet=str(path), weights_s=weights, motion=[still], reference="wc",
         mean=keep_volume(folder / "mean.npz", mean_at_reference(stills)),
         stills=keep_stills(folder / "stills.npz", stills),
-        t1w_to_pet=person.to_pet.tolist(), field=keep_volume(folder / "field.npz", field),
+        t1w_to_pet=to_pet.tolist(), field=keep_volume(folder / "field.npz", field),
         **{
             name: keep_volume(folder / f"{name}.npz", Volume(maps[name], place))
             for name in ("gm", "wm", "mask")
         },
     )  # fmt: skip
     (folder / "node").mkdir(exist_ok=True)
-    limits = read_table("limits")
     try:
         found = node.run(cwd=str(folder / "node")).outputs
         slope, intercept = PIB_SCALE["wc"]
-        value = slope * ratio(fetch_volume(found.pet), person) + intercept
+        value = slope * ratio(fetch_volume(found.pet), person, to_pet) + intercept
         if reason := centiloid_refusal(value, **limits["centiloid_possible"]):
             raise BadDataError(reason)
     except BadDataError as error:
         return None, {}, ["REFUSED: " + str(error).partition(": ")[2]]
-    numbers = dict(found.record["qc"])
-    flags = [flag["code"] for flag in found.record["flags"]]
+    numbers = placing | dict(found.record.qc)
+    flags = [flag.code for flag in told] + [flag.code for flag in found.record.flags]
     flags += [flag.code for flag in centiloid_findings(value, **limits["centiloid"])]
-    ratios = [ratio(frame, person) for frame in loaded.frames()]
+    ratios = [ratio(frame, person, to_pet) for frame in loaded.frames()]
     if farthest := standing_out(ratios):
         numbers["frame_apart"] = abs(farthest[1])
-        told = frame_findings(
+        apart = frame_findings(
             farthest[0] + 1, len(ratios), farthest[1], limits["frame_apart"]["flag"]
         )
-        flags += [flag.code for flag in told]
+        flags += [flag.code for flag in apart]
     return value, numbers, flags
 
 
-def cases(person: Person) -> Iterator[tuple[str, Frames]]:
-    """Every damage at every strength."""
-    for name, strengths in DAMAGES.items():
+def cases(person: Person) -> Iterator[tuple[str, Frames, np.ndarray | None]]:
+    """Every damage at every strength; an affine where the PET is to be placed anew."""
+    for name, strengths in (DAMAGES | SMOOTHED).items():
+        affine = person.affine if name in SMOOTHED else None
         for number, damage in enumerate(strengths, start=1):
-            yield f"{name} [{number}]", damage(person, person.frames)
+            yield f"{name} [{number}]", damage(person, person.frames), affine
+    for name, sizes in HEADERS.items():
+        for number, factors in enumerate(sizes, start=1):
+            yield f"{name} [{number}]", person.frames, resized(person, factors)
 
 
 def main() -> None:
@@ -242,14 +309,14 @@ def main() -> None:
     for folder in folders:
         person = Person(folder, args.keep)
         with tempfile.TemporaryDirectory() as place:
-            right, numbers, flags = outcome(person, person.frames, Path(place))
+            right, numbers, flags = outcome(person, person.frames, Path(place), person.affine)
             print(
                 f"{person.label} as it is: {right:.1f} CL  {' '.join(flags) or '-'}  "
                 + " ".join(f"{k}={v:.4g}" for k, v in numbers.items() if v is not None),
                 flush=True,
             )
-            for name, frames in () if args.good else cases(person):
-                value, numbers, flags = outcome(person, frames, Path(place))
+            for name, frames, affine in () if args.good else cases(person):
+                value, numbers, flags = outcome(person, frames, Path(place), affine)
                 off = "" if value is None else f"{value:8.1f} CL {value - right:+8.1f}"
                 quiet = value is not None and abs(value - right) > TOLD_CL and not flags
                 silent += quiet
