@@ -18,6 +18,7 @@ from bidsapp.core.volume import Volume, known_or_zero
 from bidsapp.errors import BadDataError
 
 COARSE_MM = 2.0
+KEPT_MODELS = 3  # blurred maps are some 30 MB each
 MARGIN_MM = 24.0  # around the brain: more than the blurs reach
 SKULL_MM = 4.0  # no tissue, and this near the brain: meninges and bone; marrow and scalp lie beyond
 
@@ -116,6 +117,8 @@ class Head:
         """
         key = fwhm_mm, skull_apart
         if key not in self._models:
+            for oldest in list(self._models)[: 1 - KEPT_MODELS]:
+                del self._models[oldest]
             fractions = self._skull_apart(self.classes) if skull_apart else self.classes
             self._models[key] = self._model(fractions, fwhm_mm)
         return self._models[key]
