@@ -330,6 +330,7 @@ def _register_model(head: Head, pet: Volume, nmi: Matrix) -> _ModelStep:
         return unexplained(model, some, seen, pose, **order, weights=weights)
 
     tried, shares = list(FWHM_TRIED_MM), [left(model) for model in models]
+    del models  # their memory; the head keeps the last ones
     for wider in FWHM_SMOOTHED_MM:
         if shares[-1] > min(shares):
             break
