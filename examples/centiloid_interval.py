@@ -15,6 +15,7 @@ from bidsapp.core.centiloid import centiloid
 from bidsapp.core.uncertainty import COMPONENTS, propagate
 from bidsapp.data.calibrations import scale_for
 from bidsapp.report.charts import curves
+from bidsapp.report.figure import Words
 from bidsapp.settings import Processing
 
 
@@ -27,9 +28,11 @@ def main(out: Path) -> Path:
     errors = [propagate(suvr, equation, scale.error, noise=0.006) for suvr in suvrs]
     parts = {name: [error.components[name] for error in errors] for name in COMPONENTS}
     figure = curves(
-        "centiloid_interval",
-        "Standard deviation of a Centiloid",
-        "Florbetaben, whole cerebellum, noise of the image 0.6 % of the SUVR.",
+        Words(
+            "centiloid_interval",
+            "Standard deviation of a Centiloid",
+            "Florbetaben, whole cerebellum, noise of the image 0.6 % of the SUVR.",
+        ),
         values,
         {"all together": [error.sd for error in errors], **parts},
         x_title="Centiloid",

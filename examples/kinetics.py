@@ -15,6 +15,7 @@ from bidsapp.core.kinetics.models import fit_models
 from bidsapp.core.kinetics.study import Study
 from bidsapp.core.kinetics.weights import frame_weights
 from bidsapp.report.charts import curves
+from bidsapp.report.figure import Words
 from bidsapp.settings import KineticModel
 
 HALF_LIFE_S = 6586.2
@@ -39,9 +40,9 @@ def main(out: Path) -> Path:
         print(f"{model}: DVR {told}, truth {[1 + value for value in BINDING.values()]}")
     lines = dict(zip(BINDING, measured.tolist(), strict=True)) | {"reference": curve.tolist()}
     figure = curves(
-        "kinetics",
-        "Activity over time",
-        "Simulated, with binding potentials of 0.8 and 0.25.",
+        Words(
+            "kinetics", "Activity over time", "Simulated, with binding potentials of 0.8 and 0.25."
+        ),
         ((start + end) / 120).tolist(),
         lines,
         x_title="minutes after injection",
