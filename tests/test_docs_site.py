@@ -39,8 +39,13 @@ def test_the_site_is_built_without_a_warning(tmp_path):
     assert asking == []
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("script", EXAMPLES, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "script",
+    [
+        pytest.param(path, id=path.stem, marks=[pytest.mark.slow] * ("phantom" in path.stem))
+        for path in EXAMPLES
+    ],
+)
 def test_examples_run_and_make_a_picture(script, tmp_path):
     done = run(script, tmp_path, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
