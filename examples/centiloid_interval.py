@@ -11,8 +11,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from bidsapp.core.centiloid import centiloid
-from bidsapp.core.uncertainty import COMPONENTS, propagate
+from bidsapp.core.quantification.centiloid import centiloid
+from bidsapp.core.quantification.uncertainty import COMPONENTS, propagate
 from bidsapp.data.calibrations import scale_for
 from bidsapp.report.charts import curves
 from bidsapp.report.figure import Words

@@ -14,8 +14,8 @@ import numpy as np
 
 from bidsapp import data
 from bidsapp.cli.demo import phantom_of
-from bidsapp.core.alignment import inverse, transform
-from bidsapp.core.volume import Volume
+from bidsapp.core.grid.alignment import inverse, transform
+from bidsapp.core.grid.volume import Volume
 from bidsapp.data.tracers import tracers
 from bidsapp.demo.phantom import sample, voi_means
 from bidsapp.report.pictures import mni_brain_layout, suvr_over_anatomy

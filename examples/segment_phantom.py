@@ -14,7 +14,7 @@ import numpy as np
 
 from bidsapp import data
 from bidsapp.cli.demo import phantom_of
-from bidsapp.core.volume import Volume
+from bidsapp.core.grid.volume import Volume
 from bidsapp.data.tracers import tracers
 from bidsapp.report.mosaic import lay_out_around
 from bidsapp.report.pictures import tissue_maps

@@ -23,7 +23,7 @@ import nibabel as nib
 import numpy as np
 from phantom_dataset import SIDECAR
 
-from bidsapp.core.volume import Volume
+from bidsapp.core.grid.volume import Volume
 from bidsapp.io.nifti import save_volume
 
 SHAPE = broken_images.SHAPE

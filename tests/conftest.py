@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from raw_sidecar import PET_SIDECAR
 
-from bidsapp.core.volume import Volume
+from bidsapp.core.grid.volume import Volume
 from bidsapp.io.nifti import save_volume
 
 # dcm2niix and the validator of the environment the tests run in, also where it is not active

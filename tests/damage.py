@@ -22,7 +22,7 @@ from synthetic_records import finished_record, up_to_date, write, write_cohort
 from bidsapp.bids.dataset import write_root_files
 from bidsapp.cli.main import main as centipet
 from bidsapp.cli.verify import main as verify
-from bidsapp.core.volume import Volume
+from bidsapp.core.grid.volume import Volume
 from bidsapp.data.calibrations import calibration_content, fingerprint, signed
 from bidsapp.data.tracers import tracers
 from bidsapp.io.nifti import save_volume

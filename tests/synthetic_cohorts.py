@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from bidsapp.core.uncertainty import ScanError, propagate
+from bidsapp.core.quantification.uncertainty import ScanError, propagate
 from bidsapp.data.literature import scale
 from bidsapp.data.tracers import repeatability, tracers
 

@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter
 
 from bidsapp import data
 from bidsapp.bids.derivatives import output_path, sidecar_path
-from bidsapp.core.volume import Volume
+from bidsapp.core.grid.volume import Volume
 from bidsapp.io.atomic import write_text
 from bidsapp.io.nifti import save_displacements, save_volume
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from bidsapp import __version__
 from bidsapp.bids.seals import is_intact, sealed
-from bidsapp.core.volume import Volume
+from bidsapp.core.grid.volume import Volume
 from bidsapp.data import mni_grid, read_table
 from bidsapp.data.atlases import Atlas, atlas
 from bidsapp.io.atomic import write_text

@@ -22,7 +22,7 @@ from bidsapp.bids.sidecar_times import (
     without_empty_frames,
 )
 from bidsapp.bids.values import clock_seconds, is_number
-from bidsapp.core.decay import decay_between, decay_factors, moments_by_convention, spread
+from bidsapp.core.frames.decay import decay_between, decay_factors, moments_by_convention, spread
 from bidsapp.core.quality import Flag
 from bidsapp.errors import BadDataError
 
@@ -126,7 +126,8 @@ def read_timing(
     ------
     BadDataError
         A field is missing, of the wrong type or length, or contradicts another. Whether the
-        frames agree with each other is checked where they are chosen (`bidsapp.core.frames`).
+        frames agree with each other is checked where they are chosen
+        (`bidsapp.core.frames.frames`).
     """
     window_s = None if window_min is None else (60 * window_min[0], 60 * window_min[1])
     with _naming(pet):

@@ -38,7 +38,7 @@ from bidsapp.bids.plan import (
 )
 from bidsapp.bids.t1w_choice import choose_t1w
 from bidsapp.bids.templates import on_template, plan_templates
-from bidsapp.core.frames import choose_frames, deviations, nearest_window, refusal
+from bidsapp.core.frames.frames import choose_frames, deviations, nearest_window, refusal
 from bidsapp.core.quality import Flag, Level
 from bidsapp.data.series_texts import is_unknown
 from bidsapp.data.tau import tau_tracers

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from bidsapp.calibrate.tables import read_rows
-from bidsapp.core.calibration import Suspect
+from bidsapp.core.statistics.calibration import Suspect
 from bidsapp.data import read_table
 from bidsapp.data.tracers import tracer_from_name
 from bidsapp.errors import BadDataError, NoInputError, UsageError

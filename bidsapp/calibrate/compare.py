@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from bidsapp.calibrate.figures import agreement_plot, regression_plot
 from bidsapp.calibrate.report import versions
 from bidsapp.calibrate.tables import read_rows
-from bidsapp.core.regression import Agreement, Fit, Line, agreement
+from bidsapp.core.statistics.regression import Agreement, Fit, Line, agreement
 from bidsapp.data import REFERENCES, read_table
 from bidsapp.errors import BadDataError
 from bidsapp.io.hashes import file_hash

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bidsapp.calibrate.archive import Scan
 from bidsapp.calibrate.tables import Pair, Person, is_young, read_rows
-from bidsapp.core.calibration import Suspect
+from bidsapp.core.statistics.calibration import Suspect
 from bidsapp.data.tracers import tracers
 from bidsapp.errors import BadDataError, CannotCreateError
 from bidsapp.io.atomic import write_text

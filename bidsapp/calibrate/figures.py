@@ -10,7 +10,7 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from bidsapp.core.regression import Agreement, Line
+from bidsapp.core.statistics.regression import Agreement, Line
 from bidsapp.report.axes import Axis, bottom, left
 from bidsapp.report.figure import Figure
 from bidsapp.report.svg import join, tag

@@ -8,9 +8,9 @@ from functools import partial
 import numpy as np
 
 from bidsapp.calibrate.tables import Pair, Person, array, public_people
-from bidsapp.core.calibration import Calibration, Scheme, anchors_of, level1, level2
-from bidsapp.core.centiloid import Anchors, Equation
-from bidsapp.core.regression import Fit, deming, ordinary, spread
+from bidsapp.core.quantification.centiloid import Anchors, Equation
+from bidsapp.core.statistics.calibration import Calibration, Scheme, anchors_of, level1, level2
+from bidsapp.core.statistics.regression import Fit, deming, ordinary, spread
 from bidsapp.data import REFERENCES, read_table
 from bidsapp.data.tracers import anchors as published_anchors
 from bidsapp.errors import BadDataError

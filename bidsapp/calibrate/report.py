@@ -12,8 +12,8 @@ from typing import Any
 from bidsapp import __version__
 from bidsapp.calibrate.figures import agreement_plot, regression_plot
 from bidsapp.calibrate.fit import Key, disagreements, equations
-from bidsapp.core.calibration import Calibration, Suspect
-from bidsapp.core.scale import Fingerprint
+from bidsapp.core.quantification.scale import Fingerprint
+from bidsapp.core.statistics.calibration import Calibration, Suspect
 from bidsapp.data.calibrations import CalibrationFile, calibration_content, signed
 from bidsapp.data.tracers import tracers
 from bidsapp.io.atomic import write_json

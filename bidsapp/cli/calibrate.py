@@ -20,7 +20,7 @@ from bidsapp.options.checks import finite
 
 if TYPE_CHECKING:
     from bidsapp.calibrate.report import Study
-    from bidsapp.core.calibration import Suspect
+    from bidsapp.core.statistics.calibration import Suspect
     from bidsapp.data.calibrations import CalibrationFile
     from bidsapp.settings import Processing
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from bidsapp import data
 from bidsapp.cli.command import Parser, run_command
 from bidsapp.cli.main import main as centipet
-from bidsapp.core.centiloid import centiloid
+from bidsapp.core.quantification.centiloid import centiloid
 from bidsapp.data.tracers import Tracer, tracers
 from bidsapp.demo.dicom_writer import PARTICIPANT, write_study
 from bidsapp.demo.phantom import Phantom, make_phantom

@@ -13,9 +13,9 @@ from bidsapp.cli.command import Parser, run_command
 from bidsapp.errors import CannotCreateError, CentipetError, ExitCode, UsageError
 
 if TYPE_CHECKING:
-    from bidsapp.core.normalise import Normalised
+    from bidsapp.core.anatomy.normalise import Normalised
+    from bidsapp.core.grid.volume import Volume
     from bidsapp.core.quality import Flag
-    from bidsapp.core.volume import Volume
 
 _DESCRIPTION = """\
 Bias-corrected T1w, brain mask, probabilities of grey matter, white matter and CSF, the T1w in
@@ -89,8 +89,8 @@ def _write(found: Normalised, t1w: Volume, stem: Path) -> list[Path]:
     """Write the images under the names they have as derivatives of a BIDS dataset."""
     from bidsapp.bids.derivatives import outputs
     from bidsapp.bids.entities import join_entities
-    from bidsapp.core.resample import itk_displacements, sample
-    from bidsapp.core.volume import Volume, known_or_zero
+    from bidsapp.core.grid.resample import itk_displacements, sample
+    from bidsapp.core.grid.volume import Volume, known_or_zero
     from bidsapp.data import mni_grid
     from bidsapp.io.nifti import save_displacements, save_volume
 

@@ -109,7 +109,7 @@ def _measure(path: Path, options: argparse.Namespace, processing: Processing) ->
 
 def _write_curves(image: Any, one: Any, stem: Path, source: Path) -> Path:
     """Table of the mean of every region in every frame."""
-    from bidsapp.core.regions import region_means
+    from bidsapp.core.regions.regions import region_means
     from bidsapp.io.tsv import write_table
 
     means = region_means(image, one.measured)

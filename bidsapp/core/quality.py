@@ -9,7 +9,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from bidsapp.core.voi import CoverageRule, VoiStatistics
+from bidsapp.core.regions.voi import CoverageRule, VoiStatistics
 
 
 @dataclass(frozen=True)
@@ -507,7 +507,7 @@ def pet_only_refusal(
 
     Parameters
     ----------
-    quality : of `bidsapp.core.pet_normalisation.PetNormalisation`
+    quality : of `bidsapp.core.pet_only.pet_normalisation.PetNormalisation`
     limits : ``refuse`` (largest value of a result) by the names of the numbers
     """
     for name, word in _PET_ONLY.items():
@@ -528,7 +528,7 @@ def pet_only_findings(
 
     Parameters
     ----------
-    quality : of `bidsapp.core.pet_normalisation.PetNormalisation`
+    quality : of `bidsapp.core.pet_only.pet_normalisation.PetNormalisation`
     limits : ``flag`` (largest good value) or ``least`` (smallest) by the names of the numbers
     """
     found = []

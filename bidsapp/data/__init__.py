@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bidsapp.core.priors import TissuePriors
-from bidsapp.core.volume import Grid, Volume
+from bidsapp.core.anatomy.priors import TissuePriors
+from bidsapp.core.grid.volume import Grid, Volume
 from bidsapp.io.hashes import file_hash
 from bidsapp.io.nifti import load_volume
 from bidsapp.settings import TEMPLATE_SPACE

@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from bidsapp.core.pet_template import PetTemplate, pet_template
+from bidsapp.core.pet_only.pet_template import PetTemplate, pet_template
 from bidsapp.data import TARGET, priors, template_mask, vois
 from bidsapp.data.atlases import atlas
 

@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from bidsapp.core.alignment import inverse, transform
-from bidsapp.core.atlas_checks import Anatomy, mirrored, outside_brain, shifted
-from bidsapp.core.regions import Regions, spread
-from bidsapp.core.voi import nearest
-from bidsapp.core.volume import Volume
+from bidsapp.core.grid.alignment import inverse, transform
+from bidsapp.core.grid.volume import Volume
+from bidsapp.core.regions.atlas_checks import Anatomy, mirrored, outside_brain, shifted
+from bidsapp.core.regions.regions import Regions, spread
+from bidsapp.core.regions.voi import nearest
 from bidsapp.data import (
     RESOURCES,
     TARGET,

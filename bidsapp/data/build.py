@@ -31,11 +31,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from bidsapp.core.alignment import inverse, transform
-from bidsapp.core.priors import TissuePriors
-from bidsapp.core.sampling import FWHM_PER_SIGMA
-from bidsapp.core.segment import segment
-from bidsapp.core.volume import Grid, Volume
+from bidsapp.core.anatomy.priors import TissuePriors
+from bidsapp.core.anatomy.segment import segment
+from bidsapp.core.grid.alignment import inverse, transform
+from bidsapp.core.grid.sampling import FWHM_PER_SIGMA
+from bidsapp.core.grid.volume import Grid, Volume
 from bidsapp.data import FOLDER, RESOURCES, mni_grid, resource_path
 from bidsapp.data.build_atlases import build_atlases
 from bidsapp.io.atomic import write_bytes, write_text

@@ -29,12 +29,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from bidsapp.core.alignment import inverse, transform
-from bidsapp.core.priors import TissuePriors
-from bidsapp.core.resample import sample
-from bidsapp.core.sampling import FWHM_PER_SIGMA
-from bidsapp.core.segment import Segmentation, segment
-from bidsapp.core.volume import Volume
+from bidsapp.core.anatomy.priors import TissuePriors
+from bidsapp.core.anatomy.segment import Segmentation, segment
+from bidsapp.core.grid.alignment import inverse, transform
+from bidsapp.core.grid.resample import sample
+from bidsapp.core.grid.sampling import FWHM_PER_SIGMA
+from bidsapp.core.grid.volume import Volume
 from bidsapp.data import mni_grid
 from bidsapp.data.build import (
     POPULATION,

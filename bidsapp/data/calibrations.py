@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from bidsapp.core.centiloid import Anchors, Equation, Pairs
-from bidsapp.core.scale import Fingerprint, Scale, canonical
-from bidsapp.core.uncertainty import ScanError
+from bidsapp.core.quantification.centiloid import Anchors, Equation, Pairs
+from bidsapp.core.quantification.scale import Fingerprint, Scale, canonical
+from bidsapp.core.quantification.uncertainty import ScanError
 from bidsapp.data import REFERENCES, TARGET, read_table, vois
 from bidsapp.data.tau import any_tracer
 from bidsapp.data.tracers import (
@@ -47,7 +47,8 @@ class CalibrationFile:
     name : first twelve digits of the file's own SHA-256
     fingerprint : of the pipeline that made the SUVRs, by tracer and reference region
     equations : by tracer code and reference region
-    disagreement : by tracer code and reference region, as in `bidsapp.core.scale.Scale`
+    disagreement : by tracer code and reference region, as in
+    `bidsapp.core.quantification.scale.Scale`
     """
 
     name: str

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bidsapp.core.atlas_checks import best_fit
-from bidsapp.core.resample import measured_box, sample
-from bidsapp.core.volume import Volume
+from bidsapp.core.grid.resample import measured_box, sample
+from bidsapp.core.grid.volume import Volume
+from bidsapp.core.regions.atlas_checks import best_fit
 from bidsapp.data import mni_grid, template_mask
 from bidsapp.data.atlases import SPACES, points_in
 from bidsapp.errors import BadDataError

@@ -7,7 +7,7 @@ import io
 from collections.abc import Collection
 from pathlib import Path
 
-from bidsapp.core.regional import Norm
+from bidsapp.core.regions.regional import Norm
 from bidsapp.errors import BadDataError, NoInputError
 from bidsapp.io.reading import read_text
 from bidsapp.io.tsv import finite_number

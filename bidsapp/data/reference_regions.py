@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from bidsapp.core.regions import Regions, eroded
+from bidsapp.core.regions.regions import Regions, eroded
 from bidsapp.data import REFERENCES, mni_grid, read_table
 from bidsapp.data.atlases import atlas
 from bidsapp.errors import UsageError

@@ -1,7 +1,7 @@
 """Tau tracers and their scales, CenTauRz and CenTauR (``tau.toml``); the volumes are the user's.
 
-The second kind of scale that SUVRs are put on: the same `bidsapp.core.centiloid.Equation`, other
-tracers, other volumes, other units.
+The second kind of scale that SUVRs are put on: the same
+`bidsapp.core.quantification.centiloid.Equation`, other tracers, other volumes, other units.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bidsapp.core.centiloid import Equation
+from bidsapp.core.quantification.centiloid import Equation
 from bidsapp.data import mni_grid, read_table, template_mask
 from bidsapp.data.tracers import Tracer, named_tracers, tracers
 from bidsapp.errors import BadDataError, NoInputError

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from bidsapp.core.centiloid import Anchors, Equation, Pairs
-from bidsapp.core.frames import WindowRule
+from bidsapp.core.frames.frames import WindowRule
+from bidsapp.core.quantification.centiloid import Anchors, Equation, Pairs
 from bidsapp.data import read_table
 
 # The reference region of the published equations, and of the Centiloid that is reported.

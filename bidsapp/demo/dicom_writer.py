@@ -26,8 +26,8 @@ from pydicom.uid import (
 )
 from pydicom.valuerep import format_number_as_ds
 
-from bidsapp.core.decay import decay_factors
-from bidsapp.core.volume import Volume
+from bidsapp.core.frames.decay import decay_factors
+from bidsapp.core.grid.volume import Volume
 from bidsapp.demo.phantom import FRAME_DURATION_S, FRAME_START_S, Phantom, centred_grid, sample
 from bidsapp.errors import StorageError
 

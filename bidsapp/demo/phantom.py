@@ -25,9 +25,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from bidsapp.core.alignment import transform
-from bidsapp.core.sampling import FWHM_PER_SIGMA
-from bidsapp.core.volume import Grid, Volume
+from bidsapp.core.grid.alignment import transform
+from bidsapp.core.grid.sampling import FWHM_PER_SIGMA
+from bidsapp.core.grid.volume import Grid, Volume
 from bidsapp.errors import UsageError
 
 SEED = 20261121

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from bidsapp.core.mr_contrast import inverted_contrast, spoiled_contrast
+from bidsapp.core.anatomy.mr_contrast import inverted_contrast, spoiled_contrast
 from bidsapp.core.quality import Flag
 from bidsapp.data.series_texts import is_denied, names_no_attenuation
 from bidsapp.dicom.agent import Agent, contrast_agent

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bidsapp.bids.pet_metadata import activity_unit
-from bidsapp.core.decay import decay_between
+from bidsapp.core.frames.decay import decay_between
 from bidsapp.dicom.frames import Frame
 from bidsapp.dicom.plan import PetScan
 from bidsapp.dicom.timing import ScanClock, TimeModel

@@ -21,7 +21,7 @@ from bidsapp.bids.sidecar_times import (
     without_empty_frames,
 )
 from bidsapp.bids.values import clock_seconds, is_number
-from bidsapp.core.decay import mean_decay_moment
+from bidsapp.core.frames.decay import mean_decay_moment
 from bidsapp.data.tracers import tracer_from_name
 from bidsapp.dicom.header import FILE_NAME, MIDNIGHT, PERSON_NAMES, YEARS, Values
 from bidsapp.dicom.tables import name_matches, tables

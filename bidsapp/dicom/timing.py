@@ -42,7 +42,7 @@ from itertools import pairwise
 from statistics import median
 
 from bidsapp.bids.stated import StatedTimes
-from bidsapp.core.decay import moments_by_convention, moments_within, spread
+from bidsapp.core.frames.decay import moments_by_convention, moments_within, spread
 from bidsapp.errors import BadDataError
 
 _DAY = timedelta(days=1)

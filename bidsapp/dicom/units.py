@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bidsapp.bids.pet_metadata import activity_unit
-from bidsapp.core.decay import decay_between
+from bidsapp.core.frames.decay import decay_between
 from bidsapp.dicom.header import Header, tag_name
 from bidsapp.dicom.series import Series
 from bidsapp.dicom.sidecar import dose_bq

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bidsapp.core.mixed_effects import INTERCEPT, YEARS, MixedFit, mixed_effects
+from bidsapp.core.statistics.mixed_effects import INTERCEPT, YEARS, MixedFit, mixed_effects
 from bidsapp.data import read_table
 from bidsapp.data.tracers import tracers
 from bidsapp.errors import BadDataError

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from bidsapp.core.two_groups import CutOff, TwoGroups, control_cutoff, two_groups
+from bidsapp.core.statistics.two_groups import CutOff, TwoGroups, control_cutoff, two_groups
 from bidsapp.data import read_table
 from bidsapp.data.literature import scale
 from bidsapp.errors import BadDataError

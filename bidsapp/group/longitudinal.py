@@ -9,9 +9,16 @@ from typing import Any
 
 from scipy import stats
 
-from bidsapp.core.change import Change, Measured, anchor_sd, change, scale_sd, weighted_slope
 from bidsapp.core.quality import Flag
-from bidsapp.core.uncertainty import ScanError
+from bidsapp.core.quantification.uncertainty import ScanError
+from bidsapp.core.statistics.change import (
+    Change,
+    Measured,
+    anchor_sd,
+    change,
+    scale_sd,
+    weighted_slope,
+)
 from bidsapp.data import read_table
 from bidsapp.data.tracers import repeatability, tracers
 from bidsapp.group.visits import CONSECUTIVE, Match, Row, Visits, all_visits, match, same_tracer

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from statistics import median
 from typing import Any
 
-from bidsapp.core.location import shift
 from bidsapp.core.quality import Flag
+from bidsapp.core.statistics.location import shift
 from bidsapp.data import read_table
 from bidsapp.group.longitudinal import told
 from bidsapp.group.outliers import LIMIT, Score

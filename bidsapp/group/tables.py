@@ -17,7 +17,7 @@ from datetime import datetime
 from typing import Any
 
 from bidsapp.core.quality import Flag
-from bidsapp.core.uncertainty import COMPONENTS
+from bidsapp.core.quantification.uncertainty import COMPONENTS
 from bidsapp.data import REFERENCES, VOI_NAMES, read_table
 from bidsapp.data.kinetics import model_name
 from bidsapp.data.tau import tau_regions

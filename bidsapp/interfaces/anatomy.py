@@ -11,11 +11,11 @@ from nipype.interfaces.base import (
     traits,
 )
 
+from bidsapp.core.anatomy.warp import Warp
+from bidsapp.core.grid.resample import sample
+from bidsapp.core.grid.volume import Volume
 from bidsapp.core.quality import affine_findings
-from bidsapp.core.resample import sample
-from bidsapp.core.voi import in_native_space
-from bidsapp.core.volume import Volume
-from bidsapp.core.warp import Warp
+from bidsapp.core.regions.voi import in_native_space
 from bidsapp.data import mni_grid, read_table
 from bidsapp.data.atlases import uptake_regions
 from bidsapp.interfaces.store import (
@@ -54,7 +54,7 @@ class SegmentOutput(TraitedSpec):
 
 
 class Segment(SimpleInterface):
-    """Unified segmentation of a T1w, checked (`bidsapp.core.normalise`)."""
+    """Unified segmentation of a T1w, checked (`bidsapp.core.anatomy.normalise`)."""
 
     input_spec, output_spec = SegmentInput, SegmentOutput
 

@@ -14,7 +14,7 @@ from nipype.interfaces.base import (
     traits,
 )
 
-from bidsapp.core.stills import mean_at_reference
+from bidsapp.core.frames.stills import mean_at_reference
 from bidsapp.interfaces.store import about, fetch_stills, fetch_volume, keep_stills, keep_volume
 from bidsapp.io.nifti import read_frames
 from bidsapp.record import RecordPart

@@ -22,8 +22,8 @@ from nipype.interfaces.base import (
 from nipype.interfaces.io import add_traits
 
 from bidsapp.bids.derivatives import output_path, outputs, sidecar_path
-from bidsapp.core.resample import itk_affine_text, itk_displacements
-from bidsapp.core.volume import Volume, known_or_zero
+from bidsapp.core.grid.resample import itk_affine_text, itk_displacements
+from bidsapp.core.grid.volume import Volume, known_or_zero
 from bidsapp.data import read_table
 from bidsapp.data.display import display_of
 from bidsapp.data.tracers import tracer_from_name

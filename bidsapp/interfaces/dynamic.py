@@ -17,13 +17,13 @@ from nipype.interfaces.base import (
 )
 
 from bidsapp.bids.derivatives import output_path, outputs, sidecar_path
-from bidsapp.core.alignment import transform
-from bidsapp.core.field import box_without_ends
-from bidsapp.core.frames import drift_per_min, standing_out
+from bidsapp.core.frames.field import box_without_ends
+from bidsapp.core.frames.frames import drift_per_min, standing_out
+from bidsapp.core.grid.alignment import transform
+from bidsapp.core.grid.resample import Box, common_box, resample, sample
+from bidsapp.core.grid.volume import Grid, Volume, known_or_zero
 from bidsapp.core.quality import drift_findings, frame_findings
-from bidsapp.core.regions import region_means
-from bidsapp.core.resample import Box, common_box, resample, sample
-from bidsapp.core.volume import Grid, Volume, known_or_zero
+from bidsapp.core.regions.regions import region_means
 from bidsapp.data import TARGET, VOI_NAMES, mni_grid, read_table, template_mask
 from bidsapp.data.atlases import CENTILOID, chosen_atlases
 from bidsapp.data.tracers import window_rule

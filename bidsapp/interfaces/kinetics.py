@@ -15,7 +15,7 @@ from nipype.interfaces.base import (
 )
 
 from bidsapp.bids.derivatives import output_path, outputs
-from bidsapp.core.resample import sample
+from bidsapp.core.grid.resample import sample
 from bidsapp.data.kinetics import (
     kinpar_columns,
 )

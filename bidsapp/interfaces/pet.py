@@ -14,14 +14,14 @@ from nipype.interfaces.base import (
     traits,
 )
 
-from bidsapp.core.alignment import transform
-from bidsapp.core.stills import (
+from bidsapp.core.anatomy.warp import Warp
+from bidsapp.core.frames.stills import (
     mean_at_reference,
     resample_stills,
     sample_stills,
 )
-from bidsapp.core.volume import Volume
-from bidsapp.core.warp import Warp
+from bidsapp.core.grid.alignment import transform
+from bidsapp.core.grid.volume import Volume
 from bidsapp.errors import CentipetError
 from bidsapp.interfaces.store import (
     InputSpec,
@@ -151,7 +151,7 @@ class RegisterOutput(TraitedSpec):
 
 
 class Register(SimpleInterface):
-    """Rigid position of the PET relative to the T1w (`bidsapp.core.rigid`)."""
+    """Rigid position of the PET relative to the T1w (`bidsapp.core.registration.rigid`)."""
 
     input_spec, output_spec = RegisterInput, RegisterOutput
 

@@ -12,7 +12,7 @@ from nipype.interfaces.base import (
     traits,
 )
 
-from bidsapp.core.volume import Volume
+from bidsapp.core.grid.volume import Volume
 from bidsapp.data import mni_grid
 from bidsapp.interfaces.store import InputSpec, about, fetch_volume, keep, keep_volume
 from bidsapp.record import RecordPart
@@ -38,7 +38,7 @@ class NormalisePetOutput(TraitedSpec):
 
 
 class NormalisePet(SimpleInterface):
-    """Map between a PET and the template (`bidsapp.core.pet_normalisation`)."""
+    """Map between a PET and the template (`bidsapp.core.pet_only.pet_normalisation`)."""
 
     input_spec, output_spec = NormalisePetInput, NormalisePetOutput
 

@@ -16,8 +16,8 @@ from nipype.interfaces.base import (
 )
 
 from bidsapp.bids.derivatives import output_path, outputs
-from bidsapp.core.volume import Volume
-from bidsapp.core.warp import Warp
+from bidsapp.core.anatomy.warp import Warp
+from bidsapp.core.grid.volume import Volume
 from bidsapp.data import read_table
 from bidsapp.data.atlases import chosen_atlases
 from bidsapp.errors import BadDataError

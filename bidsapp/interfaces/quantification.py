@@ -11,11 +11,11 @@ from nipype.interfaces.base import (
     traits,
 )
 
-from bidsapp.core.scale import (
+from bidsapp.core.grid.volume import Volume
+from bidsapp.core.quantification.scale import (
     Scale,
 )
-from bidsapp.core.suvr import ratio_image
-from bidsapp.core.volume import Volume
+from bidsapp.core.quantification.suvr import ratio_image
 from bidsapp.data import REFERENCES
 from bidsapp.interfaces.store import InputSpec, about, fetch_volume, keep_volume
 from bidsapp.record import RecordPart

@@ -17,11 +17,11 @@ from nipype.interfaces.base import (
 )
 
 from bidsapp.bids.derivatives import output_path, outputs, sidecar_path
-from bidsapp.core.regions import Regions
-from bidsapp.core.resample import sample
-from bidsapp.core.suvr import centiloid_image, ratio_image
-from bidsapp.core.volume import Grid, Volume
-from bidsapp.core.warp import Warp
+from bidsapp.core.anatomy.warp import Warp
+from bidsapp.core.grid.resample import sample
+from bidsapp.core.grid.volume import Grid, Volume
+from bidsapp.core.quantification.suvr import centiloid_image, ratio_image
+from bidsapp.core.regions.regions import Regions
 from bidsapp.data.atlases import Atlas, chosen_atlases
 from bidsapp.interfaces.derivatives import _Placed, _Written, measured_or_zero, named, shown_as
 from bidsapp.interfaces.store import InputSpec, fetch, fetch_volume, optional

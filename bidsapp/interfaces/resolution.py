@@ -13,9 +13,9 @@ from nipype.interfaces.base import (
     traits,
 )
 
+from bidsapp.core.frames.stills import mean_at_reference
 from bidsapp.core.quality import Flag, resolution_findings
-from bidsapp.core.resolution import Widths, kernel_to, measure_resolution, smooth
-from bidsapp.core.stills import mean_at_reference
+from bidsapp.core.quantification.resolution import Widths, kernel_to, measure_resolution, smooth
 from bidsapp.interfaces.store import (
     InputSpec,
     fetch,

@@ -18,8 +18,8 @@ import numpy as np
 from nipype.interfaces.base import BaseInterfaceInputSpec, isdefined
 from numpy.typing import NDArray
 
-from bidsapp.core.stills import Still
-from bidsapp.core.volume import Volume
+from bidsapp.core.frames.stills import Still
+from bidsapp.core.grid.volume import Volume
 from bidsapp.errors import CentipetError, StorageError
 from bidsapp.io.hashes import file_hash
 

@@ -13,15 +13,15 @@ from nipype.interfaces.base import (
 )
 
 from bidsapp.bids.derivatives import output_path, sidecar_path
-from bidsapp.core.resample import itk_affine_text
-from bidsapp.core.volume import Volume
-from bidsapp.core.within_subject import (
+from bidsapp.core.anatomy.within_subject import (
     Visit,
     template_findings,
     template_quality,
     ventricles_ml,
     within_subject_template,
 )
+from bidsapp.core.grid.resample import itk_affine_text
+from bidsapp.core.grid.volume import Volume
 from bidsapp.data import read_table, template_mask
 from bidsapp.errors import BadDataError, CentipetError
 from bidsapp.interfaces.derivatives import _described, _Written, named
@@ -98,7 +98,7 @@ class MakeTemplateOutput(TraitedSpec):
 
 
 class MakeTemplate(SimpleInterface):
-    """Within-subject template of several T1w (`bidsapp.core.within_subject`)."""
+    """Within-subject template of several T1w (`bidsapp.core.anatomy.within_subject`)."""
 
     input_spec, output_spec = MakeTemplateInput, MakeTemplateOutput
 

@@ -10,11 +10,11 @@ from nipype.interfaces.base import (
     traits,
 )
 
-from bidsapp.core.alignment import transform
-from bidsapp.core.centiloid import centiloid
+from bidsapp.core.frames.stills import sample_stills
+from bidsapp.core.grid.alignment import transform
 from bidsapp.core.quality import position_findings
-from bidsapp.core.scale import Scale
-from bidsapp.core.stills import sample_stills
+from bidsapp.core.quantification.centiloid import centiloid
+from bidsapp.core.quantification.scale import Scale
 from bidsapp.data import TARGET, read_table, vois
 from bidsapp.interfaces.store import InputSpec, fetch_stills, fetch_volume
 from bidsapp.record import RecordPart

@@ -22,7 +22,7 @@ import numpy as np
 from isal import igzip, isal_zlib
 from numpy.typing import NDArray
 
-from bidsapp.core.volume import Grid, Volume
+from bidsapp.core.grid.volume import Grid, Volume
 from bidsapp.errors import BadDataError, NoInputError
 from bidsapp.io.atomic import COMPRESSION, replacing, write_gzip
 

@@ -16,8 +16,8 @@ from enum import StrEnum
 from pathlib import Path
 
 from bidsapp.core.quality import Flag, Level
-from bidsapp.core.regional import Uptake
-from bidsapp.core.voi import VoiStatistics
+from bidsapp.core.regions.regional import Uptake
+from bidsapp.core.regions.voi import VoiStatistics
 
 RECORD_SUFFIX = "_centiloid.json"
 SCHEMA_VERSION = 1  # records of CentiPET 0.1 have none and count as 0

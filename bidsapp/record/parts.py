@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bidsapp.core.corrected import Corrected
-from bidsapp.core.intensity_model import IntensityModel
+from bidsapp.core.anatomy.intensity_model import IntensityModel
 from bidsapp.core.kinetics.models import Fits
 from bidsapp.core.kinetics.study import Study
-from bidsapp.core.motion import STILL_MM, FrameAlignment
 from bidsapp.core.quality import Flag
-from bidsapp.core.scale import Expressed
+from bidsapp.core.quantification.scale import Expressed
+from bidsapp.core.regions.corrected import Corrected
+from bidsapp.core.registration.motion import STILL_MM, FrameAlignment
 from bidsapp.data import REFERENCES, TARGET
 from bidsapp.data.kinetics import Row, model_name, parameters_of, t_star_min
 from bidsapp.io.tsv import finite_number

@@ -17,7 +17,7 @@ from bidsapp.core.quality import (
     doubts_place,
     is_beyond,
 )
-from bidsapp.core.voi import CoverageRule
+from bidsapp.core.regions.voi import CoverageRule
 from bidsapp.data import read_table
 from bidsapp.data.literature import Band, scale
 from bidsapp.record.model import (

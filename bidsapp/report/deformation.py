@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from bidsapp.core.alignment import inverse, transform
-from bidsapp.core.volume import Volume
-from bidsapp.core.warp import jacobian
+from bidsapp.core.anatomy.warp import jacobian
+from bidsapp.core.grid.alignment import inverse, transform
+from bidsapp.core.grid.volume import Volume
 from bidsapp.data.display import coloured
 from bidsapp.report.figure import Figure, Layer, Words
 from bidsapp.report.lines import Outline, scale_bar

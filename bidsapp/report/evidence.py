@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from bidsapp.bids.derivatives import output_path, sidecar_path
 from bidsapp.bids.entities import parse_entities
-from bidsapp.core.volume import Volume
+from bidsapp.core.grid.volume import Volume
 from bidsapp.data import mni_grid, priors, template, template_mask, vois
 from bidsapp.data.display import display_of
 from bidsapp.errors import BadDataError, CentipetError

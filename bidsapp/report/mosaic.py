@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import affine_transform
 
-from bidsapp.core.volume import Volume
+from bidsapp.core.grid.volume import Volume
 
 WIDTH_PX = 1600
 GAP_PX = 6

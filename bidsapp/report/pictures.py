@@ -15,8 +15,8 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from bidsapp.core.priors import TissuePriors
-from bidsapp.core.volume import Volume
+from bidsapp.core.anatomy.priors import TissuePriors
+from bidsapp.core.grid.volume import Volume
 from bidsapp.data.display import coloured, colours_in_words, display_of
 from bidsapp.report.figure import NOTHING, Figure, Layer, Words
 from bidsapp.report.lines import (

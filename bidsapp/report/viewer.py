@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bidsapp.core.volume import Volume
+from bidsapp.core.grid.volume import Volume
 
 LEVELS = 255
 

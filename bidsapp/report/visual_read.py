@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import affine_transform
 
 from bidsapp.bids.derivatives import derivative_uri, output_path, outputs, sidecar_path
-from bidsapp.core.alignment import inverse, rigid_between
-from bidsapp.core.volume import Grid, Volume
+from bidsapp.core.grid.alignment import inverse, rigid_between
+from bidsapp.core.grid.volume import Grid, Volume
 from bidsapp.data import template_mask
 from bidsapp.data.display import colours_in_words, display_of
 from bidsapp.errors import BadDataError

@@ -11,16 +11,16 @@ from dataclasses import replace
 
 import numpy as np
 
-from bidsapp.core.confidence import Template
-from bidsapp.core.damage import without_spikes
-from bidsapp.core.normalise import Normalised, normalise
+from bidsapp.core.anatomy.confidence import Template
+from bidsapp.core.anatomy.normalise import Normalised, normalise
+from bidsapp.core.frames.damage import without_spikes
+from bidsapp.core.grid.volume import Volume
 from bidsapp.core.quality import missing_findings
-from bidsapp.core.volume import Volume
 from bidsapp.data import priors, read_table, template_mask, vois
 
 
 def segment_head(t1w: Volume) -> Normalised:
-    """Segment a T1w and check the result (`bidsapp.core.normalise`).
+    """Segment a T1w and check the result (`bidsapp.core.anatomy.normalise`).
 
     Parameters
     ----------

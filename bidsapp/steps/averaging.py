@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bidsapp.core.alignment import Matrix
-from bidsapp.core.field import artefact_ends, without_ends
-from bidsapp.core.motion import FrameAlignment, align_frames, align_parts
+from bidsapp.core.frames.field import artefact_ends, without_ends
+from bidsapp.core.frames.stills import Still, mean_in_scanner, still_images
+from bidsapp.core.grid.alignment import Matrix
+from bidsapp.core.grid.volume import Volume
 from bidsapp.core.quality import Flag, end_findings, motion_findings, part_findings
-from bidsapp.core.stills import Still, mean_in_scanner, still_images
-from bidsapp.core.volume import Volume
+from bidsapp.core.registration.motion import FrameAlignment, align_frames, align_parts
 from bidsapp.data import read_table
 from bidsapp.errors import CentipetError
 from bidsapp.record import RecordPart

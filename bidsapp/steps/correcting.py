@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bidsapp.core.alignment import Matrix, inverse, transform
-from bidsapp.core.compartments import Tissues, compartments
-from bidsapp.core.corrected import Corrected, correct
-from bidsapp.core.pvc import Fwhm, in_voxels
-from bidsapp.core.regions import Regions
-from bidsapp.core.resample import resample
-from bidsapp.core.resolution import measure_resolution
-from bidsapp.core.sampling import FWHM_PER_SIGMA, blur
-from bidsapp.core.voi import template_voxels
-from bidsapp.core.volume import Grid, Volume
-from bidsapp.core.warp import Warp
+from bidsapp.core.anatomy.warp import Warp
+from bidsapp.core.grid.alignment import Matrix, inverse, transform
+from bidsapp.core.grid.resample import resample
+from bidsapp.core.grid.sampling import FWHM_PER_SIGMA, blur
+from bidsapp.core.grid.volume import Grid, Volume
+from bidsapp.core.quantification.resolution import measure_resolution
+from bidsapp.core.regions.compartments import Tissues, compartments
+from bidsapp.core.regions.corrected import Corrected, correct
+from bidsapp.core.regions.pvc import Fwhm, in_voxels
+from bidsapp.core.regions.regions import Regions
+from bidsapp.core.regions.voi import template_voxels
 from bidsapp.data import VOI_NAMES, mni_grid
 from bidsapp.data.atlases import Atlas, atlas, chosen_atlases
 from bidsapp.io.tsv import finite_number

@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import binary_erosion, gaussian_filter
 
-from bidsapp.core.alignment import Matrix, inverse, transform
-from bidsapp.core.damage import air_level, crosses, inspect, voxels_at
+from bidsapp.core.frames.damage import air_level, crosses, inspect, voxels_at
+from bidsapp.core.frames.stills import Still
+from bidsapp.core.grid.alignment import Matrix, inverse, transform
+from bidsapp.core.grid.resample import measured_box, resample
+from bidsapp.core.grid.sampling import FWHM_PER_SIGMA
+from bidsapp.core.grid.volume import Grid, Volume
 from bidsapp.core.quality import damage_findings, damage_refusal
-from bidsapp.core.resample import measured_box, resample
-from bidsapp.core.sampling import FWHM_PER_SIGMA
-from bidsapp.core.stills import Still
-from bidsapp.core.volume import Grid, Volume
 from bidsapp.data import priors, read_table, template_mask, vois
 from bidsapp.errors import BadDataError
 from bidsapp.record import RecordPart

@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from bidsapp.core.alignment import Matrix, inverse, transform
-from bidsapp.core.regional import Column, Scale, Uptake, measure_regions, uptake
-from bidsapp.core.regions import Regions
-from bidsapp.core.resample import resample
-from bidsapp.core.voi import template_voxels
-from bidsapp.core.volume import Grid, Volume
-from bidsapp.core.warp import Warp
+from bidsapp.core.anatomy.warp import Warp
+from bidsapp.core.grid.alignment import Matrix, inverse, transform
+from bidsapp.core.grid.resample import resample
+from bidsapp.core.grid.volume import Grid, Volume
+from bidsapp.core.regions.regional import Column, Scale, Uptake, measure_regions, uptake
+from bidsapp.core.regions.regions import Regions
+from bidsapp.core.regions.voi import template_voxels
 from bidsapp.data import mni_grid, read_table
 from bidsapp.data.atlases import chosen_atlases
 from bidsapp.data.norms import read_norms

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bidsapp.core.grid.volume import Volume
 from bidsapp.core.kinetics.dynamic import dynamic_refusal
 from bidsapp.core.kinetics.models import Fits, fit_models
 from bidsapp.core.kinetics.study import Study, frames_until
 from bidsapp.core.kinetics.voxelwise import srtm2_maps, srtm_maps
 from bidsapp.core.kinetics.weights import frame_weights
-from bidsapp.core.regions import region_means
-from bidsapp.core.volume import Volume
+from bidsapp.core.regions.regions import region_means
 from bidsapp.data import mni_grid
 from bidsapp.data.atlases import chosen_atlases
 from bidsapp.data.kinetics import (

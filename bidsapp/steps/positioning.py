@@ -13,8 +13,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from bidsapp.core.head import Head
-from bidsapp.core.pet_normalisation import PetNormalisation, normalise_pet
+from bidsapp.core.grid.volume import Volume
+from bidsapp.core.pet_only.pet_normalisation import PetNormalisation, normalise_pet
 from bidsapp.core.quality import (
     affine_findings,
     alignment_findings,
@@ -24,9 +24,9 @@ from bidsapp.core.quality import (
     pet_only_refusal,
     strain_findings,
 )
-from bidsapp.core.rigid import RigidFit, register
-from bidsapp.core.voi import nearest
-from bidsapp.core.volume import Volume
+from bidsapp.core.regions.voi import nearest
+from bidsapp.core.registration.head import Head
+from bidsapp.core.registration.rigid import RigidFit, register
 from bidsapp.data import priors, read_table
 from bidsapp.data.amyloid_template import amyloid_template
 from bidsapp.data.atlases import nearest_regions

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from bidsapp.core.centiloid import centiloid
-from bidsapp.core.noise import estimate
+from bidsapp.core.grid.volume import Volume
 from bidsapp.core.quality import (
     Flag,
     centiloid_findings,
@@ -14,7 +13,9 @@ from bidsapp.core.quality import (
     coverage_findings,
     coverage_refusal,
 )
-from bidsapp.core.scale import (
+from bidsapp.core.quantification.centiloid import centiloid
+from bidsapp.core.quantification.noise import estimate
+from bidsapp.core.quantification.scale import (
     Expressed,
     Scale,
     disagreement_findings,
@@ -23,9 +24,8 @@ from bidsapp.core.scale import (
     ratio_noise,
     scale_findings,
 )
-from bidsapp.core.suvr import uptake_ratios
-from bidsapp.core.voi import CoverageRule, measure
-from bidsapp.core.volume import Volume
+from bidsapp.core.quantification.suvr import uptake_ratios
+from bidsapp.core.regions.voi import CoverageRule, measure
 from bidsapp.data import REFERENCES, TARGET, read_table, vois
 from bidsapp.data.tau import REFERENCE, tau_equations, tau_masks, tau_regions
 from bidsapp.errors import BadDataError

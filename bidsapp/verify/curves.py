@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bidsapp.bids.derivatives import sidecar_path
-from bidsapp.core.alignment import transform
-from bidsapp.core.regions import region_means
-from bidsapp.core.resample import common_box, sample
+from bidsapp.core.grid.alignment import transform
+from bidsapp.core.grid.resample import common_box, sample
+from bidsapp.core.regions.regions import region_means
 from bidsapp.data import mni_grid
 from bidsapp.data.atlases import chosen_atlases
 from bidsapp.io.nifti import read_frames

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from bidsapp import __version__
 from bidsapp.bids.derivatives import output_path, sidecar_path
-from bidsapp.core.centiloid import Equation
-from bidsapp.core.resample import itk_affine_text, sample
-from bidsapp.core.suvr import centiloid_image, ratio_image
-from bidsapp.core.volume import Volume
+from bidsapp.core.grid.resample import itk_affine_text, sample
+from bidsapp.core.grid.volume import Volume
+from bidsapp.core.quantification.centiloid import Equation
+from bidsapp.core.quantification.suvr import centiloid_image, ratio_image
 from bidsapp.data import mni_grid
 from bidsapp.data.calibrations import scale_for
 from bidsapp.data.reference_regions import chosen_references

@@ -7,7 +7,7 @@ from nipype.pipeline.engine import Node, Workflow
 
 from bidsapp.bids.pet_metadata import PetTiming, activity_unit, factors_to
 from bidsapp.bids.plan import ScanPlan
-from bidsapp.core.decay import decay_factors
+from bidsapp.core.frames.decay import decay_factors
 from bidsapp.data import VOI_NAMES
 from bidsapp.data.atlases import CENTILOID
 from bidsapp.data.calibrations import scale_for

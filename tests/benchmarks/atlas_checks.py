@@ -1,4 +1,4 @@
-"""What tells a misplaced atlas from a good one: the limits of `bidsapp.core.atlas_checks`.
+"""What tells a misplaced atlas from a good one: the limits of `bidsapp.core.regions.atlas_checks`.
 
     python tests/benchmarks/atlas_checks.py WHEEL [WHEEL ...]
 
@@ -20,9 +20,9 @@ import nibabel as nib
 import numpy as np
 from scipy import ndimage
 
-from bidsapp.core.atlas_checks import GROWN_MM, Anatomy, best_fit
-from bidsapp.core.voi import nearest
-from bidsapp.core.volume import Volume
+from bidsapp.core.grid.volume import Volume
+from bidsapp.core.regions.atlas_checks import GROWN_MM, Anatomy, best_fit
+from bidsapp.core.regions.voi import nearest
 from bidsapp.data import mni_grid, priors, template_mask
 
 NOT_ATLASES = ("emplate", "native", "tests/", "MNI152_T1", "t1_tal")

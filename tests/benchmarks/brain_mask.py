@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
-from bidsapp.core.segment import segment
-from bidsapp.core.volume import Volume
+from bidsapp.core.anatomy.segment import segment
+from bidsapp.core.grid.volume import Volume
 from bidsapp.data import mni_grid, priors, template, template_mask, vois
 from bidsapp.demo.phantom import classify, make_phantom, sample, template_points
 from bidsapp.io.nifti import load_volume

@@ -30,12 +30,12 @@ import pandas as pd
 from agreement import PIB_SCALE, agreement
 from scipy.ndimage import gaussian_filter
 
-from bidsapp.core.alignment import transform
-from bidsapp.core.priors import TissuePriors
-from bidsapp.core.resample import sample
-from bidsapp.core.sampling import FWHM_PER_SIGMA
-from bidsapp.core.segment import Options, segment
-from bidsapp.core.volume import Volume
+from bidsapp.core.anatomy.priors import TissuePriors
+from bidsapp.core.anatomy.segment import Options, segment
+from bidsapp.core.grid.alignment import transform
+from bidsapp.core.grid.resample import sample
+from bidsapp.core.grid.sampling import FWHM_PER_SIGMA
+from bidsapp.core.grid.volume import Volume
 from bidsapp.data import priors, template, vois
 from bidsapp.io.nifti import load_volume
 

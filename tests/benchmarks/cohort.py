@@ -11,10 +11,10 @@ import math
 
 import numpy as np
 
-from bidsapp.core.change import Measured, change, scale_sd, weighted_slope
-from bidsapp.core.mixed_effects import mixed_effects
-from bidsapp.core.two_groups import Mixture, control_cutoff, two_groups
-from bidsapp.core.uncertainty import ScanError, propagate
+from bidsapp.core.quantification.uncertainty import ScanError, propagate
+from bidsapp.core.statistics.change import Measured, change, scale_sd, weighted_slope
+from bidsapp.core.statistics.mixed_effects import mixed_effects
+from bidsapp.core.statistics.two_groups import Mixture, control_cutoff, two_groups
 from bidsapp.data import read_table
 from bidsapp.data.tracers import repeatability, tracers
 from bidsapp.errors import BadDataError

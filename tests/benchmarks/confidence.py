@@ -35,22 +35,22 @@ from agreement import PIB_SCALE
 from robustness import VARIATIONS
 from scipy import ndimage
 
-from bidsapp.core import rigid
-from bidsapp.core.alignment import displacement, inverse, rigid_matrix, transform
-from bidsapp.core.confidence import Template, normalisation_quality
-from bidsapp.core.head import Head
-from bidsapp.core.normalise import Normalised
+from bidsapp.core.anatomy.confidence import Template, normalisation_quality
+from bidsapp.core.anatomy.normalise import Normalised
+from bidsapp.core.anatomy.segment import Options, segment
+from bidsapp.core.anatomy.start import Start
+from bidsapp.core.grid.alignment import displacement, inverse, rigid_matrix, transform
+from bidsapp.core.grid.resample import sample
+from bidsapp.core.grid.sampling import scattered_points
+from bidsapp.core.grid.volume import Volume
 from bidsapp.core.quality import (
     Flag,
     alignment_findings,
     normalisation_findings,
     own_anatomy_findings,
 )
-from bidsapp.core.resample import sample
-from bidsapp.core.sampling import scattered_points
-from bidsapp.core.segment import Options, segment
-from bidsapp.core.start import Start
-from bidsapp.core.volume import Volume
+from bidsapp.core.registration import rigid
+from bidsapp.core.registration.head import Head
 from bidsapp.data import mni_grid, priors, read_table, template_mask, vois
 from bidsapp.io.nifti import load_volume
 from bidsapp.settings import PetToT1w

@@ -23,9 +23,11 @@ from pathlib import Path
 import numpy as np
 from agreement import PIB_SCALE
 
-from bidsapp.core.alignment import transform
-from bidsapp.core.frames import standing_out
-from bidsapp.core.head import Head
+from bidsapp.core.frames.frames import standing_out
+from bidsapp.core.frames.stills import mean_at_reference, still_images
+from bidsapp.core.grid.alignment import transform
+from bidsapp.core.grid.resample import sample
+from bidsapp.core.grid.volume import Volume
 from bidsapp.core.quality import (
     blur_findings,
     centiloid_findings,
@@ -33,11 +35,9 @@ from bidsapp.core.quality import (
     frame_findings,
     strain_findings,
 )
-from bidsapp.core.resample import sample
-from bidsapp.core.resolution import smooth
-from bidsapp.core.rigid import RigidFit, register
-from bidsapp.core.stills import mean_at_reference, still_images
-from bidsapp.core.volume import Volume
+from bidsapp.core.quantification.resolution import smooth
+from bidsapp.core.registration.head import Head
+from bidsapp.core.registration.rigid import RigidFit, register
 from bidsapp.data import mni_grid, read_table, vois
 from bidsapp.errors import BadDataError
 from bidsapp.interfaces.damage import Inspect

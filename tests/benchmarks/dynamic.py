@@ -21,9 +21,9 @@ import numpy as np
 from run_time import CENTIPET, measure
 
 from bidsapp.bids.layout import read_dataset
-from bidsapp.core.alignment import Matrix, displacement, inverse, rigid_matrix, transform
-from bidsapp.core.resample import resample
-from bidsapp.core.volume import Grid, Volume
+from bidsapp.core.grid.alignment import Matrix, displacement, inverse, rigid_matrix, transform
+from bidsapp.core.grid.resample import resample
+from bidsapp.core.grid.volume import Grid, Volume
 from bidsapp.io.nifti import load_volume
 from bidsapp.settings import Filters
 

@@ -17,10 +17,10 @@ import numpy as np
 from scipy import stats
 
 from bidsapp.calibrate.tables import read_pairs
-from bidsapp.core.calibration import Scheme, anchors_of, level2
-from bidsapp.core.centiloid import Anchors, Equation
-from bidsapp.core.regression import ordinary, spread
-from bidsapp.core.uncertainty import ScanError, at_load, propagate
+from bidsapp.core.quantification.centiloid import Anchors, Equation
+from bidsapp.core.quantification.uncertainty import ScanError, at_load, propagate
+from bidsapp.core.statistics.calibration import Scheme, anchors_of, level2
+from bidsapp.core.statistics.regression import ordinary, spread
 
 YOUNG, PATIENTS, REPEAT = (1.0095, 0.0462), (2.0761, 0.2013), 0.0177
 ERROR = ScanError(repeatability=REPEAT, pipeline_sd=0.0)

@@ -21,13 +21,13 @@ from scipy.ndimage import affine_transform
 from bidsapp.bids.layout import read_dataset
 from bidsapp.bids.plan import ScanPlan
 from bidsapp.bids.planning import make_plan
-from bidsapp.core.alignment import Matrix, displacement, inverse, rigid_matrix, transform
-from bidsapp.core.centiloid import centiloid
-from bidsapp.core.motion import align_frames
-from bidsapp.core.rigid import register
-from bidsapp.core.segment import Segmentation, segment
-from bidsapp.core.stills import mean_at_reference, sample_stills, still_images
-from bidsapp.core.volume import Volume
+from bidsapp.core.anatomy.segment import Segmentation, segment
+from bidsapp.core.frames.stills import mean_at_reference, sample_stills, still_images
+from bidsapp.core.grid.alignment import Matrix, displacement, inverse, rigid_matrix, transform
+from bidsapp.core.grid.volume import Volume
+from bidsapp.core.quantification.centiloid import centiloid
+from bidsapp.core.registration.motion import align_frames
+from bidsapp.core.registration.rigid import register
 from bidsapp.data import priors, vois
 from bidsapp.data.tracers import tracers
 from bidsapp.io.nifti import load_volume

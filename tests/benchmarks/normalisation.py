@@ -29,14 +29,14 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from bidsapp import data
-from bidsapp.core.alignment import transform
-from bidsapp.core.confidence import Template
-from bidsapp.core.normalise import normalise
-from bidsapp.core.priors import TissuePriors
-from bidsapp.core.resample import sample
-from bidsapp.core.sampling import FWHM_PER_SIGMA
-from bidsapp.core.segment import segment
-from bidsapp.core.volume import Volume
+from bidsapp.core.anatomy.confidence import Template
+from bidsapp.core.anatomy.normalise import normalise
+from bidsapp.core.anatomy.priors import TissuePriors
+from bidsapp.core.anatomy.segment import segment
+from bidsapp.core.grid.alignment import transform
+from bidsapp.core.grid.resample import sample
+from bidsapp.core.grid.sampling import FWHM_PER_SIGMA
+from bidsapp.core.grid.volume import Volume
 from bidsapp.data.build_population import deformation
 from bidsapp.errors import BadDataError
 from bidsapp.io.nifti import load_volume

@@ -36,12 +36,12 @@ from scipy.spatial.transform import Rotation
 from bidsapp.bids.layout import read_dataset
 from bidsapp.bids.plan import ScanPlan
 from bidsapp.bids.planning import make_plan
-from bidsapp.core.alignment import rigid_matrix, transform
-from bidsapp.core.centiloid import centiloid
-from bidsapp.core.pet_normalisation import PetNormalisation, normalise_pet
+from bidsapp.core.grid.alignment import rigid_matrix, transform
+from bidsapp.core.grid.resample import sample
+from bidsapp.core.grid.volume import Volume
+from bidsapp.core.pet_only.pet_normalisation import PetNormalisation, normalise_pet
 from bidsapp.core.quality import pet_only_findings, pet_only_refusal
-from bidsapp.core.resample import sample
-from bidsapp.core.volume import Volume
+from bidsapp.core.quantification.centiloid import centiloid
 from bidsapp.data import read_table, vois
 from bidsapp.data.amyloid_template import amyloid_template
 from bidsapp.data.tracers import tracers

@@ -22,11 +22,11 @@ from pathlib import Path
 
 import numpy as np
 
-from bidsapp.core.alignment import Matrix, displacement, rigid_matrix
-from bidsapp.core.head import Head
-from bidsapp.core.rigid import RigidFit, register
-from bidsapp.core.segment import segment
-from bidsapp.core.volume import Volume
+from bidsapp.core.anatomy.segment import segment
+from bidsapp.core.grid.alignment import Matrix, displacement, rigid_matrix
+from bidsapp.core.grid.volume import Volume
+from bidsapp.core.registration.head import Head
+from bidsapp.core.registration.rigid import RigidFit, register
 from bidsapp.data import priors, vois
 from bidsapp.io.nifti import load_volume
 from bidsapp.steps.positioning import head_of

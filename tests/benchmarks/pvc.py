@@ -2,7 +2,7 @@
 
     python tests/benchmarks/pvc.py
 
-The phantom is that of tests/core/test_pvc.py, blurred in closed form.
+The phantom is that of tests/core/regions/test_pvc.py, blurred in closed form.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "core"))
 
 from test_pvc import PSFS, TRUTH, VOXEL, _parts, _pet
 
-from bidsapp.core.pvc import RegionMaps, gtm, in_voxels, iterative_yang, rbv, region_values
+from bidsapp.core.regions.pvc import RegionMaps, gtm, in_voxels, iterative_yang, rbv, region_values
 
 
 def main() -> None:

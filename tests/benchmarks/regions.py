@@ -12,7 +12,7 @@ import time
 
 import numpy as np
 
-from bidsapp.core.regions import Regions, label_means, region_statistics
+from bidsapp.core.regions.regions import Regions, label_means, region_statistics
 from bidsapp.data import mni_grid, priors
 from bidsapp.data.atlases import atlas, atlas_names
 from bidsapp.settings import AtlasChoice, Processing, ReferenceChoice

@@ -27,13 +27,13 @@ from agreement import PIB_SCALE
 from scipy import ndimage
 
 from bidsapp import data
-from bidsapp.core.alignment import inverse, rigid_matrix, transform
-from bidsapp.core.resample import resample, sample
-from bidsapp.core.rigid import register
-from bidsapp.core.sampling import blur
-from bidsapp.core.segment import Segmentation
-from bidsapp.core.volume import Volume
-from bidsapp.core.within_subject import Visit, ventricles_ml, within_subject_template
+from bidsapp.core.anatomy.segment import Segmentation
+from bidsapp.core.anatomy.within_subject import Visit, ventricles_ml, within_subject_template
+from bidsapp.core.grid.alignment import inverse, rigid_matrix, transform
+from bidsapp.core.grid.resample import resample, sample
+from bidsapp.core.grid.sampling import blur
+from bidsapp.core.grid.volume import Volume
+from bidsapp.core.registration.rigid import register
 from bidsapp.io.nifti import load_volume
 from bidsapp.steps.anatomy import segment_head
 from bidsapp.steps.positioning import head_of

@@ -28,11 +28,11 @@ from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from bidsapp import data
-from bidsapp.core.alignment import transform
-from bidsapp.core.normalise import Normalised
-from bidsapp.core.resample import sample
-from bidsapp.core.sampling import FWHM_PER_SIGMA
-from bidsapp.core.volume import Volume
+from bidsapp.core.anatomy.normalise import Normalised
+from bidsapp.core.grid.alignment import transform
+from bidsapp.core.grid.resample import sample
+from bidsapp.core.grid.sampling import FWHM_PER_SIGMA
+from bidsapp.core.grid.volume import Volume
 from bidsapp.errors import BadDataError
 from bidsapp.io.nifti import load_volume
 from bidsapp.steps.anatomy import segment_head

@@ -19,10 +19,10 @@ from normalisation import Case, cases, cases_parser, suvrs
 from scipy.spatial.transform import Rotation
 
 from bidsapp import data
-from bidsapp.core.alignment import transform
-from bidsapp.core.priors import PriorSampler
-from bidsapp.core.segment import segment
-from bidsapp.core.start import find_head
+from bidsapp.core.anatomy.priors import PriorSampler
+from bidsapp.core.anatomy.segment import segment
+from bidsapp.core.anatomy.start import find_head
+from bidsapp.core.grid.alignment import transform
 
 
 def other_starts() -> Iterator[np.ndarray]:

@@ -31,8 +31,8 @@ from agreement import PIB_SCALE, read
 from pet_only import Reference
 
 from bidsapp.calibrate.figures import agreement_plot, regression_plot
-from bidsapp.core.alignment import displacement
-from bidsapp.core.regression import agreement, ordinary
+from bidsapp.core.grid.alignment import displacement
+from bidsapp.core.statistics.regression import agreement, ordinary
 from bidsapp.data import vois
 
 HERE = Path(__file__).parent

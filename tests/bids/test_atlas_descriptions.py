@@ -3,7 +3,7 @@
 import json
 
 from bidsapp.bids.atlas_descriptions import write_atlases
-from bidsapp.core.volume import Volume
+from bidsapp.core.grid.volume import Volume
 from bidsapp.data import VOI_NAMES, mni_grid, vois
 from bidsapp.data.atlases import atlas
 from bidsapp.io.hashes import file_hash

@@ -19,7 +19,7 @@ from bidsapp.bids.derivatives import (
     raw_uri,
     sidecar_path,
 )
-from bidsapp.core.volume import Volume
+from bidsapp.core.grid.volume import Volume
 from bidsapp.errors import CannotCreateError
 from bidsapp.io.atomic import write_text
 from bidsapp.io.nifti import save_volume

@@ -11,7 +11,7 @@ from bidsapp.bids.pet_metadata import (
     common_decay_factors,
     read_timing,
 )
-from bidsapp.core.decay import decay_factors
+from bidsapp.core.frames.decay import decay_factors
 from bidsapp.errors import BadDataError
 
 PET = Path("sub-01_pet.nii.gz")

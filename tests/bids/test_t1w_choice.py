@@ -9,7 +9,7 @@ import pytest
 
 from bidsapp.bids.layout import read_dataset
 from bidsapp.bids.planning import make_plan
-from bidsapp.core.volume import Volume
+from bidsapp.core.grid.volume import Volume
 from bidsapp.io.nifti import save_volume
 from bidsapp.settings import Filters, Processing
 

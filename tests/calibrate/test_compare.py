@@ -7,7 +7,7 @@ import pytest
 
 from bidsapp.calibrate.compare import class_change, compare, usual_cutoffs
 from bidsapp.cli.compare import main
-from bidsapp.core.regression import ordinary
+from bidsapp.core.statistics.regression import ordinary
 from bidsapp.errors import ExitCode
 
 N = 30

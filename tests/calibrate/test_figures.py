@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bidsapp.calibrate.figures import agreement_plot, regression_plot
-from bidsapp.core.regression import agreement, ordinary
+from bidsapp.core.statistics.regression import agreement, ordinary
 
 X = np.array([0.0, 20.0, 50.0, 100.0])
 SVG = "{http://www.w3.org/2000/svg}"

@@ -18,8 +18,8 @@ from bidsapp.calibrate.tables import (
 )
 from bidsapp.cli.calibrate import main
 from bidsapp.cli.main import main as centipet
-from bidsapp.core.regression import ordinary
-from bidsapp.core.scale import Fingerprint
+from bidsapp.core.quantification.scale import Fingerprint
+from bidsapp.core.statistics.regression import ordinary
 from bidsapp.data import REFERENCES
 from bidsapp.data.calibrations import read_calibration, scale_for
 from bidsapp.data.tracers import anchors, disagreement, tracers

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from bidsapp.cli.segment import main
-from bidsapp.core.intensity_model import IntensityModel
-from bidsapp.core.normalise import Normalised
+from bidsapp.core.anatomy.intensity_model import IntensityModel
+from bidsapp.core.anatomy.normalise import Normalised
+from bidsapp.core.anatomy.segment import Segmentation
+from bidsapp.core.anatomy.warp import Warp
 from bidsapp.core.quality import Flag
-from bidsapp.core.segment import Segmentation
-from bidsapp.core.warp import Warp
 from bidsapp.data import mni_grid
 from bidsapp.io.hashes import file_hash
 from bidsapp.io.nifti import load_displacements

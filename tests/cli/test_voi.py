@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bidsapp.cli.main import main
-from bidsapp.core.volume import Volume
+from bidsapp.core.grid.volume import Volume
 from bidsapp.data import mni_grid, template_mask, vois
 from bidsapp.data.atlases import atlas
 from bidsapp.io.nifti import save_volume

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from bidsapp.core.alignment import inverse, rigid_matrix
-from bidsapp.core.pet_template import CLASSES, PetTemplate
-from bidsapp.core.resample import sample
-from bidsapp.core.volume import Grid, Volume
-from bidsapp.core.warp import Warp
+from bidsapp.core.anatomy.warp import Warp
+from bidsapp.core.grid.alignment import inverse, rigid_matrix
+from bidsapp.core.grid.resample import sample
+from bidsapp.core.grid.volume import Grid, Volume
+from bidsapp.core.pet_only.pet_template import CLASSES, PetTemplate
 
 # Uptake over cerebellar grey matter without amyloid, and what 100 Centiloids add.
 NEGATIVE = {

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from bidsapp.core.alignment import inverse, transform
-from bidsapp.core.head import Average, Head
-from bidsapp.core.sampling import blur, trilinear
-from bidsapp.core.voi import nearest
-from bidsapp.core.volume import Grid, Volume
+from bidsapp.core.grid.alignment import inverse, transform
+from bidsapp.core.grid.sampling import blur, trilinear
+from bidsapp.core.grid.volume import Grid, Volume
+from bidsapp.core.regions.voi import nearest
+from bidsapp.core.registration.head import Average, Head
 
 T1W_GRID = Grid(
     (60, 72, 60), np.array([[3.0, 0, 0, -90], [0, 3, 0, -110], [0, 0, 3, -80], [0, 0, 0, 1]])

@@ -18,7 +18,7 @@ from bidsapp.core.quality import (
     position_findings,
     resolution_findings,
 )
-from bidsapp.core.voi import CoverageRule, VoiStatistics
+from bidsapp.core.regions.voi import CoverageRule, VoiStatistics
 from bidsapp.data import read_table
 
 RULE = CoverageRule(flag=0.98, refuse=0.5)

@@ -7,8 +7,8 @@ import pytest
 from scipy import ndimage
 
 from bidsapp import data
-from bidsapp.core.alignment import transform
-from bidsapp.core.volume import Volume
+from bidsapp.core.grid.alignment import transform
+from bidsapp.core.grid.volume import Volume
 from bidsapp.demo import phantom as ph
 from bidsapp.errors import UsageError
 

@@ -12,7 +12,7 @@ import pytest
 from synthetic_cohorts import cohort, row
 from synthetic_records import finished_record, write
 
-from bidsapp.core.two_groups import control_cutoff
+from bidsapp.core.statistics.two_groups import control_cutoff
 from bidsapp.data import read_table
 from bidsapp.group.cohort_model import cohort_model, model_rows
 from bidsapp.group.collect import run_group

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from bidsapp.core.stills import mean_at_reference, still_images
-from bidsapp.core.volume import Volume
+from bidsapp.core.frames.stills import mean_at_reference, still_images
+from bidsapp.core.grid.volume import Volume
 from bidsapp.data import mni_grid, vois
 from bidsapp.errors import BadDataError
 from bidsapp.interfaces.damage import Inspect

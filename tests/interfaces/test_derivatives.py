@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from bidsapp.bids.derivatives import output_path
-from bidsapp.core.volume import Volume
+from bidsapp.core.grid.volume import Volume
 from bidsapp.data.tracers import tracers
 from bidsapp.interfaces.derivatives import SaveImages
 from bidsapp.interfaces.regions import SaveRatios

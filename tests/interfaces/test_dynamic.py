@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bidsapp.core.alignment import rigid_matrix
-from bidsapp.core.decay import decay_factors
-from bidsapp.core.volume import Volume
+from bidsapp.core.frames.decay import decay_factors
+from bidsapp.core.grid.alignment import rigid_matrix
+from bidsapp.core.grid.volume import Volume
 from bidsapp.data import VOI_NAMES, mni_grid, vois
 from bidsapp.interfaces.dynamic import SampleFrames, SaveDynamic, SaveMotion, SaveTacs, Series
 from bidsapp.interfaces.store import fetch, keep_volume

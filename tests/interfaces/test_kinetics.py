@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from dynamic_studies import EARLY, FULL, schedule, tissues
 
-from bidsapp.core.volume import Volume
+from bidsapp.core.grid.volume import Volume
 from bidsapp.data import mni_grid, vois
 from bidsapp.data.atlases import chosen_atlases
 from bidsapp.data.kinetics import kinpar_columns, map_keys

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from rigid_phantom import PET_GRID, make_head, make_pet
 
-from bidsapp.core.alignment import displacement, rigid_matrix
-from bidsapp.core.volume import Volume
+from bidsapp.core.grid.alignment import displacement, rigid_matrix
+from bidsapp.core.grid.volume import Volume
 from bidsapp.interfaces.pet import AlignFrames, TimeAverage
 from bidsapp.interfaces.resolution import Smooth
 from bidsapp.interfaces.store import fetch_stills, fetch_volume, keep, keep_volume

@@ -8,9 +8,9 @@ import json
 import numpy as np
 import pytest
 
-from bidsapp.core.pvc import blur
-from bidsapp.core.volume import Grid, Volume
-from bidsapp.core.warp import Warp
+from bidsapp.core.anatomy.warp import Warp
+from bidsapp.core.grid.volume import Grid, Volume
+from bidsapp.core.regions.pvc import blur
 from bidsapp.data import mni_grid, vois
 from bidsapp.interfaces.pvc import Correct, SavePvc
 from bidsapp.interfaces.store import fetch_volume, keep, keep_volume

@@ -14,7 +14,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from bidsapp.core.volume import Volume
+from bidsapp.core.grid.volume import Volume
 from bidsapp.errors import BadDataError, CentipetError, NoInputError
 from bidsapp.interfaces.derivatives import measured_or_zero
 from bidsapp.io.atomic import remove_temporaries

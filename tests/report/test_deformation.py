@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bidsapp.core.volume import Grid, Volume
-from bidsapp.core.warp import jacobian
+from bidsapp.core.anatomy.warp import jacobian
+from bidsapp.core.grid.volume import Grid, Volume
 from bidsapp.report.deformation import deformation, without_affine
 
 AFFINE = np.array([[-4.0, 0, 0, 90], [0, 4, 0, -126], [0, 0, 4, -72], [0, 0, 0, 1]])

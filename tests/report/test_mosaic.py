@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from bidsapp.core.volume import Volume
+from bidsapp.core.grid.volume import Volume
 from bidsapp.report.mosaic import WIDTH_PX, lay_out, lay_out_around, sample
 
 CUTS = {"axial": (5.0, 8.0), "coronal": (-5.0,), "sagittal": (0.0,)}

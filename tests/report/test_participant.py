@@ -18,7 +18,7 @@ from synthetic_records import finished_record, write
 from whole_app import used_by
 
 from bidsapp.bids.derivatives import output_path
-from bidsapp.core.volume import Volume
+from bidsapp.core.grid.volume import Volume
 from bidsapp.errors import NoInputError
 from bidsapp.io.nifti import save_displacements, save_volume
 from bidsapp.report.participant import write_page

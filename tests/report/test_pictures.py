@@ -8,8 +8,8 @@ import warnings
 import numpy as np
 import pytest
 
-from bidsapp.core.centiloid import centiloid
-from bidsapp.core.volume import Volume
+from bidsapp.core.grid.volume import Volume
+from bidsapp.core.quantification.centiloid import centiloid
 from bidsapp.data import read_table
 from bidsapp.data.display import display_of, lookup
 from bidsapp.data.tracers import tracers

@@ -14,9 +14,9 @@ from synthetic_records import finished_record, write
 
 from bidsapp import data
 from bidsapp.bids.derivatives import output_path, sidecar_path
-from bidsapp.core.alignment import rigid_between, rigid_matrix
-from bidsapp.core.resample import itk_displacements
-from bidsapp.core.volume import Volume
+from bidsapp.core.grid.alignment import rigid_between, rigid_matrix
+from bidsapp.core.grid.resample import itk_displacements
+from bidsapp.core.grid.volume import Volume
 from bidsapp.data.display import display_of
 from bidsapp.errors import BadDataError, NoInputError
 from bidsapp.io.nifti import load_displacements, save_displacements, save_volume

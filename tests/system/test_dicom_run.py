@@ -11,12 +11,12 @@ import pytest
 from agreement import PIB_SCALE
 from whole_app import run_centipet, validator_errors
 
-from bidsapp.core.alignment import displacement
-from bidsapp.core.compartments import compartments
+from bidsapp.core.anatomy.warp import Warp
+from bidsapp.core.grid.alignment import displacement
 from bidsapp.core.kinetics.srtm import srtm
 from bidsapp.core.kinetics.study import Study
-from bidsapp.core.pvc import blur, gtm, in_voxels
-from bidsapp.core.warp import Warp
+from bidsapp.core.regions.compartments import compartments
+from bidsapp.core.regions.pvc import blur, gtm, in_voxels
 from bidsapp.data import vois
 from bidsapp.data.atlases import atlas
 from bidsapp.interfaces.store import fetch, fetch_volume

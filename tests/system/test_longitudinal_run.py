@@ -11,9 +11,9 @@ import pytest
 from scipy import ndimage
 from whole_app import read_tsv, run_centipet, validator_errors
 
-from bidsapp.core.alignment import inverse, rigid_matrix, transform
-from bidsapp.core.resample import resample
-from bidsapp.core.volume import Volume
+from bidsapp.core.grid.alignment import inverse, rigid_matrix, transform
+from bidsapp.core.grid.resample import resample
+from bidsapp.core.grid.volume import Volume
 from bidsapp.io.nifti import load_volume, save_volume
 
 pytestmark = pytest.mark.slow

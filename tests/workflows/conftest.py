@@ -16,13 +16,13 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from bidsapp.core.alignment import rigid_matrix
-from bidsapp.core.intensity_model import IntensityModel
-from bidsapp.core.normalise import Normalised
+from bidsapp.core.anatomy.intensity_model import IntensityModel
+from bidsapp.core.anatomy.normalise import Normalised
+from bidsapp.core.anatomy.segment import Segmentation
+from bidsapp.core.anatomy.warp import Warp
+from bidsapp.core.grid.alignment import rigid_matrix
+from bidsapp.core.grid.volume import Volume
 from bidsapp.core.quality import Flag
-from bidsapp.core.segment import Segmentation
-from bidsapp.core.volume import Volume
-from bidsapp.core.warp import Warp
 from bidsapp.data import mni_grid, template_mask, vois
 from bidsapp.settings import PetToT1w
 
@@ -131,7 +131,7 @@ def bids_dir(tmp_path_factory, truth) -> Path:
 
 @dataclass(frozen=True)
 class StandInFit:
-    """What `bidsapp.core.rigid.register` returns, as far as the workflow reads it."""
+    """What `bidsapp.core.registration.rigid.register` returns, as far as the workflow reads it."""
 
     matrix: np.ndarray
     nmi: np.ndarray

@@ -14,9 +14,9 @@ from scipy.ndimage import gaussian_filter
 
 from bidsapp.bids.layout import read_dataset
 from bidsapp.bids.planning import make_plan
-from bidsapp.core.normalise import Normalised
-from bidsapp.core.volume import Volume
-from bidsapp.core.within_subject import within_subject_template
+from bidsapp.core.anatomy.normalise import Normalised
+from bidsapp.core.anatomy.within_subject import within_subject_template
+from bidsapp.core.grid.volume import Volume
 from bidsapp.errors import BadDataError
 from bidsapp.execution import engine
 from bidsapp.interfaces import anatomy, within_subject

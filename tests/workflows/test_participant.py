@@ -12,7 +12,7 @@ from record_schema import read_valid
 from bidsapp.bids.derivatives import output_path
 from bidsapp.bids.layout import read_dataset
 from bidsapp.bids.planning import make_plan
-from bidsapp.core.centiloid import centiloid
+from bidsapp.core.quantification.centiloid import centiloid
 from bidsapp.data import mni_grid, vois
 from bidsapp.data.atlases import atlas
 from bidsapp.data.tracers import tracers

@@ -9,7 +9,7 @@ import pytest
 
 from bidsapp.bids.layout import read_dataset
 from bidsapp.bids.planning import make_plan
-from bidsapp.core.volume import Volume
+from bidsapp.core.grid.volume import Volume
 from bidsapp.data import mni_grid, read_table, vois
 from bidsapp.data.calibrations import scale_for
 from bidsapp.interfaces.pet import TimeAverage

@@ -11,9 +11,9 @@ from record_schema import read_valid
 
 from bidsapp.bids.layout import read_dataset
 from bidsapp.bids.planning import make_plan
-from bidsapp.core.alignment import transform
-from bidsapp.core.pet_normalisation import PetNormalisation
-from bidsapp.core.warp import Warp
+from bidsapp.core.anatomy.warp import Warp
+from bidsapp.core.grid.alignment import transform
+from bidsapp.core.pet_only.pet_normalisation import PetNormalisation
 from bidsapp.data import mni_grid
 from bidsapp.execution import engine
 from bidsapp.report.participant import write_page

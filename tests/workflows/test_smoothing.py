@@ -11,7 +11,7 @@ from scipy.ndimage import gaussian_filter
 
 from bidsapp.bids.layout import read_dataset
 from bidsapp.bids.planning import make_plan
-from bidsapp.core.sampling import FWHM_PER_SIGMA
+from bidsapp.core.grid.sampling import FWHM_PER_SIGMA
 from bidsapp.data import vois
 from bidsapp.execution import engine
 from bidsapp.settings import AtlasChoice, Filters, Processing, Resources

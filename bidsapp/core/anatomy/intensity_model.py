@@ -1,0 +1,72 @@
+"""What the mixture made of the intensities of a T1w, in few numbers: for a figure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bidsapp.core.anatomy.mixture import CLASS_OF, Mixture, evidence
+
+Float = NDArray[np.float64]
+
+TISSUES = ("GM", "WM", "CSF", "other")
+BINS = 120
+
+
+@dataclass(frozen=True)
+class IntensityModel:
+    """Histogram of the voxels that may be brain, and the Gaussians that were fitted to it.
+
+    Attributes
+    ----------
+    low, high : float
+        Ends of the histogram, bias-corrected intensity of the T1w.
+    counts : ndarray, shape (120,), int
+        Voxels per bin of equal width.
+    tissue : tuple of str
+        ``GM``, ``WM``, ``CSF`` or ``other``, by Gaussian.
+    mean, sd, share : ndarray, shape (K,)
+        Of each Gaussian; ``share`` is the part of the voxels it explains, all together one.
+    """
+
+    low: float
+    high: float
+    counts: NDArray[np.int64]
+    tissue: tuple[str, ...]
+    mean: Float
+    sd: Float
+    share: Float
+
+
+def intensity_model(
+    intensity: Float, prior: NDArray[np.float32], mixture: Mixture, unit: float
+) -> IntensityModel:
+    """Summarise a fitted mixture.
+
+    Parameters
+    ----------
+    intensity : ndarray, shape (n,)
+        Bias-corrected, in units of the mixture.
+    prior : ndarray, shape (n, 4)
+    mixture : Mixture
+    unit : float
+        Intensity of the T1w that the mixture calls one.
+
+    Returns
+    -------
+    IntensityModel
+    """
+    share = evidence(intensity, prior, mixture).responsibilities().mean(axis=0, dtype=np.float64)
+    high = float(np.percentile(intensity, 99.5)) * 1.1
+    counts, _ = np.histogram(intensity, BINS, (0.0, high))
+    return IntensityModel(
+        low=0.0,
+        high=high * unit,
+        counts=counts,
+        tissue=tuple(TISSUES[k] for k in CLASS_OF),
+        mean=mixture.mean * unit,
+        sd=np.sqrt(mixture.variance) * unit,
+        share=share,
+    )

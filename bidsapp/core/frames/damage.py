@@ -1,0 +1,245 @@
+"""What transfer, conversion and processing do to images: signs of it, and parts that are lost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import binary_closing, distance_transform_edt, gaussian_filter
+
+from bidsapp.core.grid.alignment import inverse, transform
+from bidsapp.core.grid.sampling import FWHM_PER_SIGMA, block_mean
+from bidsapp.core.grid.volume import Grid, Volume, known_or_zero
+
+Mask = NDArray[np.bool_]
+
+_BRIGHT_PERCENTILE = 99.5
+_VOID = 0.15  # of the usual uptake of tissue; the middle of large ventricles has 0.2
+_VOID_FWHM_MM = 5.0
+_MANY_TIMES = 5.0  # the voxels of the other levels: the peak of a histogram has 2 times as many
+_STEEP_MM = 3.5  # planes farther apart may differ by anatomy
+_LEAST_COMMON = 150  # pixels of tissue in both of two planes, for the step between them to be told
+_NEIGHBOURS = 3  # steps on either side that show what is usual there
+_AIR_MM = 40.0  # from the brain: beyond skull and scalp
+_AIR_BLOCK_MM = 8.0
+_LEAST_AIR = 200  # blocks; fewer are no background
+_SPIKE = 10.0  # times the bright part of a T1w; vessels and fat beside a coil have up to 3
+
+
+def without_spikes(t1w: Volume) -> Volume:
+    """Make missing what is brighter than anything in a head.
+
+    One voxel of a million times the intensity of white matter would be a tissue of its own.
+
+    Parameters
+    ----------
+    t1w : Volume, 3D
+
+    Returns
+    -------
+    Volume
+        float32, NaN where a voxel is not finite or has more than ten times the intensity that
+        99.5 % of the others have at most.
+    """
+    data = np.asarray(t1w.data, np.float32)
+    known = np.isfinite(data)
+    size = np.abs(data[known & (data != 0)])
+    if not size.size:
+        return t1w
+    if known.all() and np.count_nonzero(size >= size.max() / _SPIKE) >= _bright(size.size):
+        return t1w  # without the percentile, which takes ten times as long
+    credible: NDArray[np.bool_] = known.copy()
+    credible[known] = np.abs(data[known]) <= _SPIKE * np.percentile(size, _BRIGHT_PERCENTILE)
+    return t1w if credible.all() else Volume(np.where(credible, data, np.nan), t1w.affine)
+
+
+def _bright(count: int) -> int:
+    """How many of the brightest voxels reach down to the percentile of the bright part."""
+    return count - int(_BRIGHT_PERCENTILE / 100 * (count - 1))
+
+
+@dataclass(frozen=True)
+class Damage:
+    """What speaks against one image of a PET.
+
+    Attributes
+    ----------
+    lost : ndarray of bool, shape (X, Y, Z)
+        Tissue whose voxels hold one and the same number, or next to nothing: no measurement.
+    clipped_share : float
+        Part of the tissue that has exactly the largest value of all tissue.
+    plane_step : float
+        Largest step of the uptake from one plane to the next beyond what is usual beside it, over
+        their mean; 0 to 2.
+    step_axis, step_plane : int
+        Where it is: voxel axis, and the plane before it.
+    """
+
+    lost: Mask
+    clipped_share: float
+    plane_step: float
+    step_axis: int
+    step_plane: int
+
+
+def inspect(image: Volume, tissue: Mask) -> Damage:
+    """Look for parts of a PET that were filled, emptied, clipped or scaled.
+
+    Parameters
+    ----------
+    image : Volume, 3D
+        As it was stored: nothing of it is left after an interpolation.
+    tissue : ndarray of bool, shape (X, Y, Z)
+        Voxels that are grey or white matter for sure.
+
+    Returns
+    -------
+    Damage
+        Without any when there is no tissue in the field of view.
+    """
+    data = known_or_zero(np.asarray(image.data, np.float32))
+    nothing = np.zeros(tissue.shape, bool)
+    usual = float(np.median(data[tissue])) if tissue.any() else 0.0
+    if usual <= 0:
+        return Damage(tissue if tissue.any() else nothing, 0.0, 0.0, 0, 0)
+    values = data[tissue]
+    top = data == values.max()
+    sigma = _VOID_FWHM_MM / FWHM_PER_SIGMA / image.grid.voxel_size
+    void = gaussian_filter(data, sigma, mode="nearest") < _VOID * usual
+    step, axis, plane = _largest_step(data, tissue, image.grid.voxel_size)
+    filled = _filled(data, tissue) & ~top
+    return Damage(
+        lost=tissue & (filled | void),
+        clipped_share=float(top[tissue].mean()) if top[tissue].sum() > 1 else 0.0,
+        plane_step=step,
+        step_axis=axis,
+        step_plane=plane,
+    )
+
+
+def flat_voxels(data: NDArray[np.generic]) -> Mask:
+    """Voxels of areas that hold one number.
+
+    Parameters
+    ----------
+    data : ndarray, shape (X, Y, Z)
+
+    Returns
+    -------
+    ndarray of bool, shape (X, Y, Z)
+        Those that equal their neighbours on both sides along two axes at least, and those beside
+        them that equal them: noise and slopes leave no such place in what was measured.
+    """
+    pairs = []
+    for axis in range(3):
+        same = np.diff(data, axis=axis) == 0
+        end = np.ones_like(data.take([0], axis), bool)
+        pairs.append((np.concatenate([end, same], axis), np.concatenate([same, end], axis)))
+    x, y, z = (before & after for before, after in pairs)
+    middle: Mask = (x & y) | (x & z) | (y & z)
+    flat = middle.copy()
+    for axis, (before, after) in enumerate(pairs):
+        flat |= np.roll(middle, 1, axis) & before
+        flat |= np.roll(middle, -1, axis) & after
+    return flat
+
+
+def _filled(data: NDArray[np.float32], tissue: Mask) -> Mask:
+    """Tissue in areas of one number, of far more voxels than such areas of the other numbers have.
+
+    An image of few levels has small areas of each, an enlarged one equal neighbours everywhere.
+    """
+    flat = flat_voxels(data)[tissue]
+    _, place = np.unique(data[tissue], return_inverse=True)
+    area = np.bincount(place, weights=flat)
+    others = area[place[place != np.argmax(area)]]
+    usual = float(np.median(others)) if others.size else 0.0
+    filled = np.zeros(tissue.shape, bool)
+    filled[tissue] = flat & (area > _MANY_TIMES * usual)[place]
+    return filled
+
+
+def _largest_step(
+    data: NDArray[np.float32], tissue: Mask, voxel_mm: NDArray[np.float64]
+) -> tuple[float, int, int]:
+    """Largest step between two planes, its axis and its first plane."""
+    largest, where = 0.0, (0, 0)
+    inside = np.where(tissue, data, 0).astype(np.float64)
+    for axis in np.flatnonzero(voxel_mm <= _STEEP_MM).tolist():
+        planes, there = np.moveaxis(inside, axis, 0), np.moveaxis(tissue, axis, 0)
+        both = there[1:] & there[:-1]
+        first, second = ((part * both).sum(axis=(1, 2)) for part in (planes[:-1], planes[1:]))
+        told = (both.sum(axis=(1, 2)) >= _LEAST_COMMON) & (first + second > 0)
+        step = np.where(told, 2 * (second - first) / np.where(told, first + second, 1.0), np.nan)
+        for k in np.flatnonzero(told).tolist():
+            around = np.r_[step[max(k - _NEIGHBOURS, 0) : k], step[k + 1 : k + 1 + _NEIGHBOURS]]
+            around = around[np.isfinite(around)]
+            size = abs(step[k] - (float(np.median(around)) if around.size else 0.0))
+            if size > largest:
+                largest, where = float(size), (axis, k)
+    return largest, *where
+
+
+def air_level(image: Volume, brain: Mask, usual: float) -> float | None:
+    """Level of the air around the head.
+
+    Parameters
+    ----------
+    image : Volume, 3D
+    brain : ndarray of bool, shape (X, Y, Z)
+    usual : uptake of the tissue
+
+    Returns
+    -------
+    float or None
+        Size of the median over blocks of 8 mm far from the brain, over ``usual``; None when the
+        field of view holds too little air, or air that was set to zero.
+    """
+    size = image.grid.voxel_size
+    a, b, c = (max(1, round(_AIR_BLOCK_MM / edge)) for edge in size)
+    distance = distance_transform_edt(~brain, sampling=size).astype(np.float32)
+    data = np.asarray(image.data, np.float32)
+    values = block_mean(data, (a, b, c))[block_mean(distance, (a, b, c)) > _AIR_MM]
+    values = values[np.isfinite(values) & (values != 0)]
+    if len(values) < _LEAST_AIR or usual <= 0 or not brain.any():
+        return None
+    return abs(float(np.median(values))) / usual
+
+
+def voxels_at(points: NDArray[np.float64], grid: Grid) -> Mask:
+    """Voxels of a grid that scattered points fall into, small gaps between them closed.
+
+    Parameters
+    ----------
+    points : ndarray, shape (N, 3), world mm
+    grid : Grid
+
+    Returns
+    -------
+    ndarray of bool, shape of the grid
+    """
+    index = np.rint(transform(inverse(grid.affine), points)).astype(np.intp)
+    inside = ((index >= 0) & (index < grid.shape)).all(axis=1)
+    mask = np.zeros(grid.shape, bool)
+    mask[tuple(index[inside].T)] = True
+    closed: Mask = binary_closing(mask)
+    return closed | mask
+
+
+def crosses(damage: Damage, region: Mask, least: float) -> bool:
+    """Whether the step of an image has at least this part of a region on either side.
+
+    Parameters
+    ----------
+    damage : Damage
+    region : ndarray of bool, shape (X, Y, Z)
+    least : part of the region, 0 to 1
+
+    Returns
+    -------
+    bool
+    """
+    planes = np.moveaxis(region, damage.step_axis, 0)
+    below = planes[: damage.step_plane + 1].sum() / max(int(region.sum()), 1)
+    return bool(least <= below <= 1 - least)

@@ -1,0 +1,148 @@
+"""Reading volumes at points: interpolation with its gradient, scattered points, coarser grids."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+
+from bidsapp.core.grid.alignment import Matrix, transform
+from bidsapp.core.grid.volume import Volume
+
+Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
+
+FWHM_PER_SIGMA = float(np.sqrt(8 * np.log(2)))
+
+
+def trilinear(
+    data: Float32, index: Float64, *, gradient: bool = True
+) -> tuple[Float32, Float32, NDArray[np.bool_]]:
+    """Interpolate a volume (or several on one grid) linearly and differentiate the interpolant.
+
+    Parameters
+    ----------
+    data : ndarray, shape (X, Y, Z) or (X, Y, Z, C), float32
+    index : ndarray, shape (N, 3)
+        Voxel coordinates.
+    gradient : bool
+        False saves the time; the second value is then empty.
+
+    Returns
+    -------
+    values : ndarray, shape (N,) or (N, C)
+        Beyond the outermost voxel centres, those of the nearest face.
+    gradient : ndarray, shape (3, N) or (3, N, C)
+        Derivative along the three voxel axes, per voxel: exactly that of ``values`` inside.
+    inside : ndarray of bool, shape (N,)
+        Whether the point lies within the outermost voxel centres.
+    """
+    size = np.array(data.shape[:3])
+    inside = np.logical_and(index >= 0, index <= size - 1).all(axis=1)
+    index = np.clip(index, 0, size - 1)
+    base = np.minimum(index.astype(np.intp), size - 2)
+    fraction = (index - base).astype(np.float32).T.reshape(3, -1, *[1] * (data.ndim - 3))
+    # of every channel, so that loops need not stop after the few channels of a point
+    x, y, z = (np.broadcast_to(f, (len(index), *data.shape[3:])).copy() for f in fraction)
+    step_x, step_y = int(size[1] * size[2]), int(size[2])
+    start = base[:, 0] * step_x + base[:, 1] * step_y + base[:, 2]
+    flat = data.reshape(-1, *data.shape[3:])
+
+    def along_z(offset: int) -> tuple[Float32, Float32]:
+        low = flat.take(start + offset, axis=0)
+        slope = flat.take(start + (offset + 1), axis=0)
+        slope -= low
+        return low + z * slope, slope
+
+    (v00, z00), (v01, z01) = along_z(0), along_z(step_y)
+    (v10, z10), (v11, z11) = along_z(step_x), along_z(step_x + step_y)
+    y0, y1 = v01 - v00, v11 - v10
+    v0, v1 = v00 + y * y0, v10 + y * y1
+    values: Float32 = v0 + x * (v1 - v0)
+    if not gradient:
+        return values, np.empty(0, dtype=np.float32), np.asarray(inside)
+    z0, z1 = z00 + y * (z01 - z00), z10 + y * (z11 - z10)
+    slopes = np.stack([v1 - v0, y0 + x * (y1 - y0), z0 + x * (z1 - z0)])
+    return values, slopes, np.asarray(inside)
+
+
+def scattered_points(mask: NDArray[np.bool_], affine: Matrix, spacing_mm: float) -> Float64:
+    """Return world points spread evenly over a mask but on no grid, shape (N, 3), mm.
+
+    The additive recurrence on powers of the root of x^4 = x + 1 (M. Roberts, "The unreasonable
+    effectiveness of quasirandom sequences", 2018): even, and the same every time.
+
+    Parameters
+    ----------
+    mask : ndarray of bool, shape (X, Y, Z)
+    affine : voxel indices -> world, RAS mm
+    spacing_mm : mean distance of neighbours
+
+    Returns
+    -------
+    ndarray, shape (N, 3)
+    """
+    voxels = np.argwhere(mask)
+    low, extent = voxels.min(axis=0) - 0.5, np.ptp(voxels, axis=0) + 1
+    box_mm3 = float(extent.prod() * abs(np.linalg.det(affine[:3, :3])))
+    steps = 1.2207440846057596 ** -np.arange(1.0, 4.0)
+    count = np.arange(int(box_mm3 / spacing_mm**3))[:, None]
+    index = low + ((0.5 + count * steps) % 1) * extent
+    nearest = np.rint(index).astype(np.intp)
+    return transform(affine, index[mask[tuple(nearest.T)]])
+
+
+def blur(volume: Volume, fwhm_mm: float) -> Volume:
+    """Smooth a 3D volume with an isotropic Gaussian of ``fwhm_mm`` (full width at half maximum).
+
+    Parameters
+    ----------
+    volume : Volume, 3D
+    fwhm_mm : full width at half maximum
+
+    Returns
+    -------
+    Volume, float32
+    """
+    sigma = fwhm_mm / FWHM_PER_SIGMA / volume.grid.voxel_size
+    data = gaussian_filter(np.asarray(volume.data, dtype=np.float32), sigma, mode="nearest")
+    return Volume(data, volume.affine)
+
+
+def block_mean(data: NDArray[np.generic], factors: tuple[int, int, int]) -> Float32:
+    """Average blocks of voxels; incomplete blocks at the far ends are dropped.
+
+    Parameters
+    ----------
+    data : ndarray, shape (X, Y, Z)
+    factors : edge lengths of a block, voxels
+
+    Returns
+    -------
+    ndarray, float32
+    """
+    n = [size // factor for size, factor in zip(data.shape, factors, strict=True)]
+    kept = data[tuple(slice(k * f) for k, f in zip(n, factors, strict=True))]
+    total: Float32 = kept.astype(np.float32, copy=False)
+    for axis, factor in enumerate(factors):  # whole planes at a time: a mean over axes takes longer
+        parts = [total[(slice(None),) * axis + (slice(k, None, factor),)] for k in range(factor)]
+        total = sum(parts[1:], start=parts[0])
+    return total / np.float32(np.prod(factors))
+
+
+def block_affine(affine: Matrix, factors: tuple[int, int, int]) -> Matrix:
+    """Return the affine of the grid that `block_mean` makes.
+
+    Parameters
+    ----------
+    affine : voxel indices -> world, RAS mm
+    factors : edge lengths of a block, voxels
+
+    Returns
+    -------
+    ndarray, shape (4, 4)
+    """
+    scale = np.eye(4)
+    scale[:3, :3] = np.diag(factors)
+    scale[:3, 3] = (np.array(factors) - 1) / 2
+    return affine @ scale

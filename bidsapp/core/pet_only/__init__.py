@@ -1,0 +1,1 @@
+"""From PET to template without a T1w."""

@@ -1,0 +1,193 @@
+"""A PET as levels of blurred template patterns: the voxels, the patterns, the point spread.
+
+What `bidsapp.core.pet_only.pet_normalisation` (the affine) and `bidsapp.core.pet_only.pet_warp`
+share.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bidsapp.core.grid.alignment import Matrix, inverse, transform
+from bidsapp.core.grid.sampling import Float32, Float64, trilinear
+from bidsapp.core.grid.volume import Volume
+from bidsapp.core.pet_only.pet_template import CLASSES, PetTemplate
+from bidsapp.core.registration.levels import Levels, Places
+from bidsapp.core.registration.tissue_model import cauchy_weights
+from bidsapp.errors import BadDataError
+
+FWHM_TRIED_MM = (4.0, 6.0, 8.0, 10.0, 12.0)  # on top of the priors' own blur
+FWHM_RANGE_MM = (3.0, 14.0)
+LEAST_CONTRAST = 0.05  # SD over mean of the uptake in and around a brain; 0.3 is usual
+
+
+@dataclass(frozen=True)
+class Options:
+    """Constants of the model.
+
+    Attributes
+    ----------
+    reach_mm : how far from the brain of the template voxels are used
+    drift_order : order of the polynomials by which a level varies through the head
+    margin_mm : how far the box of the cosines reaches beyond these voxels
+    warp_cutoff_mm : one basis function per axis and so many mm of that box
+    warp_penalty : factor of the bending energy
+    independence_mm3 : volume that counts as one independent observation: what a template cannot
+        have (gyri, sulci) is seen alike over some 11 mm
+    rounds : at most so many alternations of weights and warp
+    warp_steps : at most so many steps of the warp within a round
+    gain : of the cost, relative; less is not worth another step
+    """
+
+    reach_mm: float = 8.0
+    drift_order: int = 2
+    margin_mm: float = 20.0
+    warp_cutoff_mm: float = 30.0
+    warp_penalty: float = 1.0
+    independence_mm3: float = 1500.0
+    rounds: int = 8
+    warp_steps: int = 8
+    gain: float = 1e-3  # of the cost; less is not worth another step
+
+
+class Patterns:
+    """The template at the blur of the PET, read at template points."""
+
+    def __init__(self, template: PetTemplate) -> None:
+        self.template = template
+        self.to_index = inverse(template.affine)
+        self._maps: dict[float, Float32] = {}
+        self.fwhm_mm = FWHM_TRIED_MM[2]
+
+    @property
+    def maps(self) -> Float32:
+        """Patterns on their grid at the present blur."""
+        if self.fwhm_mm not in self._maps:
+            self._maps[self.fwhm_mm] = self.template.blurred(self.fwhm_mm)
+        return self._maps[self.fwhm_mm]
+
+    def at(self, points: Float64) -> Float32:
+        """Patterns (N, C) at template points."""
+        index = transform(self.to_index, points)
+        return trilinear(self.maps, index, gradient=False)[0]
+
+    def with_slopes(self, points: Float64) -> tuple[Float32, Float64]:
+        """Patterns (N, C), and their derivative per mm of template world (3, N, C)."""
+        values, slopes, _ = trilinear(self.maps, transform(self.to_index, points))
+        return values, np.einsum("ji,jnc->inc", self.to_index[:3, :3], slopes)
+
+
+@dataclass
+class Samples:
+    """Voxels of a coarse PET in and around the brain; ``weights`` change with the fit.
+
+    Attributes
+    ----------
+    pet : Volume
+        Coarse PET.
+    where : ndarray, shape (N,)
+        The voxels' places in its flattened data.
+    world : ndarray, shape (N, 3)
+    values, weights : ndarray, shape (N,)
+    places : Places
+        Functions of place that levels are made of.
+    observations : float
+        Independent observations per voxel.
+    """
+
+    pet: Volume
+    where: NDArray[np.intp]
+    world: Float64
+    values: Float64
+    weights: Float64
+    places: Places
+    observations: float
+
+    @classmethod
+    def near_brain(
+        cls, pet: Volume, template: PetTemplate, affine: Matrix, options: Options
+    ) -> Samples:
+        """Choose the voxels that ``affine`` (PET world -> template world) puts near the brain."""
+        world = pet.grid.world().reshape(-1, 3)
+        index = np.rint(transform(inverse(template.affine) @ affine, world)).astype(np.intp)
+        on_grid = ((index >= 0) & (index < template.outside_mm.shape)).all(axis=1)
+        where = np.flatnonzero(on_grid)
+        where = where[template.outside_mm[tuple(index[where].T)] <= options.reach_mm]
+        if where.size < 2 * len(CLASSES):
+            raise BadDataError("contains no brain onto which the template could be placed")
+        world, values = world[where], pet.data.ravel()[where].astype(np.float64)
+        if values.std() < LEAST_CONTRAST * np.abs(values).mean():
+            raise BadDataError("contains no brain: its uptake is the same everywhere")
+        return cls(
+            pet=pet,
+            where=where,
+            world=world,
+            values=values,
+            weights=np.ones(where.size),
+            places=Places.of(world, world.mean(axis=0), options.drift_order),
+            observations=min(1.0, pet.grid.voxel_volume / options.independence_mm3),
+        )
+
+    def levels(self, maps: Float32) -> Levels:
+        """Least squares for the levels of the classes, given the patterns at the samples."""
+        return Levels(maps, self.places, self.weights)
+
+    def uptake(self, maps: Float32) -> dict[str, float]:
+        """Mean uptake of each class, where it is, in units of the PET."""
+        levels = self.levels(maps)
+        local = levels.local(levels.solve(self.values))
+        mean = (maps * local).sum(axis=0) / np.maximum(maps.sum(axis=0), 1e-6)
+        return dict(zip(CLASSES, map(float, mean), strict=True))
+
+    def residual(self, maps: Float32) -> Float64:
+        """What the best levels leave of the PET, (N,)."""
+        rest: Float64 = self.values - self.levels(maps).part(self.values)
+        return rest
+
+    def sum_of_squares(self, residual: Float64) -> float:
+        """Weighted."""
+        return float((self.weights * residual**2).sum())
+
+    def reweigh(self, residual: Float64) -> float:
+        """Weigh outliers down; returns the precision of one voxel among correlated ones."""
+        self.weights = cauchy_weights(residual)
+        variance = self.sum_of_squares(residual) / float(self.weights.sum())
+        floor = 1e-12 * float(np.mean(self.values**2)) + 1e-300
+        return self.observations / max(variance, floor)
+
+    def linearised(self, patterns: Patterns, points: Float64) -> tuple[Float64, Float64, Levels]:
+        """Residual (N,), its negative derivative by the template position (N, 3), the levels."""
+        maps, slopes = patterns.with_slopes(points)
+        levels = self.levels(maps)
+        coefficients = levels.solve(self.values)
+        force = np.einsum("inc,nc->ni", slopes, levels.local(coefficients))
+        return self.values - levels.at(coefficients), force, levels
+
+    def dense(self, values: Float64) -> Float64:
+        """Put values of the samples on the grid of the coarse PET, zero elsewhere."""
+        full = np.zeros(self.pet.data.size)
+        full[self.where] = values
+        return full.reshape(self.pet.data.shape)
+
+
+def choose_blur(data: Samples, patterns: Patterns, points: Float64) -> None:
+    """Blur the patterns as fits best: the lowest point of a parabola in FWHM^2."""
+    left = []
+    for patterns.fwhm_mm in FWHM_TRIED_MM:
+        left.append(unexplained(data, data.residual(patterns.at(points))))
+    curve = np.polyfit(np.square(FWHM_TRIED_MM), left, 2)
+    if curve[0] > 0:
+        lowest, highest = FWHM_RANGE_MM
+        square = np.clip(-curve[1] / (2 * curve[0]), lowest**2, highest**2)
+        patterns.fwhm_mm = round(float(np.sqrt(square)), 2)
+    else:
+        patterns.fwhm_mm = FWHM_TRIED_MM[int(np.argmin(left))]
+
+
+def unexplained(data: Samples, residual: Float64) -> float:
+    """Weighted residual variance over that of the PET."""
+    mean = float(np.average(data.values, weights=data.weights))
+    return data.sum_of_squares(residual) / max(data.sum_of_squares(data.values - mean), 1e-300)

@@ -1,0 +1,336 @@
+"""From the uptake ratios of a scan to Centiloids, with what must be known to believe them.
+
+An equation belongs to the pipeline it was made with. Two pipelines are compared by their
+fingerprints; where they differ in what changes an SUVR there is no Centiloid, and the result says
+so, instead of a number that looks right.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from bidsapp.core.quality import Flag
+from bidsapp.core.quantification.centiloid import Equation, centiloid
+from bidsapp.core.quantification.noise import Noise
+from bidsapp.core.quantification.uncertainty import (
+    ScanError,
+    Uncertainty,
+    largest_disagreement,
+    probability_above,
+    propagate,
+)
+
+_WINDOW_TOLERANCE_MIN = 1.0
+
+_WORDS = {
+    "template": "template",
+    "normalisation": "way to the template",
+    "vois": "volumes of interest",
+    "voi_mm": "grid of the volumes of interest",
+    "smooth_fwhm_mm": "smoothing (mm)",
+    "target_resolution_mm": "target resolution (mm)",
+    "window_min": "uptake window (min)",
+}
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """What of a pipeline changes its SUVRs systematically, so that an equation depends on it.
+
+    How PET and T1w are aligned and whether frames are are no part of it: all methods estimate one
+    and the same position, better or worse. Nor is whether the T1w is one image or the
+    within-subject template of several: it shows the same head with less noise, and the same
+    segmentation reads it (tests/benchmarks/rescan.py measures that the level stays).
+
+    Attributes
+    ----------
+    template : space of the volumes of interest
+    normalisation : ``t1w`` (driven by the T1w) or ``pet`` (PET alone)
+    vois : SHA-256 of the masks by name: target and reference region
+    voi_mm : voxel of their grid, mm
+    smooth_fwhm_mm, target_resolution_mm : smoothing of the PET, mm; None for none
+    window_min : uptake window that is asked for, minutes after injection
+    """
+
+    template: str
+    normalisation: str
+    vois: Mapping[str, str]
+    voi_mm: float
+    smooth_fwhm_mm: float | None
+    target_resolution_mm: float | None
+    window_min: tuple[float, float]
+
+    @property
+    def digest(self) -> str:
+        """Twelve hexadecimal digits of its SHA-256."""
+        return hashlib.sha256(canonical(asdict(self)).encode()).hexdigest()[:12]
+
+    def differences(self, other: Fingerprint) -> dict[str, str]:
+        """In what another pipeline differs: field -> words for a sentence.
+
+        Parameters
+        ----------
+        other : Fingerprint
+
+        Returns
+        -------
+        dict of str
+        """
+        found = {}
+        for name, words in _WORDS.items():
+            mine, its = getattr(self, name), getattr(other, name)
+            if name == "window_min":
+                same = all(
+                    abs(a - b) <= _WINDOW_TOLERANCE_MIN for a, b in zip(mine, its, strict=True)
+                )
+            else:
+                same = mine == its
+            if not same:
+                found[name] = words if name == "vois" else f"{words} {_text(its)} not {_text(mine)}"
+        return found
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What turns the SUVRs of one scan into Centiloids.
+
+    Attributes
+    ----------
+    equations : by reference region; empty when none may be used
+    main : reference region of the Centiloid that is reported
+    calibration : name of the set of equations
+    fingerprint : digest of the pipeline of the scan
+    differences : in what this pipeline differs from the calibrated one, words
+    approximate : the equations were made otherwise but are used, flagged
+    error : constants of repeat scans and of the pipeline
+    disagreement : standard deviation of Centiloids of other reference regions about the main one
+        at 0 and at 100 Centiloid, by reference region
+    """
+
+    equations: Mapping[str, Equation] = field(hash=False)
+    main: str
+    calibration: str
+    fingerprint: str
+    error: ScanError
+    differences: tuple[str, ...] = ()
+    approximate: bool = False
+    disagreement: Mapping[str, tuple[float, float]] = field(default_factory=dict, hash=False)
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether equation and pipeline belong together."""
+        return self.main in self.equations and not self.differences
+
+
+@dataclass(frozen=True)
+class Expressed:
+    """SUVRs of a scan on the Centiloid scale.
+
+    Attributes
+    ----------
+    centiloid : by the main reference region; None when there is no equation or no SUVR
+    centiloids : by every reference region; None where there is none
+    uncertainty : of ``centiloid``; None without one
+    disagreement : reference region, its difference from the main one (CL), the same in expected
+        standard deviations; None when there is nothing to compare
+    """
+
+    centiloid: float | None
+    centiloids: Mapping[str, float | None]
+    uncertainty: Uncertainty | None
+    disagreement: tuple[str, float, float] | None
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """95 % interval, CL."""
+        if self.centiloid is None or self.uncertainty is None:
+            return None
+        return self.uncertainty.interval(self.centiloid)
+
+    def probability_above(self, cutoff: float) -> float | None:
+        """Probability that the true Centiloid lies above a cut-off.
+
+        Parameters
+        ----------
+        cutoff : Centiloid
+
+        Returns
+        -------
+        float or None
+            0 to 1; None when there is no Centiloid or no error of it.
+        """
+        if self.centiloid is None or self.uncertainty is None:
+            return None
+        return probability_above(self.centiloid, self.uncertainty.sd, cutoff)
+
+
+def express(
+    suvr: Mapping[str, float | None], scale: Scale, noise: Mapping[str, float | None]
+) -> Expressed:
+    """Put the SUVRs of a scan on the Centiloid scale.
+
+    Parameters
+    ----------
+    suvr : by reference region, None where not measured
+    scale : equations that belong to the scan
+    noise : relative standard deviation of these SUVRs by the noise of the image
+
+    Returns
+    -------
+    Expressed
+    """
+    values: dict[str, float | None] = {}
+    for name, ratio in suvr.items():
+        line = scale.equations.get(name)
+        values[name] = None if ratio is None or line is None else centiloid(ratio, line)
+    ratio = suvr.get(scale.main)
+    main = values.get(scale.main)
+    uncertainty = None
+    if main is not None and ratio is not None:
+        uncertainty = propagate(ratio, scale.equations[scale.main], scale.error, noise[scale.main])
+    return Expressed(
+        centiloid=main,
+        centiloids=values,
+        uncertainty=uncertainty,
+        disagreement=largest_disagreement(values, scale.main, scale.disagreement),
+    )
+
+
+def ratio_noise(
+    noise: Noise | None,
+    masks: Mapping[str, Any],
+    target: str,
+    references: tuple[str, ...],
+    voxel_mm: float,
+) -> dict[str, float | None]:
+    """Relative standard deviation of target over reference by image noise, by reference region.
+
+    Target and reference are far apart, so their noise is independent.
+
+    Parameters
+    ----------
+    noise : of the image; None when it could not be measured
+    masks : volumes of interest by name
+    target : name of the target
+    references : names of the reference regions
+    voxel_mm : edge of the cubic voxels
+
+    Returns
+    -------
+    dict of float or None
+        By reference region, relative to the SUVR.
+    """
+    if noise is None:
+        return dict.fromkeys(references)
+    means = {name: noise.of_mean(masks[name], voxel_mm) for name in (target, *references)}
+    return {name: (means[target] ** 2 + means[name] ** 2) ** 0.5 for name in references}
+
+
+def scale_findings(scale: Scale, tracer: str) -> tuple[Flag, ...]:
+    """That a Centiloid is missing or approximate because of the pipeline.
+
+    Parameters
+    ----------
+    scale : Scale
+    tracer : code
+
+    Returns
+    -------
+    tuple of Flag
+    """
+    if scale.main not in scale.equations:
+        reason = "; ".join(scale.differences) or f"no equation for {tracer}"
+        return (
+            Flag(
+                "not-calibrated",
+                f"NOT CALIBRATED: no Centiloid equation was made for this pipeline ({reason}), so "
+                "only SUVRs are given; run the standard pipeline, or make an equation with "
+                "centipet-calibrate and give it with --calibration",
+            ),
+        )
+    if scale.approximate:
+        return (
+            Flag(
+                "method-pet-only",
+                "normalised by the PET alone: its equation was made with T1w-driven normalisation, "
+                "so read the Centiloid as an approximation and compare it only with its like",
+            ),
+        )
+    return ()
+
+
+def disagreement_findings(expressed: Expressed, limit: float) -> tuple[Flag, ...]:
+    """Reference regions that disagree more than they do in the calibration cohort.
+
+    Parameters
+    ----------
+    expressed : Expressed
+    limit : standard deviations
+
+    Returns
+    -------
+    tuple of Flag
+    """
+    if expressed.disagreement is None or abs(expressed.disagreement[2]) <= limit:
+        return ()
+    name, difference, sds = expressed.disagreement
+    return (
+        Flag(
+            "reference-disagreement",
+            f"the Centiloid by {name} differs by {difference:+.0f} CL, {abs(sds):.1f} standard "
+            f"deviations of what is usual (limit {limit:g}): look at the cerebellum, the pons and "
+            "their alignment",
+        ),
+    )
+
+
+def range_findings(suvr: float | None, equation: Equation | None) -> tuple[Flag, ...]:
+    """An SUVR outside of those the equation was made from, by more than a tenth.
+
+    Parameters
+    ----------
+    suvr : of the main reference region
+    equation : that makes its Centiloid; None when there is none
+
+    Returns
+    -------
+    tuple of Flag
+    """
+    if suvr is None or equation is None or equation.suvr_range is None:
+        return ()
+    low, high = equation.suvr_range
+    if 0.9 * low <= suvr <= 1.1 * high:
+        return ()
+    return (
+        Flag(
+            "beyond-calibration",
+            f"an SUVR of {suvr:.2f} lies outside of {low:g} to {high:g}, the people the equation "
+            "was made from: the Centiloid is an extrapolation",
+        ),
+    )
+
+
+def canonical(content: Any) -> str:
+    """JSON that is the same for the same content: sorted keys, no blanks.
+
+    Parameters
+    ----------
+    content : what JSON can hold
+
+    Returns
+    -------
+    str
+    """
+    return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, tuple):
+        return "-".join(f"{number:g}" for number in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,1 @@
+"""Many regions at once: atlases, their checks, partial volume correction."""

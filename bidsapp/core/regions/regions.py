@@ -1,0 +1,538 @@
+"""What an image holds inside the regions of an atlas: many regions, one pass, 3D or 4D.
+
+A set of regions is kept as the list of its voxels, sorted by region (`Regions`). An image is read
+once, at these voxels; every region is then one slice. That serves label images, overlapping masks
+and probability maps alike, and each sum is the one that NumPy gives on ``image[mask]``, to the
+last bit (a sum by ``bincount`` adds in another order and is not).
+
+NaN means "not measured" throughout: such voxels are left out, and `coverage` tells how many.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from bidsapp.core.grid.volume import Grid, known_or_zero
+
+Float = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Regions:
+    """Regions of one grid, in a fixed order; they may overlap or be empty.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        (X, Y, Z) of the grid.
+    voxels : ndarray, shape (N,), intp
+        Flat index (C order) of the voxels of the first region, of the second, and so on.
+    starts : ndarray, shape (L + 1,), intp
+        Region ``r`` has ``voxels[starts[r]:starts[r + 1]]``.
+    weights : ndarray, shape (N,), float64, or None
+        Membership of each of these voxels, 0 to 1; None when all are whole.
+    """
+
+    shape: tuple[int, int, int]
+    voxels: NDArray[np.intp]
+    starts: NDArray[np.intp]
+    weights: Float | None = None
+
+    def __len__(self) -> int:
+        """Return the number of regions."""
+        return len(self.starts) - 1
+
+    @classmethod
+    def from_labels(cls, labels: NDArray[np.integer], values: Sequence[int]) -> Regions:
+        """Regions of a label image.
+
+        Parameters
+        ----------
+        labels : ndarray, shape (X, Y, Z), integers
+        values : label of each region; voxels with other labels belong to none
+
+        Returns
+        -------
+        Regions
+        """
+        order = np.argsort(np.asarray(values), kind="stable")
+        wanted = np.asarray(values)[order]
+        flat = labels.reshape(-1)
+        inside = np.flatnonzero(flat)
+        place = np.searchsorted(wanted, flat[inside])
+        known = place < len(wanted)
+        known[known] = wanted[place[known]] == flat[inside[known]]
+        inside, region = inside[known], order[place[known]]
+        voxels = inside[np.argsort(region, kind="stable")]
+        return cls(_shape(labels), voxels, _starts(np.bincount(region, minlength=len(values))))
+
+    @classmethod
+    def from_masks(cls, masks: Sequence[NDArray[np.bool_]]) -> Regions:
+        """Regions of masks of shape (X, Y, Z), which may overlap.
+
+        Parameters
+        ----------
+        masks : of bool, shape (X, Y, Z) each
+
+        Returns
+        -------
+        Regions
+        """
+        found = [np.flatnonzero(mask) for mask in masks]
+        counts = np.array([len(voxels) for voxels in found])
+        return cls(_shape(masks[0]), np.concatenate(found), _starts(counts))
+
+    @classmethod
+    def from_probabilities(
+        cls, maps: NDArray[np.floating], *, threshold: float | None = None
+    ) -> Regions:
+        """Regions of probability maps.
+
+        Parameters
+        ----------
+        maps : ndarray, shape (X, Y, Z, L), 0 to 1
+        threshold : None keeps the probabilities as fractional membership; a number makes whole
+            voxels of those with at least this probability
+
+        Returns
+        -------
+        Regions
+        """
+        last = [maps[..., region] for region in range(maps.shape[-1])]
+        if threshold is not None:
+            return cls.from_masks([one >= threshold for one in last])
+        whole = cls.from_masks([one > 0 for one in last])
+        weights = [one.reshape(-1)[whole.of(region)] for region, one in enumerate(last)]
+        return cls(
+            whole.shape, whole.voxels, whole.starts, np.concatenate(weights).astype(np.float64)
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence[Regions]) -> Regions:
+        """All regions of several sets of one grid, in their order.
+
+        Parameters
+        ----------
+        parts : on one grid
+
+        Returns
+        -------
+        Regions
+        """
+        weights = [np.ones(len(p.voxels)) if p.weights is None else p.weights for p in parts]
+        whole = all(part.weights is None for part in parts)
+        return cls(
+            parts[0].shape,
+            np.concatenate([part.voxels for part in parts]),
+            _starts(np.concatenate([np.diff(part.starts) for part in parts])),
+            None if whole else np.concatenate(weights),
+        )
+
+    def of(self, region: int) -> NDArray[np.intp]:
+        """Flat indices of the voxels of a region.
+
+        Parameters
+        ----------
+        region : position in this set
+
+        Returns
+        -------
+        ndarray of int
+        """
+        return self.voxels[self.starts[region] : self.starts[region + 1]]
+
+    def weighted(self, image: NDArray[np.floating]) -> Regions:
+        """Return the same regions, memberships multiplied by an image; where it is NaN, by 0.
+
+        Parameters
+        ----------
+        image : ndarray, shape (X, Y, Z)
+
+        Returns
+        -------
+        Regions
+        """
+        factor = known_or_zero(image.reshape(-1)[self.voxels].astype(np.float64))
+        weights = factor if self.weights is None else self.weights * factor
+        return Regions(self.shape, self.voxels, self.starts, weights)
+
+    def on(self, shape: tuple[int, int, int], source: NDArray[np.intp]) -> Regions:
+        """Regions of another grid whose every voxel has what a voxel of this grid has.
+
+        Parameters
+        ----------
+        shape : of the other grid
+        source : ndarray, shape (number of its voxels,)
+            Flat index of the voxel of this grid that each voxel of the other takes its membership
+            from; -1 where there is none.
+
+        Returns
+        -------
+        Regions
+        """
+        order = np.argsort(source, kind="stable")
+        first = np.searchsorted(source, self.voxels, "left", sorter=order)
+        counts = np.searchsorted(source, self.voxels, "right", sorter=order) - first
+        within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+        voxels = order[np.repeat(first, counts) + within]
+        region = np.repeat(np.repeat(np.arange(len(self)), np.diff(self.starts)), counts)
+        sequence = np.lexsort((voxels, region))
+        weights = None if self.weights is None else np.repeat(self.weights, counts)[sequence]
+        starts = _starts(np.bincount(region, minlength=len(self)))
+        return Regions(shape, voxels[sequence], starts, weights)
+
+    @property
+    def overlapping(self) -> bool:
+        """Whether a label image cannot hold the regions: some overlap or are fractional."""
+        return self.weights is not None or bool((np.bincount(self.voxels) > 1).any())
+
+    def labelled(self, values: Sequence[int]) -> NDArray[np.int32]:
+        """Label image with a value per region; where regions overlap, that of the later one.
+
+        Parameters
+        ----------
+        values : label of each region
+
+        Returns
+        -------
+        ndarray, shape (X, Y, Z), int32
+        """
+        image = np.zeros(self.shape, np.int32)
+        for region, value in enumerate(values):
+            image.reshape(-1)[self.of(region)] = value
+        return image
+
+    def maps(self) -> NDArray[np.generic]:
+        """Membership of every voxel in every region, shape (X, Y, Z, L); uint8 when all whole.
+
+        Returns
+        -------
+        ndarray, shape (X, Y, Z, L), uint8 or float32
+        """
+        kind = np.uint8 if self.weights is None else np.float32
+        image = np.zeros((len(self), int(np.prod(self.shape))), kind)
+        for region, (start, end) in enumerate(self._slices()):
+            weights = 1 if self.weights is None else self.weights[start:end]
+            image[region, self.voxels[start:end]] = weights
+        return np.moveaxis(image.reshape(len(self), *self.shape), 0, -1)
+
+    def at_least(self, threshold: float) -> Regions:
+        """Return the regions of whole voxels whose membership reaches a threshold.
+
+        Parameters
+        ----------
+        threshold : 0 to 1
+
+        Returns
+        -------
+        Regions
+        """
+        if self.weights is None:
+            return self
+        kept = self.weights >= threshold
+        starts = np.concatenate([[0], np.cumsum(kept)])[self.starts]
+        return Regions(self.shape, self.voxels[kept], starts)
+
+    def scaled(self, factor: float) -> Regions:
+        """Return the same regions, memberships multiplied by a number and kept at 1 or below.
+
+        Parameters
+        ----------
+        factor : of every membership
+
+        Returns
+        -------
+        Regions
+        """
+        weights = np.ones(len(self.voxels)) if self.weights is None else self.weights
+        return Regions(self.shape, self.voxels, self.starts, np.minimum(weights * factor, 1.0))
+
+    def combined(self, groups: Sequence[Sequence[int]]) -> Regions:
+        """Unions of regions, one per group of positions in this set; groups may overlap.
+
+        Parameters
+        ----------
+        groups : positions in this set, of each union
+
+        Returns
+        -------
+        Regions
+        """
+        parts = [[self._range(region) for region in group] for group in groups]
+        chosen = [np.concatenate([*part, np.empty(0, np.intp)]).astype(np.intp) for part in parts]
+        chosen = [one[np.argsort(self.voxels[one], kind="stable")] for one in chosen]
+        every = np.concatenate(chosen)
+        weights = None if self.weights is None else self.weights[every]
+        starts = _starts(np.array([len(one) for one in chosen]))
+        united = Regions(self.shape, self.voxels[every], starts, weights)
+        return united._merged() if self.overlapping else united
+
+    def _merged(self) -> Regions:
+        """Voxels that a region has several times, as parts of it overlap, once with their sum."""
+        region = np.repeat(np.arange(len(self)), np.diff(self.starts))
+        first = np.ones(len(self.voxels), bool)
+        first[1:] = (np.diff(self.voxels) != 0) | (np.diff(region) != 0)
+        weights = np.ones(len(self.voxels)) if self.weights is None else self.weights
+        united = np.bincount(np.cumsum(first) - 1, weights)
+        starts = _starts(np.bincount(region[first], minlength=len(self)))
+        kept = None if self.weights is None else np.minimum(united, 1.0)
+        return Regions(self.shape, self.voxels[first], starts, kept)
+
+    def sums(self, values: Float) -> Float:
+        """Sum per region of values given per voxel of `voxels`, (N,) -> (L,).
+
+        Parameters
+        ----------
+        values : ndarray, shape (N,)
+
+        Returns
+        -------
+        ndarray, shape (L,)
+        """
+        return np.array([values[start:end].sum() for start, end in self._slices()])
+
+    def _range(self, region: int) -> NDArray[np.intp]:
+        return np.arange(self.starts[region], self.starts[region + 1])
+
+    def _slices(self) -> Iterator[tuple[int, int]]:
+        return pairwise(self.starts.tolist())
+
+
+@dataclass(frozen=True)
+class RegionStatistics:
+    """What an image holds per region; arrays of shape (L,), NaN where nothing was measured.
+
+    Attributes
+    ----------
+    mean, sd, median : weighted by membership where that is fractional; units of the image
+    total : sum of the image, each voxel times its membership
+    n_voxels : voxels measured, whole
+    voxels : the same, each counted by its membership
+    volume_ml : volume of ``voxels``
+    coverage : measured part of the region, 0 to 1
+    centre_mm : ndarray, shape (L, 3); centre of mass of the uptake, world RAS mm
+    """
+
+    mean: Float
+    sd: Float
+    median: Float
+    total: Float
+    n_voxels: NDArray[np.intp]
+    voxels: Float
+    volume_ml: Float
+    coverage: Float
+    centre_mm: Float
+
+
+def region_statistics(
+    image: NDArray[np.floating], regions: Regions, grid: Grid
+) -> RegionStatistics:
+    """Measure a 3D image in regions.
+
+    Parameters
+    ----------
+    image : ndarray, shape (X, Y, Z)
+        NaN where nothing was measured.
+    regions : regions of the same shape
+    grid : places the voxels
+
+    Returns
+    -------
+    RegionStatistics
+
+    Notes
+    -----
+    ``mean`` is ``image[mask].mean()`` in double precision, bit for bit; with memberships ``w`` it
+    is ``(image[mask] * w[mask]).sum() / w[mask].sum()``. SD divides by the sum of the weights, as
+    NumPy does. The centre of mass needs a positive sum of the image.
+    """
+    _check(image, regions)
+    values = image.reshape(-1)[regions.voxels].astype(np.float64)
+    wanted = _counts(regions)
+    seen, values = _measured(regions, values)
+    weight = np.ones(len(values)) if seen.weights is None else seen.weights
+    counts, total = _counts(seen), seen.sums(values * weight)
+    mean = _ratio(total, counts)
+    index = np.stack(np.unravel_index(seen.voxels, seen.shape), axis=-1)
+    moments = np.stack([seen.sums(values * weight * at) for at in index.T], axis=-1)
+    centre = _ratio(moments, np.where(total > 0, total, 0)[:, None])
+    n_voxels = np.diff(seen.starts)
+    measured = counts > 0
+    return RegionStatistics(
+        mean=mean,
+        sd=np.sqrt(_ratio(seen.sums(weight * (values - np.repeat(mean, n_voxels)) ** 2), counts)),
+        median=np.array([_median(values, seen, r) for r in range(len(seen))]),
+        total=np.where(measured, total, np.nan),
+        n_voxels=n_voxels,
+        voxels=counts,
+        volume_ml=counts * (grid.voxel_volume / 1000),
+        coverage=_ratio(counts, wanted),
+        centre_mm=centre @ grid.affine[:3, :3].T + grid.affine[:3, 3],
+    )
+
+
+def eroded(mask: NDArray[np.bool_], grid: Grid, distance_mm: float) -> NDArray[np.bool_]:
+    """The voxels of a mask whose centres lie farther than a distance from every voxel outside.
+
+    Parameters
+    ----------
+    mask : ndarray of bool, shape (X, Y, Z)
+    grid : of the mask
+    distance_mm : as far as the mask is eroded
+
+    Returns
+    -------
+    ndarray of bool, shape (X, Y, Z)
+    """
+    inside = np.pad(mask, 1)  # the edge of the image is an edge of the mask
+    depth = ndimage.distance_transform_edt(inside, sampling=grid.voxel_size.tolist())
+    core = depth[1:-1, 1:-1, 1:-1] > distance_mm
+    return np.asarray(core)
+
+
+def spread(labels: NDArray[np.integer], voxel_size: NDArray[np.float64]) -> NDArray[np.integer]:
+    """Give every voxel of label 0 the label of the nearest voxel that has one.
+
+    Parameters
+    ----------
+    labels : ndarray, shape (X, Y, Z), integers
+    voxel_size : ndarray, shape (3,)
+        In mm: the nearest is that in space, not that in the fewest voxels.
+
+    Returns
+    -------
+    ndarray, shape (X, Y, Z)
+    """
+    at = ndimage.distance_transform_edt(
+        labels == 0, voxel_size.tolist(), return_distances=False, return_indices=True
+    )
+    return np.asarray(labels[tuple(at)])
+
+
+def region_means(data: NDArray[np.floating], regions: Regions) -> Float:
+    """Mean in every region of an image, or of each frame of one.
+
+    Parameters
+    ----------
+    data : ndarray, shape (X, Y, Z) or (X, Y, Z, T)
+        NaN where nothing was measured.
+    regions : regions of shape (X, Y, Z)
+
+    Returns
+    -------
+    ndarray, shape (L,) or (L, T), float64
+        Weighted by membership; NaN where nothing was measured.
+    """
+    _check(data, regions)
+    if data.ndim == 4:
+        frames = [region_means(data[..., t], regions) for t in range(data.shape[3])]
+        return np.stack(frames, axis=-1)
+    total, counts = region_sums(data, regions)
+    return _ratio(total, counts)
+
+
+def region_sums(image: NDArray[np.floating], regions: Regions) -> tuple[Float, Float]:
+    """Sum of a 3D image in every region, and its voxels measured: both weighted by membership.
+
+    Parameters
+    ----------
+    image : ndarray, shape (X, Y, Z)
+        NaN where nothing was measured.
+    regions : Regions of the same shape
+
+    Returns
+    -------
+    sums, voxels : ndarray, shape (L,), float64
+    """
+    _check(image, regions)
+    values = image.reshape(-1)[regions.voxels].astype(np.float64)
+    seen, values = _measured(regions, values)
+    total = seen.sums(values if seen.weights is None else values * seen.weights)
+    return total, _counts(seen)
+
+
+def label_means(
+    data: NDArray[np.floating],
+    labels: NDArray[np.integer],
+    values: int | Sequence[int],
+    *,
+    weights: NDArray[np.floating] | None = None,
+) -> Float:
+    """Mean of an image under every label of a label image.
+
+    Parameters
+    ----------
+    data : ndarray, shape (X, Y, Z) or (X, Y, Z, T)
+        NaN where nothing was measured.
+    labels : ndarray, shape (X, Y, Z), integers; 0 is no region
+    values : the labels, in the order of the result; a number ``L`` means 1 to L
+    weights : ndarray, shape (X, Y, Z)
+        Fractional voxels, such as the probability of grey matter.
+
+    Returns
+    -------
+    ndarray, shape (L,) or (L, T), float64
+        NaN for labels without a measured voxel.
+    """
+    wanted = range(1, values + 1) if isinstance(values, int) else values
+    regions = Regions.from_labels(labels, wanted)
+    return region_means(data, regions if weights is None else regions.weighted(weights))
+
+
+def _measured(regions: Regions, values: Float) -> tuple[Regions, Float]:
+    """Regions and values without the voxels that are not finite."""
+    finite = np.isfinite(values)
+    if finite.all():
+        return regions, values
+    kept = np.concatenate([[0], np.cumsum(finite)])[regions.starts]
+    weights = None if regions.weights is None else regions.weights[finite]
+    return Regions(regions.shape, regions.voxels[finite], kept, weights), values[finite]
+
+
+def _counts(regions: Regions) -> Float:
+    """Voxels per region, each counted by its membership."""
+    if regions.weights is None:
+        return np.diff(regions.starts).astype(np.float64)
+    return regions.sums(regions.weights)
+
+
+def _median(values: Float, regions: Regions, region: int) -> float:
+    """Median of a region: the value at which half of its membership is reached."""
+    part = slice(regions.starts[region], regions.starts[region + 1])
+    own = values[part]
+    if own.size == 0:
+        return np.nan
+    if regions.weights is None:
+        return float(np.median(own))
+    order = np.argsort(own, kind="stable")
+    reached = np.cumsum(regions.weights[part][order])
+    if reached[-1] <= 0:
+        return np.nan
+    return float(own[order][np.searchsorted(reached, reached[-1] / 2)])
+
+
+def _ratio(numerator: Float, denominator: Float) -> Float:
+    """Quotient; NaN instead of a division by zero."""
+    zero = denominator == 0
+    quotient: Float = np.where(zero, np.nan, numerator) / np.where(zero, 1.0, denominator)
+    return quotient
+
+
+def _starts(counts: NDArray[np.integer]) -> NDArray[np.intp]:
+    return np.concatenate([[0], np.cumsum(counts)]).astype(np.intp)
+
+
+def _shape(image: NDArray[np.generic]) -> tuple[int, int, int]:
+    x, y, z = image.shape
+    return x, y, z
+
+
+def _check(image: NDArray[np.floating], regions: Regions) -> None:
+    if image.shape[:3] != regions.shape:
+        raise ValueError(f"image of shape {image.shape}, regions of shape {regions.shape}")

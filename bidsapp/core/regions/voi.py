@@ -1,0 +1,185 @@
+"""What an image holds inside volumes of interest.
+
+Plain voxel means over the GAAIN volumes on the MNI grid, as the Centiloid was defined (Klunk et
+al. 2015), over the voxels that the PET measured; how many of them it measured is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bidsapp.core.grid.alignment import inverse, transform
+from bidsapp.core.grid.volume import Grid, Volume
+
+_CHUNK = 1 << 16  # points at a time: the work arrays stay in the processor's cache
+
+
+@dataclass(frozen=True)
+class CoverageRule:
+    """How much of a volume of interest the PET must have measured.
+
+    Attributes
+    ----------
+    flag : float
+        Below this part the result is flagged.
+    refuse : float
+        Below this part the mean is not given.
+    """
+
+    flag: float
+    refuse: float
+
+
+@dataclass(frozen=True)
+class VoiStatistics:
+    """Uptake in one volume of interest.
+
+    Attributes
+    ----------
+    mean, sd : float or None
+        Of the measured voxels, in the units of the image; None when too little was measured.
+    n_voxels : int
+        Voxels measured.
+    volume_ml : float
+        Volume of the voxels measured.
+    coverage : float
+        Measured part of the volume of interest, 0 to 1.
+    """
+
+    mean: float | None
+    sd: float | None
+    n_voxels: int
+    volume_ml: float
+    coverage: float
+
+
+def measure(
+    image: NDArray[np.floating],
+    vois: Mapping[str, NDArray[np.bool_]],
+    voxel_volume_mm3: float,
+    *,
+    least_coverage: float = 0.0,
+) -> dict[str, VoiStatistics]:
+    """Measure an image in volumes of interest.
+
+    Parameters
+    ----------
+    image : ndarray, shape (X, Y, Z)
+        NaN where nothing was measured.
+    vois : masks of shape (X, Y, Z) by name
+    voxel_volume_mm3 : float
+    least_coverage : part of a volume that must be measured for its mean to be given
+
+    Returns
+    -------
+    dict of VoiStatistics
+        One entry per name in ``vois``, in that order, whatever the image holds.
+    """
+    table = {}
+    for name, mask in vois.items():
+        values = image[mask].astype(np.float64)
+        measured = values[np.isfinite(values)]
+        coverage = measured.size / values.size
+        known = measured.size > 0 and coverage >= least_coverage
+        table[name] = VoiStatistics(
+            mean=float(measured.mean()) if known else None,
+            sd=float(measured.std()) if known else None,
+            n_voxels=measured.size,
+            volume_ml=measured.size * voxel_volume_mm3 / 1000,
+            coverage=coverage,
+        )
+    return table
+
+
+def nearest(image: Volume, points: NDArray[np.floating]) -> NDArray[np.generic]:
+    """Values of the voxels nearest to world points; 0 outside the image.
+
+    Parameters
+    ----------
+    image : Volume, shape (X, Y, Z); labels, say
+    points : ndarray, shape (..., 3), RAS mm in the world of ``image``
+
+    Returns
+    -------
+    ndarray, shape (...), of the type of the image
+    """
+    index = np.rint(transform(inverse(image.affine), np.asarray(points, np.float64)))
+    inside = ((index >= 0) & (index < image.data.shape)).all(axis=-1)
+    values = np.zeros(points.shape[:-1], image.data.dtype)
+    values[inside] = image.data[tuple(index[inside].astype(np.intp).T)]
+    return values
+
+
+def template_voxels(
+    grid: Grid,
+    template: Grid,
+    to_template: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+    within: NDArray[np.bool_] | None = None,
+) -> NDArray[np.intp]:
+    """Nearest voxel of the template for every voxel of a native grid.
+
+    Parameters
+    ----------
+    grid, template : native grid and grid of the template
+    to_template : native world points (N, 3) -> template world points (N, 3), RAS mm
+    within : ndarray of bool, on ``grid``; voxels outside get none
+
+    Returns
+    -------
+    ndarray, shape (number of voxels of ``grid``,)
+        Flat index (C order); -1 where the template has no voxel.
+    """
+    found = np.full(int(np.prod(grid.shape)), -1, np.intp)
+    wanted = np.arange(found.size) if within is None else np.flatnonzero(within)
+    to_index = inverse(template.affine)
+    for start in range(0, wanted.size, _CHUNK):
+        part = wanted[start : start + _CHUNK]
+        voxels = np.stack(np.unravel_index(part, grid.shape), axis=-1).astype(np.float64)
+        index = np.rint(transform(to_index, to_template(transform(grid.affine, voxels))))
+        inside = ((index >= 0) & (index < template.shape)).all(axis=1)
+        place = tuple(index[inside].astype(np.intp).T)
+        found[part[inside]] = np.ravel_multi_index(place, template.shape)
+    return found
+
+
+def in_native_space(
+    vois: Mapping[str, NDArray[np.bool_]],
+    grid: Grid,
+    to_template: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+    mask: NDArray[np.bool_],
+    affine: NDArray[np.float64],
+) -> dict[str, NDArray[np.bool_]]:
+    """Carry volumes of interest from the template to the voxels of a brain.
+
+    Parameters
+    ----------
+    vois : masks on ``grid`` by name
+    grid : grid of the template
+    to_template : native world points (N, 3) -> template world points (N, 3), RAS mm
+    mask : ndarray, shape (X, Y, Z)
+        Brain; everything outside it belongs to no volume.
+    affine : ndarray, shape (4, 4)
+        Native voxel -> world, RAS mm.
+
+    Returns
+    -------
+    dict of ndarray, shape (X, Y, Z), bool
+        Each brain voxel has what the nearest template voxel has.
+    """
+    source = template_voxels(Grid(_shape(mask), affine), grid, to_template, mask)
+    on_grid = source >= 0
+    native = {}
+    for name, voi in vois.items():
+        inside = np.zeros(mask.size, dtype=bool)
+        inside[on_grid] = voi.reshape(-1)[source[on_grid]]
+        native[name] = inside.reshape(mask.shape)
+    return native
+
+
+def _shape(image: NDArray[np.generic]) -> tuple[int, int, int]:
+    x, y, z = image.shape
+    return x, y, z

@@ -1,0 +1,215 @@
+"""Weighted least squares for levels of tissue classes that differ by place.
+
+The level of a class is a sum of polynomials of place and, for some classes, of a constant in every
+region. Written as one design matrix that is some 200 columns of 20,000 voxels, and its normal
+matrix takes most of a registration. But a column is the fraction of a class times a function of
+place, so that every sum is one of few kinds: fractions of two classes times a monomial of twice the
+order, or times a monomial within one region.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import combinations_with_replacement
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import cho_factor, cho_solve
+
+from bidsapp.core.grid.alignment import LENGTH_MM
+from bidsapp.core.grid.sampling import Float32, Float64
+
+RIDGE = 1e-6  # of the mean diagonal: keeps a class outside the field of view from dividing by zero
+
+
+def _exponents(order: int) -> list[tuple[int, ...]]:
+    """Axes whose coordinates a monomial multiplies, for each up to ``order``, () first."""
+    return [
+        axes
+        for degree in range(order + 1)
+        for axes in combinations_with_replacement(range(3), degree)
+    ]
+
+
+def _monomials(points: Float64, centre: Float64, order: int) -> Float64:
+    """All monomials of the coordinates up to ``order``, shape (K, N), the constant first."""
+    x = np.ascontiguousarray((points - centre).T / LENGTH_MM)
+    rows: dict[tuple[int, ...], Float64] = {(): np.ones(x.shape[1])}
+    for axes in _exponents(order)[1:]:
+        rows[axes] = rows[axes[:-1]] * x[axes[-1]]
+    return np.stack(list(rows.values()))
+
+
+def drift_basis(points: Float64, centre: Float64, order: int) -> Float64:
+    """Return all monomials of the coordinates up to ``order``, shape (N, K), the constant first."""
+    return np.ascontiguousarray(_monomials(points, centre, order).T)
+
+
+@dataclass(frozen=True)
+class Places:
+    """The functions of place that levels are made of, at N points.
+
+    Attributes
+    ----------
+    monomials : ndarray, shape (K, N)
+        Up to the order of the drift, the constant first.
+    products : ndarray, shape (L, N)
+        Up to twice that order.
+    of_pair : ndarray of int, shape (K, K)
+        Which of ``products`` is the product of two monomials.
+    borders : ndarray of int, shape (R + 1,)
+        Region r is the points from ``borders[r]`` to ``borders[r + 1]``.
+    """
+
+    monomials: Float64
+    products: Float64
+    of_pair: NDArray[np.intp]
+    borders: NDArray[np.intp]
+
+    @classmethod
+    def of(
+        cls,
+        points: Float64,
+        centre: Float64,
+        order: int,
+        region: NDArray[np.integer] | None = None,
+    ) -> Places:
+        """Prepare points.
+
+        Parameters
+        ----------
+        points : ndarray, shape (N, 3)
+        centre : ndarray, shape (3,)
+            Of the polynomials.
+        order : int
+            Of the polynomials.
+        region : ndarray of int, shape (N,), optional
+            Region of every point, ascending; without it all lie in one.
+        """
+        products = _monomials(points, centre, 2 * order)
+        place = {axes: number for number, axes in enumerate(_exponents(2 * order))}
+        own = _exponents(order)
+        of_pair = np.array([[place[tuple(sorted(a + b))] for b in own] for a in own])
+        inner = np.empty(0, np.intp)
+        if region is not None:
+            steps = np.diff(region)
+            if (steps < 0).any():
+                raise ValueError("points have to be sorted by region")
+            inner = np.flatnonzero(steps) + 1
+        borders = np.concatenate([[0], inner, [len(points)]])
+        return cls(products[: len(own)], products, of_pair, borders)
+
+    @property
+    def n_regions(self) -> int:
+        """Number of regions."""
+        return len(self.borders) - 1
+
+    def by_region(self, values: Float64) -> Float64:
+        """Sums of ``values`` (P, N) times every monomial within each region, (R, P, K)."""
+        spans = zip(self.borders[:-1], self.borders[1:], strict=True)
+        return np.stack([values[:, a:b] @ self.monomials[:, a:b].T for a, b in spans])
+
+
+class Levels:
+    """Weighted least squares for the levels of the classes at one pose.
+
+    Coefficients of a class are those of its constants (one, or one a region), then those of the
+    monomials from the first order on; class after class.
+
+    Parameters
+    ----------
+    maps : ndarray, shape (N, C)
+        Fraction of each class at each voxel.
+    places : Places
+        The N voxels.
+    weights : ndarray, shape (N,)
+    regional : int
+        So many of the first classes have a constant in every region instead of one.
+    """
+
+    def __init__(self, maps: Float32, places: Places, weights: Float64, regional: int = 0) -> None:
+        self.maps: Float64 = np.ascontiguousarray(maps.T, dtype=np.float64)
+        self.places, self.weights = places, weights
+        self.constants = [places.n_regions if c < regional else 1 for c in range(len(self.maps))]
+        sizes = [count + len(places.monomials) - 1 for count in self.constants]
+        self.begins = [0, *np.cumsum(sizes).tolist()]
+        normal = self._normal()
+        normal[np.diag_indices_from(normal)] += RIDGE * np.trace(normal) / len(normal)
+        self.factor = cho_factor(normal)
+
+    def _normal(self) -> Float64:
+        """Weighted sums of all products of two columns of the design, (T, T)."""
+        places, several = self.places, [count > 1 for count in self.constants]
+        first, second = np.triu_indices(len(self.maps))
+        shared = self.maps[first] * self.maps[second]
+        shared *= self.weights
+        everywhere = (shared @ places.products.T)[:, places.of_pair]  # (pair, K, K)
+        within = np.array([several[c] or several[d] for c, d in zip(first, second, strict=True)])
+        by_region = iter(())
+        if within.any():
+            by_region = iter(np.moveaxis(places.by_region(shared[within]), 1, 0))  # (pair, R, K)
+        normal = np.empty((self.begins[-1], self.begins[-1]))
+        for c, d, sums, split in zip(first, second, everywhere, within, strict=True):
+            block = np.empty(
+                (self.begins[c + 1] - self.begins[c], self.begins[d + 1] - self.begins[d])
+            )
+            m, n = self.constants[c], self.constants[d]
+            block[m:, n:] = sums[1:, 1:]
+            regions = next(by_region) if split else sums[:1]
+            block[:m, n:] = regions[:, 1:] if m > 1 else sums[:1, 1:]
+            block[m:, :n] = regions[:, 1:].T if n > 1 else sums[1:, :1]
+            constant = regions[:, 0]
+            block[:m, :n] = np.diag(constant) if m == n else constant.reshape(m, n)
+            here, there = (slice(self.begins[k], self.begins[k + 1]) for k in (c, d))
+            normal[here, there] = block
+            normal[there, here] = block.T
+        return normal
+
+    def solve(self, values: Float64) -> Float64:
+        """Return the coefficients (T,) or (T, M) that fit ``values``, (N,) or (N, M)."""
+        several = values.reshape(len(values), -1).T  # (M, N)
+        right = np.empty((self.begins[-1], len(several)))
+        for c, count in enumerate(self.constants):
+            weighted = several * (self.maps[c] * self.weights)
+            begin, end = self.begins[c : c + 2]
+            sums = weighted @ self.places.monomials.T
+            right[begin + count : end] = sums[:, 1:].T
+            right[begin : begin + count] = (
+                sums[:, :1]
+                if count == 1
+                else np.add.reduceat(weighted, self.places.borders[:-1], 1)
+            ).T
+        solved: Float64 = cho_solve(self.factor, right)
+        return solved.reshape(-1, *values.shape[1:])
+
+    def local(self, coefficients: Float64) -> Float64:
+        """Return the level of every class at every voxel, (N, C), for coefficients (T,)."""
+        return np.concatenate(list(self._local(coefficients[:, None]))).T
+
+    def _local(self, coefficients: Float64) -> Iterator[Float64]:
+        """Level of one class after the other, (M, N)."""
+        lengths = np.diff(self.places.borders)
+        for c, count in enumerate(self.constants):
+            begin, end = self.begins[c : c + 2]
+            levels = coefficients[begin + count : end].T @ self.places.monomials[1:]
+            own = coefficients[begin : begin + count].T
+            levels += own if count == 1 else np.repeat(own, lengths, axis=1)
+            yield levels
+
+    def at(self, coefficients: Float64) -> Float64:
+        """Return what levels (T,) or (T, M) make of the voxels, (N,) or (N, M)."""
+        several = coefficients.reshape(len(coefficients), -1)
+        total = np.zeros((several.shape[1], self.maps.shape[1]))
+        for fraction, level in zip(self.maps, self._local(several), strict=True):
+            level *= fraction
+            total += level
+        return total.T.reshape(-1, *coefficients.shape[1:])
+
+    def part(self, values: Float64) -> Float64:
+        """Return the part of ``values`` that the levels explain."""
+        return self.at(self.solve(values))
+
+    def design(self) -> Float64:
+        """Return what each coefficient alone makes of the voxels, (N, T)."""
+        return self.at(np.eye(self.begins[-1]))

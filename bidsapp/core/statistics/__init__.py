@@ -1,0 +1,1 @@
+"""Lines, groups and courses: the mathematics of cohorts and calibrations."""

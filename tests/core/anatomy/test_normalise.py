@@ -1,0 +1,120 @@
+"""The ways to normalise a T1w when the usual one fails: which is taken, and what is said."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from bidsapp import data
+from bidsapp.core.anatomy import normalise as module
+from bidsapp.core.anatomy.confidence import Template
+from bidsapp.core.anatomy.normalise import normalise
+from bidsapp.core.anatomy.start import AS_STORED, Start
+from bidsapp.core.grid.volume import Volume
+from bidsapp.errors import BadDataError
+
+LIMITS = {"template_shift_mm": {"flag": 3.0}, "voi_contrast": {"least": 1.0}}
+T1W = Volume(np.ones((4, 4, 4), np.float32), np.eye(4))
+QUARTER = np.array([[1.0, 0, 0, 0], [0, 0, -1, 0], [0, 1, 0, 0], [0, 0, 0, 1]])
+
+
+@pytest.fixture
+def template():
+    return Template(data.priors(), data.template_mask(2).data, data.vois(2))
+
+
+def stand_ins(monkeypatch, shifts, *, turned_score=0.1, contrast=2.0):
+    """Each attempt gives the next of ``shifts``, an error for None; returns what was tried."""
+    tried, left = [], iter(shifts)
+
+    def find_head(t1w, priors, sampler, orientations=AS_STORED):
+        if orientations is AS_STORED:
+            return Start(np.eye(4), 0.0, 0.2, 0.2)
+        return Start(QUARTER, 0.0, 0.2, turned_score)
+
+    def segment(t1w, priors, options, start):
+        tried.append((options.warp_penalty, options.warp_steps > 0, start.affine is QUARTER))
+        shift = next(left)
+        if shift is None:
+            raise BadDataError("only 3 ml could be brain")
+        return SimpleNamespace(
+            corrected=t1w.data, probabilities=None, brain_mask=None, field=None,
+            quality={"shift": shift},
+        )  # fmt: skip
+
+    def quality(t1w, tissue, mask, field, template):
+        return {"template_shift_mm": shifts[len(tried) - 1], "voi_contrast": contrast}
+
+    monkeypatch.setattr(module, "find_head", find_head)
+    monkeypatch.setattr(module, "segment", segment)
+    monkeypatch.setattr(module, "normalisation_quality", quality)
+    return tried
+
+
+def codes(found):
+    return [finding.code for finding in found.findings]
+
+
+def test_a_good_one_is_left_alone(monkeypatch, template):
+    tried = stand_ins(monkeypatch, [1.0])
+    assert codes(normalise(T1W, template, LIMITS)) == []
+    assert len(tried) == 1
+
+
+def test_a_turned_header_is_repaired_and_told(monkeypatch, template):
+    tried = stand_ins(monkeypatch, [9.0, 1.0], turned_score=0.3)
+    found = normalise(T1W, template, LIMITS)
+    assert codes(found) == ["normalisation-fallback", "t1w-orientation"]
+    assert "another start" in found.findings[0].message
+    assert "90 degrees" in found.findings[1].message
+    assert [turned for _, _, turned in tried] == [False, True]
+
+
+def test_a_stiffer_warp_comes_next(monkeypatch, template):
+    tried = stand_ins(monkeypatch, [9.0, 1.0])
+    found = normalise(T1W, template, LIMITS)
+    assert codes(found) == ["normalisation-fallback"]
+    assert "a stiffer warp" in found.findings[0].message
+    assert "normalisation-shift" in found.findings[0].message
+    assert tried[1][0] > 10 * tried[0][0] and not tried[1][2]
+
+
+def test_when_all_fail_the_least_bad_is_given_with_its_failure(monkeypatch, template):
+    tried = stand_ins(monkeypatch, [9.0, 5.0, 7.0])
+    found = normalise(T1W, template, LIMITS)
+    assert found.quality["template_shift_mm"] == 5.0
+    assert codes(found) == ["normalisation-fallback", "normalisation-shift"]
+    assert [warped for _, warped, _ in tried] == [True, True, False]
+
+
+def test_what_no_other_way_can_repair_costs_no_time(monkeypatch, template):
+    tried = stand_ins(monkeypatch, [1.0], contrast=0.2)
+    assert codes(normalise(T1W, template, LIMITS)) == ["t1w-contrast"]
+    assert len(tried) == 1
+
+
+def test_another_way_after_an_error_is_told(monkeypatch, template):
+    stand_ins(monkeypatch, [None, 1.0])
+    (finding,) = normalise(T1W, template, LIMITS).findings
+    assert finding.code == "normalisation-fallback" and "no head found" in finding.message
+
+
+def test_no_head_in_any_way_is_an_error(monkeypatch, template):
+    stand_ins(monkeypatch, [None, None, None])
+    with pytest.raises(BadDataError, match="3 ml"):
+        normalise(T1W, template, LIMITS)
+
+
+@pytest.mark.slow
+def test_a_head_on_its_side(template):
+    """The template's head at 4 mm under a header that is wrong by 90 degrees."""
+    affine = np.diag([-4.0, 4.0, 4.0, 1.0])
+    affine[:3, 3] = [90, -126, -72]
+    image = np.ascontiguousarray(data.template(1).data[::4, ::4, ::4])
+    found = normalise(Volume(image, QUARTER @ affine), template, data.read_table("limits"))
+    assert "t1w-orientation" in codes(found) and not found.failed
+    goal = data.mni_grid(2).world() @ QUARTER[:3, :3].T
+    off = np.linalg.norm(found.segmentation.field - goal, axis=-1)
+    assert off[data.vois(2)["ctx"]].mean() < 5

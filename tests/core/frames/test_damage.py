@@ -1,0 +1,221 @@
+"""Damage to images: what is told of it, and what is taken out."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from bidsapp.core.frames.damage import (
+    air_level,
+    crosses,
+    flat_voxels,
+    inspect,
+    voxels_at,
+    without_spikes,
+)
+from bidsapp.core.grid.volume import Volume
+from bidsapp.core.quality import centiloid_refusal, damage_findings, damage_refusal
+from bidsapp.data import read_table
+
+
+@pytest.fixture
+def head():
+    rng = np.random.default_rng(0)
+    data = np.zeros((24, 24, 24), np.float32)
+    data[4:20, 4:20, 4:20] = rng.uniform(100, 400, size=(16, 16, 16))
+    return data
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan, 1e38, 3e5, -3e5])
+def test_what_no_head_has_is_missing_and_the_rest_untouched(head, value):
+    odd = head.copy()
+    odd[10, 10, 10] = value
+    found = without_spikes(Volume(odd, np.eye(4))).data
+    assert np.isnan(found[10, 10, 10])
+    odd[10, 10, 10] = np.nan
+    np.testing.assert_array_equal(found, odd)
+
+
+def test_bright_vessels_stay(head):
+    head[10, 10, 10] = 3 * head.max()
+    image = Volume(head, np.eye(4))
+    assert without_spikes(image) is image
+
+
+@pytest.mark.parametrize("times", [9.0, 11.0, 40.0])
+@pytest.mark.parametrize("bright", [1, 19, 20, 21, 22, 60])  # 0.5 % of 4096 voxels are 20.5
+def test_what_is_bright_is_told_from_a_spike_by_the_percentile_alone(head, bright, times):
+    places = np.flatnonzero(head)[:: 4096 // bright][:bright]
+    head.ravel()[places] = times * 400
+    limit = 10 * np.percentile(head[head > 0], 99.5)
+    found = without_spikes(Volume(head, np.eye(4))).data
+    assert np.array_equal(np.isnan(found), head > limit)
+
+
+def test_an_empty_image_stays(head):
+    image = Volume(np.zeros_like(head), np.eye(4))
+    assert without_spikes(image) is image
+
+
+SHAPE, VOXEL_MM = (56, 60, 48), 3.0
+AFFINE = np.diag([VOXEL_MM, VOXEL_MM, VOXEL_MM, 1.0])
+MIDDLE = np.array(SHAPE) / 2
+
+
+def ball(radius_mm):
+    from_middle = VOXEL_MM * (np.indices(SHAPE).T - MIDDLE)
+    return radius_mm > np.linalg.norm(from_middle, axis=-1).T
+
+
+BRAIN = ball(40.0)
+TISSUE = ball(36.0)
+BOTTOM = int(MIDDLE[2] - 36 / VOXEL_MM)
+
+
+@pytest.fixture(scope="module")
+def pet():
+    """Grey on white, blurred, with the noise of a short frame, in air that is nearly none."""
+    rng = np.random.default_rng(2)
+    uptake = np.where(BRAIN, np.where(ball(30.0), 1.8, 1.0), 0.02)
+    noise = ndimage.gaussian_filter(rng.normal(size=SHAPE), 0.9)
+    values = ndimage.gaussian_filter(uptake, 0.9) * (1 + 0.15 * noise / noise.std())
+    return (8000 * values).astype(np.float32)
+
+
+def clipped(data, share):
+    return np.minimum(data, np.quantile(data[TISSUE], share))
+
+
+def filled(data, planes, level):
+    data = data.copy()
+    data[:, :, : BOTTOM + planes] = level * data.max()
+    return data
+
+
+def emptied(data, planes):
+    data = data.copy()
+    data[:, 30 : 30 + planes] = 0
+    return data
+
+
+def scaled(data, factor):
+    data = data.copy()
+    data[:, :, : SHAPE[2] // 2] *= factor
+    return data
+
+
+def codes(data):
+    found = inspect(Volume(data, AFFINE), TISSUE)
+    numbers = {
+        "pet_lost_share": float(found.lost.sum() / TISSUE.sum()),
+        "pet_clipped_share": found.clipped_share,
+        "pet_plane_step": found.plane_step,
+        "pet_air_level": air_level(Volume(data, AFFINE), BRAIN, float(np.median(data[TISSUE]))),
+    }
+    return {flag.code for flag in damage_findings(numbers, read_table("limits"))}
+
+
+def test_an_undamaged_pet_has_nothing(pet):
+    found = inspect(Volume(pet, AFFINE), TISSUE)
+    assert not found.lost.any()
+    assert found.clipped_share == 0
+    assert found.plane_step < 0.15
+    assert codes(pet) == set()
+
+
+@pytest.mark.parametrize("share", [0.99, 0.9, 0.6])
+def test_a_clipped_pet_is_told(pet, share):
+    found = inspect(Volume(clipped(pet, share), AFFINE), TISSUE)
+    assert found.clipped_share == pytest.approx(1 - share, abs=0.001)
+    assert codes(clipped(pet, share)) == {"pet-clipped"}
+
+
+@pytest.mark.parametrize(("planes", "level"), [(2, 0.01), (3, 0.3), (12, 0.01), (5, 0.0)])
+def test_what_was_filled_with_a_number_is_lost(pet, planes, level):
+    damaged = filled(pet, planes, level)
+    lost = inspect(Volume(damaged, AFFINE), TISSUE).lost
+    band = TISSUE.copy()
+    band[:, :, BOTTOM + planes :] = False
+    assert (lost & band).sum() == band.sum()
+    assert (lost & ~band).sum() < 0.2 * band.sum()
+    assert "pet-lost" in codes(damaged)
+
+
+@pytest.mark.parametrize("planes", [1, 2, 4])
+def test_empty_planes_between_filled_ones_are_lost(pet, planes):
+    lost = inspect(Volume(emptied(pet, planes), AFFINE), TISSUE).lost
+    assert lost[:, 30 : 30 + planes][TISSUE[:, 30 : 30 + planes]].all()
+    assert "pet-lost" in codes(emptied(pet, planes))
+
+
+@pytest.mark.parametrize("levels", [20, 200])
+def test_an_image_of_few_levels_is_no_filled_one(pet, levels):
+    step = pet.max() / levels
+    coarse = np.round(pet / step) * step
+    assert codes(coarse) == set()
+    assert "pet-lost" in codes(filled(coarse, 5, np.float32(8 * step / pet.max())))
+
+
+def test_an_enlarged_image_is_no_filled_one(pet):
+    enlarged = pet.repeat(2, axis=0).repeat(2, axis=1).repeat(2, axis=2)[28:-28, 30:-30, 24:-24]
+    found = inspect(
+        Volume(enlarged, AFFINE), np.ones(SHAPE, bool) & (enlarged > 0.3 * enlarged.max())
+    )
+    assert not found.lost.any()
+
+
+@pytest.mark.parametrize("factor", [0.4, 0.6, 1.6])
+def test_planes_that_were_scaled_make_a_step(pet, factor):
+    found = inspect(Volume(scaled(pet, factor), AFFINE), TISSUE)
+    assert found.plane_step == pytest.approx(2 * abs(1 - factor) / (1 + factor), abs=0.12)
+    assert (found.step_axis, found.step_plane) == (2, SHAPE[2] // 2 - 1)
+    assert codes(scaled(pet, factor)) == {"pet-plane-step"}
+    assert crosses(found, TISSUE, 0.01)
+    assert not crosses(found, filled(TISSUE, 14, 0.0).astype(bool), 0.01)
+
+
+@pytest.mark.parametrize("level", [0.05, 0.2, -0.1])
+def test_an_offset_shows_in_the_air(pet, level):
+    assert codes(pet + np.float32(level * np.median(pet[TISSUE]))) == {"pet-offset"}
+
+
+def test_air_that_was_set_to_zero_tells_nothing(pet):
+    bare = np.where(BRAIN, pet, 0)
+    assert air_level(Volume(bare, AFFINE), BRAIN, 8000.0) is None
+    assert codes(bare) == set()
+
+
+def test_a_pet_without_activity_is_lost():
+    found = inspect(Volume(np.zeros(SHAPE, np.float32), AFFINE), TISSUE)
+    assert (found.lost == TISSUE).all()
+
+
+def test_noise_has_no_flat_place_and_a_block_is_one():
+    data = np.random.default_rng(4).normal(size=(12, 12, 12))
+    assert not flat_voxels(data).any()
+    data[3:8, 3:8, 3:8] = 5
+    block = np.zeros(data.shape, bool)
+    block[3:8, 3:8, 3:8] = True
+    flat = flat_voxels(data)
+    assert not (flat & ~block).any()
+    assert flat[4:7, 4:7, 4:7].all()
+
+
+def test_points_find_their_voxels():
+    grid = Volume(TISSUE, AFFINE).grid
+    centres = grid.world()[TISSUE]
+    assert (voxels_at(centres + 1.0, grid) == TISSUE).all()
+    assert not voxels_at(centres + 1e4, grid).any()
+
+
+def test_a_damaged_reference_region_gives_no_number():
+    assert damage_refusal("wc", 0.0, None, 0.01) is None
+    assert "wc" in damage_refusal("wc", 0.02, None, 0.01)
+    assert "jumps by 50%" in damage_refusal("wc", 0.0, 0.5, 0.01)
+
+
+@pytest.mark.parametrize(("value", "refused"), [(13540, True), (-200, True), (240, False)])
+def test_a_centiloid_that_cannot_be_is_refused(value, refused):
+    reason = centiloid_refusal(value, **read_table("limits")["centiloid_possible"])
+    assert (reason is not None) == refused

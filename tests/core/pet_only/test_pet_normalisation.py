@@ -1,0 +1,185 @@
+"""PET to template without a T1w, on phantoms whose map and amyloid load are known."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from bidsapp.core.grid.alignment import rigid_matrix, transform
+from bidsapp.core.grid.resample import sample
+from bidsapp.core.grid.volume import Volume
+from bidsapp.core.pet_only.pet_normalisation import PetNormalisation, normalise_pet
+from bidsapp.core.pet_only.pet_template import CLASSES
+from bidsapp.core.quality import pet_only_findings, pet_only_refusal
+from bidsapp.data import mni_grid, read_table, vois
+from bidsapp.data.amyloid_template import amyloid_template
+from bidsapp.errors import BadDataError
+from tests.core.pet_phantom import NEGATIVE, PetPhantom, make_phantom
+
+
+def suvr(phantom: PetPhantom, field) -> float:
+    on_template = sample(phantom.pet, field)
+    means = {name: np.nanmean(on_template[vois(2)[name]]) for name in ("ctx", "wc")}
+    return means["ctx"] / means["wc"]
+
+
+def centiloid_error(phantom: PetPhantom, found: PetNormalisation) -> float:
+    """On the PiB scale."""
+    return 93.755 * (suvr(phantom, found.field) - suvr(phantom, phantom.field))
+
+
+def distance_mm(phantom: PetPhantom, found: PetNormalisation, name: str) -> float:
+    gap = (found.field - phantom.field)[vois(2)[name]]
+    return float(np.sqrt((gap**2).sum(axis=-1)).mean())
+
+
+def assert_found(phantom: PetPhantom, found: PetNormalisation, within_mm: float = 1.5) -> None:
+    assert distance_mm(phantom, found, "ctx") < within_mm
+    assert distance_mm(phantom, found, "wc") < within_mm
+    assert abs(centiloid_error(phantom, found)) < 2.0
+
+
+@pytest.fixture(scope="module")
+def positive() -> tuple[PetPhantom, PetNormalisation]:
+    phantom = make_phantom(amyloid_template(), load=60)
+    return phantom, normalise_pet(phantom.pet, amyloid_template())
+
+
+def test_template_divides_every_voxel():
+    template = amyloid_template()
+    assert template.grid.shape == mni_grid(2).shape
+    assert np.allclose(template.fractions.sum(axis=-1), 1, atol=1e-4)
+    cerebellum = template.fractions[..., CLASSES.index("gm_cerebellum")]
+    inside = vois(2)["cg"]
+    # all of the cerebellar grey matter is cerebellum, and none of the cortical target
+    assert cerebellum[inside].mean() > 0.5
+    assert cerebellum[vois(2)["ctx"]].mean() < 0.01
+
+
+@pytest.mark.slow
+def test_position_and_load_are_found(positive):
+    phantom, found = positive
+    assert_found(phantom, found)
+    assert found.levels["gm_target"] == pytest.approx(1 + 0.6 * 1.3, abs=0.15)
+    assert found.levels["gm_cerebellum"] == 1
+    assert found.quality["pet_only_unexplained"] < 0.01
+    assert found.quality["pet_only_fluid"] < 0.4
+    assert found.quality["pet_only_rival"] < 0.7
+    assert found.quality["pet_only_turn_deg"] < 10
+    assert not pet_only_findings(found.quality, read_table("limits"))
+    assert 0.5 < found.quality["pet_only_jacobian_min"] < 1 < found.quality["pet_only_jacobian_max"]
+    # voxels of 3 mm and the interpolation add to the 6 mm
+    assert found.quality["pet_fwhm_mm"] == pytest.approx(7, abs=1)
+
+
+def test_an_image_without_activity_is_refused():
+    empty = Volume(np.zeros((40, 40, 40), np.float32), np.diag([4.0, 4.0, 4.0, 1.0]))
+    with pytest.raises(BadDataError, match="contains no activity"):
+        normalise_pet(empty, amyloid_template())
+
+
+def test_an_image_without_structure_is_refused():
+    flat = Volume(np.ones((50, 50, 40), np.float32), np.diag([4.0, 4.0, 4.0, 1.0]))
+    with pytest.raises(BadDataError, match="no brain"):
+        normalise_pet(flat, amyloid_template())
+
+
+@pytest.mark.slow
+def test_same_input_same_bits_and_units_do_not_matter(positive):
+    phantom, found = positive
+    again = normalise_pet(phantom.pet, amyloid_template())
+    assert np.array_equal(again.field, found.field)
+    scaled = Volume(phantom.pet.data * np.float32(1 / 1024), phantom.pet.affine)
+    other = normalise_pet(scaled, amyloid_template())
+    assert np.abs(other.field - found.field).max() < 0.01
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("load", [0, 120])
+def test_every_load_is_found(load):
+    phantom = make_phantom(amyloid_template(), load=load, seed=load + 1)
+    assert_found(phantom, normalise_pet(phantom.pet, amyloid_template()))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "case",
+    [
+        {"shift_mm": (25.0, -20.0, 24.0), "turn_deg": (-17.0, 17.0, 17.0)},
+        {"negative": NEGATIVE | {"wm": 2.3, "wm_cerebellum": 1.9}, "load": 0},
+        {"negative": NEGATIVE | {"wm": 1.2, "rest": 0.9}, "fwhm_mm": 8.0},
+        {"noise": 0.3},
+        {"scalp": 1.8, "load": 0, "shift_mm": (0.0, 15.0, -30.0)},
+    ],
+    ids=["displaced", "white-matter", "flat", "low-count", "bright-surroundings"],
+)
+def test_odd_scans_are_found(case):
+    phantom = make_phantom(amyloid_template(), **({"load": 50, "seed": 7} | case))
+    # noise leaves the prior more say: the warp of the phantom is found in part
+    within_mm = 2.5 if "noise" in case else 1.5
+    assert_found(phantom, normalise_pet(phantom.pet, amyloid_template()), within_mm)
+
+
+@pytest.mark.slow
+def test_a_head_that_the_header_turns_is_found_and_told(positive):
+    phantom, _ = positive
+    turn = rigid_matrix([0, 0, 0, 0, 0, np.pi / 2])
+    pet = Volume(phantom.pet.data, turn @ phantom.pet.affine)
+    field = transform(turn, phantom.field.astype(np.float64)).astype(np.float32)
+    found = normalise_pet(pet, amyloid_template())
+    assert_found(PetPhantom(pet, field), found)
+    assert found.quality["pet_only_turn_deg"] == pytest.approx(90, abs=15)
+    codes = [one.code for one in pet_only_findings(found.quality, read_table("limits"))]
+    assert "pet-only-turn-deg" in codes
+
+
+def noise(fwhm_voxels: float) -> Volume:
+    """Uniform noise, smoothed."""
+    data = np.random.default_rng(0).random((64, 64, 50)).astype(np.float32)
+    data = ndimage.gaussian_filter(data, fwhm_voxels / 2.3548)
+    return Volume(data - data.min(), np.diag([4.0, 4.0, 4.0, 1.0]))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fwhm_voxels", [0, 2, 6])
+def test_what_is_no_head_gives_no_number(fwhm_voxels):
+    try:
+        quality = normalise_pet(noise(fwhm_voxels), amyloid_template()).quality
+    except BadDataError as error:
+        assert "no brain" in str(error)
+    else:
+        assert "no brain" in (pet_only_refusal(quality, read_table("limits")) or "")
+
+
+def test_every_number_is_judged_by_its_limits():
+    limits = {
+        name: {"least": 0.0} if name.endswith("min") else {"flag": 1.0, "refuse": 2.0}
+        for name in read_table("limits")
+        if name.startswith("pet_only_")
+    }
+    good = dict.fromkeys(limits, 0.5)
+    assert not pet_only_findings(good, limits) and pet_only_refusal(good, limits) is None
+    for name in limits:
+        doubtful = good | {name: -1.0 if name.endswith("min") else 1.5}
+        codes = [finding.code for finding in pet_only_findings(doubtful, limits)]
+        assert codes == [name.replace("_", "-")]
+        assert pet_only_refusal(doubtful, limits) is None
+    for wrong in (2.5, float("nan")):
+        reason = pet_only_refusal(good | {"pet_only_fluid": wrong}, limits)
+        assert reason and "pet_only_fluid" in reason and "T1w" in reason
+
+
+@pytest.mark.slow
+def test_a_cut_vertex_and_a_cut_cerebellum_change_little():
+    phantom = make_phantom(amyloid_template(), load=50, seed=3)
+    edges = np.linalg.inv(phantom.pet.affine)
+    height = (phantom.field @ edges[2, :3] + edges[2, 3]).astype(np.float64)
+    top = int(np.percentile(height[vois(2)["ctx"]], 90))
+    low = int(np.percentile(height[vois(2)["wc"]], 20))
+    cut = phantom.pet.affine.copy()
+    cut[:3, 3] += low * cut[:3, 2]
+    pet = Volume(np.ascontiguousarray(phantom.pet.data[:, :, low:top]), cut)
+    assert_found(replace(phantom, pet=pet), normalise_pet(pet, amyloid_template()))

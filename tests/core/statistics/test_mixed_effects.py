@@ -1,0 +1,71 @@
+"""The mixed model finds the truth of simulated cohorts, and says when it cannot."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bidsapp.core.statistics.mixed_effects import mixed_effects
+from bidsapp.errors import BadDataError
+
+
+def simulated(people, visits, seed, spread=2.0):
+    """Centiloid 20 + 0.8 (age - 70) + 3 per year; SDs 30, ``spread`` per year and 3."""
+    random = np.random.default_rng(seed)
+    age, own = random.normal(0, 6, people), random.normal(20, 30, people)
+    slopes = random.normal(3, spread, people)
+    who = np.repeat(np.arange(people), visits)
+    visit = np.tile(np.arange(visits), people)
+    years = 2.0 * visit + random.uniform(-0.2, 0.2, who.size) * (visit > 0)
+    values = own[who] + 0.8 * age[who] + slopes[who] * years + random.normal(0, 3, who.size)
+    return values, who, years, {"age": age[who]}
+
+
+def test_truth_of_a_large_cohort():
+    fit = mixed_effects(*simulated(120, 3, 1), slopes=True)
+    intercept, years, age = fit.terms
+    assert [term.name for term in fit.terms] == ["intercept", "years", "age"]
+    assert years.low < 3 < years.high and years.high - years.low < 1.1
+    assert intercept.low < 20 < intercept.high and age.low < 0.8 < age.high
+    assert fit.slope_sd == pytest.approx(2, abs=0.4)
+    assert fit.residual_sd == pytest.approx(3, abs=0.4)
+    assert fit.intercept_sd == pytest.approx(30, rel=0.2) and not fit.singular
+    assert fit.freedom == 117
+
+
+def test_the_same_bits_again():
+    assert mixed_effects(*simulated(15, 3, 2), slopes=True) == mixed_effects(
+        *simulated(15, 3, 2), slopes=True
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("people", "visits", "slopes"), [(12, 3, True), (30, 2, False)])
+def test_intervals_of_small_cohorts_hold_the_truth(people, visits, slopes):
+    found = []
+    for seed in range(150):
+        try:
+            fit = mixed_effects(*simulated(people, visits, seed), slopes=slopes)
+        except BadDataError:
+            continue
+        found.append(fit.terms[1])
+    assert len(found) > 140
+    assert 0.90 < np.mean([term.low < 3 < term.high for term in found]) < 0.99
+    assert np.mean([term.estimate for term in found]) == pytest.approx(3, abs=0.15)
+
+
+def test_columns_that_say_the_same_are_refused():
+    values, who, years, fixed = simulated(12, 3, 3)
+    with pytest.raises(BadDataError, match="cannot be distinguished"):
+        mixed_effects(values, who, years, fixed | {"again": 2 * fixed["age"]}, slopes=True)
+
+
+def test_too_few_people_are_refused():
+    with pytest.raises(BadDataError, match="3 participants are too few for 3 fixed effects"):
+        mixed_effects(*simulated(3, 3, 4), slopes=True)
+
+
+def test_values_without_any_scatter_are_no_silent_number():
+    _, who, years, _ = simulated(12, 3, 5)
+    with pytest.raises(BadDataError, match="mixed model"):
+        mixed_effects(np.zeros(who.size), who, years, {}, slopes=True)
