@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from nipype.interfaces.base import (
     File,
@@ -58,7 +59,7 @@ class Segment(SimpleInterface):
 
     input_spec, output_spec = SegmentInput, SegmentOutput
 
-    def _run_interface(self, runtime):
+    def _run_interface(self, runtime: Any) -> Any:
         t1w = load_volume(self.inputs.t1w, ndim=3)
         with about(optional(self.inputs.source) or self.inputs.t1w):
             checked = segment_head(t1w)
@@ -103,7 +104,7 @@ class NativeRegions(SimpleInterface):
 
     input_spec, output_spec = NativeRegionsInput, NativeRegionsOutput
 
-    def _run_interface(self, runtime):
+    def _run_interface(self, runtime: Any) -> Any:
         mask = fetch_volume(self.inputs.mask)
         warp = Warp.from_arrays(fetch(self.inputs.warp))
         regions = in_native_space(
@@ -131,7 +132,7 @@ class ToTemplate(SimpleInterface):
 
     input_spec, output_spec = ToTemplateInput, ToTemplateOutput
 
-    def _run_interface(self, runtime):
+    def _run_interface(self, runtime: Any) -> Any:
         field = fetch_volume(self.inputs.field)
         warped = Volume(sample(fetch_volume(self.inputs.image), field.data), field.affine)
         self._results["image"] = keep_volume(Path(runtime.cwd) / "template.npz", warped)

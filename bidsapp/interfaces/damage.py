@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from nipype.interfaces.base import (
@@ -50,7 +51,7 @@ class Inspect(SimpleInterface):
 
     input_spec, output_spec = InspectInput, InspectOutput
 
-    def _run_interface(self, runtime):
+    def _run_interface(self, runtime: Any) -> Any:
         given, folder = self.inputs, Path(runtime.cwd)
         mean, field = fetch_volume(given.mean), fetch_volume(given.field).data
         if isdefined(given.gm):

@@ -72,7 +72,7 @@ class SaveImages(SimpleInterface):
         self._keys = tuple(keys)
         add_traits(self.inputs, self._keys)
 
-    def _run_interface(self, runtime):
+    def _run_interface(self, runtime: Any) -> Any:
         given = [key for key in self._keys if isdefined(getattr(self.inputs, key))]
         paths = []
         for key in given:
@@ -99,7 +99,7 @@ class SaveWarp(SimpleInterface):
 
     input_spec, output_spec, _always_run = SaveWarpInput, _Written, True
 
-    def _run_interface(self, runtime):
+    def _run_interface(self, runtime: Any) -> Any:
         field = fetch_volume(self.inputs.field)
         path = output_path(self.inputs.output_dir, self.inputs.key, self.inputs.entities)
         save_displacements(path, itk_displacements(field.data, field.grid), field.affine)
@@ -124,7 +124,7 @@ class SavePosition(SimpleInterface):
 
     input_spec, output_spec, _always_run = SavePositionInput, _Written, True
 
-    def _run_interface(self, runtime):
+    def _run_interface(self, runtime: Any) -> Any:
         path = output_path(self.inputs.output_dir, "xfm", self.inputs.entities)
         # Moving the T1w image to the PET grid takes PET points to T1w points: the inverse.
         write_text(path, itk_affine_text(np.linalg.inv(self.inputs.t1w_to_pet)))
@@ -158,7 +158,7 @@ class SaveResult(SimpleInterface):
 
     input_spec, output_spec, _always_run = SaveResultInput, _Written, True
 
-    def _run_interface(self, runtime):
+    def _run_interface(self, runtime: Any) -> Any:
         raw = {"pet": self.inputs.pet, "t1w": optional(self.inputs.t1w)}
         raw |= {Path(path).name: path for path in optional(self.inputs.others) or []}
         hashes = {name: file_hash(path) for name, path in raw.items() if path}

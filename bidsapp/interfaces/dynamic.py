@@ -85,7 +85,7 @@ class SampleFrames(SimpleInterface):
 
     input_spec, output_spec = SampleFramesInput, SampleFramesOutput
 
-    def _run_interface(self, runtime):
+    def _run_interface(self, runtime: Any) -> Any:
         folder, given = Path(runtime.cwd), self.inputs
         atlases = {one.name: one.measured for one in chosen_atlases(given.processing)}
         wanted = template_mask(2).data.copy()
@@ -134,7 +134,7 @@ class TellDrift(SimpleInterface):
 
     input_spec, output_spec = TellDriftInput, TellDriftOutput
 
-    def _run_interface(self, runtime):
+    def _run_interface(self, runtime: Any) -> Any:
         given, stored = self.inputs, fetch(self.inputs.tacs)
         used = np.isin(stored["frame_start_s"], given.used_s)
         curves = dict(zip(VOI_NAMES, stored[CENTILOID][:, used], strict=True))
@@ -165,7 +165,7 @@ class SaveDynamic(SimpleInterface):
 
     input_spec, output_spec, _always_run = SaveDynamicInput, _Written, True
 
-    def _run_interface(self, runtime):
+    def _run_interface(self, runtime: Any) -> Any:
         given = self.inputs
         order = _in_time(given.series, given.motion)
         path = output_path(given.output_dir, "pet_dynamic", given.entities)
@@ -207,7 +207,7 @@ class SaveTacs(SimpleInterface):
 
     input_spec, output_spec, _always_run = SaveTacsInput, SaveTacsOutput, True
 
-    def _run_interface(self, runtime):
+    def _run_interface(self, runtime: Any) -> Any:
         given, files, written = self.inputs, [], {}
         stored = fetch(given.tacs)
         scales = {"tacs": (given.units, 1.0)}
@@ -242,7 +242,7 @@ class SaveMotion(SimpleInterface):
 
     input_spec, output_spec, _always_run = SaveMotionInput, _Written, True
 
-    def _run_interface(self, runtime):
+    def _run_interface(self, runtime: Any) -> Any:
         given, columns = self.inputs, read_table("motion_columns")
         told = given.record.motion
         path = output_path(given.output_dir, "motion", given.entities)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from nipype.interfaces.base import (
@@ -57,7 +58,7 @@ class FitKinetics(SimpleInterface):
 
     input_spec, output_spec = FitKineticsInput, FitKineticsOutput
 
-    def _run_interface(self, runtime):
+    def _run_interface(self, runtime: Any) -> Any:
         given, folder = self.inputs, Path(runtime.cwd)
         field = fetch_volume(given.field).data
         maps = {key: optional(path) for key, path in (("GM", given.gm), ("WM", given.wm))}
@@ -95,7 +96,7 @@ class SaveKinetics(SimpleInterface):
 
     input_spec, output_spec, _always_run = SaveKineticsInput, SaveKineticsOutput, True
 
-    def _run_interface(self, runtime):
+    def _run_interface(self, runtime: Any) -> Any:
         given, columns, files, written = self.inputs, kinpar_columns(), [], {}
         told = given.record.kinetics
         about_fit = {name: one for name, one in plain(told).items() if name not in _OWN}

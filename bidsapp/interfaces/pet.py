@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from nipype.interfaces.base import (
@@ -64,7 +65,7 @@ class AlignFrames(SimpleInterface):
 
     input_spec, output_spec = AlignFramesInput, AlignFramesOutput
 
-    def _run_interface(self, runtime):
+    def _run_interface(self, runtime: Any) -> Any:
         given = self.inputs
         each = zip(given.pets, given.starts_s, given.durations_s, strict=True)
         scan, *others = [
@@ -111,7 +112,7 @@ class TimeAverage(SimpleInterface):
 
     input_spec, output_spec = TimeAverageInput, TimeAverageOutput
 
-    def _run_interface(self, runtime):
+    def _run_interface(self, runtime: Any) -> Any:
         weights = self.inputs.weights_s
         motion = self.inputs.motion[0] if self.inputs.motion else [np.eye(4)] * len(weights)
         with about(self.inputs.pet):
@@ -155,7 +156,7 @@ class Register(SimpleInterface):
 
     input_spec, output_spec = RegisterInput, RegisterOutput
 
-    def _run_interface(self, runtime):
+    def _run_interface(self, runtime: Any) -> Any:
         tissue = [fetch_volume(getattr(self.inputs, name)).data for name in ("gm", "wm", "csf")]
         warp = Warp.from_arrays(fetch(self.inputs.warp))
         t1w, mask = fetch_volume(self.inputs.t1w), fetch_volume(self.inputs.mask).data
@@ -191,7 +192,7 @@ class PetToT1wGrid(SimpleInterface):
 
     input_spec, output_spec = PetToT1wGridInput, PetToT1wGridOutput
 
-    def _run_interface(self, runtime):
+    def _run_interface(self, runtime: Any) -> Any:
         grid = fetch_volume(self.inputs.reference).grid
         stills = fetch_stills(self.inputs.stills)
         moved = resample_stills(stills, grid, np.array(self.inputs.t1w_to_pet))
@@ -218,7 +219,7 @@ class PetToTemplate(SimpleInterface):
 
     input_spec, output_spec = PetToTemplateInput, PetToTemplateOutput
 
-    def _run_interface(self, runtime):
+    def _run_interface(self, runtime: Any) -> Any:
         field = fetch_volume(self.inputs.field)
         points = transform(np.array(self.inputs.t1w_to_pet), field.data.astype(np.float64))
         warped = Volume(sample_stills(fetch_stills(self.inputs.stills), points), field.affine)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from nipype.interfaces.base import (
@@ -42,7 +43,7 @@ class NormalisePet(SimpleInterface):
 
     input_spec, output_spec = NormalisePetInput, NormalisePetOutput
 
-    def _run_interface(self, runtime):
+    def _run_interface(self, runtime: Any) -> Any:
         with about(self.inputs.source):
             found, self._results["record"] = positioned_alone(fetch_volume(self.inputs.pet))
         folder, grid = Path(runtime.cwd), mni_grid(2)

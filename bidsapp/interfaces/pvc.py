@@ -60,7 +60,7 @@ class Correct(SimpleInterface):
 
     input_spec, output_spec = CorrectInput, CorrectOutput
 
-    def _run_interface(self, runtime):
+    def _run_interface(self, runtime: Any) -> Any:
         given, folder = self.inputs, Path(runtime.cwd)
         tables: dict[str, Any] = {}
         pet = fetch_volume(given.pet)
@@ -111,7 +111,7 @@ class SavePvc(SimpleInterface):
 
     input_spec, output_spec, _always_run = SavePvcInput, SavePvcOutput, True
 
-    def _run_interface(self, runtime):
+    def _run_interface(self, runtime: Any) -> Any:
         given, files, written, columns = self.inputs, [], {}, {}
         for name, entry in read_table("pvc_columns").items():
             units = {"Units": given.units} if entry.get("unit") else {}

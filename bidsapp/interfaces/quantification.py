@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from nipype.interfaces.base import (
     File,
@@ -47,7 +48,7 @@ class Quantify(SimpleInterface):
 
     input_spec, output_spec = QuantifyInput, QuantifyOutput
 
-    def _run_interface(self, runtime):
+    def _run_interface(self, runtime: Any) -> Any:
         given = self.inputs
         with about(given.source):
             record = quantified(
@@ -83,7 +84,7 @@ class RatioImages(SimpleInterface):
 
     input_spec, output_spec = RatioImagesInput, RatioImagesOutput
 
-    def _run_interface(self, runtime):
+    def _run_interface(self, runtime: Any) -> Any:
         pet = fetch_volume(self.inputs.pet)
         for name in REFERENCES:
             mean = self.inputs.voi[name].mean

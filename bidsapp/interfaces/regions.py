@@ -71,7 +71,7 @@ class MeasureRegions(SimpleInterface):
 
     input_spec, output_spec = MeasureRegionsInput, MeasureRegionsOutput
 
-    def _run_interface(self, runtime):
+    def _run_interface(self, runtime: Any) -> Any:
         pet, processing = fetch_volume(self.inputs.pet), self.inputs.processing
         scene = _scene(self.inputs, pet.grid)
         lines = {name: tuple(line) for name, line in self.inputs.lines.items()}
@@ -140,7 +140,7 @@ class SaveRegions(SimpleInterface):
 
     input_spec, output_spec, _always_run = SaveRegionsInput, _Written, True
 
-    def _run_interface(self, runtime):
+    def _run_interface(self, runtime: Any) -> Any:
         given = self.inputs
         tables = json.loads(Path(given.tables).read_text())["columns"]
         described = region_dictionary(given.processing, given.units)
@@ -213,7 +213,7 @@ class SaveRatios(SimpleInterface):
 
     input_spec, output_spec, _always_run = SaveRatiosInput, _Written, True
 
-    def _run_interface(self, runtime):
+    def _run_interface(self, runtime: Any) -> Any:
         pet, given, files = fetch_volume(self.inputs.pet), self.inputs, []
         for name, mean in given.references.items():
             if mean is None or mean <= 0:

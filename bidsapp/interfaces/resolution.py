@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from nipype.interfaces.base import (
@@ -60,7 +61,7 @@ class Smooth(SimpleInterface):
 
     input_spec, output_spec = SmoothInput, SmoothOutput
 
-    def _run_interface(self, runtime):
+    def _run_interface(self, runtime: Any) -> Any:
         target, added = optional(self.inputs.target_mm), optional(self.inputs.fwhm_mm)
         own = optional(self.inputs.psf_mm)
         source = "given" if own else "measured"

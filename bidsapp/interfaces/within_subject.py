@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from nipype.interfaces.base import (
@@ -53,7 +54,7 @@ class SegmentVisit(SimpleInterface):
 
     input_spec, output_spec = SegmentVisitInput, SegmentVisitOutput
 
-    def _run_interface(self, runtime):
+    def _run_interface(self, runtime: Any) -> Any:
         path = Path(runtime.cwd) / "visit.npz"
         try:
             t1w = load_volume(self.inputs.t1w, ndim=3)
@@ -102,7 +103,7 @@ class MakeTemplate(SimpleInterface):
 
     input_spec, output_spec = MakeTemplateInput, MakeTemplateOutput
 
-    def _run_interface(self, runtime):
+    def _run_interface(self, runtime: Any) -> Any:
         sources, told = self.inputs.sources, [dict(one) for one in self.inputs.told]
         usable = [k for k, one in enumerate(told) if "reason" not in one]
         if len(usable) < 2:
@@ -147,7 +148,7 @@ class SaveVisits(SimpleInterface):
 
     input_spec, output_spec, _always_run = SaveVisitsInput, _Written, True
 
-    def _run_interface(self, runtime):
+    def _run_interface(self, runtime: Any) -> Any:
         given, files = self.inputs, []
         for entities, sidecar, matrix in zip(
             given.entities, given.sidecars, given.to_visits, strict=True

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from nipype.interfaces.base import (
     File,
@@ -42,7 +44,7 @@ class BothPositions(SimpleInterface):
 
     input_spec, output_spec = BothPositionsInput, BothPositionsOutput
 
-    def _run_interface(self, runtime):
+    def _run_interface(self, runtime: Any) -> Any:
         scale, masks = self.inputs.scale, vois(2)
         field, stills = fetch_volume(self.inputs.field).data, fetch_stills(self.inputs.stills)
         equation = scale.equations.get(scale.main)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 FloatArray = NDArray[np.floating]
 
 
-def known_or_zero(data: NDArray[np.generic]) -> NDArray[Any]:
+def known_or_zero(data: NDArray[Any]) -> NDArray[Any]:
     """Zero where a voxel holds no number: what is missing adds nothing to a sum.
 
     Parameters
@@ -77,7 +77,7 @@ class Volume:
         Voxel indices -> world coordinates, RAS+, mm.
     """
 
-    data: NDArray[np.generic]
+    data: NDArray[Any]
     affine: NDArray[np.float64]
 
     @property
