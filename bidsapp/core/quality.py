@@ -459,7 +459,7 @@ def damage_findings(
             Flag(
                 "pet-offset",
                 f"the air around the head differs from zero by {air:.1%} of the uptake of the "
-                f"brain (limit {limits['pet_air_level']['flag']:.0%}): something was added to the "
+                f"brain (limit {limits['pet_air_level']['flag']:.1%}): something was added to the "
                 "image or taken from it, so every ratio is off; check the intercept of its header",
             )
         )
