@@ -23,6 +23,7 @@ from bidsapp.dicom.frames import (
     copies_in,
     count_remarks,
     frames_of,
+    missing_parts,
     scan_clock,
 )
 from bidsapp.dicom.header import Header
@@ -286,15 +287,26 @@ class _Desk:
         """Note how to convert the parts of one scan; return the scan."""
         whole = joined(chain) if len(chain) > 1 else chain[0]
         series, times = whole.scan.series, whole.scan.times
-        n_images = sum(len(part.scan.series.images) for part in chain)
-        told = (*times.notes, *count_remarks(series.header, whole.frames, n_images))
+        told = dict.fromkeys(times.notes)
+        lost: dict[Flag, None] = {}
+        for part in chain:
+            own, n_whole = part.scan.series, len(whole.frames)
+            told |= dict.fromkeys(count_remarks(own, part.frames, n_whole))
+            lost |= dict.fromkeys(missing_parts(own.header, part.frames, part.scan.times, n_whole))
         facts = self._facts[series.key]
-        facts = replace(facts, clock=whole.clock, times=times, remarks=(*facts.remarks, *told))
+        facts = replace(
+            facts,
+            clock=whole.clock,
+            times=times,
+            findings=(*facts.findings, *lost),
+            remarks=(*facts.remarks, *told),
+        )
         self._wanted[series.key] = partial(
             Job, series, whole.frames, pet=facts, factors=whole.factors
         )
         self._joined |= {part.scan.series.key: series.key for part in chain[1:]}
-        self._change(series.key, reason="; ".join([self.rows[series.key].reason, *told]))
+        said = [*told, *(flag.message for flag in lost)]
+        self._change(series.key, reason="; ".join([self.rows[series.key].reason, *said]))
         return whole.scan
 
     def _take_t1w(

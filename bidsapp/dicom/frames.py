@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bidsapp.bids.stated import StatedTimes
+from bidsapp.core.quality import Flag
 from bidsapp.dicom.clocks import (
     Beginning,
     Notes,
@@ -23,7 +26,7 @@ from bidsapp.dicom.clocks import (
 from bidsapp.dicom.header import MIDNIGHT, Header
 from bidsapp.dicom.series import Series, snapped
 from bidsapp.dicom.tables import tables
-from bidsapp.dicom.timing import FrameClock, ScanClock
+from bidsapp.dicom.timing import LONGEST_BREAK_S, FrameClock, ScanClock, TimeModel
 from bidsapp.dicom.volumes import is_volume
 from bidsapp.errors import BadDataError
 
@@ -39,6 +42,11 @@ _MOMENTS = (
 )
 _SAME_DECAY = 2e-5  # factors of one frame; those of two frames of a second differ by 1e-4
 _HALF_LIVES_S = (60.0, 1e6)  # from O-15 to I-124
+_EXPORT = "export the whole series again"
+_WHAT_IS_LOST = {
+    "slices": "the head may be cut where they are missing",
+    "frames": "means over time and curves lack them",
+}
 
 Frame = tuple[Header, ...]
 _Description = tuple[float, tuple[tuple[str, ...], ...]]
@@ -158,31 +166,86 @@ def contents_of(series: Series) -> int | None:
     return hash((images, tuple(header.plain(tag) for tag in names)))
 
 
-def count_remarks(header: Header, frames: tuple[Frame, ...], n_images: int) -> tuple[str, ...]:
-    """Compare the numbers of frames and slices with what the header announces.
+def count_remarks(series: Series, frames: tuple[Frame, ...], n_whole: int) -> tuple[str, ...]:
+    """Tell of counts the header has wrong, of beds, and of images exported twice.
 
     Parameters
     ----------
-    header : of the series
-    frames : its images in time
-    n_images : images found, with copies
+    series, frames : a PET series, and its images in time
+    n_whole : frames of the scan that the series is, or is a part of
     """
-    announced = {
-        "(0054,0101) NumberOfTimeSlices": ("NumberOfTimeSlices", len(frames), "frames"),
-        "(0054,0081) NumberOfSlices": ("NumberOfSlices", len(frames[0]), "slices"),
-    }
-    remarks = list(header.texts("Remark"))
-    remarks += [
-        f"{tag} says {expected:g}, but {found} {what} were found"
-        for tag, (keyword, found, what) in announced.items()
-        if (expected := header.number(keyword)) and expected != found
-    ]
+    header, n_images = series.header, len(series.images)
+    counts = _counted(header, frames, n_whole)
+    remarks = [*header.texts("Remark"), *(str(count) for count in counts if not count.missing)]
     spread = [np.ptp(moments, axis=1).max() for moments in _moments(frames).values()]
     if any(spread):
         remarks.append("slices of one frame were acquired one after the other: taken as beds")
     if copies := n_images - sum(map(len, frames)):
         remarks.append(f"{copies} images were exported twice and count once")
     return tuple(remarks)
+
+
+def missing_parts(
+    header: Header, frames: tuple[Frame, ...], times: TimeModel, n_whole: int
+) -> tuple[Flag, ...]:
+    """Doubts that a PET is whole: fewer slices or frames than stated, or a hole in time.
+
+    Parameters
+    ----------
+    header, frames, times : of a PET series
+    n_whole : see `count_remarks`
+    """
+    flags = [
+        Flag(f"{count.what}-missing", f"{count}: {_WHAT_IS_LOST[count.what]}; {_EXPORT}")
+        for count in _counted(header, frames, n_whole)
+        if count.missing
+    ]
+    ends = [s + d for s, d in zip(times.frame_start_s, times.frame_duration_s, strict=True)]
+    steps = zip(ends, times.frame_start_s[1:], strict=False)
+    shorter = map(min, itertools.pairwise(times.frame_duration_s))
+    holes = [
+        f"{end:g} to {start:g} s"
+        for (end, start), duration in zip(steps, shorter, strict=True)
+        if duration <= start - end <= LONGEST_BREAK_S
+    ]
+    if holes and not any(flag.code == "frames-missing" for flag in flags):
+        text = f"no frame covers {', '.join(holes)} after the injection: the scan was interrupted, "
+        flags.append(Flag("frames-missing", f"{text}or images are lost; {_EXPORT}"))
+    return tuple(flags)
+
+
+@dataclass(frozen=True)
+class _Count:
+    """A number the header states, and what was found."""
+
+    tag: str
+    what: str
+    stated: float
+    found: int
+    of_all: bool = False  # images of all frames, which some scanners write for those of one
+
+    def __str__(self) -> str:
+        return f"{self.tag} says {self.stated:g}, but {self.found} {self.what} were found"
+
+    @property
+    def missing(self) -> bool:
+        return self.stated > self.found and not self.of_all
+
+
+def _counted(header: Header, frames: tuple[Frame, ...], n_whole: int) -> list[_Count]:
+    """Counts of slices and frames that differ from what the header states.
+
+    Series that are parts of one scan state the frames of the part or of the whole.
+    """
+    n_frames, n_slices = len(frames), len(frames[0])
+    counts = []
+    if stated := header.number("NumberOfSlices"):
+        of_all = n_frames > 1 and stated == n_frames * n_slices
+        counts.append(_Count("(0054,0081) NumberOfSlices", "slices", stated, n_slices, of_all))
+    if stated := header.number("NumberOfTimeSlices"):
+        found = n_whole if stated >= n_whole else n_frames
+        counts.append(_Count("(0054,0101) NumberOfTimeSlices", "frames", stated, found))
+    return [count for count in counts if count.stated != count.found]
 
 
 def _ordered(stack: list[Header]) -> list[Header]:

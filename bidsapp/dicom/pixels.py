@@ -64,7 +64,12 @@ def lossy_compression(images: Iterable[Header]) -> str | None:
             said = f"{tag_name('TransferSyntaxUID')} is {syntax.name}"
         else:
             continue
-        facts = [image.shown(f"LossyImageCompression{name}") for name in ("Ratio", "Method")]
+        method = image.text("LossyImageCompressionMethod")
+        known = tables()["lossy"]["methods"].get(method)
+        facts = (
+            image.shown("LossyImageCompressionRatio"),
+            known or image.shown("LossyImageCompressionMethod"),
+        )
         stated = " ".join(filter(None, facts)) or "not stated"
         return (
             f"{said} (ratio and method: '{stated}'): the pixels were compressed with loss, so they "

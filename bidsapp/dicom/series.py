@@ -36,6 +36,8 @@ _MAX_COORDINATE_MM = 1e5
 _SAME_PLACE_MM = 0.02  # what writing and rounding moves a slice; no scanner's slices are as near
 _SAME_COSINE = 0.005
 _SAME_VALUE = 1e-3  # of a number; rounded and rewritten ones differ by less, echoes by more
+_FEWEST_SLICES = 3  # of a PET that others were lost of
+_WIDEST_STEP = 1.5  # slice distances of a PET by its slice thickness
 _UNEQUAL = 0.1  # slice distances differing by more than this fraction are not equidistant
 # What tells the images of one series apart.
 _SPLIT_WORDS = (
@@ -147,6 +149,34 @@ class Series:
             if image.required("RescaleSlope", 1)[0] <= 0:
                 shown = image.shown("RescaleSlope")
                 raise image.error("RescaleSlope", f"is '{shown}'; export the series again")
+        self._refuse_sparse()
+
+    def _refuse_sparse(self) -> None:
+        """Refuse a PET of which single slices are left: whole ones touch or overlap."""
+        stated = [
+            abs(number)
+            for keyword in ("SliceThickness", "SpacingBetweenSlices")
+            for number in _numbers([self.header], keyword)[0]
+            if isinstance(number, float)
+        ]
+        positions = np.unique(self.positions().round(3))
+        n_stated = self.header.number("NumberOfSlices") or 0
+        if len(positions) < _FEWEST_SLICES and n_stated > len(positions):
+            raise self.header.error(
+                "NumberOfSlices",
+                f"is {n_stated:g}, but slices at {len(positions)} positions were found; export "
+                "the whole series again",
+            )
+        if len(positions) < 2 or not any(stated):
+            return
+        step = float(np.diff(positions).min())
+        if step > _WIDEST_STEP * max(stated):
+            raise self.header.error(
+                "ImagePositionPatient",
+                f"gives slices {step:.2f} mm apart, but (0018,0050) SliceThickness is "
+                f"{max(stated):g} mm: slices between them are missing; export the whole series "
+                "again",
+            )
 
 
 @dataclass(frozen=True)

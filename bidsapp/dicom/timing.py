@@ -61,7 +61,7 @@ _REFERENCE = "(0054,1300) FrameReferenceTime"
 _INJECTION = "(0018,1078) RadiopharmaceuticalStartDateTime"
 _INJECTION_CLOCK = "(0018,1072) RadiopharmaceuticalStartTime"
 _STATED_MOMENT = "(0018,9701) DecayCorrectionDateTime"
-_BREAK_S = 600.0  # a pause that makes a dynamic series a dual-window one
+LONGEST_BREAK_S = 600.0  # a pause that makes a dynamic series a dual-window one
 _NEIGHBOURS = timedelta(hours=2)  # frames of one scan begin closer together
 _WHOLE_S = 2e-3  # moments on whole seconds, ms being the resolution of most clocks
 _SAME_SPREAD_S = 0.2  # decay factors of six digits tell moments apart down to this
@@ -162,7 +162,7 @@ class TimeModel:
         pauses = [s - e for s, e in zip(self.frame_start_s[1:], ends, strict=False)]
         if self.scan_start_s > _DYNAMIC_BEFORE_S or len(self.frame_start_s) == 1:
             return "static"
-        return "dual-window" if pauses and max(pauses) > _BREAK_S else "dynamic"
+        return "dual-window" if pauses and max(pauses) > LONGEST_BREAK_S else "dynamic"
 
 
 def time_model(clock: ScanClock) -> TimeModel:

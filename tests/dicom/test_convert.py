@@ -363,8 +363,57 @@ def test_frames_missing_from_the_export_are_told(tmp_path: Path) -> None:
     paths = Pet().write(tmp_path / "source")
     for path in paths[9:18]:
         path.unlink()
+    run(tmp_path / "source", tmp_path / "bids")
+    (flag,) = sidecar(tmp_path / "bids")["CentiPET"]["Flags"]
+    assert flag["code"] == "frames-missing"
+    assert "NumberOfTimeSlices says 4, but 3 frames were found" in flag["message"]
+
+
+@pytest.mark.parametrize("lost", range(4))
+def test_a_hole_in_time_is_told_without_any_count(tmp_path: Path, lost: int) -> None:
+    """A frame at the end leaves no hole."""
+    datasets = list(Pet().datasets())
+    for data in datasets:
+        del data.NumberOfTimeSlices
+    write(tmp_path / "source", iter(datasets[: 9 * lost] + datasets[9 * lost + 9 :]))
     (row,) = dry(tmp_path / "source").rows
-    assert "NumberOfTimeSlices says 4, but 3 frames were found" in row.reason
+    start = 5400 + 300 * lost
+    assert (f"no frame covers {start} to {start + 300} s" in row.reason) == (lost in (1, 2))
+
+
+def test_a_pause_between_two_windows_is_no_hole(tmp_path: Path) -> None:
+    Pet(frames=[(0, 600), (600, 600), (5400, 600), (6000, 600)]).write(tmp_path / "source")
+    (row,) = dry(tmp_path / "source").rows
+    assert row.decision == "kept" and "no frame covers" not in row.reason
+
+
+@pytest.mark.parametrize("gone", [slice(0, 1), slice(8, 9), slice(0, 2)])
+def test_slices_missing_at_an_end_of_a_pet_are_flagged(tmp_path: Path, gone: slice) -> None:
+    datasets = list(Pet().datasets())
+    places = sorted({float(data.ImagePositionPatient[2]) for data in datasets})
+    left = [d for d in datasets if float(d.ImagePositionPatient[2]) not in places[gone]]
+    write(tmp_path / "source", iter(left))
+    run(tmp_path / "source", tmp_path / "bids")
+    (flag,) = sidecar(tmp_path / "bids")["CentiPET"]["Flags"]
+    assert flag["code"] == "slices-missing"
+    n_left = 9 - len(places[gone])
+    assert f"NumberOfSlices says 9, but {n_left} slices were found" in flag["message"]
+
+
+def test_parts_of_a_scan_state_the_frames_of_the_part_or_of_the_whole(tmp_path: Path) -> None:
+    """One series per frame; a part that is lost leaves a hole, or a count, that is told."""
+    for stated in (1, 4):
+        datasets = list(Pet().datasets())
+        for number, data in enumerate(datasets):
+            data.SeriesInstanceUID += f".{number // 9}"
+            data.SeriesNumber, data.NumberOfTimeSlices = 4 + number // 9, stated
+        for lost, flagged in ((slice(0), False), (slice(27, 36), stated == 4)):
+            left = [data for data in datasets if data not in datasets[lost]]
+            place = tmp_path / f"{stated}-{flagged}-{lost.start}"
+            write(place, iter(left))
+            rows = dry(place).rows
+            assert [row.decision for row in rows] == ["kept"] + ["joined"] * (len(left) // 9 - 1)
+            assert ("frames were found" in rows[0].reason) == flagged, rows[0].reason
 
 
 TWO = ("bids", "expected")

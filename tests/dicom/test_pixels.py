@@ -7,6 +7,7 @@ import gzip
 import itertools
 import json
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -163,7 +164,37 @@ def test_beds_are_one_frame_and_it_is_said() -> None:
     series = series_of(made)
     (frame,) = frames = frames_of(series)
     assert len(frame) == 4
-    assert any("beds" in remark for remark in count_remarks(series.header, frames, 4))
+    assert any("beds" in remark for remark in count_remarks(series, frames, 1))
+
+
+@pytest.mark.parametrize(
+    ("kept", "said"),
+    [
+        (slice(0, 5, 2), "(0018,0050) SliceThickness is 4 mm"),
+        (slice(0, 5, 4), "(0054,0081) NumberOfSlices is 5"),
+        (slice(2, 4), "(0054,0081) NumberOfSlices is 5"),
+        (slice(4, 5), "(0054,0081) NumberOfSlices is 5"),
+    ],
+)
+@pytest.mark.parametrize("cell", [STATIC, DYNAMIC])
+def test_a_pet_of_which_single_slices_are_left_is_refused(
+    cell: Cell, kept: slice, said: str
+) -> None:
+    made = slices(cell)
+    places = sorted({float(data.ImagePositionPatient[2]) for data in made})[kept]
+    left = [data for data in made if float(data.ImagePositionPatient[2]) in places]
+    with pytest.raises(BadDataError, match=re.escape(said)):
+        series_of(left).check_grid()
+
+
+def test_slices_that_lie_as_far_apart_as_their_header_says_are_a_grid() -> None:
+    """Thin slices with gaps that the header states, thick ones that overlap, and no thickness."""
+    for thickness, spacing in (("1", "-4"), ("10", ""), ("", ""), ("thin", "")):
+        made = slices(STATIC)
+        for data in made:
+            data.add_new("SliceThickness", "LO", thickness)  # so that a word can be written
+            data.SpacingBetweenSlices = spacing
+        series_of(made).check_grid()
 
 
 def _jitter_echo(data: Dataset, z: int) -> None:
@@ -376,7 +407,7 @@ def _coded_with_loss(data: Dataset) -> None:
 
 @pytest.mark.parametrize(
     ("edit", "words"),
-    [(_stated_loss, ("(0028,2110)", "8.5 ISO_15444_1")), (_coded_with_loss, ("JPEG Extended",))],
+    [(_stated_loss, ("(0028,2110)", "8.5 JPEG 2000")), (_coded_with_loss, ("JPEG Extended",))],
 )
 def test_loss_is_told(edit: Callable[[Dataset], None], words: tuple[str, ...]) -> None:
     made = slices(STATIC)
