@@ -541,12 +541,14 @@ def t1w_told(**sidecar: object) -> Spoil:
     return beside("anat/{sub}_T1w.json", json.dumps(sidecar))
 
 
-def halves(first: list[int], second: list[int], duration: int) -> list[Spoil]:
+def halves(first: list[int], second: list[int], duration: int, **of_second: object) -> list[Spoil]:
     """Two runs of one injection, one after the other."""
     times = {"FrameDuration": [duration] * 2}
-    late = PLAIN | times | {"FrameTimesStart": second, "ScanStart": second[0]}
+    late = PLAIN | times | {"FrameTimesStart": second, "ScanStart": second[0]} | of_second
+    late = {key: value for key, value in late.items() if value is not ...}
+    early = {key: ... for key in of_second if key not in late}
     return [
-        fields(FrameTimesStart=first, ScanStart=first[0], **times),
+        fields(FrameTimesStart=first, ScanStart=first[0], **times, **early),
         as_file("pet", "{sub}_trc-FBB_run-2_pet.nii.gz", move=False),
         beside("pet/{sub}_trc-FBB_run-2_pet.json", json.dumps(late)),
     ]
@@ -635,9 +637,29 @@ DECISIONS = {
         RUN, "covariates",
     ),
     # a window in several files
-    "windowInHalves": Decision(both(*halves([5400, 5700], [6000, 6300], 300)), RUN, "window-split"),
-    "windowInQuarters": Decision(
-        both(*halves([5400, 5550], [5700, 5850], 150)), REFUSED, "join them into one image"
+    "windowInHalves": Decision(both(*halves([5400, 5700], [6000, 6300], 300)), RUN),
+    "windowWithGap": Decision(
+        both(*halves([5400, 5700], [6060, 6300], 240)), RUN, "window-partial"
+    ),
+    "windowNoClock": Decision(
+        both(*halves([5400, 5700], [6000, 6300], 300, TimeZero=...)), RUN, "window-joined"
+    ),
+    # what cannot be averaged is not joined
+    "windowOnTwoGrids": Decision(
+        both(*halves([5400, 5700], [6000, 6300], 300),
+             lambda p: save_volume(p.pet, Volume(ramp((*SHAPE, 2)), np.diag([2.0, 2, 3, 1])))),
+        RUN, "window-split",
+    ),
+    "windowInTwoUnits": Decision(
+        both(*halves([5400, 5700], [6000, 6300], 300, Units="kBq/mL")), RUN, "window-split"
+    ),
+    "windowOfTwoDoses": Decision(
+        both(*halves([5400, 5700], [6000, 6300], 300, InjectedRadioactivity=200)),
+        RUN, "window-split",
+    ),
+    "windowOfTwoMethods": Decision(
+        both(*halves([5400, 5550], [5700, 5850], 150, ReconMethodName="FBP")),
+        REFUSED, "join them into one image",
     ),
     # what to write, all of it
     "noSidecar": Decision(gone("sidecar"), REFUSED, "noSidecar_trc-FBB_pet.json beside it"),

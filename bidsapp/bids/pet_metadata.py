@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -102,6 +102,26 @@ class PetTiming:
             decay_reference_s=None if reference is None else reference + seconds,
             frame_reference_s=frames and tuple(moment + seconds for moment in frames),
         )
+
+    def followed_by(self, *others: PetTiming) -> PetTiming:
+        """Return one scan of which the others are later frames, on the same clock."""
+        timings = (self, *others)
+        start = tuple(chain.from_iterable(one.frame_start_s for one in timings))
+        moments = tuple(chain.from_iterable(one.decay_moments_s for one in timings))
+        apart = self.decay_corrected and len(set(moments)) > 1
+        return replace(
+            self,
+            frame_start_s=start,
+            frame_duration_s=tuple(chain.from_iterable(one.frame_duration_s for one in timings)),
+            frame_reference_s=moments if apart else None,
+            findings=tuple(dict.fromkeys(chain.from_iterable(one.findings for one in timings))),
+        )
+
+    @property
+    def decay_moments_s(self) -> tuple[float, ...]:
+        """Time that each frame is decay-corrected to, if it is, seconds after injection."""
+        same = (self.decay_reference_s or 0.0,) * len(self.frame_start_s)
+        return self.frame_reference_s or same
 
 
 def read_timing(
@@ -342,8 +362,7 @@ def factors_to(timing: PetTiming, half_life_s: float, reference_s: float) -> tup
     start = timing.frame_start_s
     if not timing.decay_corrected:
         return decay_factors(start, timing.frame_duration_s, half_life_s, reference_s)
-    moments = timing.frame_reference_s or (timing.decay_reference_s or 0.0,) * len(start)
-    return tuple(decay_between(moment, reference_s, half_life_s) for moment in moments)
+    return tuple(decay_between(each, reference_s, half_life_s) for each in timing.decay_moments_s)
 
 
 def _found(timing: PetTiming, code: str, message: str) -> PetTiming:

@@ -94,6 +94,7 @@ class ScanPlan:
     t1w : the T1w or template that places it; None for a PET that is normalised by itself
     window : frames to average
     flags : what planning noticed (window, choice of T1w)
+    continued : files that go on with it, on the grid of ``pet``; ``metadata`` has all frames
     parts : other PETs after the same injection, which only the activity over time needs
     suv_factor : SUV of 1 Bq/mL decay-corrected to the injection; None when dose or body weight are
         not known
@@ -112,6 +113,7 @@ class ScanPlan:
     t1w: T1wPlan | None
     window: WindowChoice
     flags: tuple[Flag, ...] = ()
+    continued: tuple[Path, ...] = ()
     parts: tuple[PetPart, ...] = ()
     suv_factor: float | None = None
     site: str | None = None
@@ -141,6 +143,16 @@ class ScanPlan:
     def timings(self) -> tuple[PetTiming, ...]:
         """Times of the scan, then of the other parts."""
         return (self.metadata, *(part.metadata for part in self.parts))
+
+    @property
+    def files(self) -> tuple[tuple[Path, ...], ...]:
+        """Raw images of the scan, then of each of the other parts."""
+        return ((self.pet, *self.continued), *((part.pet,) for part in self.parts))
+
+    @property
+    def pets(self) -> tuple[Path, ...]:
+        """All raw PETs behind it."""
+        return tuple(pet for files in self.files for pet in files)
 
     @property
     def normalisation(self) -> str:

@@ -15,6 +15,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
+
 from bidsapp.bids.entities import join_entities
 from bidsapp.bids.layout import RawDataset, RawImage
 from bidsapp.bids.pet_kind import kind_findings, unquantifiable
@@ -44,7 +46,7 @@ from bidsapp.data.series_texts import is_unknown
 from bidsapp.data.tau import tau_tracers
 from bidsapp.data.tracers import NamedTracers, Tracer, named_tracers, tracers, window_rule
 from bidsapp.errors import BadDataError, CentipetError, NoInputError
-from bidsapp.io.nifti import read_shape
+from bidsapp.io.nifti import read_grid, read_shape
 from bidsapp.settings import Processing
 
 _LOG = logging.getLogger("bidsapp.run")  # to the log file alone
@@ -53,6 +55,7 @@ _Planned = TypeVar("_Planned", ScanPlan, ScanFailure, ScanSkip)
 # Clocks of two series may be set apart by the scanner's rounding or a resynchronisation.
 _SAME_INJECTION_S = 120.0
 _OVERLAP_S = 1.0  # rounding of frame times
+_SAME_GRID_MM = 0.01
 _DAY_S = 86400.0
 
 
@@ -61,6 +64,7 @@ class _Candidate:
     """A PET whose sidecar could be read, before its window and its T1w are chosen.
 
     ``unread`` is why the image itself cannot be read: it may have to be fetched first.
+    ``continued`` are images that go on with it, whose frames are in ``timing``, too.
     """
 
     image: RawImage
@@ -69,6 +73,7 @@ class _Candidate:
     flags: tuple[Flag, ...]
     in_window: bool
     unread: CentipetError | None = None
+    continued: tuple[RawImage, ...] = ()
 
 
 class _LeftOut(Exception):
@@ -121,13 +126,22 @@ def make_plan(dataset: RawDataset, processing: Processing) -> Plan:
 
     check_t1w = cache(_check_t1w)
     templates = plan_templates(dataset, check_t1w) if processing.longitudinal else {}
-    for visit in visits.values():
+    for visit in (_pieced_together(visit, dataset, processing) for visit in visits.values()):
         late = {one.image.path: _late_part(one, visit) for one in visit}
         planned: list[ScanPlan] = []
         for candidate in visit:
             if late[candidate.image.path] is not None:
                 continue
             pet = candidate.image
+            skipped += [
+                _skip(
+                    one,
+                    f"goes on with {pet.path.name}: both are measured as one scan",
+                    candidate.tracer.code,
+                    dataset,
+                )
+                for one in candidate.continued
+            ]
             early = [one for one in visit if late[one.image.path] is candidate and not one.unread]
             try:
                 scan = _scan_plan(candidate, early, visit, dataset, processing, check_t1w)
@@ -383,6 +397,122 @@ def _is_in_window(pet: RawImage, tracer: Tracer, timing: PetTiming, processing: 
     return True
 
 
+def _pieced_together(
+    visit: Sequence[_Candidate], dataset: RawDataset, processing: Processing
+) -> list[_Candidate]:
+    """Candidates of a visit; those that share the uptake window of one injection become one scan.
+
+    A scan that covers the window needs no other, nor does what it can stand for.
+    """
+    covering = [one for one in visit if _covers(one, processing)]
+    left = sorted(visit, key=lambda one: (_span(one.timing)[0], one.image.path))
+    found = []
+    while left:
+        first = left.pop(0)
+        pieces: list[_Candidate] = []
+        if not any(one is first or _same_injection(first, one) for one in covering):
+            pieces = _pieces(first, left, dataset, processing)
+        whole = _as_one(first, pieces) if pieces else first
+        if pieces and _is_in_window(whole.image, whole.tracer, whole.timing, processing):
+            left = [one for one in left if not any(one is piece for piece in pieces)]
+            found.append(whole)
+        else:
+            found.append(first)
+    return found
+
+
+def _covers(one: _Candidate, processing: Processing) -> bool:
+    window = _seconds(processing.window_min or one.tracer.window_min)
+    begin, end = _inside(_span(one.timing), window)
+    return end - begin >= window[1] - window[0] - window_rule().tolerance_s
+
+
+def _pieces(
+    first: _Candidate, others: Sequence[_Candidate], dataset: RawDataset, processing: Processing
+) -> list[_Candidate]:
+    """Images that go on with one inside the uptake window, in the order of time, on its clock.
+
+    Of several at one time (reconstructions) the one most alike by name.
+    """
+    window = _seconds(processing.window_min or first.tracer.window_min)
+    taken, pieces = [_span(first.timing)], []
+    own = first.image.entities.items()
+    by_name = sorted(others, key=lambda one: (-len(own & one.image.entities.items()),
+                                              _span(one.timing)[0], one.image.path))  # fmt: skip
+    if _length(_inside(taken[0], window)) <= _OVERLAP_S:
+        return []
+    for other in by_name:
+        span = _on_clock_of(first, other)
+        if (
+            _same_injection(first, other)
+            and _length(_inside(span, window)) > _OVERLAP_S
+            and _apart(span, taken)
+            and _goes_on(first, other, dataset)
+        ):
+            taken.append(span)
+            pieces.append(other)
+    return sorted(pieces, key=lambda one: _on_clock_of(first, one))
+
+
+def _goes_on(first: _Candidate, other: _Candidate, dataset: RawDataset) -> bool:
+    """Whether frames of two images can be averaged: reconstructed alike, on one grid and scale."""
+    sidecars = [dataset.sidecar(one.image) for one in (first, other)]
+    dose, method = (
+        {str(sidecar[key]) for sidecar in sidecars if key in sidecar}
+        for key in ("InjectedRadioactivity", "ReconMethodName")
+    )
+    timings = first.timing, other.timing
+    if (
+        max(len(dose), len(method)) > 1
+        or first.image.entities.get("rec") != other.image.entities.get("rec")
+        or len({(timing.units, timing.decay_corrected) for timing in timings}) > 1
+    ):
+        return False
+    if first.unread or other.unread:
+        return True  # judged when the images are there
+    grids = [read_grid(one.image.path) for one in (first, other)]
+    return grids[0].shape == grids[1].shape and np.allclose(
+        grids[0].affine, grids[1].affine, rtol=0, atol=_SAME_GRID_MM
+    )
+
+
+def _as_one(first: _Candidate, pieces: Sequence[_Candidate]) -> _Candidate:
+    """One scan of several images; told where nothing but the dates says that it is one."""
+    timing = first.timing.followed_by(*(_shifted(first, one) for one in pieces))
+    flags = tuple(dict.fromkeys(flag for one in (first, *pieces) for flag in one.flags))
+    if first.timing.injection_clock_s is None:
+        names = ", ".join(one.image.path.name for one in pieces)
+        told = (
+            f"{names} was joined to this scan as later frames of the same injection though no "
+            "TimeZero proves it: add TimeZero to the sidecars."
+        )
+        flags += (Flag("window-joined", told),)
+    unread = next((one.unread for one in (first, *pieces) if one.unread), None)
+    images = tuple(one.image for one in pieces)
+    return replace(
+        first, timing=timing, flags=flags, in_window=True, unread=unread, continued=images
+    )
+
+
+def _shifted(first: _Candidate, other: _Candidate) -> PetTiming:
+    """Times of an image by the injection as the sidecar of another has it.
+
+    All ran on the clock of one scanner, so where their injection times differ a little it is the
+    time of day of the frames that counts.
+    """
+    mine, its = first.timing.injection_clock_s, other.timing.injection_clock_s
+    known = mine is not None and its is not None
+    return other.timing.shifted(_clock_difference(mine, its) if known else 0.0)
+
+
+def _apart(span: tuple[float, float], taken: Iterable[tuple[float, float]]) -> bool:
+    return all(span[1] <= begin + _OVERLAP_S or span[0] >= end - _OVERLAP_S for begin, end in taken)
+
+
+def _length(span: tuple[float, float]) -> float:
+    return span[1] - span[0]
+
+
 def _late_part(early: _Candidate, visit: Sequence[_Candidate]) -> _Candidate | None:
     """Scan of the same injection that covers the window in place of one that does not.
 
@@ -406,18 +536,15 @@ def _other_parts_of_window(
     for other in visit:
         if other is candidate or not _same_injection(candidate, other):
             continue
-        begin, end = _inside(_on_clock_of(candidate, other), window)
-        apart = end <= taken[0] + _OVERLAP_S or begin >= taken[1] - _OVERLAP_S
-        if apart and end - begin > tolerance:
-            found.append((begin, other))
+        part = _inside(_on_clock_of(candidate, other), window)
+        if _apart(part, [taken]) and _length(part) > tolerance:
+            found.append((part[0], other))
     return [other for _, other in sorted(found, key=lambda one: (one[0], one[1].image.path))]
 
 
 def _on_clock_of(candidate: _Candidate, other: _Candidate) -> tuple[float, float]:
     """Beginning and end of a scan, seconds after the injection by the sidecar of another."""
-    mine, its = candidate.timing.injection_clock_s, other.timing.injection_clock_s
-    known = mine is not None and its is not None
-    return _span(other.timing.shifted(_clock_difference(mine, its) if known else 0.0))
+    return _span(_shifted(candidate, other))
 
 
 def _inside(span: tuple[float, float], window: tuple[float, float]) -> tuple[float, float]:
@@ -449,21 +576,15 @@ def _clock_difference(one_s: float, other_s: float) -> float:
 def _parts(early: Sequence[_Candidate], late: _Candidate) -> tuple[PetPart, ...]:
     """Put the other PETs of an injection on the clock of the one that covers the window.
 
-    All ran on the clock of one scanner, so where their injection times differ a little it is the
-    time of day of the frames that counts. Of two that overlap (reconstructions of one part) the
-    first by name is taken.
+    Of two that overlap (reconstructions of one part) the first by name is taken.
     """
     taken = [_span(late.timing)]
     parts = []
     for one in early:
-        late_clock, own_clock = late.timing.injection_clock_s, one.timing.injection_clock_s
-        known = late_clock is not None and own_clock is not None
-        timing = one.timing.shifted(_clock_difference(late_clock, own_clock) if known else 0.0)
-        begin, end = _span(timing)
+        timing = _shifted(late, one)
         alike = _scale(timing.units) == _scale(late.timing.units)
-        apart = (end <= first + _OVERLAP_S or begin >= last - _OVERLAP_S for first, last in taken)
-        if alike and all(apart):
-            taken.append((begin, end))
+        if alike and _apart(_span(timing), taken):
+            taken.append(_span(timing))
             parts.append(PetPart(one.image.path, dict(one.image.entities), timing))
     return tuple(parts)
 
@@ -514,6 +635,7 @@ def _scan_plan(
         t1w=image and T1wPlan(image.participant, image.session, image.path, dict(image.entities)),
         window=window,
         flags=(*candidate.flags, *flags, *(flag for flag in about_t1w if flag.code not in told)),
+        continued=tuple(image.path for image in candidate.continued),
         parts=_parts(early, candidate),
         suv_factor=suv_factor(dataset.sidecar(pet), dataset.weight_kg(pet)),
         site=dataset.site(pet),

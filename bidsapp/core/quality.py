@@ -159,9 +159,9 @@ def blur_findings(fwhm_mm: float, limit_mm: float) -> tuple[Flag, ...]:
         Flag(
             "pet-smoothed",
             f"the PET is blurred by {fwhm_mm:.1f} mm (limit {limit_mm:g} mm): it was smoothed "
-            "after the reconstruction, which draws a Centiloid towards the middle by several units "
-            "and which the published scales do not allow for; take the original image, or "
-            "calibrate for such images",
+            "after the reconstruction, which draws a Centiloid towards the middle (by one to six "
+            "units in scans that were tried) and which the published scales do not allow for; take "
+            "the original image, or calibrate for such images",
         ),
     )
 

@@ -9,6 +9,7 @@ import numpy as np
 from nipype.interfaces.base import (
     BaseInterfaceInputSpec,
     File,
+    InputMultiObject,
     SimpleInterface,
     TraitedSpec,
     isdefined,
@@ -25,7 +26,7 @@ from bidsapp.steps.inspecting import inspected, tissue_of_t1w, tissue_of_templat
 class InspectInput(BaseInterfaceInputSpec):
     """Inputs of `Inspect`; ``gm``, ``wm`` and ``mask`` on the T1w grid, none without a T1w."""
 
-    pet = File(exists=True, mandatory=True, desc="raw PET, NIfTI")
+    pet = InputMultiObject(File(exists=True), mandatory=True, desc="files of the raw PET, NIfTI")
     weights_s = traits.List(traits.Float, mandatory=True, desc="seconds of each frame that count")
     motion = traits.List(mandatory=True, desc="as `AlignFrames` gives it")
     mean = File(exists=True, mandatory=True, desc="mean over the window, native grid")
@@ -59,9 +60,9 @@ class Inspect(SimpleInterface):
             tissue = tissue_of_t1w(grey, white, fetch_volume(given.mask).data, mean.grid)
         else:
             tissue = tissue_of_template(field, mean.grid)
-        with about(given.pet):
+        with about(given.pet[0]):
             kept, self._results["record"] = inspected(
-                read_frames(given.pet),
+                read_frames(*given.pet),
                 given.weights_s,
                 given.motion[0],
                 fetch_stills(given.stills),

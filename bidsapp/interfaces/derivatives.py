@@ -146,7 +146,7 @@ class SaveResultInput(InputSpec):
     planned = traits.Instance(ScanRecord, mandatory=True, desc="record of the scan as planned")
     pet = File(exists=True, mandatory=True, desc="raw PET")
     t1w = File(exists=True, desc="raw T1w, if there is one")
-    others = traits.List(File(exists=True), desc="raw PETs of other parts of the injection")
+    others = traits.List(File(exists=True), desc="other raw images behind it")
     parts = traits.List(
         traits.Instance(RecordPart), mandatory=True, desc="what each step gives to the record"
     )

@@ -43,13 +43,13 @@ class Series:
 
     Attributes
     ----------
-    pet : path of the raw image
+    files : paths of the raw image; several where its frames are spread over them
     start_s, duration_s : of each frame, seconds after injection
     factors : what each frame is multiplied by to be Bq/mL, decay-corrected to the injection
     decay : what measured activity is multiplied by to be decay-corrected to the injection
     """
 
-    pet: str
+    files: tuple[str, ...]
     start_s: tuple[float, ...]
     duration_s: tuple[float, ...]
     factors: tuple[float, ...]
@@ -169,7 +169,7 @@ class SaveDynamic(SimpleInterface):
         given = self.inputs
         order = _in_time(given.series, given.motion)
         path = output_path(given.output_dir, "pet_dynamic", given.entities)
-        grid = next(read_frames(given.series[0].pet)).grid
+        grid = next(read_frames(*given.series[0].files)).grid
         read = _read(given.series, given.motion, given.ends, order)
         times = _times(given.series, order)
         start, duration = times["frame_start_s"], times["frame_end_s"] - times["frame_start_s"]
@@ -306,10 +306,10 @@ def _read(
     """Read every frame in the order of time."""
     for number in dict.fromkeys(number for number, _ in order):
         part = series[number]
-        with about(part.pet):
+        with about(part.files[0]):
             # of all frames: before the tracer arrives there is nothing to tell it by
-            box = common_box(frame.data for frame in read_frames(part.pet))
-            for index, frame in enumerate(read_frames(part.pet)):
+            box = common_box(frame.data for frame in read_frames(*part.files))
+            for index, frame in enumerate(read_frames(*part.files)):
                 if index == 0 and number == 0:  # other parts may come from another scanner
                     box = box_without_ends(frame, box, (ends[0], ends[1]))
                 activity = np.asarray(frame.data, np.float32) * np.float32(part.factors[index])

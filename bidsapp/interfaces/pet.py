@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from nipype.interfaces.base import (
     File,
+    InputMultiObject,
     SimpleInterface,
     TraitedSpec,
     traits,
@@ -44,7 +45,9 @@ from bidsapp.steps.positioning import head_of, positioned
 class AlignFramesInput(InputSpec):
     """Inputs of `AlignFrames`; one entry per PET of the injection, the scan itself first."""
 
-    pets = traits.List(File(exists=True), mandatory=True, desc="raw PETs, NIfTI")
+    pets = traits.List(
+        traits.List(File(exists=True)), mandatory=True, desc="files of each raw PET, NIfTI"
+    )
     durations_s = traits.List(traits.List(traits.Float), mandatory=True, desc="of each frame")
     starts_s = traits.List(traits.List(traits.Float), mandatory=True, desc="after injection")
     weights_s = traits.List(traits.Float, mandatory=True, desc="seconds of the scan's frames used")
@@ -69,10 +72,10 @@ class AlignFrames(SimpleInterface):
         given = self.inputs
         each = zip(given.pets, given.starts_s, given.durations_s, strict=True)
         scan, *others = [
-            Part(Path(pet).name, partial(_frames, pet), starts, durations)
-            for pet, starts, durations in each
+            Part(Path(files[0]).name, partial(_frames, *files), starts, durations)
+            for files, starts, durations in each
         ]
-        with about(given.pets[0]):
+        with about(given.pets[0][0]):
             motion, self._results["record"] = aligned(
                 scan, others, given.weights_s, within=given.within
             )
@@ -80,10 +83,10 @@ class AlignFrames(SimpleInterface):
         return runtime
 
 
-def _frames(pet: str) -> Iterator[Volume]:
+def _frames(pet: str, *more: str) -> Iterator[Volume]:
     """Frames of an image; what is wrong with them is told without its path."""
     try:
-        yield from read_frames(pet)
+        yield from read_frames(pet, *more)
     except CentipetError as error:
         reason = str(error).replace(f"{pet}: ", "").replace(f"{Path(pet).parent}/", "")
         raise type(error)(reason) from error
@@ -92,7 +95,9 @@ def _frames(pet: str) -> Iterator[Volume]:
 class TimeAverageInput(InputSpec):
     """Inputs of `TimeAverage`."""
 
-    pet = File(exists=True, mandatory=True, desc="raw PET, NIfTI, 3D or 4D")
+    pet = InputMultiObject(
+        File(exists=True), mandatory=True, desc="files of the raw PET, NIfTI, 3D or 4D"
+    )
     weights_s = traits.List(traits.Float, mandatory=True, desc="seconds of each frame that count")
     decay_factors = traits.List(traits.Float, desc="correction of each frame, if it needs one")
     motion = traits.List(desc="as `AlignFrames` gives it")
@@ -115,9 +120,10 @@ class TimeAverage(SimpleInterface):
     def _run_interface(self, runtime: Any) -> Any:
         weights = self.inputs.weights_s
         motion = self.inputs.motion[0] if self.inputs.motion else [np.eye(4)] * len(weights)
-        with about(self.inputs.pet):
+        files = self.inputs.pet
+        with about(files[0]):
             stills, ends, self._results["record"] = averaged(
-                read_frames(self.inputs.pet), weights, motion, optional(self.inputs.decay_factors)
+                read_frames(*files), weights, motion, optional(self.inputs.decay_factors)
             )
         self._results["ends"] = list(map(int, ends))
         folder = Path(runtime.cwd)

@@ -73,12 +73,13 @@ def load_volume(path: str | Path, *, dtype: type = np.float32, ndim: int | None 
     return Volume(data, np.asarray(image.affine, dtype=np.float64))
 
 
-def read_frames(path: str | Path) -> Iterator[Volume]:
+def read_frames(path: str | Path, *more: str | Path) -> Iterator[Volume]:
     """Read a NIfTI image frame by frame, so that a long study need not fit into memory.
 
     Parameters
     ----------
     path : path of an image of three or four dimensions
+    *more : files that go on with the same scan, on the same grid
 
     Yields
     ------
@@ -90,7 +91,11 @@ def read_frames(path: str | Path) -> Iterator[Volume]:
     NoInputError, BadDataError
         As `load_volume`; what is wrong with a late frame is found when its turn comes.
     """
-    path = Path(path)
+    for one in (path, *more):
+        yield from _frames(Path(one))
+
+
+def _frames(path: Path) -> Iterator[Volume]:
     kind, shape = _look(path)
     if len(shape) == 3:
         yield load_volume(path)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from nipype.interfaces.utility import IdentityInterface
 from nipype.pipeline.engine import Node, Workflow
 
@@ -59,12 +61,11 @@ def init_dynamic_wf(
     fields = ["motion", "motion_record", "ends", "t1w_to_pet", "field"]
     inputs = Node(IdentityInterface(fields), name="inputnode")
     outputs = Node(IdentityInterface(["tacs", "frames", "record", "written"]), name="outputnode")
-    pets = [scan.pet, *(part.pet for part in scan.parts)]
     series = [
-        _series(str(pet), timing, scan.tracer)
-        for pet, timing in zip(pets, scan.timings, strict=True)
+        _series(files, timing, scan.tracer)
+        for files, timing in zip(scan.files, scan.timings, strict=True)
     ]
-    frames = {"series": series, "pets": list(map(str, pets))}
+    frames = {"series": series, "pets": list(map(str, scan.pets))}
     place = {"output_dir": output_dir, "entities": scan.entities}
     content = sidecars.dynamic(scan)
     processing = sidecars.processing
@@ -133,12 +134,12 @@ def activity_units(scan: ScanPlan) -> str:
     return units if activity_unit(units) is None else "Bq/mL"
 
 
-def _series(pet: str, timing: PetTiming, tracer: str) -> Series:
+def _series(files: tuple[Path, ...], timing: PetTiming, tracer: str) -> Series:
     half_life = any_tracer(tracer).half_life_s
     start, duration = timing.frame_start_s, timing.frame_duration_s
     unit = activity_unit(timing.units) or 1.0
     return Series(
-        pet=pet,
+        files=tuple(map(str, files)),
         start_s=start,
         duration_s=duration,
         factors=tuple(unit * factor for factor in factors_to(timing, half_life, 0.0)),

@@ -62,7 +62,7 @@ def init_pet_reference_wf(
     outputs = Node(IdentityInterface(fields), name="outputnode")
     weights = list(scan.window.frame_weights_s)
     average = Node(
-        TimeAverage(pet=str(scan.pet), weights_s=weights),
+        TimeAverage(pet=list(map(str, scan.files[0])), weights_s=weights),
         name="average",
         mem_gb=0.3 + _FRAME_GB * len(weights),
         n_procs=1,
@@ -81,7 +81,7 @@ def init_pet_reference_wf(
     if scan.n_frames > 1 and (processing.motion_correction or scan.parts):
         align = Node(
             AlignFrames(
-                pets=[str(scan.pet), *(str(part.pet) for part in scan.parts)],
+                pets=[list(map(str, files)) for files in scan.files],
                 starts_s=[list(timing.frame_start_s) for timing in scan.timings],
                 durations_s=[list(timing.frame_duration_s) for timing in scan.timings],
                 weights_s=weights,
@@ -165,7 +165,7 @@ def init_inspection_wf(
     outputs = Node(IdentityInterface(["pet", "stills", "record"]), name="outputnode")
     inspect = Node(
         Inspect(
-            pet=str(scan.pet),
+            pet=list(map(str, scan.files[0])),
             weights_s=list(scan.window.frame_weights_s),
             reference=scale_for(processing, scan.tracer, normalisation=scan.normalisation).main,
         ),

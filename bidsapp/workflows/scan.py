@@ -68,7 +68,7 @@ def init_scan_wf(
             output_dir=output_dir,
             planned=sidecars.record(scan),
             pet=str(scan.pet),
-            others=[str(part.pet) for part in scan.parts],
+            others=list(map(str, scan.pets[1:])),
         ),
         name="result", mem_gb=_TABLE_GB, n_procs=1,
     )  # fmt: skip

@@ -95,10 +95,10 @@ class Sidecars:
         }
         activity = {"SkullStripped": False, "Units": scan.metadata.units} | tracer | timing
         ratio = {"SkullStripped": False, "Units": "unitless"} | tracer | timing
-        raw = raw_uri(scan.pet, self.bids_dir)
+        raw = [raw_uri(pet, self.bids_dir) for pet in scan.files[0]]
         native, on_template, position = self._uris(("pet_native", "pet_mni", "xfm"), scan.entities)
         content: dict[str, dict[str, Any]] = {
-            "pet_native": activity | {"Sources": [raw]},
+            "pet_native": activity | {"Sources": raw},
             "pet_mni": activity | _ON_TEMPLATE | {"Sources": [native, *self._transforms(scan)]},
         }
         if scan.t1w is None:
@@ -113,7 +113,7 @@ class Sidecars:
 
     def dynamic(self, scan: ScanPlan) -> dict[str, dict[str, Any]]:
         """Sidecars by key of what a PET scan of several frames gives over time."""
-        raw = [raw_uri(pet, self.bids_dir) for pet in (scan.pet, *(p.pet for p in scan.parts))]
+        raw = [raw_uri(pet, self.bids_dir) for pet in scan.pets]
         mean = self.pet(scan)["pet_native"]
         units = {} if activity_unit(scan.metadata.units) is None else {"Units": "Bq/mL"}
         sources = self._transforms(scan)
@@ -224,7 +224,7 @@ class Sidecars:
 def _raw(scan: ScanPlan) -> list[Path]:
     """Raw images of a scan: all its PETs, its T1w."""
     t1ws = () if scan.t1w is None else scan.t1w.raw
-    return [scan.pet, *(part.pet for part in scan.parts), *t1ws]
+    return [*scan.pets, *t1ws]
 
 
 def _content_hash(path: Path) -> str:

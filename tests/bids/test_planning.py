@@ -140,6 +140,69 @@ def test_of_two_reconstructions_of_a_part_one_joins_each_scan(raw):
     assert told == {"a": True, "b": True, "c": False}
 
 
+def quarters(raw, minutes=(90, 95, 100, 105), **sidecar):
+    """Runs of five minutes, each with a clock that starts with its scan, in no order of names."""
+    raw.t1w("sub-1")
+    for number, minute in zip((3, 1, 4, 2), minutes, strict=True):
+        start = {"TimeZero": f"11:{minute - 60}:00", "InjectionStart": -60 * minute,
+                 "ImageDecayCorrectionTime": 0}  # fmt: skip
+        times = {"ScanStart": 0, "FrameTimesStart": [0], "FrameDuration": [300]}
+        raw.pet(f"sub-1_trc-FBB_run-{number}", **start | times | sidecar)
+
+
+def test_a_window_in_several_files_is_one_scan(raw):
+    quarters(raw)
+    plan = plan_of(raw)
+    [scan] = plan.scans
+    assert codes(scan) == [] and plan.failures == ()
+    assert [path.name[14:19] for path in scan.files[0]] == ["run-3", "run-1", "run-4", "run-2"]
+    assert scan.metadata.frame_start_s == (5400, 5700, 6000, 6300)
+    assert scan.window.frame_weights_s == (300,) * 4 and scan.window.coverage == 1
+    # each was corrected to its own start
+    assert scan.metadata.frame_reference_s == scan.metadata.frame_start_s
+    assert sorted(skip.entities["run"] for skip in plan.skipped) == ["1", "2", "4"]
+    assert all("run-3_pet.nii.gz" in skip.reason for skip in plan.skipped)
+
+
+def test_a_scan_that_covers_the_window_needs_no_other(raw):
+    """Its frames as files of their own beside it, as some archives have them."""
+    quarters(raw)
+    raw.pet("sub-1_trc-FBB_run-5", TimeZero="10:00:00")
+    plan = plan_of(raw)
+    assert [scan.entities["run"] for scan in plan.scans] == ["5"]
+    assert plan.scans[0].continued == () and len(plan.skipped) == 4
+
+
+def test_reconstructions_in_halves_are_joined_each_with_its_own(raw):
+    raw.t1w("sub-1")
+    for rec in "ab":
+        for run, start in ((1, 5400), (2, 6000)):
+            raw.pet(f"sub-1_trc-FBB_rec-{rec}_run-{run}", ScanStart=start,
+                    FrameTimesStart=[start], FrameDuration=[600])  # fmt: skip
+    found = [[path.name for path in scan.files[0]] for scan in plan_of(raw).scans]
+    assert found == [
+        [f"sub-1_trc-FBB_rec-{rec}_run-{run}_pet.nii.gz" for run in (1, 2)] for rec in "ab"
+    ]
+
+
+def test_a_second_injection_is_another_scan(raw):
+    raw.t1w("sub-1")
+    raw.pet("sub-1_run-1", FrameTimesStart=[5400], FrameDuration=[600])
+    raw.pet("sub-1_run-2", FrameTimesStart=[6000], FrameDuration=[600], ScanStart=6000,
+            TimeZero="15:00:00")  # fmt: skip
+    assert all(scan.continued == () for scan in plan_of(raw).scans)
+
+
+def test_a_window_whose_files_are_not_fetched_is_planned_as_one(raw):
+    quarters(raw)
+    for pet in raw.root.glob("sub-1/pet/*.nii.gz"):
+        pet.unlink()
+        pet.symlink_to("../../.git/annex/objects/aa/b")
+    plan = plan_of(raw)
+    [failure] = plan.failures
+    assert len(failure.planned.files[0]) == 4 and codes(failure.planned) == []
+
+
 def test_parts_of_other_units_do_not_join(raw):
     raw.t1w("sub-1")
     raw.pet("sub-1_run-1", **EARLY, Units="SUV")

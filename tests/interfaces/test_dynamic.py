@@ -51,14 +51,16 @@ def study(tmp_path_factory):
     )
     to_injection = float(2 ** (5400.0 / HALF_LIFE))
     series = [
-        Series(str(folder / "late.nii.gz"), START[1], DURATION[1], (to_injection,), (late_factor,)),
-        Series(str(folder / "early.nii.gz"), START[0], DURATION[0], early_decay, early_decay),
+        Series(
+            (str(folder / "late.nii.gz"),), START[1], DURATION[1], (to_injection,), (late_factor,)
+        ),
+        Series((str(folder / "early.nii.gz"),), START[0], DURATION[0], early_decay, early_decay),
     ]
     motion = [[np.eye(4).tolist()], [EARLY_TO_LATE.tolist()] * 2]
     field = keep_volume(
         folder / "field.npz", Volume(mni_grid(2).world().astype(np.float32), affine)
     )
-    frames = {"series": series, "pets": [one.pet for one in series], "motion": motion,
+    frames = {"series": series, "pets": [one.files[0] for one in series], "motion": motion,
               "ends": [0, 0]}  # fmt: skip
     done = SampleFrames(
         **frames, field=field, t1w_to_pet=np.eye(4).tolist(), processing=ONLY_CENTILOID

@@ -39,7 +39,7 @@ def study(head, tmp_path_factory):
 @pytest.fixture(scope="module")
 def aligned(study):
     return AlignFrames(
-        pets=[str(study / f"{name}.nii.gz") for name in ("scan", "early", "half")],
+        pets=[[str(study / f"{name}.nii.gz")] for name in ("scan", "early", "half")],
         starts_s=[[5400.0, 5700.0, 6000.0], [0.0], [900.0]],
         durations_s=[[300.0] * 3, [600.0], [300.0]],
         weights_s=[300.0, 300.0, 300.0],

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import nibabel as nib
@@ -12,6 +13,7 @@ from record_schema import read_valid
 from bidsapp.bids.derivatives import output_path
 from bidsapp.bids.layout import read_dataset
 from bidsapp.bids.planning import make_plan
+from bidsapp.core.frames.decay import decay_between
 from bidsapp.core.quantification.centiloid import centiloid
 from bidsapp.data import mni_grid, vois
 from bidsapp.data.atlases import atlas
@@ -298,3 +300,40 @@ def test_version_and_options_name_the_folders(bids_dir, tmp_path):
     for name, (t1w, scan) in plain.prefixes.items():
         assert other.prefixes[name][0] == t1w  # segmented once for all options
         assert other.prefixes[name][1] != scan
+
+
+@pytest.mark.slow
+def test_a_window_in_two_files_gives_what_one_file_gives(done, bids_dir, tmp_path):
+    """The second file has its own clock and is corrected to its own start."""
+    whole, bids = bids_dir / "sub-01/pet/sub-01_trc-FBB_pet.nii.gz", tmp_path / "bids"
+    shutil.copytree(bids_dir, bids, ignore=shutil.ignore_patterns("sub-02", "pet"))
+    (bids / "sub-01/pet").mkdir()
+    sidecar = json.loads(whole.with_name("sub-01_trc-FBB_pet.json").read_text())
+    early = sidecar | {"FrameTimesStart": [5400, 5700], "FrameDuration": [300, 300]}
+    late = early | {"FrameTimesStart": [0, 300], "ScanStart": 0, "ImageDecayCorrectionTime": 0,
+                    "TimeZero": "11:40:00", "InjectionStart": -6000}  # fmt: skip
+    image = nib.load(whole)
+    parts = image.get_fdata()[..., :2], image.get_fdata()[..., 2:]
+    factors = 1.0, decay_between(5400, 6000, tracers()["FBB"].half_life_s)
+    names = [f"sub-01_trc-FBB_run-{number}" for number in (1, 2)]
+    for name, frames, factor, content in zip(names, parts, factors, (early, late), strict=True):
+        pet = bids / "sub-01/pet" / f"{name}_pet.nii.gz"
+        stored = (factor * frames).astype(np.float32)
+        nib.Nifti1Image(stored, image.affine).to_filename(pet)
+        pet.with_name(f"{name}_pet.json").write_text(json.dumps(content))
+    out, _, failures = process(bids, tmp_path)
+    assert failures == []
+    one, two = {"sub": "01", "trc": "FBB"}, {"sub": "01", "trc": "FBB", "run": "1"}
+    for kind in ("pet_native", "pet_dynamic", "pet_mni"):
+        expected = nib.load(output_path(done[0], kind, one)).get_fdata()
+        found = nib.load(output_path(out, kind, two)).get_fdata()
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-2)  # Bq/mL
+    expected, found = (
+        read(output_path(done[0], "result", one)),
+        read(output_path(out, "result", two)),
+    )
+    assert found["centiloid"] == pytest.approx(expected["centiloid"], abs=1e-3)
+    for key in ("window", "frame_start_s", "frame_weights_s"):
+        assert found[key] == expected[key]
+    assert [flag["code"] for flag in found["flags"]] == [flag["code"] for flag in expected["flags"]]
+    assert f"{names[1]}_pet.nii.gz" in found["provenance"]["inputs"]

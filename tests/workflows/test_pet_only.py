@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 QUALITY = {
     "pet_only_unexplained": 0.02, "pet_only_fluid": 0.2, "pet_only_rival": 0.4,
     "pet_only_stretch_sds": 0.5, "pet_only_turn_deg": 8.0,
-    "pet_only_jacobian_min": 0.2, "pet_only_jacobian_max": 1.3, "pet_fwhm_mm": 6.0,
+    "pet_only_jacobian_min": 0.2, "pet_only_jacobian_max": 1.3, "pet_only_fwhm_mm": 6.0,
 }  # fmt: skip
 
 

@@ -73,7 +73,7 @@ class PetNormalisation:
         ``pet_only_stretch_sds``, largest log-stretch of the affine in standard deviations of adult
         heads; ``pet_only_turn_deg``, turn of the head against the axes of the header;
         ``pet_only_jacobian_min``, ``pet_only_jacobian_max`` of the warp over the brain;
-        ``pet_fwhm_mm``, blur of the tissue maps that fits best.
+        ``pet_only_fwhm_mm``, blur of the tissue maps that fits best.
     """
 
     warp: Warp
@@ -134,7 +134,7 @@ def _normalise(pet: Volume, template: PetTemplate, options: Options) -> PetNorma
             "pet_only_stretch_sds": float(np.abs(_log_stretch(affine)).max()),
             "pet_only_turn_deg": _turn_deg(affine),
             **_jacobian_range(fit.warp, field, template),
-            "pet_fwhm_mm": patterns.fwhm_mm,
+            "pet_only_fwhm_mm": patterns.fwhm_mm,
         },
     )
 

@@ -72,7 +72,7 @@ def test_position_and_load_are_found(positive):
     assert not pet_only_findings(found.quality, read_table("limits"))
     assert 0.5 < found.quality["pet_only_jacobian_min"] < 1 < found.quality["pet_only_jacobian_max"]
     # voxels of 3 mm and the interpolation add to the 6 mm
-    assert found.quality["pet_fwhm_mm"] == pytest.approx(7, abs=1)
+    assert found.quality["pet_only_fwhm_mm"] == pytest.approx(7, abs=1)
 
 
 def test_an_image_without_activity_is_refused():
