@@ -44,7 +44,7 @@ def write_root_files(output_dir: Path, bids_dir: Path) -> None:
     CannotCreateError
         The folder already is a dataset of something else.
     """
-    _refuse_foreign(output_dir)
+    refuse_foreign(output_dir)
     for name, text in root_files(output_dir, bids_dir).items():
         path = output_dir / name
         if not path.is_file() or path.read_bytes() != text.encode():
@@ -100,7 +100,7 @@ def bidsignore() -> list[str]:
     return [f"*_{suffix}.*" for suffix in suffixes] + list(_IGNORED)
 
 
-def _refuse_foreign(output_dir: Path) -> None:
+def refuse_foreign(output_dir: Path) -> None:
     """Refuse a folder whose description says that it holds something else."""
     path = output_dir / "dataset_description.json"
     try:

@@ -61,6 +61,21 @@ def scan_key(name: str) -> str:
     return f"{folder.rpartition('/')[2]}/{stem}" if folder else stem
 
 
+def read_cells(path: Path) -> tuple[list[str], list[list[str]], list[str]]:
+    """Header and rows of a table in whatever encoding and separator, and what to tell about that.
+
+    Rows are those that are not blank; cells have no blanks around them.
+
+    Raises
+    ------
+    OSError, UnicodeDecodeError
+        It cannot be read; it is no text.
+    """
+    text, problems = _decoded(read_bytes(path))
+    header, rows = _split(text, problems)
+    return header, rows, problems
+
+
 def _read(path: Path, column: str, prefix: str) -> RawTable:
     try:
         changed = path.stat().st_mtime_ns

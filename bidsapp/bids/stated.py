@@ -135,6 +135,34 @@ def in_sidecar(sidecar: Mapping[str, Any], stated: Mapping[str, Any]) -> dict[st
     """
     if not stated:
         return dict(sidecar)
+    names = ", ".join(sorted(stated))
+    message = f"{names}: stated by the user (--dicom-metadata)"
+    return with_flag(with_values(sidecar, stated), "stated", message)
+
+
+def with_flag(sidecar: Mapping[str, Any], code: str, message: str) -> dict[str, Any]:
+    """Metadata of an image with something that a person shall see, as a conversion writes it."""
+    own = sidecar.get("CentiPET")
+    own = own if isinstance(own, dict) else {}
+    flags = own.get("Flags")
+    flag = {"code": code, "message": message}
+    told = {**own, "Flags": [*(flags if isinstance(flags, list) else []), flag]}
+    return {**sidecar, "CentiPET": told}
+
+
+def with_values(sidecar: Mapping[str, Any], stated: Mapping[str, Any]) -> dict[str, Any]:
+    """Metadata of an image with stated values in their place, times on one clock.
+
+    Parameters
+    ----------
+    sidecar : merged metadata of the image
+    stated : keys of `STATED_KEYS`, ``Tracer``, times of injection, scan and frames
+
+    Raises
+    ------
+    BadDataError
+        The stated time of injection cannot be put on the clock of the sidecar.
+    """
     changed = {key: value for key, value in stated.items() if key in (*STATED_KEYS, *_TIMES)}
     if "Tracer" in stated:
         changed["TracerName"] = stated["Tracer"]
@@ -144,13 +172,7 @@ def in_sidecar(sidecar: Mapping[str, Any], stated: Mapping[str, Any]) -> dict[st
         changed |= _stated_clock(sidecar, stated)
     elif {"InjectionTime", "TimeZero"} & stated.keys():
         changed |= _stated_injection(sidecar, stated)
-    names = ", ".join(sorted(stated))
-    flag = {"code": "stated", "message": f"{names}: stated by the user (--dicom-metadata)"}
-    own = sidecar.get("CentiPET")
-    own = own if isinstance(own, dict) else {}
-    flags = own.get("Flags")
-    told = {**own, "Flags": [*(flags if isinstance(flags, list) else []), flag]}
-    return {**sidecar, **changed, "CentiPET": told}
+    return {**sidecar, **changed}
 
 
 def _stated_clock(sidecar: Mapping[str, Any], stated: Mapping[str, Any]) -> dict[str, Any]:

@@ -52,16 +52,26 @@ def _main(argv: Sequence[str]) -> int:
         from bidsapp.cli.verify import main as verify
 
         return verify(argv[1:])
+    if argv[:1] == ["quantify"] and not set(argv[2:3]) & set(Level):
+        from bidsapp.cli.quantify import main as quantify
+
+        return quantify(argv[1:])
     try:
         settings = parse(argv)
     except CentipetError as error:
         return _complain(error)
     with ended_by_signals():
-        return _run(settings, argv)
+        return run(settings, argv)
 
 
-def _run(settings: Settings, argv: Sequence[str]) -> int:
-    """Run one level with its log and its record in ``logs/``; return its exit code."""
+def run(settings: Settings, argv: Sequence[str]) -> int:
+    """Run one level with its log and its record in ``logs/``; return its exit code.
+
+    Parameters
+    ----------
+    settings : what to do
+    argv : what was typed for it, for the record
+    """
     from bidsapp.cli.run_record import RunRecord
 
     try:

@@ -6,7 +6,7 @@ import argparse
 import json
 import tomllib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from itertools import groupby
 from pathlib import Path
@@ -17,7 +17,7 @@ from bidsapp.cli.command import Parser, add_option
 from bidsapp.cli.machine import available_cpus, available_memory_gb
 from bidsapp.errors import NoInputError, UnknownLevelError, UsageError
 from bidsapp.options.checks import absolute_path, text_of
-from bidsapp.options.option_table import OPTIONS
+from bidsapp.options.option_table import OPTIONS, Option
 from bidsapp.settings import (
     TEMPLATE_SPACE,
     DicomInput,
@@ -33,8 +33,9 @@ Always written: T1w space and {TEMPLATE_SPACE} (2 mm), one Centiloid per PET sca
 participant. Accepted from other BIDS-Apps without effect: --omp-nthreads (a process computes with
 one thread, so that results do not depend on it), --random-seed (nothing is random), --notrack
 (nothing is tracked), --resource-monitor (the log has the time of every step). Options may be
-written with _ for -. Images that are in MNI space already: centipet voi --help. Is a dataset still
-what was computed: centipet-verify OUTPUT_DIR.
+written with _ for -. Two plain images without a dataset: centipet quantify --help. Images that are
+in MNI space already: centipet voi --help. Is a dataset still what was computed: centipet-verify
+OUTPUT_DIR.
 
 Exit codes: 0 done; 1 some scans failed; 16 not BIDS; 17 no such level; 18 nothing matches; 64
 usage; 65 bad data; 66 input missing; 70 internal; 73 cannot write; 74 disk full; 75 killed, so
@@ -88,6 +89,26 @@ def parse(argv: Sequence[str]) -> Settings:
     return _settings(_parser().parse_args(arguments, namespace=options))
 
 
+def settings_with(bids_dir: Path, output_dir: Path, chosen: argparse.Namespace) -> Settings:
+    """Settings of the participant level for a command that shares options with ``centipet``.
+
+    Parameters
+    ----------
+    bids_dir, output_dir : datasets
+    chosen : options of the table as typed; others are left as when nothing is typed
+
+    Raises
+    ------
+    UsageError, NoInputError
+        As `parse`.
+    """
+    options = _parser().parse_args([str(bids_dir), str(output_dir), Level.PARTICIPANT.value])
+    for option in OPTIONS:
+        if hasattr(chosen, option.dest):
+            setattr(options, option.dest, getattr(chosen, option.dest))
+    return _settings(options)
+
+
 def _formatter(prog: str) -> argparse.HelpFormatter:
     return argparse.RawDescriptionHelpFormatter(prog, max_help_position=30, width=100)
 
@@ -126,14 +147,25 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
+    add_options(parser, OPTIONS)
+    for flags, typed in _SILENT.items():
+        parser.add_argument(*flags, **typed, help=argparse.SUPPRESS)
+
+
+def add_options(parser: argparse.ArgumentParser, wanted: Iterable[Option]) -> None:
+    """Add options to a parser, each under its heading.
+
+    Parameters
+    ----------
+    parser : of ``centipet`` or of a command that shares options with it
+    wanted : rows of the table, in its order
+    """
     here = {"--nprocs": available_cpus(), "--mem": available_memory_gb()}
-    for title, options in groupby(OPTIONS, lambda option: option.group):
+    for title, options in groupby(wanted, lambda option: option.group):
         group = parser.add_argument_group(title)
         alone: dict[str, Any] = defaultdict(group.add_mutually_exclusive_group)
         for option in options:
             add_option(alone[option.alone] if option.alone else group, option, here)
-    for flags, typed in _SILENT.items():
-        parser.add_argument(*flags, **typed, help=argparse.SUPPRESS)
 
 
 _SILENT: dict[tuple[str, ...], dict[str, Any]] = {
@@ -159,15 +191,15 @@ def _read_config(path: Path) -> argparse.Namespace:
         raise UsageError(f"--config-file {path}: is not valid TOML ({error})") from error
     parser = Parser(prog=f"--config-file {path}", add_help=False, allow_abbrev=False)
     _add_options(parser)
-    return parser.parse_args([text for key, value in table.items() for text in _typed(key, value)])
+    return parser.parse_args([text for key, value in table.items() for text in typed(key, value)])
 
 
-def _typed(key: str, value: Any) -> list[str]:
-    """An entry of the configuration as it would be typed."""
+def typed(key: str, value: Any) -> list[str]:
+    """An option of a configuration, or a keyword, as it would be typed."""
     flag = f"--{key}".replace("_", "-")
     if value is True or value is False:
         return [flag] if value else []
-    values = value if isinstance(value, list) else [value]
+    values = value if isinstance(value, list | tuple) else [value]
     return [flag, *map(str, values)]
 
 

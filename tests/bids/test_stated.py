@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -183,7 +184,7 @@ def test_a_bids_dataset_takes_what_is_stated_and_flags_it(raw: Any, tmp_path: Pa
     dataset = read_dataset(raw.root, Filters())
     plan = make_plan(dataset, Processing(pet_only=True))
     assert [scan.participant for scan in plan.scans] == ["2"] and len(plan.failures) == 1
-    stated = type(dataset)(**{**vars(dataset), "stated": read_metadata(said)})
+    stated = replace(dataset, stated=read_metadata(said))
     first, second = make_plan(stated, Processing(pet_only=True)).scans
     assert first.metadata.frame_start_s == (5400,) and first.metadata.frame_duration_s == (1200,)
     (flag,) = [flag for flag in first.flags if flag.code == "stated"]

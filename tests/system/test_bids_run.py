@@ -6,11 +6,14 @@ import json
 import re
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
 from agreement import PIB_SCALE, agreement, read
 from whole_app import read_tsv, run_centipet, validator_errors
+
+from bidsapp import quantify
 
 pytestmark = pytest.mark.slow
 
@@ -137,3 +140,24 @@ def test_every_file_is_verified_and_every_number_derived_again(out, capsys):
 
     assert main([str(out)]) == 0, capsys.readouterr().out
     assert "all verified" in capsys.readouterr().out
+
+
+def test_plain_images_give_the_same_bits(out, table, shared_data, tmp_path):
+    """Two files without sidecars, the window and the length of the frames: one command."""
+    pet, t1w = tmp_path / "pet.nii.gz", tmp_path / "t1w.nii.gz"
+    raw = shared_data / "bids" / "sub-05"
+    pet.symlink_to(next(raw.glob("pet/*_pet.nii.gz")))
+    t1w.symlink_to(next(raw.glob("anat/*_T1w.nii.gz")))
+    found = quantify(pet, t1w, tracer="NAV", window=(50, 70), frame_duration=300)
+    (row,) = table[table.participant_id == "sub-05"].to_dict("records")
+    assert found.suvr == {name: row[f"suvr_{name}"] for name in ("wc", "cg", "wcb", "pons")}
+    assert found.centiloid == row["centiloid"] and found.page.is_file()
+    assert "stated" in {flag.code for flag in found.flags}
+    regions = found.regions["DesikanKilliany"]
+    assert regions == read_tsv(next(out.glob("sub-05/pet/*_atlas-DesikanKilliany_vois.tsv")))
+    ours, theirs = (
+        nib.load(path).get_fdata()
+        for path in (found.images["suvr_wc"], next(out.glob("sub-05/pet/*desc-suvrwc_pet.nii.gz")))
+    )
+    assert np.array_equal(ours, theirs)
+    assert read_tsv(found.output_dir / "group_centiloid.tsv")[0]["status"] == "ok"

@@ -1,0 +1,549 @@
+"""A PET and a T1w as plain files: what a person says of them, checked, and a BIDS dataset of them.
+
+The dataset holds links to the images, so that nothing of the user's is changed, and sidecars with
+what was stated. What nobody knows is not made up: it is missing, or flagged where it is assumed.
+"""
+
+from __future__ import annotations
+
+import filecmp
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+from bidsapp import __version__
+from bidsapp.bids.dataset import APP_NAME, BIDS_VERSION, refuse_foreign
+from bidsapp.bids.entities import join_entities
+from bidsapp.bids.pet_metadata import missing_keys
+from bidsapp.bids.raw_tables import read_cells
+from bidsapp.bids.stated import with_flag, with_values
+from bidsapp.data.series_texts import is_unknown
+from bidsapp.data.tracers import Tracer, tracer_from_name, tracers
+from bidsapp.errors import (
+    BadDataError,
+    CannotCreateError,
+    CentipetError,
+    NoInputError,
+    cannot_write,
+)
+from bidsapp.io.atomic import write_text
+from bidsapp.io.nifti import read_shape
+from bidsapp.io.reading import parse_json, read_text
+
+COLUMNS = (
+    *("participant", "session", "pet", "t1w", "tracer", "window", "window_start_min"),
+    *("window_end_min", "frame_start_s", "frame_duration_s", "units"),
+)
+"""Columns of a table of pairs."""
+
+_NEEDED = ("participant", "pet", "tracer")
+_NIFTI = (".nii.gz", ".nii")
+_NUMBER = r"\d+(?:\.\d*)?"
+_LATEST_MIN = 12 * 60.0
+_ROUNDING_S = 1.0
+_TIMES = {"FrameTimesStart", "FrameDuration", "InjectionStart"}
+# Required by BIDS, which allows "n/a" for them; TimeZero and InjectedRadioactivity it does not.
+_UNKNOWN = {
+    **dict.fromkeys(
+        (
+            *("Units", "Manufacturer", "ManufacturersModelName", "InjectedRadioactivityUnits"),
+            *("InjectedMass", "InjectedMassUnits", "SpecificRadioactivity"),
+            *("SpecificRadioactivityUnits", "ModeOfAdministration", "AcquisitionMode"),
+            *("ReconMethodName", "ReconFilterType", "AttenuationCorrection"),
+        ),
+        "n/a",
+    ),
+    "ReconMethodParameterLabels": [],
+    "ReconMethodParameterUnits": [],
+    "ReconMethodParameterValues": [],
+}
+_README = """# Images given to CentiPET as plain files
+
+`centipet quantify` made this dataset. The images are links to the files that were given, or copies
+where the file system has no links; the sidecars hold what was stated of them, and under the key
+`CentiPET` what was assumed. What was not stated is "n/a" or missing.
+"""
+
+
+@dataclass(frozen=True)
+class PairRow:
+    """What is said of a pair, as text.
+
+    Attributes
+    ----------
+    cells : by column; empty or ``n/a`` is not said
+    folder : that relative paths begin at
+    where : table and line, for the messages; empty for a command line
+    arguments : what a column is called where there is no table
+    """
+
+    cells: Mapping[str, str]
+    folder: Path
+    where: str = ""
+    arguments: Mapping[str, str] | None = None
+
+    def get(self, column: str) -> str | None:
+        """Text of a cell; None when it says nothing."""
+        text = self.cells.get(column, "").strip()
+        return None if is_unknown(text) else text
+
+    def at(self, column: str) -> str:
+        """Where a cell stands, for the beginning of a message."""
+        if self.where:
+            return f"{self.where}, column {column}"
+        return (self.arguments or {}).get(column, column)
+
+    def wrong(self, column: str, what: str) -> BadDataError:
+        """Error about a cell."""
+        return BadDataError(f"{self.at(column)}: {what}")
+
+
+@dataclass(frozen=True)
+class ImagePair:
+    """A PET and its T1w, checked.
+
+    Attributes
+    ----------
+    row : what it was made from
+    participant, session : labels without prefix
+    sidecar : of the PET
+    """
+
+    row: PairRow
+    participant: str
+    session: str | None
+    pet: Path
+    t1w: Path | None
+    tracer: Tracer
+    sidecar: Mapping[str, Any]
+
+    @property
+    def entities(self) -> dict[str, str]:
+        """Of the T1w; the PET has the tracer besides."""
+        session = {} if self.session is None else {"ses": self.session}
+        return {"sub": self.participant, **session}
+
+    @property
+    def name(self) -> str:
+        """``sub-01_ses-1_trc-FBB``."""
+        return join_entities({**self.entities, "trc": self.tracer.code})
+
+
+def read_pairs(path: Path) -> tuple[list[PairRow], list[str]]:
+    """Rows of a table of pairs, and what to tell about the table.
+
+    Raises
+    ------
+    NoInputError, BadDataError
+        It cannot be read; a column is missing, or stands there twice.
+    """
+    try:
+        header, lines, problems = read_cells(path)
+    except OSError as error:
+        raise NoInputError(f"{path}: cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise BadDataError(
+            f"{path}: is not text; save it as tab-separated text in UTF-8"
+        ) from error
+    names = [name.strip().lower() for name in header]
+    for column in _NEEDED:
+        if column not in names:
+            raise BadDataError(
+                f"{path}: has no column {column}; a table of pairs has {', '.join(COLUMNS)}, of "
+                f"which {', '.join(_NEEDED)} are needed"
+            )
+    if twice := sorted({name for name in names if name in COLUMNS and names.count(name) > 1}):
+        raise BadDataError(f"{path}: column {twice[0]} stands there twice; remove one")
+    told = [f"{path.name}: {problem}" for problem in problems]
+    if unused := [name for name in names if name and name not in COLUMNS]:
+        told.append(f"{path.name}: not used: column {', '.join(unused)}")
+    rows = [
+        PairRow(dict(zip(names, line, strict=False)), path.parent, f"{path.name}, line {number}")
+        for number, line in enumerate(lines, start=2)
+    ]
+    if not rows:
+        raise BadDataError(f"{path}: has no row below its header")
+    return rows, told
+
+
+def judge_pairs(rows: Iterable[PairRow]) -> tuple[list[ImagePair], list[CentipetError]]:
+    """Check pairs one by one and against each other; a bad one never stops the others.
+
+    Of two rows about one image the first counts, flagged where the two say that it is of different
+    people.
+
+    Returns
+    -------
+    list of ImagePair
+        That can be processed.
+    list of CentipetError
+        One sentence for each of the others, which names row and column.
+    """
+    pairs: list[ImagePair] = []
+    errors: list[CentipetError] = []
+    for row in rows:
+        try:
+            pair = _pair(row)
+            _check_against(pair, pairs)
+        except CentipetError as error:
+            errors.append(error)
+        else:
+            pairs.append(pair)
+    return pairs, errors
+
+
+def _pair(row: PairRow) -> ImagePair:
+    participant = _label(row, "participant", "sub-")
+    if participant is None:
+        raise row.wrong("participant", "is empty; name the participant")
+    session = _label(row, "session", "ses-")
+    name = row.get("tracer") or ""
+    tracer = tracer_from_name(name)
+    if tracer is None:
+        known = ", ".join(f"{one.code} ({one.name})" for one in tracers().values())
+        said = f"{name!r} is not an amyloid tracer of CentiPET" if name else "is empty"
+        raise row.wrong("tracer", f"{said}; give one of {known}")
+    pet, shape = _image(row, "pet")
+    t1w = None
+    if row.get("t1w") is not None:
+        t1w, t1w_shape = _image(row, "t1w")
+        if len(t1w_shape) != 3:
+            raise row.wrong("t1w", f"{t1w}: has {t1w_shape[3]} volumes; give a T1w of one")
+        if t1w.samefile(pet):
+            raise row.wrong("t1w", f"{t1w}: is the PET; give the T1w, or none")
+    sidecar = _sidecar(row, pet, tracer, shape[3] if len(shape) > 3 else 1)
+    return ImagePair(row, participant, session, pet, t1w, tracer, sidecar)
+
+
+def _label(row: PairRow, column: str, prefix: str) -> str | None:
+    """Label of letters and digits, as BIDS wants it."""
+    text = row.get(column)
+    if text is None:
+        return None
+    label = re.sub(r"[^0-9A-Za-z]", "", text.removeprefix(prefix))
+    if not label:
+        raise row.wrong(column, f"{text!r} has no letter or digit of a BIDS label")
+    return label
+
+
+def _image(row: PairRow, column: str) -> tuple[Path, tuple[int, ...]]:
+    """Path and shape of an image that can be read."""
+    text = row.get(column)
+    if text is None:
+        raise row.wrong(column, "is empty; name the image")
+    path = row.folder / Path(text).expanduser()
+    if not path.name.endswith(_NIFTI):
+        raise row.wrong(
+            column, f"{path}: is not NIfTI (.nii or .nii.gz); convert it, DICOM with --dicom-dir"
+        )
+    try:
+        return path, read_shape(path)
+    except CentipetError as error:
+        raise type(error)(f"{row.at(column)}: {error}") from error
+
+
+def _check_against(pair: ImagePair, earlier: list[ImagePair]) -> None:
+    """Refuse what an earlier row has already; flag that row where the doubt is about it, too."""
+    row = pair.row
+    for i, other in enumerate(earlier):
+        above = other.row.where.rpartition(", ")[2] or "an earlier pair"
+        said = row.get("participant"), other.row.get("participant")
+        if pair.participant == other.participant and len(set(map(_bare, said))) > 1:
+            raise row.wrong(
+                "participant",
+                f"{said[0]!r} would be sub-{pair.participant}, as {said[1]!r} of {above} is; give "
+                "labels that differ in letters or digits",
+            )
+        same_person = pair.participant == other.participant
+        for column, ours, theirs in (("pet", pair.pet, other.pet), ("t1w", pair.t1w, other.t1w)):
+            if ours is None or theirs is None or not ours.samefile(theirs):
+                continue
+            if column == "t1w" and same_person:
+                continue
+            if not same_person:
+                message = (
+                    f"{row.where or 'another pair'} names the same {column} for "
+                    f"sub-{pair.participant}: check whose it is."
+                )
+                flagged = with_flag(other.sidecar, "image-twice", message)
+                earlier[i] = replace(other, sidecar=flagged)
+            raise row.wrong(
+                column,
+                f"{ours}: stands twice, {above} has it for sub-{other.participant}; remove the "
+                "wrong row",
+            )
+        if pair.entities != other.entities:
+            continue
+        if pair.tracer == other.tracer:
+            raise row.wrong(
+                "pet",
+                f"{above} has another {pair.tracer.name} PET of {join_entities(pair.entities)}; "
+                "give sessions of their own, or join frames of one scan into one image",
+            )
+        if pair.t1w and other.t1w and not pair.t1w.samefile(other.t1w):
+            raise row.wrong(
+                "t1w",
+                f"{above} has another T1w of {join_entities(pair.entities)}; give one for each "
+                "participant and session",
+            )
+
+
+def _bare(text: str | None) -> str:
+    return (text or "").removeprefix("sub-")
+
+
+# ------------------------------------------------------------------------------------- sidecar
+
+
+def _sidecar(row: PairRow, pet: Path, tracer: Tracer, n_frames: int) -> dict[str, Any]:
+    """Metadata of the PET: of the JSON beside it where there is one, and what the row states."""
+    beside = _beside(row, pet)
+    stated, assumed = _times(row, tracer, n_frames, beside)
+    values: dict[str, Any] = {**beside, "TracerName": beside.get("TracerName", tracer.name)}
+    values.setdefault("TracerRadionuclide", tracer.radionuclide)
+    flags = list(assumed)
+    if stated:
+        values = with_values(values, stated)
+        if values["TimeZero"] is None:  # nobody knows the time of day
+            del values["TimeZero"]
+    if (units := row.get("units")) is not None:
+        values["Units"] = units
+    if "ImageDecayCorrected" not in values and stated:
+        values |= {"ImageDecayCorrected": True, "ImageDecayCorrectionTime": values["ScanStart"]}
+        if n_frames > 1:
+            text = (
+                "Nothing says how the frames are corrected for decay; they were taken as corrected "
+                "to the start of the scan."
+            )
+            flags.append(("decay-correction", text))
+    said = [*sorted(stated)] if not assumed or assumed[0][0] != "window-assumed" else []
+    said += ["Units"] if units is not None else []
+    said += [] if "TracerName" in beside else ["TracerName"]
+    if said:
+        flags.insert(0, ("stated", f"{', '.join(said)}: stated by the user (centipet quantify)"))
+    values = {**_UNKNOWN, **values}
+    for code, message in flags:
+        values = with_flag(values, code, message)
+    return values
+
+
+def _beside(row: PairRow, pet: Path) -> dict[str, Any]:
+    """The JSON beside an image; empty when there is none."""
+    path = _json_of(pet)
+    if not path.is_file():
+        return {}
+    try:
+        content = parse_json(read_text(path))
+    except (OSError, ValueError) as error:
+        raise row.wrong("pet", f"{path}: cannot be read as JSON ({error}); correct it") from error
+    if not isinstance(content, dict):
+        raise row.wrong("pet", f"{path}: must hold one JSON object of names and values")
+    return content
+
+
+def _json_of(image: Path) -> Path:
+    ending = next(ending for ending in _NIFTI if image.name.endswith(ending))
+    return image.with_name(f"{image.name.removesuffix(ending)}.json")
+
+
+def _times(
+    row: PairRow, tracer: Tracer, n_frames: int, beside: Mapping[str, Any]
+) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+    """Times of the frames in s after the injection, and flags about what was assumed.
+
+    None are stated where the JSON beside the image has them.
+    """
+    window = _window(row)
+    starts, durations = (_numbers(row, f"frame_{what}_s", n_frames) for what in _FRAME_COLUMNS)
+    flags: list[tuple[str, str]] = []
+    if window is None and starts is None and durations is None:
+        if not _TIMES & set(missing_keys(beside)):
+            return {}, []
+        if n_frames > 1:
+            raise row.wrong(
+                "window",
+                f"the PET has {n_frames} frames and nothing says when they were measured; give "
+                f"the window that they cover and {row.at('frame_duration_s')}",
+            )
+        window = tracer.window_min
+        text = (
+            f"Nothing says when the PET was measured: it was taken as the mean of {window[0]:g} to "
+            f"{window[1]:g} min after the injection, the window of {tracer.name}. If it is not, "
+            "the Centiloid is wrong: give the window."
+        )
+        flags.append(("window-assumed", text))
+    if durations is None:
+        if starts is not None:
+            raise row.wrong("frame_start_s", f"give {row.at('frame_duration_s')} with it")
+        assert window is not None
+        length = 60 * (window[1] - window[0]) / n_frames
+        durations = [length] * n_frames
+        if n_frames > 1:
+            text = (
+                f"The {n_frames} frames were taken as equally long, {length:g} s each: give their "
+                "durations if they are not."
+            )
+            flags.append(("frame-times", text))
+    if starts is None:
+        if window is None:
+            raise row.wrong("frame_duration_s", f"give {row.at('window')} with it")
+        starts = [60 * window[0] + s for s in accumulate(durations[:-1], initial=0.0)]
+    if window is not None:
+        _check_span(row, (starts[0], starts[-1] + durations[-1]), window)
+    return {"ScanStart": starts[0], "FrameTimesStart": starts, "FrameDuration": durations}, flags
+
+
+_FRAME_COLUMNS = ("start", "duration")
+
+
+def _check_span(
+    row: PairRow, frames_s: tuple[float, float], window_min: tuple[float, float]
+) -> None:
+    apart = max(abs(a - 60 * b) for a, b in zip(frames_s, window_min, strict=True))
+    if apart > _ROUNDING_S:
+        raise row.wrong(
+            "window",
+            f"is {window_min[0]:g} to {window_min[1]:g} min, but the frames stated cover "
+            f"{frames_s[0] / 60:g} to {frames_s[1] / 60:g} min; correct the wrong one",
+        )
+
+
+def _window(row: PairRow) -> tuple[float, float] | None:
+    """Minutes after the injection that the PET covers."""
+    column = "window"
+    ends = [row.get("window_start_min"), row.get("window_end_min")]
+    text = row.get("window")
+    if any(ends):
+        if text is not None:
+            raise row.wrong("window", "stands beside window_start_min and window_end_min; give one")
+        column = "window_start_min" if ends[0] is None else "window_end_min"
+        if None in ends:
+            raise row.wrong(column, "is empty; give both ends of the window")
+        text = f"{ends[0]} {ends[1]}"
+    if text is None:
+        return None
+    match = re.fullmatch(rf"({_NUMBER})\s*(?:\s|-|–|;|to)\s*({_NUMBER})", text)
+    if match is None:
+        raise row.wrong(column, f"{text!r} is not two numbers of minutes, such as 90 110")
+    start, end = float(match[1]), float(match[2])
+    if not start < end <= _LATEST_MIN:
+        raise row.wrong(
+            column,
+            f"{start:g} to {end:g} is not a window in minutes after the injection; the end comes "
+            f"after the start and before {_LATEST_MIN:g}",
+        )
+    return start, end
+
+
+def _numbers(row: PairRow, column: str, n_frames: int) -> list[float] | None:
+    """Seconds of every frame; one duration stands for all."""
+    text = row.get(column)
+    if text is None:
+        return None
+    words = re.split(r"[\s,;]+", text.strip("[] "))
+    if not all(re.fullmatch(_NUMBER, word) for word in words):
+        raise row.wrong(column, f"{text!r} is not a list of seconds, such as 300 300 300 300")
+    values = [float(word) for word in words]
+    if len(values) == 1 and column == "frame_duration_s":
+        values *= n_frames
+    if len(values) != n_frames:
+        raise row.wrong(
+            column, f"has {len(values)} values but the PET has {n_frames} frames; give one for each"
+        )
+    return values
+
+
+# ------------------------------------------------------------------------------------- dataset
+
+
+def write_pairs(
+    pairs: Sequence[ImagePair], root: Path
+) -> tuple[list[ImagePair], list[CentipetError]]:
+    """Make a raw dataset of pairs, or add them to one that was made so.
+
+    Returns
+    -------
+    list of ImagePair, list of CentipetError
+        Those in the dataset; one sentence for each whose place holds another image.
+
+    Raises
+    ------
+    CannotCreateError, StorageError
+        Nothing can be written there.
+    """
+    refuse_foreign(root)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(error, root, "choose another output folder") from error
+    description = {
+        "Name": "Images given to centipet quantify",
+        "BIDSVersion": BIDS_VERSION,
+        "DatasetType": "raw",
+        "GeneratedBy": [{"Name": APP_NAME, "Version": __version__}],
+    }
+    write_text(root / "dataset_description.json", json.dumps(description, indent=2) + "\n")
+    write_text(root / "README.md", _README)
+    written, errors = [], []
+    for pair in pairs:
+        try:
+            _write(pair, root)
+        except CannotCreateError as error:
+            errors.append(error)
+        else:
+            written.append(pair)
+    people = sorted(path.name for path in root.glob("sub-*/"))
+    write_text(root / "participants.tsv", "\n".join(["participant_id", *people]) + "\n")
+    return written, errors
+
+
+def _write(pair: ImagePair, root: Path) -> None:
+    folder = root.joinpath(*(f"{key}-{label}" for key, label in pair.entities.items()))
+    stem = folder / "pet" / f"{pair.name}_pet"
+    _place(pair.row, "pet", pair.pet, stem)
+    if pair.t1w is not None:
+        stem_t1w = folder / "anat" / f"{join_entities(pair.entities)}_T1w"
+        _place(pair.row, "t1w", pair.t1w, stem_t1w)
+        if (beside := _json_of(pair.t1w)).is_file():
+            _link(beside, stem_t1w.with_name(f"{stem_t1w.name}.json"))
+    write_text(stem.with_name(f"{stem.name}.json"), json.dumps(pair.sidecar, indent=2) + "\n")
+
+
+def _place(row: PairRow, column: str, image: Path, stem: Path) -> None:
+    """Put an image into the dataset under its BIDS name."""
+    ending = next(ending for ending in _NIFTI if image.name.endswith(ending))
+    target = stem.with_name(stem.name + ending)
+    held = [p for p in (stem.with_name(stem.name + one) for one in _NIFTI) if os.path.lexists(p)]
+    for path in held:
+        if not (path == target and path.exists() and _is_same(path, image)):
+            raise CannotCreateError(
+                f"{row.at(column)}: {path} is another image, of an earlier run; choose another "
+                "output folder, participant or session"
+            )
+    if not held:
+        _link(image, target)
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    return one.samefile(other) or filecmp.cmp(one, other, shallow=False)
+
+
+def _link(source: Path, target: Path) -> None:
+    """Link to a file, or copy it where the file system has no links."""
+    if target.exists() and _is_same(target, source):
+        return
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.unlink(missing_ok=True)
+        try:
+            target.symlink_to(os.path.abspath(source))  # noqa: PTH100 - resolve() follows links
+        except OSError:
+            shutil.copyfile(source, target)
+    except OSError as error:
+        raise cannot_write(error, target, "choose another output folder") from error

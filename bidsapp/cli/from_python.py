@@ -1,0 +1,145 @@
+"""``bidsapp.quantify``: a PET and a T1w in, numbers out, for Python.
+
+It runs ``centipet quantify`` in a process of its own and reads what that wrote: the same steps and
+the same bits, whatever the caller has imported or how many threads it uses.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bidsapp.bids.derivatives import output_path, outputs
+from bidsapp.bids.entities import parse_entities
+from bidsapp.cli.parser import typed
+from bidsapp.cli.quantify import PROG, judged_pairs
+from bidsapp.core.quality import Flag
+from bidsapp.errors import CentipetError, error_class
+from bidsapp.io.tsv import read_rows
+from bidsapp.record import ScanRecord, Status, find_records
+
+
+@dataclass(frozen=True)
+class Quantified:
+    """What came out of one PET.
+
+    Attributes
+    ----------
+    suvr : mapping of float or None
+        Uptake ratio of the cortical target, by reference region (``wc``, ``cg``, ``wcb``, ``pons``
+        and those asked for).
+    centiloid : float or None
+        CL.
+    centiloid_sd : float or None
+        Its standard deviation, CL.
+    interval : (float, float) or None
+        95 % interval of the Centiloid, CL.
+    flags : tuple of Flag
+        What a person should look at; each has a ``code`` and a ``message``.
+    regions : mapping of list
+        Rows of the table of each atlas, by its name: text by column, ``n/a`` where unknown
+        (``pandas.DataFrame(found.regions["DesikanKilliany"])``).
+    images : mapping of Path
+        NIfTI images by their row in ``data/outputs.toml``: ``pet_t1w``, ``suvr_wc``, ``gm`` ...
+    page : Path
+        The page to look at.
+    record : ScanRecord
+        All else.
+    output_dir : Path
+        The derivative dataset.
+    """
+
+    suvr: Mapping[str, float | None]
+    centiloid: float | None
+    centiloid_sd: float | None
+    interval: tuple[float, float] | None
+    flags: tuple[Flag, ...]
+    regions: Mapping[str, list[dict[str, Any]]]
+    images: Mapping[str, Path]
+    page: Path
+    record: ScanRecord
+    output_dir: Path
+
+
+def quantify(
+    pet: str | os.PathLike[str],
+    t1w: str | os.PathLike[str] | None = None,
+    *,
+    tracer: str,
+    output_dir: str | os.PathLike[str] | None = None,
+    **options: Any,
+) -> Quantified:
+    """Quantify an amyloid PET: what ``centipet quantify`` does, as a typed result.
+
+    Parameters
+    ----------
+    pet : path
+        NIfTI, 3D or 4D.
+    t1w : path, optional
+        NIfTI of the same person; without it the PET is normalised by itself.
+    tracer : str
+        By any of its names: ``FBB``, ``florbetaben`` ...
+    output_dir : path, optional
+        Derivative dataset; a new temporary folder when it is not given, which stays.
+    **options
+        Options of ``centipet quantify`` without hyphens: ``window=(90, 110)``,
+        ``frame_duration=300``, ``atlas=["AAL3"]``, ``pet_only=True``, ``nprocs=2`` ...
+
+    Returns
+    -------
+    Quantified
+        Results and where the files are.
+
+    Raises
+    ------
+    CentipetError
+        With the sentence that the command line would show.
+    """
+    if output_dir is None:
+        base = Path(tempfile.mkdtemp(prefix="centipet-"))
+        output_dir = base / "out"
+        options.setdefault("work_dir", base / "work")
+    out = Path(output_dir).absolute()
+    images = [os.fspath(one) for one in (pet, t1w) if one is not None]
+    words = [word for key, value in options.items() for word in typed(key, value)]
+    arguments = [*images, "--tracer", tracer, "--output-dir", str(out), *words]
+    pairs, errors = judged_pairs(arguments)
+    if errors:
+        raise errors[0]
+    command = [sys.executable, "-m", "bidsapp", "quantify", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if refused := [line for line in done.stderr.splitlines() if line.startswith(PROG)]:
+        raise CentipetError(refused[0].removeprefix(f"{PROG}: "))
+    record = next((one for one in find_records(out) if one.name == pairs[0].name), None)
+    if record is None or record.status is not Status.OK:
+        kind = error_class("" if record is None else record.error or "") or CentipetError
+        raise kind((record and record.reason) or f"there is no result: {done.stderr.strip()}")
+    return _result(record, out)
+
+
+def _result(record: ScanRecord, out: Path) -> Quantified:
+    entities = {**record.entities}
+    tables = sorted((out / record.path).parent.glob(f"{record.name}_atlas-*_vois.tsv"))
+    images = {key: output_path(out, key, entities) for key in outputs()}
+    return Quantified(
+        suvr=record.suvr,
+        centiloid=record.centiloid,
+        centiloid_sd=record.centiloid_sd,
+        interval=record.centiloid_interval,
+        flags=record.flags,
+        regions={parse_entities(path)["atlas"]: read_rows(path) for path in tables},
+        images={
+            key: path
+            for key, path in images.items()
+            if path.name.endswith(".nii.gz") and path.is_file()
+        },
+        page=out / f"sub-{entities['sub']}.html",
+        record=record,
+        output_dir=out,
+    )

@@ -1,0 +1,188 @@
+"""``centipet quantify PET [T1W] --tracer NAME -o OUT``: from plain images to a Centiloid.
+
+The images become a BIDS dataset in ``OUT/sourcedata/raw``, which the participant and the group
+level process as any other: same steps, pages and tables.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+from bidsapp.bids.dataset import refuse_foreign
+from bidsapp.bids.entities import parse_entities
+from bidsapp.bids.image_pairs import (
+    COLUMNS,
+    ImagePair,
+    PairRow,
+    judge_pairs,
+    read_pairs,
+    write_pairs,
+)
+from bidsapp.cli.command import Parser, complain
+from bidsapp.cli.main import run
+from bidsapp.cli.parser import add_options, settings_with
+from bidsapp.cli.signals import ended_by_signals
+from bidsapp.cli.summary import exit_code
+from bidsapp.errors import CentipetError, ExitCode, UsageError
+from bidsapp.options.checks import absolute_path
+from bidsapp.options.option_table import OPTIONS
+from bidsapp.record import find_records
+from bidsapp.settings import Filters, Level, Settings
+
+PROG = "centipet quantify"
+RAW = Path("sourcedata", "raw")
+"""Where in the output folder the dataset of the images lies."""
+
+_BY_SIGNAL = 128  # exit codes from here on are those of a run that was interrupted
+_GROUPS = ("what changes numbers", "regions", "dynamic scans, partial volume", "how it runs")
+# --window says here what the PET covers; the others choose or read what there is not yet.
+_NOT_HERE = ("--window", "--config-file", "--reports-only", "--boilerplate-only")
+_SHARED = tuple(one for one in OPTIONS if one.group in _GROUPS and one.flag not in _NOT_HERE)
+_ARGUMENTS = {
+    "pet": "PET", "t1w": "T1W", "tracer": "--tracer", "window": "--window",
+    "participant": "--participant", "session": "--session", "units": "--units",
+    "frame_start_s": "--frame-start", "frame_duration_s": "--frame-duration",
+}  # fmt: skip
+
+
+def main(argv: Sequence[str]) -> int:
+    """Quantify plain images; return the exit code, that of ``centipet`` on a BIDS dataset.
+
+    Parameters
+    ----------
+    argv : arguments after ``centipet quantify``
+    """
+    with ExitStack() as stack:
+        try:
+            options = _parser().parse_args(argv)
+            rows = _rows(options)
+            output_dir = options.output_dir
+            raw = output_dir / RAW
+            if options.dry_run:
+                raw = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "raw"
+            settings = settings_with(raw, output_dir, options)
+            refuse_foreign(output_dir)
+            pairs, errors = judge_pairs(rows)
+            if pairs:
+                pairs, refused = write_pairs(pairs, raw)
+                errors += refused
+        except CentipetError as error:
+            return complain(PROG, error)
+        for error in errors:
+            complain(PROG, error)
+        if not pairs:
+            return exit_code((), [type(error).__name__ for error in errors])
+        stack.enter_context(ended_by_signals())
+        code = _process(settings, pairs, ["quantify", *argv])
+        return code or (ExitCode.SCAN_FAILED if errors else ExitCode.OK)
+
+
+def judged_pairs(argv: Sequence[str]) -> tuple[list[ImagePair], list[CentipetError]]:
+    """Read a command line and check its images, without doing anything.
+
+    Parameters
+    ----------
+    argv : arguments after ``centipet quantify``
+
+    Returns
+    -------
+    list of ImagePair, list of CentipetError
+        As `bidsapp.bids.image_pairs.judge_pairs`.
+
+    Raises
+    ------
+    UsageError, NoInputError, BadDataError
+        The command line, or the table that it names, does not make sense.
+    """
+    return judge_pairs(_rows(_parser().parse_args(argv)))
+
+
+def _process(settings: Settings, pairs: Sequence[ImagePair], argv: Sequence[str]) -> int:
+    """Run both levels; return the first exit code that is not 0."""
+    for pair in pairs:
+        labels = {"participant": ("sub-", pair.participant), "session": ("ses-", pair.session)}
+        for column, (prefix, label) in labels.items():
+            said = pair.row.get(column)
+            if said is not None and said.removeprefix(prefix) != label:
+                print(f"{column} {said!r} is {prefix}{label}, as BIDS wants labels")
+    people = tuple(dict.fromkeys(pair.participant for pair in pairs))
+    code = run(replace(settings, filters=Filters(participant=people)), argv)
+    if settings.dry_run or code >= _BY_SIGNAL or not find_records(settings.output_dir):
+        return code
+    tabled = run(replace(settings, level=Level.GROUP), argv)
+    return code or tabled
+
+
+def _rows(options: argparse.Namespace) -> list[PairRow]:
+    """What is said of every pair: of the table, or on the command line."""
+    typed = {
+        "pet": options.pet, "t1w": options.t1w, "tracer": options.tracer_name,
+        "window": _words(options.covered), "participant": options.participant,
+        "session": options.session, "units": options.units,
+        "frame_start_s": _words(options.frame_start),
+        "frame_duration_s": _words(options.frame_duration),
+    }  # fmt: skip
+    if options.table is not None:
+        if given := [_ARGUMENTS[column] for column, text in typed.items() if text is not None]:
+            raise UsageError(f"{', '.join(given)}: stand in the table; leave them out")
+        rows, told = read_pairs(options.table)
+        for sentence in told:
+            print(f"{PROG}: {sentence}", file=sys.stderr)
+        return rows
+    for column in ("pet", "tracer"):
+        if typed[column] is None:
+            raise UsageError(f"{_ARGUMENTS[column]} is missing (see {PROG} --help)")
+    if options.participant is None:
+        typed["participant"] = parse_entities(options.pet).get("sub", "01")
+    cells = {column: text for column, text in typed.items() if text is not None}
+    return [PairRow(cells, Path.cwd(), arguments=_ARGUMENTS)]
+
+
+def _words(values: Sequence[str] | None) -> str | None:
+    return None if values is None else " ".join(values)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = Parser(
+        prog=PROG,
+        usage=f"{PROG} PET [T1W] --tracer NAME -o OUT [options]\n"
+        f"       {PROG} --table PAIRS.tsv -o OUT [options]",
+        description="Plain images to Centiloids: a BIDS dataset is made of them in OUT/"
+        f"{RAW.as_posix()} and processed as any other. Images stay as they are.",
+        allow_abbrev=False,
+    )
+    images = parser.add_argument_group("the images")
+    images.add_argument("pet", nargs="?", metavar="PET", help="NIfTI, 3D or 4D")
+    images.add_argument("t1w", nargs="?", metavar="T1W", help="NIfTI of the same person")
+    images.add_argument(
+        "--table", type=absolute_path, metavar="TSV",
+        help=f"many pairs: columns {', '.join(COLUMNS)}",
+    )  # fmt: skip
+    images.add_argument(
+        "-o", "--output-dir", type=absolute_path, required=True, metavar="OUT",
+        help="derivative dataset",
+    )  # fmt: skip
+    images.add_argument(
+        "--tracer", dest="tracer_name", metavar="NAME", help="PiB, FBB, FBP, FMM, NAV ..."
+    )
+    images.add_argument(
+        "--window", dest="covered", nargs=2, metavar=("START", "END"),
+        help="minutes after injection that the PET covers (default: the tracer's, flagged)",
+    )  # fmt: skip
+    images.add_argument("--frame-duration", nargs="+", metavar="S", help="of each frame, or of all")
+    images.add_argument(
+        "--frame-start", nargs="+", metavar="S", help="of each frame, s after injection"
+    )
+    images.add_argument("--units", metavar="UNIT", help="of the PET, such as Bq/mL")
+    images.add_argument(
+        "--participant", metavar="LABEL", help="default: as sub- in the name of the PET, or 01"
+    )
+    images.add_argument("--session", metavar="LABEL", help="default: none")
+    add_options(parser, _SHARED)
+    return parser

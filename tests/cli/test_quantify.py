@@ -1,0 +1,159 @@
+"""``centipet quantify``: plain images in, the same way as a BIDS dataset, and its exit codes."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+
+import nibabel as nib
+import numpy as np
+import pytest
+from whole_app import read_tsv
+
+import bidsapp
+from bidsapp.cli.main import main
+from bidsapp.errors import BadDataError, NoInputError
+
+
+@pytest.fixture
+def lab(tmp_path):
+    """Five pairs as a lab has them."""
+    folder = tmp_path / "lab"
+    folder.mkdir()
+    for person in range(1, 6):
+        for kind in ("pet", "t1"):
+            image = nib.Nifti1Image(np.full((6, 7, 8), person, np.float32), np.eye(4))
+            image.to_filename(folder / f"{kind}{person}.nii.gz")
+    return folder
+
+
+@pytest.fixture
+def run(tmp_path, capsys):
+    """Run the command; gives exit code, standard output and error."""
+
+    def _run(*arguments):
+        work = ("-o", tmp_path / "out", "-w", tmp_path / "work", "--nprocs", "1")
+        code = main(["quantify", *map(str, (*arguments, *work))])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    _run.out = tmp_path / "out"
+    return _run
+
+
+def table_of(lab, *rows):
+    path = lab / "pairs.tsv"
+    lines = [("participant", "pet", "t1w", "tracer", "window"), *rows]
+    path.write_text("".join("\t".join(line) + "\n" for line in lines))
+    return path
+
+
+def good(person):
+    return str(person), f"pet{person}.nii.gz", f"t1{person}.nii.gz", "FBB", "90 110"
+
+
+def test_five_pairs_give_five_rows_and_pages(lab, run, fates):
+    table = table_of(lab, *map(good, range(1, 6)))
+    before = {path: path.read_bytes() for path in lab.iterdir()}
+    code, out, err = run("--table", table)
+    assert code == 0 and err == ""
+    rows = read_tsv(run.out / "group_centiloid.tsv")
+    assert [row["participant_id"] for row in rows] == [f"sub-{i}" for i in range(1, 6)]
+    assert {row["status"] for row in rows} == {"ok"} and {row["centiloid"] for row in rows} == {
+        "75.2"
+    }
+    assert all((run.out / f"sub-{i}.html").is_file() for i in range(1, 6))
+    assert "group_centiloid.tsv" in out
+    assert before == {path: path.read_bytes() for path in lab.iterdir()}
+    commands = {json.loads(path.read_text())["Command"] for path in run.out.glob("logs/*.json")}
+    assert len(commands) == 1 and commands.pop().startswith("centipet quantify --table ")
+
+
+def test_three_bad_rows_are_told_and_the_other_two_run(lab, run, fates):
+    table = table_of(
+        lab, good(1), ("2", "gone.nii.gz", "t12.nii.gz", "FBB", ""),
+        ("3", "pet3.nii.gz", "", "XYZ", ""), ("4", "pet1.nii.gz", "t14.nii.gz", "FBB", ""), good(5),
+    )  # fmt: skip
+    code, _, err = run("--table", table)
+    assert code == 1
+    told = re.findall(r"^centipet quantify: pairs\.tsv, line (\d), column (\w+): ", err, re.M)
+    assert told == [("3", "pet"), ("4", "tracer"), ("5", "pet")]
+    rows = read_tsv(run.out / "group_centiloid.tsv")
+    assert [(row["participant_id"], row["status"]) for row in rows] == [
+        ("sub-1", "ok"), ("sub-5", "ok"),
+    ]  # fmt: skip
+    assert "image-twice" in rows[0]["flags"] and "image-twice" not in rows[1]["flags"]
+
+
+@pytest.mark.parametrize(("bad", "code"), [({}, 66), ({"tracer": "XYZ"}, 1)])
+def test_without_a_good_row_nothing_is_made(lab, run, fates, bad, code):
+    missing = ("1", "gone.nii.gz", "", "FBB", "")
+    other = ("2", "gone.nii.gz", "", bad.get("tracer", "FBB"), "")
+    assert run("--table", table_of(lab, missing, other))[0] == code
+    assert not run.out.exists()
+
+
+def test_a_scan_that_fails_costs_its_row_alone(lab, run, fates):
+    fates["2"] = "BadDataError"
+    assert run("--table", table_of(lab, good(1), good(2)))[0] == 1
+    rows = read_tsv(run.out / "group_centiloid.tsv")
+    assert [row["status"] for row in rows] == ["ok", "failed"]
+
+
+def test_a_dry_run_writes_nothing(lab, run):
+    pair = (lab / "pet1.nii.gz", lab / "t11.nii.gz")
+    code, out, _ = run(*pair, "--tracer", "FBB", "--dry-run", "--participant", "x_1")
+    assert code == 0 and "window-assumed" in out and "sub-x1" in out
+    assert "the mean of 90 to 110 min" in " ".join(out.split())
+    assert not run.out.exists()
+
+
+def test_the_participant_is_that_of_the_name(lab, run):
+    pet = (lab / "pet1.nii.gz").rename(lab / "sub-A7_trc-FBB_pet.nii.gz")
+    assert "sub-A7_trc-FBB" in run(pet, "--tracer", "FBB", "--dry-run")[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--tracer", "FBB"], "PET is missing"),
+        (["p.nii"], "--tracer is missing"),
+        (["p.nii", "--tracer", "FBB", "--window", "90"], "--window"),
+        (["--table", "t.tsv", "--tracer", "FBB"], "--tracer: stand in the table"),
+        (["p.nii", "--tracer", "FBB", "--dicom-dir", "x"], "--dicom-dir"),
+        (["p.nii", "--tracer", "FBB", "--smooth", "-1"], "--smooth"),
+    ],
+)
+def test_usage_errors_are_told(run, arguments, said):
+    code, _, err = run(*arguments)
+    assert code == 64 and said in err
+    assert not run.out.exists()
+
+
+def test_somebody_elses_dataset_is_left_alone(lab, run, raw, capsys):
+    before = sorted(raw.root.rglob("*"))
+    command = ["quantify", str(lab / "pet1.nii.gz"), "--tracer", "FBB", "-o", str(raw.root)]
+    assert main(command) == 73
+    assert sorted(raw.root.rglob("*")) == before
+
+
+def test_a_dataset_may_be_called_quantify(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["quantify", "out", "participant", "--dry-run"]) == 66
+    assert "quantify: no such folder" in capsys.readouterr().err
+
+
+def test_python_tells_the_same_faults(lab, tmp_path):
+    with pytest.raises(NoInputError, match=r"gone\.nii"):
+        bidsapp.quantify(lab / "gone.nii", tracer="FBB", output_dir=tmp_path / "out")
+    with pytest.raises(BadDataError, match="--tracer: 'FDG' is not"):
+        bidsapp.quantify(lab / "pet1.nii.gz", tracer="FDG", output_dir=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_package_is_imported_cheaply():
+    code = "import sys, bidsapp; print('numpy' in sys.modules, 'nibabel' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]
