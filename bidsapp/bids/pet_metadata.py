@@ -161,7 +161,8 @@ def read_timing(
     _check_injection(injection, starts, duration, pet)
     corrected = field.boolean("ImageDecayCorrected")
     time_zero = clock_seconds(sidecar.get("TimeZero"))
-    reference, about_decay = None, []
+    reference: float | None = None
+    about_decay: list[Flag] = []
     if corrected:
         moment = field.number("ImageDecayCorrectionTime")
         scan = min(starts), max(s + d for s, d in zip(starts, duration, strict=True))

@@ -24,7 +24,6 @@ from bidsapp.bids.pet_metadata import (
     PetTiming,
     activity_unit,
     check_decay,
-    is_number,
     missing_keys,
     read_timing,
     suv_factor,
@@ -40,6 +39,7 @@ from bidsapp.bids.plan import (
 )
 from bidsapp.bids.t1w_choice import choose_t1w
 from bidsapp.bids.templates import on_template, plan_templates
+from bidsapp.bids.values import is_number
 from bidsapp.core.frames.frames import choose_frames, deviations, nearest_window, refusal
 from bidsapp.core.quality import Flag, Level
 from bidsapp.data.series_texts import is_unknown
@@ -115,14 +115,14 @@ def make_plan(dataset: RawDataset, processing: Processing) -> Plan:
             failures.append(_failure(pet, _told(pet, error), None, dataset))
         else:
             visits[_visit(pet, candidate.tracer)].append(candidate)
-    for pet, error in not_quantifiable:
-        twin = next(iter(visits.get(_visit(pet, error.tracer), ())), None)
+    for pet, uncorrected in not_quantifiable:
+        twin = next(iter(visits.get(_visit(pet, uncorrected.tracer), ())), None)
         if twin is None:
-            refused = BadDataError(f"{pet.path}: {error}; use the corrected reconstruction")
-            failures.append(_failure(pet, refused, error.tracer, dataset))
+            refused = BadDataError(f"{pet.path}: {uncorrected}; use the corrected reconstruction")
+            failures.append(_failure(pet, refused, uncorrected.tracer, dataset))
         else:
-            reason = f"{error}; {twin.image.path.name} is used"
-            skipped.append(_skip(pet, reason, error.tracer.code, dataset))
+            reason = f"{uncorrected}; {twin.image.path.name} is used"
+            skipped.append(_skip(pet, reason, uncorrected.tracer.code, dataset))
 
     check_t1w = cache(_check_t1w)
     templates = plan_templates(dataset, check_t1w) if processing.longitudinal else {}
@@ -500,9 +500,7 @@ def _shifted(first: _Candidate, other: _Candidate) -> PetTiming:
     All ran on the clock of one scanner, so where their injection times differ a little it is the
     time of day of the frames that counts.
     """
-    mine, its = first.timing.injection_clock_s, other.timing.injection_clock_s
-    known = mine is not None and its is not None
-    return other.timing.shifted(_clock_difference(mine, its) if known else 0.0)
+    return other.timing.shifted(_clock_difference(first, other) or 0.0)
 
 
 def _apart(span: tuple[float, float], taken: Iterable[tuple[float, float]]) -> bool:
@@ -562,14 +560,20 @@ def _joined(others: Sequence[_Candidate]) -> str:
 
 def _same_injection(one: _Candidate, other: _Candidate) -> bool:
     """Whether two PET images of a visit and tracer were taken after one injection."""
-    times = one.timing.injection_clock_s, other.timing.injection_clock_s
-    if times[0] is None or times[1] is None:
-        return times[0] is times[1]
-    return abs(_clock_difference(times[0], times[1])) <= _SAME_INJECTION_S
+    apart = _clock_difference(one, other)
+    if apart is None:
+        return one.timing.injection_clock_s is other.timing.injection_clock_s
+    return abs(apart) <= _SAME_INJECTION_S
 
 
-def _clock_difference(one_s: float, other_s: float) -> float:
-    """Seconds from one time of day to the other, by the shorter way round midnight."""
+def _clock_difference(one: _Candidate, other: _Candidate) -> float | None:
+    """Seconds from the time of day of one injection to that of the other; None: not both known.
+
+    Counted by the shorter way round midnight.
+    """
+    one_s, other_s = one.timing.injection_clock_s, other.timing.injection_clock_s
+    if one_s is None or other_s is None:
+        return None
     return (other_s - one_s + _DAY_S / 2) % _DAY_S - _DAY_S / 2
 
 
@@ -617,11 +621,13 @@ def _scan_plan(
             raise
         raise BadDataError(f"{error}; {_joined(others)}") from error
     if others:
-        told = f"This scan has a part of the uptake window only; {_joined(others)}."
-        flags += (Flag("window-split", told),)
+        split = f"This scan has a part of the uptake window only; {_joined(others)}."
+        flags += (Flag("window-split", split),)
     image, about_t1w = (None, ()) if processing.pet_only else choose_t1w(pet, dataset)
+    t1w = None
     if image is not None:
         check_t1w(image.path)
+        t1w = T1wPlan(image.participant, image.session, image.path, dict(image.entities))
         about_t1w = (*about_t1w, *_of_conversion(dataset.readable_sidecar(image)))
     told = {flag.code for flag in candidate.flags}  # by the conversion from DICOM
     flags += _contradicted(pet, dataset)
@@ -632,7 +638,7 @@ def _scan_plan(
         entities=dict(pet.entities),
         pet=pet.path,
         metadata=candidate.timing,
-        t1w=image and T1wPlan(image.participant, image.session, image.path, dict(image.entities)),
+        t1w=t1w,
         window=window,
         flags=(*candidate.flags, *flags, *(flag for flag in about_t1w if flag.code not in told)),
         continued=tuple(image.path for image in candidate.continued),

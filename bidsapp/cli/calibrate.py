@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,13 @@ from bidsapp.errors import (
 from bidsapp.options.checks import finite
 
 if TYPE_CHECKING:
+    from bidsapp.calibrate.archive import Scan
+    from bidsapp.calibrate.dataset import Expected
+    from bidsapp.calibrate.fit import Key
     from bidsapp.calibrate.report import Study
+    from bidsapp.calibrate.tables import Pair, Person
+    from bidsapp.core.quantification.centiloid import Anchors
+    from bidsapp.core.quantification.scale import Fingerprint
     from bidsapp.core.statistics.calibration import Suspect
     from bidsapp.data.calibrations import CalibrationFile
     from bidsapp.settings import Processing
@@ -140,15 +146,16 @@ def _from_images(options: argparse.Namespace, others: list[str]) -> Study:
     derivatives, folder = work / "derivatives", options.folder.absolute()
     source: dict[str, Any] = {"kind": "images", "name": folder.name}
     suspects: tuple[Suspect, ...] = ()
+    scans: Sequence[Scan | Expected]
     if is_bids(folder):
         _process(folder, derivatives, work, others)
         scans = expected_of_bids(folder, derivatives)
     else:
-        scans = find_images(folder, work / "converted", tracer=options.tracer)
-        write_dataset(scans, work / "bids")
+        scans = found = find_images(folder, work / "converted", tracer=options.tracer)
+        write_dataset(found, work / "bids")
         _process(work / "bids", derivatives, work, others)
-        source["images"] = image_hashes(scans)
-        suspects = found_suspects(scans, only_pib=options.level == "level1")
+        source["images"] = image_hashes(found)
+        suspects = found_suspects(found, only_pib=options.level == "level1")
     people, pairs, missing, doubts = measured(scans, derivatives)
     processing, suspects = _processing(others), (*suspects, *doubts)
     try:
@@ -175,7 +182,12 @@ def _process(raw: Path, derivatives: Path, work: Path, others: list[str]) -> Non
         )
 
 
-def _level1(people, processing: Processing, source, options: argparse.Namespace) -> Study:
+def _level1(
+    people: Sequence[Person],
+    processing: Processing,
+    source: Mapping[str, Any],
+    options: argparse.Namespace,
+) -> Study:
     from bidsapp.calibrate.fit import fit_level1, regression
     from bidsapp.calibrate.report import Study
     from bidsapp.calibrate.tables import not_among
@@ -191,7 +203,12 @@ def _level1(people, processing: Processing, source, options: argparse.Namespace)
     return Study(1, options.regression, found, prints, standard, source, absent=not_among(present))
 
 
-def _level2(pairs, processing: Processing, source, options: argparse.Namespace) -> Study:
+def _level2(
+    pairs: Sequence[Pair],
+    processing: Processing,
+    source: Mapping[str, Any],
+    options: argparse.Namespace,
+) -> Study:
     from bidsapp.calibrate.fit import fit_level2, own_line, regression
     from bidsapp.calibrate.report import Study
     from bidsapp.data.calibrations import read_calibration
@@ -199,9 +216,10 @@ def _level2(pairs, processing: Processing, source, options: argparse.Namespace) 
     codes = dict.fromkeys(pair.tracer for pair in pairs)
     prints, standard = _prints(processing, {key for code in codes for key in _keys(code)})
     user = None if options.level1 is None else read_calibration(options.level1)
+    anchors = None if user is None else _level1_anchors(user, options.level1, processing)
     found = fit_level2(
         pairs,
-        level1_anchors=user and _level1_anchors(user, options.level1, processing),
+        level1_anchors=anchors,
         source=_cited(source),
         fit=regression(options.regression, options.error_ratio),
     )
@@ -211,7 +229,9 @@ def _level2(pairs, processing: Processing, source, options: argparse.Namespace) 
     )
 
 
-def _level1_anchors(user: CalibrationFile, path: Path, processing: Processing):
+def _level1_anchors(
+    user: CalibrationFile, path: Path, processing: Processing
+) -> dict[str, Anchors]:
     """Anchors of a level 1 file, which must be of the same pipeline."""
     from bidsapp.data.calibrations import fingerprint
     from bidsapp.data.tracers import tracers
@@ -234,7 +254,7 @@ def _level1_anchors(user: CalibrationFile, path: Path, processing: Processing):
     return found
 
 
-def _prints(processing: Processing, keys):
+def _prints(processing: Processing, keys: Iterable[Key]) -> tuple[dict[Key, Fingerprint], bool]:
     """Fingerprints of this pipeline, and whether it is the standard one."""
     from bidsapp.data.calibrations import fingerprint, standard_fingerprint
     from bidsapp.data.tracers import tracers
@@ -255,7 +275,7 @@ def _normalisation(processing: Processing) -> str:
     return "pet" if processing.pet_only else "t1w"
 
 
-def _keys(code: str) -> list[tuple[str, str]]:
+def _keys(code: str) -> list[Key]:
     from bidsapp.data import REFERENCES
 
     return [(code, name) for name in REFERENCES]
@@ -268,5 +288,5 @@ def _processing(others: list[str]) -> Processing:
     return parse(["raw", "derivatives", "participant", *others]).processing
 
 
-def _cited(source) -> str:
+def _cited(source: Mapping[str, Any]) -> str:
     return f"own calibration from {source['name']}"

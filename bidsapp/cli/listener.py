@@ -55,8 +55,8 @@ def listener_may_leave() -> Iterator[None]:
         if None in before:  # as Python has it for one that was closed
             nobody = stack.enter_context(open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123
         out, err = (nobody if stream is None else stream for stream in before)
-        sys.stdout = _Listened(out, "standard output")  # type: ignore[assignment]
-        sys.stderr = _Listened(err, "standard error")  # type: ignore[assignment]
+        sys.stdout = _Listened(out, "standard output")
+        sys.stderr = _Listened(err, "standard error")
         try:
             yield
         finally:

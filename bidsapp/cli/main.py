@@ -105,11 +105,11 @@ def _outcome(settings: Settings, progress: Progress, log_file: Path | None) -> i
         return _complain(StorageError(f"{error}; see {log_file}"), settings.debug)
     except Exception as error:
         RUN_LOG.critical("%s", error, exc_info=True)
-        told = CentipetError(
+        fault = CentipetError(
             f"{type(error).__name__}: {error}; this is a fault of CentiPET, please "
             f"report it with {log_file or 'the output of --debug'}"
         )
-        return _complain(told, settings.debug)
+        return _complain(fault, settings.debug)
     except Interrupted as interrupted:
         RUN_LOG.error("interrupted")
         print("centipet: interrupted; run again to go on where it stopped", file=sys.stderr)

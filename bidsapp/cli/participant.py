@@ -70,19 +70,18 @@ def run_participant(settings: Settings, progress: Progress) -> int:
     for sentence in closed.values():
         progress.fail(sentence)
     plan = _without(_plan(settings, progress, closed), closed)
-    seen = {one.entities["sub"] for one in (*plan.scans, *plan.failures, *plan.skipped)}
+    planned: tuple[ScanPlan | ScanFailure | ScanSkip, ...] = (
+        *plan.scans, *plan.failures, *plan.skipped,
+    )  # fmt: skip
+    seen = {one.entities["sub"] for one in planned}
     problems += ["NoInputError" for label in closed if label not in seen]
     if settings.dry_run:
         print_plan(plan, progress)
         return plan_exit_code(plan) or (ExitCode.SCAN_FAILED if problems else ExitCode.OK)
-    planned: tuple[ScanPlan | ScanFailure | ScanSkip, ...] = (
-        *plan.scans, *plan.failures, *plan.skipped,
-    )  # fmt: skip
-    people = {scan.entities["sub"] for scan in planned}
-    _prepare_output(settings, people)
+    _prepare_output(settings, seen)
     refused = _compute(settings, plan, progress)
     problems += ["StorageError"] * len(refused)
-    people = sorted(people - refused)
+    people = sorted(seen - refused)
     names = {join_entities(one.entities) for one in planned if one.entities["sub"] in people}
     write_scan_tables(settings.output_dir, people)
     broken_pages = write_pages(settings, people, progress)

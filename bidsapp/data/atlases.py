@@ -339,7 +339,7 @@ def _probabilities(maps: Iterable[Volume], path: Path, table: Path | None, space
         raise BadDataError(
             f"{path}: holds values up to {largest:g}; probabilities are 0 to 1, or 0 to 100 percent"
         )
-    regions, notes = Regions.joined(carried), ()
+    regions, notes = Regions.joined(carried), tuple[str, ...]()
     if largest > 1 + _WHOLE:
         regions, notes = regions.scaled(0.01), (f"{path.name} was read as percent",)
     return _Read(regions, _map_rows(path, table, len(carried)), filled, notes)

@@ -170,10 +170,11 @@ def population_priors() -> TissuePriors:
     CSF is what the inside of the skull holds beside grey and white matter.
     """
     grid = mni_grid(2)
-    image = nib.load(POPULATION)
+    image = nib.Nifti1Image.from_filename(POPULATION)
     grey, white, inside = np.moveaxis(np.asarray(image.dataobj, np.float32) / 255, -1, 0)
     maps = np.stack([grey, white, np.clip(inside - grey - white, 0, 1)], axis=-1)
-    stored = np.asarray(nib.load(SHARED_DISPLACEMENT).dataobj, np.float64) / 100
+    shared = nib.Nifti1Image.from_filename(SHARED_DISPLACEMENT)
+    stored = np.asarray(shared.dataobj, np.float64) / 100
     index = np.stack(np.meshgrid(*map(np.arange, grid.shape), indexing="ij")) / POPULATION_STEP
     moved = grid.world() + np.stack(
         [ndimage.map_coordinates(stored[..., k], index, order=1, mode="nearest") for k in range(3)],
@@ -233,7 +234,7 @@ def _icbm_tissues(wheels: Wheels) -> Volume:
 
 def _measured_field(name: str) -> NDArray[np.float64]:
     path = FOLDER / "sources" / f"tpl-{name}_from-MNI_to-tpl.nii.gz"
-    return np.asarray(nib.load(path).get_fdata())
+    return np.asarray(nib.Nifti1Image.from_filename(path).get_fdata())
 
 
 def _at(volume: Volume, world: NDArray[np.float64]) -> Float32:

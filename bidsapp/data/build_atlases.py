@@ -103,7 +103,7 @@ def carried(image: Volume, field: NDArray[np.float64], values: Iterable[int]) ->
     """
     kept = np.isin(image.data, list(values))
     source = Volume(np.where(kept, image.data, 0).astype(np.int16), image.affine)
-    step = np.stack(np.gradient(field, axis=(0, 1, 2)), axis=-2) / 4
+    step = np.stack([np.gradient(field, axis=axis) for axis in range(3)], axis=-2) / 4
     corners = [
         nearest(source, field + np.einsum("...ij,i->...j", step, np.array([x, y, z], float)))
         for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)
@@ -213,4 +213,4 @@ def _write_lattice(displacement: NDArray[np.float64]) -> None:
 
 def _field(space: str) -> NDArray[np.float64]:
     path = FOLDER / "sources" / f"tpl-{space}_from-MNI_to-tpl.nii.gz"
-    return np.asarray(nib.load(path).get_fdata())
+    return np.asarray(nib.Nifti1Image.from_filename(path).get_fdata())

@@ -73,7 +73,7 @@ class Subject:
 
 def deformation(path: Path, step: int) -> Float:
     """Deformation on the 2 mm grid from every ``step``-th voxel of it, (91, 109, 91, 3)."""
-    coarse = np.asarray(nib.load(path).get_fdata(), np.float64)
+    coarse = np.asarray(nib.Nifti1Image.from_filename(path).get_fdata(), np.float64)
     if step == 1:
         return coarse
     shape = mni_grid(2).shape
@@ -127,7 +127,9 @@ def population(
         [np.mean([tissue for tissue, _ in found], axis=0) for found in (with_skull, without)],
         axis=0,
     )
-    skull = np.mean([inside for _, inside in with_skull], axis=0)
+    skulls = [inside for _, inside in with_skull if inside is not None]
+    assert len(skulls) == len(whole)  # whole heads have labels
+    skull = np.mean(skulls, axis=0)
     return np.stack([grey, white, np.maximum(skull, grey + white)])
 
 
@@ -141,7 +143,7 @@ def _carried(subject: Subject, priors: TissuePriors) -> tuple[Float, Float | Non
     tissue = np.stack([grey, white]).astype(np.float64)
     if subject.labels is None:
         return tissue, None
-    image = nib.load(subject.labels)
+    image = nib.Nifti1Image.from_filename(subject.labels)
     labels = np.asarray(image.dataobj)
     affine = np.array(subject.label_to_t1w) @ image.affine
     index = np.moveaxis(transform(inverse(affine), standard), -1, 0)

@@ -118,7 +118,8 @@ def scale_for(processing: Processing, code: str, *, normalisation: str = "t1w") 
 
 def _built_in(tracer: Tracer, own: Mapping[str, Fingerprint]) -> Scale:
     tolerated = set(read_table("pipelines")["tolerated"]["fields"])
-    usable, differences = {}, {}
+    usable: dict[str, Equation] = {}
+    differences: dict[str, str] = {}
     for name, equation in tracer.equations.items():
         found = standard_fingerprint(tracer, name).differences(own[name])
         differences |= found
@@ -142,7 +143,8 @@ def _built_in(tracer: Tracer, own: Mapping[str, Fingerprint]) -> Scale:
 
 def _users(user: CalibrationFile, tracer: Tracer, own: Mapping[str, Fingerprint]) -> Scale:
     """Equations of a calibration file: every field must agree, nothing is tolerated."""
-    usable, differences = {}, {}
+    usable: dict[str, Equation] = {}
+    differences: dict[str, str] = {}
     for (code, name), equation in user.equations.items():
         if code != tracer.code:
             continue

@@ -6,7 +6,7 @@ The second kind of scale that SUVRs are put on: the same
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -123,10 +123,10 @@ def tau_masks(files: Mapping[str, str]) -> dict[str, NDArray[np.bool_]]:
     return masks
 
 
-def _line(values: object) -> tuple[float, float]:
+def _line(values: Mapping[str, float] | Sequence[float]) -> tuple[float, float]:
     """Slope and intercept, given as such or by the SUVRs at 0 and 100."""
     if isinstance(values, Mapping):
         slope = 100 / (values["hundred"] - values["zero"])
         return slope, -slope * values["zero"]
-    slope, intercept = values  # type: ignore[misc]
+    slope, intercept = values
     return float(slope), float(intercept)

@@ -346,7 +346,7 @@ def slice_file(
     file = Dataset()
     file.file_meta = FileMetaDataset()
     file.file_meta.MediaStorageSOPClassUID = series.sop_class
-    file.file_meta.MediaStorageSOPInstanceUID = uid
+    file.file_meta.MediaStorageSOPInstanceUID = UID(uid)
     file.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     update(file, PATIENT)
     update(file, series.header)

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from bidsapp.core.grid.alignment import transform
+from bidsapp.core.grid.alignment import inverse, transform
 from bidsapp.core.grid.sampling import FWHM_PER_SIGMA
 from bidsapp.core.grid.volume import Grid, Volume
 from bidsapp.errors import UsageError
@@ -113,7 +113,7 @@ class Deformation:
 
         Fixed-point iteration; it contracts because the slopes of `d` stay far below one.
         """
-        start = transform(np.linalg.inv(self.affine), points)
+        start = transform(inverse(self.affine), points)
         found = start
         for _ in range(12):
             found = start - self.displacement(found)
@@ -184,7 +184,7 @@ def make_phantom(
     t1w_to_pet = rigid(PET_ROTATION_DEG, PET_SHIFT_MM)
     field = transform(t1w_to_pet, deformation.to_person(voi_grid.world()))
     grid = centred_grid(PET_SHAPE, PET_VOXEL_MM, np.diag([-1.0, -1.0, 1.0]))
-    places = template_points(deformation, grid, np.linalg.inv(t1w_to_pet))
+    places = template_points(deformation, grid, inverse(t1w_to_pet))
     regions = {
         name: sample(Volume(vois[name], voi_grid.affine), places) for name in ("ctx", "wc", "wcb")
     }
@@ -274,7 +274,7 @@ def template_points(
 
 def sample(image: Volume, points: NDArray[np.float64]) -> NDArray[np.float32]:
     """Read ``image`` linearly at world points of shape (..., 3); 0 outside."""
-    index = np.moveaxis(transform(np.linalg.inv(image.affine), points), -1, 0)
+    index = np.moveaxis(transform(inverse(image.affine), points), -1, 0)
     return ndimage.map_coordinates(
         np.asarray(image.data, dtype=np.float32), index, output=np.float32, order=1
     )

@@ -19,18 +19,22 @@ import shutil
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from itertools import count
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Literal
 
 from bidsapp.dicom.volumes import is_volume
 from bidsapp.errors import BadDataError, StorageError
 
 _SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
-_COMPRESSED = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
-_OPENERS = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}  # by first bytes
+_Source = IO[bytes] | io.BufferedIOBase
+_Opener = Callable[[Path, Literal["rb"]], io.BufferedIOBase]
+_COMPRESSED: dict[str, _Opener] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+_OPENERS: dict[bytes, _Opener] = {  # by first bytes
+    b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open,
+}  # fmt: skip
 _LABEL = re.compile(r"(sub|ses)-[A-Za-z0-9]+")
 _MAX_FILE = 4 * 2**30  # bytes; larger than any DICOM file
 _MAX_TOTAL = 200 * 2**30
@@ -199,7 +203,8 @@ def _members(archive: Path, budget: _Budget) -> Iterator[Member]:
         with tarfile.open(fileobj=metered, mode="r|") as tar:
             while (member := tar.next()) is not None:
                 budget.spend(_SMALLEST)
-                tar.members.clear()  # or a million empty files would stay in memory
+                # Or a million empty files would stay in memory; typeshed does not know the list.
+                tar.members.clear()  # type: ignore[attr-defined]
                 metered.in_header = False
                 if member.isreg() and (stream := tar.extractfile(member)):
                     yield member.name, stream
@@ -209,7 +214,7 @@ def _members(archive: Path, budget: _Budget) -> Iterator[Member]:
 class _Metered(io.RawIOBase):
     """Content of a tar, refused where too much of it lies between two of its files."""
 
-    def __init__(self, content: IO[bytes], budget: _Budget) -> None:
+    def __init__(self, content: io.BufferedIOBase, budget: _Budget) -> None:
         self._content, self._budget = content, budget
         self.start_header()
 
@@ -261,7 +266,7 @@ def _file_name(name: str) -> str:
     return f"{start[-_LONGEST_NAME:]}{dot}{rest[-_LONGEST_NAME:]}" or "_"
 
 
-def _write(source: IO[bytes], path: Path, archive: Path, budget: _Budget) -> None:
+def _write(source: _Source, path: Path, archive: Path, budget: _Budget) -> None:
     """Copy a member to a new file."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -275,7 +280,7 @@ def _write(source: IO[bytes], path: Path, archive: Path, budget: _Budget) -> Non
         ) from error
 
 
-def _blocks(source: IO[bytes], archive: Path, budget: _Budget) -> Iterator[bytes]:
+def _blocks(source: _Source, archive: Path, budget: _Budget) -> Iterator[bytes]:
     """Content of a member, counted."""
     copied = 0
     try:

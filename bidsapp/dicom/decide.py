@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 import numpy as np
 
@@ -51,6 +52,14 @@ _TWO_IDENTIFIERS = (
     "another participant has the same name and birth date; if it is one person, give both "
     "identifiers one participant_id with --dicom-map"
 )
+
+
+class _Changes(TypedDict, total=False):
+    """What becomes of a row of the table as more is known."""
+
+    decision: str
+    target: str
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -241,7 +250,7 @@ class _Desk:
         lossy = lossy_compression(series.images)
         findings = tuple(filter(None, (*verdict.findings, second_injection(header, tracer, stated),
                                        dose_doubt(header, stated.values),
-                                       lossy and Flag("lossy", lossy))))  # fmt: skip
+                                       Flag("lossy", lossy) if lossy else None)))  # fmt: skip
         half_life_s = clock.half_life_s or tracer.half_life_s
         factor, units_source = to_bq_per_ml(series, times, half_life_s)
         facts = PetFacts(
@@ -367,7 +376,7 @@ class _Desk:
             self._change(key, decision=JOINED, target=self.rows[first].target, reason=reason)
         return Decisions(self.rows, jobs, persons, self.scrub)
 
-    def _change(self, key: SeriesKey, **changes: str) -> None:
+    def _change(self, key: SeriesKey, **changes: Unpack[_Changes]) -> None:
         if "reason" in changes:
             changes["reason"] = self.scrub(changes["reason"])
         self.rows[key] = replace(self.rows[key], **changes)
@@ -382,7 +391,7 @@ def _same_voxels(one: Series, other: Series) -> bool:
     paths = [series.header.path for series in (one, other)]
     if any(map(is_volume, paths)):
         voxels = [np.asanyarray(load_image(path).dataobj) for path in paths if is_volume(path)]
-        return len(voxels) == 2 and np.array_equal(*voxels)
+        return len(voxels) == 2 and np.array_equal(voxels[0], voxels[1])
     return same_pixels(frames_of(one), frames_of(other))
 
 

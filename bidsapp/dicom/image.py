@@ -297,9 +297,7 @@ def _largest(voxels: NDArray[Any]) -> float:
     return max(abs(float(voxels.min())), abs(float(voxels.max())))
 
 
-def _slice_at(
-    voxels: NDArray[Any], to_voxel: NDArray[np.float64], header: Header
-) -> NDArray[np.generic]:
+def _slice_at(voxels: NDArray[Any], to_voxel: NDArray[np.float64], header: Header) -> NDArray[Any]:
     """Voxels at the place of an image, shape (rows, columns).
 
     Parameters

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -36,7 +37,7 @@ class Plane:
     frame: int
     z: int
     header: Header
-    stored: NDArray[np.generic]
+    stored: NDArray[Any]
 
     @property
     def rescaled(self) -> NDArray[np.float64]:

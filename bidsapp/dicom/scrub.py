@@ -36,7 +36,7 @@ class Scrubber:
 
     def __init__(self, headers: Iterable[Header]) -> None:
         """Collect names, identifiers and birth dates from ``headers``, one per file."""
-        names, numbers, births = set(), set(), set()
+        names, numbers, births = set[str](), set[str](), set[str]()
         for header in headers:
             names.update(text for key in _NAMES for text in header.texts(key))
             numbers.update(text for key in _IDENTIFIERS for text in header.texts(key))

@@ -365,8 +365,8 @@ def _file(header: Header, groups: dict[str, dict[str, Header]], shared: dict[str
     # Some exports give all images of a series one UID; what else they say tells them apart.
     contents = hash(tuple(header.plain(keyword) for keyword in tables()["tags"]["instance"]))
     key = f"{name}/{header.frame}/{contents}"
-    known = groups[uid].setdefault(key, header)
-    if known is not header and not _is_one_file(known.path, header.path):
+    first = groups[uid].setdefault(key, header)
+    if first is not header and not _is_one_file(first.path, header.path):
         groups[uid][f"{key}/{header.path}"] = header  # whether it is a copy, its pixels will tell
 
 
@@ -384,8 +384,8 @@ def _split(uid: str, images: list[Header]) -> list[Series]:
         _numbers(images, "ImageOrientationPatient", _SAME_COSINE),
     ]
     parts: dict[tuple[object, ...], list[Header]] = defaultdict(list)
-    for image, *key in zip(images, *told_apart_by, strict=True):
-        parts[tuple(key)].append(image)
+    for image, key in zip(images, zip(*told_apart_by, strict=True), strict=True):
+        parts[key].append(image)
     volumes = [part for key in sorted(parts, key=str) for part in _repeats(parts[key])]
     number = range(1, len(volumes) + 1) if len(volumes) > 1 else [0]
     return [

@@ -141,11 +141,12 @@ def _clock_doubts(sidecar: Mapping[str, Any], n_frames: int) -> tuple[str, ...]:
     doubts = [doubt] if doubt else []
     if acquired is None and _by_series(sidecar) is not None and "TimeZero" not in sidecar:
         doubts.append("AcquisitionTime is missing; the start of the scan was taken from SeriesTime")
-    starts = _list(sidecar, n_frames, "FrameTimesStart") or [_seconds(sidecar.get("ScanStart"))]
+    starts = _list(sidecar, n_frames, "FrameTimesStart")
     scan = _seconds(sidecar.get("ScanStart"))
-    if starts[0] is not None and scan is not None:
+    first = starts[0] if starts else scan
+    if first is not None and scan is not None:
         # Frames that begin at 0 count from the scan.
-        doubts += [f.message.rstrip(".") for f in clock_doubt(sidecar, max(starts[0], scan))]
+        doubts += [f.message.rstrip(".") for f in clock_doubt(sidecar, max(first, scan))]
     return tuple(doubts)
 
 
@@ -199,7 +200,8 @@ def _decay(sidecar: Mapping[str, Any]) -> tuple[Values, tuple[str, ...]]:
         return {}, ()
     if not corrected:
         return {"DecayCorrection": ("NONE",)}, ()
-    zero, seconds, doubts = _time_zero(sidecar), _number(after_zero), ()
+    zero, seconds = _time_zero(sidecar), _number(after_zero)
+    doubts: tuple[str, ...] = ()
     if zero is not None and seconds is not None:
         try:
             seconds, found = decay_reference(

@@ -195,7 +195,7 @@ def shown_as(kind: str, tracer_name: str | None) -> tuple[float, float] | None:
     if kind != "suvr":
         return None
     tracer = tracer_from_name(tracer_name or "")
-    return 0.0, display_of(tracer and tracer.code).top
+    return 0.0, display_of(None if tracer is None else tracer.code).top
 
 
 def measured_or_zero(image: Volume) -> Volume:

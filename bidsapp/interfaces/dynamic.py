@@ -208,7 +208,8 @@ class SaveTacs(SimpleInterface):
     input_spec, output_spec, _always_run = SaveTacsInput, SaveTacsOutput, True
 
     def _run_interface(self, runtime: Any) -> Any:
-        given, files, written = self.inputs, [], {}
+        given, files = self.inputs, list[Path]()
+        paths: dict[str, dict[str, str]] = {"tacs": {}, "tacs_suv": {}}
         stored = fetch(given.tacs)
         scales = {"tacs": (given.units, 1.0)}
         if isdefined(given.suv_factor):
@@ -221,11 +222,9 @@ class SaveTacs(SimpleInterface):
                 path = output_path(given.output_dir, key, given.entities, atlas=one.name)
                 about = {"Description": outputs()[key].description, **given.sidecar}
                 files.append(write_table(path, _known(columns), tac_columns(curves, units), about))
-                written.setdefault(key, {})[one.name] = path.relative_to(
-                    given.output_dir
-                ).as_posix()
+                paths[key][one.name] = path.relative_to(given.output_dir).as_posix()
         self._results["written"] = named(given.output_dir, *files)
-        self._results["record"] = RecordPart(**written)
+        self._results["record"] = RecordPart(tacs=paths["tacs"], tacs_suv=paths["tacs_suv"])
         return runtime
 
 
@@ -271,6 +270,7 @@ def tac_columns(regions: Mapping[str, Any], units: str) -> dict[str, dict[str, s
 
 def motion_rows(told: Motion) -> Iterator[list[Any]]:
     """Rows of the motion table (``data/motion_columns.toml``) from the record."""
+    assert told.corrected is not None and told.least_corrected_mm is not None
     for index, start in enumerate(told.frame_start_s):
         moved = told.distance_mm[index] >= told.least_corrected_mm
         yield [

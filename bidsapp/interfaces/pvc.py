@@ -65,7 +65,9 @@ class Correct(SimpleInterface):
         tables: dict[str, Any] = {}
         pet = fetch_volume(given.pet)
         anatomy = Anatomy(
-            *(fetch_volume(path) for path in (given.gm, given.wm, given.csf)),
+            grey=fetch_volume(given.gm),
+            white=fetch_volume(given.wm),
+            fluid=fetch_volume(given.csf),
             brain=fetch_volume(given.mask).data,
             regions=fetch(given.regions),
             warp=Warp.from_arrays(fetch(given.warp)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from nipype.interfaces.base import (
     TraitedSpec,
     traits,
 )
+from numpy.typing import NDArray
 
 from bidsapp.bids.derivatives import output_path, outputs, sidecar_path
 from bidsapp.core.anatomy.warp import Warp
@@ -24,7 +25,7 @@ from bidsapp.core.quantification.suvr import centiloid_image, ratio_image
 from bidsapp.core.regions.regions import Regions
 from bidsapp.data.atlases import Atlas, chosen_atlases
 from bidsapp.interfaces.derivatives import _Placed, _Written, measured_or_zero, named, shown_as
-from bidsapp.interfaces.store import InputSpec, fetch, fetch_volume, optional
+from bidsapp.interfaces.store import InputSpec, fetch, fetch_volume, keep, optional
 from bidsapp.io.atomic import write_json, write_lines
 from bidsapp.io.nifti import save_volume
 from bidsapp.io.tsv import line, write_table
@@ -84,11 +85,11 @@ class MeasureRegions(SimpleInterface):
         self._results["references"] = {name: one.mean for name, one in found.references.items()}
         self._results["record"] = RecordPart(reference_uptake=found.references)
         if processing.write_masks:
-            self._results["masks"] = str(folder / "masks.npz")
             regions = {one.name: scene.place(one.regions) for one in chosen_atlases(processing)}
             if (threshold := processing.voi_threshold) is not None:
                 regions = {name: one.at_least(threshold) for name, one in regions.items()}
-            np.savez(folder / "masks.npz", affine=pet.affine, **_arrays(regions))
+            arrays = {"affine": pet.affine, **_arrays(regions)}
+            self._results["masks"] = keep(folder / "masks.npz", arrays)
         return runtime
 
 
@@ -97,7 +98,9 @@ def _scene(given: Any, grid: Grid) -> Scene:
     names = {"GM": "gm", "WM": "wm"}
     maps = {k: fetch_volume(p) for k, n in names.items() if (p := optional(getattr(given, n)))}
     if given.space == TEMPLATE_SPACE:
-        field = fetch_volume(given.field).data if maps else None
+        if not maps:
+            return template_scene(grid, {})
+        field = fetch_volume(given.field).data
         return template_scene(grid, {k: sample(m, field) for k, m in maps.items()})
     warp = Warp.from_arrays(fetch(given.warp))
     if given.space == "T1w":
@@ -106,9 +109,9 @@ def _scene(given: Any, grid: Grid) -> Scene:
     return pet_scene(grid, maps, warp, np.array(given.t1w_to_pet))
 
 
-def _arrays(regions: Mapping[str, Regions]) -> dict[str, np.ndarray]:
+def _arrays(regions: Mapping[str, Regions]) -> dict[str, NDArray[Any]]:
     """Plain arrays of several sets of regions, for storage."""
-    arrays = {}
+    arrays: dict[str, NDArray[Any]] = {}
     for name, one in regions.items():
         arrays |= {f"{name}_voxels": one.voxels, f"{name}_starts": one.starts}
         if one.weights is not None:
@@ -116,7 +119,7 @@ def _arrays(regions: Mapping[str, Regions]) -> dict[str, np.ndarray]:
     return arrays | {"shape": np.array(next(iter(regions.values())).shape)}
 
 
-def _stored(arrays: Mapping[str, np.ndarray], name: str) -> Regions:
+def _stored(arrays: Mapping[str, NDArray[Any]], name: str) -> Regions:
     x, y, z = arrays["shape"].tolist()
     weights = arrays.get(f"{name}_weights")
     return Regions((x, y, z), arrays[f"{name}_voxels"], arrays[f"{name}_starts"], weights)
@@ -158,7 +161,7 @@ class SaveRegions(SimpleInterface):
         about = {"Description": f"Uptake in the regions of {one.title}", "Atlas": one.name}
         return about | {"Space": self.inputs.space} | notes | self.inputs.sidecar
 
-    def _save_masks(self, atlases) -> list[Path]:
+    def _save_masks(self, atlases: Sequence[Atlas]) -> list[Path]:
         if (path := optional(self.inputs.masks)) is None:
             return []
         arrays, files = fetch(path), []
@@ -179,11 +182,12 @@ class SaveRegions(SimpleInterface):
     def _mask_path(self, one: Atlas) -> Path:
         """Masks in the space of the PET lie beside it, others with the T1w."""
         given = self.inputs
+        extra: dict[str, str] = {}
         kind = "probseg" if one.regions.overlapping else "dseg"
         if given.space == "pet":
-            key, entities, extra = f"pet_{kind}", given.entities, {}
+            key, entities = f"pet_{kind}", given.entities
         elif given.space == "T1w":
-            key, entities, extra = f"t1w_{kind}", given.t1w_entities, {}
+            key, entities = f"t1w_{kind}", given.t1w_entities
         else:
             extra = {"space": TEMPLATE_SPACE, "res": "2"}
             own = given.t1w_entities

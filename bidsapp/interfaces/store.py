@@ -61,7 +61,8 @@ def _digest(path: str, *_state: int) -> str:
 
 def keep(path: str | Path, arrays: Mapping[str, NDArray[Any]]) -> str:
     """Write named arrays and return the path as nipype wants it, a string."""
-    np.savez(path, **arrays)
+    named: Mapping[str, Any] = arrays  # mypy takes any of them for the option allow_pickle
+    np.savez(path, **named)
     return str(path)
 
 

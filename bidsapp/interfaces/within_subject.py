@@ -116,7 +116,7 @@ class MakeTemplate(SimpleInterface):
         stored = (fetch(self.inputs.visits[k]) for k in usable)
         visits = [Visit(Volume(v["data"], v["affine"]), v["brain"], v["landmarks"]) for v in stored]
         made = within_subject_template(visits)
-        to_visits = [[] for _ in told]
+        to_visits: list[list[list[float]]] = [[] for _ in told]
         for k, matrix, agreement in zip(usable, made.to_visits, made.agreement, strict=True):
             to_visits[k] = matrix.tolist()
             told[k]["agreement"] = agreement

@@ -48,7 +48,7 @@ class BothPositions(SimpleInterface):
         scale, masks = self.inputs.scale, vois(2)
         field, stills = fetch_volume(self.inputs.field).data, fetch_stills(self.inputs.stills)
         equation = scale.equations.get(scale.main)
-        found = {"nmi": None, "model": None}
+        found: dict[str, float | None] = {"nmi": None, "model": None}
         for method in found if equation else ():
             matrix = np.array(self.inputs.by_method[method])
             means = []

@@ -102,8 +102,8 @@ def inspected(
         The reference region is damaged.
     """
     limits, grid = read_table("limits"), mean.grid
-    field = field.astype(np.float64)
-    in_reference = field[vois(2)[reference]]
+    points = field.astype(np.float64)
+    in_reference = points[vois(2)[reference]]
     seen = _seen(stills[0].image)
     lost = {_key(still.motion): np.zeros(grid.shape, bool) for still in stills}
     shares: dict[str, list[float]] = {"lost": [0.0], "clipped": [0.0], "step": [0.0]}
@@ -128,7 +128,7 @@ def inspected(
             raise BadDataError(reason)
     at_rest = tissue(to_pet) & seen
     usual = float(np.nanmedian(mean.data[at_rest])) if at_rest.any() else 0.0
-    brain = voxels_at(transform(to_pet, field[template_mask(2).data]), grid)
+    brain = voxels_at(transform(to_pet, points[template_mask(2).data]), grid)
     quality = {
         "pet_lost_share": max(shares["lost"]),
         "pet_clipped_share": max(shares["clipped"]),

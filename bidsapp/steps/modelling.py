@@ -36,7 +36,7 @@ from bidsapp.record.parts import failed_fit, fitted, not_fitted
 from bidsapp.settings import KineticModel, Processing
 from bidsapp.steps.measuring import Scene, placed_reference
 
-Curves = Mapping[str, NDArray[np.floating]]
+Curves = Mapping[str, NDArray[np.float64]]
 
 
 @dataclass(frozen=True, eq=False)

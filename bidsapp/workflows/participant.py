@@ -132,7 +132,7 @@ def _add_anatomy(
     parent: Workflow, t1w: T1wPlan, output_dir: str, sidecars: Sidecars, options: str
 ) -> Workflow:
     """Anatomical workflow of one T1w, or of a within-subject template, with its derivatives."""
-    fields = (*ANAT_IMAGES, "field")
+    fields: tuple[str, ...] = (*ANAT_IMAGES, "field")
     if t1w.t1w is None:
         whole = Workflow(name=node_name(f"{join_entities(t1w.entities)}_template_{options}"))
         anat = init_template_wf(t1w, sidecars=sidecars)

@@ -72,6 +72,7 @@ def init_scan_wf(
         ),
         name="result", mem_gb=_TABLE_GB, n_procs=1,
     )  # fmt: skip
+    assert scan.t1w is not None  # else it is `init_pet_only_wf` that is asked
     if scan.t1w.t1w is None:
         result.inputs.others += [str(visit) for visit in scan.t1w.raw]
     else:

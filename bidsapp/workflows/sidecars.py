@@ -135,6 +135,7 @@ class Sidecars:
 
     def pvc(self, scan: ScanPlan) -> dict[str, dict[str, Any]]:
         """Sidecars by key of the partial volume correction of a PET scan."""
+        assert scan.t1w is not None  # it corrects what the tissues of a T1w say
         sources = self._uris(("pet_native", "xfm"), scan.entities)
         sources += self._uris(("gm", "wm", "csf", "warp"), scan.t1w.entities)
         image = self.pet(scan)["pet_native"] | {"Sources": sources}
@@ -188,7 +189,7 @@ class Sidecars:
         """What the record says of the within-subject template; None when none was asked for."""
         if not self.processing.longitudinal:
             return None
-        if scan.anatomy == "template":
+        if scan.t1w is not None and scan.anatomy == "template":
             return Longitudinal(True, None, tuple(self.sources(scan.t1w)))
         return Longitudinal(
             False,

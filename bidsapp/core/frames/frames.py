@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from bidsapp.core.quality import Flag
 from bidsapp.errors import BadDataError
@@ -283,7 +283,7 @@ def weighted_mean(
 
 
 def drift_per_min(
-    start_s: Sequence[float], end_s: Sequence[float], values: Sequence[float]
+    start_s: ArrayLike, end_s: ArrayLike, values: ArrayLike
 ) -> tuple[float, float] | None:
     """How fast a number measured in every frame changes, by a line through the frames.
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,7 @@ class DynamicRule:
     longest_gap_min: float
 
 
-def dynamic_refusal(
-    start_s: Sequence[float], end_s: Sequence[float], rule: DynamicRule
-) -> str | None:
+def dynamic_refusal(start_s: ArrayLike, end_s: ArrayLike, rule: DynamicRule) -> str | None:
     """Why a scan cannot be given to reference-tissue models, or None when it can.
 
     Parameters

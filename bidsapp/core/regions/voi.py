@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,7 +96,7 @@ def measure(
     return table
 
 
-def nearest(image: Volume, points: NDArray[np.floating]) -> NDArray[np.generic]:
+def nearest(image: Volume, points: NDArray[np.floating]) -> NDArray[Any]:
     """Values of the voxels nearest to world points; 0 outside the image.
 
     Parameters
