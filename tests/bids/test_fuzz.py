@@ -24,7 +24,6 @@ VALUES = [
 def test_any_sidecar(raw, pet_sidecar, number):
     raw.t1w("sub-1")
     sidecar = raw.pet("sub-1_trc-FBB").with_name("sub-1_trc-FBB_pet.json")
-    dataset = read_dataset(raw.root, Filters())
     random = np.random.default_rng(number)
     fates = {"planned": 0, "refused": 0}
     for _ in range(number):
@@ -35,7 +34,7 @@ def test_any_sidecar(raw, pet_sidecar, number):
             else:
                 content[field] = VALUES[random.integers(len(VALUES))]
         sidecar.write_text(json.dumps(content))
-        plan = make_plan(dataset, Processing())
+        plan = make_plan(read_dataset(raw.root, Filters()), Processing())
         assert len(plan.scans) + len(plan.failures) == 1
         for failure in plan.failures:
             assert failure.message.startswith(str(raw.root)) and "\n" not in failure.message
