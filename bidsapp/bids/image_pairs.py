@@ -490,7 +490,8 @@ def write_pairs(
     }
     write_text(root / "dataset_description.json", json.dumps(description, indent=2) + "\n")
     write_text(root / "README.md", _README)
-    written, errors = [], []
+    written: list[ImagePair] = []
+    errors: list[CentipetError] = []
     for pair in pairs:
         try:
             _write(pair, root)

@@ -74,10 +74,10 @@ def main(argv: Sequence[str]) -> int:
                 errors += refused
         except CentipetError as error:
             return complain(PROG, error)
-        for error in errors:
-            complain(PROG, error)
+        for fault in errors:
+            complain(PROG, fault)
         if not pairs:
-            return exit_code((), [type(error).__name__ for error in errors])
+            return exit_code((), [type(fault).__name__ for fault in errors])
         stack.enter_context(ended_by_signals())
         code = _process(settings, pairs, ["quantify", *argv])
         return code or (ExitCode.SCAN_FAILED if errors else ExitCode.OK)
