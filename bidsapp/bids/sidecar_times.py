@@ -6,6 +6,7 @@ has to see that a time was read in another way than the standard says.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -40,7 +41,8 @@ def in_seconds(
     """Turn the times of a sidecar that names another unit than s into s.
 
     ``FrameDurationUnits`` does not say what else counts in it: the times are read in the one way
-    that puts frames one after the other into the uptake window.
+    that puts frames one after the other into the uptake window, and in which the other moments
+    are those of injection and scan best.
 
     Parameters
     ----------
@@ -60,10 +62,13 @@ def in_seconds(
         return sidecar, []
     readings = [] if scale is None else [_scaled(sidecar, keys, scale) for keys in _COUNTED]
     fitting = [reading for reading in readings if _fits(reading, window_s)]
-    times = {tuple(map(str, _after_injection(reading) or ())) for reading in fitting}
-    if len(times) != 1:
+    best = max(map(_ties, fitting), default=0)
+    fitting = [reading for reading in fitting if _ties(reading) == best]
+    values = [[reading.get(key) for key in _COUNTED[0]] for reading in fitting]
+    if not values or any(value != values[0] for value in values):
+        number = "more than one" if values else "no"
         raise BadDataError(
-            f"FrameDurationUnits is {unit!r}, and {'no' if not times else 'more than one'} reading "
+            f"FrameDurationUnits is {unit!r}, and {number} reading "
             "of FrameDuration, FrameTimesStart and InjectionStart fits the uptake window; write "
             "seconds into the sidecar, or state them with --dicom-metadata"
         )
@@ -211,6 +216,18 @@ def _fits(sidecar: Sidecar, window_s: tuple[float, float] | None) -> bool:
         return True
     inside = min(end, window_s[1]) - max(starts[0], window_s[0])
     return inside >= 0.5 * min(window_s[1] - window_s[0], end - starts[0])
+
+
+def _ties(sidecar: Sidecar) -> int:
+    """How many other moments of a sidecar that fits are that of its injection or first frame."""
+    starts, _ = _after_injection(sidecar) or ([math.nan], [])
+    injection = sidecar["InjectionStart"]
+    known = {"ScanStart": (starts[0],), "ImageDecayCorrectionTime": (starts[0], 0.0)}
+    return sum(
+        any(abs(value - injection - moment) <= _ROUNDING_S for moment in moments)
+        for key, moments in known.items()
+        if is_number(value := sidecar.get(key))
+    )
 
 
 def _listed(value: Any) -> list[Any]:

@@ -591,10 +591,9 @@ def _check_durations(durations: tuple[float, ...], stated: StatedTimes) -> None:
     shortest, longest = _DURATIONS_S
     if any(not shortest <= duration <= longest for duration in durations):
         who = "stated FrameDuration" if stated.durations_s else "(0018,1242) ActualFrameDuration"
-        unit = "state seconds" if stated.durations_s else "the tag counts in ms"
         raise BadDataError(
-            f"{who} gives frames of {min(durations):g} to {max(durations):g} s, which no scan has "
-            f"({unit}); correct it, or state FrameDuration in a --dicom-metadata file"
+            f"{who} gives frames of {min(durations):g} to {max(durations):g} s, which no scan has; "
+            "check its unit, or state FrameDuration in a --dicom-metadata file"
         )
 
 

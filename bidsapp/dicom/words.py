@@ -21,6 +21,8 @@ _LONGEST_NUMBER = 3  # digits; longer ones may be dates and identifiers
 _MOST_DIGITS = {2: 5, 3: 3}  # of two or three numbers joined by points and dashes: 90-110, 2.5.1
 _NUMBER = r"\d+(?:[./-]\d+)*"
 _DECIMAL = re.compile(rf"\d{{1,{_LONGEST_NUMBER}}}(\.\d{{1,6}})?", re.ASCII)
+# ISO 2022 that nobody decoded (dcm2niix does not): its letters are bytes of other characters.
+_ENCODED = re.compile(r"\x1b\$.*?(?:\x1b\([A-Z]|$)|\x1b[()][A-Z]", re.DOTALL)
 _HIDDEN_ONES = re.compile(rf"{re.escape(HIDDEN)}(?:[\W_]*{re.escape(HIDDEN)})+")
 
 
@@ -30,7 +32,7 @@ def known_words(text: str) -> str:
     >>> known_words("t1_mprage_sag_p2_iso Mustermann 19480229"), known_words("頭部山田造影前")
     ('t1_mprage_sag_p2_iso ***', '頭部***造影前')
     """
-    return _HIDDEN_ONES.sub(HIDDEN, _tokens().sub(_shown, text))
+    return _HIDDEN_ONES.sub(HIDDEN, _tokens().sub(_shown, _ENCODED.sub(HIDDEN, text)))
 
 
 def _shown(found: re.Match[str]) -> str:

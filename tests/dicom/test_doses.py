@@ -163,6 +163,23 @@ def test_milliseconds_of_a_sidecar_are_read_where_they_fit(tmp_path: Path) -> No
     assert "FrameDurationUnits" in times.remarks[0] and "zero length" in times.remarks[1]
 
 
+@pytest.mark.parametrize("moments", [{"ScanStart": 5400}, {"ImageDecayCorrectionTime": 5400}, {}])
+@pytest.mark.parametrize("scale", [1, 1000])
+def test_what_else_counts_in_the_unit_of_the_frames_is_told_by_the_scan(
+    tmp_path: Path, scale: int, moments: dict[str, float]
+) -> None:
+    """5400 s after the injection is the start of the first frame, 5.4 s is nothing."""
+    content = {"FrameDuration": [600000, 600000], "FrameTimesStart": [5400000, 6000000],
+               "InjectionStart": 0, "FrameDurationUnits": "ms",
+               **{key: scale * value for key, value in moments.items()}}  # fmt: skip
+    rest = {key: SIDECAR[key] for key in SIDECAR.keys() - {"ScanStart", "ImageDecayCorrectionTime"}}
+    times = times_of(tmp_path, {**rest, **content})
+    assert times.frame_start_s == (5400, 6000)
+    assert "FrameDurationUnits" in times.remarks[0]
+    if "ImageDecayCorrectionTime" in moments:
+        assert times.decay_reference_s == 5400
+
+
 @pytest.mark.parametrize("series", ["11:30:00", "10:00:00"])
 def test_a_sidecar_with_the_time_of_the_series_alone(tmp_path: Path, series: str) -> None:
     """As dcm2niix 1.0.20260416 writes it; reference times count from SeriesTime."""
