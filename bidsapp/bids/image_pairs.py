@@ -81,12 +81,14 @@ class PairRow:
     folder : that relative paths begin at
     where : table and line, for the messages; empty for a command line
     arguments : what a column is called where there is no table
+    too_long : whether there are more cells than columns
     """
 
     cells: Mapping[str, str]
     folder: Path
     where: str = ""
     arguments: Mapping[str, str] | None = None
+    too_long: bool = False
 
     def get(self, column: str) -> str | None:
         """Text of a cell; None when it says nothing."""
@@ -164,7 +166,12 @@ def read_pairs(path: Path) -> tuple[list[PairRow], list[str]]:
     if unused := [name for name in names if name and name not in COLUMNS]:
         told.append(f"{path.name}: not used: column {', '.join(unused)}")
     rows = [
-        PairRow(dict(zip(names, line, strict=False)), path.parent, f"{path.name}, line {number}")
+        PairRow(
+            dict(zip(names, line, strict=False)),
+            path.parent,
+            f"{path.name}, line {number}",
+            too_long=any(line[len(names) :]),
+        )
         for number, line in enumerate(lines, start=2)
     ]
     if not rows:
@@ -199,6 +206,10 @@ def judge_pairs(rows: Iterable[PairRow]) -> tuple[list[ImagePair], list[Centipet
 
 
 def _pair(row: PairRow) -> ImagePair:
+    if row.too_long:
+        raise BadDataError(
+            f"{row.where}: has more cells than the header, so columns may be shifted; correct it"
+        )
     participant = _label(row, "participant", "sub-")
     if participant is None:
         raise row.wrong("participant", "is empty; name the participant")
@@ -237,7 +248,7 @@ def _image(row: PairRow, column: str) -> tuple[Path, tuple[int, ...]]:
     text = row.get(column)
     if text is None:
         raise row.wrong(column, "is empty; name the image")
-    path = row.folder / Path(text).expanduser()
+    path = row.folder / os.path.expanduser(text)  # noqa: PTH111 - Path's fails for unknown users
     if not path.name.endswith(_NIFTI):
         raise row.wrong(
             column, f"{path}: is not NIfTI (.nii or .nii.gz); convert it, DICOM with --dicom-dir"
@@ -522,13 +533,14 @@ def _place(row: PairRow, column: str, image: Path, stem: Path) -> None:
     target = stem.with_name(stem.name + ending)
     held = [p for p in (stem.with_name(stem.name + one) for one in _NIFTI) if os.path.lexists(p)]
     for path in held:
-        if not (path == target and path.exists() and _is_same(path, image)):
+        if not path.exists():  # a link to what has been moved since
+            path.unlink()
+        elif not (path == target and _is_same(path, image)):
             raise CannotCreateError(
                 f"{row.at(column)}: {path} is another image, of an earlier run; choose another "
                 "output folder, participant or session"
             )
-    if not held:
-        _link(image, target)
+    _link(image, target)
 
 
 def _is_same(one: Path, other: Path) -> bool:

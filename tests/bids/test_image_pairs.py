@@ -234,6 +234,25 @@ def test_the_dataset_grows_and_never_takes_one_image_for_another(judged, images,
     assert before == {path: path.read_bytes() for path in before}
 
 
+def test_images_that_were_moved_are_linked_anew(judged, images, tmp_path):
+    root = tmp_path / "raw"
+    planned(judged(("1", "", "pet 1.nii.gz", "t1-1.nii", "FBB"))[0], root)
+    (images.folder / "pet 1.nii.gz").rename(images.folder / "moved.nii.gz")
+    planned(judged(("1", "", "moved.nii.gz", "t1-1.nii", "FBB"))[0], root)
+    link = root / "sub-1/pet/sub-1_trc-FBB_pet.nii.gz"
+    assert link.readlink().name == "moved.nii.gz"
+
+
+def test_a_row_with_more_cells_than_columns_is_told(judged):
+    pairs, errors = judged(
+        ("1", "", "pet 1.nii.gz", "", "FBB", "", "", "", "", "shifted"),
+        ("2", "", "~nobody/pet.nii", "", "FBB"),
+        ("3", "", "pet 3.nii.gz", "", "FBB"),
+    )
+    assert [pair.participant for pair in pairs] == ["3"]
+    assert "line 2: has more cells" in errors[0] and "line 3, column pet" in errors[1]
+
+
 def test_without_links_the_images_are_copied(judged, tmp_path, monkeypatch):
     def refuse(*_):
         raise OSError(95, "Operation not supported")
