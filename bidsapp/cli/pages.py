@@ -32,7 +32,7 @@ def write_pages(settings: Settings, people: list[str], progress: Progress) -> li
     with progress.live():
         progress.start("pages")
         try:
-            if n_workers == 1:
+            if n_workers <= 1:
                 outcomes = list(map(write, people))
             else:
                 with ProcessPoolExecutor(

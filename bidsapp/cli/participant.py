@@ -81,17 +81,23 @@ def run_participant(settings: Settings, progress: Progress) -> int:
     _prepare_output(settings, seen)
     refused = _compute(settings, plan, progress)
     problems += ["StorageError"] * len(refused)
-    people = sorted(seen - refused)
+    left = seen - refused
+    unwritten = _write_tables(settings.output_dir, left, progress) if left else set()
+    problems += ["StorageError"] * len(unwritten)
+    people = sorted(left - unwritten)
     names = {join_entities(one.entities) for one in planned if one.entities["sub"] in people}
-    write_scan_tables(settings.output_dir, people)
     broken_pages = write_pages(settings, people, progress)
     found = (record for label in people for record in find_records(settings.output_dir, label))
     records = [record for record in found if record.name in names]
     if lost := sorted(names - {record.name for record in records}):
-        raise StorageError(
+        told = (
             f"{settings.output_dir}: the records of {', '.join(lost[:3])} are missing: they "
             "were removed during the run; run it again"
         )
+        if not records:
+            raise StorageError(told)
+        progress.fail(told)
+        problems += ["StorageError"] * len(lost)
     print_summary(records, settings.output_dir, progress)
     if not plan.scans and not plan.failures:
         progress.fail(f"{settings.bids_dir}: no PET of those found is for this app")
@@ -189,7 +195,7 @@ def _compute(settings: Settings, plan: Plan, progress: Progress) -> set[str]:
     Returns
     -------
     set of str
-        Participants whose results cannot be written: nothing was done for them.
+        Participants whose results cannot be written, from the beginning or no longer.
 
     Raises
     ------
@@ -212,26 +218,36 @@ def _compute(settings: Settings, plan: Plan, progress: Progress) -> set[str]:
             *(unplanned_record(one, settings.bids_dir) for one in unplanned),
             *records.values(),
         ]
-        refused = _write_all(settings.output_dir, first)
-        for sentence in refused.values():
+        sentences = _write_all(settings.output_dir, first)
+        for sentence in sentences.values():
             progress.fail(sentence)
+        refused = set(sentences)
         plan = _only(plan, refused)
         unplanned = (*plan.failures, *plan.skipped)
-        everybody = sorted({scan.entities["sub"] for scan in (*plan.scans, *unplanned)})
-        write_scan_tables(settings.output_dir, everybody)  # earlier results are none now
+        everybody = {scan.entities["sub"] for scan in (*plan.scans, *unplanned)}
+        if everybody:  # earlier results are none now
+            unwritten = _write_tables(settings.output_dir, everybody, progress)
+            refused |= unwritten
+            plan = _only(plan, unwritten)
         if not plan.scans:
-            return set(refused)
+            return refused
         for name, failure in _run_workflow(settings, plan, work_dir, progress).items():
             message = failure.message
             for folder in (work_dir, settings.output_dir):
                 message = message.replace(f"{folder}/", "")
             failed = failed_record(records[name], failure.error_name, message, settings.bids_dir)
-            write_record(settings.output_dir, with_leftovers(failed, settings.output_dir))
+            try:
+                write_record(settings.output_dir, with_leftovers(failed, settings.output_dir))
+            except (StorageError, OSError) as error:  # its record stays that of no result
+                label = failed.entities["sub"]
+                if label not in refused:
+                    progress.fail(f"sub-{label}: {_refusal(error)}")
+                refused.add(label)
         size_mb = kept_bytes(work_dir, people) / 1e6
         progress.say(
             f"intermediate results: {size_mb:.0f} MB in {work_dir}; --clean-workdir forgets them"
         )
-        return set(refused)
+        return refused
 
 
 def _write_all(output_dir: Path, records: Iterable[ScanRecord]) -> dict[str, str]:
@@ -254,6 +270,33 @@ def _write_all(output_dir: Path, records: Iterable[ScanRecord]) -> dict[str, str
     if last is not None and not written:
         raise last
     return refused
+
+
+def _write_tables(output_dir: Path, people: Collection[str], progress: Progress) -> set[str]:
+    """Write the tables of participants; tell and return for whom they cannot be written.
+
+    Raises
+    ------
+    StorageError
+        They can be written for none.
+    """
+    refused: dict[str, str] = {}
+    for label in sorted(people):
+        try:
+            write_scan_tables(output_dir, [label])
+        except (StorageError, OSError) as error:
+            refused[label] = _refusal(error)
+    if len(refused) == len(people):
+        raise StorageError(next(iter(refused.values())))
+    for label, sentence in refused.items():
+        progress.fail(f"sub-{label}: {sentence}")
+    return set(refused)
+
+
+def _refusal(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return f"{error.filename}: cannot be written ({error.strerror}); correct permissions"
+    return str(error)
 
 
 def _only(plan: Plan, refused: Collection[str]) -> Plan:

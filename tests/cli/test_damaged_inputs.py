@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,51 @@ from damage import damaged_options, damaged_sidecars
 from synthetic_records import finished_record, write
 
 from bidsapp.cli.main import main
+from bidsapp.execution.engine import NodeFailure
 from bidsapp.group.collect import run_group
 from bidsapp.record import Status, find_records
 from bidsapp.settings import Filters
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_a_folder_that_is_lost_during_the_run_costs_its_participant(
+    raw, tmp_path, monkeypatch, capsys, fails
+):
+    """Whether its scan has failed by then or not; a file in its place stops even root."""
+    for label in ("1", "2"):
+        raw.t1w(f"sub-{label}")
+        raw.pet(f"sub-{label}_trc-FBB")
+    out = tmp_path / "out"
+
+    def lose(*arguments):
+        shutil.rmtree(out / "sub-1")
+        (out / "sub-1").write_text("no folder")
+        broken = ("sub-1_trc-FBB", "sub-2_trc-FBB") if fails else ("sub-2_trc-FBB",)
+        return {name: NodeFailure(name, "BadDataError", f"{name}: a fault") for name in broken}
+
+    monkeypatch.setattr("bidsapp.cli.participant._run_workflow", lose)
+    code = main([str(raw.root), str(out), "participant", "--work-dir", str(tmp_path / "w")])
+    told = capsys.readouterr()
+    assert code == 1
+    assert "Traceback" not in told.out + told.err
+    [record] = find_records(out)
+    assert (record.name, record.status) == ("sub-2_trc-FBB", Status.FAILED)
+    assert "sub-2_trc-FBB: a fault" in record.reason and (out / "sub-2.html").is_file()
+    assert "sub-1" in told.out
+
+
+def test_a_folder_that_is_lost_by_the_only_participant_ends_the_run(raw, tmp_path, monkeypatch):
+    raw.pet("sub-1_trc-FBB")
+    out = tmp_path / "out"
+
+    def lose(*arguments):
+        shutil.rmtree(out / "sub-1")
+        (out / "sub-1").write_text("no folder")
+        return {"sub-1_trc-FBB": NodeFailure("sub-1_trc-FBB", "BadDataError", "a fault")}
+
+    monkeypatch.setattr("bidsapp.cli.participant._run_workflow", lose)
+    work = str(tmp_path / "w")
+    assert main([str(raw.root), str(out), "participant", "--work-dir", work, "--nprocs", "2"]) == 74
 
 
 @pytest.fixture
