@@ -148,7 +148,8 @@ def test_plain_images_give_the_same_bits(out, table, shared_data, tmp_path):
     raw = shared_data / "bids" / "sub-05"
     pet.symlink_to(next(raw.glob("pet/*_pet.nii.gz")))
     t1w.symlink_to(next(raw.glob("anat/*_T1w.nii.gz")))
-    found = quantify(pet, t1w, tracer="NAV", window=(50, 70), frame_duration=300)
+    places = {"output_dir": tmp_path / "out", "work_dir": tmp_path / "work"}
+    found = quantify(pet, t1w, tracer="NAV", window=(50, 70), frame_duration=300, **places)
     (row,) = table[table.participant_id == "sub-05"].to_dict("records")
     assert found.suvr == {name: row[f"suvr_{name}"] for name in ("wc", "cg", "wcb", "pons")}
     assert found.centiloid == row["centiloid"] and found.page.is_file()
