@@ -10,8 +10,8 @@ from multiprocessing.context import ForkServerContext
 # the same input must give the same bits on every machine.
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
-# So that each worker starts in milliseconds: all steps, and nipype.
-_PRELOADED = ["bidsapp.workflows.participant", "nipype.pipeline.plugins.multiproc"]
+# So that each worker starts in milliseconds.
+_PRELOADED = ["bidsapp.execution.preloaded"]
 
 
 def context() -> ForkServerContext:

@@ -17,7 +17,6 @@ from io import BufferedIOBase
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 from isal import igzip, isal_zlib
 from numpy.typing import NDArray
@@ -25,6 +24,11 @@ from numpy.typing import NDArray
 from bidsapp.core.grid.volume import Grid, Volume
 from bidsapp.errors import BadDataError, NoInputError
 from bidsapp.io.atomic import COMPRESSION, replacing, write_gzip
+from bidsapp.io.untouched import load
+
+load("nibabel")
+
+import nibabel as nib  # noqa: E402
 
 # It says on stderr what is odd in a header; what matters of it is an error or a flag of ours.
 nib.imageglobals.logger.setLevel("CRITICAL")

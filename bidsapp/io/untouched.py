@@ -2,6 +2,9 @@
 
 A ``pybids_config.json`` or ``nipype.cfg`` in the current folder or at home, which
 somebody made for other work or cannot be read, would stop a run or change what it does.
+
+And no more of them than is used: nibabel imports pydicom with its decoders, a fifth of all that a
+process imports, to look into the DICOM headers that a NIfTI file may hold.
 """
 
 from __future__ import annotations
@@ -20,9 +23,9 @@ _POINTERS = ("PYBIDS_CONFIG",)
 
 
 def load(name: str) -> ModuleType:
-    """Import ``bids`` or ``nipype`` without the settings of whoever runs it."""
+    """Import ``bids``, ``nipype`` or ``nibabel`` without the settings of whoever runs it."""
     if name not in sys.modules:
-        with _nothing_to_find(name):
+        with _nothing_to_find(name), _without_pydicom():
             importlib.import_module(name)
         if name == "nipype":  # remembers where it was imported
             sys.modules[name].config._cwd = None
@@ -47,3 +50,16 @@ def _nothing_to_find(name: str) -> Iterator[None]:
             os.environ.clear()
             os.environ.update(variables)
             os.chdir(here or "/")
+
+
+@contextmanager
+def _without_pydicom() -> Iterator[None]:
+    """Let nibabel find no pydicom, which it can do without; whoever needs it imports it later."""
+    if "pydicom" in sys.modules:
+        yield
+        return
+    sys.modules["pydicom"] = None  # type: ignore[assignment]  # the way to say: not installed
+    try:
+        yield
+    finally:
+        del sys.modules["pydicom"]

@@ -7,6 +7,9 @@ import os
 import subprocess
 import sys
 
+import nibabel as nib
+import numpy as np
+
 STEERING = {
     "pybids_config.json": json.dumps({"config_paths": {"bids": "/nowhere.json"}}),
     ".nipype/nipype.cfg": "[execution]\nremove_node_directories = true\nhash_method = timestamp\n",
@@ -46,3 +49,20 @@ def test_a_run_among_settings_of_others(raw, tmp_path):
     run = [str(raw.root), str(tmp_path / "out"), "participant", "--work-dir", str(tmp_path / "w")]
     done = subprocess.run([sys.executable, "-m", "bidsapp", *run], **options, check=False)
     assert done.returncode == 65 and "FrameDuration" in done.stdout, done.stderr
+
+
+READS = """
+import sys
+from bidsapp.io.nifti import load_volume
+assert load_volume(sys.argv[1]).data.shape == (4, 4, 4)
+assert "pydicom" not in sys.modules
+import pydicom
+assert pydicom.Dataset
+"""
+
+
+def test_an_image_with_a_dicom_header_in_it_is_read_without_pydicom(tmp_path):
+    image = nib.Nifti1Image(np.ones((4, 4, 4), np.float32), np.eye(4))
+    image.header.extensions.append(nib.nifti1.Nifti1Extension(2, b"no DICOM at all"))
+    nib.save(image, tmp_path / "t1w.nii")
+    subprocess.run([sys.executable, "-c", READS, str(tmp_path / "t1w.nii")], check=True)
