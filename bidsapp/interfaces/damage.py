@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from nipype.interfaces.base import (
-    BaseInterfaceInputSpec,
     File,
     InputMultiObject,
     SimpleInterface,
@@ -17,13 +16,20 @@ from nipype.interfaces.base import (
 )
 
 from bidsapp.core.frames.stills import mean_at_reference
-from bidsapp.interfaces.store import about, fetch_stills, fetch_volume, keep_stills, keep_volume
+from bidsapp.interfaces.store import (
+    InputSpec,
+    about,
+    fetch_stills,
+    fetch_volume,
+    keep_stills,
+    keep_volume,
+)
 from bidsapp.io.nifti import read_frames
 from bidsapp.record import RecordPart
 from bidsapp.steps.inspecting import inspected, tissue_of_t1w, tissue_of_template
 
 
-class InspectInput(BaseInterfaceInputSpec):
+class InspectInput(InputSpec):
     """Inputs of `Inspect`; ``gm``, ``wm`` and ``mask`` on the T1w grid, none without a T1w."""
 
     pet = InputMultiObject(File(exists=True), mandatory=True, desc="files of the raw PET, NIfTI")

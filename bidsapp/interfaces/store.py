@@ -5,16 +5,22 @@ Arrays lie in the work folder as they are in memory, uncompressed.
 
 from __future__ import annotations
 
+import math
 import stat
+import struct
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from errno import ENOMEM
 from functools import lru_cache
+from io import BytesIO
+from mmap import ACCESS_COPY, mmap
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
+from zipfile import BadZipFile, ZipFile, ZipInfo
 
 import numpy as np
+from isal.isal_zlib import crc32
 from nipype.interfaces.base import BaseInterfaceInputSpec, isdefined
 from numpy.typing import NDArray
 
@@ -22,6 +28,14 @@ from bidsapp.core.frames.stills import Still
 from bidsapp.core.grid.volume import Volume
 from bidsapp.errors import CentipetError, StorageError
 from bidsapp.io.hashes import file_hash
+
+_ALIGNED = 64  # bytes, as numpy aligns within .npy
+# Of a ZIP file: the local header, which ends with the lengths of name and extra fields; an extra
+# field begins with its kind and length. That of padding is the one of zipalign.
+_LOCAL_HEADER = 30
+_LENGTHS = struct.Struct("<HH")
+_FIELD = struct.Struct("<HH")
+_PADDING = 0xD935
 
 
 class InputSpec(BaseInterfaceInputSpec):
@@ -60,14 +74,32 @@ def _digest(path: str, *_state: int) -> str:
 
 
 def keep(path: str | Path, arrays: Mapping[str, NDArray[Any]]) -> str:
-    """Write named arrays and return the path as nipype wants it, a string."""
-    named: Mapping[str, Any] = arrays  # mypy takes any of them for the option allow_pickle
-    np.savez(path, **named)
+    """Write named arrays as ``.npz`` and return the path as nipype wants it, a string.
+
+    Each begins at a multiple of 64 bytes, so that `fetch` can leave it where it is.
+    """
+    with Path(path).open("wb") as file, ZipFile(file, "w") as archive:
+        for name, array in arrays.items():
+            head = BytesIO()
+            about = np.lib.format.header_data_from_array_1_0(array)
+            np.lib.format.write_array_header_1_0(head, about)  # a multiple of 64 bytes
+            info = ZipInfo(f"{name}.npy")
+            info.file_size = len(head.getvalue()) + array.nbytes
+            begin = file.tell() + _LOCAL_HEADER + len(info.filename) + _FIELD.size
+            padding = bytes(-begin % _ALIGNED)
+            info.extra = _FIELD.pack(_PADDING, len(padding)) + padding
+            lines = array.T if about["fortran_order"] else np.ascontiguousarray(array)
+            with archive.open(info, "w") as entry:
+                entry.write(head.getvalue())
+                entry.write(lines.reshape(-1).view(np.uint8))
     return str(path)
 
 
 def fetch(path: str | Path) -> dict[str, NDArray[Any]]:
     """Read what `keep` wrote.
+
+    The arrays are the file itself, mapped into memory, which all processes share; what is written
+    into them is seen by nobody else.
 
     Raises
     ------
@@ -75,13 +107,36 @@ def fetch(path: str | Path) -> dict[str, NDArray[Any]]:
         It is gone or damaged: a run died with its disk, or somebody cleared the work folder.
     """
     try:
-        with np.load(path) as stored:
-            return dict(stored)
-    except (OSError, ValueError, EOFError, KeyError, BadZipFile, zlib.error) as error:
+        with Path(path).open("rb") as file, ZipFile(file) as archive:
+            mapped = mmap(file.fileno(), 0, access=ACCESS_COPY)
+            return {i.filename.removesuffix(".npy"): _array(mapped, i) for i in archive.infolist()}
+    except (
+        OSError, ValueError, EOFError, KeyError, BadZipFile, struct.error, zlib.error,
+    ) as error:  # fmt: skip
+        if isinstance(error, OSError) and error.errno == ENOMEM:
+            raise MemoryError from error
         raise StorageError(
             f"{path}: this intermediate result is missing or damaged; run again with "
             "--clean-workdir"
         ) from error
+
+
+def _array(mapped: mmap, info: ZipInfo) -> NDArray[Any]:
+    """One array of a file, when its checksum is right."""
+    name, extra = _LENGTHS.unpack_from(mapped, info.header_offset + _LOCAL_HEADER - _LENGTHS.size)
+    begin = info.header_offset + _LOCAL_HEADER + name + extra
+    end = begin + info.file_size
+    with memoryview(mapped) as whole:
+        if info.compress_type or crc32(whole[begin:end]) != info.CRC:
+            raise ValueError(f"{info.filename}: is not as it was written")
+    mapped.seek(begin)
+    np.lib.format.read_magic(mapped)
+    shape, turned, dtype = np.lib.format.read_array_header_1_0(mapped)
+    at = mapped.tell()
+    found = np.frombuffer(mapped, dtype, math.prod(shape), at) if math.prod(shape) else []
+    return np.array(found, dtype, copy=True if at % _ALIGNED else None).reshape(
+        shape, order="FC"[not turned]
+    )
 
 
 def keep_volume(path: str | Path, volume: Volume) -> str:

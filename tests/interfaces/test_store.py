@@ -1,13 +1,19 @@
-"""What nodes take in counts by its content, and no file is read twice for that."""
+"""What nodes take in counts by its content, and no file is read twice; arrays come back whole."""
 
 import os
+from importlib import import_module
+from inspect import isclass
 from pathlib import Path
+from pkgutil import iter_modules
 
+import numpy as np
 import pytest
-from nipype.interfaces.base import File, traits
+from nipype.interfaces.base import BaseInterface, File, traits
 
+from bidsapp import interfaces
+from bidsapp.errors import StorageError
 from bidsapp.interfaces import store
-from bidsapp.interfaces.store import InputSpec
+from bidsapp.interfaces.store import InputSpec, fetch, keep
 
 
 class _Inputs(InputSpec):
@@ -53,3 +59,60 @@ def test_a_file_is_read_once(files, monkeypatch):
 
 def test_text_is_no_file(files):
     assert digest(told="x" * 5000) != digest(told="a\0b") != digest(told=".")
+
+
+KEPT = {
+    "lines": np.arange(24, dtype=np.float32).reshape(2, 3, 4),
+    "columns": np.asfortranarray(np.arange(24.0).reshape(2, 3, 4)),
+    "part": np.arange(24).reshape(2, 3, 4)[:, ::2],
+    "mask": np.eye(3, dtype=bool),
+    "number": np.array(2.5),
+    "none": np.empty((0, 3)),
+    "names": np.array(["ctx", "wc"]),
+}
+
+
+def test_arrays_come_back_as_they_are(tmp_path):
+    path = keep(tmp_path / "kept.npz", KEPT)
+    with np.load(path) as stored:  # what any other program reads
+        for found in (fetch(path), dict(stored)):
+            assert list(found) == list(KEPT)
+            for name, array in found.items():
+                assert array.dtype == KEPT[name].dtype and np.array_equal(array, KEPT[name]), name
+    assert all(array.ctypes.data % 64 == 0 for array in fetch(path).values() if array.size)
+    fetch(path)["lines"][:] = 0  # nobody else sees it
+    assert np.array_equal(fetch(path)["lines"], KEPT["lines"])
+
+
+def test_arrays_that_numpy_wrote_are_read(tmp_path):
+    np.savez(tmp_path / "numpy.npz", **KEPT)
+    for name, array in fetch(tmp_path / "numpy.npz").items():
+        assert array.flags.aligned and np.array_equal(array, KEPT[name]), name
+
+
+def test_one_flipped_bit_or_a_missing_end_is_told(tmp_path):
+    path = Path(keep(tmp_path / "kept.npz", KEPT))
+    whole = path.read_bytes()
+    at = whole.index(KEPT["lines"].tobytes())
+    damaged = whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :]
+    for content in (damaged, whole[: len(whole) // 2], b"", b"PK\3\4"):
+        path.write_bytes(content)
+        with pytest.raises(StorageError, match="--clean-workdir"):
+            fetch(path)
+
+
+def test_every_step_reads_a_file_once():
+    """No interface of ours leaves it to nipype to hash what it takes in."""
+    modules = [
+        import_module(f"bidsapp.interfaces.{m.name}") for m in iter_modules(interfaces.__path__)
+    ]
+    steps = {
+        thing
+        for module in modules
+        for thing in vars(module).values()
+        if isclass(thing)
+        and issubclass(thing, BaseInterface)
+        and thing.__module__ == module.__name__
+    }
+    assert len(steps) > 20
+    assert [step for step in steps if not issubclass(step.input_spec, InputSpec)] == []
