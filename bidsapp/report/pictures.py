@@ -16,7 +16,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from bidsapp.core.anatomy.priors import TissuePriors
-from bidsapp.core.grid.volume import Volume
+from bidsapp.core.grid.volume import Volume, mask_centre
 from bidsapp.data.display import coloured, colours_in_words, display_of
 from bidsapp.report.figure import NOTHING, Figure, Layer, Words
 from bidsapp.report.lines import (
@@ -236,7 +236,7 @@ def field_of_view(
     """
     corners = np.stack(np.meshgrid(*((0, n - 1) for n in t1w.data.shape)), axis=-1).reshape(-1, 3)
     world = corners @ t1w.affine[:3, :3].T + t1w.affine[:3, 3]
-    centre = np.argwhere(brain.data).mean(axis=0) @ brain.affine[:3, :3].T + brain.affine[:3, 3]
+    centre = mask_centre(brain.data != 0) @ brain.affine[:3, :3].T + brain.affine[:3, 3]
     cuts = {name: (centre[axis],) for axis, name in ((2, "axial"), (1, "coronal"), (0, "sagittal"))}
     layout = lay_out(world.min(axis=0), world.max(axis=0), cuts, one_row=True)
     seen = inside(pet_shape, pet_affine, layout)

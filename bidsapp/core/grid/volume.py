@@ -27,6 +27,22 @@ def known_or_zero(data: NDArray[Any]) -> NDArray[Any]:
     return np.where(np.isfinite(data), data, np.zeros((), data.dtype))
 
 
+def mask_centre(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Mean index of the voxels of a mask, from how many lie in every plane.
+
+    Parameters
+    ----------
+    mask : ndarray of bool, shape (X, Y, Z)
+
+    Returns
+    -------
+    ndarray, shape (3,)
+    """
+    columns = np.count_nonzero(mask, axis=2)
+    planes = (columns.sum(axis=1), columns.sum(axis=0), np.count_nonzero(mask, axis=(0, 1)))
+    return np.array([plane @ np.arange(plane.size) for plane in planes]) / planes[0].sum()
+
+
 @dataclass(frozen=True)
 class Grid:
     """A regular grid of voxels.

@@ -22,7 +22,7 @@ from scipy import ndimage
 from bidsapp.core.anatomy.priors import TissuePriors
 from bidsapp.core.grid.alignment import Matrix, inverse, transform
 from bidsapp.core.grid.sampling import FWHM_PER_SIGMA, Float32, Float64
-from bidsapp.core.grid.volume import Grid
+from bidsapp.core.grid.volume import Grid, mask_centre
 from bidsapp.core.regions.regions import spread
 
 Mask = NDArray[np.bool_]
@@ -63,7 +63,7 @@ class PetTemplate:
     @property
     def centre(self) -> Float64:
         """Centroid of the brain, template world mm."""
-        return transform(self.affine, np.argwhere(self.outside_mm == 0).mean(axis=0))
+        return transform(self.affine, mask_centre(self.outside_mm == 0))
 
     def is_brain(self, points: Float64) -> Mask:
         """Whether template points (N, 3) lie in the brain, (N,).

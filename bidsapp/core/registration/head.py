@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from bidsapp.core.grid.alignment import Matrix, transform
 from bidsapp.core.grid.sampling import FWHM_PER_SIGMA, Float32, Float64, block_mean
-from bidsapp.core.grid.volume import Volume, known_or_zero
+from bidsapp.core.grid.volume import Volume, known_or_zero, mask_centre
 from bidsapp.core.registration.tissue_model import RegionOf, TissueModel
 from bidsapp.errors import BadDataError
 
@@ -105,7 +105,7 @@ class Head:
             average=usual,
             region_of=region_of,
             outside_mm=distance,
-            centre=transform(affine, np.argwhere(brain).mean(axis=0)),
+            centre=transform(affine, mask_centre(brain)),
         )
 
     def model(self, fwhm_mm: float, *, skull_apart: bool = True) -> TissueModel:
@@ -159,10 +159,11 @@ class _Crop:
     def around(
         cls, mask: NDArray[np.bool_], factors: tuple[int, int, int], margin: Float64
     ) -> _Crop:
-        inside = np.argwhere(mask)
+        held = [mask.any(axis=other) for other in ((1, 2), (0, 2), (0, 1))]
+        first, last = np.array([np.flatnonzero(planes)[[0, -1]] for planes in held]).T
         reach = np.ceil(margin).astype(np.intp)
-        low = inside.min(axis=0) - reach
-        blocks = -(-(inside.max(axis=0) + 1 + reach - low) // factors)
+        low = first - reach
+        blocks = -(-(last + 1 + reach - low) // factors)
         return cls(low, low + blocks * factors, factors)
 
     def voxels(self, values: NDArray[np.generic]) -> Float32:

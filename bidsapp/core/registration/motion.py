@@ -29,7 +29,7 @@ from bidsapp.core.grid.alignment import (
 )
 from bidsapp.core.grid.resample import resample
 from bidsapp.core.grid.sampling import Float64, block_affine, block_mean, blur, scattered_points
-from bidsapp.core.grid.volume import Volume, known_or_zero
+from bidsapp.core.grid.volume import Volume, known_or_zero, mask_centre
 from bidsapp.core.registration.similarity import MutualInformation, climb
 from bidsapp.errors import BadDataError
 
@@ -309,7 +309,7 @@ def _head(image: Volume) -> NDArray[np.bool_]:
 
 def _centroid(image: Volume) -> Float64:
     """Middle of the head, world mm: of its outline, which is the same whatever is bright in it."""
-    return transform(image.affine, np.argwhere(_head(image)).mean(axis=0))
+    return transform(image.affine, mask_centre(_head(image)))
 
 
 def _least_far(apart: Float64, faint: NDArray[np.bool_], matters: NDArray[np.bool_]) -> int:
