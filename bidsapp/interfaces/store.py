@@ -91,7 +91,7 @@ def keep(path: str | Path, arrays: Mapping[str, NDArray[Any]]) -> str:
             lines = array.T if about["fortran_order"] else np.ascontiguousarray(array)
             with archive.open(info, "w") as entry:
                 entry.write(head.getvalue())
-                entry.write(lines.reshape(-1).view(np.uint8))
+                entry.write(lines.reshape(-1).view(np.uint8).data)
     return str(path)
 
 
@@ -133,10 +133,10 @@ def _array(mapped: mmap, info: ZipInfo) -> NDArray[Any]:
     np.lib.format.read_magic(mapped)
     shape, turned, dtype = np.lib.format.read_array_header_1_0(mapped)
     at = mapped.tell()
-    found = np.frombuffer(mapped, dtype, math.prod(shape), at) if math.prod(shape) else []
-    return np.array(found, dtype, copy=True if at % _ALIGNED else None).reshape(
-        shape, order="FC"[not turned]
-    )
+    count = math.prod(shape)
+    found = np.frombuffer(mapped, dtype, count, at) if count else np.empty(0, dtype)
+    aligned = found.copy() if at % _ALIGNED else found
+    return aligned.reshape(shape, order="F" if turned else "C")
 
 
 def keep_volume(path: str | Path, volume: Volume) -> str:
