@@ -75,7 +75,7 @@ def undisturbed(bids_dir, stand_ins, tmp_path_factory) -> dict[str, str]:
     [
         ("out", "size=64k", 74),
         ("out", "size=1m", 74),
-        ("out", "size=3m", 1),  # there is a result, but no room for its page
+        ("out", "size=30m", 1),  # there is a result, but no room for its page
         ("work", "size=3m", 74),
         ("work", "nr_inodes=40", 74),
     ],

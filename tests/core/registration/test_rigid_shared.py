@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[1] / "benchmarks" / "pet_to_t1w.py"
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "pet_to_t1w.py"
 LARGEST_MM, MEAN_MM = 0.6, 0.3  # 0.22 and 0.15 measured; asked for are 1.0 and 0.6
 LARGEST_SECONDS, LARGEST_MEGABYTES = 30.0, 1500.0  # 12 s on an idle core
 
