@@ -14,10 +14,12 @@ the segmentations, so that a second run is quicker.
 from __future__ import annotations
 
 import argparse
+import copy
 import pickle
 import tempfile
 from collections.abc import Callable, Iterator
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -88,6 +90,15 @@ class Person:
         """Position of an image and what registration tells of it."""
         return register(Volume(frames.mean(axis=-1), affine), self.head)
 
+    def with_t1w(self, spoilt: Volume, folder: Path) -> tuple[Person, list[str]]:
+        """The same person by another T1w, which goes through a file, and what is told of it."""
+        other = copy.copy(self)
+        other.__dict__.pop("head", None)
+        other.t1w = load_volume(save_volume(folder / "t1w.nii.gz", spoilt), ndim=3)
+        made = segment_head(other.t1w)
+        other.found = made.segmentation
+        return other, [flag.code for flag in made.findings]
+
     @cached_property
     def head(self) -> Head:
         """The T1w side of the registration."""
@@ -105,6 +116,7 @@ class Person:
 
 
 Damage = Callable[[Person, Frames], Frames]
+T1wDamage = Callable[[Volume], Volume]
 
 
 def clipped(share: float) -> Damage:
@@ -192,6 +204,40 @@ def resized(person: Person, factors: tuple[float, float, float]) -> np.ndarray:
     return affine
 
 
+def t1w_voxels(value: float, count: int) -> T1wDamage:
+    """Voxels in a row near the middle of a T1w, in units of its 99th percentile."""
+
+    def do(t1w: Volume) -> Volume:
+        data = t1w.data.astype(np.float32)
+        x, y, z = (n // 2 for n in data.shape)
+        data[x, y, z : z + count] = value * np.percentile(data, 99)
+        return Volume(data, t1w.affine)
+
+    return do
+
+
+def t1w_hole(side_mm: float) -> T1wDamage:
+    """A cube beside the middle of a T1w without a number."""
+
+    def do(t1w: Volume) -> Volume:
+        data = t1w.data.astype(np.float32)
+        half = [round(side_mm / 2 / size) for size in t1w.grid.voxel_size]
+        middle = [n // 2 for n in data.shape]
+        middle[0] += round(25 / t1w.grid.voxel_size[0])
+        place = tuple(slice(m - h, m + h + 1) for m, h in zip(middle, half, strict=True))
+        data[place] = np.nan
+        return Volume(data, t1w.affine)
+
+    return do
+
+
+T1W_DAMAGES: dict[str, tuple[T1wDamage, ...]] = {
+    "T1w: 1, 10, 40 voxels infinite": tuple(t1w_voxels(np.inf, n) for n in (1, 10, 40)),
+    "T1w: a voxel 20, 200, 20000 times as bright": tuple(
+        t1w_voxels(v, 1) for v in (20.0, 200.0, 2e4)
+    ),
+    "T1w: a cube of 4, 12, 30 mm without a number": tuple(map(t1w_hole, (4.0, 12.0, 30.0))),
+}
 # What the registration must tell: images by their damage, headers by factors of the voxel sizes.
 SMOOTHED: dict[str, tuple[Damage, ...]] = {
     "smoothed by 4, 6, 8 mm": tuple(map(smoothed, (4.0, 6.0, 8.0))),
@@ -294,6 +340,18 @@ def cases(person: Person) -> Iterator[tuple[str, Frames, np.ndarray | None]]:
             yield f"{name} [{number}]", person.frames, resized(person, factors)
 
 
+def t1w_outcome(
+    person: Person, damage: T1wDamage, folder: Path
+) -> tuple[float | None, dict, list[str]]:
+    """As `outcome`, of a person whose T1w is spoilt: segmented and placed anew."""
+    try:
+        spoilt, codes = person.with_t1w(damage(person.t1w), folder)
+    except BadDataError as error:
+        return None, {}, [f"REFUSED: {error}"]
+    value, numbers, flags = outcome(spoilt, person.frames, folder, person.affine)
+    return value, numbers, codes + flags
+
+
 def main() -> None:
     """Print a line per case."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -315,8 +373,18 @@ def main() -> None:
                 + " ".join(f"{k}={v:.4g}" for k, v in numbers.items() if v is not None),
                 flush=True,
             )
-            for name, frames, affine in () if args.good else cases(person):
-                value, numbers, flags = outcome(person, frames, Path(place), affine)
+            if args.good:
+                continue
+            spoilt = (
+                (name, outcome(person, frames, Path(place), affine))
+                for name, frames, affine in cases(person)
+            )
+            of_t1w = (
+                (f"{name} [{number}]", t1w_outcome(person, damage, Path(place)))
+                for name, strengths in T1W_DAMAGES.items()
+                for number, damage in enumerate(strengths, start=1)
+            )
+            for name, (value, _, flags) in chain(spoilt, of_t1w):
                 off = "" if value is None else f"{value:8.1f} CL {value - right:+8.1f}"
                 quiet = value is not None and abs(value - right) > TOLD_CL and not flags
                 silent += quiet
