@@ -78,7 +78,9 @@ def chain(bids: Path, reference: Path, out: Path, names: list[str], *options: st
     """The same columns from derivatives, made if they are not there; flags in column ``flags``."""
     labels = [name.removeprefix("sub-") for name in names]
     if not (out / "group_centiloid.tsv").exists():
-        run("-m", "bidsapp", bids, out, "participant", "--participant-label", *labels, *options)
+        work = out.with_name("work")
+        run("-m", "bidsapp", bids, out, "participant", "-w", work, *options,
+            "--participant-label", *labels)  # fmt: skip
         run("-m", "bidsapp", bids, out, "group")
     ours, standard = read(out, reference)
     rows = pd.DataFrame(index=ours.index)
@@ -163,7 +165,8 @@ def real(data: Path, work: Path) -> str:
     """What the scan of a person gives without a T1w."""
     out = work / "real"
     if not (out / "group_centiloid.tsv").exists():
-        run("-m", "bidsapp", data / "real" / "mended", out, "participant", "--pet-only")
+        run("-m", "bidsapp", data / "real" / "mended", out, "participant", "--pet-only",
+            "-w", work / "work")  # fmt: skip
         run("-m", "bidsapp", data / "real" / "mended", out, "group")
     row = pd.read_csv(out / "group_centiloid.tsv", sep="\t").iloc[0]
     return f"One real florbetapir scan (about 2 CL by another program): {row['centiloid']} CL."
