@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from bidsapp.core.grid.alignment import inverse, transform
-from bidsapp.core.grid.volume import Volume
+from bidsapp.core.grid.volume import Volume, mask_box
 from bidsapp.core.regions.atlas_checks import Anatomy, mirrored, outside_brain, shifted
 from bidsapp.core.regions.regions import Regions, spread
 from bidsapp.core.regions.voi import nearest
@@ -347,8 +347,7 @@ def _probabilities(maps: Iterable[Volume], path: Path, table: Path | None, space
 
 def _carried_map(data: NDArray[np.floating], index: NDArray[np.float64]) -> Regions:
     """One probability map at fractional voxels (X, Y, Z, 3), looked up where it is filled."""
-    filled = [np.flatnonzero(data.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
-    low, high = (np.array([f[end] if f.size else 0 for f in filled]) for end in (0, -1))
+    low, high = mask_box(data != 0)
     flat = index.reshape(-1, 3)
     near = np.flatnonzero(((flat > low - 1) & (flat < high + 1)).all(axis=1))
     values = ndimage.map_coordinates(data.astype(np.float32), flat[near].T, order=1)

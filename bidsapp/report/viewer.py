@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bidsapp.core.grid.volume import Volume
+from bidsapp.core.grid.volume import Volume, mask_slices
 
 LEVELS = 255
 
@@ -81,15 +81,10 @@ class Frame:
     def around(cls, mask: Volume, margin_mm: float) -> Frame:
         """Part of the grid of a mask that holds the mask with a margin."""
         order, flips, affine = _turned(mask.affine, mask.data.shape)
-        inside = _turn(np.asarray(mask.data) != 0, order, flips)
+        inside = _turn(np.asarray(mask.data), order, flips) != 0
         steps = _steps(affine)
-        first, last = [], []
-        for axis in range(3):
-            held = np.flatnonzero(inside.any(axis=tuple({0, 1, 2} - {axis})))
-            margin = round(margin_mm / steps[axis])
-            first.append(max(int(held[0]) - margin, 0))
-            last.append(min(int(held[-1]) + margin + 1, inside.shape[axis]))
-        return cls(order, flips, affine, tuple(first), tuple(last))
+        box = mask_slices(inside, np.rint(margin_mm / np.asarray(steps)).astype(int))
+        return cls(order, flips, affine, tuple(s.start for s in box), tuple(s.stop for s in box))
 
     @property
     def steps(self) -> NDArray[np.float64]:

@@ -13,7 +13,7 @@ from scipy.ndimage import binary_erosion, gaussian_filter
 from bidsapp.core.frames.damage import air_level, crosses, inspect, voxels_at
 from bidsapp.core.frames.stills import Still
 from bidsapp.core.grid.alignment import Matrix, inverse, transform
-from bidsapp.core.grid.resample import measured_box, resample
+from bidsapp.core.grid.resample import measured_voxels, resample
 from bidsapp.core.grid.sampling import FWHM_PER_SIGMA
 from bidsapp.core.grid.volume import Grid, Volume
 from bidsapp.core.quality import damage_findings, damage_refusal
@@ -104,7 +104,7 @@ def inspected(
     limits, grid = read_table("limits"), mean.grid
     points = field.astype(np.float64)
     in_reference = points[vois(2)[reference]]
-    seen = _seen(stills[0].image)
+    seen = measured_voxels(stills[0].image.data)
     lost = {_key(still.motion): np.zeros(grid.shape, bool) for still in stills}
     shares: dict[str, list[float]] = {"lost": [0.0], "clipped": [0.0], "step": [0.0]}
     reference_lost = 0.0
@@ -146,14 +146,6 @@ def inspected(
 
 def _key(motion: Matrix) -> bytes:
     return np.asarray(motion, np.float64).tobytes()
-
-
-def _seen(image: Volume) -> Mask:
-    """Voxels inside the planes that were measured."""
-    first, last = measured_box(image.data)
-    inside = np.zeros(image.data.shape, bool)
-    inside[tuple(slice(a, b + 1) for a, b in zip(first, last, strict=True))] = True
-    return inside
 
 
 def _share(part: Mask, whole: Mask) -> float:

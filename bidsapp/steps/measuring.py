@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from bidsapp.core.anatomy.warp import Warp
 from bidsapp.core.grid.alignment import Matrix, inverse, transform
 from bidsapp.core.grid.resample import resample
-from bidsapp.core.grid.volume import Grid, Volume
+from bidsapp.core.grid.volume import Grid, Volume, mask_slices
 from bidsapp.core.regions.regional import Column, Scale, Uptake, measure_regions, uptake
 from bidsapp.core.regions.regions import Regions
 from bidsapp.core.regions.voi import template_voxels
@@ -88,12 +87,8 @@ def _placed_scene(grid: Grid, tissues: Mapping[str, Map], source: NDArray[np.int
 
 def _near(brain: Map, grid: Grid) -> NDArray[np.bool_]:
     """Box around a brain: the rest of the T1w need not be carried to the template."""
-    box = ndimage.find_objects(brain.astype(np.uint8))[0]
-    margin = np.ceil(_MARGIN_MM / grid.voxel_size).astype(int)
     near = np.zeros(brain.shape, bool)
-    near[
-        tuple(slice(max(s.start - m, 0), s.stop + m) for s, m in zip(box, margin, strict=True))
-    ] = True
+    near[mask_slices(brain != 0, np.ceil(_MARGIN_MM / grid.voxel_size).astype(int))] = True
     return near
 
 

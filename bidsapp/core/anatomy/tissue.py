@@ -14,7 +14,7 @@ from bidsapp.core.anatomy.mixture import Mixture
 from bidsapp.core.anatomy.priors import PriorSampler
 from bidsapp.core.anatomy.warp import Warp
 from bidsapp.core.grid.sampling import block_mean
-from bidsapp.core.grid.volume import Volume, known_or_zero
+from bidsapp.core.grid.volume import Volume, known_or_zero, mask_box, mask_slices
 
 Float = NDArray[np.float64]
 
@@ -122,12 +122,8 @@ def _may_be_brain(
     axes = [np.arange(0, n, _LATTICE) for n in shape]
     maybe = (_prior(sampler, warp, *axes)[:, 3] < _CERTAIN).reshape([len(a) for a in axes])
     maybe = ndimage.binary_dilation(maybe, np.ones((3, 3, 3)))
-    sides = []
-    for axis, n in enumerate(shape):
-        found = np.flatnonzero(maybe.any(axis=tuple({0, 1, 2} - {axis})))
-        first, last = (found[0], found[-1]) if found.size else (0, -1)
-        sides.append(slice(first * _LATTICE, min(n, (last + 1) * _LATTICE)))
-    x, y, z = sides
+    first, last = mask_box(maybe)
+    x, y, z = map(slice, first * _LATTICE, np.minimum(shape, (last + 1) * _LATTICE))
     return maybe, (x, y, z)
 
 
@@ -154,7 +150,7 @@ def _brain(probabilities: Float32, voxel_size: Float) -> NDArray[np.bool_]:
     and ventricles, filled.
     """
     solid = probabilities[0] + probabilities[1]
-    box = _padded_box(solid > 0.5, np.ceil(_CLOSING_MM / voxel_size).astype(int) + 1)
+    box = mask_slices(solid > 0.5, np.ceil(_CLOSING_MM / voxel_size).astype(int) + 1)
     parts = np.ceil(voxel_size / _FINE_MM - 1e-3).astype(int)
     fine = voxel_size / parts
     core = _largest(_shrunk(_divided(solid[box], parts) > 0.5, fine, 2.0))
@@ -172,17 +168,6 @@ def _divided(values: Float32, parts: NDArray[np.int64]) -> Float32:
         return values
     result: Float32 = ndimage.zoom(values, parts, order=1, mode="nearest", grid_mode=True)
     return result
-
-
-def _padded_box(mask: NDArray[np.bool_], pad: NDArray[np.int64]) -> tuple[slice, ...]:
-    """Bounding box of a mask and ``pad`` voxels more; the whole image for an empty mask."""
-    found = ndimage.find_objects(mask.astype(np.uint8))
-    if not found:
-        return tuple(slice(0, n) for n in mask.shape)
-    return tuple(
-        slice(max(side.start - p, 0), min(side.stop + p, n))
-        for side, p, n in zip(found[0], pad, mask.shape, strict=True)
-    )
 
 
 def _grown(mask: NDArray[np.bool_], voxel_size: Float, by_mm: float) -> NDArray[np.bool_]:

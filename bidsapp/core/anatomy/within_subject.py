@@ -41,7 +41,7 @@ from bidsapp.core.grid.alignment import (
     transform,
 )
 from bidsapp.core.grid.sampling import Float32, Float64, blur, scattered_points, trilinear
-from bidsapp.core.grid.volume import Grid, Volume, known_or_zero
+from bidsapp.core.grid.volume import Grid, Volume, known_or_zero, mask_slices
 from bidsapp.core.quality import Flag
 from bidsapp.errors import BadDataError
 
@@ -144,7 +144,7 @@ def ventricles_ml(
     -------
     float
     """
-    box = ndimage.find_objects(brain.astype(np.uint8))[0]
+    box = mask_slices(brain)
     padded = np.pad(brain[box], 1)
     depth = ndimage.distance_transform_edt(padded, sampling=voxel_size)[1:-1, 1:-1, 1:-1]
     return float(csf[box][depth > DEEP_MM].sum(dtype=np.float64) * np.prod(voxel_size) / 1000)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from bidsapp.core.grid.volume import Grid, Volume
+from bidsapp.core.grid.volume import Grid, Volume, mask_box
 
 Box = tuple[NDArray[np.intp], NDArray[np.intp]]  # first and last index along each axis
 
@@ -35,13 +35,24 @@ def measured_box(data: NDArray[np.generic]) -> Box:
     first, last : ndarray, shape (3,)
         Inclusive; ``last < first`` when the image is empty.
     """
-    filled = np.isfinite(data) & (data != 0)
-    first, last = np.zeros(3, np.intp), np.full(3, -1, np.intp)
-    for axis in range(3):
-        planes = np.flatnonzero(filled.any(axis=tuple({0, 1, 2} - {axis})))
-        if planes.size:
-            first[axis], last[axis] = planes[0], planes[-1]
-    return first, last
+    return mask_box(np.isfinite(data) & (data != 0))
+
+
+def measured_voxels(data: NDArray[np.generic]) -> NDArray[np.bool_]:
+    """Voxels inside `measured_box`.
+
+    Parameters
+    ----------
+    data : ndarray, shape (X, Y, Z)
+
+    Returns
+    -------
+    ndarray of bool, shape (X, Y, Z)
+    """
+    first, last = measured_box(data)
+    inside = np.zeros(data.shape, bool)
+    inside[tuple(map(slice, first, last + 1))] = True
+    return inside
 
 
 def common_box(frames: Iterable[NDArray[np.generic]]) -> Box:

@@ -27,6 +27,46 @@ def known_or_zero(data: NDArray[Any]) -> NDArray[Any]:
     return np.where(np.isfinite(data), data, np.zeros((), data.dtype))
 
 
+def mask_box(mask: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """First and last index of a mask along each axis.
+
+    Parameters
+    ----------
+    mask : ndarray of bool, shape (X, Y, Z)
+
+    Returns
+    -------
+    first, last : ndarray, shape (3,)
+        Inclusive; ``last < first`` when the mask is empty.
+    """
+    first, last = np.zeros(3, np.intp), np.full(3, -1, np.intp)
+    for axis in range(3):
+        planes = np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {axis})))
+        if planes.size:
+            first[axis], last[axis] = planes[0], planes[-1]
+    return first, last
+
+
+def mask_slices(
+    mask: NDArray[np.bool_], margin: int | NDArray[np.integer] = 0
+) -> tuple[slice, ...]:
+    """Smallest block that holds a mask and ``margin`` voxels around it, inside the image.
+
+    Parameters
+    ----------
+    mask : ndarray of bool, shape (X, Y, Z)
+    margin : int, or ndarray of int, shape (3,)
+
+    Returns
+    -------
+    tuple of slice
+    """
+    first, last = mask_box(mask)
+    low = np.maximum(first - margin, 0)
+    high = np.minimum(last + 1 + margin, mask.shape)
+    return tuple(map(slice, low.tolist(), high.tolist()))
+
+
 def mask_centre(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Mean index of the voxels of a mask, from how many lie in every plane.
 

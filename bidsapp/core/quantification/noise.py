@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage, optimize
 
+from bidsapp.core.grid.volume import mask_slices
+
 Float = NDArray[np.float64]
 
 _SD_PER_MAD = 1.4826
@@ -53,7 +55,7 @@ class Noise:
         -------
         float
         """
-        part = mask[_box(mask)].astype(np.float64)
+        part = mask[mask_slices(mask)].astype(np.float64)
         width = np.sqrt(2) * self.sigma_mm / voxel_mm
         # the correlation at lag zero is 1: the blurred mask times the height of the kernel
         blurred = ndimage.gaussian_filter(part, width, mode="constant", truncate=5)
@@ -77,7 +79,7 @@ def estimate(image: NDArray[np.floating], mask: NDArray[np.bool_], voxel_mm: flo
     Noise or None
         None when too little of the mask was measured.
     """
-    box = _box(mask, margin=6)
+    box = mask_slices(mask, margin=6)
     part = image[box].astype(np.float64)
     known = np.isfinite(part)
     part = np.where(known, part, 0.0)
@@ -129,9 +131,3 @@ def _height(width: float, truncate: float) -> float:
     radius = int(truncate * width + 0.5)
     offsets = np.arange(-radius, radius + 1)
     return float(1 / np.exp(-0.5 * (offsets / width) ** 2).sum())
-
-
-def _box(mask: NDArray[np.bool_], margin: int = 0) -> tuple[slice, ...]:
-    """Smallest block that holds the mask, and some voxels around it."""
-    found = ndimage.find_objects(mask.astype(np.uint8))[0]
-    return tuple(slice(max(side.start - margin, 0), side.stop + margin) for side in found)

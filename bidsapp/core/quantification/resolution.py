@@ -18,13 +18,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import lstsq
-from scipy.ndimage import binary_dilation, find_objects, gaussian_filter
+from scipy.ndimage import binary_dilation, gaussian_filter
 from threadpoolctl import threadpool_limits
 
 from bidsapp.core.grid.alignment import Matrix, inverse, transform
-from bidsapp.core.grid.resample import measured_box, resample
+from bidsapp.core.grid.resample import measured_voxels, resample
 from bidsapp.core.grid.sampling import FWHM_PER_SIGMA, Float32, Float64
-from bidsapp.core.grid.volume import Grid, Volume
+from bidsapp.core.grid.volume import Grid, Volume, mask_box
 from bidsapp.core.registration.levels import drift_basis
 from bidsapp.core.registration.tissue_model import cauchy_weights
 
@@ -83,7 +83,7 @@ def measure_resolution(
     grid = Grid((x, y, z), corner)
     maps, brain = _maps(tissue, mask, regions, t1w_affine, grid, inverse(t1w_to_pet))
     near = binary_dilation(brain > 0.5, iterations=max(1, round(_REACH_MM / float(size.mean()))))
-    chosen = np.flatnonzero(near & np.isfinite(data) & _measured(pet.data)[box])
+    chosen = np.flatnonzero(near & np.isfinite(data) & measured_voxels(pet.data)[box])
     if len(chosen) > _MOST_VOXELS:  # golden-section sampling: even, and on no grid
         share = (np.arange(len(chosen)) * 0.6180339887498949) % 1
         chosen = chosen[share < _MOST_VOXELS / len(chosen)]
@@ -129,7 +129,7 @@ def smooth(image: Volume, fwhm_mm: Sequence[float]) -> Volume:
         float32; every voxel the mean of the measured ones around it (normalised convolution:
         Knutsson & Westin, CVPR 1993), NaN where it was not measured itself.
     """
-    known = np.isfinite(image.data) & _measured(image.data)
+    known = np.isfinite(image.data) & measured_voxels(image.data)
     sigma = np.asarray(fwhm_mm) / FWHM_PER_SIGMA / image.grid.voxel_size
     values = np.where(known, image.data, 0).astype(np.float32)
     total = gaussian_filter(values, sigma, mode="constant")
@@ -137,19 +137,11 @@ def smooth(image: Volume, fwhm_mm: Sequence[float]) -> Volume:
     return Volume(np.where(known, total / np.where(known, weight, 1), np.nan), image.affine)
 
 
-def _measured(data: NDArray[np.generic]) -> NDArray[np.bool_]:
-    first, last = measured_box(data)
-    inside = np.zeros(data.shape, dtype=bool)
-    inside[tuple(slice(a, b + 1) for a, b in zip(first, last, strict=True))] = True
-    return inside
-
-
 def _box(
     pet: Volume, mask: NDArray[np.bool_], t1w_affine: Matrix, t1w_to_pet: Matrix
 ) -> tuple[slice, ...]:
     """Part of the PET grid around the brain, with room for the blur."""
-    spans = find_objects(mask.astype(np.uint8))[0]
-    corners = np.array(np.meshgrid(*([s.start, s.stop - 1] for s in spans))).reshape(3, -1).T
+    corners = np.array(np.meshgrid(*np.transpose(mask_box(mask)))).reshape(3, -1).T
     world = transform(t1w_to_pet @ t1w_affine, corners.astype(np.float64))
     index = transform(inverse(pet.affine), world)
     low = np.clip(np.floor(index.min(axis=0)).astype(int) - _MARGIN_VOXELS, 0, None)

@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from bidsapp.core.grid.alignment import Matrix, transform
 from bidsapp.core.grid.sampling import FWHM_PER_SIGMA, Float32, Float64, block_mean
-from bidsapp.core.grid.volume import Volume, known_or_zero, mask_centre
+from bidsapp.core.grid.volume import Volume, known_or_zero, mask_box, mask_centre
 from bidsapp.core.registration.tissue_model import RegionOf, TissueModel
 from bidsapp.errors import BadDataError
 
@@ -159,12 +159,12 @@ class _Crop:
     def around(
         cls, mask: NDArray[np.bool_], factors: tuple[int, int, int], margin: Float64
     ) -> _Crop:
-        held = [mask.any(axis=other) for other in ((1, 2), (0, 2), (0, 1))]
-        first, last = np.array([np.flatnonzero(planes)[[0, -1]] for planes in held]).T
+        first, last = mask_box(mask)
         reach = np.ceil(margin).astype(np.intp)
         low = first - reach
-        blocks = -(-(last + 1 + reach - low) // factors)
-        return cls(low, low + blocks * factors, factors)
+        size = np.array(factors, np.intp)
+        blocks = -(-(last + 1 + reach - low) // size)
+        return cls(low, low + blocks * size, factors)
 
     def voxels(self, values: NDArray[np.generic]) -> Float32:
         """Return the voxels in the box, zero beyond the image."""

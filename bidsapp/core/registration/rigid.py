@@ -28,7 +28,7 @@ from threadpoolctl import threadpool_limits
 from bidsapp.core.grid.alignment import Matrix, displacement, inverse, transform
 from bidsapp.core.grid.resample import measured_box
 from bidsapp.core.grid.sampling import Float64, block_affine, block_mean, blur, scattered_points
-from bidsapp.core.grid.volume import Volume, known_or_zero
+from bidsapp.core.grid.volume import Volume, known_or_zero, mask_box
 from bidsapp.core.quality import Flag
 from bidsapp.core.registration import placement
 from bidsapp.core.registration.head import Head
@@ -401,8 +401,8 @@ def _voxels_near_brain(head: Head, pet: Volume, matrix: Matrix) -> tuple[Float64
 
 def _around(mask: NDArray[np.bool_], to_index: Matrix) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """First and end voxel of the box of another image in which the voxels of a mask lie."""
-    spans = [np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
-    ends = [(span[0] - 1.0, span[-1] + 1.0) for span in spans]
+    low, high = mask_box(mask)
+    ends = np.stack([low - 1.0, high + 1.0], axis=1)
     corners = transform(to_index, np.stack(np.meshgrid(*ends), axis=-1).reshape(-1, 3))
     first, end = np.floor(corners.min(axis=0)), np.ceil(corners.max(axis=0)) + 1
     return np.maximum(first, 0).astype(np.intp), np.maximum(end, 0).astype(np.intp)
