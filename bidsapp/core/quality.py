@@ -276,13 +276,23 @@ def normalisation_findings(
     quality : numbers by name
     limits : by the same names, ``flag``, the largest good value, or ``least``, the smallest
     """
+    remedy = ": look at the picture of the T1w on the template"
+    return _beyond(_NORMALISATION, quality, limits, remedy)
+
+
+def _beyond(
+    sentences: Mapping[str, tuple[str, str]],
+    quality: Mapping[str, float | None],
+    limits: Mapping[str, Mapping[str, float]],
+    remedy: str,
+) -> tuple[Flag, ...]:
+    """Flags of the numbers beyond their limits: the sentence of each, and what to do."""
     found = []
-    for name, (code, sentence) in _NORMALISATION.items():
+    for name, (code, sentence) in sentences.items():
         limit, value = limits.get(name, {}), quality.get(name)
         if value is not None and is_beyond(value, limit):
             told = sentence.format(value=value, limit=limit.get("flag", limit.get("least")))
-            remedy = "look at the picture of the T1w on the template"
-            found.append(Flag(code, f"{told}: {remedy}"))
+            found.append(Flag(code, told + remedy))
     return tuple(found)
 
 
@@ -392,6 +402,9 @@ def part_findings(name: str, reason: str) -> tuple[Flag, ...]:
     )
 
 
+_COPY_AGAIN = "look at the image, and convert or copy it again"
+
+
 def damage_refusal(region: str, lost: float, step: float | None, most_lost: float) -> str | None:
     """Why there can be no Centiloid when the reference region is damaged, else None.
 
@@ -402,16 +415,15 @@ def damage_refusal(region: str, lost: float, step: float | None, most_lost: floa
     step : step of the uptake between two planes that cross it, over the mean; None without one
     most_lost : part that may be lost
     """
-    remedy = "look at the image, and convert or copy it again"
     if lost > most_lost:
         return (
             f"{lost:.0%} of the reference region {region} holds one and the same number or next to "
-            f"nothing instead of activity: {remedy}"
+            f"nothing instead of activity: {_COPY_AGAIN}"
         )
     if step is not None:
         return (
             f"the uptake jumps by {step:.0%} from one plane to the next within the reference "
-            f"region {region}, as no anatomy does: {remedy}"
+            f"region {region}, as no anatomy does: {_COPY_AGAIN}"
         )
     return None
 
@@ -434,6 +446,14 @@ _DAMAGE = {
         "anatomy does: planes were scaled, lost or filled",
     ),
 }
+_OFFSET = {
+    "pet_air_level": (
+        "pet-offset",
+        "the air around the head differs from zero by {value:.1%} of the uptake of the brain "
+        "(limit {limit:.1%}): something was added to the image or taken from it, so every ratio is "
+        "off",
+    ),
+}
 
 
 def damage_findings(
@@ -446,24 +466,10 @@ def damage_findings(
     quality : numbers by name, None where one cannot be told
     limits : by the same names, ``flag``, the largest good value
     """
-    remedy = "look at the image, and convert or copy it again"
-    found = []
-    for name, (code, sentence) in _DAMAGE.items():
-        limit, value = limits[name], quality.get(name)
-        if value is not None and is_beyond(value, limit):
-            told = sentence.format(value=value, limit=limit["flag"])
-            found.append(Flag(code, f"{told}: {remedy}"))
-    air = quality.get("pet_air_level")
-    if air is not None and is_beyond(air, limits["pet_air_level"]):
-        found.append(
-            Flag(
-                "pet-offset",
-                f"the air around the head differs from zero by {air:.1%} of the uptake of the "
-                f"brain (limit {limits['pet_air_level']['flag']:.1%}): something was added to the "
-                "image or taken from it, so every ratio is off; check the intercept of its header",
-            )
-        )
-    return tuple(found)
+    return (
+        *_beyond(_DAMAGE, quality, limits, f": {_COPY_AGAIN}"),
+        *_beyond(_OFFSET, quality, limits, "; check the intercept of its header"),
+    )
 
 
 def centiloid_refusal(value: float, lowest: float, highest: float) -> str | None:
