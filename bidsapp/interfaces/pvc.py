@@ -28,7 +28,7 @@ from bidsapp.record import RecordPart
 from bidsapp.record.codec import plain
 from bidsapp.record.parts import not_corrected
 from bidsapp.settings import Processing
-from bidsapp.steps.correcting import VOI_ATLAS, Anatomy, corrected, corrected_columns
+from bidsapp.steps.correcting import VOI_ATLAS, PlacedAnatomy, corrected, corrected_columns
 
 
 class CorrectInput(InputSpec):
@@ -64,7 +64,7 @@ class Correct(SimpleInterface):
         given, folder = self.inputs, Path(runtime.cwd)
         tables: dict[str, Any] = {}
         pet = fetch_volume(given.pet)
-        anatomy = Anatomy(
+        anatomy = PlacedAnatomy(
             grey=fetch_volume(given.gm),
             white=fetch_volume(given.wm),
             fluid=fetch_volume(given.csf),

@@ -31,7 +31,7 @@ VOI_ATLAS = "Centiloid"  # its regions make the images and the ratios
 
 
 @dataclass(frozen=True, eq=False)
-class Anatomy:
+class PlacedAnatomy:
     """What a T1w says of a head, and where the PET lies on it.
 
     Attributes
@@ -56,7 +56,7 @@ class Anatomy:
 class Placing:
     """Brings atlas and tissues to the grid of a PET."""
 
-    def __init__(self, grid: Grid, anatomy: Anatomy) -> None:
+    def __init__(self, grid: Grid, anatomy: PlacedAnatomy) -> None:
         self.grid, self.anatomy = grid, anatomy
         self.to_t1w = inverse(anatomy.to_pet)
 
@@ -99,7 +99,7 @@ def fractions(tissue: Volume, grid: Grid, to_tissue: Matrix) -> np.ndarray:
 
 
 def corrected(
-    pet: Volume, anatomy: Anatomy, processing: Processing
+    pet: Volume, anatomy: PlacedAnatomy, processing: Processing
 ) -> tuple[dict[str, Corrected], RecordPart]:
     """Correct a PET in every atlas of a run.
 
@@ -132,7 +132,7 @@ def corrected(
     return found, corrected_part(found[VOI_ATLAS], names, psf_mm, source)
 
 
-def _resolution(pet: Volume, anatomy: Anatomy, processing: Processing) -> tuple[Fwhm, str]:
+def _resolution(pet: Volume, anatomy: PlacedAnatomy, processing: Processing) -> tuple[Fwhm, str]:
     """FWHMs along the voxel axes, mm: those of the user, else measured in the image."""
     if processing.psf_mm is not None:
         return processing.psf_mm, "given"

@@ -21,7 +21,7 @@ from bidsapp.data import vois
 from bidsapp.data.atlases import atlas
 from bidsapp.interfaces.store import fetch, fetch_volume
 from bidsapp.io.nifti import load_volume
-from bidsapp.steps.correcting import Anatomy, Placing
+from bidsapp.steps.correcting import PlacedAnatomy, Placing
 
 pytestmark = pytest.mark.slow
 
@@ -153,7 +153,7 @@ def _compartments(run, pet, frames):
     grey, white, fluid = (fetch_volume(maps[name]) for name in ("gm", "wm", "csf"))
     warped = Warp.from_arrays(fetch(maps["warp"]))
     brain = np.ones(grey.data.shape, bool)
-    anatomy = Anatomy(grey, white, fluid, brain, {}, warped, np.array(matrix))
+    anatomy = PlacedAnatomy(grey, white, fluid, brain, {}, warped, np.array(matrix))
     placed = Placing(frames.grid, anatomy)
     regions = placed.on(atlas("Centiloid").regions)
     return (
