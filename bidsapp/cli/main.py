@@ -8,6 +8,7 @@ import os
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
+from importlib import import_module
 from pathlib import Path
 
 from bidsapp import __version__
@@ -29,6 +30,9 @@ from bidsapp.settings import Level, Settings
 # Objects made before garbage is looked for, instead of 700: imports make 300,000 that all stay.
 _YOUNG_OBJECTS = 50_000
 
+# ``centipet NAME ...``: a module of this package each.
+COMMANDS = ("calibrate", "compare", "demo", "quantify", "segment", "verify", "voi")
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``centipet`` and return its exit code.
@@ -49,18 +53,8 @@ def _main(argv: Sequence[str]) -> int:
         from bidsapp.cli.demo import main as demo
 
         return demo(argv[1:])
-    if argv[:1] == ["voi"] and not set(argv[2:3]) & set(Level):  # else a dataset of that name
-        from bidsapp.cli.voi import main as voi
-
-        return voi(argv[1:])
-    if argv[:1] == ["verify"] and not set(argv[2:3]) & set(Level):
-        from bidsapp.cli.verify import main as verify
-
-        return verify(argv[1:])
-    if argv[:1] == ["quantify"] and not set(argv[2:3]) & set(Level):
-        from bidsapp.cli.quantify import main as quantify
-
-        return quantify(argv[1:])
+    if argv[:1] and argv[0] in COMMANDS and not set(argv[2:3]) & set(Level):  # else a dataset
+        return int(import_module(f"bidsapp.cli.{argv[0]}").main(argv[1:]))
     try:
         settings = parse(argv)
     except CentipetError as error:

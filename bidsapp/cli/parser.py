@@ -34,8 +34,8 @@ participant. Accepted from other BIDS-Apps without effect: --omp-nthreads (a pro
 one thread, so that results do not depend on it), --random-seed (nothing is random), --notrack
 (nothing is tracked), --resource-monitor (the log has the time of every step). Options may be
 written with _ for -. Two plain images without a dataset: centipet quantify --help. Images that are
-in MNI space already: centipet voi --help. Is a dataset still what was computed: centipet-verify
-OUTPUT_DIR.
+in MNI space already: centipet voi --help. Is a dataset still what was computed: centipet verify
+OUTPUT_DIR. More commands, each with its --help: centipet segment, calibrate, compare, demo.
 
 Exit codes: 0 done; 1 some scans failed; 16 not BIDS; 17 no such level; 18 nothing matches; 64
 usage; 65 bad data; 66 input missing; 70 internal; 73 cannot write; 74 disk full; 75 killed, so

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from bidsapp.cli.main import main
+from bidsapp.cli.main import COMMANDS, main
 
 
 @pytest.fixture
@@ -350,3 +350,19 @@ def test_the_conversion_alone_writes_no_derivatives(run, conversion, option):
     assert run(*conversion(), option)[0] == 0
     assert run(*conversion(errors=["series 7: broken"]), option)[0] == 1
     assert not run.out.exists()
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_is_one_of_centipet(capsys, name):
+    with pytest.raises(SystemExit) as left:
+        main([name, "--help"])
+    assert left.value.code == 0
+    assert name in capsys.readouterr().out.split("\n")[0]
+    assert main([name, "--no-such-option"]) == 64
+    assert "--help" in capsys.readouterr().err
+
+
+def test_a_dataset_may_be_called_like_a_command(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["segment", "out", "participant"]) == 66
+    assert "give the raw BIDS dataset" in capsys.readouterr().err
