@@ -13,7 +13,7 @@ from whole_app import hashes, read_tsv, run_centipet
 
 pytestmark = pytest.mark.slow
 
-TOO_LITTLE_MB = 600  # the program itself fits, the segmentation of a head does not
+TOO_LITTLE_MB = 400  # the program itself fits, the segmentation of a head does not
 
 
 @pytest.fixture(scope="module")
