@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property, lru_cache, partial
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -551,7 +552,7 @@ def _applying(image: RawImage, bids_dir: Path) -> list[Path]:
 @lru_cache(maxsize=64)
 def _around(folder: Path, bids_dir: Path) -> tuple[Path, ...]:
     """The dataset, the folders in it that hold a folder, and this itself."""
-    return tuple(bids_dir / part for part in reversed((folder / "_").relative_to(bids_dir).parents))
+    return tuple(accumulate(folder.relative_to(bids_dir).parts, Path.joinpath, initial=bids_dir))
 
 
 def _suffix(path: Path) -> str:
@@ -623,7 +624,11 @@ def _json_files(folder: Path) -> tuple[tuple[Path, str, dict[str, str]], ...]:
 
 @lru_cache(maxsize=64)
 def _listing(folder: Path, _changed: int) -> tuple[tuple[Path, str, dict[str, str]], ...]:
-    return tuple((path, _suffix(path), parse_entities(path)) for path in folder.glob("*.json"))
+    try:
+        paths = sorted(path for path in folder.iterdir() if path.name.endswith(".json"))
+    except PermissionError:
+        return ()
+    return tuple((path, _suffix(path), parse_entities(path)) for path in paths)
 
 
 def _acq_time(row: Mapping[str, str]) -> datetime | None:

@@ -65,7 +65,7 @@ def load_volume(path: str | Path, *, dtype: type = np.float32, ndim: int | None 
         Wrong dimensions, impossible voxel sizes or place in space, or no finite voxel.
     """
     path = Path(path)
-    kind, shape = _look(path)
+    kind, _, shape = _look(path)
     if ndim is not None and len(shape) != ndim:
         raise BadDataError(f"{path}: has {len(shape)} dimensions {shape}, expected {ndim}")
     with _told_clearly(path), _opened(path) as stream:
@@ -100,7 +100,7 @@ def read_frames(path: str | Path, *more: str | Path) -> Iterator[Volume]:
 
 
 def _frames(path: Path) -> Iterator[Volume]:
-    kind, shape = _look(path)
+    kind, _, shape = _look(path)
     if len(shape) == 3:
         yield load_volume(path)
         return
@@ -134,7 +134,7 @@ def read_shape(path: str | Path) -> tuple[int, ...]:
         of one voxel, more voxels than a scanner makes, voxels that are no numbers on a scale,
         voxel sizes or a place in space that cannot be.
     """
-    return _look(Path(path))[1]
+    return _look(Path(path))[2]
 
 
 def read_grid(path: str | Path) -> Grid:
@@ -145,8 +145,8 @@ def read_grid(path: str | Path) -> Grid:
     NoInputError, BadDataError
         As `read_shape`.
     """
-    shape = read_shape(path)
-    return Grid((shape[0], shape[1], shape[2]), np.asarray(_loaded(path).affine, np.float64))
+    _, header, (x, y, z, *_) = _look(Path(path))
+    return Grid((x, y, z), np.asarray(header.get_best_affine(), np.float64))
 
 
 def affine_disagreement(path: str | Path) -> float:
@@ -154,7 +154,7 @@ def affine_disagreement(path: str | Path) -> float:
 
     Zero when only one of them, or none, is set.
     """
-    header = _loaded(path).header
+    _, header, _ = _look(Path(path))
     places = [header.get_sform(coded=True)[0], header.get_qform(coded=True)[0]]
     if places[0] is None or places[1] is None:
         return 0.0
@@ -164,24 +164,18 @@ def affine_disagreement(path: str | Path) -> float:
     return float(np.linalg.norm(apart, axis=1).max())
 
 
-def _loaded(path: str | Path) -> Any:
-    """Image whose voxels are not read yet; nibabel's type is that of a file of any format."""
-    return nib.load(path)
-
-
-def _look(path: Path) -> tuple[type[nib.Nifti1Image], tuple[int, ...]]:
-    """Class (NIfTI-1 or -2) and shape of an image whose header makes sense."""
+def _look(path: Path) -> tuple[type[nib.Nifti1Image], nib.Nifti1Header, tuple[int, ...]]:
+    """Class (NIfTI-1 or -2), header and shape of an image whose header makes sense."""
     with _told_clearly(path):
         is_file = stat.S_ISREG(path.stat().st_mode)
     if not is_file:  # whoever opens a pipe waits for ever
         raise NoInputError(f"{path}: cannot be read as NIfTI; it is not a file")
     with _told_clearly(path):
-        image = _loaded(path)
-        if not isinstance(image, nib.Nifti1Image):  # NIfTI-2 is one, too
-            raise NoInputError(f"{path}: cannot be read as NIfTI; it is {type(image).__name__}")
-        with _opened(path) as stream:
-            stated = type(image.header).from_fileobj(stream, check=False)  # nibabel's amends some
-    shape = tuple(map(int, image.shape))
+        kind, header = _read_header(path)
+        stated = header.copy()
+        header.check_fix()  # amends some
+        affine, kept_as = header.get_best_affine(), header.get_data_dtype()
+        shape, offset = tuple(map(int, header.get_data_shape())), header.get_data_offset()
     while len(shape) > 3 and shape[-1] == 1:
         shape = shape[:-1]
     if len(shape) not in (3, 4):
@@ -190,16 +184,27 @@ def _look(path: Path) -> tuple[type[nib.Nifti1Image], tuple[int, ...]]:
         raise BadDataError(f"{path}: has an axis without extent {shape}")
     if math.prod(shape[:3]) > _MOST_VOXELS or math.prod(shape) > _MOST_VALUES:
         raise BadDataError(f"{path}: is too large to be an image of a head {shape}")
-    if image.get_data_dtype().kind not in "biuf":
-        raise BadDataError(
-            f"{path}: voxels of type {image.get_data_dtype()} are not numbers on a scale"
-        )
-    _check_place(path, image.affine, stated)
-    stored: Any = image.dataobj
-    most = stored.offset + math.prod(shape) * image.get_data_dtype().itemsize
+    if kept_as.kind not in "biuf":
+        raise BadDataError(f"{path}: voxels of type {kept_as} are not numbers on a scale")
+    _check_place(path, affine, stated)
+    most = offset + math.prod(shape) * kept_as.itemsize
     if path.stat().st_size > most + (_MOST_EXTRA_MB << 20):
         raise NoInputError(f"{path}: {_LONGER}; export or copy it again")
-    return type(image), shape
+    return kind, header, shape
+
+
+def _read_header(path: Path) -> tuple[type[nib.Nifti1Image], nib.Nifti1Header]:
+    """Header as it stands in a file; nibabel's `load` would try every format that it knows."""
+    with _opened(path) as stream:
+        block = stream.read(nib.Nifti2Header.sizeof_hdr)
+    for kind in (nib.Nifti1Image, nib.Nifti2Image):
+        known = kind.header_class
+        if known.may_contain_header(block):
+            header = known(block[: known.sizeof_hdr], check=False)
+            if header["magic"] == known.single_magic:
+                return kind, header
+    found = type(nib.load(path)).__name__
+    raise NoInputError(f"{path}: cannot be read as NIfTI; it is {found}")
 
 
 def _check_place(path: Path, affine: NDArray[np.float64], stated: nib.Nifti1Header) -> None:
@@ -394,7 +399,7 @@ def load_displacements(path: str | Path) -> Volume:
         The file is missing or no NIfTI; it holds no field of three components.
     """
     with _told_clearly(Path(path)):
-        image = _loaded(path)
+        image: Any = nib.load(path)  # nibabel's type is that of a file of any format
         data = np.asanyarray(image.dataobj)
     if data.ndim != 5 or data.shape[3:] != (1, 3) or not np.isfinite(data).all():
         raise BadDataError(f"{path}: is not a displacement field; run the participant level again")
@@ -420,11 +425,12 @@ def voxel_hash(path: str | Path) -> str:
 
     The same for another header, name or compression of the same voxels.
     """
-    stored = _loaded(path).dataobj
-    digest = hashlib.sha256(f"{stored.shape} {stored.dtype.str}".encode())
-    left = math.prod(stored.shape) * stored.dtype.itemsize
+    _, header = _read_header(Path(path))
+    shape, kept_as = header.get_data_shape(), header.get_data_dtype()
+    digest = hashlib.sha256(f"{shape} {kept_as.str}".encode())
+    left = math.prod(shape) * kept_as.itemsize
     with _opened(Path(path)) as file:
-        file.seek(stored.offset)
+        file.seek(header.get_data_offset())
         while left > 0 and (chunk := file.read(min(left, 1 << 22))):
             digest.update(chunk)
             left -= len(chunk)
