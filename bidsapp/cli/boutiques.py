@@ -49,7 +49,11 @@ def descriptor(parser: argparse.ArgumentParser) -> dict[str, Any]:
 def _is_input(action: argparse.Action) -> bool:
     if isinstance(action, argparse._HelpAction | argparse._VersionAction):
         return False
-    return action.help != argparse.SUPPRESS and action.dest not in ("demo", "bids_exec_spec")
+    return action.help != argparse.SUPPRESS and action.dest not in (
+        "demo",
+        "bids_exec_spec",
+        "print_completion",
+    )
 
 
 def _input(action: argparse.Action) -> dict[str, Any]:
@@ -89,6 +93,6 @@ def _key(action: argparse.Action) -> str:
 
 def _error_codes(epilog: str) -> list[dict[str, Any]]:
     """Codes as the help lists them: ``1 some scans failed; 16 not BIDS; ...``."""
-    listed = re.search(r"Exit codes:(.*?)\.\s", epilog, flags=re.DOTALL)
+    listed = re.search(r"Exit codes:(.*?)\.(?:\s|$)", epilog, flags=re.DOTALL)
     found = re.findall(r"(\d+)\s+([^;]+)", listed[1] if listed else "")
     return [{"code": int(code), "description": " ".join(text.split())} for code, text in found]

@@ -17,6 +17,7 @@ from bidsapp.errors import (
     UsageError,
 )
 from bidsapp.options.checks import finite
+from bidsapp.options.option_table import OWNERS
 
 if TYPE_CHECKING:
     from bidsapp.calibrate.archive import Scan
@@ -47,18 +48,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     from_table = any(part.split("=")[0] == "--from-table" for part in argv)
     return run_command(
         "centipet-calibrate",
-        lambda: _run(*_parser(with_folder=not from_table).parse_known_args(argv)),
+        lambda: _run(*command_line(with_folder=not from_table).parse_known_args(argv)),
     )
 
 
-def _parser(*, with_folder: bool = True) -> argparse.ArgumentParser:
+def command_line(*, with_folder: bool = True) -> argparse.ArgumentParser:
     """Parser; without FOLDER the values of centipet's options are never taken for one."""
     parser = Parser(
         prog="centipet-calibrate",
+        others=OWNERS,
         usage="centipet-calibrate {level1,level2} (FOLDER | --from-table FILE) [-o DIR] [options]",
         description=_DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     parser.add_argument("level", choices=["level1", "level2"], help="which calibration")
     if with_folder:

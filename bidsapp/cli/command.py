@@ -1,16 +1,21 @@
-"""What all commands of the package share: environment, usage errors, a line for what went wrong."""
+"""What the commands of the package share: environment, usage errors, a line for what went wrong."""
 
 from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from difflib import SequenceMatcher
+from itertools import takewhile
+from types import MappingProxyType
 from typing import Any, NoReturn
 
+from bidsapp import __version__
 from bidsapp.cli.listener import listener_may_leave
 from bidsapp.errors import CentipetError, UsageError
-from bidsapp.options.option_table import Option
+from bidsapp.options.option_table import FOREIGN, OWNERS, Option
 
 # Set before numpy and nipype are imported, here and in every process that is started: sums must not
 # depend on the number of threads, and nobody asks the network for updates.
@@ -24,12 +29,111 @@ ENVIRONMENT = {
 }
 
 
+# Modules of this package that are commands: ``centipet NAME``, and programs ``centipet-NAME``.
+SUB_COMMANDS = ("calibrate", "compare", "demo", "quantify", "segment", "verify", "voi")
+PROGRAMS = ("calibrate", "compare", "demo", "segment", "verify")
+
+_LIKE = 0.6  # from here on two names are alike (as for difflib)
+_NUMBER = re.compile(r"-\d*\.?\d+")
+
+
+def nearest(typed: str, names: Iterable[str]) -> str | None:
+    """Name that was probably meant: one that what was typed begins, or else the most similar.
+
+    Parameters
+    ----------
+    typed : with or without hyphens
+    names : to choose from
+
+    Returns
+    -------
+    str or None
+        None when no name is like it.
+    """
+
+    def bare(name: str) -> str:
+        return name.strip("-").casefold().replace("_", "-")
+
+    def likeness(name: str) -> float:
+        wanted, known = bare(typed), bare(name)
+        begins = len(wanted) > 1 and known.startswith(wanted)
+        return begins + SequenceMatcher(None, wanted, known).ratio()
+
+    best = max(sorted(names), key=likeness, default="")
+    return best if best and likeness(best) >= _LIKE else None
+
+
 class Parser(argparse.ArgumentParser):
-    """Raises instead of exiting, so that the exit code of usage errors is ours."""
+    """Raises instead of exiting, so that the exit code of usage errors is ours.
+
+    An option that it does not know comes first, before arguments that are missing, with the one
+    that was probably meant. Every command has ``--version``.
+    """
+
+    def __init__(
+        self,
+        prog: str,
+        *,
+        where: str = "",
+        others: Mapping[str, str] | None = MappingProxyType({}),
+        **more: Any,
+    ) -> None:
+        """Make a parser.
+
+        Parameters
+        ----------
+        prog : name of the command
+        where : file that the options stand in, for the messages; none: they were typed
+        others : options of another parser, with the names that its help shows: this one lets them
+            pass; None for whatever they may be
+        **more : of argparse
+        """
+        super().__init__(prog, allow_abbrev=False, **more)
+        self._where = f"{where}: " if where else ""
+        self._others = others
+        if self.add_help:
+            add_version(self, prog)
 
     def error(self, message: str) -> NoReturn:
         """Raise the usage error that argparse would print."""
-        raise UsageError(f"{message} (see {self.prog} --help)")
+        raise UsageError(f"{self._where}{message} (see {self.prog} --help)")
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Refuse what no parser knows, then do as argparse does."""
+        words: Sequence[str] = sys.argv[1:] if args is None else list(args)
+        for word in takewhile(lambda word: word != "--", words):
+            flag = word.partition("=")[0]
+            if self._others is not None and self._unknown(word) and flag not in self._others:
+                self._refuse(flag, self._others)
+        return super().parse_known_args(words, namespace)
+
+    def _unknown(self, word: str) -> bool:
+        """Whether argparse would take a word for an option, and there is no such option."""
+        if len(word) < 2 or word[0] != "-" or " " in word or _NUMBER.fullmatch(word):
+            return False
+        flags, flag = self._option_string_actions, word.partition("=")[0]
+        if flag in flags or flag in FOREIGN:
+            return flag not in flags
+        joined = not flag.startswith("--") and flag[:2] in flags  # -vv, -wDIR
+        return not joined or f"-{flag}" in flags  # -work-dir is no -w
+
+    def _refuse(self, flag: str, others: Mapping[str, str]) -> NoReturn:
+        if told := FOREIGN.get(flag):
+            raise UsageError(f"{self._where}{flag}: {told}")
+        own = self._option_string_actions
+        names = dict(others)
+        names |= {name: name for name, action in own.items() if action.help != argparse.SUPPRESS}
+        names |= {name: owner for name, owner in OWNERS.items() if name in own and owner in own}
+        meant = nearest(flag, names)
+        self.error(f"unknown option {flag}" + (f"; did you mean {names[meant]}?" if meant else ""))
+
+
+def add_version(group: Any, prog: str) -> None:
+    """Add ``--version`` to a parser or a group of one."""
+    group.add_argument(
+        "--version", action="version", version=f"{prog} {__version__}",
+        help="show the version and exit",
+    )  # fmt: skip
 
 
 def add_option(group: Any, option: Option, here: Mapping[str, Any] | None = None) -> None:
@@ -46,6 +150,9 @@ def add_option(group: Any, option: Option, here: Mapping[str, Any] | None = None
     if found is not None:
         typed["default"] = found
     group.add_argument(*option.flags, **typed, help=option.help.format(here=found))
+    if option.aliases:
+        typed |= {"dest": option.dest, "default": argparse.SUPPRESS, "help": argparse.SUPPRESS}
+        group.add_argument(*option.aliases, **typed)
 
 
 def run_command(prog: str, work: Callable[[], int]) -> int:

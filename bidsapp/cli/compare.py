@@ -13,16 +13,16 @@ from bidsapp.options.checks import finite
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Compare two tables; return 0 whenever they could be compared."""
-    return run_command("centipet-compare", lambda: _run(_parser().parse_args(argv)))
+    return run_command("centipet-compare", lambda: _run(command_line().parse_args(argv)))
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_line() -> argparse.ArgumentParser:
+    """Parser of ``centipet-compare``."""
     parser = Parser(
         prog="centipet-compare",
         description="Agreement of two tables of the same scans (group_centiloid.tsv, or any TSV "
         "or CSV with participant_id and centiloid or suvr_wc): slope, intercept, R2, bias, limits "
         "of agreement, changes of class, plots.",
-        allow_abbrev=False,
     )
     parser.add_argument("first", type=Path, metavar="A.tsv", help="the older, or the standard")
     parser.add_argument("second", type=Path, metavar="B.tsv", help="what is compared with it")

@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the demo; return the exit code of ``centipet``."""
 
     def work() -> int:
-        options = _parser().parse_args(argv)
+        options = command_line().parse_args(argv)
         return run(options.out.absolute(), options.centiloid, options.nprocs)
 
     return run_command("centipet-demo", work)
@@ -120,11 +120,11 @@ def comparison(phantom: Phantom, tracer: Tracer, computed: dict[str, float]) -> 
     return "\n".join(lines)
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_line() -> argparse.ArgumentParser:
+    """Parser of ``centipet-demo``."""
     parser = Parser(
         prog="centipet-demo",
         description="Process a synthetic DICOM study whose Centiloid is known. About two minutes.",
-        allow_abbrev=False,
     )
     parser.add_argument("out", metavar="OUT", type=Path, help="new folder for everything")
     parser.add_argument(

@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 
 from bidsapp import __version__
-from bidsapp.cli.command import ENVIRONMENT, complain
+from bidsapp.cli.command import ENVIRONMENT, SUB_COMMANDS, complain, nearest
 from bidsapp.cli.listener import listener_may_leave
 from bidsapp.cli.logs import RUN_LOG, Progress, logging_to, new_log_file
 from bidsapp.cli.parser import parse
@@ -22,6 +22,7 @@ from bidsapp.errors import (
     ExitCode,
     NoInputError,
     StorageError,
+    UsageError,
     WorkerLostError,
     cannot_write,
 )
@@ -29,9 +30,6 @@ from bidsapp.settings import Level, Settings
 
 # Objects made before garbage is looked for, instead of 700: imports make 300,000 that all stay.
 _YOUNG_OBJECTS = 50_000
-
-# ``centipet NAME ...``: a module of this package each.
-COMMANDS = ("calibrate", "compare", "demo", "quantify", "segment", "verify", "voi")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -53,14 +51,27 @@ def _main(argv: Sequence[str]) -> int:
         from bidsapp.cli.demo import main as demo
 
         return demo(argv[1:])
-    if argv[:1] and argv[0] in COMMANDS and not set(argv[2:3]) & set(Level):  # else a dataset
+    if argv[:1] == ["--print-completion"]:
+        from bidsapp.cli.completion import main as completion
+
+        return completion(argv[1:])
+    if argv and argv[0] in SUB_COMMANDS and not _is_level(argv):
         return int(import_module(f"bidsapp.cli.{argv[0]}").main(argv[1:]))
     try:
         settings = parse(argv)
-    except CentipetError as error:
+    except CentipetError as refused:
+        error: CentipetError = refused
+        meant = nearest(argv[0], SUB_COMMANDS) if argv and argv[0][:1] != "-" else None
+        if meant and not _is_level(argv) and not Path(argv[0]).exists():
+            error = UsageError(f"unknown command {argv[0]}; did you mean centipet {meant}?")
         return _complain(error)
     with ended_by_signals():
         return run(settings, argv)
+
+
+def _is_level(argv: Sequence[str]) -> bool:
+    """Whether the level stands where it belongs: the first argument is a dataset then."""
+    return bool(set(argv[2:3]) & set(Level))
 
 
 def run(settings: Settings, argv: Sequence[str]) -> int:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
+import textwrap
 import tomllib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -12,12 +14,11 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, NoReturn
 
-from bidsapp import __version__
-from bidsapp.cli.command import Parser, add_option
+from bidsapp.cli.command import Parser, add_option, add_version, nearest
 from bidsapp.cli.machine import available_cpus, available_memory_gb
 from bidsapp.errors import NoInputError, UnknownLevelError, UsageError
 from bidsapp.options.checks import absolute_path, text_of
-from bidsapp.options.option_table import OPTIONS, Option
+from bidsapp.options.option_table import OPTIONS, WITHOUT_EFFECT, Option
 from bidsapp.settings import (
     TEMPLATE_SPACE,
     DicomInput,
@@ -28,19 +29,27 @@ from bidsapp.settings import (
     Settings,
 )
 
-_EPILOG = f"""\
+_NOTHING = (
+    f"{', '.join(flag for flag, row in WITHOUT_EFFECT.items() if row['why'] == why)} ({why})"
+    for why in dict.fromkeys(row["why"] for row in WITHOUT_EFFECT.values())
+)
+_NOTES = f"""
 Always written: T1w space and {TEMPLATE_SPACE} (2 mm), one Centiloid per PET scan, one page per
-participant. Accepted from other BIDS-Apps without effect: --omp-nthreads (a process computes with
-one thread, so that results do not depend on it), --random-seed (nothing is random), --notrack
-(nothing is tracked), --resource-monitor (the log has the time of every step). Options may be
-written with _ for -. Two plain images without a dataset: centipet quantify --help. Images that are
-in MNI space already: centipet voi --help. Is a dataset still what was computed: centipet verify
-OUTPUT_DIR. More commands, each with its --help: centipet segment, calibrate, compare, demo.
-
+participant. Options may be written with _ for -. Commands with a --help of their own: centipet
+quantify (plain images), voi (images in MNI space), verify, segment, calibrate, compare, demo.
+Accepted without effect: {", ".join(_NOTHING)}.
+"""
+_CODES = """
 Exit codes: 0 done; 1 some scans failed; 16 not BIDS; 17 no such level; 18 nothing matches; 64
 usage; 65 bad data; 66 input missing; 70 internal; 73 cannot write; 74 disk full; 75 killed, so
 run again.
 """
+_WIDTH = 100  # of the help
+
+
+def _filled(text: str) -> str:
+    return textwrap.fill(" ".join(text.split()), _WIDTH, break_on_hyphens=False)
+
 
 _LEAST_MEM_GB = 1.6  # of the largest step, a segmentation, and the process itself
 
@@ -86,7 +95,18 @@ def parse(argv: Sequence[str]) -> Settings:
     preview, _ = _config_parser().parse_known_args(arguments)
     if preview.config_file is not None:
         options = _read_config(preview.config_file)
-    return _settings(_parser().parse_args(arguments, namespace=options))
+    options = command_line().parse_args(arguments, namespace=options)
+    try:
+        return _settings(options)
+    except UsageError as error:
+        flag = re.match(r"--[\w-]+", str(error))
+        if preview.config_file is None or not flag or _is_typed(flag[0], arguments):
+            raise
+        raise UsageError(f"--config-file {preview.config_file}: {error}") from error
+
+
+def _is_typed(flag: str, arguments: Iterable[str]) -> bool:
+    return any(argument.partition("=")[0] == flag for argument in arguments)
 
 
 def settings_with(bids_dir: Path, output_dir: Path, chosen: argparse.Namespace) -> Settings:
@@ -102,7 +122,7 @@ def settings_with(bids_dir: Path, output_dir: Path, chosen: argparse.Namespace) 
     UsageError, NoInputError
         As `parse`.
     """
-    options = _parser().parse_args([str(bids_dir), str(output_dir), Level.PARTICIPANT.value])
+    options = command_line().parse_args([str(bids_dir), str(output_dir), Level.PARTICIPANT.value])
     for option in OPTIONS:
         if hasattr(chosen, option.dest):
             setattr(options, option.dest, getattr(chosen, option.dest))
@@ -110,17 +130,17 @@ def settings_with(bids_dir: Path, output_dir: Path, chosen: argparse.Namespace) 
 
 
 def _formatter(prog: str) -> argparse.HelpFormatter:
-    return argparse.RawDescriptionHelpFormatter(prog, max_help_position=30, width=100)
+    return argparse.RawDescriptionHelpFormatter(prog, max_help_position=30, width=_WIDTH)
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_line() -> argparse.ArgumentParser:
+    """Parser of ``centipet``."""
     parser = Parser(
         prog="centipet",
         usage="centipet BIDS_DIR OUTPUT_DIR {participant,group} [options]",
         description="Amyloid PET to a trustworthy Centiloid: a BIDS-App, from DICOM if need be.",
-        epilog=_EPILOG,
+        epilog=f"{_filled(_NOTES)}\n\n{_filled(_CODES)}",
         formatter_class=_formatter,
-        allow_abbrev=False,
         add_help=False,
     )
     main = parser.add_argument_group("the BIDS-App")
@@ -130,7 +150,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     main.add_argument("level", metavar="LEVEL", help="participant, or group when all are done")
     main.add_argument("-h", "--help", action="help", help="show this and exit")
-    main.add_argument("--version", action="version", version=f"centipet {__version__}")
+    add_version(main, "centipet")
     main.add_argument(
         "--demo", metavar="OUT", help="run on a built-in phantom: centipet --demo OUT"
     )
@@ -142,14 +162,18 @@ def _parser() -> argparse.ArgumentParser:
         "--pybids-config", action=_PrintPybidsConfig, nargs=0,
         help="print the configuration with which pybids reads the derivatives and exit",
     )  # fmt: skip
+    main.add_argument(
+        "--print-completion", metavar="SHELL",
+        help="completion of all commands for bash or zsh: centipet --print-completion bash",
+    )  # fmt: skip
     _add_options(parser)
     return parser
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     add_options(parser, OPTIONS)
-    for flags, typed in _SILENT.items():
-        parser.add_argument(*flags, **typed, help=argparse.SUPPRESS)
+    for flag, row in WITHOUT_EFFECT.items():
+        parser.add_argument(flag, action=row.get("action", "store"), help=argparse.SUPPRESS)
 
 
 def add_options(parser: argparse.ArgumentParser, wanted: Iterable[Option]) -> None:
@@ -168,28 +192,25 @@ def add_options(parser: argparse.ArgumentParser, wanted: Iterable[Option]) -> No
             add_option(alone[option.alone] if option.alone else group, option, here)
 
 
-_SILENT: dict[tuple[str, ...], dict[str, Any]] = {
-    ("-d", "--derivatives"): {"nargs": "+", "default": []},
-    ("--omp-nthreads",): {"type": int},
-    ("--random-seed",): {"type": int},
-    ("--resource-monitor",): {"action": "store_true"},
-    ("--notrack",): {"action": "store_true"},
-}
-
-
 def _config_parser() -> argparse.ArgumentParser:
-    parser = Parser(add_help=False, allow_abbrev=False)
+    parser = Parser("centipet", add_help=False, others=None)
     parser.add_argument("--config-file", type=absolute_path)
     return parser
 
 
 def _read_config(path: Path) -> argparse.Namespace:
     """Options of a TOML file, as if typed before those of the command line."""
+    where = f"--config-file {path}"
     try:
         table = tomllib.loads(text_of(path))
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"--config-file {path}: is not valid TOML ({error})") from error
-    parser = Parser(prog=f"--config-file {path}", add_help=False, allow_abbrev=False)
+        raise UsageError(f"{where}: is not valid TOML ({error})") from error
+    for key, value in table.items():
+        if isinstance(value, dict):
+            raise UsageError(f"{where}: [{key}] is a table; options stand alone, as nprocs = 4")
+        if key.replace("_", "-") == "config-file":
+            raise UsageError(f"{where}: names another --config-file; one file holds all options")
+    parser = Parser("centipet", where=where, add_help=False)
     _add_options(parser)
     return parser.parse_args([text for key, value in table.items() for text in typed(key, value)])
 
@@ -215,8 +236,10 @@ def _settings(options: argparse.Namespace) -> Settings:
     try:
         level = Level(options.level)
     except ValueError as error:
+        meant = nearest(options.level, Level)
         raise UnknownLevelError(
-            f"analysis level {options.level!r} is unknown; use participant or group"
+            f"analysis level {options.level!r} is unknown; "
+            + (f"did you mean {meant}?" if meant else "use participant or group")
         ) from error
     _refuse(options)
     _check_folders(options)
@@ -246,11 +269,8 @@ def _refuse(options: argparse.Namespace) -> None:
     """Options that would be a lie: what they ask for does not happen."""
     if options.demo is not None:
         raise UsageError("--demo OUT stands alone: centipet --demo OUT")
-    if options.derivatives:
-        raise UsageError(
-            "--derivatives: results of other pipelines are not used, everything is computed from "
-            "the raw data; leave the option out"
-        )
+    if options.print_completion is not None:
+        raise UsageError("--print-completion stands alone: centipet --print-completion bash")
     if options.pet_only and options.target_resolution is not None and options.psf is None:
         raise UsageError(
             "--target-resolution: without a T1w the resolution cannot be measured; give it with "

@@ -60,7 +60,7 @@ def main(argv: Sequence[str]) -> int:
     """
     with ExitStack() as stack:
         try:
-            options = _parser().parse_args(argv)
+            options = command_line().parse_args(argv)
             rows = _rows(options)
             output_dir = options.output_dir
             raw = output_dir / RAW
@@ -100,7 +100,7 @@ def judged_pairs(argv: Sequence[str]) -> tuple[list[ImagePair], list[CentipetErr
     UsageError, NoInputError, BadDataError
         The command line, or the table that it names, does not make sense.
     """
-    return judge_pairs(_rows(_parser().parse_args(argv)))
+    return judge_pairs(_rows(command_line().parse_args(argv)))
 
 
 def _process(settings: Settings, pairs: Sequence[ImagePair], argv: Sequence[str]) -> int:
@@ -148,14 +148,14 @@ def _words(values: Sequence[str] | None) -> str | None:
     return None if values is None else " ".join(values)
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_line() -> argparse.ArgumentParser:
+    """Parser of ``centipet quantify``."""
     parser = Parser(
         prog=PROG,
         usage=f"{PROG} PET [T1W] --tracer NAME -o OUT [options]\n"
         f"       {PROG} --table PAIRS.tsv -o OUT [options]",
         description="Plain images to Centiloids: a BIDS dataset is made of them in OUT/"
         f"{RAW.as_posix()} and processed as any other. Images stay as they are.",
-        allow_abbrev=False,
     )
     images = parser.add_argument_group("the images")
     images.add_argument("pet", nargs="?", metavar="PET", help="NIfTI, 3D or 4D")

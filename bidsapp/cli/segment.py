@@ -27,20 +27,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Segment one image; return 0 when all files are written."""
 
     def work() -> int:
-        options = _parser().parse_args(argv)
+        options = command_line().parse_args(argv)
         return _run(options.t1w.expanduser(), options.out_dir.expanduser(), options.prefix)
 
     return run_command("centipet-segment", work)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = Parser(prog="centipet-segment", description=_DESCRIPTION, allow_abbrev=False)
+def command_line() -> argparse.ArgumentParser:
+    """Parser of ``centipet-segment``."""
+    parser = Parser(prog="centipet-segment", description=_DESCRIPTION)
     parser.add_argument("t1w", type=Path, metavar="T1W", help="T1-weighted image, NIfTI")
     parser.add_argument("out_dir", type=Path, metavar="OUT_DIR", help="folder of the results")
     parser.add_argument(
         "--prefix", metavar="NAME", help="begin file names with this (default: the name of T1W)"
     )
-    parser.add_argument("--version", action="version", version=f"CentiPET {__version__}")
     return parser
 
 

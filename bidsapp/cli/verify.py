@@ -38,7 +38,7 @@ What would need the registrations, fits or files of the user again is compared b
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Verify a dataset; return 0 when all is as it was computed, 1 when something differs."""
-    return run_command("centipet-verify", lambda: _verified(_parser().parse_args(argv)))
+    return run_command("centipet-verify", lambda: _verified(command_line().parse_args(argv)))
 
 
 def _verified(options: argparse.Namespace) -> int:
@@ -56,13 +56,13 @@ def _verified(options: argparse.Namespace) -> int:
         return int(interrupted.code or 0)
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_line() -> argparse.ArgumentParser:
+    """Parser of ``centipet-verify``."""
     parser = Parser(
         prog="centipet-verify",
         description=_DESCRIPTION,
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     parser.add_argument("output_dir", type=Path, metavar="OUTPUT_DIR", help="output of centipet")
     parser.add_argument("--quick", action="store_true", help="compare hashes only")
@@ -76,7 +76,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--nprocs", type=processes, metavar="N", default=1, help="processes (default: 1)"
     )
-    parser.add_argument("--version", action="version", version=f"CentiPET {__version__}")
     return parser
 
 

@@ -30,7 +30,7 @@ def main(argv: Sequence[str]) -> int:
     argv : arguments after ``centipet voi``
     """
     try:
-        options = _parser().parse_args(argv)
+        options = command_line().parse_args(argv)
         processing = _processing(options)
         from bidsapp.steps.measuring import check_options
 
@@ -48,11 +48,11 @@ def main(argv: Sequence[str]) -> int:
     return max(codes, default=ExitCode.OK)
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_line() -> argparse.ArgumentParser:
+    """Parser of ``centipet voi``."""
     parser = Parser(
         prog=_PROG,
         description="Measure images in MNI space in the regions of atlases, one table per atlas.",
-        allow_abbrev=False,
     )
     parser.add_argument(
         "images", nargs="+", type=Path, metavar="IMAGE", help="NIfTI, 3D, or 4D for TACs"

@@ -39,6 +39,7 @@ class Option:
     needed_for : what cannot be derived again without the file that was given
     phrase : of the methods text, for the number
     phrases : of the methods text, by value
+    aliases : names that it has in other programs, understood and not shown
     """
 
     flags: tuple[str, ...]
@@ -52,6 +53,7 @@ class Option:
     needed_for: str = ""
     phrase: str = ""
     phrases: Mapping[str, str] = field(default_factory=dict)
+    aliases: tuple[str, ...] = ()
 
     @classmethod
     def of_row(cls, row: Mapping[str, Any]) -> Option:
@@ -75,11 +77,12 @@ class Option:
                 typed |= {"type": str.lower, "choices": [*choices, "none"]}
                 typed.setdefault("default", choices)
         given["help"] = _with_names(given["help"], choices)
-        flags = tuple(given.pop("flags"))
+        flags, aliases = tuple(given.pop("flags")), tuple(given.pop("aliases", ()))
         keeps = given.pop("keeps", "")
         return cls(
-            flags, keeps=keeps, typed=typed or {"action": "store_true"}, check=check, **given
-        )
+            flags, keeps=keeps, typed=typed or {"action": "store_true"}, check=check,
+            aliases=aliases, **given,
+        )  # fmt: skip
 
     @property
     def flag(self) -> str:
@@ -111,8 +114,19 @@ def _with_names(help_text: str, choices: list[str]) -> str:
     return help_text
 
 
-_ROWS = tomllib.loads((Path(__file__).parent / "options.toml").read_text("utf-8"))["option"]
-OPTIONS = tuple(map(Option.of_row, _ROWS))
+def _table(name: str) -> dict[str, Any]:
+    return tomllib.loads((Path(__file__).parent / name).read_text("utf-8"))
+
+
+OPTIONS = tuple(map(Option.of_row, _table("options.toml")["option"]))
+# Every name of an option -> the name that the help shows.
+OWNERS = {name: option.flag for option in OPTIONS for name in (*option.flags, *option.aliases)}
+
+_FOREIGN = _table("foreign.toml")
+# Options of other programs that change nothing here: why, and how argparse reads them.
+WITHOUT_EFFECT: Mapping[str, Mapping[str, str]] = _FOREIGN["without_effect"]
+# Options of other programs -> what to do instead.
+FOREIGN: Mapping[str, str] = _FOREIGN["instead"]
 
 # Options that change numbers, by their field of `bidsapp.settings.Processing`.
 PROCESSING = {one.field: one for one in OPTIONS if one.keeps.startswith("processing.")}

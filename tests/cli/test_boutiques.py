@@ -5,12 +5,12 @@ import pytest
 
 from bidsapp.cli.boutiques import descriptor
 from bidsapp.cli.main import main
-from bidsapp.cli.parser import _parser
+from bidsapp.cli.parser import command_line
 
 
 @pytest.fixture(scope="module")
 def spec():
-    return descriptor(_parser())
+    return descriptor(command_line())
 
 
 def test_it_is_printed(capsys, spec):
@@ -29,7 +29,7 @@ def test_every_option_is_described_once_and_placed_once(spec):
         "bids_dir", "output_dir", "level",
     ]  # fmt: skip
     assert all(given["description"] for given in inputs)
-    shown = _parser().format_help()
+    shown = command_line().format_help()
     for given in inputs:
         assert given["optional"] is False or given["command-line-flag"] in shown
 

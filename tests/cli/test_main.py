@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from bidsapp.cli.main import COMMANDS, main
+from bidsapp.cli.command import SUB_COMMANDS
+from bidsapp.cli.main import main
 
 
 @pytest.fixture
@@ -352,7 +353,7 @@ def test_the_conversion_alone_writes_no_derivatives(run, conversion, option):
     assert not run.out.exists()
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", SUB_COMMANDS)
 def test_every_command_is_one_of_centipet(capsys, name):
     with pytest.raises(SystemExit) as left:
         main([name, "--help"])

@@ -77,7 +77,7 @@ def test_an_impossible_centiloid_is_a_usage_error(tmp_path, capsys):
 
 def test_unknown_options_are_a_usage_error(tmp_path, capsys):
     assert demo.main([str(tmp_path / "new"), "--fast"]) == ExitCode.USAGE
-    assert "centipet-demo: unrecognized arguments: --fast" in capsys.readouterr().err
+    assert "centipet-demo: unknown option --fast" in capsys.readouterr().err
 
 
 @pytest.mark.slow

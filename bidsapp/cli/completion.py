@@ -1,0 +1,97 @@
+"""``centipet --print-completion bash``: the tabulator key knows options, choices and commands.
+
+One script for all commands, made from their parsers: nothing is started while a person types.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from importlib import import_module
+
+from bidsapp.cli.command import PROGRAMS, SUB_COMMANDS, Parser, run_command
+from bidsapp.cli.parser import command_line
+from bidsapp.errors import ExitCode
+from bidsapp.settings import Level
+
+_ZSH = "autoload -U +X bashcompinit && bashcompinit\n"
+_SCRIPT = """\
+_centipet() {{
+  local here=${{COMP_WORDS[COMP_CWORD]}} command=${{COMP_WORDS[0]##*/}} option= words= i
+  case "$command ${{COMP_WORDS[1]}}" in
+    {sub_commands}) [ "$COMP_CWORD" -gt 1 ] && command="$command ${{COMP_WORDS[1]}}" ;;
+  esac
+  for ((i = COMP_CWORD - 1; i > 0; i--)); do
+    case ${{COMP_WORDS[i]}} in -*) option=${{COMP_WORDS[i]}}; break ;; esac
+  done
+  case "$here" in
+    -*) case "$command" in
+{options}
+    esac ;;
+    *) case "$command $option" in
+{choices}
+    esac ;;
+  esac
+  COMPREPLY=($(compgen -W "$words" -- "$here"))
+  case "$here" in -*) ;; *) COMPREPLY+=($(compgen -f -- "$here")) ;; esac
+}}
+complete -o filenames -F _centipet {programs}
+"""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Print the script of a shell; return 0.
+
+    Parameters
+    ----------
+    argv : arguments after ``--print-completion``
+    """
+
+    def work() -> int:
+        parser = Parser("centipet --print-completion")
+        parser.add_argument("shell", choices=("bash", "zsh"), help="to be read by this shell")
+        shell = parser.parse_args(argv).shell
+        print((_ZSH if shell == "zsh" else "") + script(), end="")
+        return ExitCode.OK
+
+    return run_command("centipet", work)
+
+
+def script() -> str:
+    """Completion of every command as a program of bash."""
+    parsers = dict(_parsers())
+    options, choices = [], []
+    for name, parser in parsers.items():
+        actions = [one for one in parser._actions if one.help != argparse.SUPPRESS]
+        flags = [flag for action in actions for flag in action.option_strings]
+        options.append(_case(name, flags))
+        choices += [
+            _case(f"{name} {flag}", list(map(str, action.choices)))
+            for action in actions
+            if action.choices
+            for flag in action.option_strings
+        ]
+        first = [str(word) for one in actions if not one.option_strings
+                 for word in one.choices or ()]  # fmt: skip
+        choices.append(_case(f"{name} ", first))
+    choices = [case for case in choices if '=""' not in case]
+    return _SCRIPT.format(
+        sub_commands="|".join(f'"centipet {name}"' for name in SUB_COMMANDS),
+        options="\n".join(options),
+        choices="\n".join(choices),
+        programs=" ".join(["centipet", *(f"centipet-{name}" for name in PROGRAMS)]),
+    )
+
+
+def _parsers() -> Iterator[tuple[str, argparse.ArgumentParser]]:
+    """Name of every command and its parser."""
+    main = command_line()
+    next(one for one in main._actions if one.dest == "level").choices = [*Level, *SUB_COMMANDS]
+    yield "centipet", main
+    for names, begin in ((SUB_COMMANDS, "centipet "), (PROGRAMS, "centipet-")):
+        for name in names:
+            yield f"{begin}{name}", import_module(f"bidsapp.cli.{name}").command_line()
+
+
+def _case(pattern: str, words: Sequence[str]) -> str:
+    return f'    "{pattern}") words="{" ".join(words)}" ;;'
