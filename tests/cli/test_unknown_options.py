@@ -89,7 +89,7 @@ def test_what_is_done_otherwise_is_told(flag):
     ("typed", "meant"),
     [
         (["quantfy", "a.nii", "b.nii", "--tracer", "FBB"], "centipet quantify"),
-        (["veryfy", "out"], "centipet verify"),
+        (["verifyy", "out"], "centipet verify"),
         (["segmnt", "a.nii", "out"], "centipet segment"),
         (["compar", "a.tsv", "b.tsv"], "centipet compare"),
     ],
@@ -105,7 +105,7 @@ def test_a_dataset_may_have_the_name_of_a_command():
 
 def test_the_level_that_was_meant():
     with pytest.raises(UnknownLevelError, match=r"did you mean participant\?"):
-        parse(["b", "o", "Particpant"])
+        parse(["b", "o", "Pparticipant"])
 
 
 @pytest.mark.parametrize(
