@@ -6,20 +6,11 @@ folder still holds everything that made it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
-from nipype.interfaces.base import (
-    DynamicTraitedSpec,
-    File,
-    SimpleInterface,
-    TraitedSpec,
-    isdefined,
-    traits,
-)
-from nipype.interfaces.io import add_traits
 
 from bidsapp.bids.derivatives import output_path, outputs, sidecar_path
 from bidsapp.core.grid.resample import itk_affine_text, itk_displacements
@@ -28,31 +19,17 @@ from bidsapp.data import read_table
 from bidsapp.data.display import display_of
 from bidsapp.data.tracers import tracer_from_name
 from bidsapp.errors import StorageError
-from bidsapp.interfaces.store import InputSpec, fetch_volume, optional
+from bidsapp.interfaces.carried import Image, Rigid
+from bidsapp.interfaces.define import interface
+from bidsapp.interfaces.store import fetch_volume
 from bidsapp.io.atomic import write_json, write_text
 from bidsapp.io.hashes import file_hash
 from bidsapp.io.nifti import save_displacements, save_volume, voxel_hash
+from bidsapp.io.tsv import write_table
 from bidsapp.record import RecordPart, ScanRecord, write_record
 from bidsapp.record.stages import completed_record
 
-
-class _Placed(InputSpec):
-    """Where a derivative belongs."""
-
-    output_dir = traits.Str(mandatory=True, desc="root of the derivative dataset")
-    entities = traits.Dict(mandatory=True, desc="entities of the raw image")
-
-
-class SaveImagesInput(DynamicTraitedSpec, _Placed):
-    """Inputs of `SaveImages`: one file per key besides these."""
-
-    sidecars = traits.Dict(mandatory=True, desc="JSON content by key")
-
-
-class _Written(TraitedSpec):
-    """What was written; names and no paths, whose contents nipype would hash."""
-
-    written = traits.List(traits.Str, desc="files, relative to the dataset")
+Entities = dict[str, str]
 
 
 def named(output_dir: str | Path, *files: Path) -> list[str]:
@@ -61,124 +38,153 @@ def named(output_dir: str | Path, *files: Path) -> list[str]:
     return [path.relative_to(output_dir).as_posix() for path in both]
 
 
-class SaveImages(SimpleInterface):
-    """Write images under the names of the table of outputs, each with its sidecar."""
+@interface("written", always_run=True)
+def SaveImages(
+    output_dir: str, entities: Entities, sidecars: dict[str, Any], **images: Path
+) -> list[str]:
+    """Write images under the names of the table of outputs, each with its sidecar.
 
-    input_spec, output_spec, _always_run = SaveImagesInput, _Written, True
+    Parameters
+    ----------
+    output_dir : root of the derivative dataset
+    entities : of the raw image
+    sidecars : JSON content by key of ``data/outputs.toml``
+    **images : by these keys
 
-    def __init__(self, keys: Iterable[str] = (), **inputs: Any) -> None:
-        """Make one input per key of ``data/outputs.toml``."""
-        super().__init__(**inputs)
-        self._keys = tuple(keys)
-        add_traits(self.inputs, self._keys)
-
-    def _run_interface(self, runtime: Any) -> Any:
-        given = [key for key in self._keys if isdefined(getattr(self.inputs, key))]
-        paths = []
-        for key in given:
-            path = output_path(self.inputs.output_dir, key, self.inputs.entities)
-            image = measured_or_zero(fetch_volume(getattr(self.inputs, key)))
-            tracer = self.inputs.sidecars[key].get("TracerName")
-            save_volume(path, image, shown=shown_as(key.split("_")[0], tracer))
-            write_json(sidecar_path(path), _described(key, self.inputs.sidecars[key]))
-            paths.append(path)
-        self._results["written"] = named(self.inputs.output_dir, *paths)
-        return runtime
-
-
-class SaveWarpInput(_Placed):
-    """Inputs of `SaveWarp`."""
-
-    key = traits.Enum("warp", "pet_warp", usedefault=True, desc="of T1w or PET")
-    field = File(exists=True, mandatory=True, desc="world coordinate there of every MNI voxel")
-    sidecar = traits.Dict(mandatory=True, desc="JSON content")
+    Returns
+    -------
+    list of str
+        Names of the files, relative to the dataset; no paths, whose contents nipype would hash.
+    """
+    paths = []
+    for key, kept in images.items():
+        path = output_path(output_dir, key, entities)
+        shown = shown_as(key.split("_")[0], sidecars[key].get("TracerName"))
+        save_volume(path, measured_or_zero(fetch_volume(kept)), shown=shown)
+        write_json(sidecar_path(path), described(key, sidecars[key]))
+        paths.append(path)
+    return named(output_dir, *paths)
 
 
-class SaveWarp(SimpleInterface):
-    """Write the warp to the template as ITK displacement field."""
+@interface("written", always_run=True)
+def SaveWarp(
+    output_dir: str,
+    entities: Entities,
+    field: Image,
+    sidecar: dict[str, Any],
+    key: Literal["warp", "pet_warp"] = "warp",
+) -> list[str]:
+    """Write the warp to the template as ITK displacement field.
 
-    input_spec, output_spec, _always_run = SaveWarpInput, _Written, True
+    Parameters
+    ----------
+    output_dir, entities : where it belongs, see `SaveImages`
+    field : world coordinate of T1w or PET of every MNI voxel
+    sidecar : JSON content
+    key : of T1w or PET
+    """
+    path = output_path(output_dir, key, entities)
+    save_displacements(path, itk_displacements(field.data, field.grid), field.affine)
+    write_json(sidecar_path(path), described(key, sidecar))
+    return named(output_dir, path)
 
-    def _run_interface(self, runtime: Any) -> Any:
-        field = fetch_volume(self.inputs.field)
-        path = output_path(self.inputs.output_dir, self.inputs.key, self.inputs.entities)
-        save_displacements(path, itk_displacements(field.data, field.grid), field.affine)
-        write_json(sidecar_path(path), _described(self.inputs.key, self.inputs.sidecar))
-        self._results["written"] = named(self.inputs.output_dir, path)
-        return runtime
+
+@interface("written", always_run=True)
+def SavePosition(
+    output_dir: str,
+    entities: Entities,
+    t1w_to_pet: Rigid,
+    by_method: dict[str, Any],
+    record: RecordPart,
+    sidecar: dict[str, Any],
+) -> list[str]:
+    """Write the rigid transform from T1w to PET as ITK text, its matrices as JSON.
+
+    Parameters
+    ----------
+    output_dir, entities : where it belongs, see `SaveImages`
+    t1w_to_pet, by_method, record : as `Register` gives them
+    sidecar : JSON content besides the matrices
+    """
+    path = output_path(output_dir, "xfm", entities)
+    # Moving the T1w image to the PET grid takes PET points to T1w points: the inverse.
+    write_text(path, itk_affine_text(np.linalg.inv(t1w_to_pet)))
+    found = {
+        "Method": record.method,
+        "T1wToPet": t1w_to_pet.tolist(),
+        "T1wToPetByMethod": by_method,
+        "Quality": dict(record.qc),
+    }
+    write_json(sidecar_path(path), described("xfm", sidecar | found))
+    return named(output_dir, path)
 
 
-class SavePositionInput(_Placed):
-    """Inputs of `SavePosition`."""
+@interface("written", always_run=True)
+def SaveResult(
+    output_dir: str,
+    planned: ScanRecord,
+    pet: Path,
+    parts: list[RecordPart],
+    written: list[str],
+    t1w: Path | None = None,
+    others: Sequence[Path] = (),
+) -> list[str]:
+    """Complete the record of a scan: its last step, so that ``ok`` means all was written.
 
-    t1w_to_pet = traits.List(mandatory=True, desc="4 x 4, T1w world -> PET world, RAS mm")
-    by_method = traits.Dict(mandatory=True, desc="the same by each method")
-    record = traits.Instance(
-        RecordPart, mandatory=True, desc="what the registration gives to the record"
+    Parameters
+    ----------
+    output_dir : root of the derivative dataset
+    planned : record of the scan as planned
+    pet : raw PET
+    parts : what each step gives to the record
+    written : by the nodes that must come before
+    t1w, others : raw T1w, if there is one; other raw images behind it
+    """
+    raw = {"pet": pet} | ({} if t1w is None else {"t1w": t1w})
+    raw |= {path.name: path for path in others}
+    try:
+        outputs = {n: file_hash(Path(output_dir) / n) for n in sorted({*written})}
+    except FileNotFoundError as error:
+        raise StorageError(f"{error.filename}: it was removed during the run; run again") from error
+    record = completed_record(
+        planned,
+        parts,
+        inputs={name: file_hash(path) for name, path in raw.items()},
+        voxels={name: voxel_hash(path) for name, path in raw.items()},
+        outputs=outputs,
     )
-    sidecar = traits.Dict(mandatory=True, desc="JSON content besides the matrices")
+    path = write_record(Path(output_dir), record)
+    return [path.relative_to(output_dir).as_posix()]
 
 
-class SavePosition(SimpleInterface):
-    """Write the rigid transform from T1w to PET as ITK text, its matrices as JSON."""
+def written_tables(
+    output_dir: str,
+    key: str,
+    entities: Entities,
+    tables: Mapping[str, Mapping[str, Sequence[Any]]],
+    columns: Mapping[str, Mapping[str, Any]],
+    sidecar: Mapping[str, Any],
+) -> tuple[list[str], dict[str, str]]:
+    """Write a table per atlas under the name of a row of the table of outputs.
 
-    input_spec, output_spec, _always_run = SavePositionInput, _Written, True
-
-    def _run_interface(self, runtime: Any) -> Any:
-        path = output_path(self.inputs.output_dir, "xfm", self.inputs.entities)
-        # Moving the T1w image to the PET grid takes PET points to T1w points: the inverse.
-        write_text(path, itk_affine_text(np.linalg.inv(self.inputs.t1w_to_pet)))
-        found = {
-            "Method": self.inputs.record.method,
-            "T1wToPet": self.inputs.t1w_to_pet,
-            "T1wToPetByMethod": self.inputs.by_method,
-            "Quality": dict(self.inputs.record.qc),
-        }
-        write_json(sidecar_path(path), _described("xfm", self.inputs.sidecar | found))
-        self._results["written"] = named(self.inputs.output_dir, path)
-        return runtime
-
-
-class SaveResultInput(InputSpec):
-    """Inputs of `SaveResult`."""
-
-    output_dir = traits.Str(mandatory=True, desc="root of the derivative dataset")
-    planned = traits.Instance(ScanRecord, mandatory=True, desc="record of the scan as planned")
-    pet = File(exists=True, mandatory=True, desc="raw PET")
-    t1w = File(exists=True, desc="raw T1w, if there is one")
-    others = traits.List(File(exists=True), desc="other raw images behind it")
-    parts = traits.List(
-        traits.Instance(RecordPart), mandatory=True, desc="what each step gives to the record"
-    )
-    written = traits.List(traits.Str, mandatory=True, desc="by the nodes that must come before")
+    Returns
+    -------
+    list of str
+        Names of the files.
+    dict of str
+        Name of the table by atlas.
+    """
+    about = described(key, sidecar)
+    paths = {
+        atlas: write_table(output_path(output_dir, key, entities, atlas=atlas), t, columns, about)
+        for atlas, t in tables.items()
+    }
+    names = {atlas: path.relative_to(output_dir).as_posix() for atlas, path in paths.items()}
+    return named(output_dir, *paths.values()), names
 
 
-class SaveResult(SimpleInterface):
-    """Complete the record of a scan: its last step, so that ``ok`` means all was written."""
-
-    input_spec, output_spec, _always_run = SaveResultInput, _Written, True
-
-    def _run_interface(self, runtime: Any) -> Any:
-        raw = {"pet": self.inputs.pet, "t1w": optional(self.inputs.t1w)}
-        raw |= {Path(path).name: path for path in optional(self.inputs.others) or []}
-        hashes = {name: file_hash(path) for name, path in raw.items() if path}
-        output_dir = Path(self.inputs.output_dir)
-        try:
-            outputs = {n: file_hash(output_dir / n) for n in sorted({*self.inputs.written})}
-        except FileNotFoundError as error:
-            raise StorageError(
-                f"{error.filename}: it was removed during the run; run again"
-            ) from error
-        voxels = {name: voxel_hash(path) for name, path in raw.items() if path}
-        record = completed_record(
-            self.inputs.planned, self.inputs.parts, inputs=hashes, voxels=voxels, outputs=outputs
-        )
-        path = write_record(output_dir, record)
-        self._results["written"] = [path.relative_to(output_dir).as_posix()]
-        return runtime
-
-
-def _described(key: str, content: Mapping[str, Any]) -> dict[str, Any]:
+def described(key: str, content: Mapping[str, Any]) -> dict[str, Any]:
+    """Sidecar of a row of the table of outputs."""
     return {"Description": outputs()[key].description, **content}
 
 

@@ -8,15 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from nipype.interfaces.base import (
-    File,
-    SimpleInterface,
-    TraitedSpec,
-    isdefined,
-    traits,
-)
 
-from bidsapp.bids.derivatives import output_path, outputs, sidecar_path
+from bidsapp.bids.derivatives import output_path, sidecar_path
 from bidsapp.core.frames.field import box_without_ends
 from bidsapp.core.frames.frames import drift_per_min, standing_out
 from bidsapp.core.grid.alignment import transform
@@ -27,8 +20,10 @@ from bidsapp.core.regions.regions import region_means
 from bidsapp.data import TARGET, VOI_NAMES, mni_grid, read_table, template_mask
 from bidsapp.data.atlases import CENTILOID, chosen_atlases
 from bidsapp.data.tracers import window_rule
-from bidsapp.interfaces.derivatives import _Placed, _Written, named
-from bidsapp.interfaces.store import InputSpec, about, fetch, fetch_volume, keep
+from bidsapp.interfaces.carried import Arrays, Image, Rigid
+from bidsapp.interfaces.define import interface
+from bidsapp.interfaces.derivatives import Entities, described, named, written_tables
+from bidsapp.interfaces.store import about
 from bidsapp.io.atomic import write_json
 from bidsapp.io.nifti import read_frames, save_frames
 from bidsapp.io.tsv import write_table
@@ -56,205 +51,188 @@ class Series:
     decay: tuple[float, ...]
 
 
-class _FramesInput(InputSpec):
-    """All frames of an injection, and where the head lies in them."""
+@interface("tacs", "frames")
+def SampleFrames(
+    series: list[Series],
+    pets: list[Path],
+    motion: list[list[Rigid]],
+    ends: list[int],
+    t1w_to_pet: Rigid,
+    field: Image,
+    processing: Processing,
+) -> tuple[Arrays, Path]:
+    """Every frame on the template, by one interpolation, and its means in all regions.
 
-    series = traits.List(traits.Instance(Series), mandatory=True, desc="the scan, other parts")
-    pets = traits.List(File(exists=True), mandatory=True, desc="their images, for nipype's cache")
-    motion = traits.List(mandatory=True, desc="as `AlignFrames` gives it; empty for a lost part")
-    ends = traits.List(traits.Int, mandatory=True, desc="planes that were not measured")
+    Parameters
+    ----------
+    series : the scan, other parts of its injection
+    pets : their images, for nipype's cache
+    motion : as `AlignFrames` gives it; empty for a lost part
+    ends : planes that were not measured
+    t1w_to_pet, field : where the PET lies; T1w world coordinate of every MNI voxel
+    processing : atlases
 
-
-class SampleFramesInput(_FramesInput):
-    """Inputs of `SampleFrames`."""
-
-    t1w_to_pet = traits.List(mandatory=True, desc="4 x 4, RAS mm")
-    field = File(exists=True, mandatory=True, desc="T1w world coordinate of every MNI voxel")
-    processing = traits.Instance(Processing, mandatory=True, desc="atlases")
-
-
-class SampleFramesOutput(TraitedSpec):
-    """Outputs of `SampleFrames`; activity in Bq/mL, decay-corrected to the injection."""
-
-    tacs = File(exists=True, desc="npz: (R, T) by atlas, frame_start_s, frame_end_s, decay_factor")
-    frames = File(exists=True, desc="npy, float32 (T, X, Y, Z) on the 2 mm MNI grid, NaN outside")
-
-
-class SampleFrames(SimpleInterface):
-    """Every frame on the template, by one interpolation, and its means in all regions."""
-
-    input_spec, output_spec = SampleFramesInput, SampleFramesOutput
-
-    def _run_interface(self, runtime: Any) -> Any:
-        folder, given = Path(runtime.cwd), self.inputs
-        atlases = {one.name: one.measured for one in chosen_atlases(given.processing)}
-        wanted = template_mask(2).data.copy()
-        for regions in atlases.values():
-            wanted.reshape(-1)[regions.voxels] = True
-        points = fetch_volume(given.field).data[wanted].astype(np.float64)
-        points = transform(np.array(given.t1w_to_pet), points)
-        order = _in_time(given.series, given.motion)
-        shape = (len(order), *mni_grid(2).shape)
-        frames = np.lib.format.open_memmap(folder / "frames.npy", "w+", np.float32, shape)
-        least = read_table("limits")["voi_coverage"]["refuse"]
-        tacs = {name: np.empty((len(regions), len(order))) for name, regions in atlases.items()}
-        read = _read(given.series, given.motion, given.ends, order)
-        for place, frame in enumerate(read):
-            image = frames[place]
-            image[...] = np.nan
-            image[wanted] = sample(frame.image, transform(frame.motion, points), frame.box)
-            for name, regions in atlases.items():
-                covered = region_means(np.isfinite(image).astype(np.float32), regions)
-                means = region_means(image, regions)
-                tacs[name][:, place] = np.where(covered >= least, means, np.nan)
-        frames.flush()
-        self._results["frames"] = str(folder / "frames.npy")
-        self._results["tacs"] = keep(folder / "tacs.npz", tacs | _times(given.series, order))
-        return runtime
+    Returns
+    -------
+    tacs
+        Activity in Bq/mL, decay-corrected to the injection: (R, T) by atlas, with
+        ``frame_start_s``, ``frame_end_s`` and ``decay_factor``.
+    frames
+        The same as npy, float32 (T, X, Y, Z) on the 2 mm MNI grid, NaN outside.
+    """
+    atlases = {one.name: one.measured for one in chosen_atlases(processing)}
+    wanted = template_mask(2).data.copy()
+    for regions in atlases.values():
+        wanted.reshape(-1)[regions.voxels] = True
+    points = transform(t1w_to_pet, field.data[wanted].astype(np.float64))
+    order = _in_time(series, motion)
+    path, shape = Path.cwd() / "frames.npy", (len(order), *mni_grid(2).shape)
+    frames = np.lib.format.open_memmap(path, "w+", np.float32, shape)
+    least = read_table("limits")["voi_coverage"]["refuse"]
+    tacs = {name: np.empty((len(regions), len(order))) for name, regions in atlases.items()}
+    for place, frame in enumerate(_read(series, motion, ends, order)):
+        image = frames[place]
+        image[...] = np.nan
+        image[wanted] = sample(frame.image, transform(frame.motion, points), frame.box)
+        for name, regions in atlases.items():
+            covered = region_means(np.isfinite(image).astype(np.float32), regions)
+            means = region_means(image, regions)
+            tacs[name][:, place] = np.where(covered >= least, means, np.nan)
+    frames.flush()
+    return tacs | _times(series, order), path
 
 
-class TellDriftInput(InputSpec):
-    """Inputs of `TellDrift`."""
+@interface("record")
+def TellDrift(
+    tacs: Arrays, used_s: list[float], reference: str, slope: float, late_min: float
+) -> RecordPart:
+    """How the Centiloid changes between the frames of the mean, and whether one stands out.
 
-    tacs = File(exists=True, mandatory=True, desc="as `SampleFrames` gives it")
-    used_s = traits.List(traits.Float, mandatory=True, desc="starts of the frames of the mean")
-    reference = traits.Str(mandatory=True, desc="reference region of the Centiloid")
-    slope = traits.Float(mandatory=True, desc="Centiloids per unit of SUVR")
-    late_min = traits.Float(mandatory=True, desc="middle of the mean minus that of the window")
-
-
-class TellDriftOutput(TraitedSpec):
-    """Outputs of `TellDrift`."""
-
-    record = traits.Instance(RecordPart, desc="its part of the record: quality number, flags")
-
-
-class TellDrift(SimpleInterface):
-    """How the Centiloid changes between the frames of the mean, and whether one stands out."""
-
-    input_spec, output_spec = TellDriftInput, TellDriftOutput
-
-    def _run_interface(self, runtime: Any) -> Any:
-        given, stored = self.inputs, fetch(self.inputs.tacs)
-        used = np.isin(stored["frame_start_s"], given.used_s)
-        curves = dict(zip(VOI_NAMES, stored[CENTILOID][:, used], strict=True))
-        ratios = curves[TARGET] / curves[given.reference]
-        values = given.slope * ratios
-        times = stored["frame_start_s"][used], stored["frame_end_s"][used]
-        drift = drift_per_min(*times, values)
-        tolerance_min = window_rule().tolerance_s / 60
-        quality = {} if drift is None else {"centiloid_per_min": drift[0]}
-        flags = drift_findings(given.late_min, drift, tolerance_min)
-        if farthest := standing_out(ratios):
-            number, apart = farthest
-            quality["frame_apart"] = abs(apart)
-            limit = read_table("limits")["frame_apart"]["flag"]
-            flags += frame_findings(number + 1, len(ratios), apart, limit)
-        self._results["record"] = RecordPart(qc=quality, flags=flags)
-        return runtime
+    Parameters
+    ----------
+    tacs : as `SampleFrames` gives it
+    used_s : starts of the frames of the mean
+    reference : reference region of the Centiloid
+    slope : Centiloids per unit of SUVR
+    late_min : middle of the mean minus that of the window
+    """
+    used = np.isin(tacs["frame_start_s"], used_s)
+    curves = dict(zip(VOI_NAMES, tacs[CENTILOID][:, used], strict=True))
+    ratios = curves[TARGET] / curves[reference]
+    times = tacs["frame_start_s"][used], tacs["frame_end_s"][used]
+    drift = drift_per_min(*times, slope * ratios)
+    quality = {} if drift is None else {"centiloid_per_min": drift[0]}
+    flags = drift_findings(late_min, drift, window_rule().tolerance_s / 60)
+    if farthest := standing_out(ratios):
+        number, apart = farthest
+        quality["frame_apart"] = abs(apart)
+        limit = read_table("limits")["frame_apart"]["flag"]
+        flags += frame_findings(number + 1, len(ratios), apart, limit)
+    return RecordPart(qc=quality, flags=flags)
 
 
-class SaveDynamicInput(_FramesInput, _Placed):
-    """Inputs of `SaveDynamic`."""
+@interface("written", always_run=True)
+def SaveDynamic(
+    output_dir: str,
+    entities: Entities,
+    series: list[Series],
+    pets: list[Path],
+    motion: list[list[Rigid]],
+    ends: list[int],
+    sidecar: dict[str, Any],
+) -> list[str]:
+    """Write all frames, with the head at one position, on the native grid of the scan.
 
-    sidecar = traits.Dict(mandatory=True, desc="JSON content, times left out")
-
-
-class SaveDynamic(SimpleInterface):
-    """Write all frames, with the head at one position, on the native grid of the scan."""
-
-    input_spec, output_spec, _always_run = SaveDynamicInput, _Written, True
-
-    def _run_interface(self, runtime: Any) -> Any:
-        given = self.inputs
-        order = _in_time(given.series, given.motion)
-        path = output_path(given.output_dir, "pet_dynamic", given.entities)
-        grid = next(read_frames(*given.series[0].files)).grid
-        read = _read(given.series, given.motion, given.ends, order)
-        times = _times(given.series, order)
-        start, duration = times["frame_start_s"], times["frame_end_s"] - times["frame_start_s"]
-        save_frames(path, _native(read, grid), len(order), frame_s=float(duration.mean()))
-        content = {
-            "FrameTimesStart": start.tolist(),
-            "FrameDuration": duration.tolist(),
-        }
-        described = {"Description": outputs()["pet_dynamic"].description}
-        write_json(sidecar_path(path), described | given.sidecar | content)
-        self._results["written"] = named(given.output_dir, path)
-        return runtime
-
-
-class SaveTacsInput(_Placed):
-    """Inputs of `SaveTacs`."""
-
-    tacs = File(exists=True, mandatory=True, desc="as `SampleFrames` gives it")
-    processing = traits.Instance(Processing, mandatory=True, desc="atlases")
-    units = traits.Str("Bq/mL", usedefault=True, desc="of the curves")
-    suv_factor = traits.Float(desc="SUV of 1 Bq/mL at injection, when dose and weight are known")
-    sidecar = traits.Dict(mandatory=True, desc="JSON content besides the columns")
+    Parameters
+    ----------
+    output_dir, entities : where it belongs, see `SaveImages`
+    series, pets, motion, ends : as for `SampleFrames`
+    sidecar : JSON content, times left out
+    """
+    order = _in_time(series, motion)
+    path = output_path(output_dir, "pet_dynamic", entities)
+    grid = next(read_frames(*series[0].files)).grid
+    times = _times(series, order)
+    start, duration = times["frame_start_s"], times["frame_end_s"] - times["frame_start_s"]
+    read = _read(series, motion, ends, order)
+    save_frames(path, _native(read, grid), len(order), frame_s=float(duration.mean()))
+    content = {"FrameTimesStart": start.tolist(), "FrameDuration": duration.tolist()}
+    write_json(sidecar_path(path), described("pet_dynamic", sidecar | content))
+    return named(output_dir, path)
 
 
-class SaveTacsOutput(_Written):
-    """Outputs of `SaveTacs`."""
+@interface("written", "record", always_run=True)
+def SaveTacs(
+    output_dir: str,
+    entities: Entities,
+    tacs: Arrays,
+    processing: Processing,
+    sidecar: dict[str, Any],
+    units: str = "Bq/mL",
+    suv_factor: float | None = None,
+) -> tuple[list[str], RecordPart]:
+    """Write the time-activity curves, one table per atlas, in Bq/mL and as SUV.
 
-    record = traits.Instance(
-        RecordPart, desc="its part of the record: paths of the tables by atlas"
-    )
+    Parameters
+    ----------
+    output_dir, entities : where it belongs, see `SaveImages`
+    tacs : as `SampleFrames` gives it
+    processing : atlases
+    sidecar : JSON content besides the columns
+    units : of the curves
+    suv_factor : SUV of 1 Bq/mL at injection, when dose and weight are known
+
+    Returns
+    -------
+    written
+        Names of the files.
+    record
+        Names of the tables by atlas.
+    """
+    scales = {"tacs": (units, 1.0)}
+    if suv_factor is not None:
+        scales["tacs_suv"] = ("g/mL", suv_factor)
+    written: list[str] = []
+    paths: dict[str, dict[str, str]] = {"tacs": {}, "tacs_suv": {}}
+    times = {"frame_start": tacs["frame_start_s"], "frame_end": tacs["frame_end_s"]}
+    for one in chosen_atlases(processing):
+        for key, (unit, scale) in scales.items():
+            curves = dict(zip(one.names, scale * tacs[one.name], strict=True))
+            table, columns = {one.name: _known(times | curves)}, tac_columns(curves, unit)
+            names, paths_of = written_tables(output_dir, key, entities, table, columns, sidecar)
+            written += names
+            paths[key] |= paths_of
+    return written, RecordPart(tacs=paths["tacs"], tacs_suv=paths["tacs_suv"])
 
 
-class SaveTacs(SimpleInterface):
-    """Write the time-activity curves, one table per atlas, in Bq/mL and as SUV."""
+@interface("written", always_run=True)
+def SaveMotion(
+    output_dir: str,
+    entities: Entities,
+    record: RecordPart,
+    motion: list[list[Rigid]],
+    sidecar: dict[str, Any],
+) -> list[str]:
+    """Write the motion of the head, a row per frame, with the matrices in its JSON.
 
-    input_spec, output_spec, _always_run = SaveTacsInput, SaveTacsOutput, True
-
-    def _run_interface(self, runtime: Any) -> Any:
-        given, files = self.inputs, list[Path]()
-        paths: dict[str, dict[str, str]] = {"tacs": {}, "tacs_suv": {}}
-        stored = fetch(given.tacs)
-        scales = {"tacs": (given.units, 1.0)}
-        if isdefined(given.suv_factor):
-            scales["tacs_suv"] = ("g/mL", given.suv_factor)
-        for one in chosen_atlases(given.processing):
-            for key, (units, scale) in scales.items():
-                curves = dict(zip(one.names, scale * stored[one.name], strict=True))
-                times = {"frame_start": "frame_start_s", "frame_end": "frame_end_s"}
-                columns = {name: stored[array] for name, array in times.items()} | curves
-                path = output_path(given.output_dir, key, given.entities, atlas=one.name)
-                about = {"Description": outputs()[key].description, **given.sidecar}
-                files.append(write_table(path, _known(columns), tac_columns(curves, units), about))
-                paths[key][one.name] = path.relative_to(given.output_dir).as_posix()
-        self._results["written"] = named(given.output_dir, *files)
-        self._results["record"] = RecordPart(tacs=paths["tacs"], tacs_suv=paths["tacs_suv"])
-        return runtime
-
-
-class SaveMotionInput(_Placed):
-    """Inputs of `SaveMotion`."""
-
-    record = traits.Instance(RecordPart, mandatory=True, desc="as `AlignFrames` gives it")
-    motion = traits.List(mandatory=True, desc="as `AlignFrames` gives it")
-    sidecar = traits.Dict(mandatory=True, desc="JSON content besides columns and matrices")
-
-
-class SaveMotion(SimpleInterface):
-    """Write the motion of the head, a row per frame, with the matrices in its JSON."""
-
-    input_spec, output_spec, _always_run = SaveMotionInput, _Written, True
-
-    def _run_interface(self, runtime: Any) -> Any:
-        given, columns = self.inputs, read_table("motion_columns")
-        told = given.record.motion
-        path = output_path(given.output_dir, "motion", given.entities)
-        rows = zip(*motion_rows(told), strict=True)
-        matrices = {
-            "LeastCorrectedMm": told.least_corrected_mm,
-            "ReferenceFrame": told.reference_frame,
-            "ReferenceToFrame": _as_rows(given.motion, told.pet),
-        }
-        about = {"Description": outputs()["motion"].description, **given.sidecar, **matrices}
-        write_table(path, dict(zip(columns, rows, strict=True)), columns, about)
-        self._results["written"] = named(given.output_dir, path)
-        return runtime
+    Parameters
+    ----------
+    output_dir, entities : where it belongs, see `SaveImages`
+    record, motion : as `AlignFrames` gives them
+    sidecar : JSON content besides columns and matrices
+    """
+    columns, told = read_table("motion_columns"), record.motion
+    assert told is not None
+    path = output_path(output_dir, "motion", entities)
+    rows = zip(*motion_rows(told), strict=True)
+    matrices = {
+        "LeastCorrectedMm": told.least_corrected_mm,
+        "ReferenceFrame": told.reference_frame,
+        "ReferenceToFrame": _as_rows(motion, told.pet),
+    }
+    about = described("motion", sidecar | matrices)
+    write_table(path, dict(zip(columns, rows, strict=True)), columns, about)
+    return named(output_dir, path)
 
 
 def tac_columns(regions: Mapping[str, Any], units: str) -> dict[str, dict[str, str]]:
@@ -337,7 +315,7 @@ def _times(series: list[Series], order: list[tuple[int, int]]) -> dict[str, np.n
 def _as_rows(motion: list[Any], pets: Sequence[int]) -> list[Any]:
     """Matrices in the order of the rows of the motion table."""
     left = [iter(part) for part in motion]
-    return [next(left[number]) for number in pets]
+    return [next(left[number]).tolist() for number in pets]
 
 
 def _known(columns: Mapping[str, np.ndarray]) -> dict[str, list[float | None]]:

@@ -2,93 +2,67 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nipype.interfaces.base import (
-    File,
-    SimpleInterface,
-    TraitedSpec,
-    traits,
-)
-
 from bidsapp.core.grid.volume import Volume
-from bidsapp.core.quantification.scale import (
-    Scale,
-)
+from bidsapp.core.quantification.scale import Scale
 from bidsapp.core.quantification.suvr import ratio_image
 from bidsapp.data import REFERENCES
-from bidsapp.interfaces.store import InputSpec, about, fetch_volume, keep_volume
+from bidsapp.interfaces.carried import Image
+from bidsapp.interfaces.define import interface
+from bidsapp.interfaces.store import about
 from bidsapp.record import RecordPart
 from bidsapp.steps.quantifying import quantified
 
 
-class QuantifyInput(InputSpec):
-    """Inputs of `Quantify`."""
+@interface("voi", "record")
+def Quantify(
+    pet: Image,
+    source: str,
+    tracer: str,
+    scale: Scale,
+    cutoffs: Sequence[float] = (),
+    tau_vois: Mapping[str, str] | None = None,
+) -> tuple[dict[str, Any], RecordPart]:
+    """VOI means, uptake ratios, and Centiloids with their uncertainty.
 
-    pet = File(exists=True, mandatory=True, desc="PET on the 2 mm MNI grid, NaN if not measured")
-    source = traits.Str(mandatory=True, desc="name of the raw image, for messages")
-    tracer = traits.Str(mandatory=True, desc="code of the tracer table")
-    scale = traits.Instance(Scale, mandatory=True, desc="equations that belong to the scan")
-    cutoffs = traits.List(traits.Float, [], usedefault=True, desc="CL, to tell who exceeds them")
-    tau_vois = traits.Dict({}, usedefault=True, desc="tau volumes by region; none for amyloid")
+    Parameters
+    ----------
+    pet : on the 2 mm MNI grid, NaN where not measured
+    source : name of the raw image, for messages
+    tracer : code of the tracer table
+    scale : equations that belong to the scan
+    cutoffs : CL, to tell who exceeds them
+    tau_vois : tau volumes by region; none for amyloid
+
+    Returns
+    -------
+    voi
+        Statistics by volume of interest.
+    record
+    """
+    with about(source):
+        record = quantified(
+            pet, tracer=tracer, scale=scale, cutoffs=cutoffs, tau_vois=tau_vois or {}
+        )
+    return dict(record.voi), record
 
 
-class QuantifyOutput(TraitedSpec):
-    """Outputs of `Quantify`."""
+@interface(*REFERENCES)
+def RatioImages(pet: Image, voi: dict[str, Any]) -> tuple[Image | None, ...]:
+    """Uptake ratio image per reference region that was measured.
 
-    voi = traits.Dict(desc="statistics by volume of interest")
-    record = traits.Instance(
-        RecordPart, desc="its part of the record: voi, suvr, Centiloids, qc, flags"
+    Parameters
+    ----------
+    pet : on the 2 mm MNI grid
+    voi : as `Quantify` gives it
+
+    Returns
+    -------
+    wc, cg, wcb, pons
+    """
+    means = [voi[name].mean for name in REFERENCES]
+    return tuple(
+        None if mean is None else Volume(ratio_image(pet.data, mean), pet.affine) for mean in means
     )
-
-
-class Quantify(SimpleInterface):
-    """VOI means, uptake ratios, and Centiloids with their uncertainty."""
-
-    input_spec, output_spec = QuantifyInput, QuantifyOutput
-
-    def _run_interface(self, runtime: Any) -> Any:
-        given = self.inputs
-        with about(given.source):
-            record = quantified(
-                fetch_volume(given.pet),
-                tracer=given.tracer,
-                scale=given.scale,
-                cutoffs=given.cutoffs,
-                tau_vois=given.tau_vois,
-            )
-        self._results["record"] = record
-        self._results["voi"] = dict(record.voi)
-        return runtime
-
-
-class RatioImagesInput(InputSpec):
-    """Inputs of `RatioImages`."""
-
-    pet = File(exists=True, mandatory=True, desc="PET on the 2 mm MNI grid")
-    voi = traits.Dict(mandatory=True, desc="statistics by volume of interest")
-
-
-class RatioImagesOutput(TraitedSpec):
-    """Outputs of `RatioImages`: one ratio image per reference region that was measured."""
-
-    wc = File(exists=True, desc="over the whole cerebellum")
-    cg = File(exists=True, desc="over the cerebellar grey matter")
-    wcb = File(exists=True, desc="over whole cerebellum and brainstem")
-    pons = File(exists=True, desc="over the pons")
-
-
-class RatioImages(SimpleInterface):
-    """Uptake ratio image per reference region."""
-
-    input_spec, output_spec = RatioImagesInput, RatioImagesOutput
-
-    def _run_interface(self, runtime: Any) -> Any:
-        pet = fetch_volume(self.inputs.pet)
-        for name in REFERENCES:
-            mean = self.inputs.voi[name].mean
-            if mean is not None:
-                ratio = Volume(ratio_image(pet.data, mean), pet.affine)
-                self._results[name] = keep_volume(Path(runtime.cwd) / f"suvr{name}.npz", ratio)
-        return runtime

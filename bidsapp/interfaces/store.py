@@ -21,7 +21,7 @@ from zipfile import BadZipFile, ZipFile, ZipInfo
 
 import numpy as np
 from isal.isal_zlib import crc32
-from nipype.interfaces.base import BaseInterfaceInputSpec, isdefined
+from nipype.interfaces.base import BaseInterfaceInputSpec
 from numpy.typing import NDArray
 
 from bidsapp.core.frames.stills import Still
@@ -167,11 +167,6 @@ def fetch_stills(path: str | Path) -> list[Still]:
     stored = fetch(path)
     each = zip(stored["data"], stored["seconds"].tolist(), stored["motion"], strict=True)
     return [Still(Volume(data, stored["affine"]), time, motion) for data, time, motion in each]
-
-
-def optional(value: Any) -> Any:
-    """Value of an optional nipype input, None where it was not given."""
-    return value if isdefined(value) else None
 
 
 @contextmanager

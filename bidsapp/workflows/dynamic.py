@@ -78,12 +78,11 @@ def init_dynamic_wf(
     )  # fmt: skip
     curves = Node(
         SaveTacs(
-            **place, processing=processing, sidecar=content["tacs"], units=activity_units(scan)
+            **place, processing=processing, sidecar=content["tacs"], units=activity_units(scan),
+            suv_factor=scan.suv_factor,
         ),
         name="curves", mem_gb=_TABLE_GB, n_procs=1,
     )  # fmt: skip
-    if scan.suv_factor is not None:
-        curves.inputs.suv_factor = scan.suv_factor
     workflow.connect(
         [
             (inputs, sampled, [(field, field) for field in fields if field != "motion_record"]),

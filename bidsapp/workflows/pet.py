@@ -61,14 +61,17 @@ def init_pet_reference_wf(
     fields = ["pet", "stills", "motion", "motion_record", "ends", "record"]
     outputs = Node(IdentityInterface(fields), name="outputnode")
     weights = list(scan.window.frame_weights_s)
+    factors = common_decay_factors(scan.metadata, any_tracer(scan.tracer).half_life_s)
     average = Node(
-        TimeAverage(pet=list(map(str, scan.files[0])), weights_s=weights),
+        TimeAverage(
+            pet=list(map(str, scan.files[0])),
+            weights_s=weights,
+            decay_factors=list(factors) if factors else None,
+        ),
         name="average",
         mem_gb=0.3 + _FRAME_GB * len(weights),
         n_procs=1,
     )
-    if factors := common_decay_factors(scan.metadata, any_tracer(scan.tracer).half_life_s):
-        average.inputs.decay_factors = list(factors)
     record = Node(Merge(2), name="record", run_without_submitting=True)
     workflow.connect(
         [
@@ -122,7 +125,7 @@ def init_pet_registration_wf(
         What the registration gives to the record.
     """
     register = Node(
-        Register(method=method.value, anatomy=scan.anatomy, source=str(scan.pet)),
+        Register(method=method, anatomy=scan.anatomy, source=str(scan.pet)),
         name="register",
         mem_gb=_REGISTER_GB,
         n_procs=1,

@@ -46,13 +46,9 @@ def init_smoothing_wf(
         workflow.connect([(inputs, outputs, [("pet", "pet"), ("stills", "stills")])])
         outputs.inputs.record = RecordPart()
         return workflow
-    smooth = Node(Smooth(), name="smooth", mem_gb=_SMOOTH_GB, n_procs=1)
-    if added is not None:
-        smooth.inputs.fwhm_mm = added
-    if target is not None:
-        smooth.inputs.target_mm = target
-    if processing.psf_mm is not None:
-        smooth.inputs.psf_mm = list(processing.psf_mm)
+    own = processing.psf_mm and list(processing.psf_mm)
+    made = Smooth(fwhm_mm=added, target_mm=target, psf_mm=own)
+    smooth = Node(made, name="smooth", mem_gb=_SMOOTH_GB, n_procs=1)
     given = ["pet", "stills", "record"]
     workflow.connect([(inputs, smooth, [(field, field) for field in needed])])
     workflow.connect([(smooth, outputs, [(field, field) for field in given])])

@@ -298,7 +298,7 @@ def outcome(
     maps["mask"] = segmented.brain_mask
     field = Volume(segmented.field, mni_grid(2).affine)
     node = Inspect(
-        pet=str(path), weights_s=weights, motion=[still], reference="wc",
+        pet=[str(path)], weights_s=weights, motion=[still], reference="wc",
         mean=keep_volume(folder / "mean.npz", mean_at_reference(stills)),
         stills=keep_stills(folder / "stills.npz", stills),
         t1w_to_pet=to_pet.tolist(), field=keep_volume(folder / "field.npz", field),

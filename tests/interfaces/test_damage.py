@@ -51,7 +51,7 @@ def inspected(tmp_path, brain):
             maps["mask"] = keep_volume(tmp_path / "mask.npz", Volume(brain, AFFINE))
         field = Volume((SHRUNK * grid.world()).astype(np.float32), grid.affine)
         node = Inspect(
-            pet=str(save_volume(tmp_path / "pet.nii.gz", image)),
+            pet=[str(save_volume(tmp_path / "pet.nii.gz", image))],
             weights_s=[60.0] * FRAMES,
             motion=[[STILL] * FRAMES],
             mean=keep_volume(tmp_path / "mean.npz", mean_at_reference(stills)),
@@ -61,7 +61,8 @@ def inspected(tmp_path, brain):
             reference="wc",
             **maps,
         )
-        found = node.run(cwd=str(tmp_path)).outputs
+        (tmp_path / "node").mkdir(exist_ok=True)
+        found = node.run(cwd=str(tmp_path / "node")).outputs
         return found, [flag.code for flag in found.record.flags]
 
     return run

@@ -67,7 +67,7 @@ def test_a_part_that_cannot_be_read_is_lost_alone(aligned):
 
 def test_the_mean_has_the_head_at_one_position(study, aligned, head, tmp_path):
     done = TimeAverage(
-        pet=str(study / "scan.nii.gz"), weights_s=[300.0] * 3, motion=aligned.outputs.motion
+        pet=[str(study / "scan.nii.gz")], weights_s=[300.0] * 3, motion=aligned.outputs.motion
     ).run(cwd=str(tmp_path))
     stills = fetch_stills(done.outputs.stills)
     assert [(still.seconds, still.moved) for still in stills] == [(600, False), (300, True)]
@@ -83,9 +83,10 @@ def smooth(study, folder, **options):
     pet = Volume(nib.load(study / "early.nii.gz").get_fdata().astype(np.float32), PET_GRID.affine)
     arrays = {"data": pet.data[None], "affine": pet.affine, "seconds": np.array([600.0]),
               "motion": np.eye(4)[None]}  # fmt: skip
+    (folder / "node").mkdir()
     return Smooth(
         pet=keep_volume(folder / "pet.npz", pet), stills=keep(folder / "one.npz", arrays), **options
-    ).run(cwd=str(folder))
+    ).run(cwd=str(folder / "node"))
 
 
 def test_smoothing_by_a_width(study, tmp_path):

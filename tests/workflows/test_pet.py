@@ -33,7 +33,7 @@ def average(scan, pet: Path, folder: Path):
     )
     workflow.base_dir = str(folder)
     workflow.run()
-    return fetch_volume(next(folder.rglob("mean.npz")))
+    return fetch_volume(next(folder.rglob("average/pet.npz")))
 
 
 def test_frames_without_decay_correction_are_corrected_to_the_start(scan, tmp_path):
@@ -56,7 +56,7 @@ def test_frames_that_do_not_fit_the_sidecar_are_named(tmp_path):
     pet = tmp_path / "sub-01_pet.nii.gz"
     nib.Nifti1Image(np.ones((4, 4, 4, 3), np.float32), np.eye(4)).to_filename(pet)
     with pytest.raises(Exception, match=r"sub-01_pet.nii.gz: FrameTimesStart .* 2 frames"):
-        TimeAverage(pet=str(pet), weights_s=[300.0, 300.0]).run(cwd=str(tmp_path))
+        TimeAverage(pet=[str(pet)], weights_s=[300.0, 300.0]).run(cwd=str(tmp_path))
 
 
 @pytest.fixture
@@ -100,7 +100,7 @@ def test_a_region_that_was_not_measured_has_no_ratio_image(template_pet, tmp_pat
     assert found.record.suvr["pons"] is None and found.record.suvr["wc"] > 1
     monkeypatch.chdir(tmp_path)
     images = RatioImages(pet=pet, voi=found.voi).run().outputs
-    assert Path(images.wc).is_file() and not (tmp_path / "suvrpons.npz").exists()
+    assert Path(images.wc).is_file() and not (tmp_path / "pons.npz").exists()
 
 
 def test_an_empty_reference_region_is_an_error_that_names_the_image(template_pet):

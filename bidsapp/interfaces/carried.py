@@ -1,0 +1,109 @@
+"""How values travel between nodes: as files in the work folder, or as nipype carries them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import numpy as np
+from nipype.interfaces.base import File, traits
+from numpy.typing import NDArray
+
+from bidsapp.core.anatomy.warp import Warp
+from bidsapp.core.frames.stills import Still
+from bidsapp.core.grid.volume import Volume
+from bidsapp.interfaces.store import (
+    fetch,
+    fetch_stills,
+    fetch_volume,
+    keep,
+    keep_stills,
+    keep_volume,
+)
+
+
+@dataclass(frozen=True)
+class Carried:
+    """How the values of a type travel: told by `Annotated`, or found by `carried`.
+
+    Attributes
+    ----------
+    trait : what nipype makes of it, called with metadata
+    give : (path without ending, value) -> what nipype carries
+    take : what nipype carries -> value
+    """
+
+    trait: Callable[..., Any]
+    give: Callable[[Path, Any], Any] = lambda _, value: value
+    take: Callable[[Any], Any] = lambda value: value
+
+
+_EXISTING = partial(File, exists=True)
+
+
+def _file(ending: str, write: Callable[[Path, Any], Any], read: Callable[[str], Any]) -> Carried:
+    return Carried(_EXISTING, lambda path, value: write(path.with_suffix(ending), value), read)
+
+
+def _write_json(path: Path, content: Any) -> str:
+    path.write_text(json.dumps(content))
+    return str(path)
+
+
+# Kept in the work folder
+Image = Annotated[Volume, _file(".npz", keep_volume, fetch_volume)]
+Stills = Annotated[list[Still], _file(".npz", keep_stills, fetch_stills)]
+Arrays = Annotated[dict[str, NDArray[Any]], _file(".npz", keep, fetch)]
+WarpArrays = Annotated[
+    Warp,
+    _file(
+        ".npz",
+        lambda path, warp: keep(path, warp.to_arrays()),
+        lambda path: Warp.from_arrays(fetch(path)),
+    ),
+]
+Tables = Annotated[
+    dict[str, Any], _file(".json", _write_json, lambda path: json.loads(Path(path).read_text()))
+]
+# 4 x 4, RAS mm, as nested lists
+Rigid = Annotated[
+    NDArray[np.float64], Carried(traits.List, lambda _, matrix: matrix.tolist(), np.array)
+]
+
+_SIMPLE = {
+    Any: traits.Any, str: traits.Str, float: traits.Float, int: traits.Int, bool: traits.Bool,
+}  # fmt: skip
+
+
+def carried(kind: Any) -> Carried:
+    """How the values of a type travel.
+
+    Parameters
+    ----------
+    kind : type, or what else may stand in an annotation
+        Of ``T | None`` it is ``T`` that counts.
+    """
+    if get_origin(kind) in (Union, UnionType):
+        [kind] = [one for one in get_args(kind) if one is not NoneType]
+    origin, args = get_origin(kind), get_args(kind)
+    if origin is Annotated:
+        return next(one for one in args if isinstance(one, Carried))
+    if origin in (list, tuple, Sequence):
+        one = carried(args[0])
+        return Carried(
+            lambda **about: traits.List(one.trait(), **about),
+            lambda path, values: [one.give(path, value) for value in values],
+            lambda values: [one.take(value) for value in values],
+        )
+    if origin in (dict, Mapping):
+        return Carried(traits.Dict, take=dict)
+    if origin is Literal:
+        return Carried(partial(traits.Enum, *args))
+    if kind is Path:  # relative to the folder of the node that gives it
+        return Carried(_EXISTING, lambda path, file: str(path.parent / file), Path)
+    return Carried(_SIMPLE[kind] if kind in _SIMPLE else partial(traits.Instance, kind))

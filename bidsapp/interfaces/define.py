@@ -1,0 +1,110 @@
+"""Nodes from functions: their annotations say what nipype has to be told of inputs and outputs."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Unpack, get_args, get_origin, get_type_hints
+
+from nipype.interfaces.base import DynamicTraitedSpec, SimpleInterface, TraitedSpec, isdefined
+from nipype.interfaces.io import add_traits
+
+from bidsapp.interfaces.carried import Carried, carried
+from bidsapp.interfaces.store import InputSpec
+
+
+def interface(*outputs: str, always_run: bool = False) -> Callable[[Callable[..., Any]], Any]:
+    """Make a nipype interface, of the same name, of an annotated function.
+
+    A parameter is an input, mandatory when it has no default; ``None`` given to the interface is
+    as good as nothing. ``**images: Path`` takes as many inputs as the interface is told names when
+    it is made. The function runs in the folder of its node.
+
+    Parameters
+    ----------
+    *outputs : str
+        Name of what the function returns, or of each entry of the tuple it returns; one that is
+        None is left undefined.
+    always_run : bool
+        Run again even when nothing has changed.
+
+    Examples
+    --------
+    >>> @interface("sum")
+    ... def Add(a: float, b: float = 1.0) -> float:
+    ...     return a + b
+    >>> Add(a=2.0).run().outputs.sum
+    3.0
+    """
+
+    def made(function: Callable[..., Any]) -> Any:
+        hints = get_type_hints(function, include_extras=True)
+        returned = hints.pop("return")
+        results = _each(returned, len(outputs))
+        takes = {name: carried(kind) for name, kind in hints.items()}
+        gives = {name: carried(kind) for name, kind in zip(outputs, results, strict=True)}
+        parameters = inspect.signature(function).parameters.values()
+        more = [takes.pop(one.name) for one in parameters if one.kind is one.VAR_KEYWORD]
+        needed = {one.name: one.default is one.empty for one in parameters}
+        inputs = {name: one.trait(mandatory=needed[name]) for name, one in takes.items()}
+        place = {"__module__": function.__module__, "__doc__": function.__doc__}
+
+        def spec(part: str, bases: tuple[Any, ...], fields: dict[str, Any]) -> Any:
+            name = {"__qualname__": f"{function.__name__}.{part}"}  # by which pickle finds it
+            return type(bases[0])(part, bases, fields | place | name)
+
+        bases = (DynamicTraitedSpec, InputSpec) if more else (InputSpec,)
+        fields = {name: one.trait() for name, one in gives.items()}
+        content = {
+            "input_spec": spec("input_spec", bases, inputs),
+            "output_spec": spec("output_spec", (TraitedSpec,), fields),
+            "_always_run": always_run,
+            "_function": staticmethod(function),
+            "_takes": takes,
+            "_more": more,
+            "_gives": gives,
+        }
+        return type(function.__name__, (_OfFunction,), content | place)
+
+    return made
+
+
+def _each(returned: Any, number: int) -> list[Any]:
+    """Types of the outputs of a function."""
+    if number == 1:
+        return [returned]
+    *first, last = get_args(returned)
+    if last is ...:  # tuple[T, ...]
+        return first * number
+    if get_origin(last) is Unpack:  # tuple[A, B, *tuple[T, ...]]
+        [several] = get_args(last)
+        return first + [get_args(several)[0]] * (number - len(first))
+    return [*first, last]
+
+
+class _OfFunction(SimpleInterface):
+    """A nipype interface that loads, calls a function and saves."""
+
+    input_spec, output_spec = InputSpec, TraitedSpec
+    _function: Callable[..., Any]
+    _takes: Mapping[str, Carried]
+    _more: Sequence[Carried]
+    _gives: Mapping[str, Carried]
+
+    def __init__(self, keys: Sequence[str] = (), **inputs: Any) -> None:
+        super().__init__()
+        self._keys = tuple(keys)
+        add_traits(self.inputs, self._keys)
+        self.inputs.trait_set(**{name: one for name, one in inputs.items() if one is not None})
+
+    def _run_interface(self, runtime: Any) -> Any:
+        takes = dict(self._takes) | {key: more for key in self._keys for more in self._more}
+        values = {name: getattr(self.inputs, name) for name in takes}
+        given = {name: takes[name].take(one) for name, one in values.items() if isdefined(one)}
+        returned = self._function(**given)
+        results = (returned,) if len(self._gives) == 1 else returned
+        for (name, kind), value in zip(self._gives.items(), results, strict=True):
+            if value is not None:
+                self._results[name] = kind.give(Path(runtime.cwd) / name, value)
+        return runtime
