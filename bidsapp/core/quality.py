@@ -36,15 +36,6 @@ class Level(StrEnum):
     WRONG = "wrong"  # it cannot be right
 
 
-# Flags of a position or a normalisation that may be wrong: no reading of a number rests on them.
-_PLACE = ("pet-t1w-", "pet-only-", "normalisation-", "t1w-orientation", "centiloid-implausible")
-
-
-def doubts_place(flags: Iterable[Flag]) -> bool:
-    """Whether a flag says that the volumes of interest may lie in the wrong place."""
-    return any(flag.code.startswith(_PLACE) for flag in flags)
-
-
 def is_beyond(value: float, limits: Mapping[str, float]) -> bool:
     """Whether a number lies beyond its limit: ``flag``, the largest good value, or ``least``."""
     if "flag" in limits:
@@ -470,6 +461,19 @@ def damage_findings(
         *_beyond(_DAMAGE, quality, limits, f": {_COPY_AGAIN}"),
         *_beyond(_OFFSET, quality, limits, "; check the intercept of its header"),
     )
+
+
+# Flags of a position or a normalisation that may be wrong, and of a damaged image.
+_DOUBTS = (
+    *("pet-t1w-", "pet-only-", "normalisation-", "t1w-orientation", "centiloid-implausible"),
+    *(code for code, _ in (_DAMAGE | _OFFSET).values()),
+    "frame-stands-out",
+)
+
+
+def doubts_number(flags: Iterable[Flag]) -> bool:
+    """Whether a flag says that volumes of interest may lie in the wrong place or on damage."""
+    return any(flag.code.startswith(_DOUBTS) for flag in flags)
 
 
 def centiloid_refusal(value: float, lowest: float, highest: float) -> str | None:

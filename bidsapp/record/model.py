@@ -98,7 +98,6 @@ class BandStatement:
     crossed : thresholds inside the 95 % interval, CL
     indeterminate : whether there is one; null without an interval
     statement : all of it in a sentence
-    place_in_doubt : whether a flag doubts the place of the volumes, so that no reading rests on it
     """
 
     name: str
@@ -108,7 +107,6 @@ class BandStatement:
     crossed: tuple[float, ...] = ()
     indeterminate: bool | None = None
     statement: str | None = None
-    place_in_doubt: bool = False
 
 
 @dataclass(frozen=True)
@@ -399,7 +397,7 @@ class RecordPart:
     centiloid_sd : its standard deviation, CL
     centiloid_interval : its 95 % interval, CL
     uncertainty : standard deviation of the Centiloid by component, CL
-    band : the band of the Centiloid scale that it lies in
+    band : the band of the Centiloid scale that it lies in; none where a flag doubts the number
     p_above_cutoff : probability that the true Centiloid lies above a cut-off (its name, CL)
     centiloids : Centiloid by reference region
     reference_agreement : the reference region that differs most

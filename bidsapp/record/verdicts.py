@@ -5,16 +5,15 @@ Pages, tables and summaries show what stands here; none of them knows a limit.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 from bidsapp.core.quality import (
-    Flag,
     Level,
     centiloid_level,
     coverage_level,
-    doubts_place,
+    doubts_number,
     is_beyond,
 )
 from bidsapp.core.regions.voi import CoverageRule
@@ -39,9 +38,7 @@ def judged(record: ScanRecord) -> ScanRecord:
     if covered:
         least = min(covered, key=lambda name: covered[name])
         coverage = LeastCoverage(least, covered[least])
-    band = record.band
-    if band is not None:
-        band = replace(band, place_in_doubt=doubts_place(record.flags))
+    band = None if doubts_number(record.flags) else record.band
     record = replace(record, coverage=coverage, band=band)
     return replace(record, verdicts=dict(_verdicts(record)))
 
@@ -100,7 +97,7 @@ def number_verdict(
 
 
 def band_statement(
-    value: float | None, interval: tuple[float, float] | None, flags: Iterable[Flag] = ()
+    value: float | None, interval: tuple[float, float] | None
 ) -> BandStatement | None:
     """What a record says of the band of a Centiloid.
 
@@ -108,7 +105,6 @@ def band_statement(
     ----------
     value : Centiloid, None when there is none
     interval : its 95 % interval, None when it is not known
-    flags : of the scan
 
     Returns
     -------
@@ -128,7 +124,6 @@ def band_statement(
         crossed=crossed,
         indeterminate=None if interval is None else bool(crossed),
         statement=_statement(band, crossed, known.source.short),
-        place_in_doubt=doubts_place(flags),
     )
 
 

@@ -85,11 +85,9 @@ class ScanView:
 
     @property
     def band(self) -> Band | None:
-        """Band of the Centiloid; None where a flag doubts the place of the volumes."""
+        """Band of the Centiloid; None where a flag doubts the number."""
         told = self.record.band
-        if told is None or told.place_in_doubt:
-            return None
-        return next((band for band in scale().bands if band.name == told.name), None)
+        return next((band for band in scale().bands if told and band.name == told.name), None)
 
     @property
     def crossed(self) -> list[str]:

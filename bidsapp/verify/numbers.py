@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from bidsapp import __version__
 from bidsapp.bids.derivatives import output_path, sidecar_path
 from bidsapp.core.grid.resample import itk_affine_text, sample
 from bidsapp.core.grid.volume import Volume
+from bidsapp.core.quality import doubts_number
 from bidsapp.core.quantification.centiloid import Equation
 from bidsapp.core.quantification.suvr import centiloid_image, ratio_image
 from bidsapp.data import mni_grid
@@ -141,9 +142,7 @@ def _check_record(scan: Scan, pet: Volume, found: Findings) -> None:
     flags = {flag.code for flag in derived.flags}
     told_flags = {flag.code for flag in record.flags}
     again = {key: getattr(derived, key) for key in _DERIVED}
-    again["band"] = derived.band and replace(
-        derived.band, place_in_doubt=bool(record.band and record.band.place_in_doubt)
-    )
+    again["band"] = None if doubts_number(record.flags) else derived.band
     if "calibration" in _own(scan):
         again = {key: again[key] for key in ("suvr", "voi", "qc")} | _by_own_line(record)
     elif code not in tau_tracers() and not flags <= told_flags:

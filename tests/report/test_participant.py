@@ -168,10 +168,11 @@ def test_a_scan_that_no_equation_fits_keeps_its_suvrs(tmp_path):
     assert "1.800" in words
 
 
-def test_no_band_where_the_place_is_in_doubt(tmp_path):
+@pytest.mark.parametrize("code", ["pet-t1w-distance", "pet-offset", "frame-stands-out"])
+def test_no_band_where_the_number_is_in_doubt(tmp_path, code):
     write(tmp_path, finished_record(SCAN, centiloid=5.0), SCAN)
     assert "Below 10 CL: excludes" in read(write_page(tmp_path, "01")).words
-    flag = {"code": "pet-t1w-distance", "message": "look"}
+    flag = {"code": code, "message": "look"}
     write(tmp_path, finished_record(SCAN, centiloid=5.0, flags=[flag]), SCAN)
     words = read(write_page(tmp_path, "01")).words
     assert "No band is given" in words and "Below 10 CL: excludes" not in words
