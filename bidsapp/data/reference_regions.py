@@ -61,11 +61,6 @@ def chosen_references(processing: Processing) -> tuple[Reference, ...]:
     return references(processing.reference_regions, processing.atlases)
 
 
-def reference_names() -> tuple[str, ...]:
-    """Names of the reference regions of the table."""
-    return tuple(read_table("reference_regions"))
-
-
 @lru_cache
 def _reference(choice: ReferenceChoice, own: AtlasChoice | None) -> Reference:
     if choice.atlas is not None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from bidsapp.core.quantification.centiloid import Equation
 from bidsapp.data import mni_grid, read_table, template_mask
-from bidsapp.data.tracers import Tracer, named_tracers, tracers
+from bidsapp.data.tracers import Tracer, tracers
 from bidsapp.errors import BadDataError, NoInputError
 from bidsapp.io.nifti import load_volume
 
@@ -64,11 +64,6 @@ def tau_equations(code: str) -> dict[str, dict[str, Equation]]:
 def any_tracer(code: str) -> Tracer:
     """Tracer by its code, whether it binds amyloid or tau."""
     return tracers().get(code) or tau_tracers()[code]
-
-
-def tau_tracer_from_name(name: str) -> Tracer | None:
-    """Find the tau tracer that a sidecar's ``TracerName`` or an entity ``trc`` names, or None."""
-    return tau_tracers().get(named_tracers(name).other or "")
 
 
 def tau_regions() -> tuple[str, ...]:

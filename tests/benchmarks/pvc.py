@@ -14,16 +14,16 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "core"))
 
-from test_pvc import PSFS, TRUTH, VOXEL, _parts, _pet
+from test_pvc import PSFS, TRUTH, VOXEL, _parts, _pet, region_maps
 
-from bidsapp.core.regions.pvc import RegionMaps, gtm, in_voxels, iterative_yang, rbv, region_values
+from bidsapp.core.regions.pvc import gtm, in_voxels, iterative_yang, rbv, region_values
 
 
 def main() -> None:
     """Print errors in per cent: two ribbons of grey matter, white matter, a nucleus."""
     for psf_mm in PSFS:
         pet = _pet(psf_mm)
-        regions = RegionMaps.of_maps(_parts(psf_mm, sharp=True).astype(np.float32))
+        regions = region_maps(_parts(psf_mm, sharp=True).astype(np.float32))
         for off in (0.0, -1.0, 1.0):
             assumed = tuple(width + off for width in psf_mm)
             fwhm = in_voxels(assumed, np.full(3, VOXEL))

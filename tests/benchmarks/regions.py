@@ -12,7 +12,7 @@ import time
 
 import numpy as np
 
-from bidsapp.core.regions.regions import Regions, label_means, region_statistics
+from bidsapp.core.regions.regions import Regions, region_means, region_statistics
 from bidsapp.data import mni_grid, priors
 from bidsapp.data.atlases import atlas, atlas_names
 from bidsapp.settings import AtlasChoice, Processing, ReferenceChoice
@@ -46,7 +46,7 @@ def many_frames() -> dict[str, float]:
     shape = (*labels.shape, FRAMES)
     frames = np.random.default_rng(0).random(shape, dtype=np.float32)
     start = time.perf_counter()
-    curves = label_means(frames, labels, int(labels.max()))
+    curves = region_means(frames, Regions.from_labels(labels, range(1, int(labels.max()) + 1)))
     curves_s = time.perf_counter() - start
     start = time.perf_counter()
     masks = [frames[..., 0][labels == value].mean() for value in range(1, 21)]

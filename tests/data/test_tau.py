@@ -14,11 +14,10 @@ from bidsapp.data.tau import (
     tau_equations,
     tau_masks,
     tau_regions,
-    tau_tracer_from_name,
     tau_tracers,
     tau_voi_files,
 )
-from bidsapp.data.tracers import tracer_from_name
+from bidsapp.data.tracers import named_tracers, tracer_from_name
 from bidsapp.errors import BadDataError, NoInputError
 from bidsapp.interfaces.quantification import Quantify
 from bidsapp.interfaces.store import keep_volume
@@ -52,8 +51,8 @@ def folder(tmp_path):
     ],
 )  # fmt: skip
 def test_tau_tracers_are_known_by_name_and_never_taken_for_amyloid(name, code):
-    found = tau_tracer_from_name(name)
-    assert (found and found.code) == code
+    other = named_tracers(name).other
+    assert (other if other in tau_tracers() else None) == code
     assert code is None or tracer_from_name(name) is None
 
 

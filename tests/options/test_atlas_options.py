@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from bidsapp.cli.parser import parse
+from bidsapp.data import read_table
 from bidsapp.data.atlases import atlas_names
-from bidsapp.data.reference_regions import reference_names
 from bidsapp.errors import UsageError
 from bidsapp.options.atlas_options import known
 from bidsapp.settings import TEMPLATE_SPACE, AtlasChoice, ReferenceChoice
@@ -27,7 +27,7 @@ def image(tmp_path) -> Path:
 
 def test_help_lists_what_the_package_has():
     assert known("atlases") == atlas_names()
-    assert known("reference_regions") == reference_names()
+    assert known("reference_regions") == tuple(read_table("reference_regions"))
 
 
 def test_without_options_the_centiloid_volumes_and_one_atlas():

@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-FloatArray = NDArray[np.floating]
-
 
 def known_or_zero(data: NDArray[Any]) -> NDArray[Any]:
     """Zero where a voxel holds no number: what is missing adds nothing to a sum.

@@ -49,20 +49,6 @@ class RegionMaps:
     shape: tuple[int, int, int]
 
     @classmethod
-    def of_maps(cls, maps: NDArray[np.floating]) -> RegionMaps:
-        """RegionMaps given as fractional maps, shape (N, X, Y, Z).
-
-        Parameters
-        ----------
-        maps : ndarray, shape (N, X, Y, Z), 0 to 1
-
-        Returns
-        -------
-        RegionMaps
-        """
-        return cls(sparse.csr_array(maps.reshape(len(maps), -1), dtype=np.float32), maps.shape[1:])
-
-    @classmethod
     def of_labels(
         cls,
         labels: NDArray[np.integer],

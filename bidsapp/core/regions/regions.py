@@ -89,31 +89,6 @@ class Regions:
         return cls(_shape(masks[0]), np.concatenate(found), _starts(counts))
 
     @classmethod
-    def from_probabilities(
-        cls, maps: NDArray[np.floating], *, threshold: float | None = None
-    ) -> Regions:
-        """Regions of probability maps.
-
-        Parameters
-        ----------
-        maps : ndarray, shape (X, Y, Z, L), 0 to 1
-        threshold : None keeps the probabilities as fractional membership; a number makes whole
-            voxels of those with at least this probability
-
-        Returns
-        -------
-        Regions
-        """
-        last = [maps[..., region] for region in range(maps.shape[-1])]
-        if threshold is not None:
-            return cls.from_masks([one >= threshold for one in last])
-        whole = cls.from_masks([one > 0 for one in last])
-        weights = [one.reshape(-1)[whole.of(region)] for region, one in enumerate(last)]
-        return cls(
-            whole.shape, whole.voxels, whole.starts, np.concatenate(weights).astype(np.float64)
-        )
-
-    @classmethod
     def joined(cls, parts: Sequence[Regions]) -> Regions:
         """All regions of several sets of one grid, in their order.
 
@@ -455,34 +430,6 @@ def region_sums(image: NDArray[np.floating], regions: Regions) -> tuple[Float, F
     seen, values = _measured(regions, values)
     total = seen.sums(values if seen.weights is None else values * seen.weights)
     return total, _counts(seen)
-
-
-def label_means(
-    data: NDArray[np.floating],
-    labels: NDArray[np.integer],
-    values: int | Sequence[int],
-    *,
-    weights: NDArray[np.floating] | None = None,
-) -> Float:
-    """Mean of an image under every label of a label image.
-
-    Parameters
-    ----------
-    data : ndarray, shape (X, Y, Z) or (X, Y, Z, T)
-        NaN where nothing was measured.
-    labels : ndarray, shape (X, Y, Z), integers; 0 is no region
-    values : the labels, in the order of the result; a number ``L`` means 1 to L
-    weights : ndarray, shape (X, Y, Z)
-        Fractional voxels, such as the probability of grey matter.
-
-    Returns
-    -------
-    ndarray, shape (L,) or (L, T), float64
-        NaN for labels without a measured voxel.
-    """
-    wanted = range(1, values + 1) if isinstance(values, int) else values
-    regions = Regions.from_labels(labels, wanted)
-    return region_means(data, regions if weights is None else regions.weighted(weights))
 
 
 def _measured(regions: Regions, values: Float) -> tuple[Regions, Float]:

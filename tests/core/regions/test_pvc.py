@@ -11,6 +11,7 @@ from functools import cache
 
 import numpy as np
 import pytest
+from scipy import sparse
 from scipy.special import erf
 
 from bidsapp.core.regions.pvc import (
@@ -41,6 +42,12 @@ def _ball(radius: float, sigma: float, r: np.ndarray) -> np.ndarray:
     near, far = (radius - r) / (sigma * np.sqrt(2)), (radius + r) / (sigma * np.sqrt(2))
     tail = sigma / (r * np.sqrt(2 * np.pi)) * (np.exp(-(near**2)) - np.exp(-(far**2)))
     return (erf(far) + erf(near)) / 2 - tail
+
+
+def region_maps(maps: np.ndarray) -> RegionMaps:
+    """Regions of fractional maps, (N, X, Y, Z)."""
+    rows = sparse.csr_array(maps.reshape(len(maps), -1), dtype=np.float32)
+    return RegionMaps(rows, maps.shape[1:])
 
 
 @cache
@@ -91,7 +98,7 @@ def phantom(request):
 
 def test_known_regions_are_recovered(phantom):
     pet, sharp, fwhm = phantom
-    regions = RegionMaps.of_maps(sharp)
+    regions = region_maps(sharp)
     matrix = gtm(pet, regions, fwhm)
     assert (np.abs(matrix.observed / TRUTH - 1) > 0.14).all()  # there is something to correct
     np.testing.assert_allclose(matrix.values, TRUTH, rtol=0.01)
@@ -104,7 +111,7 @@ def test_known_regions_are_recovered(phantom):
 
 def test_corrected_images_are_right_inside_regions_too(phantom):
     pet, sharp, fwhm = phantom
-    regions = RegionMaps.of_maps(sharp)
+    regions = region_maps(sharp)
     for image in (
         rbv(pet, regions, fwhm, gtm(pet, regions, fwhm)),
         iterative_yang(pet, regions, fwhm),
@@ -147,7 +154,7 @@ def test_without_blur_nothing_changes():
 
 def test_voxels_that_were_not_measured_need_no_value(phantom):
     pet, sharp, fwhm = phantom
-    pet, regions = pet.copy(), RegionMaps.of_maps(sharp)
+    pet, regions = pet.copy(), region_maps(sharp)
     pet[:, :, :12] = np.nan  # the field of view ends inside the brain
     matrix = gtm(pet, regions, fwhm)
     np.testing.assert_allclose(matrix.values, TRUTH, rtol=0.01)
@@ -160,7 +167,7 @@ def test_a_region_outside_the_field_has_no_value_and_spoils_no_other(phantom):
     pet, sharp, fwhm = phantom
     pet = pet.copy()
     pet[:29] = np.nan  # all of the first brain
-    matrix = gtm(pet, RegionMaps.of_maps(sharp), fwhm)
+    matrix = gtm(pet, region_maps(sharp), fwhm)
     assert np.isnan(matrix.values[[0, 3]]).all() and np.isnan(matrix.observed[[0, 3]]).all()
     np.testing.assert_allclose(matrix.values[1:3], TRUTH[1:3], rtol=0.01)
 
@@ -171,10 +178,10 @@ def test_labels_with_fractions_are_maps():
     maps = np.stack([np.where(labels == i, fraction, 0) for i in (1, 2, 3)])
     by_labels = RegionMaps.of_labels(labels, 3, fraction)
     np.testing.assert_array_equal(
-        by_labels.fractions.toarray(), RegionMaps.of_maps(maps).fractions.toarray()
+        by_labels.fractions.toarray(), region_maps(maps).fractions.toarray()
     )
     np.testing.assert_allclose(by_labels.filled, maps.sum(axis=0))
-    assert by_labels.beside(RegionMaps.of_maps(maps)).number == 6
+    assert by_labels.beside(region_maps(maps)).number == 6
     np.testing.assert_allclose(
         by_labels.image(np.array([1.0, 2.0, 3.0])), np.tensordot([1, 2, 3], maps, 1), rtol=1e-6
     )
@@ -183,7 +190,7 @@ def test_labels_with_fractions_are_maps():
 def test_noise_of_a_scan_moves_the_values_little(phantom):
     pet, sharp, fwhm = phantom
     noise = np.random.default_rng(0).normal(0, 1.0, SHAPE).astype(np.float32)
-    matrix = gtm(pet + blur(noise, fwhm), RegionMaps.of_maps(sharp), fwhm)
+    matrix = gtm(pet + blur(noise, fwhm), region_maps(sharp), fwhm)
     assert 1 < matrix.condition < 5
     np.testing.assert_allclose(matrix.values, TRUTH, rtol=0.03)
 

@@ -7,7 +7,6 @@ from scipy import ndimage
 from bidsapp.core.grid.volume import Grid
 from bidsapp.core.regions.regions import (
     Regions,
-    label_means,
     region_means,
     region_statistics,
     spread,
@@ -16,6 +15,17 @@ from bidsapp.core.regions.regions import (
 SHAPE = (12, 11, 10)
 AFFINE = np.array([[-2.0, 0, 0, 30], [0, 2, 0, -20], [0, 0, 3, 5], [0, 0, 0, 1]])
 GRID = Grid(SHAPE, AFFINE)
+
+
+def label_means(image, labels, values, weights=None):
+    regions = Regions.from_labels(labels, values)
+    return region_means(image, regions if weights is None else regions.weighted(weights))
+
+
+def fractional(maps):
+    """Regions of probability maps."""
+    parts = np.moveaxis(maps, -1, 0)
+    return Regions.joined([Regions.from_masks([one > 0]).weighted(one) for one in parts])
 
 
 @pytest.fixture
@@ -51,18 +61,20 @@ def test_weighted_means_are_those_of_numpy_to_the_last_bit(image, labels, grey):
 def test_every_frame_is_measured_like_an_image(image, labels, grey):
     frames = np.stack([image, image * 2, image**2], axis=-1)
     frames[0, :, :, 1] = np.nan
-    together = label_means(frames, labels, 500, weights=grey)
+    together = label_means(frames, labels, range(1, 501), weights=grey)
     assert together.shape == (500, 3)
     for t in range(3):
-        alone = label_means(np.ascontiguousarray(frames[..., t]), labels, 500, weights=grey)
+        alone = label_means(
+            np.ascontiguousarray(frames[..., t]), labels, range(1, 501), weights=grey
+        )
         assert np.array_equal(together[:, t], alone, equal_nan=True)
 
 
 def test_labels_without_voxels_and_labels_not_asked_for(image, labels):
-    found = label_means(image, labels, 20)
+    found = label_means(image, labels, range(1, 21))
     assert found.shape == (20,)
     assert np.flatnonzero(np.isfinite(found)).tolist() == [2, 6, 19]
-    assert np.isnan(label_means(image, np.zeros(SHAPE, int), 4)).all()
+    assert np.isnan(label_means(image, np.zeros(SHAPE, int), range(1, 5))).all()
 
 
 def test_unmeasured_voxels_are_left_out_and_counted(image, labels):
@@ -90,7 +102,7 @@ def test_the_other_statistics_follow_their_definitions(image, labels):
 
 def test_probabilities_are_fractional_voxels(image, grey):
     maps = np.stack([grey, 1 - grey], axis=-1)
-    found = region_statistics(image, Regions.from_probabilities(maps), GRID)
+    found = region_statistics(image, fractional(maps), GRID)
     values, weights = image.reshape(-1).astype(np.float64), grey.reshape(-1).astype(np.float64)
     assert found.mean[0] == (values * weights).sum() / weights.sum()
     assert found.voxels[0] == weights.sum() and found.total[0] == (values * weights).sum()
@@ -102,7 +114,7 @@ def test_probabilities_are_fractional_voxels(image, grey):
 
 def test_thresholded_probabilities_are_whole_voxels(image, grey):
     maps = np.stack([grey, 1 - grey], axis=-1)
-    found = region_statistics(image, Regions.from_probabilities(maps, threshold=0.4), GRID)
+    found = region_statistics(image, fractional(maps).at_least(0.4), GRID)
     assert found.mean[1] == image[1 - grey >= 0.4].astype(np.float64).mean()
     assert found.n_voxels[1] == found.voxels[1] == (1 - grey >= 0.4).sum()
 
@@ -125,7 +137,7 @@ def test_unions_are_the_masks_of_several_labels(image, labels, grey):
 
 def test_an_image_of_another_grid_is_refused(image):
     with pytest.raises(ValueError, match="shape"):
-        label_means(image[:-1], np.ones(SHAPE, int), 1)
+        label_means(image[:-1], np.ones(SHAPE, int), [1])
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
