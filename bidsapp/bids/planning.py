@@ -213,7 +213,7 @@ def choose_window(
         nearest = asked or nearest_window(start, duration, window)
         choice = choose_frames(start, duration, window, average_over=nearest)
         flags = (Flag("window-off", f"{reason}: do not read this Centiloid as a standard one"),)
-    flags += tuple(Flag(item.code, item.message) for item in deviations(choice, window, rule))
+    flags = flags or deviations(choice, window, rule)
     used_min = choice.window_used_start_s / 60, choice.window_used_end_s / 60
     verdict = Level.LOOK if flags else Level.GOOD
     chosen = WindowChoice(tracer.window_min, used_min, choice.weights, choice.coverage, verdict)

@@ -9,7 +9,7 @@ import logging
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -106,12 +106,18 @@ class Progress:
     Every line goes to the log file as well.
     """
 
-    def __init__(self, console: Console | None = None) -> None:
-        """Write to ``console``; by default to standard output."""
+    def __init__(self, console: Console | None = None, *, verbose: bool = False) -> None:
+        """Write to ``console``, by default standard output; ``verbose`` tells details as well."""
         from rich.console import Console
 
-        self.console = console or Console(highlight=False, soft_wrap=True, width=_width())
+        # A terminal would break lines within words. Files and pipes get them whole.
+        self.console = console or Console(
+            highlight=False, soft_wrap=not sys.stdout.isatty(), width=_width()
+        )
+        self.verbose = verbose
         self.scans: dict[str, str] = {}  # what became of each, by name; for the record of the run
+        self.step_s: dict[str, float] = {}  # mean time of each kind of step; for the record, too
+        self.foot = ""  # how far everything is, before the steps that run
         self._running: dict[str, float] = {}
         self._status: Status | None = None
 
@@ -119,6 +125,13 @@ class Progress:
         """One line."""
         RUN_LOG.info("%s", text)
         self.console.print(plain(text), markup=False)
+
+    def detail(self, text: str) -> None:
+        """One line for those who asked for more."""
+        if self.verbose:
+            self.say(text)
+        else:
+            RUN_LOG.info("%s", text)
 
     def warn(self, text: str) -> None:
         """One line that a person should not miss."""
@@ -136,10 +149,20 @@ class Progress:
         self._running[step] = time.perf_counter()
         self._show_running()
 
-    def end(self, step: str, count: str = "") -> None:
-        """A step has ended well; ``count`` says how far everything is, such as ``3/20``."""
+    def end(self, step: str, count: str = "", left: str = "", *, brief: bool = False) -> None:
+        """A step has ended well.
+
+        Parameters
+        ----------
+        step : as it was started
+        count : how far everything is, such as ``[3/20]``
+        left : how long the rest will take
+        brief : a detail
+        """
         seconds = time.perf_counter() - self._running.pop(step, time.perf_counter())
-        self.say(f"{f'{count} ' if count else ''}{step} ({seconds:.1f} s)")
+        tell = self.detail if brief else self.say
+        after = f"; {left}" if left else ""
+        tell(f"{f'{count} ' if count else ''}{step} ({seconds:.1f} s{after})")
         self._show_running()
 
     def drop(self, step: str) -> None:
@@ -159,4 +182,17 @@ class Progress:
 
     def _show_running(self) -> None:
         if self._status is not None:
-            self._status.update(", ".join(self._running))
+            # never empty: rich would leave the last text standing
+            self._status.update(_line(self.foot, list(self._running), self.console.width) or " ")
+
+
+def _line(foot: str, running: Sequence[str], width: int) -> str:
+    """One line of a terminal: how far everything is, and as many steps as there is room for."""
+    room = width - len("⠋ ") - 1
+    for shown in range(len(running), -1, -1):
+        more = len(running) - shown
+        steps = [*running[:shown], *([f"{more} more"] if more else [])]
+        line = " | ".join(filter(None, (foot, ", ".join(steps))))
+        if len(line) <= room or not shown:
+            break
+    return plain(line)[:room]

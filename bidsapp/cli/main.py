@@ -89,9 +89,9 @@ def run(settings: Settings, argv: Sequence[str]) -> int:
             RUN_LOG.info(
                 "CentiPET %s, Python %s, %s", __version__, sys.version.split()[0], settings
             )
-            record, progress = RunRecord(log_file, argv), Progress()
+            record, progress = RunRecord(log_file, argv), Progress(verbose=settings.verbosity > 0)
             code = _outcome(settings, progress, log_file)
-            record.end(code, progress.scans)
+            record.end(code, progress.scans, progress.step_s)
             return code
     except CentipetError as error:
         return _complain(error, settings.debug)

@@ -17,7 +17,8 @@ from bidsapp.bids.planning import make_plan
 from bidsapp.bids.stated import read_metadata
 from bidsapp.cli.logs import RUN_LOG, Progress
 from bidsapp.cli.pages import write_pages
-from bidsapp.cli.plan_table import plan_exit_code, print_plan
+from bidsapp.cli.plan_table import plan_exit_code, plan_rows, print_plan
+from bidsapp.cli.run_record import earlier_step_s
 from bidsapp.cli.steps import Steps
 from bidsapp.cli.summary import exit_code, print_summary
 from bidsapp.errors import (
@@ -78,6 +79,8 @@ def run_participant(settings: Settings, progress: Progress) -> int:
     if settings.dry_run:
         print_plan(plan, progress)
         return plan_exit_code(plan) or (ExitCode.SCAN_FAILED if problems else ExitCode.OK)
+    for cells in plan_rows(plan):
+        progress.detail(", ".join(filter(None, cells)))
     _prepare_output(settings, seen)
     refused = _compute(settings, plan, progress)
     problems += ["StorageError"] * len(refused)
@@ -337,7 +340,9 @@ def _run_workflow(
         subjects[made.prefixes[scan.name][-1]] = scan.name
         if scan.t1w is not None:
             subjects[made.prefixes[scan.name][0]] = join_entities(scan.t1w.entities)
-    steps = Steps(subjects, made.workflow.list_node_names(), progress)
+    steps = Steps(
+        subjects, made.workflow.list_node_names(), progress, earlier_s=earlier_step_s(logs)
+    )
     with progress.live():
         failures = engine.run(
             made.workflow,
@@ -346,6 +351,7 @@ def _run_workflow(
             stop_on_first_crash=settings.stop_on_first_crash,
             on_step=steps.tell,
         )
+    progress.step_s = steps.time_left.measured_s()
     for failure in failures:
         progress.fail(failure.message)
     blame = {

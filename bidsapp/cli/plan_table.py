@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from bidsapp.bids.entities import join_entities
 from bidsapp.bids.plan import Plan, ScanPlan
+from bidsapp.cli.listing import print_rows
 from bidsapp.cli.logs import Progress
 from bidsapp.errors import ExitCode, error_class
-from bidsapp.plain import plain
 
 COLUMNS = ("scan", "", "tracer", "window (min)", "T1w", "what to look at")
 _STYLES = {"run": None, "left out": "dim", "refused": "red"}
@@ -14,16 +14,8 @@ _STYLES = {"run": None, "left out": "dim", "refused": "red"}
 
 def print_plan(plan: Plan, progress: Progress) -> None:
     """Print one line per scan: what is done with it, or what is missing."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for column in COLUMNS:
-        table.add_column(column, overflow="fold")
-    for cells in plan_rows(plan):
-        table.add_row(*(Text(plain(cell)) for cell in cells), style=_STYLES[cells[1]])
-    progress.console.print(table)
+    rows = [(cells, _STYLES[cells[1]]) for cells in plan_rows(plan)]
+    print_rows(COLUMNS, rows, progress)
     progress.say("nothing was computed or written (--dry-run)")
 
 

@@ -18,8 +18,11 @@ from typing import Any
 
 from bidsapp import __version__
 from bidsapp.cli.machine import processors
-from bidsapp.errors import ExitCode, StorageError
+from bidsapp.errors import CentipetError, ExitCode, StorageError
 from bidsapp.io.atomic import write_json
+from bidsapp.io.reading import parse_json, read_text
+
+_LOOKED_AT = 20  # records of earlier runs
 
 
 class RunRecord:
@@ -42,17 +45,26 @@ class RunRecord:
             "Processors": processors(),
             "SlurmJob": os.environ.get("SLURM_JOB_ID"),
             "Scans": {},
+            "StepSeconds": {},
         }
         self._write()
 
-    def end(self, code: int, scans: Mapping[str, str]) -> None:
-        """Say how the run ended, and what became of its scans, by name."""
+    def end(self, code: int, scans: Mapping[str, str], step_s: Mapping[str, float]) -> None:
+        """Say how the run ended.
+
+        Parameters
+        ----------
+        code : exit code
+        scans : what became of each, by name
+        step_s : mean seconds of the steps that were done, by kind
+        """
         known = {item.value: item.name.lower().replace("_", " ") for item in ExitCode}
         self._content |= {
             "End": _now(),
             "ExitCode": int(code),
             "Outcome": known.get(int(code), "ended by a signal"),
             "Scans": dict(scans),
+            "StepSeconds": {kind: round(seconds, 2) for kind, seconds in step_s.items()},
         }
         self._write()
 
@@ -60,6 +72,23 @@ class RunRecord:
         if self._path is not None:
             with suppress(StorageError):  # a full disk is told by what matters more
                 write_json(self._path, self._content)
+
+
+def earlier_step_s(logs: Path) -> dict[str, float]:
+    """Mean seconds of each kind of step, of the last run that measured it.
+
+    Parameters
+    ----------
+    logs : folder of the records of runs; need not exist
+    """
+    found: dict[str, float] = {}
+    for path in sorted(logs.glob("centipet_*.json"))[-_LOOKED_AT:]:
+        with suppress(CentipetError, ValueError, AttributeError):
+            told = parse_json(read_text(path)).get("StepSeconds")
+            for kind, seconds in told.items() if isinstance(told, dict) else ():
+                if isinstance(seconds, int | float) and seconds >= 0:
+                    found[kind] = float(seconds)
+    return found
 
 
 def _now() -> str:

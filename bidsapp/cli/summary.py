@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from bidsapp.cli.listing import print_rows
 from bidsapp.cli.logs import RUN_LOG, Progress
 from bidsapp.errors import ExitCode, error_class
-from bidsapp.plain import plain
 from bidsapp.record import ScanRecord, Status
+from bidsapp.report.quality import lights
 from bidsapp.report.render import outcome
 
 _COLUMNS = ("scan", "tracer", "SUVR", "Centiloid", "95 %", "quality", "flags", "page")
@@ -21,22 +22,17 @@ def print_summary(records: Sequence[ScanRecord], output_dir: Path, progress: Pro
 
     The sentence of a failure was told when it happened and stands on the page.
     """
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-    from rich.text import Text
-
     progress.scans = {record.name: record.status.value for record in records}
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for column in _COLUMNS:
-        table.add_column(column, justify="right" if column in _NUMBERS else "left", overflow="fold")
+    rows = []
     for record in records:
         cells = summary_cells(record)
         RUN_LOG.info("%s", " | ".join(cells))
-        # as text: what stands in brackets in a name is no colour
-        table.add_row(
-            *(Text(plain(cell)) for cell in cells), style=_STYLES.get(record.status, "red")
-        )
-    progress.console.print(table)
+        rows.append((cells, _STYLES.get(record.status, "red")))
+    print_rows(_COLUMNS, rows, progress, right=_NUMBERS)
+    for record in records:
+        for light in lights(record):
+            told = ", ".join(filter(None, (light.value, light.verdict)))
+            progress.detail(f"{record.name}: {light.label}: {told} ({light.word})")
     if records:
         progress.say(f"{outcome(record.status for record in records)}; pages are in {output_dir}")
 

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 from synthetic_records import finished_record, write
 
+from bidsapp.bids.layout import read_dataset
+from bidsapp.bids.planning import make_plan
 from bidsapp.cli.logs import Progress
+from bidsapp.cli.plan_table import print_plan
 from bidsapp.cli.summary import print_summary, summary_cells
 from bidsapp.record import find_records
+from bidsapp.report.quality import lights
+from bidsapp.settings import Filters, Processing
 
 
 @pytest.fixture
@@ -41,3 +47,61 @@ def test_the_table_says_how_many_and_where(told, tmp_path, monkeypatch):
     text = out.getvalue()
     assert "[red]odd" in text and "sub-03.html" in text
     assert "2 quantified, 1 failed; pages are in" in text
+
+
+LONG = "sub-ADNI0123_ses-month024_trc-FBB_rec-acdyn"
+
+
+def long_records(folder):
+    """Three scans with long names: good, with many flags, failed."""
+    codes = ("window-partial", "pet-t1w-stretch", "registration-methods-differ")
+    flags = [{"code": code, "message": "Look."} for code in codes]
+    for label in ("0123", "0124", "0125"):
+        entities = {"sub": f"ADNI{label}", "ses": "month024", "trc": "FBB", "rec": "acdyn"}
+        content = finished_record(
+            entities, 1.8, centiloid_interval=[111.4, 131.0], flags=flags if label == "0124" else []
+        )
+        if label == "0125":
+            content |= {"status": "failed", "error": "BadDataError"}
+        write(folder, content, entities)
+    return find_records(folder)
+
+
+@pytest.mark.parametrize("width", [40, 80, 120, 200])
+def test_no_word_is_broken_however_narrow_the_terminal(width, tmp_path):
+    out = io.StringIO()
+    progress = Progress(Console(file=out, width=width, highlight=False))
+    records = long_records(tmp_path)
+    print_summary(records, Path("/out"), progress)
+    lines = out.getvalue().splitlines()
+    words = set(out.getvalue().replace(";", " ").replace(",", " ").split())
+    for record in records:
+        cells = [cell for cell in summary_cells(record) if cell != "n/a"]
+        assert {word.strip(",") for cell in cells for word in cell.split()} <= words
+    longest = max(len(record.name) for record in records)
+    assert all(len(line.rstrip()) <= max(width, longest) for line in lines)
+    assert any(line.strip().startswith(LONG) for line in lines)
+
+
+def test_a_plan_on_a_narrow_terminal(raw):
+    out = io.StringIO()
+    progress = Progress(Console(file=out, width=80, highlight=False))
+    raw.t1w("sub-ADNI0123_ses-month024")
+    raw.pet("sub-ADNI0123_ses-month024_trc-FBB_rec-acdyn")
+    raw.pet("sub-ADNI0124_ses-month024_trc-FBB_rec-acdyn", TracerName=None, ScanStart=None)
+    print_plan(make_plan(read_dataset(raw.root, Filters()), Processing()), progress)
+    text = out.getvalue()
+    assert "sub-ADNI0123_ses-month024_trc-FBB_rec-acdyn\n  run; tracer FBB; window (min) 90" in text
+    assert "sub-ADNI0123_ses-month024_T1w.nii" in text
+    assert all(len(line) <= 80 for line in text.splitlines())
+
+
+def test_those_who_ask_for_more_hear_of_every_verdict(tmp_path):
+    out = io.StringIO()
+    progress = Progress(Console(file=out, width=200, highlight=False), verbose=True)
+    entities = {"sub": "1", "trc": "FBB"}
+    write(tmp_path, finished_record(entities, qc={"pet_t1w_distance_mm": 4.0}), entities)
+    (record,) = find_records(tmp_path)
+    print_summary([record], tmp_path, progress)
+    (light,) = [one for one in lights(record) if one.name == "pet_t1w_distance_mm"]
+    assert f"sub-1_trc-FBB: {light.label}: {light.value}, {light.verdict}" in out.getvalue()

@@ -151,16 +151,17 @@ def refusal(choice: FrameChoice, window_s: Window, rule: WindowRule) -> str | No
         One sentence.
     """
     if choice.coverage < rule.min_coverage:
-        what = f"covers {choice.coverage:.0%} of it, less than {rule.min_coverage:.0%}"
+        what = f"cover {choice.coverage:.0%} of it, and {rule.min_coverage:.0%} are needed"
     elif choice.outside > rule.max_outside:
         what = (
-            f"averages {choice.outside:.0%} of its time outside, more than {rule.max_outside:.0%}"
+            f"lie outside for {choice.outside:.0%} of their time, and {rule.max_outside:.0%} are "
+            "allowed"
         )
     else:
         return None
     return (
-        f"the tracer's window is {_minutes(window_s)} after injection and the scan, with frames of "
-        f"{_minutes((choice.window_used_start_s, choice.window_used_end_s))}, {what}"
+        f"the tracer is read at {_minutes(window_s)} after injection; the frames at "
+        f"{_minutes((choice.window_used_start_s, choice.window_used_end_s))} {what}"
     )
 
 
@@ -176,22 +177,26 @@ def deviations(choice: FrameChoice, window_s: Window, rule: WindowRule) -> tuple
     Returns
     -------
     tuple of Flag
-        ``window-partial``: part of the window is missing; ``window-shifted``: time outside the
-        window entered the mean.  Empty when the scan fits within the tolerance.
+        One, or none when the scan fits within the tolerance. ``window-shifted``: time outside the
+        window entered the mean; ``window-partial``: part of the window is missing, and no more.
     """
     missing_s = (1 - choice.coverage) * (window_s[1] - window_s[0])
     outside_s = choice.outside * sum(choice.weights)
-    span = _minutes((choice.window_used_start_s, choice.window_used_end_s))
-    told = f"frames of {span} stand for the window {_minutes(window_s)} after injection"
-    advice = f"{_effect(choice.late_s, rule)}; compare only with scans of the same timing"
-    found = []
+    facts = []
     if missing_s > rule.tolerance_s:
-        text = f"{told}, {missing_s / 60:.1f} min of it are missing: {advice}"
-        found.append(Flag("window-partial", text))
+        facts.append(f"{missing_s / 60:.1f} min of it are missing")
     if outside_s > rule.tolerance_s:
-        text = f"{told}, {outside_s / 60:.1f} min of the mean lie outside: {advice}"
-        found.append(Flag("window-shifted", text))
-    return tuple(found)
+        facts.append(f"{outside_s / 60:.1f} min of the mean lie outside")
+    if not facts:
+        return ()
+    span = _minutes((choice.window_used_start_s, choice.window_used_end_s))
+    code = "window-shifted" if outside_s > rule.tolerance_s else "window-partial"
+    message = (
+        f"the tracer is read at {_minutes(window_s)} after injection and frames at {span} were "
+        f"averaged: {' and '.join(facts)}; {_effect(choice.late_s, rule)}. Compare only with scans "
+        "of the same timing."
+    )
+    return (Flag(code, message),)
 
 
 def average(
@@ -371,7 +376,7 @@ def _told(weights: NDArray[np.float64], duration: NDArray[np.float64]) -> NDArra
 
 def _effect(late_s: float, rule: WindowRule) -> str:
     if abs(late_s) <= rule.tolerance_s:
-        return "the middle of the window is kept, so little effect is expected"
+        return "the middle is kept, so little effect is expected"
     when, change = ("late", "raises") if late_s > 0 else ("early", "lowers")
     return (
         f"the mean is taken {abs(late_s) / 60:.1f} min {when}, which {change} the Centiloid, "
@@ -380,4 +385,4 @@ def _effect(late_s: float, rule: WindowRule) -> str:
 
 
 def _minutes(window: Window) -> str:
-    return f"{window[0] / 60:g}-{window[1] / 60:g} min"
+    return f"{window[0] / 60:.4g} to {window[1] / 60:.4g} min"
