@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from nipype.interfaces.utility import IdentityInterface, Merge
-from nipype.pipeline.engine import Node, Workflow
+from nipype.pipeline.engine import Workflow
 
 from bidsapp.bids.plan import T1wPlan
 from bidsapp.interfaces.anatomy import NativeRegions, Segment, ToTemplate
 from bidsapp.interfaces.derivatives import SaveImages, SaveWarp
 from bidsapp.workflows.sidecars import ANAT_IMAGES, Sidecars
+from bidsapp.workflows.wiring import bounded, gathered, same, step
 
 # Peak memory of a 256 x 256 x 256 T1w, measured.
 _SEGMENT_GB, _IMAGES_GB = 1.5, 0.6
@@ -35,20 +35,18 @@ def init_anat_wf(*, name: str = "anat_wf") -> Workflow:
     record
         What the segmentation gives to the record of every scan on this T1w.
     """
-    workflow = Workflow(name=name)
-    inputs = Node(IdentityInterface(["t1w"]), name="inputnode")
-    segment = Node(Segment(), name="segment", mem_gb=_SEGMENT_GB, n_procs=1)
-    regions = Node(NativeRegions(), name="regions", mem_gb=_IMAGES_GB, n_procs=1)
-    to_template = Node(ToTemplate(), name="to_template", mem_gb=_IMAGES_GB, n_procs=1)
     passed_on = ["t1w", "mask", "gm", "wm", "csf", "field", "warp", "record"]
-    outputs = Node(IdentityInterface([*passed_on, "t1w_mni", "regions"]), name="outputnode")
+    workflow, inputs, outputs = bounded(name, ["t1w"], [*passed_on, "t1w_mni", "regions"])
+    segment = step(Segment(), "segment", _SEGMENT_GB)
+    regions = step(NativeRegions(), "regions", _IMAGES_GB)
+    to_template = step(ToTemplate(), "to_template", _IMAGES_GB)
     workflow.connect(
         [
-            (inputs, segment, [("t1w", "t1w")]),
-            (segment, regions, [("mask", "mask"), ("warp", "warp")]),
+            (inputs, segment, same(["t1w"])),
+            (segment, regions, same(["mask", "warp"])),
             (segment, to_template, [("t1w", "image"), ("field", "field")]),
-            (segment, outputs, [(field, field) for field in passed_on]),
-            (regions, outputs, [("regions", "regions")]),
+            (segment, outputs, same(passed_on)),
+            (regions, outputs, same(["regions"])),
             (to_template, outputs, [("image", "t1w_mni")]),
         ]
     )
@@ -70,26 +68,12 @@ def init_anat_derivatives_wf(
     written
         Names of the files.
     """
-    workflow = Workflow(name=name)
-    inputs = Node(IdentityInterface([*ANAT_IMAGES, "field"]), name="inputnode")
-    outputs = Node(IdentityInterface(["written"]), name="outputnode")
+    workflow, inputs, outputs = bounded(name, [*ANAT_IMAGES, "field"], ["written"])
     content = sidecars.anatomical(t1w)
     place = {"output_dir": output_dir, "entities": t1w.entities}
-    images = Node(
-        SaveImages(ANAT_IMAGES, **place, sidecars={key: content[key] for key in ANAT_IMAGES}),
-        name="images",
-        mem_gb=_IMAGES_GB,
-        n_procs=1,
-    )
-    warp = Node(SaveWarp(**place, sidecar=content["warp"]), name="warp", mem_gb=0.3, n_procs=1)
-    written = Node(Merge(2), name="written", run_without_submitting=True)
-    workflow.connect(
-        [
-            (inputs, images, [(key, key) for key in ANAT_IMAGES]),
-            (inputs, warp, [("field", "field")]),
-            (images, written, [("written", "in1")]),
-            (warp, written, [("written", "in2")]),
-            (written, outputs, [("out", "written")]),
-        ]
-    )
+    save = SaveImages(ANAT_IMAGES, **place, sidecars={key: content[key] for key in ANAT_IMAGES})
+    images = step(save, "images", _IMAGES_GB)
+    warp = step(SaveWarp(**place, sidecar=content["warp"]), "warp", 0.3)
+    workflow.connect([(inputs, images, same(ANAT_IMAGES)), (inputs, warp, same(["field"]))])
+    gathered(workflow, [(node, "written") for node in (images, warp)], outputs, "written")
     return workflow

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nipype.interfaces.utility import IdentityInterface
 from nipype.pipeline.engine import Node, Workflow
 
 from bidsapp.bids.pet_metadata import PetTiming, activity_unit, factors_to
@@ -25,7 +24,7 @@ from bidsapp.interfaces.dynamic import (
 )
 from bidsapp.settings import Processing
 from bidsapp.workflows.sidecars import Sidecars
-from bidsapp.workflows.wiring import gathered
+from bidsapp.workflows.wiring import bounded, gathered, same, step
 
 # Peak memory of 60 frames of 128 x 128 x 96, measured.
 _SAMPLE_GB, _SAVE_GB, _TABLE_GB = 0.8, 0.5, 0.2
@@ -57,10 +56,10 @@ def init_dynamic_wf(
     record, written
         What it gives to the record, a list; names of the files.
     """
-    workflow = Workflow(name=name)
-    fields = ["motion", "motion_record", "ends", "t1w_to_pet", "field"]
-    inputs = Node(IdentityInterface(fields), name="inputnode")
-    outputs = Node(IdentityInterface(["tacs", "frames", "record", "written"]), name="outputnode")
+    placing = ["motion", "ends", "t1w_to_pet", "field"]
+    workflow, inputs, outputs = bounded(
+        name, [*placing, "motion_record"], ["tacs", "frames", "record", "written"]
+    )
     series = [
         _series(files, timing, scan.tracer)
         for files, timing in zip(scan.files, scan.timings, strict=True)
@@ -69,44 +68,35 @@ def init_dynamic_wf(
     place = {"output_dir": output_dir, "entities": scan.entities}
     content = sidecars.dynamic(scan)
     processing = sidecars.processing
-    sampled = Node(
-        SampleFrames(**frames, processing=processing), name="sample", mem_gb=_SAMPLE_GB, n_procs=1
+    sampled = step(SampleFrames(**frames, processing=processing), "sample", _SAMPLE_GB)
+    save = SaveDynamic(**frames, **place, sidecar=content["pet_dynamic"])
+    image = step(save, "image", _SAVE_GB)
+    save = SaveTacs(
+        **place,
+        processing=processing,
+        sidecar=content["tacs"],
+        units=activity_units(scan),
+        suv_factor=scan.suv_factor,
     )
-    image = Node(
-        SaveDynamic(**frames, **place, sidecar=content["pet_dynamic"]),
-        name="image", mem_gb=_SAVE_GB, n_procs=1,
-    )  # fmt: skip
-    curves = Node(
-        SaveTacs(
-            **place, processing=processing, sidecar=content["tacs"], units=activity_units(scan),
-            suv_factor=scan.suv_factor,
-        ),
-        name="curves", mem_gb=_TABLE_GB, n_procs=1,
-    )  # fmt: skip
+    curves = step(save, "curves", _TABLE_GB)
     workflow.connect(
         [
-            (inputs, sampled, [(field, field) for field in fields if field != "motion_record"]),
-            (inputs, image, [("motion", "motion"), ("ends", "ends")]),
-            (sampled, curves, [("tacs", "tacs")]),
-            (sampled, outputs, [("tacs", "tacs"), ("frames", "frames")]),
+            (inputs, sampled, same(placing)),
+            (inputs, image, same(["motion", "ends"])),
+            (sampled, curves, same(["tacs"])),
+            (sampled, outputs, same(["tacs", "frames"])),
         ]
     )
-    said = [curves]
+    said, writers = [curves], [image, curves]
     if drift := _drift(scan, processing):
-        workflow.connect([(sampled, drift, [("tacs", "tacs")])])
+        workflow.connect([(sampled, drift, same(["tacs"]))])
         said.append(drift)
-    workflow.connect(gathered(workflow, [(node, "record") for node in said], "said"), "out",
-                     outputs, "record")  # fmt: skip
-    writers = [image, curves]
     if processing.motion_correction or scan.parts:
-        motion = Node(
-            SaveMotion(**place, sidecar=content["motion"]),
-            name="motion", mem_gb=_TABLE_GB, n_procs=1,
-        )  # fmt: skip
+        motion = step(SaveMotion(**place, sidecar=content["motion"]), "motion", _TABLE_GB)
         workflow.connect([(inputs, motion, [("motion", "motion"), ("motion_record", "record")])])
         writers.append(motion)
-    written = gathered(workflow, [(node, "written") for node in writers], "written")
-    workflow.connect(written, "out", outputs, "written")
+    gathered(workflow, [(node, "record") for node in said], outputs, "record")
+    gathered(workflow, [(node, "written") for node in writers], outputs, "written")
     return workflow
 
 
@@ -124,7 +114,7 @@ def _drift(scan: ScanPlan, processing: Processing) -> Node | None:
     drift = TellDrift(
         used_s=used, reference=scale.main, slope=equation.slope, late_min=scan.late_min
     )
-    return Node(drift, name="drift", mem_gb=_TABLE_GB, n_procs=1)
+    return step(drift, "drift", _TABLE_GB)
 
 
 def activity_units(scan: ScanPlan) -> str:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from nipype.interfaces.utility import IdentityInterface, Merge
-from nipype.pipeline.engine import Node, Workflow
+from nipype.pipeline.engine import Workflow
 
 from bidsapp.bids.plan import ScanPlan
 from bidsapp.core.kinetics.dynamic import dynamic_refusal
@@ -12,6 +11,7 @@ from bidsapp.interfaces.derivatives import SaveImages
 from bidsapp.interfaces.kinetics import FitKinetics, SaveKinetics
 from bidsapp.record.parts import not_fitted
 from bidsapp.workflows.sidecars import Sidecars
+from bidsapp.workflows.wiring import bounded, gathered, same, step
 
 # Peak memory of 60 frames on the 2 mm MNI grid, measured.
 _FIT_GB, _SAVE_GB = 0.6, 0.3
@@ -38,36 +38,27 @@ def init_kinetics_wf(
     written
         Names of the files.
     """
-    workflow = Workflow(name=name)
-    inputs = Node(IdentityInterface(["tacs", "frames", "gm", "wm", "field"]), name="inputnode")
-    outputs = Node(IdentityInterface(["record", "written"]), name="outputnode")
-    workflow.add_nodes([inputs, outputs])
+    fields = ["tacs", "frames", "gm", "wm", "field"]
+    workflow, inputs, outputs = bounded(name, fields, ["record", "written"])
     if (reason := _refusal(scan)) is not None:
         outputs.inputs.record, outputs.inputs.written = not_fitted(reason), []
         return workflow
     processing = sidecars.processing
     keys, content = map_keys(processing), sidecars.kinetics(scan)
     place = {"output_dir": output_dir, "entities": scan.entities}
-    fit = Node(FitKinetics(processing=processing), name="fit", mem_gb=_FIT_GB, n_procs=1)
-    tables = Node(
-        SaveKinetics(**place, sidecar=content["kinpar"]), name="tables", mem_gb=_SAVE_GB, n_procs=1
-    )
-    images = Node(
-        SaveImages(keys, **place, sidecars={key: content[key] for key in keys}),
-        name="images", mem_gb=_SAVE_GB, n_procs=1,
-    )  # fmt: skip
-    written = Node(Merge(2), name="written", run_without_submitting=True)
+    fit = step(FitKinetics(processing=processing), "fit", _FIT_GB)
+    tables = step(SaveKinetics(**place, sidecar=content["kinpar"]), "tables", _SAVE_GB)
+    save = SaveImages(keys, **place, sidecars={key: content[key] for key in keys})
+    images = step(save, "images", _SAVE_GB)
     workflow.connect(
         [
-            (inputs, fit, [(field, field) for field in ("tacs", "frames", "gm", "wm", "field")]),
-            (fit, tables, [("tables", "tables"), ("record", "record")]),
-            (fit, images, [(key, key) for key in keys]),
-            (tables, outputs, [("record", "record")]),
-            (tables, written, [("written", "in1")]),
-            (images, written, [("written", "in2")]),
-            (written, outputs, [("out", "written")]),
+            (inputs, fit, same(fields)),
+            (fit, tables, same(["tables", "record"])),
+            (fit, images, same(keys)),
+            (tables, outputs, same(["record"])),
         ]
     )
+    gathered(workflow, [(node, "written") for node in (tables, images)], outputs, "written")
     return workflow
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from nipype.interfaces.utility import IdentityInterface
-from nipype.pipeline.engine import Node, Workflow
+from nipype.pipeline.engine import Workflow
 
 from bidsapp.bids.entities import join_entities
 from bidsapp.bids.plan import T1wPlan
 from bidsapp.interfaces.within_subject import MakeTemplate, SaveVisits, SegmentVisit
 from bidsapp.workflows.anat import init_anat_derivatives_wf, init_anat_wf
 from bidsapp.workflows.sidecars import ANAT_IMAGES, Sidecars
-from bidsapp.workflows.wiring import gathered
+from bidsapp.workflows.wiring import bounded, gathered, into, of, out_of, passing, same, step
 
 # Peak memory of T1ws of 256 x 256 x 256, measured.
 _SEGMENT_GB, _TEMPLATE_GB, _PER_VISIT_GB, _TABLE_GB = 1.5, 0.6, 0.3, 0.2
@@ -34,36 +33,26 @@ def init_template_wf(t1w: T1wPlan, *, sidecars: Sidecars, name: str = "anat_wf")
         World of the template -> world of each visit, 4 x 4; empty for a visit that was left out.
     """
     workflow = Workflow(name=name)
-    outputs = Node(IdentityInterface([*_ANATOMY, "record", "to_visits"]), name="outputnode")
+    outputs = passing("outputnode", [*_ANATOMY, "record", "to_visits"])
     visits = [
-        Node(
-            SegmentVisit(t1w=str(visit.t1w)),
-            name=f"visit_{number}", mem_gb=_SEGMENT_GB, n_procs=1,
-        )
+        step(SegmentVisit(t1w=str(visit.t1w)), f"visit_{number}", _SEGMENT_GB)
         for number, visit in enumerate(t1w.visits, start=1)
-    ]  # fmt: skip
-    template = Node(
-        MakeTemplate(sources=sidecars.sources(t1w)),
-        name="template",
-        mem_gb=_TEMPLATE_GB + _PER_VISIT_GB * len(visits),
-        n_procs=1,
-    )
-    for field in ("visit", "told"):
-        given = gathered(workflow, [(visit, field) for visit in visits], field)
-        workflow.connect(given, "out", template, "visits" if field == "visit" else field)
+    ]
+    make = MakeTemplate(sources=sidecars.sources(t1w))
+    template = step(make, "template", _TEMPLATE_GB + _PER_VISIT_GB * len(visits))
+    gathered(workflow, [(visit, "visit") for visit in visits], template, "visits")
+    gathered(workflow, [(visit, "told") for visit in visits], template, "told")
     anat = init_anat_wf(name="template_wf")
-    anat.get_node(
-        "segment"
-    ).inputs.source = f"{join_entities(t1w.entities)}: the within-subject template"
-    record = gathered(workflow, [(template, "record"), (anat, "outputnode.record")], "record")
+    source = f"{join_entities(t1w.entities)}: the within-subject template"
+    anat.get_node("segment").inputs.source = source
     workflow.connect(
         [
-            (template, anat, [("t1w", "inputnode.t1w")]),
-            (template, outputs, [("to_visits", "to_visits")]),
-            (anat, outputs, [(f"outputnode.{field}", field) for field in _ANATOMY]),
-            (record, outputs, [("out", "record")]),
+            (template, anat, into(["t1w"])),
+            (template, outputs, same(["to_visits"])),
+            (anat, outputs, out_of(_ANATOMY)),
         ]
     )
+    gathered(workflow, [(template, "record"), *of([anat], "record")], outputs, "record")
     return workflow
 
 
@@ -82,27 +71,23 @@ def init_template_derivatives_wf(
     written
         Names of files, by node.
     """
-    workflow = Workflow(name=name)
     fields = [*ANAT_IMAGES, "field"]
-    inputs = Node(IdentityInterface([*fields, "to_visits"]), name="inputnode")
-    outputs = Node(IdentityInterface(["written"]), name="outputnode")
+    workflow, inputs, outputs = bounded(name, [*fields, "to_visits"], ["written"])
     images = init_anat_derivatives_wf(
         t1w, output_dir=output_dir, sidecars=sidecars, name="images_wf"
     )
-    transforms = Node(
-        SaveVisits(
-            output_dir=output_dir,
-            entities=[visit.entities for visit in t1w.visits],
-            sidecars=sidecars.visits(t1w),
-        ),
-        name="transforms", mem_gb=_TABLE_GB, n_procs=1,
-    )  # fmt: skip
-    sources = [(images, "outputnode.written"), (transforms, "written")]
+    save = SaveVisits(
+        output_dir=output_dir,
+        entities=[visit.entities for visit in t1w.visits],
+        sidecars=sidecars.visits(t1w),
+    )
+    transforms = step(save, "transforms", _TABLE_GB)
     workflow.connect(
         [
-            (inputs, images, [(field, f"inputnode.{field}") for field in fields]),
-            (inputs, transforms, [("to_visits", "to_visits")]),
-            (gathered(workflow, sources, "written"), outputs, [("out", "written")]),
+            (inputs, images, into(fields)),
+            (inputs, transforms, same(["to_visits"])),
         ]
     )
+    sources = [*of([images], "written"), (transforms, "written")]
+    gathered(workflow, sources, outputs, "written")
     return workflow

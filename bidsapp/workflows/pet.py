@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from nipype.interfaces.utility import IdentityInterface, Merge
-from nipype.pipeline.engine import Node, Workflow
+from nipype.pipeline.engine import Workflow
 
 from bidsapp.bids.pet_metadata import common_decay_factors
 from bidsapp.bids.plan import ScanPlan
@@ -25,6 +24,7 @@ from bidsapp.interfaces.quantification import Quantify, RatioImages
 from bidsapp.interfaces.witness import BothPositions
 from bidsapp.record import RecordPart
 from bidsapp.settings import PetToT1w, Processing
+from bidsapp.workflows.wiring import bounded, gathered, of_one, passing, same, step
 
 REGISTRATION_ANATOMY = ("t1w", "mask", "gm", "wm", "csf", "warp")
 INSPECTION_ANATOMY = ("gm", "wm", "mask")
@@ -58,50 +58,36 @@ def init_pet_reference_wf(
         What all of it gives to the record, a list.
     """
     workflow = Workflow(name=name)
-    fields = ["pet", "stills", "motion", "motion_record", "ends", "record"]
-    outputs = Node(IdentityInterface(fields), name="outputnode")
+    outputs = passing("outputnode", ["pet", "stills", "motion", "motion_record", "ends", "record"])
     weights = list(scan.window.frame_weights_s)
     factors = common_decay_factors(scan.metadata, any_tracer(scan.tracer).half_life_s)
-    average = Node(
-        TimeAverage(
-            pet=list(map(str, scan.files[0])),
-            weights_s=weights,
-            decay_factors=list(factors) if factors else None,
-        ),
-        name="average",
-        mem_gb=0.3 + _FRAME_GB * len(weights),
-        n_procs=1,
+    mean = TimeAverage(
+        pet=list(map(str, scan.files[0])),
+        weights_s=weights,
+        decay_factors=list(factors) if factors else None,
     )
-    record = Node(Merge(2), name="record", run_without_submitting=True)
-    workflow.connect(
-        [
-            (average, outputs, [("pet", "pet"), ("stills", "stills"), ("ends", "ends")]),
-            (average, record, [("record", "in1")]),
-            (record, outputs, [("out", "record")]),
-        ]
-    )
+    average = step(mean, "average", 0.3 + _FRAME_GB * len(weights))
+    workflow.connect([(average, outputs, same(["pet", "stills", "ends"]))])
+    said = [(average, "record")]
     # Without correction only the parts of a dual-window study need a common position.
     if scan.n_frames > 1 and (processing.motion_correction or scan.parts):
-        align = Node(
-            AlignFrames(
-                pets=[list(map(str, files)) for files in scan.files],
-                starts_s=[list(timing.frame_start_s) for timing in scan.timings],
-                durations_s=[list(timing.frame_duration_s) for timing in scan.timings],
-                weights_s=weights,
-                within=processing.motion_correction,
-            ),
-            name="align",
-            mem_gb=0.5 + _FRAME_GB * scan.n_frames,
-            n_procs=1,
+        frames = AlignFrames(
+            pets=[list(map(str, files)) for files in scan.files],
+            starts_s=[list(timing.frame_start_s) for timing in scan.timings],
+            durations_s=[list(timing.frame_duration_s) for timing in scan.timings],
+            weights_s=weights,
+            within=processing.motion_correction,
         )
-        workflow.connect([(align, average, [("motion", "motion")])])
+        align = step(frames, "align", 0.5 + _FRAME_GB * scan.n_frames)
+        workflow.connect([(align, average, same(["motion"]))])
         workflow.connect([(align, outputs, [("motion", "motion"), ("record", "motion_record")])])
-        workflow.connect([(align, record, [("record", "in2")])])
+        said.append((align, "record"))
     else:
         outputs.inputs.motion_record = RecordPart()
         outputs.inputs.motion = [
             [np.eye(4).tolist() for _ in timing.frame_start_s] for timing in scan.timings
         ]
+    gathered(workflow, said, outputs, "record")
     return workflow
 
 
@@ -124,15 +110,13 @@ def init_pet_registration_wf(
     record
         What the registration gives to the record.
     """
-    register = Node(
-        Register(method=method, anatomy=scan.anatomy, source=str(scan.pet)),
-        name="register",
-        mem_gb=_REGISTER_GB,
-        n_procs=1,
+    register = Register(method=method, anatomy=scan.anatomy, source=str(scan.pet))
+    return of_one(
+        step(register, "register", _REGISTER_GB),
+        name,
+        ["pet", *REGISTRATION_ANATOMY],
+        ["t1w_to_pet", "by_method", "record"],
     )
-    images = ["pet", *REGISTRATION_ANATOMY]
-    found = ["t1w_to_pet", "by_method", "record"]
-    return _single(register, inputs=images, outputs=found, name=name)
 
 
 def init_inspection_wf(
@@ -162,26 +146,17 @@ def init_inspection_wf(
     record
         What it gives to the record.
     """
-    workflow = Workflow(name=name)
-    given = ["pet", "stills", "motion", "t1w_to_pet", "field", *anatomy]
-    inputs = Node(IdentityInterface(given), name="inputnode")
-    outputs = Node(IdentityInterface(["pet", "stills", "record"]), name="outputnode")
-    inspect = Node(
-        Inspect(
-            pet=list(map(str, scan.files[0])),
-            weights_s=list(scan.window.frame_weights_s),
-            reference=scale_for(processing, scan.tracer, normalisation=scan.normalisation).main,
-        ),
-        name="inspect",
-        mem_gb=_RESAMPLE_GB,
-        n_procs=1,
+    given = ["stills", "motion", "t1w_to_pet", "field", *anatomy]
+    found = ["pet", "stills", "record"]
+    workflow, inputs, outputs = bounded(name, ["pet", *given], found)
+    look = Inspect(
+        pet=list(map(str, scan.files[0])),
+        weights_s=list(scan.window.frame_weights_s),
+        reference=scale_for(processing, scan.tracer, normalisation=scan.normalisation).main,
     )
-    renamed = [(field, "mean" if field == "pet" else field) for field in given]
+    inspect = step(look, "inspect", _RESAMPLE_GB)
     workflow.connect(
-        [
-            (inputs, inspect, renamed),
-            (inspect, outputs, [(field, field) for field in ("pet", "stills", "record")]),
-        ]
+        [(inputs, inspect, [("pet", "mean"), *same(given)]), (inspect, outputs, same(found))]
     )
     return workflow
 
@@ -205,13 +180,9 @@ def init_positions_wf(
     record
         What it gives to the record.
     """
-    both = Node(
-        BothPositions(scale=scale_for(processing, scan.tracer, normalisation=scan.normalisation)),
-        name="both",
-        mem_gb=_TEMPLATE_GB,
-        n_procs=1,
-    )
-    return _single(both, inputs=["stills", "by_method", "field"], outputs=["record"], name=name)
+    scale = scale_for(processing, scan.tracer, normalisation=scan.normalisation)
+    both = step(BothPositions(scale=scale), "both", _TEMPLATE_GB)
+    return of_one(both, name, ["stills", "by_method", "field"], ["record"])
 
 
 def init_resampling_wf(*, name: str = "resampling_wf") -> Workflow:
@@ -233,12 +204,12 @@ def init_resampling_wf(*, name: str = "resampling_wf") -> Workflow:
     pet_t1w, pet_mni
         PET on these grids, NaN outside its field of view.
     """
-    workflow = Workflow(name=name)
-    inputs = Node(IdentityInterface(["stills", "t1w_to_pet", "mask", "field"]), name="inputnode")
-    outputs = Node(IdentityInterface(["pet_t1w", "pet_mni"]), name="outputnode")
-    to_t1w = Node(PetToT1wGrid(), name="to_t1w", mem_gb=_RESAMPLE_GB, n_procs=1)
-    to_template = Node(PetToTemplate(), name="to_template", mem_gb=_TEMPLATE_GB, n_procs=1)
-    moved = [("stills", "stills"), ("t1w_to_pet", "t1w_to_pet")]
+    workflow, inputs, outputs = bounded(
+        name, ["stills", "t1w_to_pet", "mask", "field"], ["pet_t1w", "pet_mni"]
+    )
+    to_t1w = step(PetToT1wGrid(), "to_t1w", _RESAMPLE_GB)
+    to_template = step(PetToTemplate(), "to_template", _TEMPLATE_GB)
+    moved = same(["stills", "t1w_to_pet"])
     workflow.connect(
         [
             (inputs, to_t1w, [*moved, ("mask", "reference")]),
@@ -269,30 +240,23 @@ def init_quantification_wf(
     suvr_wc, suvr_cg, suvr_wcb, suvr_pons
         Uptake ratio images.
     """
-    workflow = Workflow(name=name)
-    inputs = Node(IdentityInterface(["pet"]), name="inputnode")
-    numbers = ["voi", "record"]
     images = {region: f"suvr_{region}" for region in REFERENCES}
-    outputs = Node(IdentityInterface([*numbers, *images.values()]), name="outputnode")
-    quantify = Node(
-        Quantify(
-            scale=scale_for(processing, scan.tracer, normalisation=scan.normalisation),
-            tracer=scan.tracer,
-            cutoffs=list(processing.cutoff),
-            tau_vois=_tau_vois(scan, processing),
-            source=str(scan.pet),
-        ),
-        name="quantify",
-        mem_gb=_TEMPLATE_GB,
-        n_procs=1,
+    workflow, inputs, outputs = bounded(name, ["pet"], ["voi", "record", *images.values()])
+    numbers = Quantify(
+        scale=scale_for(processing, scan.tracer, normalisation=scan.normalisation),
+        tracer=scan.tracer,
+        cutoffs=list(processing.cutoff),
+        tau_vois=_tau_vois(scan, processing),
+        source=str(scan.pet),
     )
-    ratios = Node(RatioImages(), name="ratios", mem_gb=_TEMPLATE_GB, n_procs=1)
+    quantify = step(numbers, "quantify", _TEMPLATE_GB)
+    ratios = step(RatioImages(), "ratios", _TEMPLATE_GB)
     workflow.connect(
         [
-            (inputs, quantify, [("pet", "pet")]),
-            (inputs, ratios, [("pet", "pet")]),
-            (quantify, ratios, [("voi", "voi")]),
-            (quantify, outputs, [(number, number) for number in numbers]),
+            (inputs, quantify, same(["pet"])),
+            (inputs, ratios, same(["pet"])),
+            (quantify, ratios, same(["voi"])),
+            (quantify, outputs, same(["voi", "record"])),
             (ratios, outputs, list(images.items())),
         ]
     )
@@ -304,17 +268,3 @@ def _tau_vois(scan: ScanPlan, processing: Processing) -> dict[str, str]:
     if scan.tracer not in tau_tracers() or processing.tau_vois is None:
         return {}
     return tau_voi_files(processing.tau_vois)
-
-
-def _single(node: Node, *, inputs: list[str], outputs: list[str], name: str) -> Workflow:
-    """Workflow of one node between inputnode and outputnode of the same fields."""
-    workflow = Workflow(name=name)
-    before = Node(IdentityInterface(inputs), name="inputnode")
-    after = Node(IdentityInterface(outputs), name="outputnode")
-    workflow.connect(
-        [
-            (before, node, [(field, field) for field in inputs]),
-            (node, after, [(field, field) for field in outputs]),
-        ]
-    )
-    return workflow

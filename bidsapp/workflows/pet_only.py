@@ -6,8 +6,7 @@ nothing between PET and template but the warp. What needs tissue maps is left ou
 
 from __future__ import annotations
 
-from nipype.interfaces.utility import IdentityInterface
-from nipype.pipeline.engine import Node, Workflow
+from nipype.pipeline.engine import Workflow
 
 from bidsapp.bids.plan import ScanPlan
 from bidsapp.interfaces.derivatives import SaveImages, SaveResult, SaveWarp
@@ -24,7 +23,7 @@ from bidsapp.workflows.pet import (
 from bidsapp.workflows.regions import init_regions_wf
 from bidsapp.workflows.resolution import init_smoothing_wf
 from bidsapp.workflows.sidecars import SUVR_IMAGES, Sidecars
-from bidsapp.workflows.wiring import across, gathered, of
+from bidsapp.workflows.wiring import across, gathered, into, of, out_of, passing, same, step
 
 _NEEDS_T1W = "it needs the tissue maps of a T1w"
 
@@ -44,53 +43,45 @@ def init_pet_only_wf(scan: ScanPlan, *, output_dir: str, sidecars: Sidecars, nam
     """
     processing = sidecars.processing
     workflow = Workflow(name=name)
-    outputs = Node(IdentityInterface(["written"]), name="outputnode")
+    outputs = passing("outputnode", ["written"])
     reference = init_pet_reference_wf(scan, processing=processing)
     inspection = init_inspection_wf(scan, processing=processing, anatomy=())
     smoothing = init_smoothing_wf(processing=processing, anatomy=())
-    normalise = Node(
-        NormalisePet(source=str(scan.pet)), name="normalise", mem_gb=_NORMALISE_GB, n_procs=1
-    )
-    to_template = Node(PetToTemplate(), name="to_template", mem_gb=_TEMPLATE_GB, n_procs=1)
+    normalise = step(NormalisePet(source=str(scan.pet)), "normalise", _NORMALISE_GB)
+    to_template = step(PetToTemplate(), "to_template", _TEMPLATE_GB)
     quantification = init_quantification_wf(scan, processing=processing)
     regional = init_regions_wf(scan, output_dir=output_dir, sidecars=sidecars)
     place = {"output_dir": output_dir, "entities": scan.entities}
     content = sidecars.pet(scan)
-    images = Node(
-        SaveImages(IMAGES, **place, sidecars={key: content[key] for key in IMAGES}),
-        name="images", mem_gb=_IMAGES_GB, n_procs=1,
-    )  # fmt: skip
-    warp = Node(
-        SaveWarp(**place, key="pet_warp", sidecar=content["pet_warp"]),
-        name="warp", mem_gb=_TABLE_GB, n_procs=1,
-    )  # fmt: skip
-    result = Node(
-        SaveResult(
-            output_dir=output_dir,
-            planned=sidecars.record(scan),
-            pet=str(scan.pet),
-            others=list(map(str, scan.pets[1:])),
-        ),
-        name="result", mem_gb=_TABLE_GB, n_procs=1,
-    )  # fmt: skip
+    save = SaveImages(IMAGES, **place, sidecars={key: content[key] for key in IMAGES})
+    images = step(save, "images", _IMAGES_GB)
+    save = SaveWarp(**place, key="pet_warp", sidecar=content["pet_warp"])
+    warp = step(save, "warp", _TABLE_GB)
+    save = SaveResult(
+        output_dir=output_dir,
+        planned=sidecars.record(scan),
+        pet=str(scan.pet),
+        others=list(map(str, scan.pets[1:])),
+    )
+    result = step(save, "result", _TABLE_GB)
     placing = ["field", "warp", "t1w_to_pet"]
     workflow.connect(
         [
-            (reference, normalise, [("outputnode.pet", "pet")]),
+            (reference, normalise, out_of(["pet"])),
             (reference, inspection, across(["pet", "stills", "motion"])),
-            (normalise, inspection, [(f, f"inputnode.{f}") for f in ("t1w_to_pet", "field")]),
+            (normalise, inspection, into(["t1w_to_pet", "field"])),
             (inspection, smoothing, across(["pet", "stills"])),
-            (smoothing, to_template, [("outputnode.stills", "stills")]),
-            (normalise, to_template, [(f, f) for f in ("t1w_to_pet", "field")]),
+            (smoothing, to_template, out_of(["stills"])),
+            (normalise, to_template, same(["t1w_to_pet", "field"])),
             (smoothing, images, [("outputnode.pet", "pet_native")]),
             (smoothing, regional, [("outputnode.pet", "inputnode.pet_native")]),
-            (to_template, quantification, [("pet", "inputnode.pet")]),
+            (to_template, quantification, into(["pet"])),
             (to_template, images, [("pet", "pet_mni")]),
-            (normalise, warp, [("field", "field")]),
+            (normalise, warp, same(["field"])),
             (to_template, regional, [("pet", "inputnode.pet_mni")]),
-            (normalise, regional, [(field, f"inputnode.{field}") for field in placing]),
-            (quantification, images, [(f"outputnode.{key}", key) for key in SUVR_IMAGES]),
-            (result, outputs, [("written", "written")]),
+            (normalise, regional, into(placing)),
+            (quantification, images, out_of(SUVR_IMAGES)),
+            (result, outputs, same(["written"])),
         ]
     )
     steps = [reference, inspection, smoothing, quantification, regional]
@@ -101,7 +92,7 @@ def init_pet_only_wf(scan: ScanPlan, *, output_dir: str, sidecars: Sidecars, nam
         workflow.connect(
             [
                 (reference, dynamic, across(["motion", "motion_record", "ends"])),
-                (normalise, dynamic, [(f, f"inputnode.{f}") for f in ("t1w_to_pet", "field")]),
+                (normalise, dynamic, into(["t1w_to_pet", "field"])),
             ]
         )
         said += of([dynamic], "record")
@@ -111,15 +102,15 @@ def init_pet_only_wf(scan: ScanPlan, *, output_dir: str, sidecars: Sidecars, nam
             workflow.connect(
                 [
                     (dynamic, kinetics, across(["tacs", "frames"])),
-                    (normalise, kinetics, [("field", "inputnode.field")]),
+                    (normalise, kinetics, into(["field"])),
                 ]
             )
             said += of([kinetics], "record")
             written += of([kinetics], "written")
     if processing.pvc:
-        uncorrected = Node(IdentityInterface(["record"]), name="uncorrected")
+        uncorrected = passing("uncorrected", ["record"])
         uncorrected.inputs.record = not_corrected(_NEEDS_T1W)
         said.append((uncorrected, "record"))
-    workflow.connect(gathered(workflow, said, "parts"), "out", result, "parts")
-    workflow.connect(gathered(workflow, written, "written"), "out", result, "written")
+    gathered(workflow, said, result, "parts")
+    gathered(workflow, written, result, "written")
     return workflow

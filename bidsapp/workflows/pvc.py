@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from nipype.interfaces.utility import IdentityInterface, Merge
-from nipype.pipeline.engine import Node, Workflow
+from nipype.pipeline.engine import Workflow
 
 from bidsapp.bids.plan import ScanPlan
 from bidsapp.interfaces.derivatives import SaveImages
 from bidsapp.interfaces.pvc import Correct, SavePvc
 from bidsapp.settings import PvcMethod
 from bidsapp.workflows.sidecars import PVC_IMAGES, Sidecars
+from bidsapp.workflows.wiring import bounded, gathered, same, step
 
 PVC_ANATOMY = ("gm", "wm", "csf", "mask", "regions", "warp")
 
@@ -38,35 +38,24 @@ def init_pvc_wf(
     written
         Names of the files.
     """
-    workflow = Workflow(name=name)
     fields = ["pet", "t1w_to_pet", *PVC_ANATOMY]
-    inputs = Node(IdentityInterface(fields), name="inputnode")
-    outputs = Node(IdentityInterface(["record", "written"]), name="outputnode")
+    workflow, inputs, outputs = bounded(name, fields, ["record", "written"])
     asked = sidecars.processing.pvc
     keys = [key for method, key in PVC_IMAGES.items() if PvcMethod(method) in asked]
     place = {"output_dir": output_dir, "entities": scan.entities}
     content = sidecars.pvc(scan)
-    corrected = Node(
-        Correct(processing=sidecars.processing), name="correct", mem_gb=_CORRECT_GB, n_procs=1
-    )
-    tables = Node(
-        SavePvc(**place, units=scan.metadata.units, sidecar=content["pvc"]),
-        name="tables", mem_gb=_SAVE_GB, n_procs=1,
-    )  # fmt: skip
-    images = Node(
-        SaveImages(keys, **place, sidecars={key: content[key] for key in keys}),
-        name="images", mem_gb=_SAVE_GB, n_procs=1,
-    )  # fmt: skip
-    written = Node(Merge(2), name="written", run_without_submitting=True)
+    corrected = step(Correct(processing=sidecars.processing), "correct", _CORRECT_GB)
+    save = SavePvc(**place, units=scan.metadata.units, sidecar=content["pvc"])
+    tables = step(save, "tables", _SAVE_GB)
+    save = SaveImages(keys, **place, sidecars={key: content[key] for key in keys})
+    images = step(save, "images", _SAVE_GB)
     workflow.connect(
         [
-            (inputs, corrected, [(field, field) for field in fields]),
-            (corrected, tables, [("tables", "tables"), ("record", "record")]),
-            (corrected, images, [(key, key) for key in keys]),
-            (tables, outputs, [("record", "record")]),
-            (tables, written, [("written", "in1")]),
-            (images, written, [("written", "in2")]),
-            (written, outputs, [("out", "written")]),
+            (inputs, corrected, same(fields)),
+            (corrected, tables, same(["tables", "record"])),
+            (corrected, images, same(keys)),
+            (tables, outputs, same(["record"])),
         ]
     )
+    gathered(workflow, [(node, "written") for node in (tables, images)], outputs, "written")
     return workflow

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from nipype.interfaces.utility import IdentityInterface, Merge
-from nipype.pipeline.engine import Node, Workflow
+from nipype.pipeline.engine import Workflow
 
 from bidsapp.bids.plan import ScanPlan
 from bidsapp.data import REFERENCES
@@ -11,6 +10,7 @@ from bidsapp.data.calibrations import scale_for
 from bidsapp.interfaces.regions import MeasureRegions, SaveRatios, SaveRegions
 from bidsapp.settings import TEMPLATE_SPACE
 from bidsapp.workflows.sidecars import Sidecars
+from bidsapp.workflows.wiring import bounded, gathered, same, step
 
 _MEASURE_GB, _NATIVE_GB, _SAVE_GB = 0.5, 1.5, 0.4
 
@@ -46,69 +46,54 @@ def init_regions_wf(
         Names of the files.
     """
     processing = sidecars.processing
-    workflow = Workflow(name=name)
     tissue = [] if scan.t1w is None else ["gm", "wm"]
     fields = [*_IMAGE.values(), "gm", "wm", "mask", "field", "warp", "t1w_to_pet"]
-    inputs = Node(IdentityInterface(fields), name="inputnode")
-    outputs = Node(IdentityInterface(["record", "written"]), name="outputnode")
+    workflow, inputs, outputs = bounded(name, fields, ["record", "written"])
     spaces = tuple(
         space
         for space in dict.fromkeys((TEMPLATE_SPACE, *processing.voi_spaces))
         if scan.t1w is not None or space != "T1w"
     )
-    written = Node(Merge(2 * len(spaces)), name="written", run_without_submitting=True)
     equations = scale_for(processing, scan.tracer, normalisation=scan.normalisation).equations
     lines = {name: [line.slope, line.intercept] for name, line in equations.items()}
     place = {"output_dir": output_dir, "entities": scan.entities}
-    for number, space in enumerate(spaces):
-        own = f"_{space.lower()}" if space != TEMPLATE_SPACE else ""
+    writers = []
+    for space in spaces:
         on_template = space == TEMPLATE_SPACE
-        measure = Node(
+        own = "" if on_template else f"_{space.lower()}"
+        measure = step(
             MeasureRegions(space=space, processing=processing, lines=lines),
-            name=f"measure{own}",
-            mem_gb=_MEASURE_GB if on_template else _NATIVE_GB,
-            n_procs=1,
+            f"measure{own}",
+            _MEASURE_GB if on_template else _NATIVE_GB,
         )
-        tables = Node(
-            SaveRegions(
-                **place,
-                space=space,
-                processing=processing,
-                units=scan.metadata.units,
-                t1w_entities={} if scan.t1w is None else scan.t1w.entities,
-                sidecar=sidecars.regional(scan, space),
-                mask_sidecar=sidecars.masks(scan, space),
-            ),
-            name=f"tables{own}",
-            mem_gb=_SAVE_GB,
-            n_procs=1,
+        save = SaveRegions(
+            **place,
+            space=space,
+            processing=processing,
+            units=scan.metadata.units,
+            t1w_entities={} if scan.t1w is None else scan.t1w.entities,
+            sidecar=sidecars.regional(scan, space),
+            mask_sidecar=sidecars.masks(scan, space),
         )
-        ratios = Node(
-            SaveRatios(
-                **place,
-                space=space,
-                lines=lines,
-                skip=list(REFERENCES) if on_template else [],
-                sidecar=sidecars.ratio(scan, space),
-            ),
-            name=f"ratios{own}",
-            mem_gb=_SAVE_GB,
-            n_procs=1,
+        tables = step(save, f"tables{own}", _SAVE_GB)
+        save = SaveRatios(
+            **place,
+            space=space,
+            lines=lines,
+            skip=list(REFERENCES) if on_template else [],
+            sidecar=sidecars.ratio(scan, space),
         )
-        given = [(_IMAGE[space], "pet"), *((f, f) for f in (*tissue, *_PLACING[space]))]
+        ratios = step(save, f"ratios{own}", _SAVE_GB)
         workflow.connect(
             [
-                (inputs, measure, given),
-                (measure, tables, [("tables", "tables")]),
+                (inputs, measure, [(_IMAGE[space], "pet"), *same((*tissue, *_PLACING[space]))]),
+                (measure, tables, same(["tables", *(["masks"] * processing.write_masks)])),
                 (inputs, ratios, [(_IMAGE[space], "pet")]),
-                (measure, ratios, [("references", "references")]),
-                (tables, written, [("written", f"in{2 * number + 1}")]),
-                (ratios, written, [("written", f"in{2 * number + 2}")]),
+                (measure, ratios, same(["references"])),
             ]
         )
-        if processing.write_masks:
-            workflow.connect(measure, "masks", tables, "masks")
         if on_template:
             workflow.connect(measure, "record", outputs, "record")
-    workflow.connect(written, "out", outputs, "written")
+        writers += [tables, ratios]
+    gathered(workflow, [(node, "written") for node in writers], outputs, "written")
     return workflow

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nipype.interfaces.utility import IdentityInterface
-from nipype.pipeline.engine import Node, Workflow
+from nipype.pipeline.engine import Workflow
 
 from bidsapp.interfaces.resolution import Smooth
 from bidsapp.record import RecordPart
 from bidsapp.settings import Processing
+from bidsapp.workflows.wiring import bounded, of_one, same, step
 
 _SMOOTH_GB = 1.2
 _ANATOMY = ("gm", "wm", "csf", "mask", "regions", "t1w_to_pet")
@@ -37,19 +37,13 @@ def init_smoothing_wf(
     record
         What it gives to the record: ``smoothing``.
     """
-    workflow = Workflow(name=name)
-    needed = ["pet", "stills", *anatomy]
-    inputs = Node(IdentityInterface(needed), name="inputnode")
-    outputs = Node(IdentityInterface(["pet", "stills", "record"]), name="outputnode")
+    needed, given = ["pet", "stills", *anatomy], ["pet", "stills", "record"]
     added, target = processing.smooth_fwhm_mm, processing.target_resolution_mm
     if added is None and target is None:
-        workflow.connect([(inputs, outputs, [("pet", "pet"), ("stills", "stills")])])
+        workflow, inputs, outputs = bounded(name, needed, given)
+        workflow.connect([(inputs, outputs, same(["pet", "stills"]))])
         outputs.inputs.record = RecordPart()
         return workflow
     own = processing.psf_mm and list(processing.psf_mm)
     made = Smooth(fwhm_mm=added, target_mm=target, psf_mm=own)
-    smooth = Node(made, name="smooth", mem_gb=_SMOOTH_GB, n_procs=1)
-    given = ["pet", "stills", "record"]
-    workflow.connect([(inputs, smooth, [(field, field) for field in needed])])
-    workflow.connect([(smooth, outputs, [(field, field) for field in given])])
-    return workflow
+    return of_one(step(made, "smooth", _SMOOTH_GB), name, needed, given)

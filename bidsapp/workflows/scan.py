@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from nipype.interfaces.utility import IdentityInterface
-from nipype.pipeline.engine import Node, Workflow
+from nipype.pipeline.engine import Workflow
 
 from bidsapp.bids.plan import ScanPlan
 from bidsapp.interfaces.derivatives import SaveImages, SavePosition, SaveResult
@@ -24,7 +23,7 @@ from bidsapp.workflows.pvc import PVC_ANATOMY, init_pvc_wf
 from bidsapp.workflows.regions import init_regions_wf
 from bidsapp.workflows.resolution import init_smoothing_wf
 from bidsapp.workflows.sidecars import PET_IMAGES, SUVR_IMAGES, Sidecars
-from bidsapp.workflows.wiring import across, gathered, of
+from bidsapp.workflows.wiring import across, bounded, gathered, into, of, same, step
 
 ANATOMY = ("t1w", "mask", "gm", "wm", "csf", "regions", "field", "warp", "record")
 
@@ -51,9 +50,7 @@ def init_scan_wf(
     written
         The record, when it is complete.
     """
-    workflow = Workflow(name=name)
-    inputs = Node(IdentityInterface([*ANATOMY, "anat_written"]), name="inputnode")
-    outputs = Node(IdentityInterface(["written"]), name="outputnode")
+    workflow, inputs, outputs = bounded(name, [*ANATOMY, "anat_written"], ["written"])
     reference = init_pet_reference_wf(scan, processing=sidecars.processing)
     registration = init_pet_registration_wf(scan, method=method)
     inspection = init_inspection_wf(scan, processing=sidecars.processing)
@@ -63,55 +60,43 @@ def init_scan_wf(
     quantification = init_quantification_wf(scan, processing=sidecars.processing)
     regional = init_regions_wf(scan, output_dir=output_dir, sidecars=sidecars)
     derivatives = init_pet_derivatives_wf(scan, output_dir=output_dir, sidecars=sidecars)
-    result = Node(
-        SaveResult(
-            output_dir=output_dir,
-            planned=sidecars.record(scan),
-            pet=str(scan.pet),
-            others=list(map(str, scan.pets[1:])),
-        ),
-        name="result", mem_gb=_TABLE_GB, n_procs=1,
-    )  # fmt: skip
     assert scan.t1w is not None  # else it is `init_pet_only_wf` that is asked
-    if scan.t1w.t1w is None:
-        result.inputs.others += [str(visit) for visit in scan.t1w.raw]
-    else:
-        result.inputs.t1w = str(scan.t1w.t1w)
+    whole = scan.t1w.t1w
+    save = SaveResult(
+        output_dir=output_dir,
+        planned=sidecars.record(scan),
+        pet=str(scan.pet),
+        t1w=None if whole is None else str(whole),
+        others=list(map(str, (*scan.pets[1:], *(() if whole else scan.t1w.raw)))),
+    )
+    result = step(save, "result", _TABLE_GB)
     workflow.connect(
         [
-            (inputs, registration, [(f, f"inputnode.{f}") for f in REGISTRATION_ANATOMY]),
-            (inputs, resampling, [("mask", "inputnode.mask"), ("field", "inputnode.field")]),
-            (reference, registration, [("outputnode.pet", "inputnode.pet")]),
-            (
-                inputs,
-                smoothing,
-                [(field, f"inputnode.{field}") for field in ("gm", "wm", "csf", "mask", "regions")],
-            ),
+            (inputs, registration, into(REGISTRATION_ANATOMY)),
+            (inputs, resampling, into(["mask", "field"])),
+            (reference, registration, across(["pet"])),
+            (inputs, smoothing, into(["gm", "wm", "csf", "mask", "regions"])),
             (reference, inspection, across(["pet", "stills", "motion"])),
             (registration, inspection, across(["t1w_to_pet"])),
-            (inputs, inspection, [(f, f"inputnode.{f}") for f in (*INSPECTION_ANATOMY, "field")]),
+            (inputs, inspection, into([*INSPECTION_ANATOMY, "field"])),
             (inspection, smoothing, across(["pet", "stills"])),
             (registration, smoothing, across(["t1w_to_pet"])),
             (smoothing, resampling, across(["stills"])),
             (smoothing, derivatives, [("outputnode.pet", "inputnode.pet_native")]),
-            (registration, resampling, [("outputnode.t1w_to_pet", "inputnode.t1w_to_pet")]),
+            (registration, resampling, across(["t1w_to_pet"])),
             (registration, derivatives, across(["t1w_to_pet", "by_method"])),
-            (inputs, positions, [("field", "inputnode.field")]),
+            (inputs, positions, into(["field"])),
             (smoothing, positions, across(["stills"])),
             (registration, positions, across(["by_method"])),
             (registration, derivatives, [("outputnode.record", "inputnode.position")]),
             (resampling, quantification, [("outputnode.pet_mni", "inputnode.pet")]),
             (resampling, derivatives, across(["pet_t1w", "pet_mni"])),
             (quantification, derivatives, across(SUVR_IMAGES)),
-            (
-                inputs,
-                regional,
-                [(field, f"inputnode.{field}") for field in ("gm", "wm", "mask", "field", "warp")],
-            ),
+            (inputs, regional, into(["gm", "wm", "mask", "field", "warp"])),
             (smoothing, regional, [("outputnode.pet", "inputnode.pet_native")]),
             (registration, regional, across(["t1w_to_pet"])),
             (resampling, regional, across(["pet_t1w", "pet_mni"])),
-            (result, outputs, [("written", "written")]),
+            (result, outputs, same(["written"])),
         ]
     )
     steps = [reference, registration, inspection, smoothing, positions, quantification, regional]
@@ -120,7 +105,7 @@ def init_scan_wf(
         dynamic = init_dynamic_wf(scan, output_dir=output_dir, sidecars=sidecars)
         workflow.connect(
             [
-                (inputs, dynamic, [("field", "inputnode.field")]),
+                (inputs, dynamic, into(["field"])),
                 (reference, dynamic, across(["motion", "motion_record", "ends"])),
                 (registration, dynamic, across(["t1w_to_pet"])),
             ]
@@ -131,7 +116,7 @@ def init_scan_wf(
             kinetics = init_kinetics_wf(scan, output_dir=output_dir, sidecars=sidecars)
             workflow.connect(
                 [
-                    (inputs, kinetics, [(f, f"inputnode.{f}") for f in ("gm", "wm", "field")]),
+                    (inputs, kinetics, into(["gm", "wm", "field"])),
                     (dynamic, kinetics, across(["tacs", "frames"])),
                 ]
             )
@@ -141,7 +126,7 @@ def init_scan_wf(
         correction = init_pvc_wf(scan, output_dir=output_dir, sidecars=sidecars)
         workflow.connect(
             [
-                (inputs, correction, [(f, f"inputnode.{f}") for f in PVC_ANATOMY]),
+                (inputs, correction, into(PVC_ANATOMY)),
                 (inspection, correction, across(["pet"])),
                 (registration, correction, across(["t1w_to_pet"])),
             ]
@@ -150,8 +135,8 @@ def init_scan_wf(
         writers.append(correction)
     said = [(inputs, "record"), *of(steps, "record")]
     written = [(inputs, "anat_written"), *of(writers, "written")]
-    workflow.connect(gathered(workflow, said, "parts"), "out", result, "parts")
-    workflow.connect(gathered(workflow, written, "written"), "out", result, "written")
+    gathered(workflow, said, result, "parts")
+    gathered(workflow, written, result, "written")
     return workflow
 
 
@@ -172,26 +157,18 @@ def init_pet_derivatives_wf(
     written
         Names of the files.
     """
-    workflow = Workflow(name=name)
     fields = [*PET_IMAGES, "t1w_to_pet", "by_method", "position"]
-    inputs = Node(IdentityInterface(fields), name="inputnode")
-    outputs = Node(IdentityInterface(["written"]), name="outputnode")
+    workflow, inputs, outputs = bounded(name, fields, ["written"])
     place = {"output_dir": output_dir, "entities": scan.entities}
     content = sidecars.pet(scan)
-    images = Node(
-        SaveImages(PET_IMAGES, **place, sidecars={key: content[key] for key in PET_IMAGES}),
-        name="images", mem_gb=_IMAGES_GB, n_procs=1,
-    )  # fmt: skip
-    xfm = Node(
-        SavePosition(**place, sidecar=content["xfm"]), name="xfm", mem_gb=_TABLE_GB, n_procs=1
-    )
+    save = SaveImages(PET_IMAGES, **place, sidecars={key: content[key] for key in PET_IMAGES})
+    images = step(save, "images", _IMAGES_GB)
+    xfm = step(SavePosition(**place, sidecar=content["xfm"]), "xfm", _TABLE_GB)
     workflow.connect(
         [
-            (inputs, images, [(key, key) for key in PET_IMAGES]),
-            (inputs, xfm, [("t1w_to_pet", "t1w_to_pet"), ("by_method", "by_method"),
-                           ("position", "record")]),
+            (inputs, images, same(PET_IMAGES)),
+            (inputs, xfm, [*same(["t1w_to_pet", "by_method"]), ("position", "record")]),
         ]
-    )  # fmt: skip
-    written = gathered(workflow, [(node, "written") for node in (images, xfm)], "written")
-    workflow.connect(written, "out", outputs, "written")
+    )
+    gathered(workflow, [(node, "written") for node in (images, xfm)], outputs, "written")
     return workflow
