@@ -22,7 +22,7 @@ from bidsapp.core.anatomy.priors import TissuePriors
 from bidsapp.core.anatomy.warp import jacobian
 from bidsapp.core.grid.alignment import transform
 from bidsapp.core.grid.resample import sample
-from bidsapp.core.grid.sampling import Float32, Float64
+from bidsapp.core.grid.sampling import Float32, Float64, thinned
 from bidsapp.core.grid.volume import Volume
 from bidsapp.core.registration.tissue_model import TissueModel, fit_pose
 from bidsapp.errors import BadDataError
@@ -172,9 +172,7 @@ def _wanted_shift(image: Float32, template: Template, part: Mask) -> float:
 
 def _thinned(image: Float32, template: Template, part: Mask) -> tuple[Float64, Float64]:
     """Template world (N, 3) and values (N,) of about POINTS voxels of a part that were measured."""
-    index = np.argwhere(part & np.isfinite(image))
-    share = (np.arange(len(index)) * 0.6180339887498949) % 1  # golden section: even, on no grid
-    index = index[share < POINTS / max(len(index), 1)]
+    index = thinned(np.argwhere(part & np.isfinite(image)), POINTS)
     world = transform(template.priors.affine, index.astype(np.float64))
     return world, image[tuple(index.T)].astype(np.float64)
 

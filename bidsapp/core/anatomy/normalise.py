@@ -13,12 +13,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-import numpy as np
 from threadpoolctl import threadpool_limits
 
 from bidsapp.core.anatomy.confidence import Template, normalisation_quality
 from bidsapp.core.anatomy.segment import Options, Segmentation, segment
 from bidsapp.core.anatomy.start import EVERY_WAY, Start, find_head
+from bidsapp.core.grid.alignment import rotation_deg
 from bidsapp.core.grid.volume import Volume
 from bidsapp.core.quality import REPAIRABLE, Flag, normalisation_findings
 from bidsapp.errors import BadDataError
@@ -154,9 +154,7 @@ def _told(way: str, failed: str) -> tuple[Flag, ...]:
 
 def _turned(start: Start) -> tuple[Flag, ...]:
     """Say that the head lies as no head lies in a scanner."""
-    left, _, right = np.linalg.svd(start.affine[:3, :3])
-    turn = left @ right
-    degrees = float(np.degrees(np.arccos(np.clip((np.trace(turn) - 1) / 2, -1, 1))))
+    degrees = rotation_deg(start.affine)
     if degrees <= TURNED_DEG:
         return ()
     return (

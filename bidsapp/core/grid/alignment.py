@@ -40,6 +40,22 @@ def rigid_matrix(parameters: ArrayLike, centre: ArrayLike = (0.0, 0.0, 0.0)) -> 
     return matrix
 
 
+def rotation_deg(matrix: Matrix) -> float:
+    """Angle of the rotation in an affine, its stretches left out.
+
+    Parameters
+    ----------
+    matrix : ndarray, shape (4, 4)
+
+    Returns
+    -------
+    float
+        Degrees.
+    """
+    left, _, right = np.linalg.svd(matrix[:3, :3])
+    return float(np.degrees(np.arccos(np.clip((np.trace(left @ right) - 1) / 2, -1, 1))))
+
+
 def rigid_parameters(matrix: Matrix, centre: ArrayLike = (0.0, 0.0, 0.0)) -> NDArray[np.float64]:
     """Return the six parameters of a rigid transform: the inverse of `rigid_matrix`.
 

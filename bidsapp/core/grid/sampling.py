@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
@@ -13,6 +15,49 @@ Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
 FWHM_PER_SIGMA = float(np.sqrt(8 * np.log(2)))
+
+
+_GOLDEN = 0.6180339887498949
+
+
+def thinned(index: NDArray[np.intp], most: int) -> NDArray[np.intp]:
+    """About ``most`` of many voxels, by golden-section sampling: even, and on no grid.
+
+    Parameters
+    ----------
+    index : ndarray, shape (N,) or (N, 3)
+    most : how many to keep; all when there are no more
+
+    Returns
+    -------
+    ndarray, shape (M,) or (M, 3)
+    """
+    if len(index) <= most:
+        return index
+    return index[(np.arange(len(index)) * _GOLDEN) % 1 < most / len(index)]
+
+
+def best_blur(
+    tried_mm: Sequence[float], left: Sequence[float], range_mm: tuple[float, float]
+) -> float:
+    """Return the FWHM at the lowest point of a parabola in FWHM^2.
+
+    Parameters
+    ----------
+    tried_mm : FWHMs, at least three
+    left : what each leaves of the image
+    range_mm : least and largest FWHM to return
+
+    Returns
+    -------
+    float
+        Of those tried the best, when the parabola has no lowest point.
+    """
+    curve = np.polyfit(np.square(tried_mm), left, 2)
+    if curve[0] <= 0:
+        return tried_mm[int(np.argmin(left))]
+    lowest, highest = range_mm
+    return float(np.sqrt(np.clip(-curve[1] / (2 * curve[0]), lowest**2, highest**2)))
 
 
 def trilinear(

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bidsapp.core.grid.alignment import Matrix, inverse, transform
-from bidsapp.core.grid.sampling import Float32, Float64, trilinear
+from bidsapp.core.grid.sampling import Float32, Float64, best_blur, trilinear
 from bidsapp.core.grid.volume import Volume
 from bidsapp.core.pet_only.pet_template import CLASSES, PetTemplate
 from bidsapp.core.registration.levels import Levels, Places
@@ -178,13 +178,7 @@ def choose_blur(data: Samples, patterns: Patterns, points: Float64) -> None:
     left = []
     for patterns.fwhm_mm in FWHM_TRIED_MM:
         left.append(unexplained(data, data.residual(patterns.at(points))))
-    curve = np.polyfit(np.square(FWHM_TRIED_MM), left, 2)
-    if curve[0] > 0:
-        lowest, highest = FWHM_RANGE_MM
-        square = np.clip(-curve[1] / (2 * curve[0]), lowest**2, highest**2)
-        patterns.fwhm_mm = round(float(np.sqrt(square)), 2)
-    else:
-        patterns.fwhm_mm = FWHM_TRIED_MM[int(np.argmin(left))]
+    patterns.fwhm_mm = round(best_blur(FWHM_TRIED_MM, left, FWHM_RANGE_MM), 2)
 
 
 def unexplained(data: Samples, residual: Float64) -> float:

@@ -29,7 +29,14 @@ from threadpoolctl import threadpool_limits
 
 from bidsapp.core.anatomy.start import HEAD_SCALE, LOG_STRETCH_SD
 from bidsapp.core.anatomy.warp import Warp
-from bidsapp.core.grid.alignment import LENGTH_MM, Matrix, displacement, inverse, transform
+from bidsapp.core.grid.alignment import (
+    LENGTH_MM,
+    Matrix,
+    displacement,
+    inverse,
+    rotation_deg,
+    transform,
+)
 from bidsapp.core.grid.sampling import Float32, Float64
 from bidsapp.core.grid.volume import Volume
 from bidsapp.core.pet_only.pet_model import Options, Patterns, Samples, choose_blur, unexplained
@@ -132,7 +139,7 @@ def _normalise(pet: Volume, template: PetTemplate, options: Options) -> PetNorma
             "pet_only_fluid": place.fluid,
             "pet_only_rival": place.rival,
             "pet_only_stretch_sds": float(np.abs(_log_stretch(affine)).max()),
-            "pet_only_turn_deg": _turn_deg(affine),
+            "pet_only_turn_deg": rotation_deg(affine),
             **_jacobian_range(fit.warp, field, template),
             "pet_only_fwhm_mm": patterns.fwhm_mm,
         },
@@ -195,7 +202,7 @@ def _starts(pet: Volume, template: PetTemplate) -> list[Matrix]:
     places = find_places(model, near, coarser(pet, placement.VOXEL_MM))
     poses = [place.pose @ shrink for place in places]
     points = _corners(template)
-    upright = [pose for pose in poses if _turn_deg(pose) < UPRIGHT_DEG]
+    upright = [pose for pose in poses if rotation_deg(pose) < UPRIGHT_DEG]
     chosen = [
         *distinct(poses, points, DISTINCT_MM, ANYHOW),
         *distinct(poses, points, PLACE_MM, PLACES),
@@ -301,9 +308,3 @@ def _jacobian_range(warp: Warp, field: Float32, template: PetTemplate) -> dict[s
         "pet_only_jacobian_min": float(values.min()),
         "pet_only_jacobian_max": float(values.max()),
     }
-
-
-def _turn_deg(affine: Matrix) -> float:
-    """Angle of the rotation in an affine, degrees."""
-    left, _, right = np.linalg.svd(affine[:3, :3])
-    return float(np.degrees(np.arccos(np.clip((np.trace(left @ right) - 1) / 2, -1, 1))))

@@ -23,7 +23,7 @@ from threadpoolctl import threadpool_limits
 
 from bidsapp.core.grid.alignment import Matrix, inverse, transform
 from bidsapp.core.grid.resample import measured_voxels, resample
-from bidsapp.core.grid.sampling import FWHM_PER_SIGMA, Float32, Float64
+from bidsapp.core.grid.sampling import FWHM_PER_SIGMA, Float32, Float64, thinned
 from bidsapp.core.grid.volume import Grid, Volume, mask_box
 from bidsapp.core.registration.levels import drift_basis
 from bidsapp.core.registration.tissue_model import cauchy_weights
@@ -84,9 +84,7 @@ def measure_resolution(
     maps, brain = _maps(tissue, mask, regions, t1w_affine, grid, inverse(t1w_to_pet))
     near = binary_dilation(brain > 0.5, iterations=max(1, round(_REACH_MM / float(size.mean()))))
     chosen = np.flatnonzero(near & np.isfinite(data) & measured_voxels(pet.data)[box])
-    if len(chosen) > _MOST_VOXELS:  # golden-section sampling: even, and on no grid
-        share = (np.arange(len(chosen)) * 0.6180339887498949) % 1
-        chosen = chosen[share < _MOST_VOXELS / len(chosen)]
+    chosen = thinned(chosen, _MOST_VOXELS)
     points = grid.world().reshape(-1, 3)[chosen]
     drift = drift_basis(points, points.mean(axis=0), _DRIFT_ORDER)
     t1w_mm = np.linalg.norm(t1w_affine[:3, :3], axis=0).mean()

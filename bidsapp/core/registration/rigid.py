@@ -27,7 +27,15 @@ from threadpoolctl import threadpool_limits
 
 from bidsapp.core.grid.alignment import Matrix, displacement, inverse, transform
 from bidsapp.core.grid.resample import measured_box
-from bidsapp.core.grid.sampling import Float64, block_affine, block_mean, blur, scattered_points
+from bidsapp.core.grid.sampling import (
+    Float64,
+    best_blur,
+    block_affine,
+    block_mean,
+    blur,
+    scattered_points,
+    thinned,
+)
 from bidsapp.core.grid.volume import Volume, known_or_zero, mask_box
 from bidsapp.core.quality import Flag
 from bidsapp.core.registration import placement
@@ -338,7 +346,9 @@ def _register_model(head: Head, pet: Volume, nmi: Matrix) -> _ModelStep:
             break
         tried.append(wider)
         shares.append(left(head.model(wider)))
-    fwhm = _best_fwhm(tried, shares)
+    best = min(max(int(np.argmin(shares)), 1), len(shares) - 2)
+    near = slice(best - 1, best + 2)
+    fwhm = best_blur(tried[near], shares[near], FWHM_RANGE_MM)
     model = head.model(fwhm)
     final = fit_pose(model, points, values, pose, **order, rounds=6, steps=10)
     at_nmi = inverse(nmi)
@@ -393,9 +403,7 @@ def _voxels_near_brain(head: Head, pet: Volume, matrix: Matrix) -> tuple[Float64
     on_grid = ((index >= 0) & (index < size)).all(axis=1)
     near = np.flatnonzero(on_grid)
     near = near[head.outside_mm[tuple(index[near].T)] <= MODEL_REACH_MM]
-    if len(near) > MODEL_VOXELS:  # golden-section sampling: even, and on no grid
-        share = (np.arange(len(near)) * 0.6180339887498949) % 1
-        near = near[share < MODEL_VOXELS / len(near)]
+    near = thinned(near, MODEL_VOXELS)
     return world[near], pet.data.ravel()[near].astype(np.float64)
 
 
@@ -406,15 +414,3 @@ def _around(mask: NDArray[np.bool_], to_index: Matrix) -> tuple[NDArray[np.intp]
     corners = transform(to_index, np.stack(np.meshgrid(*ends), axis=-1).reshape(-1, 3))
     first, end = np.floor(corners.min(axis=0)), np.ceil(corners.max(axis=0)) + 1
     return np.maximum(first, 0).astype(np.intp), np.maximum(end, 0).astype(np.intp)
-
-
-def _best_fwhm(tried_mm: list[float], left: list[float]) -> float:
-    """Return the FWHM at the lowest point of a parabola in FWHM^2 through what the best left."""
-    best = min(max(int(np.argmin(left)), 1), len(left) - 2)
-    near = slice(best - 1, best + 2)
-    curve = np.polyfit(np.square(tried_mm[near]), left[near], 2)
-    lowest, highest = FWHM_RANGE_MM
-    if curve[0] <= 0:
-        return tried_mm[int(np.argmin(left))]
-    square = -curve[1] / (2 * curve[0])
-    return float(np.sqrt(np.clip(square, lowest**2, highest**2)))
