@@ -24,6 +24,13 @@ class PetToT1w(StrEnum):
     NMI = "nmi"  # normalised mutual information, as the published scale was made
 
 
+class Interval(StrEnum):
+    """What a 95 % interval of a Centiloid is to hold."""
+
+    RESCAN = "rescan"  # what the same tracer gives on average when the person is scanned again
+    PIB = "pib"  # what PiB would have shown
+
+
 class KineticModel(StrEnum):
     """Reference-tissue models of dynamic scans."""
 
@@ -118,6 +125,7 @@ class Processing:
     tau_vois: Path | None = None  # --tau-vois, folder of the CenTauR volumes
     dicom_metadata: Path | None = None  # --dicom-metadata of a BIDS dataset: stated times and doses
     cutoff: tuple[float, ...] = ()  # --cutoff, CL; tell the probability to lie above
+    interval: Interval = Interval.RESCAN  # --interval, that bands and cut-offs are read by
     kinetics: tuple[KineticModel, ...] = tuple(KineticModel)  # --kinetics, for dynamic scans
     kinetics_reference: str = "wc"  # --kinetics-reference, one of the reference regions of the run
     t_star_min: float | None = None  # --t-star, minutes after injection; None: that of the model

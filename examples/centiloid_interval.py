@@ -16,7 +16,7 @@ from bidsapp.core.quantification.uncertainty import COMPONENTS, propagate
 from bidsapp.data.calibrations import scale_for
 from bidsapp.report.charts import curves
 from bidsapp.report.figure import Words
-from bidsapp.settings import Processing
+from bidsapp.settings import Interval, Processing
 
 
 def main(out: Path) -> Path:
@@ -34,14 +34,13 @@ def main(out: Path) -> Path:
             "Florbetaben, whole cerebellum, noise of the image 0.6 % of the SUVR.",
         ),
         values,
-        {"all together": [error.sd for error in errors], **parts},
+        {"all together": [error.sd(Interval.PIB) for error in errors], **parts},
         x_title="Centiloid",
         y_title="standard deviation, CL",
     )
-    low, high = errors[10].interval(values[10])
-    print(
-        f"An SUVR of {suvrs[10]:.2f} is {values[10]:.1f} CL, 95 % interval {low:.1f} to {high:.1f}"
-    )
+    for words, kind in (("scanned again", Interval.RESCAN), ("with PiB", Interval.PIB)):
+        low, high = errors[10].interval(kind)
+        print(f"An SUVR of {suvrs[10]:.2f} is {values[10]:.1f} CL, {words} {low:.1f} to {high:.1f}")
     return figure.save(out / "centiloid_interval.svg")
 
 

@@ -129,7 +129,8 @@ def disagreements(found: Mapping[Key, Calibration]) -> dict[Key, tuple[float, fl
         main = found.get((code, "wc"))
         if name == "wc" or main is None or main.names != item.names or len(item.names) < 12:
             continue
-        spreads[code, name] = spread(main.own_cl / 100, item.own_cl - main.own_cl)
+        grown = spread(main.own_cl / 100, item.own_cl - main.own_cl)
+        spreads[code, name] = grown.at_zero, grown.at_one
     return spreads
 
 

@@ -36,10 +36,10 @@ class Quantified:
         and those asked for).
     centiloid : float or None
         CL.
-    centiloid_sd : float or None
-        Its standard deviation, CL.
-    interval : (float, float) or None
-        95 % interval of the Centiloid, CL.
+    rescan_interval : (float, float) or None
+        95 % interval of the same tracer scanned again, CL.
+    pib_interval : (float, float) or None
+        95 % interval of what PiB would have shown, CL.
     flags : tuple of Flag
         What a person should look at; each has a ``code`` and a ``message``.
     regions : mapping of list
@@ -57,8 +57,8 @@ class Quantified:
 
     suvr: Mapping[str, float | None]
     centiloid: float | None
-    centiloid_sd: float | None
-    interval: tuple[float, float] | None
+    rescan_interval: tuple[float, float] | None
+    pib_interval: tuple[float, float] | None
     flags: tuple[Flag, ...]
     regions: Mapping[str, list[dict[str, Any]]]
     images: Mapping[str, Path]
@@ -130,8 +130,8 @@ def _result(record: ScanRecord, out: Path) -> Quantified:
     return Quantified(
         suvr=record.suvr,
         centiloid=record.centiloid,
-        centiloid_sd=record.centiloid_sd,
-        interval=record.centiloid_interval,
+        rescan_interval=record.rescan_interval,
+        pib_interval=record.centiloid_interval,
         flags=record.flags,
         regions={parse_entities(path)["atlas"]: read_rows(path) for path in tables},
         images={

@@ -12,8 +12,18 @@ from bidsapp.record import ScanRecord, Status
 from bidsapp.report.quality import lights
 from bidsapp.report.render import outcome
 
-_COLUMNS = ("scan", "tracer", "SUVR", "Centiloid", "95 %", "quality", "flags", "page")
-_NUMBERS = ("SUVR", "Centiloid", "95 %")
+_COLUMNS = (
+    "scan",
+    "tracer",
+    "SUVR",
+    "Centiloid",
+    "rescan 95 %",
+    "PiB 95 %",
+    "quality",
+    "flags",
+    "page",
+)
+_NUMBERS = ("SUVR", "Centiloid", "rescan 95 %", "PiB 95 %")
 _STYLES = {Status.OK: None, Status.SKIPPED: "dim"}
 
 
@@ -46,13 +56,15 @@ def summary_cells(record: ScanRecord) -> tuple[str, ...]:
         quality = f"look at {record.n_doubts}" if record.n_doubts else "good"
     else:
         notes = f"{record.status} ({record.error})" if record.error else str(record.status)
-    interval = record.centiloid_interval
     return (
         record.name,
         record.tracer or "n/a",
         "n/a" if suvr is None else f"{suvr:.3f}",
         "n/a" if record.centiloid is None else f"{record.centiloid:.1f}",
-        "n/a" if interval is None else f"{interval[0]:.0f} to {interval[1]:.0f}",
+        *(
+            "n/a" if ends is None else f"{ends[0]:.0f} to {ends[1]:.0f}"
+            for ends in (record.rescan_interval, record.centiloid_interval)
+        ),
         quality,
         notes,
         f"sub-{record.entities['sub']}.html",

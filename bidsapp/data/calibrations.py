@@ -134,8 +134,7 @@ def _built_in(tracer: Tracer, own: Mapping[str, Fingerprint]) -> Scale:
         differences=tuple(differences.values()),
         approximate=bool(usable) and "normalisation" in differences,
         error=ScanError(
-            repeatability=repeatability(),
-            pipeline_sd=read_table("pipelines")["pipeline_sd"][normalisation],
+            repeatability(), **read_table("pipelines")["pipeline_error"][normalisation]
         ),
         disagreement=disagreement() if tracer.code == "PIB" else {},
     )
@@ -160,7 +159,7 @@ def _users(user: CalibrationFile, tracer: Tracer, own: Mapping[str, Fingerprint]
         calibration=user.name,
         fingerprint=own[main].digest,
         differences=tuple(differences.values()),
-        error=ScanError(repeatability=repeatability(), pipeline_sd=0.0),
+        error=ScanError(repeatability()),
         disagreement={
             name: sds for (code, name), sds in user.disagreement.items() if code == tracer.code
         },

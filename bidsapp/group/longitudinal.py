@@ -96,7 +96,8 @@ def _measured(row: Row) -> Measured | None:
     if row["centiloid"] is None or scan is None:
         return None
     tracer = math.hypot(row.get("sd_line") or 0.0, row.get("sd_tracer") or 0.0)
-    return Measured(row["centiloid"], scan, tracer, row.get("sd_pipeline") or 0.0)
+    pipeline = math.hypot(row.get("sd_pipeline") or 0.0, row.get("sd_pipeline_bias") or 0.0)
+    return Measured(row["centiloid"], scan, tracer, pipeline)
 
 
 def _relative(row: Row, same: bool) -> float:
@@ -105,7 +106,7 @@ def _relative(row: Row, same: bool) -> float:
     if tracer is None:
         return 0.0
     equation = tracer.equations.get(row.get("reference_region") or "wc", tracer.equation)
-    return scale_sd(equation, ScanError(repeatability(), 0.0)) if same else anchor_sd(equation)
+    return scale_sd(equation, ScanError(repeatability())) if same else anchor_sd(equation)
 
 
 def _pair_row(first: Row, last: Row, kind: str) -> dict[str, Any]:

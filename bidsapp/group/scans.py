@@ -18,11 +18,14 @@ from bidsapp.group.tables import Row, centiloid_rows
 from bidsapp.io.tsv import write_rows
 from bidsapp.record import ScanRecord, Status, find_records
 
+_INTERVALS = (
+    "rescan_sd", "rescan_low", "rescan_high", "centiloid_sd", "centiloid_low", "centiloid_high",
+)  # fmt: skip
 _SCAN = (
-    "tracer", "centiloid", "centiloid_sd", "centiloid_low", "centiloid_high", "band", "suvr_wc",
+    "tracer", "centiloid", *_INTERVALS, "band", "suvr_wc",
     "reference_region", "window_start_min", "window_end_min", "method", "flags", "version",
 )  # fmt: skip
-_SESSION = ("tracer", "centiloid", "centiloid_sd", "centiloid_low", "centiloid_high", "years")
+_SESSION = ("tracer", "centiloid", *_INTERVALS, "years")
 _MOST_ROUNDS = 20
 
 Table = dict[str, list[Row]]

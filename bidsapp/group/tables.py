@@ -352,15 +352,18 @@ def _certainty(record: ScanRecord | None) -> Row:
     """How sure the Centiloid of a scan is; nothing is known of a scan without a result."""
     if record is None:
         record = ScanRecord(participant_id="", entities={})
-    low, high = record.centiloid_interval or (None, None)
+    intervals = {"centiloid": record.centiloid_interval, "rescan": record.rescan_interval}
+    ends = {name: found or (None, None) for name, found in intervals.items()}
     agreement, calibration = record.reference_agreement, record.calibration
     crossed = record.band.crossed if record.band else ()
     calibrated = calibration and calibration.calibrated
     return {
         "centiloid_sd": record.centiloid_sd,
-        "centiloid_low": low,
-        "centiloid_high": high,
+        "rescan_sd": record.rescan_sd,
+        **{f"{name}_low": found[0] for name, found in ends.items()},
+        **{f"{name}_high": found[1] for name, found in ends.items()},
         **{f"sd_{name}": record.uncertainty.get(name) for name in COMPONENTS},
+        "interval": record.interval and record.interval.value,
         "thresholds_crossed": ";".join(f"{edge:g}" for edge in crossed) or None,
         "p_above_cutoff": ";".join(f"{cut}:{p!r}" for cut, p in record.p_above_cutoff.items())
         or None,

@@ -13,6 +13,7 @@ from bidsapp.interfaces.carried import Image
 from bidsapp.interfaces.define import interface
 from bidsapp.interfaces.store import about
 from bidsapp.record import RecordPart
+from bidsapp.settings import Interval
 from bidsapp.steps.quantifying import quantified
 
 
@@ -23,6 +24,7 @@ def Quantify(
     tracer: str,
     scale: Scale,
     cutoffs: Sequence[float] = (),
+    interval: Interval = Interval.RESCAN,
     tau_vois: Mapping[str, str] | None = None,
 ) -> tuple[dict[str, Any], RecordPart]:
     """VOI means, uptake ratios, and Centiloids with their uncertainty.
@@ -34,6 +36,7 @@ def Quantify(
     tracer : code of the tracer table
     scale : equations that belong to the scan
     cutoffs : CL, to tell who exceeds them
+    interval : that bands and cut-offs are read by
     tau_vois : tau volumes by region; none for amyloid
 
     Returns
@@ -44,7 +47,12 @@ def Quantify(
     """
     with about(source):
         record = quantified(
-            pet, tracer=tracer, scale=scale, cutoffs=cutoffs, tau_vois=tau_vois or {}
+            pet,
+            tracer=tracer,
+            scale=scale,
+            cutoffs=cutoffs,
+            interval=interval,
+            tau_vois=tau_vois or {},
         )
     return dict(record.voi), record
 

@@ -26,6 +26,7 @@ from bidsapp.record.model import (
     WindowCoverage,
 )
 from bidsapp.record.verdicts import band_statement, judged
+from bidsapp.settings import Interval
 
 _RUN_AGAIN = "run the participant level again for this participant"
 INCOMPLETE = f"the run ended before this scan was finished; {_RUN_AGAIN}"
@@ -174,8 +175,8 @@ def _upgraded(record: ScanRecord) -> ScanRecord:
         window = WindowCoverage(share, Level.LOOK if flagged else Level.GOOD)
     if record.window_min is None or record.tracer_window_min is None:
         window = None
-    band = record.band or band_statement(record.centiloid, record.centiloid_interval)
-    return judged(replace(record, window=window, band=band))
+    band = record.band or band_statement(record.centiloid, record.centiloid_interval, Interval.PIB)
+    return judged(replace(record, window=window, band=band, interval=Interval.PIB))
 
 
 def _identity(entities: dict[str, str]) -> dict[str, Any]:

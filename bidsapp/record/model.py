@@ -18,12 +18,16 @@ from pathlib import Path
 from bidsapp.core.quality import Flag, Level
 from bidsapp.core.regions.regional import Uptake
 from bidsapp.core.regions.voi import VoiStatistics
+from bidsapp.settings import Interval
 
 RECORD_SUFFIX = "_centiloid.json"
 SCHEMA_VERSION = 1  # records of CentiPET 0.1 have none and count as 0
 
 # Options that say what else is told of a scan; its Centiloid and regions are the same without them.
-_REPORTING = ("atlases", "reference_regions", "voi_spaces", "write_masks", "norms", "cutoff")
+_REPORTING = (
+    "atlases", "reference_regions", "voi_spaces", "write_masks", "norms", "cutoff",
+    "interval",
+)  # fmt: skip
 
 Numbers = Mapping[str, float | None]
 
@@ -95,7 +99,7 @@ class BandStatement:
     name : stable code of the band
     label : the stretch in words
     source, doi : who published the bands
-    crossed : thresholds inside the 95 % interval, CL
+    crossed : thresholds inside the 95 % interval that decides, CL
     indeterminate : whether there is one; null without an interval
     statement : all of it in a sentence
     """
@@ -394,11 +398,14 @@ class RecordPart:
         ``pet-only``
     suvr : uptake ratio of the cortical target by reference region
     centiloid : by the reference region ``reference_region``, CL
-    centiloid_sd : its standard deviation, CL
-    centiloid_interval : its 95 % interval, CL
+    centiloid_sd : its standard deviation as what PiB would have shown, CL
+    centiloid_interval : 95 % interval of what PiB would have shown, CL
+    rescan_sd : its standard deviation as what the same tracer gives on average over many scans, CL
+    rescan_interval : 95 % interval of the same tracer scanned again, CL
     uncertainty : standard deviation of the Centiloid by component, CL
     band : the band of the Centiloid scale that it lies in; none where a flag doubts the number
     p_above_cutoff : probability that the true Centiloid lies above a cut-off (its name, CL)
+    interval : the 95 % interval that band and cut-offs are read by: ``rescan`` or ``pib``
     centiloids : Centiloid by reference region
     reference_agreement : the reference region that differs most
     scales : of a tau tracer: values by scale (``suvr``, ``centaurz``, ``centaur``) and region
@@ -423,9 +430,12 @@ class RecordPart:
     centiloid: float | None = None
     centiloid_sd: float | None = None
     centiloid_interval: tuple[float, float] | None = None
+    rescan_sd: float | None = None
+    rescan_interval: tuple[float, float] | None = None
     uncertainty: Numbers = field(default_factory=dict)
     band: BandStatement | None = None
     p_above_cutoff: Numbers = field(default_factory=dict)
+    interval: Interval | None = None
     centiloids: Numbers = field(default_factory=dict)
     reference_agreement: ReferenceAgreement | None = None
     scales: Mapping[str, Numbers] = field(default_factory=dict)

@@ -26,7 +26,7 @@ from bidsapp.record.model import (
     T1wIntensities,
 )
 from bidsapp.record.verdicts import band_statement
-from bidsapp.settings import Processing
+from bidsapp.settings import Interval, Processing
 
 # Uptake of the target and of the reference regions by method: grey matter over all tissue.
 _PVC_COLUMNS = {
@@ -36,22 +36,28 @@ _PVC_COLUMNS = {
 }
 
 
-def centiloid_part(expressed: Expressed, cutoffs: Sequence[float]) -> RecordPart:
+def centiloid_part(
+    expressed: Expressed, cutoffs: Sequence[float], interval: Interval
+) -> RecordPart:
     """The Centiloid, how sure it is, and its band.
 
     Parameters
     ----------
     expressed : SUVRs on the Centiloid scale
     cutoffs : CL, to tell who exceeds them
+    interval : that band and cut-offs are read by
     """
     uncertainty, disagreement = expressed.uncertainty, expressed.disagreement
     return RecordPart(
         centiloid=expressed.centiloid,
-        centiloid_sd=None if uncertainty is None else uncertainty.sd,
-        centiloid_interval=expressed.interval,
-        uncertainty={} if uncertainty is None else dict(uncertainty.components),
-        band=band_statement(expressed.centiloid, expressed.interval),
-        p_above_cutoff={f"{cut:g}": expressed.probability_above(cut) for cut in cutoffs},
+        centiloid_sd=expressed.sd(Interval.PIB),
+        centiloid_interval=expressed.interval(Interval.PIB),
+        rescan_sd=expressed.sd(Interval.RESCAN),
+        rescan_interval=expressed.interval(Interval.RESCAN),
+        uncertainty={} if uncertainty is None else uncertainty.components,
+        band=band_statement(expressed.centiloid, expressed.interval(interval), interval),
+        interval=None if expressed.centiloid is None else interval,
+        p_above_cutoff={f"{cut:g}": expressed.probability_above(cut, interval) for cut in cutoffs},
         centiloids=dict(expressed.centiloids),
         reference_agreement=None if disagreement is None else ReferenceAgreement(*disagreement),
     )

@@ -19,6 +19,7 @@ from bidsapp.core.quality import (
 from bidsapp.core.regions.voi import CoverageRule
 from bidsapp.data import read_table
 from bidsapp.data.literature import Band, scale
+from bidsapp.options.option_table import PROCESSING
 from bidsapp.record.model import (
     BandStatement,
     Basis,
@@ -27,6 +28,7 @@ from bidsapp.record.model import (
     Status,
     Verdict,
 )
+from bidsapp.settings import Interval
 
 
 def judged(record: ScanRecord) -> ScanRecord:
@@ -97,7 +99,7 @@ def number_verdict(
 
 
 def band_statement(
-    value: float | None, interval: tuple[float, float] | None
+    value: float | None, interval: tuple[float, float] | None, kind: Interval
 ) -> BandStatement | None:
     """What a record says of the band of a Centiloid.
 
@@ -105,6 +107,7 @@ def band_statement(
     ----------
     value : Centiloid, None when there is none
     interval : its 95 % interval, None when it is not known
+    kind : which of the two intervals that is
 
     Returns
     -------
@@ -123,15 +126,16 @@ def band_statement(
         doi=known.source.doi,
         crossed=crossed,
         indeterminate=None if interval is None else bool(crossed),
-        statement=_statement(band, crossed, known.source.short),
+        statement=_statement(band, crossed, kind, known.source.short),
     )
 
 
-def _statement(band: Band, crossed: tuple[float, ...], source: str) -> str:
+def _statement(band: Band, crossed: tuple[float, ...], kind: Interval, source: str) -> str:
     if not crossed:
         return f"{band.label} CL: {band.meaning} ({source})"
     edges = " and ".join(f"{edge:g}" for edge in crossed)
+    words = PROCESSING["interval"].phrases[kind]
     return (
-        f"indeterminate near the threshold: the 95 % interval crosses {edges} CL; the value itself "
-        f"lies {band.label} CL ({source})"
+        f"indeterminate near the threshold: the 95 % interval of {words} crosses "
+        f"{edges} CL; the value itself lies {band.label} CL ({source})"
     )

@@ -30,9 +30,8 @@ _MAX_BARS = 120
 def centiloid_scale(
     value: float,
     scale: Scale,
-    interval: tuple[float, float] | None = None,
+    intervals: Mapping[str, tuple[float, float]] | None = None,
     band: str | None = None,
-    level: float = 0.95,
 ) -> Figure:
     """Place a Centiloid on the scale of published bands.
 
@@ -40,9 +39,8 @@ def centiloid_scale(
     ----------
     value : CL
     scale : bands, anchors and cut-offs with their sources
-    interval : ends of the confidence interval, CL
+    intervals : ends of 95 % intervals by what they are of, the innermost first, CL
     band : the band of the value in words; None where none is to be read out
-    level : of the interval, 0 to 1
     """
     axis = Axis(scale.low, scale.high)
     top = 38.0
@@ -73,13 +71,13 @@ def centiloid_scale(
         ]
         words = f"{' and '.join(f'{mark.at:g}' for mark in marks)} CL, {reference.short}"
         parts.append(_over_a_line(axis.at(marks[-1].at) + 14, y + 4.5, words))
-    parts.append(_pin(axis, value, interval, top))
+    intervals = intervals or {}
+    parts.append(_pin(axis, value, list(intervals.values()), top))
     height = top + 86 + 22 * len(scale.cutoffs)
     bands = "; ".join(f"{band.label} CL, {band.meaning}" for band in scale.bands)
-    between = (
-        ""
-        if interval is None
-        else f"Its {level:.0%} interval is {number(interval[0])} to {number(interval[1])} CL. "
+    between = "".join(
+        f"Its 95 % interval of {name} is {number(low)} to {number(high)} CL. "
+        for name, (low, high) in intervals.items()
     )
     placed = "" if band is None else f"The value lies in the band {band}. "
     return Figure(
@@ -93,7 +91,7 @@ def centiloid_scale(
     )
 
 
-def _pin(axis: Axis, value: float, interval: tuple[float, float] | None, top: float) -> Markup:
+def _pin(axis: Axis, value: float, intervals: Sequence[tuple[float, float]], top: float) -> Markup:
     """Point at the value; an arrow tells that it lies off the axis."""
     at, beyond = axis.at(value), (value > axis.high) - (value < axis.low)
     if beyond:
@@ -101,10 +99,11 @@ def _pin(axis: Axis, value: float, interval: tuple[float, float] | None, top: fl
     else:
         pin = tag("path", class_="pin", d=f"M{at} {top:g}l-8 -13h16z")
         pin += tag("line", class_="pin", x1=at, x2=at, y1=top + 26, y2=top + 33, stroke_width=2.5)
-    if interval is not None:
+    for height, interval in zip((5, 3), intervals, strict=False):
         low, high = map(axis.at, interval)
         y = top - 6
-        pin = tag("path", class_="span", d=f"M{low} {y - 5:g}v10m0 -5H{high}m0 -5v10") + pin
+        form = f"M{low} {y - height:g}v{2 * height}m0 -{height}H{high}m0 -{height}v{2 * height}"
+        pin = tag("path", class_="span" if height == 5 else "span outer", d=form) + pin
     place = "end" if at > 690 else "mid" if at > 60 else ""
     return pin + tag("text", f"{number(value)} CL", class_=f"strong {place}".strip(), x=at, y=16)
 

@@ -10,11 +10,11 @@ from typing import Any
 from bidsapp import __version__
 from bidsapp.data import read_table
 from bidsapp.data.literature import Reference, reference_of_doi, references
-from bidsapp.data.tracers import tracers
+from bidsapp.data.tracers import repeatability, tracers
 from bidsapp.options.option_table import PROCESSING
 from bidsapp.plain import plain
 from bidsapp.record import ScanRecord, Status
-from bidsapp.settings import Processing
+from bidsapp.settings import Interval, Processing
 
 _MINUS = "\N{MINUS SIGN}"
 _CITED = re.compile(r"\{(\w+)\}")
@@ -220,9 +220,15 @@ def _smoothing(recipe: Recipe) -> str:
 def _interval(recipe: Recipe) -> str:
     if not recipe.has_interval:
         return ""
+    names = PROCESSING["interval"].phrases
+    chosen = str(recipe.parameters.get("interval", Interval.PIB))
     return (
-        " The 95 % interval of a Centiloid combines the uncertainty of the anchors of the scale, "
-        "of the conversion of the tracer, of image noise and of repeated scans."
+        " Centiloids have two 95 % intervals: one of the same tracer scanned again, from image "
+        "noise and a within-person coefficient of variation of "
+        f"{100 * repeatability():g} % ({{smith2023}}), and one of what PiB would have shown, which "
+        "adds the uncertainty of the anchors of the scale, of the conversion of the tracer and of "
+        f"the pipeline. Bands and cut-offs were read by the interval of "
+        f"{names.get(chosen, names[Interval.PIB])}."
     )
 
 

@@ -16,6 +16,7 @@ from bidsapp.data.literature import Band, Reference, scale
 from bidsapp.data.tracers import tracers
 from bidsapp.errors import NoInputError
 from bidsapp.io.atomic import write_text
+from bidsapp.options.option_table import PROCESSING
 from bidsapp.record import ScanRecord, Status, find_records
 from bidsapp.report import charts
 from bidsapp.report.evidence import (
@@ -36,6 +37,7 @@ from bidsapp.report.pictures import VOI_OUTLINES
 from bidsapp.report.quality import Light, lights
 from bidsapp.report.render import base64_text, render_page
 from bidsapp.report.viewer import Block
+from bidsapp.settings import Interval
 
 REGION_NAMES = {
     "ctx": "cortical target",
@@ -99,6 +101,21 @@ class ScanView:
         """Who published the bands."""
         return scale().source
 
+    @property
+    def intervals(self) -> dict[str, tuple[float, float]]:
+        """95 % intervals by what they are of, CL."""
+        names = PROCESSING["interval"].phrases
+        ends = {
+            Interval.RESCAN: self.record.rescan_interval,
+            Interval.PIB: self.record.centiloid_interval,
+        }
+        return {names[kind]: found for kind, found in ends.items() if found is not None}
+
+    @property
+    def deciding(self) -> str:
+        """What the interval is of that band and cut-offs are read by."""
+        return PROCESSING["interval"].phrases[self.record.interval or Interval.PIB]
+
     @cached_property
     def scale(self) -> Figure | None:
         """The Centiloid on the scale."""
@@ -106,7 +123,7 @@ class ScanView:
         if value is None:
             return None
         words = None if self.band is None else self.band.label
-        return charts.centiloid_scale(value, scale(), self.record.centiloid_interval, words)
+        return charts.centiloid_scale(value, scale(), self.intervals, words)
 
     @cached_property
     def timeline(self) -> Figure | None:

@@ -31,6 +31,7 @@ from bidsapp.data.tau import REFERENCE, tau_equations, tau_masks, tau_regions
 from bidsapp.errors import BadDataError
 from bidsapp.record import RecordPart
 from bidsapp.record.parts import centiloid_part
+from bidsapp.settings import Interval
 
 
 def quantified(
@@ -39,6 +40,7 @@ def quantified(
     tracer: str,
     scale: Scale,
     cutoffs: Sequence[float] = (),
+    interval: Interval = Interval.RESCAN,
     tau_vois: Mapping[str, str] | None = None,
 ) -> RecordPart:
     """Part of the record that the image alone tells: VOI means, SUVRs, Centiloids, noise, flags.
@@ -49,6 +51,7 @@ def quantified(
     tracer : code of the tracer table
     scale : equations that belong to the scan
     cutoffs : CL, to tell who exceeds them
+    interval : that bands and cut-offs are read by
     tau_vois : tau volumes by region; none for amyloid
 
     Raises
@@ -72,7 +75,7 @@ def quantified(
     missing = () if tau_vois else scale_findings(scale, tracer)
     findings = (*coverage_findings(table, rule), *missing, *_doubts(suvr, expressed, scale))
     return replace(
-        centiloid_part(expressed, cutoffs),
+        centiloid_part(expressed, cutoffs, interval),
         suvr=suvr,
         qc={"suvr_noise_percent": _percent(noise[scale.main])},
         flags=findings,

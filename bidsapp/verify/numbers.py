@@ -49,8 +49,8 @@ _RATIO = re.compile(r"_desc-(suvr|cl)([A-Za-z0-9]+)_pet\.nii\.gz$")
 _FROM_IMAGE = "by the image and the volumes of the package"
 # Fields of a record that the image alone tells.
 _DERIVED = (
-    "suvr", "centiloid", "centiloid_sd", "centiloid_interval", "uncertainty", "p_above_cutoff",
-    "centiloids", "reference_agreement", "qc", "voi",
+    "suvr", "centiloid", "centiloid_sd", "centiloid_interval", "rescan_sd", "rescan_interval",
+    "uncertainty", "p_above_cutoff", "centiloids", "reference_agreement", "qc", "voi",
 )  # fmt: skip
 _VOXEL = Tolerance(2e-6, 1e-6)  # float32
 
@@ -135,7 +135,13 @@ def _check_record(scan: Scan, pet: Volume, found: Findings) -> None:
     partly = any(row.coverage != 1.0 for row in record.voi.values())
     image = Volume(_holes(pet) if partly else pet.data, pet.affine)
     try:
-        derived = quantified(image, tracer=code, scale=scale, cutoffs=scan.processing.cutoff)
+        derived = quantified(
+            image,
+            tracer=code,
+            scale=scale,
+            cutoffs=scan.processing.cutoff,
+            interval=scan.processing.interval,
+        )
     except BadDataError as error:
         found.broken(name, f"has a result, but its image gives none ({error})")
         return

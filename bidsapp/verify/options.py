@@ -9,7 +9,7 @@ from typing import Any
 from bidsapp.data import read_table
 from bidsapp.data.reference_regions import chosen_references
 from bidsapp.errors import UsageError
-from bidsapp.options.option_table import PROCESSING
+from bidsapp.options.option_table import PROCESSING, Option
 from bidsapp.settings import TEMPLATE_SPACE, AtlasChoice, Processing, ReferenceChoice
 
 
@@ -45,11 +45,15 @@ def known_options(parameters: Any, source: str) -> tuple[Processing, list[str]]:
                 f"{source}: the tables of the atlas {name} cannot be derived again without the "
                 "user's file (--atlas); hash only"
             )
-    options = {
-        name: _as_set(given[name])
-        for name, option in PROCESSING.items()
-        if option.measures and given.get(name) is not None
-    }
+    options = {}
+    for name, option in PROCESSING.items():
+        if option.measures and given.get(name) is not None:
+            try:
+                options[name] = _as_set(option, given[name])
+            except ValueError:
+                notes.append(
+                    f"{source}: {option.flag} cannot be {given[name]}; the default was used"
+                )
     processing = Processing(**options, atlases=tuple(atlases), voi_spaces=(TEMPLATE_SPACE,))
     references = []
     for one in given.get("reference_regions") or ():
@@ -66,6 +70,8 @@ def known_options(parameters: Any, source: str) -> tuple[Processing, list[str]]:
     return replace(processing, reference_regions=tuple(references)), notes
 
 
-def _as_set(value: Any) -> Any:
-    """A value of JSON as the settings have it, where a list of numbers is a tuple."""
-    return tuple(map(float, value)) if isinstance(value, list) else value
+def _as_set(option: Option, value: Any) -> Any:
+    """A value of JSON as the settings have it: a list of numbers is a tuple, a word a choice."""
+    if isinstance(value, list):
+        return tuple(map(float, value))
+    return option.check(option.flag, value) if isinstance(value, str) else value

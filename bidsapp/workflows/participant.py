@@ -25,7 +25,7 @@ from bidsapp.workflows.sidecars import ANAT_IMAGES, Sidecars
 ROOT = "centipet_wf"
 
 # These come after all images, in steps that nipype runs again when they change.
-_AFTER_IMAGES = ("calibration", "cutoff")
+_AFTER_IMAGES = ("calibration", "cutoff", "interval")
 
 
 @dataclass(frozen=True)

@@ -246,6 +246,7 @@ def init_quantification_wf(
         scale=scale_for(processing, scan.tracer, normalisation=scan.normalisation),
         tracer=scan.tracer,
         cutoffs=list(processing.cutoff),
+        interval=processing.interval,
         tau_vois=_tau_vois(scan, processing),
         source=str(scan.pet),
     )

@@ -1,36 +1,45 @@
-"""How often 95 % intervals of Centiloids hold the truth in simulated calibrations.
+"""How often 95 % intervals of Centiloids hold the truth, in simulations and in the public pairs.
 
     python tests/benchmarks/interval_coverage.py [PAIRS.csv]
 
 Everything is drawn anew: the groups that define the scale, the people of the paired scans, repeat
-scans, noise, what the tracer sees of its own. With the public table of paired scans it also prints
-whether their residuals grow with the load (likelihood ratio against one standard deviation).
+scans, noise, what the tracer sees of its own, the bias of the pipeline. With the public table of
+paired scans it also prints which end of their growth every second pair speaks for, and how often
+intervals made from these pairs hold what PiB showed in the others.
 """
 
 from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from scipy import stats
 
-from bidsapp.calibrate.tables import read_pairs
+from bidsapp.calibrate.fit import fit_level2
+from bidsapp.calibrate.tables import Pair, read_pairs
 from bidsapp.core.quantification.centiloid import Anchors, Equation
-from bidsapp.core.quantification.uncertainty import ScanError, at_load, propagate
+from bidsapp.core.quantification.uncertainty import ScanError, Uncertainty, at_load, propagate
 from bidsapp.core.statistics.calibration import Scheme, anchors_of, level2
 from bidsapp.core.statistics.regression import ordinary, spread
+from bidsapp.settings import Interval
 
-YOUNG, PATIENTS, REPEAT = (1.0095, 0.0462), (2.0761, 0.2013), 0.0177
-ERROR = ScanError(repeatability=REPEAT, pipeline_sd=0.0)
+YOUNG, PATIENTS, REPEAT = (1.0095, 0.0462), (2.0761, 0.2013), 0.0194
+ERROR = ScanError(repeatability=REPEAT, pipeline_sd=1.0, pipeline_bias_sd=0.6)
 
-# gain, offset, standard deviation of what the tracer sees of its own at 0 and at 100 CL
+# gain, offset, standard deviation of what the tracer sees of its own at 0 and at 100 CL, and the
+# Centiloid beyond which it grows no more
 TRACERS = {
-    "like florbetaben": (0.61, 0.39, (0.03, 0.11)),
-    "like flutemetamol": (0.77, 0.22, (0.01, 0.14)),
-    "same for all loads": (0.54, 0.50, (0.09, 0.09)),
+    "like florbetaben": (0.61, 0.39, (0.03, 0.10), 50.0),
+    "like florbetapir": (0.54, 0.50, (0.055, 0.125), 50.0),
+    "like flutemetamol": (0.77, 0.22, (0.01, 0.12), 50.0),
+    "same for all loads": (0.54, 0.50, (0.09, 0.09), 50.0),
 }
+ENDLESS = {"grows without end": (0.61, 0.39, (0.03, 0.11), None)}
+
+Drawn = tuple[float, float, tuple[float, float], float | None]
+Thirds = tuple[float, float, float]
 
 
 def truth(pib: np.ndarray) -> np.ndarray:
@@ -59,76 +68,147 @@ def anchors(rng: np.random.Generator) -> Anchors:
     )
 
 
-def hits(rng: np.random.Generator, equation: Equation, pib: np.ndarray, suvr: np.ndarray,
-         noise: float) -> np.ndarray:  # fmt: skip
-    """Whether the interval of each person holds the truth."""
-    values = equation.slope * suvr + equation.intercept
-    sds = np.array([propagate(one, equation, ERROR, noise).sd for one in suvr])
-    return np.abs(values - truth(pib)) < 1.959964 * sds
+def hits(rng: np.random.Generator, equation: Equation, pib: np.ndarray, own: np.ndarray,
+         noise: float) -> dict[Interval, np.ndarray]:  # fmt: skip
+    """Whether both intervals of each person hold their truth; ``own`` are true SUVRs."""
+    suvr = scanned(rng, own, noise)
+    expected = equation.slope * own + equation.intercept
+    other = ERROR.pipeline_bias_sd * rng.standard_normal()
+    moved = (other + ERROR.pipeline_sd * rng.standard_normal(pib.size)) / equation.slope
+    found = {}
+    for kind, true, seen in (
+        (Interval.RESCAN, expected, suvr),
+        (Interval.PIB, truth(pib), suvr + moved),
+    ):
+        errors = [propagate(one, equation, ERROR, noise) for one in seen]
+        found[kind] = np.array([holds(*one, kind) for one in zip(errors, true, strict=True)])
+    return found
 
 
-def pib_coverage(rng: np.random.Generator, cohorts: int, noise: float = 0.008) -> float:
-    """Coverage of PiB intervals."""
-    found = []
+def holds(error: Uncertainty, true: float, kind: Interval) -> bool:
+    """Whether an interval holds the truth: as `Uncertainty.interval`, without looking for ends."""
+    return abs(error.value - true) < 1.959964 * error.sd_at(true, kind)
+
+
+def coverage(
+    rng: np.random.Generator,
+    cohorts: int,
+    tracer: Callable[[np.ndarray], np.ndarray],
+    line: Callable[[], Equation],
+    noise: float,
+) -> dict[Interval, Thirds]:
+    """Coverage in each third of the true load, by interval."""
+    loads, held = [], {kind: [] for kind in Interval}
     for _ in range(cohorts):
+        equation, pib = line(), people(rng, 60)
+        for kind, found in hits(rng, equation, pib, tracer(pib), noise).items():
+            held[kind].extend(found)
+        loads.extend(truth(pib))
+    return {kind: thirds(np.array(loads), np.array(found)) for kind, found in held.items()}
+
+
+def thirds(load: np.ndarray, held: np.ndarray) -> Thirds:
+    """Mean of ``held`` among people with little, medium and much load."""
+    third = np.digitize(load, np.quantile(load, [1 / 3, 2 / 3]))
+    return tuple(float(held[third == place].mean()) for place in range(3))
+
+
+def pib_coverage(
+    rng: np.random.Generator, cohorts: int, noise: float = 0.008
+) -> dict[Interval, Thirds]:
+    """Coverage of PiB intervals."""
+
+    def line() -> Equation:
         own = anchors(rng)
-        line = Equation(own.slope, own.intercept, "wc", "", "", 79, anchors=own)
-        pib = people(rng, 40)
-        found.append(hits(rng, line, pib, scanned(rng, pib, noise), noise))
-    return float(np.mean(found))
+        return Equation(own.slope, own.intercept, "wc", "", "", 79, anchors=own)
+
+    return coverage(rng, cohorts, lambda pib: pib, line, noise)
 
 
 def tracer_coverage(
-    rng: np.random.Generator, name: str, pairs: int, cohorts: int, noise: float = 0.006
-) -> tuple[float, float, float]:
-    """Coverage of another tracer: below 25 CL, above, all."""
-    gain, offset, own = TRACERS[name]
+    rng: np.random.Generator, drawn: Drawn, pairs: int, cohorts: int, noise: float = 0.006
+) -> dict[Interval, Thirds]:
+    """Coverage of another tracer that was calibrated with so many pairs."""
+    gain, offset, own, full_at = drawn
 
     def tracer(pib: np.ndarray) -> np.ndarray:
-        sd = np.array([at_load(*own, value) for value in truth(pib)])
+        sd = np.array([at_load(*own, value, full_at) for value in truth(pib)])
         return gain * pib + offset + sd * rng.standard_normal(pib.shape)
 
-    low, high = [], []
-    for _ in range(cohorts):
+    def line() -> Equation:
         pib = people(rng, pairs)
-        line = level2(
+        return level2(
             scanned(rng, pib), scanned(rng, tracer(pib)), np.zeros(pairs, bool), [""] * pairs,
             Scheme("wc", "", {"r2": (0.7, 1.0)}), anchors=anchors(rng),
         ).equation  # fmt: skip
-        new = people(rng, 60)
-        held = hits(rng, line, new, scanned(rng, tracer(new), noise), noise)
-        low.extend(held[truth(new) < 25])
-        high.extend(held[truth(new) >= 25])
-    return float(np.mean(low)), float(np.mean(high)), float(np.mean([*low, *high]))
+
+    return coverage(rng, cohorts, tracer, line, noise)
 
 
-def growth(table: Path) -> None:
-    """Print how the residuals of the public pairs grow with the load."""
-    pairs = read_pairs(table)
-    print("\ntracer  SD at 0 CL  at 100 CL  likelihood ratio  p")
+def halves(pairs: list[Pair]) -> tuple[list[Pair], list[Pair]]:
+    """Every second pair of each tracer in the order of the load, and the others."""
+    ordered = sorted(pairs, key=lambda pair: (pair.tracer, pair.pib["wc"]))
+    codes = dict.fromkeys(pair.tracer for pair in ordered)
+    own = [[pair for pair in ordered if pair.tracer == code] for code in codes]
+    return [p for some in own for p in some[::2]], [p for some in own for p in some[1::2]]
+
+
+def deviance(pairs: list[Pair], full_at: float) -> float:
+    """Minus twice the log-likelihood of the residuals of all tracers, but for a constant."""
+    total = 0.0
     for code in dict.fromkeys(pair.tracer for pair in pairs):
         own = [pair for pair in pairs if pair.tracer == code]
         x, y = (np.array([getattr(p, side)["wc"] for p in own]) for side in ("pib", "other"))
-        residual, load = y - ordinary(x, y).at(x), truth(x) / 100
-        low, high = spread(load, residual)
-        shrink = (len(own) - 2) / len(own)
-        varying = shrink * np.array([at_load(low, high, 100 * value) for value in load]) ** 2
-        constant = np.mean(residual**2)
-        ratio = np.sum(np.log(constant / varying) + residual**2 * (1 / constant - 1 / varying))
-        print(f"{code:6}  {low:10.4f}  {high:9.4f}  {ratio:16.1f}  {stats.chi2.sf(ratio, 1):.4f}")
+        residual = (y - ordinary(x, y).at(x)) / ordinary(x, y).slope
+        found = spread(truth(x) / 100, residual, full_at / 100).variance * (1 - 2 / len(own))
+        total += float(np.sum(np.log(found) + residual**2 / found))
+    return total
+
+
+def pairs_coverage(made_from: list[Pair], tried_on: list[Pair]) -> Thirds:
+    """How often intervals from some people's pairs hold what one PiB scan showed in others."""
+    lines = fit_level2(made_from, level1_anchors=None, source="", fit=ordinary)
+    loads, held = [], []
+    for pair in tried_on:
+        equation = lines[pair.tracer, "wc"].equation
+        error = propagate(pair.other["wc"], equation, ScanError(REPEAT), None)
+        shown = equation.anchors.slope * pair.pib["wc"] + equation.anchors.intercept
+        of_pib = REPEAT * equation.anchors.slope * pair.pib["wc"]
+        sd = math.hypot(error.sd_at(shown, Interval.PIB), of_pib)
+        loads.append(shown)
+        held.append(abs(error.value - shown) < 1.959964 * sd)
+    return thirds(np.array(loads), np.array(held))
+
+
+def _row(*cells: str | int, found: Thirds) -> str:
+    return " | ".join(["", *map(str, cells), *(f"{100 * one:.1f} %" for one in found), ""]).strip()
 
 
 def main() -> None:
     """Print the tables."""
     rng = np.random.default_rng(0)
-    print(f"PiB: {pib_coverage(rng, 300):.3f}")
-    print(f"{'tracer':20}{'pairs':>6}{'below 25 CL':>13}{'above':>8}{'all':>8}")
-    for name in TRACERS:
+    print("| simulated tracer | pairs | interval | least load | middle | most |")
+    for kind, found in pib_coverage(rng, 300).items():
+        print(_row("PiB itself", "-", kind, found=found))
+    for name, drawn in {**TRACERS, **ENDLESS}.items():
         for pairs in (35, 50, 74, 300):
-            low, high, together = tracer_coverage(rng, name, pairs, 150)
-            print(f"{name:20}{pairs:6d}{low:13.3f}{high:8.3f}{together:8.3f}")
+            for kind, found in tracer_coverage(rng, drawn, pairs, 300).items():
+                print(_row(name, pairs, kind, found=found), flush=True)
     if len(sys.argv) > 1:
-        growth(Path(sys.argv[1]))
+        every = read_pairs(Path(sys.argv[1]))
+        tune, report = halves(every)
+        print("\n| grows until | deviance, half to tune | half to report | all |")
+        for end in (20, 30, 40, 50, 60, 80, 100, 1e9):
+            cells = [f"{deviance(some, end):.1f}" for some in (tune, report, every)]
+            print(f"| {' | '.join([f'{end:g}', *cells])} |")
+        print("\n| pairs | least load | middle | most |")
+        print(
+            _row(
+                "made from the half to tune, tried on the other", found=pairs_coverage(tune, report)
+            )
+        )
+        print(_row("the other way round", found=pairs_coverage(report, tune)))
+        print(_row("made from all, tried on all", found=pairs_coverage(every, every)))
 
 
 if __name__ == "__main__":

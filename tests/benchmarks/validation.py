@@ -87,7 +87,7 @@ def chain(bids: Path, reference: Path, out: Path, names: list[str], *options: st
     for region, (slope, intercept) in PIB_SCALE.items():
         rows[region] = slope * ours[f"suvr_{region}"] + intercept
         rows[f"standard_{region}"] = slope * standard[f"suvr_{region}"] + intercept
-    rows["sd"] = np.hypot(ours["sd_pipeline"], ours["sd_noise"])
+    rows["sd"] = np.hypot(np.hypot(ours["sd_pipeline"], ours["sd_pipeline_bias"]), ours["sd_noise"])
     rows["flags"] = ours["flags"]
     return rows.drop(DOUBTFUL, errors="ignore")
 

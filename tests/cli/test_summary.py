@@ -18,11 +18,13 @@ from bidsapp.record import find_records
 from bidsapp.report.quality import lights
 from bidsapp.settings import Filters, Processing
 
+INTERVALS = {"rescan_interval": [116.6, 125.8], "centiloid_interval": [111.4, 131.0]}
+
 
 @pytest.fixture
 def told(tmp_path):
     good, doubtful, failed = ({"sub": label, "trc": "FBB"} for label in ("01", "02", "03"))
-    write(tmp_path, finished_record(good, 1.8, centiloid_interval=[111.4, 131.0]), good)
+    write(tmp_path, finished_record(good, 1.8, **INTERVALS), good)
     flags = [{"code": "[red]odd", "message": "Look."}]
     qc = {"pet_t1w_distance_mm": 4.0}
     write(tmp_path, finished_record(doubtful, flags=flags, qc=qc), doubtful)
@@ -33,10 +35,11 @@ def told(tmp_path):
 
 def test_a_line_has_value_interval_quality_flags_and_page(told):
     assert summary_cells(told[0]) == (
-        "sub-01_trc-FBB", "FBB", "1.800", "121.2", "111 to 131", "good", "none", "sub-01.html",
+        "sub-01_trc-FBB", "FBB", "1.800", "121.2", "117 to 126", "111 to 131", "good", "none",
+        "sub-01.html",
     )  # fmt: skip
-    assert summary_cells(told[1])[4:7] == ("n/a", "look at 1", "[red]odd")
-    assert summary_cells(told[2])[5:7] == ("n/a", "failed (BadDataError)")
+    assert summary_cells(told[1])[5:8] == ("n/a", "look at 1", "[red]odd")
+    assert summary_cells(told[2])[6:8] == ("n/a", "failed (BadDataError)")
 
 
 def test_the_table_says_how_many_and_where(told, tmp_path, monkeypatch):

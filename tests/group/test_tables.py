@@ -179,8 +179,10 @@ def test_scans_without_result_do_not_count_as_a_mixture(tmp_path):
 def test_how_sure_a_centiloid_is_stands_beside_it(tmp_path):
     certain = {
         "centiloid_sd": 5.0, "centiloid_interval": [20.2, 39.8],
+        "rescan_sd": 4.0, "rescan_interval": [22.2, 37.8],
         "uncertainty": {"anchors": 3.0, "line": 0.0, "tracer": 0.0, "noise": 0.0,
-                        "repeatability": 4.0, "pipeline": 0.0},
+                        "repeatability": 4.0, "pipeline": 0.0, "pipeline_bias": 0.6},
+        "interval": "pib",
         "band": {"name": "intermediate", "crossed": [30], "indeterminate": True},
         "p_above_cutoff": {"24.4": 0.75},
         "centiloids": {"wc": 30.0, "cg": 31.5, "wcb": None, "pons": None},
@@ -189,7 +191,9 @@ def test_how_sure_a_centiloid_is_stands_beside_it(tmp_path):
     }  # fmt: skip
     (row,) = centiloid_rows(cohort(tmp_path, certain))
     assert (row["centiloid_sd"], row["centiloid_low"], row["centiloid_high"]) == (5.0, 20.2, 39.8)
-    assert (row["sd_anchors"], row["sd_repeatability"]) == (3.0, 4.0)
+    assert (row["rescan_sd"], row["rescan_low"], row["rescan_high"]) == (4.0, 22.2, 37.8)
+    assert (row["sd_anchors"], row["sd_repeatability"], row["sd_pipeline_bias"]) == (3.0, 4.0, 0.6)
+    assert row["interval"] == "pib"
     assert row["thresholds_crossed"] == "30" and row["p_above_cutoff"] == "24.4:0.75"
     assert (row["centiloid_cg"], row["centiloid_pons"]) == (31.5, None)
     assert (row["reference_difference"], row["reference_difference_sds"]) == (1.5, 0.4)

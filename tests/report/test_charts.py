@@ -53,14 +53,20 @@ def test_a_value_off_the_scale_is_held_at_its_end(value, off):
     assert bool(elements(figure, "line", "pin")) is not off
 
 
-def test_the_interval_is_drawn_and_told():
-    figure = centiloid_scale(50, scale(), (40, 62), "above 30")
+def test_both_intervals_are_drawn_and_told():
+    intervals = {"a rescan": (45, 55), "PiB": (40, 62)}
+    figure = centiloid_scale(50, scale(), intervals, "above 30")
     assert "in the band above 30" in figure.alt
-    assert "The value lies" not in centiloid_scale(50, scale(), (40, 62)).alt
+    assert "The value lies" not in centiloid_scale(50, scale(), intervals).alt
     axis = Axis(scale().low, scale().high)
-    (span,) = elements(figure, "path", "span")
-    assert span.get("d").startswith(f"M{axis.at(40)} ") and f"H{axis.at(62)}" in span.get("d")
-    assert "95% interval is 40.0 to 62.0 CL" in figure.alt
+    spans = elements(figure, "path", "span")
+    assert [span.get("class") for span in spans] == ["span outer", "span"]
+    for span, (low, high) in zip(spans[::-1], intervals.values(), strict=True):
+        assert span.get("d").startswith(f"M{axis.at(low)} ") and f"H{axis.at(high)}" in span.get(
+            "d"
+        )
+    assert "95 % interval of a rescan is 45.0 to 55.0 CL" in figure.alt
+    assert "95 % interval of PiB is 40.0 to 62.0 CL" in figure.alt
     assert not elements(centiloid_scale(50, scale()), "path", "span")
 
 

@@ -145,18 +145,29 @@ def test_numbers_of_other_helpers_are_shown_when_there_are_any(tmp_path):
     extra = {
         "centiloid_sd": 5.04,
         "centiloid_interval": [111.3, 131.1],
+        "rescan_interval": [116.5, 125.9],
         "p_above_cutoff": {"24.4": 0.999},
         "centiloids": {"wc": 121.2, "cg": 118.4},
     }
     write(tmp_path, finished_record(SCAN, suvr_wc=1.8, **extra), SCAN)
     words = read(write_page(tmp_path, "01")).words
-    assert "95 % interval 111.3 to 131.1 CL, SD 5.0 CL" in words
+    assert "111.3 to 131.1 CL 95 % interval of what PiB would have shown" in words
+    assert "116.5 to 125.9 CL 95 % interval of the same tracer scanned again" in words
     assert "118.4 CL" in words and "above 24.4 CL: 100 %" in words
 
 
-def test_an_interval_across_bands_is_told(tmp_path):
-    write(tmp_path, finished_record(SCAN, centiloid=25.0, centiloid_interval=[5.0, 45.0]), SCAN)
-    assert "reaches across 10 and 30 CL" in read(write_page(tmp_path, "01")).words
+@pytest.mark.parametrize(
+    ("kind", "crossed", "name"),
+    [("pib", [10, 30], "what PiB would have shown"), ("rescan", [30], "the same tracer scanned")],
+)
+def test_the_interval_that_reaches_across_bands_is_named(tmp_path, kind, crossed, name):
+    band = {"name": "intermediate", "crossed": crossed, "indeterminate": True}
+    record = finished_record(SCAN, centiloid=25.0, interval=kind, band=band)
+    write(tmp_path, record, SCAN)
+    words = read(write_page(tmp_path, "01")).words
+    (sentence,) = [one for one in words.split(". ") if "reaches across" in one]
+    assert f"interval of {name}" in sentence
+    assert f"across {' and '.join(map(str, crossed))} CL" in sentence
 
 
 def test_a_scan_that_no_equation_fits_keeps_its_suvrs(tmp_path):

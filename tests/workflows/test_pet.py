@@ -1,5 +1,6 @@
 """Steps of a PET scan on their own."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,12 +11,13 @@ import pytest
 from bidsapp.bids.layout import read_dataset
 from bidsapp.bids.planning import make_plan
 from bidsapp.core.grid.volume import Volume
+from bidsapp.core.quantification.uncertainty import COMPONENTS
 from bidsapp.data import mni_grid, read_table, vois
 from bidsapp.data.calibrations import scale_for
 from bidsapp.interfaces.pet import TimeAverage
 from bidsapp.interfaces.quantification import Quantify, RatioImages
 from bidsapp.interfaces.store import fetch_volume, keep_volume
-from bidsapp.settings import Filters, Processing
+from bidsapp.settings import Filters, Interval, Processing
 from bidsapp.workflows.pet import init_pet_reference_wf
 
 SOURCE = "sub-01_pet.nii.gz"
@@ -70,8 +72,15 @@ def template_pet(truth, tmp_path):
 
 
 def quantify(pet: str, tracer: str = "FBB", cutoffs=(), **options):
-    scale = scale_for(Processing(**options), tracer)
-    node = Quantify(pet=pet, tracer=tracer, scale=scale, cutoffs=list(cutoffs), source=SOURCE)
+    processing = Processing(**options)
+    node = Quantify(
+        pet=pet,
+        tracer=tracer,
+        scale=scale_for(processing, tracer),
+        cutoffs=list(cutoffs),
+        interval=processing.interval,
+        source=SOURCE,
+    )
     return node.run().outputs
 
 
@@ -135,11 +144,20 @@ def unchanged(image):
 def test_a_centiloid_says_how_sure_it_is(template_pet):
     record = quantify(template_pet(unchanged), cutoffs=(12.0, 24.4)).record
     parts = record.uncertainty
-    assert list(parts) == ["anchors", "line", "tracer", "noise", "repeatability", "pipeline"]
-    assert record.centiloid_sd == pytest.approx(np.sqrt(np.sum(np.square(list(parts.values())))))
-    low, high = record.centiloid_interval
-    assert (low + high) / 2 == pytest.approx(record.centiloid)
-    assert high - low == pytest.approx(2 * 1.96 * record.centiloid_sd, rel=1e-4)
+    assert list(parts) == list(COMPONENTS)
+    assert record.centiloid_sd == pytest.approx(math.hypot(*parts.values()))
+    assert record.rescan_sd == pytest.approx(math.hypot(parts["noise"], parts["repeatability"]))
+    (pib_low, pib_high), (low, high) = record.centiloid_interval, record.rescan_interval
+    assert pib_low < low < record.centiloid < high < pib_high
+    assert record.interval == "rescan"
+    assert all(low < edge < high for edge in record.band.crossed)
+    for_pib = quantify(template_pet(unchanged), cutoffs=(24.4,), interval=Interval.PIB).record
+    assert for_pib.interval == "pib"
+    assert (for_pib.rescan_interval, for_pib.centiloid_interval) == (
+        (low, high),
+        (pib_low, pib_high),
+    )
+    assert abs(for_pib.p_above_cutoff["24.4"] - 0.5) < abs(record.p_above_cutoff["24.4"] - 0.5)
     assert list(record.p_above_cutoff) == ["12", "24.4"]
     assert 0 <= record.p_above_cutoff["24.4"] <= record.p_above_cutoff["12"] <= 1
     assert record.centiloids == {

@@ -65,7 +65,10 @@ class Pairs:
     covariance : (var gain, cov gain offset, var offset)
         Of the coefficients.
     spread : (float, float)
-        Residual standard deviation at 0 and at 100 Centiloid; SUVR (`core.regression.spread`).
+        Residual standard deviation at 0 and at 100 Centiloid, widened by what so few pairs leave
+        open; SUVR (`core.regression.Spread`).
+    full_at : float or None
+        Centiloid beyond which it grows no more; None for no end.
     """
 
     gain: float
@@ -73,6 +76,7 @@ class Pairs:
     residual_sd: float
     covariance: tuple[float, float, float]
     spread: tuple[float, float]
+    full_at: float | None = None
 
 
 @dataclass(frozen=True)

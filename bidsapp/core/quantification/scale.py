@@ -20,9 +20,9 @@ from bidsapp.core.quantification.uncertainty import (
     ScanError,
     Uncertainty,
     largest_disagreement,
-    probability_above,
     propagate,
 )
+from bidsapp.settings import Interval
 
 _WINDOW_TOLERANCE_MIN = 1.0
 
@@ -144,28 +144,48 @@ class Expressed:
     uncertainty: Uncertainty | None
     disagreement: tuple[str, float, float] | None
 
-    @property
-    def interval(self) -> tuple[float, float] | None:
-        """95 % interval, CL."""
-        if self.centiloid is None or self.uncertainty is None:
-            return None
-        return self.uncertainty.interval(self.centiloid)
+    def sd(self, kind: Interval) -> float | None:
+        """Standard deviation, CL.
 
-    def probability_above(self, cutoff: float) -> float | None:
+        Parameters
+        ----------
+        kind : of which quantity
+
+        Returns
+        -------
+        float or None
+        """
+        return None if self.uncertainty is None else self.uncertainty.sd(kind)
+
+    def interval(self, kind: Interval) -> tuple[float, float] | None:
+        """95 % interval, CL.
+
+        Parameters
+        ----------
+        kind : of which quantity
+
+        Returns
+        -------
+        (float, float) or None
+        """
+        return None if self.uncertainty is None else self.uncertainty.interval(kind)
+
+    def probability_above(self, cutoff: float, kind: Interval) -> float | None:
         """Probability that the true Centiloid lies above a cut-off.
 
         Parameters
         ----------
         cutoff : Centiloid
+        kind : of which quantity
 
         Returns
         -------
         float or None
             0 to 1; None when there is no Centiloid or no error of it.
         """
-        if self.centiloid is None or self.uncertainty is None:
+        if self.uncertainty is None:
             return None
-        return probability_above(self.centiloid, self.uncertainty.sd, cutoff)
+        return self.uncertainty.probability_above(cutoff, kind)
 
 
 def express(

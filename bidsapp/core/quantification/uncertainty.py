@@ -1,9 +1,10 @@
-"""How sure a Centiloid is: standard deviation by component, interval, probability, agreement.
+"""How sure a Centiloid is: standard deviation by component, two intervals, probability, agreement.
 
-The quantity is the person's true Centiloid on the standard scale: what the standard pipeline would
-find with PiB on average over many scans of this person at this time, on a scale whose 0 and 100
-are the means of all young controls and of all typical patients, not only of the 34 and 45 scanned.
-``docs/uncertainty.md`` has the derivation and says which components are shared by scans.
+Two quantities, each with an interval of its own: the Centiloid that this tracer would give on
+average over many scans of this person at this time (``rescan``), and the one that PiB would give
+by the standard pipeline, on a scale whose 0 and 100 are the means of all young controls and of all
+typical patients, not only of the 34 and 45 scanned (``pib``). ``docs/uncertainty.md`` has the
+derivation and says which components are shared by scans.
 """
 
 from __future__ import annotations
@@ -12,11 +13,20 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bidsapp.core.quantification.centiloid import Anchors, Equation, Pairs
+from scipy import optimize
 
-COMPONENTS = ("anchors", "line", "tracer", "noise", "repeatability", "pipeline")
+from bidsapp.core.quantification.centiloid import Anchors, Equation, Pairs, centiloid
+from bidsapp.settings import Interval
+
+COMPONENTS = (
+    "anchors", "line", "tracer", "noise", "repeatability", "pipeline", "pipeline_bias",
+)  # fmt: skip
+
+# What of it keeps each quantity from the Centiloid that was measured.
+PARTS = {Interval.RESCAN: ("noise", "repeatability"), Interval.PIB: COMPONENTS}
 
 _Z95 = 1.959963984540054
+_FARTHEST = 40  # doublings of a standard deviation: beyond, an end of an interval is nowhere
 
 
 @dataclass(frozen=True)
@@ -26,44 +36,136 @@ class ScanError:
     Attributes
     ----------
     repeatability : float
-        Within-person coefficient of variation of an SUVR between two scans, 0.0177 for 1.77 %.
+        Within-person coefficient of variation of an SUVR between two scans, 0.0194 for 1.94 %.
     pipeline_sd : float
-        Standard deviation of the difference between this pipeline and the one that was
-        calibrated, CL; zero for a pipeline with a calibration of its own.
+        Standard deviation, over people, of the difference between this pipeline and the one that
+        was calibrated, CL; zero for a pipeline with a calibration of its own.
+    pipeline_bias_sd : float
+        Standard deviation of the mean of that difference in a cohort, CL: people do not average
+        it out.
     """
 
     repeatability: float
-    pipeline_sd: float
+    pipeline_sd: float = 0.0
+    pipeline_bias_sd: float = 0.0
 
 
 @dataclass(frozen=True)
 class Uncertainty:
-    """Standard deviation of a Centiloid.
+    """How a Centiloid errs.
 
     Attributes
     ----------
-    components : standard deviations by the names of `COMPONENTS`, CL
+    value : Centiloid that was measured
+    equation : that made it
+    error : constants of repeat scans and of the pipeline
+    noise : standard deviation of the SUVR by the noise of the image, relative to the SUVR
     """
 
-    components: Mapping[str, float]
+    value: float
+    equation: Equation
+    error: ScanError
+    noise: float
 
     @property
-    def sd(self) -> float:
-        """Of the Centiloid, CL."""
-        return math.hypot(*self.components.values())
+    def components(self) -> dict[str, float]:
+        """Standard deviations at the measured value by the names of `COMPONENTS`, CL."""
+        return self._components(self.value)
 
-    def interval(self, value: float) -> tuple[float, float]:
-        """95 % interval about a Centiloid, CL.
+    def sd(self, kind: Interval) -> float:
+        """Standard deviation at the measured value, CL.
 
         Parameters
         ----------
-        value : Centiloid
+        kind : of which quantity
 
         Returns
         -------
-        (float, float)
+        float
         """
-        return value - _Z95 * self.sd, value + _Z95 * self.sd
+        return self.sd_at(self.value, kind)
+
+    def sd_at(self, truth: float, kind: Interval) -> float:
+        """Standard deviation of the Centiloid of somebody whose true one is known, CL.
+
+        Parameters
+        ----------
+        truth : Centiloid
+        kind : of which quantity
+
+        Returns
+        -------
+        float
+        """
+        components = self._components(truth)
+        return math.hypot(*(components[name] for name in PARTS[kind]))
+
+    def interval(self, kind: Interval) -> tuple[float, float] | None:
+        """95 % interval: all true values that the measured one does not speak against, CL.
+
+        The error grows with what is true, so a true value is judged by the error that it has
+        itself (Neyman 1937); the interval reaches farther up than down.
+
+        Parameters
+        ----------
+        kind : of which quantity
+
+        Returns
+        -------
+        (float, float) or None
+            None when the line of the tracer is so uncertain that an end is nowhere.
+        """
+        low, high = self._end(-1, kind), self._end(1, kind)
+        return None if low is None or high is None else (low, high)
+
+    def probability_above(self, cutoff: float, kind: Interval) -> float:
+        """Probability that the true value lies above a cut-off, 0 to 1.
+
+        One minus the chance of measuring more if the truth were the cut-off: above 0.975 or below
+        0.025 exactly when the interval does not hold it.
+
+        Parameters
+        ----------
+        cutoff : Centiloid
+        kind : of which quantity
+
+        Returns
+        -------
+        float
+        """
+        return probability_above(self.value, self.sd_at(cutoff, kind), cutoff)
+
+    def _components(self, truth: float) -> dict[str, float]:
+        """Of a scan of somebody whose true Centiloid is ``truth``."""
+        slope, anchors, pairs = self.equation.slope, self.equation.anchors, self.equation.pairs
+        assert anchors is not None
+        signal = truth - self.equation.intercept  # slope times SUVR
+        line, tracer = 0.0, 0.0
+        if pairs is not None:
+            line = _line(truth, slope, anchors, pairs)
+            tracer = _tracer(truth, self.equation, self.error.repeatability)
+        return {
+            "anchors": _anchors(truth, anchors),
+            "line": line,
+            "tracer": tracer,
+            "noise": abs(signal) * self.noise,
+            "repeatability": abs(signal) * self.error.repeatability,
+            "pipeline": self.error.pipeline_sd,
+            "pipeline_bias": self.error.pipeline_bias_sd,
+        }
+
+    def _end(self, sign: int, kind: Interval) -> float | None:
+        def beyond(distance: float) -> float:
+            return distance - _Z95 * self.sd_at(self.value + sign * distance, kind)
+
+        step = _Z95 * self.sd(kind)
+        if step == 0:
+            return self.value
+        for _ in range(_FARTHEST):
+            if beyond(step) >= 0:
+                return self.value + sign * float(optimize.brentq(beyond, 0.0, step, xtol=1e-9))
+            step *= 2
+        return None
 
 
 def propagate(
@@ -86,21 +188,7 @@ def propagate(
     """
     if equation.anchors is None:
         return None
-    value = equation.slope * suvr + equation.intercept
-    line, tracer = 0.0, 0.0
-    if equation.pairs is not None:
-        line = _line(value, equation.slope, equation.anchors, equation.pairs)
-        tracer = _tracer(value, suvr, equation, error.repeatability)
-    return Uncertainty(
-        {
-            "anchors": _anchors(value, equation.anchors),
-            "line": line,
-            "tracer": tracer,
-            "noise": abs(equation.slope) * suvr * (noise or 0.0),
-            "repeatability": abs(equation.slope) * suvr * error.repeatability,
-            "pipeline": error.pipeline_sd,
-        }
-    )
+    return Uncertainty(centiloid(suvr, equation), equation, error, noise or 0.0)
 
 
 def probability_above(value: float, sd: float, cutoff: float) -> float:
@@ -150,19 +238,21 @@ def largest_disagreement(
     return max(found, key=lambda item: abs(item[2]), default=None)
 
 
-def at_load(at_zero: float, at_hundred: float, value: float) -> float:
+def at_load(at_zero: float, at_hundred: float, value: float, full_at: float | None = None) -> float:
     """Standard deviation at a Centiloid, from those at 0 and 100 (`core.regression.spread`).
 
     Parameters
     ----------
     at_zero, at_hundred : standard deviations at 0 and 100 CL
     value : Centiloid
+    full_at : beyond it, CL, it grows no more; None for no end
 
     Returns
     -------
     float
     """
-    load = max(value, 0.0) / 100
+    most = math.inf if full_at is None else full_at / 100
+    load = min(max(value, 0.0) / 100, most) / min(most, 1.0)
     return math.sqrt(at_zero**2 + max(at_hundred**2 - at_zero**2, 0.0) * load**2)
 
 
@@ -181,7 +271,7 @@ def _line(value: float, slope: float, anchors: Anchors, pairs: Pairs) -> float:
     return abs(slope) * math.sqrt(max(pib**2 * gain + 2 * pib * both + offset, 0.0))
 
 
-def _tracer(value: float, suvr: float, equation: Equation, repeatability: float) -> float:
+def _tracer(value: float, equation: Equation, repeatability: float) -> float:
     """What the tracer sees in this person and PiB does not.
 
     The residuals of the paired scans hold that, and the scan-to-scan error of both scans, which is
@@ -190,8 +280,6 @@ def _tracer(value: float, suvr: float, equation: Equation, repeatability: float)
     anchors, pairs = equation.anchors, equation.pairs
     if anchors is None or pairs is None:
         return 0.0
-    residual = abs(equation.slope) * at_load(*pairs.spread, value)
-    scans = repeatability * math.hypot(
-        equation.slope * suvr, anchors.slope * anchors.pib_suvr(value)
-    )
+    residual = abs(equation.slope) * at_load(*pairs.spread, value, pairs.full_at)
+    scans = repeatability * math.hypot(value - equation.intercept, value - anchors.intercept)
     return math.sqrt(max(residual**2 - scans**2, 0.0))

@@ -34,6 +34,8 @@ _LEAST_CL = 1.0
 _FEWEST_IN_GROUP = 2
 # Fewer pairs tell one residual standard deviation, not how it grows.
 _FEWEST_FOR_SPREAD = 12
+# CL beyond which the residuals of pairs grow no more (tests/benchmarks/interval_coverage.py).
+_FULL_AT = 50.0
 
 
 @dataclass(frozen=True)
@@ -242,8 +244,6 @@ def level2(
     slope = anchors.slope / line.slope
     intercept = anchors.intercept - slope * line.intercept
     of_pib, own = anchors.slope * pib + anchors.intercept, slope * suvr + intercept
-    residual = suvr - line.at(pib)
-    grows = pib.size >= _FEWEST_FOR_SPREAD
     return Calibration(
         equation=Equation(
             slope=slope,
@@ -255,13 +255,7 @@ def level2(
             r2=line.r2,
             suvr_range=(float(suvr.min()), float(suvr.max())),
             anchors=anchors,
-            pairs=Pairs(
-                gain=line.slope,
-                offset=line.intercept,
-                residual_sd=line.residual_sd,
-                covariance=(line.slope_se**2, line.covariance, line.intercept_se**2),
-                spread=spread(of_pib / 100, residual) if grows else (line.residual_sd,) * 2,
-            ),
+            pairs=_pairs(scheme.fit, line, pib, suvr, of_pib / 100),
         ),
         line=line,
         agreement=agreement(of_pib, own),
@@ -273,6 +267,29 @@ def level2(
         reference_cl=of_pib,
         own_cl=own,
         young_ratio=_ratio(own[is_young], of_pib[is_young]),
+    )
+
+
+def _pairs(fit: Fit, line: Line, pib: Float, suvr: Float, load: Float) -> Pairs:
+    """What the equation rests on: errors of the line, and of people about it."""
+    covariance = (line.slope_se**2, line.covariance, line.intercept_se**2)
+    ends = (line.residual_sd, line.residual_sd)
+    full_at = None
+    if pib.size >= _FEWEST_FOR_SPREAD:
+        found = spread(load, suvr - line.at(pib), _FULL_AT / 100)
+        ends, full_at = (found.wide_at_zero, found.wide_at_one), _FULL_AT
+        if fit is ordinary:  # its standard errors hold for residuals of one size (White 1980)
+            design = np.stack([pib, np.ones_like(pib)])
+            inverse = np.linalg.inv(design @ design.T)
+            errors = inverse @ (design * found.variance) @ design.T @ inverse
+            covariance = (float(errors[0, 0]), float(errors[0, 1]), float(errors[1, 1]))
+    return Pairs(
+        gain=line.slope,
+        offset=line.intercept,
+        residual_sd=line.residual_sd,
+        covariance=covariance,
+        spread=ends,
+        full_at=full_at,
     )
 
 

@@ -7,6 +7,7 @@ people whose values look exchanged.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -23,6 +24,8 @@ FEWEST = 3  # people: a line through two has no residual
 
 # MAD of a normal distribution times this is its standard deviation.
 _SD_PER_MAD = 1.4826
+
+_LEAST_FREEDOM = 3.0  # Student's t is not followed into its longest tails
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,29 @@ class Line:
 
 
 Fit = Callable[[Float, Float], Line]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How residuals grow with a load.
+
+    Attributes
+    ----------
+    at_zero, at_one : float
+        Standard deviation at load 0 and at load 1, in the units of the residuals; ``at_one`` is
+        never the smaller.
+    wide_at_zero, wide_at_one : float
+        The same, so wide that 1.96 of them hold 95 % of new values: Student's t by the degrees of
+        freedom that each rests on.
+    variance : ndarray, shape (N,)
+        Of each residual, by its load.
+    """
+
+    at_zero: float
+    at_one: float
+    wide_at_zero: float
+    wide_at_one: float
+    variance: Float
 
 
 @dataclass(frozen=True)
@@ -169,29 +195,29 @@ def deming(x: ArrayLike, y: ArrayLike, error_ratio: float = 1.0) -> Line:
     )
 
 
-def spread(load: ArrayLike, residual: ArrayLike) -> tuple[float, float]:
-    """Standard deviation of residuals at load 0 and at load 1.
+def spread(load: ArrayLike, residual: ArrayLike, full_at: float = math.inf) -> Spread:
+    """Standard deviation of residuals by load.
 
-    The variance is taken to be v0 + v1 max(load, 0)^2, and both are fitted by maximum likelihood
-    (scaled by n / (n - 2) for the fitted line): pairs of tracers scatter two to seven times more
-    among patients than among young controls, so one residual standard deviation would be wrong for
-    both.
+    The variance is taken to be v0 + v1 min(max(load, 0), full_at)^2, and both are fitted by maximum
+    likelihood (scaled by n / (n - 2) for the fitted line): pairs of tracers scatter two to seven
+    times more among patients than among young controls, so one residual standard deviation would
+    be wrong for both.
 
     Parameters
     ----------
     load : shape (N,), for example Centiloid / 100
     residual : shape (N,)
+    full_at : load beyond which it grows no more
 
     Returns
     -------
-    at_zero, at_one : float
-        In the units of ``residual``; ``at_one`` is never the smaller.
+    Spread
     """
     squared = np.asarray(residual, np.float64) ** 2
-    growth = np.clip(np.asarray(load, np.float64), 0, None) ** 2
+    growth = (np.clip(np.asarray(load, np.float64), 0, full_at) / min(full_at, 1.0)) ** 2
     typical = float(squared.mean())
     if typical == 0:
-        return 0.0, 0.0
+        return Spread(0.0, 0.0, 0.0, 0.0, np.zeros_like(squared))
 
     def minus_log_likelihood(logs: Float) -> float:
         variance = typical * (np.exp(logs[0]) + np.exp(logs[1]) * growth)
@@ -204,7 +230,27 @@ def spread(load: ArrayLike, residual: ArrayLike) -> tuple[float, float]:
         bounds=[(-9.0, 5.0), (-9.0, 9.0)],
     )
     parts = typical * np.exp(fit.x) * squared.size / (squared.size - 2)
-    return float(np.sqrt(parts[0])), float(np.sqrt(parts.sum()))
+    patterns = np.stack([np.ones_like(growth), growth])
+    variance = parts @ patterns
+    # Fisher information of the two variances: how many degrees of freedom each end rests on
+    error = np.linalg.pinv(0.5 * (patterns / variance**2) @ patterns.T)
+    wide = [
+        value * _student(2 * value**2 / max(float(ends @ error @ ends), np.finfo(float).tiny))
+        for value, ends in ((parts[0], np.array([1.0, 0.0])), (parts.sum(), np.ones(2)))
+    ]
+    return Spread(
+        at_zero=math.sqrt(parts[0]),
+        at_one=math.sqrt(parts.sum()),
+        wide_at_zero=math.sqrt(wide[0]),
+        wide_at_one=math.sqrt(max(wide)),
+        variance=variance,
+    )
+
+
+def _student(freedom: float) -> float:
+    """Factor of a variance that is known with so many degrees of freedom, for 95 % intervals."""
+    quantile = stats.t.ppf(0.975, max(freedom, _LEAST_FREEDOM)) / stats.norm.ppf(0.975)
+    return float(quantile) ** 2
 
 
 def agreement(first: ArrayLike, second: ArrayLike) -> Agreement:

@@ -8,7 +8,7 @@ from bidsapp.core.quantification.scale import Fingerprint, express, scale_findin
 from bidsapp.data import REFERENCES
 from bidsapp.data.calibrations import fingerprint, scale_for, standard_fingerprint
 from bidsapp.data.tracers import tracers
-from bidsapp.settings import Processing
+from bidsapp.settings import Interval, Processing
 
 SUVR = {"wc": 1.5, "cg": 1.7, "wcb": 1.42, "pons": 1.1}
 NO_NOISE = dict.fromkeys(REFERENCES, 0.005)
@@ -40,8 +40,8 @@ def test_the_standard_pipeline_has_every_equation_of_its_tracer(code):
 def test_another_resolution_has_no_centiloid_and_says_so(code, options, word):
     scale = scale_for(Processing(**options), code)
     found = express(SUVR, scale, NO_NOISE)
-    assert found.centiloid is None and found.interval is None
-    assert not any(found.centiloids.values()) and found.probability_above(20) is None
+    assert found.centiloid is None and found.interval(Interval.PIB) is None
+    assert not any(found.centiloids.values()) and found.probability_above(20, Interval.PIB) is None
     (finding,) = scale_findings(scale, code)
     assert finding.code == "not-calibrated"
     assert "NOT CALIBRATED" in finding.message and word in finding.message
@@ -79,7 +79,8 @@ def test_normalisation_by_the_pet_alone_is_an_approximation_that_is_flagged():
     assert codes(approximate) == ["method-pet-only"] and not approximate.calibrated
     one, other = (express(SUVR, scale, NO_NOISE) for scale in (usual, approximate))
     assert one.centiloid == other.centiloid
-    assert other.uncertainty.sd > one.uncertainty.sd + 0.3
+    assert other.sd(Interval.PIB) > one.sd(Interval.PIB) + 0.3
+    assert other.sd(Interval.RESCAN) == one.sd(Interval.RESCAN)
 
 
 def test_a_reference_region_that_was_not_measured_leaves_no_centiloid():

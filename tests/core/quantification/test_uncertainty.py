@@ -1,6 +1,7 @@
 """Intervals cover the truth as often as they say, whatever a calibration cohort happened to be."""
 
 import math
+from dataclasses import replace
 
 import interval_coverage as simulated
 import numpy as np
@@ -10,44 +11,87 @@ from bidsapp.core.quantification.centiloid import Anchors, Equation, Pairs
 from bidsapp.core.quantification.uncertainty import (
     COMPONENTS,
     ScanError,
+    at_load,
     largest_disagreement,
     probability_above,
     propagate,
 )
 from bidsapp.data.calibrations import scale_for
 from bidsapp.data.tracers import repeatability, tracers
-from bidsapp.settings import Processing
+from bidsapp.settings import Interval, Processing
 
 
-def test_pib_intervals_cover_the_truth():
-    assert 0.93 < simulated.pib_coverage(np.random.default_rng(1), 150) < 0.97
+def at(value, equation, error, noise):
+    """Uncertainty of a scan with this Centiloid."""
+    return propagate((value - equation.intercept) / equation.slope, equation, error, noise)
+
+
+def test_both_intervals_of_pib_cover_their_truth():
+    for kind, found in simulated.pib_coverage(np.random.default_rng(1), 100).items():
+        assert all(0.93 < share < 0.97 for share in found), kind
 
 
 @pytest.mark.parametrize("name", list(simulated.TRACERS))
-def test_intervals_of_another_tracer_cover_the_truth_at_every_load(name):
-    """Truth, cohorts, repeat scans, noise and what the tracer sees of its own: all drawn anew."""
-    low, high, together = simulated.tracer_coverage(np.random.default_rng(2), name, 50, 120)
-    assert 0.93 < together < 0.97
-    # fifty pairs tell the spread of patients to a tenth; more give 95 % on both sides
-    assert 0.90 < low < 0.985 and 0.90 < high < 0.985
+def test_both_intervals_of_another_tracer_cover_their_truth_at_every_load(name):
+    """Truth, cohorts, repeat scans, noise, bias, what the tracer sees of its own: drawn anew."""
+    rng, drawn = np.random.default_rng(2), simulated.TRACERS[name]
+    for kind, found in simulated.tracer_coverage(rng, drawn, 50, 100).items():
+        assert all(0.93 < share < 0.97 for share in found), kind
 
 
 @pytest.mark.parametrize("code", ["PIB", "FBB", "FBP", "FMM", "NAV"])
 def test_every_tracer_has_all_components_and_more_amyloid_is_less_certain(code):
     scale = scale_for(Processing(), code)
     equation = scale.equations["wc"]
-    sds = []
+    widths = []
     for value in (0, 25, 100):
-        found = propagate(
-            (value - equation.intercept) / equation.slope, equation, scale.error, 0.006
-        )
+        found = at(value, equation, scale.error, 0.006)
         assert tuple(found.components) == COMPONENTS
-        assert found.sd == pytest.approx(math.hypot(*found.components.values()))
-        low, high = found.interval(value)
-        assert high - value == pytest.approx(value - low) == pytest.approx(1.96 * found.sd, 1e-3)
-        sds.append(found.sd)
-    assert sds == sorted(sds) and 1.5 < sds[0] < 14 and sds[2] < 26
+        parts = found.components
+        assert found.sd(Interval.PIB) == pytest.approx(math.hypot(*parts.values()))
+        assert found.sd(Interval.RESCAN) == pytest.approx(
+            math.hypot(parts["noise"], parts["repeatability"])
+        )
+        (low, high), (pib_low, pib_high) = map(found.interval, Interval)
+        assert pib_low < low < value < high < pib_high
+        widths.append((high - low, pib_high - pib_low))
+    assert widths == sorted(widths) and 5 < widths[0][1] < 75 and widths[2][1] < 110
     assert (found.components["tracer"] == 0) == (code == "PIB")
+
+
+@pytest.mark.parametrize("kind", Interval)
+@pytest.mark.parametrize("value", [-8.0, 12.0, 42.0, 110.0])
+@pytest.mark.parametrize("code", ["PIB", "FBP", "FMM"])
+def test_an_interval_holds_what_its_own_error_does_not_speak_against(code, value, kind):
+    """Neyman's construction, end by end; a cut-off is inside exactly as its probability says."""
+    scale = scale_for(Processing(), code)
+    found = at(value, scale.equations["wc"], scale.error, 0.006)
+    ends = found.interval(kind)
+    for end in ends:
+        assert abs(end - value) == pytest.approx(1.959964 * found.sd_at(end, kind), rel=1e-5)
+    inside = [0.025 < found.probability_above(cut, kind) < 0.975 for cut in range(-60, 220, 3)]
+    assert inside == [ends[0] < cut < ends[1] for cut in range(-60, 220, 3)]
+
+
+def test_the_interval_of_pib_reaches_farther_up_than_down_where_the_error_grows():
+    scale = scale_for(Processing(), "FBP")
+    low, high = at(20.0, scale.equations["wc"], scale.error, None).interval(Interval.PIB)
+    assert high - 20 > 1.2 * (20 - low)
+
+
+def test_an_end_that_is_nowhere_is_told_as_none():
+    """Three pairs whose line is known to 60 %: no load is too high to be true."""
+    equation = tracers()["FBB"].equation
+    pairs = replace(equation.pairs, covariance=(0.13, -0.17, 0.25))
+    found = at(50.0, replace(equation, pairs=pairs), ScanError(repeatability()), None)
+    assert found.interval(Interval.PIB) is None and found.interval(Interval.RESCAN) is not None
+
+
+def test_the_spread_grows_no_more_beyond_its_end():
+    assert at_load(3, 5, 0, 50.0) == 3 and at_load(3, 5, 25, 50.0) == pytest.approx(13**0.5)
+    assert at_load(3, 5, 50, 50.0) == at_load(3, 5, 200, 50.0) == 5
+    assert at_load(3, 5, 100, 200.0) == 5 == at_load(3, 5, 100) and at_load(3, 5, 200) > 8
+    assert at_load(3, 5, 300, 200.0) == at_load(3, 5, 200)
 
 
 def test_anchors_weigh_by_their_distance():
@@ -56,15 +100,15 @@ def test_anchors_weigh_by_their_distance():
     anchors = equation.anchors
     for suvr, group in ((anchors.young_mean, "young"), (anchors.patients_mean, "patients")):
         sd, n = getattr(anchors, f"{group}_sd"), getattr(anchors, f"{group}_n")
-        found = propagate(suvr, equation, ScanError(0.0, 0.0), None)
+        found = propagate(suvr, equation, ScanError(0.0), None)
         assert found.components["anchors"] == pytest.approx(93.72 * sd / math.sqrt(n), rel=1e-3)
-        assert found.sd == pytest.approx(found.components["anchors"])
+        assert found.sd(Interval.PIB) == pytest.approx(found.components["anchors"])
 
 
 def test_the_line_is_least_certain_away_from_its_people():
     equation = tracers()["FBB"].equation
     sds = [
-        propagate(suvr, equation, ScanError(repeatability(), 0.0), None).components["line"]
+        propagate(suvr, equation, ScanError(repeatability()), None).components["line"]
         for suvr in (0.7, 1.35, 3.0)
     ]
     assert sds[1] < sds[0] and sds[1] < sds[2]
@@ -75,7 +119,7 @@ def test_scan_to_scan_error_is_taken_out_of_the_residuals_of_the_pairs():
     anchors = Anchors(1.0, 0.1, 34, 2.0, 0.2, 45)  # 50 CL are a PiB SUVR of 1.5
     pairs = Pairs(0.5, 0.5, 0.1, (0.0, 0.0, 0.0), (0.1, 0.1))
     equation = Equation(200.0, -200.0, "wc", "", "", 30, anchors=anchors, pairs=pairs)
-    found = propagate(1.25, equation, ScanError(0.02, 0.0), None)
+    found = propagate(1.25, equation, ScanError(0.02), None)
     assert found.components["tracer"] == pytest.approx(math.sqrt(20**2 - 5**2 - 3**2))
 
 
@@ -83,7 +127,7 @@ def test_residuals_below_the_scan_to_scan_error_leave_nothing_to_the_tracer():
     anchors = Anchors(1.0, 0.1, 34, 2.0, 0.2, 45)
     pairs = Pairs(0.5, 0.5, 0.1, (0.0, 0.0, 0.0), (0.01, 0.01))  # 2 CL; the scans make 5 and 3
     equation = Equation(200.0, -200.0, "wc", "", "", 30, anchors=anchors, pairs=pairs)
-    found = propagate(1.25, equation, ScanError(0.02, 0.0), None)
+    found = propagate(1.25, equation, ScanError(0.02), None)
     assert found.components["tracer"] == 0
 
 

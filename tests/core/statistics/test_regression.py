@@ -57,13 +57,38 @@ def test_deming_is_symmetric_and_its_standard_error_is_right():
     assert np.std(slopes) == pytest.approx(np.mean(errors), rel=0.2)
 
 
+def ends(found):
+    return found.at_zero, found.at_one
+
+
 def test_residuals_that_grow_with_the_load_are_told_from_those_that_do_not():
     rng = np.random.default_rng(4)
     load = np.tile([0.0, 0.05, 0.5, 1.0, 1.3], 400)
     growing = rng.standard_normal(2000) * np.sqrt(0.03**2 + (0.12**2 - 0.03**2) * load**2)
-    assert spread(load, growing) == pytest.approx((0.03, 0.12), rel=0.1)
-    assert spread(load, rng.normal(0, 0.05, 2000)) == pytest.approx((0.05, 0.05), rel=0.1)
-    assert spread(load, np.zeros(2000)) == (0, 0)
+    assert ends(spread(load, growing)) == pytest.approx((0.03, 0.12), rel=0.1)
+    assert ends(spread(load, rng.normal(0, 0.05, 2000))) == pytest.approx((0.05, 0.05), rel=0.1)
+    assert ends(spread(load, np.zeros(2000))) == (0, 0)
+    level = 0.03 * (1 + 3 * np.clip(load / 0.5, 0, 1)) * rng.standard_normal(2000)
+    found = spread(load, level, 0.5)
+    assert ends(found) == pytest.approx((0.03, 0.12), rel=0.15)
+    assert (found.variance[load > 0.5] == found.variance.max()).all()
+
+
+def test_a_spread_is_widened_by_what_few_residuals_leave_open():
+    """1.96 of it hold 95 % of new residuals, whatever the few happened to be."""
+    rng = np.random.default_rng(4)
+    load = np.repeat([0.0, 0.9], 8)
+    sd = np.where(load > 0.5, 0.4, 0.1)
+    held, plain = [], []
+    for _ in range(200):
+        found = spread(load, sd * rng.standard_normal(16), 0.5)
+        new = np.abs(rng.standard_normal((50, 2)) * [0.1, 0.4])
+        held.append((new < 1.96 * np.array([found.wide_at_zero, found.wide_at_one])).mean(0))
+        plain.append((new < 1.96 * np.array(ends(found))).mean(0))
+    assert np.mean(held, 0) == pytest.approx([0.95, 0.95], abs=0.02)
+    assert (np.mean(plain, 0) < np.mean(held, 0) - 0.01).all()
+    many = spread(np.repeat(load, 200), rng.standard_normal(3200), 0.5)
+    assert many.wide_at_one == pytest.approx(many.at_one, rel=0.01)
 
 
 def test_limits_of_agreement():
