@@ -176,7 +176,9 @@ def _upgraded(record: ScanRecord) -> ScanRecord:
     if record.window_min is None or record.tracer_window_min is None:
         window = None
     band = record.band or band_statement(record.centiloid, record.centiloid_interval, Interval.PIB)
-    return judged(replace(record, window=window, band=band, interval=Interval.PIB))
+    return judged(
+        replace(record, window=window, band=band, interval=record.interval or Interval.PIB)
+    )
 
 
 def _identity(entities: dict[str, str]) -> dict[str, Any]:

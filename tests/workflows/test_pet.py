@@ -151,13 +151,18 @@ def test_a_centiloid_says_how_sure_it_is(template_pet):
     assert pib_low < low < record.centiloid < high < pib_high
     assert record.interval == "rescan"
     assert all(low < edge < high for edge in record.band.crossed)
-    for_pib = quantify(template_pet(unchanged), cutoffs=(24.4,), interval=Interval.PIB).record
+    near = record.centiloid + 5
+    by_rescan, for_pib = (
+        quantify(template_pet(unchanged), cutoffs=(near,), interval=kind).record
+        for kind in Interval
+    )
     assert for_pib.interval == "pib"
     assert (for_pib.rescan_interval, for_pib.centiloid_interval) == (
         (low, high),
         (pib_low, pib_high),
     )
-    assert abs(for_pib.p_above_cutoff["24.4"] - 0.5) < abs(record.p_above_cutoff["24.4"] - 0.5)
+    (p_rescan,), (p_pib,) = (one.p_above_cutoff.values() for one in (by_rescan, for_pib))
+    assert p_rescan < 0.25 < p_pib < 0.5
     assert list(record.p_above_cutoff) == ["12", "24.4"]
     assert 0 <= record.p_above_cutoff["24.4"] <= record.p_above_cutoff["12"] <= 1
     assert record.centiloids == {
