@@ -37,28 +37,69 @@ class Level(StrEnum):
 
 
 def is_beyond(value: float, limits: Mapping[str, float]) -> bool:
-    """Whether a number lies beyond its limit: ``flag``, the largest good value, or ``least``."""
+    """Whether a number lies beyond its limit: ``flag``, the largest good value, or ``least``.
+
+    Parameters
+    ----------
+    value : float
+    limits : ``flag`` or ``least``, or neither
+
+    Returns
+    -------
+    bool
+    """
     if "flag" in limits:
         return value > limits["flag"]
     return "least" in limits and value < limits["least"]
 
 
 def coverage_level(share: float, rule: CoverageRule) -> Level:
-    """What the part of a volume of interest inside the field of view says."""
+    """What the part of a volume of interest inside the field of view says.
+
+    Parameters
+    ----------
+    share : part inside the field of view, 0 to 1
+    rule : what coverage is enough
+
+    Returns
+    -------
+    Level
+    """
     if share >= rule.flag:
         return Level.GOOD
     return Level.LOOK if share >= rule.refuse else Level.WRONG
 
 
 def centiloid_level(value: float, lowest: float, highest: float) -> Level:
-    """Whether people have such a Centiloid."""
+    """Whether people have such a Centiloid.
+
+    Parameters
+    ----------
+    value : Centiloid
+    lowest, highest : of people, CL
+
+    Returns
+    -------
+    Level
+    """
     return Level.GOOD if lowest <= value <= highest else Level.WRONG
 
 
 def coverage_refusal(
     table: Mapping[str, VoiStatistics], needed: Iterable[str], rule: CoverageRule
 ) -> str | None:
-    """Why there can be no Centiloid when a volume it needs was not measured, else None."""
+    """Why there can be no Centiloid when a volume it needs was not measured, else None.
+
+    Parameters
+    ----------
+    table : statistics by volume of interest
+    needed : names of the volumes
+    rule : what coverage is enough
+
+    Returns
+    -------
+    str or None
+    """
     for name in needed:
         if table[name].mean is None:
             return (
@@ -70,7 +111,17 @@ def coverage_refusal(
 
 
 def coverage_findings(table: Mapping[str, VoiStatistics], rule: CoverageRule) -> tuple[Flag, ...]:
-    """Volumes of interest that the PET measured only in part."""
+    """Volumes of interest that the PET measured only in part.
+
+    Parameters
+    ----------
+    table : statistics by volume of interest
+    rule : what coverage is enough
+
+    Returns
+    -------
+    tuple of Flag
+    """
     low = [
         f"{name} {row.coverage:.0%}"
         for name, row in table.items()
@@ -88,7 +139,17 @@ def coverage_findings(table: Mapping[str, VoiStatistics], rule: CoverageRule) ->
 
 
 def alignment_findings(distance_mm: float, limit_mm: float) -> tuple[Flag, ...]:
-    """Disagreement of the two ways to align the PET with the T1w."""
+    """Disagreement of the two ways to align the PET with the T1w.
+
+    Parameters
+    ----------
+    distance_mm : mean over the brain
+    limit_mm : largest good distance
+
+    Returns
+    -------
+    tuple of Flag
+    """
     if distance_mm <= limit_mm:
         return ()
     return (
@@ -101,7 +162,17 @@ def alignment_findings(distance_mm: float, limit_mm: float) -> tuple[Flag, ...]:
 
 
 def own_anatomy_findings(value: float | None, least: float) -> tuple[Flag, ...]:
-    """A PET that shows an average head rather than this one."""
+    """A PET that shows an average head rather than this one.
+
+    Parameters
+    ----------
+    value : 1 for this head, 0 for an average one; None where it cannot be told
+    least : smallest good value
+
+    Returns
+    -------
+    tuple of Flag
+    """
     if value is None or value >= least:
         return ()
     return (
@@ -122,6 +193,10 @@ def strain_findings(strain: NDArray[np.float64], limit: float) -> tuple[Flag, ..
     strain : ndarray, shape (3, 3)
         Logarithm of the stretch, T1w world.
     limit : largest good size
+
+    Returns
+    -------
+    tuple of Flag
     """
     sizes, directions = np.linalg.eigh(strain)
     most = int(np.argmax(np.abs(sizes)))
@@ -143,7 +218,17 @@ def strain_findings(strain: NDArray[np.float64], limit: float) -> tuple[Flag, ..
 
 
 def blur_findings(fwhm_mm: float, limit_mm: float) -> tuple[Flag, ...]:
-    """A PET more blurred than scanners make it."""
+    """A PET more blurred than scanners make it.
+
+    Parameters
+    ----------
+    fwhm_mm : of the PET
+    limit_mm : largest good width
+
+    Returns
+    -------
+    tuple of Flag
+    """
     if fwhm_mm <= limit_mm:
         return ()
     return (
@@ -158,7 +243,17 @@ def blur_findings(fwhm_mm: float, limit_mm: float) -> tuple[Flag, ...]:
 
 
 def position_findings(nmi: float | None, model: float | None, limit: float) -> tuple[Flag, ...]:
-    """Centiloids that depend on how the PET was aligned."""
+    """Centiloids that depend on how the PET was aligned.
+
+    Parameters
+    ----------
+    nmi, model : Centiloid at the position by each method, None without one
+    limit : largest good difference, CL
+
+    Returns
+    -------
+    tuple of Flag
+    """
     if nmi is None or model is None or abs(model - nmi) <= limit:
         return ()
     return (
@@ -172,7 +267,18 @@ def position_findings(nmi: float | None, model: float | None, limit: float) -> t
 
 
 def affine_findings(apart_mm: float, limit_mm: float, image: str) -> tuple[Flag, ...]:
-    """A header whose two places in space, sform and qform, differ."""
+    """A header whose two places in space, sform and qform, differ.
+
+    Parameters
+    ----------
+    apart_mm : largest distance of a corner in the two
+    limit_mm : largest good distance
+    image : what to call it
+
+    Returns
+    -------
+    tuple of Flag
+    """
     if apart_mm <= limit_mm:
         return ()
     return (
@@ -185,7 +291,16 @@ def affine_findings(apart_mm: float, limit_mm: float, image: str) -> tuple[Flag,
 
 
 def missing_findings(n_voxels: int) -> tuple[Flag, ...]:
-    """Voxels of the brain without an intensity."""
+    """Voxels of the brain without an intensity.
+
+    Parameters
+    ----------
+    n_voxels : int
+
+    Returns
+    -------
+    tuple of Flag
+    """
     if n_voxels == 0:
         return ()
     return (
@@ -266,6 +381,10 @@ def normalisation_findings(
     ----------
     quality : numbers by name
     limits : by the same names, ``flag``, the largest good value, or ``least``, the smallest
+
+    Returns
+    -------
+    tuple of Flag
     """
     remedy = ": look at the picture of the T1w on the template"
     return _beyond(_NORMALISATION, quality, limits, remedy)
@@ -290,7 +409,18 @@ def _beyond(
 def motion_findings(
     spread_mm: float, limit_mm: float, *, corrected: bool = True
 ) -> tuple[Flag, ...]:
-    """Head motion between the frames that make the Centiloid."""
+    """Head motion between the frames that make the Centiloid.
+
+    Parameters
+    ----------
+    spread_mm : largest distance between two frames
+    limit_mm : largest good distance
+    corrected : the frames were realigned
+
+    Returns
+    -------
+    tuple of Flag
+    """
     if spread_mm <= limit_mm:
         return ()
     undone = (
@@ -318,6 +448,10 @@ def drift_findings(
     late_min : middle of the mean minus middle of the window, min
     drift : Centiloids per minute and their standard error
     tolerance_min : less is not worth a flag
+
+    Returns
+    -------
+    tuple of Flag
     """
     if drift is None or abs(late_min) <= tolerance_min:
         return ()
@@ -342,6 +476,10 @@ def frame_findings(number: int, of: int, apart: float, limit: float) -> tuple[Fl
     number, of : which frame of how many in the mean, from 1
     apart : its uptake ratio over that of the others, minus one
     limit : largest good size of it
+
+    Returns
+    -------
+    tuple of Flag
     """
     if abs(apart) <= limit:
         return ()
@@ -356,7 +494,16 @@ def frame_findings(number: int, of: int, apart: float, limit: float) -> tuple[Fl
 
 
 def end_findings(lower: int, upper: int) -> tuple[Flag, ...]:
-    """Planes at the ends of the field of view that hold artefacts."""
+    """Planes at the ends of the field of view that hold artefacts.
+
+    Parameters
+    ----------
+    lower, upper : how many planes at each end
+
+    Returns
+    -------
+    tuple of Flag
+    """
     if lower + upper == 0:
         return ()
     return (
@@ -369,7 +516,17 @@ def end_findings(lower: int, upper: int) -> tuple[Flag, ...]:
 
 
 def resolution_findings(target_mm: float, resolution_mm: Sequence[float]) -> tuple[Flag, ...]:
-    """An image that is more blurred than the resolution it should have."""
+    """An image that is more blurred than the resolution it should have.
+
+    Parameters
+    ----------
+    target_mm : FWHM it should have
+    resolution_mm : FWHM along the voxel axes
+
+    Returns
+    -------
+    tuple of Flag
+    """
     if max(resolution_mm) <= target_mm:
         return ()
     own = " x ".join(f"{width:.1f}" for width in resolution_mm)
@@ -383,7 +540,17 @@ def resolution_findings(target_mm: float, resolution_mm: Sequence[float]) -> tup
 
 
 def part_findings(name: str, reason: str) -> tuple[Flag, ...]:
-    """Another PET of the same injection that could not be used."""
+    """Another PET of the same injection that could not be used.
+
+    Parameters
+    ----------
+    name : of its file
+    reason : why
+
+    Returns
+    -------
+    tuple of Flag
+    """
     return (
         Flag(
             "dual-window-part",
@@ -405,6 +572,10 @@ def damage_refusal(region: str, lost: float, step: float | None, most_lost: floa
     lost : part of it that holds one number, or next to nothing
     step : step of the uptake between two planes that cross it, over the mean; None without one
     most_lost : part that may be lost
+
+    Returns
+    -------
+    str or None
     """
     if lost > most_lost:
         return (
@@ -456,6 +627,10 @@ def damage_findings(
     ----------
     quality : numbers by name, None where one cannot be told
     limits : by the same names, ``flag``, the largest good value
+
+    Returns
+    -------
+    tuple of Flag
     """
     return (
         *_beyond(_DAMAGE, quality, limits, f": {_COPY_AGAIN}"),
@@ -472,12 +647,31 @@ _DOUBTS = (
 
 
 def doubts_number(flags: Iterable[Flag]) -> bool:
-    """Whether a flag says that volumes of interest may lie in the wrong place or on damage."""
+    """Whether a flag says that volumes of interest may lie in the wrong place or on damage.
+
+    Parameters
+    ----------
+    flags : of a scan
+
+    Returns
+    -------
+    bool
+    """
     return any(flag.code.startswith(_DOUBTS) for flag in flags)
 
 
 def centiloid_refusal(value: float, lowest: float, highest: float) -> str | None:
-    """Why a Centiloid cannot be one, else None."""
+    """Why a Centiloid cannot be one, else None.
+
+    Parameters
+    ----------
+    value : Centiloid
+    lowest, highest : of people, CL
+
+    Returns
+    -------
+    str or None
+    """
     if centiloid_level(value, lowest, highest) is Level.GOOD:
         return None
     return (
@@ -487,7 +681,17 @@ def centiloid_refusal(value: float, lowest: float, highest: float) -> str | None
 
 
 def centiloid_findings(value: float, lowest: float, highest: float) -> tuple[Flag, ...]:
-    """A Centiloid that people do not have."""
+    """A Centiloid that people do not have.
+
+    Parameters
+    ----------
+    value : Centiloid
+    lowest, highest : of people, CL
+
+    Returns
+    -------
+    tuple of Flag
+    """
     if centiloid_level(value, lowest, highest) is Level.GOOD:
         return ()
     return (
@@ -519,6 +723,10 @@ def pet_only_refusal(
     ----------
     quality : of `bidsapp.core.pet_only.pet_normalisation.PetNormalisation`
     limits : ``refuse`` (largest value of a result) by the names of the numbers
+
+    Returns
+    -------
+    str or None
     """
     for name, word in _PET_ONLY.items():
         limit = limits[name].get("refuse", float("inf"))
@@ -540,6 +748,10 @@ def pet_only_findings(
     ----------
     quality : of `bidsapp.core.pet_only.pet_normalisation.PetNormalisation`
     limits : ``flag`` (largest good value) or ``least`` (smallest) by the names of the numbers
+
+    Returns
+    -------
+    tuple of Flag
     """
     found = []
     for name, word in _PET_ONLY.items():

@@ -45,7 +45,16 @@ class Mixture:
     variance: Float
 
     def density(self, intensity: Float) -> Float32:
-        """gamma_k N(intensity; mean_k, variance_k), shape (n, K)."""
+        """gamma_k N(intensity; mean_k, variance_k), shape (n, K).
+
+        Parameters
+        ----------
+        intensity : ndarray, shape (n,)
+
+        Returns
+        -------
+        ndarray, shape (n, K)
+        """
         # single precision: exp is where the time goes, and seven digits are plenty for a density;
         # Gaussian by Gaussian in memory, so that loops run along the voxels
         sharpness = (1 / np.sqrt(2 * self.variance)).astype(np.float32)
@@ -57,7 +66,12 @@ class Mixture:
         return density.T
 
     def class_weight(self) -> Float:
-        """Sum of gamma over the Gaussians of each class, shape (4,)."""
+        """Sum of gamma over the Gaussians of each class, shape (4,).
+
+        Returns
+        -------
+        ndarray, shape (4,)
+        """
         result: Float = self.weight @ MEMBERS
         return result
 
@@ -69,6 +83,10 @@ def initial_mixture(intensity: Float, prior: Float32) -> Mixture:
     ----------
     intensity : ndarray, shape (n,)
     prior : ndarray, shape (n, 4)
+
+    Returns
+    -------
+    Mixture
     """
     _, mean, variance = _moments(intensity, prior)
     spread = [np.linspace(-1, 1, n + 2)[1:-1] for n in GAUSSIANS_PER_CLASS]
@@ -99,7 +117,13 @@ class Evidence:
     log_likelihood: float
 
     def responsibilities(self) -> Float32:
-        """Probability of every Gaussian in every voxel, shape (n, K)."""
+        """Probability of every Gaussian in every voxel, shape (n, K).
+
+        Returns
+        -------
+        ndarray, shape (n, K)
+            They add up to 1 in every voxel.
+        """
         return self.joint / self.total[:, None]
 
 
@@ -115,6 +139,10 @@ def evidence(
     prior : ndarray, shape (n, 4)
     mixture : Mixture
     log_bias : ndarray, shape (n,), optional
+
+    Returns
+    -------
+    Evidence
     """
     joint = np.empty((len(CLASS_OF), len(intensity)), np.float32)
     total = np.empty(len(intensity), np.float32)
@@ -131,13 +159,36 @@ def evidence(
 
 
 def log_ratio(total: Float32, prior: Float32, mixture: Mixture) -> float:
-    """Sum of ``log(total / sum_k gamma_k b_k)``: the part of the likelihood that priors move."""
+    """Sum of ``log(total / sum_k gamma_k b_k)``: the part of the likelihood that priors move.
+
+    Parameters
+    ----------
+    total : ndarray, shape (n,)
+        Sum of `by_class` times the priors.
+    prior : ndarray, shape (n, 4)
+    mixture : Mixture
+
+    Returns
+    -------
+    float
+    """
     expected = prior @ mixture.class_weight().astype(np.float32)
     return float(np.log(total / expected).sum(dtype=np.float64))
 
 
 def by_class(intensity: Float, mixture: Mixture) -> Float32:
-    """gamma-weighted likelihood of each class, priors left out, shape (n, 4)."""
+    """gamma-weighted likelihood of each class, priors left out, shape (n, 4).
+
+    Parameters
+    ----------
+    intensity : ndarray, shape (n,)
+        Bias-corrected, in units of the mixture.
+    mixture : Mixture
+
+    Returns
+    -------
+    ndarray, shape (n, 4)
+    """
     result: Float32 = (MEMBERS.T @ mixture.density(intensity).T).T
     result += _TINY
     return result
@@ -193,6 +244,10 @@ def reseeded(mixture: Mixture, now: Evidence) -> Mixture | None:
     mixture : Mixture
     now : Evidence
         Of this mixture.
+
+    Returns
+    -------
+    Mixture or None
     """
     mass = now.responsibilities().sum(axis=0, dtype=np.float64)
     weight, mean, variance = mixture.weight.copy(), mixture.mean.copy(), mixture.variance.copy()

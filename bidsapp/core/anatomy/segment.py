@@ -206,6 +206,19 @@ def better_start(
 
     The bending energy punishes a warp for what an affine left undone, so that the result would
     depend on where it began: tests/benchmarks/starts.py.
+
+    Parameters
+    ----------
+    t1w : Volume, 3D
+    priors : TissuePriors
+    sampler : reads priors at points of the template, RAS mm
+    start : Start
+        Where the head lies.
+    options : Options
+
+    Returns
+    -------
+    Start
     """
     coarse = COARSER * options.spacing_mm
     if options.warp_steps == 0 or coarse > COARSEST_MM:
@@ -224,7 +237,20 @@ def better_start(
 
 
 def fit_model(t1w: Volume, sampler: PriorSampler, start: Start, options: Options) -> Fit:
-    """Alternate mixture, bias and warp until the gain per voxel is small."""
+    """Alternate mixture, bias and warp until the gain per voxel is small.
+
+    Parameters
+    ----------
+    t1w : Volume, 3D
+    sampler : reads priors at points of the template, RAS mm
+    start : Start
+        Where the head lies.
+    options : Options
+
+    Returns
+    -------
+    Fit
+    """
     samples = subsample(t1w, options.spacing_mm)
     keep = brain_region(samples, sampler, start.affine)
     model = _Model(t1w, samples.where(keep), sampler, start.affine, options)

@@ -104,7 +104,16 @@ class Samples:
     volume_mm3: float
 
     def where(self, keep: NDArray[np.bool_]) -> Samples:
-        """Return some of them."""
+        """Return some of them.
+
+        Parameters
+        ----------
+        keep : ndarray of bool, shape (n,)
+
+        Returns
+        -------
+        Samples
+        """
         return Samples(
             self.index[keep], self.world[keep], self.intensity[keep], self.volume_mm3
         )  # fmt: skip
@@ -115,6 +124,15 @@ def subsample(t1w: Volume, spacing_mm: float) -> Samples:
 
     Where that is much denser than wanted (2.2 mm voxels for a spacing of 3 mm are all taken, two
     and a half times too many), every other one as on a chequerboard.
+
+    Parameters
+    ----------
+    t1w : Volume, 3D
+    spacing_mm : float
+
+    Returns
+    -------
+    Samples
     """
     step = np.maximum(1, np.round(spacing_mm / t1w.grid.voxel_size)).astype(int)
     axes = [np.arange((n - 1) % s // 2, n, s) for n, s in zip(t1w.data.shape, step, strict=True)]
@@ -262,6 +280,15 @@ def without_shading(t1w: Volume) -> Volume:
     """Divide a T1w by its local mean: crude, but enough to find a head under a strong bias field.
 
     The mean is that of the logarithm over what is not air (homomorphic filter).
+
+    Parameters
+    ----------
+    t1w : Volume, 3D
+
+    Returns
+    -------
+    Volume
+        Around 1 in tissue.
     """
     step = np.maximum(1, np.round(_INFORMATION_SPACING_MM / t1w.grid.voxel_size)).astype(int)
     coarse = known_or_zero(t1w.data[tuple(slice(None, None, s) for s in step)]).astype(np.float64)
@@ -424,7 +451,19 @@ def _refined(t1w: Volume, sampler: PriorSampler, affine: Float, spacing_mm: floa
 
 
 def brain_region(samples: Samples, sampler: PriorSampler, affine: Float) -> NDArray[np.bool_]:
-    """Which samples can be brain: positive, and not certain background at the affine position."""
+    """Which samples can be brain: positive, and not certain background at the affine position.
+
+    Parameters
+    ----------
+    samples : Samples
+    sampler : reads priors at points of the template, RAS mm
+    affine : ndarray, shape (4, 4)
+        T1w world -> template world, RAS mm.
+
+    Returns
+    -------
+    ndarray of bool, shape (n,)
+    """
     background = sampler.values(transform(affine, samples.world))[:, 3]
     return (samples.intensity > 0) & (background < 1 - 1 / 512)
 
@@ -526,6 +565,11 @@ def prior_force(by_class: Float32, prior: Float32, slope: Float32, mixture: gmm.
     slope : ndarray, shape (n, 3, 4)
         Of the priors, per mm.
     mixture : Mixture
+
+    Returns
+    -------
+    ndarray, shape (n, 3)
+        Per mm of template.
     """
     weight = mixture.class_weight().astype(np.float32)
     pull = np.divide.outer(weight, prior @ weight).T

@@ -70,12 +70,34 @@ class Patterns:
         return self._maps[self.fwhm_mm]
 
     def at(self, points: Float64) -> Float32:
-        """Patterns (N, C) at template points."""
+        """Patterns (N, C) at template points.
+
+        Parameters
+        ----------
+        points : ndarray, shape (N, 3)
+            Template world, RAS mm.
+
+        Returns
+        -------
+        ndarray, shape (N, C)
+        """
         index = transform(self.to_index, points)
         return trilinear(self.maps, index, gradient=False)[0]
 
     def with_slopes(self, points: Float64) -> tuple[Float32, Float64]:
-        """Patterns (N, C), and their derivative per mm of template world (3, N, C)."""
+        """Patterns (N, C), and their derivative per mm of template world (3, N, C).
+
+        Parameters
+        ----------
+        points : ndarray, shape (N, 3)
+            Template world, RAS mm.
+
+        Returns
+        -------
+        values : ndarray, shape (N, C)
+        slopes : ndarray, shape (3, N, C)
+            Per mm of template world.
+        """
         values, slopes, _ = trilinear(self.maps, transform(self.to_index, points))
         return values, np.einsum("ji,jnc->inc", self.to_index[:3, :3], slopes)
 
@@ -110,7 +132,16 @@ class Samples:
     def near_brain(
         cls, pet: Volume, template: PetTemplate, affine: Matrix, options: Options
     ) -> Samples:
-        """Choose the voxels that ``affine`` (PET world -> template world) puts near the brain."""
+        """Choose the voxels that ``affine`` (PET world -> template world) puts near the brain.
+
+        Parameters
+        ----------
+        pet : Volume, 3D
+        template : PetTemplate
+        affine : ndarray, shape (4, 4)
+            PET world -> template world, RAS mm.
+        options : Options
+        """
         world = pet.grid.world().reshape(-1, 3)
         index = np.rint(transform(inverse(template.affine) @ affine, world)).astype(np.intp)
         on_grid = ((index >= 0) & (index < template.outside_mm.shape)).all(axis=1)
@@ -132,34 +163,99 @@ class Samples:
         )
 
     def levels(self, maps: Float32) -> Levels:
-        """Least squares for the levels of the classes, given the patterns at the samples."""
+        """Least squares for the levels of the classes, given the patterns at the samples.
+
+        Parameters
+        ----------
+        maps : ndarray, shape (N, C)
+            Patterns at the samples.
+
+        Returns
+        -------
+        Levels
+        """
         return Levels(maps, self.places, self.weights)
 
     def uptake(self, maps: Float32) -> dict[str, float]:
-        """Mean uptake of each class, where it is, in units of the PET."""
+        """Mean uptake of each class, where it is, in units of the PET.
+
+        Parameters
+        ----------
+        maps : ndarray, shape (N, C)
+            Patterns at the samples.
+
+        Returns
+        -------
+        dict of float
+            By class.
+        """
         levels = self.levels(maps)
         local = levels.local(levels.solve(self.values))
         mean = (maps * local).sum(axis=0) / np.maximum(maps.sum(axis=0), 1e-6)
         return dict(zip(CLASSES, map(float, mean), strict=True))
 
     def residual(self, maps: Float32) -> Float64:
-        """What the best levels leave of the PET, (N,)."""
+        """What the best levels leave of the PET, (N,).
+
+        Parameters
+        ----------
+        maps : ndarray, shape (N, C)
+            Patterns at the samples.
+
+        Returns
+        -------
+        ndarray, shape (N,)
+            In units of the PET.
+        """
         rest: Float64 = self.values - self.levels(maps).part(self.values)
         return rest
 
     def sum_of_squares(self, residual: Float64) -> float:
-        """Weighted."""
+        """Weighted.
+
+        Parameters
+        ----------
+        residual : ndarray, shape (N,)
+            In units of the PET.
+
+        Returns
+        -------
+        float
+        """
         return float((self.weights * residual**2).sum())
 
     def reweigh(self, residual: Float64) -> float:
-        """Weigh outliers down; returns the precision of one voxel among correlated ones."""
+        """Weigh outliers down; returns the precision of one voxel among correlated ones.
+
+        Parameters
+        ----------
+        residual : ndarray, shape (N,)
+            In units of the PET.
+
+        Returns
+        -------
+        float
+        """
         self.weights = cauchy_weights(residual)
         variance = self.sum_of_squares(residual) / float(self.weights.sum())
         floor = 1e-12 * float(np.mean(self.values**2)) + 1e-300
         return self.observations / max(variance, floor)
 
     def linearised(self, patterns: Patterns, points: Float64) -> tuple[Float64, Float64, Levels]:
-        """Residual (N,), its negative derivative by the template position (N, 3), the levels."""
+        """Residual (N,), its negative derivative by the template position (N, 3), the levels.
+
+        Parameters
+        ----------
+        patterns : Patterns
+        points : ndarray, shape (N, 3)
+            Template world, RAS mm.
+
+        Returns
+        -------
+        residual : ndarray, shape (N,)
+        force : ndarray, shape (N, 3)
+        levels : Levels
+        """
         maps, slopes = patterns.with_slopes(points)
         levels = self.levels(maps)
         coefficients = levels.solve(self.values)
@@ -167,14 +263,32 @@ class Samples:
         return self.values - levels.at(coefficients), force, levels
 
     def dense(self, values: Float64) -> Float64:
-        """Put values of the samples on the grid of the coarse PET, zero elsewhere."""
+        """Put values of the samples on the grid of the coarse PET, zero elsewhere.
+
+        Parameters
+        ----------
+        values : ndarray, shape (N,)
+
+        Returns
+        -------
+        ndarray, shape (X, Y, Z)
+        """
         full = np.zeros(self.pet.data.size)
         full[self.where] = values
         return full.reshape(self.pet.data.shape)
 
 
 def choose_blur(data: Samples, patterns: Patterns, points: Float64) -> None:
-    """Blur the patterns as fits best: the lowest point of a parabola in FWHM^2."""
+    """Blur the patterns as fits best: the lowest point of a parabola in FWHM^2.
+
+    Parameters
+    ----------
+    data : Samples
+    patterns : Patterns
+        Whose ``fwhm_mm`` is set.
+    points : ndarray, shape (N, 3)
+        Of the samples, template world, RAS mm.
+    """
     left = []
     for patterns.fwhm_mm in FWHM_TRIED_MM:
         left.append(unexplained(data, data.residual(patterns.at(points))))
@@ -182,6 +296,18 @@ def choose_blur(data: Samples, patterns: Patterns, points: Float64) -> None:
 
 
 def unexplained(data: Samples, residual: Float64) -> float:
-    """Weighted residual variance over that of the PET."""
+    """Weighted residual variance over that of the PET.
+
+    Parameters
+    ----------
+    data : Samples
+    residual : ndarray, shape (N,)
+        In units of the PET.
+
+    Returns
+    -------
+    float
+        0 to 1.
+    """
     mean = float(np.average(data.values, weights=data.weights))
     return data.sum_of_squares(residual) / max(data.sum_of_squares(data.values - mean), 1e-300)

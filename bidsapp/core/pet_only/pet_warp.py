@@ -49,23 +49,63 @@ class WarpFit:
                 break
 
     def points(self, coefficients: Float64) -> Float64:
-        """Template points of the samples, (N, 3)."""
+        """Template points of the samples, (N, 3).
+
+        Parameters
+        ----------
+        coefficients : ndarray, shape (3, ...)
+            Of the cosines, mm, by axis.
+
+        Returns
+        -------
+        ndarray, shape (N, 3)
+            Template world, RAS mm.
+        """
         moved = self.data.world + np.stack(
             [self.basis.evaluate(c).ravel()[self.data.where] for c in coefficients], axis=-1
         )
         return transform(self.warp.affine, moved)
 
     def residual(self, coefficients: Float64) -> Float64:
-        """What the best levels leave of the PET, (N,)."""
+        """What the best levels leave of the PET, (N,).
+
+        Parameters
+        ----------
+        coefficients : ndarray, shape (3, ...)
+            Of the cosines, mm, by axis.
+
+        Returns
+        -------
+        ndarray, shape (N,)
+            In units of the PET.
+        """
         return self.data.residual(self.patterns.at(self.points(coefficients)))
 
     def cost(self, coefficients: Float64, precision: float, stiffness: float) -> float:
-        """Twice minus the log posterior."""
+        """Twice minus the log posterior.
+
+        Parameters
+        ----------
+        coefficients : ndarray, shape (3, ...)
+            Of the cosines, mm, by axis.
+        precision : of one voxel, 1 / variance
+        stiffness : weight of the bending energy
+
+        Returns
+        -------
+        float
+        """
         left = self.data.sum_of_squares(self.residual(coefficients))
         return precision * left + stiffness * float((self.bending * coefficients**2).sum())
 
     def step(self, precision: float, stiffness: float) -> None:
-        """Levenberg-damped Gauss-Newton steps under fixed weights; the cost never rises."""
+        """Levenberg-damped Gauss-Newton steps under fixed weights; the cost never rises.
+
+        Parameters
+        ----------
+        precision : of one voxel, 1 / variance
+        stiffness : weight of the bending energy
+        """
         coefficients = self.warp.coefficients
         here, damping = self.cost(coefficients, precision, stiffness), 0.0
         for _ in range(self.options.warp_steps):
@@ -119,6 +159,11 @@ class WarpFit:
         """Mean uptake of each class, where it is, over that of cerebellar grey matter.
 
         Empty when the cerebellum takes up nothing.
+
+        Returns
+        -------
+        dict of float
+            By class.
         """
         uptake = self.data.uptake(self.patterns.at(self.points(self.warp.coefficients)))
         cerebellum = uptake["gm_cerebellum"]
@@ -127,7 +172,13 @@ class WarpFit:
         return {name: level / cerebellum for name, level in uptake.items()}
 
     def unexplained_smooth(self) -> float:
-        """Share of the variance in the brain that is left where noise has averaged out."""
+        """Share of the variance in the brain that is left where noise has averaged out.
+
+        Returns
+        -------
+        float
+            0 to 1.
+        """
         points = self.points(self.warp.coefficients)
         residual = self.data.residual(self.patterns.at(points))
         inside = self.patterns.template.is_brain(points)

@@ -114,6 +114,15 @@ class Head:
         With ``skull_apart`` everything else is two classes, the last of them what lies within
         `SKULL_MM` of the brain: bone takes up little and scalp much, and one level for both would
         push the brain away from a bright scalp.
+
+        Parameters
+        ----------
+        fwhm_mm : float
+        skull_apart : bool
+
+        Returns
+        -------
+        TissueModel
         """
         key = fwhm_mm, skull_apart
         if key not in self._models:
@@ -124,7 +133,16 @@ class Head:
         return self._models[key]
 
     def average_model(self, fwhm_mm: float) -> TissueModel | None:
-        """Blur the tissue of the average head, if there is one."""
+        """Blur the tissue of the average head, if there is one.
+
+        Parameters
+        ----------
+        fwhm_mm : float
+
+        Returns
+        -------
+        TissueModel or None
+        """
         if self.average is None:
             return None
         return self._model(self._skull_apart(self.average), fwhm_mm)

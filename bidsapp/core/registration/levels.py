@@ -42,7 +42,18 @@ def _monomials(points: Float64, centre: Float64, order: int) -> Float64:
 
 
 def drift_basis(points: Float64, centre: Float64, order: int) -> Float64:
-    """Return all monomials of the coordinates up to ``order``, shape (N, K), the constant first."""
+    """Return all monomials of the coordinates up to ``order``, shape (N, K), the constant first.
+
+    Parameters
+    ----------
+    points : ndarray, shape (N, 3), mm
+    centre : ndarray, shape (3,), mm
+    order : int
+
+    Returns
+    -------
+    ndarray, shape (N, K)
+    """
     return np.ascontiguousarray(_monomials(points, centre, order).T)
 
 
@@ -106,7 +117,16 @@ class Places:
         return len(self.borders) - 1
 
     def by_region(self, values: Float64) -> Float64:
-        """Sums of ``values`` (P, N) times every monomial within each region, (R, P, K)."""
+        """Sums of ``values`` (P, N) times every monomial within each region, (R, P, K).
+
+        Parameters
+        ----------
+        values : ndarray, shape (P, N)
+
+        Returns
+        -------
+        ndarray, shape (R, P, K)
+        """
         spans = zip(self.borders[:-1], self.borders[1:], strict=True)
         return np.stack([values[:, a:b] @ self.monomials[:, a:b].T for a, b in spans])
 
@@ -167,7 +187,16 @@ class Levels:
         return normal
 
     def solve(self, values: Float64) -> Float64:
-        """Return the coefficients (T,) or (T, M) that fit ``values``, (N,) or (N, M)."""
+        """Return the coefficients (T,) or (T, M) that fit ``values``, (N,) or (N, M).
+
+        Parameters
+        ----------
+        values : ndarray, shape (N,) or (N, M)
+
+        Returns
+        -------
+        ndarray, shape (T,) or (T, M)
+        """
         several = values.reshape(len(values), -1).T  # (M, N)
         right = np.empty((self.begins[-1], len(several)))
         for c, count in enumerate(self.constants):
@@ -184,7 +213,16 @@ class Levels:
         return solved.reshape(-1, *values.shape[1:])
 
     def local(self, coefficients: Float64) -> Float64:
-        """Return the level of every class at every voxel, (N, C), for coefficients (T,)."""
+        """Return the level of every class at every voxel, (N, C), for coefficients (T,).
+
+        Parameters
+        ----------
+        coefficients : ndarray, shape (T,)
+
+        Returns
+        -------
+        ndarray, shape (N, C)
+        """
         return np.concatenate(list(self._local(coefficients[:, None]))).T
 
     def _local(self, coefficients: Float64) -> Iterator[Float64]:
@@ -198,7 +236,16 @@ class Levels:
             yield levels
 
     def at(self, coefficients: Float64) -> Float64:
-        """Return what levels (T,) or (T, M) make of the voxels, (N,) or (N, M)."""
+        """Return what levels (T,) or (T, M) make of the voxels, (N,) or (N, M).
+
+        Parameters
+        ----------
+        coefficients : ndarray, shape (T,) or (T, M)
+
+        Returns
+        -------
+        ndarray, shape (N,) or (N, M)
+        """
         several = coefficients.reshape(len(coefficients), -1)
         total = np.zeros((several.shape[1], self.maps.shape[1]))
         for fraction, level in zip(self.maps, self._local(several), strict=True):
@@ -207,9 +254,24 @@ class Levels:
         return total.T.reshape(-1, *coefficients.shape[1:])
 
     def part(self, values: Float64) -> Float64:
-        """Return the part of ``values`` that the levels explain."""
+        """Return the part of ``values`` that the levels explain.
+
+        Parameters
+        ----------
+        values : ndarray, shape (N,) or (N, M)
+
+        Returns
+        -------
+        ndarray
+            The same shape.
+        """
         return self.at(self.solve(values))
 
     def design(self) -> Float64:
-        """Return what each coefficient alone makes of the voxels, (N, T)."""
+        """Return what each coefficient alone makes of the voxels, (N, T).
+
+        Returns
+        -------
+        ndarray, shape (N, T)
+        """
         return self.at(np.eye(self.begins[-1]))

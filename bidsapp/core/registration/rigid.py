@@ -266,7 +266,16 @@ def _mirrored(model: _ModelStep) -> Flag:
 
 
 def measured_part(pet: Volume) -> Volume:
-    """Crop to the planes that hold something; non-finite voxels become 0."""
+    """Crop to the planes that hold something; non-finite voxels become 0.
+
+    Parameters
+    ----------
+    pet : Volume, 3D
+
+    Returns
+    -------
+    Volume
+    """
     first, last = measured_box(pet.data)
     if (last < first + 1).any():
         raise BadDataError("the PET contains no activity; check that the right image was converted")
@@ -275,14 +284,35 @@ def measured_part(pet: Volume) -> Volume:
 
 
 def cropped(image: Volume, first: NDArray[np.intp], end: NDArray[np.intp]) -> Volume:
-    """Return the voxels from ``first`` up to ``end``, shape (3,) each."""
+    """Return the voxels from ``first`` up to ``end``, shape (3,) each.
+
+    Parameters
+    ----------
+    image : Volume, 3D
+    first, end : ndarray of int, shape (3,)
+
+    Returns
+    -------
+    Volume
+    """
     affine = image.affine.copy()
     affine[:3, 3] = transform(image.affine, first.astype(np.float64))
     return Volume(image.data[tuple(map(slice, first, end))], affine)
 
 
 def coarser(pet: Volume, voxel_mm: float) -> Volume:
-    """Average blocks of voxels up to about ``voxel_mm``."""
+    """Average blocks of voxels up to about ``voxel_mm``.
+
+    Parameters
+    ----------
+    pet : Volume, 3D
+    voxel_mm : float
+
+    Returns
+    -------
+    Volume
+        Itself when its voxels are no smaller.
+    """
     a, b, c = (max(1, int(voxel_mm / s + 0.25)) for s in pet.grid.voxel_size)
     return Volume(block_mean(pet.data, (a, b, c)), block_affine(pet.affine, (a, b, c)))
 
@@ -383,7 +413,21 @@ def _mirrored_share(model: TissueModel, points: Float64, values: Float64, fit: P
 
 
 def own_anatomy(head: Head, pet: Volume, matrix: Matrix, fwhm_mm: float) -> float | None:
-    """Return how much of this head, as against an average one, the PET shows at ``matrix``."""
+    """Return how much of this head, as against an average one, the PET shows at ``matrix``.
+
+    Parameters
+    ----------
+    head : Head
+    pet : Volume, 3D
+    matrix : ndarray, shape (4, 4)
+        T1w world -> PET world, RAS mm.
+    fwhm_mm : blur of the PET
+
+    Returns
+    -------
+    float or None
+        1 for this head, 0 for an average one; None where it cannot be told.
+    """
     average = head.average_model(fwhm_mm)
     if average is None:
         return None

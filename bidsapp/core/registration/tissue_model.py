@@ -275,7 +275,25 @@ def unexplained(
     drift_order: int,
     weights: Float64,
 ) -> float:
-    """Return the share of the PET's variance that the model leaves at ``pose`` (see `fit_pose`)."""
+    """Return the share of the PET's variance that the model leaves at ``pose`` (see `fit_pose`).
+
+    Parameters
+    ----------
+    model : TissueModel
+    points : ndarray, shape (N, 3)
+        PET world, RAS mm.
+    values : ndarray, shape (N,)
+        Of the PET there.
+    pose : ndarray, shape (4, 4)
+        PET world -> T1w world, RAS mm.
+    drift_order : of the polynomials of the levels
+    weights : ndarray, shape (N,)
+
+    Returns
+    -------
+    float
+        0 to 1.
+    """
     return _Search(model, points, values, pose, drift_order, weights).unexplained(pose)
 
 
@@ -340,7 +358,17 @@ def _descend(search: _Search, pose: Matrix, steps: int) -> Matrix:
 
 
 def cauchy_weights(residual: Float64) -> Float64:
-    """Weigh residuals down as under a Cauchy distribution whose scale is their own median size."""
+    """Weigh residuals down as under a Cauchy distribution whose scale is their own median size.
+
+    Parameters
+    ----------
+    residual : ndarray, shape (N,)
+
+    Returns
+    -------
+    ndarray, shape (N,)
+        Above 0 to 1.
+    """
     scale = CAUCHY * 1.4826 * float(np.median(np.abs(residual)))
     weights: Float64 = 1 / (1 + (residual / max(scale, 1e-12)) ** 2)
     return weights
