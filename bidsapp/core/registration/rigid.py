@@ -311,7 +311,7 @@ def coarser(pet: Volume, voxel_mm: float) -> Volume:
     Returns
     -------
     Volume
-        Itself when its voxels are no smaller.
+        The same voxels when they are no smaller.
     """
     a, b, c = (max(1, int(voxel_mm / s + 0.25)) for s in pet.grid.voxel_size)
     return Volume(block_mean(pet.data, (a, b, c)), block_affine(pet.affine, (a, b, c)))
