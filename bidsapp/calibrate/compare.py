@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bidsapp.calibrate.convert import convert
 from bidsapp.calibrate.figures import agreement_plot, regression_plot
 from bidsapp.calibrate.report import versions
 from bidsapp.calibrate.tables import read_rows
@@ -79,7 +80,7 @@ class Tables:
     columns: Mapping[str, Comparison]
     only_first: tuple[str, ...]
     only_second: tuple[str, ...]
-    files: Mapping[str, Mapping[str, str]]
+    files: Mapping[str, Mapping[str, Any]]
 
 
 def usual_cutoffs() -> list[float]:
@@ -90,7 +91,15 @@ def usual_cutoffs() -> list[float]:
     return sorted({float(value) for value in (*edges, *marks)})
 
 
-def compare(first: Path, second: Path, cutoffs: Sequence[float], fit: Fit) -> Tables:
+def compare(
+    first: Path,
+    second: Path,
+    cutoffs: Sequence[float],
+    fit: Fit,
+    *,
+    equations: Sequence[str] = (),
+    column: str | None = None,
+) -> Tables:
     """Compare every number that both tables have.
 
     Parameters
@@ -98,6 +107,8 @@ def compare(first: Path, second: Path, cutoffs: Sequence[float], fit: Fit) -> Ta
     first, second : TSV or CSV, such as ``group_centiloid.tsv``
     cutoffs : Centiloids at which classes are counted
     fit : regression
+    equations, column : published equations that make Centiloids of the SUVRs of the second table,
+        as for `bidsapp.calibrate.convert.convert`
 
     Raises
     ------
@@ -105,7 +116,8 @@ def compare(first: Path, second: Path, cutoffs: Sequence[float], fit: Fit) -> Ta
         A table cannot be read; has no column that names scans or no number of both; a scan stands
         twice; fewer than three scans are shared.
     """
-    rows = read_rows(first), read_rows(second)
+    other = convert(second, equations, column) if equations else None
+    rows = read_rows(first), read_rows(second) if other is None else other.texts
     keys = [name for name in _KEYS if all(name in table[0] for table in rows)]
     if not keys:
         raise BadDataError(f"{first} and {second}: share no column such as participant_id")
@@ -130,10 +142,12 @@ def compare(first: Path, second: Path, cutoffs: Sequence[float], fit: Fit) -> Ta
                 )
         if len(shared) >= 3:
             columns[column] = _compared(column, shared, values, cutoffs, fit)
-    files = {
+    files: dict[str, dict[str, Any]] = {
         which: {"name": path.name, "sha256": file_hash(path)}
         for which, path in (("first", first), ("second", second))
     }
+    if other is not None:
+        files["second"] |= {"suvr": other.column, "equations": [*map(asdict, other.equations)]}
     return Tables(columns, only_first, only_second, files)
 
 

@@ -30,8 +30,8 @@ ENVIRONMENT = {
 
 
 # Modules of this package that are commands: ``centipet NAME``, and programs ``centipet-NAME``.
-SUB_COMMANDS = ("calibrate", "compare", "demo", "quantify", "segment", "verify", "voi")
-PROGRAMS = ("calibrate", "compare", "demo", "segment", "verify")
+SUB_COMMANDS = ("calibrate", "compare", "convert", "demo", "quantify", "segment", "verify", "voi")
+PROGRAMS = ("calibrate", "compare", "convert", "demo", "segment", "verify")
 
 _LIKE = 0.6  # from here on two names are alike (as for difflib)
 _NUMBER = re.compile(r"-\d*\.?\d+")

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bidsapp.cli.command import Parser, run_command
-from bidsapp.errors import CannotCreateError, ExitCode
+from bidsapp.cli.convert import add_equation_options
+from bidsapp.errors import CannotCreateError, ExitCode, UsageError
 from bidsapp.options.checks import finite
 
 
@@ -22,7 +23,8 @@ def command_line() -> argparse.ArgumentParser:
         prog="centipet-compare",
         description="Agreement of two tables of the same scans (group_centiloid.tsv, or any TSV "
         "or CSV with participant_id and centiloid or suvr_wc): slope, intercept, R2, bias, limits "
-        "of agreement, changes of class, plots.",
+        "of agreement, changes of class, plots. With --equation, SUVRs of another pipeline "
+        "in B.tsv become Centiloids first.",
     )
     parser.add_argument("first", type=Path, metavar="A.tsv", help="the older, or the standard")
     parser.add_argument("second", type=Path, metavar="B.tsv", help="what is compared with it")
@@ -38,6 +40,7 @@ def command_line() -> argparse.ArgumentParser:
         "--regression", choices=["ordinary", "deming"], default="ordinary",
         help="least squares, or error in both (default: ordinary)",
     )  # fmt: skip
+    add_equation_options(parser)
     return parser
 
 
@@ -47,7 +50,16 @@ def _run(options: argparse.Namespace) -> int:
     from bidsapp.io.atomic import write_json
 
     cutoffs = usual_cutoffs() if options.cutoff is None else options.cutoff
-    found = compare(options.first, options.second, cutoffs, regression(options.regression))
+    if options.column and not options.equation:
+        raise UsageError("--column goes with --equation")
+    found = compare(
+        options.first,
+        options.second,
+        cutoffs,
+        regression(options.regression),
+        equations=options.equation,
+        column=options.column,
+    )
     folder = options.output_dir
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,70 @@
+"""``centipet-convert TABLE --equation NAME``: SUVRs of another pipeline to Centiloids."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from bidsapp.cli.command import Parser, run_command
+from bidsapp.errors import ExitCode, UsageError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Convert a table; return 0 when every row was read."""
+    return run_command("centipet-convert", lambda: _run(command_line().parse_args(argv)))
+
+
+def command_line() -> argparse.ArgumentParser:
+    """Parser of ``centipet-convert``."""
+    parser = Parser(
+        prog="centipet-convert",
+        description="Centiloids from a table of SUVRs that another pipeline measured, by the "
+        "published equation of that pipeline. Never for SUVRs of CentiPET.",
+    )
+    parser.add_argument("table", type=Path, nargs="?", metavar="TABLE", help="TSV or CSV")
+    parser.add_argument("--list", action="store_true", help="show every equation and its source")
+    add_equation_options(parser)
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="FILE.tsv",
+        help="default: TABLE_centiloid.tsv in this folder",
+    )  # fmt: skip
+    return parser
+
+
+def add_equation_options(parser: argparse.ArgumentParser) -> None:
+    """Add ``--equation`` and ``--column`` to a parser."""
+    parser.add_argument(
+        "--equation", nargs="+", metavar="NAME", default=[],
+        help="of centipet-convert --list, one for each tracer of the table",
+    )  # fmt: skip
+    parser.add_argument(
+        "--column", metavar="NAME",
+        help="that holds the SUVR (default: as the pipeline's own tables call it)",
+    )  # fmt: skip
+
+
+def _run(options: argparse.Namespace) -> int:
+    from bidsapp.calibrate.convert import convert, published, write_converted
+
+    if options.list:
+        for name, line in published().items():
+            print(
+                f"{name:26}{line.slope:7.2f} x SUVR {line.intercept:+8.2f}  {line.status:10}",
+                end="",
+            )
+            print(f"{line.pipeline}; {line.source}")
+        return ExitCode.OK
+    if options.table is None or not options.equation:
+        raise UsageError("give TABLE and --equation; centipet-convert --list shows the equations")
+    found = convert(options.table, options.equation, options.column)
+    out = options.output or Path(f"{options.table.stem}_centiloid.tsv")
+    if out.suffix != ".tsv":
+        raise UsageError(f"-o {out}: the name must end in .tsv")
+    for line in found.equations:
+        print(f"{line.name}: {line.pipeline}; {line.source} ({line.status}: {line.read})")
+    flagged = sum(row["centiloid_flags"] is not None for row in found.rows)
+    made = sum(row["centiloid"] is not None for row in found.rows)
+    print(f"{made} of {len(found.rows)} rows have a Centiloid, {flagged} are flagged")
+    print(write_converted(found, out))
+    return ExitCode.OK
