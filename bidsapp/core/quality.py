@@ -37,7 +37,7 @@ class Level(StrEnum):
 
 
 def is_beyond(value: float, limits: Mapping[str, float]) -> bool:
-    """Whether a number lies beyond its limit: ``flag``, the largest good value, or ``least``.
+    """Whether a number lies beyond its limit: ``flag``, the largest good size, or ``least``.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def is_beyond(value: float, limits: Mapping[str, float]) -> bool:
     bool
     """
     if "flag" in limits:
-        return value > limits["flag"]
+        return abs(value) > limits["flag"]
     return "least" in limits and value < limits["least"]
 
 
@@ -468,6 +468,20 @@ def drift_findings(
     )
 
 
+def slope_findings(per_min: float, limit: float) -> tuple[Flag, ...]:
+    """A Centiloid that changes faster between frames than any tracer makes it."""
+    if abs(per_min) <= limit:
+        return ()
+    return (
+        Flag(
+            "centiloid-drift",
+            f"between the frames of the mean the Centiloid changes by {per_min:+.1f} per minute "
+            f"(limit {limit:g}), as no tracer does in its window: a frame is damaged, the head "
+            "moved against the attenuation map, or the times are wrong; look at the frames",
+        ),
+    )
+
+
 def frame_findings(number: int, of: int, apart: float, limit: float) -> tuple[Flag, ...]:
     """One frame of the mean that tells another ratio than the others.
 
@@ -590,6 +604,23 @@ def damage_refusal(region: str, lost: float, step: float | None, most_lost: floa
     return None
 
 
+def uneven_refusal(region: str, variation: float | None, most: float) -> str | None:
+    """Why there can be no Centiloid when the reference region is not of one kind, else None.
+
+    Parameters
+    ----------
+    region : reference region
+    variation : its coefficient of variation without the noise, None where it cannot be told
+    most : largest that a mean may rest on
+    """
+    if variation is None or variation <= most:
+        return None
+    return (
+        f"within the reference region {region} the uptake varies by {variation:.0%} (at most "
+        f"{most:.0%}): a part of it is damaged, or the region lies wrong; {_COPY_AGAIN}"
+    )
+
+
 # Signs of a damaged PET by the name of their number: "{value}" and "{limit}".
 _DAMAGE = {
     "pet_lost_share": (
@@ -602,10 +633,15 @@ _DAMAGE = {
         "{value:.1%} of the brain tissue has exactly the largest value of all, so the image was "
         "clipped and every ratio is too small",
     ),
-    "pet_plane_step": (
+    "pet_plane_step_sds": (
         "pet-plane-step",
-        "the uptake jumps by {value:.0%} from one plane to the next (limit {limit:.0%}), as no "
-        "anatomy does: planes were scaled, lost or filled",
+        "the uptake jumps from one plane to the next by {value:.1f} standard deviations of such "
+        "steps (limit {limit:g}), as no anatomy does: planes were scaled, lost or filled",
+    ),
+    "pet_reference_cv": (
+        "pet-reference-uneven",
+        "within the reference region the uptake varies by {value:.0%} (limit {limit:.0%}): a part "
+        "of it is damaged, or the region lies wrong",
     ),
 }
 _OFFSET = {
@@ -642,7 +678,7 @@ def damage_findings(
 _DOUBTS = (
     *("pet-t1w-", "pet-only-", "normalisation-", "t1w-orientation", "centiloid-implausible"),
     *(code for code, _ in (_DAMAGE | _OFFSET).values()),
-    "frame-stands-out",
+    *("frame-stands-out", "centiloid-drift"),
 )
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
+from bidsapp.core.grid.sampling import SD_PER_MAD
+
 Row = Mapping[str, Any]
 
 # Of the PET, compared within a tracer; of the T1w, compared among all.
@@ -68,7 +70,7 @@ def _scores(rows: Sequence[Row], places: Sequence[int], measure: str) -> list[Sc
     if len(values) < _FEWEST:
         return []
     middle = median(values.values())
-    spread = 1.4826 * median(abs(value - middle) for value in values.values())
+    spread = SD_PER_MAD * median(abs(value - middle) for value in values.values())
     if spread < 1e-9 * max(abs(middle), 1.0):  # all alike: distance has no measure
         return []
     return [Score(at, measure, value, (value - middle) / spread) for at, value in values.items()]

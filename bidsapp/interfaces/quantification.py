@@ -26,6 +26,7 @@ def Quantify(
     cutoffs: Sequence[float] = (),
     interval: Interval = Interval.RESCAN,
     tau_vois: Mapping[str, str] | None = None,
+    position: RecordPart | None = None,
 ) -> tuple[dict[str, Any], RecordPart]:
     """VOI means, uptake ratios, and Centiloids with their uncertainty.
 
@@ -38,6 +39,7 @@ def Quantify(
     cutoffs : CL, to tell who exceeds them
     interval : that bands and cut-offs are read by
     tau_vois : tau volumes by region; none for amyloid
+    position : what the position of the PET gave to the record: the blur of the PET
 
     Returns
     -------
@@ -53,6 +55,7 @@ def Quantify(
             cutoffs=cutoffs,
             interval=interval,
             tau_vois=tau_vois or {},
+            fwhm_mm=None if position is None else position.qc.get("pet_fwhm_mm"),
         )
     return dict(record.voi), record
 

@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import binary_erosion, gaussian_filter
 
-from bidsapp.core.frames.damage import air_level, crosses, inspect, voxels_at
+from bidsapp.core.frames.damage import air_level, crosses, inspect, variation, voxels_at
 from bidsapp.core.frames.stills import Still
 from bidsapp.core.grid.alignment import Matrix, inverse, transform
 from bidsapp.core.grid.resample import measured_voxels, resample
 from bidsapp.core.grid.sampling import FWHM_PER_SIGMA
 from bidsapp.core.grid.volume import Grid, Volume
-from bidsapp.core.quality import damage_findings, damage_refusal
+from bidsapp.core.quality import damage_findings, damage_refusal, uneven_refusal
+from bidsapp.core.quantification.resolution import smooth
 from bidsapp.data import priors, read_table, template_mask, vois
 from bidsapp.errors import BadDataError
 from bidsapp.record import RecordPart
@@ -24,6 +25,10 @@ from bidsapp.record import RecordPart
 _SURELY_TISSUE = 0.8  # after a blur like that of a PET
 _BLUR_MM = 6.0
 _PRIOR = 0.95  # of grey and white matter, without a T1w
+
+_PARTS_FWHM_MM = 8.0  # of the blur that leaves the parts of a region and no noise
+# Numbers of every frame, of which the largest is told.
+_BY_FRAME = ("pet_lost_share", "pet_clipped_share", "pet_plane_step", "pet_plane_step_sds")
 
 Mask = NDArray[np.bool_]
 # World of the reference position of the head -> mask on the grid of the PET
@@ -106,7 +111,7 @@ def inspected(
     in_reference = points[vois(2)[reference]]
     seen = measured_voxels(stills[0].image.data)
     lost = {_key(still.motion): np.zeros(grid.shape, bool) for still in stills}
-    shares: dict[str, list[float]] = {"lost": [0.0], "clipped": [0.0], "step": [0.0]}
+    worst = dict.fromkeys(_BY_FRAME, 0.0)
     reference_lost = 0.0
     most_lost = limits["pet_lost_share"]["refuse"]
     for frame, weight, matrix in zip(frames, weights_s, motion, strict=True):
@@ -117,9 +122,8 @@ def inspected(
         region = voxels_at(transform(moved @ to_pet, in_reference), grid) & seen
         found = inspect(frame, where)
         lost[_key(moved)] |= found.lost
-        shares["lost"].append(_share(found.lost, where))
-        shares["clipped"].append(found.clipped_share)
-        shares["step"].append(found.plane_step)
+        each = (_share(found.lost, where), found.clipped_share, found.plane_step, found.step_sds)
+        worst = dict(zip(worst, map(max, worst.values(), each), strict=True))
         reference_lost = max(reference_lost, _share(found.lost, region & where))
         steep = found.plane_step > limits["pet_plane_step"]["refuse"]
         crossed = steep and crosses(found, region, most_lost)
@@ -129,12 +133,14 @@ def inspected(
     at_rest = tissue(to_pet) & seen
     usual = float(np.nanmedian(mean.data[at_rest])) if at_rest.any() else 0.0
     brain = voxels_at(transform(to_pet, points[template_mask(2).data]), grid)
-    quality = {
-        "pet_lost_share": max(shares["lost"]),
-        "pet_clipped_share": max(shares["clipped"]),
-        "pet_plane_step": max(shares["step"]),
+    region = voxels_at(transform(to_pet, in_reference), grid) & at_rest
+    quality = worst | {
+        "pet_reference_cv": variation(smooth(mean, (_PARTS_FWHM_MM,) * 3), region),
         "pet_air_level": air_level(mean, brain, usual),
     }
+    uneven = quality["pet_reference_cv"], limits["pet_reference_cv"]["refuse"]
+    if reason := uneven_refusal(reference, *uneven):
+        raise BadDataError(reason)
     part = RecordPart(qc=quality, flags=damage_findings(quality, limits))
     if not any(mask.any() for mask in lost.values()):
         return None, part

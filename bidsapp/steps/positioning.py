@@ -141,6 +141,9 @@ def positioned_alone(pet: Volume) -> tuple[PetNormalisation, RecordPart]:
         method="pet-only",
         pet_only=PetOnly(levels=found.levels),
         qc=found.quality,
-        flags=pet_only_findings(found.quality, limits),
+        flags=(
+            *pet_only_findings(found.quality, limits),
+            *blur_findings(found.quality["pet_only_fwhm_mm"], limits["pet_only_fwhm_mm"]["flag"]),
+        ),
     )
     return found, part

@@ -27,6 +27,7 @@ from bidsapp.core.quantification.scale import (
 from bidsapp.core.quantification.suvr import uptake_ratios
 from bidsapp.core.regions.voi import CoverageRule, measure
 from bidsapp.data import REFERENCES, TARGET, read_table, vois
+from bidsapp.data.calibrations import BUILT_IN
 from bidsapp.data.tau import REFERENCE, tau_equations, tau_masks, tau_regions
 from bidsapp.errors import BadDataError
 from bidsapp.record import RecordPart
@@ -42,6 +43,7 @@ def quantified(
     cutoffs: Sequence[float] = (),
     interval: Interval = Interval.RESCAN,
     tau_vois: Mapping[str, str] | None = None,
+    fwhm_mm: float | None = None,
 ) -> RecordPart:
     """Part of the record that the image alone tells: VOI means, SUVRs, Centiloids, noise, flags.
 
@@ -53,6 +55,7 @@ def quantified(
     cutoffs : CL, to tell who exceeds them
     interval : that bands and cut-offs are read by
     tau_vois : tau volumes by region; none for amyloid
+    fwhm_mm : blur of the PET by the T1w, None when it is not known
 
     Raises
     ------
@@ -65,7 +68,9 @@ def quantified(
         raise BadDataError(reason)
     suvr = uptake_ratios(table, target=TARGET, references=REFERENCES)
     noise = _noise(pet)
-    expressed = express(suvr, scale, noise)
+    # equations of one's own were made with images like this
+    blur = fwhm_mm if scale.calibration == BUILT_IN else None
+    expressed = express(suvr, scale, noise, blur)
     possible = read_table("limits")["centiloid_possible"]
     if expressed.centiloid is not None and (
         reason := centiloid_refusal(expressed.centiloid, **possible)

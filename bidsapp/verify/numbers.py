@@ -141,6 +141,7 @@ def _check_record(scan: Scan, pet: Volume, found: Findings) -> None:
             scale=scale,
             cutoffs=scan.processing.cutoff,
             interval=scan.processing.interval,
+            fwhm_mm=record.qc.get("pet_fwhm_mm"),
         )
     except BadDataError as error:
         found.broken(name, f"has a result, but its image gives none ({error})")

@@ -230,6 +230,8 @@ def init_quantification_wf(
     ------
     pet
         PET on the 2 mm MNI grid, NaN outside its field of view.
+    position
+        What the position of the PET gave to the record.
 
     Outputs
     -------
@@ -241,7 +243,9 @@ def init_quantification_wf(
         Uptake ratio images.
     """
     images = {region: f"suvr_{region}" for region in REFERENCES}
-    workflow, inputs, outputs = bounded(name, ["pet"], ["voi", "record", *images.values()])
+    workflow, inputs, outputs = bounded(
+        name, ["pet", "position"], ["voi", "record", *images.values()]
+    )
     numbers = Quantify(
         scale=scale_for(processing, scan.tracer, normalisation=scan.normalisation),
         tracer=scan.tracer,
@@ -254,7 +258,7 @@ def init_quantification_wf(
     ratios = step(RatioImages(), "ratios", _TEMPLATE_GB)
     workflow.connect(
         [
-            (inputs, quantify, same(["pet"])),
+            (inputs, quantify, same(["pet", "position"])),
             (inputs, ratios, same(["pet"])),
             (quantify, ratios, same(["voi"])),
             (quantify, outputs, same(["voi", "record"])),

@@ -76,6 +76,7 @@ def init_pet_only_wf(scan: ScanPlan, *, output_dir: str, sidecars: Sidecars, nam
             (smoothing, images, [("outputnode.pet", "pet_native")]),
             (smoothing, regional, [("outputnode.pet", "inputnode.pet_native")]),
             (to_template, quantification, into(["pet"])),
+            (normalise, quantification, [("record", "inputnode.position")]),
             (to_template, images, [("pet", "pet_mni")]),
             (normalise, warp, same(["field"])),
             (to_template, regional, [("pet", "inputnode.pet_mni")]),

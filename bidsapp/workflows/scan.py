@@ -90,6 +90,7 @@ def init_scan_wf(
             (registration, positions, across(["by_method"])),
             (registration, derivatives, [("outputnode.record", "inputnode.position")]),
             (resampling, quantification, [("outputnode.pet_mni", "inputnode.pet")]),
+            (registration, quantification, [("outputnode.record", "inputnode.position")]),
             (resampling, derivatives, across(["pet_t1w", "pet_mni"])),
             (quantification, derivatives, across(SUVR_IMAGES)),
             (inputs, regional, into(["gm", "wm", "mask", "field", "warp"])),

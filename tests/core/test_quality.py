@@ -9,6 +9,7 @@ from bidsapp.core.quality import (
     centiloid_findings,
     coverage_findings,
     coverage_refusal,
+    doubts_number,
     drift_findings,
     end_findings,
     motion_findings,
@@ -17,6 +18,8 @@ from bidsapp.core.quality import (
     part_findings,
     position_findings,
     resolution_findings,
+    slope_findings,
+    uneven_refusal,
 )
 from bidsapp.core.regions.voi import CoverageRule, VoiStatistics
 from bidsapp.data import read_table
@@ -141,3 +144,15 @@ def test_the_effect_of_a_late_mean_has_its_direction_and_size():
     assert "5.0 min late changed it by about +2.0 CL (between +1.0 and +3.0)" in late.message
     (early,) = drift_findings(-10.0, (0.4, 0.1), 1.0)
     assert "10.0 min early changed it by about -4.0 CL (between -6.0 and -2.0)" in early.message
+
+
+@pytest.mark.parametrize("per_min", [2.1, -2.1, 40.0])
+def test_a_centiloid_that_runs_up_or_down_is_told_and_takes_the_band(per_min):
+    assert slope_findings(per_min / 30, 2.0) == ()
+    (found,) = slope_findings(per_min, 2.0)
+    assert f"{per_min:+.1f} per minute" in found.message and doubts_number([found])
+
+
+def test_a_very_uneven_reference_region_gives_no_number():
+    assert uneven_refusal("wc", 0.4, 0.4) is None and uneven_refusal("wc", None, 0.4) is None
+    assert "region wc the uptake varies by 45%" in uneven_refusal("wc", 0.45, 0.4)

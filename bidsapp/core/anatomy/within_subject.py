@@ -40,7 +40,14 @@ from bidsapp.core.grid.alignment import (
     rigid_matrix,
     transform,
 )
-from bidsapp.core.grid.sampling import Float32, Float64, blur, scattered_points, trilinear
+from bidsapp.core.grid.sampling import (
+    SD_PER_MAD,
+    Float32,
+    Float64,
+    blur,
+    scattered_points,
+    trilinear,
+)
 from bidsapp.core.grid.volume import Grid, Volume, known_or_zero, mask_slices
 from bidsapp.core.quality import Flag
 from bidsapp.errors import BadDataError
@@ -344,7 +351,7 @@ class _Level:
         found = []
         for own in values:
             residual = own - target
-            sigma = 1.4826 * max(float(np.median(np.abs(residual))), 1e-6)
+            sigma = SD_PER_MAD * max(float(np.median(np.abs(residual))), 1e-6)
             weight = np.clip(1 - (residual / (TUKEY * sigma)) ** 2, 0, None) ** 2
             weighted = jacobian * weight[:, None]
             found.append(-linalg.solve(jacobian.T @ weighted, weighted.T @ residual))

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import binary_closing, distance_transform_edt, gaussian_filter
 
 from bidsapp.core.grid.alignment import inverse, transform
-from bidsapp.core.grid.sampling import FWHM_PER_SIGMA, block_mean
+from bidsapp.core.grid.sampling import FWHM_PER_SIGMA, SD_PER_MAD, block_mean
 from bidsapp.core.grid.volume import Grid, Volume, known_or_zero
 
 Mask = NDArray[np.bool_]
@@ -21,6 +21,11 @@ _MANY_TIMES = 5.0  # the voxels of the other levels: the peak of a histogram has
 _STEEP_MM = 3.5  # planes farther apart may differ by anatomy
 _LEAST_COMMON = 150  # pixels of tissue in both of two planes, for the step between them to be told
 _NEIGHBOURS = 3  # steps on either side that show what is usual there
+_WIDE_MM2 = 3000.0  # planes whose common tissue is as large as that average noise and anatomy out
+# Standard deviations of steps between good planes, at least: wide ones, narrow ones. An image whose
+# planes are all uneven must not pass for a noisy one, so the second is the largest, too.
+_USUAL_STEP = (0.009, 0.04)
+_LEAST_STEPS = 12  # fewer tell nothing of what is usual
 _AIR_MM = 40.0  # from the brain: beyond skull and scalp
 _AIR_BLOCK_MM = 8.0
 _LEAST_AIR = 200  # blocks; fewer are no background
@@ -74,6 +79,9 @@ class Damage:
         their mean; 0 to 2.
     step_axis, step_plane : int
         Where it is: voxel axis, and the plane before it.
+    step_sds : float
+        Largest step in standard deviations of those between the planes of this image; the step of
+        narrow planes, which differ by anatomy, counts little.
     """
 
     lost: Mask
@@ -81,6 +89,7 @@ class Damage:
     plane_step: float
     step_axis: int
     step_plane: int
+    step_sds: float
 
 
 def inspect(image: Volume, tissue: Mask) -> Damage:
@@ -102,12 +111,12 @@ def inspect(image: Volume, tissue: Mask) -> Damage:
     nothing = np.zeros(tissue.shape, bool)
     usual = float(np.median(data[tissue])) if tissue.any() else 0.0
     if usual <= 0:
-        return Damage(tissue if tissue.any() else nothing, 0.0, 0.0, 0, 0)
+        return Damage(tissue if tissue.any() else nothing, 0.0, 0.0, 0, 0, 0.0)
     values = data[tissue]
     top = data == values.max()
     sigma = _VOID_FWHM_MM / FWHM_PER_SIGMA / image.grid.voxel_size
     void = gaussian_filter(data, sigma, mode="nearest") < _VOID * usual
-    step, axis, plane = _largest_step(data, tissue, image.grid.voxel_size)
+    step, axis, plane, sds = _largest_step(data, tissue, image.grid.voxel_size)
     filled = _filled(data, tissue) & ~top
     return Damage(
         lost=tissue & (filled | void),
@@ -115,6 +124,7 @@ def inspect(image: Volume, tissue: Mask) -> Damage:
         plane_step=step,
         step_axis=axis,
         step_plane=plane,
+        step_sds=sds,
     )
 
 
@@ -162,23 +172,32 @@ def _filled(data: NDArray[np.float32], tissue: Mask) -> Mask:
 
 def _largest_step(
     data: NDArray[np.float32], tissue: Mask, voxel_mm: NDArray[np.float64]
-) -> tuple[float, int, int]:
-    """Largest step between two planes, its axis and its first plane."""
-    largest, where = 0.0, (0, 0)
+) -> tuple[float, int, int, float]:
+    """Largest step between two planes, its axis and its first plane; largest in SDs."""
+    largest, where, most_sds = 0.0, (0, 0), 0.0
     inside = np.where(tissue, data, 0).astype(np.float64)
     for axis in np.flatnonzero(voxel_mm <= _STEEP_MM).tolist():
         planes, there = np.moveaxis(inside, axis, 0), np.moveaxis(tissue, axis, 0)
         both = there[1:] & there[:-1]
         first, second = ((part * both).sum(axis=(1, 2)) for part in (planes[:-1], planes[1:]))
-        told = (both.sum(axis=(1, 2)) >= _LEAST_COMMON) & (first + second > 0)
+        common = both.sum(axis=(1, 2))
+        told = (common >= _LEAST_COMMON) & (first + second > 0)
         step = np.where(told, 2 * (second - first) / np.where(told, first + second, 1.0), np.nan)
+        size = np.zeros(len(step))
         for k in np.flatnonzero(told).tolist():
             around = np.r_[step[max(k - _NEIGHBOURS, 0) : k], step[k + 1 : k + 1 + _NEIGHBOURS]]
             around = around[np.isfinite(around)]
-            size = abs(step[k] - (float(np.median(around)) if around.size else 0.0))
-            if size > largest:
-                largest, where = float(size), (axis, k)
-    return largest, *where
+            size[k] = abs(step[k] - (float(np.median(around)) if around.size else 0.0))
+        if not told.any():
+            continue
+        if size.max() > largest:
+            largest, where = float(size.max()), (axis, int(size.argmax()))
+        wide = common * np.prod(np.delete(voxel_mm, axis)) >= _WIDE_MM2
+        narrow = _USUAL_STEP[1]
+        usual = SD_PER_MAD * float(np.median(size[told])) if told.sum() >= _LEAST_STEPS else narrow
+        sds = size / np.where(wide, np.clip(usual, *_USUAL_STEP), narrow)
+        most_sds = max(most_sds, float(sds.max()))
+    return largest, *where, most_sds
 
 
 def air_level(image: Volume, brain: Mask, usual: float) -> float | None:
@@ -205,6 +224,25 @@ def air_level(image: Volume, brain: Mask, usual: float) -> float | None:
     if len(values) < _LEAST_AIR or usual <= 0 or not brain.any():
         return None
     return abs(float(np.median(values))) / usual
+
+
+def variation(image: Volume, region: Mask) -> float | None:
+    """Coefficient of variation of a region; None when it holds nothing.
+
+    Parameters
+    ----------
+    image : Volume, 3D
+    region : ndarray of bool, shape (X, Y, Z)
+
+    Returns
+    -------
+    float or None
+        Standard deviation over mean.
+    """
+    values = image.data[region & np.isfinite(image.data)].astype(np.float64)
+    if not values.size or (middle := float(values.mean())) <= 0:
+        return None
+    return float(values.std()) / middle
 
 
 def voxels_at(points: NDArray[np.float64], grid: Grid) -> Mask:

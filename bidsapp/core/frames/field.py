@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import binary_erosion
 
 from bidsapp.core.grid.resample import Box, measured_box
+from bidsapp.core.grid.sampling import SD_PER_MAD
 from bidsapp.core.grid.volume import Volume, known_or_zero
 
 _SEARCHED_MM = 16.0  # planes at an end that may be artefacts
@@ -141,4 +142,4 @@ def _noise(plane: NDArray[np.float32], head: NDArray[np.bool_]) -> float:
     """Noise of a plane: robust size of its second differences along both axes, at the head."""
     centre = 4 * plane
     around = sum(np.roll(plane, shift, axis) for axis in (0, 1) for shift in (1, -1))
-    return 1.4826 * float(np.median(np.abs((centre - around)[head]))) / np.sqrt(20)
+    return SD_PER_MAD * float(np.median(np.abs((centre - around)[head]))) / np.sqrt(20)

@@ -15,6 +15,7 @@ Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
 FWHM_PER_SIGMA = float(np.sqrt(8 * np.log(2)))
+SD_PER_MAD = 1.4826  # of a normal distribution
 
 
 _GOLDEN = 0.6180339887498949

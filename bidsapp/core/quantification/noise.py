@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage, optimize
 
+from bidsapp.core.grid.sampling import SD_PER_MAD
 from bidsapp.core.grid.volume import mask_slices
 
 Float = NDArray[np.float64]
 
-_SD_PER_MAD = 1.4826
 _FLAT_PART = 0.2  # of the voxels, those where the smoothed image curves least
 _SMOOTH_MM = 4.0  # standard deviation; wider than the noise, narrower than a gyrus
 _FEWEST = 300  # voxels; fewer do not tell
@@ -103,7 +103,7 @@ def _difference_variance(part: Float, smooth: Float, flat: NDArray[np.bool_], la
         second = np.roll(part, lag, axis) - 2 * part + np.roll(part, -lag, axis)
         values.append(second[flat] / smooth[flat])
     together = np.concatenate(values)
-    return float(_SD_PER_MAD * np.median(np.abs(together - np.median(together)))) ** 2
+    return float(SD_PER_MAD * np.median(np.abs(together - np.median(together)))) ** 2
 
 
 def _sigma(ratio: float, voxel_mm: float) -> float:

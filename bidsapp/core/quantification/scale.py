@@ -189,7 +189,10 @@ class Expressed:
 
 
 def express(
-    suvr: Mapping[str, float | None], scale: Scale, noise: Mapping[str, float | None]
+    suvr: Mapping[str, float | None],
+    scale: Scale,
+    noise: Mapping[str, float | None],
+    fwhm_mm: float | None = None,
 ) -> Expressed:
     """Put the SUVRs of a scan on the Centiloid scale.
 
@@ -198,6 +201,7 @@ def express(
     suvr : by reference region, None where not measured
     scale : equations that belong to the scan
     noise : relative standard deviation of these SUVRs by the noise of the image
+    fwhm_mm : blur of the image; None when it is not known, or the equations allow for it
 
     Returns
     -------
@@ -211,7 +215,8 @@ def express(
     main = values.get(scale.main)
     uncertainty = None
     if main is not None and ratio is not None:
-        uncertainty = propagate(ratio, scale.equations[scale.main], scale.error, noise[scale.main])
+        line = scale.equations[scale.main]
+        uncertainty = propagate(ratio, line, scale.error, noise[scale.main], fwhm_mm)
     return Expressed(
         centiloid=main,
         centiloids=values,

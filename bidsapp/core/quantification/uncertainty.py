@@ -20,10 +20,16 @@ from bidsapp.settings import Interval
 
 COMPONENTS = (
     "anchors", "line", "tracer", "noise", "repeatability", "pipeline", "pipeline_bias",
+    "resolution",
 )  # fmt: skip
 
 # What of it keeps each quantity from the Centiloid that was measured.
-PARTS = {Interval.RESCAN: ("noise", "repeatability"), Interval.PIB: COMPONENTS}
+PARTS = {Interval.RESCAN: ("noise", "repeatability", "resolution"), Interval.PIB: COMPONENTS}
+
+# What blur beyond that of scanners does: it draws a Centiloid towards 30, and people differ. CL per
+# CL and mm^2, CL per mm^2, of twelve people whose PET was smoothed (docs/uncertainty.md).
+_USUAL_FWHM_MM = 7.0
+_TOWARDS_CL, _PULL, _SPREAD = 30.0, 0.001, 0.01
 
 _Z95 = 1.959963984540054
 _FARTHEST = 40  # doublings of a standard deviation: beyond, an end of an interval is nowhere
@@ -60,12 +66,14 @@ class Uncertainty:
     equation : that made it
     error : constants of repeat scans and of the pipeline
     noise : standard deviation of the SUVR by the noise of the image, relative to the SUVR
+    fwhm_mm : blur of the image; 0 where the equation allows for it
     """
 
     value: float
     equation: Equation
     error: ScanError
     noise: float
+    fwhm_mm: float = 0.0
 
     @property
     def components(self) -> dict[str, float]:
@@ -152,6 +160,7 @@ class Uncertainty:
             "repeatability": abs(signal) * self.error.repeatability,
             "pipeline": self.error.pipeline_sd,
             "pipeline_bias": self.error.pipeline_bias_sd,
+            "resolution": _resolution(truth, self.fwhm_mm),
         }
 
     def _end(self, sign: int, kind: Interval) -> float | None:
@@ -169,7 +178,11 @@ class Uncertainty:
 
 
 def propagate(
-    suvr: float, equation: Equation, error: ScanError, noise: float | None
+    suvr: float,
+    equation: Equation,
+    error: ScanError,
+    noise: float | None,
+    fwhm_mm: float | None = None,
 ) -> Uncertainty | None:
     """Uncertainty of the Centiloid of one scan.
 
@@ -180,6 +193,7 @@ def propagate(
     error : constants of repeat scans and of the pipeline
     noise : standard deviation of the SUVR by the noise of this image, relative to the SUVR;
         None when it could not be measured, which counts as none
+    fwhm_mm : blur of the image, None when it is not known or the equation was made with such images
 
     Returns
     -------
@@ -188,7 +202,7 @@ def propagate(
     """
     if equation.anchors is None:
         return None
-    return Uncertainty(centiloid(suvr, equation), equation, error, noise or 0.0)
+    return Uncertainty(centiloid(suvr, equation), equation, error, noise or 0.0, fwhm_mm or 0.0)
 
 
 def probability_above(value: float, sd: float, cutoff: float) -> float:
@@ -254,6 +268,12 @@ def at_load(at_zero: float, at_hundred: float, value: float, full_at: float | No
     most = math.inf if full_at is None else full_at / 100
     load = min(max(value, 0.0) / 100, most) / min(most, 1.0)
     return math.sqrt(at_zero**2 + max(at_hundred**2 - at_zero**2, 0.0) * load**2)
+
+
+def _resolution(value: float, fwhm_mm: float) -> float:
+    """What the blur of an image does that was smoothed after the reconstruction."""
+    beyond = max(fwhm_mm**2 - _USUAL_FWHM_MM**2, 0.0)
+    return beyond * math.hypot(_PULL * (value - _TOWARDS_CL), _SPREAD)
 
 
 def _anchors(value: float, anchors: Anchors) -> float:

@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 from scipy.linalg import expm, logm, polar
 
 from bidsapp.core.grid.alignment import LENGTH_MM, Matrix, inverse, rigid_matrix, transform
-from bidsapp.core.grid.sampling import Float32, Float64, trilinear
+from bidsapp.core.grid.sampling import SD_PER_MAD, Float32, Float64, trilinear
 from bidsapp.core.registration.levels import Levels, Places
 
 CAUCHY = 3.0  # in robust standard deviations; 2.4 is 95 % efficient on Gaussian residuals
@@ -369,6 +369,6 @@ def cauchy_weights(residual: Float64) -> Float64:
     ndarray, shape (N,)
         Above 0 to 1.
     """
-    scale = CAUCHY * 1.4826 * float(np.median(np.abs(residual)))
+    scale = CAUCHY * SD_PER_MAD * float(np.median(np.abs(residual)))
     weights: Float64 = 1 / (1 + (residual / max(scale, 1e-12)) ** 2)
     return weights

@@ -16,14 +16,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import optimize, stats
 
+from bidsapp.core.grid.sampling import SD_PER_MAD
 from bidsapp.errors import BadDataError
 
 Float = NDArray[np.float64]
 
 FEWEST = 3  # people: a line through two has no residual
-
-# MAD of a normal distribution times this is its standard deviation.
-_SD_PER_MAD = 1.4826
 
 _LEAST_FREEDOM = 3.0  # Student's t is not followed into its longest tails
 
@@ -307,7 +305,7 @@ def robust_z(x: ArrayLike, y: ArrayLike, load: ArrayLike, least_sd: float) -> Fl
     scale = np.empty_like(residual)
     for group in (high, ~high):
         part = residual[group] if group.sum() >= 8 else residual
-        scale[group] = max(_SD_PER_MAD * float(np.median(np.abs(part))), least_sd)
+        scale[group] = max(SD_PER_MAD * float(np.median(np.abs(part))), least_sd)
     return residual / scale
 
 

@@ -11,6 +11,7 @@ from bidsapp.core.frames.damage import (
     crosses,
     flat_voxels,
     inspect,
+    variation,
     voxels_at,
     without_spikes,
 )
@@ -73,14 +74,19 @@ TISSUE = ball(36.0)
 BOTTOM = int(MIDDLE[2] - 36 / VOXEL_MM)
 
 
-@pytest.fixture(scope="module")
-def pet():
-    """Grey on white, blurred, with the noise of a short frame, in air that is nearly none."""
+def phantom(noise_sd):
+    """Grey on white, blurred, with noise, in air that is nearly none."""
     rng = np.random.default_rng(2)
     uptake = np.where(BRAIN, np.where(ball(30.0), 1.8, 1.0), 0.02)
     noise = ndimage.gaussian_filter(rng.normal(size=SHAPE), 0.9)
-    values = ndimage.gaussian_filter(uptake, 0.9) * (1 + 0.15 * noise / noise.std())
+    values = ndimage.gaussian_filter(uptake, 0.9) * (1 + noise_sd * noise / noise.std())
     return (8000 * values).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def pet():
+    """With the noise of a short frame."""
+    return phantom(0.15)
 
 
 def clipped(data, share):
@@ -110,7 +116,7 @@ def codes(data):
     numbers = {
         "pet_lost_share": float(found.lost.sum() / TISSUE.sum()),
         "pet_clipped_share": found.clipped_share,
-        "pet_plane_step": found.plane_step,
+        "pet_plane_step_sds": found.step_sds,
         "pet_air_level": air_level(Volume(data, AFFINE), BRAIN, float(np.median(data[TISSUE]))),
     }
     return {flag.code for flag in damage_findings(numbers, read_table("limits"))}
@@ -173,6 +179,36 @@ def test_planes_that_were_scaled_make_a_step(pet, factor):
     assert codes(scaled(pet, factor)) == {"pet-plane-step"}
     assert crosses(found, TISSUE, 0.01)
     assert not crosses(found, filled(TISSUE, 14, 0.0).astype(bool), 0.01)
+
+
+@pytest.mark.parametrize("noise_sd", [0.02, 0.15])
+@pytest.mark.parametrize("factor", [0.93, 1.08])
+def test_a_small_step_is_told_by_planes_of_much_tissue(noise_sd, factor):
+    limit = read_table("limits")["pet_plane_step_sds"]["flag"]
+    thin = ndimage.uniform_filter1d(phantom(noise_sd).repeat(2, axis=2), 2, axis=2)
+    spoilt = thin.copy()
+    spoilt[:, :, : SHAPE[2]] *= factor
+    affine, tissue = AFFINE @ np.diag([1.0, 1.0, 0.5, 1.0]), TISSUE.repeat(2, axis=2)
+    assert inspect(Volume(thin, affine), tissue).step_sds < limit
+    assert inspect(Volume(spoilt, affine), tissue).step_sds > limit
+
+
+def test_planes_that_are_all_uneven_are_no_noise(pet):
+    uneven = pet.copy()
+    uneven[:, :, ::2] *= 0.6
+    assert codes(uneven) == {"pet-plane-step"}
+
+
+@pytest.mark.parametrize(("factor", "radius_mm"), [(0.4, 20.0), (3.0, 12.0)])
+def test_a_part_that_differs_makes_a_region_uneven(pet, factor, radius_mm):
+    region, part = ball(36.0), ball(radius_mm)
+    whole = variation(Volume(pet, AFFINE), region)
+    spoilt = np.where(part, factor * pet, pet)
+    assert variation(Volume(spoilt, AFFINE), region) > whole
+    assert variation(Volume(7 * spoilt, AFFINE), part) == pytest.approx(
+        variation(Volume(pet, AFFINE), part)
+    )
+    assert variation(Volume(0 * pet, AFFINE), region) is None
 
 
 @pytest.mark.parametrize("level", [0.05, 0.2, -0.1])

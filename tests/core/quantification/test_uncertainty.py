@@ -144,3 +144,20 @@ def test_reference_regions_are_compared_in_their_own_measure():
     assert found[:2] == ("wcb", 6.0) and found[2] == pytest.approx(5.8, abs=0.2)
     assert largest_disagreement({"wc": 10.0, "pons": None}, "wc", expected) is None
     assert largest_disagreement({"wc": None, "pons": 1.0}, "wc", expected) is None
+
+
+@pytest.mark.parametrize(
+    ("centiloid", "smoothed_mm", "change"),  # measured: twelve people's PET smoothed in place
+    [(114.8, 8, -5.39), (83.1, 8, -3.08), (89.1, 6, -2.30), (66.7, 8, -3.72), (17.2, 8, 1.32),
+     (6.9, 8, 1.06), (53.5, 6, -0.90)],
+)  # fmt: skip
+def test_the_interval_of_a_smoothed_image_holds_what_smoothing_does(centiloid, smoothed_mm, change):
+    equation = tracers()["PIB"].equation
+    suvr = (centiloid + change - equation.intercept) / equation.slope
+    blur = math.hypot(6.0, smoothed_mm)
+    found = propagate(suvr, equation, ScanError(0.0), None, blur)
+    assert found.sd(Interval.RESCAN) == found.components["resolution"]
+    low, high = found.interval(Interval.RESCAN)
+    assert low < centiloid < high
+    for usual in (None, 5.0, 7.0):
+        assert propagate(suvr, equation, ScanError(0.0), None, usual).sd(Interval.RESCAN) == 0
