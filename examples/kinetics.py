@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from bidsapp.core.kinetics.models import fit_models
-from bidsapp.core.kinetics.study import Study
+from bidsapp.core.kinetics.study import KineticStudy
 from bidsapp.core.kinetics.weights import frame_weights
 from bidsapp.report.charts import curves
 from bidsapp.report.figure import Words
@@ -32,7 +32,7 @@ def main(out: Path) -> Path:
     curve = means(minutes, reference, start, end)
     measured = np.array([means(minutes, row, start, end) for row in tissue])
     decay = np.exp(np.log(2) * (start + end) / 2 / HALF_LIFE_S)
-    study = Study.of(start, end, measured, curve, frame_weights(start, end, curve, decay))
+    study = KineticStudy.of(start, end, measured, curve, frame_weights(start, end, curve, decay))
     models = (KineticModel.SRTM, KineticModel.LOGAN)
     fits = fit_models(study, models, t_star_min={KineticModel.LOGAN: 30.0})
     for model in models:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -97,3 +98,13 @@ def test_every_word_of_the_glossary_is_used_in_the_docs():
     text = re.sub(r"\s+", " ", text).lower()
     words = [word for term in terms for word in term.lower().split(", ")]
     assert [word for word in words if not re.search(rf"\b{re.escape(word)}", text)] == []
+
+
+def test_a_name_of_a_class_stands_once():
+    names = [
+        node.name
+        for path in sorted(PACKAGE.rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.ClassDef)
+    ]
+    assert [name for name, times in Counter(names).items() if times > 1] == []

@@ -13,7 +13,7 @@ from typing import Any
 
 from bidsapp.bids.entities import join_entities
 from bidsapp.bids.pet_metadata import PetTiming
-from bidsapp.core.quality import Flag, Level
+from bidsapp.core.quality import Flag, QualityLevel
 
 __all__ = ["PetPart", "PetTiming", "Plan", "ScanFailure", "ScanPlan", "ScanSkip", "T1wPlan",
            "WindowChoice"]  # fmt: skip
@@ -61,7 +61,7 @@ class WindowChoice:
     used_min: tuple[float, float]
     frame_weights_s: tuple[float, ...]
     coverage: float
-    verdict: Level
+    verdict: QualityLevel
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ from bidsapp.bids.t1w_choice import choose_t1w
 from bidsapp.bids.templates import on_template, plan_templates
 from bidsapp.bids.values import is_number
 from bidsapp.core.frames.frames import choose_frames, deviations, nearest_window, refusal
-from bidsapp.core.quality import Flag, Level
+from bidsapp.core.quality import Flag, QualityLevel
 from bidsapp.data.series_texts import is_unknown
 from bidsapp.data.tau import tau_tracers
 from bidsapp.data.tracers import NamedTracers, Tracer, named_tracers, tracers, window_rule
@@ -215,7 +215,7 @@ def choose_window(
         flags = (Flag("window-off", f"{reason}: do not read this Centiloid as a standard one"),)
     flags = flags or deviations(choice, window, rule)
     used_min = choice.window_used_start_s / 60, choice.window_used_end_s / 60
-    verdict = Level.LOOK if flags else Level.GOOD
+    verdict = QualityLevel.LOOK if flags else QualityLevel.GOOD
     chosen = WindowChoice(tracer.window_min, used_min, choice.weights, choice.coverage, verdict)
     return chosen, flags
 

@@ -38,7 +38,7 @@ _DICOM_MAGIC = slice(128, 132)
 
 
 @dataclass(frozen=True)
-class Scan:
+class ArchiveScan:
     """One PET of one person with the T1w that goes with it.
 
     Attributes
@@ -59,7 +59,7 @@ class Scan:
 
 
 @dataclass(frozen=True)
-class _Found:
+class _ArchiveImage:
     """An image of the archive: whose it is and what it shows."""
 
     path: Path
@@ -69,7 +69,7 @@ class _Found:
     folder_role: str | None
 
 
-def find_images(folder: Path, converted: Path, *, tracer: str | None = None) -> list[Scan]:
+def find_images(folder: Path, converted: Path, *, tracer: str | None = None) -> list[ArchiveScan]:
     """Find every person's PET and T1w.
 
     Parameters
@@ -102,7 +102,7 @@ def find_images(folder: Path, converted: Path, *, tracer: str | None = None) -> 
     return _joined(known, folder)
 
 
-def found_suspects(scans: Sequence[Scan], *, only_pib: bool) -> tuple[Suspect, ...]:
+def found_suspects(scans: Sequence[ArchiveScan], *, only_pib: bool) -> tuple[Suspect, ...]:
     """Scans whose metadata, folder and file name disagree about the tracer, or that do not belong.
 
     Parameters
@@ -141,7 +141,7 @@ def _asked(name: str | None) -> str | None:
     return tracer.code
 
 
-def _from_table(table: Path) -> list[Scan]:
+def _from_table(table: Path) -> list[ArchiveScan]:
     """Scans of a table with columns person, group, tracer, pet, t1w; paths may be relative."""
     rows = read_rows(table)
     if missing := [name for name in ("person", "tracer", "pet", "t1w") if name not in rows[0]]:
@@ -157,7 +157,9 @@ def _from_table(table: Path) -> list[Scan]:
                 raise NoInputError(f"{table}: {row['person']}: {path} does not exist")
         young = _says_young(_words(row.get("group", ""))) or _is_young_name(row["person"])
         scans.append(
-            Scan(row["person"], young, tracer.code, pet, t1w, _contradiction(pet, tracer.code))
+            ArchiveScan(
+                row["person"], young, tracer.code, pet, t1w, _contradiction(pet, tracer.code)
+            )
         )
     return scans
 
@@ -184,7 +186,7 @@ def _images(folder: Path, converted: Path) -> Iterator[Path]:
             yield _converted(place, relative, converted)
 
 
-def _recognised(path: Path, root: Path, asked: str | None) -> _Found | None:
+def _recognised(path: Path, root: Path, asked: str | None) -> _ArchiveImage | None:
     """Whose image it is and what it shows, or None for what is none of ours."""
     try:
         parts = path.relative_to(root).parts
@@ -202,7 +204,7 @@ def _recognised(path: Path, root: Path, asked: str | None) -> _Found | None:
     person = _person(last) or next(groups, None)
     if person is None:
         return None
-    return _Found(
+    return _ArchiveImage(
         path=path,
         person=person,
         role=role,
@@ -211,12 +213,12 @@ def _recognised(path: Path, root: Path, asked: str | None) -> _Found | None:
     )
 
 
-def _joined(found: list[_Found], folder: Path) -> list[Scan]:
+def _joined(found: list[_ArchiveImage], folder: Path) -> list[ArchiveScan]:
     """PET and T1w of the same person."""
-    t1w: dict[str, _Found] = {}
-    pets: dict[tuple[str, str], _Found] = {}
+    t1w: dict[str, _ArchiveImage] = {}
+    pets: dict[tuple[str, str], _ArchiveImage] = {}
     for item in found:
-        place: dict[Any, _Found] = t1w if item.role == T1W else pets
+        place: dict[Any, _ArchiveImage] = t1w if item.role == T1W else pets
         key = item.person if item.role == T1W else (item.person, item.role)
         if key in place:
             raise BadDataError(
@@ -225,7 +227,7 @@ def _joined(found: list[_Found], folder: Path) -> list[Scan]:
             )
         place[key] = item
     scans = [
-        Scan(
+        ArchiveScan(
             person=person,
             is_young=item.is_young or (person in t1w and t1w[person].is_young),
             tracer=code,

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bidsapp.calibrate.archive import Scan
+from bidsapp.calibrate.archive import ArchiveScan
 from bidsapp.calibrate.tables import Pair, Person, is_young, read_rows
 from bidsapp.core.statistics.calibration import Suspect
 from bidsapp.data.tracers import tracers
@@ -29,7 +29,7 @@ _FLAGS = {
 }
 
 
-def write_dataset(scans: Sequence[Scan], folder: Path) -> None:
+def write_dataset(scans: Sequence[ArchiveScan], folder: Path) -> None:
     """Write a raw dataset of links to the images, with the sidecars that the pipeline needs.
 
     The archive's images are averages over the tracer's window (or its frames, equally long), which
@@ -94,7 +94,7 @@ def expected_of_bids(folder: Path, derivatives: Path) -> list[Expected]:
 
 
 def measured(
-    scans: Sequence[Scan | Expected], derivatives: Path
+    scans: Sequence[ArchiveScan | Expected], derivatives: Path
 ) -> tuple[list[Person], list[Pair], dict[str, str], tuple[Suspect, ...]]:
     """What the pipeline measured.
 
@@ -136,7 +136,7 @@ def measured(
     return people, pairs, missing, tuple(suspects)
 
 
-def image_hashes(scans: Iterable[Scan]) -> dict[str, dict[str, str]]:
+def image_hashes(scans: Iterable[ArchiveScan]) -> dict[str, dict[str, str]]:
     """SHA-256 of every image, by person and what it shows."""
     found: dict[str, dict[str, str]] = {}
     for scan in scans:
@@ -151,7 +151,7 @@ def bids_label(person: str) -> str:
     return re.sub(r"[^A-Za-z0-9]", "", person.removeprefix("sub-"))
 
 
-def _flagged(scan: Scan | Expected, record: ScanRecord) -> list[Suspect]:
+def _flagged(scan: ArchiveScan | Expected, record: ScanRecord) -> list[Suspect]:
     return [
         Suspect(
             (scan.person,),
@@ -172,7 +172,7 @@ def _link(image: Path, folder: Path, stem: str) -> None:
     target.symlink_to(image.resolve())
 
 
-def _sidecar(scan: Scan) -> dict[str, object]:
+def _sidecar(scan: ArchiveScan) -> dict[str, object]:
     """Metadata of an average over the tracer's window; its frames, if any, are equally long."""
     tracer = tracers()[scan.tracer]
     start, end = (60 * minutes for minutes in tracer.window_min)

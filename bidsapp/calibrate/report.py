@@ -22,7 +22,7 @@ REPORT_SCHEMA = "centipet-calibration-report/1"
 
 
 @dataclass(frozen=True)
-class Study:
+class CalibrationStudy:
     """A calibration with everything its report tells.
 
     Attributes
@@ -71,7 +71,7 @@ class Study:
         return tuple(dict.fromkeys(found))
 
 
-def write(study: Study, folder: Path) -> list[Path]:
+def write(study: CalibrationStudy, folder: Path) -> list[Path]:
     """Write report, plots and, where the criteria are met, the file for ``--calibration``."""
     stem = f"level{study.level}"
     written = [write_json(folder / f"{stem}_report.json", report(study))]
@@ -82,7 +82,7 @@ def write(study: Study, folder: Path) -> list[Path]:
     return written
 
 
-def report(study: Study) -> dict[str, Any]:
+def report(study: CalibrationStudy) -> dict[str, Any]:
     """Content of the report, signed."""
     return signed(
         {
@@ -103,7 +103,7 @@ def report(study: Study) -> dict[str, Any]:
     )
 
 
-def calibration(study: Study) -> dict[str, Any]:
+def calibration(study: CalibrationStudy) -> dict[str, Any]:
     """Content of the file for ``--calibration``, signed: what passed, and what it rests on."""
     lines, prints = equations(study.calibrations), dict(study.fingerprints)
     spreads = disagreements(study.calibrations)
@@ -132,7 +132,7 @@ def versions() -> dict[str, str]:
     }
 
 
-def words(study: Study) -> str:
+def words(study: CalibrationStudy) -> str:
     """Text for the terminal: coefficients with standard errors, criteria, doubts."""
     lines = []
     for (code, name), item in study.calibrations.items():
@@ -148,7 +148,7 @@ def words(study: Study) -> str:
     return "\n".join([*lines, "", f"Level {study.level}: {verdict}"])
 
 
-def _words(code: str, name: str, item: Calibration, study: Study) -> list[str]:
+def _words(code: str, name: str, item: Calibration, study: CalibrationStudy) -> list[str]:
     equation, line = item.equation, item.line
     lines = [
         f"{tracers()[code].name}, reference region {name}, n = {line.n}, {study.regression} "
@@ -189,7 +189,7 @@ def _words(code: str, name: str, item: Calibration, study: Study) -> list[str]:
     return lines
 
 
-def _told(code: str, name: str, item: Calibration, study: Study) -> dict[str, Any]:
+def _told(code: str, name: str, item: Calibration, study: CalibrationStudy) -> dict[str, Any]:
     table_line = study.table_lines.get(code) if name == "wc" else None
     return {
         "tracer": code,

@@ -20,10 +20,10 @@ from bidsapp.options.checks import finite
 from bidsapp.options.option_table import OWNERS
 
 if TYPE_CHECKING:
-    from bidsapp.calibrate.archive import Scan
+    from bidsapp.calibrate.archive import ArchiveScan
     from bidsapp.calibrate.dataset import Expected
     from bidsapp.calibrate.fit import Key
-    from bidsapp.calibrate.report import Study
+    from bidsapp.calibrate.report import CalibrationStudy
     from bidsapp.calibrate.tables import Pair, Person
     from bidsapp.core.quantification.centiloid import Anchors
     from bidsapp.core.quantification.scale import Fingerprint
@@ -114,7 +114,7 @@ def _run(options: argparse.Namespace, others: list[str]) -> int:
     return ExitCode.OK if study.passed else ExitCode.SCAN_FAILED
 
 
-def _from_table(options: argparse.Namespace, others: list[str]) -> Study:
+def _from_table(options: argparse.Namespace, others: list[str]) -> CalibrationStudy:
     from bidsapp.calibrate.tables import read_pairs, read_people, with_published
     from bidsapp.io.hashes import file_hash
 
@@ -129,7 +129,7 @@ def _from_table(options: argparse.Namespace, others: list[str]) -> Study:
     return _level2(read_pairs(table), processing, source, options)
 
 
-def _from_images(options: argparse.Namespace, others: list[str]) -> Study:
+def _from_images(options: argparse.Namespace, others: list[str]) -> CalibrationStudy:
     """Run the pipeline on the images, and calibrate with what it measured."""
     from dataclasses import replace
 
@@ -147,7 +147,7 @@ def _from_images(options: argparse.Namespace, others: list[str]) -> Study:
     derivatives, folder = work / "derivatives", options.folder.absolute()
     source: dict[str, Any] = {"kind": "images", "name": folder.name}
     suspects: tuple[Suspect, ...] = ()
-    scans: Sequence[Scan | Expected]
+    scans: Sequence[ArchiveScan | Expected]
     if is_bids(folder):
         _process(folder, derivatives, work, others)
         scans = expected_of_bids(folder, derivatives)
@@ -188,9 +188,9 @@ def _level1(
     processing: Processing,
     source: Mapping[str, Any],
     options: argparse.Namespace,
-) -> Study:
+) -> CalibrationStudy:
     from bidsapp.calibrate.fit import fit_level1, regression
-    from bidsapp.calibrate.report import Study
+    from bidsapp.calibrate.report import CalibrationStudy
     from bidsapp.calibrate.tables import not_among
 
     prints, standard = _prints(processing, {("PIB", "wc"), *_keys("PIB")})
@@ -201,7 +201,9 @@ def _level1(
         fit=regression(options.regression, options.error_ratio),
     )
     present = {name for item in found.values() for name in item.names}
-    return Study(1, options.regression, found, prints, standard, source, absent=not_among(present))
+    return CalibrationStudy(
+        1, options.regression, found, prints, standard, source, absent=not_among(present)
+    )
 
 
 def _level2(
@@ -209,9 +211,9 @@ def _level2(
     processing: Processing,
     source: Mapping[str, Any],
     options: argparse.Namespace,
-) -> Study:
+) -> CalibrationStudy:
     from bidsapp.calibrate.fit import fit_level2, own_line, regression
-    from bidsapp.calibrate.report import Study
+    from bidsapp.calibrate.report import CalibrationStudy
     from bidsapp.data.calibrations import read_calibration
 
     codes = dict.fromkeys(pair.tracer for pair in pairs)
@@ -225,7 +227,7 @@ def _level2(
         fit=regression(options.regression, options.error_ratio),
     )
     lines = {code: line for code in codes if (line := own_line(pairs, code)) is not None}
-    return Study(
+    return CalibrationStudy(
         2, options.regression, found, prints, standard, source, table_lines=lines, level1=user
     )
 

@@ -28,7 +28,7 @@ class Flag:
     message: str
 
 
-class Level(StrEnum):
+class QualityLevel(StrEnum):
     """What a quality number says, the best first."""
 
     GOOD = "good"
@@ -53,7 +53,7 @@ def is_beyond(value: float, limits: Mapping[str, float]) -> bool:
     return "least" in limits and value < limits["least"]
 
 
-def coverage_level(share: float, rule: CoverageRule) -> Level:
+def coverage_level(share: float, rule: CoverageRule) -> QualityLevel:
     """What the part of a volume of interest inside the field of view says.
 
     Parameters
@@ -66,11 +66,11 @@ def coverage_level(share: float, rule: CoverageRule) -> Level:
     Level
     """
     if share >= rule.flag:
-        return Level.GOOD
-    return Level.LOOK if share >= rule.refuse else Level.WRONG
+        return QualityLevel.GOOD
+    return QualityLevel.LOOK if share >= rule.refuse else QualityLevel.WRONG
 
 
-def centiloid_level(value: float, lowest: float, highest: float) -> Level:
+def centiloid_level(value: float, lowest: float, highest: float) -> QualityLevel:
     """Whether people have such a Centiloid.
 
     Parameters
@@ -82,7 +82,7 @@ def centiloid_level(value: float, lowest: float, highest: float) -> Level:
     -------
     Level
     """
-    return Level.GOOD if lowest <= value <= highest else Level.WRONG
+    return QualityLevel.GOOD if lowest <= value <= highest else QualityLevel.WRONG
 
 
 def coverage_refusal(
@@ -125,7 +125,7 @@ def coverage_findings(table: Mapping[str, VoiStatistics], rule: CoverageRule) ->
     low = [
         f"{name} {row.coverage:.0%}"
         for name, row in table.items()
-        if coverage_level(row.coverage, rule) is not Level.GOOD
+        if coverage_level(row.coverage, rule) is not QualityLevel.GOOD
     ]
     if not low:
         return ()
@@ -708,7 +708,7 @@ def centiloid_refusal(value: float, lowest: float, highest: float) -> str | None
     -------
     str or None
     """
-    if centiloid_level(value, lowest, highest) is Level.GOOD:
+    if centiloid_level(value, lowest, highest) is QualityLevel.GOOD:
         return None
     return (
         f"a Centiloid of {value:.0f} cannot be (possible are {lowest:g} to {highest:g}): check the "
@@ -728,7 +728,7 @@ def centiloid_findings(value: float, lowest: float, highest: float) -> tuple[Fla
     -------
     tuple of Flag
     """
-    if centiloid_level(value, lowest, highest) is Level.GOOD:
+    if centiloid_level(value, lowest, highest) is QualityLevel.GOOD:
         return ()
     return (
         Flag(

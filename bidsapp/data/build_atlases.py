@@ -53,7 +53,7 @@ _CENTILOID = {
 
 
 @dataclass(frozen=True)
-class Row:
+class LabelRow:
     """One region of a label table."""
 
     index: int
@@ -69,7 +69,7 @@ def build_atlases(wheels: Wheels) -> None:
     lobes = tomllib.loads((FOLDER / "sources" / "lobes.toml").read_text("utf-8"))
     field = _field("MNI152NLin2009cAsym")
     _write_lattice(field - mni_grid(2).world())
-    desikan: tuple[Labels, list[Row]] | None = None
+    desikan: tuple[Labels, list[LabelRow]] | None = None
     for name, atlas in atlases.items():
         if "image" not in atlas:
             continue
@@ -83,7 +83,9 @@ def build_atlases(wheels: Wheels) -> None:
             rows = _lobes_by_overlap(labels, rows, *desikan)
         _check(name, labels, rows)
         _write_atlas(name, labels, rows)
-    centiloid = [Row(i, n, "B", "n/a", t) for i, (n, t) in enumerate(_CENTILOID.items(), start=1)]
+    centiloid = [
+        LabelRow(i, n, "B", "n/a", t) for i, (n, t) in enumerate(_CENTILOID.items(), start=1)
+    ]
     _write_table("Centiloid", centiloid)
 
 
@@ -118,7 +120,7 @@ def carried(image: Volume, field: NDArray[np.float64], values: Iterable[int]) ->
     return labels
 
 
-def _rows(name: str, text: str, lobes: Mapping[str, Any]) -> list[Row]:
+def _rows(name: str, text: str, lobes: Mapping[str, Any]) -> list[LabelRow]:
     """Label table of a package in our columns."""
     patterns = lobes.get(name, {})
     if name in ("DesikanKilliany", "Destrieux"):
@@ -135,14 +137,14 @@ def _rows(name: str, text: str, lobes: Mapping[str, Any]) -> list[Row]:
         bare = label if side == "B" else label[1:]
         full = full.removeprefix("17Networks_")
         lobe = _lobe(bare, patterns) if patterns else "n/a"
-        rows.append(Row(int(row["ROIid"]), label, side, lobe, full))
+        rows.append(LabelRow(int(row["ROIid"]), label, side, lobe, full))
     return rows
 
 
-def _freesurfer_row(index: int, full: str, patterns: Mapping[str, list[str]]) -> Row:
+def _freesurfer_row(index: int, full: str, patterns: Mapping[str, list[str]]) -> LabelRow:
     cortex, deep, bare = _FREESURFER.fullmatch(full).groups()  # type: ignore[union-attr]
     side = {"lh": "L", "rh": "R", "Left": "L", "Right": "R", None: "B"}[cortex or deep]
-    return Row(index, full, side, _lobe(bare, patterns), f"{bare} {side}".removesuffix(" B"))
+    return LabelRow(index, full, side, _lobe(bare, patterns), f"{bare} {side}".removesuffix(" B"))
 
 
 def _lobe(name: str, patterns: Mapping[str, list[str]]) -> str:
@@ -155,8 +157,8 @@ def _lobe(name: str, patterns: Mapping[str, list[str]]) -> str:
 
 
 def _lobes_by_overlap(
-    labels: Labels, rows: list[Row], desikan: Labels, desikan_rows: list[Row]
-) -> list[Row]:
+    labels: Labels, rows: list[LabelRow], desikan: Labels, desikan_rows: list[LabelRow]
+) -> list[LabelRow]:
     """Lobe of each parcel: the cortical one of Desikan-Killiany with most of its voxels."""
     cortical = [row for row in desikan_rows if row.name.startswith("ctx")]
     lobe_of = {row.index: row.lobe for row in cortical}
@@ -171,7 +173,7 @@ def _lobes_by_overlap(
     return found
 
 
-def _check(name: str, labels: Labels, rows: list[Row]) -> None:
+def _check(name: str, labels: Labels, rows: list[LabelRow]) -> None:
     """Stop when a region is empty or lies on the other side than its name says."""
     x = mni_grid(2).world()[..., 0].reshape(-1)
     regions = Regions.from_labels(labels, [row.index for row in rows])
@@ -186,7 +188,7 @@ def _check(name: str, labels: Labels, rows: list[Row]) -> None:
             raise SystemExit(f"{name}: {row.name} has no side but lies at x = {centre:.1f} mm")
 
 
-def _write_atlas(name: str, labels: Labels, rows: list[Row]) -> None:
+def _write_atlas(name: str, labels: Labels, rows: list[LabelRow]) -> None:
     image = nib.Nifti1Image(labels, mni_grid(2).affine)
     image.set_sform(image.affine, code=4)  # MNI152
     image.set_qform(image.affine, code=4)
@@ -195,8 +197,8 @@ def _write_atlas(name: str, labels: Labels, rows: list[Row]) -> None:
     _write_table(name, rows)
 
 
-def _write_table(name: str, rows: list[Row]) -> None:
-    lines = ["\t".join(Row.__dataclass_fields__)]
+def _write_table(name: str, rows: list[LabelRow]) -> None:
+    lines = ["\t".join(LabelRow.__dataclass_fields__)]
     lines += ["\t".join(map(str, asdict(row).values())) for row in rows]
     path = RESOURCES / f"tpl-{TEMPLATE_SPACE}_atlas-{name}_dseg.tsv"
     write_text(path, "\n".join(lines) + "\n")

@@ -18,7 +18,7 @@ MAPS = ("R1", "BPND", "DVR")
 
 
 @dataclass(frozen=True)
-class Row:
+class KineticRow:
     """A region of an atlas; composites have no index."""
 
     atlas: str

@@ -10,7 +10,7 @@ from bidsapp.data import read_table
 
 
 @dataclass(frozen=True)
-class Reference:
+class Citation:
     """A publication: ``Rowe et al. 2017``, the full entry, and the DOI."""
 
     short: str
@@ -54,7 +54,7 @@ class Mark:
 
 
 @dataclass(frozen=True)
-class Scale:
+class PublishedScale:
     """The Centiloid scale as it is drawn.
 
     Attributes
@@ -67,10 +67,10 @@ class Scale:
 
     low: float
     high: float
-    source: Reference
+    source: Citation
     bands: tuple[Band, ...]
     anchors: tuple[Mark, ...]
-    cutoffs: tuple[tuple[Reference, tuple[Mark, ...]], ...]
+    cutoffs: tuple[tuple[Citation, tuple[Mark, ...]], ...]
 
     def band_of(self, centiloid: float) -> Band:
         """Return the band a value lies in."""
@@ -83,17 +83,17 @@ class Scale:
 
 
 @cache
-def references() -> Mapping[str, Reference]:
+def references() -> Mapping[str, Citation]:
     """Every reference by its key."""
-    return {key: Reference(**row) for key, row in read_table("references").items()}
+    return {key: Citation(**row) for key, row in read_table("references").items()}
 
 
 @cache
-def scale() -> Scale:
+def scale() -> PublishedScale:
     """Return the Centiloid scale with its published bands and cut-offs."""
     table = read_table("bands")
     main = table["scale"]
-    return Scale(
+    return PublishedScale(
         low=main["range"][0],
         high=main["range"][1],
         source=references()[main["source"]],
@@ -106,9 +106,9 @@ def scale() -> Scale:
     )
 
 
-def reference_of_doi(doi: str, source: str) -> Reference:
+def reference_of_doi(doi: str, source: str) -> Citation:
     """Find a reference by its DOI; an unknown one is quoted as ``source`` gives it."""
     for reference in references().values():
         if reference.doi.lower() == doi.lower():
             return reference
-    return Reference(short=source.split(",")[0], full=source, doi=doi)
+    return Citation(short=source.split(",")[0], full=source, doi=doi)

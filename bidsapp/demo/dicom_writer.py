@@ -137,7 +137,7 @@ RADIONUCLIDE = {
 
 
 @dataclass(frozen=True)
-class Series:
+class SeriesToWrite:
     """One series of a study and what all its files share.
 
     Attributes
@@ -162,8 +162,10 @@ class Series:
         return f"{self.number:03d}_{self.description.replace(' ', '_')}"
 
 
-LOCALIZER_SERIES = Series("mr", 1, "localizer", MRImageStorage, MR_START, MR_START, MR | LOCALIZER)
-T1W_SERIES = Series(
+LOCALIZER_SERIES = SeriesToWrite(
+    "mr", 1, "localizer", MRImageStorage, MR_START, MR_START, MR | LOCALIZER
+)
+T1W_SERIES = SeriesToWrite(
     "mr",
     2,
     "t1_mprage_sag_iso",
@@ -173,7 +175,7 @@ T1W_SERIES = Series(
     MR | MPRAGE,
 )
 PET_START = INJECTION + timedelta(seconds=FRAME_START_S[0])
-PET_SERIES = Series(
+PET_SERIES = SeriesToWrite(
     "pet",
     4,
     "PET FBB brain AC 4x5min",
@@ -182,7 +184,7 @@ PET_SERIES = Series(
     PET_START,
     PET | CORRECTED | {"SeriesType": ["DYNAMIC", "IMAGE"]},
 )
-NAC_SERIES = Series(
+NAC_SERIES = SeriesToWrite(
     "pet",
     5,
     "PET FBB brain NAC",
@@ -250,7 +252,7 @@ def localizer_planes(t1w: Volume) -> Iterator[Volume]:
         yield Volume(sample(t1w, plane.world()), plane.affine)
 
 
-def mr_files(series: Series, stacks: Iterable[Volume]) -> Iterator[Dataset]:
+def mr_files(series: SeriesToWrite, stacks: Iterable[Volume]) -> Iterator[Dataset]:
     """Yield one MR file per slice of every stack of slices."""
     number = 0
     for stack in stacks:
@@ -261,7 +263,7 @@ def mr_files(series: Series, stacks: Iterable[Volume]) -> Iterator[Dataset]:
 
 
 def pet_files(
-    series: Series, pet: Volume, starts_s: Iterable[float], durations_s: Iterable[float]
+    series: SeriesToWrite, pet: Volume, starts_s: Iterable[float], durations_s: Iterable[float]
 ) -> Iterator[Dataset]:
     """Yield one PET file per slice and frame, each slice with its own rescale slope.
 
@@ -322,7 +324,7 @@ def radiopharmaceutical() -> Dataset:
 
 
 def slice_file(
-    series: Series, number: int, stack: Volume, index: int, stored: NDArray[np.integer]
+    series: SeriesToWrite, number: int, stack: Volume, index: int, stored: NDArray[np.integer]
 ) -> Dataset:
     """File of one slice, all but what is special to PET.
 

@@ -67,7 +67,7 @@ _NAMED_KINDS = {
 
 
 @dataclass(frozen=True)
-class Verdict:
+class SeriesVerdict:
     """What a series is, whether it is wanted, and why; ``findings`` to see if it is used."""
 
     kind: Kind
@@ -76,7 +76,7 @@ class Verdict:
     findings: tuple[Flag, ...] = ()
 
 
-def classify(series: Series, *, include_derived: bool = False) -> Verdict:
+def classify(series: Series, *, include_derived: bool = False) -> SeriesVerdict:
     """Classify a series from its headers.
 
     Parameters
@@ -92,9 +92,9 @@ def classify(series: Series, *, include_derived: bool = False) -> Verdict:
     header = series.header
     modality = header.text("Modality").upper()
     if reason := header.text("LeftOut"):
-        return Verdict(Kind.DERIVED, False, reason)
+        return SeriesVerdict(Kind.DERIVED, False, reason)
     if modality in ("MR", "PT", "PET") and _is_no_image(header):
-        return Verdict(
+        return SeriesVerdict(
             Kind.OTHER, False, "(0008,0016) SOPClassUID is not that of an image in space"
         )
     if modality == "MR":
@@ -102,8 +102,8 @@ def classify(series: Series, *, include_derived: bool = False) -> Verdict:
     if modality in ("PT", "PET"):
         return _classify_pet(series, include_derived)
     if modality == "UNKNOWN":
-        return Verdict(Kind.OTHER, False, "neither a sidecar nor its name says what it is")
-    return Verdict(
+        return SeriesVerdict(Kind.OTHER, False, "neither a sidecar nor its name says what it is")
+    return SeriesVerdict(
         Kind.OTHER, False, f"modality '{header.shown('Modality')}' is neither MR nor PET"
     )
 
@@ -130,24 +130,24 @@ def _image_type(series: Series, group: str) -> list[str]:
     return [word for word in series.header.texts("ImageType") if word.upper() in words]
 
 
-def _classify_mr(series: Series, include_derived: bool) -> Verdict:
+def _classify_mr(series: Series, include_derived: bool) -> SeriesVerdict:
     for group, kind in (
         ("localizer", Kind.LOCALIZER),
         ("projection", Kind.PROJECTION),
         ("map", Kind.OTHER_MR),
     ):
         if words := _image_type(series, group):
-            return Verdict(kind, False, f"ImageType says {words[0]}: no T1w magnitude image")
+            return SeriesVerdict(kind, False, f"ImageType says {words[0]}: no T1w magnitude image")
     kind, evidence = _weighting(series)
     if kind is not Kind.T1W:
-        return Verdict(kind, False, evidence)
+        return SeriesVerdict(kind, False, evidence)
     derived = _image_type(series, "derived")
     if derived and not include_derived and not _is_uniform(series):
         reason = f"ImageType says {derived[0]}: made from other images; --include-derived keeps it"
-        return Verdict(Kind.DERIVED, False, reason)
+        return SeriesVerdict(Kind.DERIVED, False, reason)
     if problem := _coverage_problem(series):
-        return Verdict(Kind.T1W, False, problem)
-    return Verdict(Kind.T1W, True, evidence, _t1w_findings(series))
+        return SeriesVerdict(Kind.T1W, False, problem)
+    return SeriesVerdict(Kind.T1W, True, evidence, _t1w_findings(series))
 
 
 def _is_uniform(series: Series) -> bool:
@@ -315,39 +315,41 @@ def extent_of(series: Series) -> tuple[int, float, float]:
     return len(positions), float(np.ptp(positions)) + step, step
 
 
-def _classify_pet(series: Series, include_derived: bool) -> Verdict:
+def _classify_pet(series: Series, include_derived: bool) -> SeriesVerdict:
     header, name = series.header, described(series)
     if words := _image_type(series, "projection"):
-        return Verdict(Kind.PROJECTION, False, f"ImageType says {words[0]}")
+        return SeriesVerdict(Kind.PROJECTION, False, f"ImageType says {words[0]}")
     if name_matches("projection", name):
-        return Verdict(Kind.PROJECTION, False, "the series name says MIP")
+        return SeriesVerdict(Kind.PROJECTION, False, "the series name says MIP")
     if name_matches("attenuation_map", name) or header.text("Units").upper() == "1CM":
-        return Verdict(Kind.ATTENUATION_MAP, False, "a map of attenuation, not of activity")
+        return SeriesVerdict(Kind.ATTENUATION_MAP, False, "a map of attenuation, not of activity")
     corrected = header.texts("CorrectedImage")
     attenuation = tables()["corrected_image"]["attenuation"]
     if corrected and attenuation not in " ".join(corrected).upper():
-        return Verdict(Kind.PET_NAC, False, f"(0028,0051) CorrectedImage lacks {attenuation}")
+        return SeriesVerdict(Kind.PET_NAC, False, f"(0028,0051) CorrectedImage lacks {attenuation}")
     if is_denied(header.text("AttenuationCorrectionMethod")):
-        return Verdict(Kind.PET_NAC, False, "(0054,1101) AttenuationCorrectionMethod is none")
+        return SeriesVerdict(Kind.PET_NAC, False, "(0054,1101) AttenuationCorrectionMethod is none")
     if not corrected and names_no_attenuation(name):
-        return Verdict(Kind.PET_NAC, False, "the series name says NAC; CorrectedImage is missing")
+        return SeriesVerdict(
+            Kind.PET_NAC, False, "the series name says NAC; CorrectedImage is missing"
+        )
     if "REPROJECTION" in header.texts("SeriesType"):
-        return Verdict(Kind.PROJECTION, False, "(0054,1000) SeriesType is REPROJECTION")
+        return SeriesVerdict(Kind.PROJECTION, False, "(0054,1000) SeriesType is REPROJECTION")
     if "GATED" in header.texts("SeriesType"):
-        return Verdict(Kind.PET, False, "(0054,1000) SeriesType is GATED: phases, not frames")
+        return SeriesVerdict(Kind.PET, False, "(0054,1000) SeriesType is GATED: phases, not frames")
     derived = [w for w in _image_type(series, "derived") if w.upper() != "SECONDARY"]
     if derived and not include_derived:
-        return Verdict(
+        return SeriesVerdict(
             Kind.DERIVED, False, f"ImageType says {derived[0]}; --include-derived keeps it"
         )
     n_slices, extent, _ = extent_of(series)
     if extent > _WHOLE_BODY_MM:
-        return Verdict(Kind.WHOLE_BODY, False, f"covers {extent:.0f} mm: more than a head")
+        return SeriesVerdict(Kind.WHOLE_BODY, False, f"covers {extent:.0f} mm: more than a head")
     if extent < _MIN_EXTENT_MM:
-        return Verdict(
+        return SeriesVerdict(
             Kind.PET, False, f"covers no whole brain ({n_slices} slices, {extent:.0f} mm)"
         )
-    return Verdict(Kind.PET, True, "attenuation-corrected PET of the head")
+    return SeriesVerdict(Kind.PET, True, "attenuation-corrected PET of the head")
 
 
 def t1w_rank(series: Series) -> tuple[float, ...]:

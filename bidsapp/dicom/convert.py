@@ -22,7 +22,7 @@ from bidsapp.dicom.plan import T1W_MISSING
 from bidsapp.dicom.scratch import scratch_folder
 from bidsapp.dicom.scrub import Scrubber, without_file_name
 from bidsapp.dicom.series import Series, in_one_sentence, take_inventory
-from bidsapp.dicom.table import COLUMNS, FAILED, KEPT, Row, cells, format_table, in_order
+from bidsapp.dicom.table import COLUMNS, FAILED, KEPT, DecisionRow, cells, format_table, in_order
 from bidsapp.dicom.tables import tables
 from bidsapp.errors import BadDataError, CentipetError, StorageError, UsageError
 from bidsapp.io.atomic import write_gzip, write_json
@@ -45,7 +45,7 @@ class ConversionReport:
     """
 
     bids_dir: Path
-    rows: tuple[Row, ...]
+    rows: tuple[DecisionRow, ...]
     n_converted: int
     errors: list[str] = field(default_factory=list)
 

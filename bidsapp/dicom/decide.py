@@ -16,7 +16,7 @@ import numpy as np
 from bidsapp.bids.stated import Metadata
 from bidsapp.core.quality import Flag
 from bidsapp.dicom import identity
-from bidsapp.dicom.classify import Kind, Verdict, classify
+from bidsapp.dicom.classify import Kind, SeriesVerdict, classify
 from bidsapp.dicom.clocks import acquired
 from bidsapp.dicom.frames import (
     Frame,
@@ -28,14 +28,14 @@ from bidsapp.dicom.frames import (
     scan_clock,
 )
 from bidsapp.dicom.header import Header
-from bidsapp.dicom.join import Part, join_parts, joined, suv_twins
+from bidsapp.dicom.join import SeriesPart, join_parts, joined, suv_twins
 from bidsapp.dicom.pixels import lossy_compression, same_pixels
-from bidsapp.dicom.plan import LostScan, PetScan, Plan, T1wScan, Target, make_plan
+from bidsapp.dicom.plan import ConversionPlan, LostScan, PetScan, T1wScan, Target, make_plan
 from bidsapp.dicom.scrub import Scrubber, shortened, without_file_name
 from bidsapp.dicom.series import Inventory, Series
 from bidsapp.dicom.sidecar import PetFacts, check_half_life, dose_doubt, pet_sidecar
 from bidsapp.dicom.sidecar_tags import read_sidecar
-from bidsapp.dicom.table import FAILED, JOINED, KEPT, SKIPPED, Row
+from bidsapp.dicom.table import FAILED, JOINED, KEPT, SKIPPED, DecisionRow
 from bidsapp.dicom.timing import time_model
 from bidsapp.dicom.tracer import disagreement, find_tracer, second_injection
 from bidsapp.dicom.units import to_bq_per_ml
@@ -95,7 +95,7 @@ class Decisions:
     scrub : removes names and identifiers of all people in the input from text
     """
 
-    rows: dict[SeriesKey, Row]
+    rows: dict[SeriesKey, DecisionRow]
     jobs: dict[SeriesKey, Job]
     persons: dict[str, identity.Person]
     scrub: Scrubber
@@ -168,8 +168,8 @@ class _Desk:
     metadata: Metadata
     scrub: Scrubber
     originals: Mapping[tuple[object, ...], str]  # acquisition of a DICOM series -> its number
-    rows: dict[SeriesKey, Row] = field(default_factory=dict)
-    pets: list[Part] = field(default_factory=list)
+    rows: dict[SeriesKey, DecisionRow] = field(default_factory=dict)
+    pets: list[SeriesPart] = field(default_factory=list)
     t1ws: list[T1wScan] = field(default_factory=list)
     lost: list[LostScan] = field(default_factory=list)
     _wanted: dict[SeriesKey, Callable[[Target], Job]] = field(default_factory=dict)
@@ -233,7 +233,7 @@ class _Desk:
         return finding
 
     def _take_pet(
-        self, verdict: Verdict, series: Series, labels: identity.Labels
+        self, verdict: SeriesVerdict, series: Series, labels: identity.Labels
     ) -> tuple[bool, str]:
         """Work out tracer and times of a PET; tell if it is wanted and why."""
         header = series.header
@@ -267,7 +267,7 @@ class _Desk:
         )
         pet_sidecar(facts, {})  # a value it cannot do without is an error now, not later
         scan = PetScan(series, labels.participant, labels.session, tracer.code, times)
-        self.pets.append(Part(scan, clock, frames, (factor,) * len(frames), half_life_s))
+        self.pets.append(SeriesPart(scan, clock, frames, (factor,) * len(frames), half_life_s))
         self._facts[series.key] = facts
         what = f"{times.kind} {tracer.code} PET"
         doubtful = (*times.remarks, *(finding.message for finding in findings), *told)
@@ -292,7 +292,7 @@ class _Desk:
                     self._change(part.scan.series.key, decision=FAILED, reason=reason)
         return scans
 
-    def _want(self, chain: Sequence[Part]) -> PetScan:
+    def _want(self, chain: Sequence[SeriesPart]) -> PetScan:
         """Note how to convert the parts of one scan; return the scan."""
         whole = joined(chain) if len(chain) > 1 else chain[0]
         series, times = whole.scan.series, whole.scan.times
@@ -319,7 +319,7 @@ class _Desk:
         return whole.scan
 
     def _take_t1w(
-        self, verdict: Verdict, series: Series, labels: identity.Labels
+        self, verdict: SeriesVerdict, series: Series, labels: identity.Labels
     ) -> tuple[bool, str]:
         frames = _checked_frames(series)
         if len(frames) != 1:
@@ -339,7 +339,7 @@ class _Desk:
         self, series: Series, labels: identity.Labels, kind: str, decision: str, reason: str
     ) -> None:
         header = series.header
-        self.rows[series.key] = Row(
+        self.rows[series.key] = DecisionRow(
             participant=f"sub-{labels.participant}",
             series=_number(series),
             description=shortened(self.scrub.text(header.shown("SeriesDescription"))),
@@ -352,7 +352,7 @@ class _Desk:
 
     def close(
         self,
-        plan: Plan,
+        plan: ConversionPlan,
         doubts: dict[str, tuple[Flag, ...]],
         persons: dict[str, identity.Person],
     ) -> Decisions:
@@ -416,7 +416,7 @@ def _checked_frames(series: Series) -> tuple[Frame, ...]:
     return frames
 
 
-def _shared_names(plan: Plan) -> dict[SeriesKey, int]:
+def _shared_names(plan: ConversionPlan) -> dict[SeriesKey, int]:
     """Series that would share their name with others (a map that merges two injections)."""
     by_stem = defaultdict(list)
     for key, target in plan.targets.items():

@@ -32,7 +32,7 @@ _ALIKE = (
 
 
 @dataclass(frozen=True)
-class Part:
+class SeriesPart:
     """A PET series with what its conversion needs.
 
     Attributes
@@ -51,9 +51,9 @@ class Part:
     half_life_s: float
 
 
-def join_parts(parts: Sequence[Part]) -> list[list[Part]]:
+def join_parts(parts: Sequence[SeriesPart]) -> list[list[SeriesPart]]:
     """Group parts of one scan, each group in time; most groups have one member."""
-    chains: list[list[Part]] = []
+    chains: list[list[SeriesPart]] = []
     for part in sorted(parts, key=lambda part: (part.scan.start, part.scan.series.key)):
         chain = next((chain for chain in chains if _continues(chain[-1], part)), None)
         if chain is None:
@@ -63,7 +63,7 @@ def join_parts(parts: Sequence[Part]) -> list[list[Part]]:
     return chains
 
 
-def suv_twins(parts: Sequence[Part]) -> dict[SeriesKey, SeriesKey]:
+def suv_twins(parts: Sequence[SeriesPart]) -> dict[SeriesKey, SeriesKey]:
     """Series that hold as SUV what another one holds as activity: key -> key of the other.
 
     Scanners export both; the one in activity needs no weight and no dose.
@@ -81,7 +81,7 @@ def suv_twins(parts: Sequence[Part]) -> dict[SeriesKey, SeriesKey]:
     }
 
 
-def _frame_times(part: Part) -> tuple[object, ...]:
+def _frame_times(part: SeriesPart) -> tuple[object, ...]:
     """What two exports of one reconstruction share."""
     scan, header = part.scan, part.scan.series.header
     method = header.text("ReconstructionMethod"), header.text("ConvolutionKernel")
@@ -90,7 +90,7 @@ def _frame_times(part: Part) -> tuple[object, ...]:
             times.frame_start_s, times.frame_duration_s, *method)  # fmt: skip
 
 
-def joined(chain: Sequence[Part]) -> Part:
+def joined(chain: Sequence[SeriesPart]) -> SeriesPart:
     """One part of all frames of a chain, decay-corrected to the reference of the first."""
     first = chain[0]
     clocks, factors = [], []
@@ -101,7 +101,7 @@ def joined(chain: Sequence[Part]) -> Part:
             replace(f, decay_factor=f.decay_factor and f.decay_factor * again)
             for f in part.clock.frames
         ]
-    return Part(
+    return SeriesPart(
         scan=replace(first.scan, times=_joined_times(chain)),
         clock=replace(first.clock, frames=tuple(clocks)),
         frames=tuple(frame for part in chain for frame in part.frames),
@@ -110,7 +110,7 @@ def joined(chain: Sequence[Part]) -> Part:
     )
 
 
-def _joined_times(chain: Sequence[Part]) -> TimeModel:
+def _joined_times(chain: Sequence[SeriesPart]) -> TimeModel:
     models = [part.scan.times for part in chain]
     numbers = ", ".join(part.scan.series.header.shown("SeriesNumber") for part in chain)
     remark = f"one scan was exported as {len(chain)} series (numbers {numbers}) and is joined"
@@ -123,7 +123,7 @@ def _joined_times(chain: Sequence[Part]) -> TimeModel:
     )
 
 
-def _redecayed(part: Part, first: Part) -> float:
+def _redecayed(part: SeriesPart, first: SeriesPart) -> float:
     """Factor that takes a part from its own decay reference to that of the first."""
     mine, its = part.scan.times.decay_reference_s, first.scan.times.decay_reference_s
     if mine is None or its is None:
@@ -131,7 +131,7 @@ def _redecayed(part: Part, first: Part) -> float:
     return decay_between(mine, its, first.half_life_s)
 
 
-def _continues(before: Part, after: Part) -> bool:
+def _continues(before: SeriesPart, after: SeriesPart) -> bool:
     """Whether a part is the continuation of another."""
     one, other = before.scan, after.scan
     pause = (other.start - one.end).total_seconds()
@@ -147,13 +147,13 @@ def _continues(before: Part, after: Part) -> bool:
     )
 
 
-def _signature(part: Part) -> tuple[object, ...]:
+def _signature(part: SeriesPart) -> tuple[object, ...]:
     """What all parts of one scan share."""
     header = part.scan.series.header
     return (*(header.plain(tag) for tag in _ALIKE), len(part.frames[0]))
 
 
-def _grid(part: Part) -> tuple[float, ...]:
+def _grid(part: SeriesPart) -> tuple[float, ...]:
     """Where a part lies and the size of its pixels, mm; parts of one scan share it."""
     lowest, highest = part.frames[0][0], part.frames[0][-1]
     corners = (image.required("ImagePositionPatient", 3) for image in (lowest, highest))

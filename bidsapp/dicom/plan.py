@@ -81,7 +81,7 @@ class Target:
 
 
 @dataclass
-class Plan:
+class ConversionPlan:
     """Targets by series key, and why a series that could be converted is not."""
 
     targets: dict[tuple[str, int], Target] = field(default_factory=dict)
@@ -102,13 +102,13 @@ class LostScan:
     acquired: datetime
 
 
-def make_plan(pets: list[PetScan], t1ws: list[T1wScan], lost: list[LostScan]) -> Plan:
+def make_plan(pets: list[PetScan], t1ws: list[T1wScan], lost: list[LostScan]) -> ConversionPlan:
     """Give every wanted series its name.
 
     A lost scan keeps its place in the numbering of sessions, so that the others keep their names
     when it can be converted after all.
     """
-    plan = Plan()
+    plan = ConversionPlan()
     people = sorted({scan.participant for scan in pets} | {scan.participant for scan in t1ws})
     for person in people:
         own_pets = [scan for scan in pets if scan.participant == person]
@@ -119,7 +119,7 @@ def make_plan(pets: list[PetScan], t1ws: list[T1wScan], lost: list[LostScan]) ->
     return plan
 
 
-def _name_pets(scans: list[PetScan], lost: list[datetime], plan: Plan) -> list[_Session]:
+def _name_pets(scans: list[PetScan], lost: list[datetime], plan: ConversionPlan) -> list[_Session]:
     """Name the PET scans of a person; return the sessions in time order."""
     sessions = []
     for place, group in enumerate(groups := _by_injection(scans)):
@@ -144,7 +144,7 @@ def _same_time(scan: PetScan, other: PetScan) -> bool:
     return apart <= _SAME_INJECTION and scan.tracer == other.tracer
 
 
-def _tell_equal_dates(group: list[PetScan], plan: Plan) -> None:
+def _tell_equal_dates(group: list[PetScan], plan: ConversionPlan) -> None:
     """Flag scans of a session that has the dates of another one."""
     text = (
         "another study of this participant has the same date and time of injection though its "
@@ -200,7 +200,7 @@ def _another_visit(scan: PetScan, other: PetScan) -> bool:
     return "" not in (study, its_study) and study != its_study and (not frame or frame != its_frame)
 
 
-def _name_session(group: list[PetScan], session: str, plan: Plan) -> None:
+def _name_session(group: list[PetScan], session: str, plan: ConversionPlan) -> None:
     """Name the scans of one injection: runs in time, ``rec-`` for reconstructions of one run."""
     runs: list[list[PetScan]] = []
     for scan in sorted(group, key=lambda scan: (scan.start, scan.series.key)):
@@ -233,7 +233,7 @@ def _reconstruction_labels(run: list[PetScan]) -> list[str]:
     return labels
 
 
-def _name_t1ws(scans: list[T1wScan], sessions: list[_Session], plan: Plan) -> None:
+def _name_t1ws(scans: list[T1wScan], sessions: list[_Session], plan: ConversionPlan) -> None:
     """Keep the best T1w of every study and put it into the session nearest in time."""
     studies: dict[str, list[T1wScan]] = defaultdict(list)
     for scan in scans:
@@ -276,7 +276,7 @@ def _gap(scan: T1wScan, injection: datetime | None) -> timedelta:
     return abs(dated[0] - dated[1]) if len(dated) == 2 else timedelta(0)
 
 
-def _tell_far_t1w(t1ws: list[T1wScan], pets: list[PetScan], plan: Plan) -> None:
+def _tell_far_t1w(t1ws: list[T1wScan], pets: list[PetScan], plan: ConversionPlan) -> None:
     """Tell at every PET when its nearest T1w is missing or more than a year away."""
     for scan in pets:
         gaps = [_gap(t1w, scan.times.injection) for t1w in t1ws]

@@ -10,7 +10,7 @@ KEPT, JOINED, SKIPPED, FAILED = "kept", "joined", "skipped", "error"
 
 
 @dataclass(frozen=True)
-class Row:
+class DecisionRow:
     """One series; text without names, identifiers and dates of people."""
 
     participant: str
@@ -29,22 +29,22 @@ COLUMNS = (
 )
 
 
-def cells(row: Row) -> tuple[str, ...]:
+def cells(row: DecisionRow) -> tuple[str, ...]:
     """Return the row as text in the order of ``COLUMNS``."""
     return tuple(str(value) for value in astuple(row))
 
 
-def in_order(rows: Sequence[Row]) -> tuple[Row, ...]:
+def in_order(rows: Sequence[DecisionRow]) -> tuple[DecisionRow, ...]:
     """Sort rows by participant and series number."""
 
-    def key(row: Row) -> tuple[object, ...]:
+    def key(row: DecisionRow) -> tuple[object, ...]:
         numbers = tuple(int(digits) for digits in re.findall(r"\d+", row.series))
         return row.participant, numbers, row.series, row.target, row.description, row.kind
 
     return tuple(sorted(rows, key=key))
 
 
-def format_table(rows: Sequence[Row]) -> str:
+def format_table(rows: Sequence[DecisionRow]) -> str:
     """Decision table as aligned text, one line per series."""
     table = [COLUMNS, *map(cells, rows)]
     widths = [max(len(line[i]) for line in table) for i in range(len(COLUMNS) - 1)]

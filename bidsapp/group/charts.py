@@ -9,7 +9,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from bidsapp.data.literature import Band, Scale, scale
+from bidsapp.data.literature import Band, PublishedScale, scale
 from bidsapp.data.tracers import tracers
 from bidsapp.group.courses import Course
 from bidsapp.group.outliers import LIMIT, Score
@@ -143,7 +143,7 @@ def distribution(rows: Sequence[Row], column: str, by: str) -> Figure | None:
     )
 
 
-def bands(axis: Axis, known: Scale, height: float) -> Markup:
+def bands(axis: Axis, known: PublishedScale, height: float) -> Markup:
     """Bands of the Centiloid scale behind a chart, with their names above."""
     parts = []
     for band in known.bands:

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from bidsapp.core.quality import Level
+from bidsapp.core.quality import QualityLevel
 from bidsapp.data import read_table
 from bidsapp.group.tables import least_coverage, scan_columns
 from bidsapp.record import ScanRecord, Status
 
 VERDICT = "_verdict"
 _LEVELS = {
-    Level.GOOD.value: "Within the limit",
-    Level.LOOK.value: "Beyond the limit: a person should look",
-    Level.WRONG.value: "Cannot be right",
+    QualityLevel.GOOD.value: "Within the limit",
+    QualityLevel.LOOK.value: "Beyond the limit: a person should look",
+    QualityLevel.WRONG.value: "Cannot be right",
 }
 # What is judged besides the numbers of ``data/qc.toml``: name of the verdict -> column.
 _OTHERS = {

@@ -33,7 +33,7 @@ from bidsapp.settings import Processing
 
 
 @dataclass(frozen=True)
-class Series:
+class FrameSeries:
     """The frames of one PET of an injection.
 
     Attributes
@@ -53,7 +53,7 @@ class Series:
 
 @interface("tacs", "frames")
 def SampleFrames(
-    series: list[Series],
+    series: list[FrameSeries],
     pets: list[Path],
     motion: list[list[Rigid]],
     ends: list[int],
@@ -137,7 +137,7 @@ def TellDrift(
 def SaveDynamic(
     output_dir: str,
     entities: Entities,
-    series: list[Series],
+    series: list[FrameSeries],
     pets: list[Path],
     motion: list[list[Rigid]],
     ends: list[int],
@@ -265,7 +265,7 @@ def motion_rows(told: Motion) -> Iterator[list[Any]]:
         ]
 
 
-def _in_time(series: list[Series], motion: list[Any]) -> list[tuple[int, int]]:
+def _in_time(series: list[FrameSeries], motion: list[Any]) -> list[tuple[int, int]]:
     """(PET, frame) of all frames in the order of time, without those of lost parts."""
     parts = sorted(range(len(series)), key=lambda number: series[number].start_s[0])
     return [(number, index) for number in parts for index in range(len(motion[number]))]
@@ -281,7 +281,7 @@ class _Frame:
 
 
 def _read(
-    series: list[Series], motion: list[Any], ends: list[int], order: list[tuple[int, int]]
+    series: list[FrameSeries], motion: list[Any], ends: list[int], order: list[tuple[int, int]]
 ) -> Iterator[_Frame]:
     """Read every frame in the order of time."""
     for number in dict.fromkeys(number for number, _ in order):
@@ -307,7 +307,7 @@ def _native(frames: Iterator[_Frame], grid: Grid) -> Iterator[Volume]:
         yield Volume(known_or_zero(image.data), grid.affine)
 
 
-def _times(series: list[Series], order: list[tuple[int, int]]) -> dict[str, np.ndarray]:
+def _times(series: list[FrameSeries], order: list[tuple[int, int]]) -> dict[str, np.ndarray]:
     start = np.array([series[number].start_s[index] for number, index in order])
     length = np.array([series[number].duration_s[index] for number, index in order])
     decay = np.array([series[number].decay[index] for number, index in order])

@@ -14,7 +14,7 @@ from typing import Any
 from bidsapp.bids.derivatives import is_inside, output_path
 from bidsapp.bids.entities import ENTITY_ORDER, parse_entities
 from bidsapp.bids.seals import sealed
-from bidsapp.core.quality import Flag, Level
+from bidsapp.core.quality import Flag, QualityLevel
 from bidsapp.io.atomic import write_text
 from bidsapp.io.reading import parse_json, read_text
 from bidsapp.record.codec import plain, structured
@@ -172,7 +172,7 @@ def _upgraded(record: ScanRecord) -> ScanRecord:
     if window is None or window.verdict is None:
         flagged = any(flag.code.startswith("window-") for flag in record.flags)
         share = None if window is None else window.coverage
-        window = WindowCoverage(share, Level.LOOK if flagged else Level.GOOD)
+        window = WindowCoverage(share, QualityLevel.LOOK if flagged else QualityLevel.GOOD)
     if record.window_min is None or record.tracer_window_min is None:
         window = None
     band = record.band or band_statement(record.centiloid, record.centiloid_interval, Interval.PIB)

@@ -15,7 +15,7 @@ from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 
-from bidsapp.core.quality import Flag, Level
+from bidsapp.core.quality import Flag, QualityLevel
 from bidsapp.core.regions.regional import Uptake
 from bidsapp.core.regions.voi import VoiStatistics
 from bidsapp.settings import Interval
@@ -70,7 +70,7 @@ class Verdict:
     lowest, highest : ends of the good values; null where there is none
     """
 
-    level: Level
+    level: QualityLevel
     basis: Basis | None = None
     lowest: float | None = None
     highest: float | None = None
@@ -87,7 +87,7 @@ class WindowCoverage:
     """
 
     coverage: float | None = None
-    verdict: Level | None = None
+    verdict: QualityLevel | None = None
 
 
 @dataclass(frozen=True)
@@ -556,15 +556,15 @@ class ScanRecord(RecordPart):
         return self.voi[region].mean if region in self.voi else None
 
     @property
-    def worst(self) -> Level | None:
+    def worst(self) -> QualityLevel | None:
         """The worst verdict; None without any."""
         levels = [verdict.level for verdict in self.verdicts.values()]
-        return max(levels, key=list(Level).index, default=None)
+        return max(levels, key=list(QualityLevel).index, default=None)
 
     @property
     def n_doubts(self) -> int:
         """Number of verdicts that are not good."""
-        return sum(verdict.level is not Level.GOOD for verdict in self.verdicts.values())
+        return sum(verdict.level is not QualityLevel.GOOD for verdict in self.verdicts.values())
 
     @property
     def atlases(self) -> tuple[str, ...]:

@@ -8,13 +8,13 @@ import numpy as np
 
 from bidsapp.core.anatomy.intensity_model import IntensityModel
 from bidsapp.core.kinetics.models import Fits
-from bidsapp.core.kinetics.study import Study
+from bidsapp.core.kinetics.study import KineticStudy
 from bidsapp.core.quality import Flag
 from bidsapp.core.quantification.scale import Expressed
 from bidsapp.core.regions.corrected import Corrected
 from bidsapp.core.registration.motion import STILL_MM, FrameAlignment
 from bidsapp.data import REFERENCES, TARGET
-from bidsapp.data.kinetics import Row, model_name, parameters_of, t_star_min
+from bidsapp.data.kinetics import KineticRow, model_name, parameters_of, t_star_min
 from bidsapp.io.tsv import finite_number
 from bidsapp.record.model import (
     Kinetics,
@@ -125,7 +125,9 @@ def failed_fit(reason: str) -> RecordPart:
     return RecordPart(kinetics=Kinetics(done=False, reason=reason), flags=(flag,))
 
 
-def fitted(fits: Fits, study: Study, rows: Sequence[Row], processing: Processing) -> RecordPart:
+def fitted(
+    fits: Fits, study: KineticStudy, rows: Sequence[KineticRow], processing: Processing
+) -> RecordPart:
     """What was fitted how, the cortical target, what to look at."""
     target = [row.name for row in rows].index(TARGET)
     gaps, starts = study.timeline.gaps_min, t_star_min(processing)

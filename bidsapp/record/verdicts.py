@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from bidsapp.core.quality import (
-    Level,
+    QualityLevel,
     centiloid_level,
     coverage_level,
     doubts_number,
@@ -84,16 +84,16 @@ def number_verdict(
         None for a number without a limit, which is told for comparison.
     """
     if "possible_above" in row and value <= row["possible_above"]:
-        return Verdict(Level.WRONG, Basis.POSSIBLE, lowest=row["possible_above"])
+        return Verdict(QualityLevel.WRONG, Basis.POSSIBLE, lowest=row["possible_above"])
     if limits.keys() & {"flag", "least"}:
-        level = Level.LOOK if is_beyond(value, limits) else Level.GOOD
+        level = QualityLevel.LOOK if is_beyond(value, limits) else QualityLevel.GOOD
         highest = limits.get("flag")
         return Verdict(
             level, Basis.LIMIT, None if highest is not None else limits["least"], highest
         )
     if "usual" in row:
         low, high = row["usual"]
-        level = Level.GOOD if low <= value <= high else Level.LOOK
+        level = QualityLevel.GOOD if low <= value <= high else QualityLevel.LOOK
         return Verdict(level, Basis.USUAL, low, high)
     return None
 

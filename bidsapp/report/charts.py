@@ -13,7 +13,7 @@ from itertools import pairwise
 
 from markupsafe import Markup
 
-from bidsapp.data.literature import Scale
+from bidsapp.data.literature import PublishedScale
 from bidsapp.record import ScanRecord
 from bidsapp.report.axes import WIDTH, Axis, bottom, left
 from bidsapp.report.figure import Figure, Words
@@ -29,7 +29,7 @@ _MAX_BARS = 120
 
 def centiloid_scale(
     value: float,
-    scale: Scale,
+    scale: PublishedScale,
     intervals: Mapping[str, tuple[float, float]] | None = None,
     band: str | None = None,
 ) -> Figure:
@@ -163,7 +163,7 @@ def timeline(record: ScanRecord) -> Figure | None:
 
 
 @dataclass(frozen=True)
-class Region:
+class RegionValue:
     """A region of an atlas: its SUVR and, when norms were given, its distance from them."""
 
     name: str
@@ -171,7 +171,7 @@ class Region:
     z: float | None = None
 
 
-def regional_bars(regions: Sequence[Region], atlas: str, top: float) -> Figure | None:
+def regional_bars(regions: Sequence[RegionValue], atlas: str, top: float) -> Figure | None:
     """Bars of the SUVR of every region, with z-scores when there are any; None without regions.
 
     Parameters

@@ -26,7 +26,7 @@ from bidsapp.report.deformation import DEFORMATION, deformation
 from bidsapp.report.figure import FULL, Figure, Pixels
 from bidsapp.report.intensities import INTENSITIES, intensity_histogram
 from bidsapp.report.mosaic import Layout, lay_out_around
-from bidsapp.report.viewer import Block, Frame, label_block, measured_block, picture_block
+from bidsapp.report.viewer import Block, ViewerFrame, label_block, measured_block, picture_block
 
 _LOG = logging.getLogger(__name__)
 
@@ -116,7 +116,7 @@ class _Anatomy:
     layout: Layout
 
 
-class Evidence:
+class FigureMaker:
     """Draws the figures of the scans of a participant; the T1w that scans share is read once.
 
     Parameters
@@ -244,7 +244,7 @@ class Evidence:
                     f"{self._path('pet_t1w', record)}: does not lie on the grid of the T1w; run "
                     "the participant level again"
                 )
-            frame = Frame.around(on.brain, _MARGIN_MM)
+            frame = ViewerFrame.around(on.brain, _MARGIN_MM)
             blocks[f"{scan}-t1w"] = measured_block(suvr, frame, step, top)
             fine = frame.voxels(1.0) <= _MOST_VOXELS
             blocks[f"{anatomy}-t1w"] = picture_block(on.t1w, frame, 1.0 if fine else 1.6)
@@ -340,15 +340,15 @@ def t1w_to_pet(path: Path) -> NDArray[np.float64]:
 
 
 def _space(
-    name: str, frame: Frame, pet: str, anatomy: str | None = None, labels: str | None = None
+    name: str, frame: ViewerFrame, pet: str, anatomy: str | None = None, labels: str | None = None
 ) -> Space:
     low, high = (tuple(np.round(corner, 3).tolist()) for corner in (frame.low, frame.high))
     return Space(name, low, high, np.round(frame.to_world, 6).tolist(), pet, anatomy, labels)
 
 
 @cache
-def _mni_frame() -> Frame:
-    return Frame.around(template_mask(2), _MARGIN_MM)
+def _mni_frame() -> ViewerFrame:
+    return ViewerFrame.around(template_mask(2), _MARGIN_MM)
 
 
 @cache

@@ -16,7 +16,7 @@ from bidsapp.data import REFERENCES
 from bidsapp.data.display import display_of
 from bidsapp.io.tsv import finite_number, read_rows
 from bidsapp.record import RECORD_SUFFIX, ScanRecord
-from bidsapp.report.charts import Region, curves, regional_bars
+from bidsapp.report.charts import RegionValue, curves, regional_bars
 from bidsapp.report.figure import Figure, Words
 
 _CENTILOID = "Centiloid"
@@ -38,7 +38,7 @@ def regions(output_dir: Path, record: ScanRecord, atlas: str) -> Figure | None:
     """Uptake by region of an atlas, with z-scores when the run had norms."""
     rows = _read(output_dir, record, f"atlas-{atlas}_vois")
     found = [
-        Region(row["name"], suvr, finite_number(row.get("z")))
+        RegionValue(row["name"], suvr, finite_number(row.get("z")))
         for row in rows
         if row.get("name")
         and (suvr := finite_number(row.get("suvr_wc", row.get("suvr")))) is not None
@@ -116,7 +116,7 @@ def motion(record: ScanRecord) -> list[Figure]:
 
 
 @dataclass(frozen=True)
-class Fit:
+class KineticFit:
     """A kinetic model of the cortical target.
 
     Attributes
@@ -129,12 +129,12 @@ class Fit:
     values: Mapping[str, tuple[float | None, float | None]]
 
 
-def kinetics(record: ScanRecord) -> list[Fit]:
+def kinetics(record: ScanRecord) -> list[KineticFit]:
     """Kinetic models of the cortical target, as the record tells them; empty without any."""
     if record.kinetics is None or not record.kinetics.done:
         return []
     return [
-        Fit(name, {key: (found.get(key), found.get(f"{key}_se")) for key in PARAMETERS})
+        KineticFit(name, {key: (found.get(key), found.get(f"{key}_se")) for key in PARAMETERS})
         for name, found in record.kinetics.models.items()
     ]
 

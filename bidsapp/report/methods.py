@@ -9,7 +9,7 @@ from typing import Any
 
 from bidsapp import __version__
 from bidsapp.data import read_table
-from bidsapp.data.literature import Reference, reference_of_doi, references
+from bidsapp.data.literature import Citation, reference_of_doi, references
 from bidsapp.data.tracers import repeatability, tracers
 from bidsapp.options.option_table import PROCESSING
 from bidsapp.plain import plain
@@ -37,7 +37,7 @@ class TracerUse:
     window_min: tuple[float, float]
     slope: float
     intercept: float
-    source: Reference
+    source: Citation
 
     @classmethod
     def of_tracer(cls, code: str) -> TracerUse:
@@ -67,7 +67,7 @@ class Methods:
     """Paragraphs of plain text, and what they cite in the order of first mention."""
 
     paragraphs: tuple[str, ...]
-    references: tuple[Reference, ...]
+    references: tuple[Citation, ...]
 
     def as_markdown(self) -> str:
         """Render for a file or the terminal."""
@@ -303,7 +303,7 @@ def _equations(uses: list[TracerUse]) -> str:
     return f"SUVRs were converted to Centiloids (CL) by published equations, {formulas}."
 
 
-def _with_references(paragraphs: list[str], further: list[Reference]) -> Methods:
+def _with_references(paragraphs: list[str], further: list[Citation]) -> Methods:
     """Put short forms in place of the keys in braces and list what was cited."""
     known = references()
     keys = [key for text in paragraphs for key in _CITED.findall(text) if key in known]

@@ -12,7 +12,7 @@ from bidsapp import __version__
 from bidsapp.bids.entities import RAW_ENTITIES, join_entities
 from bidsapp.data import VOI_NAMES, read_table
 from bidsapp.data.display import display_of, lookup
-from bidsapp.data.literature import Band, Reference, scale
+from bidsapp.data.literature import Band, Citation, scale
 from bidsapp.data.tracers import tracers
 from bidsapp.errors import NoInputError
 from bidsapp.io.atomic import write_text
@@ -23,7 +23,7 @@ from bidsapp.report.evidence import (
     VOI_BITS,
     Detail,
     Entities,
-    Evidence,
+    FigureMaker,
     Item,
     Problem,
     ViewerData,
@@ -31,7 +31,7 @@ from bidsapp.report.evidence import (
 )
 from bidsapp.report.figure import Figure
 from bidsapp.report.files import save_figures
-from bidsapp.report.measures import PARAMETERS, Fit, corrected, kinetics, time_and_regions
+from bidsapp.report.measures import PARAMETERS, KineticFit, corrected, kinetics, time_and_regions
 from bidsapp.report.methods import describe_records
 from bidsapp.report.pictures import VOI_OUTLINES
 from bidsapp.report.quality import Light, lights
@@ -97,7 +97,7 @@ class ScanView:
         return [f"{edge:g}" for edge in self.record.band.crossed] if self.record.band else []
 
     @property
-    def source(self) -> Reference:
+    def source(self) -> Citation:
         """Who published the bands."""
         return scale().source
 
@@ -131,7 +131,7 @@ class ScanView:
         return charts.timeline(self.record)
 
     @cached_property
-    def kinetics(self) -> list[Fit]:
+    def kinetics(self) -> list[KineticFit]:
         """Kinetic models of the cortical target."""
         return kinetics(self.record)
 
@@ -185,7 +185,7 @@ def write_page(output_dir: Path, participant: str) -> Path:
             f"{output_dir / f'sub-{label}'}: contains no *_centiloid.json to report on; run the "
             "participant level first"
         )
-    evidence = Evidence(output_dir)
+    evidence = FigureMaker(output_dir)
     scans: list[ScanView] = []
     anatomy: dict[Entities, tuple[str, list[Item]]] = {}
     for record in records:
@@ -228,7 +228,7 @@ def _page(scans: Sequence[ScanView], detail: Detail, context: Mapping[str, Any])
     )
 
 
-def _view(output_dir: Path, evidence: Evidence, record: ScanRecord) -> ScanView:
+def _view(output_dir: Path, evidence: FigureMaker, record: ScanRecord) -> ScanView:
     if record.status is not Status.OK:
         return ScanView(record)
     return ScanView(

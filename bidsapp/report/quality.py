@@ -10,14 +10,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bidsapp.core.quality import Level
+from bidsapp.core.quality import QualityLevel
 from bidsapp.data import read_table
 from bidsapp.record import ScanRecord, Status
 from bidsapp.record.model import Basis, Verdict
 from bidsapp.report.render import number
 
 _ORDER = ("red", "amber", "green", "none")
-_COLOURS = {Level.GOOD: "green", Level.LOOK: "amber", Level.WRONG: "red"}
+_COLOURS = {QualityLevel.GOOD: "green", QualityLevel.LOOK: "amber", QualityLevel.WRONG: "red"}
 WORDS = {"green": "good", "amber": "look", "red": "wrong", "none": "for comparison"}
 
 
@@ -131,7 +131,7 @@ def in_words(verdict: Verdict, row: Mapping[str, Any]) -> str:
     """
     unit = f" {row['unit']}" if row["unit"] else ""
     low, high = number(verdict.lowest, row["digits"]), number(verdict.highest, row["digits"])
-    good = verdict.level is Level.GOOD
+    good = verdict.level is QualityLevel.GOOD
     if verdict.basis is Basis.POSSIBLE:
         return f"must be above {low}{unit}"
     if verdict.basis is Basis.USUAL:

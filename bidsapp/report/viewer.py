@@ -25,7 +25,7 @@ LEVELS = 255
 
 @dataclass(frozen=True)
 class Block:
-    """An image for the viewer, on the axes of a `Frame`.
+    """An image for the viewer, on the axes of a `ViewerFrame`.
 
     Attributes
     ----------
@@ -59,7 +59,7 @@ class Block:
 
 
 @dataclass(frozen=True)
-class Frame:
+class ViewerFrame:
     """Part of a grid, turned so that its axes run to the right, to the front and upwards.
 
     Coordinates are mm along these axes; voxels are shown as they are, nothing is interpolated.
@@ -78,7 +78,7 @@ class Frame:
     last: tuple[int, ...]
 
     @classmethod
-    def around(cls, mask: Volume, margin_mm: float) -> Frame:
+    def around(cls, mask: Volume, margin_mm: float) -> ViewerFrame:
         """Part of the grid of a mask that holds the mask with a margin."""
         order, flips, affine = _turned(mask.affine, mask.data.shape)
         inside = _turn(np.asarray(mask.data), order, flips) != 0
@@ -126,19 +126,19 @@ class Frame:
         return tuple(max(1, round(step_mm / step)) for step in self.steps)
 
 
-def measured_block(volume: Volume, frame: Frame, step_mm: float, top: float) -> Block:
+def measured_block(volume: Volume, frame: ViewerFrame, step_mm: float, top: float) -> Block:
     """Keep values from 0 to ``top`` in 256 steps, without further loss."""
     strides = frame.strides(step_mm)
     share = np.clip(np.asarray(frame.part(volume.data, strides), np.float32) / top, 0, 1)
     return _delta(np.rint(share * LEVELS).astype(np.uint8), frame, strides, top / LEVELS)
 
 
-def label_block(labels: Volume, frame: Frame) -> Block:
+def label_block(labels: Volume, frame: ViewerFrame) -> Block:
     """Keep whole numbers from 0 to 255, such as a bit per region."""
     return _delta(np.asarray(frame.part(labels.data, (1, 1, 1)), np.uint8), frame, (1, 1, 1), 1.0)
 
 
-def picture_block(volume: Volume, frame: Frame, step_mm: float) -> Block:
+def picture_block(volume: Volume, frame: ViewerFrame, step_mm: float) -> Block:
     """Keep what an image looks like: grey up to just above its brightest tissue."""
     from PIL import Image
 
@@ -162,14 +162,18 @@ def picture_block(volume: Volume, frame: Frame, step_mm: float) -> Block:
     return Block("webp", file.getvalue(), counts.shape, low, step, top / LEVELS, columns)
 
 
-def _delta(counts: NDArray[np.uint8], frame: Frame, strides: Sequence[int], slope: float) -> Block:
+def _delta(
+    counts: NDArray[np.uint8], frame: ViewerFrame, strides: Sequence[int], slope: float
+) -> Block:
     differences = np.diff(counts, axis=0, prepend=np.uint8(0)).transpose(2, 1, 0)
     content = gzip.compress(np.ascontiguousarray(differences).tobytes(), 5, mtime=0)
     low, step = _place(frame, strides)
     return Block("delta", content, counts.shape, low, step, slope)
 
 
-def _place(frame: Frame, strides: Sequence[int]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def _place(
+    frame: ViewerFrame, strides: Sequence[int]
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """First coordinate and steps of a block, short enough to write."""
     step = frame.steps * np.array(strides)
     return tuple(np.round(frame.low, 3).tolist()), tuple(np.round(step, 4).tolist())

@@ -13,7 +13,7 @@ from bidsapp.core.anatomy.warp import Warp
 from bidsapp.core.grid.alignment import Matrix, inverse, transform
 from bidsapp.core.grid.resample import resample
 from bidsapp.core.grid.volume import Grid, Volume, mask_slices
-from bidsapp.core.regions.regional import Column, Scale, Uptake, measure_regions, uptake
+from bidsapp.core.regions.regional import Column, RegionalScale, Uptake, measure_regions, uptake
 from bidsapp.core.regions.regions import Regions
 from bidsapp.core.regions.voi import template_voxels
 from bidsapp.data import mni_grid, read_table
@@ -46,7 +46,7 @@ class Scene:
 
 
 @dataclass(frozen=True)
-class RegionalTables:
+class AtlasMeasures:
     """What an image holds, region by region.
 
     Attributes
@@ -119,7 +119,7 @@ def check_options(processing: Processing) -> list[str]:
 
 def measure_atlases(
     image: Map, scene: Scene, *, processing: Processing, lines: Mapping[str, tuple[float, float]]
-) -> RegionalTables:
+) -> AtlasMeasures:
     """Measure an image in every atlas of a run.
 
     Parameters
@@ -137,7 +137,7 @@ def measure_atlases(
         )[0]
         for reference in used
     }
-    scale = Scale(found, lines, STANDARD_REFERENCE)
+    scale = RegionalScale(found, lines, STANDARD_REFERENCE)
     norms = read_norms(processing.norms, list(found)) if processing.norms else {}
     columns: dict[str, dict[str, list[Any]]] = {}
     for one in chosen_atlases(processing):
@@ -155,7 +155,7 @@ def measure_atlases(
         )
         index = [row.index for row in one.rows] + [None] * len(one.composites)
         columns[one.name] = {"index": index, "name": list(one.names), **table}
-    return RegionalTables(columns, found)
+    return AtlasMeasures(columns, found)
 
 
 def region_dictionary(processing: Processing, units: str) -> dict[str, dict[str, Any]]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bidsapp.core.grid.volume import Volume
 from bidsapp.core.kinetics.dynamic import dynamic_refusal
 from bidsapp.core.kinetics.models import Fits, fit_models
-from bidsapp.core.kinetics.study import Study, frames_until
+from bidsapp.core.kinetics.study import KineticStudy, frames_until
 from bidsapp.core.kinetics.voxelwise import srtm2_maps, srtm_maps
 from bidsapp.core.kinetics.weights import frame_weights
 from bidsapp.core.regions.regions import region_means
@@ -21,7 +21,7 @@ from bidsapp.data.atlases import chosen_atlases
 from bidsapp.data.kinetics import (
     MAPS,
     VOXELWISE,
-    Row,
+    KineticRow,
     dynamic_rule,
     kinpar_columns,
     model_name,
@@ -88,16 +88,18 @@ def modelled(
     return Modelled(kinpar_tables(fits, study, rows), _maps(study, used, fits), part)
 
 
-def study_rows(processing: Processing) -> list[Row]:
+def study_rows(processing: Processing) -> list[KineticRow]:
     """Regions of all atlases of a run, one after the other: the rows of a study."""
     rows = []
     for one in chosen_atlases(processing):
         index = [row.index for row in one.rows] + [None] * len(one.composites)
-        rows += [Row(one.name, i, name) for i, name in zip(index, one.names, strict=True)]
+        rows += [KineticRow(one.name, i, name) for i, name in zip(index, one.names, strict=True)]
     return rows
 
 
-def kinpar_tables(fits: Fits, study: Study, rows: Sequence[Row]) -> dict[str, dict[str, list[Any]]]:
+def kinpar_tables(
+    fits: Fits, study: KineticStudy, rows: Sequence[KineticRow]
+) -> dict[str, dict[str, list[Any]]]:
     """Columns of `kinpar_columns` by atlas: the regions of the first model, of the second ..."""
     tables: dict[str, dict[str, list[Any]]] = {
         row.atlas: {column: [] for column in kinpar_columns()} for row in rows
@@ -128,7 +130,7 @@ def _study(
     frames: NDArray[np.float32],
     tissues: Mapping[str, NDArray[np.floating]],
     processing: Processing,
-) -> tuple[Study, NDArray[np.float32]]:
+) -> tuple[KineticStudy, NDArray[np.float32]]:
     """Curves of all regions beside that of the reference region, and the frames of the study."""
     start, end = stored["frame_start_s"], stored["frame_end_s"]
     curves = np.concatenate([stored[one.name] for one in chosen_atlases(processing)])
@@ -139,11 +141,11 @@ def _study(
     region = placed_reference(named[processing.kinetics_reference], scene)
     reference = np.array([region_means(frame, region)[0] for frame in frames])
     t_end = processing.t_end_min
-    study = Study.of(start, end, curves, reference, weights, t_end_min=t_end)
+    study = KineticStudy.of(start, end, curves, reference, weights, t_end_min=t_end)
     return study, frames[frames_until(end, t_end)]
 
 
-def _maps(study: Study, frames: NDArray[np.float32], fits: Fits) -> dict[str, Volume]:
+def _maps(study: KineticStudy, frames: NDArray[np.float32], fits: Fits) -> dict[str, Volume]:
     """Parametric images by key; none of a model that gave nothing."""
     inside = np.isfinite(frames).all(axis=0)
     voxels = np.ascontiguousarray(frames[:, inside].T)
@@ -162,7 +164,7 @@ def _maps(study: Study, frames: NDArray[np.float32], fits: Fits) -> dict[str, Vo
     return images
 
 
-def _residual_percent(study: Study, model: NDArray[np.float64]) -> NDArray[np.float64]:
+def _residual_percent(study: KineticStudy, model: NDArray[np.float64]) -> NDArray[np.float64]:
     """Weighted root mean square of the residuals by region, over its mean activity."""
     used = np.isfinite(model).any(axis=0)
     weights = study.weights[used] / study.weights[used].sum()

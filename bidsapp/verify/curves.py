@@ -23,7 +23,7 @@ from bidsapp.data.atlases import chosen_atlases
 from bidsapp.io.nifti import read_frames
 from bidsapp.verify.compare import How, Tolerance, agree
 from bidsapp.verify.files import Findings
-from bidsapp.verify.numbers import Scan, read_rows
+from bidsapp.verify.numbers import StoredScan, read_rows
 
 _TIMES = ("frame_start", "frame_end")
 _STILL, _MOVED = Tolerance(1e-4), 0.05
@@ -31,7 +31,7 @@ _FLOOR, _MOVED_FLOOR = 1e-4, 0.03  # of the largest activity of a curve
 _LEAST_ML = 2.0  # smaller regions change too much by a second interpolation
 
 
-def check_curves(scan: Scan, found: Findings) -> None:
+def check_curves(scan: StoredScan, found: Findings) -> None:
     """Compare the curves of every atlas with the dynamic image, those as SUV with the curves."""
     tables = scan.record.tacs
     wanted = {one.name: one.measured for one in chosen_atlases(scan.processing)}
@@ -61,7 +61,7 @@ def check_curves(scan: Scan, found: Findings) -> None:
 
 def _compare(
     name: str,
-    scan: Scan,
+    scan: StoredScan,
     curves: Mapping[str, NDArray[np.float64]],
     large: Mapping[str, bool],
     still: NDArray[np.bool_],
@@ -86,7 +86,9 @@ def _compare(
     _compare_suv(name, told, scan, found)
 
 
-def _compare_suv(name: str, told: Sequence[Mapping[str, Any]], scan: Scan, found: Findings) -> None:
+def _compare_suv(
+    name: str, told: Sequence[Mapping[str, Any]], scan: StoredScan, found: Findings
+) -> None:
     """Standardised uptake values are the curves times one number."""
     other = name.replace("_tacs.tsv", "_desc-suv_tacs.tsv")
     if other not in scan.outputs:
@@ -108,7 +110,7 @@ def _compare_suv(name: str, told: Sequence[Mapping[str, Any]], scan: Scan, found
             found.differ(other, where, suv, factor * float(activity or 0), f"by {name}")
 
 
-def _still(scan: Scan, count: int) -> NDArray[np.bool_]:
+def _still(scan: StoredScan, count: int) -> NDArray[np.bool_]:
     """Which frames are in the dynamic image as they were scanned."""
     if scan.name("motion") not in scan.outputs:
         return np.ones(count, bool)

@@ -18,7 +18,7 @@ from bidsapp.verify.cohort import check_group_tables, check_scan_tables, group_f
 from bidsapp.verify.compare import How
 from bidsapp.verify.curves import check_curves
 from bidsapp.verify.files import Findings, check_hashes, foreign, read_sealed
-from bidsapp.verify.numbers import Scan, check_numbers
+from bidsapp.verify.numbers import StoredScan, check_numbers
 
 _GROUP_MANIFEST = "group_manifest.json"
 _DESCRIPTION = "dataset_description.json"
@@ -103,7 +103,7 @@ def check_scan(output_dir: Path, path: str, quick: bool = False) -> Findings:
         )
         return found
     try:
-        scan, notes = Scan.of(output_dir, record)
+        scan, notes = StoredScan.of(output_dir, record)
         found.notes += notes
         check_numbers(scan, found)
         check_curves(scan, found)

@@ -56,7 +56,7 @@ _VOXEL = Tolerance(2e-6, 1e-6)  # float32
 
 
 @dataclass(frozen=True)
-class Scan:
+class StoredScan:
     """A scan with a result, on disk.
 
     Attributes
@@ -71,7 +71,7 @@ class Scan:
     processing: Processing
 
     @classmethod
-    def of(cls, output_dir: Path, record: ScanRecord) -> tuple[Scan, list[str]]:
+    def of(cls, output_dir: Path, record: ScanRecord) -> tuple[StoredScan, list[str]]:
         """A scan, and what of it needs files of the user: sentences."""
         processing, notes = known_options(record.provenance.parameters, record.path)
         return cls(output_dir, record, processing), notes
@@ -114,7 +114,7 @@ class Scan:
         return t1w_to_pet(sidecar_path(self.path("xfm")))
 
 
-def check_numbers(scan: Scan, found: Findings) -> None:
+def check_numbers(scan: StoredScan, found: Findings) -> None:
     """Derive everything again that the files of a scan allow; tell where it differs.
 
     What has no images to be derived from, or would need the registrations again, is checked by its
@@ -128,7 +128,7 @@ def check_numbers(scan: Scan, found: Findings) -> None:
         _check_position(scan, found)
 
 
-def _check_record(scan: Scan, pet: Volume, found: Findings) -> None:
+def _check_record(scan: StoredScan, pet: Volume, found: Findings) -> None:
     """VOI statistics, SUVRs, Centiloids and how sure they are, verdicts, volume of the brain."""
     record, name, code = scan.record, scan.record.path, scan.record.tracer or ""
     scale = scale_for(scan.processing, code, normalisation=scan.normalisation)
@@ -177,7 +177,7 @@ def _by_own_line(record: ScanRecord) -> dict[str, Any]:
     return {"centiloid": line.slope * ratio + line.intercept}
 
 
-def _check_brain(scan: Scan, found: Findings) -> None:
+def _check_brain(scan: StoredScan, found: Findings) -> None:
     if scan.normalisation == "pet" or "brain_ml" not in scan.record.qc:
         return
     mask = load_volume(output_path(scan.output_dir, "mask", dict(t1w_entities(scan.record))))
@@ -186,7 +186,7 @@ def _check_brain(scan: Scan, found: Findings) -> None:
         found.differ(scan.record.path, where, told, other, "by the brain mask")
 
 
-def _check_tables(scan: Scan, pet: Volume, found: Findings) -> None:
+def _check_tables(scan: StoredScan, pet: Volume, found: Findings) -> None:
     """Atlas tables on the template."""
     processing = scan.processing
     scene = Scene(mni_grid(2), lambda regions: regions, _tissues(scan))
@@ -230,7 +230,7 @@ def _rows(
     return rows
 
 
-def _tissues(scan: Scan) -> dict[str, NDArray[np.float32]]:
+def _tissues(scan: StoredScan) -> dict[str, NDArray[np.float32]]:
     """Tissue probabilities of the person on the template."""
     if scan.normalisation == "pet":
         return {}
@@ -252,7 +252,7 @@ def _tolerances(processing: Processing) -> dict[str, Tolerance]:
     return columns
 
 
-def _check_ratios(scan: Scan, found: Findings) -> None:
+def _check_ratios(scan: StoredScan, found: Findings) -> None:
     """Ratio and Centiloid images, voxel by voxel, in every space."""
     pets: dict[str, Volume] = {}
     for name in scan.outputs:
@@ -282,7 +282,7 @@ def _check_ratios(scan: Scan, found: Findings) -> None:
         _compare_voxels(scan.output_dir / name, name, expected, pets[pet].data == 0, found)
 
 
-def _own(scan: Scan) -> set[str]:
+def _own(scan: StoredScan) -> set[str]:
     """Options of the record that name files of the user."""
     given = scan.record.provenance.parameters
     return {name for name in ("calibration", "norms", "tau_vois") if given.get(name) is not None}
@@ -305,7 +305,7 @@ def _compare_voxels(
     found.files[name] = How.NUMBERS
 
 
-def _reference_mean(scan: Scan, reference: str, space: str) -> float | None:
+def _reference_mean(scan: StoredScan, reference: str, space: str) -> float | None:
     """Mean uptake of a reference region in a space, from the tables of the scan."""
     if space.startswith("_space-MNI"):
         told = scan.record.reference_uptake.get(reference)
@@ -320,7 +320,7 @@ def _reference_mean(scan: Scan, reference: str, space: str) -> float | None:
         return None
 
 
-def _check_position(scan: Scan, found: Findings) -> None:
+def _check_position(scan: StoredScan, found: Findings) -> None:
     """The transform as ITK text says what its JSON says."""
     name, path = scan.name("xfm"), scan.path("xfm")
     if name not in scan.outputs:

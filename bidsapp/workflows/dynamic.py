@@ -15,11 +15,11 @@ from bidsapp.data.calibrations import scale_for
 from bidsapp.data.tau import any_tracer
 from bidsapp.data.tracers import tracers
 from bidsapp.interfaces.dynamic import (
+    FrameSeries,
     SampleFrames,
     SaveDynamic,
     SaveMotion,
     SaveTacs,
-    Series,
     TellDrift,
 )
 from bidsapp.settings import Processing
@@ -123,11 +123,11 @@ def activity_units(scan: ScanPlan) -> str:
     return units if activity_unit(units) is None else "Bq/mL"
 
 
-def _series(files: tuple[Path, ...], timing: PetTiming, tracer: str) -> Series:
+def _series(files: tuple[Path, ...], timing: PetTiming, tracer: str) -> FrameSeries:
     half_life = any_tracer(tracer).half_life_s
     start, duration = timing.frame_start_s, timing.frame_duration_s
     unit = activity_unit(timing.units) or 1.0
-    return Series(
+    return FrameSeries(
         files=tuple(map(str, files)),
         start_s=start,
         duration_s=duration,

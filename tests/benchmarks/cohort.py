@@ -14,7 +14,7 @@ import numpy as np
 from bidsapp.core.quantification.uncertainty import ScanError, propagate
 from bidsapp.core.statistics.change import Measured, change, scale_sd, weighted_slope
 from bidsapp.core.statistics.mixed_effects import mixed_effects
-from bidsapp.core.statistics.two_groups import Mixture, control_cutoff, two_groups
+from bidsapp.core.statistics.two_groups import TwoNormals, control_cutoff, two_groups
 from bidsapp.data import read_table
 from bidsapp.data.tracers import repeatability, tracers
 from bidsapp.errors import BadDataError
@@ -99,7 +99,7 @@ def models(people: int, visits: int, spread: float, own: bool) -> tuple[float, f
 
 def mixtures(people: int) -> tuple[float, float, float]:
     """Share of cohorts with a cut-off; of these, intervals of both cut-offs with the truth."""
-    truth = Mixture((0.6, 0.4), (2.0, 70.0), (8.0, 28.0), 0.0)
+    truth = TwoNormals((0.6, 0.4), (2.0, 70.0), (8.0, 28.0), 0.0)
     held = []
     for seed in range(200):
         random = np.random.default_rng(seed)

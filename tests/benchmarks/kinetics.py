@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "core"))
 from dynamic_studies import EARLY, FULL, Tissues, schedule, tissues
 
 from bidsapp.core.kinetics.models import fit_models
-from bidsapp.core.kinetics.study import Study
+from bidsapp.core.kinetics.study import KineticStudy
 from bidsapp.core.kinetics.voxelwise import srtm2_maps, srtm_maps
 from bidsapp.core.kinetics.weights import frame_weights
 from bidsapp.settings import KineticModel
@@ -34,9 +34,9 @@ SCHEDULES = {
 }
 
 
-def _study(made: Tissues, target: np.ndarray, reference: np.ndarray) -> Study:
+def _study(made: Tissues, target: np.ndarray, reference: np.ndarray) -> KineticStudy:
     weights = frame_weights(made.start_s, made.end_s, reference, made.decay_factor)
-    return Study.of(made.start_s, made.end_s, target, reference, weights)
+    return KineticStudy.of(made.start_s, made.end_s, target, reference, weights)
 
 
 def _dvr(made: Tissues, target: np.ndarray, reference: np.ndarray) -> np.ndarray:

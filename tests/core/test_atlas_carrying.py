@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bidsapp.core.grid.volume import Grid, Volume
-from bidsapp.core.regions.regional import Norm, Scale, Uptake, measure_regions, uptake
+from bidsapp.core.regions.regional import Norm, RegionalScale, Uptake, measure_regions, uptake
 from bidsapp.core.regions.regions import Regions, eroded, region_statistics
 from bidsapp.core.regions.voi import nearest, template_voxels
 
@@ -105,7 +105,9 @@ def table(labels):
     image[labels == 4] = np.nan
     regions = Regions.from_labels(labels, [1, 2, 4])
     wc, own = uptake(image, Regions.from_labels(labels, [2, 3]), TEMPLATE, least_coverage=0.5)
-    scale = Scale({"wc": wc, "own": own, "lost": Uptake(None, None)}, {"wc": (100.0, -90.0)}, "wc")
+    scale = RegionalScale(
+        {"wc": wc, "own": own, "lost": Uptake(None, None)}, {"wc": (100.0, -90.0)}, "wc"
+    )
     columns = measure_regions(
         image, regions, TEMPLATE, grey=np.full(TEMPLATE.shape, 0.5), scale=scale,
         norms=[Norm("wc", 1.1, 0.05), None, Norm("wc", 1.0, 0.1)], least_coverage=0.5,

@@ -13,7 +13,7 @@ from bidsapp.core.frames.decay import decay_factors
 from bidsapp.core.grid.alignment import rigid_matrix
 from bidsapp.core.grid.volume import Volume
 from bidsapp.data import VOI_NAMES, mni_grid, vois
-from bidsapp.interfaces.dynamic import SampleFrames, SaveDynamic, SaveMotion, SaveTacs, Series
+from bidsapp.interfaces.dynamic import FrameSeries, SampleFrames, SaveDynamic, SaveMotion, SaveTacs
 from bidsapp.interfaces.store import fetch, keep_volume
 from bidsapp.record import RecordPart
 from bidsapp.record.model import Motion
@@ -51,10 +51,12 @@ def study(tmp_path_factory):
     )
     to_injection = float(2 ** (5400.0 / HALF_LIFE))
     series = [
-        Series(
+        FrameSeries(
             (str(folder / "late.nii.gz"),), START[1], DURATION[1], (to_injection,), (late_factor,)
         ),
-        Series((str(folder / "early.nii.gz"),), START[0], DURATION[0], early_decay, early_decay),
+        FrameSeries(
+            (str(folder / "early.nii.gz"),), START[0], DURATION[0], early_decay, early_decay
+        ),
     ]
     motion = [[np.eye(4).tolist()], [EARLY_TO_LATE.tolist()] * 2]
     field = keep_volume(

@@ -12,7 +12,7 @@ from synthetic_records import finished_record, write
 from bidsapp.data.literature import references, scale
 from bidsapp.record import read_record
 from bidsapp.report.axes import Axis
-from bidsapp.report.charts import Region, centiloid_scale, curves, regional_bars, timeline
+from bidsapp.report.charts import RegionValue, centiloid_scale, curves, regional_bars, timeline
 from bidsapp.report.figure import Words
 
 SCAN = {"sub": "01", "trc": "FBB"}
@@ -101,7 +101,7 @@ def test_ticks_are_round_and_inside():
 
 
 def test_bars_are_as_long_as_the_uptake_on_a_common_scale():
-    regions = [Region("precuneus", 2.0, 3.1), Region("pons", 1.0)]
+    regions = [RegionValue("precuneus", 2.0, 3.1), RegionValue("pons", 1.0)]
     figure = regional_bars(regions, "AAL", 2.5)
     widths = [float(bar.get("width")) for bar in elements(figure, "rect", "used")]
     assert widths[0] == pytest.approx(2 * widths[1], abs=0.3)
@@ -110,7 +110,7 @@ def test_bars_are_as_long_as_the_uptake_on_a_common_scale():
 
 
 def test_too_many_regions_are_cut_and_said_so():
-    regions = [Region(f"r{i}", i / 100) for i in range(200)]
+    regions = [RegionValue(f"r{i}", i / 100) for i in range(200)]
     figure = regional_bars(regions, "big", 2.5)
     assert len(elements(figure, "rect", "used")) == 120
     assert "80 regions with the lowest uptake" in figure.caption and "r199" in figure.standalone()

@@ -14,7 +14,7 @@ from whole_app import run_centipet, validator_errors
 from bidsapp.core.anatomy.warp import Warp
 from bidsapp.core.grid.alignment import displacement
 from bidsapp.core.kinetics.srtm import srtm
-from bidsapp.core.kinetics.study import Study
+from bidsapp.core.kinetics.study import KineticStudy
 from bidsapp.core.regions.compartments import compartments
 from bidsapp.core.regions.pvc import blur, gtm, in_voxels
 from bidsapp.data import vois
@@ -132,7 +132,7 @@ def test_kinetics_of_the_dual_window_study_have_their_truth(run, shared_data):
     deep = blur(head.maps.image(cerebral_white), fwhm) > 0.98
     weights = (end - start) / np.exp(np.log(2) / 6586.2 * (start + end) / 2)
     target = frames.data[deep].mean(axis=0, dtype=float)
-    found = srtm(Study.of(start, end, target, reference, weights)).values
+    found = srtm(KineticStudy.of(start, end, target, reference, weights)).values
     assert found["DVR"][0] == pytest.approx(white["DVR"], rel=0.05)
     assert found["k2_prime"][0] == pytest.approx(white["k2_per_min"] / white["R1"], rel=0.04)
     assert found["R1"][0] == pytest.approx(white["R1"], rel=0.12)

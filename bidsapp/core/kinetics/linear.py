@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from bidsapp.core.kinetics.curves import Curve, Float64
 from bidsapp.core.kinetics.srtm import response, search_srtm
-from bidsapp.core.kinetics.study import Estimates, Study, estimates
+from bidsapp.core.kinetics.study import Estimates, KineticStudy, estimates
 from bidsapp.errors import BadDataError
 
 _ROUNDING_MIN = 1.0 / 60
@@ -47,7 +47,7 @@ class _Frames:
 Fit = Callable[[_Frames], tuple[Values, Float64]]
 
 
-def logan(study: Study, k2_prime: float, t_star_min: float) -> Estimates:
+def logan(study: KineticStudy, k2_prime: float, t_star_min: float) -> Estimates:
     """Fit the reference Logan plot to every region.
 
     Slope of the line through ``integral of C / C`` against ``(integral of C' + C'/k2') / C`` after
@@ -85,7 +85,7 @@ def logan(study: Study, k2_prime: float, t_star_min: float) -> Estimates:
     return _estimated(study, fit, k2_prime)
 
 
-def mrtm(study: Study, t_star_min: float) -> Estimates:
+def mrtm(study: KineticStudy, t_star_min: float) -> Estimates:
     """Fit the multilinear reference tissue model to every region.
 
     ``C = g1 integral of C' + g2 integral of C + g3 C'`` with BPND = -g1/g2 - 1, k2' = g1/g3,
@@ -121,7 +121,7 @@ def mrtm(study: Study, t_star_min: float) -> Estimates:
     return _estimated(study, fit)
 
 
-def mrtm2(study: Study, k2_prime: float, t_star_min: float) -> Estimates:
+def mrtm2(study: KineticStudy, k2_prime: float, t_star_min: float) -> Estimates:
     """Fit MRTM2, the multilinear reference tissue model with k2' given, to every region.
 
     ``C = g1 [integral of C' + C'/k2'] + g2 integral of C`` with BPND = -g1/g2 - 1, R1 = g1/k2',
@@ -157,7 +157,7 @@ def mrtm2(study: Study, k2_prime: float, t_star_min: float) -> Estimates:
     return _estimated(study, fit, k2_prime)
 
 
-def _estimated(study: Study, fit: Fit, k2_prime: float | None = None) -> Estimates:
+def _estimated(study: KineticStudy, fit: Fit, k2_prime: float | None = None) -> Estimates:
     """Fit, and propagate the noise of every frame to the parameters."""
     first = search_srtm(study)
     values, fitted = fit(_frames(study, study.target, first.fitted))
@@ -179,7 +179,7 @@ def _estimated(study: Study, fit: Fit, k2_prime: float | None = None) -> Estimat
     return estimates(values, errors, fitted)
 
 
-def _frames(study: Study, target: Float64, elsewhere: Float64) -> _Frames:
+def _frames(study: KineticStudy, target: Float64, elsewhere: Float64) -> _Frames:
     """Means over the frames; what happened while nobody measured is taken from SRTM's fit.
 
     A curve that is not finite has an integral of zero: the cubics know no NaN, its activity tells.
@@ -196,7 +196,7 @@ def _frames(study: Study, target: Float64, elsewhere: Float64) -> _Frames:
     )
 
 
-def _late(study: Study, t_star_min: float, n_parameters: int) -> NDArray[np.bool_]:
+def _late(study: KineticStudy, t_star_min: float, n_parameters: int) -> NDArray[np.bool_]:
     """Which frames start after t*, shape (T,)."""
     start = study.timeline.edges_min[study.timeline.frame]
     late = start >= t_star_min - _ROUNDING_MIN

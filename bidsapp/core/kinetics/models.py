@@ -9,7 +9,7 @@ import numpy as np
 
 from bidsapp.core.kinetics.linear import logan, mrtm, mrtm2
 from bidsapp.core.kinetics.srtm import global_k2_prime, srtm, srtm2
-from bidsapp.core.kinetics.study import Estimates, Study
+from bidsapp.core.kinetics.study import Estimates, KineticStudy
 from bidsapp.errors import BadDataError
 from bidsapp.settings import KineticModel
 
@@ -35,7 +35,7 @@ class Fits:
 
 
 def fit_models(
-    study: Study,
+    study: KineticStudy,
     models: Sequence[KineticModel],
     *,
     t_star_min: Mapping[KineticModel, float],
@@ -68,7 +68,7 @@ def fit_models(
 
 
 def _fit(
-    study: Study, model: KineticModel, first: Estimates, k2_prime: float, t_star_min: float
+    study: KineticStudy, model: KineticModel, first: Estimates, k2_prime: float, t_star_min: float
 ) -> Estimates:
     if model is KineticModel.SRTM:
         return first

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bidsapp.core.kinetics.curves import Float64
-from bidsapp.core.kinetics.study import Estimates, Study, estimates, standard_errors
+from bidsapp.core.kinetics.study import Estimates, KineticStudy, estimates, standard_errors
 
 # Per minute. Slower than 0.4 % per minute too little leaves a tissue within a scan to be seen.
 THETA = np.geomspace(0.004, 0.6, 96)
@@ -59,7 +59,7 @@ class Search:
     rss: Float64
 
 
-def srtm(study: Study) -> Estimates:
+def srtm(study: KineticStudy) -> Estimates:
     """Fit SRTM to every region (see the module).
 
     Parameters
@@ -96,7 +96,7 @@ def srtm(study: Study) -> Estimates:
     return _told(study, found, values, errors)
 
 
-def srtm2(study: Study, k2_prime: float) -> Estimates:
+def srtm2(study: KineticStudy, k2_prime: float) -> Estimates:
     """Fit SRTM2 to every region; standard errors are those at the given k2', per minute.
 
     Parameters
@@ -127,7 +127,7 @@ def srtm2(study: Study, k2_prime: float) -> Estimates:
     return _told(study, found, values | {"BPND": r1 * k2_prime / found.theta - 1}, errors)
 
 
-def search_srtm(study: Study) -> Search:
+def search_srtm(study: KineticStudy) -> Search:
     """Best theta and amplitudes (R1, k2 - R1 theta) of SRTM.
 
     Parameters
@@ -141,7 +141,7 @@ def search_srtm(study: Study) -> Search:
     return search(study, two_columns(study))
 
 
-def response(study: Study, found: Search) -> Float64:
+def response(study: KineticStudy, found: Search) -> Float64:
     """How SRTM's fit over every interval follows a change of every frame, shape (R, E, T).
 
     ``J (J'WJ)^-1 J'W`` of the linearised model: what a frame has to say of a break in the study.
@@ -192,7 +192,7 @@ def global_k2_prime(found: Estimates) -> float:
     return float(values[usable][order][half])
 
 
-def search(study: Study, columns: Columns) -> Search:
+def search(study: KineticStudy, columns: Columns) -> Search:
     """Find the theta that leaves least of every row.
 
     Parameters
@@ -249,7 +249,7 @@ def best_on_grid(
     return np.asarray(np.where((best == 0) & alike, len(THETA) - 1, best))
 
 
-def two_columns(study: Study) -> Columns:
+def two_columns(study: KineticStudy) -> Columns:
     """Columns of SRTM: C' and C' * exp(-theta t).
 
     Parameters
@@ -269,7 +269,7 @@ def two_columns(study: Study) -> Columns:
     return columns
 
 
-def one_column(study: Study, k2_prime: float) -> Columns:
+def one_column(study: KineticStudy, k2_prime: float) -> Columns:
     """Column of SRTM2: C' + (k2' - theta) C' * exp(-theta t).
 
     Parameters
@@ -291,7 +291,7 @@ def one_column(study: Study, k2_prime: float) -> Columns:
     return columns
 
 
-def _explained(study: Study, design: Float64, data: Float64) -> Float64:
+def _explained(study: KineticStudy, design: Float64, data: Float64) -> Float64:
     """Weighted sum of squares that the columns of every row explain of it, shape (R,)."""
     basis, _ = np.linalg.qr(study.scaled(design).swapaxes(1, 2))
     return np.asarray((np.einsum("rtk,rt->rk", basis, data) ** 2).sum(axis=1))
@@ -338,7 +338,9 @@ def _rows(*rows: list[Float64]) -> Float64:
     return np.stack([np.stack(row, axis=-1) for row in rows], axis=1)
 
 
-def _told(study: Study, found: Search, values: dict[str, Float64], errors: Float64) -> Estimates:
+def _told(
+    study: KineticStudy, found: Search, values: dict[str, Float64], errors: Float64
+) -> Estimates:
     names = ("R1", "k2", "k2_prime", "BPND")
     lost = ~np.isfinite(found.theta)
     unknown = dict.fromkeys(("k2", "k2_prime"), lost | found.at_once)

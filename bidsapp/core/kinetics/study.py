@@ -16,7 +16,7 @@ PARAMETERS = ("R1", "k2", "k2_prime", "BPND", "DVR")
 
 
 @dataclass(frozen=True)
-class Study:
+class KineticStudy:
     """Curves of tissues beside that of the reference tissue.
 
     Attributes
@@ -43,7 +43,7 @@ class Study:
         weights: Float64,
         *,
         t_end_min: float | None = None,
-    ) -> Study:
+    ) -> KineticStudy:
         """Take the frames until ``t_end_min`` and bridge what lies between them.
 
         Parameters

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from bidsapp.core.kinetics.srtm import THETA, Columns, best_on_grid, one_column, two_columns
-from bidsapp.core.kinetics.study import Study
+from bidsapp.core.kinetics.study import KineticStudy
 
 Float32 = NDArray[np.float32]
 
@@ -36,7 +36,7 @@ class Maps:
     DVR: Float32
 
 
-def srtm_maps(study: Study, voxels: NDArray[np.floating]) -> Maps:
+def srtm_maps(study: KineticStudy, voxels: NDArray[np.floating]) -> Maps:
     """Fit SRTM to every voxel.
 
     Parameters
@@ -55,7 +55,7 @@ def srtm_maps(study: Study, voxels: NDArray[np.floating]) -> Maps:
     return Maps(np.where(np.isfinite(dvr), r1, np.nan), dvr - 1, dvr)
 
 
-def srtm2_maps(study: Study, voxels: NDArray[np.floating], k2_prime: float) -> Maps:
+def srtm2_maps(study: KineticStudy, voxels: NDArray[np.floating], k2_prime: float) -> Maps:
     """Fit SRTM2 to every voxel, with one k2' (per minute); otherwise as `srtm_maps`.
 
     Parameters
@@ -75,7 +75,9 @@ def srtm2_maps(study: Study, voxels: NDArray[np.floating], k2_prime: float) -> M
     return Maps(np.where(np.isfinite(dvr), r1, np.nan), dvr - 1, dvr)
 
 
-def _fit(study: Study, columns: Columns, voxels: NDArray[np.floating]) -> tuple[Float32, Float32]:
+def _fit(
+    study: KineticStudy, columns: Columns, voxels: NDArray[np.floating]
+) -> tuple[Float32, Float32]:
     """Theta, (V,), and amplitudes, (K, V), of every voxel."""
     design = study.scaled(columns(THETA)).swapaxes(1, 2)
     basis, triangle = np.linalg.qr(design)

@@ -25,7 +25,7 @@ LEAST_CONTRAST = 0.05  # SD over mean of the uptake in and around a brain; 0.3 i
 
 
 @dataclass(frozen=True)
-class Options:
+class PetOptions:
     """Constants of the model.
 
     Attributes
@@ -103,7 +103,7 @@ class Patterns:
 
 
 @dataclass
-class Samples:
+class PetSamples:
     """Voxels of a coarse PET in and around the brain; ``weights`` change with the fit.
 
     Attributes
@@ -130,8 +130,8 @@ class Samples:
 
     @classmethod
     def near_brain(
-        cls, pet: Volume, template: PetTemplate, affine: Matrix, options: Options
-    ) -> Samples:
+        cls, pet: Volume, template: PetTemplate, affine: Matrix, options: PetOptions
+    ) -> PetSamples:
         """Choose the voxels that ``affine`` (PET world -> template world) puts near the brain.
 
         Parameters
@@ -278,7 +278,7 @@ class Samples:
         return full.reshape(self.pet.data.shape)
 
 
-def choose_blur(data: Samples, patterns: Patterns, points: Float64) -> None:
+def choose_blur(data: PetSamples, patterns: Patterns, points: Float64) -> None:
     """Blur the patterns as fits best: the lowest point of a parabola in FWHM^2.
 
     Parameters
@@ -295,7 +295,7 @@ def choose_blur(data: Samples, patterns: Patterns, points: Float64) -> None:
     patterns.fwhm_mm = round(best_blur(FWHM_TRIED_MM, left, FWHM_RANGE_MM), 2)
 
 
-def unexplained(data: Samples, residual: Float64) -> float:
+def unexplained(data: PetSamples, residual: Float64) -> float:
     """Weighted residual variance over that of the PET.
 
     Parameters

@@ -39,7 +39,13 @@ from bidsapp.core.grid.alignment import (
 )
 from bidsapp.core.grid.sampling import Float32, Float64
 from bidsapp.core.grid.volume import Volume
-from bidsapp.core.pet_only.pet_model import Options, Patterns, Samples, choose_blur, unexplained
+from bidsapp.core.pet_only.pet_model import (
+    Patterns,
+    PetOptions,
+    PetSamples,
+    choose_blur,
+    unexplained,
+)
 from bidsapp.core.pet_only.pet_template import PetTemplate
 from bidsapp.core.pet_only.pet_warp import WarpFit
 from bidsapp.core.registration import placement
@@ -56,7 +62,7 @@ KEPT = 4  # of the places these lead to, so many are tried with the whole model
 AFFINE_VOXEL_MM = (8.0, 4.0)
 AFFINE_ROUNDS, WEIGHINGS, AFFINE_STEPS = 2, 2, 10
 STILL_MM = 0.02  # a step shorter than this ends a search
-DEFAULTS = Options()
+DEFAULTS = PetOptions()
 
 
 @dataclass(frozen=True)
@@ -90,7 +96,7 @@ class PetNormalisation:
 
 
 def normalise_pet(
-    pet: Volume, template: PetTemplate, options: Options = DEFAULTS
+    pet: Volume, template: PetTemplate, options: PetOptions = DEFAULTS
 ) -> PetNormalisation:
     """Find the map from a PET to the template.
 
@@ -118,12 +124,12 @@ def normalise_pet(
         raise BadDataError("contains no brain onto which the template could be placed") from error
 
 
-def _normalise(pet: Volume, template: PetTemplate, options: Options) -> PetNormalisation:
+def _normalise(pet: Volume, template: PetTemplate, options: PetOptions) -> PetNormalisation:
     pet = measured_part(pet)
     patterns = Patterns(template)
     place = _find_affine(pet, patterns, options)
     affine = place.affine
-    data = Samples.near_brain(coarser(pet, AFFINE_VOXEL_MM[-1]), template, affine, options)
+    data = PetSamples.near_brain(coarser(pet, AFFINE_VOXEL_MM[-1]), template, affine, options)
     fit = WarpFit(data, patterns, affine, options)
     fit.run()
     field = fit.warp.to_t1w(template.grid)
@@ -166,7 +172,7 @@ class _Found:
     rival: float
 
 
-def _find_affine(pet: Volume, patterns: Patterns, options: Options) -> _Found:
+def _find_affine(pet: Volume, patterns: Patterns, options: PetOptions) -> _Found:
     coarse, fine = (coarser(pet, voxel) for voxel in AFFINE_VOXEL_MM)
     starts = _starts(pet, patterns.template)
     fits = _tried(coarse, patterns, starts, replace(options, drift_order=1))
@@ -176,16 +182,16 @@ def _find_affine(pet: Volume, patterns: Patterns, options: Options) -> _Found:
     elsewhere = [fit.gain for fit in fits if _apart(fit, fits[0], patterns.template) > PLACE_MM]
     rival = float(np.clip(max(elsewhere, default=0.0) / max(fits[0].gain, 1e-12), 0, 1))
     fluid = _fluid(coarse, patterns, affine, options)
-    data = Samples.near_brain(fine, patterns.template, affine, options)
+    data = PetSamples.near_brain(fine, patterns.template, affine, options)
     choose_blur(data, patterns, transform(affine, data.world))
     for _ in range(AFFINE_ROUNDS):  # which voxels are near the brain is asked again each time
         affine = _affine_fit(fine, patterns, affine, options).affine
     return _Found(affine, fluid, rival)
 
 
-def _fluid(pet: Volume, patterns: Patterns, affine: Matrix, options: Options) -> float:
+def _fluid(pet: Volume, patterns: Patterns, affine: Matrix, options: PetOptions) -> float:
     """Uptake of CSF over the mean of the brain."""
-    data = Samples.near_brain(pet, patterns.template, affine, options)
+    data = PetSamples.near_brain(pet, patterns.template, affine, options)
     points = transform(affine, data.world)
     maps = patterns.at(points)
     data.reweigh(data.residual(maps))
@@ -212,7 +218,7 @@ def _starts(pet: Volume, template: PetTemplate) -> list[Matrix]:
 
 
 def _tried(
-    pet: Volume, patterns: Patterns, starts: list[Matrix], options: Options
+    pet: Volume, patterns: Patterns, starts: list[Matrix], options: PetOptions
 ) -> list[_AffineFit]:
     """Fit from every start, best first; a start that leads to no brain is left out."""
     fits = []
@@ -224,8 +230,8 @@ def _tried(
     return sorted(fits, key=lambda fit: -fit.gain)
 
 
-def _affine_fit(pet: Volume, patterns: Patterns, start: Matrix, options: Options) -> _AffineFit:
-    data = Samples.near_brain(pet, patterns.template, start, options)
+def _affine_fit(pet: Volume, patterns: Patterns, start: Matrix, options: PetOptions) -> _AffineFit:
+    data = PetSamples.near_brain(pet, patterns.template, start, options)
     affine, left = _fit_affine(data, patterns, start)
     return _AffineFit(affine, -len(data.values) * float(np.log(max(left, 1e-12))))
 
@@ -241,7 +247,7 @@ def _apart(first: _AffineFit, second: _AffineFit, template: PetTemplate) -> floa
     return displacement(inverse(first.affine), inverse(second.affine), _corners(template))
 
 
-def _fit_affine(data: Samples, patterns: Patterns, affine: Matrix) -> tuple[Matrix, float]:
+def _fit_affine(data: PetSamples, patterns: Patterns, affine: Matrix) -> tuple[Matrix, float]:
     """Twelve parameters under the prior on stretches; also what is left of the PET, 0 to 1."""
     centre = data.world.mean(axis=0)
     homogeneous = np.column_stack([(data.world - centre) / LENGTH_MM, np.ones(len(data.world))])

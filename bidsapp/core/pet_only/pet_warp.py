@@ -11,7 +11,7 @@ from bidsapp.core.anatomy.warp import Warp
 from bidsapp.core.grid.alignment import Matrix, transform
 from bidsapp.core.grid.basis import Separable, squared_frequencies
 from bidsapp.core.grid.sampling import FWHM_PER_SIGMA, Float64
-from bidsapp.core.pet_only.pet_model import Options, Patterns, Samples, choose_blur
+from bidsapp.core.pet_only.pet_model import Patterns, PetOptions, PetSamples, choose_blur
 
 SMOOTH_MM = 12.0  # scale at which noise no longer counts in the quality of the fit
 
@@ -19,7 +19,9 @@ SMOOTH_MM = 12.0  # scale at which noise no longer counts in the quality of the 
 class WarpFit:
     """The current warp, and the steps that improve it; ``data`` and ``patterns`` change with it."""
 
-    def __init__(self, data: Samples, patterns: Patterns, affine: Matrix, options: Options) -> None:
+    def __init__(
+        self, data: PetSamples, patterns: Patterns, affine: Matrix, options: PetOptions
+    ) -> None:
         self.data, self.patterns, self.options = data, patterns, options
         grid = data.pet.grid
         index = np.stack(np.unravel_index(data.where, grid.shape), axis=-1)

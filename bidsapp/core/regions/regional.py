@@ -38,7 +38,7 @@ class Norm:
 
 
 @dataclass(frozen=True)
-class Scale:
+class RegionalScale:
     """What turns a mean uptake into ratios and Centiloids.
 
     Attributes
@@ -84,7 +84,7 @@ def measure_regions(
     grid: Grid,
     *,
     grey: NDArray[np.floating] | None,
-    scale: Scale,
+    scale: RegionalScale,
     norms: Sequence[Norm | None],
     least_coverage: float,
 ) -> dict[str, Column]:

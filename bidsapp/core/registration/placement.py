@@ -81,7 +81,7 @@ def find_places(model: TissueModel, near: NDArray[np.bool_], pet: Volume) -> lis
     """
     if not pet.data.any():
         raise BadDataError(NO_BRAIN)
-    search = _Search(model, near, pet)
+    search = _PlaceSearch(model, near, pet)
     ways = Rotation.create_group("O").as_matrix()
     # the header's way first
     ways = ways[np.argsort(-np.trace(ways, axis1=1, axis2=2), kind="stable")]
@@ -124,7 +124,7 @@ def distinct(
     return chosen
 
 
-class _Search:
+class _PlaceSearch:
     """One coarse PET and the maps that are laid on it."""
 
     def __init__(self, model: TissueModel, near: NDArray[np.bool_], pet: Volume) -> None:

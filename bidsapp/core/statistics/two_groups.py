@@ -22,7 +22,7 @@ _SD_LEVEL = 0.95
 
 
 @dataclass(frozen=True)
-class Mixture:
+class TwoNormals:
     """Two normal distributions, the lower first.
 
     Attributes
@@ -104,7 +104,7 @@ class TwoGroups:
     support : part of the bootstrap samples with a crossing between two groups
     """
 
-    mixture: Mixture
+    mixture: TwoNormals
     bic_gain: float
     crossing: CutOff
     two_sds: CutOff
@@ -166,7 +166,7 @@ def two_groups(
     return _with_intervals(x, mixture, gain, crossing, resamples, seed)
 
 
-def fit_mixture(values: ArrayLike) -> Mixture:
+def fit_mixture(values: ArrayLike) -> TwoNormals:
     """Fit two normal distributions by maximum likelihood (EM from five fixed starts, the best).
 
     Parameters
@@ -218,14 +218,14 @@ def control_cutoff(values: ArrayLike, fewest: int) -> CutOff:
     return CutOff(mean + 2 * sd, mean + low, mean + high)
 
 
-def _bic_gain(x: Float, mixture: Mixture) -> float:
+def _bic_gain(x: Float, mixture: TwoNormals) -> float:
     normal = float(stats.norm.logpdf(x, x.mean(), x.std()).sum())
     one = max(normal, -x.size * math.log(np.ptp(x)))  # a flat spread is no two groups either
     return 2 * (mixture.log_likelihood - one) - 3 * math.log(x.size)
 
 
 def _with_intervals(
-    x: Float, mixture: Mixture, gain: float, crossing: float, resamples: int, seed: int
+    x: Float, mixture: TwoNormals, gain: float, crossing: float, resamples: int, seed: int
 ) -> TwoGroups:
     """Percentile intervals: people are drawn anew and both groups fitted again."""
     edges = np.linspace(x[0], x[-1], min(_BINS, x.size) + 1)
@@ -303,8 +303,8 @@ def _em_step(x: Float, counts: Float, now: Float) -> tuple[Float, Float]:
     return np.column_stack([weight, m0, m1, s0, s1]), likelihood
 
 
-def _mixture(parameters: Float, log_likelihood: float) -> Mixture:
+def _mixture(parameters: Float, log_likelihood: float) -> TwoNormals:
     share, m0, m1, s0, s1 = map(float, parameters)
     if m0 > m1:
         share, m0, m1, s0, s1 = 1 - share, m1, m0, s1, s0
-    return Mixture((share, 1 - share), (m0, m1), (s0, s1), log_likelihood)
+    return TwoNormals((share, 1 - share), (m0, m1), (s0, s1), log_likelihood)

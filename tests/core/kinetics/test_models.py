@@ -21,7 +21,7 @@ from bidsapp.core.kinetics.dynamic import DynamicRule, dynamic_refusal
 from bidsapp.core.kinetics.linear import logan, mrtm, mrtm2
 from bidsapp.core.kinetics.models import fit_models
 from bidsapp.core.kinetics.srtm import global_k2_prime, srtm, srtm2
-from bidsapp.core.kinetics.study import PARAMETERS, Study
+from bidsapp.core.kinetics.study import PARAMETERS, KineticStudy
 from bidsapp.core.kinetics.weights import frame_weights
 from bidsapp.errors import BadDataError
 from bidsapp.settings import KineticModel
@@ -32,11 +32,11 @@ T_STAR = {KineticModel.LOGAN: 30.0}
 RULE = DynamicRule(2.0, 5.0, 3, 60.0, 90.0)
 
 
-def _study(made, target=None, reference=None, **options) -> Study:
+def _study(made, target=None, reference=None, **options) -> KineticStudy:
     reference = made.reference if reference is None else reference
     target = made.target if target is None else target
     weights = frame_weights(made.start_s, made.end_s, reference, made.decay_factor)
-    return Study.of(made.start_s, made.end_s, target, reference, weights, **options)
+    return KineticStudy.of(made.start_s, made.end_s, target, reference, weights, **options)
 
 
 def _dvr(fits) -> np.ndarray:
@@ -76,7 +76,7 @@ def test_frames_of_all_kinds(frames, tolerance):
     np.testing.assert_allclose(_dvr(fits), np.tile(made.DVR, (5, 1)), rtol=tolerance)
 
 
-def _repeated(made, level: float, rng, n_scans: int, n_rows: int) -> list[Study]:
+def _repeated(made, level: float, rng, n_scans: int, n_rows: int) -> list[KineticStudy]:
     """Noisy studies; every region ``n_rows`` times in each, in blocks."""
     studies = []
     for _ in range(n_scans):
@@ -128,7 +128,7 @@ def test_two_tissue_compartments_late_enough():
     bp = np.array([0.2, 0.6, 1.2])
     target = np.array([frame_means(two_tissue(plasma, k1, k2, b * k4, k4), start, end) for b in bp])
     weights = frame_weights(start, end, reference, decay_factor(start, end))
-    study = Study.of(start, end, target, reference, weights)
+    study = KineticStudy.of(start, end, target, reference, weights)
     by_logan = logan(study, k2, 45.0).values["DVR"]
     np.testing.assert_allclose(by_logan, 1 + bp, rtol=0.03)
     np.testing.assert_allclose(srtm(study).values["DVR"], 1 + bp, rtol=0.06)

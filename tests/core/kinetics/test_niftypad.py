@@ -13,7 +13,7 @@ from dynamic_studies import schedule, tissues
 
 from bidsapp.core.kinetics.linear import logan, mrtm, mrtm2
 from bidsapp.core.kinetics.srtm import srtm, srtm2
-from bidsapp.core.kinetics.study import Study
+from bidsapp.core.kinetics.study import KineticStudy
 
 models = pytest.importorskip(
     "niftypad.models", reason="NIFTYPAD IS NOT INSTALLED: nothing independent to compare with"
@@ -48,7 +48,7 @@ def _theirs(name: str, tac, frames, reference, **options) -> dict[str, float]:
 def test_both_find_the_same(level, tolerance):
     made, target, reference = _made(level)
     frames = np.rint(np.array([made.start_s, made.end_s])).astype(int)
-    study = Study.of(made.start_s, made.end_s, target, reference, np.ones(len(made.start_s)))
+    study = KineticStudy.of(made.start_s, made.end_s, target, reference, np.ones(len(made.start_s)))
     per_s, t_star_s = K2_PRIME / 60, 60 * T_STAR_MIN
     pairs = {
         "srtmb": (srtm(study), BASIS),

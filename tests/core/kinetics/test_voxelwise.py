@@ -9,14 +9,14 @@ import pytest
 from dynamic_studies import schedule, tissues
 
 from bidsapp.core.kinetics.srtm import srtm, srtm2
-from bidsapp.core.kinetics.study import Study
+from bidsapp.core.kinetics.study import KineticStudy
 from bidsapp.core.kinetics.voxelwise import srtm2_maps, srtm_maps
 from bidsapp.core.kinetics.weights import frame_weights
 
 
-def _study(made) -> Study:
+def _study(made) -> KineticStudy:
     weights = frame_weights(made.start_s, made.end_s, made.reference, made.decay_factor)
-    return Study.of(made.start_s, made.end_s, made.target, made.reference, weights)
+    return KineticStudy.of(made.start_s, made.end_s, made.target, made.reference, weights)
 
 
 def test_without_noise_images_equal_regions():

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from bidsapp.core.statistics.location import shift
-from bidsapp.core.statistics.two_groups import Mixture, control_cutoff, fit_mixture, two_groups
+from bidsapp.core.statistics.two_groups import TwoNormals, control_cutoff, fit_mixture, two_groups
 from bidsapp.data import read_table
 from bidsapp.errors import BadDataError
 
-TRUE = Mixture((0.6, 0.4), (2.0, 70.0), (8.0, 28.0), 0.0)
+TRUE = TwoNormals((0.6, 0.4), (2.0, 70.0), (8.0, 28.0), 0.0)
 LIMITS = read_table("cohort")["mixture"] | {"resamples": 200}
 
 
@@ -39,8 +39,8 @@ def test_at_the_crossing_both_groups_are_as_likely():
         for weight, mean, sd in zip(TRUE.weights, TRUE.means, TRUE.sds, strict=True)
     ]
     assert parts[0] == pytest.approx(parts[1])
-    assert Mixture((0.01, 0.99), (0.0, 1.0), (1.0, 5.0), 0.0).crossing is None
-    assert Mixture((0.5, 0.5), (0.0, 6.0), (2.0, 2.0), 0.0).crossing == pytest.approx(3)
+    assert TwoNormals((0.01, 0.99), (0.0, 1.0), (1.0, 5.0), 0.0).crossing is None
+    assert TwoNormals((0.5, 0.5), (0.0, 6.0), (2.0, 2.0), 0.0).crossing == pytest.approx(3)
 
 
 @pytest.mark.slow
