@@ -176,7 +176,7 @@ def _refuse_second_name(folder: Path, side: Path, origin: str) -> None:
             )
 
 
-def _clean_sidecar(job: Job, made: image.Converted, scrub: Scrubber) -> dict[str, Any]:
+def _clean_sidecar(job: Job, made: image.ConvertedImage, scrub: Scrubber) -> dict[str, Any]:
     """Sidecar of a series without anything that points at a person."""
     if job.pet is None:
         content = sidecar.t1w_sidecar(made.sidecar)

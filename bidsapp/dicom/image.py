@@ -45,7 +45,7 @@ _STACKED = (
 
 
 @dataclass(frozen=True)
-class Converted:
+class ConvertedImage:
     """What dcm2niix made of a series.
 
     Attributes
@@ -66,7 +66,7 @@ def dcm2niix_version() -> str:
     return text[-1] if text else "unknown"
 
 
-def convert_series(series: Series, frames: Sequence[Frame], folder: Path) -> Converted:
+def convert_series(series: Series, frames: Sequence[Frame], folder: Path) -> ConvertedImage:
     """Convert a series and compare every voxel with its DICOM files.
 
     dcm2niix may split a series, and orders images by tags that need not follow place and time, so
@@ -85,19 +85,19 @@ def convert_series(series: Series, frames: Sequence[Frame], folder: Path) -> Con
     """
     path = series.header.path
     if is_volume(path):
-        return Converted(_cleaned(load_image(path)), read_sidecar(path))
+        return ConvertedImage(_cleaned(load_image(path)), read_sidecar(path))
     frames = uncompressed(frames, folder / "uncompressed")
     made, sidecar = _dcm2niix(frames, folder)
     try:
         if len(made) != 1:
             raise BadDataError(f"dcm2niix made {len(made)} images of this series")
-        converted = fill_gaps(Converted(_cleaned(_loaded(made[0])), sidecar), series)
+        converted = fill_gaps(ConvertedImage(_cleaned(_loaded(made[0])), sidecar), series)
         verify(converted.image, frames, series)
         return converted
     except BadDataError as error:
         reason = without_file_name(str(error), series.images)
         logging.getLogger(__name__).debug("an image of dcm2niix is not taken: %s", reason)
-    converted = fill_gaps(Converted(_stacked(frames, series), sidecar, (_STACKED,)), series)
+    converted = fill_gaps(ConvertedImage(_stacked(frames, series), sidecar, (_STACKED,)), series)
     if series.header.text("MRAcquisitionType") == "3D":  # which dcm2niix turns to RAS
         converted = replace(converted, image=nib.as_closest_canonical(converted.image))
     verify(converted.image, frames, series)
@@ -206,7 +206,7 @@ def stored_voxels(image: nib.Nifti1Image) -> NDArray[np.generic]:
     return np.asarray(image.dataobj.get_unscaled())  # type: ignore[attr-defined]
 
 
-def fill_gaps(converted: Converted, series: Series) -> Converted:
+def fill_gaps(converted: ConvertedImage, series: Series) -> ConvertedImage:
     """Put interpolated slices where whole slices are missing in a T1w.
 
     dcm2niix stacks the slices it finds as if none were missing, so everything beyond a gap would
@@ -235,7 +235,7 @@ def fill_gaps(converted: Converted, series: Series) -> Converted:
     image.header.set_slope_inter(*converted.image.header.get_slope_inter())
     total = int(missing.sum())
     remark = f"{total} missing slice{'s' * (total > 1)} interpolated from the neighbours"
-    return Converted(image, converted.sidecar, (*converted.remarks, remark))
+    return ConvertedImage(image, converted.sidecar, (*converted.remarks, remark))
 
 
 def _axis_runs_backwards(image: nib.Nifti1Image, series: Series) -> bool:

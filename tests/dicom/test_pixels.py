@@ -27,7 +27,7 @@ from pydicom.uid import JPEGExtended12Bit, JPEGLosslessSV1
 from bidsapp.dicom.decompress import decompress, write_copy
 from bidsapp.dicom.frames import count_remarks, frames_of
 from bidsapp.dicom.header import headers_of, read_headers
-from bidsapp.dicom.image import Converted, convert_series
+from bidsapp.dicom.image import ConvertedImage, convert_series
 from bidsapp.dicom.pixels import lossy_compression
 from bidsapp.dicom.series import Series, snapped, take_inventory
 from bidsapp.errors import BadDataError
@@ -44,7 +44,7 @@ def write(folder: Path, datasets: Sequence[Dataset]) -> Path:
     return folder
 
 
-def convert(folder: Path) -> Converted:
+def convert(folder: Path) -> ConvertedImage:
     (series,) = take_inventory(folder / "in", folder / "scratch").series
     series.check_grid()
     return convert_series(series, frames_of(series), folder / "work")
