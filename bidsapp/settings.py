@@ -94,11 +94,13 @@ class AtlasChoice:
 
 @dataclass(frozen=True)
 class ReferenceChoice:
-    """A reference region: of the table by its name, or labels of an atlas."""
+    """A reference region: of the table by its name, labels of an atlas, or several of these."""
 
     name: str
     atlas: str | None = None
     labels: tuple[str, ...] = ()  # names, indices, ranges of indices
+    parts: tuple[ReferenceChoice, ...] = ()  # of a composite; all have a weight, or none has
+    weight: float | None = None  # of the mean of a part; None: its voxels count like all others
 
 
 @dataclass(frozen=True)

@@ -70,6 +70,17 @@ def _word(value: Any) -> str:
         space = [] if value.space is None else [f"space={value.space}"]
         return value.name if not files else f"{value.name}={','.join(files + space)}"
     if isinstance(value, ReferenceChoice):
-        labels = f"={value.atlas}:{','.join(value.labels)}"
-        return value.name if value.atlas is None else value.name + labels
+        made_of = _made_of(value)
+        return value.name if made_of is None else f"{value.name}={made_of}"
     return value.name if isinstance(value, Path) else str(value)
+
+
+def _made_of(value: ReferenceChoice) -> str | None:
+    """What stands behind the name of a reference region; None for one of the table."""
+    if value.atlas is not None:
+        return f"{value.atlas}:{','.join(value.labels)}"
+    parts = [
+        f"{'' if part.weight is None else f'{part.weight!r}*'}{_made_of(part) or part.name}"
+        for part in value.parts
+    ]
+    return "+".join(parts) or None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -26,6 +27,7 @@ class Reference:
     regions : its voxels on ``mni_grid(2)``, one region
     tissue : ``GM`` or ``WM`` when the participant's probability has a say, else None
     threshold : least probability of that tissue; None weighs by it
+    parts : of a composite, with the weights of their means; its own ``regions`` are empty
     """
 
     name: str
@@ -33,6 +35,7 @@ class Reference:
     regions: Regions
     tissue: str | None = None
     threshold: float | None = None
+    parts: tuple[tuple[Reference, float | None], ...] = ()
 
 
 def references(
@@ -53,12 +56,38 @@ def references(
     standard = [ReferenceChoice(name) for name in REFERENCES]
     every = tuple(dict.fromkeys([*standard, *choices]))
     named = {choice.name: choice for choice in atlases}
-    return tuple(_reference(choice, named.get(choice.atlas or "")) for choice in every)
+    return tuple(_chosen(choice, named) for choice in every)
 
 
 def chosen_references(processing: Processing) -> tuple[Reference, ...]:
     """The reference regions of a run (`references`)."""
     return references(processing.reference_regions, processing.atlases)
+
+
+def _chosen(choice: ReferenceChoice, atlases: Mapping[str, AtlasChoice]) -> Reference:
+    row = read_table("reference_regions").get(choice.name, {}) if choice.atlas is None else {}
+    parts, description = choice.parts, ""
+    if "parts" in row:
+        parts = tuple(ReferenceChoice(**_tuples(part)) for part in row["parts"])
+        description = row["description"]
+    if not parts:
+        return _reference(choice, atlases.get(choice.atlas or ""))
+    made = [_chosen(part, atlases) for part in parts]
+    words = [
+        f"{'' if part.weight is None else f'{part.weight:g} times '}{one.description}"
+        for part, one in zip(parts, made, strict=True)
+    ]
+    return Reference(
+        choice.name,
+        description or f"Composite of {'; '.join(words)}",
+        Regions(mni_grid(2).shape, np.empty(0, np.intp), np.zeros(2, np.intp)),
+        tissue=next((one.tissue for one in made if one.tissue is not None), None),
+        parts=tuple(zip(made, (part.weight for part in parts), strict=True)),
+    )
+
+
+def _tuples(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}
 
 
 @lru_cache

@@ -11,12 +11,14 @@ import numpy as np
 
 from bidsapp.core.statistics.mixed_effects import INTERCEPT, YEARS, MixedFit, mixed_effects
 from bidsapp.data import read_table
-from bidsapp.data.tracers import tracers
+from bidsapp.data.tracers import STANDARD_REFERENCE, tracers
 from bidsapp.errors import BadDataError
-from bidsapp.group.visits import Row, first_scans
+from bidsapp.group.longitudinal import suvr_of
+from bidsapp.group.visits import Row
 
 _OWN_SLOPE_FAILED = "random-slope-left-out"
 _CHOSEN_SEXES = ("F", "M")
+_VALUES = {"CL": "Centiloid", "SUVR": "SUVR"}
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,8 @@ class CohortModel:
     flags : codes
     notes : sentences
     meanings : (meaning, unit) of each term, by name
+    reference_region : of the values
+    unit : of the values: ``CL``, or ``SUVR`` where no scan has a Centiloid
     """
 
     fit: MixedFit | None
@@ -38,6 +42,8 @@ class CohortModel:
     flags: tuple[str, ...]
     notes: tuple[str, ...]
     meanings: Mapping[str, tuple[str, str]]
+    reference_region: str = STANDARD_REFERENCE
+    unit: str = "CL"
 
 
 def cohort_model(rows: Sequence[Row]) -> CohortModel:
@@ -51,17 +57,21 @@ def cohort_model(rows: Sequence[Row]) -> CohortModel:
     rows : of ``group_centiloid.tsv``
     """
     limits = read_table("cohort")["model"]
-    scans = [row for row in rows if row["centiloid"] is not None and row["years"] is not None]
+    has_centiloid = any(row["centiloid"] is not None for row in rows)
+    unit, value = ("CL", _centiloid) if has_centiloid else ("SUVR", suvr_of)
+    regions = {row.get("reference_region") or STANDARD_REFERENCE for row in rows}
+    about = (regions.pop() if len(regions) == 1 else STANDARD_REFERENCE, unit)
+    scans = [row for row in rows if value(row) is not None and row["years"] is not None]
     visits: dict[str, set[float]] = {}
     for row in scans:
         visits.setdefault(row["participant_id"], set()).add(row["years"])
     again = sum(len(times) > 1 for times in visits.values())
     if again < limits["participants"]:
         note = (
-            f"no mixed model: {again} participants have Centiloids at two known times, "
+            f"no mixed model: {again} participants have {_VALUES[unit]}s at two known times, "
             f"{limits['participants']} are needed"
         )
-        return CohortModel(None, len(visits), len(scans), ("too-few",), (note,), {})
+        return CohortModel(None, len(visits), len(scans), ("too-few",), (note,), {}, *about)
     slopes = sum(len(times) > 2 for times in visits.values()) >= limits["with_three"]
     flags, notes = [], []
     if not slopes:
@@ -70,10 +80,10 @@ def cohort_model(rows: Sequence[Row]) -> CohortModel:
             f"fewer than {limits['with_three']} participants have three visits, so all share one "
             "slope and its interval does not cover the spread of slopes between people"
         )
-    fixed, meanings, left_out = _fixed(scans)
+    fixed, meanings, left_out = _fixed(scans, unit)
     notes += left_out
     people = {name: number for number, name in enumerate(visits)}
-    values = [row["centiloid"] for row in scans]
+    values = [float(value(row) or 0.0) for row in scans]
     groups = [people[row["participant_id"]] for row in scans]
     years = [row["years"] for row in scans]
     fit = None
@@ -95,12 +105,15 @@ def cohort_model(rows: Sequence[Row]) -> CohortModel:
             "a spread between participants is zero at the maximum, so these data do not determine "
             "it"
         )
-    return CohortModel(fit, len(people), len(scans), tuple(flags), tuple(notes), meanings)
+    found = tuple(flags), tuple(notes), meanings
+    return CohortModel(fit, len(people), len(scans), *found, *about)
 
 
 def model_rows(model: CohortModel) -> list[dict[str, Any]]:
     """Rows of ``group_model.tsv``: fixed effects, then spreads, or one row that says why none."""
+    unit = model.unit
     base = {
+        "reference_region": model.reference_region,
         "n_participants": model.n_participants,
         "n_scans": model.n_scans,
         "flags": ";".join(model.flags) or None,
@@ -119,10 +132,10 @@ def model_rows(model: CohortModel) -> list[dict[str, Any]]:
         for term in fit.terms
     ]  # fmt: skip
     spreads = (
-        ("intercept_sd", fit.intercept_sd, "Spread of participants at their first scan", "CL"),
-        ("slope_sd", fit.slope_sd, "Spread of the participants' own slopes", "CL/year"),
+        ("intercept_sd", fit.intercept_sd, "Spread of participants at their first scan", unit),
+        ("slope_sd", fit.slope_sd, "Spread of the participants' own slopes", f"{unit}/year"),
         ("correlation", fit.correlation, "Of a participant's intercept and slope", "unitless"),
-        ("residual_sd", fit.residual_sd, "Spread of scans about the participant's line", "CL"),
+        ("residual_sd", fit.residual_sd, "Spread of scans about the participant's line", unit),
     )
     rows += [
         {"term": name, "kind": "random", "meaning": meaning, "unit": unit, **empty,
@@ -141,15 +154,23 @@ def _again(
         return None, str(error)
 
 
+def _centiloid(row: Row) -> float | None:
+    return row["centiloid"]
+
+
 def _fixed(
-    scans: Sequence[Row],
+    scans: Sequence[Row], unit: str
 ) -> tuple[dict[str, np.ndarray], dict[str, tuple[str, str]], list[str]]:
     """Columns of the fixed effects, their meanings, and sentences about what is left out."""
-    first = {scans[place]["participant_id"]: scans[place] for place in first_scans(scans)}
+    first: dict[str, Row] = {}
+    for row in scans:
+        before = first.setdefault(row["participant_id"], row)
+        if row["years"] < before["years"]:
+            first[row["participant_id"]] = row
     own = [first[row["participant_id"]] for row in scans]
     columns: dict[str, np.ndarray] = {}
     reference = ["at the first scan"]
-    meanings = {YEARS: ("Change per year", "CL/year")}
+    meanings = {YEARS: ("Change per year", f"{unit}/year")}
     notes = []
     ages = {name: row.get("age") for name, row in first.items()}
     known = [age for age in ages.values() if isinstance(age, int | float)]
@@ -159,14 +180,14 @@ def _fixed(
     elif known and max(known) > min(known):
         middle = round(fmean(known))
         columns["age"] = np.array([row["age"] - middle for row in own], np.float64)
-        meanings["age"] = ("Per year of age at the first scan", "CL/year")
+        meanings["age"] = ("Per year of age at the first scan", f"{unit}/year")
         reference.append(f"aged {middle} years")
     sexes = {row.get("sex") for row in first.values()}
     if sexes - {None} and not sexes <= set(_CHOSEN_SEXES):
         notes.append("sex is not known of all participants, or is not F or M, so it is left out")
     elif len(sexes) == 2:
         columns["sex_M"] = np.array([row["sex"] == "M" for row in own], np.float64)
-        meanings["sex_M"] = ("Men minus women", "CL")
+        meanings["sex_M"] = ("Men minus women", unit)
         reference.append("women")
     used = {str(row["tracer"]) for row in scans}
     codes = [code for code in tracers() if code in used]
@@ -176,8 +197,8 @@ def _fixed(
     for code in codes:
         if code != common:
             columns[f"tracer_{code}"] = np.array([row["tracer"] == code for row in scans], float)
-            meanings[f"tracer_{code}"] = (f"{code} minus {common}", "CL")
+            meanings[f"tracer_{code}"] = (f"{code} minus {common}", unit)
     if len(codes) > 1:
         reference.append(f"tracer {common}")
-    meanings[INTERCEPT] = (f"Mean Centiloid {', '.join(reference)}", "CL")
+    meanings[INTERCEPT] = (f"Mean {_VALUES[unit]} {', '.join(reference)}", unit)
     return columns, meanings, notes

@@ -14,14 +14,16 @@ from bidsapp.core.quantification.uncertainty import ScanError
 from bidsapp.core.statistics.change import (
     Change,
     Measured,
+    Slope,
     anchor_sd,
     change,
     scale_sd,
     weighted_slope,
 )
-from bidsapp.data import read_table
-from bidsapp.data.tracers import repeatability, tracers
+from bidsapp.data import REFERENCES, TARGET, read_table
+from bidsapp.data.tracers import STANDARD_REFERENCE, repeatability, tracers
 from bidsapp.group.visits import CONSECUTIVE, Match, Row, Visits, all_visits, match, same_tracer
+from bidsapp.record import ScanRecord, Status
 
 _UNLIKELY = 0.01  # probability of so much scatter about a straight line
 
@@ -46,13 +48,63 @@ def change_rows(
 def slope_rows(
     rows: Sequence[Row], courses: Sequence[Visits] | None = None
 ) -> list[dict[str, Any]]:
-    """Rows of ``group_slopes.tsv``: everybody with a tracer and Centiloids of three visits."""
+    """Rows of ``group_slopes.tsv``: everybody with Centiloids, or else SUVRs, of three visits."""
     found = []
     for course in all_visits(rows) if courses is None else courses:
-        scans = [rows[place] for place in course.places if rows[place]["centiloid"] is not None]
+        own = [rows[place] for place in course.places]
+        scans = [row for row in own if row["centiloid"] is not None]
+        scans = scans or [row for row in own if suvr_of(row) is not None]
         if len(scans) > 2:
             found.append(_slope_row(course.participant, course.tracer, scans))
     return found
+
+
+def by_reference(rows: Sequence[Row], records: Sequence[ScanRecord], name: str) -> list[Row]:
+    """Rows as if ``name`` were the reference region that is reported.
+
+    Where no equation belongs to it, there is an SUVR and no Centiloid. Repeatability, in per cent
+    of the SUVR, is taken to be the same.
+
+    Parameters
+    ----------
+    rows : of ``group_centiloid.tsv``
+    records : of the same scans, in the same order
+    name : of the reference region
+    """
+    return [_by_reference(*one, name) for one in zip(rows, records, strict=True)]
+
+
+def other_references(rows: Sequence[Row], records: Sequence[ScanRecord]) -> list[str]:
+    """Names of the reference regions that were measured, but for the one that is reported."""
+    used = dict.fromkeys(name for record in records for name in record.reference_uptake)
+    main = {row.get("reference_region") or STANDARD_REFERENCE for row in rows}
+    return [name for name in dict.fromkeys([*REFERENCES, *used]) if {name} != main]
+
+
+def _by_reference(row: Row, record: ScanRecord, name: str) -> Row:
+    suvr = row.get(f"suvr_{name}")
+    if suvr is None and name in record.reference_uptake and record.status is Status.OK:
+        target, mean = record.uptake(TARGET), record.reference_uptake[name].mean
+        suvr = target / mean if target is not None and mean else None
+    tracer = tracers().get(str(row["tracer"]))
+    line = None if tracer is None else tracer.equations.get(name)
+    centiloid = row.get(f"centiloid_{name}")
+    slope = 1.0 if line is None or centiloid is None else abs(line.slope)
+    main, known, own = suvr_of(row), row.get("sd_noise"), row.get("slope")
+    noise = None
+    if suvr is not None and main and own and known is not None:
+        noise = slope * suvr * known / (abs(own) * main)
+    return {
+        **row,
+        "reference_region": name,
+        f"suvr_{name}": suvr,
+        "centiloid": centiloid,
+        "slope": slope,
+        "sd_noise": noise,
+        "sd_repeatability": None,
+        "sd_line": None,
+        "sd_tracer": None,
+    }
 
 
 def told(flags: Iterable[Flag]) -> dict[str, str | None]:
@@ -76,7 +128,7 @@ def scan_error(row: Row) -> float | None:
 
 def suvr_of(row: Row) -> float | None:
     """SUVR that made the Centiloid: by the reference region that is reported."""
-    return row.get(f"suvr_{row.get('reference_region') or 'wc'}")
+    return row.get(f"suvr_{row.get('reference_region') or STANDARD_REFERENCE}")
 
 
 def centiloid_change(first: Row, last: Row, matched: Match) -> Change | None:
@@ -122,6 +174,7 @@ def _pair_row(first: Row, last: Row, kind: str) -> dict[str, Any]:
         "tracer": first["tracer"],
         "tracer_last": last["tracer"],
         "years": years,
+        "reference_region": first.get("reference_region") or STANDARD_REFERENCE,
         "centiloid_first": first["centiloid"],
         "centiloid_last": last["centiloid"],
         **_difference("change", difference),
@@ -149,14 +202,16 @@ def _suvr_change(first: Row, last: Row, matched: Match) -> Change | None:
     """Change of the SUVR; None between tracers or reference regions, whose SUVRs are not alike."""
     if not same_tracer(first, last) or matched.has("other-reference"):
         return None
-    measured = []
-    for row in (first, last):
-        suvr, slope = suvr_of(row), row.get("slope")
-        if suvr is None:
-            return None
-        noise = (row.get("sd_noise") or 0.0) / abs(slope) if slope else 0.0
-        measured.append(Measured(suvr, math.hypot(suvr * repeatability(), noise)))
-    return change(measured[0], measured[1], 0.0)
+    one, other = map(_measured_suvr, (first, last))
+    return None if one is None or other is None else change(one, other, 0.0)
+
+
+def _measured_suvr(row: Row) -> Measured | None:
+    suvr, slope = suvr_of(row), row.get("slope")
+    if suvr is None:
+        return None
+    noise = (row.get("sd_noise") or 0.0) / abs(slope) if slope else 0.0
+    return Measured(suvr, math.hypot(suvr * repeatability(), noise))
 
 
 def _difference(name: str, found: Change | None) -> dict[str, float | None]:
@@ -197,27 +252,23 @@ def _slope_row(participant: str, tracer: str | None, scans: Sequence[Row]) -> di
     matches = [match(a, b) for a, b in pairwise(scans)]
     flags = {flag.code: flag for one in matches for flag in one.flags}
     times = [row["years"] for row in scans]
-    errors = [error for row in scans if (error := scan_error(row)) is not None]
     span = None if None in times else times[-1] - times[0]
-    names = ("slope", "slope_sd", "slope_low", "slope_high", "chi2", "freedom", "widening")
-    values: Sequence[Any] = (None,) * len(names)
-    verdict = None
+    line = ratio = None
     if span is None:
         flags[_UNDATED.code] = _UNDATED
     elif span < read_table("cohort")["change"]["shortest_years"]:
         flags |= {flag.code: flag for flag in _time(scans[0], scans[-1])[1]}
-    elif len(errors) == len(scans):
-        relative = _relative(scans[0], True)
-        line = weighted_slope(times, [row["centiloid"] for row in scans], errors, relative)
-        low, high = line.interval
-        values = (line.value, line.sd, low, high, line.chi2, line.freedom, line.widening)
-        verdict = "increase" if low > 0 else "decrease" if high < 0 else "no"
-        if stats.chi2.sf(line.chi2, line.freedom) < _UNLIKELY:
-            flags["not-straight"] = Flag(
-                "not-straight",
-                "the visits scatter about the line more than their errors tell: no straight "
-                "course, or a visit to look at",
-            )
+    else:
+        line = _line(times, [_measured(row) for row in scans], _relative(scans[0], True))
+        same = not {"other-tracer", "other-reference"} & flags.keys()
+        ratio = _line(times, [_measured_suvr(row) if same else None for row in scans], 0.0)
+    shown = line or ratio
+    if shown is not None and stats.chi2.sf(shown.chi2, shown.freedom) < _UNLIKELY:
+        flags["not-straight"] = Flag(
+            "not-straight",
+            "the visits scatter about the line more than their errors tell: no straight "
+            "course, or a visit to look at",
+        )
     return {
         "participant_id": participant,
         "tracer": tracer,
@@ -225,10 +276,39 @@ def _slope_row(participant: str, tracer: str | None, scans: Sequence[Row]) -> di
         "session_first": scans[0]["session_id"],
         "session_last": scans[-1]["session_id"],
         "years": span,
-        **dict(zip(names, values, strict=True)),
-        "reliable_slope": verdict,
+        "reference_region": scans[0].get("reference_region") or STANDARD_REFERENCE,
+        **_slope("slope", line),
+        "chi2": shown and shown.chi2,
+        "freedom": shown and shown.freedom,
+        "widening": shown and shown.widening,
+        "reliable_slope": _direction(line),
+        **_slope("suvr_slope", ratio),
+        "suvr_reliable_slope": _direction(ratio),
         **told(flags.values()),
     }
+
+
+def _line(
+    years: Sequence[float], scans: Sequence[Measured | None], relative_sd: float
+) -> Slope | None:
+    known = [scan for scan in scans if scan is not None]
+    if len(known) < len(scans):
+        return None
+    values, sds = [scan.value for scan in known], [scan.scan_sd for scan in known]
+    return weighted_slope(years, values, sds, relative_sd)
+
+
+def _slope(name: str, found: Slope | None) -> dict[str, float | None]:
+    names = (name, f"{name}_sd", f"{name}_low", f"{name}_high")
+    values = (None,) * 4 if found is None else (found.value, found.sd, *found.interval)
+    return dict(zip(names, values, strict=True))
+
+
+def _direction(found: Slope | None) -> str | None:
+    if found is None:
+        return None
+    low, high = found.interval
+    return "increase" if low > 0 else "decrease" if high < 0 else "no"
 
 
 _UNDATED = Flag("time-unknown", "the time of a visit is not known, so there is no slope")

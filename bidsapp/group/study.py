@@ -13,11 +13,16 @@ from bidsapp.group.cohort_model import CohortModel, cohort_model, model_rows
 from bidsapp.group.cutoffs import CutOffs, cutoffs
 from bidsapp.group.duplicates import Finding, duplicates, scan_name
 from bidsapp.group.implausible import implausible
-from bidsapp.group.longitudinal import change_rows, slope_rows
+from bidsapp.group.longitudinal import (
+    by_reference,
+    change_rows,
+    other_references,
+    slope_rows,
+)
 from bidsapp.group.outliers import Score, scores
 from bidsapp.group.sites import site_rows
 from bidsapp.group.tables import Row, Table
-from bidsapp.group.visits import all_visits
+from bidsapp.group.visits import Visits, all_visits
 from bidsapp.record import ScanRecord
 
 
@@ -33,6 +38,7 @@ class Study:
     findings : duplicates and contradictions, by place
     scores : robust z-scores of the quality numbers
     cutoffs : of the cohort, beside the published ones
+    references : change, slopes and model by every other reference region of the run
     """
 
     rows: list[Row]
@@ -43,6 +49,21 @@ class Study:
     scores: list[Score]
     sites: list[Row]
     cutoffs: CutOffs
+    references: dict[str, Course]
+
+    def with_references(self, table: str) -> list[Row]:
+        """Rows of a table by the reference region that is reported, then by all others."""
+        own = model_rows(self.model) if table == "model" else getattr(self, table)
+        return [*own, *(row for one in self.references.values() for row in getattr(one, table))]
+
+
+@dataclass(frozen=True)
+class Course:
+    """What a cohort shows over time by one reference region: rows of the tables of these names."""
+
+    change: list[Row]
+    slopes: list[Row]
+    model: list[Row]
 
 
 def study(
@@ -70,15 +91,28 @@ def study(
         scores=scored,
         sites=site_rows(marked, scored),
         cutoffs=cutoffs(marked, controls),
+        references={
+            name: _course(by_reference(marked, records, name), courses)
+            for name in (other_references(rows, records) if courses else ())
+        },
+    )
+
+
+def _course(rows: Sequence[Mapping[str, Any]], courses: Sequence[Visits]) -> Course:
+    model = cohort_model(rows)
+    return Course(
+        change=[row for row in change_rows(rows, courses) if row["suvr_first"] is not None],
+        slopes=slope_rows(rows, courses),
+        model=model_rows(model) if model.n_scans else [],
     )
 
 
 def study_tables(found: Study) -> list[Table]:
     """Tables of a study; what holds no row is not written."""
     return [
-        Table("group_change", _described("change"), found.change),
-        Table("group_slopes", _described("slopes"), found.slopes),
-        Table("group_model", _described("model"), model_rows(found.model)),
+        Table("group_change", _described("change"), found.with_references("change")),
+        Table("group_slopes", _described("slopes"), found.with_references("slopes")),
+        Table("group_model", _described("model"), found.with_references("model")),
         Table("group_findings", _described("findings"), _finding_rows(found)),
         Table("group_sites", _described("sites"), found.sites),
         Table("group_cutoffs", _described("cutoffs"), found.cutoffs.rows),

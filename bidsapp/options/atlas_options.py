@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from bidsapp.settings import TEMPLATE_SPACE, AtlasChoice, ReferenceChoice
 _TABLES = Path(__file__).parents[1] / "data"  # not imported: that would cost the time of --help
 _ATLAS_FORM = "NAME=FILE[,TABLE][,space=SPACE]"
 _REFERENCE_FORM = "NAME=ATLAS:LABEL[,LABEL...]"
+_COMPOSITE_FORM = "NAME=[WEIGHT*]PART+[WEIGHT*]PART..., a part a name or ATLAS:LABEL[,LABEL...]"
 _SPACE_WORDS = {
     TEMPLATE_SPACE: TEMPLATE_SPACE,
     f"{TEMPLATE_SPACE}:res-2": TEMPLATE_SPACE,
@@ -98,11 +100,33 @@ def _reference_choice(value: str) -> ReferenceChoice:
     if not equals:
         return ReferenceChoice(_packaged(option, name, table, _REFERENCE_FORM))
     _check_name(option, name, table)
+    if "+" in rest or "*" in rest:
+        return _composite_choice(value, name, rest)
     atlas, colon, labels = rest.partition(":")
     wanted = tuple(label.strip() for label in labels.split(",") if label.strip())
     if not colon or not atlas or not wanted:
         raise UsageError(f"{option} {value}: give {_REFERENCE_FORM}")
     return ReferenceChoice(name, _by_lower("atlases").get(atlas.lower(), atlas), wanted)
+
+
+def _composite_choice(value: str, name: str, rest: str) -> ReferenceChoice:
+    """A weighted union: the weight of a part is that of its mean, whatever its size."""
+    parts = []
+    for text in rest.split("+"):
+        before, star, words = text.strip().rpartition("*")
+        weight = None
+        if star:
+            weight = float(before) if re.fullmatch(r"\d+(\.\d+)?", before.strip()) else 0.0
+        if weight == 0 or not words:
+            raise UsageError(f"--reference-region {value}: give {_COMPOSITE_FORM}")
+        typed = f"{name}={words}" if ":" in words else words
+        parts.append(replace(_reference_choice(typed), weight=weight))
+    if len(parts) < 2 or len({part.weight is None for part in parts}) > 1:
+        raise UsageError(
+            f"--reference-region {value}: give {_COMPOSITE_FORM}; two parts at least, and a weight "
+            "for all of them or for none"
+        )
+    return ReferenceChoice(name, parts=tuple(parts))
 
 
 def _by_lower(table: str) -> dict[str, str]:

@@ -200,6 +200,9 @@ def placed_reference(reference: Reference, scene: Scene) -> Regions:
 
     Without a T1w a region that needs a tissue is empty: it would be another region.
     """
+    if reference.parts:
+        parts = [placed_reference(part, scene) for part, _ in reference.parts]
+        return Regions.composite(parts, [weight for _, weight in reference.parts])
     regions = scene.place(reference.regions)
     if reference.tissue is None:
         return regions

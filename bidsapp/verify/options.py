@@ -57,7 +57,7 @@ def known_options(parameters: Any, source: str) -> tuple[Processing, list[str]]:
     processing = Processing(**options, atlases=tuple(atlases), voi_spaces=(TEMPLATE_SPACE,))
     references = []
     for one in given.get("reference_regions") or ():
-        choice = ReferenceChoice(one["name"], one.get("atlas"), tuple(one.get("labels") or ()))
+        choice = _reference(one)
         try:
             chosen_references(Processing(atlases=tuple(atlases), reference_regions=(choice,)))
         except UsageError:
@@ -68,6 +68,17 @@ def known_options(parameters: Any, source: str) -> tuple[Processing, list[str]]:
         else:
             references.append(choice)
     return replace(processing, reference_regions=tuple(references)), notes
+
+
+def _reference(one: Mapping[str, Any]) -> ReferenceChoice:
+    """A reference region of JSON."""
+    return ReferenceChoice(
+        one["name"],
+        one.get("atlas"),
+        tuple(one.get("labels") or ()),
+        parts=tuple(map(_reference, one.get("parts") or ())),
+        weight=one.get("weight"),
+    )
 
 
 def _as_set(option: Option, value: Any) -> Any:

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import pytest
-from synthetic_cohorts import row
+from synthetic_cohorts import cohort, row
 
-from bidsapp.data import read_table
-from bidsapp.group.longitudinal import change_rows, scan_error, slope_rows, summary
+from bidsapp.core.regions.regional import Uptake
+from bidsapp.data import REFERENCES, read_table
+from bidsapp.data.tracers import repeatability, tracers
+from bidsapp.group.cohort_model import cohort_model, model_rows
+from bidsapp.group.longitudinal import (
+    by_reference,
+    change_rows,
+    other_references,
+    scan_error,
+    slope_rows,
+    summary,
+)
 from bidsapp.group.visits import all_visits, label_order, match
+from bidsapp.record import Status
 
 
 def test_neighbours_and_ends_of_three_visits():
@@ -137,3 +149,65 @@ def test_slopes_by_weighted_least_squares():
     assert bent["flags"] == "not-straight" and bent["slope_sd"] > 3 * found["slope_sd"]
     (undated,) = slope_rows([row("1", str(i), 10.0 + i) for i in range(3)])
     assert undated["slope"] is None and undated["flags"] == "time-unknown"
+
+
+def with_references(rows, **uptake):
+    """The rows with SUVRs over other regions, and records that say so: cortex 1, region u."""
+    records = []
+    for one in rows:
+        own = {name: values[len(records)] for name, values in uptake.items()}
+        one |= {f"suvr_{name}": 1 / own[name] for name in own if name in REFERENCES}
+        records.append(
+            SimpleNamespace(
+                status=Status.OK,
+                uptake=lambda region: 1.0 if region == "ctx" else None,
+                reference_uptake={name: Uptake(mean, 0.1) for name, mean in own.items()},
+            )
+        )
+    return records
+
+
+def test_change_and_slope_by_every_other_reference_of_the_run():
+    rows = [row("1", str(i), 10.0 + 20 * i, 2.0 * i) for i in range(3)]
+    records = with_references(rows, wm=(0.8, 0.7, 0.6), pons=(0.9, 0.9, 0.9))
+    assert other_references(rows, records) == ["cg", "wcb", "pons", "wm"]
+    by_wm = by_reference(rows, records, "wm")
+    *_, ends = change_rows(by_wm)
+    assert ends["reference_region"] == "wm" and ends["change"] is None
+    assert ends["suvr_change"] == pytest.approx(1 / 0.6 - 1 / 0.8)
+    assert ends["suvr_reliable_change"] == "increase"
+    noise = rows[0]["sd_noise"] / rows[0]["slope"] / rows[0]["suvr_wc"]
+    errors = [math.hypot(repeatability(), noise) / u for u in (0.8, 0.6)]
+    assert ends["suvr_change_sd"] == pytest.approx(math.hypot(*errors), rel=1e-6)
+    (slope,) = slope_rows(by_wm)
+    assert slope["slope"] is None and slope["suvr_reliable_slope"] == "increase"
+    assert slope["suvr_slope_low"] < (1 / 0.6 - 1 / 0.8) / 4 < slope["suvr_slope_high"]
+    (main,) = slope_rows(rows)
+    assert main["reference_region"] == "wc"
+    assert main["suvr_slope"] == pytest.approx(main["slope"] / rows[0]["slope"], rel=0.01)
+    assert change_rows(by_reference(rows, records, "cg"))[0]["suvr_change"] is None
+
+
+def test_pib_has_centiloids_by_other_references_with_their_own_error():
+    rows = [row("1", str(i), 10.0, 2.0 * i, tracer="PIB", centiloid_pons=5.0 + 30 * i)
+            for i in range(2)]  # fmt: skip
+    line = tracers()["PIB"].equations["pons"]
+    suvrs = [(5.0 + 30 * i - line.intercept) / line.slope for i in range(2)]
+    records = with_references(rows, pons=[1 / suvr for suvr in suvrs])
+    first, _ = change_rows(by_reference(rows, records, "pons"))
+    assert first["change"] == 30.0 and first["suvr_change"] == pytest.approx(30 / line.slope)
+    errors = [line.slope * suvr * repeatability() for suvr in suvrs]
+    assert first["reliable_limit"] > 1.96 * math.hypot(*errors)
+
+
+def test_the_model_of_a_reference_without_centiloids_is_of_its_suvrs():
+    rows = cohort(14, 3, 6)
+    records = with_references(rows, wm=[2 / one["suvr_wc"] for one in rows])
+    found = {
+        one["term"]: one for one in model_rows(cohort_model(by_reference(rows, records, "wm")))
+    }
+    main = {one["term"]: one for one in model_rows(cohort_model(rows))}
+    assert found["years"]["unit"] == "SUVR/year" and found["years"]["reference_region"] == "wm"
+    assert (main["years"]["unit"], main["years"]["reference_region"]) == ("CL/year", "wc")
+    scale = 2 * rows[0]["slope"]
+    assert found["years"]["estimate"] * scale == pytest.approx(main["years"]["estimate"], rel=0.02)

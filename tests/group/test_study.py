@@ -299,7 +299,10 @@ def test_a_study_on_disk(tmp_path):
             "group_sites.tsv", "group_cutoffs.tsv"} <= written  # fmt: skip
     assert "group_slopes.tsv" not in written
     change = table(tmp_path, "group_change")
-    assert [one["pair"] for one in change] == ["consecutive", "first-last"]
+    assert [one["pair"] for one in change] == ["consecutive", "first-last"] * 4
+    regions = [one["reference_region"] for one in change]
+    assert regions == [name for name in ("wc", "cg", "wcb", "pons") for _ in range(2)]
+    assert all(one["change"] == "n/a" and one["suvr_change"] != "n/a" for one in change[2:])
     assert float(change[0]["years"]) == pytest.approx(2, abs=0.01)
     assert change[0]["reliable_change"] == "increase"
     assert [one["flags"] for one in table(tmp_path, "group_centiloid")] == [

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import shlex
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
+from bidsapp.bids.command import command
 from bidsapp.cli.parser import parse
 from bidsapp.data import read_table
 from bidsapp.data.atlases import atlas_names
 from bidsapp.errors import UsageError
 from bidsapp.options.atlas_options import known
 from bidsapp.settings import TEMPLATE_SPACE, AtlasChoice, ReferenceChoice
+from bidsapp.verify.options import known_options
 
 
 def parsed(*options):
@@ -56,6 +61,20 @@ def test_reference_regions_of_the_table_and_of_atlases():
     assert found == (ReferenceChoice("cgeroded"), own)
 
 
+def test_a_composite_is_a_weighted_union_across_atlases_and_is_told_as_typed():
+    typed = ["mine=2*wm+0.5*AAL3:95-98,lCERCRU1", "all=WC+DesikanKilliany:Brain-Stem"]
+    processing = parsed("--reference-region", *typed)
+    mine, union = processing.reference_regions
+    own = ReferenceChoice("mine", "AAL3", ("95-98", "lCERCRU1"), weight=0.5)
+    assert mine.parts == (ReferenceChoice("wm", weight=2.0), own)
+    assert [part.weight for part in union.parts] == [None, None] and union.parts[0].name == "wc"
+    words = shlex.split(command(processing))[4:]
+    assert parsed(*words).reference_regions == (mine, union)
+    told = [asdict(one) for one in (mine, union)]
+    again, notes = known_options({"reference_regions": json.loads(json.dumps(told))}, "a record")
+    assert again.reference_regions == (mine, union) and notes == []
+
+
 def test_spaces_of_tables():
     assert parsed("--output-spaces", "anat", "pet", "T1w").voi_spaces == (
         TEMPLATE_SPACE, "T1w", "pet",
@@ -78,6 +97,12 @@ def test_spaces_of_tables():
         (["--reference-region", "own=AAL3"], "NAME=ATLAS:LABEL"),
         (["--reference-region", "own=AAL3:"], "NAME=ATLAS:LABEL"),
         (["--reference-region", "own=:1"], "NAME=ATLAS:LABEL"),
+        (["--reference-region", "own=wm+"], "own=wm+"),
+        (["--reference-region", "own=2*wm"], "two parts at least"),
+        (["--reference-region", "own=2*wm+wc"], "a weight for all"),
+        (["--reference-region", "own=0*wm+1*wc"], "WEIGHT*"),
+        (["--reference-region", "own=-1*wm+1*wc"], "WEIGHT*"),
+        (["--reference-region", "own=wm+cortex"], "cgeroded"),
         (["--output-spaces", "fsaverage"], "fsaverage"),
         (["--atlas-threshold", "0"], "--atlas-threshold"),
         (["--atlas-threshold", "1.5"], "--atlas-threshold"),

@@ -55,6 +55,30 @@ def test_a_tissue_weighs_or_selects_the_reference(image):
     assert found["wm"].mean == image.ravel()[voxels].astype(float).mean()
 
 
+def test_the_parts_of_a_composite_weigh_as_asked_whatever_their_size(image):
+    rng = np.random.default_rng(3)
+    tissues = {"WM": rng.random(SHAPE).astype(np.float32)}
+    stem = ReferenceChoice("stem", "DesikanKilliany", ("Brain-Stem",))
+    pair = (ReferenceChoice("wm", weight=2.0), ReferenceChoice("pons", weight=0.5))
+    asked = (*ASKED, stem, ReferenceChoice("composite"), ReferenceChoice("two", parts=pair))
+    found = measured(image, scene(**tissues), reference_regions=asked).references
+    means = {name: one.mean for name, one in found.items()}
+    assert means["composite"] == pytest.approx((means["wm"] + means["stem"] + means["wc"]) / 3)
+    assert means["two"] == pytest.approx((2 * means["wm"] + 0.5 * means["pons"]) / 2.5)
+    # without the participant's white matter it would be another region
+    assert measured(image, scene(), reference_regions=asked).references["composite"].mean is None
+    described = region_dictionary(Processing(reference_regions=asked), "Bq/mL")
+    assert "2 times Deep cerebral white matter" in described["suvr_two"]["Description"]
+
+
+def test_voxels_of_a_composite_without_weights_count_once(image):
+    parts = (ReferenceChoice("wc"), ReferenceChoice("cg"), ReferenceChoice("pons"))
+    asked = (ReferenceChoice("all", parts=parts),)
+    found = measured(image, scene(), reference_regions=asked).references
+    mask = vois(2)["wc"] | vois(2)["cg"] | vois(2)["pons"]
+    assert found["all"].mean == image[mask].astype(float).mean()
+
+
 def test_grey_matter_weighs_or_selects(image):
     grey = np.random.default_rng(2).random(SHAPE).astype(np.float32)
     inside = vois(2)["cg"] & (grey >= 0.5)

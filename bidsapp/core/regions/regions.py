@@ -109,6 +109,37 @@ class Regions:
             None if whole else np.concatenate(weights),
         )
 
+    @classmethod
+    def composite(cls, parts: Sequence[Regions], weights: Sequence[float | None]) -> Regions:
+        """One region made of single regions of one grid; empty when any of them is.
+
+        Parameters
+        ----------
+        parts : one region each
+        weights : of the mean of each part, whatever its size; None for all: a voxel counts once,
+            whatever part it is of
+
+        Returns
+        -------
+        Regions
+        """
+        members = [np.ones(len(p.voxels)) if p.weights is None else p.weights for p in parts]
+        totals = [float(one.sum()) for one in members]
+        if not all(totals):
+            return cls(parts[0].shape, np.empty(0, np.intp), np.zeros(2, np.intp))
+        united = np.zeros(int(np.prod(parts[0].shape)))
+        for part, own, total, weight in zip(parts, members, totals, weights, strict=True):
+            if weight is None:
+                united[part.voxels] = np.maximum(united[part.voxels], own)
+            else:
+                united[part.voxels] += own * (weight / total)
+        if weights[0] is not None:
+            united /= united.max()
+        voxels = np.flatnonzero(united)
+        whole = bool((united[voxels] == 1).all())
+        starts = np.array([0, len(voxels)])
+        return cls(parts[0].shape, voxels, starts, None if whole else united[voxels])
+
     def of(self, region: int) -> NDArray[np.intp]:
         """Flat indices of the voxels of a region.
 
