@@ -84,12 +84,19 @@ class DicomInput:
 
 @dataclass(frozen=True)
 class AtlasChoice:
-    """An atlas: of the package by its name, or from a file (``--atlas NAME=FILE[,TABLE]``)."""
+    """An atlas: of the package by its name, from a file, or a parcellation of every participant.
+
+    ``own`` stands for one file per participant: a pattern (``--atlas``), or the folder of the
+    ``program`` that made them (``--derivatives``). The plan of a scan has an ``image`` instead.
+    """
 
     name: str
     image: Path | None = None
     table: Path | None = None
     space: str | None = None  # None: as the name of the image says
+    own: Path | None = None
+    program: str | None = None  # whose names the labels have
+    digest: str | None = None  # of an image in place of ``own``
 
 
 @dataclass(frozen=True)
@@ -101,6 +108,7 @@ class ReferenceChoice:
     labels: tuple[str, ...] = ()  # names, indices, ranges of indices
     parts: tuple[ReferenceChoice, ...] = ()  # of a composite; all have a weight, or none has
     weight: float | None = None  # of the mean of a part; None: its voxels count like all others
+    erode_mm: float | None = None
 
 
 @dataclass(frozen=True)
@@ -117,6 +125,7 @@ class Processing:
     target_resolution_mm: float | None = None  # --target-resolution, blurred up to this
     psf_mm: tuple[float, float, float] | None = None  # --psf, resolution along the voxel axes
     atlases: tuple[AtlasChoice, ...] = (AtlasChoice("Centiloid"), AtlasChoice("DesikanKilliany"))
+    derivatives: tuple[AtlasChoice, ...] = ()  # --derivatives, parcellations of other programs
     reference_regions: tuple[ReferenceChoice, ...] = ()  # besides the four of the Centiloid project
     voi_spaces: tuple[str, ...] = (TEMPLATE_SPACE,)  # --output-spaces; also T1w, pet
     voi_threshold: float | None = None  # of probability maps, None: fractional voxels

@@ -35,6 +35,11 @@ def write_atlases(output_dir: Path, choices: Iterable[AtlasChoice], *, masks: bo
     masks : whether the run writes the regions of every scan
     """
     for choice in choices:
+        if choice.own is not None:
+            if masks:
+                path = output_dir / f"atlas-{choice.name}_description.json"
+                _write_if_new(path, sealed(_own_description(choice)))
+            continue
         one = atlas(choice)
         if choice.image is None:
             _write_regions(output_dir, one)
@@ -84,6 +89,16 @@ def _write_if_new(path: Path, text: str) -> None:
 
 def _says(path: Path, text: str) -> bool:
     return path.is_file() and path.read_bytes() == text.encode()
+
+
+def _own_description(choice: AtlasChoice) -> dict[str, Any]:
+    """Of parcellations whose regions are those of every participant."""
+    made = "given by the user" if choice.program is None else f"made by {choice.program}"
+    return {
+        "Name": choice.name,
+        "License": f"unknown: {made}",
+        "DerivedFrom": f"a parcellation of every participant, {made}",
+    }
 
 
 def _description(choice: AtlasChoice, one: Atlas) -> dict[str, Any]:

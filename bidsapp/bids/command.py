@@ -59,14 +59,16 @@ def _words(value: Any) -> Iterable[str]:
     if isinstance(value, bool):
         return []
     if isinstance(value, tuple):
-        words = [_word(one) for one in value]
+        words = list(dict.fromkeys(map(_word, value)))
         return [word for word in words if word not in _UNSAID] or words or ["none"]
     return [_word(value)]
 
 
 def _word(value: Any) -> str:
     if isinstance(value, AtlasChoice):
-        files = [path.name for path in (value.image, value.table) if path is not None]
+        if value.program is not None and value.own is not None:
+            return f"{value.program}={value.own.name}"
+        files = [p.name for p in (value.image or value.own, value.table) if p is not None]
         space = [] if value.space is None else [f"space={value.space}"]
         return value.name if not files else f"{value.name}={','.join(files + space)}"
     if isinstance(value, ReferenceChoice):
@@ -78,7 +80,8 @@ def _word(value: Any) -> str:
 def _made_of(value: ReferenceChoice) -> str | None:
     """What stands behind the name of a reference region; None for one of the table."""
     if value.atlas is not None:
-        return f"{value.atlas}:{','.join(value.labels)}"
+        erode = [] if value.erode_mm is None else [f"erode={value.erode_mm:g}"]
+        return f"{value.atlas}:{','.join([*value.labels, *erode])}"
     parts = [
         f"{'' if part.weight is None else f'{part.weight!r}*'}{_made_of(part) or part.name}"
         for part in value.parts

@@ -14,6 +14,7 @@ from typing import Any
 from bidsapp.bids.entities import join_entities
 from bidsapp.bids.pet_metadata import PetTiming
 from bidsapp.core.quality import Flag, QualityLevel
+from bidsapp.settings import AtlasChoice
 
 __all__ = ["PetPart", "PetTiming", "Plan", "ScanFailure", "ScanPlan", "ScanSkip", "T1wPlan",
            "WindowChoice"]  # fmt: skip
@@ -102,6 +103,7 @@ class ScanPlan:
     acquired : when, from ``scans.tsv`` or ``sessions.tsv``; dates may be shifted on purpose, so
         that only differences within a participant mean anything
     about : of participant, session and acquisition (`bidsapp.bids.layout.RawDataset.about`)
+    parcellations : those of the participant that were found, in the space of the T1w
     """
 
     participant: str
@@ -119,6 +121,7 @@ class ScanPlan:
     site: str | None = None
     acquired: datetime | None = None
     about: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, hash=False)
+    parcellations: tuple[AtlasChoice, ...] = ()
 
     @property
     def n_frames(self) -> int:

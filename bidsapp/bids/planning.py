@@ -19,6 +19,7 @@ import numpy as np
 
 from bidsapp.bids.entities import join_entities
 from bidsapp.bids.layout import RawDataset, RawImage
+from bidsapp.bids.parcellations import with_parcellations
 from bidsapp.bids.pet_kind import kind_findings, unquantifiable
 from bidsapp.bids.pet_metadata import (
     PetTiming,
@@ -145,7 +146,7 @@ def make_plan(dataset: RawDataset, processing: Processing) -> Plan:
             early = [one for one in visit if late[one.image.path] is candidate and not one.unread]
             try:
                 scan = _scan_plan(candidate, early, visit, dataset, processing, check_t1w)
-                scan = on_template(scan, templates)
+                scan = with_parcellations(on_template(scan, templates), processing)
             except Exception as error:
                 failures.append(_failure(pet, _told(pet, error), candidate.tracer, dataset))
                 continue

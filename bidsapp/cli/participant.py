@@ -187,7 +187,8 @@ def _prepare_output(settings: Settings, people: Collection[str]) -> None:
     remove_leftovers(settings.output_dir, people)
     write_root_files(settings.output_dir, settings.bids_dir)
     processing = settings.processing
-    write_atlases(settings.output_dir, processing.atlases, masks=processing.write_masks)
+    atlases = (*processing.atlases, *processing.derivatives)
+    write_atlases(settings.output_dir, atlases, masks=processing.write_masks)
     text = boilerplate(processing=settings.processing).as_markdown()
     write_text(settings.output_dir / "logs" / "CITATION.md", text)
 

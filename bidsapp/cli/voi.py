@@ -80,11 +80,10 @@ def _processing(options: argparse.Namespace) -> Processing:
 
 def _measure(path: Path, options: argparse.Namespace, processing: Processing) -> list[Path]:
     """Write the tables of one image and return their paths."""
-    from bidsapp.data import mni_grid
     from bidsapp.data.atlases import chosen_atlases
     from bidsapp.data.mni_images import load_in_mni
     from bidsapp.io.tsv import write_table
-    from bidsapp.steps.measuring import Scene, measure_atlases, region_dictionary
+    from bidsapp.steps.measuring import measure_atlases, region_dictionary, template_scene
 
     image = load_in_mni(path)
     stem = path.name.split(".", 1)[0]
@@ -92,7 +91,7 @@ def _measure(path: Path, options: argparse.Namespace, processing: Processing) ->
         return [_write_curves(image, one, options.output_dir / stem, path)
                 for one in chosen_atlases(processing)]  # fmt: skip
     tissues = {} if options.gm is None else {"GM": load_in_mni(options.gm, is_pet=False)}
-    scene = Scene(mni_grid(2), lambda regions: regions, tissues)
+    scene = template_scene(tissues)
     tracer = _tracer(options.tracer, path)
     lines = {} if tracer is None else {
         name: (line.slope, line.intercept) for name, line in tracer.equations.items()

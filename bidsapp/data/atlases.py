@@ -1,7 +1,8 @@
 """Atlases: those of the package by name, and those that a user gives as files.
 
-Every atlas ends as `Regions` of the GAAIN 2 mm grid with a row per region, whatever it came as.
-An atlas from a file is checked before anything is computed with it: each refusal is a sentence.
+Every atlas ends as `Regions` with a row per region, whatever it came as: on the GAAIN 2 mm grid, or
+for a parcellation of one participant on its own grid in the space of the T1w. An atlas of all that
+comes from a file is checked before anything is computed with it: each refusal is a sentence.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from bidsapp.core.grid.alignment import inverse, transform
-from bidsapp.core.grid.volume import Volume, mask_box
+from bidsapp.core.grid.volume import Grid, Volume, mask_box
 from bidsapp.core.regions.atlas_checks import Anatomy, mirrored, outside_brain, shifted
 from bidsapp.core.regions.regions import Regions, spread
 from bidsapp.core.regions.voi import nearest
@@ -32,30 +33,33 @@ from bidsapp.data import (
     template_mask,
     vois,
 )
+from bidsapp.data.freesurfer import freesurfer_names, freesurfer_rows
 from bidsapp.data.label_table import Region, read_label_table, side_of
 from bidsapp.errors import BadDataError, UsageError
-from bidsapp.io.nifti import load_volume, read_frames, read_shape
+from bidsapp.io.nifti import load_labels, load_volume, read_frames, read_shape
 from bidsapp.settings import TEMPLATE_SPACE, AtlasChoice, Processing
 
 __all__ = [
     "SPACES", "Atlas", "Region", "atlas", "atlas_names", "nearest_regions", "points_in",
-    "uptake_regions",
+    "sides_of", "uptake_regions",
 ]  # fmt: skip
 
 OTHER_SPACE = "MNI152NLin2009cAsym"
 SPACES = (TEMPLATE_SPACE, OTHER_SPACE)
+OWN_SPACE = "T1w"  # of a parcellation of one participant
 CENTILOID = "Centiloid"
 ANATOMY = "DesikanKilliany"
 
 _MOST_LABELS = 10_000
 _WHOLE = 1e-3  # how far a label may be from a whole number
 _NEAR_MIDLINE_MM = 4.0
+_FREESURFER = (".mgz", ".mgh")
 _LATTICE = "to-MNI152NLin2009cAsym_xfm"
 
 
 @dataclass(frozen=True, eq=False)
 class Atlas:
-    """Regions of the GAAIN 2 mm grid, in a fixed order.
+    """Regions of one grid, in a fixed order.
 
     Attributes
     ----------
@@ -65,6 +69,8 @@ class Atlas:
     regions : the voxels of these regions
     composites : regions made of several rows: name -> positions in ``rows``
     notes : what was assumed or mended when it was read, in sentences
+    grid : of the regions, in the space of a T1w; None for ``mni_grid(2)``
+    source : file of a participant, and what it holds; None for an atlas of all
     """
 
     name: str
@@ -73,6 +79,8 @@ class Atlas:
     regions: Regions
     composites: dict[str, tuple[int, ...]]
     notes: tuple[str, ...] = ()
+    grid: Grid | None = None
+    source: dict[str, str | None] | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -135,7 +143,16 @@ def atlas(choice: AtlasChoice | str) -> Atlas:
     NoInputError, BadDataError
         The image or the table of a user cannot be used; the sentence says why.
     """
-    return _atlas(AtlasChoice(choice) if isinstance(choice, str) else choice)
+    if isinstance(choice, str):
+        return _atlas(AtlasChoice(choice))
+    return _own_atlas(choice) if choice.space == OWN_SPACE else _atlas(choice)
+
+
+def region_names(choice: AtlasChoice) -> tuple[str, ...] | None:
+    """What regions of an atlas may be called, as far as that is known without its images."""
+    if choice.own is None:
+        return atlas(choice).names
+    return freesurfer_names() if choice.program else None
 
 
 @lru_cache
@@ -179,6 +196,12 @@ def nearest_regions() -> Volume:
     nearest_number = spread(number_of[whole.labels], mni_grid(2).voxel_size)
     nearest_number.setflags(write=False)
     return Volume(nearest_number, mni_grid(2).affine)
+
+
+@lru_cache(maxsize=4)  # a scan has few, and they are large
+def _own_atlas(choice: AtlasChoice) -> Atlas:
+    assert choice.image is not None
+    return _from_file(choice, choice.image)
 
 
 @lru_cache
@@ -226,14 +249,14 @@ def _composites(name: str, rows: Sequence[Region]) -> dict[str, tuple[int, ...]]
 def _from_file(choice: AtlasChoice, path: Path) -> Atlas:
     space, notes = _space(choice, path)
     table = choice.table or _beside(path)
-    if len(read_shape(path)) == 4:
+    if path.suffix not in _FREESURFER and len(read_shape(path)) == 4:
         maps: Iterator[Volume] = read_frames(path)
     else:
-        image = _checked(load_volume(path, dtype=np.float64), path)
+        image = _checked(load_labels(path), path)
         maps = iter([image])
         share = _share_of_fractions(image.data)
         if share == 0 or image.data.max() > 1:
-            return _place(_labels(image, path, table, space, share), choice, path, notes)
+            return _place(_labels(image, path, choice, table, space, share), choice, path, notes)
     return _place(_probabilities(maps, path, table, space), choice, path, notes)
 
 
@@ -249,10 +272,16 @@ class _Read:
 
 def _place(read: _Read, choice: AtlasChoice, path: Path, notes: tuple[str, ...]) -> Atlas:
     """Atlas of what was read, if it lies where it should."""
-    _check_place(read, path)
-    composites = _composites(choice.name, read.rows)
-    told = (*notes, *read.notes)
-    return Atlas(choice.name, path.name, read.rows, read.regions, composites, told)
+    told, title, like, grid, source = (*notes, *read.notes), path.name, choice.name, None, None
+    if choice.space == OWN_SPACE:
+        grid, source = read.filled.grid, {"Name": path.name, "SHA256": choice.digest}
+        if choice.program is not None:
+            about = read_table("parcellations")[choice.program][choice.name]
+            title, like = about["title"], about["composites"]
+    else:
+        _check_place(read, path)
+    composites = _composites(like, read.rows)
+    return Atlas(choice.name, title, read.rows, read.regions, composites, told, grid, source)
 
 
 def _space(choice: AtlasChoice, path: Path) -> tuple[str, tuple[str, ...]]:
@@ -264,10 +293,10 @@ def _space(choice: AtlasChoice, path: Path) -> tuple[str, tuple[str, ...]]:
             f"{path.name} names no space; {TEMPLATE_SPACE} was assumed (say so with "
             f"_space-{TEMPLATE_SPACE} in its name)",
         )
-    if space not in SPACES:
+    if space not in (*SPACES, choice.space and OWN_SPACE):
         raise BadDataError(
             f"{path}: atlases in {space} cannot be used; give one in {' or '.join(SPACES)}, or add "
-            f",space={SPACES[0]} if its name is wrong"
+            f",space={SPACES[0]} if its name is wrong, ,space={OWN_SPACE} if it is one of a T1w"
         )
     return space, ()
 
@@ -286,7 +315,9 @@ def _share_of_fractions(values: NDArray[np.floating]) -> float:
     return float((np.abs(inside - np.rint(inside)) > _WHOLE).mean()) if inside.size else 0.0
 
 
-def _labels(image: Volume, path: Path, table: Path | None, space: str, fractions: float) -> _Read:
+def _labels(
+    image: Volume, path: Path, choice: AtlasChoice, table: Path | None, space: str, fractions: float
+) -> _Read:
     if fractions:
         raise BadDataError(
             f"{path}: {fractions:.0%} of its labelled voxels are not whole numbers, it was "
@@ -298,8 +329,9 @@ def _labels(image: Volume, path: Path, table: Path | None, space: str, fractions
         raise BadDataError(f"{path}: contains only background")
     if present.size > _MOST_LABELS or present[-1] >= 2**31:
         raise BadDataError(f"{path}: has {present.size} different values, it is not a label image")
-    rows = _rows(path, table, present)
-    carried = nearest(labels, points_in(space))
+    named = choice.program is not None
+    rows = freesurfer_rows(present.tolist()) if named else _rows(path, table, present)
+    carried = labels.data if space == OWN_SPACE else nearest(labels, points_in(space))
     regions = Regions.from_labels(carried, [row.index for row in rows])
     return _Read(regions, rows, Volume(labels.data > 0, image.affine), ())
 
@@ -321,7 +353,7 @@ def _rows(path: Path, table: Path | None, present: NDArray[np.int64]) -> tuple[R
 
 def _probabilities(maps: Iterable[Volume], path: Path, table: Path | None, space: str) -> _Read:
     """Probability maps, one after the other: an atlas of a hundred need not fit into memory."""
-    points = points_in(space)
+    points = None if space == OWN_SPACE else points_in(space)
     index: NDArray[np.float64] | None = None  # the maps share one grid
     carried: list[Regions] = []
     filled: Volume | None = None
@@ -331,6 +363,9 @@ def _probabilities(maps: Iterable[Volume], path: Path, table: Path | None, space
         largest = max(largest, float(one.data.max()))
         certain = one.data > 0
         filled = Volume(certain if filled is None else filled.data | certain, one.affine)
+        if points is None:
+            carried.append(_fractional(one.data.shape, np.arange(one.data.size), one.data.ravel()))
+            continue
         index = transform(inverse(one.affine), points) if index is None else index
         carried.append(_carried_map(one.data, index))
     if filled is None or largest <= 0:
@@ -351,10 +386,17 @@ def _carried_map(data: NDArray[np.floating], index: NDArray[np.float64]) -> Regi
     flat = index.reshape(-1, 3)
     near = np.flatnonzero(((flat > low - 1) & (flat < high + 1)).all(axis=1))
     values = ndimage.map_coordinates(data.astype(np.float32), flat[near].T, order=1)
-    x, y, z = index.shape[:3]
+    return _fractional(index.shape, near, values)
+
+
+def _fractional(
+    shape: Sequence[int], voxels: NDArray[np.intp], values: NDArray[np.floating]
+) -> Regions:
+    """One region of voxels with their membership, without those that are no part of it."""
+    x, y, z = shape[:3]
     kept = values > 0
     starts = np.array([0, kept.sum()])
-    return Regions((x, y, z), near[kept], starts, values[kept].astype(np.float64))
+    return Regions((x, y, z), voxels[kept], starts, values[kept].astype(np.float64))
 
 
 def _map_rows(path: Path, table: Path | None, count: int) -> tuple[Region, ...]:
@@ -385,14 +427,7 @@ def _check_place(read: _Read, path: Path) -> None:
     labelled = np.zeros(regions.shape, bool)
     certain = regions.voxels if regions.weights is None else regions.voxels[regions.weights >= 0.25]
     labelled.reshape(-1)[certain] = True
-    x = grid.world()[..., 0].reshape(-1)
-    sides = []
-    for position, row in enumerate(rows):
-        voxels = regions.of(position)
-        centre = float(x[voxels].mean()) if voxels.size else 0.0
-        side = row.hemisphere if row.hemisphere in "LR" else side_of(row.name)
-        if side != "n/a" and abs(centre) > _NEAR_MIDLINE_MM:
-            sides.append((side, centre))
+    sides = sides_of(rows, regions, grid)
     reason = (
         outside_brain(_share_on_grid(read.filled), labelled, anatomy)
         or mirrored(labelled, sides, anatomy)
@@ -400,6 +435,21 @@ def _check_place(read: _Read, path: Path) -> None:
     )
     if reason:
         raise BadDataError(f"{path}: {reason}")
+
+
+def sides_of(
+    rows: Sequence[Region], regions: Regions, grid: Grid, middle_mm: float = 0.0
+) -> list[tuple[str, float]]:
+    """Side by its name, and mm to the right of the middle of the head, of regions on a side."""
+    x = grid.world()[..., 0].reshape(-1) - middle_mm
+    sides = []
+    for position, row in enumerate(rows):
+        voxels = regions.of(position)
+        centre = float(x[voxels].mean()) if voxels.size else 0.0
+        side = row.hemisphere if row.hemisphere in "LR" else side_of(row.name)
+        if side in ("L", "R") and abs(centre) > _NEAR_MIDLINE_MM:
+            sides.append((side, centre))
+    return sides
 
 
 def _share_on_grid(filled: Volume) -> float:
@@ -427,10 +477,12 @@ def points_in(space: str) -> NDArray[np.float64]:
 def chosen_atlases(processing: Processing) -> tuple[Atlas, ...]:
     """The atlases of a run, the Centiloid volumes first whether asked for or not.
 
+    Parcellations of the participants are among them when the plan of a scan names their images.
+
     Raises
     ------
     CentipetError
         One of them cannot be used.
     """
-    choices = [atlas("Centiloid"), *map(atlas, processing.atlases)]
-    return tuple({one.name: one for one in choices}.values())
+    there = (one for one in (*processing.atlases, *processing.derivatives) if one.own is None)
+    return tuple({one.name: one for one in (atlas("Centiloid"), *map(atlas, there))}.values())

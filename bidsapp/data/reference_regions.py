@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -9,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from bidsapp.core.grid.volume import Grid
 from bidsapp.core.regions.regions import Regions, eroded
 from bidsapp.data import REFERENCES, mni_grid, read_table
-from bidsapp.data.atlases import atlas
+from bidsapp.data.atlases import atlas, region_names
 from bidsapp.errors import UsageError
 from bidsapp.settings import AtlasChoice, Processing, ReferenceChoice
 
@@ -24,10 +27,11 @@ class Reference:
     ----------
     name : as in the columns ``suvr_<name>``
     description : for people
-    regions : its voxels on ``mni_grid(2)``, one region
+    regions : its voxels, one region; none where the participant's parcellation is missing
     tissue : ``GM`` or ``WM`` when the participant's probability has a say, else None
     threshold : least probability of that tissue; None weighs by it
     parts : of a composite, with the weights of their means; its own ``regions`` are empty
+    grid : of the voxels, in the space of a T1w; None for ``mni_grid(2)``
     """
 
     name: str
@@ -36,6 +40,7 @@ class Reference:
     tissue: str | None = None
     threshold: float | None = None
     parts: tuple[tuple[Reference, float | None], ...] = ()
+    grid: Grid | None = None
 
 
 def references(
@@ -61,7 +66,7 @@ def references(
 
 def chosen_references(processing: Processing) -> tuple[Reference, ...]:
     """The reference regions of a run (`references`)."""
-    return references(processing.reference_regions, processing.atlases)
+    return references(processing.reference_regions, (*processing.atlases, *processing.derivatives))
 
 
 def _chosen(choice: ReferenceChoice, atlases: Mapping[str, AtlasChoice]) -> Reference:
@@ -80,7 +85,7 @@ def _chosen(choice: ReferenceChoice, atlases: Mapping[str, AtlasChoice]) -> Refe
     return Reference(
         choice.name,
         description or f"Composite of {'; '.join(words)}",
-        Regions(mni_grid(2).shape, np.empty(0, np.intp), np.zeros(2, np.intp)),
+        Regions.empty(mni_grid(2).shape),
         tissue=next((one.tissue for one in made if one.tissue is not None), None),
         parts=tuple(zip(made, (part.weight for part in parts), strict=True)),
     )
@@ -93,10 +98,23 @@ def _tuples(row: Mapping[str, Any]) -> dict[str, Any]:
 @lru_cache
 def _reference(choice: ReferenceChoice, own: AtlasChoice | None) -> Reference:
     if choice.atlas is not None:
-        source = atlas(own or choice.atlas)
-        positions = source.positions(choice.labels)
         description = f"{choice.atlas}: {', '.join(choice.labels)}"
-        return Reference(choice.name, description, source.regions.combined([positions]))
+        if choice.erode_mm:
+            description += f", {choice.erode_mm:g} mm inside its border"
+        if own is not None and own.own is not None:
+            _check_names(choice, own)
+            return Reference(choice.name, description, Regions.empty(mni_grid(2).shape))
+        source = atlas(own or choice.atlas)
+        try:
+            positions = source.positions(choice.labels)
+        except UsageError:
+            if source.grid is None:
+                raise
+            positions = ()  # this head lacks the structure
+        regions = source.regions.combined([positions])
+        if choice.erode_mm:
+            regions = _eroded(regions, source.grid or mni_grid(2), choice.erode_mm)
+        return Reference(choice.name, description, regions, grid=source.grid)
     table = read_table("reference_regions")
     if choice.name not in table:
         raise UsageError(
@@ -107,9 +125,26 @@ def _reference(choice: ReferenceChoice, own: AtlasChoice | None) -> Reference:
     source = atlas(row["atlas"])
     regions = source.regions.combined([source.positions(row["labels"])])
     if margin := row.get("erode_mm"):
-        mask = np.zeros(regions.shape, bool)
-        mask.reshape(-1)[regions.voxels] = True
-        regions = Regions.from_masks([eroded(mask, mni_grid(2), margin)])
+        regions = _eroded(regions, mni_grid(2), margin)
     return Reference(
         choice.name, row["description"], regions, row.get("tissue"), row.get("threshold")
     )
+
+
+def _check_names(choice: ReferenceChoice, own: AtlasChoice) -> None:
+    """Refuse names that no parcellation of the program has, before one is read."""
+    names = region_names(own)
+    for label in choice.labels:
+        if names is not None and label not in names and not re.fullmatch(r"\d+(-\d+)?", label):
+            close = ", ".join(difflib.get_close_matches(label, names) or names[:3])
+            raise UsageError(
+                f"--reference-region {choice.name}: {own.name} has no region {label!r}; it has "
+                f"{close}, ..."
+            )
+
+
+def _eroded(regions: Regions, grid: Grid, margin_mm: float) -> Regions:
+    """A region without what lies nearer to its border; it is whole voxels of half and more."""
+    mask = np.zeros(regions.shape, bool)
+    mask.reshape(-1)[regions.at_least(0.5).voxels] = True
+    return Regions.from_masks([eroded(mask, grid, margin_mm)])

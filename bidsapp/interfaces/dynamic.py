@@ -30,6 +30,7 @@ from bidsapp.io.tsv import write_table
 from bidsapp.record import RecordPart
 from bidsapp.record.model import Motion
 from bidsapp.settings import Processing
+from bidsapp.steps.measuring import template_scene
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,8 @@ def SampleFrames(
     frames
         The same as npy, float32 (T, X, Y, Z) on the 2 mm MNI grid, NaN outside.
     """
-    atlases = {one.name: one.measured for one in chosen_atlases(processing)}
+    scene = template_scene({}, field.data)
+    atlases = {one.name: scene.placed(one.measured, one.grid) for one in chosen_atlases(processing)}
     wanted = template_mask(2).data.copy()
     for regions in atlases.values():
         wanted.reshape(-1)[regions.voxels] = True

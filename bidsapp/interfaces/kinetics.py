@@ -16,6 +16,7 @@ from bidsapp.interfaces.derivatives import written_tables
 from bidsapp.record import RecordPart
 from bidsapp.record.codec import plain
 from bidsapp.settings import Processing
+from bidsapp.steps.measuring import template_scene
 from bidsapp.steps.modelling import modelled
 
 _OWN = ("done", "reason", "tables")  # what the record alone says of the fit
@@ -50,7 +51,8 @@ def FitKinetics(
     """
     maps = {key: image for key, image in (("GM", gm), ("WM", wm)) if image is not None}
     tissues = {key: sample(image, field.data) for key, image in maps.items()}
-    found = modelled(tacs, np.load(frames, mmap_mode="r"), tissues, processing)
+    scene = template_scene(tissues, field.data)
+    found = modelled(tacs, np.load(frames, mmap_mode="r"), scene, processing)
     return found.tables, found.part, *map(found.images.get, _IMAGES)
 
 

@@ -23,7 +23,7 @@ from bidsapp.io.atomic import write_json, write_lines
 from bidsapp.io.nifti import save_volume
 from bidsapp.io.tsv import line, write_table
 from bidsapp.record import RecordPart
-from bidsapp.settings import TEMPLATE_SPACE, Processing
+from bidsapp.settings import TEMPLATE_SPACE, AtlasChoice, Processing
 from bidsapp.steps.measuring import (
     measure_atlases,
     pet_scene,
@@ -31,8 +31,39 @@ from bidsapp.steps.measuring import (
     t1w_scene,
     template_scene,
 )
+from bidsapp.steps.parcellating import accept
 
 Space = Literal["MNI152NLin6Asym", "T1w", "pet"]
+
+
+@interface("processing", "record")
+def AcceptParcellations(
+    found: list[AtlasChoice],
+    files: list[Path],
+    gm: Image,
+    wm: Image,
+    csf: Image,
+    mask: Image,
+    processing: Processing,
+) -> tuple[Processing, RecordPart]:
+    """Which parcellations of the participant are of the head of the T1w.
+
+    Parameters
+    ----------
+    found : parcellations in the space of the T1w
+    files : their images, for nipype's cache
+    gm, wm, csf, mask : as `Segment` gives them
+    processing : options of the run
+
+    Returns
+    -------
+    processing
+        Options of the scan.
+    record
+    """
+    tissues = Volume(np.stack([one.data for one in (gm, wm, csf)], axis=-1), gm.affine)
+    own, flags = accept(found, tissues, mask, processing)
+    return own, RecordPart(flags=flags)
 
 
 @interface("tables", "masks", "references", "record")
@@ -74,7 +105,7 @@ def MeasureRegions(
         tissues = {
             key: sample(image, field.data) for key, image in maps.items() if field is not None
         }
-        scene = template_scene(pet.grid, tissues)
+        scene = template_scene(tissues, None if field is None else field.data)
     elif space == "T1w":
         assert warp is not None and mask is not None
         tissues = {key: image.data for key, image in maps.items()}
@@ -87,7 +118,9 @@ def MeasureRegions(
     uptake = {name: asdict(one) for name, one in found.references.items()}
     masks = None
     if processing.write_masks:
-        regions = {one.name: scene.place(one.regions) for one in chosen_atlases(processing)}
+        regions = {
+            one.name: scene.placed(one.regions, one.grid) for one in chosen_atlases(processing)
+        }
         if (threshold := processing.voi_threshold) is not None:
             regions = {name: one.at_least(threshold) for name, one in regions.items()}
         masks = {"affine": pet.affine, **_arrays(regions)}
@@ -141,7 +174,9 @@ def SaveRegions(
     files = []
     for one in chosen_atlases(processing):
         path = output_path(output_dir, "vois", entities, atlas=one.name, **placed)
-        about = {"Description": f"Uptake in the regions of {one.title}", "Atlas": one.name}
+        told = f"Uptake in the regions of {one.title}"
+        about: dict[str, Any] = {"Description": told, "Atlas": one.name}
+        about |= {"Parcellation": one.source} if one.source else {}
         about |= {"Space": space} | ({"Notes": list(one.notes)} if one.notes else {}) | sidecar
         files.append(write_table(path, tables["columns"][one.name], columns, about))
         if masks is not None:

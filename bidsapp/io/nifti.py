@@ -77,6 +77,34 @@ def load_volume(path: str | Path, *, dtype: type = np.float32, ndim: int | None 
     return Volume(data, np.asarray(image.affine, dtype=np.float64))
 
 
+def load_labels(path: str | Path) -> Volume:
+    """Read an image of labels, float64: NIfTI, or FreeSurfer's MGH.
+
+    Parameters
+    ----------
+    path : path ending in ``.nii``, ``.nii.gz``, ``.mgh`` or ``.mgz``
+
+    Raises
+    ------
+    NoInputError, BadDataError
+        As `load_volume`.
+    """
+    path = Path(path)
+    if path.suffix not in (".mgz", ".mgh"):
+        return load_volume(path, dtype=np.float64)
+    with _told_clearly(path, "MGH"):
+        image: Any = nib.load(path)
+        if not isinstance(image, nib.MGHImage):
+            raise ValueError(f"it is {type(image).__name__}")
+        data = _as_numbers(image.dataobj, np.float64)
+        affine = np.asarray(image.affine, np.float64)
+    while data.ndim > 3 and data.shape[-1] == 1:
+        data = data[..., 0]
+    if data.ndim not in (3, 4) or min(data.shape[:3]) < 2:
+        raise BadDataError(f"{path}: has the dimensions {data.shape}, expected three")
+    return Volume(data, affine)
+
+
 def read_frames(path: str | Path, *more: str | Path) -> Iterator[Volume]:
     """Read a NIfTI image frame by frame, so that a long study need not fit into memory.
 
@@ -236,7 +264,7 @@ def _to_the_end(stream: BufferedIOBase) -> None:
 
 
 @contextmanager
-def _told_clearly(path: Path) -> Iterator[None]:
+def _told_clearly(path: Path, kind: str = "NIfTI") -> Iterator[None]:
     """Turn what nibabel and gzip raise on missing and broken files into errors of ours."""
     try:
         yield
@@ -255,7 +283,7 @@ def _told_clearly(path: Path) -> Iterator[None]:
         pointer = _pointer_to(path)
         reason = pointer or " ".join(str(error).split())
         remedy = "fetch its content" if pointer else "export or copy it again"
-        raise NoInputError(f"{path}: cannot be read as NIfTI ({reason}); {remedy}") from error
+        raise NoInputError(f"{path}: cannot be read as {kind} ({reason}); {remedy}") from error
 
 
 def _pointer_to(path: Path) -> str | None:

@@ -11,13 +11,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from bidsapp.errors import UsageError
 from bidsapp.settings import TEMPLATE_SPACE, AtlasChoice, ReferenceChoice
 
 _TABLES = Path(__file__).parents[1] / "data"  # not imported: that would cost the time of --help
 _ATLAS_FORM = "NAME=FILE[,TABLE][,space=SPACE]"
-_REFERENCE_FORM = "NAME=ATLAS:LABEL[,LABEL...]"
+_REFERENCE_FORM = "NAME=ATLAS:LABEL[,LABEL...][,erode=MM]"
 _COMPOSITE_FORM = "NAME=[WEIGHT*]PART+[WEIGHT*]PART..., a part a name or ATLAS:LABEL[,LABEL...]"
 _SPACE_WORDS = {
     TEMPLATE_SPACE: TEMPLATE_SPACE,
@@ -32,11 +33,19 @@ _SPACE_WORDS = {
 @cache
 def known(table: str) -> tuple[str, ...]:
     """Names in a table of the package: ``atlases`` or ``reference_regions``."""
-    return tuple(tomllib.loads((_TABLES / f"{table}.toml").read_text("utf-8")))
+    return tuple(_table(table))
+
+
+@cache
+def _table(table: str) -> dict[str, Any]:
+    return tomllib.loads((_TABLES / f"{table}.toml").read_text("utf-8"))
 
 
 def atlas_choices(values: Iterable[str], path: Callable[[str], Path]) -> tuple[AtlasChoice, ...]:
     """``NAME`` of the package, or ``NAME=FILE[,TABLE][,space=SPACE]``.
+
+    A file whose name holds ``{participant}``, or one in the space of the T1w, is one of every
+    participant.
 
     Raises
     ------
@@ -48,6 +57,37 @@ def atlas_choices(values: Iterable[str], path: Callable[[str], Path]) -> tuple[A
     if twice := {name for name in names if names.count(name) > 1}:
         raise UsageError(f"--atlas: {', '.join(sorted(twice))} is there twice")
     return choices
+
+
+def parcellation_choices(
+    values: Iterable[str], path: Callable[[str], Path]
+) -> tuple[AtlasChoice, ...]:
+    """``PROGRAM=DIR`` -> the parcellations of every participant that the program writes.
+
+    Raises
+    ------
+    UsageError
+        There is no such program or folder.
+    """
+    choices: list[AtlasChoice] = []
+    for value in dict.fromkeys(values):
+        typed, _, folder = value.partition("=")
+        programs = {name.lower(): name for name in known("parcellations")}
+        if typed.lower() not in programs or not folder:
+            raise UsageError(
+                f"--derivatives {value}: give PROGRAM=DIR, PROGRAM one of "
+                f"{', '.join(programs.values())}"
+            )
+        program, own = programs[typed.lower()], path(folder)
+        if not own.is_dir():
+            raise UsageError(f"--derivatives {value}: {own} is not a folder")
+        if program in {choice.program for choice in choices}:
+            raise UsageError(f"--derivatives: {program} is there twice")
+        choices += [
+            AtlasChoice(name, space="T1w", own=own, program=program)
+            for name in _table("parcellations")[program]
+        ]
+    return tuple(choices)
 
 
 def reference_choices(values: Iterable[str]) -> tuple[ReferenceChoice, ...]:
@@ -87,11 +127,20 @@ def _atlas_choice(value: str, path: Callable[[str], Path]) -> AtlasChoice:
     files = [path(part) for part in parts if not part.startswith("space=")]
     if not 1 <= len(files) <= 2 or len(spaces) > 1:
         raise UsageError(f"--atlas {value}: give {_ATLAS_FORM}")
-    for file in files:
+    table = files[1] if len(files) > 1 else None
+    space = _SPACE_WORDS.get(spaces[0], spaces[0]) if spaces else None
+    if "{participant}" in str(files[0]):
+        if space not in (None, "T1w"):
+            raise UsageError(
+                f"--atlas {value}: files of every participant have to lie in the space of the T1w"
+            )
+        space = "T1w"
+    for file in files if space != "T1w" else files[1:]:
         if not file.is_file():
             raise UsageError(f"--atlas {name}: {file}: no such file")
-    table = files[1] if len(files) > 1 else None
-    return AtlasChoice(name, files[0], table, spaces[0] if spaces else None)
+    if space == "T1w":
+        return AtlasChoice(name, None, table, space, own=files[0])
+    return AtlasChoice(name, files[0], table, space)
 
 
 def _reference_choice(value: str) -> ReferenceChoice:
@@ -103,10 +152,16 @@ def _reference_choice(value: str) -> ReferenceChoice:
     if "+" in rest or "*" in rest:
         return _composite_choice(value, name, rest)
     atlas, colon, labels = rest.partition(":")
-    wanted = tuple(label.strip() for label in labels.split(",") if label.strip())
-    if not colon or not atlas or not wanted:
+    words = [label.strip() for label in labels.split(",") if label.strip()]
+    wanted = tuple(word for word in words if not word.startswith("erode="))
+    erode = [word.removeprefix("erode=") for word in words if word.startswith("erode=")]
+    if not colon or not atlas or not wanted or len(erode) > 1:
         raise UsageError(f"{option} {value}: give {_REFERENCE_FORM}")
-    return ReferenceChoice(name, _by_lower("atlases").get(atlas.lower(), atlas), wanted)
+    if erode and not re.fullmatch(r"\d{1,2}(\.\d+)?", erode[0]):
+        raise UsageError(f"{option} {value}: erode={erode[0]} is not a distance in mm below 100")
+    depth = float(erode[0]) if erode else None
+    known_as = _by_lower("atlases").get(atlas.lower(), atlas)
+    return ReferenceChoice(name, known_as, wanted, erode_mm=depth)
 
 
 def _composite_choice(value: str, name: str, rest: str) -> ReferenceChoice:

@@ -17,7 +17,12 @@ from typing import Any
 
 from bidsapp.errors import NoInputError, UsageError
 from bidsapp.io.reading import parse_json, read_text
-from bidsapp.options.atlas_options import atlas_choices, reference_choices, voi_spaces
+from bidsapp.options.atlas_options import (
+    atlas_choices,
+    parcellation_choices,
+    reference_choices,
+    voi_spaces,
+)
 from bidsapp.settings import AtlasChoice, ReferenceChoice
 
 _WIDEST_MM = 30.0  # FWHM; more leaves nothing of a brain
@@ -93,6 +98,11 @@ def text(_: str, value: Any) -> str | None:
 def atlases(_: str, names: Iterable[str]) -> tuple[AtlasChoice, ...]:
     """Atlases, the volumes of the Centiloid project among them."""
     return atlas_choices(("Centiloid", *names), absolute_path)
+
+
+def derivatives(_: str, values: Iterable[str]) -> tuple[AtlasChoice, ...]:
+    """Parcellations of other programs."""
+    return parcellation_choices(values, absolute_path)
 
 
 def reference_regions(_: str, names: Iterable[str]) -> tuple[ReferenceChoice, ...]:

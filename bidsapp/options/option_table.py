@@ -105,6 +105,7 @@ def _with_names(help_text: str, choices: list[str]) -> str:
     regions = known("reference_regions")
     for word, names in {
         "atlases": known("atlases"),
+        "programs": known("parcellations"),
         "standard_references": regions[:4],
         "more_references": regions[4:],
         "space": [settings.TEMPLATE_SPACE],

@@ -25,7 +25,7 @@ SCHEMA_VERSION = 1  # records of CentiPET 0.1 have none and count as 0
 
 # Options that say what else is told of a scan; its Centiloid and regions are the same without them.
 _REPORTING = (
-    "atlases", "reference_regions", "voi_spaces", "write_masks", "norms", "cutoff",
+    "atlases", "derivatives", "reference_regions", "voi_spaces", "write_masks", "norms", "cutoff",
     "interval",
 )  # fmt: skip
 
@@ -569,8 +569,8 @@ class ScanRecord(RecordPart):
     @property
     def atlases(self) -> tuple[str, ...]:
         """Names of the atlases of the run that made the record."""
-        chosen = self.provenance.parameters.get("atlases")
-        entries = chosen if isinstance(chosen, list) else []
+        options = (self.provenance.parameters.get(key) for key in ("atlases", "derivatives"))
+        entries = [one for chosen in options if isinstance(chosen, list) for one in chosen]
         return tuple(str(one["name"]) for one in entries if isinstance(one, dict) and "name" in one)
 
     @property

@@ -248,6 +248,9 @@ def _further(recipe: Recipe) -> str:
 
 def _regions(recipe: Recipe) -> str:
     known, named = read_table("atlases"), []
+    programs = {n: one["title"] for made in read_table("parcellations").values()
+                for n, one in made.items()}  # fmt: skip
+    named += [f"{name} ({programs[name]})" for name in recipe.names("derivatives")]
     for name in recipe.names("atlases"):
         if name in known and name != "Centiloid":
             named.append(f"{name} ({{{known[name]['reference']}}})")

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bidsapp.core.anatomy.warp import Warp
-from bidsapp.core.grid.alignment import Matrix, inverse, transform
+from bidsapp.core.grid.alignment import Matrix, inverse
 from bidsapp.core.grid.resample import resample
 from bidsapp.core.grid.sampling import FWHM_PER_SIGMA, blur
 from bidsapp.core.grid.volume import Grid, Volume
@@ -19,13 +19,13 @@ from bidsapp.core.regions.compartments import Tissues, compartments
 from bidsapp.core.regions.corrected import Corrected, correct
 from bidsapp.core.regions.pvc import Fwhm, in_voxels
 from bidsapp.core.regions.regions import Regions
-from bidsapp.core.regions.voi import template_voxels
-from bidsapp.data import VOI_NAMES, mni_grid
+from bidsapp.data import VOI_NAMES
 from bidsapp.data.atlases import Atlas, atlas, chosen_atlases
 from bidsapp.io.tsv import finite_number
 from bidsapp.record import RecordPart
 from bidsapp.record.parts import corrected_part
 from bidsapp.settings import Processing
+from bidsapp.steps.measuring import pet_scene
 
 VOI_ATLAS = "Centiloid"  # its regions make the images and the ratios
 
@@ -59,15 +59,11 @@ class Placing:
     def __init__(self, grid: Grid, anatomy: PlacedAnatomy) -> None:
         self.grid, self.anatomy = grid, anatomy
         self.to_t1w = inverse(anatomy.to_pet)
+        self._scene = pet_scene(grid, {}, anatomy.warp, anatomy.to_pet)
 
-        def to_template(points: NDArray[np.float64]) -> NDArray[np.float64]:
-            return anatomy.warp.to_template(transform(self.to_t1w, points))
-
-        self.template_voxel = template_voxels(grid, mni_grid(2), to_template)
-
-    def on(self, regions: Regions) -> Regions:
-        """Regions of the template on the grid of the PET."""
-        return regions.on(self.grid.shape, self.template_voxel)
+    def on(self, regions: Regions, own: Grid | None = None) -> Regions:
+        """Regions of the template, or of a grid in the space of the T1w, on the grid of the PET."""
+        return self._scene.placed(regions, own)
 
     def tissues(self) -> Tissues:
         """Fractions of tissue in the voxels of the PET, and where cerebellum and brainstem are."""
@@ -126,7 +122,8 @@ def corrected(
     fwhm_vox = in_voxels(psf_mm, pet.grid.voxel_size)
     found = {}
     for one in chosen_atlases(processing):
-        head = compartments(placed.on(one.regions), placed.on(one.measured), tissues)
+        regions, measured = (placed.on(part, one.grid) for part in (one.regions, one.measured))
+        head = compartments(regions, measured, tissues)
         found[one.name] = correct(pet.data, head, fwhm_vox, processing.pvc)
     names = atlas(VOI_ATLAS).names
     return found, corrected_part(found[VOI_ATLAS], names, psf_mm, source)

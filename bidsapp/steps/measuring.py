@@ -15,7 +15,7 @@ from bidsapp.core.grid.resample import resample
 from bidsapp.core.grid.volume import Grid, Volume, mask_slices
 from bidsapp.core.regions.regional import Column, RegionalScale, Uptake, measure_regions, uptake
 from bidsapp.core.regions.regions import Regions
-from bidsapp.core.regions.voi import template_voxels
+from bidsapp.core.regions.voi import nearest_voxels, template_voxels
 from bidsapp.data import mni_grid, read_table
 from bidsapp.data.atlases import chosen_atlases
 from bidsapp.data.norms import read_norms
@@ -25,6 +25,7 @@ from bidsapp.errors import UsageError
 from bidsapp.settings import Processing
 
 Map = NDArray[np.floating]
+Moving = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 _MARGIN_MM = 15.0
 
@@ -38,11 +39,20 @@ class Scene:
     grid : of the images
     place : regions of ``mni_grid(2)`` -> regions of ``grid``
     tissues : probability on ``grid`` by ``GM`` and ``WM``; empty when there is no T1w
+    on_t1w : grid in the space of the T1w -> nearest voxel of it for every voxel of ``grid``
     """
 
     grid: Grid
     place: Callable[[Regions], Regions]
     tissues: Mapping[str, Map]
+    on_t1w: Callable[[Grid], NDArray[np.intp]] | None = None
+
+    def placed(self, regions: Regions, grid: Grid | None) -> Regions:
+        """Regions on ``grid`` of an atlas or a reference region on ``self.grid``."""
+        if grid is None:
+            return self.place(regions)
+        assert self.on_t1w is not None  # without a T1w no plan has parcellations
+        return regions.on(self.grid.shape, self.on_t1w(grid))
 
 
 @dataclass(frozen=True)
@@ -59,15 +69,17 @@ class AtlasMeasures:
     references: dict[str, Uptake]
 
 
-def template_scene(grid: Grid, tissues: Mapping[str, Map]) -> Scene:
-    """The 2 mm MNI grid, where the atlases are."""
-    return Scene(grid, lambda regions: regions, tissues)
+def template_scene(tissues: Mapping[str, Map], field: Map | None = None) -> Scene:
+    """The 2 mm MNI grid, where the atlases are; ``field`` are its T1w world coordinates."""
+    on_t1w = None if field is None else _remembering(lambda own: nearest_voxels(own, field))
+    return Scene(mni_grid(2), lambda regions: regions, tissues, on_t1w)
 
 
 def t1w_scene(grid: Grid, tissues: Mapping[str, Map], brain: Map, warp: Warp) -> Scene:
     """The space of a T1w; ``brain`` is its mask on ``grid``."""
     near = _near(brain, grid)
-    return _placed_scene(grid, tissues, template_voxels(grid, mni_grid(2), warp.to_template, near))
+    source = template_voxels(grid, mni_grid(2), warp.to_template, near)
+    return _placed_scene(grid, tissues, source, lambda points: points)
 
 
 def pet_scene(grid: Grid, tissues: Mapping[str, Volume], warp: Warp, t1w_to_pet: Matrix) -> Scene:
@@ -78,11 +90,28 @@ def pet_scene(grid: Grid, tissues: Mapping[str, Volume], warp: Warp, t1w_to_pet:
         return warp.to_template(transform(to_t1w, points))
 
     moved = {key: resample(one, grid, to_t1w).data for key, one in tissues.items()}
-    return _placed_scene(grid, moved, template_voxels(grid, mni_grid(2), to_template))
+    source = template_voxels(grid, mni_grid(2), to_template)
+    return _placed_scene(grid, moved, source, lambda points: transform(to_t1w, points))
 
 
-def _placed_scene(grid: Grid, tissues: Mapping[str, Map], source: NDArray[np.intp]) -> Scene:
-    return Scene(grid, lambda regions: regions.on(grid.shape, source), tissues)
+def _placed_scene(
+    grid: Grid, tissues: Mapping[str, Map], source: NDArray[np.intp], to_t1w: Moving
+) -> Scene:
+    on_t1w = _remembering(lambda own: template_voxels(grid, own, to_t1w))
+    return Scene(grid, lambda regions: regions.on(grid.shape, source), tissues, on_t1w)
+
+
+def _remembering(find: Callable[[Grid], NDArray[np.intp]]) -> Callable[[Grid], NDArray[np.intp]]:
+    """The same function, which looks once for grids that several atlases share."""
+    found: dict[tuple[object, ...], NDArray[np.intp]] = {}
+
+    def voxels(own: Grid) -> NDArray[np.intp]:
+        key = (own.shape, own.affine.tobytes())
+        if key not in found:
+            found[key] = find(own)
+        return found[key]
+
+    return voxels
 
 
 def _near(brain: Map, grid: Grid) -> NDArray[np.bool_]:
@@ -106,6 +135,9 @@ def check_options(processing: Processing) -> list[str]:
         An atlas, a reference region or the norm table cannot be used.
     """
     used = chosen_atlases(processing)
+    given = [one.name for one in (*processing.atlases, *processing.derivatives)]
+    if twice := {name for name in given if given.count(name) > 1}:
+        raise UsageError(f"--derivatives, --atlas: {', '.join(sorted(twice))} is there twice")
     names = [reference.name for reference in chosen_references(processing)]
     if processing.kinetics_reference not in names:
         raise UsageError(
@@ -141,7 +173,7 @@ def measure_atlases(
     norms = read_norms(processing.norms, list(found)) if processing.norms else {}
     columns: dict[str, dict[str, list[Any]]] = {}
     for one in chosen_atlases(processing):
-        regions = scene.place(one.measured)
+        regions = scene.placed(one.measured, one.grid)
         if processing.voi_threshold is not None:
             regions = regions.at_least(processing.voi_threshold)
         table: dict[str, Column] = measure_regions(
@@ -203,10 +235,10 @@ def placed_reference(reference: Reference, scene: Scene) -> Regions:
     if reference.parts:
         parts = [placed_reference(part, scene) for part, _ in reference.parts]
         return Regions.composite(parts, [weight for _, weight in reference.parts])
-    regions = scene.place(reference.regions)
+    regions = scene.placed(reference.regions, reference.grid)
     if reference.tissue is None:
         return regions
     if reference.tissue not in scene.tissues:
-        return Regions(regions.shape, np.empty(0, np.intp), np.zeros(2, np.intp))
+        return Regions.empty(regions.shape)
     regions = regions.weighted(scene.tissues[reference.tissue])
     return regions if reference.threshold is None else regions.at_least(reference.threshold)

@@ -58,7 +58,7 @@ class Modelled:
 def modelled(
     curves: Curves,
     frames: NDArray[np.float32],
-    tissues: Mapping[str, NDArray[np.floating]],
+    scene: Scene,
     processing: Processing,
 ) -> Modelled:
     """Fit the models that a run asks for.
@@ -68,13 +68,13 @@ def modelled(
     curves : (R, T) by atlas, and ``frame_start_s``, ``frame_end_s``, ``decay_factor``, (T,)
     frames : ndarray, shape (T, X, Y, Z)
         Activity on the 2 mm MNI grid, NaN where not measured.
-    tissues : probability on that grid by ``GM`` and ``WM``; empty without a T1w
+    scene : that grid, with its tissues
     processing : models and their options, atlases, reference regions
     """
     if (refusal := _refusal(curves, processing)) is not None:
         return Modelled({}, {}, not_fitted(refusal))
     try:
-        study, used = _study(curves, frames, tissues, processing)
+        study, used = _study(curves, frames, scene, processing)
     except BadDataError as error:
         return Modelled({}, {}, failed_fit(str(error)))
     fits = fit_models(
@@ -128,7 +128,7 @@ def _refusal(curves: Curves, processing: Processing) -> str | None:
 def _study(
     stored: Curves,
     frames: NDArray[np.float32],
-    tissues: Mapping[str, NDArray[np.floating]],
+    scene: Scene,
     processing: Processing,
 ) -> tuple[KineticStudy, NDArray[np.float32]]:
     """Curves of all regions beside that of the reference region, and the frames of the study."""
@@ -137,7 +137,6 @@ def _study(
     head = np.array([np.nanmean(frame, dtype=np.float64) for frame in frames])
     weights = frame_weights(start, end, head, stored["decay_factor"])
     named = {one.name: one for one in chosen_references(processing)}
-    scene = Scene(mni_grid(2), lambda regions: regions, tissues)
     region = placed_reference(named[processing.kinetics_reference], scene)
     reference = np.array([region_means(frame, region)[0] for frame in frames])
     t_end = processing.t_end_min

@@ -30,7 +30,7 @@ from bidsapp.record.codec import plain
 from bidsapp.record.verdicts import judged
 from bidsapp.report.evidence import t1w_entities, t1w_to_pet
 from bidsapp.settings import Processing
-from bidsapp.steps.measuring import Scene, measure_atlases
+from bidsapp.steps.measuring import measure_atlases, template_scene
 from bidsapp.steps.quantifying import quantified
 from bidsapp.verify.compare import (
     CENTILOIDS,
@@ -189,7 +189,7 @@ def _check_brain(scan: StoredScan, found: Findings) -> None:
 def _check_tables(scan: StoredScan, pet: Volume, found: Findings) -> None:
     """Atlas tables on the template."""
     processing = scan.processing
-    scene = Scene(mni_grid(2), lambda regions: regions, _tissues(scan))
+    scene = template_scene(_tissues(scan))
     code = scan.record.tracer or ""
     scale = scale_for(processing, code, normalisation=scan.normalisation)
     equations: Mapping[str, Equation] = scale.equations

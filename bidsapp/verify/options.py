@@ -38,7 +38,7 @@ def known_options(parameters: Any, source: str) -> tuple[Processing, list[str]]:
     packaged, atlases = set(read_table("atlases")), []
     for one in given.get("atlases") or ():
         name = str(one.get("name"))
-        if name in packaged and "image" not in one:
+        if name in packaged and not {"image", "own"} & one.keys():
             atlases.append(AtlasChoice(name))
         else:
             notes.append(
@@ -76,6 +76,7 @@ def _reference(one: Mapping[str, Any]) -> ReferenceChoice:
         one["name"],
         one.get("atlas"),
         tuple(one.get("labels") or ()),
+        erode_mm=one.get("erode_mm"),
         parts=tuple(map(_reference, one.get("parts") or ())),
         weight=one.get("weight"),
     )

@@ -46,6 +46,8 @@ def init_dynamic_wf(
         T1w world -> PET world, 4 x 4.
     field
         T1w world coordinate of every voxel of the 2 mm MNI grid.
+    processing
+        Options of the scan, with its own parcellations; those of the run where nothing is given.
 
     Outputs
     -------
@@ -58,7 +60,7 @@ def init_dynamic_wf(
     """
     placing = ["motion", "ends", "t1w_to_pet", "field"]
     workflow, inputs, outputs = bounded(
-        name, [*placing, "motion_record"], ["tacs", "frames", "record", "written"]
+        name, [*placing, "motion_record", "processing"], ["tacs", "frames", "record", "written"]
     )
     series = [
         _series(files, timing, scan.tracer)
@@ -67,13 +69,12 @@ def init_dynamic_wf(
     frames = {"series": series, "pets": list(map(str, scan.pets))}
     place = {"output_dir": output_dir, "entities": scan.entities}
     content = sidecars.dynamic(scan)
-    processing = sidecars.processing
-    sampled = step(SampleFrames(**frames, processing=processing), "sample", _SAMPLE_GB)
+    processing = inputs.inputs.processing = sidecars.processing
+    sampled = step(SampleFrames(**frames), "sample", _SAMPLE_GB)
     save = SaveDynamic(**frames, **place, sidecar=content["pet_dynamic"])
     image = step(save, "image", _SAVE_GB)
     save = SaveTacs(
         **place,
-        processing=processing,
         sidecar=content["tacs"],
         units=activity_units(scan),
         suv_factor=scan.suv_factor,
@@ -81,7 +82,8 @@ def init_dynamic_wf(
     curves = step(save, "curves", _TABLE_GB)
     workflow.connect(
         [
-            (inputs, sampled, same(placing)),
+            (inputs, sampled, same([*placing, "processing"])),
+            (inputs, curves, same(["processing"])),
             (inputs, image, same(["motion", "ends"])),
             (sampled, curves, same(["tacs"])),
             (sampled, outputs, same(["tacs", "frames"])),

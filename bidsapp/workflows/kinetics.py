@@ -30,6 +30,8 @@ def init_kinetics_wf(
         As `bidsapp.workflows.dynamic.init_dynamic_wf` gives them.
     gm, wm, field
         As `bidsapp.workflows.anat.init_anat_wf` gives them.
+    processing
+        Options of the scan, with its own parcellations; those of the run where nothing is given.
 
     Outputs
     -------
@@ -38,15 +40,15 @@ def init_kinetics_wf(
     written
         Names of the files.
     """
-    fields = ["tacs", "frames", "gm", "wm", "field"]
+    fields = ["tacs", "frames", "gm", "wm", "field", "processing"]
     workflow, inputs, outputs = bounded(name, fields, ["record", "written"])
     if (reason := _refusal(scan)) is not None:
         outputs.inputs.record, outputs.inputs.written = not_fitted(reason), []
         return workflow
-    processing = sidecars.processing
+    processing = inputs.inputs.processing = sidecars.processing
     keys, content = map_keys(processing), sidecars.kinetics(scan)
     place = {"output_dir": output_dir, "entities": scan.entities}
-    fit = step(FitKinetics(processing=processing), "fit", _FIT_GB)
+    fit = step(FitKinetics(), "fit", _FIT_GB)
     tables = step(SaveKinetics(**place, sidecar=content["kinpar"]), "tables", _SAVE_GB)
     save = SaveImages(keys, **place, sidecars={key: content[key] for key in keys})
     images = step(save, "images", _SAVE_GB)

@@ -30,6 +30,8 @@ def init_pvc_wf(
         T1w world -> PET world, 4 x 4.
     gm, wm, csf, mask, regions, warp
         As `bidsapp.workflows.anat.init_anat_wf` gives them.
+    processing
+        Options of the scan, with its own parcellations; those of the run where nothing is given.
 
     Outputs
     -------
@@ -38,13 +40,14 @@ def init_pvc_wf(
     written
         Names of the files.
     """
-    fields = ["pet", "t1w_to_pet", *PVC_ANATOMY]
+    fields = ["pet", "t1w_to_pet", *PVC_ANATOMY, "processing"]
     workflow, inputs, outputs = bounded(name, fields, ["record", "written"])
+    inputs.inputs.processing = sidecars.processing
     asked = sidecars.processing.pvc
     keys = [key for method, key in PVC_IMAGES.items() if PvcMethod(method) in asked]
     place = {"output_dir": output_dir, "entities": scan.entities}
     content = sidecars.pvc(scan)
-    corrected = step(Correct(processing=sidecars.processing), "correct", _CORRECT_GB)
+    corrected = step(Correct(), "correct", _CORRECT_GB)
     save = SavePvc(**place, units=scan.metadata.units, sidecar=content["pvc"])
     tables = step(save, "tables", _SAVE_GB)
     save = SaveImages(keys, **place, sidecars={key: content[key] for key in keys})

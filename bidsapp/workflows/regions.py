@@ -7,10 +7,18 @@ from nipype.pipeline.engine import Workflow
 from bidsapp.bids.plan import ScanPlan
 from bidsapp.data import REFERENCES
 from bidsapp.data.calibrations import scale_for
-from bidsapp.interfaces.regions import MeasureRegions, SaveRatios, SaveRegions
-from bidsapp.settings import TEMPLATE_SPACE
+from bidsapp.interfaces.regions import (
+    AcceptParcellations,
+    MeasureRegions,
+    SaveRatios,
+    SaveRegions,
+)
+from bidsapp.record import RecordPart
+from bidsapp.settings import TEMPLATE_SPACE, Processing
 from bidsapp.workflows.sidecars import Sidecars
-from bidsapp.workflows.wiring import bounded, gathered, same, step
+from bidsapp.workflows.wiring import bounded, gathered, of_one, same, step
+
+PARCELLATION_ANATOMY = ("gm", "wm", "csf", "mask")
 
 _MEASURE_GB, _NATIVE_GB, _SAVE_GB = 0.5, 1.5, 0.4
 
@@ -21,6 +29,36 @@ _PLACING = {
     "T1w": ("warp", "mask"),
     "pet": ("warp", "t1w_to_pet"),
 }
+
+
+def init_parcellations_wf(
+    scan: ScanPlan, *, processing: Processing, name: str = "parcellations_wf"
+) -> Workflow:
+    """Check the parcellations of the participant that the plan of a scan names.
+
+    Inputs
+    ------
+    gm, wm, csf, mask
+        As `bidsapp.workflows.anat.init_anat_wf` gives them.
+
+    Outputs
+    -------
+    processing
+        The options of the run with those that can be used.
+    record
+        What it gives to the record.
+    """
+    given = ["processing", "record"]
+    if scan.parcellations:
+        accept = AcceptParcellations(
+            found=list(scan.parcellations),
+            files=[str(one.image) for one in scan.parcellations],
+            processing=processing,
+        )
+        return of_one(step(accept, "check", _NATIVE_GB), name, PARCELLATION_ANATOMY, given)
+    workflow, _, outputs = bounded(name, PARCELLATION_ANATOMY, given)
+    outputs.inputs.processing, outputs.inputs.record = processing, RecordPart()
+    return workflow
 
 
 def init_regions_wf(
@@ -37,6 +75,8 @@ def init_regions_wf(
         those of the PET.
     t1w_to_pet
         T1w world -> PET world, 4 x 4; the identity without a T1w.
+    processing
+        Options of the scan, with its own parcellations; those of the run where nothing is given.
 
     Outputs
     -------
@@ -48,7 +88,8 @@ def init_regions_wf(
     processing = sidecars.processing
     tissue = [] if scan.t1w is None else ["gm", "wm"]
     fields = [*_IMAGE.values(), "gm", "wm", "mask", "field", "warp", "t1w_to_pet"]
-    workflow, inputs, outputs = bounded(name, fields, ["record", "written"])
+    workflow, inputs, outputs = bounded(name, [*fields, "processing"], ["record", "written"])
+    inputs.inputs.processing = processing
     spaces = tuple(
         space
         for space in dict.fromkeys((TEMPLATE_SPACE, *processing.voi_spaces))
@@ -62,14 +103,13 @@ def init_regions_wf(
         on_template = space == TEMPLATE_SPACE
         own = "" if on_template else f"_{space.lower()}"
         measure = step(
-            MeasureRegions(space=space, processing=processing, lines=lines),
+            MeasureRegions(space=space, lines=lines),
             f"measure{own}",
             _MEASURE_GB if on_template else _NATIVE_GB,
         )
         save = SaveRegions(
             **place,
             space=space,
-            processing=processing,
             units=scan.metadata.units,
             t1w_entities={} if scan.t1w is None else scan.t1w.entities,
             sidecar=sidecars.regional(scan, space),
@@ -87,6 +127,8 @@ def init_regions_wf(
         workflow.connect(
             [
                 (inputs, measure, [(_IMAGE[space], "pet"), *same((*tissue, *_PLACING[space]))]),
+                (inputs, measure, same(["processing"])),
+                (inputs, tables, same(["processing"])),
                 (measure, tables, same(["tables", *(["masks"] * processing.write_masks)])),
                 (inputs, ratios, [(_IMAGE[space], "pet")]),
                 (measure, ratios, same(["references"])),

@@ -20,7 +20,11 @@ from bidsapp.workflows.pet import (
     init_resampling_wf,
 )
 from bidsapp.workflows.pvc import PVC_ANATOMY, init_pvc_wf
-from bidsapp.workflows.regions import init_regions_wf
+from bidsapp.workflows.regions import (
+    PARCELLATION_ANATOMY,
+    init_parcellations_wf,
+    init_regions_wf,
+)
 from bidsapp.workflows.resolution import init_smoothing_wf
 from bidsapp.workflows.sidecars import PET_IMAGES, SUVR_IMAGES, Sidecars
 from bidsapp.workflows.wiring import across, bounded, gathered, into, of, same, step
@@ -58,6 +62,7 @@ def init_scan_wf(
     smoothing = init_smoothing_wf(processing=sidecars.processing)
     resampling = init_resampling_wf()
     quantification = init_quantification_wf(scan, processing=sidecars.processing)
+    parcellations = init_parcellations_wf(scan, processing=sidecars.processing)
     regional = init_regions_wf(scan, output_dir=output_dir, sidecars=sidecars)
     derivatives = init_pet_derivatives_wf(scan, output_dir=output_dir, sidecars=sidecars)
     assert scan.t1w is not None  # else it is `init_pet_only_wf` that is asked
@@ -94,13 +99,16 @@ def init_scan_wf(
             (resampling, derivatives, across(["pet_t1w", "pet_mni"])),
             (quantification, derivatives, across(SUVR_IMAGES)),
             (inputs, regional, into(["gm", "wm", "mask", "field", "warp"])),
+            (inputs, parcellations, into(PARCELLATION_ANATOMY)),
+            (parcellations, regional, across(["processing"])),
             (smoothing, regional, [("outputnode.pet", "inputnode.pet_native")]),
             (registration, regional, across(["t1w_to_pet"])),
             (resampling, regional, across(["pet_t1w", "pet_mni"])),
             (result, outputs, same(["written"])),
         ]
     )
-    steps = [reference, registration, inspection, smoothing, positions, quantification, regional]
+    steps = [reference, registration, inspection, smoothing, positions, quantification]
+    steps += [parcellations, regional]
     writers = [derivatives, regional]
     if scan.is_dynamic:
         dynamic = init_dynamic_wf(scan, output_dir=output_dir, sidecars=sidecars)
@@ -109,6 +117,7 @@ def init_scan_wf(
                 (inputs, dynamic, into(["field"])),
                 (reference, dynamic, across(["motion", "motion_record", "ends"])),
                 (registration, dynamic, across(["t1w_to_pet"])),
+                (parcellations, dynamic, across(["processing"])),
             ]
         )
         steps.append(dynamic)
@@ -119,6 +128,7 @@ def init_scan_wf(
                 [
                     (inputs, kinetics, into(["gm", "wm", "field"])),
                     (dynamic, kinetics, across(["tacs", "frames"])),
+                    (parcellations, kinetics, across(["processing"])),
                 ]
             )
             steps.append(kinetics)
@@ -130,6 +140,7 @@ def init_scan_wf(
                 (inputs, correction, into(PVC_ANATOMY)),
                 (inspection, correction, across(["pet"])),
                 (registration, correction, across(["t1w_to_pet"])),
+                (parcellations, correction, across(["processing"])),
             ]
         )
         steps.append(correction)

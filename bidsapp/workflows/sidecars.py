@@ -255,7 +255,8 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Path):
         return {"name": value.name, "sha256": file_hash(value)}
     if isinstance(value, dict):
-        return {name: _plain(one) for name, one in value.items() if one not in (None, ())}
+        given = {name: one for name, one in value.items() if one not in (None, ())}
+        return {n: one.name if n == "own" else _plain(one) for n, one in given.items()}
     return [_plain(one) for one in value] if isinstance(value, tuple) else value
 
 

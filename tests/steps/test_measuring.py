@@ -10,14 +10,19 @@ from bidsapp.data.atlases import atlas
 from bidsapp.data.reference_regions import references
 from bidsapp.errors import CentipetError
 from bidsapp.settings import AtlasChoice, Processing, ReferenceChoice
-from bidsapp.steps.measuring import Scene, check_options, measure_atlases, region_dictionary
+from bidsapp.steps.measuring import (
+    check_options,
+    measure_atlases,
+    region_dictionary,
+    template_scene,
+)
 
 SHAPE = mni_grid(2).shape
 ASKED = (ReferenceChoice("cgeroded"), ReferenceChoice("wm"))
 
 
 def scene(**tissues):
-    return Scene(mni_grid(2), lambda regions: regions, tissues)
+    return template_scene(tissues)
 
 
 @pytest.fixture(scope="module")

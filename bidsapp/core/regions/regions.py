@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from bidsapp.core.grid.volume import Grid, known_or_zero
+from bidsapp.core.grid.volume import Grid, known_or_zero, mask_slices
 
 Float = NDArray[np.float64]
 
@@ -71,6 +71,20 @@ class Regions:
         inside, region = inside[known], order[place[known]]
         voxels = inside[np.argsort(region, kind="stable")]
         return cls(_shape(labels), voxels, _starts(np.bincount(region, minlength=len(values))))
+
+    @classmethod
+    def empty(cls, shape: tuple[int, int, int]) -> Regions:
+        """One region without voxels.
+
+        Parameters
+        ----------
+        shape : of the grid
+
+        Returns
+        -------
+        Regions
+        """
+        return cls(shape, np.empty(0, np.intp), np.zeros(2, np.intp))
 
     @classmethod
     def from_masks(cls, masks: Sequence[NDArray[np.bool_]]) -> Regions:
@@ -126,7 +140,7 @@ class Regions:
         members = [np.ones(len(p.voxels)) if p.weights is None else p.weights for p in parts]
         totals = [float(one.sum()) for one in members]
         if not all(totals):
-            return cls(parts[0].shape, np.empty(0, np.intp), np.zeros(2, np.intp))
+            return cls.empty(parts[0].shape)
         united = np.zeros(int(np.prod(parts[0].shape)))
         for part, own, total, weight in zip(parts, members, totals, weights, strict=True):
             if weight is None:
@@ -396,10 +410,13 @@ def eroded(mask: NDArray[np.bool_], grid: Grid, distance_mm: float) -> NDArray[n
     -------
     ndarray of bool, shape (X, Y, Z)
     """
-    inside = np.pad(mask, 1)  # the edge of the image is an edge of the mask
-    depth = ndimage.distance_transform_edt(inside, sampling=grid.voxel_size.tolist())
-    core = depth[1:-1, 1:-1, 1:-1] > distance_mm
-    return np.asarray(core)
+    core = np.zeros_like(mask)
+    if mask.any():
+        block = mask_slices(mask)
+        inside = np.pad(mask[block], 1)  # the edge of the image is an edge of the mask
+        depth = ndimage.distance_transform_edt(inside, sampling=grid.voxel_size.tolist())
+        core[block] = depth[1:-1, 1:-1, 1:-1] > distance_mm
+    return core
 
 
 def spread(labels: NDArray[np.integer], voxel_size: NDArray[np.float64]) -> NDArray[np.integer]:

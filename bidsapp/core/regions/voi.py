@@ -108,11 +108,32 @@ def nearest(image: Volume, points: NDArray[np.floating]) -> NDArray[Any]:
     -------
     ndarray, shape (...), of the type of the image
     """
-    index = np.rint(transform(inverse(image.affine), np.asarray(points, np.float64)))
-    inside = ((index >= 0) & (index < image.data.shape)).all(axis=-1)
-    values = np.zeros(points.shape[:-1], image.data.dtype)
-    values[inside] = image.data[tuple(index[inside].astype(np.intp).T)]
-    return values
+    voxels = nearest_voxels(image.grid, points)
+    inside = voxels >= 0
+    values = np.zeros(voxels.size, image.data.dtype)
+    values[inside] = image.data.reshape(-1)[voxels[inside]]
+    return values.reshape(points.shape[:-1])
+
+
+def nearest_voxels(grid: Grid, points: NDArray[np.floating]) -> NDArray[np.intp]:
+    """Voxels of a grid nearest to world points.
+
+    Parameters
+    ----------
+    grid : Grid
+    points : ndarray, shape (..., 3), RAS mm in its world
+
+    Returns
+    -------
+    ndarray, shape (number of points,)
+        Flat index (C order); -1 outside the grid.
+    """
+    flat = np.asarray(points, np.float64).reshape(-1, 3)
+    index = np.rint(transform(inverse(grid.affine), flat))
+    inside = ((index >= 0) & (index < grid.shape)).all(axis=1)
+    found = np.full(len(flat), -1, np.intp)
+    found[inside] = np.ravel_multi_index(tuple(index[inside].astype(np.intp).T), grid.shape)
+    return found
 
 
 def template_voxels(
@@ -136,14 +157,10 @@ def template_voxels(
     """
     found = np.full(int(np.prod(grid.shape)), -1, np.intp)
     wanted = np.arange(found.size) if within is None else np.flatnonzero(within)
-    to_index = inverse(template.affine)
     for start in range(0, wanted.size, _CHUNK):
         part = wanted[start : start + _CHUNK]
         voxels = np.stack(np.unravel_index(part, grid.shape), axis=-1).astype(np.float64)
-        index = np.rint(transform(to_index, to_template(transform(grid.affine, voxels))))
-        inside = ((index >= 0) & (index < template.shape)).all(axis=1)
-        place = tuple(index[inside].astype(np.intp).T)
-        found[part[inside]] = np.ravel_multi_index(place, template.shape)
+        found[part] = nearest_voxels(template, to_template(transform(grid.affine, voxels)))
     return found
 
 

@@ -1,0 +1,109 @@
+"""Which files are a participant's own parcellations: of the one T1w that places the PET."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from bidsapp.bids.plan import ScanPlan, T1wPlan
+from bidsapp.core.quality import Flag
+from bidsapp.data import read_table
+from bidsapp.settings import AtlasChoice, Processing
+
+_SHOWN = 3
+
+
+def with_parcellations(scan: ScanPlan, processing: Processing) -> ScanPlan:
+    """Find the parcellations that a run asks for, and flag those that are not there.
+
+    Parameters
+    ----------
+    scan : with its T1w
+    processing : ``atlases`` and ``derivatives`` with ``own``
+    """
+    wanted = [one for one in (*processing.atlases, *processing.derivatives) if one.own is not None]
+    if not wanted:
+        return scan
+    found: list[AtlasChoice] = []
+    missing: list[str] = []
+    for choice in wanted:
+        files = [] if scan.t1w is None or scan.t1w.visits else _files(choice, scan.t1w)
+        if len(files) == 1:
+            found.append(replace(choice, image=files[0], own=None))
+        else:
+            missing.append(_why(choice, scan, files))
+    flag = Flag("parcellation-missing", f"{'; '.join(missing)}: no region of them was measured.")
+    return replace(
+        scan, parcellations=tuple(found), flags=(*scan.flags, *((flag,) if missing else ()))
+    )
+
+
+def _why(choice: AtlasChoice, scan: ScanPlan, files: Sequence[Path]) -> str:
+    if scan.t1w is None:
+        return f"{choice.name} cannot be placed without a T1w"
+    if scan.t1w.visits:
+        return f"{choice.name} cannot be placed on the within-subject template of --longitudinal"
+    if files:
+        names = ", ".join(str(path) for path in files[:_SHOWN])
+        more = f" and {len(files) - _SHOWN} more" if len(files) > _SHOWN else ""
+        return f"{choice.name}: {names}{more} may all be that of {scan.t1w.t1w}, so none was taken"
+    wanted = ", ".join(dict.fromkeys(pattern for _, pattern in _patterns(choice, scan.t1w)))
+    return f"{choice.name} is missing: there is no {wanted}"
+
+
+def _files(choice: AtlasChoice, t1w: T1wPlan) -> list[Path]:
+    """Files that can be the parcellation of a T1w; the best, if one is better than others."""
+    assert t1w.t1w is not None
+    stem = t1w.t1w.name.split(".", 1)[0]
+    for folder, pattern in _patterns(choice, t1w):
+        paths = sorted(path for path in folder.glob(pattern) if _is_of(path, folder, t1w))
+        of_session = [p for p in paths if f"ses-{t1w.session}" in _words(p, folder)]
+        of_image = [p for p in paths if p.name.startswith((stem, stem.removesuffix("_T1w") + "_"))]
+        for best in (of_image, of_session, paths):
+            if best:
+                return best
+    return []
+
+
+def _patterns(choice: AtlasChoice, t1w: T1wPlan) -> Iterator[tuple[Path, str]]:
+    """Folder and pattern in it, the most precise first."""
+    assert choice.own is not None
+    label, session = t1w.participant, t1w.session
+    if choice.program is None:
+        filled = str(choice.own).replace("{participant}", _literal(label))
+        path = Path(filled.replace("{session}", _literal(session or "")))
+        plain = next((p for p in path.parents if not re.search(r"[*?\[]", str(p))), path.parent)
+        yield plain, path.relative_to(plain).as_posix()
+        return
+    subjects = [f"sub-{label}", label]
+    if session is not None:
+        subjects = [f"sub-{label}_ses-{session}", *subjects, f"{label}_{session}"]
+    for pattern in read_table("parcellations")[choice.program][choice.name]["files"]:
+        named = pattern.replace("{participant}", f"sub-{label}")
+        for subject in dict.fromkeys(subjects) if "{subject}" in named else subjects[:1]:
+            yield choice.own, named.replace("{subject}", subject)
+
+
+def _is_of(path: Path, folder: Path, t1w: T1wPlan) -> bool:
+    """Whether a file is that of the participant and session, in the space of the T1w."""
+    words = _words(path, folder)
+    if any(word.startswith("space-") and word != "space-T1w" for word in words):
+        return False
+    mine = (("sub", t1w.participant), ("ses", t1w.session))
+    told = ((_labels(words, key), label) for key, label in mine)
+    return path.is_file() and all(not labels or labels == {label} for labels, label in told)
+
+
+def _labels(words: Iterable[str], key: str) -> set[str | None]:
+    return {word.removeprefix(f"{key}-") for word in words if word.startswith(f"{key}-")}
+
+
+def _words(path: Path, folder: Path) -> list[str]:
+    """Entities in the name of a file and of its folders."""
+    return re.split(r"[/_.]", path.relative_to(folder).as_posix())
+
+
+def _literal(text: str) -> str:
+    return re.sub(r"([*?\[])", r"[\1]", text)

@@ -1,0 +1,129 @@
+"""Take the parcellations of a participant that are of the head of the T1w; tell of the others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bidsapp.core.grid.alignment import transform
+from bidsapp.core.grid.volume import Volume, mask_centre, mask_slices
+from bidsapp.core.quality import Flag
+from bidsapp.core.regions.atlas_checks import (
+    BESIDE_MM,
+    exchanged,
+    explained,
+    of_another_head,
+)
+from bidsapp.core.regions.voi import nearest
+from bidsapp.data.atlases import Atlas, atlas, sides_of
+from bidsapp.data.reference_regions import chosen_references
+from bidsapp.errors import BadDataError, CentipetError
+from bidsapp.io.hashes import file_hash
+from bidsapp.settings import AtlasChoice, Processing
+
+_STEP_MM = 3.0  # finer changes little: the labels of many thousand points are compared
+_AROUND_MM = 10.0
+
+
+def accept(
+    found: Sequence[AtlasChoice], tissues: Volume, brain: Volume, processing: Processing
+) -> tuple[Processing, tuple[Flag, ...]]:
+    """Options of a scan in which its own parcellations stand.
+
+    Parameters
+    ----------
+    found : their files
+    tissues : ndarray, shape (X, Y, Z, 3); probability of grey, white, fluid on the T1w grid
+    brain : mask on that grid
+    processing : options of the run
+
+    Returns
+    -------
+    Processing
+        The same with ``image`` instead of ``own`` where a parcellation is of this head.
+    tuple of Flag
+        What cannot be used, and why.
+    """
+    taken: dict[str, AtlasChoice] = {}
+    refused: list[str] = []
+    for choice in found:
+        assert choice.image is not None
+        try:
+            signed = replace(choice, digest=file_hash(choice.image))
+            if reason := _refusal(atlas(signed), tissues, brain):
+                raise BadDataError(f"{choice.image}: {reason}")
+        except (CentipetError, OSError) as error:
+            refused.append(f"{choice.name}: {error}")
+        else:
+            taken[choice.name] = signed
+    own = replace(
+        processing,
+        atlases=tuple(taken.get(one.name, one) for one in processing.atlases),
+        derivatives=tuple(taken.get(one.name, one) for one in processing.derivatives),
+    )
+    flags = [
+        Flag("parcellation-refused", f"{reason}. No region of it was measured.")
+        for reason in refused
+    ]
+    flags += [
+        Flag("reference-empty", f"{one.description} has no voxel in the head of this participant.")
+        for one in chosen_references(own)
+        if one.grid is not None and not one.regions.voxels.size
+    ]
+    return own, tuple(flags)
+
+
+def _refusal(one: Atlas, tissues: Volume, brain: Volume) -> str | None:
+    """Why an atlas in the space of the T1w is not one of its head, or None."""
+    assert one.grid is not None
+    inside, here, beside = fit(one, tissues, brain)
+    middle = float(transform(brain.affine, mask_centre(brain.data != 0))[0])
+    return of_another_head(inside, here, beside) or exchanged(
+        sides_of(one.rows, one.regions, one.grid, middle)
+    )
+
+
+def fit(one: Atlas, tissues: Volume, brain: Volume) -> tuple[float, float, float]:
+    """How well an atlas in the space of a T1w lies on its head.
+
+    Parameters
+    ----------
+    one : Atlas with a grid
+    tissues : ndarray, shape (X, Y, Z, 3); probability of grey, white, fluid on the T1w grid
+    brain : mask on that grid
+
+    Returns
+    -------
+    inside : part of its labelled voxels in the brain
+    here, beside : what it explains of the tissues, and the most when it is moved along an axis
+    """
+    assert one.grid is not None
+    filled = one.regions.at_least(0.5)
+    labels = filled.labelled(range(1, len(filled) + 1))
+    step = np.maximum(np.rint(_STEP_MM / one.grid.voxel_size), 1).astype(int)
+    block = tuple(
+        slice(part.start, part.stop, size)
+        for part, size in zip(
+            mask_slices(labels > 0, np.ceil(_AROUND_MM / one.grid.voxel_size).astype(int)),
+            step.tolist(),
+            strict=True,
+        )
+    )
+    index = np.mgrid[block].reshape(3, -1).T
+    points = transform(one.grid.affine, index.astype(np.float64))
+    own = labels[block].reshape(-1)
+    maps = [Volume(one, tissues.affine) for one in np.moveaxis(tissues.data, -1, 0)]
+    mask = Volume(brain.data != 0, brain.affine)
+
+    def explains(shift: NDArray[np.float64]) -> tuple[float, float]:
+        values = np.stack([nearest(one, points + shift) for one in maps], axis=-1)
+        within = nearest(mask, points + shift)
+        share = float(within[own > 0].mean()) if own.any() else 0.0
+        return share, explained(own, values, within)
+
+    inside, here = explains(np.zeros(3))
+    steps = BESIDE_MM * np.concatenate([np.eye(3), -np.eye(3)])
+    return inside, here, max(explains(shift)[1] for shift in steps)
