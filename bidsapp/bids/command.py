@@ -59,7 +59,9 @@ def _words(value: Any) -> Iterable[str]:
     if isinstance(value, bool):
         return []
     if isinstance(value, tuple):
-        words = list(dict.fromkeys(map(_word, value)))
+        words = [_word(one) for one in value]
+        if any(isinstance(one, AtlasChoice) for one in value):  # a program makes several
+            words = list(dict.fromkeys(words))
         return [word for word in words if word not in _UNSAID] or words or ["none"]
     return [_word(value)]
 

@@ -160,7 +160,7 @@ def command_line() -> argparse.ArgumentParser:
     )  # fmt: skip
     main.add_argument(
         "--pybids-config", action=_PrintPybidsConfig, nargs=0,
-        help="print the configuration with which pybids reads the derivatives and exit",
+        help="print the configuration that pybids needs for the results",
     )  # fmt: skip
     main.add_argument(
         "--print-completion", metavar="SHELL",

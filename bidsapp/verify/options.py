@@ -33,7 +33,7 @@ def known_options(parameters: Any, source: str) -> tuple[Processing, list[str]]:
         f"{source}: {option.needed_for} cannot be derived again without the user's file "
         f"({option.flag}); hash only"
         for name, option in PROCESSING.items()
-        if option.needed_for and given.get(name) is not None
+        if option.needed_for and given.get(name) not in (None, [], ())
     ]
     packaged, atlases = set(read_table("atlases")), []
     for one in given.get("atlases") or ():
