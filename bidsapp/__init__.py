@@ -14,6 +14,7 @@ if sys.platform == "win32":  # no file locks, no signals as runs need them
 
 def __getattr__(name: str) -> Any:
     """Give what is not needed to import the package, when it is asked for."""
-    if name == "quantify":  # by its name: every layer imports this file
-        return import_module("bidsapp.cli.from_python").quantify
+    homes = {"quantify": "from_python", "apply": "apply"}
+    if name in homes:  # by their names: every layer imports this file
+        return getattr(import_module(f"bidsapp.cli.{homes[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -119,6 +119,7 @@ class Processing:
     window_min: tuple[float, float] | None = None  # --window, minutes after injection
     allow_off_window: bool = False
     pet_only: bool = False  # --pet-only, no T1w even where there is one
+    initial_transform: Path | None = None  # --initial-transform, from template to T1w, of ITK
     longitudinal: bool = False  # --longitudinal, one template of all T1w of a participant
     motion_correction: bool = True  # --no-motion-correction
     smooth_fwhm_mm: float | None = None  # --smooth, blur added to the mean of the window

@@ -30,7 +30,17 @@ ENVIRONMENT = {
 
 
 # Modules of this package that are commands: ``centipet NAME``, and programs ``centipet-NAME``.
-SUB_COMMANDS = ("calibrate", "compare", "convert", "demo", "quantify", "segment", "verify", "voi")
+SUB_COMMANDS = (
+    "apply",
+    "calibrate",
+    "compare",
+    "convert",
+    "demo",
+    "quantify",
+    "segment",
+    "verify",
+    "voi",
+)
 PROGRAMS = ("calibrate", "compare", "convert", "demo", "segment", "verify")
 
 _LIKE = 0.6  # from here on two names are alike (as for difflib)

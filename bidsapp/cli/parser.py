@@ -280,6 +280,11 @@ def _refuse(options: argparse.Namespace) -> None:
         raise UsageError("--dry-run belongs to the participant level")
     if options.pet_only and options.longitudinal:
         raise UsageError("--longitudinal: there is no template without T1w; leave out --pet-only")
+    if options.initial_transform is not None and (options.pet_only or options.longitudinal):
+        raise UsageError(
+            "--initial-transform: belongs to the normalisation of one T1w; leave out --pet-only "
+            "and --longitudinal"
+        )
     if options.mem < _LEAST_MEM_GB and options.use_plugin is None:  # whose jobs have their own
         if options.mem == available_memory_gb():  # found, not given
             raise UsageError(

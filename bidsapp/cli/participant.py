@@ -28,8 +28,10 @@ from bidsapp.errors import (
     NoInputError,
     NoMatchError,
     StorageError,
+    UsageError,
 )
 from bidsapp.group.scans import write_scan_tables
+from bidsapp.io.affine_files import load_itk_affine
 from bidsapp.io.atomic import write_text
 from bidsapp.io.untouched import load
 from bidsapp.record import ScanRecord, find_records, write_record
@@ -161,6 +163,7 @@ def _plan(settings: Settings, progress: Progress, closed: Mapping[str, str]) -> 
     for sentence in dataset.table_problems():
         progress.warn(sentence)
     plan = make_plan(dataset, settings.processing)
+    _check_initial_transform(settings, plan)
     n_people = len({scan.participant for scan in plan.scans})
     progress.say(
         f"PET scans: {len(plan.scans)} to process (participants: {n_people}), "
@@ -177,6 +180,21 @@ def _plan(settings: Settings, progress: Progress, closed: Mapping[str, str]) -> 
         for flag in scan.flags:
             progress.warn(f"{scan.name}: {flag.message}")
     return plan
+
+
+def _check_initial_transform(settings: Settings, plan: Plan) -> None:
+    """Refuse a transform that cannot be read, or that would be used for several heads."""
+    initial = settings.processing.initial_transform
+    if initial is None:
+        return
+    load_itk_affine(initial)
+    heads = sorted({scan.t1w.raw[0].name for scan in plan.scans if scan.t1w is not None})
+    if plan.scans and len(heads) != 1:
+        named = f" ({', '.join(heads[:3])} ...)" if heads else ""
+        raise UsageError(
+            f"--initial-transform {initial}: belongs to one T1w and there are {len(heads)}{named}; "
+            "choose one with --participant-label and --session-label"
+        )
 
 
 def _people(bids_dir: Path) -> list[str]:

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bidsapp import __version__
-from bidsapp.cli.command import Parser, run_command
+from bidsapp.cli.command import Parser, add_option, run_command
 from bidsapp.errors import CannotCreateError, CentipetError, ExitCode, UsageError
+from bidsapp.options.option_table import option_of
 
 if TYPE_CHECKING:
     from bidsapp.core.anatomy.normalise import Normalised
@@ -28,7 +29,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def work() -> int:
         options = command_line().parse_args(argv)
-        return _run(options.t1w.expanduser(), options.out_dir.expanduser(), options.prefix)
+        return _run(
+            options.t1w.expanduser(),
+            options.out_dir.expanduser(),
+            options.prefix,
+            options.initial_transform,
+        )
 
     return run_command("centipet-segment", work)
 
@@ -41,10 +47,11 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument(
         "--prefix", metavar="NAME", help="begin file names with this (default: the name of T1W)"
     )
+    add_option(parser, option_of("--initial-transform"))
     return parser
 
 
-def _run(t1w: Path, out_dir: Path, prefix: str | None) -> int:
+def _run(t1w: Path, out_dir: Path, prefix: str | None, initial: Path | None) -> int:
     from bidsapp.core.quality import affine_findings
     from bidsapp.data import read_table
     from bidsapp.io.atomic import write_json
@@ -62,13 +69,13 @@ def _run(t1w: Path, out_dir: Path, prefix: str | None) -> int:
             f"{out_dir}: cannot be made ({error.strerror}); choose another OUT_DIR"
         ) from error
     try:
-        found = segment_head(image)
+        found = segment_head(image, initial)
     except CentipetError as error:
         raise type(error)(f"{t1w}: {error}") from error
     limit = read_table("limits")["header_places_mm"]["flag"]
     findings = [*found.findings, *affine_findings(affine_disagreement(t1w), limit, "T1w")]
     written = _write(found, image, out_dir / name)
-    content = _content(t1w, found.quality, findings)
+    content = _content(t1w, initial, found.quality, findings)
     written.append(write_json(out_dir / f"{name}_desc-segmentation_qc.json", content))
     for finding in findings:
         print(f"! {finding.message}", file=sys.stderr)
@@ -89,7 +96,7 @@ def _write(found: Normalised, t1w: Volume, stem: Path) -> list[Path]:
     """Write the images under the names they have as derivatives of a BIDS dataset."""
     from bidsapp.bids.derivatives import outputs
     from bidsapp.bids.entities import join_entities
-    from bidsapp.core.grid.resample import itk_displacements, sample
+    from bidsapp.core.grid.resample import sample
     from bidsapp.core.grid.volume import Volume, known_or_zero
     from bidsapp.data import mni_grid
     from bidsapp.io.nifti import save_displacements, save_volume
@@ -108,12 +115,15 @@ def _write(found: Normalised, t1w: Volume, stem: Path) -> list[Path]:
     corrected = Volume(result.corrected, t1w.affine)
     normalised = Volume(known_or_zero(sample(corrected, result.field)), grid.affine)
     written.append(save_volume(path("t1w_mni"), normalised))
-    field = itk_displacements(result.field, grid)
-    written.append(save_displacements(path("warp"), field, grid.affine))
+    fields = result.warp.itk_fields(Volume(result.field, grid.affine), t1w.grid)
+    for key, field in zip(("warp", "warp_inverse"), fields, strict=True):
+        written.append(save_displacements(path(key), field.data, field.affine))
     return written
 
 
-def _content(t1w: Path, quality: dict[str, float], findings: list[Flag]) -> dict[str, Any]:
+def _content(
+    t1w: Path, initial: Path | None, quality: dict[str, float], findings: list[Flag]
+) -> dict[str, Any]:
     """Quality, findings, and what made them; no paths, times or hosts."""
     from dataclasses import asdict
 
@@ -121,8 +131,9 @@ def _content(t1w: Path, quality: dict[str, float], findings: list[Flag]) -> dict
     from bidsapp.io.hashes import file_hash
     from bidsapp.settings import TEMPLATE_SPACE
 
+    files = {"T1w": t1w} | ({} if initial is None else {"InitialTransform": initial})
     return {
-        "T1w": {"name": t1w.name, "sha256": file_hash(t1w)},
+        **{key: {"name": path.name, "sha256": file_hash(path)} for key, path in files.items()},
         "Quality": quality,
         "Findings": [asdict(finding) for finding in findings],
         "Template": TEMPLATE_SPACE,

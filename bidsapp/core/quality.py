@@ -312,6 +312,17 @@ def missing_findings(n_voxels: int) -> tuple[Flag, ...]:
     )
 
 
+def initial_transform_findings(name: str) -> tuple[Flag, ...]:
+    """A head whose place a person gave, in the file ``name``."""
+    return (
+        Flag(
+            "initial-transform",
+            f"the normalisation began where {name} says (--initial-transform): look at the picture "
+            "of the T1w on the template",
+        ),
+    )
+
+
 # Numbers of a normalisation that have a limit: code, and what is wrong. "{value}" and "{limit}".
 _NORMALISATION = {
     "template_shift_mm": (

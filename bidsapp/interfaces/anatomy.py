@@ -23,13 +23,16 @@ from bidsapp.steps.anatomy import segment_head
 
 
 @interface("record", "warp", "field", "t1w", "mask", "gm", "wm", "csf")
-def Segment(t1w: Path, source: str = "") -> tuple[RecordPart, WarpArrays, *tuple[Image, ...]]:
+def Segment(
+    t1w: Path, source: str = "", initial: Path | None = None
+) -> tuple[RecordPart, WarpArrays, *tuple[Image, ...]]:
     """Unified segmentation of a T1w, checked (`bidsapp.core.anatomy.normalise`).
 
     Parameters
     ----------
     t1w : raw T1w, NIfTI
     source : what to call it in messages, its path if not given
+    initial : affine of ITK to begin from, if a person gave one
 
     Returns
     -------
@@ -41,7 +44,7 @@ def Segment(t1w: Path, source: str = "") -> tuple[RecordPart, WarpArrays, *tuple
     """
     image = load_volume(t1w, ndim=3)
     with about(source or t1w):
-        checked = segment_head(image)
+        checked = segment_head(image, initial)
     found = checked.segmentation
     maps: list[NDArray[Any]] = [found.corrected, found.brain_mask, *found.probabilities]
     limit = read_table("limits")["header_places_mm"]["flag"]

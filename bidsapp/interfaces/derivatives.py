@@ -11,15 +11,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bidsapp.bids.derivatives import output_path, outputs, sidecar_path
-from bidsapp.core.grid.resample import itk_affine_text, itk_displacements
+from bidsapp.core.grid.resample import itk_affine_text
 from bidsapp.core.grid.volume import Volume, known_or_zero
 from bidsapp.data import read_table
 from bidsapp.data.display import display_of
 from bidsapp.data.tracers import tracer_from_name
 from bidsapp.errors import StorageError
-from bidsapp.interfaces.carried import Image, Rigid
+from bidsapp.interfaces.carried import Image, Rigid, WarpArrays
 from bidsapp.interfaces.define import interface
 from bidsapp.interfaces.store import fetch_volume
 from bidsapp.io.atomic import write_json, write_text
@@ -71,22 +72,30 @@ def SaveWarp(
     output_dir: str,
     entities: Entities,
     field: Image,
-    sidecar: dict[str, Any],
+    warp: WarpArrays,
+    native: Image,
+    sidecars: dict[str, Any],
     key: Literal["warp", "pet_warp"] = "warp",
 ) -> list[str]:
-    """Write the warp to the template as ITK displacement field.
+    """Write the warp to the template, and the way back, as ITK displacement fields.
 
     Parameters
     ----------
     output_dir, entities : where it belongs, see `SaveImages`
     field : world coordinate of T1w or PET of every MNI voxel
-    sidecar : JSON content
+    warp : parameters of both directions
+    native : image of T1w or PET, whose grid the way back covers
+    sidecars : JSON content by key
     key : of T1w or PET
     """
-    path = output_path(output_dir, key, entities)
-    save_displacements(path, itk_displacements(field.data, field.grid), field.affine)
-    write_json(sidecar_path(path), described(key, sidecar))
-    return named(output_dir, path)
+    paths = []
+    fields = warp.itk_fields(field, native.grid)
+    for name, displacements in zip((key, f"{key}_inverse"), fields, strict=True):
+        path = output_path(output_dir, name, entities)
+        save_displacements(path, displacements.data, displacements.affine)
+        write_json(sidecar_path(path), described(name, sidecars[name]))
+        paths.append(path)
+    return named(output_dir, *paths)
 
 
 @interface("written", always_run=True)
@@ -96,27 +105,49 @@ def SavePosition(
     t1w_to_pet: Rigid,
     by_method: dict[str, Any],
     record: RecordPart,
-    sidecar: dict[str, Any],
+    sidecars: dict[str, Any],
 ) -> list[str]:
-    """Write the rigid transform from T1w to PET as ITK text, its matrices as JSON.
+    """Write the rigid transform from T1w to PET and back as ITK text, its matrices as JSON.
 
     Parameters
     ----------
     output_dir, entities : where it belongs, see `SaveImages`
     t1w_to_pet, by_method, record : as `Register` gives them
-    sidecar : JSON content besides the matrices
+    sidecars : JSON content by key, besides the matrices
     """
-    path = output_path(output_dir, "xfm", entities)
-    # Moving the T1w image to the PET grid takes PET points to T1w points: the inverse.
-    write_text(path, itk_affine_text(np.linalg.inv(t1w_to_pet)))
     found = {
         "Method": record.method,
         "T1wToPet": t1w_to_pet.tolist(),
         "T1wToPetByMethod": by_method,
         "Quality": dict(record.qc),
     }
-    write_json(sidecar_path(path), described("xfm", sidecar | found))
-    return named(output_dir, path)
+    # Moving the T1w image to the PET grid takes PET points to T1w points: the inverse.
+    moving = {"xfm": np.linalg.inv(t1w_to_pet), "xfm_inverse": t1w_to_pet}
+    content = {key: sidecar | found for key, sidecar in sidecars.items()}
+    return named(output_dir, *save_rigid(output_dir, entities, moving, content))
+
+
+def save_rigid(
+    output_dir: str,
+    entities: Entities,
+    matrices: Mapping[str, NDArray[np.floating]],
+    sidecars: Mapping[str, Mapping[str, Any]],
+) -> list[Path]:
+    """Write rigid transforms as ITK text, each with its sidecar.
+
+    Parameters
+    ----------
+    output_dir, entities : where they belong, see `SaveImages`
+    matrices : by key of the outputs, from points of the fixed to points of the moving image
+    sidecars : JSON content by the same keys
+    """
+    paths = []
+    for key, matrix in matrices.items():
+        path = output_path(output_dir, key, entities)
+        write_text(path, itk_affine_text(matrix))
+        write_json(sidecar_path(path), described(key, sidecars[key]))
+        paths.append(path)
+    return paths
 
 
 @interface("written", always_run=True)
@@ -185,7 +216,11 @@ def written_tables(
 
 def described(key: str, content: Mapping[str, Any]) -> dict[str, Any]:
     """Sidecar of a row of the table of outputs."""
-    return {"Description": outputs()[key].description, **content}
+    row = outputs()[key]
+    ends = {}
+    if row.suffix == "xfm":
+        ends = {"From": row.entities["from"], "To": row.entities["to"]}
+    return {"Description": row.description, **ends, **content}
 
 
 def shown_as(kind: str, tracer_name: str | None) -> tuple[float, float] | None:

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from bidsapp.bids.derivatives import output_path, sidecar_path
 from bidsapp.core.anatomy.within_subject import (
     Visit,
     template_findings,
@@ -15,14 +14,12 @@ from bidsapp.core.anatomy.within_subject import (
     ventricles_ml,
     within_subject_template,
 )
-from bidsapp.core.grid.resample import itk_affine_text
 from bidsapp.core.grid.volume import Volume
 from bidsapp.data import read_table, template_mask
 from bidsapp.errors import BadDataError, CentipetError
 from bidsapp.interfaces.carried import Arrays
 from bidsapp.interfaces.define import interface
-from bidsapp.interfaces.derivatives import Entities, described, named
-from bidsapp.io.atomic import write_json, write_text
+from bidsapp.interfaces.derivatives import Entities, named, save_rigid
 from bidsapp.io.nifti import load_volume, save_volume
 from bidsapp.record import RecordPart
 from bidsapp.record.model import Longitudinal, TemplateVisit
@@ -119,22 +116,20 @@ def SaveVisits(
     sidecars: list[dict[str, Any]],
     to_visits: list[Any],
 ) -> list[str]:
-    """Write the rigid transform from each T1w to the template as ITK text.
+    """Write the rigid transform from each T1w to the template, and back, as ITK text.
 
     Parameters
     ----------
     output_dir : root of the derivative dataset
-    entities, sidecars : of each raw T1w; JSON content besides the matrix
+    entities, sidecars : of each raw T1w; JSON content by key, besides the matrix
     to_visits : as `MakeTemplate` gives them
     """
-    files = []
+    files: list[Path] = []
     for own, sidecar, matrix in zip(entities, sidecars, to_visits, strict=True):
         if not matrix:
             continue
-        path = output_path(output_dir, "visit_xfm", own)
         # Moving a T1w to the template takes points of the template to points of the T1w.
-        write_text(path, itk_affine_text(np.array(matrix)))
-        content = described("visit_xfm", sidecar | {"TemplateToT1w": matrix})
-        write_json(sidecar_path(path), content)
-        files.append(path)
+        moving = {"visit_xfm": np.array(matrix), "visit_xfm_inverse": np.linalg.inv(matrix)}
+        content = {key: one | {"TemplateToT1w": matrix} for key, one in sidecar.items()}
+        files += save_rigid(output_dir, own, moving, content)
     return named(output_dir, *files)

@@ -21,6 +21,7 @@ import numpy as np
 from isal import igzip, isal_zlib
 from numpy.typing import NDArray
 
+from bidsapp.core.grid.resample import RAS_LPS
 from bidsapp.core.grid.volume import Grid, Volume
 from bidsapp.errors import BadDataError, NoInputError
 from bidsapp.io.atomic import COMPRESSION, replacing, write_gzip
@@ -419,7 +420,7 @@ def load_displacements(path: str | Path) -> Volume:
     Returns
     -------
     Volume
-        Displacements in mm, LPS, shape (X, Y, Z, 3).
+        Displacements in mm, RAS, shape (X, Y, Z, 3).
 
     Raises
     ------
@@ -431,7 +432,7 @@ def load_displacements(path: str | Path) -> Volume:
         data = np.asanyarray(image.dataobj)
     if data.ndim != 5 or data.shape[3:] != (1, 3) or not np.isfinite(data).all():
         raise BadDataError(f"{path}: is not a displacement field; run the participant level again")
-    return Volume(np.asarray(data[:, :, :, 0], np.float64), np.asarray(image.affine, np.float64))
+    return Volume(data[:, :, :, 0] * np.diag(RAS_LPS)[:3], np.asarray(image.affine, np.float64))
 
 
 def _write_image(path: str | Path, image: nib.Nifti1Image) -> Path:

@@ -15,6 +15,7 @@ from bidsapp.bids.derivatives import is_inside, output_path
 from bidsapp.bids.entities import ENTITY_ORDER, parse_entities
 from bidsapp.bids.seals import sealed
 from bidsapp.core.quality import Flag, QualityLevel
+from bidsapp.errors import NoInputError
 from bidsapp.io.atomic import write_text
 from bidsapp.io.reading import parse_json, read_text
 from bidsapp.record.codec import plain, structured
@@ -43,6 +44,24 @@ _MOST_NAMED = 3
 def record_path(entities: dict[str, str]) -> str:
     """Name of the record of a PET, relative to the dataset."""
     return output_path("", "result", entities).as_posix()
+
+
+def dataset_of(path: Path) -> Path:
+    """Root of the derivative dataset that a record lies in.
+
+    Raises
+    ------
+    NoInputError
+        No record has such a name at such a place.
+    """
+    entities = _known_entities(path.name)
+    is_record = path.name.endswith(RECORD_SUFFIX) and "sub" in entities
+    name = Path(record_path(entities) if is_record else "")
+    if not is_record or path.parts[-len(name.parts) :] != name.parts:
+        raise NoInputError(
+            f"{path}: is not the record of a scan (sub-*{RECORD_SUFFIX}) in its place"
+        )
+    return path.parents[len(name.parts) - 1]
 
 
 def write_record(output_dir: Path, record: ScanRecord) -> Path:

@@ -18,7 +18,6 @@ DEFORMATION = "Warp to the template"
 GRID_MM = 10.0
 _COLOURS = "RdBu_r"
 _RANGE = 1.5  # factor of volume at the ends of the colours
-_TO_RAS = np.array([-1.0, -1.0, 1.0])
 _BRAIN = Outline("#4cc9f0", "brain of the template")
 
 
@@ -75,7 +74,7 @@ def without_affine(displacements: Volume, brain: Volume) -> NDArray[np.float64]:
         RAS mm; the coordinate of the voxel itself for a warp that is affine.
     """
     world = displacements.grid.world()
-    moved = world + displacements.data * _TO_RAS
+    moved = world + displacements.data
     inside = np.asarray(brain.data) != 0
     from_, to = world[inside][::7], moved[inside][::7]
     design = np.column_stack([from_, np.ones(len(from_))])

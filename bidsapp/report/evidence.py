@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache, lru_cache, partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bidsapp.bids.derivatives import output_path, sidecar_path
-from bidsapp.bids.entities import parse_entities
 from bidsapp.core.grid.volume import Volume
 from bidsapp.data import mni_grid, priors, template, template_mask, vois
 from bidsapp.data.display import display_of
 from bidsapp.errors import BadDataError, CentipetError
 from bidsapp.io.nifti import load_displacements, load_volume
 from bidsapp.record import ScanRecord, Status
+from bidsapp.record.transforms import Entities, t1w_entities, t1w_to_pet
 from bidsapp.report import pictures
 from bidsapp.report.deformation import DEFORMATION, deformation
 from bidsapp.report.figure import FULL, Figure, Pixels
@@ -29,8 +26,6 @@ from bidsapp.report.mosaic import Layout, lay_out_around
 from bidsapp.report.viewer import Block, ViewerFrame, label_block, measured_block, picture_block
 
 _LOG = logging.getLogger(__name__)
-
-Entities = tuple[tuple[str, str], ...]
 
 # What the viewer shows around the brain, mm.
 _MARGIN_MM = 10.0
@@ -306,37 +301,12 @@ class FigureMaker:
         return str(error).replace(f"{self._output_dir}/", "")
 
 
-def t1w_entities(record: ScanRecord) -> Entities:
-    """Entities of the T1w of a scan; of the scan itself when it never got one."""
-    return tuple((parse_entities(record.t1w_source or "") or record.entities).items())
-
-
 def _entities(record: ScanRecord) -> Entities:
     return tuple(record.entities.items())
 
 
 def _mean(record: ScanRecord) -> float | None:
     return record.uptake("wc")
-
-
-def t1w_to_pet(path: Path) -> NDArray[np.float64]:
-    """``T1wToPet`` of the sidecar of a transform, 4 x 4, RAS mm.
-
-    Raises
-    ------
-    BadDataError
-        It holds none that can be inverted.
-    """
-    try:
-        content: Any = json.loads(path.read_text("utf-8"))
-        matrix = np.asarray(content["T1wToPet"], np.float64)
-        if matrix.shape != (4, 4) or abs(np.linalg.det(matrix)) < 1e-6:
-            raise ValueError("no 4 x 4 matrix that can be inverted")
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        raise BadDataError(
-            f"{path}: contains no T1wToPet ({error}); run the participant level again"
-        ) from error
-    return matrix
 
 
 def _space(

@@ -235,6 +235,8 @@ def _interval(recipe: Recipe) -> str:
 def _further(recipe: Recipe) -> str:
     """Regions, kinetics and partial volume: what was measured besides the Centiloid."""
     told = [_regions(recipe)]
+    if recipe.parameters.get("initial_transform"):
+        told.insert(0, PROCESSING["initial_transform"].phrase)
     if recipe.has_kinetics:
         models = recipe.phrases("kinetics")
         told.append(f"Dynamic scans were also analysed with {_listed(models)}." if models else "")

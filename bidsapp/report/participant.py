@@ -18,16 +18,15 @@ from bidsapp.errors import NoInputError
 from bidsapp.io.atomic import write_text
 from bidsapp.options.option_table import PROCESSING
 from bidsapp.record import ScanRecord, Status, find_records
+from bidsapp.record.transforms import Entities, t1w_entities
 from bidsapp.report import charts
 from bidsapp.report.evidence import (
     VOI_BITS,
     Detail,
-    Entities,
     FigureMaker,
     Item,
     Problem,
     ViewerData,
-    t1w_entities,
 )
 from bidsapp.report.figure import Figure
 from bidsapp.report.files import save_figures

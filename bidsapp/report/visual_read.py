@@ -25,11 +25,10 @@ from bidsapp.errors import BadDataError
 from bidsapp.io.atomic import write_json
 from bidsapp.io.nifti import load_displacements, load_volume, save_volume
 from bidsapp.record import ScanRecord
-from bidsapp.report.evidence import t1w_entities, t1w_to_pet
+from bidsapp.record.transforms import t1w_entities, t1w_to_pet
 
 _LOW_MM, _HIGH_MM = (-100, -130, -90), (100, 110, 110)
 _PET_STEP_MM, _T1W_STEP_MM = 2, 1
-_TO_RAS = np.array([-1.0, -1.0, 1.0])  # from the LPS of displacement fields
 
 
 def read_grid(step_mm: int) -> Grid:
@@ -113,7 +112,7 @@ def _rigid(warp: Path) -> NDArray[np.float64]:
         raise BadDataError(f"{warp}: is not on the 2 mm template grid; run the participant again")
     index = np.argwhere(brain.data)[::7]  # every seventh voxel determines six numbers well
     template = index @ brain.affine[:3, :3].T + brain.affine[:3, 3]
-    moved = template + field.data[tuple(index.T)] * _TO_RAS
+    moved = template + field.data[tuple(index.T)]
     return rigid_between(template, moved)
 
 

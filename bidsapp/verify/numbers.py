@@ -27,8 +27,8 @@ from bidsapp.io import tsv
 from bidsapp.io.nifti import load_displacements, load_volume
 from bidsapp.record import RECORD_SUFFIX, ScanRecord
 from bidsapp.record.codec import plain
+from bidsapp.record.transforms import t1w_entities, t1w_to_pet
 from bidsapp.record.verdicts import judged
-from bidsapp.report.evidence import t1w_entities, t1w_to_pet
 from bidsapp.settings import Processing
 from bidsapp.steps.measuring import measure_atlases, template_scene
 from bidsapp.steps.quantifying import quantified
@@ -44,7 +44,6 @@ from bidsapp.verify.compare import (
 from bidsapp.verify.files import Findings
 from bidsapp.verify.options import known_options
 
-_TO_RAS = (-1.0, -1.0, 1.0)
 _RATIO = re.compile(r"_desc-(suvr|cl)([A-Za-z0-9]+)_pet\.nii\.gz$")
 _FROM_IMAGE = "by the image and the volumes of the package"
 # Fields of a record that the image alone tells.
@@ -105,7 +104,7 @@ class StoredScan:
             warp = self.path("pet_warp")
         else:
             warp = output_path(self.output_dir, "warp", dict(t1w_entities(self.record)))
-        return mni_grid(2).world() + load_displacements(warp).data * _TO_RAS
+        return mni_grid(2).world() + load_displacements(warp).data
 
     def position(self) -> NDArray[np.float64]:
         """T1w world -> PET world, 4 x 4, RAS mm."""
@@ -321,15 +320,17 @@ def _reference_mean(scan: StoredScan, reference: str, space: str) -> float | Non
 
 
 def _check_position(scan: StoredScan, found: Findings) -> None:
-    """The transform as ITK text says what its JSON says."""
-    name, path = scan.name("xfm"), scan.path("xfm")
-    if name not in scan.outputs:
-        return
-    expected = itk_affine_text(np.linalg.inv(scan.position())).split()
-    told = path.read_text("utf-8").split()
-    for where, one, other in unlike(told, expected, Tolerance(1e-9, 1e-9), "matrix"):
-        found.differ(name, where, one, other, "by T1wToPet of its JSON")
-    found.files[name] = How.NUMBERS
+    """The transforms as ITK text say what the JSON says."""
+    matrix = scan.position()
+    for key, moving in (("xfm", np.linalg.inv(matrix)), ("xfm_inverse", matrix)):
+        name, path = scan.name(key), scan.path(key)
+        if name not in scan.outputs:
+            continue
+        expected = itk_affine_text(moving).split()
+        told = path.read_text("utf-8").split()
+        for where, one, other in unlike(told, expected, Tolerance(1e-9, 1e-9), "matrix"):
+            found.differ(name, where, one, other, "by T1wToPet of its JSON")
+        found.files[name] = How.NUMBERS
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:

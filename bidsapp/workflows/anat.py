@@ -60,7 +60,7 @@ def init_anat_derivatives_wf(
 
     Inputs
     ------
-    t1w, mask, gm, wm, csf, t1w_mni, field
+    t1w, mask, gm, wm, csf, t1w_mni, field, warp
         As `init_anat_wf` gives them.
 
     Outputs
@@ -68,12 +68,18 @@ def init_anat_derivatives_wf(
     written
         Names of the files.
     """
-    workflow, inputs, outputs = bounded(name, [*ANAT_IMAGES, "field"], ["written"])
+    workflow, inputs, outputs = bounded(name, [*ANAT_IMAGES, "field", "warp"], ["written"])
     content = sidecars.anatomical(t1w)
     place = {"output_dir": output_dir, "entities": t1w.entities}
     save = SaveImages(ANAT_IMAGES, **place, sidecars={key: content[key] for key in ANAT_IMAGES})
     images = step(save, "images", _IMAGES_GB)
-    warp = step(SaveWarp(**place, sidecar=content["warp"]), "warp", 0.3)
-    workflow.connect([(inputs, images, same(ANAT_IMAGES)), (inputs, warp, same(["field"]))])
+    both = {key: content[key] for key in ("warp", "warp_inverse")}
+    warp = step(SaveWarp(**place, sidecars=both), "warp", _IMAGES_GB)
+    workflow.connect(
+        [
+            (inputs, images, same(ANAT_IMAGES)),
+            (inputs, warp, [*same(["field", "warp"]), ("t1w", "native")]),
+        ]
+    )
     gathered(workflow, [(node, "written") for node in (images, warp)], outputs, "written")
     return workflow

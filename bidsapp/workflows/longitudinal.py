@@ -63,7 +63,7 @@ def init_template_derivatives_wf(
 
     Inputs
     ------
-    t1w, mask, gm, wm, csf, t1w_mni, field, to_visits
+    t1w, mask, gm, wm, csf, t1w_mni, field, warp, to_visits
         As `init_template_wf` gives them.
 
     Outputs
@@ -71,7 +71,7 @@ def init_template_derivatives_wf(
     written
         Names of files, by node.
     """
-    fields = [*ANAT_IMAGES, "field"]
+    fields = [*ANAT_IMAGES, "field", "warp"]
     workflow, inputs, outputs = bounded(name, [*fields, "to_visits"], ["written"])
     images = init_anat_derivatives_wf(
         t1w, output_dir=output_dir, sidecars=sidecars, name="images_wf"

@@ -132,7 +132,7 @@ def _add_anatomy(
     parent: Workflow, t1w: T1wPlan, output_dir: str, sidecars: Sidecars, options: str
 ) -> Workflow:
     """Anatomical workflow of one T1w, or of a within-subject template, with its derivatives."""
-    fields: tuple[str, ...] = (*ANAT_IMAGES, "field")
+    fields: tuple[str, ...] = (*ANAT_IMAGES, "field", "warp")
     if t1w.t1w is None:
         whole = Workflow(name=node_name(f"{join_entities(t1w.entities)}_template_{options}"))
         anat = init_template_wf(t1w, sidecars=sidecars)
@@ -142,6 +142,8 @@ def _add_anatomy(
         whole = Workflow(name=node_name(f"{join_entities(t1w.entities)}_T1w"))
         anat = init_anat_wf()
         anat.inputs.inputnode.t1w = str(t1w.t1w)
+        if (initial := sidecars.processing.initial_transform) is not None:
+            anat.get_node("segment").inputs.initial = str(initial)
         derivatives = init_anat_derivatives_wf(t1w, output_dir=output_dir, sidecars=sidecars)
     whole.connect([(anat, derivatives, [(f"outputnode.{f}", f"inputnode.{f}") for f in fields])])
     parent.add_nodes([whole])

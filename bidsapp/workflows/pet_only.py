@@ -55,7 +55,8 @@ def init_pet_only_wf(scan: ScanPlan, *, output_dir: str, sidecars: Sidecars, nam
     content = sidecars.pet(scan)
     save = SaveImages(IMAGES, **place, sidecars={key: content[key] for key in IMAGES})
     images = step(save, "images", _IMAGES_GB)
-    save = SaveWarp(**place, key="pet_warp", sidecar=content["pet_warp"])
+    both = {key: content[key] for key in ("pet_warp", "pet_warp_inverse")}
+    save = SaveWarp(**place, key="pet_warp", sidecars=both)
     warp = step(save, "warp", _TABLE_GB)
     save = SaveResult(
         output_dir=output_dir,
@@ -78,7 +79,8 @@ def init_pet_only_wf(scan: ScanPlan, *, output_dir: str, sidecars: Sidecars, nam
             (to_template, quantification, into(["pet"])),
             (normalise, quantification, [("record", "inputnode.position")]),
             (to_template, images, [("pet", "pet_mni")]),
-            (normalise, warp, same(["field"])),
+            (normalise, warp, same(["field", "warp"])),
+            (reference, warp, [("outputnode.pet", "native")]),
             (to_template, regional, [("pet", "inputnode.pet_mni")]),
             (normalise, regional, into(placing)),
             (quantification, images, out_of(SUVR_IMAGES)),

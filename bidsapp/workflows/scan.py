@@ -175,7 +175,8 @@ def init_pet_derivatives_wf(
     content = sidecars.pet(scan)
     save = SaveImages(PET_IMAGES, **place, sidecars={key: content[key] for key in PET_IMAGES})
     images = step(save, "images", _IMAGES_GB)
-    xfm = step(SavePosition(**place, sidecar=content["xfm"]), "xfm", _TABLE_GB)
+    both = {key: content[key] for key in ("xfm", "xfm_inverse")}
+    xfm = step(SavePosition(**place, sidecars=both), "xfm", _TABLE_GB)
     workflow.connect(
         [
             (inputs, images, same(PET_IMAGES)),

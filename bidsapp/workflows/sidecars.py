@@ -65,11 +65,13 @@ class Sidecars:
         """Sidecars by key of the derivatives of a T1w."""
         raw = self.sources(t1w)
         own = self._uris(("t1w", "warp"), t1w.entities)
+        on_t1w, on_template = self._uris(("t1w", "t1w_mni"), t1w.entities)
         content: dict[str, dict[str, Any]] = {
             "t1w": {"SkullStripped": False, "Sources": raw},
             "mask": {"Type": "Brain", "Sources": raw},
             "t1w_mni": {"SkullStripped": False, "Sources": own} | _ON_TEMPLATE,
-            "warp": {"Sources": raw},
+            "warp": {"SpatialReference": on_template, "Sources": raw},
+            "warp_inverse": {"SpatialReference": on_t1w, "Sources": raw},
         }
         content |= {tissue: {"Sources": raw} for tissue in ("gm", "wm", "csf")}
         return {key: self._signed(value, *t1w.raw) for key, value in content.items()}
@@ -78,11 +80,19 @@ class Sidecars:
         """BIDS URIs of the raw images behind a T1w or a within-subject template."""
         return [raw_uri(path, self.bids_dir) for path in t1w.raw]
 
-    def visits(self, template: T1wPlan) -> list[dict[str, Any]]:
-        """Sidecars of the transforms from the T1ws to their template, in their order."""
+    def visits(self, template: T1wPlan) -> list[dict[str, dict[str, Any]]]:
+        """Sidecars by key of the transforms between the T1ws and their template, in their order."""
         [made] = self._uris(("t1w",), template.entities)
         return [
-            self._signed({"Sources": [*self.sources(visit), made]}, *visit.raw)
+            {
+                key: self._signed(
+                    {"SpatialReference": fixed, "Sources": [*self.sources(visit), made]}, *visit.raw
+                )
+                for key, fixed in (
+                    ("visit_xfm", made),
+                    ("visit_xfm_inverse", self.sources(visit)[0]),
+                )
+            }
             for visit in template.visits
         ]
 
@@ -102,12 +112,14 @@ class Sidecars:
             "pet_mni": activity | _ON_TEMPLATE | {"Sources": [native, *self._transforms(scan)]},
         }
         if scan.t1w is None:
-            content["pet_warp"] = {"Sources": [native]}
+            for key, fixed in (("pet_warp", on_template), ("pet_warp_inverse", native)):
+                content[key] = {"SpatialReference": fixed, "Sources": [native]}
         else:
             [t1w] = self._uris(("t1w",), scan.t1w.entities)
             on_t1w = {"SpatialReference": t1w, "Sources": [native, position, t1w]}
             content["pet_t1w"] = activity | on_t1w
-            content["xfm"] = {"Sources": [native, t1w]}
+            for key, fixed in (("xfm", native), ("xfm_inverse", t1w)):
+                content[key] = {"SpatialReference": fixed, "Sources": [native, t1w]}
         content |= {key: ratio | _ON_TEMPLATE | {"Sources": [on_template]} for key in SUVR_IMAGES}
         return {key: self._signed(value, *_raw(scan)) for key, value in content.items()}
 

@@ -12,10 +12,12 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bidsapp.cli.command import SUB_COMMANDS
 from bidsapp.cli.main import main
+from bidsapp.core.grid.resample import itk_affine_text
 
 
 @pytest.fixture
@@ -351,6 +353,19 @@ def test_the_conversion_alone_writes_no_derivatives(run, conversion, option):
     assert run(*conversion(), option)[0] == 0
     assert run(*conversion(errors=["series 7: broken"]), option)[0] == 1
     assert not run.out.exists()
+
+
+def test_a_transform_that_a_person_gives_belongs_to_one_head(two, run, tmp_path):
+    path = tmp_path / "by_hand.txt"
+    path.write_text(itk_affine_text(np.eye(4)))
+    code, _, error = run("--initial-transform", path, "--dry-run")
+    assert code == 64 and "there are 2 (" in error and "--participant-label" in error
+    assert run("--initial-transform", path, "--dry-run", "--participant-label", "1")[0] == 0
+    path.write_text("1 0 0 0\n")
+    code, _, error = run("--initial-transform", path, "--dry-run", "--participant-label", "1")
+    assert code == 65 and "does not hold a transform of ITK" in error
+    code, _, error = run("--initial-transform", path, "--pet-only")
+    assert code == 64 and "--pet-only" in error
 
 
 @pytest.mark.parametrize("name", SUB_COMMANDS)

@@ -24,7 +24,8 @@ FILES = (
     "desc-preproc_T1w.nii.gz", "desc-brain_mask.nii.gz", "label-GM_probseg.nii.gz",
     "label-WM_probseg.nii.gz", "label-CSF_probseg.nii.gz",
     "space-MNI152NLin6Asym_res-2_desc-preproc_T1w.nii.gz",
-    "from-T1w_to-MNI152NLin6Asym_mode-image_xfm.nii.gz", "desc-segmentation_qc.json",
+    "from-T1w_to-MNI152NLin6Asym_mode-image_xfm.nii.gz",
+    "from-MNI152NLin6Asym_to-T1w_mode-image_xfm.nii.gz", "desc-segmentation_qc.json",
 )  # fmt: skip
 
 
@@ -48,7 +49,7 @@ def t1w(tmp_path):
 def stand_in(monkeypatch):
     """Replace the fit: half of every voxel is grey, nothing is warped, one finding."""
 
-    def normalise(t1w, template, limits):
+    def normalise(t1w, template, limits, given=None):
         shape = t1w.data.shape
         found = Segmentation(
             probabilities=np.full((3, *shape), 0.5, np.float32),
@@ -77,7 +78,7 @@ def test_every_file_is_written_and_told(t1w, stand_in, tmp_path, capsys):
     grey = nib.load(out / names[2])
     assert np.allclose(grey.get_fdata(), 0.5) and np.allclose(grey.affine, nib.load(t1w).affine)
     displacement = load_displacements(out / names[6])
-    assert np.allclose(displacement.data, [-1, -2, 3], atol=1e-4)  # LPS
+    assert np.allclose(displacement.data, [1, 2, 3], atol=1e-4)
     normalised = nib.load(out / names[5])
     assert normalised.shape == mni_grid(2).shape
     assert normalised.get_fdata().max() == pytest.approx(100)

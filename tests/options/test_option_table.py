@@ -26,7 +26,14 @@ _TYPED = {  # another value than the standard one for every option that needs no
     "--kinetics-reference": ["cg"], "--t-star": ["0"], "--t-end": ["60"], "--k2-prime": ["0.1"],
     "--pvc": ["gtm", "mg"], "--target-resolution": ["8"],
 }  # fmt: skip
-_FILES = {"--norms", "--calibration", "--tau-vois", "--dicom-metadata", "--derivatives"}
+_FILES = {
+    "--initial-transform",
+    "--norms",
+    "--calibration",
+    "--tau-vois",
+    "--dicom-metadata",
+    "--derivatives",
+}
 
 
 @pytest.mark.parametrize(("part", "kind", "besides"), [

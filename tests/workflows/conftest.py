@@ -156,7 +156,7 @@ def stand_ins() -> Iterator[list[str]]:
 def _install(patch: pytest.MonkeyPatch) -> list[str]:
     calls = []
 
-    def segment_head(t1w: Volume) -> Normalised:
+    def segment_head(t1w: Volume, initial: Path | None = None) -> Normalised:
         calls.append("segment")
         shape = np.array(t1w.data.shape, float)
         warp = Warp(np.zeros((3, 1, 1, 1)), np.zeros(3), shape, t1w.affine, np.eye(4))

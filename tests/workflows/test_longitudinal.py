@@ -20,6 +20,7 @@ from bidsapp.core.grid.volume import Volume
 from bidsapp.errors import BadDataError
 from bidsapp.execution import engine
 from bidsapp.interfaces import anatomy, within_subject
+from bidsapp.io.affine_files import load_itk_affine
 from bidsapp.io.nifti import load_volume
 from bidsapp.settings import Filters, Processing, Resources
 from bidsapp.workflows.participant import init_participants_wf
@@ -138,6 +139,9 @@ def test_all_visits_are_placed_by_one_template(visits, calls, truth):
         stem = f"sub-01_ses-{session}_from-orig_to-T1w_mode-image_xfm"
         place = out / "sub-01" / f"ses-{session}" / "anat" / stem
         assert "AffineTransform_double_3_3" in place.with_suffix(".txt").read_text()
+        there, back = place.parent, place.name.replace("from-orig_to-T1w", "from-T1w_to-orig")
+        both = [load_itk_affine(there / f"{name}.txt") for name in (place.name, back)]
+        assert both[0] @ both[1] == pytest.approx(np.eye(4), abs=1e-9)
         content = json.loads(place.with_suffix(".json").read_text())
         assert content["Sources"][1] == "bids::sub-01/anat/sub-01_desc-preproc_T1w.nii.gz"
         assert np.array(content["TemplateToT1w"]) == pytest.approx(np.eye(4), abs=0.05)

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 from record_schema import read_valid
 
+import bidsapp
 from bidsapp.bids.derivatives import output_path
 from bidsapp.bids.layout import read_dataset
 from bidsapp.bids.planning import make_plan
+from bidsapp.cli.main import main
 from bidsapp.core.frames.decay import decay_between
 from bidsapp.core.quantification.centiloid import centiloid
 from bidsapp.data import mni_grid, vois
@@ -21,6 +23,7 @@ from bidsapp.data.tracers import tracers
 from bidsapp.errors import BadDataError
 from bidsapp.execution import engine
 from bidsapp.interfaces import anatomy
+from bidsapp.io.affine_files import load_itk_affine
 from bidsapp.settings import Filters, PetToT1w, Processing, Resources
 from bidsapp.steps.measuring import region_dictionary
 from bidsapp.workflows.participant import init_participants_wf
@@ -123,7 +126,7 @@ def test_a_broken_t1w_costs_its_participant_only(bids_dir, tmp_path, stand_ins, 
 
     stand_ins.clear()
 
-    def fails_first(t1w):
+    def fails_first(t1w, initial=None):
         if not stand_ins:
             stand_ins.append("segment")
             raise BadDataError("shows no head; look at it")
@@ -178,9 +181,57 @@ def test_transforms_are_what_antsapplytransforms_reads(sub01, truth):
     np.testing.assert_allclose(content["T1wToPet"], truth.t1w_to_pet)
     assert content["T1wToPetByMethod"]["nmi"][0][3] == pytest.approx(truth.t1w_to_pet[0, 3] + 1.5)
     assert content["Method"] == "t1w+model" and content["Quality"]["pet_t1w_distance_mm"] == 1.5
+    way_back = sub01 / "pet/sub-01_trc-FBB_from-pet_to-T1w_mode-image_xfm.txt"
+    np.testing.assert_allclose(load_itk_affine(way_back), truth.t1w_to_pet, atol=1e-9)
+    told = read(way_back.with_suffix(".json"))
+    assert (told["From"], told["To"], told["T1wToPet"]) == ("pet", "T1w", content["T1wToPet"])
+    assert told["SpatialReference"] == "bids::sub-01/anat/sub-01_desc-preproc_T1w.nii.gz"
+    back = sub01 / "anat/sub-01_from-MNI152NLin6Asym_to-T1w_mode-image_xfm.nii.gz"
+    native = nib.load(sub01 / "anat/sub-01_desc-preproc_T1w.nii.gz")
+    assert nib.load(back).shape == (*native.shape, 1, 3)  # of 4 mm, so no coarser than the T1w
+    assert np.abs(nib.load(back).get_fdata()).max() < 1e-4
     warp = nib.load(sub01 / "anat/sub-01_from-T1w_to-MNI152NLin6Asym_mode-image_xfm.nii.gz")
     assert warp.shape == (91, 109, 91, 1, 3) and warp.header.get_intent()[0] == "vector"
     assert np.abs(warp.get_fdata()).max() < 1e-4  # the stand-in has no warp
+
+
+def test_any_image_of_a_scan_is_brought_to_any_space(sub01, tmp_path, capsys):
+    record = sub01 / "pet/sub-01_trc-FBB_centiloid.json"
+    here = sub01 / "pet/sub-01_trc-FBB"
+    ours = {
+        "pet": f"{here}_desc-preproc_pet.nii.gz",
+        "T1w": f"{here}_space-T1w_desc-preproc_pet.nii.gz",
+        "MNI152NLin6Asym": f"{here}_space-MNI152NLin6Asym_res-2_desc-preproc_pet.nii.gz",
+    }
+    for goal in ("T1w", "MNI152NLin6Asym"):  # the same interpolation as that of the run
+        out = bidsapp.apply(
+            ours["pet"], record, space="pet", goal=goal, output=tmp_path / f"{goal}.nii.gz"
+        )
+        np.testing.assert_allclose(
+            nib.load(out).get_fdata(), nib.load(ours[goal]).get_fdata(), rtol=1e-4, atol=1e-2
+        )
+        told = read(out.with_name(f"{goal}.json"))
+        assert (told["From"], told["To"], told["Interpolation"]) == ("pet", goal, "linear")
+    labels = tmp_path / "labels.nii.gz"
+    mni = nib.load(ours["MNI152NLin6Asym"])
+    marked = np.zeros(mni.shape, np.int16)
+    marked[40:50, 50:60, 40:50] = 7
+    nib.save(nib.Nifti1Image(marked, mni.affine), labels)
+    arguments = [labels, record, "--from", "MNI152NLin6Asym", "--to", "pet"]
+    result = ["-o", tmp_path / "native.nii.gz"]
+    assert main(["apply", *map(str, [*arguments, *result, "--labels"])]) == 0
+    native = nib.load(tmp_path / "native.nii.gz")
+    assert native.shape == nib.load(ours["pet"]).shape and set(np.unique(native.dataobj)) == {0, 7}
+    volume = (np.asarray(native.dataobj) == 7).sum() * np.prod(native.header.get_zooms())
+    assert volume == pytest.approx(1000 * 8, rel=0.1)
+    capsys.readouterr()
+    for wrong, code, words in (
+        ([*arguments, "-o", "x.nii"], 64, "must end with"),
+        ([arguments[0], labels, *arguments[2:], *result], 66, "is not the record"),
+        ([tmp_path / "no.nii.gz", *arguments[1:], *result], 66, "no such image"),
+    ):
+        assert main(["apply", *map(str, wrong)]) == code
+        assert words in capsys.readouterr().err
 
 
 def test_the_table_of_volumes_has_fixed_rows_and_a_dictionary(sub01):

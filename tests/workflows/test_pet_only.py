@@ -12,10 +12,11 @@ from record_schema import read_valid
 from bidsapp.bids.layout import read_dataset
 from bidsapp.bids.planning import make_plan
 from bidsapp.core.anatomy.warp import Warp
-from bidsapp.core.grid.alignment import transform
+from bidsapp.core.grid.alignment import inverse, transform
 from bidsapp.core.pet_only.pet_normalisation import PetNormalisation
 from bidsapp.data import mni_grid
 from bidsapp.execution import engine
+from bidsapp.io.nifti import load_displacements
 from bidsapp.report.participant import write_page
 from bidsapp.settings import Filters, Processing, PvcMethod, Resources
 from bidsapp.workflows.participant import init_participants_wf
@@ -87,6 +88,11 @@ def test_files_are_those_of_a_pet_without_t1w(done, truth):
     world = mni_grid(2).world()
     found = world + field * [-1, -1, 1]
     assert np.abs(found - transform(truth.t1w_to_pet, world)).max() < 0.01
+    way_back = warp.replace("from-pet_to-MNI152NLin6Asym", "from-MNI152NLin6Asym_to-pet")
+    back = load_displacements(out / f"sub-01/pet/{way_back}.nii.gz")
+    world = back.grid.world()
+    found = world + back.data
+    assert np.abs(found - transform(inverse(truth.t1w_to_pet), world)).max() < 0.01
     mean = "sub-01_trc-FBB_space-MNI152NLin6Asym_res-2_desc-preproc_pet.json"
     sources = json.loads((out / "sub-01/pet" / mean).read_text())["Sources"]
     assert any(warp in source for source in sources)

@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 from bidsapp.core.anatomy.confidence import Template, normalisation_quality
 from bidsapp.core.anatomy.segment import Options, Segmentation, segment
 from bidsapp.core.anatomy.start import EVERY_WAY, Start, find_head
-from bidsapp.core.grid.alignment import rotation_deg
+from bidsapp.core.grid.alignment import Matrix, rotation_deg
 from bidsapp.core.grid.volume import Volume
 from bidsapp.core.quality import REPAIRABLE, Flag, normalisation_findings
 from bidsapp.errors import BadDataError
@@ -55,7 +55,11 @@ class Normalised:
 
 
 def normalise(
-    t1w: Volume, template: Template, limits: Limits, options: Options = USUAL
+    t1w: Volume,
+    template: Template,
+    limits: Limits,
+    options: Options = USUAL,
+    given: Matrix | None = None,
 ) -> Normalised:
     """Segment a T1w, check the result, and try another way when it fails.
 
@@ -66,6 +70,8 @@ def normalise(
     limits : mapping
         Of the numbers of quality (see `bidsapp.core.quality.normalisation_findings`).
     options : Options
+    given : ndarray, shape (4, 4), optional
+        Where a person says that the head lies, T1w world -> template world, mm: the only start.
 
     Returns
     -------
@@ -77,16 +83,16 @@ def normalise(
         The image holds no head, whatever way it is turned.
     """
     with threadpool_limits(limits=1):  # the same bits whatever the number of threads
-        return _first_that_passes(t1w, template, limits, options)
+        return _first_that_passes(t1w, template, limits, options, given)
 
 
 def _first_that_passes(
-    t1w: Volume, template: Template, limits: Limits, options: Options
+    t1w: Volume, template: Template, limits: Limits, options: Options, given: Matrix | None
 ) -> Normalised:
     best: Normalised | None = None
     reason = BadDataError("contains no head")
     failed = ""  # what the usual way failed by
-    for way, start, choice in _ways(t1w, template, options):
+    for way, start, choice in _ways(t1w, template, options, given):
         try:
             found = _attempt(t1w, template, limits, choice, start)
         except BadDataError as error:
@@ -107,21 +113,25 @@ def _first_that_passes(
 
 
 def _ways(
-    t1w: Volume, template: Template, options: Options
+    t1w: Volume, template: Template, options: Options, given: Matrix | None
 ) -> Iterator[tuple[str, Start, Options]]:
     """Ways to normalise a T1w, the usual one first: what it is, start, options."""
     sampler = template.priors.sampler
     best: Start | None = None
-    with suppress(BadDataError):  # the turned ones tell what is wrong, if they do not help
-        best = find_head(t1w, template.priors, sampler)
-    if best is not None and best.convincing:
+    if given is not None:
+        best = find_head(t1w, template.priors, sampler, given=given)
         yield USUAL_WAY, best, options
-    turned = find_head(t1w, template.priors, sampler, EVERY_WAY)
-    if best is None or turned.tissue_information > best.tissue_information:
-        best = turned
-        yield "another start", turned, options
-    elif not best.convincing:
-        yield USUAL_WAY, best, options
+    else:
+        with suppress(BadDataError):  # the turned ones tell what is wrong, if they do not help
+            best = find_head(t1w, template.priors, sampler)
+        if best is not None and best.convincing:
+            yield USUAL_WAY, best, options
+        turned = find_head(t1w, template.priors, sampler, EVERY_WAY)
+        if best is None or turned.tissue_information > best.tissue_information:
+            best = turned
+            yield "another start", turned, options
+        elif not best.convincing:
+            yield USUAL_WAY, best, options
     if not best.convincing:
         return  # no other warp makes a head of it
     yield "a stiffer warp", best, replace(options, warp_penalty=STIFFER * options.warp_penalty)

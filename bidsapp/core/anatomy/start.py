@@ -158,6 +158,7 @@ def find_head(
     priors: TissuePriors,
     sampler: PriorSampler,
     orientations: Sequence[Float] = AS_STORED,
+    given: Float | None = None,
 ) -> Start:
     """Affine from T1w world to template world.
 
@@ -169,6 +170,8 @@ def find_head(
         Of ``priors``.
     orientations : sequence of ndarray, shape (3, 3)
         Turns from T1w world to template world to begin with.
+    given : ndarray, shape (4, 4), optional
+        T1w world -> template world, mm: refined instead of searched for.
 
     Returns
     -------
@@ -182,7 +185,7 @@ def find_head(
     opinions: list[_Opinion] = []
     reason = BadDataError("contains no head")
     try:
-        opinions = _opinions(t1w, priors, sampler, orientations)
+        opinions = _opinions(t1w, priors, sampler, orientations, given)
     except BadDataError as error:
         reason = error
     doubtful = all(opinion.information < _CONVINCING for opinion in opinions)
@@ -191,7 +194,7 @@ def find_head(
         even = without_shading(t1w)
         opinions = [opinion.seen_in(even, sampler) for opinion in opinions]
         with suppress(BadDataError):
-            opinions += _opinions(even, priors, sampler, orientations)
+            opinions += _opinions(even, priors, sampler, orientations, given)
     if not opinions:
         raise reason
     best = max(opinions, key=lambda opinion: opinion.information)
@@ -227,7 +230,11 @@ class _Opinion:
 
 
 def _opinions(
-    t1w: Volume, priors: TissuePriors, sampler: PriorSampler, orientations: Sequence[Float]
+    t1w: Volume,
+    priors: TissuePriors,
+    sampler: PriorSampler,
+    orientations: Sequence[Float],
+    given: Float | None,
 ) -> list[_Opinion]:
     """Refined starts that are those of a head; an error when there is none.
 
@@ -237,7 +244,7 @@ def _opinions(
     found: list[_Opinion] = []
     reason = BadDataError("contains no head")
     coarse, fine = _AFFINE_SPACINGS_MM
-    for score, place in _rigid(t1w, priors, orientations):
+    for score, place in _rigid(t1w, priors, orientations, given):
         try:
             affine = _credible(_refined(t1w, sampler, place, coarse))
         except BadDataError as error:
@@ -307,9 +314,9 @@ def without_shading(t1w: Volume) -> Volume:
 
 
 def _rigid(
-    t1w: Volume, priors: TissuePriors, orientations: Sequence[Float]
+    t1w: Volume, priors: TissuePriors, orientations: Sequence[Float], given: Float | None
 ) -> list[tuple[float, Float]]:
-    """Rigid starts worth a closer look, and their scores, the best first.
+    """Rigid starts worth a closer look, and their scores, the best first; or the given one.
 
     Another one is worth it when it lies elsewhere and scores not much worse: blurred and rigid,
     the right place of a head may be the second best.
@@ -321,6 +328,8 @@ def _rigid(
     seen = samples.intensity
     if seen.size == 0 or np.ptp(np.percentile(seen, [0.5, 99.5])) == 0:
         raise BadDataError("contains no head: nearly all voxels have the same intensity")
+    if given is not None:
+        return [(_mutual_information(given, sampler, samples.world, _quantise(seen))[0], given)]
     head = samples.intensity > _otsu(samples.intensity)
     target = _brain_centre(priors)
     pitches, tolerance = _PITCHES_DEG, _FINE_TOLERANCE

@@ -11,7 +11,8 @@ from scipy import ndimage
 
 from bidsapp.core.grid.alignment import inverse, transform
 from bidsapp.core.grid.basis import Positions, Separable, dct_functions
-from bidsapp.core.grid.volume import Grid
+from bidsapp.core.grid.resample import itk_displacements
+from bidsapp.core.grid.volume import Grid, Volume
 
 Float = NDArray[np.float64]
 Float32 = NDArray[np.float32]
@@ -195,6 +196,28 @@ class Warp:
         Warp
         """
         return cls(**{name: np.asarray(arrays[name]) for name in cls.__dataclass_fields__})
+
+    def itk_fields(self, field: Volume, native: Grid) -> tuple[Volume, Volume]:
+        """Displacements that bring images to the template, and back, as ITK reads them.
+
+        Parameters
+        ----------
+        field : Volume, shape (X, Y, Z, 3)
+            `to_t1w` of its grid.
+        native : Grid
+            Of the T1w; the way back covers it in steps of 2 mm or more.
+
+        Returns
+        -------
+        tuple of Volume, shape (X, Y, Z, 1, 3)
+            LPS mm.
+        """
+        back = native.coarser(_LATTICE_MM)
+        there = itk_displacements(field.data, field.grid)
+        return (
+            Volume(there, field.affine),
+            Volume(itk_displacements(self.to_template(back.world()), back), back.affine),
+        )
 
     @cached_property
     def _lattice(self) -> tuple[Float32, Float]:

@@ -16,6 +16,9 @@ from bidsapp.core.grid.volume import Grid, Volume, mask_box
 
 Box = tuple[NDArray[np.intp], NDArray[np.intp]]  # first and last index along each axis
 
+# Both ways between the axes of NIfTI (right, front, up) and of ITK (left, back, up).
+RAS_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
 _CHUNK = 1 << 19  # points at a time: the work arrays stay in the processor's cache
 _EDGE = 1e-3  # voxels; rounding of coordinates must not push the outermost centres outside
 
@@ -146,9 +149,31 @@ def itk_displacements(field: NDArray[np.floating], grid: Grid) -> NDArray[np.flo
         ``field`` minus the world coordinate of the voxel, in LPS mm (ITK's convention: x and y
         point to the left and to the back).
     """
-    to_lps = np.array([-1.0, -1.0, 1.0])
-    displacement: NDArray[np.float32] = ((field - grid.world()) * to_lps).astype(np.float32)
+    displacement: NDArray[np.float32] = ((field - grid.world()) * np.diag(RAS_LPS)[:3]).astype(
+        np.float32
+    )
     return displacement[:, :, :, np.newaxis, :]
+
+
+def displaced(points: NDArray[np.floating], displacements: Volume) -> NDArray[np.float64]:
+    """Where a displacement field takes points.
+
+    Parameters
+    ----------
+    points : ndarray, shape (..., 3), RAS mm
+    displacements : Volume, shape (X, Y, Z, 3), RAS mm
+
+    Returns
+    -------
+    ndarray, shape (..., 3)
+        RAS mm, trilinear; NaN outside the grid of the field.
+    """
+    whole = (np.zeros(3, np.intp), np.array(displacements.grid.shape) - 1)
+    found = np.empty(points.shape)
+    for axis in range(3):
+        part = Volume(displacements.data[..., axis], displacements.affine)
+        found[..., axis] = points[..., axis] + sample(part, points, whole)
+    return found
 
 
 def itk_affine_text(matrix: NDArray[np.floating]) -> str:
@@ -164,8 +189,7 @@ def itk_affine_text(matrix: NDArray[np.floating]) -> str:
     str
         The same transform between LPS points, in the format of ``itk::AffineTransform``.
     """
-    flip = np.diag([-1.0, -1.0, 1.0, 1.0])
-    lps = flip @ matrix @ flip
+    lps = RAS_LPS @ matrix @ RAS_LPS
     numbers = " ".join(repr(float(v)) for v in (*lps[:3, :3].ravel(), *lps[:3, 3]))
     return (
         "#Insight Transform File V1.0\n#Transform 0\n"

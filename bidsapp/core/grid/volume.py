@@ -106,6 +106,22 @@ class Grid:
         """Volume of a voxel in mm^3 (= microlitres)."""
         return float(abs(np.linalg.det(self.affine[:3, :3])))
 
+    def coarser(self, step_mm: float) -> Grid:
+        """Grid along the same axes that begins with the same voxel and reaches the last one.
+
+        Parameters
+        ----------
+        step_mm : float
+            Distance of its voxels; that of this grid where it is larger.
+
+        Returns
+        -------
+        Grid
+        """
+        step = np.maximum(step_mm / self.voxel_size, 1.0)
+        x, y, z = (np.ceil((np.array(self.shape) - 1) / step - 1e-6) + 1).astype(int).tolist()
+        return Grid((x, y, z), self.affine @ np.diag([*step, 1.0]))
+
     def world(self) -> NDArray[np.float64]:
         """World coordinates (RAS, mm) of every voxel centre, shape ``shape + (3,)``.
 

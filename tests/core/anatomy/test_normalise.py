@@ -29,7 +29,9 @@ def stand_ins(monkeypatch, shifts, *, turned_score=0.1, contrast=2.0):
     """Each attempt gives the next of ``shifts``, an error for None; returns what was tried."""
     tried, left = [], iter(shifts)
 
-    def find_head(t1w, priors, sampler, orientations=AS_STORED):
+    def find_head(t1w, priors, sampler, orientations=AS_STORED, given=None):
+        if given is not None:
+            return Start(given, 0.0, 0.2, 0.2)
         if orientations is AS_STORED:
             return Start(np.eye(4), 0.0, 0.2, 0.2)
         return Start(QUARTER, 0.0, 0.2, turned_score)
@@ -105,6 +107,14 @@ def test_no_head_in_any_way_is_an_error(monkeypatch, template):
     stand_ins(monkeypatch, [None, None, None])
     with pytest.raises(BadDataError, match="3 ml"):
         normalise(T1W, template, LIMITS)
+
+
+def test_a_start_that_a_person_gave_is_the_only_one(monkeypatch, template):
+    tried = stand_ins(monkeypatch, [9.0, 1.0])
+    found = normalise(T1W, template, LIMITS, given=QUARTER)
+    assert [turned for _, _, turned in tried] == [True, True]
+    assert codes(found) == ["normalisation-fallback", "t1w-orientation"]
+    assert "a stiffer warp" in found.findings[0].message
 
 
 @pytest.mark.slow

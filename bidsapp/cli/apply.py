@@ -1,0 +1,145 @@
+"""``centipet apply IMAGE RECORD --from SPACE --to SPACE``: any image between PET, T1w and MNI."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from bidsapp.bids.derivatives import sidecar_path
+from bidsapp.cli.command import Parser, run_command
+from bidsapp.errors import CentipetError, ExitCode, UsageError
+from bidsapp.io.atomic import write_json
+from bidsapp.options.checks import absolute_path
+from bidsapp.settings import TEMPLATE_SPACE
+
+_PROG = "centipet apply"
+_SPACES = ("pet", "T1w", TEMPLATE_SPACE)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Bring one image to another space; return the exit code."""
+
+    def work() -> int:
+        given = command_line().parse_args(argv)
+        print(
+            apply(
+                given.image, given.record, space=given.space, goal=given.goal,
+                output=given.output, like=given.like, labels=given.labels,
+            )
+        )  # fmt: skip
+        return ExitCode.OK
+
+    return run_command(_PROG, work)
+
+
+def command_line() -> argparse.ArgumentParser:
+    """Parser of ``centipet apply``."""
+    parser = Parser(
+        prog=_PROG,
+        description="Bring an image from one space of a scan to another, with one interpolation.",
+    )
+    parser.add_argument("image", type=absolute_path, metavar="IMAGE", help="NIfTI, 3D or 4D")
+    parser.add_argument(
+        "record", type=absolute_path, metavar="RECORD", help="*_centiloid.json of the scan"
+    )
+    spaces = f"{', '.join(_SPACES)}"
+    for flag, dest, help_text in (
+        ("--from", "space", "space of IMAGE"), ("--to", "goal", "space of the result")
+    ):  # fmt: skip
+        parser.add_argument(
+            flag, dest=dest, required=True, choices=_SPACES, metavar="SPACE",
+            help=f"{help_text}: {spaces}",
+        )  # fmt: skip
+    parser.add_argument(
+        "-o", "--output", type=absolute_path, required=True, metavar="FILE", help="NAME.nii.gz"
+    )
+    parser.add_argument(
+        "--like", type=absolute_path, metavar="IMAGE",
+        help="image in --to whose grid the result has (default: that of the scan's images there)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--labels", action="store_true", help="nearest voxel instead of trilinear: for label images"
+    )
+    return parser
+
+
+def apply(
+    image: str | os.PathLike[str],
+    record: str | os.PathLike[str],
+    *,
+    space: str,
+    goal: str,
+    output: str | os.PathLike[str],
+    like: str | os.PathLike[str] | None = None,
+    labels: bool = False,
+) -> Path:
+    """Bring an image from one space of a scan to another and write it with a sidecar.
+
+    Parameters
+    ----------
+    image : path
+        NIfTI, 3D or 4D.
+    record : path
+        ``*_centiloid.json`` of the scan, in its derivative dataset.
+    space, goal : str
+        Where the image is and where it shall be: ``pet``, ``T1w`` or ``MNI152NLin6Asym``.
+    output : path
+        ``.nii.gz``.
+    like : path, optional
+        Image in ``goal`` whose grid the result has; that of the scan's own images if not given.
+    labels : bool
+        Take the nearest voxel instead of a trilinear interpolation.
+
+    Returns
+    -------
+    Path
+        ``output``.
+
+    Raises
+    ------
+    CentipetError
+        With the sentence that the command line would show.
+    """
+    import numpy as np
+
+    from bidsapp.io.hashes import file_hash
+    from bidsapp.io.nifti import load_volume, read_grid, save_volume
+    from bidsapp.record import read_record
+    from bidsapp.record.files import dataset_of
+    from bidsapp.record.transforms import Transforms
+    from bidsapp.steps.carrying import carried
+
+    image, record, output = Path(image), Path(record).absolute(), Path(output)
+    if not output.name.endswith(".nii.gz"):
+        raise UsageError(f"--output {output}: must end with .nii.gz")
+    root = dataset_of(record)
+    scan = read_record(record, root)
+    if scan.error is not None and scan.reason:
+        raise UsageError(scan.reason)
+    given = load_volume(image)
+    whole = bool((given.data == np.rint(given.data)).all())
+    if whole and not labels:
+        print(
+            f"{_PROG}: {image}: holds whole numbers only; for labels add --labels", file=sys.stderr
+        )
+    try:
+        found = carried(
+            given, Transforms(root, scan), space, goal,
+            grid=None if like is None else read_grid(Path(like)), labels=labels,
+        )  # fmt: skip
+    except CentipetError as error:
+        raise type(error)(f"{image}: {error}") from error
+    save_volume(output, found, dtype=np.int32 if labels and whole else np.float32)
+    about = {
+        "Description": f"{image.name} brought from {space} to {goal}",
+        "Interpolation": "nearest" if labels else "linear",
+        "From": space,
+        "To": goal,
+        "Image": {"name": image.name, "sha256": file_hash(image)},
+        "Record": {"name": record.name, "sha256": file_hash(record)},
+    }
+    write_json(sidecar_path(output), about)
+    return output

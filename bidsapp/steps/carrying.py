@@ -1,0 +1,56 @@
+"""An image from one space of a scan to another: PET, T1w and template, in every direction."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bidsapp.core.grid.resample import sample
+from bidsapp.core.grid.volume import Grid, Volume, known_or_zero
+from bidsapp.core.regions.voi import nearest
+from bidsapp.errors import BadDataError
+from bidsapp.record.transforms import Transforms
+
+
+def carried(
+    image: Volume, transforms: Transforms, space: str, goal: str, *,
+    grid: Grid | None = None, labels: bool = False,
+) -> Volume:  # fmt: skip
+    """Bring an image from one space of a scan to another, interpolated once.
+
+    Parameters
+    ----------
+    image : Volume, 3D or 4D
+    transforms : Transforms
+        Of the scan.
+    space, goal : str
+        Where it is and where it shall be: ``pet``, ``T1w`` or ``MNI152NLin6Asym``.
+    grid : Grid, optional
+        In ``goal``; that of the scan's own images there if it is not given.
+    labels : bool
+        Take the value of the nearest voxel instead of a trilinear interpolation.
+
+    Returns
+    -------
+    Volume
+        0 where the image has nothing.
+
+    Raises
+    ------
+    BadDataError
+        Nothing of the image lies there.
+    """
+    grid = transforms.grid(goal) if grid is None else grid
+    points = transforms.points(grid.world(), goal, space)
+    seen = np.isfinite(points).all(axis=-1)
+    frames = []
+    for frame in image.frames():
+        if labels:
+            values = np.zeros(grid.shape, frame.data.dtype)
+            values[seen] = nearest(frame, points[seen])
+        else:
+            values = known_or_zero(sample(frame, points))
+        frames.append(values)
+    if not any(frame.any() for frame in frames):
+        raise BadDataError(f"nothing of it lies in {goal}; is it an image in the space {space}?")
+    data = frames[0] if image.data.ndim == 3 else np.stack(frames, axis=-1)
+    return Volume(data, grid.affine)
