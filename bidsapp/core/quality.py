@@ -313,7 +313,16 @@ def missing_findings(n_voxels: int) -> tuple[Flag, ...]:
 
 
 def initial_transform_findings(name: str) -> tuple[Flag, ...]:
-    """A head whose place a person gave, in the file ``name``."""
+    """A head whose place a person gave.
+
+    Parameters
+    ----------
+    name : of the file
+
+    Returns
+    -------
+    tuple of Flag
+    """
     return (
         Flag(
             "initial-transform",
