@@ -189,10 +189,13 @@ class Progress:
 def _line(foot: str, running: Sequence[str], width: int) -> str:
     """One line of a terminal: how far everything is, and as many steps as there is room for."""
     room = width - len("⠋ ") - 1
-    for shown in range(len(running), -1, -1):
-        more = len(running) - shown
-        steps = [*running[:shown], *([f"{more} more"] if more else [])]
-        line = " | ".join(filter(None, (foot, ", ".join(steps))))
-        if len(line) <= room or not shown:
-            break
-    return plain(line)[:room]
+    before = f"{foot} | " if foot and running else foot
+    for shown in range(len(running), 0, -1):
+        after = f", {len(running) - shown} more" if shown < len(running) else ""
+        steps = ", ".join(running[:shown])
+        if len(before + steps + after) <= room or shown == 1:
+            space = max(1, room - len(before + after))
+            return plain(
+                before + (f"{steps[: space - 1]}…" if len(steps) > space else steps) + after
+            )
+    return plain(before)

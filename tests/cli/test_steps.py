@@ -124,10 +124,12 @@ def test_details_are_told_to_those_who_ask():
 
 def test_the_foot_is_one_line_however_much_runs():
     terminal = Terminal(width=80)
+    terminal.foot = "[3/60], about 12 min left"
     for number in range(12):
         terminal.start(f"sub-{number:02}_ses-baseline: PET placed on the T1w")
     assert all(len(text) < 80 for text in terminal.shown)
-    assert terminal.shown[-1].endswith("11 more")
+    assert terminal.shown[-1].startswith("[3/60], about 12 min left | sub-00_ses-baseline: PET")
+    assert terminal.shown[-1].endswith("…, 11 more")
 
 
 def test_every_node_that_works_has_words(raw, tmp_path):
