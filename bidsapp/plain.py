@@ -10,6 +10,18 @@ _HARMFUL = re.compile(
     "[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ufffe\uffff\ud800-\udfff]+"
 )
 
+_DIGITS = re.compile("([0-9]+)")
+
+
+def natural(text: str) -> tuple[tuple[str, int], ...]:
+    """Sort key by which numbers within words count as numbers.
+
+    >>> sorted(["site 10", "site 2", "Site 1b"], key=natural)
+    ['Site 1b', 'site 2', 'site 10']
+    """
+    parts = _DIGITS.split(text.casefold())
+    return tuple(zip(parts[::2], map(int, [*parts[1::2], "0"]), strict=True))
+
 
 def plain(text: str) -> str:
     """One line of text without control characters; each run of them becomes a blank.

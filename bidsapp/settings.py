@@ -64,6 +64,7 @@ class Filters:
     run: tuple[str, ...] = ()
     bids_filters: dict[str, dict[str, Any]] = field(default_factory=dict)
     controls: tuple[str, str] | None = None  # --controls, column and value; None: the young
+    leave_out_rejected: bool = False
 
 
 @dataclass(frozen=True)
@@ -165,6 +166,7 @@ class Settings:
     level: Level
     work_dir: Path
     filters: Filters = Filters()
+    ratings: tuple[Path, ...] = ()  # of readers, for the group level
     dicom: DicomInput | None = None
     processing: Processing = Processing()
     resources: Resources = Resources()

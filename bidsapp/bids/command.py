@@ -16,6 +16,7 @@ from bidsapp.settings import TEMPLATE_SPACE, AtlasChoice, Filters, Processing, R
 _FILTER_WORDS: dict[str, Callable[[Any], list[str]]] = {
     "bids_filters": lambda content: [json.dumps(content, sort_keys=True)],
     "controls": lambda pair: ["=".join(pair)],
+    "leave_out_rejected": lambda asked: [],
 }
 # Always there, so that nobody types them.
 _UNSAID = ("Centiloid", TEMPLATE_SPACE)

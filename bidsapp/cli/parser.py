@@ -278,6 +278,9 @@ def _refuse(options: argparse.Namespace) -> None:
         )
     if options.dry_run and options.level != Level.PARTICIPANT:
         raise UsageError("--dry-run belongs to the participant level")
+    if options.level != Level.GROUP and (options.ratings or options.leave_out_rejected):
+        flag = "--ratings" if options.ratings else "--leave-out-rejected"
+        raise UsageError(f"{flag} belongs to the group level")
     if options.pet_only and options.longitudinal:
         raise UsageError("--longitudinal: there is no template without T1w; leave out --pet-only")
     if options.initial_transform is not None and (options.pet_only or options.longitudinal):

@@ -13,10 +13,11 @@ from bidsapp.data.literature import Band, PublishedScale, scale
 from bidsapp.data.tracers import tracers
 from bidsapp.group.courses import Course
 from bidsapp.group.outliers import LIMIT, Score
+from bidsapp.plain import natural
 from bidsapp.report.axes import WIDTH, Axis, bottom, left
 from bidsapp.report.charts import CURVES
 from bidsapp.report.figure import Figure
-from bidsapp.report.render import number
+from bidsapp.report.render import count, number
 from bidsapp.report.svg import join, tag
 
 Row = Mapping[str, Any]
@@ -75,7 +76,7 @@ def groups(rows: Sequence[Row], column: str) -> list[Group]:
             found.setdefault(str(row[column] or "not told"), []).append(place)
     named = {name: places for name, places in found.items() if places}
     if column != "tracer":
-        named = dict(sorted(named.items()))
+        named = dict(sorted(named.items(), key=lambda item: natural(item[0])))
     if len(named) > _MOST_GROUPS:
         kept = set(sorted(named, key=lambda name: -len(named[name]))[: _MOST_GROUPS - 1])
         rest = [place for name, places in named.items() if name not in kept for place in places]
@@ -127,7 +128,7 @@ def distribution(rows: Sequence[Row], column: str, by: str) -> Figure | None:
         parts += _dots(rows, group, axis, y)
     parts.append(bottom(axis, height, "CL", 25))
     told = "; ".join(
-        f"{group.name}: {len(group.places)} scans, median {number(group.median)} CL"
+        f"{group.name}: {count(len(group.places), 'scan')}, median {number(group.median)} CL"
         for group in found
     )
     return Figure(
@@ -345,7 +346,7 @@ def spaghetti(rows: Sequence[Row], found: Sequence[Course]) -> Figure | None:
         ]  # fmt: skip
     slopes = [slope for course in shown if (slope := course.slope) is not None]
     per = "year" if in_years else "visit"
-    told = f"{len(shown)} participants with two sessions or more"
+    told = f"{count(len(shown), 'participant')} with two sessions or more"
     if slopes:
         told += f", median change {number(median(slopes))} CL per {per}"
     left_out = len(found) - len(shown)

@@ -19,6 +19,19 @@ from bidsapp.errors import NoInputError, NoMatchError, StorageError
 from bidsapp.group.absent import absence, absent_people, read_facts
 from bidsapp.group.page import group_figures, group_page
 from bidsapp.group.quality import qc_columns, qc_rows
+from bidsapp.group.ratings import (
+    COUNTS,
+    NAME,
+    Rating,
+    latest,
+    rating_columns,
+    rating_rows,
+    read_ratings,
+    sentences,
+    states,
+    stored,
+    with_ratings,
+)
 from bidsapp.group.regional import read_tables
 from bidsapp.group.select import is_wanted
 from bidsapp.group.study import Study, study, study_tables
@@ -36,7 +49,7 @@ from bidsapp.io.atomic import write_text
 from bidsapp.io.locks import holding
 from bidsapp.io.tsv import write_rows
 from bidsapp.record import ScanRecord, find_records
-from bidsapp.report.cohort import cohort_methods
+from bidsapp.report.cohort import cohort_methods, reading
 from bidsapp.report.files import save_figures
 from bidsapp.settings import Filters
 
@@ -56,21 +69,24 @@ class Cohort:
     records : scans that the filters leave, sorted
     study : what they show together; its rows are one per record, in the same order
     facts : what is known of the raw dataset (`bidsapp.group.absent.read_facts`)
+    ratings : of readers, with whether they count (`bidsapp.group.ratings.states`)
     """
 
     output_dir: Path
     records: Sequence[ScanRecord]
     study: Study
     facts: Mapping[str, Any]
+    ratings: Sequence[tuple[Rating, str]]
 
 
-def run_group(output_dir: Path, filters: Filters) -> list[Path]:
+def run_group(output_dir: Path, filters: Filters, ratings: Sequence[Path] = ()) -> list[Path]:
     """Write the group tables, their dictionaries, the page and its figures, from records alone.
 
     Parameters
     ----------
     output_dir : root of the derivative dataset, also where the tables go
     filters : which scans; empty for all
+    ratings : tables of ratings, which join those that the dataset has
 
     Returns
     -------
@@ -88,7 +104,7 @@ def run_group(output_dir: Path, filters: Filters) -> list[Path]:
     """
     with one_at_a_time(output_dir):
         remove_leftovers(output_dir, ())
-        return _collect(output_dir, filters)
+        return _collect(output_dir, filters, ratings)
 
 
 @contextmanager
@@ -115,7 +131,7 @@ def _say_busy() -> None:
     _LOG.warning("another group run is at work on this dataset: waiting for its end")
 
 
-def _collect(output_dir: Path, filters: Filters) -> list[Path]:
+def _collect(output_dir: Path, filters: Filters, given: Sequence[Path]) -> list[Path]:
     records = find_records(output_dir)
     if not records:
         raise NoInputError(
@@ -127,19 +143,20 @@ def _collect(output_dir: Path, filters: Filters) -> list[Path]:
             f"{output_dir}: none of the {len(records)} scans matches the labels or the filter "
             "file; give labels as they appear in the file names"
         )
-    cohort = cohort_of(output_dir, wanted, filters)
+    said = _ratings(output_dir, given)
+    cohort = cohort_of(output_dir, wanted, filters, states(output_dir, records, said))
     mixture = mixture_warnings(wanted)
     closed = unreadable_people(output_dir)
     absent = absent_people(cohort.facts, records, filters)
     absent = [name for name in absent if name.removeprefix("sub-") not in closed]
-    warnings = [*mixture, *closed.values(), *absence(absent)]
+    warnings = [*mixture, *closed.values(), *absence(absent), *sentences(cohort.ratings)]
     for sentence in warnings:
         _LOG.warning("%s", sentence)
     written: list[Path] = []
     for table in group_tables(cohort):
         written += _write_table(output_dir / f"{table.name}.tsv", table)
     figures = group_figures(cohort.study)
-    methods = cohort_methods(wanted, mixture)
+    methods = cohort_methods(wanted, mixture, _read(cohort, filters))
     written.append(write_text(output_dir / "group_methods.md", methods.as_markdown()))
     page = group_page(cohort.study, warnings, figures, methods)
     written.append(write_text(output_dir / "group_centiloid.html", page))
@@ -164,10 +181,37 @@ def _write_table(path: Path, table: Table) -> list[Path]:
     return both
 
 
-def cohort_of(output_dir: Path, records: Sequence[ScanRecord], filters: Filters) -> Cohort:
+def _ratings(output_dir: Path, given: Sequence[Path]) -> list[Rating]:
+    """Those that the dataset has and those of files, the latest of each reader."""
+    said, told = stored(output_dir)
+    for path in given:
+        more, problems = read_ratings(path)
+        said, told = [*said, *more], [*told, *problems]
+    for sentence in told:
+        _LOG.warning("%s", sentence)
+    return latest(said)
+
+
+def _read(cohort: Cohort, filters: Filters) -> str:
+    """Sentences of the methods text about ratings; empty without any."""
+    counting = [one for one, state in cohort.ratings if state == COUNTS]
+    return reading(
+        [row["rating"] for row in cohort.study.rows],
+        len({one.rater for one in counting}),
+        left_out=filters.leave_out_rejected,
+    )
+
+
+def cohort_of(
+    output_dir: Path,
+    records: Sequence[ScanRecord],
+    filters: Filters,
+    ratings: Sequence[tuple[Rating, str]],
+) -> Cohort:
     """What the tables are made from, for scans that the filters leave."""
-    made = study(records, centiloid_rows(records), filters.controls)
-    return Cohort(output_dir, records, made, read_facts(output_dir))
+    rows = with_ratings(centiloid_rows(records), [record.name for record in records], ratings)
+    made = study(records, rows, filters.controls, leave_out_rejected=filters.leave_out_rejected)
+    return Cohort(output_dir, records, made, read_facts(output_dir), ratings)
 
 
 def group_tables(cohort: Cohort) -> list[Table]:
@@ -178,6 +222,7 @@ def group_tables(cohort: Cohort) -> list[Table]:
         Table("group_centiloid", centiloid_columns(records, cohort.facts), cohort.study.rows),
         Table("group_qc", qc_columns(), qc_rows(records)),
         *study_tables(cohort.study),
+        Table(NAME, rating_columns(), rating_rows(cohort.ratings)),
         Table("group_regions", voi_columns(regional.references), voi_rows(records, regional)),
         Table("group_curves", TAC_COLUMNS, tac_rows(folder, records)),
     ]

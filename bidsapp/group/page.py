@@ -24,6 +24,13 @@ from bidsapp.report.render import render_page
 Row = Mapping[str, Any]
 
 GROUPINGS = {"tracer": "tracer", "site": "site", "session_id": "session"}
+# By what the page lets people group and colour, besides every column of the raw tables.
+_EXPLORED = {
+    "tracer": "tracer", "site": "site", "scanner": "scanner", "session_id": "session",
+    "age": "age", "sex": "sex", "years": "years since the first scan", "rating": "rating",
+    "reconstruction": "reconstruction",
+}  # fmt: skip
+_MOST_EXPLORED = 40  # columns
 # What the table shows at first, with its head; the rest comes with "all columns".
 _COLUMNS = {
     "participant_id": "Participant",
@@ -39,11 +46,13 @@ _COLUMNS = {
     "suvr_wc": "SUVR",
     "window_start_min": "Window from, min",
     "status": "Status",
+    "rating": "Rating",
     "flags": "Flags",
     "reason": "Reason",
 }
 _ALWAYS = ("participant_id", "tracer", "centiloid", "suvr_wc", "status", "flags", "reason")
 _MOST_LISTED = 200
+_MOST_KEPT = 12  # columns to group by where there are more rows
 _MOST_WHOLE_ROWS = 2500  # with all columns in the page, which stays below 6 MB
 
 
@@ -52,7 +61,7 @@ def group_figures(study: Study) -> list[Figure]:
 
     A grouping with one group only is left out, but for the tracer.
     """
-    rows = study.rows
+    rows = study.counted
     found: list[Figure | None] = [
         charts.distribution(rows, column, by)
         for column, by in GROUPINGS.items()
@@ -83,19 +92,20 @@ def group_page(
     rows = study.rows
     drawn = group_figures(study) if figures is None else figures
     by_name = {figure.name: figure for figure in drawn}
-    missing = gaps(rows)
+    missing = gaps(study.counted)
     far = outliers(study.scores)
     return render_page(
         "group.html",
-        ("group.js",),
+        ("ratings.js", "explore.js", "group.js"),
         ("page.css", "chart.css", "group.css", "print.css"),
         rows=rows,
-        distributions=[one for name, one in by_name.items() if name.startswith("distribution")],
+        distribution=by_name.get("distribution-tracer"),
         agreement=by_name.get("agreement"),
         strips=by_name.get("outliers"),
         spaghetti=by_name.get("longitudinal"),
         histogram=by_name.get("cutoffs"),
-        groups=charts.groups(rows, "tracer"),
+        groups=charts.groups(study.counted, "tracer"),
+        n_left_out=len(rows) - sum(a is b for a, b in zip(rows, study.counted, strict=True)),
         outliers=far[:_MOST_LISTED],
         n_outliers=len(far),
         **_longitudinal(study),
@@ -110,7 +120,7 @@ def group_page(
         scale=scale(),
         warnings=warnings,
         methods=methods,
-        data=_data(rows),
+        data=_data(rows, study.counted),
         whole=len(rows) <= _MOST_WHOLE_ROWS,
         version=__version__,
     )
@@ -143,7 +153,15 @@ def _labels() -> dict[str, str]:
     }
 
 
-def _data(rows: Sequence[Row]) -> dict[str, Any]:
+def _explored(rows: Sequence[Row]) -> dict[str, str]:
+    """Columns by which scans differ, with their words: our own, then those of the raw tables."""
+    own = read_table("group_columns")["centiloid"]
+    named = _EXPLORED | {name: name for name in rows[0] if name not in own}
+    differing = [name for name in named if len({row[name] for row in rows} - {None, ""}) > 1]
+    return {name: named[name] for name in differing[:_MOST_EXPLORED]}
+
+
+def _data(rows: Sequence[Row], counted: Sequence[Row]) -> dict[str, Any]:
     """The whole table as text, cell by cell as in the TSV, for the script of the page.
 
     Of very many scans the page holds only the columns that it shows at first.
@@ -153,8 +171,16 @@ def _data(rows: Sequence[Row]) -> dict[str, Any]:
         for name, head in _COLUMNS.items()
         if name in _ALWAYS or any(row[name] not in (None, "") for row in rows)
     }
-    columns = list(rows[0]) if len(rows) <= _MOST_WHOLE_ROWS else list(shown)
+    explored = _explored(rows)
+    columns = list(rows[0])
+    if len(rows) > _MOST_WHOLE_ROWS:
+        columns = list(dict.fromkeys([*shown, "record", *list(explored)[:_MOST_KEPT]]))
+        explored = {name: words for name, words in explored.items() if name in columns}
+    known = scale()
     return {
+        "explored": list(explored.items()),
+        "left_out": [place for place, row in enumerate(rows) if row is not counted[place]],
+        "scale": {"low": known.low, "high": known.high},
         "columns": columns,
         "shown": list(shown.items()),
         "rows": [[cell(row[name]) for name in columns] for row in rows],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from statistics import median
 from typing import Any
@@ -12,13 +13,14 @@ from bidsapp.data import read_table
 from bidsapp.group.longitudinal import told
 from bidsapp.group.outliers import LIMIT, Score
 from bidsapp.group.visits import Row, first_scans
+from bidsapp.plain import natural
 from bidsapp.report.render import number
 
 _MEASURES = ("pet_fwhm_mm", "sd_noise", "pet_t1w_distance_mm", "least_coverage", "brain_ml")
 
 
 def site_rows(rows: Sequence[Row], scored: Iterable[Score]) -> list[dict[str, Any]]:
-    """Rows of ``group_sites.tsv``: every site, then every scanner of a site, by tracer.
+    """Rows of ``group_sites.tsv``: every site, then the scanners of sites with several, by tracer.
 
     Centiloids are those of the first scan of each person, so that a site with more visits does not
     count for more. The difference is that from all other sites (or scanners) of the tracer.
@@ -39,9 +41,15 @@ def site_rows(rows: Sequence[Row], scored: Iterable[Score]) -> list[dict[str, An
             members = groups[tracer]
             if level == "scanner" and all(key[1] is None for key in members):
                 continue
-            for key in sorted(members, key=lambda one: tuple(str(part or "") for part in one)):
-                found.append(_row(rows, level, tracer, key, members, far))
+            scanners = Counter(key[0] for key in members)
+            for key in sorted(members, key=_natural):
+                if level == "site" or scanners[key[0]] > 1:  # else the row of the site has it all
+                    found.append(_row(rows, level, tracer, key, members, far))
     return found
+
+
+def _natural(key: tuple[str | None, str | None]) -> tuple[Any, ...]:
+    return tuple(natural(part or "") for part in key)
 
 
 def _row(
@@ -60,7 +68,9 @@ def _row(
         "level": level,
         "tracer": tracer,
         "site": key[0],
-        "scanner": key[1],
+        "scanner": key[1]
+        if level == "scanner"
+        else _only({rows[at].get("scanner") for at in places}),
         "n_participants": len({rows[place]["participant_id"] for place in places}),
         "n_scans": len(places),
         "n_results": len(done),
@@ -75,6 +85,11 @@ def _row(
         given[f"{name}_median"] = median(known) if known else None
         given[f"{name}_mad"] = _mad(known)
     return given | told(flags)
+
+
+def _only(names: set[str | None]) -> str | None:
+    """The scanner of a site that has one."""
+    return next(iter(names), None) if len(names) < 2 else None
 
 
 def _difference(

@@ -20,6 +20,7 @@ from bidsapp.group.longitudinal import (
     slope_rows,
 )
 from bidsapp.group.outliers import Score, scores
+from bidsapp.group.ratings import without_rejected
 from bidsapp.group.sites import site_rows
 from bidsapp.group.tables import Row, Table
 from bidsapp.group.visits import Visits, all_visits
@@ -33,6 +34,8 @@ class Study:
     Attributes
     ----------
     rows : of ``group_centiloid.tsv``, with the flags of ``findings``
+    counted : the same as the statistics see them: rejected scans, where they are left out, have no
+        result
     change, slopes, sites : rows of the tables of these names
     model : mixed effects of the cohort
     findings : duplicates and contradictions, by place
@@ -42,6 +45,7 @@ class Study:
     """
 
     rows: list[Row]
+    counted: list[Row]
     change: list[Row]
     slopes: list[Row]
     model: CohortModel
@@ -67,7 +71,11 @@ class Course:
 
 
 def study(
-    records: Sequence[ScanRecord], rows: Sequence[Row], controls: tuple[str, str] | None = None
+    records: Sequence[ScanRecord],
+    rows: Sequence[Row],
+    controls: tuple[str, str] | None = None,
+    *,
+    leave_out_rejected: bool = False,
 ) -> Study:
     """Look at all scans together.
 
@@ -76,23 +84,28 @@ def study(
     records : scans
     rows : of ``group_centiloid.tsv``, in the same order
     controls : (column, value) of the young controls, None for the young
+    leave_out_rejected : keep scans that readers rejected out of everything but the rows and the
+        findings
     """
     courses = all_visits(rows)
     findings = [*duplicates(records, rows), *implausible(rows, courses)]
     findings.sort(key=lambda one: one.order)
     marked = _flagged(rows, findings)
-    scored = scores(marked)
+    counted = without_rejected(marked) if leave_out_rejected else marked
+    courses = all_visits(counted) if leave_out_rejected else courses
+    scored = scores(counted)
     return Study(
         rows=marked,
-        change=change_rows(marked, courses),
-        slopes=slope_rows(marked, courses),
-        model=cohort_model(marked),
+        counted=counted,
+        change=change_rows(counted, courses),
+        slopes=slope_rows(counted, courses),
+        model=cohort_model(counted),
         findings=findings,
         scores=scored,
-        sites=site_rows(marked, scored),
-        cutoffs=cutoffs(marked, controls),
+        sites=site_rows(counted, scored),
+        cutoffs=cutoffs(counted, controls),
         references={
-            name: _course(by_reference(marked, records, name), courses)
+            name: _course(by_reference(counted, records, name), courses)
             for name in (other_references(rows, records) if courses else ())
         },
     )

@@ -281,6 +281,7 @@ def _centiloid_row(record: ScanRecord, cohort: Iterable[Flag], years: float | No
         "source": record.source,
         "t1w_source": record.t1w_source,
         "record": record.path,
+        **dict.fromkeys(("rating", "raters", "rating_comment")),
     }
 
 

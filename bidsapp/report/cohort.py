@@ -8,11 +8,14 @@ from collections.abc import Callable, Iterable, Sequence
 from bidsapp.data.tracers import tracers
 from bidsapp.record import ScanRecord, Status
 from bidsapp.report.methods import Methods, describe_records
+from bidsapp.report.render import count
 
 _MOST_LISTED = 12
 
 
-def cohort_methods(records: Sequence[ScanRecord], warnings: Iterable[str] = ()) -> Methods:
+def cohort_methods(
+    records: Sequence[ScanRecord], warnings: Iterable[str] = (), read: str = ""
+) -> Methods:
     """Describe a study: its scans, their processing with what to cite, and quality control.
 
     Parameters
@@ -20,12 +23,37 @@ def cohort_methods(records: Sequence[ScanRecord], warnings: Iterable[str] = ()) 
     records : every scan of the group table
     warnings : why its scans cannot be compared with each other, if so; they come first, so that
         nobody pastes the text without having read them
+    read : of `reading`
     """
     done = [record for record in records if record.status is Status.OK]
     described = describe_records(records)
     before = [f"BEFORE YOU PASTE THIS: {sentence}." for sentence in warnings]
-    paragraphs = (*before, _scans(records, done), *described.paragraphs, _quality(records, done))
+    quality = " ".join(filter(None, (_quality(records, done), read)))
+    paragraphs = (*before, _scans(records, done), *described.paragraphs, quality)
     return Methods(paragraphs, described.references)
+
+
+def reading(ratings: Iterable[str | None], n_raters: int, *, left_out: bool) -> str:
+    """What readers said, and what became of the scans that they rejected; empty without any.
+
+    Parameters
+    ----------
+    ratings : of every scan
+    n_raters : readers
+    left_out : whether rejected scans are in no statistics
+
+    >>> reading(["accept", None, "doubt"], 1, left_out=True)
+    '1 reader rated 2 scans: 1 accepted, 1 doubted.'
+    """
+    counts = Counter(filter(None, ratings))
+    if not counts:
+        return ""
+    words = {"accept": "accepted", "doubt": "doubted", "reject": "rejected"}
+    listed = ", ".join(f"{counts[name]} {word}" for name, word in words.items() if counts[name])
+    told = f"{count(n_raters, 'reader')} rated {count(counts.total(), 'scan')}: {listed}."
+    if counts["reject"]:
+        told += f" Rejected scans were {'' if left_out else 'not '}left out of all statistics."
+    return told
 
 
 def _scans(records: Sequence[ScanRecord], done: Sequence[ScanRecord]) -> str:
@@ -36,7 +64,7 @@ def _scans(records: Sequence[ScanRecord], done: Sequence[ScanRecord]) -> str:
         visits.setdefault(record.entities["sub"], set()).add(record.entities.get("ses", ""))
     several = sum(len(sessions) > 1 for sessions in visits.values())
     sentences = [
-        f"{_many(len(records), 'PET scan')} of {_many(len(people), 'participant')} "
+        f"{count(len(records), 'PET scan')} of {count(len(people), 'participant')} "
         f"{'was' if len(records) == 1 else 'were'} processed"
         + (f", {several} of them scanned at more than one session." if several else ".")
     ]
@@ -45,7 +73,7 @@ def _scans(records: Sequence[ScanRecord], done: Sequence[ScanRecord]) -> str:
             sentences.append(f"{what}: {listed}.")
     with_t1w = sum(record.method != "pet-only" for record in done)
     if done and with_t1w < len(done):
-        sentences.append(f"{_many(len(done) - with_t1w, 'scan')} had no usable T1-weighted image.")
+        sentences.append(f"{count(len(done) - with_t1w, 'scan')} had no usable T1-weighted image.")
     return " ".join(sentences)
 
 
@@ -59,20 +87,20 @@ def _quality(records: Sequence[ScanRecord], done: Sequence[ScanRecord]) -> str:
         Status.INCOMPLETE: "were not finished",
         Status.SKIPPED: "were left out on purpose",
     }
-    sentences = [f"{len(done)} of {_many(len(records), 'scan')} gave a result"]
+    sentences = [f"{len(done)} of {count(len(records), 'scan')} gave a result"]
     sentences += [f"{lost[status]} {text}" for status, text in words.items() if lost[status]]
     sentence = "; ".join(sentences) + "."
     flags = Counter(code for record in done for code in {flag.code for flag in record.flags})
     flagged = sum(bool(record.flags) for record in done)
     if flagged:
         listed = ", ".join(f"{code} ({number})" for code, number in flags.most_common())
-        sentence += f" Automatic quality control flagged {_many(flagged, 'result')}: {listed}."
+        sentence += f" Automatic quality control flagged {count(flagged, 'result')}: {listed}."
     elif done:
         sentence += " Automatic quality control flagged none of the results."
     doubtful = sum(one.n_doubts > 0 for one in done)
     if doubtful:
         sentence += (
-            f" In {_many(doubtful, 'scan')} a quality number lay outside its limit; see the "
+            f" In {count(doubtful, 'scan')} a quality number lay outside its limit; see the "
             "participants’ pages."
         )
     return sentence
@@ -106,8 +134,3 @@ def _counted(records: Sequence[ScanRecord], of: Callable[[ScanRecord], str | Non
     if unknown:
         listed.append(f"not known ({unknown})")
     return ", ".join(listed)
-
-
-def _many(number: int, noun: str) -> str:
-    """``1 scan``, ``2 scans``."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -16,6 +16,7 @@ from bidsapp.data.literature import Band, Citation, scale
 from bidsapp.data.tracers import tracers
 from bidsapp.errors import NoInputError
 from bidsapp.io.atomic import write_text
+from bidsapp.io.hashes import file_hash
 from bidsapp.options.option_table import PROCESSING
 from bidsapp.record import ScanRecord, Status, find_records
 from bidsapp.record.transforms import Entities, t1w_entities
@@ -46,8 +47,8 @@ REGION_NAMES = {
     "pons": "pons",
 }
 _LARGEST = 5_900_000  # characters of a page, nearly all of them one byte
-_SCRIPTS = ("layers.js", "viewer.js")
-_STYLES = ("page.css", "chart.css", "print.css")
+_SCRIPTS = ("layers.js", "viewer.js", "ratings.js")
+_STYLES = ("page.css", "chart.css", "rating.css", "print.css")
 
 
 @dataclass(frozen=True)
@@ -197,6 +198,7 @@ def write_page(output_dir: Path, participant: str) -> Path:
         "label": label,
         "anatomy": list(anatomy.values()),
         "methods": describe_records(records),
+        "hashes": {record.name: file_hash(output_dir / record.path) for record in records},
         "regions": {name: REGION_NAMES[name] for name in VOI_NAMES},
         "colours": read_table("display")["colours"],
         "version": __version__,

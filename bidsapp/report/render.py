@@ -65,6 +65,11 @@ def number(value: float | None, digits: int = 1) -> str:
     return text.replace("-", "\N{MINUS SIGN}")
 
 
+def count(n: int, noun: str) -> str:
+    """``1 scan``, ``2 scans``."""
+    return f"{n} {noun}{'' if n == 1 else 's'}"
+
+
 def outcome(statuses: Iterable[str]) -> str:
     """Count what became of scans, in words.
 
@@ -97,5 +102,6 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["number"] = number
+    environment.filters["many"] = count
     environment.filters["outcome"] = outcome
     return environment

@@ -8,6 +8,7 @@ from typing import Any
 
 from bidsapp.errors import BadDataError
 from bidsapp.group.collect import cohort_of, group_tables
+from bidsapp.group.ratings import latest, states, stored
 from bidsapp.group.scans import scan_tables
 from bidsapp.group.select import is_wanted
 from bidsapp.group.tables import Row
@@ -34,7 +35,8 @@ def check_group_tables(
     found : told what differs
     """
     wanted = [record for record in records if is_wanted(record, filters)]
-    for table in group_tables(cohort_of(output_dir, wanted, filters)):
+    ratings = states(output_dir, records, latest(stored(output_dir)[0]))
+    for table in group_tables(cohort_of(output_dir, wanted, filters, ratings)):
         _check_table(output_dir, table.name, table.columns, table.rows, found)
 
 

@@ -1,7 +1,7 @@
 "use strict";
 // The table of scans: sorted and filtered as data, and only as many rows as are looked at are made.
 (() => {
-  const { columns, shown, rows } = JSON.parse(document.getElementById("table-data").textContent);
+  const data = JSON.parse(document.getElementById("table-data").textContent), { columns, shown, rows } = data;
   const CHUNK = 60;
   const find = (id) => document.getElementById(id);
   const at = Object.fromEntries(columns.map((name, i) => [name, i]));
@@ -21,7 +21,7 @@
     if (name === "participant_id") {
       const cell = document.createElement("th"), link = document.createElement("a");
       cell.scope = "row";
-      link.href = `${encodeURIComponent(text)}.html`;
+      link.href = address(i);
       link.textContent = text;
       cell.append(link);
       return cell;
@@ -53,14 +53,22 @@
     find("more").hidden = made >= kept.length;
   }
 
+  const many = (n, noun) => `${n} ${noun}${n === 1 ? "" : "s"}`;
+  const address = (i) => `${encodeURIComponent(rows[i][at.participant_id])}.html`;
+
+  function fade() {
+    const set = new Set(kept);
+    for (const dot of document.querySelectorAll("[data-row]")) dot.classList.toggle("dim", !set.has(Number(dot.dataset.row)));
+  }
+
   function redraw() {
     body.replaceChildren();
     made = 0;
     makeMore();
     table.setAttribute("aria-rowcount", kept.length + 1);
-    find("shown").textContent = kept.length === rows.length ? `${rows.length} scans` : `${kept.length} of ${rows.length} scans`;
-    const set = new Set(kept);
-    for (const dot of document.querySelectorAll("[data-row]")) dot.classList.toggle("dim", !set.has(Number(dot.dataset.row)));
+    find("shown").textContent = kept.length === rows.length ? many(rows.length, "scan") : `${kept.length} of ${many(rows.length, "scan")}`;
+    ratings.list([...new Set(kept.map((i) => rows[i][at.participant_id]))]);
+    fade();
   }
 
   function makeHead() {
@@ -93,16 +101,29 @@
   }
 
   // ------------------------------------------------------------------------------------ filters
+  // A word, or a comparison with a column by its name or its head: sex=F, age>=70, site="site 2".
+  // What is half typed (age>) leaves all.
+  const NAMES = new Map([...columns.map((name) => [name.toLowerCase(), name]), ...[...shown, ...data.explored].map(([name, words]) => [words.toLowerCase(), name])]);
+
   function test(term) {
-    const [, name, sign, bound] = term.match(/^(\w+)([<>])(-?[\d.]+)$/) ?? [];
-    if (name in at) {
-      return (i) => isNumber(rows[i][at[name]]) && (sign === "<" ? rows[i][at[name]] < Number(bound) : rows[i][at[name]] > Number(bound));
+    const [, typed, sign, quoted] = term.match(/^([^<>=!]+)(!=|<=|>=|[<>=])(.*)$/) ?? [];
+    const name = NAMES.get(typed), bound = quoted?.replaceAll('"', "");
+    if (name === undefined) return (i) => texts[i].includes(term.replaceAll('"', ""));
+    if (bound === "" || bound === "-") return () => true;
+    const key = at[name], number = bound.trim() !== "" && !isNaN(bound) ? Number(bound) : null;
+    if (sign === "=" || sign === "!=") {
+      const same = (text) => text.toLowerCase() === bound || text.toLowerCase().replace(/^(sub|ses)-/, "") === bound
+        || (number !== null && isNumber(text) && Number(text) === number) || text.toLowerCase().split(";").includes(bound);
+      return (i) => same(rows[i][key]) === (sign === "=");
     }
-    return (i) => texts[i].includes(term);
+    const compare = { "<": (a, b) => a < b, ">": (a, b) => a > b, "<=": (a, b) => a <= b, ">=": (a, b) => a >= b }[sign];
+    return (i) => number !== null && isNumber(rows[i][key]) && compare(Number(rows[i][key]), number);
   }
 
+  const terms = (text) => text.toLowerCase().match(/(?:[^\s"]|"[^"]*"?)+/g) ?? [];
+
   function filter() {
-    const tests = find("search").value.toLowerCase().split(/\s+/).filter(Boolean).map(test);
+    const tests = terms(find("search").value).map(test);
     const status = find("status").value, tracer = find("tracer").value;
     if (status) tests.push((i) => verdicts[i] === status);
     if (tracer) tests.push((i) => rows[i][at.tracer] === tracer);
@@ -111,12 +132,17 @@
   }
 
   function download() {
-    const lines = [columns, ...kept.map((i) => rows[i])].map((row) => row.join("\t"));
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(new Blob([lines.join("\n"), "\n"], { type: "text/tab-separated-values" }));
-    link.download = "group_centiloid.tsv";
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+    const lines = [columns, ...kept.map((i) => rows[i])].map((row) => `${row.join("\t")}\n`);
+    ratings.save("group_centiloid.tsv", lines.join(""));
+  }
+
+  // Ratings that this browser keeps of the scans of this page.
+  const here = new Set(rows.map((row) => row[at.record]?.split("/").pop().replace(/_centiloid\.json$/, "")));
+  const said = ratings.all().filter((one) => here.has(one.scan));
+  if (said.length) {
+    find("ratings").textContent = `Download ${many(said.length, "rating")} of this browser (TSV)`;
+    find("ratings").hidden = false;
+    find("ratings").addEventListener("click", () => ratings.save("ratings.tsv", ratings.table(said)));
   }
 
   for (const name of [...new Set(rows.map((row) => row[at.tracer]))].sort()) find("tracer").add(new Option(name, name));
@@ -138,20 +164,9 @@
   redraw();
 
   // ------------------------------------------------------------------------------------- charts
-  for (const dot of document.querySelectorAll("[data-row]")) {
-    dot.addEventListener("click", () => { location.href = `${encodeURIComponent(rows[dot.dataset.row][at.participant_id])}.html`; });
-  }
-  const choices = [...document.querySelectorAll(".choice")];
-  const buttons = [...document.querySelectorAll("button[data-show]")];
-  const choose = (name) => {
-    choices.forEach((choice) => { choice.hidden = choice.dataset.name !== name; });
-    buttons.forEach((button) => button.setAttribute("aria-pressed", String(button.dataset.show === name)));
-  };
-  buttons.forEach((button) => button.addEventListener("click", () => choose(button.dataset.show)));
-  if (buttons.length) {
-    document.querySelector(".choose").hidden = false;
-    choose(buttons[0].dataset.show);
-  }
+  const open = (i) => { location.href = address(i); };
+  for (const dot of document.querySelectorAll("[data-row]")) dot.addEventListener("click", () => open(dot.dataset.row));
+  explore(data, open, fade);
 
   // ------------------------------------------------------------------------------ smaller tables
   const valueOf = (cell) => {

@@ -1,0 +1,213 @@
+"""What readers said of scans on the pages of participants: accept, doubt, reject.
+
+A page gives a table of ratings. The group level puts it with those that it knows into
+``group_ratings.tsv``, which it reads from then on. A rating belongs to the bits that were looked
+at: when a scan has been processed to another result since, its rating is outdated and counts no
+more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from bidsapp.bids.raw_tables import read_cells
+from bidsapp.data import read_table
+from bidsapp.errors import BadDataError, NoInputError
+from bidsapp.group.tables import Row
+from bidsapp.io.hashes import file_hash
+from bidsapp.record import ScanRecord
+
+NAME = "group_ratings"
+WORDS = ("accept", "doubt", "reject")  # from the best on
+COUNTS, OUTDATED, GONE = "counts", "outdated", "no-such-scan"
+_NEEDED = ("scan", "rating", "record_sha256")
+
+
+@dataclass(frozen=True)
+class Rating:
+    """What one reader said of one scan.
+
+    Attributes
+    ----------
+    scan : `ScanRecord.name`
+    rating : one of `WORDS`
+    rater : name or initials; None where nobody signed
+    comment : free text
+    rated : when, ISO 8601
+    record_sha256 : hash of the record of the scan that the page was made from, ``sha256:<hex>``
+    """
+
+    scan: str
+    rating: str
+    rater: str | None
+    comment: str | None
+    rated: str | None
+    record_sha256: str
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Of whom by whom: a later one replaces an earlier one."""
+        return self.scan, self.rater or ""
+
+
+COLUMNS = tuple(field.name for field in fields(Rating))
+
+
+def read_ratings(path: Path) -> tuple[list[Rating], list[str]]:
+    """Ratings of a table, and sentences about rows that are none.
+
+    Parameters
+    ----------
+    path : TSV with the columns of `Rating`; further ones are not read
+
+    Raises
+    ------
+    NoInputError, BadDataError
+        It cannot be read; a column that is needed is missing.
+    """
+    try:
+        header, lines, problems = read_cells(path)
+    except OSError as error:
+        raise NoInputError(f"{path}: cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise BadDataError(
+            f"{path}: is not text; save it as tab-separated text in UTF-8"
+        ) from error
+    if missing := [name for name in _NEEDED if name not in header]:
+        raise BadDataError(
+            f"{path}: has no column {', '.join(missing)}; give a table of ratings as the pages of "
+            "participants write it"
+        )
+    found, told = [], [f"{path.name}: {problem}" for problem in problems]
+    for number, line in enumerate(lines, start=2):
+        cells = {name: _known(text) for name, text in zip(header, line, strict=False)}
+        rating = cells.get("rating")
+        if rating in WORDS and cells.get("scan") and cells.get("record_sha256"):
+            found.append(Rating(**{name: cells.get(name) for name in COLUMNS}))  # type: ignore[arg-type]
+        else:
+            told.append(
+                f"{path.name}, line {number}: {rating or 'nothing'} of {cells.get('scan')} is not "
+                f"a rating; rating is {', '.join(WORDS[:-1])} or {WORDS[-1]}, and scan and "
+                "record_sha256 are needed"
+            )
+    return found, told
+
+
+def _known(text: str) -> str | None:
+    text = text.strip()
+    return None if text in ("", "n/a") else text
+
+
+def latest(ratings: Iterable[Rating]) -> list[Rating]:
+    """The last rating of every scan by every reader, sorted; of equal times the last one given."""
+    found: dict[tuple[str, str], Rating] = {}
+    for rating in ratings:
+        before = found.get(rating.key)
+        if before is None or (rating.rated or "") >= (before.rated or ""):
+            found[rating.key] = rating
+    return [found[key] for key in sorted(found)]
+
+
+def stored(output_dir: Path) -> tuple[list[Rating], list[str]]:
+    """Ratings that earlier group runs were given, with sentences about rows that are none."""
+    path = output_dir / f"{NAME}.tsv"
+    return read_ratings(path) if path.is_file() else ([], [])
+
+
+def states(
+    output_dir: Path, records: Sequence[ScanRecord], ratings: Sequence[Rating]
+) -> list[tuple[Rating, str]]:
+    """Each rating with whether it counts: ``counts``, ``outdated`` or ``no-such-scan``."""
+    paths = {record.name: output_dir / record.path for record in records}
+    rated = {rating.scan for rating in ratings} & paths.keys()
+    hashes = {name: file_hash(paths[name]) for name in sorted(rated)}
+    return [(rating, _state(rating, hashes.get(rating.scan))) for rating in ratings]
+
+
+def _state(rating: Rating, today: str | None) -> str:
+    if today is None:
+        return GONE
+    return COUNTS if rating.record_sha256 == today else OUTDATED
+
+
+def rating_rows(known: Iterable[tuple[Rating, str]]) -> list[Row]:
+    """Rows of ``group_ratings.tsv``."""
+    return [
+        {name: getattr(rating, name) for name in COLUMNS} | {"state": state}
+        for rating, state in known
+    ]
+
+
+def rating_columns() -> dict[str, Any]:
+    """Describe the columns of ``group_ratings.tsv``."""
+    return dict(read_table("group_columns")["ratings"])
+
+
+def with_ratings(
+    rows: Sequence[Row], names: Sequence[str], known: Iterable[tuple[Rating, str]]
+) -> list[Row]:
+    """Rows with what readers said: the worst of those that count, and a flag of it.
+
+    Parameters
+    ----------
+    rows : of ``group_centiloid.tsv``
+    names : of the scans, in the same order
+    known : of `states`
+    """
+    of_scan: dict[str, dict[str, list[Rating]]] = {}
+    for rating, state in known:
+        of_scan.setdefault(rating.scan, {}).setdefault(state, []).append(rating)
+    return [
+        _rated(row, of_scan[name]) if name in of_scan else row
+        for row, name in zip(rows, names, strict=True)
+    ]
+
+
+def _rated(row: Row, said: Mapping[str, Sequence[Rating]]) -> Row:
+    counting = said.get(COUNTS, ())
+    words = {rating.rating for rating in counting}
+    worst = max(words, key=WORDS.index, default=None)
+    codes = [f"rated-{worst}"] if worst in WORDS[1:] else []
+    codes += ["ratings-differ"] if len(words) > 1 else []
+    codes += ["rating-outdated"] if said.get(OUTDATED) else []
+    flags = [*filter(None, (row["flags"] or "").split(";")), *codes]
+    given: dict[str, Any] = {
+        "rating": worst,
+        "raters": ";".join(f"{one.rater or 'unsigned'}: {one.rating}" for one in counting) or None,
+        "rating_comment": "; ".join(one.comment for one in counting if one.comment) or None,
+        "flags": ";".join(flags),
+        "n_flags": len(flags),
+    }
+    return {**row, **given}
+
+
+def without_rejected(rows: Sequence[Row]) -> list[Row]:
+    """Rows of the same places; those of rejected scans have no result, for statistics."""
+    return [
+        {name: None if _is_result(value) else value for name, value in row.items()}
+        | {"status": "skipped"}
+        if row["rating"] == "reject"
+        else row
+        for row in rows
+    ]
+
+
+def _is_result(value: Any) -> bool:
+    return isinstance(value, float)
+
+
+def sentences(known: Sequence[tuple[Rating, str]]) -> list[str]:
+    """What a person must know of ratings that do not count."""
+    told = []
+    for state, text in (
+        (OUTDATED, "are of results that were computed again since: look at the pages again"),
+        (GONE, "are of scans that are not here"),
+    ):
+        scans = list(dict.fromkeys(rating.scan for rating, one in known if one == state))
+        if scans:
+            listed = ", ".join(scans[:5]) + (" ..." if len(scans) > 5 else "")
+            told.append(f"ratings of {len(scans)} scans {text} ({listed})")
+    return told
