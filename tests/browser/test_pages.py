@@ -204,8 +204,9 @@ def test_filters_leave_what_they_say_and_fade_the_rest(visit, study):
     page.fill("#search", "centiloid>100 site")
     kept = page.locator("#scans tbody tr").count()
     assert 0 < kept < 100
-    dots = page.locator(".choice:not([hidden]) .dot")
-    assert page.locator(".choice:not([hidden]) .dot:not(.dim)").count() < dots.count()
+    for chart in ("#distribution", "#explore"):
+        faded = page.locator(f"{chart} .dot.dim").count()
+        assert 0 < faded < page.locator(f"{chart} .dot").count()
 
 
 def test_the_download_is_the_table(visit, study):
@@ -215,14 +216,11 @@ def test_the_download_is_the_table(visit, study):
     assert waiting.value.path().read_bytes() == (study / "group_centiloid.tsv").read_bytes()
 
 
-def test_groupings_can_be_chosen_and_a_dot_leads_to_its_page(visit, study):
+@pytest.mark.parametrize("chart", ["#distribution", "#explore"])
+def test_a_dot_leads_to_its_page(visit, study, chart):
     page = visit(study / "group_centiloid.html").page
-    page.get_by_role("button", name="Centiloids by site").click()
-    shown = page.locator(".choice:not([hidden])")
-    assert shown.count() == 1 and "site 2" in shown.text_content()
-    page.get_by_role("button", name="Centiloids by tracer").click()
-    page.locator(".choice:not([hidden]) .dot.flagged").first.click()
-    assert "/sub-0" in page.url
+    page.locator(f"{chart} .dot.flagged").first.dispatch_event("click")
+    page.wait_for_url("**/sub-0*.html")
 
 
 def test_a_printed_scan_fits_on_two_sheets(visit, study, screenshots):

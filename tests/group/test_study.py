@@ -322,3 +322,18 @@ def test_a_study_on_disk(tmp_path):
 def table(folder, name):
     with (folder / f"{name}.tsv").open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+
+
+def test_sites_come_as_people_count_and_one_scanner_is_told_once():
+    rows = [
+        row(str(number), "1", 10.0 + number, site=f"site {number % 11}",
+            scanner=f"S{number // 11 if number % 11 == 2 else ''}")
+        for number in range(22)
+    ]  # fmt: skip
+    found = site_rows(rows, [])
+    sites = [one["site"] for one in found if one["level"] == "site"]
+    assert sites == [f"site {number}" for number in range(11)]
+    assert [(one["site"], one["scanner"]) for one in found if one["level"] == "scanner"] == [
+        ("site 2", "S0"), ("site 2", "S1"),
+    ]  # fmt: skip
+    assert [one["scanner"] for one in found[:3]] == ["S", "S", None]

@@ -159,7 +159,7 @@
     if (entries.some((entry) => entry.isIntersecting) && made < kept.length) makeMore();
   }, { root: document.querySelector(".tall"), rootMargin: "400px" }).observe(find("more"));
   addEventListener("beforeprint", () => makeMore(kept.length));
-  document.querySelector(".tools").hidden = false;
+  document.querySelector("#table .tools").hidden = false;
   makeHead();
   redraw();
 

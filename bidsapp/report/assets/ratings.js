@@ -21,8 +21,8 @@ const ratings = (() => {
     }
   };
   const cell = (value) => {
-    const text = String(value ?? "").replace(/\s+/g, " ").trim() || "n/a";
-    return /^[=+\-@"]/.test(text) ? `'${text}` : text;
+    const text = String(value ?? "").replace(/\s+/g, " ").replaceAll('"', "'").trim() || "n/a";
+    return /^[=+\-@]/.test(text) ? `'${text}` : text;
   };
 
   return {
