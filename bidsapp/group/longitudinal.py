@@ -23,7 +23,7 @@ from bidsapp.core.statistics.change import (
 from bidsapp.data import REFERENCES, TARGET, read_table
 from bidsapp.data.tracers import STANDARD_REFERENCE, repeatability, tracers
 from bidsapp.group.visits import CONSECUTIVE, Match, Row, Visits, all_visits, match, same_tracer
-from bidsapp.record import ScanRecord, Status
+from bidsapp.record import ScanRecord
 
 _UNLIKELY = 0.01  # probability of so much scatter about a straight line
 
@@ -83,7 +83,7 @@ def other_references(rows: Sequence[Row], records: Sequence[ScanRecord]) -> list
 
 def _by_reference(row: Row, record: ScanRecord, name: str) -> Row:
     suvr = row.get(f"suvr_{name}")
-    if suvr is None and name in record.reference_uptake and record.status is Status.OK:
+    if suvr is None and name in record.reference_uptake and row["status"] == "ok":
         target, mean = record.uptake(TARGET), record.reference_uptake[name].mean
         suvr = target / mean if target is not None and mean else None
     tracer = tracers().get(str(row["tracer"]))
