@@ -47,10 +47,18 @@ class Band:
 
 @dataclass(frozen=True)
 class Mark:
-    """A cut-off or an anchor: a value (CL) and what it stands for."""
+    """A cut-off or an anchor: a value (CL) and what it stands for.
+
+    Attributes
+    ----------
+    at : CL
+    meaning : of values beside it
+    over_time : whether charts of change show it
+    """
 
     at: float
     meaning: str
+    over_time: bool = False
 
 
 @dataclass(frozen=True)
@@ -104,6 +112,13 @@ def scale() -> PublishedScale:
             for row in table["cutoffs"]
         ),
     )
+
+
+@cache
+def accumulation() -> tuple[float, Citation]:
+    """Change per year (CL) above which amyloid accumulates reliably, and who found it."""
+    row = read_table("bands")["accumulation"]
+    return row["above"], references()[row["source"]]
 
 
 def reference_of_doi(doi: str, source: str) -> Citation:

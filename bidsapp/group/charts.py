@@ -9,7 +9,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from bidsapp.data.literature import Band, PublishedScale, scale
+from bidsapp.data.literature import Band, PublishedScale, accumulation, scale
 from bidsapp.data.tracers import tracers
 from bidsapp.group.courses import Course
 from bidsapp.group.outliers import LIMIT, Score
@@ -307,25 +307,76 @@ def outlier_strips(
     )
 
 
-def spaghetti(rows: Sequence[Row], found: Sequence[Course]) -> Figure | None:
+def _marks_over_time(axis: Axis, upright: Axis) -> list[Markup]:
+    """Lines at the cut-offs that charts of change show."""
+    parts = []
+    for _, marks in scale().cutoffs:
+        for mark in marks:
+            if mark.over_time and upright.low < mark.at < upright.high:
+                y = upright.at(mark.at)
+                parts += [
+                    tag("line", class_="rule", x1=axis.start, x2=axis.end, y1=y, y2=y,
+                        stroke_dasharray="4 3"),
+                    tag("text", f"{mark.at:g} CL", class_="muted", x=axis.end + 4, y=y + 4),
+                ]  # fmt: skip
+    return parts
+
+
+def _told_marks() -> str:
+    return " ".join(
+        f"Dashed: {mark.at:g} CL, {mark.meaning} ({source.short})."
+        for source, marks in scale().cutoffs
+        for mark in marks
+        if mark.over_time
+    )
+
+
+def spaghetti(
+    rows: Sequence[Row],
+    found: Sequence[Course],
+    coloured: tuple[str, Sequence[str | None]] | None = None,
+    *,
+    treated: bool = False,
+) -> Figure | None:
     """Show the Centiloid of every participant over time; None without anybody scanned twice.
 
     Courses in years and courses by visit are not mixed: years when anybody has them.
+
+    Parameters
+    ----------
+    rows : of ``group_centiloid.tsv``
+    found : courses
+    coloured : name of a column and its value of every row; None colours by tracer
+    treated : whether times count from the begin of treatment
     """
     in_years = any(course.in_years for course in found)
     shown = [course for course in found if course.in_years == in_years]
     if not shown:
         return None
     longest = max(max(course.times) for course in shown)
-    axis = Axis(0.0, longest or 1.0, 58, WIDTH - 150)
+    begin = min(0.0, *(min(course.times) for course in shown)) if treated else 0.0
+    axis = Axis(begin, max(longest, begin + 1.0) if treated else longest or 1.0, 58, WIDTH - 150)
     upright = Axis.around([value for course in shown for value in course.values], 280, 34)
     unit = "years since the first scan" if in_years else "visits after the first"
+    unit = "years since treatment began" if treated else unit
     parts = [left(upright, 58, axis.end, "Centiloid, CL"), bottom(axis, 284, unit)]
-    names = list(dict.fromkeys(course.tracer for course in shown))
+    parts += _marks_over_time(axis, upright)
+    if treated and axis.low < 0:
+        zero = axis.at(0.0)
+        parts.append(tag("line", class_="median", x1=zero, x2=zero, y1=34, y2=280))
+
+    def group(course: Course) -> str:
+        if coloured is None:
+            return course.tracer
+        return str(coloured[1][course.places[0]] or "not told")
+
+    names = list(dict.fromkeys(map(group, shown)))
+    if coloured is not None:
+        names.sort()
     marks: list[tuple[int, float, float, str | None]] = []
     many = len(shown) > 60  # thin lines and small dots keep a large study readable
     for course in shown:
-        colour = CURVES[names.index(course.tracer) % len(CURVES)]
+        colour = CURVES[names.index(group(course)) % len(CURVES)]
         points = [
             (axis.at(time), upright.at(value))
             for time, value in zip(course.times, course.values, strict=True)
@@ -342,7 +393,7 @@ def spaghetti(rows: Sequence[Row], found: Sequence[Course]) -> Figure | None:
         parts += [
             tag("line", x1=WIDTH - 140, x2=WIDTH - 122, y1=y, y2=y, stroke_width=3,
                 stroke=CURVES[line % len(CURVES)]),
-            tag("text", _for_people("tracer", name), x=WIDTH - 116, y=y + 4),
+            tag("text", name if coloured else _for_people("tracer", name), x=WIDTH - 116, y=y + 4),
         ]  # fmt: skip
     slopes = [slope for course in shown if (slope := course.slope) is not None]
     per = "year" if in_years else "visit"
@@ -351,11 +402,16 @@ def spaghetti(rows: Sequence[Row], found: Sequence[Course]) -> Figure | None:
         told += f", median change {number(median(slopes))} CL per {per}"
     left_out = len(found) - len(shown)
     note = f" {left_out} without acquisition times are not drawn." if left_out else ""
+    above, source = accumulation()
+    if in_years and slopes:
+        faster = sum(slope > above for slope in slopes)
+        note += f" {faster} rise faster than {above:.1f} CL a year ({source.short})."
+    by = f" by {coloured[0]}" if coloured else " since treatment began" if treated else ""
     return Figure(
-        name="longitudinal",
-        title="Change over time",
+        name="longitudinal" + (f"-{coloured[0]}" if coloured else "-treatment" if treated else ""),
+        title=f"Change over time{by}",
         caption=f"Centiloid of everybody scanned in two sessions or more: {told}. Slopes are lines "
-        f"of least squares.{note}",
+        f"of least squares.{note} {_told_marks()}",
         alt=told,
         width=WIDTH,
         height=324,

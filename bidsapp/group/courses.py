@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
+
+from bidsapp.data import read_table
+from bidsapp.group.tables import first_known
+from bidsapp.io.tsv import finite_number
+from bidsapp.record import ScanRecord
 
 Row = Mapping[str, Any]
 
@@ -41,12 +47,61 @@ class Course:
         return sum((t - at) * (v - mean) for t, v in pairs) / spread
 
 
-def courses(rows: Sequence[Row]) -> list[Course]:
+_DAYS_A_YEAR = 365.25
+
+
+def course_groups(records: Sequence[ScanRecord]) -> dict[str, list[str | None]]:
+    """Value of every scan by each column of participants.tsv that tells groups of people.
+
+    Parameters
+    ----------
+    records : scans
+
+    Returns
+    -------
+    dict of list
+        Only columns with several values, and not too many, are there.
+    """
+    limits = read_table("cohort")["course"]
+    found = {}
+    for name in limits["groups"]:
+        values = [first_known(record, (name,)) for record in records]
+        if 1 < len(set(values) - {None}) <= limits["most_groups"]:
+            found[name] = values
+    return found
+
+
+def treated_years(record: ScanRecord, years: float | None) -> float | None:
+    """Years from the begin of treatment to a scan; negative before it, None where not known.
+
+    Parameters
+    ----------
+    record : with the columns of participants.tsv; the begin is a date there, or years since the
+        first scan
+    years : since the participant's first scan
+    """
+    told = first_known(record, read_table("cohort")["course"]["treatment_start"])
+    if told is None:
+        return None
+    after_first = finite_number(told)
+    if after_first is not None and after_first < 200:  # 2021 is no number of years
+        return None if years is None else years - after_first
+    try:
+        begin = datetime.fromisoformat(told).replace(tzinfo=None)
+    except ValueError:
+        return None
+    scanned = record.acquired
+    return None if scanned is None else (scanned - begin).total_seconds() / 86400 / _DAYS_A_YEAR
+
+
+def courses(rows: Sequence[Row], treated: Sequence[float | None] | None = None) -> list[Course]:
     """Courses of everybody with two sessions or more; one scan per session, the first of them.
 
     Parameters
     ----------
     rows : of ``group_centiloid.tsv``, in order
+    treated : years since treatment began, of every row: times are these then, and only people
+        whose scans all have one are there; None counts from the first scan
     """
     grouped: dict[tuple[str, str], dict[str, int]] = {}
     for place, row in enumerate(rows):
@@ -59,7 +114,13 @@ def courses(rows: Sequence[Row]) -> list[Course]:
             continue
         places = list(sessions.values())
         in_years = all(rows[place]["years"] is not None for place in places)
-        if in_years:
+        if treated is not None:
+            since = {place: moment for place in places if (moment := treated[place]) is not None}
+            if len(since) < len(places):
+                continue
+            places.sort(key=since.__getitem__)
+            times, in_years = [since[place] for place in places], True
+        elif in_years:
             places.sort(key=lambda place: rows[place]["years"])
             start = rows[places[0]]["years"]
             times = [rows[place]["years"] - start for place in places]

@@ -21,6 +21,7 @@ from bidsapp.core.statistics.change import (
     weighted_slope,
 )
 from bidsapp.data import REFERENCES, TARGET, read_table
+from bidsapp.data.literature import accumulation, scale
 from bidsapp.data.tracers import STANDARD_REFERENCE, repeatability, tracers
 from bidsapp.group.visits import CONSECUTIVE, Match, Row, Visits, all_visits, match, same_tracer
 from bidsapp.record import ScanRecord
@@ -180,7 +181,8 @@ def _pair_row(first: Row, last: Row, kind: str) -> dict[str, Any]:
         **_difference("change", difference),
         "reliable_limit": difference.limit if difference else None,
         "reliable_change": _verdict(difference),
-        **dict.fromkeys(("rate", "rate_low", "rate_high")),
+        "marks_passed": _passed(first["centiloid"], last["centiloid"]),
+        **dict.fromkeys(("rate", "rate_low", "rate_high", "accumulation")),
         "suvr_first": suvr_of(first),
         "suvr_last": suvr_of(last),
         **_difference("suvr_change", suvr),
@@ -195,7 +197,18 @@ def _pair_row(first: Row, last: Row, kind: str) -> dict[str, Any]:
     ):
         rate = difference.rate(years)
         given |= dict(zip(("rate", "rate_low", "rate_high"), rate, strict=True))
+        given["accumulation"] = "yes" if rate[0] > accumulation()[0] else "no"
     return given
+
+
+def _passed(first: float | None, last: float | None) -> str | None:
+    """Published cut-offs between two Centiloids, in order, and the way they were passed."""
+    if first is None or last is None:
+        return None
+    low, high = sorted((first, last))
+    marks = sorted({mark.at for _, marks in scale().cutoffs for mark in marks})
+    between = [f"{at:g} {'up' if last > first else 'down'}" for at in marks if low < at <= high]
+    return ";".join(between if last > first else reversed(between)) or None
 
 
 def _suvr_change(first: Row, last: Row, matched: Match) -> Change | None:

@@ -69,7 +69,12 @@ def group_figures(study: Study) -> list[Figure]:
     ]
     found.append(charts.agreement(rows))
     found.append(charts.outlier_strips(rows, study.scores, _labels()))
-    found.append(charts.spaghetti(rows, courses(rows)))
+    over_time = courses(rows)
+    found.append(charts.spaghetti(rows, over_time))
+    for name, values in study.course_groups.items():
+        found.append(charts.spaghetti(rows, over_time, (name, values)))
+    if since := courses(rows, study.treated_years):
+        found.append(charts.spaghetti(rows, since, treated=True))
     found.append(cutoff_histogram(study.cutoffs))
     return [figure for figure in found if figure is not None]
 
@@ -102,7 +107,7 @@ def group_page(
         distribution=by_name.get("distribution-tracer"),
         agreement=by_name.get("agreement"),
         strips=by_name.get("outliers"),
-        spaghetti=by_name.get("longitudinal"),
+        spaghetti=[one for name, one in by_name.items() if name.startswith("longitudinal")],
         histogram=by_name.get("cutoffs"),
         groups=charts.groups(study.counted, "tracer"),
         n_left_out=len(rows) - sum(a is b for a, b in zip(rows, study.counted, strict=True)),

@@ -10,6 +10,7 @@ from typing import Any
 from bidsapp.data import read_table
 from bidsapp.data.tracers import tracers
 from bidsapp.group.cohort_model import CohortModel, cohort_model, model_rows
+from bidsapp.group.courses import course_groups, treated_years
 from bidsapp.group.cutoffs import CutOffs, cutoffs
 from bidsapp.group.duplicates import Finding, duplicates, scan_name
 from bidsapp.group.implausible import implausible
@@ -42,6 +43,8 @@ class Study:
     scores : robust z-scores of the quality numbers
     cutoffs : of the cohort, beside the published ones
     references : change, slopes and model by every other reference region of the run
+    course_groups : value of every row by the columns of participants.tsv that colour the charts
+    treated_years : years since treatment began, of every row; None where that is not known
     """
 
     rows: list[Row]
@@ -53,7 +56,9 @@ class Study:
     scores: list[Score]
     sites: list[Row]
     cutoffs: CutOffs
-    references: dict[str, Course]
+    references: dict[str, ByReference]
+    course_groups: dict[str, list[str | None]]
+    treated_years: list[float | None]
 
     def with_references(self, table: str) -> list[Row]:
         """Rows of a table by the reference region that is reported, then by all others."""
@@ -62,7 +67,7 @@ class Study:
 
 
 @dataclass(frozen=True)
-class Course:
+class ByReference:
     """What a cohort shows over time by one reference region: rows of the tables of these names."""
 
     change: list[Row]
@@ -105,15 +110,19 @@ def study(
         sites=site_rows(counted, scored),
         cutoffs=cutoffs(counted, controls),
         references={
-            name: _course(by_reference(counted, records, name), courses)
+            name: _by_reference(by_reference(counted, records, name), courses)
             for name in (other_references(rows, records) if courses else ())
         },
+        course_groups=course_groups(records),
+        treated_years=[
+            treated_years(record, row["years"]) for record, row in zip(records, rows, strict=True)
+        ],
     )
 
 
-def _course(rows: Sequence[Mapping[str, Any]], courses: Sequence[Visits]) -> Course:
+def _by_reference(rows: Sequence[Mapping[str, Any]], courses: Sequence[Visits]) -> ByReference:
     model = cohort_model(rows)
-    return Course(
+    return ByReference(
         change=[row for row in change_rows(rows, courses) if row["suvr_first"] is not None],
         slopes=slope_rows(rows, courses),
         model=model_rows(model) if model.n_scans else [],

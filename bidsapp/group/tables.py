@@ -275,8 +275,8 @@ def _centiloid_row(record: ScanRecord, cohort: Iterable[Flag], years: float | No
         "site": record.site,
         "scanner": _scanner(record.acquisition),
         "reconstruction": _reconstruction(record.acquisition),
-        "age": _age(_first(record, _AGE)),
-        "sex": _sex(_first(record, _SEX)),
+        "age": _age(first_known(record, _AGE)),
+        "sex": _sex(first_known(record, _SEX)),
         "years": years,
         "source": record.source,
         "t1w_source": record.t1w_source,
@@ -285,7 +285,7 @@ def _centiloid_row(record: ScanRecord, cohort: Iterable[Flag], years: float | No
     }
 
 
-def _first(record: ScanRecord, names: Sequence[str]) -> str | None:
+def first_known(record: ScanRecord, names: Sequence[str]) -> str | None:
     """First known value of any of some columns, the session's before the participant's."""
     for row in (record.session, record.participant):
         known = {name.lower(): value for name, value in row.items() if value is not None}

@@ -62,7 +62,9 @@ def test_the_command_writes_numbers_and_plots(two, tmp_path, capsys):
     content = json.loads((tmp_path / "out" / "comparison.json").read_text())
     assert content["columns"].keys() == {"centiloid", "suvr_wc"}
     cutoffs = [row["cutoff"] for row in content["columns"]["centiloid"]["classes"]]
-    assert cutoffs == usual_cutoffs() == [10, 12.2, 20.1, 24.4, 26, 30]
+    assert cutoffs == usual_cutoffs() == [
+        10, 11, 12.2, 18, 20, 20.1, 24.1, 24.4, 25, 26, 30,
+    ]  # fmt: skip
     assert f"{content['columns']['centiloid']['line']['slope']:.4f}" in told
     assert len(list((tmp_path / "out").glob("*.svg"))) == 4
     assert content["files"]["first"]["name"] == "a.tsv"  # no path

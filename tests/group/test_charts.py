@@ -9,8 +9,9 @@ import pytest
 
 from bidsapp.data.literature import scale
 from bidsapp.group.charts import agreement, distribution, groups, outlier_strips, spaghetti
-from bidsapp.group.courses import courses, gaps
+from bidsapp.group.courses import course_groups, courses, gaps, treated_years
 from bidsapp.group.outliers import LIMIT, outliers, scores
+from bidsapp.record import ScanRecord
 
 
 def row(centiloid, tracer="FBB", **changes):
@@ -129,3 +130,71 @@ def test_sessions_that_most_have_and_one_has_not_are_missing():
     rows += [visit("d", "extra", 1.0)]
     (gap,) = gaps(rows)
     assert (gap.participant, gap.session, gap.tracer) == ("d", "m24", "FBB")
+
+
+def colours(figure):
+    """Colour of every course, and names in the legend."""
+    return re.findall(r'<path class="line"[^>]* stroke="(#\w+)"', figure.drawing)
+
+
+def test_a_column_of_the_participants_groups_and_colours_the_courses():
+    rows = [
+        visit(who, ses, 10.0, years) for who in "abc" for ses, years in (("1", 0.0), ("2", 2.0))
+    ]
+    told = ["AD", "AD", "MCI", "MCI", None, None]
+    figure = spaghetti(rows, courses(rows), ("diagnosis", told))
+    assert figure.name == "longitudinal-diagnosis" and "by diagnosis" in figure.title
+    assert len(set(colours(figure))) == 3
+    for name in ("AD", "MCI", "not told"):
+        assert f">{name}<" in figure.drawing
+    assert len(set(colours(spaghetti(rows, courses(rows))))) == 1
+
+
+@pytest.mark.parametrize(
+    ("participant", "years", "expected"),
+    [
+        ({"Treatment_Start": "2020-07-02"}, 1.0, 0.5),
+        ({"treatment_start": "0.5"}, 2.0, 1.5),
+        ({"first_dose": "2021-01-01"}, None, 0.0),
+        ({"treatment_start": "soon"}, 1.0, None),
+        ({"treatment_start": "2021"}, 1.0, None),
+        ({"treatment_start": "0.5"}, None, None),
+        ({}, 1.0, None),
+    ],
+)
+def test_time_counts_from_the_begin_of_treatment(participant, years, expected):
+    record = ScanRecord(participant_id="sub-1", entities={"sub": "1"}, participant=participant,
+                        acq_time="2021-01-01T00:00:00")  # fmt: skip
+    found = treated_years(record, years)
+    assert found == (None if expected is None else pytest.approx(expected, abs=0.003))
+
+
+def test_courses_since_treatment_have_only_people_whose_begin_is_known():
+    rows = [visit(who, ses, 90.0 - 40 * years, years)
+            for who in "ab" for ses, years in (("1", 0.0), ("2", 2.0))]  # fmt: skip
+    (only,) = courses(rows, [-0.5, 1.5, None, 1.0])
+    assert only.participant == "a" and only.times == (-0.5, 1.5)
+    figure = spaghetti(rows, [only], treated=True)
+    assert figure.name == "longitudinal-treatment" and "years since treatment" in figure.drawing
+    assert ">24.1 CL<" in figure.drawing and "Shcherbinin et al. 2022" in figure.caption
+
+
+def test_who_accumulates_reliably_is_counted():
+    rows = [
+        visit(who, ses, rate * years, years)
+        for who, rate in (("a", 2.9), ("b", 3.1))
+        for ses, years in (("1", 0.0), ("2", 2.0))
+    ]
+    told = spaghetti(rows, courses(rows)).caption
+    assert "1 rise faster than 3.0 CL a year (Bollack et al. 2024)" in told
+
+
+def test_columns_with_one_or_very_many_values_group_nobody():
+    def records(column, values):
+        return [ScanRecord(participant_id="sub-1", entities={"sub": "1"}, participant={column: v})
+                for v in values]  # fmt: skip
+
+    assert course_groups(records("DX", ["AD", "CN"])) == {"dx": ["AD", "CN"]}
+    assert course_groups(records("dx", ["AD", "AD"])) == {}
+    assert course_groups(records("dx", list("abcdefgh"))) == {}
+    assert course_groups(records("handedness", ["l", "r"])) == {}

@@ -50,6 +50,19 @@ def test_columns_are_those_of_the_dictionary():
     assert list(slope_rows(rows)[0]) == list(read_table("cohort_columns")["slopes"])
 
 
+def test_cut_offs_that_were_passed_are_listed_in_their_order():
+    def passed(first, last):
+        return change_rows([row("1", "a", first, 0.0), row("1", "b", last, 2.0)])[0]
+
+    down = passed(26.0, 11.5)["marks_passed"]
+    assert down == "26 down;25 down;24.4 down;24.1 down;20.1 down;20 down;18 down;12.2 down"
+    assert passed(11.5, 19.0)["marks_passed"] == "12.2 up;18 up"
+    assert passed(40.0, 90.0)["marks_passed"] is None and passed(11.0, 11.5)["marks_passed"] is None
+    assert (
+        passed(10.0, 16.1)["accumulation"] == "yes" and passed(10.0, 15.9)["accumulation"] == "no"
+    )
+
+
 def test_two_visits_have_both_rows_and_no_slope():
     rows = [row("1", "a", 10.0, 0.0), row("1", "b", 11.0, 1.0)]
     assert [one["pair"] for one in change_rows(rows)] == ["consecutive", "first-last"]

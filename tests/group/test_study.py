@@ -14,6 +14,7 @@ from synthetic_records import finished_record, write
 
 from bidsapp.core.statistics.two_groups import control_cutoff
 from bidsapp.data import read_table
+from bidsapp.data.literature import scale
 from bidsapp.group.cohort_model import cohort_model, model_rows
 from bidsapp.group.collect import run_group
 from bidsapp.group.cutoff_chart import cutoff_histogram
@@ -233,7 +234,8 @@ def test_cutoffs_of_the_cohort_stand_beside_the_published():
     found = cutoffs(two_group_rows())
     methods = [one["method"] for one in found.rows]
     assert methods[:3] == ["mixture-crossing", "mixture-mean-2sd", "controls-mean-2sd"]
-    assert methods[3:] == ["published"] * 6
+    marks = sum(len(marks) for _, marks in scale().cutoffs)
+    assert methods[3:] == ["published"] * (2 + marks)
     assert {one["doi"] for one in found.rows[3:]} >= {
         "10.1002/alz.14336",
         "10.1016/j.jalz.2018.09.001",
