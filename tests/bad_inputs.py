@@ -581,6 +581,11 @@ DECISIONS = {
     ),
     "tauAlone": Decision(named("18FAV1451", TracerName="AV-1451"), LEFT_OUT, "tau"),
     "synapseAlone": Decision(named("UCBJ", TracerName=...), LEFT_OUT, "amyloid"),
+    "isotopeOfUnknown": Decision(fields(TracerName="[15O]water"), REFUSED, "by its isotope"),
+    **{
+        f"otherName{number}": Decision(fields(TracerName=name), REFUSED, "contradictions")
+        for number, name in enumerate(("18F-DOPA", "DaTSCAN", "SV2A ligand", "[11C]carfentanil"))
+    },
     # attenuation
     **{
         f"nacLabel{label}": Decision(both(*renamed(f"_trc-FBB_rec-{label}")), REFUSED, label)
@@ -589,12 +594,16 @@ DECISIONS = {
     **{
         f"nacValue{number}": Decision(fields(AttenuationCorrection=value), REFUSED, "Attenuation")
         for number, value in enumerate(
-            (False, 0, "not corrected", "no AC", "none", "NAC", "Uncorrected", "without")
+            (False, 0, "not corrected", "no AC", "none", "NAC", "Uncorrected", "without",
+             "measured, not applied", "AC off", "Sinogram not attenuation-corrected",
+             "attenuation correction: disabled", "CT (not used)")
         )
     },
     "nacMethod": Decision(fields(AttenuationCorrectionMethod="none"), REFUSED, "Method"),
     "nacList": Decision(fields(CorrectedImage=["DECY", "SCAT"]), REFUSED, "ATTN"),
     "nacText": Decision(fields(CorrectedImage="DECY\\RAN"), REFUSED, "ATTN"),
+    "nacRecon": Decision(fields(ReconMethodName="OSEM NAC"), REFUSED, "ReconMethodName"),
+    "acNotOfScatter": Decision(fields(AttenuationCorrection="CT, scatter not corrected"), RUN),
     "nacDescription": Decision(fields(SeriesDescription="PET_NAC_dyn"), REFUSED, "NAC"),
     "mip": Decision(fields(ImageType=["DERIVED", "SECONDARY", "MIP"]), REFUSED, "MIP"),
     "acList": Decision(fields(CorrectedImage=["ATTN", "DECY"], SeriesDescription="NAC"), RUN),
@@ -643,6 +652,9 @@ DECISIONS = {
     ),
     "windowNoClock": Decision(
         both(*halves([5400, 5700], [6000, 6300], 300, TimeZero=...)), RUN, "window-joined"
+    ),
+    "windowOverlaps": Decision(
+        both(*halves([5400, 5700], [5700, 6000], 300)), RUN, "window-split"
     ),
     # what cannot be averaged is not joined
     "windowOnTwoGrids": Decision(

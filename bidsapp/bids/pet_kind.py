@@ -10,8 +10,8 @@ from typing import Any
 
 from bidsapp.core.quality import Flag
 from bidsapp.data.series_texts import (
+    denies_attenuation,
     image_words,
-    is_denied,
     is_unknown,
     labels_no_attenuation,
     names_no_attenuation,
@@ -19,7 +19,7 @@ from bidsapp.data.series_texts import (
 )
 
 _ATTENUATION = "ATTN"  # of CorrectedImage
-_DESCRIPTION = "SeriesDescription"
+_DESCRIPTIONS = ("SeriesDescription", "ReconMethodName")
 
 
 def unquantifiable(sidecar: Mapping[str, Any], entities: Mapping[str, str]) -> str | None:
@@ -47,16 +47,17 @@ def _uncorrected(sidecar: Mapping[str, Any], entities: Mapping[str, str]) -> str
     corrections = image_words(sidecar.get("CorrectedImage"))
     if corrections and not any(_ATTENUATION in word for word in corrections):
         return f"CorrectedImage lacks {_ATTENUATION}"
-    description = sidecar.get(_DESCRIPTION)
-    if not corrections and isinstance(description, str) and names_no_attenuation(description):
-        return f"{_DESCRIPTION} is {description!r}"
+    for key in () if corrections else _DESCRIPTIONS:
+        description = sidecar.get(key)
+        if isinstance(description, str) and names_no_attenuation(description):
+            return f"{key} is {description!r}"
     return None
 
 
 def _denies(value: object) -> bool:
     if isinstance(value, list):
         return any(map(_denies, value))
-    return value is False or (isinstance(value, str) and is_denied(value)) or value == 0
+    return value is False or (isinstance(value, str) and denies_attenuation(value)) or value == 0
 
 
 def kind_findings(sidecar: Mapping[str, Any], entities: Mapping[str, str]) -> list[Flag]:

@@ -324,6 +324,12 @@ def _find_tracer(
         for where in named.keys() - known.keys() - {"Radiopharmaceutical"}
         if not is_unknown(told[where])
     ]
+    for where in doubtful:
+        if named[where].isotopes - {tracer.radionuclide}:
+            raise BadDataError(
+                f"{pet.path}: the tracer is stated with contradictions ({where} {told[where]!r} is "
+                f"no {tracer.name} by its isotope); correct the wrong one"
+            )
     return tracer, tuple(_not_understood(where, told[where], tracer) for where in sorted(doubtful))
 
 
@@ -536,7 +542,7 @@ def _other_parts_of_window(
         if other is candidate or not _same_injection(candidate, other):
             continue
         part = _inside(_on_clock_of(candidate, other), window)
-        if _apart(part, [taken]) and _length(part) > tolerance:
+        if _length(part) - max(_length(_inside(part, taken)), 0.0) > tolerance:
             found.append((part[0], other))
     return [other for _, other in sorted(found, key=lambda one: (one[0], one[1].image.path))]
 

@@ -20,8 +20,14 @@ _NEGATIVE = re.compile(
     rf"\W*({_NEGATION}|false|off|nacs?|uncorrected|uncorr|disabled|n|0$)(?![a-z])"
     r"|\W*non[\W_]*(ac|att|corr)"
 )
+# A clause that denies what the whole value is about: "measured, not applied".
+_NOT_DONE = re.compile(
+    r"\s*(not|never)\s+(yet\s+|been\s+)?(applied|corrected|done|performed|used)\s*"
+)
+_ATTENUATION = r"(ac|atten(uation)?([\W_]*corr(ection|ected)?)?)"
 _NO_ATTENUATION = re.compile(
-    rf"(?<![a-z])(nac(?![a-z])|{_NEGATION}[\W_]*(ac(?![a-z])|atten)|un-?corr(ected)?(?![a-z]))"
+    rf"(?<![a-z])(nac(?![a-z])|{_NEGATION}[\W_]*(ac(?![a-z])|atten)|un-?corr(ected)?(?![a-z])"
+    rf"|{_ATTENUATION}[\s:=_-]*(is |was )?(off|not|none|false|disabled)(?![a-z]))"
 )
 _NO_ATTENUATION_LABEL = re.compile(r"^(?i:nac|no-?nac|noac|nonac|uncorr)|NAC|(?i:nac)\d*$")
 
@@ -41,7 +47,21 @@ def is_denied(text: str) -> bool:
     >>> is_denied("Not corrected"), is_denied("NONE"), is_denied("CT, no scatter"), is_denied("n/a")
     (True, True, False, False)
     """
-    return not is_unknown(text) and _NEGATIVE.match(text.strip().lower()) is not None
+    if is_unknown(text):
+        return False
+    clauses = re.split(r"[,;.:()/|]|\bbut\b", text.strip().lower())
+    return _NEGATIVE.match(text.strip().lower()) is not None or any(
+        _NOT_DONE.fullmatch(clause) for clause in clauses
+    )
+
+
+def denies_attenuation(text: str) -> bool:
+    """Whether the value of a field about attenuation correction says that there was none.
+
+    >>> denies_attenuation("AC off"), denies_attenuation("CT-based, not TOF")
+    (True, False)
+    """
+    return is_denied(text) or names_no_attenuation(text)
 
 
 def names_no_attenuation(text: str) -> bool:

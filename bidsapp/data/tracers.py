@@ -18,10 +18,17 @@ STANDARD_REFERENCE = "wc"
 
 # "[18F]", "(18)F", "F-18", "F^18^", "18Fflor...", "...C11", "Fluorine-18": the isotope as people
 # write it, at the beginning or the end of a word.
-_NUMBER, _SYMBOL, _BETWEEN = "(?:18|11)", "(?:fluorine|carbon|f|c)", r"[\s^()\[\]-]*"
+_RADIONUCLIDES = {
+    ("f", "18"): "F18", ("c", "11"): "C11", ("o", "15"): "O15", ("n", "13"): "N13",
+    ("ga", "68"): "Ga68", ("cu", "64"): "Cu64", ("i", "123"): "I123", ("i", "124"): "I124",
+}  # fmt: skip
+_ELEMENTS = {"fluorine": "f", "carbon": "c", "oxygen": "o", "nitrogen": "n", "gallium": "ga",
+             "copper": "cu", "iodine": "i"}  # fmt: skip
+_NUMBER = f"(?:{'|'.join(sorted({number for _, number in _RADIONUCLIDES}, key=len, reverse=True))})"
+_SYMBOL = f"(?:{'|'.join([*_ELEMENTS, *sorted(_ELEMENTS.values(), key=len, reverse=True)])})"
+_BETWEEN = r"[\s^()\[\]-]*"
 _EITHER_ORDER = f"(?:{_NUMBER}{_BETWEEN}{_SYMBOL}|{_SYMBOL}{_BETWEEN}{_NUMBER})"
 _ISOTOPE = re.compile(rf"\b{_EITHER_ORDER}|{_EITHER_ORDER}\b")
-_RADIONUCLIDES = {("f", "18"): "F18", ("c", "11"): "C11"}
 _LONGEST_NAME = 4  # words
 
 
@@ -199,7 +206,7 @@ def _without_isotopes(name: str) -> tuple[str, set[str]]:
 
     def remember(match: re.Match[str]) -> str:
         letters, number = re.sub(r"[^a-z]", "", match[0]), re.sub(r"\D", "", match[0])
-        radionuclide = _RADIONUCLIDES.get((letters[0], number))
+        radionuclide = _RADIONUCLIDES.get((_ELEMENTS.get(letters, letters), number))
         if radionuclide is None:  # F-11 or C-18: no isotope of a tracer, so it stays in the text
             return match[0]
         isotopes.add(radionuclide)

@@ -10,7 +10,7 @@ import numpy as np
 
 from bidsapp.core.anatomy.mr_contrast import inverted_contrast, spoiled_contrast
 from bidsapp.core.quality import Flag
-from bidsapp.data.series_texts import is_denied, names_no_attenuation
+from bidsapp.data.series_texts import denies_attenuation, names_no_attenuation
 from bidsapp.dicom.agent import Agent, contrast_agent
 from bidsapp.dicom.header import Header, tag_name
 from bidsapp.dicom.series import Series
@@ -327,7 +327,7 @@ def _classify_pet(series: Series, include_derived: bool) -> SeriesVerdict:
     attenuation = tables()["corrected_image"]["attenuation"]
     if corrected and attenuation not in " ".join(corrected).upper():
         return SeriesVerdict(Kind.PET_NAC, False, f"(0028,0051) CorrectedImage lacks {attenuation}")
-    if is_denied(header.text("AttenuationCorrectionMethod")):
+    if denies_attenuation(header.text("AttenuationCorrectionMethod")):
         return SeriesVerdict(Kind.PET_NAC, False, "(0054,1101) AttenuationCorrectionMethod is none")
     if not corrected and names_no_attenuation(name):
         return SeriesVerdict(

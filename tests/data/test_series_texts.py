@@ -47,6 +47,8 @@ def test_the_field_of_the_agent(text, given):
         ("NAC", False, True), ("[not applied]", False, True), ("False", False, True),
         ("CT", False, False), ("measured,CT", False, False), ("0.095 1/cm", False, False),
         ("CT-based, not TOF", False, False), ("calculated", False, False),
+        ("measured, not applied", False, True), ("CT (not used)", False, True),
+        ("CT, scatter not corrected", False, False), ("done but not for scatter", False, False),
     ],
 )  # fmt: skip
 def test_a_value_denies_or_does_not_tell(text, unknown, denied):
@@ -56,7 +58,8 @@ def test_a_value_denies_or_does_not_tell(text, unknown, denied):
 @pytest.mark.parametrize(
     ("text", "without"),
     [("PET NAC", True), ("BRAIN_NAC_DYN", True), ("AV45_noAC", True), ("uncorrected", True),
-     ("not attenuation-corrected", True), ("PET Brain AC", False), ("panac", False)],
+     ("not attenuation-corrected", True), ("PET Brain AC", False), ("panac", False),
+     ("AC_off", True), ("attenuation correction: none", True), ("PET AC NO PSF", False)],
 )  # fmt: skip
 def test_descriptions_without_attenuation_correction(text, without):
     assert names_no_attenuation(text) is without
