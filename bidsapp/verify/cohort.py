@@ -23,7 +23,7 @@ _MOST_TOLD = 100  # differences of one table; an older table differs everywhere
 
 
 def check_group_tables(
-    output_dir: Path, records: Sequence[ScanRecord], filters: Filters, found: Findings
+    output_dir: Path, records: Sequence[ScanRecord], filters: Filters, findings: Findings
 ) -> None:
     """Compare every table with what the records of its scans give today.
 
@@ -32,19 +32,19 @@ def check_group_tables(
     output_dir : root of the dataset
     records : all of it
     filters : of the run that made the tables
-    found : told what differs
+    findings : told what differs
     """
     wanted = [record for record in records if is_wanted(record, filters)]
     ratings = states(output_dir, records, latest(stored(output_dir)[0]))
     for table in group_tables(cohort_of(output_dir, wanted, filters, ratings)):
-        _check_table(output_dir, table.name, table.columns, table.rows, found)
+        _check_table(output_dir, table.name, table.columns, table.rows, findings)
 
 
-def check_scan_tables(output_dir: Path, records: Sequence[ScanRecord], found: Findings) -> None:
+def check_scan_tables(output_dir: Path, records: Sequence[ScanRecord], findings: Findings) -> None:
     """Compare ``scans.tsv`` and ``sessions.tsv`` of a participant with all its records."""
     for name, rows in scan_tables(output_dir, records).items():
         columns: dict[str, dict[str, Any]] = {column: {} for column in rows[0]}
-        _check_table(output_dir, name.removesuffix(".tsv"), columns, rows, found)
+        _check_table(output_dir, name.removesuffix(".tsv"), columns, rows, findings)
 
 
 def group_filters(options: Any) -> Filters:
@@ -71,28 +71,28 @@ def _check_table(
     stem: str,
     columns: Mapping[str, Any],
     made: Iterable[Row],
-    found: Findings,
+    findings: Findings,
 ) -> None:
     name = f"{stem}.tsv"
     rows = [{column: cell(row[column]) for column in columns} for row in made]
     if not rows and not (output_dir / name).exists():
         return
     try:
-        told = read_rows(output_dir / name)
+        on_disk = read_rows(output_dir / name)
     except BadDataError as error:
-        found.broken(name, str(error))
+        findings.broken(name, str(error))
         return
-    if told and list(told[0]) != list(columns):
-        found.differ(name, "columns", list(told[0]), list(columns), "has this version")
+    if on_disk and list(on_disk[0]) != list(columns):
+        findings.differ(name, "columns", list(on_disk[0]), list(columns), "has this version")
         return
     names = [_name(row) for row in rows]
     count = 0
-    for count, (where, one, other) in enumerate(unlike_cells(told, rows, names, {}), start=1):
+    for count, (where, one, other) in enumerate(unlike_cells(on_disk, rows, names, {}), start=1):
         if count <= _MOST_TOLD:
-            found.differ(name, where, one, other, "by the records")
+            findings.differ(name, where, one, other, "by the records")
     if count > _MOST_TOLD:
-        found.broken(name, f"differs from the records in {count} cells")
-    found.files[name] = How.NUMBERS
+        findings.broken(name, f"differs from the records in {count} cells")
+    findings.files[name] = How.NUMBERS
 
 
 def _name(row: dict[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""Two versions of the same numbers, told and found anew: where do they differ?
+"""Two versions of the same numbers, stored and derived anew: where do they differ?
 
 Text must agree exactly, numbers to within the rounding of another machine.
 """
@@ -61,17 +61,17 @@ CENTILOIDS = Tolerance(1e-6, 1e-4)  # CL; a difference of two large numbers
 THROUGH_WARP = Tolerance(1e-4, 0.02)  # the warp on disk has the precision of float32
 
 
-def agree(told: Any, found: Any, tolerance: Tolerance = SAME_ARRAY) -> bool:
+def agree(stored: Any, expected: Any, tolerance: Tolerance = SAME_ARRAY) -> bool:
     """Whether two values are the same; None, ``n/a`` and NaN are all "not known".
 
     >>> agree("1.0000000001", 1.0), agree("n/a", None), agree("ok", "OK"), agree(True, 1.0)
     (True, True, False, False)
     """
-    if isinstance(told, bool) or isinstance(found, bool):
-        return told is found
-    first, second = _number(told), _number(found)
+    if isinstance(stored, bool) or isinstance(expected, bool):
+        return stored is expected
+    first, second = _number(stored), _number(expected)
     if first is None or second is None:
-        return _text(told) == _text(found)
+        return _text(stored) == _text(expected)
     if not (math.isfinite(first) and math.isfinite(second)):
         return repr(first) == repr(second)
     largest = max(abs(first), abs(second))
@@ -79,45 +79,49 @@ def agree(told: Any, found: Any, tolerance: Tolerance = SAME_ARRAY) -> bool:
 
 
 def unlike(
-    told: Any, found: Any, tolerance: Tolerance = SAME_ARRAY, where: str = ""
+    stored: Any, expected: Any, tolerance: Tolerance = SAME_ARRAY, where: str = ""
 ) -> Iterator[tuple[str, Any, Any]]:
-    """Fields in which two contents of JSON differ: (field, told, found).
+    """Fields in which two contents of JSON differ: (field, stored, expected).
 
     Parameters
     ----------
-    told, found : values, lists or objects; fields that only ``told`` has are its own affair
+    stored, expected : values, lists or objects; fields that only ``stored`` has are its own affair
     tolerance : of numbers
     where : name of the field that holds them
     """
-    if isinstance(found, Mapping) and isinstance(told, Mapping):
-        for name, value in found.items():
+    if isinstance(expected, Mapping) and isinstance(stored, Mapping):
+        for name, value in expected.items():
             inner = f"{where}.{name}" if where else str(name)
-            yield from unlike(told.get(name), value, tolerance, inner)
-    elif _is_list(found) and _is_list(told) and len(found) == len(told):
-        for place, (one, other) in enumerate(zip(told, found, strict=True)):
+            yield from unlike(stored.get(name), value, tolerance, inner)
+    elif _is_list(expected) and _is_list(stored) and len(expected) == len(stored):
+        for place, (one, other) in enumerate(zip(stored, expected, strict=True)):
             yield from unlike(one, other, tolerance, f"{where}[{place}]")
-    elif _is_list(found) or isinstance(found, Mapping) or not agree(told, found, tolerance):
-        yield where, told, found
+    elif (
+        _is_list(expected)
+        or isinstance(expected, Mapping)
+        or not agree(stored, expected, tolerance)
+    ):
+        yield where, stored, expected
 
 
 def unlike_cells(
-    told: Sequence[Row],
-    found: Sequence[Row],
+    stored: Sequence[Row],
+    expected: Sequence[Row],
     names: Sequence[str],
     tolerances: Mapping[str, Tolerance],
 ) -> Iterator[tuple[str, Any, Any]]:
-    """Cells in which two tables differ: (column and row, told, found).
+    """Cells in which two tables differ: (column and row, stored, expected).
 
     Parameters
     ----------
-    told, found : rows by column; columns that only ``told`` has are not looked at
-    names : what a row is called, one per row of ``found``
+    stored, expected : rows by column; columns that only ``stored`` has are not looked at
+    names : what a row is called, one per row of ``expected``
     tolerances : by column; others must agree as sums over the same voxels do
     """
-    if len(told) != len(found):
-        yield "number of rows", len(told), len(found)
+    if len(stored) != len(expected):
+        yield "number of rows", len(stored), len(expected)
         return
-    for one, other, name in zip(told, found, names, strict=True):
+    for one, other, name in zip(stored, expected, names, strict=True):
         for column, value in other.items():
             if not agree(one.get(column), value, tolerances.get(column, SAME_ARRAY)):
                 yield f"{column} of {name}", one.get(column), value

@@ -31,7 +31,7 @@ _FLOOR, _MOVED_FLOOR = 1e-4, 0.03  # of the largest activity of a curve
 _LEAST_ML = 2.0  # smaller regions change too much by a second interpolation
 
 
-def check_curves(scan: StoredScan, found: Findings) -> None:
+def check_curves(scan: StoredScan, findings: Findings) -> None:
     """Compare the curves of every atlas with the dynamic image, those as SUV with the curves."""
     tables = scan.record.tacs
     wanted = {one.name: one.measured for one in chosen_atlases(scan.processing)}
@@ -56,7 +56,7 @@ def check_curves(scan: StoredScan, found: Findings) -> None:
             volume = np.diff(one.measured.starts) * 0.008
             large = dict(zip(one.names, volume >= _LEAST_ML, strict=True))
             curves = dict(zip(one.names, np.array(means[one.name]).T, strict=True))
-            _compare(str(tables[one.name]), scan, curves, large, still, found)
+            _compare(str(tables[one.name]), scan, curves, large, still, findings)
 
 
 def _compare(
@@ -65,39 +65,41 @@ def _compare(
     curves: Mapping[str, NDArray[np.float64]],
     large: Mapping[str, bool],
     still: NDArray[np.bool_],
-    found: Findings,
+    findings: Findings,
 ) -> None:
-    told = read_rows(scan.output_dir / name)
-    found.files[name] = How.NUMBERS
-    if len(told) != len(still):
-        found.differ(name, "number of rows", len(told), len(still), "frames has the dynamic image")
+    stored = read_rows(scan.output_dir / name)
+    findings.files[name] = How.NUMBERS
+    if len(stored) != len(still):
+        findings.differ(
+            name, "number of rows", len(stored), len(still), "frames has the dynamic image"
+        )
         return
     for region, curve in curves.items():
         top = float(np.nanmax(np.abs(curve), initial=0.0))
         moved = Tolerance(_MOVED, _MOVED_FLOOR * top)
-        for row, value, rests in zip(told, curve.tolist(), still, strict=True):
+        for row, value, rests in zip(stored, curve.tolist(), still, strict=True):
             text = row.get(region)
             if text in (None, "n/a") or not np.isfinite(value) or not (rests or large[region]):
                 continue
             tolerance = Tolerance(_STILL.relative, _FLOOR * top) if rests else moved
             if not agree(text, value, tolerance):
                 where = f"{region} at {row.get('frame_start')} s"
-                found.differ(name, where, text, value, "by the dynamic image")
-    _compare_suv(name, told, scan, found)
+                findings.differ(name, where, text, value, "by the dynamic image")
+    _compare_suv(name, stored, scan, findings)
 
 
 def _compare_suv(
-    name: str, told: Sequence[Mapping[str, Any]], scan: StoredScan, found: Findings
+    name: str, stored: Sequence[Mapping[str, Any]], scan: StoredScan, findings: Findings
 ) -> None:
     """Standardised uptake values are the curves times one number."""
     other = name.replace("_tacs.tsv", "_desc-suv_tacs.tsv")
     if other not in scan.outputs:
         return
     rows = read_rows(scan.output_dir / other)
-    found.files[other] = How.NUMBERS
+    findings.files[other] = How.NUMBERS
     pairs = [
         (row.get("frame_start"), region, row[region], one.get(region))
-        for row, one in zip(rows, told, strict=False)
+        for row, one in zip(rows, stored, strict=False)
         for region in row
         if region not in _TIMES and row[region] != "n/a"
     ]
@@ -107,7 +109,7 @@ def _compare_suv(
     for start, region, suv, activity in pairs:
         if not agree(suv, factor * float(activity or 0), Tolerance(1e-9, 1e-12)):
             where = f"{region} at {start} s"
-            found.differ(other, where, suv, factor * float(activity or 0), f"by {name}")
+            findings.differ(other, where, suv, factor * float(activity or 0), f"by {name}")
 
 
 def _still(scan: StoredScan, count: int) -> NDArray[np.bool_]:

@@ -83,36 +83,36 @@ def check_scan(output_dir: Path, path: str, quick: bool = False) -> Findings:
     path : of the record, relative to it
     quick : compare hashes only
     """
-    found = Findings()
-    content = read_sealed(output_dir, path, found)
+    findings = Findings()
+    content = read_sealed(output_dir, path, findings)
     record = read_record(output_dir / path, output_dir)
     if not content:
-        return found
+        return findings
     if record.status is Status.INCOMPLETE:
-        found.broken(path, "says that the scan was not finished, so there is nothing to verify")
+        findings.broken(path, "says that the scan was not finished, so there is nothing to verify")
     if record.status is Status.FAILED and content.get("status") == "ok":
-        found.broken(path, f"cannot be read as a result ({record.reason})")
+        findings.broken(path, f"cannot be read as a result ({record.reason})")
     if record.status is Status.OK or record.provenance.outputs is not None:
-        check_hashes(output_dir, record.provenance.outputs, path, found)
+        check_hashes(output_dir, record.provenance.outputs, path, findings)
     if quick or record.status is not Status.OK:
-        return found
+        return findings
     if record.provenance.resources != resource_hashes():
-        found.notes.append(
+        findings.notes.append(
             f"{path}: was made with other templates or volumes (CentiPET {record.version}, this "
             f"is {__version__}); hash only"
         )
-        return found
+        return findings
     try:
         scan, notes = StoredScan.of(output_dir, record)
-        found.notes += notes
-        check_numbers(scan, found)
-        check_curves(scan, found)
+        findings.notes += notes
+        check_numbers(scan, findings)
+        check_curves(scan, findings)
     except CentipetError as error:
-        found.broken(path, f"cannot be derived again ({_inside(error, output_dir)})")
+        findings.broken(path, f"cannot be derived again ({_inside(error, output_dir)})")
     except _ANYTHING as error:
         kind = f"{type(error).__name__}: {_inside(error, output_dir)}"
-        found.broken(path, f"cannot be derived again, a field has another form ({kind})")
-    return found
+        findings.broken(path, f"cannot be derived again, a field has another form ({kind})")
+    return findings
 
 
 def check_rest(
@@ -127,38 +127,38 @@ def check_rest(
     scans : what the scans gave
     quick : compare hashes only
     """
-    found = Findings()
-    _check_root(output_dir, found)
+    findings = Findings()
+    _check_root(output_dir, findings)
     for label in sorted({record.entities["sub"] for record in records}):
-        _check_manifest(output_dir, f"sub-{label}/figures/manifest.json", found)
+        _check_manifest(output_dir, f"sub-{label}/figures/manifest.json", findings)
         if not quick:
             own = [record for record in records if record.entities["sub"] == label]
-            _try(check_scan_tables, found, output_dir, own)
+            _try(check_scan_tables, findings, output_dir, own)
     if any(path.name != RAW_FACTS for path in output_dir.glob("group_*")):
-        manifest = _check_manifest(output_dir, _GROUP_MANIFEST, found)
+        manifest = _check_manifest(output_dir, _GROUP_MANIFEST, findings)
         if manifest and not quick:
-            _try(_check_group, found, output_dir, records, manifest)
-    _check_mixture(records, found)
+            _try(_check_group, findings, output_dir, records, manifest)
+    _check_mixture(records, findings)
     named = {name for record in records for name in record.provenance.outputs or ()}
-    known = {*named, *scans.files, *found.files}
-    broken = {one.path for one in (*scans.differences, *found.differences)}
+    known = {*named, *scans.files, *findings.files}
+    broken = {one.path for one in (*scans.differences, *findings.differences)}
     strangers, folders = foreign(output_dir, known | broken)
     # where a record, a sidecar or a manifest is broken, nothing is known of what it would name
-    told = {name.split("/")[0] for name in broken if name.endswith(_NAMING)}
+    unnamed = {name.split("/")[0] for name in broken if name.endswith(_NAMING)}
     lost: Counter[str] = Counter()
     for name in strangers:
-        found.files[name] = How.UNKNOWN
+        findings.files[name] = How.UNKNOWN
         top = name.split("/")[0]
-        if top in told or _manifest_of(name) in broken:
+        if top in unnamed or _manifest_of(name) in broken:
             lost["group level" if name.startswith(("group_", "figures/")) else top] += 1
             continue
         what = "is named by no record or manifest: another program, or an earlier run, left it"
-        found.broken(name, what, cure="delete it if it is not needed")
+        findings.broken(name, what, cure="delete it if it is not needed")
     for top, number in lost.items():
-        found.notes.append(f"{top}: files not checked, as what names them is broken: {number}")
+        findings.notes.append(f"{top}: files not checked, as what names them is broken: {number}")
     if folders:
-        found.notes.append(f"{', '.join(folders)}: no part of the results, not looked into")
-    return found
+        findings.notes.append(f"{', '.join(folders)}: no part of the results, not looked into")
+    return findings
 
 
 def _manifest_of(name: str) -> str | None:
@@ -170,51 +170,51 @@ def _manifest_of(name: str) -> str | None:
 
 
 def _check_group(
-    output_dir: Path, records: Sequence[ScanRecord], manifest: Mapping[str, Any], found: Findings
+    output_dir: Path, records: Sequence[ScanRecord], manifest: Mapping[str, Any], findings: Findings
 ) -> None:
-    check_group_tables(output_dir, records, group_filters(manifest.get("Options")), found)
+    check_group_tables(output_dir, records, group_filters(manifest.get("Options")), findings)
 
 
-def _try(check: Callable[..., None], found: Findings, output_dir: Path, *arguments: Any) -> None:
+def _try(check: Callable[..., None], findings: Findings, output_dir: Path, *arguments: Any) -> None:
     """Run a check on files that may hold anything; what it cannot cope with is a difference."""
     try:
-        check(output_dir, *arguments, found)
+        check(output_dir, *arguments, findings)
     except CentipetError as error:
-        found.broken(_GROUP_MANIFEST, f"cannot be derived again ({_inside(error, output_dir)})")
+        findings.broken(_GROUP_MANIFEST, f"cannot be derived again ({_inside(error, output_dir)})")
     except _ANYTHING as error:
         kind = f"{type(error).__name__}: {_inside(error, output_dir)}"
-        found.broken(_GROUP_MANIFEST, f"tables cannot be made again from the records ({kind})")
+        findings.broken(_GROUP_MANIFEST, f"tables cannot be made again from the records ({kind})")
 
 
-def _check_root(output_dir: Path, found: Findings) -> None:
-    description = read_sealed(output_dir, _DESCRIPTION, found)
-    read_sealed(output_dir, RAW_FACTS, found)
+def _check_root(output_dir: Path, findings: Findings) -> None:
+    description = read_sealed(output_dir, _DESCRIPTION, findings)
+    read_sealed(output_dir, RAW_FACTS, findings)
     for path in sorted(output_dir.glob("atlas-*_description.json")):
-        read_sealed(output_dir, path.name, found)
+        read_sealed(output_dir, path.name, findings)
     for path in sorted(output_dir.glob("tpl-*/anat/*.json")):
         name = path.relative_to(output_dir).as_posix()
-        content = read_sealed(output_dir, name, found)
+        content = read_sealed(output_dir, name, findings)
         hashes = content.get("Files")
         folder = Path(name).parent.as_posix()
         if isinstance(hashes, Mapping):
             hashes = {f"{folder}/{own}": digest for own, digest in hashes.items()}
         if content:
-            check_hashes(output_dir, hashes, name, found)
+            check_hashes(output_dir, hashes, name, findings)
     made_by = _version(description)
     for name, text in root_files(output_dir, output_dir).items():
         if name in (_DESCRIPTION, RAW_FACTS):
             continue
         path = output_dir / name
         if not path.is_file():
-            found.broken(name, "is missing")
+            findings.broken(name, "is missing")
         elif made_by != __version__:
-            found.files[name] = How.UNKNOWN
+            findings.files[name] = How.UNKNOWN
         else:
-            found.files[name] = How.CONTENT
+            findings.files[name] = How.CONTENT
             if path.read_bytes() != text.encode():
-                found.broken(name, f"is not what CentiPET {__version__} writes")
+                findings.broken(name, f"is not what CentiPET {__version__} writes")
     if made_by != __version__:
-        found.notes.append(
+        findings.notes.append(
             f"{_DESCRIPTION}: made by CentiPET {made_by}, this is {__version__}; the texts at the "
             "root are not checked"
         )
@@ -227,12 +227,12 @@ def _version(description: Mapping[str, Any]) -> str:
         return "unknown"
 
 
-def _check_manifest(output_dir: Path, name: str, found: Findings) -> dict[str, Any]:
+def _check_manifest(output_dir: Path, name: str, findings: Findings) -> dict[str, Any]:
     """Files of a page or of the group level, and whether they are of today's records."""
-    content = read_sealed(output_dir, name, found)
+    content = read_sealed(output_dir, name, findings)
     if not content:
         return {}
-    check_hashes(output_dir, content.get("Files"), name, found)
+    check_hashes(output_dir, content.get("Files"), name, findings)
     inputs = content.get("Inputs")
     aside = Findings()
     check_hashes(output_dir, inputs if isinstance(inputs, Mapping) else {}, name, aside)
@@ -240,21 +240,23 @@ def _check_manifest(output_dir: Path, name: str, found: Findings) -> dict[str, A
     if changed:
         what = "the page is" if name.startswith("sub-") else "the group tables are"
         others = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
-        found.broken(name, f"{what} not of the record {changed[0]}{others} as it is now")
+        findings.broken(name, f"{what} not of the record {changed[0]}{others} as it is now")
     return content
 
 
-def _check_mixture(records: Iterable[ScanRecord], found: Findings) -> None:
+def _check_mixture(records: Iterable[ScanRecord], findings: Findings) -> None:
     """One version and one set of options and resources for all scans with a result."""
     done = [record for record in records if record.status is Status.OK]
     kinds = {"version": "versions", "fingerprint": "parameters or resources (fingerprints)"}
     for name, words in kinds.items():
         counts = Counter(str(getattr(record, name)) for record in done)
         if len(counts) > 1:
-            told = ", ".join(f"{value} of {n}" for value, n in counts.most_common())
+            versions = ", ".join(f"{value} of {n}" for value, n in counts.most_common())
             odd = counts.most_common()[-1][0]
             example = next(one.path for one in done if str(getattr(one, name)) == odd)
-            found.broken(example, f"the scans were made with different {words}: {told} scans")
+            findings.broken(
+                example, f"the scans were made with different {words}: {versions} scans"
+            )
 
 
 def _inside(error: Exception, output_dir: Path) -> str:

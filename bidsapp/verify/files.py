@@ -30,10 +30,11 @@ class Findings:
     files: dict[str, How] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
-    def differ(self, path: str, where: str, told: Any, found: Any, why: str) -> None:
+    def differ(self, path: str, where: str, stored: Any, expected: Any, why: str) -> None:
         """Add a difference of one number or text."""
-        sentence = f"{path}: {where} is {shown(told)}, but {shown(found)} {why}; {remedy(path)}"
-        self.differences.append(Difference(path, where, shown(told), shown(found), sentence))
+        told, found = shown(stored), shown(expected)
+        sentence = f"{path}: {where} is {told}, but {found} {why}; {remedy(path)}"
+        self.differences.append(Difference(path, where, told, found, sentence))
 
     def broken(
         self, path: str, what: str, told: str = "n/a", found: str = "n/a", cure: str = ""
@@ -62,7 +63,7 @@ def remedy(path: str) -> str:
     return "run the participant level again; delete the file before, if it is there"
 
 
-def read_sealed(output_dir: Path, name: str, found: Findings) -> dict[str, Any]:
+def read_sealed(output_dir: Path, name: str, findings: Findings) -> dict[str, Any]:
     """Content of a JSON that holds its own hash; empty, and told, when it cannot be read."""
     try:
         text = (output_dir / name).read_bytes()
@@ -70,21 +71,21 @@ def read_sealed(output_dir: Path, name: str, found: Findings) -> dict[str, Any]:
         if not isinstance(content, dict):
             raise ValueError("no JSON object")
     except FileNotFoundError:
-        found.broken(name, "is missing")
+        findings.broken(name, "is missing")
         return {}
     except (OSError, ValueError, RecursionError) as error:
-        found.files[name] = How.HASH
-        found.broken(name, f"cannot be read ({' '.join(str(error).split())[:80]})")
+        findings.files[name] = How.HASH
+        findings.broken(name, f"cannot be read ({' '.join(str(error).split())[:80]})")
         return {}
-    found.files[name] = How.HASH
+    findings.files[name] = How.HASH
     if "sha256" not in content:
-        found.broken(name, "has no hash of its own (sha256); it was made by an older version")
+        findings.broken(name, "has no hash of its own (sha256); it was made by an older version")
     elif not is_intact(text):
-        found.broken(name, "was changed after it was written (sha256 does not fit)")
+        findings.broken(name, "was changed after it was written (sha256 does not fit)")
     return content
 
 
-def check_hashes(output_dir: Path, hashes: Any, source: str, found: Findings) -> None:
+def check_hashes(output_dir: Path, hashes: Any, source: str, findings: Findings) -> None:
     """Compare files with the hashes that a record or a manifest names.
 
     Parameters
@@ -92,27 +93,27 @@ def check_hashes(output_dir: Path, hashes: Any, source: str, found: Findings) ->
     output_dir : root of the dataset
     hashes : name relative to the dataset -> ``sha256:<hex>``
     source : file that holds them
-    found : told what differs
+    findings : told what differs
     """
     if not isinstance(hashes, Mapping):
-        found.broken(source, "names no hashes of outputs; it was made by an older version")
+        findings.broken(source, "names no hashes of outputs; it was made by an older version")
         return
-    for name, told in hashes.items():
+    for name, stated in hashes.items():
         if not is_inside(name):
-            found.broken(source, f"names a file outside the dataset ({shown(name)})")
+            findings.broken(source, f"names a file outside the dataset ({shown(name)})")
             continue
         try:
             actual = file_hash(output_dir / name)
         except FileNotFoundError:
-            found.broken(name, f"is missing, {source} names it")
+            findings.broken(name, f"is missing, {source} names it")
             continue
         except OSError as error:
-            found.broken(name, f"cannot be read ({error.strerror})")
+            findings.broken(name, f"cannot be read ({error.strerror})")
             continue
-        found.files[name] = How.HASH
-        if actual != told:
-            what = f"was changed after it was written: {source} has {shown(told)[:23]}, the file"
-            found.broken(name, f"{what} {actual[:23]}", str(told), actual)
+        findings.files[name] = How.HASH
+        if actual != stated:
+            what = f"was changed after it was written: {source} has {shown(stated)[:23]}, the file"
+            findings.broken(name, f"{what} {actual[:23]}", str(stated), actual)
 
 
 def foreign(output_dir: Path, known: Iterable[str]) -> tuple[list[str], list[str]]:

@@ -113,21 +113,21 @@ class StoredScan:
         return t1w_to_pet(sidecar_path(self.path("xfm")))
 
 
-def check_numbers(scan: StoredScan, found: Findings) -> None:
+def check_numbers(scan: StoredScan, findings: Findings) -> None:
     """Derive everything again that the files of a scan allow; tell where it differs.
 
     What has no images to be derived from, or would need the registrations again, is checked by its
     hash alone.
     """
     pet = load_volume(scan.path("pet_mni"), ndim=3)
-    _check_record(scan, pet, found)
-    _check_tables(scan, pet, found)
-    _check_ratios(scan, found)
+    _check_record(scan, pet, findings)
+    _check_tables(scan, pet, findings)
+    _check_ratios(scan, findings)
     if scan.normalisation == "t1w":
-        _check_position(scan, found)
+        _check_position(scan, findings)
 
 
-def _check_record(scan: StoredScan, pet: Volume, found: Findings) -> None:
+def _check_record(scan: StoredScan, pet: Volume, findings: Findings) -> None:
     """VOI statistics, SUVRs, Centiloids and how sure they are, verdicts, volume of the brain."""
     record, name, code = scan.record, scan.record.path, scan.record.tracer or ""
     scale = scale_for(scan.processing, code, normalisation=scan.normalisation)
@@ -143,29 +143,29 @@ def _check_record(scan: StoredScan, pet: Volume, found: Findings) -> None:
             fwhm_mm=record.qc.get("pet_fwhm_mm"),
         )
     except BadDataError as error:
-        found.broken(name, f"has a result, but its image gives none ({error})")
+        findings.broken(name, f"has a result, but its image gives none ({error})")
         return
     flags = {flag.code for flag in derived.flags}
-    told_flags = {flag.code for flag in record.flags}
+    stored_flags = {flag.code for flag in record.flags}
     again = {key: getattr(derived, key) for key in _DERIVED}
     again["band"] = None if doubts_number(record.flags) else derived.band
     if "calibration" in _own(scan):
         again = {key: again[key] for key in ("suvr", "voi", "qc")} | _by_own_line(record)
-    elif code not in tau_tracers() and not flags <= told_flags:
-        found.differ(name, "flags", sorted(told_flags), sorted(flags), _FROM_IMAGE)
+    elif code not in tau_tracers() and not flags <= stored_flags:
+        findings.differ(name, "flags", sorted(stored_flags), sorted(flags), _FROM_IMAGE)
     if partly:  # zeros on disk are zeros that were measured, or nothing measured: noise differs
         again = {key: again[key] for key in ("suvr", "voi", "centiloid", "centiloids")}
     for key, value in again.items():
         tolerance = CENTILOIDS if key.startswith("centiloid") else SAME_ARRAY
         own = plain(getattr(record, key))
-        for where, told, other in unlike(own, plain(value), tolerance, key):
-            found.differ(name, where, told, other, _FROM_IMAGE)
+        for where, stored, other in unlike(own, plain(value), tolerance, key):
+            findings.differ(name, where, stored, other, _FROM_IMAGE)
     if record.version == __version__:  # limits may differ between versions
         own, value = plain(record.verdicts), plain(judged(record).verdicts)
-        for where, told, other in unlike(own, value, SAME_ARRAY, "verdicts"):
-            found.differ(name, where, told, other, "by the numbers of the record")
-    _check_brain(scan, found)
-    found.files[name] = How.NUMBERS
+        for where, stored, other in unlike(own, value, SAME_ARRAY, "verdicts"):
+            findings.differ(name, where, stored, other, "by the numbers of the record")
+    _check_brain(scan, findings)
+    findings.files[name] = How.NUMBERS
 
 
 def _by_own_line(record: ScanRecord) -> dict[str, Any]:
@@ -176,16 +176,18 @@ def _by_own_line(record: ScanRecord) -> dict[str, Any]:
     return {"centiloid": line.slope * ratio + line.intercept}
 
 
-def _check_brain(scan: StoredScan, found: Findings) -> None:
+def _check_brain(scan: StoredScan, findings: Findings) -> None:
     if scan.normalisation == "pet" or "brain_ml" not in scan.record.qc:
         return
     mask = load_volume(output_path(scan.output_dir, "mask", dict(t1w_entities(scan.record))))
     volume = float((np.asarray(mask.data) > 0).sum()) * mask.grid.voxel_volume / 1000
-    for where, told, other in unlike(scan.record.qc["brain_ml"], volume, SAME_ARRAY, "qc.brain_ml"):
-        found.differ(scan.record.path, where, told, other, "by the brain mask")
+    for where, stored, other in unlike(
+        scan.record.qc["brain_ml"], volume, SAME_ARRAY, "qc.brain_ml"
+    ):
+        findings.differ(scan.record.path, where, stored, other, "by the brain mask")
 
 
-def _check_tables(scan: StoredScan, pet: Volume, found: Findings) -> None:
+def _check_tables(scan: StoredScan, pet: Volume, findings: Findings) -> None:
     """Atlas tables on the template."""
     processing = scan.processing
     scene = template_scene(_tissues(scan))
@@ -203,27 +205,27 @@ def _check_tables(scan: StoredScan, pet: Volume, found: Findings) -> None:
         name = scan.table(atlas)
         if name not in scan.outputs:
             continue
-        told = read_rows(scan.output_dir / name)
-        rows = _rows(whole.columns[atlas], holes.columns[atlas], told)
+        stored = read_rows(scan.output_dir / name)
+        rows = _rows(whole.columns[atlas], holes.columns[atlas], stored)
         for row in rows:
             row.pop("z", None)  # needs the norms of the user
             for column in [key for key in row if own_line and key.startswith("centiloid_")]:
                 row.pop(column)
         names = [str(row["name"]) for row in rows]
-        for where, one, other in unlike_cells(told, rows, names, tolerances):
-            found.differ(name, where, one, other, _FROM_IMAGE)
-        found.files[name] = How.NUMBERS
+        for where, one, other in unlike_cells(stored, rows, names, tolerances):
+            findings.differ(name, where, one, other, _FROM_IMAGE)
+        findings.files[name] = How.NUMBERS
 
 
 def _rows(
     whole: Mapping[str, list[Any]],
     holes: Mapping[str, list[Any]],
-    told: Sequence[Mapping[str, Any]],
+    stored: Sequence[Mapping[str, Any]],
 ) -> list[dict[str, Any]]:
     """Rows with zeros taken as measured where the table says that all of a region was."""
     rows = []
     for place in range(len(whole["name"])):
-        full = place < len(told) and told[place].get("coverage") in ("1.0", "1")
+        full = place < len(stored) and stored[place].get("coverage") in ("1.0", "1")
         columns = whole if full else holes
         rows.append({name: values[place] for name, values in columns.items()})
     return rows
@@ -251,7 +253,7 @@ def _tolerances(processing: Processing) -> dict[str, Tolerance]:
     return columns
 
 
-def _check_ratios(scan: StoredScan, found: Findings) -> None:
+def _check_ratios(scan: StoredScan, findings: Findings) -> None:
     """Ratio and Centiloid images, voxel by voxel, in every space."""
     pets: dict[str, Volume] = {}
     for name in scan.outputs:
@@ -278,7 +280,7 @@ def _check_ratios(scan: StoredScan, found: Findings) -> None:
                 expected = centiloid_image(expected, line.slope, line.intercept)
             else:
                 continue
-        _compare_voxels(scan.output_dir / name, name, expected, pets[pet].data == 0, found)
+        _compare_voxels(scan.output_dir / name, name, expected, pets[pet].data == 0, findings)
 
 
 def _own(scan: StoredScan) -> set[str]:
@@ -288,27 +290,31 @@ def _own(scan: StoredScan) -> set[str]:
 
 
 def _compare_voxels(
-    path: Path, name: str, expected: NDArray[np.float32], empty: NDArray[np.bool_], found: Findings
+    path: Path,
+    name: str,
+    expected: NDArray[np.float32],
+    empty: NDArray[np.bool_],
+    findings: Findings,
 ) -> None:
     """Compare an image with what it should be; where the PET has nothing it may be zero."""
-    told = _values(load_volume(path, ndim=3))
-    if told.shape != expected.shape:
-        found.differ(name, "shape", told.shape, expected.shape, "by the PET")
+    stored = _values(load_volume(path, ndim=3))
+    if stored.shape != expected.shape:
+        findings.differ(name, "shape", stored.shape, expected.shape, "by the PET")
         return
-    near = np.abs(told - expected) <= _VOXEL.relative * np.abs(expected) + 100 * _VOXEL.absolute
-    wrong = np.argwhere(~(near | (empty & (told == 0))))
+    near = np.abs(stored - expected) <= _VOXEL.relative * np.abs(expected) + 100 * _VOXEL.absolute
+    wrong = np.argwhere(~(near | (empty & (stored == 0))))
     if len(wrong):
         first = tuple(wrong[0].tolist())
         where = f"voxel {first} ({len(wrong)} voxels in all)"
-        found.differ(name, where, float(told[first]), float(expected[first]), "by the PET")
-    found.files[name] = How.NUMBERS
+        findings.differ(name, where, float(stored[first]), float(expected[first]), "by the PET")
+    findings.files[name] = How.NUMBERS
 
 
 def _reference_mean(scan: StoredScan, reference: str, space: str) -> float | None:
     """Mean uptake of a reference region in a space, from the tables of the scan."""
     if space.startswith("_space-MNI"):
-        told = scan.record.reference_uptake.get(reference)
-        return scan.record.uptake(reference) if told is None else told.mean
+        stored = scan.record.reference_uptake.get(reference)
+        return scan.record.uptake(reference) if stored is None else stored.mean
     name = scan.table("Centiloid", space)
     if name not in scan.outputs:
         return None
@@ -319,7 +325,7 @@ def _reference_mean(scan: StoredScan, reference: str, space: str) -> float | Non
         return None
 
 
-def _check_position(scan: StoredScan, found: Findings) -> None:
+def _check_position(scan: StoredScan, findings: Findings) -> None:
     """The transforms as ITK text say what the JSON says."""
     matrix = scan.position()
     for key, moving in (("xfm", np.linalg.inv(matrix)), ("xfm_inverse", matrix)):
@@ -327,10 +333,10 @@ def _check_position(scan: StoredScan, found: Findings) -> None:
         if name not in scan.outputs:
             continue
         expected = itk_affine_text(moving).split()
-        told = path.read_text("utf-8").split()
-        for where, one, other in unlike(told, expected, Tolerance(1e-9, 1e-9), "matrix"):
-            found.differ(name, where, one, other, "by T1wToPet of its JSON")
-        found.files[name] = How.NUMBERS
+        stored = path.read_text("utf-8").split()
+        for where, one, other in unlike(stored, expected, Tolerance(1e-9, 1e-9), "matrix"):
+            findings.differ(name, where, one, other, "by T1wToPet of its JSON")
+        findings.files[name] = How.NUMBERS
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
