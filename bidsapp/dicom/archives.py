@@ -83,7 +83,7 @@ def unpack(archive: Path, target: Path) -> list[str]:
     StorageError
         The disk is full.
     """
-    told = []
+    problems = []
     with _told(archive, target):
         budget = _Budget(archive)
         for inner in filter(is_packed, _unpack(archive, target, budget)):
@@ -99,14 +99,14 @@ def unpack(archive: Path, target: Path) -> list[str]:
             except BombError:
                 raise
             except BadDataError as error:
-                told.append(f"{archive.name}: {error}")
+                problems.append(f"{archive.name}: {error}")
                 continue
             inner.unlink()
             if deeper:
-                told.append(
+                problems.append(
                     f"{archive.name}: holds archives inside archives inside it; unpack it yourself"
                 )
-    return told
+    return problems
 
 
 def _unpack(archive: Path, target: Path, budget: _Budget) -> list[Path]:

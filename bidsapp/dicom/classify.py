@@ -265,10 +265,10 @@ def _contrast_problem(header: Header) -> str | None:
     ):
         return None
     tags = ("InversionTime",) if _is_prepared(header) else ("FlipAngle",)
-    told = ", ".join(
+    contrasts = ", ".join(
         f"{tag_name(tag)} {_known(header, tag):g}" for tag in (*tags, "RepetitionTime")
     )
-    return f"{told}: white matter is not brighter than cortex, so it is not a T1w"
+    return f"{contrasts}: white matter is not brighter than cortex, so it is not a T1w"
 
 
 def _contrast(header: Header) -> float | None:

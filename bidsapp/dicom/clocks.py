@@ -179,13 +179,13 @@ def zone_of_series(
         (_ACQUIRED, "AcquisitionTime"),
         (_INJECTED, "RadiopharmaceuticalStartTime"),
     ):
-        if keyword in zoned and (found := _zone_between(header, keyword, clock)) is not None:
+        if keyword in zoned and (zone := _zone_between(header, keyword, clock)) is not None:
             own = zone_of_tag(header, keyword)
-            if found == own:
-                return found, None
-            return found, (
+            if zone == own:
+                return zone, None
+            return zone, (
                 f"{tag_name(keyword)} and {tag_name(clock)} say that times without a zone count in "
-                f"{_name(found)}, though {tag_name('TimezoneOffsetFromUTC')} does not say so"
+                f"{_name(zone)}, though {tag_name('TimezoneOffsetFromUTC')} does not say so"
             )
     own = zone_of_tag(header, zoned[0])
     if _ACQUIRED in zoned and _written_like_the_series(images):

@@ -183,8 +183,8 @@ def _clean_sidecar(job: Job, made: image.ConvertedImage, scrub: Scrubber) -> dic
     else:
         content = sidecar.pet_sidecar(job.pet, made.sidecar)
     findings = job.target.findings
-    told = (*job.remarks, *(f.message for f in findings), *made.remarks)
-    content["CentiPET"]["Remarks"] += told
+    remarks = (*job.remarks, *(f.message for f in findings), *made.remarks)
+    content["CentiPET"]["Remarks"] += remarks
     content["CentiPET"]["Flags"] += [
         {"code": f.code, "message": f.message}
         for f in findings

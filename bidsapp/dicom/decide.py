@@ -238,15 +238,15 @@ class _Desk:
         """Work out tracer and times of a PET; tell if it is wanted and why."""
         header = series.header
         stated = self.metadata.find(labels.participant, series.uid)
-        found = find_tracer(header, stated, self.dicom.tracer)
-        if found is None:
+        named = find_tracer(header, stated, self.dicom.tracer)
+        if named is None:
             return False, _OTHER_TRACER
-        tracer, tracer_source = found
+        tracer, tracer_source = named
         frames = _checked_frames(series)
         clock = scan_clock(series, frames, stated.injection, stated.times)
         times = time_model(clock)
         doubts = disagreement(header, tracer), check_half_life(header, tracer)
-        told = tuple(filter(None, doubts))
+        remarks = tuple(filter(None, doubts))
         lossy = lossy_compression(series.images)
         findings = tuple(filter(None, (*verdict.findings, second_injection(header, tracer, stated),
                                        dose_doubt(header, stated.values),
@@ -263,14 +263,14 @@ class _Desk:
             units_source=units_source,
             carried=read_sidecar(header.path) if is_volume(header.path) else {},
             findings=findings,
-            remarks=told,
+            remarks=remarks,
         )
         pet_sidecar(facts, {})  # a value it cannot do without is an error now, not later
         scan = PetScan(series, labels.participant, labels.session, tracer.code, times)
         self.pets.append(SeriesPart(scan, clock, frames, (factor,) * len(frames), half_life_s))
         self._facts[series.key] = facts
         what = f"{times.kind} {tracer.code} PET"
-        doubtful = (*times.remarks, *(finding.message for finding in findings), *told)
+        doubtful = (*times.remarks, *(finding.message for finding in findings), *remarks)
         words = [in_words_of(header.path, text) for text in doubtful]
         return True, "; ".join([verdict.reason, what, *words])
 
@@ -285,8 +285,8 @@ class _Desk:
             try:
                 scans.append(self._want(chain))
             except Exception as error:  # a fault of ours in one scan must not stop the others
-                told = isinstance(error, CentipetError)
-                reason = str(error) if told else unexpected(error)
+                expected = isinstance(error, CentipetError)
+                reason = str(error) if expected else unexpected(error)
                 for part in chain:
                     reason = without_file_name(reason, part.scan.series.images)
                     self._change(part.scan.series.key, decision=FAILED, reason=reason)
@@ -296,11 +296,11 @@ class _Desk:
         """Note how to convert the parts of one scan; return the scan."""
         whole = joined(chain) if len(chain) > 1 else chain[0]
         series, times = whole.scan.series, whole.scan.times
-        told = dict.fromkeys(times.notes)
+        remarks = dict.fromkeys(times.notes)
         lost: dict[Flag, None] = {}
         for part in chain:
             own, n_whole = part.scan.series, len(whole.frames)
-            told |= dict.fromkeys(count_remarks(own, part.frames, n_whole))
+            remarks |= dict.fromkeys(count_remarks(own, part.frames, n_whole))
             lost |= dict.fromkeys(missing_parts(own.header, part.frames, part.scan.times, n_whole))
         facts = self._facts[series.key]
         facts = replace(
@@ -308,13 +308,13 @@ class _Desk:
             clock=whole.clock,
             times=times,
             findings=(*facts.findings, *lost),
-            remarks=(*facts.remarks, *told),
+            remarks=(*facts.remarks, *remarks),
         )
         self._wanted[series.key] = partial(
             Job, series, whole.frames, pet=facts, factors=whole.factors
         )
         self._joined |= {part.scan.series.key: series.key for part in chain[1:]}
-        said = [*told, *(flag.message for flag in lost)]
+        said = [*remarks, *(flag.message for flag in lost)]
         self._change(series.key, reason="; ".join([self.rows[series.key].reason, *said]))
         return whole.scan
 
@@ -331,9 +331,12 @@ class _Desk:
         self.t1ws.append(
             T1wScan(series, labels.participant, labels.session, moment, verdict.findings)
         )
-        told = (*series.header.texts("Remark"), *filter(None, [lossy_compression(series.images)]))
-        self._wanted[series.key] = partial(Job, series, frames, remarks=told)
-        return True, "; ".join([verdict.reason, *told])
+        remarks = (
+            *series.header.texts("Remark"),
+            *filter(None, [lossy_compression(series.images)]),
+        )
+        self._wanted[series.key] = partial(Job, series, frames, remarks=remarks)
+        return True, "; ".join([verdict.reason, *remarks])
 
     def _note(
         self, series: Series, labels: identity.Labels, kind: str, decision: str, reason: str

@@ -89,10 +89,10 @@ def copies_in(series: Series) -> list[tuple[Header, Header]]:
 
 def _by_description(series: Series) -> dict[_Description, list[Header]]:
     """Images of a series by position and by what tells frames apart."""
-    found = defaultdict(list)
+    places = defaultdict(list)
     for position, image in zip(series.positions(), series.images, strict=True):
-        found[float(position), tuple(image.plain(tag) for tag in _COPY_TAGS)].append(image)
-    return found
+        places[float(position), tuple(image.plain(tag) for tag in _COPY_TAGS)].append(image)
+    return places
 
 
 def _refuse_woven(series: Series, frames: tuple[Frame, ...]) -> None:
@@ -128,14 +128,14 @@ def _moments(frames: tuple[Frame, ...]) -> dict[str, NDArray[np.float64]]:
     half_ms = min(durations) / 2
     began, zone = beginning(images[0]), zone_of(images[0])
     starts = [_seconds(acquired(image, zone, began=began)) for image in images]
-    told: dict[str, tuple[list[float | None], float]] = {
+    values_of: dict[str, tuple[list[float | None], float]] = {
         "AcquisitionTime": (starts, half_ms / 1000),
         "FrameReferenceTime": ([image.number("FrameReferenceTime") for image in images], half_ms),
         "DecayFactor": ([image.number("DecayFactor") for image in images], _SAME_DECAY),
     }
     return {
         keyword: snapped(np.array(values, float), tolerance).reshape(len(frames), -1)
-        for keyword, (values, tolerance) in told.items()
+        for keyword, (values, tolerance) in values_of.items()
         if None not in values
     }
 

@@ -212,12 +212,12 @@ def read_headers(path: Path) -> list[Header]:
 @lru_cache
 def _tags(*groups: str) -> dict[int, tuple[str, str]]:
     """Tag -> (keyword, VR) of the keywords that ``[tags]`` lists under ``groups``."""
-    found = {}
+    known = {}
     for keyword in (keyword for group in groups for keyword in tables()["tags"][group]):
         tag = tag_for_keyword(keyword)
         assert tag is not None, keyword
-        found[int(tag)] = keyword, dictionary_VR(tag)
-    return found
+        known[int(tag)] = keyword, dictionary_VR(tag)
+    return known
 
 
 def headers_of(dataset: Dataset, path: Path) -> list[Header]:
@@ -243,15 +243,15 @@ def headers_of(dataset: Dataset, path: Path) -> list[Header]:
 
 def _functional_groups(group: Dataset) -> Values:
     """Tags inside the sequences of a functional group, at any depth; of the first item each."""
-    found = _radiopharmaceutical(group)  # here in files converted from single images
+    values = _radiopharmaceutical(group)  # here in files converted from single images
     for element in group:
         if element.VR != "SQ" or not element.value:
             continue
         item = element.value[0]
         if element.keyword == "MeasurementUnitsCodeSequence":
-            found["MeasurementUnits"] = (str(item.get("CodeValue", "")),)
-        found |= _texts(item, "instance", "series", "enhanced") | _functional_groups(item)
-    return found
+            values["MeasurementUnits"] = (str(item.get("CodeValue", "")),)
+        values |= _texts(item, "instance", "series", "enhanced") | _functional_groups(item)
+    return values
 
 
 def _classic(values: Values, number: int) -> Values:
@@ -281,7 +281,7 @@ def _classic(values: Values, number: int) -> Values:
 
 def _private(dataset: Dataset) -> Values:
     """Values of the private elements in ``[[tags.private]]``."""
-    found: Values = {}
+    values: Values = {}
     groups = {tag.group for tag in dataset.keys()}  # noqa: SIM118
     for row in tables()["tags"]["private"]:
         if row["group"] not in groups:
@@ -291,10 +291,10 @@ def _private(dataset: Dataset) -> Values:
         except KeyError:
             continue
         if tag in dataset:
-            found[row["keyword"]] = tuple(
+            values[row["keyword"]] = tuple(
                 str(v).strip(_PADDING) for v in _values(dataset, tag, "DT")
             )
-    return found
+    return values
 
 
 def _radiopharmaceutical(dataset: Dataset) -> Values:
@@ -302,13 +302,13 @@ def _radiopharmaceutical(dataset: Dataset) -> Values:
     items = dataset.get(_RADIOPHARMACEUTICAL)
     if not items or not isinstance(items[0], Dataset):
         return {}
-    found, *others = (_one_radiopharmaceutical(item) for item in items if isinstance(item, Dataset))
+    first, *others = (_one_radiopharmaceutical(item) for item in items if isinstance(item, Dataset))
     names = [
         " ".join(other.get("Radiopharmaceutical", other.get("RadiopharmaceuticalCodeMeaning", ())))
         for other in others
-        if other and other != found
+        if other and other != first
     ]
-    return found | (
+    return first | (
         {"OtherRadiopharmaceuticals": tuple(n or "unnamed" for n in names)} if names else {}
     )
 
@@ -320,13 +320,13 @@ def _one_radiopharmaceutical(item: Dataset) -> Values:
 
 def _code_meanings(dataset: Dataset, group: str) -> Values:
     """First meaning in each of the sequences of codes that ``[tags]`` lists under ``group``."""
-    found = {}
+    names = {}
     for sequence, name in tables()["tags"][group].items():
         codes = dataset.get(sequence)
         if codes and isinstance(codes[0], Dataset):
             meaning = _texts(codes[0], "code").get("CodeMeaning", ())
-            found.update({name: meaning} if meaning else {})
-    return found
+            names.update({name: meaning} if meaning else {})
+    return names
 
 
 def _person_names(dataset: Dataset) -> Iterator[str]:
@@ -344,14 +344,14 @@ def _person_names(dataset: Dataset) -> Iterator[str]:
 def _texts(dataset: Dataset, *groups: str) -> Values:
     """Keyword -> values as stripped text, of the non-empty elements listed under ``groups``."""
     known = _tags(*groups)
-    found = {}
+    texts_by_keyword = {}
     for tag in dataset.keys():  # noqa: SIM118  a Dataset iterates over elements, not tags
         keyword, vr = known.get(int(tag), ("", ""))
         if keyword:
             texts = tuple(str(item).strip(_PADDING) for item in _values(dataset, tag, vr))
             if any(texts):
-                found[keyword] = texts
-    return found
+                texts_by_keyword[keyword] = texts
+    return texts_by_keyword
 
 
 def _values(dataset: Dataset, tag: BaseTag, vr: str) -> Iterable[Any]:

@@ -151,8 +151,8 @@ class _Evidence:
         self._headers = headers
         self._issued = _issued(headers)
         names = [_name(header) for header in headers]
-        told = _names_of_many(headers, names, self._issued)
-        self.own_names = ["" if name in told else name for name in names]
+        shared = _names_of_many(headers, names, self._issued)
+        self.own_names = ["" if name in shared else name for name in names]
         studies = [(header.text("StudyInstanceUID"),) for header in headers]
         numbers = [(header.text("PatientID"),) for header in headers]
         self._names = _completed(numbers, _completed(studies, self.own_names))
@@ -217,13 +217,13 @@ def _names_of_many(headers: Sequence[Header], names: Sequence[str], issued: set[
     known: dict[str, set[tuple[str, str]]] = defaultdict(set)
     for header, name in zip(headers, names, strict=True):
         number = header.text("PatientID").upper()
-        found = {
+        items = {
             "birth": _birth(header),
             "sex": header.text("PatientSex"),
             "number": number if number in issued else "",
         }
-        known[name] |= {item for item in found.items() if item[1]}
-    return {name for name, found in known.items() if len(found) > len(dict(found))}
+        known[name] |= {item for item in items.items() if item[1]}
+    return {name for name, items in known.items() if len(items) > len(dict(items))}
 
 
 def _birth(header: Header) -> str:
@@ -246,8 +246,8 @@ def _is_removed(header: Header) -> bool:
 def _split(keys: Sequence[Person], values: Sequence[str]) -> list[Person]:
     """Make several persons of a key that comes with several values."""
     known = _values_by_key(keys, values)
-    told = zip(keys, _completed(keys, values), strict=True)
-    return [(*key, value) if len(known[key]) > 1 else key for key, value in told]
+    completed = zip(keys, _completed(keys, values), strict=True)
+    return [(*key, value) if len(known[key]) > 1 else key for key, value in completed]
 
 
 def _completed(keys: Sequence[Person], values: Sequence[str]) -> list[str]:
@@ -299,18 +299,18 @@ def doubts(headers: Sequence[Header], persons: Sequence[Person]) -> dict[Person,
         by_person[person].append(header)
         if not is_volume(header.path):
             by_number[header.text("PatientID").upper()].add(person)
-    found: dict[Person, list[str]] = defaultdict(list)
+    doubts: dict[Person, list[str]] = defaultdict(list)
     for number, people in by_number.items():
         for person in people if len(people) > 1 else ():
-            found[person].append(_SPLIT if number in issued else _NO_IDENTIFIER)
+            doubts[person].append(_SPLIT if number in issued else _NO_IDENTIFIER)
     for person, group in by_person.items():
         texts = {
             header.text(key).upper() for header in group for key in ("PatientID", "PatientName")
         }
         studies = {header.text("StudyInstanceUID") for header in group} - {""}
         if len(studies) > 1 and not texts & issued and not any(map(_confirms, group)):
-            found[person].append(_WEAK)
-    return {person: tuple(dict.fromkeys(texts)) for person, texts in found.items()}
+            doubts[person].append(_WEAK)
+    return {person: tuple(dict.fromkeys(texts)) for person, texts in doubts.items()}
 
 
 def mismatch(headers: Iterable[Header]) -> str | None:
@@ -347,11 +347,11 @@ def _height_m(header: Header) -> float | None:
 
 def same_people(headers: Sequence[Header], labels: Sequence[Labels]) -> set[str]:
     """Participants that share name and birth date with another: maybe one with two identifiers."""
-    found: dict[tuple[str, str], set[str]] = defaultdict(set)
+    holders: dict[tuple[str, str], set[str]] = defaultdict(set)
     for header, label in zip(headers, labels, strict=True):
         if (name := _name(header)) and _confirms(header):
-            found[name, _birth(header)].add(label.participant)
-    return {person for people in found.values() if len(people) > 1 for person in people}
+            holders[name, _birth(header)].add(label.participant)
+    return {person for people in holders.values() if len(people) > 1 for person in people}
 
 
 def pseudonym(person: Person) -> str:
@@ -383,12 +383,12 @@ def place(path: Path, roots: Sequence[Path]) -> str:
 def folder_labels(path: Path, roots: Sequence[Path]) -> tuple[str | None, str | None]:
     """Labels that the user gave by folder names ``sub-XX`` and ``ses-YY`` from a root on."""
     root = next(root for root in roots if path.is_relative_to(root))
-    found: dict[str, str] = {}
+    labels: dict[str, str] = {}
     for part in (root.name, *path.relative_to(root).parts[:-1]):
         if match := _FOLDER.fullmatch(part):
-            found[match[1]] = match[2]
+            labels[match[1]] = match[2]
     if is_volume(path):  # a BIDS name says it, too
         for part in path.name.split("_"):
             if match := _FOLDER.fullmatch(part):
-                found.setdefault(match[1], match[2])
-    return found.get("sub"), found.get("ses")
+                labels.setdefault(match[1], match[2])
+    return labels.get("sub"), labels.get("ses")

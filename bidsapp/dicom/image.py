@@ -284,8 +284,8 @@ def verify(image: nib.Nifti1Image, frames: Sequence[Frame], series: Series) -> N
     tolerance = [_VALUE_TOLERANCE * _largest(voxels[..., number]) for number in range(n_frames)]
     to_voxel = np.linalg.inv(image.affine)
     for plane in planes(frames):
-        found = _slice_at(voxels[..., plane.frame], to_voxel, plane.header)
-        difference = float(np.abs(found - plane.rescaled).max())
+        stored = _slice_at(voxels[..., plane.frame], to_voxel, plane.header)
+        difference = float(np.abs(stored - plane.rescaled).max())
         if not difference <= tolerance[plane.frame]:
             raise BadDataError(
                 f"{plane.header.path.name}: voxels differ from the DICOM pixels by "

@@ -173,14 +173,14 @@ def _by_injection(scans: list[PetScan]) -> list[list[PetScan]]:
     """Group scans of one injection; groups in time order."""
     groups: list[list[PetScan]] = []
     for scan in sorted(scans, key=lambda scan: (scan.times.injection, scan.series.key)):
-        found = (
+        matching = (
             group
             for group in groups
             if _same_time(scan, group[0])
             and scan.session == group[0].session
             and not any(_another_visit(scan, other) for other in group)
         )
-        if (group := next(found, None)) is not None:
+        if (group := next(matching, None)) is not None:
             group.append(scan)
         else:
             groups.append([scan])

@@ -214,9 +214,9 @@ def take_inventory(
     groups: dict[str, dict[str, Header]] = defaultdict(dict)
     shared: dict[str, Values] = {}
     n_seen = 0
-    for found in _read_all(files, nprocs):
+    for outcomes in _read_all(files, nprocs):
         n_told, n_seen = n_seen // _TOLD, min(n_seen + _CHUNK, len(files))
-        for outcome in found:
+        for outcome in outcomes:
             if isinstance(outcome, str):
                 broken.append(outcome)
             elif outcome is not None:

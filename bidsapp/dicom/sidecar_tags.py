@@ -204,13 +204,13 @@ def _decay(sidecar: Mapping[str, Any]) -> tuple[Values, tuple[str, ...]]:
     doubts: tuple[str, ...] = ()
     if zero is not None and seconds is not None:
         try:
-            seconds, found = decay_reference(
+            seconds, flags = decay_reference(
                 seconds,
                 clock_seconds(sidecar.get("TimeZero")),
                 _seconds(sidecar.get("InjectionStart")) or 0.0,
                 _span(sidecar),
             )
-            doubts = tuple(finding.message.rstrip(".") for finding in found)
+            doubts = tuple(finding.message.rstrip(".") for finding in flags)
             return moment_tag("DecayCorrection", zero + timedelta(seconds=seconds)), doubts
         except BadDataError as error:
             doubts = (f"{error}: it was ignored",)

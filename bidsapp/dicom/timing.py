@@ -277,10 +277,10 @@ def _stated_zero(
         return clock.stated or datetime(_NO_DATE, 1, 2), None
     injection = by_header[0] - timedelta(seconds=first_s)
     try:
-        found, tag, _ = _injection(clock, by_header)
+        by_tag, tag, _ = _injection(clock, by_header)
     except BadDataError:
         return injection, None
-    said = (by_header[0] - found) / _SECOND
+    said = (by_header[0] - by_tag) / _SECOND
     if abs(said - first_s) < _NOTED_S:
         return injection, None
     return injection, f"by {tag} the scan would start {said:g} s after the injection"
@@ -343,12 +343,12 @@ def _frame_starts(clock: ScanClock) -> tuple[tuple[datetime, ...], str, tuple[st
     )
     if len(known) == len(frames) == len(set(known)):
         if better := _outvoted(clock, known):
-            told = (
+            remarks = (
                 f"{_ACQUISITION} of the frames contradicts {_REFERENCE} and (0054,1321) "
                 "DecayFactor, which agree: these placed the frames after the first",
             )
             placed = tuple(known[0] + timedelta(seconds=after) for after in better.starts_s)
-            return placed, f"{_REFERENCE}, confirmed by (0054,1321) DecayFactor", told
+            return placed, f"{_REFERENCE}, confirmed by (0054,1321) DecayFactor", remarks
         return tuple(known), _ACQUISITION, _off_series(clock, tuple(known))
     (series,) = _without_zeros([clock.series_start], known)
     if not known and series is None:
@@ -818,8 +818,8 @@ def _proven_reference(model: TimeModel, clock: ScanClock, named: str) -> TimeMod
     agreeing = (m for m in meant if implied and _agreeing(implied, m[0]) is not None)
     if implied is None:
         reference, source, remarks = _unproven_reference(model, clock, expected, source)
-    elif (found := next(agreeing, None)) is not None:
-        reference, source = found[0], f"{found[1]}, confirmed by (0054,1321) DecayFactor"
+    elif (moment := next(agreeing, None)) is not None:
+        reference, source = moment[0], f"{moment[1]}, confirmed by (0054,1321) DecayFactor"
     elif named == "ADMIN" and clock.stated is None:
         reference = expected
         remarks = (*remarks, _admin_remark(implied[0]))

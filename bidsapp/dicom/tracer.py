@@ -108,13 +108,13 @@ def second_injection(header: Header, tracer: Tracer, stated: Stated) -> Flag | N
 
 def _named(header: Header) -> dict[str, Tracer]:
     """Tag -> the amyloid tracer it names beyond doubt."""
-    found = {
+    named = {
         key: _in_description(header, key)
         if key in _DESCRIPTIONS
         else tracer_from_name(header.text(key))
         for key in _TAGS
     }
-    return {key: tracer for key, tracer in found.items() if tracer}
+    return {key: tracer for key, tracer in named.items() if tracer}
 
 
 def _in_description(header: Header, key: str) -> Tracer | None:

@@ -35,8 +35,8 @@ def known_words(text: str) -> str:
     return _HIDDEN_ONES.sub(HIDDEN, _tokens().sub(_shown, _ENCODED.sub(HIDDEN, text)))
 
 
-def _shown(found: re.Match[str]) -> str:
-    text = found[0]
+def _shown(match: re.Match[str]) -> str:
+    text = match[0]
     if text[0].isdigit():
         return text if _is_short_number(text) else HIDDEN
     if not text.isascii():

@@ -95,23 +95,23 @@ class Timeline:
     @property
     def measured(self) -> NDArray[np.bool_]:
         """Which intervals are frames, shape (E,)."""
-        found = np.zeros(len(self.edges_min) - 1, dtype=bool)
-        found[self.frame] = True
-        return found
+        seen = np.zeros(len(self.edges_min) - 1, dtype=bool)
+        seen[self.frame] = True
+        return seen
 
     @property
     def gaps_min(self) -> list[tuple[float, float]]:
         """Begin and end of every interval without frames after the first one."""
-        found: list[tuple[float, float]] = []
+        stretches: list[tuple[float, float]] = []
         for index in np.flatnonzero(~self.measured):
             begin, end = self.edges_min[index : index + 2]
             if index < self.frame[0]:
                 continue
-            if found and found[-1][1] == begin:
-                found[-1] = (found[-1][0], float(end))
+            if stretches and stretches[-1][1] == begin:
+                stretches[-1] = (stretches[-1][0], float(end))
             else:
-                found.append((float(begin), float(end)))
-        return found
+                stretches.append((float(begin), float(end)))
+        return stretches
 
 
 @dataclass(frozen=True)

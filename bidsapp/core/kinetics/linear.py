@@ -112,11 +112,11 @@ def mrtm(study: KineticStudy, t_star_min: float) -> Estimates:
     def fit(frames: _Frames) -> tuple[Values, Float64]:
         planes = np.broadcast_arrays(frames.input_integral, frames.integral, frames.reference)
         design = np.stack(planes, axis=-1)
-        found = _solve(design[:, late], frames.activity[:, late], study.weights[late])
-        g1, g2, g3 = found.T
+        solution = _solve(design[:, late], frames.activity[:, late], study.weights[late])
+        g1, g2, g3 = solution.T
         with np.errstate(divide="ignore", invalid="ignore"):
             values = {"R1": g3, "k2": g1, "k2_prime": g1 / g3, "BPND": -g1 / g2 - 1}
-        return values, np.where(late, np.einsum("rtk,rk->rt", design, found), np.nan)
+        return values, np.where(late, np.einsum("rtk,rk->rt", design, solution), np.nan)
 
     return _estimated(study, fit)
 
@@ -148,11 +148,11 @@ def mrtm2(study: KineticStudy, k2_prime: float, t_star_min: float) -> Estimates:
     def fit(frames: _Frames) -> tuple[Values, Float64]:
         given = frames.input_integral + frames.reference / k2_prime
         design = np.stack(np.broadcast_arrays(given, frames.integral), axis=-1)
-        found = _solve(design[:, late], frames.activity[:, late], study.weights[late])
-        g1, g2 = found.T
+        solution = _solve(design[:, late], frames.activity[:, late], study.weights[late])
+        g1, g2 = solution.T
         with np.errstate(divide="ignore", invalid="ignore"):
             values = {"R1": g1 / k2_prime, "k2": g1, "BPND": -g1 / g2 - 1}
-        return values, np.where(late, np.einsum("rtk,rk->rt", design, found), np.nan)
+        return values, np.where(late, np.einsum("rtk,rk->rt", design, solution), np.nan)
 
     return _estimated(study, fit, k2_prime)
 

@@ -57,14 +57,14 @@ def fit_models(
     """
     first = srtm(study)
     given = global_k2_prime(first) if k2_prime is None else k2_prime
-    found: dict[KineticModel, Estimates] = {}
+    estimates: dict[KineticModel, Estimates] = {}
     problems: dict[KineticModel, str] = {}
     for model in models:
         try:
-            found[model] = _fit(study, model, first, given, t_star_min.get(model, 0.0))
+            estimates[model] = _fit(study, model, first, given, t_star_min.get(model, 0.0))
         except BadDataError as error:
             problems[model] = str(error)
-    return Fits(found, given, problems)
+    return Fits(estimates, given, problems)
 
 
 def _fit(

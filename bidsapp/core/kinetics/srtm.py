@@ -71,29 +71,29 @@ def srtm(study: KineticStudy) -> Estimates:
     Estimates
         R1, k2, k2' and BPND with standard errors, by region.
     """
-    found = search_srtm(study)
-    r1, gain = found.amplitudes.T
-    k2 = gain + r1 * found.theta
-    reference, slope = study.reference, _slope(study.reference.convolved, found.theta)
-    wash = reference.convolved(_safe(found.theta))
-    theta = found.theta[:, None]
+    fit = search_srtm(study)
+    r1, gain = fit.amplitudes.T
+    k2 = gain + r1 * fit.theta
+    reference, slope = study.reference, _slope(study.reference.convolved, fit.theta)
+    wash = reference.convolved(_safe(fit.theta))
+    theta = fit.theta[:, None]
     columns = [
         reference.means - theta * wash,
         wash,
         gain[:, None] * slope - r1[:, None] * wash,
     ]
     jacobian = study.scaled(np.stack(columns, axis=1)).swapaxes(1, 2)
-    zero, one = np.zeros(len(k2)), np.ones(len(k2))
+    zeros, ones = np.zeros(len(k2)), np.ones(len(k2))
     with np.errstate(divide="ignore", invalid="ignore"):
         gradients = _rows(
-            [one, zero, zero],
-            [zero, one, zero],
-            [-k2 / r1**2, 1 / r1, zero],
-            [zero, 1 / found.theta, -k2 / found.theta**2],
+            [ones, zeros, zeros],
+            [zeros, ones, zeros],
+            [-k2 / r1**2, 1 / r1, zeros],
+            [zeros, 1 / fit.theta, -k2 / fit.theta**2],
         )
-        values = {"R1": r1, "k2": k2, "k2_prime": k2 / r1, "BPND": k2 / found.theta - 1}
-    errors = standard_errors(jacobian, found.rss, gradients)
-    return _told(study, found, values, errors)
+        values = {"R1": r1, "k2": k2, "k2_prime": k2 / r1, "BPND": k2 / fit.theta - 1}
+    errors = standard_errors(jacobian, fit.rss, gradients)
+    return _reported(study, fit, values, errors)
 
 
 def srtm2(study: KineticStudy, k2_prime: float) -> Estimates:
@@ -109,22 +109,22 @@ def srtm2(study: KineticStudy, k2_prime: float) -> Estimates:
     Estimates
     """
     columns = one_column(study, k2_prime)
-    found = search(study, columns)
-    r1 = found.amplitudes[:, 0]
-    shape = columns(_safe(found.theta))[:, 0]
-    slope = r1[:, None] * _slope(lambda theta: columns(theta)[:, 0], found.theta)
+    fit = search(study, columns)
+    r1 = fit.amplitudes[:, 0]
+    shape = columns(_safe(fit.theta))[:, 0]
+    slope = r1[:, None] * _slope(lambda theta: columns(theta)[:, 0], fit.theta)
     jacobian = study.scaled(np.stack([shape, slope], axis=1)).swapaxes(1, 2)
-    zero, one = np.zeros(len(r1)), np.ones(len(r1))
+    zeros, ones = np.zeros(len(r1)), np.ones(len(r1))
     gradients = _rows(
-        [one, zero],
-        [k2_prime * one, zero],
-        [zero, zero],
-        [k2_prime / found.theta, -r1 * k2_prime / found.theta**2],
+        [ones, zeros],
+        [k2_prime * ones, zeros],
+        [zeros, zeros],
+        [k2_prime / fit.theta, -r1 * k2_prime / fit.theta**2],
     )
-    errors = standard_errors(jacobian, found.rss, gradients)
+    errors = standard_errors(jacobian, fit.rss, gradients)
     errors[:, 2] = np.nan  # given, not estimated
-    values = {"R1": r1, "k2": r1 * k2_prime, "k2_prime": k2_prime * one}
-    return _told(study, found, values | {"BPND": r1 * k2_prime / found.theta - 1}, errors)
+    values = {"R1": r1, "k2": r1 * k2_prime, "k2_prime": k2_prime * ones}
+    return _reported(study, fit, values | {"BPND": r1 * k2_prime / fit.theta - 1}, errors)
 
 
 def search_srtm(study: KineticStudy) -> Search:
@@ -141,7 +141,7 @@ def search_srtm(study: KineticStudy) -> Search:
     return search(study, two_columns(study))
 
 
-def response(study: KineticStudy, found: Search) -> Float64:
+def response(study: KineticStudy, fit: Search) -> Float64:
     """How SRTM's fit over every interval follows a change of every frame, shape (R, E, T).
 
     ``J (J'WJ)^-1 J'W`` of the linearised model: what a frame has to say of a break in the study.
@@ -149,14 +149,14 @@ def response(study: KineticStudy, found: Search) -> Float64:
     Parameters
     ----------
     study : Study
-    found : of `search_srtm`
+    fit : of `search_srtm`
 
     Returns
     -------
     ndarray, shape (R, E, T)
     """
-    wash = study.reference.convolved(_safe(found.theta))
-    slope = found.amplitudes[:, 1, None] * _slope(study.reference.convolved, found.theta)
+    wash = study.reference.convolved(_safe(fit.theta))
+    slope = fit.amplitudes[:, 1, None] * _slope(study.reference.convolved, fit.theta)
     means = np.broadcast_to(study.reference.means, wash.shape)
     columns = np.nan_to_num(np.stack([means, wash, slope], axis=-1))
     root = np.sqrt(study.weights)
@@ -166,7 +166,7 @@ def response(study: KineticStudy, found: Search) -> Float64:
     return np.asarray(columns @ np.linalg.pinv(weighted, rcond=1e-7) * root)
 
 
-def global_k2_prime(found: Estimates) -> float:
+def global_k2_prime(estimates: Estimates) -> float:
     """One k2' of the reference tissue from those of the regions, per minute.
 
     The median weighted by the inverse variances, so that regions that do not determine it (R1 near
@@ -174,14 +174,14 @@ def global_k2_prime(found: Estimates) -> float:
 
     Parameters
     ----------
-    found : Estimates
+    estimates : Estimates
         Of `srtm`.
 
     Returns
     -------
     float
     """
-    values, errors = found.values["k2_prime"], found.errors["k2_prime"]
+    values, errors = estimates.values["k2_prime"], estimates.errors["k2_prime"]
     usable = np.isfinite(values) & np.isfinite(errors) & (values > 0)
     if not usable.any():
         return float("nan")
@@ -338,14 +338,14 @@ def _rows(*rows: list[Float64]) -> Float64:
     return np.stack([np.stack(row, axis=-1) for row in rows], axis=1)
 
 
-def _told(
-    study: KineticStudy, found: Search, values: dict[str, Float64], errors: Float64
+def _reported(
+    study: KineticStudy, fit: Search, values: dict[str, Float64], errors: Float64
 ) -> Estimates:
     names = ("R1", "k2", "k2_prime", "BPND")
-    lost = ~np.isfinite(found.theta)
-    unknown = dict.fromkeys(("k2", "k2_prime"), lost | found.at_once)
-    told, unsure = {}, {}
+    lost = ~np.isfinite(fit.theta)
+    unknown = dict.fromkeys(("k2", "k2_prime"), lost | fit.at_once)
+    known, errors_known = {}, {}
     for index, name in enumerate(names):
-        told[name] = np.where(unknown.get(name, lost), np.nan, values[name])
-        unsure[name] = np.where(unknown.get(name, lost), np.nan, errors[:, index])
-    return estimates(told, unsure, found.fitted[:, study.timeline.frame])
+        known[name] = np.where(unknown.get(name, lost), np.nan, values[name])
+        errors_known[name] = np.where(unknown.get(name, lost), np.nan, errors[:, index])
+    return estimates(known, errors_known, fit.fitted[:, study.timeline.frame])

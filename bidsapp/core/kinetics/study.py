@@ -205,6 +205,6 @@ def standard_errors(jacobian: Float64, rss: Float64, gradients: Float64) -> Floa
     # G (J'J)^-1 G' is the squared length of x where R' x = G', J = QR
     turned = np.swapaxes(gradients / size, 1, 2)
     roots = np.linalg.solve(np.swapaxes(triangle, 1, 2), turned)
-    found = np.sqrt((roots**2).sum(axis=1) * (rss / freedom)[:, None])
-    found[~apart] = np.inf
-    return np.asarray(found, dtype=np.float64)
+    errors = np.sqrt((roots**2).sum(axis=1) * (rss / freedom)[:, None])
+    errors[~apart] = np.inf
+    return np.asarray(errors, dtype=np.float64)
