@@ -56,6 +56,7 @@ _RECONSTRUCTION_FIELDS = (
     *("ReconMethodName", "ReconMethodParameterLabels", "ReconMethodParameterValues"),
     *("ReconFilterType", "ReconFilterSize", "AttenuationCorrection"),
 )
+_DOSE_FIELDS = ("InjectedRadioactivity", "InjectedRadioactivityUnits")
 # Dates could identify a person: tables of results have intervals instead.
 _DATE = re.compile(
     r"\d{4}-\d{1,2}-\d{1,2}(\D|$)|\d{1,2}[./]\d{1,2}[./]\d{2,4}$"
@@ -204,10 +205,10 @@ class RawDataset:
         dict
             ``participant`` and ``session``: columns of ``participants.tsv`` and ``sessions.tsv``
             as they stand there, None for ``n/a``, dates left out; ``acquisition``: fields of the
-            sidecar about scanner and reconstruction, empty when it cannot be read.
+            sidecar about scanner, dose and reconstruction, empty when it cannot be read.
         """
         sidecar = self.readable_sidecar(image)
-        told = (*_SCANNER_FIELDS, *_RECONSTRUCTION_FIELDS)
+        told = (*_SCANNER_FIELDS, *_DOSE_FIELDS, *_RECONSTRUCTION_FIELDS)
         return {
             "participant": _columns(self._participant_row(image)),
             "session": _columns(self._session_row(image)),

@@ -8,9 +8,9 @@ from datetime import datetime
 from typing import Any
 
 from bidsapp.data import read_table
-from bidsapp.group.tables import first_known
 from bidsapp.io.tsv import finite_number
 from bidsapp.record import ScanRecord
+from bidsapp.record.about import first_known
 
 Row = Mapping[str, Any]
 

@@ -8,8 +8,6 @@ nothing of the records; absent values are ``n/a``.
 from __future__ import annotations
 
 import copy
-import math
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -26,6 +24,7 @@ from bidsapp.group.regional import NOTHING, RegionalTables, Values
 from bidsapp.group.templates import template_flags
 from bidsapp.io.tsv import cell
 from bidsapp.record import ScanRecord, Status
+from bidsapp.record.about import age_of, reconstruction_of, scanner_of, sex_of, typed
 from bidsapp.settings import KineticModel
 
 Row = dict[str, Any]
@@ -39,13 +38,6 @@ _QC = (
     "gm_wm_contrast",
     "brain_ml",
 )
-
-# Columns of raw tables, in lower case, the likeliest first.
-_AGE = ("age", "age_at_scan", "age_years", "age_bl")
-_SEX = ("sex", "gender")
-# What BIDS lets people write for one thing.
-_SEXES = {"f": "F", "female": "F", "m": "M", "male": "M", "o": "O", "other": "O"}
-_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?")  # no 007: that is a name
 
 _TAU_COLUMNS = {"centaurz": tau_regions(), "centaur": ("universal",)}
 
@@ -123,14 +115,6 @@ def raw_columns(records: Iterable[ScanRecord]) -> dict[str, tuple[str, str]]:
             taken.add(own)
             found[own] = (table, name)
     return found
-
-
-def typed(text: str | None) -> str | int | float | None:
-    """Value of a cell of a raw table: a number where it is written as one."""
-    if text is None or not _NUMBER.fullmatch(text):
-        return text
-    value = int(text) if text.lstrip("-").isdigit() else float(text)
-    return value if math.isfinite(value) else text
 
 
 def voi_rows(records: Iterable[ScanRecord], regional: RegionalTables = NOTHING) -> Iterator[Row]:
@@ -273,73 +257,16 @@ def _centiloid_row(record: ScanRecord, cohort: Iterable[Flag], years: float | No
         "n_flags": len(flags),
         "fingerprint": record.fingerprint,
         "site": record.site,
-        "scanner": _scanner(record.acquisition),
-        "reconstruction": _reconstruction(record.acquisition),
-        "age": _age(first_known(record, _AGE)),
-        "sex": _sex(first_known(record, _SEX)),
+        "scanner": scanner_of(record),
+        "reconstruction": reconstruction_of(record),
+        "age": age_of(record),
+        "sex": sex_of(record),
         "years": years,
         "source": record.source,
         "t1w_source": record.t1w_source,
         "record": record.path,
         **dict.fromkeys(("rating", "raters", "rating_comment")),
     }
-
-
-def first_known(record: ScanRecord, names: Sequence[str]) -> str | None:
-    """First known value of any of some columns, the session's before the participant's."""
-    for row in (record.session, record.participant):
-        known = {name.lower(): value for name, value in row.items() if value is not None}
-        for name in names:
-            if name in known:
-                return known[name]
-    return None
-
-
-def _age(text: str | None) -> int | float | None:
-    """Age in years; BIDS lets ``89+`` stand for all that is above."""
-    value = typed(None if text is None else text.removesuffix("+"))
-    return None if isinstance(value, str) else value
-
-
-def _sex(text: str | None) -> str | None:
-    """Sex by one letter for what BIDS lets people write; other codes as they are."""
-    return None if text is None else _SEXES.get(text.lower(), text)
-
-
-def _scanner(acquisition: Mapping[str, Any]) -> str | None:
-    """Manufacturer and model, the manufacturer not twice."""
-    maker, model = (_plain(acquisition.get(k)) for k in ("Manufacturer", "ManufacturersModelName"))
-    if maker and model and model.lower().startswith(maker.lower()):
-        maker = None
-    return " ".join(part for part in (maker, model) if part) or None
-
-
-def _reconstruction(acquisition: Mapping[str, Any]) -> str | None:
-    """Method, its parameters, and the filter with its size."""
-    labels = acquisition.get("ReconMethodParameterLabels")
-    values = acquisition.get("ReconMethodParameterValues")
-    if not (isinstance(labels, list) and isinstance(values, list) and len(labels) == len(values)):
-        labels, values = [], []
-    pairs = [f"{_plain(k)} {_plain(v)}" for k, v in zip(labels, values, strict=True) if _plain(v)]
-    kind = _plain(acquisition.get("ReconFilterType"))
-    if kind and kind.lower() != "none":
-        size = _plain(acquisition.get("ReconFilterSize"))
-        kind = f"filter {kind} {size} mm" if size else f"filter {kind}"
-    elif kind:
-        kind = "no filter"
-    parts = [_plain(acquisition.get("ReconMethodName")), *pairs, kind]
-    return ", ".join(part for part in parts if part) or None
-
-
-def _plain(value: Any) -> str | None:
-    """Text of a field of a sidecar, of a list its different values; None for what says nothing."""
-    several = value if isinstance(value, list) else [value]
-    texts = dict.fromkeys(
-        f"{one:g}" if isinstance(one, int | float) else " ".join(str(one).split())
-        for one in several
-        if one is not None
-    )
-    return " ".join(text for text in texts if text.lower() not in ("", "n/a", "unknown")) or None
 
 
 def _dvr(record: ScanRecord, model: KineticModel) -> float | None:

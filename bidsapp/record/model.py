@@ -471,7 +471,7 @@ class ScanRecord(RecordPart):
     site : where it was scanned, as the raw dataset says
     acq_time : when, ISO 8601; only differences within a participant mean anything
     participant, session : columns of ``participants.tsv`` and ``sessions.tsv``, as they stand there
-    acquisition : fields of the raw sidecar about scanner and reconstruction
+    acquisition : fields of the raw sidecar about scanner, dose and reconstruction
     tracer, tracer_name : code as in ``trc-``; name as the raw data gave it
     window_start_min, window_end_min : what was averaged, minutes after injection
     tracer_window_min : what the tracer asks for, minutes after injection

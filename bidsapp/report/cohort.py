@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from bidsapp.data.tracers import tracers
 from bidsapp.record import ScanRecord, Status
+from bidsapp.record.about import scanner_of
 from bidsapp.report.methods import Methods, describe_records
 from bidsapp.report.render import count
 
@@ -68,7 +69,7 @@ def _scans(records: Sequence[ScanRecord], done: Sequence[ScanRecord]) -> str:
         f"{'was' if len(records) == 1 else 'were'} processed"
         + (f", {several} of them scanned at more than one session." if several else ".")
     ]
-    for what, of in (("Tracers", _tracer), ("Scanners", _scanner), ("Sites", _site)):
+    for what, of in (("Tracers", _tracer), ("Scanners", scanner_of), ("Sites", _site)):
         if listed := _counted(records, of):
             sentences.append(f"{what}: {listed}.")
     with_t1w = sum(record.method != "pet-only" for record in done)
@@ -109,12 +110,6 @@ def _quality(records: Sequence[ScanRecord], done: Sequence[ScanRecord]) -> str:
 def _tracer(record: ScanRecord) -> str | None:
     code = record.tracer or ""
     return tracers()[code].name if code in tracers() else record.tracer_name or record.tracer
-
-
-def _scanner(record: ScanRecord) -> str | None:
-    told = (record.acquisition.get(key) for key in ("Manufacturer", "ManufacturersModelName"))
-    words = [str(word) for word in told if word not in (None, "", "n/a")]
-    return " ".join(words) or None
 
 
 def _site(record: ScanRecord) -> str | None:

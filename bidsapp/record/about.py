@@ -1,0 +1,93 @@
+"""Who was scanned with what: the raw tables and the sidecar, as a record keeps them, in words."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from bidsapp.record.model import ScanRecord
+
+# Columns of raw tables, in lower case, the likeliest first.
+_AGE = ("age", "age_at_scan", "age_years", "age_bl")
+_SEX = ("sex", "gender")
+# What BIDS lets people write for one thing.
+_SEXES = {"f": "F", "female": "F", "m": "M", "male": "M", "o": "O", "other": "O"}
+_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?")  # no 007: that is a name
+
+
+def typed(text: str | None) -> str | int | float | None:
+    """Value of a cell of a raw table: a number where it is written as one."""
+    if text is None or not _NUMBER.fullmatch(text):
+        return text
+    value = int(text) if text.lstrip("-").isdigit() else float(text)
+    return value if math.isfinite(value) else text
+
+
+def first_known(record: ScanRecord, names: Sequence[str]) -> str | None:
+    """First known value of any of some columns, the session's before the participant's."""
+    for row in (record.session, record.participant):
+        known = {name.lower(): value for name, value in row.items() if value is not None}
+        for name in names:
+            if name in known:
+                return known[name]
+    return None
+
+
+def age_of(record: ScanRecord) -> int | float | None:
+    """Age in years; BIDS lets ``89+`` stand for all that is above."""
+    text = first_known(record, _AGE)
+    value = typed(None if text is None else text.removesuffix("+"))
+    return None if isinstance(value, str) else value
+
+
+def sex_of(record: ScanRecord) -> str | None:
+    """Sex by one letter for what BIDS lets people write; other codes as they are."""
+    text = first_known(record, _SEX)
+    return None if text is None else _SEXES.get(text.lower(), text)
+
+
+def scanner_of(record: ScanRecord) -> str | None:
+    """Manufacturer and model, the manufacturer not twice."""
+    told = record.acquisition
+    maker, model = (_plain(told.get(k)) for k in ("Manufacturer", "ManufacturersModelName"))
+    if maker and model and model.lower().startswith(maker.lower()):
+        maker = None
+    return " ".join(part for part in (maker, model) if part) or None
+
+
+def dose_of(record: ScanRecord) -> str | None:
+    """Injected activity in the unit that the sidecar states."""
+    parts = map(record.acquisition.get, ("InjectedRadioactivity", "InjectedRadioactivityUnits"))
+    dose, unit = map(_plain, parts)
+    return f"{dose} {unit or 'in no stated unit'}" if dose else None
+
+
+def reconstruction_of(record: ScanRecord) -> str | None:
+    """Method, its parameters, and the filter with its size."""
+    acquisition = record.acquisition
+    labels = acquisition.get("ReconMethodParameterLabels")
+    values = acquisition.get("ReconMethodParameterValues")
+    if not (isinstance(labels, list) and isinstance(values, list) and len(labels) == len(values)):
+        labels, values = [], []
+    pairs = [f"{_plain(k)} {_plain(v)}" for k, v in zip(labels, values, strict=True) if _plain(v)]
+    kind = _plain(acquisition.get("ReconFilterType"))
+    if kind and kind.lower() != "none":
+        size = _plain(acquisition.get("ReconFilterSize"))
+        kind = f"filter {kind} {size} mm" if size else f"filter {kind}"
+    elif kind:
+        kind = "no filter"
+    parts = [_plain(acquisition.get("ReconMethodName")), *pairs, kind]
+    return ", ".join(part for part in parts if part) or None
+
+
+def _plain(value: Any) -> str | None:
+    """Text of a field of a sidecar, of a list its different values; None for what says nothing."""
+    several = value if isinstance(value, list) else [value]
+    texts = dict.fromkeys(
+        f"{one:g}" if isinstance(one, int | float) else " ".join(str(one).split())
+        for one in several
+        if one is not None
+    )
+    return " ".join(text for text in texts if text.lower() not in ("", "n/a", "unknown")) or None
