@@ -232,15 +232,21 @@ def _composites(name: str, rows: Sequence[Region]) -> dict[str, tuple[int, ...]]
     found: dict[str, tuple[int, ...]] = {}
     for composite, entry in read_table("composites").get(name, {}).items():
         pattern = re.compile("|".join(f"(?:{one})" for one in entry["names"]))
-        found[composite] = tuple(p for p, row in enumerate(rows) if pattern.fullmatch(row.name))
+        within = [p for p, row in enumerate(rows) if pattern.fullmatch(row.name)]
+        found |= (
+            _sides(composite, within, rows) if entry.get("sides") else {composite: tuple(within)}
+        )
     names = {row.name for row in rows}
     for lobe in dict.fromkeys(row.lobe for row in rows if row.lobe != "n/a"):
-        within = [p for p, row in enumerate(rows) if row.lobe == lobe]
-        for suffix, sides in (("", "LRB"), ("_L", "L"), ("_R", "R")):
-            chosen = tuple(p for p in within if not suffix or rows[p].hemisphere in sides)
-            if chosen and f"{lobe}{suffix}" not in names:
-                found[f"{lobe}{suffix}"] = chosen
+        sides = _sides(lobe, [p for p, row in enumerate(rows) if row.lobe == lobe], rows)
+        found |= {name: chosen for name, chosen in sides.items() if chosen and name not in names}
     return found
+
+
+def _sides(name: str, places: Sequence[int], rows: Sequence[Region]) -> dict[str, tuple[int, ...]]:
+    """A composite of both sides, of the left and of the right."""
+    of = {side: tuple(p for p in places if rows[p].hemisphere == side) for side in "LR"}
+    return {name: tuple(places), **{f"{name}_{side}": chosen for side, chosen in of.items()}}
 
 
 # ------------------------------------------------------------------------ atlases from files
