@@ -8,6 +8,10 @@ from pathlib import Path
 from typing import Any
 
 TEMPLATE_SPACE = "MNI152NLin6Asym"
+TEMPLATE_REFERENCE = (
+    "https://templateflow.s3.amazonaws.com/tpl-MNI152NLin6Asym/"
+    "tpl-MNI152NLin6Asym_res-02_T1w.nii.gz"
+)
 
 
 class Level(StrEnum):

@@ -22,7 +22,7 @@ from bidsapp.io.atomic import write_text
 from bidsapp.io.hashes import file_hash
 from bidsapp.io.nifti import save_volume
 from bidsapp.io.tsv import line
-from bidsapp.settings import TEMPLATE_SPACE, AtlasChoice
+from bidsapp.settings import TEMPLATE_REFERENCE, TEMPLATE_SPACE, AtlasChoice
 
 
 def write_atlases(output_dir: Path, choices: Iterable[AtlasChoice], *, masks: bool) -> None:
@@ -57,6 +57,7 @@ def _write_regions(output_dir: Path, one: Atlas) -> None:
     content: dict[str, Any] = {
         "Description": f"Regions of {one.title}",
         "Resolution": "2 mm isotropic, the grid of the GAAIN volumes of interest",
+        "SpatialReference": TEMPLATE_REFERENCE,
         "CentiPET": {"Version": __version__, "Voxels": hashlib.sha256(data.tobytes()).hexdigest()},
     }
     if overlap:

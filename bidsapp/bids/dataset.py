@@ -129,6 +129,9 @@ def _source(output_dir: Path, bids_dir: Path) -> dict[str, Any]:
         link["SourceDatasets"] = [{"DOI": doi}]
     if isinstance(licence := raw.get("License"), str):
         link["License"] = licence
+    authors = raw.get("Authors")
+    if isinstance(authors, list) and authors and all(isinstance(one, str) for one in authors):
+        link["Authors"] = authors
     return link
 
 

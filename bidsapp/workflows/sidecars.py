@@ -27,14 +27,17 @@ from bidsapp.record.model import (
     ScanRecord,
 )
 from bidsapp.record.stages import planned_record
-from bidsapp.settings import TEMPLATE_SPACE, Processing
+from bidsapp.settings import TEMPLATE_REFERENCE, TEMPLATE_SPACE, Processing
 
 ANAT_IMAGES = ("t1w", "mask", "gm", "wm", "csf", "t1w_mni")
 SUVR_IMAGES = tuple(f"suvr_{region}" for region in REFERENCES)
 PVC_IMAGES = {method: f"pvc_{method}" for method in ("rbv", "iy", "mg")}
 PET_IMAGES = ("pet_native", "pet_t1w", "pet_mni", *SUVR_IMAGES)
 
-_ON_TEMPLATE = {"Resolution": "2 mm isotropic, the grid of the GAAIN volumes of interest"}
+_ON_TEMPLATE = {
+    "Resolution": "2 mm isotropic, the grid of the GAAIN volumes of interest",
+    "SpatialReference": TEMPLATE_REFERENCE,
+}
 
 
 @dataclass(frozen=True)
@@ -68,12 +71,13 @@ class Sidecars:
         on_t1w, on_template = self._uris(("t1w", "t1w_mni"), t1w.entities)
         content: dict[str, dict[str, Any]] = {
             "t1w": {"SkullStripped": False, "Sources": raw},
-            "mask": {"Type": "Brain", "Sources": raw},
+            "mask": {"Type": "Brain", "SpatialReference": own[0], "Sources": raw},
             "t1w_mni": {"SkullStripped": False, "Sources": own} | _ON_TEMPLATE,
             "warp": {"SpatialReference": on_template, "Sources": raw},
             "warp_inverse": {"SpatialReference": on_t1w, "Sources": raw},
         }
-        content |= {tissue: {"Sources": raw} for tissue in ("gm", "wm", "csf")}
+        tissue = {"SpatialReference": own[0], "Sources": raw}
+        content |= dict.fromkeys(("gm", "wm", "csf"), tissue)
         return {key: self._signed(value, *t1w.raw) for key, value in content.items()}
 
     def sources(self, t1w: T1wPlan) -> list[str]:
@@ -139,7 +143,7 @@ class Sidecars:
         """Sidecars by key of the kinetic parameters of a dynamic PET scan."""
         sources = self._uris(("pet_dynamic",), scan.entities) + self._transforms(scan)
         mean = self.pet(scan)["pet_mni"]
-        image = {key: mean[key] for key in ("TracerName", "TracerRadionuclide", "Resolution")}
+        image = {key: mean[key] for key in ("TracerName", "TracerRadionuclide", *_ON_TEMPLATE)}
         image |= {"SkullStripped": True, "Units": "unitless", "Sources": sources}
         image["ReferenceRegion"] = self.processing.kinetics_reference
         images = dict.fromkeys(map_keys(self.processing), self._signed(image, *_raw(scan)))
@@ -162,13 +166,15 @@ class Sidecars:
     def masks(self, scan: ScanPlan, space: str) -> dict[str, Any]:
         """JSON of the regions as images; those beside a T1w are the same for all its scans."""
         if scan.t1w is None or space == "pet":
-            image = ("pet_native",) if space == "pet" else ("pet_mni",)
-            sources = self._uris(image, scan.entities) + self._transforms(scan)
-            return self._signed({"Sources": sources}, *_raw(scan))
-        image = ("t1w_mni",) if space == TEMPLATE_SPACE else ("t1w",)
-        return self._signed(
-            {"Sources": self._uris((*image, "warp"), scan.t1w.entities)}, *scan.t1w.raw
-        )
+            image = self._uris(("pet_native" if space == "pet" else "pet_mni",), scan.entities)
+            sources, raw = image + self._transforms(scan), _raw(scan)
+        else:
+            image = self._uris(
+                ("t1w_mni" if space == TEMPLATE_SPACE else "t1w",), scan.t1w.entities
+            )
+            sources, raw = image + self._uris(("warp",), scan.t1w.entities), list(scan.t1w.raw)
+        reference = TEMPLATE_REFERENCE if space == TEMPLATE_SPACE else image[0]
+        return self._signed({"SpatialReference": reference, "Sources": sources}, *raw)
 
     def ratio(self, scan: ScanPlan, space: str) -> dict[str, Any]:
         """Sidecar of the ratio and Centiloid images of a PET scan in a space, units left out."""

@@ -99,6 +99,18 @@ def test_description(derivatives, raw):
     assert str(raw.root) not in (derivatives / "dataset_description.json").read_text()
 
 
+@pytest.mark.parametrize(
+    ("authors", "told"), [(["A", "B"], ["A", "B"]), ("A", None), ([], None), ([1], None)]
+)
+def test_authors_are_those_of_the_raw_dataset(raw, tmp_path, authors, told):
+    """Nobody is made up where it names none."""
+    path = raw.root / "dataset_description.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"Authors": authors}))
+    write_root_files(tmp_path / "out", raw.root)
+    content = json.loads((tmp_path / "out" / "dataset_description.json").read_text())
+    assert content.get("Authors") == told
+
+
 def test_every_desc_label_is_described(derivatives):
     lines = (derivatives / "descriptions.tsv").read_text().splitlines()
     described = {line.split("\t")[0] for line in lines[1:]}

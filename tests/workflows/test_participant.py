@@ -296,7 +296,9 @@ def test_every_image_has_its_sidecar_with_the_required_fields(sub01):
         assert ("res-2" in image.name) == ("Resolution" in content)
         if image.name.endswith(("_T1w.nii.gz", "_pet.nii.gz")):
             assert content["SkullStripped"] is False
-        if "space-T1w" in image.name:
+        if "space-MNI" in image.name:
+            assert content["SpatialReference"].endswith("tpl-MNI152NLin6Asym_res-02_T1w.nii.gz")
+        elif "space-T1w" in image.name or image.name.endswith(("_mask.nii.gz", "_probseg.nii.gz")):
             assert content["SpatialReference"].endswith("_desc-preproc_T1w.nii.gz")
         if image.name.endswith("_pet.nii.gz"):
             frames = nib.load(image).shape[3:] or (1,)
