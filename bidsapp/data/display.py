@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
@@ -21,12 +22,29 @@ class Display:
     top : upper end of the scale, SUVR (whole cerebellum = 1); the lower end is 0
     read_colours, over_colours : name of the colour map of a picture of PET alone, over a T1w
     read_source : where ``read_colours`` comes from
+    read_anchor, read_reason : what sets the scale of PET alone, and why (`read_scale`)
     """
 
     top: float
     read_colours: str
     over_colours: str
     read_source: str
+    read_anchor: str
+    read_reason: str
+
+
+@dataclass(frozen=True)
+class ReadScale:
+    """The scale of a PET as it is read.
+
+    Attributes
+    ----------
+    top : its upper end, SUVR (whole cerebellum = 1); the lower end is 0
+    words : where it comes from, a sentence
+    """
+
+    top: float
+    words: str
 
 
 def display_of(tracer: str | None) -> Display:
@@ -35,9 +53,39 @@ def display_of(tracer: str | None) -> Display:
     row = table["tracers"].get(tracer, table["unknown"])
     top = table["unknown_top"]
     if tracer in tracers():
-        equation = tracers()[tracer].equation
-        top = round((table["top_cl"] - equation.intercept) / equation.slope, 1)
+        top = round(_suvr_at(table["top_cl"], tracer), 1)
     return Display(top=top, **row)
+
+
+def _suvr_at(load: float, tracer: str) -> float:
+    """SUVR (whole cerebellum) of a load in Centiloids."""
+    equation = tracers()[tracer].equation
+    return (load - equation.intercept) / equation.slope
+
+
+def read_scale(tracer: str | None, level: Callable[[str], float | None]) -> ReadScale:
+    """Scale on which readers of a tracer see a scan.
+
+    Parameters
+    ----------
+    tracer : code
+    level : SUVR of the anchors ``pons`` and ``wm`` in the scan, None where it is not known
+
+    >>> read_scale("FMM", {"pons": 1.8}.get).top
+    2.0
+    """
+    table, display = read_table("display"), display_of(tracer)
+    anchor, share = display.read_anchor, table["read_share"]
+    if anchor != "load":
+        found = level(anchor)
+    else:
+        found = _suvr_at(table["read_cl"], tracer) if tracer in tracers() else None
+    if not found or found <= 0:
+        words = "as that of the other pictures: what readers scale it by is not known of this scan."
+        return ReadScale(display.top, f"The scale ends at SUVR {display.top:.1f}, {words}")
+    top = round(found / share, 2)
+    where = f"{table['anchors'][anchor]} (SUVR {found:.2f}) lies at {100 * share:.0f} % of it"
+    return ReadScale(top, f"The scale ends at SUVR {top:.2f}: {where}; {display.read_reason}.")
 
 
 def colours_in_words(name: str) -> str:

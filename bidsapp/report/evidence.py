@@ -7,15 +7,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache, lru_cache, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bidsapp.bids.derivatives import output_path, sidecar_path
+from bidsapp.core.grid.alignment import inverse, transform
 from bidsapp.core.grid.volume import Volume
 from bidsapp.data import mni_grid, priors, template, template_mask, vois
-from bidsapp.data.display import display_of
+from bidsapp.data.display import ReadScale, display_of, read_scale
+from bidsapp.data.reference_regions import references
 from bidsapp.errors import BadDataError, CentipetError
-from bidsapp.io.nifti import load_displacements, load_volume
+from bidsapp.io.nifti import load_displacements, load_volume, read_frames, read_shape
 from bidsapp.record import ScanRecord, Status
 from bidsapp.record.transforms import Entities, t1w_entities, t1w_to_pet
 from bidsapp.report import pictures
@@ -23,12 +27,25 @@ from bidsapp.report.deformation import DEFORMATION, deformation
 from bidsapp.report.figure import FULL, Figure, Pixels
 from bidsapp.report.intensities import INTENSITIES, intensity_histogram
 from bidsapp.report.mosaic import Layout, lay_out_around
-from bidsapp.report.viewer import Block, ViewerFrame, label_block, measured_block, picture_block
+from bidsapp.report.surface import PATTERN, cortex_from_outside
+from bidsapp.report.viewer import (
+    Block,
+    ViewerFrame,
+    label_block,
+    measured_block,
+    moved,
+    picture_block,
+    scattered_label_block,
+    values_block,
+)
+from bidsapp.settings import ReferenceChoice
 
 _LOG = logging.getLogger(__name__)
 
 # What the viewer shows around the brain, mm.
 _MARGIN_MM = 10.0
+_START = np.array([-8.0, -52.0, 26.0])  # precuneus, where amyloid comes early; template, mm
+_MOST_VALUES = 100_000_000  # of a dynamic scan whose frames are shown: reading more takes seconds
 _MOST_VOXELS = 7_500_000  # of a T1w in a page; a head of 1 mm has six million
 VOI_BITS = ("ctx", "wc", "cg", "brainstem", "pons")
 
@@ -51,17 +68,21 @@ class Space:
     Attributes
     ----------
     low, high : corners of what is shown, mm along the axes of the frame
+    start : where the cross-hair is at first, mm along the axes of the frame
     to_world : rows of a 4 x 4, coordinates of the frame -> world, RAS mm
     pet, anatomy, labels : names of blocks
+    frames : of a dynamic scan: ``pet`` (name of a block), ``label`` and ``top`` of each, kBq/ml
     """
 
     name: str
     low: tuple[float, ...]
     high: tuple[float, ...]
+    start: tuple[float, ...]
     to_world: list[list[float]]
     pet: str
-    anatomy: str | None = None
-    labels: str | None = None
+    anatomy: str
+    labels: str
+    frames: tuple[dict[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -78,11 +99,13 @@ class Detail:
 
     Attributes
     ----------
-    native : whether the viewer shows the participant's own space as well
+    frames : whether the viewer shows the frames of a dynamic scan
+    native : whether it shows the participant's own space as well
     step_mm : voxels of PET in the viewer; None for no viewer
     pixels : of pictures; files in ``figures/`` have them all
     """
 
+    frames: bool
     native: bool
     step_mm: float | None
     pixels: Pixels
@@ -90,15 +113,17 @@ class Detail:
     @classmethod
     def levels(cls, n: int) -> tuple[Detail, ...]:
         """Levels for a page with ``n`` finished scans, the richest that may do first."""
+        small, tiny = Pixels(quality=60, scale=0.7), Pixels(quality=40, scale=0.5)
         levels = (
-            cls(native=True, step_mm=2.0, pixels=FULL),
-            cls(native=False, step_mm=2.0, pixels=FULL),
-            cls(native=False, step_mm=4.0, pixels=Pixels(quality=60, scale=0.7)),
-            cls(native=False, step_mm=4.0, pixels=Pixels(quality=40, scale=0.5)),
-            cls(native=False, step_mm=None, pixels=Pixels(quality=40, scale=0.5)),
-            cls(native=False, step_mm=None, pixels=Pixels(quality=30, scale=0.3)),
+            cls(frames=True, native=True, step_mm=2.0, pixels=FULL),
+            cls(frames=False, native=True, step_mm=2.0, pixels=FULL),
+            cls(frames=False, native=False, step_mm=2.0, pixels=FULL),
+            cls(frames=False, native=False, step_mm=4.0, pixels=small),
+            cls(frames=False, native=False, step_mm=4.0, pixels=tiny),
+            cls(frames=False, native=False, step_mm=None, pixels=tiny),
+            cls(frames=False, native=False, step_mm=None, pixels=Pixels(quality=30, scale=0.3)),
         )
-        return levels[min(n - 1, 3) if n else 0 :]
+        return levels[min(n, 4) if n > 1 else 0 :]
 
 
 @dataclass(frozen=True)
@@ -131,7 +156,7 @@ class FigureMaker:
         by_title: dict[str, Callable[[], Figure]]
         if record.t1w_source is None:
             by_title = {
-                pictures.UPTAKE: partial(self._uptake_on_template, record),
+                pictures.UPTAKE: partial(self._uptake, record),
                 pictures.REGIONS: partial(self._regions, record),
                 DEFORMATION: partial(self._deformation, record),
             }
@@ -171,19 +196,49 @@ class FigureMaker:
         if detail.step_mm is None:
             return None
         try:
-            return self._viewer(record, detail.native, detail.step_mm)
+            return self._viewer(record, detail, detail.step_mm)
         except CentipetError as error:
             return Problem("Viewer", self._relative(error))
 
-    def _uptake(self, record: ScanRecord) -> Figure:
-        on = self._anatomy(t1w_entities(record))
-        suvr = self._ratio(record.path, "pet_t1w", _mean(record), _entities(record))
-        return pictures.suvr_over_anatomy(suvr, on.t1w, on.layout, record.tracer)
+    def glance(self, record: ScanRecord) -> Item:
+        """A strip of few cuts through the uptake of a finished scan, for the top of its page."""
+        return self._drawn(pictures.GLANCE, partial(self._uptake, record, glance=True))
 
-    def _uptake_on_template(self, record: ScanRecord) -> Figure:
+    def pattern(self, record: ScanRecord) -> Item:
+        """The cortex of a finished scan from outside."""
+        suvr = partial(self._on_mni, record)
+        return self._drawn(PATTERN, lambda: cortex_from_outside(suvr(), record.tracer))
+
+    def read_scale(self, record: ScanRecord) -> ReadScale:
+        """Scale on which readers of the tracer see a scan."""
+
+        def level(anchor: str) -> float | None:
+            if anchor in record.voi:
+                uptake, reference = record.uptake(anchor), record.uptake("wc")
+                return uptake / reference if uptake and reference else None
+            (deep,) = (one for one in references([ReferenceChoice(anchor)]) if one.name == anchor)
+            try:
+                values = self._on_mni(record).data.reshape(-1)[deep.regions.voxels]
+            except CentipetError:
+                return None
+            measured = values[values > 0]
+            return float(measured.mean(dtype=np.float64)) if measured.size else None
+
+        return read_scale(record.tracer, level)
+
+    def _uptake(self, record: ScanRecord, glance: bool = False) -> Figure:
+        if record.t1w_source is None:
+            suvr, t1w, brain = self._on_mni(record), template(2), template_mask(2)
+            layout = pictures.mni_brain_layout()
+        else:
+            on = self._anatomy(t1w_entities(record))
+            t1w, brain, layout = on.t1w, on.brain, on.layout
+            suvr = self._on_t1w(record)
+        if glance:
+            layout = lay_out_around(brain, counts=(4, 1, 1), one_row=True)
         return pictures.suvr_over_anatomy(
-            self._on_mni(record), template(2), pictures.mni_brain_layout(), record.tracer,
-            template=True,
+            suvr, t1w, layout, record.tracer, self.read_scale(record),
+            template=record.t1w_source is None, glance=glance,
         )  # fmt: skip
 
     def _regions(self, record: ScanRecord) -> Figure:
@@ -192,7 +247,7 @@ class FigureMaker:
 
     def _alignment(self, record: ScanRecord) -> Figure:
         on = self._anatomy(t1w_entities(record))
-        suvr = self._ratio(record.path, "pet_t1w", _mean(record), _entities(record))
+        suvr = self._on_t1w(record)
         return pictures.tissue_on_pet(suvr, on.t1w, on.white, on.brain, on.layout, record.tracer)
 
     def _coverage(self, record: ScanRecord) -> Figure:
@@ -220,7 +275,7 @@ class FigureMaker:
         warp = load_displacements(output_path(self._output_dir, key, entities))
         return deformation(warp, self._mni_anatomy(record), template_mask(2))
 
-    def _viewer(self, record: ScanRecord, native: bool, step: float) -> ViewerData:
+    def _viewer(self, record: ScanRecord, detail: Detail, step: float) -> ViewerData:
         display, blocks, spaces = display_of(record.tracer), {}, []
         # a little beyond the scale, so that the value at the cursor is right there as well
         top, scan = 1.5 * display.top, record.name
@@ -230,10 +285,10 @@ class FigureMaker:
         blocks[f"{anatomy}-mni"] = picture_block(self._mni_anatomy(record), frame, 2.0)
         blocks["vois"] = _voi_labels()
         names = (f"{scan}-mni", f"{anatomy}-mni", "vois")
-        spaces.append(_space("Template (MNI152NLin6Asym)", frame, *names))
-        if native and record.t1w_source is not None:
-            on = self._anatomy(t1w_entities(record))
-            suvr = self._ratio(record.path, "pet_t1w", _mean(record), _entities(record))
+        spaces.append(_space("Template (MNI152NLin6Asym)", frame, _START, names))
+        if detail.native and record.t1w_source is not None:
+            entities = t1w_entities(record)
+            on, suvr = self._anatomy(entities), self._on_t1w(record)
             if suvr.data.shape != on.brain.data.shape:
                 raise BadDataError(
                     f"{self._path('pet_t1w', record)}: does not lie on the grid of the T1w; run "
@@ -241,11 +296,48 @@ class FigureMaker:
                 )
             frame = ViewerFrame.around(on.brain, _MARGIN_MM)
             blocks[f"{scan}-t1w"] = measured_block(suvr, frame, step, top)
-            fine = frame.voxels(1.0) <= _MOST_VOXELS
+            fine = np.prod(frame.shape(1.0)) <= _MOST_VOXELS
             blocks[f"{anatomy}-t1w"] = picture_block(on.t1w, frame, 1.0 if fine else 1.6)
-            own = (f"{scan}-t1w", f"{anatomy}-t1w")
-            spaces.append(_space("T1w of the participant", frame, *own))
+            warp = template_warp(output_path(self._output_dir, "warp", dict(entities)))
+            vois = [_moved_points(voi, warp) for voi in _outlined_vois().values()]
+            blocks[f"{anatomy}-vois"] = scattered_label_block(vois, 0.001, frame, 2.0)
+            own = (f"{scan}-t1w", f"{anatomy}-t1w", f"{anatomy}-vois")
+            start = _START + _displacement(warp, _START)
+            frames = self._frames(record, frame) if detail.frames else {}
+            blocks |= {name: block for name, (block, _) in frames.items()}
+            shown = tuple({"pet": name, **about} for name, (_, about) in frames.items())
+            spaces.append(_space("T1w of the participant", frame, start, own, shown))
         return ViewerData(tuple(spaces), blocks)
+
+    def _frames(
+        self, record: ScanRecord, frame: ViewerFrame
+    ) -> dict[str, tuple[Block, dict[str, Any]]]:
+        """Frames of a dynamic scan in the space of the T1w, coarse; none where they are too many.
+
+        Returns
+        -------
+        dict
+            Name -> its block, and its ``label`` and the ``top`` of the scale, kBq/ml.
+        """
+        path, told = self._path("pet_dynamic", record), record.motion
+        if told is None or not path.is_file() or np.prod(read_shape(path)) > _MOST_VALUES:
+            return {}
+        to_pet = t1w_to_pet(sidecar_path(self._path("xfm", record)))
+        step = 4.0 if len(told.frame_start_s) <= 12 else 6.0
+        values = [moved(one, to_pet, frame, step) / 1000 for one in read_frames(path)]
+        top = round(float(max(np.percentile(one, 99.5) for one in values)), 1) or 1.0
+        if len(values) != len(told.frame_start_s):
+            return {}
+        found = {}
+        for number, one in enumerate(values):
+            begin = told.frame_start_s[number] / 60
+            label = f"{begin:.1f} to {begin + told.frame_duration_s[number] / 60:.1f} min"
+            block = values_block(one, frame, step, 1.5 * top)
+            found[f"{record.name}-frame{number}"] = block, {"label": label, "top": top}
+        return found
+
+    def _on_t1w(self, record: ScanRecord) -> Volume:
+        return self._ratio(record.path, "pet_t1w", _mean(record), _entities(record))
 
     def _on_mni(self, record: ScanRecord) -> Volume:
         return self._ratio(record.path, "pet_mni", _mean(record), _entities(record))
@@ -309,11 +401,49 @@ def _mean(record: ScanRecord) -> float | None:
     return record.uptake("wc")
 
 
+def template_warp(path: Path) -> Volume:
+    """Displacements of the template's voxels, RAS mm, shape (X, Y, Z, 3).
+
+    Raises
+    ------
+    NoInputError, BadDataError
+        The file is missing or no such field.
+    """
+    field = load_displacements(path)
+    if field.data.shape[:3] != mni_grid(2).shape:
+        raise BadDataError(f"{path}: is not on the 2 mm template grid; run the participant again")
+    return field
+
+
 def _space(
-    name: str, frame: ViewerFrame, pet: str, anatomy: str | None = None, labels: str | None = None
+    name: str,
+    frame: ViewerFrame,
+    start: NDArray[np.float64],
+    blocks: tuple[str, str, str],
+    frames: tuple[dict[str, Any], ...] = (),
 ) -> Space:
+    """A space of the viewer; ``start`` is in its world, RAS mm."""
     low, high = (tuple(np.round(corner, 3).tolist()) for corner in (frame.low, frame.high))
-    return Space(name, low, high, np.round(frame.to_world, 6).tolist(), pet, anatomy, labels)
+    at = tuple(np.rint(transform(inverse(frame.to_world), start[None])[0]).tolist())
+    to_world = np.round(frame.to_world, 6).tolist()
+    return Space(name, low, high, at, to_world, *blocks, frames)
+
+
+def _displacement(warp: Volume, points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Where a warp moves points of the template, RAS mm; of the nearest voxel."""
+    index = np.rint(transform(inverse(warp.affine), np.atleast_2d(points))).astype(int)
+    found: NDArray[np.float64] = warp.data[tuple(index.T)].reshape(points.shape)
+    return found
+
+
+def _moved_points(voi: Volume, warp: Volume) -> NDArray[np.float64]:
+    """Points of a volume of interest of 1 mm each, 1/8 of a voxel, in the world of the T1w."""
+    eighths = np.stack(np.meshgrid(*3 * [(-0.25, 0.25)]), axis=-1).reshape(-1, 1, 3)
+    index = np.argwhere(voi.data)
+    centres = transform(voi.affine, index.astype(np.float64))
+    points = transform(voi.affine, (index + eighths).astype(np.float64))
+    moved: NDArray[np.float64] = points + _displacement(warp, centres)
+    return moved.reshape(-1, 3)
 
 
 @cache

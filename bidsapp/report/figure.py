@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import io
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from bidsapp.io.atomic import write_text
 from bidsapp.report.render import asset
 from bidsapp.report.svg import join, tag
 
-_JPEG = {"format": "jpeg", "quality": 88, "subsampling": 0}
+_JPEG: dict[str, Any] = {"format": "jpeg", "quality": 88, "subsampling": 0}
 _XML = '<?xml version="1.0" encoding="UTF-8"?>\n'
 
 
@@ -35,7 +36,7 @@ class Pixels:
     scale : size, 1 for all pixels
     """
 
-    quality: int = 72
+    quality: int = 64
     scale: float = 1.0
 
 
@@ -60,17 +61,22 @@ class Layer:
 
     def uri(self, pixels: Pixels | None) -> str:
         """Pixels as a ``data:`` address: WebP as asked for, or JPEG for a file."""
-        from PIL import Image
+        return _encoded(self.pixels.tobytes(), self.pixels.shape, pixels)
 
-        image, file = Image.fromarray(self.pixels), io.BytesIO()
-        options: dict[str, Any] = _JPEG
-        if pixels is not None:
-            options = {"format": "webp", "method": 0, "quality": pixels.quality}
-            if pixels.scale < 1:
-                image = image.resize([round(size * pixels.scale) for size in image.size])
-        image.save(file, **options)
-        code = base64.b64encode(file.getvalue()).decode("ascii")
-        return f"data:image/{options['format']};base64,{code}"
+
+@lru_cache(maxsize=8)  # figures share the T1w below
+def _encoded(content: bytes, shape: tuple[int, ...], pixels: Pixels | None) -> str:
+    from PIL import Image
+
+    image = Image.fromarray(np.frombuffer(content, np.uint8).reshape(shape))
+    file, options = io.BytesIO(), _JPEG
+    if pixels is not None:
+        options = {"format": "webp", "method": 0, "quality": pixels.quality}
+        if pixels.scale < 1:
+            image = image.resize([round(size * pixels.scale) for size in image.size])
+    image.save(file, **options)
+    code = base64.b64encode(file.getvalue()).decode("ascii")
+    return f"data:image/{options['format']};base64,{code}"
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from bidsapp.data.display import lookup
 from bidsapp.report.mosaic import Layout, Tile
 from bidsapp.report.svg import join, tag
 
-FOOTER_PX = 118
+FOOTER_PX = 104
 _TEXT, _MUTED = "#eef1f4", "#b6bfc9"
 # Contours are sought on every third pixel (about 2 mm, the voxels of the regions) and written in
 # half pixels: a sixth of the bytes of the finest way, for a line that is three pixels wide.
@@ -73,7 +73,7 @@ def places(layout: Layout) -> Markup:
         right = last.left + last.width - 8
         labels.append(_words(right, last.top + 30, last.ends[1], size=30, anchor="end"))
     words = "L, R: left and right of the participant; P, A: back and front"
-    note = _words(10, layout.shape[0] + 100, words, size=20, colour=_MUTED)
+    note = _words(10, layout.shape[0] + 92, words, size=20, colour=_MUTED)
     return join([*labels, note])
 
 
@@ -127,7 +127,7 @@ def scale_bar(
     frame = tag(
         "rect", x=left, y=y, width=width, height=22, fill="none", stroke=_MUTED, stroke_width=1
     )
-    return join([bar, frame, *ticks, _words(left + width, y + 80, title, size=20, anchor="end")])
+    return join([bar, frame, *ticks, _words(left + width, y + 76, title, size=20, anchor="end")])
 
 
 def _row_ends(layout: Layout) -> Iterator[tuple[Tile, Tile]]:

@@ -7,12 +7,14 @@ stand without it.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from bidsapp.data import REFERENCES
+from bidsapp.bids.derivatives import output_path, sidecar_path
+from bidsapp.data import REFERENCES, read_table
 from bidsapp.data.display import display_of
 from bidsapp.io.tsv import finite_number, read_rows
 from bidsapp.record import RECORD_SUFFIX, ScanRecord
@@ -35,15 +37,82 @@ def time_and_regions(output_dir: Path, record: ScanRecord) -> Iterator[Figure]:
 
 
 def regions(output_dir: Path, record: ScanRecord, atlas: str) -> Figure | None:
-    """Uptake by region of an atlas, with z-scores when the run had norms."""
-    rows = _read(output_dir, record, f"atlas-{atlas}_vois")
+    """Uptake by region of an atlas, with z-scores when the run had norms.
+
+    Ventricles and regions made of several others are left to the table; those of tau stages are
+    shown for a tau tracer, whose they are.
+    """
+    hidden = _not_uptake(output_dir, atlas, tau=bool(record.scales))
     found = [
         RegionValue(row["name"], suvr, finite_number(row.get("z")))
-        for row in rows
-        if row.get("name")
+        for row in _read(output_dir, record, f"atlas-{atlas}_vois")
+        if row.get("name") not in (None, *hidden)
         and (suvr := finite_number(row.get("suvr_wc", row.get("suvr")))) is not None
     ]
     return regional_bars(found, atlas, display_of(record.tracer).top)
+
+
+def _not_uptake(output_dir: Path, atlas: str, *, tau: bool) -> set[str]:
+    """Regions of an atlas that are no tissue, or made of others, by its description."""
+    try:
+        described = json.loads((output_dir / f"atlas-{atlas}_description.json").read_text("utf-8"))
+        composites: dict[str, list[str]] = described.get("Composites", {})
+        made = {name for name in composites if not (tau and name.startswith("braak"))}
+        return made.union(*(composites[one] for one in composites if one.startswith("ventricle")))
+    except (OSError, ValueError, TypeError, AttributeError):
+        return set()
+
+
+@dataclass(frozen=True)
+class Side:
+    """Uptake of a region on one side; None where it was not measured or has no such number."""
+
+    suvr: float | None
+    centiloid: float | None
+    z: float | None
+
+
+@dataclass(frozen=True)
+class BothSides:
+    """A region that readers of amyloid PET look at."""
+
+    name: str
+    left: Side
+    right: Side
+
+    @property
+    def asymmetry(self) -> float | None:
+        """Left minus right over their mean, percent."""
+        left, right = self.left.suvr, self.right.suvr
+        return None if not left or not right else 200 * (left - right) / (left + right)
+
+
+def regions_of_readers(output_dir: Path, record: ScanRecord) -> list[BothSides]:
+    """Uptake of the regions that readers look at, by side; empty for a run without their atlas."""
+    table, reference = read_table("display")["regions"], record.reference_region or "wc"
+    rows = _read(output_dir, record, f"atlas-{table['atlas']}_vois")
+    by_name = {row.get("name"): row for row in rows}
+
+    def side(name: str) -> Side:
+        row = by_name.get(name, {})
+        columns = (f"suvr_{reference}", f"centiloid_{reference}", "z")
+        return Side(*(finite_number(row.get(column)) for column in columns))
+
+    return [
+        BothSides(words, side(f"{name}_L"), side(f"{name}_R"))
+        for name, words in table["names"].items()
+        if f"{name}_L" in by_name
+    ]
+
+
+def decay_time_min(output_dir: Path, record: ScanRecord) -> float | None:
+    """Minutes after injection that the mean PET is decay-corrected to; None when not told."""
+    try:
+        path = sidecar_path(output_path(output_dir, "pet_native", record.entities))
+        told = json.loads(path.read_text("utf-8"))
+        return float(told["ImageDecayCorrectionTime"] - told["InjectionStart"]) / 60
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
 
 
 def activity(output_dir: Path, record: ScanRecord) -> Figure | None:
@@ -64,7 +133,8 @@ def activity(output_dir: Path, record: ScanRecord) -> Figure | None:
             "tacs",
             "Activity over time",
             "Mean activity of the Centiloid regions, decay-corrected to the injection, frame by "
-            "frame; the marked stretch is the part that was averaged.",
+            "frame (the table of numbers is corrected to another time, so it differs by decay); "
+            "the marked stretch is the part that was averaged.",
         ),
         [time for time in times if time is not None],
         lines,
@@ -146,6 +216,7 @@ def corrected(record: ScanRecord) -> dict[str, dict[str, float | None]]:
     return {
         method: {region: values.get(region) for region in REFERENCES}
         for method, values in record.pvc.suvr.items()
+        if any(value is not None for value in values.values())
     }
 
 

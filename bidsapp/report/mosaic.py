@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,7 +101,11 @@ def lay_out(
 
 
 def lay_out_around(
-    mask: Volume, margin_mm: float = 8.0, counts: Sequence[int] = (7, 7, 6)
+    mask: Volume,
+    margin_mm: float = 8.0,
+    counts: Sequence[int] = (7, 7, 6),
+    *,
+    one_row: bool = False,
 ) -> Layout:
     """Cuts at equal steps through what ``mask`` covers, in world axes whatever the grid.
 
@@ -109,6 +114,7 @@ def lay_out_around(
     mask : Volume of bool
     margin_mm : shown around it
     counts : number of axial, coronal and sagittal cuts
+    one_row : all planes side by side
     """
     world = _outermost(np.asarray(mask.data) != 0) @ mask.affine[:3, :3].T + mask.affine[:3, 3]
     low, high = world.min(axis=0), world.max(axis=0)
@@ -116,7 +122,7 @@ def lay_out_around(
         name: low[axis] + (high[axis] - low[axis]) * (np.arange(count) + 1.0) / (count + 1.0)
         for (name, axis, _, _), count in zip(PLANES, counts, strict=True)
     }
-    return lay_out(low - margin_mm, high + margin_mm, cuts)
+    return lay_out(low - margin_mm, high + margin_mm, cuts, one_row=one_row)
 
 
 def _outermost(mask: NDArray[np.bool_]) -> NDArray[np.intp]:
@@ -137,9 +143,25 @@ def sample(volume: Volume, layout: Layout, *, order: int = 1) -> NDArray[np.floa
 
     Returns
     -------
-    ndarray, shape ``layout.shape``, float32
-        Zero outside the volume and between the tiles.
+    ndarray, shape ``layout.shape``, float32, read-only
+        Zero outside the volume and between the tiles. Pictures share volumes and layouts: a canvas
+        is kept as long as its volume.
     """
+    known = _SAMPLED.setdefault(volume, {})
+    kept, canvas = known.get((id(layout), order), (None, None))
+    if kept is not layout or canvas is None:
+        canvas = _sampled(volume, layout, order)
+        canvas.flags.writeable = False
+        known[id(layout), order] = layout, canvas  # the layout as well, so that its id stays its
+    return canvas
+
+
+_SAMPLED: WeakKeyDictionary[Volume, dict[tuple[int, int], tuple[Layout, NDArray[np.float32]]]] = (
+    WeakKeyDictionary()
+)
+
+
+def _sampled(volume: Volume, layout: Layout, order: int) -> NDArray[np.float32]:
     canvas = np.zeros(layout.shape, np.float32)
     to_index = np.linalg.inv(volume.affine)
     for tile in layout.tiles:

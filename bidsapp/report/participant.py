@@ -19,6 +19,7 @@ from bidsapp.io.atomic import write_text
 from bidsapp.io.hashes import file_hash
 from bidsapp.options.option_table import PROCESSING
 from bidsapp.record import ScanRecord, Status, find_records
+from bidsapp.record.about import age_of, dose_of, reconstruction_of, scanner_of, sex_of
 from bidsapp.record.transforms import Entities, t1w_entities
 from bidsapp.report import charts
 from bidsapp.report.evidence import (
@@ -31,11 +32,20 @@ from bidsapp.report.evidence import (
 )
 from bidsapp.report.figure import Figure
 from bidsapp.report.files import save_figures
-from bidsapp.report.measures import PARAMETERS, KineticFit, corrected, kinetics, time_and_regions
+from bidsapp.report.measures import (
+    PARAMETERS,
+    BothSides,
+    KineticFit,
+    corrected,
+    decay_time_min,
+    kinetics,
+    regions_of_readers,
+    time_and_regions,
+)
 from bidsapp.report.methods import describe_records
 from bidsapp.report.pictures import VOI_OUTLINES
 from bidsapp.report.quality import Light, lights
-from bidsapp.report.render import base64_text, render_page
+from bidsapp.report.render import base64_text, number, render_page
 from bidsapp.report.viewer import Block
 from bidsapp.settings import Interval
 
@@ -57,14 +67,21 @@ class ScanView:
 
     Attributes
     ----------
+    glance, pattern : strip of few cuts for the top, cortex from outside
     figures : evidence from images
     charts : regions, activity over time, motion: what the derivatives have of them
+    sides : regions that readers look at
+    decay_min : what the uptake of the volumes is decay-corrected to, minutes after injection
     viewer : images for the viewer, or why there are none; None when the page has no room
     """
 
     record: ScanRecord
+    glance: Item | None = None
+    pattern: Item | None = None
     figures: tuple[Item, ...] = ()
     charts: tuple[Figure, ...] = ()
+    sides: tuple[BothSides, ...] = ()
+    decay_min: float | None = None
     viewer: ViewerData | Problem | None = None
 
     @property
@@ -72,6 +89,29 @@ class ScanView:
         """Name of the tracer for people: the table's, else what the raw data say."""
         code = self.record.tracer or ""
         return tracers()[code].name if code in tracers() else self.record.tracer_name or "PET"
+
+    @property
+    def who(self) -> dict[str, str]:
+        """Who was scanned with what, as far as it is known."""
+        record, window = self.record, self.record.window_min
+        age, dose = age_of(record), dose_of(record)
+        person = (None if age is None else f"{age:g} years", sex_of(record))
+        minutes = "" if window is None else f"{number(window[0], 0)} to {number(window[1], 0)} min"
+        told = {
+            "Age, sex": ", ".join(filter(None, person)),
+            "Scanner": scanner_of(record),
+            "Reconstruction": reconstruction_of(record),
+            "Tracer": ", ".join(filter(None, (self.tracer, dose))),
+            "Window": minutes and f"{minutes} after injection",
+            "Site": record.site,
+        }
+        return {name: words for name, words in told.items() if words}
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """Options of the run that were set, in words."""
+        worded = {key: _worded(value) for key, value in self.record.provenance.parameters.items()}
+        return {key: words for key, words in worded.items() if words}
 
     @property
     def is_ok(self) -> bool:
@@ -235,8 +275,24 @@ def _view(output_dir: Path, evidence: FigureMaker, record: ScanRecord) -> ScanVi
     return ScanView(
         record,
         figures=tuple(evidence.of_scan(record)),
+        glance=evidence.glance(record),
+        pattern=evidence.pattern(record),
         charts=tuple(time_and_regions(output_dir, record)),
+        sides=tuple(regions_of_readers(output_dir, record)),
+        decay_min=decay_time_min(output_dir, record),
     )
+
+
+def _worded(value: object) -> str:
+    """An option's value for people; empty when it was not set."""
+    if isinstance(value, Mapping):
+        parts = ((key, _worded(one)) for key, one in value.items())
+        return ", ".join(f"{key} {words}" for key, words in parts if words)
+    if isinstance(value, list | tuple):
+        return "; ".join(filter(None, map(_worded, value)))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "" if value is None else str(value)
 
 
 def _by_name(
@@ -246,7 +302,8 @@ def _by_name(
     named: dict[str, Figure] = {}
     for scan in scans:
         if scan.record.status is Status.OK:
-            for item in (scan.scale, *scan.figures, *scan.charts, scan.timeline):
+            shown = (scan.scale, scan.glance, scan.pattern, *scan.figures, *scan.charts)
+            for item in (*shown, scan.timeline):
                 if isinstance(item, Figure):
                     named[f"{scan.record.name}_desc-{item.name}_pet"] = item
     for entities, (_, items) in anatomy.items():

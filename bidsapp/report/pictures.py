@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from functools import partial
 
 import numpy as np
 from markupsafe import Markup
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 
 from bidsapp.core.anatomy.priors import TissuePriors
 from bidsapp.core.grid.volume import Volume, mask_centre
-from bidsapp.data.display import coloured, colours_in_words, display_of
+from bidsapp.data.display import ReadScale, coloured, colours_in_words, display_of
 from bidsapp.report.figure import NOTHING, Figure, Layer, Words
 from bidsapp.report.lines import (
     FOOTER_PX,
@@ -30,6 +29,7 @@ from bidsapp.report.lines import (
 from bidsapp.report.mosaic import Layout, inside, lay_out, sample
 from bidsapp.report.svg import join, tag
 
+GLANCE = "Uptake at a glance"
 UPTAKE = "Uptake over anatomy"
 REGIONS = "Where it was measured"
 ALIGNMENT = "PET to T1w"
@@ -37,8 +37,9 @@ COVERAGE = "Field of view"
 NORMALISATION = "T1w to template"
 TISSUE = "Tissue maps"
 
-# Over the T1w: as opaque as this from a fifth of the scale on, clear where there is no uptake.
-_OPACITY = 0.75
+# Over the T1w: as opaque as this from a fifth of the scale on, clear where there is no uptake;
+# with more the anatomy is lost.
+_OPACITY = 0.6
 
 # Cuts of the template brain, MNI mm: cerebellum and pons low, cortical target high.
 _MNI_CUTS = {
@@ -73,7 +74,14 @@ def mni_brain_layout() -> Layout:
 
 
 def suvr_over_anatomy(
-    suvr: Volume, t1w: Volume, layout: Layout, tracer: str | None, *, template: bool = False
+    suvr: Volume,
+    t1w: Volume,
+    layout: Layout,
+    tracer: str | None,
+    read: ReadScale | None = None,
+    *,
+    template: bool = False,
+    glance: bool = False,
 ) -> Figure:
     """Uptake ratio in colour over the T1w in grey, and alone in the colours of its readers.
 
@@ -83,34 +91,38 @@ def suvr_over_anatomy(
     t1w : in the same world
     layout : cuts to show
     tracer : code, for colours and scale
+    read : scale of the PET alone; None for that of the PET over the T1w
     template : whether ``t1w`` is the template, for want of a T1w
+    glance : whether it is the strip at the top of a page
     """
     display = display_of(tracer)
-    share = np.clip(sample(suvr, layout) / display.top, 0, 1)
+    read = read or ReadScale(display.top, "")
+    uptake = sample(suvr, layout)
+    share = np.clip(uptake / display.top, 0, 1)
     grey = grey_levels(sample(t1w, layout))
     opacity = np.float32(_OPACITY) * np.clip(share / 0.2, 0, 1)[..., None]
     over = (1 - opacity) * grey[..., None] + opacity * coloured(share, display.over_colours)
-    alone = coloured(share, display.read_colours) * _on_a_cut(layout)[..., None]
-    bar = partial(colour_bar, layout, top=display.top)
+    alone = coloured(uptake / read.top, display.read_colours) * _on_a_cut(layout)[..., None]
     below = "template’s T1w, for the participant has none" if template else "bias-corrected T1w"
     where = "in template space" if template else "in the participant’s own space"
+    layers = (
+        as_layer("PET over T1w", over, colour_bar(layout, display.over_colours, display.top)),
+        as_layer("PET as it is read", alone, colour_bar(layout, display.read_colours, read.top)),
+        as_layer("T1w", grey),
+    )
     return framed(
         layout,
         Words(
-name="suvr",
-        title=UPTAKE,
-        caption=f"Uptake ratio (SUVR, whole cerebellum = 1) over the {below}, {where}, in "
-        f"{colours_in_words(display.over_colours)}. Colours run from 0 to {display.top:.1f}, the "
-        "uptake of 200 CL, for every participant with this tracer. The PET alone is in the usual "
-        f"colours of its readers ({display.read_source}).",
-        alt="Axial, coronal and sagittal cuts: SUVR from PET in colour over the T1w in grey.",
-),
-        layers=(
-            as_layer("PET over T1w", over, bar(display.over_colours)),
-            as_layer("PET as it is read", alone, bar(display.read_colours)),
-            as_layer("T1w", grey),
+            name="glance" if glance else "suvr",
+            title=GLANCE if glance else UPTAKE,
+            caption=f"Uptake ratio (SUVR, whole cerebellum = 1) over the {below}, {where}, in "
+            f"{colours_in_words(display.over_colours)}, from 0 to {display.top:.1f}, the uptake of "
+            "200 CL, for everybody with this tracer. PET as it is read: the usual colours of its "
+            f"readers ({display.read_source}). {read.words}".rstrip(),
+            alt="Axial, coronal and sagittal cuts: SUVR from PET in colour over the T1w in grey.",
         ),
-    )  # fmt: skip
+        layers=layers[:2] if glance else layers,
+    )
 
 
 def vois_on_pet(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Iterable
 from functools import cache
@@ -31,13 +32,27 @@ def render_page(
     """
     script = "".join(map(asset, scripts))
     digest = base64_text(hashlib.sha256(script.encode()).digest())
-    return render(
+    page = render(
         template,
         script=script,
         script_hash=f"sha256-{digest}",
         style="".join(map(asset, styles)),
         **context,
     )
+    return _each_image_once(page)
+
+
+def _each_image_once(page: str) -> str:
+    """Let pictures that share an image use the first one: a T1w lies below several."""
+    known: dict[str, str] = {}
+
+    def used(found: re.Match[str]) -> str:
+        if (name := known.get(found[1])) is not None:
+            return f'<use href="#{name}"/>'
+        known[found[1]] = name = f"image-{len(known)}"
+        return f'<image id="{name}"{found[1]}/>'
+
+    return re.sub(r'<image( href="data:[^"]*"[^>]*)/>', used, page)
 
 
 def base64_text(content: bytes) -> str:

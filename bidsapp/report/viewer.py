@@ -10,15 +10,17 @@ from __future__ import annotations
 import base64
 import gzip
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import permutations
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import affine_transform
 
-from bidsapp.core.grid.volume import Volume, mask_slices
+from bidsapp.core.grid.alignment import inverse, transform
+from bidsapp.core.grid.volume import Volume, known_or_zero, mask_slices
 
 LEVELS = 255
 
@@ -116,10 +118,17 @@ class ViewerFrame:
             tuple(slice(a, b, n) for a, b, n in zip(self.first, self.last, strides, strict=True))
         ]
 
-    def voxels(self, step_mm: float) -> int:
-        """Voxels of the part at such steps."""
-        sizes = np.array(self.last) - np.array(self.first)
-        return int(np.prod(np.ceil(sizes / np.array(self.strides(step_mm)))))
+    def shape(self, step_mm: float) -> tuple[int, ...]:
+        """Voxels of the part along each axis, at such steps."""
+        ends = zip(self.first, self.last, self.strides(step_mm), strict=True)
+        return tuple(len(range(*one)) for one in ends)
+
+    def indices_to_world(self, step_mm: float) -> NDArray[np.float64]:
+        """4 x 4: voxel indices of the part at such steps -> world, RAS mm."""
+        strided = np.diag([*self.strides(step_mm), 1.0])
+        strided[:3, 3] = self.first
+        found: NDArray[np.float64] = self.affine @ strided
+        return found
 
     def strides(self, step_mm: float) -> tuple[int, ...]:
         """Every how many voxels a step of about so many mm is."""
@@ -127,15 +136,56 @@ class ViewerFrame:
 
 
 def measured_block(volume: Volume, frame: ViewerFrame, step_mm: float, top: float) -> Block:
-    """Keep values from 0 to ``top`` in 256 steps, without further loss."""
-    strides = frame.strides(step_mm)
-    share = np.clip(np.asarray(frame.part(volume.data, strides), np.float32) / top, 0, 1)
+    """Keep values of an image on the grid of a frame, see `values_block`."""
+    return values_block(frame.part(volume.data, frame.strides(step_mm)), frame, step_mm, top)
+
+
+def moved(
+    volume: Volume, to_image: NDArray[np.float64], frame: ViewerFrame, step_mm: float
+) -> NDArray[np.float32]:
+    """Values of an image that lies elsewhere on the voxels of a frame, trilinear.
+
+    Parameters
+    ----------
+    to_image : world of the frame -> world of the image, 4 x 4
+    step_mm : voxels of about so many mm
+    """
+    matrix = inverse(volume.affine) @ to_image @ frame.indices_to_world(step_mm)
+    found: NDArray[np.float32] = affine_transform(
+        known_or_zero(volume.data), matrix[:3, :3], matrix[:3, 3], frame.shape(step_mm), order=1
+    )
+    return found
+
+
+def values_block(values: NDArray[Any], frame: ViewerFrame, step_mm: float, top: float) -> Block:
+    """Keep values on the voxels of a frame, from 0 to ``top`` in 256 steps."""
+    strides, share = frame.strides(step_mm), np.clip(np.asarray(values, np.float32) / top, 0, 1)
     return _delta(np.rint(share * LEVELS).astype(np.uint8), frame, strides, top / LEVELS)
 
 
 def label_block(labels: Volume, frame: ViewerFrame) -> Block:
     """Keep whole numbers from 0 to 255, such as a bit per region."""
     return _delta(np.asarray(frame.part(labels.data, (1, 1, 1)), np.uint8), frame, (1, 1, 1), 1.0)
+
+
+def scattered_label_block(
+    regions: Iterable[NDArray[np.float64]], point_ml: float, frame: ViewerFrame, step_mm: float
+) -> Block:
+    """Keep a bit per region that is known by points evenly spread in it, RAS mm.
+
+    Parameters
+    ----------
+    regions : shape (N, 3) each, of ``point_ml`` apiece; a voxel half filled by them belongs to it
+    """
+    to_world, shape = frame.indices_to_world(step_mm), frame.shape(step_mm)
+    least = 0.5 * abs(np.linalg.det(to_world)) / (1000 * point_ml)
+    bits = np.zeros(int(np.prod(shape)), np.uint8)
+    for place, points in enumerate(regions):
+        index = np.rint(transform(inverse(to_world), points)).astype(int)
+        inside = ((index >= 0) & (index < shape)).all(axis=1)
+        flat = np.ravel_multi_index(tuple(index[inside].T), shape)
+        bits[np.bincount(flat, minlength=bits.size) >= least] |= 1 << place
+    return _delta(bits.reshape(shape), frame, frame.strides(step_mm), 1.0)
 
 
 def picture_block(volume: Volume, frame: ViewerFrame, step_mm: float) -> Block:
@@ -156,7 +206,7 @@ def picture_block(volume: Volume, frame: ViewerFrame, step_mm: float) -> Block:
     sheet = tiles.reshape(rows, columns, height, width).transpose(0, 2, 1, 3)
     file = io.BytesIO()
     Image.fromarray(sheet.reshape(rows * height, columns * width)).save(
-        file, format="webp", quality=60, method=0
+        file, format="webp", quality=50, method=0
     )
     low, step = _place(frame, strides)
     return Block("webp", file.getvalue(), counts.shape, low, step, top / LEVELS, columns)

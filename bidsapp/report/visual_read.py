@@ -23,9 +23,10 @@ from bidsapp.data import template_mask
 from bidsapp.data.display import colours_in_words, display_of
 from bidsapp.errors import BadDataError
 from bidsapp.io.atomic import write_json
-from bidsapp.io.nifti import load_displacements, load_volume, save_volume
+from bidsapp.io.nifti import load_volume, save_volume
 from bidsapp.record import ScanRecord
 from bidsapp.record.transforms import t1w_entities, t1w_to_pet
+from bidsapp.report.evidence import FigureMaker, template_warp
 
 _LOW_MM, _HIGH_MM = (-100, -130, -90), (100, 110, 110)
 _PET_STEP_MM, _T1W_STEP_MM = 2, 1
@@ -70,12 +71,14 @@ def export_read(output_dir: Path, record: ScanRecord) -> list[Path]:
     pet = load_volume(native, ndim=3)
     suvr = _resampled(pet, to_pet, _PET_STEP_MM) / np.float32(mean)
     display = display_of(record.tracer)
+    scale = FigureMaker(output_dir).read_scale(record)
     told = {
         "SkullStripped": False,
         "Units": "unitless",
         "Sources": [derivative_uri(native, output_dir)],
         "ReferenceRegion": "whole cerebellum (wc)",
-        "DisplayRange": [0.0, display.top],
+        "DisplayRange": [0.0, scale.top],
+        "DisplayRangeSource": scale.words,
         "ColorMap": display.read_colours,
         "ColorMapName": colours_in_words(display.read_colours),
         "ColorMapSource": display.read_source,
@@ -83,7 +86,7 @@ def export_read(output_dir: Path, record: ScanRecord) -> list[Path]:
     grid = read_grid(_PET_STEP_MM)
     image = Volume(suvr, grid.affine)
     written = [
-        _save(output_dir, "read_pet", record, image, told, (0.0, display.top)),
+        _save(output_dir, "read_pet", record, image, told, (0.0, scale.top)),
     ]
     if to_t1w is not None:
         source = output_path(output_dir, "t1w", dict(t1w_entities(record)))
@@ -107,9 +110,7 @@ def _turn(
 
 def _rigid(warp: Path) -> NDArray[np.float64]:
     """Rigid part of a warp over the brain: template world -> world of the moving image, RAS mm."""
-    field, brain = load_displacements(warp), template_mask(2)
-    if field.data.shape[:3] != brain.data.shape:
-        raise BadDataError(f"{warp}: is not on the 2 mm template grid; run the participant again")
+    field, brain = template_warp(warp), template_mask(2)
     index = np.argwhere(brain.data)[::7]  # every seventh voxel determines six numbers well
     template = index @ brain.affine[:3, :3].T + brain.affine[:3, 3]
     moved = template + field.data[tuple(index.T)]

@@ -7,16 +7,25 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pytest
-from synthetic_derivatives import SCAN, write_images
+from synthetic_derivatives import SCAN, fake_pet, write_images
 from synthetic_records import finished_record, write
 
+from bidsapp import data
+from bidsapp.bids.derivatives import output_path
+from bidsapp.core.grid.volume import Volume
 from bidsapp.data import read_table
+from bidsapp.data.atlases import atlas
 from bidsapp.group.collect import run_group
+from bidsapp.io.nifti import save_volume
+from bidsapp.io.tsv import write_table
 from bidsapp.report.participant import write_page
 from bidsapp.settings import Filters
 
 HOSTILE = "</script><script>document.title='owned'</script><img src=x onerror=alert(2)>\"'>"
+
+STATIC = {"sub": "04", "trc": "FMM"}
 
 # As root and without a network: no sandbox, no questions to any host.
 _FLAGS = [
@@ -77,6 +86,22 @@ def screenshots() -> Path:
     return folder
 
 
+def write_dynamic(folder: Path) -> None:
+    """What a dynamic scan has besides: two frames, activity over time, uptake by region."""
+    frames = np.stack([fake_pet()[:, :, 12:] * share for share in (0.5, 1.0)], axis=-1)
+    affine = data.mni_grid(2).affine.copy()
+    affine[:3, 3] = affine[:3, :3] @ (0, 0, 12) + affine[:3, 3]
+    save_volume(output_path(folder, "pet_dynamic", SCAN), Volume(frames, affine))
+    tacs = {"frame_start": [5400, 5700], "frame_end": [5700, 6000], "ctx": [8e3, 9e3],
+            "wc": [5e3, 5e3]}  # fmt: skip
+    names = atlas("DesikanKilliany").names
+    vois = {"name": list(names), "z": [2.0] * len(names), "centiloid_wc": [60.0] * len(names),
+            "suvr_wc": [1.4 if one.endswith("_L") else 1.2 for one in names]}  # fmt: skip
+    for key, of, table in (("tacs", "Centiloid", tacs), ("vois", "DesikanKilliany", vois)):
+        path = output_path(folder, key, SCAN, atlas=of)
+        write_table(path, table, {column: {} for column in table}, {})
+
+
 def unremarkable(name: str, row: dict) -> float:
     """A value of a quality number that nobody has to look at."""
     limit = read_table("limits").get(row.get("limit", name), {})
@@ -89,9 +114,11 @@ def unremarkable(name: str, row: dict) -> float:
 
 @pytest.fixture(scope="session")
 def study(tmp_path_factory) -> Path:
-    """Pages of a finished, a failed and a hostile participant, and of a group of 200 scans."""
+    """Pages of a dynamic, a failed, a hostile and a static participant, and of 200 scans."""
     folder = tmp_path_factory.mktemp("study")
     write_images(folder, SCAN)
+    write_dynamic(folder)
+    write_images(folder, STATIC)
     flag = {"code": "window-shifted", "message": "Scanned late; compare with care."}
     motion = {
         "corrected": True, "frame_start_s": [5400.0, 5700.0], "frame_duration_s": [300.0, 300.0],
@@ -105,8 +132,20 @@ def study(tmp_path_factory) -> Path:
         "centiloid_sd": 5.0,
         "centiloid_interval": [111.4, 131.0],
         "flags": [flag],
-    }
-    write(folder, finished_record(SCAN, suvr_wc=1.8, **extra), SCAN)
+        "participant": {"age": "71", "sex": "F"},
+        "acquisition": {"Manufacturer": "Siemens", "ManufacturersModelName": "Biograph mCT",
+                        "InjectedRadioactivity": 300, "InjectedRadioactivityUnits": "MBq"},
+    }  # fmt: skip
+    provenance = {"version": "0.1.0", "parameters": {
+        "atlases": [{"name": "Centiloid"}, {"name": "DesikanKilliany"}], "psf_mm": None,
+    }}  # fmt: skip
+    dynamic = {
+        "tacs": {"Centiloid": "told"}, "kinetics": {"done": True, "reference_region": "cg",
+        "models": {name: {"DVR": 1.3, "DVR_se": 0.02} for name in ("SRTM", "SRTM2", "Logan")}},
+        "provenance": provenance,
+    }  # fmt: skip
+    write(folder, finished_record(SCAN, suvr_wc=1.8, **extra, **dynamic), SCAN)
+    write(folder, finished_record(STATIC, suvr_wc=1.8, **{**extra, "motion": None}), STATIC)
     failed = {"sub": "02", "trc": "PIB"}
     reason = "sub-02_trc-PIB_pet.json: FrameDuration is missing; add it"
     content = finished_record(failed) | {
@@ -120,7 +159,7 @@ def study(tmp_path_factory) -> Path:
         hostile, tracer=HOSTILE, tracer_name=HOSTILE, site=HOSTILE, method=HOSTILE, source=HOSTILE,
         flags=[{"code": HOSTILE, "message": HOSTILE}], qc={HOSTILE: 1.0},
     ), hostile)  # fmt: skip
-    for label in ("01", "02", "03"):
+    for label in ("01", "02", "03", "04"):
         write_page(folder, label)
     for number in range(100):
         for year in (2020, 2022):

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+
 import numpy as np
 import pytest
+from PIL import Image
 from synthetic_derivatives import fake_pet
 
 HOST_FREE = ("file:", "data:", "blob:")
@@ -45,7 +49,7 @@ def test_no_error_no_request_every_image_loads(visit, study, screenshots, name):
     assert [url for url in found.requests if not url.startswith(HOST_FREE)] == []
     assert "owned" not in page.title()
     # nothing is wider than the window, on a desk or in the hand
-    for width in (1200, 390):
+    for width in (1440, 1024, 390):
         page.set_viewport_size({"width": width, "height": 900})
         assert page.evaluate("document.documentElement.scrollWidth") <= width
     page.set_viewport_size({"width": 1200, "height": 900})
@@ -109,19 +113,21 @@ def test_left_is_left_in_the_viewer(visit, study):
 
 @pytest.mark.parametrize(
     ("knob", "value"),
-    [("x", "30"), ("opacity", "20"), ("top", "1.0"), ("colours", "viridis"), ("space", "1")],
-)
+    [("x", "30"), ("opacity", "20"), ("top", "1.0"), ("colours", "viridis"),
+     ("layout", "beside"), ("largest", True), ("zoom", "3")],
+)  # fmt: skip
 def test_every_knob_changes_the_picture(visit, study, knob, value):
     page = with_viewer(visit, study).page
     before = hash_of(page, "sagittal")
     control = page.locator(f"[data-input={knob}]")
-    control.select_option(value) if knob in ("colours", "space") else control.fill(value)
-    if knob == "space":
-        page.wait_for_selector(".viewer[data-ready='1']")
+    if value is True:
+        control.check()
+    elif knob in ("colours", "layout"):
+        control.select_option(value)
+    else:
+        control.fill(value)
     assert hash_of(page, "sagittal") != before
     page.locator("[data-reset]").click()
-    if knob in ("x", "space"):  # a reset goes back to the middle of the space that is shown
-        return
     assert hash_of(page, "sagittal") == before
 
 
@@ -192,13 +198,13 @@ def test_the_table_makes_only_the_rows_that_are_looked_at(visit, study):
     for _ in range(8):
         page.locator(".tall").evaluate("box => box.scrollTo(0, box.scrollHeight)")
         page.wait_for_timeout(60)
-    assert page.locator("#scans tbody tr").count() == 203
+    assert page.locator("#scans tbody tr").count() == 204
 
 
 def test_filters_leave_what_they_say_and_fade_the_rest(visit, study):
     page = visit(study / "group_centiloid.html").page
     page.select_option("#status", "failed")
-    assert "1 of 203" in page.inner_text("#shown")
+    assert "1 of 204" in page.inner_text("#shown")
     assert "sub-02" in page.inner_text("#scans tbody")
     page.select_option("#status", "")
     page.fill("#search", "centiloid>100 site")
@@ -223,8 +229,177 @@ def test_a_dot_leads_to_its_page(visit, study, chart):
     page.wait_for_url("**/sub-0*.html")
 
 
-def test_a_printed_scan_fits_on_two_sheets(visit, study, screenshots):
+@pytest.mark.parametrize("window", [(1440, 900), (1024, 900), (390, 844)], ids=str)
+def test_the_first_screen_has_number_interval_person_and_pet(visit, study, window):
+    width, height = window
+    page = visit(study / "sub-01.html", viewport={"width": width, "height": height}).page
+    wanted = [".value", ".interval", ".drawing svg", ".who", "figure.glance svg"]
+    for selector in wanted if width > 1100 else wanted[:2]:
+        box = page.locator(selector).first.bounding_box()
+        assert box["height"] > 20 and box["y"] + box["height"] <= height, selector
+    # the PET comes before everything that explains it
+    order = [page.locator(one).first.bounding_box()["y"] for one in
+             (".value", "figure.glance svg", ".flags", ".checks", ".viewer")]  # fmt: skip
+    assert order == sorted(order)
+    told = page.inner_text(".who")
+    for words in ("71 years, F", "Siemens Biograph mCT", "300 MBq", "90 to 110 min"):
+        assert words in told
+
+
+def test_green_checks_are_folded_and_unfold(visit, study):
     page = visit(study / "sub-01.html").page
+    light = page.locator(".checks li.green").first
+    assert not light.is_visible()
+    page.locator(".checks summary").click()
+    assert light.is_visible() and "checks passed" in page.inner_text(".checks summary")
+
+
+def test_regions_by_side_and_bars_without_what_is_no_uptake(visit, study):
+    page = visit(study / "sub-01.html").page
+    rows = page.locator(".sides tbody tr").all_inner_texts()
+    assert len(rows) == 8 and rows[0].split("\t") == ["Frontal", "1.40", "1.20", "60", "60", "2.0",
+                                                      "2.0", "15.4 %"]  # fmt: skip
+    assert not page.locator("figure[class*=regionsDesikan]").is_visible()
+    page.get_by_text("Uptake by region, DesikanKilliany").first.click()
+    assert page.locator("figure[class*=regionsDesikan]").is_visible()
+
+
+def labels(page) -> str:
+    return page.eval_on_selector_all(
+        "canvas[data-plane]", "all => all.map(one => one.dataset.label)"
+    )
+
+
+@pytest.mark.parametrize("space", ["0", "1"])
+def test_labels_of_the_planes_are_the_readout_and_the_caption_is_the_space(visit, study, space):
+    page = with_viewer(visit, study).page
+    page.select_option("[data-input=space]", space)
+    page.wait_for_selector(f".viewer[data-ready='{space}']")
+    names = {"0": "Template (MNI152NLin6Asym)", "1": "T1w of the participant"}
+    assert page.inner_text("[data-space]") == names[space]
+    for place in ((11, -33, 7), (-20, 4, 31)):
+        for name, mm in zip("xyz", place, strict=True):
+            page.locator(f"[data-input={name}]").fill(str(mm))
+        readout = page.inner_text(".viewer output").split(" mm")[0]
+        x, y, z = readout.split(", ")
+        assert labels(page) == [f"{one.replace(' ', ' = ')} mm" for one in (z, y, x)]
+
+
+def test_regions_are_outlined_in_both_spaces_at_the_same_place(visit, study):
+    """The T1w of this participant is the template: the same point is in the same region."""
+    page = with_viewer(visit, study).page
+    told = []
+    for space in ("0", "1"):
+        page.select_option("[data-input=space]", space)
+        page.wait_for_selector(f".viewer[data-ready='{space}']")
+        for name, mm in zip("xyz", (20, -64, -40), strict=True):
+            page.locator(f"[data-input={name}]").fill(str(mm))
+        page.locator("[data-input=outlines]").uncheck()
+        before = hash_of(page, "coronal")
+        page.locator("[data-input=outlines]").check()
+        assert hash_of(page, "coronal") != before
+        told.append(page.inner_text(".viewer output").split(" \u00b7 ")[2:])
+    assert told[0] == told[1] and "whole cerebellum (wc)" in told[0]
+
+
+def test_zoom_magnifies_about_the_cross_hair_and_pans(visit, study):
+    page = with_viewer(visit, study).page
+    box = page.locator("canvas[data-plane=axial]").bounding_box()
+
+    def clicked(across: float) -> int:
+        page.mouse.click(box["x"] + across * box["width"], box["y"] + 0.5 * box["height"])
+        return int(page.input_value("[data-input=x]"))
+
+    far = clicked(0.75) - clicked(0.25)
+    clicked(0.5)
+    for _ in range(7):  # 1.25 to the 7th is 4.8
+        page.keyboard.press("+")
+    near = clicked(0.75) - clicked(0.25)
+    assert far / near == pytest.approx(4.77, rel=0.12)
+    middle = clicked(0.5)
+    page.keyboard.down("Shift")
+    page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 0.5 * box["height"])
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.75 * box["width"], box["y"] + 0.5 * box["height"], steps=5)
+    page.mouse.up()
+    page.keyboard.up("Shift")
+    assert int(page.input_value("[data-input=x]")) == middle  # a pan moves no cross-hair
+    assert middle - clicked(0.5) == pytest.approx(near / 2, abs=2)
+    page.keyboard.press("0")
+    assert float(page.input_value("[data-input=zoom]")) == 1
+
+
+def test_left_is_right_in_radiological_convention(visit, study):
+    page = with_viewer(visit, study).page
+    page.select_option("[data-input=convention]", "radiological")
+    box = page.locator("canvas[data-plane=axial]").bounding_box()
+    page.mouse.click(box["x"] + 0.2 * box["width"], box["y"] + 0.5 * box["height"])
+    x = int(page.input_value("[data-input=x]"))
+    assert x > 30
+    page.keyboard.press("ArrowLeft")
+    assert int(page.input_value("[data-input=x]")) == x + 2
+
+
+def test_frames_of_a_dynamic_scan_can_be_gone_through(visit, study):
+    """The second frame has twice the activity of the first: 9 kBq/ml in the cortical target."""
+    page = with_viewer(visit, study).page
+    assert not page.locator("[data-input=time]").is_visible()  # the template has none
+    page.select_option("[data-input=space]", "1")
+    page.wait_for_selector(".viewer[data-ready='1']")
+    told = []
+    for frame, begin in (("1", "90.0"), ("2", "95.0")):
+        page.locator("[data-input=time]").fill(frame)
+        page.locator("[data-time]", has_text=begin).wait_for()
+        told.append(float(page.inner_text(".viewer output").split("kBq/ml ")[1].split(" ")[0]))
+    assert told[1] / told[0] == pytest.approx(2, rel=0.05) and 7 < told[1] < 10
+
+
+def swipe(page, points) -> None:
+    """A finger that goes from point to point, as the browser gets it from the screen."""
+    session = page.context.new_cdp_session(page)
+    for number, (x, y) in enumerate(points):
+        kind = "touchMove" if number else "touchStart"
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": y}]})
+        page.wait_for_timeout(16)
+    session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    page.wait_for_timeout(300)
+
+
+def test_a_swipe_over_the_image_scrolls_and_a_tap_moves_the_cross_hair(visit, study):
+    window = {"width": 390, "height": 844}
+    page = visit(study / "sub-01.html", viewport=window, has_touch=True, is_mobile=True).page
+    plane = page.locator("canvas[data-plane=axial]")
+    page.locator(".viewer").scroll_into_view_if_needed()
+    page.wait_for_selector(".viewer[data-ready='0']")
+    plane.scroll_into_view_if_needed()
+    box, told = plane.bounding_box(), page.inner_text(".viewer output")
+    before = page.evaluate("scrollY")
+    x, y = box["x"] + 0.5 * box["width"], box["y"] + 0.6 * box["height"]
+    swipe(page, [(x, y - 12 * i) for i in range(14)])
+    assert page.evaluate("scrollY") > before + 80
+    assert page.inner_text(".viewer output") == told
+    box = plane.bounding_box()
+    page.touchscreen.tap(box["x"] + 0.3 * box["width"], box["y"] + 0.5 * box["height"])
+    tapped = page.inner_text(".viewer output")
+    assert tapped != told
+    y, top = box["y"] + 0.5 * box["height"], page.evaluate("scrollY")
+    swipe(page, [(box["x"] + 60 + 10 * i, y) for i in range(10)])  # across: the cross-hair
+    assert page.inner_text(".viewer output") != tapped and page.evaluate("scrollY") == top
+
+
+@pytest.mark.parametrize("label", ["01", "04"], ids=["dynamic", "static"])
+def test_a_printed_scan_fits_on_two_sheets(visit, study, screenshots, label):
+    page = visit(study / f"sub-{label}.html").page
+    page.locator(".checks summary").click()  # what is unfolded on the screen stays folded on paper
     pdf = page.pdf(prefer_css_page_size=True, print_background=True)
-    (screenshots / "sub-01.pdf").write_bytes(pdf)
+    path = screenshots / f"sub-{label}.pdf"
+    path.write_bytes(pdf)
     assert pdf.count(b"/Type /Page\n") + pdf.count(b"/Type /Page ") == 2
+    if (tool := shutil.which("pdftoppm")) is None:
+        return
+    run = [tool, "-r", "40", "-gray", str(path), str(path.with_suffix(""))]
+    subprocess.run(run, check=True, timeout=60)
+    sheets = [np.asarray(Image.open(one)) for one in sorted(screenshots.glob(f"sub-{label}-*.pgm"))]
+    assert len(sheets) == 2
+    # a picture of cuts takes at least half of the width: no stamps
+    assert all((sheet < 60).sum(axis=1).max() > 0.5 * sheet.shape[1] for sheet in sheets)

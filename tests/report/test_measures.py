@@ -105,7 +105,10 @@ def test_a_scan_without_models_has_a_page(tmp_path, told):
 @pytest.mark.parametrize(
     ("told", "words"),
     [
-        ({"done": True, "suvr": {"gtm": {"wc": 2.345, "cg": None}}}, "geometric transfer matrix"),
+        (
+            {"done": True, "suvr": {"gtm": {"wc": 2.345, "cg": None}, "iy": {"wc": None}}},
+            "geometric transfer matrix",
+        ),
         ({"done": True, "suvr": {"<b>": {"wc": 2.345}}}, "<b>"),
         ({"done": False, "reason": "no resolution known"}, "no resolution known"),
     ],
@@ -113,7 +116,8 @@ def test_a_scan_without_models_has_a_page(tmp_path, told):
 def test_partial_volume_is_told(tmp_path, told, words):
     write(tmp_path, finished_record(SCAN, pvc=told), SCAN)
     page = Page(write_page(tmp_path, "01").read_text("utf-8"))
-    assert words in page.words and ("2.345" in page.words) == told["done"]
+    assert words in page.words and ("2.35" in page.words) == told["done"]
+    assert "iterative Yang" not in page.words  # nobody asked for it
 
 
 @pytest.mark.parametrize("told", [None, "x", {"done": True}, {"done": True, "suvr": {"gtm": 3}}])

@@ -11,7 +11,7 @@ import pytest
 from bidsapp.core.grid.volume import Volume
 from bidsapp.core.quantification.centiloid import centiloid
 from bidsapp.data import read_table
-from bidsapp.data.display import display_of, lookup
+from bidsapp.data.display import ReadScale, display_of, lookup, read_scale
 from bidsapp.data.tracers import tracers
 from bidsapp.report.mosaic import lay_out
 from bidsapp.report.pictures import field_of_view, suvr_over_anatomy, tissue_maps, tissue_on_pet
@@ -40,6 +40,32 @@ def test_the_top_of_the_scale_is_the_same_load_in_every_tracer(code):
     assert centiloid(display_of(code).top, equation) == pytest.approx(
         load, abs=0.05 * equation.slope
     )
+
+
+@pytest.mark.parametrize("code", [*tracers(), None])
+def test_what_readers_scale_by_lies_at_nine_tenths(code):
+    """Whatever the level of the anchor; without one the scale is the absolute one, and says so."""
+    for level in (0.7, 2.1):
+        scale = read_scale(code, lambda _, level=level: level)
+        anchor = display_of(code).read_anchor
+        if anchor == "load" and code is not None:
+            equation = tracers()[code].equation
+            assert centiloid(0.9 * scale.top, equation) == pytest.approx(100, abs=0.5)
+        elif code is not None:
+            assert 0.9 * scale.top == pytest.approx(level, abs=0.005)
+            assert f"(SUVR {level:.2f}) lies at 90 %" in scale.words
+    if code in (None, "FMM", "FBB", "FBP"):
+        scale = read_scale(code, lambda _: None)
+        assert scale.top == display_of(code).top and "not known" in scale.words
+
+
+@one_orientation
+def test_pet_as_it_is_read_has_the_scale_of_readers(tiny_volume):
+    figure = suvr_over_anatomy(
+        like(tiny_volume, 1.0), tiny_volume, LAYOUT, "FBB", ReadScale(2.0, "said so")
+    )
+    assert figure.layers[1].pixels[CENTRE].tolist() == pytest.approx([127.5] * 3, abs=1)
+    assert "said so" in figure.caption and ">2<" in figure.layers[1].key
 
 
 def test_every_tracer_and_an_unknown_one_have_colours_with_a_name():

@@ -17,7 +17,6 @@ from bidsapp.bids.derivatives import output_path, sidecar_path
 from bidsapp.core.grid.alignment import rigid_between, rigid_matrix
 from bidsapp.core.grid.resample import itk_displacements
 from bidsapp.core.grid.volume import Volume
-from bidsapp.data.display import display_of
 from bidsapp.errors import BadDataError, NoInputError
 from bidsapp.io.nifti import load_displacements, save_displacements, save_volume
 from bidsapp.record import read_record
@@ -32,7 +31,7 @@ def tilted(tmp_path_factory):
     """A person whose head lies askew in both scanners, but is the template otherwise."""
     tmp_path = tmp_path_factory.mktemp("tilted")
     grid, pet = data.mni_grid(2), fake_pet()
-    write_images(tmp_path, SCAN, only=("xfm",))
+    write_images(tmp_path, SCAN, only=("xfm", "pet_mni"))
     save_volume(output_path(tmp_path, "pet_native", SCAN), Volume(pet, MOVE @ TILT @ grid.affine))
     t1w = Volume(data.template(2).data, TILT @ grid.affine)
     save_volume(output_path(tmp_path, "t1w", SCAN), t1w)
@@ -59,9 +58,12 @@ def test_the_head_lies_as_the_template_and_the_scale_is_the_tracers(tilted):
     theirs = np.round((points - data.mni_grid(2).affine[:3, 3]) / [-2, 2, 2]).astype(int)
     found, expected = image.get_fdata()[tuple(ours.T)], fake_pet()[tuple(theirs.T)] / 5000
     assert found == pytest.approx(expected, abs=0.03)
-    assert image.header["cal_max"] == pytest.approx(display_of("FBB").top)
     told = json.loads(sidecar_path(pet).read_text())
-    assert told["ColorMap"] == "gray" and told["DisplayRange"] == [0.0, display_of("FBB").top]
+    assert told["ColorMap"] == "gray" and told["DisplayRange"][0] == 0
+    # deep white matter has 7000, the whole cerebellum 5000, and lies at 90 % of the scale
+    assert told["DisplayRange"][1] == pytest.approx(7000 / 5000 / 0.9, rel=0.03)
+    assert "the deep white matter" in told["DisplayRangeSource"]
+    assert image.header["cal_max"] == pytest.approx(told["DisplayRange"][1])
     assert told["Units"] == "unitless" and "Neuraceq" in told["ColorMapSource"]
     head = nib.load(t1w)
     assert head.shape == read_grid(1).shape

@@ -136,7 +136,7 @@ class Grid:
         return world
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Volume:
     """Voxels with the affine that places them.
 

@@ -28,6 +28,7 @@ for (const figure of document.querySelectorAll("figure.layered")) {
     const shown = figure.classList.toggle("no-outlines");
     lines.setAttribute("aria-pressed", String(!shown));
   });
-  figure.querySelector(".switches").hidden = false;
+  const switches = figure.querySelector(".switches");
+  if (switches) switches.hidden = false;
   addEventListener("beforeprint", () => { stop(); show(0); });
 }
