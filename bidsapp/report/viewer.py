@@ -152,8 +152,9 @@ def moved(
     """
     matrix = inverse(volume.affine) @ to_image @ frame.indices_to_world(step_mm)
     found: NDArray[np.float32] = affine_transform(
-        known_or_zero(volume.data), matrix[:3, :3], matrix[:3, 3], frame.shape(step_mm), order=1
-    )
+        known_or_zero(volume.data), matrix[:3, :3], matrix[:3, 3], frame.shape(step_mm),
+        order=1, mode="grid-constant",
+    )  # fmt: skip
     return found
 
 

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from html_page import Page
 from synthetic_records import finished_record, write
 
 from bidsapp.record import read_record
-from bidsapp.report.measures import corrected, kinetics, time_and_regions
+from bidsapp.report.measures import (
+    corrected,
+    kinetics,
+    regions,
+    regions_of_readers,
+    time_and_regions,
+)
 from bidsapp.report.participant import write_page
 
 SCAN = {"sub": "01", "trc": "FBB"}
@@ -124,3 +132,35 @@ def test_partial_volume_is_told(tmp_path, told, words):
 def test_correction_of_another_shape_counts_as_absent(tmp_path, told):
     record = read_record(write(tmp_path, finished_record(SCAN, pvc=told), SCAN), tmp_path)
     assert corrected(record) == {}
+
+
+def test_regions_of_readers_have_sides_and_asymmetry(tmp_path):
+    """Those that a table lacks are left out; the reference region is that of the scan."""
+    rows = ["name\tsuvr_wc\tcentiloid_wc\tsuvr_pons\tcentiloid_pons\tz",
+            "precuneus_L\t1.5\t60\t1.1\tn/a\t2.5", "precuneus_R\t1.3\t40\t0.9\tn/a\tn/a",
+            "striatum\t9\t9\t9\t9\t9"]  # fmt: skip
+    path = write(tmp_path, finished_record(SCAN), SCAN)
+    table = path.with_name("sub-01_trc-FBB_atlas-DesikanKilliany_vois.tsv")
+    table.write_text("\n".join(rows) + "\n")
+    (one,) = regions_of_readers(tmp_path, read_record(path, tmp_path))
+    assert (one.name, one.left.suvr, one.right.centiloid) == ("Precuneus", 1.5, 40)
+    assert (one.left.z, one.right.z) == (2.5, None)
+    assert one.asymmetry == pytest.approx(100 * 0.2 / 1.4)
+    path = write(tmp_path, finished_record(SCAN, reference_region="pons"), SCAN)
+    (one,) = regions_of_readers(tmp_path, read_record(path, tmp_path))
+    assert (one.left.suvr, one.left.centiloid) == (1.1, None)
+
+
+def test_bars_leave_out_ventricles_and_what_is_made_of_others(tmp_path):
+    rows = ["name\tsuvr_wc", "cortex\t1.5", "lateral-v\t0.5", "braak1\t1.1", "lobe\t1.2"]
+    described = {
+        "Composites": {"braak1": ["cortex"], "lobe": ["cortex"], "ventricle_L": ["lateral-v"]}
+    }
+    (tmp_path / "atlas-Own_description.json").write_text(json.dumps(described))
+    for scales, shown in (({}, {"cortex"}), ({"suvr": {"universal": 1.4}}, {"cortex", "braak1"})):
+        path = write(tmp_path, finished_record(SCAN, scales=scales), SCAN)
+        table = path.with_name("sub-01_trc-FBB_atlas-Own_vois.tsv")
+        table.write_text("\n".join(rows) + "\n")
+        text = regions(tmp_path, read_record(path, tmp_path), "Own").standalone()
+        names = ("cortex", "lateral-v", "braak1", "lobe")
+        assert {name for name in names if f">{name}<" in text} == shown
