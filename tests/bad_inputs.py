@@ -554,6 +554,12 @@ def halves(first: list[int], second: list[int], duration: int, **of_second: obje
     ]
 
 
+def shifted_affine(mm: float) -> np.ndarray:
+    affine = np.eye(4)
+    affine[2, 3] = mm
+    return affine
+
+
 RUN, REFUSED, LEFT_OUT = "run", "refused", "left out"
 
 DECISIONS = {
@@ -661,6 +667,11 @@ DECISIONS = {
         both(*halves([5400, 5700], [6000, 6300], 300),
              lambda p: save_volume(p.pet, Volume(ramp((*SHAPE, 2)), np.diag([2.0, 2, 3, 1])))),
         RUN, "window-split",
+    ),
+    "windowOnMovedGrid": Decision(
+        both(*halves([5400, 5700], [6000, 6300], 300),
+             lambda p: save_volume(p.pet, Volume(ramp((*SHAPE, 2)), shifted_affine(2.5)))),
+        RUN, "window-regridded",
     ),
     "windowInTwoUnits": Decision(
         both(*halves([5400, 5700], [6000, 6300], 300, Units="kBq/mL")), RUN, "window-split"

@@ -56,7 +56,7 @@ _Planned = TypeVar("_Planned", ScanPlan, ScanFailure, ScanSkip)
 # Clocks of two series may be set apart by the scanner's rounding or a resynchronisation.
 _SAME_INJECTION_S = 120.0
 _OVERLAP_S = 1.0  # rounding of frame times
-_SAME_GRID_MM = 0.01
+_SAME_VOXEL_MM = 0.05  # a resolution apart is another reconstruction
 _DAY_S = 86400.0
 
 
@@ -462,7 +462,7 @@ def _pieces(
 
 
 def _goes_on(first: _Candidate, other: _Candidate, dataset: RawDataset) -> bool:
-    """Whether frames of two images can be averaged: reconstructed alike, on one grid and scale."""
+    """Whether frames of two images can be averaged: reconstructed alike, on one scale."""
     sidecars = [dataset.sidecar(one.image) for one in (first, other)]
     dose, method = (
         {str(sidecar[key]) for sidecar in sidecars if key in sidecar}
@@ -477,10 +477,8 @@ def _goes_on(first: _Candidate, other: _Candidate, dataset: RawDataset) -> bool:
         return False
     if first.unread or other.unread:
         return True  # judged when the images are there
-    grids = [read_grid(one.image.path) for one in (first, other)]
-    return grids[0].shape == grids[1].shape and np.allclose(
-        grids[0].affine, grids[1].affine, rtol=0, atol=_SAME_GRID_MM
-    )
+    one_mm, other_mm = (np.sort(read_grid(c.image.path).voxel_size) for c in (first, other))
+    return np.allclose(one_mm, other_mm, rtol=0, atol=_SAME_VOXEL_MM)
 
 
 def _as_one(first: _Candidate, pieces: Sequence[_Candidate]) -> _Candidate:
@@ -494,11 +492,31 @@ def _as_one(first: _Candidate, pieces: Sequence[_Candidate]) -> _Candidate:
             "TimeZero proves it: add TimeZero to the sidecars."
         )
         flags += (Flag("window-joined", told),)
+    flags += _regridded(first, pieces)
     unread = next((one.unread for one in (first, *pieces) if one.unread), None)
     images = tuple(one.image for one in pieces)
     return replace(
         first, timing=timing, flags=flags, in_window=True, unread=unread, continued=images
     )
+
+
+def _regridded(first: _Candidate, pieces: Sequence[_Candidate]) -> tuple[Flag, ...]:
+    """Flag of parts that have to be interpolated before they can be averaged."""
+    whole = [one for one in (first, *pieces) if one.unread is None]
+    grid = read_grid(whole[0].image.path) if whole else None
+    moved = [
+        one.image.path.name
+        for one in whole
+        if grid is not None and not read_grid(one.image.path).is_same(grid)
+    ]
+    if not moved:
+        return ()
+    told = (
+        f"{', '.join(moved)} has voxels in other places than {whole[0].image.path.name}, so its "
+        "frames were interpolated once more, which smooths them: take images on one grid if the "
+        "scanner can make them."
+    )
+    return (Flag("window-regridded", told),)
 
 
 def _shifted(first: _Candidate, other: _Candidate) -> PetTiming:

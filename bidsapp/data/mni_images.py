@@ -65,8 +65,7 @@ def load_in_mni(path: Path, *, is_pet: bool = True) -> NDArray[np.float32]:
 
 def _onto_grid(volume: Volume, space: str) -> NDArray[np.float32]:
     grid = mni_grid(2)
-    same = volume.data.shape == grid.shape and np.allclose(volume.affine, grid.affine, atol=1e-3)
-    if space == TEMPLATE_SPACE and same:
+    if space == TEMPLATE_SPACE and volume.grid.is_same(grid):
         return _measured(volume.data)
     return sample(volume, points_in(space))
 

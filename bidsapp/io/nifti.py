@@ -21,7 +21,7 @@ import numpy as np
 from isal import igzip, isal_zlib
 from numpy.typing import NDArray
 
-from bidsapp.core.grid.resample import RAS_LPS
+from bidsapp.core.grid.resample import RAS_LPS, resample
 from bidsapp.core.grid.volume import Grid, Volume
 from bidsapp.errors import BadDataError, NoInputError
 from bidsapp.io.atomic import COMPRESSION, replacing, write_gzip
@@ -112,20 +112,24 @@ def read_frames(path: str | Path, *more: str | Path) -> Iterator[Volume]:
     Parameters
     ----------
     path : path of an image of three or four dimensions
-    *more : files that go on with the same scan, on the same grid
+    *more : files that go on with the same scan
 
     Yields
     ------
     Volume
-        Each frame, 3D, float32, NaN where a voxel is not finite.
+        Each frame, 3D, float32, NaN where a voxel is not finite. Those of a later file on another
+        grid are interpolated on that of the first (`resample`).
 
     Raises
     ------
     NoInputError, BadDataError
         As `load_volume`; what is wrong with a late frame is found when its turn comes.
     """
-    for one in (path, *more):
-        yield from _frames(Path(one))
+    yield from _frames(Path(path))
+    for one in more:
+        grid = read_grid(path)
+        for frame in _frames(Path(one)):
+            yield frame if frame.grid.is_same(grid) else resample(frame, grid, np.eye(4))
 
 
 def _frames(path: Path) -> Iterator[Volume]:

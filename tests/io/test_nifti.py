@@ -22,6 +22,7 @@ from bidsapp.io.nifti import (
     affine_disagreement,
     load_volume,
     read_frames,
+    read_grid,
     read_shape,
     save_volume,
     voxel_hash,
@@ -175,3 +176,21 @@ def test_voxels_have_one_hash_whatever_header_and_packing(tmp_path):
     hashes = [voxel_hash(path) for path in paths]
     assert len(set(hashes[:3])) == 1 and hashes[3] != hashes[0]
     assert hashes[0].startswith("sha256:")
+
+
+def test_frames_on_another_grid_come_on_that_of_the_first(tmp_path):
+    def plane(points):  # a linear image is the same wherever it is read
+        return (100 + points @ [1.0, 2.0, 3.0]).astype(np.float32)
+
+    turned = np.array([[0, -2.0, 0, 12], [2.0, 0, 0, -3], [0, 0, 2.0, 1], [0, 0, 0, 1]])
+    paths = []
+    for name, affine in (("a", np.diag([2.0, 2.0, 2.0, 1.0])), ("b", turned)):
+        world = Volume(np.empty((6, 7, 8), np.float32), affine).grid.world()
+        data = np.stack([plane(world), 2 * plane(world)], axis=-1)
+        paths.append(save_volume(tmp_path / f"{name}.nii.gz", Volume(data, affine)))
+    first, second, third, fourth = read_frames(*paths)
+    assert third.grid.is_same(first.grid) and not third.grid.is_same(read_grid(paths[1]))
+    seen = np.isfinite(third.data)
+    assert 0.3 < seen.mean() < 1
+    np.testing.assert_allclose(third.data[seen], first.data[seen], rtol=1e-5)
+    np.testing.assert_allclose(fourth.data[seen], second.data[seen], rtol=1e-5)

@@ -106,6 +106,23 @@ class Grid:
         """Volume of a voxel in mm^3 (= microlitres)."""
         return float(abs(np.linalg.det(self.affine[:3, :3])))
 
+    def is_same(self, other: Grid, tolerance_mm: float = 0.01) -> bool:
+        """Whether voxels of the same index lie in the same place.
+
+        Parameters
+        ----------
+        other : Grid
+        tolerance_mm : float
+            For each entry of the affine.
+
+        Returns
+        -------
+        bool
+        """
+        return self.shape == other.shape and np.allclose(
+            self.affine, other.affine, rtol=0, atol=tolerance_mm
+        )
+
     def coarser(self, step_mm: float) -> Grid:
         """Grid along the same axes that begins with the same voxel and reaches the last one.
 
