@@ -129,6 +129,7 @@ class Processing:
     motion_correction: bool = True  # --no-motion-correction
     smooth_fwhm_mm: float | None = None  # --smooth, blur added to the mean of the window
     target_resolution_mm: float | None = None  # --target-resolution, blurred up to this
+    voi_mm: int = 2  # --voi-resolution, grid of the Centiloid volumes
     psf_mm: tuple[float, float, float] | None = None  # --psf, resolution along the voxel axes
     atlases: tuple[AtlasChoice, ...] = (AtlasChoice("Centiloid"), AtlasChoice("DesikanKilliany"))
     derivatives: tuple[AtlasChoice, ...] = ()  # --derivatives, parcellations of other programs

@@ -736,6 +736,24 @@ def centiloid_refusal(value: float, lowest: float, highest: float) -> str | None
     )
 
 
+def apart_findings(suvr: float | None) -> tuple[Flag, ...]:
+    """A Centiloid that is not that of the SUVRs beside it.
+
+    Parameters
+    ----------
+    suvr : that it rests on
+    """
+    told = "" if suvr is None else f" (SUVR {suvr:.3f})"
+    return (
+        Flag(
+            "centiloid-standard",
+            "the Centiloid was measured the standard way, in the PET as it is and in volumes of "
+            f"2 mm{told}, since no equation was made for SUVRs measured as asked; those, tables "
+            "and images are as asked",
+        ),
+    )
+
+
 def centiloid_findings(value: float, lowest: float, highest: float) -> tuple[Flag, ...]:
     """A Centiloid that people do not have.
 

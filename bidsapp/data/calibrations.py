@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -71,8 +71,8 @@ def fingerprint(
     return Fingerprint(
         template=TEMPLATE_SPACE,
         normalisation=normalisation,
-        vois={name: voi_hashes()[name] for name in (TARGET, reference)},
-        voi_mm=float(_RES_MM),
+        vois={name: voi_hashes(processing.voi_mm)[name] for name in (TARGET, reference)},
+        voi_mm=float(processing.voi_mm),
         smooth_fwhm_mm=processing.smooth_fwhm_mm,
         target_resolution_mm=processing.target_resolution_mm,
         window_min=processing.window_min or tracer.window_min,
@@ -114,6 +114,34 @@ def scale_for(processing: Processing, code: str, *, normalisation: str = "t1w") 
         if any(known == code for known, _ in user.equations):
             return _users(user, tracer, own)
     return _built_in(tracer, own)
+
+
+def centiloid_way(processing: Processing, code: str, *, normalisation: str = "t1w") -> Processing:
+    """Options by which the Centiloid of a scan is measured.
+
+    Those of the run; where no equation was made for its smoothing or the grid of its volumes, and
+    one was for the PET as it is in volumes of 2 mm, the Centiloid is measured that way besides.
+
+    Parameters
+    ----------
+    processing, code, normalisation : as in `scale_for`
+    """
+    standard = replace(processing, smooth_fwhm_mm=None, target_resolution_mm=None, voi_mm=_RES_MM)
+    for way in (processing, standard):
+        scale = scale_for(way, code, normalisation=normalisation)
+        if scale.main in scale.equations:
+            return way
+    return processing
+
+
+def regional_scale(processing: Processing, code: str, *, normalisation: str = "t1w") -> Scale:
+    """Equations for the regions of atlases, which are measured on the 2 mm grid.
+
+    Parameters
+    ----------
+    processing, code, normalisation : as in `scale_for`
+    """
+    return scale_for(replace(processing, voi_mm=_RES_MM), code, normalisation=normalisation)
 
 
 def _built_in(tracer: Tracer, own: Mapping[str, Fingerprint]) -> Scale:
@@ -167,11 +195,11 @@ def _users(user: CalibrationFile, tracer: Tracer, own: Mapping[str, Fingerprint]
 
 
 @lru_cache
-def voi_hashes() -> dict[str, str]:
-    """SHA-256 of the packed bits of every Centiloid mask on the 2 mm grid."""
+def voi_hashes(res: int = _RES_MM) -> dict[str, str]:
+    """SHA-256 of the packed bits of every Centiloid mask on the grid of a resolution, mm."""
     return {
         name: hashlib.sha256(np.packbits(mask).tobytes()).hexdigest()
-        for name, mask in vois(_RES_MM).items()
+        for name, mask in vois(res).items()
     }
 
 

@@ -21,6 +21,7 @@ from bidsapp.record import RecordPart
 from bidsapp.settings import PetToT1w
 from bidsapp.steps.averaging import Part, aligned, averaged
 from bidsapp.steps.positioning import head_of, positioned
+from bidsapp.steps.quantifying import fine_image
 
 
 @interface("motion", "record")
@@ -171,3 +172,19 @@ def PetToTemplate(stills: Stills, field: Image, t1w_to_pet: Rigid) -> Image:
     """
     points = transform(t1w_to_pet, field.data.astype(np.float64))
     return Volume(sample_stills(stills, points), field.affine)
+
+
+@interface("pet")
+def PetToFineTemplate(stills: Stills, field: Image, t1w_to_pet: Rigid) -> Image:
+    """PET in the Centiloid volumes of the 1 mm MNI grid.
+
+    Parameters
+    ----------
+    stills, field, t1w_to_pet : as in `PetToTemplate`
+
+    Returns
+    -------
+    Volume
+        NaN outside the volumes.
+    """
+    return fine_image(stills, field, t1w_to_pet)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from bidsapp.core.grid.volume import Volume
 from bidsapp.core.quantification.scale import Scale
@@ -14,10 +13,10 @@ from bidsapp.interfaces.define import interface
 from bidsapp.interfaces.store import about
 from bidsapp.record import RecordPart
 from bidsapp.settings import Interval
-from bidsapp.steps.quantifying import quantified
+from bidsapp.steps.quantifying import quantified, volumes
 
 
-@interface("voi", "record")
+@interface("record")
 def Quantify(
     pet: Image,
     source: str,
@@ -27,7 +26,9 @@ def Quantify(
     interval: Interval = Interval.RESCAN,
     tau_vois: Mapping[str, str] | None = None,
     position: RecordPart | None = None,
-) -> tuple[dict[str, Any], RecordPart]:
+    asked: Image | None = None,
+    apart: bool = False,
+) -> RecordPart:
     """VOI means, uptake ratios, and Centiloids with their uncertainty.
 
     Parameters
@@ -39,16 +40,11 @@ def Quantify(
     cutoffs : CL, to tell who exceeds them
     interval : that bands and cut-offs are read by
     tau_vois : tau volumes by region; none for amyloid
+    asked, apart : see `bidsapp.steps.quantifying.quantified`
     position : what the position of the PET gave to the record: the blur of the PET
-
-    Returns
-    -------
-    voi
-        Statistics by volume of interest.
-    record
     """
     with about(source):
-        record = quantified(
+        return quantified(
             pet,
             tracer=tracer,
             scale=scale,
@@ -56,24 +52,24 @@ def Quantify(
             interval=interval,
             tau_vois=tau_vois or {},
             fwhm_mm=None if position is None else position.qc.get("pet_fwhm_mm"),
+            asked=asked,
+            apart=apart,
         )
-    return dict(record.voi), record
 
 
 @interface(*REFERENCES)
-def RatioImages(pet: Image, voi: dict[str, Any]) -> tuple[Image | None, ...]:
+def RatioImages(pet: Image) -> tuple[Image | None, ...]:
     """Uptake ratio image per reference region that was measured.
 
     Parameters
     ----------
     pet : on the 2 mm MNI grid
-    voi : as `Quantify` gives it
 
     Returns
     -------
     wc, cg, wcb, pons
     """
-    means = [voi[name].mean for name in REFERENCES]
+    means = [row.mean for name, row in volumes(pet).items() if name in REFERENCES]
     return tuple(
         None if mean is None else Volume(ratio_image(pet.data, mean), pet.affine) for mean in means
     )

@@ -59,6 +59,13 @@ def absolute_path(text: str) -> Path:
     return Path(os.path.abspath(Path(text).expanduser()))  # noqa: PTH100 - resolve() follows links
 
 
+def voxel_mm(text: str) -> int:
+    """A grid that the Centiloid volumes are drawn on."""
+    if text not in ("1", "2"):
+        raise argparse.ArgumentTypeError(f"{text!r:.40} is neither 1 nor 2 mm")
+    return int(text)
+
+
 def gigabytes(text: str) -> float:
     """``8G``, ``8000M`` or ``8000`` (MB, as other BIDS-Apps count) in GB."""
     match = re.fullmatch(r"([\d.]+)\s*([BKMGT]?)B?", text.strip().upper())

@@ -397,6 +397,8 @@ class RecordPart:
     method : how the PET was placed: ``t1w+model``, ``t1w+nmi``, the same with ``template``, or
         ``pet-only``
     suvr : uptake ratio of the cortical target by reference region
+    centiloid_suvr : the same that the Centiloid rests on, where ``suvr`` is measured in a way for
+        which there is no equation (smoothed, volumes of 1 mm); else empty
     centiloid : by the reference region ``reference_region``, CL
     centiloid_sd : its standard deviation as what PiB would have shown, CL
     centiloid_interval : 95 % interval of what PiB would have shown, CL
@@ -427,6 +429,7 @@ class RecordPart:
 
     method: str | None = None
     suvr: Numbers = field(default_factory=dict)
+    centiloid_suvr: Numbers = field(default_factory=dict)
     centiloid: float | None = None
     centiloid_sd: float | None = None
     centiloid_interval: tuple[float, float] | None = None

@@ -5,9 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+import numpy as np
+from scipy import ndimage
+
+from bidsapp.core.frames.stills import Still, sample_stills
+from bidsapp.core.grid.alignment import Matrix, inverse, transform
 from bidsapp.core.grid.volume import Volume
 from bidsapp.core.quality import (
     Flag,
+    apart_findings,
     centiloid_findings,
     centiloid_refusal,
     coverage_findings,
@@ -25,8 +31,8 @@ from bidsapp.core.quantification.scale import (
     scale_findings,
 )
 from bidsapp.core.quantification.suvr import uptake_ratios
-from bidsapp.core.regions.voi import CoverageRule, measure
-from bidsapp.data import REFERENCES, TARGET, read_table, vois
+from bidsapp.core.regions.voi import CoverageRule, VoiStatistics, measure
+from bidsapp.data import REFERENCES, TARGET, mni_grid, read_table, vois
 from bidsapp.data.calibrations import BUILT_IN
 from bidsapp.data.tau import REFERENCE, tau_equations, tau_masks, tau_regions
 from bidsapp.errors import BadDataError
@@ -44,6 +50,8 @@ def quantified(
     interval: Interval = Interval.RESCAN,
     tau_vois: Mapping[str, str] | None = None,
     fwhm_mm: float | None = None,
+    asked: Volume | None = None,
+    apart: bool = False,
 ) -> RecordPart:
     """Part of the record that the image alone tells: VOI means, SUVRs, Centiloids, noise, flags.
 
@@ -56,6 +64,9 @@ def quantified(
     interval : that bands and cut-offs are read by
     tau_vois : tau volumes by region; none for amyloid
     fwhm_mm : blur of the PET by the T1w, None when it is not known
+    asked : the PET as VOI means and SUVRs are to be measured in it, smoothed or on the 1 mm grid;
+        None for ``pet`` itself
+    apart : whether the Centiloid is that of ``pet`` nevertheless
 
     Raises
     ------
@@ -63,10 +74,11 @@ def quantified(
         The target or the reference region was not measured, or holds nothing.
     """
     rule = CoverageRule(**read_table("limits")["voi_coverage"])
-    table = measure(pet.data, vois(2), pet.grid.voxel_volume, least_coverage=rule.refuse)
+    told = volumes(asked or pet)
+    table = volumes(pet) if apart else told
     if reason := coverage_refusal(table, (TARGET, scale.main), rule):
         raise BadDataError(reason)
-    suvr = uptake_ratios(table, target=TARGET, references=REFERENCES)
+    suvr = _ratios(table)
     noise = _noise(pet)
     # equations of one's own were made with images like this
     blur = fwhm_mm if scale.calibration == BUILT_IN else None
@@ -81,12 +93,51 @@ def quantified(
     findings = (*coverage_findings(table, rule), *missing, *_doubts(suvr, expressed, scale))
     return replace(
         centiloid_part(expressed, cutoffs, interval),
-        suvr=suvr,
+        suvr=_ratios(told),
+        centiloid_suvr=suvr if apart else {},
         qc={"suvr_noise_percent": _percent(noise[scale.main])},
-        flags=findings,
-        voi=table,
+        flags=(*findings, *(apart_findings(suvr[scale.main]) if apart else ())),
+        voi=told,
         scales=_tau_scales(pet, tracer, tau_vois, rule) if tau_vois else {},
     )
+
+
+def fine_image(stills: Sequence[Still], field: Volume, t1w_to_pet: Matrix) -> Volume:
+    """PET in the Centiloid volumes of the 1 mm grid, by one interpolation from its own grid.
+
+    Parameters
+    ----------
+    stills : PET, one image per position of the head
+    field : T1w world coordinate of every voxel of the 2 mm MNI grid, between which it is linear
+    t1w_to_pet : ndarray, shape (4, 4)
+
+    Returns
+    -------
+    Volume
+        NaN outside the volumes and outside the field of view.
+    """
+    grid = mni_grid(1)
+    inside = np.any(list(vois(1).values()), axis=0)
+    world = transform(grid.affine, np.argwhere(inside).astype(np.float64))
+    index = transform(inverse(field.affine), world).T
+    points = [
+        ndimage.map_coordinates(axis.astype(np.float64), index, order=1, mode="nearest")
+        for axis in np.moveaxis(field.data, -1, 0)
+    ]
+    image = np.full(grid.shape, np.nan, np.float32)
+    image[inside] = sample_stills(stills, transform(t1w_to_pet, np.stack(points, axis=-1)))
+    return Volume(image, grid.affine)
+
+
+def volumes(pet: Volume) -> dict[str, VoiStatistics]:
+    """Uptake in the Centiloid volumes of the MNI grid, 1 or 2 mm, that a PET is on."""
+    rule = CoverageRule(**read_table("limits")["voi_coverage"])
+    masks = vois(round(float(pet.grid.voxel_size[0])))
+    return measure(pet.data, masks, pet.grid.voxel_volume, least_coverage=rule.refuse)
+
+
+def _ratios(table: Mapping[str, VoiStatistics]) -> dict[str, float | None]:
+    return dict(uptake_ratios(table, target=TARGET, references=REFERENCES))
 
 
 def _doubts(

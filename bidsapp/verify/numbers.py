@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from bidsapp.core.quality import doubts_number
 from bidsapp.core.quantification.centiloid import Equation
 from bidsapp.core.quantification.suvr import centiloid_image, ratio_image
 from bidsapp.data import mni_grid
-from bidsapp.data.calibrations import scale_for
+from bidsapp.data.calibrations import regional_scale, scale_for
 from bidsapp.data.reference_regions import chosen_references
 from bidsapp.data.tau import tau_tracers
 from bidsapp.errors import BadDataError
@@ -130,7 +130,9 @@ def check_numbers(scan: StoredScan, findings: Findings) -> None:
 def _check_record(scan: StoredScan, pet: Volume, findings: Findings) -> None:
     """VOI statistics, SUVRs, Centiloids and how sure they are, verdicts, volume of the brain."""
     record, name, code = scan.record, scan.record.path, scan.record.tracer or ""
-    scale = scale_for(scan.processing, code, normalisation=scan.normalisation)
+    apart, fine = bool(record.centiloid_suvr), scan.processing.voi_mm != 2
+    way = replace(scan.processing, voi_mm=2)  # as the image on disk is
+    scale = scale_for(way, code, normalisation=scan.normalisation)
     partly = any(row.coverage != 1.0 for row in record.voi.values())
     image = Volume(_holes(pet) if partly else pet.data, pet.affine)
     try:
@@ -149,12 +151,15 @@ def _check_record(scan: StoredScan, pet: Volume, findings: Findings) -> None:
     stored_flags = {flag.code for flag in record.flags}
     again = {key: getattr(derived, key) for key in _DERIVED}
     again["band"] = None if doubts_number(record.flags) else derived.band
-    if "calibration" in _own(scan):
+    if apart or fine:
+        again = _of_image(again, scan, way)
+    elif "calibration" in _own(scan):
         again = {key: again[key] for key in ("suvr", "voi", "qc")} | _by_own_line(record)
     elif code not in tau_tracers() and not flags <= stored_flags:
         findings.differ(name, "flags", sorted(stored_flags), sorted(flags), _FROM_IMAGE)
     if partly:  # zeros on disk are zeros that were measured, or nothing measured: noise differs
-        again = {key: again[key] for key in ("suvr", "voi", "centiloid", "centiloids")}
+        kept = ("suvr", "centiloid_suvr", "voi", "centiloid", "centiloids")
+        again = {key: value for key, value in again.items() if key in kept}
     for key, value in again.items():
         tolerance = CENTILOIDS if key.startswith("centiloid") else SAME_ARRAY
         own = plain(getattr(record, key))
@@ -168,9 +173,20 @@ def _check_record(scan: StoredScan, pet: Volume, findings: Findings) -> None:
     findings.files[name] = How.NUMBERS
 
 
+def _of_image(again: Mapping[str, Any], scan: StoredScan, way: Processing) -> dict[str, Any]:
+    """What the image on disk tells of a scan whose SUVRs or Centiloid were measured in another."""
+    plain_pet = way.smooth_fwhm_mm is None and way.target_resolution_mm is None
+    found = {} if scan.processing.voi_mm != 2 else {key: again[key] for key in ("suvr", "voi")}
+    if scan.record.centiloid_suvr and plain_pet:
+        found |= {key: value for key, value in again.items() if key not in ("suvr", "voi")}
+        found["centiloid_suvr"] = again["suvr"]
+    return found | _by_own_line(scan.record)
+
+
 def _by_own_line(record: ScanRecord) -> dict[str, Any]:
-    """The Centiloid by the equation of the record: that of the user's file."""
-    line, ratio = record.equation, record.suvr.get(record.reference_region or "")
+    """The Centiloid by the equation of the record."""
+    ratios = record.centiloid_suvr or record.suvr
+    line, ratio = record.equation, ratios.get(record.reference_region or "")
     if line is None or ratio is None or record.centiloid is None:
         return {}
     return {"centiloid": line.slope * ratio + line.intercept}
@@ -192,7 +208,7 @@ def _check_tables(scan: StoredScan, pet: Volume, findings: Findings) -> None:
     processing = scan.processing
     scene = template_scene(_tissues(scan))
     code = scan.record.tracer or ""
-    scale = scale_for(processing, code, normalisation=scan.normalisation)
+    scale = regional_scale(processing, code, normalisation=scan.normalisation)
     equations: Mapping[str, Equation] = scale.equations
     lines = {name: (line.slope, line.intercept) for name, line in equations.items()}
     own_line = "calibration" in _own(scan)
@@ -269,7 +285,7 @@ def _check_ratios(scan: StoredScan, findings: Findings) -> None:
             pets = {pet: load_volume(scan.output_dir / pet, ndim=3)}
         expected = ratio_image(_values(pets[pet]), mean)
         if kind[1] == "cl":
-            scale = scale_for(
+            scale = regional_scale(
                 scan.processing, scan.record.tracer or "", normalisation=scan.normalisation
             )
             if (own := scale.equations.get(kind[2])) is not None and "calibration" not in _own(

@@ -11,7 +11,6 @@ from bidsapp.bids.plan import ScanPlan
 from bidsapp.core.frames.decay import decay_factors
 from bidsapp.data import VOI_NAMES
 from bidsapp.data.atlases import CENTILOID
-from bidsapp.data.calibrations import scale_for
 from bidsapp.data.tau import any_tracer
 from bidsapp.data.tracers import tracers
 from bidsapp.interfaces.dynamic import (
@@ -23,6 +22,7 @@ from bidsapp.interfaces.dynamic import (
     TellDrift,
 )
 from bidsapp.settings import Processing
+from bidsapp.workflows.pet import centiloid_scale
 from bidsapp.workflows.sidecars import Sidecars
 from bidsapp.workflows.wiring import bounded, gathered, same, step
 
@@ -106,7 +106,7 @@ def _drift(scan: ScanPlan, processing: Processing) -> Node | None:
     """Node that tells how the Centiloid changes in time, where there is one."""
     if scan.tracer not in tracers():
         return None
-    scale = scale_for(processing, scan.tracer, normalisation=scan.normalisation)
+    scale = centiloid_scale(scan, processing)
     equation = scale.equations.get(scale.main)
     measured = CENTILOID in (choice.name for choice in processing.atlases)
     if equation is None or scale.main not in VOI_NAMES or not measured:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from nipype.pipeline.engine import Workflow
 
 from bidsapp.bids.pet_metadata import common_decay_factors
 from bidsapp.bids.plan import ScanPlan
+from bidsapp.core.quantification.scale import Scale
 from bidsapp.data import REFERENCES
-from bidsapp.data.calibrations import scale_for
+from bidsapp.data.calibrations import centiloid_way, scale_for
 from bidsapp.data.tau import any_tracer, tau_tracers, tau_voi_files
 from bidsapp.interfaces.damage import Inspect
 from bidsapp.interfaces.pet import (
     AlignFrames,
+    PetToFineTemplate,
     PetToT1wGrid,
     PetToTemplate,
     Register,
@@ -31,6 +34,7 @@ INSPECTION_ANATOMY = ("gm", "wm", "mask")
 
 # Peak memory with a 256 x 256 x 256 T1w and a 128 x 128 x 84 PET, measured.
 _FRAME_GB, _REGISTER_GB, _RESAMPLE_GB, _TEMPLATE_GB = 0.03, 1.5, 0.6, 0.4
+_FINE_GB = 0.8
 
 
 def init_pet_reference_wf(
@@ -180,7 +184,7 @@ def init_positions_wf(
     record
         What it gives to the record.
     """
-    scale = scale_for(processing, scan.tracer, normalisation=scan.normalisation)
+    scale = centiloid_scale(scan, processing)
     both = step(BothPositions(scale=scale), "both", _TEMPLATE_GB)
     return of_one(both, name, ["stills", "by_method", "field"], ["record"])
 
@@ -230,24 +234,30 @@ def init_quantification_wf(
     ------
     pet
         PET on the 2 mm MNI grid, NaN outside its field of view.
+    stills, plain
+        Mean PET as `init_smoothing_wf` gives it, and as it takes it; one image per position.
+    field, t1w_to_pet
+        See `init_resampling_wf`.
     position
         What the position of the PET gave to the record.
 
     Outputs
     -------
-    voi
-        Statistics by volume of interest.
     record
         What the measurement gives to the record.
     suvr_wc, suvr_cg, suvr_wcb, suvr_pons
         Uptake ratio images.
     """
     images = {region: f"suvr_{region}" for region in REFERENCES}
+    placing = ["stills", "plain", "field", "t1w_to_pet"]
     workflow, inputs, outputs = bounded(
-        name, ["pet", "position"], ["voi", "record", *images.values()]
+        name, ["pet", *placing, "position"], ["record", *images.values()]
     )
+    way = centiloid_way(processing, scan.tracer, normalisation=scan.normalisation)
+    smoothed = replace(processing, voi_mm=way.voi_mm) != way  # and the Centiloid is not
     numbers = Quantify(
-        scale=scale_for(processing, scan.tracer, normalisation=scan.normalisation),
+        scale=centiloid_scale(scan, processing),
+        apart=way != processing,
         tracer=scan.tracer,
         cutoffs=list(processing.cutoff),
         interval=processing.interval,
@@ -258,14 +268,31 @@ def init_quantification_wf(
     ratios = step(RatioImages(), "ratios", _TEMPLATE_GB)
     workflow.connect(
         [
-            (inputs, quantify, same(["pet", "position"])),
+            (inputs, quantify, same(["position"])),
             (inputs, ratios, same(["pet"])),
-            (quantify, ratios, same(["voi"])),
-            (quantify, outputs, same(["voi", "record"])),
+            (quantify, outputs, same(["record"])),
             (ratios, outputs, list(images.items())),
         ]
     )
+    if smoothed:
+        standard = step(PetToTemplate(), "standard", _TEMPLATE_GB)
+        moved = [("plain", "stills"), *same(["field", "t1w_to_pet"])]
+        workflow.connect([(inputs, standard, moved), (standard, quantify, same(["pet"]))])
+    else:
+        workflow.connect([(inputs, quantify, same(["pet"]))])
+    if processing.voi_mm == 1:
+        fine = step(PetToFineTemplate(), "fine", _FINE_GB)
+        moved = same(["stills", "field", "t1w_to_pet"])
+        workflow.connect([(inputs, fine, moved), (fine, quantify, [("pet", "asked")])])
+    elif smoothed:
+        workflow.connect([(inputs, quantify, [("pet", "asked")])])
     return workflow
+
+
+def centiloid_scale(scan: ScanPlan, processing: Processing) -> Scale:
+    """Equations for the Centiloid of a scan, however it is measured."""
+    way = centiloid_way(processing, scan.tracer, normalisation=scan.normalisation)
+    return scale_for(way, scan.tracer, normalisation=scan.normalisation)
 
 
 def _tau_vois(scan: ScanPlan, processing: Processing) -> dict[str, str]:

@@ -6,7 +6,7 @@ from nipype.pipeline.engine import Workflow
 
 from bidsapp.bids.plan import ScanPlan
 from bidsapp.data import REFERENCES
-from bidsapp.data.calibrations import scale_for
+from bidsapp.data.calibrations import regional_scale
 from bidsapp.interfaces.regions import (
     AcceptParcellations,
     MeasureRegions,
@@ -95,7 +95,7 @@ def init_regions_wf(
         for space in dict.fromkeys((TEMPLATE_SPACE, *processing.voi_spaces))
         if scan.t1w is not None or space != "T1w"
     )
-    equations = scale_for(processing, scan.tracer, normalisation=scan.normalisation).equations
+    equations = regional_scale(processing, scan.tracer, normalisation=scan.normalisation).equations
     lines = {name: [line.slope, line.intercept] for name, line in equations.items()}
     place = {"output_dir": output_dir, "entities": scan.entities}
     writers = []

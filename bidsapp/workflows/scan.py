@@ -5,6 +5,7 @@ from __future__ import annotations
 from nipype.pipeline.engine import Workflow
 
 from bidsapp.bids.plan import ScanPlan
+from bidsapp.data.calibrations import centiloid_way
 from bidsapp.interfaces.derivatives import SaveImages, SavePosition, SaveResult
 from bidsapp.settings import PetToT1w
 from bidsapp.workflows.dynamic import init_dynamic_wf
@@ -67,6 +68,9 @@ def init_scan_wf(
     derivatives = init_pet_derivatives_wf(scan, output_dir=output_dir, sidecars=sidecars)
     assert scan.t1w is not None  # else it is `init_pet_only_wf` that is asked
     whole = scan.t1w.t1w
+    # the Centiloid may be that of the PET before it was smoothed
+    way = centiloid_way(sidecars.processing, scan.tracer, normalisation=scan.normalisation)
+    measured = smoothing if way == sidecars.processing else inspection
     save = SaveResult(
         output_dir=output_dir,
         planned=sidecars.record(scan),
@@ -91,10 +95,14 @@ def init_scan_wf(
             (registration, resampling, across(["t1w_to_pet"])),
             (registration, derivatives, across(["t1w_to_pet", "by_method"])),
             (inputs, positions, into(["field"])),
-            (smoothing, positions, across(["stills"])),
+            (measured, positions, across(["stills"])),
             (registration, positions, across(["by_method"])),
             (registration, derivatives, [("outputnode.record", "inputnode.position")]),
             (resampling, quantification, [("outputnode.pet_mni", "inputnode.pet")]),
+            (smoothing, quantification, across(["stills"])),
+            (inspection, quantification, [("outputnode.stills", "inputnode.plain")]),
+            (inputs, quantification, into(["field"])),
+            (registration, quantification, across(["t1w_to_pet"])),
             (registration, quantification, [("outputnode.record", "inputnode.position")]),
             (resampling, derivatives, across(["pet_t1w", "pet_mni"])),
             (quantification, derivatives, across(SUVR_IMAGES)),

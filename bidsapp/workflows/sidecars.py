@@ -15,7 +15,7 @@ from bidsapp.bids.derivatives import derivative_uri, output_path, raw_uri
 from bidsapp.bids.pet_metadata import activity_unit
 from bidsapp.bids.plan import ScanPlan, T1wPlan
 from bidsapp.data import REFERENCES, resource_hashes
-from bidsapp.data.calibrations import scale_for
+from bidsapp.data.calibrations import centiloid_way, scale_for
 from bidsapp.data.kinetics import map_keys
 from bidsapp.data.tau import any_tracer
 from bidsapp.io.hashes import file_hash
@@ -184,7 +184,8 @@ class Sidecars:
 
     def record(self, scan: ScanPlan) -> ScanRecord:
         """Record of a scan with all that is known before it is processed."""
-        scale = scale_for(self.processing, scan.tracer, normalisation=scan.normalisation)
+        way = centiloid_way(self.processing, scan.tracer, normalisation=scan.normalisation)
+        scale = scale_for(way, scan.tracer, normalisation=scan.normalisation)
         line = scale.equations.get(scale.main)
         if scan.t1w is None:
             method = "pet-only"

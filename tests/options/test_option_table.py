@@ -18,7 +18,8 @@ from bidsapp.verify.options import known_options
 _BESIDES = {"bids_dir", "output_dir", "level", "filters", "dicom", "processing", "resources"}
 _TYPED = {  # another value than the standard one for every option that needs no file
     "--window": ["30", "50.5"], "--allow-off-window": [], "--no-motion-correction": [],
-    "--smooth": ["4"], "--psf": ["5", "5", "6.5"], "--pet-to-t1w": ["nmi"], "--pet-only": [],
+    "--smooth": ["4"], "--voi-resolution": ["1"],
+    "--psf": ["5", "5", "6.5"], "--pet-to-t1w": ["nmi"], "--pet-only": [],
     "--longitudinal": [], "--cutoff": ["20", "26.5"], "--interval": ["pib"],
     "--atlas": ["AAL3", "Schaefer200"],
     "--reference-region": ["wm"], "--output-spaces": ["T1w"], "--write-masks": [],
