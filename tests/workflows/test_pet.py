@@ -93,11 +93,11 @@ def test_a_cerebellum_cut_in_part_is_flagged_and_not_refused(template_pet, truth
         image[:, :, :14] = np.nan
 
     found = quantify(template_pet(cut))
-    assert 0.5 < found.voi["wc"].coverage < 0.9
+    assert 0.5 < found.record.voi["wc"].coverage < 0.9
     assert codes(found) == ["voi-coverage"]
     image, mask = truth.image(), vois(2)["wc"].copy()
     mask[:, :, :14] = False
-    assert found.voi["wc"].mean == pytest.approx(image[mask].mean(), rel=1e-6)
+    assert found.record.voi["wc"].mean == pytest.approx(image[mask].mean(), rel=1e-6)
 
 
 def test_a_region_that_was_not_measured_has_no_ratio_image(template_pet, tmp_path, monkeypatch):
@@ -108,7 +108,7 @@ def test_a_region_that_was_not_measured_has_no_ratio_image(template_pet, tmp_pat
     found = quantify(pet)
     assert found.record.suvr["pons"] is None and found.record.suvr["wc"] > 1
     monkeypatch.chdir(tmp_path)
-    images = RatioImages(pet=pet, voi=found.voi).run().outputs
+    images = RatioImages(pet=pet).run().outputs
     assert Path(images.wc).is_file() and not (tmp_path / "pons.npz").exists()
 
 
