@@ -29,7 +29,7 @@ def with_parcellations(scan: ScanPlan, processing: Processing) -> ScanPlan:
     found: list[AtlasChoice] = []
     missing: list[str] = []
     for choice in wanted:
-        files = [] if scan.t1w is None or scan.t1w.visits else _files(choice, scan.t1w)
+        files = [] if scan.t1w is None or scan.t1w.t1w is None else _files(choice, scan.t1w)
         if len(files) == 1:
             found.append(replace(choice, image=files[0], own=None))
         else:
@@ -43,12 +43,13 @@ def with_parcellations(scan: ScanPlan, processing: Processing) -> ScanPlan:
 def _why(choice: AtlasChoice, scan: ScanPlan, files: Sequence[Path]) -> str:
     if scan.t1w is None:
         return f"{choice.name} cannot be placed without a T1w"
-    if scan.t1w.visits:
+    if scan.t1w.t1w is None:
         return f"{choice.name} cannot be placed on the within-subject template of --longitudinal"
     if files:
-        names = ", ".join(str(path) for path in files[:_SHOWN])
+        names = ", ".join("/".join(path.parts[-2:]) for path in files[:_SHOWN])
         more = f" and {len(files) - _SHOWN} more" if len(files) > _SHOWN else ""
-        return f"{choice.name}: {names}{more} may all be that of {scan.t1w.t1w}, so none was taken"
+        t1w = scan.t1w.t1w.name
+        return f"{choice.name}: {names}{more} may all be that of {t1w}, so none was taken"
     wanted = ", ".join(dict.fromkeys(pattern for _, pattern in _patterns(choice, scan.t1w)))
     return f"{choice.name} is missing: there is no {wanted}"
 

@@ -26,6 +26,7 @@ from bidsapp.settings import AtlasChoice, Processing
 
 _STEP_MM = 3.0  # finer changes little: the labels of many thousand points are compared
 _AROUND_MM = 10.0
+_PARTS_SHOWN = 3  # of a path: the subject's folder is among them, the machine is not
 
 
 def accept(
@@ -56,7 +57,8 @@ def accept(
             if reason := _refusal(atlas(signed), tissues, brain):
                 raise BadDataError(f"{choice.image}: {reason}")
         except (CentipetError, OSError) as error:
-            refused.append(f"{choice.name}: {error}")
+            short = "/".join(choice.image.parts[-_PARTS_SHOWN:])
+            refused.append(f"{choice.name}: {str(error).replace(str(choice.image), short)}")
         else:
             taken[choice.name] = signed
     own = replace(
