@@ -10,15 +10,19 @@ import argparse
 import re
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from bidsapp.bids.derivatives import sidecar_path
 from bidsapp.cli.command import Parser, add_option, complain
-from bidsapp.errors import CentipetError, ExitCode, UsageError
+from bidsapp.errors import BadDataError, CentipetError, ExitCode, UsageError
+from bidsapp.io.reading import parse_json, read_text
 from bidsapp.options.option_table import option_of
 from bidsapp.settings import Processing
 
 _PROG = "centipet voi"
+_CENTILOID_UNITS = ("cl", "centiloid", "centiloids")  # of a sidecar
 _SHARED = ("--atlas", "--reference-region", "--norms", "--atlas-threshold")  # with centipet
 
 
@@ -68,6 +72,10 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument(
         "--gm", type=Path, metavar="FILE", help="grey matter in MNI, for the gm_ columns"
     )
+    parser.add_argument(
+        "--ignore-place", action="store_true",
+        help="measure an image that does not lie where the template lies all the same; flagged",
+    )  # fmt: skip
     return parser
 
 
@@ -83,30 +91,45 @@ def _measure(path: Path, options: argparse.Namespace, processing: Processing) ->
     from bidsapp.data.atlases import chosen_atlases
     from bidsapp.data.mni_images import load_in_mni
     from bidsapp.io.tsv import write_table
-    from bidsapp.steps.measuring import measure_atlases, region_dictionary, template_scene
+    from bidsapp.steps.measuring import (
+        measure_atlases,
+        mni_image_findings,
+        region_dictionary,
+        template_scene,
+    )
 
     image = load_in_mni(path)
+    try:
+        flags = mni_image_findings(image, _not_uptake(path), ignore_place=options.ignore_place)
+    except BadDataError as error:
+        raise BadDataError(f"{path}: {error}") from error
+    for flag in flags:
+        print(f"! {path}: {flag.message}", file=sys.stderr)
+    told = {"Flags": [asdict(flag) for flag in flags]}
     stem = path.name.split(".", 1)[0]
     if image.ndim == 4:
-        return [_write_curves(image, one, options.output_dir / stem, path)
+        return [_write_curves(image, one, options.output_dir / stem, _about(path, one) | told)
                 for one in chosen_atlases(processing)]  # fmt: skip
-    tissues = {} if options.gm is None else {"GM": load_in_mni(options.gm, is_pet=False)}
+    tissues = {} if options.gm is None else {"GM": load_in_mni(options.gm)}
     scene = template_scene(tissues)
     tracer = _tracer(options.tracer, path)
     lines = {} if tracer is None else {
         name: (line.slope, line.intercept) for name, line in tracer.equations.items()
     }  # fmt: skip
-    tables = measure_atlases(image, scene, processing=processing, lines=lines).columns
+    is_uptake = "not-uptake" not in [flag.code for flag in flags]
+    tables = measure_atlases(
+        image, scene, processing=processing, lines=lines, is_uptake=is_uptake
+    ).columns
     described = region_dictionary(processing, "as in the image")
     written = []
     for one in chosen_atlases(processing):
         target = options.output_dir / f"{stem}_atlas-{one.name}_vois.tsv"
-        about = _about(path, one) | {"Tracer": tracer.code if tracer else "n/a"}
+        about = _about(path, one) | {"Tracer": tracer.code if tracer else "n/a"} | told
         written.append(write_table(target, tables[one.name], described, about))
     return written
 
 
-def _write_curves(image: Any, one: Any, stem: Path, source: Path) -> Path:
+def _write_curves(image: Any, one: Any, stem: Path, about: dict[str, Any]) -> Path:
     """Table of the mean of every region in every frame."""
     from bidsapp.core.regions.regions import region_means
     from bidsapp.io.tsv import write_table
@@ -118,7 +141,7 @@ def _write_curves(image: Any, one: Any, stem: Path, source: Path) -> Path:
     described = {"frame": {"Description": "Number of the frame, from 0"}}
     described |= {name: {"Description": f"Mean of {name}"} for name in one.names}
     target = stem.with_name(f"{stem.name}_atlas-{one.name}_tacs.tsv")
-    return write_table(target, columns, described, _about(source, one))
+    return write_table(target, columns, described, about)
 
 
 def _about(path: Path, one: Any) -> dict[str, Any]:
@@ -134,6 +157,19 @@ def _about(path: Path, one: Any) -> dict[str, Any]:
             "pipeline",
         ],
     }
+
+
+def _not_uptake(path: Path) -> str:
+    """What the name or the sidecar of an image says of its units, if they are Centiloids."""
+    label = re.search(r"_desc-(cl[a-z0-9]*)_|(centiloid)", path.name, flags=re.IGNORECASE)
+    if label is not None:
+        return f"name says {label[1] or label[2]}"
+    try:
+        units = parse_json(read_text(sidecar_path(path)))["Units"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return ""
+    is_scaled = isinstance(units, str) and units.strip().casefold() in _CENTILOID_UNITS
+    return f"Units are {units:.20}" if is_scaled else ""
 
 
 def _tracer(given: str | None, path: Path) -> Any:

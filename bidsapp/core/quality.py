@@ -312,6 +312,71 @@ def missing_findings(n_voxels: int) -> tuple[Flag, ...]:
     )
 
 
+def mni_place_findings(moves: NDArray[np.floating], limit: float) -> tuple[Flag, ...]:
+    """An image that is said to lie on the template and fits it better somewhere else.
+
+    Parameters
+    ----------
+    moves : ndarray, shape (N, 3)
+        How the best affine moves points on the border of a brain, RAS mm.
+    limit : of their mean length, mm
+
+    Returns
+    -------
+    tuple of Flag
+    """
+    apart = float(np.linalg.norm(moves, axis=1).mean())
+    if apart <= limit:
+        return ()
+    x, y, z = (f"{value:+.0f}" for value in moves.mean(axis=0))
+    return (
+        Flag(
+            "mni-place",
+            f"does not lie where the template lies: its brain fits best when it is moved by "
+            f"{apart:.1f} mm (limit {limit:g} mm; on average ({x}, {y}, {z}) mm right, front, up): "
+            "normalise it again, or give the raw dataset to centipet",
+        ),
+    )
+
+
+def not_uptake_findings(
+    stated: str,
+    cerebellum: NDArray[np.floating],
+    ratio: float,
+    limits: Mapping[str, Mapping[str, float]],
+) -> tuple[Flag, ...]:
+    """An image whose values are no uptake, so that their ratios mean nothing.
+
+    Parameters
+    ----------
+    stated : what its name or sidecar says of its units, if that is not uptake; empty otherwise
+    cerebellum : ndarray, shape (N,)
+        Its voxels in the whole cerebellum.
+    ratio : of the mean of the cortical target to theirs
+    limits : ``cerebellum_not_positive`` and ``target_ratio``
+
+    Returns
+    -------
+    tuple of Flag
+    """
+    share = float((cerebellum <= 0).mean()) if cerebellum.size else 0.0
+    possible = limits["target_ratio"]
+    reason = f"its {stated}" if stated else ""
+    if not reason and share > limits["cerebellum_not_positive"]["flag"]:
+        reason = f"{share:.0%} of its cerebellum is zero or less"
+    if not reason and not possible["lowest"] <= ratio <= possible["highest"]:
+        reason = f"its cortex has {ratio:.2g} times the value of its cerebellum"
+    if not reason:
+        return ()
+    return (
+        Flag(
+            "not-uptake",
+            f"the values are no uptake ({reason}), those of a Centiloid or z image, say: means "
+            "are given, ratios and Centiloids are not; give the SUVR image for these",
+        ),
+    )
+
+
 def initial_transform_findings(name: str) -> tuple[Flag, ...]:
     """A head whose place a person gave.
 

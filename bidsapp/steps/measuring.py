@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -12,16 +13,20 @@ from numpy.typing import NDArray
 from bidsapp.core.anatomy.warp import Warp
 from bidsapp.core.grid.alignment import Matrix, inverse, transform
 from bidsapp.core.grid.resample import resample
-from bidsapp.core.grid.volume import Grid, Volume, mask_slices
+from bidsapp.core.grid.volume import Grid, Volume, known_or_zero, mask_slices
+from bidsapp.core.pet_only.pet_model import Patterns
+from bidsapp.core.pet_only.pet_normalisation import template_misfit
+from bidsapp.core.quality import Flag, mni_place_findings, not_uptake_findings
 from bidsapp.core.regions.regional import Column, RegionalScale, Uptake, measure_regions, uptake
 from bidsapp.core.regions.regions import Regions
 from bidsapp.core.regions.voi import nearest_voxels, template_voxels
-from bidsapp.data import mni_grid, read_table
+from bidsapp.data import TARGET, mni_grid, read_table, vois
+from bidsapp.data.amyloid_template import amyloid_template
 from bidsapp.data.atlases import chosen_atlases
 from bidsapp.data.norms import read_norms
 from bidsapp.data.reference_regions import Reference, chosen_references
 from bidsapp.data.tracers import STANDARD_REFERENCE
-from bidsapp.errors import UsageError
+from bidsapp.errors import BadDataError, UsageError
 from bidsapp.settings import Processing
 
 Map = NDArray[np.floating]
@@ -150,7 +155,12 @@ def check_options(processing: Processing) -> list[str]:
 
 
 def measure_atlases(
-    image: Map, scene: Scene, *, processing: Processing, lines: Mapping[str, tuple[float, float]]
+    image: Map,
+    scene: Scene,
+    *,
+    processing: Processing,
+    lines: Mapping[str, tuple[float, float]],
+    is_uptake: bool = True,
 ) -> AtlasMeasures:
     """Measure an image in every atlas of a run.
 
@@ -160,6 +170,7 @@ def measure_atlases(
     scene : the space
     processing : atlases, reference regions, norms, threshold of probabilities
     lines : slope and intercept of the Centiloid by reference region
+    is_uptake : otherwise means are given, and no ratios
     """
     least = read_table("limits")["voi_coverage"]["refuse"]
     used = chosen_references(processing)
@@ -169,6 +180,8 @@ def measure_atlases(
         )[0]
         for reference in used
     }
+    if not is_uptake:
+        found = dict.fromkeys(found, Uptake(None, None))
     scale = RegionalScale(found, lines, STANDARD_REFERENCE)
     norms = read_norms(processing.norms, list(found)) if processing.norms else {}
     columns: dict[str, dict[str, list[Any]]] = {}
@@ -188,6 +201,42 @@ def measure_atlases(
         index = [row.index for row in one.rows] + [None] * len(one.composites)
         columns[one.name] = {"index": index, "name": list(one.names), **table}
     return AtlasMeasures(columns, found)
+
+
+@cache
+def _patterns() -> Patterns:
+    return Patterns(amyloid_template())
+
+
+def mni_image_findings(image: Map, stated: str, *, ignore_place: bool = False) -> tuple[Flag, ...]:
+    """What is to be thought of an image that a user says is in MNI space.
+
+    Parameters
+    ----------
+    image : ndarray, shape (91, 109, 91) or (91, 109, 91, T), on ``mni_grid(2)``
+        NaN where nothing was measured.
+    stated : what its name or sidecar says of its units, if that is not uptake
+    ignore_place : flag an image that lies elsewhere instead of refusing it
+
+    Raises
+    ------
+    BadDataError
+        It does not lie where the template lies.
+    """
+    limits, regions = read_table("limits"), vois(2)
+    mean = image if image.ndim == 3 else image.mean(axis=-1)
+    try:
+        moves = template_misfit(Volume(known_or_zero(mean), mni_grid(2).affine), _patterns())
+    except BadDataError as error:
+        place: tuple[Flag, ...] = (Flag("mni-place", str(error)),)
+    else:
+        place = mni_place_findings(moves, limits["mni_place_mm"]["refuse"])
+    if place and not ignore_place:
+        raise BadDataError(f"{place[0].message}; --ignore-place measures it all the same, flagged")
+    target, cerebellum = (mean[regions[name]] for name in (TARGET, STANDARD_REFERENCE))
+    known = cerebellum[np.isfinite(cerebellum)]
+    ratio = float(np.nanmean(target) / known.mean()) if known.size and known.mean() else np.nan
+    return (*place, *not_uptake_findings(stated, known, ratio, limits))
 
 
 def region_dictionary(processing: Processing, units: str) -> dict[str, dict[str, Any]]:

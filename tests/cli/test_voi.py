@@ -7,19 +7,25 @@ import json
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from bidsapp.cli.main import main
+from bidsapp.core.grid.alignment import rigid_matrix
 from bidsapp.core.grid.volume import Volume
-from bidsapp.data import mni_grid, template_mask, vois
+from bidsapp.data import mni_grid, priors, template_mask, vois
 from bidsapp.data.atlases import atlas
 from bidsapp.io.nifti import save_volume
 
 
 @pytest.fixture(scope="module")
 def uptake():
-    """Uptake in the brain and little around it, on the 2 mm grid."""
-    image = np.random.default_rng(0).gamma(50, 2.0, mni_grid(2).shape)
-    return np.where(template_mask(2).data, image, 5).round().astype(np.float32)
+    """Uptake in grey and white matter and in a scalp, on the 2 mm grid."""
+    grey, white, _ = priors().maps
+    outside = ndimage.distance_transform_edt(~template_mask(2).data, sampling=2.0)
+    scalp = 90 * ((outside > 12) & (outside < 18))
+    image = ndimage.gaussian_filter(100 * grey + 140 * white + scalp, 1.3)
+    noise = np.random.default_rng(0).normal(1, 0.05, image.shape)
+    return (image * noise + 5).round().astype(np.float32)
 
 
 def write(folder, data, affine=None, name="sub-1_trc-FBB_space-MNI152NLin6Asym_pet.nii.gz"):
@@ -72,14 +78,68 @@ def test_frames_give_curves(tmp_path, uptake):
     assert float(second[3]) == 2 * float(first[3])
 
 
-@pytest.mark.parametrize("shift", [(12, 0, 0), (0, 0, -20)])
-def test_an_image_that_lies_elsewhere_is_refused(tmp_path, uptake, shift, capsys):
-    affine = mni_grid(2).affine.copy()
-    affine[:3, 3] += shift
+MIDDLE = (0, -18, 8)
+MISPLACED = {
+    "right": rigid_matrix([8, 0, 0, 0, 0, 0]),
+    "down": rigid_matrix([0, 0, -20, 0, 0, 0]),
+    "pitch": rigid_matrix([0, 0, 0, np.radians(5), 0, 0], MIDDLE),
+    "larger": np.diag([1.1, 1.1, 1.1, 1]),
+}
+
+
+@pytest.mark.parametrize("way", MISPLACED)
+def test_an_image_that_lies_elsewhere_is_refused(tmp_path, uptake, way, capsys):
+    affine = MISPLACED[way] @ mni_grid(2).affine
     image = write(tmp_path, uptake, affine, name="pet.nii.gz")
     assert main(["voi", str(image), "-o", str(tmp_path)]) == 65
     assert "does not lie where the template lies" in capsys.readouterr().err
     assert not list(tmp_path.glob("*.tsv"))
+
+
+def test_a_misplaced_image_is_measured_where_a_person_insists(tmp_path, uptake, capsys):
+    image = write(tmp_path, uptake, MISPLACED["right"] @ mni_grid(2).affine, name="pet.nii.gz")
+    options = ["-o", str(tmp_path), "--atlas", "Centiloid"]
+    assert main(["voi", str(image), *options]) == 65
+    assert "--ignore-place" in capsys.readouterr().err
+    assert main(["voi", str(image), *options, "--ignore-place"]) == 0
+    assert "does not lie where the template lies" in capsys.readouterr().err
+    told = json.loads((tmp_path / "pet_atlas-Centiloid_vois.json").read_text())
+    assert [flag["code"] for flag in told["Flags"]] == ["mni-place"]
+    assert "8" in told["Flags"][0]["message"]
+
+
+def stripped(image):
+    return np.where(template_mask(2).data, image, 0)
+
+
+@pytest.mark.parametrize("change", [
+    stripped, lambda image: ndimage.gaussian_filter(image, 1.7), lambda image: image / 107.3,
+])  # fmt: skip
+def test_scalp_blur_and_units_make_no_difference(tmp_path, uptake, change, capsys):
+    image = write(tmp_path, change(uptake).astype(np.float32))
+    assert main(["voi", str(image), "-o", str(tmp_path)]) == 0
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(("name", "units", "told"), [
+    ("sub-1_trc-FBB_desc-clwc_pet", None, "name says clwc"),
+    ("mean_Centiloid_map", None, "name says Centiloid"),
+    ("sub-1_trc-FBB_pet", "CL", "Units are CL"),
+    ("sub-1_trc-FBB_pet", None, "of its cerebellum is zero or less"),
+])  # fmt: skip
+def test_a_centiloid_image_is_not_read_as_uptake(tmp_path, uptake, capsys, name, units, told):
+    ratio = uptake / uptake[vois(2)["wc"]].mean()
+    image = write(tmp_path, (153.4 * ratio - 154.9).astype(np.float32), name=f"{name}.nii.gz")
+    if units is not None:
+        (tmp_path / f"{name}.json").write_text(json.dumps({"Units": units}))
+    assert main(["voi", str(image), "-o", str(tmp_path), "--atlas", "Centiloid"]) == 0
+    assert told in capsys.readouterr().err
+    row = rows(tmp_path / f"{name}_atlas-Centiloid_vois.tsv")["ctx"]
+    expected = 153.4 * ratio[vois(2)["ctx"]].mean() - 154.9
+    assert float(row["mean"]) == pytest.approx(expected, rel=1e-3)
+    assert {row[f"{kind}_{ref}"] for kind in ("suvr", "centiloid") for ref in ("wc", "pons")} == {
+        "n/a"
+    }
 
 
 def test_one_bad_image_does_not_stop_the_others(tmp_path, uptake, capsys):

@@ -59,15 +59,28 @@ class Patterns:
     def __init__(self, template: PetTemplate) -> None:
         self.template = template
         self.to_index = inverse(template.affine)
-        self._maps: dict[float, Float32] = {}
+        self._tried: dict[float, Float32] = {}  # at the blurs that are tried for every PET
+        self._own: dict[float, Float32] = {}
         self.fwhm_mm = FWHM_TRIED_MM[2]
+
+    def for_another(self) -> Patterns:
+        """As new, for another PET; what was made for every PET is shared.
+
+        Returns
+        -------
+        Patterns
+        """
+        new = Patterns(self.template)
+        new._tried = self._tried
+        return new
 
     @property
     def maps(self) -> Float32:
         """Patterns on their grid at the present blur."""
-        if self.fwhm_mm not in self._maps:
-            self._maps[self.fwhm_mm] = self.template.blurred(self.fwhm_mm)
-        return self._maps[self.fwhm_mm]
+        known = self._tried if self.fwhm_mm in FWHM_TRIED_MM else self._own
+        if self.fwhm_mm not in known:
+            known[self.fwhm_mm] = self.template.blurred(self.fwhm_mm)
+        return known[self.fwhm_mm]
 
     def at(self, points: Float64) -> Float32:
         """Patterns (N, C) at template points.

@@ -152,6 +152,48 @@ def _normalise(pet: Volume, template: PetTemplate, options: PetOptions) -> PetNo
     )
 
 
+def template_misfit(image: Volume, patterns: Patterns, options: PetOptions = DEFAULTS) -> Float64:
+    """How far a PET that is said to lie on the template is from where it fits best.
+
+    Scalp has a level of its own, and only the brain and what is near it count, so it does not
+    matter whether there is any; nor do units, smoothing, or whose mean the image is. What is
+    mirrored fits as well.
+
+    Parameters
+    ----------
+    image : Volume, 3D
+        Of an amyloid tracer, one person's or the mean of many, in any units.
+    patterns : Patterns
+        Of the template, which may serve many images.
+    options : PetOptions
+
+    Returns
+    -------
+    ndarray, shape (8, 3)
+        Where the affine that fits best moves eight points half a brain from its middle, mm.
+
+    Raises
+    ------
+    BadDataError
+        No brain is found where the template has it.
+    """
+    # as large as a head, as the prior on stretches expects it
+    larger = np.diag([HEAD_SCALE] * 3 + [1.0])
+    try:
+        with threadpool_limits(limits=1):
+            pet = measured_part(Volume(image.data, larger @ image.affine))
+            patterns, affine = patterns.for_another(), inverse(larger)
+            for voxel_mm in AFFINE_VOXEL_MM:
+                coarse = coarser(pet, voxel_mm)
+                data = PetSamples.near_brain(coarse, patterns.template, affine, options)
+                choose_blur(data, patterns, transform(affine, data.world))
+                affine = _affine_fit(coarse, patterns, affine, options).affine
+    except linalg.LinAlgError as error:
+        raise BadDataError("contains no brain where the template has it") from error
+    points = _corners(patterns.template)
+    return transform(affine @ larger, points) - points
+
+
 # ---------------------------------------------------------------- affine
 
 
