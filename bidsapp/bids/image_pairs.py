@@ -11,7 +11,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
@@ -35,6 +35,7 @@ from bidsapp.errors import (
 from bidsapp.io.atomic import write_text
 from bidsapp.io.nifti import read_shape
 from bidsapp.io.reading import parse_json, read_text
+from bidsapp.io.tsv import line, read_rows
 
 COLUMNS = (
     *("participant", "session", "pet", "t1w", "tracer", "window", "window_start_min"),
@@ -115,6 +116,7 @@ class ImagePair:
     row : what it was made from
     participant, session : labels without prefix
     sidecar : of the PET
+    contradicted : columns in which another row of the session says something else
     """
 
     row: PairRow
@@ -124,12 +126,22 @@ class ImagePair:
     t1w: Path | None
     tracer: Tracer
     sidecar: Mapping[str, Any]
+    contradicted: frozenset[str] = frozenset()
 
     @property
     def entities(self) -> dict[str, str]:
         """Of the T1w; the PET has the tracer besides."""
         session = {} if self.session is None else {"ses": self.session}
         return {"sub": self.participant, **session}
+
+    @property
+    def more(self) -> dict[str, str]:
+        """What the row says of the participant besides."""
+        own = (*COLUMNS, "participant_id", "session_id")
+        every = ((name, self.row.get(name)) for name in self.row.cells if name not in own)
+        return {
+            re.sub(r"\W+", "_", name): text for name, text in every if name and text is not None
+        }
 
     @property
     def name(self) -> str:
@@ -163,8 +175,11 @@ def read_pairs(path: Path) -> tuple[list[PairRow], list[str]]:
     if twice := sorted({name for name in names if name in COLUMNS and names.count(name) > 1}):
         raise BadDataError(f"{path}: column {twice[0]} stands there twice; remove one")
     told = [f"{path.name}: {problem}" for problem in problems]
-    if unused := [name for name in names if name and name not in COLUMNS]:
-        told.append(f"{path.name}: not used: column {', '.join(unused)}")
+    if more := [name for name in names if name and name not in COLUMNS]:
+        told.append(
+            f"{path.name}: column {', '.join(more)}: to participants.tsv, or to sessions.tsv where "
+            "it differs between the sessions of a participant"
+        )
     rows = [
         PairRow(
             dict(zip(names, line, strict=False)),
@@ -503,16 +518,81 @@ def write_pairs(
     write_text(root / "README.md", _README)
     written: list[ImagePair] = []
     errors: list[CentipetError] = []
-    for pair in pairs:
+    for pair in _with_contradictions(pairs):
         try:
             _write(pair, root)
         except CannotCreateError as error:
             errors.append(error)
         else:
             written.append(pair)
-    people = sorted(path.name for path in root.glob("sub-*/"))
-    write_text(root / "participants.tsv", "\n".join(["participant_id", *people]) + "\n")
+    _write_about(written, root)
     return written, errors
+
+
+def _write_about(pairs: Sequence[ImagePair], root: Path) -> None:
+    """Write what rows say besides the images: of participants, and of sessions where these differ.
+
+    Rows of earlier runs stay; a value that is said anew takes the place of the old one.
+    """
+    differing = set(_contradicted(pairs, lambda pair: pair.participant))
+    for path in root.glob("sub-*/sub-*_sessions.tsv"):  # of earlier runs
+        differing |= {column for row in read_rows(path) for column in row if column}
+    people: dict[str, dict[str, str]] = {path.name: {} for path in sorted(root.glob("sub-*/"))}
+    visits: dict[str, dict[str, dict[str, str]]] = {}
+    for pair in pairs:
+        own = pair.more.items()
+        people[f"sub-{pair.participant}"] |= {k: text for k, text in own if k not in differing}
+        if pair.session is not None and differing:
+            of_person = visits.setdefault(pair.participant, {})
+            left = {k: text for k, text in own if k in differing - pair.contradicted}
+            of_person.setdefault(f"ses-{pair.session}", {}).update(left)
+    _write_rows(root / "participants.tsv", "participant_id", people)
+    for label, rows in visits.items():
+        path = root / f"sub-{label}" / f"sub-{label}_sessions.tsv"
+        _write_rows(path, "session_id", rows)
+
+
+def _contradicted(
+    pairs: Sequence[ImagePair], whose: Callable[[ImagePair], object]
+) -> frozenset[str]:
+    """Columns that differ between rows of one participant, or of one session."""
+    found: dict[tuple[object, str], str] = {}
+    differing = set()
+    for pair in pairs:
+        for column, text in pair.more.items():
+            if found.setdefault((whose(pair), column), text) != text:
+                differing.add(column)
+    return frozenset(differing)
+
+
+def _with_contradictions(pairs: Sequence[ImagePair]) -> list[ImagePair]:
+    """Flag pairs whose session has another row that says something else of the person."""
+    flagged = []
+    for pair in pairs:
+        alike = [one for one in pairs if one.entities == pair.entities]
+        if columns := _contradicted(alike, lambda one: one.name.partition("_trc")[0]):
+            message = (
+                f"Rows of {join_entities(pair.entities)} contradict each other in "
+                f"{', '.join(sorted(columns))}, which was left out: correct the table of pairs."
+            )
+            told = with_flag(pair.sidecar, "covariates", message)
+            flagged.append(replace(pair, sidecar=told, contradicted=columns))
+        else:
+            flagged.append(pair)
+    return flagged
+
+
+def _write_rows(path: Path, key: str, rows: Mapping[str, Mapping[str, str]]) -> None:
+    """Write rows by their key into a table that may be there already."""
+    every: dict[str, dict[str, str]] = {}
+    if path.is_file():
+        for row in read_rows(path):
+            every[row[key]] = {name: text for name, text in row.items() if name and name != key}
+    for name, said in rows.items():
+        every[name] = {**every.get(name, {}), **said}
+    columns = dict.fromkeys(column for row in every.values() for column in row)
+    table = [(name, *map(told.get, columns)) for name, told in every.items()]
+    write_text(path, "".join(map(line, [(key, *columns), *sorted(table)])))
 
 
 def _write(pair: ImagePair, root: Path) -> None:

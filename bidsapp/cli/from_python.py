@@ -20,7 +20,7 @@ from bidsapp.bids.entities import parse_entities
 from bidsapp.cli.parser import typed
 from bidsapp.cli.quantify import PROG, judged_pairs
 from bidsapp.core.quality import Flag
-from bidsapp.errors import CentipetError, error_class
+from bidsapp.errors import CentipetError, UsageError, error_class
 from bidsapp.io.tsv import read_rows
 from bidsapp.record import ScanRecord, Status, find_records
 
@@ -43,8 +43,7 @@ class Quantified:
     flags : tuple of Flag
         What a person should look at; each has a ``code`` and a ``message``.
     regions : mapping of list
-        Rows of the table of each atlas, by its name: text by column, ``n/a`` where unknown
-        (``pandas.DataFrame(found.regions["DesikanKilliany"])``).
+        Rows of the table of each atlas, by its name: text by column, ``n/a`` where unknown.
     images : mapping of Path
         NIfTI images by their row in ``data/outputs.toml``: ``pet_t1w``, ``suvr_wc``, ``gm`` ...
     page : Path
@@ -65,6 +64,26 @@ class Quantified:
     page: Path
     record: ScanRecord
     output_dir: Path
+
+    def frame(self, atlas: str) -> Any:
+        """Return the table of an atlas as a pandas.DataFrame: numbers, NaN where unknown.
+
+        Raises
+        ------
+        UsageError
+            pandas is not installed, which CentiPET itself does not need; or there is no such atlas.
+        """
+        try:
+            import pandas as pd
+        except ImportError as error:
+            raise UsageError(
+                "frame() needs pandas, which is not installed: pip install pandas, or use regions"
+            ) from error
+        if atlas not in self.regions:
+            raise UsageError(f"there is no atlas {atlas}; the run had {', '.join(self.regions)}")
+        table = pd.DataFrame(self.regions[atlas]).replace("n/a", None)
+        numbers = {name: pd.to_numeric(table[name]) for name in table if name != "name"}
+        return table.assign(**numbers).set_index("name")
 
 
 def quantify(

@@ -272,3 +272,38 @@ def test_a_dataset_of_somebody_else_is_left_alone(judged, raw):
     with pytest.raises(CannotCreateError):
         write_pairs(pairs, raw.root)
     assert (raw.root / "dataset_description.json").read_bytes() == before
+
+
+def test_other_columns_are_told_of_participants_and_of_sessions(judged, tmp_path):
+    header = ("participant", "session", "pet", "t1w", "tracer", "Sex", "Age at scan", "apoe")
+    pairs, errors = judged(
+        ("1", "a", "pet 1.nii.gz", "t1-1.nii", "FBB", "F", "70.5", "e3"),
+        ("1", "b", "pet 2.nii.gz", "t1-2.nii", "FBB", "F", "72.5", ""),
+        ("2", "a", "pet 3.nii.gz", "t1-3.nii", "FBB", "=M", "68", "e4"),
+        header=header,
+    )
+    assert errors == []
+    root = tmp_path / "raw"
+    first, second, _ = planned(pairs, root).values()
+    people = "participant_id\tsex\tapoe\nsub-1\tF\te3\nsub-2\t'=M\te4\n"
+    assert (root / "participants.tsv").read_text() == people
+    assert first.about["session"]["age_at_scan"] == "70.5" and "covariates" not in codes(first)
+    assert second.about["session"]["age_at_scan"] == "72.5"
+    # a later run adds to both and forgets nothing
+    pairs, _ = judged(("2", "a", "pet 3.nii.gz", "t1-3.nii", "FBB", "M", "69", "e4"), header=header)
+    planned(pairs, root)
+    lines = (root / "participants.tsv").read_text().splitlines()
+    assert lines[1:] == ["sub-1\tF\te3", "sub-2\tM\te4"]
+    visits = root / "sub-2" / "sub-2_sessions.tsv"
+    assert visits.read_text() == "session_id\tage_at_scan\nses-a\t69\n"
+
+
+def test_rows_of_a_session_that_contradict_each_other_are_flagged(judged, images, tmp_path):
+    pairs, _ = judged(
+        ("1", "a", "pet 1.nii.gz", "t1-1.nii", "FBB", "70"),
+        ("1", "a", "pet 2.nii.gz", "t1-1.nii", "PiB", "71"),
+        header=("participant", "session", "pet", "t1w", "tracer", "age"),
+    )
+    scans = planned(pairs, tmp_path / "raw").values()
+    assert all("covariates" in codes(scan) for scan in scans)
+    assert all("age" not in scan.about["session"] for scan in scans)

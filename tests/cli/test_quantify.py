@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -13,8 +14,10 @@ import pytest
 from whole_app import read_tsv
 
 import bidsapp
+from bidsapp.cli.from_python import Quantified
 from bidsapp.cli.main import main
-from bidsapp.errors import BadDataError, NoInputError
+from bidsapp.errors import BadDataError, NoInputError, UsageError
+from bidsapp.record.stages import empty_record
 
 
 @pytest.fixture
@@ -157,3 +160,20 @@ def test_the_package_is_imported_cheaply():
     code = "import sys, bidsapp; print('numpy' in sys.modules, 'nibabel' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]
+
+
+def test_a_table_of_regions_is_a_frame(monkeypatch):
+    rows = [
+        {"index": "2", "name": "a", "mean": "1.5"},
+        {"index": "n/a", "name": "b", "mean": "n/a"},
+    ]
+    found = Quantified(
+        {}, None, None, None, (), {"Toy": rows}, {}, Path(), empty_record({"sub": "1"}), Path()
+    )
+    frame = found.frame("Toy")
+    assert frame.loc["a", "mean"] == 1.5 and frame["mean"].isna().tolist() == [False, True]
+    with pytest.raises(UsageError, match="there is no atlas Other; the run had Toy"):
+        found.frame("Other")
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(UsageError, match="pip install pandas"):
+        found.frame("Toy")
