@@ -314,6 +314,7 @@ FIELDS = {
     ),
     "startsInMinutes": Case(fields(FrameTimesStart=[90, 100], ScanStart=90), DATA, "before"),
     "startsBeforeScan": Case(fields(FrameTimesStart=[3000, 3600]), DATA, "ScanStart"),
+    "startsFarApart": Case(fields(FrameTimesStart=[5400, 1e8]), DATA, "more than 12 h"),
     "startsHuge": Case(fields(FrameTimesStart=[1e300, 2e300]), DATA, ""),
     "durationZero": Case(fields(FrameDuration=[0, 600]), DATA, "FrameDuration"),
     "durationNegative": Case(fields(FrameDuration=[600, -600]), DATA, "FrameDuration"),

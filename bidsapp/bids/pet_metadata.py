@@ -266,7 +266,7 @@ def _check_durations(starts: tuple[float, ...], duration: tuple[float, ...], pet
 def _check_injection(
     injection: float, starts: tuple[float, ...], duration: tuple[float, ...], pet: Path
 ) -> None:
-    """Refuse an injection after the scan, or half a day before it."""
+    """Refuse an injection after the scan, or half a day before it, or before any frame of it."""
     before = min(starts) - injection
     end = max(s + d for s, d in zip(starts, duration, strict=True))
     if injection >= end or before > _MAX_UPTAKE_S:
@@ -274,6 +274,11 @@ def _check_injection(
         raise BadDataError(
             f"{pet}: InjectionStart ({injection:g} s after TimeZero) lies {where} by "
             "FrameTimesStart; correct the wrong one"
+        )
+    if max(starts) - injection > _MAX_UPTAKE_S:
+        raise BadDataError(
+            f"{pet}: a frame begins {max(starts) - injection:g} s after the injection by "
+            "FrameTimesStart, more than 12 h; correct it"
         )
 
 

@@ -173,9 +173,12 @@ def _by_key(
 ) -> tuple[dict[str, dict[str, str]], dict[str, tuple[str, ...]]]:
     """Rows by key; what rows of one key contradict each other in is left out."""
     found: dict[str, dict[str, set[str]]] = {}
-    ragged, nameless, renamed = [], [], {}
+    ragged, longer, nameless, renamed = [], [], [], {}
     for number, line in enumerate(lines, start=2):
-        if len(line) < len(header) or any(line[len(header) :]):
+        if any(line[len(header) :]):  # which cell is too many is not known
+            longer.append(number)
+            continue
+        if len(line) < len(header):
             ragged.append(number)
         key = key_of(line[where]) if where < len(line) else ""
         if not key:
@@ -188,7 +191,11 @@ def _by_key(
             if i != where and name:
                 row.setdefault(name, set()).update(line[i : i + 1])
     if ragged:
-        problems.append(f"not as many cells as in the header in line {_listed(ragged)}")
+        problems.append(f"fewer cells than in the header in line {_listed(ragged)}")
+    if longer:
+        problems.append(
+            f"more cells than in the header in line {_listed(longer)}, which was left out"
+        )
     if nameless:
         problems.append(f"no participant is named in line {_listed(nameless)}, which was left out")
     if renamed:

@@ -61,10 +61,14 @@ def test_rows_that_contradict_each_other_say_nothing(tmp_path):
     assert "contradict" in table.problems[0]
 
 
-def test_short_and_long_rows_are_read_as_far_as_they_go(tmp_path):
-    table = read(tmp_path, "participant_id\tage\tsex\nsub-1\t70\nsub-2\t80\tF\textra\n")
-    assert table.rows["sub-1"]["age"] == "70" and table.rows["sub-2"]["sex"] == "F"
-    assert "line 2, 3" in table.problems[0]
+def test_short_rows_are_read_as_far_as_they_go_and_long_ones_left_out(tmp_path):
+    text = 'participant_id\tnote\tage\nsub-1\ta\nsub-2\t"b\tc"\t80\nsub-3\td\t90\t\t\n'
+    table = read(tmp_path, text)
+    assert table.rows["sub-1"]["note"] == "a" and table.rows["sub-3"]["age"] == "90"
+    assert "sub-2" not in table.rows
+    fewer, more = table.problems
+    assert "fewer cells than in the header in line 2" in fewer
+    assert "more cells than in the header in line 3, which was left out" in more
 
 
 @pytest.mark.parametrize("raw", [b"", b"\n\n", bytes(100), b"\xff\xfe\t"])
