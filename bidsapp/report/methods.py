@@ -234,7 +234,7 @@ def _interval(recipe: Recipe) -> str:
 
 def _further(recipe: Recipe) -> str:
     """Regions, kinetics and partial volume: what was measured besides the Centiloid."""
-    told = [_regions(recipe)]
+    told = [_regions(recipe), _references(recipe)]
     if recipe.parameters.get("initial_transform"):
         told.insert(0, PROCESSING["initial_transform"].phrase)
     if recipe.has_kinetics:
@@ -259,6 +259,18 @@ def _regions(recipe: Recipe) -> str:
         elif name != "Centiloid":
             named.append(f"{name} (of the user)")
     return f"Regional uptake was measured in the atlas {_listed(named)}." if named else ""
+
+
+def _references(recipe: Recipe) -> str:
+    """Reference regions besides the four of the Centiloid project."""
+    known = read_table("reference_regions")
+    words = [
+        known[name]["description"][:1].lower() + known[name]["description"][1:]
+        if name in known
+        else f"{name} (of the user)"
+        for name in recipe.names("reference_regions")
+    ]
+    return f"SUVRs are also given over: {'; '.join(words)}." if words else ""
 
 
 def _listed(items: Sequence[str]) -> str:

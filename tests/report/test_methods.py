@@ -10,9 +10,18 @@ from synthetic_records import finished_record, write
 from bidsapp.data.tracers import tracers
 from bidsapp.record import find_records
 from bidsapp.report.methods import boilerplate, describe_records
-from bidsapp.settings import AtlasChoice, KineticModel, PetToT1w, Processing, PvcMethod
+from bidsapp.settings import (
+    AtlasChoice,
+    Interval,
+    KineticModel,
+    PetToT1w,
+    Processing,
+    PvcMethod,
+    ReferenceChoice,
+)
 
 SCAN = {"sub": "01", "trc": "FBB"}
+OWN = ReferenceChoice("own", "AAL3", ("1",))
 
 
 @pytest.mark.parametrize("code", list(tracers()))
@@ -52,6 +61,19 @@ def test_the_alignment_is_the_one_used():
         ({"pvc": (PvcMethod.GTM, PvcMethod.MG)}, "matrix (Thomas et al. 2011) and the", "Müller"),
         ({"kinetics": (KineticModel.LOGAN,)}, "with the Logan plot", "Logan J"),
         ({}, "atlas DesikanKilliany (Desikan et al. 2006)", "Desikan RS"),
+        ({}, "by the interval of the same tracer scanned again", "Smith AM"),
+        ({"interval": Interval.PIB}, "by the interval of what PiB would have shown", None),
+        (
+            {
+                "reference_regions": (
+                    ReferenceChoice("composite"),
+                    OWN,
+                )
+            },
+            "over: white matter, brainstem and whole cerebellum, the means of the three with the "
+            "same weight; own (of the user).",
+            None,
+        ),
         ({"atlases": (AtlasChoice("Mine"),)}, "atlas Mine (of the user)", None),
     ],
 )
