@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from bidsapp.data import FOLDER, REFERENCES, read_table
 from bidsapp.data.tracers import tracer_from_name
-from bidsapp.errors import BadDataError, NoInputError
-from bidsapp.io.reading import read_text
+from bidsapp.errors import BadDataError
+from bidsapp.io.reading import given_text
 from bidsapp.io.tsv import finite_number
 
 Row = Mapping[str, str]
@@ -69,11 +69,7 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     NoInputError, BadDataError
         The file cannot be read; it has no rows, or a row of another length.
     """
-    try:
-        text = read_text(path)
-    except (OSError, UnicodeDecodeError) as error:
-        raise NoInputError(f"{path}: cannot be read ({error})") from error
-    lines = [line for line in text.splitlines() if line.strip()]
+    lines = [line for line in given_text(path).splitlines() if line.strip()]
     if len(lines) < 2:
         raise BadDataError(f"{path}: has no rows; give a TSV or CSV with a header")
     separator = "\t" if "\t" in lines[0] else ";" if lines[0].count(";") > 2 else ","

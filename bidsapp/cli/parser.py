@@ -17,7 +17,8 @@ from typing import Any, NoReturn
 from bidsapp.cli.command import Parser, add_option, add_version, nearest
 from bidsapp.cli.machine import available_cpus, available_memory_gb
 from bidsapp.errors import NoInputError, UnknownLevelError, UsageError
-from bidsapp.options.checks import absolute_path, text_of
+from bidsapp.io.reading import given_text
+from bidsapp.options.checks import absolute_path
 from bidsapp.options.option_table import OPTIONS, WITHOUT_EFFECT, Option
 from bidsapp.settings import (
     TEMPLATE_SPACE,
@@ -202,7 +203,7 @@ def _read_config(path: Path) -> argparse.Namespace:
     """Options of a TOML file, as if typed before those of the command line."""
     where = f"--config-file {path}"
     try:
-        table = tomllib.loads(text_of(path))
+        table = tomllib.loads(given_text(path))
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{where}: is not valid TOML ({error})") from error
     for key, value in table.items():

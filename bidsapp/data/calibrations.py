@@ -28,8 +28,8 @@ from bidsapp.data.tracers import (
     repeatability,
     tracers,
 )
-from bidsapp.errors import BadDataError, NoInputError
-from bidsapp.io.reading import parse_json, read_text
+from bidsapp.errors import BadDataError
+from bidsapp.io.reading import given_text, parse_json
 from bidsapp.settings import TEMPLATE_SPACE, Processing
 
 SCHEMA = "centipet-calibration/1"
@@ -220,10 +220,9 @@ def read_calibration(path: Path) -> CalibrationFile:
     BadDataError
         It is no calibration file, lacks a field, or was changed after it was written.
     """
+    text = given_text(path, "--calibration")
     try:
-        content = parse_json(read_text(path))
-    except (OSError, UnicodeDecodeError) as error:
-        raise NoInputError(f"--calibration {path}: cannot be read ({error})") from error
+        content = parse_json(text)
     except ValueError as error:
         raise BadDataError(
             f"--calibration {path}: is not valid JSON ({error}); give a file that "

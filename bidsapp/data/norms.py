@@ -8,8 +8,8 @@ from collections.abc import Collection
 from pathlib import Path
 
 from bidsapp.core.regions.regional import Norm
-from bidsapp.errors import BadDataError, NoInputError
-from bidsapp.io.reading import read_text
+from bidsapp.errors import BadDataError
+from bidsapp.io.reading import given_text
 from bidsapp.io.tsv import finite_number
 
 _NEEDED = ("atlas", "region", "mean", "sd")
@@ -31,13 +31,7 @@ def read_norms(path: Path, references: Collection[str]) -> dict[tuple[str, str],
     BadDataError
         It is no such table.
     """
-    try:
-        text = read_text(path)
-    except OSError as error:
-        raise NoInputError(f"{path}: cannot be read ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise BadDataError(f"{path}: is not UTF-8 text") from error
-    rows = csv.DictReader(io.StringIO(text), delimiter="\t")
+    rows = csv.DictReader(io.StringIO(given_text(path)), delimiter="\t")
     if missing := [name for name in _NEEDED if name not in (rows.fieldnames or ())]:
         raise BadDataError(
             f"{path}: has no column {', '.join(missing)}; a norm table is TSV with "

@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any
 from nipype.pipeline.plugins.base import SGELikeBatchManagerBase
 from nipype.pipeline.plugins.slurm import SLURMPlugin
 
-from bidsapp.errors import NoInputError, UsageError, WorkerLostError
-from bidsapp.io.reading import parse_json, read_text
+from bidsapp.errors import UsageError, WorkerLostError
+from bidsapp.io.reading import given_text, parse_json
 
 if TYPE_CHECKING:
     from networkx import DiGraph
@@ -90,10 +90,7 @@ def read_plugin(path: Path) -> BatchPlugin:
 
 
 def _read_file(path: Path) -> Any:
-    try:
-        text = read_text(path)
-    except (OSError, UnicodeDecodeError) as error:
-        raise NoInputError(f"--use-plugin {path}: cannot be read ({error})") from error
+    text = given_text(path, "--use-plugin")
     import yaml
 
     try:

@@ -8,6 +8,8 @@ import stat
 from pathlib import Path
 from typing import Any
 
+from bidsapp.errors import BadDataError, NoInputError
+
 _MOST_BYTES = 2**26
 
 
@@ -38,6 +40,25 @@ def read_text(path: Path) -> str:
     """
     text = read_bytes(path).decode("utf-8-sig")
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def given_text(path: Path, option: str = "") -> str:
+    """Text of a file that a user names, perhaps by an option.
+
+    Raises
+    ------
+    NoInputError
+        It cannot be read.
+    BadDataError
+        It is not text.
+    """
+    named = f"{option} {path}".strip()
+    try:
+        return read_text(path)
+    except OSError as error:
+        raise NoInputError(f"{named}: cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise BadDataError(f"{named}: is not UTF-8 text") from error
 
 
 def parse_json(text: str | bytes, **options: Any) -> Any:

@@ -15,8 +15,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from bidsapp.errors import NoInputError, UsageError
-from bidsapp.io.reading import parse_json, read_text
+from bidsapp.errors import UsageError
+from bidsapp.io.reading import given_text, parse_json
 from bidsapp.options.atlas_options import (
     atlas_choices,
     parcellation_choices,
@@ -201,7 +201,7 @@ def filter_file(flag: str, path: Path | None) -> dict[str, dict[str, Any]]:
     if path is None:
         return {}
     try:
-        content = parse_json(text_of(path))
+        content = parse_json(given_text(path))
     except ValueError as error:
         raise UsageError(f"{flag} {path}: is not valid JSON ({error})") from error
     if not isinstance(content, dict) or not all(isinstance(v, dict) for v in content.values()):
@@ -215,17 +215,3 @@ def filter_file(flag: str, path: Path | None) -> dict[str, dict[str, Any]]:
     if len(set(named.values())) < len(named):
         raise UsageError(f"{flag} {path}: pet or t1w stands there twice")
     return {named[key]: value for key, value in content.items() if named[key] in _FILTERED}
-
-
-def text_of(path: Path) -> str:
-    """Text of a file that is given as an option.
-
-    Raises
-    ------
-    NoInputError
-        It cannot be read.
-    """
-    try:
-        return read_text(path)
-    except (OSError, UnicodeDecodeError) as error:
-        raise NoInputError(f"{path}: cannot be read ({error})") from error
