@@ -20,6 +20,7 @@ from scipy.spatial.transform import Rotation
 from bidsapp.core.anatomy import mixture as gmm
 from bidsapp.core.anatomy.priors import PriorSampler, TissuePriors
 from bidsapp.core.grid.alignment import inverse, transform
+from bidsapp.core.grid.damping import Damping
 from bidsapp.core.grid.sampling import FWHM_PER_SIGMA
 from bidsapp.core.grid.volume import Volume, known_or_zero
 from bidsapp.errors import BadDataError
@@ -486,7 +487,7 @@ def _affine_on(
     matrix = points.matrix(affine)
     prior, slope = sampler.values_and_slopes(points.homogeneous @ matrix.T)
     mixture = gmm.initial_mixture(intensity, prior)
-    damping, last = 1e-3, np.inf
+    damping, last = Damping(1e-3, least=1e-6), np.inf
     for _ in range(_AFFINE_STEPS):
         mixture, now = gmm.expectation_maximisation(intensity, prior, mixture)
         by_class = gmm.by_class(intensity, mixture)
@@ -497,8 +498,8 @@ def _affine_on(
         gradient = each.sum(axis=0) + fudge * jacobian.T @ stretch
         hessian = each.T @ each + fudge * jacobian.T @ jacobian
         scale = np.diag(np.diag(hessian))
-        for _ in range(8):
-            step = linalg.solve(hessian + damping * scale, gradient, assume_a="pos")
+        for damped in damping.rising(tries=8):
+            step = linalg.solve(hessian + damped * scale, gradient, assume_a="pos")
             trial = matrix - step.reshape(3, 4)
             trial_prior, trial_slope = sampler.values_and_slopes(points.homogeneous @ trial.T)
             stretch = points.stretch(trial)
@@ -507,9 +508,8 @@ def _affine_on(
             trial_cost -= gmm.log_ratio(total, trial_prior, mixture)
             if trial_cost < cost:
                 matrix, prior, slope = trial, trial_prior, trial_slope
-                damping = max(damping / 10, 1e-6)
+                damping.lower()
                 break
-            damping *= 10
         else:
             break
         if last - trial_cost < _AFFINE_GAIN * intensity.size:

@@ -37,6 +37,7 @@ from bidsapp.core.grid.alignment import (
     rotation_deg,
     transform,
 )
+from bidsapp.core.grid.damping import Damping
 from bidsapp.core.grid.sampling import Float32, Float64
 from bidsapp.core.grid.volume import Volume
 from bidsapp.core.pet_only.pet_model import (
@@ -308,7 +309,7 @@ def _fit_affine(data: PetSamples, patterns: Patterns, affine: Matrix) -> tuple[M
     for _ in range(WEIGHINGS):
         points = transform(affine, data.world)
         precision = data.reweigh(data.residual(patterns.at(points)))
-        here, damping = cost(affine, precision), 1e-3
+        here, damping = cost(affine, precision), Damping(1e-3)
         for _ in range(AFFINE_STEPS):
             residual, force, levels = data.linearised(patterns, transform(affine, data.world))
             jacobian = (force[:, :, None] * homogeneous[:, None, :]).reshape(-1, 12)
@@ -320,16 +321,16 @@ def _fit_affine(data: PetSamples, patterns: Patterns, affine: Matrix) -> tuple[M
             weighted = precision * (jacobian * data.weights[:, None]).T
             normal = weighted @ jacobian + slopes.T @ slopes
             right = weighted @ residual - slopes.T @ stretch
-            for _ in range(6):
-                step = linalg.solve(normal + damping * np.diag(np.diag(normal)), right)
+            for damped in damping.rising(tries=6):
+                step = linalg.solve(normal + damped * np.diag(np.diag(normal)), right)
                 trial = moved(step)
                 there = cost(trial, precision)
                 if there < here:
                     break
-                damping *= 10
             else:
                 break
-            affine, here, damping = trial, there, damping / 10
+            affine, here = trial, there
+            damping.lower()
             if np.abs(step).max() < STILL_MM:
                 break
     return affine, unexplained(data, data.residual(patterns.at(transform(affine, data.world))))

@@ -10,6 +10,7 @@ from scipy import linalg, ndimage
 from bidsapp.core.anatomy.warp import Warp
 from bidsapp.core.grid.alignment import Matrix, transform
 from bidsapp.core.grid.basis import Separable, squared_frequencies
+from bidsapp.core.grid.damping import Damping
 from bidsapp.core.grid.sampling import FWHM_PER_SIGMA, Float64
 from bidsapp.core.pet_only.pet_model import Patterns, PetOptions, PetSamples, choose_blur
 
@@ -109,21 +110,21 @@ class WarpFit:
         stiffness : weight of the bending energy
         """
         coefficients = self.warp.coefficients
-        here, damping = self.cost(coefficients, precision, stiffness), 0.0
+        here = self.cost(coefficients, precision, stiffness)
+        damping = Damping(raised_to=1e-2, off_below=1e-3)
         for _ in range(self.options.warp_steps):
             gradient, hessian = self._normal_equations(coefficients, precision, stiffness)
             diagonal, begin = np.diag(hessian).copy(), here
-            for _ in range(6):
-                hessian[np.diag_indices_from(hessian)] = diagonal * (1 + max(damping, 1e-6))
+            for damped in damping.rising(tries=6):
+                hessian[np.diag_indices_from(hessian)] = diagonal * (1 + max(damped, 1e-6))
                 factor = linalg.cho_factor(hessian, lower=True, check_finite=False)
                 step = linalg.cho_solve(factor, gradient, check_finite=False)
                 trial = coefficients + step.reshape(coefficients.shape)
                 there = self.cost(trial, precision, stiffness)
                 if there < here:
                     coefficients, here = trial, there
-                    damping = 0.0 if damping < 1e-3 else damping / 10
+                    damping.lower()
                     break
-                damping = max(10 * damping, 1e-2)
             if begin - here < self.options.gain * begin:
                 break
         self.warp = replace(self.warp, coefficients=coefficients)

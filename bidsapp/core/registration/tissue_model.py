@@ -33,6 +33,7 @@ from numpy.typing import NDArray
 from scipy.linalg import expm, logm, polar
 
 from bidsapp.core.grid.alignment import LENGTH_MM, Matrix, inverse, rigid_matrix, transform
+from bidsapp.core.grid.damping import Damping
 from bidsapp.core.grid.sampling import SD_PER_MAD, Float32, Float64, trilinear
 from bidsapp.core.registration.levels import Levels, Places
 
@@ -342,16 +343,17 @@ def own_detail(
 
 def _descend(search: _Search, pose: Matrix, steps: int) -> Matrix:
     """Levenberg-Marquardt from ``pose`` under fixed weights; the cost never rises."""
-    damping = DAMPING_START
+    damping = Damping(DAMPING_START)
     here = search.linearise(pose)
     for _ in range(steps):
-        step = here.solve(damping)
+        step = here.solve(damping.value)
         trial = _rigid(step, search.model.centre) @ pose
         there = search.linearise(trial)
         if there.cost < here.cost:
-            pose, here, damping = trial, there, damping / 10
+            pose, here = trial, there
+            damping.lower()
         else:
-            damping *= 10
+            damping.higher()
         if np.abs(step).max() < STILL_MM:
             break
     return pose
