@@ -554,7 +554,17 @@ def drift_findings(
 
 
 def slope_findings(per_min: float, limit: float) -> tuple[Flag, ...]:
-    """A Centiloid that changes faster between frames than any tracer makes it."""
+    """A Centiloid that changes faster between frames than any tracer makes it.
+
+    Parameters
+    ----------
+    per_min : Centiloids per minute
+    limit : largest good size of it
+
+    Returns
+    -------
+    tuple of Flag
+    """
     if abs(per_min) <= limit:
         return ()
     return (
@@ -697,6 +707,10 @@ def uneven_refusal(region: str, variation: float | None, most: float) -> str | N
     region : reference region
     variation : its coefficient of variation without the noise, None where it cannot be told
     most : largest that a mean may rest on
+
+    Returns
+    -------
+    str or None
     """
     if variation is None or variation <= most:
         return None
@@ -807,6 +821,10 @@ def apart_findings(suvr: float | None) -> tuple[Flag, ...]:
     Parameters
     ----------
     suvr : that it rests on
+
+    Returns
+    -------
+    tuple of Flag
     """
     told = "" if suvr is None else f" (SUVR {suvr:.3f})"
     return (
