@@ -26,6 +26,13 @@ _COLUMNS = {
     "description": ("description", "long_name"),
 }  # fmt: skip
 _SIDES = {"l": "L", "lh": "L", "left": "L", "r": "R", "rh": "R", "right": "R"}
+_WORDS = (("l", "r"), ("lh", "rh"), ("left", "right"))
+_OPPOSITE = {
+    kind(one): kind(other)
+    for kind in (str.lower, str.upper, str.title)
+    for pair in _WORDS
+    for one, other in (pair, pair[::-1])
+}
 _LARGEST_BYTES = 10_000_000
 
 
@@ -123,6 +130,38 @@ def side_of(name: str) -> str:
     words = re.split(r"[^A-Za-z]+", name)
     found = {_SIDES[word.lower()] for word in words if word.lower() in _SIDES}
     return found.pop() if len(found) == 1 else "n/a"
+
+
+def other_side(name: str) -> str | None:
+    """What the same region on the other side would be called; None when a name tells no side.
+
+    >>> [other_side(name) for name in ("ctx-lh-insula", "frontal_R", "rSFG", "Vermis")]
+    ['ctx-rh-insula', 'frontal_L', 'lSFG', None]
+    """
+    parts = re.split(r"([^A-Za-z]+)", name)
+    found = [_OPPOSITE.get(part, part) for part in parts]
+    if found != parts:
+        return "".join(found)
+    return _OPPOSITE[name[0]] + name[1:] if name[0] in "lr" else None
+
+
+def pairs_of_sides(names: Sequence[str], sides: Sequence[str]) -> list[tuple[int, int] | None]:
+    """Places of the left and the right region of the same name, for each; None without such a pair.
+
+    Parameters
+    ----------
+    names : of regions
+    sides : ``L``, ``R`` or another text, of each
+    """
+    at = {name: place for place, name in enumerate(names)}
+    pairs: list[tuple[int, int] | None] = []
+    for place, (name, side) in enumerate(zip(names, sides, strict=True)):
+        other = at.get(other_side(name) or "")
+        found = (
+            None if other is None or other == place or side not in ("L", "R") else (place, other)
+        )
+        pairs.append(found if side == "L" or found is None else found[::-1])
+    return pairs
 
 
 def _row(cells: Sequence[str], places: dict[str, int], where: str) -> Region:

@@ -17,12 +17,20 @@ from bidsapp.core.grid.volume import Grid, Volume, known_or_zero, mask_slices
 from bidsapp.core.pet_only.pet_model import Patterns
 from bidsapp.core.pet_only.pet_normalisation import template_misfit
 from bidsapp.core.quality import Flag, mni_place_findings, not_uptake_findings
-from bidsapp.core.regions.regional import Column, RegionalScale, Uptake, measure_regions, uptake
+from bidsapp.core.regions.regional import (
+    Column,
+    RegionalScale,
+    Uptake,
+    asymmetry,
+    measure_regions,
+    uptake,
+)
 from bidsapp.core.regions.regions import Regions
 from bidsapp.core.regions.voi import nearest_voxels, template_voxels
 from bidsapp.data import TARGET, mni_grid, read_table, vois
 from bidsapp.data.amyloid_template import amyloid_template
 from bidsapp.data.atlases import chosen_atlases
+from bidsapp.data.label_table import pairs_of_sides, side_of
 from bidsapp.data.norms import read_norms
 from bidsapp.data.reference_regions import Reference, chosen_references
 from bidsapp.data.tracers import STANDARD_REFERENCE
@@ -198,6 +206,8 @@ def measure_atlases(
             norms=[norms.get((one.name, name)) for name in one.names],
             least_coverage=least,
         )
+        sides = [row.hemisphere for row in one.rows] + [side_of(name) for name in one.composites]
+        table["asymmetry_percent"] = asymmetry(table["mean"], pairs_of_sides(one.names, sides))
         index = [row.index for row in one.rows] + [None] * len(one.composites)
         columns[one.name] = {"index": index, "name": list(one.names), **table}
     return AtlasMeasures(columns, found)

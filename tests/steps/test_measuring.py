@@ -7,6 +7,7 @@ import pytest
 
 from bidsapp.data import mni_grid, read_table, vois
 from bidsapp.data.atlases import atlas
+from bidsapp.data.label_table import pairs_of_sides
 from bidsapp.data.reference_regions import references
 from bidsapp.errors import CentipetError
 from bidsapp.settings import AtlasChoice, Processing, ReferenceChoice
@@ -124,3 +125,33 @@ def test_options_are_checked_before_anything_is_computed(tmp_path):
     with pytest.raises(CentipetError, match="cannot be read"):
         check_options(Processing(norms=tmp_path / "absent.tsv"))
     assert check_options(Processing()) == []
+
+
+def test_extremes_percentiles_and_sides_are_those_of_numpy(image):
+    columns = measured(image, scene()).columns["DesikanKilliany"]
+    one = atlas("DesikanKilliany")
+    at = {name: place for place, name in enumerate(one.names)}
+    values = {
+        name: image.reshape(-1)[one.measured.of(at[name])].astype(float)
+        for name in ("ctx-lh-insula", "ctx-rh-insula", "Brain-Stem", "frontal_R", "frontal_L")
+    }
+    for name, own in values.items():
+        told = [columns[key][at[name]] for key in ("minimum", "p05", "p95", "maximum")]
+        assert told == [own.min(), np.quantile(own, 0.05), np.quantile(own, 0.95), own.max()]
+    for left, right in (("ctx-lh-insula", "ctx-rh-insula"), ("frontal_L", "frontal_R")):
+        a, b = values[left].mean(), values[right].mean()
+        for name in (left, right):
+            assert columns["asymmetry_percent"][at[name]] == 200 * (a - b) / (a + b)
+    assert columns["asymmetry_percent"][at["Brain-Stem"]] is None
+
+
+def test_every_region_of_a_side_has_its_like_in_the_package():
+    """But one thalamic nucleus of AAL3, whose right one is too small to be there."""
+    for name in ("DesikanKilliany", "Destrieux", "AAL3"):
+        rows = atlas(name).rows
+        pairs = pairs_of_sides([row.name for row in rows], [row.hemisphere for row in rows])
+        both = list(zip(rows, pairs, strict=True))
+        alone = {row.name for row, pair in both if pair is None and row.hemisphere in ("L", "R")}
+        assert len(alone) <= (name == "AAL3"), alone
+        sides = {tuple(rows[place].hemisphere for place in pair) for pair in pairs if pair}
+        assert sides == {("L", "R")}

@@ -12,6 +12,7 @@ from bidsapp.core.grid.volume import Grid
 from bidsapp.core.regions.regions import Regions, region_statistics, region_sums
 
 Column = list[float | int | None]
+_QUANTILES = ("minimum", "p05", "median", "p95", "maximum")
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,10 @@ def measure_regions(
     table: dict[str, Column] = {
         "mean": _column(found.mean, known),
         "sd": _column(found.sd, known),
-        "median": _column(found.median, known),
+        **{
+            name: _column(values, known)
+            for name, values in zip(_QUANTILES, found.quantiles.T, strict=True)
+        },
         "n_voxels": found.n_voxels.tolist(),
         "volume_ml": found.volume_ml.tolist(),
         "coverage": _column(found.coverage),
@@ -129,6 +133,28 @@ def measure_regions(
         table[f"centiloid_{name}"] = [_on_line(ratio, scale.lines.get(name)) for ratio in ratios]
     table["z"] = [_z_score(table, row, norm) for row, norm in enumerate(norms)]
     return table
+
+
+def asymmetry(means: Column, others: Sequence[tuple[int, int] | None]) -> Column:
+    """Difference of the left and the right side over their mean, in percent.
+
+    Parameters
+    ----------
+    means : uptake of every region
+    others : places of the left and the right region of each; None where there is no such pair
+
+    Returns
+    -------
+    list of float or None
+    """
+    found: Column = []
+    for pair in others:
+        left, right = (None, None) if pair is None else (means[pair[0]], means[pair[1]])
+        if left is None or right is None or left + right <= 0:
+            found.append(None)
+        else:
+            found.append(200 * (left - right) / (left + right))
+    return found
 
 
 def _weighted(

@@ -324,13 +324,17 @@ class Regions:
         return pairwise(self.starts.tolist())
 
 
+QUANTILES = (0.0, 0.05, 0.5, 0.95, 1.0)
+
+
 @dataclass(frozen=True)
 class RegionStatistics:
     """What an image holds per region; arrays of shape (L,), NaN where nothing was measured.
 
     Attributes
     ----------
-    mean, sd, median : weighted by membership where that is fractional; units of the image
+    mean, sd : weighted by membership where that is fractional; units of the image
+    quantiles : ndarray, shape (L, 5); minimum, 5 %, median, 95 % and maximum, weighted likewise
     total : sum of the image, each voxel times its membership
     n_voxels : voxels measured, whole
     voxels : the same, each counted by its membership
@@ -341,7 +345,7 @@ class RegionStatistics:
 
     mean: Float
     sd: Float
-    median: Float
+    quantiles: Float
     total: Float
     n_voxels: NDArray[np.intp]
     voxels: Float
@@ -387,7 +391,7 @@ def region_statistics(
     return RegionStatistics(
         mean=mean,
         sd=np.sqrt(_ratio(seen.sums(weight * (values - np.repeat(mean, n_voxels)) ** 2), counts)),
-        median=np.array([_median(values, seen, r) for r in range(len(seen))]),
+        quantiles=np.array([_quantiles(values, seen, r) for r in range(len(seen))]),
         total=np.where(measured, total, np.nan),
         n_voxels=n_voxels,
         voxels=counts,
@@ -497,19 +501,23 @@ def _counts(regions: Regions) -> Float:
     return regions.sums(regions.weights)
 
 
-def _median(values: Float, regions: Regions, region: int) -> float:
-    """Median of a region: the value at which half of its membership is reached."""
+def _quantiles(values: Float, regions: Regions, region: int) -> list[float]:
+    """Values of a region at `QUANTILES`: where these parts of its membership are reached."""
     part = slice(regions.starts[region], regions.starts[region + 1])
     own = values[part]
+    weights = None if regions.weights is None else regions.weights[part]
+    if weights is not None:
+        own, weights = own[weights > 0], weights[weights > 0]
     if own.size == 0:
-        return np.nan
-    if regions.weights is None:
-        return float(np.median(own))
+        return [np.nan] * len(QUANTILES)
+    if weights is None:
+        found = np.quantile(own, QUANTILES)
+        found[QUANTILES.index(0.5)] = np.median(own)
+        return list(found.tolist())
     order = np.argsort(own, kind="stable")
-    reached = np.cumsum(regions.weights[part][order])
-    if reached[-1] <= 0:
-        return np.nan
-    return float(own[order][np.searchsorted(reached, reached[-1] / 2)])
+    reached = np.cumsum(weights[order])
+    at = np.searchsorted(reached, np.array(QUANTILES) * reached[-1])
+    return list(own[order][np.minimum(at, own.size - 1)].tolist())
 
 
 def _ratio(numerator: Float, denominator: Float) -> Float:
