@@ -29,7 +29,6 @@ from bidsapp.errors import (
     BadDataError,
     CannotCreateError,
     CentipetError,
-    NoInputError,
     cannot_write,
 )
 from bidsapp.io.atomic import write_text
@@ -157,14 +156,7 @@ def read_pairs(path: Path) -> tuple[list[PairRow], list[str]]:
     NoInputError, BadDataError
         It cannot be read; a column is missing, or stands there twice.
     """
-    try:
-        header, lines, problems = read_cells(path)
-    except OSError as error:
-        raise NoInputError(f"{path}: cannot be read ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise BadDataError(
-            f"{path}: is not text; save it as tab-separated text in UTF-8"
-        ) from error
+    header, lines, told = read_cells(path)
     names = [name.strip().lower() for name in header]
     for column in _NEEDED:
         if column not in names:
@@ -174,7 +166,6 @@ def read_pairs(path: Path) -> tuple[list[PairRow], list[str]]:
             )
     if twice := sorted({name for name in names if name in COLUMNS and names.count(name) > 1}):
         raise BadDataError(f"{path}: column {twice[0]} stands there twice; remove one")
-    told = [f"{path.name}: {problem}" for problem in problems]
     if more := [name for name in names if name and name not in COLUMNS]:
         told.append(
             f"{path.name}: column {', '.join(more)}: to participants.tsv, or to sessions.tsv where "

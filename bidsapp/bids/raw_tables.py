@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
+from bidsapp.errors import BadDataError, NoInputError
 from bidsapp.io.reading import read_bytes
 
 _MISSING = frozenset({"", "n/a", "N/A", "NA", "NaN", "nan"})
@@ -62,18 +63,25 @@ def scan_key(name: str) -> str:
 
 
 def read_cells(path: Path) -> tuple[list[str], list[list[str]], list[str]]:
-    """Header and rows of a table in whatever encoding and separator, and what to tell about that.
+    """Header and rows of a table in whatever encoding and separator, and sentences about that.
 
     Rows are those that are not blank; cells have no blanks around them.
 
     Raises
     ------
-    OSError, UnicodeDecodeError
+    NoInputError, BadDataError
         It cannot be read; it is no text.
     """
-    text, problems = _decoded(read_bytes(path))
+    try:
+        text, problems = _decoded(read_bytes(path))
+    except OSError as error:
+        raise NoInputError(f"{path}: cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise BadDataError(
+            f"{path}: is not text; save it as tab-separated text in UTF-8"
+        ) from error
     header, rows = _split(text, problems)
-    return header, rows, problems
+    return header, rows, [f"{path.name}: {problem}" for problem in problems]
 
 
 def _read(path: Path, column: str, prefix: str) -> RawTable:

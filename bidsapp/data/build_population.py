@@ -49,7 +49,6 @@ from bidsapp.io.nifti import load_volume, save_volume
 Float = NDArray[np.float64]
 
 OUTSIDE_BRAIN = 200  # labels of ``heads`` from here on are not inside the skull
-FLUID = (4, 5, 14, 15, 24, 43, 44, 72)
 DISPLACEMENT_FWHM_MM = 8.0
 DISPLACEMENT_ROUNDS = 2
 NEAR_BRAIN = 0.3  # sum of the priors

@@ -15,7 +15,7 @@ from typing import Any
 
 from bidsapp.bids.raw_tables import read_cells
 from bidsapp.data import read_table
-from bidsapp.errors import BadDataError, NoInputError
+from bidsapp.errors import BadDataError
 from bidsapp.group.tables import Row
 from bidsapp.io.hashes import file_hash
 from bidsapp.record import ScanRecord
@@ -68,20 +68,13 @@ def read_ratings(path: Path) -> tuple[list[Rating], list[str]]:
     NoInputError, BadDataError
         It cannot be read; a column that is needed is missing.
     """
-    try:
-        header, lines, problems = read_cells(path)
-    except OSError as error:
-        raise NoInputError(f"{path}: cannot be read ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise BadDataError(
-            f"{path}: is not text; save it as tab-separated text in UTF-8"
-        ) from error
+    header, lines, told = read_cells(path)
     if missing := [name for name in _NEEDED if name not in header]:
         raise BadDataError(
             f"{path}: has no column {', '.join(missing)}; give a table of ratings as the pages of "
             "participants write it"
         )
-    found, told = [], [f"{path.name}: {problem}" for problem in problems]
+    found = []
     for number, line in enumerate(lines, start=2):
         cells = {name: _known(text) for name, text in zip(header, line, strict=False)}
         rating = cells.get("rating")
