@@ -20,6 +20,7 @@ from bidsapp.errors import BadDataError
 COARSE_MM = 2.0
 KEPT_MODELS = 3  # blurred maps are some 30 MB each
 MARGIN_MM = 24.0  # around the brain: more than the blurs reach
+AVERAGE_MM = 16.0  # from the brain, beyond which an average head has no brain, either
 SKULL_MM = 4.0  # no tissue, and this near the brain: meninges and bone; marrow and scalp lie beyond
 
 # T1w world points (N, 3) -> probabilities (N, 4) of grey, white, CSF, everything else.
@@ -97,8 +98,11 @@ class Head:
         usual: Float32 | None = None
         if average is not None:
             # the order of sums, and so the bits, must not depend on the number of threads
+            near = distance <= AVERAGE_MM
+            usual = np.zeros((*grid.shape, 4), np.float32)
+            usual[..., 3] = ~near
             with threadpool_limits(limits=1):
-                usual = average(grid.world().reshape(-1, 3)).reshape(*grid.shape, 4)
+                usual[near] = average(transform(affine, np.argwhere(near).astype(np.float64)))
         return cls(
             t1w=Volume(crop.blocks(crop.voxels(known_or_zero(t1w.data))), affine),
             classes=np.stack([*means, rest], axis=-1),

@@ -41,6 +41,7 @@ USUAL = np.array([1.2, 1.6, 0.4])
 LEAST_INSIDE = 0.5  # of the voxels near the brain that have to be measured
 TURN_DEG = 25.0
 TILTED_WAYS = 6  # ways to put the axes that are tried with turns besides
+HOPEFUL = 0.5  # of the best way's gain, or no turn will make a way the best
 PER_TURN = 2  # places that a turn gives
 DISTINCT_MM = 25.0  # places of one turn closer than this are one
 NO_BRAIN = "the PET shows no brain: its uptake is even, or too little of a head was measured"
@@ -57,8 +58,9 @@ class Place:
 def find_places(model: TissueModel, near: NDArray[np.bool_], pet: Volume) -> list[Place]:
     """Try every place of a brain in a PET, best first.
 
-    The axes are put in all 24 ways, for headers can be wrong; then the header's way and the best of
-    the others are turned besides by 25 degrees either way about each axis.
+    The axes are put in all 24 ways, for headers can be wrong; then the header's way and those that
+    explain the PET nearly as well as the best are turned besides by 25 degrees either way about
+    each axis.
 
     Parameters
     ----------
@@ -87,10 +89,14 @@ def find_places(model: TissueModel, near: NDArray[np.bool_], pet: Volume) -> lis
     ways = ways[np.argsort(-np.trace(ways, axis1=1, axis2=2), kind="stable")]
     found = [search.places(way) for way in ways]
     best = [max((place.gain for place in places), default=0.0) for places in found]
-    promising = np.argsort(-np.array(best), kind="stable")[:TILTED_WAYS]
+    promising = [
+        number
+        for number in np.argsort(-np.array(best), kind="stable")[:TILTED_WAYS].tolist()
+        if best[number] >= HOPEFUL * max(best)
+    ]
     angles = np.radians(TURN_DEG) * np.concatenate([np.eye(3), -np.eye(3)])
     tilts = Rotation.from_rotvec(angles).as_matrix()
-    for number in sorted({0, *promising.tolist()}):
+    for number in sorted({0, *promising}):
         found += [search.places(tilt @ ways[number]) for tilt in tilts]
     places = [place for places in found for place in places]
     if not places:
