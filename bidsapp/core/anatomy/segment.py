@@ -48,8 +48,11 @@ from bidsapp.errors import BadDataError
 Float = NDArray[np.float64]
 Float32 = NDArray[np.float32]
 
-QUIET_ROUNDS = 2  # one after the other with little gain: a single one may come before a better one
+QUIET_ROUNDS = 2  # one after the other that hardly move: a single one may come before a better one
 COARSER, COARSEST_MM = 2.0, 8.0  # distance of the voxels of the first, coarse fit
+SMOOTHER = 1.4  # times the usual cut-off: of that fit only what is affine is used
+
+_MOST_DAMPING = 0.1  # to begin a round with: steps under more are short without being at the end
 
 _REFINEMENTS, _REFINED = 8, 1e-10  # of a solution: at most so often, and what may then be left
 
@@ -69,7 +72,8 @@ class Options:
     rounds : at most so many alternations of intensities and warp
     bias_steps : at most so many alternations of mixture and bias within a round
     warp_steps : at most so many steps of the warp within a round
-    gain : of the log posterior per voxel; less is not worth another step or round
+    gain : of the log posterior per voxel; less is not worth another step
+    still_mm : mean displacement of the voxels; a round that moves them less is quiet
     """
 
     spacing_mm: float = 3.0
@@ -82,7 +86,8 @@ class Options:
     rounds: int = 40
     bias_steps: int = 10
     warp_steps: int = 20
-    gain: float = 1e-4  # per voxel; less is not worth another round
+    gain: float = 1e-4
+    still_mm: float = 0.1
 
 
 @dataclass(frozen=True)
@@ -185,7 +190,7 @@ class Fit:
         Per voxel.
     rounds : int
     converged : bool
-        Whether the last rounds gained little.
+        Whether the last rounds moved little.
     intensities : IntensityModel
     """
 
@@ -220,10 +225,11 @@ def better_start(
     -------
     Start
     """
-    coarse = COARSER * options.spacing_mm
-    if options.warp_steps == 0 or coarse > COARSEST_MM:
+    spacing, cutoff = COARSER * options.spacing_mm, SMOOTHER * options.warp_cutoff_mm
+    if options.warp_steps == 0 or spacing > COARSEST_MM:
         return start
-    warp = fit_model(t1w, sampler, start, replace(options, spacing_mm=coarse)).warp
+    coarse = replace(options, spacing_mm=spacing, warp_cutoff_mm=cutoff)
+    warp = fit_model(t1w, sampler, start, coarse).warp
     every = (slice(None, None, 3),) * 3
     maps = priors.maps[(slice(None), *every)]
     x, y, z = maps.shape[1:]
@@ -237,7 +243,10 @@ def better_start(
 
 
 def fit_model(t1w: Volume, sampler: PriorSampler, start: Start, options: Options) -> Fit:
-    """Alternate mixture, bias and warp until the gain per voxel is small.
+    """Alternate mixture, bias and warp until the warp hardly moves.
+
+    How far it moves, and not what the fit gains: the gain falls so slowly that rounding decides
+    in which round it passes a limit.
 
     Parameters
     ----------
@@ -254,19 +263,15 @@ def fit_model(t1w: Volume, sampler: PriorSampler, start: Start, options: Options
     samples = subsample(t1w, options.spacing_mm)
     keep = brain_region(samples, sampler, start.affine)
     model = _Model(t1w, samples.where(keep), sampler, start.affine, options)
-    before = model.cost()
     rounds = quiet = 0
     for rounds in range(1, options.rounds + 1):
         # a stiff first warp: the mixture is not yet to be believed
         model.stiffness = 10.0 if rounds == 1 else 1.0
         model.fit_intensities()
-        model.fit_warp()
-        after = model.cost()
-        little = rounds > 2 and before - after < options.gain * model.n
-        quiet = quiet + 1 if little else 0
+        moved_mm = model.fit_warp()
+        quiet = quiet + 1 if moved_mm < options.still_mm else 0
         if quiet == QUIET_ROUNDS:
             break
-        before = after
     return Fit(
         warp=model.warp,
         log_bias=model.bias,
@@ -417,8 +422,8 @@ class _Model:
         return cost
 
     # ---- warp
-    def fit_warp(self) -> None:
-        """Levenberg-damped Gauss-Newton steps on the displacement.
+    def fit_warp(self) -> float:
+        """Levenberg-damped Gauss-Newton steps; returns by how many mm the samples moved, mean.
 
         The damping that was needed in one round is tried first in the next.
         """
@@ -431,12 +436,13 @@ class _Model:
         coefficients = self.warp.coefficients
         cost = cost_of(self.prior, coefficients)
         linear = self.warp.affine[:3, :3].astype(np.float32)
+        self.damping = min(self.damping, _MOST_DAMPING)
         for _ in range(self.options.warp_steps):
             force = prior_force(by_class, self.prior, self.slope, self.mixture) @ linear
             gradient, hessian = self._normal_equations(force.astype(np.float64), coefficients)
             scale = np.diag(hessian).copy()
             begin = cost
-            for _ in range(6):
+            for attempt in range(6):
                 hessian[np.diag_indices_from(hessian)] = scale * (1 + self.damping)
                 step = _solve(hessian, gradient).reshape(coefficients.shape)
                 trial = coefficients - step
@@ -445,12 +451,16 @@ class _Model:
                 if trial_cost < cost:
                     coefficients, cost = trial, trial_cost
                     self.prior, self.slope, self.known = prior, slope, None
-                    self.damping = 0.0 if self.damping < 1e-3 else self.damping / 10
+                    if attempt == 0:  # else less of it has just been too little
+                        self.damping = 0.0 if self.damping < 1e-3 else self.damping / 10
                     break
                 self.damping = max(10 * self.damping, 1e-2)
             if begin - cost < self.options.gain * self.n:
                 break
+        change = coefficients - self.warp.coefficients
+        moved = [self._at_samples(self.warp_basis.evaluate(c)) for c in change]
         self.warp = replace(self.warp, coefficients=coefficients)
+        return float(np.sqrt(np.square(moved).sum(axis=0)).mean())
 
     def _normal_equations(self, force: Float, coefficients: Float) -> tuple[Float, Float]:
         """Gradient (3M,) and Gauss-Newton matrix (3M, 3M) of likelihood and bending energy."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import nibabel as nib
 import numpy as np
 import pytest
@@ -9,8 +11,8 @@ from scipy import ndimage
 
 from bidsapp import data
 from bidsapp.core.anatomy.priors import PriorSampler
-from bidsapp.core.anatomy.segment import Options, _Model, _solve, segment
-from bidsapp.core.anatomy.start import subsample
+from bidsapp.core.anatomy.segment import Options, _Model, _solve, fit_model, segment
+from bidsapp.core.anatomy.start import Start, subsample
 from bidsapp.core.anatomy.warp import Warp
 from bidsapp.core.grid.volume import Grid, Volume
 from bidsapp.errors import BadDataError
@@ -164,8 +166,15 @@ def test_quality_numbers_are_finite_and_sensible(bent):
     quality = bent[1].quality
     assert all(np.isfinite(value) for value in quality.values())
     assert quality["start_spread_mm"] < 10
-    assert quality["converged"] == 0  # five rounds are too few, and that is told
     assert 900 < quality["brain_ml"] < 2500
+
+
+def test_a_fit_tells_whether_it_came_to_rest(bent):
+    t1w, found = bent
+    assert found.quality["converged"] == 1
+    start = Start(found.warp.affine, 0.0, 0.0, 0.0)
+    hurried = fit_model(t1w, data.priors().sampler, start, replace(QUICK, rounds=2))
+    assert not hurried.converged
 
 
 def ball(shape, dtype):
