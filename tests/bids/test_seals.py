@@ -46,6 +46,7 @@ EVERYTHING = """
     --reference-region wm crus=AAL3:lCERCRU1,rCERCRU1 --output-spaces T1w --norms norms.tsv
     --write-masks --atlas-threshold 0.5 --gm-threshold 0.4 --kinetics srtm logan
     --kinetics-reference wm --t-star 30 --t-end 60 --k2-prime 0.1 --pvc gtm
+    --interval pib --voi-resolution 1 --derivatives freesurfer=fs
 """
 
 
@@ -53,14 +54,20 @@ EVERYTHING = """
 def typed(tmp_path, monkeypatch):
     """Parse options in a folder that has the files they name."""
     monkeypatch.chdir(tmp_path)
-    for name in ("cal.json", "said.json", "mine.nii.gz", "mine.tsv", "norms.tsv"):
+    for name in ("cal.json", "said.json", "mine.nii.gz", "mine.tsv", "norms.tsv", "first.txt"):
         (tmp_path / name).touch()
-    (tmp_path / "taus").mkdir()
+    for name in ("taus", "fs"):
+        (tmp_path / name).mkdir()
     return lambda words: parse(["bids", "out", "participant", *words]).processing
 
 
 @pytest.mark.parametrize(
-    "words", [EVERYTHING, "--target-resolution 8 --kinetics none --atlas Centiloid --longitudinal"]
+    "words",
+    [
+        EVERYTHING,
+        "--target-resolution 8 --kinetics none --atlas Centiloid --longitudinal",
+        "--initial-transform first.txt",
+    ],
 )
 def test_the_command_gives_the_same_options_again(typed, words, tmp_path):
     processing = typed(words.split())
@@ -75,5 +82,6 @@ def test_every_option_that_changes_numbers_is_told(typed):
         for f in fields(Processing)
         if getattr(processing, f.name) != getattr(standard, f.name)
     }
-    assert {f.name for f in fields(Processing)} - told <= {"target_resolution_mm", "longitudinal"}
+    others = {"target_resolution_mm", "longitudinal", "initial_transform"}  # do not go with these
+    assert {f.name for f in fields(Processing)} - told <= others
     assert options(standard) == []
