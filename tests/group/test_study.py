@@ -266,7 +266,8 @@ def test_controls_are_the_young_or_those_named():
 def test_one_group_or_few_people_are_refused_with_a_sentence():
     found = cutoffs([row(str(i), "1", float(i)) for i in range(20)])
     assert (
-        found.groups is None and "20 people: a mixture needs at least 40" in found.rows[0]["notes"]
+        found.groups is None
+        and "mixture needs at least 40 people, not 20" in found.rows[0]["notes"]
     )
     assert cutoff_histogram(found) is not None
     assert cutoff_histogram(cutoffs([row("1", "1", 1.0)])) is None

@@ -142,7 +142,7 @@ def two_groups(
     """
     x = np.sort(np.asarray(values, np.float64))
     if x.size < fewest:
-        raise BadDataError(f"{x.size} people: a mixture needs at least {fewest}")
+        raise BadDataError(f"a mixture needs at least {fewest} people, not {x.size}")
     if np.ptp(x) == 0:
         raise BadDataError("all values are the same, so there are no two groups")
     mixture = fit_mixture(x)
@@ -209,7 +209,7 @@ def control_cutoff(values: ArrayLike, fewest: int) -> CutOff:
     """
     x = np.asarray(values, np.float64)
     if x.size < fewest:
-        raise BadDataError(f"{x.size} controls: at least {fewest} are needed")
+        raise BadDataError(f"at least {fewest} controls are needed, not {x.size}")
     mean, sd, root = float(x.mean()), float(x.std(ddof=1)), math.sqrt(x.size)
     tail = (1 - _SD_LEVEL) / 2
     low, high = (

@@ -14,7 +14,13 @@
   let order = rows.map((_, i) => i), kept = order, made = 0, sortedBy = null, rising = true, visible = shown;
 
   // ----------------------------------------------------------------------------------- one row
-  const digits = (name) => name.startsWith("centiloid") ? 1 : name.startsWith("suvr") ? 3 : name.startsWith("window") ? 0 : null;
+  // The digits a number deserves; the table's download keeps them all.
+  const DIGITS = { centiloid: 1, rescan: 1, suvr: 3, window: 0 };
+  function printed(name, text) {
+    const value = Number(text), digits = DIGITS[name.split("_")[0]];
+    const short = digits !== undefined ? value.toFixed(digits) : Number.isInteger(value) ? text : String(Number(value.toPrecision(4)));
+    return short.replace("-", "\u2212");
+  }
 
   function cellOf(name, row, i) {
     const text = row[at[name]];
@@ -35,8 +41,7 @@
       return cell;
     }
     cell.className = NUMERIC.has(name) ? "num" : ["reason", "flags"].includes(name) ? "why" : "";
-    const places = digits(name);
-    cell.textContent = text === "n/a" ? "" : NUMERIC.has(name) && places !== null ? Number(text).toFixed(places).replace("-", "\u2212") : text.replaceAll(";", "; ");
+    cell.textContent = text === "n/a" ? "" : NUMERIC.has(name) ? printed(name, text) : text.replaceAll(";", "; ");
     return cell;
   }
 

@@ -68,7 +68,7 @@ def test_order_does_not_matter_and_the_same_bits_come_again():
         (np.random.default_rng(2).lognormal(3, 0.7, 300), "overlap|as well as two"),
         (np.concatenate([np.random.default_rng(3).normal(0, 8, 300), [150, 160, 170]]), "outliers"),
         (np.zeros(300), "all values are the same"),
-        (drawn(1, 30), "30 people: a mixture needs at least 40"),
+        (drawn(1, 30), "a mixture needs at least 40 people, not 30"),
     ],
 )
 def test_one_group_has_no_cut_off(values, why):
@@ -88,7 +88,7 @@ def test_the_interval_of_controls_is_exact():
         found = control_cutoff(random.normal(3, 5, 12), 8)
         held += found.low < 13 < found.high
     assert held / 500 == pytest.approx(0.95, abs=0.03)
-    with pytest.raises(BadDataError, match="7 controls: at least 8"):
+    with pytest.raises(BadDataError, match="at least 8 controls are needed, not 7"):
         control_cutoff(np.arange(7), 8)
 
 
