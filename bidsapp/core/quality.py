@@ -371,7 +371,7 @@ def not_uptake_findings(
     return (
         Flag(
             "not-uptake",
-            f"the values are no uptake ({reason}), those of a Centiloid or z image, say: means "
+            f"the values are not uptake ({reason}), those of a Centiloid or z image, say: means "
             "are given, ratios and Centiloids are not; give the SUVR image for these",
         ),
     )
