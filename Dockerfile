@@ -24,7 +24,7 @@ ARG VERSION=0.1.0
 LABEL org.opencontainers.image.title="CentiPET" \
       org.opencontainers.image.description="BIDS-App from amyloid-PET DICOM to a trustworthy Centiloid" \
       org.opencontainers.image.version="${VERSION}" \
-      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.licenses="Apache-2.0 AND BSD-3-Clause AND GPL-3.0-only AND MIT AND MPL-2.0 AND LicenseRef-FreeSurfer" \
       org.opencontainers.image.authors="The CentiPET developers" \
       org.opencontainers.image.base.name="debian:bookworm-slim"
 RUN apt-get update \

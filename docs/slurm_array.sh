@@ -2,8 +2,8 @@
 # CentiPET on a SLURM cluster: one job per participant, then the group level.
 #
 #   people=(BIDS/sub-*/)
-#   job=$(sbatch --parsable --array=0-$((${#people[@]} - 1))%20 slurm_array.sh BIDS OUT)
-#   sbatch --dependency=afterany:$job --cpus-per-task=1 --mem=2G slurm_array.sh BIDS OUT group
+#   job=$(sbatch --parsable --array=0-$((${#people[@]} - 1))%20 docs/slurm_array.sh BIDS OUT)
+#   sbatch --dependency=afterany:$job --cpus-per-task=1 --mem=2G docs/slurm_array.sh BIDS OUT group
 #
 # Processes and memory are taken from the job. A job that was killed goes on where it stopped when
 # it is requeued or sent again, as its work folder lies beside OUT (CENTIPET_WORK: elsewhere); jobs

@@ -89,3 +89,30 @@ def test_no_pinned_or_allowed_version_has_a_flaw_we_know_of():
         assert locked[name] >= fixed, f"{name} {locked[name]}: {known['ids']}"
         bounds = [Version(one.version) for one in least.get(name, ()) if one.operator == ">="]
         assert all(bound >= fixed for bound in bounds), f"pyproject.toml allows {name} < {fixed}"
+
+
+def test_the_metadata_name_every_licence_of_what_is_shipped():
+    """By the words of the tables that name them; each text lies beside the data."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    told = set(project["license"].split(" AND "))
+    provenance = json.loads((ROOT / "bidsapp/data/resources/provenance.json").read_text())
+    atlases = tomllib.loads((ROOT / "bidsapp/data/atlases.toml").read_text())
+    texts = [*re.findall(r'"licence": "([^"]+)"', json.dumps(provenance)),
+             *(atlas["license"] for atlas in atlases.values())]  # fmt: skip
+    words = {
+        "MIT;": "MIT", "BSD-3-Clause": "BSD-3-Clause", "MPL-2.0": "MPL-2.0",
+        "GNU General Public License": "GPL-3.0-only", "FreeSurfer": "LicenseRef-FreeSurfer",
+    }  # fmt: skip
+    found = [{name for word, name in words.items() if word in text} for text in texts]
+    assert len(texts) > 8 and all(found)
+    assert set().union(*found) | {"Apache-2.0"} == told
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    assert f'image.licenses="{project["license"]}"' in dockerfile
+    assert "bidsapp/data/licenses/*" in project["license-files"]
+
+
+def test_the_pictures_of_the_readme_are_there_and_small():
+    shown = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", (ROOT / "README.md").read_text("utf-8"))
+    assert len(shown) >= 2
+    for name in shown:
+        assert 1000 < (ROOT / name).stat().st_size < 300_000, name

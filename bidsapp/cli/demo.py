@@ -124,7 +124,7 @@ def command_line() -> argparse.ArgumentParser:
     """Parser of ``centipet-demo``."""
     parser = Parser(
         prog="centipet-demo",
-        description="Process a synthetic DICOM study whose Centiloid is known. About two minutes.",
+        description="Process a synthetic DICOM study whose Centiloid is known. About 40 s.",
     )
     parser.add_argument("out", metavar="OUT", type=Path, help="new folder for everything")
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""One row per scan: a table where there is room for it, else lines that break between words."""
+"""A row per scan or series: a table where there is room, else lines that break between words."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ Row = tuple[Sequence[str], str | None]
 
 
 def print_rows(
-    columns: Sequence[str], rows: Iterable[Row], progress: Progress, right: Sequence[str] = ()
+    columns: Sequence[str],
+    rows: Iterable[Row],
+    progress: Progress,
+    right: Sequence[str] = (),
+    title: int = 1,
 ) -> None:
     """Print rows so that no word is broken.
 
@@ -23,6 +27,7 @@ def print_rows(
     rows : of the table
     progress : where to
     right : headings of columns of numbers
+    title : number of cells that name the row
     """
     from rich.box import SIMPLE_HEAD
     from rich.measure import Measurement
@@ -41,7 +46,8 @@ def print_rows(
         console.print(table)
         return
     for cells, style in rows:
-        lines = [cells[0], *_block(columns[1:], cells[1:], console.width)]
+        named = " ".join(cells[:title])
+        lines = [named, *_block(columns[title:], cells[title:], console.width)]
         console.print(Text("\n".join(lines)), style=style, soft_wrap=True)
 
 

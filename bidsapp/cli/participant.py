@@ -15,6 +15,7 @@ from bidsapp.bids.layout import check_dataset, read_dataset
 from bidsapp.bids.plan import Plan, ScanFailure, ScanPlan, ScanSkip
 from bidsapp.bids.planning import make_plan
 from bidsapp.bids.stated import read_metadata
+from bidsapp.cli.listing import print_rows
 from bidsapp.cli.logs import RUN_LOG, Progress
 from bidsapp.cli.pages import write_pages
 from bidsapp.cli.plan_table import plan_exit_code, plan_rows, print_plan
@@ -113,12 +114,19 @@ def run_participant(settings: Settings, progress: Progress) -> int:
 def _convert(dicom: DicomInput, settings: Settings, progress: Progress) -> tuple[Path, list[str]]:
     """Convert DICOM; return where its BIDS is and one error class per series that failed."""
     from bidsapp.dicom.convert import convert, format_table
+    from bidsapp.dicom.table import COLUMNS, cells
 
     report = convert(
         dicom, settings.bids_dir, nprocs=settings.resources.nprocs, progress=progress.say
     )
-    for line in format_table(report.rows).splitlines():
-        progress.say(line)
+    lines, console = format_table(report.rows).splitlines(), progress.console
+    if console.is_terminal and max(map(len, lines)) > console.width:
+        print_rows(COLUMNS, ((cells(row), None) for row in report.rows), progress, title=3)
+        for line in lines:
+            RUN_LOG.info("%s", line)
+    else:
+        for line in lines:
+            progress.say(line)
     for sentence in report.errors:
         progress.fail(sentence)
     if report.n_converted == 0 and not dicom.dry_run:
