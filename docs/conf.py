@@ -44,7 +44,7 @@ suppress_warnings = [
     "docutils",  # a bare * or | in a docstring
     "ref.ref",
 ]
-lexers["mermaid"] = TextLexer()
+lexers["mermaid"] = lexers["tsv"] = TextLexer()
 
 # What is written for people who import the package: the steps, the maths, and pictures of it.
 API = ("steps", "core", "report/pictures.py", "report/charts.py")
