@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from bidsapp.core.quantification.centiloid import Equation
 from bidsapp.data import mni_grid, read_table, template_mask
-from bidsapp.data.tracers import Tracer, tracers
+from bidsapp.data.tracers import Tracer, named_tracers, tracers
 from bidsapp.errors import BadDataError, NoInputError
 from bidsapp.io.nifti import load_volume
 
@@ -61,9 +61,31 @@ def tau_equations(code: str) -> dict[str, dict[str, Equation]]:
     return found
 
 
+def all_tracers() -> dict[str, Tracer]:
+    """Tracers of amyloid and of tau by code."""
+    return tracers() | tau_tracers()
+
+
 def any_tracer(code: str) -> Tracer:
     """Tracer by its code, whether it binds amyloid or tau."""
-    return tracers().get(code) or tau_tracers()[code]
+    return all_tracers()[code]
+
+
+def known_tracer(name: str) -> Tracer | None:
+    """Amyloid or tau tracer that a free text names, and nothing against it.
+
+    Parameters
+    ----------
+    name : as for `bidsapp.data.tracers.named_tracers`
+
+    >>> [known_tracer(text).code for text in ("18F-AV-1451", "AV-45", "[18F]PI-2620")]
+    ['FTP', 'FBP', 'PI2620']
+    """
+    found = named_tracers(name)
+    tau = tau_tracers().get(found.other or "")
+    if tau is not None and found.isotopes - {tau.radionuclide}:
+        return None
+    return found.amyloid or tau
 
 
 def tau_regions() -> tuple[str, ...]:

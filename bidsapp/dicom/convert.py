@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bidsapp.bids.stated import Metadata, read_metadata
-from bidsapp.data.tracers import tracer_from_name, tracers
+from bidsapp.data.tau import all_tracers, known_tracer
 from bidsapp.dicom import dataset, identity, image, sidecar
 from bidsapp.dicom.clocks import acquired
 from bidsapp.dicom.decide import Decisions, Job, decide, unexpected
@@ -72,9 +72,9 @@ def convert(
         Nothing can be done at all: no DICOM, nowhere to write, a broken option file.
         A series that cannot be converted is reported in ``errors`` instead.
     """
-    if dicom.tracer is not None and tracer_from_name(dicom.tracer) is None:
+    if dicom.tracer is not None and known_tracer(dicom.tracer) is None:
         raise UsageError(
-            f"--tracer {dicom.tracer}: unknown; expected one of {', '.join(tracers())}"
+            f"--tracer {dicom.tracer}: unknown; expected one of {', '.join(all_tracers())}"
         )
     metadata = Metadata() if dicom.metadata is None else read_metadata(dicom.metadata)
     labels = None if dicom.label_map is None else identity.read_label_map(dicom.label_map)

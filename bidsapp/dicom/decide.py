@@ -45,8 +45,8 @@ from bidsapp.settings import DicomInput
 
 SeriesKey = tuple[str, int]
 _OTHER_TRACER = (
-    "its tracer is not an amyloid tracer; if the tag is wrong, state Tracer of this series in a "
-    "--dicom-metadata file"
+    "its tracer binds neither amyloid nor tau; if the tag is wrong, state Tracer of this series in "
+    "a --dicom-metadata file"
 )
 _TWO_IDENTIFIERS = (
     "another participant has the same name and birth date; if it is one person, give both "

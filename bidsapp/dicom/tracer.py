@@ -6,7 +6,8 @@ import re
 
 from bidsapp.bids.stated import Stated
 from bidsapp.core.quality import Flag
-from bidsapp.data.tracers import Tracer, tracer_from_name, tracers
+from bidsapp.data.tau import all_tracers, known_tracer, tau_tracers
+from bidsapp.data.tracers import Tracer
 from bidsapp.dicom.header import Header, tag_name
 from bidsapp.dicom.tables import tables
 from bidsapp.dicom.words import known_words
@@ -23,10 +24,11 @@ _BACK_PROJECTION = re.compile(r"fbp|filter|back|3drp|dift", re.IGNORECASE)
 
 
 def find_tracer(header: Header, stated: Stated, option: str | None) -> tuple[Tracer, str] | None:
-    """Find the tracer of a PET and what names it; None when it is known not to be amyloid.
+    """Find the tracer of a PET, amyloid or tau, and what names it; None for other targets.
 
     A tracer stated for the series wins.  ``--tracer`` counts for all series, so it decides where
-    tags name none or several, but makes no amyloid scan of one that only names another tracer.
+    tags name none or several, but makes no amyloid scan of one that only names a tracer of tau or
+    of something else.
 
     Parameters
     ----------
@@ -43,10 +45,17 @@ def find_tracer(header: Header, stated: Stated, option: str | None) -> tuple[Tra
         return _known(stated.tracer), "stated by the user (--dicom-metadata)"
     named = _named(header)
     texts = " ".join(header.text(key).lower() for key in _TAGS)
-    other = re.search(tables()["other_tracers"]["pattern"], texts)
-    if option is not None and (named or not other):
-        return _known(option), "stated by the user (--tracer)"
-    if named and (other or len({tracer.code for tracer in named.values()}) > 1):
+    words = tables()["other_tracers"]
+    other, says_tau = (re.search(words[kind], texts) for kind in ("pattern", "tau"))
+    if option is not None:
+        wanted = _known(option)
+        alike = [one for one in named.values() if _binds_tau(one) == _binds_tau(wanted)]
+        unnamed = not (named or other or (says_tau and not _binds_tau(wanted)))
+        if alike or unnamed:
+            return wanted, "stated by the user (--tracer)"
+    codes = {tracer.code for tracer in named.values()}
+    against = other or (says_tau and not any(map(_binds_tau, named.values())))
+    if named and (against or len(codes) > 1):
         said = "; ".join(f"{tag_name(key)} '{header.shown(key)}'" for key in _TAGS
                          if header.text(key))  # fmt: skip
         raise BadDataError(
@@ -57,15 +66,16 @@ def find_tracer(header: Header, stated: Stated, option: str | None) -> tuple[Tra
         return tracer, tag_name(key)
     if other:
         return None
-    if of_day := _in_description(header, "StudyDescription"):  # of all scans of a day
+    of_day = _in_description(header, "StudyDescription")  # of all scans of a day
+    if of_day and not says_tau:
         return of_day, tag_name("StudyDescription")
     if not _BACK_PROJECTION.search(header.text("ReconstructionMethod")):
         for key in _DESCRIPTIONS:
-            if by_fbp := tracer_from_name(header.text(key)):
+            if by_fbp := known_tracer(header.text(key)):
                 return by_fbp, tag_name(key)
     raise header.error(
         "Radiopharmaceutical",
-        f"'{header.shown('Radiopharmaceutical')}' names no known amyloid tracer, nor does the "
+        f"'{header.shown('Radiopharmaceutical')}' names no tracer of amyloid or tau, nor does the "
         f"series '{header.shown('SeriesDescription')}'; state it with --tracer",
     )
 
@@ -92,8 +102,8 @@ def second_injection(header: Header, tracer: Tracer, stated: Stated) -> Flag | N
     sequence = "(0054,0016) RadiopharmaceuticalInformationSequence"
     first = header.text("Radiopharmaceutical") or "unnamed"
     named = ", ".join(f"'{known_words(name)}'" for name in (first, *others))
-    its_own = tracer_from_name(first)
-    later = its_own != tracer and any(tracer_from_name(name) == tracer for name in others)
+    its_own = known_tracer(first)
+    later = its_own != tracer and any(known_tracer(name) == tracer for name in others)
     if later and stated.injection is None and stated.times is None:
         raise BadDataError(
             f"{header.path.name}: {sequence} lists {named}, and {tracer.name} is not the first: "
@@ -107,11 +117,11 @@ def second_injection(header: Header, tracer: Tracer, stated: Stated) -> Flag | N
 
 
 def _named(header: Header) -> dict[str, Tracer]:
-    """Tag -> the amyloid tracer it names beyond doubt."""
+    """Tag -> the tracer of amyloid or tau that it names beyond doubt."""
     named = {
         key: _in_description(header, key)
         if key in _DESCRIPTIONS
-        else tracer_from_name(header.text(key))
+        else known_tracer(header.text(key))
         for key in _TAGS
     }
     return {key: tracer for key, tracer in named.items() if tracer}
@@ -119,11 +129,15 @@ def _named(header: Header) -> dict[str, Tracer]:
 
 def _in_description(header: Header, key: str) -> Tracer | None:
     """Tracer that a description names by more than the letters of a reconstruction."""
-    return tracer_from_name(_AMBIGUOUS.sub(" ", header.text(key)))
+    return known_tracer(_AMBIGUOUS.sub(" ", header.text(key)))
+
+
+def _binds_tau(tracer: Tracer) -> bool:
+    return tracer.code in tau_tracers()
 
 
 def _known(name: str) -> Tracer:
-    tracer = tracer_from_name(name)
+    tracer = known_tracer(name)
     if tracer is None:
-        raise BadDataError(f"the stated tracer '{name}' is unknown; use {', '.join(tracers())}")
+        raise BadDataError(f"the stated tracer '{name}' is unknown; use {', '.join(all_tracers())}")
     return tracer

@@ -13,7 +13,7 @@ from functools import lru_cache
 from importlib.resources import files
 from string import ascii_uppercase
 
-from bidsapp.data.tracers import tracers
+from bidsapp.data.tau import all_tracers
 
 HIDDEN = "***"
 _SHORTEST_PART = 3  # letters of a word that is looked for inside a longer one
@@ -68,7 +68,8 @@ def _is_word(letters: str) -> bool:
 
 @lru_cache
 def _vocabulary() -> frozenset[str]:
-    names = [name for tracer in tracers().values() for name in (tracer.name, *tracer.synonyms)]
+    known = all_tracers().values()
+    names = [name for tracer in known for name in (tracer.name, *tracer.synonyms)]
     texts = " ".join([*_table().values(), *names])
     return frozenset(word.casefold() for word in re.findall(r"[^\W\d_]+", texts))
 

@@ -237,7 +237,15 @@ TOF = ("skipped", "angiography")
         (Pet(image_type=("DERIVED", "SECONDARY", "MIP")), "skipped", "MIP"),
         (Pet(image_type=("DERIVED", "PRIMARY")), "skipped", "--include-derived"),
         (Pet(n_slices=50), "skipped", "more than a head"),
-        (Pet(tracer="FDG -- fluorodeoxyglucose"), "skipped", "not an amyloid tracer"),
+        (Pet(tracer="FDG -- fluorodeoxyglucose"), "skipped", "neither amyloid nor tau"),
+        (Pet(tracer="AV-1451"), "kept", "FTP"),
+        (Pet(tracer="[18F]MK6240", description="PET tau AC"), "kept", "MK6240"),
+        (Pet(tracer="Solution", description="APN-1607 dynamic"), "kept", "PMPBB3"),
+        (Pet(tracer="Solution", description="PET tau"), "error", "state it with --tracer"),
+        (Pet(tracer="Solution", study="Amyloid (AV45)", description="tau"), "error", "--tracer"),
+        (Pet(tracer="Florbetaben", description="PET Tauvid"), "error", "different tracers"),
+        (Pet(tracer="Florbetaben", description="PET tau"), "error", "different tracers"),
+        (Pet(tracer="AV-1451", description="FDG"), "error", "different tracers"),
         (Pet(tracer="Solution"), "error", "state it with --tracer"),
         (Pet(tracer="Solution", description="PET AV45 AC"), "kept", "FBP"),
         (Pet(tracer="Solution", study="Amyloid PET (NAV4694)"), "kept", "NAV"),
@@ -553,7 +561,7 @@ def test_ways_to_state_the_injection(source: Path, tmp_path: Path, content: dict
     assert found["FrameTimesStart"][0] == 5400
 
 
-@pytest.mark.parametrize("tracer", ["FDG", "Florbetaben", "Vizamyl", "Solution"])
+@pytest.mark.parametrize("tracer", ["FDG", "Florbetaben", "Vizamyl", "Solution", "Tauvid"])
 def test_the_tracer_of_all_scans_makes_no_amyloid_scan_of_another(
     tmp_path: Path, tracer: str
 ) -> None:
@@ -561,6 +569,9 @@ def test_the_tracer_of_all_scans_makes_no_amyloid_scan_of_another(
     (row,) = dry(tmp_path / "in", tracer="FBB").rows
     assert row.decision == ("skipped" if tracer == "FDG" else "kept")
     assert ("[18F]flutemetamol" in row.reason) == (tracer == "Vizamyl")
+    assert ("FTP" in row.reason) == (tracer == "Tauvid")
+    (row,) = dry(tmp_path / "in", tracer="flortaucipir").rows
+    assert ("FTP" in row.reason) == (tracer in ("Tauvid", "Solution"))
     stated = tmp_path / "stated.json"
     stated.write_text(json.dumps({"*": {"Tracer": "FBB"}}))
     (row,) = dry(tmp_path / "in", metadata=stated).rows
