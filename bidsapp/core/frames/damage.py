@@ -21,7 +21,7 @@ _MANY_TIMES = 5.0  # the voxels of the other levels: the peak of a histogram has
 _STEEP_MM = 3.5  # planes farther apart may differ by anatomy
 _LEAST_COMMON = 150  # pixels of tissue in both of two planes, for the step between them to be told
 _NEIGHBOURS = 3  # steps on either side that show what is usual there
-_WIDE_MM2 = 3000.0  # planes whose common tissue is as large as that average noise and anatomy out
+_WIDE_MM2 = 2500.0  # planes whose common tissue is as large as that average noise and anatomy out
 # Standard deviations of steps between good planes, at least: wide ones, narrow ones. An image whose
 # planes are all uneven must not pass for a noisy one, so the second is the largest, too.
 _USUAL_STEP = (0.009, 0.04)
@@ -193,10 +193,13 @@ def _largest_step(
         if size.max() > largest:
             largest, where = float(size.max()), (axis, int(size.argmax()))
         wide = common * np.prod(np.delete(voxel_mm, axis)) >= _WIDE_MM2
-        narrow = _USUAL_STEP[1]
-        usual = SD_PER_MAD * float(np.median(size[told])) if told.sum() >= _LEAST_STEPS else narrow
-        sds = size / np.where(wide, np.clip(usual, *_USUAL_STEP), narrow)
-        most_sds = max(most_sds, float(sds.max()))
+        for k in np.flatnonzero(told).tolist():
+            elsewhere = told & (np.abs(np.arange(len(told)) - k) > _NEIGHBOURS)
+            usual = _USUAL_STEP[1]
+            if wide[k] and elsewhere.sum() >= _LEAST_STEPS:
+                spread = SD_PER_MAD * float(np.median(size[elsewhere]))
+                usual = float(np.clip(spread, *_USUAL_STEP))
+            most_sds = max(most_sds, float(size[k]) / usual)
     return largest, *where, most_sds
 
 
