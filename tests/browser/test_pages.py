@@ -329,6 +329,17 @@ def test_zoom_magnifies_about_the_cross_hair_and_pans(visit, study):
     assert float(page.input_value("[data-input=zoom]")) == 1
 
 
+def test_the_viewer_fills_the_screen_and_tells_its_keys(visit, study):
+    page = with_viewer(visit, study).page
+    page.locator("[data-full]").click()
+    page.wait_for_function("document.fullscreenElement?.classList.contains('viewer')")
+    page.locator("[data-full]").click()
+    page.wait_for_function("document.fullscreenElement === null")
+    page.get_by_text("Keys and gestures").click()
+    assert "page up and page down" in page.inner_text(".keys")
+    assert "no room for the frames" not in page.inner_text(".viewer")
+
+
 def test_left_is_right_in_radiological_convention(visit, study):
     page = with_viewer(visit, study).page
     page.select_option("[data-input=convention]", "radiological")

@@ -291,6 +291,12 @@ def test_a_torn_record_and_a_good_one_share_a_page(tmp_path):
     assert "121.2" in page.words
 
 
+def test_frames_that_a_page_cannot_hold_are_told(derivatives, tmp_path):
+    shutil.copytree(derivatives, tmp_path, dirs_exist_ok=True)
+    write(tmp_path, finished_record(SCAN, suvr_wc=1.8, tacs={"Centiloid": "x.tsv"}), SCAN)
+    assert "has no room for the frames" in read(write_page(tmp_path, "01")).words
+
+
 def test_a_lost_image_costs_its_pictures_not_the_page(derivatives, tmp_path):
     shutil.copytree(derivatives, tmp_path, dirs_exist_ok=True)
     lost = output_path(tmp_path, "pet_mni", SCAN)
