@@ -301,7 +301,7 @@ def _find_tracer(
     if label := pet.entities.get("trc"):
         texts = {f"trc-{label}": label} | texts
     texts["Radiopharmaceutical"] = sidecar.get("Radiopharmaceutical")  # as dcm2niix has it
-    told = {where: text for where, text in texts.items() if isinstance(text, str)}
+    told = {where: _as_text(text) for where, text in texts.items() if text is not None}
     named = {where: named_tracers(text) for where, text in told.items()}
     known = {where: name for where, name in named.items() if name.understood}
     if not known:
@@ -331,6 +331,11 @@ def _find_tracer(
                 f"no {tracer.name} by its isotope); correct the wrong one"
             )
     return tracer, tuple(_not_understood(where, told[where], tracer) for where in sorted(doubtful))
+
+
+def _as_text(value: object) -> str:
+    """A text that should be one; what else stands there is read, too, as it may name a tracer."""
+    return ", ".join(map(_as_text, value)) if isinstance(value, list) else str(value)
 
 
 def _agree(known: Iterable[NamedTracers]) -> bool:
