@@ -57,7 +57,7 @@ def test_the_beginning_of_a_name_is_enough_to_tell_it():
     assert nearest("--zzzzz", flags) is None
 
 
-@pytest.mark.parametrize("alias", sorted(OWNERS.keys() - {option.flag for option in OPTIONS}))
+@pytest.mark.parametrize("alias", sorted(alias for option in OPTIONS for alias in option.aliases))
 def test_a_name_that_an_option_has_elsewhere_does_the_same(alias):
     option = next(one for one in OPTIONS if one.flag == OWNERS[alias])
     values = {
