@@ -112,9 +112,9 @@ def _write(found: Normalised, t1w: Volume, stem: Path) -> list[Path]:
         "t1w": result.corrected, "mask": result.brain_mask, "gm": grey, "wm": white, "csf": fluid,
     }  # fmt: skip
     written = [save_volume(path(key), Volume(data, t1w.affine)) for key, data in native.items()]
-    corrected = Volume(result.corrected, t1w.affine)
-    normalised = Volume(known_or_zero(sample(corrected, result.field)), grid.affine)
-    written.append(save_volume(path("t1w_mni"), normalised))
+    for key in ("t1w", "gm", "wm", "csf"):
+        moved = sample(Volume(native[key], t1w.affine), result.field)
+        written.append(save_volume(path(f"{key}_mni"), Volume(known_or_zero(moved), grid.affine)))
     fields = result.warp.itk_fields(Volume(result.field, grid.affine), t1w.grid)
     for key, field in zip(("warp", "warp_inverse"), fields, strict=True):
         written.append(save_displacements(path(key), field.data, field.affine))

@@ -7,7 +7,7 @@ from nipype.pipeline.engine import Workflow
 from bidsapp.bids.plan import T1wPlan
 from bidsapp.interfaces.anatomy import NativeRegions, Segment, ToTemplate
 from bidsapp.interfaces.derivatives import SaveImages, SaveWarp
-from bidsapp.workflows.sidecars import ANAT_IMAGES, Sidecars
+from bidsapp.workflows.sidecars import ANAT_IMAGES, TISSUES, Sidecars
 from bidsapp.workflows.wiring import bounded, gathered, same, step
 
 # Peak memory of a 256 x 256 x 256 T1w, measured.
@@ -71,7 +71,9 @@ def init_anat_derivatives_wf(
     workflow, inputs, outputs = bounded(name, [*ANAT_IMAGES, "field", "warp"], ["written"])
     content = sidecars.anatomical(t1w)
     place = {"output_dir": output_dir, "entities": t1w.entities}
-    save = SaveImages(ANAT_IMAGES, **place, sidecars={key: content[key] for key in ANAT_IMAGES})
+    on_template = [f"{tissue}_mni" for tissue in TISSUES]
+    keys = (*ANAT_IMAGES, *on_template)
+    save = SaveImages(keys, **place, sidecars={key: content[key] for key in keys})
     images = step(save, "images", _IMAGES_GB)
     both = {key: content[key] for key in ("warp", "warp_inverse")}
     warp = step(SaveWarp(**place, sidecars=both), "warp", _IMAGES_GB)
@@ -81,5 +83,9 @@ def init_anat_derivatives_wf(
             (inputs, warp, [*same(["field", "warp"]), ("t1w", "native")]),
         ]
     )
+    for tissue, key in zip(TISSUES, on_template, strict=True):
+        moved = step(ToTemplate(), key, _IMAGES_GB)
+        workflow.connect([(inputs, moved, [(tissue, "image"), ("field", "field")])])
+        workflow.connect([(moved, images, [("image", key)])])
     gathered(workflow, [(node, "written") for node in (images, warp)], outputs, "written")
     return workflow

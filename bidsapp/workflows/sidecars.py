@@ -30,6 +30,7 @@ from bidsapp.record.stages import planned_record
 from bidsapp.settings import TEMPLATE_REFERENCE, TEMPLATE_SPACE, Processing
 
 ANAT_IMAGES = ("t1w", "mask", "gm", "wm", "csf", "t1w_mni")
+TISSUES = ("gm", "wm", "csf")
 SUVR_IMAGES = tuple(f"suvr_{region}" for region in REFERENCES)
 PVC_IMAGES = {method: f"pvc_{method}" for method in ("rbv", "iy", "mg")}
 PET_IMAGES = ("pet_native", "pet_t1w", "pet_mni", *SUVR_IMAGES)
@@ -77,7 +78,9 @@ class Sidecars:
             "warp_inverse": {"SpatialReference": on_t1w, "Sources": raw},
         }
         tissue = {"SpatialReference": own[0], "Sources": raw}
-        content |= dict.fromkeys(("gm", "wm", "csf"), tissue)
+        content |= dict.fromkeys(TISSUES, tissue)
+        for key, map_uri in zip(TISSUES, self._uris(TISSUES, t1w.entities), strict=True):
+            content[f"{key}_mni"] = {"Sources": [map_uri, own[1]]} | _ON_TEMPLATE
         return {key: self._signed(value, *t1w.raw) for key, value in content.items()}
 
     def sources(self, t1w: T1wPlan) -> list[str]:

@@ -24,6 +24,7 @@ FILES = (
     "desc-preproc_T1w.nii.gz", "desc-brain_mask.nii.gz", "label-GM_probseg.nii.gz",
     "label-WM_probseg.nii.gz", "label-CSF_probseg.nii.gz",
     "space-MNI152NLin6Asym_res-2_desc-preproc_T1w.nii.gz",
+    *(f"space-MNI152NLin6Asym_res-2_label-{one}_probseg.nii.gz" for one in ("GM", "WM", "CSF")),
     "from-T1w_to-MNI152NLin6Asym_mode-image_xfm.nii.gz",
     "from-MNI152NLin6Asym_to-T1w_mode-image_xfm.nii.gz", "desc-segmentation_qc.json",
 )  # fmt: skip
@@ -77,7 +78,8 @@ def test_every_file_is_written_and_told(t1w, stand_in, tmp_path, capsys):
     assert told.err.splitlines()[0] == "! look at it"
     grey = nib.load(out / names[2])
     assert np.allclose(grey.get_fdata(), 0.5) and np.allclose(grey.affine, nib.load(t1w).affine)
-    displacement = load_displacements(out / names[6])
+    displacement = load_displacements(out / names[9])
+    assert nib.load(out / names[6]).get_fdata().max() == pytest.approx(0.5)  # GM on the template
     assert np.allclose(displacement.data, [1, 2, 3], atol=1e-4)
     normalised = nib.load(out / names[5])
     assert normalised.shape == mni_grid(2).shape

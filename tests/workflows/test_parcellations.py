@@ -8,6 +8,7 @@ from dataclasses import replace
 import nibabel as nib
 import numpy as np
 import pytest
+from scipy.ndimage import map_coordinates
 
 from bidsapp.bids.layout import read_dataset
 from bidsapp.bids.planning import make_plan
@@ -32,8 +33,8 @@ def test_a_parcellation_reaches_tables_curves_correction_and_reference(
     )
     segment = anatomy.segment_head
 
-    def of_blocks(image):
-        found = segment(image)
+    def of_blocks(*given):
+        found = segment(*given)
         maps = np.stack([(tissue == n) & (labels > 0) for n in range(3)]).astype(np.float32)
         own = replace(found.segmentation, probabilities=np.clip(maps, 0.02, 0.96))
         return replace(found, segmentation=own)
@@ -81,6 +82,14 @@ def test_a_parcellation_reaches_tables_curves_correction_and_reference(
     sidecar = json.loads(stem.with_name(f"{stem.name}_atlas-Own_vois.json").read_text())
     assert sidecar["Parcellation"]["SHA256"].startswith("sha256:")
     assert "--atlas" in record["provenance"]["command"]
+    # tissue maps are on the template, too, which the head of the stand-ins lies in already
+    anat = tmp_path / "out" / "sub-01" / "anat"
+    grey = nib.load(anat / "sub-01_space-MNI152NLin6Asym_res-2_label-GM_probseg.nii.gz")
+    own = nib.load(anat / "sub-01_label-GM_probseg.nii.gz")
+    there = np.linalg.inv(own.affine) @ grey.affine @ [45, 54, 40, 1]
+    expected = map_coordinates(own.get_fdata(), there[:3, None], order=1)[0]
+    assert grey.shape == (91, 109, 91)
+    assert grey.get_fdata()[45, 54, 40] == pytest.approx(expected, abs=1e-4)
     assert str(tmp_path) not in json.dumps(record["provenance"])
 
 
