@@ -78,6 +78,18 @@ def load_volume(path: str | Path, *, dtype: type = np.float32, ndim: int | None 
     return Volume(data, np.asarray(image.affine, dtype=np.float64))
 
 
+def from_nibabel(image: Any) -> Volume:
+    """Voxels of a nibabel image, float32, NaN where one is not finite."""
+    return Volume(_as_numbers(image.dataobj, np.float32), np.asarray(image.affine, np.float64))
+
+
+def as_nibabel(volume: Volume) -> nib.Nifti1Image:
+    """NIfTI image of nibabel in memory, in mm."""
+    image = nib.Nifti1Image(volume.data, volume.affine)
+    image.header.set_xyzt_units("mm")
+    return image
+
+
 def load_labels(path: str | Path) -> Volume:
     """Read an image of labels, float64: NIfTI, or FreeSurfer's MGH.
 
