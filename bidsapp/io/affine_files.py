@@ -55,16 +55,16 @@ def load_itk_affine(path: Path) -> NDArray[np.float64]:
 
 
 def _text(path: Path) -> tuple[str, NDArray[np.float64], NDArray[np.float64]]:
-    told: dict[str, str] = {}
+    entries: dict[str, str] = {}
     for line in read_text(path).splitlines():
         name, colon, value = line.partition(":")
-        if colon and name.strip() in told:
+        if colon and name.strip() in entries:
             raise ValueError("several transforms")
-        told[name.strip()] = value.strip()
+        entries[name.strip()] = value.strip()
     numbers, centre = (
-        np.array(told[name].split(), np.float64) for name in ("Parameters", "FixedParameters")
+        np.array(entries[name].split(), np.float64) for name in ("Parameters", "FixedParameters")
     )
-    return told["Transform"], numbers, centre
+    return entries["Transform"], numbers, centre
 
 
 def _binary(path: Path) -> tuple[str, NDArray[np.float64], NDArray[np.float64]]:

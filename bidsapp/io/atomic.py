@@ -90,13 +90,13 @@ def remove_temporaries(folders: Iterable[Path]) -> int:
     int
         How many were removed.
     """
-    found = (
+    leftovers = (
         path
         for folder in folders
         for path in folder.glob(".*.tmp")
         if _TEMPORARY.fullmatch(path.name)
     )
-    return sum(map(_remove_if_left, found))
+    return sum(map(_remove_if_left, leftovers))
 
 
 def _remove_if_left(path: Path) -> bool:

@@ -248,8 +248,8 @@ def _read_header(path: Path) -> tuple[type[nib.Nifti1Image], nib.Nifti1Header]:
             header = known(block[: known.sizeof_hdr], check=False)
             if header["magic"] == known.single_magic:
                 return kind, header
-    found = type(nib.load(path)).__name__
-    raise NoInputError(f"{path}: cannot be read as NIfTI; it is {found}")
+    named = type(nib.load(path)).__name__
+    raise NoInputError(f"{path}: cannot be read as NIfTI; it is {named}")
 
 
 def _check_place(path: Path, affine: NDArray[np.float64], stated: nib.Nifti1Header) -> None:
@@ -458,8 +458,8 @@ def _write_image(path: str | Path, image: nib.Nifti1Image) -> Path:
 
 def _tell_space(image: nib.Nifti1Image, path: str | Path) -> None:
     """Say in the header in what space an image lies: the one that its BIDS name says."""
-    found = re.search(r"(?:^|_)(?:space|tpl)-([A-Za-z0-9]+)", Path(path).name)
-    space = found[1] if found else ""
+    match = re.search(r"(?:^|_)(?:space|tpl)-([A-Za-z0-9]+)", Path(path).name)
+    space = match[1] if match else ""
     code = "mni" if space.startswith("MNI") else "aligned" if space else "scanner"
     image.set_sform(image.affine, code=code)
     image.set_qform(image.affine, code=code)

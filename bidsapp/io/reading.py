@@ -21,11 +21,11 @@ def read_bytes(path: Path) -> bytes:
     OSError
         It cannot be read, is not a file, or holds more than 64 MiB.
     """
-    found = path.stat()
-    if not stat.S_ISREG(found.st_mode):
-        is_folder = stat.S_ISDIR(found.st_mode)
+    state = path.stat()
+    if not stat.S_ISREG(state.st_mode):
+        is_folder = stat.S_ISDIR(state.st_mode)
         raise OSError(errno.EINVAL, "it is a folder" if is_folder else "it is not a file")
-    if found.st_size > _MOST_BYTES:
+    if state.st_size > _MOST_BYTES:
         raise OSError(errno.EFBIG, "it is far too large")
     return path.read_bytes()
 

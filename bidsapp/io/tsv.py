@@ -120,12 +120,12 @@ def finite_number(value: Any) -> float | int | None:
     (0.1, 12, None, None)
     """
     try:
-        found = float(value)
+        number = float(value)
     except (TypeError, ValueError):
         return None
-    if not math.isfinite(found):
+    if not math.isfinite(number):
         return None
-    return int(value) if isinstance(value, str) and value.isdigit() else found
+    return int(value) if isinstance(value, str) and value.isdigit() else number
 
 
 def line(values: Iterable[Any]) -> str:

@@ -80,7 +80,7 @@ class Fingerprint:
         -------
         dict of str
         """
-        found = {}
+        apart = {}
         for name, words in _WORDS.items():
             mine, its = getattr(self, name), getattr(other, name)
             if name == "window_min":
@@ -90,8 +90,8 @@ class Fingerprint:
             else:
                 same = mine == its
             if not same:
-                found[name] = words if name == "vois" else f"{words} {_text(its)} not {_text(mine)}"
-        return found
+                apart[name] = words if name == "vois" else f"{words} {_text(its)} not {_text(mine)}"
+        return apart
 
 
 @dataclass(frozen=True)

@@ -243,13 +243,13 @@ def largest_disagreement(
     centre = values.get(main)
     if centre is None:
         return None
-    found = []
+    others = []
     for name, value in values.items():
         if name != main and value is not None and name in expected_sd:
             low, high = expected_sd[name]
             sd = at_load(low, high, centre)
-            found.append((name, value - centre, (value - centre) / sd))
-    return max(found, key=lambda item: abs(item[2]), default=None)
+            others.append((name, value - centre, (value - centre) / sd))
+    return max(others, key=lambda item: abs(item[2]), default=None)
 
 
 def at_load(at_zero: float, at_hundred: float, value: float, full_at: float | None = None) -> float:

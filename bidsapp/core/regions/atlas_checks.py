@@ -121,8 +121,8 @@ def shifted(labelled: Mask, anatomy: Anatomy) -> str | None:
     """
     if not _has_shape(labelled, anatomy, "shift"):
         return None
-    found = [best_fit(labelled, tissue, anatomy.grid) for tissue in _tissues(anatomy)]
-    _, shift = max(found, key=lambda pair: pair[0])
+    fits = [best_fit(labelled, tissue, anatomy.grid) for tissue in _tissues(anatomy)]
+    _, shift = max(fits, key=lambda pair: pair[0])
     if np.linalg.norm(shift) <= LARGEST_SHIFT_MM:
         return None
     x, y, z = (f"{value:+.0f}" for value in shift)
@@ -147,8 +147,8 @@ def mirrored(labelled: Mask, sides: Sequence[tuple[str, float]], anatomy: Anatom
     str or None
         One sentence.
     """
-    if found := exchanged(sides):
-        return found
+    if words := exchanged(sides):
+        return words
     if sides or not _has_shape(labelled, anatomy, "mirror"):
         return None
     fits = [
@@ -210,14 +210,14 @@ def of_another_head(inside: float, here: float, beside: float) -> str | None:
     if inside >= LEAST_OWN_INSIDE and here >= LEAST_GAIN * beside:
         return None
     if inside < LEAST_OWN_INSIDE:
-        told = f"only {inside:.0%} of its labelled voxels lie in the brain of the T1w"
+        why = f"only {inside:.0%} of its labelled voxels lie in the brain of the T1w"
     else:
-        told = (
+        why = (
             f"it explains the tissues of the T1w {here / max(beside, 1e-9):.2f} times as well as "
             f"{BESIDE_MM:g} mm beside (own heads at least {LEAST_GAIN:g} times)"
         )
     return (
-        f"{told}: it is a parcellation of another head, or of the head at another time; look at it "
+        f"{why}: it is a parcellation of another head, or of the head at another time; look at it "
         "over the T1w, and at the names of both"
     )
 

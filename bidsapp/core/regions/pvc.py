@@ -169,8 +169,8 @@ def in_voxels(psf_mm: Fwhm, voxel_size_mm: NDArray[np.floating]) -> Fwhm:
         A FWHM is negative, not finite or longer than 40 mm.
     """
     if not all(0 <= width <= 40 for width in psf_mm):
-        told = " ".join(f"{width:g}" for width in psf_mm)
-        raise BadDataError(f"a point spread function of {told} mm is none of a PET; give --psf")
+        widths = " ".join(f"{width:g}" for width in psf_mm)
+        raise BadDataError(f"a point spread function of {widths} mm is none of a PET; give --psf")
     x, y, z = (float(w / size) for w, size in zip(psf_mm, voxel_size_mm, strict=True))
     return x, y, z
 
@@ -227,7 +227,7 @@ def region_values(
 
 
 def rbv(
-    pet: NDArray[np.floating], regions: RegionMaps, fwhm_vox: Fwhm, found: TransferMatrix
+    pet: NDArray[np.floating], regions: RegionMaps, fwhm_vox: Fwhm, matrix: TransferMatrix
 ) -> Float32:
     """Region-based voxel-wise correction (Thomas et al., EJNMMI 38:1104, 2011).
 
@@ -238,14 +238,14 @@ def rbv(
     pet : ndarray, shape (X, Y, Z)
     regions : RegionMaps
     fwhm_vox : of the point spread, voxels
-    found : of `gtm`
+    matrix : of `gtm`
 
     Returns
     -------
     ndarray, shape (X, Y, Z), float32
         NaN where the PET is.
     """
-    return _yang(pet, _synthetic(regions, found.values, found.background), fwhm_vox)
+    return _yang(pet, _synthetic(regions, matrix.values, matrix.background), fwhm_vox)
 
 
 def iterative_yang(

@@ -73,9 +73,9 @@ def uptake(
     list of Uptake
         In the order of the regions.
     """
-    found = region_statistics(image, regions, grid)
-    known = found.coverage >= least_coverage
-    pairs = zip(_column(found.mean, known), _column(found.sd, known), strict=True)
+    statistics = region_statistics(image, regions, grid)
+    known = statistics.coverage >= least_coverage
+    pairs = zip(_column(statistics.mean, known), _column(statistics.sd, known), strict=True)
     return [Uptake(mean, sd) for mean, sd in pairs]
 
 
@@ -108,21 +108,21 @@ def measure_regions(
         Columns of ``data/region_columns.toml`` by name, a value or None per region. SNR is the
         mean over the SD of the noise region, CNR the difference of the means over that SD.
     """
-    found = region_statistics(image, regions, grid)
-    known = found.coverage >= least_coverage
+    statistics = region_statistics(image, regions, grid)
+    known = statistics.coverage >= least_coverage
     table: dict[str, Column] = {
-        "mean": _column(found.mean, known),
-        "sd": _column(found.sd, known),
+        "mean": _column(statistics.mean, known),
+        "sd": _column(statistics.sd, known),
         **{
             name: _column(values, known)
-            for name, values in zip(_QUANTILES, found.quantiles.T, strict=True)
+            for name, values in zip(_QUANTILES, statistics.quantiles.T, strict=True)
         },
-        "n_voxels": found.n_voxels.tolist(),
-        "volume_ml": found.volume_ml.tolist(),
-        "coverage": _column(found.coverage),
+        "n_voxels": statistics.n_voxels.tolist(),
+        "volume_ml": statistics.volume_ml.tolist(),
+        "coverage": _column(statistics.coverage),
     }
     for axis, name in enumerate("xyz"):
-        table[f"centre_{name}_mm"] = _column(found.centre_mm[:, axis], known)
+        table[f"centre_{name}_mm"] = _column(statistics.centre_mm[:, axis], known)
     table |= _weighted(image, regions, grey, known)
     noise = scale.references[scale.noise]
     table["snr"] = [_quotient(mean, noise.sd) for mean in table["mean"]]
@@ -147,14 +147,14 @@ def asymmetry(means: Column, others: Sequence[tuple[int, int] | None]) -> Column
     -------
     list of float or None
     """
-    found: Column = []
+    shares: Column = []
     for pair in others:
         left, right = (None, None) if pair is None else (means[pair[0]], means[pair[1]])
         if left is None or right is None or left + right <= 0:
-            found.append(None)
+            shares.append(None)
         else:
-            found.append(200 * (left - right) / (left + right))
-    return found
+            shares.append(200 * (left - right) / (left + right))
+    return shares
 
 
 def _weighted(

@@ -98,9 +98,9 @@ class Regions:
         -------
         Regions
         """
-        found = [np.flatnonzero(mask) for mask in masks]
-        counts = np.array([len(voxels) for voxels in found])
-        return cls(_shape(masks[0]), np.concatenate(found), _starts(counts))
+        voxels_of = [np.flatnonzero(mask) for mask in masks]
+        counts = np.array([len(voxels) for voxels in voxels_of])
+        return cls(_shape(masks[0]), np.concatenate(voxels_of), _starts(counts))
 
     @classmethod
     def joined(cls, parts: Sequence[Regions]) -> Regions:
@@ -511,9 +511,9 @@ def _quantiles(values: Float, regions: Regions, region: int) -> list[float]:
     if own.size == 0:
         return [np.nan] * len(QUANTILES)
     if weights is None:
-        found = np.quantile(own, QUANTILES)
-        found[QUANTILES.index(0.5)] = np.median(own)
-        return list(found.tolist())
+        quantiles = np.quantile(own, QUANTILES)
+        quantiles[QUANTILES.index(0.5)] = np.median(own)
+        return list(quantiles.tolist())
     order = np.argsort(own, kind="stable")
     reached = np.cumsum(weights[order])
     at = np.searchsorted(reached, np.array(QUANTILES) * reached[-1])

@@ -131,9 +131,9 @@ def nearest_voxels(grid: Grid, points: NDArray[np.floating]) -> NDArray[np.intp]
     flat = np.asarray(points, np.float64).reshape(-1, 3)
     index = np.rint(transform(inverse(grid.affine), flat))
     inside = ((index >= 0) & (index < grid.shape)).all(axis=1)
-    found = np.full(len(flat), -1, np.intp)
-    found[inside] = np.ravel_multi_index(tuple(index[inside].astype(np.intp).T), grid.shape)
-    return found
+    flat_index = np.full(len(flat), -1, np.intp)
+    flat_index[inside] = np.ravel_multi_index(tuple(index[inside].astype(np.intp).T), grid.shape)
+    return flat_index
 
 
 def template_voxels(
@@ -155,13 +155,13 @@ def template_voxels(
     ndarray, shape (number of voxels of ``grid``,)
         Flat index (C order); -1 where the template has no voxel.
     """
-    found = np.full(int(np.prod(grid.shape)), -1, np.intp)
-    wanted = np.arange(found.size) if within is None else np.flatnonzero(within)
+    source = np.full(int(np.prod(grid.shape)), -1, np.intp)
+    wanted = np.arange(source.size) if within is None else np.flatnonzero(within)
     for start in range(0, wanted.size, _CHUNK):
         part = wanted[start : start + _CHUNK]
         voxels = np.stack(np.unravel_index(part, grid.shape), axis=-1).astype(np.float64)
-        found[part] = nearest_voxels(template, to_template(transform(grid.affine, voxels)))
-    return found
+        source[part] = nearest_voxels(template, to_template(transform(grid.affine, voxels)))
+    return source
 
 
 def in_native_space(
