@@ -71,7 +71,7 @@ def NativeRegions(mask: Image, warp: WarpArrays) -> Arrays:
     dict
         Masks ``ctx`` and ``cbl`` on the T1w grid.
     """
-    return in_native_space(uptake_regions(), mni_grid(2), warp.to_template, mask.data, mask.affine)
+    return in_native_space(uptake_regions(), mni_grid(2), warp.lattice_to_template, mask.data)
 
 
 @interface("image")

@@ -104,11 +104,7 @@ def _prior(
     where: NDArray[np.bool_] | None = None,
 ) -> Float32:
     """Class priors at voxel positions of the three axes, all (X * Y * Z, 4) or those ``where``."""
-    to_template, basis = warp.affine @ warp.t1w_affine, warp.basis(*positions)
-    x, y, z = np.ix_(*positions)
-    at = np.stack([a * x + b * y + c * z + d for a, b, c, d in to_template[:3]])
-    for axis, row in enumerate(warp.affine[:3, :3]):
-        at[axis] += basis.evaluate(np.tensordot(row, warp.coefficients, axes=1))
+    at = warp.lattice_to_template(*positions)
     return sampler.values((at.reshape(3, -1) if where is None else at[:, where]).T)
 
 

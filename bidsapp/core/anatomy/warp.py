@@ -104,6 +104,25 @@ class Warp:
         basis = self.basis(*positions)
         return np.stack([basis.evaluate(c) for c in self.coefficients], axis=-1).astype(np.float32)
 
+    def lattice_to_template(self, *positions: Positions) -> Float:
+        """Template world coordinates, mm, on the lattice of the given voxel positions.
+
+        Parameters
+        ----------
+        *positions : ndarray, shape (n,)
+            Voxel positions along each of the three axes.
+
+        Returns
+        -------
+        ndarray, shape (3, X, Y, Z)
+        """
+        basis, (x, y, z) = self.basis(*positions), np.ix_(*positions)
+        affine = self.affine @ self.t1w_affine
+        points = np.stack([a * x + b * y + c * z + d for a, b, c, d in affine[:3]])
+        for axis, row in enumerate(self.affine[:3, :3]):
+            points[axis] += basis.evaluate(np.tensordot(row, self.coefficients, axes=1))
+        return points
+
     def to_template(self, world: Float) -> Float:
         """Template world coordinates of T1w world points, both of shape (..., 3), in mm.
 

@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bidsapp.core.grid.alignment import inverse, transform
-from bidsapp.core.grid.volume import Grid, Volume
+from bidsapp.core.grid.volume import Grid, Volume, mask_slices
 
 _CHUNK = 1 << 16  # points at a time: the work arrays stay in the processor's cache
+_SLAB = 8  # slices of the first axis that are worked on at a time
 
 
 @dataclass(frozen=True)
@@ -167,9 +168,8 @@ def template_voxels(
 def in_native_space(
     vois: Mapping[str, NDArray[np.bool_]],
     grid: Grid,
-    to_template: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+    to_template: Callable[..., NDArray[np.float64]],
     mask: NDArray[np.bool_],
-    affine: NDArray[np.float64],
 ) -> dict[str, NDArray[np.bool_]]:
     """Carry volumes of interest from the template to the voxels of a brain.
 
@@ -177,27 +177,27 @@ def in_native_space(
     ----------
     vois : masks on ``grid`` by name
     grid : grid of the template
-    to_template : native world points (N, 3) -> template world points (N, 3), RAS mm
+    to_template : voxel positions along the three axes of ``mask`` -> template world points of their
+        lattice, shape (3, X, Y, Z), RAS mm
     mask : ndarray, shape (X, Y, Z)
         Brain; everything outside it belongs to no volume.
-    affine : ndarray, shape (4, 4)
-        Native voxel -> world, RAS mm.
 
     Returns
     -------
     dict of ndarray, shape (X, Y, Z), bool
         Each brain voxel has what the nearest template voxel has.
     """
-    source = template_voxels(Grid(_shape(mask), affine), grid, to_template, mask)
-    on_grid = source >= 0
-    native = {}
-    for name, voi in vois.items():
-        inside = np.zeros(mask.size, dtype=bool)
-        inside[on_grid] = voi.reshape(-1)[source[on_grid]]
-        native[name] = inside.reshape(mask.shape)
+    native = {name: np.zeros(mask.shape, bool) for name in vois}
+    to_index, size = inverse(grid.affine), np.reshape(grid.shape, (3, 1))
+    slabs, *box = mask_slices(mask)
+    for first in range(slabs.start, slabs.stop, _SLAB):
+        here = (slice(first, min(first + _SLAB, slabs.stop)), *box)
+        brain = mask[here].copy()
+        points = to_template(*(np.arange(along.start, along.stop) for along in here))[:, brain]
+        index = np.rint(to_index[:3, :3] @ points + to_index[:3, 3:]).astype(np.intp)
+        inside = ((index >= 0) & (index < size)).all(axis=0)
+        brain[brain] = inside
+        place = np.ravel_multi_index(tuple(index[:, inside]), grid.shape)
+        for name, voi in vois.items():
+            native[name][here][brain] = voi.reshape(-1)[place]
     return native
-
-
-def _shape(image: NDArray[np.generic]) -> tuple[int, int, int]:
-    x, y, z = image.shape
-    return x, y, z

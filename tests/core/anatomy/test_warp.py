@@ -41,6 +41,14 @@ def test_displacement_is_that_of_the_forward_map(warp):
     np.testing.assert_allclose(warp.to_template(world), expected, atol=0.05)
 
 
+def test_a_lattice_leads_where_its_points_do(warp):
+    positions = np.array([10, 40]), np.array([5, 60, 90]), np.array([80, 120])
+    index = np.stack(np.meshgrid(*positions, indexing="ij"), axis=-1)
+    world = index @ warp.t1w_affine[:3, :3].T + warp.t1w_affine[:3, 3]
+    found = np.moveaxis(warp.lattice_to_template(*positions), 0, -1)
+    np.testing.assert_allclose(found, warp.to_template(world), atol=0.05)
+
+
 def test_storage_keeps_everything(warp):
     again = Warp.from_arrays(warp.to_arrays())
     for name, value in warp.to_arrays().items():

@@ -67,18 +67,17 @@ def test_volumes_come_to_a_brain_through_its_warp():
     template.affine[:3, 3] = (7, -7, -7)
     voi = np.zeros(template.shape, bool)
     voi[2:5, 3:6, 1:4] = True
-    affine = np.diag([1.0, 1.0, 1.0, 1.0])
-    affine[:3, 3] = (-12, -9, -11)
     brain = np.ones((26, 18, 20), bool)
     brain[:, :, :8] = False
 
-    def to_template(points):
-        return points * 0.9 + (1.0, 0.0, 0.5)
+    def to_template(*index):
+        x, y, z = np.meshgrid(*index, indexing="ij")
+        return np.stack([0.9 * (x - 12) + 1, 0.9 * (y - 9), 0.9 * (z - 11) + 0.5])
 
-    native = in_native_space({"ctx": voi}, template, to_template, brain, affine)["ctx"]
+    native = in_native_space({"ctx": voi}, template, to_template, brain)["ctx"]
     assert native.shape == brain.shape and native.any() and not native[~brain].any()
     for index in np.argwhere(brain)[::37]:  # one voxel at a time, by the definition
-        point = to_template(affine[:3, :3] @ index + affine[:3, 3])
+        point = to_template(*index[:, None]).ravel()
         at = np.rint((point - template.affine[:3, 3]) / np.diag(template.affine)[:3]).astype(int)
         inside = ((at >= 0) & (at < 8)).all()
         assert native[tuple(index)] == (inside and voi[tuple(at)])
