@@ -1,4 +1,4 @@
-"""Images for a visual read: every participant in one orientation, every tracer on one scale.
+"""Images for a visual read: every participant in one orientation, on the scale of its readers.
 
 The head is turned and shifted rigidly so that it lies as the template does (close to the line
 through the commissures), nothing is stretched. The PET is resampled once, from its native grid, to
