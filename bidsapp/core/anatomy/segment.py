@@ -41,6 +41,7 @@ from bidsapp.core.anatomy.tissue import TissueMaps, classify
 from bidsapp.core.anatomy.warp import Warp
 from bidsapp.core.grid.alignment import transform
 from bidsapp.core.grid.basis import squared_frequencies
+from bidsapp.core.grid.damping import Damping
 from bidsapp.core.grid.sampling import FWHM_PER_SIGMA
 from bidsapp.core.grid.volume import Grid, Volume
 from bidsapp.errors import BadDataError
@@ -333,7 +334,7 @@ class _Model:
         )
 
         self.stiffness = 1.0
-        self.damping = 0.0
+        self.damping = Damping(raised_to=1e-2, off_below=1e-3)
         self.may_reseed = True
         self.known: gmm.Evidence | None = None
         self.log_rho = np.zeros(self.n)
@@ -436,14 +437,14 @@ class _Model:
         coefficients = self.warp.coefficients
         cost = cost_of(self.prior, coefficients)
         linear = self.warp.affine[:3, :3].astype(np.float32)
-        self.damping = min(self.damping, _MOST_DAMPING)
+        self.damping.value = min(self.damping.value, _MOST_DAMPING)
         for _ in range(self.options.warp_steps):
             force = prior_force(by_class, self.prior, self.slope, self.mixture) @ linear
             gradient, hessian = self._normal_equations(force.astype(np.float64), coefficients)
             scale = np.diag(hessian).copy()
             begin = cost
-            for attempt in range(6):
-                hessian[np.diag_indices_from(hessian)] = scale * (1 + self.damping)
+            for attempt, damped in enumerate(self.damping.rising(tries=6)):
+                hessian[np.diag_indices_from(hessian)] = scale * (1 + damped)
                 step = _solve(hessian, gradient).reshape(coefficients.shape)
                 trial = coefficients - step
                 prior, slope = self._read(trial)
@@ -452,9 +453,8 @@ class _Model:
                     coefficients, cost = trial, trial_cost
                     self.prior, self.slope, self.known = prior, slope, None
                     if attempt == 0:  # else less of it has just been too little
-                        self.damping = 0.0 if self.damping < 1e-3 else self.damping / 10
+                        self.damping.lower()
                     break
-                self.damping = max(10 * self.damping, 1e-2)
             if begin - cost < self.options.gain * self.n:
                 break
         change = coefficients - self.warp.coefficients
