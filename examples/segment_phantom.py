@@ -1,7 +1,7 @@
 """Segment a T1w from Python.
 
 Unified segmentation gives bias field, tissue maps, brain mask and the warp to MNI space in one
-model; `segment_head` also judges the result. Here it sees the T1w of the phantom, in which the true
+model; `segment` also judges the result. Here it sees the T1w of the phantom, in which the true
 place of every voxel on the template is known.
 """
 
@@ -12,24 +12,27 @@ from pathlib import Path
 
 import numpy as np
 
-from bidsapp import data
+from bidsapp import data, segment, to_template
 from bidsapp.cli.demo import phantom_of
 from bidsapp.core.grid.volume import Volume
 from bidsapp.data.tracers import tracers
+from bidsapp.io.nifti import as_nibabel
 from bidsapp.report.mosaic import lay_out_around
 from bidsapp.report.pictures import tissue_maps
-from bidsapp.steps.anatomy import segment_head
 
 
 def main(out: Path) -> Path:
     """Segment the phantom's head, compare the warp with the truth and draw the tissue."""
     phantom = phantom_of(60.0, tracers()["FBB"])
-    found = segment_head(phantom.t1w)
+    found = segment(as_nibabel(phantom.t1w))  # or the path of a NIfTI file
     head = found.segmentation
     brain = data.template_mask(2)
     truth = phantom.deformation.to_person(brain.grid.world())
     error = np.linalg.norm(head.field - truth, axis=-1)[brain.data].mean()
-    print(f"Mean error of the warp in the brain: {error:.2f} mm; findings: {len(found.findings)}")
+    print(f"Mean error of the warp in the brain: {error:.2f} mm; flags: {len(found.flags)}")
+    grey = to_template(found.gm, found).get_fdata()
+    inside = brain.data & (data.priors().maps[0] > 0.9)
+    print(f"Mean grey matter where the template has little else: {grey[inside].mean():.2f}")
     affine = phantom.t1w.affine
     figure = tissue_maps(
         Volume(head.corrected, affine),

@@ -81,9 +81,15 @@ def command_line() -> argparse.ArgumentParser:
 
 def _processing(options: argparse.Namespace) -> Processing:
     shared = map(option_of, _SHARED)
-    return Processing(
+    processing = Processing(
         **{one.field: one.check(one.flag, getattr(options, one.dest)) for one in shared}
     )
+    if own := [one.name for one in processing.atlases if one.own is not None]:
+        raise UsageError(
+            f"--atlas {own[0]}=: lies in the space of a T1w, images here in MNI; measure it "
+            "with centipet BIDS_DIR OUTPUT_DIR participant"
+        )
+    return processing
 
 
 def _measure(path: Path, options: argparse.Namespace, processing: Processing) -> list[Path]:

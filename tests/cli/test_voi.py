@@ -176,3 +176,11 @@ def test_usage_errors(tmp_path, capsys):
     assert main(["voi", "x.nii.gz", "--atlas", "NoSuch"]) == 64
     assert main(["voi", "x.nii.gz", "--reference-region", "own=AAL3:nowhere"]) == 64
     assert "nowhere" in capsys.readouterr().err
+
+
+def test_a_parcellation_of_a_t1w_is_refused(tmp_path, uptake, capsys):
+    image, own = tmp_path / "pet.nii.gz", tmp_path / "own_dseg.nii.gz"
+    save_volume(image, Volume(uptake, mni_grid(2).affine))
+    atlas = f"Own={own},space=T1w"
+    assert main(["voi", str(image), "-o", str(tmp_path), "--atlas", atlas]) == 64
+    assert "in the space of a T1w" in capsys.readouterr().err
