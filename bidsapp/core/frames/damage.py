@@ -21,10 +21,11 @@ _MANY_TIMES = 5.0  # the voxels of the other levels: the peak of a histogram has
 _STEEP_MM = 3.5  # planes farther apart may differ by anatomy
 _LEAST_COMMON = 150  # pixels of tissue in both of two planes, for the step between them to be told
 _NEIGHBOURS = 3  # steps on either side that show what is usual there
-_WIDE_MM2 = 2500.0  # planes whose common tissue is as large as that average noise and anatomy out
+_WIDE_MM2 = 2000.0  # planes whose common tissue is as large tell anatomy from scaling
 # Standard deviations of steps between good planes, at least: wide ones, narrow ones. An image whose
 # planes are all uneven must not pass for a noisy one, so the second is the largest, too.
-_USUAL_STEP = (0.009, 0.04)
+_USUAL_STEP = (0.006, 0.04)
+_LEAST_UPTAKE = 0.01  # of the tissue; what has less has no logarithm worth taking
 _LEAST_STEPS = 12  # fewer tell nothing of what is usual
 _AIR_MM = 40.0  # from the brain: beyond skull and scalp
 _AIR_BLOCK_MM = 8.0
@@ -80,8 +81,8 @@ class Damage:
     step_axis, step_plane : int
         Where it is: voxel axis, and the plane before it.
     step_sds : float
-        Largest step in standard deviations of those between the planes of this image; the step of
-        narrow planes, which differ by anatomy, counts little.
+        Largest step that all pixels of two planes share, in standard deviations of such steps of
+        this image; that of narrow planes counts little.
     """
 
     lost: Mask
@@ -116,7 +117,7 @@ def inspect(image: Volume, tissue: Mask) -> Damage:
     top = data == values.max()
     sigma = _VOID_FWHM_MM / FWHM_PER_SIGMA / image.grid.voxel_size
     void = gaussian_filter(data, sigma, mode="nearest") < _VOID * usual
-    step, axis, plane, sds = _largest_step(data, tissue, image.grid.voxel_size)
+    step, axis, plane = _largest_step(data, tissue, image.grid.voxel_size)
     filled = _filled(data, tissue) & ~top
     return Damage(
         lost=tissue & (filled | void),
@@ -124,7 +125,7 @@ def inspect(image: Volume, tissue: Mask) -> Damage:
         plane_step=step,
         step_axis=axis,
         step_plane=plane,
-        step_sds=sds,
+        step_sds=_step_in_sds(data, tissue, image.grid.voxel_size, usual),
     )
 
 
@@ -172,9 +173,9 @@ def _filled(data: NDArray[np.float32], tissue: Mask) -> Mask:
 
 def _largest_step(
     data: NDArray[np.float32], tissue: Mask, voxel_mm: NDArray[np.float64]
-) -> tuple[float, int, int, float]:
-    """Largest step between two planes, its axis and its first plane; largest in SDs."""
-    largest, where, most_sds = 0.0, (0, 0), 0.0
+) -> tuple[float, int, int]:
+    """Largest step between two planes, its axis and its first plane."""
+    largest, where = 0.0, (0, 0)
     inside = np.where(tissue, data, 0).astype(np.float64)
     for axis in np.flatnonzero(voxel_mm <= _STEEP_MM).tolist():
         planes, there = np.moveaxis(inside, axis, 0), np.moveaxis(tissue, axis, 0)
@@ -188,19 +189,41 @@ def _largest_step(
             around = np.r_[step[max(k - _NEIGHBOURS, 0) : k], step[k + 1 : k + 1 + _NEIGHBOURS]]
             around = around[np.isfinite(around)]
             size[k] = abs(step[k] - (float(np.median(around)) if around.size else 0.0))
-        if not told.any():
-            continue
-        if size.max() > largest:
+        if told.any() and size.max() > largest:
             largest, where = float(size.max()), (axis, int(size.argmax()))
-        wide = common * np.prod(np.delete(voxel_mm, axis)) >= _WIDE_MM2
-        for k in np.flatnonzero(told).tolist():
-            elsewhere = told & (np.abs(np.arange(len(told)) - k) > _NEIGHBOURS)
-            usual = _USUAL_STEP[1]
-            if wide[k] and elsewhere.sum() >= _LEAST_STEPS:
-                spread = SD_PER_MAD * float(np.median(size[elsewhere]))
-                usual = float(np.clip(spread, *_USUAL_STEP))
-            most_sds = max(most_sds, float(size[k]) / usual)
-    return largest, *where, most_sds
+    return largest, *where
+
+
+def _step_in_sds(
+    data: NDArray[np.float32], tissue: Mask, voxel_mm: NDArray[np.float64], usual: float
+) -> float:
+    """Largest step that all pixels of two planes share, in standard deviations of such steps.
+
+    Scaling changes the logarithm of every pixel alike; anatomy changes some, and goes on in the
+    planes beyond, so that the median of second differences leaves little of it.
+    """
+    most = 0.0
+    log = np.log(np.maximum(data, _LEAST_UPTAKE * usual))
+    for axis in np.flatnonzero(voxel_mm <= _STEEP_MM).tolist():
+        planes, there = np.moveaxis(log, axis, 0), np.moveaxis(tissue, axis, 0)
+        all_four = there[:-3] & there[1:-2] & there[2:-1] & there[3:]
+        common = all_four.sum(axis=(1, 2))
+        places = np.flatnonzero(common >= _LEAST_COMMON)
+        size = np.array([
+            abs(float(np.median(1.5 * (second - first) - 0.5 * (after - before))))
+            for before, first, second, after in (planes[k : k + 4, all_four[k]] for k in places)
+        ])  # fmt: skip
+        pixels = common[places]
+        wide = pixels * np.prod(np.delete(voxel_mm, axis)) >= _WIDE_MM2
+        noise = size * np.sqrt(pixels)  # of one pixel, as far as the steps are noise
+        for at, step, n, is_wide in zip(places, size, pixels, wide, strict=True):
+            elsewhere = np.abs(places - at) > _NEIGHBOURS
+            spread = _USUAL_STEP[1]
+            if is_wide and elsewhere.sum() >= _LEAST_STEPS:
+                deviation = SD_PER_MAD * float(np.median(noise[elsewhere]) / np.sqrt(n))
+                spread = float(np.clip(deviation, *_USUAL_STEP))
+            most = max(most, float(step) / spread)
+    return most
 
 
 def air_level(image: Volume, brain: Mask, usual: float) -> float | None:
