@@ -400,7 +400,7 @@ IMAGES = {
     "petOtherEnding": Case(both(uncompressed("pet"), as_file("sidecar", "{sub}_trc-FBB_pet.jsn")),
                            DATA, "missing"),
     "petTextInGzip": Case(plain_text_in_gz, INPUT, "read"),
-    "petPair": Case(analyze_pair, DATA, "1 frames"),
+    "petPair": Case(analyze_pair, INPUT, "another file"),
     "petGzipUnderNii": Case(as_file("pet", "{sub}_trc-FBB_pet.nii"), INPUT, "read"),
 }  # fmt: skip
 

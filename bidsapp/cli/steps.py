@@ -43,10 +43,10 @@ class TimeLeft:
         self._began = now if self._began is None else self._began
         self._since[step] = (kind, now)
 
-    def end(self, step: str, now: float) -> None:
-        """Take note that a step has ended."""
-        kind, since = self._since.pop(step)
+    def end(self, step: str, kind: str, now: float) -> None:
+        """Take note that a step has ended, or need not begin: an earlier run has done it."""
         self._left[kind] -= 1
+        _, since = self._since.pop(step, (kind, now))
         took = now - since
         self._busy_s += took
         if took > _REMEMBERED * self._usual_s[kind]:
@@ -136,7 +136,7 @@ class Steps:
             self.time_left.start(node, kind, now)
             self._progress.start(words)
             return
-        self.time_left.end(node, now)
+        self.time_left.end(node, kind, now)
         self._done += kind in self._told
         count = f"[{self._done}/{self._total}]"
         left = in_words(self.time_left.left_s(now))

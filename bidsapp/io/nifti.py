@@ -248,6 +248,10 @@ def _read_header(path: Path) -> tuple[type[nib.Nifti1Image], nib.Nifti1Header]:
             header = known(block[: known.sizeof_hdr], check=False)
             if header["magic"] == known.single_magic:
                 return kind, header
+            raise NoInputError(
+                f"{path}: cannot be read as NIfTI; its voxels are in another file (.img), or its "
+                "magic number is damaged: convert the pair to one .nii.gz"
+            )
     named = type(nib.load(path)).__name__
     raise NoInputError(f"{path}: cannot be read as NIfTI; it is {named}")
 

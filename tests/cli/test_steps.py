@@ -30,7 +30,7 @@ def test_steps_like_those_that_were_done():
     assert left.left_s(0) is None
     for number in range(4):
         left.start(f"s{number}", "segment", 2.0 * number)
-        left.end(f"s{number}", 2.0 * number + 2)
+        left.end(f"s{number}", "segment", 2.0 * number + 2)
     assert left.left_s(8) == pytest.approx(12)
     left.start("s4", "segment", 8)
     assert left.left_s(9) == pytest.approx(11)
@@ -42,22 +42,29 @@ def test_two_at_once_take_half_the_time():
     for number in range(4):
         left.start(f"s{number}", "segment", 2.0 * (number // 2))
     for number in range(4):
-        left.end(f"s{number}", 2.0 * (number // 2) + 2)
+        left.end(f"s{number}", "segment", 2.0 * (number // 2) + 2)
     assert left.left_s(4) == pytest.approx(6)
 
 
 def test_kinds_that_were_not_seen_yet_go_by_the_pace_of_the_machine():
     left = time_left({"segment": 1, "register": 2})
     left.start("a", "segment", 0)
-    left.end("a", 30)  # three times as long as usual
+    left.end("a", "segment", 30)  # three times as long as usual
     assert left.left_s(30) == pytest.approx(2 * 15)
 
 
 def test_results_of_an_earlier_run_say_nothing_of_the_pace():
     left = time_left({"segment": 3}, {"segment": 8.0})
     left.start("a", "segment", 0)
-    left.end("a", 0.02)
+    left.end("a", "segment", 0.02)
     assert left.left_s(0.02) == pytest.approx(16) and left.measured_s() == {}
+
+
+def test_steps_that_an_earlier_run_did_end_without_a_beginning():
+    left = time_left({"segment": 3}, {"segment": 8.0})
+    left.end("done", "segment", 1.0)
+    left.start("a", "segment", 1.0)
+    assert left.left_s(1.0) == pytest.approx(16) and left.measured_s() == {}
 
 
 @pytest.mark.parametrize(

@@ -118,7 +118,7 @@ def test_the_transforms_are_the_known_displacements(out, visits, shared_data):
     truth = np.array(json.loads((shared_data / "rigid_truth.json").read_text())[SUB])
     to_pet = truth @ places[0]  # as the first visit has it
     for session, motion in (("1", np.eye(4)), ("2", visits[2])):
-        [path] = (out / SUB / f"ses-{session}" / "pet").glob("*_xfm.json")
+        [path] = (out / SUB / f"ses-{session}" / "pet").glob("*_from-T1w_to-pet_*_xfm.json")
         assert apart(motion @ matrix_of(path, "T1wToPet"), to_pet, out) < 1.0
 
 
