@@ -138,8 +138,10 @@ def read_frames(path: str | Path, *more: str | Path) -> Iterator[Volume]:
         As `load_volume`; what is wrong with a late frame is found when its turn comes.
     """
     yield from _frames(Path(path))
+    if not more:
+        return
+    grid = read_grid(path)
     for one in more:
-        grid = read_grid(path)
         for frame in _frames(Path(one)):
             yield frame if frame.grid.is_same(grid) else resample(frame, grid, np.eye(4))
 
