@@ -46,7 +46,7 @@ _WAIT_S = 1.0  # at most, for a step to end, before a step's time is looked at
 
 # In the traceback of a step that finds its predecessor's result torn, or of nipype's that it knows
 # of but whose files somebody removed.
-_SIGNS_OF_LOSS = ("in loadpkl", "requires a value for input")
+_SIGNS_OF_LOSS = ("in loadpkl", "in load_resultfile", "requires a value for input")
 _BATCH_POLL_S = 1.0  # a batch system serves others too
 
 

@@ -70,6 +70,14 @@ def fill_the_disk(x):
     raise OSError(28, "No space left on device", "pet.nii.gz")
 
 
+def lose_the_first_result(x, folder):
+    from pathlib import Path
+
+    (result,) = Path(folder).rglob("result_first.pklz")
+    result.unlink()
+    return x
+
+
 def note_worker(x, folder):
     import json
     import os
@@ -236,6 +244,18 @@ def test_a_full_disk_is_told_as_such(tmp_path, resources):
     (failure,) = execute(tmp_path, failing_workflow(tmp_path, fill_the_disk), resources)
     assert failure.error_name == "StorageError"
     assert "No space left on device" in failure.message
+
+
+@pytest.mark.parametrize("resources", [ONE, TWO], ids=["linear", "multiproc"])
+def test_a_lost_intermediate_result_is_no_fault_of_ours(tmp_path, resources):
+    workflow = pe.Workflow("lost_wf")
+    first, last = node(wait_a_little, "first"), pe.Node(niu.Merge(2), name="last")
+    thief = node(lose_the_first_result, "thief", folder=str(tmp_path))
+    workflow.connect([(first, thief, [("x", "x")]), (first, last, [("x", "in1")])])
+    workflow.connect(thief, "x", last, "in2")
+    (failure,) = execute(tmp_path, workflow, resources)
+    assert (failure.node, failure.error_name) == ("lost_wf.last", "StorageError")
+    assert "missing or damaged" in failure.message
 
 
 def test_a_killed_worker_is_a_failure_and_no_hang(tmp_path):
