@@ -24,7 +24,8 @@ from bidsapp.bids.pet_metadata import missing_keys
 from bidsapp.bids.raw_tables import read_cells
 from bidsapp.bids.stated import with_flag, with_values
 from bidsapp.data.series_texts import is_unknown
-from bidsapp.data.tracers import Tracer, tracer_from_name, tracers
+from bidsapp.data.tau import all_tracers, known_tracer, tau_tracers
+from bidsapp.data.tracers import Tracer
 from bidsapp.errors import (
     BadDataError,
     CannotCreateError,
@@ -185,11 +186,18 @@ def read_pairs(path: Path) -> tuple[list[PairRow], list[str]]:
     return rows, told
 
 
-def judge_pairs(rows: Iterable[PairRow]) -> tuple[list[ImagePair], list[CentipetError]]:
+def judge_pairs(
+    rows: Iterable[PairRow], *, tau: bool = False
+) -> tuple[list[ImagePair], list[CentipetError]]:
     """Check pairs one by one and against each other; a bad one never stops the others.
 
     Of two rows about one image the first counts, flagged where the two say that it is of different
     people.
+
+    Parameters
+    ----------
+    rows : what is said of each
+    tau : whether there are volumes for tau tracers
 
     Returns
     -------
@@ -202,7 +210,7 @@ def judge_pairs(rows: Iterable[PairRow]) -> tuple[list[ImagePair], list[Centipet
     errors: list[CentipetError] = []
     for row in rows:
         try:
-            pair = _pair(row)
+            pair = _pair(row, tau=tau)
             _check_against(pair, pairs)
         except CentipetError as error:
             errors.append(error)
@@ -211,7 +219,7 @@ def judge_pairs(rows: Iterable[PairRow]) -> tuple[list[ImagePair], list[Centipet
     return pairs, errors
 
 
-def _pair(row: PairRow) -> ImagePair:
+def _pair(row: PairRow, *, tau: bool) -> ImagePair:
     if row.too_long:
         raise BadDataError(
             f"{row.where}: has more cells than the header, so columns may be shifted; correct it"
@@ -221,11 +229,17 @@ def _pair(row: PairRow) -> ImagePair:
         raise row.wrong("participant", "is empty; name the participant")
     session = _label(row, "session", "ses-")
     name = row.get("tracer") or ""
-    tracer = tracer_from_name(name)
+    tracer = known_tracer(name)
     if tracer is None:
-        known = ", ".join(f"{one.code} ({one.name})" for one in tracers().values())
-        said = f"{name!r} is not an amyloid tracer of CentiPET" if name else "is empty"
+        known = ", ".join(f"{one.code} ({one.name})" for one in all_tracers().values())
+        said = f"{name!r} is not a tracer of CentiPET" if name else "is empty"
         raise row.wrong("tracer", f"{said}; give one of {known}")
+    if tracer.code in tau_tracers() and not tau:
+        raise row.wrong(
+            "tracer",
+            f"{tracer.name} binds tau, so there is no Centiloid; add --tau-vois FOLDER, the "
+            "volumes of https://www.gaain.org/centaur-project, for CenTauRz and CenTauR",
+        )
     pet, shape = _image(row, "pet")
     t1w = None
     if row.get("t1w") is not None:
@@ -392,7 +406,7 @@ def _times(
         text = (
             f"Nothing says when the PET was measured: it was taken as the mean of {window[0]:g} to "
             f"{window[1]:g} min after the injection, the window of {tracer.name}. If it is not, "
-            "the Centiloid is wrong: give the window."
+            "the result is wrong: give the window."
         )
         flags.append(("window-assumed", text))
     if durations is None:

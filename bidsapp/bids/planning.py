@@ -213,7 +213,7 @@ def choose_window(
             )
         nearest = asked or nearest_window(start, duration, window)
         choice = choose_frames(start, duration, window, average_over=nearest)
-        flags = (Flag("window-off", f"{reason}: do not read this Centiloid as a standard one"),)
+        flags = (Flag("window-off", f"{reason}: do not read its result as a standard one"),)
     flags = flags or deviations(choice, window, rule)
     used_min = choice.window_used_start_s / 60, choice.window_used_end_s / 60
     verdict = QualityLevel.LOOK if flags else QualityLevel.GOOD
@@ -358,22 +358,17 @@ def _not_understood(where: str, text: str, tracer: Tracer) -> Flag:
 
 
 def _other_target(pet: RawImage, code: str, processing: Processing) -> Tracer:
-    """Tau tracer, which needs the user's volumes and window; every other one is left out."""
+    """Tau tracer, which needs the user's volumes; every other one is left out."""
     tau = tau_tracers().get(code)
     if tau is None:
         raise _LeftOut(f"{code} is not an amyloid tracer, so there is no Centiloid", code)
     if processing.tau_vois is None:
         raise _LeftOut(
-            f"{tau.name} binds tau, so there is no Centiloid; --tau-vois FOLDER and --window START "
-            "END give CenTauR and CenTauRz",
+            f"{tau.name} binds tau, so there is no Centiloid; --tau-vois FOLDER gives CenTauRz and "
+            "CenTauR",
             code,
         )
-    if processing.window_min is None:
-        raise BadDataError(
-            f"{pet.path}: {tau.name} binds tau and has no window of its own; give --window START "
-            "END beside --tau-vois, or leave the scan out with --tracer-label"
-        )
-    return replace(tau, window_min=processing.window_min)
+    return tau
 
 
 def _check_radionuclide(tracer: Tracer, timing: PetTiming, half_life_s: object, pet: Path) -> None:

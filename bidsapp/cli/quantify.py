@@ -68,7 +68,7 @@ def main(argv: Sequence[str]) -> int:
                 raw = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "raw"
             settings = settings_with(raw, output_dir, options)
             refuse_foreign(output_dir)
-            pairs, errors = judge_pairs(rows)
+            pairs, errors = judge_pairs(rows, tau=options.tau_vois is not None)
             if pairs:
                 pairs, refused = write_pairs(pairs, raw)
                 errors += refused
@@ -100,7 +100,8 @@ def judged_pairs(argv: Sequence[str]) -> tuple[list[ImagePair], list[CentipetErr
     UsageError, NoInputError, BadDataError
         The command line, or the table that it names, does not make sense.
     """
-    return judge_pairs(_rows(command_line().parse_args(argv)))
+    options = command_line().parse_args(argv)
+    return judge_pairs(_rows(options), tau=options.tau_vois is not None)
 
 
 def _process(settings: Settings, pairs: Sequence[ImagePair], argv: Sequence[str]) -> int:
@@ -169,7 +170,10 @@ def command_line() -> argparse.ArgumentParser:
         help="derivative dataset",
     )  # fmt: skip
     images.add_argument(
-        "--tracer", dest="tracer_name", metavar="NAME", help="PiB, FBB, FBP, FMM, NAV ..."
+        "--tracer",
+        dest="tracer_name",
+        metavar="NAME",
+        help="PiB, FBB, FBP, FMM, NAV; FTP ... with --tau-vois",
     )
     images.add_argument(
         "--window", dest="covered", nargs=2, metavar=("START", "END"),

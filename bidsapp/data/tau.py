@@ -26,7 +26,7 @@ _LEAST_INSIDE = 0.7
 
 @lru_cache
 def tau_tracers() -> dict[str, Tracer]:
-    """Tau tracers by code; their uptake window is the user's (``--window``)."""
+    """Tau tracers by code."""
     table = read_table("tau")
     return {
         code: Tracer(
@@ -35,7 +35,7 @@ def tau_tracers() -> dict[str, Tracer]:
             synonyms=tuple(row["synonyms"]),
             radionuclide=table["radionuclide"],
             half_life_s=table["half_life_s"],
-            window_min=(0.0, 0.0),
+            window_min=(row["window"]["min"][0], row["window"]["min"][1]),
             equations={},
         )
         for code, row in table["tracers"].items()

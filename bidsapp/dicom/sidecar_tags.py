@@ -22,7 +22,7 @@ from bidsapp.bids.sidecar_times import (
 )
 from bidsapp.bids.values import clock_seconds, is_number
 from bidsapp.core.frames.decay import mean_decay_moment
-from bidsapp.data.tracers import tracer_from_name
+from bidsapp.data.tau import known_tracer
 from bidsapp.dicom.header import FILE_NAME, MIDNIGHT, PERSON_NAMES, YEARS, Values
 from bidsapp.dicom.tables import name_matches, tables
 from bidsapp.dicom.timing import first_frame_after
@@ -125,7 +125,7 @@ def _as_bids_counts(
 ) -> tuple[Mapping[str, Any], tuple[str, ...]]:
     """A sidecar in s and without empty frames, and what was done to it."""
     name = str(sidecar.get("TracerName") or sidecar.get("Radiopharmaceutical") or "")
-    tracer = tracer_from_name(name)
+    tracer = known_tracer(name)
     window_s = tracer and (60 * tracer.window_min[0], 60 * tracer.window_min[1])
     try:
         sidecar, units = in_seconds(sidecar, window_s or None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bidsapp.data.tracers import tracer_from_name
+from bidsapp.data.tau import known_tracer
 from bidsapp.record import ScanRecord
 from bidsapp.settings import Filters
 
@@ -68,5 +68,5 @@ def _has_tracer(record: ScanRecord, wanted: tuple[str, ...]) -> bool:
     names = {record.tracer, record.entities.get("trc"), record.tracer_name} - {None}
     if not names:
         return True  # its sidecar cannot be read: the row tells so
-    codes = {tracer.code for name in wanted if (tracer := tracer_from_name(name))}
+    codes = {tracer.code for name in wanted if (tracer := known_tracer(name))}
     return bool(names & ({*wanted} | codes))

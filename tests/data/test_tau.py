@@ -106,7 +106,7 @@ def test_a_scan_gets_every_region_on_both_scales(folder, tmp_path):
     assert record.scales["centaur"] == pytest.approx({"universal": 100 * 0.44 / 1.07})
 
 
-def test_a_tau_scan_is_planned_only_with_volumes_and_window(raw, folder, tmp_path):
+def test_a_tau_scan_is_planned_with_volumes_in_the_window_of_its_tracer(raw, folder, tmp_path):
     raw.t1w("sub-01")
     times = {"FrameTimesStart": [4800, 5400], "FrameDuration": [600, 600], "ScanStart": 4800,
              "ImageDecayCorrectionTime": 4800}  # fmt: skip
@@ -115,15 +115,18 @@ def test_a_tau_scan_is_planned_only_with_volumes_and_window(raw, folder, tmp_pat
     def plan(**options):
         return make_plan(read_dataset(raw.root, Filters()), Processing(**options))
 
-    for options in ({}, {"window_min": (80.0, 100.0)}):
-        (skip,) = plan(**options).skipped
-        assert "--tau-vois" in skip.reason and "flortaucipir" in skip.reason
-    (failure,) = plan(tau_vois=folder).failures
-    assert "--window" in failure.message
-    (scan,) = plan(tau_vois=folder, window_min=(80.0, 100.0)).scans
+    (skip,) = plan().skipped
+    assert "--tau-vois" in skip.reason and "flortaucipir" in skip.reason
+    processing = Processing(tau_vois=folder)
+    (scan,) = make_plan(read_dataset(raw.root, Filters()), processing).scans
     assert scan.tracer == "FTP" and scan.window.frame_weights_s == (600, 600)
+    assert scan.window.wanted_min == (80, 100)
     assert not [flag for flag in scan.flags if flag.code.startswith("window")]
-    processing = Processing(tau_vois=folder, window_min=(80.0, 100.0))
+    (part,) = plan(tau_vois=folder, window_min=(80.0, 90.0)).scans
+    assert part.window.frame_weights_s == (600, 0)
+    assert [flag.code for flag in part.flags if flag.code.startswith("window")] == [
+        "window-partial"
+    ]
     node = init_quantification_wf(scan, processing=processing).get_node("quantify")
     assert node.inputs.tau_vois == tau_voi_files(folder)
     record = Sidecars(raw.root, tmp_path, processing).record(scan)
@@ -131,3 +134,25 @@ def test_a_tau_scan_is_planned_only_with_volumes_and_window(raw, folder, tmp_pat
     options = record.provenance.parameters["tau_vois"]
     assert options["name"] == folder.name and str(folder.parent) not in str(record.provenance)
     assert len(options["files"]) == 6
+
+
+def test_a_scan_outside_the_window_of_its_tau_tracer_is_refused(raw, folder):
+    raw.t1w("sub-01")
+    times = {"FrameTimesStart": [1200], "FrameDuration": [1200], "ScanStart": 1200,
+             "ImageDecayCorrectionTime": 1200}  # fmt: skip
+    raw.pet("sub-01_trc-PI2620", TracerName="PI-2620", **times)
+    (failure,) = make_plan(read_dataset(raw.root, Filters()), Processing(tau_vois=folder)).failures
+    assert "45 to 75 min" in failure.message
+
+
+def test_every_number_says_where_it_was_read():
+    table = read_table("tau")
+    parts = [table["cutoff"], *table["scales"].values()]
+    for code, row in table["tracers"].items():
+        parts.append(row["window"])
+        start, end = tau_tracers()[code].window_min
+        assert [start, end] == row["window"]["min"] and 20 <= end - start <= 30
+        assert set(row["centaurz"]) == set(tau_regions())
+        assert ("universal" in row.get("centaur", {})) == (code != "PMPBB3")
+    for part in parts:
+        assert part["source"] and part["read"] and part["status"] in ("verified", "from code")
