@@ -639,9 +639,11 @@ DECISIONS = {
     "t1wOld": Decision(as_file("t1w", "old/{sub}_T1w.nii.gz"), RUN, "t1w-unusable"),
     "t1wOfNoSession": Decision(as_file("t1w", "{sub}_ses-1_T1w.nii.gz"), RUN, "t1w-unusable"),
     # several, and one with contrast agent
-    "t1wContrast": Decision(as_file("t1w", "{sub}_ce-gadolinium_T1w.nii.gz"), RUN, "t1w-contrast"),
+    "t1wContrast": Decision(
+        as_file("t1w", "{sub}_ce-gadolinium_T1w.nii.gz"), RUN, "t1w-contrast-agent"
+    ),
     "t1wContrastTold": Decision(
-        t1w_told(ContrastBolusIngredient="GADOLINIUM"), RUN, "t1w-contrast"
+        t1w_told(ContrastBolusIngredient="GADOLINIUM"), RUN, "t1w-contrast-agent"
     ),
     "t1wContrastDenied": Decision(
         t1w_told(ContrastBolusIngredient="none"), RUN

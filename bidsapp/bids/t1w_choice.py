@@ -20,7 +20,7 @@ from bidsapp.data.series_texts import (
 from bidsapp.errors import BadDataError, NoInputError
 from bidsapp.io.nifti import read_grid
 
-_NO_T1W = Flag(
+NO_T1W = Flag(
     "no-t1w",
     "The participant has no T1w (anat/*_T1w.nii.gz), so the PET was aligned directly with the "
     "template; add the T1w if there is one.",
@@ -91,7 +91,7 @@ def _without_t1w(pet: RawImage, dataset: RawDataset) -> Flag:
         )
     others = dataset.other_anatomy(pet.participant)
     if not others:
-        return _NO_T1W
+        return NO_T1W
     told = [f"{other.path.name} ({other.reason})" for other in others[:_SHOWN]]
     more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
     message = (
@@ -140,7 +140,7 @@ class _Look:
                 f"{name} was made with contrast agent ({self.contrast}), which makes vessels and "
                 "meninges bright: look at the brain mask, or add a T1w without."
             )
-            found.append(Flag("t1w-contrast", text))
+            found.append(Flag("t1w-contrast-agent", text))
         if self.scout:
             text = f"{name} is not a T1w of a whole head ({self.scout}): look at the brain mask."
             found.append(Flag("t1w-scout", text))

@@ -447,7 +447,7 @@ _NORMALISATION = {
         "({value:.3f} nats, least {limit:g})",
     ),
     "voi_contrast": (
-        "t1w-contrast",
+        "normalisation-contrast",
         "white matter is {value:.1f} SD brighter than grey (least {limit:g}); is this a T1w?",
     ),
 }

@@ -168,7 +168,7 @@ def _t1w_findings(series: Series) -> tuple[Flag, ...]:
         said = "was made" if agent is Agent.WITH else "may have been made, for its tags disagree,"
         findings.append(
             Flag(
-                "t1w-contrast",
+                "t1w-contrast-agent",
                 f"the T1w {said} with contrast agent: vessels and meninges can be taken for brain, "
                 "so look at the tissue maps, or give a T1w without agent",
             )

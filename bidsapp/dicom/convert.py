@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from bidsapp.bids.stated import Metadata, read_metadata
+from bidsapp.bids.t1w_choice import NO_T1W
 from bidsapp.data.tau import all_tracers, known_tracer
 from bidsapp.dicom import dataset, identity, image, sidecar
 from bidsapp.dicom.clocks import acquired
 from bidsapp.dicom.decide import Decisions, Job, decide, unexpected
 from bidsapp.dicom.header import MIDNIGHT
-from bidsapp.dicom.plan import T1W_MISSING
 from bidsapp.dicom.scratch import scratch_folder
 from bidsapp.dicom.scrub import Scrubber, without_file_name
 from bidsapp.dicom.series import Series, in_one_sentence, take_inventory
@@ -188,7 +188,7 @@ def _clean_sidecar(job: Job, made: image.ConvertedImage, scrub: Scrubber) -> dic
     content["CentiPET"]["Flags"] += [
         {"code": f.code, "message": f.message}
         for f in findings
-        if f.code != T1W_MISSING  # the dataset shows it by itself, and a T1w may come later
+        if f.code != NO_T1W.code  # the dataset shows it by itself, and a T1w may come later
     ]
     clean = {key: _clean_value(key, value, scrub) for key, value in content.items()}
     sidecar.refuse_patient_data(clean, job.target.stem.name)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import PurePosixPath
 
+from bidsapp.bids.t1w_choice import NO_T1W
 from bidsapp.core.quality import Flag
 from bidsapp.dicom.classify import rank_reason, t1w_rank
 from bidsapp.dicom.header import MIDNIGHT
@@ -23,7 +24,6 @@ _SAME_INJECTION = timedelta(minutes=5)  # series of one injection, clocks of two
 _ROUNDING = timedelta(seconds=1)
 _ONE_DAY = timedelta(days=1)
 _FAR = timedelta(days=365)
-T1W_MISSING = "t1w-missing"  # code of a finding
 
 
 @dataclass(frozen=True)
@@ -281,7 +281,7 @@ def _tell_far_t1w(t1ws: list[T1wScan], pets: list[PetScan], plan: ConversionPlan
     for scan in pets:
         gaps = [_gap(t1w, scan.times.injection) for t1w in t1ws]
         if not gaps:
-            finding = Flag(T1W_MISSING, "no T1w of this person was found")
+            finding = Flag(NO_T1W.code, "no T1w of this person was found")
         elif min(gaps) > _FAR:
             text = "the nearest T1w lies more than a year from this PET"
             finding = Flag("t1w-far", f"{text}: check that the head has not changed")

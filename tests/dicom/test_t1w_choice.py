@@ -113,9 +113,10 @@ def test_a_lone_t1w_with_agent_is_used_with_a_flag(tmp_path: Path) -> None:
     assert convert(DicomInput(source), bids, nprocs=1).errors == []
     (side,) = bids.rglob("*_T1w.json")
     (flag,) = json.loads(side.read_text())["CentiPET"]["Flags"]
-    assert flag["code"] == "t1w-contrast"
+    assert flag["code"] == "t1w-contrast-agent"
     (scan,) = make_plan(read_dataset(bids, Filters()), Processing()).scans
-    assert "t1w-contrast" in {flag.code for flag in scan.flags}
+    codes = [flag.code for flag in scan.flags]
+    assert codes.count("t1w-contrast-agent") == 1
 
 
 FINER = {

@@ -77,7 +77,7 @@ def test_an_image_that_is_no_t1w_is_told(template, t1w):
     dark_white = Volume(150 - t1w.data, t1w.affine)
     found = quality(template, t1w, image=dark_white)
     assert found["voi_contrast"] < 0
-    assert "t1w-contrast" in codes(found)
+    assert "normalisation-contrast" in codes(found)
 
 
 def test_a_field_beside_the_image_is_an_error(template, t1w):

@@ -93,7 +93,7 @@ def test_when_all_fail_the_least_bad_is_given_with_its_failure(monkeypatch, temp
 
 def test_what_no_other_way_can_repair_costs_no_time(monkeypatch, template):
     tried = stand_ins(monkeypatch, [1.0], contrast=0.2)
-    assert codes(normalise(T1W, template, LIMITS)) == ["t1w-contrast"]
+    assert codes(normalise(T1W, template, LIMITS)) == ["normalisation-contrast"]
     assert len(tried) == 1
 
 
