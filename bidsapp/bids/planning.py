@@ -565,6 +565,35 @@ def _other_parts_of_window(
     return [other for _, other in sorted(found, key=lambda one: (one[0], one[1].image.path))]
 
 
+def _at_one_time(
+    candidate: _Candidate, visit: Sequence[_Candidate], dataset: RawDataset
+) -> tuple[Flag, ...]:
+    """Flag of images of one acquisition by their times that are two by their names."""
+    names = [
+        other.image.path.name
+        for other in visit
+        if other is not candidate
+        and other.image.entities.get("rec") == candidate.image.entities.get("rec")
+        and _same_injection(candidate, other)
+        and not _apart(_on_clock_of(candidate, other), [_span(candidate.timing)])
+        and not _on_two_days(candidate, other, dataset)
+    ]
+    if not names:
+        return ()
+    clocks = "" if candidate.timing.injection_clock_s is not None else " (none has a TimeZero)"
+    told = (
+        f"The frames of {', '.join(names)} lie at the same time as those of "
+        f"{candidate.image.path.name}{clocks}, so they cannot be two acquisitions: remove the "
+        "copy, name reconstructions by rec-, or correct the times, and count one Centiloid only."
+    )
+    return (Flag("same-acquisition", told),)
+
+
+def _on_two_days(one: _Candidate, other: _Candidate, dataset: RawDataset) -> bool:
+    days = {when.date() for c in (one, other) if (when := dataset.acquired(c.image))}
+    return len(days) > 1
+
+
 def _on_clock_of(candidate: _Candidate, other: _Candidate) -> tuple[float, float]:
     """Beginning and end of a scan, seconds after the injection by the sidecar of another."""
     return _span(_shifted(candidate, other))
@@ -648,6 +677,7 @@ def _scan_plan(
     if others:
         split = f"This scan has a part of the uptake window only; {_joined(others)}."
         flags += (Flag("window-split", split),)
+    flags += _at_one_time(candidate, visit, dataset)
     image, about_t1w = (None, ()) if processing.pet_only else choose_t1w(pet, dataset)
     t1w = None
     if image is not None:

@@ -474,3 +474,48 @@ def test_people_whose_scan_cannot_be_used_keep_their_columns(raw):
     (raw.root / "participants.tsv").write_text("participant_id\tage\nsub-01\t71\n")
     (failure,) = plan_of(raw).failures
     assert failure.about["participant"] == {"age": "71"}
+
+
+SAME = {
+    "a copy": ("trc-FBB_run-1", "trc-FBB_run-2", {}),
+    "half of its time": (
+        "trc-FBB_run-1",
+        "trc-FBB_run-2",
+        {"FrameTimesStart": [5400], "FrameDuration": [1080]},
+    ),
+    "a clock set": ("trc-FBB_run-1", "trc-FBB_run-2", {"TimeZero": "10:00:30"}),
+    "another name": ("trc-FBB", "trc-florbetaben", {}),
+}
+APART = {
+    "two reconstructions": ("trc-FBB_rec-a", "trc-FBB_rec-b", {}),
+    "a second injection": ("trc-FBB_run-1", "trc-FBB_run-2", {"TimeZero": "14:00:00"}),
+}
+
+
+@pytest.mark.parametrize("case", [*SAME, *APART])
+def test_two_images_of_one_time_are_told(raw, case):
+    first, second, sidecar = (SAME | APART)[case]
+    raw.t1w("sub-1")
+    names = [f"sub-1_{one}" for one in (first, second)]
+    raw.pet(names[0], TimeZero="10:00:00")
+    raw.pet(names[1], **{"TimeZero": "10:00:00", **sidecar})
+    scans = plan_of(raw).scans
+    told = ["same-acquisition" in codes(scan) for scan in scans]
+    assert told == [case in SAME] * 2
+    if case in SAME:
+        flags = [flag for scan in scans for flag in scan.flags]
+        messages = [flag.message for flag in flags if flag.code == "same-acquisition"]
+        assert all(f"{name}_pet.nii.gz" in text for text in messages for name in names)
+
+
+@pytest.mark.parametrize(("day", "told"), [("01", True), ("02", False)])
+def test_two_days_are_two_acquisitions(raw, day, told):
+    raw.t1w("sub-1")
+    for run in "12":
+        raw.pet(f"sub-1_trc-FBB_run-{run}")
+    (raw.root / "sub-1" / "sub-1_scans.tsv").write_text(
+        "filename\tacq_time\n"
+        "pet/sub-1_trc-FBB_run-1_pet.nii.gz\t2020-01-01T10:00:00\n"
+        f"pet/sub-1_trc-FBB_run-2_pet.nii.gz\t2020-01-{day}T10:00:00\n"
+    )
+    assert ["same-acquisition" in codes(scan) for scan in plan_of(raw).scans] == [told] * 2
