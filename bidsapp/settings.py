@@ -141,6 +141,7 @@ class Processing:
     norms: Path | None = None
     calibration: Path | None = None  # --calibration, the user's own equations
     tau_vois: Path | None = None  # --tau-vois, folder of the CenTauR volumes
+    tau_calibration: Path | None = None  # --tau-calibration, lines to the SUVRs of the standard way
     dicom_metadata: Path | None = None  # --dicom-metadata of a BIDS dataset: stated times and doses
     cutoff: tuple[float, ...] = ()  # --cutoff, CL; tell the probability to lie above
     interval: Interval = Interval.RESCAN  # --interval, that bands and cut-offs are read by

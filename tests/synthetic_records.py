@@ -13,8 +13,10 @@ import numpy as np
 
 from bidsapp.bids.derivatives import output_path
 from bidsapp.bids.seals import sealed
+from bidsapp.core.quantification.centiloid import centiloid
 from bidsapp.data import read_table
 from bidsapp.data.atlases import chosen_atlases
+from bidsapp.data.tau import tau_equations, tau_regions, tau_tracers
 from bidsapp.data.tracers import tracers
 from bidsapp.io.atomic import write_text
 from bidsapp.io.tsv import write_table
@@ -26,6 +28,29 @@ from bidsapp.steps.measuring import region_dictionary
 from bidsapp.workflows.sidecars import parameters
 
 VOXELS = {"ctx": 29328, "wc": 14940, "cg": 7858, "wcb": 17793, "pons": 2261}
+
+
+def tau_record(entities: Mapping[str, str], suvr: float = 1.5, **changes: Any) -> dict:
+    """Record of a tau scan with a result: one SUVR in all CenTauR volumes, no Centiloid."""
+    tracer = tau_tracers()[entities["trc"]]
+    amyloid = finished_record(entities | {"trc": "FBB"})
+    scales = {"suvr": dict.fromkeys(tau_regions(), suvr)} | {
+        scale: {region: centiloid(suvr, line) for region, line in lines.items()}
+        for scale, lines in tau_equations(tracer.code).items()
+        if lines
+    }
+    return amyloid | {
+        "entities": dict(entities),
+        "source": amyloid["source"].replace("FBB", tracer.code),
+        "tracer": tracer.code,
+        "tracer_name": tracer.name,
+        "tracer_window_min": list(tracer.window_min),
+        "centiloid": None,
+        "equation": None,
+        "calibration": {"id": "published", "calibrated": True, "differences": []},
+        "scales": scales,
+        **changes,
+    }
 
 
 def finished_record(entities: Mapping[str, str], suvr_wc: float = 1.5, **changes: Any) -> dict:

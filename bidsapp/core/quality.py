@@ -815,12 +815,13 @@ def centiloid_refusal(value: float, lowest: float, highest: float) -> str | None
     )
 
 
-def apart_findings(suvr: float | None) -> tuple[Flag, ...]:
+def apart_findings(suvr: float | None, what: str = "the Centiloid was") -> tuple[Flag, ...]:
     """A Centiloid that is not that of the SUVRs beside it.
 
     Parameters
     ----------
     suvr : that it rests on
+    what : words for another quantity of which this holds
 
     Returns
     -------
@@ -830,8 +831,8 @@ def apart_findings(suvr: float | None) -> tuple[Flag, ...]:
     return (
         Flag(
             "centiloid-standard",
-            "the Centiloid was measured the standard way, in the PET as it is and in volumes of "
-            f"2 mm{told}, since no equation was made for SUVRs measured as asked; those, tables "
+            f"{what} measured the standard way, in the PET as it is and in volumes of 2 mm{told}, "
+            "since no equation was made for SUVRs measured as asked; those, tables "
             "and images are as asked",
         ),
     )

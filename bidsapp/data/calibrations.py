@@ -8,19 +8,26 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bidsapp.core.quantification.centiloid import Anchors, Equation, Pairs
-from bidsapp.core.quantification.scale import Fingerprint, Scale, canonical
+from bidsapp.core.quantification.scale import Fingerprint, Scale, TauScale, canonical
 from bidsapp.core.quantification.uncertainty import ScanError
 from bidsapp.data import REFERENCES, TARGET, read_table, vois
-from bidsapp.data.tau import any_tracer
+from bidsapp.data.tau import (
+    any_tracer,
+    tau_equations,
+    tau_masks,
+    tau_tracers,
+    tau_voi_files,
+)
 from bidsapp.data.tracers import (
     STANDARD_REFERENCE,
     Tracer,
@@ -33,9 +40,11 @@ from bidsapp.io.reading import given_text, parse_json
 from bidsapp.settings import TEMPLATE_SPACE, Processing
 
 SCHEMA = "centipet-calibration/1"
+TAU_SCHEMA = "centipet-tau-calibration/1"
 BUILT_IN = "published"
 
 _RES_MM = 2
+_Read = TypeVar("_Read")
 
 
 @dataclass(frozen=True)
@@ -55,6 +64,46 @@ class CalibrationFile:
     fingerprint: Mapping[tuple[str, str], Fingerprint] = field(hash=False)
     equations: Mapping[tuple[str, str], Equation] = field(hash=False)
     disagreement: Mapping[tuple[str, str], tuple[float, float]] = field(hash=False)
+
+
+@dataclass(frozen=True)
+class TauLine:
+    """SUVR of the standard pipeline = ``slope`` * SUVR of a user's pipeline + ``intercept``.
+
+    Attributes
+    ----------
+    slope, intercept : float
+    n, r2 : scans it was fitted on, squared correlation
+    suvr_range : SUVRs of these scans by the user's pipeline
+    fingerprint : of the user's pipeline
+    """
+
+    slope: float
+    intercept: float
+    n: int
+    r2: float
+    suvr_range: tuple[float, float]
+    fingerprint: Fingerprint
+
+    def onto(self, equation: Equation, source: str) -> Equation:
+        """Equation for SUVRs of the user's pipeline, from that of the standard one."""
+        return replace(
+            equation,
+            slope=equation.slope * self.slope,
+            intercept=equation.slope * self.intercept + equation.intercept,
+            source=f"{equation.source}, by {source}",
+            n=self.n,
+            r2=self.r2,
+            suvr_range=self.suvr_range,
+        )
+
+
+@dataclass(frozen=True)
+class TauCalibration:
+    """Lines of a user: ``name`` as of `CalibrationFile`, ``lines`` by tracer and region."""
+
+    name: str
+    lines: Mapping[str, Mapping[str, TauLine]] = field(hash=False)
 
 
 def fingerprint(
@@ -128,10 +177,85 @@ def centiloid_way(processing: Processing, code: str, *, normalisation: str = "t1
     """
     standard = replace(processing, smooth_fwhm_mm=None, target_resolution_mm=None, voi_mm=_RES_MM)
     for way in (processing, standard):
+        tau = tau_scale(way, code, normalisation=normalisation)
         scale = scale_for(way, code, normalisation=normalisation)
-        if scale.main in scale.equations:
+        if scale.main in scale.equations if tau is None else tau.equations:
             return way
     return processing
+
+
+def tau_scale(processing: Processing, code: str, *, normalisation: str = "t1w") -> TauScale | None:
+    """Equations of CenTauRz and CenTauR that a scan of this tracer and pipeline may use.
+
+    Those of ``tau_calibration`` where it has the tracer: every field of the fingerprint must agree.
+
+    Parameters
+    ----------
+    processing, code, normalisation : as in `scale_for`
+
+    Returns
+    -------
+    TauScale or None
+        None for a tracer of amyloid, and without volumes.
+    """
+    if code not in tau_tracers() or processing.tau_vois is None:
+        return None
+    published = tau_equations(code)
+    user = None
+    if processing.tau_calibration is not None:
+        user = read_tau_calibration(processing.tau_calibration)
+    if user is not None and code in user.lines:
+        own = tau_fingerprint(processing, code, normalisation=normalisation)
+        lines = user.lines[code]
+        found = [line.fingerprint.differences(own) for line in lines.values()]
+        differences = {name: words for one in found for name, words in one.items()}
+        equations = {
+            scale: {
+                region: line.onto(by_region[region], f"--tau-calibration {user.name}")
+                for region, line in lines.items()
+                if region in by_region
+            }
+            for scale, by_region in published.items()
+        }
+        return TauScale({} if differences else equations, user.name, (*differences.values(),))
+    standard = replace(processing, smooth_fwhm_mm=None, target_resolution_mm=None, window_min=None)
+    differences = _tau_fingerprint(standard, code, {}, "t1w").differences(
+        _tau_fingerprint(processing, code, {}, normalisation)
+    )
+    usable = not differences.keys() - set(read_table("pipelines")["tolerated"]["fields"])
+    return TauScale(
+        equations=published if usable else {},
+        calibration=BUILT_IN,
+        differences=tuple(differences.values()),
+        approximate=usable and "normalisation" in differences,
+    )
+
+
+def tau_fingerprint(
+    processing: Processing, code: str, *, normalisation: str = "t1w"
+) -> Fingerprint:
+    """Fingerprint of the pipeline that measures SUVRs in the user's tau volumes, of 2 mm.
+
+    Parameters
+    ----------
+    processing, code, normalisation : as in `scale_for`
+    """
+    assert processing.tau_vois is not None
+    return _tau_fingerprint(processing, code, _tau_voi_hashes(processing.tau_vois), normalisation)
+
+
+def _tau_fingerprint(
+    processing: Processing, code: str, hashes: Mapping[str, str], normalisation: str
+) -> Fingerprint:
+    return Fingerprint(
+        template=TEMPLATE_SPACE,
+        normalisation=normalisation,
+        vois=hashes,
+        voi_mm=float(_RES_MM),
+        smooth_fwhm_mm=processing.smooth_fwhm_mm,
+        target_resolution_mm=processing.target_resolution_mm,
+        window_min=processing.window_min or tau_tracers()[code].window_min,
+    )
 
 
 def regional_scale(processing: Processing, code: str, *, normalisation: str = "t1w") -> Scale:
@@ -197,9 +321,18 @@ def _users(user: CalibrationFile, tracer: Tracer, own: Mapping[str, Fingerprint]
 @lru_cache
 def voi_hashes(res: int = _RES_MM) -> dict[str, str]:
     """SHA-256 of the packed bits of every Centiloid mask on the grid of a resolution, mm."""
+    return _mask_hashes(vois(res))
+
+
+@lru_cache
+def _tau_voi_hashes(folder: Path) -> dict[str, str]:
+    return _mask_hashes(tau_masks(tau_voi_files(folder)))
+
+
+def _mask_hashes(masks: Mapping[str, NDArray[np.bool_]]) -> dict[str, str]:
     return {
         name: hashlib.sha256(np.packbits(mask).tobytes()).hexdigest()
-        for name, mask in vois(res).items()
+        for name, mask in masks.items()
     }
 
 
@@ -220,34 +353,47 @@ def read_calibration(path: Path) -> CalibrationFile:
     BadDataError
         It is no calibration file, lacks a field, or was changed after it was written.
     """
-    text = given_text(path, "--calibration")
+    return _read(path, "--calibration", SCHEMA, _parsed)
+
+
+@lru_cache
+def read_tau_calibration(path: Path) -> TauCalibration:
+    """Read and check a file for ``--tau-calibration``; raises as `read_calibration`."""
+    return _read(path, "--tau-calibration", TAU_SCHEMA, _parsed_tau)
+
+
+def _read(
+    path: Path, option: str, schema: str, parsed: Callable[[Mapping[str, Any]], _Read]
+) -> _Read:
+    """Content of a signed file that a calibration with met criteria wrote."""
+    text = given_text(path, option)
     try:
         content = parse_json(text)
     except ValueError as error:
         raise BadDataError(
-            f"--calibration {path}: is not valid JSON ({error}); give a file that "
+            f"{option} {path}: is not valid JSON ({error}); give a file that "
             "centipet-calibrate wrote"
         ) from error
-    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
+    if not isinstance(content, dict) or content.get("schema") != schema:
         raise BadDataError(
-            f"--calibration {path}: schema must be {SCHEMA}; give a *_calibration.json that "
+            f"{option} {path}: schema must be {schema}; give a *_calibration.json that "
             "centipet-calibrate wrote"
         )
     if content.get("sha256") != signed(content)["sha256"]:
         raise BadDataError(
-            f"--calibration {path}: sha256 does not fit the content, so the file was changed after "
+            f"{option} {path}: sha256 does not fit the content, so the file was changed after "
             "centipet-calibrate wrote it; make it again"
         )
     if content.get("passed") is not True:
         raise BadDataError(
-            f"--calibration {path}: passed is not true: the calibration failed its criteria and "
+            f"{option} {path}: passed is not true: the calibration failed its criteria and "
             "must not be used"
         )
     try:
-        return _parsed(content)
+        return parsed(content)
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise BadDataError(
-            f"--calibration {path}: equations cannot be read ({type(error).__name__}: {error}); "
+            f"{option} {path}: equations cannot be read ({type(error).__name__}: {error}); "
             "make the file again with centipet-calibrate"
         ) from error
 
@@ -301,6 +447,23 @@ def _parsed(content: Mapping[str, Any]) -> CalibrationFile:
     if not equations:
         raise ValueError("no equation")
     return CalibrationFile(content["sha256"][:12], prints, equations, spreads)
+
+
+def _parsed_tau(content: Mapping[str, Any]) -> TauCalibration:
+    lines: dict[str, dict[str, TauLine]] = {}
+    for row in content["lines"]:
+        line = dict(row)
+        code, region = line.pop("tracer"), line.pop("region")
+        if region not in tau_equations(code)["centaurz"]:
+            raise ValueError(f"unknown region {region}")
+        own = Fingerprint(**_tuples(line.pop("fingerprint")))
+        found = TauLine(**_tuples(line), fingerprint=own)
+        if not all(math.isfinite(one) for one in (found.slope, found.intercept)):
+            raise ValueError("slope and intercept must be numbers")
+        lines.setdefault(code, {})[region] = found
+    if not lines:
+        raise ValueError("no line")
+    return TauCalibration(content["sha256"][:12], lines)
 
 
 def _jsonable(item: Any) -> dict[str, Any]:

@@ -44,6 +44,8 @@ _COLUMNS = {
     "centiloid_low": "PiB from, CL",
     "centiloid_high": "PiB to, CL",
     "suvr_wc": "SUVR",
+    "centaurz_universal": "CenTauRz",
+    "centaur_universal": "CenTauR",
     "window_start_min": "Window from, min",
     "status": "Status",
     "rating": "Rating",

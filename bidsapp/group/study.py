@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bidsapp.data import read_table
-from bidsapp.data.tracers import tracers
+from bidsapp.data.tau import all_tracers
 from bidsapp.group.cohort_model import CohortModel, cohort_model, model_rows
 from bidsapp.group.courses import course_groups, treated_years
 from bidsapp.group.cutoffs import CutOffs, cutoffs
@@ -172,5 +172,5 @@ def _finding_rows(found: Study) -> list[Row]:
 def _described(table: str) -> Mapping[str, Mapping[str, Any]]:
     columns: dict[str, Any] = copy.deepcopy(read_table("cohort_columns")[table])
     for name in {"tracer", "tracer_last"} & columns.keys():
-        columns[name]["Levels"] = {code: tracer.name for code, tracer in tracers().items()}
+        columns[name]["Levels"] = {code: tracer.name for code, tracer in all_tracers().items()}
     return columns

@@ -18,8 +18,7 @@ from bidsapp.core.quality import Flag
 from bidsapp.core.quantification.uncertainty import COMPONENTS
 from bidsapp.data import REFERENCES, VOI_NAMES, read_table
 from bidsapp.data.kinetics import model_name
-from bidsapp.data.tau import tau_regions
-from bidsapp.data.tracers import tracers
+from bidsapp.data.tau import all_tracers, tau_regions
 from bidsapp.group.regional import NOTHING, RegionalTables, Values
 from bidsapp.group.templates import template_flags
 from bidsapp.io.tsv import cell
@@ -39,7 +38,12 @@ _QC = (
     "brain_ml",
 )
 
-_TAU_COLUMNS = {"centaurz": tau_regions(), "centaur": ("universal",)}
+# Columns of the tau scales: scale of the record, regions.
+_TAU_COLUMNS = {
+    "tau_suvr": ("suvr", tau_regions()),
+    "centaurz": ("centaurz", tau_regions()),
+    "centaur": ("centaur", ("universal",)),
+}
 
 
 @dataclass(frozen=True)
@@ -194,7 +198,7 @@ def mixture_warnings(records: Sequence[ScanRecord]) -> list[str]:
 
 def _described(table: str) -> dict[str, Any]:
     columns: dict[str, Any] = copy.deepcopy(read_table("group_columns")[table])
-    columns["tracer"]["Levels"] = {code: tracer.name for code, tracer in tracers().items()}
+    columns["tracer"]["Levels"] = {code: tracer.name for code, tracer in all_tracers().items()}
     return columns
 
 
@@ -299,8 +303,8 @@ def _certainty(record: ScanRecord | None) -> Row:
         "reference_difference": agreement and agreement.difference,
         "reference_difference_sds": agreement and agreement.sds,
         **{
-            f"{scale}_{region}": record.scales.get(scale, {}).get(region)
-            for scale, regions in _TAU_COLUMNS.items()
+            f"{name}_{region}": record.scales.get(scale, {}).get(region)
+            for name, (scale, regions) in _TAU_COLUMNS.items()
             for region in regions
         },
         "calibration": calibration and calibration.id,

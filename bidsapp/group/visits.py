@@ -12,6 +12,7 @@ from typing import Any
 
 from bidsapp.core.quality import Flag
 from bidsapp.data import read_table
+from bidsapp.data.tau import tau_tracers
 from bidsapp.report.render import number
 
 Row = Mapping[str, Any]
@@ -52,6 +53,7 @@ class Visits:
 def all_visits(rows: Sequence[Row]) -> list[Visits]:
     """Courses of everybody with a result in two sessions or more.
 
+    Scans of tau are left out: the uptake ratio of the Centiloid volumes is none of theirs.
     Of several scans of a session with a tracer the one counts whose reconstruction the participant
     has most often, the first of these. Sessions that follow each other, or are first and last,
     without a tracer in common are compared as a course of two without a tracer.
@@ -62,7 +64,9 @@ def all_visits(rows: Sequence[Row]) -> list[Visits]:
     """
     people: dict[str, dict[str, dict[str, list[int]]]] = {}
     for place, row in enumerate(rows):
-        if row["status"] == "ok" and row["suvr_wc"] is not None:
+        if row["status"] != "ok" or row["tracer"] in tau_tracers():
+            continue
+        if row["suvr_wc"] is not None:
             sessions = people.setdefault(row["participant_id"], {})
             tracers = sessions.setdefault(str(row["session_id"] or ""), {})
             tracers.setdefault(str(row["tracer"]), []).append(place)

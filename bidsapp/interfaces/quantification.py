@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from bidsapp.core.grid.volume import Volume
-from bidsapp.core.quantification.scale import Scale
+from bidsapp.core.quantification.scale import Scale, TauScale
 from bidsapp.core.quantification.suvr import ratio_image
 from bidsapp.data import REFERENCES
 from bidsapp.interfaces.carried import Image
@@ -25,6 +25,7 @@ def Quantify(
     cutoffs: Sequence[float] = (),
     interval: Interval = Interval.RESCAN,
     tau_vois: Mapping[str, str] | None = None,
+    tau: TauScale | None = None,
     position: RecordPart | None = None,
     asked: Image | None = None,
     apart: bool = False,
@@ -39,7 +40,7 @@ def Quantify(
     scale : equations that belong to the scan
     cutoffs : CL, to tell who exceeds them
     interval : that bands and cut-offs are read by
-    tau_vois : tau volumes by region; none for amyloid
+    tau_vois, tau : tau volumes by region, and equations for their SUVRs; none for amyloid
     asked, apart : see `bidsapp.steps.quantifying.quantified`
     position : what the position of the PET gave to the record: the blur of the PET
     """
@@ -51,6 +52,7 @@ def Quantify(
             cutoffs=cutoffs,
             interval=interval,
             tau_vois=tau_vois or {},
+            tau=tau,
             fwhm_mm=None if position is None else position.qc.get("pet_fwhm_mm"),
             asked=asked,
             apart=apart,

@@ -154,7 +154,8 @@ def record_from_json(content: Any, path: str) -> ScanRecord:
     if record.status is Status.INCOMPLETE and record.reason is None:
         record = replace(record, reason=INCOMPLETE)
     calibrated = record.calibration.calibrated if record.calibration else None
-    if record.status is Status.OK and record.centiloid is None and calibrated is not False:
+    numberless = record.centiloid is None and not record.scales
+    if record.status is Status.OK and numberless and calibrated is not False:
         raise ValueError("its status is ok, but it has no Centiloid")
     return replace(record, flags=(*record.flags, *_damage(misfits)))
 

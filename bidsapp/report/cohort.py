@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
-from bidsapp.data.tracers import tracers
+from bidsapp.data.tau import all_tracers
 from bidsapp.record import ScanRecord, Status
 from bidsapp.record.about import scanner_of
 from bidsapp.report.methods import Methods, describe_records
@@ -109,7 +109,9 @@ def _quality(records: Sequence[ScanRecord], done: Sequence[ScanRecord]) -> str:
 
 def _tracer(record: ScanRecord) -> str | None:
     code = record.tracer or ""
-    return tracers()[code].name if code in tracers() else record.tracer_name or record.tracer
+    return (
+        all_tracers()[code].name if code in all_tracers() else record.tracer_name or record.tracer
+    )
 
 
 def _site(record: ScanRecord) -> str | None:

@@ -10,6 +10,7 @@ from typing import Any
 from bidsapp import __version__
 from bidsapp.data import read_table
 from bidsapp.data.literature import Citation, reference_of_doi, references
+from bidsapp.data.tau import tau_tracers
 from bidsapp.data.tracers import repeatability, tracers
 from bidsapp.options.option_table import PROCESSING
 from bidsapp.plain import plain
@@ -88,6 +89,7 @@ class Recipe:
     is_dynamic : whether any has several frames
     has_kinetics : whether kinetic models were fitted to any
     has_interval : whether any has an interval
+    tau : tracers of tau with their uptake windows, minutes after injection
     """
 
     parameters: Mapping[str, Any]
@@ -95,6 +97,7 @@ class Recipe:
     is_dynamic: bool
     has_kinetics: bool
     has_interval: bool
+    tau: frozenset[tuple[str, tuple[float, float]]] = frozenset()
 
     @classmethod
     def of_processing(cls, processing: Processing) -> Recipe:
@@ -114,6 +117,11 @@ class Recipe:
             any(record.motion is not None and record.motion.corrected for record in records),
             any(record.kinetics is not None and record.kinetics.done for record in records),
             any(record.centiloid_interval for record in records),
+            frozenset(
+                (tau_tracers()[record.tracer].name, record.tracer_window_min or (0.0, 0.0))
+                for record in records
+                if record.scales and record.tracer in tau_tracers()
+            ),
         )
 
     def names(self, option: str) -> list[str]:
@@ -158,18 +166,22 @@ def describe_records(records: Iterable[ScanRecord]) -> Methods:
 def describe(uses: Iterable[TracerUse], recipe: Recipe, versions: Iterable[str]) -> Methods:
     """Write the methods section for some tracers, a recipe and versions of the app."""
     uses = list(dict.fromkeys(uses))
+    targets = ["amyloid"] if uses or not recipe.tau else []
+    targets += ["tau"] if recipe.tau else []
     paragraphs = [
-        f"Amyloid PET was quantified with CentiPET {' and '.join(versions)}, a BIDS-App "
+        f"{_listed(targets).capitalize()} PET was quantified with CentiPET "
+        f"{' and '.join(versions)}, a BIDS-App "
         "({gorgolewski2017}) for PET-BIDS data ({norgaard2022}), built on Nipype "
         "({gorgolewski2011}), NumPy ({harris2020}) and SciPy ({virtanen2020}).",
         _normalisation(recipe),
-        f"{_motion(recipe)}{_windows(uses)} {_alignment(recipe)}The average was then resampled "
-        "once, trilinearly, from its native grid to the 2 mm template grid; "
+        f"{_motion(recipe)}{_windows(uses, recipe)} {_alignment(recipe)}The average was then "
+        "resampled once, trilinearly, from its native grid to the 2 mm template grid; "
         f"{_smoothing(recipe)}.",
         "Following the standard Centiloid method ({klunk2015}), the standardised uptake value "
         "ratio (SUVR) was the mean uptake of the Centiloid cortical target volume divided by that "
         "of the whole cerebellum; cerebellar grey matter, whole cerebellum with brainstem, and "
         f"pons served as further references. {_equations(uses)}{_interval(recipe)}",
+        _tau(recipe),
         _further(recipe),
     ]
     return _with_references([text for text in paragraphs if text], [use.source for use in uses])
@@ -279,9 +291,23 @@ def _listed(items: Sequence[str]) -> str:
     return f"{', '.join(items[:-1])} and {items[-1]}"
 
 
-def _windows(uses: list[TracerUse]) -> str:
+def _tau(recipe: Recipe) -> str:
+    if not recipe.tau:
+        return ""
+    own = ""
+    if recipe.parameters.get("tau_calibration"):
+        own = "brought to those of the standard pipeline by lines of our own where there were any, "
+    return (
+        "Uptake of tau tracers was measured in the CenTauR volumes ({villemagne2023}) over that of "
+        f"their cerebellar grey matter; these SUVRs were {own}converted by published equations to "
+        "CenTauRz ({villemagne2023}) and, in the universal volume, to CenTauR ({leuzy2024})."
+    )
+
+
+def _windows(uses: list[TracerUse], recipe: Recipe) -> str:
+    told = [(use.name, use.window_min) for use in uses] + sorted(recipe.tau)
     windows = ", ".join(
-        f"{use.window_min[0]:g}\N{EN DASH}{use.window_min[1]:g} min for {use.name}" for use in uses
+        f"{start:g}\N{EN DASH}{end:g} min for {name}" for name, (start, end) in told
     )
     return (
         "PET frames were averaged over the uptake window after injection"

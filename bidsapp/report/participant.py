@@ -13,7 +13,7 @@ from bidsapp.bids.entities import RAW_ENTITIES, join_entities
 from bidsapp.data import VOI_NAMES, read_table
 from bidsapp.data.display import display_of, lookup
 from bidsapp.data.literature import Band, Citation, scale
-from bidsapp.data.tracers import tracers
+from bidsapp.data.tau import all_tracers
 from bidsapp.errors import NoInputError
 from bidsapp.io.atomic import write_text
 from bidsapp.io.hashes import file_hash
@@ -88,7 +88,9 @@ class ScanView:
     def tracer(self) -> str:
         """Name of the tracer for people: the table's, else what the raw data say."""
         code = self.record.tracer or ""
-        return tracers()[code].name if code in tracers() else self.record.tracer_name or "PET"
+        return (
+            all_tracers()[code].name if code in all_tracers() else self.record.tracer_name or "PET"
+        )
 
     @property
     def who(self) -> dict[str, str]:

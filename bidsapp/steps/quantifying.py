@@ -24,17 +24,19 @@ from bidsapp.core.quantification.noise import estimate
 from bidsapp.core.quantification.scale import (
     Expressed,
     Scale,
+    TauScale,
     disagreement_findings,
     express,
     range_findings,
     ratio_noise,
     scale_findings,
+    tau_range_findings,
 )
 from bidsapp.core.quantification.suvr import uptake_ratios
 from bidsapp.core.regions.voi import CoverageRule, VoiStatistics, measure
 from bidsapp.data import REFERENCES, TARGET, mni_grid, read_table, vois
 from bidsapp.data.calibrations import BUILT_IN
-from bidsapp.data.tau import REFERENCE, tau_equations, tau_masks, tau_regions
+from bidsapp.data.tau import REFERENCE, tau_masks, tau_regions
 from bidsapp.errors import BadDataError
 from bidsapp.record import RecordPart
 from bidsapp.record.parts import centiloid_part
@@ -49,6 +51,7 @@ def quantified(
     cutoffs: Sequence[float] = (),
     interval: Interval = Interval.RESCAN,
     tau_vois: Mapping[str, str] | None = None,
+    tau: TauScale | None = None,
     fwhm_mm: float | None = None,
     asked: Volume | None = None,
     apart: bool = False,
@@ -62,7 +65,7 @@ def quantified(
     scale : equations that belong to the scan
     cutoffs : CL, to tell who exceeds them
     interval : that bands and cut-offs are read by
-    tau_vois : tau volumes by region; none for amyloid
+    tau_vois, tau : tau volumes by region, and equations for their SUVRs; none for amyloid
     fwhm_mm : blur of the PET by the T1w, None when it is not known
     asked : the PET as VOI means and SUVRs are to be measured in it, smoothed or on the 1 mm grid;
         None for ``pet`` itself
@@ -88,17 +91,26 @@ def quantified(
         reason := centiloid_refusal(expressed.centiloid, **possible)
     ):
         raise BadDataError(reason)
-    # a tau tracer has no Centiloid, and nobody expects one
-    missing = () if tau_vois else scale_findings(scale, tracer)
+    missing = scale_findings(tau or scale, tracer)
+    scales: dict[str, dict[str, float | None]] = {}
+    if tau_vois and tau is not None:
+        own = _tau_volumes(pet, tau_vois, rule)
+        scales = _tau_scales(own, tau)
+        table = table | {f"tau {name.replace('_', ' ')}": row for name, row in own.items()}
+        missing += tau_range_findings(scales["suvr"], tau)
     findings = (*coverage_findings(table, rule), *missing, *_doubts(suvr, expressed, scale))
+    if apart and tau is not None:
+        findings += apart_findings(None, "CenTauRz and CenTauR were")
+    elif apart:
+        findings += apart_findings(suvr[scale.main])
     return replace(
         centiloid_part(expressed, cutoffs, interval),
         suvr=_ratios(told),
         centiloid_suvr=suvr if apart else {},
         qc={"suvr_noise_percent": _percent(noise[scale.main])},
-        flags=(*findings, *(apart_findings(suvr[scale.main]) if apart else ())),
+        flags=findings,
         voi=told,
-        scales=_tau_scales(pet, tracer, tau_vois, rule) if tau_vois else {},
+        scales=scales,
     )
 
 
@@ -162,20 +174,28 @@ def _noise(pet: Volume) -> dict[str, float | None]:
     return ratio_noise(found, masks, TARGET, REFERENCES, voxel_mm)
 
 
+def _tau_volumes(
+    pet: Volume, files: Mapping[str, str], rule: CoverageRule
+) -> dict[str, VoiStatistics]:
+    return measure(pet.data, tau_masks(files), pet.grid.voxel_volume, least_coverage=rule.refuse)
+
+
 def _tau_scales(
-    pet: Volume, code: str, files: Mapping[str, str], rule: CoverageRule
+    table: Mapping[str, VoiStatistics], tau: TauScale
 ) -> dict[str, dict[str, float | None]]:
     """SUVRs of the tau volumes, and what they are on the scales of the tracer, by region."""
-    table = measure(pet.data, tau_masks(files), pet.grid.voxel_volume, least_coverage=rule.refuse)
-    found: dict[str, dict[str, float | None]] = {"suvr": {}}
-    for region in tau_regions():
-        ratio = uptake_ratios(table, target=region, references=[REFERENCE])[REFERENCE]
-        found["suvr"][region] = ratio
-        for scale, lines in tau_equations(code).items():
-            if region in lines:
-                value = None if ratio is None else centiloid(ratio, lines[region])
-                found.setdefault(scale, {})[region] = value
-    return found
+    suvr = {
+        region: uptake_ratios(table, target=region, references=[REFERENCE])[REFERENCE]
+        for region in tau_regions()
+    }
+    on_scales = {
+        scale: {
+            region: None if (ratio := suvr[region]) is None else centiloid(ratio, line)
+            for region, line in lines.items()
+        }
+        for scale, lines in tau.equations.items()
+    }
+    return {"suvr": suvr} | {scale: values for scale, values in on_scales.items() if values}
 
 
 def _percent(part: float | None) -> float | None:

@@ -302,7 +302,8 @@ def _check_ratios(scan: StoredScan, findings: Findings) -> None:
 def _own(scan: StoredScan) -> set[str]:
     """Options of the record that name files of the user."""
     given = scan.record.provenance.parameters
-    return {name for name in ("calibration", "norms", "tau_vois") if given.get(name) is not None}
+    files = ("calibration", "norms", "tau_vois", "tau_calibration")
+    return {name for name in files if given.get(name) is not None}
 
 
 def _compare_voxels(

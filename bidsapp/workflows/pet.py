@@ -12,7 +12,7 @@ from bidsapp.bids.pet_metadata import common_decay_factors
 from bidsapp.bids.plan import ScanPlan
 from bidsapp.core.quantification.scale import Scale
 from bidsapp.data import REFERENCES
-from bidsapp.data.calibrations import centiloid_way, scale_for
+from bidsapp.data.calibrations import centiloid_way, scale_for, tau_scale
 from bidsapp.data.tau import any_tracer, tau_tracers, tau_voi_files
 from bidsapp.interfaces.damage import Inspect
 from bidsapp.interfaces.pet import (
@@ -262,6 +262,7 @@ def init_quantification_wf(
         cutoffs=list(processing.cutoff),
         interval=processing.interval,
         tau_vois=_tau_vois(scan, processing),
+        tau=tau_scale(way, scan.tracer, normalisation=scan.normalisation),
         source=str(scan.pet),
     )
     quantify = step(numbers, "quantify", _TEMPLATE_GB)

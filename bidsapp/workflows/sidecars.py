@@ -15,7 +15,7 @@ from bidsapp.bids.derivatives import derivative_uri, output_path, raw_uri
 from bidsapp.bids.pet_metadata import activity_unit
 from bidsapp.bids.plan import ScanPlan, T1wPlan
 from bidsapp.data import REFERENCES, resource_hashes
-from bidsapp.data.calibrations import centiloid_way, scale_for
+from bidsapp.data.calibrations import centiloid_way, scale_for, tau_scale
 from bidsapp.data.kinetics import map_keys
 from bidsapp.data.tau import any_tracer
 from bidsapp.io.hashes import file_hash
@@ -189,6 +189,7 @@ class Sidecars:
         """Record of a scan with all that is known before it is processed."""
         way = centiloid_way(self.processing, scan.tracer, normalisation=scan.normalisation)
         scale = scale_for(way, scan.tracer, normalisation=scan.normalisation)
+        used = tau_scale(way, scan.tracer, normalisation=scan.normalisation) or scale
         line = scale.equations.get(scale.main)
         if scan.t1w is None:
             method = "pet-only"
@@ -200,7 +201,7 @@ class Sidecars:
             reference_region=scale.main,
             equation=line and EquationUsed(line.slope, line.intercept, line.source, line.doi),
             calibration=CalibrationState(
-                scale.calibration, scale.fingerprint, scale.calibrated, tuple(scale.differences)
+                used.calibration, scale.fingerprint, used.calibrated, tuple(used.differences)
             ),
             method=method,
             longitudinal=self._longitudinal(scan),

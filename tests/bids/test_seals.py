@@ -41,6 +41,7 @@ def test_a_manifest_names_every_file_but_itself(tmp_path):
 EVERYTHING = """
     --window 40 60 --allow-off-window --no-motion-correction --smooth 4 --psf 5 5 6
     --pet-to-t1w nmi --pet-only --calibration cal.json --tau-vois taus --cutoff 12 24.4
+    --tau-calibration lines.json
     --dicom-metadata said.json
     --atlas AAL3 mine=mine.nii.gz,mine.tsv,space=MNI152NLin2009cAsym
     --reference-region wm crus=AAL3:lCERCRU1,rCERCRU1 --output-spaces T1w --norms norms.tsv

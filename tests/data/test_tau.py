@@ -1,5 +1,7 @@
 """Tau scales: equations as published, volumes from the user, the same way as any scan."""
 
+from dataclasses import replace
+
 import nibabel as nib
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from bidsapp.bids.planning import make_plan
 from bidsapp.core.grid.volume import Volume
 from bidsapp.core.quantification.centiloid import centiloid
 from bidsapp.data import mni_grid, read_table, vois
-from bidsapp.data.calibrations import scale_for
+from bidsapp.data.calibrations import centiloid_way, scale_for, tau_scale
 from bidsapp.data.tau import (
     tau_equations,
     tau_masks,
@@ -22,6 +24,7 @@ from bidsapp.errors import BadDataError, NoInputError
 from bidsapp.interfaces.quantification import Quantify
 from bidsapp.interfaces.store import keep_volume
 from bidsapp.settings import Filters, Processing
+from bidsapp.steps.quantifying import quantified
 from bidsapp.workflows.pet import init_quantification_wf
 from bidsapp.workflows.sidecars import Sidecars
 
@@ -90,11 +93,11 @@ def test_a_scan_gets_every_region_on_both_scales(folder, tmp_path):
     image = np.full((91, 109, 91), 100.0, np.float32)
     image[vois(2)["ctx"]] = 150
     pet = keep_volume(tmp_path / "pet.npz", Volume(image, mni_grid(2).affine))
-    scale = scale_for(Processing(window_min=(80.0, 100.0), tau_vois=folder), "FTP")
+    processing = Processing(tau_vois=folder)
     record = (
         Quantify(
-            pet=pet, tracer="FTP", scale=scale, source="sub-01_pet.nii.gz",
-            tau_vois=tau_voi_files(folder),
+            pet=pet, tracer="FTP", scale=scale_for(processing, "FTP"), source="sub-01_pet.nii.gz",
+            tau_vois=tau_voi_files(folder), tau=tau_scale(processing, "FTP"),
         )
         .run()
         .outputs.record
@@ -130,7 +133,7 @@ def test_a_tau_scan_is_planned_with_volumes_in_the_window_of_its_tracer(raw, fol
     node = init_quantification_wf(scan, processing=processing).get_node("quantify")
     assert node.inputs.tau_vois == tau_voi_files(folder)
     record = Sidecars(raw.root, tmp_path, processing).record(scan)
-    assert record.equation is None and record.calibration.calibrated is False
+    assert record.equation is None and record.calibration.calibrated is True
     options = record.provenance.parameters["tau_vois"]
     assert options["name"] == folder.name and str(folder.parent) not in str(record.provenance)
     assert len(options["files"]) == 6
@@ -156,3 +159,43 @@ def test_every_number_says_where_it_was_read():
         assert ("universal" in row.get("centaur", {})) == (code != "PMPBB3")
     for part in parts:
         assert part["source"] and part["read"] and part["status"] in ("verified", "from code")
+
+
+def test_equations_are_used_for_their_pipeline_alone(folder):
+    """Smoothed images are measured the standard way besides; the window and PET alone are told."""
+    usual = Processing(tau_vois=folder)
+    assert tau_scale(usual, "FTP").calibrated and tau_scale(usual, "FBB") is None
+    assert tau_scale(Processing(), "FTP") is None
+    for changed in ({"smooth_fwhm_mm": 4.0}, {"target_resolution_mm": 8.0}):
+        processing = replace(usual, **changed)
+        scale = tau_scale(processing, "FTP")
+        assert scale.equations == {} and not scale.calibrated
+        assert str(max(changed.values(), key=float))[:1] in scale.differences[0]
+        assert centiloid_way(processing, "FTP") == usual
+    late = tau_scale(replace(usual, window_min=(90.0, 110.0)), "FTP")
+    assert late.equations == tau_equations("FTP") and not late.calibrated
+    alone = tau_scale(usual, "FTP", normalisation="pet")
+    assert alone.equations and alone.approximate and not alone.calibrated
+
+
+def quantified_tau(image, folder, **options):
+    processing = Processing(tau_vois=folder, **options)
+    return quantified(
+        Volume(image, mni_grid(2).affine),
+        tracer="FTP",
+        scale=scale_for(processing, "FTP"),
+        tau_vois=tau_voi_files(folder),
+        tau=tau_scale(processing, "FTP"),
+    )
+
+
+def test_what_no_equation_fits_has_suvrs_alone_and_a_volume_cut_by_the_field_is_named(folder):
+    image = np.full((91, 109, 91), 100.0, np.float32)
+    record = quantified_tau(image, folder, smooth_fwhm_mm=4.0)
+    assert set(record.scales) == {"suvr"} and record.centiloid is None
+    (flag,) = (flag for flag in record.flags if flag.code == "not-calibrated")
+    assert "CenTauR" in flag.message and "--tau-calibration" in flag.message
+    image[:, :, 60:] = np.nan  # the vertex lies outside the field of view
+    record = quantified_tau(image, folder)
+    (flag,) = (flag for flag in record.flags if flag.code == "voi-coverage")
+    assert "tau universal" in flag.message and "tau reference" not in flag.message

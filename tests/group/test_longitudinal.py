@@ -88,6 +88,15 @@ def test_visits_come_by_time_and_else_by_label():
     assert label_order("m6") < label_order("m12") < label_order("z")
 
 
+def test_tau_is_no_visit_of_amyloid():
+    """The uptake ratio of the Centiloid volumes is no measure of tau, nor its change of amyloid."""
+    tau = {"tracer": "FTP", "centiloid": None}
+    rows = [row("1", "a", 10.0, 0.0), row("1", "b", 0.0, 1.0) | tau]
+    assert all_visits(rows) == []
+    rows += [row("1", "c", 12.0, 2.0), row("1", "d", 0.0, 3.0) | tau]
+    assert [one.places for one in all_visits(rows)] == [(0, 2)]
+
+
 MISMATCHES = {
     "other-scanner": {"scanner": "S 2"},
     "other-site": {"site": "B"},

@@ -214,8 +214,10 @@ def test_a_scan_of_an_uncalibrated_pipeline_keeps_its_suvrs(tmp_path):
 
 
 def test_tau_scales_have_columns_of_their_own(tmp_path):
-    scales = {"centaurz": {"universal": 2.5, "frontal": None}, "centaur": {"universal": 40.0}}
+    centaurz = {"universal": 2.5, "frontal": None}
+    scales = {"suvr": {"universal": 1.2}, "centaurz": centaurz, "centaur": {"universal": 40.0}}
     (row,) = centiloid_rows(cohort(tmp_path, {"scales": scales}))
+    assert row["tau_suvr_universal"] == 1.2 and row["tau_suvr_frontal"] is None
     assert (row["centaurz_universal"], row["centaur_universal"]) == (2.5, 40.0)
     assert row["centaurz_frontal"] is None and row["centaurz_mesial_temporal"] is None
 

@@ -32,6 +32,7 @@ _FILES = {
     "--norms",
     "--calibration",
     "--tau-vois",
+    "--tau-calibration",
     "--dicom-metadata",
     "--derivatives",
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from synthetic_records import finished_record, write
+from synthetic_records import finished_record, tau_record, write
 
 from bidsapp.data.tracers import tracers
 from bidsapp.record import find_records
@@ -111,6 +111,18 @@ def test_records_speak_for_themselves(tmp_path):
     assert "CL = 150 × SUVR + 3 (Nobody 1999)" in text and "* Nobody 1999, J doi:10.1/x" in text
     assert "PiB" not in text
     assert "linear combination" not in text
+
+
+def test_tau_is_told_with_windows_and_scales_and_makes_no_centiloid(tmp_path):
+    tau = {"sub": "01", "trc": "MK6240"}
+    write(tmp_path, tau_record(tau), tau)
+    text = describe_records(find_records(tmp_path)).as_markdown()
+    assert text.startswith("Tau PET was quantified") and "CL =" not in text
+    assert "90–110 min for [18F]MK-6240" in text and "Villemagne et al. 2023" in text
+    assert "doi:10.1002/alz.13908" in text
+    write(tmp_path, finished_record(SCAN), SCAN)
+    both = describe_records(find_records(tmp_path)).as_markdown()
+    assert both.startswith("Amyloid and tau PET was quantified") and "CL =" in both
 
 
 def test_hostile_names_are_not_taken_for_citations(tmp_path):

@@ -127,6 +127,27 @@ class Scale:
 
 
 @dataclass(frozen=True)
+class TauScale:
+    """What turns the SUVRs of the tau volumes of one scan into CenTauRz and CenTauR.
+
+    Attributes
+    ----------
+    equations : by scale and region; empty when none may be used
+    calibration, differences, approximate : as of `Scale`
+    """
+
+    equations: Mapping[str, Mapping[str, Equation]] = field(hash=False)
+    calibration: str
+    differences: tuple[str, ...] = ()
+    approximate: bool = False
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether equations and pipeline belong together."""
+        return bool(self.equations) and not self.differences
+
+
+@dataclass(frozen=True)
 class Expressed:
     """SUVRs of a scan on the Centiloid scale.
 
@@ -255,26 +276,32 @@ def ratio_noise(
     return {name: (means[target] ** 2 + means[name] ** 2) ** 0.5 for name in references}
 
 
-def scale_findings(scale: Scale, tracer: str) -> tuple[Flag, ...]:
-    """That a Centiloid is missing or approximate because of the pipeline.
+def scale_findings(scale: Scale | TauScale, tracer: str) -> tuple[Flag, ...]:
+    """That Centiloid, CenTauRz or CenTauR are missing or approximate because of the pipeline.
 
     Parameters
     ----------
-    scale : Scale
+    scale : Scale or TauScale
     tracer : code
 
     Returns
     -------
     tuple of Flag
     """
-    if scale.main not in scale.equations:
+    if isinstance(scale, TauScale):
+        usable, kind, name = bool(scale.equations), "CenTauR", "values"
+        remedy = "centipet-calibrate tau and give it with --tau-calibration"
+    else:
+        usable, kind, name = scale.main in scale.equations, "Centiloid", "Centiloid"
+        remedy = "centipet-calibrate and give it with --calibration"
+    if not usable:
         reason = "; ".join(scale.differences) or f"no equation for {tracer}"
         return (
             Flag(
                 "not-calibrated",
-                f"NOT CALIBRATED: no Centiloid equation was made for this pipeline ({reason}), so "
+                f"NOT CALIBRATED: no {kind} equation was made for this pipeline ({reason}), so "
                 "only SUVRs are given; run the standard pipeline, or make an equation with "
-                "centipet-calibrate and give it with --calibration",
+                f"{remedy}",
             ),
         )
     if scale.approximate:
@@ -282,7 +309,7 @@ def scale_findings(scale: Scale, tracer: str) -> tuple[Flag, ...]:
             Flag(
                 "method-pet-only",
                 "normalised by the PET alone: its equation was made with T1w-driven normalisation, "
-                "so read the Centiloid as an approximation and compare it only with its like",
+                f"so read the {name} as an approximation and compare it only with its like",
             ),
         )
     return ()
@@ -335,6 +362,35 @@ def range_findings(suvr: float | None, equation: Equation | None) -> tuple[Flag,
             "beyond-calibration",
             f"an SUVR of {suvr:.2f} lies outside of {low:g} to {high:g}, the people the equation "
             "was made from: the Centiloid is an extrapolation",
+        ),
+    )
+
+
+def tau_range_findings(suvr: Mapping[str, float | None], scale: TauScale) -> tuple[Flag, ...]:
+    """SUVRs of tau volumes outside of those the equations were made from, by more than a tenth.
+
+    Parameters
+    ----------
+    suvr : by region
+    scale : TauScale
+
+    Returns
+    -------
+    tuple of Flag
+    """
+    beyond = {
+        region.replace("_", " ")
+        for lines in scale.equations.values()
+        for region, line in lines.items()
+        if range_findings(suvr[region], line)
+    }
+    if not beyond:
+        return ()
+    return (
+        Flag(
+            "beyond-calibration",
+            f"the SUVR of {', '.join(sorted(beyond))} lies outside of those that the line of this "
+            "pipeline was made from: CenTauRz and CenTauR are extrapolations there",
         ),
     )
 
