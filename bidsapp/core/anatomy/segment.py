@@ -16,7 +16,6 @@ measured with, not a sharper one.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -41,7 +40,7 @@ from bidsapp.core.anatomy.tissue import TissueMaps, classify
 from bidsapp.core.anatomy.warp import Warp
 from bidsapp.core.grid.alignment import transform
 from bidsapp.core.grid.basis import squared_frequencies
-from bidsapp.core.grid.damping import Damping
+from bidsapp.core.grid.least_squares import Damping, refined_solution
 from bidsapp.core.grid.sampling import FWHM_PER_SIGMA
 from bidsapp.core.grid.volume import Grid, Volume
 from bidsapp.errors import BadDataError
@@ -54,8 +53,6 @@ COARSER, COARSEST_MM = 2.0, 8.0  # distance of the voxels of the first, coarse f
 SMOOTHER = 1.4  # times the usual cut-off: of that fit only what is affine is used
 
 _MOST_DAMPING = 0.1  # to begin a round with: steps under more are short without being at the end
-
-_REFINEMENTS, _REFINED = 8, 1e-10  # of a solution: at most so often, and what may then be left
 
 
 @dataclass(frozen=True)
@@ -411,7 +408,7 @@ class _Model:
         gradient = self.bias_basis.project(self._dense(pull)) + self.bias_precision * self.bias
         hessian = self.bias_basis.gram(self._dense(1 + corrected**2 * precision))
         hessian[np.diag_indices_from(hessian)] += self.bias_precision.ravel()
-        step = _solve(hessian, gradient.ravel()).reshape(self.bias.shape)
+        step = refined_solution(hessian, gradient.ravel()).reshape(self.bias.shape)
         for size in (1.0, 0.5, 0.25, 0.1):
             bias = self.bias - size * step
             log_rho = self._at_samples(self.bias_basis.evaluate(bias))
@@ -445,7 +442,7 @@ class _Model:
             begin = cost
             for attempt, damped in enumerate(self.damping.rising(tries=6)):
                 hessian[np.diag_indices_from(hessian)] = scale * (1 + damped)
-                step = _solve(hessian, gradient).reshape(coefficients.shape)
+                step = refined_solution(hessian, gradient).reshape(coefficients.shape)
                 trial = coefficients - step
                 prior, slope = self._read(trial)
                 trial_cost = cost_of(prior, trial)
@@ -494,27 +491,6 @@ class _Model:
 
     def _at_samples(self, field: Float) -> Float:
         return field.ravel()[self.where]
-
-
-def _solve(matrix: Float, right: Float) -> Float:
-    """Solution for a positive definite matrix.
-
-    Factored in single precision, which takes half the time, and refined to double precision
-    (Buttari et al., ACM Trans Math Softw 34:17, 2008); where that does not converge, factored in
-    double precision.
-    """
-    with suppress(linalg.LinAlgError):
-        single = matrix.astype(np.float32).T  # symmetric: in Fortran's order without turning it
-        factor = linalg.cho_factor(single, lower=True, overwrite_a=True, check_finite=False)
-        result, left = np.zeros_like(right), right
-        enough = _REFINED * float(np.abs(right).max())
-        for _ in range(_REFINEMENTS):
-            result += linalg.cho_solve(factor, left.astype(np.float32), check_finite=False)
-            left = right - matrix @ result
-            if np.abs(left).max() <= enough:
-                return result
-    factor = linalg.cho_factor(matrix, lower=True, check_finite=False)
-    return np.asarray(linalg.cho_solve(factor, right, check_finite=False), dtype=np.float64)
 
 
 def _quality(t1w: Volume, start: Start, fit: Fit, maps: TissueMaps) -> dict[str, float]:

@@ -20,7 +20,7 @@ from scipy.spatial.transform import Rotation
 from bidsapp.core.anatomy import mixture as gmm
 from bidsapp.core.anatomy.priors import PriorSampler, TissuePriors
 from bidsapp.core.grid.alignment import inverse, transform
-from bidsapp.core.grid.damping import Damping
+from bidsapp.core.grid.least_squares import Damping, damped
 from bidsapp.core.grid.sampling import FWHM_PER_SIGMA
 from bidsapp.core.grid.volume import Volume, known_or_zero
 from bidsapp.errors import BadDataError
@@ -497,9 +497,8 @@ def _affine_on(
         cost = -now.log_likelihood + 0.5 * fudge * float(stretch @ stretch)
         gradient = each.sum(axis=0) + fudge * jacobian.T @ stretch
         hessian = each.T @ each + fudge * jacobian.T @ jacobian
-        scale = np.diag(np.diag(hessian))
-        for damped in damping.rising(tries=8):
-            step = linalg.solve(hessian + damped * scale, gradient, assume_a="pos")
+        for tried in damping.rising(tries=8):
+            step = linalg.solve(damped(hessian, tried), gradient, assume_a="pos")
             trial = matrix - step.reshape(3, 4)
             trial_prior, trial_slope = sampler.values_and_slopes(points.homogeneous @ trial.T)
             stretch = points.stretch(trial)

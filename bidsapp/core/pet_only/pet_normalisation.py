@@ -37,7 +37,7 @@ from bidsapp.core.grid.alignment import (
     rotation_deg,
     transform,
 )
-from bidsapp.core.grid.damping import Damping
+from bidsapp.core.grid.least_squares import Damping, damped
 from bidsapp.core.grid.sampling import Float32, Float64
 from bidsapp.core.grid.volume import Volume
 from bidsapp.core.pet_only.pet_model import (
@@ -321,8 +321,8 @@ def _fit_affine(data: PetSamples, patterns: Patterns, affine: Matrix) -> tuple[M
             weighted = precision * (jacobian * data.weights[:, None]).T
             normal = weighted @ jacobian + slopes.T @ slopes
             right = weighted @ residual - slopes.T @ stretch
-            for damped in damping.rising(tries=6):
-                step = linalg.solve(normal + damped * np.diag(np.diag(normal)), right)
+            for tried in damping.rising(tries=6):
+                step = linalg.solve(damped(normal, tried), right)
                 trial = moved(step)
                 there = cost(trial, precision)
                 if there < here:

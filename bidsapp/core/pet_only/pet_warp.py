@@ -10,7 +10,7 @@ from scipy import linalg, ndimage
 from bidsapp.core.anatomy.warp import Warp
 from bidsapp.core.grid.alignment import Matrix, transform
 from bidsapp.core.grid.basis import Separable, squared_frequencies
-from bidsapp.core.grid.damping import Damping
+from bidsapp.core.grid.least_squares import Damping, cholesky_solution
 from bidsapp.core.grid.sampling import FWHM_PER_SIGMA, Float64
 from bidsapp.core.pet_only.pet_model import Patterns, PetOptions, PetSamples, choose_blur
 
@@ -117,8 +117,7 @@ class WarpFit:
             diagonal, begin = np.diag(hessian).copy(), here
             for damped in damping.rising(tries=6):
                 hessian[np.diag_indices_from(hessian)] = diagonal * (1 + max(damped, 1e-6))
-                factor = linalg.cho_factor(hessian, lower=True, check_finite=False)
-                step = linalg.cho_solve(factor, gradient, check_finite=False)
+                step = cholesky_solution(hessian, gradient)
                 trial = coefficients + step.reshape(coefficients.shape)
                 there = self.cost(trial, precision, stiffness)
                 if there < here:

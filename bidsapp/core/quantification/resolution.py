@@ -17,11 +17,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import lstsq
 from scipy.ndimage import binary_dilation, gaussian_filter
 from threadpoolctl import threadpool_limits
 
 from bidsapp.core.grid.alignment import Matrix, inverse, transform
+from bidsapp.core.grid.least_squares import weighted_least_squares
 from bidsapp.core.grid.resample import measured_voxels, resample
 from bidsapp.core.grid.sampling import FWHM_PER_SIGMA, Float32, Float64, thinned
 from bidsapp.core.grid.volume import Grid, Volume, mask_box
@@ -197,7 +197,7 @@ def _fit(
         blurred = [gaussian_filter(one, sigma) for one in maps]
         fractions = np.stack([one.reshape(-1)[chosen] for one in blurred], axis=-1)
         design = (fractions[:, :, None] * drift[:, None, :]).reshape(len(values), -1)
-        levels = _solve(design, values, weights)
+        levels = weighted_least_squares(design, values, weights)
         residual = values - design @ levels
         if number < 4:
             weights = cauchy_weights(residual)
@@ -214,8 +214,8 @@ def _fit(
             axis=-1,
         ) / (2 * per_voxel)
         slopes = slopes @ tied
-        own = slopes - design @ _solve(design, slopes, weights)
-        step = tied @ _solve(own, residual, weights)
+        own = slopes - design @ weighted_least_squares(design, slopes, weights)
+        step = tied @ weighted_least_squares(own, residual, weights)
         before = squares
         squares = np.clip(squares + step, _RANGE_MM[0] ** 2, _RANGE_MM[1] ** 2)
         weights = cauchy_weights(residual)
@@ -227,9 +227,3 @@ def _fit(
 def _second(image: Float32, axis: int) -> Float32:
     """Second difference along an axis."""
     return np.roll(image, 1, axis) + np.roll(image, -1, axis) - 2 * image
-
-
-def _solve(design: Float64, values: Float64, weights: Float64) -> Float64:
-    """Weighted least squares by the normal equations, which need not be regular."""
-    scaled = (design.T * weights).T
-    return np.asarray(lstsq(design.T @ scaled, scaled.T @ values, cond=1e-10)[0])

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.ndimage import gaussian_filter
 
+from bidsapp.core.grid.least_squares import shortest_solution
 from bidsapp.core.grid.sampling import FWHM_PER_SIGMA
 from bidsapp.core.grid.volume import known_or_zero
 from bidsapp.errors import BadDataError
@@ -379,7 +380,7 @@ class _System:
         known = self.total > 0
         values = np.full(len(means), np.nan)
         matrix = self.transfer[np.ix_(known, known)]
-        values[known] = np.linalg.lstsq(matrix, means[known], rcond=1e-10)[0]
+        values[known] = shortest_solution(matrix, means[known])
         return values
 
 

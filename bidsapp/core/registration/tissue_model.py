@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 from scipy.linalg import expm, logm, polar
 
 from bidsapp.core.grid.alignment import LENGTH_MM, Matrix, inverse, rigid_matrix, transform
-from bidsapp.core.grid.damping import Damping
+from bidsapp.core.grid.least_squares import Damping, damped, shortest_solution
 from bidsapp.core.grid.sampling import SD_PER_MAD, Float32, Float64, trilinear
 from bidsapp.core.registration.levels import Levels, Places
 
@@ -177,9 +177,8 @@ class _Step:
     right: Float64
 
     def solve(self, damping: float) -> Float64:
-        damped = self.normal + damping * np.diag(np.diag(self.normal))
         # the shortest of all solutions: none at all where the PET holds no brain
-        return np.asarray(np.linalg.lstsq(damped, self.right, rcond=1e-12)[0], dtype=np.float64)
+        return shortest_solution(damped(self.normal, damping), self.right)
 
 
 def fit_pose(

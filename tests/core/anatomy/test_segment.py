@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from bidsapp import data
 from bidsapp.core.anatomy.priors import PriorSampler
-from bidsapp.core.anatomy.segment import Options, _Model, _solve, fit_model, segment
+from bidsapp.core.anatomy.segment import Options, _Model, fit_model, segment
 from bidsapp.core.anatomy.start import Start, subsample
 from bidsapp.core.anatomy.warp import Warp
 from bidsapp.core.grid.volume import Grid, Volume
@@ -207,21 +207,3 @@ def test_the_standard_normalisation_is_matched(shared_data, sub):
     vois = data.vois(2)
     assert distance(field, standard, vois["ctx"]) < (3.0 if sub == "sub-04" else 2.0)
     assert distance(field, standard, vois["wc"]) < 1.8
-
-
-@pytest.mark.parametrize("condition", [1e1, 1e4, 1e9])
-def test_equations_are_solved_to_double_precision(condition):
-    rng = np.random.default_rng(3)
-    turn = np.linalg.qr(rng.normal(size=(80, 80)))[0]
-    scale = np.geomspace(1, 1e4, 80)  # of the unknowns: fields of long and of short waves
-    matrix = scale[:, None] * ((turn * np.geomspace(1, condition, 80)) @ turn.T) * scale
-    matrix = (matrix + matrix.T) / 2
-    expected = rng.normal(size=80) / scale
-    found = _solve(matrix, matrix @ expected)
-    np.testing.assert_allclose(found * scale, expected * scale, atol=1e-14 * condition + 1e-9)
-    assert not _solve(matrix, np.zeros(80)).any()
-
-
-def test_equations_without_a_solution_are_refused():
-    with pytest.raises(np.linalg.LinAlgError):
-        _solve(np.diag([1.0, -1.0]), np.ones(2))
