@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from bidsapp.core.grid.alignment import inverse, transform
+from bidsapp.core.grid.sampling import interpolate, nearest
 from bidsapp.core.grid.volume import Grid, Volume, mask_box
 from bidsapp.core.regions.atlas_checks import Anatomy, mirrored, outside_brain, shifted
 from bidsapp.core.regions.regions import Regions, spread
-from bidsapp.core.regions.voi import nearest
 from bidsapp.data import (
     RESOURCES,
     TARGET,
@@ -391,7 +391,7 @@ def _carried_map(data: NDArray[np.floating], index: NDArray[np.float64]) -> Regi
     low, high = mask_box(data != 0)
     flat = index.reshape(-1, 3)
     near = np.flatnonzero(((flat > low - 1) & (flat < high + 1)).all(axis=1))
-    values = ndimage.map_coordinates(data.astype(np.float32), flat[near].T, order=1)
+    values = interpolate(data.astype(np.float32), flat[near].T, beyond="constant")
     return _fractional(index.shape, near, values)
 
 
@@ -473,11 +473,7 @@ def points_in(space: str) -> NDArray[np.float64]:
         return world
     lattice = load_volume(resource_path(_LATTICE, 8), dtype=np.float64)  # in 0.01 mm
     index = np.moveaxis(transform(inverse(lattice.affine), world), -1, 0)
-    shift = [
-        ndimage.map_coordinates(lattice.data[..., axis] / 100, index, order=1, mode="nearest")
-        for axis in range(3)
-    ]
-    return world + np.stack(shift, axis=-1)
+    return world + interpolate(lattice.data / 100, index)
 
 
 def chosen_atlases(processing: Processing) -> tuple[Atlas, ...]:

@@ -34,7 +34,7 @@ from scipy import ndimage
 from bidsapp.core.anatomy.priors import TissuePriors
 from bidsapp.core.anatomy.segment import segment
 from bidsapp.core.grid.alignment import inverse, transform
-from bidsapp.core.grid.sampling import FWHM_PER_SIGMA
+from bidsapp.core.grid.sampling import FWHM_PER_SIGMA, interpolate
 from bidsapp.core.grid.volume import Grid, Volume
 from bidsapp.data import FOLDER, RESOURCES, mni_grid, resource_path
 from bidsapp.data.build_atlases import build_atlases
@@ -176,16 +176,11 @@ def population_priors() -> TissuePriors:
     shared = nib.Nifti1Image.from_filename(SHARED_DISPLACEMENT)
     stored = np.asarray(shared.dataobj, np.float64) / 100
     index = np.stack(np.meshgrid(*map(np.arange, grid.shape), indexing="ij")) / POPULATION_STEP
-    moved = grid.world() + np.stack(
-        [ndimage.map_coordinates(stored[..., k], index, order=1, mode="nearest") for k in range(3)],
-        axis=-1,
-    )
+    moved = grid.world() + interpolate(stored, index)
     blurred = _blurred(Volume(maps, grid.affine), PRIOR_FWHM_MM)
     at = np.moveaxis(transform(inverse(grid.affine), moved), -1, 0)
-    found = [
-        ndimage.map_coordinates(blurred.data[..., k], at, order=1, mode="nearest") for k in range(3)
-    ]
-    return TissuePriors(np.clip(found, 0, 1).astype(np.float32), grid.affine)
+    maps = np.moveaxis(interpolate(blurred.data, at), -1, 0)
+    return TissuePriors(np.clip(maps, 0, 1).astype(np.float32), grid.affine)
 
 
 def first_priors(wheels: Wheels) -> TissuePriors:
@@ -240,12 +235,7 @@ def _measured_field(name: str) -> NDArray[np.float64]:
 def _at(volume: Volume, world: NDArray[np.float64]) -> Float32:
     """Trilinear values of each map of ``volume`` at ``world``; zero outside."""
     index = np.moveaxis(transform(inverse(volume.affine), world), -1, 0)
-    data = volume.data if volume.data.ndim == 4 else volume.data[..., None]
-    maps = [
-        ndimage.map_coordinates(data[..., c].astype(np.float32), index, order=1)
-        for c in range(data.shape[-1])
-    ]
-    return np.stack(maps, axis=-1) if volume.data.ndim == 4 else maps[0]
+    return interpolate(volume.data.astype(np.float32), index, beyond="constant")
 
 
 def _onto(volume: Volume, grid: Grid) -> Float32:

@@ -21,9 +21,9 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
+from bidsapp.core.grid.sampling import nearest
 from bidsapp.core.grid.volume import Volume
 from bidsapp.core.regions.regions import Regions
-from bidsapp.core.regions.voi import nearest
 from bidsapp.data import FOLDER, RESOURCES, mni_grid, read_table, resource_path
 from bidsapp.io.atomic import write_bytes, write_text
 from bidsapp.settings import TEMPLATE_SPACE

@@ -33,7 +33,7 @@ from bidsapp.core.anatomy.priors import TissuePriors
 from bidsapp.core.anatomy.segment import Segmentation, segment
 from bidsapp.core.grid.alignment import inverse, transform
 from bidsapp.core.grid.resample import sample
-from bidsapp.core.grid.sampling import FWHM_PER_SIGMA
+from bidsapp.core.grid.sampling import FWHM_PER_SIGMA, interpolate
 from bidsapp.core.grid.volume import Volume
 from bidsapp.data import mni_grid
 from bidsapp.data.build import (
@@ -147,7 +147,7 @@ def _carried(subject: Subject, priors: TissuePriors) -> tuple[Float, Float | Non
     affine = np.array(subject.label_to_t1w) @ image.affine
     index = np.moveaxis(transform(inverse(affine), standard), -1, 0)
     inside = (labels > 0) & (labels < OUTSIDE_BRAIN)
-    skull = ndimage.map_coordinates(inside.astype(np.float32), index, order=1)
+    skull = interpolate(inside.astype(np.float32), index, beyond="constant")
     return tissue * (skull > 0.05), skull
 
 

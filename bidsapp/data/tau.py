@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from bidsapp.core.grid.sampling import nearest
 from bidsapp.core.quantification.centiloid import Equation
 from bidsapp.data import mni_grid, read_table, template_mask
 from bidsapp.data.tracers import Tracer, named_tracers, tracers
@@ -121,18 +122,12 @@ def tau_masks(files: Mapping[str, str]) -> dict[str, NDArray[np.bool_]]:
     BadDataError
         A mask is empty or not in the space of the template.
     """
-    grid = mni_grid(2)
-    world, brain = grid.world().reshape(-1, 3), template_mask(2).data
+    world, brain = mni_grid(2).world(), template_mask(2).data
     masks = {}
     for region, path in files.items():
         volume = load_volume(Path(path))
-        to_index = np.linalg.inv(volume.affine)
-        index = np.rint(world @ to_index[:3, :3].T + to_index[:3, 3]).astype(np.intp)
-        inside = ((index >= 0) & (index < volume.data.shape)).all(axis=1)
-        mask = np.zeros(len(world), dtype=bool)
-        mask[inside] = volume.data[tuple(index[inside].T)] > 0.5
-        masks[region] = mask.reshape(grid.shape)
-        if masks[region].sum() == 0 or masks[region][brain].sum() < _LEAST_INSIDE * mask.sum():
+        masks[region] = mask = nearest(volume, world) > 0.5
+        if not mask.any() or mask[brain].sum() < _LEAST_INSIDE * mask.sum():
             raise BadDataError(
                 f"--tau-vois {path}: hardly lies in the brain of MNI152; give the volumes in MNI "
                 "space, as published"

@@ -26,7 +26,7 @@ from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from bidsapp.core.grid.alignment import inverse, transform
-from bidsapp.core.grid.sampling import FWHM_PER_SIGMA
+from bidsapp.core.grid.sampling import FWHM_PER_SIGMA, interpolate
 from bidsapp.core.grid.volume import Grid, Volume
 from bidsapp.errors import UsageError
 
@@ -267,17 +267,13 @@ def template_points(
     )
     found = deformation.to_template(transform(to_t1w, coarse.world()))
     index = np.indices(grid.shape, dtype=np.float32) / step
-    return np.stack(
-        [ndimage.map_coordinates(found[..., axis], index, order=1) for axis in range(3)], axis=-1
-    )
+    return interpolate(found, index, beyond="constant")
 
 
 def sample(image: Volume, points: NDArray[np.float64]) -> NDArray[np.float32]:
     """Read ``image`` linearly at world points of shape (..., 3); 0 outside."""
     index = np.moveaxis(transform(inverse(image.affine), points), -1, 0)
-    return ndimage.map_coordinates(
-        np.asarray(image.data, dtype=np.float32), index, output=np.float32, order=1
-    )
+    return interpolate(np.asarray(image.data, dtype=np.float32), index, beyond="constant")
 
 
 def voi_means(

@@ -7,6 +7,7 @@ folder still holds everything that made it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,7 +21,7 @@ from bidsapp.data import read_table
 from bidsapp.data.display import display_of
 from bidsapp.data.tracers import tracer_from_name
 from bidsapp.errors import StorageError
-from bidsapp.interfaces.carried import Image, Rigid, WarpArrays
+from bidsapp.interfaces.carried import Image, Rigid, Tables, WarpArrays
 from bidsapp.interfaces.define import interface
 from bidsapp.interfaces.store import fetch_volume
 from bidsapp.io.atomic import write_json, write_text
@@ -28,6 +29,7 @@ from bidsapp.io.hashes import file_hash
 from bidsapp.io.nifti import save_displacements, save_volume, voxel_hash
 from bidsapp.io.tsv import write_table
 from bidsapp.record import RecordPart, ScanRecord, write_record
+from bidsapp.record.codec import plain
 from bidsapp.record.stages import completed_record
 
 Entities = dict[str, str]
@@ -186,6 +188,50 @@ def SaveResult(
     )
     path = write_record(Path(output_dir), record)
     return [path.relative_to(output_dir).as_posix()]
+
+
+# Outputs with tables that a part of the record belongs to: the part, its name in their sidecars,
+# and what of it the record alone says.
+_PARTS = {
+    "kinpar": ("kinetics", "Kinetics", ("done", "reason", "tables")),
+    "pvc": ("pvc", "PartialVolume", ("done", "reason", "tables", "suvr")),
+}
+
+
+@interface("written", "record", always_run=True)
+def SaveTables(
+    output_dir: str,
+    entities: dict[str, str],
+    key: str,
+    tables: Tables,
+    record: RecordPart,
+    columns: dict[str, Any],
+    sidecar: dict[str, Any],
+) -> tuple[list[str], RecordPart]:
+    """Write the tables of kinetic models or of a correction, one per atlas.
+
+    Parameters
+    ----------
+    output_dir, entities : where they belong, see `SaveImages`
+    key : ``kinpar`` or ``pvc``
+    tables, record : as `FitKinetics` and `Correct` give them; no table when nothing was done
+    columns : what the columns hold
+    sidecar : JSON content besides columns and settings
+
+    Returns
+    -------
+    written
+        Names of the files.
+    record
+        The record with the paths of the tables.
+    """
+    part, heading, left_out = _PARTS[key]
+    result = getattr(record, part)
+    settings = {name: value for name, value in plain(result).items() if name not in left_out}
+    written, paths = written_tables(
+        output_dir, key, entities, tables, columns, sidecar | {heading: settings}
+    )
+    return written, replace(record, **{part: replace(result, tables=paths)})
 
 
 def written_tables(

@@ -1,25 +1,16 @@
-"""Nodes that correct a PET for the partial volume effect, and write what they found."""
+"""Node that corrects a PET for the partial volume effect."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
-
 from bidsapp.core.grid.volume import Volume
-from bidsapp.data import read_table
 from bidsapp.data.atlases import chosen_atlases
 from bidsapp.errors import BadDataError
 from bidsapp.interfaces.carried import Arrays, Image, Rigid, Tables, WarpArrays
 from bidsapp.interfaces.define import interface
-from bidsapp.interfaces.derivatives import written_tables
 from bidsapp.record import RecordPart
-from bidsapp.record.codec import plain
 from bidsapp.record.parts import not_corrected
 from bidsapp.settings import Processing, PvcMethod
 from bidsapp.steps.correcting import VOI_ATLAS, PlacedAnatomy, corrected, corrected_columns
-
-_SETTINGS = ("psf_mm", "psf_source", "condition", "white_matter")
-
 
 _METHODS = (PvcMethod.RBV, PvcMethod.IY, PvcMethod.MG)
 
@@ -71,41 +62,3 @@ def Correct(
     chosen = chosen_atlases(processing)
     tables = {one.name: corrected_columns(found[one.name], one) for one in chosen}
     return tables, record, *map(images.get, _METHODS)
-
-
-@interface("written", "record", always_run=True)
-def SavePvc(
-    output_dir: str,
-    entities: dict[str, str],
-    tables: Tables,
-    record: RecordPart,
-    units: str,
-    sidecar: dict[str, Any],
-) -> tuple[list[str], RecordPart]:
-    """Write corrected beside uncorrected uptake, one table per atlas.
-
-    Parameters
-    ----------
-    output_dir, entities : where it belongs, see `SaveImages`
-    tables, record : as `Correct` gives them
-    units : of the PET
-    sidecar : JSON content besides columns and settings
-
-    Returns
-    -------
-    written
-        Names of the files.
-    record
-        The record with the paths of the tables.
-    """
-    columns = {}
-    for name, entry in read_table("pvc_columns").items():
-        own = {"Units": units} if entry.get("unit") else {}
-        columns[name] = {"Description": entry["Description"]} | own
-    told = record.pvc
-    assert told is not None
-    settings = {name: one for name, one in plain(told).items() if name in _SETTINGS}
-    written, paths = written_tables(
-        output_dir, "pvc", entities, tables, columns, sidecar | {"PartialVolume": settings}
-    )
-    return written, replace(record, pvc=replace(told, tables=paths))

@@ -19,8 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import affine_transform
 
-from bidsapp.core.grid.alignment import inverse, transform
-from bidsapp.core.grid.volume import Volume, known_or_zero, mask_slices
+from bidsapp.core.grid.alignment import inverse
+from bidsapp.core.grid.sampling import nearest_voxels
+from bidsapp.core.grid.volume import Grid, Volume, known_or_zero, mask_slices
 
 LEVELS = 255
 
@@ -118,10 +119,11 @@ class ViewerFrame:
             tuple(slice(a, b, n) for a, b, n in zip(self.first, self.last, strides, strict=True))
         ]
 
-    def shape(self, step_mm: float) -> tuple[int, ...]:
+    def shape(self, step_mm: float) -> tuple[int, int, int]:
         """Voxels of the part along each axis, at such steps."""
         ends = zip(self.first, self.last, self.strides(step_mm), strict=True)
-        return tuple(len(range(*one)) for one in ends)
+        x, y, z = (len(range(*along)) for along in ends)
+        return x, y, z
 
     def indices_to_world(self, step_mm: float) -> NDArray[np.float64]:
         """4 x 4: voxel indices of the part at such steps -> world, RAS mm."""
@@ -182,10 +184,8 @@ def scattered_label_block(
     least = 0.5 * abs(np.linalg.det(to_world)) / (1000 * point_ml)
     bits = np.zeros(int(np.prod(shape)), np.uint8)
     for place, points in enumerate(regions):
-        index = np.rint(transform(inverse(to_world), points)).astype(int)
-        inside = ((index >= 0) & (index < shape)).all(axis=1)
-        flat = np.ravel_multi_index(tuple(index[inside].T), shape)
-        bits[np.bincount(flat, minlength=bits.size) >= least] |= 1 << place
+        nearest = nearest_voxels(Grid(shape, to_world), points)
+        bits[np.bincount(nearest[nearest >= 0], minlength=bits.size) >= least] |= 1 << place
     return _delta(bits.reshape(shape), frame, frame.strides(step_mm), 1.0)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from bidsapp.core.grid.resample import sample
+from bidsapp.core.grid.sampling import nearest
 from bidsapp.core.grid.volume import Grid, Volume, known_or_zero
-from bidsapp.core.regions.voi import nearest
 from bidsapp.errors import BadDataError
 from bidsapp.record.transforms import Transforms
 

@@ -19,7 +19,7 @@ from bidsapp.core.regions.compartments import Tissues, compartments
 from bidsapp.core.regions.corrected import Corrected, correct
 from bidsapp.core.regions.pvc import Fwhm, in_voxels
 from bidsapp.core.regions.regions import Regions
-from bidsapp.data import VOI_NAMES
+from bidsapp.data import VOI_NAMES, read_table
 from bidsapp.data.atlases import Atlas, atlas, chosen_atlases
 from bidsapp.io.tsv import finite_number
 from bidsapp.record import RecordPart
@@ -152,3 +152,11 @@ def corrected_columns(found: Corrected, one: Atlas) -> dict[str, Any]:
         key: [finite_number(value) for value in column] for key, column in found.columns.items()
     }
     return {"index": index, "name": list(one.names)} | numbers
+
+
+def pvc_columns(units: str) -> dict[str, dict[str, str]]:
+    """Columns of such a table with their descriptions, for a PET in ``units``."""
+    return {
+        name: {"Description": row["Description"]} | ({"Units": units} if row.get("unit") else {})
+        for name, row in read_table("pvc_columns").items()
+    }

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from bidsapp.core.anatomy.warp import Warp
 from bidsapp.core.grid.alignment import Matrix, inverse, transform
 from bidsapp.core.grid.resample import resample
+from bidsapp.core.grid.sampling import nearest_voxels
 from bidsapp.core.grid.volume import Grid, Volume, known_or_zero, mask_slices
 from bidsapp.core.pet_only.pet_model import Patterns
 from bidsapp.core.pet_only.pet_normalisation import template_misfit
@@ -26,7 +27,7 @@ from bidsapp.core.regions.regional import (
     uptake,
 )
 from bidsapp.core.regions.regions import Regions
-from bidsapp.core.regions.voi import nearest_voxels, template_voxels
+from bidsapp.core.regions.voi import template_voxels
 from bidsapp.data import TARGET, mni_grid, read_table, vois
 from bidsapp.data.amyloid_template import amyloid_template
 from bidsapp.data.atlases import chosen_atlases

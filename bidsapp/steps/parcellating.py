@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bidsapp.core.grid.alignment import transform
+from bidsapp.core.grid.sampling import nearest
 from bidsapp.core.grid.volume import Volume, mask_centre, mask_slices
 from bidsapp.core.quality import Flag
 from bidsapp.core.regions.atlas_checks import (
@@ -17,7 +18,6 @@ from bidsapp.core.regions.atlas_checks import (
     explained,
     of_another_head,
 )
-from bidsapp.core.regions.voi import nearest
 from bidsapp.data.atlases import Atlas, atlas, sides_of
 from bidsapp.data.reference_regions import chosen_references
 from bidsapp.errors import BadDataError, CentipetError

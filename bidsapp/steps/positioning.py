@@ -13,6 +13,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from bidsapp.core.grid.sampling import nearest
 from bidsapp.core.grid.volume import Volume
 from bidsapp.core.pet_only.pet_normalisation import PetNormalisation, normalise_pet
 from bidsapp.core.quality import (
@@ -24,7 +25,6 @@ from bidsapp.core.quality import (
     pet_only_refusal,
     strain_findings,
 )
-from bidsapp.core.regions.voi import nearest
 from bidsapp.core.registration.head import Head
 from bidsapp.core.registration.rigid import RigidFit, register
 from bidsapp.data import priors, read_table

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
-from scipy import ndimage
 
 from bidsapp.core.frames.stills import Still, sample_stills
 from bidsapp.core.grid.alignment import Matrix, inverse, transform
+from bidsapp.core.grid.sampling import interpolate
 from bidsapp.core.grid.volume import Volume
 from bidsapp.core.quality import (
     Flag,
@@ -132,12 +132,9 @@ def fine_image(stills: Sequence[Still], field: Volume, t1w_to_pet: Matrix) -> Vo
     inside = np.any(list(vois(1).values()), axis=0)
     world = transform(grid.affine, np.argwhere(inside).astype(np.float64))
     index = transform(inverse(field.affine), world).T
-    points = [
-        ndimage.map_coordinates(axis.astype(np.float64), index, order=1, mode="nearest")
-        for axis in np.moveaxis(field.data, -1, 0)
-    ]
+    points = interpolate(field.data.astype(np.float64), index)
     image = np.full(grid.shape, np.nan, np.float32)
-    image[inside] = sample_stills(stills, transform(t1w_to_pet, np.stack(points, axis=-1)))
+    image[inside] = sample_stills(stills, transform(t1w_to_pet, points))
     return Volume(image, grid.affine)
 
 

@@ -6,9 +6,9 @@ from nipype.pipeline.engine import Workflow
 
 from bidsapp.bids.plan import ScanPlan
 from bidsapp.core.kinetics.dynamic import dynamic_refusal
-from bidsapp.data.kinetics import dynamic_rule, map_keys
-from bidsapp.interfaces.derivatives import SaveImages
-from bidsapp.interfaces.kinetics import FitKinetics, SaveKinetics
+from bidsapp.data.kinetics import dynamic_rule, kinpar_columns, map_keys
+from bidsapp.interfaces.derivatives import SaveImages, SaveTables
+from bidsapp.interfaces.kinetics import FitKinetics
 from bidsapp.record.parts import not_fitted
 from bidsapp.workflows.sidecars import Sidecars
 from bidsapp.workflows.wiring import bounded, gathered, same, step
@@ -49,7 +49,8 @@ def init_kinetics_wf(
     keys, content = map_keys(processing), sidecars.kinetics(scan)
     place = {"output_dir": output_dir, "entities": scan.entities}
     fit = step(FitKinetics(), "fit", _FIT_GB)
-    tables = step(SaveKinetics(**place, sidecar=content["kinpar"]), "tables", _SAVE_GB)
+    saved = SaveTables(**place, key="kinpar", columns=kinpar_columns(), sidecar=content["kinpar"])
+    tables = step(saved, "tables", _SAVE_GB)
     save = SaveImages(keys, **place, sidecars={key: content[key] for key in keys})
     images = step(save, "images", _SAVE_GB)
     workflow.connect(

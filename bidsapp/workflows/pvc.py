@@ -5,9 +5,10 @@ from __future__ import annotations
 from nipype.pipeline.engine import Workflow
 
 from bidsapp.bids.plan import ScanPlan
-from bidsapp.interfaces.derivatives import SaveImages
-from bidsapp.interfaces.pvc import Correct, SavePvc
+from bidsapp.interfaces.derivatives import SaveImages, SaveTables
+from bidsapp.interfaces.pvc import Correct
 from bidsapp.settings import PvcMethod
+from bidsapp.steps.correcting import pvc_columns
 from bidsapp.workflows.sidecars import PVC_IMAGES, Sidecars
 from bidsapp.workflows.wiring import bounded, gathered, same, step
 
@@ -48,8 +49,9 @@ def init_pvc_wf(
     place = {"output_dir": output_dir, "entities": scan.entities}
     content = sidecars.pvc(scan)
     corrected = step(Correct(), "correct", _CORRECT_GB)
-    save = SavePvc(**place, units=scan.metadata.units, sidecar=content["pvc"])
-    tables = step(save, "tables", _SAVE_GB)
+    columns = pvc_columns(scan.metadata.units)
+    saved = SaveTables(**place, key="pvc", columns=columns, sidecar=content["pvc"])
+    tables = step(saved, "tables", _SAVE_GB)
     save = SaveImages(keys, **place, sidecars={key: content[key] for key in keys})
     images = step(save, "images", _SAVE_GB)
     workflow.connect(

@@ -20,9 +20,9 @@ import nibabel as nib
 import numpy as np
 from scipy import ndimage
 
+from bidsapp.core.grid.sampling import nearest
 from bidsapp.core.grid.volume import Volume
 from bidsapp.core.regions.atlas_checks import GROWN_MM, Anatomy, best_fit
-from bidsapp.core.regions.voi import nearest
 from bidsapp.data import mni_grid, priors, template_mask
 
 NOT_ATLASES = ("emplate", "native", "tests/", "MNI152_T1", "t1_tal")

@@ -9,9 +9,8 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from bidsapp.core.grid.alignment import inverse, transform
-from bidsapp.core.grid.sampling import blur, trilinear
+from bidsapp.core.grid.sampling import blur, nearest, trilinear
 from bidsapp.core.grid.volume import Grid, Volume
-from bidsapp.core.regions.voi import nearest
 from bidsapp.core.registration.head import Average, Head
 
 T1W_GRID = Grid(

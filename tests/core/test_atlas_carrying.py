@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
+from bidsapp.core.grid.sampling import nearest
 from bidsapp.core.grid.volume import Grid, Volume
 from bidsapp.core.regions.regional import Norm, RegionalScale, Uptake, measure_regions, uptake
 from bidsapp.core.regions.regions import Regions, eroded, region_statistics
-from bidsapp.core.regions.voi import nearest, template_voxels
+from bidsapp.core.regions.voi import template_voxels
 
 TEMPLATE = Grid(
     (10, 12, 9), np.array([[-2.0, 0, 0, 9], [0, 2, 0, -11], [0, 0, 2, -8], [0, 0, 0, 1]])

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given as over
 from hypothesis import strategies as st
 
+from bidsapp.core.grid.sampling import nearest
 from bidsapp.core.grid.volume import Volume
 from bidsapp.core.regions.regions import region_means
-from bidsapp.core.regions.voi import nearest
 from bidsapp.data import RESOURCES, mni_grid, priors, provenance, read_table, template, vois
 from bidsapp.data.atlases import atlas, atlas_names, nearest_regions, points_in, uptake_regions
 from bidsapp.data.label_table import parse_label_table

@@ -14,7 +14,8 @@ from bidsapp.core.grid.volume import Volume
 from bidsapp.data import mni_grid, vois
 from bidsapp.data.atlases import chosen_atlases
 from bidsapp.data.kinetics import kinpar_columns, map_keys
-from bidsapp.interfaces.kinetics import FitKinetics, SaveKinetics
+from bidsapp.interfaces.derivatives import SaveTables
+from bidsapp.interfaces.kinetics import FitKinetics
 from bidsapp.interfaces.store import fetch_volume, keep, keep_volume
 from bidsapp.settings import AtlasChoice, KineticModel, Processing
 
@@ -76,7 +77,8 @@ def test_record_tells_the_cortex_by_every_model(fitted):
 
 
 def test_table_has_a_row_per_model_and_region(fitted, tmp_path):
-    save = SaveKinetics(
+    save = SaveTables(
+        key="kinpar", columns=kinpar_columns(),
         tables=fitted.tables, record=fitted.record, sidecar={"Sources": []},
         output_dir=str(tmp_path), entities={"sub": "01", "trc": "FMM"},
     )  # fmt: skip

@@ -12,10 +12,11 @@ from bidsapp.core.anatomy.warp import Warp
 from bidsapp.core.grid.volume import Grid, Volume
 from bidsapp.core.regions.pvc import blur
 from bidsapp.data import mni_grid, vois
-from bidsapp.interfaces.pvc import Correct, SavePvc
+from bidsapp.interfaces.derivatives import SaveTables
+from bidsapp.interfaces.pvc import Correct
 from bidsapp.interfaces.store import fetch_volume, keep, keep_volume
 from bidsapp.settings import AtlasChoice, Processing, PvcMethod
-from bidsapp.steps.correcting import fractions
+from bidsapp.steps.correcting import fractions, pvc_columns
 
 GREY, WHITE, CEREBELLUM, STEM = 9000.0, 5000.0, 4000.0, 7000.0
 PSF_MM = (6.0, 6.0, 6.0)
@@ -62,8 +63,9 @@ def corrected(tmp_path_factory):
 
 
 def test_known_activity_is_found(corrected, tmp_path):
-    save = SavePvc(
-        tables=corrected.tables, record=corrected.record, units="Bq/mL", sidecar={"Sources": []},
+    save = SaveTables(
+        key="pvc", columns=pvc_columns("Bq/mL"),
+        tables=corrected.tables, record=corrected.record, sidecar={"Sources": []},
         output_dir=str(tmp_path), entities={"sub": "01", "trc": "FMM"},
     )  # fmt: skip
     found = save.run().outputs

@@ -7,11 +7,11 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from bidsapp.core.grid.alignment import inverse, transform
 from bidsapp.core.grid.basis import Positions, Separable, dct_functions
 from bidsapp.core.grid.resample import itk_displacements
+from bidsapp.core.grid.sampling import interpolate
 from bidsapp.core.grid.volume import Grid, Volume
 
 Float = NDArray[np.float64]
@@ -262,8 +262,8 @@ class Warp:
         table, step = self._lattice
         index = transform(inverse(self.t1w_affine), world.reshape(-1, 3))
         at = ((index - self.origin) / step).T
-        out = [ndimage.map_coordinates(part, at, order=1, mode="nearest") for part in table]
-        return np.stack(out, axis=-1).reshape(world.shape).astype(np.float64)
+        out = interpolate(np.moveaxis(table, 0, -1), at)
+        return out.reshape(world.shape).astype(np.float64)
 
 
 def _inverted(table: Float32, goal: Float, to_world: Float) -> Float:
@@ -273,7 +273,7 @@ def _inverted(table: Float32, goal: Float, to_world: Float) -> Float:
         here = point[:, moving]
         there = goal[:, moving]
         for axis, part in enumerate(table):
-            there[axis] -= ndimage.map_coordinates(part, here, np.float32, 1, "nearest")
+            there[axis] -= interpolate(part, here)
         point[:, moving] = there
         moved = np.abs(to_world[:3, :3] @ (there - here)).max(axis=0)
         moving = moving[moved >= _STILL_MM]

@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_closing, distance_transform_edt, gaussian_filter
 
-from bidsapp.core.grid.alignment import inverse, transform
-from bidsapp.core.grid.sampling import FWHM_PER_SIGMA, SD_PER_MAD, block_mean
+from bidsapp.core.grid.sampling import FWHM_PER_SIGMA, SD_PER_MAD, block_mean, nearest_voxels
 from bidsapp.core.grid.volume import Grid, Volume, known_or_zero
 
 Mask = NDArray[np.bool_]
@@ -283,10 +282,9 @@ def voxels_at(points: NDArray[np.float64], grid: Grid) -> Mask:
     -------
     ndarray of bool, shape of the grid
     """
-    index = np.rint(transform(inverse(grid.affine), points)).astype(np.intp)
-    inside = ((index >= 0) & (index < grid.shape)).all(axis=1)
+    nearest = nearest_voxels(grid, points)
     mask = np.zeros(grid.shape, bool)
-    mask[tuple(index[inside].T)] = True
+    mask.reshape(-1)[nearest[nearest >= 0]] = True
     closed: Mask = binary_closing(mask)
     return closed | mask
 

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
+from bidsapp.core.grid.sampling import interpolate
 from bidsapp.core.grid.volume import Grid, Volume, mask_box
 
 Box = tuple[NDArray[np.intp], NDArray[np.intp]]  # first and last index along each axis
@@ -209,5 +209,5 @@ def _interpolate(
     values = np.full(index.shape[1:], np.nan, np.float32)
     if inside.any():
         points = np.clip(index[:, inside], first.reshape(3, 1), last.reshape(3, 1))
-        values[inside] = ndimage.map_coordinates(data, points, np.float32, order=1, mode="nearest")
+        values[inside] = interpolate(data, points, dtype=np.float32)
     return values

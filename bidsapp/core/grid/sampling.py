@@ -1,15 +1,16 @@
-"""Reading volumes at points: interpolation with its gradient, scattered points, coarser grids."""
+"""Reading volumes at points: interpolated, nearest; scattered points, coarser grids."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
+from numpy.typing import DTypeLike, NDArray
+from scipy.ndimage import gaussian_filter, map_coordinates
 
-from bidsapp.core.grid.alignment import Matrix, transform
-from bidsapp.core.grid.volume import Volume
+from bidsapp.core.grid.alignment import Matrix, inverse, transform
+from bidsapp.core.grid.volume import Grid, Volume
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -110,6 +111,77 @@ def trilinear(
     z0, z1 = z00 + y * (z01 - z00), z10 + y * (z11 - z10)
     slopes = np.stack([v1 - v0, y0 + x * (y1 - y0), z0 + x * (z1 - z0)])
     return values, slopes, np.asarray(inside)
+
+
+def interpolate(
+    data: NDArray[Any],
+    index: NDArray[np.floating],
+    *,
+    beyond: str = "nearest",
+    dtype: DTypeLike | None = None,
+) -> NDArray[Any]:
+    """Interpolate an image, or every component of a field, linearly at fractional voxels.
+
+    `trilinear` is for fits: quick with many components, and it knows the gradient.
+
+    Parameters
+    ----------
+    data : ndarray, shape (X, Y, Z) or (X, Y, Z, C)
+    index : ndarray, shape (3, ...)
+        Voxel coordinates.
+    beyond : ``nearest`` or ``constant``
+        Beyond the outermost voxel centres the value of the nearest face, or zero.
+    dtype : of the result; None takes that of ``data``
+
+    Returns
+    -------
+    ndarray, shape (...) or (..., C)
+    """
+    if data.ndim == 3:
+        return np.asarray(map_coordinates(data, index, dtype, order=1, mode=beyond))
+    components = np.moveaxis(data, -1, 0)
+    parts = [interpolate(part, index, beyond=beyond, dtype=dtype) for part in components]
+    return np.stack(parts, axis=-1)
+
+
+def nearest(image: Volume, points: NDArray[np.floating]) -> NDArray[Any]:
+    """Values of the voxels nearest to world points; 0 outside the image.
+
+    Parameters
+    ----------
+    image : Volume, shape (X, Y, Z); labels, say
+    points : ndarray, shape (..., 3), RAS mm in the world of ``image``
+
+    Returns
+    -------
+    ndarray, shape (...), of the type of the image
+    """
+    voxels = nearest_voxels(image.grid, points)
+    inside = voxels >= 0
+    values = np.zeros(voxels.size, image.data.dtype)
+    values[inside] = image.data.reshape(-1)[voxels[inside]]
+    return values.reshape(points.shape[:-1])
+
+
+def nearest_voxels(grid: Grid, points: NDArray[np.floating]) -> NDArray[np.intp]:
+    """Voxels of a grid nearest to world points.
+
+    Parameters
+    ----------
+    grid : Grid
+    points : ndarray, shape (..., 3), RAS mm in its world
+
+    Returns
+    -------
+    ndarray, shape (number of points,)
+        Flat index (C order); -1 outside the grid.
+    """
+    flat = np.asarray(points, np.float64).reshape(-1, 3)
+    index = np.rint(transform(inverse(grid.affine), flat))
+    inside = ((index >= 0) & (index < grid.shape)).all(axis=1)
+    flat_index = np.full(len(flat), -1, np.intp)
+    flat_index[inside] = np.ravel_multi_index(tuple(index[inside].astype(np.intp).T), grid.shape)
+    return flat_index
 
 
 def scattered_points(mask: NDArray[np.bool_], affine: Matrix, spacing_mm: float) -> Float64:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bidsapp.core.grid.alignment import Matrix, inverse, transform
-from bidsapp.core.grid.sampling import Float32, Float64, best_blur, trilinear
+from bidsapp.core.grid.sampling import Float32, Float64, best_blur, nearest_voxels, trilinear
 from bidsapp.core.grid.volume import Volume
 from bidsapp.core.pet_only.pet_template import CLASSES, PetTemplate
 from bidsapp.core.registration.levels import Levels, Places
@@ -156,10 +156,9 @@ class PetSamples:
         options : Options
         """
         world = pet.grid.world().reshape(-1, 3)
-        index = np.rint(transform(inverse(template.affine) @ affine, world)).astype(np.intp)
-        on_grid = ((index >= 0) & (index < template.outside_mm.shape)).all(axis=1)
-        where = np.flatnonzero(on_grid)
-        where = where[template.outside_mm[tuple(index[where].T)] <= options.reach_mm]
+        nearest = nearest_voxels(template.grid, transform(affine, world))
+        where = np.flatnonzero(nearest >= 0)
+        where = where[template.outside_mm.reshape(-1)[nearest[where]] <= options.reach_mm]
         if where.size < 2 * len(CLASSES):
             raise BadDataError("contains no brain onto which the template could be placed")
         world, values = world[where], pet.data.ravel()[where].astype(np.float64)

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from bidsapp.core.anatomy.priors import TissuePriors
-from bidsapp.core.grid.alignment import Matrix, inverse, transform
-from bidsapp.core.grid.sampling import FWHM_PER_SIGMA, Float32, Float64
-from bidsapp.core.grid.volume import Grid, mask_centre
+from bidsapp.core.grid.alignment import Matrix, transform
+from bidsapp.core.grid.sampling import FWHM_PER_SIGMA, Float32, Float64, nearest
+from bidsapp.core.grid.volume import Grid, Volume, mask_centre
 from bidsapp.core.regions.regions import spread
 
 Mask = NDArray[np.bool_]
@@ -77,11 +77,7 @@ class PetTemplate:
         -------
         ndarray of bool, shape (N,)
         """
-        index = np.rint(transform(inverse(self.affine), points)).astype(np.intp)
-        on_grid = ((index >= 0) & (index < self.outside_mm.shape)).all(axis=1)
-        index[~on_grid] = 0
-        brain: Mask = on_grid & (self.outside_mm[tuple(index.T)] == 0)
-        return brain
+        return nearest(Volume(self.outside_mm == 0, self.affine), points)
 
     def blurred(self, fwhm_mm: float) -> Float32:
         """Patterns as a camera with a Gaussian point spread of ``fwhm_mm`` would see them.

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bidsapp.core.grid.alignment import inverse, transform
-from bidsapp.core.grid.volume import Grid, Volume, mask_slices
+from bidsapp.core.grid.alignment import transform
+from bidsapp.core.grid.sampling import nearest_voxels
+from bidsapp.core.grid.volume import Grid, mask_slices
 
 _CHUNK = 1 << 16  # points at a time: the work arrays stay in the processor's cache
 _SLAB = 8  # slices of the first axis that are worked on at a time
@@ -97,46 +97,6 @@ def measure(
     return table
 
 
-def nearest(image: Volume, points: NDArray[np.floating]) -> NDArray[Any]:
-    """Values of the voxels nearest to world points; 0 outside the image.
-
-    Parameters
-    ----------
-    image : Volume, shape (X, Y, Z); labels, say
-    points : ndarray, shape (..., 3), RAS mm in the world of ``image``
-
-    Returns
-    -------
-    ndarray, shape (...), of the type of the image
-    """
-    voxels = nearest_voxels(image.grid, points)
-    inside = voxels >= 0
-    values = np.zeros(voxels.size, image.data.dtype)
-    values[inside] = image.data.reshape(-1)[voxels[inside]]
-    return values.reshape(points.shape[:-1])
-
-
-def nearest_voxels(grid: Grid, points: NDArray[np.floating]) -> NDArray[np.intp]:
-    """Voxels of a grid nearest to world points.
-
-    Parameters
-    ----------
-    grid : Grid
-    points : ndarray, shape (..., 3), RAS mm in its world
-
-    Returns
-    -------
-    ndarray, shape (number of points,)
-        Flat index (C order); -1 outside the grid.
-    """
-    flat = np.asarray(points, np.float64).reshape(-1, 3)
-    index = np.rint(transform(inverse(grid.affine), flat))
-    inside = ((index >= 0) & (index < grid.shape)).all(axis=1)
-    flat_index = np.full(len(flat), -1, np.intp)
-    flat_index[inside] = np.ravel_multi_index(tuple(index[inside].astype(np.intp).T), grid.shape)
-    return flat_index
-
-
 def template_voxels(
     grid: Grid,
     template: Grid,
@@ -188,16 +148,14 @@ def in_native_space(
         Each brain voxel has what the nearest template voxel has.
     """
     native = {name: np.zeros(mask.shape, bool) for name in vois}
-    to_index, size = inverse(grid.affine), np.reshape(grid.shape, (3, 1))
     slabs, *box = mask_slices(mask)
     for first in range(slabs.start, slabs.stop, _SLAB):
         here = (slice(first, min(first + _SLAB, slabs.stop)), *box)
         brain = mask[here].copy()
         points = to_template(*(np.arange(along.start, along.stop) for along in here))[:, brain]
-        index = np.rint(to_index[:3, :3] @ points + to_index[:3, 3:]).astype(np.intp)
-        inside = ((index >= 0) & (index < size)).all(axis=0)
-        brain[brain] = inside
-        place = np.ravel_multi_index(tuple(index[:, inside]), grid.shape)
+        nearest = nearest_voxels(grid, points.T)
+        brain[brain] = inside = nearest >= 0
+        place = nearest[inside]
         for name, voi in vois.items():
             native[name][here][brain] = voi.reshape(-1)[place]
     return native

@@ -33,6 +33,7 @@ from bidsapp.core.grid.sampling import (
     block_affine,
     block_mean,
     blur,
+    nearest_voxels,
     scattered_points,
     thinned,
 )
@@ -441,12 +442,9 @@ def _voxels_near_brain(head: Head, pet: Volume, matrix: Matrix) -> tuple[Float64
     box = _around(head.outside_mm <= MODEL_REACH_MM, inverse(pet.affine) @ matrix @ head.t1w.affine)
     pet = cropped(pet, box[0], np.minimum(box[1], pet.data.shape))
     world = pet.grid.world().reshape(-1, 3)
-    index = transform(inverse(matrix), world)
-    index = np.rint(transform(inverse(head.t1w.affine), index)).astype(np.intp)
-    size = np.array(head.outside_mm.shape)
-    on_grid = ((index >= 0) & (index < size)).all(axis=1)
-    near = np.flatnonzero(on_grid)
-    near = near[head.outside_mm[tuple(index[near].T)] <= MODEL_REACH_MM]
+    nearest = nearest_voxels(head.t1w.grid, transform(inverse(matrix), world))
+    near = np.flatnonzero(nearest >= 0)
+    near = near[head.outside_mm.reshape(-1)[nearest[near]] <= MODEL_REACH_MM]
     near = thinned(near, MODEL_VOXELS)
     return world[near], pet.data.ravel()[near].astype(np.float64)
 
