@@ -58,7 +58,6 @@ def normalise(
     t1w: Volume,
     template: Template,
     limits: Limits,
-    options: Options = USUAL,
     given: Matrix | None = None,
 ) -> Normalised:
     """Segment a T1w, check the result, and try another way when it fails.
@@ -69,7 +68,6 @@ def normalise(
     template : Template
     limits : mapping
         Of the numbers of quality (see `bidsapp.core.quality.normalisation_findings`).
-    options : Options
     given : ndarray, shape (4, 4), optional
         Where a person says that the head lies, T1w world -> template world, mm: the only start.
 
@@ -83,16 +81,16 @@ def normalise(
         The image holds no head, whatever way it is turned.
     """
     with threadpool_limits(limits=1):  # the same bits whatever the number of threads
-        return _first_that_passes(t1w, template, limits, options, given)
+        return _first_that_passes(t1w, template, limits, given)
 
 
 def _first_that_passes(
-    t1w: Volume, template: Template, limits: Limits, options: Options, given: Matrix | None
+    t1w: Volume, template: Template, limits: Limits, given: Matrix | None
 ) -> Normalised:
     best: Normalised | None = None
     reason = BadDataError("contains no head")
     failed = ""  # what the usual way failed by
-    for way, start, choice in _ways(t1w, template, options, given):
+    for way, start, choice in _ways(t1w, template, given):
         try:
             found = _attempt(t1w, template, limits, choice, start)
         except BadDataError as error:
@@ -113,29 +111,29 @@ def _first_that_passes(
 
 
 def _ways(
-    t1w: Volume, template: Template, options: Options, given: Matrix | None
+    t1w: Volume, template: Template, given: Matrix | None
 ) -> Iterator[tuple[str, Start, Options]]:
     """Ways to normalise a T1w, the usual one first: what it is, start, options."""
     sampler = template.priors.sampler
     best: Start | None = None
     if given is not None:
         best = find_head(t1w, template.priors, sampler, given=given)
-        yield USUAL_WAY, best, options
+        yield USUAL_WAY, best, USUAL
     else:
         with suppress(BadDataError):  # the turned ones tell what is wrong, if they do not help
             best = find_head(t1w, template.priors, sampler)
         if best is not None and best.convincing:
-            yield USUAL_WAY, best, options
+            yield USUAL_WAY, best, USUAL
         turned = find_head(t1w, template.priors, sampler, EVERY_WAY)
         if best is None or turned.tissue_information > best.tissue_information:
             best = turned
-            yield "another start", turned, options
+            yield "another start", turned, USUAL
         elif not best.convincing:
-            yield USUAL_WAY, best, options
+            yield USUAL_WAY, best, USUAL
     if not best.convincing:
         return  # no other warp makes a head of it
-    yield "a stiffer warp", best, replace(options, warp_penalty=STIFFER * options.warp_penalty)
-    yield "an affine alone", best, replace(options, warp_steps=0)
+    yield "a stiffer warp", best, Options(warp_penalty=STIFFER * USUAL.warp_penalty)
+    yield "an affine alone", best, Options(warp_steps=0)
 
 
 def _attempt(

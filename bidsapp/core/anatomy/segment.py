@@ -52,40 +52,33 @@ QUIET_ROUNDS = 2  # one after the other that hardly move: a single one may come 
 COARSER, COARSEST_MM = 2.0, 8.0  # distance of the voxels of the first, coarse fit
 SMOOTHER = 1.4  # times the usual cut-off: of that fit only what is affine is used
 
+_MARGIN_MM = 20.0  # how far the box of the cosines reaches beyond the voxels that may be brain
+_BIAS_FWHM_MM, _BIAS_PENALTY = 60.0, 1e-4  # smoothness and strength of the prior on the log bias
+_BIAS_STEPS = 10  # at most so many alternations of mixture and bias within a round
+_STILL_MM = 0.1  # mean displacement of the voxels; a round that moves them less is quiet
 _MOST_DAMPING = 0.1  # to begin a round with: steps under more are short without being at the end
 
 
 @dataclass(frozen=True)
 class Options:
-    """Constants of the model; the defaults are close to those of the standard pipeline.
+    """What a further try or a benchmark may change; defaults near those of the standard pipeline.
 
     Attributes
     ----------
     spacing_mm : distance of the voxels that are used
-    margin_mm : how far the box of the cosines reaches beyond the voxels that may be brain
     warp_cutoff_mm : one basis function per axis and so many mm of field of view
     warp_penalty : factor of the bending energy
-    bias_fwhm_mm, bias_penalty : smoothness and strength of the prior on the log bias
-    independence_mm3 : volume of tissue that counts as one independent observation
     rounds : at most so many alternations of intensities and warp
-    bias_steps : at most so many alternations of mixture and bias within a round
     warp_steps : at most so many steps of the warp within a round
     gain : of the log posterior per voxel; less is not worth another step
-    still_mm : mean displacement of the voxels; a round that moves them less is quiet
     """
 
     spacing_mm: float = 3.0
-    margin_mm: float = 20.0
     warp_cutoff_mm: float = 25.0
     warp_penalty: float = 1.0
-    bias_fwhm_mm: float = 60.0
-    bias_penalty: float = 1e-4
-    independence_mm3: float = INDEPENDENCE_MM3
     rounds: int = 40
-    bias_steps: int = 10
     warp_steps: int = 20
     gain: float = 1e-4
-    still_mm: float = 0.1
 
 
 @dataclass(frozen=True)
@@ -267,7 +260,7 @@ def fit_model(t1w: Volume, sampler: PriorSampler, start: Start, options: Options
         model.stiffness = 10.0 if rounds == 1 else 1.0
         model.fit_intensities()
         moved_mm = model.fit_warp()
-        quiet = quiet + 1 if moved_mm < options.still_mm else 0
+        quiet = quiet + 1 if moved_mm < _STILL_MM else 0
         if quiet == QUIET_ROUNDS:
             break
     return Fit(
@@ -303,11 +296,11 @@ class _Model:
         )
         voxel = t1w.grid.voxel_size
         # the cosines live on a box around the brain, so that the field of view does not matter
-        margin = np.round(options.margin_mm / voxel)
+        margin = np.round(_MARGIN_MM / voxel)
         origin = samples.index.min(axis=0) - margin
         length = samples.index.max(axis=0) + 1 + margin - origin
         extent = length * voxel
-        self.fudge = max(1.0, options.independence_mm3 / samples.volume_mm3)
+        self.fudge = max(1.0, INDEPENDENCE_MM3 / samples.volume_mm3)
 
         orders = np.maximum(1, np.round(extent / options.warp_cutoff_mm)).astype(int)
         self.warp = Warp(np.zeros((3, *orders)), origin, length, t1w.affine, affine)
@@ -321,14 +314,12 @@ class _Model:
         bending = (kx + ky + kz) ** 2 * t1w.grid.voxel_volume
         self.bending = options.warp_penalty * self.fudge * bending
 
-        orders = np.ceil(2 * extent / options.bias_fwhm_mm).astype(int)
+        orders = np.ceil(2 * extent / _BIAS_FWHM_MM).astype(int)
         self.bias = np.zeros(tuple(orders))
         self.bias_basis = replace(self.warp, coefficients=np.zeros((3, *orders))).basis(*axes)
         kx, ky, kz = squared_frequencies(self.bias_basis.orders, extent)
-        sigma = options.bias_fwhm_mm / FWHM_PER_SIGMA
-        self.bias_precision = (
-            options.bias_penalty * self.fudge * np.exp(0.5 * sigma**2 * (kx + ky + kz))
-        )
+        sigma = _BIAS_FWHM_MM / FWHM_PER_SIGMA
+        self.bias_precision = _BIAS_PENALTY * self.fudge * np.exp(0.5 * sigma**2 * (kx + ky + kz))
 
         self.stiffness = 1.0
         self.damping = Damping(raised_to=1e-2, off_below=1e-3)
@@ -370,7 +361,7 @@ class _Model:
     # ---- intensities: mixture and bias
     def fit_intensities(self) -> None:
         before = np.inf
-        for number in range(self.options.bias_steps):
+        for number in range(_BIAS_STEPS):
             self.mixture, self.known = self._fitted(self.mixture, self.evidence())
             if number == 0:
                 self._reseed()

@@ -19,38 +19,14 @@ from bidsapp.core.registration.levels import Levels, Places
 from bidsapp.core.registration.tissue_model import cauchy_weights
 from bidsapp.errors import BadDataError
 
+REACH_MM = 8.0  # how far from the brain of the template voxels are used
+DRIFT_ORDER = 2  # of the polynomials by which a level varies through the head
+# Volume that counts as one independent observation: what a template cannot have (gyri, sulci) is
+# seen alike over some 11 mm.
+INDEPENDENCE_MM3 = 1500.0
 FWHM_TRIED_MM = (4.0, 6.0, 8.0, 10.0, 12.0)  # on top of the priors' own blur
 FWHM_RANGE_MM = (3.0, 14.0)
 LEAST_CONTRAST = 0.05  # SD over mean of the uptake in and around a brain; 0.3 is usual
-
-
-@dataclass(frozen=True)
-class PetOptions:
-    """Constants of the model.
-
-    Attributes
-    ----------
-    reach_mm : how far from the brain of the template voxels are used
-    drift_order : order of the polynomials by which a level varies through the head
-    margin_mm : how far the box of the cosines reaches beyond these voxels
-    warp_cutoff_mm : one basis function per axis and so many mm of that box
-    warp_penalty : factor of the bending energy
-    independence_mm3 : volume that counts as one independent observation: what a template cannot
-        have (gyri, sulci) is seen alike over some 11 mm
-    rounds : at most so many alternations of weights and warp
-    warp_steps : at most so many steps of the warp within a round
-    gain : of the cost, relative; less is not worth another step
-    """
-
-    reach_mm: float = 8.0
-    drift_order: int = 2
-    margin_mm: float = 20.0
-    warp_cutoff_mm: float = 30.0
-    warp_penalty: float = 1.0
-    independence_mm3: float = 1500.0
-    rounds: int = 8
-    warp_steps: int = 8
-    gain: float = 1e-3  # of the cost; less is not worth another step
 
 
 class Patterns:
@@ -143,7 +119,7 @@ class PetSamples:
 
     @classmethod
     def near_brain(
-        cls, pet: Volume, template: PetTemplate, affine: Matrix, options: PetOptions
+        cls, pet: Volume, template: PetTemplate, affine: Matrix, drift_order: int = DRIFT_ORDER
     ) -> PetSamples:
         """Choose the voxels that ``affine`` (PET world -> template world) puts near the brain.
 
@@ -153,12 +129,12 @@ class PetSamples:
         template : PetTemplate
         affine : ndarray, shape (4, 4)
             PET world -> template world, RAS mm.
-        options : Options
+        drift_order : of the polynomials
         """
         world = pet.grid.world().reshape(-1, 3)
         nearest = nearest_voxels(template.grid, transform(affine, world))
         where = np.flatnonzero(nearest >= 0)
-        where = where[template.outside_mm.reshape(-1)[nearest[where]] <= options.reach_mm]
+        where = where[template.outside_mm.reshape(-1)[nearest[where]] <= REACH_MM]
         if where.size < 2 * len(CLASSES):
             raise BadDataError("contains no brain onto which the template could be placed")
         world, values = world[where], pet.data.ravel()[where].astype(np.float64)
@@ -170,8 +146,8 @@ class PetSamples:
             world=world,
             values=values,
             weights=np.ones(where.size),
-            places=Places.of(world, world.mean(axis=0), options.drift_order),
-            observations=min(1.0, pet.grid.voxel_volume / options.independence_mm3),
+            places=Places.of(world, world.mean(axis=0), drift_order),
+            observations=min(1.0, pet.grid.voxel_volume / INDEPENDENCE_MM3),
         )
 
     def levels(self, maps: Float32) -> Levels:

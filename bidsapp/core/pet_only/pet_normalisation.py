@@ -21,7 +21,7 @@ observation.
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import linalg
@@ -41,8 +41,8 @@ from bidsapp.core.grid.least_squares import Damping, damped
 from bidsapp.core.grid.sampling import Float32, Float64
 from bidsapp.core.grid.volume import Volume
 from bidsapp.core.pet_only.pet_model import (
+    DRIFT_ORDER,
     Patterns,
-    PetOptions,
     PetSamples,
     choose_blur,
     unexplained,
@@ -63,7 +63,6 @@ KEPT = 4  # of the places these lead to, so many are tried with the whole model
 AFFINE_VOXEL_MM = (8.0, 4.0)
 AFFINE_ROUNDS, WEIGHINGS, AFFINE_STEPS = 2, 2, 10
 STILL_MM = 0.02  # a step shorter than this ends a search
-DEFAULTS = PetOptions()
 
 
 @dataclass(frozen=True)
@@ -96,9 +95,7 @@ class PetNormalisation:
     quality: dict[str, float]
 
 
-def normalise_pet(
-    pet: Volume, template: PetTemplate, options: PetOptions = DEFAULTS
-) -> PetNormalisation:
+def normalise_pet(pet: Volume, template: PetTemplate) -> PetNormalisation:
     """Find the map from a PET to the template.
 
     Parameters
@@ -107,7 +104,6 @@ def normalise_pet(
         Mean over the uptake window, any units, orientation and voxel size. Planes at its ends that
         hold nothing count as not measured.
     template : PetTemplate
-    options : Options
 
     Returns
     -------
@@ -120,18 +116,18 @@ def normalise_pet(
     """
     try:
         with threadpool_limits(limits=1):
-            return _normalise(pet, template, options)
+            return _normalise(pet, template)
     except linalg.LinAlgError as error:
         raise BadDataError("contains no brain onto which the template could be placed") from error
 
 
-def _normalise(pet: Volume, template: PetTemplate, options: PetOptions) -> PetNormalisation:
+def _normalise(pet: Volume, template: PetTemplate) -> PetNormalisation:
     pet = measured_part(pet)
     patterns = Patterns(template)
-    place = _find_affine(pet, patterns, options)
+    place = _find_affine(pet, patterns)
     affine = place.affine
-    data = PetSamples.near_brain(coarser(pet, AFFINE_VOXEL_MM[-1]), template, affine, options)
-    fit = WarpFit(data, patterns, affine, options)
+    data = PetSamples.near_brain(coarser(pet, AFFINE_VOXEL_MM[-1]), template, affine)
+    fit = WarpFit(data, patterns, affine)
     fit.run()
     field = fit.warp.to_t1w(template.grid)
     levels = fit.levels()
@@ -153,7 +149,7 @@ def _normalise(pet: Volume, template: PetTemplate, options: PetOptions) -> PetNo
     )
 
 
-def template_misfit(image: Volume, patterns: Patterns, options: PetOptions = DEFAULTS) -> Float64:
+def template_misfit(image: Volume, patterns: Patterns) -> Float64:
     """How far a PET that is said to lie on the template is from where it fits best.
 
     Scalp has a level of its own, and only the brain and what is near it count, so it does not
@@ -166,7 +162,6 @@ def template_misfit(image: Volume, patterns: Patterns, options: PetOptions = DEF
         Of an amyloid tracer, one person's or the mean of many, in any units.
     patterns : Patterns
         Of the template, which may serve many images.
-    options : PetOptions
 
     Returns
     -------
@@ -186,9 +181,9 @@ def template_misfit(image: Volume, patterns: Patterns, options: PetOptions = DEF
             patterns, affine = patterns.for_another(), inverse(larger)
             for voxel_mm in AFFINE_VOXEL_MM:
                 coarse = coarser(pet, voxel_mm)
-                data = PetSamples.near_brain(coarse, patterns.template, affine, options)
+                data = PetSamples.near_brain(coarse, patterns.template, affine)
                 choose_blur(data, patterns, transform(affine, data.world))
-                affine = _affine_fit(coarse, patterns, affine, options).affine
+                affine = _affine_fit(coarse, patterns, affine).affine
     except linalg.LinAlgError as error:
         raise BadDataError("contains no brain where the template has it") from error
     points = _corners(patterns.template)
@@ -215,26 +210,26 @@ class _Found:
     rival: float
 
 
-def _find_affine(pet: Volume, patterns: Patterns, options: PetOptions) -> _Found:
+def _find_affine(pet: Volume, patterns: Patterns) -> _Found:
     coarse, fine = (coarser(pet, voxel) for voxel in AFFINE_VOXEL_MM)
     starts = _starts(pet, patterns.template)
-    fits = _tried(coarse, patterns, starts, replace(options, drift_order=1))
+    fits = _tried(coarse, patterns, starts, drift_order=1)
     places = distinct([inverse(fit.affine) for fit in fits], _corners(patterns.template), PLACE_MM)
-    fits = _tried(coarse, patterns, [inverse(place) for place in places[:KEPT]], options)
+    fits = _tried(coarse, patterns, [inverse(place) for place in places[:KEPT]])
     affine = fits[0].affine
     elsewhere = [fit.gain for fit in fits if _apart(fit, fits[0], patterns.template) > PLACE_MM]
     rival = float(np.clip(max(elsewhere, default=0.0) / max(fits[0].gain, 1e-12), 0, 1))
-    fluid = _fluid(coarse, patterns, affine, options)
-    data = PetSamples.near_brain(fine, patterns.template, affine, options)
+    fluid = _fluid(coarse, patterns, affine)
+    data = PetSamples.near_brain(fine, patterns.template, affine)
     choose_blur(data, patterns, transform(affine, data.world))
     for _ in range(AFFINE_ROUNDS):  # which voxels are near the brain is asked again each time
-        affine = _affine_fit(fine, patterns, affine, options).affine
+        affine = _affine_fit(fine, patterns, affine).affine
     return _Found(affine, fluid, rival)
 
 
-def _fluid(pet: Volume, patterns: Patterns, affine: Matrix, options: PetOptions) -> float:
+def _fluid(pet: Volume, patterns: Patterns, affine: Matrix) -> float:
     """Uptake of CSF over the mean of the brain."""
-    data = PetSamples.near_brain(pet, patterns.template, affine, options)
+    data = PetSamples.near_brain(pet, patterns.template, affine)
     points = transform(affine, data.world)
     maps = patterns.at(points)
     data.reweigh(data.residual(maps))
@@ -261,20 +256,22 @@ def _starts(pet: Volume, template: PetTemplate) -> list[Matrix]:
 
 
 def _tried(
-    pet: Volume, patterns: Patterns, starts: list[Matrix], options: PetOptions
+    pet: Volume, patterns: Patterns, starts: list[Matrix], drift_order: int = DRIFT_ORDER
 ) -> list[_AffineFit]:
     """Fit from every start, best first; a start that leads to no brain is left out."""
     fits = []
     for start in starts:
         with suppress(BadDataError, linalg.LinAlgError):
-            fits.append(_affine_fit(pet, patterns, start, options))
+            fits.append(_affine_fit(pet, patterns, start, drift_order))
     if not fits:
         raise BadDataError("contains no brain onto which the template could be placed")
     return sorted(fits, key=lambda fit: -fit.gain)
 
 
-def _affine_fit(pet: Volume, patterns: Patterns, start: Matrix, options: PetOptions) -> _AffineFit:
-    data = PetSamples.near_brain(pet, patterns.template, start, options)
+def _affine_fit(
+    pet: Volume, patterns: Patterns, start: Matrix, drift_order: int = DRIFT_ORDER
+) -> _AffineFit:
+    data = PetSamples.near_brain(pet, patterns.template, start, drift_order)
     affine, left = _fit_affine(data, patterns, start)
     return _AffineFit(affine, -len(data.values) * float(np.log(max(left, 1e-12))))
 

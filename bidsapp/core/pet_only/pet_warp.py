@@ -12,35 +12,37 @@ from bidsapp.core.grid.alignment import Matrix, transform
 from bidsapp.core.grid.basis import Separable, squared_frequencies
 from bidsapp.core.grid.least_squares import Damping, cholesky_solution
 from bidsapp.core.grid.sampling import FWHM_PER_SIGMA, Float64
-from bidsapp.core.pet_only.pet_model import Patterns, PetOptions, PetSamples, choose_blur
+from bidsapp.core.pet_only.pet_model import Patterns, PetSamples, choose_blur
 
+MARGIN_MM = 20.0  # how far the box of the cosines reaches beyond the voxels that are used
+CUTOFF_MM = 30.0  # one basis function per axis and so many mm of that box
+ROUNDS, STEPS = 8, 8  # at most: alternations of weights and warp, steps of the warp within one
+GAIN = 1e-3  # of the cost, relative; less is not worth another step
 SMOOTH_MM = 12.0  # scale at which noise no longer counts in the quality of the fit
 
 
 class WarpFit:
     """The current warp, and the steps that improve it; ``data`` and ``patterns`` change with it."""
 
-    def __init__(
-        self, data: PetSamples, patterns: Patterns, affine: Matrix, options: PetOptions
-    ) -> None:
-        self.data, self.patterns, self.options = data, patterns, options
+    def __init__(self, data: PetSamples, patterns: Patterns, affine: Matrix) -> None:
+        self.data, self.patterns = data, patterns
         grid = data.pet.grid
         index = np.stack(np.unravel_index(data.where, grid.shape), axis=-1)
-        margin = np.round(options.margin_mm / grid.voxel_size)
+        margin = np.round(MARGIN_MM / grid.voxel_size)
         origin = index.min(axis=0) - margin
         length = index.max(axis=0) + 1 + margin - origin
         extent = length * grid.voxel_size
-        orders = np.maximum(1, np.round(extent / options.warp_cutoff_mm)).astype(int)
+        orders = np.maximum(1, np.round(extent / CUTOFF_MM)).astype(int)
         self.warp = Warp(np.zeros((3, *orders)), origin, length, grid.affine, affine)
         self.basis: Separable = self.warp.basis(*map(np.arange, grid.shape))
         kx, ky, kz = squared_frequencies(self.basis.orders, extent)
         # the integral over the box in mm, whatever the voxels of the PET: what the bending energy
         # of `bidsapp.core.anatomy.segment` is for a T1w of 1 mm
-        self.bending = options.warp_penalty * (kx + ky + kz) ** 2 * grid.voxel_volume
+        self.bending = (kx + ky + kz) ** 2 * grid.voxel_volume
 
     def run(self) -> None:
         """Alternate weights and warp until the gain is small."""
-        for number in range(self.options.rounds):
+        for number in range(ROUNDS):
             precision = self.data.reweigh(self.residual(self.warp.coefficients))
             before = self.cost(self.warp.coefficients, precision, 1.0)
             # a stiff first warp: its weights are those of an affine fit
@@ -48,7 +50,7 @@ class WarpFit:
             after = self.cost(self.warp.coefficients, precision, 1.0)
             if number == 1:
                 choose_blur(self.data, self.patterns, self.points(self.warp.coefficients))
-            if number > 2 and before - after < self.options.gain * before:
+            if number > 2 and before - after < GAIN * before:
                 break
 
     def points(self, coefficients: Float64) -> Float64:
@@ -112,7 +114,7 @@ class WarpFit:
         coefficients = self.warp.coefficients
         here = self.cost(coefficients, precision, stiffness)
         damping = Damping(raised_to=1e-2, off_below=1e-3)
-        for _ in range(self.options.warp_steps):
+        for _ in range(STEPS):
             gradient, hessian = self._normal_equations(coefficients, precision, stiffness)
             diagonal, begin = np.diag(hessian).copy(), here
             for damped in damping.rising(tries=6):
@@ -124,7 +126,7 @@ class WarpFit:
                     coefficients, here = trial, there
                     damping.lower()
                     break
-            if begin - here < self.options.gain * begin:
+            if begin - here < GAIN * begin:
                 break
         self.warp = replace(self.warp, coefficients=coefficients)
 
