@@ -24,6 +24,7 @@ _WIDE_MM2 = 2000.0  # planes whose common tissue is as large tell anatomy from s
 # Standard deviations of steps between good planes, at least: wide ones, narrow ones. An image whose
 # planes are all uneven must not pass for a noisy one, so the second is the largest, too.
 _USUAL_STEP = (0.006, 0.04)
+_LEAST_STEP = 1e-9  # where most pixels change alike there is no noise to divide by
 _LEAST_UPTAKE = 0.01  # of the tissue; what has less has no logarithm worth taking
 _LEAST_STEPS = 12  # fewer tell nothing of what is usual
 _AIR_MM = 40.0  # from the brain: beyond skull and scalp
@@ -80,8 +81,8 @@ class Damage:
     step_axis, step_plane : int
         Where it is: voxel axis, and the plane before it.
     step_sds : float
-        Largest step that all pixels of two planes share, in standard deviations of such steps of
-        this image; that of narrow planes counts little.
+        Largest step that all pixels of two planes share, in standard deviations of such steps by
+        the noise of these planes; that of narrow planes counts little.
     """
 
     lost: Mask
@@ -199,7 +200,9 @@ def _step_in_sds(
     """Largest step that all pixels of two planes share, in standard deviations of such steps.
 
     Scaling changes the logarithm of every pixel alike; anatomy changes some, and goes on in the
-    planes beyond, so that the median of second differences leaves little of it.
+    planes beyond, so that the median of second differences leaves little of it. How far noise moves
+    the median follows from the pixels of the same planes: those near the ends of the field of view
+    are noisier than the others.
     """
     most = 0.0
     log = np.log(np.maximum(data, _LEAST_UPTAKE * usual))
@@ -208,18 +211,26 @@ def _step_in_sds(
         all_four = there[:-3] & there[1:-2] & there[2:-1] & there[3:]
         common = all_four.sum(axis=(1, 2))
         places = np.flatnonzero(common >= _LEAST_COMMON)
-        size = np.array([
-            abs(float(np.median(1.5 * (second - first) - 0.5 * (after - before))))
-            for before, first, second, after in (planes[k : k + 4, all_four[k]] for k in places)
-        ])  # fmt: skip
         pixels = common[places]
+        changes = [
+            1.5 * (second - first) - 0.5 * (after - before)
+            for before, first, second, after in (planes[k : k + 4, all_four[k]] for k in places)
+        ]
+        middles = np.array([float(np.median(change)) for change in changes])
+        own_sd = SD_PER_MAD * np.array([
+            float(np.median(np.abs(change - middle)))
+            for change, middle in zip(changes, middles, strict=True)
+        ])  # fmt: skip
+        # Pixels are not independent, so how far steps of noise exceed this shows in the others.
+        independent = np.maximum(own_sd / np.sqrt(pixels), _LEAST_STEP)
+        size = np.abs(middles)
+        excess = size / independent
         wide = pixels * np.prod(np.delete(voxel_mm, axis)) >= _WIDE_MM2
-        noise = size * np.sqrt(pixels)  # of one pixel, as far as the steps are noise
-        for at, step, n, is_wide in zip(places, size, pixels, wide, strict=True):
+        for at, step, alone, is_wide in zip(places, size, independent, wide, strict=True):
             elsewhere = np.abs(places - at) > _NEIGHBOURS
             spread = _USUAL_STEP[1]
             if is_wide and elsewhere.sum() >= _LEAST_STEPS:
-                deviation = SD_PER_MAD * float(np.median(noise[elsewhere]) / np.sqrt(n))
+                deviation = SD_PER_MAD * float(np.median(excess[elsewhere])) * alone
                 spread = float(np.clip(deviation, *_USUAL_STEP))
             most = max(most, float(step) / spread)
     return most

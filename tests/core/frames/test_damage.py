@@ -83,6 +83,11 @@ def phantom(noise_sd):
     return (8000 * values).astype(np.float32)
 
 
+def thin(noise_sd):
+    """The same with planes of half the thickness."""
+    return ndimage.uniform_filter1d(phantom(noise_sd).repeat(2, axis=2), 2, axis=2)
+
+
 @pytest.fixture(scope="module")
 def pet():
     """With the noise of a short frame."""
@@ -185,12 +190,29 @@ def test_planes_that_were_scaled_make_a_step(pet, factor):
 @pytest.mark.parametrize("factor", [0.93, 1.08])
 def test_a_small_step_is_told_by_planes_of_much_tissue(noise_sd, factor):
     limit = read_table("limits")["pet_plane_step_sds"]["flag"]
-    thin = ndimage.uniform_filter1d(phantom(noise_sd).repeat(2, axis=2), 2, axis=2)
-    spoilt = thin.copy()
+    good = thin(noise_sd)
+    spoilt = good.copy()
     spoilt[:, :, : SHAPE[2]] *= factor
     affine, tissue = AFFINE @ np.diag([1.0, 1.0, 0.5, 1.0]), TISSUE.repeat(2, axis=2)
-    assert inspect(Volume(thin, affine), tissue).step_sds < limit
+    assert inspect(Volume(good, affine), tissue).step_sds < limit
     assert inspect(Volume(spoilt, affine), tissue).step_sds > limit
+
+
+def test_a_step_counts_by_the_noise_of_its_own_planes():
+    half, affine, tissue = (
+        SHAPE[2],
+        AFFINE @ np.diag([1.0, 1.0, 0.5, 1.0]),
+        TISSUE.repeat(2, axis=2),
+    )
+    calm, noisy = map(thin, (0.1, 0.3))
+    ends = np.concatenate([calm[..., :half], noisy[..., half:]], axis=-1)
+
+    def sds(plane):
+        shifted = ends.copy()
+        shifted[..., plane:] *= 1.1
+        return inspect(Volume(shifted, affine), tissue).step_sds
+
+    assert sds(half - 12) > 2 * sds(half + 12)
 
 
 def test_planes_that_are_all_uneven_are_no_noise(pet):
