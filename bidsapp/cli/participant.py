@@ -31,6 +31,7 @@ from bidsapp.errors import (
     StorageError,
     UsageError,
 )
+from bidsapp.execution.workers import keep_freed_memory, start_server
 from bidsapp.group.scans import write_scan_tables
 from bidsapp.io.affine_files import load_itk_affine
 from bidsapp.io.atomic import write_text
@@ -55,6 +56,7 @@ def run_participant(settings: Settings, progress: Progress) -> int:
     CentipetError
         Nothing can be done at all. What concerns one scan is told in its record instead.
     """
+    keep_freed_memory()
     problems: list[str] = []
     if (dicom := settings.dicom) is not None:
         bids_dir, problems = _convert(dicom, settings, progress)
@@ -63,8 +65,8 @@ def run_participant(settings: Settings, progress: Progress) -> int:
             return ExitCode.SCAN_FAILED if problems else ExitCode.OK
     if settings.reports_only:
         return _reports_only(settings, progress)
-    load("nipype")
     if settings.resources.plugin is not None:
+        load("nipype")
         from bidsapp.execution.batch import read_plugin
 
         read_plugin(Path(settings.resources.plugin))  # refused now, before anything is written
@@ -82,6 +84,8 @@ def run_participant(settings: Settings, progress: Progress) -> int:
     if settings.dry_run:
         print_plan(plan, progress)
         return plan_exit_code(plan) or (ExitCode.SCAN_FAILED if problems else ExitCode.OK)
+    if plan.scans and settings.resources.plugin is None and settings.resources.nprocs > 1:
+        start_server()
     for cells in plan_rows(plan):
         progress.detail(", ".join(filter(None, cells)))
     _prepare_output(settings, seen)
@@ -233,10 +237,6 @@ def _compute(settings: Settings, plan: Plan, progress: Progress) -> set[str]:
         Nobody's results can be written.
     """
     from bidsapp.cli.work_folder import kept_bytes, work_folder
-    from bidsapp.execution.workers import start_server
-
-    if plan.scans and settings.resources.plugin is None and settings.resources.nprocs > 1:
-        start_server()
     from bidsapp.workflows.sidecars import Sidecars
 
     people = sorted({scan.participant for scan in plan.scans})

@@ -7,6 +7,9 @@ worker, takes time, and copies memory that the workers share.
 import gc
 from importlib import import_module
 
+from bidsapp.execution.workers import keep_freed_memory
+
+keep_freed_memory()
 gc.disable()
 try:
     for _name in ("bidsapp.workflows.participant", "nipype.pipeline.plugins.multiproc"):

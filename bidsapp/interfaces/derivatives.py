@@ -287,6 +287,6 @@ def shown_as(kind: str, tracer_name: str | None) -> tuple[float, float] | None:
 
 def measured_or_zero(image: Volume) -> Volume:
     """Zero where nothing was measured, as other programs expect; the VOI table has the coverage."""
-    if image.data.dtype.kind != "f":
+    if image.data.dtype.kind != "f" or np.isfinite(image.data).all():
         return image
     return Volume(known_or_zero(image.data), image.affine)

@@ -32,7 +32,7 @@ _JUST_MADE_S = 1.0  # a writer locks its file at once, but after it was made
 _SURELY_OLD_S = 24 * 3600.0  # nobody writes one file for so long
 
 
-def write_gzip(path: str | Path, content: bytes) -> Path:
+def write_gzip(path: str | Path, content: bytes | memoryview) -> Path:
     """Write a gzipped file atomically (see `write_bytes`); the same content gives the same file."""
     return write_bytes(path, isal_zlib.compress(content, COMPRESSION, _GZIP))
 

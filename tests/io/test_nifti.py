@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import logging
 import os
 import resource
@@ -118,6 +119,7 @@ def test_what_is_written_is_read_and_has_the_same_bytes(tmp_path, tiny_volume):
     first = save_volume(tmp_path / "one.nii.gz", tiny_volume)
     again = save_volume(tmp_path / "two.nii.gz", load_volume(first))
     assert first.read_bytes() == again.read_bytes()
+    assert gzip.decompress(first.read_bytes()) == nib.load(first).to_bytes()
     mask = save_volume(tmp_path / "mask.nii.gz", Volume(tiny_volume.data > 5, tiny_volume.affine))
     assert nib.load(mask).get_data_dtype() == np.uint8
 
