@@ -7,11 +7,13 @@ import os
 import sys
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 from raw_sidecar import PET_SIDECAR
 
 from bidsapp.core.grid.volume import Volume
+from bidsapp.data import mni_grid, read_table, vois
 from bidsapp.io.nifti import save_volume
 
 # dcm2niix and the validator of the environment the tests run in, also where it is not active
@@ -99,3 +101,19 @@ class RawDatasetMaker:
 def raw(tmp_path: Path) -> RawDatasetMaker:
     """An empty raw dataset to fill: ``raw.t1w("sub-01")``, ``raw.pet("sub-01_trc-FBB")``."""
     return RawDatasetMaker(tmp_path / "raw")
+
+
+@pytest.fixture(scope="session")
+def tau_vois(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Stand-ins for the CenTauR volumes: pieces of ours, under the names of the archive."""
+    folder = tmp_path_factory.mktemp("tau") / "CenTauR_Pipelines_ROIs"
+    folder.mkdir()
+    affine = mni_grid(2).affine
+    for number, (region, name) in enumerate(read_table("tau")["files"].items()):
+        mask = vois(2)["cg"] if region == "reference" else vois(2)["ctx"].copy()
+        if region != "reference":
+            mask[:, : 20 * (number - 1)] = False
+        # stored the other way round, as templates of other programs are
+        flipped = affine @ np.array([[-1, 0, 0, 90], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]])
+        nib.Nifti1Image(mask[::-1].astype(np.uint8), flipped).to_filename(folder / name)
+    return folder

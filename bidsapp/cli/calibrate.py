@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 _DESCRIPTION = """\
 level1: PiB scans of the 79 people who define the scale; own Centiloids against the published ones.
 level2: people scanned with PiB and with another tracer; the equation of that tracer.
+tau: a TABLE of SUVRs of the CenTauR volumes by this pipeline and by the standard one (columns
+participant_id, tracer, tau_suvr_universal ..., standard_suvr_universal or
+standard_centaurz_universal ...); lines for --tau-calibration. Needs --tau-vois.
 
 FOLDER holds the images of the public archive as downloaded and unpacked (AD-100_PET_5070/nifti/
 AD01_PiB_5070.nii, AD-100_MR/nifti/AD01_MR.nii ...; DICOM folders too), or a BIDS dataset, or is a
@@ -57,11 +60,12 @@ def command_line(*, with_folder: bool = True) -> argparse.ArgumentParser:
     parser = Parser(
         prog="centipet-calibrate",
         others=OWNERS,
-        usage="centipet-calibrate {level1,level2} (FOLDER | --from-table FILE) [-o DIR] [options]",
+        usage="centipet-calibrate {level1,level2} (FOLDER | --from-table FILE) [-o DIR] [options]\n"
+        "       centipet-calibrate tau TABLE --tau-vois DIR [-o DIR] [options]",
         description=_DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("level", choices=["level1", "level2"], help="which calibration")
+    parser.add_argument("level", choices=["level1", "level2", "tau"], help="which calibration")
     if with_folder:
         parser.add_argument(
             "folder", nargs="?", type=Path, metavar="FOLDER", help="images, or a table of paths"
@@ -75,8 +79,8 @@ def command_line(*, with_folder: bool = True) -> argparse.ArgumentParser:
         help="reports, plots and the file for --calibration (default: ./centipet-calibration)",
     )  # fmt: skip
     parser.add_argument(
-        "--regression", choices=["ordinary", "deming"], default="ordinary",
-        help="least squares, or error in both (default: ordinary)",
+        "--regression", choices=["ordinary", "deming"],
+        help="least squares, or error in both (default: ordinary; tau: deming)",
     )  # fmt: skip
     parser.add_argument(
         "--error-ratio", type=finite, default=1.0, metavar="R",
@@ -105,9 +109,42 @@ def _run(options: argparse.Namespace, others: list[str]) -> int:
         raise CannotCreateError(
             f"{options.output_dir}: cannot be made ({error.strerror}); choose another --output-dir"
         ) from error
+    if options.level == "tau":
+        return _tau(options, others)
+    options.regression = options.regression or "ordinary"
     study = _from_table(options, others) if options.from_table else _from_images(options, others)
     from bidsapp.calibrate.report import words, write
 
+    print(words(study))
+    for path in write(study, options.output_dir):
+        print(path)
+    return ExitCode.OK if study.passed else ExitCode.SCAN_FAILED
+
+
+def _tau(options: argparse.Namespace, others: list[str]) -> int:
+    from bidsapp.calibrate.fit import regression
+    from bidsapp.calibrate.tau import TauStudy, fit_tau, read_tau_pairs, words, write
+    from bidsapp.data.calibrations import tau_fingerprint
+    from bidsapp.io.hashes import file_hash
+
+    table, processing = options.from_table or options.folder, _processing(others)
+    if processing.tau_vois is None:
+        raise UsageError(
+            "--tau-vois FOLDER is missing: lines belong to the volumes that the SUVRs are of"
+        )
+    if not table.is_file():
+        raise NoInputError(f"{table}: is not a file; give a table of SUVRs by both pipelines")
+    kind = options.regression or "deming"
+    lines = fit_tau(read_tau_pairs(table), regression(kind, options.error_ratio))
+    study = TauStudy(
+        lines=lines,
+        fingerprints={
+            code: tau_fingerprint(processing, code, normalisation=_normalisation(processing))
+            for code in dict.fromkeys(code for code, _ in lines)
+        },
+        regression=kind,
+        source={"kind": "table", "name": table.name, "sha256": file_hash(table)},
+    )
     print(words(study))
     for path in write(study, options.output_dir):
         print(path)

@@ -426,6 +426,28 @@ def calibration_content(
     return signed({"schema": SCHEMA, **about, "equations": rows})
 
 
+def tau_calibration_content(
+    lines: Iterable[tuple[str, str, TauLine]], **about: Any
+) -> dict[str, Any]:
+    """Content of a file for ``--tau-calibration``, signed.
+
+    Parameters
+    ----------
+    lines : (code of the tracer, region, line)
+    **about : whatever else the file tells
+    """
+    rows = [
+        {
+            "tracer": code,
+            "region": region,
+            **_jsonable(line),
+            "fingerprint": _jsonable(line.fingerprint),
+        }
+        for code, region, line in lines
+    ]
+    return signed({"schema": TAU_SCHEMA, **about, "lines": rows})
+
+
 def _parsed(content: Mapping[str, Any]) -> CalibrationFile:
     prints, equations, spreads = {}, {}, {}
     for row in content["equations"]:

@@ -1,5 +1,6 @@
 """Tau scales: equations as published, volumes from the user, the same way as any scan."""
 
+import shutil
 from dataclasses import replace
 
 import nibabel as nib
@@ -30,19 +31,8 @@ from bidsapp.workflows.sidecars import Sidecars
 
 
 @pytest.fixture
-def folder(tmp_path):
-    """Stand-ins for the CenTauR volumes: pieces of ours, under the names of the archive."""
-    folder = tmp_path / "CenTauR_Pipelines_ROIs"
-    folder.mkdir()
-    affine = mni_grid(2).affine
-    for number, (region, name) in enumerate(read_table("tau")["files"].items()):
-        mask = vois(2)["cg"] if region == "reference" else vois(2)["ctx"].copy()
-        if region != "reference":
-            mask[:, : 20 * (number - 1)] = False
-        # stored the other way round, as templates of other programs are
-        flipped = affine @ np.array([[-1, 0, 0, 90], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]])
-        nib.Nifti1Image(mask[::-1].astype(np.uint8), flipped).to_filename(folder / name)
-    return folder
+def folder(tau_vois):
+    return tau_vois
 
 
 @pytest.mark.parametrize(
@@ -78,7 +68,8 @@ def test_volumes_are_found_wherever_they_lie_and_land_on_our_grid(folder):
     assert np.array_equal(masks["universal"], vois(2)["ctx"])
 
 
-def test_missing_and_misplaced_volumes_are_named(folder):
+def test_missing_and_misplaced_volumes_are_named(tau_vois, tmp_path):
+    folder = shutil.copytree(tau_vois, tmp_path / "copy")
     shifted = nib.load(folder / "CenTauR.nii")
     shifted.affine[:3, 3] += 90
     nib.Nifti1Image(shifted.get_fdata(), shifted.affine).to_filename(folder / "CenTauR.nii")

@@ -1,5 +1,7 @@
 """Calibration of a pipeline: level 1 with PiB, level 2 with another tracer (Klunk et al. 2015).
 
+`between_pipelines` relates two pipelines on the same scans, as is done for tau.
+
 Level 1 finds the SUVRs of the two groups that define 0 and 100 Centiloid and compares one's own
 Centiloids with the published ones of the same people. Level 2 relates the SUVRs of a tracer to
 those of PiB in people who had both.
@@ -31,6 +33,7 @@ Float = NDArray[np.float64]
 OUTLIER_Z = 6.0
 # A residual is never thought smaller than this: tables are rounded, scans are noisy.
 _LEAST_CL = 1.0
+_LEAST_SUVR = 0.01
 _FEWEST_IN_GROUP = 2
 # Fewer pairs tell one residual standard deviation, not how it grows.
 _FEWEST_FOR_SPREAD = 12
@@ -267,6 +270,78 @@ def level2(
         reference_cl=of_pib,
         own_cl=own,
         young_ratio=_ratio(own[is_young], of_pib[is_young]),
+    )
+
+
+@dataclass(frozen=True)
+class PipelineLine:
+    """SUVRs of the standard pipeline from those of one's own, of the same scans.
+
+    Attributes
+    ----------
+    line : standard = slope * own + intercept
+    agreement : of the SUVRs by the line with the standard ones
+    criteria, suspects, names : as of `Calibration`
+    own, standard : ndarray, shape (N,)
+    """
+
+    line: Line
+    agreement: Agreement
+    criteria: tuple[Criterion, ...]
+    suspects: tuple[Suspect, ...]
+    names: tuple[str, ...]
+    own: Float
+    standard: Float
+
+    @property
+    def passed(self) -> bool:
+        """Whether every criterion is met."""
+        return all(criterion.passed for criterion in self.criteria)
+
+
+def between_pipelines(
+    own: Float,
+    standard: Float,
+    names: Sequence[str],
+    limits: Mapping[str, Sequence[float]],
+    fit: Fit,
+) -> PipelineLine:
+    """Relate the SUVRs of two pipelines.
+
+    Parameters
+    ----------
+    own, standard : shape (N,), SUVRs of the same scans by one's own and by the standard pipeline
+    names : of the people
+    limits : lowest and highest of each number of the line
+    fit : regression to use
+
+    Returns
+    -------
+    PipelineLine
+
+    Raises
+    ------
+    BadDataError
+        Both are the same numbers, or one falls where the other rises.
+    """
+    if np.array_equal(own, standard):
+        raise BadDataError(
+            "the SUVRs of both pipelines are the same numbers: give those of the standard one"
+        )
+    line = fit(own, standard)
+    if line.slope <= 0:
+        raise BadDataError(
+            f"one pipeline's SUVR falls where the other's rises (slope {line.slope:.3f}): people "
+            "or columns are mixed up"
+        )
+    return PipelineLine(
+        line=line,
+        agreement=agreement(standard, line.at(own)),
+        criteria=_criteria(line, limits),
+        suspects=_suspects(own, standard, 100 * (standard - standard.min()), names, _LEAST_SUVR),
+        names=tuple(names),
+        own=own,
+        standard=standard,
     )
 
 

@@ -1,0 +1,311 @@
+"""Tau: the SUVRs of a pipeline against those of the standard one, from a table of both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bidsapp.calibrate.figures import agreement_plot, regression_plot
+from bidsapp.calibrate.report import REPORT_SCHEMA, versions
+from bidsapp.calibrate.tables import read_rows
+from bidsapp.core.quantification.centiloid import Equation
+from bidsapp.core.quantification.scale import Fingerprint
+from bidsapp.core.statistics.calibration import PipelineLine, Suspect, between_pipelines
+from bidsapp.core.statistics.regression import Fit
+from bidsapp.data import read_table
+from bidsapp.data.calibrations import TauLine, signed, tau_calibration_content
+from bidsapp.data.tau import known_tracer, tau_equations, tau_regions, tau_tracers
+from bidsapp.errors import BadDataError
+from bidsapp.io.atomic import write_json
+from bidsapp.io.tsv import finite_number
+
+Key = tuple[str, str]  # tracer, region
+_FEW = 12
+
+
+@dataclass(frozen=True)
+class TauPairs:
+    """SUVRs of scans by both pipelines: names of the people, own and standard, shape (N,) each."""
+
+    names: tuple[str, ...]
+    own: NDArray[np.float64]
+    standard: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class TauStudy:
+    """Lines of a pipeline with everything their report tells.
+
+    Attributes
+    ----------
+    lines : by tracer and region
+    fingerprints : of the pipeline, by tracer
+    regression : name of the regression
+    source : where the SUVRs come from
+    """
+
+    lines: Mapping[Key, PipelineLine]
+    fingerprints: Mapping[str, Fingerprint]
+    regression: str
+    source: Mapping[str, Any]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every line meets all criteria: a file never lacks a region that was asked for."""
+        return all(one.passed for one in self.lines.values())
+
+    @property
+    def doubts(self) -> tuple[Suspect, ...]:
+        """Everybody who looks wrong in any region, each once."""
+        return tuple(dict.fromkeys(one for line in self.lines.values() for one in line.suspects))
+
+    def equations(self, key: Key) -> dict[str, Equation]:
+        """Equations for the pipeline's own SUVRs, by scale."""
+        code, region = key
+        line = _tau_line(self.lines[key], self.fingerprints[code])
+        return {
+            scale: line.onto(by_region[region], f"own line from {self.source['name']}")
+            for scale, by_region in tau_equations(code).items()
+            if region in by_region
+        }
+
+
+def read_tau_pairs(path: Path) -> dict[Key, TauPairs]:
+    """Scans that a table gives the SUVRs of both pipelines of, by tracer and region.
+
+    Raises
+    ------
+    BadDataError
+        A column is missing or stands for two, a value is no SUVR, a tracer is none of tau, or a
+        person stands twice.
+    """
+    rows = read_rows(path)
+    person, tracer = (_one(rows, key, path) for key in ("person", "tracer"))
+    used = {
+        region: columns
+        for region in tau_regions()
+        if (columns := _columns(rows[0], region, path)) is not None
+    }
+    if not used:
+        raise BadDataError(
+            f"{path}: needs columns tau_suvr_REGION and standard_suvr_REGION (or "
+            f"standard_centaurz_REGION), REGION one of {', '.join(tau_regions())}"
+        )
+    found: dict[Key, dict[str, tuple[float, float]]] = {}
+    for number, row in enumerate(rows, start=2):
+        for region, (own, kind, other) in used.items():
+            if not (row[own] and row[other]):
+                continue
+            where = f"{path}: line {number}"
+            code = _code(row[tracer], where)
+            values = _suvr(row[own], own, where), _standard(row[other], other, where, kind, code,
+                                                            region)  # fmt: skip
+            if row[person] in found.setdefault((code, region), {}):
+                raise BadDataError(
+                    f"{where}: {row[person]} has two rows with {code}; leave the right one"
+                )
+            found[code, region][row[person]] = values
+    if not found:
+        raise BadDataError(f"{path}: no row has the values of both pipelines")
+    return {
+        key: TauPairs(tuple(people), *np.array(list(people.values())).T)
+        for key, people in found.items()
+    }
+
+
+def fit_tau(pairs: Mapping[Key, TauPairs], fit: Fit) -> dict[Key, PipelineLine]:
+    """Line of every tracer and region.
+
+    Raises
+    ------
+    BadDataError
+        A line cannot be fitted; the sentence names tracer and region.
+    """
+    limits, found = read_table("calibration")["criteria"]["tau"], {}
+    for (code, region), one in pairs.items():
+        try:
+            found[code, region] = between_pipelines(one.own, one.standard, one.names, limits, fit)
+        except BadDataError as error:
+            raise BadDataError(f"{code}, {region}: {error}") from error
+    return found
+
+
+def write(study: TauStudy, folder: Path) -> list[Path]:
+    """Write report, plots and, where all criteria are met, the file for ``--tau-calibration``."""
+    written = [write_json(folder / "tau_report.json", _report(study))]
+    if study.passed:
+        about = {"regression": study.regression, "source": dict(study.source)}
+        content = tau_calibration_content(
+            ((code, region, _tau_line(line, study.fingerprints[code]))
+             for (code, region), line in study.lines.items()),
+            passed=True, versions=versions(), **about,
+        )  # fmt: skip
+        written.append(write_json(folder / "tau_calibration.json", content))
+    for (code, region), one in study.lines.items():
+        stem, words = f"tau_trc-{code}_region-{region}", region.replace("_", " ")
+        labels = f"own SUVR ({words})", f"standard SUVR ({words})"
+        written += [
+            regression_plot(
+                folder / f"{stem}_regression.svg", one.own, one.standard, one.line,
+                x_label=labels[0], y_label=labels[1], identity=True,
+            ),
+            agreement_plot(
+                folder / f"{stem}_bland-altman.svg", one.standard, one.line.at(one.own),
+                one.agreement, x_label="mean of both (SUVR)",
+                y_label="by the line \N{MINUS SIGN} standard (SUVR)",
+            ),
+        ]  # fmt: skip
+    return written
+
+
+def words(study: TauStudy) -> str:
+    """Text for the terminal: coefficients with standard errors, criteria, doubts."""
+    told = []
+    for (code, region), one in study.lines.items():
+        line, limits = one.line, one.agreement
+        told += [
+            "",
+            f"{tau_tracers()[code].name}, {region.replace('_', ' ')}, n = {line.n}, "
+            f"{study.regression} regression",
+            f"  standard SUVR on own: slope {line.slope:.4f} (SE {line.slope_se:.4f}), intercept "
+            f"{line.intercept:.4f} (SE {line.intercept_se:.4f}), R2 {line.r2:.4f}, residual SD "
+            f"{line.residual_sd:.4f}; own SUVRs {one.own.min():.3f} to {one.own.max():.3f}",
+            *(
+                f"  equation: {_NAMES[scale]} = {equation.slope:.3f} SUVR {equation.intercept:+.3f}"
+                for scale, equation in study.equations((code, region)).items()
+            ),
+            f"  difference: bias {limits.bias + 0.0:+.4f}, 95 % limits {limits.lower:+.4f} to "
+            f"{limits.upper:+.4f}, largest {limits.largest:.4f} SUVR",
+            *(
+                f"  {'pass' if wanted.passed else 'FAIL'}  {wanted.name} {wanted.value:.4f}, "
+                f"wanted {wanted.lowest:g} to {wanted.highest:g}"
+                for wanted in one.criteria
+            ),
+        ]
+        if line.n < _FEW:
+            told.append(f"  LOOK: only {line.n} scans; the line is as sure as its standard errors")
+    for suspect in study.doubts:
+        told += ["", f"LOOK: {suspect.message}"]
+    for code in study.fingerprints:
+        if lacking := [name for name in tau_regions() if (code, name) not in study.lines]:
+            listed = ", ".join(lacking).replace("_", " ")
+            told += ["", f"{code}: the table has nothing for {listed}: no CenTauRz there"]
+    verdict = "PASSED" if study.passed else "FAILED: no file for --tau-calibration is written"
+    return "\n".join([*told, "", f"Tau: {verdict}"])
+
+
+_NAMES = {"centaurz": "CenTauRz", "centaur": "CenTauR"}
+
+
+def _report(study: TauStudy) -> dict[str, Any]:
+    return signed(
+        {
+            "schema": REPORT_SCHEMA,
+            "level": "tau",
+            "passed": study.passed,
+            "regression": study.regression,
+            "source": dict(study.source),
+            "versions": versions(),
+            "lines": [
+                {
+                    "tracer": code,
+                    "region": region,
+                    "passed": one.passed,
+                    "criteria": [asdict(c) | {"passed": c.passed} for c in one.criteria],
+                    "line": asdict(one.line),
+                    "agreement": asdict(one.agreement),
+                    "equations": {
+                        scale: {"slope": equation.slope, "intercept": equation.intercept}
+                        for scale, equation in study.equations((code, region)).items()
+                    },
+                    "people": [
+                        {"name": name, "own": own, "standard": standard}
+                        for name, own, standard in zip(
+                            one.names, one.own.tolist(), one.standard.tolist(), strict=True
+                        )
+                    ],
+                }
+                for (code, region), one in study.lines.items()
+            ],
+            "suspects": [asdict(one) | {"people": list(one.people)} for one in study.doubts],
+        }
+    )
+
+
+def _tau_line(one: PipelineLine, own: Fingerprint) -> TauLine:
+    return TauLine(
+        slope=one.line.slope,
+        intercept=one.line.intercept,
+        n=one.line.n,
+        r2=one.line.r2,
+        suvr_range=(float(one.own.min()), float(one.own.max())),
+        fingerprint=own,
+    )
+
+
+def _columns(row: Mapping[str, str], region: str, path: Path) -> tuple[str, str, str] | None:
+    """Columns of a region: own SUVR, kind of the other and its column; None without them."""
+    names = read_table("calibration")["columns"]
+    there = {
+        kind: column
+        for kind in ("own", "suvr", "centaurz", "centaur")
+        for pattern in names[f"tau_{kind}"]
+        if (column := pattern.format(ref=region)) in row
+    }
+    own, others = there.pop("own", None), list(there.items())
+    if len(others) > 1 and own:
+        listed = " and ".join(column for _, column in others)
+        raise BadDataError(f"{path}: has columns {listed}; leave one of them")
+    return (own, *others[0]) if own and others else None
+
+
+def _one(rows: Sequence[Mapping[str, str]], key: str, path: Path) -> str:
+    names = read_table("calibration")["columns"][key]
+    for name in names:
+        if name in rows[0]:
+            return str(name)
+    raise BadDataError(f"{path}: column {' or '.join(names)} is missing; add it")
+
+
+def _code(text: str, where: str) -> str:
+    tracer = known_tracer(text)
+    if tracer is None or tracer.code not in tau_tracers():
+        raise BadDataError(
+            f"{where}: tracer {text!r} is none of tau ({', '.join(tau_tracers())}); correct it"
+        )
+    return tracer.code
+
+
+def _standard(text: str, column: str, where: str, kind: str, code: str, region: str) -> float:
+    """SUVR of the standard pipeline, or that of its CenTauRz or CenTauR."""
+    if kind == "suvr":
+        return _suvr(text, column, where)
+    line = tau_equations(code)[kind].get(region)
+    if line is None:
+        raise BadDataError(
+            f"{where}: {column}: {code} has no equation of {_NAMES[kind]} for this region; give "
+            "SUVRs"
+        )
+    value = (_number(text, column, where) - line.intercept) / line.slope
+    if value <= 0:
+        raise BadDataError(f"{where}: {column}: no SUVR gives {text}; correct it or write n/a")
+    return value
+
+
+def _suvr(text: str, column: str, where: str) -> float:
+    value = _number(text, column, where)
+    if value <= 0:
+        raise BadDataError(f"{where}: {column}: {text} is not an SUVR; correct it or write n/a")
+    return value
+
+
+def _number(text: str, column: str, where: str) -> float:
+    value = finite_number(text)
+    if value is None:
+        raise BadDataError(f"{where}: {column}: {text!r} is not a number; correct it or write n/a")
+    return value
