@@ -52,7 +52,7 @@ def command_line() -> argparse.ArgumentParser:
 
 
 def _run(t1w: Path, out_dir: Path, prefix: str | None, initial: Path | None) -> int:
-    from bidsapp.core.quality import affine_findings
+    from bidsapp.core.quality import flagged
     from bidsapp.data import read_table
     from bidsapp.io.atomic import write_json
     from bidsapp.io.nifti import affine_disagreement, load_volume
@@ -72,8 +72,8 @@ def _run(t1w: Path, out_dir: Path, prefix: str | None, initial: Path | None) -> 
         found = segment_head(image, initial)
     except CentipetError as error:
         raise type(error)(f"{t1w}: {error}") from error
-    limit = read_table("limits")["header_places_mm"]["flag"]
-    findings = [*found.findings, *affine_findings(affine_disagreement(t1w), limit, "T1w")]
+    places = {"header_places_mm": affine_disagreement(t1w)}
+    findings = [*found.findings, *flagged(places, read_table("limits"), image="T1w")]
     written = _write(found, image, out_dir / name)
     content = _content(t1w, initial, found.quality, findings)
     written.append(write_json(out_dir / f"{name}_desc-segmentation_qc.json", content))

@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bidsapp.core.regions.voi import CoverageRule, VoiStatistics
+
+# By the name of a number: its limits, and what is said beyond them.
+Limits = Mapping[str, Mapping[str, Any]]
+
+COPY_AGAIN = "look at the image, and convert or copy it again"
 
 
 @dataclass(frozen=True)
@@ -36,7 +42,7 @@ class QualityLevel(StrEnum):
     WRONG = "wrong"  # it cannot be right
 
 
-def is_beyond(value: float, limits: Mapping[str, float]) -> bool:
+def is_beyond(value: float, limits: Mapping[str, Any]) -> bool:
     """Whether a number lies beyond its limit: ``flag``, the largest good size, or ``least``.
 
     Parameters
@@ -49,8 +55,40 @@ def is_beyond(value: float, limits: Mapping[str, float]) -> bool:
     bool
     """
     if "flag" in limits:
-        return abs(value) > limits["flag"]
-    return "least" in limits and value < limits["least"]
+        return bool(abs(value) > limits["flag"])
+    return bool("least" in limits and value < limits["least"])
+
+
+def flagged(
+    numbers: Mapping[str, float | None], limits: Limits, **words: object
+) -> tuple[Flag, ...]:
+    """Flags of the numbers beyond their limits, in the order of the limits.
+
+    Parameters
+    ----------
+    numbers : by name, None where one cannot be told
+    limits : by the same names: ``flag`` or ``least``, and ``code`` and ``says`` of the flag, or the
+        name of the number that it is ``like``
+    **words : what the sentences need besides ``value`` and ``limit``
+
+    Returns
+    -------
+    tuple of Flag
+
+    Examples
+    --------
+    >>> limits = {"apart_mm": {"flag": 3.0, "code": "apart", "says": "{value:.1f} mm off the {of}"}}
+    >>> flagged({"apart_mm": 4.0}, limits, of="T1w")
+    (Flag(code='apart', message='4.0 mm off the T1w'),)
+    """
+    found = []
+    for name, row in limits.items():
+        value, flag = numbers.get(name), limits[row.get("like", name)]
+        if value is not None and "says" in flag and is_beyond(value, row):
+            limit = row.get("flag", row.get("least"))
+            message = flag["says"].format(value=value, limit=limit, **words)
+            found.append(Flag(flag["code"], message))
+    return tuple(found)
 
 
 def coverage_level(share: float, rule: CoverageRule) -> QualityLevel:
@@ -138,53 +176,6 @@ def coverage_findings(table: Mapping[str, VoiStatistics], rule: CoverageRule) ->
     )
 
 
-def alignment_findings(distance_mm: float, limit_mm: float) -> tuple[Flag, ...]:
-    """Disagreement of the two ways to align the PET with the T1w.
-
-    Parameters
-    ----------
-    distance_mm : mean over the brain
-    limit_mm : largest good distance
-
-    Returns
-    -------
-    tuple of Flag
-    """
-    if distance_mm <= limit_mm:
-        return ()
-    return (
-        Flag(
-            "pet-t1w-distance",
-            f"mutual information and tissue maps put the PET {distance_mm:.1f} mm apart (limit "
-            f"{limit_mm:g} mm): look at the picture of the PET over the T1w",
-        ),
-    )
-
-
-def own_anatomy_findings(value: float | None, least: float) -> tuple[Flag, ...]:
-    """A PET that shows an average head rather than this one.
-
-    Parameters
-    ----------
-    value : 1 for this head, 0 for an average one; None where it cannot be told
-    least : smallest good value
-
-    Returns
-    -------
-    tuple of Flag
-    """
-    if value is None or value >= least:
-        return ()
-    return (
-        Flag(
-            "pet-t1w-other-anatomy",
-            "the PET does not show the folds of this T1w better than those of an average head "
-            f"({value:.2f}, least {least:g}): it is of another person or lies wrong; look at the "
-            "picture of the PET over the T1w, and at the names of both images",
-        ),
-    )
-
-
 def strain_findings(strain: NDArray[np.float64], limit: float) -> tuple[Flag, ...]:
     """A PET that fits the T1w better when it is stretched.
 
@@ -217,31 +208,6 @@ def strain_findings(strain: NDArray[np.float64], limit: float) -> tuple[Flag, ..
     )
 
 
-def blur_findings(fwhm_mm: float, limit_mm: float) -> tuple[Flag, ...]:
-    """A PET more blurred than scanners make it.
-
-    Parameters
-    ----------
-    fwhm_mm : of the PET
-    limit_mm : largest good width
-
-    Returns
-    -------
-    tuple of Flag
-    """
-    if fwhm_mm <= limit_mm:
-        return ()
-    return (
-        Flag(
-            "pet-smoothed",
-            f"the PET is blurred by {fwhm_mm:.1f} mm (limit {limit_mm:g} mm): it was smoothed "
-            "after the reconstruction, which draws a Centiloid towards the middle (by one to six "
-            "units in scans that were tried) and which the published scales do not allow for; take "
-            "the original image, or calibrate for such images",
-        ),
-    )
-
-
 def position_findings(nmi: float | None, model: float | None, limit: float) -> tuple[Flag, ...]:
     """Centiloids that depend on how the PET was aligned.
 
@@ -262,30 +228,6 @@ def position_findings(nmi: float | None, model: float | None, limit: float) -> t
             f"the Centiloid is {model:.0f} with the PET aligned by tissue maps and {nmi:.0f} by "
             f"mutual information (limit {limit:g} apart; the published scale was made with the "
             "latter): look at the picture of the PET over the T1w",
-        ),
-    )
-
-
-def affine_findings(apart_mm: float, limit_mm: float, image: str) -> tuple[Flag, ...]:
-    """A header whose two places in space, sform and qform, differ.
-
-    Parameters
-    ----------
-    apart_mm : largest distance of a corner in the two
-    limit_mm : largest good distance
-    image : what to call it
-
-    Returns
-    -------
-    tuple of Flag
-    """
-    if apart_mm <= limit_mm:
-        return ()
-    return (
-        Flag(
-            "header-places-differ",
-            f"sform and qform of the {image} place it up to {apart_mm:.1f} mm apart (limit "
-            f"{limit_mm:g} mm); the sform was used: check which one is right",
         ),
     )
 
@@ -343,7 +285,7 @@ def not_uptake_findings(
     stated: str,
     cerebellum: NDArray[np.floating],
     ratio: float,
-    limits: Mapping[str, Mapping[str, float]],
+    limits: Limits,
 ) -> tuple[Flag, ...]:
     """An image whose values are no uptake, so that their ratios mean nothing.
 
@@ -397,98 +339,10 @@ def initial_transform_findings(name: str) -> tuple[Flag, ...]:
     )
 
 
-# Numbers of a normalisation that have a limit: code, and what is wrong. "{value}" and "{limit}".
-_NORMALISATION = {
-    "template_shift_mm": (
-        "normalisation-shift",
-        "a part of the brain lies {value:.1f} mm from where the template has it (limit {limit:g} "
-        "mm)",
-    ),
-    "brain_overlap": (
-        "normalisation-overlap",
-        "the masks of brain and template overlap by {value:.2f} only (Dice, least {limit:g})",
-    ),
-    "tissue_ctx": (
-        "normalisation-tissue",
-        "only {value:.0%} of the cortical volume of interest is brain tissue (least {limit:.0%})",
-    ),
-    "tissue_wc": (
-        "normalisation-tissue",
-        "only {value:.0%} of the cerebellar volume of interest is brain tissue (least {limit:.0%})",
-    ),
-    "jacobian_min": (
-        "normalisation-warp",
-        "the warp compresses a place to {value:.2f} of its volume (least {limit:g})",
-    ),
-    "jacobian_max": (
-        "normalisation-warp",
-        "the warp expands a place to {value:.2f} of its volume (limit {limit:g})",
-    ),
-    "log_likelihood": (
-        "normalisation-likelihood",
-        "the model explains the T1w badly (log-likelihood {value:.2f} per voxel, least {limit:g})",
-    ),
-    "converged": (
-        "normalisation-rest",
-        "the fit of the model had not come to rest after its last round",
-    ),
-    "t1w_coverage": (
-        "t1w-coverage",
-        "the T1w holds only {value:.0%} of the volumes of interest (least {limit:.0%})",
-    ),
-    "start_spread_mm": (
-        "normalisation-start",
-        "two places explain the T1w alike and put the head {value:.0f} mm apart (limit {limit:g} "
-        "mm)",
-    ),
-    "start_information": (
-        "normalisation-start",
-        "where the head was found its intensities hardly separate grey, white and CSF "
-        "({value:.3f} nats, least {limit:g})",
-    ),
-    "voi_contrast": (
-        "normalisation-contrast",
-        "white matter is {value:.1f} SD brighter than grey (least {limit:g}); is this a T1w?",
-    ),
-}
 # What another start or a stiffer warp may repair.
 REPAIRABLE = {
     "normalisation-shift", "normalisation-overlap", "normalisation-tissue", "normalisation-warp",
 }  # fmt: skip
-
-
-def normalisation_findings(
-    quality: Mapping[str, float], limits: Mapping[str, Mapping[str, float]]
-) -> tuple[Flag, ...]:
-    """Numbers of a normalisation beyond their limits.
-
-    Parameters
-    ----------
-    quality : numbers by name
-    limits : by the same names, ``flag``, the largest good value, or ``least``, the smallest
-
-    Returns
-    -------
-    tuple of Flag
-    """
-    remedy = ": look at the picture of the T1w on the template"
-    return _beyond(_NORMALISATION, quality, limits, remedy)
-
-
-def _beyond(
-    sentences: Mapping[str, tuple[str, str]],
-    quality: Mapping[str, float | None],
-    limits: Mapping[str, Mapping[str, float]],
-    remedy: str,
-) -> tuple[Flag, ...]:
-    """Flags of the numbers beyond their limits: the sentence of each, and what to do."""
-    found = []
-    for name, (code, sentence) in sentences.items():
-        limit, value = limits.get(name, {}), quality.get(name)
-        if value is not None and is_beyond(value, limit):
-            told = sentence.format(value=value, limit=limit.get("flag", limit.get("least")))
-            found.append(Flag(code, told + remedy))
-    return tuple(found)
 
 
 def motion_findings(
@@ -549,55 +403,6 @@ def drift_findings(
             f"per minute, so taking the mean {abs(late_min):.1f} min "
             f"{'late' if late_min > 0 else 'early'} changed it by about {effect:+.1f} CL (between "
             f"{effect - unsure:+.1f} and {effect + unsure:+.1f}): do not compare smaller changes",
-        ),
-    )
-
-
-def slope_findings(per_min: float, limit: float) -> tuple[Flag, ...]:
-    """A Centiloid that changes faster between frames than any tracer makes it.
-
-    Parameters
-    ----------
-    per_min : Centiloids per minute
-    limit : largest good size of it
-
-    Returns
-    -------
-    tuple of Flag
-    """
-    if abs(per_min) <= limit:
-        return ()
-    return (
-        Flag(
-            "centiloid-drift",
-            f"between the frames of the mean the Centiloid changes by {per_min:+.1f} per minute "
-            f"(limit {limit:g}), as no tracer does in its window: a frame is damaged, the head "
-            "moved against the attenuation map, or the times are wrong; look at the frames",
-        ),
-    )
-
-
-def frame_findings(number: int, of: int, apart: float, limit: float) -> tuple[Flag, ...]:
-    """One frame of the mean that tells another ratio than the others.
-
-    Parameters
-    ----------
-    number, of : which frame of how many in the mean, from 1
-    apart : its uptake ratio over that of the others, minus one
-    limit : largest good size of it
-
-    Returns
-    -------
-    tuple of Flag
-    """
-    if abs(apart) <= limit:
-        return ()
-    return (
-        Flag(
-            "frame-stands-out",
-            f"in frame {number} of the {of} that make the mean the uptake ratio is {apart:+.0%} "
-            f"against the others (limit {limit:.0%}): it is damaged or the head moved within it; "
-            "look at the frames",
         ),
     )
 
@@ -669,9 +474,6 @@ def part_findings(name: str, reason: str) -> tuple[Flag, ...]:
     )
 
 
-_COPY_AGAIN = "look at the image, and convert or copy it again"
-
-
 def damage_refusal(region: str, lost: float, step: float | None, most_lost: float) -> str | None:
     """Why there can be no Centiloid when the reference region is damaged, else None.
 
@@ -689,12 +491,12 @@ def damage_refusal(region: str, lost: float, step: float | None, most_lost: floa
     if lost > most_lost:
         return (
             f"{lost:.0%} of the reference region {region} holds one and the same number or next to "
-            f"nothing instead of activity: {_COPY_AGAIN}"
+            f"nothing instead of activity: {COPY_AGAIN}"
         )
     if step is not None:
         return (
             f"the uptake jumps by {step:.0%} from one plane to the next within the reference "
-            f"region {region}, as no anatomy does: {_COPY_AGAIN}"
+            f"region {region}, as no anatomy does: {COPY_AGAIN}"
         )
     return None
 
@@ -716,83 +518,28 @@ def uneven_refusal(region: str, variation: float | None, most: float) -> str | N
         return None
     return (
         f"within the reference region {region} the uptake varies by {variation:.0%} (at most "
-        f"{most:.0%}): a part of it is damaged, or the region lies wrong; {_COPY_AGAIN}"
+        f"{most:.0%}): a part of it is damaged, or the region lies wrong; {COPY_AGAIN}"
     )
 
 
-# Signs of a damaged PET by the name of their number: "{value}" and "{limit}".
-_DAMAGE = {
-    "pet_lost_share": (
-        "pet-lost",
-        "{value:.1%} of the brain tissue holds one and the same number or next to nothing and "
-        "counts as not measured",
-    ),
-    "pet_clipped_share": (
-        "pet-clipped",
-        "{value:.1%} of the brain tissue has exactly the largest value of all, so the image was "
-        "clipped and every ratio is too small",
-    ),
-    "pet_plane_step_sds": (
-        "pet-plane-step",
-        "the uptake jumps from one plane to the next by {value:.1f} standard deviations of such "
-        "steps (limit {limit:g}), as no anatomy does: planes were scaled, lost or filled",
-    ),
-    "pet_reference_cv": (
-        "pet-reference-uneven",
-        "within the reference region the uptake varies by {value:.0%} (limit {limit:.0%}): a part "
-        "of it is damaged, or the region lies wrong",
-    ),
-}
-_OFFSET = {
-    "pet_air_level": (
-        "pet-offset",
-        "the air around the head differs from zero by {value:.1%} of the uptake of the brain "
-        "(limit {limit:.1%}): something was added to the image or taken from it, so every ratio is "
-        "off",
-    ),
-}
+# Flags of a position or a normalisation that may be wrong.
+_DOUBTS = ("pet-t1w-", "pet-only-", "normalisation-", "t1w-orientation", "centiloid-implausible")
 
 
-def damage_findings(
-    quality: Mapping[str, float | None], limits: Mapping[str, Mapping[str, float]]
-) -> tuple[Flag, ...]:
-    """Signs of a damaged PET beyond their limits.
-
-    Parameters
-    ----------
-    quality : numbers by name, None where one cannot be told
-    limits : by the same names, ``flag``, the largest good value
-
-    Returns
-    -------
-    tuple of Flag
-    """
-    return (
-        *_beyond(_DAMAGE, quality, limits, f": {_COPY_AGAIN}"),
-        *_beyond(_OFFSET, quality, limits, "; check the intercept of its header"),
-    )
-
-
-# Flags of a position or a normalisation that may be wrong, and of a damaged image.
-_DOUBTS = (
-    *("pet-t1w-", "pet-only-", "normalisation-", "t1w-orientation", "centiloid-implausible"),
-    *(code for code, _ in (_DAMAGE | _OFFSET).values()),
-    *("frame-stands-out", "centiloid-drift"),
-)
-
-
-def doubts_number(flags: Iterable[Flag]) -> bool:
+def doubts_number(flags: Iterable[Flag], limits: Limits) -> bool:
     """Whether a flag says that volumes of interest may lie in the wrong place or on damage.
 
     Parameters
     ----------
     flags : of a scan
+    limits : ``code`` of those that ``doubts``, by the names of the numbers
 
     Returns
     -------
     bool
     """
-    return any(flag.code.startswith(_DOUBTS) for flag in flags)
+    damage = {row["code"] for row in limits.values() if row.get("doubts")}
+    return any(flag.code in damage or flag.code.startswith(_DOUBTS) for flag in flags)
 
 
 def centiloid_refusal(value: float, lowest: float, highest: float) -> str | None:
@@ -872,9 +619,7 @@ _PET_ONLY = {
 }
 
 
-def pet_only_refusal(
-    quality: Mapping[str, float], limits: Mapping[str, Mapping[str, float]]
-) -> str | None:
+def pet_only_refusal(quality: Mapping[str, float], limits: Limits) -> str | None:
     """Why the place of a PET on the template is no result at all, else None.
 
     Parameters
@@ -897,9 +642,7 @@ def pet_only_refusal(
     return None
 
 
-def pet_only_findings(
-    quality: Mapping[str, float], limits: Mapping[str, Mapping[str, float]]
-) -> tuple[Flag, ...]:
+def pet_only_findings(quality: Mapping[str, float], limits: Limits) -> tuple[Flag, ...]:
     """Signs that a PET was laid on the template wrongly.
 
     Parameters

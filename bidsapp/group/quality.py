@@ -34,6 +34,7 @@ def qc_columns() -> dict[str, dict[str, Any]]:
         columns[name] = {"Description": meaning, "Units": row["unit"] or "unitless"}
         limit = limits.get(row.get("limit", name), {})
         bounds = {key: row[key] for key in ("usual", "possible_above") if key in row}
+        limit = {key: limit[key] for key in ("flag", "least", "refuse") if key in limit}
         told = ", ".join(f"{key} {value}" for key, value in (limit or bounds).items())
         columns[name + VERDICT] = {
             "Description": f"Verdict on {name} ({told})" if told else f"{name} has no limit: n/a",

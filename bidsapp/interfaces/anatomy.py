@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from bidsapp.core.grid.resample import sample
 from bidsapp.core.grid.volume import Volume
-from bidsapp.core.quality import affine_findings
+from bidsapp.core.quality import flagged
 from bidsapp.core.regions.voi import in_native_space
 from bidsapp.data import mni_grid, read_table
 from bidsapp.data.atlases import uptake_regions
@@ -47,11 +47,11 @@ def Segment(
         checked = segment_head(image, initial)
     found = checked.segmentation
     maps: list[NDArray[Any]] = [found.corrected, found.brain_mask, *found.probabilities]
-    limit = read_table("limits")["header_places_mm"]["flag"]
+    places = {"header_places_mm": affine_disagreement(t1w)}
     record = RecordPart(
         t1w_intensities=intensities_part(found.intensities),
         qc=checked.quality,
-        flags=(*checked.findings, *affine_findings(affine_disagreement(t1w), limit, "T1w")),
+        flags=(*checked.findings, *flagged(places, read_table("limits"), image="T1w")),
     )
     images = [Volume(data, image.affine) for data in maps]
     return record, found.warp, *[Volume(found.field, mni_grid(2).affine), *images]

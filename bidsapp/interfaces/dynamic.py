@@ -15,7 +15,7 @@ from bidsapp.core.frames.frames import drift_per_min, standing_out
 from bidsapp.core.grid.alignment import transform
 from bidsapp.core.grid.resample import Box, common_box, resample, sample
 from bidsapp.core.grid.volume import Grid, Volume, known_or_zero
-from bidsapp.core.quality import drift_findings, frame_findings, slope_findings
+from bidsapp.core.quality import drift_findings, flagged
 from bidsapp.core.regions.regions import region_means
 from bidsapp.data import TARGET, VOI_NAMES, mni_grid, read_table, template_mask
 from bidsapp.data.atlases import CENTILOID, chosen_atlases
@@ -127,11 +127,11 @@ def TellDrift(
     flags = drift_findings(late_min, drift, window_rule().tolerance_s / 60)
     if drift is not None:
         quality["centiloid_per_min"] = drift[0]
-        flags += slope_findings(drift[0], limits["centiloid_per_min"]["flag"])
+        flags += flagged(quality, limits)
     if farthest := standing_out(ratios):
         number, apart = farthest
         quality["frame_apart"] = abs(apart)
-        flags += frame_findings(number + 1, len(ratios), apart, limits["frame_apart"]["flag"])
+        flags += flagged({"frame_apart": apart}, limits, number=number + 1, of=len(ratios))
     return RecordPart(qc=quality, flags=flags)
 
 

@@ -40,7 +40,7 @@ def judged(record: ScanRecord) -> ScanRecord:
     if covered:
         least = min(covered, key=lambda name: covered[name])
         coverage = LeastCoverage(least, covered[least])
-    band = None if doubts_number(record.flags) else record.band
+    band = None if doubts_number(record.flags, read_table("limits")) else record.band
     record = replace(record, coverage=coverage, band=band)
     return replace(record, verdicts=dict(_verdicts(record)))
 

@@ -16,7 +16,7 @@ from bidsapp.core.grid.alignment import Matrix, inverse, transform
 from bidsapp.core.grid.resample import measured_voxels, resample
 from bidsapp.core.grid.sampling import FWHM_PER_SIGMA
 from bidsapp.core.grid.volume import Grid, Volume
-from bidsapp.core.quality import damage_findings, damage_refusal, uneven_refusal
+from bidsapp.core.quality import COPY_AGAIN, damage_refusal, flagged, uneven_refusal
 from bidsapp.core.quantification.resolution import smooth
 from bidsapp.data import priors, read_table, template_mask, vois
 from bidsapp.errors import BadDataError
@@ -141,7 +141,7 @@ def inspected(
     uneven = quality["pet_reference_cv"], limits["pet_reference_cv"]["refuse"]
     if reason := uneven_refusal(reference, *uneven):
         raise BadDataError(reason)
-    part = RecordPart(qc=quality, flags=damage_findings(quality, limits))
+    part = RecordPart(qc=quality, flags=flagged(quality, limits, again=COPY_AGAIN))
     if not any(mask.any() for mask in lost.values()):
         return None, part
     kept = [

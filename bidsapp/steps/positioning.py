@@ -17,10 +17,7 @@ from bidsapp.core.grid.sampling import nearest
 from bidsapp.core.grid.volume import Volume
 from bidsapp.core.pet_only.pet_normalisation import PetNormalisation, normalise_pet
 from bidsapp.core.quality import (
-    affine_findings,
-    alignment_findings,
-    blur_findings,
-    own_anatomy_findings,
+    flagged,
     pet_only_findings,
     pet_only_refusal,
     strain_findings,
@@ -99,7 +96,6 @@ def positioned(
         The PET holds nothing, or no brain.
     """
     fit, limits = register(pet, head, method=method), read_table("limits")
-    far = limits["pet_t1w_distance_mm"]["flag"]
     part = RecordPart(
         method=f"{anatomy}+{fit.method.value}",
         qc={
@@ -111,11 +107,11 @@ def positioned(
             "pet_fwhm_mm": fit.fwhm_mm,
         },
         flags=(
-            *(fit.flags or alignment_findings(fit.distance_mm, far)),
-            *own_anatomy_findings(fit.own_anatomy, limits["pet_t1w_own_anatomy"]["least"]),
+            *(fit.flags or flagged({"pet_t1w_distance_mm": fit.distance_mm}, limits)),
+            *flagged({"pet_t1w_own_anatomy": fit.own_anatomy}, limits),
             *strain_findings(fit.strain, limits["pet_t1w_stretch"]["flag"]),
-            *blur_findings(fit.fwhm_mm, limits["pet_smoothed_mm"]["flag"]),
-            *affine_findings(header_apart_mm, limits["header_places_mm"]["flag"], "PET"),
+            *flagged({"pet_fwhm_mm": fit.fwhm_mm}, limits),
+            *flagged({"header_places_mm": header_apart_mm}, limits, image="PET"),
         ),
     )
     return fit, part
@@ -141,9 +137,6 @@ def positioned_alone(pet: Volume) -> tuple[PetNormalisation, RecordPart]:
         method="pet-only",
         pet_only=PetOnly(levels=found.levels),
         qc=found.quality,
-        flags=(
-            *pet_only_findings(found.quality, limits),
-            *blur_findings(found.quality["pet_only_fwhm_mm"], limits["pet_only_fwhm_mm"]["flag"]),
-        ),
+        flags=(*pet_only_findings(found.quality, limits), *flagged(found.quality, limits)),
     )
     return found, part

@@ -18,7 +18,7 @@ from bidsapp.core.grid.volume import Volume
 from bidsapp.core.quality import doubts_number
 from bidsapp.core.quantification.centiloid import Equation
 from bidsapp.core.quantification.suvr import centiloid_image, ratio_image
-from bidsapp.data import mni_grid
+from bidsapp.data import mni_grid, read_table
 from bidsapp.data.calibrations import regional_scale, scale_for
 from bidsapp.data.reference_regions import chosen_references
 from bidsapp.data.tau import tau_tracers
@@ -150,7 +150,7 @@ def _check_record(scan: StoredScan, pet: Volume, findings: Findings) -> None:
     flags = {flag.code for flag in derived.flags}
     stored_flags = {flag.code for flag in record.flags}
     again = {key: getattr(derived, key) for key in _DERIVED}
-    again["band"] = None if doubts_number(record.flags) else derived.band
+    again["band"] = None if doubts_number(record.flags, read_table("limits")) else derived.band
     if apart or fine:
         again = _of_image(again, scan, way)
     elif "calibration" in _own(scan):

@@ -36,7 +36,7 @@ from robustness import VARIATIONS
 from scipy import ndimage
 
 from bidsapp.core.anatomy.confidence import Template, normalisation_quality
-from bidsapp.core.anatomy.normalise import Normalised
+from bidsapp.core.anatomy.normalise import LOOK, Normalised
 from bidsapp.core.anatomy.segment import Options, segment
 from bidsapp.core.anatomy.start import Start
 from bidsapp.core.grid.alignment import displacement, inverse, rigid_matrix, transform
@@ -45,9 +45,7 @@ from bidsapp.core.grid.sampling import scattered_points
 from bidsapp.core.grid.volume import Volume
 from bidsapp.core.quality import (
     Flag,
-    alignment_findings,
-    normalisation_findings,
-    own_anatomy_findings,
+    flagged,
 )
 from bidsapp.core.registration import rigid
 from bidsapp.core.registration.head import Head
@@ -201,7 +199,7 @@ def _case(
             Volume(part.corrected, person.t1w.affine), part.probabilities, part.brain_mask,
             where.astype(np.float32), person.template,
         )  # fmt: skip
-        findings = normalisation_findings(quality, read_table("limits"))
+        findings = flagged(quality, read_table("limits"), look=LOOK)
     return Case(
         "normalisation",
         person.label,
@@ -258,8 +256,8 @@ def _position(
 ) -> Case:
     limits = read_table("limits")
     findings: list[Flag] = [
-        *(fit.flags or alignment_findings(fit.distance_mm, limits["pet_t1w_distance_mm"]["flag"])),
-        *own_anatomy_findings(fit.own_anatomy, limits["pet_t1w_own_anatomy"]["least"]),
+        *(fit.flags or flagged({"pet_t1w_distance_mm": fit.distance_mm}, limits)),
+        *flagged({"pet_t1w_own_anatomy": fit.own_anatomy}, limits),
     ]
     points = np.concatenate([person.field[vois(2)[m]] for m in ("ctx", "wc")])
     return Case(

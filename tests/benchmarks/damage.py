@@ -31,10 +31,9 @@ from bidsapp.core.grid.alignment import transform
 from bidsapp.core.grid.resample import sample
 from bidsapp.core.grid.volume import Volume
 from bidsapp.core.quality import (
-    blur_findings,
     centiloid_findings,
     centiloid_refusal,
-    frame_findings,
+    flagged,
     strain_findings,
 )
 from bidsapp.core.quantification.resolution import smooth
@@ -285,7 +284,7 @@ def outcome(
         told = (
             *fit.flags,
             *strain_findings(fit.strain, limits["pet_t1w_stretch"]["flag"]),
-            *blur_findings(fit.fwhm_mm, limits["pet_smoothed_mm"]["flag"]),
+            *flagged({"pet_fwhm_mm": fit.fwhm_mm}, limits),
         )
     affine = person.affine if affine is None else affine
     path = save_volume(folder / "pet.nii.gz", Volume(frames.astype(np.float32), affine))
@@ -322,9 +321,8 @@ def outcome(
     ratios = [ratio(frame, person, to_pet) for frame in loaded.frames()]
     if farthest := standing_out(ratios):
         numbers["frame_apart"] = abs(farthest[1])
-        apart = frame_findings(
-            farthest[0] + 1, len(ratios), farthest[1], limits["frame_apart"]["flag"]
-        )
+        words = {"number": farthest[0] + 1, "of": len(ratios)}
+        apart = flagged({"frame_apart": farthest[1]}, limits, **words)
         flags += [flag.code for flag in apart]
     return value, numbers, flags
 

@@ -1,24 +1,19 @@
 """Findings: none for a good scan, one sentence that names what is wrong for a bad one."""
 
-import numpy as np
 import pytest
 
 from bidsapp.core.quality import (
-    affine_findings,
-    alignment_findings,
     centiloid_findings,
     coverage_findings,
     coverage_refusal,
     doubts_number,
     drift_findings,
     end_findings,
+    flagged,
     motion_findings,
-    normalisation_findings,
-    own_anatomy_findings,
     part_findings,
     position_findings,
     resolution_findings,
-    slope_findings,
     uneven_refusal,
 )
 from bidsapp.core.regions.voi import CoverageRule, VoiStatistics
@@ -55,13 +50,6 @@ def test_what_the_centiloid_needs_must_be_there():
     assert "30%" in sentence and "wc" in sentence and "50%" in sentence
 
 
-@pytest.mark.parametrize(("distance", "n"), [(0.4, 0), (3.0, 0), (3.1, 1)])
-def test_disagreement_of_the_two_alignments(distance, n):
-    findings = alignment_findings(distance, 3.0)
-    assert len(findings) == n
-    assert all("3.1 mm" in finding.message for finding in findings)
-
-
 @pytest.mark.parametrize(("value", "n"), [(-50, 0), (0, 0), (180, 0), (-51, 1), (400, 1)])
 def test_centiloids_that_people_do_not_have(value, n):
     assert len(centiloid_findings(value, -50, 250)) == n
@@ -75,12 +63,6 @@ def test_limits_in_the_table_fit_the_functions():
     assert limits["centiloid"]["lowest"] < 0 < 100 < limits["centiloid"]["highest"]
 
 
-@pytest.mark.parametrize(("value", "n"), [(None, 0), (1.1, 0), (0.75, 0), (0.7, 1)])
-def test_a_pet_of_another_head(value, n):
-    findings = own_anatomy_findings(value, 0.75)
-    assert [finding.code for finding in findings] == ["pet-t1w-other-anatomy"] * n
-
-
 @pytest.mark.parametrize(("nmi", "n"), [(None, 0), (48.0, 0), (56.0, 1), (44.0, 1)])
 def test_centiloids_that_depend_on_the_registration(nmi, n):
     findings = position_findings(nmi, 50.0, 5.0)
@@ -88,29 +70,30 @@ def test_centiloids_that_depend_on_the_registration(nmi, n):
     assert all(f"{nmi:.0f} by mutual" in finding.message for finding in findings)
 
 
-def test_a_header_that_says_two_things():
-    assert affine_findings(0.2, 1.0, "T1w") == ()
-    (finding,) = affine_findings(12.0, 1.0, "T1w")
-    assert finding.code == "header-places-differ" and "T1w" in finding.message
+LIMITS = read_table("limits")
+SAID = [name for name, row in LIMITS.items() if row.keys() & {"says", "like"}]
+WORDS = {"look": "look there", "again": "copy it", "image": "T1w", "number": 2, "of": 4}
 
 
-def test_numbers_of_a_normalisation_beyond_their_limits():
-    limits = {"template_shift_mm": {"flag": 3.0}, "brain_overlap": {"least": 0.9}}
-    good = {"template_shift_mm": 3.0, "brain_overlap": 0.9, "unknown": 7.0}
-    assert normalisation_findings(good, limits) == ()
-    shift, overlap = normalisation_findings(
-        {"template_shift_mm": 4.2, "brain_overlap": 0.8, "jacobian_max": 99.0}, limits
-    )
-    assert shift.code == "normalisation-shift" and "4.2 mm" in shift.message
-    assert overlap.code == "normalisation-overlap" and "0.80" in overlap.message
+@pytest.mark.parametrize("name", SAID)
+def test_a_number_is_flagged_beyond_its_limit_and_at_it_not(name):
+    row = LIMITS[name]
+    [limit] = [row[key] for key in ("flag", "least") if key in row]
+    sizes = (limit * 1.5, limit * 0.5) if limit > 0 else (limit * 0.5, limit * 1.5)
+    beyond, good = sizes if "flag" in row else sizes[::-1]
+    for value in (None, limit, good):
+        assert flagged({name: value, "unknown": 7.0}, LIMITS, **WORDS) == ()
+    (found,) = flagged({name: beyond}, LIMITS, **WORDS)
+    assert found.code == LIMITS[row.get("like", name)]["code"]
+    assert "{" not in found.message and not found.message.endswith(".")
 
 
-def test_every_number_with_a_limit_can_be_said():
-    limits = read_table("limits")
-    for kind, value in (("flag", np.inf), ("least", -np.inf)):
-        named = {name for name, row in limits.items() if kind in row}
-        found = normalisation_findings(dict.fromkeys(named, value), limits)
-        assert all("{" not in finding.message for finding in found)
+def test_a_flag_tells_value_limit_and_the_image():
+    shift, overlap = flagged({"brain_overlap": 0.8, "template_shift_mm": 4.24}, LIMITS, look="see")
+    assert "4.2 mm" in shift.message and "limit 3.5 mm): see" in shift.message
+    assert "0.80" in overlap.message and "least 0.86" in overlap.message
+    (header,) = flagged({"header_places_mm": 12.0}, LIMITS, image="T1w")
+    assert "qform of the T1w place it up to 12.0 mm apart" in header.message
 
 
 def test_motion_within_the_window_is_flagged_beyond_its_limit():
@@ -148,9 +131,9 @@ def test_the_effect_of_a_late_mean_has_its_direction_and_size():
 
 @pytest.mark.parametrize("per_min", [2.1, -2.1, 40.0])
 def test_a_centiloid_that_runs_up_or_down_is_told_and_takes_the_band(per_min):
-    assert slope_findings(per_min / 30, 2.0) == ()
-    (found,) = slope_findings(per_min, 2.0)
-    assert f"{per_min:+.1f} per minute" in found.message and doubts_number([found])
+    assert flagged({"centiloid_per_min": per_min / 30}, LIMITS) == ()
+    (found,) = flagged({"centiloid_per_min": per_min}, LIMITS)
+    assert f"{per_min:+.1f} per minute" in found.message and doubts_number([found], LIMITS)
 
 
 def test_a_very_uneven_reference_region_gives_no_number():

@@ -9,7 +9,7 @@ is not the usual way is told.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -20,12 +20,11 @@ from bidsapp.core.anatomy.segment import Options, Segmentation, segment
 from bidsapp.core.anatomy.start import EVERY_WAY, Start, find_head
 from bidsapp.core.grid.alignment import Matrix, rotation_deg
 from bidsapp.core.grid.volume import Volume
-from bidsapp.core.quality import REPAIRABLE, Flag, normalisation_findings
+from bidsapp.core.quality import REPAIRABLE, Flag, Limits, flagged
 from bidsapp.errors import BadDataError
 
-Limits = Mapping[str, Mapping[str, float]]
-
 USUAL = Options()
+LOOK = "look at the picture of the T1w on the template"
 STIFFER = 30.0  # times the usual bending energy
 TURNED_DEG = 45.0  # more is no pose in a scanner but an error of the header
 WORST = "template_shift_mm"
@@ -67,7 +66,7 @@ def normalise(
     t1w : Volume, 3D
     template : Template
     limits : mapping
-        Of the numbers of quality (see `bidsapp.core.quality.normalisation_findings`).
+        Of the numbers of quality (see `bidsapp.core.quality.flagged`).
     given : ndarray, shape (4, 4), optional
         Where a person says that the head lies, T1w world -> template world, mm: the only start.
 
@@ -144,7 +143,7 @@ def _attempt(
     quality = found.quality | normalisation_quality(
         corrected, found.probabilities, found.brain_mask, found.field, template
     )
-    return Normalised(found, quality, normalisation_findings(quality, limits))
+    return Normalised(found, quality, flagged(quality, limits, look=LOOK))
 
 
 def _told(way: str, failed: str) -> tuple[Flag, ...]:

@@ -49,7 +49,7 @@ from bidsapp.core.grid.sampling import (
     trilinear,
 )
 from bidsapp.core.grid.volume import Grid, Volume, known_or_zero, mask_slices
-from bidsapp.core.quality import Flag
+from bidsapp.core.quality import Flag, Limits
 from bidsapp.errors import BadDataError
 
 LEVELS = ((8.0, 5.0), (2.0, 2.5))  # blur and distance of points, mm
@@ -183,9 +183,7 @@ def template_quality(visits: Sequence[Mapping[str, float]]) -> dict[str, float]:
     }
 
 
-def template_findings(
-    visits: Mapping[str, Mapping[str, Any]], limits: Mapping[str, Mapping[str, float]]
-) -> tuple[Flag, ...]:
+def template_findings(visits: Mapping[str, Mapping[str, Any]], limits: Limits) -> tuple[Flag, ...]:
     """Visits that do not belong into one template, or could not be used.
 
     Parameters

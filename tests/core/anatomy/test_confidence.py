@@ -7,9 +7,10 @@ import pytest
 
 from bidsapp import data
 from bidsapp.core.anatomy.confidence import Template, normalisation_quality
+from bidsapp.core.anatomy.normalise import LOOK
 from bidsapp.core.grid.alignment import rigid_matrix, transform
 from bidsapp.core.grid.volume import Volume
-from bidsapp.core.quality import normalisation_findings
+from bidsapp.core.quality import flagged
 from bidsapp.errors import BadDataError
 
 GRID = data.mni_grid(2)
@@ -37,7 +38,7 @@ def quality(template, t1w, motion=None, image=None):
 
 
 def codes(numbers):
-    found = normalisation_findings(numbers, data.read_table("limits"))
+    found = flagged(numbers, data.read_table("limits"), look=LOOK)
     return {finding.code for finding in found}
 
 

@@ -15,7 +15,7 @@ from bidsapp.core.anatomy.start import AS_STORED, Start
 from bidsapp.core.grid.volume import Volume
 from bidsapp.errors import BadDataError
 
-LIMITS = {"template_shift_mm": {"flag": 3.0}, "voi_contrast": {"least": 1.0}}
+LIMITS = data.read_table("limits")
 T1W = Volume(np.ones((4, 4, 4), np.float32), np.eye(4))
 QUARTER = np.array([[1.0, 0, 0, 0], [0, 0, -1, 0], [0, 1, 0, 0], [0, 0, 0, 1]])
 

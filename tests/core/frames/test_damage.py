@@ -16,7 +16,7 @@ from bidsapp.core.frames.damage import (
     without_spikes,
 )
 from bidsapp.core.grid.volume import Volume
-from bidsapp.core.quality import centiloid_refusal, damage_findings, damage_refusal
+from bidsapp.core.quality import COPY_AGAIN, centiloid_refusal, damage_refusal, flagged
 from bidsapp.data import read_table
 
 
@@ -124,7 +124,7 @@ def codes(data):
         "pet_plane_step_sds": found.step_sds,
         "pet_air_level": air_level(Volume(data, AFFINE), BRAIN, float(np.median(data[TISSUE]))),
     }
-    return {flag.code for flag in damage_findings(numbers, read_table("limits"))}
+    return {flag.code for flag in flagged(numbers, read_table("limits"), again=COPY_AGAIN)}
 
 
 def test_an_undamaged_pet_has_nothing(pet):
