@@ -140,6 +140,7 @@ class Processing:
     write_masks: bool = False
     norms: Path | None = None
     calibration: Path | None = None  # --calibration, the user's own equations
+    tracer_file: Path | None = None  # --tracer-file, tracers that the package does not have
     tau_vois: Path | None = None  # --tau-vois, folder of the CenTauR volumes
     tau_calibration: Path | None = None  # --tau-calibration, lines to the SUVRs of the standard way
     dicom_metadata: Path | None = None  # --dicom-metadata of a BIDS dataset: stated times and doses

@@ -233,7 +233,9 @@ def _pair(row: PairRow, *, tau: bool) -> ImagePair:
     if tracer is None:
         known = ", ".join(f"{one.code} ({one.name})" for one in all_tracers().values())
         said = f"{name!r} is not a tracer of CentiPET" if name else "is empty"
-        raise row.wrong("tracer", f"{said}; give one of {known}")
+        raise row.wrong(
+            "tracer", f"{said}; give one of {known}, or describe another with --tracer-file"
+        )
     if tracer.code in tau_tracers() and not tau:
         raise row.wrong(
             "tracer",

@@ -45,7 +45,14 @@ from bidsapp.core.frames.frames import choose_frames, deviations, nearest_window
 from bidsapp.core.quality import Flag, QualityLevel
 from bidsapp.data.series_texts import is_unknown
 from bidsapp.data.tau import tau_tracers
-from bidsapp.data.tracers import NamedTracers, Tracer, named_tracers, tracers, window_rule
+from bidsapp.data.tracers import (
+    NamedTracers,
+    Tracer,
+    named_tracers,
+    other_amyloid_tracers,
+    tracers,
+    window_rule,
+)
 from bidsapp.errors import BadDataError, CentipetError, NoInputError
 from bidsapp.io.nifti import read_grid, read_shape
 from bidsapp.settings import Processing
@@ -306,10 +313,9 @@ def _find_tracer(
     known = {where: name for where, name in named.items() if name.understood}
     if not known:
         raise BadDataError(
-            f"{pet.path}: there is no Centiloid equation for the tracer "
-            f"{label or told.get('TracerName')!r}; correct TracerName if it is one of "
-            f"{', '.join(t.name for t in tracers().values())}, or leave the scan out with "
-            "--tracer-label"
+            f"{pet.path}: the tracer {label or told.get('TracerName')!r} is not known; correct "
+            f"TracerName if it is one of {', '.join(t.name for t in tracers().values())}, describe "
+            "another amyloid tracer with --tracer-file, or leave the scan out with --tracer-label"
         )
     if len({name.codes for name in known.values()}) > 1 or not _agree(known.values()):
         said = ", ".join(where if where.startswith("trc-") else f"{where} {told[where]!r}"
@@ -360,6 +366,12 @@ def _not_understood(where: str, text: str, tracer: Tracer) -> Flag:
 def _other_target(pet: RawImage, code: str, processing: Processing) -> Tracer:
     """Tau tracer, which needs the user's volumes; every other one is left out."""
     tau = tau_tracers().get(code)
+    if code in other_amyloid_tracers():
+        raise _LeftOut(
+            f"there is no Centiloid equation for {code}; --tracer-file FILE, which describes it, "
+            "gives SUVRs, and with --calibration of its own Centiloids",
+            code,
+        )
     if tau is None:
         raise _LeftOut(f"{code} is not an amyloid tracer, so there is no Centiloid", code)
     if processing.tau_vois is None:
@@ -374,7 +386,7 @@ def _other_target(pet: RawImage, code: str, processing: Processing) -> Tracer:
 def _check_radionuclide(tracer: Tracer, timing: PetTiming, half_life_s: object, pet: Path) -> None:
     """Refuse a nuclide that cannot be the tracer's; ``18Fluorine`` and ``F-18`` are both F18."""
     number = re.search(r"\d+", timing.radionuclide or "")
-    if number and number[0] != tracer.radionuclide[1:]:
+    if number and number[0] != re.sub(r"\D", "", tracer.radionuclide):
         raise BadDataError(
             f"{pet}: TracerRadionuclide {timing.radionuclide!r} cannot be {tracer.name}; correct "
             "TracerName or TracerRadionuclide"

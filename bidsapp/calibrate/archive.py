@@ -25,7 +25,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from bidsapp.calibrate.tables import read_rows
+from bidsapp.calibrate.tables import read_rows, unknown_tracer
 from bidsapp.core.statistics.calibration import Suspect
 from bidsapp.data import read_table
 from bidsapp.data.tracers import tracer_from_name
@@ -137,7 +137,10 @@ def _asked(name: str | None) -> str | None:
         return None
     tracer = tracer_from_name(name)
     if tracer is None:
-        raise UsageError(f"--tracer {name}: is not known; give a name such as flutemetamol")
+        raise UsageError(
+            f"--tracer {name}: is not known; give a name such as flutemetamol, or describe it in a "
+            "--tracer-file"
+        )
     return tracer.code
 
 
@@ -150,7 +153,7 @@ def _from_table(table: Path) -> list[ArchiveScan]:
     for row in rows:
         tracer = tracer_from_name(row["tracer"])
         if tracer is None:
-            raise BadDataError(f"{table}: {row['person']}: tracer {row['tracer']!r} is not known")
+            raise unknown_tracer(f"{table}: {row['person']}", row["tracer"])
         pet, t1w = (table.parent / row[name] for name in ("pet", "t1w"))
         for path in (pet, t1w):
             if not path.is_file():

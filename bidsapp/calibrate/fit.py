@@ -99,24 +99,32 @@ def fit_level2(
     found = {}
     for code in dict.fromkeys(pair.tracer for pair in pairs):
         for name in REFERENCES:
-            own = [
-                pair
-                for pair in pairs
-                if pair.tracer == code and name in pair.pib and name in pair.other
-            ]
+            alike = [pair for pair in pairs if pair.tracer == code and name in pair.other]
+            measured = [pair for pair in alike if name in pair.pib]
+            is_scale = name == "wc"  # of which a Centiloid is as good as an SUVR
+            own = [p for p in alike if name in p.pib or (is_scale and p.pib_cl is not None)]
             if not own or (level1_anchors is not None and name not in level1_anchors):
                 continue
+            anchors = level1_anchors[name] if level1_anchors else _anchors(measured, name)
             found[code, name] = level2(
-                array(pair.pib[name] for pair in own),
+                array(_pib_suvr(pair, name, anchors) for pair in own),
                 array(pair.other[name] for pair in own),
                 np.array([pair.is_young for pair in own]),
                 [pair.name for pair in own],
                 Scheme(name, source, limits, fit),
-                anchors=level1_anchors[name] if level1_anchors else _anchors(own, name),
+                anchors=anchors,
             )
     if not found:
         raise BadDataError("no pair has the SUVRs of one reference region with both tracers")
     return found
+
+
+def _pib_suvr(pair: Pair, name: str, anchors: Anchors) -> float:
+    """SUVR of PiB: as measured, or that which makes the Centiloid that is known."""
+    if name in pair.pib:
+        return pair.pib[name]
+    span = anchors.patients_mean - anchors.young_mean
+    return anchors.young_mean + (pair.pib_cl or 0.0) / 100 * span
 
 
 def disagreements(found: Mapping[Key, Calibration]) -> dict[Key, tuple[float, float]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -17,6 +17,7 @@ from bidsapp.core.statistics.calibration import Calibration, Suspect
 from bidsapp.data.calibrations import CalibrationFile, calibration_content, signed
 from bidsapp.data.tracers import tracers
 from bidsapp.io.atomic import write_json
+from bidsapp.record.tracers import definition_of
 
 REPORT_SCHEMA = "centipet-calibration-report/1"
 
@@ -93,6 +94,7 @@ def report(study: CalibrationStudy) -> dict[str, Any]:
             "standard_pipeline": study.standard,
             "source": dict(study.source),
             "versions": versions(),
+            "tracers": _described(code for code, _ in study.calibrations),
             "calibrations": [
                 _told(code, name, item, study) for (code, name), item in study.calibrations.items()
             ],
@@ -120,7 +122,14 @@ def calibration(study: CalibrationStudy) -> dict[str, Any]:
         regression=study.regression,
         source=dict(study.source),
         versions=versions(),
+        tracers=_described(code for code, _ in lines),
     )
+
+
+def _described(codes: Iterable[str]) -> dict[str, Any]:
+    """Definitions of the tracers that the package does not have, by code."""
+    found = {code: definition_of(code) for code in codes}
+    return {code: _plain(asdict(one)) for code, one in found.items() if one is not None}
 
 
 def versions() -> dict[str, str]:

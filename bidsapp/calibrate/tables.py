@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bidsapp.data import FOLDER, REFERENCES, read_table
-from bidsapp.data.tracers import tracer_from_name
+from bidsapp.data.tracers import named_tracers, tracer_from_name
 from bidsapp.errors import BadDataError
 from bidsapp.io.reading import given_text
 from bidsapp.io.tsv import finite_number
@@ -48,7 +48,7 @@ class Pair:
     ----------
     name, is_young : as in `Person`
     tracer : code of the other tracer
-    pib, other : SUVRs by reference region
+    pib, other : SUVRs by reference region; none of PiB where the table has its Centiloid alone
     pib_cl, other_cl : Centiloids that the table gives (whole cerebellum), None without
     """
 
@@ -134,12 +134,12 @@ def read_pairs(path: Path) -> list[Pair]:
     public = read_table("calibration")["public"]["pairs"]
     rows = _renamed(rows, public) if "pib_suvr_wc" not in rows[0] else rows
     pib, other = _by_reference(rows, "pib_suvr"), _by_reference(rows, "other_suvr")
-    if pib and other:
+    if other and (pib or _column(rows, "pib_cl")):
         return _wide_pairs(rows, pib, other, path)
     if _column(rows, "tracer") is None or not _by_reference(rows, "suvr"):
         raise BadDataError(
-            f"{path}: needs columns pib_suvr_wc and f18_suvr_wc, or tracer and suvr_wc with one "
-            "scan per row"
+            f"{path}: needs columns pib_suvr_wc (or pib_cl) and f18_suvr_wc, or tracer and suvr_wc "
+            "with one scan per row"
         )
     return _long_pairs(rows, path)
 
@@ -186,7 +186,7 @@ def _wide_pairs(
     for row in rows:
         code = _code(row[tracer])
         if code is None:
-            raise BadDataError(f"{path}: {row[person]}: tracer {row[tracer]!r} is not known")
+            raise unknown_tracer(f"{path}: {row[person]}", row[tracer])
         pairs.append(
             Pair(
                 name=row[person],
@@ -208,8 +208,13 @@ def _long_pairs(rows: Sequence[Row], path: Path) -> list[Pair]:
     suvr, group = _by_reference(rows, "suvr"), _column(rows, "group")
     scans: dict[str, dict[str, dict[str, float]]] = {}
     young: dict[str, bool] = {}
+    strangers: set[str] = set()
     for row in rows:
         code, values = _code(row[tracer]), _values(row, suvr, path)
+        if code is None and row[tracer]:
+            if not named_tracers(row[tracer]).understood:
+                raise unknown_tracer(f"{path}: {row[person]}", row[tracer])
+            strangers.add(row[tracer])
         if code is None or not values:
             continue
         if code in scans.setdefault(row[person], {}):
@@ -226,8 +231,9 @@ def _long_pairs(rows: Sequence[Row], path: Path) -> list[Pair]:
         if code != "PIB"
     ]
     if not pairs:
+        told = f"; {min(strangers)} has to be described in a --tracer-file" if strangers else ""
         raise BadDataError(
-            f"{path}: no participant has a scan with PiB and one with another tracer"
+            f"{path}: no participant has a scan with PiB and one with another tracer{told}"
         )
     return pairs
 
@@ -271,6 +277,13 @@ def _number(text: str, path: Path, column: str) -> float | None:
 def _code(text: str) -> str | None:
     tracer = tracer_from_name(text)
     return tracer.code if tracer else None
+
+
+def unknown_tracer(where: str, name: str) -> BadDataError:
+    """Error about a name in a table that is no tracer's."""
+    return BadDataError(
+        f"{where}: tracer {name!r} is not known; correct it, or describe it in a --tracer-file"
+    )
 
 
 def is_young(name: str, group: str) -> bool:

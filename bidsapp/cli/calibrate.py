@@ -103,6 +103,8 @@ def _run(options: argparse.Namespace, others: list[str]) -> int:
         raise UsageError(f"--error-ratio {options.error_ratio:g}: must be positive")
     if options.level1 is not None and options.level == "level1":
         raise UsageError("--level1 FILE belongs to level2")
+    if options.from_table is not None and not options.from_table.is_file():
+        raise NoInputError(f"--from-table {options.from_table}: no such file")
     try:
         options.output_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -112,12 +114,15 @@ def _run(options: argparse.Namespace, others: list[str]) -> int:
     if options.level == "tau":
         return _tau(options, others)
     options.regression = options.regression or "ordinary"
-    study = _from_table(options, others) if options.from_table else _from_images(options, others)
     from bidsapp.calibrate.report import words, write
+    from bidsapp.data.tracer_file import using_tracer_file
 
-    print(words(study))
-    for path in write(study, options.output_dir):
-        print(path)
+    with using_tracer_file(_processing(others).tracer_file):
+        make = _from_table if options.from_table else _from_images
+        study = make(options, others)
+        print(words(study))
+        for path in write(study, options.output_dir):
+            print(path)
     return ExitCode.OK if study.passed else ExitCode.SCAN_FAILED
 
 
@@ -156,8 +161,6 @@ def _from_table(options: argparse.Namespace, others: list[str]) -> CalibrationSt
     from bidsapp.io.hashes import file_hash
 
     table = options.from_table
-    if not table.is_file():
-        raise NoInputError(f"--from-table {table}: no such file")
     source = {"kind": "table", "name": table.name, "sha256": file_hash(table)}
     processing = _processing(others)
     if options.level == "level1":

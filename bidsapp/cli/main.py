@@ -83,9 +83,11 @@ def run(settings: Settings, argv: Sequence[str]) -> int:
     argv : what was typed for it, for the record
     """
     from bidsapp.cli.run_record import RunRecord
+    from bidsapp.data.tracer_file import using_tracer_file
 
     try:
-        with _logged(settings) as log_file:
+        own = using_tracer_file(settings.processing.tracer_file)
+        with own, _logged(settings) as log_file:
             RUN_LOG.info(
                 "CentiPET %s, Python %s, %s", __version__, sys.version.split()[0], settings
             )

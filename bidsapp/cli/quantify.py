@@ -29,6 +29,7 @@ from bidsapp.cli.main import run
 from bidsapp.cli.parser import add_options, settings_with
 from bidsapp.cli.signals import ended_by_signals
 from bidsapp.cli.summary import exit_code
+from bidsapp.data.tracer_file import using_tracer_file
 from bidsapp.errors import CentipetError, ExitCode, UsageError
 from bidsapp.options.checks import absolute_path
 from bidsapp.options.option_table import OPTIONS
@@ -62,6 +63,7 @@ def main(argv: Sequence[str]) -> int:
         try:
             options = command_line().parse_args(argv)
             rows = _rows(options)
+            stack.enter_context(using_tracer_file(options.tracer_file))
             output_dir = options.output_dir
             raw = output_dir / RAW
             if options.dry_run:
@@ -101,7 +103,8 @@ def judged_pairs(argv: Sequence[str]) -> tuple[list[ImagePair], list[CentipetErr
         The command line, or the table that it names, does not make sense.
     """
     options = command_line().parse_args(argv)
-    return judge_pairs(_rows(options), tau=options.tau_vois is not None)
+    with using_tracer_file(options.tracer_file):
+        return judge_pairs(_rows(options), tau=options.tau_vois is not None)
 
 
 def _process(settings: Settings, pairs: Sequence[ImagePair], argv: Sequence[str]) -> int:

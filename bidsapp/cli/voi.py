@@ -23,7 +23,13 @@ from bidsapp.settings import Processing
 
 _PROG = "centipet voi"
 _CENTILOID_UNITS = ("cl", "centiloid", "centiloids")  # of a sidecar
-_SHARED = ("--atlas", "--reference-region", "--norms", "--atlas-threshold")  # with centipet
+_SHARED = (
+    "--tracer-file",
+    "--atlas",
+    "--reference-region",
+    "--norms",
+    "--atlas-threshold",
+)  # with centipet
 
 
 def main(argv: Sequence[str]) -> int:
@@ -36,19 +42,22 @@ def main(argv: Sequence[str]) -> int:
     try:
         options = command_line().parse_args(argv)
         processing = _processing(options)
+        from bidsapp.data.tracer_file import using_tracer_file
         from bidsapp.steps.measuring import check_options
 
         for note in check_options(processing):
             print(f"{_PROG}: {note}", file=sys.stderr)
+        own = using_tracer_file(processing.tracer_file)
     except CentipetError as error:
         return complain(_PROG, error)
     codes = []
-    for image in options.images:
-        try:
-            for path in _measure(image, options, processing):
-                print(path)
-        except CentipetError as error:
-            codes.append(complain(_PROG, error))
+    with own:
+        for image in options.images:
+            try:
+                for path in _measure(image, options, processing):
+                    print(path)
+            except CentipetError as error:
+                codes.append(complain(_PROG, error))
     return max(codes, default=ExitCode.OK)
 
 
@@ -186,6 +195,10 @@ def _tracer(given: str | None, path: Path) -> Any:
     found = tracer_from_name(name) if name else None
     if given and found is None:
         raise UsageError(
-            f"--tracer {given}: is none of {', '.join(t.name for t in tracers().values())}"
+            f"--tracer {given}: is none of {', '.join(t.name for t in tracers().values())}; "
+            "describe another with --tracer-file"
         )
+    if found is not None and not found.equations:
+        print(f"{_PROG}: {found.name} has no Centiloid equation here, so there are SUVRs only",
+              file=sys.stderr)  # fmt: skip
     return found

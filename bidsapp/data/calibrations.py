@@ -31,6 +31,7 @@ from bidsapp.data.tau import (
 from bidsapp.data.tracers import (
     STANDARD_REFERENCE,
     Tracer,
+    bare_name,
     disagreement,
     repeatability,
     tracers,
@@ -58,12 +59,14 @@ class CalibrationFile:
     equations : by tracer code and reference region
     disagreement : by tracer code and reference region, as in
     `bidsapp.core.quantification.scale.Scale`
+    tracers : name and radionuclide of the tracers that a ``--tracer-file`` described, by code
     """
 
     name: str
     fingerprint: Mapping[tuple[str, str], Fingerprint] = field(hash=False)
     equations: Mapping[tuple[str, str], Equation] = field(hash=False)
     disagreement: Mapping[tuple[str, str], tuple[float, float]] = field(hash=False)
+    tracers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)
@@ -161,6 +164,7 @@ def scale_for(processing: Processing, code: str, *, normalisation: str = "t1w") 
     if processing.calibration is not None:
         user = read_calibration(processing.calibration)
         if any(known == code for known, _ in user.equations):
+            _refuse_other(tracer, user.tracers.get(code), processing.calibration)
             return _users(user, tracer, own)
     return _built_in(tracer, own)
 
@@ -292,6 +296,20 @@ def _built_in(tracer: Tracer, own: Mapping[str, Fingerprint]) -> Scale:
     )
 
 
+def _refuse_other(tracer: Tracer, told: Mapping[str, Any] | None, path: Path) -> None:
+    """Refuse equations that were made for another tracer of the same code."""
+    if told is None:
+        return
+    name, nuclide = told["name"], told["radionuclide"]
+    same = bare_name(name) in map(bare_name, tracer.names) and nuclide == tracer.radionuclide
+    if not same:
+        raise BadDataError(
+            f"--calibration {path}: was made for {name} ({nuclide}), and {tracer.code} is "
+            f"{tracer.name} ({tracer.radionuclide}) now; give the --tracer-file that it was made "
+            "with"
+        )
+
+
 def _users(user: CalibrationFile, tracer: Tracer, own: Mapping[str, Fingerprint]) -> Scale:
     """Equations of a calibration file: every field must agree, nothing is tolerated."""
     usable: dict[str, Equation] = {}
@@ -353,7 +371,13 @@ def read_calibration(path: Path) -> CalibrationFile:
     BadDataError
         It is no calibration file, lacks a field, or was changed after it was written.
     """
-    return _read(path, "--calibration", SCHEMA, _parsed)
+    found = _read(path, "--calibration", SCHEMA, _parsed)
+    if unknown := {code for code, _ in found.equations} - tracers().keys():
+        raise BadDataError(
+            f"--calibration {path}: has an equation for {min(unknown)}, a tracer that CentiPET "
+            "does not know; give the --tracer-file that it was made with"
+        )
+    return found
 
 
 @lru_cache
@@ -453,8 +477,8 @@ def _parsed(content: Mapping[str, Any]) -> CalibrationFile:
     for row in content["equations"]:
         line = dict(row)
         key = line.pop("tracer"), line["reference_region"]
-        if key[0] not in tracers() or key[1] not in REFERENCES:
-            raise ValueError(f"unknown tracer or reference region {'/'.join(key)}")
+        if key[1] not in REFERENCES:
+            raise ValueError(f"unknown reference region {key[1]}")
         prints[key] = Fingerprint(**_tuples(line.pop("fingerprint")))
         if (sds := line.pop("disagreement")) is not None:
             spreads[key] = (float(sds[0]), float(sds[1]))
@@ -468,7 +492,8 @@ def _parsed(content: Mapping[str, Any]) -> CalibrationFile:
         )
     if not equations:
         raise ValueError("no equation")
-    return CalibrationFile(content["sha256"][:12], prints, equations, spreads)
+    described = {code: dict(told) for code, told in content.get("tracers", {}).items()}
+    return CalibrationFile(content["sha256"][:12], prints, equations, spreads, described)
 
 
 def _parsed_tau(content: Mapping[str, Any]) -> TauCalibration:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bidsapp.data import read_table
-from bidsapp.data.tracers import tracers
+from bidsapp.data.tracers import STANDARD_REFERENCE, tracers
 
 
 @dataclass(frozen=True)
@@ -51,16 +51,15 @@ def display_of(tracer: str | None) -> Display:
     """Return how a tracer (code) is shown; an unknown one has a display too."""
     table = read_table("display")
     row = table["tracers"].get(tracer, table["unknown"])
-    top = table["unknown_top"]
-    if tracer in tracers():
-        top = round(_suvr_at(table["top_cl"], tracer), 1)
-    return Display(top=top, **row)
+    top = _suvr_at(table["top_cl"], tracer)
+    return Display(top=table["unknown_top"] if top is None else round(top, 1), **row)
 
 
-def _suvr_at(load: float, tracer: str) -> float:
-    """SUVR (whole cerebellum) of a load in Centiloids."""
-    equation = tracers()[tracer].equation
-    return (load - equation.intercept) / equation.slope
+def _suvr_at(load: float, tracer: str | None) -> float | None:
+    """SUVR (whole cerebellum) of a load in Centiloids; None without an equation."""
+    known = tracers().get(tracer or "")
+    equation = known and known.equations.get(STANDARD_REFERENCE)
+    return (load - equation.intercept) / equation.slope if equation else None
 
 
 def read_scale(tracer: str | None, level: Callable[[str], float | None]) -> ReadScale:
@@ -76,10 +75,7 @@ def read_scale(tracer: str | None, level: Callable[[str], float | None]) -> Read
     """
     table, display = read_table("display"), display_of(tracer)
     anchor, share = display.read_anchor, table["read_share"]
-    if anchor != "load":
-        found = level(anchor)
-    else:
-        found = _suvr_at(table["read_cl"], tracer) if tracer in tracers() else None
+    found = _suvr_at(table["read_cl"], tracer) if anchor == "load" else level(anchor)
     if not found or found <= 0:
         words = "as that of the other pictures: what readers scale it by is not known of this scan."
         return ReadScale(display.top, f"The scale ends at SUVR {display.top:.1f}, {words}")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from bidsapp.core.grid.sampling import nearest
 from bidsapp.core.quantification.centiloid import Equation
 from bidsapp.data import mni_grid, read_table, template_mask
-from bidsapp.data.tracers import Tracer, named_tracers, tracers
+from bidsapp.data.tracers import Tracer, half_lives_s, named_tracers, tracers
 from bidsapp.errors import BadDataError, NoInputError
 from bidsapp.io.nifti import load_volume
 
@@ -35,9 +35,8 @@ def tau_tracers() -> dict[str, Tracer]:
             name=row["name"],
             synonyms=tuple(row["synonyms"]),
             radionuclide=table["radionuclide"],
-            half_life_s=table["half_life_s"],
+            half_life_s=half_lives_s()[table["radionuclide"]],
             window_min=(row["window"]["min"][0], row["window"]["min"][1]),
-            equations={},
         )
         for code, row in table["tracers"].items()
     }

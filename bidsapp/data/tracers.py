@@ -1,10 +1,15 @@
-"""The table of amyloid tracers (``tracers.toml``) and how to find one by any of its names."""
+"""The table of amyloid tracers (``tracers.toml``) and how to find one by any of its names.
+
+Tracers of a user stand beside those of the table while a command works (`using_tracers`). Steps
+that run in other processes are told what they need of a tracer, so that nothing there looks it up.
+"""
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -50,7 +55,8 @@ class Tracer:
     window_min : (float, float)
         Uptake window, minutes after injection.
     equations : dict of Equation
-        SUVR to Centiloid, by reference region; ``wc`` for every tracer, others where known.
+        SUVR to Centiloid, by reference region; ``wc`` for every tracer of the table, others where
+        known; none for a tracer of a user, whose equations come with ``--calibration``.
     """
 
     code: str
@@ -59,7 +65,12 @@ class Tracer:
     radionuclide: str
     half_life_s: float
     window_min: tuple[float, float]
-    equations: Mapping[str, Equation] = field(hash=False)
+    equations: Mapping[str, Equation] = field(default_factory=dict, hash=False)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All its names."""
+        return (self.code, self.name, *self.synonyms)
 
     @property
     def equation(self) -> Equation:
@@ -67,21 +78,66 @@ class Tracer:
         return self.equations[STANDARD_REFERENCE]
 
 
-@lru_cache
+class _Own:
+    """Tracers of the user that are in use."""
+
+    tracers: tuple[Tracer, ...] = ()
+
+
+@contextmanager
+def using_tracers(own: Iterable[Tracer]) -> Iterator[None]:
+    """Let tracers of a user stand beside those of the package, wherever a tracer is read.
+
+    Parameters
+    ----------
+    own : Tracer
+        As `bidsapp.data.tracer_file` or the records of scans (`bidsapp.record.tracers`) define
+        them. Those that already are in use stay so; the inner definition of a code counts.
+    """
+    before = _Own.tracers
+    _Own.tracers = tuple(
+        ({one.code: one for one in before} | {one.code: one for one in own}).values()
+    )
+    try:
+        yield
+    finally:
+        _Own.tracers = before
+
+
+def adopt_tracers(own: tuple[Tracer, ...]) -> None:
+    """Use the tracers of another process (`own_tracers`) as long as this one lives."""
+    _Own.tracers = own
+
+
+def own_tracers() -> tuple[Tracer, ...]:
+    """Tracers of the user that are in use."""
+    return _Own.tracers
+
+
 def tracers() -> dict[str, Tracer]:
-    """All tracers by code, in the order of the table."""
+    """All tracers by code: those of the table in its order, then those of the user."""
+    return _of_package() | {one.code: one for one in own_tracers()}
+
+
+@lru_cache
+def _of_package() -> dict[str, Tracer]:
     return {
         code: Tracer(
             code=code,
             name=row["name"],
             synonyms=tuple(row["synonyms"]),
             radionuclide=row["radionuclide"],
-            half_life_s=row["half_life_s"],
+            half_life_s=half_lives_s()[row["radionuclide"]],
             window_min=(row["window_min"][0], row["window_min"][1]),
             equations={name: _equation(name, line) for name, line in row["equations"].items()},
         )
         for code, row in read_table("tracers")["tracers"].items()
     }
+
+
+def half_lives_s() -> dict[str, float]:
+    """Half-life of every radionuclide that a tracer may have, seconds, by its BIDS name."""
+    return dict(read_table("tracers")["half_life_s"])
 
 
 @lru_cache
@@ -130,7 +186,7 @@ class NamedTracers:
 
     @property
     def other(self) -> str | None:
-        """The tracer of another target, if the text names that alone."""
+        """The tracer that is none of ours, if the text names that alone."""
         return None if self._only in tracers() else self._only
 
     @property
@@ -143,16 +199,18 @@ class NamedTracers:
         return bool(self.codes)
 
 
-def named_tracers(name: str) -> NamedTracers:
+def named_tracers(name: str, own: tuple[Tracer, ...] | None = None) -> NamedTracers:
     """Find all tracers that a free text names.
 
     Parameters
     ----------
     name : text of a sidecar's ``TracerName``, of a DICOM radiopharmaceutical or of a ``trc``
         entity, such as ``[18F]florbetaben``, ``AV45``, ``Florbetapir F^18^ (Amyvid)``
+    own : tracers to find besides those of the package; None for those in use
     """
     text, isotopes = _without_isotopes(name)
-    return NamedTracers(frozenset(_known_names(text)), frozenset(isotopes))
+    names = _names(own_tracers() if own is None else own)
+    return NamedTracers(frozenset(_known_names(text, names)), frozenset(isotopes))
 
 
 def tracer_from_name(name: str) -> Tracer | None:
@@ -216,13 +274,12 @@ def _without_isotopes(name: str) -> tuple[str, set[str]]:
     return _ISOTOPE.sub(remember, plain), isotopes
 
 
-def _known_names(text: str) -> set[str]:
+def _known_names(text: str, names: Mapping[str, str]) -> set[str]:
     """Identities of the tracers named in ``text`` (see `NamedTracers`).
 
     Words are read from the left, the longest name first, so that AV-1451 is not read as AV-1.
     """
     words = re.findall(r"[a-z0-9]+", text.replace("'", ""))
-    names = _names()
     found, start = set(), 0
     while start < len(words):
         for stop in range(min(start + _LONGEST_NAME, len(words)), start, -1):
@@ -236,14 +293,32 @@ def _known_names(text: str) -> set[str]:
 
 
 @lru_cache
-def _names() -> dict[str, str]:
+def other_amyloid_tracers() -> dict[str, tuple[str, ...]]:
+    """Names of amyloid tracers that no equation is known of, by the first of them."""
+    rows = read_table("tracers")["other_tracers"]["amyloid"]
+    return {names[0]: tuple(names) for names in rows}
+
+
+@lru_cache
+def _names(own: tuple[Tracer, ...]) -> dict[str, str]:
     """Every name without case, spaces and signs -> identity of its tracer."""
     rows = {names[0]: names for names in read_table("tracers")["other_tracers"]["names"]}
+    rows |= other_amyloid_tracers()
     for table in ("tau", "tracers"):
         rows |= {
             code: [code, *row["synonyms"]] for code, row in read_table(table)["tracers"].items()
         }
-    return {_plain(name): code for code, names in rows.items() for name in names}
+    found = {_plain(name): code for code, names in rows.items() for name in names}
+    return found | {bare_name(name): one.code for one in own for name in one.names}
+
+
+def bare_name(name: str) -> str:
+    """Name of a tracer without isotope, case, spaces and signs.
+
+    >>> bare_name("[18F]FC-119S")
+    'fc119s'
+    """
+    return _plain(_without_isotopes(name)[0])
 
 
 def _plain(name: str) -> str:

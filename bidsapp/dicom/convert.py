@@ -74,7 +74,8 @@ def convert(
     """
     if dicom.tracer is not None and known_tracer(dicom.tracer) is None:
         raise UsageError(
-            f"--tracer {dicom.tracer}: unknown; expected one of {', '.join(all_tracers())}"
+            f"--tracer {dicom.tracer}: unknown; expected one of {', '.join(all_tracers())}, or one "
+            "that --tracer-file describes"
         )
     metadata = Metadata() if dicom.metadata is None else read_metadata(dicom.metadata)
     labels = None if dicom.label_map is None else identity.read_label_map(dicom.label_map)

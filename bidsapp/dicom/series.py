@@ -22,6 +22,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from bidsapp.data.tracers import adopt_tracers, own_tracers
 from bidsapp.dicom.archives import decompress, is_compressed, is_packed, unpack
 from bidsapp.dicom.header import Header, Values, read_headers
 from bidsapp.dicom.tables import tables
@@ -304,7 +305,12 @@ def _read_all(files: list[Path], nprocs: int) -> Iterable[list[Header | str | No
         yield from map(_read_chunk, chunks)
         return
     try:
-        with ProcessPoolExecutor(nprocs, mp_context=get_context("forkserver")) as executor:
+        with ProcessPoolExecutor(
+            nprocs,
+            mp_context=get_context("forkserver"),
+            initializer=adopt_tracers,
+            initargs=(own_tracers(),),
+        ) as executor:
             yield from executor.map(_read_chunk, chunks)
     except BrokenProcessPool as error:
         raise WorkerLostError(

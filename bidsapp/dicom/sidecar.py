@@ -14,7 +14,7 @@ from typing import Any
 
 from bidsapp.bids.stated import STATED_KEYS
 from bidsapp.core.quality import Flag
-from bidsapp.data.tracers import Tracer
+from bidsapp.data.tracers import Tracer, half_lives_s
 from bidsapp.dicom.frames import half_life
 from bidsapp.dicom.header import Header, tag_name
 from bidsapp.dicom.tables import tables
@@ -278,11 +278,11 @@ def radionuclide(header: Header) -> str | None:
     """Radionuclide named by (0054,0300) or, without it, by the half-life; None when by neither."""
     text = header.text("RadionuclideCodeMeaning").lower()
     value = half_life(header)
-    for name, row in tables()["radionuclide"].items():
-        if text and re.search(row["pattern"], text):
+    for name, pattern in tables()["radionuclide"].items():
+        if text and re.search(pattern, text):
             return str(name)
-    for name, row in tables()["radionuclide"].items():
-        if not text and value and _close(value, row["half_life_s"]):
+    for name in tables()["radionuclide"]:
+        if not text and value and _close(value, half_lives_s()[name]):
             return str(name)
     return None
 

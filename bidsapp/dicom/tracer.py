@@ -76,7 +76,8 @@ def find_tracer(header: Header, stated: Stated, option: str | None) -> tuple[Tra
     raise header.error(
         "Radiopharmaceutical",
         f"'{header.shown('Radiopharmaceutical')}' names no tracer of amyloid or tau, nor does the "
-        f"series '{header.shown('SeriesDescription')}'; state it with --tracer",
+        f"series '{header.shown('SeriesDescription')}'; state it with --tracer, or describe "
+        "another amyloid tracer with --tracer-file",
     )
 
 
@@ -139,5 +140,8 @@ def _binds_tau(tracer: Tracer) -> bool:
 def _known(name: str) -> Tracer:
     tracer = known_tracer(name)
     if tracer is None:
-        raise BadDataError(f"the stated tracer '{name}' is unknown; use {', '.join(all_tracers())}")
+        raise BadDataError(
+            f"the stated tracer '{name}' is unknown; use {', '.join(all_tracers())}, or describe "
+            "it with --tracer-file"
+        )
     return tracer

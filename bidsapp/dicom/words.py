@@ -1,4 +1,4 @@
-"""Of texts that people type, the words that cannot tell whose image it is (``words.toml``).
+"""Of texts that people type, the words that cannot tell whose image it is (``data/words.toml``).
 
 Names of persons are searched and hidden, too (`bidsapp.dicom.scrub`), but a text may hold what no
 tag calls a name: another patient, a relative, a number of an insurance.  So it is turned round:
@@ -8,12 +8,12 @@ what is not a word of imaging, a short number or a single letter is hidden.
 from __future__ import annotations
 
 import re
-import tomllib
 from functools import lru_cache
-from importlib.resources import files
 from string import ascii_uppercase
 
+from bidsapp.data import read_table
 from bidsapp.data.tau import all_tracers
+from bidsapp.data.tracers import Tracer, own_tracers
 
 HIDDEN = "***"
 _SHORTEST_PART = 3  # letters of a word that is looked for inside a longer one
@@ -56,20 +56,26 @@ def _is_short_number(text: str) -> bool:
     return text.isascii() and short and sum(map(len, parts)) <= _MOST_DIGITS.get(len(parts), 0)
 
 
-@lru_cache(maxsize=4096)
 def _is_word(letters: str) -> bool:
+    return _is_made_of(letters, _vocabulary())
+
+
+@lru_cache(maxsize=4096)
+def _is_made_of(letters: str, known: frozenset[str]) -> bool:
     """Whether letters are a word, or nothing but words written together."""
-    known = _vocabulary()
     if letters in known:
         return True
     ends = range(_SHORTEST_PART, len(letters) - _SHORTEST_PART + 1)
-    return any(letters[:end] in known and _is_word(letters[end:]) for end in ends)
+    return any(letters[:end] in known and _is_made_of(letters[end:], known) for end in ends)
+
+
+def _vocabulary() -> frozenset[str]:
+    return _vocabulary_with(own_tracers())
 
 
 @lru_cache
-def _vocabulary() -> frozenset[str]:
-    known = all_tracers().values()
-    names = [name for tracer in known for name in (tracer.name, *tracer.synonyms)]
+def _vocabulary_with(own: tuple[Tracer, ...]) -> frozenset[str]:
+    names = [name for one in (*all_tracers().values(), *own) for name in one.names[1:]]
     texts = " ".join([*_table().values(), *names])
     return frozenset(word.casefold() for word in re.findall(r"[^\W\d_]+", texts))
 
@@ -85,5 +91,4 @@ def _tokens() -> re.Pattern[str]:
 
 @lru_cache
 def _table() -> dict[str, str]:
-    table = tomllib.loads((files(__package__) / "words.toml").read_text("utf-8"))
-    return {topic: " ".join(words.split()) for topic, words in table.items()}
+    return {topic: " ".join(words.split()) for topic, words in read_table("words").items()}

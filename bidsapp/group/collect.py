@@ -49,6 +49,7 @@ from bidsapp.io.atomic import write_text
 from bidsapp.io.locks import holding
 from bidsapp.io.tsv import write_rows
 from bidsapp.record import ScanRecord, find_records
+from bidsapp.record.tracers import using_tracers_of
 from bidsapp.report.cohort import cohort_methods, reading
 from bidsapp.report.files import save_figures
 from bidsapp.settings import Filters
@@ -137,6 +138,13 @@ def _collect(output_dir: Path, filters: Filters, given: Sequence[Path]) -> list[
         raise NoInputError(
             f"{output_dir}: contains no sub-*/**/*_centiloid.json; run the participant level first"
         )
+    with using_tracers_of(records):
+        return _tabulate(output_dir, records, filters, given)
+
+
+def _tabulate(
+    output_dir: Path, records: Sequence[ScanRecord], filters: Filters, given: Sequence[Path]
+) -> list[Path]:
     wanted = [record for record in records if is_wanted(record, filters)]
     if not wanted:
         raise NoMatchError(

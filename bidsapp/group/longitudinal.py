@@ -154,12 +154,19 @@ def _measured(row: Row) -> Measured | None:
 
 
 def _relative(row: Row, same: bool) -> float:
-    """Relative error of a change by the scale; an unknown tracer has none that is known."""
+    """Relative error of a change by the scale; an unknown tracer has none that is known.
+
+    The equation of a user's tracer, which is not at hand, is taken to be as unsure as any other.
+    """
     tracer = tracers().get(str(row["tracer"]))
     if tracer is None:
         return 0.0
-    equation = tracer.equations.get(row.get("reference_region") or "wc", tracer.equation)
-    return scale_sd(equation, ScanError(repeatability())) if same else anchor_sd(equation)
+    equations = [one.equation for one in tracers().values() if one.equations]
+    if tracer.equations:
+        reference = row.get("reference_region") or STANDARD_REFERENCE
+        equations = [tracer.equations.get(reference, tracer.equation)]
+    error = ScanError(repeatability())
+    return max(scale_sd(one, error) if same else anchor_sd(one) for one in equations)
 
 
 def _pair_row(first: Row, last: Row, kind: str) -> dict[str, Any]:

@@ -156,19 +156,23 @@ def voi_columns(references: Sequence[str] = ()) -> dict[str, Any]:
 def cohort_flags(records: Sequence[ScanRecord]) -> dict[str, tuple[Flag, ...]]:
     """Flags of scans that cannot be compared with the rest, by the path of their record.
 
-    A scan is flagged when its version (or its fingerprint: parameters and resources) is not the
-    commonest among the scans with a result; when none is the commonest, all are flagged.
+    A scan is flagged when its version (or its fingerprint: parameters and resources; or, among
+    scans with one tracer, what a user's file said of it) is not the commonest among the scans with
+    a result; when none is the commonest, all are flagged.
     """
     done = [record for record in records if record.status is Status.OK]
     flags: dict[str, tuple[Flag, ...]] = {}
-    kinds: tuple[tuple[str, str, Callable[[ScanRecord], str | None]], ...] = (
-        ("mixed-versions", "version", lambda record: record.version),
-        ("mixed-pipelines", "fingerprint", lambda record: record.fingerprint),
-    )
-    for code, what, value in kinds:
-        counts = Counter(map(value, done)).most_common()
+    kinds: list[tuple[str, str, Callable[[ScanRecord], str | None], list[ScanRecord]]] = [
+        ("mixed-versions", "version", lambda record: record.version, done),
+        ("mixed-pipelines", "fingerprint", lambda record: record.fingerprint, done),
+    ]
+    for tracer in sorted({record.tracer or "" for record in done if record.tracer_definition}):
+        alike = [record for record in done if record.tracer == tracer]
+        kinds.append(("mixed-tracers", f"definition of {tracer}", _definition, alike))
+    for code, what, value, compared in kinds:
+        counts = Counter(map(value, compared)).most_common()
         tie = len(counts) > 1 and counts[0][1] == counts[1][1]
-        for record in done:
+        for record in compared:
             own = value(record)
             if len(counts) > 1 and (tie or own != counts[0][0]):
                 message = (
@@ -182,13 +186,21 @@ def cohort_flags(records: Sequence[ScanRecord]) -> dict[str, tuple[Flag, ...]]:
     return flags
 
 
+def _definition(record: ScanRecord) -> str:
+    """What of a tracer's definition makes numbers, in words."""
+    if (told := record.tracer_definition) is None:
+        return "(the package's)"
+    return f"({told.radionuclide}, {told.window_min[0]:g} to {told.window_min[1]:g} min)"
+
+
 def mixture_warnings(records: Sequence[ScanRecord]) -> list[str]:
     """Sentences about scans that cannot be compared with the rest (see `cohort_flags`)."""
     marked: dict[str, list[str]] = {}
     for path, flags in cohort_flags(records).items():
         for flag in flags:
             marked.setdefault(flag.code, []).append(path)
-    what = {"mixed-versions": "another version", "mixed-pipelines": "other options or T1ws"}
+    what = {"mixed-versions": "another version", "mixed-pipelines": "other options or T1ws",
+            "mixed-tracers": "another definition of the tracer"}  # fmt: skip
     return [
         f"{len(paths)} of {len(records)} scans were made by {what[code]} than most (flag {code}, "
         f"for example {paths[0]}); run the participant level again for scans to be compared"

@@ -1,7 +1,8 @@
 """The record ``*_centiloid.json`` of a PET scan: the one typed result that is written and read.
 
 `model` says what is in it, `codec` turns it into JSON and back, `schema` describes the JSON,
-`stages` follows a scan from plan to result, `verdicts` judges it once, `files` reads and writes.
+`stages` follows a scan from plan to result, `verdicts` judges it once, `files` reads and writes,
+`tracers` knows the tracers that records define.
 """
 
 from bidsapp.core.quality import Flag

@@ -26,7 +26,7 @@ SCHEMA_VERSION = 1  # records of CentiPET 0.1 have none and count as 0
 # Options that say what else is told of a scan; its Centiloid and regions are the same without them.
 _REPORTING = (
     "atlases", "derivatives", "reference_regions", "voi_spaces", "write_masks", "norms", "cutoff",
-    "interval",
+    "interval", "tracer_file",
 )  # fmt: skip
 
 Numbers = Mapping[str, float | None]
@@ -458,6 +458,26 @@ class RecordPart:
     longitudinal: Longitudinal | None = None
 
 
+@dataclass(frozen=True)
+class TracerDefinition:
+    """A tracer that the package does not have, as the user's file described it.
+
+    Attributes
+    ----------
+    name : for people
+    synonyms : other names
+    radionuclide : as BIDS writes it
+    half_life_s : of the radionuclide, seconds
+    window_min : uptake window, minutes after injection
+    """
+
+    name: str
+    synonyms: tuple[str, ...]
+    radionuclide: str
+    half_life_s: float
+    window_min: tuple[float, float]
+
+
 @dataclass(frozen=True, kw_only=True)
 class ScanRecord(RecordPart):
     """One PET scan: what was planned, what came out, what made it.
@@ -476,6 +496,7 @@ class ScanRecord(RecordPart):
     participant, session : columns of ``participants.tsv`` and ``sessions.tsv``, as they stand there
     acquisition : fields of the raw sidecar about scanner, dose and reconstruction
     tracer, tracer_name : code as in ``trc-``; name as the raw data gave it
+    tracer_definition : of ``--tracer-file``; null for a tracer of the package
     window_start_min, window_end_min : what was averaged, minutes after injection
     tracer_window_min : what the tracer asks for, minutes after injection
     window : how far the one covers the other
@@ -507,6 +528,7 @@ class ScanRecord(RecordPart):
     acquisition: Mapping[str, object] = field(default_factory=dict)
     tracer: str | None = None
     tracer_name: str | None = None
+    tracer_definition: TracerDefinition | None = None
     window_start_min: float | None = None
     window_end_min: float | None = None
     tracer_window_min: tuple[float, float] | None = None

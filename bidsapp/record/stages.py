@@ -21,6 +21,7 @@ from bidsapp.record.model import (
     Status,
     WindowCoverage,
 )
+from bidsapp.record.tracers import definition_of
 from bidsapp.record.verdicts import judged
 
 
@@ -65,6 +66,7 @@ def planned_record(scan: ScanPlan, bids_dir: Path, **known: Any) -> ScanRecord:
         acq_time=None if scan.acquired is None else scan.acquired.isoformat(),
         tracer=scan.tracer,
         tracer_name=scan.metadata.tracer_name,
+        tracer_definition=definition_of(scan.tracer),
         window_start_min=scan.window.used_min[0],
         window_end_min=scan.window.used_min[1],
         tracer_window_min=scan.window.wanted_min,
@@ -143,7 +145,11 @@ def with_leftovers(record: ScanRecord, output_dir: Path) -> ScanRecord:
 def unplanned_record(scan: ScanFailure | ScanSkip, bids_dir: Path) -> ScanRecord:
     """Record of a scan that planning refused or left out."""
     record = empty_record(
-        scan.entities, **scan.about, source=raw_uri(scan.pet, bids_dir), tracer=scan.tracer
+        scan.entities,
+        **scan.about,
+        source=raw_uri(scan.pet, bids_dir),
+        tracer=scan.tracer,
+        tracer_definition=definition_of(scan.tracer),
     )
     if isinstance(scan, ScanFailure):
         return failed_record(record, scan.error_name, scan.message, bids_dir)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
-from bidsapp.data.tau import all_tracers
 from bidsapp.record import ScanRecord, Status
 from bidsapp.record.about import scanner_of
+from bidsapp.record.tracers import tracer_title
 from bidsapp.report.methods import Methods, describe_records
 from bidsapp.report.render import count
 
@@ -69,7 +69,7 @@ def _scans(records: Sequence[ScanRecord], done: Sequence[ScanRecord]) -> str:
         f"{'was' if len(records) == 1 else 'were'} processed"
         + (f", {several} of them scanned at more than one session." if several else ".")
     ]
-    for what, of in (("Tracers", _tracer), ("Scanners", scanner_of), ("Sites", _site)):
+    for what, of in (("Tracers", tracer_title), ("Scanners", scanner_of), ("Sites", _site)):
         if listed := _counted(records, of):
             sentences.append(f"{what}: {listed}.")
     with_t1w = sum(record.method != "pet-only" for record in done)
@@ -105,13 +105,6 @@ def _quality(records: Sequence[ScanRecord], done: Sequence[ScanRecord]) -> str:
             "participants’ pages."
         )
     return sentence
-
-
-def _tracer(record: ScanRecord) -> str | None:
-    code = record.tracer or ""
-    return (
-        all_tracers()[code].name if code in all_tracers() else record.tracer_name or record.tracer
-    )
 
 
 def _site(record: ScanRecord) -> str | None:

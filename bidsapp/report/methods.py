@@ -9,12 +9,15 @@ from typing import Any
 
 from bidsapp import __version__
 from bidsapp.data import read_table
+from bidsapp.data.calibrations import centiloid_way, scale_for
 from bidsapp.data.literature import Citation, reference_of_doi, references
 from bidsapp.data.tau import tau_tracers
-from bidsapp.data.tracers import repeatability, tracers
+from bidsapp.data.tracers import STANDARD_REFERENCE, own_tracers, repeatability, tracers
 from bidsapp.options.option_table import PROCESSING
 from bidsapp.plain import plain
 from bidsapp.record import ScanRecord, Status
+from bidsapp.record.model import EquationUsed
+from bidsapp.record.tracers import tracer_title
 from bidsapp.settings import Interval, Processing
 
 _MINUS = "\N{MINUS SIGN}"
@@ -30,36 +33,43 @@ class TracerUse:
     ----------
     name : for people
     window_min : uptake window, minutes after injection
-    slope, intercept : Centiloid = slope * SUVR + intercept
-    source : who published the equation
+    is_own : whether a file of the user describes it
+    equation : SUVR to Centiloid; None where SUVRs are given alone
     """
 
     name: str
     window_min: tuple[float, float]
-    slope: float
-    intercept: float
-    source: Citation
+    is_own: bool
+    equation: EquationUsed | None
+
+    @property
+    def source(self) -> Citation | None:
+        """Who published the equation, or where it is from."""
+        if self.equation is None:
+            return None
+        return reference_of_doi(self.equation.doi or "", str(self.equation.source))
 
     @classmethod
-    def of_tracer(cls, code: str) -> TracerUse:
-        """Return what the table of tracers prescribes."""
+    def of_tracer(cls, code: str, processing: Processing) -> TracerUse:
+        """Return what tables and files of the user prescribe."""
         tracer = tracers()[code]
-        equation = tracer.equation
-        source = reference_of_doi(equation.doi, equation.source)
-        return cls(tracer.name, tracer.window_min, equation.slope, equation.intercept, source)
+        line = tracer.equations.get(STANDARD_REFERENCE)
+        if processing.calibration is not None:
+            scale = scale_for(centiloid_way(processing, code), code)
+            line = scale.equations.get(scale.main)
+        equation = None
+        if line is not None:
+            equation = EquationUsed(line.slope, line.intercept, line.source, line.doi)
+        return cls(tracer.name, tracer.window_min, tracer in own_tracers(), equation)
 
     @classmethod
     def of_record(cls, record: ScanRecord) -> TracerUse:
         """Return what a finished scan says of itself, whatever the table says today."""
-        known = tracers().get(record.tracer or "")
-        equation = record.equation
-        assert equation is not None
         return cls(
-            name=known.name if known else str(record.tracer_name or record.tracer),
+            name=str(tracer_title(record)),
             window_min=record.tracer_window_min or record.window_min or (0.0, 0.0),
-            slope=float(equation.slope),
-            intercept=float(equation.intercept),
-            source=reference_of_doi(str(equation.doi), str(equation.source)),
+            is_own=record.tracer_definition is not None,
+            equation=record.equation,
         )
 
 
@@ -151,7 +161,8 @@ def boilerplate(codes: Iterable[str] | None = None, processing: Processing = _DE
     codes : tracers to describe; None for all
     processing : options of the run
     """
-    uses = [TracerUse.of_tracer(code) for code in (tracers() if codes is None else codes)]
+    chosen = tracers() if codes is None else codes
+    uses = [TracerUse.of_tracer(code, processing) for code in chosen]
     return describe(uses, Recipe.of_processing(processing), (__version__,))
 
 
@@ -159,7 +170,7 @@ def describe_records(records: Iterable[ScanRecord]) -> Methods:
     """Describe what was done to the scans that have a result."""
     done = [record for record in records if record.status is Status.OK]
     versions = {record.version or "unknown" for record in done} or {__version__}
-    uses = [TracerUse.of_record(record) for record in done if record.equation]
+    uses = [TracerUse.of_record(record) for record in done if not record.scales]
     return describe(uses, Recipe.of_records(done), sorted(versions))
 
 
@@ -184,7 +195,8 @@ def describe(uses: Iterable[TracerUse], recipe: Recipe, versions: Iterable[str])
         _tau(recipe),
         _further(recipe),
     ]
-    return _with_references([text for text in paragraphs if text], [use.source for use in uses])
+    cited = [use.source for use in uses if use.source and use.source.doi]
+    return _with_references([text for text in paragraphs if text], cited)
 
 
 def _normalisation(recipe: Recipe) -> str:
@@ -305,7 +317,11 @@ def _tau(recipe: Recipe) -> str:
 
 
 def _windows(uses: list[TracerUse], recipe: Recipe) -> str:
-    told = [(use.name, use.window_min) for use in uses] + sorted(recipe.tau)
+    told = [
+        (f"{use.name}{', as stated by the user' if use.is_own else ''}", use.window_min)
+        for use in uses
+    ]
+    told = list(dict.fromkeys([*told, *sorted(recipe.tau)]))
     windows = ", ".join(
         f"{start:g}\N{EN DASH}{end:g} min for {name}" for name, (start, end) in told
     )
@@ -336,14 +352,23 @@ def _alignment(recipe: Recipe) -> str:
 
 
 def _equations(uses: list[TracerUse]) -> str:
-    if not uses:
-        return ""
-    formulas = "; ".join(
-        f"{use.name}: CL = {use.slope:g} × SUVR {'+' if use.intercept >= 0 else _MINUS} "
-        f"{abs(use.intercept):g} ({use.source.short})"
-        for use in uses
-    )
-    return f"SUVRs were converted to Centiloids (CL) by published equations, {formulas}."
+    told, used, published = [], {}, True
+    for use in uses:
+        if use.equation is not None and (source := use.source) is not None:
+            line, sign = use.equation, "+" if use.equation.intercept >= 0 else _MINUS
+            used[use.name] = line
+            published &= bool(source.doi)
+            told.append(
+                f"{use.name}: CL = {line.slope:g} × SUVR {sign} {abs(line.intercept):g} "
+                f"({source.short})"
+            )
+    sentences = []
+    if told:
+        by = "published equations" if published else "the equations"
+        sentences.append(f"SUVRs were converted to Centiloids (CL) by {by}, {'; '.join(told)}.")
+    if bare := list(dict.fromkeys(use.name for use in uses if use.name not in used)):
+        sentences.append(f"SUVRs of {_listed(bare)} were not converted to Centiloids.")
+    return " ".join(sentences)
 
 
 def _with_references(paragraphs: list[str], further: list[Citation]) -> Methods:

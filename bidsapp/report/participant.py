@@ -13,13 +13,13 @@ from bidsapp.bids.entities import RAW_ENTITIES, join_entities
 from bidsapp.data import VOI_NAMES, read_table
 from bidsapp.data.display import display_of, lookup
 from bidsapp.data.literature import Band, Citation, scale
-from bidsapp.data.tau import all_tracers
 from bidsapp.errors import NoInputError
 from bidsapp.io.atomic import write_text
 from bidsapp.io.hashes import file_hash
 from bidsapp.options.option_table import PROCESSING
 from bidsapp.record import ScanRecord, Status, find_records
 from bidsapp.record.about import age_of, dose_of, reconstruction_of, scanner_of, sex_of
+from bidsapp.record.tracers import tracer_title
 from bidsapp.record.transforms import Entities, t1w_entities
 from bidsapp.report import charts
 from bidsapp.report.evidence import (
@@ -86,11 +86,8 @@ class ScanView:
 
     @property
     def tracer(self) -> str:
-        """Name of the tracer for people: the table's, else what the raw data say."""
-        code = self.record.tracer or ""
-        return (
-            all_tracers()[code].name if code in all_tracers() else self.record.tracer_name or "PET"
-        )
+        """Name of the tracer for people."""
+        return tracer_title(self.record) or "PET"
 
     @property
     def who(self) -> dict[str, str]:

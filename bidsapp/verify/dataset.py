@@ -14,6 +14,7 @@ from bidsapp.bids.dataset import APP_NAME, RAW_FACTS, root_files
 from bidsapp.data import resource_hashes
 from bidsapp.errors import CentipetError, InvalidBidsError, NoInputError
 from bidsapp.record import ScanRecord, Status, find_records, read_record
+from bidsapp.record.tracers import using_tracers_of
 from bidsapp.verify.cohort import check_group_tables, check_scan_tables, group_filters
 from bidsapp.verify.compare import How
 from bidsapp.verify.curves import check_curves
@@ -105,8 +106,9 @@ def check_scan(output_dir: Path, path: str, quick: bool = False) -> Findings:
     try:
         scan, notes = StoredScan.of(output_dir, record)
         findings.notes += notes
-        check_numbers(scan, findings)
-        check_curves(scan, findings)
+        with using_tracers_of([record]):
+            check_numbers(scan, findings)
+            check_curves(scan, findings)
     except CentipetError as error:
         findings.broken(path, f"cannot be derived again ({_inside(error, output_dir)})")
     except _ANYTHING as error:
@@ -172,7 +174,8 @@ def _manifest_of(name: str) -> str | None:
 def _check_group(
     output_dir: Path, records: Sequence[ScanRecord], manifest: Mapping[str, Any], findings: Findings
 ) -> None:
-    check_group_tables(output_dir, records, group_filters(manifest.get("Options")), findings)
+    with using_tracers_of(records):
+        check_group_tables(output_dir, records, group_filters(manifest.get("Options")), findings)
 
 
 def _try(check: Callable[..., None], findings: Findings, output_dir: Path, *arguments: Any) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from bidsapp.core.quantification.scale import Fingerprint
 from bidsapp.core.statistics.regression import ordinary
 from bidsapp.data import REFERENCES
 from bidsapp.data.calibrations import read_calibration, scale_for
+from bidsapp.data.tracer_file import using_tracer_file
 from bidsapp.data.tracers import anchors, disagreement, tracers
 from bidsapp.errors import BadDataError, ExitCode
 from bidsapp.settings import Processing
@@ -404,3 +406,99 @@ def test_pet_only_is_an_approximation():
     scale = scale_for(Processing(), "FBB", normalisation="pet")
     assert scale.equations and scale.approximate and not scale.calibrated
     assert scale.error.pipeline_sd > scale_for(Processing(), "FBB").error.pipeline_sd
+
+
+# ------------------------------------------------------------------------- tracers of the user
+
+OWN = """
+[tracers.QZ41]
+name = "[18F]qualizetaben"
+synonyms = ["QZ-041"]
+radionuclide = "F18"
+window_min = [60, 80]
+[tracers.FC119S]
+name = "[18F]FC119S"
+synonyms = []
+radionuclide = "F18"
+window_min = [30, 60]
+"""
+
+
+@pytest.fixture
+def own(tmp_path):
+    """A file of two tracers, and pairs: SUVR = 0.7 PiB + 0.3 and 0.5 PiB + 0.6, without noise."""
+    (tmp_path / "lab.toml").write_text(OWN)
+    lines = ["id\ttracer\tpib_suvr_wc\tf18_suvr_wc"]
+    for i in range(12):
+        pib = 0.95 + 0.12 * i
+        lines.append(f"A{i}\tQualizetaben\t{pib!r}\t{0.7 * pib + 0.3!r}")
+        lines.append(f"B{i}\t[18F]FC119S\t{pib!r}\t{0.5 * pib + 0.6!r}")
+    (tmp_path / "pairs.tsv").write_text("\n".join(lines) + "\n")
+    return tmp_path
+
+
+def slope_and_intercept(gain, offset):
+    """Centiloid = 100 ((S - offset) / gain - 1.009) / 1.067, by the definition of the scale."""
+    return 100 / (1.067 * gain), -100 * (offset / gain + 1.009) / 1.067
+
+
+def test_two_tracers_of_the_user_get_their_equations(own):
+    file = ["--tracer-file", own / "lab.toml"]
+    table = ["level2", "--from-table", own / "pairs.tsv"]
+    code, report = calibrate(*table, *file, folder=own / "out")
+    assert code == ExitCode.OK and report["tracers"]["QZ41"]["window_min"] == [60, 80]
+    assert [row["line"]["r2"] for row in report["calibrations"]] == [pytest.approx(1)] * 2
+    path, lab = own / "out" / "level2_calibration.json", own / "lab.toml"
+    processing = Processing(calibration=path, tracer_file=lab)
+    with using_tracer_file(lab):
+        for name, line in {"QZ41": (0.7, 0.3), "FC119S": (0.5, 0.6)}.items():
+            scale = scale_for(processing, name)
+            found = scale.equations["wc"]
+            assert scale.calibrated
+            assert (found.slope, found.intercept) == pytest.approx(slope_and_intercept(*line))
+        assert scale_for(processing, "FBB").calibration == "published"
+        other_window = replace(processing, window_min=(50.0, 70.0))
+        assert not scale_for(other_window, "QZ41").equations
+    read_calibration.cache_clear()
+    with pytest.raises(BadDataError, match=r"FC119S, a tracer that CentiPET does not know; give"):
+        read_calibration(path)
+    for changed in (
+        OWN.replace("qualizetaben", "otherzetaben"),
+        OWN.replace("18F", "11C").replace("F18", "C11"),
+    ):
+        lab.write_text(changed)
+        with (
+            using_tracer_file(lab),
+            pytest.raises(BadDataError, match=r"was made for \[18F\]qualiz"),
+        ):
+            scale_for(processing, "QZ41")
+
+
+def test_centiloids_of_pib_are_as_good_as_its_suvrs(own):
+    """A table without PiB SUVRs: by the published anchors, or by those of the own pipeline."""
+    line = tracers()["PIB"].equation
+    rows = ["id\ttracer\tpib_cl\tf18_suvr_wc"]
+    for i in range(12):
+        rows.append(f"A{i}\tQZ41\t{10.0 * i - 5}\t{0.006 * (10 * i - 5) + 1.1!r}")
+    (own / "pairs.tsv").write_text("\n".join(rows) + "\n")
+    with using_tracer_file(own / "lab.toml"):
+        pairs = read_pairs(own / "pairs.tsv")
+        for anchor in (None, {"wc": replace(line.anchors, young_mean=0.9, patients_mean=2.3)}):
+            fitted = fit_level2(pairs, level1_anchors=anchor, source="", fit=ordinary)
+            found = fitted["QZ41", "wc"].equation
+            assert (found.slope, found.intercept) == pytest.approx((1 / 0.006, -1.1 / 0.006))
+
+
+@pytest.mark.parametrize(
+    ("tracer", "told"),
+    [
+        ("QZ99", "A: tracer 'QZ99' is not known; correct it, or describe it in a --tracer-file"),
+        ("florapronol", "another tracer; florapronol has to be described in a --tracer-file"),
+    ],
+)
+def test_a_tracer_that_nobody_described_is_named(tmp_path, tracer, told):
+    table = tmp_path / "group_centiloid.tsv"
+    table.write_text(f"participant_id\ttracer\tsuvr_wc\nA\tPIB\t1.5\nA\t{tracer}\t1.2\n")
+    with pytest.raises(BadDataError) as caught:
+        read_pairs(table)
+    assert told in str(caught.value)

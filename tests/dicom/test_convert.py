@@ -17,6 +17,7 @@ import pydicom
 import pytest
 from dicom_studies import C11_S, Mr, Person, Pet, write
 
+from bidsapp.data.tracer_file import using_tracer_file
 from bidsapp.dicom.convert import ConversionReport, convert
 from bidsapp.dicom.identity import pseudonym
 from bidsapp.errors import BadDataError, CannotCreateError, NoInputError, UsageError
@@ -747,3 +748,31 @@ def contents(folder: Path) -> dict[str, bytes]:
         for path in sorted(folder.rglob("*"))
         if path.is_file() and "code" not in path.parts
     }
+
+
+def test_tracers_of_the_user_are_converted_as_those_of_the_package(tmp_path: Path) -> None:
+    file = tmp_path / "lab.toml"
+    file.write_text(
+        '[tracers.FC119S]\nname = "[18F]FC119S"\nsynonyms = []\nradionuclide = "F18"\n'
+        'window_min = [30, 60]\n[tracers.QZ41]\nname = "[11C]QZ-41"\nradionuclide = "C11"\n'
+        'synonyms = ["qualizetaben"]\nwindow_min = [40, 60]\n'
+    )
+    source, carbon = tmp_path / "source", {"nuclide": "^11^Carbon", "half_life": C11_S}
+    Pet(tracer="Alzavue (florapronol F18)", description="one").write(source / "one")
+    Pet(tracer="Solution", description="Qualizetaben AC", **carbon).write(source / "two")
+    Pet(tracer="[11C]QZ 41", description="three").write(source / "three")  # with the life of F18
+    Pet(description="four").write(source / "four")
+    said = {row.description: row for row in dry(source).rows}
+    assert said["one"].decision == "error" and "--tracer-file" in said["one"].reason
+    with pytest.raises(UsageError, match="--tracer-file"):
+        dry(source, tracer="QZ41")
+    with using_tracer_file(file):
+        report = run(source, tmp_path / "bids")
+    rows = {row.description.split()[0]: row for row in report.rows}
+    decided = {name: (row.decision, row.target[-15:]) for name, row in rows.items()}
+    assert decided["one"] == ("kept", "_trc-FC119S_pet")
+    assert decided["Qualizetaben"][0] == "kept" and "trc-QZ41" in rows["Qualizetaben"].target
+    assert decided["three"][0] == "error" and "that of C11" in rows["three"].reason
+    assert decided["four"][0] == "kept" and "trc-FBB" in rows["four"].target
+    told = sidecar(tmp_path / "bids", "sub-*/ses-*/pet/*trc-QZ41*_pet.json")
+    assert (told["TracerName"], told["TracerRadionuclide"]) == ("[11C]QZ-41", "C11")

@@ -21,11 +21,14 @@ import pytest
 from dicom_studies import F18_S, Mr, Person, Pet, decay_factor, enhanced, write
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from raw_sidecar import PET_SIDECAR
 from whole_app import validator_errors
 
+from bidsapp.data.tracers import Tracer, using_tracers
+from bidsapp.dicom import series as reading
 from bidsapp.dicom.convert import ConversionReport, convert
 from bidsapp.dicom.frames import frames_of, scan_clock
-from bidsapp.dicom.series import Series
+from bidsapp.dicom.series import Series, take_inventory
 from bidsapp.dicom.timing import TimeModel, time_model
 from bidsapp.dicom.volumes import load_image, read_volume
 from bidsapp.settings import DicomInput
@@ -455,3 +458,28 @@ def test_the_validator_finds_no_error_in_what_comes_of_all_kinds(
     report = run(source, tmp_path / "bids", shift_dates=True)
     assert report.errors == [] and report.n_converted == 4
     assert validator_errors(tmp_path / "bids") == {}
+
+
+def test_processes_that_read_headers_know_the_tracers_of_the_user(
+    tmp_path: Path, monkeypatch
+) -> None:
+    """Times in ms are refused when they miss the window of the tracer, in whichever process."""
+    monkeypatch.setattr(reading, "_SERIAL_BELOW", 0)
+    folder = tmp_path / "in"
+    folder.mkdir()
+    image = nib.Nifti1Image(np.ones((60, 60, 60, 2), np.float32), np.diag([3.0, 3, 3, 1]))
+    image.to_filename(folder / "pet.nii.gz")
+    times = {"FrameTimesStart": [5400000, 6000000], "FrameDuration": [600000, 600000]}
+    content = PET_SIDECAR | times | {
+        "TracerName": "QZ41", "Modality": "PT", "FrameDurationUnits": "ms", "ScanStart": 2400,
+        "ImageDecayCorrectionTime": 2400,
+    }  # fmt: skip
+    (folder / "pet.json").write_text(json.dumps(content))
+    own = Tracer("QZ41", "[18F]QZ41", (), "F18", 6586.2, (40.0, 60.0))
+    remarks = {}
+    for nprocs in (1, 2):
+        with using_tracers([own]):
+            inventory = take_inventory(folder, tmp_path / "unpacked", nprocs=nprocs)
+        (found,) = inventory.series
+        remarks[nprocs] = found.header.texts("ClockRemark")
+    assert remarks[1] == remarks[2] and "no reading" in " ".join(remarks[1])

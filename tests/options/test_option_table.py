@@ -31,6 +31,7 @@ _FILES = {
     "--initial-transform",
     "--norms",
     "--calibration",
+    "--tracer-file",
     "--tau-vois",
     "--tau-calibration",
     "--dicom-metadata",

@@ -290,20 +290,24 @@ def scale_findings(scale: Scale | TauScale, tracer: str) -> tuple[Flag, ...]:
     """
     if isinstance(scale, TauScale):
         usable, kind, name = bool(scale.equations), "CenTauR", "values"
+        people = "scans of the standard and of this pipeline"
         remedy = "centipet-calibrate tau and give it with --tau-calibration"
     else:
         usable, kind, name = scale.main in scale.equations, "Centiloid", "Centiloid"
+        people = f"people scanned with PiB and with {tracer}"
         remedy = "centipet-calibrate and give it with --calibration"
     if not usable:
-        reason = "; ".join(scale.differences) or f"no equation for {tracer}"
-        return (
-            Flag(
-                "not-calibrated",
-                f"NOT CALIBRATED: no {kind} equation was made for this pipeline ({reason}), so "
-                "only SUVRs are given; run the standard pipeline, or make an equation with "
-                f"{remedy}",
-            ),
-        )
+        if scale.differences:
+            told = (
+                f"no {kind} equation was made for this pipeline ({'; '.join(scale.differences)}), "
+                "so only SUVRs are given; run the standard pipeline, or make an equation"
+            )
+        else:
+            told = (
+                f"there is no {kind} equation for {tracer}, so only SUVRs are given; make one of "
+                f"{people}"
+            )
+        return (Flag("not-calibrated", f"NOT CALIBRATED: {told} with {remedy}"),)
     if scale.approximate:
         return (
             Flag(

@@ -1,0 +1,40 @@
+"""Tracers as the records of scans have them: a result says by which definition it was made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from dataclasses import asdict, fields
+
+from bidsapp.data.tau import all_tracers
+from bidsapp.data.tracers import Tracer, own_tracers, using_tracers
+from bidsapp.record.model import ScanRecord, TracerDefinition
+
+
+def definition_of(code: str | None) -> TracerDefinition | None:
+    """What a record keeps of a tracer that the user describes; None for one of the package."""
+    found = next((one for one in own_tracers() if one.code == code), None)
+    if found is None:
+        return None
+    return TracerDefinition(
+        **{one.name: getattr(found, one.name) for one in fields(TracerDefinition)}
+    )
+
+
+def using_tracers_of(records: Iterable[ScanRecord]) -> AbstractContextManager[None]:
+    """Context in which the tracers that records define stand beside those of the package.
+
+    Whoever reads results needs no ``--tracer-file``. Where records define a code differently
+    (`bidsapp.group.tables.cohort_flags` tells), the first counts.
+    """
+    found: dict[str, Tracer] = {}
+    for record in records:
+        if record.tracer and (definition := record.tracer_definition):
+            found.setdefault(record.tracer, Tracer(code=record.tracer, **asdict(definition)))
+    return using_tracers(found.values())
+
+
+def tracer_title(record: ScanRecord) -> str | None:
+    """Name of the tracer for people: by its definition, else what the raw data say."""
+    known = record.tracer_definition or all_tracers().get(record.tracer or "")
+    return known.name if known else record.tracer_name or record.tracer
