@@ -126,12 +126,12 @@ def lay_out_around(
 
 
 def _outermost(mask: NDArray[np.bool_]) -> NDArray[np.intp]:
-    """First and last voxel of every line along the last axis: as far out as all, shape (N, 3)."""
-    held = mask.any(axis=2)
-    first = mask.argmax(axis=2)[held]
-    last = mask.shape[2] - 1 - mask[:, :, ::-1].argmax(axis=2)[held]
+    """First and last voxel of every line along the first axis: as far out as all, shape (N, 3)."""
+    held = mask.any(axis=0)
+    first = mask.argmax(axis=0)[held]
+    last = mask.shape[0] - 1 - mask[::-1].argmax(axis=0)[held]
     lines = np.argwhere(held)
-    return np.concatenate([np.column_stack([lines, end]) for end in (first, last)])
+    return np.concatenate([np.column_stack([end, lines]) for end in (first, last)])
 
 
 def sample(volume: Volume, layout: Layout, *, order: int = 1) -> NDArray[np.float32]:

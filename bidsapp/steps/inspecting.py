@@ -15,7 +15,7 @@ from bidsapp.core.frames.stills import Still
 from bidsapp.core.grid.alignment import Matrix, inverse, transform
 from bidsapp.core.grid.resample import measured_voxels, resample
 from bidsapp.core.grid.sampling import FWHM_PER_SIGMA
-from bidsapp.core.grid.volume import Grid, Volume
+from bidsapp.core.grid.volume import Grid, Volume, mask_slices
 from bidsapp.core.quality import COPY_AGAIN, damage_refusal, flagged, uneven_refusal
 from bidsapp.core.quantification.resolution import smooth
 from bidsapp.data import priors, read_table, template_mask, vois
@@ -24,6 +24,7 @@ from bidsapp.record import RecordPart
 
 _SURELY_TISSUE = 0.8  # after a blur like that of a PET
 _BLUR_MM = 6.0
+_TRUNCATED = 4.0  # the blur, at so many of its standard deviations
 _PRIOR = 0.95  # of grey and white matter, without a T1w
 
 _PARTS_FWHM_MM = 8.0  # of the blur that leaves the parts of a region and no noise
@@ -45,8 +46,10 @@ def tissue_of_t1w(grey: Volume, white: Volume, brain: Mask, grid: Grid) -> Tissu
     grid : of the PET
     """
     sigma = _BLUR_MM / FWHM_PER_SIGMA / grey.grid.voxel_size
-    within = (grey.data + white.data) * brain
-    blurred = Volume(gaussian_filter(np.asarray(within, np.float32), sigma), grey.affine)
+    box = mask_slices(brain, np.ceil(_TRUNCATED * sigma).astype(int) + 1)  # beyond is nothing
+    within = (grey.data[box] + white.data[box]) * brain[box]
+    blurred = Volume(np.zeros(brain.shape, np.float32), grey.affine)
+    blurred.data[box] = gaussian_filter(np.asarray(within, np.float32), sigma, truncate=_TRUNCATED)
 
     @cache
     def placed(to_pet: bytes) -> Mask:
