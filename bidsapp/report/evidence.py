@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from functools import cache, lru_cache, partial
 from pathlib import Path
-from typing import Any
+from threading import Lock
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +42,8 @@ from bidsapp.report.viewer import (
 from bidsapp.settings import ReferenceChoice
 
 _LOG = logging.getLogger(__name__)
+
+_Given = TypeVar("_Given")
 
 # What the viewer shows around the brain, mm.
 _MARGIN_MM = 10.0
@@ -147,9 +150,9 @@ class FigureMaker:
     def __init__(self, output_dir: Path) -> None:
         self._output_dir = output_dir
         # one T1w at a time: scans come sorted by session, and a T1w is some 200 MB of images
-        self._anatomy = lru_cache(maxsize=1)(self._load_anatomy)
-        self._ratio = lru_cache(maxsize=2)(self._load_ratio)
-        self._t1w_mni = lru_cache(maxsize=1)(self._load_t1w_mni)
+        self._anatomy = _shared(self._load_anatomy)
+        self._ratio = _shared(self._load_ratio, 2)
+        self._t1w_mni = _shared(self._load_t1w_mni)
 
     def of_scan(self, record: ScanRecord) -> list[Item]:
         """Figures of a finished scan in the order of the page, or the problem in one's stead."""
@@ -391,6 +394,17 @@ class FigureMaker:
     def _relative(self, error: CentipetError) -> str:
         """Tell paths relative to the dataset: a page is the same wherever it was made."""
         return str(error).replace(f"{self._output_dir}/", "")
+
+
+def _shared(load: Callable[..., _Given], n_kept: int = 1) -> Callable[..., _Given]:
+    """Keep what was loaded last; a thread that asks for what another one loads waits for it."""
+    kept, loading = lru_cache(maxsize=n_kept)(load), Lock()
+
+    def given(*key: Hashable) -> _Given:
+        with loading:
+            return kept(*key)
+
+    return given
 
 
 def _entities(record: ScanRecord) -> Entities:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -225,33 +226,44 @@ def write_page(output_dir: Path, participant: str) -> Path:
             "participant level first"
         )
     evidence = FigureMaker(output_dir)
+    levels = Detail.levels(sum(record.status is Status.OK for record in records))
     scans: list[ScanView] = []
     anatomy: dict[Entities, tuple[str, list[Item]]] = {}
-    for record in records:
-        scans.append(_view(output_dir, evidence, record))
-        t1w = t1w_entities(record)
-        if t1w not in anatomy and (items := evidence.of_t1w(record)):
-            anatomy[t1w] = (Path(record.t1w_source or "").name, items)
-    save_figures(output_dir / f"sub-{label}" / "figures", _by_name(scans, anatomy))
-    context = {
-        "label": label,
-        "anatomy": list(anatomy.values()),
-        "methods": describe_records(records),
-        "hashes": {record.name: file_hash(output_dir / record.path) for record in records},
-        "regions": {name: REGION_NAMES[name] for name in VOI_NAMES},
-        "colours": read_table("display")["colours"],
-        "version": __version__,
-    }
-    page = ""
-    for detail in Detail.levels(sum(record.status is Status.OK for record in records)):
-        shown = [
-            replace(scan, viewer=evidence.viewer(scan.record, detail)) if scan.is_ok else scan
-            for scan in scans
-        ]
-        page = _page(shown, detail, context)
-        if len(page) < _LARGEST:
-            break
+    with ThreadPoolExecutor(1) as beside:  # pixels are worked on without the interpreter's lock
+        for record in records:
+            t1w = t1w_entities(record)
+            drawn = beside.submit(evidence.of_t1w, record) if t1w not in anatomy else None
+            viewer = beside.submit(_viewer, evidence, record, levels[0])
+            scan = _view(output_dir, evidence, record)
+            if drawn and (items := drawn.result()):
+                anatomy[t1w] = (Path(record.t1w_source or "").name, items)
+            scans.append(replace(scan, viewer=viewer.result()))
+        figures = output_dir / f"sub-{label}" / "figures"
+        saved = beside.submit(save_figures, figures, _by_name(scans, anatomy))
+        context = {
+            "label": label,
+            "anatomy": list(anatomy.values()),
+            "methods": describe_records(records),
+            "hashes": {record.name: file_hash(output_dir / record.path) for record in records},
+            "regions": {name: REGION_NAMES[name] for name in VOI_NAMES},
+            "colours": read_table("display")["colours"],
+            "version": __version__,
+        }
+        page = _page(scans, levels[0], context)
+        for detail in levels[1:]:
+            if len(page) < _LARGEST:
+                break
+            viewers = [_viewer(evidence, scan.record, detail) for scan in scans]
+            scans = [replace(scan, viewer=one) for scan, one in zip(scans, viewers, strict=True)]
+            page = _page(scans, detail, context)
+        saved.result()
     return write_text(output_dir / f"sub-{label}.html", page)
+
+
+def _viewer(
+    evidence: FigureMaker, record: ScanRecord, detail: Detail
+) -> ViewerData | Problem | None:
+    return evidence.viewer(record, detail) if record.status is Status.OK else None
 
 
 def _page(scans: Sequence[ScanView], detail: Detail, context: Mapping[str, Any]) -> str:
