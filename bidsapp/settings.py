@@ -101,6 +101,7 @@ class AtlasChoice:
     space: str | None = None  # None: as the name of the image says
     own: Path | None = None
     program: str | None = None  # whose names the labels have
+    erode_mm: float | None = None  # margin of every region that is not measured
     digest: str | None = None  # of an image in place of ``own``
 
 
@@ -138,6 +139,8 @@ class Processing:
     voi_threshold: float | None = None  # of probability maps, None: fractional voxels
     gm_threshold: float | None = None  # None: weighted by the probability of grey matter
     write_masks: bool = False
+    background: str = "wc"  # --background of SNR and CNR, one of the reference regions of the run
+    histogram_width: float | None = None  # --histograms, bins of SUVR; None: no histograms
     norms: Path | None = None
     calibration: Path | None = None  # --calibration, the user's own equations
     tracer_file: Path | None = None  # --tracer-file, tracers that the package does not have

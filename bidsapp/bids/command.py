@@ -70,21 +70,25 @@ def _words(value: Any) -> Iterable[str]:
 def _word(value: Any) -> str:
     if isinstance(value, AtlasChoice):
         if value.program is not None and value.own is not None:
-            return f"{value.program}={value.own.name}"
+            return f"{value.program}={','.join([value.own.name, *_erode(value)])}"
         files = [p.name for p in (value.image or value.own, value.table) if p is not None]
         space = [] if value.space is None else [f"space={value.space}"]
-        return value.name if not files else f"{value.name}={','.join(files + space)}"
+        words = [*files, *space, *_erode(value)]
+        return value.name if not files else f"{value.name}={','.join(words)}"
     if isinstance(value, ReferenceChoice):
         made_of = _made_of(value)
         return value.name if made_of is None else f"{value.name}={made_of}"
     return value.name if isinstance(value, Path) else str(value)
 
 
+def _erode(value: AtlasChoice | ReferenceChoice) -> list[str]:
+    return [] if value.erode_mm is None else [f"erode={value.erode_mm:g}"]
+
+
 def _made_of(value: ReferenceChoice) -> str | None:
     """What stands behind the name of a reference region; None for one of the table."""
     if value.atlas is not None:
-        erode = [] if value.erode_mm is None else [f"erode={value.erode_mm:g}"]
-        return f"{value.atlas}:{','.join([*value.labels, *erode])}"
+        return f"{value.atlas}:{','.join([*value.labels, *_erode(value)])}"
     parts = [
         f"{'' if part.weight is None else f'{part.weight!r}*'}{_made_of(part) or part.name}"
         for part in value.parts

@@ -23,13 +23,10 @@ from bidsapp.settings import Processing
 
 _PROG = "centipet voi"
 _CENTILOID_UNITS = ("cl", "centiloid", "centiloids")  # of a sidecar
-_SHARED = (
-    "--tracer-file",
-    "--atlas",
-    "--reference-region",
-    "--norms",
-    "--atlas-threshold",
-)  # with centipet
+_SHARED = (  # with centipet
+    *("--tracer-file", "--atlas", "--reference-region", "--background", "--histograms"),
+    *("--norms", "--atlas-threshold"),
+)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -103,6 +100,7 @@ def _processing(options: argparse.Namespace) -> Processing:
 
 def _measure(path: Path, options: argparse.Namespace, processing: Processing) -> list[Path]:
     """Write the tables of one image and return their paths."""
+    from bidsapp.data import read_table
     from bidsapp.data.atlases import chosen_atlases
     from bidsapp.data.mni_images import load_in_mni
     from bidsapp.io.tsv import write_table
@@ -132,15 +130,18 @@ def _measure(path: Path, options: argparse.Namespace, processing: Processing) ->
         name: (line.slope, line.intercept) for name, line in tracer.equations.items()
     }  # fmt: skip
     is_uptake = "not-uptake" not in [flag.code for flag in flags]
-    tables = measure_atlases(
-        image, scene, processing=processing, lines=lines, is_uptake=is_uptake
-    ).columns
+    found = measure_atlases(image, scene, processing=processing, lines=lines, is_uptake=is_uptake)
     described = region_dictionary(processing, "as in the image")
     written = []
     for one in chosen_atlases(processing):
         target = options.output_dir / f"{stem}_atlas-{one.name}_vois.tsv"
         about = _about(path, one) | {"Tracer": tracer.code if tracer else "n/a"} | told
-        written.append(write_table(target, tables[one.name], described, about))
+        written.append(write_table(target, found.columns[one.name], described, about))
+        if one.name in found.histograms:
+            about |= {"Description": f"SUVR histogram in the regions of {one.title}"}
+            target = target.with_name(f"{stem}_atlas-{one.name}_histograms.tsv")
+            columns = read_table("histogram_columns")
+            written.append(write_table(target, found.histograms[one.name], columns, about))
     return written
 
 

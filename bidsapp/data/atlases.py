@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ from bidsapp.core.grid.alignment import inverse, transform
 from bidsapp.core.grid.sampling import interpolate, nearest
 from bidsapp.core.grid.volume import Grid, Volume, mask_box
 from bidsapp.core.regions.atlas_checks import Anatomy, mirrored, outside_brain, shifted
-from bidsapp.core.regions.regions import Regions, spread
+from bidsapp.core.regions.regions import Regions, eroded_regions, spread
 from bidsapp.data import (
     RESOURCES,
     TARGET,
@@ -71,6 +71,7 @@ class Atlas:
     notes : what was assumed or mended when it was read, in sentences
     grid : of the regions, in the space of a T1w; None for ``mni_grid(2)``
     source : file of a participant, and what it holds; None for an atlas of all
+    erode_mm : margin of every region, and of every composite, that is not measured
     """
 
     name: str
@@ -81,6 +82,7 @@ class Atlas:
     notes: tuple[str, ...] = ()
     grid: Grid | None = None
     source: dict[str, str | None] | None = None
+    erode_mm: float | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -92,11 +94,21 @@ class Atlas:
         """Label image on ``mni_grid(2)``; where regions overlap, that of the later row."""
         return self.regions.labelled([row.index for row in self.rows])
 
-    @property
+    @cached_property
     def measured(self) -> Regions:
-        """Regions in the order of ``names``."""
+        """Regions in the order of ``names``, without their margins where these are left out."""
         alone = [(position,) for position in range(len(self.rows))]
-        return self.regions.combined([*alone, *self.composites.values()])
+        whole = self.regions.combined([*alone, *self.composites.values()])
+        if self.erode_mm is None:
+            return whole
+        return eroded_regions(whole, self.grid or mni_grid(2), self.erode_mm)
+
+    @property
+    def drawn(self) -> Regions:
+        """Regions of ``rows`` as they are measured."""
+        if self.erode_mm is None:
+            return self.regions
+        return self.measured.combined([(position,) for position in range(len(self.rows))])
 
     def positions(self, labels: Sequence[str]) -> tuple[int, ...]:
         """Rows of names, indices, ranges of indices (``3-7``) or composites.
@@ -287,7 +299,19 @@ def _place(read: _Read, choice: AtlasChoice, path: Path, notes: tuple[str, ...])
     else:
         _check_place(read, path)
     composites = _composites(like, read.rows)
-    return Atlas(choice.name, title, read.rows, read.regions, composites, told, grid, source)
+    made = Atlas(
+        choice.name, title, read.rows, read.regions, composites, told, grid, source, choice.erode_mm
+    )
+    return made if choice.erode_mm is None else replace(made, notes=(*told, *_erosion(made)))
+
+
+def _erosion(made: Atlas) -> Iterator[str]:
+    """What to tell of the margins that are left out."""
+    yield f"{made.name}: measured {made.erode_mm:g} mm inside the border of every region"
+    there, left = (np.diff(one.starts) for one in (made.regions, made.drawn))
+    if gone := [row.name for row, n, m in zip(made.rows, there, left, strict=True) if n and not m]:
+        more = f" and {len(gone) - 8} others" if len(gone) > 8 else ""
+        yield f"{made.name}: erode={made.erode_mm:g} leaves nothing of {', '.join(gone[:8])}{more}"
 
 
 def _space(choice: AtlasChoice, path: Path) -> tuple[str, tuple[str, ...]]:

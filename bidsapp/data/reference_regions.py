@@ -9,10 +9,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-import numpy as np
-
 from bidsapp.core.grid.volume import Grid
-from bidsapp.core.regions.regions import Regions, eroded
+from bidsapp.core.regions.regions import Regions, eroded_regions
 from bidsapp.data import REFERENCES, mni_grid, read_table
 from bidsapp.data.atlases import atlas, region_names
 from bidsapp.errors import UsageError
@@ -113,7 +111,7 @@ def _reference(choice: ReferenceChoice, own: AtlasChoice | None) -> Reference:
             positions = ()  # this head lacks the structure
         regions = source.regions.combined([positions])
         if choice.erode_mm:
-            regions = _eroded(regions, source.grid or mni_grid(2), choice.erode_mm)
+            regions = eroded_regions(regions, source.grid or mni_grid(2), choice.erode_mm)
         return Reference(choice.name, description, regions, grid=source.grid)
     table = read_table("reference_regions")
     if choice.name not in table:
@@ -125,7 +123,7 @@ def _reference(choice: ReferenceChoice, own: AtlasChoice | None) -> Reference:
     source = atlas(row["atlas"])
     regions = source.regions.combined([source.positions(row["labels"])])
     if margin := row.get("erode_mm"):
-        regions = _eroded(regions, mni_grid(2), margin)
+        regions = eroded_regions(regions, mni_grid(2), margin)
     return Reference(
         choice.name, row["description"], regions, row.get("tissue"), row.get("threshold")
     )
@@ -141,10 +139,3 @@ def _check_names(choice: ReferenceChoice, own: AtlasChoice) -> None:
                 f"--reference-region {choice.name}: {own.name} has no region {label!r}; it has "
                 f"{close}, ..."
             )
-
-
-def _eroded(regions: Regions, grid: Grid, margin_mm: float) -> Regions:
-    """A region without what lies nearer to its border; it is whole voxels of half and more."""
-    mask = np.zeros(regions.shape, bool)
-    mask.reshape(-1)[regions.at_least(0.5).voxels] = True
-    return Regions.from_masks([eroded(mask, grid, margin_mm)])

@@ -15,6 +15,7 @@ from bidsapp.core.grid.resample import sample
 from bidsapp.core.grid.volume import Volume
 from bidsapp.core.quantification.suvr import centiloid_image, ratio_image
 from bidsapp.core.regions.regions import Regions
+from bidsapp.data import read_table
 from bidsapp.data.atlases import Atlas, chosen_atlases
 from bidsapp.interfaces.carried import Arrays, Image, Rigid, Tables, WarpArrays
 from bidsapp.interfaces.define import interface
@@ -93,7 +94,7 @@ def MeasureRegions(
     Returns
     -------
     tables
-        Columns by atlas, uptake by reference region.
+        Columns by atlas, uptake by reference region, histograms by atlas.
     masks
         Regions in the space, when they are asked for.
     references
@@ -119,13 +120,15 @@ def MeasureRegions(
     masks = None
     if processing.write_masks:
         regions = {
-            one.name: scene.placed(one.regions, one.grid) for one in chosen_atlases(processing)
+            one.name: scene.placed(one.drawn, one.grid) for one in chosen_atlases(processing)
         }
         if (threshold := processing.voi_threshold) is not None:
             regions = {name: one.at_least(threshold) for name, one in regions.items()}
         masks = {"affine": pet.affine, **_arrays(regions)}
     means = {name: one.mean for name, one in found.references.items()}
-    tables = {"columns": found.columns, "references": uptake}
+    tables = {
+        "columns": found.columns, "references": uptake, "histograms": found.histograms,
+    }  # fmt: skip
     return tables, masks, means, RecordPart(reference_uptake=found.references)
 
 
@@ -173,12 +176,17 @@ def SaveRegions(
     placed = {} if space == TEMPLATE_SPACE else {"space": space}
     files = []
     for one in chosen_atlases(processing):
-        path = output_path(output_dir, "vois", entities, atlas=one.name, **placed)
-        told = f"Uptake in the regions of {one.title}"
-        about: dict[str, Any] = {"Description": told, "Atlas": one.name}
+        about: dict[str, Any] = {"Atlas": one.name}
         about |= {"Parcellation": one.source} if one.source else {}
         about |= {"Space": space} | ({"Notes": list(one.notes)} if one.notes else {}) | sidecar
-        files.append(write_table(path, tables["columns"][one.name], columns, about))
+        for kind, content, dictionary, what in (
+            ("vois", tables["columns"], columns, "Uptake"),
+            ("histograms", tables["histograms"], read_table("histogram_columns"), "SUVR histogram"),
+        ):
+            if one.name in content:
+                path = output_path(output_dir, kind, entities, atlas=one.name, **placed)
+                told = {"Description": f"{what} in the regions of {one.title}"}
+                files.append(write_table(path, content[one.name], dictionary, told | about))
         if masks is not None:
             image = _mask_path(output_dir, entities, t1w_entities, space, one)
             files += _write_masks(image, masks, one, space, mask_sidecar)
@@ -193,7 +201,7 @@ def _write_masks(
     content = {"Description": f"Regions of {one.title}", "Atlas": one.name}
     if space == TEMPLATE_SPACE:
         content["Resolution"] = "2 mm isotropic, the grid of the GAAIN volumes of interest"
-    if one.regions.overlapping:
+    if one.drawn.overlapping:
         save_volume(image, Volume(regions.maps(), masks["affine"]))
         write_json(sidecar_path(image), content | sidecar | {"LabelMap": names})
         return [image]
@@ -208,7 +216,7 @@ def _mask_path(
     output_dir: str, entities: Entities, t1w_entities: Entities | None, space: str, one: Atlas
 ) -> Path:
     """Masks in the space of the PET lie beside it, others with the T1w if there is one."""
-    kind = "probseg" if one.regions.overlapping else "dseg"
+    kind = "probseg" if one.drawn.overlapping else "dseg"
     template = {"space": TEMPLATE_SPACE, "res": "2"} if space == TEMPLATE_SPACE else {}
     if space == "pet" or not t1w_entities:
         return output_path(output_dir, f"pet_{kind}", entities, atlas=one.name, **template)

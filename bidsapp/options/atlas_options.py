@@ -17,7 +17,7 @@ from bidsapp.errors import UsageError
 from bidsapp.settings import TEMPLATE_SPACE, AtlasChoice, ReferenceChoice
 
 _TABLES = Path(__file__).parents[1] / "data"  # not imported: that would cost the time of --help
-_ATLAS_FORM = "NAME=FILE[,TABLE][,space=SPACE]"
+_ATLAS_FORM = "NAME=FILE[,TABLE][,space=SPACE][,erode=MM]"
 _REFERENCE_FORM = "NAME=ATLAS:LABEL[,LABEL...][,erode=MM]"
 _COMPOSITE_FORM = "NAME=[WEIGHT*]PART+[WEIGHT*]PART..., a part a name or ATLAS:LABEL[,LABEL...]"
 _SPACE_WORDS = {
@@ -71,11 +71,12 @@ def parcellation_choices(
     """
     choices: list[AtlasChoice] = []
     for value in dict.fromkeys(values):
-        typed, _, folder = value.partition("=")
+        plain, depth = _without_erode("--derivatives", value)
+        typed, _, folder = plain.partition("=")
         programs = {name.lower(): name for name in known("parcellations")}
         if typed.lower() not in programs or not folder:
             raise UsageError(
-                f"--derivatives {value}: give PROGRAM=DIR, PROGRAM one of "
+                f"--derivatives {value}: give PROGRAM=DIR[,erode=MM], PROGRAM one of "
                 f"{', '.join(programs.values())}"
             )
         program, own = programs[typed.lower()], path(folder)
@@ -84,7 +85,7 @@ def parcellation_choices(
         if program in {choice.program for choice in choices}:
             raise UsageError(f"--derivatives: {program} is there twice")
         choices += [
-            AtlasChoice(name, space="T1w", own=own, program=program)
+            AtlasChoice(name, space="T1w", own=own, program=program, erode_mm=depth)
             for name in _table("parcellations")[program]
         ]
     return tuple(choices)
@@ -122,6 +123,7 @@ def _atlas_choice(value: str, path: Callable[[str], Path]) -> AtlasChoice:
     if not equals:
         return AtlasChoice(_packaged("--atlas", name, "atlases", _ATLAS_FORM))
     _check_name("--atlas", name, "atlases")
+    rest, depth = _without_erode("--atlas", rest)
     parts = [part for part in rest.split(",") if part]
     spaces = [part.removeprefix("space=") for part in parts if part.startswith("space=")]
     files = [path(part) for part in parts if not part.startswith("space=")]
@@ -139,8 +141,24 @@ def _atlas_choice(value: str, path: Callable[[str], Path]) -> AtlasChoice:
         if not file.is_file():
             raise UsageError(f"--atlas {name}: {file}: no such file")
     if space == "T1w":
-        return AtlasChoice(name, None, table, space, own=files[0])
-    return AtlasChoice(name, files[0], table, space)
+        return AtlasChoice(name, None, table, space, own=files[0], erode_mm=depth)
+    return AtlasChoice(name, files[0], table, space, erode_mm=depth)
+
+
+def _without_erode(option: str, text: str) -> tuple[str, float | None]:
+    """Words between commas but ``erode=MM``, and that distance."""
+    words = text.split(",")
+    given = [word.strip().removeprefix("erode=") for word in words if _is_erode(word)]
+    if any(not re.fullmatch(r"\d{1,2}(\.\d+)?", one) or not float(one) for one in given[:1]):
+        raise UsageError(f"{option} {text}: erode={given[0]} is not a distance in mm below 100")
+    if len(given) > 1:
+        raise UsageError(f"{option} {text}: has erode= twice")
+    kept = ",".join(word for word in words if not _is_erode(word))
+    return kept, float(given[0]) if given else None
+
+
+def _is_erode(word: str) -> bool:
+    return word.strip().startswith("erode=")
 
 
 def _reference_choice(value: str) -> ReferenceChoice:
@@ -152,14 +170,10 @@ def _reference_choice(value: str) -> ReferenceChoice:
     if "+" in rest or "*" in rest:
         return _composite_choice(value, name, rest)
     atlas, colon, labels = rest.partition(":")
-    words = [label.strip() for label in labels.split(",") if label.strip()]
-    wanted = tuple(word for word in words if not word.startswith("erode="))
-    erode = [word.removeprefix("erode=") for word in words if word.startswith("erode=")]
-    if not colon or not atlas or not wanted or len(erode) > 1:
+    labels, depth = _without_erode(option, labels)
+    wanted = tuple(label.strip() for label in labels.split(",") if label.strip())
+    if not colon or not atlas or not wanted:
         raise UsageError(f"{option} {value}: give {_REFERENCE_FORM}")
-    if erode and not re.fullmatch(r"\d{1,2}(\.\d+)?", erode[0]):
-        raise UsageError(f"{option} {value}: erode={erode[0]} is not a distance in mm below 100")
-    depth = float(erode[0]) if erode else None
     known_as = _by_lower("atlases").get(atlas.lower(), atlas)
     return ReferenceChoice(name, known_as, wanted, erode_mm=depth)
 

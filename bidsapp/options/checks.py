@@ -26,6 +26,7 @@ from bidsapp.options.atlas_options import (
 from bidsapp.settings import AtlasChoice, ReferenceChoice
 
 _WIDEST_MM = 30.0  # FWHM; more leaves nothing of a brain
+_NARROWEST_BIN = 0.001  # SUVR; narrower would be a row per voxel
 _BYTES = {"B": 1e-9, "K": 1e-6, "M": 1e-3, "G": 1.0, "T": 1e3}
 _MOST_PROCESSES = 4096  # more than the processors of any machine
 _FILTERED = ("pet", "t1w")  # of a filter file
@@ -169,6 +170,13 @@ def probability(flag: str, value: float | None) -> float | None:
     """A probability that something reaches."""
     if value is not None and not 0 < value <= 1:
         raise UsageError(f"{flag} {value:g}: give a probability above 0, up to 1")
+    return value
+
+
+def histogram_width(flag: str, value: float | None) -> float | None:
+    """Width of the bins of a histogram, in SUVR."""
+    if value is not None and not _NARROWEST_BIN <= value <= 1:
+        raise UsageError(f"{flag} {value:g}: give a width in SUVR from {_NARROWEST_BIN:g} to 1")
     return value
 
 

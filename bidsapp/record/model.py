@@ -26,7 +26,7 @@ SCHEMA_VERSION = 1  # records of CentiPET 0.1 have none and count as 0
 # Options that say what else is told of a scan; its Centiloid and regions are the same without them.
 _REPORTING = (
     "atlases", "derivatives", "reference_regions", "voi_spaces", "write_masks", "norms", "cutoff",
-    "interval", "tracer_file",
+    "interval", "tracer_file", "background", "histogram_width",
 )  # fmt: skip
 
 Numbers = Mapping[str, float | None]

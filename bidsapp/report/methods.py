@@ -140,6 +140,15 @@ class Recipe:
         entries = chosen if isinstance(chosen, Sequence) and not isinstance(chosen, str) else ()
         return [str(one.get("name") if isinstance(one, Mapping) else one) for one in entries]
 
+    def margin(self, atlas: str) -> str:
+        """What was left out at the borders of the regions of an atlas."""
+        chosen = [self.parameters.get(option) for option in ("atlases", "derivatives")]
+        entries = [one for given in chosen if isinstance(given, list | tuple) for one in given]
+        for one in entries:
+            if isinstance(one, Mapping) and one.get("name") == atlas and one.get("erode_mm"):
+                return f", {one['erode_mm']:g} mm inside the border of every region"
+        return ""
+
     def phrases(self, option: str) -> list[str]:
         """What the option table says of each value that an option lists."""
         known = PROCESSING[option].phrases
@@ -276,12 +285,14 @@ def _regions(recipe: Recipe) -> str:
     known, named = read_table("atlases"), []
     programs = {n: one["title"] for made in read_table("parcellations").values()
                 for n, one in made.items()}  # fmt: skip
-    named += [f"{name} ({programs[name]})" for name in recipe.names("derivatives")]
+    named += [
+        f"{name} ({programs[name]}{recipe.margin(name)})" for name in recipe.names("derivatives")
+    ]
     for name in recipe.names("atlases"):
         if name in known and name != "Centiloid":
             named.append(f"{name} ({{{known[name]['reference']}}})")
         elif name != "Centiloid":
-            named.append(f"{name} (of the user)")
+            named.append(f"{name} (of the user{recipe.margin(name)})")
     return f"Regional uptake was measured in the atlas {_listed(named)}." if named else ""
 
 

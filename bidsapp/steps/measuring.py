@@ -23,6 +23,7 @@ from bidsapp.core.regions.regional import (
     RegionalScale,
     Uptake,
     asymmetry,
+    histogram_table,
     measure_regions,
     uptake,
 )
@@ -77,10 +78,12 @@ class AtlasMeasures:
     ----------
     columns : atlas -> column of ``region_columns.toml`` -> a value per row
     references : uptake of every reference region
+    histograms : atlas -> column of ``histogram_columns.toml``; empty when none are asked for
     """
 
     columns: dict[str, dict[str, list[Any]]]
     references: dict[str, Uptake]
+    histograms: dict[str, dict[str, list[Any]]]
 
 
 def template_scene(tissues: Mapping[str, Map], field: Map | None = None) -> Scene:
@@ -153,11 +156,14 @@ def check_options(processing: Processing) -> list[str]:
     if twice := {name for name in given if given.count(name) > 1}:
         raise UsageError(f"--derivatives, --atlas: {', '.join(sorted(twice))} is there twice")
     names = [reference.name for reference in chosen_references(processing)]
-    if processing.kinetics_reference not in names:
-        raise UsageError(
-            f"--kinetics-reference {processing.kinetics_reference}: this run has "
-            f"{', '.join(names)}; add others by --reference-region"
-        )
+    for flag, name in (
+        ("--kinetics-reference", processing.kinetics_reference),
+        ("--background", processing.background),
+    ):
+        if name not in names:
+            raise UsageError(
+                f"{flag} {name}: this run has {', '.join(names)}; add others by --reference-region"
+            )
     if processing.norms is not None:
         read_norms(processing.norms, names)
     return [note for one in used for note in one.notes]
@@ -191,9 +197,10 @@ def measure_atlases(
     }
     if not is_uptake:
         found = dict.fromkeys(found, Uptake(None, None))
-    scale = RegionalScale(found, lines, STANDARD_REFERENCE)
+    scale = RegionalScale(found, lines, processing.background)
     norms = read_norms(processing.norms, list(found)) if processing.norms else {}
     columns: dict[str, dict[str, list[Any]]] = {}
+    histograms: dict[str, dict[str, list[Any]]] = {}
     for one in chosen_atlases(processing):
         regions = scene.placed(one.measured, one.grid)
         if processing.voi_threshold is not None:
@@ -211,7 +218,12 @@ def measure_atlases(
         table["asymmetry_percent"] = asymmetry(table["mean"], pairs_of_sides(one.names, sides))
         index = [row.index for row in one.rows] + [None] * len(one.composites)
         columns[one.name] = {"index": index, "name": list(one.names), **table}
-    return AtlasMeasures(columns, found)
+        if (width := processing.histogram_width) is not None:
+            rows = list(zip(index, one.names, strict=True))
+            histograms[one.name] = histogram_table(
+                image, regions, rows, found[STANDARD_REFERENCE], width
+            )
+    return AtlasMeasures(columns, found, histograms)
 
 
 @cache
@@ -259,10 +271,12 @@ def region_dictionary(processing: Processing, units: str) -> dict[str, dict[str,
         if threshold is None
         else f"of the voxels that are grey matter with a probability of {threshold:g} or more"
     )
-    noise = next(one.description for one in used if one.name == STANDARD_REFERENCE)
+    noise = next(one.description for one in used if one.name == processing.background)
+    if noise[1:2].islower():  # a word, no name of an atlas
+        noise = noise[0].lower() + noise[1:]
     for column, entry in read_table("region_columns").items():
         if column not in ("suvr", "centiloid"):
-            described[column] = _described(entry, units, noise=noise.lower(), grey=grey)
+            described[column] = _described(entry, units, noise=noise, grey=grey)
         elif column == "suvr":
             for one in used:
                 for kind in ("suvr", "centiloid"):

@@ -224,8 +224,10 @@ def _check_tables(scan: StoredScan, pet: Volume, findings: Findings) -> None:
         stored = read_rows(scan.output_dir / name)
         rows = _rows(whole.columns[atlas], holes.columns[atlas], stored)
         for row in rows:
-            row.pop("z", None)  # needs the norms of the user
-            for column in [key for key in row if own_line and key.startswith("centiloid_")]:
+            own = {"z"}  # needs the norms of the user, as what follows needs an atlas or equations
+            own |= set() if processing.background in whole.references else {"snr", "cnr"}
+            own |= {key for key in row if own_line and key.startswith("centiloid_")}
+            for column in own & row.keys():
                 row.pop(column)
         names = [str(row["name"]) for row in rows]
         for where, one, other in unlike_cells(stored, rows, names, tolerances):

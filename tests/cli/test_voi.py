@@ -68,6 +68,27 @@ def test_norms_and_grey_matter_fill_their_columns(tmp_path, uptake):
     assert float(row["gm_voxels"]) == 0.5 * int(row["n_voxels"])
 
 
+def test_histograms_and_background_of_an_image(tmp_path, uptake):
+    image = write(tmp_path, uptake)
+    options = ["--atlas", "Centiloid", "--histograms", "0.05", "--background", "pons"]
+    assert main(["voi", str(image), "-o", str(tmp_path), *options]) == 0
+    stem = image.name.removesuffix(".nii.gz")
+    row = rows(tmp_path / f"{stem}_atlas-Centiloid_vois.tsv")["ctx"]
+    pons = uptake[vois(2)["pons"]].astype(float)
+    assert float(row["snr"]) == float(row["mean"]) / pons.std()
+    path = tmp_path / f"{stem}_atlas-Centiloid_histograms.tsv"
+    with path.open() as file:
+        held = [line for line in csv.DictReader(file, delimiter="\t") if line["name"] == "ctx"]
+    assert sum(float(line["voxels"]) for line in held) == int(row["n_voxels"])
+    mean = sum(
+        float(line["voxels"]) * (float(line["suvr_from"]) + float(line["suvr_to"])) / 2
+        for line in held
+    ) / int(row["n_voxels"])  # fmt: skip
+    assert mean == pytest.approx(float(row["suvr_wc"]), abs=0.025)
+    told = json.loads(path.with_suffix(".json").read_text())
+    assert told["suvr_from"]["Units"] == "unitless" and "histogram" in told["Description"]
+
+
 def test_frames_give_curves(tmp_path, uptake):
     image = write(tmp_path, np.stack([uptake, 2 * uptake], axis=-1))
     assert main(["voi", str(image), "-o", str(tmp_path), "--atlas", "Centiloid"]) == 0

@@ -6,7 +6,13 @@ import pytest
 from bidsapp.core.grid.sampling import nearest
 from bidsapp.core.grid.volume import Grid, Volume
 from bidsapp.core.regions.regional import Norm, RegionalScale, Uptake, measure_regions, uptake
-from bidsapp.core.regions.regions import Regions, eroded, region_statistics
+from bidsapp.core.regions.regions import (
+    Regions,
+    eroded,
+    eroded_regions,
+    region_histograms,
+    region_statistics,
+)
 from bidsapp.core.regions.voi import template_voxels
 
 TEMPLATE = Grid(
@@ -83,6 +89,36 @@ def test_erosion_leaves_the_margin_out():
     assert (core == expected).all()
     full = eroded(np.ones((5, 5, 5), bool), Grid((5, 5, 5), np.eye(4)), 1.0)
     assert full.sum() == 27  # the edge of the image is an edge
+
+
+def test_every_region_loses_its_own_margin():
+    grid = Grid((12, 10, 10), np.eye(4))
+    masks = [np.zeros(grid.shape, bool) for _ in range(3)]
+    masks[0][1:6, 1:9, 1:9] = True  # beside the next: the border between them counts
+    masks[1][6:11, 1:9, 1:9] = True
+    masks[2][3, 3, 3] = True  # nothing is left
+    regions = Regions.from_masks([*masks, masks[0] | masks[1]])
+    found = eroded_regions(regions, grid, 1.0)
+    assert np.diff(found.starts).tolist() == [3 * 6 * 6, 3 * 6 * 6, 0, 8 * 6 * 6]
+    assert (found.of(0) == np.flatnonzero(eroded(masks[0], grid, 1.0))).all()
+
+
+def test_histograms_are_those_of_numpy_and_add_up_to_the_region():
+    rng = np.random.default_rng(5)
+    image, weights = rng.normal(0.3, 0.4, (2, 8, 8, 6))
+    image[0, 0, 0] = np.nan
+    whole = Regions.from_masks([image > 0.2, np.isfinite(image), np.zeros(image.shape, bool)])
+    for regions in (whole, whole.weighted(np.abs(weights))):
+        found = region_histograms(image, regions, 0.125)
+        voxels = region_statistics(image, regions, Grid(image.shape, np.eye(4))).voxels
+        assert [held.sum() for _, held in found] == pytest.approx(voxels)
+        bins, held = found[1]
+        own = regions.of(1)
+        by = None if regions.weights is None else np.abs(weights).reshape(-1)[own]
+        edges = np.arange(bins[0], bins[-1] + 2) * 0.125
+        expected, _ = np.histogram(image.reshape(-1)[own], edges, weights=by)
+        assert held == pytest.approx(expected[bins - bins[0]]) and (held > 0).all()
+        assert found[2][0].size == 0
 
 
 def test_a_threshold_makes_whole_voxels(labels):

@@ -55,6 +55,17 @@ def test_an_atlas_from_a_file_with_table_and_space(image):
     assert parsed("--atlas", f"Toy={image}").atlases[1] == AtlasChoice("Toy", image)
 
 
+def test_a_margin_is_left_out_of_own_atlases_and_told_as_typed(image, tmp_path):
+    typed = [f"Toy={image},space=T1w,erode=2.5"]
+    (_, one) = parsed("--atlas", *typed).atlases
+    assert one == AtlasChoice("Toy", own=image, space="T1w", erode_mm=2.5)
+    processing = parsed("--derivatives", f"freesurfer={tmp_path},erode=1")
+    assert {one.erode_mm for one in processing.derivatives} == {1.0}
+    assert f"freesurfer={tmp_path.name},erode=1" in command(processing)
+    told = command(parsed("--atlas", *typed))
+    assert told.endswith(f"Toy={image.name},space=T1w,erode=2.5")
+
+
 def test_reference_regions_of_the_table_and_of_atlases():
     found = parsed("--reference-region", "CGeroded", "crus=aal3:lCERCRU1, 96-98").reference_regions
     own = ReferenceChoice("crus", "AAL3", ("lCERCRU1", "96-98"))
@@ -91,6 +102,12 @@ def test_spaces_of_tables():
         (["--atlas", "Toy="], "NAME=FILE"),
         (["--atlas", "Toy={image},{image},{image}"], "NAME=FILE"),
         (["--atlas", "Toy=/nowhere.nii.gz"], "no such file"),
+        (["--atlas", "Toy={image},erode=x"], "erode=x is not a distance"),
+        (["--atlas", "Toy={image},erode=0"], "erode=0 is not a distance"),
+        (["--atlas", "Toy={image},erode=1,erode=2"], "erode= twice"),
+        (["--derivatives", "freesurfer=/,erode=-1"], "erode=-1 is not a distance"),
+        (["--reference-region", "own=AAL3:1,erode=mm"], "erode=mm is not a distance"),
+        (["--histograms", "0"], "--histograms"),
         (["--atlas", "Toy={image}", "Toy={image},space=T1w"], "twice"),
         (["--reference-region", "cerebellum"], "cgeroded"),
         (["--reference-region", "wc=AAL3:1"], "has its own"),

@@ -26,6 +26,7 @@ _TYPED = {  # another value than the standard one for every option that needs no
     "--atlas-threshold": ["0.5"], "--gm-threshold": ["0.25"], "--kinetics": ["none"],
     "--kinetics-reference": ["cg"], "--t-star": ["0"], "--t-end": ["60"], "--k2-prime": ["0.1"],
     "--pvc": ["gtm", "mg"], "--target-resolution": ["8"],
+    "--background": ["pons"], "--histograms": ["0.05"],
 }  # fmt: skip
 _FILES = {
     "--initial-transform",

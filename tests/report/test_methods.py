@@ -75,6 +75,11 @@ def test_the_alignment_is_the_one_used():
             None,
         ),
         ({"atlases": (AtlasChoice("Mine"),)}, "atlas Mine (of the user)", None),
+        (
+            {"atlases": (AtlasChoice("Mine", erode_mm=2.0),)},
+            "atlas Mine (of the user, 2 mm inside the border of every region)",
+            None,
+        ),
     ],
 )
 def test_options_are_told_and_cited(options, told, cited):

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
+from bidsapp.core.grid.volume import Volume
 from bidsapp.data import mni_grid, read_table, vois
 from bidsapp.data.atlases import atlas
 from bidsapp.data.label_table import pairs_of_sides
 from bidsapp.data.reference_regions import references
 from bidsapp.errors import CentipetError
+from bidsapp.io.nifti import save_volume
 from bidsapp.settings import AtlasChoice, Processing, ReferenceChoice
 from bidsapp.steps.measuring import (
     check_options,
@@ -143,6 +146,58 @@ def test_extremes_percentiles_and_sides_are_those_of_numpy(image):
         for name in (left, right):
             assert columns["asymmetry_percent"][at[name]] == 200 * (a - b) / (a + b)
     assert columns["asymmetry_percent"][at["Brain-Stem"]] is None
+
+
+def test_another_background_divides_snr_and_cnr(image):
+    own = ReferenceChoice("crus", "AAL3", ("lCERCRU1",))
+    for name in ("pons", "crus"):
+        options = {"background": name, "reference_regions": (own,)}
+        found = measured(image, scene(), **options)
+        mean, sd = found.references[name].mean, found.references[name].sd
+        columns = found.columns["Centiloid"]
+        assert columns["snr"] == [value / sd for value in columns["mean"]]
+        assert columns["cnr"] == [(value - mean) / sd for value in columns["mean"]]
+    told = region_dictionary(Processing(**options), "Bq/mL")["snr"]["Description"]
+    assert told.endswith("standard deviation of AAL3: lCERCRU1")
+    with pytest.raises(CentipetError, match="--background moon: this run has wc, cg, wcb, pons"):
+        check_options(Processing(background="moon"))
+
+
+def test_histograms_of_the_suvr_hold_every_voxel(image):
+    cut = image.copy()
+    cut[: SHAPE[0] // 2] = np.nan
+    found = measured(cut, scene(), histogram_width=0.1)
+    table, columns = found.histograms["Centiloid"], found.columns["Centiloid"]
+    assert list(table) == list(read_table("histogram_columns"))
+    for name, n_voxels in zip(columns["name"], columns["n_voxels"], strict=True):
+        at = [place for place, other in enumerate(table["name"]) if other == name]
+        assert sum(table["voxels"][place] for place in at) == n_voxels > 0
+    values = cut[vois(2)["pons"]].astype(float) / found.references["wc"].mean
+    rows = list(
+        zip(*(table[key] for key in ("name", "suvr_from", "suvr_to", "voxels")), strict=True)
+    )
+    for name, low, high, voxels in rows:
+        if name == "pons":
+            assert voxels == ((values >= low - 1e-9) & (values < high - 1e-9)).sum()
+    assert measured(cut, scene()).histograms == {}
+
+
+def test_the_margin_of_an_own_atlas_is_not_measured(image, tmp_path):
+    own = atlas("DesikanKilliany")
+    path = tmp_path / "own_space-MNI152NLin6Asym.nii.gz"
+    save_volume(path, Volume(own.labels.astype(np.int16), mni_grid(2).affine))
+    choice = AtlasChoice("Own", path, erode_mm=2.0)
+    found = measure_atlases(
+        image, scene(), processing=Processing(atlases=(choice,)), lines={}
+    ).columns["Own"]
+    mask = own.labels == 8  # Left-Cerebellum-Cortex
+    inner = ndimage.distance_transform_edt(mask, sampling=2.0) > 2
+    place = found["index"].index(8)
+    assert found["mean"][place] == image[inner].astype(float).mean()
+    assert 0 < found["n_voxels"][place] == inner.sum() < mask.sum()
+    first, second = atlas(choice).notes
+    assert "2 mm inside the border" in first and "leaves nothing of" in second
+    assert atlas(choice).drawn.labelled(found["index"])[inner].tolist() == [8] * inner.sum()
 
 
 def test_every_region_of_a_side_has_its_like_in_the_package():

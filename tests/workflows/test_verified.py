@@ -28,6 +28,7 @@ FBB = "sub-01/pet/sub-01_trc-FBB"
 OPTIONS = (
     "--output-spaces", "T1w", "pet", "--write-masks", "--cutoff", "20", "--visual-read",
     "--reference-region", "cgeroded", "--nprocs", "1",
+    "--background", "cgeroded", "--histograms", "0.1",
 )  # fmt: skip
 
 

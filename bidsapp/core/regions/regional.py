@@ -9,7 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bidsapp.core.grid.volume import Grid
-from bidsapp.core.regions.regions import Regions, region_statistics, region_sums
+from bidsapp.core.regions.regions import (
+    Regions,
+    region_histograms,
+    region_statistics,
+    region_sums,
+)
 
 Column = list[float | int | None]
 _QUANTILES = ("minimum", "p05", "median", "p95", "maximum")
@@ -124,7 +129,7 @@ def measure_regions(
     for axis, name in enumerate("xyz"):
         table[f"centre_{name}_mm"] = _column(statistics.centre_mm[:, axis], known)
     table |= _weighted(image, regions, grey, known)
-    noise = scale.references[scale.noise]
+    noise = scale.references.get(scale.noise, Uptake(None, None))
     table["snr"] = [_quotient(mean, noise.sd) for mean in table["mean"]]
     table["cnr"] = [_quotient(_minus(mean, noise.mean), noise.sd) for mean in table["mean"]]
     for name, reference in scale.references.items():
@@ -132,6 +137,43 @@ def measure_regions(
         table[f"suvr_{name}"] = ratios
         table[f"centiloid_{name}"] = [_on_line(ratio, scale.lines.get(name)) for ratio in ratios]
     table["z"] = [_z_score(table, row, norm) for row, norm in enumerate(norms)]
+    return table
+
+
+def histogram_table(
+    image: NDArray[np.floating],
+    regions: Regions,
+    rows: Sequence[tuple[int | None, str]],
+    reference: Uptake,
+    width: float,
+) -> dict[str, list[float | int | str | None]]:
+    """How the SUVR is distributed in every region: a row per region and bin that holds anything.
+
+    Parameters
+    ----------
+    image : ndarray, shape (X, Y, Z)
+        NaN where nothing was measured.
+    regions : Regions
+    rows : index and name of each
+    reference : of the ratio; no row without its mean
+    width : of a bin, in SUVR
+
+    Returns
+    -------
+    dict of list
+        Columns of ``data/histogram_columns.toml`` by name.
+    """
+    table: dict[str, list[float | int | str | None]] = {
+        name: [] for name in ("index", "name", "suvr_from", "suvr_to", "voxels")
+    }
+    if not reference.mean or reference.mean < 0:
+        return table
+    found = region_histograms(image / reference.mean, regions, width)
+    for row, (bins, voxels) in zip(rows, found, strict=True):
+        for place, held in zip(bins.tolist(), voxels.tolist(), strict=True):
+            ends = (round(place * width, 9), round((place + 1) * width, 9))
+            for column, value in zip(table, (*row, *ends, held), strict=True):
+                table[column].append(value)
     return table
 
 

@@ -423,6 +423,55 @@ def eroded(mask: NDArray[np.bool_], grid: Grid, distance_mm: float) -> NDArray[n
     return core
 
 
+def eroded_regions(regions: Regions, grid: Grid, distance_mm: float) -> Regions:
+    """Every region without what lies nearer to its border; they are whole voxels of half and more.
+
+    Parameters
+    ----------
+    regions : Regions
+    grid : of the regions
+    distance_mm : as far as each is eroded
+
+    Returns
+    -------
+    Regions
+    """
+    whole, inner = regions.at_least(0.5), []
+    for region in range(len(whole)):
+        mask = np.zeros(whole.shape, bool)
+        mask.reshape(-1)[whole.of(region)] = True
+        inner.append(Regions.from_masks([eroded(mask, grid, distance_mm)]))
+    return Regions.joined(inner)
+
+
+def region_histograms(
+    values: NDArray[np.floating], regions: Regions, width: float
+) -> list[tuple[NDArray[np.int64], Float]]:
+    """Histogram of an image in every region, in bins from ``k width`` to ``(k + 1) width``.
+
+    Parameters
+    ----------
+    values : ndarray, shape (X, Y, Z)
+        NaN where nothing was measured.
+    regions : regions of the same shape
+    width : of a bin, in units of the image
+
+    Returns
+    -------
+    list of (ndarray of int, ndarray of float)
+        Per region ``k`` of the bins that hold anything, ascending, and the voxels in each, counted
+        by their membership. They add up to the ``voxels`` of `region_statistics`.
+    """
+    seen, measured = _measured(regions, values.reshape(-1)[regions.voxels].astype(np.float64))
+    places = np.floor(measured / width).astype(np.int64)
+    weights = np.ones(len(places)) if seen.weights is None else seen.weights
+    found = []
+    for start, end in pairwise(seen.starts.tolist()):
+        bins, at = np.unique(places[start:end], return_inverse=True)
+        found.append((bins, np.bincount(at, weights[start:end], minlength=len(bins))))
+    return found
+
+
 def spread(labels: NDArray[np.integer], voxel_size: NDArray[np.float64]) -> NDArray[np.integer]:
     """Give every voxel of label 0 the label of the nearest voxel that has one.
 
