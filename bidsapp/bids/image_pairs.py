@@ -83,6 +83,7 @@ class PairRow:
     where : table and line, for the messages; empty for a command line
     arguments : what a column is called where there is no table
     too_long : whether there are more cells than columns
+    chosen : how PET and T1w were found, where no person named them
     """
 
     cells: Mapping[str, str]
@@ -90,6 +91,7 @@ class PairRow:
     where: str = ""
     arguments: Mapping[str, str] | None = None
     too_long: bool = False
+    chosen: str = ""
 
     def get(self, column: str) -> str | None:
         """Text of a cell; None when it says nothing."""
@@ -360,6 +362,8 @@ def _sidecar(row: PairRow, pet: Path, tracer: Tracer, n_frames: int) -> dict[str
     said += [] if "TracerName" in beside else ["TracerName"]
     if said:
         flags.insert(0, ("stated", f"{', '.join(said)}: stated by the user (centipet quantify)"))
+    if row.chosen:
+        flags.insert(0, ("found-by-name", row.chosen))
     values = {**_UNKNOWN, **values}
     for code, message in flags:
         values = with_flag(values, code, message)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 from bidsapp.bids.plan import ScanPlan, T1wPlan
@@ -23,7 +25,7 @@ def with_parcellations(scan: ScanPlan, processing: Processing) -> ScanPlan:
     scan : with its T1w
     processing : ``atlases`` and ``derivatives`` with ``own``
     """
-    wanted = [one for one in (*processing.atlases, *processing.derivatives) if one.own is not None]
+    wanted = _wanted(processing)
     if not wanted:
         return scan
     found: list[AtlasChoice] = []
@@ -32,12 +34,51 @@ def with_parcellations(scan: ScanPlan, processing: Processing) -> ScanPlan:
         files = [] if scan.t1w is None or scan.t1w.t1w is None else _files(choice, scan.t1w)
         if len(files) == 1:
             found.append(replace(choice, image=files[0], own=None))
-        else:
+        elif files or choice not in absent_everywhere(wanted):
             missing.append(_why(choice, scan, files))
     flag = Flag("parcellation-missing", f"{'; '.join(missing)}: no region of them was measured.")
     return replace(
         scan, parcellations=tuple(found), flags=(*scan.flags, *((flag,) if missing else ()))
     )
+
+
+def _wanted(processing: Processing) -> tuple[AtlasChoice, ...]:
+    every = (*processing.atlases, *processing.derivatives)
+    return tuple(one for one in every if one.own is not None)
+
+
+@lru_cache
+def absent_everywhere(wanted: tuple[AtlasChoice, ...]) -> frozenset[AtlasChoice]:
+    """Atlases that a program wrote for nobody, though it wrote another for somebody.
+
+    Parameters
+    ----------
+    wanted : with ``own``
+    """
+    of_program = Counter(choice.program for choice in wanted)
+    several = [choice for choice in wanted if choice.program and of_program[choice.program] > 1]
+    written = {choice for choice in several if _is_anywhere(choice)}
+    programs = {choice.program for choice in written}
+    return frozenset(c for c in several if c.program in programs and c not in written)
+
+
+def _is_anywhere(choice: AtlasChoice) -> bool:
+    assert choice.own is not None and choice.program is not None
+    own = choice.own
+    patterns = read_table("parcellations")[choice.program][choice.name]["files"]
+    each = (re.sub(r"\{\w+\}", "*", pattern) for pattern in patterns)
+    return any(next(own.glob(pattern), None) is not None for pattern in each)
+
+
+def absence_sentences(processing: Processing) -> list[str]:
+    """Sentences about atlases of ``--derivatives`` that nobody has, once for the run."""
+    wanted = _wanted(processing)
+    return [
+        f"--derivatives {choice.program}: {choice.name} was written for no participant, so that "
+        "there are no tables of it"
+        for choice in wanted
+        if choice in absent_everywhere(wanted)
+    ]
 
 
 def _why(choice: AtlasChoice, scan: ScanPlan, files: Sequence[Path]) -> str:

@@ -284,6 +284,10 @@ def _refuse(options: argparse.Namespace) -> None:
         raise UsageError(f"{flag} belongs to the group level")
     if options.pet_only and options.longitudinal:
         raise UsageError("--longitudinal: there is no template without T1w; leave out --pet-only")
+    if options.pet_only and options.derivatives:
+        raise UsageError(
+            "--derivatives: parcellations are placed by the T1w; leave out --pet-only, or them"
+        )
     if options.initial_transform is not None and (options.pet_only or options.longitudinal):
         raise UsageError(
             "--initial-transform: belongs to the normalisation of one T1w; leave out --pet-only "

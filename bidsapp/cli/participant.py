@@ -12,6 +12,7 @@ from bidsapp.bids.dataset import remove_leftovers, write_root_files
 from bidsapp.bids.entities import join_entities
 from bidsapp.bids.folders import unreadable_people
 from bidsapp.bids.layout import check_dataset, read_dataset
+from bidsapp.bids.parcellations import absence_sentences
 from bidsapp.bids.plan import Plan, ScanFailure, ScanPlan, ScanSkip
 from bidsapp.bids.planning import make_plan
 from bidsapp.bids.stated import read_metadata
@@ -175,6 +176,8 @@ def _plan(settings: Settings, progress: Progress, closed: Mapping[str, str]) -> 
     for sentence in dataset.table_problems():
         progress.warn(sentence)
     plan = make_plan(dataset, settings.processing)
+    for sentence in absence_sentences(settings.processing):
+        progress.say(sentence)
     _check_initial_transform(settings, plan)
     n_people = len({scan.participant for scan in plan.scans})
     progress.say(

@@ -30,7 +30,7 @@ from bidsapp.cli.parser import add_options, settings_with
 from bidsapp.cli.signals import ended_by_signals
 from bidsapp.cli.summary import exit_code
 from bidsapp.data.tracer_file import using_tracer_file
-from bidsapp.errors import CentipetError, ExitCode, UsageError
+from bidsapp.errors import CentipetError, ExitCode, NoInputError, UsageError
 from bidsapp.options.checks import absolute_path
 from bidsapp.options.option_table import OPTIONS
 from bidsapp.record import find_records
@@ -62,8 +62,8 @@ def main(argv: Sequence[str]) -> int:
     with ExitStack() as stack:
         try:
             options = command_line().parse_args(argv)
-            rows = _rows(options)
             stack.enter_context(using_tracer_file(options.tracer_file))
+            rows = _rows(options)
             output_dir = options.output_dir
             raw = output_dir / RAW
             if options.dry_run:
@@ -132,6 +132,12 @@ def _rows(options: argparse.Namespace) -> list[PairRow]:
         "frame_start_s": _words(options.frame_start),
         "frame_duration_s": _words(options.frame_duration),
     }  # fmt: skip
+    if options.folder is not None:
+        if options.pet is not None:
+            raise UsageError(f"--dicom-dir {options.folder}: stands beside PET; give one of them")
+        if not Path(options.folder).is_dir():
+            raise NoInputError(f"--dicom-dir {options.folder}: no such folder")
+        options.pet = typed["pet"] = options.folder
     if options.table is not None:
         if given := [_ARGUMENTS[column] for column, text in typed.items() if text is not None]:
             raise UsageError(f"{', '.join(given)}: stand in the table; leave them out")
@@ -142,10 +148,31 @@ def _rows(options: argparse.Namespace) -> list[PairRow]:
     for column in ("pet", "tracer"):
         if typed[column] is None:
             raise UsageError(f"{_ARGUMENTS[column]} is missing (see {PROG} --help)")
+    chosen = ""
+    if Path(options.pet).is_dir():
+        if options.t1w is not None:
+            raise UsageError(
+                f"{options.pet}: is a folder; give it alone, or PET and T1W themselves"
+            )
+        typed["pet"], typed["t1w"], chosen = _found(Path(options.pet), options.tracer_name)
     if options.participant is None:
-        typed["participant"] = parse_entities(options.pet).get("sub", "01")
+        typed["participant"] = parse_entities(typed["pet"]).get("sub", "01")
     cells = {column: text for column, text in typed.items() if text is not None}
-    return [PairRow(cells, Path.cwd(), arguments=_ARGUMENTS)]
+    return [PairRow(cells, Path.cwd(), arguments=_ARGUMENTS, chosen=chosen)]
+
+
+def _found(folder: Path, tracer: str) -> tuple[str, str | None, str]:
+    """PET and T1w in a folder, and a sentence about how they were found; everything is told."""
+    from bidsapp.dicom.bare_images import find_pair
+
+    found = find_pair(folder, tracer)
+    for sentence in found.told:
+        print(f"{PROG}: {sentence}", file=sys.stderr)
+    names = " and ".join(one.name for one in (found.pet, found.t1w) if one is not None)
+    sentence = (
+        f"PET and T1w were found by their names in a folder: {names}. Check that they are right."
+    )
+    return str(found.pet), None if found.t1w is None else str(found.t1w), sentence
 
 
 def _words(values: Sequence[str] | None) -> str | None:
@@ -157,12 +184,19 @@ def command_line() -> argparse.ArgumentParser:
     parser = Parser(
         prog=PROG,
         usage=f"{PROG} PET [T1W] --tracer NAME -o OUT [options]\n"
+        f"       {PROG} FOLDER --tracer NAME -o OUT [options]\n"
         f"       {PROG} --table PAIRS.tsv -o OUT [options]",
         description="Plain images to Centiloids: a BIDS dataset is made of them in OUT/"
         f"{RAW.as_posix()} and processed as any other. Images stay as they are.",
     )
     images = parser.add_argument_group("the images")
-    images.add_argument("pet", nargs="?", metavar="PET", help="NIfTI, 3D or 4D")
+    images.add_argument(
+        "pet", nargs="?", metavar="PET",
+        help="NIfTI, 3D or 4D; or a folder of one person, in which PET and T1w are found by name",
+    )  # fmt: skip
+    images.add_argument(
+        "--dicom-dir", dest="folder", metavar="FOLDER", help="the same as FOLDER in place of PET"
+    )
     images.add_argument("t1w", nargs="?", metavar="T1W", help="NIfTI of the same person")
     images.add_argument(
         "--table", type=absolute_path, metavar="TSV",

@@ -102,7 +102,12 @@ def classify(series: Series, *, include_derived: bool = False) -> SeriesVerdict:
     if modality in ("PT", "PET"):
         return _classify_pet(series, include_derived)
     if modality == "UNKNOWN":
-        return SeriesVerdict(Kind.OTHER, False, "neither a sidecar nor its name says what it is")
+        return SeriesVerdict(
+            Kind.OTHER,
+            False,
+            "neither a sidecar nor its name says what it is; images without sidecars: centipet "
+            "quantify",
+        )
     return SeriesVerdict(
         Kind.OTHER, False, f"modality '{header.shown('Modality')}' is neither MR nor PET"
     )

@@ -17,6 +17,7 @@ from bidsapp.bids.folders import unreadable_people
 from bidsapp.bids.seals import write_manifest
 from bidsapp.errors import NoInputError, NoMatchError, StorageError
 from bidsapp.group.absent import absence, absent_people, read_facts
+from bidsapp.group.courses import treatment_warnings
 from bidsapp.group.page import group_figures, group_page
 from bidsapp.group.quality import qc_columns, qc_rows
 from bidsapp.group.ratings import (
@@ -157,7 +158,8 @@ def _tabulate(
     closed = unreadable_people(output_dir)
     absent = absent_people(cohort.facts, records, filters)
     absent = [name for name in absent if name.removeprefix("sub-") not in closed]
-    warnings = [*mixture, *closed.values(), *absence(absent), *sentences(cohort.ratings)]
+    warnings = [*mixture, *closed.values(), *absence(absent), *treatment_warnings(wanted)]
+    warnings += sentences(cohort.ratings)
     for sentence in warnings:
         _LOG.warning("%s", sentence)
     written: list[Path] = []

@@ -48,6 +48,7 @@ class Course:
 
 
 _DAYS_A_YEAR = 365.25
+_MOST_YEARS = 200  # 2021 is no number of years
 
 
 def course_groups(records: Sequence[ScanRecord]) -> dict[str, list[str | None]]:
@@ -80,18 +81,46 @@ def treated_years(record: ScanRecord, years: float | None) -> float | None:
         first scan
     years : since the participant's first scan
     """
-    told = first_known(record, read_table("cohort")["course"]["treatment_start"])
-    if told is None:
+    begin = _begin_of_treatment(_told_begin(record))
+    if begin is None:
         return None
-    after_first = finite_number(told)
-    if after_first is not None and after_first < 200:  # 2021 is no number of years
-        return None if years is None else years - after_first
-    try:
-        begin = datetime.fromisoformat(told).replace(tzinfo=None)
-    except ValueError:
-        return None
+    if isinstance(begin, float):
+        return None if years is None else years - begin
     scanned = record.acquired
     return None if scanned is None else (scanned - begin).total_seconds() / 86400 / _DAYS_A_YEAR
+
+
+def treatment_warnings(records: Sequence[ScanRecord]) -> list[str]:
+    """Sentence about people whose begin of treatment is told and cannot be read."""
+    unread = {
+        record.participant_id: told
+        for record in records
+        if (told := _told_begin(record)) is not None and _begin_of_treatment(told) is None
+    }
+    if not unread:
+        return []
+    some = ", ".join(f"{name} {told[:20]!r}" for name, told in list(unread.items())[:3])
+    more = f" and {len(unread) - 3} others" if len(unread) > 3 else ""
+    return [
+        f"the begin of treatment of {some}{more} is neither a date such as 2021-03-31 nor years "
+        "since the first scan: these people are not in the chart of time since treatment; correct "
+        "participants.tsv and run the participant level again"
+    ]
+
+
+def _told_begin(record: ScanRecord) -> str | None:
+    return first_known(record, read_table("cohort")["course"]["treatment_start"])
+
+
+def _begin_of_treatment(told: str | None) -> float | datetime | None:
+    """Years since the first scan, or a date; None for what is neither."""
+    years = finite_number(told)
+    if told is None or (years is not None and years < _MOST_YEARS):
+        return years
+    try:
+        return datetime.fromisoformat(told).replace(tzinfo=None)
+    except ValueError:
+        return None
 
 
 def courses(rows: Sequence[Row], treated: Sequence[float | None] | None = None) -> list[Course]:

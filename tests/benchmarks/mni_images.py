@@ -4,11 +4,13 @@
 
 Scans of DATA/bids and of HEADS (made by make_heads.py) are brought to the template by the standard
 pipeline's deformation and the known displacement. Odd numbers set the limit, even ones report.
+Every image is also misplaced in one of the eight ways, as it is, stripped or smoothed, in turn.
 """
 
 from __future__ import annotations
 
 import argparse
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -29,9 +31,9 @@ MIDDLE = (0, -18, 8)
 MISPLACED = {
     f"{size} {unit} {name}": rigid_matrix([*shift, *np.radians(turn)], MIDDLE)
     for size, unit, name, shift, turn in (
-        (8, "mm", "right", (8, 0, 0), (0, 0, 0)),
-        (8, "mm", "front", (0, 8, 0), (0, 0, 0)),
-        (8, "mm", "up", (0, 0, 8), (0, 0, 0)),
+        (6, "mm", "right", (6, 0, 0), (0, 0, 0)),
+        (6, "mm", "front", (0, 6, 0), (0, 0, 0)),
+        (6, "mm", "up", (0, 0, 6), (0, 0, 0)),
         (5, "degrees", "pitch", (0, 0, 0), (5, 0, 0)),
         (5, "degrees", "roll", (0, 0, 0), (0, 5, 0)),
         (5, "degrees", "yaw", (0, 0, 0), (0, 0, 5)),
@@ -49,14 +51,13 @@ def misfit(image: np.ndarray) -> float:
 
 
 def kinds(image: np.ndarray) -> dict[str, np.ndarray]:
-    """The same image as others have it: stripped of the scalp, smoothed, in Centiloids."""
+    """The same image as others have it: stripped of the scalp, smoothed."""
     outside = ndimage.distance_transform_edt(~template_mask(2).data, sampling=2.0)
     known = known_or_zero(image)
     return {
         "as it is": image,
         "stripped": np.where(outside <= 4, image, 0),
         "smoothed by 8 mm": ndimage.gaussian_filter(known, 8 / 2.355 / 2),
-        "Centiloids": 93.755 * known - 94.646,
     }
 
 
@@ -79,12 +80,16 @@ def main() -> None:
             pet = Volume(np.mean([one.data for one in frames], axis=0), frames[0].affine)
             images[name] = sample(pet, reference.field(name))
     images["mean"] = np.nanmean([one / np.nanmean(one) for one in images.values()], axis=0)
-    for name, image in images.items():
-        for kind, one in kinds(image).items():
+    for (name, image), way, turn in zip(
+        images.items(), cycle(MISPLACED), cycle(range(3)), strict=False
+    ):
+        made = kinds(image)
+        for kind, one in made.items():
             print(f"{name}\t{kind}\t{misfit(one):.2f}", flush=True)
-        for kind, matrix in MISPLACED.items():
-            points = transform(inverse(matrix), GRID.world())
-            print(f"{name}\t{kind}\t{misfit(sample(Volume(image, GRID.affine), points)):.2f}")
+        kind = list(made)[turn]
+        points = transform(inverse(MISPLACED[way]), GRID.world())
+        moved = sample(Volume(known_or_zero(made[kind]), GRID.affine), points)
+        print(f"{name}\t{kind}, {way}\t{misfit(moved):.2f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bidsapp.bids.parcellations import with_parcellations
+from bidsapp.bids.parcellations import absence_sentences, absent_everywhere, with_parcellations
 from bidsapp.bids.plan import ScanPlan, T1wPlan
 from bidsapp.cli.parser import parse
 
@@ -62,7 +62,19 @@ def test_a_participant_without_is_told_of_with_what_was_looked_for(tmp_path):
     touched(tmp_path, "sub-2/mri/aparc+aseg.mgz")
     files, told = found(tmp_path, ["--derivatives", f"freesurfer={tmp_path}"])
     assert files == [] and "FreeSurferDK is missing: there is no sub-1/mri/aparc+aseg.mgz" in told
-    assert "FreeSurferDKT is missing" in told and "no region" in told
+    assert "FreeSurferDKT" not in told and "no region" in told  # which nobody has
+
+
+def test_what_a_program_wrote_for_nobody_is_told_once_and_flags_no_scan(tmp_path):
+    touched(tmp_path, "sub-1/mri/aparc+aseg.mgz", "sub-2/mri/aparc+aseg.mgz")
+    option = ["--derivatives", f"freesurfer={tmp_path}"]
+    assert found(tmp_path, option) == (["sub-1/mri/aparc+aseg.mgz"], "")
+    [sentence] = absence_sentences(parse(["/in", "/out", "participant", *option]).processing)
+    assert "FreeSurferDKT was written for no participant" in sentence
+    absent_everywhere.cache_clear()
+    touched(tmp_path, "sub-2/mri/aparc.DKTatlas+aseg.mgz")  # now sub-1 lacks what another has
+    assert "FreeSurferDKT is missing" in found(tmp_path, option)[1]
+    assert absence_sentences(parse(["/in", "/out", "participant", *option]).processing) == []
 
 
 def test_patterns_of_the_user_find_the_file_of_the_participant(tmp_path):

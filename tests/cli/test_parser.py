@@ -98,6 +98,7 @@ def test_what_nipreps_users_type_without_reading():
         (["--psf", "nan"], "--psf"),
         (["--pet-only", "--target-resolution", "8"], "--psf"),
         (["--pet-only", "--longitudinal"], "--longitudinal"),
+        (["--pet-only", "--derivatives", "freesurfer=/"], "--derivatives: parcellations"),
         (["--window", "nan", "50"], "--window"),
         (["--pet-to-t1w", "magic"], "magic"),
         (["--convert-only"], "--dicom-dir"),

@@ -113,6 +113,22 @@ def test_a_dry_run_writes_nothing(lab, run):
     assert not run.out.exists()
 
 
+def test_pair_in_a_folder_is_found_by_name_told_and_flagged(lab, run, fates):
+    for person in range(2, 6):
+        (lab / f"pet{person}.nii.gz").unlink()
+        (lab / f"t1{person}.nii.gz").unlink()
+    (lab / "pet1.nii.gz").rename(lab / "sub-7_fbb_pet.nii.gz")
+    code, _, err = run(lab, "--tracer", "FBB")
+    assert code == 0
+    assert "PET: sub-7_fbb_pet.nii.gz" in err and "T1w: t11.nii.gz" in err
+    (row,) = read_tsv(run.out / "group_centiloid.tsv")
+    assert row["participant_id"] == "sub-7" and "found-by-name" in row["flags"]
+    assert "sub-7_trc-FBB" in run("--dicom-dir", lab, "--tracer", "FBB", "--dry-run")[1]
+    (lab / "second_fbb_pet.nii").touch()
+    code, _, err = run(lab, "--tracer", "FBB")
+    assert code == 65 and "may each be the PET by their names" in err
+
+
 def test_the_participant_is_that_of_the_name(lab, run):
     pet = (lab / "pet1.nii.gz").rename(lab / "sub-A7_trc-FBB_pet.nii.gz")
     assert "sub-A7_trc-FBB" in run(pet, "--tracer", "FBB", "--dry-run")[1]
@@ -127,6 +143,7 @@ def test_the_participant_is_that_of_the_name(lab, run):
         (["--table", "t.tsv", "--tracer", "FBB"], "--tracer: stand in the table"),
         (["p.nii", "--tracer", "FBB", "--dicom-dir", "x"], "--dicom-dir"),
         (["p.nii", "--tracer", "FBB", "--smooth", "-1"], "--smooth"),
+        ([".", "t1.nii", "--tracer", "FBB"], "is a folder; give it alone"),
     ],
 )
 def test_usage_errors_are_told(run, arguments, said):

@@ -9,7 +9,13 @@ import pytest
 
 from bidsapp.data.literature import scale
 from bidsapp.group.charts import agreement, distribution, groups, outlier_strips, spaghetti
-from bidsapp.group.courses import course_groups, courses, gaps, treated_years
+from bidsapp.group.courses import (
+    course_groups,
+    courses,
+    gaps,
+    treated_years,
+    treatment_warnings,
+)
 from bidsapp.group.outliers import LIMIT, outliers, scores
 from bidsapp.record import ScanRecord
 
@@ -167,6 +173,18 @@ def test_time_counts_from_the_begin_of_treatment(participant, years, expected):
                         acq_time="2021-01-01T00:00:00")  # fmt: skip
     found = treated_years(record, years)
     assert found == (None if expected is None else pytest.approx(expected, abs=0.003))
+
+
+def test_a_begin_of_treatment_that_cannot_be_read_is_told():
+    told = {"1": "2020-07-02", "2": "soon", "3": "2021", "4": "0.5", "5": "31.12.2020", "6": None}
+    records = [
+        ScanRecord(participant_id=f"sub-{who}", entities={"sub": who, "ses": ses},
+                   participant={"treatment_start": begin})
+        for who, begin in told.items() for ses in "12"
+    ]  # fmt: skip
+    (sentence,) = treatment_warnings(records)
+    assert "sub-2 'soon', sub-3 '2021', sub-5 '31.12.2020' is neither a date" in sentence
+    assert treatment_warnings(records[:2]) == []
 
 
 def test_courses_since_treatment_have_only_people_whose_begin_is_known():

@@ -119,7 +119,12 @@ class PetSamples:
 
     @classmethod
     def near_brain(
-        cls, pet: Volume, template: PetTemplate, affine: Matrix, drift_order: int = DRIFT_ORDER
+        cls,
+        pet: Volume,
+        template: PetTemplate,
+        affine: Matrix,
+        drift_order: int = DRIFT_ORDER,
+        reach_mm: float = REACH_MM,
     ) -> PetSamples:
         """Choose the voxels that ``affine`` (PET world -> template world) puts near the brain.
 
@@ -130,11 +135,12 @@ class PetSamples:
         affine : ndarray, shape (4, 4)
             PET world -> template world, RAS mm.
         drift_order : of the polynomials
+        reach_mm : how far from the brain of the template voxels are used
         """
         world = pet.grid.world().reshape(-1, 3)
         nearest = nearest_voxels(template.grid, transform(affine, world))
         where = np.flatnonzero(nearest >= 0)
-        where = where[template.outside_mm.reshape(-1)[nearest[where]] <= REACH_MM]
+        where = where[template.outside_mm.reshape(-1)[nearest[where]] <= reach_mm]
         if where.size < 2 * len(CLASSES):
             raise BadDataError("contains no brain onto which the template could be placed")
         world, values = world[where], pet.data.ravel()[where].astype(np.float64)

@@ -42,6 +42,7 @@ from bidsapp.core.grid.sampling import Float32, Float64
 from bidsapp.core.grid.volume import Volume
 from bidsapp.core.pet_only.pet_model import (
     DRIFT_ORDER,
+    REACH_MM,
     Patterns,
     PetSamples,
     choose_blur,
@@ -63,6 +64,7 @@ KEPT = 4  # of the places these lead to, so many are tried with the whole model
 AFFINE_VOXEL_MM = (8.0, 4.0)
 AFFINE_ROUNDS, WEIGHINGS, AFFINE_STEPS = 2, 2, 10
 STILL_MM = 0.02  # a step shorter than this ends a search
+BRAIN_ALONE_MM = 0.0  # smoothing carries a bright scalp into the rim, which no pattern describes
 
 
 @dataclass(frozen=True)
@@ -152,9 +154,8 @@ def _normalise(pet: Volume, template: PetTemplate) -> PetNormalisation:
 def template_misfit(image: Volume, patterns: Patterns) -> Float64:
     """How far a PET that is said to lie on the template is from where it fits best.
 
-    Scalp has a level of its own, and only the brain and what is near it count, so it does not
-    matter whether there is any; nor do units, smoothing, or whose mean the image is. What is
-    mirrored fits as well.
+    Only what the template has in its brain counts, so it does not matter whether there is any
+    scalp; nor do units, smoothing, or whose mean the image is. What is mirrored fits as well.
 
     Parameters
     ----------
@@ -181,9 +182,11 @@ def template_misfit(image: Volume, patterns: Patterns) -> Float64:
             patterns, affine = patterns.for_another(), inverse(larger)
             for voxel_mm in AFFINE_VOXEL_MM:
                 coarse = coarser(pet, voxel_mm)
-                data = PetSamples.near_brain(coarse, patterns.template, affine)
+                data = PetSamples.near_brain(
+                    coarse, patterns.template, affine, reach_mm=BRAIN_ALONE_MM
+                )
                 choose_blur(data, patterns, transform(affine, data.world))
-                affine = _affine_fit(coarse, patterns, affine).affine
+                affine = _affine_fit(coarse, patterns, affine, reach_mm=BRAIN_ALONE_MM).affine
     except linalg.LinAlgError as error:
         raise BadDataError("contains no brain where the template has it") from error
     points = _corners(patterns.template)
@@ -269,9 +272,13 @@ def _tried(
 
 
 def _affine_fit(
-    pet: Volume, patterns: Patterns, start: Matrix, drift_order: int = DRIFT_ORDER
+    pet: Volume,
+    patterns: Patterns,
+    start: Matrix,
+    drift_order: int = DRIFT_ORDER,
+    reach_mm: float = REACH_MM,
 ) -> _AffineFit:
-    data = PetSamples.near_brain(pet, patterns.template, start, drift_order)
+    data = PetSamples.near_brain(pet, patterns.template, start, drift_order, reach_mm)
     affine, left = _fit_affine(data, patterns, start)
     return _AffineFit(affine, -len(data.values) * float(np.log(max(left, 1e-12))))
 

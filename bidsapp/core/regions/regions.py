@@ -468,7 +468,8 @@ def region_histograms(
     found = []
     for start, end in pairwise(seen.starts.tolist()):
         bins, at = np.unique(places[start:end], return_inverse=True)
-        found.append((bins, np.bincount(at, weights[start:end], minlength=len(bins))))
+        held = np.bincount(at, weights[start:end], minlength=len(bins))
+        found.append((bins, held.astype(np.float64)))
     return found
 
 

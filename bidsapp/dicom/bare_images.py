@@ -1,0 +1,145 @@
+"""PET and T1w among NIfTI images without sidecars, by their names and those of their folders."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bidsapp.data.series_texts import names_contrast, names_no_attenuation
+from bidsapp.data.tracers import named_tracers
+from bidsapp.dicom.sidecar_tags import stem
+from bidsapp.dicom.tables import name_matches
+from bidsapp.errors import BadDataError, NoInputError
+
+_NIFTI = (".nii", ".nii.gz")
+_OTHER_PET = ("attenuation_map", "projection")
+_OTHER_MR = (
+    *("t2w", "flair", "localizer", "fieldmap", "perfusion", "diffusion", "functional"),
+    *("angiography", "susceptibility", "mr_for_attenuation", "projection", "remade"),
+)
+_PREFIXED_T1 = re.compile(r"(^|[^a-z0-9])([rwmsu]|c\d)+t1(?!\d)")  # as SPM writes them: rT1, wmT1
+_MOST_SHOWN = 5
+_REMEDY = "name PET and T1w themselves: centipet quantify PET T1W --tracer NAME, or a --table"
+
+
+@dataclass(frozen=True)
+class FoundPair:
+    """What was taken for what.
+
+    Attributes
+    ----------
+    pet : Path
+    t1w : Path or None
+        None when no image is one and every other image is known to be something else.
+    told : tuple of str
+        A sentence for each image.
+    """
+
+    pet: Path
+    t1w: Path | None
+    told: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Named:
+    """An image, the name that tells what it is, and what that is."""
+
+    path: Path
+    shown: str
+    name: str = ""
+    kind: str = ""  # pet, t1w, what else it is in words, or empty
+
+
+def find_pair(folder: Path, tracer: str) -> FoundPair:
+    """Find the PET and the T1w of one person in a folder of NIfTI images and its subfolders.
+
+    Parameters
+    ----------
+    folder : Path
+    tracer : name of the tracer; images that name another do not count
+
+    Raises
+    ------
+    NoInputError
+        It holds no NIfTI image.
+    BadDataError
+        No image, or more than one, may be the PET or the T1w; the sentence names them.
+    """
+    paths = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.name.lower().endswith(_NIFTI) and not path.name.startswith(".") and path.is_file()
+    )
+    if not paths:
+        raise NoInputError(f"{folder}: contains no NIfTI image; for DICOM use centipet --dicom-dir")
+    images = [_named(path, folder) for path in paths]
+    unknown = [one for one in images if not one.kind]
+    pet = _only(folder, "PET", _of_tracer(folder, images, tracer), unknown)
+    plain = [one for one in images if one.kind == "t1w"]
+    if len(plain) > 1:
+        plain = [one for one in plain if not names_contrast(one.name)] or plain
+    t1w = _only(folder, "T1w", plain, unknown) if plain or unknown else None
+    told = [f"PET: {pet.shown}", "no T1w: the PET will be normalised by itself"]
+    if t1w is not None:
+        told[1] = f"T1w: {t1w.shown}"
+    told += [f"left out: {one.shown} ({one.kind or 'its name tells nothing'})"
+             for one in images if one not in (pet, t1w)]  # fmt: skip
+    return FoundPair(pet.path, None if t1w is None else t1w.path, tuple(told))
+
+
+def _named(path: Path, folder: Path) -> _Named:
+    """What the name of an image says, or else that of the nearest folder that says anything."""
+    relative = path.relative_to(folder)
+    for name in (stem(path), *(part.name for part in relative.parents if part.name)):
+        if kind := _kind(name):
+            return _Named(path, relative.as_posix(), name, kind)
+    return _Named(path, relative.as_posix())
+
+
+def _kind(name: str) -> str:
+    is_pet = name_matches("pet", name) or named_tracers(name).understood
+    is_t1w = name_matches("t1w", name) or _PREFIXED_T1.search(name.lower()) is not None
+    if is_pet and is_t1w:
+        return "its name says PET and T1w"
+    if is_pet and names_no_attenuation(name):
+        return "without attenuation correction"
+    others = [one for one in (_OTHER_PET if is_pet else _OTHER_MR) if name_matches(one, name)]
+    if others:
+        return others[0].replace("_", " ")
+    return "pet" if is_pet else "t1w" if is_t1w else ""
+
+
+def _of_tracer(folder: Path, images: Iterable[_Named], wanted: str) -> list[_Named]:
+    """The PETs that name the tracer; if none does, those that name none."""
+    pets = [one for one in images if one.kind == "pet"]
+    codes = named_tracers(wanted).codes
+    named = {one: named_tracers(one.name) for one in pets}
+    own = [one for one, names in named.items() if names.codes & codes]
+    silent = [one for one, names in named.items() if not names.understood]
+    if pets and not own and not silent:
+        raise BadDataError(
+            f"{folder}: the names of {_listed(pets)} are of another tracer than --tracer {wanted}; "
+            f"correct it, or {_REMEDY}"
+        )
+    return own or silent
+
+
+def _only(
+    folder: Path, what: str, candidates: Sequence[_Named], unknown: Sequence[_Named]
+) -> _Named:
+    if len(candidates) > 1:
+        raise BadDataError(
+            f"{folder}: {_listed(candidates)} may each be the {what} by their names; {_REMEDY}"
+        )
+    if not candidates:
+        rest = f" ({_listed(unknown)} may be it)" if unknown else ""
+        raise BadDataError(f"{folder}: no image is a {what} by its name{rest}; {_REMEDY}")
+    return candidates[0]
+
+
+def _listed(images: Sequence[_Named]) -> str:
+    names = ", ".join(one.shown for one in images[:_MOST_SHOWN])
+    more = len(images) - _MOST_SHOWN
+    return f"{names} and {more} others" if more > 0 else names
