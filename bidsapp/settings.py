@@ -56,9 +56,9 @@ class PvcMethod(StrEnum):
 
 @dataclass(frozen=True)
 class Filters:
-    """Which part of the dataset to process, and who are controls; empty means all.
+    """Which part of the dataset to process, who are controls, A+ and T+; empty means all.
 
-    Labels without prefix.
+    Labels without prefix. None for the cut-offs and days of the tables.
     """
 
     participant: tuple[str, ...] = ()
@@ -69,6 +69,11 @@ class Filters:
     bids_filters: dict[str, dict[str, Any]] = field(default_factory=dict)
     controls: tuple[str, str] | None = None  # --controls, column and value; None: the young
     leave_out_rejected: bool = False
+    amyloid_cutoff: float | None = None  # --amyloid-cutoff, CL; A+ above
+    tau_cutoff: tuple[str | None, float] | None = (
+        None  # --tau-cutoff, region and CenTauRz; T+ above
+    )
+    pair_days: float | None = None  # --pair-days, longest between an amyloid and a tau scan
 
 
 @dataclass(frozen=True)

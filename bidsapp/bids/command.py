@@ -17,6 +17,9 @@ _FILTER_WORDS: dict[str, Callable[[Any], list[str]]] = {
     "bids_filters": lambda content: [json.dumps(content, sort_keys=True)],
     "controls": lambda pair: ["=".join(pair)],
     "leave_out_rejected": lambda asked: [],
+    "amyloid_cutoff": lambda value: [str(value)],
+    "tau_cutoff": lambda pair: ["=".join(str(part) for part in pair if part is not None)],
+    "pair_days": lambda value: [str(value)],
 }
 # Always there, so that nobody types them.
 _UNSAID = ("Centiloid", TEMPLATE_SPACE)
@@ -51,7 +54,8 @@ def group_command(filters: Filters) -> str:
     """The command line of the group level with its labels, for a shell."""
     typed = ["centipet", "BIDS_DIR", "OUTPUT_DIR", "group"]
     for option in OPTIONS:
-        if option.keeps.startswith("filters.") and (value := getattr(filters, option.field)):
+        value = getattr(filters, option.field) if option.keeps.startswith("filters.") else None
+        if value is not None and value is not False and value not in ((), {}):
             typed += [option.flag, *_FILTER_WORDS.get(option.field, list)(value)]
     return shlex.join(typed)
 

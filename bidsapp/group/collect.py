@@ -220,7 +220,7 @@ def cohort_of(
 ) -> Cohort:
     """What the tables are made from, for scans that the filters leave."""
     rows = with_ratings(centiloid_rows(records), [record.name for record in records], ratings)
-    made = study(records, rows, filters.controls, leave_out_rejected=filters.leave_out_rejected)
+    made = study(records, rows, filters)
     return Cohort(output_dir, records, made, read_facts(output_dir), ratings)
 
 

@@ -120,6 +120,7 @@ def group_page(
         findings=[(rows[one.place], one) for one in study.findings[:_MOST_LISTED]],
         n_findings=len(study.findings),
         cutoffs=study.cutoffs.rows if study.cutoffs.values else [],
+        tau=study.amyloid_tau,
         without=[row for row in rows if row["status"] != "ok"],
         missing=missing[:_MOST_LISTED],
         n_missing=len(missing),

@@ -9,6 +9,7 @@ from typing import Any
 
 from bidsapp.data import read_table
 from bidsapp.data.tau import all_tracers
+from bidsapp.group.amyloid_tau import AmyloidTau, StatusRule, amyloid_tau
 from bidsapp.group.cohort_model import CohortModel, cohort_model, model_rows
 from bidsapp.group.courses import course_groups, treated_years
 from bidsapp.group.cutoffs import CutOffs, cutoffs
@@ -26,6 +27,7 @@ from bidsapp.group.sites import site_rows
 from bidsapp.group.tables import Row, Table
 from bidsapp.group.visits import Visits, all_visits
 from bidsapp.record import ScanRecord
+from bidsapp.settings import Filters
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class Study:
     findings : duplicates and contradictions, by place
     scores : robust z-scores of the quality numbers
     cutoffs : of the cohort, beside the published ones
+    amyloid_tau : participants by amyloid and tau
     references : change, slopes and model by every other reference region of the run
     course_groups : value of every row by the columns of participants.tsv that colour the charts
     treated_years : years since treatment began, of every row; None where that is not known
@@ -56,6 +59,7 @@ class Study:
     scores: list[Score]
     sites: list[Row]
     cutoffs: CutOffs
+    amyloid_tau: AmyloidTau
     references: dict[str, ByReference]
     course_groups: dict[str, list[str | None]]
     treated_years: list[float | None]
@@ -78,9 +82,7 @@ class ByReference:
 def study(
     records: Sequence[ScanRecord],
     rows: Sequence[Row],
-    controls: tuple[str, str] | None = None,
-    *,
-    leave_out_rejected: bool = False,
+    filters: Filters,
 ) -> Study:
     """Look at all scans together.
 
@@ -88,10 +90,10 @@ def study(
     ----------
     records : scans
     rows : of ``group_centiloid.tsv``, in the same order
-    controls : (column, value) of the young controls, None for the young
-    leave_out_rejected : keep scans that readers rejected out of everything but the rows and the
-        findings
+    filters : who are controls, A+ and T+, and whether scans that readers rejected are kept out of
+        everything but the rows and the findings
     """
+    leave_out_rejected = filters.leave_out_rejected
     courses = all_visits(rows)
     findings = [*duplicates(records, rows), *implausible(rows, courses)]
     findings.sort(key=lambda one: one.order)
@@ -108,7 +110,8 @@ def study(
         findings=findings,
         scores=scored,
         sites=site_rows(counted, scored),
-        cutoffs=cutoffs(counted, controls),
+        cutoffs=cutoffs(counted, filters.controls),
+        amyloid_tau=amyloid_tau(counted, StatusRule.of_filters(filters)),
         references={
             name: _by_reference(by_reference(counted, records, name), courses)
             for name in (other_references(rows, records) if courses else ())
@@ -138,6 +141,10 @@ def study_tables(found: Study) -> list[Table]:
         Table("group_findings", _described("findings"), _finding_rows(found)),
         Table("group_sites", _described("sites"), found.sites),
         Table("group_cutoffs", _described("cutoffs"), found.cutoffs.rows),
+        Table("group_amyloid_tau", _described("amyloid_tau"), found.amyloid_tau.rows),
+        Table(
+            "group_amyloid_tau_counts", _described("amyloid_tau_counts"), found.amyloid_tau.counts
+        ),
     ]
 
 
@@ -171,6 +178,6 @@ def _finding_rows(found: Study) -> list[Row]:
 
 def _described(table: str) -> Mapping[str, Mapping[str, Any]]:
     columns: dict[str, Any] = copy.deepcopy(read_table("cohort_columns")[table])
-    for name in {"tracer", "tracer_last"} & columns.keys():
+    for name in {"tracer", "tracer_last", "amyloid_tracer", "tau_tracer"} & columns.keys():
         columns[name]["Levels"] = {code: tracer.name for code, tracer in all_tracers().items()}
     return columns

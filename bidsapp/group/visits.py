@@ -126,13 +126,13 @@ def first_scans(rows: Sequence[Row]) -> list[int]:
         if row["centiloid"] is None:
             continue
         before = first.setdefault(row["participant_id"], place)
-        if _moment(row) < _moment(rows[before]):
+        if moment(row) < moment(rows[before]):
             first[row["participant_id"]] = place
     return list(first.values())
 
 
-def _moment(row: Row) -> tuple[float, tuple[Any, ...]]:
-    """Scans without a time come after those with one, by the order of their labels."""
+def moment(row: Row) -> tuple[float, tuple[Any, ...]]:
+    """Order of scans in time: those without a date come last, by the order of their labels."""
     years = row["years"]
     return (math.inf if years is None else years, label_order(str(row["session_id"] or "")))
 

@@ -83,6 +83,14 @@ def column_and_value(text: str) -> tuple[str, str]:
     return column, value
 
 
+def region_and_number(text: str) -> tuple[str | None, float]:
+    """``REGION=NUMBER`` or ``NUMBER``."""
+    region, sign, number = text.rpartition("=")
+    if sign and not region.strip():
+        raise argparse.ArgumentTypeError(f"{text!r} is not REGION=NUMBER, such as universal=2")
+    return region.strip() or None, finite(number)
+
+
 def as_typed(_: str, value: Any) -> Any:
     """What was typed."""
     return value

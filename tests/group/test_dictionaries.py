@@ -7,7 +7,7 @@ import json
 
 import pandas as pd
 import pytest
-from synthetic_records import finished_record, write, write_cohort
+from synthetic_records import finished_record, tau_record, write, write_cohort
 
 from bidsapp.group.collect import run_group
 from bidsapp.settings import Filters
@@ -24,6 +24,8 @@ def study(tmp_path_factory):
     for label, status in (("x1", "failed"), ("x2", "incomplete")):
         entities = {"sub": label, "trc": "PIB", "run": "1"}
         write(folder, finished_record(entities, status=status), entities)
+    tau = {"sub": "00001", "ses": "m00", "trc": "FTP"}
+    write(folder, tau_record(tau), tau)
     run_group(folder, Filters())
     return folder
 

@@ -98,6 +98,18 @@ def test_filters_are_told_as_they_are_typed(tmp_path):
     assert told.endswith("""--bids-filter-file '{"pet": {"run": 2}}' --controls group=young""")
 
 
+@pytest.mark.parametrize(
+    "typed",
+    [
+        ["--amyloid-cutoff", "0.0", "--tau-cutoff", "meta_temporal=2.5", "--pair-days", "90.0"],
+        ["--tau-cutoff", "1.5"],
+    ],
+)
+def test_cutoffs_of_participants_are_told_as_they_are_typed(typed):
+    filters = parse(["/data", "/out", "group", *typed]).filters
+    assert group_command(filters).split()[4:] == typed
+
+
 def test_phrases_cite_what_there_is_and_every_choice_has_one():
     for option in OPTIONS:
         keys = set(re.findall(r"\{(\w+)\}", " ".join(option.phrases.values())))
