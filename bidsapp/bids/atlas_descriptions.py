@@ -40,31 +40,33 @@ def write_atlases(output_dir: Path, choices: Iterable[AtlasChoice], *, masks: bo
                 path = output_dir / f"atlas-{choice.name}_description.json"
                 _write_if_new(path, sealed(_own_description(choice)))
             continue
-        one = atlas(choice)
+        shipped = atlas(choice)
         if choice.image is None:
-            _write_regions(output_dir, one)
+            _write_regions(output_dir, shipped)
         if choice.image is None or masks:
             path = output_dir / f"atlas-{choice.name}_description.json"
-            _write_if_new(path, sealed(_description(choice, one)))
+            _write_if_new(path, sealed(_description(choice, shipped)))
 
 
-def _write_regions(output_dir: Path, one: Atlas) -> None:
+def _write_regions(output_dir: Path, parcellation: Atlas) -> None:
     """Label image with its table; maps where regions overlap. Nothing if it is there already."""
-    overlap = one.regions.overlapping
-    stem = f"tpl-{TEMPLATE_SPACE}_atlas-{one.name}_res-2_{'probseg' if overlap else 'dseg'}"
+    overlap = parcellation.regions.overlapping
+    stem = (
+        f"tpl-{TEMPLATE_SPACE}_atlas-{parcellation.name}_res-2_{'probseg' if overlap else 'dseg'}"
+    )
     image = output_dir / f"tpl-{TEMPLATE_SPACE}" / "anat" / f"{stem}.nii.gz"
-    data = one.regions.maps() if overlap else one.labels
+    data = parcellation.regions.maps() if overlap else parcellation.labels
     content: dict[str, Any] = {
-        "Description": f"Regions of {one.title}",
+        "Description": f"Regions of {parcellation.title}",
         "Resolution": "2 mm isotropic, the grid of the GAAIN volumes of interest",
         "SpatialReference": TEMPLATE_REFERENCE,
         "CentiPET": {"Version": __version__, "Voxels": hashlib.sha256(data.tobytes()).hexdigest()},
     }
     if overlap:
-        content["LabelMap"] = [row.name for row in one.rows]
+        content["LabelMap"] = [row.name for row in parcellation.rows]
     files = [image]
     if not overlap:
-        rows = [("index", "name"), *((row.index, row.name) for row in one.rows)]
+        rows = [("index", "name"), *((row.index, row.name) for row in parcellation.rows)]
         files.append(image.with_name(f"{stem}.tsv"))
         _write_if_new(files[-1], "".join(map(line, rows)))
     sidecar = image.with_name(f"{stem}.json")
@@ -102,7 +104,7 @@ def _own_description(choice: AtlasChoice) -> dict[str, Any]:
     }
 
 
-def _description(choice: AtlasChoice, one: Atlas) -> dict[str, Any]:
+def _description(choice: AtlasChoice, parcellation: Atlas) -> dict[str, Any]:
     if choice.image is None:
         entry = read_table("atlases")[choice.name]
         reference = read_table("references")[entry["reference"]]
@@ -120,10 +122,10 @@ def _description(choice: AtlasChoice, one: Atlas) -> dict[str, Any]:
         }
     return about | {
         "SampledOn": "MNI152NLin6Asym, 2 mm, the grid of the GAAIN volumes of interest",
-        "Regions": {str(row.index): row.name for row in one.rows},
+        "Regions": {str(row.index): row.name for row in parcellation.rows},
         "Composites": {
-            name: [one.rows[place].name for place in places]
-            for name, places in one.composites.items()
+            name: [parcellation.rows[place].name for place in places]
+            for name, places in parcellation.composites.items()
         },
-        "Notes": list(one.notes),
+        "Notes": list(parcellation.notes),
     }

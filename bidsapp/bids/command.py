@@ -64,8 +64,8 @@ def _words(value: Any) -> Iterable[str]:
     if isinstance(value, bool):
         return []
     if isinstance(value, tuple):
-        words = [_word(one) for one in value]
-        if any(isinstance(one, AtlasChoice) for one in value):  # a program makes several
+        words = [_word(part) for part in value]
+        if any(isinstance(part, AtlasChoice) for part in value):  # a program makes several
             words = list(dict.fromkeys(words))
         return [word for word in words if word not in _UNSAID] or words or ["none"]
     return [_word(value)]

@@ -130,7 +130,7 @@ def _source(output_dir: Path, bids_dir: Path) -> dict[str, Any]:
     if isinstance(licence := raw.get("License"), str):
         link["License"] = licence
     authors = raw.get("Authors")
-    if isinstance(authors, list) and authors and all(isinstance(one, str) for one in authors):
+    if isinstance(authors, list) and authors and all(isinstance(author, str) for author in authors):
         link["Authors"] = authors
     return link
 

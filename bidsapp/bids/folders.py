@@ -22,19 +22,19 @@ def unreadable_people(root: Path, participants: Sequence[str] = ()) -> dict[str,
     dict
         Label -> sentence.
     """
-    found: dict[str, str] = {}
+    reasons: dict[str, str] = {}
     for person in _listed(root, "sub-"):
         label = person.name.removeprefix("sub-")
         if participants and label not in participants:
             continue
         for folder in _of(person):
             if reason := _closed(folder):
-                found[label] = (
+                reasons[label] = (
                     f"sub-{label}: {folder.relative_to(root)} cannot be read ({reason}), so the "
                     "participant is left out; correct its permissions and run again"
                 )
                 break
-    return found
+    return reasons
 
 
 def _of(person: Path) -> Iterator[Path]:

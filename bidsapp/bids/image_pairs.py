@@ -159,7 +159,7 @@ def read_pairs(path: Path) -> tuple[list[PairRow], list[str]]:
     NoInputError, BadDataError
         It cannot be read; a column is missing, or stands there twice.
     """
-    header, lines, told = read_cells(path)
+    header, lines, problems = read_cells(path)
     names = [name.strip().lower() for name in header]
     for column in _NEEDED:
         if column not in names:
@@ -170,7 +170,7 @@ def read_pairs(path: Path) -> tuple[list[PairRow], list[str]]:
     if twice := sorted({name for name in names if name in COLUMNS and names.count(name) > 1}):
         raise BadDataError(f"{path}: column {twice[0]} stands there twice; remove one")
     if more := [name for name in names if name and name not in COLUMNS]:
-        told.append(
+        problems.append(
             f"{path.name}: column {', '.join(more)}: to participants.tsv, or to sessions.tsv where "
             "it differs between the sessions of a participant"
         )
@@ -185,7 +185,7 @@ def read_pairs(path: Path) -> tuple[list[PairRow], list[str]]:
     ]
     if not rows:
         raise BadDataError(f"{path}: has no row below its header")
-    return rows, told
+    return rows, problems
 
 
 def judge_pairs(
@@ -233,7 +233,7 @@ def _pair(row: PairRow, *, tau: bool) -> ImagePair:
     name = row.get("tracer") or ""
     tracer = known_tracer(name)
     if tracer is None:
-        known = ", ".join(f"{one.code} ({one.name})" for one in all_tracers().values())
+        known = ", ".join(f"{tracer.code} ({tracer.name})" for tracer in all_tracers().values())
         said = f"{name!r} is not a tracer of CentiPET" if name else "is empty"
         raise row.wrong(
             "tracer", f"{said}; give one of {known}, or describe another with --tracer-file"
@@ -567,11 +567,11 @@ def _contradicted(
     pairs: Sequence[ImagePair], whose: Callable[[ImagePair], object]
 ) -> frozenset[str]:
     """Columns that differ between rows of one participant, or of one session."""
-    found: dict[tuple[object, str], str] = {}
+    first_values: dict[tuple[object, str], str] = {}
     differing = set()
     for pair in pairs:
         for column, text in pair.more.items():
-            if found.setdefault((whose(pair), column), text) != text:
+            if first_values.setdefault((whose(pair), column), text) != text:
                 differing.add(column)
     return frozenset(differing)
 
@@ -580,14 +580,14 @@ def _with_contradictions(pairs: Sequence[ImagePair]) -> list[ImagePair]:
     """Flag pairs whose session has another row that says something else of the person."""
     flagged = []
     for pair in pairs:
-        alike = [one for one in pairs if one.entities == pair.entities]
-        if columns := _contradicted(alike, lambda one: one.name.partition("_trc")[0]):
+        alike = [other for other in pairs if other.entities == pair.entities]
+        if columns := _contradicted(alike, lambda sibling: sibling.name.partition("_trc")[0]):
             message = (
                 f"Rows of {join_entities(pair.entities)} contradict each other in "
                 f"{', '.join(sorted(columns))}, which was left out: correct the table of pairs."
             )
-            told = with_flag(pair.sidecar, "covariates", message)
-            flagged.append(replace(pair, sidecar=told, contradicted=columns))
+            sidecar = with_flag(pair.sidecar, "covariates", message)
+            flagged.append(replace(pair, sidecar=sidecar, contradicted=columns))
         else:
             flagged.append(pair)
     return flagged
@@ -602,7 +602,7 @@ def _write_rows(path: Path, key: str, rows: Mapping[str, Mapping[str, str]]) -> 
     for name, said in rows.items():
         every[name] = {**every.get(name, {}), **said}
     columns = dict.fromkeys(column for row in every.values() for column in row)
-    table = [(name, *map(told.get, columns)) for name, told in every.items()]
+    table = [(name, *map(stated.get, columns)) for name, stated in every.items()]
     write_text(path, "".join(map(line, [(key, *columns), *sorted(table)])))
 
 
@@ -622,7 +622,9 @@ def _place(row: PairRow, column: str, image: Path, stem: Path) -> None:
     """Put an image into the dataset under its BIDS name."""
     ending = next(ending for ending in _NIFTI if image.name.endswith(ending))
     target = stem.with_name(stem.name + ending)
-    held = [p for p in (stem.with_name(stem.name + one) for one in _NIFTI) if os.path.lexists(p)]
+    held = [
+        p for p in (stem.with_name(stem.name + ending) for ending in _NIFTI) if os.path.lexists(p)
+    ]
     for path in held:
         if not path.exists():  # a link to what has been moved since
             path.unlink()
@@ -634,8 +636,8 @@ def _place(row: PairRow, column: str, image: Path, stem: Path) -> None:
     _link(image, target)
 
 
-def _is_same(one: Path, other: Path) -> bool:
-    return one.samefile(other) or filecmp.cmp(one, other, shallow=False)
+def _is_same(first: Path, other: Path) -> bool:
+    return first.samefile(other) or filecmp.cmp(first, other, shallow=False)
 
 
 def _link(source: Path, target: Path) -> None:

@@ -128,10 +128,10 @@ class RawDataset:
 
     @cached_property
     def _t1ws(self) -> dict[str, list[RawImage]]:
-        found: dict[str, list[RawImage]] = defaultdict(list)
+        by_participant: dict[str, list[RawImage]] = defaultdict(list)
         for t1w in self.t1ws:
-            found[t1w.participant].append(t1w)
-        return dict(found)
+            by_participant[t1w.participant].append(t1w)
+        return dict(by_participant)
 
     @cached_property
     def _people_with_t1w(self) -> set[str]:
@@ -140,13 +140,13 @@ class RawDataset:
     def other_anatomy(self, participant: str) -> list[UnusedImage]:
         """Images of a participant that might be taken for a T1w and are none, and why."""
         folder = self.bids_dir / f"sub-{participant}"
-        found = []
+        unused = []
         for path in sorted(folder.rglob("anat/**/*.nii*")):
             reason = _problem(path, self.bids_dir, "T1w", "anat")
             if reason is None:
                 reason = "it is a folder" if path.is_dir() else "it is not a magnitude image"
-            found.append(UnusedImage(path, reason))
-        return found
+            unused.append(UnusedImage(path, reason))
+        return unused
 
     def sidecar(self, image: RawImage) -> dict[str, Any]:
         """Metadata of an image by the BIDS inheritance principle: nearer files win.
@@ -192,10 +192,10 @@ class RawDataset:
         """Where an image was made: the participant's site, else the institution of the sidecar."""
         row = self._participant_row(image)
         known = {k.lower(): v for k, v in row.items() if v not in ("", "n/a")}
-        found = next((known[name] for name in _SITE_COLUMNS if name in known), None)
-        if found is None:
-            found = self.sidecar(image).get("InstitutionName")
-        return None if found in (None, "", "n/a") else str(found)
+        site = next((known[name] for name in _SITE_COLUMNS if name in known), None)
+        if site is None:
+            site = self.sidecar(image).get("InstitutionName")
+        return None if site in (None, "", "n/a") else str(site)
 
     def about(self, image: RawImage) -> dict[str, dict[str, Any]]:
         """What the raw dataset tells of a scan besides its image, for the record.
@@ -208,11 +208,11 @@ class RawDataset:
             sidecar about scanner, dose and reconstruction, empty when it cannot be read.
         """
         sidecar = self.readable_sidecar(image)
-        told = (*_SCANNER_FIELDS, *_DOSE_FIELDS, *_RECONSTRUCTION_FIELDS)
+        fields = (*_SCANNER_FIELDS, *_DOSE_FIELDS, *_RECONSTRUCTION_FIELDS)
         return {
             "participant": _columns(self._participant_row(image)),
             "session": _columns(self._session_row(image)),
-            "acquisition": {key: sidecar[key] for key in told if key in sidecar},
+            "acquisition": {key: sidecar[key] for key in fields if key in sidecar},
         }
 
     def contradictions(self, image: RawImage) -> list[str]:
@@ -229,24 +229,24 @@ class RawDataset:
         people = sorted({pet.participant for pet in self.pets})
         folders = sorted({pet.path.parent.parent for pet in self.pets})
         table = raw_tables.participants(self.bids_dir)
-        told = [*table.problems]
+        problems = [*table.problems]
         if table.rows and (lost := [f"sub-{p}" for p in people if f"sub-{p}" not in table.rows]):
             more = f" and {len(lost) - 3} more" if len(lost) > 3 else ""
-            told.append(f"participants.tsv: has no row of {', '.join(lost[:3])}{more}")
+            problems.append(f"participants.tsv: has no row of {', '.join(lost[:3])}{more}")
         for person in people:
-            told += raw_tables.sessions(self.bids_dir, person).problems
+            problems += raw_tables.sessions(self.bids_dir, person).problems
         for folder in folders:
-            told += raw_tables.scans(folder, self.bids_dir).problems
-        return told
+            problems += raw_tables.scans(folder, self.bids_dir).problems
+        return problems
 
     def weight_kg(self, image: RawImage) -> float | None:
         """Body weight by the sidecar, else by the session's or participant's row."""
         sidecar = self.sidecar(image)
-        found = [sidecar[key] for key in _WEIGHT_FIELDS if key in sidecar]
+        weights = [sidecar[key] for key in _WEIGHT_FIELDS if key in sidecar]
         for row in (self._session_row(image), self._participant_row(image)):
             lower = {name.lower(): value for name, value in row.items()}
-            found += [lower[column] for column in _WEIGHT_COLUMNS if column in lower]
-        for value in found:
+            weights += [lower[column] for column in _WEIGHT_COLUMNS if column in lower]
+        for value in weights:
             try:
                 if _WEIGHT_KG[0] <= float(value) <= _WEIGHT_KG[1]:
                     return float(value)
@@ -285,8 +285,8 @@ def read_dataset(
     finder = _Finder(bids_dir, filters.participant, database_dir)
     every_pet, unused = finder.images("pet", "pet")
     asked = finder.matching("pet", "pet", filters.bids_filters.get("pet"))
-    found = every_pet if asked is None else asked
-    pets = [pet for pet in found if _is_wanted(pet, filters, bids_dir)]
+    images = every_pet if asked is None else asked
+    pets = [pet for pet in images if _is_wanted(pet, filters, bids_dir)]
     if not pets:
         raise NoMatchError(_nothing_found(bids_dir, filters, unused))
     people = {pet.participant for pet in pets}
@@ -317,17 +317,17 @@ def raw_facts(bids_dir: Path) -> dict[str, Any]:
         ``participant`` and ``session``: ``participants.json`` and ``sessions.json``, empty when
         there is none that can be read.
     """
-    told: dict[str, Any] = {}
+    facts: dict[str, Any] = {}
     for what in ("participant", "session"):
         try:
-            told[what] = _read_object(bids_dir / f"{what}s.json")
+            facts[what] = _read_object(bids_dir / f"{what}s.json")
         except CentipetError:
-            told[what] = {}
+            facts[what] = {}
     listed = set(raw_tables.participants(bids_dir).rows)
     with os.scandir(bids_dir) as entries:  # asks no file of thousands, as Path.is_dir would
         folders = {entry.name for entry in entries if entry.is_dir()}
     people = {name for name in folders | listed if name.startswith("sub-")}
-    return {"participants": sorted(people), **told}
+    return {"participants": sorted(people), **facts}
 
 
 def check_dataset(bids_dir: Path) -> None:
@@ -427,16 +427,16 @@ class _Finder:
 
     def _asked(self, query: Mapping[str, Any]) -> list[Path]:
         """What pybids finds."""
-        told = {
+        asked = {
             key if key == "regex_search" else _long_name(key): _query_value(value)
             for key, value in query.items()
         }
         try:
-            found = self._layout.get(return_type="filename", **told)
+            paths = self._layout.get(return_type="filename", **asked)
         except Exception as error:  # pybids raises its own, ValueError or TypeError, by the mistake
             raise UsageError(f"--bids-filter-file: {' '.join(str(error).split())[:300]}") from error
         root = Path(str(self._layout.root))
-        return [self.bids_dir / Path(path).relative_to(root) for path in found]
+        return [self.bids_dir / Path(path).relative_to(root) for path in paths]
 
     def _sorted_out(
         self, paths: Iterable[Path], suffix: str | None, datatype: str | None
@@ -527,7 +527,7 @@ def _has_tracer(pet: RawImage, wanted: tuple[str, ...], bids_dir: Path) -> bool:
             label = str(_merged_sidecar(pet, bids_dir).get("TracerName", ""))
         except CentipetError:
             return True  # planning tells what is wrong with the sidecar
-    return any(same_tracer(label, one) for one in wanted)
+    return any(same_tracer(label, name) for name in wanted)
 
 
 def _merged_sidecar(image: RawImage, bids_dir: Path) -> dict[str, Any]:
@@ -539,15 +539,15 @@ def _merged_sidecar(image: RawImage, bids_dir: Path) -> dict[str, Any]:
 
 def _applying(image: RawImage, bids_dir: Path) -> list[Path]:
     """JSON files that apply to an image by the inheritance principle, the nearest last."""
-    suffix, found = _suffix(image.path), []
+    suffix, sidecars = _suffix(image.path), []
     for folder in _around(image.path.parent, bids_dir):
         applying = [
             (entities, path)
             for path, its_suffix, entities in _json_files(folder)
             if its_suffix == suffix and entities.items() <= image.entities.items()
         ]
-        found += [path for _, path in sorted(applying, key=lambda one: len(one[0]))]
-    return found
+        sidecars += [path for _, path in sorted(applying, key=lambda sidecar: len(sidecar[0]))]
+    return sidecars
 
 
 @lru_cache(maxsize=64)
@@ -583,7 +583,7 @@ def _query_value(value: Any) -> Any:
     from bids.layout import Query
 
     if isinstance(value, list):
-        return [_query_value(one) for one in value]
+        return [_query_value(element) for element in value]
     if value is None:
         return Query.NONE
     if value == "*":
@@ -669,9 +669,9 @@ def _read_object(path: Path) -> dict[str, Any]:
 
 def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Object of a JSON text; a name that stands twice must say the same both times."""
-    found: dict[str, Any] = {}
+    stated: dict[str, Any] = {}
     for name, value in pairs:
-        if name in found and found[name] != value:
+        if name in stated and stated[name] != value:
             raise ValueError(f"{name} stands there twice with different values")
-        found[name] = value
-    return found
+        stated[name] = value
+    return stated

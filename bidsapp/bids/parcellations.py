@@ -28,17 +28,17 @@ def with_parcellations(scan: ScanPlan, processing: Processing) -> ScanPlan:
     wanted = _wanted(processing)
     if not wanted:
         return scan
-    found: list[AtlasChoice] = []
+    parcellations: list[AtlasChoice] = []
     missing: list[str] = []
     for choice in wanted:
         files = [] if scan.t1w is None or scan.t1w.t1w is None else _files(choice, scan.t1w)
         if len(files) == 1:
-            found.append(replace(choice, image=files[0], own=None))
+            parcellations.append(replace(choice, image=files[0], own=None))
         elif files or choice not in absent_everywhere(wanted):
             missing.append(_why(choice, scan, files))
     flag = Flag("parcellation-missing", f"{'; '.join(missing)}: no region of them was measured.")
     return replace(
-        scan, parcellations=tuple(found), flags=(*scan.flags, *((flag,) if missing else ()))
+        scan, parcellations=tuple(parcellations), flags=(*scan.flags, *((flag,) if missing else ()))
     )
 
 
@@ -134,8 +134,8 @@ def _is_of(path: Path, folder: Path, t1w: T1wPlan) -> bool:
     if any(word.startswith("space-") and word != "space-T1w" for word in words):
         return False
     mine = (("sub", t1w.participant), ("ses", t1w.session))
-    told = ((_labels(words, key), label) for key, label in mine)
-    return path.is_file() and all(not labels or labels == {label} for labels, label in told)
+    labelled = ((_labels(words, key), label) for key, label in mine)
+    return path.is_file() and all(not labels or labels == {label} for labels, label in labelled)
 
 
 def _labels(words: Iterable[str], key: str) -> set[str | None]:

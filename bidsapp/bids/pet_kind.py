@@ -62,22 +62,22 @@ def _denies(value: object) -> bool:
 
 def kind_findings(sidecar: Mapping[str, Any], entities: Mapping[str, str]) -> list[Flag]:
     """What is not told about a PET that nothing speaks against."""
-    found = []
+    flags = []
     value = sidecar.get("AttenuationCorrection")
-    told = value is True or (isinstance(value, str) and not is_unknown(value))
-    told |= _ATTENUATION in image_words(sidecar.get("CorrectedImage"))
-    told |= entities.get("rec", "").lower().startswith("ac")
-    if not told:
+    stated = value is True or (isinstance(value, str) and not is_unknown(value))
+    stated |= _ATTENUATION in image_words(sidecar.get("CorrectedImage"))
+    stated |= entities.get("rec", "").lower().startswith("ac")
+    if not stated:
         shown = "is missing" if value is None else f"is {value!r}"
         text = (
             f"AttenuationCorrection {shown}, so nothing says that attenuation was corrected, "
             "without which a Centiloid is wrong: look it up and write it into the sidecar."
         )
-        found.append(Flag("attenuation-unknown", text))
+        flags.append(Flag("attenuation-unknown", text))
     if "DERIVED" in image_words(sidecar.get("ImageType")):
         text = (
             "ImageType says DERIVED, made from other images and no reconstruction of a scanner: "
             "check that nothing was filtered or rescaled, or take the original series."
         )
-        found.append(Flag("image-derived", text))
-    return found
+        flags.append(Flag("image-derived", text))
+    return flags

@@ -106,15 +106,15 @@ class PetTiming:
     def followed_by(self, *others: PetTiming) -> PetTiming:
         """Return one scan of which the others are later frames, on the same clock."""
         timings = (self, *others)
-        start = tuple(chain.from_iterable(one.frame_start_s for one in timings))
-        moments = tuple(chain.from_iterable(one.decay_moments_s for one in timings))
+        start = tuple(chain.from_iterable(part.frame_start_s for part in timings))
+        moments = tuple(chain.from_iterable(part.decay_moments_s for part in timings))
         apart = self.decay_corrected and len(set(moments)) > 1
         return replace(
             self,
             frame_start_s=start,
-            frame_duration_s=tuple(chain.from_iterable(one.frame_duration_s for one in timings)),
+            frame_duration_s=tuple(chain.from_iterable(part.frame_duration_s for part in timings)),
             frame_reference_s=moments if apart else None,
-            findings=tuple(dict.fromkeys(chain.from_iterable(one.findings for one in timings))),
+            findings=tuple(dict.fromkeys(chain.from_iterable(part.findings for part in timings))),
         )
 
     @property
@@ -433,7 +433,7 @@ def _plausibility(sidecar: Mapping[str, Any]) -> list[Flag]:
     """A dose that nobody injects, hardly anybody injects, or in no unit of activity."""
     dose, stated = _dose_mbq(sidecar), sidecar.get("InjectedRadioactivity")
     unit = str(sidecar.get("InjectedRadioactivityUnits"))
-    found = []
+    flags = []
     if is_number(stated) and unit.strip().lower() not in _DOSE_UNITS_MBQ:
         instead = "SUV is not known" if dose is None else f"{dose:g} MBq was taken from "
         instead += "" if dose is None else "RadionuclideTotalDose"
@@ -441,13 +441,13 @@ def _plausibility(sidecar: Mapping[str, Any]) -> list[Flag]:
             f"InjectedRadioactivityUnits is {unit!r}, which is not a unit of activity; {instead}: "
             "correct it; no Centiloid rests on it."
         )
-        found.append(Flag("dose", message))
+        flags.append(Flag("dose", message))
     if dose is None or _USUAL_DOSE_MBQ[0] <= dose <= _USUAL_DOSE_MBQ[1]:
-        return found
+        return flags
     nobody = not _DOSE_MBQ[0] <= dose <= _DOSE_MBQ[1]
     what = "an implausible dose: correct" if nobody else "an unusual dose: check"
     message = f"InjectedRadioactivity is {dose:g} MBq, {what} its unit; no Centiloid rests on it."
-    return [*found, Flag("dose", message)]
+    return [*flags, Flag("dose", message)]
 
 
 def _completeness(sidecar: Mapping[str, Any]) -> list[Flag]:

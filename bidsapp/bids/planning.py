@@ -135,7 +135,7 @@ def make_plan(dataset: RawDataset, processing: Processing) -> Plan:
     check_t1w = cache(_check_t1w)
     templates = plan_templates(dataset, check_t1w) if processing.longitudinal else {}
     for visit in (_pieced_together(visit, dataset, processing) for visit in visits.values()):
-        late = {one.image.path: _late_part(one, visit) for one in visit}
+        late = {member.image.path: _late_part(member, visit) for member in visit}
         planned: list[ScanPlan] = []
         for candidate in visit:
             if late[candidate.image.path] is not None:
@@ -143,14 +143,18 @@ def make_plan(dataset: RawDataset, processing: Processing) -> Plan:
             pet = candidate.image
             skipped += [
                 _skip(
-                    one,
+                    part,
                     f"goes on with {pet.path.name}: both are measured as one scan",
                     candidate.tracer.code,
                     dataset,
                 )
-                for one in candidate.continued
+                for part in candidate.continued
             ]
-            early = [one for one in visit if late[one.image.path] is candidate and not one.unread]
+            early = [
+                member
+                for member in visit
+                if late[member.image.path] is candidate and not member.unread
+            ]
             try:
                 scan = _scan_plan(candidate, early, visit, dataset, processing, check_t1w)
                 scan = with_parcellations(on_template(scan, templates), processing)
@@ -163,14 +167,16 @@ def make_plan(dataset: RawDataset, processing: Processing) -> Plan:
                 failed = _failure(pet, candidate.unread, candidate.tracer, dataset)
                 failures.append(replace(failed, planned=scan))
         joined = {part.pet for scan in planned for part in scan.parts}
-        for one in visit:
-            if (sibling := late[one.image.path]) is None:
+        for candidate in visit:
+            if (sibling := late[candidate.image.path]) is None:
                 continue
-            if one.unread is not None:
-                failures.append(_failure(one.image, one.unread, one.tracer, dataset))
+            if candidate.unread is not None:
+                failures.append(
+                    _failure(candidate.image, candidate.unread, candidate.tracer, dataset)
+                )
             else:
-                reason = _early_reason(one, sibling, one.image.path in joined)
-                skipped.append(_skip(one.image, reason, one.tracer.code, dataset))
+                reason = _early_reason(candidate, sibling, candidate.image.path in joined)
+                skipped.append(_skip(candidate.image, reason, candidate.tracer.code, dataset))
         scans += planned
     return Plan(_in_order(scans), _in_order(failures), _in_order(skipped))
 
@@ -283,8 +289,8 @@ def _frames_told(sidecar: Mapping[str, Any]) -> int:
 
 def _of_conversion(sidecar: Mapping[str, Any]) -> tuple[Flag, ...]:
     """What the conversion from DICOM wants a person to see (`bidsapp.dicom.sidecar`)."""
-    told = sidecar.get("CentiPET")
-    flags = told.get("Flags") if isinstance(told, dict) else None
+    own = sidecar.get("CentiPET")
+    flags = own.get("Flags") if isinstance(own, dict) else None
     return tuple(
         Flag(str(flag["code"]), str(flag["message"]))
         for flag in (flags if isinstance(flags, list) else [])
@@ -308,17 +314,17 @@ def _find_tracer(
     if label := pet.entities.get("trc"):
         texts = {f"trc-{label}": label} | texts
     texts["Radiopharmaceutical"] = sidecar.get("Radiopharmaceutical")  # as dcm2niix has it
-    told = {where: _as_text(text) for where, text in texts.items() if text is not None}
-    named = {where: named_tracers(text) for where, text in told.items()}
+    named_by = {where: _as_text(text) for where, text in texts.items() if text is not None}
+    named = {where: named_tracers(text) for where, text in named_by.items()}
     known = {where: name for where, name in named.items() if name.understood}
     if not known:
         raise BadDataError(
-            f"{pet.path}: the tracer {label or told.get('TracerName')!r} is not known; correct "
+            f"{pet.path}: the tracer {label or named_by.get('TracerName')!r} is not known; correct "
             f"TracerName if it is one of {', '.join(t.name for t in tracers().values())}, describe "
             "another amyloid tracer with --tracer-file, or leave the scan out with --tracer-label"
         )
     if len({name.codes for name in known.values()}) > 1 or not _agree(known.values()):
-        said = ", ".join(where if where.startswith("trc-") else f"{where} {told[where]!r}"
+        said = ", ".join(where if where.startswith("trc-") else f"{where} {named_by[where]!r}"
                          for where in known)  # fmt: skip
         raise BadDataError(
             f"{pet.path}: the tracer is stated with contradictions ({said}); correct the wrong one"
@@ -328,15 +334,17 @@ def _find_tracer(
     doubtful = [
         where
         for where in named.keys() - known.keys() - {"Radiopharmaceutical"}
-        if not is_unknown(told[where])
+        if not is_unknown(named_by[where])
     ]
     for where in doubtful:
         if named[where].isotopes - {tracer.radionuclide}:
             raise BadDataError(
-                f"{pet.path}: the tracer is stated with contradictions ({where} {told[where]!r} is "
-                f"no {tracer.name} by its isotope); correct the wrong one"
+                f"{pet.path}: the tracer is stated with contradictions ({where} "
+                f"{named_by[where]!r} is no {tracer.name} by its isotope); correct the wrong one"
             )
-    return tracer, tuple(_not_understood(where, told[where], tracer) for where in sorted(doubtful))
+    return tracer, tuple(
+        _not_understood(where, named_by[where], tracer) for where in sorted(doubtful)
+    )
 
 
 def _as_text(value: object) -> str:
@@ -423,26 +431,26 @@ def _pieced_together(
 
     A scan that covers the window needs no other, nor does what it can stand for.
     """
-    covering = [one for one in visit if _covers(one, processing)]
-    left = sorted(visit, key=lambda one: (_span(one.timing)[0], one.image.path))
-    found = []
+    covering = [scan for scan in visit if _covers(scan, processing)]
+    left = sorted(visit, key=lambda scan: (_span(scan.timing)[0], scan.image.path))
+    scans = []
     while left:
         first = left.pop(0)
         pieces: list[_Candidate] = []
-        if not any(one is first or _same_injection(first, one) for one in covering):
+        if not any(scan is first or _same_injection(first, scan) for scan in covering):
             pieces = _pieces(first, left, dataset, processing)
         whole = _as_one(first, pieces) if pieces else first
         if pieces and _is_in_window(whole.image, whole.tracer, whole.timing, processing):
-            left = [one for one in left if not any(one is piece for piece in pieces)]
-            found.append(whole)
+            left = [scan for scan in left if not any(scan is piece for piece in pieces)]
+            scans.append(whole)
         else:
-            found.append(first)
-    return found
+            scans.append(first)
+    return scans
 
 
-def _covers(one: _Candidate, processing: Processing) -> bool:
-    window = _seconds(processing.window_min or one.tracer.window_min)
-    begin, end = _inside(_span(one.timing), window)
+def _covers(candidate: _Candidate, processing: Processing) -> bool:
+    window = _seconds(processing.window_min or candidate.tracer.window_min)
+    begin, end = _inside(_span(candidate.timing), window)
     return end - begin >= window[1] - window[0] - window_rule().tolerance_s
 
 
@@ -456,8 +464,8 @@ def _pieces(
     window = _seconds(processing.window_min or first.tracer.window_min)
     taken, pieces = [_span(first.timing)], []
     own = first.image.entities.items()
-    by_name = sorted(others, key=lambda one: (-len(own & one.image.entities.items()),
-                                              _span(one.timing)[0], one.image.path))  # fmt: skip
+    by_name = sorted(others, key=lambda scan: (-len(own & scan.image.entities.items()),
+                                              _span(scan.timing)[0], scan.image.path))  # fmt: skip
     if _length(_inside(taken[0], window)) <= _OVERLAP_S:
         return []
     for other in by_name:
@@ -470,12 +478,12 @@ def _pieces(
         ):
             taken.append(span)
             pieces.append(other)
-    return sorted(pieces, key=lambda one: _on_clock_of(first, one))
+    return sorted(pieces, key=lambda piece: _on_clock_of(first, piece))
 
 
 def _goes_on(first: _Candidate, other: _Candidate, dataset: RawDataset) -> bool:
     """Whether frames of two images can be averaged: reconstructed alike, on one scale."""
-    sidecars = [dataset.sidecar(one.image) for one in (first, other)]
+    sidecars = [dataset.sidecar(scan.image) for scan in (first, other)]
     dose, method = (
         {str(sidecar[key]) for sidecar in sidecars if key in sidecar}
         for key in ("InjectedRadioactivity", "ReconMethodName")
@@ -495,18 +503,18 @@ def _goes_on(first: _Candidate, other: _Candidate, dataset: RawDataset) -> bool:
 
 def _as_one(first: _Candidate, pieces: Sequence[_Candidate]) -> _Candidate:
     """One scan of several images; told where nothing but the dates says that it is one."""
-    timing = first.timing.followed_by(*(_shifted(first, one) for one in pieces))
-    flags = tuple(dict.fromkeys(flag for one in (first, *pieces) for flag in one.flags))
+    timing = first.timing.followed_by(*(_shifted(first, piece) for piece in pieces))
+    flags = tuple(dict.fromkeys(flag for part in (first, *pieces) for flag in part.flags))
     if first.timing.injection_clock_s is None:
-        names = ", ".join(one.image.path.name for one in pieces)
-        told = (
+        names = ", ".join(piece.image.path.name for piece in pieces)
+        message = (
             f"{names} was joined to this scan as later frames of the same injection though no "
             "TimeZero proves it: add TimeZero to the sidecars."
         )
-        flags += (Flag("window-joined", told),)
+        flags += (Flag("window-joined", message),)
     flags += _regridded(first, pieces)
-    unread = next((one.unread for one in (first, *pieces) if one.unread), None)
-    images = tuple(one.image for one in pieces)
+    unread = next((part.unread for part in (first, *pieces) if part.unread), None)
+    images = tuple(piece.image for piece in pieces)
     return replace(
         first, timing=timing, flags=flags, in_window=True, unread=unread, continued=images
     )
@@ -514,21 +522,21 @@ def _as_one(first: _Candidate, pieces: Sequence[_Candidate]) -> _Candidate:
 
 def _regridded(first: _Candidate, pieces: Sequence[_Candidate]) -> tuple[Flag, ...]:
     """Flag of parts that have to be interpolated before they can be averaged."""
-    whole = [one for one in (first, *pieces) if one.unread is None]
+    whole = [part for part in (first, *pieces) if part.unread is None]
     grid = read_grid(whole[0].image.path) if whole else None
     moved = [
-        one.image.path.name
-        for one in whole
-        if grid is not None and not read_grid(one.image.path).is_same(grid)
+        part.image.path.name
+        for part in whole
+        if grid is not None and not read_grid(part.image.path).is_same(grid)
     ]
     if not moved:
         return ()
-    told = (
+    message = (
         f"{', '.join(moved)} has voxels in other places than {whole[0].image.path.name}, so its "
         "frames were interpolated once more, which smooths them: take images on one grid if the "
         "scanner can make them."
     )
-    return (Flag("window-regridded", told),)
+    return (Flag("window-regridded", message),)
 
 
 def _shifted(first: _Candidate, other: _Candidate) -> PetTiming:
@@ -567,14 +575,14 @@ def _other_parts_of_window(
     window = _seconds(processing.window_min or candidate.tracer.window_min)
     tolerance = window_rule().tolerance_s
     taken = _inside(_on_clock_of(candidate, candidate), window)
-    found = []
+    parts = []
     for other in visit:
         if other is candidate or not _same_injection(candidate, other):
             continue
         part = _inside(_on_clock_of(candidate, other), window)
         if _length(part) - max(_length(_inside(part, taken)), 0.0) > tolerance:
-            found.append((part[0], other))
-    return [other for _, other in sorted(found, key=lambda one: (one[0], one[1].image.path))]
+            parts.append((part[0], other))
+    return [other for _, other in sorted(parts, key=lambda dated: (dated[0], dated[1].image.path))]
 
 
 def _at_one_time(
@@ -593,16 +601,16 @@ def _at_one_time(
     if not names:
         return ()
     clocks = "" if candidate.timing.injection_clock_s is not None else " (none has a TimeZero)"
-    told = (
+    message = (
         f"The frames of {', '.join(names)} lie at the same time as those of "
         f"{candidate.image.path.name}{clocks}, so they cannot be two acquisitions: remove the "
         "copy, name reconstructions by rec-, or correct the times, and count one Centiloid only."
     )
-    return (Flag("same-acquisition", told),)
+    return (Flag("same-acquisition", message),)
 
 
-def _on_two_days(one: _Candidate, other: _Candidate, dataset: RawDataset) -> bool:
-    days = {when.date() for c in (one, other) if (when := dataset.acquired(c.image))}
+def _on_two_days(first: _Candidate, other: _Candidate, dataset: RawDataset) -> bool:
+    days = {when.date() for c in (first, other) if (when := dataset.acquired(c.image))}
     return len(days) > 1
 
 
@@ -624,20 +632,20 @@ def _joined(others: Sequence[_Candidate]) -> str:
     )
 
 
-def _same_injection(one: _Candidate, other: _Candidate) -> bool:
+def _same_injection(first: _Candidate, other: _Candidate) -> bool:
     """Whether two PET images of a visit and tracer were taken after one injection."""
-    apart = _clock_difference(one, other)
+    apart = _clock_difference(first, other)
     if apart is None:
-        return one.timing.injection_clock_s is other.timing.injection_clock_s
+        return first.timing.injection_clock_s is other.timing.injection_clock_s
     return abs(apart) <= _SAME_INJECTION_S
 
 
-def _clock_difference(one: _Candidate, other: _Candidate) -> float | None:
+def _clock_difference(first: _Candidate, other: _Candidate) -> float | None:
     """Seconds from the time of day of one injection to that of the other; None: not both known.
 
     Counted by the shorter way round midnight.
     """
-    one_s, other_s = one.timing.injection_clock_s, other.timing.injection_clock_s
+    one_s, other_s = first.timing.injection_clock_s, other.timing.injection_clock_s
     if one_s is None or other_s is None:
         return None
     return (other_s - one_s + _DAY_S / 2) % _DAY_S - _DAY_S / 2
@@ -650,12 +658,12 @@ def _parts(early: Sequence[_Candidate], late: _Candidate) -> tuple[PetPart, ...]
     """
     taken = [_span(late.timing)]
     parts = []
-    for one in early:
-        timing = _shifted(late, one)
+    for part in early:
+        timing = _shifted(late, part)
         alike = _scale(timing.units) == _scale(late.timing.units)
         if alike and _apart(_span(timing), taken):
             taken.append(_span(timing))
-            parts.append(PetPart(one.image.path, dict(one.image.entities), timing))
+            parts.append(PetPart(part.image.path, dict(part.image.entities), timing))
     return tuple(parts)
 
 
@@ -696,7 +704,7 @@ def _scan_plan(
         check_t1w(image.path)
         t1w = T1wPlan(image.participant, image.session, image.path, dict(image.entities))
         about_t1w = (*about_t1w, *_of_conversion(dataset.readable_sidecar(image)))
-    told = {flag.code for flag in candidate.flags}  # by the conversion from DICOM
+    known = {flag.code for flag in candidate.flags}  # by the conversion from DICOM
     flags += _contradicted(pet, dataset)
     return ScanPlan(
         participant=pet.participant,
@@ -707,7 +715,7 @@ def _scan_plan(
         metadata=candidate.timing,
         t1w=t1w,
         window=window,
-        flags=(*candidate.flags, *flags, *(flag for flag in about_t1w if flag.code not in told)),
+        flags=(*candidate.flags, *flags, *(flag for flag in about_t1w if flag.code not in known)),
         continued=tuple(image.path for image in candidate.continued),
         parts=_parts(early, candidate),
         suv_factor=suv_factor(dataset.sidecar(pet), dataset.weight_kg(pet)),

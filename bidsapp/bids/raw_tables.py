@@ -180,7 +180,7 @@ def _by_key(
     problems: list[str],
 ) -> tuple[dict[str, dict[str, str]], dict[str, tuple[str, ...]]]:
     """Rows by key; what rows of one key contradict each other in is left out."""
-    found: dict[str, dict[str, set[str]]] = {}
+    seen: dict[str, dict[str, set[str]]] = {}
     ragged, longer, nameless, renamed = [], [], [], {}
     for number, line in enumerate(lines, start=2):
         if any(line[len(header) :]):  # which cell is too many is not known
@@ -194,7 +194,7 @@ def _by_key(
             continue
         if key != line[where] and key_of is not scan_key:
             renamed[line[where]] = key
-        row = found.setdefault(key, {})
+        row = seen.setdefault(key, {})
         for i, name in enumerate(header):
             if i != where and name:
                 row.setdefault(name, set()).update(line[i : i + 1])
@@ -209,10 +209,10 @@ def _by_key(
     if renamed:
         problems.append(f"{_listed(renamed)} was read as {_listed(renamed.values())}")
     rows, contradicted = {}, {}
-    for key, columns in found.items():
-        told = {name: (values - _MISSING) or {"n/a"} for name, values in columns.items()}
-        rows[key] = {name: min(values) for name, values in told.items() if len(values) == 1}
-        if left := tuple(name for name in told if name not in rows[key]):
+    for key, columns in seen.items():
+        known = {name: (values - _MISSING) or {"n/a"} for name, values in columns.items()}
+        rows[key] = {name: min(values) for name, values in known.items() if len(values) == 1}
+        if left := tuple(name for name in known if name not in rows[key]):
             contradicted[key] = left
             problems.append(
                 f"rows of {key} contradict each other in {', '.join(left)}, which was left out"

@@ -37,11 +37,11 @@ def sealed(content: Mapping[str, Any]) -> str:
 
 def is_intact(text: bytes) -> bool:
     """Whether a text is as `sealed` wrote it; one without a seal is not."""
-    found = _SEALED.search(text)
-    if found is None:
+    seal = _SEALED.search(text)
+    if seal is None:
         return False
-    blank = text[: found.start(1)] + _BLANK.encode() + _END.encode()
-    return hashlib.sha256(blank).hexdigest() == found[1].decode()
+    blank = text[: seal.start(1)] + _BLANK.encode() + _END.encode()
+    return hashlib.sha256(blank).hexdigest() == seal[1].decode()
 
 
 def write_manifest(
@@ -73,8 +73,8 @@ def write_manifest(
 
 def hashes_of(folder: Path, names: Iterable[str]) -> dict[str, str]:
     """SHA-256 by name, without what another process removed meanwhile."""
-    found = {}
+    hashes = {}
     for name in names:
         with suppress(FileNotFoundError):
-            found[name] = file_hash(folder / name)
-    return found
+            hashes[name] = file_hash(folder / name)
+    return hashes

@@ -200,10 +200,10 @@ def _after_injection(sidecar: Sidecar) -> tuple[list[float], list[float]] | None
 
 def _fits(sidecar: Sidecar, window_s: tuple[float, float] | None) -> bool:
     """Whether frames follow each other, after the injection and into the window."""
-    found = _after_injection(sidecar)
-    if found is None or not found[0]:
+    frames = _after_injection(sidecar)
+    if frames is None or not frames[0]:
         return False
-    starts, durations = found
+    starts, durations = frames
     if not all(0.5 <= d <= _MAX_FRAME_S for d in durations):
         return False
     steps = (after - before for before, after in pairwise(starts))

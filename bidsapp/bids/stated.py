@@ -146,8 +146,8 @@ def with_flag(sidecar: Mapping[str, Any], code: str, message: str) -> dict[str, 
     own = own if isinstance(own, dict) else {}
     flags = own.get("Flags")
     flag = {"code": code, "message": message}
-    told = {**own, "Flags": [*(flags if isinstance(flags, list) else []), flag]}
-    return {**sidecar, "CentiPET": told}
+    content = {**own, "Flags": [*(flags if isinstance(flags, list) else []), flag]}
+    return {**sidecar, "CentiPET": content}
 
 
 def with_values(sidecar: Mapping[str, Any], stated: Mapping[str, Any]) -> dict[str, Any]:

@@ -92,11 +92,11 @@ def _without_t1w(pet: RawImage, dataset: RawDataset) -> Flag:
     others = dataset.other_anatomy(pet.participant)
     if not others:
         return NO_T1W
-    told = [f"{other.path.name} ({other.reason})" for other in others[:_SHOWN]]
+    reasons = [f"{other.path.name} ({other.reason})" for other in others[:_SHOWN]]
     more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
     message = (
-        f"None of the images in anat/ can be used as T1w: {', '.join(told)}{more}; so the PET was "
-        "aligned directly with the template. If one is a T1w of the whole head, name it "
+        f"None of the images in anat/ can be used as T1w: {', '.join(reasons)}{more}; so the PET "
+        "was aligned directly with the template. If one is a T1w of the whole head, name it "
         "*_T1w.nii.gz."
     )
     return Flag("t1w-unusable", message)
@@ -134,17 +134,17 @@ class _Look:
 
     def flags(self) -> list[Flag]:
         """What is to be told of it when it is used."""
-        name, found = self.image.path.name, []
+        name, flags = self.image.path.name, []
         if self.contrast:
             text = (
                 f"{name} was made with contrast agent ({self.contrast}), which makes vessels and "
                 "meninges bright: look at the brain mask, or add a T1w without."
             )
-            found.append(Flag("t1w-contrast-agent", text))
+            flags.append(Flag("t1w-contrast-agent", text))
         if self.scout:
             text = f"{name} is not a T1w of a whole head ({self.scout}): look at the brain mask."
-            found.append(Flag("t1w-scout", text))
-        return found
+            flags.append(Flag("t1w-scout", text))
+        return flags
 
 
 def _looks(t1ws: Sequence[RawImage], dataset: RawDataset) -> list[_Look]:

@@ -45,7 +45,7 @@ def plan_templates(
     dict
         By label without ``sub-``; participants with one T1w are not in it.
     """
-    found = {}
+    plans = {}
     people: dict[str, list[RawImage]] = defaultdict(list)
     for pet in dataset.every_pet:
         people[pet.participant].append(pet)
@@ -64,8 +64,8 @@ def plan_templates(
         if len({t1w.session for t1w in good}) > 1:
             visits = tuple(T1wPlan(label, v.session, v.path, dict(v.entities)) for v in good)
             template = T1wPlan(label, None, None, {"sub": label}, visits)
-            found[label] = TemplatePlan(template, tuple(flags))
-    return found
+            plans[label] = TemplatePlan(template, tuple(flags))
+    return plans
 
 
 def on_template(scan: ScanPlan, templates: Mapping[str, TemplatePlan]) -> ScanPlan:

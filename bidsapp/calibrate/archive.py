@@ -92,8 +92,8 @@ def find_images(folder: Path, converted: Path, *, tracer: str | None = None) -> 
         return _from_table(folder)
     if not folder.is_dir():
         raise NoInputError(f"{folder}: no such folder; give the unpacked archive")
-    found = [_recognised(path, folder, code) for path in _images(folder, converted)]
-    known = [item for item in found if item is not None]
+    images = [_recognised(path, folder, code) for path in _images(folder, converted)]
+    known = [item for item in images if item is not None]
     if not known:
         raise NoInputError(
             f"{folder}: contains no NIfTI or DICOM whose name or folder tells MR, PiB or another "
@@ -216,11 +216,11 @@ def _recognised(path: Path, root: Path, asked: str | None) -> _ArchiveImage | No
     )
 
 
-def _joined(found: list[_ArchiveImage], folder: Path) -> list[ArchiveScan]:
+def _joined(images: list[_ArchiveImage], folder: Path) -> list[ArchiveScan]:
     """PET and T1w of the same person."""
     t1w: dict[str, _ArchiveImage] = {}
     pets: dict[tuple[str, str], _ArchiveImage] = {}
-    for item in found:
+    for item in images:
         place: dict[Any, _ArchiveImage] = t1w if item.role == T1W else pets
         key = item.person if item.role == T1W else (item.person, item.role)
         if key in place:

@@ -151,15 +151,15 @@ def compare(
     return Tables(columns, only_first, only_second, files)
 
 
-def content(found: Tables, regression: str) -> dict[str, Any]:
+def content(tables: Tables, regression: str) -> dict[str, Any]:
     """The comparison as JSON."""
     return {
         "schema": "centipet-comparison/1",
-        "files": dict(found.files),
+        "files": dict(tables.files),
         "versions": versions(),
         "regression": regression,
-        "only_first": list(found.only_first),
-        "only_second": list(found.only_second),
+        "only_first": list(tables.only_first),
+        "only_second": list(tables.only_second),
         "columns": {
             name: {
                 "n": item.line.n,
@@ -167,25 +167,25 @@ def content(found: Tables, regression: str) -> dict[str, Any]:
                 "agreement": asdict(item.agreement),
                 "classes": [{**asdict(row), "changed": list(row.changed)} for row in item.classes],
             }
-            for name, item in found.columns.items()
+            for name, item in tables.columns.items()
         },
     }
 
 
-def words(found: Tables) -> str:
+def words(tables: Tables) -> str:
     """Text for the terminal."""
     lines = [
         f"{'':16}{'n':>5}{'slope':>9}{'intercept':>11}{'R2':>9}{'bias':>9}{'95 % limits':>20}"
         f"{'largest':>9}"
     ]
-    for name, item in found.columns.items():
+    for name, item in tables.columns.items():
         line, limits = item.line, item.agreement
         ends = f"{limits.lower:+.3f} to {limits.upper:+.3f}"
         lines.append(
             f"{name:16}{line.n:5d}{line.slope:9.4f}{line.intercept:+11.4f}{line.r2:9.5f}"
             f"{limits.bias:+9.3f}{ends:>20}{limits.largest:9.3f}"
         )
-    for name, item in found.columns.items():
+    for name, item in tables.columns.items():
         for row in item.classes:
             changed = f": {', '.join(row.changed)}" if row.changed else ""
             lines.append(
@@ -193,18 +193,18 @@ def words(found: Tables) -> str:
                 f"{row.only_first_above}, only second {row.only_second_above}, neither "
                 f"{row.both_below}{changed}"
             )
-    for which, names in (("first", found.only_first), ("second", found.only_second)):
+    for which, names in (("first", tables.only_first), ("second", tables.only_second)):
         if names:
             lines.append(f"only in the {which}: {', '.join(names)}")
     return "\n".join(lines)
 
 
-def plots(found: Tables, folder: Path) -> list[Path]:
+def plots(tables: Tables, folder: Path) -> list[Path]:
     """Regression and Bland-Altman plot of every column."""
     written = []
-    for name, item in found.columns.items():
+    for name, item in tables.columns.items():
         unit = " (CL)" if name.startswith(_CENTILOIDS) else ""
-        labels = [f"{found.files[which]['name']}: {name}{unit}" for which in ("first", "second")]
+        labels = [f"{tables.files[which]['name']}: {name}{unit}" for which in ("first", "second")]
         written += [
             regression_plot(
                 folder / f"compare_{name}_regression.svg", item.first, item.second, item.line,
@@ -221,14 +221,16 @@ def plots(found: Tables, folder: Path) -> list[Path]:
 
 def class_change(cutoff: float, names: Sequence[str], first: Float, second: Float) -> ClassChange:
     """Count who is above a cut-off by which table."""
-    one, other = first > cutoff, second > cutoff
+    above_first, above_second = first > cutoff, second > cutoff
     return ClassChange(
         cutoff=cutoff,
-        both_above=int((one & other).sum()),
-        only_first_above=int((one & ~other).sum()),
-        only_second_above=int((~one & other).sum()),
-        both_below=int((~one & ~other).sum()),
-        changed=tuple(name for name, a, b in zip(names, one, other, strict=True) if a != b),
+        both_above=int((above_first & above_second).sum()),
+        only_first_above=int((above_first & ~above_second).sum()),
+        only_second_above=int((~above_first & above_second).sum()),
+        both_below=int((~above_first & ~above_second).sum()),
+        changed=tuple(
+            name for name, a, b in zip(names, above_first, above_second, strict=True) if a != b
+        ),
     )
 
 
@@ -257,23 +259,23 @@ def _compared(
 def _by_name(
     rows: Sequence[Mapping[str, str]], keys: Sequence[str], path: Path
 ) -> dict[str, Mapping[str, str]]:
-    found: dict[str, Mapping[str, str]] = {}
+    by_name: dict[str, Mapping[str, str]] = {}
     for row in rows:
         name = " ".join(row[key] for key in keys if row[key])
-        if name in found:
+        if name in by_name:
             raise BadDataError(f"{path}: {name} appears in two rows; leave one")
-        found[name] = row
-    return found
+        by_name[name] = row
+    return by_name
 
 
 def _values(scans: Mapping[str, Mapping[str, str]], column: str) -> dict[str, float]:
-    found = {}
+    values = {}
     for name, row in scans.items():
         if row[column]:
             try:
-                found[name] = float(row[column])
+                values[name] = float(row[column])
             except ValueError as error:
                 raise BadDataError(
                     f"{name}: {column} {row[column]!r} is not a number; correct it or write n/a"
                 ) from error
-    return found
+    return values

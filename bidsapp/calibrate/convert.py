@@ -166,30 +166,32 @@ def write_converted(converted: Converted, path: Path) -> Path:
 
 
 def _by_tracer(names: Sequence[str]) -> dict[str, Published]:
-    found: dict[str, Published] = {}
+    by_tracer: dict[str, Published] = {}
     for name in dict.fromkeys(names):
         line = published().get(name)
         if line is None:
             raise UsageError(f"--equation {name}: is not known; known are {', '.join(published())}")
-        if (other := found.get(line.tracer)) is not None:
+        if (other := by_tracer.get(line.tracer)) is not None:
             raise UsageError(
                 f"--equation {other.name} {name}: both are for {line.tracer}; give the one whose "
                 "pipeline made the SUVRs"
             )
-        found[line.tracer] = line
-    return found
+        by_tracer[line.tracer] = line
+    return by_tracer
 
 
 def _refuse_own(path: Path, header: Mapping[str, str]) -> None:
     """SUVRs of CentiPET have equations of their own: another pipeline's would be wrong."""
     sidecar = path.with_suffix(".json")
     try:
-        told = parse_json(read_text(sidecar)) if sidecar.is_file() else {}
+        content = parse_json(read_text(sidecar)) if sidecar.is_file() else {}
     except (OSError, ValueError):
-        told = {}
+        content = {}
     own = read_table("group_columns")["centiloid"]
     ours = [name for name in header if name.startswith("suvr_") and name in own]
-    by_us = isinstance(told, Mapping) and "Equations" not in told and "CentiPET" in str(told)
+    by_us = (
+        isinstance(content, Mapping) and "Equations" not in content and "CentiPET" in str(content)
+    )
     if ours or by_us:
         why = f"its column {ours[0]}" if ours else f"{sidecar.name} beside it"
         raise BadDataError(
@@ -217,7 +219,7 @@ def _column(path: Path, header: Mapping[str, str], lines: Any, column: str | Non
             f"--column {column}: {path} has no such column; it has {', '.join(header)}"
         )
     for line in lines:
-        owners = [one.name for one in published().values() if column in one.columns]
+        owners = [line.name for line in published().values() if column in line.columns]
         if owners and line.name not in owners:
             raise BadDataError(
                 f"{path}: column {column} holds SUVRs of another pipeline or reference region than "
@@ -231,9 +233,9 @@ def _of_row(
 ) -> dict[str, Any]:
     """The new cells of a row; a ValueError names the column whose cell is wrong."""
     line = _line_of(row, lines)
-    found: dict[str, Any] = dict.fromkeys(_NEW)
+    cells: dict[str, Any] = dict.fromkeys(_NEW)
     if row[column] == "":
-        return found
+        return cells
     suvr = finite_number(row[column])
     if suvr is None or suvr <= 0:
         raise ValueError(
@@ -241,17 +243,17 @@ def _of_row(
         )
     value = line.at(suvr)
     limits = read_table("limits")
-    found["centiloid_equation"] = line.name
-    told: tuple[Flag, ...]
+    cells["centiloid_equation"] = line.name
+    raised: tuple[Flag, ...]
     if refused := centiloid_refusal(value, **limits["centiloid_possible"]):
-        told = (Flag("suvr-impossible", f"{refused}; the SUVR gives no Centiloid"),)
+        raised = (Flag("suvr-impossible", f"{refused}; the SUVR gives no Centiloid"),)
     else:
-        found["centiloid"] = value
-        told = centiloid_findings(value, **limits["centiloid"])
-    for flag in told:
+        cells["centiloid"] = value
+        raised = centiloid_findings(value, **limits["centiloid"])
+    for flag in raised:
         flags.setdefault(flag.code, flag.message)
-    found["centiloid_flags"] = ";".join(flag.code for flag in told) or None
-    return found
+    cells["centiloid_flags"] = ";".join(flag.code for flag in raised) or None
+    return cells
 
 
 def _line_of(row: Mapping[str, str], lines: Mapping[str, Published]) -> Published:
@@ -263,6 +265,6 @@ def _line_of(row: Mapping[str, str], lines: Mapping[str, Published]) -> Publishe
     tracer = tracers().get(row[name].upper()) or tracer_from_name(row[name])
     line = None if tracer is None else lines.get(tracer.code)
     if line is None:
-        known = ", ".join(one.name for one in lines.values())
+        known = ", ".join(line.name for line in lines.values())
         raise ValueError(f"column {name}: {row[name]!r} is not the tracer of {known}")
     return line

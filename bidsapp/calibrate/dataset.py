@@ -138,12 +138,12 @@ def measured(
 
 def image_hashes(scans: Iterable[ArchiveScan]) -> dict[str, dict[str, str]]:
     """SHA-256 of every image, by person and what it shows."""
-    found: dict[str, dict[str, str]] = {}
+    hashes: dict[str, dict[str, str]] = {}
     for scan in scans:
-        own = found.setdefault(scan.person, {})
+        own = hashes.setdefault(scan.person, {})
         own[scan.tracer] = file_hash(scan.pet)
         own.setdefault("t1w", file_hash(scan.t1w))
-    return found
+    return hashes
 
 
 def bids_label(person: str) -> str:

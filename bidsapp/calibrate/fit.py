@@ -27,11 +27,11 @@ def standard_anchors() -> dict[str, Anchors]:
     """Published anchors to all digits that the public table gives, by reference region."""
     people = public_people()
     is_young = np.array([person.is_young for person in people])
-    found = {}
+    anchors = {}
     for name in REFERENCES:
         suvr = array(person.suvr[name] for person in people)
-        found[name] = anchors_of(suvr[is_young], suvr[~is_young])
-    return found
+        anchors[name] = anchors_of(suvr[is_young], suvr[~is_young])
+    return anchors
 
 
 def fit_level1(
@@ -53,12 +53,12 @@ def fit_level1(
     """
     limits = read_table("calibration")["criteria"]["level1"]
     judges = standard_anchors() if standard else {}
-    found = {}
+    fits = {}
     for name in REFERENCES:
         own = [person for person in people if name in person.suvr and name in person.cl]
         if not own:
             continue
-        found["PIB", name] = level1(
+        fits["PIB", name] = level1(
             array(person.suvr[name] for person in own),
             np.array([person.is_young for person in own]),
             array(person.cl[name] for person in own),
@@ -66,12 +66,12 @@ def fit_level1(
             Scheme(name, source, limits, fit),
             standard=judges.get(name),
         )
-    if not found:
+    if not fits:
         raise BadDataError(
             "no participant has an SUVR and a published Centiloid: names must be those of the "
             "public archive (AD01 to AD45, YC101 to YC134), or the table needs columns cl_wc ..."
         )
-    return found
+    return fits
 
 
 def fit_level2(
@@ -96,7 +96,7 @@ def fit_level2(
         There is no pair to calibrate with.
     """
     limits = read_table("calibration")["criteria"]["level2"]
-    found = {}
+    fits = {}
     for code in dict.fromkeys(pair.tracer for pair in pairs):
         for name in REFERENCES:
             alike = [pair for pair in pairs if pair.tracer == code and name in pair.other]
@@ -106,7 +106,7 @@ def fit_level2(
             if not own or (level1_anchors is not None and name not in level1_anchors):
                 continue
             anchors = level1_anchors[name] if level1_anchors else _anchors(measured, name)
-            found[code, name] = level2(
+            fits[code, name] = level2(
                 array(_pib_suvr(pair, name, anchors) for pair in own),
                 array(pair.other[name] for pair in own),
                 np.array([pair.is_young for pair in own]),
@@ -114,9 +114,9 @@ def fit_level2(
                 Scheme(name, source, limits, fit),
                 anchors=anchors,
             )
-    if not found:
+    if not fits:
         raise BadDataError("no pair has the SUVRs of one reference region with both tracers")
-    return found
+    return fits
 
 
 def _pib_suvr(pair: Pair, name: str, anchors: Anchors) -> float:
@@ -127,14 +127,14 @@ def _pib_suvr(pair: Pair, name: str, anchors: Anchors) -> float:
     return anchors.young_mean + (pair.pib_cl or 0.0) / 100 * span
 
 
-def disagreements(found: Mapping[Key, Calibration]) -> dict[Key, tuple[float, float]]:
+def disagreements(calibrations: Mapping[Key, Calibration]) -> dict[Key, tuple[float, float]]:
     """How far Centiloids of other reference regions lie from those of wc in these people.
 
     Standard deviation at 0 and at 100 Centiloid, by tracer and reference region.
     """
     spreads = {}
-    for (code, name), item in found.items():
-        main = found.get((code, "wc"))
+    for (code, name), item in calibrations.items():
+        main = calibrations.get((code, "wc"))
         if name == "wc" or main is None or main.names != item.names or len(item.names) < 12:
             continue
         grown = spread(main.own_cl / 100, item.own_cl - main.own_cl)
@@ -151,9 +151,9 @@ def own_line(pairs: Iterable[Pair], code: str) -> tuple[float, float] | None:
     return line.slope, line.intercept
 
 
-def equations(found: Mapping[Key, Calibration]) -> list[tuple[str, Equation]]:
+def equations(calibrations: Mapping[Key, Calibration]) -> list[tuple[str, Equation]]:
     """Tracer and equation of every calibration that passed."""
-    return [(code, item.equation) for (code, _), item in found.items() if item.passed]
+    return [(code, item.equation) for (code, _), item in calibrations.items() if item.passed]
 
 
 def _anchors(pairs: Sequence[Pair], name: str) -> Anchors:

@@ -66,10 +66,10 @@ class CalibrationStudy:
     @property
     def doubts(self) -> tuple[Suspect, ...]:
         """Everything that looks wrong, each once."""
-        found = [*self.suspects]
+        suspects = [*self.suspects]
         for item in self.main.values():
-            found += item.suspects
-        return tuple(dict.fromkeys(found))
+            suspects += item.suspects
+        return tuple(dict.fromkeys(suspects))
 
 
 def write(study: CalibrationStudy, folder: Path) -> list[Path]:

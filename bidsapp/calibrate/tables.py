@@ -77,17 +77,17 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     names = [name.strip() for name in header]
     if len(set(names)) < len(names):
         raise BadDataError(f"{path}: a column name stands twice in the header; rename one")
-    found = []
+    scans = []
     for number, row in enumerate(rows, start=2):
         if len(row) != len(names):
             raise BadDataError(
                 f"{path}: line {number} has {len(row)} values, the header {len(names)}; correct it"
             )
         values = (value.strip() for value in row)
-        found.append(
+        scans.append(
             {n: "" if v.lower() in _MISSING else v for n, v in zip(names, values, strict=True)}
         )
-    return found
+    return scans
 
 
 def read_people(path: Path) -> list[Person]:
@@ -248,21 +248,21 @@ def _column(rows: Sequence[Row], key: str, **parts: str) -> str | None:
 
 
 def _needed(rows: Sequence[Row], key: str, path: Path) -> str:
-    found = _column(rows, key)
-    if found is None:
+    column = _column(rows, key)
+    if column is None:
         names = " or ".join(read_table("calibration")["columns"][key])
         raise BadDataError(f"{path}: column {names} is missing; add it")
-    return found
+    return column
 
 
 def _by_reference(rows: Sequence[Row], key: str) -> dict[str, str]:
-    found = {ref: _column(rows, key, ref=ref) for ref in REFERENCES}
-    return {ref: name for ref, name in found.items() if name is not None}
+    columns = {ref: _column(rows, key, ref=ref) for ref in REFERENCES}
+    return {ref: name for ref, name in columns.items() if name is not None}
 
 
 def _values(row: Row, columns: Mapping[str, str], path: Path) -> dict[str, float]:
-    found = {ref: _number(row[name], path, name) for ref, name in columns.items()}
-    return {ref: value for ref, value in found.items() if value is not None}
+    values = {ref: _number(row[name], path, name) for ref, name in columns.items()}
+    return {ref: value for ref, value in values.items() if value is not None}
 
 
 def _number(text: str, path: Path, column: str) -> float | None:

@@ -17,12 +17,12 @@ _MOST_NAMED = 20
 def read_facts(output_dir: Path) -> dict[str, Any]:
     """What the participant level told of the raw dataset; empty when that cannot be read."""
     try:
-        found = parse_json(read_text(output_dir / RAW_FACTS))
+        facts = parse_json(read_text(output_dir / RAW_FACTS))
     except (OSError, ValueError):
         return {}
     shapes = {"participants": list, "participant": dict, "session": dict}
-    found = found if isinstance(found, dict) else {}
-    return {name: found[name] for name, kind in shapes.items() if isinstance(found.get(name), kind)}
+    facts = facts if isinstance(facts, dict) else {}
+    return {name: facts[name] for name, kind in shapes.items() if isinstance(facts.get(name), kind)}
 
 
 def absent_people(

@@ -70,11 +70,11 @@ def groups(rows: Sequence[Row], column: str) -> list[Group]:
     Tracers come in the order of the table of tracers, other groups by name; of very many groups
     the largest are kept and the others put together.
     """
-    found: dict[str, list[int]] = {code: [] for code in tracers()} if column == "tracer" else {}
+    by_group: dict[str, list[int]] = {code: [] for code in tracers()} if column == "tracer" else {}
     for place, row in enumerate(rows):
         if row["centiloid"] is not None:
-            found.setdefault(str(row[column] or "not told"), []).append(place)
-    named = {name: places for name, places in found.items() if places}
+            by_group.setdefault(str(row[column] or "not told"), []).append(place)
+    named = {name: places for name, places in by_group.items() if places}
     if column != "tracer":
         named = dict(sorted(named.items(), key=lambda item: natural(item[0])))
     if len(named) > _MOST_GROUPS:
@@ -109,13 +109,13 @@ def distribution(rows: Sequence[Row], column: str, by: str) -> Figure | None:
     column : to group by
     by : the column in words
     """
-    found = groups(rows, column)
-    if not found:
+    shown = groups(rows, column)
+    if not shown:
         return None
     axis = Axis(scale().low, scale().high)
-    height = 34 + 70.0 * len(found)
+    height = 34 + 70.0 * len(shown)
     parts = [bands(axis, scale(), height)]
-    for line, group in enumerate(found):
+    for line, group in enumerate(shown):
         y = 66 + 70.0 * line
         parts += [
             tag("line", class_="rule", x1=axis.start, x2=axis.end, y1=y, y2=y),
@@ -127,9 +127,9 @@ def distribution(rows: Sequence[Row], column: str, by: str) -> Figure | None:
             parts.append(tag("line", class_="median", x1=at, x2=at, y1=y - 27, y2=y + 27))
         parts += _dots(rows, group, axis, y)
     parts.append(bottom(axis, height, "CL", 25))
-    told = "; ".join(
+    caption = "; ".join(
         f"{group.name}: {count(len(group.places), 'scan')}, median {number(group.median)} CL"
-        for group in found
+        for group in shown
     )
     return Figure(
         name=f"distribution-{by}",
@@ -137,7 +137,7 @@ def distribution(rows: Sequence[Row], column: str, by: str) -> Figure | None:
         caption="A dot is a scan, an open one has flags, the stroke is the median of three or "
         "more. Values beyond the axis are drawn at its end. Bands after "
         f"{scale().source.short}; none is universal.",
-        alt=f"{told}. The table has the same numbers.",
+        alt=f"{caption}. The table has the same numbers.",
         width=WIDTH,
         height=height + 42,
         drawing=join(parts),
@@ -221,7 +221,7 @@ def agreement(rows: Sequence[Row]) -> Figure | None:
     if not panels:
         return None
     axis = Axis(scale().low, scale().high, 58, WIDTH - 20)
-    parts, told, height = [], [], 0.0
+    parts, sentences, height = [], [], 0.0
     for region, name, places in panels:
         differences = [
             rows[place][f"centiloid_{region}"] - rows[place]["centiloid_wc"] for place in places
@@ -236,7 +236,7 @@ def agreement(rows: Sequence[Row]) -> Figure | None:
             spread = 1.96 * stdev(differences)
             edges += [middle - spread, middle + spread]
             words += f", limits {number(middle - spread)} to {number(middle + spread)} CL"
-        told.append(words)
+        sentences.append(words)
         parts += [
             tag("line", class_="limit", x1=axis.start, x2=axis.end, y1=upright.at(edge),
                 y2=upright.at(edge))
@@ -253,9 +253,9 @@ def agreement(rows: Sequence[Row]) -> Figure | None:
         name="agreement",
         title="Agreement of reference regions",
         caption="Difference of the Centiloid by another reference region; dashed: mean and 95 % "
-        f"limits of agreement. {'; '.join(told)}. A scan far from the others deserves a look at "
-        "its cerebellum and pons.",
-        alt="; ".join(told),
+        f"limits of agreement. {'; '.join(sentences)}. A scan far from the others deserves a look "
+        "at its cerebellum and pons.",
+        alt="; ".join(sentences),
         width=WIDTH,
         height=height + 38,
         drawing=join(parts),
@@ -333,7 +333,7 @@ def _told_marks() -> str:
 
 def spaghetti(
     rows: Sequence[Row],
-    found: Sequence[Course],
+    courses: Sequence[Course],
     coloured: tuple[str, Sequence[str | None]] | None = None,
     *,
     treated: bool = False,
@@ -345,12 +345,12 @@ def spaghetti(
     Parameters
     ----------
     rows : of ``group_centiloid.tsv``
-    found : courses
+    courses : of the participants
     coloured : name of a column and its value of every row; None colours by tracer
     treated : whether times count from the begin of treatment
     """
-    in_years = any(course.in_years for course in found)
-    shown = [course for course in found if course.in_years == in_years]
+    in_years = any(course.in_years for course in courses)
+    shown = [course for course in courses if course.in_years == in_years]
     if not shown:
         return None
     longest = max(max(course.times) for course in shown)
@@ -397,10 +397,10 @@ def spaghetti(
         ]  # fmt: skip
     slopes = [slope for course in shown if (slope := course.slope) is not None]
     per = "year" if in_years else "visit"
-    told = f"{count(len(shown), 'participant')} with two sessions or more"
+    caption = f"{count(len(shown), 'participant')} with two sessions or more"
     if slopes:
-        told += f", median change {number(median(slopes))} CL per {per}"
-    left_out = len(found) - len(shown)
+        caption += f", median change {number(median(slopes))} CL per {per}"
+    left_out = len(courses) - len(shown)
     note = f" {left_out} without acquisition times are not drawn." if left_out else ""
     above, source = accumulation()
     if in_years and slopes:
@@ -410,9 +410,9 @@ def spaghetti(
     return Figure(
         name="longitudinal" + (f"-{coloured[0]}" if coloured else "-treatment" if treated else ""),
         title=f"Change over time{by}",
-        caption=f"Centiloid of everybody scanned in two sessions or more: {told}. Slopes are lines "
-        f"of least squares.{note} {_told_marks()}",
-        alt=told,
+        caption=f"Centiloid of everybody scanned in two sessions or more: {caption}. Slopes are "
+        f"lines of least squares.{note} {_told_marks()}",
+        alt=caption,
         width=WIDTH,
         height=324,
         drawing=join(parts),

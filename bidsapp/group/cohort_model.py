@@ -105,8 +105,8 @@ def cohort_model(rows: Sequence[Row]) -> CohortModel:
             "a spread between participants is zero at the maximum, so these data do not determine "
             "it"
         )
-    found = tuple(flags), tuple(notes), meanings
-    return CohortModel(fit, len(people), len(scans), *found, *about)
+    remarks = tuple(flags), tuple(notes), meanings
+    return CohortModel(fit, len(people), len(scans), *remarks, *about)
 
 
 def model_rows(model: CohortModel) -> list[dict[str, Any]]:

@@ -173,8 +173,12 @@ def _tabulate(
     named = {f"group_{figure.name}": figure for figure in figures}
     written += save_figures(output_dir / "figures", named)
     manifest, sources = output_dir / "group_manifest.json", [record.path for record in wanted]
-    told = {"Version": __version__, "Command": group_command(filters), "Options": asdict(filters)}
-    written.append(write_manifest(manifest, output_dir, written, sources, **told))
+    provenance = {
+        "Version": __version__,
+        "Command": group_command(filters),
+        "Options": asdict(filters),
+    }
+    written.append(write_manifest(manifest, output_dir, written, sources, **provenance))
     return written
 
 
@@ -193,21 +197,21 @@ def _write_table(path: Path, table: Table) -> list[Path]:
 
 def _ratings(output_dir: Path, given: Sequence[Path]) -> list[Rating]:
     """Those that the dataset has and those of files, the latest of each reader."""
-    said, told = stored(output_dir)
+    said, complaints = stored(output_dir)
     for path in given:
         more, problems = read_ratings(path)
-        said, told = [*said, *more], [*told, *problems]
-    for sentence in told:
+        said, complaints = [*said, *more], [*complaints, *problems]
+    for sentence in complaints:
         _LOG.warning("%s", sentence)
     return latest(said)
 
 
 def _read(cohort: Cohort, filters: Filters) -> str:
     """Sentences of the methods text about ratings; empty without any."""
-    counting = [one for one, state in cohort.ratings if state == COUNTS]
+    counting = [rating for rating, state in cohort.ratings if state == COUNTS]
     return reading(
         [row["rating"] for row in cohort.study.rows],
-        len({one.rater for one in counting}),
+        len({rating.rater for rating in counting}),
         left_out=filters.leave_out_rejected,
     )
 

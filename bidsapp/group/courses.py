@@ -64,12 +64,12 @@ def course_groups(records: Sequence[ScanRecord]) -> dict[str, list[str | None]]:
         Only columns with several values, and not too many, are there.
     """
     limits = read_table("cohort")["course"]
-    found = {}
+    columns = {}
     for name in limits["groups"]:
         values = [first_known(record, (name,)) for record in records]
         if 1 < len(set(values) - {None}) <= limits["most_groups"]:
-            found[name] = values
-    return found
+            columns[name] = values
+    return columns
 
 
 def treated_years(record: ScanRecord, years: float | None) -> float | None:
@@ -137,7 +137,7 @@ def courses(rows: Sequence[Row], treated: Sequence[float | None] | None = None) 
         if row["centiloid"] is not None:
             sessions = grouped.setdefault((row["participant_id"], str(row["tracer"])), {})
             sessions.setdefault(str(row["session_id"]), place)
-    found = []
+    drawn = []
     for (participant, tracer), sessions in grouped.items():
         if len(sessions) < 2:
             continue
@@ -156,8 +156,8 @@ def courses(rows: Sequence[Row], treated: Sequence[float | None] | None = None) 
         else:
             times = [float(visit) for visit in range(len(places))]
         values = tuple(float(rows[place]["centiloid"]) for place in places)
-        found.append(Course(participant, tracer, tuple(places), tuple(times), values, in_years))
-    return found
+        drawn.append(Course(participant, tracer, tuple(places), tuple(times), values, in_years))
+    return drawn
 
 
 @dataclass(frozen=True)
@@ -175,10 +175,10 @@ def gaps(rows: Sequence[Row]) -> list[Gap]:
     for row in rows:
         sessions = seen.setdefault(str(row["tracer"]), {})
         sessions.setdefault(str(row["session_id"] or ""), set()).add(row["participant_id"])
-    found = []
+    missing = []
     for tracer, sessions in seen.items():
         people = set().union(*sessions.values())
         for session, present in sessions.items():
             if session and 2 * len(present) >= len(people):
-                found += [Gap(who, session, tracer) for who in sorted(people - present)]
-    return found
+                missing += [Gap(who, session, tracer) for who in sorted(people - present)]
+    return missing

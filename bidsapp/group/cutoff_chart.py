@@ -19,17 +19,17 @@ _FEWEST = 8  # people: fewer are seen one by one in the distribution
 _TOP, _BASE = 46.0, 260.0
 
 
-def cutoff_histogram(found: CutOffs) -> Figure | None:
+def cutoff_histogram(cutoffs: CutOffs) -> Figure | None:
     """Histogram of the first Centiloid of every person on the bands; None for a few people."""
-    if len(found.values) < _FEWEST:
+    if len(cutoffs.values) < _FEWEST:
         return None
     axis = Axis(scale().low, scale().high, 58, WIDTH - 20)
     edges = np.arange(axis.low, axis.high + _BIN / 2, _BIN)
-    counts, _ = np.histogram(np.clip(found.values, axis.low, axis.high - 1e-9), edges)
+    counts, _ = np.histogram(np.clip(cutoffs.values, axis.low, axis.high - 1e-9), edges)
     x = np.linspace(axis.low, axis.high, 201)
     curves = []
-    if found.groups:
-        mixture, size = found.groups.mixture, len(found.values) * _BIN
+    if cutoffs.groups:
+        mixture, size = cutoffs.groups.mixture, len(cutoffs.values) * _BIN
         curves = [
             size * weight * stats.norm.pdf(x, mean, sd)
             for weight, mean, sd in zip(mixture.weights, mixture.means, mixture.sds, strict=True)
@@ -45,8 +45,10 @@ def cutoff_histogram(found: CutOffs) -> Figure | None:
     for curve, colour in zip(curves, CURVES, strict=False):
         places = [f"{axis.at(a)} {upright.at(b)}" for a, b in zip(x, curve.tolist(), strict=True)]
         parts.append(tag("path", class_="line", d="M" + "L".join(places), stroke=colour))
-    told = [f"{len(found.values)} participants by their first scan"]
-    own = [row for row in found.rows if row["cutoff"] is not None and row["cutoff_low"] is not None]
+    described = [f"{len(cutoffs.values)} participants by their first scan"]
+    own = [
+        row for row in cutoffs.rows if row["cutoff"] is not None and row["cutoff_low"] is not None
+    ]
     right = max((axis.at(row["cutoff_high"]) for row in own), default=0.0) + 8
     for line, row in enumerate(own):
         at, y = axis.at(row["cutoff"]), _TOP + 14 + 20.0 * line
@@ -56,7 +58,7 @@ def cutoff_histogram(found: CutOffs) -> Figure | None:
             tag("path", class_="span", d=f"M{low} {y - 4:g}v8m0 -4H{high}m0 -4v8"),
             tag("text", f"{WORDS[row['method']]} {number(row['cutoff'])} CL", x=right, y=y + 4),
         ]
-        told.append(
+        described.append(
             f"{WORDS[row['method']]} {number(row['cutoff'])} CL ({number(row['cutoff_low'])} to "
             f"{number(row['cutoff_high'])})"
         )
@@ -68,7 +70,7 @@ def cutoff_histogram(found: CutOffs) -> Figure | None:
         caption=f"Histogram of the first Centiloid of every participant, {_BIN:g} CL wide. {about}"
         "Strokes: cut-offs of this cohort with their 95 % intervals. Bands after "
         f"{scale().source.short}. A cut-off of a cohort belongs to the cohort.",
-        alt="; ".join(told),
+        alt="; ".join(described),
         width=WIDTH,
         height=_BASE + 42,
         drawing=join(parts),

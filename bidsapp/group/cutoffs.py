@@ -49,7 +49,7 @@ def cutoffs(rows: Sequence[Row], controls: tuple[str, str] | None = None) -> Cut
         groups = two_groups(values, **table)
     except BadDataError as error:
         refused = f"{error}."
-    found = [
+    cutoff_rows = [
         _row("mixture-crossing", groups.crossing if groups else None, values, len(values), refused,
              "Two normal distributions: where both groups are as likely"),
         _row("mixture-mean-2sd", groups.two_sds if groups else None, values, len(values), refused,
@@ -57,13 +57,13 @@ def cutoffs(rows: Sequence[Row], controls: tuple[str, str] | None = None) -> Cut
     ]  # fmt: skip
     if groups:
         share = f"the two groups are found in {groups.support:.0%} of the bootstrap samples"
-        for row in found:
+        for row in cutoff_rows:
             row["notes"] = (
                 f"BIC gain {groups.bic_gain:.0f}, Ashman's D "
                 f"{groups.mixture.separation:.1f}; {share}; {_KASS}."
             )
-    found.append(_of_controls(people, values, controls))
-    return CutOffs(values, groups, (*found, *_published(values)))
+    cutoff_rows.append(_of_controls(people, values, controls))
+    return CutOffs(values, groups, (*cutoff_rows, *_published(values)))
 
 
 def _of_controls(
@@ -71,14 +71,14 @@ def _of_controls(
 ) -> dict[str, Any]:
     limits = read_table("cohort")["controls"]
     if controls is None:
-        told = f"younger than {limits['younger_than']:g} years"
+        definition = f"younger than {limits['younger_than']:g} years"
         chosen = [
             row for row in people
             if isinstance(row.get("age"), int | float) and row["age"] < limits["younger_than"]
         ]  # fmt: skip
     else:
         column, value = controls
-        told = f"{column}={value}"
+        definition = f"{column}={value}"
         chosen = [row for row in people if _text(row.get(column)) == value]
     cut, refused = None, None
     try:
@@ -87,7 +87,7 @@ def _of_controls(
         refused = f"{error}; name them with --controls COLUMN=VALUE of participants.tsv."
         if controls and not any(controls[0] in row for row in people):
             refused = f"--controls: participants.tsv has no column {controls[0]}."
-    meaning = f"Mean and two standard deviations of controls ({told})"
+    meaning = f"Mean and two standard deviations of controls ({definition})"
     return _row("controls-mean-2sd", cut, values, len(chosen), refused, meaning)
 
 
@@ -102,13 +102,13 @@ def _published(values: Sequence[float]) -> list[dict[str, Any]]:
         for below, above in pairwise(bands.bands) if below.upper is not None
     ]  # fmt: skip
     marks += [(mark.at, mark.meaning, source) for source, all_ in bands.cutoffs for mark in all_]
-    found = []
+    published = []
     for at, meaning, source in marks:
         row = _row("published", CutOff(float(at), 0.0, 0.0), values, None, None, meaning)
-        found.append(row | {
+        published.append(row | {
             "cutoff_low": None, "cutoff_high": None, "source": source.short, "doi": source.doi,
         })  # fmt: skip
-    return found
+    return published
 
 
 def _row(

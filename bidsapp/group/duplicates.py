@@ -68,7 +68,7 @@ def duplicates(records: Sequence[ScanRecord], rows: Sequence[Row]) -> list[Findi
         for places in _by_hash(records, kind, image)
     ]
     groups += [("duplicate-pet", _SAVED_AGAIN, places) for places in _alike(records)]
-    found: dict[tuple[int, str], Finding] = {}
+    findings: dict[tuple[int, str], Finding] = {}
     for code, message, places in groups:
         for place in places:
             others = [
@@ -76,10 +76,10 @@ def duplicates(records: Sequence[ScanRecord], rows: Sequence[Row]) -> list[Findi
                 if other != place and (code == "duplicate-pet" or _two_people(rows, place, other))
             ]  # fmt: skip
             if others:
-                told = message.format(others=_names(rows, others))
-                finding = Finding(place, Flag(code, told), tuple(others[:_NAMED]))
-                found.setdefault((place, code), finding)
-    return sorted(found.values(), key=lambda one: one.order)
+                sentence = message.format(others=_names(rows, others))
+                finding = Finding(place, Flag(code, sentence), tuple(others[:_NAMED]))
+                findings.setdefault((place, code), finding)
+    return sorted(findings.values(), key=lambda finding: finding.order)
 
 
 def scan_name(row: Row) -> str:

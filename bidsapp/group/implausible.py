@@ -26,7 +26,7 @@ def implausible(rows: Sequence[Row], courses: Sequence[Visits]) -> list[Finding]
     courses : of `bidsapp.group.visits.all_visits`
     """
     limits = read_table("cohort")["implausible"]
-    found: dict[tuple[int, str], Finding] = {}
+    findings: dict[tuple[int, str], Finding] = {}
     for course in courses:
         for kind, i, j in course.pairs():
             if kind != CONSECUTIVE:
@@ -34,21 +34,23 @@ def implausible(rows: Sequence[Row], courses: Sequence[Visits]) -> list[Finding]
             first, last = course.places[i], course.places[j]
             for code, message in _contradictions(rows[first], rows[last], limits):
                 for place, other in ((first, last), (last, first)):
-                    found.setdefault((place, code), Finding(place, Flag(code, message), (other,)))
-    return sorted(found.values(), key=lambda one: one.order)
+                    findings.setdefault(
+                        (place, code), Finding(place, Flag(code, message), (other,))
+                    )
+    return sorted(findings.values(), key=lambda finding: finding.order)
 
 
 def _contradictions(first: Row, last: Row, limits: dict[str, float]) -> list[tuple[str, str]]:
     sessions = f"between {_session(first)} and {_session(last)}"
     years = _between(first["years"], last["years"])
-    found = [
+    contradictions = [
         _brain(first, last, years, limits, sessions),
         _sex(first, last, sessions),
         _age(first, last, years, limits, sessions),
         *_course(first, last, years, limits, sessions),
         *_dates(first, last, years, limits),
     ]
-    return [one for one in found if one is not None]
+    return [contradiction for contradiction in contradictions if contradiction is not None]
 
 
 def _brain(
@@ -85,13 +87,13 @@ def _age(
     if older is None or older == 0:  # one age for all visits is that at the first of them
         return None
     if years is None:
-        wrong, told = older < 0, "of later visits"
+        wrong, whose = older < 0, "of later visits"
     else:
-        wrong, told = abs(older - years) > limits["age_years"], f"{number(years)} years apart"
+        wrong, whose = abs(older - years) > limits["age_years"], f"{number(years)} years apart"
     if not wrong:
         return None
     return "age-contradiction", (
-        f"the age changes by {number(older)} years {sessions}, {told}: correct the ages or the "
+        f"the age changes by {number(older)} years {sessions}, {whose}: correct the ages or the "
         "dates"
     )
 
@@ -102,41 +104,41 @@ def _course(
     changed = centiloid_change(first, last, match(first, last))
     if changed is None:
         return []
-    found = []
+    contradictions = []
     if changed.value < -max(changed.limit, limits["fall_cl"]):
-        found.append(("centiloid-fall", (
+        contradictions.append(("centiloid-fall", (
             f"the Centiloid falls by {number(-changed.value)} CL {sessions}, beyond the error of "
             f"the scans ({number(changed.limit)} CL): unless the person had anti-amyloid "
             "treatment, check whether both scans are of this person"
         )))  # fmt: skip
     if years is not None and years > 0 and changed.interval[0] / years > limits["rise_cl_per_year"]:
-        found.append(("centiloid-rise", (
+        contradictions.append(("centiloid-rise", (
             f"the Centiloid rises by {number(changed.value)} CL {sessions}, faster than "
             f"{number(limits['rise_cl_per_year'], 0)} CL a year whatever its error: check whether "
             "both scans are of this person"
         )))  # fmt: skip
-    return found
+    return contradictions
 
 
 def _dates(
     first: Row, last: Row, years: float | None, limits: dict[str, float]
 ) -> list[tuple[str, str]]:
-    found = []
+    contradictions = []
     labels = [str(row["session_id"] or "") for row in (first, last)]
     stems = [re.sub(r"\d+", "#", label) for label in labels]
-    told = stems[0] == stems[1] and "#" in stems[0]  # m06 and m12, not screening and baseline
+    numbered = stems[0] == stems[1] and "#" in stems[0]  # m06 and m12, not screening and baseline
     in_order = label_order(labels[0]) <= label_order(labels[1])
-    if years is not None and told and (years < 0 or not in_order):
-        found.append(("visit-order", (
+    if years is not None and numbered and (years < 0 or not in_order):
+        contradictions.append(("visit-order", (
             f"{labels[0]} and {labels[1]} were scanned in another order than their labels: look "
             "at the dates"
         )))  # fmt: skip
     if years is not None and abs(years) * _YEAR_DAYS < limits["same_time_days"]:
-        found.append(("same-time", (
+        contradictions.append(("same-time", (
             f"{labels[0]} and {labels[1]} were scanned at the same time: one visit under two "
             "names, or a wrong date"
         )))  # fmt: skip
-    return found
+    return contradictions
 
 
 def _between(before: Any, after: Any) -> float | None:

@@ -50,14 +50,14 @@ def slope_rows(
     rows: Sequence[Row], courses: Sequence[Visits] | None = None
 ) -> list[dict[str, Any]]:
     """Rows of ``group_slopes.tsv``: everybody with Centiloids, or else SUVRs, of three visits."""
-    found = []
+    slopes = []
     for course in all_visits(rows) if courses is None else courses:
         own = [rows[place] for place in course.places]
         scans = [row for row in own if row["centiloid"] is not None]
         scans = scans or [row for row in own if suvr_of(row) is not None]
         if len(scans) > 2:
-            found.append(_slope_row(course.participant, course.tracer, scans))
-    return found
+            slopes.append(_slope_row(course.participant, course.tracer, scans))
+    return slopes
 
 
 def by_reference(rows: Sequence[Row], records: Sequence[ScanRecord], name: str) -> list[Row]:
@@ -72,7 +72,7 @@ def by_reference(rows: Sequence[Row], records: Sequence[ScanRecord], name: str) 
     records : of the same scans, in the same order
     name : of the reference region
     """
-    return [_by_reference(*one, name) for one in zip(rows, records, strict=True)]
+    return [_by_reference(*pair, name) for pair in zip(rows, records, strict=True)]
 
 
 def other_references(rows: Sequence[Row], records: Sequence[ScanRecord]) -> list[str]:
@@ -222,8 +222,8 @@ def _suvr_change(first: Row, last: Row, matched: Match) -> Change | None:
     """Change of the SUVR; None between tracers or reference regions, whose SUVRs are not alike."""
     if not same_tracer(first, last) or matched.has("other-reference"):
         return None
-    one, other = map(_measured_suvr, (first, last))
-    return None if one is None or other is None else change(one, other, 0.0)
+    before, after = map(_measured_suvr, (first, last))
+    return None if before is None or after is None else change(before, after, 0.0)
 
 
 def _measured_suvr(row: Row) -> Measured | None:
@@ -234,18 +234,18 @@ def _measured_suvr(row: Row) -> Measured | None:
     return Measured(suvr, math.hypot(suvr * repeatability(), noise))
 
 
-def _difference(name: str, found: Change | None) -> dict[str, float | None]:
+def _difference(name: str, change: Change | None) -> dict[str, float | None]:
     names = (name, f"{name}_sd", f"{name}_low", f"{name}_high")
-    values = (None,) * 4 if found is None else (found.value, found.sd, *found.interval)
+    values = (None,) * 4 if change is None else (change.value, change.sd, *change.interval)
     return dict(zip(names, values, strict=True))
 
 
-def _verdict(found: Change | None) -> str | None:
-    if found is None:
+def _verdict(change: Change | None) -> str | None:
+    if change is None:
         return None
-    if not found.reliable:
+    if not change.reliable:
         return "no"
-    return "increase" if found.value > 0 else "decrease"
+    return "increase" if change.value > 0 else "decrease"
 
 
 def _time(first: Row, last: Row) -> tuple[float | None, tuple[Flag, ...]]:
@@ -270,7 +270,7 @@ def _time(first: Row, last: Row) -> tuple[float | None, tuple[Flag, ...]]:
 
 def _slope_row(participant: str, tracer: str | None, scans: Sequence[Row]) -> dict[str, Any]:
     matches = [match(a, b) for a, b in pairwise(scans)]
-    flags = {flag.code: flag for one in matches for flag in one.flags}
+    flags = {flag.code: flag for match in matches for flag in match.flags}
     times = [row["years"] for row in scans]
     span = None if None in times else times[-1] - times[0]
     line = ratio = None
@@ -318,16 +318,16 @@ def _line(
     return weighted_slope(years, values, sds, relative_sd)
 
 
-def _slope(name: str, found: Slope | None) -> dict[str, float | None]:
+def _slope(name: str, slope: Slope | None) -> dict[str, float | None]:
     names = (name, f"{name}_sd", f"{name}_low", f"{name}_high")
-    values = (None,) * 4 if found is None else (found.value, found.sd, *found.interval)
+    values = (None,) * 4 if slope is None else (slope.value, slope.sd, *slope.interval)
     return dict(zip(names, values, strict=True))
 
 
-def _direction(found: Slope | None) -> str | None:
-    if found is None:
+def _direction(slope: Slope | None) -> str | None:
+    if slope is None:
         return None
-    low, high = found.interval
+    low, high = slope.interval
     return "increase" if low > 0 else "decrease" if high < 0 else "no"
 
 
@@ -336,5 +336,5 @@ _UNDATED = Flag("time-unknown", "the time of a visit is not known, so there is n
 
 def summary(changed: Sequence[Mapping[str, Any]]) -> dict[str, int]:
     """Count reliable changes between neighbouring visits, for the page."""
-    found = [row["reliable_change"] for row in changed if row["pair"] == CONSECUTIVE]
-    return {name: found.count(name) for name in ("increase", "decrease", "no")}
+    verdicts = [row["reliable_change"] for row in changed if row["pair"] == CONSECUTIVE]
+    return {name: verdicts.count(name) for name in ("increase", "decrease", "no")}

@@ -46,21 +46,23 @@ def scores(rows: Sequence[Row]) -> list[Score]:
     ----------
     rows : of ``group_centiloid.tsv``
     """
-    found: list[Score] = []
+    scored: list[Score] = []
     done = [place for place, row in enumerate(rows) if row["status"] == "ok"]
     tracers = dict.fromkeys(rows[place]["tracer"] for place in done)
     for measure in OF_PET:
         for tracer in tracers:
             alike = [place for place in done if rows[place]["tracer"] == tracer]
-            found += _scores(rows, alike, measure)
+            scored += _scores(rows, alike, measure)
     for measure in OF_T1W:
-        found += _scores(rows, done, measure)
-    return found
+        scored += _scores(rows, done, measure)
+    return scored
 
 
 def outliers(scored: Iterable[Score]) -> list[Score]:
     """Scores beyond the limit, the farthest first."""
-    return sorted((one for one in scored if abs(one.z) > LIMIT), key=lambda one: -abs(one.z))
+    return sorted(
+        (score for score in scored if abs(score.z) > LIMIT), key=lambda score: -abs(score.z)
+    )
 
 
 def _scores(rows: Sequence[Row], places: Sequence[int], measure: str) -> list[Score]:

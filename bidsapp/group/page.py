@@ -64,21 +64,21 @@ def group_figures(study: Study) -> list[Figure]:
     A grouping with one group only is left out, but for the tracer.
     """
     rows = study.counted
-    found: list[Figure | None] = [
+    figures: list[Figure | None] = [
         charts.distribution(rows, column, by)
         for column, by in GROUPINGS.items()
         if column == "tracer" or len({row[column] for row in rows}) > 1
     ]
-    found.append(charts.agreement(rows))
-    found.append(charts.outlier_strips(rows, study.scores, _labels()))
+    figures.append(charts.agreement(rows))
+    figures.append(charts.outlier_strips(rows, study.scores, _labels()))
     over_time = courses(rows)
-    found.append(charts.spaghetti(rows, over_time))
+    figures.append(charts.spaghetti(rows, over_time))
     for name, values in study.course_groups.items():
-        found.append(charts.spaghetti(rows, over_time, (name, values)))
+        figures.append(charts.spaghetti(rows, over_time, (name, values)))
     if since := courses(rows, study.treated_years):
-        found.append(charts.spaghetti(rows, since, treated=True))
-    found.append(cutoff_histogram(study.cutoffs))
-    return [figure for figure in found if figure is not None]
+        figures.append(charts.spaghetti(rows, since, treated=True))
+    figures.append(cutoff_histogram(study.cutoffs))
+    return [figure for figure in figures if figure is not None]
 
 
 def group_page(
@@ -109,7 +109,7 @@ def group_page(
         distribution=by_name.get("distribution-tracer"),
         agreement=by_name.get("agreement"),
         strips=by_name.get("outliers"),
-        spaghetti=[one for name, one in by_name.items() if name.startswith("longitudinal")],
+        spaghetti=[figure for name, figure in by_name.items() if name.startswith("longitudinal")],
         histogram=by_name.get("cutoffs"),
         groups=charts.groups(study.counted, "tracer"),
         n_left_out=len(rows) - sum(a is b for a, b in zip(rows, study.counted, strict=True)),
@@ -117,7 +117,7 @@ def group_page(
         n_outliers=len(far),
         **_longitudinal(study),
         sites=study.sites if len(study.sites) > 1 else [],
-        findings=[(rows[one.place], one) for one in study.findings[:_MOST_LISTED]],
+        findings=[(rows[finding.place], finding) for finding in study.findings[:_MOST_LISTED]],
         n_findings=len(study.findings),
         cutoffs=study.cutoffs.rows if study.cutoffs.values else [],
         tau=study.amyloid_tau,

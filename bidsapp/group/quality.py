@@ -35,9 +35,11 @@ def qc_columns() -> dict[str, dict[str, Any]]:
         limit = limits.get(row.get("limit", name), {})
         bounds = {key: row[key] for key in ("usual", "possible_above") if key in row}
         limit = {key: limit[key] for key in ("flag", "least", "refuse") if key in limit}
-        told = ", ".join(f"{key} {value}" for key, value in (limit or bounds).items())
+        bounds_text = ", ".join(f"{key} {value}" for key, value in (limit or bounds).items())
         columns[name + VERDICT] = {
-            "Description": f"Verdict on {name} ({told})" if told else f"{name} has no limit: n/a",
+            "Description": f"Verdict on {name} ({bounds_text})"
+            if bounds_text
+            else f"{name} has no limit: n/a",
             "Levels": dict(_LEVELS),
         }
     return columns

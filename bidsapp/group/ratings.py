@@ -68,25 +68,25 @@ def read_ratings(path: Path) -> tuple[list[Rating], list[str]]:
     NoInputError, BadDataError
         It cannot be read; a column that is needed is missing.
     """
-    header, lines, told = read_cells(path)
+    header, lines, problems = read_cells(path)
     if missing := [name for name in _NEEDED if name not in header]:
         raise BadDataError(
             f"{path}: has no column {', '.join(missing)}; give a table of ratings as the pages of "
             "participants write it"
         )
-    found = []
+    ratings = []
     for number, line in enumerate(lines, start=2):
         cells = {name: _known(text) for name, text in zip(header, line, strict=False)}
         rating = cells.get("rating")
         if rating in WORDS and cells.get("scan") and cells.get("record_sha256"):
-            found.append(Rating(**{name: cells.get(name) for name in COLUMNS}))  # type: ignore[arg-type]
+            ratings.append(Rating(**{name: cells.get(name) for name in COLUMNS}))  # type: ignore[arg-type]
         else:
-            told.append(
+            problems.append(
                 f"{path.name}, line {number}: {rating or 'nothing'} of {cells.get('scan')} is not "
                 f"a rating; rating is {', '.join(WORDS[:-1])} or {WORDS[-1]}, and scan and "
                 "record_sha256 are needed"
             )
-    return found, told
+    return ratings, problems
 
 
 def _known(text: str) -> str | None:
@@ -96,12 +96,12 @@ def _known(text: str) -> str | None:
 
 def latest(ratings: Iterable[Rating]) -> list[Rating]:
     """The last rating of every scan by every reader, sorted; of equal times the last one given."""
-    found: dict[tuple[str, str], Rating] = {}
+    newest: dict[tuple[str, str], Rating] = {}
     for rating in ratings:
-        before = found.get(rating.key)
+        before = newest.get(rating.key)
         if before is None or (rating.rated or "") >= (before.rated or ""):
-            found[rating.key] = rating
-    return [found[key] for key in sorted(found)]
+            newest[rating.key] = rating
+    return [newest[key] for key in sorted(newest)]
 
 
 def stored(output_dir: Path) -> tuple[list[Rating], list[str]]:
@@ -169,8 +169,9 @@ def _rated(row: Row, said: Mapping[str, Sequence[Rating]]) -> Row:
     flags = [*filter(None, (row["flags"] or "").split(";")), *codes]
     given: dict[str, Any] = {
         "rating": worst,
-        "raters": ";".join(f"{one.rater or 'unsigned'}: {one.rating}" for one in counting) or None,
-        "rating_comment": "; ".join(one.comment for one in counting if one.comment) or None,
+        "raters": ";".join(f"{vote.rater or 'unsigned'}: {vote.rating}" for vote in counting)
+        or None,
+        "rating_comment": "; ".join(vote.comment for vote in counting if vote.comment) or None,
         "flags": ";".join(flags),
         "n_flags": len(flags),
     }
@@ -194,13 +195,13 @@ def _is_result(value: Any) -> bool:
 
 def sentences(known: Sequence[tuple[Rating, str]]) -> list[str]:
     """What a person must know of ratings that do not count."""
-    told = []
+    lines = []
     for state, text in (
         (OUTDATED, "are of results that were computed again since: look at the pages again"),
         (GONE, "are of scans that are not here"),
     ):
-        scans = list(dict.fromkeys(rating.scan for rating, one in known if one == state))
+        scans = list(dict.fromkeys(rating.scan for rating, status in known if status == state))
         if scans:
             listed = ", ".join(scans[:5]) + (" ..." if len(scans) > 5 else "")
-            told.append(f"ratings of {len(scans)} scans {text} ({listed})")
-    return told
+            lines.append(f"ratings of {len(scans)} scans {text} ({listed})")
+    return lines

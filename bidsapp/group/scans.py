@@ -47,11 +47,11 @@ def write_scan_tables(output_dir: Path, people: Iterable[str]) -> None:
     for label in people:
         tables = None
         for _ in range(_MOST_ROUNDS):
-            found = scan_tables(output_dir, find_records(output_dir, label))
-            if found == tables:
+            current = scan_tables(output_dir, find_records(output_dir, label))
+            if current == tables:
                 break
-            _write(output_dir, label, found)
-            tables = found
+            _write(output_dir, label, current)
+            tables = current
 
 
 def scan_tables(output_dir: Path, records: Sequence[ScanRecord]) -> Table:

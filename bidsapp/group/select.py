@@ -58,9 +58,9 @@ def _matches(key: str, label: str | None, wanted: Any) -> bool:
         return label is not None
     if label is None:
         return False
-    several = [str(one) for one in (wanted if isinstance(wanted, list) else [wanted])]
+    several = [str(value) for value in (wanted if isinstance(wanted, list) else [wanted])]
     if key == "run":
-        return label.lstrip("0") in [one.lstrip("0") for one in several]
+        return label.lstrip("0") in [value.lstrip("0") for value in several]
     return label in several
 
 

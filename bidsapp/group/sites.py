@@ -31,7 +31,7 @@ def site_rows(rows: Sequence[Row], scored: Iterable[Score]) -> list[dict[str, An
     scored : of `bidsapp.group.outliers.scores`
     """
     far = {score.place for score in scored if abs(score.z) > LIMIT}
-    found = []
+    site_table = []
     for level in ("site", "scanner"):
         groups: dict[str, dict[tuple[Any, ...], list[int]]] = {}
         for place, row in enumerate(rows):
@@ -44,8 +44,8 @@ def site_rows(rows: Sequence[Row], scored: Iterable[Score]) -> list[dict[str, An
             scanners = Counter(key[0] for key in members)
             for key in sorted(members, key=_natural):
                 if level == "site" or scanners[key[0]] > 1:  # else the row of the site has it all
-                    found.append(_row(rows, level, tracer, key, members, far))
-    return found
+                    site_table.append(_row(rows, level, tracer, key, members, far))
+    return site_table
 
 
 def _natural(key: tuple[str | None, str | None]) -> tuple[Any, ...]:
@@ -97,19 +97,20 @@ def _difference(
 ) -> tuple[dict[str, float | None], list[Flag]]:
     names = ("difference", "difference_low", "difference_high")
     limits = read_table("cohort")["sites"]
-    found = None
+    difference = None
     if min(len(values), len(others)) >= limits["fewest"]:
-        found = shift(values, others, 1 - (1 - limits["level"]) / n_groups)
-    if found is None:
+        difference = shift(values, others, 1 - (1 - limits["level"]) / n_groups)
+    if difference is None:
         return dict.fromkeys(names), []
     flags = []
-    if found[1] > 0 or found[2] < 0:
+    if difference[1] > 0 or difference[2] < 0:
         message = (
-            f"Centiloids are {number(found[0])} CL ({number(found[1])} to {number(found[2])}) from "
-            f"those of the other {level}s: compare whom they scan before the {level} is blamed"
+            f"Centiloids are {number(difference[0])} CL ({number(difference[1])} "
+            f"to {number(difference[2])}) from those of the other {level}s: "
+            f"compare whom they scan before the {level} is blamed"
         )
         flags.append(Flag(f"{level}-differs", message))
-    return dict(zip(names, found, strict=True)), flags
+    return dict(zip(names, difference, strict=True)), flags
 
 
 def _first_centiloids(rows: Sequence[Row], places: Iterable[int]) -> list[float]:

@@ -67,7 +67,10 @@ class Study:
     def with_references(self, table: str) -> list[Row]:
         """Rows of a table by the reference region that is reported, then by all others."""
         own = model_rows(self.model) if table == "model" else getattr(self, table)
-        return [*own, *(row for one in self.references.values() for row in getattr(one, table))]
+        return [
+            *own,
+            *(row for reference in self.references.values() for row in getattr(reference, table)),
+        ]
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,7 @@ def study(
     leave_out_rejected = filters.leave_out_rejected
     courses = all_visits(rows)
     findings = [*duplicates(records, rows), *implausible(rows, courses)]
-    findings.sort(key=lambda one: one.order)
+    findings.sort(key=lambda finding: finding.order)
     marked = _flagged(rows, findings)
     counted = without_rejected(marked) if leave_out_rejected else marked
     courses = all_visits(counted) if leave_out_rejected else courses
@@ -132,18 +135,18 @@ def _by_reference(rows: Sequence[Mapping[str, Any]], courses: Sequence[Visits]) 
     )
 
 
-def study_tables(found: Study) -> list[Table]:
+def study_tables(result: Study) -> list[Table]:
     """Tables of a study; what holds no row is not written."""
     return [
-        Table("group_change", _described("change"), found.with_references("change")),
-        Table("group_slopes", _described("slopes"), found.with_references("slopes")),
-        Table("group_model", _described("model"), found.with_references("model")),
-        Table("group_findings", _described("findings"), _finding_rows(found)),
-        Table("group_sites", _described("sites"), found.sites),
-        Table("group_cutoffs", _described("cutoffs"), found.cutoffs.rows),
-        Table("group_amyloid_tau", _described("amyloid_tau"), found.amyloid_tau.rows),
+        Table("group_change", _described("change"), result.with_references("change")),
+        Table("group_slopes", _described("slopes"), result.with_references("slopes")),
+        Table("group_model", _described("model"), result.with_references("model")),
+        Table("group_findings", _described("findings"), _finding_rows(result)),
+        Table("group_sites", _described("sites"), result.sites),
+        Table("group_cutoffs", _described("cutoffs"), result.cutoffs.rows),
+        Table("group_amyloid_tau", _described("amyloid_tau"), result.amyloid_tau.rows),
         Table(
-            "group_amyloid_tau_counts", _described("amyloid_tau_counts"), found.amyloid_tau.counts
+            "group_amyloid_tau_counts", _described("amyloid_tau_counts"), result.amyloid_tau.counts
         ),
     ]
 
@@ -163,16 +166,16 @@ def _with_flags(row: Row, codes: Sequence[str]) -> Row:
     return {**row, "flags": ";".join(flags), "n_flags": len(flags)}
 
 
-def _finding_rows(found: Study) -> list[Row]:
+def _finding_rows(result: Study) -> list[Row]:
     columns = ("participant_id", "session_id", "tracer", "rec", "run")
     return [
         {
-            **{name: found.rows[finding.place][name] for name in columns},
+            **{name: result.rows[finding.place][name] for name in columns},
             "code": finding.flag.code,
-            "others": ";".join(scan_name(found.rows[place]) for place in finding.others),
+            "others": ";".join(scan_name(result.rows[place]) for place in finding.others),
             "message": f"{finding.flag.message[:1].upper()}{finding.flag.message[1:]}.",
         }
-        for finding in found.findings
+        for finding in result.findings
     ]
 
 

@@ -74,25 +74,27 @@ def centiloid_rows(records: Sequence[ScanRecord]) -> list[Row]:
     rows = []
     for record in records:
         row = _centiloid_row(record, cohort.get(record.path, ()), years.get(record.path))
-        row |= {name: typed(getattr(record, table).get(one)) for name, (table, one) in raw.items()}
+        row |= {
+            name: typed(getattr(record, table).get(column)) for name, (table, column) in raw.items()
+        }
         rows.append({name: row[name] for name in order})
     return rows
 
 
 def centiloid_columns(
-    records: Sequence[ScanRecord], told: Mapping[str, Mapping[str, Any]] | None = None
+    records: Sequence[ScanRecord], described: Mapping[str, Mapping[str, Any]] | None = None
 ) -> dict[str, Any]:
     """Describe the columns of ``group_centiloid.tsv``: our own, then those of the raw tables.
 
     Parameters
     ----------
     records : scans
-    told : ``participant`` and ``session`` -> dictionary of the raw table, where there is one
+    described : ``participant`` and ``session`` -> dictionary of the raw table, where there is one
     """
     columns = _described("centiloid")
-    for name, (table, one) in raw_columns(records).items():
-        entry = (told or {}).get(table, {}).get(one)
-        origin = f"Column {one} of {table}s.tsv of the raw dataset"
+    for name, (table, column) in raw_columns(records).items():
+        entry = (described or {}).get(table, {}).get(column)
+        origin = f"Column {column} of {table}s.tsv of the raw dataset"
         entry = dict(entry) if isinstance(entry, Mapping) else {}
         text = entry.get("Description")
         entry["Description"] = f"{text} ({origin})" if isinstance(text, str) else origin
@@ -110,15 +112,15 @@ def raw_columns(records: Iterable[ScanRecord]) -> dict[str, tuple[str, str]]:
         for table in ("participant", "session")
     }
     taken = set(read_table("group_columns")["centiloid"])
-    found: dict[str, tuple[str, str]] = {}
+    columns: dict[str, tuple[str, str]] = {}
     for table, names in there.items():
         for name in names:
             own = cell(name)
             while own in taken:
                 own = f"{table}s_{own}"
             taken.add(own)
-            found[own] = (table, name)
-    return found
+            columns[own] = (table, name)
+    return columns
 
 
 def voi_rows(records: Iterable[ScanRecord], regional: RegionalTables = NOTHING) -> Iterator[Row]:
@@ -181,7 +183,7 @@ def cohort_flags(records: Sequence[ScanRecord]) -> dict[str, tuple[Flag, ...]]:
                 )
                 flags[record.path] = (*flags.get(record.path, ()), Flag(code, message))
     for path, flag in template_flags(done).items():
-        if flag.code not in [one.code for one in flags.get(path, ())]:
+        if flag.code not in [known.code for known in flags.get(path, ())]:
             flags[path] = (*flags.get(path, ()), flag)
     return flags
 
@@ -297,15 +299,15 @@ def _certainty(record: ScanRecord | None) -> Row:
     if record is None:
         record = ScanRecord(participant_id="", entities={})
     intervals = {"centiloid": record.centiloid_interval, "rescan": record.rescan_interval}
-    ends = {name: found or (None, None) for name, found in intervals.items()}
+    ends = {name: interval or (None, None) for name, interval in intervals.items()}
     agreement, calibration = record.reference_agreement, record.calibration
     crossed = record.band.crossed if record.band else ()
     calibrated = calibration and calibration.calibrated
     return {
         "centiloid_sd": record.centiloid_sd,
         "rescan_sd": record.rescan_sd,
-        **{f"{name}_low": found[0] for name, found in ends.items()},
-        **{f"{name}_high": found[1] for name, found in ends.items()},
+        **{f"{name}_low": interval[0] for name, interval in ends.items()},
+        **{f"{name}_high": interval[1] for name, interval in ends.items()},
         **{f"sd_{name}": record.uncertainty.get(name) for name in COMPONENTS},
         "interval": record.interval and record.interval.value,
         "thresholds_crossed": ";".join(f"{edge:g}" for edge in crossed) or None,
@@ -331,7 +333,7 @@ def _voi_row(
     atlas, name = region
     values = dict(numbers)
     if atlas == "Centiloid" and record.status is Status.OK:
-        mean, reference = (record.uptake(one) for one in (name, "wc"))
+        mean, reference = (record.uptake(region) for region in (name, "wc"))
         suvr = mean / reference if mean is not None and reference else None
         own = asdict(record.voi[name]) if name in record.voi else {}
         values = {"suvr_wc": suvr} | values | own

@@ -70,17 +70,17 @@ def all_visits(rows: Sequence[Row]) -> list[Visits]:
             sessions = people.setdefault(row["participant_id"], {})
             tracers = sessions.setdefault(str(row["session_id"] or ""), {})
             tracers.setdefault(str(row["tracer"]), []).append(place)
-    found = []
+    courses = []
     for participant, sessions in people.items():
         if len(sessions) > 1:
-            found += _of_person(rows, participant, _in_time(rows, sessions))
-    return found
+            courses += _of_person(rows, participant, _in_time(rows, sessions))
+    return courses
 
 
 def _of_person(
     rows: Sequence[Row], participant: str, sessions: Mapping[str, Mapping[str, list[int]]]
 ) -> list[Visits]:
-    every = [place for one in sessions.values() for places in one.values() for place in places]
+    every = [place for seen in sessions.values() for places in seen.values() for place in places]
     usual = Counter((rows[place]["tracer"], rows[place]["rec"]) for place in every)
 
     def chosen(places: Sequence[int]) -> int:
@@ -91,18 +91,18 @@ def _of_person(
         every = kinds or (CONSECUTIVE, FIRST_LAST)
         return Visits(participant, tracer, tuple(places), years, every)
 
-    best = [{trc: chosen(places) for trc, places in one.items()} for one in sessions.values()]
-    found = []
-    for tracer in dict.fromkeys(name for one in best for name in one):
-        places = [one[tracer] for one in best if tracer in one]
+    best = [{trc: chosen(places) for trc, places in seen.items()} for seen in sessions.values()]
+    courses = []
+    for tracer in dict.fromkeys(name for seen in best for name in seen):
+        places = [seen[tracer] for seen in best if tracer in seen]
         if len(places) > 1:
-            found.append(course(tracer, places))
+            courses.append(course(tracer, places))
     ends = [(FIRST_LAST, best[0], best[-1])]
     for kind, before, after in [*((CONSECUTIVE, *two) for two in pairwise(best)), *ends]:
         if not before.keys() & after.keys():
             places = [next(iter(before.values())), next(iter(after.values()))]
-            found.append(course(None, places, kind))
-    return found
+            courses.append(course(None, places, kind))
+    return courses
 
 
 def _in_time(
@@ -116,7 +116,7 @@ def _in_time(
             times[name] = min(known)
     if len(times) < len(sessions):
         return {name: sessions[name] for name in sorted(sessions, key=label_order)}
-    return {name: sessions[name] for name in sorted(sessions, key=lambda one: times[one])}
+    return {name: sessions[name] for name in sorted(sessions, key=lambda session: times[session])}
 
 
 def first_scans(rows: Sequence[Row]) -> list[int]:
@@ -194,17 +194,17 @@ def match(first: Row, last: Row) -> Match:
         if (before is None or after is None) and column not in _MAY_LACK:
             unknown.append(column)
         elif before != after:
-            told = f"{words} {after or 'none'} after {before or 'none'}: {advice}"
-            flags.setdefault(code, Flag(code, told))
+            sentence = f"{words} {after or 'none'} after {before or 'none'}: {advice}"
+            flags.setdefault(code, Flag(code, sentence))
     limits = read_table("cohort")["change"]
-    windows = [(one.get("window_start_min"), one.get("window_end_min")) for one in (first, last)]
+    windows = [(scan.get("window_start_min"), scan.get("window_end_min")) for scan in (first, last)]
     if same_tracer(first, last):
         _compare(
             flags, unknown, "window", windows, limits["window_min"],
             lambda a, b: f"window {_range(b)} min after {_range(a)} min: uptake ratios rise with "
             "the time after injection",
         )  # fmt: skip
-    sizes = [(one.get("pet_fwhm_mm"),) for one in (first, last)]
+    sizes = [(scan.get("pet_fwhm_mm"),) for scan in (first, last)]
     _compare(
         flags, unknown, "resolution", sizes, limits["resolution_mm"],
         lambda a, b: f"resolution {number(b[0])} mm after {number(a[0])} mm: bring both to one "

@@ -45,12 +45,12 @@ def centiloid_scale(
     axis = Axis(scale.low, scale.high)
     top = 38.0
     parts = []
-    for one in scale.bands:
-        begin = axis.at(scale.low if one.lower is None else one.lower)
-        end = axis.at(scale.high if one.upper is None else one.upper)
+    for part in scale.bands:
+        begin = axis.at(scale.low if part.lower is None else part.lower)
+        end = axis.at(scale.high if part.upper is None else part.upper)
         parts += [
-            tag("rect", class_=f"band-{one.name}", x=begin, y=top, width=end - begin, height=26),
-            tag("text", one.label, class_="mid", x=(begin + end) / 2, y=top + 18),
+            tag("rect", class_=f"band-{part.name}", x=begin, y=top, width=end - begin, height=26),
+            tag("text", part.label, class_="mid", x=(begin + end) / 2, y=top + 18),
         ]
     for tick in axis.ticks(25):
         at = axis.at(tick)
@@ -147,15 +147,15 @@ def timeline(record: ScanRecord) -> Figure | None:
         ]  # fmt: skip
     used = sum(share > 0 for share in shares)
     began, ended = record.window_min or (starts[0], ends[-1])
-    told = (
+    caption = (
         f"{used} of {len(shares)} {'frame' if len(shares) == 1 else 'frames'} averaged, "
         f"{number(began)} to {number(ended)} min after injection"
     )
     return Figure(
         name="timeline",
         title="Acquisition",
-        caption=f"{told}; the filled part of a frame is its share of the average.",
-        alt=f"Time line: {told}.",
+        caption=f"{caption}; the filled part of a frame is its share of the average.",
+        alt=f"Time line: {caption}.",
         width=WIDTH,
         height=104,
         drawing=join(parts),
@@ -209,7 +209,7 @@ def regional_bars(regions: Sequence[RegionValue], atlas: str, top: float) -> Fig
     rest = len(regions) - len(shown)
     left_out = f" The {rest} regions with the lowest uptake are only in the table." if rest else ""
     ranked = sorted(shown, key=lambda region: -region.suvr)[:3]
-    highest = ", ".join(f"{one.name} {number(one.suvr, 2)}" for one in ranked)
+    highest = ", ".join(f"{region.name} {number(region.suvr, 2)}" for region in ranked)
     parts.insert(0, tag("text", f"SUVR (cerebellum = 1), 0 to {top:g}", class_="muted", x=4, y=14))
     return Figure(
         name=f"regions{atlas}",
@@ -291,11 +291,11 @@ def curves(
 def _breaks(x: Sequence[float]) -> list[bool]:
     """Tell before which points nothing was measured for long: the break between two parts."""
     steps = [later - earlier for earlier, later in pairwise(x)]
-    found = [False]
+    breaks = [False]
     for i, step in enumerate(steps):
         beside = [*steps[max(i - 1, 0) : i], *steps[i + 1 : i + 2]]
-        found.append(bool(beside) and step > 4 * max(beside))
-    return found
+        breaks.append(bool(beside) and step > 4 * max(beside))
+    return breaks
 
 
 def _over_a_line(x: float, y: float, words: str) -> Markup:

@@ -51,10 +51,10 @@ def reading(ratings: Iterable[str | None], n_raters: int, *, left_out: bool) -> 
         return ""
     words = {"accept": "accepted", "doubt": "doubted", "reject": "rejected"}
     listed = ", ".join(f"{counts[name]} {word}" for name, word in words.items() if counts[name])
-    told = f"{count(n_raters, 'reader')} rated {count(counts.total(), 'scan')}: {listed}."
+    sentence = f"{count(n_raters, 'reader')} rated {count(counts.total(), 'scan')}: {listed}."
     if counts["reject"]:
-        told += f" Rejected scans were {'' if left_out else 'not '}left out of all statistics."
-    return told
+        sentence += f" Rejected scans were {'' if left_out else 'not '}left out of all statistics."
+    return sentence
 
 
 def _scans(records: Sequence[ScanRecord], done: Sequence[ScanRecord]) -> str:
@@ -98,7 +98,7 @@ def _quality(records: Sequence[ScanRecord], done: Sequence[ScanRecord]) -> str:
         sentence += f" Automatic quality control flagged {count(flagged, 'result')}: {listed}."
     elif done:
         sentence += " Automatic quality control flagged none of the results."
-    doubtful = sum(one.n_doubts > 0 for one in done)
+    doubtful = sum(scan.n_doubts > 0 for scan in done)
     if doubtful:
         sentence += (
             f" In {count(doubtful, 'scan')} a quality number lay outside its limit; see the "

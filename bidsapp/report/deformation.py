@@ -89,7 +89,7 @@ def _grid_lines(
     points: NDArray[np.float64], affine: NDArray[np.float64], layout: Layout
 ) -> NDArray[np.float32]:
     """How much of a line of the bent grid every pixel is, 0 to 1."""
-    found = np.zeros(layout.shape, np.float32)
+    share = np.zeros(layout.shape, np.float32)
     for axis in range(3):
         at = sample(Volume(points[..., axis], affine), layout)
         apart = np.abs(at - GRID_MM * np.rint(at / GRID_MM))
@@ -100,5 +100,5 @@ def _grid_lines(
                     slice(tile.top, tile.top + tile.height),
                     slice(tile.left, tile.left + tile.width),
                 )
-                found[place] = np.maximum(found[place], line[place])
-    return found
+                share[place] = np.maximum(share[place], line[place])
+    return share

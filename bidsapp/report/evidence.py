@@ -219,7 +219,7 @@ class FigureMaker:
             if anchor in record.voi:
                 uptake, reference = record.uptake(anchor), record.uptake("wc")
                 return uptake / reference if uptake and reference else None
-            (deep,) = (one for one in references([ReferenceChoice(anchor)]) if one.name == anchor)
+            (deep,) = (ref for ref in references([ReferenceChoice(anchor)]) if ref.name == anchor)
             try:
                 values = self._on_mni(record).data.reshape(-1)[deep.regions.voxels]
             except CentipetError:
@@ -322,22 +322,22 @@ class FigureMaker:
         dict
             Name -> its block, and its ``label`` and the ``top`` of the scale, kBq/ml.
         """
-        path, told = self._path("pet_dynamic", record), record.motion
-        if told is None or not path.is_file() or np.prod(read_shape(path)) > _MOST_VALUES:
+        path, motion = self._path("pet_dynamic", record), record.motion
+        if motion is None or not path.is_file() or np.prod(read_shape(path)) > _MOST_VALUES:
             return {}
         to_pet = t1w_to_pet(sidecar_path(self._path("xfm", record)))
-        step = 4.0 if len(told.frame_start_s) <= 12 else 6.0
-        values = [moved(one, to_pet, frame, step) / 1000 for one in read_frames(path)]
-        top = round(float(max(np.percentile(one, 99.5) for one in values)), 1) or 1.0
-        if len(values) != len(told.frame_start_s):
+        step = 4.0 if len(motion.frame_start_s) <= 12 else 6.0
+        values = [moved(image, to_pet, frame, step) / 1000 for image in read_frames(path)]
+        top = round(float(max(np.percentile(shown, 99.5) for shown in values)), 1) or 1.0
+        if len(values) != len(motion.frame_start_s):
             return {}
-        found = {}
-        for number, one in enumerate(values):
-            begin = told.frame_start_s[number] / 60
-            label = f"{begin:.1f} to {begin + told.frame_duration_s[number] / 60:.1f} min"
-            block = values_block(one, frame, step, 1.5 * top)
-            found[f"{record.name}-frame{number}"] = block, {"label": label, "top": top}
-        return found
+        blocks = {}
+        for number, shown in enumerate(values):
+            begin = motion.frame_start_s[number] / 60
+            label = f"{begin:.1f} to {begin + motion.frame_duration_s[number] / 60:.1f} min"
+            block = values_block(shown, frame, step, 1.5 * top)
+            blocks[f"{record.name}-frame{number}"] = block, {"label": label, "top": top}
+        return blocks
 
     def _on_t1w(self, record: ScanRecord) -> Volume:
         return self._ratio(record.path, "pet_t1w", _mean(record), _entities(record))
@@ -446,8 +446,8 @@ def _space(
 def _displacement(warp: Volume, points: NDArray[np.float64]) -> NDArray[np.float64]:
     """Where a warp moves points of the template, RAS mm; of the nearest voxel."""
     index = np.rint(transform(inverse(warp.affine), np.atleast_2d(points))).astype(int)
-    found: NDArray[np.float64] = warp.data[tuple(index.T)].reshape(points.shape)
-    return found
+    moves: NDArray[np.float64] = warp.data[tuple(index.T)].reshape(points.shape)
+    return moves
 
 
 def _moved_points(voi: Volume, warp: Volume) -> NDArray[np.float64]:

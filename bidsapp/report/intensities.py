@@ -45,7 +45,7 @@ def intensity_histogram(content: T1wIntensities) -> Figure:
     x = np.linspace(low, high, _POINTS)
     width = (high - low) / counts.size
     lines = {
-        name: counts.sum() * width * _density(x, gaussians[:, [one == name for one in tissue]])
+        name: counts.sum() * width * _density(x, gaussians[:, [label == name for label in tissue]])
         for name in dict.fromkeys(tissue)
     }
     across = Axis(low, high, _LEFT, WIDTH - 150)
@@ -80,10 +80,10 @@ def intensity_histogram(content: T1wIntensities) -> Figure:
 def _density(x: NDArray[np.float64], gaussians: NDArray[np.float64]) -> NDArray[np.float64]:
     """Sum of Gaussians (rows mean, sd, share) at x."""
     mean, sd, share = gaussians[:, :, None]
-    found: NDArray[np.float64] = (
+    density: NDArray[np.float64] = (
         share * np.exp(-0.5 * ((x - mean) / sd) ** 2) / (sd * np.sqrt(2 * np.pi))
     ).sum(axis=0)
-    return found
+    return density
 
 
 def _bars(

@@ -28,12 +28,12 @@ PARAMETERS = ("R1", "k2", "BPND", "DVR")
 
 def time_and_regions(output_dir: Path, record: ScanRecord) -> Iterator[Figure]:
     """Charts of the tables that a scan has; none for a static scan without further atlas."""
-    found = (
+    times = (
         activity(output_dir, record),
         *motion(record),
         *(regions(output_dir, record, atlas) for atlas in _atlases(record)),
     )
-    yield from (figure for figure in found if figure is not None)
+    yield from (figure for figure in times if figure is not None)
 
 
 def regions(output_dir: Path, record: ScanRecord, atlas: str) -> Figure | None:
@@ -43,13 +43,13 @@ def regions(output_dir: Path, record: ScanRecord, atlas: str) -> Figure | None:
     shown for a tau tracer, whose they are.
     """
     hidden = _not_uptake(output_dir, atlas, tau=bool(record.scales))
-    found = [
+    measured = [
         RegionValue(row["name"], suvr, finite_number(row.get("z")))
         for row in _read(output_dir, record, f"atlas-{atlas}_vois")
         if row.get("name") not in (None, *hidden)
         and (suvr := finite_number(row.get("suvr_wc", row.get("suvr")))) is not None
     ]
-    return regional_bars(found, atlas, display_of(record.tracer).top)
+    return regional_bars(measured, atlas, display_of(record.tracer).top)
 
 
 def _not_uptake(output_dir: Path, atlas: str, *, tau: bool) -> set[str]:
@@ -58,7 +58,9 @@ def _not_uptake(output_dir: Path, atlas: str, *, tau: bool) -> set[str]:
         described = json.loads((output_dir / f"atlas-{atlas}_description.json").read_text("utf-8"))
         composites: dict[str, list[str]] = described.get("Composites", {})
         made = {name for name in composites if not (tau and name.startswith("braak"))}
-        return made.union(*(composites[one] for one in composites if one.startswith("ventricle")))
+        return made.union(
+            *(composites[name] for name in composites if name.startswith("ventricle"))
+        )
     except (OSError, ValueError, TypeError, AttributeError):
         return set()
 
@@ -109,8 +111,8 @@ def decay_time_min(output_dir: Path, record: ScanRecord) -> float | None:
     """Minutes after injection that the mean PET is decay-corrected to; None when not told."""
     try:
         path = sidecar_path(output_path(output_dir, "pet_native", record.entities))
-        told = json.loads(path.read_text("utf-8"))
-        return float(told["ImageDecayCorrectionTime"] - told["InjectionStart"]) / 60
+        stored = json.loads(path.read_text("utf-8"))
+        return float(stored["ImageDecayCorrectionTime"] - stored["InjectionStart"]) / 60
     except (OSError, ValueError, LookupError, TypeError):
         return None
 
@@ -146,21 +148,21 @@ def activity(output_dir: Path, record: ScanRecord) -> Figure | None:
 
 def motion(record: ScanRecord) -> list[Figure]:
     """Motion of the head between frames: distance and shifts, and rotations."""
-    told = record.motion
-    if told is None:
+    recorded = record.motion
+    if recorded is None:
         return []
     times = [
         (start + duration / 2) / 60
-        for start, duration in zip(told.frame_start_s, told.frame_duration_s, strict=False)
+        for start, duration in zip(recorded.frame_start_s, recorded.frame_duration_s, strict=False)
     ]
-    rows = (told.distance_mm, told.translation_mm, told.rotation_deg)
-    triples = all(len(one) == 3 for one in (*told.translation_mm, *told.rotation_deg))
+    rows = (recorded.distance_mm, recorded.translation_mm, recorded.rotation_deg)
+    triples = all(len(triple) == 3 for triple in (*recorded.translation_mm, *recorded.rotation_deg))
     if len(times) < 2 or {len(times)} != set(map(len, rows)) or not triples:
         return []
     shifts, turns = (list(zip(*column, strict=True)) for column in rows[1:])
     verdict = record.verdicts.get("motion_window_mm")
     limit = None if verdict is None else verdict.highest
-    did = "corrected" if told.corrected else "found, not corrected"
+    did = "corrected" if recorded.corrected else "found, not corrected"
     time = "minutes after injection"
     return [
         curves(
@@ -170,7 +172,7 @@ def motion(record: ScanRecord) -> list[Figure]:
                 "shifts (x to the right, y to the front, z upwards). The dashed line is the limit "
                 "for frames of the window.",
             ),
-            times, {"distance": told.distance_mm} | dict(zip("xyz", shifts, strict=True)),
+            times, {"distance": recorded.distance_mm} | dict(zip("xyz", shifts, strict=True)),
             x_title=time, y_title="mm", shaded=record.window_min, limit=limit,
         ),
         curves(
@@ -204,8 +206,8 @@ def kinetics(record: ScanRecord) -> list[KineticFit]:
     if record.kinetics is None or not record.kinetics.done:
         return []
     return [
-        KineticFit(name, {key: (found.get(key), found.get(f"{key}_se")) for key in PARAMETERS})
-        for name, found in record.kinetics.models.items()
+        KineticFit(name, {key: (fit.get(key), fit.get(f"{key}_se")) for key in PARAMETERS})
+        for name, fit in record.kinetics.models.items()
     ]
 
 

@@ -138,7 +138,9 @@ class Recipe:
         """Names that an option lists."""
         chosen = self.parameters.get(option)
         entries = chosen if isinstance(chosen, Sequence) and not isinstance(chosen, str) else ()
-        return [str(one.get("name") if isinstance(one, Mapping) else one) for one in entries]
+        return [
+            str(entry.get("name") if isinstance(entry, Mapping) else entry) for entry in entries
+        ]
 
     def margin(self, atlas: str) -> str:
         """What was left out at the borders of the regions of an atlas."""
@@ -267,24 +269,26 @@ def _interval(recipe: Recipe) -> str:
 
 def _further(recipe: Recipe) -> str:
     """Regions, kinetics and partial volume: what was measured besides the Centiloid."""
-    told = [_regions(recipe), _references(recipe)]
+    sentences = [_regions(recipe), _references(recipe)]
     if recipe.parameters.get("initial_transform"):
-        told.insert(0, PROCESSING["initial_transform"].phrase)
+        sentences.insert(0, PROCESSING["initial_transform"].phrase)
     if recipe.has_kinetics:
         models = recipe.phrases("kinetics")
-        told.append(f"Dynamic scans were also analysed with {_listed(models)}." if models else "")
+        sentences.append(
+            f"Dynamic scans were also analysed with {_listed(models)}." if models else ""
+        )
     if methods := recipe.phrases("pvc"):
-        told.append(
+        sentences.append(
             f"Regional uptake is also given with correction for the partial volume effect by "
             f"{_listed(methods)}."
         )
-    return " ".join(sentence for sentence in told if sentence)
+    return " ".join(sentence for sentence in sentences if sentence)
 
 
 def _regions(recipe: Recipe) -> str:
     known, named = read_table("atlases"), []
-    programs = {n: one["title"] for made in read_table("parcellations").values()
-                for n, one in made.items()}  # fmt: skip
+    programs = {n: definition["title"] for made in read_table("parcellations").values()
+                for n, definition in made.items()}  # fmt: skip
     named += [
         f"{name} ({programs[name]}{recipe.margin(name)})" for name in recipe.names("derivatives")
     ]
@@ -328,13 +332,13 @@ def _tau(recipe: Recipe) -> str:
 
 
 def _windows(uses: list[TracerUse], recipe: Recipe) -> str:
-    told = [
+    by_tracer = [
         (f"{use.name}{', as stated by the user' if use.is_own else ''}", use.window_min)
         for use in uses
     ]
-    told = list(dict.fromkeys([*told, *sorted(recipe.tau)]))
+    by_tracer = list(dict.fromkeys([*by_tracer, *sorted(recipe.tau)]))
     windows = ", ".join(
-        f"{start:g}\N{EN DASH}{end:g} min for {name}" for name, (start, end) in told
+        f"{start:g}\N{EN DASH}{end:g} min for {name}" for name, (start, end) in by_tracer
     )
     return (
         "PET frames were averaged over the uptake window after injection"

@@ -97,7 +97,7 @@ class ScanView:
         age, dose = age_of(record), dose_of(record)
         person = (None if age is None else f"{age:g} years", sex_of(record))
         minutes = "" if window is None else f"{number(window[0], 0)} to {number(window[1], 0)} min"
-        told = {
+        facts = {
             "Age, sex": ", ".join(filter(None, person)),
             "Scanner": scanner_of(record),
             "Reconstruction": reconstruction_of(record),
@@ -105,7 +105,7 @@ class ScanView:
             "Window": minutes and f"{minutes} after injection",
             "Site": record.site,
         }
-        return {name: words for name, words in told.items() if words}
+        return {name: words for name, words in facts.items() if words}
 
     @property
     def parameters(self) -> dict[str, str]:
@@ -128,8 +128,8 @@ class ScanView:
     @property
     def band(self) -> Band | None:
         """Band of the Centiloid; None where a flag doubts the number."""
-        told = self.record.band
-        return next((band for band in scale().bands if told and band.name == told.name), None)
+        code = self.record.band
+        return next((band for band in scale().bands if code and band.name == code.name), None)
 
     @property
     def crossed(self) -> list[str]:
@@ -149,7 +149,7 @@ class ScanView:
             Interval.RESCAN: self.record.rescan_interval,
             Interval.PIB: self.record.centiloid_interval,
         }
-        return {names[kind]: found for kind, found in ends.items() if found is not None}
+        return {names[kind]: interval for kind, interval in ends.items() if interval is not None}
 
     @property
     def deciding(self) -> str:
@@ -297,7 +297,7 @@ def _view(output_dir: Path, evidence: FigureMaker, record: ScanRecord) -> ScanVi
 def _worded(value: object) -> str:
     """An option's value for people; empty when it was not set."""
     if isinstance(value, Mapping):
-        parts = ((key, _worded(one)) for key, one in value.items())
+        parts = ((key, _worded(item)) for key, item in value.items())
         return ", ".join(f"{key} {words}" for key, words in parts if words)
     if isinstance(value, list | tuple):
         return "; ".join(filter(None, map(_worded, value)))
@@ -326,11 +326,11 @@ def _by_name(
 
 
 def _blocks(views: Iterable[ScanView]) -> dict[str, Block]:
-    found: dict[str, Block] = {}
+    blocks: dict[str, Block] = {}
     for view in views:
         assert isinstance(view.viewer, ViewerData)
-        found |= view.viewer.blocks
-    return found
+        blocks |= view.viewer.blocks
+    return blocks
 
 
 def _viewer_data(scans: Sequence[ScanView]) -> dict[str, Any]:

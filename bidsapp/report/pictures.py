@@ -216,7 +216,7 @@ def tissue_maps(t1w: Volume, maps: Sequence[Volume], layout: Layout) -> Figure:
     layout : cuts to show
     """
     grey = grey_levels(sample(t1w, layout))
-    shares = np.stack([sample(one, layout) for one in maps], axis=-1)
+    shares = np.stack([sample(tissue, layout) for tissue in maps], axis=-1)
     mixed = shares @ np.array([_rgb(tissue.colour) for tissue in _TISSUES], np.float32)
     total = 0.6 * np.clip(shares.sum(axis=-1), 0, 1)[..., None]
     # the mixture is weighted by the probabilities already
@@ -296,7 +296,7 @@ def framed(
     height = rows + FOOTER_PX
     footer = tag("rect", y=float(rows), width=columns, height=FOOTER_PX, fill="#000")
     styles = [style for _, style in outlines] if entries is None else list(entries)
-    keyed = [Layer(one.name, one.pixels, join([footer, one.key])) for one in layers]
+    keyed = [Layer(layer.name, layer.pixels, join([footer, layer.key])) for layer in layers]
     return Figure(
         **asdict(words),
         width=columns,

@@ -52,8 +52,8 @@ def lights(record: ScanRecord) -> list[Light]:
     """Traffic lights of a finished scan, the worst first."""
     if record.status is not Status.OK:
         return []
-    found = [*_window(record), *_coverage(record), *_plausible(record), *_numbers(record)]
-    return sorted(found, key=lambda light: _ORDER.index(light.colour))
+    every_light = [*_window(record), *_coverage(record), *_plausible(record), *_numbers(record)]
+    return sorted(every_light, key=lambda light: _ORDER.index(light.colour))
 
 
 def _window(record: ScanRecord) -> Iterator[Light]:
@@ -109,8 +109,8 @@ def _numbers(record: ScanRecord) -> Iterator[Light]:
             unit = f" {row['unit']}" if row["unit"] and qc[name] is not None else ""
             shown = number(qc[name], row["digits"]) + unit
             verdict = record.verdicts.get(name)
-            told = "" if verdict is None else in_words(verdict, row)
-            yield Light(name, _colour(record, name), row["label"], shown, told, row["meaning"])
+            judged = "" if verdict is None else in_words(verdict, row)
+            yield Light(name, _colour(record, name), row["label"], shown, judged, row["meaning"])
     for name, value in qc.items():
         if name not in known:
             yield Light(name, "none", name, number(value, 3), "", "")

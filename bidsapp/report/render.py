@@ -46,11 +46,11 @@ def _each_image_once(page: str) -> str:
     """Let pictures that share an image use the first one: a T1w lies below several."""
     known: dict[str, str] = {}
 
-    def used(found: re.Match[str]) -> str:
-        if (name := known.get(found[1])) is not None:
+    def used(match: re.Match[str]) -> str:
+        if (name := known.get(match[1])) is not None:
             return f'<use href="#{name}"/>'
-        known[found[1]] = name = f"image-{len(known)}"
-        return f'<image id="{name}"{found[1]}/>'
+        known[match[1]] = name = f"image-{len(known)}"
+        return f'<image id="{name}"{match[1]}/>'
 
     return re.sub(r'<image( href="data:[^"]*"[^>]*)/>', used, page)
 

@@ -82,7 +82,7 @@ def projected(suvr_mni: Volume, tracer: str | None) -> tuple[Layout, NDArray[np.
     display, step = display_of(tracer), float(mni_grid(2).voxel_size[0])
     data: NDArray[np.float32] = _shown(np.asarray(suvr_mni.data, np.float32))
     drawn = [(view, *_seen(view, data, step)) for view in _VIEWS]
-    factor = (WIDTH_PX - GAP_PX * (len(drawn) - 1)) / sum(one.shape[1] for _, one, _ in drawn)
+    factor = (WIDTH_PX - GAP_PX * (len(drawn) - 1)) / sum(pixels.shape[1] for _, pixels, _ in drawn)
     tiles, pictures, left = [], [], 0
     for view, uptake, light in drawn:
         colours = coloured(_enlarged(uptake, factor) / display.top, display.over_colours)
@@ -132,10 +132,10 @@ def _turned(data: NDArray[Any], view: _View) -> NDArray[Any]:
 
 def _enlarged(picture: NDArray[np.float32], factor: float) -> NDArray[np.float32]:
     shape = [int(size * factor) for size in picture.shape]
-    found: NDArray[np.float32] = zoom(
+    enlarged: NDArray[np.float32] = zoom(
         picture, [new / old for new, old in zip(shape, picture.shape, strict=True)], order=1
     )
-    return found
+    return enlarged
 
 
 @cache

@@ -129,8 +129,8 @@ class ViewerFrame:
         """4 x 4: voxel indices of the part at such steps -> world, RAS mm."""
         strided = np.diag([*self.strides(step_mm), 1.0])
         strided[:3, 3] = self.first
-        found: NDArray[np.float64] = self.affine @ strided
-        return found
+        matrix: NDArray[np.float64] = self.affine @ strided
+        return matrix
 
     def strides(self, step_mm: float) -> tuple[int, ...]:
         """Every how many voxels a step of about so many mm is."""
@@ -153,11 +153,11 @@ def moved(
     step_mm : voxels of about so many mm
     """
     matrix = inverse(volume.affine) @ to_image @ frame.indices_to_world(step_mm)
-    found: NDArray[np.float32] = affine_transform(
+    values: NDArray[np.float32] = affine_transform(
         known_or_zero(volume.data), matrix[:3, :3], matrix[:3, 3], frame.shape(step_mm),
         order=1, mode="grid-constant",
     )  # fmt: skip
-    return found
+    return values
 
 
 def values_block(values: NDArray[Any], frame: ViewerFrame, step_mm: float, top: float) -> Block:

@@ -72,7 +72,7 @@ def export_read(output_dir: Path, record: ScanRecord) -> list[Path]:
     suvr = _resampled(pet, to_pet, _PET_STEP_MM) / np.float32(mean)
     display = display_of(record.tracer)
     scale = FigureMaker(output_dir).read_scale(record)
-    told = {
+    content = {
         "SkullStripped": False,
         "Units": "unitless",
         "Sources": [derivative_uri(native, output_dir)],
@@ -86,14 +86,14 @@ def export_read(output_dir: Path, record: ScanRecord) -> list[Path]:
     grid = read_grid(_PET_STEP_MM)
     image = Volume(suvr, grid.affine)
     written = [
-        _save(output_dir, "read_pet", record, image, told, (0.0, scale.top)),
+        _save(output_dir, "read_pet", record, image, content, (0.0, scale.top)),
     ]
     if to_t1w is not None:
         source = output_path(output_dir, "t1w", dict(t1w_entities(record)))
         turned = _resampled(load_volume(source, ndim=3), to_t1w, _T1W_STEP_MM)
         image = Volume(turned, read_grid(_T1W_STEP_MM).affine)
-        told = {"SkullStripped": False, "Sources": [derivative_uri(source, output_dir)]}
-        written.append(_save(output_dir, "read_t1w", record, image, told, None))
+        content = {"SkullStripped": False, "Sources": [derivative_uri(source, output_dir)]}
+        written.append(_save(output_dir, "read_t1w", record, image, content, None))
     return written
 
 
@@ -130,13 +130,13 @@ def _save(
     key: str,
     record: ScanRecord,
     image: Volume,
-    told: Mapping[str, Any],
+    about: Mapping[str, Any],
     shown: tuple[float, float] | None,
 ) -> Path:
     of_t1w = key == "read_t1w"
     path = output_path(output_dir, key, dict(t1w_entities(record)) if of_t1w else record.entities)
     save_volume(path, image, dtype=np.float32, shown=shown)
-    content = {"Description": outputs()[key].description, **told}
+    content = {"Description": outputs()[key].description, **about}
     content["SpatialReference"] = derivative_uri(path, output_dir)
     content["CentiPET"] = _made_by(record, ("t1w",) if of_t1w else ("pet", "t1w"))
     write_json(sidecar_path(path), content)
@@ -147,7 +147,7 @@ def _made_by(record: ScanRecord, raw: Sequence[str]) -> dict[str, Any]:
     """What made the scan, as its other derivatives say it, and the hashes of raw images."""
     known, sources = record.provenance, {"pet": record.source, "t1w": record.t1w_source}
     hashes = known.inputs
-    inputs = {str(sources[one]): hashes[one] for one in raw if one in hashes}
+    inputs = {str(sources[source]): hashes[source] for source in raw if source in hashes}
     if "t1w" in raw:  # those of a within-subject template
         visits = record.longitudinal.t1w_sources if record.longitudinal else ()
         inputs |= {uri: hashes[name] for uri in visits if (name := Path(uri).name) in hashes}

@@ -51,7 +51,7 @@ def segment_head(t1w: Volume, initial: Path | None = None) -> Normalised:
     t1w = without_spikes(t1w)
     given = None if initial is None else inverse(load_itk_affine(initial))
     try:
-        found = normalise(t1w, template, read_table("limits"), given=given)
+        normalised = normalise(t1w, template, read_table("limits"), given=given)
     except BadDataError as error:
         if initial is None:
             raise
@@ -60,5 +60,5 @@ def segment_head(t1w: Volume, initial: Path | None = None) -> Normalised:
             "as antsApplyTransforms -t takes it"
         ) from error
     stated = () if initial is None else initial_transform_findings(initial.name)
-    missing = int((found.segmentation.brain_mask & ~np.isfinite(t1w.data)).sum())
-    return replace(found, findings=(*stated, *found.findings, *missing_findings(missing)))
+    missing = int((normalised.segmentation.brain_mask & ~np.isfinite(t1w.data)).sum())
+    return replace(normalised, findings=(*stated, *normalised.findings, *missing_findings(missing)))

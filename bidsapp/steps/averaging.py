@@ -66,7 +66,7 @@ def aligned(
     """
     first = align_frames(scan.frames(), scan.durations_s, [weight > 0 for weight in weights_s])
     matrices = [_applied(first, np.eye(4), within)]
-    found: list[FrameAlignment | None] = [first]
+    alignments: list[FrameAlignment | None] = [first]
     limit_mm = read_table("limits")["frame_motion_mm"]["flag"]
     flags: tuple[Flag, ...] = motion_findings(first.spread_mm, limit_mm, corrected=within)
     for other in others:
@@ -75,15 +75,15 @@ def aligned(
         except CentipetError as error:  # the Centiloid does not need this PET
             flags += part_findings(other.name, str(error))
             matrices.append([])
-            found.append(None)
+            alignments.append(None)
             continue
         to_part = align_parts(first.mean, part.mean)
         matrices.append(_applied(part, to_part, within))
-        found.append(part.after(to_part))
-    starts, durations = ([getattr(one, name) for one in (scan, *others)]
+        alignments.append(part.after(to_part))
+    starts, durations = ([getattr(pet, name) for pet in (scan, *others)]
                          for name in ("starts_s", "durations_s"))  # fmt: skip
     return matrices, RecordPart(
-        motion=motion_part(found, starts, durations, within),
+        motion=motion_part(alignments, starts, durations, within),
         qc={"motion_window_mm": first.spread_mm},
         flags=flags,
     )

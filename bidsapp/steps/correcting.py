@@ -90,8 +90,8 @@ def fractions(tissue: Volume, grid: Grid, to_tissue: Matrix) -> np.ndarray:
     """
     larger = (grid.voxel_size**2).mean() - (tissue.grid.voxel_size**2).mean()
     width = float(np.sqrt(max(larger, 0.0) / 12)) * FWHM_PER_SIGMA
-    found = resample(blur(tissue, width) if width else tissue, grid, to_tissue)
-    return np.clip(np.nan_to_num(found.data), 0, 1)
+    fraction = resample(blur(tissue, width) if width else tissue, grid, to_tissue)
+    return np.clip(np.nan_to_num(fraction.data), 0, 1)
 
 
 def corrected(
@@ -120,13 +120,16 @@ def corrected(
     tissues = placed.tissues()
     psf_mm, source = _resolution(pet, anatomy, processing)
     fwhm_vox = in_voxels(psf_mm, pet.grid.voxel_size)
-    found = {}
-    for one in chosen_atlases(processing):
-        regions, measured = (placed.on(part, one.grid) for part in (one.regions, one.measured))
+    by_atlas = {}
+    for parcellation in chosen_atlases(processing):
+        regions, measured = (
+            placed.on(part, parcellation.grid)
+            for part in (parcellation.regions, parcellation.measured)
+        )
         head = compartments(regions, measured, tissues)
-        found[one.name] = correct(pet.data, head, fwhm_vox, processing.pvc)
+        by_atlas[parcellation.name] = correct(pet.data, head, fwhm_vox, processing.pvc)
     names = atlas(VOI_ATLAS).names
-    return found, corrected_part(found[VOI_ATLAS], names, psf_mm, source)
+    return by_atlas, corrected_part(by_atlas[VOI_ATLAS], names, psf_mm, source)
 
 
 def _resolution(pet: Volume, anatomy: PlacedAnatomy, processing: Processing) -> tuple[Fwhm, str]:
@@ -136,7 +139,7 @@ def _resolution(pet: Volume, anatomy: PlacedAnatomy, processing: Processing) -> 
     tissue = (anatomy.grey, anatomy.white, anatomy.fluid)
     widths = measure_resolution(
         pet,
-        np.stack([one.data for one in tissue]),
+        np.stack([tissue.data for tissue in tissue]),
         anatomy.brain,
         anatomy.regions,
         tissue[0].affine,
@@ -145,13 +148,13 @@ def _resolution(pet: Volume, anatomy: PlacedAnatomy, processing: Processing) -> 
     return widths, "measured"
 
 
-def corrected_columns(found: Corrected, one: Atlas) -> dict[str, Any]:
+def corrected_columns(result: Corrected, parcellation: Atlas) -> dict[str, Any]:
     """Columns of the table of an atlas."""
-    index = [row.index for row in one.rows] + [None] * len(one.composites)
+    index = [row.index for row in parcellation.rows] + [None] * len(parcellation.composites)
     numbers = {
-        key: [finite_number(value) for value in column] for key, column in found.columns.items()
+        key: [finite_number(value) for value in column] for key, column in result.columns.items()
     }
-    return {"index": index, "name": list(one.names)} | numbers
+    return {"index": index, "name": list(parcellation.names)} | numbers
 
 
 def pvc_columns(units: str) -> dict[str, dict[str, str]]:

@@ -123,14 +123,14 @@ def inspected(
         moved = np.asarray(matrix, np.float64)
         where = tissue(moved @ to_pet) & seen
         region = voxels_at(transform(moved @ to_pet, in_reference), grid) & seen
-        found = inspect(frame, where)
-        lost[_key(moved)] |= found.lost
-        each = (_share(found.lost, where), found.clipped_share, found.plane_step, found.step_sds)
+        marks = inspect(frame, where)
+        lost[_key(moved)] |= marks.lost
+        each = (_share(marks.lost, where), marks.clipped_share, marks.plane_step, marks.step_sds)
         worst = dict(zip(worst, map(max, worst.values(), each), strict=True))
-        reference_lost = max(reference_lost, _share(found.lost, region & where))
-        steep = found.plane_step > limits["pet_plane_step"]["refuse"]
-        crossed = steep and crosses(found, region, most_lost)
-        step = found.plane_step if crossed else None
+        reference_lost = max(reference_lost, _share(marks.lost, region & where))
+        steep = marks.plane_step > limits["pet_plane_step"]["refuse"]
+        crossed = steep and crosses(marks, region, most_lost)
+        step = marks.plane_step if crossed else None
         if reason := damage_refusal(reference, reference_lost, step, most_lost):
             raise BadDataError(reason)
     at_rest = tissue(to_pet) & seen

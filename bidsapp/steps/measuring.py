@@ -106,7 +106,7 @@ def pet_scene(grid: Grid, tissues: Mapping[str, Volume], warp: Warp, t1w_to_pet:
     def to_template(points: NDArray[np.float64]) -> NDArray[np.float64]:
         return warp.to_template(transform(to_t1w, points))
 
-    moved = {key: resample(one, grid, to_t1w).data for key, one in tissues.items()}
+    moved = {key: resample(tissue, grid, to_t1w).data for key, tissue in tissues.items()}
     source = template_voxels(grid, mni_grid(2), to_template)
     return _placed_scene(grid, moved, source, lambda points: transform(to_t1w, points))
 
@@ -120,13 +120,13 @@ def _placed_scene(
 
 def _remembering(find: Callable[[Grid], NDArray[np.intp]]) -> Callable[[Grid], NDArray[np.intp]]:
     """The same function, which looks once for grids that several atlases share."""
-    found: dict[tuple[object, ...], NDArray[np.intp]] = {}
+    known: dict[tuple[object, ...], NDArray[np.intp]] = {}
 
     def voxels(own: Grid) -> NDArray[np.intp]:
         key = (own.shape, own.affine.tobytes())
-        if key not in found:
-            found[key] = find(own)
-        return found[key]
+        if key not in known:
+            known[key] = find(own)
+        return known[key]
 
     return voxels
 
@@ -152,7 +152,7 @@ def check_options(processing: Processing) -> list[str]:
         An atlas, a reference region or the norm table cannot be used.
     """
     used = chosen_atlases(processing)
-    given = [one.name for one in (*processing.atlases, *processing.derivatives)]
+    given = [choice.name for choice in (*processing.atlases, *processing.derivatives)]
     if twice := {name for name in given if given.count(name) > 1}:
         raise UsageError(f"--derivatives, --atlas: {', '.join(sorted(twice))} is there twice")
     names = [reference.name for reference in chosen_references(processing)]
@@ -166,7 +166,7 @@ def check_options(processing: Processing) -> list[str]:
             )
     if processing.norms is not None:
         read_norms(processing.norms, names)
-    return [note for one in used for note in one.notes]
+    return [note for atlas in used for note in atlas.notes]
 
 
 def measure_atlases(
@@ -189,20 +189,20 @@ def measure_atlases(
     """
     least = read_table("limits")["voi_coverage"]["refuse"]
     used = chosen_references(processing)
-    found = {
+    measured = {
         reference.name: uptake(
             image, placed_reference(reference, scene), scene.grid, least_coverage=least
         )[0]
         for reference in used
     }
     if not is_uptake:
-        found = dict.fromkeys(found, Uptake(None, None))
-    scale = RegionalScale(found, lines, processing.background)
-    norms = read_norms(processing.norms, list(found)) if processing.norms else {}
+        measured = dict.fromkeys(measured, Uptake(None, None))
+    scale = RegionalScale(measured, lines, processing.background)
+    norms = read_norms(processing.norms, list(measured)) if processing.norms else {}
     columns: dict[str, dict[str, list[Any]]] = {}
     histograms: dict[str, dict[str, list[Any]]] = {}
-    for one in chosen_atlases(processing):
-        regions = scene.placed(one.measured, one.grid)
+    for atlas in chosen_atlases(processing):
+        regions = scene.placed(atlas.measured, atlas.grid)
         if processing.voi_threshold is not None:
             regions = regions.at_least(processing.voi_threshold)
         table: dict[str, Column] = measure_regions(
@@ -211,19 +211,21 @@ def measure_atlases(
             scene.grid,
             grey=_grey(scene, processing.gm_threshold),
             scale=scale,
-            norms=[norms.get((one.name, name)) for name in one.names],
+            norms=[norms.get((atlas.name, name)) for name in atlas.names],
             least_coverage=least,
         )
-        sides = [row.hemisphere for row in one.rows] + [side_of(name) for name in one.composites]
-        table["asymmetry_percent"] = asymmetry(table["mean"], pairs_of_sides(one.names, sides))
-        index = [row.index for row in one.rows] + [None] * len(one.composites)
-        columns[one.name] = {"index": index, "name": list(one.names), **table}
+        sides = [row.hemisphere for row in atlas.rows] + [
+            side_of(name) for name in atlas.composites
+        ]
+        table["asymmetry_percent"] = asymmetry(table["mean"], pairs_of_sides(atlas.names, sides))
+        index = [row.index for row in atlas.rows] + [None] * len(atlas.composites)
+        columns[atlas.name] = {"index": index, "name": list(atlas.names), **table}
         if (width := processing.histogram_width) is not None:
-            rows = list(zip(index, one.names, strict=True))
-            histograms[one.name] = histogram_table(
-                image, regions, rows, found[STANDARD_REFERENCE], width
+            rows = list(zip(index, atlas.names, strict=True))
+            histograms[atlas.name] = histogram_table(
+                image, regions, rows, measured[STANDARD_REFERENCE], width
             )
-    return AtlasMeasures(columns, found, histograms)
+    return AtlasMeasures(columns, measured, histograms)
 
 
 @cache
@@ -271,17 +273,17 @@ def region_dictionary(processing: Processing, units: str) -> dict[str, dict[str,
         if threshold is None
         else f"of the voxels that are grey matter with a probability of {threshold:g} or more"
     )
-    noise = next(one.description for one in used if one.name == processing.background)
+    noise = next(region.description for region in used if region.name == processing.background)
     if noise[1:2].islower():  # a word, no name of an atlas
         noise = noise[0].lower() + noise[1:]
     for column, entry in read_table("region_columns").items():
         if column not in ("suvr", "centiloid"):
             described[column] = _described(entry, units, noise=noise, grey=grey)
         elif column == "suvr":
-            for one in used:
+            for region in used:
                 for kind in ("suvr", "centiloid"):
-                    described[f"{kind}_{one.name}"] = _described(
-                        read_table("region_columns")[kind], units, reference=one.description
+                    described[f"{kind}_{region.name}"] = _described(
+                        read_table("region_columns")[kind], units, reference=region.description
                     )
     return described
 

@@ -91,9 +91,11 @@ def modelled(
 def study_rows(processing: Processing) -> list[KineticRow]:
     """Regions of all atlases of a run, one after the other: the rows of a study."""
     rows = []
-    for one in chosen_atlases(processing):
-        index = [row.index for row in one.rows] + [None] * len(one.composites)
-        rows += [KineticRow(one.name, i, name) for i, name in zip(index, one.names, strict=True)]
+    for atlas in chosen_atlases(processing):
+        index = [row.index for row in atlas.rows] + [None] * len(atlas.composites)
+        rows += [
+            KineticRow(atlas.name, i, name) for i, name in zip(index, atlas.names, strict=True)
+        ]
     return rows
 
 
@@ -104,8 +106,8 @@ def kinpar_tables(
     tables: dict[str, dict[str, list[Any]]] = {
         row.atlas: {column: [] for column in kinpar_columns()} for row in rows
     }
-    for model, found in fits.estimates.items():
-        residual = _residual_percent(study, found.fitted)
+    for model, estimates in fits.estimates.items():
+        residual = _residual_percent(study, estimates.fitted)
         for position, row in enumerate(rows):
             line: dict[str, Any] = {"model": model_name(model), "index": row.index}
             line |= {"name": row.name, "residual_percent": finite_number(residual[position])}
@@ -133,10 +135,10 @@ def _study(
 ) -> tuple[KineticStudy, NDArray[np.float32]]:
     """Curves of all regions beside that of the reference region, and the frames of the study."""
     start, end = stored["frame_start_s"], stored["frame_end_s"]
-    curves = np.concatenate([stored[one.name] for one in chosen_atlases(processing)])
+    curves = np.concatenate([stored[atlas.name] for atlas in chosen_atlases(processing)])
     head = np.array([np.nanmean(frame, dtype=np.float64) for frame in frames])
     weights = frame_weights(start, end, head, stored["decay_factor"])
-    named = {one.name: one for one in chosen_references(processing)}
+    named = {region.name: region for region in chosen_references(processing)}
     region = placed_reference(named[processing.kinetics_reference], scene)
     reference = np.array([region_means(frame, region)[0] for frame in frames])
     t_end = processing.t_end_min

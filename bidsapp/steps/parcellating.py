@@ -30,13 +30,13 @@ _PARTS_SHOWN = 3  # of a path: the subject's folder is among them, the machine i
 
 
 def accept(
-    found: Sequence[AtlasChoice], tissues: Volume, brain: Volume, processing: Processing
+    parcellations: Sequence[AtlasChoice], tissues: Volume, brain: Volume, processing: Processing
 ) -> tuple[Processing, tuple[Flag, ...]]:
     """Options of a scan in which its own parcellations stand.
 
     Parameters
     ----------
-    found : their files
+    parcellations : their files
     tissues : ndarray, shape (X, Y, Z, 3); probability of grey, white, fluid on the T1w grid
     brain : mask on that grid
     processing : options of the run
@@ -50,7 +50,7 @@ def accept(
     """
     taken: dict[str, AtlasChoice] = {}
     refused: list[str] = []
-    for choice in found:
+    for choice in parcellations:
         assert choice.image is not None
         try:
             signed = replace(choice, digest=file_hash(choice.image))
@@ -63,37 +63,40 @@ def accept(
             taken[choice.name] = signed
     own = replace(
         processing,
-        atlases=tuple(taken.get(one.name, one) for one in processing.atlases),
-        derivatives=tuple(taken.get(one.name, one) for one in processing.derivatives),
+        atlases=tuple(taken.get(choice.name, choice) for choice in processing.atlases),
+        derivatives=tuple(taken.get(choice.name, choice) for choice in processing.derivatives),
     )
     flags = [
         Flag("parcellation-refused", f"{reason}. No region of it was measured.")
         for reason in refused
     ]
     flags += [
-        Flag("reference-empty", f"{one.description} has no voxel in the head of this participant.")
-        for one in chosen_references(own)
-        if one.grid is not None and not one.regions.voxels.size
+        Flag(
+            "reference-empty",
+            f"{reference.description} has no voxel in the head of this participant.",
+        )
+        for reference in chosen_references(own)
+        if reference.grid is not None and not reference.regions.voxels.size
     ]
     return own, tuple(flags)
 
 
-def _refusal(one: Atlas, tissues: Volume, brain: Volume) -> str | None:
+def _refusal(parcellation: Atlas, tissues: Volume, brain: Volume) -> str | None:
     """Why an atlas in the space of the T1w is not one of its head, or None."""
-    assert one.grid is not None
-    inside, here, beside = fit(one, tissues, brain)
+    assert parcellation.grid is not None
+    inside, here, beside = fit(parcellation, tissues, brain)
     middle = float(transform(brain.affine, mask_centre(brain.data != 0))[0])
     return of_another_head(inside, here, beside) or exchanged(
-        sides_of(one.rows, one.regions, one.grid, middle)
+        sides_of(parcellation.rows, parcellation.regions, parcellation.grid, middle)
     )
 
 
-def fit(one: Atlas, tissues: Volume, brain: Volume) -> tuple[float, float, float]:
+def fit(parcellation: Atlas, tissues: Volume, brain: Volume) -> tuple[float, float, float]:
     """How well an atlas in the space of a T1w lies on its head.
 
     Parameters
     ----------
-    one : Atlas with a grid
+    parcellation : Atlas with a grid
     tissues : ndarray, shape (X, Y, Z, 3); probability of grey, white, fluid on the T1w grid
     brain : mask on that grid
 
@@ -102,26 +105,26 @@ def fit(one: Atlas, tissues: Volume, brain: Volume) -> tuple[float, float, float
     inside : part of its labelled voxels in the brain
     here, beside : what it explains of the tissues, and the most when it is moved along an axis
     """
-    assert one.grid is not None
-    filled = one.regions.at_least(0.5)
+    assert parcellation.grid is not None
+    filled = parcellation.regions.at_least(0.5)
     labels = filled.labelled(range(1, len(filled) + 1))
-    step = np.maximum(np.rint(_STEP_MM / one.grid.voxel_size), 1).astype(int)
+    step = np.maximum(np.rint(_STEP_MM / parcellation.grid.voxel_size), 1).astype(int)
     block = tuple(
         slice(part.start, part.stop, size)
         for part, size in zip(
-            mask_slices(labels > 0, np.ceil(_AROUND_MM / one.grid.voxel_size).astype(int)),
+            mask_slices(labels > 0, np.ceil(_AROUND_MM / parcellation.grid.voxel_size).astype(int)),
             step.tolist(),
             strict=True,
         )
     )
     index = np.mgrid[block].reshape(3, -1).T
-    points = transform(one.grid.affine, index.astype(np.float64))
+    points = transform(parcellation.grid.affine, index.astype(np.float64))
     own = labels[block].reshape(-1)
-    maps = [Volume(one, tissues.affine) for one in np.moveaxis(tissues.data, -1, 0)]
+    maps = [Volume(tissue, tissues.affine) for tissue in np.moveaxis(tissues.data, -1, 0)]
     mask = Volume(brain.data != 0, brain.affine)
 
     def explains(shift: NDArray[np.float64]) -> tuple[float, float]:
-        values = np.stack([nearest(one, points + shift) for one in maps], axis=-1)
+        values = np.stack([nearest(tissue_map, points + shift) for tissue_map in maps], axis=-1)
         within = nearest(mask, points + shift)
         share = float(within[own > 0].mean()) if own.any() else 0.0
         return share, explained(own, values, within)

@@ -130,13 +130,13 @@ def positioned_alone(pet: Volume) -> tuple[PetNormalisation, RecordPart]:
     BadDataError
         No brain was found that could be trusted.
     """
-    found, limits = normalise_pet(pet, amyloid_template()), read_table("limits")
-    if reason := pet_only_refusal(found.quality, limits):
+    fit, limits = normalise_pet(pet, amyloid_template()), read_table("limits")
+    if reason := pet_only_refusal(fit.quality, limits):
         raise BadDataError(reason)
     part = RecordPart(
         method="pet-only",
-        pet_only=PetOnly(levels=found.levels),
-        qc=found.quality,
-        flags=(*pet_only_findings(found.quality, limits), *flagged(found.quality, limits)),
+        pet_only=PetOnly(levels=fit.levels),
+        qc=fit.quality,
+        flags=(*pet_only_findings(fit.quality, limits), *flagged(fit.quality, limits)),
     )
-    return found, part
+    return fit, part

@@ -77,8 +77,8 @@ def quantified(
         The target or the reference region was not measured, or holds nothing.
     """
     rule = CoverageRule(**read_table("limits")["voi_coverage"])
-    told = volumes(asked or pet)
-    table = volumes(pet) if apart else told
+    shown = volumes(asked or pet)
+    table = volumes(pet) if apart else shown
     if reason := coverage_refusal(table, (TARGET, scale.main), rule):
         raise BadDataError(reason)
     suvr = _ratios(table)
@@ -105,11 +105,11 @@ def quantified(
         findings += apart_findings(suvr[scale.main])
     return replace(
         centiloid_part(expressed, cutoffs, interval),
-        suvr=_ratios(told),
+        suvr=_ratios(shown),
         centiloid_suvr=suvr if apart else {},
         qc={"suvr_noise_percent": _percent(noise[scale.main])},
         flags=findings,
-        voi=told,
+        voi=shown,
         scales=scales,
     )
 
@@ -154,11 +154,11 @@ def _doubts(
 ) -> tuple[Flag, ...]:
     """Findings about the Centiloid."""
     limits = read_table("limits")
-    found: tuple[Flag, ...] = ()
+    flags: tuple[Flag, ...] = ()
     if expressed.centiloid is not None:
-        found = centiloid_findings(expressed.centiloid, **limits["centiloid"])
+        flags = centiloid_findings(expressed.centiloid, **limits["centiloid"])
     return (
-        *found,
+        *flags,
         *range_findings(suvr[scale.main], scale.equations.get(scale.main)),
         *disagreement_findings(expressed, limits["reference_disagreement"]["flag"]),
     )
@@ -167,8 +167,8 @@ def _doubts(
 def _noise(pet: Volume) -> dict[str, float | None]:
     """Relative error of the SUVRs by image noise, by reference region."""
     masks, voxel_mm = vois(2), pet.grid.voxel_volume ** (1 / 3)
-    found = estimate(pet.data, masks[TARGET] | masks["wcb"], voxel_mm)
-    return ratio_noise(found, masks, TARGET, REFERENCES, voxel_mm)
+    noise = estimate(pet.data, masks[TARGET] | masks["wcb"], voxel_mm)
+    return ratio_noise(noise, masks, TARGET, REFERENCES, voxel_mm)
 
 
 def _tau_volumes(

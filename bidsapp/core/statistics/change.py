@@ -216,7 +216,7 @@ def weighted_slope(
     BadDataError
         Fewer than three scans, no time between them, or a standard deviation that is not positive.
     """
-    t, y, sd = (np.asarray(one, np.float64) for one in (years, values, sds))
+    t, y, sd = (np.asarray(numbers, np.float64) for numbers in (years, values, sds))
     if t.size < 3 or np.ptp(t) <= 0 or not (sd > 0).all():
         raise BadDataError(f"{t.size} scans: a slope needs three at different times, with errors")
     weights = sd**-2.0

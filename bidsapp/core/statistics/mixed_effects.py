@@ -170,7 +170,7 @@ def _moments(
     coefficients = np.linalg.lstsq(design, y, rcond=None)[0]
     rest, t = y - design @ coefficients, design[:, 1]
     counts = np.bincount(group)
-    t_mean, rest_mean = (np.bincount(group, one) / counts for one in (t, rest))
+    t_mean, rest_mean = (np.bincount(group, values) / counts for values in (t, rest))
     dt, dr = t - t_mean[group], rest - rest_mean[group]
     spread = np.bincount(group, dt**2)
     own = np.bincount(group, dt * dr) / np.where(spread > 0, spread, 1.0)

@@ -329,7 +329,7 @@ def exchanged(
     a, b = np.asarray(x, np.float64), np.asarray(y, np.float64)
     slope, intercept = stats.siegelslopes(b, a)
     residual = b - slope * a - intercept
-    found = []
+    exchanges = []
     for i, j in combinations(map(int, np.flatnonzero(np.abs(z) > limit)), 2):
         scale = abs(residual[i] / z[i]), abs(residual[j] / z[j])
         after = (
@@ -337,10 +337,10 @@ def exchanged(
             abs(b[i] - slope * a[j] - intercept) / scale[1],
         )
         if max(after) < limit:
-            found.append((max(after), i, j))
+            exchanges.append((max(after), i, j))
     taken: set[int] = set()
     pairs = []
-    for _, i, j in sorted(found):
+    for _, i, j in sorted(exchanges):
         if not taken & {i, j}:
             taken |= {i, j}
             pairs.append((names[i], names[j]))

@@ -220,8 +220,8 @@ def control_cutoff(values: ArrayLike, fewest: int) -> CutOff:
 
 def _bic_gain(x: Float, mixture: TwoNormals) -> float:
     normal = float(stats.norm.logpdf(x, x.mean(), x.std()).sum())
-    one = max(normal, -x.size * math.log(np.ptp(x)))  # a flat spread is no two groups either
-    return 2 * (mixture.log_likelihood - one) - 3 * math.log(x.size)
+    single = max(normal, -x.size * math.log(np.ptp(x)))  # a flat spread is no two groups either
+    return 2 * (mixture.log_likelihood - single) - 3 * math.log(x.size)
 
 
 def _with_intervals(
@@ -236,15 +236,15 @@ def _with_intervals(
     drawn = np.random.default_rng(seed).multinomial(x.size, counts / x.size, size=resamples)
     start = np.tile([mixture.weights[0], *mixture.means, *mixture.sds], (resamples, 1))
     fitted, _ = _em(centres, drawn.astype(np.float64), start, _BOOTSTRAP_TOLERANCE)
-    found = [_mixture(row, 0.0) for row in fitted]
-    crossings = [at for one in found if (at := one.crossing) is not None]
+    refitted = [_mixture(row, 0.0) for row in fitted]
+    crossings = [at for refit in refitted if (at := refit.crossing) is not None]
     if not crossings:
         raise BadDataError("no bootstrap sample has two groups, so the cut-off is not stable")
     return TwoGroups(
         mixture=mixture,
         bic_gain=gain,
         crossing=_percentiles(crossing, crossings),
-        two_sds=_percentiles(mixture.two_sds, [one.two_sds for one in found]),
+        two_sds=_percentiles(mixture.two_sds, [refit.two_sds for refit in refitted]),
         support=len(crossings) / resamples,
     )
 
