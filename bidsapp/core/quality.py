@@ -501,24 +501,24 @@ def damage_refusal(region: str, lost: float, step: float | None, most_lost: floa
     return None
 
 
-def uneven_refusal(region: str, variation: float | None, most: float) -> str | None:
+def uneven_refusal(region: str, apart: float | None, most: float) -> str | None:
     """Why there can be no Centiloid when the reference region is not of one kind, else None.
 
     Parameters
     ----------
     region : reference region
-    variation : its coefficient of variation without the noise, None where it cannot be told
+    apart : how far a part of it is from the others, over its mean, None where it cannot be told
     most : largest that a mean may rest on
 
     Returns
     -------
     str or None
     """
-    if variation is None or variation <= most:
+    if apart is None or apart <= most:
         return None
     return (
-        f"within the reference region {region} the uptake varies by {variation:.0%} (at most "
-        f"{most:.0%}): a part of it is damaged, or the region lies wrong; {COPY_AGAIN}"
+        f"a part of the reference region {region} differs from the others by {apart:.0%} of its "
+        f"uptake (at most {most:.0%}): it is damaged, or the region lies wrong; {COPY_AGAIN}"
     )
 
 

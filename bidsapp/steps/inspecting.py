@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import cache
@@ -10,14 +11,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import binary_erosion, gaussian_filter
 
-from bidsapp.core.frames.damage import air_level, crosses, inspect, variation, voxels_at
+from bidsapp.core.frames.damage import air_level, crosses, inspect, part_apart, voxels_at
 from bidsapp.core.frames.stills import Still
 from bidsapp.core.grid.alignment import Matrix, inverse, transform
-from bidsapp.core.grid.resample import measured_voxels, resample
+from bidsapp.core.grid.resample import measured_voxels, resample, sample
 from bidsapp.core.grid.sampling import FWHM_PER_SIGMA
 from bidsapp.core.grid.volume import Grid, Volume, mask_slices
 from bidsapp.core.quality import COPY_AGAIN, damage_refusal, flagged, uneven_refusal
-from bidsapp.core.quantification.resolution import smooth
 from bidsapp.data import priors, read_table, template_mask, vois
 from bidsapp.errors import BadDataError
 from bidsapp.record import RecordPart
@@ -26,8 +26,8 @@ _SURELY_TISSUE = 0.8  # after a blur like that of a PET
 _BLUR_MM = 6.0
 _TRUNCATED = 4.0  # the blur, at so many of its standard deviations
 _PRIOR = 0.95  # of grey and white matter, without a T1w
+_TEMPLATE_MM = 2
 
-_PARTS_FWHM_MM = 8.0  # of the blur that leaves the parts of a region and no noise
 # Numbers of every frame, of which the largest is told.
 _BY_FRAME = ("pet_lost_share", "pet_clipped_share", "pet_plane_step", "pet_plane_step_sds")
 
@@ -136,12 +136,11 @@ def inspected(
     at_rest = tissue(to_pet) & seen
     usual = float(np.nanmedian(mean.data[at_rest])) if at_rest.any() else 0.0
     brain = voxels_at(transform(to_pet, points[template_mask(2).data]), grid)
-    region = voxels_at(transform(to_pet, in_reference), grid) & at_rest
     quality = worst | {
-        "pet_reference_cv": variation(smooth(mean, (_PARTS_FWHM_MM,) * 3), region),
+        "pet_reference_apart": _reference_apart(mean, transform(to_pet, points), reference),
         "pet_air_level": air_level(mean, brain, usual),
     }
-    uneven = quality["pet_reference_cv"], limits["pet_reference_cv"]["refuse"]
+    uneven = quality["pet_reference_apart"], limits["pet_reference_apart"]["refuse"]
     if reason := uneven_refusal(reference, *uneven):
         raise BadDataError(reason)
     part = RecordPart(qc=quality, flags=flagged(quality, limits, again=COPY_AGAIN))
@@ -151,6 +150,17 @@ def inspected(
         replace(still, image=_without(still.image, lost[_key(still.motion)])) for still in stills
     ]
     return kept, part
+
+
+def _reference_apart(mean: Volume, points: NDArray[np.float64], reference: str) -> float | None:
+    """`part_apart` of the reference region, by the tissue of the template."""
+    whole = vois(_TEMPLATE_MM)[reference]
+    sigma = _BLUR_MM / FWHM_PER_SIGMA / _TEMPLATE_MM
+    box = mask_slices(whole, math.ceil(_TRUNCATED * sigma))
+    tissue = np.stack(
+        [gaussian_filter(one[box], sigma, truncate=_TRUNCATED) for one in priors().maps[:2]]
+    )
+    return part_apart(sample(mean, points[box]), tissue, whole[box], _TEMPLATE_MM)
 
 
 def _key(motion: Matrix) -> bytes:

@@ -168,6 +168,20 @@ def scaled(factor: float, *, one: bool) -> Damage:
     return do
 
 
+def faded(width_mm: float) -> Damage:
+    """A ball in the right half of the cerebellum that has lost half of its uptake."""
+
+    def do(person: Person, frames: Frames) -> Frames:
+        right = vois(2)["wc"].copy()
+        right[mni_grid(2).world()[..., 0] < 0] = False
+        middle = transform(person.to_pet, person.found.field[right].astype(np.float64)).mean(axis=0)
+        world = Volume(frames[..., 0], person.affine).grid.world()
+        ball = np.linalg.norm(world - middle, axis=-1) < width_mm / 2
+        return np.where(ball[..., None], 0.5 * frames, frames)
+
+    return do
+
+
 def offset(level: float) -> Damage:
     """A constant added, in units of the uptake of the brain."""
     return lambda person, frames: frames + np.float32(level * person.level)
@@ -254,6 +268,7 @@ DAMAGES: dict[str, tuple[Damage, ...]] = {
     "1, 2, 4 planes empty": tuple(map(emptied, (1, 2, 4))),
     "one frame's lower part x 0.9, 0.8, 0.6": tuple(scaled(f, one=True) for f in (0.9, 0.8, 0.6)),
     "lower part x 0.95, 0.8, 0.6": tuple(scaled(f, one=False) for f in (0.95, 0.8, 0.6)),
+    "a ball of 15, 25, 40 mm at half uptake": tuple(map(faded, (15.0, 25.0, 40.0))),
     "offset 2, 5, 20 %": tuple(map(offset, (0.02, 0.05, 0.2))),
     "offset -2, -5, -20 %": tuple(map(offset, (-0.02, -0.05, -0.2))),
     "1, 3, 9 voxels infinite": tuple(map(infinite, (1, 3, 9))),

@@ -138,4 +138,6 @@ def test_a_centiloid_that_runs_up_or_down_is_told_and_takes_the_band(per_min):
 
 def test_a_very_uneven_reference_region_gives_no_number():
     assert uneven_refusal("wc", 0.4, 0.4) is None and uneven_refusal("wc", None, 0.4) is None
-    assert "region wc the uptake varies by 45%" in uneven_refusal("wc", 0.45, 0.4)
+    assert "part of the reference region wc differs from the others by 45%" in uneven_refusal(
+        "wc", 0.45, 0.4
+    )

@@ -12,6 +12,7 @@ from benchmarks.damage import (
     Person,
     clipped,
     emptied,
+    faded,
     filled,
     infinite,
     offset,
@@ -35,6 +36,7 @@ STRONG = {
     "emptied": (emptied(4), "wc holds one and the same number"),
     "one frame": (scaled(0.6, one=True), "jumps"),
     "lower part": (scaled(0.6, one=False), "jumps"),
+    "faded part": (faded(25), "pet-reference-uneven"),
     "offset": (offset(0.2), "pet-offset"),
     "negative offset": (offset(-0.2), "pet-offset"),
 }

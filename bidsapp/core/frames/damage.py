@@ -27,6 +27,9 @@ _USUAL_STEP = (0.006, 0.04)
 _LEAST_STEP = 1e-9  # where most pixels change alike there is no noise to divide by
 _LEAST_UPTAKE = 0.01  # of the tissue; what has less has no logarithm worth taking
 _LEAST_STEPS = 12  # fewer tell nothing of what is usual
+_SURELY_TISSUE = 0.8  # after a blur like that of a PET
+_PART_FWHM_MM = 15.0
+_LEAST_WEIGHT = 0.35  # of a part inside a region; at a smooth border half of it is
 _AIR_MM = 40.0  # from the brain: beyond skull and scalp
 _AIR_BLOCK_MM = 8.0
 _LEAST_AIR = 200  # blocks; fewer are no background
@@ -262,23 +265,39 @@ def air_level(image: Volume, brain: Mask, usual: float) -> float | None:
     return abs(float(np.median(values))) / usual
 
 
-def variation(image: Volume, region: Mask) -> float | None:
-    """Coefficient of variation of a region; None when it holds nothing.
+def part_apart(
+    uptake: NDArray[np.floating], tissue: NDArray[np.floating], region: Mask, voxel_mm: float
+) -> float | None:
+    """How far a part of a region is from what its grey and white matter take up.
+
+    Parts are of 15 mm, weighted by a Gaussian: large enough for the noise to average out, small
+    enough to see what moves the mean of a cerebellum by some percent.
 
     Parameters
     ----------
-    image : Volume, 3D
+    uptake : ndarray, shape (X, Y, Z)
+        Voxels without a number do not count.
+    tissue : ndarray, shape (2, X, Y, Z)
+        Grey and white matter, 0 to 1, as blurred as the uptake.
     region : ndarray of bool, shape (X, Y, Z)
+    voxel_mm : edge of a voxel
 
     Returns
     -------
     float or None
-        Standard deviation over mean.
+        Largest size of such a difference, over the mean of the region; None when it holds nothing.
     """
-    values = image.data[region & np.isfinite(image.data)].astype(np.float64)
+    known = region & np.isfinite(uptake) & (tissue.sum(axis=0) > _SURELY_TISSUE)
+    values, share = uptake[known].astype(np.float64), tissue[:, known].T.astype(np.float64)
     if not values.size or (middle := float(values.mean())) <= 0:
         return None
-    return float(values.std()) / middle
+    expected = share @ np.linalg.lstsq(share, values, rcond=None)[0]
+    rest, weight = np.zeros(region.shape), known.astype(np.float64)
+    rest[known] = values / middle - expected / middle
+    sigma = _PART_FWHM_MM / FWHM_PER_SIGMA / voxel_mm
+    rest, weight = gaussian_filter(rest, sigma), gaussian_filter(weight, sigma)
+    inside = known & (weight > _LEAST_WEIGHT)
+    return float(np.abs(rest[inside] / weight[inside]).max()) if inside.any() else None
 
 
 def voxels_at(points: NDArray[np.float64], grid: Grid) -> Mask:

@@ -11,7 +11,7 @@ from bidsapp.core.frames.damage import (
     crosses,
     flat_voxels,
     inspect,
-    variation,
+    part_apart,
     voxels_at,
     without_spikes,
 )
@@ -221,16 +221,39 @@ def test_planes_that_are_all_uneven_are_no_noise(pet):
     assert codes(uneven) == {"pet-plane-step"}
 
 
-@pytest.mark.parametrize(("factor", "radius_mm"), [(0.4, 20.0), (3.0, 12.0)])
-def test_a_part_that_differs_makes_a_region_uneven(pet, factor, radius_mm):
-    region, part = ball(36.0), ball(radius_mm)
-    whole = variation(Volume(pet, AFFINE), region)
-    spoilt = np.where(part, factor * pet, pet)
-    assert variation(Volume(spoilt, AFFINE), region) > whole
-    assert variation(Volume(7 * spoilt, AFFINE), part) == pytest.approx(
-        variation(Volume(pet, AFFINE), part)
-    )
-    assert variation(Volume(0 * pet, AFFINE), region) is None
+def two_tissues(noise_sd):
+    """Uptake of grey around white, known only as blurred, and the shares of the two."""
+    inner = ndimage.gaussian_filter(ball(24.0).astype(float), 0.9)
+    outer = ndimage.gaussian_filter(BRAIN.astype(float), 0.9)
+    tissue = np.stack([outer - inner, inner])
+    noise = ndimage.gaussian_filter(np.random.default_rng(3).normal(size=SHAPE), 0.9)
+    return (tissue[0] + 1.8 * tissue[1]) * (1 + noise_sd * noise / noise.std()), tissue
+
+
+@pytest.mark.parametrize("noise_sd", [0.0, 0.1])
+def test_two_tissues_are_no_parts_that_differ(noise_sd):
+    uptake, tissue = two_tissues(noise_sd)
+    apart = part_apart(uptake, tissue, BRAIN, VOXEL_MM)
+    assert apart == pytest.approx(0, abs=1e-9 + 2 * noise_sd)
+    assert part_apart(7 * uptake, tissue, BRAIN, VOXEL_MM) == pytest.approx(apart)
+
+
+@pytest.mark.parametrize("factor", [0.5, 1.5])
+@pytest.mark.parametrize("shift", [(0, 0, 0), (4, -4, 2)])
+def test_a_part_that_differs_is_told_by_how_much(factor, shift):
+    uptake, tissue = two_tissues(0.05)
+    part = np.roll(ball(15.0), shift, axis=(0, 1, 2))
+    spoilt = np.where(part, factor * uptake, uptake)
+    limit = read_table("limits")["pet_reference_apart"]["flag"]
+    assert limit < part_apart(spoilt, tissue, BRAIN, VOXEL_MM) < 0.8
+    spoilt[part] = np.nan
+    assert part_apart(spoilt, tissue, BRAIN, VOXEL_MM) < 0.1
+
+
+def test_a_region_without_uptake_has_no_parts():
+    uptake, tissue = two_tissues(0.0)
+    assert part_apart(0 * uptake, tissue, BRAIN, VOXEL_MM) is None
+    assert part_apart(np.nan * uptake, tissue, BRAIN, VOXEL_MM) is None
 
 
 @pytest.mark.parametrize("level", [0.05, 0.2, -0.1])
