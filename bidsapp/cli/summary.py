@@ -50,6 +50,11 @@ def print_summary(records: Sequence[ScanRecord], output_dir: Path, progress: Pro
 def summary_cells(record: ScanRecord) -> tuple[str, ...]:
     """Cells of one scan in the order of the columns."""
     suvr = record.suvr.get(record.reference_region or "")
+    value = "n/a" if record.centiloid is None else f"{record.centiloid:.1f}"
+    if record.scales:  # of tau: its own volume and scale
+        suvr = record.scales["suvr"].get("universal")
+        z = record.scales.get("centaurz", {}).get("universal")
+        value = "n/a" if z is None else f"{z:.1f} CenTauRz"
     quality = "n/a"
     if record.status is Status.OK:
         notes = ", ".join(flag.code for flag in record.flags) or "none"
@@ -60,7 +65,7 @@ def summary_cells(record: ScanRecord) -> tuple[str, ...]:
         record.name,
         record.tracer or "n/a",
         "n/a" if suvr is None else f"{suvr:.3f}",
-        "n/a" if record.centiloid is None else f"{record.centiloid:.1f}",
+        value,
         *(
             "n/a" if ends is None else f"{ends[0]:.0f} to {ends[1]:.0f}"
             for ends in (record.rescan_interval, record.centiloid_interval)

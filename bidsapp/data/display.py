@@ -20,12 +20,14 @@ class Display:
     Attributes
     ----------
     top : upper end of the scale, SUVR (whole cerebellum = 1); the lower end is 0
+    top_cl : the same in CL; None for a tracer without an equation
     read_colours, over_colours : name of the colour map of a picture of PET alone, over a T1w
     read_source : where ``read_colours`` comes from
     read_anchor, read_reason : what sets the scale of PET alone, and why (`read_scale`)
     """
 
     top: float
+    top_cl: float | None
     read_colours: str
     over_colours: str
     read_source: str
@@ -52,7 +54,9 @@ def display_of(tracer: str | None) -> Display:
     table = read_table("display")
     row = table["tracers"].get(tracer, table["unknown"])
     top = _suvr_at(table["top_cl"], tracer)
-    return Display(top=table["unknown_top"] if top is None else round(top, 1), **row)
+    if top is None:
+        return Display(top=table["unknown_top"], top_cl=None, **row)
+    return Display(top=round(top, 1), top_cl=table["top_cl"], **row)
 
 
 def _suvr_at(load: float, tracer: str | None) -> float | None:

@@ -116,8 +116,9 @@ def suvr_over_anatomy(
             name="glance" if glance else "suvr",
             title=GLANCE if glance else UPTAKE,
             caption=f"Uptake ratio (SUVR, whole cerebellum = 1) over the {below}, {where}, in "
-            f"{colours_in_words(display.over_colours)}, from 0 to {display.top:.1f}, the uptake of "
-            "200 CL, for everybody with this tracer. PET as it is read: the usual colours of its "
+            f"{colours_in_words(display.over_colours)}, from 0 to {display.top:.1f}"
+            f"{'' if display.top_cl is None else f', the uptake of {display.top_cl:g} CL'}, for "
+            "everybody with this tracer. PET as it is read: the usual colours of its "
             f"readers ({display.read_source}). {read.words}".rstrip(),
             alt="Axial, coronal and sagittal cuts: SUVR from PET in colour over the T1w in grey.",
         ),

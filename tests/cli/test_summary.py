@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,10 @@ def test_a_line_has_value_interval_quality_flags_and_page(told):
         "sub-01.html",
     )  # fmt: skip
     assert summary_cells(told[1])[5:8] == ("n/a", "look at 1", "[red]odd")
+    scales = {"suvr": {"universal": 1.25}, "centaurz": {"universal": 3.14}}
+    assert summary_cells(replace(told[0], centiloid=None, scales=scales))[2:4] == (
+        "1.250", "3.1 CenTauRz",
+    )  # fmt: skip
     assert summary_cells(told[2])[6:8] == ("n/a", "failed (BadDataError)")
 
 

@@ -206,6 +206,7 @@ def test_a_tau_scan_shows_its_own_scales(tmp_path):
     write(tmp_path, finished_record(SCAN, **changes), SCAN)
     words = read(write_page(tmp_path, "01")).words
     assert "CenTauRz" in words and "3.25" in words and "No Centiloid" not in words
+    assert "used for CL" not in words and "this tracer no equation of CenTauR" in words
 
 
 @pytest.mark.parametrize("broken", ["yes", {"low": 2}, [None, 3], [1], True])
