@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import tomllib
 from pathlib import Path
@@ -68,3 +69,29 @@ def test_citation_is_that_of_this_package():
 def test_changelog_begins_with_what_is_not_released_and_has_this_release():
     heads = re.findall(r"^## (.*)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert heads[0] == "[Unreleased]" and heads[1].startswith(f"[{bidsapp.__version__}]")
+
+
+def functions(folder):
+    """Every function below a folder with the name of its place."""
+    for path in sorted((ROOT / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                yield f"{path.relative_to(ROOT)}:{node.lineno} {node.name}", node
+
+
+def test_parameter_lists_are_short_but_those_of_nodes_which_are_tables_of_inputs():
+    long = []
+    for place, node in functions("bidsapp"):
+        given = [a.arg for a in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]
+        is_node = any("interface(" in ast.unparse(made_by) for made_by in node.decorator_list)
+        if len([name for name in given if name not in ("self", "cls")]) > 7 and not is_node:
+            long.append(place)
+    assert long == []
+
+
+@pytest.mark.parametrize("folder", ["bidsapp", "tests"])
+def test_a_long_function_says_what_it_does(folder):
+    long = [
+        (place, node) for place, node in functions(folder) if node.end_lineno - node.lineno > 59
+    ]
+    assert [place for place, node in long if not ast.get_docstring(node)] == []

@@ -51,9 +51,7 @@ def Inspect(
         tissue = tissue_of_t1w(gm, wm, mask.data, mean.grid)
     with about(pet[0]):
         kept, record = inspected(
-            read_frames(*pet),
-            weights_s,
-            motion[0],
+            zip(read_frames(*pet), weights_s, motion[0], strict=True),
             stills,
             mean,
             tissue=tissue,

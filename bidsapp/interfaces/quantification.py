@@ -13,7 +13,7 @@ from bidsapp.interfaces.define import interface
 from bidsapp.interfaces.store import about
 from bidsapp.record import RecordPart
 from bidsapp.settings import Interval
-from bidsapp.steps.quantifying import quantified, volumes
+from bidsapp.steps.quantifying import Asked, quantified, volumes
 
 
 @interface("record")
@@ -41,7 +41,7 @@ def Quantify(
     cutoffs : CL, to tell who exceeds them
     interval : that bands and cut-offs are read by
     tau_vois, tau : tau volumes by region, and equations for their SUVRs; none for amyloid
-    asked, apart : see `bidsapp.steps.quantifying.quantified`
+    asked, apart : ``image`` and ``apart`` of `bidsapp.steps.quantifying.Asked`
     position : what the position of the PET gave to the record: the blur of the PET
     """
     with about(source):
@@ -49,13 +49,9 @@ def Quantify(
             pet,
             tracer=tracer,
             scale=scale,
-            cutoffs=cutoffs,
-            interval=interval,
-            tau_vois=tau_vois or {},
+            asked=Asked(cutoffs, interval, tau_vois, asked, apart),
             tau=tau,
             fwhm_mm=None if position is None else position.qc.get("pet_fwhm_mm"),
-            asked=asked,
-            apart=apart,
         )
 
 

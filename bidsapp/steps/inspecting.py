@@ -73,9 +73,7 @@ def tissue_of_template(field: NDArray[np.floating], grid: Grid) -> TissueAt:
 
 
 def inspected(
-    frames: Iterable[Volume],
-    weights_s: Sequence[float],
-    motion: Sequence[ArrayLike],
+    frames: Iterable[tuple[Volume, float, ArrayLike]],
     stills: Sequence[Still],
     mean: Volume,
     *,
@@ -88,9 +86,7 @@ def inspected(
 
     Parameters
     ----------
-    frames : of the raw PET
-    weights_s : seconds of each frame that count
-    motion : world of the reference -> world of each frame
+    frames : of the raw PET: image, seconds that count, world of the reference -> its world
     stills, mean : of the window, native grid
     tissue : `tissue_of_t1w` or `tissue_of_template`
     to_pet : world of ``field`` -> PET world, 4 x 4, RAS mm
@@ -117,7 +113,7 @@ def inspected(
     worst = dict.fromkeys(_BY_FRAME, 0.0)
     reference_lost = 0.0
     most_lost = limits["pet_lost_share"]["refuse"]
-    for frame, weight, matrix in zip(frames, weights_s, motion, strict=True):
+    for frame, weight, matrix in frames:
         if weight <= 0:
             continue
         moved = np.asarray(matrix, np.float64)

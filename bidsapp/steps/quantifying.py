@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -43,18 +43,35 @@ from bidsapp.record.parts import centiloid_part
 from bidsapp.settings import Interval
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What a person asked of the numbers of a scan.
+
+    Attributes
+    ----------
+    cutoffs : CL, to tell who exceeds them
+    interval : that bands and cut-offs are read by
+    tau_vois : tau volumes by region; none for amyloid
+    image : the PET as VOI means and SUVRs are to be measured in it, smoothed or on the 1 mm grid;
+        None for the PET itself
+    apart : whether the Centiloid is that of the PET itself nevertheless
+    """
+
+    cutoffs: Sequence[float] = ()
+    interval: Interval = Interval.RESCAN
+    tau_vois: Mapping[str, str] | None = None
+    image: Volume | None = None
+    apart: bool = False
+
+
 def quantified(
     pet: Volume,
     *,
     tracer: str,
     scale: Scale,
-    cutoffs: Sequence[float] = (),
-    interval: Interval = Interval.RESCAN,
-    tau_vois: Mapping[str, str] | None = None,
+    asked: Asked,
     tau: TauScale | None = None,
     fwhm_mm: float | None = None,
-    asked: Volume | None = None,
-    apart: bool = False,
 ) -> RecordPart:
     """Part of the record that the image alone tells: VOI means, SUVRs, Centiloids, noise, flags.
 
@@ -63,13 +80,9 @@ def quantified(
     pet : on the 2 mm MNI grid, NaN where nothing was measured
     tracer : code of the tracer table
     scale : equations that belong to the scan
-    cutoffs : CL, to tell who exceeds them
-    interval : that bands and cut-offs are read by
-    tau_vois, tau : tau volumes by region, and equations for their SUVRs; none for amyloid
+    asked : Asked
+    tau : equations for the SUVRs of tau volumes; none for amyloid
     fwhm_mm : blur of the PET by the T1w, None when it is not known
-    asked : the PET as VOI means and SUVRs are to be measured in it, smoothed or on the 1 mm grid;
-        None for ``pet`` itself
-    apart : whether the Centiloid is that of ``pet`` nevertheless
 
     Raises
     ------
@@ -77,8 +90,8 @@ def quantified(
         The target or the reference region was not measured, or holds nothing.
     """
     rule = CoverageRule(**read_table("limits")["voi_coverage"])
-    shown = volumes(asked or pet)
-    table = volumes(pet) if apart else shown
+    shown = volumes(asked.image or pet)
+    table = volumes(pet) if asked.apart else shown
     if reason := coverage_refusal(table, (TARGET, scale.main), rule):
         raise BadDataError(reason)
     suvr = _ratios(table)
@@ -93,20 +106,20 @@ def quantified(
         raise BadDataError(reason)
     missing = scale_findings(tau or scale, tracer)
     scales: dict[str, dict[str, float | None]] = {}
-    if tau_vois and tau is not None:
-        own = _tau_volumes(pet, tau_vois, rule)
+    if asked.tau_vois and tau is not None:
+        own = _tau_volumes(pet, asked.tau_vois, rule)
         scales = _tau_scales(own, tau)
         table = table | {f"tau {name.replace('_', ' ')}": row for name, row in own.items()}
         missing += tau_range_findings(scales["suvr"], tau)
     findings = (*coverage_findings(table, rule), *missing, *_doubts(suvr, expressed, scale))
-    if apart and tau is not None:
+    if asked.apart and tau is not None:
         findings += apart_findings(None, "CenTauRz and CenTauR were")
-    elif apart:
+    elif asked.apart:
         findings += apart_findings(suvr[scale.main])
     return replace(
-        centiloid_part(expressed, cutoffs, interval),
+        centiloid_part(expressed, asked.cutoffs, asked.interval),
         suvr=_ratios(shown),
-        centiloid_suvr=suvr if apart else {},
+        centiloid_suvr=suvr if asked.apart else {},
         qc={"suvr_noise_percent": _percent(noise[scale.main])},
         flags=findings,
         voi=shown,

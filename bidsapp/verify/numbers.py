@@ -31,7 +31,7 @@ from bidsapp.record.transforms import t1w_entities, t1w_to_pet
 from bidsapp.record.verdicts import judged
 from bidsapp.settings import Processing
 from bidsapp.steps.measuring import measure_atlases, template_scene
-from bidsapp.steps.quantifying import quantified
+from bidsapp.steps.quantifying import Asked, quantified
 from bidsapp.verify.compare import (
     CENTILOIDS,
     SAME_ARRAY,
@@ -140,8 +140,7 @@ def _check_record(scan: StoredScan, pet: Volume, findings: Findings) -> None:
             image,
             tracer=code,
             scale=scale,
-            cutoffs=scan.processing.cutoff,
-            interval=scan.processing.interval,
+            asked=Asked(scan.processing.cutoff, scan.processing.interval),
             fwhm_mm=record.qc.get("pet_fwhm_mm"),
         )
     except BadDataError as error:

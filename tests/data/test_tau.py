@@ -25,7 +25,7 @@ from bidsapp.errors import BadDataError, NoInputError
 from bidsapp.interfaces.quantification import Quantify
 from bidsapp.interfaces.store import keep_volume
 from bidsapp.settings import Filters, Processing
-from bidsapp.steps.quantifying import quantified
+from bidsapp.steps.quantifying import Asked, quantified
 from bidsapp.workflows.pet import init_quantification_wf
 from bidsapp.workflows.sidecars import Sidecars
 
@@ -175,7 +175,7 @@ def quantified_tau(image, folder, **options):
         Volume(image, mni_grid(2).affine),
         tracer="FTP",
         scale=scale_for(processing, "FTP"),
-        tau_vois=tau_voi_files(folder),
+        asked=Asked(tau_vois=tau_voi_files(folder)),
         tau=tau_scale(processing, "FTP"),
     )
 

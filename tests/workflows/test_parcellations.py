@@ -25,6 +25,7 @@ pytestmark = pytest.mark.slow
 def test_a_parcellation_reaches_tables_curves_correction_and_reference(
     bids_dir, stand_ins, tmp_path, monkeypatch
 ):
+    """Two images of one person, one of them off its anatomy, through all that regions reach."""
     t1w = nib.load(bids_dir / "sub-01" / "anat" / "sub-01_T1w.nii.gz")
     x, y, z = np.indices(t1w.shape)
     tissue = (x // 2 + 2 * (y // 2) + z // 2) % 3  # cubes of 8 mm; regions are those of an eighth
