@@ -158,16 +158,18 @@ def voi_columns(references: Sequence[str] = ()) -> dict[str, Any]:
 def cohort_flags(records: Sequence[ScanRecord]) -> dict[str, tuple[Flag, ...]]:
     """Flags of scans that cannot be compared with the rest, by the path of their record.
 
-    A scan is flagged when its version (or its fingerprint: parameters and resources; or, among
-    scans with one tracer, what a user's file said of it) is not the commonest among the scans with
-    a result; when none is the commonest, all are flagged.
+    A scan is flagged when its version (or, among scans of amyloid or of tau, its fingerprint:
+    parameters and resources; or, among scans with one tracer, what a user's file said of it) is
+    not the commonest among the scans with a result; when none is the commonest, all are flagged.
     """
     done = [record for record in records if record.status is Status.OK]
     flags: dict[str, tuple[Flag, ...]] = {}
     kinds: list[tuple[str, str, Callable[[ScanRecord], str | None], list[ScanRecord]]] = [
         ("mixed-versions", "version", lambda record: record.version, done),
-        ("mixed-pipelines", "fingerprint", lambda record: record.fingerprint, done),
     ]
+    for of_tau in (False, True):
+        alike = [record for record in done if bool(record.scales) == of_tau]
+        kinds.append(("mixed-pipelines", "fingerprint", lambda record: record.fingerprint, alike))
     for tracer in sorted({record.tracer or "" for record in done if record.tracer_definition}):
         alike = [record for record in done if record.tracer == tracer]
         kinds.append(("mixed-tracers", f"definition of {tracer}", _definition, alike))

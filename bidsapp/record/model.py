@@ -29,6 +29,9 @@ _REPORTING = (
     "interval", "tracer_file", "background", "histogram_width",
 )  # fmt: skip
 
+# Options that scans of tau alone, and those that scans of amyloid alone, are measured by.
+_OF_TAU, _OF_AMYLOID = ("tau_vois", "tau_calibration"), ("calibration",)
+
 Numbers = Mapping[str, float | None]
 
 
@@ -601,9 +604,10 @@ class ScanRecord(RecordPart):
     @property
     def fingerprint(self) -> str | None:
         """Twelve hexadecimal digits that change with what makes the numbers of a scan."""
-        options = self.provenance.parameters
+        unused = {*_REPORTING, *(_OF_AMYLOID if self.scales else _OF_TAU)}
+        options = {k: v for k, v in self.provenance.parameters.items() if k not in unused}
         recipe: dict[str, Mapping[str, object] | None] = {
-            "parameters": {k: v for k, v in options.items() if k not in _REPORTING} or None,
+            "parameters": options or None,
             "resources": self.provenance.resources or None,
         }
         if not any(recipe.values()):

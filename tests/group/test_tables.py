@@ -168,6 +168,23 @@ def test_without_a_majority_all_are_flagged(tmp_path):
     assert codes(records) == [["mixed-versions"]] * 2
 
 
+def test_options_of_tau_are_no_mixture_of_amyloid_scans_nor_the_other_way_round(tmp_path):
+    """A study may run its tau scans later, with volumes that the amyloid scans never needed."""
+    plain, vois = {"pet_to_t1w": "model"}, {"pet_to_t1w": "model", "tau_vois": {"name": "rois"}}
+    calibrated = plain | {"calibration": {"name": "c"}}
+    scales = {"suvr": {"universal": 1.2}}
+    told = [(plain, {}), (vois, {}), (vois, scales), (vois | calibrated, scales)]
+    changes = [{"provenance": provenance(), "scales": own} for _, own in told]
+    for change, (parameters, _) in zip(changes, told, strict=True):
+        change["provenance"] = change["provenance"] | {"parameters": parameters}
+    assert codes(cohort(tmp_path, *changes)) == [[]] * 4
+    changes[3]["provenance"] = changes[3]["provenance"] | {
+        "parameters": vois | {"tau_vois": {"name": "others"}}
+    }
+    changes[1]["provenance"] = changes[1]["provenance"] | {"parameters": calibrated}
+    assert codes(cohort(tmp_path, *changes)) == [["mixed-pipelines"]] * 4
+
+
 def test_scans_without_result_do_not_count_as_a_mixture(tmp_path):
     changes = [
         {"provenance": provenance()},
