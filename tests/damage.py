@@ -19,7 +19,7 @@ from conftest import RawDatasetMaker
 from raw_sidecar import PET_SIDECAR
 from synthetic_records import finished_record, up_to_date, write, write_cohort
 
-from bidsapp.bids.dataset import write_root_files
+from bidsapp.bids.derivative_root import write_root_files
 from bidsapp.cli.main import main as centipet
 from bidsapp.cli.verify import main as verify
 from bidsapp.core.grid.volume import Volume

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import tomllib
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -95,3 +96,9 @@ def test_a_long_function_says_what_it_does(folder):
         (place, node) for place, node in functions(folder) if node.end_lineno - node.lineno > 59
     ]
     assert [place for place, node in long if not ast.get_docstring(node)] == []
+
+
+def test_a_module_shares_its_name_with_two_others_at_most_its_subject_in_other_layers():
+    modules = [path for path in (ROOT / "bidsapp").rglob("*.py") if path.name[:2] != "__"]
+    assert [stem for stem, n in Counter(path.stem for path in modules).items() if n > 3] == []
+    assert len({(path.parent.name, path.stem) for path in modules}) == len(modules)

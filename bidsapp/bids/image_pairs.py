@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from bidsapp import __version__
-from bidsapp.bids.dataset import APP_NAME, BIDS_VERSION, refuse_foreign
+from bidsapp.bids.derivative_root import APP_NAME, BIDS_VERSION, refuse_foreign
 from bidsapp.bids.entities import join_entities
 from bidsapp.bids.pet_metadata import missing_keys
 from bidsapp.bids.raw_tables import read_cells

@@ -21,8 +21,8 @@ from bidsapp.options.option_table import OWNERS
 
 if TYPE_CHECKING:
     from bidsapp.calibrate.archive import ArchiveScan
-    from bidsapp.calibrate.dataset import Expected
     from bidsapp.calibrate.fit import Key
+    from bidsapp.calibrate.raw_images import Expected
     from bidsapp.calibrate.report import CalibrationStudy
     from bidsapp.calibrate.tables import Pair, Person
     from bidsapp.core.quantification.centiloid import Anchors
@@ -174,7 +174,7 @@ def _from_images(options: argparse.Namespace, others: list[str]) -> CalibrationS
     from dataclasses import replace
 
     from bidsapp.calibrate.archive import find_images, found_suspects
-    from bidsapp.calibrate.dataset import (
+    from bidsapp.calibrate.raw_images import (
         expected_of_bids,
         image_hashes,
         is_bids,

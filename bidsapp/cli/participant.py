@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from bidsapp.bids.atlas_descriptions import write_atlases
-from bidsapp.bids.dataset import remove_leftovers, write_root_files
+from bidsapp.bids.derivative_root import remove_leftovers, write_root_files
 from bidsapp.bids.entities import join_entities
 from bidsapp.bids.folders import unreadable_people
 from bidsapp.bids.layout import check_dataset, read_dataset

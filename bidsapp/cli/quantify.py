@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
-from bidsapp.bids.dataset import refuse_foreign
+from bidsapp.bids.derivative_root import refuse_foreign
 from bidsapp.bids.entities import parse_entities
 from bidsapp.bids.image_pairs import (
     COLUMNS,

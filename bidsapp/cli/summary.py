@@ -9,7 +9,7 @@ from bidsapp.cli.listing import print_rows
 from bidsapp.cli.logs import RUN_LOG, Progress
 from bidsapp.errors import ExitCode, error_class
 from bidsapp.record import ScanRecord, Status
-from bidsapp.report.quality import lights
+from bidsapp.report.lights import lights
 from bidsapp.report.render import outcome
 
 _COLUMNS = (

@@ -22,7 +22,7 @@ from bidsapp.errors import (
 from bidsapp.options.checks import processes
 
 if TYPE_CHECKING:
-    from bidsapp.verify.files import Findings
+    from bidsapp.verify.file_hashes import Findings
 
 _DESCRIPTION = """\
 Compare every file with the hash that was stored when it was written, and derive the numbers again:
@@ -83,7 +83,7 @@ def _run(options: argparse.Namespace) -> int:
     _check(options)
     from bidsapp.cli.logs import Progress
     from bidsapp.verify.dataset import check_rest, records_of
-    from bidsapp.verify.files import Findings
+    from bidsapp.verify.file_hashes import Findings
 
     output_dir = Path(os.path.abspath(options.output_dir.expanduser()))  # noqa: PTH100 - as typed
     labels = [label.removeprefix("sub-") for label in options.participant_label]
@@ -132,7 +132,7 @@ def _scans(
 
 
 def _outcome(found: Findings) -> str:
-    from bidsapp.verify.compare import How
+    from bidsapp.verify.differences import How
 
     derived = sum(how is How.NUMBERS for how in found.files.values())
     told = f"{len(found.files)} files"
@@ -148,7 +148,7 @@ def _tell(found: Findings, progress: Any) -> None:
 
 
 def _summary(found: Findings) -> str:
-    from bidsapp.verify.compare import How
+    from bidsapp.verify.differences import How
 
     counts = {how: sum(one is how for one in found.files.values()) for how in How}
     ways = ", ".join(f"{number} {how.value}" for how, number in counts.items() if number)

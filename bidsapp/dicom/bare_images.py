@@ -9,8 +9,8 @@ from pathlib import Path
 
 from bidsapp.data.series_texts import names_contrast, names_no_attenuation
 from bidsapp.data.tracers import named_tracers
+from bidsapp.dicom.habits import name_matches
 from bidsapp.dicom.sidecar_tags import stem
-from bidsapp.dicom.tables import name_matches
 from bidsapp.errors import BadDataError, NoInputError
 
 _NIFTI = (".nii", ".nii.gz")

@@ -12,9 +12,9 @@ from bidsapp.core.anatomy.mr_contrast import inverted_contrast, spoiled_contrast
 from bidsapp.core.quality import Flag
 from bidsapp.data.series_texts import denies_attenuation, names_no_attenuation
 from bidsapp.dicom.agent import Agent, contrast_agent
+from bidsapp.dicom.habits import name_matches, tables
 from bidsapp.dicom.header import Header, tag_name
 from bidsapp.dicom.series import Series
-from bidsapp.dicom.tables import name_matches, tables
 from bidsapp.errors import BadDataError
 
 _MIN_SLICES = 30  # a structural volume or a brain PET has more; a scout or a slab has fewer

@@ -15,15 +15,15 @@ from typing import Any
 from bidsapp.bids.stated import Metadata, read_metadata
 from bidsapp.bids.t1w_choice import NO_T1W
 from bidsapp.data.tau import all_tracers, known_tracer
-from bidsapp.dicom import dataset, identity, image, sidecar
+from bidsapp.dicom import identity, image, raw_root, sidecar
 from bidsapp.dicom.clocks import acquired
 from bidsapp.dicom.decide import Decisions, Job, decide, unexpected
+from bidsapp.dicom.habits import tables
 from bidsapp.dicom.header import MIDNIGHT
 from bidsapp.dicom.scratch import scratch_folder
 from bidsapp.dicom.scrub import Scrubber, without_file_name
 from bidsapp.dicom.series import Series, in_one_sentence, take_inventory
 from bidsapp.dicom.table import COLUMNS, FAILED, KEPT, DecisionRow, cells, format_table, in_order
-from bidsapp.dicom.tables import tables
 from bidsapp.errors import BadDataError, CentipetError, StorageError, UsageError
 from bidsapp.io.atomic import write_gzip, write_json
 from bidsapp.settings import DicomInput
@@ -85,7 +85,7 @@ def convert(
         inventory = take_inventory(source, scratch / "unpacked", nprocs=nprocs, progress=progress)
         decisions = decide(dicom, inventory, metadata, labels)
         if not dicom.dry_run:
-            folder = dataset.choose_folder(bids_dir, dicom.converted_dir)
+            folder = raw_root.choose_folder(bids_dir, dicom.converted_dir)
             _convert_all(decisions, folder, scratch, nprocs, progress)
             _describe(decisions, folder, dicom)
     rows = in_order(list(decisions.rows.values()))
@@ -130,7 +130,7 @@ def _convert_all(
             decisions.rows[key] = replace(row, decision=FAILED, reason=unexpected(error))
 
     if decisions.jobs:
-        dataset.write_root_files(folder, image.dcm2niix_version())
+        raw_root.write_root_files(folder, image.dcm2niix_version())
     with ThreadPoolExecutor(max(nprocs, 1)) as executor:
         list(executor.map(one, decisions.jobs.items()))
 
@@ -233,7 +233,7 @@ def _describe(decisions: Decisions, folder: Path, dicom: DicomInput) -> None:
     """Write the files around the images: participants, dates, decision tables."""
     done = [job for key, job in decisions.jobs.items() if decisions.rows[key].decision == KEPT]
     if done:
-        dataset.list_participants(folder, (job.target.entities["sub"] for job in done))
+        raw_root.list_participants(folder, (job.target.entities["sub"] for job in done))
     for job in done if dicom.keep_dates or dicom.shift_dates else ():
         person = decisions.persons[job.target.entities["sub"]]
         _write_date(job, folder, person if dicom.shift_dates else None)
@@ -242,7 +242,7 @@ def _describe(decisions: Decisions, folder: Path, dicom: DicomInput) -> None:
         people[row.participant].append(cells(row))
     for participant, rows in people.items():
         path = folder / "code" / "dicom_decisions" / f"{participant}.tsv"
-        dataset.write_table(path, COLUMNS, rows)
+        raw_root.write_table(path, COLUMNS, rows)
 
 
 def _write_date(job: Job, folder: Path, shift_of: identity.Person | None) -> None:
@@ -257,4 +257,4 @@ def _write_date(job: Job, folder: Path, shift_of: identity.Person | None) -> Non
         "filename": f"{stem.parent.name}/{stem.name}.nii.gz",
         "acq_time": start.isoformat() if start else "n/a",
     }
-    dataset.add_rows(folder / stem.parent.parent / name, [row])
+    raw_root.add_rows(folder / stem.parent.parent / name, [row])

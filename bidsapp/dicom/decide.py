@@ -18,7 +18,9 @@ from bidsapp.core.quality import Flag
 from bidsapp.dicom import identity
 from bidsapp.dicom.classify import Kind, SeriesVerdict, classify
 from bidsapp.dicom.clocks import acquired
-from bidsapp.dicom.frames import (
+from bidsapp.dicom.header import Header
+from bidsapp.dicom.join import SeriesPart, join_parts, joined, suv_twins
+from bidsapp.dicom.pet_frames import (
     Frame,
     contents_of,
     copies_in,
@@ -27,12 +29,10 @@ from bidsapp.dicom.frames import (
     missing_parts,
     scan_clock,
 )
-from bidsapp.dicom.header import Header
-from bidsapp.dicom.join import SeriesPart, join_parts, joined, suv_twins
 from bidsapp.dicom.pixels import lossy_compression, same_pixels
-from bidsapp.dicom.plan import ConversionPlan, LostScan, PetScan, T1wScan, Target, make_plan
 from bidsapp.dicom.scrub import Scrubber, shortened, without_file_name
 from bidsapp.dicom.series import Inventory, Series
+from bidsapp.dicom.sessions import ConversionPlan, LostScan, PetScan, T1wScan, Target, make_plan
 from bidsapp.dicom.sidecar import PetFacts, check_half_life, dose_doubt, pet_sidecar
 from bidsapp.dicom.sidecar_tags import read_sidecar
 from bidsapp.dicom.table import FAILED, JOINED, KEPT, SKIPPED, DecisionRow

@@ -11,9 +11,9 @@ import nibabel as nib
 import numpy as np
 from nibabel.ecat import EcatImage
 
+from bidsapp.dicom.habits import tables
 from bidsapp.dicom.header import Values
 from bidsapp.dicom.sidecar_tags import moment_tag
-from bidsapp.dicom.tables import tables
 from bidsapp.errors import BadDataError
 
 _HEAD_FIRST_SUPINE, _UNKNOWN_ORIENTATION = 3, 8

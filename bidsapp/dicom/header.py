@@ -22,7 +22,7 @@ from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag
 
-from bidsapp.dicom.tables import tables
+from bidsapp.dicom.habits import tables
 from bidsapp.dicom.words import known_words
 from bidsapp.errors import BadDataError
 

@@ -22,8 +22,8 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-from bidsapp.dicom.frames import Frame
 from bidsapp.dicom.header import Header
+from bidsapp.dicom.pet_frames import Frame
 from bidsapp.dicom.pixels import planes, scaling, uncompressed
 from bidsapp.dicom.scrub import without_file_name
 from bidsapp.dicom.series import Series

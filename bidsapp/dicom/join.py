@@ -15,8 +15,8 @@ import numpy as np
 
 from bidsapp.bids.pet_metadata import activity_unit
 from bidsapp.core.frames.decay import decay_between
-from bidsapp.dicom.frames import Frame
-from bidsapp.dicom.plan import PetScan
+from bidsapp.dicom.pet_frames import Frame
+from bidsapp.dicom.sessions import PetScan
 from bidsapp.dicom.timing import ScanClock, TimeModel
 
 SeriesKey = tuple[str, int]

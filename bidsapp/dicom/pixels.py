@@ -17,9 +17,9 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from bidsapp.dicom.decompress import decompress, is_compressed
-from bidsapp.dicom.frames import Frame
+from bidsapp.dicom.habits import tables
 from bidsapp.dicom.header import Header, tag_name
-from bidsapp.dicom.tables import tables
+from bidsapp.dicom.pet_frames import Frame
 from bidsapp.errors import BadDataError
 
 

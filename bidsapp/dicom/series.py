@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 
 from bidsapp.data.tracers import adopt_tracers, own_tracers
 from bidsapp.dicom.archives import decompress, is_compressed, is_packed, unpack
+from bidsapp.dicom.habits import tables
 from bidsapp.dicom.header import Header, Values, read_headers
-from bidsapp.dicom.tables import tables
 from bidsapp.dicom.volumes import is_volume, read_volume
 from bidsapp.errors import BadDataError, NoInputError, WorkerLostError
 

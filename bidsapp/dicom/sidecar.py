@@ -15,9 +15,9 @@ from typing import Any
 from bidsapp.bids.stated import STATED_KEYS
 from bidsapp.core.quality import Flag
 from bidsapp.data.tracers import Tracer, half_lives_s
-from bidsapp.dicom.frames import half_life
+from bidsapp.dicom.habits import tables
 from bidsapp.dicom.header import Header, tag_name
-from bidsapp.dicom.tables import tables
+from bidsapp.dicom.pet_frames import half_life
 from bidsapp.dicom.timing import ScanClock, TimeModel
 from bidsapp.dicom.volumes import in_words_of
 from bidsapp.dicom.words import known_words

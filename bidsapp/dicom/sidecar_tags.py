@@ -23,8 +23,8 @@ from bidsapp.bids.sidecar_times import (
 from bidsapp.bids.values import clock_seconds, is_number
 from bidsapp.core.frames.decay import mean_decay_moment
 from bidsapp.data.tau import known_tracer
+from bidsapp.dicom.habits import name_matches, tables
 from bidsapp.dicom.header import FILE_NAME, MIDNIGHT, PERSON_NAMES, YEARS, Values
-from bidsapp.dicom.tables import name_matches, tables
 from bidsapp.dicom.timing import first_frame_after
 from bidsapp.errors import BadDataError
 from bidsapp.io.reading import parse_json, read_bytes

@@ -8,8 +8,8 @@ from bidsapp.bids.stated import Stated
 from bidsapp.core.quality import Flag
 from bidsapp.data.tau import all_tracers, known_tracer, tau_tracers
 from bidsapp.data.tracers import Tracer
+from bidsapp.dicom.habits import tables
 from bidsapp.dicom.header import Header, tag_name
-from bidsapp.dicom.tables import tables
 from bidsapp.dicom.words import known_words
 from bidsapp.errors import BadDataError
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from bidsapp.bids.pet_metadata import activity_unit
 from bidsapp.core.frames.decay import decay_between
+from bidsapp.dicom.habits import tables
 from bidsapp.dicom.header import Header, tag_name
 from bidsapp.dicom.series import Series
 from bidsapp.dicom.sidecar import dose_bq
-from bidsapp.dicom.tables import tables
 from bidsapp.dicom.timing import TimeModel
 
 _SUV = "body-weight SUV times dose over weight"

@@ -18,9 +18,9 @@ from nibabel.ecat import EcatImage
 from numpy.typing import NDArray
 
 from bidsapp.dicom.ecat import ecat_tags, ecat_voxels
+from bidsapp.dicom.habits import tables
 from bidsapp.dicom.header import Header, Values
 from bidsapp.dicom.sidecar_tags import nifti_tags, read_sidecar
-from bidsapp.dicom.tables import tables
 from bidsapp.errors import BadDataError, CentipetError
 from bidsapp.io.nifti import load_volume, read_shape
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from bidsapp.bids.dataset import RAW_FACTS
+from bidsapp.bids.derivative_root import RAW_FACTS
 from bidsapp.io.reading import parse_json, read_text
 from bidsapp.record import ScanRecord
 from bidsapp.settings import Filters

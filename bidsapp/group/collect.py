@@ -12,7 +12,7 @@ from typing import Any
 
 from bidsapp import __version__
 from bidsapp.bids.command import group_command
-from bidsapp.bids.dataset import remove_leftovers
+from bidsapp.bids.derivative_root import remove_leftovers
 from bidsapp.bids.folders import unreadable_people
 from bidsapp.bids.seals import write_manifest
 from bidsapp.errors import NoInputError, NoMatchError, StorageError
@@ -51,8 +51,8 @@ from bidsapp.io.locks import holding
 from bidsapp.io.tsv import write_rows
 from bidsapp.record import ScanRecord, find_records
 from bidsapp.record.tracers import using_tracers_of
-from bidsapp.report.cohort import cohort_methods, reading
-from bidsapp.report.files import save_figures
+from bidsapp.report.figure_files import save_figures
+from bidsapp.report.study_methods import cohort_methods, reading
 from bidsapp.settings import Filters
 
 _LOG = logging.getLogger(__name__)

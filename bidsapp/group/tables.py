@@ -20,7 +20,7 @@ from bidsapp.data import REFERENCES, VOI_NAMES, read_table
 from bidsapp.data.kinetics import model_name
 from bidsapp.data.tau import all_tracers, tau_regions
 from bidsapp.group.regional import NOTHING, RegionalTables, Values
-from bidsapp.group.templates import template_flags
+from bidsapp.group.template_flags import template_flags
 from bidsapp.io.tsv import cell
 from bidsapp.record import ScanRecord, Status
 from bidsapp.record.about import age_of, reconstruction_of, scanner_of, sex_of, typed

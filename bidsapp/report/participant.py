@@ -32,7 +32,8 @@ from bidsapp.report.evidence import (
     ViewerData,
 )
 from bidsapp.report.figure import Figure
-from bidsapp.report.files import save_figures
+from bidsapp.report.figure_files import save_figures
+from bidsapp.report.lights import Light, lights
 from bidsapp.report.measures import (
     PARAMETERS,
     BothSides,
@@ -45,7 +46,6 @@ from bidsapp.report.measures import (
 )
 from bidsapp.report.methods import describe_records
 from bidsapp.report.pictures import VOI_OUTLINES
-from bidsapp.report.quality import Light, lights
 from bidsapp.report.render import base64_text, number, render_page
 from bidsapp.report.viewer import Block
 from bidsapp.settings import Interval

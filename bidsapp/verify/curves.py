@@ -21,8 +21,8 @@ from bidsapp.core.regions.regions import region_means
 from bidsapp.data import mni_grid
 from bidsapp.data.atlases import chosen_atlases
 from bidsapp.io.nifti import read_frames
-from bidsapp.verify.compare import How, Tolerance, agree
-from bidsapp.verify.files import Findings
+from bidsapp.verify.differences import How, Tolerance, agree
+from bidsapp.verify.file_hashes import Findings
 from bidsapp.verify.numbers import StoredScan, read_rows
 
 _TIMES = ("frame_start", "frame_end")

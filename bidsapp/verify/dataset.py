@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from bidsapp import __version__
-from bidsapp.bids.dataset import APP_NAME, RAW_FACTS, root_files
+from bidsapp.bids.derivative_root import APP_NAME, RAW_FACTS, root_files
 from bidsapp.data import resource_hashes
 from bidsapp.errors import CentipetError, InvalidBidsError, NoInputError
 from bidsapp.record import ScanRecord, Status, find_records, read_record
 from bidsapp.record.tracers import using_tracers_of
-from bidsapp.verify.cohort import check_group_tables, check_scan_tables, group_filters
-from bidsapp.verify.compare import How
 from bidsapp.verify.curves import check_curves
-from bidsapp.verify.files import Findings, check_hashes, foreign, read_sealed
+from bidsapp.verify.differences import How
+from bidsapp.verify.file_hashes import Findings, check_hashes, foreign, read_sealed
+from bidsapp.verify.group_tables import check_group_tables, check_scan_tables, group_filters
 from bidsapp.verify.numbers import StoredScan, check_numbers
 
 _GROUP_MANIFEST = "group_manifest.json"

@@ -32,7 +32,7 @@ from bidsapp.record.verdicts import judged
 from bidsapp.settings import Processing
 from bidsapp.steps.measuring import measure_atlases, template_scene
 from bidsapp.steps.quantifying import Asked, quantified
-from bidsapp.verify.compare import (
+from bidsapp.verify.differences import (
     CENTILOIDS,
     SAME_ARRAY,
     THROUGH_WARP,
@@ -41,7 +41,7 @@ from bidsapp.verify.compare import (
     unlike,
     unlike_cells,
 )
-from bidsapp.verify.files import Findings
+from bidsapp.verify.file_hashes import Findings
 from bidsapp.verify.options import known_options
 
 _RATIO = re.compile(r"_desc-(suvr|cl)([A-Za-z0-9]+)_pet\.nii\.gz$")

@@ -27,7 +27,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))  # as a script, it has the helpers of the tests
 from synthetic_records import finished_record, write_sealed
 
-from bidsapp.bids.dataset import remove_leftovers
+from bidsapp.bids.derivative_root import remove_leftovers
 from bidsapp.bids.derivatives import output_path
 from bidsapp.group.collect import run_group
 from bidsapp.group.scans import write_scan_tables

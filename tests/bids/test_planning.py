@@ -7,7 +7,7 @@ from bidsapp.group.quality import qc_rows
 from bidsapp.record import read_record
 from bidsapp.record.codec import plain
 from bidsapp.record.stages import planned_record
-from bidsapp.report.quality import lights
+from bidsapp.report.lights import lights
 from bidsapp.settings import Filters, Processing
 
 EARLY = {"ScanStart": 0, "FrameTimesStart": [0, 900], "FrameDuration": [900, 900],

@@ -10,7 +10,7 @@ from synthetic_records import finished_record
 from synthetic_records import write as write_record
 
 from bidsapp.calibrate.archive import find_images, found_suspects
-from bidsapp.calibrate.dataset import bids_label, measured, write_dataset
+from bidsapp.calibrate.raw_images import bids_label, measured, write_dataset
 from bidsapp.cli.calibrate import main
 from bidsapp.errors import BadDataError, ExitCode, NoInputError, UsageError
 

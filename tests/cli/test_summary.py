@@ -16,7 +16,7 @@ from bidsapp.cli.logs import Progress
 from bidsapp.cli.plan_table import print_plan
 from bidsapp.cli.summary import print_summary, summary_cells
 from bidsapp.record import find_records
-from bidsapp.report.quality import lights
+from bidsapp.report.lights import lights
 from bidsapp.settings import Filters, Processing
 
 INTERVALS = {"rescan_interval": [116.6, 125.8], "centiloid_interval": [111.4, 131.0]}

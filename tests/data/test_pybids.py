@@ -10,7 +10,7 @@ import pytest
 from bids.layout import BIDSLayout
 from synthetic_records import finished_record, write
 
-from bidsapp.bids.dataset import write_root_files
+from bidsapp.bids.derivative_root import write_root_files
 from bidsapp.bids.derivatives import output_path, outputs
 from bidsapp.bids.entities import RAW_ENTITIES, parse_entities
 from bidsapp.cli.main import main

@@ -29,8 +29,8 @@ from pydicom.uid import (
     generate_uid,
 )
 
-from bidsapp.dicom.frames import frames_of
 from bidsapp.dicom.image import convert_series
+from bidsapp.dicom.pet_frames import frames_of
 from bidsapp.dicom.series import take_inventory
 from bidsapp.errors import BadDataError
 

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 
 from bidsapp.bids.stated import StatedTimes
-from bidsapp.dicom.frames import frames_of, scan_clock
 from bidsapp.dicom.header import headers_of
+from bidsapp.dicom.pet_frames import frames_of, scan_clock
 from bidsapp.dicom.series import Series
 from bidsapp.dicom.timing import FrameClock, ScanClock, TimeModel, time_model
 from bidsapp.errors import BadDataError

@@ -20,8 +20,8 @@ from raw_sidecar import PET_SIDECAR
 
 from bidsapp.dicom.convert import ConversionReport, convert
 from bidsapp.dicom.ecat import ecat_tags
-from bidsapp.dicom.frames import frames_of, scan_clock
 from bidsapp.dicom.header import headers_of
+from bidsapp.dicom.pet_frames import frames_of, scan_clock
 from bidsapp.dicom.series import Series
 from bidsapp.dicom.sidecar import dose_bq
 from bidsapp.dicom.timing import TimeModel, time_model

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 
 from bidsapp.dicom.convert import ConversionReport, convert
-from bidsapp.dicom.frames import frames_of, scan_clock
 from bidsapp.dicom.header import headers_of
+from bidsapp.dicom.pet_frames import frames_of, scan_clock
 from bidsapp.dicom.series import Series
 from bidsapp.dicom.timing import time_model
 from bidsapp.settings import DicomInput

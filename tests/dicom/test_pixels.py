@@ -25,9 +25,9 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import JPEGExtended12Bit, JPEGLosslessSV1
 
 from bidsapp.dicom.decompress import decompress, write_copy
-from bidsapp.dicom.frames import count_remarks, frames_of
 from bidsapp.dicom.header import headers_of, read_headers
 from bidsapp.dicom.image import ConvertedImage, convert_series
+from bidsapp.dicom.pet_frames import count_remarks, frames_of
 from bidsapp.dicom.pixels import lossy_compression
 from bidsapp.dicom.series import Series, snapped, take_inventory
 from bidsapp.errors import BadDataError

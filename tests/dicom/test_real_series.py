@@ -54,8 +54,8 @@ from pathlib import Path
 import pytest
 
 from bidsapp.dicom.classify import classify
-from bidsapp.dicom.frames import frames_of
 from bidsapp.dicom.image import convert_series
+from bidsapp.dicom.pet_frames import frames_of
 from bidsapp.dicom.series import Series, take_inventory
 from bidsapp.errors import BadDataError
 

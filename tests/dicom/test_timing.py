@@ -18,8 +18,8 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
-from bidsapp.dicom.frames import frames_of, scan_clock
 from bidsapp.dicom.header import headers_of
+from bidsapp.dicom.pet_frames import frames_of, scan_clock
 from bidsapp.dicom.series import Series, take_inventory
 from bidsapp.dicom.timing import FrameClock, ScanClock, TimeModel, time_model
 from bidsapp.errors import BadDataError

@@ -8,7 +8,7 @@ import logging
 import pytest
 from synthetic_records import finished_record, write
 
-from bidsapp.bids.dataset import RAW_FACTS, write_root_files
+from bidsapp.bids.derivative_root import RAW_FACTS, write_root_files
 from bidsapp.group.absent import absence, absent_people, read_facts
 from bidsapp.group.collect import run_group
 from bidsapp.record import find_records

@@ -9,7 +9,7 @@ import pytest
 from damage import damaged_records, whole_record
 from synthetic_records import finished_record, write
 
-from bidsapp.bids.dataset import RAW_FACTS, write_root_files
+from bidsapp.bids.derivative_root import RAW_FACTS, write_root_files
 from bidsapp.cli.verify import main as verify
 from bidsapp.group.collect import run_group
 from bidsapp.settings import Filters

@@ -15,8 +15,8 @@ from bidsapp.group.ratings import read_ratings
 from bidsapp.io.hashes import file_hash
 from bidsapp.record import find_records
 from bidsapp.settings import Filters
-from bidsapp.verify.cohort import check_group_tables
-from bidsapp.verify.files import Findings
+from bidsapp.verify.file_hashes import Findings
+from bidsapp.verify.group_tables import check_group_tables
 
 HEAD = ("scan", "rating", "rater", "comment", "rated", "record_sha256")
 

@@ -9,7 +9,7 @@ import pytest
 from synthetic_records import finished_record, write
 from whole_app import validator_errors
 
-from bidsapp.bids.dataset import write_root_files
+from bidsapp.bids.derivative_root import write_root_files
 from bidsapp.bids.derivatives import output_path
 from bidsapp.data import read_table
 from bidsapp.group.scans import write_scan_tables

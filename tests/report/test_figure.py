@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from bidsapp.report.figure import Figure, Layer
-from bidsapp.report.files import CAPTIONS, save_figures
+from bidsapp.report.figure_files import CAPTIONS, save_figures
 from bidsapp.report.svg import tag
 
 HOSTILE = "</svg><script>alert(1)</script>\x00\"'&"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from synthetic_records import finished_record, write_sealed
 
-from bidsapp.bids.dataset import write_root_files
+from bidsapp.bids.derivative_root import write_root_files
 from bidsapp.bids.derivatives import is_inside
 from bidsapp.bids.seals import write_manifest
 from bidsapp.cli.verify import main
@@ -16,7 +16,7 @@ from bidsapp.group.collect import run_group
 from bidsapp.io.atomic import write_text
 from bidsapp.io.hashes import file_hash
 from bidsapp.settings import Filters
-from bidsapp.verify.files import Findings, check_hashes
+from bidsapp.verify.file_hashes import Findings, check_hashes
 
 SCANS = ({"sub": "01", "trc": "FBB"}, {"sub": "02", "trc": "PIB"})
 

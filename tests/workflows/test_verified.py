@@ -16,10 +16,10 @@ from bidsapp.cli.verify import main as verify_command
 from bidsapp.io.hashes import file_hash
 from bidsapp.record import find_records
 from bidsapp.record.files import record_from_json
-from bidsapp.verify.compare import How
 from bidsapp.verify.curves import check_curves
 from bidsapp.verify.dataset import check_scan
-from bidsapp.verify.files import Findings
+from bidsapp.verify.differences import How
+from bidsapp.verify.file_hashes import Findings
 from bidsapp.verify.numbers import StoredScan, check_numbers
 
 pytestmark = pytest.mark.slow

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from bidsapp import __version__
-from bidsapp.bids.dataset import bidsignore, root_files, write_root_files
+from bidsapp.bids.derivative_root import bidsignore, root_files, write_root_files
 from bidsapp.bids.derivatives import (
     derivative_uri,
     output_path,

@@ -7,7 +7,7 @@ from synthetic_records import finished_record, write
 
 from bidsapp.data import read_table
 from bidsapp.record import read_record
-from bidsapp.report.quality import lights
+from bidsapp.report.lights import lights
 
 SCAN = {"sub": "01", "trc": "FBB"}
 

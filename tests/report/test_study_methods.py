@@ -5,7 +5,7 @@ from __future__ import annotations
 from synthetic_records import finished_record, write
 
 from bidsapp.record import find_records
-from bidsapp.report.cohort import cohort_methods
+from bidsapp.report.study_methods import cohort_methods
 
 SCANNER = {"Manufacturer": "Siemens", "ManufacturersModelName": "Biograph mCT"}
 

@@ -15,8 +15,8 @@ from bidsapp.group.tables import Row
 from bidsapp.io.tsv import cell
 from bidsapp.record import ScanRecord
 from bidsapp.settings import Filters
-from bidsapp.verify.compare import How, unlike_cells
-from bidsapp.verify.files import Findings
+from bidsapp.verify.differences import How, unlike_cells
+from bidsapp.verify.file_hashes import Findings
 from bidsapp.verify.numbers import read_rows
 
 _MOST_TOLD = 100  # differences of one table; an older table differs everywhere

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bidsapp.bids.dataset import RAW_FACTS
+from bidsapp.bids.derivative_root import RAW_FACTS
 from bidsapp.bids.derivatives import is_inside
 from bidsapp.bids.seals import is_intact
 from bidsapp.io.hashes import file_hash
-from bidsapp.verify.compare import Difference, How, shown
+from bidsapp.verify.differences import Difference, How, shown
 
 
 @dataclass

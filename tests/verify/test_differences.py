@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from bidsapp.verify.compare import CENTILOIDS, Tolerance, agree, unlike, unlike_cells
+from bidsapp.verify.differences import CENTILOIDS, Tolerance, agree, unlike, unlike_cells
 
 
 @pytest.mark.parametrize(

@@ -23,9 +23,9 @@ from bidsapp.dicom.clocks import (
     zone_of,
     zone_of_series,
 )
+from bidsapp.dicom.habits import tables
 from bidsapp.dicom.header import MIDNIGHT, Header
 from bidsapp.dicom.series import Series, snapped
-from bidsapp.dicom.tables import tables
 from bidsapp.dicom.timing import LONGEST_BREAK_S, FrameClock, ScanClock, TimeModel
 from bidsapp.dicom.volumes import is_volume
 from bidsapp.errors import BadDataError

@@ -6,7 +6,7 @@ import pytest
 from synthetic_records import finished_record
 
 from bidsapp.group.tables import cohort_flags
-from bidsapp.group.templates import template_flags
+from bidsapp.group.template_flags import template_flags
 from bidsapp.record.files import record_from_json
 
 T1WS = [f"bids:raw:sub-1/ses-{session}/anat/sub-1_ses-{session}_T1w.nii.gz" for session in "123"]
