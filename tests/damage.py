@@ -219,6 +219,8 @@ def _option_files(folder: Path) -> list[tuple[str, Path, Any, list[str]]]:
     }  # fmt: skip
     filters = {"pet": {"session": None, "run": [1], "tracer": "FBB", "extension": ".nii.gz"},
                "t1w": {"acquisition": "*", "suffix": "T1w"}, "bold": {"task": "rest"}}  # fmt: skip
+    lab = {"QZ41": {"name": "[18F]QZ-41", "synonyms": ["qualizetaben"], "radionuclide": "F18",
+                    "window_min": [50.0, 70.0]}}  # fmt: skip
     metadata = {"sub-01": {"InjectionTime": "10:00:00", "InjectedRadioactivity": 300}}
     dicom = ["--dicom-dir", str(folder / "dicom")]
     return [
@@ -227,6 +229,7 @@ def _option_files(folder: Path) -> list[tuple[str, Path, Any, list[str]]]:
         ("--use-plugin", folder / "plugin.json",
          {"plugin": "SLURM", "plugin_args": {"sbatch_args": "--mem=3G", "max_jobs": 4}}, []),
         ("--calibration", folder / "calibration.json", signed_by_user, []),
+        ("--tracer-file", folder / "lab.toml", {"tracers": lab}, []),
         ("--norms", folder / "norms.tsv",
          [["atlas", "region", "mean", "sd"], ["Centiloid", "ctx", 1.1, 0.1]], []),
         ("--atlas", folder / "atlas.tsv", [["index", "name"], [1, "Pons"]], []),
@@ -243,7 +246,7 @@ def _damaged_text(option: str, content: Any, random: np.random.Generator) -> byt
         odd = mutated(content, random)
         if option == "--calibration" and random.random() < 0.5 and isinstance(odd, dict):
             odd = signed(odd)  # as its owner could
-    if option == "--config-file":
+    if option in ("--config-file", "--tracer-file"):
         lines = [f"{json.dumps(str(key))} = {_toml(value)}" for key, value in odd.items()]
         text = "\n".join(lines)
     elif isinstance(content, list):

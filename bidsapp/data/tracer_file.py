@@ -6,7 +6,6 @@ tracer's, would make amyloid scans of scans that are none.
 
 from __future__ import annotations
 
-import math
 import re
 import tomllib
 from collections.abc import Mapping
@@ -34,6 +33,7 @@ _ELSEWHERE = {
     "half_life_s": "the half-life is that of the radionuclide",
 }
 _SHORTEST = 3  # letters and digits of a name that is looked for in texts
+_LARGEST = 1e9  # number that is looked at
 _MOST_HALF_LIVES = 10.0  # after injection: a thousandth of the activity is left
 
 
@@ -118,14 +118,14 @@ class _Row:
 
     def _radionuclide(self) -> str:
         value = self._row["radionuclide"]
-        if value not in half_lives_s():
+        if not isinstance(value, str) or value not in half_lives_s():
             self._refuse("radionuclide", f"{value!r:.40} is not one of {', '.join(half_lives_s())}")
-        return str(value)
+        return value
 
     def _window(self, nuclide: str) -> tuple[float, float]:
         value = self._row["window_min"]
         numbers = value if isinstance(value, list) else []
-        if len(numbers) != 2 or not all(map(_is_finite, numbers)):
+        if len(numbers) != 2 or not all(map(_is_number, numbers)):
             self._refuse("window_min", "must be two minutes after injection, such as [50.0, 70.0]")
         start, end = map(float, numbers)
         if not 0 <= start < end:
@@ -171,5 +171,5 @@ class _Row:
         raise BadDataError(f"{self._where}: {place}: {told}")
 
 
-def _is_finite(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and abs(value) < _LARGEST
