@@ -47,7 +47,7 @@ EVERYTHING = """
     --reference-region wm crus=AAL3:lCERCRU1,rCERCRU1 --output-spaces T1w --norms norms.tsv
     --write-masks --atlas-threshold 0.5 --gm-threshold 0.4 --kinetics srtm logan
     --kinetics-reference wm --t-star 30 --t-end 60 --k2-prime 0.1 --pvc gtm
-    --interval pib --voi-resolution 1
+    --interval pib --voi-resolution 1 --background pons --histograms 0.05
 """
 
 
