@@ -165,7 +165,7 @@ def command_line() -> argparse.ArgumentParser:
     )  # fmt: skip
     main.add_argument(
         "--print-completion", metavar="SHELL",
-        help="completion of all commands for bash or zsh: centipet --print-completion bash",
+        help="completion of all commands, for bash or zsh",
     )  # fmt: skip
     _add_options(parser)
     return parser
