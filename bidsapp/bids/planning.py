@@ -44,7 +44,7 @@ from bidsapp.bids.values import is_number
 from bidsapp.core.frames.frames import choose_frames, deviations, nearest_window, refusal
 from bidsapp.core.quality import Flag, QualityLevel
 from bidsapp.data.series_texts import is_unknown
-from bidsapp.data.tau import tau_tracers
+from bidsapp.data.tau import tau_tracers, tau_voi_files
 from bidsapp.data.tracers import (
     NamedTracers,
     Tracer,
@@ -388,7 +388,14 @@ def _other_target(pet: RawImage, code: str, processing: Processing) -> Tracer:
             "CenTauR",
             code,
         )
+    _check_tau_vois(processing.tau_vois)
     return tau
+
+
+@cache
+def _check_tau_vois(folder: Path) -> None:
+    """Refuse a folder without all volumes, before anything is computed."""
+    tau_voi_files(folder)
 
 
 def _check_radionuclide(tracer: Tracer, timing: PetTiming, half_life_s: object, pet: Path) -> None:

@@ -12,7 +12,7 @@ from bidsapp.bids.planning import make_plan
 from bidsapp.core.grid.volume import Volume
 from bidsapp.core.quantification.centiloid import centiloid
 from bidsapp.data import mni_grid, read_table, vois
-from bidsapp.data.calibrations import centiloid_way, scale_for, tau_scale
+from bidsapp.data.calibrations import centiloid_way, regional_scale, scale_for, tau_scale
 from bidsapp.data.tau import (
     tau_equations,
     tau_masks,
@@ -128,6 +128,25 @@ def test_a_tau_scan_is_planned_with_volumes_in_the_window_of_its_tracer(raw, fol
     options = record.provenance.parameters["tau_vois"]
     assert options["name"] == folder.name and str(folder.parent) not in str(record.provenance)
     assert len(options["files"]) == 6
+
+
+def test_volumes_that_are_missing_are_told_at_planning_and_amyloid_scans_run(raw, tmp_path):
+    raw.t1w("sub-01")
+    raw.pet("sub-01_trc-FBB")
+    times = {"FrameTimesStart": [4800], "FrameDuration": [1200], "ScanStart": 4800,
+             "ImageDecayCorrectionTime": 4800}  # fmt: skip
+    raw.pet("sub-01_trc-FTP", TracerName="[18F]flortaucipir", **times)
+    plan = make_plan(read_dataset(raw.root, Filters()), Processing(tau_vois=tmp_path / "gone"))
+    (failure,) = plan.failures
+    assert "--tau-vois" in failure.message and "centaur-project" in failure.message
+    assert [scan.tracer for scan in plan.scans] == ["FBB"]
+
+
+@pytest.mark.parametrize("code", tau_tracers())
+def test_no_option_makes_a_centiloid_of_a_tau_tracer(folder, code):
+    for processing in (Processing(), Processing(tau_vois=folder), Processing(voi_mm=1)):
+        assert scale_for(processing, code).equations == {}
+        assert regional_scale(processing, code).equations == {}
 
 
 def test_a_scan_outside_the_window_of_its_tau_tracer_is_refused(raw, folder):
