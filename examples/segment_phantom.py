@@ -1,4 +1,4 @@
-"""Segment a T1w from Python.
+"""Segment a T1w, place a PET on it and bring both to the template, from Python.
 
 Unified segmentation gives bias field, tissue maps, brain mask and the warp to MNI space in one
 model; `segment` also judges the result. Here it sees the T1w of the phantom, in which the true
@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from bidsapp import data, segment, to_template
+from bidsapp import data, register, segment, to_template
 from bidsapp.cli.demo import phantom_of
+from bidsapp.core.grid.alignment import displacement
 from bidsapp.core.grid.volume import Volume
 from bidsapp.data.tracers import tracers
 from bidsapp.io.nifti import as_nibabel
@@ -33,6 +34,13 @@ def main(out: Path) -> Path:
     grey = to_template(found.gm, found).get_fdata()
     inside = brain.data & (data.priors().maps[0] > 0.9)
     print(f"Mean grey matter where the template has little else: {grey[inside].mean():.2f}")
+    place = register(as_nibabel(phantom.pet_noiseless), found)
+    apart = displacement(place.t1w_to_pet, phantom.t1w_to_pet, truth[brain.data][::100])
+    print(f"The PET was placed {apart:.2f} mm from where it lies")
+    pet = to_template(place.pet, found, place.t1w_to_pet).get_fdata()
+    vois = data.vois(2)
+    ratio = pet[vois["ctx"]].mean() / pet[vois["wc"]].mean()
+    print(f"SUVR {ratio:.3f}, truth {phantom.suvr['wc']:.3f}")
     affine = phantom.t1w.affine
     figure = tissue_maps(
         Volume(head.corrected, affine),

@@ -14,6 +14,10 @@ import pytest
 ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 FROM_ELSEWHERE = re.compile(r"<(?:script|link rel=.stylesheet.|img)[^>]* (?:src|href)=.https?:")
+SAID = {  # what an example prints, the right value, and how far it may be
+    "quantify_phantom": (r"(\S+) CL, scanned", 60, 2),
+    "segment_phantom": (r"placed (\S+) mm", 0, 1),
+}
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
@@ -51,5 +55,8 @@ def test_examples_run_and_make_a_picture(script, tmp_path):
     assert done.returncode == 0, done.stderr
     (picture,) = tmp_path.iterdir()
     assert picture.name == f"{script.stem}.svg" and str(picture) in done.stdout
+    if script.stem in SAID:
+        pattern, truth, most = SAID[script.stem]
+        assert float(re.search(pattern, done.stdout)[1]) == pytest.approx(truth, abs=most)
     drawing = ElementTree.parse(picture).getroot()
     assert drawing.tag.endswith("svg") and len(drawing) > 3

@@ -7,13 +7,14 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from bidsapp.core.anatomy.warp import Warp
-from bidsapp.core.grid.alignment import inverse, rigid_matrix, transform
+from bidsapp.core.grid.alignment import displacement, inverse, rigid_matrix, transform
 from bidsapp.core.grid.resample import displaced, itk_affine_text
 from bidsapp.core.grid.volume import Grid, Volume
 from bidsapp.data import mni_grid, template_mask
 from bidsapp.errors import BadDataError, NoInputError
 from bidsapp.io.affine_files import load_itk_affine
 from bidsapp.io.nifti import load_displacements, save_displacements
+from bidsapp.steps.anatomy import initial_affine
 
 RAS = np.array([-1.0, -1.0, 1.0])
 RIGID = rigid_matrix([3, -7, 11, 0.1, -0.2, 0.3], (5, 20, -30))
@@ -119,6 +120,57 @@ def test_what_we_write_we_read(tmp_path):
     path = tmp_path / "ours.txt"
     path.write_text(itk_affine_text(RIGID))
     assert load_itk_affine(path) == pytest.approx(RIGID, abs=1e-12)
+
+
+FORWARD, BACKWARD = "sub-1_from-T1w_to-MNI152NLin6Asym_xfm", "sub-1_from-MNI152NLin6Asym_to-T1w_xfm"
+
+
+def test_the_affine_of_a_written_warp_is_the_nearest_in_the_brain(warp, files, brain, tmp_path):
+    found = []
+    for file, name in zip(files, (FORWARD, BACKWARD), strict=True):
+        path = tmp_path / f"{name}.nii.gz"
+        path.symlink_to(file)
+        found.append(initial_affine(path))
+    t1w = displaced(brain, load_displacements(files[0]))
+    apart = transform(found[0], t1w) - brain
+    assert np.abs(apart.mean(axis=0)).max() < 0.1
+    best = np.column_stack([t1w, np.ones(len(t1w))])
+    best = best @ np.linalg.lstsq(best, brain, rcond=None)[0] - brain
+    assert (apart**2).sum() < 1.01 * (best**2).sum()
+    assert displacement(*found, brain) < 0.3  # the other direction says the same
+
+
+def test_a_written_field_that_is_affine_gives_that_affine(tmp_path):
+    truth = rigid_matrix([3, -7, 11, 0.1, -0.2, 0.3]) @ np.diag([0.9, 1.1, 1.0, 1.0])
+    grid = mni_grid(2)  # from the template to a T1w
+    field = (transform(truth, grid.world()) - grid.world()).astype(np.float32) * RAS
+    path = tmp_path / f"{FORWARD}.nii.gz"
+    save_displacements(path, field[:, :, :, None].astype(np.float32), grid.affine)
+    assert initial_affine(path) == pytest.approx(inverse(truth), abs=1e-3)
+
+
+def test_an_affine_is_turned_round_where_its_name_says_so(tmp_path):
+    for name, expected in ((FORWARD, inverse(RIGID)), ("by_hand", inverse(RIGID)),
+                           (BACKWARD, RIGID)):  # fmt: skip
+        path = tmp_path / f"{name}.txt"
+        path.write_text(itk_affine_text(RIGID))
+        assert initial_affine(path) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize(("name", "words"), [
+    ("sub-1_from-pet_to-T1w_mode-image_xfm.txt", "brings pet to T1w; give"),
+    ("sub-1_from-orig_to-T1w_xfm.nii.gz", "brings orig to T1w"),
+    ("sub1Warp.nii.gz", "0GenericAffine.mat"),
+    (f"{BACKWARD}.nii.gz", "leads nowhere into the brain"),
+])  # fmt: skip
+def test_a_transform_between_other_spaces_is_refused(tmp_path, name, words):
+    path = tmp_path / name
+    far = np.eye(4)
+    far[:3, 3] = 1000
+    save_displacements(tmp_path / "x.nii.gz", np.zeros((4, 4, 4, 1, 3), np.float32), far)
+    (tmp_path / "x.nii.gz").rename(path)
+    with pytest.raises(BadDataError, match=words):
+        initial_affine(path)
 
 
 @pytest.mark.parametrize(

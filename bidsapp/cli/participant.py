@@ -34,7 +34,6 @@ from bidsapp.errors import (
 )
 from bidsapp.execution.workers import keep_freed_memory, start_server
 from bidsapp.group.scans import write_scan_tables
-from bidsapp.io.affine_files import load_itk_affine
 from bidsapp.io.atomic import write_text
 from bidsapp.io.untouched import load
 from bidsapp.record import ScanRecord, find_records, write_record
@@ -202,7 +201,9 @@ def _check_initial_transform(settings: Settings, plan: Plan) -> None:
     initial = settings.processing.initial_transform
     if initial is None:
         return
-    load_itk_affine(initial)
+    from bidsapp.steps.anatomy import initial_affine
+
+    initial_affine(initial)
     heads = sorted({scan.t1w.raw[0].name for scan in plan.scans if scan.t1w is not None})
     if plan.scans and len(heads) != 1:
         named = f" ({', '.join(heads[:3])} ...)" if heads else ""

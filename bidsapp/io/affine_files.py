@@ -15,7 +15,8 @@ from bidsapp.io.reading import read_text
 _KIND = re.compile(r"(Affine|MatrixOffset)Transform(Base)?_(double|float)_3_3")
 _REMEDY = (
     "give one affine transform as ITK writes it (.txt, .tfm or .mat of ANTs, ITK-SNAP, 3D Slicer); "
-    "convert others, such as those of FSL or FreeSurfer, with c3d_affine_tool or lta_convert"
+    "convert others, such as those of FSL or FreeSurfer, with c3d_affine_tool or lta_convert; of a "
+    "composite (.h5 of fMRIPrep) give the affine alone (CompositeTransformUtil --disassemble)"
 )
 
 

@@ -12,15 +12,21 @@ from pathlib import Path
 
 import numpy as np
 
+from bidsapp.bids.entities import parse_entities
 from bidsapp.core.anatomy.confidence import Template
 from bidsapp.core.anatomy.normalise import Normalised, normalise
 from bidsapp.core.frames.damage import without_spikes
-from bidsapp.core.grid.alignment import inverse
+from bidsapp.core.grid.alignment import Matrix, affine_between, inverse
+from bidsapp.core.grid.sampling import nearest_voxels
 from bidsapp.core.grid.volume import Volume
 from bidsapp.core.quality import initial_transform_findings, missing_findings
 from bidsapp.data import priors, read_table, template_mask, vois
 from bidsapp.errors import BadDataError
 from bidsapp.io.affine_files import load_itk_affine
+from bidsapp.io.nifti import load_displacements
+
+_FIELD = (".nii.gz", ".nii")
+_LEAST_POINTS = 1000  # of a field in the brain
 
 
 def segment_head(t1w: Volume, initial: Path | None = None) -> Normalised:
@@ -32,7 +38,7 @@ def segment_head(t1w: Volume, initial: Path | None = None) -> Normalised:
         Any orientation and voxel size, with or without skull. Voxels that are not finite, or
         brighter than anything in a head, are missing.
     initial : Path, optional
-        Affine of ITK that brings the T1w to the template, to begin from.
+        Transform that brings the T1w to the template, to begin from (`initial_affine`).
 
     Returns
     -------
@@ -49,7 +55,7 @@ def segment_head(t1w: Volume, initial: Path | None = None) -> Normalised:
     """
     template = Template(priors(), template_mask(2).data, vois(2))
     t1w = without_spikes(t1w)
-    given = None if initial is None else inverse(load_itk_affine(initial))
+    given = None if initial is None else initial_affine(initial)
     try:
         normalised = normalise(t1w, template, read_table("limits"), given=given)
     except BadDataError as error:
@@ -62,3 +68,50 @@ def segment_head(t1w: Volume, initial: Path | None = None) -> Normalised:
     stated = () if initial is None else initial_transform_findings(initial.name)
     missing = int((normalised.segmentation.brain_mask & ~np.isfinite(t1w.data)).sum())
     return replace(normalised, findings=(*stated, *normalised.findings, *missing_findings(missing)))
+
+
+def initial_affine(path: Path) -> Matrix:
+    """Affine of a file of ``--initial-transform``, from points of the T1w to those of the template.
+
+    It may be one of ITK, or a displacement field as CentiPET writes it, of which the affine that
+    is nearest to it in the brain counts. Where the name says ``from-`` and ``to-`` the file may be
+    that of either direction; an affine without them brings the T1w to the template.
+
+    Parameters
+    ----------
+    path : of the file
+
+    Raises
+    ------
+    NoInputError
+        The file cannot be read.
+    BadDataError
+        It is no such transform, or one between other spaces.
+    """
+    named = parse_entities(path)
+    ends = [named.get(key, "") for key in ("from", "to")]
+    spaces = ["MNI" if end.startswith("MNI") else end for end in ends]
+    back = spaces == ["MNI", "T1w"]
+    if any(ends) and not back and spaces != ["T1w", "MNI"]:
+        raise BadDataError(
+            f"{path}: its name says that it brings {ends[0] or '?'} to {ends[1] or '?'}; give the "
+            "transform from the T1w to the template, or back"
+        )
+    if not path.name.endswith(_FIELD):
+        affine = load_itk_affine(path)
+        return affine if back else inverse(affine)
+    if not any(ends):
+        raise BadDataError(
+            f"{path}: is a displacement field whose name does not say from-T1w_to-MNI152NLin6Asym "
+            "or back; one of ANTs (1Warp) lacks its affine: give that (0GenericAffine.mat)"
+        )
+    field = load_displacements(path)
+    here = field.grid.world().reshape(-1, 3)
+    there = here + field.data.reshape(-1, 3)
+    t1w, template = (here, there) if back else (there, here)
+    brain = template_mask(2)
+    nearest = nearest_voxels(brain.grid, template)
+    inside = (nearest >= 0) & brain.data.reshape(-1)[nearest]
+    if inside.sum() < _LEAST_POINTS:
+        raise BadDataError(f"{path}: leads nowhere into the brain of the template")
+    return affine_between(t1w[inside], template[inside])

@@ -18,7 +18,7 @@ from bidsapp.settings import Filters, Processing
 
 PAGE = Path(__file__).parents[2] / "docs" / "bids_input.md"
 ADNI, OASIS, GAAIN = re.findall(r"```tsv\n(.*?)```", PAGE.read_text(), re.S)
-FRAMES = {"Coreg_Dynamic.nii": 4, "sub-OAS30001_ses-d2430_acq-PIB_pet.nii.gz": 52}
+FRAMES = {"Co-registered_Dynamic.nii": 4, "sub-OAS30001_ses-d2430_acq-PIB_pet.nii.gz": 52}
 
 
 @pytest.fixture

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.transform import Rotation
 
+from bidsapp.core.grid.least_squares import shortest_solution
+
 Matrix = NDArray[np.float64]
 
 # About half a brain: a turn in units of 1/LENGTH_MM radians moves its border by about 1 mm.
@@ -143,6 +145,26 @@ def displacement(first: Matrix, second: Matrix, points: NDArray[np.float64]) -> 
     """
     apart = transform(first - second, points)
     return float(np.sqrt((apart**2).sum(axis=-1)).mean())
+
+
+def affine_between(first: NDArray[np.float64], second: NDArray[np.float64]) -> Matrix:
+    """Find the affine that brings points nearest to others, by least squares.
+
+    Parameters
+    ----------
+    first, second : ndarray, shape (N, 3)
+        Points, and where they belong, mm.
+
+    Returns
+    -------
+    ndarray, shape (4, 4)
+    """
+    matrix = np.eye(4)
+    middle = first.mean(axis=0)
+    solution = shortest_solution(np.column_stack([first - middle, np.ones(len(first))]), second)
+    matrix[:3, :3] = solution[:3].T
+    matrix[:3, 3] = solution[3] - matrix[:3, :3] @ middle
+    return matrix
 
 
 def rigid_between(first: NDArray[np.float64], second: NDArray[np.float64]) -> Matrix:
