@@ -86,6 +86,20 @@ class AmyloidTau:
         """Participants by status."""
         return {row["status"]: row["n"] for row in self.counts}
 
+    @property
+    def sentence(self) -> str:
+        """For the methods text; empty in a cohort without tau."""
+        if not self.rows:
+            return ""
+        told = ", ".join(f"{cell} {self.n[cell]}" for cell in CELLS)
+        left = len(self.rows) - sum(self.n[cell] for cell in CELLS)
+        return (
+            f"Participants were A+ above {self.rule.centiloid:g} CL and T+ above a CenTauRz of "
+            f"{self.rule.centaurz:g} in the {self.rule.region.replace('_', ' ')} volume, by their "
+            f"first tau scan with an amyloid scan within {self.rule.days:g} days ({told}); {left} "
+            "had no such pair of scans."
+        )
+
 
 def amyloid_tau(rows: Sequence[Row], rule: StatusRule) -> AmyloidTau:
     """Cross the amyloid and the tau status of every participant.

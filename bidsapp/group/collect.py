@@ -166,7 +166,9 @@ def _tabulate(
     for table in group_tables(cohort):
         written += _write_table(output_dir / f"{table.name}.tsv", table)
     figures = group_figures(cohort.study)
-    methods = cohort_methods(wanted, mixture, _read(cohort, filters))
+    methods = cohort_methods(
+        wanted, mixture, _read(cohort, filters), cohort.study.amyloid_tau.sentence
+    )
     written.append(write_text(output_dir / "group_methods.md", methods.as_markdown()))
     page = group_page(cohort.study, warnings, figures, methods)
     written.append(write_text(output_dir / "group_centiloid.html", page))

@@ -15,7 +15,7 @@ _MOST_LISTED = 12
 
 
 def cohort_methods(
-    records: Sequence[ScanRecord], warnings: Iterable[str] = (), read: str = ""
+    records: Sequence[ScanRecord], warnings: Iterable[str] = (), read: str = "", status: str = ""
 ) -> Methods:
     """Describe a study: its scans, their processing with what to cite, and quality control.
 
@@ -25,13 +25,14 @@ def cohort_methods(
     warnings : why its scans cannot be compared with each other, if so; they come first, so that
         nobody pastes the text without having read them
     read : of `reading`
+    status : how participants were called A+ and T+
     """
     done = [record for record in records if record.status is Status.OK]
     described = describe_records(records)
     before = [f"BEFORE YOU PASTE THIS: {sentence}." for sentence in warnings]
     quality = " ".join(filter(None, (_quality(records, done), read)))
-    paragraphs = (*before, _scans(records, done), *described.paragraphs, quality)
-    return Methods(paragraphs, described.references)
+    paragraphs = (*before, _scans(records, done), *described.paragraphs, status, quality)
+    return Methods(tuple(filter(None, paragraphs)), described.references)
 
 
 def reading(ratings: Iterable[str | None], n_raters: int, *, left_out: bool) -> str:

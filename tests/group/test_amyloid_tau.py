@@ -155,6 +155,8 @@ def test_the_tables_and_the_page_have_the_true_counts(study):
     assert cells == ["4", "1", "5", "2", "3", "5", "6", "4", "10"]  # margins included
     assert "1 without a tau value, 1 without a Centiloid" in part
     assert "[18F]flortaucipir" in part and "within 365 days" in part
+    methods = (study / "group_methods.md").read_text("utf-8")
+    assert "(A+T+ 3, A+T- 2, A-T+ 1, A-T- 4); 2 had no such pair" in methods
 
 
 def test_another_cut_off_moves_people_and_is_in_the_rows(study):
