@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import csv
 import io
 import json
 import math
@@ -18,6 +17,7 @@ import numpy as np
 from conftest import RawDatasetMaker
 from raw_sidecar import PET_SIDECAR
 from synthetic_records import finished_record, up_to_date, write, write_cohort
+from tsv_rows import table_rows
 
 from bidsapp.bids.derivative_root import write_root_files
 from bidsapp.cli.main import main as centipet
@@ -279,8 +279,7 @@ def _rows_of_the_good(folder: Path) -> list[dict[str, str]]:
     """Rows of the group table for scans that nobody damaged, without what depends on the others."""
     code, told = _told(centipet, [str(folder / "raw"), str(folder), "group"])
     assert code == 0 and "Traceback" not in told, told
-    with (folder / "group_centiloid.tsv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+    rows = table_rows(folder / "group_centiloid.tsv")
     good = [row for row in rows if not row["participant_id"].startswith("sub-odd")]
     own = ("participant_id", "session_id", "status", "centiloid", "suvr_wc", "age", "years", "band")
     return [{name: row[name] for name in own} for row in good]

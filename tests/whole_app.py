@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import subprocess
@@ -57,11 +56,6 @@ def hashes(out: Path) -> dict[str, str]:
     files = (path for path in sorted(out.rglob("*")) if path.is_file())
     named = ((path.relative_to(out).as_posix(), path) for path in files)
     return {name: file_hash(path) for name, path in named if not name.startswith("logs/")}
-
-
-def read_tsv(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file, delimiter="\t"))
 
 
 def validator_errors(dataset: Path) -> dict[str, list[str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 import shutil
 import time
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 from synthetic_derivatives import SCAN
 from synthetic_records import finished_record, write
+from tsv_rows import table_rows
 
 from bidsapp.group.collect import cohort_of, run_group
 from bidsapp.group.page import group_page
@@ -78,8 +78,7 @@ def test_scans_are_grouped_and_coloured_by_any_column(visit, cohort, screenshots
 def test_against_age_the_line_is_that_of_least_squares(visit, cohort):
     page = opened(visit, cohort)
     assert page.locator("#by").input_value() == "age"
-    with (cohort / "group_centiloid.tsv").open() as file:
-        rows = list(csv.DictReader(file, delimiter="\t"))
+    rows = table_rows(cohort / "group_centiloid.tsv")
     slope, _ = np.polyfit(
         [float(row["age"]) for row in rows], [float(row["centiloid"]) for row in rows], 1
     )
@@ -145,8 +144,7 @@ def test_a_rating_is_kept_downloaded_and_read_back(visit, rated, tmp_path, width
     assert told == [] and (rating.rating, rating.rater) == ("reject", "AB")
     assert rating.comment == "'=moved, 'badly'"
     run_group(rated, Filters(), [table])
-    with (rated / "group_centiloid.tsv").open() as file:
-        rows = list(csv.DictReader(file, delimiter="\t"))
+    rows = table_rows(rated / "group_centiloid.tsv")
     (row,) = [row for row in rows if row["rating"] != "n/a"]
     assert (row["participant_id"], row["rating"], row["raters"]) == (
         "sub-01", "reject", "AB: reject",

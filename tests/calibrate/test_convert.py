@@ -1,10 +1,10 @@
 """SUVRs of another pipeline become Centiloids by its own published equation, and only by that."""
 
-import csv
 import json
 
 import numpy as np
 import pytest
+from tsv_rows import table_rows
 
 from bidsapp.calibrate.compare import compare
 from bidsapp.calibrate.convert import convert, published
@@ -49,8 +49,7 @@ def test_rows_take_the_equation_of_their_tracer(adni, tmp_path, capsys):
     assert (
         main([str(adni), "--equation", "royse2021-FBP-wc", "royse2021-FBB-wc", "-o", str(out)]) == 0
     )
-    with out.open() as file:
-        rows = list(csv.DictReader(file, delimiter="\t"))
+    rows = table_rows(out)
     assert [row["participant_id"] for row in rows] == ["1", "2", "3", "4", "5", "6"]
     values = [row["centiloid"] for row in rows]
     assert float(values[0]) == 188.22 * 1.11 - 189.16 and float(values[2]) == 157.15 * 1.08 - 151.87

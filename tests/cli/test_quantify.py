@@ -11,7 +11,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from whole_app import read_tsv
+from tsv_rows import table_rows
 
 import bidsapp
 from bidsapp.cli.from_python import Quantified
@@ -62,7 +62,7 @@ def test_five_pairs_give_five_rows_and_pages(lab, run, fates):
     before = {path: path.read_bytes() for path in lab.iterdir()}
     code, out, err = run("--table", table)
     assert code == 0 and err == ""
-    rows = read_tsv(run.out / "group_centiloid.tsv")
+    rows = table_rows(run.out / "group_centiloid.tsv")
     assert [row["participant_id"] for row in rows] == [f"sub-{i}" for i in range(1, 6)]
     assert {row["status"] for row in rows} == {"ok"} and {row["centiloid"] for row in rows} == {
         "75.2"
@@ -83,7 +83,7 @@ def test_three_bad_rows_are_told_and_the_other_two_run(lab, run, fates):
     assert code == 1
     told = re.findall(r"^centipet quantify: pairs\.tsv, line (\d), column (\w+): ", err, re.M)
     assert told == [("3", "pet"), ("4", "tracer"), ("5", "pet")]
-    rows = read_tsv(run.out / "group_centiloid.tsv")
+    rows = table_rows(run.out / "group_centiloid.tsv")
     assert [(row["participant_id"], row["status"]) for row in rows] == [
         ("sub-1", "ok"), ("sub-5", "ok"),
     ]  # fmt: skip
@@ -101,7 +101,7 @@ def test_without_a_good_row_nothing_is_made(lab, run, fates, bad, code):
 def test_a_scan_that_fails_costs_its_row_alone(lab, run, fates):
     fates["2"] = "BadDataError"
     assert run("--table", table_of(lab, good(1), good(2)))[0] == 1
-    rows = read_tsv(run.out / "group_centiloid.tsv")
+    rows = table_rows(run.out / "group_centiloid.tsv")
     assert [row["status"] for row in rows] == ["ok", "failed"]
 
 
@@ -121,7 +121,7 @@ def test_pair_in_a_folder_is_found_by_name_told_and_flagged(lab, run, fates):
     code, _, err = run(lab, "--tracer", "FBB")
     assert code == 0
     assert "PET: sub-7_fbb_pet.nii.gz" in err and "T1w: t11.nii.gz" in err
-    (row,) = read_tsv(run.out / "group_centiloid.tsv")
+    (row,) = table_rows(run.out / "group_centiloid.tsv")
     assert row["participant_id"] == "sub-7" and "found-by-name" in row["flags"]
     assert "sub-7_trc-FBB" in run("--dicom-dir", lab, "--tracer", "FBB", "--dry-run")[1]
     (lab / "second_fbb_pet.nii").touch()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import json
 
 import numpy as np
 import pytest
 from scipy import ndimage
+from tsv_rows import table_rows
 
 from bidsapp.cli.main import main
 from bidsapp.core.grid.alignment import rigid_matrix
@@ -35,8 +35,7 @@ def write(folder, data, affine=None, name="sub-1_trc-FBB_space-MNI152NLin6Asym_p
 
 
 def rows(path):
-    with path.open() as file:
-        return {row["name"]: row for row in csv.DictReader(file, delimiter="\t")}
+    return {row["name"]: row for row in table_rows(path)}
 
 
 def test_tables_hold_the_means_of_the_image(tmp_path, uptake):
@@ -77,8 +76,7 @@ def test_histograms_and_background_of_an_image(tmp_path, uptake):
     pons = uptake[vois(2)["pons"]].astype(float)
     assert float(row["snr"]) == float(row["mean"]) / pons.std()
     path = tmp_path / f"{stem}_atlas-Centiloid_histograms.tsv"
-    with path.open() as file:
-        held = [line for line in csv.DictReader(file, delimiter="\t") if line["name"] == "ctx"]
+    held = [line for line in table_rows(path) if line["name"] == "ctx"]
     assert sum(float(line["voxels"]) for line in held) == int(row["n_voxels"])
     mean = sum(
         float(line["voxels"]) * (float(line["suvr_from"]) + float(line["suvr_to"])) / 2

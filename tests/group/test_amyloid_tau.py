@@ -1,10 +1,9 @@
 """Participants by amyloid and tau: which scans are paired, who is counted, and what is told."""
 
-import csv
-
 import pytest
 from synthetic_cohorts import row
 from synthetic_records import finished_record, tau_record, write
+from tsv_rows import table_rows
 
 from bidsapp.data.tau import tau_equations
 from bidsapp.data.tracers import tracers
@@ -136,18 +135,15 @@ def study(tmp_path_factory):
     return folder
 
 
-def table(path):
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file, delimiter="\t"))
-
-
 def test_the_tables_and_the_page_have_the_true_counts(study):
-    counts = {row["status"]: int(row["n"]) for row in table(study / "group_amyloid_tau_counts.tsv")}
+    counts = {
+        row["status"]: int(row["n"]) for row in table_rows(study / "group_amyloid_tau_counts.tsv")
+    }
     assert counts == {
         "A+T+": 3, "A+T-": 2, "A-T+": 1, "A-T-": 4,
         "not-paired": 0, "no-amyloid": 1, "no-tau": 1, "neither": 0,
     }  # fmt: skip
-    rows = table(study / "group_amyloid_tau.tsv")
+    rows = table_rows(study / "group_amyloid_tau.tsv")
     assert len(rows) == 12 and {row["days"] for row in rows} == {"31.0", "n/a"}
     page = (study / "group_centiloid.html").read_text("utf-8")
     part = page[page.index('id="amyloid-tau"') :].partition("</section>")[0]
@@ -161,7 +157,7 @@ def test_the_tables_and_the_page_have_the_true_counts(study):
 
 def test_another_cut_off_moves_people_and_is_in_the_rows(study):
     run_group(study, Filters(amyloid_cutoff=100.0, tau_cutoff=("meta_temporal", 0.5)))
-    rows = table(study / "group_amyloid_tau.tsv")
+    rows = table_rows(study / "group_amyloid_tau.tsv")
     assert {row["amyloid"] for row in rows} == {"negative", "n/a"}
     assert {(row["amyloid_cutoff"], row["tau_region"], row["tau_cutoff"]) for row in rows} == {
         ("100.0", "meta_temporal", "0.5")

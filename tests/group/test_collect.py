@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import logging
 import os
@@ -11,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from synthetic_records import finished_record, write, write_cohort
+from tsv_rows import table_rows
 
 from bidsapp.errors import NoInputError, NoMatchError
 from bidsapp.group.collect import one_at_a_time, run_group
@@ -19,8 +19,7 @@ from bidsapp.settings import Filters
 
 
 def table(folder, name="group_centiloid.tsv"):
-    with (folder / name).open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+    return table_rows(folder / name)
 
 
 def scan(folder, sub, trc="FBB", content=None, **entities):

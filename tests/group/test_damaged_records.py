@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import json
 
 import pytest
 from damage import damaged_records, whole_record
 from synthetic_records import finished_record, write
+from tsv_rows import table_rows
 
 from bidsapp.bids.derivative_root import RAW_FACTS, write_root_files
 from bidsapp.cli.verify import main as verify
@@ -40,8 +40,7 @@ ODD = {
 
 
 def _rows(folder):
-    with (folder / "group_centiloid.tsv").open(newline="") as file:
-        return {row["participant_id"]: row for row in csv.DictReader(file, delimiter="\t")}
+    return {row["participant_id"]: row for row in table_rows(folder / "group_centiloid.tsv")}
 
 
 @pytest.fixture(scope="module")
@@ -95,8 +94,7 @@ def test_a_record_under_a_foreign_name_is_no_result(tmp_path, name):
     path = write(tmp_path, finished_record(entities), entities)
     path.with_name(name).write_text(path.read_text())
     run_group(tmp_path, Filters())
-    with (tmp_path / "group_centiloid.tsv").open(newline="") as file:
-        rows = list(csv.DictReader(file, delimiter="\t"))
+    rows = table_rows(tmp_path / "group_centiloid.tsv")
     assert sorted(row["status"] for row in rows) == ["failed", "ok"]
     (reason,) = [row["reason"] for row in rows if row["status"] == "failed"]
     assert name in reason and "at this place" in reason

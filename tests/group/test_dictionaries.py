@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import json
 
 import pandas as pd
 import pytest
 from synthetic_records import finished_record, tau_record, write, write_cohort
+from tsv_rows import table_rows
 
 from bidsapp.group.collect import run_group
 from bidsapp.settings import Filters
@@ -45,8 +45,7 @@ def test_the_tables_of_the_issue_are_there(study):
 def test_columns_units_and_levels_hold(study):
     for path in sorted(study.glob("group_*.tsv")):
         described = dictionary(path)
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+        rows = table_rows(path)
         assert list(rows[0]) == list(described), path.name
         for name, entry in described.items():
             cells = {row[name] for row in rows} - {"n/a"}

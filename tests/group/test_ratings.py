@@ -7,6 +7,7 @@ import csv
 import pytest
 from html_page import Page
 from synthetic_records import finished_record, write
+from tsv_rows import table_rows
 
 from bidsapp.cli.main import main
 from bidsapp.errors import BadDataError, NoInputError, UsageError
@@ -108,14 +109,12 @@ def test_statistics_without_a_rejected_scan_are_those_of_a_study_that_never_had_
     table = said(study, ("sub-09_trc-FBB", "reject", "AB", "n/a", "2026-01-01"))
     run_group(study, Filters(leave_out_rejected=True), [table])
     left = rows_of(study, "group_cutoffs") if (study / "group_cutoffs.tsv").exists() else {}
-    with (study / "group_sites.tsv").open() as file:
-        site = next(row for row in csv.DictReader(file, delimiter="\t") if row["site"] == "B")
+    site = next(row for row in table_rows(study / "group_sites.tsv") if row["site"] == "B")
     for path in study.glob("sub-09/**/*.json"):
         path.unlink()
     (study / "group_ratings.tsv").unlink()
     run_group(study, Filters())
-    with (study / "group_sites.tsv").open() as file:
-        never = next(row for row in csv.DictReader(file, delimiter="\t") if row["site"] == "B")
+    never = next(row for row in table_rows(study / "group_sites.tsv") if row["site"] == "B")
     counts = {"n_participants", "n_scans"}
     assert {k: v for k, v in site.items() if k not in counts} == {
         k: v for k, v in never.items() if k not in counts

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from dataclasses import replace
 from types import SimpleNamespace
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 from synthetic_cohorts import cohort, row
 from synthetic_records import finished_record, write
+from tsv_rows import table_rows
 
 from bidsapp.core.statistics.two_groups import control_cutoff
 from bidsapp.data import read_table
@@ -323,8 +323,7 @@ def test_a_study_on_disk(tmp_path):
 
 
 def table(folder, name):
-    with (folder / f"{name}.tsv").open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+    return table_rows(folder / f"{name}.tsv")
 
 
 def test_sites_come_as_people_count_and_one_scanner_is_told_once():

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 from dynamic_studies import EARLY, FULL, schedule, tissues
+from tsv_rows import table_rows
 
 from bidsapp.core.grid.volume import Volume
 from bidsapp.data import mni_grid, vois
@@ -85,7 +85,7 @@ def test_table_has_a_row_per_model_and_region(fitted, tmp_path):
     found = save.run().outputs
     path = tmp_path / "sub-01" / "pet" / "sub-01_trc-FMM_atlas-Centiloid_kinpar.tsv"
     assert found.record.kinetics.tables == {"Centiloid": path.relative_to(tmp_path).as_posix()}
-    rows = list(csv.DictReader(path.open(), delimiter="\t"))
+    rows = table_rows(path)
     assert [(row["model"], row["name"]) for row in rows] == [
         (model, name)
         for model in ("SRTM", "SRTM2", "MRTM", "MRTM2", "Logan")

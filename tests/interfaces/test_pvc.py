@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import json
 
 import numpy as np
 import pytest
+from tsv_rows import table_rows
 
 from bidsapp.core.anatomy.warp import Warp
 from bidsapp.core.grid.volume import Grid, Volume
@@ -70,7 +70,7 @@ def test_known_activity_is_found(corrected, tmp_path):
     )  # fmt: skip
     found = save.run().outputs
     path = tmp_path / found.record.pvc.tables["Centiloid"]
-    rows = {row["name"]: row for row in csv.DictReader(path.open(), delimiter="\t")}
+    rows = {row["name"]: row for row in table_rows(path)}
     assert list(rows) == ["ctx", "wc", "cg", "wcb", "pons"]
     assert float(rows["ctx"]["uncorrected"]) < 0.92 * GREY
     for method in ("gtm", "rbv", "iy"):

@@ -28,7 +28,8 @@ from statistics import mean
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # as a script, it has the helpers of the tests
 from phantom_dataset import write_phantom
-from whole_app import hashes, read_tsv, run_centipet
+from tsv_rows import table_rows
+from whole_app import hashes, run_centipet
 
 KILLS_PER_CHAIN = (1, 4)  # in turns
 RECORD = "sub-*_centiloid.json"
@@ -164,7 +165,7 @@ def _group_level(bids: Path, out: Path) -> list[str]:
         return [f"group level with {len(records)} records: exit code {done.returncode}"]
     if not records:
         return []
-    (row,) = read_tsv(out / "group_centiloid.tsv")
+    (row,) = table_rows(out / "group_centiloid.tsv")
     finished = json.loads(records[0].read_text())["status"] == "ok"
     if finished == (row["status"] == "ok") and finished == (row["centiloid"] != "n/a"):
         return []

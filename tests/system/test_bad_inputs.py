@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from bad_inputs import DATASETS, PARTICIPANTS, make_person, unreadable
 from phantom_dataset import write_phantom
-from whole_app import read_tsv, run_centipet
+from tsv_rows import table_rows
+from whole_app import run_centipet
 
 from bidsapp.cli.main import main
 
@@ -44,7 +45,7 @@ def test_the_good_participant_is_done_and_nobody_sees_a_traceback(run):
         assert "Traceback" not in printed and "fault of CentiPET" not in printed
     (record,) = records_of(out, GOOD)
     assert record["status"] == "ok"
-    rows = read_tsv(out / "group_centiloid.tsv")
+    rows = table_rows(out / "group_centiloid.tsv")
     assert {row["participant_id"] for row in rows if row["status"] == "ok"} == {f"sub-{GOOD}"}
     assert {row["participant_id"].removeprefix("sub-") for row in rows} == {GOOD, *PARTICIPANTS}
 

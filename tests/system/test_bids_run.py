@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from agreement import PIB_SCALE, agreement, read
-from whole_app import read_tsv, run_centipet, validator_errors
+from tsv_rows import table_rows
+from whole_app import run_centipet, validator_errors
 
 from bidsapp import quantify
 
@@ -107,7 +108,7 @@ def test_numbers_follow_from_the_images(out):
     from bidsapp.io.nifti import load_volume
 
     vois = data.vois(2)
-    for row in read_tsv(out / "group_centiloid.tsv"):
+    for row in table_rows(out / "group_centiloid.tsv"):
         folder = out / row["participant_id"] / "pet"
         pet = load_volume(next(folder.glob("*_space-MNI*_desc-preproc_pet.nii.gz"))).data
         for region in data.REFERENCES:
@@ -155,10 +156,10 @@ def test_plain_images_give_the_same_bits(out, table, shared_data, tmp_path):
     assert found.centiloid == row["centiloid"] and found.page.is_file()
     assert "stated" in {flag.code for flag in found.flags}
     regions = found.regions["DesikanKilliany"]
-    assert regions == read_tsv(next(out.glob("sub-05/pet/*_atlas-DesikanKilliany_vois.tsv")))
+    assert regions == table_rows(next(out.glob("sub-05/pet/*_atlas-DesikanKilliany_vois.tsv")))
     ours, theirs = (
         nib.load(path).get_fdata()
         for path in (found.images["suvr_wc"], next(out.glob("sub-05/pet/*desc-suvrwc_pet.nii.gz")))
     )
     assert np.array_equal(ours, theirs)
-    assert read_tsv(found.output_dir / "group_centiloid.tsv")[0]["status"] == "ok"
+    assert table_rows(found.output_dir / "group_centiloid.tsv")[0]["status"] == "ok"

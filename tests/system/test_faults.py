@@ -8,7 +8,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from whole_app import read_tsv, run_centipet
+from tsv_rows import table_rows
+from whole_app import run_centipet
 
 pytestmark = pytest.mark.slow
 
@@ -84,7 +85,7 @@ def run(dataset):
 def test_the_good_scan_is_done_and_the_code_says_that_others_failed(run):
     out, done, _ = run
     assert done.returncode == 1, done.stdout + done.stderr
-    rows = {row["participant_id"]: row for row in read_tsv(out / "group_centiloid.tsv")}
+    rows = {row["participant_id"]: row for row in table_rows(out / "group_centiloid.tsv")}
     assert rows[GOOD]["status"] == "ok"
     assert float(rows[GOOD]["centiloid"]) > 50
 
@@ -92,7 +93,7 @@ def test_the_good_scan_is_done_and_the_code_says_that_others_failed(run):
 @pytest.mark.parametrize("label", BROKEN)
 def test_the_group_table_shows_the_failure(run, label):
     out, _, _ = run
-    rows = {row["participant_id"]: row for row in read_tsv(out / "group_centiloid.tsv")}
+    rows = {row["participant_id"]: row for row in table_rows(out / "group_centiloid.tsv")}
     row = rows[f"sub-{label}"]
     assert row["status"] == "failed"
     assert row["centiloid"] == row["suvr_wc"] == "n/a"

@@ -9,7 +9,8 @@ import pytest
 from kill_points import Undisturbed, false_claims, kill_points, undisturbed
 from memory_limit import limited_memory
 from phantom_dataset import write_phantom
-from whole_app import hashes, read_tsv, run_centipet
+from tsv_rows import table_rows
+from whole_app import hashes, run_centipet
 
 pytestmark = pytest.mark.slow
 
@@ -53,7 +54,7 @@ def test_a_control_group_with_too_little_memory_and_more(place, truth):
     assert [said for said in false_claims(out, truth) if not said.startswith(told_failed)] == []
     assert not list(out.rglob("*suvr*.nii.gz"))
     assert run_centipet(bids, out, "group").returncode == 0
-    (row,) = read_tsv(out / "group_centiloid.tsv")
+    (row,) = table_rows(out / "group_centiloid.tsv")
     assert row["centiloid"] == "n/a"
     assert "memory" in row["reason"]
     done = run_centipet(*command)

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy import ndimage
-from whole_app import read_tsv, run_centipet, validator_errors
+from tsv_rows import table_rows
+from whole_app import run_centipet, validator_errors
 
 from bidsapp.core.grid.alignment import inverse, rigid_matrix, transform
 from bidsapp.core.grid.resample import resample
@@ -95,7 +96,7 @@ def apart(first: np.ndarray, second: np.ndarray, out: Path) -> float:
 
 
 def test_both_visits_have_one_template_and_nearly_one_centiloid(out):
-    rows = read_tsv(out / "group_centiloid.tsv")
+    rows = table_rows(out / "group_centiloid.tsv")
     assert [row["status"] for row in rows] == ["ok", "ok"]
     assert {row["method"] for row in rows} == {"template+model"}
     assert "mixed" not in "".join(row["flags"] for row in rows)

@@ -19,7 +19,8 @@ import nibabel
 import numpy as np
 import pytest
 from same_outputs import contents
-from whole_app import read_tsv, run_centipet
+from tsv_rows import table_rows
+from whole_app import run_centipet
 
 ROOT = Path(__file__).parents[2]
 TOOLS = ROOT.parent / "shared" / "tools"
@@ -164,7 +165,7 @@ def array(slurm, raw) -> Path:
 
 
 def test_the_array_gives_what_a_local_run_gives(array, local):
-    rows = read_tsv(array / "group_centiloid.tsv")
+    rows = table_rows(array / "group_centiloid.tsv")
     assert [row["participant_id"] for row in rows] == [f"sub-{label}" for label in LABELS]
     assert {row["status"] for row in rows} == {"ok"}
     assert len({row["centiloid"] for row in rows}) == len(LABELS)

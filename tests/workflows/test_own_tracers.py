@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from record_schema import read_valid
-from whole_app import read_tsv
+from tsv_rows import table_rows
 
 from bidsapp.cli.calibrate import main as calibrate
 from bidsapp.cli.main import main as centipet
@@ -135,7 +135,7 @@ def test_page_and_methods_text_name_it(lab):
 def test_the_study_needs_no_file(lab, capsys):
     level = [str(lab.bids), str(lab.out), "group"]
     assert centipet(level) == 0
-    rows = {row["tracer"]: row for row in read_tsv(lab.out / "group_centiloid.tsv")}
+    rows = {row["tracer"]: row for row in table_rows(lab.out / "group_centiloid.tsv")}
     assert rows.keys() == SCANS.keys()
     assert rows["FC119S"]["centiloid"] == "n/a" != rows["QZ41"]["centiloid"]
     for table in ("group_centiloid", "group_regions"):
@@ -145,7 +145,7 @@ def test_the_study_needs_no_file(lab, capsys):
     assert "[18F]qualizetaben" in page and "mixed-" not in page
     assert verify([str(lab.out)]) == 0, capsys.readouterr()
     assert centipet([*level, "--tracer-label", "qz041", "Florapronol"]) == 0
-    rows = read_tsv(lab.out / "group_centiloid.tsv")
+    rows = table_rows(lab.out / "group_centiloid.tsv")
     assert sorted(row["tracer"] for row in rows) == ["FC119S", "QZ41"]
 
 
@@ -176,6 +176,6 @@ def test_a_changed_file_makes_its_scans_again(lab, stand_ins, tmp_path):
             shutil.copy(record, target)
     assert centipet([str(lab.bids), str(lab.out), "group"]) == 0
     flags = {(row["participant_id"], row["tracer"]): row["flags"] for row in
-             read_tsv(lab.out / "group_centiloid.tsv")}  # fmt: skip
+             table_rows(lab.out / "group_centiloid.tsv")}  # fmt: skip
     assert "mixed-tracers" in flags["sub-01", "QZ41"] and "mixed-tracers" in flags["sub-02", "QZ41"]
     assert "mixed-tracers" not in flags["sub-01", "FC119S"] + flags["sub-01", "FBB"]
