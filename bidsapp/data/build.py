@@ -91,7 +91,9 @@ VOI_FILES = {
     "wcb": "WhlCblBrnStm",
     "pons": "Pons",
 }
-# The displacement is stored at every third voxel in hundredths of a millimetre.
+# Mean over many people, so that little blur is due; the displacement is stored at every third voxel
+# in hundredths of a millimetre.
+PRIOR_FWHM_MM = 3.0
 POPULATION = FOLDER / "sources" / "population_probseg.nii.gz"
 SHARED_DISPLACEMENT = FOLDER / "sources" / "population_displacement.nii.gz"
 POPULATION_STEP = 3
@@ -165,8 +167,7 @@ def build(wheels: Wheels) -> None:
 def population_priors() -> TissuePriors:
     """Tissue priors on the GAAIN grid from ``sources/population_*``.
 
-    CSF is what the inside of the skull holds beside grey and white matter. A mean over many people
-    is as blurred as they differ; more blur puts the volumes of interest too far out.
+    CSF is what the inside of the skull holds beside grey and white matter.
     """
     grid = mni_grid(2)
     image = nib.Nifti1Image.from_filename(POPULATION)
@@ -176,9 +177,10 @@ def population_priors() -> TissuePriors:
     stored = np.asarray(shared.dataobj, np.float64) / 100
     index = np.stack(np.meshgrid(*map(np.arange, grid.shape), indexing="ij")) / POPULATION_STEP
     moved = grid.world() + interpolate(stored, index)
+    blurred = _blurred(Volume(maps, grid.affine), PRIOR_FWHM_MM)
     at = np.moveaxis(transform(inverse(grid.affine), moved), -1, 0)
-    found = np.moveaxis(interpolate(maps, at), -1, 0)
-    return TissuePriors(np.clip(found, 0, 1).astype(np.float32), grid.affine)
+    maps = np.moveaxis(interpolate(blurred.data, at), -1, 0)
+    return TissuePriors(np.clip(maps, 0, 1).astype(np.float32), grid.affine)
 
 
 def first_priors(wheels: Wheels) -> TissuePriors:
@@ -266,6 +268,9 @@ def _write_provenance() -> None:
             for name, wheel in WHEELS.items()
         },
         "sources": {p.name: file_hash(p) for p in sorted((FOLDER / "sources").glob("*.nii.gz"))},
+        "parameters": {
+            "prior_fwhm_mm": PRIOR_FWHM_MM,
+        },
         "files": {path.name: file_hash(path) for path in sorted(RESOURCES.glob("tpl-*"))},
     }
     write_text(RESOURCES / "provenance.json", json.dumps(record, indent=2) + "\n")
