@@ -12,7 +12,7 @@ from markupsafe import Markup
 from bidsapp.data.literature import Band, PublishedScale, accumulation, scale
 from bidsapp.data.tracers import tracers
 from bidsapp.group.courses import Course
-from bidsapp.group.outliers import LIMIT, Score
+from bidsapp.group.outliers import FEWEST, LIMIT, Score
 from bidsapp.plain import natural
 from bidsapp.report.axes import WIDTH, Axis, bottom, left
 from bidsapp.report.charts import CURVES
@@ -299,7 +299,8 @@ def outlier_strips(
         title="Quality compared with the other scans",
         caption="Robust z-score (distance from the median in units of 1.4826 times the median "
         f"absolute deviation) of each quality number; beyond ±{LIMIT:g} (outside the band) a scan "
-        "deserves a look. Numbers of the PET are compared within a tracer.",
+        "deserves a look. Numbers of the PET are compared within a tracer, "
+        f"and within a scanner that has {FEWEST} scans of it.",
         alt=f"{n} of {len(scored)} numbers lie beyond ±{LIMIT:g}; the table below names them.",
         width=WIDTH,
         height=height + 42,

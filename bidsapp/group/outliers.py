@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -11,7 +12,8 @@ from bidsapp.core.grid.sampling import SD_PER_MAD
 
 Row = Mapping[str, Any]
 
-# Of the PET, compared within a tracer; of the T1w, compared among all.
+# Of the PET, compared within a tracer and a scanner: a scan that was smoothed after the
+# reconstruction may be as sharp as those of other scanners. Of the T1w, compared among all.
 OF_PET = (
     "pet_t1w_distance_mm", "pet_t1w_unexplained", "pet_fwhm_mm", "least_coverage",
     "reference_difference_sds", "noise_percent",
@@ -19,7 +21,7 @@ OF_PET = (
 OF_T1W = ("start_spread_mm", "gm_wm_contrast", "brain_ml")
 
 LIMIT = 3.5  # Iglewicz & Hoaglin 1993, How to detect and handle outliers
-_FEWEST = 8  # scans that a spread can be taken from
+FEWEST = 8  # scans that a spread can be taken from
 
 
 @dataclass(frozen=True)
@@ -48,14 +50,25 @@ def scores(rows: Sequence[Row]) -> list[Score]:
     """
     scored: list[Score] = []
     done = [place for place, row in enumerate(rows) if row["status"] == "ok"]
-    tracers = dict.fromkeys(rows[place]["tracer"] for place in done)
+    told = _by_kind(rows, done)
     for measure in OF_PET:
-        for tracer in tracers:
-            alike = [place for place in done if rows[place]["tracer"] == tracer]
-            scored += _scores(rows, alike, measure)
+        for kind, places in told.items():
+            among = places if len(kind) > 1 else [p for p in done if rows[p]["tracer"] == kind[0]]
+            members = set(places)
+            scored += [one for one in _scores(rows, among, measure) if one.place in members]
     for measure in OF_T1W:
         scored += _scores(rows, done, measure)
     return scored
+
+
+def _by_kind(rows: Sequence[Row], places: Sequence[int]) -> dict[tuple[Any, ...], list[int]]:
+    """Scans of a tracer by one scanner; those of scanners with too few of them by tracer alone."""
+    kinds: dict[tuple[Any, ...], list[int]] = defaultdict(list)
+    keys = {p: tuple(rows[p].get(key) for key in ("tracer", "site", "scanner")) for p in places}
+    count = Counter(keys.values())
+    for place, key in keys.items():
+        kinds[key if count[key] >= FEWEST else key[:1]].append(place)
+    return kinds
 
 
 def outliers(scored: Iterable[Score]) -> list[Score]:
@@ -69,7 +82,7 @@ def _scores(rows: Sequence[Row], places: Sequence[int], measure: str) -> list[Sc
     values = {
         place: known for place in places if (known := _value(rows[place], measure)) is not None
     }
-    if len(values) < _FEWEST:
+    if len(values) < FEWEST:
         return []
     middle = median(values.values())
     spread = SD_PER_MAD * median(abs(value - middle) for value in values.values())

@@ -91,6 +91,18 @@ def test_one_odd_scan_is_found_within_its_tracer():
     assert len(dots(outlier_strips(rows, scored, {}))) == 41
 
 
+def test_one_odd_scan_is_found_among_those_of_its_scanner():
+    """A scan of a sharp scanner that was smoothed is as sharp as those of another scanner."""
+    rows = [row(1.0, pet_fwhm_mm=4 + 0.02 * i, site="a", scanner="sharp") for i in range(10)]
+    rows += [row(1.0, pet_fwhm_mm=6 + 0.02 * i, site="b", scanner="blurred") for i in range(10)]
+    assert outliers(scores(rows)) == []
+    rows += [row(1.0, pet_fwhm_mm=5.9, site="a", scanner="sharp")]
+    scored = scores(rows)
+    (odd,) = outliers(scored)
+    assert odd.place == 20 and odd.z > LIMIT
+    assert sorted(one.place for one in scored) == list(range(21))
+
+
 def test_noise_is_compared_in_per_cent_of_the_suvr():
     """Twice the uptake with twice the noise is nothing special; three times the noise is."""
     alike = [row(1.0, sd_noise=(1 + 0.01 * i) * s, slope=150.0, suvr_wc=1.0 * s)
