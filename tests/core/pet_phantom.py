@@ -105,3 +105,45 @@ def _head(
     return Warp(
         coefficients * 3 / size, np.zeros(3), length, grid.affine, stretch @ inverse(displaced)
     )
+
+
+def no_heads() -> dict[str, Volume]:
+    """Images of what a scanner measures besides heads, in voxels of 4 mm."""
+    x, y, z = (4.0 * (np.indices((80, 64, 64)).T - (40, 32, 32))).T
+
+    def ball(
+        centre: tuple[float, float, float], radii: tuple[float, float, float]
+    ) -> NDArray[np.bool_]:
+        (a, b, c), (u, v, w) = centre, radii
+        return ((x - a) / u) ** 2 + ((y - b) / v) ** 2 + ((z - c) / w) ** 2 < 1
+
+    def rod(a: float, b: float, u: float, v: float) -> NDArray[np.bool_]:
+        return ((x - a) / u) ** 2 + ((y - b) / v) ** 2 < 1
+
+    cylinder = np.where(rod(0, 0, 100, 100) & (np.abs(z) < 100), 1.0, 0.02)
+    rods = cylinder.copy()
+    for number, radius in enumerate((6, 8, 11, 14, 19)):
+        angle = 2 * np.pi * number / 5
+        rods[rod(57 * np.cos(angle), 57 * np.sin(angle), radius, radius) & (np.abs(z) < 100)] = 4
+    trunk = np.where(rod(0, 0, 150, 100), 0.6, 0.02)
+    trunk[rod(0, -65, 20, 22)] = 1.8  # spine
+    for side in (-1, 1):
+        trunk[ball((75 * side, 0, 70), (60, 75, 110))] = 0.25  # lungs
+    trunk[ball((-15, 25, 30), (45, 40, 45))] = 1.2  # heart
+    trunk[ball((65, 0, -70), (85, 75, 60))] = 4  # liver
+    liver = np.where(ball((0, 0, 0), (100, 75, 60)), 3.0, 0.1)
+    liver[ball((20, 20, -20), (14, 14, 30))] = 9  # gall bladder
+    thighs = np.full_like(trunk, 0.02)
+    for side in (-1, 1):
+        thighs[rod(80 * side, 0, 65, 70)] = 0.8
+        thighs[rod(80 * side, 0, 14, 14)] = 1.5
+    images = {"cylinder": cylinder, "rods": rods, "trunk": trunk, "liver": liver, "thighs": thighs}
+    return {name: _scanned(image) for name, image in images.items()}
+
+
+def _scanned(image: NDArray[np.float64]) -> Volume:
+    """Blurred by 7 mm, noise of 5 %."""
+    blurred = ndimage.gaussian_filter(image, 7 / 2.3548 / 4)
+    speckle = ndimage.gaussian_filter(np.random.default_rng(0).standard_normal(image.shape), 0.8)
+    noisy = blurred * (1 + 0.05 * speckle / speckle.std())
+    return Volume((5000 * np.maximum(noisy, 0)).astype(np.float32), np.diag([4.0, 4.0, 4.0, 1.0]))

@@ -17,7 +17,7 @@ from bidsapp.core.quality import pet_only_findings, pet_only_refusal
 from bidsapp.data import mni_grid, read_table, vois
 from bidsapp.data.amyloid_template import amyloid_template
 from bidsapp.errors import BadDataError
-from tests.core.pet_phantom import NEGATIVE, PetPhantom, make_phantom
+from tests.core.pet_phantom import NEGATIVE, PetPhantom, make_phantom, no_heads
 
 
 def suvr(phantom: PetPhantom, field) -> float:
@@ -136,6 +136,22 @@ def test_a_head_that_the_header_turns_is_found_and_told(positive):
     assert "pet-only-turn-deg" in codes
 
 
+@pytest.mark.slow
+def test_slices_in_reverse_order_are_told(positive):
+    """Left and right of a brain are too alike to be told apart, its top and bottom are not."""
+    phantom, _ = positive
+    reverse = np.diag([1.0, 1.0, -1.0, 1.0])
+    reverse[2, 3] = phantom.pet.data.shape[2] - 1
+    pet = Volume(np.ascontiguousarray(phantom.pet.data[:, :, ::-1]), phantom.pet.affine)
+    mirrored = phantom.pet.affine @ reverse @ np.linalg.inv(phantom.pet.affine)
+    found = normalise_pet(pet, amyloid_template())
+    true = transform(mirrored, phantom.field.astype(np.float64)).astype(np.float32)
+    there = PetPhantom(pet, true)
+    assert abs(centiloid_error(there, found)) < 3.0
+    codes = [one.code for one in pet_only_findings(found.quality, read_table("limits"))]
+    assert "pet-only-turn-deg" in codes
+
+
 def noise(fwhm_voxels: float) -> Volume:
     """Uniform noise, smoothed."""
     data = np.random.default_rng(0).random((64, 64, 50)).astype(np.float32)
@@ -143,11 +159,14 @@ def noise(fwhm_voxels: float) -> Volume:
     return Volume(data - data.min(), np.diag([4.0, 4.0, 4.0, 1.0]))
 
 
+NOT_A_HEAD = {f"noise-{fwhm}": noise(fwhm) for fwhm in (0, 2, 6)} | no_heads()
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("fwhm_voxels", [0, 2, 6])
-def test_what_is_no_head_gives_no_number(fwhm_voxels):
+@pytest.mark.parametrize("what", NOT_A_HEAD)
+def test_what_is_no_head_gives_no_number(what):
     try:
-        quality = normalise_pet(noise(fwhm_voxels), amyloid_template()).quality
+        quality = normalise_pet(NOT_A_HEAD[what], amyloid_template()).quality
     except BadDataError as error:
         assert "no brain" in str(error)
     else:
