@@ -121,10 +121,6 @@ def no_heads() -> dict[str, Volume]:
         return ((x - a) / u) ** 2 + ((y - b) / v) ** 2 < 1
 
     cylinder = np.where(rod(0, 0, 100, 100) & (np.abs(z) < 100), 1.0, 0.02)
-    rods = cylinder.copy()
-    for number, radius in enumerate((6, 8, 11, 14, 19)):
-        angle = 2 * np.pi * number / 5
-        rods[rod(57 * np.cos(angle), 57 * np.sin(angle), radius, radius) & (np.abs(z) < 100)] = 4
     trunk = np.where(rod(0, 0, 150, 100), 0.6, 0.02)
     trunk[rod(0, -65, 20, 22)] = 1.8  # spine
     for side in (-1, 1):
@@ -137,7 +133,7 @@ def no_heads() -> dict[str, Volume]:
     for side in (-1, 1):
         thighs[rod(80 * side, 0, 65, 70)] = 0.8
         thighs[rod(80 * side, 0, 14, 14)] = 1.5
-    images = {"cylinder": cylinder, "rods": rods, "trunk": trunk, "liver": liver, "thighs": thighs}
+    images = {"cylinder": cylinder, "trunk": trunk, "liver": liver, "thighs": thighs}
     return {name: _scanned(image) for name, image in images.items()}
 
 
