@@ -129,11 +129,7 @@ def no_heads() -> dict[str, Volume]:
     trunk[ball((65, 0, -70), (85, 75, 60))] = 4  # liver
     liver = np.where(ball((0, 0, 0), (100, 75, 60)), 3.0, 0.1)
     liver[ball((20, 20, -20), (14, 14, 30))] = 9  # gall bladder
-    thighs = np.full_like(trunk, 0.02)
-    for side in (-1, 1):
-        thighs[rod(80 * side, 0, 65, 70)] = 0.8
-        thighs[rod(80 * side, 0, 14, 14)] = 1.5
-    images = {"cylinder": cylinder, "trunk": trunk, "liver": liver, "thighs": thighs}
+    images = {"cylinder": cylinder, "trunk": trunk, "liver": liver}
     return {name: _scanned(image) for name, image in images.items()}
 
 
