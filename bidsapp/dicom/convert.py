@@ -161,7 +161,7 @@ def _convert_one(job: Job, folder: Path, scratch: Path, scrub: Scrubber) -> tupl
         content = _clean_sidecar(job, made, scrub)
         content["CentiPET"]["Series"] = origin
         write_json(side, content)
-        write_gzip(nifti, made.image.to_bytes())
+        write_gzip(nifti, [made.image.to_bytes()])
     return made.remarks
 
 

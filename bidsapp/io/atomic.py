@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from filecmp import cmp
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from bidsapp.io.locks import holding
 # Of ISA-L, whose level 1 is ten times as fast as that of zlib for as many bytes on PET and T1w.
 COMPRESSION = 1
 _GZIP = 16 + zlib.MAX_WBITS  # the format: deflated data between header and checksum
+_FIRST_BLOCK = 16  # bytes; so few ISA-L leaves to the routine for the end of a block
 
 # Temporary files: `.<name>.<random>.tmp` beside what they will be.
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")
@@ -32,9 +34,38 @@ _JUST_MADE_S = 1.0  # a writer locks its file at once, but after it was made
 _SURELY_OLD_S = 24 * 3600.0  # nobody writes one file for so long
 
 
-def write_gzip(path: str | Path, content: bytes | memoryview) -> Path:
-    """Write a gzipped file atomically (see `write_bytes`); the same content gives the same file."""
-    return write_bytes(path, isal_zlib.compress(content, COMPRESSION, _GZIP))
+def write_gzip(path: str | Path, parts: Iterable[bytes | memoryview]) -> Path:
+    """Write a gzipped file atomically; the same content in the same parts gives the same file.
+
+    Parameters
+    ----------
+    path : file
+    parts : what the file holds, one after the other, written while they come
+
+    Raises
+    ------
+    StorageError
+        The disk is full or refused the write.
+    """
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        file.writelines(_gzipped(parts))
+    return Path(path)
+
+
+def _gzipped(parts: Iterable[bytes | memoryview]) -> Iterator[bytes]:
+    """Gzip stream of the parts.
+
+    Its first bytes are a block of their own: the loop that ISA-L has for longer ones takes the hash
+    of the second byte from a register that holds the address of the stack (``write_first_byte`` in
+    ``igzip_icf_body_h1_gr_bt.asm``, seen in 2.32.1), so that one file in thousands had other bytes.
+    """
+    deflate = isal_zlib.compressobj(COMPRESSION, wbits=_GZIP)
+    rest = iter(parts)
+    first = memoryview(next(rest, b""))
+    yield deflate.compress(first[:_FIRST_BLOCK])
+    yield deflate.flush(isal_zlib.Z_SYNC_FLUSH)
+    yield from map(deflate.compress, chain([first[_FIRST_BLOCK:]], rest))
+    yield deflate.flush()
 
 
 def write_bytes(path: str | Path, content: bytes) -> Path:

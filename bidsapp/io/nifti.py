@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from bidsapp.core.grid.resample import RAS_LPS, resample
 from bidsapp.core.grid.volume import Grid, Volume
 from bidsapp.errors import BadDataError, NoInputError
-from bidsapp.io.atomic import COMPRESSION, replacing, write_gzip
+from bidsapp.io.atomic import write_gzip
 from bidsapp.io.untouched import load
 
 load("nibabel")
@@ -379,20 +379,21 @@ def save_frames(
     StorageError
         The disk is full or refused the write.
     """
+    return write_gzip(path, _in_parts(path, frames, n_frames, frame_s))
+
+
+def _in_parts(
+    path: str | Path, frames: Iterable[Volume], n_frames: int, frame_s: float
+) -> Iterator[bytes]:
+    """Header and frames as they stand in the file."""
     written = 0
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        # neither name nor time, so that the same voxels give the same bytes
-        with igzip.IGzipFile("", "wb", COMPRESSION, file, mtime=0) as stream:
-            for frame in frames:
-                if written == 0:  # the header, and that no extension follows
-                    stream.write(
-                        _frames_header(path, frame, n_frames, frame_s).binaryblock + b"\0" * 4
-                    )
-                stream.write(np.asarray(frame.data, "<f4").tobytes(order="F"))
-                written += 1
-        if written != n_frames:
-            raise ValueError(f"{path}: not {n_frames} frames")
-    return Path(path)
+    for frame in frames:
+        if written == 0:  # the header, and that no extension follows
+            yield _frames_header(path, frame, n_frames, frame_s).binaryblock + b"\0" * 4
+        yield np.asarray(frame.data, "<f4").tobytes(order="F")
+        written += 1
+    if written != n_frames:
+        raise ValueError(f"{path}: not {n_frames} frames")
 
 
 def _frames_header(
@@ -474,7 +475,7 @@ def _write_image(path: str | Path, image: nib.Nifti1Image) -> Path:
     voxels = content[head.tell() :].view(data.dtype).reshape(data.shape, order="F")
     for y in range(data.shape[1]):
         voxels[:, y] = data[:, y].copy()
-    return write_gzip(path, content.data)
+    return write_gzip(path, [content.data])
 
 
 def _tell_space(image: nib.Nifti1Image, path: str | Path) -> None:
