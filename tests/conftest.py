@@ -10,6 +10,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from hypothesis import settings
 from raw_sidecar import PET_SIDECAR
 
 from bidsapp.core.grid.volume import Volume
@@ -18,6 +19,9 @@ from bidsapp.io.nifti import save_volume
 
 # dcm2niix and the validator of the environment the tests run in, also where it is not active
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+
+settings.register_profile("untimed", deadline=None)  # the machine may be busy with something else
+settings.load_profile("untimed")
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 

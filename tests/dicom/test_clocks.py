@@ -422,7 +422,7 @@ def spoil(data: Dataset, keyword: str, way: str, days: int, frame: int) -> None:
 
 
 @given(spoiled())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_true_times_or_a_word_that_names_the_tag(case: tuple[Pet, list[Dataset], set[str]]) -> None:
     pet, datasets, touched = case
     try:

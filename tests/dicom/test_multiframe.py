@@ -121,7 +121,7 @@ def test_pixels_that_nobody_can_lay_out_are_refused(tmp_path: Path) -> None:
     durations=st.lists(st.integers(1, 900), min_size=1, max_size=5),
     decay=st.sampled_from(["START", "ADMIN"]),
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_times_of_any_enhanced_pet(
     injection: datetime, first: int, durations: list[int], decay: str
 ) -> None:

@@ -74,7 +74,7 @@ def pets(draw: st.DrawFn) -> Pet:
 
 
 @given(pets())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_written_times_are_the_true_ones(pet: Pet) -> None:
     times = model_of(pet)
     assert abs((times.injection - pet.injection).total_seconds()) < 1e-3
@@ -134,7 +134,7 @@ VENDORS = [siemens, ge, philips, uih, cti]
 
 @pytest.mark.parametrize("vendor", VENDORS)
 @given(pet=pets())
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_times_in_the_habits_of_every_vendor(vendor: Callable[..., None], pet: Pet) -> None:
     if vendor is ge:
         pet = replace(pet, injection_tags="none")
@@ -166,7 +166,7 @@ NEEDED = {
 
 @pytest.mark.parametrize(("keyword", "values"), NEEDED.items())
 @given(pet=pets(), dice=st.randoms())
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=4)
 def test_a_missing_or_impossible_tag_is_an_error_that_names_it(
     keyword: str, values: list[str], pet: Pet, dice: random.Random
 ) -> None:
@@ -181,7 +181,7 @@ def test_a_missing_or_impossible_tag_is_an_error_that_names_it(
 
 
 @given(pets())
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_a_missing_injection_is_refused_unless_stated(pet: Pet) -> None:
     pet = replace(pet, injection_tags="none")
     with pytest.raises(BadDataError, match=r"\(0018,1078\).*InjectionTime"):

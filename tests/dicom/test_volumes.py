@@ -316,7 +316,7 @@ def test_the_equalised_image_is_used_where_slices_are_missing(tmp_path: Path) ->
     zero=st.integers(-40_000, 40_000),
     with_clock=st.booleans(),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_times_of_any_sidecar(
     tmp_path_factory: pytest.TempPathFactory,
     injection: datetime,
