@@ -121,6 +121,10 @@ def no_heads() -> dict[str, Volume]:
         return ((x - a) / u) ** 2 + ((y - b) / v) ** 2 < 1
 
     cylinder = np.where(rod(0, 0, 100, 100) & (np.abs(z) < 100), 1.0, 0.02)
+    rods = cylinder.copy()
+    for number, radius in enumerate((6, 8, 11, 14, 19)):
+        angle = 2 * np.pi * number / 5
+        rods[rod(57 * np.cos(angle), 57 * np.sin(angle), radius, radius) & (np.abs(z) < 100)] = 4
     trunk = np.where(rod(0, 0, 150, 100), 0.6, 0.02)
     trunk[rod(0, -65, 20, 22)] = 1.8  # spine
     for side in (-1, 1):
@@ -129,7 +133,7 @@ def no_heads() -> dict[str, Volume]:
     trunk[ball((65, 0, -70), (85, 75, 60))] = 4  # liver
     liver = np.where(ball((0, 0, 0), (100, 75, 60)), 3.0, 0.1)
     liver[ball((20, 20, -20), (14, 14, 30))] = 9  # gall bladder
-    images = {"cylinder": cylinder, "trunk": trunk, "liver": liver}
+    images = {"cylinder": cylinder, "rods": rods, "trunk": trunk, "liver": liver}
     return {name: _scanned(image) for name, image in images.items()}
 
 
