@@ -10,7 +10,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from raw_sidecar import PET_SIDECAR
 
 from bidsapp.core.grid.volume import Volume
@@ -20,7 +20,8 @@ from bidsapp.io.nifti import save_volume
 # dcm2niix and the validator of the environment the tests run in, also where it is not active
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
-settings.register_profile("untimed", deadline=None)  # the machine may be busy with something else
+# The machine may be busy with something else.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
