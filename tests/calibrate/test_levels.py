@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from own_tracers import OWN_TRACERS
 from scipy import stats
 
 from bidsapp.calibrate.fit import disagreements, fit_level1, fit_level2, standard_anchors
@@ -410,24 +411,11 @@ def test_pet_only_is_an_approximation():
 
 # ------------------------------------------------------------------------- tracers of the user
 
-OWN = """
-[tracers.QZ41]
-name = "[18F]qualizetaben"
-synonyms = ["QZ-041"]
-radionuclide = "F18"
-window_min = [60, 80]
-[tracers.FC119S]
-name = "[18F]FC119S"
-synonyms = []
-radionuclide = "F18"
-window_min = [30, 60]
-"""
-
 
 @pytest.fixture
 def own(tmp_path):
     """A file of two tracers, and pairs: SUVR = 0.7 PiB + 0.3 and 0.5 PiB + 0.6, without noise."""
-    (tmp_path / "lab.toml").write_text(OWN)
+    (tmp_path / "lab.toml").write_text(OWN_TRACERS)
     lines = ["id\ttracer\tpib_suvr_wc\tf18_suvr_wc"]
     for i in range(12):
         pib = 0.95 + 0.12 * i
@@ -463,8 +451,8 @@ def test_two_tracers_of_the_user_get_their_equations(own):
     with pytest.raises(BadDataError, match=r"FC119S, a tracer that CentiPET does not know; give"):
         read_calibration(path)
     for changed in (
-        OWN.replace("qualizetaben", "otherzetaben"),
-        OWN.replace("18F", "11C").replace("F18", "C11"),
+        OWN_TRACERS.replace("qualizetaben", "otherzetaben"),
+        OWN_TRACERS.replace("18F", "11C").replace("F18", "C11"),
     ):
         lab.write_text(changed)
         with (

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from own_tracers import OWN_TRACERS
 from record_schema import read_valid
 from tsv_rows import table_rows
 
@@ -21,18 +22,6 @@ from .conftest import head, write_image, write_pet
 
 pytestmark = pytest.mark.slow
 
-FILE = """
-[tracers.QZ41]
-name = "[18F]qualizetaben"
-synonyms = ["QZ-041"]
-radionuclide = "F18"
-window_min = [60, 80]
-[tracers.FC119S]
-name = "[18F]FC119S"
-synonyms = []
-radionuclide = "F18"
-window_min = [30, 60]
-"""
 GAIN, OFFSET = 0.7, 0.3
 SCANS = {
     "QZ41": ("QZ 041", 3600, 1200),
@@ -48,7 +37,7 @@ class Lab:
         self.file, self.pairs, self.out = (folder / n for n in ("lab.toml", "pairs.tsv", "out"))
         self.work, self.calibration = folder / "work", folder / "level2_calibration.json"
         self.bids = folder / "bids"
-        self.file.write_text(FILE)
+        self.file.write_text(OWN_TRACERS)
         rows = [f"P{i}\tQZ41\t{pib!r}\t{GAIN * pib + OFFSET!r}" for i, pib in
                 enumerate(np.linspace(0.95, 2.3, 12).tolist())]  # fmt: skip
         self.pairs.write_text("\n".join(["id\ttracer\tpib_suvr_wc\ttracer_suvr_wc", *rows]) + "\n")
@@ -153,7 +142,7 @@ def test_a_changed_file_makes_its_scans_again(lab, stand_ins, tmp_path):
     saved = tmp_path / "out"
     shutil.copytree(lab.out, saved)
     before = {code: lab.record(code) for code in SCANS}
-    lab.file.write_text(FILE.replace("[60, 80]", "[62, 78]"))
+    lab.file.write_text(OWN_TRACERS.replace("[60, 80]", "[62, 78]"))
     stand_ins.clear()
     assert lab.participant() == 0
     after = {code: lab.record(code) for code in SCANS}
