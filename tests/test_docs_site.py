@@ -28,6 +28,7 @@ def run(*command: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_the_site_is_built_without_a_warning(tmp_path):
     site = tmp_path / "site"
     options = ["-q", "-W", "--keep-going", "-b", "html", "-d", str(tmp_path / "trees")]

@@ -21,6 +21,8 @@ from bidsapp.record import find_records
 from bidsapp.report.participant import write_page
 from bidsapp.settings import Filters
 
+pytestmark = pytest.mark.slow
+
 WIDTHS = pytest.mark.parametrize("width", [1440, 1024, 390])
 PEOPLE = [
     {

@@ -10,6 +10,8 @@ import pytest
 from PIL import Image
 from synthetic_derivatives import fake_pet
 
+pytestmark = pytest.mark.slow
+
 HOST_FREE = ("file:", "data:", "blob:")
 PAGES = ("sub-01.html", "sub-02.html", "sub-03.html", "group_centiloid.html")
 
