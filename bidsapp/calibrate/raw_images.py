@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bidsapp.calibrate.archive import ArchiveScan
-from bidsapp.calibrate.tables import Pair, Person, is_young, read_rows
+from bidsapp.calibrate.tables import Pair, Person, is_young, pairs_with_pib, read_rows
 from bidsapp.core.statistics.calibration import Suspect
 from bidsapp.data.tracers import tracers
 from bidsapp.errors import BadDataError, CannotCreateError
@@ -126,14 +126,7 @@ def measured(
         for name, by_tracer in suvr.items()
         if "PIB" in by_tracer
     ]
-    pairs = [
-        Pair(name, young[name], code, by_tracer["PIB"], values)
-        for name, by_tracer in suvr.items()
-        if "PIB" in by_tracer
-        for code, values in by_tracer.items()
-        if code != "PIB"
-    ]
-    return people, pairs, missing, tuple(suspects)
+    return people, pairs_with_pib(suvr, young), missing, tuple(suspects)
 
 
 def image_hashes(scans: Iterable[ArchiveScan]) -> dict[str, dict[str, str]]:

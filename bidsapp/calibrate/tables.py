@@ -172,6 +172,25 @@ def with_published(people: Iterable[Person]) -> list[Person]:
     ]
 
 
+def pairs_with_pib(
+    suvr: Mapping[str, Mapping[str, Mapping[str, float]]], young: Mapping[str, bool]
+) -> list[Pair]:
+    """Pairs of everybody who has a scan with PiB.
+
+    Parameters
+    ----------
+    suvr : SUVRs by person, tracer and reference region
+    young : whether a person is a young control, by person
+    """
+    return [
+        Pair(name, young[name], code, by_tracer["PIB"], values)
+        for name, by_tracer in suvr.items()
+        if "PIB" in by_tracer
+        for code, values in by_tracer.items()
+        if code != "PIB"
+    ]
+
+
 def array(values: Iterable[float]) -> NDArray[np.float64]:
     """Values as an array."""
     return np.fromiter(values, np.float64)
@@ -223,13 +242,7 @@ def _long_pairs(rows: Sequence[Row], path: Path) -> list[Pair]:
             )
         scans[row[person]][code] = values
         young[row[person]] = is_young(row[person], row[group] if group else "")
-    pairs = [
-        Pair(name, young[name], code, by_tracer["PIB"], values)
-        for name, by_tracer in scans.items()
-        if "PIB" in by_tracer
-        for code, values in by_tracer.items()
-        if code != "PIB"
-    ]
+    pairs = pairs_with_pib(scans, young)
     if not pairs:
         told = f"; {min(strangers)} has to be described in a --tracer-file" if strangers else ""
         raise BadDataError(
