@@ -21,6 +21,13 @@ from pathlib import Path
 from typing import Any
 
 from bidsapp.bids import raw_tables
+from bidsapp.bids.covariates import (
+    WEIGHT_COLUMNS,
+    first_known,
+    unread_covariates,
+    weight_kg,
+    without_dates,
+)
 from bidsapp.bids.entities import LONG_NAMES, RAW_ENTITIES, parse_entities
 from bidsapp.bids.folders import unreadable_people
 from bidsapp.bids.stated import Metadata, in_sidecar
@@ -57,15 +64,7 @@ _RECONSTRUCTION_FIELDS = (
     *("ReconFilterType", "ReconFilterSize", "AttenuationCorrection"),
 )
 _DOSE_FIELDS = ("InjectedRadioactivity", "InjectedRadioactivityUnits")
-# Dates could identify a person: tables of results have intervals instead.
-_DATE = re.compile(
-    r"\d{4}-\d{1,2}-\d{1,2}(\D|$)|\d{1,2}[./]\d{1,2}[./]\d{2,4}$"
-    r"|(19|20)\d\d(0[1-9]|1[0-2])([0-2]\d|3[01])$"
-)
-# Where a body weight may stand, kg; others are pounds or mistakes.
 _WEIGHT_FIELDS = ("PatientWeight", "BodyWeight", "ParticipantWeight")
-_WEIGHT_COLUMNS = ("weight", "weight_kg", "bodyweight", "body_weight")
-_WEIGHT_KG = (2.0, 300.0)
 
 
 @dataclass(frozen=True)
@@ -204,14 +203,15 @@ class RawDataset:
         -------
         dict
             ``participant`` and ``session``: columns of ``participants.tsv`` and ``sessions.tsv``
-            as they stand there, None for ``n/a``, dates left out; ``acquisition``: fields of the
-            sidecar about scanner, dose and reconstruction, empty when it cannot be read.
+            as they stand there, None for ``n/a``, without dates but that of the begin of
+            treatment; ``acquisition``: fields of the sidecar about scanner, dose and
+            reconstruction, empty when it cannot be read.
         """
         sidecar = self.readable_sidecar(image)
         fields = (*_SCANNER_FIELDS, *_DOSE_FIELDS, *_RECONSTRUCTION_FIELDS)
         return {
-            "participant": _columns(self._participant_row(image)),
-            "session": _columns(self._session_row(image)),
+            "participant": without_dates(self._participant_row(image)),
+            "session": without_dates(self._session_row(image)),
             "acquisition": {key: sidecar[key] for key in fields if key in sidecar},
         }
 
@@ -242,17 +242,17 @@ class RawDataset:
     def weight_kg(self, image: RawImage) -> float | None:
         """Body weight by the sidecar, else by the session's or participant's row."""
         sidecar = self.sidecar(image)
-        weights = [sidecar[key] for key in _WEIGHT_FIELDS if key in sidecar]
-        for row in (self._session_row(image), self._participant_row(image)):
-            lower = {name.lower(): value for name, value in row.items()}
-            weights += [lower[column] for column in _WEIGHT_COLUMNS if column in lower]
-        for value in weights:
-            try:
-                if _WEIGHT_KG[0] <= float(value) <= _WEIGHT_KG[1]:
-                    return float(value)
-            except (TypeError, ValueError, OverflowError):
-                continue
-        return None
+        fields = (weight_kg(sidecar.get(key)) for key in _WEIGHT_FIELDS)
+        told = first_known(self._rows(image), WEIGHT_COLUMNS)
+        return next((weight for weight in (*fields, weight_kg(told)) if weight is not None), None)
+
+    def unread_covariates(self, image: RawImage) -> list[str]:
+        """What the tables say of the participant's age and weight that cannot be one."""
+        return unread_covariates(self._rows(image))
+
+    def _rows(self, image: RawImage) -> tuple[dict[str, str | None], ...]:
+        """Rows of the session and of the participant."""
+        return without_dates(self._session_row(image)), without_dates(self._participant_row(image))
 
     def _scans(self, image: RawImage) -> dict[str, dict[str, str]]:
         return raw_tables.scans(image.path.parent.parent, self.bids_dir).rows
@@ -638,15 +638,6 @@ def _acq_time(row: Mapping[str, str]) -> datetime | None:
         return datetime.fromisoformat(text).replace(tzinfo=None)
     except ValueError:
         return None
-
-
-def _columns(row: Mapping[str, str]) -> dict[str, str | None]:
-    """Values of a row without dates; None for ``n/a``."""
-    return {
-        name: None if value in ("", "n/a") else value
-        for name, value in row.items()
-        if name.lower() != "acq_time" and not _DATE.match(value)
-    }
 
 
 def _read_object(path: Path) -> dict[str, Any]:

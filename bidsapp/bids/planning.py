@@ -712,7 +712,7 @@ def _scan_plan(
         t1w = T1wPlan(image.participant, image.session, image.path, dict(image.entities))
         about_t1w = (*about_t1w, *_of_conversion(dataset.readable_sidecar(image)))
     known = {flag.code for flag in candidate.flags}  # by the conversion from DICOM
-    flags += _contradicted(pet, dataset)
+    flags += _covariates(pet, dataset)
     return ScanPlan(
         participant=pet.participant,
         session=pet.session,
@@ -732,15 +732,20 @@ def _scan_plan(
     )
 
 
-def _contradicted(pet: RawImage, dataset: RawDataset) -> tuple[Flag, ...]:
-    """Flag of covariates that two rows of a table state differently."""
-    if not (columns := dataset.contradictions(pet)):
-        return ()
-    message = (
-        f"Rows of this participant or session contradict each other in {', '.join(columns)}, which "
-        "was left out: correct participants.tsv or sessions.tsv."
-    )
-    return (Flag("covariates", message),)
+def _covariates(pet: RawImage, dataset: RawDataset) -> tuple[Flag, ...]:
+    """Flags of what the tables say of a person and that cannot be used."""
+    messages = []
+    if columns := dataset.contradictions(pet):
+        messages.append(
+            f"Rows of this participant or session contradict each other in {', '.join(columns)}, "
+            "which was left out: correct participants.tsv or sessions.tsv."
+        )
+    if unread := dataset.unread_covariates(pet):
+        messages.append(
+            f"participants.tsv or sessions.tsv has {', and '.join(unread)}, so it was not used: "
+            "correct it, or write n/a where it is not known."
+        )
+    return tuple(Flag("covariates", message) for message in messages)
 
 
 def _told(pet: RawImage, error: Exception) -> CentipetError:

@@ -10,7 +10,7 @@ from typing import Any
 from bidsapp.data import read_table
 from bidsapp.io.tsv import finite_number
 from bidsapp.record import ScanRecord
-from bidsapp.record.about import first_known
+from bidsapp.record.about import known_of
 
 Row = Mapping[str, Any]
 
@@ -48,7 +48,7 @@ class Course:
 
 
 _DAYS_A_YEAR = 365.25
-_MOST_YEARS = 200  # 2021 is no number of years
+_MOST_YEARS = 50  # 2021 is no number of years, and dates further apart are not of one calendar
 
 
 def course_groups(records: Sequence[ScanRecord]) -> dict[str, list[str | None]]:
@@ -66,7 +66,7 @@ def course_groups(records: Sequence[ScanRecord]) -> dict[str, list[str | None]]:
     limits = read_table("cohort")["course"]
     columns = {}
     for name in limits["groups"]:
-        values = [first_known(record, (name,)) for record in records]
+        values = [known_of(record, (name,)) for record in records]
         if 1 < len(set(values) - {None}) <= limits["most_groups"]:
             columns[name] = values
     return columns
@@ -86,30 +86,47 @@ def treated_years(record: ScanRecord, years: float | None) -> float | None:
         return None
     if isinstance(begin, float):
         return None if years is None else years - begin
-    scanned = record.acquired
-    return None if scanned is None else (scanned - begin).total_seconds() / 86400 / _DAYS_A_YEAR
+    if record.acquired is None or not _of_one_calendar(begin, record.acquired):
+        return None
+    return _years_between(begin, record.acquired)
 
 
 def treatment_warnings(records: Sequence[ScanRecord]) -> list[str]:
-    """Sentence about people whose begin of treatment is told and cannot be read."""
-    unread = {
-        record.participant_id: told
-        for record in records
-        if (told := _told_begin(record)) is not None and _begin_of_treatment(told) is None
+    """Sentences about people whose begin of treatment is told and cannot be used."""
+    unread, apart = {}, {}
+    for record in records:
+        if (told := _told_begin(record)) is None:
+            continue
+        begin, scanned = _begin_of_treatment(told), record.acquired
+        if begin is None:
+            unread[record.participant_id] = f"{record.participant_id} {told[:20]!r}"
+        elif isinstance(begin, datetime) and scanned and not _of_one_calendar(begin, scanned):
+            apart[record.participant_id] = record.participant_id
+    whys = {
+        "is neither a date such as 2021-03-31 nor years since the first scan": unread,
+        "and acq_time of the scans cannot be of one calendar, so dates of one were shifted": apart,
     }
-    if not unread:
-        return []
-    some = ", ".join(f"{name} {told[:20]!r}" for name, told in list(unread.items())[:3])
-    more = f" and {len(unread) - 3} others" if len(unread) > 3 else ""
     return [
-        f"the begin of treatment of {some}{more} is neither a date such as 2021-03-31 nor years "
-        "since the first scan: these people are not in the chart of time since treatment; correct "
-        "participants.tsv and run the participant level again"
+        f"the begin of treatment of {', '.join(list(people.values())[:3])}"
+        f"{f' and {len(people) - 3} others' if len(people) > 3 else ''} {why}: these people are "
+        "not in the chart of time since treatment; correct participants.tsv and run the "
+        "participant level again"
+        for why, people in whys.items()
+        if people
     ]
 
 
+def _years_between(begin: datetime, scanned: datetime) -> float:
+    return (scanned - begin).total_seconds() / 86400 / _DAYS_A_YEAR
+
+
+def _of_one_calendar(begin: datetime, scanned: datetime) -> bool:
+    """Whether two dates can be told on one calendar; those of scans may be shifted by decades."""
+    return abs(_years_between(begin, scanned)) < _MOST_YEARS
+
+
 def _told_begin(record: ScanRecord) -> str | None:
-    return first_known(record, read_table("cohort")["course"]["treatment_start"])
+    return known_of(record, read_table("cohort")["course"]["treatment_start"])
 
 
 def _begin_of_treatment(told: str | None) -> float | datetime | None:

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
+from bidsapp.bids.covariates import holds_date
 from bidsapp.core.quality import Flag
 from bidsapp.core.quantification.uncertainty import COMPONENTS
 from bidsapp.data import REFERENCES, VOI_NAMES, read_table
@@ -75,10 +76,16 @@ def centiloid_rows(records: Sequence[ScanRecord]) -> list[Row]:
     for record in records:
         row = _centiloid_row(record, cohort.get(record.path, ()), years.get(record.path))
         row |= {
-            name: typed(getattr(record, table).get(column)) for name, (table, column) in raw.items()
+            name: _raw_cell(getattr(record, table).get(column))
+            for name, (table, column) in raw.items()
         }
         rows.append({name: row[name] for name in order})
     return rows
+
+
+def _raw_cell(text: str | None) -> str | int | float | None:
+    """Cell of a raw table as it stands there, but for dates, which could identify a person."""
+    return None if text is not None and holds_date(text) else typed(text)
 
 
 def centiloid_columns(

@@ -7,10 +7,10 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from bidsapp.bids.covariates import AGE_COLUMNS, age_years, first_known
 from bidsapp.record.model import ScanRecord
 
 # Columns of raw tables, in lower case, the likeliest first.
-_AGE = ("age", "age_at_scan", "age_years", "age_bl")
 _SEX = ("sex", "gender")
 # What BIDS lets people write for one thing.
 _SEXES = {"f": "F", "female": "F", "m": "M", "male": "M", "o": "O", "other": "O"}
@@ -25,26 +25,19 @@ def typed(text: str | None) -> str | int | float | None:
     return value if math.isfinite(value) else text
 
 
-def first_known(record: ScanRecord, names: Sequence[str]) -> str | None:
+def known_of(record: ScanRecord, names: Sequence[str]) -> str | None:
     """First known value of any of some columns, the session's before the participant's."""
-    for row in (record.session, record.participant):
-        known = {name.lower(): value for name, value in row.items() if value is not None}
-        for name in names:
-            if name in known:
-                return known[name]
-    return None
+    return first_known((record.session, record.participant), names)
 
 
 def age_of(record: ScanRecord) -> int | float | None:
     """Age in years; BIDS lets ``89+`` stand for all that is above."""
-    text = first_known(record, _AGE)
-    value = typed(None if text is None else text.removesuffix("+"))
-    return None if isinstance(value, str) else value
+    return age_years(known_of(record, AGE_COLUMNS))
 
 
 def sex_of(record: ScanRecord) -> str | None:
     """Sex by one letter for what BIDS lets people write; other codes as they are."""
-    text = first_known(record, _SEX)
+    text = known_of(record, _SEX)
     return None if text is None else _SEXES.get(text.lower(), text)
 
 

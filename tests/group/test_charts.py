@@ -176,6 +176,7 @@ def test_a_column_of_the_participants_groups_and_colours_the_courses():
         ({"first_dose": "2021-01-01"}, None, 0.0),
         ({"treatment_start": "soon"}, 1.0, None),
         ({"treatment_start": "2021"}, 1.0, None),
+        ({"treatment_start": "1921-01-01"}, 1.0, None),
         ({"treatment_start": "0.5"}, None, None),
         ({}, 1.0, None),
     ],
@@ -197,6 +198,15 @@ def test_a_begin_of_treatment_that_cannot_be_read_is_told():
     (sentence,) = treatment_warnings(records)
     assert "sub-2 'soon', sub-3 '2021', sub-5 '31.12.2020' is neither a date" in sentence
     assert treatment_warnings(records[:2]) == []
+
+
+def test_a_begin_of_treatment_on_another_calendar_than_the_scans_is_told():
+    record = ScanRecord(participant_id="sub-1", entities={"sub": "1"},
+                        participant={"treatment_start": "2021-03-31"},
+                        acq_time="1921-05-01T10:00:00")  # fmt: skip
+    (sentence,) = treatment_warnings([record])
+    assert "sub-1 and acq_time of the scans cannot be of one calendar" in sentence
+    assert "100" not in sentence and "2021" not in sentence  # it would give the date back
 
 
 def test_courses_since_treatment_have_only_people_whose_begin_is_known():

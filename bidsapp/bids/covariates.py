@@ -1,0 +1,111 @@
+"""What tables of people and visits say: ages, weights and dates, in the ways people write them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from bidsapp.bids.values import is_number
+from bidsapp.data import read_table
+
+Row = Mapping[str, str | None]
+
+# Columns in lower case, the likeliest first.
+AGE_COLUMNS = ("age", "age_at_scan", "age_years", "age_bl")
+WEIGHT_COLUMNS = ("weight", "weight_kg", "bodyweight", "body_weight")
+# Others are another unit, a code for a missing value (0, -4, 999) or a mistake.
+_AGE_YEARS = (10.0, 120.0)
+_WEIGHT_KG = (2.0, 300.0)
+_AGE = re.compile(r"0*(\d[\d.,]*)\s*(\+|y|yrs?|years?)?", re.IGNORECASE)
+
+# More of a moment than its year, in figures, or as day, month by name and year.
+_YEAR, _UP_TO_31 = r"(?:18|19|20|21)\d\d", r"(?:0?[1-9]|[12]\d|3[01])"
+_MONTH = r"(?:0[1-9]|1[0-2])"
+_DATE = re.compile(
+    rf"""(?<!\d)(?:
+      {_YEAR}[-./\s]{_UP_TO_31}[-./\s]{_UP_TO_31}
+    | {_UP_TO_31}[-./\s]{_UP_TO_31}[-./\s]{_YEAR}
+    | {_UP_TO_31}[./]{_UP_TO_31}[./]\d\d
+    | {_YEAR}{_MONTH}(?:0[1-9]|[12]\d|3[01])(?:\d{{4}}(?:\d\d)?)?
+    | {_UP_TO_31}(?:st|nd|rd|th)?[-./,\s]*[^\W\d_]{{3,9}}[-./,\s]*{_YEAR}
+    | {_YEAR}[-./,\s]*[^\W\d_]{{3,9}}[-./,\s]*{_UP_TO_31}(?:st|nd|rd|th)?
+    )(?!\d)
+    | (?<![^\W\d_])[^\W\d_]{{3,9}}[-./,\s]*{_UP_TO_31}(?:st|nd|rd|th)?[-./,\s]+{_YEAR}(?!\d)""",
+    re.VERBOSE,
+)
+
+
+def holds_date(text: str) -> bool:
+    """Whether a text tells the day of a year, in any usual way of writing.
+
+    >>> [holds_date(text) for text in ("2020-01-02T09:00", "3-Feb-2021", "seen 02/03/2020 9:00")]
+    [True, True, True]
+    >>> [holds_date(text) for text in ("2020", "20259999", "72.5", "site 3 of 2020", "1.2.3")]
+    [False, False, False, False, False]
+    """
+    return _DATE.search(text) is not None
+
+
+def age_years(text: str | None) -> int | float | None:
+    """Age in years; ``89+`` stands for all that is above in BIDS. None for what is no adult's age.
+
+    >>> age_years("89+"), age_years("72,5"), age_years("072Y"), age_years("-4"), age_years("999")
+    (89, 72.5, 72, None, None)
+    """
+    match = _AGE.fullmatch((text or "").strip())
+    return None if match is None else _within(match[1], _AGE_YEARS)
+
+
+def weight_kg(value: Any) -> float | None:
+    """Body weight of a cell or a field; None for what is no weight of a person in kg."""
+    return _within(value, _WEIGHT_KG)
+
+
+def first_known(rows: Iterable[Row], names: Sequence[str]) -> str | None:
+    """First known value of any of some columns (lower case), by row, then by column."""
+    for row in rows:
+        known = {name.lower(): value for name, value in row.items() if value is not None}
+        for name in names:
+            if name in known:
+                return known[name]
+    return None
+
+
+def unread_covariates(rows: Iterable[Row]) -> list[str]:
+    """What is told of age and weight and cannot be one: a phrase each."""
+    rows = list(rows)
+    readers = {
+        AGE_COLUMNS: (age_years, "age in years"),
+        WEIGHT_COLUMNS: (weight_kg, "weight in kg"),
+    }
+    return [
+        f"{told[:20]!r}, which is not {'an' if what[0] in 'aeiou' else 'a'} {what}"
+        for columns, (reader, what) in readers.items()
+        if (told := first_known(rows, columns)) is not None and reader(told) is None
+    ]
+
+
+def without_dates(row: Mapping[str, str]) -> dict[str, str | None]:
+    """Values of a row of a raw table, None for ``n/a``; dates could identify a person.
+
+    That of the begin of treatment is kept, as that of the scan is: only years between them are
+    written into tables.
+    """
+    kept = read_table("cohort")["course"]["treatment_start"]
+    return {
+        name: None if value in ("", "n/a") else value
+        for name, value in row.items()
+        if name.lower() != "acq_time" and (name.lower() in kept or not holds_date(value))
+    }
+
+
+def _within(value: Any, limits: tuple[float, float]) -> int | float | None:
+    """A number, perhaps with a decimal comma, between limits."""
+    if isinstance(value, str):
+        text = value.strip().replace(",", ".")
+        try:
+            value = int(text) if text.isascii() and text.isdigit() else float(text)
+        except ValueError:
+            return None
+    return value if is_number(value) and limits[0] <= value <= limits[1] else None

@@ -1,0 +1,91 @@
+"""Ages, weights and dates of raw tables, as people write them."""
+
+import pytest
+
+from bidsapp.bids.covariates import age_years, holds_date, weight_kg
+from bidsapp.bids.layout import read_dataset
+from bidsapp.bids.planning import make_plan
+from bidsapp.group.tables import centiloid_rows
+from bidsapp.record.about import age_of
+from bidsapp.record.model import ScanRecord
+from bidsapp.settings import Filters, Processing
+
+DATES = [
+    "2020-01-02", "2020-1-2", "2020/01/02", "2020.01.02", "2020-01-02T10:00:00+01:00",
+    "02/03/2020 10:22", "03.02.2019", "3-2-2019", "03.02.19", "1/2/20", "20200102",
+    "20200102101500", "12-Mar-2020", "12MAR2020", "12. März 2020", "2 févr. 2021", "March 3, 2020",
+    "Mar 3rd 2020", "2020-Mar-12", "2020 Dec 1", "scanned on 2020-01-02", "ab 1950-02-03 x",
+]  # fmt: skip
+NO_DATES = [
+    "2020", "1950", "71.5", "20259999", "1.2.3", "e3e4", "A-12-3", "site 3 of 2020", "cohort 2020",
+    "120200102", "10-12", "n/a", "", "29", "ADNI3", "2020-13", "12345678901", "wave 2020",
+    "192.168.10.20", "3 Tesla",
+]  # fmt: skip
+
+
+def test_a_date_is_told_in_any_way_of_writing():
+    assert [text for text in DATES if not holds_date(text)] == []
+    assert [text for text in NO_DATES if holds_date(text)] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "age"),
+    [
+        ("72", 72), ("072", 72), ("72.5", 72.5), ("72,5", 72.5), ("89+", 89), ("072Y", 72),
+        ("72 years", 72), (" 72 ", 72), ("-4", None), ("0", None), ("999", None), ("866", None),
+        (".", None), ("NULL", None), ("sixty", None), ("nan", None), ("inf", None), (None, None),
+    ],
+)  # fmt: skip
+def test_an_age_is_that_of_an_adult(text, age):
+    assert age_years(text) == age
+    record = ScanRecord(participant_id="sub-1", entities={"sub": "1"}, participant={"Age": text})
+    assert age_of(record) == age and type(age_of(record)) is type(age)
+
+
+@pytest.mark.parametrize(
+    ("value", "weight"), [(80, 80), ("80,5", 80.5), ("8e1", 80), ("0", None), (72000, None),
+                          ("heavy", None), (True, None), (None, None)],
+)  # fmt: skip
+def test_a_weight_is_one_in_kg(value, weight):
+    assert weight_kg(value) == weight
+
+
+@pytest.fixture
+def planned(raw):
+    def plan(table, sessions=""):
+        raw.t1w("sub-1_ses-a")
+        raw.pet("sub-1_ses-a_trc-FBB")
+        (raw.root / "participants.tsv").write_text(table)
+        (raw.root / "sub-1" / "sub-1_sessions.tsv").write_text(sessions)
+        (scan,) = make_plan(read_dataset(raw.root, Filters()), Processing()).scans
+        return scan
+
+    return plan
+
+
+def test_what_cannot_be_an_age_or_a_weight_is_told_and_not_used(planned):
+    scan = planned("participant_id\tage\tweight\nsub-1\t-4\t72000\n")
+    (flag,) = [flag for flag in scan.flags if flag.code == "covariates"]
+    assert "'-4', which is not an age in years" in flag.message
+    assert "'72000', which is not a weight in kg" in flag.message
+    assert scan.suv_factor is None
+
+
+def test_a_decimal_comma_is_read(planned):
+    scan = planned("participant_id;age;weight\nsub-1;72,5;80,5\n")
+    assert not [flag for flag in scan.flags if flag.code == "covariates"]
+    assert scan.suv_factor == pytest.approx(80.5e3 / 300e6)
+
+
+def test_the_begin_of_treatment_reaches_the_group_level_and_no_table(planned):
+    scan = planned(
+        "participant_id\ttreatment_start\tborn\nsub-1\t2021-03-31\t12-Mar-1950\n",
+        "session_id\tseen\nses-a\t02/03/2020 10:22\n",
+    )
+    assert scan.about["participant"] == {"treatment_start": "2021-03-31"}
+    assert scan.about["session"] == {}
+    record = ScanRecord(
+        participant_id="sub-1", entities={"sub": "1"}, participant=scan.about["participant"]
+    )
+    (row,) = centiloid_rows([record])
+    assert row["treatment_start"] is None
