@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -74,6 +75,25 @@ class Filters:
         None  # --tau-cutoff, region and CenTauRz; T+ above
     )
     pair_days: float | None = None  # --pair-days, longest between an amyloid and a tau scan
+
+    def unmatched(self, is_there: Callable[[Filters], bool]) -> list[str]:
+        """Labels that nothing has, a sentence each: typing errors beside labels that are there.
+
+        Parameters
+        ----------
+        is_there : whether anything is left by a filter, which holds one label
+        """
+        alone: dict[str, Filters] = {
+            **{
+                f"--participant-label {one}": Filters(participant=(one,))
+                for one in self.participant
+            },
+            **{f"--session-label {one}": Filters(session=(one,)) for one in self.session},
+            **{f"--tracer-label {one}": Filters(tracer=(one,)) for one in self.tracer},
+            **{f"--rec-label {one}": Filters(rec=(one,)) for one in self.rec},
+            **{f"--run-label {one}": Filters(run=(one,)) for one in self.run},
+        }
+        return [f"{asked}: no PET has it" for asked, one in alone.items() if not is_there(one)]
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property, lru_cache, partial
 from itertools import accumulate
@@ -223,6 +223,12 @@ class RawDataset:
                 (raw_tables.sessions(self.bids_dir, image.participant), f"ses-{image.session}")
             )
         return [column for table, key in tables for column in table.contradicted.get(key, ())]
+
+    def unmatched(self, filters: Filters) -> list[str]:
+        """Labels, but for participants, that none of the images has, a sentence each."""
+        return replace(filters, participant=()).unmatched(
+            lambda one: any(_is_wanted(pet, one, self.bids_dir) for pet in self.pets)
+        )
 
     def table_problems(self) -> list[str]:
         """What was wrong with the tables of the participants, one sentence each."""

@@ -172,7 +172,7 @@ def _plan(settings: Settings, progress: Progress, closed: Mapping[str, str]) -> 
     for label in settings.filters.participant or _people(bids_dir):
         if label not in found | closed.keys():
             progress.warn(f"sub-{label}: no PET to process")
-    for sentence in dataset.table_problems():
+    for sentence in (*dataset.unmatched(settings.filters), *dataset.table_problems()):
         progress.warn(sentence)
     plan = make_plan(dataset, settings.processing)
     for sentence in absence_sentences(settings.processing):

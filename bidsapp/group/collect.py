@@ -158,8 +158,9 @@ def _tabulate(
     closed = unreadable_people(output_dir)
     absent = absent_people(cohort.facts, records, filters)
     absent = [name for name in absent if name.removeprefix("sub-") not in closed]
-    warnings = [*mixture, *closed.values(), *absence(absent), *treatment_warnings(wanted)]
-    warnings += sentences(cohort.ratings)
+    unmatched = filters.unmatched(lambda one: any(is_wanted(scan, one) for scan in wanted))
+    warnings = [*unmatched, *mixture, *closed.values(), *absence(absent)]
+    warnings += [*treatment_warnings(wanted), *sentences(cohort.ratings)]
     for sentence in warnings:
         _LOG.warning("%s", sentence)
     written: list[Path] = []

@@ -182,6 +182,12 @@ def test_a_table_that_has_no_row_any_more_goes(study):
     assert not any(path.exists() for path in stale)
 
 
+def test_a_label_that_no_scan_has_is_told_beside_one_that_some_have(study, caplog):
+    with caplog.at_level(logging.WARNING):
+        run_group(study, Filters(session=("m00", "m99")))
+    assert "--session-label m99: no PET has it" in caplog.text and "label m00" not in caplog.text
+
+
 def test_a_second_run_waits_for_the_first(study, caplog):
     with ThreadPoolExecutor(1) as pool:
         with one_at_a_time(study):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from synthetic_records import finished_record, write
@@ -92,3 +93,17 @@ def test_both_levels_choose_the_same_scans(datasets, filters):
     except NoMatchError:
         chosen = set()
     assert {record.name for record in records if is_wanted(record, filters)} == chosen
+
+
+def test_both_levels_tell_labels_that_nothing_has(datasets):
+    raw, records = datasets
+    asked = Filters(session=("m24", "m42"), tracer=("FBB", "FBBB"), run=("2", "3"), rec=("acdin",))
+    missing = [
+        "--session-label m42: no PET has it", "--tracer-label FBBB: no PET has it",
+        "--rec-label acdin: no PET has it", "--run-label 3: no PET has it",
+    ]  # fmt: skip
+    assert read_dataset(raw, Filters()).unmatched(asked) == missing
+    people = replace(asked, participant=("01", "99"))
+    found = people.unmatched(lambda one: any(is_wanted(record, one) for record in records))
+    assert found == ["--participant-label 99: no PET has it", *missing]
+    assert Filters().unmatched(lambda one: False) == []
