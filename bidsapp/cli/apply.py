@@ -126,13 +126,13 @@ def apply(
             f"{_PROG}: {image}: holds whole numbers only; for labels add --labels", file=sys.stderr
         )
     try:
-        found = carried(
+        moved = carried(
             given, Transforms(root, scan), space, goal,
             grid=None if like is None else read_grid(Path(like)), labels=labels,
         )  # fmt: skip
     except CentipetError as error:
         raise type(error)(f"{image}: {error}") from error
-    save_volume(output, found, dtype=np.int32 if labels and whole else np.float32)
+    save_volume(output, moved, dtype=np.int32 if labels and whole else np.float32)
     about = {
         "Description": f"{image.name} brought from {space} to {goal}",
         "Interpolation": "nearest" if labels else "linear",

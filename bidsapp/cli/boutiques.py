@@ -94,5 +94,5 @@ def _key(action: argparse.Action) -> str:
 def _error_codes(epilog: str) -> list[dict[str, Any]]:
     """Codes as the help lists them: ``1 some scans failed; 16 not BIDS; ...``."""
     listed = re.search(r"Exit codes:(.*?)\.(?:\s|$)", epilog, flags=re.DOTALL)
-    found = re.findall(r"(\d+)\s+([^;]+)", listed[1] if listed else "")
-    return [{"code": int(code), "description": " ".join(text.split())} for code, text in found]
+    codes = re.findall(r"(\d+)\s+([^;]+)", listed[1] if listed else "")
+    return [{"code": int(code), "description": " ".join(text.split())} for code, text in codes]

@@ -192,11 +192,11 @@ def _from_images(options: argparse.Namespace, others: list[str]) -> CalibrationS
         _process(folder, derivatives, work, others)
         scans = expected_of_bids(folder, derivatives)
     else:
-        scans = found = find_images(folder, work / "converted", tracer=options.tracer)
-        write_dataset(found, work / "bids")
+        scans = archive = find_images(folder, work / "converted", tracer=options.tracer)
+        write_dataset(archive, work / "bids")
         _process(work / "bids", derivatives, work, others)
-        source["images"] = image_hashes(found)
-        suspects = found_suspects(found, only_pib=options.level == "level1")
+        source["images"] = image_hashes(archive)
+        suspects = found_suspects(archive, only_pib=options.level == "level1")
     people, pairs, missing, doubts = measured(scans, derivatives)
     processing, suspects = _processing(others), (*suspects, *doubts)
     try:
@@ -234,15 +234,15 @@ def _level1(
     from bidsapp.calibrate.tables import not_among
 
     prints, standard = _prints(processing, {("PIB", "wc"), *_keys("PIB")})
-    found = fit_level1(
+    equations = fit_level1(
         people,
         standard=standard,
         source=_cited(source),
         fit=regression(options.regression, options.error_ratio),
     )
-    present = {name for item in found.values() for name in item.names}
+    present = {name for item in equations.values() for name in item.names}
     return CalibrationStudy(
-        1, options.regression, found, prints, standard, source, absent=not_among(present)
+        1, options.regression, equations, prints, standard, source, absent=not_among(present)
     )
 
 
@@ -260,7 +260,7 @@ def _level2(
     prints, standard = _prints(processing, {key for code in codes for key in _keys(code)})
     user = None if options.level1 is None else read_calibration(options.level1)
     anchors = None if user is None else _level1_anchors(user, options.level1, processing)
-    found = fit_level2(
+    equations = fit_level2(
         pairs,
         level1_anchors=anchors,
         source=_cited(source),
@@ -268,7 +268,7 @@ def _level2(
     )
     lines = {code: line for code in codes if (line := own_line(pairs, code)) is not None}
     return CalibrationStudy(
-        2, options.regression, found, prints, standard, source, table_lines=lines, level1=user
+        2, options.regression, equations, prints, standard, source, table_lines=lines, level1=user
     )
 
 
@@ -279,7 +279,7 @@ def _level1_anchors(
     from bidsapp.data.calibrations import fingerprint
     from bidsapp.data.tracers import tracers
 
-    found = {}
+    anchors = {}
     for (code, name), equation in user.equations.items():
         if code != "PIB" or equation.anchors is None:
             continue
@@ -291,10 +291,10 @@ def _level1_anchors(
                 f"--level1 {path}: was made by another pipeline ({'; '.join(differences.values())})"
                 "; give the same options to both levels"
             )
-        found[name] = equation.anchors
-    if not found:
+        anchors[name] = equation.anchors
+    if not anchors:
         raise BadDataError(f"--level1 {path}: contains no equation for PiB; give a level 1 file")
-    return found
+    return anchors
 
 
 def _prints(processing: Processing, keys: Iterable[Key]) -> tuple[dict[Key, Fingerprint], bool]:

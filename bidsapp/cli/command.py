@@ -128,8 +128,8 @@ class Parser(argparse.ArgumentParser):
         return not joined or f"-{flag}" in flags  # -work-dir is no -w
 
     def _refuse(self, flag: str, others: Mapping[str, str]) -> NoReturn:
-        if told := FOREIGN.get(flag):
-            raise UsageError(f"{self._where}{flag}: {told}")
+        if instead := FOREIGN.get(flag):
+            raise UsageError(f"{self._where}{flag}: {instead}")
         own = self._option_string_actions
         names = dict(others)
         names |= {name: name for name, action in own.items() if action.help != argparse.SUPPRESS}
@@ -156,10 +156,10 @@ def add_option(group: Any, option: Option, here: Mapping[str, Any] | None = None
     here : what this machine has, by the name of an option: its default
     """
     typed = dict(option.typed)
-    found = (here or {}).get(option.flag)
-    if found is not None:
-        typed["default"] = found
-    group.add_argument(*option.flags, **typed, help=option.help.format(here=found))
+    default = (here or {}).get(option.flag)
+    if default is not None:
+        typed["default"] = default
+    group.add_argument(*option.flags, **typed, help=option.help.format(here=default))
     if option.aliases:
         typed |= {"dest": option.dest, "default": argparse.SUPPRESS, "help": argparse.SUPPRESS}
         group.add_argument(*option.aliases, **typed)

@@ -52,7 +52,7 @@ def _run(options: argparse.Namespace) -> int:
     cutoffs = usual_cutoffs() if options.cutoff is None else options.cutoff
     if options.column and not options.equation:
         raise UsageError("--column goes with --equation")
-    found = compare(
+    agreement = compare(
         options.first,
         options.second,
         cutoffs,
@@ -67,8 +67,8 @@ def _run(options: argparse.Namespace) -> int:
         raise CannotCreateError(
             f"{folder}: cannot be made ({error.strerror}); choose another --output-dir"
         ) from error
-    report = content(found, options.regression)
-    print(words(found))
-    for path in (write_json(folder / "comparison.json", report), *plots(found, folder)):
+    report = content(agreement, options.regression)
+    print(words(agreement))
+    for path in (write_json(folder / "comparison.json", report), *plots(agreement, folder)):
         print(path)
     return ExitCode.OK

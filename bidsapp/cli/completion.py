@@ -62,7 +62,7 @@ def script() -> str:
     parsers = dict(_parsers())
     options, choices = [], []
     for name, parser in parsers.items():
-        actions = [one for one in parser._actions if one.help != argparse.SUPPRESS]
+        actions = [action for action in parser._actions if action.help != argparse.SUPPRESS]
         flags = [flag for action in actions for flag in action.option_strings]
         options.append(_case(name, flags))
         choices += [
@@ -71,8 +71,8 @@ def script() -> str:
             if action.choices
             for flag in action.option_strings
         ]
-        first = [str(word) for one in actions if not one.option_strings
-                 for word in one.choices or ()]  # fmt: skip
+        first = [str(word) for action in actions if not action.option_strings
+                 for word in action.choices or ()]  # fmt: skip
         choices.append(_case(f"{name} ", first))
     choices = [case for case in choices if '=""' not in case]
     return _SCRIPT.format(
@@ -86,7 +86,10 @@ def script() -> str:
 def _parsers() -> Iterator[tuple[str, argparse.ArgumentParser]]:
     """Name of every command and its parser."""
     main = command_line()
-    next(one for one in main._actions if one.dest == "level").choices = [*Level, *SUB_COMMANDS]
+    next(action for action in main._actions if action.dest == "level").choices = [
+        *Level,
+        *SUB_COMMANDS,
+    ]
     yield "centipet", main
     for names, begin in ((SUB_COMMANDS, "centipet "), (PROGRAMS, "centipet-")):
         for name in names:

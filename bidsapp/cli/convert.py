@@ -57,14 +57,14 @@ def _run(options: argparse.Namespace) -> int:
         return ExitCode.OK
     if options.table is None or not options.equation:
         raise UsageError("give TABLE and --equation; centipet-convert --list shows the equations")
-    found = convert(options.table, options.equation, options.column)
+    converted = convert(options.table, options.equation, options.column)
     out = options.output or Path(f"{options.table.stem}_centiloid.tsv")
     if out.suffix != ".tsv":
         raise UsageError(f"-o {out}: the name must end in .tsv")
-    for line in found.equations:
+    for line in converted.equations:
         print(f"{line.name}: {line.pipeline}; {line.source} ({line.status}: {line.read})")
-    flagged = sum(row["centiloid_flags"] is not None for row in found.rows)
-    made = sum(row["centiloid"] is not None for row in found.rows)
-    print(f"{made} of {len(found.rows)} rows have a Centiloid, {flagged} are flagged")
-    print(write_converted(found, out))
+    flagged = sum(row["centiloid_flags"] is not None for row in converted.rows)
+    made = sum(row["centiloid"] is not None for row in converted.rows)
+    print(f"{made} of {len(converted.rows)} rows have a Centiloid, {flagged} are flagged")
+    print(write_converted(converted, out))
     return ExitCode.OK

@@ -114,8 +114,8 @@ def comparison(phantom: Phantom, tracer: Tracer, computed: dict[str, float]) -> 
     ]
     lines = [f"\n{'':36}{'true':>10}{'computed':>10}{'difference':>12}"]
     lines += [
-        f"{name:36}{true:10.{digits}f}{found:10.{digits}f}{found - true:+12.{digits}f}"
-        for name, true, found, digits in rows
+        f"{name:36}{true:10.{digits}f}{computed:10.{digits}f}{computed - true:+12.{digits}f}"
+        for name, true, computed, digits in rows
     ]
     return "\n".join(lines)
 

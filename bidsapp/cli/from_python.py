@@ -125,7 +125,7 @@ def quantify(
         output_dir = base / "out"
         options.setdefault("work_dir", base / "work")
     out = Path(output_dir).absolute()
-    images = [os.fspath(one) for one in (pet, t1w) if one is not None]
+    images = [os.fspath(image) for image in (pet, t1w) if image is not None]
     words = [word for key, value in options.items() for word in typed(key, value)]
     arguments = [*images, "--tracer", tracer, "--output-dir", str(out), *words]
     pairs, errors = judged_pairs(arguments)
@@ -135,7 +135,7 @@ def quantify(
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if refused := [line for line in done.stderr.splitlines() if line.startswith(PROG)]:
         raise CentipetError(refused[0].removeprefix(f"{PROG}: "))
-    record = next((one for one in find_records(out) if one.name == pairs[0].name), None)
+    record = next((known for known in find_records(out) if known.name == pairs[0].name), None)
     if record is None or record.status is not Status.OK:
         kind = error_class("" if record is None else record.error or "") or CentipetError
         raise kind((record and record.reason) or f"there is no result: {done.stderr.strip()}")

@@ -97,12 +97,12 @@ def segment(image: GivenImage) -> SegmentedHead:
         It cannot be read, or holds no head.
     """
     volume = _volume(image)
-    found = segment_head(volume)
-    head = found.segmentation
+    segmented = segment_head(volume)
+    head = segmented.segmentation
     grey, white, fluid = head.probabilities
     images = (head.corrected, head.brain_mask.astype(np.uint8), grey, white, fluid)
     t1w, mask, gm, wm, csf = (as_nibabel(Volume(data, volume.affine)) for data in images)
-    return SegmentedHead(t1w, mask, gm, wm, csf, found.quality, found.findings, head)
+    return SegmentedHead(t1w, mask, gm, wm, csf, segmented.quality, segmented.findings, head)
 
 
 def register(pet: GivenImage, head: SegmentedHead, *, method: str = "model") -> Registered:
@@ -126,11 +126,13 @@ def register(pet: GivenImage, head: SegmentedHead, *, method: str = "model") -> 
     """
     volume = _volume(pet)
     stills, *_ = averaged(iter([volume]), [1.0], [np.eye(4)])
-    mean, found = mean_at_reference(stills), head.segmentation
-    t1w = Volume(found.corrected, head.t1w.affine)
+    mean, segmentation = mean_at_reference(stills), head.segmentation
+    t1w = Volume(segmentation.corrected, head.t1w.affine)
     fit, part = positioned(
         mean,
-        head_of(t1w, found.probabilities, found.brain_mask, found.warp.to_template),
+        head_of(
+            t1w, segmentation.probabilities, segmentation.brain_mask, segmentation.warp.to_template
+        ),
         method=PetToT1w(method),
         header_apart_mm=affine_disagreement(os.fspath(pet))
         if isinstance(pet, str | os.PathLike)

@@ -108,10 +108,10 @@ def _outcome(settings: Settings, progress: Progress, log_file: Path | None) -> i
         return _complain(error, settings.debug)
     except MemoryError as error:
         RUN_LOG.error("%s", error, exc_info=True)
-        told = WorkerLostError(
+        lost = WorkerLostError(
             "the run itself ran out of memory; give it more, or fewer participants at once"
         )
-        return _complain(told, settings.debug)
+        return _complain(lost, settings.debug)
     except OSError as error:
         RUN_LOG.error("%s", error, exc_info=True)
         return _complain(StorageError(f"{error}; see {log_file}"), settings.debug)

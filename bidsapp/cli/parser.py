@@ -323,7 +323,7 @@ def _check_folders(options: argparse.Namespace) -> None:
 def _dicom(options: argparse.Namespace, level: Level, kept: dict[str, Any]) -> DicomInput | None:
     if options.dicom_dir is None:
         if given := [name for name, value in kept.items() if value]:
-            flag = next(one.flag for one in OPTIONS if one.keeps == f"dicom.{given[0]}")
+            flag = next(option.flag for option in OPTIONS if option.keeps == f"dicom.{given[0]}")
             raise UsageError(f"{flag} needs --dicom-dir DIR")
         return None
     if level is not Level.PARTICIPANT:

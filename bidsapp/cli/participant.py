@@ -79,7 +79,7 @@ def run_participant(settings: Settings, progress: Progress) -> int:
     planned: tuple[ScanPlan | ScanFailure | ScanSkip, ...] = (
         *plan.scans, *plan.failures, *plan.skipped,
     )  # fmt: skip
-    seen = {one.entities["sub"] for one in planned}
+    seen = {scan.entities["sub"] for scan in planned}
     problems += ["NoInputError" for label in closed if label not in seen]
     if settings.dry_run:
         print_plan(plan, progress)
@@ -95,18 +95,20 @@ def run_participant(settings: Settings, progress: Progress) -> int:
     unwritten = _write_tables(settings.output_dir, left, progress) if left else set()
     problems += ["StorageError"] * len(unwritten)
     people = sorted(left - unwritten)
-    names = {join_entities(one.entities) for one in planned if one.entities["sub"] in people}
+    names = {join_entities(scan.entities) for scan in planned if scan.entities["sub"] in people}
     broken_pages = write_pages(settings, people, progress)
-    found = (record for label in people for record in find_records(settings.output_dir, label))
-    records = [record for record in found if record.name in names]
+    every_record = (
+        record for label in people for record in find_records(settings.output_dir, label)
+    )
+    records = [record for record in every_record if record.name in names]
     if lost := sorted(names - {record.name for record in records}):
-        told = (
+        sentence = (
             f"{settings.output_dir}: the records of {', '.join(lost[:3])} are missing: they "
             "were removed during the run; run it again"
         )
         if not records:
-            raise StorageError(told)
-        progress.fail(told)
+            raise StorageError(sentence)
+        progress.fail(sentence)
         problems += ["StorageError"] * len(lost)
     print_summary(records, settings.output_dir, progress)
     if not plan.scans and not plan.failures:
@@ -168,9 +170,9 @@ def _plan(settings: Settings, progress: Progress, closed: Mapping[str, str]) -> 
         raise
     if (stated := settings.processing.dicom_metadata) is not None:
         dataset = replace(dataset, stated=read_metadata(stated))
-    found = {pet.participant for pet in dataset.pets}
+    with_pet = {pet.participant for pet in dataset.pets}
     for label in settings.filters.participant or _people(bids_dir):
-        if label not in found | closed.keys():
+        if label not in with_pet | closed.keys():
             progress.warn(f"sub-{label}: no PET to process")
     for sentence in (*dataset.unmatched(settings.filters), *dataset.table_problems()):
         progress.warn(sentence)
@@ -249,7 +251,7 @@ def _compute(settings: Settings, plan: Plan, progress: Progress) -> set[str]:
         sidecars = Sidecars(settings.bids_dir, settings.output_dir, settings.processing)
         records = {scan.name: sidecars.record(scan) for scan in plan.scans}
         first = [
-            *(unplanned_record(one, settings.bids_dir) for one in unplanned),
+            *(unplanned_record(scan, settings.bids_dir) for scan in unplanned),
             *records.values(),
         ]
         sentences = _write_all(settings.output_dir, first)
@@ -389,7 +391,7 @@ def _run_workflow(
         name: [failure for failure in failures if failure.node.startswith(prefixes)]
         for name, prefixes in made.prefixes.items()
     }
-    return unbuilt | {name: found[0] for name, found in blame.items() if found}
+    return unbuilt | {name: failed[0] for name, failed in blame.items() if failed}
 
 
 def _unbuilt(name: str, error: Exception) -> NodeFailure:
@@ -418,6 +420,6 @@ def _reports_only(settings: Settings, progress: Progress) -> int:
             "first"
         )
     broken = write_pages(settings, people, progress)
-    records = [one for label in people for one in find_records(settings.output_dir, label)]
+    records = [record for label in people for record in find_records(settings.output_dir, label)]
     print_summary(records, settings.output_dir, progress)
     return ExitCode.SCAN_FAILED if broken else ExitCode.OK

@@ -44,7 +44,9 @@ _BY_SIGNAL = 128  # exit codes from here on are those of a run that was interrup
 _GROUPS = ("what changes numbers", "regions", "dynamic scans, partial volume", "how it runs")
 # --window says here what the PET covers; the others choose or read what there is not yet.
 _NOT_HERE = ("--window", "--config-file", "--reports-only", "--boilerplate-only")
-_SHARED = tuple(one for one in OPTIONS if one.group in _GROUPS and one.flag not in _NOT_HERE)
+_SHARED = tuple(
+    option for option in OPTIONS if option.group in _GROUPS and option.flag not in _NOT_HERE
+)
 _ARGUMENTS = {
     "pet": "PET", "t1w": "T1W", "tracer": "--tracer", "window": "--window",
     "participant": "--participant", "session": "--session", "units": "--units",
@@ -141,8 +143,8 @@ def _rows(options: argparse.Namespace) -> list[PairRow]:
     if options.table is not None:
         if given := [_ARGUMENTS[column] for column, text in typed.items() if text is not None]:
             raise UsageError(f"{', '.join(given)}: stand in the table; leave them out")
-        rows, told = read_pairs(options.table)
-        for sentence in told:
+        rows, sentences = read_pairs(options.table)
+        for sentence in sentences:
             print(f"{PROG}: {sentence}", file=sys.stderr)
         return rows
     for column in ("pet", "tracer"):
@@ -165,14 +167,14 @@ def _found(folder: Path, tracer: str) -> tuple[str, str | None, str]:
     """PET and T1w in a folder, and a sentence about how they were found; everything is told."""
     from bidsapp.dicom.bare_images import find_pair
 
-    found = find_pair(folder, tracer)
-    for sentence in found.told:
+    pair = find_pair(folder, tracer)
+    for sentence in pair.sentences:
         print(f"{PROG}: {sentence}", file=sys.stderr)
-    names = " and ".join(one.name for one in (found.pet, found.t1w) if one is not None)
+    names = " and ".join(path.name for path in (pair.pet, pair.t1w) if path is not None)
     sentence = (
         f"PET and T1w were found by their names in a folder: {names}. Check that they are right."
     )
-    return str(found.pet), None if found.t1w is None else str(found.t1w), sentence
+    return str(pair.pet), None if pair.t1w is None else str(pair.t1w), sentence
 
 
 def _words(values: Sequence[str] | None) -> str | None:

@@ -81,14 +81,14 @@ def earlier_step_s(logs: Path) -> dict[str, float]:
     ----------
     logs : folder of the records of runs; need not exist
     """
-    found: dict[str, float] = {}
+    mean_s: dict[str, float] = {}
     for path in sorted(logs.glob("centipet_*.json"))[-_LOOKED_AT:]:
         with suppress(CentipetError, ValueError, AttributeError):
-            told = parse_json(read_text(path)).get("StepSeconds")
-            for kind, seconds in told.items() if isinstance(told, dict) else ():
+            measured = parse_json(read_text(path)).get("StepSeconds")
+            for kind, seconds in measured.items() if isinstance(measured, dict) else ():
                 if isinstance(seconds, int | float) and seconds >= 0:
-                    found[kind] = float(seconds)
-    return found
+                    mean_s[kind] = float(seconds)
+    return mean_s
 
 
 def _now() -> str:

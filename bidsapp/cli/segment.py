@@ -69,13 +69,13 @@ def _run(t1w: Path, out_dir: Path, prefix: str | None, initial: Path | None) -> 
             f"{out_dir}: cannot be made ({error.strerror}); choose another OUT_DIR"
         ) from error
     try:
-        found = segment_head(image, initial)
+        head = segment_head(image, initial)
     except CentipetError as error:
         raise type(error)(f"{t1w}: {error}") from error
     places = {"header_places_mm": affine_disagreement(t1w)}
-    findings = [*found.findings, *flagged(places, read_table("limits"), image="T1w")]
-    written = _write(found, image, out_dir / name)
-    content = _content(t1w, initial, found.quality, findings)
+    findings = [*head.findings, *flagged(places, read_table("limits"), image="T1w")]
+    written = _write(head, image, out_dir / name)
+    content = _content(t1w, initial, head.quality, findings)
     written.append(write_json(out_dir / f"{name}_desc-segmentation_qc.json", content))
     for finding in findings:
         print(f"! {finding.message}", file=sys.stderr)
@@ -92,7 +92,7 @@ def _prefix(t1w: Path) -> str:
     return name.removesuffix("_T1w")
 
 
-def _write(found: Normalised, t1w: Volume, stem: Path) -> list[Path]:
+def _write(head: Normalised, t1w: Volume, stem: Path) -> list[Path]:
     """Write the images under the names they have as derivatives of a BIDS dataset."""
     from bidsapp.bids.derivatives import outputs
     from bidsapp.bids.entities import join_entities
@@ -106,7 +106,7 @@ def _write(found: Normalised, t1w: Volume, stem: Path) -> list[Path]:
         name = f"{stem.name}_{join_entities(row.entities)}_{row.suffix}{row.extension}"
         return stem.with_name(name)
 
-    result, grid = found.segmentation, mni_grid(2)
+    result, grid = head.segmentation, mni_grid(2)
     grey, white, fluid = result.probabilities
     native = {
         "t1w": result.corrected, "mask": result.brain_mask, "gm": grey, "wm": white, "csf": fluid,

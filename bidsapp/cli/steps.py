@@ -103,12 +103,12 @@ class Steps:
         earlier_s : mean seconds by kind of step, of an earlier run
         """
         self._subjects = subjects
-        told, brief = read_table("steps")["told"], read_table("steps")["brief"]
-        self._words: Mapping[str, tuple[str, float]] = told | brief
-        self._told = told.keys()
+        counted, brief = read_table("steps")["told"], read_table("steps")["brief"]
+        self._words: Mapping[str, tuple[str, float]] = counted | brief
+        self._counted = counted.keys()
         usual_s = {kind: seconds for kind, (_, seconds) in self._words.items()}
         kinds = Counter(kind for name in nodes if (kind := self._kind(name)))
-        self._total = sum(number for kind, number in kinds.items() if kind in self._told)
+        self._total = sum(number for kind, number in kinds.items() if kind in self._counted)
         people = {name.split(".")[1] for name in subjects if name.count(".") > 1}
         kinds["page"] = len(people)
         known = {kind: s for kind, s in (earlier_s or {}).items() if kind in usual_s}
@@ -137,14 +137,14 @@ class Steps:
             self._progress.start(words)
             return
         self.time_left.end(node, kind, now)
-        self._done += kind in self._told
+        self._done += kind in self._counted
         count = f"[{self._done}/{self._total}]"
         left = in_words(self.time_left.left_s(now))
         self._progress.foot = ", ".join(filter(None, (count, left)))
         if what != "end":
             self._progress.drop(words)
             self._progress.fail(f"{words}: failed")
-        elif kind in self._told:
+        elif kind in self._counted:
             self._progress.end(words, count, left)
         else:
             self._progress.end(words, brief=True)

@@ -41,8 +41,8 @@ def print_summary(records: Sequence[ScanRecord], output_dir: Path, progress: Pro
     print_rows(_COLUMNS, rows, progress, right=_NUMBERS)
     for record in records:
         for light in lights(record):
-            told = ", ".join(filter(None, (light.value, light.verdict)))
-            progress.detail(f"{record.name}: {light.label}: {told} ({light.word})")
+            words = ", ".join(filter(None, (light.value, light.verdict)))
+            progress.detail(f"{record.name}: {light.label}: {words} ({light.word})")
     if records:
         progress.say(f"{outcome(record.status for record in records)}; pages are in {output_dir}")
 

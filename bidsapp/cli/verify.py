@@ -88,25 +88,25 @@ def _run(options: argparse.Namespace) -> int:
     output_dir = Path(os.path.abspath(options.output_dir.expanduser()))  # noqa: PTH100 - as typed
     labels = [label.removeprefix("sub-") for label in options.participant_label]
     records = records_of(output_dir, labels)
-    progress, found = Progress(), Findings()
+    progress, findings = Progress(), Findings()
     paths = [record.path for record in records]
-    for number, (path, one) in enumerate(
+    for number, (path, of_scan) in enumerate(
         zip(paths, _scans(output_dir, paths, options), strict=True), start=1
     ):
-        found.add(one)
-        progress.say(f"{number}/{len(paths)} {path}: {_outcome(one)}")
-        _tell(one, progress)
+        findings.add(of_scan)
+        progress.say(f"{number}/{len(paths)} {path}: {_outcome(of_scan)}")
+        _tell(of_scan, progress)
     if not labels:
-        rest = check_rest(output_dir, records, found, quick=options.quick)
+        rest = check_rest(output_dir, records, findings, quick=options.quick)
         progress.say(f"root, pages, group level: {_outcome(rest)}")
         _tell(rest, progress)
-        found.add(rest)
-    for note in found.notes:
+        findings.add(rest)
+    for note in findings.notes:
         progress.say(f"note: {note}")
     if options.report is not None:
-        progress.say(f"{_write_report(options.report, found)}")
-    progress.say(_summary(found))
-    return ExitCode.SCAN_FAILED if found.differences else ExitCode.OK
+        progress.say(f"{_write_report(options.report, findings)}")
+    progress.say(_summary(findings))
+    return ExitCode.SCAN_FAILED if findings.differences else ExitCode.OK
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -131,33 +131,33 @@ def _scans(
         yield from pool.map(check, paths)
 
 
-def _outcome(found: Findings) -> str:
+def _outcome(findings: Findings) -> str:
     from bidsapp.verify.differences import How
 
-    derived = sum(how is How.NUMBERS for how in found.files.values())
-    told = f"{len(found.files)} files"
+    derived = sum(how is How.NUMBERS for how in findings.files.values())
+    words = f"{len(findings.files)} files"
     if derived:
-        told += f", numbers of {derived} derived again"
-    n = len(found.differences)
-    return f"{told}, {n} difference{'s' * (n != 1)}" if n else f"{told}, all as computed"
+        words += f", numbers of {derived} derived again"
+    n = len(findings.differences)
+    return f"{words}, {n} difference{'s' * (n != 1)}" if n else f"{words}, all as computed"
 
 
-def _tell(found: Findings, progress: Any) -> None:
-    for one in found.differences:
-        progress.fail(one.sentence)
+def _tell(findings: Findings, progress: Any) -> None:
+    for difference in findings.differences:
+        progress.fail(difference.sentence)
 
 
-def _summary(found: Findings) -> str:
+def _summary(findings: Findings) -> str:
     from bidsapp.verify.differences import How
 
-    counts = {how: sum(one is how for one in found.files.values()) for how in How}
+    counts = {how: sum(way is how for way in findings.files.values()) for how in How}
     ways = ", ".join(f"{number} {how.value}" for how, number in counts.items() if number)
-    n = len(found.differences)
+    n = len(findings.differences)
     verdict = "all verified" if n == 0 else f"{n} difference{'s' * (n != 1)}"
-    return f"{verdict}: {len(found.files)} files ({ways})"
+    return f"{verdict}: {len(findings.files)} files ({ways})"
 
 
-def _write_report(path: Path, found: Findings) -> Path:
+def _write_report(path: Path, findings: Findings) -> Path:
     """Everything as JSON, or the differences as a table.
 
     Raises
@@ -174,14 +174,16 @@ def _write_report(path: Path, found: Findings) -> Path:
         if path.suffix == ".json":
             content = {
                 "Version": __version__,
-                "Verified": not found.differences,
-                "Differences": [asdict(one) for one in found.differences],
-                "Notes": found.notes,
-                "Files": dict(sorted(found.files.items())),
+                "Verified": not findings.differences,
+                "Differences": [asdict(difference) for difference in findings.differences],
+                "Notes": findings.notes,
+                "Files": dict(sorted(findings.files.items())),
             }
             return write_json(path, content)
         columns = ("path", "field", "told", "found", "sentence")
-        rows = [[getattr(one, name) for name in columns] for one in found.differences]
+        rows = [
+            [getattr(difference, name) for name in columns] for difference in findings.differences
+        ]
         return write_text(path, "".join(map(line, [columns, *rows])))
     except CentipetError as error:
         raise CannotCreateError(f"--report {error}") from error

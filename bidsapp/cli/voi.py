@@ -88,9 +88,12 @@ def command_line() -> argparse.ArgumentParser:
 def _processing(options: argparse.Namespace) -> Processing:
     shared = map(option_of, _SHARED)
     processing = Processing(
-        **{one.field: one.check(one.flag, getattr(options, one.dest)) for one in shared}
+        **{
+            option.field: option.check(option.flag, getattr(options, option.dest))
+            for option in shared
+        }
     )
-    if own := [one.name for one in processing.atlases if one.own is not None]:
+    if own := [atlas.name for atlas in processing.atlases if atlas.own is not None]:
         raise UsageError(
             f"--atlas {own[0]}=: lies in the space of a T1w, images here in MNI; measure it "
             "with centipet BIDS_DIR OUTPUT_DIR participant"
@@ -118,11 +121,15 @@ def _measure(path: Path, options: argparse.Namespace, processing: Processing) ->
         raise BadDataError(f"{path}: {error}") from error
     for flag in flags:
         print(f"! {path}: {flag.message}", file=sys.stderr)
-    told = {"Flags": [asdict(flag) for flag in flags]}
+    about_flags = {"Flags": [asdict(flag) for flag in flags]}
     stem = path.name.split(".", 1)[0]
     if image.ndim == 4:
-        return [_write_curves(image, one, options.output_dir / stem, _about(path, one) | told)
-                for one in chosen_atlases(processing)]  # fmt: skip
+        return [
+            _write_curves(
+                image, atlas, options.output_dir / stem, _about(path, atlas) | about_flags
+            )
+            for atlas in chosen_atlases(processing)
+        ]
     tissues = {} if options.gm is None else {"GM": load_in_mni(options.gm)}
     scene = template_scene(tissues)
     tracer = _tracer(options.tracer, path)
@@ -130,45 +137,47 @@ def _measure(path: Path, options: argparse.Namespace, processing: Processing) ->
         name: (line.slope, line.intercept) for name, line in tracer.equations.items()
     }  # fmt: skip
     is_uptake = "not-uptake" not in [flag.code for flag in flags]
-    found = measure_atlases(image, scene, processing=processing, lines=lines, is_uptake=is_uptake)
+    measured = measure_atlases(
+        image, scene, processing=processing, lines=lines, is_uptake=is_uptake
+    )
     described = region_dictionary(processing, "as in the image")
     written = []
-    for one in chosen_atlases(processing):
-        target = options.output_dir / f"{stem}_atlas-{one.name}_vois.tsv"
-        about = _about(path, one) | {"Tracer": tracer.code if tracer else "n/a"} | told
-        written.append(write_table(target, found.columns[one.name], described, about))
-        if one.name in found.histograms:
-            about |= {"Description": f"SUVR histogram in the regions of {one.title}"}
-            target = target.with_name(f"{stem}_atlas-{one.name}_histograms.tsv")
+    for atlas in chosen_atlases(processing):
+        target = options.output_dir / f"{stem}_atlas-{atlas.name}_vois.tsv"
+        about = _about(path, atlas) | {"Tracer": tracer.code if tracer else "n/a"} | about_flags
+        written.append(write_table(target, measured.columns[atlas.name], described, about))
+        if atlas.name in measured.histograms:
+            about |= {"Description": f"SUVR histogram in the regions of {atlas.title}"}
+            target = target.with_name(f"{stem}_atlas-{atlas.name}_histograms.tsv")
             columns = read_table("histogram_columns")
-            written.append(write_table(target, found.histograms[one.name], columns, about))
+            written.append(write_table(target, measured.histograms[atlas.name], columns, about))
     return written
 
 
-def _write_curves(image: Any, one: Any, stem: Path, about: dict[str, Any]) -> Path:
+def _write_curves(image: Any, atlas: Any, stem: Path, about: dict[str, Any]) -> Path:
     """Table of the mean of every region in every frame."""
     from bidsapp.core.regions.regions import region_means
     from bidsapp.io.tsv import write_table
 
-    means = region_means(image, one.measured)
+    means = region_means(image, atlas.measured)
     columns: dict[str, Any] = {"frame": list(range(means.shape[1]))}
     columns |= {name: [None if v != v else v for v in row] for name, row in
-                zip(one.names, means.tolist(), strict=True)}  # fmt: skip
+                zip(atlas.names, means.tolist(), strict=True)}  # fmt: skip
     described = {"frame": {"Description": "Number of the frame, from 0"}}
-    described |= {name: {"Description": f"Mean of {name}"} for name in one.names}
-    target = stem.with_name(f"{stem.name}_atlas-{one.name}_tacs.tsv")
+    described |= {name: {"Description": f"Mean of {name}"} for name in atlas.names}
+    target = stem.with_name(f"{stem.name}_atlas-{atlas.name}_tacs.tsv")
     return write_table(target, columns, described, about)
 
 
-def _about(path: Path, one: Any) -> dict[str, Any]:
+def _about(path: Path, atlas: Any) -> dict[str, Any]:
     from bidsapp.io.hashes import file_hash
 
     return {
-        "Description": f"Uptake in the regions of {one.title}",
-        "Atlas": one.name,
+        "Description": f"Uptake in the regions of {atlas.title}",
+        "Atlas": atlas.name,
         "Image": {"name": path.name, "sha256": file_hash(path)},
         "Notes": [
-            *one.notes,
+            *atlas.notes,
             "The image was normalised elsewhere: the lines to Centiloids belong to the standard "
             "pipeline",
         ],
@@ -193,13 +202,13 @@ def _tracer(given: str | None, path: Path) -> Any:
 
     label = re.search(r"_trc-([A-Za-z0-9]+)", path.name)
     name = given or (label[1] if label else None)
-    found = tracer_from_name(name) if name else None
-    if given and found is None:
+    tracer = tracer_from_name(name) if name else None
+    if given and tracer is None:
         raise UsageError(
             f"--tracer {given}: is none of {', '.join(t.name for t in tracers().values())}; "
             "describe another with --tracer-file"
         )
-    if found is not None and not found.equations:
-        print(f"{_PROG}: {found.name} has no Centiloid equation here, so there are SUVRs only",
+    if tracer is not None and not tracer.equations:
+        print(f"{_PROG}: {tracer.name} has no Centiloid equation here, so there are SUVRs only",
               file=sys.stderr)  # fmt: skip
-    return found
+    return tracer

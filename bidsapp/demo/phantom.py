@@ -114,10 +114,10 @@ class Deformation:
         Fixed-point iteration; it contracts because the slopes of `d` stay far below one.
         """
         start = transform(inverse(self.affine), points)
-        found = start
+        points_there = start
         for _ in range(12):
-            found = start - self.displacement(found)
-        return found
+            points_there = start - self.displacement(points_there)
+        return points_there
 
 
 @dataclass(frozen=True)
@@ -265,9 +265,9 @@ def template_points(
         tuple(-(-(n - 1) // step) + 1 for n in grid.shape),  # type: ignore[arg-type]
         grid.affine @ np.diag([step, step, step, 1.0]),
     )
-    found = deformation.to_template(transform(to_t1w, coarse.world()))
+    points_there = deformation.to_template(transform(to_t1w, coarse.world()))
     index = np.indices(grid.shape, dtype=np.float32) / step
-    return interpolate(found, index, beyond="constant")
+    return interpolate(points_there, index, beyond="constant")
 
 
 def sample(image: Volume, points: NDArray[np.float64]) -> NDArray[np.float32]:

@@ -261,7 +261,7 @@ class _Layout:
 
 def _file_name(name: str) -> str:
     """Name of a member without what may do harm; other names stay other names."""
-    plain = re.sub(r"[^A-Za-z0-9._-]", lambda found: f"_{ord(found[0]):x}", name).lstrip(".")
+    plain = re.sub(r"[^A-Za-z0-9._-]", lambda match: f"_{ord(match[0]):x}", name).lstrip(".")
     start, dot, rest = plain.partition(".")
     return f"{start[-_LONGEST_NAME:]}{dot}{rest[-_LONGEST_NAME:]}" or "_"
 

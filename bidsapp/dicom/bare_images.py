@@ -33,13 +33,13 @@ class FoundPair:
     pet : Path
     t1w : Path or None
         None when no image is one and every other image is known to be something else.
-    told : tuple of str
+    sentences : tuple of str
         A sentence for each image.
     """
 
     pet: Path
     t1w: Path | None
-    told: tuple[str, ...]
+    sentences: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -75,18 +75,21 @@ def find_pair(folder: Path, tracer: str) -> FoundPair:
     if not paths:
         raise NoInputError(f"{folder}: contains no NIfTI image; for DICOM use centipet --dicom-dir")
     images = [_named(path, folder) for path in paths]
-    unknown = [one for one in images if not one.kind]
+    unknown = [image for image in images if not image.kind]
     pet = _only(folder, "PET", _of_tracer(folder, images, tracer), unknown)
-    plain = [one for one in images if one.kind == "t1w"]
+    plain = [image for image in images if image.kind == "t1w"]
     if len(plain) > 1:
-        plain = [one for one in plain if not names_contrast(one.name)] or plain
+        plain = [image for image in plain if not names_contrast(image.name)] or plain
     t1w = _only(folder, "T1w", plain, unknown) if plain or unknown else None
-    told = [f"PET: {pet.shown}", "no T1w: the PET will be normalised by itself"]
+    sentences = [f"PET: {pet.shown}", "no T1w: the PET will be normalised by itself"]
     if t1w is not None:
-        told[1] = f"T1w: {t1w.shown}"
-    told += [f"left out: {one.shown} ({one.kind or 'its name tells nothing'})"
-             for one in images if one not in (pet, t1w)]  # fmt: skip
-    return FoundPair(pet.path, None if t1w is None else t1w.path, tuple(told))
+        sentences[1] = f"T1w: {t1w.shown}"
+    sentences += [
+        f"left out: {image.shown} ({image.kind or 'its name tells nothing'})"
+        for image in images
+        if image not in (pet, t1w)
+    ]
+    return FoundPair(pet.path, None if t1w is None else t1w.path, tuple(sentences))
 
 
 def _named(path: Path, folder: Path) -> _Named:
@@ -105,7 +108,7 @@ def _kind(name: str) -> str:
         return "its name says PET and T1w"
     if is_pet and names_no_attenuation(name):
         return "without attenuation correction"
-    others = [one for one in (_OTHER_PET if is_pet else _OTHER_MR) if name_matches(one, name)]
+    others = [kind for kind in (_OTHER_PET if is_pet else _OTHER_MR) if name_matches(kind, name)]
     if others:
         return others[0].replace("_", " ")
     return "pet" if is_pet else "t1w" if is_t1w else ""
@@ -113,11 +116,11 @@ def _kind(name: str) -> str:
 
 def _of_tracer(folder: Path, images: Iterable[_Named], wanted: str) -> list[_Named]:
     """The PETs that name the tracer; if none does, those that name none."""
-    pets = [one for one in images if one.kind == "pet"]
+    pets = [image for image in images if image.kind == "pet"]
     codes = named_tracers(wanted).codes
-    named = {one: named_tracers(one.name) for one in pets}
-    own = [one for one, names in named.items() if names.codes & codes]
-    silent = [one for one, names in named.items() if not names.understood]
+    named = {image: named_tracers(image.name) for image in pets}
+    own = [image for image, names in named.items() if names.codes & codes]
+    silent = [image for image, names in named.items() if not names.understood]
     if pets and not own and not silent:
         raise BadDataError(
             f"{folder}: the names of {_listed(pets)} are of another tracer than --tracer {wanted}; "
@@ -140,6 +143,6 @@ def _only(
 
 
 def _listed(images: Sequence[_Named]) -> str:
-    names = ", ".join(one.shown for one in images[:_MOST_SHOWN])
+    names = ", ".join(image.shown for image in images[:_MOST_SHOWN])
     more = len(images) - _MOST_SHOWN
     return f"{names} and {more} others" if more > 0 else names

@@ -108,7 +108,7 @@ def _convert_all(
 ) -> None:
     """Convert every job; a failure becomes a row, a full disk ends it all."""
 
-    def one(item: tuple[tuple[str, int], Job]) -> None:
+    def convert_job(item: tuple[tuple[str, int], Job]) -> None:
         key, job = item
         row = decisions.rows[key]
         progress(f"Converting {job.target.stem.name}")
@@ -132,7 +132,7 @@ def _convert_all(
     if decisions.jobs:
         raw_root.write_root_files(folder, image.dcm2niix_version())
     with ThreadPoolExecutor(max(nprocs, 1)) as executor:
-        list(executor.map(one, decisions.jobs.items()))
+        list(executor.map(convert_job, decisions.jobs.items()))
 
 
 def _convert_one(job: Job, folder: Path, scratch: Path, scrub: Scrubber) -> tuple[str, ...]:

@@ -390,12 +390,12 @@ def _number(series: Series) -> str:
     return series.header.shown("SeriesNumber") + (f".{series.part}" if series.part else "")
 
 
-def _same_voxels(one: Series, other: Series) -> bool:
-    paths = [series.header.path for series in (one, other)]
+def _same_voxels(first: Series, other: Series) -> bool:
+    paths = [series.header.path for series in (first, other)]
     if any(map(is_volume, paths)):
         voxels = [np.asanyarray(load_image(path).dataobj) for path in paths if is_volume(path)]
         return len(voxels) == 2 and np.array_equal(voxels[0], voxels[1])
-    return same_pixels(frames_of(one), frames_of(other))
+    return same_pixels(frames_of(first), frames_of(other))
 
 
 def _checked_frames(series: Series) -> tuple[Frame, ...]:

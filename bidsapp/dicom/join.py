@@ -133,15 +133,15 @@ def _redecayed(part: SeriesPart, first: SeriesPart) -> float:
 
 def _continues(before: SeriesPart, after: SeriesPart) -> bool:
     """Whether a part is the continuation of another."""
-    one, other = before.scan, after.scan
-    pause = (other.start - one.end).total_seconds()
-    same_injection = abs((other.times.injection - one.times.injection).total_seconds())
+    earlier, later = before.scan, after.scan
+    pause = (later.start - earlier.end).total_seconds()
+    same_injection = abs((later.times.injection - earlier.times.injection).total_seconds())
     return (
         -_ROUNDING_S <= pause <= _LONGEST_PAUSE_S
         and same_injection <= _ROUNDING_S
-        and (one.participant, one.session, one.tracer)
-        == (other.participant, other.session, other.tracer)
-        and (one.times.decay_reference_s is None) == (other.times.decay_reference_s is None)
+        and (earlier.participant, earlier.session, earlier.tracer)
+        == (later.participant, later.session, later.tracer)
+        and (earlier.times.decay_reference_s is None) == (later.times.decay_reference_s is None)
         and _signature(before) == _signature(after)
         and np.allclose(_grid(before), _grid(after), atol=_SAME_PLACE_MM)
     )

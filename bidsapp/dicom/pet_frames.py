@@ -221,15 +221,15 @@ class _Count:
     tag: str
     what: str
     stated: float
-    found: int
+    counted: int
     of_all: bool = False  # images of all frames, which some scanners write for those of one
 
     def __str__(self) -> str:
-        return f"{self.tag} says {self.stated:g}, but {self.found} {self.what} were found"
+        return f"{self.tag} says {self.stated:g}, but {self.counted} {self.what} were found"
 
     @property
     def missing(self) -> bool:
-        return self.stated > self.found and not self.of_all
+        return self.stated > self.counted and not self.of_all
 
 
 def _counted(header: Header, frames: tuple[Frame, ...], n_whole: int) -> list[_Count]:
@@ -243,9 +243,9 @@ def _counted(header: Header, frames: tuple[Frame, ...], n_whole: int) -> list[_C
         of_all = n_frames > 1 and stated == n_frames * n_slices
         counts.append(_Count("(0054,0081) NumberOfSlices", "slices", stated, n_slices, of_all))
     if stated := header.number("NumberOfTimeSlices"):
-        found = n_whole if stated >= n_whole else n_frames
-        counts.append(_Count("(0054,0101) NumberOfTimeSlices", "frames", stated, found))
-    return [count for count in counts if count.stated != count.found]
+        counted = n_whole if stated >= n_whole else n_frames
+        counts.append(_Count("(0054,0101) NumberOfTimeSlices", "frames", stated, counted))
+    return [count for count in counts if count.stated != count.counted]
 
 
 def _ordered(stack: list[Header]) -> list[Header]:

@@ -104,7 +104,7 @@ def planes(frames: Sequence[Frame]) -> Iterator[Plane]:
             yield Plane(number, z, header, pixels[index])
 
 
-def same_pixels(one: Sequence[Frame], other: Sequence[Frame]) -> bool:
+def same_pixels(first: Sequence[Frame], other: Sequence[Frame]) -> bool:
     """Tell whether the images of two series, or their copies under other names, are the same.
 
     Raises
@@ -113,7 +113,7 @@ def same_pixels(one: Sequence[Frame], other: Sequence[Frame]) -> bool:
         Pixels cannot be decoded.
     """
     with tempfile.TemporaryDirectory() as name:
-        digests = [_digests(frames, Path(name, f"{n}")) for n, frames in enumerate((one, other))]
+        digests = [_digests(frames, Path(name, f"{n}")) for n, frames in enumerate((first, other))]
     return digests[0] == digests[1]
 
 

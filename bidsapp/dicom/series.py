@@ -377,9 +377,9 @@ def _file(header: Header, groups: dict[str, dict[str, Header]], shared: dict[str
 
 
 @lru_cache
-def _is_one_file(one: Path, other: Path) -> bool:
+def _is_one_file(first: Path, other: Path) -> bool:
     """Whether two files are the same to the byte."""
-    return filecmp.cmp(one, other, shallow=False)
+    return filecmp.cmp(first, other, shallow=False)
 
 
 def _split(uid: str, images: list[Header]) -> list[Series]:

@@ -349,7 +349,7 @@ def _acquisition(sidecar: Mapping[str, Any]) -> tuple[datetime | None, str | Non
             return moment, doubt
         if moment != day and clock:
             days = [day + timedelta(days=shift, seconds=clock) for shift in (-1, 0, 1)]
-            return min(days, key=lambda one: abs(one - moment)), None
+            return min(days, key=lambda start: abs(start - moment)), None
     if not clock:  # 00:00:00 stands for a time that was removed
         return None, None
     return (day or _NO_DAY) + timedelta(seconds=clock), None

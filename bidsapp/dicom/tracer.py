@@ -49,7 +49,7 @@ def find_tracer(header: Header, stated: Stated, option: str | None) -> tuple[Tra
     other, says_tau = (re.search(words[kind], texts) for kind in ("pattern", "tau"))
     if option is not None:
         wanted = _known(option)
-        alike = [one for one in named.values() if _binds_tau(one) == _binds_tau(wanted)]
+        alike = [tracer for tracer in named.values() if _binds_tau(tracer) == _binds_tau(wanted)]
         unnamed = not (named or other or (says_tau and not _binds_tau(wanted)))
         if alike or unnamed:
             return wanted, "stated by the user (--tracer)"

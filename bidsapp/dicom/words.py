@@ -75,7 +75,7 @@ def _vocabulary() -> frozenset[str]:
 
 @lru_cache
 def _vocabulary_with(own: tuple[Tracer, ...]) -> frozenset[str]:
-    names = [name for one in (*all_tracers().values(), *own) for name in one.names[1:]]
+    names = [name for tracer in (*all_tracers().values(), *own) for name in tracer.names[1:]]
     texts = " ".join([*_table().values(), *names])
     return frozenset(word.casefold() for word in re.findall(r"[^\W\d_]+", texts))
 

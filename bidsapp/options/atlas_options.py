@@ -149,7 +149,7 @@ def _without_erode(option: str, text: str) -> tuple[str, float | None]:
     """Words between commas but ``erode=MM``, and that distance."""
     words = text.split(",")
     given = [word.strip().removeprefix("erode=") for word in words if _is_erode(word)]
-    if any(not re.fullmatch(r"\d{1,2}(\.\d+)?", one) or not float(one) for one in given[:1]):
+    if any(not re.fullmatch(r"\d{1,2}(\.\d+)?", text) or not float(text) for text in given[:1]):
         raise UsageError(f"{option} {text}: erode={given[0]} is not a distance in mm below 100")
     if len(given) > 1:
         raise UsageError(f"{option} {text}: has erode= twice")

@@ -50,8 +50,8 @@ def processes(text: str) -> int:
     if not re.fullmatch(r"[+-]?\d{1,9}", text, flags=re.ASCII):
         raise argparse.ArgumentTypeError(f"{text!r:.40} is not a number of processes")
     if not 1 <= int(text) <= _MOST_PROCESSES:
-        told = "at least one process is needed" if int(text) < 1 else f"at most {_MOST_PROCESSES}"
-        raise argparse.ArgumentTypeError(f"{int(text)}: {told}")
+        limit = "at least one process is needed" if int(text) < 1 else f"at most {_MOST_PROCESSES}"
+        raise argparse.ArgumentTypeError(f"{int(text)}: {limit}")
     return int(text)
 
 

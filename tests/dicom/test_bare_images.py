@@ -17,7 +17,7 @@ def found(folder, tracer, *names):
         path.touch()
     pair = find_pair(folder, tracer)
     t1w = None if pair.t1w is None else pair.t1w.relative_to(folder).as_posix()
-    return pair.pet.relative_to(folder).as_posix(), t1w, " | ".join(pair.told)
+    return pair.pet.relative_to(folder).as_posix(), t1w, " | ".join(pair.sentences)
 
 
 @pytest.mark.parametrize(("tracer", "pet", "t1w", "others"), [
