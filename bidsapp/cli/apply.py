@@ -9,14 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bidsapp.bids.derivatives import sidecar_path
-from bidsapp.cli.command import Parser, run_command
+from bidsapp.cli.command import command_parser, run_command
 from bidsapp.errors import CentipetError, ExitCode, UsageError
 from bidsapp.io.atomic import write_json
-from bidsapp.options.checks import absolute_path
-from bidsapp.settings import TEMPLATE_SPACE
 
 _PROG = "centipet apply"
-_SPACES = ("pet", "T1w", TEMPLATE_SPACE)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -37,33 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def command_line() -> argparse.ArgumentParser:
     """Parser of ``centipet apply``."""
-    parser = Parser(
-        prog=_PROG,
-        description="Bring an image from one space of a scan to another, with one interpolation.",
-    )
-    parser.add_argument("image", type=absolute_path, metavar="IMAGE", help="NIfTI, 3D or 4D")
-    parser.add_argument(
-        "record", type=absolute_path, metavar="RECORD", help="*_centiloid.json of the scan"
-    )
-    spaces = f"{', '.join(_SPACES)}"
-    for flag, dest, help_text in (
-        ("--from", "space", "space of IMAGE"), ("--to", "goal", "space of the result")
-    ):  # fmt: skip
-        parser.add_argument(
-            flag, dest=dest, required=True, choices=_SPACES, metavar="SPACE",
-            help=f"{help_text}: {spaces}",
-        )  # fmt: skip
-    parser.add_argument(
-        "-o", "--output", type=absolute_path, required=True, metavar="FILE", help="NAME.nii.gz"
-    )
-    parser.add_argument(
-        "--like", type=absolute_path, metavar="IMAGE",
-        help="image in --to whose grid the result has (default: that of the scan's images there)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--labels", action="store_true", help="nearest voxel instead of trilinear: for label images"
-    )
-    return parser
+    return command_parser("apply")
 
 
 def apply(

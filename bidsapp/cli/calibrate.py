@@ -8,15 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bidsapp.cli.command import Parser, run_command
+from bidsapp.cli.command import command_parser, made_folder, run_command
 from bidsapp.errors import (
     BadDataError,
-    CannotCreateError,
     ExitCode,
     NoInputError,
     UsageError,
 )
-from bidsapp.options.checks import finite
 from bidsapp.options.option_table import OWNERS
 
 if TYPE_CHECKING:
@@ -31,19 +29,6 @@ if TYPE_CHECKING:
     from bidsapp.data.calibrations import CalibrationFile
     from bidsapp.settings import Processing
 
-_DESCRIPTION = """\
-level1: PiB scans of the 79 people who define the scale; own Centiloids against the published ones.
-level2: people scanned with PiB and with another tracer; the equation of that tracer.
-tau: a TABLE of SUVRs of the CenTauR volumes by this pipeline and by the standard one (columns
-participant_id, tracer, tau_suvr_universal ..., standard_suvr_universal or
-standard_centaurz_universal ...); lines for --tau-calibration. Needs --tau-vois.
-
-FOLDER holds the images of the public archive as downloaded and unpacked (AD-100_PET_5070/nifti/
-AD01_PiB_5070.nii, AD-100_MR/nifti/AD01_MR.nii ...; DICOM folders too), or a BIDS dataset, or is a
-TSV or CSV of paths with columns person, group (young, AD), tracer, pet, t1w. The pipeline is run on
-them as by "centipet ... participant"; every option of centipet may be given as well.
-"""
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Calibrate; return 0 when every criterion is met, 1 when one is not."""
@@ -57,43 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def command_line(*, with_folder: bool = True) -> argparse.ArgumentParser:
     """Parser; without FOLDER the values of centipet's options are never taken for one."""
-    parser = Parser(
-        prog="centipet-calibrate",
-        others=OWNERS,
-        usage="centipet-calibrate {level1,level2} (FOLDER | --from-table FILE) [-o DIR] [options]\n"
-        "       centipet-calibrate tau TABLE --tau-vois DIR [-o DIR] [options]",
-        description=_DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("level", choices=["level1", "level2", "tau"], help="which calibration")
-    if with_folder:
-        parser.add_argument(
-            "folder", nargs="?", type=Path, metavar="FOLDER", help="images, or a table of paths"
-        )
-    parser.add_argument(
-        "--from-table", type=Path, metavar="FILE",
-        help="SUVRs as TSV or CSV: the public tables, or group_centiloid.tsv of centipet",
-    )  # fmt: skip
-    parser.add_argument(
-        "-o", "--output-dir", type=Path, metavar="DIR", default=Path("centipet-calibration"),
-        help="reports, plots and the file for --calibration (default: ./centipet-calibration)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--regression", choices=["ordinary", "deming"],
-        help="least squares, or error in both (default: ordinary; tau: deming)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--error-ratio", type=finite, default=1.0, metavar="R",
-        help="Deming: variance of the error of the second over that of the first (default: 1)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--level1", type=Path, metavar="FILE",
-        help="level 2: level1_calibration.json of the same pipeline (default: published anchors)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--tracer", metavar="NAME", help="level 2: the other tracer, where names do not tell it"
-    )
-    return parser
+    without = None if with_folder else "folder"
+    return command_parser("calibrate", others=OWNERS, without=without)
 
 
 def _run(options: argparse.Namespace, others: list[str]) -> int:
@@ -105,12 +55,7 @@ def _run(options: argparse.Namespace, others: list[str]) -> int:
         raise UsageError("--level1 FILE belongs to level2")
     if options.from_table is not None and not options.from_table.is_file():
         raise NoInputError(f"--from-table {options.from_table}: no such file")
-    try:
-        options.output_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CannotCreateError(
-            f"{options.output_dir}: cannot be made ({error.strerror}); choose another --output-dir"
-        ) from error
+    made_folder(options.output_dir, "--output-dir")
     if options.level == "tau":
         return _tau(options, others)
     options.regression = options.regression or "ordinary"

@@ -6,16 +6,20 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import tomllib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from difflib import SequenceMatcher
+from functools import cache
 from itertools import takewhile
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NoReturn
 
 from bidsapp import __version__
 from bidsapp.cli.listener import listener_may_leave
-from bidsapp.errors import CentipetError, UsageError
-from bidsapp.options.option_table import FOREIGN, OWNERS, Option
+from bidsapp.errors import CannotCreateError, CentipetError, UsageError
+from bidsapp.options.option_table import FOREIGN, OWNERS, Option, option_of
 
 # Set before numpy and nipype are imported, here and in every process that is started: sums must not
 # depend on the number of threads, and nobody asks the network for updates.
@@ -163,6 +167,71 @@ def add_option(group: Any, option: Option, here: Mapping[str, Any] | None = None
     if option.aliases:
         typed |= {"dest": option.dest, "default": argparse.SUPPRESS, "help": argparse.SUPPRESS}
         group.add_argument(*option.aliases, **typed)
+
+
+@cache
+def _commands() -> dict[str, Any]:
+    return tomllib.loads((Path(__file__).parent / "commands.toml").read_text("utf-8"))
+
+
+def command_parser(
+    name: str,
+    *,
+    others: Mapping[str, str] = MappingProxyType({}),
+    without: str | None = None,
+    columns: str = "",
+) -> Parser:
+    """Parser of a command by its entry in ``commands.toml``.
+
+    Parameters
+    ----------
+    name : of the entry
+    others : as of `Parser`
+    without : argument that is left out
+    columns : what stands for ``{columns}`` in the help
+    """
+    entry = {key: value for key, value in _commands()[name].items() if key != "argument"}
+    heading = entry.pop("heading", None)
+    if entry.pop("raw", False):
+        entry["formatter_class"] = argparse.RawDescriptionHelpFormatter
+    parser = Parser(**entry, others=others)
+    group = parser.add_argument_group(heading) if heading else parser
+    for option in _arguments(name):
+        if option.flags[0] != without:
+            add_option(group, replace(option, help=option.help.replace("{columns}", columns)))
+    return parser
+
+
+def _arguments(name: str) -> Iterator[Option]:
+    for row in _commands()[name]["argument"]:
+        if "same" in row:
+            yield from _arguments(row["same"])
+        elif "options" in row:
+            yield from map(option_of, row["options"])
+        else:
+            yield Option.of_row({"group": "", **row})
+
+
+def shared_options(name: str) -> list[Option]:
+    """Options of ``centipet`` that another command has by its entry in ``commands.toml``."""
+    return [option for option in _arguments(name) if option.keeps]
+
+
+def made_folder(folder: Path, option: str) -> Path:
+    """Make a folder of results that a user names, unless it is there.
+
+    Raises
+    ------
+    CannotCreateError
+        It cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CannotCreateError(
+            f"{folder}: cannot be made ({error.strerror}); choose another {option}"
+        ) from error
+    return folder
 
 
 def run_command(prog: str, work: Callable[[], int]) -> int:

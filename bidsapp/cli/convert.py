@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from bidsapp.cli.command import Parser, run_command
+from bidsapp.cli.command import command_parser, run_command
 from bidsapp.errors import ExitCode, UsageError
 
 
@@ -17,31 +17,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def command_line() -> argparse.ArgumentParser:
     """Parser of ``centipet-convert``."""
-    parser = Parser(
-        prog="centipet-convert",
-        description="Centiloids from a table of SUVRs that another pipeline measured, by the "
-        "published equation of that pipeline. Never for SUVRs of CentiPET.",
-    )
-    parser.add_argument("table", type=Path, nargs="?", metavar="TABLE", help="TSV or CSV")
-    parser.add_argument("--list", action="store_true", help="show every equation and its source")
-    add_equation_options(parser)
-    parser.add_argument(
-        "-o", "--output", type=Path, metavar="FILE.tsv",
-        help="default: TABLE_centiloid.tsv in this folder",
-    )  # fmt: skip
-    return parser
-
-
-def add_equation_options(parser: argparse.ArgumentParser) -> None:
-    """Add ``--equation`` and ``--column`` to a parser."""
-    parser.add_argument(
-        "--equation", nargs="+", metavar="NAME", default=[],
-        help="of centipet-convert --list, one for each tracer of the table",
-    )  # fmt: skip
-    parser.add_argument(
-        "--column", metavar="NAME",
-        help="that holds the SUVR (default: as the pipeline's own tables call it)",
-    )  # fmt: skip
+    return command_parser("convert")
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bidsapp import data
-from bidsapp.cli.command import Parser, run_command
+from bidsapp.cli.command import command_parser, run_command
 from bidsapp.cli.main import main as centipet
 from bidsapp.core.quantification.centiloid import centiloid
 from bidsapp.data.tracers import Tracer, tracers
@@ -20,7 +20,6 @@ from bidsapp.demo.dicom_writer import PARTICIPANT, write_study
 from bidsapp.demo.phantom import Phantom, make_phantom
 from bidsapp.errors import CannotCreateError, ExitCode
 from bidsapp.io.tsv import read_rows
-from bidsapp.options.checks import finite, processes
 
 TRACER = "FBB"
 REGION_NAMES = {
@@ -122,16 +121,7 @@ def comparison(phantom: Phantom, tracer: Tracer, computed: dict[str, float]) -> 
 
 def command_line() -> argparse.ArgumentParser:
     """Parser of ``centipet-demo``."""
-    parser = Parser(
-        prog="centipet-demo",
-        description="Process a synthetic DICOM study whose Centiloid is known. About 40 s.",
-    )
-    parser.add_argument("out", metavar="OUT", type=Path, help="new folder for everything")
-    parser.add_argument(
-        "--centiloid", type=finite, default=60.0, metavar="CL", help="the truth (default: 60)"
-    )
-    parser.add_argument("--nprocs", type=processes, metavar="N", help="processes (default: all)")
-    return parser
+    return command_parser("demo")
 
 
 def _say(text: str) -> None:

@@ -24,14 +24,13 @@ from bidsapp.bids.image_pairs import (
     read_pairs,
     write_pairs,
 )
-from bidsapp.cli.command import Parser, complain
+from bidsapp.cli.command import command_parser, complain
 from bidsapp.cli.main import run
 from bidsapp.cli.parser import add_options, settings_with
 from bidsapp.cli.signals import ended_by_signals
 from bidsapp.cli.summary import exit_code
 from bidsapp.data.tracer_file import using_tracer_file
 from bidsapp.errors import CentipetError, ExitCode, NoInputError, UsageError
-from bidsapp.options.checks import absolute_path
 from bidsapp.options.option_table import OPTIONS
 from bidsapp.record import find_records
 from bidsapp.settings import Filters, Level, Settings
@@ -183,49 +182,6 @@ def _words(values: Sequence[str] | None) -> str | None:
 
 def command_line() -> argparse.ArgumentParser:
     """Parser of ``centipet quantify``."""
-    parser = Parser(
-        prog=PROG,
-        usage=f"{PROG} PET [T1W] --tracer NAME -o OUT [options]\n"
-        f"       {PROG} FOLDER --tracer NAME -o OUT [options]\n"
-        f"       {PROG} --table PAIRS.tsv -o OUT [options]",
-        description="Plain images to Centiloids: a BIDS dataset is made of them in OUT/"
-        f"{RAW.as_posix()} and processed as any other. Images stay as they are.",
-    )
-    images = parser.add_argument_group("the images")
-    images.add_argument(
-        "pet", nargs="?", metavar="PET",
-        help="NIfTI, 3D or 4D; or a folder of one person, in which PET and T1w are found by name",
-    )  # fmt: skip
-    images.add_argument(
-        "--dicom-dir", dest="folder", metavar="FOLDER", help="the same as FOLDER in place of PET"
-    )
-    images.add_argument("t1w", nargs="?", metavar="T1W", help="NIfTI of the same person")
-    images.add_argument(
-        "--table", type=absolute_path, metavar="TSV",
-        help=f"many pairs: columns {', '.join(COLUMNS)}",
-    )  # fmt: skip
-    images.add_argument(
-        "-o", "--output-dir", type=absolute_path, required=True, metavar="OUT",
-        help="derivative dataset",
-    )  # fmt: skip
-    images.add_argument(
-        "--tracer",
-        dest="tracer_name",
-        metavar="NAME",
-        help="PiB, FBB, FBP, FMM, NAV; FTP ... with --tau-vois",
-    )
-    images.add_argument(
-        "--window", dest="covered", nargs=2, metavar=("START", "END"),
-        help="minutes after injection that the PET covers (default: the tracer's, flagged)",
-    )  # fmt: skip
-    images.add_argument("--frame-duration", nargs="+", metavar="S", help="of each frame, or of all")
-    images.add_argument(
-        "--frame-start", nargs="+", metavar="S", help="of each frame, s after injection"
-    )
-    images.add_argument("--units", metavar="UNIT", help="of the PET, such as Bq/mL")
-    images.add_argument(
-        "--participant", metavar="LABEL", help="default: as sub- in the name of the PET, or 01"
-    )
-    images.add_argument("--session", metavar="LABEL", help="default: none")
+    parser = command_parser("quantify", columns=", ".join(COLUMNS))
     add_options(parser, _SHARED)
     return parser

@@ -9,19 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bidsapp import __version__
-from bidsapp.cli.command import Parser, add_option, run_command
-from bidsapp.errors import CannotCreateError, CentipetError, ExitCode, UsageError
-from bidsapp.options.option_table import option_of
+from bidsapp.cli.command import command_parser, made_folder, run_command
+from bidsapp.errors import CentipetError, ExitCode, UsageError
 
 if TYPE_CHECKING:
     from bidsapp.core.anatomy.normalise import Normalised
     from bidsapp.core.grid.volume import Volume
     from bidsapp.core.quality import Flag
-
-_DESCRIPTION = """\
-Bias-corrected T1w, brain mask, probabilities of grey matter, white matter and CSF, the T1w in
-MNI152NLin6Asym, the warp as ITK displacement field, and a JSON of quality numbers and provenance.
-"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -41,14 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def command_line() -> argparse.ArgumentParser:
     """Parser of ``centipet-segment``."""
-    parser = Parser(prog="centipet-segment", description=_DESCRIPTION)
-    parser.add_argument("t1w", type=Path, metavar="T1W", help="T1-weighted image, NIfTI")
-    parser.add_argument("out_dir", type=Path, metavar="OUT_DIR", help="folder of the results")
-    parser.add_argument(
-        "--prefix", metavar="NAME", help="begin file names with this (default: the name of T1W)"
-    )
-    add_option(parser, option_of("--initial-transform"))
-    return parser
+    return command_parser("segment")
 
 
 def _run(t1w: Path, out_dir: Path, prefix: str | None, initial: Path | None) -> int:
@@ -62,12 +49,7 @@ def _run(t1w: Path, out_dir: Path, prefix: str | None, initial: Path | None) -> 
     if not name or Path(name).name != name:
         raise UsageError(f"--prefix {prefix!r} must be the beginning of a file name")
     image = load_volume(t1w, ndim=3)
-    try:
-        out_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CannotCreateError(
-            f"{out_dir}: cannot be made ({error.strerror}); choose another OUT_DIR"
-        ) from error
+    made_folder(out_dir, "OUT_DIR")
     try:
         head = segment_head(image, initial)
     except CentipetError as error:

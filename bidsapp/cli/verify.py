@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bidsapp import __version__
-from bidsapp.cli.command import Parser, run_command
+from bidsapp.cli.command import command_parser, run_command
 from bidsapp.errors import (
     CannotCreateError,
     CentipetError,
@@ -19,21 +19,9 @@ from bidsapp.errors import (
     NoInputError,
     UsageError,
 )
-from bidsapp.options.checks import processes
 
 if TYPE_CHECKING:
     from bidsapp.verify.file_hashes import Findings
-
-_DESCRIPTION = """\
-Compare every file with the hash that was stored when it was written, and derive the numbers again:
-VOI means, SUVRs, Centiloids and their intervals, atlas tables, ratio images and curves from the PET
-images and the volumes of the package, group tables from the records.
-"""
-_EPILOG = """\
-What would need the registrations, fits or files of the user again is compared by its hash alone
-(docs/verify.md). Nothing is written to OUTPUT_DIR. Exit codes: 0 all verified; 1 something differs;
-16 not a dataset of CentiPET; 64 usage; 66 no such folder, or no result in it; 73 cannot write.
-"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -58,25 +46,7 @@ def _verified(options: argparse.Namespace) -> int:
 
 def command_line() -> argparse.ArgumentParser:
     """Parser of ``centipet-verify``."""
-    parser = Parser(
-        prog="centipet-verify",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("output_dir", type=Path, metavar="OUTPUT_DIR", help="output of centipet")
-    parser.add_argument("--quick", action="store_true", help="compare hashes only")
-    parser.add_argument(
-        "--participant-label", nargs="+", metavar="LABEL", default=[],
-        help="these only, with or without sub-; the group tables are left out",
-    )  # fmt: skip
-    parser.add_argument(
-        "--report", type=Path, metavar="FILE", help="all of it as .json, or the differences as .tsv"
-    )
-    parser.add_argument(
-        "--nprocs", type=processes, metavar="N", default=1, help="processes (default: 1)"
-    )
-    return parser
+    return command_parser("verify")
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -15,18 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from bidsapp.bids.derivatives import sidecar_path
-from bidsapp.cli.command import Parser, add_option, complain
+from bidsapp.cli.command import command_parser, complain, shared_options
 from bidsapp.errors import BadDataError, CentipetError, ExitCode, UsageError
 from bidsapp.io.reading import parse_json, read_text
-from bidsapp.options.option_table import option_of
 from bidsapp.settings import Processing
 
 _PROG = "centipet voi"
 _CENTILOID_UNITS = ("cl", "centiloid", "centiloids")  # of a sidecar
-_SHARED = (  # with centipet
-    *("--tracer-file", "--atlas", "--reference-region", "--background", "--histograms"),
-    *("--norms", "--atlas-threshold"),
-)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -60,37 +55,14 @@ def main(argv: Sequence[str]) -> int:
 
 def command_line() -> argparse.ArgumentParser:
     """Parser of ``centipet voi``."""
-    parser = Parser(
-        prog=_PROG,
-        description="Measure images in MNI space in the regions of atlases, one table per atlas.",
-    )
-    parser.add_argument(
-        "images", nargs="+", type=Path, metavar="IMAGE", help="NIfTI, 3D, or 4D for TACs"
-    )
-    parser.add_argument(
-        "-o", "--output-dir", type=Path, default=Path(), metavar="DIR", help="default: here"
-    )
-    for flag in _SHARED:
-        add_option(parser, option_of(flag))
-    parser.add_argument(
-        "--tracer", metavar="NAME", help="for Centiloid-scaled values (default: as trc- says)"
-    )
-    parser.add_argument(
-        "--gm", type=Path, metavar="FILE", help="grey matter in MNI, for the gm_ columns"
-    )
-    parser.add_argument(
-        "--ignore-place", action="store_true",
-        help="measure an image that does not lie where the template lies all the same; flagged",
-    )  # fmt: skip
-    return parser
+    return command_parser("voi")
 
 
 def _processing(options: argparse.Namespace) -> Processing:
-    shared = map(option_of, _SHARED)
     processing = Processing(
         **{
             option.field: option.check(option.flag, getattr(options, option.dest))
-            for option in shared
+            for option in shared_options("voi")
         }
     )
     if own := [atlas.name for atlas in processing.atlases if atlas.own is not None]:

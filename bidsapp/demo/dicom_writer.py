@@ -6,8 +6,9 @@ series are there to be left out: the MR localiser and a PET without attenuation 
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import log2
 from pathlib import Path
@@ -34,106 +35,14 @@ from bidsapp.errors import StorageError
 PARTICIPANT = "phantom"
 MR_START = datetime(2026, 3, 17, 9, 12, 30)
 INJECTION = datetime(2026, 3, 17, 10, 31, 0)
-HALF_LIFE_S = 6586.2  # F-18
-TRACER = "Florbetaben"
 TO_LPS = np.array([-1.0, -1.0, 1.0])  # DICOM's patient axes point left, posterior, head
 
-PATIENT = {
-    "PatientName": "Phantom^CentiPET",
-    "PatientID": "CENTIPET-PHANTOM",
-    "PatientBirthDate": "19540521",
-    "PatientSex": "F",
-    "PatientAge": "071Y",
-    "PatientWeight": "75",
-    "PatientSize": "1.68",
-    "PatientPosition": "HFS",
-    "BodyPartExamined": "BRAIN",
-    "InstitutionName": "CentiPET demo",
-    "ReferringPhysicianName": "",
-    "AccessionNumber": "",
-    "PositionReferenceIndicator": "",
-}
-MR = {
-    "Modality": "MR",
-    "Manufacturer": "SIEMENS",
-    "ManufacturerModelName": "Prisma",
-    "MagneticFieldStrength": "3",
-    "ImagedNucleus": "1H",
-    "ImagingFrequency": "123.255",
-    "SoftwareVersions": "syngo MR E11",
-    "NumberOfAverages": "1",
-    "EchoNumbers": "1",
-    "BitsStored": 12,
-    "PixelRepresentation": 0,
-}
-MPRAGE = {
-    "ImageType": ["ORIGINAL", "PRIMARY", "M", "ND", "NORM"],
-    "ScanningSequence": ["GR", "IR"],
-    "SequenceVariant": ["SK", "SP", "MP"],
-    "ScanOptions": "IR",
-    "MRAcquisitionType": "3D",
-    "SequenceName": "*tfl3d1_16ns",
-    "RepetitionTime": "2300",
-    "EchoTime": "2.98",
-    "InversionTime": "900",
-    "FlipAngle": "9",
-    "PixelBandwidth": "240",
-    "InPlanePhaseEncodingDirection": "ROW",
-    "AcquisitionNumber": "1",
-}
-LOCALIZER = {
-    "ImageType": ["ORIGINAL", "PRIMARY", "M", "ND", "NORM"],
-    "ScanningSequence": "GR",
-    "SequenceVariant": ["SP", "OSP"],
-    "ScanOptions": "PFP",
-    "MRAcquisitionType": "2D",
-    "SequenceName": "*fl2d1",
-    "RepetitionTime": "8.6",
-    "EchoTime": "4",
-    "FlipAngle": "20",
-    "PixelBandwidth": "320",
-    "InPlanePhaseEncodingDirection": "ROW",
-    "AcquisitionNumber": "1",
-}
-PET = {
-    "Modality": "PT",
-    "Manufacturer": "SIEMENS",
-    "ManufacturerModelName": "Biograph64_mCT",
-    "SoftwareVersions": "VG60A",
-    "ImageType": ["ORIGINAL", "PRIMARY"],
-    "ConvolutionKernel": "XYZ Gauss2.00",
-    "ReconstructionMethod": "OSEM3D 4i21s",
-    "CollimatorType": "NONE",
-    "CountsSource": "EMISSION",
-    "RandomsCorrectionMethod": "DLYD",
-    "DecayCorrection": "START",
-    "Units": "BQML",
-    "DoseCalibrationFactor": "1",
-    "RescaleIntercept": "0",
-    "RescaleType": "BQML",
-    "BitsStored": 16,
-    "PixelRepresentation": 1,
-}
-CORRECTED = {
-    "CorrectedImage": ["NORM", "DTIM", "ATTN", "SCAT", "DECY", "RAN"],
-    "AttenuationCorrectionMethod": "CT-derived mu-map",
-    "ScatterCorrectionMethod": "Model-based",
-}
-NOT_CORRECTED = {"CorrectedImage": ["NORM", "DTIM", "DECY", "RAN"]}
-RADIOPHARMACEUTICAL = {
-    "Radiopharmaceutical": TRACER,
-    "RadiopharmaceuticalVolume": "0",
-    "RadiopharmaceuticalStartTime": f"{INJECTION:%H%M%S}.000000",
-    "RadiopharmaceuticalStartDateTime": f"{INJECTION:%Y%m%d%H%M%S}.000000",
-    "RadionuclideTotalDose": "300000000",
-    "RadionuclideHalfLife": HALF_LIFE_S,
-    "RadionuclidePositronFraction": "0.9673",
-}
-RADIONUCLIDE = {
-    "CodeValue": "C-111A1",
-    "CodingSchemeDesignator": "SRT",
-    "CodeMeaning": "^18^Fluorine",
-}
+
+# Attributes by DICOM keyword.
+HEADERS: dict[str, dict[str, Any]] = tomllib.loads(
+    (Path(__file__).parent / "headers.toml").read_text("utf-8")
+)
+HALF_LIFE_S = HEADERS["radiopharmaceutical"]["RadionuclideHalfLife"]  # F-18
 
 
 @dataclass(frozen=True)
@@ -145,7 +54,7 @@ class SeriesToWrite:
     study, number, description : the study's name, the series' number and its description
     sop_class : UID of the kind of image
     study_start, start : when the study and this series began
-    header : further attributes by DICOM keyword
+    headers : names of the tables of further attributes
     """
 
     study: str
@@ -154,7 +63,7 @@ class SeriesToWrite:
     sop_class: UID
     study_start: datetime
     start: datetime
-    header: Mapping[str, Any] = field(default_factory=dict)
+    headers: tuple[str, ...]
 
     @property
     def folder(self) -> str:
@@ -163,7 +72,7 @@ class SeriesToWrite:
 
 
 LOCALIZER_SERIES = SeriesToWrite(
-    "mr", 1, "localizer", MRImageStorage, MR_START, MR_START, MR | LOCALIZER
+    "mr", 1, "localizer", MRImageStorage, MR_START, MR_START, ("mr", "localizer")
 )
 T1W_SERIES = SeriesToWrite(
     "mr",
@@ -172,7 +81,7 @@ T1W_SERIES = SeriesToWrite(
     MRImageStorage,
     MR_START,
     MR_START + timedelta(minutes=3),
-    MR | MPRAGE,
+    ("mr", "mprage"),
 )
 PET_START = INJECTION + timedelta(seconds=FRAME_START_S[0])
 PET_SERIES = SeriesToWrite(
@@ -182,7 +91,7 @@ PET_SERIES = SeriesToWrite(
     PositronEmissionTomographyImageStorage,
     PET_START - timedelta(minutes=4),
     PET_START,
-    PET | CORRECTED | {"SeriesType": ["DYNAMIC", "IMAGE"]},
+    ("pet", "corrected"),
 )
 NAC_SERIES = SeriesToWrite(
     "pet",
@@ -191,7 +100,7 @@ NAC_SERIES = SeriesToWrite(
     PositronEmissionTomographyImageStorage,
     PET_START - timedelta(minutes=4),
     PET_START,
-    PET | NOT_CORRECTED | {"SeriesType": ["STATIC", "IMAGE"]},
+    ("pet", "not_corrected"),
 )
 
 
@@ -318,8 +227,10 @@ def decay_tags(start_s: float, duration_s: float) -> dict[str, str]:
 
 def radiopharmaceutical() -> Dataset:
     """Item of the radiopharmaceutical sequence."""
-    item = update(Dataset(), RADIOPHARMACEUTICAL)
-    item.RadionuclideCodeSequence = Sequence([update(Dataset(), RADIONUCLIDE)])
+    item = update(Dataset(), HEADERS["radiopharmaceutical"])
+    item.RadiopharmaceuticalStartTime = f"{INJECTION:%H%M%S}.000000"
+    item.RadiopharmaceuticalStartDateTime = f"{INJECTION:%Y%m%d%H%M%S}.000000"
+    item.RadionuclideCodeSequence = Sequence([update(Dataset(), HEADERS["radionuclide"])])
     return item
 
 
@@ -350,8 +261,8 @@ def slice_file(
     file.file_meta.MediaStorageSOPClassUID = series.sop_class
     file.file_meta.MediaStorageSOPInstanceUID = UID(uid)
     file.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    update(file, PATIENT)
-    update(file, series.header)
+    for name in ("patient", *series.headers):
+        update(file, HEADERS[name])
     update(
         file,
         {

@@ -19,7 +19,7 @@ from bidsapp import settings
 from bidsapp.options import checks
 from bidsapp.options.atlas_options import known
 
-_FOR_ARGPARSE = ("nargs", "metavar", "default", "action")
+_FOR_ARGPARSE = ("nargs", "metavar", "default", "action", "dest", "required")
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,9 @@ class Option:
         if "entity" in given:
             check = check(given.pop("entity"))
         choices: list[str] = []
-        if "choices" in given:
+        if isinstance(given.get("choices"), list):
+            typed["choices"] = given.pop("choices")
+        elif "choices" in given:
             kind: type[StrEnum] = getattr(settings, given.pop("choices"))
             choices = [item.value for item in kind]
             check = checks.several(kind) if "nargs" in typed else lambda _, value: kind(value)
@@ -86,8 +88,8 @@ class Option:
 
     @property
     def flag(self) -> str:
-        """Name of the option, with its hyphens."""
-        return next(flag for flag in self.flags if flag.startswith("--"))
+        """Name of the option, with its hyphens; that of an argument has none."""
+        return next((flag for flag in self.flags if flag.startswith("--")), self.flags[0])
 
     @property
     def dest(self) -> str:
