@@ -39,6 +39,8 @@ def test_links_and_files_that_a_page_names_are_there(page):
     text = page.read_text()
     links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text)
     assert [link for link in links if not (page.parent / link).exists()] == []
+    scripts = re.findall(r"tests/[\w/]+\.py", text)
+    assert [script for script in scripts if not (ROOT / script).is_file()] == []
 
 
 @pytest.mark.parametrize("name", ["CONTRIBUTING.md", "docs/architecture.md"])
