@@ -16,6 +16,7 @@ from bidsapp.calibrate.report import versions
 from bidsapp.calibrate.tables import read_rows
 from bidsapp.core.statistics.regression import Agreement, Fit, Line, agreement
 from bidsapp.data import REFERENCES, read_table
+from bidsapp.data.tracers import tracer_from_name
 from bidsapp.errors import BadDataError
 from bidsapp.io.hashes import file_hash
 
@@ -23,6 +24,7 @@ Float = NDArray[np.float64]
 
 # What names a scan in both tables, as far as both have the column.
 _KEYS = ("participant_id", "sub_id", "session_id", "tracer", "rec", "run")
+_PREFIXES = {"participant_id": "sub-", "session_id": "ses-"}
 _NUMBERS = ("centiloid", *(f"suvr_{name}" for name in REFERENCES),
             *(f"centiloid_{name}" for name in REFERENCES if name != "wc"),
             *(f"cl_{name}" for name in REFERENCES))  # fmt: skip
@@ -261,11 +263,20 @@ def _by_name(
 ) -> dict[str, Mapping[str, str]]:
     by_name: dict[str, Mapping[str, str]] = {}
     for row in rows:
-        name = " ".join(row[key] for key in keys if row[key])
+        name = " ".join(_as_named(key, row[key]) for key in keys if row[key])
         if name in by_name:
             raise BadDataError(f"{path}: {name} appears in two rows; leave one")
         by_name[name] = row
     return by_name
+
+
+def _as_named(key: str, value: str) -> str:
+    """A label with the prefix that our tables give it, and the code of a tracer."""
+    if key == "tracer":
+        tracer = tracer_from_name(value)
+        return tracer.code if tracer else value
+    prefix = _PREFIXES.get(key, "")
+    return prefix + value.removeprefix(prefix)
 
 
 def _values(scans: Mapping[str, Mapping[str, str]], column: str) -> dict[str, float]:

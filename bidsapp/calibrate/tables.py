@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,10 +10,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from bidsapp.bids.raw_tables import read_cells
 from bidsapp.data import FOLDER, REFERENCES, read_table
 from bidsapp.data.tracers import named_tracers, tracer_from_name
 from bidsapp.errors import BadDataError
-from bidsapp.io.reading import given_text
 from bidsapp.io.tsv import finite_number
 
 Row = Mapping[str, str]
@@ -62,30 +61,26 @@ class Pair:
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """Rows of a TSV or CSV; names and values without surrounding blanks, ``n/a`` as empty.
+    """Rows of a TSV or CSV in whatever encoding; values without blanks around, ``n/a`` as empty.
 
     Raises
     ------
     NoInputError, BadDataError
         The file cannot be read; it has no rows, or a row of another length.
     """
-    lines = [line for line in given_text(path).splitlines() if line.strip()]
-    if len(lines) < 2:
+    header, rows, _ = read_cells(path)
+    if not rows:
         raise BadDataError(f"{path}: has no rows; give a TSV or CSV with a header")
-    separator = "\t" if "\t" in lines[0] else ";" if lines[0].count(";") > 2 else ","
-    header, *rows = csv.reader(lines, delimiter=separator)
-    names = [name.strip() for name in header]
-    if len(set(names)) < len(names):
+    if len(set(header)) < len(header):
         raise BadDataError(f"{path}: a column name stands twice in the header; rename one")
     scans = []
     for number, row in enumerate(rows, start=2):
-        if len(row) != len(names):
+        if len(row) != len(header):
             raise BadDataError(
-                f"{path}: line {number} has {len(row)} values, the header {len(names)}; correct it"
+                f"{path}: line {number} has {len(row)} values, the header {len(header)}; correct it"
             )
-        values = (value.strip() for value in row)
         scans.append(
-            {n: "" if v.lower() in _MISSING else v for n, v in zip(names, values, strict=True)}
+            {n: "" if v.lower() in _MISSING else v for n, v in zip(header, row, strict=True)}
         )
     return scans
 

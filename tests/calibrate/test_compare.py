@@ -48,6 +48,32 @@ def test_line_bias_and_limits_are_those_of_the_columns(two):
     assert found.agreement.upper == pytest.approx(difference.mean() + 1.96 * difference.std(ddof=1))
 
 
+@pytest.mark.parametrize(
+    "written",
+    [
+        lambda text: text.replace("\t", ";").encode(),
+        lambda text: text.replace("\t", ",").encode("utf-8-sig"),
+        lambda text: text.replace("\n", "\r\n").encode("utf-16"),
+        lambda text: text.replace("x\t", "Müller\t").encode("latin-1"),
+        lambda text: text.replace("sub-", "").replace("ses-", ""),
+        lambda text: text.replace("FBB", "[18F]florbetaben"),
+    ],
+    ids=["semicolons", "commas", "UTF-16", "Latin-1", "no prefixes", "another name"],
+)
+def test_tables_of_other_programs_name_the_same_scans(tmp_path, written):
+    rows = ["participant_id\tsession_id\ttracer\tcentiloid"]
+    rows += [f"sub-{who}\tses-1\tFBB\t{cl}" for who, cl in (("x", 3), ("2", 40), ("03", 90))]
+    ours, theirs = tmp_path / "a.tsv", tmp_path / "b.tsv"
+    text = "\n".join(rows) + "\n"
+    content = written(text)
+    theirs.write_bytes(content if isinstance(content, bytes) else content.encode())
+    ours.write_text(
+        text.replace("sub-x", "sub-Müller") if b"M\xfcller" in theirs.read_bytes() else text
+    )
+    found = compare(ours, theirs, [24.4], ordinary).columns["centiloid"]
+    assert found.line.n == 3 and found.line.slope == pytest.approx(1)
+
+
 def test_changes_of_class_are_counted_and_named():
     names = ["a", "b", "c", "d"]
     found = class_change(24.4, names, np.array([10, 30, 30, 24.4]), np.array([30, 30, 10, 24.4]))
