@@ -30,3 +30,12 @@ def plain(text: str) -> str:
     'a [31mb c d'
     """
     return _HARMFUL.sub(" ", text)
+
+
+def shortened(text: str, letters: int) -> str:
+    """Text that takes no more than some letters, one of which says that it goes on.
+
+    >>> shortened("precuneus", 9), shortened("precuneus", 5)
+    ('precuneus', 'prec…')
+    """
+    return text if len(text) <= letters else f"{text[: letters - 1]}…"

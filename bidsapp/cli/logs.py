@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bidsapp.plain import plain
+from bidsapp.plain import plain, shortened
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -195,7 +195,5 @@ def _line(foot: str, running: Sequence[str], width: int) -> str:
         steps = ", ".join(running[:shown])
         if len(before + steps + after) <= room or shown == 1:
             space = max(1, room - len(before + after))
-            return plain(
-                before + (f"{steps[: space - 1]}…" if len(steps) > space else steps) + after
-            )
+            return plain(before + shortened(steps, space) + after)
     return plain(before)

@@ -13,7 +13,7 @@ from bidsapp.data.literature import Band, PublishedScale, accumulation, scale
 from bidsapp.data.tracers import tracers
 from bidsapp.group.courses import Course
 from bidsapp.group.outliers import FEWEST, LIMIT, Score
-from bidsapp.plain import natural
+from bidsapp.plain import natural, shortened
 from bidsapp.report.axes import WIDTH, Axis, bottom, left
 from bidsapp.report.charts import CURVES
 from bidsapp.report.figure import Figure
@@ -394,7 +394,8 @@ def spaghetti(
         parts += [
             tag("line", x1=WIDTH - 140, x2=WIDTH - 122, y1=y, y2=y, stroke_width=3,
                 stroke=CURVES[line % len(CURVES)]),
-            tag("text", name if coloured else _for_people("tracer", name), x=WIDTH - 116, y=y + 4),
+            tag("text", shortened(name, 18) if coloured else _for_people("tracer", name),
+                x=WIDTH - 116, y=y + 4),
         ]  # fmt: skip
     slopes = [slope for course in shown if (slope := course.slope) is not None]
     per = "year" if in_years else "visit"

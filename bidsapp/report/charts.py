@@ -14,6 +14,7 @@ from itertools import pairwise
 from markupsafe import Markup
 
 from bidsapp.data.literature import PublishedScale
+from bidsapp.plain import shortened
 from bidsapp.record import ScanRecord
 from bidsapp.report.axes import WIDTH, Axis, bottom, left
 from bidsapp.report.figure import Figure, Words
@@ -197,10 +198,10 @@ def regional_bars(regions: Sequence[RegionValue], atlas: str, top: float) -> Fig
         x, y = (place // per_column) * width, 14.0 * (place % per_column) + 26
         axis = Axis(0, top, x + 0.44 * width, x + width - (52 if scored else 34))
         end = axis.at(region.suvr)
-        name = region.name if len(region.name) <= room else region.name[: room - 1] + "…"
         words = number(region.suvr, 2) + ("" if region.z is None else f" z {number(region.z, 1)}")
         parts += [
-            tag("text", name, class_="end small", x=axis.start - 5, y=y + 9),
+            tag("text", shortened(region.name, room), class_="end small", x=axis.start - 5,
+                y=y + 9),
             tag("rect", class_="used", x=axis.start, y=y, width=max(end - axis.start, 0.5),
                 height=10.5),
             tag("text", words, class_="small muted", x=end + 4, y=y + 9),

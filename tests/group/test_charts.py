@@ -166,6 +166,8 @@ def test_a_column_of_the_participants_groups_and_colours_the_courses():
     for name in ("AD", "MCI", "not told"):
         assert f">{name}<" in figure.drawing
     assert len(set(colours(spaghetti(rows, courses(rows))))) == 1
+    told = ["cognitively normal elderly", *told[1:]]
+    assert ">cognitively norma…<" in spaghetti(rows, courses(rows), ("diagnosis", told)).drawing
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,7 @@
     }
     cell.className = NUMERIC.has(name) ? "num" : ["reason", "flags"].includes(name) ? "why" : "";
     cell.textContent = text === "n/a" ? "" : NUMERIC.has(name) ? printed(name, text) : text.replaceAll(";", "; ");
+    cell.title = cell.textContent.length > 24 ? cell.textContent : "";
     return cell;
   }
 
