@@ -22,12 +22,6 @@ from bidsapp.errors import CannotCreateError, ExitCode
 from bidsapp.io.tsv import read_rows
 
 TRACER = "FBB"
-REGION_NAMES = {
-    "wc": "whole cerebellum",
-    "cg": "cerebellar grey matter",
-    "wcb": "whole cerebellum + brainstem",
-    "pons": "pons",
-}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -106,9 +100,10 @@ def read_result(table: Path) -> dict[str, float]:
 def comparison(phantom: Phantom, tracer: Tracer, computed: dict[str, float]) -> str:
     """Table of the true and the computed numbers and their differences."""
     true_cl = centiloid(phantom.suvr[tracer.equation.reference_region], tracer.equation)
+    names = data.read_table("display")["volumes"]
     rows = [("Centiloid", true_cl, computed["centiloid"], 1)]
     rows += [
-        (f"SUVR, {REGION_NAMES[region]}", phantom.suvr[region], computed[f"suvr_{region}"], 3)
+        (f"SUVR, {names[region]}", phantom.suvr[region], computed[f"suvr_{region}"], 3)
         for region in data.REFERENCES
     ]
     lines = [f"\n{'':36}{'true':>10}{'computed':>10}{'difference':>12}"]

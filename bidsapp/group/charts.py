@@ -9,6 +9,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from bidsapp.data import read_table
 from bidsapp.data.literature import Band, PublishedScale, accumulation, scale
 from bidsapp.data.tracers import tracers
 from bidsapp.group.courses import Course
@@ -26,11 +27,6 @@ _DOT = 6.5  # distance of neighbouring dots, units of the drawing
 _HALF_ROW = 28.0
 _MOST_GROUPS = 24
 _MOST_DOTS = 2500  # scans; more are drawn without words and links
-REFERENCE_NAMES = {
-    "cg": "cerebellar grey matter",
-    "wcb": "whole cerebellum + brainstem",
-    "pons": "pons",
-}
 
 
 @dataclass(frozen=True)
@@ -211,7 +207,8 @@ def agreement(rows: Sequence[Row]) -> Figure | None:
     agreement; None when no scan has Centiloids by more than one region.
     """
     panels = []
-    for region, name in REFERENCE_NAMES.items():
+    for region in ("cg", "wcb", "pons"):
+        name = read_table("display")["volumes"][region]
         places = [
             place for place, row in enumerate(rows)
             if None not in (row["centiloid_wc"], row[f"centiloid_{region}"])

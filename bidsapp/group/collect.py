@@ -15,6 +15,7 @@ from bidsapp.bids.command import group_command
 from bidsapp.bids.derivative_root import remove_leftovers
 from bidsapp.bids.folders import unreadable_people
 from bidsapp.bids.seals import write_manifest
+from bidsapp.data import read_table
 from bidsapp.errors import NoInputError, NoMatchError, StorageError
 from bidsapp.group.absent import absence, absent_people, read_facts
 from bidsapp.group.courses import treatment_warnings
@@ -44,7 +45,6 @@ from bidsapp.group.tables import (
     voi_columns,
     voi_rows,
 )
-from bidsapp.group.tacs import COLUMNS as TAC_COLUMNS
 from bidsapp.group.tacs import tac_rows
 from bidsapp.io.atomic import write_text
 from bidsapp.io.locks import holding
@@ -241,5 +241,5 @@ def group_tables(cohort: Cohort) -> list[Table]:
         *study_tables(cohort.study),
         Table(NAME, rating_columns(), rating_rows(cohort.ratings)),
         Table("group_regions", voi_columns(regional.references), voi_rows(records, regional)),
-        Table("group_curves", TAC_COLUMNS, tac_rows(folder, records)),
+        Table("group_curves", read_table("group_columns")["curves"], tac_rows(folder, records)),
     ]

@@ -24,34 +24,7 @@ from bidsapp.report.render import render_page
 Row = Mapping[str, Any]
 
 GROUPINGS = {"tracer": "tracer", "site": "site", "session_id": "session"}
-# By what the page lets people group and colour, besides every column of the raw tables.
-_EXPLORED = {
-    "tracer": "tracer", "site": "site", "scanner": "scanner", "session_id": "session",
-    "age": "age", "sex": "sex", "years": "years since the first scan", "rating": "rating",
-    "reconstruction": "reconstruction",
-}  # fmt: skip
 _MOST_EXPLORED = 40  # columns
-# What the table shows at first, with its head; the rest comes with "all columns".
-_COLUMNS = {
-    "participant_id": "Participant",
-    "session_id": "Session",
-    "tracer": "Tracer",
-    "site": "Site",
-    "run": "Run",
-    "centiloid": "CL",
-    "rescan_low": "Rescan from, CL",
-    "rescan_high": "Rescan to, CL",
-    "centiloid_low": "PiB from, CL",
-    "centiloid_high": "PiB to, CL",
-    "suvr_wc": "SUVR",
-    "centaurz_universal": "CenTauRz",
-    "centaur_universal": "CenTauR",
-    "window_start_min": "Window from, min",
-    "status": "Status",
-    "rating": "Rating",
-    "flags": "Flags",
-    "reason": "Reason",
-}
 _ALWAYS = ("participant_id", "tracer", "centiloid", "suvr_wc", "status", "flags", "reason")
 _MOST_LISTED = 200
 _MOST_KEPT = 12  # columns to group by where there are more rows
@@ -164,7 +137,9 @@ def _labels() -> dict[str, str]:
 def _explored(rows: Sequence[Row]) -> dict[str, str]:
     """Columns by which scans differ, with their words: our own, then those of the raw tables."""
     own = read_table("group_columns")["centiloid"]
-    named = _EXPLORED | {name: name for name in rows[0] if name not in own}
+    named = read_table("group_columns")["page"]["explored"] | {
+        name: name for name in rows[0] if name not in own
+    }
     differing = [name for name in named if len({row[name] for row in rows} - {None, ""}) > 1]
     return {name: named[name] for name in differing[:_MOST_EXPLORED]}
 
@@ -176,7 +151,7 @@ def _data(rows: Sequence[Row], counted: Sequence[Row]) -> dict[str, Any]:
     """
     shown = {
         name: head
-        for name, head in _COLUMNS.items()
+        for name, head in read_table("group_columns")["page"]["shown"].items()
         if name in _ALWAYS or any(row[name] not in (None, "") for row in rows)
     }
     explored = _explored(rows)

@@ -4,26 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from bidsapp.bids.entities import ENTITY_ORDER, LONG_NAMES
 from bidsapp.data.tau import known_tracer
 from bidsapp.record import ScanRecord
 from bidsapp.settings import Filters
 
-# Names of the filter file (pybids) -> short keys; those that a PET cannot have leave none. Other
-# names (suffix, extension ...) choose raw files, not scans.
-_SHORT_KEYS = {
-    "subject": "sub",
-    "session": "ses",
-    "task": "task",
-    "tracer": "trc",
-    "reconstruction": "rec",
-    "run": "run",
-    "acquisition": "acq",
-    "ceagent": "ce",
-    "direction": "dir",
-    "echo": "echo",
-    "part": "part",
-    "space": "space",
-}
+# Names of the filter file (pybids) -> short keys; those that a PET cannot have leave none. Suffix,
+# data type and extension choose raw files, not scans.
+_SHORT_KEYS = {name: key for key, name in LONG_NAMES.items() if key in ENTITY_ORDER}
 
 
 def is_wanted(record: ScanRecord, filters: Filters) -> bool:

@@ -7,27 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from bidsapp.bids.entities import join_entities
+from bidsapp.group.tables import scan_columns
 from bidsapp.io.tsv import finite_number, read_rows
 from bidsapp.record import ScanRecord, Status
-
-COLUMNS: dict[str, dict[str, str]] = {
-    "participant_id": {"Description": "Participant"},
-    "session_id": {"Description": "Session, n/a when the dataset has none"},
-    "scan": {"Description": "Entities of the scan; those of one participant may be several"},
-    "tracer": {"Description": "Tracer, as in the entity trc"},
-    "atlas": {"Description": "Atlas"},
-    "region": {"Description": "Region of the atlas"},
-    "frame_start": {"Description": "Start of the frame, after injection", "Units": "s"},
-    "frame_end": {"Description": "End of the frame, after injection", "Units": "s"},
-    "uptake": {
-        "Description": "Mean uptake, decay-corrected to the injection; n/a where less than half "
-        "was measured. In the units that the table of the scan names, mostly Bq/mL"
-    },
-    "suv": {
-        "Description": "The same over dose per body weight; n/a where these are not known",
-        "Units": "g/mL",
-    },
-}
 
 
 def tac_rows(output_dir: Path, records: Sequence[ScanRecord]) -> Iterator[dict[str, Any]]:
@@ -41,13 +23,7 @@ def tac_rows(output_dir: Path, records: Sequence[ScanRecord]) -> Iterator[dict[s
     for record in records:
         if record.status is not Status.OK:
             continue
-        session = record.entities.get("ses")
-        scan = {
-            "participant_id": f"sub-{record.entities['sub']}",
-            "session_id": f"ses-{session}" if session else "n/a",
-            "scan": join_entities(record.entities),
-            "tracer": record.tracer,
-        }
+        scan = scan_columns(record) | {"scan": join_entities(record.entities)}
         for atlas, name in record.tacs.items():
             activity = _read(output_dir / str(name))
             suv = _read(output_dir / str(name).replace("_tacs.tsv", "_desc-suv_tacs.tsv"))

@@ -161,40 +161,17 @@ class Match:
         return any(flag.code == code for flag in self.flags)
 
 
-# Column, code, the thing in words, what a person should think of.
-_SAME: tuple[tuple[str, str, str, str], ...] = (
-    ("tracer", "other-tracer", "tracer",
-     "the change holds the error of both lines to PiB and what each tracer sees by itself"),
-    ("scanner", "other-scanner", "scanner",
-     "a difference between scanners is in the change and not in its interval"),
-    ("site", "other-site", "site",
-     "check whether scanner, protocol and calibration were the same"),
-    ("rec", "other-reconstruction", "reconstruction (rec)",
-     "compare scans of one reconstruction"),
-    ("reconstruction", "other-reconstruction", "reconstruction",
-     "a difference between reconstructions is in the change and not in its interval"),
-    ("method", "other-method", "way to the template",
-     "run both visits with the same options"),
-    ("reference_region", "other-reference", "reference region",
-     "run both visits with the same options"),
-    ("fingerprint", "other-pipeline", "fingerprint of the pipeline",
-     "run both visits with the same options and version"),
-    ("version", "other-version", "version of CentiPET",
-     "run both visits with the same version"),
-)  # fmt: skip
-_MAY_LACK = ("rec", "reference_region")  # none in both is the same
-
-
 def match(first: Row, last: Row) -> Match:
     """Compare what should be the same in two scans of a person."""
     flags: dict[str, Flag] = {}
     unknown = []
-    for column, code, words, advice in _SAME:
+    for row in read_table("cohort")["same"]:
+        column, code = row["column"], row["code"]
         before, after = first.get(column), last.get(column)
-        if (before is None or after is None) and column not in _MAY_LACK:
+        if (before is None or after is None) and not row.get("may_lack"):
             unknown.append(column)
         elif before != after:
-            sentence = f"{words} {after or 'none'} after {before or 'none'}: {advice}"
+            sentence = f"{row['words']} {after or 'none'} after {before or 'none'}: {row['advice']}"
             flags.setdefault(code, Flag(code, sentence))
     limits = read_table("cohort")["change"]
     windows = [(scan.get("window_start_min"), scan.get("window_end_min")) for scan in (first, last)]

@@ -11,7 +11,7 @@ from typing import Any
 
 from bidsapp import __version__
 from bidsapp.bids.entities import RAW_ENTITIES, join_entities
-from bidsapp.data import VOI_NAMES, read_table
+from bidsapp.data import read_table
 from bidsapp.data.display import display_of, lookup
 from bidsapp.data.literature import Band, Citation, scale
 from bidsapp.errors import NoInputError
@@ -50,13 +50,6 @@ from bidsapp.report.render import base64_text, number, render_page
 from bidsapp.report.viewer import Block
 from bidsapp.settings import Interval
 
-REGION_NAMES = {
-    "ctx": "cortical target",
-    "wc": "whole cerebellum",
-    "cg": "cerebellar grey matter",
-    "wcb": "whole cerebellum + brainstem",
-    "pons": "pons",
-}
 _LARGEST = 5_900_000  # characters of a page, nearly all of them one byte
 _SCRIPTS = ("layers.js", "viewer.js", "ratings.js")
 _STYLES = ("page.css", "chart.css", "rating.css", "print.css")
@@ -245,7 +238,7 @@ def write_page(output_dir: Path, participant: str) -> Path:
             "anatomy": list(anatomy.values()),
             "methods": describe_records(records),
             "hashes": {record.name: file_hash(output_dir / record.path) for record in records},
-            "regions": {name: REGION_NAMES[name] for name in VOI_NAMES},
+            "regions": read_table("display")["volumes"],
             "colours": read_table("display")["colours"],
             "version": __version__,
         }
@@ -359,5 +352,5 @@ def _region(name: str, place: int) -> dict[str, Any]:
     """A region of the viewer: its bit, its name, and its colour when it is outlined."""
     outline = VOI_OUTLINES.get(name)
     rgb = list(bytes.fromhex(outline.colour.removeprefix("#"))) if outline else None
-    words = outline.name if outline else f"{REGION_NAMES[name]} ({name})"
+    words = outline.name if outline else f"{read_table('display')['volumes'][name]} ({name})"
     return {"bit": 1 << place, "name": words, "rgb": rgb}
