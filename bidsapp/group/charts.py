@@ -15,9 +15,9 @@ from bidsapp.data.tracers import tracers
 from bidsapp.group.courses import Course
 from bidsapp.group.outliers import FEWEST, LIMIT, Score
 from bidsapp.plain import natural, shortened
-from bidsapp.report.axes import WIDTH, Axis, bottom, left
+from bidsapp.report.axes import WIDTH, Axis, bottom, chart, left
 from bidsapp.report.charts import CURVES
-from bidsapp.report.figure import Figure
+from bidsapp.report.figure import Figure, Words
 from bidsapp.report.render import count, number
 from bidsapp.report.svg import join, tag
 
@@ -123,21 +123,12 @@ def distribution(rows: Sequence[Row], column: str, by: str) -> Figure | None:
             parts.append(tag("line", class_="median", x1=at, x2=at, y1=y - 27, y2=y + 27))
         parts += _dots(rows, group, axis, y)
     parts.append(bottom(axis, height, "CL", 25))
-    caption = "; ".join(
+    medians = "; ".join(
         f"{group.name}: {count(len(group.places), 'scan')}, median {number(group.median)} CL"
         for group in shown
     )
-    return Figure(
-        name=f"distribution-{by}",
-        title=f"Centiloids by {by}",
-        caption="A dot is a scan, an open one has flags, the stroke is the median of three or "
-        "more. Values beyond the axis are drawn at its end. Bands after "
-        f"{scale().source.short}; none is universal.",
-        alt=f"{caption}. The table has the same numbers.",
-        width=WIDTH,
-        height=height + 42,
-        drawing=join(parts),
-    )
+    words = Words.of("distribution", f"-{by}", by=by, source=scale().source.short, medians=medians)
+    return chart(words, height + 42, parts)
 
 
 def bands(axis: Axis, known: PublishedScale, height: float) -> Markup:
@@ -246,17 +237,7 @@ def agreement(rows: Sequence[Row]) -> Figure | None:
         ])  # fmt: skip
         height += 178
     parts.append(bottom(axis, height - 6, "Centiloid by the whole cerebellum", 25))
-    return Figure(
-        name="agreement",
-        title="Agreement of reference regions",
-        caption="Difference of the Centiloid by another reference region; dashed: mean and 95 % "
-        f"limits of agreement. {'; '.join(sentences)}. A scan far from the others deserves a look "
-        "at its cerebellum and pons.",
-        alt="; ".join(sentences),
-        width=WIDTH,
-        height=height + 38,
-        drawing=join(parts),
-    )
+    return chart(Words.of("agreement", limits="; ".join(sentences)), height + 38, parts)
 
 
 def outlier_strips(
@@ -291,18 +272,8 @@ def outlier_strips(
         ])  # fmt: skip
     parts.append(bottom(axis, height, "robust z-score", 2))
     n = sum(abs(score.z) > LIMIT for score in scored)
-    return Figure(
-        name="outliers",
-        title="Quality compared with the other scans",
-        caption="Robust z-score (distance from the median in units of 1.4826 times the median "
-        f"absolute deviation) of each quality number; beyond ±{LIMIT:g} (outside the band) a scan "
-        "deserves a look. Numbers of the PET are compared within a tracer, "
-        f"and within a scanner that has {FEWEST} scans of it.",
-        alt=f"{n} of {len(scored)} numbers lie beyond ±{LIMIT:g}; the table below names them.",
-        width=WIDTH,
-        height=height + 42,
-        drawing=join(parts),
-    )
+    words = Words.of("outliers", limit=LIMIT, fewest=FEWEST, n=n, n_all=len(scored))
+    return chart(words, height + 42, parts)
 
 
 def _marks_over_time(axis: Axis, upright: Axis) -> list[Markup]:
@@ -406,13 +377,6 @@ def spaghetti(
         faster = sum(slope > above for slope in slopes)
         note += f" {faster} rise faster than {above:.1f} CL a year ({source.short})."
     by = f" by {coloured[0]}" if coloured else " since treatment began" if treated else ""
-    return Figure(
-        name="longitudinal" + (f"-{coloured[0]}" if coloured else "-treatment" if treated else ""),
-        title=f"Change over time{by}",
-        caption=f"Centiloid of everybody scanned in two sessions or more: {caption}. Slopes are "
-        f"lines of least squares.{note} {_told_marks()}",
-        alt=caption,
-        width=WIDTH,
-        height=324,
-        drawing=join(parts),
-    )
+    suffix = f"-{coloured[0]}" if coloured else "-treatment" if treated else ""
+    said = Words.of("longitudinal", suffix, by=by, summary=caption, note=note, marks=_told_marks())
+    return chart(said, 324, parts)

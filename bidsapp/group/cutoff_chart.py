@@ -8,11 +8,11 @@ from scipy import stats
 from bidsapp.data.literature import scale
 from bidsapp.group.charts import bands
 from bidsapp.group.cutoffs import CutOffs
-from bidsapp.report.axes import WIDTH, Axis, bottom, left
+from bidsapp.report.axes import WIDTH, Axis, bottom, chart, left
 from bidsapp.report.charts import CURVES
-from bidsapp.report.figure import Figure
+from bidsapp.report.figure import Figure, Words
 from bidsapp.report.render import number
-from bidsapp.report.svg import join, tag
+from bidsapp.report.svg import tag
 
 _BIN = 5.0  # CL
 _FEWEST = 8  # people: fewer are seen one by one in the distribution
@@ -64,17 +64,14 @@ def cutoff_histogram(cutoffs: CutOffs) -> Figure | None:
         )
     parts.append(bottom(axis, _BASE, "CL", 25))
     about = "Curves: two normal distributions fitted to them. " if curves else ""
-    return Figure(
-        name="cutoffs",
-        title="Cut-offs of this cohort",
-        caption=f"Histogram of the first Centiloid of every participant, {_BIN:g} CL wide. {about}"
-        "Strokes: cut-offs of this cohort with their 95 % intervals. Bands after "
-        f"{scale().source.short}. A cut-off of a cohort belongs to the cohort.",
-        alt="; ".join(described),
-        width=WIDTH,
-        height=_BASE + 42,
-        drawing=join(parts),
+    words = Words.of(
+        "cutoffs",
+        bin=_BIN,
+        curves=about,
+        source=scale().source.short,
+        described="; ".join(described),
     )
+    return chart(words, _BASE + 42, parts)
 
 
 WORDS = {

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 
 from markupsafe import Markup
 
+from bidsapp.report.figure import Figure, Words
 from bidsapp.report.render import number
 from bidsapp.report.svg import join, tag
 
@@ -52,6 +54,18 @@ class Axis:
         rough = (self.high - self.low) / about
         power = 10.0 ** math.floor(math.log10(rough))
         return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= 0.999 * rough)
+
+
+def chart(words: Words, height: float, parts: Iterable[Markup]) -> Figure:
+    """Figure of the usual width.
+
+    Parameters
+    ----------
+    words : about it
+    height : of the view box
+    parts : elements, in the order they are drawn in
+    """
+    return Figure(**asdict(words), width=WIDTH, height=height, drawing=join(parts))
 
 
 def bottom(axis: Axis, y: float, title: str, step: float | None = None) -> Markup:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from markupsafe import Markup
@@ -16,10 +16,10 @@ from markupsafe import Markup
 from bidsapp.data.literature import PublishedScale
 from bidsapp.plain import shortened
 from bidsapp.record import ScanRecord
-from bidsapp.report.axes import WIDTH, Axis, bottom, left
+from bidsapp.report.axes import WIDTH, Axis, bottom, chart, left
 from bidsapp.report.figure import Figure, Words
 from bidsapp.report.render import number
-from bidsapp.report.svg import join, tag
+from bidsapp.report.svg import tag
 
 # Told apart on white, on black, in print and by most people who see colours differently
 # (Okabe & Ito); each curve has a name at its end besides.
@@ -81,15 +81,15 @@ def centiloid_scale(
         for name, (low, high) in intervals.items()
     )
     placed = "" if band is None else f"The value lies in the band {band}. "
-    return Figure(
-        name="scale",
-        title=f"{number(value)} CL on the Centiloid scale",
-        caption=f"Bands of {scale.source.short}; none is universal.",
-        alt=f"{placed}{between}Bands: {bands}.",
-        width=WIDTH,
-        height=height,
-        drawing=join(parts),
+    said = Words.of(
+        "scale",
+        value=number(value),
+        source=scale.source.short,
+        placed=placed,
+        between=between,
+        bands=bands,
     )
+    return chart(said, height, parts)
 
 
 def _pin(axis: Axis, value: float, intervals: Sequence[tuple[float, float]], top: float) -> Markup:
@@ -148,19 +148,11 @@ def timeline(record: ScanRecord) -> Figure | None:
         ]  # fmt: skip
     used = sum(share > 0 for share in shares)
     began, ended = record.window_min or (starts[0], ends[-1])
-    caption = (
+    averaged = (
         f"{used} of {len(shares)} {'frame' if len(shares) == 1 else 'frames'} averaged, "
         f"{number(began)} to {number(ended)} min after injection"
     )
-    return Figure(
-        name="timeline",
-        title="Acquisition",
-        caption=f"{caption}; the filled part of a frame is its share of the average.",
-        alt=f"Time line: {caption}.",
-        width=WIDTH,
-        height=104,
-        drawing=join(parts),
-    )
+    return chart(Words.of("timeline", averaged=averaged), 104, parts)
 
 
 @dataclass(frozen=True)
@@ -212,16 +204,17 @@ def regional_bars(regions: Sequence[RegionValue], atlas: str, top: float) -> Fig
     ranked = sorted(shown, key=lambda region: -region.suvr)[:3]
     highest = ", ".join(f"{region.name} {number(region.suvr, 2)}" for region in ranked)
     parts.insert(0, tag("text", f"SUVR (cerebellum = 1), 0 to {top:g}", class_="muted", x=4, y=14))
-    return Figure(
-        name=f"regions{atlas}",
-        title=f"Uptake by region, {atlas}",
-        caption=f"SUVR of the regions of {atlas}{z_words}; bars end at {top:g} for every "
-        f"participant with this tracer.{left_out}",
-        alt=f"Bars of {len(shown)} regions. Highest: {highest}.",
-        width=WIDTH,
-        height=14.0 * per_column + 34,
-        drawing=join(parts),
+    said = Words.of(
+        "regions",
+        atlas,
+        atlas=atlas,
+        scored=z_words,
+        top=top,
+        left_out=left_out,
+        n=len(shown),
+        highest=highest,
     )
+    return chart(said, 14.0 * per_column + 34, parts)
 
 
 def curves(
@@ -278,15 +271,8 @@ def curves(
         f"{label} from {number(line[0], 2)} to {number(line[-1], 2)}"
         for label, line in lines.items()
     )
-    return Figure(
-        name=words.name,
-        title=words.title,
-        caption=words.caption,
-        alt=f"Curves of {y_title} over {x_title}: {ends}.",
-        width=WIDTH,
-        height=254,
-        drawing=join(parts),
-    )
+    alt = f"Curves of {y_title} over {x_title}: {ends}."
+    return chart(replace(words, alt=alt), 254, parts)
 
 
 def _breaks(x: Sequence[float]) -> list[bool]:

@@ -14,7 +14,6 @@ from bidsapp.report.lines import Outline, scale_bar
 from bidsapp.report.mosaic import Layout, sample
 from bidsapp.report.pictures import as_layer, framed, grey_levels, mni_brain_layout
 
-DEFORMATION = "Warp to the template"
 GRID_MM = 10.0
 _COLOURS = "RdBu_r"
 _RANGE = 1.5  # factor of volume at the ends of the colours
@@ -47,15 +46,7 @@ def deformation(displacements: Volume, anatomy: Volume, brain: Volume) -> Figure
     )  # fmt: skip
     return framed(
         layout,
-        Words(
-            name="deformation",
-            title=DEFORMATION,
-            caption="The non-linear part of the warp, in template space. Colours: volume of a "
-            "place in the participant over that in the template, beyond the overall size of the "
-            "head; wide ventricles are red. Grid: lines every 10 mm of the participant’s image; "
-            "they must bend smoothly and never cross.",
-            alt="Cuts in template space with local volume change in colour, and a bent grid.",
-        ),
+        Words.of("deformation"),
         layers=(
             as_layer("Change of volume", over, bar),
             as_layer("Grid, 10 mm", grid),

@@ -24,11 +24,11 @@ from bidsapp.io.nifti import load_displacements, load_volume, read_frames, read_
 from bidsapp.record import ScanRecord, Status
 from bidsapp.record.transforms import Entities, t1w_entities, t1w_to_pet
 from bidsapp.report import pictures
-from bidsapp.report.deformation import DEFORMATION, deformation
-from bidsapp.report.figure import FULL, Figure, Pixels
-from bidsapp.report.intensities import INTENSITIES, intensity_histogram
+from bidsapp.report.deformation import deformation
+from bidsapp.report.figure import FULL, Figure, Pixels, title_of
+from bidsapp.report.intensities import intensity_histogram
 from bidsapp.report.mosaic import Layout, lay_out_around
-from bidsapp.report.surface import PATTERN, cortex_from_outside
+from bidsapp.report.surface import cortex_from_outside
 from bidsapp.report.viewer import (
     Block,
     ViewerFrame,
@@ -156,21 +156,15 @@ class FigureMaker:
 
     def of_scan(self, record: ScanRecord) -> list[Item]:
         """Figures of a finished scan in the order of the page, or the problem in one's stead."""
-        by_title: dict[str, Callable[[], Figure]]
+        draw: dict[str, Callable[[ScanRecord], Figure]] = {
+            "suvr": self._uptake,
+            "vois": self._regions,
+        }
         if record.t1w_source is None:
-            by_title = {
-                pictures.UPTAKE: partial(self._uptake, record),
-                pictures.REGIONS: partial(self._regions, record),
-                DEFORMATION: partial(self._deformation, record),
-            }
+            draw["deformation"] = self._deformation
         else:
-            by_title = {
-                pictures.UPTAKE: partial(self._uptake, record),
-                pictures.REGIONS: partial(self._regions, record),
-                pictures.ALIGNMENT: partial(self._alignment, record),
-                pictures.COVERAGE: partial(self._coverage, record),
-            }
-        return [self._drawn(title, draw) for title, draw in by_title.items()]
+            draw |= {"alignment": self._alignment, "coverage": self._coverage}
+        return [self._drawn(name, partial(make, record)) for name, make in draw.items()]
 
     def of_t1w(self, record: ScanRecord) -> list[Item]:
         """Figures of the T1w of a scan; those of a failed scan as far as it got: they may tell why.
@@ -184,11 +178,11 @@ class FigureMaker:
         if record.t1w_source is None or (record.status is not Status.OK and not mni.exists()):
             return []
         return [
-            self._drawn(pictures.NORMALISATION, partial(self._normalisation, record)),
-            self._drawn(pictures.TISSUE, partial(self._tissue, record)),
-            self._drawn(DEFORMATION, partial(self._deformation, record)),
+            self._drawn("normalisation", partial(self._normalisation, record)),
+            self._drawn("tissue", partial(self._tissue, record)),
+            self._drawn("deformation", partial(self._deformation, record)),
             *(
-                [self._drawn(INTENSITIES, partial(intensity_histogram, record.t1w_intensities))]
+                [self._drawn("intensities", partial(intensity_histogram, record.t1w_intensities))]
                 if record.t1w_intensities
                 else []
             ),
@@ -205,12 +199,12 @@ class FigureMaker:
 
     def glance(self, record: ScanRecord) -> Item:
         """A strip of few cuts through the uptake of a finished scan, for the top of its page."""
-        return self._drawn(pictures.GLANCE, partial(self._uptake, record, glance=True))
+        return self._drawn("glance", partial(self._uptake, record, glance=True))
 
     def pattern(self, record: ScanRecord) -> Item:
         """The cortex of a finished scan from outside."""
         suvr = partial(self._on_mni, record)
-        return self._drawn(PATTERN, lambda: cortex_from_outside(suvr(), record.tracer))
+        return self._drawn("pattern", lambda: cortex_from_outside(suvr(), record.tracer))
 
     def read_scale(self, record: ScanRecord) -> ReadScale:
         """Scale on which readers of the tracer see a scan."""
@@ -377,16 +371,16 @@ class FigureMaker:
     def _path(self, key: str, record: ScanRecord) -> Path:
         return output_path(self._output_dir, key, record.entities)
 
-    def _drawn(self, title: str, draw: Callable[[], Figure]) -> Item:
+    def _drawn(self, name: str, draw: Callable[[], Figure]) -> Item:
         """Draw a figure, or say why it is missing: one lost image must not cost the page."""
         try:
             return draw()
         except CentipetError as error:
-            return Problem(title, self._relative(error))
+            return Problem(title_of(name), self._relative(error))
         except Exception as error:  # a fault of ours in one picture must not cost the others
-            _LOG.exception("%s could not be drawn", title)
+            _LOG.exception("%s could not be drawn", name)
             return Problem(
-                title,
+                title_of(name),
                 f"the images could not be drawn ({type(error).__name__}: {error}); the numbers "
                 "stand, please report this",
             )

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import base64
 import io
+import tomllib
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,29 @@ class Words:
     title: str
     caption: str
     alt: str = ""
+
+    @classmethod
+    def of(cls, row: str, suffix: str = "", **values: Any) -> Words:
+        """Words of a row of ``figures.toml``.
+
+        Parameters
+        ----------
+        row : of the table, also the name
+        suffix : of the name, where there may be several of a kind
+        **values : in place of the words in braces
+        """
+        texts = {key: text.format(**values) for key, text in _texts()[row].items()}
+        return cls(row + suffix, **texts)
+
+
+def title_of(row: str) -> str:
+    """Title of a figure by its row of ``figures.toml``."""
+    return _texts()[row]["title"]
+
+
+@cache
+def _texts() -> dict[str, dict[str, str]]:
+    return tomllib.loads((Path(__file__).parent / "figures.toml").read_text("utf-8"))
 
 
 @dataclass(frozen=True)

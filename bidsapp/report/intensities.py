@@ -10,12 +10,11 @@ from numpy.typing import NDArray
 
 from bidsapp.errors import BadDataError
 from bidsapp.record.model import T1wIntensities
-from bidsapp.report.axes import WIDTH, Axis, bottom
+from bidsapp.report.axes import WIDTH, Axis, bottom, chart
 from bidsapp.report.charts import CURVES
-from bidsapp.report.figure import Figure
-from bidsapp.report.svg import join, tag
+from bidsapp.report.figure import Figure, Words
+from bidsapp.report.svg import tag
 
-INTENSITIES = "Intensities of the T1w"
 _NAMES = {"GM": "grey matter", "WM": "white matter", "CSF": "fluid", "other": "everything else"}
 _TOP, _FLOOR, _LEFT = 18.0, 214.0, 24.0
 _POINTS = 240
@@ -63,18 +62,7 @@ def intensity_histogram(content: T1wIntensities) -> Figure:
     peaks = "; ".join(
         f"{_NAMES.get(n, n)} at {x[np.argmax(line)]:.0f}" for n, line in lines.items()
     )
-    return Figure(
-        name="intensities",
-        title=INTENSITIES,
-        caption="Bias-corrected intensities of the voxels that may be brain (bars), and the "
-        "mixture of Gaussians fitted to them: what each tissue explains (coloured) and all "
-        "together (dashed). Grey and white matter must be two distinct curves and the dashed line "
-        "must follow the bars.",
-        alt=f"Histogram of the T1w with the curves of its tissues; peaks: {peaks}.",
-        width=WIDTH,
-        height=254,
-        drawing=join(parts),
-    )
+    return chart(Words.of("intensities", peaks=peaks), 254, parts)
 
 
 def _density(x: NDArray[np.float64], gaussians: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -131,13 +131,7 @@ def activity(output_dir: Path, record: ScanRecord) -> Figure | None:
         if name in rows[0]
     }
     return curves(
-        Words(
-            "tacs",
-            "Activity over time",
-            "Mean activity of the Centiloid regions, decay-corrected to the injection, frame by "
-            "frame (the table of numbers is corrected to another time, so it differs by decay); "
-            "the marked stretch is the part that was averaged.",
-        ),
+        Words.of("tacs"),
         [time for time in times if time is not None],
         lines,
         x_title="minutes after injection",
@@ -166,21 +160,12 @@ def motion(record: ScanRecord) -> list[Figure]:
     time = "minutes after injection"
     return [
         curves(
-            Words(
-                "motion", "Motion of the head",
-                f"Motion against the reference frame, {did}: mean distance over the head and "
-                "shifts (x to the right, y to the front, z upwards). The dashed line is the limit "
-                "for frames of the window.",
-            ),
+            Words.of("motion", did=did),
             times, {"distance": recorded.distance_mm} | dict(zip("xyz", shifts, strict=True)),
             x_title=time, y_title="mm", shaded=record.window_min, limit=limit,
         ),
         curves(
-            Words(
-                "rotation", "Rotation of the head",
-                f"Rotation about the axes against the reference frame, {did}: x nods, y tilts the "
-                "head to a side, z turns it.",
-            ),
+            Words.of("rotation", did=did),
             times, dict(zip("xyz", turns, strict=True)),
             x_title=time, y_title="degrees", shaded=record.window_min,
         ),

@@ -8,7 +8,7 @@ reads a file.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 from markupsafe import Markup
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from bidsapp.core.anatomy.priors import TissuePriors
 from bidsapp.core.grid.volume import Volume, mask_centre
 from bidsapp.data.display import ReadScale, coloured, colours_in_words, display_of
-from bidsapp.report.figure import NOTHING, Figure, Layer, Words
+from bidsapp.report.figure import NOTHING, Figure, Layer, Words, title_of
 from bidsapp.report.lines import (
     FOOTER_PX,
     Outline,
@@ -28,14 +28,6 @@ from bidsapp.report.lines import (
 )
 from bidsapp.report.mosaic import Layout, inside, lay_out, sample
 from bidsapp.report.svg import join, tag
-
-GLANCE = "Uptake at a glance"
-UPTAKE = "Uptake over anatomy"
-REGIONS = "Where it was measured"
-ALIGNMENT = "PET to T1w"
-COVERAGE = "Field of view"
-NORMALISATION = "T1w to template"
-TISSUE = "Tissue maps"
 
 # Over the T1w: as opaque as this from a fifth of the scale on, clear where there is no uptake;
 # with more the anatomy is lost.
@@ -110,20 +102,20 @@ def suvr_over_anatomy(
         as_layer("PET as it is read", alone, colour_bar(layout, display.read_colours, read.top)),
         as_layer("T1w", grey),
     )
-    return framed(
-        layout,
-        Words(
-            name="glance" if glance else "suvr",
-            title=GLANCE if glance else UPTAKE,
-            caption=f"Uptake ratio (SUVR, whole cerebellum = 1) over the {below}, {where}, in "
-            f"{colours_in_words(display.over_colours)}, from 0 to {display.top:.1f}"
-            f"{'' if display.top_cl is None else f', the uptake of {display.top_cl:g} CL'}, for "
-            "everybody with this tracer. PET as it is read: the usual colours of its "
-            f"readers ({display.read_source}). {read.words}".rstrip(),
-            alt="Axial, coronal and sagittal cuts: SUVR from PET in colour over the T1w in grey.",
-        ),
-        layers=layers[:2] if glance else layers,
+    words = Words.of(
+        "suvr",
+        below=below,
+        where=where,
+        colours=colours_in_words(display.over_colours),
+        top=display.top,
+        load="" if display.top_cl is None else f", the uptake of {display.top_cl:g} CL",
+        readers=display.read_source,
+        scale=read.words,
     )
+    words = replace(words, caption=words.caption.rstrip())
+    if glance:
+        words = replace(words, name="glance", title=title_of("glance"))
+    return framed(layout, words, layers=layers[:2] if glance else layers)
 
 
 def vois_on_pet(
@@ -141,16 +133,7 @@ def vois_on_pet(
     layout = mni_brain_layout()
     return framed(
         layout,
-        Words(
-            name="vois",
-            title=REGIONS,
-            caption="PET in template space (MNI152NLin6Asym, 2 mm) with the outlines of the "
-            "Centiloid volumes of interest. The target must cover cortex and striatum, the "
-            "cerebellar outline must not reach into the occipital cortex above it or outside the "
-            "brain.",
-            alt="PET and T1w cuts in template space with outlines of the cortical target, the "
-            "whole cerebellum, the brainstem and the pons.",
-        ),
+        Words.of("vois"),
         layers=(
             _pet_layer(suvr_mni, layout, tracer),
             as_layer("T1w", grey_levels(sample(anatomy, layout))),
@@ -165,15 +148,7 @@ def tissue_on_pet(
     """Edges of the T1w's tissue on the PET: does each lie where the other says?"""
     return framed(
         layout,
-        Words(
-            name="alignment",
-            title=ALIGNMENT,
-            caption="PET in grey with the outlines of the brain and of the white matter from the "
-            "T1w. Uptake must end at the brain’s edge on every side; a gap on one side and a spill "
-            "on the other mean that the two are not aligned. Flicker between PET and T1w: nothing "
-            "may jump.",
-            alt="PET cuts in grey with outlines of brain and white matter taken from the T1w.",
-        ),
+        Words.of("alignment"),
         layers=(
             _pet_layer(suvr, layout, tracer),
             as_layer("T1w", grey_levels(sample(t1w, layout))),
@@ -189,16 +164,7 @@ def template_on_t1w(t1w_mni: Volume, template: Volume, priors: TissuePriors) -> 
     white = sample(Volume(priors.maps[1], priors.affine), layout)
     return framed(
         layout,
-        Words(
-            name="normalisation",
-            title=NORMALISATION,
-            caption="The participant’s T1w, warped to the template, with the outlines of the "
-            "template’s brain and white matter (tissue maps at one half). Ventricles, cerebellum "
-            "and the outer edge must agree within a few millimetres, also when flickering with the "
-            "template; folds of the cortex need not, the warp is smooth on purpose.",
-            alt="Cuts of the normalised T1w in grey with outlines of brain and white matter of the "
-            "template.",
-        ),
+        Words.of("normalisation"),
         layers=(
             as_layer("T1w of the participant", grey_levels(sample(t1w_mni, layout))),
             as_layer("Template", grey_levels(sample(template, layout))),
@@ -224,14 +190,7 @@ def tissue_maps(t1w: Volume, maps: Sequence[Volume], layout: Layout) -> Figure:
     over = (1 - total) * grey[..., None] + 0.6 * np.clip(mixed, 0, 255)
     return framed(
         layout,
-        Words(
-            name="tissue",
-            title=TISSUE,
-            caption="Probability of grey matter, white matter and cerebrospinal fluid over the "
-            "bias-corrected T1w. The cortex must be one ribbon without holes; scalp and dura must "
-            "stay uncoloured.",
-            alt="Cuts of the T1w with grey matter, white matter and fluid in three colours.",
-        ),
+        Words.of("tissue"),
         layers=(as_layer("Tissue over T1w", over, legend(layout, _TISSUES)), as_layer("T1w", grey)),
     )
 
@@ -258,14 +217,7 @@ def field_of_view(
     shaded = np.where(missed, 0.5 * grey + 0.45 * _rgb(_OUTSIDE.colour), grey)
     return framed(
         layout,
-        Words(
-            name="coverage",
-            title=COVERAGE,
-            caption="The whole T1w with the field of view of the PET. Brain outside it has no "
-            "uptake: a cut cerebellum invalidates every SUVR, a cut vertex the target.",
-            alt="One axial, one coronal and one sagittal cut of the head; what the PET did not see "
-            "is red.",
-        ),
+        Words.of("coverage"),
         layers=(as_layer("T1w", shaded),),
         outlines=[
             (seen.astype(np.float32), _EDGE),

@@ -23,7 +23,6 @@ from bidsapp.report.lines import colour_bar
 from bidsapp.report.mosaic import GAP_PX, WIDTH_PX, Layout, Tile
 from bidsapp.report.pictures import as_layer, framed
 
-PATTERN = "Cortex from outside"
 _DEPTH_MM = 14.0  # of cortex that a ray averages
 _DEEPEST_MM = 30.0  # from the midline; beyond, a ray has passed the gap of the corpus callosum
 _CORTEX = ("frontal", "parietal", "temporal", "occipital", "cingulate", "insula", "cerebellum")
@@ -61,20 +60,10 @@ def cortex_from_outside(suvr_mni: Volume, tracer: str | None) -> Figure:
     """
     display = display_of(tracer)
     layout, canvas = projected(suvr_mni, tracer)
-    return framed(
-        layout,
-        Words(
-            name="pattern",
-            title=PATTERN,
-            caption="Mean uptake ratio (SUVR, whole cerebellum = 1) of the first "
-            f"{_DEPTH_MM:.0f} mm of cortex below every point of the template’s surface, in "
-            f"{colours_in_words(display.over_colours)}, from 0 to {display.top:.1f}. It shows "
-            "where the uptake is at a glance; small things are for the cuts.",
-            alt="The cortex of both hemispheres from their outer and inner sides, from above and "
-            "from below, coloured by uptake.",
-        ),
-        layers=(as_layer(PATTERN, canvas, colour_bar(layout, display.over_colours, display.top)),),
-    )
+    colours = colours_in_words(display.over_colours)
+    words = Words.of("pattern", depth_mm=_DEPTH_MM, colours=colours, top=display.top)
+    bar = colour_bar(layout, display.over_colours, display.top)
+    return framed(layout, words, layers=(as_layer(words.title, canvas, bar),))
 
 
 def projected(suvr_mni: Volume, tracer: str | None) -> tuple[Layout, NDArray[np.float32]]:
