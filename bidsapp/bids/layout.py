@@ -224,6 +224,21 @@ class RawDataset:
             )
         return [column for table, key in tables for column in table.contradicted.get(key, ())]
 
+    def unused_statements(self) -> list[str]:
+        """Sentence about what a user states of images that the dataset has not.
+
+        What is not asked for in this run, and series that the images may come from, is passed over.
+        """
+        images = {*self.every_pet, *self.every_t1w}
+        seen = {f"sub-{image.participant}" for image in images}
+        names = seen | {image.path.name.split(".")[0] for image in images}
+        for selector in self.stated.selectors:
+            person = selector.split("_")[0]
+            elsewhere = person not in seen and (self.bids_dir / person).is_dir()
+            if elsewhere or re.fullmatch(r"\d+(\.\d+)+", selector):
+                names.add(selector)
+        return self.stated.unused(names)
+
     def unmatched(self, filters: Filters) -> list[str]:
         """Labels, but for participants, that none of the images has, a sentence each."""
         return replace(filters, participant=()).unmatched(

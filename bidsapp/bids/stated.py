@@ -16,7 +16,7 @@ clocks that are gone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -83,6 +83,22 @@ class Metadata:
         times = _times(merged)
         rest = {k: v for k, v in merged.items() if k not in _OWN_KEYS}
         return Stated(injection, times, tracer, rest)
+
+    def unused(self, names: Container[str]) -> list[str]:
+        """Sentence about selectors that nothing has; none without any.
+
+        Parameters
+        ----------
+        names : of participants, series and images that there are
+        """
+        lost = [name for name in self.selectors if name != "*" and name not in names]
+        if not lost:
+            return []
+        more = f" and {len(lost) - 3} more" if len(lost) > 3 else ""
+        return [
+            f"--dicom-metadata: nothing here has the name {', '.join(lost[:3])}{more}, so what is "
+            "stated there was not used"
+        ]
 
     def merged(self, *selectors: str) -> dict[str, Any]:
         """Return the values of several selectors, of which the later win."""

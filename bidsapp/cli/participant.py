@@ -133,6 +133,8 @@ def _convert(dicom: DicomInput, settings: Settings, progress: Progress) -> tuple
     else:
         for line in lines:
             progress.say(line)
+    for sentence in report.unused:
+        progress.warn(sentence)
     for sentence in report.errors:
         progress.fail(sentence)
     if report.n_converted == 0 and not dicom.dry_run:
@@ -174,7 +176,10 @@ def _plan(settings: Settings, progress: Progress, closed: Mapping[str, str]) -> 
     for label in settings.filters.participant or _people(bids_dir):
         if label not in with_pet | closed.keys():
             progress.warn(f"sub-{label}: no PET to process")
-    for sentence in (*dataset.unmatched(settings.filters), *dataset.table_problems()):
+    for sentence in (
+        *dataset.unmatched(settings.filters), *dataset.unused_statements(),
+        *dataset.table_problems(),
+    ):  # fmt: skip
         progress.warn(sentence)
     plan = make_plan(dataset, settings.processing)
     for sentence in absence_sentences(settings.processing):

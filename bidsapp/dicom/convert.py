@@ -22,7 +22,7 @@ from bidsapp.dicom.habits import tables
 from bidsapp.dicom.header import MIDNIGHT
 from bidsapp.dicom.scratch import scratch_folder
 from bidsapp.dicom.scrub import Scrubber, without_file_name
-from bidsapp.dicom.series import Series, in_one_sentence, take_inventory
+from bidsapp.dicom.series import Inventory, Series, in_one_sentence, take_inventory
 from bidsapp.dicom.table import COLUMNS, FAILED, KEPT, DecisionRow, cells, format_table, in_order
 from bidsapp.errors import BadDataError, CentipetError, StorageError, UsageError
 from bidsapp.io.atomic import write_gzip, write_json
@@ -42,12 +42,14 @@ class ConversionReport:
     n_converted : series whose image is in the dataset now
     errors : one sentence per series that should have been converted but could not, and for files
         that start like DICOM but cannot be read
+    unused : one sentence each about what the user states of nothing in the folder
     """
 
     bids_dir: Path
     rows: tuple[DecisionRow, ...]
     n_converted: int
     errors: list[str] = field(default_factory=list)
+    unused: list[str] = field(default_factory=list)
 
 
 def convert(
@@ -96,7 +98,24 @@ def convert(
     ]
     unreadable = in_one_sentence([decisions.scrub(sentence) for sentence in inventory.broken])
     n_converted = 0 if dicom.dry_run else sum(row.decision == KEPT for row in rows)
-    return ConversionReport(folder, rows, n_converted, [*unreadable, *errors])
+    unused = _unused(inventory, decisions, metadata, labels)
+    return ConversionReport(folder, rows, n_converted, [*unreadable, *errors], unused)
+
+
+def _unused(
+    inventory: Inventory,
+    decisions: Decisions,
+    metadata: Metadata,
+    labels: identity.LabelMap | None,
+) -> list[str]:
+    """Sentences about what is stated of people and series that the folder has not."""
+    people = {f"sub-{label}" for label in decisions.persons}
+    unused = metadata.unused(people | {series.uid for series in inventory.series})
+    if labels is not None:
+        headers = [series.header for series in inventory.series]
+        places = [identity.place(header.path, inventory.roots) for header in headers]
+        unused += labels.unused(headers, places)
+    return unused
 
 
 def _convert_all(

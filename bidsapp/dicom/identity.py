@@ -7,7 +7,6 @@ purpose: trying all numbers a hospital has issued takes months instead of a seco
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import re
 from collections import defaultdict
@@ -17,10 +16,10 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 
+from bidsapp.bids.raw_tables import read_cells
 from bidsapp.dicom.header import Header
 from bidsapp.dicom.volumes import is_volume
-from bidsapp.errors import BadDataError, NoInputError
-from bidsapp.io.reading import read_text
+from bidsapp.errors import BadDataError
 
 _FOLDER = re.compile(r"(sub|ses)-([A-Za-z0-9]+)")
 _SHIFT_DAYS, _SHIFT_SPREAD_DAYS = 43_830, 3_653  # 120 years, and up to ten more
@@ -52,20 +51,37 @@ class Labels:
 
 @dataclass(frozen=True)
 class LabelMap:
-    """The ``--dicom-map`` table: (PatientID, StudyInstanceUID or '') -> labels."""
+    """The ``--dicom-map`` table: (PatientID, StudyInstanceUID or '') -> labels, and its line."""
 
     rows: dict[tuple[str, str], Labels]
+    lines: dict[tuple[str, str], int]
 
     def find(self, header: Header, place: str) -> Labels | None:
         """Labels for a series: a row of its study before a row of its patient.
 
         Images without PatientID are found by the folder they lie in, from the input's name on.
         """
-        patient = header.text("PatientID") or place
-        for study in (header.text("StudyInstanceUID"), ""):
-            if labels := self.rows.get((patient, study)):
-                return labels
-        return None
+        rows = (self.rows.get(key) for key in _keys(header, place))
+        return next(filter(None, rows), None)
+
+    def unused(self, headers: Iterable[Header], places: Iterable[str]) -> list[str]:
+        """Sentence about lines that no series of the input fits; the lines alone name nobody."""
+        asked = {key for pair in zip(headers, places, strict=True) for key in _keys(*pair)}
+        lost = [str(line) for key, line in self.lines.items() if key not in asked]
+        if not lost:
+            return []
+        more = f" and {len(lost) - 3} more" if len(lost) > 3 else ""
+        return [
+            f"--dicom-map: nothing of this input has the patient_id and study_uid of line "
+            f"{', '.join(lost[:3])}{more}, so that was not used; a spreadsheet may have taken "
+            "zeros off an identifier"
+        ]
+
+
+def _keys(header: Header, place: str) -> list[tuple[str, str]]:
+    """What rows of a map a series may have: of its study, of its patient."""
+    patient = header.text("PatientID") or place
+    return [(patient, header.text("StudyInstanceUID")), (patient, "")]
 
 
 def read_label_map(path: Path) -> LabelMap:
@@ -74,26 +90,26 @@ def read_label_map(path: Path) -> LabelMap:
     Raises
     ------
     NoInputError, BadDataError
-        The file is missing, lacks a column, or holds a label that BIDS forbids.
+        The file is missing, lacks a column, holds a label that BIDS forbids, or two for one study.
     """
-    try:
-        lines = read_text(path).splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise NoInputError(f"{path}: cannot be read as text; give a TSV file") from error
-    table = csv.DictReader(lines, delimiter="\t")
-    table.fieldnames = [_column(name) for name in table.fieldnames or ()]
-    missing = {"patient_id", "participant_id"} - set(table.fieldnames)
-    if missing:
+    header, lines, _ = read_cells(path)
+    names = [_column(name) for name in header]
+    if missing := {"patient_id", "participant_id"} - set(names):
         raise BadDataError(f"{path}: lacks the column {sorted(missing)[0]}; add it")
-    rows = {}
-    for number, row in enumerate(table, start=2):
-        subject = _label(row["participant_id"], "sub", path, number)
-        session_text = row.get("session_id") or ""
-        session = None if session_text in ("", "n/a") else _label(session_text, "ses", path, number)
-        study = row.get("study_uid") or ""
-        key = ((row["patient_id"] or "").strip(), "" if study == "n/a" else study.strip())
-        rows[key] = Labels(subject, session)
-    return LabelMap(rows)
+    label_map = LabelMap({}, {})
+    for number, line in enumerate(lines, start=2):
+        row = {n: "" if v == "n/a" else v for n, v in zip(names, line, strict=False)}
+        subject = _label(row.get("participant_id"), "sub", path, number)
+        text = row.get("session_id")
+        labels = Labels(subject, _label(text, "ses", path, number) if text else None)
+        key = row["patient_id"], row.get("study_uid", "")
+        if label_map.rows.setdefault(key, labels) != labels:
+            raise BadDataError(
+                f"{path}: lines {label_map.lines[key]} and {number} give one patient and study "
+                "different labels; leave the right one"
+            )
+        label_map.lines.setdefault(key, number)
+    return label_map
 
 
 def _column(name: str) -> str:

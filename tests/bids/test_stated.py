@@ -194,3 +194,18 @@ def test_a_bids_dataset_takes_what_is_stated_and_flags_it(raw: Any, tmp_path: Pa
 
 def test_nothing_stated_changes_nothing() -> None:
     assert in_sidecar(PET_SIDECAR, Metadata().merged("*", "sub-1")) == PET_SIDECAR
+
+
+def test_a_name_that_no_image_has_is_told(raw, tmp_path):
+    for label in ("01", "02"):
+        raw.t1w(f"sub-{label}")
+        raw.pet(f"sub-{label}_trc-FBB")
+    there = ["*", "sub-01", "sub-02", "sub-01_trc-FBB_pet", "sub-02_T1w", "1.2.840.113619.2.1"]
+    lost = ["sub-1", "01", "sub-01_trc-FBP_pet", "sub-01_trc-FBB"]
+    path = tmp_path / "stated.json"
+    path.write_text(json.dumps({key: {"BodyPart": "BRAIN"} for key in [*there, *lost]}))
+    for participants, missing in (((), lost), (("02",), lost[:2])):
+        dataset = read_dataset(raw.root, Filters(participant=participants))
+        (sentence,) = replace(dataset, stated=read_metadata(path)).unused_statements()
+        assert f"has the name {', '.join(missing[:3])}" in sentence
+        assert ("and 1 more" in sentence) == (len(missing) > 3)

@@ -129,6 +129,26 @@ def test_labels_from_folders_and_from_the_map(source: Path, tmp_path: Path) -> N
         dry(renamed, label_map=table)
 
 
+def test_what_is_stated_of_nobody_in_the_folder_is_told(source: Path, tmp_path: Path) -> None:
+    table, metadata = tmp_path / "map.csv", tmp_path / "metadata.json"
+    table.write_bytes(
+        "PatientID;participant_id\r\n04711;1\r\nMRN-4711;2\r\nx;3\r\n".encode("utf-16")
+    )
+    metadata.write_text('{"*": {}, "sub-2": {}, "sub-02": {"InjectionTime": "09:00:00"}}')
+    report = dry(source, label_map=table, metadata=metadata)
+    assert {row.participant for row in report.rows} == {"sub-2"}
+    of_metadata, of_map = report.unused
+    assert "nothing here has the name sub-02," in of_metadata
+    assert "patient_id and study_uid of line 2, 4," in of_map and "4711" not in of_map
+
+
+def test_a_map_with_two_names_for_one_patient_is_refused(source: Path, tmp_path: Path) -> None:
+    table = tmp_path / "map.tsv"
+    table.write_text("patient_id\tparticipant_id\nMRN-4711\t1\nMRN-4711\t1\nMRN-4711\t2\n")
+    with pytest.raises(BadDataError, match="lines 2 and 4"):
+        dry(source, label_map=table)
+
+
 def test_map_that_gives_two_injections_one_name_is_refused(source: Path, tmp_path: Path) -> None:
     Pet(injection=datetime(2022, 4, 5, 9, 0)).write(source / "later")
     table = tmp_path / "map.tsv"
