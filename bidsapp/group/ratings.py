@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ NAME = "group_ratings"
 WORDS = ("accept", "doubt", "reject")  # from the best on
 COUNTS, OUTDATED, GONE = "counts", "outdated", "no-such-scan"
 _NEEDED = ("scan", "rating", "record_sha256")
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)  # of ratings without a time
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,12 @@ def read_ratings(path: Path) -> tuple[list[Rating], list[str]]:
     for number, line in enumerate(lines, start=2):
         cells = {name: _known(text) for name, text in zip(header, line, strict=False)}
         rating = cells.get("rating")
+        if (rated := cells.get("rated")) is not None and _moment(rated) == _LONG_AGO:
+            cells["rated"] = None
+            problems.append(
+                f"{path.name}, line {number}: rated {rated!r} is not a time such as "
+                "2026-11-30T09:00:00Z; a rating of the same reader with a time counts before it"
+            )
         if rating in WORDS and cells.get("scan") and cells.get("record_sha256"):
             ratings.append(Rating(**{name: cells.get(name) for name in COLUMNS}))  # type: ignore[arg-type]
         else:
@@ -94,12 +102,21 @@ def _known(text: str) -> str | None:
     return None if text in ("", "n/a") else text
 
 
+def _moment(rated: str | None) -> datetime:
+    """When somebody rated; times without a zone are UTC, as pages write them."""
+    try:
+        moment = datetime.fromisoformat(rated or "")
+    except ValueError:
+        return _LONG_AGO
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
 def latest(ratings: Iterable[Rating]) -> list[Rating]:
     """The last rating of every scan by every reader, sorted; of equal times the last one given."""
     newest: dict[tuple[str, str], Rating] = {}
     for rating in ratings:
         before = newest.get(rating.key)
-        if before is None or (rating.rated or "") >= (before.rated or ""):
+        if before is None or _moment(rating.rated) >= _moment(before.rated):
             newest[rating.key] = rating
     return [newest[key] for key in sorted(newest)]
 

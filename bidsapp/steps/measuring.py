@@ -164,9 +164,22 @@ def check_options(processing: Processing) -> list[str]:
             raise UsageError(
                 f"{flag} {name}: this run has {', '.join(names)}; add others by --reference-region"
             )
+    notes = [note for atlas in used for note in atlas.notes]
     if processing.norms is not None:
-        read_norms(processing.norms, names)
-    return [note for atlas in used for note in atlas.notes]
+        regions = {(atlas.name, name) for atlas in used for name in atlas.names}
+        of_people = set(given) - {atlas.name for atlas in used}  # known when their turn comes
+        lost = [
+            " ".join(region)
+            for region in read_norms(processing.norms, names)
+            if region not in regions and region[0] not in of_people
+        ]
+        more = f" and {len(lost) - 3} more" if len(lost) > 3 else ""
+        if lost:
+            notes.append(
+                f"--norms {processing.norms}: no atlas of this run has the region "
+                f"{', '.join(lost[:3])}{more}, so these norms were not used"
+            )
+    return notes
 
 
 def measure_atlases(

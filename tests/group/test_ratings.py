@@ -49,6 +49,22 @@ def rows_of(folder, table="group_centiloid"):
                 for row in csv.DictReader(file, delimiter="\t")}  # fmt: skip
 
 
+def test_the_last_rating_is_told_by_the_moment_and_not_by_the_text(study):
+    scan, other = "sub-00_trc-FBB", "sub-01_trc-FBB"
+    table = said(
+        study,
+        (scan, "reject", "AB", "n/a", "2026-01-01T12:00:00+02:00"),
+        (scan, "accept", "AB", "n/a", "2026-01-01T11:00:00Z"),
+        (other, "accept", "AB", "n/a", "2026-02-01T10:00:00Z"),
+        (other, "reject", "AB", "n/a", "31.01.2026 10:00"),  # as a spreadsheet writes it
+    )
+    (problem,) = read_ratings(table)[1]
+    assert "line 5: rated '31.01.2026 10:00' is not a time" in problem
+    run_group(study, Filters(), [table])
+    rows = rows_of(study)
+    assert [rows[f"sub-0{n}"]["rating"] for n in range(2)] == ["accept", "accept"]
+
+
 def test_the_worst_rating_counts_and_stays(study):
     table = said(
         study,

@@ -130,6 +130,16 @@ def test_options_are_checked_before_anything_is_computed(tmp_path):
     assert check_options(Processing()) == []
 
 
+def test_norms_of_no_region_of_the_run_are_told(tmp_path):
+    path = tmp_path / "norms.tsv"
+    rows = ["atlas\tregion\tmean\tsd", "Centiloid\tctx\t1.1\t0.1"]
+    path.write_text("\n".join(rows))
+    assert check_options(Processing(norms=path)) == []
+    path.write_text("\n".join([*rows, "centiloid\tctx\t1.1\t0.1", "Centiloid\tcortex\t1\t0.1"]))
+    (note,) = check_options(Processing(norms=path))
+    assert "has the region centiloid ctx, Centiloid cortex, so" in note
+
+
 def test_extremes_percentiles_and_sides_are_those_of_numpy(image):
     columns = measured(image, scene()).columns["DesikanKilliany"]
     one = atlas("DesikanKilliany")
