@@ -254,10 +254,23 @@ class RawDataset:
         if table.rows and (lost := [f"sub-{p}" for p in people if f"sub-{p}" not in table.rows]):
             more = f" and {len(lost) - 3} more" if len(lost) > 3 else ""
             problems.append(f"participants.tsv: has no row of {', '.join(lost[:3])}{more}")
-        for person in people:
-            problems += raw_tables.sessions(self.bids_dir, person).problems
+        tables = {
+            f"sub-{person}_sessions.tsv": raw_tables.sessions(self.bids_dir, person)
+            for person in people
+        }
         for folder in folders:
-            problems += raw_tables.scans(folder, self.bids_dir).problems
+            name = "_".join(folder.relative_to(self.bids_dir).parts)
+            tables[f"{name}_scans.tsv"] = raw_tables.scans(folder, self.bids_dir)
+        for name, each in tables.items():
+            problems += each.problems
+            times = {key: _acq_text(row) for key, row in each.rows.items()}
+            unread = [key for key, text in times.items() if text and _moment(text) is None]
+            if unread:
+                more = f" and {len(unread) - 3} more" if len(unread) > 3 else ""
+                problems.append(
+                    f"{name}: acq_time of {', '.join(unread[:3])}{more} is not like "
+                    "2021-03-02T10:00:00 and was not used, so visits may have no dates"
+                )
         return problems
 
     def weight_kg(self, image: RawImage) -> float | None:
@@ -654,7 +667,16 @@ def _listing(folder: Path, _changed: int) -> tuple[tuple[Path, str, dict[str, st
 
 
 def _acq_time(row: Mapping[str, str]) -> datetime | None:
+    return _moment(_acq_text(row))
+
+
+def _acq_text(row: Mapping[str, str]) -> str:
+    """What a row says about the time; empty where it says nothing."""
     text = next((value for name, value in row.items() if name.lower() == "acq_time"), "")
+    return "" if text == "n/a" else text
+
+
+def _moment(text: str) -> datetime | None:
     try:
         return datetime.fromisoformat(text).replace(tzinfo=None)
     except ValueError:

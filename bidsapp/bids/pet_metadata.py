@@ -24,6 +24,7 @@ from bidsapp.bids.sidecar_times import (
 from bidsapp.bids.values import clock_seconds, is_number
 from bidsapp.core.frames.decay import decay_between, decay_factors, moments_by_convention, spread
 from bidsapp.core.quality import Flag
+from bidsapp.data.series_texts import is_unknown
 from bidsapp.errors import BadDataError
 
 _DAY_S = 86400
@@ -305,10 +306,17 @@ def check_decay(timing: PetTiming, sidecar: Mapping[str, Any], half_life_s: floa
     key = "DecayCorrectionFactor" if "DecayCorrectionFactor" in sidecar else "DecayFactor"
     factors = sidecar.get(key)
     n_frames = len(timing.frame_start_s)
-    if not isinstance(factors, list) or len(factors) != n_frames:
+    if factors is None or is_unknown(str(factors)):
         return timing
-    if not all(is_number(factor) and factor > 0 for factor in factors):
-        return timing
+    factors = factors if isinstance(factors, list) else [factors]
+    if not factors or len(factors) == 1 < n_frames:
+        return timing  # dcm2niix v1.0.2025 wrote that of the first frame alone
+    if len(factors) != n_frames or not all(is_number(one) and one > 0 for one in factors):
+        text = (
+            f"{key} is not one positive number for each of the {n_frames} frames and was ignored: "
+            "check that no frame is missing."
+        )
+        return _found(timing, "decay-correction", text)
     if not timing.decay_corrected:
         if max(factors) > 1.001 * min(factors):
             raise BadDataError(

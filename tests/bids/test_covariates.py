@@ -77,6 +77,21 @@ def test_a_decimal_comma_is_read(planned):
     assert scan.suv_factor == pytest.approx(80.5e3 / 300e6)
 
 
+def test_a_date_that_cannot_be_read_is_told(raw):
+    for label in ("1", "2"):
+        raw.t1w(f"sub-{label}_ses-a")
+        raw.pet(f"sub-{label}_ses-a_trc-FBB")
+    sessions = {"1": "ses-a\t02/03/2020\n", "2": "ses-a\t2020-03-02\nses-b\tn/a\n"}
+    for label, rows in sessions.items():
+        table = raw.root / f"sub-{label}" / f"sub-{label}_sessions.tsv"
+        table.write_text(f"session_id\tacq_time\n{rows}")
+    scans = raw.root / "sub-2" / "ses-a" / "sub-2_ses-a_scans.tsv"
+    scans.write_text("filename\tacq_time\npet/sub-2_ses-a_trc-FBB_pet.nii.gz\t2 March 2020\n")
+    of_sessions, of_scans = read_dataset(raw.root, Filters()).table_problems()
+    assert of_sessions.startswith("sub-1_sessions.tsv: acq_time of ses-a is not like")
+    assert of_scans.startswith("sub-2_ses-a_scans.tsv: acq_time of pet/sub-2_ses-a_trc-FBB_pet is")
+
+
 def test_the_begin_of_treatment_reaches_the_group_level_and_no_table(planned):
     scan = planned(
         "participant_id\ttreatment_start\tborn\nsub-1\t2021-03-31\t12-Mar-1950\n",

@@ -132,6 +132,9 @@ def test_durations_in_minutes_are_recognised(pet_sidecar):
         ({"TimeZero": "ten"}, "sidecar-incomplete"),
         ({"DecayCorrectionFactor": [1, 1]}, "decay-correction"),
         ({"DecayCorrectionFactor": [3.0, 1.5]}, "decay-correction"),
+        ({"DecayCorrectionFactor": [1.03, 1.1, 1.17]}, "decay-correction"),
+        ({"DecayFactor": ["1.03", "1.1"]}, "decay-correction"),
+        ({"DecayCorrectionFactor": [0, 1.1]}, "decay-correction"),
         ({"DecayFactor": list(decay_factors((5400, 6000), (600, 600), 6586.2, 0))},
          "decay-correction"),
     ],
@@ -141,6 +144,12 @@ def test_what_is_doubtful_is_told(pet_sidecar, change, code):
     timing = check_decay(read_timing(sidecar, PET, 2), sidecar, 6586.2)
     assert codes(timing) == [code]
     assert timing.frame_start_s == (5400, 6000)
+
+
+@pytest.mark.parametrize("nothing", ["n/a", None, [], [1.8]])
+def test_factors_that_nobody_gives_need_no_word(pet_sidecar, nothing):
+    sidecar = pet_sidecar | {"DecayCorrectionFactor": nothing}
+    assert check_decay(read_timing(sidecar, PET, 2), sidecar, 6586.2).findings == ()
 
 
 def test_a_complete_sidecar_needs_no_word(pet_sidecar):
