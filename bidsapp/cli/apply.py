@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bidsapp.bids.derivatives import sidecar_path
-from bidsapp.cli.command import command_parser, run_command
+from bidsapp.cli.command import command_parser, refuse_to_replace, run_command
 from bidsapp.errors import CentipetError, ExitCode, UsageError
 from bidsapp.io.atomic import write_json
 
@@ -86,6 +86,8 @@ def apply(
     image, record, output = Path(image), Path(record).absolute(), Path(output)
     if not output.name.endswith(".nii.gz"):
         raise UsageError(f"--output {output}: must end with .nii.gz")
+    inputs = [image, sidecar_path(image), record, *([] if like is None else [Path(like)])]
+    refuse_to_replace([output, sidecar_path(output)], inputs)
     root = dataset_of(record)
     scan = read_record(record, root)
     if scan.error is not None and scan.reason:

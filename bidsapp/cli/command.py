@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from difflib import SequenceMatcher
 from functools import cache
-from itertools import takewhile
+from itertools import product, takewhile
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NoReturn
@@ -49,6 +49,21 @@ PROGRAMS = ("calibrate", "compare", "convert", "demo", "segment", "verify")
 
 _LIKE = 0.6  # from here on two names are alike (as for difflib)
 _NUMBER = re.compile(r"-\d*\.?\d+")
+
+
+def refuse_to_replace(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
+    """Refuse to write a result in place of what it is made from.
+
+    Raises
+    ------
+    UsageError
+        One of the files is both, under whatever name.
+    """
+    for output, given in product(outputs, inputs):
+        if output.exists() and given.exists() and output.samefile(given):
+            raise UsageError(
+                f"{output}: would be written in place of an input; give the result another name"
+            )
 
 
 def nearest(typed: str, names: Iterable[str]) -> str | None:

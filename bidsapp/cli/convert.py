@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from bidsapp.cli.command import command_parser, run_command
+from bidsapp.cli.command import command_parser, refuse_to_replace, run_command
 from bidsapp.errors import ExitCode, UsageError
 
 
@@ -33,10 +33,12 @@ def _run(options: argparse.Namespace) -> int:
         return ExitCode.OK
     if options.table is None or not options.equation:
         raise UsageError("give TABLE and --equation; centipet-convert --list shows the equations")
-    converted = convert(options.table, options.equation, options.column)
     out = options.output or Path(f"{options.table.stem}_centiloid.tsv")
     if out.suffix != ".tsv":
         raise UsageError(f"-o {out}: the name must end in .tsv")
+    written, read = ([path, path.with_suffix(".json")] for path in (out, options.table))
+    refuse_to_replace(written, read)
+    converted = convert(options.table, options.equation, options.column)
     for line in converted.equations:
         print(f"{line.name}: {line.pipeline}; {line.source} ({line.status}: {line.read})")
     flagged = sum(row["centiloid_flags"] is not None for row in converted.rows)

@@ -82,6 +82,12 @@ def _run(options: argparse.Namespace) -> int:
 def _check(options: argparse.Namespace) -> None:
     if options.report is not None and options.report.suffix not in (".json", ".tsv"):
         raise UsageError(f"--report {options.report}: give a name that ends in .json or .tsv")
+    root = options.output_dir.resolve()
+    if options.report is not None and options.report.resolve().is_relative_to(root):
+        raise UsageError(
+            f"--report {options.report}: lies in the dataset that is verified, into which nothing "
+            "is written; give a place outside"
+        )
 
 
 def _scans(

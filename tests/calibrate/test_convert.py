@@ -8,12 +8,13 @@ from tsv_rows import table_rows
 
 from bidsapp.calibrate.compare import compare
 from bidsapp.calibrate.convert import convert, published
+from bidsapp.cli.apply import apply
 from bidsapp.cli.compare import main as compare_main
 from bidsapp.cli.convert import main
 from bidsapp.core.statistics.regression import ordinary
 from bidsapp.data import read_table
 from bidsapp.data.tracers import tracers
-from bidsapp.errors import ExitCode
+from bidsapp.errors import ExitCode, UsageError
 
 ADNI = "SUMMARYSUVR_WHOLECEREBNORM"
 
@@ -42,6 +43,31 @@ def test_every_equation_has_its_source_and_gives_the_cut_offs_of_its_source(name
     # and it is not the equation that CentiPET itself uses
     own = tracers()[line.tracer].equation
     assert (line.slope, line.intercept) != (own.slope, own.intercept)
+
+
+def test_a_result_never_takes_the_place_of_its_input(adni, tmp_path, capsys):
+    same = adni.rename(tmp_path / "t.tsv")
+    same.write_text(same.read_text().replace(",", "\t"))
+    (tmp_path / "t.json").write_text("{}")
+    (tmp_path / "other.tsv").hardlink_to(same)
+    (tmp_path / "x.json").symlink_to("t.json")
+    before = same.read_bytes()
+    for name in ("t.tsv", "other.tsv", "x.tsv"):
+        asked = [str(same), "--equation", "royse2021-FBP-wc", "-o", str(tmp_path / name)]
+        assert main(asked) == ExitCode.USAGE
+        assert "in place of an input" in capsys.readouterr().err
+    assert same.read_bytes() == before and (tmp_path / "t.json").read_text() == "{}"
+
+
+def test_an_image_never_takes_the_place_of_the_one_it_is_made_from(tmp_path):
+    image, record = tmp_path / "sub-1_pet.nii", tmp_path / "sub-1_centiloid.json"
+    sidecar = tmp_path / "sub-1_pet.json"
+    for path in (image, record, sidecar):
+        path.write_text("{}")
+    for output in (tmp_path / "sub-1_pet.nii.gz", tmp_path / "sub-1_centiloid.nii.gz"):
+        with pytest.raises(UsageError, match="in place of an input"):
+            apply(image, record, space="pet", goal="T1w", output=output)
+        assert not output.exists()
 
 
 def test_rows_take_the_equation_of_their_tracer(adni, tmp_path, capsys):

@@ -170,6 +170,18 @@ def test_what_is_no_dataset_of_ours(tmp_path, capsys):
     assert main([str(folder), "--nprocs", "0"]) == main([str(folder), "--report", "x.doc"]) == 64
 
 
+def test_no_report_is_written_into_what_is_verified(out, verify, tmp_path, monkeypatch):
+    before = (out / "dataset_description.json").read_bytes()
+    assert verify("--report", out / "dataset_description.json")[0] == 64
+    (tmp_path / "link").symlink_to(out)
+    monkeypatch.chdir(out)
+    assert (
+        verify("--report", tmp_path / "link" / "x.tsv")[0] == verify("--report", "x.tsv")[0] == 64
+    )
+    assert (out / "dataset_description.json").read_bytes() == before
+    assert not (out / "x.tsv").exists()
+
+
 def test_the_report_has_everything(out, verify, tmp_path):
     (out / "sub-01.html").write_text("changed")
     assert verify("--report", tmp_path / "report.json")[0] == 1
