@@ -105,7 +105,7 @@ def refuse_foreign(output_dir: Path) -> None:
     path = output_dir / "dataset_description.json"
     try:
         is_ours = parse_json(read_text(path))["GeneratedBy"][0]["Name"] == APP_NAME
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return
     except (OSError, ValueError, LookupError, TypeError):
         is_ours = False

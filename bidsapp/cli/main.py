@@ -163,9 +163,13 @@ def _logged(settings: Settings) -> Iterator[Path | None]:
         raise NoInputError(
             f"{settings.output_dir}: no such folder; run the participant level first"
         )
+    from bidsapp.bids.derivative_root import refuse_foreign
+
     dicom = settings.dicom
-    reads = settings.boilerplate_only or settings.dry_run
-    writes = not (reads or (dicom and (dicom.convert_only or dicom.dry_run)))
+    converts = dicom is not None and (dicom.convert_only or dicom.dry_run)
+    if not (converts or settings.boilerplate_only):
+        refuse_foreign(settings.output_dir)
+    writes = not (converts or settings.boilerplate_only or settings.dry_run)
     log_file = new_log_file(settings.output_dir) if writes else None
     with contextlib.ExitStack() as stack:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import textwrap
 import tomllib
@@ -306,18 +307,29 @@ def _refuse(options: argparse.Namespace) -> None:
 
 
 def _check_folders(options: argparse.Namespace) -> None:
-    bids_dir, output_dir = options.bids_dir, options.output_dir
-    derivatives = bids_dir / "derivatives"
-    if output_dir == derivatives or (
-        output_dir.is_relative_to(bids_dir) and not output_dir.is_relative_to(derivatives)
-    ):
+    derivatives = options.bids_dir / "derivatives"
+    raw, raw_derivatives, output_dir, work_dir = (
+        Path(os.path.realpath(path))  # links lead into the raw data, too
+        for path in (
+            options.bids_dir,
+            derivatives,
+            options.output_dir,
+            absolute_path(str(options.work_dir)),
+        )
+    )
+
+    def lies_in_raw(folder: Path) -> bool:
+        return folder.is_relative_to(raw) and not folder.is_relative_to(raw_derivatives)
+
+    if output_dir == raw_derivatives or lies_in_raw(output_dir):
         raise UsageError(
-            f"{output_dir}: results do not belong among the raw data; use "
+            f"{options.output_dir}: results do not belong among the raw data; use "
             f"{derivatives / 'centipet'} or a folder outside"
         )
-    work_dir = absolute_path(str(options.work_dir))
-    if work_dir.is_relative_to(bids_dir) and not work_dir.is_relative_to(derivatives):
-        raise UsageError(f"--work-dir {work_dir}: lies in the raw dataset; choose another folder")
+    if lies_in_raw(work_dir):
+        raise UsageError(
+            f"--work-dir {options.work_dir}: lies in the raw dataset; choose another folder"
+        )
 
 
 def _dicom(options: argparse.Namespace, level: Level, kept: dict[str, Any]) -> DicomInput | None:

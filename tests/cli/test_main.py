@@ -48,6 +48,34 @@ def two(raw):
     return raw
 
 
+def listed(folder):
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+
+
+def test_a_folder_of_others_is_left_as_it_was(two, run, tmp_path):
+    other = tmp_path / "fmriprep"
+    other.mkdir()
+    (other / "dataset_description.json").write_text('{"GeneratedBy": [{"Name": "fMRIPrep"}]}')
+    for level, options in (("participant", []), ("participant", ["--dry-run"]), ("group", [])):
+        code, _, err = run(*options, level=level, out=other)
+        assert code == 73 and "not CentiPET's" in err
+    assert listed(other) == ["dataset_description.json"]
+
+
+def test_nothing_is_written_among_raw_data_through_a_link(two, run, tmp_path):
+    link = tmp_path / "link"
+    link.symlink_to(two.root)
+    before = listed(two.root)
+    for options in ({"out": link / "out"}, {"bids": link, "out": two.root / "out"}):
+        code, _, err = run(**options)
+        assert code == 64 and "do not belong among the raw data" in err
+    assert run("-w", link / "work")[0] == 64
+    assert listed(two.root) == before
+    (tmp_path / "results").mkdir()
+    (two.root / "derivatives").symlink_to(tmp_path / "results")
+    assert run("--dry-run", out=two.root / "derivatives" / "centipet")[0] == 0
+
+
 def test_all_is_well(two, run, fates):
     code, out, err = run()
     assert (code, err) == (0, "")
