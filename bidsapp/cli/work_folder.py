@@ -16,7 +16,8 @@ from pathlib import Path
 from bidsapp.errors import BusyError, cannot_write
 from bidsapp.io.locks import holding
 from bidsapp.settings import Settings
-from bidsapp.workflows.participant import ROOT, node_name
+from bidsapp.workflows.participant import ROOT
+from bidsapp.workflows.wiring import node_name
 
 _REMEDY = "choose a folder with --work-dir"
 

@@ -1,91 +1,98 @@
-"""The anatomical workflow: one T1w, segmented and normalised once for all PET scans it serves."""
+"""The anatomy of a participant: a T1w, or a within-subject template of several, used by all scans.
+
+It is segmented and normalised once for all PET scans that lie on it.
+"""
 
 from __future__ import annotations
 
-from nipype.pipeline.engine import Workflow
+from dataclasses import dataclass
+from typing import Any
 
+from bidsapp.bids.entities import join_entities
 from bidsapp.bids.plan import T1wPlan
 from bidsapp.interfaces.anatomy import NativeRegions, Segment, ToTemplate
-from bidsapp.interfaces.derivatives import SaveImages, SaveWarp
-from bidsapp.workflows.sidecars import ANAT_IMAGES, TISSUES, Sidecars
-from bidsapp.workflows.wiring import bounded, gathered, same, step
+from bidsapp.interfaces.derivatives import SaveWarp
+from bidsapp.interfaces.within_subject import MakeTemplate, SaveVisits, SegmentVisit
+from bidsapp.workflows.sidecars import TISSUES, Sidecars
+from bidsapp.workflows.wiring import Flow, Output, Step
 
-# Peak memory of a 256 x 256 x 256 T1w, measured.
-_SEGMENT_GB, _IMAGES_GB = 1.5, 0.6
+# Peak memory of T1ws of 256 x 256 x 256, measured.
+_SEGMENT_GB, _IMAGES_GB, _TEMPLATE_GB, _PER_VISIT_GB, _TABLE_GB = 1.5, 0.6, 0.6, 0.3, 0.2
 
 
-def init_anat_wf(*, name: str = "anat_wf") -> Workflow:
-    """Segment a T1w and normalise it.
+@dataclass(frozen=True)
+class Anatomy:
+    """What the scans on a T1w take from it.
 
-    Inputs
-    ------
-    t1w
-        Raw T1w, NIfTI.
-
-    Outputs
-    -------
-    t1w, mask, gm, wm, csf
-        Bias-corrected T1w, brain mask and tissue probabilities on the T1w grid.
-    t1w_mni
-        Bias-corrected T1w on the 2 mm MNI grid.
-    field, warp
-        T1w world coordinate (RAS, mm) of every voxel of that grid; parameters of both directions.
-    regions
-        Cortical target and cerebellum as masks on the T1w grid.
-    record
-        What the segmentation gives to the record of every scan on this T1w.
+    Attributes
+    ----------
+    flow : its steps
+    head : segmentation, as `Segment` gives it
+    regions : cortical target and cerebellum as masks on the T1w grid
     """
-    passed_on = ["t1w", "mask", "gm", "wm", "csf", "field", "warp", "record"]
-    workflow, inputs, outputs = bounded(name, ["t1w"], [*passed_on, "t1w_mni", "regions"])
-    segment = step(Segment(), "segment", _SEGMENT_GB)
-    regions = step(NativeRegions(), "regions", _IMAGES_GB)
-    to_template = step(ToTemplate(), "to_template", _IMAGES_GB)
-    workflow.connect(
-        [
-            (inputs, segment, same(["t1w"])),
-            (segment, regions, same(["mask", "warp"])),
-            (segment, to_template, [("t1w", "image"), ("field", "field")]),
-            (segment, outputs, same(passed_on)),
-            (regions, outputs, same(["regions"])),
-            (to_template, outputs, [("image", "t1w_mni")]),
-        ]
-    )
-    return workflow
+
+    flow: Flow
+    head: Step
+    regions: Output
 
 
-def init_anat_derivatives_wf(
-    t1w: T1wPlan, *, output_dir: str, sidecars: Sidecars, name: str = "anat_derivatives_wf"
-) -> Workflow:
-    """Write what the anatomical workflow made.
+def init_anat_wf(t1w: T1wPlan, sidecars: Sidecars, options: str) -> Anatomy:
+    """Segment a T1w, or the template of several, normalise it, and write what that gives.
 
-    Inputs
-    ------
-    t1w, mask, gm, wm, csf, t1w_mni, field, warp
-        As `init_anat_wf` gives them.
-
-    Outputs
-    -------
-    written
-        Names of the files.
+    Parameters
+    ----------
+    t1w : what to segment
+    sidecars : of the run
+    options : digest of its options, on which a template depends and a T1w does not
     """
-    workflow, inputs, outputs = bounded(name, [*ANAT_IMAGES, "field", "warp"], ["written"])
+    label = join_entities(t1w.entities)
+    if t1w.t1w is None:
+        flow = Flow(f"{label}_template_{options}", sidecars)
+        image: dict[str, Any] = {
+            "t1w": _template(flow, t1w), "source": f"{label}: the within-subject template"
+        }  # fmt: skip
+    else:
+        flow = Flow(f"{label}_T1w", sidecars)
+        initial = sidecars.processing.initial_transform
+        image = {"t1w": str(t1w.t1w), "initial": None if initial is None else str(initial)}
+    head = flow.step(Segment, "segment", _SEGMENT_GB, **image)
+    regions = flow.step(NativeRegions, "regions", _IMAGES_GB, **head.of("mask", "warp"))
+    flow.records.append(head.record)
     content = sidecars.anatomical(t1w)
-    place = {"output_dir": output_dir, "entities": t1w.entities}
-    on_template = [f"{tissue}_mni" for tissue in TISSUES]
-    keys = (*ANAT_IMAGES, *on_template)
-    save = SaveImages(keys, **place, sidecars={key: content[key] for key in keys})
-    images = step(save, "images", _IMAGES_GB)
-    both = {key: content[key] for key in ("warp", "warp_inverse")}
-    warp = step(SaveWarp(**place, sidecars=both), "warp", _IMAGES_GB)
-    workflow.connect(
-        [
-            (inputs, images, same(ANAT_IMAGES)),
-            (inputs, warp, [*same(["field", "warp"]), ("t1w", "native")]),
-        ]
-    )
-    for tissue, key in zip(TISSUES, on_template, strict=True):
-        moved = step(ToTemplate(), key, _IMAGES_GB)
-        workflow.connect([(inputs, moved, [(tissue, "image"), ("field", "field")])])
-        workflow.connect([(moved, images, [("image", key)])])
-    gathered(workflow, [(node, "written") for node in (images, warp)], outputs, "written")
-    return workflow
+    images = head.of("t1w", "mask", *TISSUES)
+    for key in ("t1w", *TISSUES):
+        moved = {"image": images[key], "field": head.field}
+        images[f"{key}_mni"] = flow.step(
+            ToTemplate, f"to_template_{key}", _IMAGES_GB, **moved
+        ).image
+    flow.save_images(t1w.entities, content, images)
+    flow.step(
+        SaveWarp, "warp", _IMAGES_GB, **sidecars.place(t1w.entities), **head.of("field", "warp"),
+        native=head.t1w, sidecars={key: content[key] for key in ("warp", "warp_inverse")},
+    )  # fmt: skip
+    return Anatomy(flow, head, regions.regions)
+
+
+def _template(flow: Flow, t1w: T1wPlan) -> Output:
+    """Make the within-subject template and write the transform from each T1w to it.
+
+    Every visit is segmented by itself for landmarks, brain mask and bias field; one that holds no
+    head is told and stays out.
+    """
+    sidecars = flow.sidecars
+    visits = [
+        flow.step(SegmentVisit, f"visit_{number}", _SEGMENT_GB, t1w=str(visit.t1w))
+        for number, visit in enumerate(t1w.visits, start=1)
+    ]
+    template = flow.step(
+        MakeTemplate, "template", _TEMPLATE_GB + _PER_VISIT_GB * len(visits),
+        visits=[visit.visit for visit in visits], told=[visit.told for visit in visits],
+        sources=sidecars.sources(t1w),
+    )  # fmt: skip
+    flow.records.append(template.record)
+    flow.step(
+        SaveVisits, "transforms", _TABLE_GB, output_dir=str(sidecars.output_dir),
+        entities=[visit.entities for visit in t1w.visits], sidecars=sidecars.visits(t1w),
+        to_visits=template.to_visits,
+    )  # fmt: skip
+    return template.t1w

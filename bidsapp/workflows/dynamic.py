@@ -1,18 +1,21 @@
-"""Activity over time: all frames of an injection, in regions, on the template, on disk."""
+"""Activity over time: all frames of an injection, in regions, on the template, and its kinetics."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-
-from nipype.pipeline.engine import Node, Workflow
+from typing import Any
 
 from bidsapp.bids.pet_metadata import PetTiming, activity_unit, factors_to
 from bidsapp.bids.plan import ScanPlan
 from bidsapp.core.frames.decay import decay_factors
+from bidsapp.core.kinetics.dynamic import dynamic_refusal
 from bidsapp.data import VOI_NAMES
 from bidsapp.data.atlases import CENTILOID
+from bidsapp.data.kinetics import dynamic_rule, kinpar_columns, map_keys
 from bidsapp.data.tau import any_tracer
 from bidsapp.data.tracers import tracers
+from bidsapp.interfaces.derivatives import SaveTables
 from bidsapp.interfaces.dynamic import (
     FrameSeries,
     SampleFrames,
@@ -21,102 +24,83 @@ from bidsapp.interfaces.dynamic import (
     SaveTacs,
     TellDrift,
 )
-from bidsapp.settings import Processing
-from bidsapp.workflows.pet import centiloid_scale
-from bidsapp.workflows.sidecars import Sidecars
-from bidsapp.workflows.wiring import bounded, gathered, same, step
+from bidsapp.interfaces.kinetics import FitKinetics
+from bidsapp.record.parts import not_fitted
+from bidsapp.workflows.pet import Averaged, centiloid_scale
+from bidsapp.workflows.wiring import Flow, Output, Step
 
 # Peak memory of 60 frames of 128 x 128 x 96, measured.
-_SAMPLE_GB, _SAVE_GB, _TABLE_GB = 0.8, 0.5, 0.2
+_SAMPLE_GB, _SAVE_GB, _TABLE_GB, _FIT_GB = 0.8, 0.5, 0.2, 0.6
 
 
-def init_dynamic_wf(
-    scan: ScanPlan, *, output_dir: str, sidecars: Sidecars, name: str = "dynamic_wf"
-) -> Workflow:
+def follow_activity(
+    flow: Flow,
+    scan: ScanPlan,
+    averaged: Averaged,
+    processing: Any,
+    placing: Mapping[str, Output],
+) -> Step:
     """Follow the activity of a scan of several frames, and of the other parts of its injection.
 
     All frames are in Bq/mL, decay-corrected to the injection and never smoothed; the head lies at
     the reference position of the scan.
 
-    Inputs
-    ------
-    motion, motion_record, ends
-        As `bidsapp.workflows.pet.init_pet_reference_wf` gives them.
-    t1w_to_pet
-        T1w world -> PET world, 4 x 4.
-    field
-        T1w world coordinate of every voxel of the 2 mm MNI grid.
-    processing
-        Options of the scan, with its own parcellations; those of the run where nothing is given.
+    Parameters
+    ----------
+    processing : options of the scan, with its own parcellations
+    placing : ``t1w_to_pet``, ``field``
 
-    Outputs
+    Returns
     -------
-    tacs
-        Curves by atlas, (R, T), with ``frame_start_s``, ``frame_end_s`` and ``decay_factor``.
-    frames
-        All frames on the 2 mm MNI grid, float32, (T, X, Y, Z), NaN outside the brain.
-    record, written
-        What it gives to the record, a list; names of the files.
+    Step
+        ``tacs`` and ``frames``, as `SampleFrames` gives them.
     """
-    placing = ["motion", "ends", "t1w_to_pet", "field"]
-    workflow, inputs, outputs = bounded(
-        name, [*placing, "motion_record", "processing"], ["tacs", "frames", "record", "written"]
+    sidecars = flow.sidecars
+    frames = {
+        "series": [
+            _series(files, timing, scan.tracer)
+            for files, timing in zip(scan.files, scan.timings, strict=True)
+        ],
+        "pets": list(map(str, scan.pets)),
+        "motion": averaged.motion,
+        "ends": averaged.mean.ends,
+    }
+    place, content = sidecars.place(scan.entities), sidecars.dynamic(scan)
+    sampled = flow.step(
+        SampleFrames, "sample", _SAMPLE_GB, **frames, **placing, processing=processing
     )
-    series = [
-        _series(files, timing, scan.tracer)
-        for files, timing in zip(scan.files, scan.timings, strict=True)
-    ]
-    frames = {"series": series, "pets": list(map(str, scan.pets))}
-    place = {"output_dir": output_dir, "entities": scan.entities}
-    content = sidecars.dynamic(scan)
-    processing = inputs.inputs.processing = sidecars.processing
-    sampled = step(SampleFrames(**frames), "sample", _SAMPLE_GB)
-    save = SaveDynamic(**frames, **place, sidecar=content["pet_dynamic"])
-    image = step(save, "image", _SAVE_GB)
-    save = SaveTacs(
-        **place,
-        sidecar=content["tacs"],
-        units=activity_units(scan),
-        suv_factor=scan.suv_factor,
-    )
-    curves = step(save, "curves", _TABLE_GB)
-    workflow.connect(
-        [
-            (inputs, sampled, same([*placing, "processing"])),
-            (inputs, curves, same(["processing"])),
-            (inputs, image, same(["motion", "ends"])),
-            (sampled, curves, same(["tacs"])),
-            (sampled, outputs, same(["tacs", "frames"])),
-        ]
-    )
-    said, writers = [curves], [image, curves]
-    if drift := _drift(scan, processing):
-        workflow.connect([(sampled, drift, same(["tacs"]))])
-        said.append(drift)
-    if processing.motion_correction or scan.parts:
-        motion = step(SaveMotion(**place, sidecar=content["motion"]), "motion", _TABLE_GB)
-        workflow.connect([(inputs, motion, [("motion", "motion"), ("motion_record", "record")])])
-        writers.append(motion)
-    gathered(workflow, [(node, "record") for node in said], outputs, "record")
-    gathered(workflow, [(node, "written") for node in writers], outputs, "written")
-    return workflow
+    flow.step(SaveDynamic, "image", _SAVE_GB, **frames, **place, sidecar=content["pet_dynamic"])
+    curves = flow.step(
+        SaveTacs, "curves", _TABLE_GB, **place, tacs=sampled.tacs, processing=processing,
+        sidecar=content["tacs"], units=activity_units(scan), suv_factor=scan.suv_factor,
+    )  # fmt: skip
+    flow.records.append(curves.record)
+    _add_drift(flow, scan, sampled.tacs)
+    if sidecars.processing.motion_correction or scan.parts:
+        flow.step(
+            SaveMotion, "motion", _TABLE_GB, **place, motion=averaged.motion,
+            record=averaged.record, sidecar=content["motion"],
+        )  # fmt: skip
+    return sampled
 
 
-def _drift(scan: ScanPlan, processing: Processing) -> Node | None:
-    """Node that tells how the Centiloid changes in time, where there is one."""
+def _add_drift(flow: Flow, scan: ScanPlan, tacs: Output) -> None:
+    """Tell how the Centiloid changes in time, where there is one."""
+    processing = flow.sidecars.processing
     if scan.tracer not in tracers():
-        return None
+        return
     scale = centiloid_scale(scan, processing)
     equation = scale.equations.get(scale.main)
     measured = CENTILOID in (choice.name for choice in processing.atlases)
     if equation is None or scale.main not in VOI_NAMES or not measured:
-        return None
+        return
     starts, weights = scan.metadata.frame_start_s, scan.window.frame_weights_s
-    used = [start for start, weight in zip(starts, weights, strict=True) if weight > 0]
-    drift = TellDrift(
-        used_s=used, reference=scale.main, slope=equation.slope, late_min=scan.late_min
-    )
-    return step(drift, "drift", _TABLE_GB)
+    drift = flow.step(
+        TellDrift, "drift", _TABLE_GB, tacs=tacs, reference=scale.main, slope=equation.slope,
+        used_s=[start for start, weight in zip(starts, weights, strict=True) if weight > 0],
+        late_min=scan.late_min,
+    )  # fmt: skip
+    flow.records.append(drift.record)
 
 
 def activity_units(scan: ScanPlan) -> str:
@@ -135,4 +119,39 @@ def _series(files: tuple[Path, ...], timing: PetTiming, tracer: str) -> FrameSer
         duration_s=duration,
         factors=tuple(unit * factor for factor in factors_to(timing, half_life, 0.0)),
         decay=decay_factors(start, duration, half_life, 0.0),
+    )
+
+
+def add_kinetics(flow: Flow, scan: ScanPlan, processing: Any, given: Mapping[str, Output]) -> None:
+    """Fit reference-tissue models to a scan that saw delivery and washout.
+
+    A scan that did not has a record that says why, and no nodes.
+
+    Parameters
+    ----------
+    processing : options of the scan, with its own parcellations
+    given : ``tacs``, ``frames``, ``field``; ``gm``, ``wm`` if there is a T1w
+    """
+    if (reason := _refusal(scan)) is not None:
+        flow.records.append(not_fitted(reason))
+        return
+    sidecars = flow.sidecars
+    content = sidecars.kinetics(scan)
+    fit = flow.step(FitKinetics, "fit", _FIT_GB, **given, processing=processing)
+    tables = flow.step(
+        SaveTables, "tables_kinetics", _TABLE_GB, **sidecars.place(scan.entities), key="kinpar",
+        columns=kinpar_columns(), sidecar=content["kinpar"], **fit.of("tables", "record"),
+    )  # fmt: skip
+    flow.records.append(tables.record)
+    images = fit.of(*map_keys(sidecars.processing))
+    flow.save_images(scan.entities, content, images, "images_kinetics")
+
+
+def _refusal(scan: ScanPlan) -> str | None:
+    """Why the frames of all parts of the injection are not dynamic enough, or None."""
+    start = [time for part in scan.timings for time in part.frame_start_s]
+    length = [time for part in scan.timings for time in part.frame_duration_s]
+    order = sorted(range(len(start)), key=start.__getitem__)
+    return dynamic_refusal(
+        [start[i] for i in order], [start[i] + length[i] for i in order], dynamic_rule()
     )

@@ -1,12 +1,16 @@
-"""The steps of one PET scan: reference image, position, resampling, numbers."""
+"""The steps of one PET from raw frames to numbers: mean, position, damage, smoothing, Centiloid.
+
+Without a T1w the PET's own space stands where the space of the T1w stands: there is nothing between
+PET and template but the warp. What needs tissue maps is left out.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
-from nipype.pipeline.engine import Workflow
 
 from bidsapp.bids.pet_metadata import common_decay_factors
 from bidsapp.bids.plan import ScanPlan
@@ -15,279 +19,162 @@ from bidsapp.data import REFERENCES
 from bidsapp.data.calibrations import centiloid_way, scale_for, tau_scale
 from bidsapp.data.tau import any_tracer, tau_tracers, tau_voi_files
 from bidsapp.interfaces.damage import Inspect
-from bidsapp.interfaces.pet import (
-    AlignFrames,
-    PetToFineTemplate,
-    PetToT1wGrid,
-    PetToTemplate,
-    Register,
-    TimeAverage,
-)
+from bidsapp.interfaces.pet import AlignFrames, PetToFineTemplate, PetToTemplate, TimeAverage
 from bidsapp.interfaces.quantification import Quantify, RatioImages
-from bidsapp.interfaces.witness import BothPositions
+from bidsapp.interfaces.resolution import Smooth
 from bidsapp.record import RecordPart
-from bidsapp.settings import PetToT1w, Processing
-from bidsapp.workflows.wiring import bounded, gathered, of_one, passing, same, step
-
-REGISTRATION_ANATOMY = ("t1w", "mask", "gm", "wm", "csf", "warp")
-INSPECTION_ANATOMY = ("gm", "wm", "mask")
+from bidsapp.settings import Processing
+from bidsapp.workflows.wiring import Flow, Output, Step
 
 # Peak memory with a 256 x 256 x 256 T1w and a 128 x 128 x 84 PET, measured.
-_FRAME_GB, _REGISTER_GB, _RESAMPLE_GB, _TEMPLATE_GB = 0.03, 1.5, 0.6, 0.4
-_FINE_GB = 0.8
+_FRAME_GB, _RESAMPLE_GB, _TEMPLATE_GB, _FINE_GB, _SMOOTH_GB = 0.03, 0.6, 0.4, 0.8, 1.2
 
 
-def init_pet_reference_wf(
-    scan: ScanPlan, *, processing: Processing, name: str = "pet_reference_wf"
-) -> Workflow:
+@dataclass(frozen=True)
+class Averaged:
+    """The mean of a scan over its window, as steps give it.
+
+    Attributes
+    ----------
+    mean : ``pet``, time-weighted mean on the native grid; ``stills``, the same as one image per
+        position of the head, to interpolate only once; ``ends``, planes left out
+    motion : per PET of the injection, the scan itself first, and per frame: world of the reference
+        position -> world of the frame, 4 x 4
+    record : what the alignment gives to the record; nothing for a single frame
+    """
+
+    mean: Step
+    motion: Any
+    record: Any
+
+
+def average_frames(flow: Flow, scan: ScanPlan) -> Averaged:
     """Average the frames of the tracer's window, with the head at one position.
 
     Frames without decay correction, or corrected to a time each, are brought to one time. A scan of
     one frame has no motion to find.
-
-    Outputs
-    -------
-    pet
-        Time-weighted mean on the native grid.
-    stills
-        The same as one image per position of the head, to interpolate only once.
-    motion
-        Per PET of the injection, the scan itself first, and per frame: world of the reference
-        position -> world of the frame, 4 x 4.
-    motion_record
-        What the alignment of the frames gives to the record; nothing for a single frame.
-    ends
-        Planes left out at both ends of the field of view.
-    record
-        What all of it gives to the record, a list.
     """
-    workflow = Workflow(name=name)
-    outputs = passing("outputnode", ["pet", "stills", "motion", "motion_record", "ends", "record"])
     weights = list(scan.window.frame_weights_s)
+    files = [list(map(str, paths)) for paths in scan.files]
     factors = common_decay_factors(scan.metadata, any_tracer(scan.tracer).half_life_s)
-    mean = TimeAverage(
-        pet=list(map(str, scan.files[0])),
-        weights_s=weights,
-        decay_factors=list(factors) if factors else None,
-    )
-    average = step(mean, "average", 0.3 + _FRAME_GB * len(weights))
-    workflow.connect([(average, outputs, same(["pet", "stills", "ends"]))])
-    said = [(average, "record")]
+    within = flow.sidecars.processing.motion_correction
     # Without correction only the parts of a dual-window study need a common position.
-    if scan.n_frames > 1 and (processing.motion_correction or scan.parts):
-        frames = AlignFrames(
-            pets=[list(map(str, files)) for files in scan.files],
+    align = None
+    if scan.n_frames > 1 and (within or scan.parts):
+        align = flow.step(
+            AlignFrames, "align", 0.5 + _FRAME_GB * scan.n_frames, pets=files,
             starts_s=[list(timing.frame_start_s) for timing in scan.timings],
             durations_s=[list(timing.frame_duration_s) for timing in scan.timings],
-            weights_s=weights,
-            within=processing.motion_correction,
-        )
-        align = step(frames, "align", 0.5 + _FRAME_GB * scan.n_frames)
-        workflow.connect([(align, average, same(["motion"]))])
-        workflow.connect([(align, outputs, [("motion", "motion"), ("record", "motion_record")])])
-        said.append((align, "record"))
-    else:
-        outputs.inputs.motion_record = RecordPart()
-        outputs.inputs.motion = [
-            [np.eye(4).tolist() for _ in timing.frame_start_s] for timing in scan.timings
-        ]
-    gathered(workflow, said, outputs, "record")
-    return workflow
+            weights_s=weights, within=within,
+        )  # fmt: skip
+    mean = flow.step(
+        TimeAverage, "average", 0.3 + _FRAME_GB * len(weights), pet=files[0], weights_s=weights,
+        decay_factors=list(factors) if factors else None, motion=align and align.motion,
+    )  # fmt: skip
+    flow.records.append(mean.record)
+    if align is not None:
+        flow.records.append(align.record)
+        return Averaged(mean, align.motion, align.record)
+    still = [[np.eye(4).tolist() for _ in timing.frame_start_s] for timing in scan.timings]
+    return Averaged(mean, still, RecordPart())
 
 
-def init_pet_registration_wf(
-    scan: ScanPlan, *, method: PetToT1w, name: str = "pet_registration_wf"
-) -> Workflow:
-    """Find the rigid position of the PET relative to the T1w.
-
-    Inputs
-    ------
-    pet
-        Mean PET, native grid.
-    t1w, mask, gm, wm, csf, warp
-        As `bidsapp.workflows.anat.init_anat_wf` gives them.
-
-    Outputs
-    -------
-    t1w_to_pet, by_method
-        T1w world -> PET world, 4 x 4: the position used, and that of each method.
-    record
-        What the registration gives to the record.
-    """
-    register = Register(method=method, anatomy=scan.anatomy, source=str(scan.pet))
-    return of_one(
-        step(register, "register", _REGISTER_GB),
-        name,
-        ["pet", *REGISTRATION_ANATOMY],
-        ["t1w_to_pet", "by_method", "record"],
-    )
-
-
-def init_inspection_wf(
-    scan: ScanPlan,
-    *,
-    processing: Processing,
-    anatomy: Sequence[str] = INSPECTION_ANATOMY,
-    name: str = "inspection_wf",
-) -> Workflow:
+def inspect_frames(
+    flow: Flow, scan: ScanPlan, averaged: Averaged, placing: Mapping[str, Output]
+) -> Step:
     """Look for damage in the frames of the window and take out what holds no measurement.
 
-    Inputs
-    ------
-    pet, stills, motion
-        As `init_pet_reference_wf` gives them.
-    t1w_to_pet
-        T1w world -> PET world, 4 x 4.
-    field
-        T1w world coordinate of every voxel of the 2 mm MNI grid.
-    gm, wm, mask
-        On the T1w grid; none of them when ``anatomy`` is empty.
+    Parameters
+    ----------
+    placing : ``t1w_to_pet``, ``field``; ``gm``, ``wm``, ``mask`` if there is a T1w
 
-    Outputs
+    Returns
     -------
-    pet, stills
-        The same, without what is lost.
-    record
-        What it gives to the record.
+    Step
+        ``pet`` and ``stills`` without what is lost.
     """
-    given = ["stills", "motion", "t1w_to_pet", "field", *anatomy]
-    found = ["pet", "stills", "record"]
-    workflow, inputs, outputs = bounded(name, ["pet", *given], found)
-    look = Inspect(
-        pet=list(map(str, scan.files[0])),
-        weights_s=list(scan.window.frame_weights_s),
-        reference=scale_for(processing, scan.tracer, normalisation=scan.normalisation).main,
-    )
-    inspect = step(look, "inspect", _RESAMPLE_GB)
-    workflow.connect(
-        [(inputs, inspect, [("pet", "mean"), *same(given)]), (inspect, outputs, same(found))]
-    )
-    return workflow
+    scale = scale_for(flow.sidecars.processing, scan.tracer, normalisation=scan.normalisation)
+    inspected = flow.step(
+        Inspect, "inspect", _RESAMPLE_GB, pet=list(map(str, scan.files[0])),
+        weights_s=list(scan.window.frame_weights_s), reference=scale.main,
+        mean=averaged.mean.pet, stills=averaged.mean.stills, motion=averaged.motion, **placing,
+    )  # fmt: skip
+    flow.records.append(inspected.record)
+    return inspected
 
 
-def init_positions_wf(
-    scan: ScanPlan, *, processing: Processing, name: str = "positions_wf"
-) -> Workflow:
-    """Tell the Centiloid by each of the two registrations.
+def smooth(flow: Flow, inspected: Step, anatomy: Mapping[str, Output]) -> Step:
+    """Smooth the PET along its voxel axes, if that is asked for.
 
-    Inputs
-    ------
-    stills
-        Mean PET, one image per position of the head, native grid.
-    by_method
-        T1w world -> PET world, 4 x 4, by method.
-    field
-        T1w world coordinate of every voxel of the 2 mm MNI grid.
+    Alignment comes before; activity over time and partial volume correction use the PET as it was.
 
-    Outputs
+    Parameters
+    ----------
+    inspected : ``pet`` and ``stills``
+    anatomy : of the T1w, to measure the resolution; empty without one: ``--psf`` tells it then
+
+    Returns
     -------
-    record
-        What it gives to the record.
+    Step
+        ``pet`` and ``stills``, smoothed or as they were.
     """
-    scale = centiloid_scale(scan, processing)
-    both = step(BothPositions(scale=scale), "both", _TEMPLATE_GB)
-    return of_one(both, name, ["stills", "by_method", "field"], ["record"])
+    processing = flow.sidecars.processing
+    if processing.smooth_fwhm_mm is None and processing.target_resolution_mm is None:
+        return inspected
+    smoothed = flow.step(
+        Smooth, "smooth", _SMOOTH_GB, fwhm_mm=processing.smooth_fwhm_mm,
+        target_mm=processing.target_resolution_mm,
+        psf_mm=processing.psf_mm and list(processing.psf_mm),
+        **inspected.of("pet", "stills"), **anatomy,
+    )  # fmt: skip
+    flow.records.append(smoothed.record)
+    return smoothed
 
 
-def init_resampling_wf(*, name: str = "resampling_wf") -> Workflow:
-    """Carry the PET to the T1w grid and to MNI, each by one interpolation from its native grid.
-
-    Inputs
-    ------
-    stills
-        Mean PET, one image per position of the head, native grid.
-    t1w_to_pet
-        T1w world -> PET world, 4 x 4.
-    mask
-        Any image on the T1w grid.
-    field
-        T1w world coordinate of every voxel of the 2 mm MNI grid.
-
-    Outputs
-    -------
-    pet_t1w, pet_mni
-        PET on these grids, NaN outside its field of view.
-    """
-    workflow, inputs, outputs = bounded(
-        name, ["stills", "t1w_to_pet", "mask", "field"], ["pet_t1w", "pet_mni"]
-    )
-    to_t1w = step(PetToT1wGrid(), "to_t1w", _RESAMPLE_GB)
-    to_template = step(PetToTemplate(), "to_template", _TEMPLATE_GB)
-    moved = same(["stills", "t1w_to_pet"])
-    workflow.connect(
-        [
-            (inputs, to_t1w, [*moved, ("mask", "reference")]),
-            (inputs, to_template, [*moved, ("field", "field")]),
-            (to_t1w, outputs, [("pet", "pet_t1w")]),
-            (to_template, outputs, [("pet", "pet_mni")]),
-        ]
-    )
-    return workflow
-
-
-def init_quantification_wf(
-    scan: ScanPlan, *, processing: Processing, name: str = "quantification_wf"
-) -> Workflow:
+def quantify(
+    flow: Flow,
+    scan: ScanPlan,
+    pet: Output,
+    *,
+    plain: Step,
+    smoothed: Step,
+    placing: Mapping[str, Output],
+    position: Output,
+) -> dict[str, Output]:
     """Measure the PET in the Centiloid volumes.
 
-    Inputs
-    ------
-    pet
-        PET on the 2 mm MNI grid, NaN outside its field of view.
-    stills, plain
-        Mean PET as `init_smoothing_wf` gives it, and as it takes it; one image per position.
-    field, t1w_to_pet
-        See `init_resampling_wf`.
-    position
-        What the position of the PET gave to the record.
+    Parameters
+    ----------
+    pet : PET on the 2 mm MNI grid, NaN outside its field of view
+    plain, smoothed : as `inspect_frames` and `smooth` give it
+    placing : ``field``, ``t1w_to_pet``
+    position : what the position of the PET gives to the record
 
-    Outputs
+    Returns
     -------
-    record
-        What the measurement gives to the record.
-    suvr_wc, suvr_cg, suvr_wcb, suvr_pons
-        Uptake ratio images.
+    dict of Output
+        Uptake ratio images by key.
     """
-    images = {region: f"suvr_{region}" for region in REFERENCES}
-    placing = ["stills", "plain", "field", "t1w_to_pet"]
-    workflow, inputs, outputs = bounded(
-        name, ["pet", *placing, "position"], ["record", *images.values()]
-    )
+    processing = flow.sidecars.processing
     way = centiloid_way(processing, scan.tracer, normalisation=scan.normalisation)
-    smoothed = replace(processing, voi_mm=way.voi_mm) != way  # and the Centiloid is not
-    numbers = Quantify(
-        scale=centiloid_scale(scan, processing),
-        apart=way != processing,
-        tracer=scan.tracer,
-        cutoffs=list(processing.cutoff),
-        interval=processing.interval,
-        tau_vois=_tau_vois(scan, processing),
-        tau=tau_scale(way, scan.tracer, normalisation=scan.normalisation),
-        source=str(scan.pet),
-    )
-    quantify = step(numbers, "quantify", _TEMPLATE_GB)
-    ratios = step(RatioImages(), "ratios", _TEMPLATE_GB)
-    workflow.connect(
-        [
-            (inputs, quantify, same(["position"])),
-            (inputs, ratios, same(["pet"])),
-            (quantify, outputs, same(["record"])),
-            (ratios, outputs, list(images.items())),
-        ]
-    )
-    if smoothed:
-        standard = step(PetToTemplate(), "standard", _TEMPLATE_GB)
-        moved = [("plain", "stills"), *same(["field", "t1w_to_pet"])]
-        workflow.connect([(inputs, standard, moved), (standard, quantify, same(["pet"]))])
-    else:
-        workflow.connect([(inputs, quantify, same(["pet"]))])
+    standard, asked = pet, None
+    is_smoothed = replace(processing, voi_mm=way.voi_mm) != way  # and the Centiloid is not
+    if is_smoothed:
+        moved = plain.of("stills") | dict(placing)
+        standard, asked = flow.step(PetToTemplate, "standard", _TEMPLATE_GB, **moved).pet, pet
     if processing.voi_mm == 1:
-        fine = step(PetToFineTemplate(), "fine", _FINE_GB)
-        moved = same(["stills", "field", "t1w_to_pet"])
-        workflow.connect([(inputs, fine, moved), (fine, quantify, [("pet", "asked")])])
-    elif smoothed:
-        workflow.connect([(inputs, quantify, [("pet", "asked")])])
-    return workflow
+        moved = smoothed.of("stills") | dict(placing)
+        asked = flow.step(PetToFineTemplate, "fine", _FINE_GB, **moved).pet
+    numbers = flow.step(
+        Quantify, "quantify", _TEMPLATE_GB, pet=standard, asked=asked, position=position,
+        scale=centiloid_scale(scan, processing), apart=way != processing, tracer=scan.tracer,
+        cutoffs=list(processing.cutoff), interval=processing.interval,
+        tau_vois=_tau_vois(scan, processing), source=str(scan.pet),
+        tau=tau_scale(way, scan.tracer, normalisation=scan.normalisation),
+    )  # fmt: skip
+    flow.records.append(numbers.record)
+    ratios = flow.step(RatioImages, "ratios", _TEMPLATE_GB, pet=pet)
+    return {f"suvr_{region}": getattr(ratios, region) for region in REFERENCES}
 
 
 def centiloid_scale(scan: ScanPlan, processing: Processing) -> Scale:

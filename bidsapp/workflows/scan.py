@@ -1,195 +1,118 @@
-"""One PET scan from raw image to record: the steps of `bidsapp.workflows.pet`, and its files."""
+"""One PET scan from raw image to record, with a T1w or without."""
 
 from __future__ import annotations
 
-from nipype.pipeline.engine import Workflow
-
 from bidsapp.bids.plan import ScanPlan
 from bidsapp.data.calibrations import centiloid_way
-from bidsapp.interfaces.derivatives import SaveImages, SavePosition, SaveResult
-from bidsapp.settings import PetToT1w
-from bidsapp.workflows.dynamic import init_dynamic_wf
-from bidsapp.workflows.kinetics import init_kinetics_wf
+from bidsapp.interfaces.derivatives import SavePosition, SaveResult, SaveWarp
+from bidsapp.interfaces.pet import PetToT1wGrid, PetToTemplate, Register
+from bidsapp.interfaces.pet_only import NormalisePet
+from bidsapp.interfaces.witness import BothPositions
+from bidsapp.record.parts import not_corrected
+from bidsapp.workflows.anat import Anatomy
+from bidsapp.workflows.dynamic import add_kinetics, follow_activity
 from bidsapp.workflows.pet import (
-    INSPECTION_ANATOMY,
-    REGISTRATION_ANATOMY,
-    init_inspection_wf,
-    init_pet_reference_wf,
-    init_pet_registration_wf,
-    init_positions_wf,
-    init_quantification_wf,
-    init_resampling_wf,
+    average_frames,
+    centiloid_scale,
+    inspect_frames,
+    quantify,
+    smooth,
 )
-from bidsapp.workflows.pvc import PVC_ANATOMY, init_pvc_wf
-from bidsapp.workflows.regions import (
-    PARCELLATION_ANATOMY,
-    init_parcellations_wf,
-    init_regions_wf,
-)
-from bidsapp.workflows.resolution import init_smoothing_wf
-from bidsapp.workflows.sidecars import PET_IMAGES, SUVR_IMAGES, Sidecars
-from bidsapp.workflows.wiring import across, bounded, gathered, into, of, same, step
+from bidsapp.workflows.regions import check_parcellations, correct_regions, measure_regions
+from bidsapp.workflows.sidecars import Sidecars
+from bidsapp.workflows.wiring import Flow
 
-ANATOMY = ("t1w", "mask", "gm", "wm", "csf", "regions", "field", "warp", "record")
-
-_IMAGES_GB, _TABLE_GB = 0.6, 0.2
+# Peak memory with a 256 x 256 x 256 T1w and a 128 x 128 x 84 PET, measured.
+_REGISTER_GB, _NORMALISE_GB, _RESAMPLE_GB, _TEMPLATE_GB, _TABLE_GB = 1.5, 0.6, 0.6, 0.4, 0.2
 
 
-def init_scan_wf(
-    scan: ScanPlan, *, output_dir: str, method: PetToT1w, sidecars: Sidecars, name: str
-) -> Workflow:
-    """Process one PET scan and write everything it gives.
+def init_scan_wf(scan: ScanPlan, sidecars: Sidecars, options: str, anatomy: Anatomy | None) -> Flow:
+    """Process one PET scan and write everything it gives; its record comes last.
 
-    A step is a workflow of its own.  What it has to say of the scan leaves it as ``record``, the
-    names of files it wrote as ``written``; the record of the scan waits for all of them.
-
-    Inputs
-    ------
-    t1w, mask, gm, wm, csf, regions, field, warp, record
-        As `bidsapp.workflows.anat.init_anat_wf` gives them.
-    anat_written
-        Names of the anatomical files, which the record waits for.
-
-    Outputs
-    -------
-    written
-        The record, when it is complete.
+    Parameters
+    ----------
+    scan : its plan
+    sidecars : of the run
+    options : digest of its options
+    anatomy : of its T1w; None to let the PET itself find the template
     """
-    workflow, inputs, outputs = bounded(name, [*ANATOMY, "anat_written"], ["written"])
-    reference = init_pet_reference_wf(scan, processing=sidecars.processing)
-    registration = init_pet_registration_wf(scan, method=method)
-    inspection = init_inspection_wf(scan, processing=sidecars.processing)
-    positions = init_positions_wf(scan, processing=sidecars.processing)
-    smoothing = init_smoothing_wf(processing=sidecars.processing)
-    resampling = init_resampling_wf()
-    quantification = init_quantification_wf(scan, processing=sidecars.processing)
-    parcellations = init_parcellations_wf(scan, processing=sidecars.processing)
-    regional = init_regions_wf(scan, output_dir=output_dir, sidecars=sidecars)
-    derivatives = init_pet_derivatives_wf(scan, output_dir=output_dir, sidecars=sidecars)
-    assert scan.t1w is not None  # else it is `init_pet_only_wf` that is asked
-    whole = scan.t1w.t1w
-    # the Centiloid may be that of the PET before it was smoothed
-    way = centiloid_way(sidecars.processing, scan.tracer, normalisation=scan.normalisation)
-    measured = smoothing if way == sidecars.processing else inspection
-    save = SaveResult(
-        output_dir=output_dir,
-        planned=sidecars.record(scan),
-        pet=str(scan.pet),
-        t1w=None if whole is None else str(whole),
-        others=list(map(str, (*scan.pets[1:], *(() if whole else scan.t1w.raw)))),
-    )
-    result = step(save, "result", _TABLE_GB)
-    workflow.connect(
-        [
-            (inputs, registration, into(REGISTRATION_ANATOMY)),
-            (inputs, resampling, into(["mask", "field"])),
-            (reference, registration, across(["pet"])),
-            (inputs, smoothing, into(["gm", "wm", "csf", "mask", "regions"])),
-            (reference, inspection, across(["pet", "stills", "motion"])),
-            (registration, inspection, across(["t1w_to_pet"])),
-            (inputs, inspection, into([*INSPECTION_ANATOMY, "field"])),
-            (inspection, smoothing, across(["pet", "stills"])),
-            (registration, smoothing, across(["t1w_to_pet"])),
-            (smoothing, resampling, across(["stills"])),
-            (smoothing, derivatives, [("outputnode.pet", "inputnode.pet_native")]),
-            (registration, resampling, across(["t1w_to_pet"])),
-            (registration, derivatives, across(["t1w_to_pet", "by_method"])),
-            (inputs, positions, into(["field"])),
-            (measured, positions, across(["stills"])),
-            (registration, positions, across(["by_method"])),
-            (registration, derivatives, [("outputnode.record", "inputnode.position")]),
-            (resampling, quantification, [("outputnode.pet_mni", "inputnode.pet")]),
-            (smoothing, quantification, across(["stills"])),
-            (inspection, quantification, [("outputnode.stills", "inputnode.plain")]),
-            (inputs, quantification, into(["field"])),
-            (registration, quantification, across(["t1w_to_pet"])),
-            (registration, quantification, [("outputnode.record", "inputnode.position")]),
-            (resampling, derivatives, across(["pet_t1w", "pet_mni"])),
-            (quantification, derivatives, across(SUVR_IMAGES)),
-            (inputs, regional, into(["gm", "wm", "mask", "field", "warp"])),
-            (inputs, parcellations, into(PARCELLATION_ANATOMY)),
-            (parcellations, regional, across(["processing"])),
-            (smoothing, regional, [("outputnode.pet", "inputnode.pet_native")]),
-            (registration, regional, across(["t1w_to_pet"])),
-            (resampling, regional, across(["pet_t1w", "pet_mni"])),
-            (result, outputs, same(["written"])),
-        ]
-    )
-    steps = [reference, registration, inspection, smoothing, positions, quantification]
-    steps += [parcellations, regional]
-    writers = [derivatives, regional]
+    processing = sidecars.processing
+    flow = Flow(f"{scan.name}_{options}", sidecars)
+    if anatomy is not None:
+        flow.records += anatomy.flow.records
+        flow.written += anatomy.flow.written
+    averaged = average_frames(flow, scan)
+    content, place = sidecars.pet(scan), sidecars.place(scan.entities)
+    mean, source = averaged.mean.pet, str(scan.pet)
+    if anatomy is None:
+        normalised = flow.step(NormalisePet, "normalise", _NORMALISE_GB, pet=mean, source=source)
+        flow.records.insert(0, normalised.record)
+        position, warp = normalised.record, normalised.warp
+        placing, tissue = normalised.of("field", "t1w_to_pet"), {}
+        both = {key: content[key] for key in ("pet_warp", "pet_warp_inverse")}
+        flow.step(
+            SaveWarp, "warp", _TABLE_GB, **place, key="pet_warp", sidecars=both, native=mean,
+            **normalised.of("field", "warp"),
+        )  # fmt: skip
+    else:
+        head = anatomy.head
+        tissue = head.of("gm", "wm", "csf", "mask")
+        registered = flow.step(
+            Register, "register", _REGISTER_GB, pet=mean, source=source, anatomy=scan.anatomy,
+            method=processing.pet_to_t1w, **tissue, **head.of("t1w", "warp"),
+        )  # fmt: skip
+        flow.records.append(registered.record)
+        position, warp = registered.record, head.warp
+        placing = head.of("field") | registered.of("t1w_to_pet")
+        flow.step(
+            SavePosition, "xfm", _TABLE_GB, **place, record=position,
+            **registered.of("t1w_to_pet", "by_method"),
+            sidecars={key: content[key] for key in ("xfm", "xfm_inverse")},
+        )  # fmt: skip
+    maps = {key: tissue[key] for key in ("gm", "wm", "mask") if tissue}
+    inspected = inspect_frames(flow, scan, averaged, placing | maps)
+    to_pet = {"t1w_to_pet": placing["t1w_to_pet"]}
+    own = {} if anatomy is None else tissue | to_pet | {"regions": anatomy.regions}
+    smoothed = smooth(flow, inspected, own)
+    on_template = flow.step(
+        PetToTemplate, "to_template", _TEMPLATE_GB, **smoothed.of("stills"), **placing
+    ).pet
+    images = {"pet_native": smoothed.pet, "pet_mni": on_template}
+    if anatomy is not None:
+        images["pet_t1w"] = flow.step(
+            PetToT1wGrid, "to_t1w", _RESAMPLE_GB, **smoothed.of("stills"), **to_pet,
+            reference=anatomy.head.mask,
+        ).pet  # fmt: skip
+        # the Centiloid may be that of the PET before it was smoothed
+        way = centiloid_way(processing, scan.tracer, normalisation=scan.normalisation)
+        both_positions = flow.step(
+            BothPositions, "both", _TEMPLATE_GB, scale=centiloid_scale(scan, processing),
+            stills=(smoothed if way == processing else inspected).stills,
+            field=placing["field"], by_method=registered.by_method,
+        )  # fmt: skip
+        flow.records.append(both_positions.record)
+    ratios = quantify(
+        flow, scan, on_template, plain=inspected, smoothed=smoothed, placing=placing,
+        position=position,
+    )  # fmt: skip
+    flow.save_images(scan.entities, content, images | ratios)
+    own_options = check_parcellations(flow, scan, tissue)
+    measure_regions(flow, scan, own_options, images | maps | placing | {"warp": warp})
     if scan.is_dynamic:
-        dynamic = init_dynamic_wf(scan, output_dir=output_dir, sidecars=sidecars)
-        workflow.connect(
-            [
-                (inputs, dynamic, into(["field"])),
-                (reference, dynamic, across(["motion", "motion_record", "ends"])),
-                (registration, dynamic, across(["t1w_to_pet"])),
-                (parcellations, dynamic, across(["processing"])),
-            ]
-        )
-        steps.append(dynamic)
-        writers.append(dynamic)
-        if sidecars.processing.kinetics:
-            kinetics = init_kinetics_wf(scan, output_dir=output_dir, sidecars=sidecars)
-            workflow.connect(
-                [
-                    (inputs, kinetics, into(["gm", "wm", "field"])),
-                    (dynamic, kinetics, across(["tacs", "frames"])),
-                    (parcellations, kinetics, across(["processing"])),
-                ]
-            )
-            steps.append(kinetics)
-            writers.append(kinetics)
-    if sidecars.processing.pvc:
-        correction = init_pvc_wf(scan, output_dir=output_dir, sidecars=sidecars)
-        workflow.connect(
-            [
-                (inputs, correction, into(PVC_ANATOMY)),
-                (inspection, correction, across(["pet"])),
-                (registration, correction, across(["t1w_to_pet"])),
-                (parcellations, correction, across(["processing"])),
-            ]
-        )
-        steps.append(correction)
-        writers.append(correction)
-    said = [(inputs, "record"), *of(steps, "record")]
-    written = [(inputs, "anat_written"), *of(writers, "written")]
-    gathered(workflow, said, result, "parts")
-    gathered(workflow, written, result, "written")
-    return workflow
-
-
-def init_pet_derivatives_wf(
-    scan: ScanPlan, *, output_dir: str, sidecars: Sidecars, name: str = "pet_derivatives_wf"
-) -> Workflow:
-    """Write images and position of a scan.
-
-    Inputs
-    ------
-    pet_native, pet_t1w, pet_mni, suvr_wc, suvr_cg, suvr_wcb, suvr_pons
-        Images.
-    t1w_to_pet, by_method, position
-        Matrices and record of `init_pet_registration_wf`.
-
-    Outputs
-    -------
-    written
-        Names of the files.
-    """
-    fields = [*PET_IMAGES, "t1w_to_pet", "by_method", "position"]
-    workflow, inputs, outputs = bounded(name, fields, ["written"])
-    place = {"output_dir": output_dir, "entities": scan.entities}
-    content = sidecars.pet(scan)
-    save = SaveImages(PET_IMAGES, **place, sidecars={key: content[key] for key in PET_IMAGES})
-    images = step(save, "images", _IMAGES_GB)
-    both = {key: content[key] for key in ("xfm", "xfm_inverse")}
-    xfm = step(SavePosition(**place, sidecars=both), "xfm", _TABLE_GB)
-    workflow.connect(
-        [
-            (inputs, images, same(PET_IMAGES)),
-            (inputs, xfm, [*same(["t1w_to_pet", "by_method"]), ("position", "record")]),
-        ]
-    )
-    gathered(workflow, [(node, "written") for node in (images, xfm)], outputs, "written")
-    return workflow
+        curves = follow_activity(flow, scan, averaged, own_options, placing)
+        if processing.kinetics:
+            tissues = {key: tissue[key] for key in ("gm", "wm") if tissue}
+            field = {"field": placing["field"]}
+            add_kinetics(flow, scan, own_options, curves.of("tacs", "frames") | tissues | field)
+    if processing.pvc and anatomy is None:
+        flow.records.append(not_corrected("it needs the tissue maps of a T1w"))
+    elif processing.pvc:
+        correct_regions(flow, scan, own_options, own | {"pet": inspected.pet, "warp": warp})
+    t1w = scan.t1w and scan.t1w.t1w
+    others = () if t1w or scan.t1w is None else scan.t1w.raw
+    flow.step(
+        SaveResult, "result", _TABLE_GB, output_dir=str(sidecars.output_dir), pet=source,
+        planned=sidecars.record(scan), t1w=None if t1w is None else str(t1w),
+        others=list(map(str, (*scan.pets[1:], *others))), parts=flow.records, written=flow.written,
+    )  # fmt: skip
+    return flow

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -29,11 +29,9 @@ from bidsapp.record.model import (
 from bidsapp.record.stages import planned_record
 from bidsapp.settings import TEMPLATE_REFERENCE, TEMPLATE_SPACE, Processing
 
-ANAT_IMAGES = ("t1w", "mask", "gm", "wm", "csf", "t1w_mni")
 TISSUES = ("gm", "wm", "csf")
 SUVR_IMAGES = tuple(f"suvr_{region}" for region in REFERENCES)
 PVC_IMAGES = {method: f"pvc_{method}" for method in ("rbv", "iy", "mg")}
-PET_IMAGES = ("pet_native", "pet_t1w", "pet_mni", *SUVR_IMAGES)
 
 _ON_TEMPLATE = {
     "Resolution": "2 mm isotropic, the grid of the GAAIN volumes of interest",
@@ -64,6 +62,10 @@ class Sidecars:
             parameters=parameters(self.processing),
             resources=resource_hashes(),
         )
+
+    def place(self, entities: Mapping[str, str]) -> dict[str, Any]:
+        """Where a node writes what it has of a raw image."""
+        return {"output_dir": str(self.output_dir), "entities": dict(entities)}
 
     def anatomical(self, t1w: T1wPlan) -> dict[str, dict[str, Any]]:
         """Sidecars by key of the derivatives of a T1w."""

@@ -1,74 +1,148 @@
-"""How workflows are put together: nodes, their ends, fields that keep their names, lists."""
+"""How a workflow is put together: one step after the other, each told what it takes from others."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from nipype.interfaces.utility import IdentityInterface, Merge
+from nipype.interfaces.utility import Merge
 from nipype.pipeline.engine import Node, Workflow
 
-Links = list[tuple[str, str]]
+from bidsapp.interfaces.derivatives import SaveImages
+from bidsapp.workflows.sidecars import Sidecars
+
+_IMAGES_GB = 0.6  # peak memory with a T1w of 256 x 256 x 256, measured
 
 
-def step(interface: Any, name: str, mem_gb: float) -> Node:
-    """Node of one thread; its peak memory in GB is measured."""
-    return Node(interface, name=name, mem_gb=mem_gb, n_procs=1)
+@dataclass(frozen=True, eq=False)
+class Output:
+    """Something that a step gives.
+
+    Attributes
+    ----------
+    workflow, node : which step
+    name : of the output of its interface
+    """
+
+    workflow: Workflow
+    node: Node
+    name: str
 
 
-def passing(name: str, fields: Iterable[str]) -> Node:
-    """Node that passes fields on."""
-    return Node(IdentityInterface(list(fields)), name=name)
+class Step:
+    """A node of a workflow; its outputs are its attributes, such as ``register.t1w_to_pet``."""
+
+    def __init__(self, workflow: Workflow, node: Node) -> None:
+        """Take the node and the workflow that it is in."""
+        self._workflow, self._node = workflow, node
+
+    def __getattr__(self, name: str) -> Output:
+        """Return an output; that there is one is checked where it is taken."""
+        return Output(self._workflow, self._node, name)
+
+    def of(self, *names: str) -> dict[str, Output]:
+        """Several outputs by name."""
+        return {name: getattr(self, name) for name in names}
 
 
-def bounded(
-    name: str, inputs: Iterable[str], outputs: Iterable[str]
-) -> tuple[Workflow, Node, Node]:
-    """Workflow with an inputnode and an outputnode, connected to nothing yet."""
-    workflow = Workflow(name=name)
-    ends = passing("inputnode", inputs), passing("outputnode", outputs)
-    workflow.add_nodes(list(ends))
-    return workflow, *ends
+class Flow:
+    """A workflow that grows step by step.
+
+    Attributes
+    ----------
+    workflow : nipype's
+    sidecars : of the files that its steps write
+    records : what its steps give to the record of a scan, in the order of the record
+    written : names of the files that its steps write
+    """
+
+    def __init__(self, label: str, sidecars: Sidecars) -> None:
+        """Begin an empty workflow, named after an image."""
+        self.workflow = Workflow(name=node_name(label))
+        self.sidecars = sidecars
+        self.records: list[Any] = []
+        self.written: list[Output] = []
+        self._from_others: list[tuple[Output, str]] = []
+
+    def step(
+        self, interface: Callable[..., Any], name: str, mem_gb: float, /, **given: Any
+    ) -> Step:
+        """Add a step of one thread.
+
+        Parameters
+        ----------
+        interface : makes the interface, of its inputs
+        name : of the node, a row of ``data/steps.toml``
+        mem_gb : measured peak memory
+        **given : inputs: outputs of other steps, lists of such and of values (a list among them is
+            flattened), or values; None leaves one out
+        """
+        sources = {
+            field: self._gathered(field, value) if isinstance(value, list) else value
+            for field, value in given.items()
+            if isinstance(value, Output) or (isinstance(value, list) and _any_output(value))
+        }
+        values = {field: value for field, value in given.items() if field not in sources}
+        node = Node(interface(**values), name=name, mem_gb=mem_gb, n_procs=1)
+        self.workflow.add_nodes([node])
+        for field, source in sources.items():
+            self._connect(source, node, field)
+        step = Step(self.workflow, node)
+        if hasattr(node.outputs, "written"):
+            self.written.append(step.written)
+        return step
+
+    def save_images(
+        self,
+        entities: Mapping[str, str],
+        content: Mapping[str, Any],
+        images: Mapping[str, Output],
+        name: str = "images",
+    ) -> None:
+        """Add a step that writes images under the names of the table of outputs.
+
+        Parameters
+        ----------
+        entities : of the raw image
+        content : of the sidecars by key; more may be there
+        images : by key
+        name : of the node
+        """
+        self.step(
+            partial(SaveImages, tuple(images)), name, _IMAGES_GB, **self.sidecars.place(entities),
+            sidecars={key: content[key] for key in images}, **images,
+        )  # fmt: skip
+
+    def join(self, parent: Workflow) -> None:
+        """Put the workflow into another, beside those that its steps take something from."""
+        parent.add_nodes([self.workflow])
+        for source, to in self._from_others:
+            parent.connect(source.workflow, f"{source.node.name}.{source.name}", self.workflow, to)
+
+    def _gathered(self, field: str, values: list[Any]) -> Output:
+        merge = Node(Merge(len(values)), name=f"all_{field}", run_without_submitting=True)
+        self.workflow.add_nodes([merge])
+        for number, value in enumerate(values, start=1):
+            if isinstance(value, Output):
+                self._connect(value, merge, f"in{number}")
+            else:
+                setattr(merge.inputs, f"in{number}", value)
+        return Output(self.workflow, merge, "out")
+
+    def _connect(self, source: Output, node: Node, field: str) -> None:
+        if source.workflow is self.workflow:
+            self.workflow.connect(source.node, source.name, node, field)
+        else:
+            self._from_others.append((source, f"{node.name}.{field}"))
 
 
-def of_one(node: Node, name: str, inputs: Iterable[str], outputs: Iterable[str]) -> Workflow:
-    """Workflow of one node between inputnode and outputnode of the same fields."""
-    inputs, outputs = list(inputs), list(outputs)
-    workflow, before, after = bounded(name, inputs, outputs)
-    workflow.connect([(before, node, same(inputs)), (node, after, same(outputs))])
-    return workflow
+def _any_output(values: list[Any]) -> bool:
+    return any(isinstance(value, Output) for value in values)
 
 
-def gathered(
-    workflow: Workflow, sources: Sequence[tuple[Node | Workflow, str]], to: Node, field: str
-) -> None:
-    """Give a field of a node the list of what the sources give; a list among them is flattened."""
-    merge = Node(Merge(len(sources)), name=f"all_{field}", run_without_submitting=True)
-    for number, (source, given) in enumerate(sources, start=1):
-        workflow.connect(source, given, merge, f"in{number}")
-    workflow.connect(merge, "out", to, field)
-
-
-def of(steps: Iterable[Workflow], field: str) -> list[tuple[Workflow, str]]:
-    """One field of the outputnodes of several steps."""
-    return [(step, f"outputnode.{field}") for step in steps]
-
-
-def same(fields: Iterable[str]) -> Links:
-    """Connections between two nodes."""
-    return [(field, field) for field in fields]
-
-
-def into(fields: Iterable[str]) -> Links:
-    """Connections from a node to the inputnode of a workflow."""
-    return [(field, f"inputnode.{field}") for field in fields]
-
-
-def out_of(fields: Iterable[str]) -> Links:
-    """Connections from the outputnode of a workflow to a node."""
-    return [(f"outputnode.{field}", field) for field in fields]
-
-
-def across(fields: Iterable[str]) -> Links:
-    """Connections from the outputnode of one workflow to the inputnode of the next."""
-    return [(f"outputnode.{field}", f"inputnode.{field}") for field in fields]
+def node_name(label: str) -> str:
+    """Name of the workflow of a participant or an image, which nipype gives its folder, too."""
+    return re.sub(r"\W", "_", label) + "_wf"

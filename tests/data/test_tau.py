@@ -26,7 +26,7 @@ from bidsapp.interfaces.quantification import Quantify
 from bidsapp.interfaces.store import keep_volume
 from bidsapp.settings import Filters, Processing
 from bidsapp.steps.quantifying import Asked, quantified
-from bidsapp.workflows.pet import init_quantification_wf
+from bidsapp.workflows.participant import init_participants_wf
 from bidsapp.workflows.sidecars import Sidecars
 
 
@@ -121,7 +121,11 @@ def test_a_tau_scan_is_planned_with_volumes_in_the_window_of_its_tracer(raw, fol
     assert [flag.code for flag in part.flags if flag.code.startswith("window")] == [
         "window-partial"
     ]
-    node = init_quantification_wf(scan, processing=processing).get_node("quantify")
+    made = init_participants_wf(
+        make_plan(read_dataset(raw.root, Filters()), processing), bids_dir=raw.root,
+        output_dir=tmp_path, work_dir=tmp_path, processing=processing,
+    )  # fmt: skip
+    (node,) = [node for node in made.workflow._get_all_nodes() if node.name == "quantify"]
     assert node.inputs.tau_vois == tau_voi_files(folder)
     record = Sidecars(raw.root, tmp_path, processing).record(scan)
     assert record.equation is None and record.calibration.calibrated is True

@@ -144,7 +144,7 @@ def _compartments(run, pet, frames):
     person, scan = pet.name.split("_")[0], pet.name.removesuffix("_desc-dynamic_pet.nii.gz")
     [warp] = (
         path
-        for path in (run / "work").rglob("anat_wf/segment/warp.npz")
+        for path in (run / "work").rglob("segment/warp.npz")
         if f"{person.replace('-', '_')}_wf" in path.parts
     )
     maps = {name: str(warp.with_name(f"{name}.npz")) for name in ("gm", "wm", "csf", "warp")}

@@ -27,6 +27,7 @@ TOOLS = ROOT.parent / "shared" / "tools"
 PERSON = "sub-04"  # the quickest of the development data
 LABELS = ("01", "02", "03", "04", "05", "06")
 OPTIONS = ("--pet-to-t1w", "nmi")  # the quicker way
+ALWAYS_RUN = {"images", "warp", "xfm"}
 
 pytestmark = [
     pytest.mark.slow,
@@ -129,7 +130,7 @@ def finished_steps(work: Path, label: str) -> dict[Path, int]:
     Those that write derivatives are left out, which are done in every run.
     """
     found = [path for path in work.rglob("result_*.pklz") if f"sub_{label}_wf" in path.parts]
-    return {path: path.stat().st_mtime_ns for path in found if "derivatives_wf" not in str(path)}
+    return {path: path.stat().st_mtime_ns for path in found if not ALWAYS_RUN & {*path.parts}}
 
 
 @pytest.fixture(scope="module")

@@ -27,10 +27,10 @@ from bidsapp.io.affine_files import load_itk_affine
 from bidsapp.settings import Filters, PetToT1w, Processing, Resources
 from bidsapp.steps.measuring import region_dictionary
 from bidsapp.workflows.participant import init_participants_wf
-from bidsapp.workflows.sidecars import ANAT_IMAGES, PET_IMAGES
 
 REFERENCES = ("wc", "cg", "wcb", "pons")
-
+ANAT_IMAGES = ("t1w", "mask", "gm", "wm", "csf", "t1w_mni")
+PET_IMAGES = ("pet_native", "pet_t1w", "pet_mni", *(f"suvr_{name}" for name in REFERENCES))
 
 STANDARD = Processing()
 

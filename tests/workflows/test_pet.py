@@ -18,7 +18,9 @@ from bidsapp.interfaces.pet import TimeAverage
 from bidsapp.interfaces.quantification import Quantify, RatioImages
 from bidsapp.interfaces.store import fetch_volume, keep_volume
 from bidsapp.settings import Filters, Interval, Processing
-from bidsapp.workflows.pet import init_pet_reference_wf
+from bidsapp.workflows.pet import average_frames
+from bidsapp.workflows.sidecars import Sidecars
+from bidsapp.workflows.wiring import Flow
 
 SOURCE = "sub-01_pet.nii.gz"
 
@@ -30,11 +32,10 @@ def scan(bids_dir):
 
 
 def average(scan, pet: Path, folder: Path):
-    workflow = init_pet_reference_wf(
-        replace(scan, pet=pet), processing=Processing(motion_correction=False)
-    )
-    workflow.base_dir = str(folder)
-    workflow.run()
+    flow = Flow("one", Sidecars(folder, folder, Processing(motion_correction=False)))
+    average_frames(flow, replace(scan, pet=pet))
+    flow.workflow.base_dir = str(folder)
+    flow.workflow.run()
     return fetch_volume(next(folder.rglob("average/pet.npz")))
 
 
