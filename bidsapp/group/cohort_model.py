@@ -14,7 +14,7 @@ from bidsapp.data import read_table
 from bidsapp.data.tracers import STANDARD_REFERENCE, tracers
 from bidsapp.errors import BadDataError
 from bidsapp.group.longitudinal import suvr_of
-from bidsapp.group.visits import Row
+from bidsapp.group.visits import Row, one_per_visit
 
 _OWN_SLOPE_FAILED = "random-slope-left-out"
 _CHOSEN_SEXES = ("F", "M")
@@ -49,6 +49,7 @@ class CohortModel:
 def cohort_model(rows: Sequence[Row]) -> CohortModel:
     """Fit Centiloids by years since the first scan, with intercept and slope of every participant.
 
+    One scan counts of a session and a tracer (`bidsapp.group.visits.one_per_visit`).
     Age and sex at the first scan are fixed effects when every participant has them, the tracer
     when there are several. Participants with one visit tell of the intercept and are kept.
 
@@ -61,7 +62,12 @@ def cohort_model(rows: Sequence[Row]) -> CohortModel:
     unit, value = ("CL", _centiloid) if has_centiloid else ("SUVR", suvr_of)
     regions = {row.get("reference_region") or STANDARD_REFERENCE for row in rows}
     about = (regions.pop() if len(regions) == 1 else STANDARD_REFERENCE, unit)
-    scans = [row for row in rows if value(row) is not None and row["years"] is not None]
+    known = [
+        place
+        for place, row in enumerate(rows)
+        if value(row) is not None and row["years"] is not None
+    ]
+    scans = [rows[place] for place in one_per_visit(rows, known)]
     visits: dict[str, set[float]] = {}
     for row in scans:
         visits.setdefault(row["participant_id"], set()).add(row["years"])

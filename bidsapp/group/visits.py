@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -54,22 +54,24 @@ def all_visits(rows: Sequence[Row]) -> list[Visits]:
     """Courses of everybody with a result in two sessions or more.
 
     Scans of tau are left out: the uptake ratio of the Centiloid volumes is none of theirs.
-    Of several scans of a session with a tracer the one counts whose reconstruction the participant
-    has most often, the first of these. Sessions that follow each other, or are first and last,
-    without a tracer in common are compared as a course of two without a tracer.
+    Sessions that follow each other, or are first and last, without a tracer in common are compared
+    as a course of two without a tracer.
 
     Parameters
     ----------
     rows : of ``group_centiloid.tsv``, in order
     """
-    people: dict[str, dict[str, dict[str, list[int]]]] = {}
-    for place, row in enumerate(rows):
-        if row["status"] != "ok" or row["tracer"] in tau_tracers():
-            continue
-        if row["suvr_wc"] is not None:
-            sessions = people.setdefault(row["participant_id"], {})
-            tracers = sessions.setdefault(str(row["session_id"] or ""), {})
-            tracers.setdefault(str(row["tracer"]), []).append(place)
+    done = [
+        place
+        for place, row in enumerate(rows)
+        if row["status"] == "ok"
+        and row["tracer"] not in tau_tracers()
+        and row["suvr_wc"] is not None
+    ]
+    people: dict[str, dict[str, dict[str, int]]] = {}
+    for place in one_per_visit(rows, done):
+        participant, session, tracer = _visit(rows[place])
+        people.setdefault(participant, {}).setdefault(session, {})[tracer] = place
     courses = []
     for participant, sessions in people.items():
         if len(sessions) > 1:
@@ -77,28 +79,50 @@ def all_visits(rows: Sequence[Row]) -> list[Visits]:
     return courses
 
 
+def one_per_visit(rows: Sequence[Row], places: Iterable[int]) -> list[int]:
+    """Scans that count where several show one thing: reconstructions and runs of a session.
+
+    Of several scans of a session with a tracer the one counts whose reconstruction the participant
+    has most often, the first of these.
+
+    Parameters
+    ----------
+    rows : of ``group_centiloid.tsv``
+    places : of scans that may count, in order
+    """
+    places = list(places)
+    usual = Counter(map(_reconstruction, (rows[place] for place in places)))
+    chosen: dict[tuple[str, ...], int] = {}
+    for place in places:
+        other = chosen.setdefault(_visit(rows[place]), place)
+        if usual[_reconstruction(rows[place])] > usual[_reconstruction(rows[other])]:
+            chosen[_visit(rows[place])] = place
+    return sorted(chosen.values())
+
+
+def _visit(row: Row) -> tuple[str, str, str]:
+    return row["participant_id"], str(row["session_id"] or ""), str(row["tracer"])
+
+
+def _reconstruction(row: Row) -> tuple[str, str, str | None]:
+    return row["participant_id"], str(row["tracer"]), row["rec"]
+
+
 def _of_person(
-    rows: Sequence[Row], participant: str, sessions: Mapping[str, Mapping[str, list[int]]]
+    rows: Sequence[Row], participant: str, sessions: Sequence[Mapping[str, int]]
 ) -> list[Visits]:
-    every = [place for seen in sessions.values() for places in seen.values() for place in places]
-    usual = Counter((rows[place]["tracer"], rows[place]["rec"]) for place in every)
-
-    def chosen(places: Sequence[int]) -> int:
-        return max(places, key=lambda at: (usual[rows[at]["tracer"], rows[at]["rec"]], -at))
-
     def course(tracer: str | None, places: Sequence[int], *kinds: str) -> Visits:
         years = tuple(rows[place]["years"] for place in places)
         every = kinds or (CONSECUTIVE, FIRST_LAST)
         return Visits(participant, tracer, tuple(places), years, every)
 
-    best = [{trc: chosen(places) for trc, places in seen.items()} for seen in sessions.values()]
     courses = []
-    for tracer in dict.fromkeys(name for seen in best for name in seen):
-        places = [seen[tracer] for seen in best if tracer in seen]
+    for tracer in dict.fromkeys(name for seen in sessions for name in seen):
+        places = [seen[tracer] for seen in sessions if tracer in seen]
         if len(places) > 1:
             courses.append(course(tracer, places))
-    ends = [(FIRST_LAST, best[0], best[-1])]
-    for kind, before, after in [*((CONSECUTIVE, *two) for two in pairwise(best)), *ends]:
+    ends = [(FIRST_LAST, sessions[0], sessions[-1])]
+    for kind, before, after in [*((CONSECUTIVE, *two) for two in pairwise(sessions)), *ends]:
         if not before.keys() & after.keys():
             places = [next(iter(before.values())), next(iter(after.values()))]
             courses.append(course(None, places, kind))
@@ -106,17 +130,17 @@ def _of_person(
 
 
 def _in_time(
-    rows: Sequence[Row], sessions: Mapping[str, dict[str, list[int]]]
-) -> dict[str, dict[str, list[int]]]:
+    rows: Sequence[Row], sessions: Mapping[str, Mapping[str, int]]
+) -> list[Mapping[str, int]]:
     """Sessions by time when all times are known, else by the order of their labels."""
     times: dict[str, float] = {}
     for name, tracers in sessions.items():
-        known = [rows[place]["years"] for places in tracers.values() for place in places]
+        known = [rows[place]["years"] for place in tracers.values()]
         if None not in known:
             times[name] = min(known)
     if len(times) < len(sessions):
-        return {name: sessions[name] for name in sorted(sessions, key=label_order)}
-    return {name: sessions[name] for name in sorted(sessions, key=lambda session: times[session])}
+        return [sessions[name] for name in sorted(sessions, key=label_order)]
+    return [sessions[name] for name in sorted(sessions, key=lambda session: times[session])]
 
 
 def first_scans(rows: Sequence[Row]) -> list[int]:

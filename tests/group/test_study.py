@@ -50,6 +50,16 @@ def test_a_second_tracer_is_a_covariate():
     assert terms["tracer_PIB"] == pytest.approx(15, abs=5)
 
 
+def test_a_second_reconstruction_is_not_a_second_scan():
+    rows = cohort(12, 3, 2)
+    twice = [
+        version for one in rows
+        for version in (one | {"rec": "sharp", "centiloid": one["centiloid"] + 9}, one)
+    ]  # fmt: skip
+    assert cohort_model(twice) == cohort_model([one for one in twice if one["rec"] == "sharp"])
+    assert cohort_model(twice).n_scans == len(rows)
+
+
 def test_too_few_people_are_told_and_no_number_is_given():
     (only,) = model_rows(cohort_model(cohort(9, 3, 3)))
     assert only["estimate"] is None and only["flags"] == "too-few"
