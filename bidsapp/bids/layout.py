@@ -55,7 +55,7 @@ _NEVER = (
     re.compile("[\udc80-\udcff]"),
 )
 
-# Columns of participants.tsv that say where, in lower case, the likeliest first.
+# Columns of sessions.tsv and participants.tsv that say where, in lower case, the likeliest first.
 _SITE_COLUMNS = ("site", "site_id", "siteid", "center", "centre", "institution", "scanner_site")
 # Fields of the sidecar that tell one way of measuring from another.
 _SCANNER_FIELDS = ("Manufacturer", "ManufacturersModelName", "InstitutionName")
@@ -188,10 +188,8 @@ class RawDataset:
         return self.acquired(image) or min(times, default=None)
 
     def site(self, image: RawImage) -> str | None:
-        """Where an image was made: the participant's site, else the institution of the sidecar."""
-        row = self._participant_row(image)
-        known = {k.lower(): v for k, v in row.items() if v not in ("", "n/a")}
-        site = next((known[name] for name in _SITE_COLUMNS if name in known), None)
+        """Where an image was made: by session, else participant, else the sidecar's institution."""
+        site = first_known(self._rows(image), _SITE_COLUMNS)
         if site is None:
             site = self.sidecar(image).get("InstitutionName")
         return None if site in (None, "", "n/a") else str(site)

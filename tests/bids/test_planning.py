@@ -428,16 +428,20 @@ def test_site_and_time_of_a_scan_are_told(raw):
     raw.pet("sub-01_ses-a_trc-FBB", InstitutionName="Clinic")
     raw.t1w("sub-01_ses-b")
     raw.pet("sub-01_ses-b_trc-FBB")
-    raw.t1w("sub-02")
-    raw.pet("sub-02_trc-FBB")
+    raw.t1w("sub-02_ses-a")
+    raw.pet("sub-02_ses-a_trc-FBB")
+    raw.pet("sub-02_ses-b_trc-FBB")
     (raw.root / "participants.tsv").write_text("participant_id\tSite\nsub-02\tOslo\nsub-01\tn/a\n")
     sessions = "session_id\tacq_time\nses-a\t2020-01-01T10:00:00\nses-b\t2022-01-01T10:00:00Z\n"
     (raw.root / "sub-01" / "sub-01_sessions.tsv").write_text(sessions)
+    moved = "session_id\tsite_id\nses-a\tn/a\nses-b\tBergen\n"
+    (raw.root / "sub-02" / "sub-02_sessions.tsv").write_text(moved)
     scans = "filename\tacq_time\npet/sub-01_ses-a_trc-FBB_pet.nii.gz\t2020-01-02T09:00:00\n"
     (raw.root / "sub-01" / "ses-a" / "sub-01_ses-a_scans.tsv").write_text(scans)
     told = [(scan.site, scan.acquired and scan.acquired.isoformat()) for scan in plan_of(raw).scans]
     assert told == [
         ("Clinic", "2020-01-02T09:00:00"), (None, "2022-01-01T10:00:00"), ("Oslo", None),
+        ("Bergen", None),
     ]  # fmt: skip
 
 
