@@ -7,6 +7,7 @@ read in it and told (a `Flag`); what has several is refused.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -37,8 +38,10 @@ _DECAY_TOLERANCE_S = 60.0
 _DOSE_MBQ, _USUAL_DOSE_MBQ = (1.0, 2000.0), (20.0, 1200.0)
 _DOSE_UNITS_MBQ = {"bq": 1e-6, "kbq": 1e-3, "mbq": 1.0, "gbq": 1e3, "mci": 37.0, "uci": 0.037}
 # What a voxel of one unit is in Bq/mL; dimensionless or unknown units have no such number.
-_ACTIVITY_UNITS = {"bq": 1.0, "kbq": 1e3, "mbq": 1e6, "nci": 37.0, "uci": 3.7e4}
-_COUNTS = ("cnts", "counts", "count")
+_ACTIVITY_UNITS = {"Bq": 1.0, "kBq": 1e3, "MBq": 1e6, "GBq": 1e9}
+_ACTIVITY_UNITS |= {"nCi": 37.0, "uCi": 3.7e4, "mCi": 3.7e7}
+# Counts of a frame, in any words (``PROPCNTS``, ``raw counts``, ``counts/voxel``), not their rate.
+_COUNTS, _PER_TIME = re.compile(r"cnt|count"), re.compile(r"(/|per|\W|_)\s*(s|sec\w*|min\w*)\b|cps")
 # Keys that BIDS requires of a PET and that no number of ours rests on.
 _INFORMATIVE = (
     *("Manufacturer", "ManufacturersModelName", "TracerRadionuclide", "InjectedRadioactivity"),
@@ -392,19 +395,27 @@ def activity_unit(text: str) -> float | None:
     >>> activity_unit("BQML"), activity_unit("kBq/cc"), activity_unit("SUV")
     (1.0, 1000.0, None)
     """
-    match = re.fullmatch(r"([a-z]+?)[\s/*]*(ml|cc|cm3|cm\^3)(\^?-1)?", text.strip().lower())
-    return _ACTIVITY_UNITS.get(match[1]) if match else None
+    name = _activity_name(text)
+    return None if name is None else _ACTIVITY_UNITS[name]
+
+
+def _activity_name(text: str) -> str | None:
+    """Activity of one of a unit of activity concentration, as `_ACTIVITY_UNITS` names it."""
+    plain = unicodedata.normalize("NFKC", text).replace("\N{GREEK SMALL LETTER MU}", "u").strip()
+    match = re.fullmatch(
+        r"(?i)([a-z]+?)(?:[\s/*.·]|per)*(ml|cc|cm3|cm\^3)(\^?[-−]1)?", plain
+    )  # fmt: skip
+    names = {name.lower(): name for name in _ACTIVITY_UNITS}
+    return names.get(match[1].lower()) if match else None
 
 
 def _units(field: _Reader) -> tuple[str, list[Flag]]:
     """Units in one spelling, and what to tell about them."""
     text = field.text("Units")
-    factor = activity_unit(text)
-    if factor == 1:
-        return "Bq/mL", []
-    if factor is not None:
-        return re.sub(r"(?i)[\s/]*(ml|cc|cm3)$", "/mL", text.strip()), []
-    if text.strip().lower() in _COUNTS:
+    if (name := _activity_name(text)) is not None:
+        return f"{name}/mL", []
+    words = text.strip().lower()
+    if _COUNTS.search(words) and not _PER_TIME.search(words):
         raise BadDataError(
             f"{field.pet}: Units is {text!r}: counts are not activity, and frames of different "
             "length cannot be averaged; reconstruct the scan in Bq/mL"

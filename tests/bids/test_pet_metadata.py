@@ -193,7 +193,26 @@ def test_factors_of_an_image_that_is_said_not_to_be_corrected_are_refused(pet_si
 @pytest.mark.parametrize(
     ("text", "factor"),
     [("Bq/mL", 1), ("BQML", 1), ("Bq/cc", 1), ("kBq/ml", 1e3), ("nCi/cc", 37), ("Bq mL-1", 1),
+     ("kBq.mL-1", 1e3), ("Bq·mL⁻¹", 1), ("Bq per mL", 1), ("Bq/cm³", 1), ("µCi/mL", 3.7e4),
+     ("μCi/cc", 3.7e4), ("mCi/mL", 3.7e7), ("GBq/mL", 1e9), ("Bq/L", None), ("MLML", None),
      ("g/mL", None), ("SUV", None), ("Bq", None), ("", None)],
 )  # fmt: skip
 def test_units_of_activity(text, factor):
     assert activity_unit(text) == factor
+
+
+@pytest.mark.parametrize("text", ["PROPCNTS", "raw counts", "Counts/voxel", "kcounts", "cnt"])
+def test_counts_in_any_words_are_refused(pet_sidecar, text):
+    with pytest.raises(BadDataError, match="counts are not activity"):
+        read_timing(pet_sidecar | {"Units": text}, PET, 2)
+
+
+@pytest.mark.parametrize("text", ["counts/s", "counts per second", "COUNTS_SEC", "cps", "SUVR"])
+def test_rates_and_ratios_are_told(pet_sidecar, text):
+    timing = read_timing(pet_sidecar | {"Units": text}, PET, 2)
+    assert codes(timing) == ["units"] and timing.units == text
+
+
+@pytest.mark.parametrize("text", ["BQML", "Bq·mL⁻¹", "bq per ml"])
+def test_one_unit_has_one_spelling(pet_sidecar, text):
+    assert read_timing(pet_sidecar | {"Units": text}, PET, 2).units == "Bq/mL"
