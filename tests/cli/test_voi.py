@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 
 import numpy as np
@@ -12,9 +13,11 @@ from tsv_rows import table_rows
 from bidsapp.cli.main import main
 from bidsapp.core.grid.alignment import rigid_matrix
 from bidsapp.core.grid.volume import Volume
+from bidsapp.core.pet_only.pet_normalisation import template_misfit
 from bidsapp.data import mni_grid, priors, template_mask, vois
 from bidsapp.data.atlases import atlas
 from bidsapp.io.nifti import save_volume
+from bidsapp.steps import measuring
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +29,22 @@ def uptake():
     image = ndimage.gaussian_filter(100 * grey + 140 * white + scalp, 1.3)
     noise = np.random.default_rng(0).normal(1, 0.05, image.shape)
     return (image * noise + 5).round().astype(np.float32)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def places_are_searched_once():
+    """The place of one image is the same in every test; finding it takes most of the time."""
+    found = {}
+
+    def remembered(pet, patterns):
+        key = hashlib.sha256(pet.affine.tobytes() + pet.data.tobytes()).digest()
+        if key not in found:
+            found[key] = template_misfit(pet, patterns)
+        return found[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(measuring, "template_misfit", remembered)
+        yield
 
 
 def write(folder, data, affine=None, name="sub-1_trc-FBB_space-MNI152NLin6Asym_pet.nii.gz"):

@@ -14,7 +14,14 @@ from bidsapp.core.grid.sampling import nearest
 from bidsapp.core.grid.volume import Volume
 from bidsapp.core.regions.regions import region_means
 from bidsapp.data import RESOURCES, mni_grid, priors, provenance, read_table, template, vois
-from bidsapp.data.atlases import atlas, atlas_names, nearest_regions, points_in, uptake_regions
+from bidsapp.data.atlases import (
+    OWN_SPACE,
+    atlas,
+    atlas_names,
+    nearest_regions,
+    points_in,
+    uptake_regions,
+)
 from bidsapp.data.label_table import parse_label_table
 from bidsapp.data.reference_regions import references
 from bidsapp.errors import BadDataError, CentipetError, UsageError
@@ -266,8 +273,14 @@ BROKEN_TABLES = [
 
 @pytest.fixture(scope="module")
 def two_labels(tmp_path_factory):
-    labels = np.minimum(atlas("AAL3").labels, 2).astype(np.int16)
+    """On a grid of its own, so that its place need not be judged."""
+    labels = np.zeros((6, 5, 4), np.int16)
+    labels[1:3, 1:4, 1:3], labels[4:, 1:4, 1:3] = 1, 2
     return given(tmp_path_factory.mktemp("labels"), labels).image
+
+
+def read_with(table, image):
+    return atlas(AtlasChoice("Toy", image, table, space=OWN_SPACE))
 
 
 @pytest.mark.parametrize("number", range(len(BROKEN_TABLES)))
@@ -276,7 +289,7 @@ def test_a_broken_table_gives_a_sentence(tmp_path, two_labels, number):
     table = tmp_path / "broken.txt"
     table.write_bytes(BROKEN_TABLES[number].encode())
     with pytest.raises(CentipetError) as caught:
-        atlas(AtlasChoice("Toy", two_labels, table))
+        read_with(table, two_labels)
     assert "broken.txt" in str(caught.value) and "\n" not in str(caught.value)
 
 
@@ -308,14 +321,14 @@ def test_any_text_is_a_table_or_a_sentence(text):
 def test_the_usual_tables_are_understood(tmp_path, two_labels, text):
     table = tmp_path / "table.txt"
     table.write_text(text)
-    rows = atlas(AtlasChoice("Toy", two_labels, table)).rows
+    rows = read_with(table, two_labels).rows
     assert [(row.index, row.name) for row in rows] == [(1, "one"), (2, "two")]
 
 
 def test_names_of_both_sides_are_told_apart(tmp_path, two_labels):
     table = tmp_path / "table.csv"
     table.write_text("id,label,hemisphere,structure\n1,insula,L,cortex\n2,insula,R,cortex\n")
-    rows = atlas(AtlasChoice("Toy", two_labels, table)).rows
+    rows = read_with(table, two_labels).rows
     assert [row.name for row in rows] == ["insula_L", "insula_R"]
 
 

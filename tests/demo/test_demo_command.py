@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -32,12 +34,18 @@ class FakeCentipet:
         return self.codes.get(level, 0)
 
 
+def link_files(study: Path, folder: Path) -> int:
+    shutil.copytree(study, folder / study.name, copy_function=os.link)
+    return len(list(folder.rglob("*.dcm")))
+
+
 @pytest.fixture
-def centipet(monkeypatch, phantom, request):
-    """The fake app and the session's phantom (SUVR 1.4) instead of a new one."""
+def centipet(monkeypatch, phantom, study, request):
+    """The fake app; the session's phantom (SUVR 1.4) and its files instead of new ones."""
     fake = FakeCentipet(getattr(request, "param", {}))
     monkeypatch.setattr(demo, "centipet", fake)
     monkeypatch.setattr(demo, "phantom_of", lambda wanted, tracer: phantom)
+    monkeypatch.setattr(demo, "write_study", lambda folder, made: link_files(study, folder))
     return fake
 
 

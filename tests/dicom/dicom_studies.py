@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+import secrets
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from io import BytesIO
@@ -127,7 +128,7 @@ class Pet:
 
     def write(self, folder: Path, person: Person | None = None) -> list[Path]:
         """Write the files of the series."""
-        return write(folder, self.datasets(person))
+        return write_files(folder, fresh_files(self, person, None))
 
 
 @dataclass
@@ -192,7 +193,7 @@ class Mr:
         self, folder: Path, person: Person | None = None, study: str | None = None
     ) -> list[Path]:
         """Write the files of the series."""
-        return write(folder, self.datasets(person, study))
+        return write_files(folder, fresh_files(self, person, study))
 
 
 ENHANCED = {"MR": "1.2.840.10008.5.1.4.1.1.4.1", "PT": "1.2.840.10008.5.1.4.1.1.130"}
@@ -346,26 +347,70 @@ def set_pixels(data: Dataset, pixels: np.ndarray, slope: float | None) -> None:
     data.PixelData = pixels.astype("<i2").tobytes()
 
 
-def write(folder: Path, datasets: Iterator[Dataset]) -> list[Path]:
+def write(folder: Path, datasets: Iterable[Dataset]) -> list[Path]:
+    return write_files(folder, map(encoded, datasets))
+
+
+def write_files(folder: Path, contents: Iterable[bytes]) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
-    for number, data in enumerate(datasets):
-        path = folder / f"I{len(list(folder.iterdir())):05d}" if number == 0 else paths[-1]
-        if number:
-            path = folder / f"I{int(paths[-1].name[1:]) + 1:05d}"
-        pydicom.dcmwrite(path, data, enforce_file_format=True)
-        paths.append(path)
+    for number, content in enumerate(contents, start=len(list(folder.iterdir()))):
+        paths.append(folder / f"I{number:05d}")
+        paths[-1].write_bytes(content)
     return paths
+
+
+def encoded(data: Dataset) -> bytes:
+    buffer = BytesIO()
+    pydicom.dcmwrite(buffer, data, enforce_file_format=True)
+    return buffer.getvalue()
+
+
+@dataclass(frozen=True)
+class _Files:
+    """The files of a series as first made; ``uids`` has the own one of each."""
+
+    contents: list[bytes]
+    uids: list[bytes]
+    series: bytes
+    study: bytes
+
+
+_MADE: dict[str, _Files] = {}
+
+
+def fresh_files(series: Pet | Mr, person: Person | None, study: str | None) -> Iterator[bytes]:
+    """The files of a series under new UIDs: encoding is slow, and most studies are alike."""
+    key = repr((series, person, study))
+    if key not in _MADE:
+        made = list(series.datasets(person, study))
+        _MADE[key] = _Files(
+            list(map(encoded, made)),
+            [data.SOPInstanceUID.encode() for data in made],
+            made[0].SeriesInstanceUID.encode(),
+            made[0].StudyInstanceUID.encode(),
+        )
+    kept = _MADE[key]
+    common = {kept.series: _renewed(kept.series)}
+    if study is None:
+        common[kept.study] = _renewed(kept.study)
+    for content, uid in zip(kept.contents, kept.uids, strict=True):
+        for old, new in (common | {uid: _renewed(uid)}).items():
+            content = content.replace(old, new)
+        yield content
+
+
+def _renewed(uid: bytes) -> bytes:
+    """Another UID of the same length."""
+    return uid[:-18] + b"%018d" % secrets.randbelow(10**18)
 
 
 def many_files(folder: Path, total: int) -> None:
     """Write ``total`` files of PET series of 100 images each, a thousand per folder."""
     images = []
     for data in Pet(n_slices=25).datasets():
-        buffer = BytesIO()
-        pydicom.dcmwrite(buffer, data, enforce_file_format=True)
         uids = (data.SOPInstanceUID.encode(), data.SeriesInstanceUID.encode())
-        images.append((buffer.getvalue(), uids))
+        images.append((encoded(data), uids))
     for number in range(total):
         content, uids = images[number % len(images)]
         for uid, own in zip(uids, (number, number // len(images)), strict=True):

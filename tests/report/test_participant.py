@@ -229,14 +229,19 @@ def test_a_scan_without_t1w_is_shown_on_the_template(derivatives, tmp_path):
     shutil.copytree(derivatives / "sub-01" / "pet", tmp_path / "sub-01" / "pet")
     warp = output_path(derivatives, "warp", SCAN)
     shutil.copyfile(warp, output_path(tmp_path, "pet_warp", SCAN))
-    write(tmp_path, finished_record(SCAN, suvr_wc=1.8, t1w_source=None, method="pet-only"), SCAN)
+    record = finished_record(
+        SCAN, suvr_wc=1.8, t1w_source=None, method="pet-only", tacs={"Centiloid": "x.tsv"}
+    )
+    write(tmp_path, record, SCAN)
     page = read(write_page(tmp_path, "01"))
     assert n_layers(page) == 2 + 3 + 1 + 2 + 3 and "no such image" not in page.words
     assert "for the participant has none" in page.words
+    assert "has no room for the frames" in page.words
 
 
 def test_a_figure_of_a_scan_that_failed_since_is_gone(derivatives, tmp_path):
-    shutil.copytree(derivatives, tmp_path, dirs_exist_ok=True)
+    shutil.copytree(derivatives / "sub-01/figures", tmp_path / "sub-01/figures")
+    assert list((tmp_path / "sub-01" / "figures").glob("*_pet.svg"))
     write(tmp_path, finished_record(SCAN) | {"status": "failed", "reason": "x; y"}, SCAN)
     write_page(tmp_path, "01")
     assert not list((tmp_path / "sub-01" / "figures").glob("*_pet.svg"))
@@ -290,12 +295,6 @@ def test_a_torn_record_and_a_good_one_share_a_page(tmp_path):
     assert "2 PET scans: 1 quantified, 1 failed." in page.words
     assert "cannot be read" in page.words and "run the participant level again" in page.words
     assert "121.2" in page.words
-
-
-def test_frames_that_a_page_cannot_hold_are_told(derivatives, tmp_path):
-    shutil.copytree(derivatives, tmp_path, dirs_exist_ok=True)
-    write(tmp_path, finished_record(SCAN, suvr_wc=1.8, tacs={"Centiloid": "x.tsv"}), SCAN)
-    assert "has no room for the frames" in read(write_page(tmp_path, "01")).words
 
 
 def test_a_lost_image_costs_its_pictures_not_the_page(derivatives, tmp_path):

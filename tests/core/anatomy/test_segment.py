@@ -79,10 +79,10 @@ def distance(found, expected, where):
 def test_a_known_warp_is_found(plain, bent, grid):
     """The segmentation of a bent head is the bent segmentation of the head."""
     truth = known_warp(grid)
-    in_template = plain.field.reshape(-1, 3).astype(float)
-    to_t1w = _inverse_at(truth, in_template).reshape(*plain.field.shape)
-    for voi in ("ctx", "wc"):
-        assert distance(bent[1].field, to_t1w, data.vois(2)[voi]) < 1.2
+    for name in ("ctx", "wc"):
+        voi = data.vois(2)[name]
+        to_t1w = _inverse_at(truth, plain.field[voi].astype(float))
+        assert np.linalg.norm(bent[1].field[voi] - to_t1w, axis=-1).mean() < 1.2
 
 
 def _inverse_at(warp, template_points):
@@ -180,15 +180,15 @@ def test_a_fit_tells_whether_it_came_to_rest(bent):
 def ball(shape, dtype):
     """A sphere of one intensity: no tissue tells what lies where."""
     radius = np.linalg.norm(np.indices(shape).T - np.array(shape) / 2, axis=-1).T
-    return (100 * (radius < 40)).astype(dtype)
+    return (100 * (radius < 20)).astype(dtype)
 
 
 @pytest.mark.parametrize("content", [np.zeros, np.ones, ball])
 def test_an_image_without_a_head_is_refused(content):
-    affine = np.diag([2.0, 2, 2, 1])
+    affine = np.diag([4.0, 4, 4, 1])
     affine[:3, 3] = -100
     with pytest.raises(BadDataError, match="no head"):
-        segment(Volume(content((100, 110, 90), np.float32), affine), data.priors())
+        segment(Volume(content((50, 55, 45), np.float32), affine), data.priors())
 
 
 @pytest.mark.slow

@@ -115,10 +115,12 @@ def test_converges_from_40_mm_and_30_degrees(head, pet, axis):
     assert error(found.matrix, head, spoil @ TRUTH) < 0.4
 
 
-def test_survives_a_wrong_origin(head, pet):
+def test_survives_a_wrong_origin_and_thick_slices(head):
+    grid = Grid((52, 60, 30), PET_GRID.affine @ np.diag([1, 1, 1.5, 1]))
+    thick = make_pet(head, TRUTH, grid=grid)
     spoil = rigid_matrix([300, 150, -400, 0, 0, 0])
-    found = register(Volume(pet.data, spoil @ pet.affine), head.side())
-    assert error(found.matrix, head, spoil @ TRUTH) < 0.4
+    found = register(Volume(thick.data, spoil @ thick.affine), head.side())
+    assert error(found.matrix, head, spoil @ TRUTH) < 0.6
 
 
 @pytest.mark.slow
@@ -153,6 +155,7 @@ def test_any_uptake_pattern(head, uptake):
     assert error(found.matrix, head) < 0.6
 
 
+@pytest.mark.slow
 def test_the_border_of_a_region_exerts_no_force(head):
     """A part of the cortex with half the uptake of its neighbour: no drift is that steep."""
     low = {"shade": lambda w: np.where((w[..., 1] > 10) & (w[..., 2] < 0), 0.5, 1.0)}
@@ -259,12 +262,6 @@ def test_voxels_that_are_no_number_do_no_harm(head, pet):
     data[20:23, 30, 20] = np.nan
     found = register(Volume(data, pet.affine), head.side())
     assert error(found.matrix, head) < 0.4
-
-
-def test_anisotropic_pet(head):
-    grid = Grid((52, 60, 30), PET_GRID.affine @ np.diag([1, 1, 1.5, 1]))
-    found = register(make_pet(head, TRUTH, grid=grid), head.side())
-    assert error(found.matrix, head) < 0.6
 
 
 def average(head):
