@@ -42,6 +42,9 @@ if TYPE_CHECKING:
 # Called with the full name of a node and "start", "end" or "exception".
 OnStep = Callable[[str, str], None]
 
+# Names of participant and step, and between them how soon it should be begun: least first.
+_Urgency = tuple[str, int, str]
+
 _WAIT_S = 1.0  # at most, for a step to end, before a step's time is looked at
 
 # In the traceback of a step that finds its predecessor's result torn, or of nipype's that it knows
@@ -149,7 +152,8 @@ class _Linear(LinearPlugin):  # type: ignore[misc]
 
         tell = self._status_callback or (lambda node, status: None)
         unreachable: set[Node] = set()
-        for node in nx.lexicographical_topological_sort(graph, key=_participant_first):
+        order = _participant_first(graph)
+        for node in nx.lexicographical_topological_sort(graph, key=order.__getitem__):
             if node in unreachable:
                 continue
             tell(node, "start")
@@ -201,10 +205,12 @@ class _MultiProc(_Distributed, MultiProcPlugin):  # type: ignore[misc]
         self._since: dict[int, float] = {}
         self.pool: ProcessPoolExecutor = self._new_pool(self.processors)  # nipype's had no process
         self._jobs: dict[int, tuple[Node, bool]] = {}
+        self._order: dict[Node, _Urgency] = {}
         self._retries: dict[int, ProcessPoolExecutor] = {}
 
     def run(self, graph: DiGraph, config: dict[str, Any], updatehash: bool = False) -> None:
         gc.freeze()  # the graph, too: see `run`
+        self._order = _participant_first(graph)
         try:
             super().run(graph, config, updatehash=updatehash)
         finally:
@@ -263,7 +269,7 @@ class _MultiProc(_Distributed, MultiProcPlugin):  # type: ignore[misc]
             return {"result": None, "traceback": format_exception(error)}
 
     def _sort_jobs(self, jobids: Iterable[int], scheduler: str = "tsort") -> list[int]:
-        return sorted(jobids, key=lambda jobid: _participant_first(self.procs[jobid]))
+        return sorted(jobids, key=lambda jobid: self._order[self.procs[jobid]])
 
     def _clear_task(self, taskid: int) -> None:
         super()._clear_task(taskid)
@@ -272,12 +278,19 @@ class _MultiProc(_Distributed, MultiProcPlugin):  # type: ignore[misc]
             self._retries[taskid].shutdown(wait=False)
 
 
-def _participant_first(node: Node) -> str:
-    """Sort key that finishes what was begun: a long run that is stopped has whole participants.
+def _participant_first(graph: DiGraph) -> dict[Node, _Urgency]:
+    """Sort keys of steps: those of a participant together, what most others wait for first.
 
-    nipype would segment every T1w before the first PET. Names begin with the participant's.
+    nipype would segment every T1w before the first PET, so that a long run that is stopped had no
+    whole participant; and write images while the one step that all others wait for stands in line.
     """
-    return str(node.fullname)
+    import networkx as nx
+
+    waiting: dict[Node, int] = {}  # length of the longest chain of steps that begins here
+    for node in reversed(list(nx.topological_sort(graph))):
+        waiting[node] = 1 + max((waiting[later] for later in graph.successors(node)), default=0)
+    participant = {node: ".".join(node.fullname.split(".")[:2]) for node in waiting}
+    return {node: (participant[node], -steps, node.fullname) for node, steps in waiting.items()}
 
 
 def _batch_plugin(path: Path, arguments: dict[str, Any]) -> _Distributed:

@@ -15,6 +15,7 @@ from bidsapp.core.anatomy.priors import PriorSampler
 from bidsapp.core.anatomy.warp import Warp
 from bidsapp.core.grid.sampling import block_mean
 from bidsapp.core.grid.volume import Volume, known_or_zero, mask_box, mask_slices
+from bidsapp.core.parallel import chunks, each
 
 Float = NDArray[np.float64]
 
@@ -78,13 +79,13 @@ def classify(
     axes = [np.arange(n) for n in shape]
     maybe, brain_box = _may_be_brain(sampler, warp, shape)
     y, z = axes[1][brain_box[1]], axes[2][brain_box[2]]
-    for first in range(0, shape[0], _SLAB):
-        here = slice(first, first + _SLAB)
+
+    def correct(here: slice) -> None:
         raw = known_or_zero(t1w.data[here].astype(np.float32))
         log_rho = bias_basis(axes[0][here], axes[1], axes[2]).evaluate(log_bias)
         corrected[here] = raw * np.exp(log_rho.astype(np.float32))
-    for first in range(brain_box[0].start, brain_box[0].stop, _SLAB):
-        here = slice(first, min(first + _SLAB, brain_box[0].stop))
+
+    def tell(here: slice) -> None:
         intensity = corrected[here, brain_box[1], brain_box[2]] / intensity_unit
         inside = (intensity != 0) & maybe[np.ix_(*(a // _LATTICE for a in (axes[0][here], y, z)))]
         prior = _prior(sampler, warp, axes[0][here], y, z, where=inside)
@@ -94,6 +95,11 @@ def classify(
         joint /= joint.sum(axis=1, keepdims=True)
         for tissue in range(3):
             probabilities[tissue, here, brain_box[1], brain_box[2]][inside] = joint[:, tissue]
+
+    slabs = chunks(shape[0], _SLAB)
+    each(correct, slabs)
+    first, last = brain_box[0].start, brain_box[0].stop
+    each(tell, [slice(max(s.start, first), min(s.stop, last)) for s in slabs if s.start < last and s.stop > first])
     return TissueMaps(probabilities, corrected, _brain(probabilities, t1w.grid.voxel_size))
 
 

@@ -13,6 +13,7 @@ from bidsapp.core.grid.basis import Positions, Separable, dct_functions
 from bidsapp.core.grid.resample import itk_displacements
 from bidsapp.core.grid.sampling import interpolate
 from bidsapp.core.grid.volume import Grid, Volume
+from bidsapp.core.parallel import chunks, each
 
 Float = NDArray[np.float64]
 Float32 = NDArray[np.float32]
@@ -137,9 +138,12 @@ class Warp:
         """
         points = world.reshape(-1, 3)
         found = np.empty(points.shape)
-        for first in range(0, len(points), _CHUNK):
-            part = points[first : first + _CHUNK]
-            found[first : first + _CHUNK] = transform(self.affine, part + self._interpolated(part))
+
+        def move(part: slice) -> None:
+            here = points[part]
+            found[part] = transform(self.affine, here + self._interpolated(here))
+
+        each(move, chunks(len(points), _CHUNK))
         return found.reshape(world.shape)
 
     def to_t1w(self, grid: Grid) -> Float32:
@@ -160,10 +164,12 @@ class Warp:
         points = grid.world().reshape(-1, 3)
         found = np.empty((len(points), 3), np.float32)
         back = inverse(to_lattice)
-        for first in range(0, len(points), _CHUNK):
-            part = slice(first, first + _CHUNK)
+
+        def invert(part: slice) -> None:
             goal = transform(to_lattice @ inverse(self.affine), points[part]).T
             found[part] = transform(back, _inverted(table, goal, back).T)
+
+        each(invert, chunks(len(points), _CHUNK))
         return found.reshape(*grid.shape, 3)
 
     def jacobian(self, *positions: Positions) -> Float32:

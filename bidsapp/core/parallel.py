@@ -1,0 +1,70 @@
+"""Work in fixed parts, on as many threads as the process may use.
+
+What the parts are never depends on the number of threads, and their results come back in order, so
+that sums over them have the same bits on any machine. NumPy and SciPy let go of the interpreter's
+lock while they compute.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+Part = TypeVar("Part")
+Result = TypeVar("Result")
+
+_pool: ThreadPoolExecutor | None = None
+_inside = threading.local()
+
+
+def use_threads(count: int) -> None:
+    """Let this process work on so many parts at a time; it begins with one.
+
+    Parameters
+    ----------
+    count : threads, the calling one included
+    """
+    global _pool
+    if _pool is not None:
+        _pool.shutdown()
+    _pool = ThreadPoolExecutor(count, initializer=_enter) if count > 1 else None
+
+
+def each(work: Callable[[Part], Result], parts: Iterable[Part]) -> list[Result]:
+    """Results of ``work`` on every part, in order.
+
+    Called within a part, one after the other: a pool whose threads wait for each other stands.
+
+    Parameters
+    ----------
+    work : what is done with a part; it may write to arrays where no other part does
+    parts : the same, whatever the number of threads
+
+    Returns
+    -------
+    list
+    """
+    if _pool is None or hasattr(_inside, "pool"):
+        return [work(part) for part in parts]
+    return list(_pool.map(work, parts))
+
+
+def chunks(count: int, size: int) -> list[slice]:
+    """Slices of ``size`` that make up ``count`` items.
+
+    Parameters
+    ----------
+    count : of items
+    size : of a chunk; the last may be smaller
+
+    Returns
+    -------
+    list of slice
+    """
+    return [slice(first, min(first + size, count)) for first in range(0, count, size)]
+
+
+def _enter() -> None:
+    _inside.pool = True
