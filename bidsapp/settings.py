@@ -216,3 +216,11 @@ class Settings:
     write_graph: bool = False
     debug: bool = False
     verbosity: int = 0
+
+    @property
+    def needs_workers(self) -> bool:
+        """Whether participants are processed, by processes of this machine beside this one."""
+        told = self.dry_run or self.reports_only or self.boilerplate_only
+        converted = self.dicom is not None and (self.dicom.convert_only or self.dicom.dry_run)
+        several = self.resources.plugin is None and self.resources.nprocs > 1
+        return self.level is Level.PARTICIPANT and several and not told and not converted

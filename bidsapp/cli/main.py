@@ -141,6 +141,10 @@ def _level(settings: Settings, progress: Progress) -> int:
             if path.parent == settings.output_dir:  # figures need not be named one by one
                 progress.say(f"{path}")
         return ExitCode.OK
+    if settings.needs_workers:
+        from bidsapp.execution.workers import start_server
+
+        start_server()
     from bidsapp.cli.participant import run_participant
 
     return run_participant(settings, progress)

@@ -32,7 +32,7 @@ from bidsapp.errors import (
     StorageError,
     UsageError,
 )
-from bidsapp.execution.workers import keep_freed_memory, start_server
+from bidsapp.execution.workers import keep_freed_memory
 from bidsapp.group.scans import write_scan_tables
 from bidsapp.io.atomic import write_text
 from bidsapp.io.untouched import load
@@ -84,8 +84,6 @@ def run_participant(settings: Settings, progress: Progress) -> int:
     if settings.dry_run:
         print_plan(plan, progress)
         return plan_exit_code(plan) or (ExitCode.SCAN_FAILED if problems else ExitCode.OK)
-    if plan.scans and settings.resources.plugin is None and settings.resources.nprocs > 1:
-        start_server()
     for cells in plan_rows(plan):
         progress.detail(", ".join(filter(None, cells)))
     _prepare_output(settings, seen)
