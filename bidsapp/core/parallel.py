@@ -51,19 +51,19 @@ def each(work: Callable[[Part], Result], parts: Iterable[Part]) -> list[Result]:
     return list(_pool.map(work, parts))
 
 
-def chunks(count: int, size: int) -> list[slice]:
-    """Slices of ``size`` that make up ``count`` items.
+def chunks(begin: int, end: int, size: int) -> list[slice]:
+    """Slices of ``size`` one after the other.
 
     Parameters
     ----------
-    count : of items
+    begin, end : first item, and the one after the last
     size : of a chunk; the last may be smaller
 
     Returns
     -------
     list of slice
     """
-    return [slice(first, min(first + size, count)) for first in range(0, count, size)]
+    return [slice(first, min(first + size, end)) for first in range(begin, end, size)]
 
 
 def _enter() -> None:

@@ -23,7 +23,7 @@ from bidsapp.core.anatomy.warp import jacobian
 from bidsapp.core.grid.alignment import transform
 from bidsapp.core.grid.resample import sample
 from bidsapp.core.grid.sampling import Float32, Float64, thinned
-from bidsapp.core.grid.volume import Volume
+from bidsapp.core.grid.volume import Volume, mask_slices
 from bidsapp.core.registration.tissue_model import TissueModel, fit_pose
 from bidsapp.errors import BadDataError
 
@@ -135,8 +135,9 @@ def normalisation_quality(
     everywhere = Volume(np.ones(mask.shape, np.float32), t1w.affine)
     measured = np.isfinite(_inside(everywhere, field, asked))
     # large ventricles are stretched or squeezed like nothing else, and nothing is measured there
-    volume = jacobian(field, template.priors.affine)
-    change = volume[template.mask].mean(dtype=np.float64) / volume[needed]
+    box = mask_slices(template.mask | needed, 1)
+    volume = jacobian(field[box], template.priors.affine)
+    change = volume[template.mask[box]].mean(dtype=np.float64) / volume[needed[box]]
     return {
         "template_shift_mm": max(shifts),
         "jacobian_min": float(change.min()),

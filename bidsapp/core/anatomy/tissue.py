@@ -96,10 +96,8 @@ def classify(
         for tissue in range(3):
             probabilities[tissue, here, brain_box[1], brain_box[2]][inside] = joint[:, tissue]
 
-    slabs = chunks(shape[0], _SLAB)
-    each(correct, slabs)
-    first, last = brain_box[0].start, brain_box[0].stop
-    each(tell, [slice(max(s.start, first), min(s.stop, last)) for s in slabs if s.start < last and s.stop > first])
+    each(correct, chunks(0, shape[0], _SLAB))
+    each(tell, chunks(brain_box[0].start, brain_box[0].stop, _SLAB))
     return TissueMaps(probabilities, corrected, _brain(probabilities, t1w.grid.voxel_size))
 
 
@@ -215,6 +213,5 @@ def _largest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     labels, n = ndimage.label(mask)
     if n == 0:
         return mask
-    sizes = np.bincount(labels.ravel())
-    sizes[0] = 0
+    sizes = np.bincount(labels[mask])
     return np.asarray(labels == sizes.argmax())

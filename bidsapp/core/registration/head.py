@@ -14,6 +14,7 @@ from threadpoolctl import threadpool_limits
 from bidsapp.core.grid.alignment import Matrix, transform
 from bidsapp.core.grid.sampling import FWHM_PER_SIGMA, Float32, Float64, block_mean
 from bidsapp.core.grid.volume import Volume, known_or_zero, mask_box, mask_centre
+from bidsapp.core.parallel import each
 from bidsapp.core.registration.tissue_model import RegionOf, TissueModel
 from bidsapp.errors import BadDataError
 
@@ -163,8 +164,13 @@ class Head:
     def _model(self, fractions: Float32, fwhm_mm: float) -> TissueModel:
         sigma = fwhm_mm / FWHM_PER_SIGMA / self.t1w.grid.voxel_size
         maps = np.ones_like(fractions)
-        for k in range(fractions.shape[-1] - 1):
+
+        def blurred(k: int) -> None:
             maps[..., k] = gaussian_filter(fractions[..., k], sigma, mode="nearest")
+
+        parts = range(fractions.shape[-1] - 1)
+        each(blurred, parts)
+        for k in parts:
             maps[..., -1] -= maps[..., k]  # they add up to one
         return TissueModel(maps, self.t1w.affine, self.centre, self.region_of)
 
