@@ -58,7 +58,9 @@ from bidsapp.settings import PetToT1w
 ROUGH_STEPS, ROUGH_KEPT = 15, 5  # steps from so many of the best places
 DISTINCT_MM = 8.0  # rough positions closer than this lead to the same place
 CANDIDATES = 3  # rough positions that are tried with NMI
-NMI_LEVELS = ((4.0, 4.0), (2.5, 0.5))  # distance of points and blur of both images, mm
+# Distance of points and blur of both images, mm; slope at the end, in per cent per mm. The first
+# level only has to tell which start is the best: the others would climb for ever.
+NMI_LEVELS = ((4.0, 4.0, 1e-2), (2.5, 0.5, 1e-3))
 NMI_REACH_MM = 10.0  # points around the brain: its border, skull and scalp
 MODEL_VOXEL_MM, MODEL_REACH_MM = 2.0, 6.0
 MODEL_VOXELS = 20_000
@@ -346,10 +348,10 @@ def _rough_positions(head: Head, pet: Volume) -> list[Matrix]:
 
 def _register_nmi(head: Head, pet: Volume, starts: list[Matrix]) -> tuple[Matrix, float]:
     """Climb NMI from each start on the first level and from the best on the next."""
-    for spacing, fwhm in NMI_LEVELS:
+    for spacing, fwhm, flat in NMI_LEVELS:
         points = scattered_points(head.outside_mm <= NMI_REACH_MM, head.t1w.affine, spacing)
         measure = MutualInformation.between(blur(head.t1w, fwhm), points, blur(pet, fwhm))
-        found = [climb(measure, start, head.centre) for start in starts]
+        found = [climb(measure, start, head.centre, flat) for start in starts]
         best, score = max(found, key=lambda pair: pair[1])
         starts = [best]
     return best, score

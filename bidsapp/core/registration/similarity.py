@@ -113,7 +113,9 @@ class MutualInformation:
         return nmi, force
 
 
-def climb(measure: MutualInformation, start: Matrix, centre: Float64) -> tuple[Matrix, float]:
+def climb(
+    measure: MutualInformation, start: Matrix, centre: Float64, flat: float = 1e-3
+) -> tuple[Matrix, float]:
     """Maximise ``measure`` over rigid motions by BFGS; return the matrix and the value there.
 
     Parameters
@@ -123,6 +125,8 @@ def climb(measure: MutualInformation, start: Matrix, centre: Float64) -> tuple[M
         World of the fixed image -> world of the moving one, RAS mm.
     centre : ndarray, shape (3,)
         Of the rotations, RAS mm.
+    flat : float
+        Where the slope is less the climb ends; per cent of the measure per mm.
 
     Returns
     -------
@@ -142,7 +146,7 @@ def climb(measure: MutualInformation, start: Matrix, centre: Float64) -> tuple[M
         gradient = [*force.sum(axis=1), *(left_jacobian(x[3:] / LENGTH_MM).T @ torque / LENGTH_MM)]
         return -100 * nmi, -100 * np.array(gradient)
 
-    result = minimize(negative, np.zeros(6), jac=True, method="BFGS", options={"gtol": 1e-3})
+    result = minimize(negative, np.zeros(6), jac=True, method="BFGS", options={"gtol": flat})
     return start @ motion(result.x), -float(result.fun) / 100
 
 
