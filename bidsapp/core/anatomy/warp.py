@@ -7,7 +7,6 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.interpolate import make_interp_spline
 
 from bidsapp.core.grid.alignment import inverse, transform
 from bidsapp.core.grid.basis import Positions, Separable, dct_functions
@@ -296,6 +295,8 @@ def _refined(points: Float32, coarse: Grid, grid: Grid) -> Float32:
     """Values (..., 3) of a grid from those of `Grid.coarser`, by cubic splines along the axes."""
     if coarse.shape == grid.shape:
         return points
+    from scipy.interpolate import make_interp_spline  # slow to import, for workers only
+
     step = coarse.voxel_size / grid.voxel_size
     for axis, (few, many) in enumerate(zip(coarse.shape, grid.shape, strict=True)):
         spline = make_interp_spline(step[axis] * np.arange(few), np.eye(few), k=min(3, few - 1))
