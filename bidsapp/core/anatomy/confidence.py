@@ -58,8 +58,7 @@ class Template:
     @cached_property
     def classes(self) -> Float32:
         """Grey, white, CSF, everything else, shape (X, Y, Z, 4)."""
-        values = self.priors.sampler.values(self.priors.grid.world().reshape(-1, 3))
-        return np.ascontiguousarray(values.reshape(*self.mask.shape, 4))
+        return np.ascontiguousarray(np.moveaxis(self.priors.sampler.on_grid, 0, -1))
 
     @cached_property
     def parts(self) -> dict[str, Mask]:
@@ -67,8 +66,11 @@ class Template:
         grid = self.priors.grid
         x, y, z = np.moveaxis(grid.world(), -1, 0)
         near = self.priors.maps.sum(axis=0) > BRAIN
-        distance = ndimage.distance_transform_edt(~self.vois["wcb"], sampling=grid.voxel_size)
-        cerebellum = near & (distance <= AROUND_MM)
+        whole = self.vois["wcb"]
+        box = mask_slices(whole, np.ceil(AROUND_MM / grid.voxel_size).astype(int))
+        distance = ndimage.distance_transform_edt(~whole[box], sampling=grid.voxel_size)
+        cerebellum = np.zeros_like(near)
+        cerebellum[box] = near[box] & (distance <= AROUND_MM)
         cerebrum = near & ~cerebellum & (z > ABOVE_MM)
         found = {"cerebellum": cerebellum}
         for side, lateral in (("left", x < 0), ("right", x > 0)):

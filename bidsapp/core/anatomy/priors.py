@@ -75,6 +75,11 @@ class PriorSampler:
         self._world_to_index = inverse(priors.affine)
         self._world_to_index[:3, 3] += 2
 
+    @property
+    def on_grid(self) -> Float32:
+        """Class probabilities of every voxel of the maps, shape (4, X, Y, Z), float32."""
+        return self._table.reshape(4, *self._shape)[:, 2:-2, 2:-2, 2:-2]
+
     def values(self, world: Float) -> Float32:
         """Class probabilities, shape (n, 4): GM, WM, CSF, other, at ``world`` (n, 3) in mm.
 
