@@ -30,6 +30,7 @@ from nipype.pipeline.plugins.multiproc import MultiProcPlugin, run_node
 from nipype.pipeline.plugins.tools import report_crash
 from threadpoolctl import threadpool_limits
 
+from bidsapp.core.parallel import use_threads
 from bidsapp.errors import WorkerLostError, error_class
 from bidsapp.execution.batch import read_plugin
 from bidsapp.execution.workers import ONE_THREAD, context
@@ -104,7 +105,7 @@ def run(
     )
     if resources.plugin is None:
         _limit_memory(workflow, resources.mem_gb)
-    plugin = _plugin(resources, on_step)
+    plugin = _plugin(resources, on_step, _threads(workflow, resources.nprocs))
     # nipype collects garbage at every poll; what is alive now stays anyway, and need not be looked
     # through each time
     gc.freeze()
@@ -122,7 +123,15 @@ def _limit_memory(workflow: Workflow, mem_gb: float) -> None:
         node._mem_gb = min(node.mem_gb, mem_gb)
 
 
-def _plugin(resources: Resources, on_step: OnStep | None) -> _Linear | _Distributed:
+def _threads(workflow: Workflow, nprocs: int) -> int:
+    """Threads of a step: processes that more participants would use."""
+    participants = {_participant(node) for node in workflow._get_all_nodes()}
+    return max(1, nprocs // max(1, len(participants)))
+
+
+def _plugin(
+    resources: Resources, on_step: OnStep | None, threads: int
+) -> _Linear | _Distributed:
     arguments: dict[str, Any] = {}
     if on_step is not None:
         arguments["status_callback"] = lambda node, status: on_step(node.fullname, status)
@@ -137,7 +146,7 @@ def _plugin(resources: Resources, on_step: OnStep | None) -> _Linear | _Distribu
         "mp_context": "forkserver",
     }
     timeout_s = 60 * resources.step_timeout_min
-    return _MultiProc(arguments, timeout_s)
+    return _MultiProc(arguments, timeout_s, threads)
 
 
 class _Linear(LinearPlugin):  # type: ignore[misc]
@@ -199,9 +208,9 @@ class _MultiProc(_Distributed, MultiProcPlugin):  # type: ignore[misc]
     guilty one is told apart. A task that takes longer than ``timeout_s`` has its pool killed.
     """
 
-    def __init__(self, plugin_args: dict[str, Any], timeout_s: float) -> None:
+    def __init__(self, plugin_args: dict[str, Any], timeout_s: float, threads: int) -> None:
         super().__init__(plugin_args=plugin_args)
-        self._timeout_s = timeout_s
+        self._timeout_s, self._threads = timeout_s, threads
         self._since: dict[int, float] = {}
         self.pool: ProcessPoolExecutor = self._new_pool(self.processors)  # nipype's had no process
         self._jobs: dict[int, tuple[Node, bool]] = {}
@@ -219,7 +228,10 @@ class _MultiProc(_Distributed, MultiProcPlugin):  # type: ignore[misc]
 
     def _new_pool(self, n_workers: int) -> ProcessPoolExecutor:
         return ProcessPoolExecutor(
-            n_workers, mp_context=context(), initializer=_start_worker, initargs=(self._cwd,)
+            n_workers,
+            mp_context=context(),
+            initializer=_start_worker,
+            initargs=(self._cwd, self._threads),
         )
 
     def _send_procs_to_workers(
@@ -289,8 +301,12 @@ def _participant_first(graph: DiGraph) -> dict[Node, _Urgency]:
     waiting: dict[Node, int] = {}  # length of the longest chain of steps that begins here
     for node in reversed(list(nx.topological_sort(graph))):
         waiting[node] = 1 + max((waiting[later] for later in graph.successors(node)), default=0)
-    participant = {node: ".".join(node.fullname.split(".")[:2]) for node in waiting}
-    return {node: (participant[node], -steps, node.fullname) for node, steps in waiting.items()}
+    return {node: (_participant(node), -steps, node.fullname) for node, steps in waiting.items()}
+
+
+def _participant(node: Node) -> str:
+    """Name of the workflow of a participant, in which a node is."""
+    return ".".join(node.fullname.split(".")[:2])
 
 
 def _batch_plugin(path: Path, arguments: dict[str, Any]) -> _Distributed:
@@ -300,9 +316,10 @@ def _batch_plugin(path: Path, arguments: dict[str, Any]) -> _Distributed:
     return made(plugin_args=plugin.arguments | arguments)
 
 
-def _start_worker(cwd: str) -> None:
-    """Prepare a process of the pool: one thread, quiet, and never outliving the run."""
+def _start_worker(cwd: str, threads: int) -> None:
+    """Prepare a process of the pool: few threads, quiet, and never outliving the run."""
     os.chdir(cwd)
+    use_threads(threads)
     os.environ["NIPYPE_NO_ET"] = "1"
     threadpool_limits(1)
     warnings.simplefilter("ignore")  # of libraries; what a user must know is a flag or an error

@@ -81,13 +81,25 @@ def lose_the_first_result(x, folder):
 def note_worker(x, folder):
     import json
     import os
+    import threading
+    import time
     from pathlib import Path
 
     import scipy.linalg  # noqa: F401
     from threadpoolctl import threadpool_info
 
-    threads = [pool["num_threads"] for pool in threadpool_info()]
-    Path(folder, "worker.json").write_text(json.dumps({"pid": os.getpid(), "threads": threads}))
+    from bidsapp.core.parallel import each
+
+    def who(part):
+        time.sleep(0.05)  # meanwhile the others begin
+        return threading.get_ident()
+
+    seen = {
+        "pid": os.getpid(),
+        "threads": [pool["num_threads"] for pool in threadpool_info()],
+        "parts_at_a_time": len(set(each(who, range(6)))),
+    }
+    Path(folder, "worker.json").write_text(json.dumps(seen))
 
 
 def node(function, name, **inputs):
@@ -149,6 +161,38 @@ def test_participants_are_finished_one_after_the_other(tmp_path, resources):
     )  # fmt: skip
     assert failures == []
     assert ended == [f"sub_{p}_wf.{step}" for p in "abc" for step in ("z_first", "last")]
+
+
+def test_what_most_others_wait_for_is_begun_first(tmp_path):
+    own = pe.Workflow("sub_a_wf")
+    steps = {
+        name: node(add_one, name, folder=str(tmp_path), mark=name)
+        for name in ("a", "b", "z0", "z1", "z2")
+    }
+    for step in steps.values():
+        step.n_procs = 2  # one at a time
+    own.add_nodes(list(steps.values()))
+    for before, after in itertools.pairwise(("z0", "z1", "z2")):
+        own.connect(steps[before], "x", steps[after], "x")
+    whole = pe.Workflow("all_wf")
+    whole.add_nodes([own])
+    begun = []
+    execute(
+        tmp_path, whole, TWO,
+        on_step=lambda name, what: begun.append(name.split(".")[-1]) if what == "start" else None,
+    )  # fmt: skip
+    assert begun == ["z0", "z1", "a", "b", "z2"]
+
+
+@pytest.mark.parametrize(("participants", "threads"), [("a", 2), ("ab", 1)])
+def test_processes_that_no_participant_uses_are_threads_of_steps(tmp_path, participants, threads):
+    whole = pe.Workflow("all_wf")
+    for participant in participants:
+        own = pe.Workflow(f"sub_{participant}_wf")
+        own.add_nodes([node(note_worker, "note", folder=str(tmp_path))])
+        whole.add_nodes([own])
+    assert execute(tmp_path, whole, TWO) == []
+    assert json.loads((tmp_path / "worker.json").read_text())["parts_at_a_time"] == threads
 
 
 def test_a_second_run_takes_results_from_the_work_folder(tmp_path, chain):

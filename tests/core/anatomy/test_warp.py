@@ -33,6 +33,16 @@ def test_there_and_back_is_the_identity(warp, grid):
     np.testing.assert_allclose(back, grid.world(), atol=0.02)
 
 
+def test_a_fine_grid_is_as_good_as_its_voxels_one_by_one(warp, grid):
+    fine = Grid((24, 20, 22), grid.affine @ np.diag([1 / 6, 1 / 6, 1 / 6, 1]))  # 2 mm
+    whole = warp.to_t1w(fine)
+    for index in np.ndindex(3, 2, 2):
+        first = np.eye(4)
+        first[:3, 3] = np.multiply(index, 7)
+        alone = warp.to_t1w(Grid((1, 1, 1), fine.affine @ first))[0, 0, 0]
+        np.testing.assert_allclose(whole[tuple(np.multiply(index, 7))], alone, atol=0.02)
+
+
 def test_displacement_is_that_of_the_forward_map(warp):
     index = np.array([40, 50, 60])
     world = warp.t1w_affine[:3, :3] @ index + warp.t1w_affine[:3, 3]
