@@ -129,9 +129,7 @@ def _threads(workflow: Workflow, nprocs: int) -> int:
     return max(1, nprocs // max(1, len(participants)))
 
 
-def _plugin(
-    resources: Resources, on_step: OnStep | None, threads: int
-) -> _Linear | _Distributed:
+def _plugin(resources: Resources, on_step: OnStep | None, threads: int) -> _Linear | _Distributed:
     arguments: dict[str, Any] = {}
     if on_step is not None:
         arguments["status_callback"] = lambda node, status: on_step(node.fullname, status)

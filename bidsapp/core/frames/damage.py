@@ -56,7 +56,7 @@ def without_spikes(t1w: Volume) -> Volume:
     top = size.max(initial=0)
     if top == 0 or (
         np.isfinite(top)
-        and np.count_nonzero(size >= top / _SPIKE) >= _bright(np.count_nonzero(size))
+        and np.count_nonzero(size >= top / _SPIKE) >= _bright(int(np.count_nonzero(size)))
     ):
         return t1w  # without the percentile, which takes ten times as long
     known = np.isfinite(data)
