@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 # What moves a cursor or colours a terminal (escape sequences begin with a control character), ends
 # a line, turns text round so that it reads as something else, or is no character at all.
@@ -39,3 +40,28 @@ def shortened(text: str, letters: int) -> str:
     ('precuneus', 'prec…')
     """
     return text if len(text) <= letters else f"{text[: letters - 1]}…"
+
+
+def some(items: Iterable[object], most: int = 3, rest: str = "more") -> str:
+    """Items of a list, the first of a long one, in words.
+
+    >>> some("abc"), some("abcde"), some("abcde", 2, "others")
+    ('a, b, c', 'a, b, c and 2 more', 'a, b and 3 others')
+    """
+    texts = list(map(str, items))
+    more = f" and {len(texts) - most} {rest}" if len(texts) > most else ""
+    return ", ".join(texts[:most]) + more
+
+
+def count(n: int, noun: str) -> str:
+    """``1 scan``, ``2 scans``."""
+    return f"{n} {noun}{'' if n == 1 else 's'}"
+
+
+def sentence(text: str) -> str:
+    """Text with a capital and a full stop, as of the message of a flag.
+
+    >>> sentence("the dates contradict each other")
+    'The dates contradict each other.'
+    """
+    return f"{text[:1].upper()}{text[1:]}."

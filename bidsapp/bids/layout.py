@@ -42,6 +42,7 @@ from bidsapp.errors import (
 )
 from bidsapp.io.reading import parse_json, read_text
 from bidsapp.io.untouched import load
+from bidsapp.plain import some
 from bidsapp.settings import Filters
 
 _LOG = logging.getLogger(__name__)
@@ -250,8 +251,7 @@ class RawDataset:
         table = raw_tables.participants(self.bids_dir)
         problems = [*table.problems]
         if table.rows and (lost := [f"sub-{p}" for p in people if f"sub-{p}" not in table.rows]):
-            more = f" and {len(lost) - 3} more" if len(lost) > 3 else ""
-            problems.append(f"participants.tsv: has no row of {', '.join(lost[:3])}{more}")
+            problems.append(f"participants.tsv: has no row of {some(lost)}")
         tables = {
             f"sub-{person}_sessions.tsv": raw_tables.sessions(self.bids_dir, person)
             for person in people
@@ -264,10 +264,9 @@ class RawDataset:
             times = {key: _acq_text(row) for key, row in each.rows.items()}
             unread = [key for key, text in times.items() if text and _moment(text) is None]
             if unread:
-                more = f" and {len(unread) - 3} more" if len(unread) > 3 else ""
                 problems.append(
-                    f"{name}: acq_time of {', '.join(unread[:3])}{more} is not like "
-                    "2021-03-02T10:00:00 and was not used, so visits may have no dates"
+                    f"{name}: acq_time of {some(unread)} is not like 2021-03-02T10:00:00 and was "
+                    "not used, so visits may have no dates"
                 )
         return problems
 

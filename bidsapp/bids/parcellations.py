@@ -12,6 +12,7 @@ from pathlib import Path
 from bidsapp.bids.plan import ScanPlan, T1wPlan
 from bidsapp.core.quality import Flag
 from bidsapp.data import read_table
+from bidsapp.plain import some
 from bidsapp.settings import AtlasChoice, Processing
 
 _SHOWN = 3
@@ -87,10 +88,9 @@ def _why(choice: AtlasChoice, scan: ScanPlan, files: Sequence[Path]) -> str:
     if scan.t1w.t1w is None:
         return f"{choice.name} cannot be placed on the within-subject template of --longitudinal"
     if files:
-        names = ", ".join("/".join(path.parts[-2:]) for path in files[:_SHOWN])
-        more = f" and {len(files) - _SHOWN} more" if len(files) > _SHOWN else ""
+        names = some("/".join(path.parts[-2:]) for path in files)
         t1w = scan.t1w.t1w.name
-        return f"{choice.name}: {names}{more} may all be that of {t1w}, so none was taken"
+        return f"{choice.name}: {names} may all be that of {t1w}, so none was taken"
     wanted = ", ".join(dict.fromkeys(pattern for _, pattern in _patterns(choice, scan.t1w)))
     return f"{choice.name} is missing: there is no {wanted}"
 

@@ -22,13 +22,13 @@ from bidsapp.bids.sidecar_times import (
     in_seconds,
     without_empty_frames,
 )
-from bidsapp.bids.values import clock_seconds, is_number
+from bidsapp.bids.values import clock_seconds, is_number, shorter_way
 from bidsapp.core.frames.decay import decay_between, decay_factors, moments_by_convention, spread
 from bidsapp.core.quality import Flag
 from bidsapp.data.series_texts import is_unknown
 from bidsapp.errors import BadDataError
 
-_DAY_S = 86400
+_DAY_S = 86400.0
 # Sidecars round to seconds; frames that begin this much before ScanStart contradict nothing.
 _ROUNDING_S = 1.0
 _MAX_UPTAKE_S = 12 * 3600.0  # longer is a wrong clock: 6.5 half-lives of F-18
@@ -247,7 +247,7 @@ def _counts_from_scan(sidecar: Mapping[str, Any], scan_start: float) -> bool:
     """Whether something beside FrameTimesStart proves that the scan began at ScanStart."""
     zero, acquired = (clock_seconds(sidecar.get(key)) for key in ("TimeZero", "AcquisitionTime"))
     if zero is not None and acquired is not None:
-        return abs((acquired - zero - scan_start + _DAY_S / 2) % _DAY_S - _DAY_S / 2) <= _ROUNDING_S
+        return abs(shorter_way(acquired - zero - scan_start, _DAY_S)) <= _ROUNDING_S
     return "dcm2niix" in str(sidecar.get("ConversionSoftware")).lower()
 
 

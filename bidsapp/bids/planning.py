@@ -40,7 +40,7 @@ from bidsapp.bids.plan import (
 )
 from bidsapp.bids.t1w_choice import choose_t1w
 from bidsapp.bids.templates import on_template, plan_templates
-from bidsapp.bids.values import is_number
+from bidsapp.bids.values import is_number, shorter_way
 from bidsapp.core.frames.frames import choose_frames, deviations, nearest_window, refusal
 from bidsapp.core.quality import Flag, QualityLevel
 from bidsapp.data.series_texts import is_unknown
@@ -655,7 +655,7 @@ def _clock_difference(first: _Candidate, other: _Candidate) -> float | None:
     one_s, other_s = first.timing.injection_clock_s, other.timing.injection_clock_s
     if one_s is None or other_s is None:
         return None
-    return (other_s - one_s + _DAY_S / 2) % _DAY_S - _DAY_S / 2
+    return shorter_way(other_s - one_s, _DAY_S)
 
 
 def _parts(early: Sequence[_Candidate], late: _Candidate) -> tuple[PetPart, ...]:

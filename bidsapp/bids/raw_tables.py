@@ -9,16 +9,16 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
 from bidsapp.errors import BadDataError, NoInputError
 from bidsapp.io.reading import read_bytes
+from bidsapp.plain import some
 
 _MISSING = frozenset({"", "n/a", "N/A", "NA", "NaN", "nan"})
-_SHOWN = 3  # rows or names in one sentence
 
 
 @dataclass(frozen=True)
@@ -199,15 +199,13 @@ def _by_key(
             if i != where and name:
                 row.setdefault(name, set()).update(line[i : i + 1])
     if ragged:
-        problems.append(f"fewer cells than in the header in line {_listed(ragged)}")
+        problems.append(f"fewer cells than in the header in line {some(ragged)}")
     if longer:
-        problems.append(
-            f"more cells than in the header in line {_listed(longer)}, which was left out"
-        )
+        problems.append(f"more cells than in the header in line {some(longer)}, which was left out")
     if nameless:
-        problems.append(f"no participant is named in line {_listed(nameless)}, which was left out")
+        problems.append(f"no participant is named in line {some(nameless)}, which was left out")
     if renamed:
-        problems.append(f"{_listed(renamed)} was read as {_listed(renamed.values())}")
+        problems.append(f"{some(renamed)} was read as {some(renamed.values())}")
     rows, contradicted = {}, {}
     for key, columns in seen.items():
         known = {name: (values - _MISSING) or {"n/a"} for name, values in columns.items()}
@@ -218,9 +216,3 @@ def _by_key(
                 f"rows of {key} contradict each other in {', '.join(left)}, which was left out"
             )
     return rows, contradicted
-
-
-def _listed(items: Iterable[object]) -> str:
-    shown = list(map(str, items))
-    more = f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
-    return ", ".join(shown[:_SHOWN]) + more

@@ -12,11 +12,11 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from bidsapp.bids.values import clock_seconds, is_number
+from bidsapp.bids.values import as_list, clock_seconds, is_number, shorter_way
 from bidsapp.core.quality import Flag
 from bidsapp.errors import BadDataError
 
-_DAY_S = 86400
+_DAY_S = 86400.0
 _LATE_INJECTION_S = 300.0  # a dynamic scan may start this long before the injection
 _MAX_UPTAKE_S = 12 * 3600.0
 _MAX_FRAME_S = 6 * 3600.0
@@ -131,7 +131,7 @@ def decay_reference(
     for name, moment in meant.items():
         if time_zero_s is None:
             break
-        apart = (seconds - time_zero_s - moment + _DAY_S / 2) % _DAY_S - _DAY_S / 2
+        apart = shorter_way(seconds - time_zero_s - moment, _DAY_S)
         if abs(apart) <= _SAME_CLOCK_S:
             message = (
                 f"ImageDecayCorrectionTime is a time of day, that of the {name}, and was read as "
@@ -161,7 +161,7 @@ def clock_doubt(sidecar: Sidecar, first_frame_s: float) -> list[Flag]:
     zero, acquired = (clock_seconds(sidecar.get(key)) for key in ("TimeZero", "AcquisitionTime"))
     if zero is None or not acquired:  # 00:00:00 stands for a time that was removed
         return []
-    apart = (acquired - zero - first_frame_s + _DAY_S / 2) % _DAY_S - _DAY_S / 2
+    apart = shorter_way(acquired - zero - first_frame_s, _DAY_S)
     if abs(apart) <= _SAME_CLOCK_S:
         return []
     message = (
@@ -186,10 +186,10 @@ def _scaled(sidecar: Sidecar, keys: Sequence[str], scale: float) -> dict[str, An
 def _after_injection(sidecar: Sidecar) -> tuple[list[float], list[float]] | None:
     """Starts of the frames in s after the injection and their durations; None without them."""
     starts, durations = (
-        _listed(sidecar.get(key, "")) for key in ("FrameTimesStart", "FrameDuration")
+        as_list(sidecar.get(key, "")) for key in ("FrameTimesStart", "FrameDuration")
     )
     if "FrameTimesStart" not in sidecar and len(durations) == 1:
-        starts = _listed(sidecar.get("ScanStart", ""))
+        starts = as_list(sidecar.get("ScanStart", ""))
     injection = sidecar.get("InjectionStart")
     numbers = all(map(is_number, (*starts, *durations, injection)))
     if not numbers or not starts or len(starts) != len(durations) or injection is None:
@@ -228,7 +228,3 @@ def _ties(sidecar: Sidecar) -> int:
         for key, moments in known.items()
         if is_number(value := sidecar.get(key))
     )
-
-
-def _listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]

@@ -22,7 +22,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from bidsapp.bids.values import clock_seconds, is_number
+from bidsapp.bids.values import as_list, clock_seconds, is_number, midnight
 from bidsapp.errors import BadDataError, NoInputError
 from bidsapp.io.reading import parse_json, read_text
 
@@ -131,8 +131,8 @@ def _times(values: Mapping[str, Any]) -> StatedTimes | None:
     start, starts, lengths = (values.get(key) for key in _TIMES)
     return StatedTimes(
         scan_start_s=None if start is None else start - zero,
-        frame_start_s=None if starts is None else tuple(s - zero for s in _listed(starts)),
-        durations_s=None if lengths is None else tuple(float(s) for s in _listed(lengths)),
+        frame_start_s=None if starts is None else tuple(s - zero for s in as_list(starts)),
+        durations_s=None if lengths is None else tuple(float(s) for s in as_list(lengths)),
     )
 
 
@@ -197,9 +197,9 @@ def _stated_clock(sidecar: Mapping[str, Any], stated: Mapping[str, Any]) -> dict
     The decay correction keeps its distance from the start of the scan.
     """
     zero = stated.get("TimeZero", stated.get("InjectionTime"))
-    before = _listed(sidecar.get("FrameTimesStart", sidecar.get("ScanStart")))
+    before = as_list(sidecar.get("FrameTimesStart", sidecar.get("ScanStart")))
     numbers = bool(before) and all(map(is_number, before))
-    start = stated.get("ScanStart", _listed(stated.get("FrameTimesStart"))[0])
+    start = stated.get("ScanStart", as_list(stated.get("FrameTimesStart"))[0])
     changed = {"ScanStart": start, "InjectionStart": stated.get("InjectionStart", 0)}
     if zero is not None:
         changed["TimeZero"] = f"{parse_injection(zero):%H:%M:%S}"
@@ -225,7 +225,7 @@ def _stated_injection(sidecar: Mapping[str, Any], stated: Mapping[str, Any]) -> 
     """InjectionStart of a sidecar whose scan is on a clock, by a stated time of day."""
     moment = _injection(stated)
     assert moment is not None
-    starts = _listed(sidecar.get("ScanStart", sidecar.get("FrameTimesStart")))
+    starts = as_list(sidecar.get("ScanStart", sidecar.get("FrameTimesStart")))
     start = starts[0] if starts and is_number(starts[0]) else 0.0
     clock, changed = clock_seconds(sidecar.get("TimeZero")), {}
     if clock is None and (acquired := clock_seconds(sidecar.get("AcquisitionTime"))) is not None:
@@ -236,16 +236,11 @@ def _stated_injection(sidecar: Mapping[str, Any], stated: Mapping[str, Any]) -> 
             "InjectionTime is stated, but neither TimeZero nor AcquisitionTime says when the scan "
             "was; state ScanStart and FrameTimesStart in s after the injection"
         )
-    seconds = (moment - moment.replace(hour=0, minute=0, second=0, microsecond=0)).total_seconds()
+    seconds = (moment - midnight(moment)).total_seconds()
     after = seconds - clock
     latest = start + _LATE_S  # the latest time of day before the scan
     after = latest - (latest - after) % _DAY_S
     return {**changed, "InjectionStart": after}
-
-
-def _listed(value: Any) -> list[Any]:
-    """One value per frame; a single number is that of a single frame."""
-    return value if isinstance(value, list) else [value]
 
 
 def parse_injection(text: str) -> datetime:
@@ -306,7 +301,7 @@ def _check_time(path: Path, selector: str, values: Mapping[str, Any]) -> None:
             ) from error
     for key in ("InjectionStart", *_TIMES):
         value = values.get(key, 0)
-        numbers = _listed(value) if key in _TIMES[1:] else [value]
+        numbers = as_list(value) if key in _TIMES[1:] else [value]
         if not numbers or not all(is_number(s) and abs(s) < _DAY_S for s in numbers):
             what = "not a number of seconds" if key not in _TIMES[1:] else "not a list of seconds"
             raise BadDataError(f"{path}: {key} of {selector} is {what}")
@@ -315,7 +310,7 @@ def _check_time(path: Path, selector: str, values: Mapping[str, Any]) -> None:
     ):
         raise BadDataError(f"{path}: {selector} states InjectionStart without its TimeZero; add it")
     if "ScanStart" in values and "FrameTimesStart" in values:
-        first = _listed(values["FrameTimesStart"])[0]
+        first = as_list(values["FrameTimesStart"])[0]
         if abs(first - values["ScanStart"]) > _ROUNDING_S:
             raise BadDataError(
                 f"{path}: FrameTimesStart of {selector} begins at {first:g} s and ScanStart is "

@@ -19,6 +19,7 @@ from bidsapp.data.series_texts import (
 )
 from bidsapp.errors import BadDataError, NoInputError
 from bidsapp.io.nifti import read_grid
+from bidsapp.plain import natural, some
 
 NO_T1W = Flag(
     "no-t1w",
@@ -92,10 +93,9 @@ def _without_t1w(pet: RawImage, dataset: RawDataset) -> Flag:
     others = dataset.other_anatomy(pet.participant)
     if not others:
         return NO_T1W
-    reasons = [f"{other.path.name} ({other.reason})" for other in others[:_SHOWN]]
-    more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
+    reasons = some((f"{other.path.name} ({other.reason})" for other in others), _SHOWN)
     message = (
-        f"None of the images in anat/ can be used as T1w: {', '.join(reasons)}{more}; so the PET "
+        f"None of the images in anat/ can be used as T1w: {reasons}; so the PET "
         "was aligned directly with the template. If one is a T1w of the whole head, name it "
         "*_T1w.nii.gz."
     )
@@ -232,7 +232,7 @@ def _nearest_session(
     By dates where there are; else by the numbers in the labels, days or months as they may be;
     else by their order. Of two equally near the earlier one.
     """
-    sessions = sorted({t1w.session for t1w in t1ws}, key=_natural)
+    sessions = sorted({t1w.session for t1w in t1ws}, key=_label_order)
     if len(sessions) == 1:
         return list(t1ws), "the only session of this participant with one"
     by_date = _nearest_in_time(pet, t1ws, dataset)
@@ -242,7 +242,7 @@ def _nearest_session(
         session = min(sessions, key=lambda name: (far[name], sessions.index(name)))
         how = "the nearest by the numbers in the session labels, as acq_time is not known"
     else:
-        order = sorted({*sessions, pet.session}, key=_natural)
+        order = sorted({*sessions, pet.session}, key=_label_order)
         here = order.index(pet.session)
         session = min(sessions, key=lambda name: (abs(order.index(name) - here), order.index(name)))
         how = "the nearest by the order of the session labels, as acq_time is not known"
@@ -265,7 +265,7 @@ def _nearest_in_time(
     undated = {t1w.session for t1w in t1ws} - times.keys()
     how = f"the nearest in time ({days:.0f} days)"
     if undated:
-        names = ", ".join(f"ses-{name}" for name in sorted(undated, key=_natural))
+        names = ", ".join(f"ses-{name}" for name in sorted(undated, key=_label_order))
         how += f" of those with acq_time, which {names} lacks"
     return session, how
 
@@ -302,7 +302,6 @@ def _as_number(digits: str) -> float:
     return float(digits)
 
 
-def _natural(label: str | None) -> tuple[object, ...]:
-    """Sort key that puts ``2`` before ``10`` and no label before any."""
-    parts = re.findall(r"\d+|\D+", label or "")
-    return tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts)
+def _label_order(label: str | None) -> tuple[tuple[str, int], ...]:
+    """Sort key of sessions; no label comes before any."""
+    return natural(label or "")

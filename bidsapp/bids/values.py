@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import TypeGuard
+from datetime import datetime, timedelta
+from typing import Any, TypeGuard, TypeVar
 
 _DAY_S = 86400
+_Duration = TypeVar("_Duration", float, timedelta)
 
 
 def clock_seconds(text: object) -> float | None:
@@ -30,3 +32,27 @@ def is_number(value: object) -> TypeGuard[float]:
         return math.isfinite(value)
     except OverflowError:  # an integer of hundreds of digits
         return False
+
+
+def as_list(value: Any) -> list[Any]:
+    """Values of a key that may hold a single one, as of a single frame."""
+    return value if isinstance(value, list) else [value]
+
+
+def midnight(moment: datetime) -> datetime:
+    """Beginning of the day of a moment."""
+    return moment.replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def shorter_way(difference: _Duration, day: _Duration) -> _Duration:
+    """Difference of two times of day by the shorter way round midnight.
+
+    Parameters
+    ----------
+    difference : of the clocks
+    day : length of a day, in the same unit
+
+    >>> shorter_way(86000.0, 86400.0)
+    -400.0
+    """
+    return (difference + day / 2) % day - day / 2

@@ -19,6 +19,7 @@ from bidsapp.errors import (
     NoInputError,
     UsageError,
 )
+from bidsapp.plain import count
 
 if TYPE_CHECKING:
     from bidsapp.verify.file_hashes import Findings
@@ -115,7 +116,7 @@ def _outcome(findings: Findings) -> str:
     if derived:
         words += f", numbers of {derived} derived again"
     n = len(findings.differences)
-    return f"{words}, {n} difference{'s' * (n != 1)}" if n else f"{words}, all as computed"
+    return f"{words}, {count(n, 'difference') if n else 'all as computed'}"
 
 
 def _tell(findings: Findings, progress: Any) -> None:
@@ -129,7 +130,7 @@ def _summary(findings: Findings) -> str:
     counts = {how: sum(way is how for way in findings.files.values()) for how in How}
     ways = ", ".join(f"{number} {how.value}" for how, number in counts.items() if number)
     n = len(findings.differences)
-    verdict = "all verified" if n == 0 else f"{n} difference{'s' * (n != 1)}"
+    verdict = "all verified" if n == 0 else count(n, "difference")
     return f"{verdict}: {len(findings.files)} files ({ways})"
 
 

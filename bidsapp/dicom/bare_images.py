@@ -12,6 +12,7 @@ from bidsapp.data.tracers import named_tracers
 from bidsapp.dicom.habits import name_matches
 from bidsapp.dicom.sidecar_tags import stem
 from bidsapp.errors import BadDataError, NoInputError
+from bidsapp.plain import some
 
 _NIFTI = (".nii", ".nii.gz")
 _OTHER_PET = ("attenuation_map", "projection")
@@ -123,7 +124,7 @@ def _of_tracer(folder: Path, images: Iterable[_Named], wanted: str) -> list[_Nam
     silent = [image for image, names in named.items() if not names.understood]
     if pets and not own and not silent:
         raise BadDataError(
-            f"{folder}: the names of {_listed(pets)} are of another tracer than --tracer {wanted}; "
+            f"{folder}: the names of {_names(pets)} are of another tracer than --tracer {wanted}; "
             f"correct it, or {_REMEDY}"
         )
     return own or silent
@@ -134,15 +135,13 @@ def _only(
 ) -> _Named:
     if len(candidates) > 1:
         raise BadDataError(
-            f"{folder}: {_listed(candidates)} may each be the {what} by their names; {_REMEDY}"
+            f"{folder}: {_names(candidates)} may each be the {what} by their names; {_REMEDY}"
         )
     if not candidates:
-        rest = f" ({_listed(unknown)} may be it)" if unknown else ""
+        rest = f" ({_names(unknown)} may be it)" if unknown else ""
         raise BadDataError(f"{folder}: no image is a {what} by its name{rest}; {_REMEDY}")
     return candidates[0]
 
 
-def _listed(images: Sequence[_Named]) -> str:
-    names = ", ".join(image.shown for image in images[:_MOST_SHOWN])
-    more = len(images) - _MOST_SHOWN
-    return f"{names} and {more} others" if more > 0 else names
+def _names(images: Iterable[_Named]) -> str:
+    return some((image.shown for image in images), _MOST_SHOWN, "others")

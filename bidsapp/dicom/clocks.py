@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import TypeVar
 
+from bidsapp.bids.values import midnight, shorter_way
 from bidsapp.dicom.header import MIDNIGHT, Header, tag_name
 from bidsapp.errors import BadDataError
 
@@ -205,8 +206,7 @@ def _zone_between(header: Header, keyword: str, clock: str) -> timedelta | None:
     moment, local = _tolerant(header.date_time, keyword, None), time_of_day(header, clock)
     if own is None or moment is None or not local:
         return None
-    written = moment - moment.replace(hour=0, minute=0, second=0, microsecond=0)
-    apart = (local - written + _DAY / 2) % _DAY - _DAY / 2
+    apart = shorter_way(local - (moment - midnight(moment)), _DAY)
     steps = round(apart / _ZONE_STEP)
     zone = own + steps * _ZONE_STEP
     if abs(apart - steps * _ZONE_STEP) > _SAME_EVENT or not _ZONES[0] <= zone <= _ZONES[1]:
@@ -220,9 +220,9 @@ def _written_like_the_series(images: Sequence[Header]) -> bool:
     known = [moment for moment in moments if moment is not None]
     if not known:
         return False
-    first = min(known) - min(known).replace(hour=0, minute=0, second=0, microsecond=0)
+    first = min(known) - midnight(min(known))
     clocks = (time_of_day(images[0], f"{kind}Time") for kind in ("Series", "Study"))
-    apart = ((first - clock + _DAY / 2) % _DAY - _DAY / 2 for clock in clocks if clock is not None)
+    apart = (shorter_way(first - clock, _DAY) for clock in clocks if clock is not None)
     return any(abs(difference) <= _SAME_HOUR for difference in apart)
 
 

@@ -22,7 +22,7 @@ from bidsapp.dicom.habits import tables
 from bidsapp.dicom.header import MIDNIGHT
 from bidsapp.dicom.scratch import scratch_folder
 from bidsapp.dicom.scrub import Scrubber, without_file_name
-from bidsapp.dicom.series import Inventory, Series, in_one_sentence, take_inventory
+from bidsapp.dicom.series import Inventory, Series, SeriesKey, in_one_sentence, take_inventory
 from bidsapp.dicom.table import COLUMNS, FAILED, KEPT, DecisionRow, cells, format_table, in_order
 from bidsapp.errors import BadDataError, CentipetError, StorageError, UsageError
 from bidsapp.io.atomic import write_gzip, write_json
@@ -127,7 +127,7 @@ def _convert_all(
 ) -> None:
     """Convert every job; a failure becomes a row, a full disk ends it all."""
 
-    def convert_job(item: tuple[tuple[str, int], Job]) -> None:
+    def convert_job(item: tuple[SeriesKey, Job]) -> None:
         key, job = item
         row = decisions.rows[key]
         progress(f"Converting {job.target.stem.name}")

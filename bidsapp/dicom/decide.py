@@ -31,7 +31,7 @@ from bidsapp.dicom.pet_frames import (
 )
 from bidsapp.dicom.pixels import lossy_compression, same_pixels
 from bidsapp.dicom.scrub import Scrubber, shortened, without_file_name
-from bidsapp.dicom.series import Inventory, Series
+from bidsapp.dicom.series import Inventory, Series, SeriesKey
 from bidsapp.dicom.sessions import ConversionPlan, LostScan, PetScan, T1wScan, Target, make_plan
 from bidsapp.dicom.sidecar import PetFacts, check_half_life, dose_doubt, pet_sidecar
 from bidsapp.dicom.sidecar_tags import read_sidecar
@@ -43,7 +43,6 @@ from bidsapp.dicom.volumes import in_words_of, is_volume, load_image
 from bidsapp.errors import BadDataError, CentipetError
 from bidsapp.settings import DicomInput
 
-SeriesKey = tuple[str, int]
 _OTHER_TRACER = (
     "its tracer binds neither amyloid nor tau; if the tag is wrong, state Tracer of this series in "
     "a --dicom-metadata file"

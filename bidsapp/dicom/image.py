@@ -28,14 +28,14 @@ from bidsapp.dicom.pixels import planes, scaling, uncompressed
 from bidsapp.dicom.scrub import without_file_name
 from bidsapp.dicom.series import Series
 from bidsapp.dicom.sidecar_tags import lenient_json, read_sidecar
-from bidsapp.dicom.volumes import is_volume, load_image
+from bidsapp.dicom.volumes import SMALLEST_VOXEL_MM3, is_volume, load_image
 from bidsapp.errors import BadDataError, StorageError
+from bidsapp.plain import count
 
 # -g i: no defaults file of the user; -ba o: no personal data; -w 1: the folder is ours.
 # Not compressed here (-z n): the header is cleaned first, then our own writer makes .nii.gz.
 _FLAGS = ("-b", "y", "-ba", "o", "-g", "i", "-z", "n", "-w", "1", "-f", "%j")
 _TIMEOUT_S = 1800
-_SMALLEST_VOXEL_MM3 = 1e-6
 _PLACE_TOLERANCE = 0.05  # voxels; dcm2niix stores the affine as float32
 _VALUE_TOLERANCE = 1e-6  # of the largest value of the frame; float32 against text slopes
 _STACKED = (
@@ -234,7 +234,7 @@ def fill_gaps(converted: ConvertedImage, series: Series) -> ConvertedImage:
     )
     image.header.set_slope_inter(*converted.image.header.get_slope_inter())
     total = int(missing.sum())
-    remark = f"{total} missing slice{'s' * (total > 1)} interpolated from the neighbours"
+    remark = f"{count(total, 'missing slice')} interpolated from the neighbours"
     return ConvertedImage(image, converted.sidecar, (*converted.remarks, remark))
 
 
@@ -275,7 +275,7 @@ def verify(image: nib.Nifti1Image, frames: Sequence[Frame], series: Series) -> N
             f"the image has {n_frames} frames of {image.shape[:3]} voxels instead of {len(frames)} "
             f"of {columns} x {rows} x {n_slices}; export the series again"
         )
-    if abs(np.linalg.det(image.affine[:3, :3])) < _SMALLEST_VOXEL_MM3:
+    if abs(np.linalg.det(image.affine[:3, :3])) < SMALLEST_VOXEL_MM3:
         raise BadDataError(
             "(0020,0032) ImagePositionPatient or (0020,0037) ImageOrientationPatient gives the "
             "image no place in space; export the series again"

@@ -16,10 +16,9 @@ import numpy as np
 from bidsapp.bids.pet_metadata import activity_unit
 from bidsapp.core.frames.decay import decay_between
 from bidsapp.dicom.pet_frames import Frame
+from bidsapp.dicom.series import SeriesKey
 from bidsapp.dicom.sessions import PetScan
 from bidsapp.dicom.timing import ScanClock, TimeModel
-
-SeriesKey = tuple[str, int]
 
 _LONGEST_PAUSE_S = 60.0  # between frames of one acquisition; clocks round and scanners store
 _ROUNDING_S = 1.0

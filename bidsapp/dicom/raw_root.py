@@ -8,11 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from bidsapp import __version__
+from bidsapp.bids.derivative_root import APP_NAME, BIDS_VERSION
 from bidsapp.errors import BadDataError, CannotCreateError, StorageError
 from bidsapp.io.atomic import write_lines, write_text
 from bidsapp.io.tsv import line as table_line
 
-_BIDS_VERSION = "1.11.1"
 _README = """# PET and MRI converted from DICOM
 
 This dataset was made from DICOM by CentiPET, with dcm2niix for the voxels.
@@ -55,12 +55,12 @@ def write_root_files(folder: Path, dcm2niix_version: str) -> None:
     """Write ``dataset_description.json`` and ``README.md`` unless they exist."""
     description = {
         "Name": "PET and MRI converted from DICOM by CentiPET",
-        "BIDSVersion": _BIDS_VERSION,
+        "BIDSVersion": BIDS_VERSION,
         "DatasetType": "raw",
         "License": "n/a",
         "Authors": ["n/a"],
         "GeneratedBy": [
-            {"Name": "CentiPET", "Version": __version__},
+            {"Name": APP_NAME, "Version": __version__},
             {"Name": "dcm2niix", "Version": dcm2niix_version},
         ],
     }

@@ -29,6 +29,8 @@ from bidsapp.dicom.header import Header, Values, read_headers
 from bidsapp.dicom.volumes import is_volume, read_volume
 from bidsapp.errors import BadDataError, NoInputError, WorkerLostError
 
+SeriesKey = tuple[str, int]
+
 _CHUNK = 200  # files per task: small enough for progress, large enough to hide the transport
 _TOLD = 2000  # files between two lines of progress
 _SERIAL_BELOW = 400  # files; starting workers takes as long as reading these
@@ -77,7 +79,7 @@ class Series:
         return self.images[0]
 
     @property
-    def key(self) -> tuple[str, int]:
+    def key(self) -> SeriesKey:
         """What identifies the series in the decision table."""
         return self.uid, self.part
 

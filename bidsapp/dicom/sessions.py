@@ -17,7 +17,7 @@ from bidsapp.bids.t1w_choice import NO_T1W
 from bidsapp.core.quality import Flag
 from bidsapp.dicom.classify import rank_reason, t1w_rank
 from bidsapp.dicom.header import MIDNIGHT
-from bidsapp.dicom.series import Series
+from bidsapp.dicom.series import Series, SeriesKey
 from bidsapp.dicom.timing import TimeModel
 
 _SAME_INJECTION = timedelta(minutes=5)  # series of one injection, clocks of two consoles
@@ -84,8 +84,14 @@ class Target:
 class ConversionPlan:
     """Targets by series key, and why a series that could be converted is not."""
 
-    targets: dict[tuple[str, int], Target] = field(default_factory=dict)
-    left_out: dict[tuple[str, int], str] = field(default_factory=dict)
+    targets: dict[SeriesKey, Target] = field(default_factory=dict)
+    left_out: dict[SeriesKey, str] = field(default_factory=dict)
+
+    def flag(self, scan: PetScan, finding: Flag) -> None:
+        """Add what a person should see about a scan to its target."""
+        target = self.targets[scan.series.key]
+        flagged = replace(target, findings=(*target.findings, finding))
+        self.targets[scan.series.key] = flagged
 
 
 @dataclass(frozen=True)
@@ -129,11 +135,11 @@ def _name_pets(scans: list[PetScan], lost: list[datetime], plan: ConversionPlan)
             or (i < place and _same_time(other[0], first))
             for i, other in enumerate(groups)
         )
-        number += _days_before(group[0].times.injection, lost, groups)
+        number += _days_before(first.times.injection, lost, groups)
         label = next((scan.session for scan in group if scan.session), f"{number:02d}")
-        sessions.append(_Session(label, group[0].times.injection))
+        sessions.append(_Session(label, first.times.injection))
         _name_session(group, label, plan)
-        if any(_same_time(group[0], other[0]) for other in groups if other is not group):
+        if any(_same_time(first, other[0]) for other in groups if other is not group):
             _tell_equal_dates(group, plan)
     return sessions
 
@@ -153,9 +159,7 @@ def _tell_equal_dates(group: list[PetScan], plan: ConversionPlan) -> None:
         "the sessions with --dicom-map"
     )
     for scan in group:
-        target = plan.targets[scan.series.key]
-        findings = (*target.findings, Flag("session-order", text))
-        plan.targets[scan.series.key] = replace(target, findings=findings)
+        plan.flag(scan, Flag("session-order", text))
 
 
 def _days_before(injection: datetime, lost: list[datetime], groups: list[list[PetScan]]) -> int:
@@ -281,12 +285,7 @@ def _tell_far_t1w(t1ws: list[T1wScan], pets: list[PetScan], plan: ConversionPlan
     for scan in pets:
         gaps = [_gap(t1w, scan.times.injection) for t1w in t1ws]
         if not gaps:
-            finding = Flag(NO_T1W.code, "no T1w of this person was found")
+            plan.flag(scan, Flag(NO_T1W.code, "no T1w of this person was found"))
         elif min(gaps) > _FAR:
             text = "the nearest T1w lies more than a year from this PET"
-            finding = Flag("t1w-far", f"{text}: check that the head has not changed")
-        else:
-            continue
-        target = plan.targets[scan.series.key]
-        findings = (*target.findings, finding)
-        plan.targets[scan.series.key] = replace(target, findings=findings)
+            plan.flag(scan, Flag("t1w-far", f"{text}: check that the head has not changed"))

@@ -18,13 +18,12 @@ from bidsapp.data.tracers import Tracer, half_lives_s
 from bidsapp.dicom.habits import tables
 from bidsapp.dicom.header import Header, tag_name
 from bidsapp.dicom.pet_frames import half_life
-from bidsapp.dicom.timing import ScanClock, TimeModel
+from bidsapp.dicom.timing import STATED, ScanClock, TimeModel
 from bidsapp.dicom.volumes import in_words_of
 from bidsapp.dicom.words import known_words
 from bidsapp.errors import BadDataError
 
 Sidecar = dict[str, Any]
-_STATED = "stated by the user (--dicom-metadata)"
 _CARRIED = "the sidecar of the image"
 _NOT_STATED = "not in the headers; --dicom-metadata can supply it"
 _HALF_LIFE_TOLERANCE, _OTHER_NUCLIDE = 0.01, 0.05
@@ -88,7 +87,7 @@ def pet_sidecar(facts: PetFacts, dcm2niix: Mapping[str, Any]) -> Sidecar:
     kept = [k for k in STATED_KEYS if facts.carried.get(k, "n/a") != "n/a"]
     known = ("InjectedRadioactivity", "InjectedRadioactivityUnits", "Manufacturer")
     entries.update({k: (_in_words(facts.carried[k]), _CARRIED) for k in kept if k not in known})
-    entries.update({key: (value, _STATED) for key, value in facts.stated.items()})
+    entries.update({key: (value, STATED) for key, value in facts.stated.items()})
     sources = {
         "Manufacturer": "(0008,0070) Manufacturer",
         "ManufacturersModelName": "(0008,1090) ManufacturerModelName",

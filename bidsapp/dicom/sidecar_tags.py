@@ -20,7 +20,7 @@ from bidsapp.bids.sidecar_times import (
     in_seconds,
     without_empty_frames,
 )
-from bidsapp.bids.values import clock_seconds, is_number
+from bidsapp.bids.values import as_list, clock_seconds, is_number, midnight
 from bidsapp.core.frames.decay import mean_decay_moment
 from bidsapp.data.tau import known_tracer
 from bidsapp.dicom.habits import name_matches, tables
@@ -101,7 +101,7 @@ def nifti_tags(
     for key, keyword in table["tags"].items():
         value = sidecar.get(key)
         if value not in (None, "", [], "n/a") and not isinstance(value, dict):
-            tags[keyword] = tuple(str(v) for v in (value if isinstance(value, list) else [value]))
+            tags[keyword] = tuple(map(str, as_list(value)))
     for keyword in table["split"]:
         tags[keyword] = tuple(re.split(r"[\\_]", " ".join(tags.get(keyword, ()))))
     for key, keyword in table["milliseconds"].items():
@@ -222,8 +222,7 @@ def _span(sidecar: Mapping[str, Any]) -> tuple[float, float]:
     scan = _seconds(sidecar.get("ScanStart")) or 0.0
     columns = (sidecar.get(key) for key in ("FrameTimesStart", "FrameDuration"))
     starts, durations = (
-        [v for item in (c if isinstance(c, list) else [c]) if (v := _seconds(item)) is not None]
-        for c in columns
+        [v for item in as_list(column) if (v := _seconds(item)) is not None] for column in columns
     )
     first = max(scan, starts[0] if starts else 0.0)
     return first, first + (starts[-1] - starts[0] if starts else 0.0) + sum(durations)
@@ -291,9 +290,14 @@ def _time_zero(sidecar: Mapping[str, Any]) -> datetime | None:
     if acquired is None:
         return _NO_DAY + timedelta(seconds=seconds)
     start = acquired - timedelta(seconds=_seconds(sidecar.get("ScanStart")) or 0.0)
-    midnight = start.replace(hour=0, minute=0, second=0, microsecond=0)
-    days = [midnight + timedelta(days=shift, seconds=seconds) for shift in (-1, 0, 1)]
-    return min(days, key=lambda zero: abs(zero - start))
+    return _nearest(seconds, start)
+
+
+def _nearest(clock_s: float, moment: datetime) -> datetime:
+    """Time of day in s, on the day that brings it nearest to a moment."""
+    day = midnight(moment)
+    days = [day + timedelta(days=shift, seconds=clock_s) for shift in (-1, 0, 1)]
+    return min(days, key=lambda candidate: abs(candidate - moment))
 
 
 def _scan_start(sidecar: Mapping[str, Any]) -> datetime | None:
@@ -344,12 +348,11 @@ def _acquisition(sidecar: Mapping[str, Any]) -> tuple[datetime | None, str | Non
                 "AcquisitionDateTime has a time zone and was taken to be that of the other times"
             )
         moment = moment.replace(tzinfo=None)
-        day = moment.replace(hour=0, minute=0, second=0, microsecond=0)
+        day = midnight(moment)
         if moment != day and not clock:
             return moment, doubt
         if moment != day and clock:
-            days = [day + timedelta(days=shift, seconds=clock) for shift in (-1, 0, 1)]
-            return min(days, key=lambda start: abs(start - moment)), None
+            return _nearest(clock, moment), None
     if not clock:  # 00:00:00 stands for a time that was removed
         return None, None
     return (day or _NO_DAY) + timedelta(seconds=clock), None
@@ -364,7 +367,7 @@ def _list(sidecar: Mapping[str, Any], length: int, *keys: str) -> list[float] | 
     """Return the first of ``keys`` that holds one number per frame."""
     for key in keys:
         value = sidecar.get(key)
-        values = [_number(item) for item in (value if isinstance(value, list) else [value])]
+        values = list(map(_number, as_list(value)))
         if len(values) == length and None not in values:
             return [value for value in values if value is not None]
     return None

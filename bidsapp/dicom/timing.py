@@ -42,6 +42,7 @@ from itertools import pairwise
 from statistics import median
 
 from bidsapp.bids.stated import StatedTimes
+from bidsapp.bids.values import midnight, shorter_way
 from bidsapp.core.frames.decay import moments_by_convention, moments_within, spread
 from bidsapp.errors import BadDataError
 
@@ -65,7 +66,7 @@ LONGEST_BREAK_S = 600.0  # a pause that makes a dynamic series a dual-window one
 _NEIGHBOURS = timedelta(hours=2)  # frames of one scan begin closer together
 _WHOLE_S = 2e-3  # moments on whole seconds, ms being the resolution of most clocks
 _SAME_SPREAD_S = 0.2  # decay factors of six digits tell moments apart down to this
-_STATED = "stated by the user (--dicom-metadata)"
+STATED = "stated by the user (--dicom-metadata)"
 _DYNAMIC_BEFORE_S = 600.0  # a scan that starts this soon after the injection is dynamic
 
 
@@ -198,7 +199,7 @@ def _sources(injection: str, starts: str, stated: StatedTimes) -> dict[str, str]
         "InjectionStart": injection,
         "FrameTimesStart": starts,
         "ScanStart": f"start of the first frame: {starts}",
-        "FrameDuration": _STATED if stated.durations_s else "(0018,1242) ActualFrameDuration",
+        "FrameDuration": STATED if stated.durations_s else "(0018,1242) ActualFrameDuration",
     }
 
 
@@ -239,10 +240,10 @@ def _stated_model(clock: ScanClock, stated: StatedTimes, durations: tuple[float,
         frame_start_s=starts,
         frame_duration_s=durations,
         decay_reference_s=None,
-        sources=_sources(_STATED, _STATED, stated),
+        sources=_sources(STATED, STATED, stated),
         remarks=(
             *clock.notes,
-            f"{', '.join(keys)}: {_STATED}, not by the headers",
+            f"{', '.join(keys)}: {STATED}, not by the headers",
             *((remark,) if remark else ()),
         ),
     )
@@ -393,7 +394,7 @@ def _without_disproved_zeros(
     clock: ScanClock, starts: list[datetime | None]
 ) -> list[datetime | None]:
     """Times without those at midnight sharp where decay factors place the frames without them."""
-    without = [None if start and start == _midnight(start) else start for start in starts]
+    without = [None if start and start == midnight(start) else start for start in starts]
     if without == starts or not any(without) or not _is_disproved(clock, starts):
         return starts
     try:
@@ -435,11 +436,11 @@ def _without_zeros(
 
     A scan that really is at midnight has other frames within hours of it.
     """
-    real = [s for s in (*starts, *others) if s is not None and s != _midnight(s)]
+    real = [s for s in (*starts, *others) if s is not None and s != midnight(s)]
     return [
         None
         if start is not None
-        and start == _midnight(start)
+        and start == midnight(start)
         and not any(abs(start - other) < _NEIGHBOURS for other in real)
         else start
         for start in starts
@@ -665,7 +666,7 @@ class _Scan:
 
     def on_latest_date(self, time_of_day: timedelta) -> datetime:
         """Put a time of day on the latest date that is not after the scan has begun."""
-        day = _midnight(self.start)
+        day = midnight(self.start)
         candidates = [day + shift * _DAY + time_of_day for shift in (1, 0, -1)]
         return next(moment for moment in candidates if moment <= self.start + self.late)
 
@@ -688,7 +689,7 @@ def _stated_injection(
     stated: datetime, clock: ScanClock, scan: _Scan
 ) -> tuple[datetime, str, tuple[str, ...]]:
     if stated.year == _NO_DATE or scan.start.year == _NO_DATE:
-        stated = scan.on_latest_date(stated - _midnight(stated))
+        stated = scan.on_latest_date(stated - midnight(stated))
     if not scan.fits(stated):
         raise BadDataError(
             f"the stated injection at {stated:%H:%M:%S} does not fit the date and time at which "
@@ -698,19 +699,19 @@ def _stated_injection(
     try:
         in_header, tag, _ = _header_injection(clock, scan)
     except BadDataError:
-        return stated, _STATED, ()  # the very reason to state it
+        return stated, STATED, ()  # the very reason to state it
     if abs((in_header - stated).total_seconds()) < _NOTED_S:
-        return stated, _STATED, ()
+        return stated, STATED, ()
     remark = f"the stated injection at {stated:%H:%M:%S} was used; {tag} says {in_header:%H:%M:%S}"
-    return stated, _STATED, (remark,)
+    return stated, STATED, (remark,)
 
 
 def _header_injection(clock: ScanClock, scan: _Scan) -> tuple[datetime, str, tuple[str, ...]]:
     """Moment of injection by the headers; a time of day of zero stands for a removed one."""
     full, time_of_day, private = clock.injection, clock.injection_clock, clock.injection_private
-    if full is not None and clock.zeros_removed and full == _midnight(full):
+    if full is not None and clock.zeros_removed and full == midnight(full):
         full = None
-    if private is not None and private == _midnight(private):
+    if private is not None and private == midnight(private):
         private = None
     remarks: tuple[str, ...] = ()
     zeroed = time_of_day == timedelta(0) or (clock.injection is not None and full is None)
@@ -726,7 +727,7 @@ def _header_injection(clock: ScanClock, scan: _Scan) -> tuple[datetime, str, tup
             "state InjectionTime in a --dicom-metadata file"
         )
     if full is not None and scan.start.year == _NO_DATE:  # the scan has lost its date
-        full = scan.on_latest_date(full - _midnight(full))
+        full = scan.on_latest_date(full - midnight(full))
     if full is not None and scan.fits(full):
         injection, source, more = _checked_full(full, time_of_day)
         return injection, source, (*remarks, *more)
@@ -750,29 +751,21 @@ def _checked_full(
     full: datetime, clock_time: timedelta | None
 ) -> tuple[datetime, str, tuple[str, ...]]:
     """Compare both injection tags; the date-time stands unless they contradict each other."""
-    source = _INJECTION
     if clock_time is None:
-        return full, source, ()
-    difference = (clock_time - (full - _midnight(full)) + _DAY / 2) % _DAY - _DAY / 2
+        return full, _INJECTION, ()
+    difference = shorter_way(clock_time - (full - midnight(full)), _DAY)
     if abs(difference) > _CLOCKS_DISAGREE:
         raise BadDataError(
             f"{_INJECTION} says {full:%H:%M:%S} and {_INJECTION_CLOCK} {_clock(clock_time)}; state "
             "InjectionTime in a --dicom-metadata file"
         )
     if abs(difference.total_seconds()) < _NOTED_S:
-        return full, source, ()
-    return (
-        full,
-        source,
-        (
-            f"{_INJECTION} says {full:%H:%M:%S}, {_INJECTION_CLOCK} {_clock(clock_time)}; the "
-            "former was used",
-        ),
+        return full, _INJECTION, ()
+    remark = (
+        f"{_INJECTION} says {full:%H:%M:%S}, {_INJECTION_CLOCK} {_clock(clock_time)}; the former "
+        "was used"
     )
-
-
-def _midnight(moment: datetime) -> datetime:
-    return moment.replace(hour=0, minute=0, second=0, microsecond=0)
+    return full, _INJECTION, (remark,)
 
 
 def _clock(time_of_day: timedelta) -> str:

@@ -10,6 +10,7 @@ from bidsapp.data.tau import all_tracers, known_tracer, tau_tracers
 from bidsapp.data.tracers import Tracer
 from bidsapp.dicom.habits import tables
 from bidsapp.dicom.header import Header, tag_name
+from bidsapp.dicom.timing import STATED
 from bidsapp.dicom.words import known_words
 from bidsapp.errors import BadDataError
 
@@ -42,7 +43,7 @@ def find_tracer(header: Header, stated: Stated, option: str | None) -> tuple[Tra
         Nothing names a known tracer, or tags name different ones.
     """
     if stated.tracer is not None:
-        return _known(stated.tracer), "stated by the user (--dicom-metadata)"
+        return _known(stated.tracer), STATED
     named = _named(header)
     texts = " ".join(header.text(key).lower() for key in _TAGS)
     words = tables()["other_tracers"]

@@ -26,7 +26,7 @@ from bidsapp.io.nifti import load_volume, read_shape
 
 _NIFTI = (".nii", ".nii.gz")
 _ECAT = ".v"
-_SMALLEST_VOXEL_MM3 = 1e-6
+SMALLEST_VOXEL_MM3 = 1e-6
 _HASHED = 2**20  # bytes of an image that tell it from others
 
 
@@ -113,7 +113,7 @@ def _slices(
     common : tags of the whole image
     frames : tags of each frame
     """
-    if abs(np.linalg.det(affine[:3, :3])) < _SMALLEST_VOXEL_MM3:
+    if abs(np.linalg.det(affine[:3, :3])) < SMALLEST_VOXEL_MM3:
         raise BadDataError(f"{path.name}: its affine gives no place in space; convert it again")
     axes = affine[:3, :3] * np.array([[-1], [-1], [1]])  # DICOM's axes point to left, back, head
     columns, rows, step = axes.T

@@ -8,6 +8,7 @@ from typing import Any
 
 from bidsapp.bids.derivative_root import RAW_FACTS
 from bidsapp.io.reading import parse_json, read_text
+from bidsapp.plain import some
 from bidsapp.record import ScanRecord
 from bidsapp.settings import Filters
 
@@ -46,9 +47,7 @@ def absence(people: list[str]) -> list[str]:
     """Sentence about them; none without any."""
     if not people:
         return []
-    named = ", ".join(people[:_MOST_NAMED])
-    more = f" and {len(people) - _MOST_NAMED} more" if len(people) > _MOST_NAMED else ""
     return [
         f"{len(people)} of the raw dataset have no PET or were never processed, so that they are "
-        f"in no table: {named}{more}"
+        f"in no table: {some(people, _MOST_NAMED)}"
     ]

@@ -11,6 +11,7 @@ from bidsapp.data import read_table
 from bidsapp.data.tau import tau_regions, tau_tracers
 from bidsapp.errors import UsageError
 from bidsapp.group.visits import moment
+from bidsapp.plain import count
 from bidsapp.settings import Filters
 
 Row = Mapping[str, Any]
@@ -181,7 +182,7 @@ def _lacking(rows: Sequence[Row], target: str, what: str) -> str:
     n = sum((row["tracer"] in tau_tracers()) == (target == "tau") for row in rows)
     if n == 0:
         return f"No {target} scan."
-    return f"{n} {target} scan{'s' if n > 1 else ''} without a {what}."
+    return f"{count(n, f'{target} scan')} without a {what}."
 
 
 def _row(name: str, rule: StatusRule, amyloid: Row | None, tau: Row | None) -> dict[str, Any]:

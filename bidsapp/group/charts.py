@@ -14,11 +14,11 @@ from bidsapp.data.literature import Band, PublishedScale, accumulation, scale
 from bidsapp.data.tracers import tracers
 from bidsapp.group.courses import Course
 from bidsapp.group.outliers import FEWEST, LIMIT, Score
-from bidsapp.plain import natural, shortened
+from bidsapp.plain import count, natural, shortened
 from bidsapp.report.axes import WIDTH, Axis, bottom, chart, left
 from bidsapp.report.charts import CURVES
 from bidsapp.report.figure import Figure, Words
-from bidsapp.report.render import count, number
+from bidsapp.report.render import number
 from bidsapp.report.svg import join, tag
 
 Row = Mapping[str, Any]

@@ -15,6 +15,7 @@ from bidsapp.data.tracers import STANDARD_REFERENCE, tracers
 from bidsapp.errors import BadDataError
 from bidsapp.group.longitudinal import suvr_of
 from bidsapp.group.visits import Row, one_per_visit
+from bidsapp.plain import sentence
 
 _OWN_SLOPE_FAILED = "random-slope-left-out"
 _CHOSEN_SEXES = ("F", "M")
@@ -123,7 +124,7 @@ def model_rows(model: CohortModel) -> list[dict[str, Any]]:
         "n_participants": model.n_participants,
         "n_scans": model.n_scans,
         "flags": ";".join(model.flags) or None,
-        "notes": " ".join(f"{note[:1].upper()}{note[1:]}." for note in model.notes) or None,
+        "notes": " ".join(map(sentence, model.notes)) or None,
     }
     empty = dict.fromkeys(("estimate", "se", "ci_low", "ci_high", "freedom"))
     if model.fit is None:

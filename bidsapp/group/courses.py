@@ -9,6 +9,7 @@ from typing import Any
 
 from bidsapp.data import read_table
 from bidsapp.io.tsv import finite_number
+from bidsapp.plain import some
 from bidsapp.record import ScanRecord
 from bidsapp.record.about import known_of
 
@@ -107,8 +108,7 @@ def treatment_warnings(records: Sequence[ScanRecord]) -> list[str]:
         "and acq_time of the scans cannot be of one calendar, so dates of one were shifted": apart,
     }
     return [
-        f"the begin of treatment of {', '.join(list(people.values())[:3])}"
-        f"{f' and {len(people) - 3} others' if len(people) > 3 else ''} {why}: these people are "
+        f"the begin of treatment of {some(people.values(), 3, 'others')} {why}: these people are "
         "not in the chart of time since treatment; correct participants.tsv and run the "
         "participant level again"
         for why, people in whys.items()

@@ -9,6 +9,7 @@ from typing import Any
 
 from bidsapp.core.quality import Flag
 from bidsapp.data import REFERENCES, read_table
+from bidsapp.plain import some
 from bidsapp.record import ScanRecord, Status
 
 Row = Mapping[str, Any]
@@ -123,6 +124,4 @@ def _two_people(rows: Sequence[Row], place: int, other: int) -> bool:
 
 
 def _names(rows: Sequence[Row], others: Sequence[int]) -> str:
-    names = ", ".join(scan_name(rows[other]) for other in others[:_NAMED])
-    more = len(others) - _NAMED
-    return f"{names} and {more} more" if more > 0 else names
+    return some((scan_name(rows[other]) for other in others), _NAMED)

@@ -11,7 +11,8 @@ from bidsapp.core.quality import Flag
 from bidsapp.data import read_table
 from bidsapp.group.duplicates import Finding
 from bidsapp.group.longitudinal import centiloid_change
-from bidsapp.group.visits import CONSECUTIVE, Row, Visits, label_order, match
+from bidsapp.group.visits import CONSECUTIVE, Row, Visits, match
+from bidsapp.plain import natural
 from bidsapp.report.render import number
 
 _YEAR_DAYS = 365.25
@@ -127,7 +128,7 @@ def _dates(
     labels = [str(row["session_id"] or "") for row in (first, last)]
     stems = [re.sub(r"\d+", "#", label) for label in labels]
     numbered = stems[0] == stems[1] and "#" in stems[0]  # m06 and m12, not screening and baseline
-    in_order = label_order(labels[0]) <= label_order(labels[1])
+    in_order = natural(labels[0]) <= natural(labels[1])
     if years is not None and numbered and (years < 0 or not in_order):
         contradictions.append(("visit-order", (
             f"{labels[0]} and {labels[1]} were scanned in another order than their labels: look "

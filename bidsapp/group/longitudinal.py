@@ -24,6 +24,7 @@ from bidsapp.data import REFERENCES, TARGET, read_table
 from bidsapp.data.literature import accumulation, scale
 from bidsapp.data.tracers import STANDARD_REFERENCE, repeatability, tracers
 from bidsapp.group.visits import CONSECUTIVE, Match, Row, Visits, all_visits, match, same_tracer
+from bidsapp.plain import sentence
 from bidsapp.record import ScanRecord
 
 _UNLIKELY = 0.01  # probability of so much scatter about a straight line
@@ -113,8 +114,7 @@ def told(flags: Iterable[Flag]) -> dict[str, str | None]:
     listed = list(flags)
     return {
         "flags": ";".join(flag.code for flag in listed) or None,
-        "notes": " ".join(f"{flag.message[:1].upper()}{flag.message[1:]}." for flag in listed)
-        or None,
+        "notes": " ".join(sentence(flag.message) for flag in listed) or None,
     }
 
 
@@ -185,14 +185,14 @@ def _pair_row(first: Row, last: Row, kind: str) -> dict[str, Any]:
         "reference_region": first.get("reference_region") or STANDARD_REFERENCE,
         "centiloid_first": first["centiloid"],
         "centiloid_last": last["centiloid"],
-        **_difference("change", difference),
+        **_estimate("change", difference),
         "reliable_limit": difference.limit if difference else None,
         "reliable_change": _verdict(difference),
         "marks_passed": _passed(first["centiloid"], last["centiloid"]),
         **dict.fromkeys(("rate", "rate_low", "rate_high", "accumulation")),
         "suvr_first": suvr_of(first),
         "suvr_last": suvr_of(last),
-        **_difference("suvr_change", suvr),
+        **_estimate("suvr_change", suvr),
         "suvr_reliable_change": _verdict(suvr),
         "not_compared": ";".join(matched.unknown) or None,
         **told((*flags, *matched.flags)),
@@ -234,9 +234,9 @@ def _measured_suvr(row: Row) -> Measured | None:
     return Measured(suvr, math.hypot(suvr * repeatability(), noise))
 
 
-def _difference(name: str, change: Change | None) -> dict[str, float | None]:
+def _estimate(name: str, estimate: Change | Slope | None) -> dict[str, float | None]:
     names = (name, f"{name}_sd", f"{name}_low", f"{name}_high")
-    values = (None,) * 4 if change is None else (change.value, change.sd, *change.interval)
+    values = (None,) * 4 if estimate is None else (estimate.value, estimate.sd, *estimate.interval)
     return dict(zip(names, values, strict=True))
 
 
@@ -297,12 +297,12 @@ def _slope_row(participant: str, tracer: str | None, scans: Sequence[Row]) -> di
         "session_last": scans[-1]["session_id"],
         "years": span,
         "reference_region": scans[0].get("reference_region") or STANDARD_REFERENCE,
-        **_slope("slope", line),
+        **_estimate("slope", line),
         "chi2": shown and shown.chi2,
         "freedom": shown and shown.freedom,
         "widening": shown and shown.widening,
         "reliable_slope": _direction(line),
-        **_slope("suvr_slope", ratio),
+        **_estimate("suvr_slope", ratio),
         "suvr_reliable_slope": _direction(ratio),
         **told(flags.values()),
     }
@@ -316,12 +316,6 @@ def _line(
         return None
     values, sds = [scan.value for scan in known], [scan.scan_sd for scan in known]
     return weighted_slope(years, values, sds, relative_sd)
-
-
-def _slope(name: str, slope: Slope | None) -> dict[str, float | None]:
-    names = (name, f"{name}_sd", f"{name}_low", f"{name}_high")
-    values = (None,) * 4 if slope is None else (slope.value, slope.sd, *slope.interval)
-    return dict(zip(names, values, strict=True))
 
 
 def _direction(slope: Slope | None) -> str | None:

@@ -26,6 +26,7 @@ from bidsapp.group.ratings import without_rejected
 from bidsapp.group.sites import site_rows
 from bidsapp.group.tables import Row, Table
 from bidsapp.group.visits import Visits, all_visits
+from bidsapp.plain import sentence
 from bidsapp.record import ScanRecord
 from bidsapp.settings import Filters
 
@@ -173,7 +174,7 @@ def _finding_rows(result: Study) -> list[Row]:
             **{name: result.rows[finding.place][name] for name in columns},
             "code": finding.flag.code,
             "others": ";".join(scan_name(result.rows[place]) for place in finding.others),
-            "message": f"{finding.flag.message[:1].upper()}{finding.flag.message[1:]}.",
+            "message": sentence(finding.flag.message),
         }
         for finding in result.findings
     ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Any
 from bidsapp.core.quality import Flag
 from bidsapp.data import read_table
 from bidsapp.data.tau import tau_tracers
+from bidsapp.plain import natural
 from bidsapp.report.render import number
 
 Row = Mapping[str, Any]
@@ -139,7 +139,7 @@ def _in_time(
         if None not in known:
             times[name] = min(known)
     if len(times) < len(sessions):
-        return [sessions[name] for name in sorted(sessions, key=label_order)]
+        return [sessions[name] for name in sorted(sessions, key=natural)]
     return [sessions[name] for name in sorted(sessions, key=lambda session: times[session])]
 
 
@@ -158,13 +158,7 @@ def first_scans(rows: Sequence[Row]) -> list[int]:
 def moment(row: Row) -> tuple[float, tuple[Any, ...]]:
     """Order of scans in time: those without a date come last, by the order of their labels."""
     years = row["years"]
-    return (math.inf if years is None else years, label_order(str(row["session_id"] or "")))
-
-
-def label_order(session: str) -> tuple[Any, ...]:
-    """Order of session labels in which m6 comes before m12."""
-    return tuple((0, int(part), "") if part.isdigit() else (1, 0, part)
-                 for part in re.findall(r"\d+|\D+", session))  # fmt: skip
+    return (math.inf if years is None else years, natural(str(row["session_id"] or "")))
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from bidsapp.errors import UsageError
+from bidsapp.options.checks import absolute_path
 from bidsapp.settings import TEMPLATE_SPACE, AtlasChoice, ReferenceChoice
 
 _TABLES = Path(__file__).parents[1] / "data"  # not imported: that would cost the time of --help
@@ -41,8 +42,8 @@ def _table(table: str) -> dict[str, Any]:
     return tomllib.loads((_TABLES / f"{table}.toml").read_text("utf-8"))
 
 
-def atlas_choices(values: Iterable[str], path: Callable[[str], Path]) -> tuple[AtlasChoice, ...]:
-    """``NAME`` of the package, or ``NAME=FILE[,TABLE][,space=SPACE]``.
+def atlas_choices(_: str, values: Iterable[str]) -> tuple[AtlasChoice, ...]:
+    """The volumes of the Centiloid project, and ``NAME`` or ``NAME=FILE[,TABLE][,space=SPACE]``.
 
     A file whose name holds ``{participant}``, or one in the space of the T1w, is one of every
     participant.
@@ -52,16 +53,14 @@ def atlas_choices(values: Iterable[str], path: Callable[[str], Path]) -> tuple[A
     UsageError
         There is no such atlas, or the words make no sense.
     """
-    choices = tuple(dict.fromkeys(_atlas_choice(value, path) for value in values))
+    choices = tuple(dict.fromkeys(map(_atlas_choice, ("Centiloid", *values))))
     names = [choice.name for choice in choices]
     if twice := {name for name in names if names.count(name) > 1}:
         raise UsageError(f"--atlas: {', '.join(sorted(twice))} is there twice")
     return choices
 
 
-def parcellation_choices(
-    values: Iterable[str], path: Callable[[str], Path]
-) -> tuple[AtlasChoice, ...]:
+def parcellation_choices(_: str, values: Iterable[str]) -> tuple[AtlasChoice, ...]:
     """``PROGRAM=DIR`` -> the parcellations of every participant that the program writes.
 
     Raises
@@ -72,14 +71,14 @@ def parcellation_choices(
     choices: list[AtlasChoice] = []
     for value in dict.fromkeys(values):
         plain, depth = _without_erode("--derivatives", value)
-        typed, _, folder = plain.partition("=")
+        typed, _equals, folder = plain.partition("=")
         programs = {name.lower(): name for name in known("parcellations")}
         if typed.lower() not in programs or not folder:
             raise UsageError(
                 f"--derivatives {value}: give PROGRAM=DIR[,erode=MM], PROGRAM one of "
                 f"{', '.join(programs.values())}"
             )
-        program, own = programs[typed.lower()], path(folder)
+        program, own = programs[typed.lower()], absolute_path(folder)
         if not own.is_dir():
             raise UsageError(f"--derivatives {value}: {own} is not a folder")
         if program in {choice.program for choice in choices}:
@@ -91,7 +90,7 @@ def parcellation_choices(
     return tuple(choices)
 
 
-def reference_choices(values: Iterable[str]) -> tuple[ReferenceChoice, ...]:
+def reference_choices(_: str, values: Iterable[str]) -> tuple[ReferenceChoice, ...]:
     """``NAME`` of the table, or ``NAME=ATLAS:LABEL[,LABEL...]``.
 
     Raises
@@ -102,7 +101,7 @@ def reference_choices(values: Iterable[str]) -> tuple[ReferenceChoice, ...]:
     return tuple(_reference_choice(value) for value in dict.fromkeys(values))
 
 
-def voi_spaces(values: Iterable[str]) -> tuple[str, ...]:
+def voi_spaces(_: str, values: Iterable[str]) -> tuple[str, ...]:
     """Spaces of tables and ratio images besides the template, for ``--output-spaces``.
 
     Raises
@@ -118,7 +117,7 @@ def voi_spaces(values: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys((TEMPLATE_SPACE, *(_SPACE_WORDS[value] for value in values))))
 
 
-def _atlas_choice(value: str, path: Callable[[str], Path]) -> AtlasChoice:
+def _atlas_choice(value: str) -> AtlasChoice:
     name, equals, rest = value.partition("=")
     if not equals:
         return AtlasChoice(_packaged("--atlas", name, "atlases", _ATLAS_FORM))
@@ -126,7 +125,7 @@ def _atlas_choice(value: str, path: Callable[[str], Path]) -> AtlasChoice:
     rest, depth = _without_erode("--atlas", rest)
     parts = [part for part in rest.split(",") if part]
     spaces = [part.removeprefix("space=") for part in parts if part.startswith("space=")]
-    files = [path(part) for part in parts if not part.startswith("space=")]
+    files = [absolute_path(part) for part in parts if not part.startswith("space=")]
     if not 1 <= len(files) <= 2 or len(spaces) > 1:
         raise UsageError(f"--atlas {value}: give {_ATLAS_FORM}")
     table = files[1] if len(files) > 1 else None

@@ -17,16 +17,7 @@ from typing import Any
 
 from bidsapp.errors import UsageError
 from bidsapp.io.reading import given_text, parse_json
-from bidsapp.options.atlas_options import (
-    atlas_choices,
-    parcellation_choices,
-    reference_choices,
-    voi_spaces,
-)
-from bidsapp.settings import AtlasChoice, ReferenceChoice
 
-_WIDEST_MM = 30.0  # FWHM; more leaves nothing of a brain
-_NARROWEST_BIN = 0.001  # SUVR; narrower would be a row per voxel
 _BYTES = {"B": 1e-9, "K": 1e-6, "M": 1e-3, "G": 1.0, "T": 1e3}
 _MOST_PROCESSES = 4096  # more than the processors of any machine
 _FILTERED = ("pet", "t1w")  # of a filter file
@@ -111,26 +102,6 @@ def text(_: str, value: Any) -> str | None:
     return None if value is None else str(value)
 
 
-def atlases(_: str, names: Iterable[str]) -> tuple[AtlasChoice, ...]:
-    """Atlases, the volumes of the Centiloid project among them."""
-    return atlas_choices(("Centiloid", *names), absolute_path)
-
-
-def derivatives(_: str, values: Iterable[str]) -> tuple[AtlasChoice, ...]:
-    """Parcellations of other programs."""
-    return parcellation_choices(values, absolute_path)
-
-
-def reference_regions(_: str, names: Iterable[str]) -> tuple[ReferenceChoice, ...]:
-    """Reference regions besides those of the Centiloid project."""
-    return reference_choices(names)
-
-
-def output_spaces(_: str, names: Iterable[str]) -> tuple[str, ...]:
-    """Spaces of tables and ratio images."""
-    return voi_spaces(names)
-
-
 def labels(entity: str) -> Callable[[str, Iterable[str]], tuple[str, ...]]:
     """Labels of an entity, with or without its name, each once."""
     return lambda _, values: once(_, [value.removeprefix(f"{entity}-") for value in values])
@@ -162,37 +133,26 @@ def window(flag: str, value: Sequence[float] | None) -> tuple[float, float] | No
     return start, end
 
 
-def positive(flag: str, value: float | None) -> float | None:
-    """A number above 0."""
-    if value is not None and not value > 0:
-        raise UsageError(f"{flag} {value:g}: give a positive number")
-    return value
+def within(
+    words: str, *, above: float = -math.inf, least: float = -math.inf, most: float = math.inf
+) -> Callable[[str, float | None], float | None]:
+    """Check that a number, if one is given, lies in a range.
+
+    Parameters
+    ----------
+    words : what to give
+    above, least, most : its limits, the first of which is not in it
+    """
+
+    def check(flag: str, value: float | None) -> float | None:
+        if value is not None and not (value > above and least <= value <= most):
+            raise UsageError(f"{flag} {value:g}: give {words}")
+        return value
+
+    return check
 
 
-def not_negative(flag: str, value: float | None) -> float | None:
-    """A number from 0 on."""
-    return value if value == 0 else positive(flag, value)
-
-
-def probability(flag: str, value: float | None) -> float | None:
-    """A probability that something reaches."""
-    if value is not None and not 0 < value <= 1:
-        raise UsageError(f"{flag} {value:g}: give a probability above 0, up to 1")
-    return value
-
-
-def histogram_width(flag: str, value: float | None) -> float | None:
-    """Width of the bins of a histogram, in SUVR."""
-    if value is not None and not _NARROWEST_BIN <= value <= 1:
-        raise UsageError(f"{flag} {value:g}: give a width in SUVR from {_NARROWEST_BIN:g} to 1")
-    return value
-
-
-def width(flag: str, fwhm_mm: float | None) -> float | None:
-    """A full width at half maximum, mm."""
-    if fwhm_mm is not None and not 0 < fwhm_mm <= _WIDEST_MM:
-        raise UsageError(f"{flag} {fwhm_mm:g}: give a width in mm, above 0, up to {_WIDEST_MM:g}")
-    return fwhm_mm
+width = within("a width in mm, above 0, up to 30", above=0.0, most=30.0)  # FWHM: less than a brain
 
 
 def widths(flag: str, values: Sequence[float] | None) -> tuple[float, float, float] | None:
@@ -203,13 +163,6 @@ def widths(flag: str, values: Sequence[float] | None) -> tuple[float, float, flo
         raise UsageError(f"{flag}: give one width, or three along the axes of the image")
     x, y, z = (width(flag, value) or 0.0 for value in (*values, *values, *values)[:3])
     return x, y, z
-
-
-def minutes(flag: str, value: float) -> float:
-    """A duration."""
-    if value <= 0:
-        raise UsageError(f"{flag} {value:g}: must be minutes above 0")
-    return value
 
 
 def filter_file(flag: str, path: Path | None) -> dict[str, dict[str, Any]]:

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from bidsapp import settings
-from bidsapp.options import checks
+from bidsapp.options import atlas_options, checks
 from bidsapp.options.atlas_options import known
 
+_CHECKS = {**vars(checks), **vars(atlas_options)}
 _FOR_ARGPARSE = ("nargs", "metavar", "default", "action", "dest", "required")
 
 
@@ -64,9 +65,11 @@ class Option:
             typed["metavar"] = tuple(typed["metavar"])
         if "type" in given:
             typed["type"] = getattr(checks, given.pop("type"))
-        check = getattr(checks, given.pop("check", "as_typed"))
+        check = _CHECKS[given.pop("check", "as_typed")]
         if "entity" in given:
             check = check(given.pop("entity"))
+        if "range" in given:
+            check = checks.within(**given.pop("range"))
         choices: list[str] = []
         if isinstance(given.get("choices"), list):
             typed["choices"] = given.pop("choices")

@@ -13,7 +13,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from bidsapp.plain import plain
+from bidsapp.plain import count, plain
 
 
 def render(template: str, **context: Any) -> str:
@@ -78,11 +78,6 @@ def number(value: float | None, digits: int = 1) -> str:
     if not text.strip("-0.\N{NARROW NO-BREAK SPACE}"):
         text = text.lstrip("-")
     return text.replace("-", "\N{MINUS SIGN}")
-
-
-def count(n: int, noun: str) -> str:
-    """``1 scan``, ``2 scans``."""
-    return f"{n} {noun}{'' if n == 1 else 's'}"
 
 
 def outcome(statuses: Iterable[str]) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
+from bidsapp.plain import count
 from bidsapp.record import ScanRecord, Status
 from bidsapp.record.about import scanner_of
 from bidsapp.record.tracers import tracer_title
 from bidsapp.report.methods import Methods, describe_records
-from bidsapp.report.render import count
 
 _MOST_LISTED = 12
 

@@ -20,7 +20,8 @@ from bidsapp.group.longitudinal import (
     slope_rows,
     summary,
 )
-from bidsapp.group.visits import all_visits, label_order, match
+from bidsapp.group.visits import all_visits, match
+from bidsapp.plain import natural
 from bidsapp.record import Status
 
 
@@ -85,7 +86,7 @@ def test_visits_come_by_time_and_else_by_label():
     assert all_visits(rows)[0].places == (0, 1)
     rows = [row("1", "m12", 20.0), row("1", "m6", 10.0)]
     assert all_visits(rows)[0].places == (1, 0)
-    assert label_order("m6") < label_order("m12") < label_order("z")
+    assert natural("m6") < natural("m12") < natural("z")
 
 
 def test_tau_is_no_visit_of_amyloid():
