@@ -86,12 +86,8 @@ def _tells(path: Path, content: dict[str, Any]) -> bool:
 
 
 def _write_if_new(path: Path, text: str) -> None:
-    if not _says(path, text):
+    if not path.is_file() or path.read_bytes() != text.encode():
         write_text(path, text)
-
-
-def _says(path: Path, text: str) -> bool:
-    return path.is_file() and path.read_bytes() == text.encode()
 
 
 def _own_description(choice: AtlasChoice) -> dict[str, Any]:

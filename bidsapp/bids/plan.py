@@ -16,9 +16,6 @@ from bidsapp.bids.pet_metadata import PetTiming
 from bidsapp.core.quality import Flag, QualityLevel
 from bidsapp.settings import AtlasChoice
 
-__all__ = ["PetPart", "PetTiming", "Plan", "ScanFailure", "ScanPlan", "ScanSkip", "T1wPlan",
-           "WindowChoice"]  # fmt: skip
-
 
 @dataclass(frozen=True)
 class T1wPlan:

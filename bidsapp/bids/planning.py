@@ -46,7 +46,6 @@ from bidsapp.core.quality import Flag, QualityLevel
 from bidsapp.data.series_texts import is_unknown
 from bidsapp.data.tau import tau_tracers, tau_voi_files
 from bidsapp.data.tracers import (
-    NamedTracers,
     Tracer,
     named_tracers,
     other_amyloid_tracers,
@@ -323,7 +322,9 @@ def _find_tracer(
             f"TracerName if it is one of {', '.join(t.name for t in tracers().values())}, describe "
             "another amyloid tracer with --tracer-file, or leave the scan out with --tracer-label"
         )
-    if len({name.codes for name in known.values()}) > 1 or not _agree(known.values()):
+    if len({name.codes for name in known.values()}) > 1 or not all(
+        name.amyloid or name.other for name in known.values()
+    ):
         said = ", ".join(where if where.startswith("trc-") else f"{where} {named_by[where]!r}"
                          for where in known)  # fmt: skip
         raise BadDataError(
@@ -350,11 +351,6 @@ def _find_tracer(
 def _as_text(value: object) -> str:
     """A text that should be one; what else stands there is read, too, as it may name a tracer."""
     return ", ".join(map(_as_text, value)) if isinstance(value, list) else str(value)
-
-
-def _agree(known: Iterable[NamedTracers]) -> bool:
-    """Whether every text names one tracer, with an isotope that it can have."""
-    return all(name.amyloid or name.other for name in known)
 
 
 def _not_understood(where: str, text: str, tracer: Tracer) -> Flag:

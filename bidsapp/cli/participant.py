@@ -117,8 +117,8 @@ def run_participant(settings: Settings, progress: Progress) -> int:
 
 def _convert(dicom: DicomInput, settings: Settings, progress: Progress) -> tuple[Path, list[str]]:
     """Convert DICOM; return where its BIDS is and one error class per series that failed."""
-    from bidsapp.dicom.convert import convert, format_table
-    from bidsapp.dicom.table import COLUMNS, cells
+    from bidsapp.dicom.convert import convert
+    from bidsapp.dicom.table import COLUMNS, cells, format_table
 
     report = convert(
         dicom, settings.bids_dir, nprocs=settings.resources.nprocs, progress=progress.say
@@ -171,7 +171,8 @@ def _plan(settings: Settings, progress: Progress, closed: Mapping[str, str]) -> 
     if (stated := settings.processing.dicom_metadata) is not None:
         dataset = replace(dataset, stated=read_metadata(stated))
     with_pet = {pet.participant for pet in dataset.pets}
-    for label in settings.filters.participant or _people(bids_dir):
+    everybody = sorted(path.name.removeprefix("sub-") for path in bids_dir.glob("sub-*/"))
+    for label in settings.filters.participant or everybody:
         if label not in with_pet | closed.keys():
             progress.warn(f"sub-{label}: no PET to process")
     for sentence in (
@@ -216,10 +217,6 @@ def _check_initial_transform(settings: Settings, plan: Plan) -> None:
             f"--initial-transform {initial}: belongs to one T1w and there are {len(heads)}{named}; "
             "choose one with --participant-label and --session-label"
         )
-
-
-def _people(bids_dir: Path) -> list[str]:
-    return sorted(path.name.removeprefix("sub-") for path in bids_dir.glob("sub-*/"))
 
 
 def _prepare_output(settings: Settings, people: Collection[str]) -> None:

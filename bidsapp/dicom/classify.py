@@ -71,8 +71,8 @@ class SeriesVerdict:
     """What a series is, whether it is wanted, and why; ``findings`` to see if it is used."""
 
     kind: Kind
-    wanted: bool
     reason: str
+    wanted: bool = False
     findings: tuple[Flag, ...] = ()
 
 
@@ -92,11 +92,9 @@ def classify(series: Series, *, include_derived: bool = False) -> SeriesVerdict:
     header = series.header
     modality = header.text("Modality").upper()
     if reason := header.text("LeftOut"):
-        return SeriesVerdict(Kind.DERIVED, False, reason)
+        return SeriesVerdict(Kind.DERIVED, reason)
     if modality in ("MR", "PT", "PET") and _is_no_image(header):
-        return SeriesVerdict(
-            Kind.OTHER, False, "(0008,0016) SOPClassUID is not that of an image in space"
-        )
+        return SeriesVerdict(Kind.OTHER, "(0008,0016) SOPClassUID is not that of an image in space")
     if modality == "MR":
         return _classify_mr(series, include_derived)
     if modality in ("PT", "PET"):
@@ -104,13 +102,10 @@ def classify(series: Series, *, include_derived: bool = False) -> SeriesVerdict:
     if modality == "UNKNOWN":
         return SeriesVerdict(
             Kind.OTHER,
-            False,
             "neither a sidecar nor its name says what it is; images without sidecars: centipet "
             "quantify",
         )
-    return SeriesVerdict(
-        Kind.OTHER, False, f"modality '{header.shown('Modality')}' is neither MR nor PET"
-    )
+    return SeriesVerdict(Kind.OTHER, f"modality '{header.shown('Modality')}' is neither MR nor PET")
 
 
 def _is_no_image(header: Header) -> bool:
@@ -142,17 +137,17 @@ def _classify_mr(series: Series, include_derived: bool) -> SeriesVerdict:
         ("map", Kind.OTHER_MR),
     ):
         if words := _image_type(series, group):
-            return SeriesVerdict(kind, False, f"ImageType says {words[0]}: no T1w magnitude image")
+            return SeriesVerdict(kind, f"ImageType says {words[0]}: no T1w magnitude image")
     kind, evidence = _weighting(series)
     if kind is not Kind.T1W:
-        return SeriesVerdict(kind, False, evidence)
+        return SeriesVerdict(kind, evidence)
     derived = _image_type(series, "derived")
     if derived and not include_derived and not _is_uniform(series):
         reason = f"ImageType says {derived[0]}: made from other images; --include-derived keeps it"
-        return SeriesVerdict(Kind.DERIVED, False, reason)
+        return SeriesVerdict(Kind.DERIVED, reason)
     if problem := _coverage_problem(series):
-        return SeriesVerdict(Kind.T1W, False, problem)
-    return SeriesVerdict(Kind.T1W, True, evidence, _t1w_findings(series))
+        return SeriesVerdict(Kind.T1W, problem)
+    return SeriesVerdict(Kind.T1W, evidence, True, _t1w_findings(series))
 
 
 def _is_uniform(series: Series) -> bool:
@@ -227,7 +222,8 @@ def _weighting(series: Series) -> tuple[Kind, str]:
     repetition = header.number("RepetitionTime")
     spoiled = "SP" in variant and repetition is not None
     named = name_matches("t1w", name)
-    if gradient_3d and not named and _is_flow_compensated(header):
+    flow = any(re.match(r"FC(_|$)", option.upper()) for option in header.texts("ScanOptions"))
+    if gradient_3d and not named and flow:
         return (
             Kind.ANGIOGRAPHY,
             "(0018,0022) ScanOptions says flow compensation: angiography or SWI",
@@ -251,10 +247,6 @@ def _is_prepared(header: Header) -> bool:
         or any(option.upper().startswith("IR") for option in header.texts("ScanOptions"))
         or bool(_known(header, "InversionTime"))
     )
-
-
-def _is_flow_compensated(header: Header) -> bool:
-    return any(re.match(r"FC(_|$)", option.upper()) for option in header.texts("ScanOptions"))
 
 
 def _contrast_problem(header: Header) -> str | None:
@@ -323,38 +315,36 @@ def extent_of(series: Series) -> tuple[int, float, float]:
 def _classify_pet(series: Series, include_derived: bool) -> SeriesVerdict:
     header, name = series.header, described(series)
     if words := _image_type(series, "projection"):
-        return SeriesVerdict(Kind.PROJECTION, False, f"ImageType says {words[0]}")
+        return SeriesVerdict(Kind.PROJECTION, f"ImageType says {words[0]}")
     if name_matches("projection", name):
-        return SeriesVerdict(Kind.PROJECTION, False, "the series name says MIP")
+        return SeriesVerdict(Kind.PROJECTION, "the series name says MIP")
     if name_matches("attenuation_map", name) or header.text("Units").upper() == "1CM":
-        return SeriesVerdict(Kind.ATTENUATION_MAP, False, "a map of attenuation, not of activity")
+        return SeriesVerdict(Kind.ATTENUATION_MAP, "a map of attenuation, not of activity")
     corrected = header.texts("CorrectedImage")
     attenuation = tables()["corrected_image"]["attenuation"]
     if corrected and attenuation not in " ".join(corrected).upper():
-        return SeriesVerdict(Kind.PET_NAC, False, f"(0028,0051) CorrectedImage lacks {attenuation}")
+        return SeriesVerdict(Kind.PET_NAC, f"(0028,0051) CorrectedImage lacks {attenuation}")
     if denies_attenuation(header.text("AttenuationCorrectionMethod")):
-        return SeriesVerdict(Kind.PET_NAC, False, "(0054,1101) AttenuationCorrectionMethod is none")
+        return SeriesVerdict(Kind.PET_NAC, "(0054,1101) AttenuationCorrectionMethod is none")
     if not corrected and names_no_attenuation(name):
-        return SeriesVerdict(
-            Kind.PET_NAC, False, "the series name says NAC; CorrectedImage is missing"
-        )
+        return SeriesVerdict(Kind.PET_NAC, "the series name says NAC; CorrectedImage is missing")
     if "REPROJECTION" in header.texts("SeriesType"):
-        return SeriesVerdict(Kind.PROJECTION, False, "(0054,1000) SeriesType is REPROJECTION")
+        return SeriesVerdict(Kind.PROJECTION, "(0054,1000) SeriesType is REPROJECTION")
     if "GATED" in header.texts("SeriesType"):
-        return SeriesVerdict(Kind.PET, False, "(0054,1000) SeriesType is GATED: phases, not frames")
+        return SeriesVerdict(Kind.PET, "(0054,1000) SeriesType is GATED: phases, not frames")
     derived = [w for w in _image_type(series, "derived") if w.upper() != "SECONDARY"]
     if derived and not include_derived:
         return SeriesVerdict(
-            Kind.DERIVED, False, f"ImageType says {derived[0]}; --include-derived keeps it"
+            Kind.DERIVED, f"ImageType says {derived[0]}; --include-derived keeps it"
         )
     n_slices, extent, _ = extent_of(series)
     if extent > _WHOLE_BODY_MM:
-        return SeriesVerdict(Kind.WHOLE_BODY, False, f"covers {extent:.0f} mm: more than a head")
+        return SeriesVerdict(Kind.WHOLE_BODY, f"covers {extent:.0f} mm: more than a head")
     if extent < _MIN_EXTENT_MM:
         return SeriesVerdict(
-            Kind.PET, False, f"covers no whole brain ({n_slices} slices, {extent:.0f} mm)"
+            Kind.PET, f"covers no whole brain ({n_slices} slices, {extent:.0f} mm)"
         )
-    return SeriesVerdict(Kind.PET, True, "attenuation-corrected PET of the head")
+    return SeriesVerdict(Kind.PET, "attenuation-corrected PET of the head", True)
 
 
 def t1w_rank(series: Series) -> tuple[float, ...]:

@@ -23,12 +23,10 @@ from bidsapp.dicom.header import MIDNIGHT
 from bidsapp.dicom.scratch import scratch_folder
 from bidsapp.dicom.scrub import Scrubber, without_file_name
 from bidsapp.dicom.series import Inventory, Series, SeriesKey, in_one_sentence, take_inventory
-from bidsapp.dicom.table import COLUMNS, FAILED, KEPT, DecisionRow, cells, format_table, in_order
+from bidsapp.dicom.table import COLUMNS, FAILED, KEPT, DecisionRow, cells, in_order
 from bidsapp.errors import BadDataError, CentipetError, StorageError, UsageError
 from bidsapp.io.atomic import write_gzip, write_json
 from bidsapp.settings import DicomInput
-
-__all__ = ["ConversionReport", "convert", "format_table"]
 
 
 @dataclass(frozen=True)

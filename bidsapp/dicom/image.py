@@ -201,11 +201,6 @@ def _call(arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
         raise StorageError(f"dcm2niix cannot be started ({error.strerror})") from error
 
 
-def stored_voxels(image: nib.Nifti1Image) -> NDArray[np.generic]:
-    """Voxels as they are stored, before slope and intercept."""
-    return np.asarray(image.dataobj.get_unscaled())  # type: ignore[attr-defined]
-
-
 def fill_gaps(converted: ConvertedImage, series: Series) -> ConvertedImage:
     """Put interpolated slices where whole slices are missing in a T1w.
 
@@ -221,7 +216,7 @@ def fill_gaps(converted: ConvertedImage, series: Series) -> ConvertedImage:
     missing = series.missing_slices()
     if not missing.any():
         return converted
-    voxels = stored_voxels(converted.image)
+    voxels = np.asarray(converted.image.dataobj.get_unscaled())  # type: ignore[attr-defined]
     if voxels.shape[2] != len(missing) + 1:
         raise BadDataError(
             f"dcm2niix made {voxels.shape[2]} of {len(missing) + 1} slices; export the series again"

@@ -41,7 +41,7 @@ def _shown(match: re.Match[str]) -> str:
         return text if _is_short_number(text) else HIDDEN
     if not text.isascii():
         return text if text.casefold() in _vocabulary() else HIDDEN
-    if len(text) == 1 or _is_word(text.casefold()):
+    if len(text) == 1 or _is_made_of(text.casefold(), _vocabulary()):
         return text
     capitals = text[: len(text) - len(text.lstrip(ascii_uppercase))]
     known = len(capitals) >= _SHORTEST_PART and capitals.casefold() in _vocabulary()
@@ -54,10 +54,6 @@ def _is_short_number(text: str) -> bool:
     parts = re.split(r"[./-]", text)
     short = all(len(part) <= _LONGEST_NUMBER for part in parts)
     return text.isascii() and short and sum(map(len, parts)) <= _MOST_DIGITS.get(len(parts), 0)
-
-
-def _is_word(letters: str) -> bool:
-    return _is_made_of(letters, _vocabulary())
 
 
 @lru_cache(maxsize=4096)

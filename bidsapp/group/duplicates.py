@@ -72,9 +72,11 @@ def duplicates(records: Sequence[ScanRecord], rows: Sequence[Row]) -> list[Findi
     findings: dict[tuple[int, str], Finding] = {}
     for code, message, places in groups:
         for place in places:
+            person = rows[place]["participant_id"]
             others = [
                 other for other in places
-                if other != place and (code == "duplicate-pet" or _two_people(rows, place, other))
+                if other != place
+                and (code == "duplicate-pet" or rows[other]["participant_id"] != person)
             ]  # fmt: skip
             if others:
                 sentence = message.format(others=_names(rows, others))
@@ -117,10 +119,6 @@ def _alike(records: Sequence[ScanRecord]) -> list[list[int]]:
             else:
                 groups.append([before, after])
     return groups
-
-
-def _two_people(rows: Sequence[Row], place: int, other: int) -> bool:
-    return bool(rows[place]["participant_id"] != rows[other]["participant_id"])
 
 
 def _names(rows: Sequence[Row], others: Sequence[int]) -> str:

@@ -198,16 +198,12 @@ def _rated(row: Row, said: Mapping[str, Sequence[Rating]]) -> Row:
 def without_rejected(rows: Sequence[Row]) -> list[Row]:
     """Rows of the same places; those of rejected scans have no result, for statistics."""
     return [
-        {name: None if _is_result(value) else value for name, value in row.items()}
+        {name: None if isinstance(value, float) else value for name, value in row.items()}
         | {"status": "skipped"}
         if row["rating"] == "reject"
         else row
         for row in rows
     ]
-
-
-def _is_result(value: Any) -> bool:
-    return isinstance(value, float)
 
 
 def sentences(known: Sequence[tuple[Rating, str]]) -> list[str]:

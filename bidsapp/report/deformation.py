@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bidsapp.core.anatomy.warp import jacobian
-from bidsapp.core.grid.alignment import inverse, transform
+from bidsapp.core.grid.alignment import affine_between, inverse, transform
 from bidsapp.core.grid.volume import Volume
 from bidsapp.data.display import coloured
 from bidsapp.report.figure import Figure, Layer, Words
@@ -67,12 +67,7 @@ def without_affine(displacements: Volume, brain: Volume) -> NDArray[np.float64]:
     world = displacements.grid.world()
     moved = world + displacements.data
     inside = np.asarray(brain.data) != 0
-    from_, to = world[inside][::7], moved[inside][::7]
-    design = np.column_stack([from_, np.ones(len(from_))])
-    matrix = np.eye(4)
-    # normal equations by einsum, not BLAS, whose sums depend on the number of threads
-    normal = np.einsum("ni,nj->ij", design, design)
-    matrix[:3] = np.linalg.solve(normal, np.einsum("ni,nj->ij", design, to)).T
+    matrix = affine_between(world[inside][::7], moved[inside][::7])
     return transform(inverse(matrix), moved)
 
 
@@ -87,9 +82,5 @@ def _grid_lines(
         line = np.clip(1.5 - apart / (0.6 * layout.step_mm), 0, 1)
         for tile in layout.tiles:
             if tile.axis != axis:  # the lines of the axis that is cut are the cut itself
-                place = (
-                    slice(tile.top, tile.top + tile.height),
-                    slice(tile.left, tile.left + tile.width),
-                )
-                share[place] = np.maximum(share[place], line[place])
+                share[tile.place] = np.maximum(share[tile.place], line[tile.place])
     return share

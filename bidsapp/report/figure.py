@@ -173,7 +173,7 @@ class Figure:
             "svg",
             tag("title", self.title, id=f"{ident}-t"),
             tag("desc", described, id=f"{ident}-d"),
-            NOTHING if for_page else _own_style(),
+            NOTHING if for_page else tag("style", Markup(asset("figure.css") + asset("chart.css"))),
             join(_layer(number, layer, pixels) for number, layer in enumerate(self.layers)),
             self.drawing,
             xmlns=None if for_page else "http://www.w3.org/2000/svg",
@@ -184,10 +184,6 @@ class Figure:
             role="img",
             aria_labelledby=f"{ident}-t {ident}-d",
         )
-
-
-def _own_style() -> Markup:
-    return tag("style", Markup(asset("figure.css") + asset("chart.css")))
 
 
 def _layer(number: int, layer: Layer, pixels: Pixels | None) -> Markup:

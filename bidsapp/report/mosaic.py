@@ -45,6 +45,11 @@ class Tile:
     axis: int
     position_mm: float
 
+    @property
+    def place(self) -> tuple[slice, slice]:
+        """Its pixels on the canvas."""
+        return slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -166,7 +171,7 @@ def _sampled(volume: Volume, layout: Layout, order: int) -> NDArray[np.float32]:
     to_index = np.linalg.inv(volume.affine)
     for tile in layout.tiles:
         matrix = to_index @ _pixel_to_world(tile, layout)
-        canvas[_place(tile)] = _cut(volume.data, matrix, (tile.height, tile.width), order)
+        canvas[tile.place] = _cut(volume.data, matrix, (tile.height, tile.width), order)
     return canvas
 
 
@@ -228,14 +233,10 @@ def inside(shape: Sequence[int], affine: NDArray[np.float64], layout: Layout) ->
         matrix = to_index @ _pixel_to_world(tile, layout)
         rows, columns = np.indices((tile.height, tile.width))
         index = [row[1] * rows + row[2] * columns + row[3] for row in matrix[:3]]
-        canvas[_place(tile)] = np.all(
+        canvas[tile.place] = np.all(
             [(i >= -0.5) & (i <= n - 0.5) for i, n in zip(index, shape, strict=True)], axis=0
         )
     return canvas
-
-
-def _place(tile: Tile) -> tuple[slice, slice]:
-    return slice(tile.top, tile.top + tile.height), slice(tile.left, tile.left + tile.width)
 
 
 def _pixel_to_world(tile: Tile, layout: Layout) -> NDArray[np.float64]:

@@ -286,7 +286,7 @@ def _on_a_cut(layout: Layout) -> NDArray[np.bool_]:
     """Pixels that belong to a tile."""
     canvas = np.zeros(layout.shape, bool)
     for tile in layout.tiles:
-        canvas[tile.top : tile.top + tile.height, tile.left : tile.left + tile.width] = True
+        canvas[tile.place] = True
     return canvas
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from operator import attrgetter
 
 from bidsapp.plain import count
 from bidsapp.record import ScanRecord, Status
@@ -70,7 +71,11 @@ def _scans(records: Sequence[ScanRecord], done: Sequence[ScanRecord]) -> str:
         f"{'was' if len(records) == 1 else 'were'} processed"
         + (f", {several} of them scanned at more than one session." if several else ".")
     ]
-    for what, of in (("Tracers", tracer_title), ("Scanners", scanner_of), ("Sites", _site)):
+    for what, of in (
+        ("Tracers", tracer_title),
+        ("Scanners", scanner_of),
+        ("Sites", attrgetter("site")),
+    ):
         if listed := _counted(records, of):
             sentences.append(f"{what}: {listed}.")
     with_t1w = sum(record.method != "pet-only" for record in done)
@@ -106,10 +111,6 @@ def _quality(records: Sequence[ScanRecord], done: Sequence[ScanRecord]) -> str:
             "participants’ pages."
         )
     return sentence
-
-
-def _site(record: ScanRecord) -> str | None:
-    return record.site
 
 
 def _counted(records: Sequence[ScanRecord], of: Callable[[ScanRecord], str | None]) -> str:

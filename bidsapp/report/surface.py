@@ -81,7 +81,7 @@ def projected(suvr_mni: Volume, tracer: str | None) -> tuple[Layout, NDArray[np.
         left += width + GAP_PX
     canvas = np.zeros((max(tile.height for tile in tiles), WIDTH_PX, 3), np.float32)
     for tile, picture in zip(tiles, pictures, strict=True):
-        canvas[: tile.height, tile.left : tile.left + tile.width] = picture
+        canvas[tile.place] = picture
     layout = Layout(np.zeros(3), np.zeros(3), step / factor, canvas.shape[:2], tuple(tiles))
     return layout, canvas
 
