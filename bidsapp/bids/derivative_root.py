@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Collection
 from importlib.metadata import PackageNotFoundError, metadata
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from bidsapp import __version__
 from bidsapp.bids.derivatives import outputs
 from bidsapp.bids.layout import raw_facts
 from bidsapp.bids.seals import sealed
+from bidsapp.data import package_text
 from bidsapp.errors import CannotCreateError
 from bidsapp.io.atomic import remove_temporaries, write_text
 from bidsapp.io.reading import parse_json, read_text
@@ -87,7 +87,7 @@ def root_files(output_dir: Path, bids_dir: Path) -> dict[str, str]:
     }
     return {
         "dataset_description.json": sealed(description),
-        "README.md": files("bidsapp.data").joinpath("dataset_readme.md").read_text("utf-8"),
+        "README.md": package_text("dataset_readme.md"),
         ".bidsignore": "\n".join(bidsignore()) + "\n",
         "descriptions.tsv": _descriptions(),
         RAW_FACTS: sealed(raw_facts(bids_dir)),

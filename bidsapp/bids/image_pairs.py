@@ -23,6 +23,7 @@ from bidsapp.bids.entities import join_entities
 from bidsapp.bids.pet_metadata import missing_keys
 from bidsapp.bids.raw_tables import read_cells
 from bidsapp.bids.stated import with_flag, with_values
+from bidsapp.data import package_text
 from bidsapp.data.series_texts import is_unknown
 from bidsapp.data.tau import all_tracers, known_tracer, tau_tracers
 from bidsapp.data.tracers import Tracer
@@ -64,12 +65,6 @@ _UNKNOWN = {
     "ReconMethodParameterUnits": [],
     "ReconMethodParameterValues": [],
 }
-_README = """# Images given to CentiPET as plain files
-
-`centipet quantify` made this dataset. The images are links to the files that were given, or copies
-where the file system has no links; the sidecars hold what was stated of them, and under the key
-`CentiPET` what was assumed. What was not stated is "n/a" or missing.
-"""
 
 
 @dataclass(frozen=True)
@@ -526,7 +521,7 @@ def write_pairs(
         "GeneratedBy": [{"Name": APP_NAME, "Version": __version__}],
     }
     write_text(root / "dataset_description.json", json.dumps(description, indent=2) + "\n")
-    write_text(root / "README.md", _README)
+    write_text(root / "README.md", package_text("given_readme.md"))
     written: list[ImagePair] = []
     errors: list[CentipetError] = []
     for pair in _with_contradictions(pairs):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Sequence
 from importlib import import_module
+from pathlib import Path
 
 from bidsapp.cli.command import PROGRAMS, SUB_COMMANDS, Parser, run_command
 from bidsapp.cli.parser import command_line
@@ -15,28 +16,6 @@ from bidsapp.errors import ExitCode
 from bidsapp.settings import Level
 
 _ZSH = "autoload -U +X bashcompinit && bashcompinit\n"
-_SCRIPT = """\
-_centipet() {{
-  local here=${{COMP_WORDS[COMP_CWORD]}} command=${{COMP_WORDS[0]##*/}} option= words= i
-  case "$command ${{COMP_WORDS[1]}}" in
-    {sub_commands}) [ "$COMP_CWORD" -gt 1 ] && command="$command ${{COMP_WORDS[1]}}" ;;
-  esac
-  for ((i = COMP_CWORD - 1; i > 0; i--)); do
-    case ${{COMP_WORDS[i]}} in -*) option=${{COMP_WORDS[i]}}; break ;; esac
-  done
-  case "$here" in
-    -*) case "$command" in
-{options}
-    esac ;;
-    *) case "$command $option" in
-{choices}
-    esac ;;
-  esac
-  COMPREPLY=($(compgen -W "$words" -- "$here"))
-  case "$here" in -*) ;; *) COMPREPLY+=($(compgen -f -- "$here")) ;; esac
-}}
-complete -o filenames -F _centipet {programs}
-"""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -75,7 +54,8 @@ def script() -> str:
                  for word in action.choices or ()]  # fmt: skip
         choices.append(_case(f"{name} ", first))
     choices = [case for case in choices if '=""' not in case]
-    return _SCRIPT.format(
+    template = (Path(__file__).parent / "completion.template").read_text("utf-8")
+    return template.format(
         sub_commands="|".join(f'"centipet {name}"' for name in SUB_COMMANDS),
         options="\n".join(options),
         choices="\n".join(choices),

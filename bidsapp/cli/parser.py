@@ -10,7 +10,6 @@ import textwrap
 import tomllib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from importlib.resources import files
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NoReturn
@@ -70,7 +69,9 @@ class _PrintPybidsConfig(argparse.Action):
     """Prints what pybids needs to index the derivatives, then exits."""
 
     def __call__(self, *_: Any) -> NoReturn:
-        print(files("bidsapp.data").joinpath("pybids.json").read_text("utf-8"), end="")
+        from bidsapp.data import package_text
+
+        print(package_text("pybids.json"), end="")
         raise SystemExit(0)
 
 

@@ -32,6 +32,11 @@ REFERENCES = ("wc", "cg", "wcb", "pons")
 VOI_NAMES = (TARGET, *REFERENCES)
 
 
+def package_text(name: str) -> str:
+    """Text of a file beside the tables."""
+    return (FOLDER / name).read_text("utf-8")
+
+
 def mni_grid(res: int = 2) -> Grid:
     """Grid of the GAAIN VOIs in MNI152NLin6Asym at 1 or 2 mm."""
     affine = np.array([[-res, 0, 0, 90], [0, res, 0, -126], [0, 0, res, -72], [0, 0, 0, 1.0]])

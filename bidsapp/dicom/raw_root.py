@@ -9,23 +9,10 @@ from pathlib import Path
 
 from bidsapp import __version__
 from bidsapp.bids.derivative_root import APP_NAME, BIDS_VERSION
+from bidsapp.data import package_text
 from bidsapp.errors import BadDataError, CannotCreateError, StorageError
 from bidsapp.io.atomic import write_lines, write_text
 from bidsapp.io.tsv import line as table_line
-
-_README = """# PET and MRI converted from DICOM
-
-This dataset was made from DICOM by CentiPET, with dcm2niix for the voxels.
-
-* One session per injection, numbered in time; a T1w lies in the session nearest to it.
-* All times of a PET count from `TimeZero`, the moment of injection.
-* Every sidecar says under the key `CentiPET` where each of its values comes from, and what
-  contradictions were found in the headers and how they were resolved.
-* `code/dicom_decisions/` lists, per participant, every DICOM series, what it was taken for, and
-  why it was converted or left out.
-* Participant labels are derived from the patient identifier by a one-way function, unless they
-  were given. Names, identifiers and dates of patients are left out.
-"""
 
 
 def choose_folder(bids_dir: Path, converted_dir: Path | None) -> Path:
@@ -66,7 +53,7 @@ def write_root_files(folder: Path, dcm2niix_version: str) -> None:
     }
     _write_new(folder / "dataset_description.json", json.dumps(description, indent=2) + "\n")
     if not any(folder.glob("README*")):
-        _write_new(folder / "README.md", _README)
+        _write_new(folder / "README.md", package_text("converted_readme.md"))
 
 
 def list_participants(folder: Path, labels: Iterable[str]) -> None:
