@@ -23,7 +23,9 @@ from bidsapp.bids.entities import join_entities
 from bidsapp.bids.pet_metadata import missing_keys
 from bidsapp.bids.raw_tables import read_cells
 from bidsapp.bids.stated import with_flag, with_values
+from bidsapp.core.quality import Flag
 from bidsapp.data import package_text
+from bidsapp.data.flags import worded_flag
 from bidsapp.data.series_texts import is_unknown
 from bidsapp.data.tau import all_tracers, known_tracer, tau_tracers
 from bidsapp.data.tracers import Tracer
@@ -297,12 +299,11 @@ def _check_against(pair: ImagePair, earlier: list[ImagePair]) -> None:
             if column == "t1w" and same_person:
                 continue
             if not same_person:
-                message = (
-                    f"{row.where or 'another pair'} names the same {column} for "
-                    f"sub-{pair.participant}: check whose it is."
+                where = row.where or "another pair"
+                twice = worded_flag(
+                    "image-twice", where=where, column=column, participant=pair.participant
                 )
-                flagged = with_flag(other.sidecar, "image-twice", message)
-                earlier[i] = replace(other, sidecar=flagged)
+                earlier[i] = replace(other, sidecar=with_flag(other.sidecar, twice))
             raise row.wrong(
                 column,
                 f"{ours}: stands twice, {above} has it for sub-{other.participant}; remove the "
@@ -347,21 +348,17 @@ def _sidecar(row: PairRow, pet: Path, tracer: Tracer, n_frames: int) -> dict[str
     if "ImageDecayCorrected" not in values and stated:
         values |= {"ImageDecayCorrected": True, "ImageDecayCorrectionTime": values["ScanStart"]}
         if n_frames > 1:
-            text = (
-                "Nothing says how the frames are corrected for decay; they were taken as corrected "
-                "to the start of the scan."
-            )
-            flags.append(("decay-correction", text))
-    said = [*sorted(stated)] if not assumed or assumed[0][0] != "window-assumed" else []
+            flags.append(worded_flag("decay-correction", "assumed"))
+    said = [*sorted(stated)] if not assumed or assumed[0].code != "window-assumed" else []
     said += ["Units"] if units is not None else []
     said += [] if "TracerName" in beside else ["TracerName"]
     if said:
-        flags.insert(0, ("stated", f"{', '.join(said)}: stated by the user (centipet quantify)"))
+        flags.insert(0, worded_flag("stated", "quantify", keys=", ".join(said)))
     if row.chosen:
-        flags.insert(0, ("found-by-name", row.chosen))
+        flags.insert(0, Flag("found-by-name", row.chosen))
     values = {**_UNKNOWN, **values}
-    for code, message in flags:
-        values = with_flag(values, code, message)
+    for flag in flags:
+        values = with_flag(values, flag)
     return values
 
 
@@ -386,14 +383,14 @@ def _json_of(image: Path) -> Path:
 
 def _times(
     row: PairRow, tracer: Tracer, n_frames: int, beside: Mapping[str, Any]
-) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+) -> tuple[dict[str, Any], list[Flag]]:
     """Times of the frames in s after the injection, and flags about what was assumed.
 
     None are stated where the JSON beside the image has them.
     """
     window = _window(row)
     starts, durations = (_numbers(row, f"frame_{what}_s", n_frames) for what in _FRAME_COLUMNS)
-    flags: list[tuple[str, str]] = []
+    flags: list[Flag] = []
     if window is None and starts is None and durations is None:
         if not _TIMES & set(missing_keys(beside)):
             return {}, []
@@ -404,12 +401,8 @@ def _times(
                 f"the window that they cover and {row.at('frame_duration_s')}",
             )
         window = tracer.window_min
-        text = (
-            f"Nothing says when the PET was measured: it was taken as the mean of {window[0]:g} to "
-            f"{window[1]:g} min after the injection, the window of {tracer.name}. If it is not, "
-            "the result is wrong: give the window."
-        )
-        flags.append(("window-assumed", text))
+        start, end = window
+        flags.append(worded_flag("window-assumed", start=start, end=end, tracer=tracer.name))
     if durations is None:
         if starts is not None:
             raise row.wrong("frame_start_s", f"give {row.at('frame_duration_s')} with it")
@@ -417,11 +410,7 @@ def _times(
         length = 60 * (window[1] - window[0]) / n_frames
         durations = [length] * n_frames
         if n_frames > 1:
-            text = (
-                f"The {n_frames} frames were taken as equally long, {length:g} s each: give their "
-                "durations if they are not."
-            )
-            flags.append(("frame-times", text))
+            flags.append(worded_flag("frame-times", "equal", n=n_frames, length_s=length))
     if starts is None:
         if window is None:
             raise row.wrong("frame_duration_s", f"give {row.at('window')} with it")
@@ -577,11 +566,9 @@ def _with_contradictions(pairs: Sequence[ImagePair]) -> list[ImagePair]:
     for pair in pairs:
         alike = [other for other in pairs if other.entities == pair.entities]
         if columns := _contradicted(alike, lambda sibling: sibling.name.partition("_trc")[0]):
-            message = (
-                f"Rows of {join_entities(pair.entities)} contradict each other in "
-                f"{', '.join(sorted(columns))}, which was left out: correct the table of pairs."
-            )
-            sidecar = with_flag(pair.sidecar, "covariates", message)
+            who, listed = join_entities(pair.entities), ", ".join(sorted(columns))
+            flag = worded_flag("covariates", "contradicted-pairs", who=who, columns=listed)
+            sidecar = with_flag(pair.sidecar, flag)
             flagged.append(replace(pair, sidecar=sidecar, contradicted=columns))
         else:
             flagged.append(pair)

@@ -10,8 +10,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from bidsapp.bids.plan import ScanPlan, T1wPlan
-from bidsapp.core.quality import Flag
 from bidsapp.data import read_table
+from bidsapp.data.flags import worded_flag
 from bidsapp.plain import some
 from bidsapp.settings import AtlasChoice, Processing
 
@@ -37,7 +37,7 @@ def with_parcellations(scan: ScanPlan, processing: Processing) -> ScanPlan:
             parcellations.append(replace(choice, image=files[0], own=None))
         elif files or choice not in absent_everywhere(wanted):
             missing.append(_why(choice, scan, files))
-    flag = Flag("parcellation-missing", f"{'; '.join(missing)}: no region of them was measured.")
+    flag = worded_flag("parcellation-missing", missing="; ".join(missing))
     return replace(
         scan, parcellations=tuple(parcellations), flags=(*scan.flags, *((flag,) if missing else ()))
     )

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bidsapp.core.quality import Flag
+from bidsapp.data.flags import worded_flag
 from bidsapp.data.series_texts import (
     denies_attenuation,
     image_words,
@@ -69,15 +70,7 @@ def kind_findings(sidecar: Mapping[str, Any], entities: Mapping[str, str]) -> li
     stated |= entities.get("rec", "").lower().startswith("ac")
     if not stated:
         shown = "is missing" if value is None else f"is {value!r}"
-        text = (
-            f"AttenuationCorrection {shown}, so nothing says that attenuation was corrected, "
-            "without which a Centiloid is wrong: look it up and write it into the sidecar."
-        )
-        flags.append(Flag("attenuation-unknown", text))
+        flags.append(worded_flag("attenuation-unknown", shown=shown))
     if "DERIVED" in image_words(sidecar.get("ImageType")):
-        text = (
-            "ImageType says DERIVED, made from other images and no reconstruction of a scanner: "
-            "check that nothing was filtered or rescaled, or take the original series."
-        )
-        flags.append(Flag("image-derived", text))
+        flags.append(worded_flag("image-derived"))
     return flags

@@ -25,6 +25,7 @@ from bidsapp.bids.sidecar_times import (
 from bidsapp.bids.values import clock_seconds, is_number, shorter_way
 from bidsapp.core.frames.decay import decay_between, decay_factors, moments_by_convention, spread
 from bidsapp.core.quality import Flag
+from bidsapp.data.flags import worded_flag
 from bidsapp.data.series_texts import is_unknown
 from bidsapp.errors import BadDataError
 
@@ -218,25 +219,17 @@ def _frame_starts(field: _Reader, n_frames: int) -> tuple[tuple[float, ...], lis
     """
     sidecar = field.sidecar
     if n_frames == 1 and "FrameTimesStart" not in sidecar and "ScanStart" in sidecar:
-        text = "FrameTimesStart is missing; the only frame was taken to begin at ScanStart."
-        return (field.number("ScanStart"),), [Flag("frame-times", text)]
+        return (field.number("ScanStart"),), [worded_flag("frame-times", "single")]
     starts = field.numbers("FrameTimesStart", n_frames)
     scan_start = field.number("ScanStart") if "ScanStart" in sidecar else starts[0]
     if starts[0] >= scan_start - _ROUNDING_S:
         late = starts[0] - scan_start
         if late <= _DECAY_TOLERANCE_S:
             return starts, []
-        text = (
-            f"FrameTimesStart begins {late:g} s after ScanStart; FrameTimesStart was used, check "
-            "that no frame is missing."
-        )
-        return starts, [Flag("frame-times", text)]
+        return starts, [worded_flag("frame-times", "late", late_s=late)]
     if starts[0] == 0 and _counts_from_scan(sidecar, scan_start):
-        text = (
-            f"FrameTimesStart begins at 0 though ScanStart is {scan_start:g} s after TimeZero; it "
-            "was read as counting from the scan, so add ScanStart to every value."
-        )
-        return tuple(start + scan_start for start in starts), [Flag("frame-times", text)]
+        flag = worded_flag("frame-times", "from-scan", scan_start_s=scan_start)
+        return tuple(start + scan_start for start in starts), [flag]
     raise BadDataError(
         f"{field.pet}: FrameTimesStart begins at {starts[0]:g} s, before ScanStart at "
         f"{scan_start:g} s, though both count from TimeZero; correct the wrong one"
@@ -328,8 +321,7 @@ def check_decay(timing: PetTiming, sidecar: Mapping[str, Any], half_life_s: floa
             )
         return timing
     if set(factors) == {1}:
-        text = f"{key} is 1 for every frame though ImageDecayCorrected is true; it was ignored."
-        return _found(timing, "decay-correction", text)
+        return _flagged(timing, "ones", key=key)
     starts, durations = timing.frame_start_s, timing.frame_duration_s
     moments = min(moments_by_convention(starts, durations, factors, half_life_s), key=spread)
     own_start = [m - s for m, s in zip(moments, starts, strict=True)]
@@ -338,20 +330,12 @@ def check_decay(timing: PetTiming, sidecar: Mapping[str, Any], half_life_s: floa
         moment = round(median(moments), 1)
         if abs(moment - reference) <= _DECAY_TOLERANCE_S:
             return timing
-        text = (
-            f"{key} corrects to {moment:g} s after injection, ImageDecayCorrectionTime says "
-            f"{reference:g} s; {key} was used."
-        )
-        return _found(replace(timing, decay_reference_s=moment), "decay-correction", text)
+        timing = replace(timing, decay_reference_s=moment)
+        return _flagged(timing, "other-moment", key=key, moment_s=moment, reference_s=reference)
     if max(map(abs, own_start)) <= _DECAY_TOLERANCE_S:
-        text = f"By {key} every frame is decay-corrected to its own start; this was corrected."
         timing = replace(timing, frame_reference_s=timing.frame_start_s)
-        return _found(timing, "decay-correction", text)
-    text = (
-        f"{key} fits no decay with a half-life of {half_life_s:g} s; ImageDecayCorrectionTime was "
-        "used: check the times of the frames."
-    )
-    return _found(timing, "decay-correction", text)
+        return _flagged(timing, "own-starts", key=key)
+    return _flagged(timing, "no-decay", key=key, half_life_s=half_life_s)
 
 
 def common_decay_factors(timing: PetTiming, half_life_s: float) -> tuple[float, ...] | None:
@@ -382,8 +366,9 @@ def factors_to(timing: PetTiming, half_life_s: float, reference_s: float) -> tup
     return tuple(decay_between(each, reference_s, half_life_s) for each in timing.decay_moments_s)
 
 
-def _found(timing: PetTiming, code: str, message: str) -> PetTiming:
-    return replace(timing, findings=(*timing.findings, Flag(code, message)))
+def _flagged(timing: PetTiming, why: str, **values: Any) -> PetTiming:
+    flag = worded_flag("decay-correction", why, **values)
+    return replace(timing, findings=(*timing.findings, flag))
 
 
 # ------------------------------------------------------------------------- units, plausibility
@@ -420,11 +405,7 @@ def _units(field: _Reader) -> tuple[str, list[Flag]]:
             f"{field.pet}: Units is {text!r}: counts are not activity, and frames of different "
             "length cannot be averaged; reconstruct the scan in Bq/mL"
         )
-    message = (
-        f"Units {text!r} is not an activity concentration: ratios and Centiloids do not depend on "
-        "it if all frames share it, activity values do."
-    )
-    return text, [Flag("units", message)]
+    return text, [worded_flag("units", text=text)]
 
 
 def suv_factor(sidecar: Mapping[str, Any], weight_kg: float | None) -> float | None:
@@ -456,17 +437,12 @@ def _plausibility(sidecar: Mapping[str, Any]) -> list[Flag]:
     if is_number(stated) and unit.strip().lower() not in _DOSE_UNITS_MBQ:
         instead = "SUV is not known" if dose is None else f"{dose:g} MBq was taken from "
         instead += "" if dose is None else "RadionuclideTotalDose"
-        message = (
-            f"InjectedRadioactivityUnits is {unit!r}, which is not a unit of activity; {instead}: "
-            "correct it; no Centiloid rests on it."
-        )
-        flags.append(Flag("dose", message))
+        flags.append(worded_flag("dose", "unit", unit=unit, instead=instead))
     if dose is None or _USUAL_DOSE_MBQ[0] <= dose <= _USUAL_DOSE_MBQ[1]:
         return flags
     nobody = not _DOSE_MBQ[0] <= dose <= _DOSE_MBQ[1]
     what = "an implausible dose: correct" if nobody else "an unusual dose: check"
-    message = f"InjectedRadioactivity is {dose:g} MBq, {what} its unit; no Centiloid rests on it."
-    return [*flags, Flag("dose", message)]
+    return [*flags, worded_flag("dose", "size", dose=dose, doubt=what)]
 
 
 def _completeness(sidecar: Mapping[str, Any]) -> list[Flag]:
@@ -476,8 +452,7 @@ def _completeness(sidecar: Mapping[str, Any]) -> list[Flag]:
         missing.append("TimeZero as hh:mm:ss")
     if not missing:
         return []
-    message = f"The sidecar lacks {', '.join(missing)}, which BIDS requires; no result rests on it."
-    return [Flag("sidecar-incomplete", message)]
+    return [worded_flag("sidecar-incomplete", keys=", ".join(missing))]
 
 
 # ------------------------------------------------------------------------------------- fields

@@ -43,6 +43,7 @@ from bidsapp.bids.templates import on_template, plan_templates
 from bidsapp.bids.values import is_number, shorter_way
 from bidsapp.core.frames.frames import choose_frames, deviations, nearest_window, refusal
 from bidsapp.core.quality import Flag, QualityLevel
+from bidsapp.data.flags import worded_flag
 from bidsapp.data.series_texts import is_unknown
 from bidsapp.data.tau import tau_tracers, tau_voi_files
 from bidsapp.data.tracers import (
@@ -225,7 +226,7 @@ def choose_window(
             )
         nearest = asked or nearest_window(start, duration, window)
         choice = choose_frames(start, duration, window, average_over=nearest)
-        flags = (Flag("window-off", f"{reason}: do not read its result as a standard one"),)
+        flags = (worded_flag("window-off", reason=reason),)
     flags = flags or deviations(choice, window, rule)
     used_min = choice.window_used_start_s / 60, choice.window_used_end_s / 60
     verdict = QualityLevel.LOOK if flags else QualityLevel.GOOD
@@ -355,16 +356,8 @@ def _as_text(value: object) -> str:
 
 def _not_understood(where: str, text: str, tracer: Tracer) -> Flag:
     if where == "TracerName":
-        message = (
-            f"TracerName {text!r} is not known; the scan was taken for {tracer.name} by its trc- "
-            "label: check it."
-        )
-        return Flag("tracer-name", message)
-    message = (
-        f"{where} is not understood; the scan was taken for {tracer.name} by TracerName: rename it "
-        "if that is right, correct the sidecar if not."
-    )
-    return Flag("tracer-label", message)
+        return worded_flag("tracer-name", text=text, tracer=tracer.name)
+    return worded_flag("tracer-label", where=where, tracer=tracer.name)
 
 
 def _other_target(pet: RawImage, code: str, processing: Processing) -> Tracer:
@@ -510,11 +503,7 @@ def _as_one(first: _Candidate, pieces: Sequence[_Candidate]) -> _Candidate:
     flags = tuple(dict.fromkeys(flag for part in (first, *pieces) for flag in part.flags))
     if first.timing.injection_clock_s is None:
         names = ", ".join(piece.image.path.name for piece in pieces)
-        message = (
-            f"{names} was joined to this scan as later frames of the same injection though no "
-            "TimeZero proves it: add TimeZero to the sidecars."
-        )
-        flags += (Flag("window-joined", message),)
+        flags += (worded_flag("window-joined", names=names),)
     flags += _regridded(first, pieces)
     unread = next((part.unread for part in (first, *pieces) if part.unread), None)
     images = tuple(piece.image for piece in pieces)
@@ -534,12 +523,8 @@ def _regridded(first: _Candidate, pieces: Sequence[_Candidate]) -> tuple[Flag, .
     ]
     if not moved:
         return ()
-    message = (
-        f"{', '.join(moved)} has voxels in other places than {whole[0].image.path.name}, so its "
-        "frames were interpolated once more, which smooths them: take images on one grid if the "
-        "scanner can make them."
-    )
-    return (Flag("window-regridded", message),)
+    names, image = ", ".join(moved), whole[0].image.path.name
+    return (worded_flag("window-regridded", names=names, image=image),)
 
 
 def _shifted(first: _Candidate, other: _Candidate) -> PetTiming:
@@ -604,12 +589,9 @@ def _at_one_time(
     if not names:
         return ()
     clocks = "" if candidate.timing.injection_clock_s is not None else " (none has a TimeZero)"
-    message = (
-        f"The frames of {', '.join(names)} lie at the same time as those of "
-        f"{candidate.image.path.name}{clocks}, so they cannot be two acquisitions: remove the "
-        "copy, name reconstructions by rec-, or correct the times, and count one Centiloid only."
-    )
-    return (Flag("same-acquisition", message),)
+    image = candidate.image.path.name
+    flag = worded_flag("same-acquisition", names=", ".join(names), image=image, clocks=clocks)
+    return (flag,)
 
 
 def _on_two_days(first: _Candidate, other: _Candidate, dataset: RawDataset) -> bool:
@@ -698,8 +680,7 @@ def _scan_plan(
             raise
         raise BadDataError(f"{error}; {_joined(others)}") from error
     if others:
-        split = f"This scan has a part of the uptake window only; {_joined(others)}."
-        flags += (Flag("window-split", split),)
+        flags += (worded_flag("window-split", parts=_joined(others)),)
     flags += _at_one_time(candidate, visit, dataset)
     image, about_t1w = (None, ()) if processing.pet_only else choose_t1w(pet, dataset)
     t1w = None
@@ -730,18 +711,12 @@ def _scan_plan(
 
 def _covariates(pet: RawImage, dataset: RawDataset) -> tuple[Flag, ...]:
     """Flags of what the tables say of a person and that cannot be used."""
-    messages = []
+    flags = []
     if columns := dataset.contradictions(pet):
-        messages.append(
-            f"Rows of this participant or session contradict each other in {', '.join(columns)}, "
-            "which was left out: correct participants.tsv or sessions.tsv."
-        )
+        flags.append(worded_flag("covariates", "contradicted", columns=", ".join(columns)))
     if unread := dataset.unread_covariates(pet):
-        messages.append(
-            f"participants.tsv or sessions.tsv has {', and '.join(unread)}, so it was not used: "
-            "correct it, or write n/a where it is not known."
-        )
-    return tuple(Flag("covariates", message) for message in messages)
+        flags.append(worded_flag("covariates", "unread", columns=", and ".join(unread)))
+    return tuple(flags)
 
 
 def _told(pet: RawImage, error: Exception) -> CentipetError:

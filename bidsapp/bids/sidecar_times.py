@@ -14,6 +14,7 @@ from typing import Any
 
 from bidsapp.bids.values import as_list, clock_seconds, is_number, shorter_way
 from bidsapp.core.quality import Flag
+from bidsapp.data.flags import worded_flag
 from bidsapp.errors import BadDataError
 
 _DAY_S = 86400.0
@@ -73,11 +74,7 @@ def in_seconds(
             "seconds into the sidecar, or state them with --dicom-metadata"
         )
     changed = [key for key in _COUNTED[0] if sidecar.get(key) != fitting[0].get(key)]
-    message = (
-        f"FrameDurationUnits is {unit!r}: {', '.join(changed)} were read in it, which puts the "
-        "frames into the uptake window; BIDS counts in s, so correct the sidecar."
-    )
-    return fitting[0], [Flag("frame-times", message)]
+    return fitting[0], [worded_flag("frame-times", "unit", unit=unit, keys=", ".join(changed))]
 
 
 def without_empty_frames(sidecar: Sidecar, n_frames: int) -> tuple[Sidecar, list[Flag]]:
@@ -101,11 +98,8 @@ def without_empty_frames(sidecar: Sidecar, n_frames: int) -> tuple[Sidecar, list
         and len(value) == len(durations)
         and (key.startswith(("Frame", "Decay")))
     }
-    message = (
-        f"FrameDuration lists {len(durations) - n_frames} frames of zero length that the image "
-        "does not have; they were dropped."
-    )
-    return {**sidecar, **changed}, [Flag("frame-times", message)]
+    flag = worded_flag("frame-times", "empty", n=len(durations) - n_frames)
+    return {**sidecar, **changed}, [flag]
 
 
 def decay_reference(
@@ -133,17 +127,9 @@ def decay_reference(
             break
         apart = shorter_way(seconds - time_zero_s - moment, _DAY_S)
         if abs(apart) <= _SAME_CLOCK_S:
-            message = (
-                f"ImageDecayCorrectionTime is a time of day, that of the {name}, and was read as "
-                "such; it counts in s from TimeZero, so correct the sidecar."
-            )
-            return moment, [Flag("decay-correction", message)]
+            return moment, [worded_flag("decay-correction", "time-of-day", event=name)]
     if abs(seconds - injection_s) <= _MAX_UPTAKE_S:
-        message = (
-            "ImageDecayCorrectionTime lies more than an hour after the scan: activity and SUV may "
-            "be wrong; ratios and Centiloids do not depend on it."
-        )
-        return seconds, [Flag("decay-correction", message)]
+        return seconds, [worded_flag("decay-correction", "late")]
     raise BadDataError(
         f"ImageDecayCorrectionTime ({seconds:g}) lies more than 12 h from the injection, which is "
         "impossible; BIDS counts it in s after TimeZero, so correct it"
@@ -164,11 +150,8 @@ def clock_doubt(sidecar: Sidecar, first_frame_s: float) -> list[Flag]:
     apart = shorter_way(acquired - zero - first_frame_s, _DAY_S)
     if abs(apart) <= _SAME_CLOCK_S:
         return []
-    message = (
-        f"AcquisitionTime lies {abs(apart):.0f} s {'after' if apart > 0 else 'before'} the start "
-        "of the first frame by TimeZero, ScanStart and FrameTimesStart: check which is right."
-    )
-    return [Flag("clocks", message)]
+    side = "after" if apart > 0 else "before"
+    return [worded_flag("clocks", apart_s=abs(apart), side=side)]
 
 
 def _scaled(sidecar: Sidecar, keys: Sequence[str], scale: float) -> dict[str, Any]:

@@ -17,12 +17,14 @@ clocks that are gone.
 from __future__ import annotations
 
 from collections.abc import Container, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from bidsapp.bids.values import as_list, clock_seconds, is_number, midnight
+from bidsapp.core.quality import Flag
+from bidsapp.data.flags import worded_flag
 from bidsapp.errors import BadDataError, NoInputError
 from bidsapp.io.reading import parse_json, read_text
 
@@ -151,18 +153,16 @@ def in_sidecar(sidecar: Mapping[str, Any], stated: Mapping[str, Any]) -> dict[st
     """
     if not stated:
         return dict(sidecar)
-    names = ", ".join(sorted(stated))
-    message = f"{names}: stated by the user (--dicom-metadata)"
-    return with_flag(with_values(sidecar, stated), "stated", message)
+    flag = worded_flag("stated", "dicom-metadata", keys=", ".join(sorted(stated)))
+    return with_flag(with_values(sidecar, stated), flag)
 
 
-def with_flag(sidecar: Mapping[str, Any], code: str, message: str) -> dict[str, Any]:
+def with_flag(sidecar: Mapping[str, Any], flag: Flag) -> dict[str, Any]:
     """Metadata of an image with something that a person shall see, as a conversion writes it."""
     own = sidecar.get("CentiPET")
     own = own if isinstance(own, dict) else {}
     flags = own.get("Flags")
-    flag = {"code": code, "message": message}
-    content = {**own, "Flags": [*(flags if isinstance(flags, list) else []), flag]}
+    content = {**own, "Flags": [*(flags if isinstance(flags, list) else []), asdict(flag)]}
     return {**sidecar, "CentiPET": content}
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from bidsapp.bids.layout import RawDataset, RawImage
 from bidsapp.core.quality import Flag
+from bidsapp.data.flags import worded_flag
 from bidsapp.data.series_texts import (
     image_words,
     names_contrast,
@@ -56,24 +57,13 @@ def choose_t1w(pet: RawImage, dataset: RawDataset) -> tuple[RawImage | None, tup
     flags: list[Flag] = []
     if not here:
         here, how = _nearest_session(pet, own, dataset)
-        flags.append(
-            Flag(
-                "t1w-other-session",
-                f"No T1w in the session of the PET: {here[0].path.name} was used, {how}; check "
-                "that the head has not changed in between.",
-            )
-        )
+        image = here[0].path.name
+        flags.append(worded_flag("t1w-other-session", "image", image=image, how=how))
     looks = _looks(here, dataset)
     best, *others = sorted(looks, key=lambda look: (look.rank, _plainness(look.image)))
     if others:
         names = ", ".join(other.told(best) for other in others)
-        flags.append(
-            Flag(
-                "t1w-several",
-                f"{best.image.path.name} was used, not {names}; choose another with "
-                "--bids-filter-file.",
-            )
-        )
+        flags.append(worded_flag("t1w-several", image=best.image.path.name, others=names))
     return best.image, (*flags, *best.flags(), *_far_away(pet, best.image, dataset))
 
 
@@ -94,12 +84,7 @@ def _without_t1w(pet: RawImage, dataset: RawDataset) -> Flag:
     if not others:
         return NO_T1W
     reasons = some((f"{other.path.name} ({other.reason})" for other in others), _SHOWN)
-    message = (
-        f"None of the images in anat/ can be used as T1w: {reasons}; so the PET "
-        "was aligned directly with the template. If one is a T1w of the whole head, name it "
-        "*_T1w.nii.gz."
-    )
-    return Flag("t1w-unusable", message)
+    return worded_flag("t1w-unusable", images=reasons)
 
 
 # ------------------------------------------------------------------------ several of one session
@@ -136,14 +121,9 @@ class _Look:
         """What is to be told of it when it is used."""
         name, flags = self.image.path.name, []
         if self.contrast:
-            text = (
-                f"{name} was made with contrast agent ({self.contrast}), which makes vessels and "
-                "meninges bright: look at the brain mask, or add a T1w without."
-            )
-            flags.append(Flag("t1w-contrast-agent", text))
+            flags.append(worded_flag("t1w-contrast-agent", image=name, evidence=self.contrast))
         if self.scout:
-            text = f"{name} is not a T1w of a whole head ({self.scout}): look at the brain mask."
-            flags.append(Flag("t1w-scout", text))
+            flags.append(worded_flag("t1w-scout", image=name, evidence=self.scout))
         return flags
 
 
@@ -220,8 +200,7 @@ def _far_away(pet: RawImage, t1w: RawImage, dataset: RawDataset) -> tuple[Flag, 
     if times[0] is None or times[1] is None or abs(times[0] - times[1]) <= _FAR:
         return ()
     days = abs(times[0] - times[1]).days
-    message = f"{t1w.path.name} is {days} days from this PET: check that the head has not changed"
-    return (Flag("t1w-far", message),)
+    return (worded_flag("t1w-far", image=t1w.path.name, days=days),)
 
 
 def _nearest_session(

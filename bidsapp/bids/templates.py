@@ -16,6 +16,7 @@ from bidsapp.bids.layout import RawDataset, RawImage
 from bidsapp.bids.plan import ScanPlan, T1wPlan
 from bidsapp.bids.t1w_choice import choose_t1w
 from bidsapp.core.quality import Flag
+from bidsapp.data.flags import worded_flag
 from bidsapp.errors import CentipetError
 
 # What the choice of one T1w per PET tells and the template makes untrue.
@@ -58,7 +59,7 @@ def plan_templates(
             try:
                 check_t1w(t1w.path)
             except CentipetError:
-                flags.append(_left_out(t1w))
+                flags.append(worded_flag("visit-left-out", image=t1w.path.name))
             else:
                 good.append(t1w)
         if len({t1w.session for t1w in good}) > 1:
@@ -81,22 +82,7 @@ def on_template(scan: ScanPlan, templates: Mapping[str, TemplatePlan]) -> ScanPl
         return scan
     flags = [*(flag for flag in scan.flags if flag.code not in _UNTRUE), *template.flags]
     if scan.session not in {visit.session for visit in template.t1w.visits}:
-        flags.append(_no_t1w_here(template.t1w))
+        visits = (visit for visit in template.t1w.visits if visit.session)
+        sessions = ", ".join(f"ses-{visit.session}" for visit in visits)
+        flags.append(worded_flag("t1w-other-session", "template", sessions=sessions))
     return replace(scan, t1w=template.t1w, flags=tuple(flags))
-
-
-def _left_out(t1w: RawImage) -> Flag:
-    return Flag(
-        "visit-left-out",
-        f"{t1w.path.name} cannot be read, so the within-subject template was made without it: "
-        "repair it and run all sessions of the participant again.",
-    )
-
-
-def _no_t1w_here(template: T1wPlan) -> Flag:
-    sessions = ", ".join(f"ses-{visit.session}" for visit in template.visits if visit.session)
-    return Flag(
-        "t1w-other-session",
-        f"No T1w in the session of the PET: the within-subject template of {sessions} was used; "
-        "check that the head has not changed in between.",
-    )
