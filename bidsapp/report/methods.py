@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from bidsapp import __version__
@@ -210,25 +213,16 @@ def describe(uses: Iterable[TracerUse], recipe: Recipe, versions: Iterable[str])
     return _with_references([text for text in paragraphs if text], cited)
 
 
+@cache
+def _sentences() -> dict[str, str]:
+    return tomllib.loads((Path(__file__).parent / "methods.toml").read_text("utf-8"))
+
+
 def _normalisation(recipe: Recipe) -> str:
-    with_t1w = (
-        "The T1-weighted image was corrected for intensity bias, segmented into grey matter, "
-        "white matter and cerebrospinal fluid, and normalised to the MNI152NLin6Asym template "
-        "({evans2012}) in one model, an implementation of unified segmentation "
-        "({ashburner2005}) in NumPy and SciPy."
-    )
+    words = _sentences()
+    with_t1w, alone = words["normalised"], words["pet_only"]
     if any(method.startswith("template") for method in recipe.methods):
-        with_t1w += (
-            " Where a participant had T1-weighted images of two or more sessions, these were first "
-            "aligned rigidly with each other, halfway between them, and averaged to an unbiased "
-            "within-subject template ({reuter2012}), which then stood for the T1-weighted image "
-            "of all scans."
-        )
-    alone = (
-        "the PET itself was normalised to the MNI152NLin6Asym template ({evans2012}), by a smooth "
-        "map under which blurred tissue patterns of the template, each with an uptake of its own, "
-        "explain it best: an adaptive template in the sense of {lilja2019}."
-    )
+        with_t1w += words["template"]
     if not recipe.methods or "pet-only" not in recipe.methods:
         return with_t1w
     if recipe.methods == {"pet-only"}:
@@ -239,10 +233,7 @@ def _normalisation(recipe: Recipe) -> str:
 def _motion(recipe: Recipe) -> str:
     if not recipe.is_dynamic or recipe.parameters.get("motion_correction") is False:
         return ""
-    return (
-        "Frames of a scan were aligned rigidly with each other by normalised mutual information "
-        "({studholme1999}), and resampled together with what follows. "
-    )
+    return _sentences()["motion"]
 
 
 def _smoothing(recipe: Recipe) -> str:
@@ -350,20 +341,11 @@ def _alignment(recipe: Recipe) -> str:
     placed = {method for method in recipe.methods if method != "pet-only"}
     if recipe.methods and not placed:
         return ""
-    nmi = (
-        "The average was aligned rigidly with the T1-weighted image by normalised mutual "
-        "information ({studholme1999})"
-    )
+    nmi = _sentences()["aligned"]
     if placed and all(method.endswith("nmi") for method in placed):
         return f"{nmi}. "
-    refined = (
-        "the alignment was refined by fitting the PET as a linear combination of the "
-        "participant’s own blurred tissue maps, whose levels vary smoothly over the brain and, for "
-        "grey and white matter, by region of the Desikan-Killiany atlas ({desikan2006}), and "
-        "minimising the unexplained variance"
-    )
     only_some = "in part of the scans " if any(method.endswith("nmi") for method in placed) else ""
-    return f"{nmi}, and {only_some}{refined}. "
+    return f"{nmi}, and {only_some}{_sentences()['refined']}. "
 
 
 def _equations(uses: list[TracerUse]) -> str:
