@@ -121,7 +121,9 @@ class _Look:
         """What is to be told of it when it is used."""
         name, flags = self.image.path.name, []
         if self.contrast:
-            flags.append(worded_flag("t1w-contrast-agent", image=name, evidence=self.contrast))
+            flags.append(
+                worded_flag("t1w-contrast-agent", "bids", image=name, evidence=self.contrast)
+            )
         if self.scout:
             flags.append(worded_flag("t1w-scout", image=name, evidence=self.scout))
         return flags
@@ -200,7 +202,7 @@ def _far_away(pet: RawImage, t1w: RawImage, dataset: RawDataset) -> tuple[Flag, 
     if times[0] is None or times[1] is None or abs(times[0] - times[1]) <= _FAR:
         return ()
     days = abs(times[0] - times[1]).days
-    return (worded_flag("t1w-far", image=t1w.path.name, days=days),)
+    return (worded_flag("t1w-far", "bids", image=t1w.path.name, days=days),)
 
 
 def _nearest_session(

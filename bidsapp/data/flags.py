@@ -20,7 +20,7 @@ def worded_flag(code: str, why: str = "always", /, **values: Any) -> Flag:
     why : row, of a code that has several
     **values : in place of the words in braces
 
-    >>> worded_flag("t1w-far", image="a_T1w.nii", days=400).message
+    >>> worded_flag("t1w-far", "bids", image="a_T1w.nii", days=400).message
     'a_T1w.nii is 400 days from this PET: check that the head has not changed'
     """
     return Flag(code, _table("flags")[code][why].format(**values))

@@ -10,6 +10,7 @@ import numpy as np
 
 from bidsapp.core.anatomy.mr_contrast import inverted_contrast, spoiled_contrast
 from bidsapp.core.quality import Flag
+from bidsapp.data.flags import worded_flag
 from bidsapp.data.series_texts import denies_attenuation, names_no_attenuation
 from bidsapp.dicom.agent import Agent, contrast_agent
 from bidsapp.dicom.habits import name_matches, tables
@@ -165,22 +166,10 @@ def _t1w_findings(series: Series) -> tuple[Flag, ...]:
     """What a person should see where this T1w is used."""
     findings = []
     if agent := _agent(series):
-        said = "was made" if agent is Agent.WITH else "may have been made, for its tags disagree,"
-        findings.append(
-            Flag(
-                "t1w-contrast-agent",
-                f"the T1w {said} with contrast agent: vessels and meninges can be taken for brain, "
-                "so look at the tissue maps, or give a T1w without agent",
-            )
-        )
+        made = "was made" if agent is Agent.WITH else "may have been made, for its tags disagree,"
+        findings.append(worded_flag("t1w-contrast-agent", "dicom", made=made))
     if _is_noisy(series):
-        findings.append(
-            Flag(
-                "t1w-mp2rage",
-                "the T1w is the uniform image of an MP2RAGE, which is noise outside the head: look "
-                "at the brain mask, or export the denoised image (UNI-DEN)",
-            )
-        )
+        findings.append(worded_flag("t1w-mp2rage"))
     return tuple(findings)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from bidsapp.bids.stated import Metadata
 from bidsapp.core.quality import Flag
+from bidsapp.data.flags import worded_flag
 from bidsapp.dicom import identity
 from bidsapp.dicom.classify import Kind, SeriesVerdict, classify
 from bidsapp.dicom.clocks import acquired
@@ -46,10 +47,6 @@ from bidsapp.settings import DicomInput
 _OTHER_TRACER = (
     "its tracer binds neither amyloid nor tau; if the tag is wrong, state Tracer of this series in "
     "a --dicom-metadata file"
-)
-_TWO_IDENTIFIERS = (
-    "another participant has the same name and birth date; if it is one person, give both "
-    "identifiers one participant_id with --dicom-map"
 )
 
 
@@ -147,15 +144,13 @@ def _find_doubts(
     twice = identity.same_people(headers, labels)
     of_person = identity.doubts(headers, [person for _, person in people])
     # Whom the user named by map or folder, nobody doubts for want of an identifier.
-    own = {identity.pseudonym(person): texts for person, texts in of_person.items()}
+    own = {identity.pseudonym(person): flags for person, flags in of_person.items()}
     doubts = {}
     for participant, group in groups.items():
-        texts = [
-            identity.mismatch(group),
-            _TWO_IDENTIFIERS if participant in twice else None,
-            *own.get(participant, ()),
-        ]
-        doubts[participant] = tuple(Flag("identity", text) for text in texts if text)
+        flags = [identity.mismatch(group), *own.get(participant, ())]
+        if participant in twice:
+            flags.insert(1, worded_flag("identity", "two-identifiers"))
+        doubts[participant] = tuple(flag for flag in flags if flag)
     return doubts
 
 
@@ -216,12 +211,7 @@ class _Desk:
         except BadDataError:  # its headers decide
             return None
         numbers = sorted({self.rows[first.key].series, _number(series)})
-        finding = Flag(
-            "copied-headers",
-            f"two series (numbers {', '.join(numbers)}) have the same headers and other pixels, so "
-            "one of them is another scan or reconstruction than its headers say: find out which, "
-            "and leave it out",
-        )
+        finding = worded_flag("copied-headers", numbers=", ".join(numbers))
         if facts := self._facts.get(first.key):
             self._facts[first.key] = replace(facts, findings=(*facts.findings, finding))
         self.t1ws[:] = [

@@ -17,6 +17,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from bidsapp.bids.raw_tables import read_cells
+from bidsapp.core.quality import Flag
+from bidsapp.data.flags import worded_flag
 from bidsapp.dicom.header import Header
 from bidsapp.dicom.volumes import is_volume
 from bidsapp.errors import BadDataError
@@ -25,19 +27,6 @@ _FOLDER = re.compile(r"(sub|ses)-([A-Za-z0-9]+)")
 _SHIFT_DAYS, _SHIFT_SPREAD_DAYS = 43_830, 3_653  # 120 years, and up to ten more
 _FIRST_BIRTH = "19010000"  # earlier dates stand for none
 _SMALLEST_M, _TALLEST_M, _GROWN_M = 1.0, 2.5, 0.1  # heights of adults, and what they do not grow
-_NO_IDENTIFIER = (
-    "PatientID does not distinguish people, so each study counts as a participant of its own "
-    "unless name or birth date join them; if several are of one person, or one of several, name "
-    "their StudyInstanceUID in --dicom-map"
-)
-_WEAK = (
-    "neither an identifier with a number nor a birth date other than a first of January says that "
-    "these studies are of one person; if they are not, name their StudyInstanceUID in --dicom-map"
-)
-_SPLIT = (
-    "its PatientID also appears in images with another birth date, sex or name, which count as "
-    "another participant; if it is one person, give all one participant_id with --dicom-map"
-)
 _COUNTING = "01234567890"
 
 
@@ -300,7 +289,7 @@ def _words(name: str) -> set[str]:
     return set(re.findall(r"[^\W_]+", name.upper()))
 
 
-def doubts(headers: Sequence[Header], persons: Sequence[Person]) -> dict[Person, tuple[str, ...]]:
+def doubts(headers: Sequence[Header], persons: Sequence[Person]) -> dict[Person, tuple[Flag, ...]]:
     """Say of every person what makes one doubt that it is one, and no other's.
 
     Parameters
@@ -318,18 +307,21 @@ def doubts(headers: Sequence[Header], persons: Sequence[Person]) -> dict[Person,
     doubts: dict[Person, list[str]] = defaultdict(list)
     for number, people in by_number.items():
         for person in people if len(people) > 1 else ():
-            doubts[person].append(_SPLIT if number in issued else _NO_IDENTIFIER)
+            doubts[person].append("split" if number in issued else "no-identifier")
     for person, group in by_person.items():
         texts = {
             header.text(key).upper() for header in group for key in ("PatientID", "PatientName")
         }
         studies = {header.text("StudyInstanceUID") for header in group} - {""}
         if len(studies) > 1 and not texts & issued and not any(map(_confirms, group)):
-            doubts[person].append(_WEAK)
-    return {person: tuple(dict.fromkeys(texts)) for person, texts in doubts.items()}
+            doubts[person].append("weak")
+    return {
+        person: tuple(worded_flag("identity", why) for why in dict.fromkeys(whys))
+        for person, whys in doubts.items()
+    }
 
 
-def mismatch(headers: Iterable[Header]) -> str | None:
+def mismatch(headers: Iterable[Header]) -> Flag | None:
     """Say in what the series of one participant disagree about the person; None when they agree.
 
     Names are compared by their letters, whatever their order, case and separators.
@@ -348,7 +340,7 @@ def mismatch(headers: Iterable[Header]) -> str | None:
         differs.append("PatientSize")
     if not differs:
         return None
-    return f"{differs[0]} differs between the series of this participant; check the person"
+    return worded_flag("identity", "mismatch", keyword=differs[0])
 
 
 def _height_m(header: Header) -> float | None:

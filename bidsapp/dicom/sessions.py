@@ -15,6 +15,7 @@ from pathlib import PurePosixPath
 
 from bidsapp.bids.t1w_choice import NO_T1W
 from bidsapp.core.quality import Flag
+from bidsapp.data.flags import worded_flag
 from bidsapp.dicom.classify import rank_reason, t1w_rank
 from bidsapp.dicom.header import MIDNIGHT
 from bidsapp.dicom.series import Series, SeriesKey
@@ -152,14 +153,8 @@ def _same_time(scan: PetScan, other: PetScan) -> bool:
 
 def _tell_equal_dates(group: list[PetScan], plan: ConversionPlan) -> None:
     """Flag scans of a session that has the dates of another one."""
-    text = (
-        "another study of this participant has the same date and time of injection though its "
-        "(0020,000D) StudyInstanceUID and (0020,0052) FrameOfReferenceUID are others: taken as two "
-        "visits whose dates were made equal, so the order of their sessions is arbitrary; name "
-        "the sessions with --dicom-map"
-    )
     for scan in group:
-        plan.flag(scan, Flag("session-order", text))
+        plan.flag(scan, worded_flag("session-order"))
 
 
 def _days_before(injection: datetime, lost: list[datetime], groups: list[list[PetScan]]) -> int:
@@ -287,5 +282,4 @@ def _tell_far_t1w(t1ws: list[T1wScan], pets: list[PetScan], plan: ConversionPlan
         if not gaps:
             plan.flag(scan, Flag(NO_T1W.code, "no T1w of this person was found"))
         elif min(gaps) > _FAR:
-            text = "the nearest T1w lies more than a year from this PET"
-            plan.flag(scan, Flag("t1w-far", f"{text}: check that the head has not changed"))
+            plan.flag(scan, worded_flag("t1w-far", "dicom"))

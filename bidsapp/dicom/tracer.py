@@ -6,6 +6,7 @@ import re
 
 from bidsapp.bids.stated import Stated
 from bidsapp.core.quality import Flag
+from bidsapp.data.flags import worded_flag
 from bidsapp.data.tau import all_tracers, known_tracer, tau_tracers
 from bidsapp.data.tracers import Tracer
 from bidsapp.dicom.habits import tables
@@ -111,11 +112,7 @@ def second_injection(header: Header, tracer: Tracer, stated: Stated) -> Flag | N
             f"{header.path.name}: {sequence} lists {named}, and {tracer.name} is not the first: "
             "state its InjectionTime and InjectedRadioactivity in a --dicom-metadata file"
         )
-    return Flag(
-        "radiopharmaceuticals",
-        f"{sequence} lists {named}; time and dose of the injection are those of the first unless "
-        "stated: check that nothing else was injected that the scan shows",
-    )
+    return worded_flag("radiopharmaceuticals", sequence=sequence, named=named)
 
 
 def _named(header: Header) -> dict[str, Tracer]:
