@@ -308,11 +308,7 @@ def check_decay(timing: PetTiming, sidecar: Mapping[str, Any], half_life_s: floa
     if not factors or len(factors) == 1 < n_frames:
         return timing  # dcm2niix v1.0.2025 wrote that of the first frame alone
     if len(factors) != n_frames or not all(is_number(one) and one > 0 for one in factors):
-        text = (
-            f"{key} is not one positive number for each of the {n_frames} frames and was ignored: "
-            "check that no frame is missing."
-        )
-        return _found(timing, "decay-correction", text)
+        return _flagged(timing, "not-positive", key=key, n=n_frames)
     if not timing.decay_corrected:
         if max(factors) > 1.001 * min(factors):
             raise BadDataError(

@@ -27,6 +27,7 @@ from bidsapp.core.quality import Flag
 from bidsapp.data.flags import worded_flag
 from bidsapp.errors import BadDataError, NoInputError
 from bidsapp.io.reading import parse_json, read_text
+from bidsapp.plain import some
 
 STATED_KEYS = (
     *("InjectedRadioactivity", "InjectedRadioactivityUnits", "InjectedMass", "InjectedMassUnits"),
@@ -96,10 +97,9 @@ class Metadata:
         lost = [name for name in self.selectors if name != "*" and name not in names]
         if not lost:
             return []
-        more = f" and {len(lost) - 3} more" if len(lost) > 3 else ""
         return [
-            f"--dicom-metadata: nothing here has the name {', '.join(lost[:3])}{more}, so what is "
-            "stated there was not used"
+            f"--dicom-metadata: nothing here has the name {some(lost)}, so what is stated there "
+            "was not used"
         ]
 
     def merged(self, *selectors: str) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from bidsapp.data.flags import worded_flag
 from bidsapp.dicom.header import Header
 from bidsapp.dicom.volumes import is_volume
 from bidsapp.errors import BadDataError
+from bidsapp.plain import some
 
 _FOLDER = re.compile(r"(sub|ses)-([A-Za-z0-9]+)")
 _SHIFT_DAYS, _SHIFT_SPREAD_DAYS = 43_830, 3_653  # 120 years, and up to ten more
@@ -59,11 +60,10 @@ class LabelMap:
         lost = [str(line) for key, line in self.lines.items() if key not in asked]
         if not lost:
             return []
-        more = f" and {len(lost) - 3} more" if len(lost) > 3 else ""
         return [
             f"--dicom-map: nothing of this input has the patient_id and study_uid of line "
-            f"{', '.join(lost[:3])}{more}, so that was not used; a spreadsheet may have taken "
-            "zeros off an identifier"
+            f"{some(lost)}, so that was not used; a spreadsheet may have taken zeros off an "
+            "identifier"
         ]
 
 

@@ -20,7 +20,7 @@ def names(images):
 
 
 @pytest.fixture
-def study(raw):
+def raw_study(raw):
     """Two participants; the first with two sessions and three PETs."""
     raw.t1w("sub-01_ses-a")
     raw.pet("sub-01_ses-a_trc-FBB_run-01")
@@ -31,13 +31,13 @@ def study(raw):
     return raw
 
 
-def test_everything_is_found_and_derivatives_are_not(study):
-    copy = study.root / "derivatives" / "x" / "sub-01" / "anat"
+def test_everything_is_found_and_derivatives_are_not(raw_study):
+    copy = raw_study.root / "derivatives" / "x" / "sub-01" / "anat"
     copy.mkdir(parents=True)
     (copy / "sub-01_desc-x_T1w.nii.gz").touch()
-    (study.root / "sub-01" / "func").mkdir()
-    (study.root / "sub-01" / "func" / "sub-01_task-rest_bold.nii.gz").touch()
-    dataset = read_dataset(study.root, Filters())
+    (raw_study.root / "sub-01" / "func").mkdir()
+    (raw_study.root / "sub-01" / "func" / "sub-01_task-rest_bold.nii.gz").touch()
+    dataset = read_dataset(raw_study.root, Filters())
     assert names(dataset.pets) == [
         "sub-01_ses-a_trc-FBB_run-01_pet",
         "sub-01_ses-a_trc-FDG_rec-x_pet",
@@ -66,78 +66,78 @@ def test_everything_is_found_and_derivatives_are_not(study):
         ),
     ],
 )
-def test_filters(study, filters, expected):
-    assert names(read_dataset(study.root, filters).pets) == expected
+def test_filters(raw_study, filters, expected):
+    assert names(read_dataset(raw_study.root, filters).pets) == expected
 
 
-def test_a_session_filter_leaves_t1w_of_other_sessions(study):
-    dataset = read_dataset(study.root, Filters(session=("b",)))
+def test_a_session_filter_leaves_t1w_of_other_sessions(raw_study):
+    dataset = read_dataset(raw_study.root, Filters(session=("b",)))
     assert names(dataset.t1ws) == ["sub-01_ses-a_T1w"]
 
 
-def test_nothing_matches_is_told_with_what_was_asked(study):
+def test_nothing_matches_is_told_with_what_was_asked(raw_study):
     with pytest.raises(NoMatchError, match=r"participant 07.*no folder sub-07"):
-        read_dataset(study.root, Filters(participant=("07",)))
+        read_dataset(raw_study.root, Filters(participant=("07",)))
 
 
-def test_a_filter_that_does_not_exist(study):
+def test_a_filter_that_does_not_exist(raw_study):
     with pytest.raises(UsageError, match="filter-file"):
-        read_dataset(study.root, Filters(bids_filters={"pet": {"sesion": "b"}}))
+        read_dataset(raw_study.root, Filters(bids_filters={"pet": {"sesion": "b"}}))
 
 
-def test_the_database_is_made_once_and_used_again(study, tmp_path):
+def test_the_database_is_made_once_and_used_again(raw_study, tmp_path):
     database = tmp_path / "db"
-    first = read_dataset(study.root, Filters(participant=("02",)), database_dir=database)
+    first = read_dataset(raw_study.root, Filters(participant=("02",)), database_dir=database)
     assert names(first.pets) == ["sub-02_pet"]
-    (study.root / "sub-02" / "pet" / "sub-02_pet.nii.gz").unlink()
-    again = read_dataset(study.root, Filters(), database_dir=database)
+    (raw_study.root / "sub-02" / "pet" / "sub-02_pet.nii.gz").unlink()
+    again = read_dataset(raw_study.root, Filters(), database_dir=database)
     assert len(again.pets) == 4  # the database knows what was there, and all participants
 
 
-def test_nearer_sidecars_win(study):
-    (study.root / "pet.json").write_text(json.dumps({"Manufacturer": "root", "Extra": 1}))
-    (study.root / "trc-FBB_pet.json").write_text(json.dumps({"Extra": 2}))
-    (study.root / "trc-FDG_pet.json").write_text(json.dumps({"Extra": 3}))
-    dataset = read_dataset(study.root, Filters(participant=("01",)))
+def test_nearer_sidecars_win(raw_study):
+    (raw_study.root / "pet.json").write_text(json.dumps({"Manufacturer": "root", "Extra": 1}))
+    (raw_study.root / "trc-FBB_pet.json").write_text(json.dumps({"Extra": 2}))
+    (raw_study.root / "trc-FDG_pet.json").write_text(json.dumps({"Extra": 3}))
+    dataset = read_dataset(raw_study.root, Filters(participant=("01",)))
     sidecar = dataset.sidecar(dataset.pets[0])
     assert sidecar["Extra"] == 2
     assert sidecar["Manufacturer"] == "Siemens"
 
 
 @pytest.mark.parametrize("content", [b"{", b"[1]", b"\xff\xfe{}", b""])
-def test_a_broken_sidecar_is_an_error_of_that_image_alone(study, content):
-    (study.root / "sub-02" / "pet" / "sub-02_pet.json").write_bytes(content)
-    dataset = read_dataset(study.root, Filters())
+def test_a_broken_sidecar_is_an_error_of_that_image_alone(raw_study, content):
+    (raw_study.root / "sub-02" / "pet" / "sub-02_pet.json").write_bytes(content)
+    dataset = read_dataset(raw_study.root, Filters())
     assert dataset.sidecar(dataset.pets[0])["Units"] == "Bq/mL"
     with pytest.raises(BadDataError, match=r"sub-02_pet\.json"):
         dataset.sidecar(dataset.pets[-1])
 
 
-def test_a_sidecar_that_cannot_be_read(study):
-    path = study.root / "sub-02" / "pet" / "sub-02_pet.json"
+def test_a_sidecar_that_cannot_be_read(raw_study):
+    path = raw_study.root / "sub-02" / "pet" / "sub-02_pet.json"
     path.unlink()
     path.mkdir()
-    dataset = read_dataset(study.root, Filters(tracer=("FBP",)))
+    dataset = read_dataset(raw_study.root, Filters(tracer=("FBP",)))
     with pytest.raises(NoInputError, match=r"sub-02_pet\.json"):
         dataset.sidecar(dataset.pets[-1])
 
 
-def test_acquisition_times(study):
-    (study.root / "sub-01" / "ses-a" / "sub-01_ses-a_scans.tsv").write_text(
+def test_acquisition_times(raw_study):
+    (raw_study.root / "sub-01" / "ses-a" / "sub-01_ses-a_scans.tsv").write_text(
         "filename\tacq_time\nanat/sub-01_ses-a_T1w.nii.gz\t2021-02-16T10:00:00\n"
         "pet/sub-01_ses-a_trc-FBB_run-01_pet.nii.gz\tn/a\n"
     )
-    dataset = read_dataset(study.root, Filters())
+    dataset = read_dataset(raw_study.root, Filters())
     assert dataset.acquired(dataset.t1ws[0]).isoformat() == "2021-02-16T10:00:00"
     assert dataset.acquired(dataset.pets[0]) is None
     assert dataset.acquired(dataset.pets[-1]) is None
 
 
-def test_names_that_are_no_text_harm_nobody(study):
-    bad = os.fsencode(study.root / "sub-01" / "ses-a" / "anat") + b"/sub-01_acq-\xe9_T1w.nii.gz"
+def test_names_that_are_no_text_harm_nobody(raw_study):
+    bad = os.fsencode(raw_study.root / "sub-01" / "ses-a" / "anat") + b"/sub-01_acq-\xe9_T1w.nii.gz"
     with open(bad, "wb"):  # noqa: PTH123 - pathlib takes no bytes
         pass
-    assert len(read_dataset(study.root, Filters()).t1ws) == 2
+    assert len(read_dataset(raw_study.root, Filters()).t1ws) == 2
 
 
 def test_hundreds_of_participants_are_quick(raw):
@@ -180,14 +180,14 @@ def test_the_development_data_are_a_dataset(shared_data):
     assert len(read_dataset(shared_data / "bids", Filters()).pets) == 7
 
 
-def test_derivatives_among_raw_images_are_not_used(study):
-    study.t1w("sub-02_desc-preproc")
-    study.t1w("sub-02_space-MNI")
-    study.t1w("sub-02_part-phase")
-    study.pet("sub-02_desc-mean")
-    study.pet("sub-02_odd-thing")
-    (study.root / "sub-02" / "pet" / "nobody_pet.nii.gz").touch()
-    dataset = read_dataset(study.root, Filters(participant=("02",)))
+def test_derivatives_among_raw_images_are_not_used(raw_study):
+    raw_study.t1w("sub-02_desc-preproc")
+    raw_study.t1w("sub-02_space-MNI")
+    raw_study.t1w("sub-02_part-phase")
+    raw_study.pet("sub-02_desc-mean")
+    raw_study.pet("sub-02_odd-thing")
+    (raw_study.root / "sub-02" / "pet" / "nobody_pet.nii.gz").touch()
+    dataset = read_dataset(raw_study.root, Filters(participant=("02",)))
     assert names(dataset.pets) == ["sub-02_pet"]
     assert names(dataset.t1ws) == ["sub-02_T1w"]
 
@@ -205,22 +205,22 @@ def test_derivatives_among_raw_images_are_not_used(study):
         ({"acquisition": "^f", "regex_search": True}, ["sub-02_acq-fast_T1w"]),
     ],
 )
-def test_filters_mean_what_they_mean_elsewhere(study, query, expected):
-    fast = study.t1w("sub-02_acq-fast")
+def test_filters_mean_what_they_mean_elsewhere(raw_study, query, expected):
+    fast = raw_study.t1w("sub-02_acq-fast")
     fast.with_name("sub-02_UNIT1.nii.gz").write_bytes(fast.read_bytes())
     filters = Filters(participant=("02",), bids_filters={"t1w": query})
-    assert names(read_dataset(study.root, filters).t1ws) == expected
+    assert names(read_dataset(raw_study.root, filters).t1ws) == expected
 
 
-def test_a_t1w_filter_that_matches_nothing_is_an_error(study):
+def test_a_t1w_filter_that_matches_nothing_is_an_error(raw_study):
     with pytest.raises(NoMatchError, match="no T1w image matches"):
-        read_dataset(study.root, Filters(bids_filters={"t1w": {"acquisition": "nowhere"}}))
+        read_dataset(raw_study.root, Filters(bids_filters={"t1w": {"acquisition": "nowhere"}}))
 
 
 @pytest.mark.parametrize("value", ["Query.NEVER", "query.x"])
-def test_a_query_that_does_not_exist(study, value):
+def test_a_query_that_does_not_exist(raw_study, value):
     with pytest.raises(UsageError, match="null means absent"):
-        read_dataset(study.root, Filters(bids_filters={"pet": {"run": value}}))
+        read_dataset(raw_study.root, Filters(bids_filters={"pet": {"run": value}}))
 
 
 @pytest.mark.parametrize(
@@ -243,8 +243,8 @@ def test_the_tracer_under_acq_is_told_with_what_to_do(raw):
     assert unused.path == path and "rename" in unused.reason
 
 
-def test_what_the_tables_lack_is_told_of_those_who_are_asked_for(study):
-    (study.root / "participants.tsv").write_text("participant_id\tage\n01\t70\n")
-    told = read_dataset(study.root, Filters()).table_problems()
+def test_what_the_tables_lack_is_told_of_those_who_are_asked_for(raw_study):
+    (raw_study.root / "participants.tsv").write_text("participant_id\tage\n01\t70\n")
+    told = read_dataset(raw_study.root, Filters()).table_problems()
     assert told == ["participants.tsv: 01 was read as sub-01",
                     "participants.tsv: has no row of sub-02"]  # fmt: skip

@@ -113,7 +113,7 @@ def unremarkable(name: str, row: dict) -> float:
 
 
 @pytest.fixture(scope="session")
-def study(tmp_path_factory) -> Path:
+def derivatives(tmp_path_factory) -> Path:
     """Pages of a dynamic, a failed, a hostile and a static participant, and of 200 scans."""
     folder = tmp_path_factory.mktemp("study")
     write_images(folder, SCAN)

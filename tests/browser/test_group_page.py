@@ -119,9 +119,9 @@ def test_one_scan_is_told_as_one(visit, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def rated(study, tmp_path_factory):
+def rated(derivatives, tmp_path_factory):
     """A copy of the study, to change."""
-    return shutil.copytree(study, tmp_path_factory.mktemp("rated") / "study")
+    return shutil.copytree(derivatives, tmp_path_factory.mktemp("rated") / "study")
 
 
 @WIDTHS
@@ -179,8 +179,8 @@ def test_a_rating_of_other_bits_is_told_as_outdated(visit, rated):
     assert not page.locator(".rating").first.get_by_label("Accept").is_checked()
 
 
-def test_pages_follow_each_other_as_they_were_listed(visit, study):
-    page = opened(visit, study)
+def test_pages_follow_each_other_as_they_were_listed(visit, derivatives):
+    page = opened(visit, derivatives)
     page.fill("#search", "sub-0")
     page.locator("#scans thead").get_by_role("button", name="Participant").click()
     page.locator("#scans thead").get_by_role("button", name="Participant").click()  # falling
@@ -197,8 +197,8 @@ def test_pages_follow_each_other_as_they_were_listed(visit, study):
     assert page.url.endswith("/group_centiloid.html")
 
 
-def test_without_a_list_there_is_no_way(visit, study):
-    assert visit(study / "sub-01.html").page.locator(".way").is_hidden()
+def test_without_a_list_there_is_no_way(visit, derivatives):
+    assert visit(derivatives / "sub-01.html").page.locator(".way").is_hidden()
 
 
 @pytest.mark.slow

@@ -20,16 +20,16 @@ def hash_of(page, plane: str) -> str:
     return page.eval_on_selector(f"canvas[data-plane={plane}]", "canvas => canvas.toDataURL()")
 
 
-def with_viewer(visit, study):
-    found = visit(study / "sub-01.html")
+def with_viewer(visit, derivatives):
+    found = visit(derivatives / "sub-01.html")
     found.page.locator(".viewer").scroll_into_view_if_needed()
     found.page.wait_for_selector(".viewer[data-ready='0']")
     return found
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_no_error_no_request_every_image_loads(visit, study, screenshots, name):
-    found = visit(study / name)
+def test_no_error_no_request_every_image_loads(visit, derivatives, screenshots, name):
+    found = visit(derivatives / name)
     page = found.page
     if page.locator(".viewer").count():
         page.locator(".viewer").scroll_into_view_if_needed()
@@ -62,10 +62,10 @@ def test_no_error_no_request_every_image_loads(visit, study, screenshots, name):
     ("scheme", "width"), [("light", 1200), ("dark", 1200), ("light", 390)], ids=str
 )
 @pytest.mark.parametrize("name", ["sub-01.html", "sub-02.html", "group_centiloid.html"])
-def test_axe_finds_nothing_serious(visit, study, screenshots, name, scheme, width):
+def test_axe_finds_nothing_serious(visit, derivatives, screenshots, name, scheme, width):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright")
     window = {"width": width, "height": 900}
-    page = visit(study / name, color_scheme=scheme, viewport=window).page
+    page = visit(derivatives / name, color_scheme=scheme, viewport=window).page
     if page.locator(".viewer").count():
         page.locator(".viewer").scroll_into_view_if_needed()
         page.wait_for_selector(".viewer[data-ready]")
@@ -79,8 +79,8 @@ def test_axe_finds_nothing_serious(visit, study, screenshots, name, scheme, widt
     page.screenshot(path=screenshots / f"{name.removesuffix('.html')}-{scheme}-{width}.png")
 
 
-def test_the_cross_hair_moves_all_planes_and_tells_values(visit, study):
-    page = with_viewer(visit, study).page
+def test_the_cross_hair_moves_all_planes_and_tells_values(visit, derivatives):
+    page = with_viewer(visit, derivatives).page
     planes = ("axial", "coronal", "sagittal")
     before, told = [hash_of(page, plane) for plane in planes], page.inner_text(".viewer output")
     assert "SUVR" in told and "mm" in told
@@ -90,9 +90,9 @@ def test_the_cross_hair_moves_all_planes_and_tells_values(visit, study):
     assert page.inner_text(".viewer output") != told
 
 
-def test_the_value_at_the_cursor_is_that_of_the_image(visit, study):
+def test_the_value_at_the_cursor_is_that_of_the_image(visit, derivatives):
     """In steps of 0.014: 256 of them up to one and a half times the end of the scale."""
-    page = with_viewer(visit, study).page
+    page = with_viewer(visit, derivatives).page
     for place, region in (((-8, -52, 26), "ctx"), ((20, -64, -40), "wc")):
         for name, mm in zip("xyz", place, strict=True):
             page.locator(f"[data-input={name}]").fill(str(mm))
@@ -103,9 +103,9 @@ def test_the_value_at_the_cursor_is_that_of_the_image(visit, study):
         assert float(words.split("SUVR ")[1].split(" ")[0]) == pytest.approx(suvr, abs=0.013)
 
 
-def test_left_is_left_in_the_viewer(visit, study):
+def test_left_is_left_in_the_viewer(visit, derivatives):
     """A click on the left half of the axial plane lands at negative x."""
-    page = with_viewer(visit, study).page
+    page = with_viewer(visit, derivatives).page
     box = page.locator("canvas[data-plane=axial]").bounding_box()
     page.mouse.click(box["x"] + 0.2 * box["width"], box["y"] + 0.5 * box["height"])
     assert int(page.input_value("[data-input=x]")) < -30
@@ -118,8 +118,8 @@ def test_left_is_left_in_the_viewer(visit, study):
     [("x", "30"), ("opacity", "20"), ("top", "1.0"), ("colours", "viridis"),
      ("layout", "beside"), ("largest", True), ("zoom", "3")],
 )  # fmt: skip
-def test_every_knob_changes_the_picture(visit, study, knob, value):
-    page = with_viewer(visit, study).page
+def test_every_knob_changes_the_picture(visit, derivatives, knob, value):
+    page = with_viewer(visit, derivatives).page
     before = hash_of(page, "sagittal")
     control = page.locator(f"[data-input={knob}]")
     if value is True:
@@ -133,8 +133,8 @@ def test_every_knob_changes_the_picture(visit, study, knob, value):
     assert hash_of(page, "sagittal") == before
 
 
-def test_keys_and_outlines_work_in_the_viewer(visit, study):
-    page = with_viewer(visit, study).page
+def test_keys_and_outlines_work_in_the_viewer(visit, derivatives):
+    page = with_viewer(visit, derivatives).page
     before, z = hash_of(page, "axial"), page.input_value("[data-input=z]")
     page.locator("canvas[data-plane=axial]").focus()
     page.keyboard.press("PageUp")
@@ -144,8 +144,8 @@ def test_keys_and_outlines_work_in_the_viewer(visit, study):
     assert len({before, moved, hash_of(page, "axial")}) == 3
 
 
-def test_layers_flicker_and_outlines_go(visit, study):
-    page = visit(study / "sub-01.html").page
+def test_layers_flicker_and_outlines_go(visit, derivatives):
+    page = visit(derivatives / "sub-01.html").page
     figure = page.locator("figure.alignment")
     pet, t1w = figure.locator("svg .layer").all()
     assert pet.is_visible() and not t1w.is_visible()
@@ -166,8 +166,8 @@ def column(page, number: int) -> list[str]:
     return page.locator(f"#scans tbody tr td:nth-child({number})").all_inner_texts()
 
 
-def test_the_table_sorts_by_number(visit, study):
-    page = visit(study / "group_centiloid.html").page
+def test_the_table_sorts_by_number(visit, derivatives):
+    page = visit(derivatives / "group_centiloid.html").page
     heads = page.locator("#scans thead th").all_inner_texts()
     place = [head.strip("↕↑↓ ") for head in heads].index("CL") + 1
     before = column(page, place)
@@ -181,8 +181,8 @@ def test_the_table_sorts_by_number(visit, study):
     assert page.locator("#scans th[aria-sort=descending]").count() == 1
 
 
-def test_a_smaller_table_sorts_by_number_with_what_is_absent_last(visit, study):
-    page = visit(study / "group_centiloid.html").page
+def test_a_smaller_table_sorts_by_number_with_what_is_absent_last(visit, derivatives):
+    page = visit(derivatives / "group_centiloid.html").page
     table = page.locator("#cutoffs table")
     button = table.get_by_role("button", name="Cut-off, CL")
     for state, reverse in (("ascending", False), ("descending", True)):
@@ -194,8 +194,8 @@ def test_a_smaller_table_sorts_by_number_with_what_is_absent_last(visit, study):
         assert table.locator(f"th[aria-sort={state}]").count() == 1
 
 
-def test_the_table_makes_only_the_rows_that_are_looked_at(visit, study):
-    page = visit(study / "group_centiloid.html").page
+def test_the_table_makes_only_the_rows_that_are_looked_at(visit, derivatives):
+    page = visit(derivatives / "group_centiloid.html").page
     assert page.locator("#scans tbody tr").count() < 180
     for _ in range(8):
         page.locator(".tall").evaluate("box => box.scrollTo(0, box.scrollHeight)")
@@ -203,8 +203,8 @@ def test_the_table_makes_only_the_rows_that_are_looked_at(visit, study):
     assert page.locator("#scans tbody tr").count() == 204
 
 
-def test_filters_leave_what_they_say_and_fade_the_rest(visit, study):
-    page = visit(study / "group_centiloid.html").page
+def test_filters_leave_what_they_say_and_fade_the_rest(visit, derivatives):
+    page = visit(derivatives / "group_centiloid.html").page
     page.select_option("#status", "failed")
     assert "1 of 204" in page.inner_text("#shown")
     assert "sub-02" in page.inner_text("#scans tbody")
@@ -217,24 +217,24 @@ def test_filters_leave_what_they_say_and_fade_the_rest(visit, study):
         assert 0 < faded < page.locator(f"{chart} .dot").count()
 
 
-def test_the_download_is_the_table(visit, study):
-    page = visit(study / "group_centiloid.html").page
+def test_the_download_is_the_table(visit, derivatives):
+    page = visit(derivatives / "group_centiloid.html").page
     with page.expect_download() as waiting:
         page.locator("#download").click()
-    assert waiting.value.path().read_bytes() == (study / "group_centiloid.tsv").read_bytes()
+    assert waiting.value.path().read_bytes() == (derivatives / "group_centiloid.tsv").read_bytes()
 
 
 @pytest.mark.parametrize("chart", ["#distribution", "#explore"])
-def test_a_dot_leads_to_its_page(visit, study, chart):
-    page = visit(study / "group_centiloid.html").page
+def test_a_dot_leads_to_its_page(visit, derivatives, chart):
+    page = visit(derivatives / "group_centiloid.html").page
     page.locator(f"{chart} .dot.flagged").first.dispatch_event("click")
     page.wait_for_url("**/sub-0*.html")
 
 
 @pytest.mark.parametrize("window", [(1440, 900), (1024, 900), (390, 844)], ids=str)
-def test_the_first_screen_has_number_interval_person_and_pet(visit, study, window):
+def test_the_first_screen_has_number_interval_person_and_pet(visit, derivatives, window):
     width, height = window
-    page = visit(study / "sub-01.html", viewport={"width": width, "height": height}).page
+    page = visit(derivatives / "sub-01.html", viewport={"width": width, "height": height}).page
     wanted = [".value", ".interval", ".drawing svg", ".who", "figure.glance svg"]
     for selector in wanted if width > 1100 else wanted[:2]:
         box = page.locator(selector).first.bounding_box()
@@ -248,16 +248,16 @@ def test_the_first_screen_has_number_interval_person_and_pet(visit, study, windo
         assert words in told
 
 
-def test_green_checks_are_folded_and_unfold(visit, study):
-    page = visit(study / "sub-01.html").page
+def test_green_checks_are_folded_and_unfold(visit, derivatives):
+    page = visit(derivatives / "sub-01.html").page
     light = page.locator(".checks li.green").first
     assert not light.is_visible()
     page.locator(".checks summary").click()
     assert light.is_visible() and "checks passed" in page.inner_text(".checks summary")
 
 
-def test_regions_by_side_and_bars_without_what_is_no_uptake(visit, study):
-    page = visit(study / "sub-01.html").page
+def test_regions_by_side_and_bars_without_what_is_no_uptake(visit, derivatives):
+    page = visit(derivatives / "sub-01.html").page
     rows = page.locator(".sides tbody tr").all_inner_texts()
     assert len(rows) == 8 and rows[0].split("\t") == ["Frontal", "1.40", "1.20", "60", "60", "2.0",
                                                       "2.0", "15.4 %"]  # fmt: skip
@@ -273,8 +273,10 @@ def labels(page) -> str:
 
 
 @pytest.mark.parametrize("space", ["0", "1"])
-def test_labels_of_the_planes_are_the_readout_and_the_caption_is_the_space(visit, study, space):
-    page = with_viewer(visit, study).page
+def test_labels_of_the_planes_are_the_readout_and_the_caption_is_the_space(
+    visit, derivatives, space
+):
+    page = with_viewer(visit, derivatives).page
     page.select_option("[data-input=space]", space)
     page.wait_for_selector(f".viewer[data-ready='{space}']")
     names = {"0": "Template (MNI152NLin6Asym)", "1": "T1w of the participant"}
@@ -287,9 +289,9 @@ def test_labels_of_the_planes_are_the_readout_and_the_caption_is_the_space(visit
         assert labels(page) == [f"{one.replace(' ', ' = ')} mm" for one in (z, y, x)]
 
 
-def test_regions_are_outlined_in_both_spaces_at_the_same_place(visit, study):
+def test_regions_are_outlined_in_both_spaces_at_the_same_place(visit, derivatives):
     """The T1w of this participant is the template: the same point is in the same region."""
-    page = with_viewer(visit, study).page
+    page = with_viewer(visit, derivatives).page
     told = []
     for space in ("0", "1"):
         page.select_option("[data-input=space]", space)
@@ -304,8 +306,8 @@ def test_regions_are_outlined_in_both_spaces_at_the_same_place(visit, study):
     assert told[0] == told[1] and "whole cerebellum (wc)" in told[0]
 
 
-def test_zoom_magnifies_about_the_cross_hair_and_pans(visit, study):
-    page = with_viewer(visit, study).page
+def test_zoom_magnifies_about_the_cross_hair_and_pans(visit, derivatives):
+    page = with_viewer(visit, derivatives).page
     box = page.locator("canvas[data-plane=axial]").bounding_box()
 
     def clicked(across: float) -> int:
@@ -331,8 +333,8 @@ def test_zoom_magnifies_about_the_cross_hair_and_pans(visit, study):
     assert float(page.input_value("[data-input=zoom]")) == 1
 
 
-def test_the_viewer_fills_the_screen_and_tells_its_keys(visit, study):
-    page = with_viewer(visit, study).page
+def test_the_viewer_fills_the_screen_and_tells_its_keys(visit, derivatives):
+    page = with_viewer(visit, derivatives).page
     page.locator("[data-full]").click()
     page.wait_for_function("document.fullscreenElement?.classList.contains('viewer')")
     page.locator("[data-full]").click()
@@ -342,8 +344,8 @@ def test_the_viewer_fills_the_screen_and_tells_its_keys(visit, study):
     assert "no room for the frames" not in page.inner_text(".viewer")
 
 
-def test_left_is_right_in_radiological_convention(visit, study):
-    page = with_viewer(visit, study).page
+def test_left_is_right_in_radiological_convention(visit, derivatives):
+    page = with_viewer(visit, derivatives).page
     page.select_option("[data-input=convention]", "radiological")
     box = page.locator("canvas[data-plane=axial]").bounding_box()
     page.mouse.click(box["x"] + 0.2 * box["width"], box["y"] + 0.5 * box["height"])
@@ -353,9 +355,9 @@ def test_left_is_right_in_radiological_convention(visit, study):
     assert int(page.input_value("[data-input=x]")) == x + 2
 
 
-def test_frames_of_a_dynamic_scan_can_be_gone_through(visit, study):
+def test_frames_of_a_dynamic_scan_can_be_gone_through(visit, derivatives):
     """The second frame has twice the activity of the first: 9 kBq/ml in the cortical target."""
-    page = with_viewer(visit, study).page
+    page = with_viewer(visit, derivatives).page
     assert not page.locator("[data-input=time]").is_visible()  # the template has none
     page.select_option("[data-input=space]", "1")
     page.wait_for_selector(".viewer[data-ready='1']")
@@ -378,9 +380,9 @@ def swipe(page, points) -> None:
     page.wait_for_timeout(300)
 
 
-def test_a_swipe_over_the_image_scrolls_and_a_tap_moves_the_cross_hair(visit, study):
+def test_a_swipe_over_the_image_scrolls_and_a_tap_moves_the_cross_hair(visit, derivatives):
     window = {"width": 390, "height": 844}
-    page = visit(study / "sub-01.html", viewport=window, has_touch=True, is_mobile=True).page
+    page = visit(derivatives / "sub-01.html", viewport=window, has_touch=True, is_mobile=True).page
     plane = page.locator("canvas[data-plane=axial]")
     page.locator(".viewer").scroll_into_view_if_needed()
     page.wait_for_selector(".viewer[data-ready='0']")
@@ -401,8 +403,8 @@ def test_a_swipe_over_the_image_scrolls_and_a_tap_moves_the_cross_hair(visit, st
 
 
 @pytest.mark.parametrize("label", ["01", "04"], ids=["dynamic", "static"])
-def test_a_printed_scan_fits_on_two_sheets(visit, study, screenshots, label):
-    page = visit(study / f"sub-{label}.html").page
+def test_a_printed_scan_fits_on_two_sheets(visit, derivatives, screenshots, label):
+    page = visit(derivatives / f"sub-{label}.html").page
     page.locator(".checks summary").click()  # what is unfolded on the screen stays folded on paper
     pdf = page.pdf(prefer_css_page_size=True, print_background=True)
     path = screenshots / f"sub-{label}.pdf"

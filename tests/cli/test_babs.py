@@ -12,7 +12,7 @@ from bidsapp.settings import Processing
 
 
 @pytest.fixture
-def study(raw):
+def raw_study(raw):
     """Two participants with two sessions each."""
     for label in ("01", "02"):
         for session in ("A", "B"):
@@ -26,8 +26,8 @@ def planned(settings):
     return make_plan(read_dataset(settings.bids_dir, settings.filters), Processing())
 
 
-def test_one_participant_is_there_and_the_others_are_links_to_nothing(study, tmp_path):
-    dataset = as_datalad_job(study, tmp_path / "job", "sub-01", "dataset_description.json")
+def test_one_participant_is_there_and_the_others_are_links_to_nothing(raw_study, tmp_path):
+    dataset = as_datalad_job(raw_study, tmp_path / "job", "sub-01", "dataset_description.json")
     assert not (dataset / "participants.tsv").exists()  # not fetched either
     settings = parse(babs_arguments(tmp_path / "job", "01"))
     assert (settings.resources.nprocs, settings.verbosity) == (2, 2)
@@ -37,8 +37,8 @@ def test_one_participant_is_there_and_the_others_are_links_to_nothing(study, tmp
     assert plan.failures == ()
 
 
-def test_one_session_with_the_filter_file_that_babs_writes(study, tmp_path):
-    as_datalad_job(study, tmp_path / "job", "sub-01/ses-A", "dataset_description.json")
+def test_one_session_with_the_filter_file_that_babs_writes(raw_study, tmp_path):
+    as_datalad_job(raw_study, tmp_path / "job", "sub-01/ses-A", "dataset_description.json")
     plan = planned(parse(babs_arguments(tmp_path / "job", "01", "A")))
     (scan,) = plan.scans
     assert scan.name == "sub-01_ses-A_trc-FBB"
@@ -46,9 +46,9 @@ def test_one_session_with_the_filter_file_that_babs_writes(study, tmp_path):
     assert (plan.failures, scan.flags) == ((), ())
 
 
-def test_paths_of_older_versions_are_relative(study, tmp_path, monkeypatch):
+def test_paths_of_older_versions_are_relative(raw_study, tmp_path, monkeypatch):
     job = tmp_path / "job"
-    as_datalad_job(study, job, "sub-01", "dataset_description.json")
+    as_datalad_job(raw_study, job, "sub-01", "dataset_description.json")
     monkeypatch.chdir(job)
     settings = parse(
         ["inputs/data/BIDS", "outputs", "participant", "-w", ".git/tmp/wkdir",
@@ -59,9 +59,9 @@ def test_paths_of_older_versions_are_relative(study, tmp_path, monkeypatch):
     assert len(planned(settings).scans) == 2
 
 
-def test_a_scan_that_was_not_fetched_is_named_with_the_remedy(study, tmp_path):
+def test_a_scan_that_was_not_fetched_is_named_with_the_remedy(raw_study, tmp_path):
     as_datalad_job(
-        study, tmp_path / "job", "sub-01/ses-A", "sub-01/ses-B/anat", "dataset_description.json"
+        raw_study, tmp_path / "job", "sub-01/ses-A", "sub-01/ses-B/anat", "dataset_description.json"
     )
     plan = planned(parse(babs_arguments(tmp_path / "job", "01")))
     assert [scan.session for scan in plan.scans] == ["A"]

@@ -12,7 +12,7 @@ from bidsapp.settings import Filters, Processing
 
 
 @pytest.fixture
-def study(raw):
+def raw_study(raw):
     raw.t1w("sub-1")
     raw.pet("sub-1_trc-FBB")
     raw.pet("sub-1_trc-FDG", TracerName="FDG")
@@ -23,8 +23,8 @@ def study(raw):
     return raw
 
 
-def test_every_scan_has_a_line_with_what_is_missing(study):
-    plan = make_plan(read_dataset(study.root, Filters()), Processing())
+def test_every_scan_has_a_line_with_what_is_missing(raw_study):
+    plan = make_plan(read_dataset(raw_study.root, Filters()), Processing())
     rows = {row[0]: row[1:] for row in plan_rows(plan)}
     assert rows["sub-1_trc-FBB"] == (
         "run", "FBB", "90 to 110, 100%", "sub-1_T1w.nii.gz", "nothing",
@@ -37,9 +37,9 @@ def test_every_scan_has_a_line_with_what_is_missing(study):
     assert "fetch" in told[-1]
 
 
-def test_the_command_prints_it_and_writes_nothing(study, tmp_path, capfd):
+def test_the_command_prints_it_and_writes_nothing(raw_study, tmp_path, capfd):
     options = ["participant", "-w", str(tmp_path / "work"), "--dry-run"]
-    assert main([str(study.root), str(tmp_path / "out"), *options]) == 1
+    assert main([str(raw_study.root), str(tmp_path / "out"), *options]) == 1
     told = "".join(capfd.readouterr())
     assert "left out" in told and "refused" in told and "--dry-run" in told
     assert not (tmp_path / "out").exists() and not (tmp_path / "work").exists()
@@ -51,6 +51,6 @@ def test_the_command_prints_it_and_writes_nothing(study, tmp_path, capfd):
      (["--participant-label", "2"], 65), (["--participant-label", "3"], 66),
      (["--tracer-label", "FDG"], 18)],
 )  # fmt: skip
-def test_its_exit_code_is_that_of_the_run(study, tmp_path, labels, code):
+def test_its_exit_code_is_that_of_the_run(raw_study, tmp_path, labels, code):
     options = ["participant", "--dry-run", *labels]
-    assert main([str(study.root), str(tmp_path / "out"), *options]) == code
+    assert main([str(raw_study.root), str(tmp_path / "out"), *options]) == code

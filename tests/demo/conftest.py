@@ -31,7 +31,7 @@ def phantom(make) -> Phantom:
 
 
 @pytest.fixture(scope="session")
-def study(phantom, tmp_path_factory) -> Path:
+def dicom_study(phantom, tmp_path_factory) -> Path:
     """Folder of the phantom's participant, one folder per series in it."""
     directory = tmp_path_factory.mktemp("dicom")
     write_study(directory, phantom)

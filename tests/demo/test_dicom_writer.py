@@ -17,8 +17,8 @@ from bidsapp.demo import dicom_writer as dw
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
-def files_of(study: Path, series: dw.Series) -> list[pydicom.Dataset]:
-    return [pydicom.dcmread(path) for path in sorted((study / series.folder).iterdir())]
+def files_of(dicom_study: Path, series: dw.Series) -> list[pydicom.Dataset]:
+    return [pydicom.dcmread(path) for path in sorted((dicom_study / series.folder).iterdir())]
 
 
 def slice_to_world(file: pydicom.Dataset) -> np.ndarray:
@@ -31,11 +31,13 @@ def slice_to_world(file: pydicom.Dataset) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def converted(study, tmp_path_factory) -> Path:
+def converted(dicom_study, tmp_path_factory) -> Path:
     """What dcm2niix makes of the study, named by series number."""
     out = tmp_path_factory.mktemp("nifti")
     flags = "-b y -ba o -g i -z i -w 1 -f %s"
-    subprocess.run(["dcm2niix", *flags.split(), "-o", out, study], check=True, capture_output=True)
+    subprocess.run(
+        ["dcm2niix", *flags.split(), "-o", out, dicom_study], check=True, capture_output=True
+    )
     return out
 
 
@@ -57,10 +59,10 @@ def test_dcm2niix_finds_every_voxel_at_its_place(phantom, converted, series, nam
     assert np.abs(at_world_of(image, index, volume.affine) - ours).max() <= step * 1.01
 
 
-def test_one_file_a_slice_each_with_a_number_of_its_own(phantom, study):
+def test_one_file_a_slice_each_with_a_number_of_its_own(phantom, dicom_study):
     uids = defaultdict(set)
     for series in (dw.LOCALIZER_SERIES, dw.T1W_SERIES, dw.PET_SERIES, dw.NAC_SERIES):
-        files = files_of(study, series)
+        files = files_of(dicom_study, series)
         for level in ("SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "PatientID"):
             uids[level].update(file[level].value for file in files)
         assert [file.InstanceNumber for file in files] == list(range(1, len(files) + 1))
@@ -74,8 +76,8 @@ def test_one_file_a_slice_each_with_a_number_of_its_own(phantom, study):
     }
 
 
-def test_localiser_shows_the_same_head_in_three_planes(phantom, study):
-    files = files_of(study, dw.LOCALIZER_SERIES)
+def test_localiser_shows_the_same_head_in_three_planes(phantom, dicom_study):
+    files = files_of(dicom_study, dw.LOCALIZER_SERIES)
     normals = {tuple(np.abs(np.rint(slice_to_world(f)[:3, :2].sum(axis=1)))) for f in files}
     assert len(normals) == 3
     for file in files[1::3]:  # the middle slice of each plane
@@ -88,8 +90,8 @@ def test_localiser_shows_the_same_head_in_three_planes(phantom, study):
         assert np.corrcoef(shown, there)[0, 1] > 0.9
 
 
-def test_times_and_decay_agree_with_each_other(study):
-    files = files_of(study, dw.PET_SERIES)
+def test_times_and_decay_agree_with_each_other(dicom_study):
+    files = files_of(dicom_study, dw.PET_SERIES)
     item = files[0].RadiopharmaceuticalInformationSequence[0]
     injected = pydicom.valuerep.DT(item.RadiopharmaceuticalStartDateTime)
     rate = np.log(2) / float(item.RadionuclideHalfLife)
@@ -107,10 +109,10 @@ def test_times_and_decay_agree_with_each_other(study):
             assert file.ActualFrameDuration == 300_000
 
 
-def test_decay_tags_are_those_of_a_real_scanner(study, shared_data):
+def test_decay_tags_are_those_of_a_real_scanner(dicom_study, shared_data):
     """Same isotope, same frames: then the real and the phantom's numbers are the same."""
     real = sorted((shared_data / "dicom/ALPHA/PET_20210302/PET_AC_4x5min").iterdir())
-    ours = files_of(study, dw.PET_SERIES)
+    ours = files_of(dicom_study, dw.PET_SERIES)
     for frame in range(4):
         a = pydicom.dcmread(real[frame * len(real) // 4], stop_before_pixels=True)
         b = ours[frame * len(ours) // 4]
@@ -126,7 +128,7 @@ def test_decay_tags_are_those_of_a_real_scanner(study, shared_data):
         (dw.T1W_SERIES, "MR_20210216/t1_mprage"),
     ],
 )
-def test_headers_have_what_real_headers_have(study, shared_data, series, real):
+def test_headers_have_what_real_headers_have(dicom_study, shared_data, series, real):
     # left out on purpose: windows for viewers, coil and gradient details, procedure steps
     viewer = {
         "WindowCenter",
@@ -164,7 +166,7 @@ def test_headers_have_what_real_headers_have(study, shared_data, series, real):
         and element.keyword
         and not element.keyword.startswith("PerformedProcedure")
     }
-    ours = files_of(study, series)[0]
+    ours = files_of(dicom_study, series)[0]
     absent = expected - {element.keyword for element in ours} - viewer - scanner
     # a series without attenuation correction that still names a mu-map is a trap, not a habit
     assert absent - {"AttenuationCorrectionMethod", "ScatterCorrectionMethod"} == set() or (
@@ -172,9 +174,9 @@ def test_headers_have_what_real_headers_have(study, shared_data, series, real):
     )
 
 
-def test_only_one_pet_is_corrected_for_attenuation(study):
-    corrected = files_of(study, dw.PET_SERIES)[0]
-    raw = files_of(study, dw.NAC_SERIES)[0]
+def test_only_one_pet_is_corrected_for_attenuation(dicom_study):
+    corrected = files_of(dicom_study, dw.PET_SERIES)[0]
+    raw = files_of(dicom_study, dw.NAC_SERIES)[0]
     assert "ATTN" in corrected.CorrectedImage and "ATTN" not in raw.CorrectedImage
     assert "AttenuationCorrectionMethod" in corrected and "AttenuationCorrectionMethod" not in raw
 

@@ -36,7 +36,7 @@ class Study:
 
 
 @pytest.fixture(scope="module")
-def study(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Study:
+def converted(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Study:
     source, bids = shared_data / "dicom", tmp_path_factory.mktemp("converted") / "bids"
     report = convert(DicomInput(source), bids, nprocs=2, progress=lambda text: None)
     return Study(source, bids, report)
@@ -47,10 +47,10 @@ def truth(shared_data: Path) -> dict:
     return json.loads((shared_data / "dicom_truth.json").read_text())
 
 
-def test_two_people_three_injections_six_images(study: Study) -> None:
-    assert study.report.errors == []
-    assert study.report.n_converted == 6
-    images = sorted(path.name.split("_", 1)[1] for path in study.bids.rglob("*.nii.gz"))
+def test_two_people_three_injections_six_images(converted: Study) -> None:
+    assert converted.report.errors == []
+    assert converted.report.n_converted == 6
+    images = sorted(path.name.split("_", 1)[1] for path in converted.bids.rglob("*.nii.gz"))
     assert images == [
         "ses-01_T1w.nii.gz",
         "ses-01_T1w.nii.gz",
@@ -59,15 +59,15 @@ def test_two_people_three_injections_six_images(study: Study) -> None:
         "ses-02_trc-FMM_run-1_pet.nii.gz",
         "ses-02_trc-FMM_run-2_pet.nii.gz",
     ]
-    assert len(list(study.bids.glob("sub-*"))) == 2
+    assert len(list(converted.bids.glob("sub-*"))) == 2
 
 
-def test_every_other_series_is_in_the_table_with_its_reason(study: Study) -> None:
-    skipped = {row.description: row for row in study.report.rows if row.decision == "skipped"}
+def test_every_other_series_is_in_the_table_with_its_reason(converted: Study) -> None:
+    skipped = {row.description: row for row in converted.report.rows if row.decision == "skipped"}
     assert set(skipped) == {"gre_field_mapping", "AX FSE T2", "PET FBB NAC", "PET FBB MIP"}
     assert "lacks ATTN" in skipped["PET FBB NAC"].reason
     assert "MIP" in skipped["PET FBB MIP"].reason
-    assert "gre_field_mapping" in format_table(study.report.rows)
+    assert "gre_field_mapping" in format_table(converted.report.rows)
 
 
 @pytest.mark.parametrize(
@@ -80,9 +80,9 @@ def test_every_other_series_is_in_the_table_with_its_reason(study: Study) -> Non
     ],
 )
 def test_times_are_the_true_ones(
-    study: Study, truth: dict, name: str, tracer: str, run: str
+    converted: Study, truth: dict, name: str, tracer: str, run: str
 ) -> None:
-    true, found = truth[name], study.sidecar(tracer, run)
+    true, found = truth[name], converted.sidecar(tracer, run)
     part = {"_run-1": "early_frame_", "_run-2": "late_frame_"}.get(run, "frame_")
     durations = true[f"{part}durations_s"]
     key = "late_frame_starts_s" if run else "frame_starts_after_injection_s"
@@ -102,36 +102,41 @@ def test_times_are_the_true_ones(
     assert set(found) - {"CentiPET"} == set(found["CentiPET"]["Sources"])
 
 
-def test_the_validator_finds_no_error(study: Study) -> None:
+def test_the_validator_finds_no_error(converted: Study) -> None:
     command = shutil.which("bids-validator-deno")
     assert command, "install the test extra: bids-validator-deno is missing"
     result = subprocess.run(
-        [command, "--format", "json", str(study.bids)], capture_output=True, text=True, timeout=300
+        [command, "--format", "json", str(converted.bids)],
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
     issues = json.loads(result.stdout)["issues"]["issues"]
     assert [issue for issue in issues if issue["severity"] == "error"] == []
 
 
-def test_nothing_of_a_patient_is_left(study: Study) -> None:
+def test_nothing_of_a_patient_is_left(converted: Study) -> None:
     """Names, identifiers, birth dates, scan dates and the name hidden in a free-text tag."""
     secrets = ["alpha", "beta^", "cpt-", "19510704", "19480229", "gagoski", "nobody_0001"]
     secrets += ["20210216", "20210302", "2021-03-02", "20220405", "20200203", "20200204", "2020-01"]
-    for path in study.bids.rglob("*"):
-        assert not any(secret in str(path.relative_to(study.bids)).lower() for secret in secrets)
+    for path in converted.bids.rglob("*"):
+        assert not any(
+            secret in str(path.relative_to(converted.bids)).lower() for secret in secrets
+        )
         if path.is_dir():
             continue
         image = path.name.endswith(".nii.gz")
         content = bytes(nib.load(path).header.binaryblock) if image else path.read_bytes()
         text = content.decode("latin-1").lower()
         assert not [secret for secret in secrets if secret in text], path
-    table = format_table(study.report.rows).lower()
+    table = format_table(converted.report.rows).lower()
     assert not [secret for secret in secrets if secret in table]
 
 
-def test_every_voxel_is_that_of_the_dicom_and_where_it_was(study: Study) -> None:
+def test_every_voxel_is_that_of_the_dicom_and_where_it_was(converted: Study) -> None:
     """Every slice of every frame, values and place, by an own reading of the tags."""
-    folder = study.source / "ALPHA" / "PET_20220405" / "dyn_late"
-    image = nib.load(study.one("sub-*/ses-02/pet/*run-2_pet.nii.gz"))
+    folder = converted.source / "ALPHA" / "PET_20220405" / "dyn_late"
+    image = nib.load(converted.one("sub-*/ses-02/pet/*run-2_pet.nii.gz"))
     checked = 0
     for start, data in _slices(folder.iterdir()):
         frame = [5400, 5700, 6000, 6300].index(start)
@@ -139,14 +144,14 @@ def test_every_voxel_is_that_of_the_dicom_and_where_it_was(study: Study) -> None
     assert checked == 224
 
 
-def test_slices_beyond_the_gap_stay_where_they_were(study: Study) -> None:
-    row = next(row for row in study.report.rows if row.n_files == 175)
+def test_slices_beyond_the_gap_stay_where_they_were(converted: Study) -> None:
+    row = next(row for row in converted.report.rows if row.n_files == 175)
     assert "1 missing slice interpolated" in row.reason
-    path = study.bids / f"{row.target}.nii.gz"
+    path = converted.bids / f"{row.target}.nii.gz"
     image = nib.load(path)
     assert image.shape[2] == 176
     volume = np.asanyarray(image.dataobj)
-    files = sorted((study.source / "BETA").glob("M1*"))
+    files = sorted((converted.source / "BETA").glob("M1*"))
     checked = sum(
         _slice_agrees(volume, image.affine, pydicom.dcmread(file))
         for file in files[::9] + files[-1:]
@@ -179,10 +184,16 @@ def _slice_agrees(volume: np.ndarray, affine: np.ndarray, data: pydicom.Dataset)
     return True
 
 
-def test_a_second_run_changes_nothing(study: Study) -> None:
-    before = {path: path.stat().st_mtime_ns for path in study.bids.rglob("*.*") if path.is_file()}
-    report = convert(DicomInput(study.source), study.bids, nprocs=2, progress=lambda text: None)
-    after = {path: path.stat().st_mtime_ns for path in study.bids.rglob("*.*") if path.is_file()}
+def test_a_second_run_changes_nothing(converted: Study) -> None:
+    before = {
+        path: path.stat().st_mtime_ns for path in converted.bids.rglob("*.*") if path.is_file()
+    }
+    report = convert(
+        DicomInput(converted.source), converted.bids, nprocs=2, progress=lambda text: None
+    )
+    after = {
+        path: path.stat().st_mtime_ns for path in converted.bids.rglob("*.*") if path.is_file()
+    }
     assert report.errors == [] and report.n_converted == 6
     raw = [path for path in before if "code" not in path.parts]
     assert len(raw) >= 15
@@ -190,8 +201,10 @@ def test_a_second_run_changes_nothing(study: Study) -> None:
     assert set(after) == set(before)
 
 
-def test_dry_run_writes_nothing_and_names_the_same_targets(study: Study, tmp_path: Path) -> None:
-    report = convert(DicomInput(study.source, dry_run=True), tmp_path / "bids", nprocs=1)
+def test_dry_run_writes_nothing_and_names_the_same_targets(
+    converted: Study, tmp_path: Path
+) -> None:
+    report = convert(DicomInput(converted.source, dry_run=True), tmp_path / "bids", nprocs=1)
     assert not (tmp_path / "bids").exists()
-    assert [row.target for row in report.rows] == [row.target for row in study.report.rows]
+    assert [row.target for row in report.rows] == [row.target for row in converted.report.rows]
     assert report.n_converted == 0

@@ -116,7 +116,7 @@ def test_cut_offs_come_from_the_user_or_the_tables():
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory):
+def cohort(tmp_path_factory):
     """People of every kind; the true cross table is that of their values."""
     folder = tmp_path_factory.mktemp("at")
     line, z = tracers()["FBB"].equation, tau_equations("FTP")["centaurz"]["universal"]
@@ -135,29 +135,29 @@ def study(tmp_path_factory):
     return folder
 
 
-def test_the_tables_and_the_page_have_the_true_counts(study):
+def test_the_tables_and_the_page_have_the_true_counts(cohort):
     counts = {
-        row["status"]: int(row["n"]) for row in table_rows(study / "group_amyloid_tau_counts.tsv")
+        row["status"]: int(row["n"]) for row in table_rows(cohort / "group_amyloid_tau_counts.tsv")
     }
     assert counts == {
         "A+T+": 3, "A+T-": 2, "A-T+": 1, "A-T-": 4,
         "not-paired": 0, "no-amyloid": 1, "no-tau": 1, "neither": 0,
     }  # fmt: skip
-    rows = table_rows(study / "group_amyloid_tau.tsv")
+    rows = table_rows(cohort / "group_amyloid_tau.tsv")
     assert len(rows) == 12 and {row["days"] for row in rows} == {"31.0", "n/a"}
-    page = (study / "group_centiloid.html").read_text("utf-8")
+    page = (cohort / "group_centiloid.html").read_text("utf-8")
     part = page[page.index('id="amyloid-tau"') :].partition("</section>")[0]
     cells = [cell.partition("<")[0] for cell in part.split('<td class="num">')[1:10]]
     assert cells == ["4", "1", "5", "2", "3", "5", "6", "4", "10"]  # margins included
     assert "1 without a tau value, 1 without a Centiloid" in part
     assert "[18F]flortaucipir" in part and "within 365 days" in part
-    methods = (study / "group_methods.md").read_text("utf-8")
+    methods = (cohort / "group_methods.md").read_text("utf-8")
     assert "(A+T+ 3, A+T- 2, A-T+ 1, A-T- 4); 2 had no such pair" in methods
 
 
-def test_another_cut_off_moves_people_and_is_in_the_rows(study):
-    run_group(study, Filters(amyloid_cutoff=100.0, tau_cutoff=("meta_temporal", 0.5)))
-    rows = table_rows(study / "group_amyloid_tau.tsv")
+def test_another_cut_off_moves_people_and_is_in_the_rows(cohort):
+    run_group(cohort, Filters(amyloid_cutoff=100.0, tau_cutoff=("meta_temporal", 0.5)))
+    rows = table_rows(cohort / "group_amyloid_tau.tsv")
     assert {row["amyloid"] for row in rows} == {"negative", "n/a"}
     assert {(row["amyloid_cutoff"], row["tau_region"], row["tau_cutoff"]) for row in rows} == {
         ("100.0", "meta_temporal", "0.5")

@@ -22,18 +22,18 @@ def table(folder, name="group_centiloid.tsv"):
     return table_rows(folder / name)
 
 
-def scan(folder, sub, trc="FBB", content=None, **entities):
+def write_scan(folder, sub, trc="FBB", content=None, **entities):
     entities = {"sub": sub, "trc": trc, **entities}
     write(folder, finished_record(entities) if content is None else content, entities)
 
 
 @pytest.fixture
-def study(tmp_path):
-    scan(tmp_path, "02", ses="m24")
-    scan(tmp_path, "02", ses="m00")
-    scan(tmp_path, "01", "PIB", rec="acdyn", run="2")
-    scan(tmp_path, "01", "PIB", rec="acdyn", run="10")
-    scan(tmp_path, "03", content="{ torn")
+def cohort(tmp_path):
+    write_scan(tmp_path, "02", ses="m24")
+    write_scan(tmp_path, "02", ses="m00")
+    write_scan(tmp_path, "01", "PIB", rec="acdyn", run="2")
+    write_scan(tmp_path, "01", "PIB", rec="acdyn", run="10")
+    write_scan(tmp_path, "03", content="{ torn")
     return tmp_path
 
 
@@ -44,23 +44,23 @@ def names(folder):
     ]
 
 
-def test_one_sorted_row_per_scan_torn_ones_too(study):
-    written = run_group(study, Filters())
+def test_one_sorted_row_per_scan_torn_ones_too(cohort):
+    written = run_group(cohort, Filters())
     assert {path.name for path in written} >= {
         "group_centiloid.html", "group_centiloid.json", "group_centiloid.tsv",
         "group_regions.json", "group_regions.tsv",
     }  # fmt: skip
-    assert names(study) == [
+    assert names(cohort) == [
         ("sub-01", "n/a", "PIB", "2"),
         ("sub-01", "n/a", "PIB", "10"),
         ("sub-02", "ses-m00", "FBB", "n/a"),
         ("sub-02", "ses-m24", "FBB", "n/a"),
         ("sub-03", "n/a", "FBB", "n/a"),
     ]
-    torn = table(study)[-1]
+    torn = table(cohort)[-1]
     assert torn["status"] == "failed" and torn["centiloid"] == "n/a"
     assert "cannot be read" in torn["reason"]
-    assert len(table(study, "group_regions.tsv")) == 5 * 5
+    assert len(table(cohort, "group_regions.tsv")) == 5 * 5
 
 
 @pytest.mark.parametrize(
@@ -80,15 +80,15 @@ def test_one_sorted_row_per_scan_torn_ones_too(study):
         (Filters(bids_filters={"t1w": {"session": "m00"}}), 5),
     ],
 )
-def test_filters_are_honoured(study, filters, kept):
-    run_group(study, filters)
-    assert len(table(study)) == kept
+def test_filters_are_honoured(cohort, filters, kept):
+    run_group(cohort, filters)
+    assert len(table(cohort)) == kept
 
 
-def test_filters_that_leave_nothing_write_nothing(study):
+def test_filters_that_leave_nothing_write_nothing(cohort):
     with pytest.raises(NoMatchError, match="none of the 5 scans"):
-        run_group(study, Filters(participant=("99",)))
-    assert not list(study.glob("group_*"))
+        run_group(cohort, Filters(participant=("99",)))
+    assert not list(cohort.glob("group_*"))
 
 
 def test_an_empty_folder_is_an_error_with_a_remedy(tmp_path):
@@ -96,23 +96,23 @@ def test_an_empty_folder_is_an_error_with_a_remedy(tmp_path):
         run_group(tmp_path, Filters())
 
 
-def test_a_mixture_of_versions_is_told_in_the_log(study, caplog):
+def test_a_mixture_of_versions_is_told_in_the_log(cohort, caplog):
     entities = {"sub": "04", "trc": "FBB"}
     old = finished_record(entities)
     old["provenance"] = old["provenance"] | {"version": "0.0.1"}
-    write(study, old, entities)
+    write(cohort, old, entities)
     with caplog.at_level(logging.WARNING):
-        run_group(study, Filters())
+        run_group(cohort, Filters())
     assert "1 of 6 scans were made by another version" in caplog.text
     assert "sub-04" in caplog.text
-    assert "mixed-versions" in table(study)[-1]["flags"]
+    assert "mixed-versions" in table(cohort)[-1]["flags"]
 
 
-def test_a_second_run_gives_the_same_bytes_and_leaves_nothing_behind(study):
+def test_a_second_run_gives_the_same_bytes_and_leaves_nothing_behind(cohort):
     def run():
         return {
             path: (path.read_bytes(), path.stat().st_mtime_ns)
-            for path in run_group(study, Filters())
+            for path in run_group(cohort, Filters())
         }
 
     first = run()
@@ -122,15 +122,15 @@ def test_a_second_run_gives_the_same_bytes_and_leaves_nothing_behind(study):
     tables = [path for path in first if path.suffix == ".tsv"]
     assert tables and all(path.stat().st_mtime_ns == first[path][1] for path in tables)
     ours = {path.parent if path.parent.name == "figures" else path for path in first}
-    people = {study / label for label in ("sub-01", "sub-02", "sub-03", "logs")}
-    assert set(study.iterdir()) == ours | people
+    people = {cohort / label for label in ("sub-01", "sub-02", "sub-03", "logs")}
+    assert set(cohort.iterdir()) == ours | people
 
 
-def test_numbers_of_the_table_are_those_of_the_records(study):
-    run_group(study, Filters())
-    for row, record in zip(table(study), find_records(study), strict=True):
+def test_numbers_of_the_table_are_those_of_the_records(cohort):
+    run_group(cohort, Filters())
+    for row, record in zip(table(cohort), find_records(cohort), strict=True):
         if record.centiloid is not None:
-            content = json.loads((study / row["record"]).read_text())
+            content = json.loads((cohort / row["record"]).read_text())
             assert float(row["centiloid"]) == content["centiloid"]
             assert float(row["suvr_pons"]) == content["suvr"]["pons"]
 
@@ -138,18 +138,18 @@ def test_numbers_of_the_table_are_those_of_the_records(study):
 @pytest.mark.slow
 def test_two_thousand_participants_take_seconds(tmp_path):
     for number in range(2000):
-        scan(tmp_path, f"{number:04}")
+        write_scan(tmp_path, f"{number:04}")
     start = time.process_time()
     run_group(tmp_path, Filters())
     assert time.process_time() - start < 30
     assert len(table(tmp_path)) == 2000
 
 
-def test_what_a_killed_group_run_left_half_written_is_removed(study):
-    left = study / f".group_regions.tsv.{'0' * 32}.tmp"
+def test_what_a_killed_group_run_left_half_written_is_removed(cohort):
+    left = cohort / f".group_regions.tsv.{'0' * 32}.tmp"
     left.write_text("participant_id\tsess")
     os.utime(left, (1, 1))
-    run_group(study, Filters())
+    run_group(cohort, Filters())
     assert not left.exists()
 
 
@@ -174,25 +174,25 @@ def test_what_changed_since_the_last_run_is_as_if_that_had_never_been(tmp_path):
     assert b"sub-00001" not in group_files(old)["group_regions.tsv"]
 
 
-def test_a_table_that_has_no_row_any_more_goes(study):
-    stale = [study / "group_curves.tsv", study / "group_curves.json"]
+def test_a_table_that_has_no_row_any_more_goes(cohort):
+    stale = [cohort / "group_curves.tsv", cohort / "group_curves.json"]
     for path in stale:
         path.write_text("of an earlier run")
-    run_group(study, Filters())
+    run_group(cohort, Filters())
     assert not any(path.exists() for path in stale)
 
 
-def test_a_label_that_no_scan_has_is_told_beside_one_that_some_have(study, caplog):
+def test_a_label_that_no_scan_has_is_told_beside_one_that_some_have(cohort, caplog):
     with caplog.at_level(logging.WARNING):
-        run_group(study, Filters(session=("m00", "m99")))
+        run_group(cohort, Filters(session=("m00", "m99")))
     assert "--session-label m99: no PET has it" in caplog.text and "label m00" not in caplog.text
 
 
-def test_a_second_run_waits_for_the_first(study, caplog):
+def test_a_second_run_waits_for_the_first(cohort, caplog):
     with ThreadPoolExecutor(1) as pool:
-        with one_at_a_time(study):
-            second = pool.submit(run_group, study, Filters())
+        with one_at_a_time(cohort):
+            second = pool.submit(run_group, cohort, Filters())
             with pytest.raises(TimeoutError):
                 second.result(timeout=0.3)
-        assert (study / "group_centiloid.tsv") in second.result()
+        assert (cohort / "group_centiloid.tsv") in second.result()
     assert "another group run is at work" in caplog.text

@@ -17,7 +17,7 @@ _OPEN = {"region", "sex"}
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory):
+def cohort(tmp_path_factory):
     """Two visits of some people, one scan without a result and one begun."""
     folder = tmp_path_factory.mktemp("study")
     write_cohort(folder, 12, ("m00", "m24"))
@@ -37,13 +37,13 @@ def dictionary(path):
     return described
 
 
-def test_the_tables_of_the_issue_are_there(study):
-    names = {path.stem for path in study.glob("group_*.tsv")}
+def test_the_tables_of_the_issue_are_there(cohort):
+    names = {path.stem for path in cohort.glob("group_*.tsv")}
     assert {"group_centiloid", "group_regions", "group_qc"} <= names
 
 
-def test_columns_units_and_levels_hold(study):
-    for path in sorted(study.glob("group_*.tsv")):
+def test_columns_units_and_levels_hold(cohort):
+    for path in sorted(cohort.glob("group_*.tsv")):
         described = dictionary(path)
         rows = table_rows(path)
         assert list(rows[0]) == list(described), path.name
@@ -57,8 +57,8 @@ def test_columns_units_and_levels_hold(study):
                 assert cells <= set(entry["Levels"]), where
 
 
-def test_pandas_reads_every_table_without_options(study):
-    for path in study.glob("group_*.tsv"):
+def test_pandas_reads_every_table_without_options(cohort):
+    for path in cohort.glob("group_*.tsv"):
         table = pd.read_csv(path, sep="\t")
         described = dictionary(path)
         for name, entry in described.items():

@@ -24,7 +24,7 @@ def page_of(folder) -> Page:
 
 
 @pytest.fixture
-def study(tmp_path):
+def cohort(tmp_path):
     for number, suvr in enumerate((1.0, 1.1, 1.9), start=1):
         entities = {"sub": f"{number:02}", "trc": "FBB"}
         write(tmp_path, finished_record(entities, suvr_wc=suvr), entities)
@@ -39,8 +39,8 @@ def data_of(page: Page) -> dict:
     return json.loads(page.scripts[places[0]])
 
 
-def test_every_scan_is_in_the_table_and_a_dot(study):
-    page = page_of(study)
+def test_every_scan_is_in_the_table_and_a_dot(cohort):
+    page = page_of(cohort)
     data = data_of(page)
     people = [row[data["columns"].index("participant_id")] for row in data["rows"]]
     assert people == [f"sub-{n:02}" for n in range(1, 5)]
@@ -50,14 +50,14 @@ def test_every_scan_is_in_the_table_and_a_dot(study):
     assert "no T1w; add one" in page.words and "Missing and failed scans" in page.words
 
 
-def test_the_cells_of_the_page_are_those_of_the_table(study):
-    data = data_of(page_of(study))
+def test_the_cells_of_the_page_are_those_of_the_table(cohort):
+    data = data_of(page_of(cohort))
     lines = ["\t".join(row) for row in [data["columns"], *data["rows"]]]
-    assert "\n".join(lines) + "\n" == (study / "group_centiloid.tsv").read_text("utf-8")
+    assert "\n".join(lines) + "\n" == (cohort / "group_centiloid.tsv").read_text("utf-8")
 
 
-def test_the_only_script_is_the_one_the_policy_names(study):
-    page = page_of(study)
+def test_the_only_script_is_the_one_the_policy_names(cohort):
+    page = page_of(cohort)
     running = [
         text
         for tag, text in zip(page.all("script"), page.scripts, strict=True)
@@ -91,9 +91,9 @@ def test_a_study_without_any_result_still_has_a_page(tmp_path):
     assert "No scan has a Centiloid yet" in page.words and "cannot be read" in page.words
 
 
-def test_figures_are_files_as_well(study):
-    run_group(study, Filters())
-    names = {path.name for path in (study / "figures").glob("*.svg")}
+def test_figures_are_files_as_well(cohort):
+    run_group(cohort, Filters())
+    names = {path.name for path in (cohort / "figures").glob("*.svg")}
     assert names == {"group_distribution-tracer.svg"}
 
 

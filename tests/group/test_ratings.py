@@ -23,7 +23,7 @@ HEAD = ("scan", "rating", "rater", "comment", "rated", "record_sha256")
 
 
 @pytest.fixture
-def study(tmp_path):
+def cohort(tmp_path):
     """Ten scans of as many people, the last far from the others."""
     folder = tmp_path / "out"
     for number in range(10):
@@ -49,10 +49,10 @@ def rows_of(folder, table="group_centiloid"):
                 for row in csv.DictReader(file, delimiter="\t")}  # fmt: skip
 
 
-def test_the_last_rating_is_told_by_the_moment_and_not_by_the_text(study):
+def test_the_last_rating_is_told_by_the_moment_and_not_by_the_text(cohort):
     scan, other = "sub-00_trc-FBB", "sub-01_trc-FBB"
     table = said(
-        study,
+        cohort,
         (scan, "reject", "AB", "n/a", "2026-01-01T12:00:00+02:00"),
         (scan, "accept", "AB", "n/a", "2026-01-01T11:00:00Z"),
         (other, "accept", "AB", "n/a", "2026-02-01T10:00:00Z"),
@@ -60,95 +60,95 @@ def test_the_last_rating_is_told_by_the_moment_and_not_by_the_text(study):
     )
     (problem,) = read_ratings(table)[1]
     assert "line 5: rated '31.01.2026 10:00' is not a time" in problem
-    run_group(study, Filters(), [table])
-    rows = rows_of(study)
+    run_group(cohort, Filters(), [table])
+    rows = rows_of(cohort)
     assert [rows[f"sub-0{n}"]["rating"] for n in range(2)] == ["accept", "accept"]
 
 
-def test_the_worst_rating_counts_and_stays(study):
+def test_the_worst_rating_counts_and_stays(cohort):
     table = said(
-        study,
+        cohort,
         ("sub-00_trc-FBB", "accept", "AB", "n/a", "2026-01-01T10:00:00Z"),
         ("sub-01_trc-FBB", "accept", "AB", "fine", "2026-01-01T10:00:00Z"),
         ("sub-01_trc-FBB", "doubt", "CD", "moved", "2026-01-01T10:00:00Z"),
         ("sub-02_trc-FBB", "reject", "AB", "n/a", "2026-01-01T10:00:00Z"),
         ("sub-02_trc-FBB", "accept", "AB", "n/a", "2026-01-02T10:00:00Z"),  # changed the mind
     )
-    run_group(study, Filters(), [table])
-    rows = rows_of(study)
+    run_group(cohort, Filters(), [table])
+    rows = rows_of(cohort)
     assert [rows[f"sub-0{n}"]["rating"] for n in range(4)] == ["accept", "doubt", "accept", "n/a"]
     assert rows["sub-01"]["raters"] == "AB: accept;CD: doubt"
     assert rows["sub-01"]["rating_comment"] == "fine; moved"
     assert rows["sub-01"]["flags"].split(";")[-2:] == ["rated-doubt", "ratings-differ"]
-    before = (study / "group_centiloid.tsv").read_bytes()
+    before = (cohort / "group_centiloid.tsv").read_bytes()
     table.unlink()
-    run_group(study, Filters())  # kept in group_ratings.tsv
-    assert (study / "group_centiloid.tsv").read_bytes() == before
-    assert "1 accepted" not in (study / "group_methods.md").read_text()
+    run_group(cohort, Filters())  # kept in group_ratings.tsv
+    assert (cohort / "group_centiloid.tsv").read_bytes() == before
+    assert "1 accepted" not in (cohort / "group_methods.md").read_text()
     assert "2 readers rated 3 scans: 2 accepted, 1 doubted." in (
-        study / "group_methods.md"
+        cohort / "group_methods.md"
     ).read_text().replace("\n", " ")
 
 
-def test_a_rating_of_other_bits_does_not_count(study, caplog):
-    table = said(study, ("sub-03_trc-FBB", "reject", "AB", "n/a", "2026-01-01"))
+def test_a_rating_of_other_bits_does_not_count(cohort, caplog):
+    table = said(cohort, ("sub-03_trc-FBB", "reject", "AB", "n/a", "2026-01-01"))
     entities = {"sub": "03", "trc": "FBB"}
-    write(study, finished_record(entities, suvr_wc=1.2), entities)
-    run_group(study, Filters(), [table])
-    row = rows_of(study)["sub-03"]
+    write(cohort, finished_record(entities, suvr_wc=1.2), entities)
+    run_group(cohort, Filters(), [table])
+    row = rows_of(cohort)["sub-03"]
     assert row["rating"] == "n/a" and row["flags"].endswith("rating-outdated")
-    assert rows_of(study, "group_ratings")["sub-03_trc-FBB"]["state"] == "outdated"
+    assert rows_of(cohort, "group_ratings")["sub-03_trc-FBB"]["state"] == "outdated"
     assert "computed again since" in caplog.text
-    page = Page((study / "group_centiloid.html").read_text("utf-8"))
+    page = Page((cohort / "group_centiloid.html").read_text("utf-8"))
     assert "computed again since" in page.words
 
 
-def test_rejected_scans_are_left_out_when_asked_only(study):
-    table = said(study, ("sub-09_trc-FBB", "reject", "AB", "n/a", "2026-01-01"))
-    run_group(study, Filters(), [table])
-    whole = {name: (study / name).read_text() for name in ("group_sites.tsv", "group_methods.md")}
+def test_rejected_scans_are_left_out_when_asked_only(cohort):
+    table = said(cohort, ("sub-09_trc-FBB", "reject", "AB", "n/a", "2026-01-01"))
+    run_group(cohort, Filters(), [table])
+    whole = {name: (cohort / name).read_text() for name in ("group_sites.tsv", "group_methods.md")}
     assert "not left out" in whole["group_methods.md"]
-    run_group(study, Filters(leave_out_rejected=True))
-    rows = rows_of(study)
+    run_group(cohort, Filters(leave_out_rejected=True))
+    rows = rows_of(cohort)
     assert float(rows["sub-09"]["centiloid"]) > 100 and rows["sub-09"]["rating"] == "reject"
-    methods = (study / "group_methods.md").read_text()
+    methods = (cohort / "group_methods.md").read_text()
     assert "Rejected scans were left out of all statistics" in methods
-    assert (study / "group_sites.tsv").read_text() != whole["group_sites.tsv"]
-    page = Page((study / "group_centiloid.html").read_text("utf-8"))
+    assert (cohort / "group_sites.tsv").read_text() != whole["group_sites.tsv"]
+    page = Page((cohort / "group_centiloid.html").read_text("utf-8"))
     dots = {tag["data-row"] for tag in page.all("circle") if "data-row" in tag}
     assert dots == {str(n) for n in range(9)}
     assert "1 scan that readers rejected is in the table" in page.words
 
 
-def test_statistics_without_a_rejected_scan_are_those_of_a_study_that_never_had_it(study):
+def test_statistics_without_a_rejected_scan_are_those_of_a_study_that_never_had_it(cohort):
     """But for the number of its scans."""
-    table = said(study, ("sub-09_trc-FBB", "reject", "AB", "n/a", "2026-01-01"))
-    run_group(study, Filters(leave_out_rejected=True), [table])
-    left = rows_of(study, "group_cutoffs") if (study / "group_cutoffs.tsv").exists() else {}
-    site = next(row for row in table_rows(study / "group_sites.tsv") if row["site"] == "B")
-    for path in study.glob("sub-09/**/*.json"):
+    table = said(cohort, ("sub-09_trc-FBB", "reject", "AB", "n/a", "2026-01-01"))
+    run_group(cohort, Filters(leave_out_rejected=True), [table])
+    left = rows_of(cohort, "group_cutoffs") if (cohort / "group_cutoffs.tsv").exists() else {}
+    site = next(row for row in table_rows(cohort / "group_sites.tsv") if row["site"] == "B")
+    for path in cohort.glob("sub-09/**/*.json"):
         path.unlink()
-    (study / "group_ratings.tsv").unlink()
-    run_group(study, Filters())
-    never = next(row for row in table_rows(study / "group_sites.tsv") if row["site"] == "B")
+    (cohort / "group_ratings.tsv").unlink()
+    run_group(cohort, Filters())
+    never = next(row for row in table_rows(cohort / "group_sites.tsv") if row["site"] == "B")
     counts = {"n_participants", "n_scans"}
     assert {k: v for k, v in site.items() if k not in counts} == {
         k: v for k, v in never.items() if k not in counts
     }
-    assert left == (rows_of(study, "group_cutoffs") if left else {})
+    assert left == (rows_of(cohort, "group_cutoffs") if left else {})
 
 
-def test_what_is_no_rating_is_told_and_stops_nothing(study, caplog):
+def test_what_is_no_rating_is_told_and_stops_nothing(cohort, caplog):
     table = said(
-        study,
+        cohort,
         ("sub-00_trc-FBB", "accept", "AB", "n/a", "2026"),
         ("sub-01_trc-FBB", "great", "AB", "n/a", "2026"),
         ("sub-77_trc-FBB", "reject", "AB", "n/a", "2026"),
     )
-    run_group(study, Filters(), [table])
+    run_group(cohort, Filters(), [table])
     assert "ratings.tsv, line 3: great of sub-01_trc-FBB is not a rating" in caplog.text
     assert "are of scans that are not here (sub-77_trc-FBB)" in caplog.text
-    assert rows_of(study)["sub-00"]["rating"] == "accept"
+    assert rows_of(cohort)["sub-00"]["rating"] == "accept"
 
 
 def test_a_table_of_something_else_is_refused(tmp_path):
@@ -160,25 +160,25 @@ def test_a_table_of_something_else_is_refused(tmp_path):
         read_ratings(tmp_path / "nowhere.tsv")
 
 
-def test_filters_do_not_make_ratings_those_of_nobody(study, caplog):
-    table = said(study, ("sub-05_trc-FBB", "doubt", "AB", "n/a", "2026"))
-    run_group(study, Filters(participant=("01",)), [table])
+def test_filters_do_not_make_ratings_those_of_nobody(cohort, caplog):
+    table = said(cohort, ("sub-05_trc-FBB", "doubt", "AB", "n/a", "2026"))
+    run_group(cohort, Filters(participant=("01",)), [table])
     assert "not here" not in caplog.text
-    assert rows_of(study, "group_ratings")["sub-05_trc-FBB"]["state"] == "counts"
+    assert rows_of(cohort, "group_ratings")["sub-05_trc-FBB"]["state"] == "counts"
 
 
-def test_the_command_line(study, capsys):
+def test_the_command_line(cohort, capsys):
     from bidsapp.cli.parser import parse
 
-    table = said(study, ("sub-09_trc-FBB", "reject", "AB", "n/a", "2026"))
-    typed = ["bids", str(study), "group", "--ratings", str(table), "--leave-out-rejected"]
+    table = said(cohort, ("sub-09_trc-FBB", "reject", "AB", "n/a", "2026"))
+    typed = ["bids", str(cohort), "group", "--ratings", str(table), "--leave-out-rejected"]
     assert main(typed) == 0
     assert "group_ratings.tsv" in capsys.readouterr().out
     found, asked = Findings(), Filters(leave_out_rejected=True)
-    check_group_tables(study, find_records(study), asked, found)
+    check_group_tables(cohort, find_records(cohort), asked, found)
     assert not found.differences
-    check_group_tables(study, find_records(study), Filters(), found)
+    check_group_tables(cohort, find_records(cohort), Filters(), found)
     assert found.differences  # without the option the sites are others
     for flag in (["--ratings", str(table)], ["--leave-out-rejected"]):
         with pytest.raises(UsageError, match="group level"):
-            parse(["bids", str(study), "participant", *flag])
+            parse(["bids", str(cohort), "participant", *flag])

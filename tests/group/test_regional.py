@@ -17,7 +17,7 @@ HEADER = "index\tname\tmean\tn_voxels\tsuvr_wc\tsuvr_own\tcentiloid_wc\n"
 ATLASES = {"version": "1", "parameters": {"atlases": [{"name": "Centiloid"}, {"name": "Toy"}]}}
 
 
-def scan(folder, label, table=None, **changes):
+def write_scan(folder, label, table=None, **changes):
     entities = {"sub": label, "trc": "FBB"}
     write(folder, finished_record(entities, **({"provenance": ATLASES} | changes)), entities)
     if table is not None:
@@ -38,10 +38,12 @@ def rows(folder):
 
 
 def test_every_scan_has_every_region(tmp_path):
-    scan(tmp_path, "01", "3\t=left\t10.25\t7\t1.5\t2.5\t-1.5\n4\tright\t0.1\t1\tn/a\tn/a\tn/a\n")
-    scan(tmp_path, "02", "3\t=left\t11\t7\t1\t1\t1\n")
-    scan(tmp_path, "03")
-    scan(tmp_path, "04", "3\t=left\t99\t7\t1\t1\t1\n", status="failed")
+    write_scan(
+        tmp_path, "01", "3\t=left\t10.25\t7\t1.5\t2.5\t-1.5\n4\tright\t0.1\t1\tn/a\tn/a\tn/a\n"
+    )
+    write_scan(tmp_path, "02", "3\t=left\t11\t7\t1\t1\t1\n")
+    write_scan(tmp_path, "03")
+    write_scan(tmp_path, "04", "3\t=left\t99\t7\t1\t1\t1\n", status="failed")
     table, text = rows(tmp_path)
     regions = table.groupby("participant_id").region.apply(list)
     assert all(regions[one] == ["ctx", "wc", "cg", "wcb", "pons", "'=left", "right"]
@@ -55,14 +57,14 @@ def test_every_scan_has_every_region(tmp_path):
 
 
 def test_a_table_of_an_earlier_run_does_not_count(tmp_path):
-    scan(tmp_path, "01", "3\tleft\t10\t7\t1\t1\t1\n", provenance={"version": "1"})
+    write_scan(tmp_path, "01", "3\tleft\t10\t7\t1\t1\t1\n", provenance={"version": "1"})
     table, _ = rows(tmp_path)
     assert set(table.atlas) == {"Centiloid"} and "suvr_own" not in table
 
 
 @pytest.mark.parametrize("torn", ["", "3", "\x00\x01", "3\tleft\tten\t7\tnan\tinf\t\n"])
 def test_a_torn_table_leaves_regions_without_numbers(tmp_path, torn):
-    scan(tmp_path, "01", torn)
+    write_scan(tmp_path, "01", torn)
     table, _ = rows(tmp_path)
     assert table[table.atlas == "Centiloid"]["mean"].notna().all()
     assert table[table.atlas == "Toy"][["mean", "suvr"]].isna().all(axis=None)

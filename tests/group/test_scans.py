@@ -15,7 +15,7 @@ from bidsapp.data import read_table
 from bidsapp.group.scans import write_scan_tables
 
 
-def scan(folder, trc="FBB", ses="m00", **changes):
+def write_scan(folder, trc="FBB", ses="m00", **changes):
     entities = {"sub": "01", "ses": ses, "trc": trc}
     write(folder, finished_record(entities, **changes), entities)
     image = output_path(folder, "pet_native", entities)
@@ -32,9 +32,9 @@ def read(path):
 
 @pytest.fixture
 def person(tmp_path):
-    scan(tmp_path, centiloid=10.5, centiloid_sd=5.0, centiloid_interval=[0.7, 20.3])
-    scan(tmp_path, ses="m24", centiloid=20.0)
-    scan(tmp_path, ses="m24", trc="PIB")
+    write_scan(tmp_path, centiloid=10.5, centiloid_sd=5.0, centiloid_interval=[0.7, 20.3])
+    write_scan(tmp_path, ses="m24", centiloid=20.0)
+    write_scan(tmp_path, ses="m24", trc="PIB")
     write_scan_tables(tmp_path, ["01"])
     return tmp_path
 
@@ -55,7 +55,7 @@ def test_a_session_has_the_result_of_its_scan_unless_there_are_several(person):
 
 @pytest.mark.parametrize("status", ["incomplete", "failed"])
 def test_an_earlier_result_goes_when_the_scan_has_none_now(person, status):
-    scan(person, status=status)
+    write_scan(person, status=status)
     write_scan_tables(person, ["01"])
     assert not list(person.glob("sub-01/ses-m00/sub-01_ses-m00_scans.*"))
     sessions = read(person / "sub-01/sub-01_sessions.tsv")

@@ -134,7 +134,7 @@ def record(pet="p", t1w="t", suvr=(1.5, 1.6, 1.4, 1.1), status=Status.OK):
     )  # fmt: skip
 
 
-def codes(findings):
+def orders(findings):
     return [one.order for one in findings]
 
 
@@ -143,7 +143,7 @@ def test_one_file_under_two_names():
     records = [record("p1", "t1", (1, 2, 3, 4)), record("p1", "t2", (1.1, 2, 3, 4)),
                record("p3", "t3", (1.2, 2, 3, 4))]  # fmt: skip
     found = duplicates(records, rows)
-    assert codes(found) == [(0, "duplicate-pet"), (1, "duplicate-pet")]
+    assert orders(found) == [(0, "duplicate-pet"), (1, "duplicate-pet")]
     assert "sub-2 ses-a FBB" in found[0].flag.message and "byte for byte" in found[0].flag.message
 
 
@@ -153,16 +153,16 @@ def test_one_image_saved_again_has_the_same_ratios():
     records = [record("a", "x", suvr), record("b", "y", tuple(s * (1 + 1e-8) for s in suvr)),
                record("c", "z", tuple(s * (1 + 1e-4) for s in suvr))]  # fmt: skip
     found = duplicates(records, rows)
-    assert codes(found) == [(0, "duplicate-pet"), (1, "duplicate-pet")]
+    assert orders(found) == [(0, "duplicate-pet"), (1, "duplicate-pet")]
     assert "to a millionth" in found[0].flag.message
 
 
 def test_one_t1w_is_a_duplicate_between_people_only():
     rows = [row("1", "a", 10.0), row("1", "b", 11.0), row("2", "a", 12.0)]
     records = [record(str(i), "same", (1 + 0.1 * i, 2, 3, 4)) for i in range(3)]
-    assert codes(duplicates(records[:2], rows[:2])) == []
+    assert orders(duplicates(records[:2], rows[:2])) == []
     found = duplicates(records, rows)
-    assert codes(found) == [(i, "duplicate-t1w") for i in range(3)]
+    assert orders(found) == [(i, "duplicate-t1w") for i in range(3)]
     assert (
         "sub-2" in found[0].flag.message
         and "sub-1 ses-a FBB, sub-1 ses-b FBB" in found[2].flag.message
@@ -175,7 +175,7 @@ def test_voxels_of_one_image_under_two_headers():
     for one in records:
         one.provenance = replace(one.provenance, voxels={"pet": "same", "t1w": "same"})
     found = duplicates(records, rows)
-    assert codes(found) == [(i, f"duplicate-{k}") for i in (0, 1) for k in ("pet", "t1w")]
+    assert orders(found) == [(i, f"duplicate-{k}") for i in (0, 1) for k in ("pet", "t1w")]
     assert all("every voxel" in one.flag.message for one in found)
 
 

@@ -137,20 +137,20 @@ def provenance(version="0.1.0", **parameters):
     return {"version": version, "parameters": {"pet_to_t1w": "model", **parameters}}
 
 
-def codes(records):
+def codes_by_record(records):
     flags = cohort_flags(records)
     return [[flag.code for flag in flags.get(record.path, ())] for record in records]
 
 
 def test_one_recipe_is_not_flagged(tmp_path):
     records = cohort(tmp_path, *[{"provenance": provenance()}] * 3)
-    assert codes(records) == [[], [], []]
+    assert codes_by_record(records) == [[], [], []]
 
 
 def test_the_minority_of_versions_is_flagged(tmp_path):
     made = [provenance(), provenance(), provenance("0.0.9")]
     records = cohort(tmp_path, *({"provenance": one} for one in made))
-    assert codes(records) == [[], [], ["mixed-versions"]]
+    assert codes_by_record(records) == [[], [], ["mixed-versions"]]
     assert centiloid_rows(records)[2]["flags"] == "mixed-versions"
 
 
@@ -165,7 +165,7 @@ def test_other_parameters_are_flagged_beside_the_flags_of_the_scan(tmp_path):
 def test_without_a_majority_all_are_flagged(tmp_path):
     made = [provenance(), provenance("0.2.0")]
     records = cohort(tmp_path, *({"provenance": one} for one in made))
-    assert codes(records) == [["mixed-versions"]] * 2
+    assert codes_by_record(records) == [["mixed-versions"]] * 2
 
 
 def test_options_of_tau_are_no_mixture_of_amyloid_scans_nor_the_other_way_round(tmp_path):
@@ -177,12 +177,12 @@ def test_options_of_tau_are_no_mixture_of_amyloid_scans_nor_the_other_way_round(
     changes = [{"provenance": provenance(), "scales": own} for _, own in told]
     for change, (parameters, _) in zip(changes, told, strict=True):
         change["provenance"] = change["provenance"] | {"parameters": parameters}
-    assert codes(cohort(tmp_path, *changes)) == [[]] * 4
+    assert codes_by_record(cohort(tmp_path, *changes)) == [[]] * 4
     changes[3]["provenance"] = changes[3]["provenance"] | {
         "parameters": vois | {"tau_vois": {"name": "others"}}
     }
     changes[1]["provenance"] = changes[1]["provenance"] | {"parameters": calibrated}
-    assert codes(cohort(tmp_path, *changes)) == [["mixed-pipelines"]] * 4
+    assert codes_by_record(cohort(tmp_path, *changes)) == [["mixed-pipelines"]] * 4
 
 
 def test_scans_without_result_do_not_count_as_a_mixture(tmp_path):
@@ -190,7 +190,7 @@ def test_scans_without_result_do_not_count_as_a_mixture(tmp_path):
         {"provenance": provenance()},
         {"provenance": provenance("0.0.1"), "status": "failed"},
     ]
-    assert codes(cohort(tmp_path, *changes)) == [[], []]
+    assert codes_by_record(cohort(tmp_path, *changes)) == [[], []]
 
 
 def test_how_sure_a_centiloid_is_stands_beside_it(tmp_path):

@@ -12,7 +12,7 @@ TABLE = "frame_start\tframe_end\tctx\twc\n0.0\t60.0\t10.0\t20.0\n60.0\t300.0\t30
 
 
 @pytest.fixture
-def scan(tmp_path):
+def scan_with_curves(tmp_path):
     def make(status=Status.OK, text=TABLE, suv=None, **entities):
         labels = {"sub": "1", "trc": "FBB", **entities}
         stem = "_".join(f"{key}-{value}" for key, value in labels.items())
@@ -27,9 +27,9 @@ def scan(tmp_path):
     return make
 
 
-def test_a_row_per_region_and_frame(scan, tmp_path):
+def test_a_row_per_region_and_frame(scan_with_curves, tmp_path):
     suv = TABLE.replace("10.0", "1.0").replace("30.0", "3.0").replace("20.0", "2.0")
-    rows = list(tac_rows(tmp_path, [scan(ses="a", suv=suv), scan(sub="2")]))
+    rows = list(tac_rows(tmp_path, [scan_with_curves(ses="a", suv=suv), scan_with_curves(sub="2")]))
     assert len(rows) == 8 and all(
         read_table("group_columns")["curves"].keys() <= row.keys() for row in rows
     )
@@ -41,9 +41,9 @@ def test_a_row_per_region_and_frame(scan, tmp_path):
 
 
 @pytest.mark.parametrize("text", ["", "frame_start\tctx\n0\t1\n", "frame_start\tframe_end\n0\tx\n"])
-def test_a_broken_table_gives_no_rows(scan, tmp_path, text):
-    assert list(tac_rows(tmp_path, [scan(text=text)])) == []
+def test_a_broken_table_gives_no_rows(scan_with_curves, tmp_path, text):
+    assert list(tac_rows(tmp_path, [scan_with_curves(text=text)])) == []
 
 
-def test_failed_scans_give_none(scan, tmp_path):
-    assert list(tac_rows(tmp_path, [scan(status=Status.FAILED)])) == []
+def test_failed_scans_give_none(scan_with_curves, tmp_path):
+    assert list(tac_rows(tmp_path, [scan_with_curves(status=Status.FAILED)])) == []

@@ -36,7 +36,7 @@ def image(level):
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory):
+def dual_window(tmp_path_factory):
     """Late scan corrected to its start, early part not corrected at all and moved."""
     folder = tmp_path_factory.mktemp("study")
     affine = mni_grid(2).affine
@@ -70,8 +70,8 @@ def study(tmp_path_factory):
     return frames, done.outputs
 
 
-def test_curves_are_those_of_the_tissue_whatever_each_part_was_corrected_to(study):
-    tacs = fetch(study[1].tacs)
+def test_curves_are_those_of_the_tissue_whatever_each_part_was_corrected_to(dual_window):
+    tacs = fetch(dual_window[1].tacs)
     np.testing.assert_array_equal(tacs["frame_start_s"], [0, 60, 5400])
     np.testing.assert_array_equal(tacs["frame_end_s"], [60, 300, 6600])
     means = [image(1.0)[vois(2)[name]].mean() for name in VOI_NAMES]
@@ -80,16 +80,16 @@ def test_curves_are_those_of_the_tissue_whatever_each_part_was_corrected_to(stud
     np.testing.assert_allclose(tacs["decay_factor"], expected)
 
 
-def test_frames_on_the_template_can_be_read_one_by_one(study):
-    frames = np.load(study[1].frames, mmap_mode="r")
+def test_frames_on_the_template_can_be_read_one_by_one(dual_window):
+    frames = np.load(dual_window[1].frames, mmap_mode="r")
     assert frames.shape == (3, *mni_grid(2).shape) and frames.dtype == np.float32
     inside = vois(2)["ctx"]
     np.testing.assert_allclose(frames[1][inside], image(LEVELS[1])[inside], rtol=1e-5)
     assert np.isnan(frames[:, 0, 0, 0]).all()
 
 
-def test_a_lost_part_leaves_the_rest(study, tmp_path):
-    frames = study[0] | {"motion": [study[0]["motion"][0], []]}
+def test_a_lost_part_leaves_the_rest(dual_window, tmp_path):
+    frames = dual_window[0] | {"motion": [dual_window[0]["motion"][0], []]}
     field = keep_volume(
         tmp_path / "field.npz", Volume(mni_grid(2).world().astype(np.float32), mni_grid(2).affine)
     )
@@ -100,9 +100,9 @@ def test_a_lost_part_leaves_the_rest(study, tmp_path):
     np.testing.assert_array_equal(tacs["frame_start_s"], [5400])
 
 
-def test_tables_in_activity_and_suv(study, tmp_path):
+def test_tables_in_activity_and_suv(dual_window, tmp_path):
     done = SaveTacs(
-        output_dir=str(tmp_path), entities={"sub": "1", "trc": "FBB"}, tacs=study[1].tacs,
+        output_dir=str(tmp_path), entities={"sub": "1", "trc": "FBB"}, tacs=dual_window[1].tacs,
         processing=ONLY_CENTILOID, suv_factor=0.25, sidecar={"Sources": []},
     ).run()  # fmt: skip
     record = done.outputs.record
@@ -116,15 +116,18 @@ def test_tables_in_activity_and_suv(study, tmp_path):
         assert columns["frame_start"]["Units"] == "s" and columns["ctx"]["Units"] == units
     assert "desc-suv" in record.tacs_suv["Centiloid"]
     done = SaveTacs(
-        output_dir=str(tmp_path), entities={"sub": "2"}, tacs=study[1].tacs,
+        output_dir=str(tmp_path), entities={"sub": "2"}, tacs=dual_window[1].tacs,
         processing=ONLY_CENTILOID, sidecar={},
     ).run()  # fmt: skip
     assert done.outputs.record.tacs and not done.outputs.record.tacs_suv
 
 
-def test_all_frames_on_the_grid_of_the_scan(study, tmp_path):
+def test_all_frames_on_the_grid_of_the_scan(dual_window, tmp_path):
     SaveDynamic(
-        **study[0], output_dir=str(tmp_path), entities={"sub": "1"}, sidecar={"Units": "Bq/mL"}
+        **dual_window[0],
+        output_dir=str(tmp_path),
+        entities={"sub": "1"},
+        sidecar={"Units": "Bq/mL"},
     ).run()
     found = nib.load(tmp_path / "sub-1/pet/sub-1_desc-dynamic_pet.nii.gz")
     np.testing.assert_array_equal(found.affine, mni_grid(2).affine)
@@ -139,7 +142,7 @@ def test_all_frames_on_the_grid_of_the_scan(study, tmp_path):
     assert found.header.get_xyzt_units() == ("mm", "sec")
 
 
-def test_the_motion_table_has_a_row_per_frame_in_time(study, tmp_path):
+def test_the_motion_table_has_a_row_per_frame_in_time(dual_window, tmp_path):
     told = Motion(
         corrected=True, least_corrected_mm=0.5, reference_frame=2,
         pet=(1, 1, 0), frame_start_s=(0.0, 60.0, 5400.0),
@@ -150,7 +153,7 @@ def test_the_motion_table_has_a_row_per_frame_in_time(study, tmp_path):
     )  # fmt: skip
     SaveMotion(
         output_dir=str(tmp_path), entities={"sub": "1"}, record=RecordPart(motion=told),
-        motion=study[0]["motion"], sidecar={},
+        motion=dual_window[0]["motion"], sidecar={},
     ).run()  # fmt: skip
     path = tmp_path / "sub-1/pet/sub-1_desc-confounds_timeseries.tsv"
     table = pd.read_csv(path, sep="\t")

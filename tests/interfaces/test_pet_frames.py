@@ -24,7 +24,7 @@ def head():
 
 
 @pytest.fixture(scope="module")
-def study(head, tmp_path_factory):
+def raw_scan(head, tmp_path_factory):
     """A scan of three frames, the last one moved, an early part elsewhere, and half a file."""
     folder = tmp_path_factory.mktemp("frames")
     frames = [make_pet(head, move).data for move in (np.eye(4), np.eye(4), MOVE)]
@@ -37,9 +37,9 @@ def study(head, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def aligned(study):
+def aligned(raw_scan):
     return AlignFrames(
-        pets=[[str(study / f"{name}.nii.gz")] for name in ("scan", "early", "half")],
+        pets=[[str(raw_scan / f"{name}.nii.gz")] for name in ("scan", "early", "half")],
         starts_s=[[5400.0, 5700.0, 6000.0], [0.0], [900.0]],
         durations_s=[[300.0] * 3, [600.0], [300.0]],
         weights_s=[300.0, 300.0, 300.0],
@@ -65,22 +65,24 @@ def test_a_part_that_cannot_be_read_is_lost_alone(aligned):
     )
 
 
-def test_the_mean_has_the_head_at_one_position(study, aligned, head, tmp_path):
+def test_the_mean_has_the_head_at_one_position(raw_scan, aligned, head, tmp_path):
     done = TimeAverage(
-        pet=[str(study / "scan.nii.gz")], weights_s=[300.0] * 3, motion=aligned.outputs.motion
+        pet=[str(raw_scan / "scan.nii.gz")], weights_s=[300.0] * 3, motion=aligned.outputs.motion
     ).run(cwd=str(tmp_path))
     stills = fetch_stills(done.outputs.stills)
     assert [(still.seconds, still.moved) for still in stills] == [(600, False), (300, True)]
     mean = np.asarray(fetch_volume(done.outputs.pet).data)
     still = make_pet(head, np.eye(4)).data
-    blurred = np.mean(nib.load(study / "scan.nii.gz").get_fdata(), axis=-1)
+    blurred = np.mean(nib.load(raw_scan / "scan.nii.gz").get_fdata(), axis=-1)
     brain = still > 4000
     assert np.abs(mean - still)[brain].mean() < 0.4 * np.abs(blurred - still)[brain].mean()
     assert done.outputs.record.field_of_view.excluded_planes == tuple(done.outputs.ends)
 
 
-def smooth(study, folder, **options):
-    pet = Volume(nib.load(study / "early.nii.gz").get_fdata().astype(np.float32), PET_GRID.affine)
+def smooth(raw_scan, folder, **options):
+    pet = Volume(
+        nib.load(raw_scan / "early.nii.gz").get_fdata().astype(np.float32), PET_GRID.affine
+    )
     arrays = {"data": pet.data[None], "affine": pet.affine, "seconds": np.array([600.0]),
               "motion": np.eye(4)[None]}  # fmt: skip
     (folder / "node").mkdir()
@@ -89,28 +91,28 @@ def smooth(study, folder, **options):
     ).run(cwd=str(folder / "node"))
 
 
-def test_smoothing_by_a_width(study, tmp_path):
-    done = smooth(study, tmp_path, fwhm_mm=6.0)
+def test_smoothing_by_a_width(raw_scan, tmp_path):
+    done = smooth(raw_scan, tmp_path, fwhm_mm=6.0)
     assert done.outputs.record.smoothing == Smoothing(None, (6.0,) * 3)
     [still] = fetch_stills(done.outputs.stills)
     np.testing.assert_array_equal(still.image.data, fetch_volume(done.outputs.pet).data)
 
 
-def test_a_given_resolution_is_brought_to_the_target(study, tmp_path):
-    record = smooth(study, tmp_path, target_mm=10.0, psf_mm=[6.0, 6.0, 11.0]).outputs.record
+def test_a_given_resolution_is_brought_to_the_target(raw_scan, tmp_path):
+    record = smooth(raw_scan, tmp_path, target_mm=10.0, psf_mm=[6.0, 6.0, 11.0]).outputs.record
     assert record.smoothing.kernel_fwhm_mm == pytest.approx((8.0, 8.0, 0.0))
     assert record.smoothing.resolution_source == "given"
     assert [flag.code for flag in record.flags] == ["resolution-target"]
 
 
-def test_without_a_given_one_it_is_measured(study, head, tmp_path):
+def test_without_a_given_one_it_is_measured(raw_scan, head, tmp_path):
     maps = dict(zip(("gm", "wm", "csf"), head.tissue, strict=True)) | {"mask": head.mask}
     files = {
         name: keep_volume(tmp_path / f"{name}.npz", Volume(data, head.t1w.affine))
         for name, data in maps.items()
     }
     done = smooth(
-        study, tmp_path, target_mm=12.0, t1w_to_pet=EARLY.tolist(),
+        raw_scan, tmp_path, target_mm=12.0, t1w_to_pet=EARLY.tolist(),
         regions=keep(tmp_path / "regions.npz", head.regions), **files,
     )  # fmt: skip
     told = done.outputs.record.smoothing

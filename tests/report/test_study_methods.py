@@ -10,7 +10,7 @@ from bidsapp.report.study_methods import cohort_methods
 SCANNER = {"Manufacturer": "Siemens", "ManufacturersModelName": "Biograph mCT"}
 
 
-def study(folder):
+def methods_of(folder):
     flag = {"code": "pet-t1w", "message": "look at it"}
     for label, session, changes in (
         ("01", "a", {"acquisition": SCANNER, "site": "Ulm"}),
@@ -24,7 +24,7 @@ def study(folder):
 
 
 def test_the_text_counts_scans_people_tracers_scanners_and_outcomes(tmp_path):
-    text = cohort_methods(study(tmp_path)).as_markdown()
+    text = cohort_methods(methods_of(tmp_path)).as_markdown()
     for part in (
         "4 PET scans of 3 participants were processed, 1 of them scanned at more than one session",
         "Tracers: [18F]florbetaben (3), [11C]PiB (1).",
@@ -42,7 +42,7 @@ def test_the_text_counts_scans_people_tracers_scanners_and_outcomes(tmp_path):
 
 def test_a_mixture_comes_first_so_that_nobody_pastes_it_unread(tmp_path):
     text = cohort_methods(
-        study(tmp_path), ["1 of 4 scans was made by another version"]
+        methods_of(tmp_path), ["1 of 4 scans was made by another version"]
     ).as_markdown()
     assert text.startswith("BEFORE YOU PASTE THIS: 1 of 4 scans was made by another version.")
 

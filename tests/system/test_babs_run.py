@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def study(shared_data, tmp_path) -> Path:
+def raw_study(shared_data, tmp_path) -> Path:
     """sub-04 with two sessions, and sub-06."""
     raw, source = tmp_path / "raw", shared_data / "bids"
     raw.mkdir()
@@ -30,9 +30,9 @@ def study(shared_data, tmp_path) -> Path:
     return raw
 
 
-def test_a_session_is_done_and_can_be_zipped(study, tmp_path):
+def test_a_session_is_done_and_can_be_zipped(raw_study, tmp_path):
     job = tmp_path / "job"
-    as_datalad_job(study, job, "sub-04/ses-A", "dataset_description.json", "participants.tsv")
+    as_datalad_job(raw_study, job, "sub-04/ses-A", "dataset_description.json", "participants.tsv")
     done = run_centipet(*babs_arguments(job, "04", "A"), cwd=job)
     assert done.returncode == 0, done.stdout + done.stderr
     out = job / "outputs/centipet"

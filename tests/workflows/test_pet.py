@@ -26,20 +26,20 @@ SOURCE = "sub-01_pet.nii.gz"
 
 
 @pytest.fixture
-def scan(bids_dir):
+def planned(bids_dir):
     filters = Filters(participant=("01",), tracer=("FBB",))
     return make_plan(read_dataset(bids_dir, filters), Processing()).scans[0]
 
 
-def average(scan, pet: Path, folder: Path):
+def average(planned, pet: Path, folder: Path):
     flow = Flow("one", Sidecars(folder, folder, Processing(motion_correction=False)))
-    average_frames(flow, replace(scan, pet=pet))
+    average_frames(flow, replace(planned, pet=pet))
     flow.workflow.base_dir = str(folder)
     flow.workflow.run()
     return fetch_volume(next(folder.rglob("average/pet.npz")))
 
 
-def test_frames_without_decay_correction_are_corrected_to_the_start(scan, tmp_path):
+def test_frames_without_decay_correction_are_corrected_to_the_start(planned, tmp_path):
     """Frames of a source that only decays are told apart by the physics, not by our formula."""
     half_life = 6586.2
     fine = np.arange(0, 1200, 0.1) + 0.05
@@ -48,10 +48,10 @@ def test_frames_without_decay_correction_are_corrected_to_the_start(scan, tmp_pa
     data = np.broadcast_to(frames, (5, 6, 7, 4)).astype(np.float32)
     pet = tmp_path / "pet.nii.gz"
     nib.Nifti1Image(data, np.eye(4)).to_filename(pet)
-    uncorrected = replace(scan, metadata=replace(scan.metadata, decay_corrected=False))
+    uncorrected = replace(planned, metadata=replace(planned.metadata, decay_corrected=False))
     mean = average(uncorrected, pet, tmp_path / "one")
     np.testing.assert_allclose(mean.data, 8000, rtol=1e-5)
-    as_is = average(scan, pet, tmp_path / "other")
+    as_is = average(planned, pet, tmp_path / "other")
     np.testing.assert_allclose(as_is.data, frames.mean(), rtol=1e-5)
 
 

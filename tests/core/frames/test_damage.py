@@ -116,7 +116,7 @@ def scaled(data, factor):
     return data
 
 
-def codes(data):
+def damage_codes(data):
     found = inspect(Volume(data, AFFINE), TISSUE)
     numbers = {
         "pet_lost_share": float(found.lost.sum() / TISSUE.sum()),
@@ -132,14 +132,14 @@ def test_an_undamaged_pet_has_nothing(pet):
     assert not found.lost.any()
     assert found.clipped_share == 0
     assert found.plane_step < 0.15
-    assert codes(pet) == set()
+    assert damage_codes(pet) == set()
 
 
 @pytest.mark.parametrize("share", [0.99, 0.9, 0.6])
 def test_a_clipped_pet_is_told(pet, share):
     found = inspect(Volume(clipped(pet, share), AFFINE), TISSUE)
     assert found.clipped_share == pytest.approx(1 - share, abs=0.001)
-    assert codes(clipped(pet, share)) == {"pet-clipped"}
+    assert damage_codes(clipped(pet, share)) == {"pet-clipped"}
 
 
 @pytest.mark.parametrize(("planes", "level"), [(2, 0.01), (3, 0.3), (12, 0.01), (5, 0.0)])
@@ -150,22 +150,22 @@ def test_what_was_filled_with_a_number_is_lost(pet, planes, level):
     band[:, :, BOTTOM + planes :] = False
     assert (lost & band).sum() == band.sum()
     assert (lost & ~band).sum() < 0.2 * band.sum()
-    assert "pet-lost" in codes(damaged)
+    assert "pet-lost" in damage_codes(damaged)
 
 
 @pytest.mark.parametrize("planes", [1, 2, 4])
 def test_empty_planes_between_filled_ones_are_lost(pet, planes):
     lost = inspect(Volume(emptied(pet, planes), AFFINE), TISSUE).lost
     assert lost[:, 30 : 30 + planes][TISSUE[:, 30 : 30 + planes]].all()
-    assert "pet-lost" in codes(emptied(pet, planes))
+    assert "pet-lost" in damage_codes(emptied(pet, planes))
 
 
 @pytest.mark.parametrize("levels", [20, 200])
 def test_an_image_of_few_levels_is_no_filled_one(pet, levels):
     step = pet.max() / levels
     coarse = np.round(pet / step) * step
-    assert codes(coarse) == set()
-    assert "pet-lost" in codes(filled(coarse, 5, np.float32(8 * step / pet.max())))
+    assert damage_codes(coarse) == set()
+    assert "pet-lost" in damage_codes(filled(coarse, 5, np.float32(8 * step / pet.max())))
 
 
 def test_an_enlarged_image_is_no_filled_one(pet):
@@ -181,7 +181,7 @@ def test_planes_that_were_scaled_make_a_step(pet, factor):
     found = inspect(Volume(scaled(pet, factor), AFFINE), TISSUE)
     assert found.plane_step == pytest.approx(2 * abs(1 - factor) / (1 + factor), abs=0.12)
     assert (found.step_axis, found.step_plane) == (2, SHAPE[2] // 2 - 1)
-    assert codes(scaled(pet, factor)) == {"pet-plane-step"}
+    assert damage_codes(scaled(pet, factor)) == {"pet-plane-step"}
     assert crosses(found, TISSUE, 0.01)
     assert not crosses(found, filled(TISSUE, 14, 0.0).astype(bool), 0.01)
 
@@ -218,7 +218,7 @@ def test_a_step_counts_by_the_noise_of_its_own_planes():
 def test_planes_that_are_all_uneven_are_no_noise(pet):
     uneven = pet.copy()
     uneven[:, :, ::2] *= 0.6
-    assert codes(uneven) == {"pet-plane-step"}
+    assert damage_codes(uneven) == {"pet-plane-step"}
 
 
 def two_tissues(noise_sd):
@@ -258,13 +258,13 @@ def test_a_region_without_uptake_has_no_parts():
 
 @pytest.mark.parametrize("level", [0.05, 0.2, -0.1])
 def test_an_offset_shows_in_the_air(pet, level):
-    assert codes(pet + np.float32(level * np.median(pet[TISSUE]))) == {"pet-offset"}
+    assert damage_codes(pet + np.float32(level * np.median(pet[TISSUE]))) == {"pet-offset"}
 
 
 def test_air_that_was_set_to_zero_tells_nothing(pet):
     bare = np.where(BRAIN, pet, 0)
     assert air_level(Volume(bare, AFFINE), BRAIN, 8000.0) is None
-    assert codes(bare) == set()
+    assert damage_codes(bare) == set()
 
 
 def test_a_pet_without_activity_is_lost():

@@ -14,14 +14,14 @@ SUVR = {"wc": 1.5, "cg": 1.7, "wcb": 1.42, "pons": 1.1}
 NO_NOISE = dict.fromkeys(REFERENCES, 0.005)
 
 
-def codes(scale, tracer="FBB"):
+def scale_codes(scale, tracer="FBB"):
     return [finding.code for finding in scale_findings(scale, tracer)]
 
 
 @pytest.mark.parametrize("code", list(tracers()))
 def test_the_standard_pipeline_has_every_equation_of_its_tracer(code):
     scale = scale_for(Processing(), code)
-    assert scale.calibrated and scale.calibration == "published" and not codes(scale)
+    assert scale.calibrated and scale.calibration == "published" and not scale_codes(scale)
     found = express(SUVR, scale, NO_NOISE)
     for name, value in found.centiloids.items():
         assert (value is not None) == (name == "wc" or code == "PIB")
@@ -76,7 +76,7 @@ def test_every_part_of_a_fingerprint_counts():
 
 def test_normalisation_by_the_pet_alone_is_an_approximation_that_is_flagged():
     usual, approximate = (scale_for(Processing(), "FBB", normalisation=n) for n in ("t1w", "pet"))
-    assert codes(approximate) == ["method-pet-only"] and not approximate.calibrated
+    assert scale_codes(approximate) == ["method-pet-only"] and not approximate.calibrated
     one, other = (express(SUVR, scale, NO_NOISE) for scale in (usual, approximate))
     assert one.centiloid == other.centiloid
     assert other.sd(Interval.PIB) > one.sd(Interval.PIB) + 0.3
@@ -93,6 +93,6 @@ def test_a_reference_region_that_was_not_measured_leaves_no_centiloid():
 def test_a_tracer_without_equation_is_never_given_one():
     found = express(SUVR, scale_for(Processing(window_min=(80.0, 100.0)), "FTP"), NO_NOISE)
     assert found.centiloid is None
-    assert codes(scale_for(Processing(window_min=(80.0, 100.0)), "FTP"), "FTP") == [
+    assert scale_codes(scale_for(Processing(window_min=(80.0, 100.0)), "FTP"), "FTP") == [
         "not-calibrated"
     ]
