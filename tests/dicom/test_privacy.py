@@ -18,10 +18,11 @@ from dicom_studies import Mr, Person, Pet, write
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
-from bidsapp.dicom.convert import convert, format_table
+from bidsapp.dicom.convert import convert
 from bidsapp.dicom.header import Header, read_headers
 from bidsapp.dicom.scrub import Scrubber
 from bidsapp.dicom.sidecar_tags import lenient_json
+from bidsapp.dicom.table import format_table
 from bidsapp.dicom.words import known_words
 from bidsapp.settings import DicomInput
 

@@ -15,7 +15,8 @@ import numpy as np
 import pydicom
 import pytest
 
-from bidsapp.dicom.convert import ConversionReport, convert, format_table
+from bidsapp.dicom.convert import ConversionReport, convert
+from bidsapp.dicom.table import format_table
 from bidsapp.settings import DicomInput
 
 pytestmark = pytest.mark.slow
