@@ -11,8 +11,10 @@ from bidsapp.core.quality import Flag
 from bidsapp.data import read_table
 from bidsapp.group.duplicates import Finding
 from bidsapp.group.longitudinal import centiloid_change
+from bidsapp.group.tables import on_two_calendars
 from bidsapp.group.visits import CONSECUTIVE, Row, Visits, match
 from bidsapp.plain import natural
+from bidsapp.record import ScanRecord
 from bidsapp.report.render import number
 
 _YEAR_DAYS = 365.25
@@ -39,6 +41,30 @@ def implausible(rows: Sequence[Row], courses: Sequence[Visits]) -> list[Finding]
                         (place, code), Finding(place, Flag(code, message), (other,))
                     )
     return sorted(findings.values(), key=lambda finding: finding.order)
+
+
+def shifted_dates(records: Sequence[ScanRecord]) -> list[Finding]:
+    """Scans of participants whose dates are of two calendars; by how much would give dates away.
+
+    Parameters
+    ----------
+    records : scans
+    """
+    odd = on_two_calendars(records)
+    places: dict[str, list[int]] = {}
+    for place, record in enumerate(records):
+        if record.entities["sub"] in odd and record.acquired is not None:
+            places.setdefault(record.entities["sub"], []).append(place)
+    message = (
+        "the dates of this participant's scans lie decades apart, as when those of some were "
+        "shifted, so no years between them were counted: correct acq_time in scans.tsv or "
+        "sessions.tsv and run the participant level again"
+    )
+    return [
+        Finding(place, Flag("dates-shifted", message), tuple(at for at in own if at != place))
+        for own in places.values()
+        for place in own
+    ]
 
 
 def _contradictions(first: Row, last: Row, limits: dict[str, float]) -> list[tuple[str, str]]:

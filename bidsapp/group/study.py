@@ -14,7 +14,7 @@ from bidsapp.group.cohort_model import CohortModel, cohort_model, model_rows
 from bidsapp.group.courses import course_groups, treated_years
 from bidsapp.group.cutoffs import CutOffs, cutoffs
 from bidsapp.group.duplicates import Finding, duplicates, scan_name
-from bidsapp.group.implausible import implausible
+from bidsapp.group.implausible import implausible, shifted_dates
 from bidsapp.group.longitudinal import (
     by_reference,
     change_rows,
@@ -99,7 +99,9 @@ def study(
     """
     leave_out_rejected = filters.leave_out_rejected
     courses = all_visits(rows)
-    findings = [*duplicates(records, rows), *implausible(rows, courses)]
+    findings = [
+        *duplicates(records, rows), *implausible(rows, courses), *shifted_dates(records)
+    ]  # fmt: skip
     findings.sort(key=lambda finding: finding.order)
     marked = _flagged(rows, findings)
     counted = without_rejected(marked) if leave_out_rejected else marked

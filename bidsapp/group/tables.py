@@ -243,9 +243,29 @@ def scan_columns(record: ScanRecord) -> Row:
     }
 
 
+def on_two_calendars(records: Sequence[ScanRecord]) -> set[str]:
+    """Participants (labels) whose scans cannot lie so far apart: dates of some were shifted."""
+    moments: dict[str, list[datetime]] = {}
+    for record in records:
+        if record.acquired is not None:
+            moments.setdefault(record.entities["sub"], []).append(record.acquired)
+    most_s = read_table("cohort")["implausible"]["most_years"] * _YEAR_S
+    return {
+        label for label, own in moments.items() if (max(own) - min(own)).total_seconds() > most_s
+    }
+
+
 def _years(records: Sequence[ScanRecord]) -> dict[str, float]:
-    """Years since the first scan of the same participant, by the path of the record."""
-    known = [(record, moment) for record in records if (moment := record.acquired) is not None]
+    """Years since the first scan of the same participant, by the path of the record.
+
+    None of participants `on_two_calendars`.
+    """
+    odd = on_two_calendars(records)
+    known = [
+        (record, moment)
+        for record in records
+        if (moment := record.acquired) is not None and record.entities["sub"] not in odd
+    ]
     first: dict[str, datetime] = {}
     for record, moment in known:
         label = record.entities["sub"]

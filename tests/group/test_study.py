@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -20,10 +21,11 @@ from bidsapp.group.collect import run_group
 from bidsapp.group.cutoff_chart import cutoff_histogram
 from bidsapp.group.cutoffs import cutoffs
 from bidsapp.group.duplicates import duplicates
-from bidsapp.group.implausible import implausible
+from bidsapp.group.implausible import implausible, shifted_dates
 from bidsapp.group.sites import site_rows
+from bidsapp.group.tables import centiloid_rows
 from bidsapp.group.visits import all_visits, first_scans
-from bidsapp.record import Status
+from bidsapp.record import ScanRecord, Status
 from bidsapp.record.model import Provenance
 from bidsapp.settings import Filters
 
@@ -224,6 +226,29 @@ def test_contradictions_between_visits(first, last, expected):
     assert all(len(one.flag.message) > 40 for one in found)
     levels = read_table("cohort_columns")["findings"]["code"]["Levels"]
     assert expected <= set(levels)
+
+
+def test_dates_of_two_calendars_give_no_years():
+    def scan(who, ses, date):
+        entities = {"sub": who, "ses": ses, "trc": "FBB"}
+        return ScanRecord(participant_id=f"sub-{who}", entities=entities, acq_time=date,
+                          path=f"{who}{ses}")  # fmt: skip
+
+    dates = {
+        "1": ("1925-03-01T10:00:00", "2021-03-01T10:00:00"),  # one shifted, one not
+        "2": ("1901-03-01T10:00:00", "1903-03-02T10:00:00"),
+        "3": (None, "2021-01-01"),
+    }
+    records = [scan(who, ses, date) for who, two in dates.items()
+               for ses, date in zip("ab", two, strict=True)]  # fmt: skip
+    years = [one["years"] for one in centiloid_rows(records)]
+    assert years[:2] == [None, None] and years[3] == pytest.approx(2, abs=0.01) and years[5] == 0
+    found = shifted_dates(records)
+    assert [(one.place, one.others, one.flag.code) for one in found] == [
+        (0, (1,), "dates-shifted"), (1, (0,), "dates-shifted"),
+    ]  # fmt: skip
+    assert not re.search(r"\d", found[0].flag.message)
+    assert "dates-shifted" in read_table("cohort_columns")["findings"]["code"]["Levels"]
 
 
 # ---------------------------------------------------------------------------------------- cut-offs
