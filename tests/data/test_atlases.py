@@ -11,7 +11,7 @@ from hypothesis import given as over
 from hypothesis import strategies as st
 
 from bidsapp.core.grid.sampling import nearest
-from bidsapp.core.grid.volume import Volume
+from bidsapp.core.grid.volume import Grid, Volume
 from bidsapp.core.regions.regions import region_means
 from bidsapp.data import RESOURCES, mni_grid, priors, provenance, read_table, template, vois
 from bidsapp.data.atlases import (
@@ -169,13 +169,11 @@ def test_the_other_template_is_carried_over(tmp_path):
     """Labels drawn where 2009c has them end where MNI152NLin6Asym has them."""
     world = points_in("MNI152NLin2009cAsym")
     assert 0.5 < np.linalg.norm(world - mni_grid(2).world(), axis=-1).mean() < 5
-    affine = np.diag([1.0, 1, 1, 1])
-    affine[:3, 3] = (-96, -132, -78)
-    ball = np.zeros((193, 229, 193), np.uint8)
     centre = np.array([-30.0, 20, 30])
-    index = np.stack(np.meshgrid(*map(np.arange, ball.shape), indexing="ij"), -1) + affine[:3, 3]
-    ball[((index - centre) ** 2).sum(-1) < 12**2] = 1
-    read = atlas(given(tmp_path, ball, affine, name="tpl-MNI152NLin2009cAsym_dseg.nii.gz"))
+    grid = Grid((60, 60, 60), np.eye(4))
+    grid.affine[:3, 3] = centre - 30
+    ball = (((grid.world() - centre) ** 2).sum(-1) < 12**2).astype(np.uint8)
+    read = atlas(given(tmp_path, ball, grid.affine, name="tpl-MNI152NLin2009cAsym_dseg.nii.gz"))
     voxels = np.stack(np.unravel_index(read.regions.of(0), read.regions.shape), -1)
     assert np.linalg.norm(world[tuple(voxels.T)].mean(0) - centre) < 0.3
     assert len(voxels) * 8 == pytest.approx(4 / 3 * np.pi * 12**3, rel=0.1)

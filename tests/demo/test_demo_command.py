@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from bidsapp.cli import demo
+from bidsapp.demo.phantom import Phantom
 from bidsapp.errors import ExitCode
 
 HEADER = "participant_id\tsuvr_wc\tsuvr_cg\tsuvr_wcb\tsuvr_pons\tcentiloid\tstatus\n"
@@ -34,21 +35,23 @@ class FakeCentipet:
         return self.codes.get(level, 0)
 
 
-def link_files(study: Path, folder: Path) -> int:
-    shutil.copytree(study, folder / study.name, copy_function=os.link)
-    return len(list(folder.rglob("*.dcm")))
-
-
 @pytest.fixture
-def centipet(monkeypatch, phantom, study, request):
+def centipet(monkeypatch, request):
     """The fake app; the session's phantom (SUVR 1.4) and its files instead of new ones."""
     fake = FakeCentipet(getattr(request, "param", {}))
+
+    def link_files(folder: Path, phantom: Phantom) -> int:
+        made = request.getfixturevalue("dicom_study")
+        shutil.copytree(made, folder / made.name, copy_function=os.link)
+        return len(list(folder.rglob("*.dcm")))
+
     monkeypatch.setattr(demo, "centipet", fake)
-    monkeypatch.setattr(demo, "phantom_of", lambda wanted, tracer: phantom)
-    monkeypatch.setattr(demo, "write_study", lambda folder, made: link_files(study, folder))
+    monkeypatch.setattr(demo, "phantom_of", lambda *_: request.getfixturevalue("phantom"))
+    monkeypatch.setattr(demo, "write_study", link_files)
     return fake
 
 
+@pytest.mark.slow
 def test_truth_and_result_stand_side_by_side(centipet, tmp_path, capsys):
     assert demo.main([str(tmp_path / "new")]) == 0
     assert centipet.levels == ["participant", "group"]
@@ -59,6 +62,7 @@ def test_truth_and_result_stand_side_by_side(centipet, tmp_path, capsys):
     assert str(tmp_path / "new" / "derivatives" / "sub-phantom.html") in out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "centipet, levels",
     [({"participant": 75}, ["participant"]), ({"group": 75}, ["participant", "group"])],

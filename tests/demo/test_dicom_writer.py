@@ -14,6 +14,8 @@ import pytest
 
 from bidsapp.demo import dicom_writer as dw
 
+pytestmark = pytest.mark.slow  # a whole head, and hundreds of files of it
+
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 

@@ -12,6 +12,8 @@ from bidsapp.core.grid.volume import Volume
 from bidsapp.demo import phantom as ph
 from bidsapp.errors import UsageError
 
+pytestmark = pytest.mark.slow  # a whole head
+
 
 def read(image: Volume, points: np.ndarray) -> np.ndarray:
     """Voxel values nearest to world points: no interpolation shared with the code under test."""

@@ -110,7 +110,7 @@ def check_table(report: ConversionReport, n_mutants: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "count", [pytest.param(120, id="few"), pytest.param(2000, id="many", marks=pytest.mark.slow)]
+    "count", [pytest.param(60, id="few"), pytest.param(2000, id="many", marks=pytest.mark.slow)]
 )
 def test_mutated_headers_never_raise(tmp_path: Path, count: int) -> None:
     TRUTH.write(tmp_path / "sub-control")
@@ -144,7 +144,16 @@ def test_what_is_written_in_spite_of_a_missing_tag_is_true(tmp_path: Path, count
     assert written > count / 4
 
 
-@pytest.mark.parametrize("value", ["1e308", "-1e308", "1e-308", "0", "-1", "nan", "99991231235959"])
+RARER = ("-1e308", "1e-308", "99991231235959")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("1e308", "0", "-1", "nan"),
+        *(pytest.param(value, marks=pytest.mark.slow) for value in RARER),
+    ],
+)
 def test_absurd_numbers_in_every_tag_that_is_read(tmp_path: Path, value: str) -> None:
     """Each numeric or temporal tag in turn, alone and together with a missing acquisition time."""
     tags = [e.keyword for _, e in elements(next(TRUTH.datasets())) if e.VR in NUMERIC]

@@ -238,7 +238,7 @@ def test_any_sidecar_is_converted_or_refused_with_a_sentence(
     dice, source = random.Random(5), tmp_path / "in"
     values = [None, True, -1, 0, 1e300, float("nan"), 10**400, "", "n/a", "25:61:99", [], [0], {},
               [[1]], ["a"] * 4, [1, 2, None, 4], [-5, 5, 5, 5], "kBq/mL", "\0", 1e-300]  # fmt: skip
-    for number in range(150):
+    for number in range(80):
         folder = source / f"sub-{number:03d}"
         folder.mkdir(parents=True)
         (folder / "pet.nii.gz").symlink_to(converted / "pet.nii.gz")
@@ -249,7 +249,7 @@ def test_any_sidecar_is_converted_or_refused_with_a_sentence(
             content[key] = dice.choice(values)
         (folder / "pet.json").write_text(json.dumps(content))
     report = dry(source)
-    assert len(report.rows) == 150 and {row.decision for row in report.rows} >= {"kept", "error"}
+    assert len(report.rows) == 80 and {row.decision for row in report.rows} >= {"kept", "error"}
     for row in report.rows:
         assert row.reason and "\n" not in row.reason and "unexpected" not in row.reason, row
 

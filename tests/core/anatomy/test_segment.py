@@ -76,6 +76,7 @@ def distance(found, expected, where):
     return float(np.linalg.norm(found - expected, axis=-1)[where].mean())
 
 
+@pytest.mark.slow
 def test_a_known_warp_is_found(plain, bent, grid):
     """The segmentation of a bent head is the bent segmentation of the head."""
     truth = known_warp(grid)

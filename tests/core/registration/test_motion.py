@@ -18,6 +18,12 @@ def head():
     return make_head()
 
 
+@pytest.fixture(scope="module")
+def still(head):
+    """Two frames at one place, aligned."""
+    return align_frames(film(head, [np.eye(4)] * 2).frames(), [300] * 2)
+
+
 def positions(n, seed=2):
     """Head positions up to 6 mm and 5 degrees from the first."""
     rng = np.random.default_rng(seed)
@@ -92,12 +98,11 @@ def test_small_voxels_are_averaged_first(head):
 
 
 @pytest.mark.parametrize("move", [[14, -20, 12, 0, 0, 0], [3, 2, -4, 0.15, 0.2, -0.1]])
-def test_another_part_is_found_after_a_break(head, move):
-    first = align_frames(film(head, [np.eye(4)] * 2).frames(), [300] * 2)
+def test_another_part_is_found_after_a_break(head, still, move):
     there = rigid_matrix(move)
-    early = film(head, [there] * 2, grey=2.2, white=0.9, cerebellar_grey=2.4)
-    part = align_frames(early.frames(), [300] * 2)
-    to_part = align_parts(first.mean, part.mean)
+    early = film(head, [there], grey=2.2, white=0.9, cerebellar_grey=2.4)
+    part = align_frames(early.frames(), [300])
+    to_part = align_parts(still.mean, part.mean)
     assert displacement(to_part, there, head.brain_points) < 1.0
     seen = part.after(to_part)
     assert displacement(seen.found[0], there, head.brain_points) < 1.0
@@ -105,9 +110,8 @@ def test_another_part_is_found_after_a_break(head, move):
     assert seen.distance_mm[0] == pytest.approx(far, abs=1.0)
 
 
-def test_what_is_told_is_in_the_order_of_time(head):
-    late = align_frames(film(head, [np.eye(4)] * 2).frames(), [300] * 2)
-    shift = rigid_matrix([3.0, 0, 0, 0, 0, 0.1])
+def test_what_is_told_is_in_the_order_of_time(still):
+    late, shift = still, rigid_matrix([3.0, 0, 0, 0, 0, 0.1])
     early = late.after(shift)
     starts = [[5400, 5700], [0, 300], [7000]]
     told = motion_part([late, early, None], starts, [[300] * 2] * 3, True)
