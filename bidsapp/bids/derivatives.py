@@ -74,6 +74,11 @@ def raw_uri(path: str | Path, bids_dir: str | Path) -> str:
     return f"bids:raw:{Path(path).relative_to(bids_dir).as_posix()}"
 
 
+def raw_path(uri: str, bids_dir: str | Path) -> Path:
+    """Where an input of `raw_uri` lies in a raw dataset."""
+    return Path(bids_dir) / uri.removeprefix("bids:raw:")
+
+
 def derivative_uri(path: str | Path, output_dir: str | Path) -> str:
     """BIDS URI of one of our own outputs."""
     return f"bids::{Path(path).relative_to(output_dir).as_posix()}"

@@ -137,7 +137,9 @@ def _level(settings: Settings, progress: Progress) -> int:
     if settings.level is Level.GROUP:
         from bidsapp.group.collect import run_group
 
-        for path in run_group(settings.output_dir, settings.filters, settings.ratings):
+        for path in run_group(
+            settings.output_dir, settings.filters, settings.ratings, settings.bids_dir
+        ):
             if path.parent == settings.output_dir:  # figures need not be named one by one
                 progress.say(f"{path}")
         return ExitCode.OK

@@ -1,12 +1,14 @@
-"""Who is in the raw dataset and has no scan in the derivatives."""
+"""Who is in the raw dataset and has no scan in the derivatives, and the other way round."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from bidsapp.bids.derivative_root import RAW_FACTS
+from bidsapp.bids.derivatives import raw_path
 from bidsapp.io.reading import parse_json, read_text
 from bidsapp.plain import some
 from bidsapp.record import ScanRecord
@@ -50,4 +52,30 @@ def absence(people: list[str]) -> list[str]:
     return [
         f"{len(people)} of the raw dataset have no PET or were never processed, so that they are "
         f"in no table: {some(people, _MOST_NAMED)}"
+    ]
+
+
+def vanished(records: Sequence[ScanRecord], bids_dir: Path | None) -> list[str]:
+    """Sentence about results whose raw image is no more: withdrawn, renamed.
+
+    Where nothing of the results is in the raw dataset, or there is none, nothing can be told.
+
+    Parameters
+    ----------
+    records : scans
+    bids_dir : raw dataset
+    """
+    if bids_dir is None:
+        return []
+    sources = {
+        record.name: raw_path(record.source, bids_dir) for record in records if record.source
+    }
+    gone = [name for name, path in sources.items() if not os.path.lexists(path)]
+    if not gone or len(gone) == len(sources):
+        return []
+    named = ", ".join(gone[:_MOST_NAMED])
+    more = f" and {len(gone) - _MOST_NAMED} more" if len(gone) > _MOST_NAMED else ""
+    return [
+        f"the raw dataset has no image any more of {len(gone)} results that are in the tables: "
+        f"{named}{more}; remove their files from the derivatives if it was withdrawn or renamed"
     ]

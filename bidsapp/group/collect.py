@@ -17,7 +17,7 @@ from bidsapp.bids.folders import unreadable_people
 from bidsapp.bids.seals import write_manifest
 from bidsapp.data import read_table
 from bidsapp.errors import NoInputError, NoMatchError, StorageError
-from bidsapp.group.absent import absence, absent_people, read_facts
+from bidsapp.group.absent import absence, absent_people, read_facts, vanished
 from bidsapp.group.courses import treatment_warnings
 from bidsapp.group.page import group_figures, group_page
 from bidsapp.group.quality import qc_columns, qc_rows
@@ -81,7 +81,12 @@ class Cohort:
     ratings: Sequence[tuple[Rating, str]]
 
 
-def run_group(output_dir: Path, filters: Filters, ratings: Sequence[Path] = ()) -> list[Path]:
+def run_group(
+    output_dir: Path,
+    filters: Filters,
+    ratings: Sequence[Path] = (),
+    bids_dir: Path | None = None,
+) -> list[Path]:
     """Write the group tables, their dictionaries, the page and its figures, from records alone.
 
     Parameters
@@ -89,6 +94,7 @@ def run_group(output_dir: Path, filters: Filters, ratings: Sequence[Path] = ()) 
     output_dir : root of the derivative dataset, also where the tables go
     filters : which scans; empty for all
     ratings : tables of ratings, which join those that the dataset has
+    bids_dir : raw dataset, to tell what it has no more; it need not exist
 
     Returns
     -------
@@ -106,7 +112,7 @@ def run_group(output_dir: Path, filters: Filters, ratings: Sequence[Path] = ()) 
     """
     with one_at_a_time(output_dir):
         remove_leftovers(output_dir, ())
-        return _collect(output_dir, filters, ratings)
+        return _collect(output_dir, filters, ratings, bids_dir)
 
 
 @contextmanager
@@ -133,18 +139,24 @@ def _say_busy() -> None:
     _LOG.warning("another group run is at work on this dataset: waiting for its end")
 
 
-def _collect(output_dir: Path, filters: Filters, given: Sequence[Path]) -> list[Path]:
+def _collect(
+    output_dir: Path, filters: Filters, given: Sequence[Path], bids_dir: Path | None
+) -> list[Path]:
     records = find_records(output_dir)
     if not records:
         raise NoInputError(
             f"{output_dir}: contains no sub-*/**/*_centiloid.json; run the participant level first"
         )
     with using_tracers_of(records):
-        return _tabulate(output_dir, records, filters, given)
+        return _tabulate(output_dir, records, filters, given, vanished(records, bids_dir))
 
 
 def _tabulate(
-    output_dir: Path, records: Sequence[ScanRecord], filters: Filters, given: Sequence[Path]
+    output_dir: Path,
+    records: Sequence[ScanRecord],
+    filters: Filters,
+    given: Sequence[Path],
+    gone: Sequence[str],
 ) -> list[Path]:
     wanted = [record for record in records if is_wanted(record, filters)]
     if not wanted:
@@ -159,7 +171,7 @@ def _tabulate(
     absent = absent_people(cohort.facts, records, filters)
     absent = [name for name in absent if name.removeprefix("sub-") not in closed]
     unmatched = filters.unmatched(lambda one: any(is_wanted(scan, one) for scan in wanted))
-    warnings = [*unmatched, *mixture, *closed.values(), *absence(absent)]
+    warnings = [*unmatched, *mixture, *closed.values(), *absence(absent), *gone]
     warnings += [*treatment_warnings(wanted), *sentences(cohort.ratings)]
     for sentence in warnings:
         _LOG.warning("%s", sentence)

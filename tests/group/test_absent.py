@@ -9,7 +9,7 @@ import pytest
 from synthetic_records import finished_record, write
 
 from bidsapp.bids.derivative_root import RAW_FACTS, write_root_files
-from bidsapp.group.absent import absence, absent_people, read_facts
+from bidsapp.group.absent import absence, absent_people, read_facts, vanished
 from bidsapp.group.collect import run_group
 from bidsapp.record import find_records
 from bidsapp.settings import Filters
@@ -57,3 +57,20 @@ def test_facts_that_cannot_be_read_are_none(out, text):
 def test_many_are_counted_not_listed():
     (sentence,) = absence([f"sub-{number}" for number in range(50)])
     assert "sub-19" in sentence and "sub-20" not in sentence and "30 more" in sentence
+
+
+def test_results_of_images_that_are_gone_are_told(out, caplog):
+    raw = out.parent / "raw"
+    records = find_records(out)
+    assert vanished(records, raw) == vanished(records, None) == []  # another dataset, or none
+    for label in ("01", "03"):
+        entities = {"sub": label, "trc": "FBB"}
+        write(out, finished_record(entities), entities)
+    image = raw / "sub-01" / "pet" / "sub-01_trc-FBB_pet.nii.gz"
+    image.parent.mkdir(parents=True)
+    image.symlink_to("content that was not fetched")
+    with caplog.at_level(logging.WARNING):
+        run_group(out, Filters(), bids_dir=raw)
+    told = "no image any more of 2 results that are in the tables: sub-02_trc-FBB, sub-03_trc-FBB;"
+    assert told in caplog.text and told in (out / "group_centiloid.html").read_text()
+    assert vanished(find_records(out), raw / "nowhere") == []
