@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from bidsapp.bids.stated import StatedTimes
 from bidsapp.core.quality import Flag
+from bidsapp.data.flags import worded_flag
 from bidsapp.dicom.clocks import (
     Beginning,
     Notes,
@@ -42,11 +43,6 @@ _MOMENTS = (
 )
 _SAME_DECAY = 2e-5  # factors of one frame; those of two frames of a second differ by 1e-4
 _HALF_LIVES_S = (60.0, 1e6)  # from O-15 to I-124
-_EXPORT = "export the whole series again"
-_WHAT_IS_LOST = {
-    "slices": "the head may be cut where they are missing",
-    "frames": "means over time and curves lack them",
-}
 
 Frame = tuple[Header, ...]
 _Description = tuple[float, tuple[tuple[str, ...], ...]]
@@ -196,7 +192,7 @@ def missing_parts(
     n_whole : see `count_remarks`
     """
     flags = [
-        Flag(f"{count.what}-missing", f"{count}: {_WHAT_IS_LOST[count.what]}; {_EXPORT}")
+        worded_flag(f"{count.what}-missing", "count", count=count)
         for count in _counted(header, frames, n_whole)
         if count.missing
     ]
@@ -209,8 +205,7 @@ def missing_parts(
         if duration <= start - end <= LONGEST_BREAK_S
     ]
     if holes and not any(flag.code == "frames-missing" for flag in flags):
-        text = f"no frame covers {', '.join(holes)} after the injection: the scan was interrupted, "
-        flags.append(Flag("frames-missing", f"{text}or images are lost; {_EXPORT}"))
+        flags.append(worded_flag("frames-missing", "holes", holes=", ".join(holes)))
     return tuple(flags)
 
 

@@ -9,24 +9,12 @@ from typing import Any
 
 from bidsapp.core.quality import Flag
 from bidsapp.data import REFERENCES, read_table
+from bidsapp.data.flags import worded_flag
 from bidsapp.plain import some
 from bidsapp.record import ScanRecord, Status
 
 Row = Mapping[str, Any]
 _NAMED = 3  # other scans that a sentence names
-_SAVED_AGAIN = (
-    "every uptake ratio is that of {others} to a millionth: the same image saved again under "
-    "another name"
-)
-_SAME = {
-    ("pet", "inputs"): "the raw PET is, byte for byte, that of {others}: one has a wrong name",
-    ("pet", "voxels"): "every voxel of the raw PET is that of {others}: the same image saved again "
-    "under another name",
-    ("t1w", "inputs"): "the T1w is, byte for byte, that of another participant ({others}): one of "
-    "them has a wrong name",
-    ("t1w", "voxels"): "every voxel of the T1w is that of another participant ({others}): the same "
-    "image saved again under another name",
-}
 
 
 @dataclass(frozen=True)
@@ -63,14 +51,14 @@ def duplicates(records: Sequence[ScanRecord], rows: Sequence[Row]) -> list[Findi
     rows : of ``group_centiloid.tsv``, in the same order
     """
     groups = [
-        (f"duplicate-{image}", _SAME[image, kind], places)
+        (f"duplicate-{image}", kind, places)
         for kind in ("inputs", "voxels")
         for image in ("pet", "t1w")
         for places in _by_hash(records, kind, image)
     ]
-    groups += [("duplicate-pet", _SAVED_AGAIN, places) for places in _alike(records)]
+    groups += [("duplicate-pet", "ratios", places) for places in _alike(records)]
     findings: dict[tuple[int, str], Finding] = {}
-    for code, message, places in groups:
+    for code, why, places in groups:
         for place in places:
             person = rows[place]["participant_id"]
             others = [
@@ -79,8 +67,8 @@ def duplicates(records: Sequence[ScanRecord], rows: Sequence[Row]) -> list[Findi
                 and (code == "duplicate-pet" or rows[other]["participant_id"] != person)
             ]  # fmt: skip
             if others:
-                sentence = message.format(others=_names(rows, others))
-                finding = Finding(place, Flag(code, sentence), tuple(others[:_NAMED]))
+                flag = worded_flag(code, why, others=_names(rows, others))
+                finding = Finding(place, flag, tuple(others[:_NAMED]))
                 findings.setdefault((place, code), finding)
     return sorted(findings.values(), key=lambda finding: finding.order)
 

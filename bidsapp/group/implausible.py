@@ -9,6 +9,7 @@ from typing import Any
 
 from bidsapp.core.quality import Flag
 from bidsapp.data import read_table
+from bidsapp.data.flags import worded_flag
 from bidsapp.group.duplicates import Finding
 from bidsapp.group.longitudinal import centiloid_change
 from bidsapp.group.tables import on_two_calendars
@@ -35,11 +36,9 @@ def implausible(rows: Sequence[Row], courses: Sequence[Visits]) -> list[Finding]
             if kind != CONSECUTIVE:
                 continue
             first, last = course.places[i], course.places[j]
-            for code, message in _contradictions(rows[first], rows[last], limits):
+            for flag in _contradictions(rows[first], rows[last], limits):
                 for place, other in ((first, last), (last, first)):
-                    findings.setdefault(
-                        (place, code), Finding(place, Flag(code, message), (other,))
-                    )
+                    findings.setdefault((place, flag.code), Finding(place, flag, (other,)))
     return sorted(findings.values(), key=lambda finding: finding.order)
 
 
@@ -55,19 +54,15 @@ def shifted_dates(records: Sequence[ScanRecord]) -> list[Finding]:
     for place, record in enumerate(records):
         if record.entities["sub"] in odd and record.acquired is not None:
             places.setdefault(record.entities["sub"], []).append(place)
-    message = (
-        "the dates of this participant's scans lie decades apart, as when those of some were "
-        "shifted, so no years between them were counted: correct acq_time in scans.tsv or "
-        "sessions.tsv and run the participant level again"
-    )
+    flag = worded_flag("dates-shifted")
     return [
-        Finding(place, Flag("dates-shifted", message), tuple(at for at in own if at != place))
+        Finding(place, flag, tuple(at for at in own if at != place))
         for own in places.values()
         for place in own
     ]
 
 
-def _contradictions(first: Row, last: Row, limits: dict[str, float]) -> list[tuple[str, str]]:
+def _contradictions(first: Row, last: Row, limits: dict[str, float]) -> list[Flag]:
     sessions = f"between {_session(first)} and {_session(last)}"
     years = _between(first["years"], last["years"])
     contradictions = [
@@ -82,7 +77,7 @@ def _contradictions(first: Row, last: Row, limits: dict[str, float]) -> list[tup
 
 def _brain(
     first: Row, last: Row, years: float | None, limits: dict[str, float], sessions: str
-) -> tuple[str, str] | None:
+) -> Flag | None:
     """The volume of the brain changes slowly, that of another person is another one."""
     before, after = first.get("brain_ml"), last.get("brain_ml")
     if not before or not after or first.get("t1w_source") == last.get("t1w_source"):
@@ -91,25 +86,21 @@ def _brain(
     limit = limits["brain_percent"] + limits["brain_percent_per_year"] * abs(years or 0.0)
     if abs(percent) <= limit:
         return None
-    return "brain-volume", (
-        f"the volume of the brain changes by {number(percent)} % {sessions} (limit "
-        f"{number(limit)} %): check whether both T1w are of this person and both masks are right"
+    return worded_flag(
+        "brain-volume", percent=number(percent), sessions=sessions, limit=number(limit)
     )
 
 
-def _sex(first: Row, last: Row, sessions: str) -> tuple[str, str] | None:
+def _sex(first: Row, last: Row, sessions: str) -> Flag | None:
     before, after = first.get("sex"), last.get("sex")
     if before is None or after is None or before == after:
         return None
-    return "sex-contradiction", (
-        f"the sex changes from {before} to {after} {sessions}: correct participants.tsv or "
-        "sessions.tsv"
-    )
+    return worded_flag("sex-contradiction", before=before, after=after, sessions=sessions)
 
 
 def _age(
     first: Row, last: Row, years: float | None, limits: dict[str, float], sessions: str
-) -> tuple[str, str] | None:
+) -> Flag | None:
     older = _between(first.get("age"), last.get("age"))
     if older is None or older == 0:  # one age for all visits is that at the first of them
         return None
@@ -119,52 +110,39 @@ def _age(
         wrong, whose = abs(older - years) > limits["age_years"], f"{number(years)} years apart"
     if not wrong:
         return None
-    return "age-contradiction", (
-        f"the age changes by {number(older)} years {sessions}, {whose}: correct the ages or the "
-        "dates"
-    )
+    return worded_flag("age-contradiction", years=number(older), sessions=sessions, whose=whose)
 
 
 def _course(
     first: Row, last: Row, years: float | None, limits: dict[str, float], sessions: str
-) -> list[tuple[str, str]]:
+) -> list[Flag]:
     changed = centiloid_change(first, last, match(first, last))
     if changed is None:
         return []
     contradictions = []
     if changed.value < -max(changed.limit, limits["fall_cl"]):
-        contradictions.append(("centiloid-fall", (
-            f"the Centiloid falls by {number(-changed.value)} CL {sessions}, beyond the error of "
-            f"the scans ({number(changed.limit)} CL): unless the person had anti-amyloid "
-            "treatment, check whether both scans are of this person"
-        )))  # fmt: skip
+        fall, error = number(-changed.value), number(changed.limit)
+        contradictions.append(
+            worded_flag("centiloid-fall", fall=fall, sessions=sessions, error=error)
+        )
     if years is not None and years > 0 and changed.interval[0] / years > limits["rise_cl_per_year"]:
-        contradictions.append(("centiloid-rise", (
-            f"the Centiloid rises by {number(changed.value)} CL {sessions}, faster than "
-            f"{number(limits['rise_cl_per_year'], 0)} CL a year whatever its error: check whether "
-            "both scans are of this person"
-        )))  # fmt: skip
+        rise, most = number(changed.value), number(limits["rise_cl_per_year"], 0)
+        contradictions.append(
+            worded_flag("centiloid-rise", rise=rise, sessions=sessions, most=most)
+        )
     return contradictions
 
 
-def _dates(
-    first: Row, last: Row, years: float | None, limits: dict[str, float]
-) -> list[tuple[str, str]]:
+def _dates(first: Row, last: Row, years: float | None, limits: dict[str, float]) -> list[Flag]:
     contradictions = []
     labels = [str(row["session_id"] or "") for row in (first, last)]
     stems = [re.sub(r"\d+", "#", label) for label in labels]
     numbered = stems[0] == stems[1] and "#" in stems[0]  # m06 and m12, not screening and baseline
     in_order = natural(labels[0]) <= natural(labels[1])
     if years is not None and numbered and (years < 0 or not in_order):
-        contradictions.append(("visit-order", (
-            f"{labels[0]} and {labels[1]} were scanned in another order than their labels: look "
-            "at the dates"
-        )))  # fmt: skip
+        contradictions.append(worded_flag("visit-order", "labels", first=labels[0], last=labels[1]))
     if years is not None and abs(years) * _YEAR_DAYS < limits["same_time_days"]:
-        contradictions.append(("same-time", (
-            f"{labels[0]} and {labels[1]} were scanned at the same time: one visit under two "
-            "names, or a wrong date"
-        )))  # fmt: skip
+        contradictions.append(worded_flag("same-time", first=labels[0], last=labels[1]))
     return contradictions
 
 

@@ -21,6 +21,7 @@ from bidsapp.core.statistics.change import (
     weighted_slope,
 )
 from bidsapp.data import REFERENCES, TARGET, read_table
+from bidsapp.data.flags import worded_flag
 from bidsapp.data.literature import accumulation, scale
 from bidsapp.data.tracers import STANDARD_REFERENCE, repeatability, tracers
 from bidsapp.group.visits import CONSECUTIVE, Match, Row, Visits, all_visits, match, same_tracer
@@ -252,19 +253,13 @@ def _time(first: Row, last: Row) -> tuple[float | None, tuple[Flag, ...]]:
     """Years between two scans, and why there is no rate."""
     times = (first["years"], last["years"])
     if None in times:
-        message = (
-            "the time between the visits is not known, so there is no rate: give acq_time in "
-            "scans.tsv or sessions.tsv"
-        )
-        return None, (Flag("time-unknown", message),)
+        return None, (worded_flag("time-unknown", "pair"),)
     years = times[1] - times[0]
     shortest = read_table("cohort")["change"]["shortest_years"]
     if years < 0:
-        message = "the session that comes first by its label was scanned later: look at the dates"
-        return years, (Flag("visit-order", message),)
+        return years, (worded_flag("visit-order", "dates"),)
     if years < shortest:
-        message = f"less than {shortest:g} years between the visits, so there is no rate"
-        return years, (Flag("interval-short", message),)
+        return years, (worded_flag("interval-short", years=shortest),)
     return years, ()
 
 
@@ -275,7 +270,7 @@ def _slope_row(participant: str, tracer: str | None, scans: Sequence[Row]) -> di
     span = None if None in times else times[-1] - times[0]
     line = ratio = None
     if span is None:
-        flags[_UNDATED.code] = _UNDATED
+        flags["time-unknown"] = worded_flag("time-unknown", "slope")
     elif span < read_table("cohort")["change"]["shortest_years"]:
         flags |= {flag.code: flag for flag in _time(scans[0], scans[-1])[1]}
     else:
@@ -284,11 +279,7 @@ def _slope_row(participant: str, tracer: str | None, scans: Sequence[Row]) -> di
         ratio = _line(times, [_measured_suvr(row) if same else None for row in scans], 0.0)
     shown = line or ratio
     if shown is not None and stats.chi2.sf(shown.chi2, shown.freedom) < _UNLIKELY:
-        flags["not-straight"] = Flag(
-            "not-straight",
-            "the visits scatter about the line more than their errors tell: no straight "
-            "course, or a visit to look at",
-        )
+        flags["not-straight"] = worded_flag("not-straight")
     return {
         "participant_id": participant,
         "tracer": tracer,
@@ -323,9 +314,6 @@ def _direction(slope: Slope | None) -> str | None:
         return None
     low, high = slope.interval
     return "increase" if low > 0 else "decrease" if high < 0 else "no"
-
-
-_UNDATED = Flag("time-unknown", "the time of a visit is not known, so there is no slope")
 
 
 def summary(changed: Sequence[Mapping[str, Any]]) -> dict[str, int]:

@@ -6,13 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from bidsapp.core.quality import Flag
+from bidsapp.data.flags import worded_flag
 from bidsapp.record import ScanRecord
-
-_MIXED = Flag(
-    "mixed-pipelines",
-    "the scans of this participant were not placed by one within-subject template (made with other "
-    "T1ws, or some without --longitudinal); run the participant level again for all sessions",
-)
 
 
 def template_flags(records: Iterable[ScanRecord]) -> dict[str, Flag]:
@@ -28,7 +23,7 @@ def template_flags(records: Iterable[ScanRecord]) -> dict[str, Flag]:
         people.setdefault(record.entities["sub"], []).append(record)
     for scans in people.values():
         if len({_template(record) for record in scans}) > 1:
-            flags |= {record.path: _MIXED for record in scans}
+            flags |= {record.path: worded_flag("mixed-pipelines", "templates") for record in scans}
     return flags
 
 
