@@ -24,7 +24,7 @@ from bidsapp.bids.pet_metadata import missing_keys
 from bidsapp.bids.raw_tables import read_cells
 from bidsapp.bids.stated import with_flag, with_values
 from bidsapp.core.quality import Flag
-from bidsapp.data import package_text
+from bidsapp.data import package_text, read_table
 from bidsapp.data.flags import worded_flag
 from bidsapp.data.series_texts import is_unknown
 from bidsapp.data.tau import all_tracers, known_tracer, tau_tracers
@@ -52,21 +52,7 @@ _NUMBER = r"\d+(?:\.\d*)?"
 _LATEST_MIN = 12 * 60.0
 _ROUNDING_S = 1.0
 _TIMES = {"FrameTimesStart", "FrameDuration", "InjectionStart"}
-# Required by BIDS, which allows "n/a" for them; TimeZero and InjectedRadioactivity it does not.
-_UNKNOWN = {
-    **dict.fromkeys(
-        (
-            *("Units", "Manufacturer", "ManufacturersModelName", "InjectedRadioactivityUnits"),
-            *("InjectedMass", "InjectedMassUnits", "SpecificRadioactivity"),
-            *("SpecificRadioactivityUnits", "ModeOfAdministration", "AcquisitionMode"),
-            *("ReconMethodName", "ReconFilterType", "AttenuationCorrection"),
-        ),
-        "n/a",
-    ),
-    "ReconMethodParameterLabels": [],
-    "ReconMethodParameterUnits": [],
-    "ReconMethodParameterValues": [],
-}
+_UNKNOWN = read_table("sidecar_keys")["unknown"]
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ from bidsapp.bids.covariates import (
 from bidsapp.bids.entities import LONG_NAMES, RAW_ENTITIES, parse_entities
 from bidsapp.bids.folders import unreadable_people
 from bidsapp.bids.stated import Metadata, in_sidecar
+from bidsapp.data import read_table
 from bidsapp.data.tracers import same_tracer
 from bidsapp.errors import (
     BadDataError,
@@ -58,13 +59,6 @@ _NEVER = (
 
 # Columns of sessions.tsv and participants.tsv that say where, in lower case, the likeliest first.
 _SITE_COLUMNS = ("site", "site_id", "siteid", "center", "centre", "institution", "scanner_site")
-# Fields of the sidecar that tell one way of measuring from another.
-_SCANNER_FIELDS = ("Manufacturer", "ManufacturersModelName", "InstitutionName")
-_RECONSTRUCTION_FIELDS = (
-    *("ReconMethodName", "ReconMethodParameterLabels", "ReconMethodParameterValues"),
-    *("ReconFilterType", "ReconFilterSize", "AttenuationCorrection"),
-)
-_DOSE_FIELDS = ("InjectedRadioactivity", "InjectedRadioactivityUnits")
 _WEIGHT_FIELDS = ("PatientWeight", "BodyWeight", "ParticipantWeight")
 
 
@@ -207,7 +201,7 @@ class RawDataset:
             reconstruction, empty when it cannot be read.
         """
         sidecar = self.readable_sidecar(image)
-        fields = (*_SCANNER_FIELDS, *_DOSE_FIELDS, *_RECONSTRUCTION_FIELDS)
+        fields = read_table("sidecar_keys")["acquisition"]
         return {
             "participant": without_dates(self._participant_row(image)),
             "session": without_dates(self._session_row(image)),

@@ -25,6 +25,7 @@ from bidsapp.bids.sidecar_times import (
 from bidsapp.bids.values import clock_seconds, is_number, shorter_way
 from bidsapp.core.frames.decay import decay_between, decay_factors, moments_by_convention, spread
 from bidsapp.core.quality import Flag
+from bidsapp.data import read_table
 from bidsapp.data.flags import worded_flag
 from bidsapp.data.series_texts import is_unknown
 from bidsapp.errors import BadDataError
@@ -43,20 +44,7 @@ _ACTIVITY_UNITS = {"Bq": 1.0, "kBq": 1e3, "MBq": 1e6, "GBq": 1e9}
 _ACTIVITY_UNITS |= {"nCi": 37.0, "uCi": 3.7e4, "mCi": 3.7e7}
 # Counts of a frame, in any words (``PROPCNTS``, ``raw counts``, ``counts/voxel``), not their rate.
 _COUNTS, _PER_TIME = re.compile(r"cnt|count"), re.compile(r"(/|per|\W|_)\s*(s|sec\w*|min\w*)\b|cps")
-# Keys that BIDS requires of a PET and that no number of ours rests on.
-_INFORMATIVE = (
-    *("Manufacturer", "ManufacturersModelName", "TracerRadionuclide", "InjectedRadioactivity"),
-    *("InjectedRadioactivityUnits", "InjectedMass", "InjectedMassUnits", "SpecificRadioactivity"),
-    *("SpecificRadioactivityUnits", "ModeOfAdministration", "TimeZero", "ScanStart"),
-    *("AcquisitionMode", "ReconMethodName", "ReconMethodParameterLabels", "ReconFilterType"),
-)
-
-
-# Keys without which there is no number, in the order of the standard.
-_REQUIRED = (
-    *("FrameTimesStart", "FrameDuration", "InjectionStart", "ImageDecayCorrected"),
-    *("ImageDecayCorrectionTime", "Units"),
-)
+_KEYS = read_table("sidecar_keys")
 
 
 @dataclass(frozen=True)
@@ -204,7 +192,7 @@ def missing_keys(sidecar: Mapping[str, Any]) -> list[str]:
         duration = sidecar["FrameDuration"]
         if not isinstance(duration, list) or len(duration) == 1:
             unused.add("FrameTimesStart")
-    return [key for key in _REQUIRED if key not in sidecar and key not in unused]
+    return [key for key in _KEYS["required"] if key not in sidecar and key not in unused]
 
 
 # --------------------------------------------------------------------------------------- times
@@ -443,7 +431,7 @@ def _plausibility(sidecar: Mapping[str, Any]) -> list[Flag]:
 
 def _completeness(sidecar: Mapping[str, Any]) -> list[Flag]:
     """Required keys that are missing without harm to the result."""
-    missing = [key for key in _INFORMATIVE if key not in sidecar]
+    missing = [key for key in _KEYS["informative"] if key not in sidecar]
     if sidecar.get("TimeZero") is not None and clock_seconds(sidecar["TimeZero"]) is None:
         missing.append("TimeZero as hh:mm:ss")
     if not missing:

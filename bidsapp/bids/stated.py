@@ -24,19 +24,13 @@ from typing import Any
 
 from bidsapp.bids.values import as_list, clock_seconds, is_number, midnight
 from bidsapp.core.quality import Flag
+from bidsapp.data import read_table
 from bidsapp.data.flags import worded_flag
 from bidsapp.errors import BadDataError, NoInputError
 from bidsapp.io.reading import parse_json, read_text
 from bidsapp.plain import some
 
-STATED_KEYS = (
-    *("InjectedRadioactivity", "InjectedRadioactivityUnits", "InjectedMass", "InjectedMassUnits"),
-    *("SpecificRadioactivity", "SpecificRadioactivityUnits", "MolarActivity", "MolarActivityUnits"),
-    *("ModeOfAdministration", "AcquisitionMode", "ReconMethodName", "ReconMethodParameterLabels"),
-    *("ReconMethodParameterValues", "ReconMethodParameterUnits", "ReconFilterType"),
-    *("ReconFilterSize", "AttenuationCorrection", "Manufacturer", "ManufacturersModelName"),
-    *("InjectedVolume", "Purity", "PharmaceuticalName", "BodyPart", "ScatterFraction"),
-)
+STATED_KEYS = tuple(read_table("sidecar_keys")["stated"])
 """Keys that may be stated besides the tracer and the times."""
 
 _DAY_S = 86400

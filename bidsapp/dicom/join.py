@@ -15,6 +15,7 @@ import numpy as np
 
 from bidsapp.bids.pet_metadata import activity_unit
 from bidsapp.core.frames.decay import decay_between
+from bidsapp.dicom.habits import tables
 from bidsapp.dicom.pet_frames import Frame
 from bidsapp.dicom.series import SeriesKey
 from bidsapp.dicom.sessions import PetScan
@@ -23,11 +24,6 @@ from bidsapp.dicom.timing import ScanClock, TimeModel
 _LONGEST_PAUSE_S = 60.0  # between frames of one acquisition; clocks round and scanners store
 _ROUNDING_S = 1.0
 _SAME_PLACE_MM = 0.1
-_ALIKE = (
-    *("StudyInstanceUID", "FrameOfReferenceUID", "Manufacturer", "Units", "CorrectedImage"),
-    *("ReconstructionMethod", "ConvolutionKernel", "AttenuationCorrectionMethod"),
-    *("DecayCorrection", "Rows", "Columns"),
-)
 
 
 @dataclass(frozen=True)
@@ -149,7 +145,7 @@ def _continues(before: SeriesPart, after: SeriesPart) -> bool:
 def _signature(part: SeriesPart) -> tuple[object, ...]:
     """What all parts of one scan share."""
     header = part.scan.series.header
-    return (*(header.plain(tag) for tag in _ALIKE), len(part.frames[0]))
+    return (*(header.plain(tag) for tag in tables()["compared"]["parts"]), len(part.frames[0]))
 
 
 def _grid(part: SeriesPart) -> tuple[float, ...]:

@@ -31,12 +31,6 @@ from bidsapp.dicom.timing import LONGEST_BREAK_S, FrameClock, ScanClock, TimeMod
 from bidsapp.dicom.volumes import is_volume
 from bidsapp.errors import BadDataError
 
-# Images at one position that agree in all of these are copies.
-_COPY_TAGS = (
-    *("AcquisitionDate", "AcquisitionTime", "AcquisitionDateTime", "ActualFrameDuration"),
-    *("FrameReferenceTime", "DecayFactor", "RescaleSlope", "ImageIndex", "InstanceNumber"),
-    "TemporalPositionIdentifier",
-)
 _MOMENTS = (
     *("RadiopharmaceuticalStartDateTime", "GEAdministrationDateTime"),
     *("DecayCorrectionDateTime", "SiemensDecayCorrectionDateTime"),
@@ -85,9 +79,9 @@ def copies_in(series: Series) -> list[tuple[Header, Header]]:
 
 def _by_description(series: Series) -> dict[_Description, list[Header]]:
     """Images of a series by position and by what tells frames apart."""
-    places = defaultdict(list)
+    places, tags = defaultdict(list), tables()["compared"]["copies"]
     for position, image in zip(series.positions(), series.images, strict=True):
-        places[float(position), tuple(image.plain(tag) for tag in _COPY_TAGS)].append(image)
+        places[float(position), tuple(image.plain(tag) for tag in tags)].append(image)
     return places
 
 
@@ -155,8 +149,8 @@ def contents_of(series: Series) -> int | None:
     header = series.header
     if not (header.text("AcquisitionTime") or header.text("AcquisitionDateTime")):
         return None
-    tags = (*_COPY_TAGS, "ImagePositionPatient", "ImageOrientationPatient", "ImageType", "Units",
-            "Rows", "Columns", "EchoTime")  # fmt: skip
+    compared = tables()["compared"]
+    tags = (*compared["copies"], *compared["contents"])
     images = frozenset(tuple(image.plain(tag) for tag in tags) for image in series.images)
     names = ("SeriesDescription", "SeriesNumber", "Modality", "CorrectedImage")
     return hash((images, tuple(header.plain(tag) for tag in names)))

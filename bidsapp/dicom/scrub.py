@@ -10,13 +10,9 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 
+from bidsapp.dicom.habits import tables
 from bidsapp.dicom.header import FILE_NAME, PERSON_NAMES, Header
 
-_NAMES = (
-    *("PatientName", "ReferringPhysicianName", "PerformingPhysicianName", "OperatorsName"),
-    PERSON_NAMES,
-)
-_IDENTIFIERS = ("PatientID", "OtherPatientIDs", "AccessionNumber")
 _SEPARATORS = r"[\s^=,;\\/_・·]+"
 _SHORTEST_WORD = 3  # shorter parts of names would blank out ordinary text
 _SHORTEST_INSIDE = 8  # letters of a name that are looked for inside longer words
@@ -37,9 +33,11 @@ class Scrubber:
     def __init__(self, headers: Iterable[Header]) -> None:
         """Collect names, identifiers and birth dates from ``headers``, one per file."""
         names, numbers, births = set[str](), set[str](), set[str]()
+        people = tables()["people"]
+        of_names = (*people["names"], PERSON_NAMES)
         for header in headers:
-            names.update(text for key in _NAMES for text in header.texts(key))
-            numbers.update(text for key in _IDENTIFIERS for text in header.texts(key))
+            names.update(text for key in of_names for text in header.texts(key))
+            numbers.update(text for key in people["identifiers"] for text in header.texts(key))
             births.add(header.text("PatientBirthDate"))
         words = {word for name in names for word in _words_of_name(name)}
         words |= {word for text in numbers for word in (text, *re.split(_SEPARATORS, text))}

@@ -42,20 +42,11 @@ _SAME_VALUE = 1e-3  # of a number; rounded and rewritten ones differ by less, ec
 _FEWEST_SLICES = 3  # of a PET that others were lost of
 _WIDEST_STEP = 1.5  # slice distances of a PET by its slice thickness
 _UNEQUAL = 0.1  # slice distances differing by more than this fraction are not equidistant
-# What tells the images of one series apart.
-_SPLIT_WORDS = (
-    *("ImageType", "Units", "CorrectedImage", "ReconstructionMethod", "ConvolutionKernel"),
-)
-_ONE_SCAN = (
-    *("Modality", "SeriesNumber", "SeriesDescription", "SeriesDate", "SeriesTime", "StudyDate"),
-    *("PatientID", "PatientName", "PatientBirthDate", "ManufacturerModelName", "Rows", "Columns"),
-)
 _LEAST_OF_ONE = 10  # single images that make a series; scouts have three
 _SINGLES = (
     "every image has a (0020,000E) SeriesInstanceUID of its own; by their other tags they were "
     "taken as one series"
 )
-_SPLIT_NUMBERS = ("Rows", "Columns", "PixelSpacing", "EchoTime", "InversionTime")
 
 
 @dataclass(frozen=True)
@@ -241,7 +232,8 @@ def _join_singles(groups: dict[str, dict[str, Header]]) -> None:
 
     Some scanners and anonymisers write them so, and may give each a study of its own, too.
     """
-    for tags in ((*_ONE_SCAN, "StudyInstanceUID"), _ONE_SCAN):
+    one_scan = tables()["compared"]["one_scan"]
+    for tags in ((*one_scan, "StudyInstanceUID"), one_scan):
         alone = defaultdict(list)
         for uid in sorted(groups):
             (header, *others) = groups[uid].values()
@@ -386,9 +378,10 @@ def _is_one_file(first: Path, other: Path) -> bool:
 
 def _split(uid: str, images: list[Header]) -> list[Series]:
     """Split a series into volumes (MR) or volumes in time (PET)."""
+    compared = tables()["compared"]
     told_apart_by = [
-        *([tuple(sorted(image.plain(tag))) for image in images] for tag in _SPLIT_WORDS),
-        *(_numbers(images, tag) for tag in _SPLIT_NUMBERS),
+        *([tuple(sorted(image.plain(tag))) for image in images] for tag in compared["split_words"]),
+        *(_numbers(images, tag) for tag in compared["split_numbers"]),
         _numbers(images, "ImageOrientationPatient", _SAME_COSINE),
     ]
     parts: dict[tuple[object, ...], list[Header]] = defaultdict(list)
