@@ -25,7 +25,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from bidsapp.calibrate.tables import read_rows, unknown_tracer
+from bidsapp.calibrate.tables import name_words, read_rows, unknown_tracer
 from bidsapp.core.statistics.calibration import Suspect
 from bidsapp.data import read_table
 from bidsapp.data.tracers import tracer_from_name
@@ -158,7 +158,7 @@ def _from_table(table: Path) -> list[ArchiveScan]:
         for path in (pet, t1w):
             if not path.is_file():
                 raise NoInputError(f"{table}: {row['person']}: {path} does not exist")
-        young = _says_young(_words(row.get("group", ""))) or _is_young_name(row["person"])
+        young = _says_young(name_words(row.get("group", ""))) or _is_young_name(row["person"])
         scans.append(
             ArchiveScan(
                 row["person"], young, tracer.code, pet, t1w, _contradiction(pet, tracer.code)
@@ -196,7 +196,7 @@ def _recognised(path: Path, root: Path, asked: str | None) -> _ArchiveImage | No
     except ValueError:  # converted: the name holds the folders
         parts = tuple(_stem(path).split("--"))
     *folders, last = (_stem(Path(part)) if part == parts[-1] else part for part in parts)
-    words = [word for part in (*folders, last) for word in _words(part)]
+    words = [word for part in (*folders, last) for word in name_words(part)]
     fluorine = asked or ("FMM" if "GE" in words else None)  # flutemetamol came from GE
     own = _role(last, fluorine)
     outer = next((role for part in reversed(folders) if (role := _role(part, fluorine))), None)
@@ -269,7 +269,7 @@ def _role(text: str, fluorine: str | None) -> str | None:
 
     ``fluorine`` is the tracer that is meant by a mere F18.
     """
-    words = [_base(word) for word in _words(text)]
+    words = [_base(word) for word in name_words(text)]
     table = _table()
     if set(table["t1w"]) & set(words):
         return T1W
@@ -317,10 +317,6 @@ def _base(word: str) -> str:
     """``PIB`` for ``PIB3``: numbered repeats of what is shown."""
     bare = word.rstrip("0123456789")
     return bare if bare in {*_table()["t1w"], *_table()["pib"]} else word
-
-
-def _words(text: str) -> list[str]:
-    return re.findall(r"[A-Z0-9]+", text.upper())
 
 
 def _plain(text: str) -> str:

@@ -98,7 +98,7 @@ def report(study: CalibrationStudy) -> dict[str, Any]:
             "calibrations": [
                 _told(code, name, item, study) for (code, name), item in study.calibrations.items()
             ],
-            "suspects": [_plain(asdict(suspect)) for suspect in study.doubts],
+            "suspects": [asdict(suspect) for suspect in study.doubts],
             "missing": dict(study.missing),
             "absent": list(study.absent),
         }
@@ -128,8 +128,8 @@ def calibration(study: CalibrationStudy) -> dict[str, Any]:
 
 def _described(codes: Iterable[str]) -> dict[str, Any]:
     """Definitions of the tracers that the package does not have, by code."""
-    found = {code: definition_of(code) for code in codes}
-    return {code: _plain(asdict(one)) for code, one in found.items() if one is not None}
+    rows = {code: definition_of(code) for code in codes}
+    return {code: asdict(row) for code, row in rows.items() if row is not None}
 
 
 def versions() -> dict[str, str]:
@@ -208,12 +208,12 @@ def _told(code: str, name: str, item: Calibration, study: CalibrationStudy) -> d
         "criteria": [
             {**asdict(criterion), "passed": criterion.passed} for criterion in item.criteria
         ],
-        "equation": _plain(asdict(item.equation)),
+        "equation": asdict(item.equation),
         "line": asdict(item.line),
         "agreement": asdict(item.agreement),
         "young_sd_ratio": item.young_ratio,
         "table_line": table_line and dict(zip(("slope", "intercept"), table_line, strict=True)),
-        "fingerprint": _plain(asdict(study.fingerprints[code, name])),
+        "fingerprint": asdict(study.fingerprints[code, name]),
         "people": [
             {
                 "name": who,
@@ -249,14 +249,3 @@ def _plots(level: int, code: str, name: str, item: Calibration, folder: Path) ->
             else f"{tracer} \N{MINUS SIGN} PiB (CL)",
         ),
     ]  # fmt: skip
-
-
-def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        name: _plain(value)
-        if isinstance(value, Mapping)
-        else list(value)
-        if isinstance(value, tuple)
-        else value
-        for name, value in row.items()
-    }

@@ -99,7 +99,7 @@ def read_people(path: Path) -> list[Person]:
         rows = [row for row in rows if _code(row[tracer]) == "PIB"]
         if not rows:
             raise BadDataError(f"{path}: no row has the tracer PiB; level 1 needs PiB scans")
-    person, suvr = _needed(rows, "person", path), _by_reference(rows, "suvr")
+    person, suvr = needed(rows, "person", path), _by_reference(rows, "suvr")
     if not suvr:
         raise BadDataError(f"{path}: no column suvr_wc (or suvr_cg, suvr_wcb, suvr_pons)")
     cl, group = _by_reference(rows, "cl"), _column(rows, "group")
@@ -194,7 +194,7 @@ def array(values: Iterable[float]) -> NDArray[np.float64]:
 def _wide_pairs(
     rows: Sequence[Row], pib: Mapping[str, str], other: Mapping[str, str], path: Path
 ) -> list[Pair]:
-    person, tracer = _needed(rows, "person", path), _needed(rows, "tracer", path)
+    person, tracer = needed(rows, "person", path), needed(rows, "tracer", path)
     group, pib_cl, other_cl = (_column(rows, key) for key in ("group", "pib_cl", "other_cl"))
     pairs = []
     for row in rows:
@@ -218,7 +218,7 @@ def _wide_pairs(
 
 
 def _long_pairs(rows: Sequence[Row], path: Path) -> list[Pair]:
-    person, tracer = _needed(rows, "person", path), _needed(rows, "tracer", path)
+    person, tracer = needed(rows, "person", path), needed(rows, "tracer", path)
     suvr, group = _by_reference(rows, "suvr"), _column(rows, "group")
     scans: dict[str, dict[str, dict[str, float]]] = {}
     young: dict[str, bool] = {}
@@ -239,9 +239,9 @@ def _long_pairs(rows: Sequence[Row], path: Path) -> list[Pair]:
         young[row[person]] = is_young(row[person], row[group] if group else "")
     pairs = pairs_with_pib(scans, young)
     if not pairs:
-        told = f"; {min(strangers)} has to be described in a --tracer-file" if strangers else ""
+        remedy = f"; {min(strangers)} has to be described in a --tracer-file" if strangers else ""
         raise BadDataError(
-            f"{path}: no participant has a scan with PiB and one with another tracer{told}"
+            f"{path}: no participant has a scan with PiB and one with another tracer{remedy}"
         )
     return pairs
 
@@ -255,7 +255,8 @@ def _column(rows: Sequence[Row], key: str, **parts: str) -> str | None:
     return next((name for name in wanted if rows and name in rows[0]), None)
 
 
-def _needed(rows: Sequence[Row], key: str, path: Path) -> str:
+def needed(rows: Sequence[Row], key: str, path: Path) -> str:
+    """Column of a table for a row of the table of columns, or a `BadDataError`."""
     column = _column(rows, key)
     if column is None:
         names = " or ".join(read_table("calibration")["columns"][key])
@@ -297,11 +298,12 @@ def unknown_tracer(where: str, name: str) -> BadDataError:
 def is_young(name: str, group: str) -> bool:
     """Whether group, or the name of a person without one, says young control."""
     if group:
-        return "young" in group.lower() or _words(group)[:1] == ["YC"]
+        return "young" in group.lower() or name_words(group)[:1] == ["YC"]
     return re.match(r"(sub-)?y(c|hc|nc|ng)?_?-?\d", name.lower()) is not None
 
 
-def _words(text: str) -> list[str]:
+def name_words(text: str) -> list[str]:
+    """Words of a name in upper case."""
     return re.findall(r"[A-Z0-9]+", text.upper())
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from bidsapp.calibrate.figures import agreement_plot, regression_plot
 from bidsapp.calibrate.report import REPORT_SCHEMA, versions
-from bidsapp.calibrate.tables import read_rows
+from bidsapp.calibrate.tables import needed, read_rows
 from bidsapp.core.quantification.centiloid import Equation
 from bidsapp.core.quantification.scale import Fingerprint
 from bidsapp.core.statistics.calibration import PipelineLine, Suspect, between_pipelines
@@ -57,12 +58,13 @@ class TauStudy:
     @property
     def passed(self) -> bool:
         """Whether every line meets all criteria: a file never lacks a region that was asked for."""
-        return all(one.passed for one in self.lines.values())
+        return all(line.passed for line in self.lines.values())
 
     @property
     def doubts(self) -> tuple[Suspect, ...]:
         """Everybody who looks wrong in any region, each once."""
-        return tuple(dict.fromkeys(one for line in self.lines.values() for one in line.suspects))
+        suspects = (line.suspects for line in self.lines.values())
+        return tuple(dict.fromkeys(chain.from_iterable(suspects)))
 
     def equations(self, key: Key) -> dict[str, Equation]:
         """Equations for the pipeline's own SUVRs, by scale."""
@@ -85,7 +87,7 @@ def read_tau_pairs(path: Path) -> dict[Key, TauPairs]:
         person stands twice.
     """
     rows = read_rows(path)
-    person, tracer = (_one(rows, key, path) for key in ("person", "tracer"))
+    person, tracer = (needed(rows, key, path) for key in ("person", "tracer"))
     used = {
         region: columns
         for region in tau_regions()
@@ -96,7 +98,7 @@ def read_tau_pairs(path: Path) -> dict[Key, TauPairs]:
             f"{path}: needs columns tau_suvr_REGION and standard_suvr_REGION (or "
             f"standard_centaurz_REGION), REGION one of {', '.join(tau_regions())}"
         )
-    found: dict[Key, dict[str, tuple[float, float]]] = {}
+    values_of: dict[Key, dict[str, tuple[float, float]]] = {}
     for number, row in enumerate(rows, start=2):
         for region, (own, kind, other) in used.items():
             if not (row[own] and row[other]):
@@ -105,16 +107,16 @@ def read_tau_pairs(path: Path) -> dict[Key, TauPairs]:
             code = _code(row[tracer], where)
             values = _suvr(row[own], own, where), _standard(row[other], other, where, kind, code,
                                                             region)  # fmt: skip
-            if row[person] in found.setdefault((code, region), {}):
+            if row[person] in values_of.setdefault((code, region), {}):
                 raise BadDataError(
                     f"{where}: {row[person]} has two rows with {code}; leave the right one"
                 )
-            found[code, region][row[person]] = values
-    if not found:
+            values_of[code, region][row[person]] = values
+    if not values_of:
         raise BadDataError(f"{path}: no row has the values of both pipelines")
     return {
         key: TauPairs(tuple(people), *np.array(list(people.values())).T)
-        for key, people in found.items()
+        for key, people in values_of.items()
     }
 
 
@@ -126,13 +128,13 @@ def fit_tau(pairs: Mapping[Key, TauPairs], fit: Fit) -> dict[Key, PipelineLine]:
     BadDataError
         A line cannot be fitted; the sentence names tracer and region.
     """
-    limits, found = read_table("calibration")["criteria"]["tau"], {}
-    for (code, region), one in pairs.items():
+    limits, lines = read_table("calibration")["criteria"]["tau"], {}
+    for key, pair in pairs.items():
         try:
-            found[code, region] = between_pipelines(one.own, one.standard, one.names, limits, fit)
+            lines[key] = between_pipelines(pair.own, pair.standard, pair.names, limits, fit)
         except BadDataError as error:
-            raise BadDataError(f"{code}, {region}: {error}") from error
-    return found
+            raise BadDataError(f"{', '.join(key)}: {error}") from error
+    return lines
 
 
 def write(study: TauStudy, folder: Path) -> list[Path]:
@@ -146,17 +148,17 @@ def write(study: TauStudy, folder: Path) -> list[Path]:
             passed=True, versions=versions(), **about,
         )  # fmt: skip
         written.append(write_json(folder / "tau_calibration.json", content))
-    for (code, region), one in study.lines.items():
+    for (code, region), fit in study.lines.items():
         stem, words = f"tau_trc-{code}_region-{region}", region.replace("_", " ")
         labels = f"own SUVR ({words})", f"standard SUVR ({words})"
         written += [
             regression_plot(
-                folder / f"{stem}_regression.svg", one.own, one.standard, one.line,
+                folder / f"{stem}_regression.svg", fit.own, fit.standard, fit.line,
                 x_label=labels[0], y_label=labels[1], identity=True,
             ),
             agreement_plot(
-                folder / f"{stem}_bland-altman.svg", one.standard, one.line.at(one.own),
-                one.agreement, x_label="mean of both (SUVR)",
+                folder / f"{stem}_bland-altman.svg", fit.standard, fit.line.at(fit.own),
+                fit.agreement, x_label="mean of both (SUVR)",
                 y_label="by the line \N{MINUS SIGN} standard (SUVR)",
             ),
         ]  # fmt: skip
@@ -165,16 +167,16 @@ def write(study: TauStudy, folder: Path) -> list[Path]:
 
 def words(study: TauStudy) -> str:
     """Text for the terminal: coefficients with standard errors, criteria, doubts."""
-    told = []
-    for (code, region), one in study.lines.items():
-        line, limits = one.line, one.agreement
-        told += [
+    lines = []
+    for (code, region), fitted in study.lines.items():
+        line, limits = fitted.line, fitted.agreement
+        lines += [
             "",
             f"{tau_tracers()[code].name}, {region.replace('_', ' ')}, n = {line.n}, "
             f"{study.regression} regression",
             f"  standard SUVR on own: slope {line.slope:.4f} (SE {line.slope_se:.4f}), intercept "
             f"{line.intercept:.4f} (SE {line.intercept_se:.4f}), R2 {line.r2:.4f}, residual SD "
-            f"{line.residual_sd:.4f}; own SUVRs {one.own.min():.3f} to {one.own.max():.3f}",
+            f"{line.residual_sd:.4f}; own SUVRs {fitted.own.min():.3f} to {fitted.own.max():.3f}",
             *(
                 f"  equation: {_NAMES[scale]} = {equation.slope:.3f} SUVR {equation.intercept:+.3f}"
                 for scale, equation in study.equations((code, region)).items()
@@ -184,19 +186,19 @@ def words(study: TauStudy) -> str:
             *(
                 f"  {'pass' if wanted.passed else 'FAIL'}  {wanted.name} {wanted.value:.4f}, "
                 f"wanted {wanted.lowest:g} to {wanted.highest:g}"
-                for wanted in one.criteria
+                for wanted in fitted.criteria
             ),
         ]
         if line.n < _FEW:
-            told.append(f"  LOOK: only {line.n} scans; the line is as sure as its standard errors")
+            lines.append(f"  LOOK: only {line.n} scans; the line is as sure as its standard errors")
     for suspect in study.doubts:
-        told += ["", f"LOOK: {suspect.message}"]
+        lines += ["", f"LOOK: {suspect.message}"]
     for code in study.fingerprints:
         if lacking := [name for name in tau_regions() if (code, name) not in study.lines]:
             listed = ", ".join(lacking).replace("_", " ")
-            told += ["", f"{code}: the table has nothing for {listed}: no CenTauRz there"]
+            lines += ["", f"{code}: the table has nothing for {listed}: no CenTauRz there"]
     verdict = "PASSED" if study.passed else "FAILED: no file for --tau-calibration is written"
-    return "\n".join([*told, "", f"Tau: {verdict}"])
+    return "\n".join([*lines, "", f"Tau: {verdict}"])
 
 
 _NAMES = {"centaurz": "CenTauRz", "centaur": "CenTauR"}
@@ -215,10 +217,10 @@ def _report(study: TauStudy) -> dict[str, Any]:
                 {
                     "tracer": code,
                     "region": region,
-                    "passed": one.passed,
-                    "criteria": [asdict(c) | {"passed": c.passed} for c in one.criteria],
-                    "line": asdict(one.line),
-                    "agreement": asdict(one.agreement),
+                    "passed": fitted.passed,
+                    "criteria": [asdict(c) | {"passed": c.passed} for c in fitted.criteria],
+                    "line": asdict(fitted.line),
+                    "agreement": asdict(fitted.agreement),
                     "equations": {
                         scale: {"slope": equation.slope, "intercept": equation.intercept}
                         for scale, equation in study.equations((code, region)).items()
@@ -226,24 +228,24 @@ def _report(study: TauStudy) -> dict[str, Any]:
                     "people": [
                         {"name": name, "own": own, "standard": standard}
                         for name, own, standard in zip(
-                            one.names, one.own.tolist(), one.standard.tolist(), strict=True
+                            fitted.names, fitted.own.tolist(), fitted.standard.tolist(), strict=True
                         )
                     ],
                 }
-                for (code, region), one in study.lines.items()
+                for (code, region), fitted in study.lines.items()
             ],
-            "suspects": [asdict(one) | {"people": list(one.people)} for one in study.doubts],
+            "suspects": [asdict(doubt) for doubt in study.doubts],
         }
     )
 
 
-def _tau_line(one: PipelineLine, own: Fingerprint) -> TauLine:
+def _tau_line(fitted: PipelineLine, own: Fingerprint) -> TauLine:
     return TauLine(
-        slope=one.line.slope,
-        intercept=one.line.intercept,
-        n=one.line.n,
-        r2=one.line.r2,
-        suvr_range=(float(one.own.min()), float(one.own.max())),
+        slope=fitted.line.slope,
+        intercept=fitted.line.intercept,
+        n=fitted.line.n,
+        r2=fitted.line.r2,
+        suvr_range=(float(fitted.own.min()), float(fitted.own.max())),
         fingerprint=own,
     )
 
@@ -262,14 +264,6 @@ def _columns(row: Mapping[str, str], region: str, path: Path) -> tuple[str, str,
         listed = " and ".join(column for _, column in others)
         raise BadDataError(f"{path}: has columns {listed}; leave one of them")
     return (own, *others[0]) if own and others else None
-
-
-def _one(rows: Sequence[Mapping[str, str]], key: str, path: Path) -> str:
-    names = read_table("calibration")["columns"][key]
-    for name in names:
-        if name in rows[0]:
-            return str(name)
-    raise BadDataError(f"{path}: column {' or '.join(names)} is missing; add it")
 
 
 def _code(text: str, where: str) -> str:

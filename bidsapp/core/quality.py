@@ -81,14 +81,14 @@ def flagged(
     >>> flagged({"apart_mm": 4.0}, limits, of="T1w")
     (Flag(code='apart', message='4.0 mm off the T1w'),)
     """
-    found = []
+    flags = []
     for name, row in limits.items():
         value, flag = numbers.get(name), limits[row.get("like", name)]
         if value is not None and "says" in flag and is_beyond(value, row):
             limit = row.get("flag", row.get("least"))
             message = flag["says"].format(value=value, limit=limit, **words)
-            found.append(Flag(flag["code"], message))
-    return tuple(found)
+            flags.append(Flag(flag["code"], message))
+    return tuple(flags)
 
 
 def coverage_level(share: float, rule: CoverageRule) -> QualityLevel:
@@ -574,11 +574,11 @@ def apart_findings(suvr: float | None, what: str = "the Centiloid was") -> tuple
     -------
     tuple of Flag
     """
-    told = "" if suvr is None else f" (SUVR {suvr:.3f})"
+    apart = "" if suvr is None else f" (SUVR {suvr:.3f})"
     return (
         Flag(
             "centiloid-standard",
-            f"{what} measured the standard way, in the PET as it is and in volumes of 2 mm{told}, "
+            f"{what} measured the standard way, in the PET as it is and in volumes of 2 mm{apart}, "
             "since no equation was made for SUVRs measured as asked; those, tables "
             "and images are as asked",
         ),
@@ -654,16 +654,16 @@ def pet_only_findings(quality: Mapping[str, float], limits: Limits) -> tuple[Fla
     -------
     tuple of Flag
     """
-    found = []
+    flags = []
     for name, word in _PET_ONLY.items():
         value, known = quality[name], limits[name]
         if is_beyond(value, known):
             limit = known["flag"] if "flag" in known else known["least"]
-            found.append(
+            flags.append(
                 Flag(
                     name.replace("_", "-"),
                     f"{word} ({value:.2g}, limit {limit:g}): look at the outlines on the PET, and "
                     "use a T1w if there is one",
                 )
             )
-    return tuple(found)
+    return tuple(flags)

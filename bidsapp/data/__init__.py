@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,11 @@ def read_table(name: str) -> dict[str, Any]:
     """The table ``<name>.toml`` of this folder."""
     with (FOLDER / f"{name}.toml").open("rb") as file:
         return tomllib.load(file)
+
+
+def tupled(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Row of a table with its lists as tuples, which frozen dataclasses have."""
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}
 
 
 def resource_path(what: str, res: int) -> Path:

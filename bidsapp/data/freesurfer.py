@@ -28,14 +28,14 @@ def freesurfer_rows(present: Iterable[int]) -> tuple[Region, ...]:
     tuple of Region
         In the order of their numbers.
     """
-    found = set(present) - {0}
+    labels = set(present) - {0}
     families, sometimes = _rows()
     rows = dict[int, Region]()
     for family in families:
-        if found & family.keys():
+        if labels & family.keys():
             rows |= family
-    rows |= {index: row for index, row in sometimes.items() if index in found}
-    rows |= {index: Region(index, f"label-{index}") for index in found - rows.keys()}
+    rows |= {index: row for index, row in sometimes.items() if index in labels}
+    rows |= {index: Region(index, f"label-{index}") for index in labels - rows.keys()}
     return tuple(rows[index] for index in sorted(rows))
 
 

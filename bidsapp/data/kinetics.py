@@ -39,13 +39,13 @@ def model_name(model: KineticModel) -> str:
 def t_star_min(processing: Processing) -> dict[KineticModel, float]:
     """Minutes after injection from which frames count, for the models that have such a time."""
     table = read_table("kinetics")["models"]
-    found = {}
+    starts = {}
     for model in processing.kinetics:
         own = table[model.value].get("t_star_min")
         if own is not None:
             asked = processing.t_star_min
-            found[model] = own if asked is None else asked
-    return found
+            starts[model] = own if asked is None else asked
+    return starts
 
 
 def map_keys(processing: Processing) -> tuple[str, ...]:
@@ -67,8 +67,8 @@ def kinpar_columns() -> dict[str, dict[str, Any]]:
 
 def parameters_of(fits: Fits, model: KineticModel, position: int) -> dict[str, float | None]:
     """Every parameter of one region, each with its standard error."""
-    found, told = fits.estimates[model], {}
+    estimates, parameters = fits.estimates[model], {}
     for name in PARAMETERS:
-        told[name] = finite_number(found.values[name][position])
-        told[f"{name}_se"] = finite_number(found.errors[name][position])
-    return told
+        parameters[name] = finite_number(estimates.values[name][position])
+        parameters[f"{name}_se"] = finite_number(estimates.errors[name][position])
+    return parameters

@@ -28,10 +28,10 @@ _COLUMNS = {
 _SIDES = {"l": "L", "lh": "L", "left": "L", "r": "R", "rh": "R", "right": "R"}
 _WORDS = (("l", "r"), ("lh", "rh"), ("left", "right"))
 _OPPOSITE = {
-    kind(one): kind(other)
+    kind(side): kind(opposite)
     for kind in (str.lower, str.upper, str.title)
     for pair in _WORDS
-    for one, other in (pair, pair[::-1])
+    for side, opposite in (pair, pair[::-1])
 }
 _LARGEST_BYTES = 10_000_000
 
@@ -128,8 +128,8 @@ def side_of(name: str) -> str:
     ('L', 'R', 'n/a', 'L')
     """
     words = re.split(r"[^A-Za-z]+", name)
-    found = {_SIDES[word.lower()] for word in words if word.lower() in _SIDES}
-    return found.pop() if len(found) == 1 else "n/a"
+    sides = {_SIDES[word.lower()] for word in words if word.lower() in _SIDES}
+    return sides.pop() if len(sides) == 1 else "n/a"
 
 
 def other_side(name: str) -> str | None:
@@ -139,9 +139,9 @@ def other_side(name: str) -> str | None:
     ['ctx-rh-insula', 'frontal_L', 'lSFG', None]
     """
     parts = re.split(r"([^A-Za-z]+)", name)
-    found = [_OPPOSITE.get(part, part) for part in parts]
-    if found != parts:
-        return "".join(found)
+    exchanged = [_OPPOSITE.get(part, part) for part in parts]
+    if exchanged != parts:
+        return "".join(exchanged)
     return _OPPOSITE[name[0]] + name[1:] if name[0] in "lr" else None
 
 
@@ -157,10 +157,8 @@ def pairs_of_sides(names: Sequence[str], sides: Sequence[str]) -> list[tuple[int
     pairs: list[tuple[int, int] | None] = []
     for place, (name, side) in enumerate(zip(names, sides, strict=True)):
         other = at.get(other_side(name) or "")
-        found = (
-            None if other is None or other == place or side not in ("L", "R") else (place, other)
-        )
-        pairs.append(found if side == "L" or found is None else found[::-1])
+        pair = None if other is None or other == place or side not in ("L", "R") else (place, other)
+        pairs.append(pair if side == "L" or pair is None else pair[::-1])
     return pairs
 
 

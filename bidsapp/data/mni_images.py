@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,7 @@ from bidsapp.core.grid.volume import Volume
 from bidsapp.data import mni_grid
 from bidsapp.data.atlases import SPACES, points_in
 from bidsapp.errors import BadDataError
-from bidsapp.io.nifti import load_volume
+from bidsapp.io.nifti import load_volume, named_space
 from bidsapp.settings import TEMPLATE_SPACE
 
 
@@ -36,8 +35,7 @@ def load_in_mni(path: Path) -> NDArray[np.float32]:
     NoInputError, BadDataError
         The image cannot be read, or its name says that it is in another space.
     """
-    named = re.search(r"(?:^|_)(?:space|tpl)-([A-Za-z0-9]+)", path.name)
-    space = named[1] if named else TEMPLATE_SPACE
+    space = named_space(path) or TEMPLATE_SPACE
     if space not in SPACES:
         raise BadDataError(
             f"{path}: is in {space}; give an image in {' or '.join(SPACES)}, or the raw dataset to "

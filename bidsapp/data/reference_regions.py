@@ -7,11 +7,10 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 from bidsapp.core.grid.volume import Grid
 from bidsapp.core.regions.regions import Regions, eroded_regions
-from bidsapp.data import REFERENCES, mni_grid, read_table
+from bidsapp.data import REFERENCES, mni_grid, read_table, tupled
 from bidsapp.data.atlases import atlas, region_names
 from bidsapp.errors import UsageError
 from bidsapp.settings import AtlasChoice, Processing, ReferenceChoice
@@ -71,26 +70,22 @@ def _chosen(choice: ReferenceChoice, atlases: Mapping[str, AtlasChoice]) -> Refe
     row = read_table("reference_regions").get(choice.name, {}) if choice.atlas is None else {}
     parts, description = choice.parts, ""
     if "parts" in row:
-        parts = tuple(ReferenceChoice(**_tuples(part)) for part in row["parts"])
+        parts = tuple(ReferenceChoice(**tupled(part)) for part in row["parts"])
         description = row["description"]
     if not parts:
         return _reference(choice, atlases.get(choice.atlas or ""))
     made = [_chosen(part, atlases) for part in parts]
     words = [
-        f"{'' if part.weight is None else f'{part.weight:g} times '}{one.description}"
-        for part, one in zip(parts, made, strict=True)
+        f"{'' if part.weight is None else f'{part.weight:g} times '}{region.description}"
+        for part, region in zip(parts, made, strict=True)
     ]
     return Reference(
         choice.name,
         description or f"Composite of {'; '.join(words)}",
         Regions.empty(mni_grid(2).shape),
-        tissue=next((one.tissue for one in made if one.tissue is not None), None),
+        tissue=next((region.tissue for region in made if region.tissue is not None), None),
         parts=tuple(zip(made, (part.weight for part in parts), strict=True)),
     )
-
-
-def _tuples(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}
 
 
 @lru_cache

@@ -46,9 +46,9 @@ def tau_tracers() -> dict[str, Tracer]:
 def tau_equations(code: str) -> dict[str, dict[str, Equation]]:
     """Equations of a tau tracer by scale and region."""
     table = read_table("tau")
-    row, found = table["tracers"][code], {}
+    row, by_scale = table["tracers"][code], {}
     for scale, about in table["scales"].items():
-        found[scale] = {
+        by_scale[scale] = {
             region: Equation(
                 *_line(values),
                 reference_region=REFERENCE,
@@ -58,7 +58,7 @@ def tau_equations(code: str) -> dict[str, dict[str, Equation]]:
             )
             for region, values in row.get(scale, {}).items()
         }
-    return found
+    return by_scale
 
 
 def all_tracers() -> dict[str, Tracer]:
@@ -81,11 +81,11 @@ def known_tracer(name: str) -> Tracer | None:
     >>> [known_tracer(text).code for text in ("18F-AV-1451", "AV-45", "[18F]PI-2620")]
     ['FTP', 'FBP', 'PI2620']
     """
-    found = named_tracers(name)
-    tau = tau_tracers().get(found.other or "")
-    if tau is not None and found.isotopes - {tau.radionuclide}:
+    named = named_tracers(name)
+    tau = tau_tracers().get(named.other or "")
+    if tau is not None and named.isotopes - {tau.radionuclide}:
         return None
-    return found.amyloid or tau
+    return named.amyloid or tau
 
 
 def tau_regions() -> tuple[str, ...]:
@@ -101,7 +101,7 @@ def tau_voi_files(folder: Path) -> dict[str, str]:
     NoInputError
         A volume is missing.
     """
-    found = {}
+    files = {}
     for region, name in read_table("tau")["files"].items():
         choices = sorted(folder.rglob(name)) + sorted(folder.rglob(f"{name}.gz"))
         if not choices:
@@ -109,8 +109,8 @@ def tau_voi_files(folder: Path) -> dict[str, str]:
                 f"--tau-vois {folder}: contains no {name}; give the unpacked CenTauR volumes of "
                 "https://www.gaain.org/centaur-project"
             )
-        found[region] = str(choices[0])
-    return found
+        files[region] = str(choices[0])
+    return files
 
 
 def tau_masks(files: Mapping[str, str]) -> dict[str, NDArray[np.bool_]]:

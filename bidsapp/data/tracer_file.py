@@ -65,10 +65,10 @@ def read_tracers(path: Path | None) -> tuple[Tracer, ...]:
     rows = content.get("tracers")
     if not isinstance(rows, dict) or not rows:
         raise BadDataError(f"{where}: describes no tracer; write a table such as [tracers.FC119S]")
-    found: list[Tracer] = []
+    tracers: list[Tracer] = []
     for code, row in rows.items():
-        found.append(_Row(where, code, row).tracer(found))
-    return tuple(found)
+        tracers.append(_Row(where, code, row).tracer(tracers))
+    return tuple(tracers)
 
 
 def using_tracer_file(path: Path | None) -> AbstractContextManager[None]:
@@ -94,21 +94,21 @@ class _Row:
         if not re.fullmatch(r"[A-Za-z0-9]+", self._code):
             self._refuse("", "cannot be a BIDS label (trc-); use letters and digits only")
         if unknown := sorted(self._row.keys() - set(_FIELDS)):
-            told = _ELSEWHERE.get(unknown[0], f"use {', '.join(_FIELDS)}")
-            self._refuse(unknown[0], f"is unknown here; {told}")
+            hint = _ELSEWHERE.get(unknown[0], f"use {', '.join(_FIELDS)}")
+            self._refuse(unknown[0], f"is unknown here; {hint}")
         if missing := [name for name in _FIELDS if name not in self._row]:
             self._refuse(missing[0], "is missing; add it")
         name, synonyms = self._text("name", self._row["name"]), self._row["synonyms"]
         if not isinstance(synonyms, list):
             self._refuse("synonyms", 'must be a list, such as ["florapronol"], or []')
-        given = tuple(self._text("synonyms", one) for one in synonyms)
+        given = tuple(self._text("synonyms", synonym) for synonym in synonyms)
         nuclide = self._radionuclide()
         window = self._window(nuclide)
         made = Tracer(self._code, name, given, nuclide, half_lives_s()[nuclide], window)
         self._check_names(made, before)
         alike = named_tracers(" ".join(made.names), own=()).codes
         known = (names for code, names in other_amyloid_tracers().items() if code in alike)
-        more = [one for names in known for one in names if bare_name(one) != bare_name(made.code)]
+        more = [n for names in known for n in names if bare_name(n) != bare_name(made.code)]
         return replace(made, synonyms=tuple(dict.fromkeys((*given, *more))))
 
     def _text(self, field: str, value: Any) -> str:
@@ -147,18 +147,18 @@ class _Row:
         """Refuse names that are no names, or of others."""
         words = {word for topic, text in read_table("words").items() if topic != "tracers"
                  for word in text.split()}  # fmt: skip
-        taken = {bare_name(name): one.code for one in before for name in one.names}
+        taken = {bare_name(name): tracer.code for tracer in before for name in tracer.names}
         fields = ["", "name", *["synonyms"] * len(made.synonyms)]
         for field, name in zip(fields, made.names, strict=True):
-            bare, found = bare_name(name), named_tracers(name, own=())
-            if isotopes := sorted(found.isotopes - {made.radionuclide}):
+            bare, named = bare_name(name), named_tracers(name, own=())
+            if isotopes := sorted(named.isotopes - {made.radionuclide}):
                 self._refuse(field, f"{name!r} says {isotopes[0]}, radionuclide says "
                              f"{made.radionuclide}; correct one")  # fmt: skip
             parts = re.findall(r"[a-z0-9]+", name.lower())
             if len(bare) < _SHORTEST or all(part.isdigit() or part in words for part in parts):
                 self._refuse(field, f"{name!r} may stand in the texts of any scan; give a name "
                              "that only this tracer has")  # fmt: skip
-            if others := found.codes - other_amyloid_tracers().keys():
+            if others := named.codes - other_amyloid_tracers().keys():
                 self._refuse(field, f"{name!r} names {min(others)}, a tracer of the package; leave "
                              "it out")  # fmt: skip
             if bare in taken:
@@ -166,9 +166,9 @@ class _Row:
             if named_tracers(name, own=(made,)).codes != {made.code}:
                 self._refuse(field, f"{name!r} has too many words to be found in texts; shorten it")
 
-    def _refuse(self, field: str, told: str) -> NoReturn:
+    def _refuse(self, field: str, problem: str) -> NoReturn:
         place = f"[tracers.{self._code}]{f' {field}' if field else ''}"
-        raise BadDataError(f"{self._where}: {place}: {told}")
+        raise BadDataError(f"{self._where}: {place}: {problem}")
 
 
 def _is_number(value: Any) -> bool:

@@ -16,7 +16,7 @@ from typing import Any
 
 from bidsapp.core.frames.frames import WindowRule
 from bidsapp.core.quantification.centiloid import Anchors, Equation, Pairs
-from bidsapp.data import read_table
+from bidsapp.data import read_table, tupled
 
 # The reference region of the published equations, and of the Centiloid that is reported.
 STANDARD_REFERENCE = "wc"
@@ -95,9 +95,7 @@ def using_tracers(own: Iterable[Tracer]) -> Iterator[None]:
         them. Those that already are in use stay so; the inner definition of a code counts.
     """
     before = _Own.tracers
-    _Own.tracers = tuple(
-        ({one.code: one for one in before} | {one.code: one for one in own}).values()
-    )
+    _Own.tracers = tuple(({t.code: t for t in before} | {t.code: t for t in own}).values())
     try:
         yield
     finally:
@@ -116,7 +114,7 @@ def own_tracers() -> tuple[Tracer, ...]:
 
 def tracers() -> dict[str, Tracer]:
     """All tracers by code: those of the table in its order, then those of the user."""
-    return _of_package() | {one.code: one for one in own_tracers()}
+    return _of_package() | {t.code: t for t in own_tracers()}
 
 
 @lru_cache
@@ -229,33 +227,29 @@ def tracer_from_name(name: str) -> Tracer | None:
     return named_tracers(name).amyloid
 
 
-def same_tracer(one: str, other: str) -> bool:
+def same_tracer(first: str, second: str) -> bool:
     """Whether two texts name one tracer, whatever it binds; by the letters where none is known.
 
     >>> same_tracer("flortaucipir", "18FAV1451"), same_tracer("FDG", "FBB")
     (True, False)
     """
-    names = named_tracers(one), named_tracers(other)
+    names = named_tracers(first), named_tracers(second)
     if all(name.understood for name in names):
         return names[0].codes == names[1].codes
-    return _plain(one) == _plain(other)
+    return _plain(first) == _plain(second)
 
 
 def _equation(reference: str, row: Mapping[str, Any]) -> Equation:
     line = dict(row)
     pairs = line.pop("pairs", None)
     if pairs is not None:
-        pairs = Pairs(**{name: _tupled(value) for name, value in pairs.items()})
+        pairs = Pairs(**tupled(pairs))
     return Equation(
-        **{name: _tupled(value) for name, value in line.items()},
+        **tupled(line),
         reference_region=reference,
         anchors=anchors()[reference],
         pairs=pairs,
     )
-
-
-def _tupled(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
 
 
 def _without_isotopes(name: str) -> tuple[str, set[str]]:
@@ -280,16 +274,16 @@ def _known_names(text: str, names: Mapping[str, str]) -> set[str]:
     Words are read from the left, the longest name first, so that AV-1451 is not read as AV-1.
     """
     words = re.findall(r"[a-z0-9]+", text.replace("'", ""))
-    found, start = set(), 0
+    codes, start = set(), 0
     while start < len(words):
         for stop in range(min(start + _LONGEST_NAME, len(words)), start, -1):
             if (key := "".join(words[start:stop])) in names:
-                found.add(names[key])
+                codes.add(names[key])
                 start = stop
                 break
         else:
             start += 1
-    return found
+    return codes
 
 
 @lru_cache
@@ -308,8 +302,8 @@ def _names(own: tuple[Tracer, ...]) -> dict[str, str]:
         rows |= {
             code: [code, *row["synonyms"]] for code, row in read_table(table)["tracers"].items()
         }
-    found = {_plain(name): code for code, names in rows.items() for name in names}
-    return found | {bare_name(name): one.code for one in own for name in one.names}
+    identities = {_plain(name): code for code, names in rows.items() for name in names}
+    return identities | {bare_name(name): tracer.code for tracer in own for name in tracer.names}
 
 
 def bare_name(name: str) -> str:

@@ -96,8 +96,8 @@ def _read_file(path: Path) -> Any:
     try:
         return parse_json(text) if path.suffix == ".json" else yaml.safe_load(text)
     except (ValueError, RecursionError, yaml.YAMLError) as error:
-        told = " ".join(str(error).split())
-        raise UsageError(f"--use-plugin {path}: is neither YAML nor JSON ({told})") from error
+        reason = " ".join(str(error).split())
+        raise UsageError(f"--use-plugin {path}: is neither YAML nor JSON ({reason})") from error
 
 
 def _check_slurm(path: Path, arguments: dict[str, Any]) -> None:
@@ -222,9 +222,9 @@ class _Slurm(_Batch, SLURMPlugin):  # type: ignore[misc]
                 break
             except subprocess.CalledProcessError as error:
                 if not left:
-                    told = " ".join(error.stderr.split())
+                    reason = " ".join(error.stderr.split())
                     raise UsageError(
-                        f"sbatch refuses the job of {node.fullname} ({told}); see sbatch_args of "
+                        f"sbatch refuses the job of {node.fullname} ({reason}); see sbatch_args of "
                         "--use-plugin"
                     ) from error
                 time.sleep(self._retry_timeout)

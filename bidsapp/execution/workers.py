@@ -32,9 +32,9 @@ def keep_freed_memory() -> None:
 
 def context() -> ForkServerContext:
     """Where workers come from."""
-    found = get_context("forkserver")
-    found.set_forkserver_preload(_PRELOADED)
-    return found
+    server = get_context("forkserver")
+    server.set_forkserver_preload(_PRELOADED)
+    return server
 
 
 def start_server() -> None:

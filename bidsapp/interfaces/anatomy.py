@@ -45,16 +45,16 @@ def Segment(
     image = load_volume(t1w, ndim=3)
     with about(source or t1w):
         checked = segment_head(image, initial)
-    found = checked.segmentation
-    maps: list[NDArray[Any]] = [found.corrected, found.brain_mask, *found.probabilities]
+    head = checked.segmentation
+    maps: list[NDArray[Any]] = [head.corrected, head.brain_mask, *head.probabilities]
     places = {"header_places_mm": affine_disagreement(t1w)}
     record = RecordPart(
-        t1w_intensities=intensities_part(found.intensities),
+        t1w_intensities=intensities_part(head.intensities),
         qc=checked.quality,
         flags=(*checked.findings, *flagged(places, read_table("limits"), image="T1w")),
     )
     images = [Volume(data, image.affine) for data in maps]
-    return record, found.warp, *[Volume(found.field, mni_grid(2).affine), *images]
+    return record, head.warp, *[Volume(head.field, mni_grid(2).affine), *images]
 
 
 @interface("regions")

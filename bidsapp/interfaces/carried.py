@@ -89,16 +89,16 @@ def carried(kind: Any) -> Carried:
         Of ``T | None`` it is ``T`` that counts.
     """
     if get_origin(kind) in (Union, UnionType):
-        [kind] = [one for one in get_args(kind) if one is not NoneType]
+        [kind] = [argument for argument in get_args(kind) if argument is not NoneType]
     origin, args = get_origin(kind), get_args(kind)
     if origin is Annotated:
-        return next(one for one in args if isinstance(one, Carried))
+        return next(argument for argument in args if isinstance(argument, Carried))
     if origin in (list, tuple, Sequence):
-        one = carried(args[0])
+        item = carried(args[0])
         return Carried(
-            lambda **about: traits.List(one.trait(), **about),
-            lambda path, values: [one.give(path, value) for value in values],
-            lambda values: [one.take(value) for value in values],
+            lambda **about: traits.List(item.trait(), **about),
+            lambda path, values: [item.give(path, value) for value in values],
+            lambda values: [item.take(value) for value in values],
         )
     if origin in (dict, Mapping):
         return Carried(traits.Dict, take=dict)

@@ -45,9 +45,9 @@ def interface(*outputs: str, always_run: bool = False) -> Callable[[Callable[...
         takes = {name: carried(kind) for name, kind in hints.items()}
         gives = {name: carried(kind) for name, kind in zip(outputs, results, strict=True)}
         parameters = inspect.signature(function).parameters.values()
-        more = [takes.pop(one.name) for one in parameters if one.kind is one.VAR_KEYWORD]
-        needed = {one.name: one.default is one.empty for one in parameters}
-        inputs = {name: one.trait(mandatory=needed[name]) for name, one in takes.items()}
+        more = [takes.pop(p.name) for p in parameters if p.kind is p.VAR_KEYWORD]
+        needed = {p.name: p.default is p.empty for p in parameters}
+        inputs = {name: kind.trait(mandatory=needed[name]) for name, kind in takes.items()}
         place = {"__module__": function.__module__, "__doc__": function.__doc__}
 
         def spec(part: str, bases: tuple[Any, ...], fields: dict[str, Any]) -> Any:
@@ -55,7 +55,7 @@ def interface(*outputs: str, always_run: bool = False) -> Callable[[Callable[...
             return type(bases[0])(part, bases, fields | place | name)
 
         bases = (DynamicTraitedSpec, InputSpec) if more else (InputSpec,)
-        fields = {name: one.trait() for name, one in gives.items()}
+        fields = {name: kind.trait() for name, kind in gives.items()}
         content = {
             "input_spec": spec("input_spec", bases, inputs),
             "output_spec": spec("output_spec", (TraitedSpec,), fields),
@@ -96,12 +96,12 @@ class _OfFunction(SimpleInterface):
         super().__init__()
         self._keys = tuple(keys)
         add_traits(self.inputs, self._keys)
-        self.inputs.trait_set(**{name: one for name, one in inputs.items() if one is not None})
+        self.inputs.trait_set(**{k: value for k, value in inputs.items() if value is not None})
 
     def _run_interface(self, runtime: Any) -> Any:
         takes = dict(self._takes) | {key: more for key in self._keys for more in self._more}
         values = {name: getattr(self.inputs, name) for name in takes}
-        given = {name: takes[name].take(one) for name, one in values.items() if isdefined(one)}
+        given = {k: takes[k].take(value) for k, value in values.items() if isdefined(value)}
         returned = self._function(**given)
         results = (returned,) if len(self._gives) == 1 else returned
         for (name, kind), value in zip(self._gives.items(), results, strict=True):

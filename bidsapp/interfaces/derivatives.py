@@ -117,7 +117,7 @@ def SavePosition(
     t1w_to_pet, by_method, record : as `Register` gives them
     sidecars : JSON content by key, besides the matrices
     """
-    found = {
+    matrices = {
         "Method": record.method,
         "T1wToPet": t1w_to_pet.tolist(),
         "T1wToPetByMethod": by_method,
@@ -125,7 +125,7 @@ def SavePosition(
     }
     # Moving the T1w image to the PET grid takes PET points to T1w points: the inverse.
     moving = {"xfm": np.linalg.inv(t1w_to_pet), "xfm_inverse": t1w_to_pet}
-    content = {key: sidecar | found for key, sidecar in sidecars.items()}
+    content = {key: sidecar | matrices for key, sidecar in sidecars.items()}
     return named(output_dir, *save_rigid(output_dir, entities, moving, content))
 
 

@@ -82,7 +82,9 @@ def SampleFrames(
         The same as npy, float32 (T, X, Y, Z) on the 2 mm MNI grid, NaN outside.
     """
     scene = template_scene({}, field.data)
-    atlases = {one.name: scene.placed(one.measured, one.grid) for one in chosen_atlases(processing)}
+    atlases = {
+        atlas.name: scene.placed(atlas.measured, atlas.grid) for atlas in chosen_atlases(processing)
+    }
     wanted = template_mask(2).data.copy()
     for regions in atlases.values():
         wanted.reshape(-1)[regions.voxels] = True
@@ -199,10 +201,10 @@ def SaveTacs(
     written: list[str] = []
     paths: dict[str, dict[str, str]] = {"tacs": {}, "tacs_suv": {}}
     times = {"frame_start": tacs["frame_start_s"], "frame_end": tacs["frame_end_s"]}
-    for one in chosen_atlases(processing):
+    for atlas in chosen_atlases(processing):
         for key, (unit, scale) in scales.items():
-            curves = dict(zip(one.names, scale * tacs[one.name], strict=True))
-            table, columns = {one.name: _known(times | curves)}, tac_columns(curves, unit)
+            curves = dict(zip(atlas.names, scale * tacs[atlas.name], strict=True))
+            table, columns = {atlas.name: _known(times | curves)}, tac_columns(curves, unit)
             names, paths_of = written_tables(output_dir, key, entities, table, columns, sidecar)
             written += names
             paths[key] |= paths_of
@@ -225,14 +227,14 @@ def SaveMotion(
     record, motion : as `AlignFrames` gives them
     sidecar : JSON content besides columns and matrices
     """
-    columns, told = read_table("motion_columns"), record.motion
-    assert told is not None
+    columns, head_motion = read_table("motion_columns"), record.motion
+    assert head_motion is not None
     path = output_path(output_dir, "motion", entities)
-    rows = zip(*motion_rows(told), strict=True)
+    rows = zip(*motion_rows(head_motion), strict=True)
     matrices = {
-        "LeastCorrectedMm": told.least_corrected_mm,
-        "ReferenceFrame": told.reference_frame,
-        "ReferenceToFrame": _as_rows(motion, told.pet),
+        "LeastCorrectedMm": head_motion.least_corrected_mm,
+        "ReferenceFrame": head_motion.reference_frame,
+        "ReferenceToFrame": _as_rows(motion, head_motion.pet),
     }
     about = described("motion", sidecar | matrices)
     write_table(path, dict(zip(columns, rows, strict=True)), columns, about)
@@ -250,20 +252,20 @@ def tac_columns(regions: Mapping[str, Any], units: str) -> dict[str, dict[str, s
     return columns | {name: {"Description": mean, "Units": units} for name in regions}
 
 
-def motion_rows(told: Motion) -> Iterator[list[Any]]:
+def motion_rows(head_motion: Motion) -> Iterator[list[Any]]:
     """Rows of the motion table (``data/motion_columns.toml``) from the record."""
-    assert told.corrected is not None and told.least_corrected_mm is not None
-    for index, start in enumerate(told.frame_start_s):
-        moved = told.distance_mm[index] >= told.least_corrected_mm
+    assert head_motion.corrected is not None and head_motion.least_corrected_mm is not None
+    for index, start in enumerate(head_motion.frame_start_s):
+        moved = head_motion.distance_mm[index] >= head_motion.least_corrected_mm
         yield [
             start,
-            start + told.frame_duration_s[index],
-            *told.translation_mm[index],
-            *np.radians(told.rotation_deg[index]).tolist(),
-            told.distance_mm[index],
-            int(told.pet[index] != 0 or (told.corrected and moved)),
-            int(told.borrowed[index]),
-            told.pet[index],
+            start + head_motion.frame_duration_s[index],
+            *head_motion.translation_mm[index],
+            *np.radians(head_motion.rotation_deg[index]).tolist(),
+            head_motion.distance_mm[index],
+            int(head_motion.pet[index] != 0 or (head_motion.corrected and moved)),
+            int(head_motion.borrowed[index]),
+            head_motion.pet[index],
         ]
 
 

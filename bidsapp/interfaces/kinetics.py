@@ -6,12 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from bidsapp.core.grid.resample import sample
 from bidsapp.interfaces.carried import Arrays, Image, Tables
 from bidsapp.interfaces.define import interface
 from bidsapp.record import RecordPart
 from bidsapp.settings import Processing
-from bidsapp.steps.measuring import template_scene
+from bidsapp.steps.measuring import template_scene, tissues_at
 from bidsapp.steps.modelling import modelled
 
 _IMAGES = ("srtm_r1", "srtm_bpnd", "srtm_dvr", "srtm2_r1", "srtm2_bpnd", "srtm2_dvr")
@@ -43,8 +42,6 @@ def FitKinetics(
     srtm_r1, srtm_bpnd, srtm_dvr, srtm2_r1, srtm2_bpnd, srtm2_dvr
         Delivery, binding potential and distribution volume ratio by SRTM and SRTM2.
     """
-    maps = {key: image for key, image in (("GM", gm), ("WM", wm)) if image is not None}
-    tissues = {key: sample(image, field.data) for key, image in maps.items()}
-    scene = template_scene(tissues, field.data)
-    found = modelled(tacs, np.load(frames, mmap_mode="r"), scene, processing)
-    return found.tables, found.part, *map(found.images.get, _IMAGES)
+    scene = template_scene(tissues_at(field.data, gm, wm), field.data)
+    fitted = modelled(tacs, np.load(frames, mmap_mode="r"), scene, processing)
+    return fitted.tables, fitted.part, *map(fitted.images.get, _IMAGES)

@@ -29,5 +29,5 @@ def NormalisePet(pet: Image, source: str) -> tuple[Image, WarpArrays, Rigid, Rec
     record
     """
     with about(source):
-        found, record = positioned_alone(pet)
-    return Volume(found.field, mni_grid(2).affine), found.warp, np.eye(4), record
+        normalised, record = positioned_alone(pet)
+    return Volume(normalised.field, mni_grid(2).affine), normalised.warp, np.eye(4), record

@@ -55,10 +55,12 @@ def Correct(
         to_pet=t1w_to_pet,
     )
     try:
-        found, record = corrected(pet, anatomy, processing)
+        by_atlas, record = corrected(pet, anatomy, processing)
     except BadDataError as error:
         return {}, not_corrected(str(error)), None, None, None
-    images = {method: Volume(data, pet.affine) for method, data in found[VOI_ATLAS].images.items()}
+    images = {
+        method: Volume(data, pet.affine) for method, data in by_atlas[VOI_ATLAS].images.items()
+    }
     chosen = chosen_atlases(processing)
-    tables = {one.name: corrected_columns(found[one.name], one) for one in chosen}
+    tables = {atlas.name: corrected_columns(by_atlas[atlas.name], atlas) for atlas in chosen}
     return tables, record, *map(images.get, _METHODS)

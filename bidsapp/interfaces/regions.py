@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bidsapp.bids.derivatives import output_path, sidecar_path
-from bidsapp.core.grid.resample import sample
 from bidsapp.core.grid.volume import Volume
 from bidsapp.core.quantification.suvr import centiloid_image, ratio_image
 from bidsapp.core.regions.regions import Regions
@@ -31,6 +30,7 @@ from bidsapp.steps.measuring import (
     region_dictionary,
     t1w_scene,
     template_scene,
+    tissues_at,
 )
 from bidsapp.steps.parcellating import accept
 
@@ -62,7 +62,7 @@ def AcceptParcellations(
         Options of the scan.
     record
     """
-    tissues = Volume(np.stack([one.data for one in (gm, wm, csf)], axis=-1), gm.affine)
+    tissues = Volume(np.stack([tissue.data for tissue in (gm, wm, csf)], axis=-1), gm.affine)
     own, flags = accept(found, tissues, mask, processing)
     return own, RecordPart(flags=flags)
 
@@ -103,10 +103,8 @@ def MeasureRegions(
     """
     maps = {key: image for key, image in (("GM", gm), ("WM", wm)) if image is not None}
     if space == TEMPLATE_SPACE:
-        tissues = {
-            key: sample(image, field.data) for key, image in maps.items() if field is not None
-        }
-        scene = template_scene(tissues, None if field is None else field.data)
+        assert field is not None
+        scene = template_scene(tissues_at(field.data, gm, wm), field.data)
     elif space == "T1w":
         assert warp is not None and mask is not None
         tissues = {key: image.data for key, image in maps.items()}
@@ -115,30 +113,31 @@ def MeasureRegions(
         assert warp is not None and t1w_to_pet is not None
         scene = pet_scene(pet.grid, maps, warp, t1w_to_pet)
     equations = {name: (line[0], line[1]) for name, line in lines.items()}
-    found = measure_atlases(pet.data, scene, processing=processing, lines=equations)
-    uptake = {name: asdict(one) for name, one in found.references.items()}
+    measures = measure_atlases(pet.data, scene, processing=processing, lines=equations)
+    uptake = {name: asdict(uptake_of) for name, uptake_of in measures.references.items()}
     masks = None
     if processing.write_masks:
         regions = {
-            one.name: scene.placed(one.drawn, one.grid) for one in chosen_atlases(processing)
+            atlas.name: scene.placed(atlas.drawn, atlas.grid)
+            for atlas in chosen_atlases(processing)
         }
         if (threshold := processing.voi_threshold) is not None:
-            regions = {name: one.at_least(threshold) for name, one in regions.items()}
+            regions = {name: placed.at_least(threshold) for name, placed in regions.items()}
         masks = {"affine": pet.affine, **_arrays(regions)}
-    means = {name: one.mean for name, one in found.references.items()}
+    means = {name: uptake_of.mean for name, uptake_of in measures.references.items()}
     tables = {
-        "columns": found.columns, "references": uptake, "histograms": found.histograms,
+        "columns": measures.columns, "references": uptake, "histograms": measures.histograms,
     }  # fmt: skip
-    return tables, masks, means, RecordPart(reference_uptake=found.references)
+    return tables, masks, means, RecordPart(reference_uptake=measures.references)
 
 
 def _arrays(regions: Mapping[str, Regions]) -> dict[str, NDArray[Any]]:
     """Plain arrays of several sets of regions, for storage."""
     arrays: dict[str, NDArray[Any]] = {}
-    for name, one in regions.items():
-        arrays |= {f"{name}_voxels": one.voxels, f"{name}_starts": one.starts}
-        if one.weights is not None:
-            arrays[f"{name}_weights"] = one.weights
+    for name, region_set in regions.items():
+        arrays |= {f"{name}_voxels": region_set.voxels, f"{name}_starts": region_set.starts}
+        if region_set.weights is not None:
+            arrays[f"{name}_weights"] = region_set.weights
     return arrays | {"shape": np.array(next(iter(regions.values())).shape)}
 
 
@@ -175,37 +174,43 @@ def SaveRegions(
     columns = region_dictionary(processing, units)
     placed = {} if space == TEMPLATE_SPACE else {"space": space}
     files = []
-    for one in chosen_atlases(processing):
-        about: dict[str, Any] = {"Atlas": one.name}
-        about |= {"Parcellation": one.source} if one.source else {}
-        about |= {"Space": space} | ({"Notes": list(one.notes)} if one.notes else {}) | sidecar
+    for atlas in chosen_atlases(processing):
+        about: dict[str, Any] = {"Atlas": atlas.name}
+        about |= {"Parcellation": atlas.source} if atlas.source else {}
+        about |= {"Space": space} | ({"Notes": list(atlas.notes)} if atlas.notes else {}) | sidecar
         for kind, content, dictionary, what in (
             ("vois", tables["columns"], columns, "Uptake"),
             ("histograms", tables["histograms"], read_table("histogram_columns"), "SUVR histogram"),
         ):
-            if one.name in content:
-                path = output_path(output_dir, kind, entities, atlas=one.name, **placed)
-                told = {"Description": f"{what} in the regions of {one.title}"}
-                files.append(write_table(path, content[one.name], dictionary, told | about))
+            if atlas.name in content:
+                path = output_path(output_dir, kind, entities, atlas=atlas.name, **placed)
+                description = {"Description": f"{what} in the regions of {atlas.title}"}
+                files.append(
+                    write_table(path, content[atlas.name], dictionary, description | about)
+                )
         if masks is not None:
-            image = _mask_path(output_dir, entities, t1w_entities, space, one)
-            files += _write_masks(image, masks, one, space, mask_sidecar)
+            image = _mask_path(output_dir, entities, t1w_entities, space, atlas)
+            files += _write_masks(image, masks, atlas, space, mask_sidecar)
     return named(output_dir, *files)
 
 
 def _write_masks(
-    image: Path, masks: Mapping[str, NDArray[Any]], one: Atlas, space: str, sidecar: dict[str, Any]
+    image: Path,
+    masks: Mapping[str, NDArray[Any]],
+    atlas: Atlas,
+    space: str,
+    sidecar: dict[str, Any],
 ) -> list[Path]:
     """Write the regions of an atlas: labels, or a map each where they overlap."""
-    regions, names = _stored(masks, one.name), [row.name for row in one.rows]
-    content = {"Description": f"Regions of {one.title}", "Atlas": one.name}
+    regions, names = _stored(masks, atlas.name), [row.name for row in atlas.rows]
+    content = {"Description": f"Regions of {atlas.title}", "Atlas": atlas.name}
     if space == TEMPLATE_SPACE:
         content["Resolution"] = "2 mm isotropic, the grid of the GAAIN volumes of interest"
-    if one.drawn.overlapping:
+    if atlas.drawn.overlapping:
         save_volume(image, Volume(regions.maps(), masks["affine"]))
         write_json(sidecar_path(image), content | sidecar | {"LabelMap": names})
         return [image]
-    index = [row.index for row in one.rows]
+    index = [row.index for row in atlas.rows]
     save_volume(image, Volume(regions.labelled(index), masks["affine"]))
     write_json(sidecar_path(image), content | sidecar)
     rows = [("index", "name"), *zip(index, names, strict=True)]
@@ -213,14 +218,14 @@ def _write_masks(
 
 
 def _mask_path(
-    output_dir: str, entities: Entities, t1w_entities: Entities | None, space: str, one: Atlas
+    output_dir: str, entities: Entities, t1w_entities: Entities | None, space: str, atlas: Atlas
 ) -> Path:
     """Masks in the space of the PET lie beside it, others with the T1w if there is one."""
-    kind = "probseg" if one.drawn.overlapping else "dseg"
+    kind = "probseg" if atlas.drawn.overlapping else "dseg"
     template = {"space": TEMPLATE_SPACE, "res": "2"} if space == TEMPLATE_SPACE else {}
     if space == "pet" or not t1w_entities:
-        return output_path(output_dir, f"pet_{kind}", entities, atlas=one.name, **template)
-    return output_path(output_dir, f"t1w_{kind}", t1w_entities, atlas=one.name, **template)
+        return output_path(output_dir, f"pet_{kind}", entities, atlas=atlas.name, **template)
+    return output_path(output_dir, f"t1w_{kind}", t1w_entities, atlas=atlas.name, **template)
 
 
 @interface("written", always_run=True)

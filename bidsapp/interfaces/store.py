@@ -134,8 +134,8 @@ def _array(mapped: mmap, info: ZipInfo) -> NDArray[Any]:
     shape, turned, dtype = np.lib.format.read_array_header_1_0(mapped)
     at = mapped.tell()
     count = math.prod(shape)
-    found = np.frombuffer(mapped, dtype, count, at) if count else np.empty(0, dtype)
-    aligned = found.copy() if at % _ALIGNED else found
+    array = np.frombuffer(mapped, dtype, count, at) if count else np.empty(0, dtype)
+    aligned = array.copy() if at % _ALIGNED else array
     return aligned.reshape(shape, order="F" if turned else "C")
 
 

@@ -45,19 +45,21 @@ def SegmentVisit(t1w: Path) -> tuple[Arrays, dict[str, Any]]:
     """
     try:
         image = load_volume(t1w, ndim=3)
-        found = segment_head(image).segmentation
+        segmentation = segment_head(image).segmentation
     except CentipetError as error:
         return {}, {"reason": str(error).replace(f"{t1w}: ", "")}
     visit = {
-        "data": found.corrected,
+        "data": segmentation.corrected,
         "affine": image.affine,
-        "brain": found.brain_mask,
-        "landmarks": found.field[template_mask(2).data][::_EVERY].astype(np.float64),
+        "brain": segmentation.brain_mask,
+        "landmarks": segmentation.field[template_mask(2).data][::_EVERY].astype(np.float64),
     }
     size = image.grid.voxel_size
     return visit, {
-        "tissue_ml": found.quality["gm_ml"] + found.quality["wm_ml"],
-        "ventricles_ml": ventricles_ml(found.probabilities[2], found.brain_mask, size),
+        "tissue_ml": segmentation.quality["gm_ml"] + segmentation.quality["wm_ml"],
+        "ventricles_ml": ventricles_ml(
+            segmentation.probabilities[2], segmentation.brain_mask, size
+        ),
     }
 
 

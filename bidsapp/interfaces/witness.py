@@ -36,8 +36,8 @@ def BothPositions(
         The Centiloid by each method, flags.
     """
     masks, equation = vois(2), scale.equations.get(scale.main)
-    found: dict[str, float | None] = {"nmi": None, "model": None}
-    for method in found if equation is not None else ():
+    by_position: dict[str, float | None] = {"nmi": None, "model": None}
+    for method in by_position if equation is not None else ():
         matrix = np.array(by_method[method])
         means = []
         for voi in (TARGET, scale.main):
@@ -46,9 +46,9 @@ def BothPositions(
             known = uptake[np.isfinite(uptake)].astype(np.float64)
             means.append(float(known.mean()) if known.size else 0.0)
         if equation is not None and means[1] > 0:
-            found[method] = centiloid(means[0] / means[1], equation)
+            by_position[method] = centiloid(means[0] / means[1], equation)
     limit = read_table("limits")["centiloid_by_position"]["flag"]
     return RecordPart(
-        qc={f"centiloid_{method}": value for method, value in found.items()},
-        flags=position_findings(found["nmi"], found["model"], limit),
+        qc={f"centiloid_{method}": value for method, value in by_position.items()},
+        flags=position_findings(by_position["nmi"], by_position["model"], limit),
     )

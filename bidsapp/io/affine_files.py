@@ -76,4 +76,4 @@ def _binary(path: Path) -> tuple[str, NDArray[np.float64], NDArray[np.float64]]:
     content = {name: value for name, value in loadmat(path).items() if not name.startswith("__")}
     centre = content.pop("fixed")
     [(kind, numbers)] = content.items()
-    return kind, *(np.asarray(one, np.float64).ravel() for one in (numbers, centre))
+    return kind, *(np.asarray(values, np.float64).ravel() for values in (numbers, centre))

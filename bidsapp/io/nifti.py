@@ -141,8 +141,8 @@ def read_frames(path: str | Path, *more: str | Path) -> Iterator[Volume]:
     if not more:
         return
     grid = read_grid(path)
-    for one in more:
-        for frame in _frames(Path(one)):
+    for continuation in more:
+        for frame in _frames(Path(continuation)):
             yield frame if frame.grid.is_same(grid) else resample(frame, grid, np.eye(4))
 
 
@@ -480,11 +480,16 @@ def _write_image(path: str | Path, image: nib.Nifti1Image) -> Path:
 
 def _tell_space(image: nib.Nifti1Image, path: str | Path) -> None:
     """Say in the header in what space an image lies: the one that its BIDS name says."""
-    match = re.search(r"(?:^|_)(?:space|tpl)-([A-Za-z0-9]+)", Path(path).name)
-    space = match[1] if match else ""
+    space = named_space(path) or ""
     code = "mni" if space.startswith("MNI") else "aligned" if space else "scanner"
     image.set_sform(image.affine, code=code)
     image.set_qform(image.affine, code=code)
+
+
+def named_space(path: str | Path) -> str | None:
+    """Space that the BIDS name of an image tells; None when it tells none."""
+    match = re.search(r"(?:^|_)(?:space|tpl)-([A-Za-z0-9]+)", Path(path).name)
+    return match[1] if match else None
 
 
 def voxel_hash(path: str | Path) -> str:

@@ -43,8 +43,8 @@ def sex_of(record: ScanRecord) -> str | None:
 
 def scanner_of(record: ScanRecord) -> str | None:
     """Manufacturer and model, the manufacturer not twice."""
-    told = record.acquisition
-    maker, model = (_plain(told.get(k)) for k in ("Manufacturer", "ManufacturersModelName"))
+    acquisition = record.acquisition
+    maker, model = (_plain(acquisition.get(k)) for k in ("Manufacturer", "ManufacturersModelName"))
     if maker and model and model.lower().startswith(maker.lower()):
         maker = None
     return " ".join(part for part in (maker, model) if part) or None
@@ -79,8 +79,8 @@ def _plain(value: Any) -> str | None:
     """Text of a field of a sidecar, of a list its different values; None for what says nothing."""
     several = value if isinstance(value, list) else [value]
     texts = dict.fromkeys(
-        f"{one:g}" if isinstance(one, int | float) else " ".join(str(one).split())
-        for one in several
-        if one is not None
+        f"{item:g}" if isinstance(item, int | float) else " ".join(str(item).split())
+        for item in several
+        if item is not None
     )
     return " ".join(text for text in texts if text.lower() not in ("", "n/a", "unknown")) or None

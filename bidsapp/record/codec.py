@@ -47,14 +47,14 @@ def structured(kind: type[T], content: Any, misfits: list[str], where: str = "")
         that lists that belong together stay so. Names that the class does not have are ignored.
     """
     reader: Reader = _reader(kind)  # type: ignore[arg-type] # every class can be hashed
-    found: T | None = reader(content, where, misfits)
-    return found
+    made: T | None = reader(content, where, misfits)
+    return made
 
 
 def plain(value: Any) -> Any:
     """JSON of a value: dataclasses and mappings as objects, tuples as lists."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {one.name: plain(getattr(value, one.name)) for one in written_fields(type(value))}
+        return {part.name: plain(getattr(value, part.name)) for part in written_fields(type(value))}
     if isinstance(value, Mapping):
         return {str(name): plain(item) for name, item in value.items()}
     if isinstance(value, tuple | list):
@@ -66,8 +66,8 @@ def plain(value: Any) -> Any:
 def written_fields(kind: Any) -> tuple[dataclasses.Field[Any], ...]:
     """Fields of a dataclass that are in its JSON: its own before those that it inherits."""
     own = inspect.get_annotations(kind)
-    known = [one for one in dataclasses.fields(kind) if one.metadata.get("written", True)]
-    return tuple(sorted(known, key=lambda one: one.name not in own))
+    known = [part for part in dataclasses.fields(kind) if part.metadata.get("written", True)]
+    return tuple(sorted(known, key=lambda part: part.name not in own))
 
 
 @cache
@@ -79,7 +79,7 @@ def hints(kind: Any) -> Mapping[str, Any]:
 def without_none(hint: Any) -> tuple[Any, bool]:
     """``X`` of ``X | None``, and whether it was that."""
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        [inner] = [one for one in typing.get_args(hint) if one is not types.NoneType]
+        [inner] = [argument for argument in typing.get_args(hint) if argument is not types.NoneType]
         return inner, True
     return hint, False
 
@@ -105,10 +105,10 @@ def _scalar(fitting: Callable[[Any], Any]) -> Reader:
     def read(value: Any, where: str, misfits: list[str]) -> Any:
         if value is None or (isinstance(value, str) and value in _ABSENT):
             return None
-        found = fitting(value)
-        if found is None:
+        fitted = fitting(value)
+        if fitted is None:
             misfits.append(where)
-        return found
+        return fitted
 
     return read
 
@@ -133,7 +133,7 @@ def _text(value: Any) -> str | None:
 
 def _list(arguments: tuple[Any, ...]) -> Reader:
     any_length = arguments[-1] is Ellipsis
-    inner = [_reader(one) for one in arguments if one is not Ellipsis]
+    inner = [_reader(argument) for argument in arguments if argument is not Ellipsis]
 
     def read(value: Any, where: str, misfits: list[str]) -> Any:
         if value is None:
@@ -142,7 +142,7 @@ def _list(arguments: tuple[Any, ...]) -> Reader:
         items = value if isinstance(value, list) else [None]
         readers = inner * len(items) if any_length else inner
         if len(readers) == len(items):
-            kept = tuple(one(item, where, lost) for one, item in zip(readers, items, strict=True))
+            kept = tuple(r(item, where, lost) for r, item in zip(readers, items, strict=True))
             if not lost and None not in kept:
                 return kept
         misfits.append(where)
@@ -163,9 +163,9 @@ def _mapping(hint: Any) -> Reader:
             return None
         kept = {}
         for name, item in value.items():
-            found = read_item(item, f"{where}.{name}", misfits)
-            if found is not None or optional or hint is object:
-                kept[name] = found
+            kept_item = read_item(item, f"{where}.{name}", misfits)
+            if kept_item is not None or optional or hint is object:
+                kept[name] = kept_item
         return kept
 
     return read
@@ -173,9 +173,9 @@ def _mapping(hint: Any) -> Reader:
 
 def _object(kind: Any) -> Reader:
     fields = []
-    for one in written_fields(kind):
-        hint = hints(kind)[one.name]
-        fields.append((one.name, _reader(hint), _is_needed(one) and not without_none(hint)[1]))
+    for part in written_fields(kind):
+        hint = hints(kind)[part.name]
+        fields.append((part.name, _reader(hint), _is_needed(part) and not without_none(hint)[1]))
 
     def read(value: Any, where: str, misfits: list[str]) -> Any:
         if value is None:
@@ -186,9 +186,9 @@ def _object(kind: Any) -> Reader:
         given: dict[str, Any] = {}
         for name, reader, needed in fields:
             inside = f"{where}.{name}" if where else name
-            found = reader(value.get(name), inside, misfits)
-            if found is not None:
-                given[name] = found
+            inner = reader(value.get(name), inside, misfits)
+            if inner is not None:
+                given[name] = inner
             elif needed:
                 if inside not in misfits:
                     misfits.append(inside)
@@ -198,12 +198,12 @@ def _object(kind: Any) -> Reader:
     return read
 
 
-def _is_needed(one: dataclasses.Field[Any]) -> bool:
+def _is_needed(part: dataclasses.Field[Any]) -> bool:
     missing = dataclasses.MISSING
-    return one.default is missing and one.default_factory is missing
+    return part.default is missing and part.default_factory is missing
 
 
 def _with_none(kind: Any, given: dict[str, Any]) -> dict[str, Any]:
     """Arguments with None for optional fields that have no default."""
-    lacking = [one.name for one in written_fields(kind) if _is_needed(one)]
+    lacking = [part.name for part in written_fields(kind) if _is_needed(part)]
     return dict.fromkeys(lacking) | given

@@ -139,8 +139,8 @@ def record_from_json(content: Any, path: str) -> ScanRecord:
             f"{SCHEMA_VERSION}: use the CentiPET that wrote it, or a newer one"
         )
     misfits: list[str] = []
-    told = {"schema_version": 0, **content, **_identity(parse_entities(path))}
-    record = structured(ScanRecord, told, misfits)
+    known = {"schema_version": 0, **content, **_identity(parse_entities(path))}
+    record = structured(ScanRecord, known, misfits)
     if "status" not in content or content["status"] is None:
         misfits.append("status")
     if record is not None:
@@ -174,7 +174,7 @@ def _checked(record: ScanRecord, misfits: list[str]) -> ScanRecord:
     for option in ("atlases", "reference_regions"):
         chosen = record.provenance.parameters.get(option)
         entries = chosen if isinstance(chosen, list) else [chosen]
-        if chosen is not None and not all(_is_choice(one) for one in entries):
+        if chosen is not None and not all(_is_choice(entry) for entry in entries):
             misfits.append(f"provenance.parameters.{option}")
     return replace(record, tacs=tacs, acq_time=acq_time)
 

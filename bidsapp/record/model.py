@@ -598,8 +598,8 @@ class ScanRecord(RecordPart):
     def atlases(self) -> tuple[str, ...]:
         """Names of the atlases of the run that made the record."""
         options = (self.provenance.parameters.get(key) for key in ("atlases", "derivatives"))
-        entries = [one for chosen in options if isinstance(chosen, list) for one in chosen]
-        return tuple(str(one["name"]) for one in entries if isinstance(one, dict) and "name" in one)
+        entries = [row for chosen in options if isinstance(chosen, list) for row in chosen]
+        return tuple(str(row["name"]) for row in entries if isinstance(row, dict) and "name" in row)
 
     @property
     def fingerprint(self) -> str | None:

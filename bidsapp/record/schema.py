@@ -46,9 +46,9 @@ def _object(kind: Any) -> dict[str, Any]:
     """Schema of a dataclass: every field there, and no others."""
     about = _descriptions(kind)
     properties = {}
-    for one in written_fields(kind):
-        described = {"description": about[one.name]} if one.name in about else {}
-        properties[one.name] = _of(hints(kind)[one.name]) | described
+    for part in written_fields(kind):
+        described = {"description": about[part.name]} if part.name in about else {}
+        properties[part.name] = _of(hints(kind)[part.name]) | described
     return {
         "type": "object",
         "description": (inspect.getdoc(kind) or "").split("\n")[0],
@@ -64,36 +64,36 @@ def _of(hint: Any) -> dict[str, Any]:
     if hint is object:
         return {}
     if is_dataclass(hint):
-        found = _object(hint)
+        schema = _object(hint)
     elif origin is tuple and arguments[-1] is Ellipsis:
-        found = {"type": "array", "items": _of(arguments[0])}
+        schema = {"type": "array", "items": _of(arguments[0])}
     elif origin is tuple:
         n = len(arguments)
-        found = {"type": "array", "items": _of(arguments[0]), "minItems": n, "maxItems": n}
+        schema = {"type": "array", "items": _of(arguments[0]), "minItems": n, "maxItems": n}
     elif origin is not None:
-        found = {"type": "object", "additionalProperties": _of(arguments[1])}
+        schema = {"type": "object", "additionalProperties": _of(arguments[1])}
     elif issubclass(hint, StrEnum):
-        found = {"type": "string", "enum": [one.value for one in hint]}
+        schema = {"type": "string", "enum": [member.value for member in hint]}
     else:
-        found = {"type": _KINDS[hint]}
+        schema = {"type": _KINDS[hint]}
     if optional:
-        found["type"] = [found["type"], "null"]
-        if "enum" in found:
-            found["enum"] = [*found["enum"], None]
-    return found
+        schema["type"] = [schema["type"], "null"]
+        if "enum" in schema:
+            schema["enum"] = [*schema["enum"], None]
+    return schema
 
 
 def _descriptions(kind: Any) -> dict[str, str]:
     """What the ``Attributes`` of a class and of those it inherits say, by name."""
-    found: dict[str, str] = {}
-    for one in reversed(kind.__mro__):
-        _, _, section = (inspect.cleandoc(one.__doc__ or "")).partition(
+    described: dict[str, str] = {}
+    for parent in reversed(kind.__mro__):
+        _, _, section = (inspect.cleandoc(parent.__doc__ or "")).partition(
             "\nAttributes\n----------\n"
         )
         for names, text in _ENTRY.findall(section):
             words = " ".join(_TYPE.sub("", text).split())
-            found |= dict.fromkeys(names.split(", "), words)
-    return found
+            described |= dict.fromkeys(names.split(", "), words)
+    return described
 
 
 if __name__ == "__main__":

@@ -109,7 +109,7 @@ def completed_record(
     for part in parts:
         qc |= part.qc
         flags += part.flags
-        for name in (one.name for one in fields(RecordPart) if one.name not in ("qc", "flags")):
+        for name in (f.name for f in fields(RecordPart) if f.name not in ("qc", "flags")):
             value = getattr(part, name)
             if value == getattr(nothing, name):
                 continue
@@ -133,11 +133,11 @@ def failed_record(record: ScanRecord, error_name: str, message: str, bids_dir: P
 def with_leftovers(record: ScanRecord, output_dir: Path) -> ScanRecord:
     """A record with the hashes of what lies beside it: what a scan gave before it failed."""
     place = output_path(output_dir, "result", record.entities)
-    found = list(place.parent.glob(f"{place.name.removesuffix('_centiloid.json')}_*"))
+    leftovers = list(place.parent.glob(f"{place.name.removesuffix('_centiloid.json')}_*"))
     if t1w := parse_entities(record.t1w_source or ""):
         image = output_path(output_dir, "t1w", t1w)
-        found += image.parent.glob(f"{image.name.removesuffix('_desc-preproc_T1w.nii.gz')}_*")
-    names = {path.relative_to(output_dir).as_posix() for path in found if path != place}
+        leftovers += image.parent.glob(f"{image.name.removesuffix('_desc-preproc_T1w.nii.gz')}_*")
+    names = {path.relative_to(output_dir).as_posix() for path in leftovers if path != place}
     outputs = hashes_of(output_dir, sorted(names))
     return replace(record, provenance=replace(record.provenance, outputs=outputs))
 

@@ -13,11 +13,11 @@ from bidsapp.record.model import ScanRecord, TracerDefinition
 
 def definition_of(code: str | None) -> TracerDefinition | None:
     """What a record keeps of a tracer that the user describes; None for one of the package."""
-    found = next((one for one in own_tracers() if one.code == code), None)
-    if found is None:
+    tracer = next((tracer for tracer in own_tracers() if tracer.code == code), None)
+    if tracer is None:
         return None
     return TracerDefinition(
-        **{one.name: getattr(found, one.name) for one in fields(TracerDefinition)}
+        **{part.name: getattr(tracer, part.name) for part in fields(TracerDefinition)}
     )
 
 
@@ -27,11 +27,11 @@ def using_tracers_of(records: Iterable[ScanRecord]) -> AbstractContextManager[No
     Whoever reads results needs no ``--tracer-file``. Where records define a code differently
     (`bidsapp.group.tables.cohort_flags` tells), the first counts.
     """
-    found: dict[str, Tracer] = {}
+    tracers: dict[str, Tracer] = {}
     for record in records:
         if record.tracer and (definition := record.tracer_definition):
-            found.setdefault(record.tracer, Tracer(code=record.tracer, **asdict(definition)))
-    return using_tracers(found.values())
+            tracers.setdefault(record.tracer, Tracer(code=record.tracer, **asdict(definition)))
+    return using_tracers(tracers.values())
 
 
 def tracer_title(record: ScanRecord) -> str | None:

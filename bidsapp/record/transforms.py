@@ -103,12 +103,12 @@ class Transforms:
         NoInputError, BadDataError
             A transform is missing or none.
         """
-        place = [self.spaces.index(self._known(one)) for one in (space, other)]
-        found = np.asarray(points, np.float64)
+        place = [self.spaces.index(self._known(name)) for name in (space, other)]
+        moved = np.asarray(points, np.float64)
         step = 1 if place[0] < place[1] else -1
         for here in range(place[0], place[1], step):
-            found = self._moved(found, self.spaces[here], self.spaces[here + step])
-        return found
+            moved = self._moved(moved, self.spaces[here], self.spaces[here + step])
+        return moved
 
     def _known(self, space: str) -> str:
         if space not in self.spaces:

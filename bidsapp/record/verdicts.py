@@ -62,9 +62,9 @@ def _verdicts(record: ScanRecord) -> Iterator[tuple[str, Verdict]]:
     for name, row in read_table("qc").items():
         value = record.qc.get(name)
         if value is not None:
-            found = number_verdict(value, row, limits.get(row.get("limit", name), {}))
-            if found is not None:
-                yield name, found
+            verdict = number_verdict(value, row, limits.get(row.get("limit", name), {}))
+            if verdict is not None:
+                yield name, verdict
 
 
 def number_verdict(

@@ -150,11 +150,10 @@ def _resolution(pet: Volume, anatomy: PlacedAnatomy, processing: Processing) -> 
 
 def corrected_columns(result: Corrected, parcellation: Atlas) -> dict[str, Any]:
     """Columns of the table of an atlas."""
-    index = [row.index for row in parcellation.rows] + [None] * len(parcellation.composites)
     numbers = {
         key: [finite_number(value) for value in column] for key, column in result.columns.items()
     }
-    return {"index": index, "name": list(parcellation.names)} | numbers
+    return {"index": list(parcellation.indices), "name": list(parcellation.names)} | numbers
 
 
 def pvc_columns(units: str) -> dict[str, dict[str, str]]:

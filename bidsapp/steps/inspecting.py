@@ -154,7 +154,7 @@ def _reference_apart(mean: Volume, points: NDArray[np.float64], reference: str) 
     sigma = _BLUR_MM / FWHM_PER_SIGMA / _TEMPLATE_MM
     box = mask_slices(whole, math.ceil(_TRUNCATED * sigma))
     tissue = np.stack(
-        [gaussian_filter(one[box], sigma, truncate=_TRUNCATED) for one in priors().maps[:2]]
+        [gaussian_filter(tissue[box], sigma, truncate=_TRUNCATED) for tissue in priors().maps[:2]]
     )
     return part_apart(sample(mean, points[box]), tissue, whole[box], _TEMPLATE_MM)
 

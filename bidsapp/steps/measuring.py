@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bidsapp.core.anatomy.warp import Warp
 from bidsapp.core.grid.alignment import Matrix, inverse, transform
-from bidsapp.core.grid.resample import resample
+from bidsapp.core.grid.resample import resample, sample
 from bidsapp.core.grid.sampling import nearest_voxels
 from bidsapp.core.grid.volume import Grid, Volume, known_or_zero, mask_slices
 from bidsapp.core.pet_only.pet_model import Patterns
@@ -90,6 +90,14 @@ def template_scene(tissues: Mapping[str, Map], field: Map | None = None) -> Scen
     """The 2 mm MNI grid, where the atlases are; ``field`` are its T1w world coordinates."""
     on_t1w = None if field is None else _remembering(lambda own: nearest_voxels(own, field))
     return Scene(mni_grid(2), lambda regions: regions, tissues, on_t1w)
+
+
+def tissues_at(
+    points: NDArray[np.floating], grey: Volume | None, white: Volume | None
+) -> dict[str, Map]:
+    """Probabilities of tissues at T1w world points, (..., 3), as `Scene` has them."""
+    maps = {"GM": grey, "WM": white}
+    return {key: sample(image, points) for key, image in maps.items() if image is not None}
 
 
 def t1w_scene(grid: Grid, tissues: Mapping[str, Map], brain: Map, warp: Warp) -> Scene:
@@ -231,7 +239,7 @@ def measure_atlases(
             side_of(name) for name in atlas.composites
         ]
         table["asymmetry_percent"] = asymmetry(table["mean"], pairs_of_sides(atlas.names, sides))
-        index = [row.index for row in atlas.rows] + [None] * len(atlas.composites)
+        index = list(atlas.indices)
         columns[atlas.name] = {"index": index, "name": list(atlas.names), **table}
         if (width := processing.histogram_width) is not None:
             rows = list(zip(index, atlas.names, strict=True))

@@ -90,13 +90,11 @@ def modelled(
 
 def study_rows(processing: Processing) -> list[KineticRow]:
     """Regions of all atlases of a run, one after the other: the rows of a study."""
-    rows = []
-    for atlas in chosen_atlases(processing):
-        index = [row.index for row in atlas.rows] + [None] * len(atlas.composites)
-        rows += [
-            KineticRow(atlas.name, i, name) for i, name in zip(index, atlas.names, strict=True)
-        ]
-    return rows
+    return [
+        KineticRow(atlas.name, index, name)
+        for atlas in chosen_atlases(processing)
+        for index, name in zip(atlas.indices, atlas.names, strict=True)
+    ]
 
 
 def kinpar_tables(

@@ -34,7 +34,7 @@ _LEAST_ML = 2.0  # smaller regions change too much by a second interpolation
 def check_curves(scan: StoredScan, findings: Findings) -> None:
     """Compare the curves of every atlas with the dynamic image, those as SUV with the curves."""
     tables = scan.record.tacs
-    wanted = {one.name: one.measured for one in chosen_atlases(scan.processing)}
+    wanted = {atlas.name: atlas.measured for atlas in chosen_atlases(scan.processing)}
     wanted = {name: regions for name, regions in wanted.items() if tables.get(name) in scan.outputs}
     if not wanted or scan.name("pet_dynamic") not in scan.outputs:
         return
@@ -51,12 +51,12 @@ def check_curves(scan: StoredScan, findings: Findings) -> None:
         for name, regions in wanted.items():
             means[name].append(region_means(image, regions))
     still = _still(scan, len(next(iter(means.values()))))
-    for one in chosen_atlases(scan.processing):
-        if one.name in wanted:
-            volume = np.diff(one.measured.starts) * 0.008
-            large = dict(zip(one.names, volume >= _LEAST_ML, strict=True))
-            curves = dict(zip(one.names, np.array(means[one.name]).T, strict=True))
-            _compare(str(tables[one.name]), scan, curves, large, still, findings)
+    for atlas in chosen_atlases(scan.processing):
+        if atlas.name in wanted:
+            volume = np.diff(atlas.measured.starts) * 0.008
+            large = dict(zip(atlas.names, volume >= _LEAST_ML, strict=True))
+            curves = dict(zip(atlas.names, np.array(means[atlas.name]).T, strict=True))
+            _compare(str(tables[atlas.name]), scan, curves, large, still, findings)
 
 
 def _compare(
@@ -98,8 +98,8 @@ def _compare_suv(
     rows = read_rows(scan.output_dir / other)
     findings.files[other] = How.NUMBERS
     pairs = [
-        (row.get("frame_start"), region, row[region], one.get(region))
-        for row, one in zip(rows, stored, strict=False)
+        (row.get("frame_start"), region, row[region], activity_row.get(region))
+        for row, activity_row in zip(rows, stored, strict=False)
         for region in row
         if region not in _TIMES and row[region] != "n/a"
     ]

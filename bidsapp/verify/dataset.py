@@ -143,7 +143,7 @@ def check_rest(
     _check_mixture(records, findings)
     named = {name for record in records for name in record.provenance.outputs or ()}
     known = {*named, *scans.files, *findings.files}
-    broken = {one.path for one in (*scans.differences, *findings.differences)}
+    broken = {difference.path for difference in (*scans.differences, *findings.differences)}
     strangers, folders = foreign(output_dir, known | broken)
     # where a record, a sidecar or a manifest is broken, nothing is known of what it would name
     unnamed = {name.split("/")[0] for name in broken if name.endswith(_NAMING)}
@@ -239,7 +239,7 @@ def _check_manifest(output_dir: Path, name: str, findings: Findings) -> dict[str
     inputs = content.get("Inputs")
     aside = Findings()
     check_hashes(output_dir, inputs if isinstance(inputs, Mapping) else {}, name, aside)
-    changed = [one.path for one in aside.differences]
+    changed = [difference.path for difference in aside.differences]
     if changed:
         what = "the page is" if name.startswith("sub-") else "the group tables are"
         others = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
@@ -256,7 +256,7 @@ def _check_mixture(records: Iterable[ScanRecord], findings: Findings) -> None:
         if len(counts) > 1:
             versions = ", ".join(f"{value} of {n}" for value, n in counts.most_common())
             odd = counts.most_common()[-1][0]
-            example = next(one.path for one in done if str(getattr(one, name)) == odd)
+            example = next(record.path for record in done if str(getattr(record, name)) == odd)
             findings.broken(
                 example, f"the scans were made with different {words}: {versions} scans"
             )

@@ -94,8 +94,8 @@ def unlike(
             inner = f"{where}.{name}" if where else str(name)
             yield from unlike(stored.get(name), value, tolerance, inner)
     elif _is_list(expected) and _is_list(stored) and len(expected) == len(stored):
-        for place, (one, other) in enumerate(zip(stored, expected, strict=True)):
-            yield from unlike(one, other, tolerance, f"{where}[{place}]")
+        for place, (own, other) in enumerate(zip(stored, expected, strict=True)):
+            yield from unlike(own, other, tolerance, f"{where}[{place}]")
     elif (
         _is_list(expected)
         or isinstance(expected, Mapping)
@@ -121,10 +121,10 @@ def unlike_cells(
     if len(stored) != len(expected):
         yield "number of rows", len(stored), len(expected)
         return
-    for one, other, name in zip(stored, expected, names, strict=True):
+    for own, other, name in zip(stored, expected, names, strict=True):
         for column, value in other.items():
-            if not agree(one.get(column), value, tolerances.get(column, SAME_ARRAY)):
-                yield f"{column} of {name}", one.get(column), value
+            if not agree(own.get(column), value, tolerances.get(column, SAME_ARRAY)):
+                yield f"{column} of {name}", own.get(column), value
 
 
 def shown(value: Any) -> str:

@@ -137,7 +137,7 @@ def foreign(output_dir: Path, known: Iterable[str]) -> tuple[list[str], list[str
                 folders.append(f"{entry.name}/")
             continue
         below = sorted(entry.rglob("*")) if entry.is_dir() else [entry]
-        names = (one.relative_to(output_dir).as_posix() for one in below if not one.is_dir())
+        names = (path.relative_to(output_dir).as_posix() for path in below if not path.is_dir())
         files += [name for name in names if name not in accounted]
     return [name for name in files if name not in _OF_THE_USER], folders
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bidsapp.data import tupled
 from bidsapp.errors import BadDataError
 from bidsapp.group.collect import cohort_of, group_tables
 from bidsapp.group.ratings import latest, states, stored
@@ -56,14 +57,9 @@ def group_filters(options: Any) -> Filters:
         It tells something else.
     """
     try:
-        given = {name: _tuples(value) for name, value in options.items()}
-        return Filters(**given)
+        return Filters(**tupled(options))
     except (AttributeError, TypeError) as error:
         raise BadDataError(f"Options cannot be read ({error})") from error
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
 
 
 def _check_table(
@@ -87,9 +83,9 @@ def _check_table(
         return
     names = [_name(row) for row in rows]
     count = 0
-    for count, (where, one, other) in enumerate(unlike_cells(on_disk, rows, names, {}), start=1):
+    for count, cell_apart in enumerate(unlike_cells(on_disk, rows, names, {}), start=1):
         if count <= _MOST_TOLD:
-            findings.differ(name, where, one, other, "by the records")
+            findings.differ(name, *cell_apart, "by the records")
     if count > _MOST_TOLD:
         findings.broken(name, f"differs from the records in {count} cells")
     findings.files[name] = How.NUMBERS

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bidsapp import __version__
 from bidsapp.bids.derivatives import output_path, sidecar_path
-from bidsapp.core.grid.resample import itk_affine_text, sample
+from bidsapp.core.grid.resample import itk_affine_text
 from bidsapp.core.grid.volume import Volume
 from bidsapp.core.quality import doubts_number
 from bidsapp.core.quantification.centiloid import Equation
@@ -30,7 +30,7 @@ from bidsapp.record.codec import plain
 from bidsapp.record.transforms import t1w_entities, t1w_to_pet
 from bidsapp.record.verdicts import judged
 from bidsapp.settings import Processing
-from bidsapp.steps.measuring import measure_atlases, template_scene
+from bidsapp.steps.measuring import measure_atlases, template_scene, tissues_at
 from bidsapp.steps.quantifying import Asked, quantified
 from bidsapp.verify.differences import (
     CENTILOIDS,
@@ -175,11 +175,11 @@ def _check_record(scan: StoredScan, pet: Volume, findings: Findings) -> None:
 def _of_image(again: Mapping[str, Any], scan: StoredScan, way: Processing) -> dict[str, Any]:
     """What the image on disk tells of a scan whose SUVRs or Centiloid were measured in another."""
     plain_pet = way.smooth_fwhm_mm is None and way.target_resolution_mm is None
-    found = {} if scan.processing.voi_mm != 2 else {key: again[key] for key in ("suvr", "voi")}
+    again_of = {} if scan.processing.voi_mm != 2 else {key: again[key] for key in ("suvr", "voi")}
     if scan.record.centiloid_suvr and plain_pet:
-        found |= {key: value for key, value in again.items() if key not in ("suvr", "voi")}
-        found["centiloid_suvr"] = again["suvr"]
-    return found | _by_own_line(scan.record)
+        again_of |= {key: value for key, value in again.items() if key not in ("suvr", "voi")}
+        again_of["centiloid_suvr"] = again["suvr"]
+    return again_of | _by_own_line(scan.record)
 
 
 def _by_own_line(record: ScanRecord) -> dict[str, Any]:
@@ -229,8 +229,8 @@ def _check_tables(scan: StoredScan, pet: Volume, findings: Findings) -> None:
             for column in own & row.keys():
                 row.pop(column)
         names = [str(row["name"]) for row in rows]
-        for where, one, other in unlike_cells(stored, rows, names, tolerances):
-            findings.differ(name, where, one, other, _FROM_IMAGE)
+        for where, own_value, derived in unlike_cells(stored, rows, names, tolerances):
+            findings.differ(name, where, own_value, derived, _FROM_IMAGE)
         findings.files[name] = How.NUMBERS
 
 
@@ -252,11 +252,9 @@ def _tissues(scan: StoredScan) -> dict[str, NDArray[np.float32]]:
     """Tissue probabilities of the person on the template."""
     if scan.normalisation == "pet":
         return {}
-    field, entities = scan.field(), dict(t1w_entities(scan.record))
-    return {
-        tissue: sample(load_volume(output_path(scan.output_dir, key, entities)), field)
-        for tissue, key in (("GM", "gm"), ("WM", "wm"))
-    }
+    entities = dict(t1w_entities(scan.record))
+    maps = (load_volume(output_path(scan.output_dir, key, entities)) for key in ("gm", "wm"))
+    return tissues_at(scan.field(), *maps)
 
 
 def _tolerances(processing: Processing) -> dict[str, Tolerance]:
@@ -352,8 +350,8 @@ def _check_position(scan: StoredScan, findings: Findings) -> None:
             continue
         expected = itk_affine_text(moving).split()
         stored = path.read_text("utf-8").split()
-        for where, one, other in unlike(stored, expected, Tolerance(1e-9, 1e-9), "matrix"):
-            findings.differ(name, where, one, other, "by T1wToPet of its JSON")
+        for where, own_value, derived in unlike(stored, expected, Tolerance(1e-9, 1e-9), "matrix"):
+            findings.differ(name, where, own_value, derived, "by T1wToPet of its JSON")
         findings.files[name] = How.NUMBERS
 
 

@@ -36,9 +36,9 @@ def known_options(parameters: Any, source: str) -> tuple[Processing, list[str]]:
         if option.needed_for and given.get(name) not in (None, [], ())
     ]
     packaged, atlases = set(read_table("atlases")), []
-    for one in given.get("atlases") or ():
-        name = str(one.get("name"))
-        if name in packaged and not {"image", "own"} & one.keys():
+    for choice in given.get("atlases") or ():
+        name = str(choice.get("name"))
+        if name in packaged and not {"image", "own"} & choice.keys():
             atlases.append(AtlasChoice(name))
         else:
             notes.append(
@@ -56,8 +56,8 @@ def known_options(parameters: Any, source: str) -> tuple[Processing, list[str]]:
                 )
     processing = Processing(**options, atlases=tuple(atlases), voi_spaces=(TEMPLATE_SPACE,))
     references = []
-    for one in given.get("reference_regions") or ():
-        choice = _reference(one)
+    for row in given.get("reference_regions") or ():
+        choice = _reference(row)
         try:
             chosen_references(Processing(atlases=tuple(atlases), reference_regions=(choice,)))
         except UsageError:
@@ -70,15 +70,15 @@ def known_options(parameters: Any, source: str) -> tuple[Processing, list[str]]:
     return replace(processing, reference_regions=tuple(references)), notes
 
 
-def _reference(one: Mapping[str, Any]) -> ReferenceChoice:
+def _reference(row: Mapping[str, Any]) -> ReferenceChoice:
     """A reference region of JSON."""
     return ReferenceChoice(
-        one["name"],
-        one.get("atlas"),
-        tuple(one.get("labels") or ()),
-        erode_mm=one.get("erode_mm"),
-        parts=tuple(map(_reference, one.get("parts") or ())),
-        weight=one.get("weight"),
+        row["name"],
+        row.get("atlas"),
+        tuple(row.get("labels") or ()),
+        erode_mm=row.get("erode_mm"),
+        parts=tuple(map(_reference, row.get("parts") or ())),
+        weight=row.get("weight"),
     )
 
 

@@ -14,14 +14,14 @@ from bidsapp.interfaces.anatomy import NativeRegions, Segment, ToTemplate
 from bidsapp.interfaces.derivatives import SaveWarp
 from bidsapp.interfaces.within_subject import MakeTemplate, SaveVisits, SegmentVisit
 from bidsapp.workflows.sidecars import TISSUES, Sidecars
-from bidsapp.workflows.wiring import Flow, Output, Step
+from bidsapp.workflows.wiring import Flow, Step, StepOutput
 
 # Peak memory of T1ws of 256 x 256 x 256, measured.
 _SEGMENT_GB, _IMAGES_GB, _TEMPLATE_GB, _PER_VISIT_GB, _TABLE_GB = 1.5, 0.6, 0.6, 0.3, 0.2
 
 
 @dataclass(frozen=True)
-class Anatomy:
+class SharedAnatomy:
     """What the scans on a T1w take from it.
 
     Attributes
@@ -33,10 +33,10 @@ class Anatomy:
 
     flow: Flow
     head: Step
-    regions: Output
+    regions: StepOutput
 
 
-def init_anat_wf(t1w: T1wPlan, sidecars: Sidecars, options: str) -> Anatomy:
+def init_anat_wf(t1w: T1wPlan, sidecars: Sidecars, options: str) -> SharedAnatomy:
     """Segment a T1w, or the template of several, normalise it, and write what that gives.
 
     Parameters
@@ -70,10 +70,10 @@ def init_anat_wf(t1w: T1wPlan, sidecars: Sidecars, options: str) -> Anatomy:
         SaveWarp, "warp", _IMAGES_GB, **sidecars.place(t1w.entities), **head.of("field", "warp"),
         native=head.t1w, sidecars={key: content[key] for key in ("warp", "warp_inverse")},
     )  # fmt: skip
-    return Anatomy(flow, head, regions.regions)
+    return SharedAnatomy(flow, head, regions.regions)
 
 
-def _template(flow: Flow, t1w: T1wPlan) -> Output:
+def _template(flow: Flow, t1w: T1wPlan) -> StepOutput:
     """Make the within-subject template and write the transform from each T1w to it.
 
     Every visit is segmented by itself for landmarks, brain mask and bias field; one that holds no

@@ -27,7 +27,7 @@ from bidsapp.interfaces.dynamic import (
 from bidsapp.interfaces.kinetics import FitKinetics
 from bidsapp.record.parts import not_fitted
 from bidsapp.workflows.pet import Averaged, centiloid_scale
-from bidsapp.workflows.wiring import Flow, Output, Step
+from bidsapp.workflows.wiring import Flow, Step, StepOutput
 
 # Peak memory of 60 frames of 128 x 128 x 96, measured.
 _SAMPLE_GB, _SAVE_GB, _TABLE_GB, _FIT_GB = 0.8, 0.5, 0.2, 0.6
@@ -38,7 +38,7 @@ def follow_activity(
     scan: ScanPlan,
     averaged: Averaged,
     processing: Any,
-    placing: Mapping[str, Output],
+    placing: Mapping[str, StepOutput],
 ) -> Step:
     """Follow the activity of a scan of several frames, and of the other parts of its injection.
 
@@ -84,7 +84,7 @@ def follow_activity(
     return sampled
 
 
-def _add_drift(flow: Flow, scan: ScanPlan, tacs: Output) -> None:
+def _add_drift(flow: Flow, scan: ScanPlan, tacs: StepOutput) -> None:
     """Tell how the Centiloid changes in time, where there is one."""
     processing = flow.sidecars.processing
     if scan.tracer not in tracers():
@@ -122,7 +122,9 @@ def _series(files: tuple[Path, ...], timing: PetTiming, tracer: str) -> FrameSer
     )
 
 
-def add_kinetics(flow: Flow, scan: ScanPlan, processing: Any, given: Mapping[str, Output]) -> None:
+def add_kinetics(
+    flow: Flow, scan: ScanPlan, processing: Any, given: Mapping[str, StepOutput]
+) -> None:
     """Fit reference-tissue models to a scan that saw delivery and washout.
 
     A scan that did not has a record that says why, and no nodes.

@@ -14,7 +14,7 @@ from nipype.pipeline.engine import Workflow
 from bidsapp import __version__
 from bidsapp.bids.plan import Plan, T1wPlan
 from bidsapp.settings import Processing
-from bidsapp.workflows.anat import Anatomy, init_anat_wf
+from bidsapp.workflows.anat import SharedAnatomy, init_anat_wf
 from bidsapp.workflows.scan import init_scan_wf
 from bidsapp.workflows.sidecars import Sidecars
 from bidsapp.workflows.wiring import node_name
@@ -79,7 +79,7 @@ def init_participants_wf(
     )
     made = ParticipantsWorkflow(workflow, {})
     participants: dict[str, Workflow] = {}
-    anatomies: dict[T1wPlan, Anatomy] = {}
+    anatomies: dict[T1wPlan, SharedAnatomy] = {}
     for scan in plan.scans:
         try:
             anatomy = None

@@ -24,7 +24,7 @@ from bidsapp.interfaces.quantification import Quantify, RatioImages
 from bidsapp.interfaces.resolution import Smooth
 from bidsapp.record import RecordPart
 from bidsapp.settings import Processing
-from bidsapp.workflows.wiring import Flow, Output, Step
+from bidsapp.workflows.wiring import Flow, Step, StepOutput
 
 # Peak memory with a 256 x 256 x 256 T1w and a 128 x 128 x 84 PET, measured.
 _FRAME_GB, _RESAMPLE_GB, _TEMPLATE_GB, _FINE_GB, _SMOOTH_GB = 0.03, 0.6, 0.4, 0.8, 1.2
@@ -80,7 +80,7 @@ def average_frames(flow: Flow, scan: ScanPlan) -> Averaged:
 
 
 def inspect_frames(
-    flow: Flow, scan: ScanPlan, averaged: Averaged, placing: Mapping[str, Output]
+    flow: Flow, scan: ScanPlan, averaged: Averaged, placing: Mapping[str, StepOutput]
 ) -> Step:
     """Look for damage in the frames of the window and take out what holds no measurement.
 
@@ -103,7 +103,7 @@ def inspect_frames(
     return inspected
 
 
-def smooth(flow: Flow, inspected: Step, anatomy: Mapping[str, Output]) -> Step:
+def smooth(flow: Flow, inspected: Step, anatomy: Mapping[str, StepOutput]) -> Step:
     """Smooth the PET along its voxel axes, if that is asked for.
 
     Alignment comes before; activity over time and partial volume correction use the PET as it was.
@@ -134,13 +134,13 @@ def smooth(flow: Flow, inspected: Step, anatomy: Mapping[str, Output]) -> Step:
 def quantify(
     flow: Flow,
     scan: ScanPlan,
-    pet: Output,
+    pet: StepOutput,
     *,
     plain: Step,
     smoothed: Step,
-    placing: Mapping[str, Output],
-    position: Output,
-) -> dict[str, Output]:
+    placing: Mapping[str, StepOutput],
+    position: StepOutput,
+) -> dict[str, StepOutput]:
     """Measure the PET in the Centiloid volumes.
 
     Parameters
@@ -152,7 +152,7 @@ def quantify(
 
     Returns
     -------
-    dict of Output
+    dict of StepOutput
         Uptake ratio images by key.
     """
     processing = flow.sidecars.processing

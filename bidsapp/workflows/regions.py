@@ -19,7 +19,7 @@ from bidsapp.interfaces.regions import (
 from bidsapp.settings import TEMPLATE_SPACE
 from bidsapp.steps.correcting import pvc_columns
 from bidsapp.workflows.sidecars import PVC_IMAGES
-from bidsapp.workflows.wiring import Flow, Output
+from bidsapp.workflows.wiring import Flow, StepOutput
 
 # Peak memory of a 128 x 128 x 84 PET with a 256 x 256 x 256 T1w, measured.
 _MEASURE_GB, _NATIVE_GB, _SAVE_GB, _CORRECT_GB = 0.5, 1.5, 0.4, 1.2
@@ -33,7 +33,7 @@ _PLACING = {
 }
 
 
-def check_parcellations(flow: Flow, scan: ScanPlan, tissue: Mapping[str, Output]) -> Any:
+def check_parcellations(flow: Flow, scan: ScanPlan, tissue: Mapping[str, StepOutput]) -> Any:
     """Check the parcellations of the participant that the plan of a scan names.
 
     Parameters
@@ -42,7 +42,7 @@ def check_parcellations(flow: Flow, scan: ScanPlan, tissue: Mapping[str, Output]
 
     Returns
     -------
-    Output or Processing
+    StepOutput or Processing
         The options of the run with those that can be used.
     """
     processing = flow.sidecars.processing
@@ -58,7 +58,7 @@ def check_parcellations(flow: Flow, scan: ScanPlan, tissue: Mapping[str, Output]
 
 
 def measure_regions(
-    flow: Flow, scan: ScanPlan, own_options: Any, given: Mapping[str, Output]
+    flow: Flow, scan: ScanPlan, own_options: Any, given: Mapping[str, StepOutput]
 ) -> None:
     """Measure a scan in the regions of all atlases of the run, in every space asked for.
 
@@ -99,7 +99,7 @@ def measure_regions(
 
 
 def correct_regions(
-    flow: Flow, scan: ScanPlan, own_options: Any, given: Mapping[str, Output]
+    flow: Flow, scan: ScanPlan, own_options: Any, given: Mapping[str, StepOutput]
 ) -> None:
     """Correct a scan for the partial volume effect, on its native grid; no Centiloid rests on it.
 

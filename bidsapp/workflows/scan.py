@@ -9,7 +9,7 @@ from bidsapp.interfaces.pet import PetToT1wGrid, PetToTemplate, Register
 from bidsapp.interfaces.pet_only import NormalisePet
 from bidsapp.interfaces.witness import BothPositions
 from bidsapp.record.parts import not_corrected
-from bidsapp.workflows.anat import Anatomy
+from bidsapp.workflows.anat import SharedAnatomy
 from bidsapp.workflows.dynamic import add_kinetics, follow_activity
 from bidsapp.workflows.pet import (
     average_frames,
@@ -26,7 +26,9 @@ from bidsapp.workflows.wiring import Flow
 _REGISTER_GB, _NORMALISE_GB, _RESAMPLE_GB, _TEMPLATE_GB, _TABLE_GB = 1.5, 0.6, 0.6, 0.4, 0.2
 
 
-def init_scan_wf(scan: ScanPlan, sidecars: Sidecars, options: str, anatomy: Anatomy | None) -> Flow:
+def init_scan_wf(
+    scan: ScanPlan, sidecars: Sidecars, options: str, anatomy: SharedAnatomy | None
+) -> Flow:
     """Process one PET scan and write everything it gives; its record comes last.
 
     Parameters

@@ -280,9 +280,9 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Path):
         return {"name": value.name, "sha256": file_hash(value)}
     if isinstance(value, dict):
-        given = {name: one for name, one in value.items() if one not in (None, ())}
-        return {n: one.name if n == "own" else _plain(one) for n, one in given.items()}
-    return [_plain(one) for one in value] if isinstance(value, tuple) else value
+        given = {name: option for name, option in value.items() if option not in (None, ())}
+        return {n: option.name if n == "own" else _plain(option) for n, option in given.items()}
+    return [_plain(item) for item in value] if isinstance(value, tuple) else value
 
 
 def _static_timing(scan: ScanPlan) -> dict[str, Any]:

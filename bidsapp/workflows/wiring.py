@@ -18,7 +18,7 @@ _IMAGES_GB = 0.6  # peak memory with a T1w of 256 x 256 x 256, measured
 
 
 @dataclass(frozen=True, eq=False)
-class Output:
+class StepOutput:
     """Something that a step gives.
 
     Attributes
@@ -39,11 +39,11 @@ class Step:
         """Take the node and the workflow that it is in."""
         self._workflow, self._node = workflow, node
 
-    def __getattr__(self, name: str) -> Output:
+    def __getattr__(self, name: str) -> StepOutput:
         """Return an output; that there is one is checked where it is taken."""
-        return Output(self._workflow, self._node, name)
+        return StepOutput(self._workflow, self._node, name)
 
-    def of(self, *names: str) -> dict[str, Output]:
+    def of(self, *names: str) -> dict[str, StepOutput]:
         """Several outputs by name."""
         return {name: getattr(self, name) for name in names}
 
@@ -64,8 +64,8 @@ class Flow:
         self.workflow = Workflow(name=node_name(label))
         self.sidecars = sidecars
         self.records: list[Any] = []
-        self.written: list[Output] = []
-        self._from_others: list[tuple[Output, str]] = []
+        self.written: list[StepOutput] = []
+        self._from_others: list[tuple[StepOutput, str]] = []
 
     def step(
         self, interface: Callable[..., Any], name: str, mem_gb: float, /, **given: Any
@@ -83,7 +83,7 @@ class Flow:
         sources = {
             field: self._gathered(field, value) if isinstance(value, list) else value
             for field, value in given.items()
-            if isinstance(value, Output) or (isinstance(value, list) and _any_output(value))
+            if isinstance(value, StepOutput) or (isinstance(value, list) and _any_output(value))
         }
         values = {field: value for field, value in given.items() if field not in sources}
         node = Node(interface(**values), name=name, mem_gb=mem_gb, n_procs=1)
@@ -99,7 +99,7 @@ class Flow:
         self,
         entities: Mapping[str, str],
         content: Mapping[str, Any],
-        images: Mapping[str, Output],
+        images: Mapping[str, StepOutput],
         name: str = "images",
     ) -> None:
         """Add a step that writes images under the names of the table of outputs.
@@ -122,17 +122,17 @@ class Flow:
         for source, to in self._from_others:
             parent.connect(source.workflow, f"{source.node.name}.{source.name}", self.workflow, to)
 
-    def _gathered(self, field: str, values: list[Any]) -> Output:
+    def _gathered(self, field: str, values: list[Any]) -> StepOutput:
         merge = Node(Merge(len(values)), name=f"all_{field}", run_without_submitting=True)
         self.workflow.add_nodes([merge])
         for number, value in enumerate(values, start=1):
-            if isinstance(value, Output):
+            if isinstance(value, StepOutput):
                 self._connect(value, merge, f"in{number}")
             else:
                 setattr(merge.inputs, f"in{number}", value)
-        return Output(self.workflow, merge, "out")
+        return StepOutput(self.workflow, merge, "out")
 
-    def _connect(self, source: Output, node: Node, field: str) -> None:
+    def _connect(self, source: StepOutput, node: Node, field: str) -> None:
         if source.workflow is self.workflow:
             self.workflow.connect(source.node, source.name, node, field)
         else:
@@ -140,7 +140,7 @@ class Flow:
 
 
 def _any_output(values: list[Any]) -> bool:
-    return any(isinstance(value, Output) for value in values)
+    return any(isinstance(value, StepOutput) for value in values)
 
 
 def node_name(label: str) -> str:

@@ -72,11 +72,11 @@ class Template:
         cerebellum = np.zeros_like(near)
         cerebellum[box] = near[box] & (distance <= AROUND_MM)
         cerebrum = near & ~cerebellum & (z > ABOVE_MM)
-        found = {"cerebellum": cerebellum}
+        parts = {"cerebellum": cerebellum}
         for side, lateral in (("left", x < 0), ("right", x > 0)):
-            found[f"{side} front"] = cerebrum & lateral & (y >= FRONT_MM)
-            found[f"{side} back"] = cerebrum & lateral & (y < FRONT_MM)
-        return found
+            parts[f"{side} front"] = cerebrum & lateral & (y >= FRONT_MM)
+            parts[f"{side} back"] = cerebrum & lateral & (y < FRONT_MM)
+        return parts
 
 
 def normalisation_quality(

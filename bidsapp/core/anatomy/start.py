@@ -242,7 +242,7 @@ def _opinions(
     All are refined coarsely, and those that tell tissue apart about as well as the best of them
     finely: what is no head costs little.
     """
-    found: list[_Opinion] = []
+    rough: list[_Opinion] = []
     reason = BadDataError("contains no head")
     coarse, fine = _AFFINE_SPACINGS_MM
     for score, place in _rigid(t1w, priors, orientations, given):
@@ -251,10 +251,10 @@ def _opinions(
         except BadDataError as error:
             reason = error
         else:
-            found.append(_Opinion(affine, score, _tissue_information(t1w, sampler, affine)))
-    best = max((opinion.information for opinion in found), default=0.0)
+            rough.append(_Opinion(affine, score, _tissue_information(t1w, sampler, affine)))
+    best = max((opinion.information for opinion in rough), default=0.0)
     opinions: list[_Opinion] = []
-    for opinion in found:
+    for opinion in rough:
         if opinion.information < _WORTHWHILE * best:
             continue
         try:
@@ -372,9 +372,9 @@ def _credible(affine: Float) -> Float:
     """Return an affine that stretches a head as heads are stretched, or refuse it."""
     stretches = linalg.svdvals(affine[:3, :3]) / HEAD_SCALE
     if np.abs(np.log(stretches)).max() > _MOST_SDS * LOG_STRETCH_SD:
-        told = " x ".join(f"{1 / stretch:.1f}" for stretch in stretches)
+        sizes = " x ".join(f"{1 / stretch:.1f}" for stretch in stretches)
         raise BadDataError(
-            f"contains no head that could be found: what fits best is {told} times the size of an "
+            f"contains no head that could be found: what fits best is {sizes} times the size of an "
             "adult head; is this a T1w of a whole head or brain, with the right voxel size?"
         )
     return affine
@@ -418,8 +418,8 @@ def _climb(
         return -value, -gradient
 
     begin = np.array([0, 0, 0, np.deg2rad(pitch_deg) * 50, 0, 0])
-    found = optimize.minimize(cost, begin, jac=True, method="L-BFGS-B", options={"ftol": tolerance})
-    return -float(found.fun), place(found.x)
+    fit = optimize.minimize(cost, begin, jac=True, method="L-BFGS-B", options={"ftol": tolerance})
+    return -float(fit.fun), place(fit.x)
 
 
 def _mutual_information(

@@ -198,7 +198,7 @@ def template_findings(visits: Mapping[str, Mapping[str, Any]], limits: Limits) -
     tuple of Flag
     """
     quality = template_quality(list(visits.values()))
-    found = [
+    flags = [
         Flag(
             "visit-left-out",
             f"{name} {visit['reason']}: the within-subject template was made without it; repair or "
@@ -210,7 +210,7 @@ def template_findings(visits: Mapping[str, Mapping[str, Any]], limits: Limits) -
     least = limits["visits_agreement"]["least"]
     if quality["visits_agreement"] < least:
         odd = [n for n, v in visits.items() if v.get("agreement", 1.0) < least]
-        found.append(
+        flags.append(
             Flag(
                 "visits-disagreement",
                 f"{', '.join(odd)} does not agree with the other T1ws of the within-subject "
@@ -223,7 +223,7 @@ def template_findings(visits: Mapping[str, Mapping[str, Any]], limits: Limits) -
         tissue > limits["visits_tissue_percent"]["flag"]
         or ventricles > limits["visits_ventricles_ml"]["flag"]
     ):
-        found.append(
+        flags.append(
             Flag(
                 "visits-change",
                 f"the T1ws of the within-subject template do not show the same brain (grey and "
@@ -232,7 +232,7 @@ def template_findings(visits: Mapping[str, Mapping[str, Any]], limits: Limits) -
                 "and compare with the result without --longitudinal",
             )
         )
-    return tuple(found)
+    return tuple(flags)
 
 
 def halfway(matrices: Sequence[Matrix], centre: Float64) -> list[Matrix]:
@@ -268,11 +268,11 @@ def _digest(visit: Visit) -> bytes:
 def _near_brain(visit: Visit) -> Visit:
     """Cut to the brain and what the blur reaches, missing voxels 0."""
     around = np.ceil(REACH_MM / visit.image.grid.voxel_size).astype(int)
-    found = np.argwhere(visit.brain)
-    if not len(found):
+    inside = np.argwhere(visit.brain)
+    if not len(inside):
         raise BadDataError("the brain mask of a T1w is empty; look at its segmentation")
-    low = np.maximum(found.min(axis=0) - around, 0)
-    high = np.minimum(found.max(axis=0) + 1 + around, visit.brain.shape)
+    low = np.maximum(inside.min(axis=0) - around, 0)
+    high = np.minimum(inside.max(axis=0) + 1 + around, visit.brain.shape)
     box = tuple(map(slice, low, high))
     affine = visit.image.affine.copy()
     affine[:3, 3] = transform(visit.image.affine, low.astype(np.float64))
@@ -346,14 +346,14 @@ class _Level:
         target = values.mean(axis=0)
         torque = np.cross(self.points - centre, self.slope.T)
         jacobian = np.concatenate([self.slope.T, torque / LENGTH_MM], axis=1)
-        found = []
+        steps_of = []
         for own in values:
             residual = own - target
             sigma = SD_PER_MAD * max(float(np.median(np.abs(residual))), 1e-6)
             weight = np.clip(1 - (residual / (TUKEY * sigma)) ** 2, 0, None) ** 2
             weighted = jacobian * weight[:, None]
-            found.append(-linalg.solve(jacobian.T @ weighted, weighted.T @ residual))
-        steps = np.array(found)
+            steps_of.append(-linalg.solve(jacobian.T @ weighted, weighted.T @ residual))
+        steps = np.array(steps_of)
         steps -= steps.mean(axis=0)
         return steps / [1, 1, 1, *[LENGTH_MM] * 3]
 

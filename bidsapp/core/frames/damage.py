@@ -190,14 +190,14 @@ def _largest_step(
         both = there[1:] & there[:-1]
         first, second = ((part * both).sum(axis=(1, 2)) for part in (planes[:-1], planes[1:]))
         common = both.sum(axis=(1, 2))
-        told = (common >= _LEAST_COMMON) & (first + second > 0)
-        step = np.where(told, 2 * (second - first) / np.where(told, first + second, 1.0), np.nan)
+        known = (common >= _LEAST_COMMON) & (first + second > 0)
+        step = np.where(known, 2 * (second - first) / np.where(known, first + second, 1.0), np.nan)
         size = np.zeros(len(step))
-        for k in np.flatnonzero(told).tolist():
+        for k in np.flatnonzero(known).tolist():
             around = np.r_[step[max(k - _NEIGHBOURS, 0) : k], step[k + 1 : k + 1 + _NEIGHBOURS]]
             around = around[np.isfinite(around)]
             size[k] = abs(step[k] - (float(np.median(around)) if around.size else 0.0))
-        if told.any() and size.max() > largest:
+        if known.any() and size.max() > largest:
             largest, where = float(size.max()), (axis, int(size.argmax()))
     return largest, *where
 

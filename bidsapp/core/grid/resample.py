@@ -170,11 +170,11 @@ def displaced(points: NDArray[np.floating], displacements: Volume) -> NDArray[np
         RAS mm, trilinear; NaN outside the grid of the field.
     """
     whole = (np.zeros(3, np.intp), np.array(displacements.grid.shape) - 1)
-    found = np.empty(points.shape)
+    moved = np.empty(points.shape)
     for axis in range(3):
         part = Volume(displacements.data[..., axis], displacements.affine)
-        found[..., axis] = points[..., axis] + sample(part, points, whole)
-    return found
+        moved[..., axis] = points[..., axis] + sample(part, points, whole)
+    return moved
 
 
 def itk_affine_text(matrix: NDArray[np.floating]) -> str:

@@ -122,8 +122,8 @@ def _sigma(ratio: float, voxel_mm: float) -> float:
 
 def _gain(sigma_mm: float, lag: int, voxel_mm: float) -> float:
     """Variance of the second difference over ``lag`` voxels, for noise of variance one."""
-    one, two = (np.exp(-((k * lag * voxel_mm) ** 2) / (4 * sigma_mm**2)) for k in (1, 2))
-    return float(6 - 8 * one + 2 * two)
+    near, far = (np.exp(-((k * lag * voxel_mm) ** 2) / (4 * sigma_mm**2)) for k in (1, 2))
+    return float(6 - 8 * near + 2 * far)
 
 
 def _height(width: float, truncate: float) -> float:

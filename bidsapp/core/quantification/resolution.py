@@ -194,8 +194,8 @@ def _fit(
     tied = np.stack([np.arange(3) != along, np.arange(3) == along], axis=-1).astype(np.float64)
     for number in range(_ROUNDS):
         sigma = np.sqrt(np.maximum(squares - known, 0.01) / per_voxel)
-        blurred = [gaussian_filter(one, sigma) for one in maps]
-        fractions = np.stack([one.reshape(-1)[chosen] for one in blurred], axis=-1)
+        blurred = [gaussian_filter(tissue_map, sigma) for tissue_map in maps]
+        fractions = np.stack([tissue_map.reshape(-1)[chosen] for tissue_map in blurred], axis=-1)
         design = (fractions[:, :, None] * drift[:, None, :]).reshape(len(values), -1)
         levels = weighted_least_squares(design, values, weights)
         residual = values - design @ levels
@@ -206,8 +206,8 @@ def _fit(
         slopes = np.stack(
             [
                 sum(
-                    local[:, k] * _second(one, axis).reshape(-1)[chosen]
-                    for k, one in enumerate(blurred)
+                    local[:, k] * _second(tissue_map, axis).reshape(-1)[chosen]
+                    for k, tissue_map in enumerate(blurred)
                 )
                 for axis in range(3)
             ],

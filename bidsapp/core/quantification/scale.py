@@ -298,16 +298,16 @@ def scale_findings(scale: Scale | TauScale, tracer: str) -> tuple[Flag, ...]:
         remedy = "centipet-calibrate and give it with --calibration"
     if not usable:
         if scale.differences:
-            told = (
+            reason = (
                 f"no {kind} equation was made for this pipeline ({'; '.join(scale.differences)}), "
                 "so only SUVRs are given; run the standard pipeline, or make an equation"
             )
         else:
-            told = (
+            reason = (
                 f"there is no {kind} equation for {tracer}, so only SUVRs are given; make one of "
                 f"{people}"
             )
-        return (Flag("not-calibrated", f"NOT CALIBRATED: {told} with {remedy}"),)
+        return (Flag("not-calibrated", f"NOT CALIBRATED: {reason} with {remedy}"),)
     if scale.approximate:
         return (
             Flag(

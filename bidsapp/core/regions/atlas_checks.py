@@ -188,7 +188,7 @@ def explained(labels: NDArray[np.integer], tissues: NDArray[np.floating], inside
         return 0.0
     _, group = np.unique(labels[used], return_inverse=True)
     count = np.bincount(group)
-    sums = np.stack([np.bincount(group, one) for one in values.T])
+    sums = np.stack([np.bincount(group, column) for column in values.T])
     between = (sums**2 / count).sum() - len(values) * (values.mean(axis=0) ** 2).sum()
     return float(between / total)
 

@@ -168,8 +168,8 @@ def histogram_table(
     }
     if not reference.mean or reference.mean < 0:
         return table
-    found = region_histograms(image / reference.mean, regions, width)
-    for row, (bins, voxels) in zip(rows, found, strict=True):
+    histograms = region_histograms(image / reference.mean, regions, width)
+    for row, (bins, voxels) in zip(rows, histograms, strict=True):
         for place, held in zip(bins.tolist(), voxels.tolist(), strict=True):
             ends = (round(place * width, 9), round((place + 1) * width, 9))
             for column, value in zip(table, (*row, *ends, held), strict=True):

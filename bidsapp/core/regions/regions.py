@@ -138,7 +138,7 @@ class Regions:
         Regions
         """
         members = [np.ones(len(p.voxels)) if p.weights is None else p.weights for p in parts]
-        totals = [float(one.sum()) for one in members]
+        totals = [float(member.sum()) for member in members]
         if not all(totals):
             return cls.empty(parts[0].shape)
         united = np.zeros(int(np.prod(parts[0].shape)))
@@ -286,10 +286,10 @@ class Regions:
         """
         parts = [[self._range(region) for region in group] for group in groups]
         chosen = [np.concatenate([*part, np.empty(0, np.intp)]).astype(np.intp) for part in parts]
-        chosen = [one[np.argsort(self.voxels[one], kind="stable")] for one in chosen]
+        chosen = [voxels[np.argsort(self.voxels[voxels], kind="stable")] for voxels in chosen]
         every = np.concatenate(chosen)
         weights = None if self.weights is None else self.weights[every]
-        starts = _starts(np.array([len(one) for one in chosen]))
+        starts = _starts(np.array([len(voxels) for voxels in chosen]))
         united = Regions(self.shape, self.voxels[every], starts, weights)
         return united._merged() if self.overlapping else united
 
@@ -465,12 +465,12 @@ def region_histograms(
     seen, measured = _measured(regions, values.reshape(-1)[regions.voxels].astype(np.float64))
     places = np.floor(measured / width).astype(np.int64)
     weights = np.ones(len(places)) if seen.weights is None else seen.weights
-    found = []
+    histograms = []
     for start, end in pairwise(seen.starts.tolist()):
         bins, at = np.unique(places[start:end], return_inverse=True)
         held = np.bincount(at, weights[start:end], minlength=len(bins))
-        found.append((bins, held.astype(np.float64)))
-    return found
+        histograms.append((bins, held.astype(np.float64)))
+    return histograms
 
 
 def spread(labels: NDArray[np.integer], voxel_size: NDArray[np.float64]) -> NDArray[np.integer]:

@@ -233,13 +233,13 @@ def _merged(
             before = images[owner[index]]
             total = part if before is None else part + np.asarray(before.data, np.float32)
             images[owner[index]] = Volume(total, coarse.affine)
-    found = [image for image in images if image is not None]
-    if n_frames != len(durations_s) or len(found) != len(groups):
+    merged = [image for image in images if image is not None]
+    if n_frames != len(durations_s) or len(merged) != len(groups):
         raise BadDataError(
             f"the PET of {n_frames} frames has {len(durations_s)} frame durations; give one for "
             "each frame"
         )
-    return found
+    return merged
 
 
 def _reduced(image: Volume) -> Volume:
@@ -260,7 +260,7 @@ def _align(
     visible = [index for index in range(len(images)) if not faint[index]]
     later = [index for index in visible if index > base]
     earlier = [index for index in reversed(visible) if index < base]
-    found = [np.eye(4) for _ in images]
+    positions = [np.eye(4) for _ in images]
     centre = _centroid(images[base])
     coarse, *finer = (_Fixed.at(images[base], mask, level) for level in LEVELS)
     for order in (later, earlier):
@@ -270,14 +270,14 @@ def _align(
             jump = _centroid(images[index]) - transform(before, centre)
             if np.linalg.norm(jump) > JUMP_MM:
                 starts.append(rigid_matrix([*jump, 0, 0, 0]) @ before)
-            before = found[index] = coarse.find(images[index], starts)
+            before = positions[index] = coarse.find(images[index], starts)
     for fixed in finer:
         for index in (*later, *earlier):
-            found[index] = fixed.find(images[index], [found[index]])
+            positions[index] = fixed.find(images[index], [positions[index]])
     for index in map(int, np.flatnonzero(faint)):
         after = [other for other in visible if other > index]
-        found[index] = found[after[0] if after else visible[-1]]
-    return head, found
+        positions[index] = positions[after[0] if after else visible[-1]]
+    return head, positions
 
 
 @dataclass(frozen=True)

@@ -87,8 +87,8 @@ def find_places(model: TissueModel, near: NDArray[np.bool_], pet: Volume) -> lis
     ways = Rotation.create_group("O").as_matrix()
     # the header's way first
     ways = ways[np.argsort(-np.trace(ways, axis1=1, axis2=2), kind="stable")]
-    found = [search.places(way) for way in ways]
-    best = [max((place.gain for place in places), default=0.0) for places in found]
+    places_by_way = [search.places(way) for way in ways]
+    best = [max((place.gain for place in places), default=0.0) for places in places_by_way]
     promising = [
         number
         for number in np.argsort(-np.array(best), kind="stable")[:TILTED_WAYS].tolist()
@@ -97,8 +97,8 @@ def find_places(model: TissueModel, near: NDArray[np.bool_], pet: Volume) -> lis
     angles = np.radians(TURN_DEG) * np.concatenate([np.eye(3), -np.eye(3)])
     tilts = Rotation.from_rotvec(angles).as_matrix()
     for number in sorted({0, *promising}):
-        found += [search.places(tilt @ ways[number]) for tilt in tilts]
-    places = [place for places in found for place in places]
+        places_by_way += [search.places(tilt @ ways[number]) for tilt in tilts]
+    places = [place for places in places_by_way for place in places]
     if not places:
         raise BadDataError(NO_BRAIN)
     return sorted(places, key=lambda place: -place.gain)

@@ -226,17 +226,17 @@ def settle(
 
 
 def _far_apart(distance: float, used: PetToT1w) -> Flag:
-    told = (
+    apart = (
         f"the tissue maps put the PET {distance:.1f} mm from where mutual information does (at "
         f"most {BOUND_MM:g} mm is credible)"
     )
     look = "look at the picture of the PET over the T1w"
     if used is PetToT1w.NMI:
-        return Flag("pet-t1w-model-rejected", f"{told}, so mutual information was used: {look}")
+        return Flag("pet-t1w-model-rejected", f"{apart}, so mutual information was used: {look}")
     return Flag(
         "pet-t1w-nmi-rejected",
-        f"{told}; where the tissue maps put it the PET shows the folds of this head, or these maps "
-        f"explain more of it, so they were used: {look}",
+        f"{apart}; where the tissue maps put it the PET shows the folds of this head, or these "
+        f"maps explain more of it, so they were used: {look}",
     )
 
 
@@ -251,12 +251,12 @@ def _from_other_starts(
     best = max(tried, key=lambda fit: fit.own_anatomy or 0.0)
     if best is first or (best.own_anatomy or 0.0) < DOUBTFUL:
         return first
-    told = Flag(
+    flag = Flag(
         "pet-t1w-fallback",
         "the first position of the PET did not show this head and another start was used instead: "
         "look at the picture of the PET over the T1w",
     )
-    return replace(best, flags=(told, *best.flags))
+    return replace(best, flags=(flag, *best.flags))
 
 
 def _mirrored(model: _ModelStep) -> Flag:
@@ -351,8 +351,8 @@ def _register_nmi(head: Head, pet: Volume, starts: list[Matrix]) -> tuple[Matrix
     for spacing, fwhm, flat in NMI_LEVELS:
         points = scattered_points(head.outside_mm <= NMI_REACH_MM, head.t1w.affine, spacing)
         measure = MutualInformation.between(blur(head.t1w, fwhm), points, blur(pet, fwhm))
-        found = [climb(measure, start, head.centre, flat) for start in starts]
-        best, score = max(found, key=lambda pair: pair[1])
+        climbed = [climb(measure, start, head.centre, flat) for start in starts]
+        best, score = max(climbed, key=lambda pair: pair[1])
         starts = [best]
     return best, score
 

@@ -257,8 +257,8 @@ def fit_strain(
         stretch[:3, 3] = model.centre - stretch[:3, :3] @ model.centre
         pose = _rigid(step[:6], model.centre) @ stretch @ pose
         search.weights = cauchy_weights(here.residual)
-    found: Float64 = np.real(logm(polar(pose[:3, :3], side="left")[1]))
-    return found
+    total: Float64 = np.real(logm(polar(pose[:3, :3], side="left")[1]))
+    return total
 
 
 def _rigid(step: Float64, centre: Float64) -> Matrix:

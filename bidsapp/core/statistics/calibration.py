@@ -351,12 +351,12 @@ def _pairs(fit: Fit, line: Line, pib: Float, suvr: Float, load: Float) -> Pairs:
     ends = (line.residual_sd, line.residual_sd)
     full_at = None
     if pib.size >= _FEWEST_FOR_SPREAD:
-        found = spread(load, suvr - line.at(pib), _FULL_AT / 100)
-        ends, full_at = (found.wide_at_zero, found.wide_at_one), _FULL_AT
+        spreads = spread(load, suvr - line.at(pib), _FULL_AT / 100)
+        ends, full_at = (spreads.wide_at_zero, spreads.wide_at_one), _FULL_AT
         if fit is ordinary:  # its standard errors hold for residuals of one size (White 1980)
             design = np.stack([pib, np.ones_like(pib)])
             inverse = np.linalg.inv(design @ design.T)
-            errors = inverse @ (design * found.variance) @ design.T @ inverse
+            errors = inverse @ (design * spreads.variance) @ design.T @ inverse
             covariance = (float(errors[0, 0]), float(errors[0, 1]), float(errors[1, 1]))
     return Pairs(
         gain=line.slope,
@@ -380,7 +380,7 @@ def _suspects(
 ) -> tuple[Suspect, ...]:
     """Outliers about a line that outliers do not bend, and pairs that look exchanged."""
     z = robust_z(x, y, load_cl / 100, least)
-    found = [
+    suspects = [
         Suspect(
             pair,
             "exchanged",
@@ -389,10 +389,10 @@ def _suspects(
         )
         for pair in exchanged(x, y, z, names, OUTLIER_Z)
     ]
-    told = {name for suspect in found for name in suspect.people}
+    named = {name for suspect in suspects for name in suspect.people}
     for name, value in zip(names, z, strict=True):
-        if abs(value) > OUTLIER_Z and name not in told:
-            found.append(
+        if abs(value) > OUTLIER_Z and name not in named:
+            suspects.append(
                 Suspect(
                     (name,),
                     "outlier",
@@ -400,7 +400,7 @@ def _suspects(
                     "the others: look at its images, their orientation and the tracer",
                 )
             )
-    return tuple(found)
+    return tuple(suspects)
 
 
 def _side(value: float) -> str:
