@@ -26,6 +26,7 @@ from bidsapp.errors import (
     WorkerLostError,
     cannot_write,
 )
+from bidsapp.options.option_table import idle_options
 from bidsapp.settings import Level, Settings
 
 # Objects made before garbage is looked for, instead of 700: imports make 300,000 that all stay.
@@ -134,6 +135,8 @@ def _level(settings: Settings, progress: Progress) -> int:
 
         print(boilerplate(processing=settings.processing).as_markdown(), end="")
         return ExitCode.OK
+    for sentence in idle_options(settings):
+        progress.warn(sentence)
     if settings.level is Level.GROUP:
         from bidsapp.group.collect import run_group
 

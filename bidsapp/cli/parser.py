@@ -281,6 +281,8 @@ def _refuse(options: argparse.Namespace) -> None:
         )
     if options.dry_run and options.level != Level.PARTICIPANT:
         raise UsageError("--dry-run belongs to the participant level")
+    if options.dry_run and options.reports_only:
+        raise UsageError("--reports-only --dry-run: pages are written or not; leave out one")
     if options.level != Level.GROUP and (options.ratings or options.leave_out_rejected):
         flag = "--ratings" if options.ratings else "--leave-out-rejected"
         raise UsageError(f"{flag} belongs to the group level")

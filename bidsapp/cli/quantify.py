@@ -33,7 +33,7 @@ from bidsapp.data.tracer_file import using_tracer_file
 from bidsapp.errors import CentipetError, ExitCode, NoInputError, UsageError
 from bidsapp.options.option_table import OPTIONS
 from bidsapp.record import find_records
-from bidsapp.settings import Filters, Level, Settings
+from bidsapp.settings import Filters, Level, Processing, Settings
 
 PROG = "centipet quantify"
 RAW = Path("sourcedata", "raw")
@@ -120,7 +120,8 @@ def _process(settings: Settings, pairs: Sequence[ImagePair], argv: Sequence[str]
     code = run(replace(settings, filters=Filters(participant=people)), argv)
     if settings.dry_run or code >= _BY_SIGNAL or not find_records(settings.output_dir):
         return code
-    tabled = run(replace(settings, level=Level.GROUP), argv)
+    used = Processing(tracer_file=settings.processing.tracer_file)
+    tabled = run(replace(settings, level=Level.GROUP, processing=used), argv)
     return code or tabled
 
 

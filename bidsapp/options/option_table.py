@@ -141,3 +141,23 @@ PROCESSING = {one.field: one for one in OPTIONS if one.keeps.startswith("process
 def option_of(flag: str) -> Option:
     """Row of an option by one of its flags."""
     return next(option for option in OPTIONS if flag in option.flags)
+
+
+# Fields of `bidsapp.settings.Filters` that tables alone rest on.
+_OF_TABLES = ("controls", "amyloid_cutoff", "tau_cutoff", "pair_days")
+
+
+def idle_options(given: settings.Settings) -> list[str]:
+    """Sentence about options that the run does not use; none without any."""
+    of_group = given.level is settings.Level.GROUP
+    if of_group or given.reports_only:
+        part: Any = given.processing
+        names = [name for name in PROCESSING if name != "tracer_file"]  # of records that are read
+        reason = "used at the participant level alone, whose results are read as they are"
+    else:
+        part, names = given.filters, [*_OF_TABLES]
+        reason = "used at the group level alone"
+    usual = type(part)()
+    flags = {option.field: option.flag for option in OPTIONS if option.keeps}
+    idle = [flags[name] for name in names if getattr(part, name) != getattr(usual, name)]
+    return [f"{', '.join(idle)}: {reason}"] if idle else []

@@ -10,7 +10,8 @@ import pytest
 from bidsapp.bids.command import command, group_command
 from bidsapp.cli.parser import parse
 from bidsapp.data.literature import references
-from bidsapp.options.option_table import OPTIONS, PROCESSING
+from bidsapp.errors import UsageError
+from bidsapp.options.option_table import OPTIONS, PROCESSING, idle_options
 from bidsapp.settings import DicomInput, Filters, Processing, Resources, Settings
 from bidsapp.verify.options import known_options
 
@@ -122,3 +123,24 @@ def test_phrases_cite_what_there_is_and_every_choice_has_one():
 def test_a_file_goes_by_its_name():
     processing = Processing(norms=Path("/somewhere/norms.tsv"))
     assert command(processing).endswith("--norms norms.tsv")
+
+
+def idle(level, *words):
+    """Flags that are told to change nothing."""
+    return [flag for sentence in idle_options(parse(["raw", "out", level, *words]))
+            for flag in sentence.partition(":")[0].split(", ")]  # fmt: skip
+
+
+@pytest.mark.parametrize("flag", _TYPED)
+def test_an_option_of_the_images_is_told_where_none_is_measured(flag):
+    typed = [flag, *_TYPED[flag]]
+    assert idle("group", *typed) == [flag] and idle("participant", *typed) == []
+    assert idle("participant", "--reports-only", *typed) == [flag]
+
+
+def test_an_option_of_the_tables_is_told_where_none_is_made():
+    typed = ["--controls", "group=HC", "--amyloid-cutoff", "20", "--pair-days", "90"]
+    assert idle("participant", *typed) == ["--controls", "--amyloid-cutoff", "--pair-days"]
+    assert idle("group", *typed, "--nprocs", "2", "-w", "work") == idle("group") == []
+    with pytest.raises(UsageError, match="leave out one"):
+        parse(["raw", "out", "participant", "--reports-only", "--dry-run"])
