@@ -32,6 +32,7 @@ from bidsapp.core.grid.sampling import Float32, Float64, trilinear
 from bidsapp.core.grid.volume import Volume
 from bidsapp.core.registration.levels import RIDGE
 from bidsapp.core.registration.tissue_model import TissueModel
+from bidsapp.core.parallel import each
 from bidsapp.errors import BadDataError
 
 VOXEL_MM, FWHM_MM = 10.0, 14.0  # of the coarse PET; blur of the maps that are laid on it
@@ -87,7 +88,7 @@ def find_places(model: TissueModel, near: NDArray[np.bool_], pet: Volume) -> lis
     ways = Rotation.create_group("O").as_matrix()
     # the header's way first
     ways = ways[np.argsort(-np.trace(ways, axis1=1, axis2=2), kind="stable")]
-    places_by_way = [search.places(way) for way in ways]
+    places_by_way = each(search.places, list(ways))
     best = [max((place.gain for place in places), default=0.0) for places in places_by_way]
     promising = [
         number
@@ -97,7 +98,7 @@ def find_places(model: TissueModel, near: NDArray[np.bool_], pet: Volume) -> lis
     angles = np.radians(TURN_DEG) * np.concatenate([np.eye(3), -np.eye(3)])
     tilts = Rotation.from_rotvec(angles).as_matrix()
     for number in sorted({0, *promising}):
-        places_by_way += [search.places(tilt @ ways[number]) for tilt in tilts]
+        places_by_way += each(search.places, [tilt @ ways[number] for tilt in tilts])
     places = [place for places in places_by_way for place in places]
     if not places:
         raise BadDataError(NO_BRAIN)
