@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import pkgutil
 import re
 import tomllib
 from collections import Counter
@@ -41,6 +42,16 @@ def test_links_and_files_that_a_page_names_are_there(page):
     assert [link for link in links if not (page.parent / link).exists()] == []
     scripts = re.findall(r"tests/[\w/]+\.py", text)
     assert [script for script in scripts if not (ROOT / script).is_file()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_names_of_the_code_that_a_page_writes_are_there(page):
+    rooms = "|".join(sorted(path.name for path in (ROOT / "bidsapp").iterdir() if path.is_dir()))
+    quoted = " ".join(re.findall(r"`([^`\n]+)`", page.read_text()))
+    dotted = rf"(?<![\w./*-])(?:bidsapp\.)?((?:{rooms})(?:\.[A-Za-z]\w+)+)(?![\w/])"
+    for name in re.findall(dotted, quoted):
+        if not re.search(r"\.(lock|log|toml|json|tsv|py)$", name):  # a file
+            pkgutil.resolve_name(f"bidsapp.{name}")
 
 
 @pytest.mark.parametrize("name", ["CONTRIBUTING.md", "docs/architecture.md"])

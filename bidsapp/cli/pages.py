@@ -14,6 +14,7 @@ from bidsapp import __version__
 from bidsapp.bids.derivatives import sidecar_path
 from bidsapp.bids.seals import write_manifest
 from bidsapp.cli.logs import RUN_LOG, Progress
+from bidsapp.core.parallel import use_threads
 from bidsapp.errors import CentipetError, WorkerLostError
 from bidsapp.record import Status, find_records
 from bidsapp.report.participant import write_page
@@ -33,13 +34,14 @@ def write_pages(settings: Settings, people: list[str], progress: Progress) -> li
         progress.start("pages")
         try:
             if n_workers <= 1:
+                use_threads(settings.resources.nprocs)
                 outcomes = list(map(write, people))
             else:
                 with ProcessPoolExecutor(
                     n_workers,
                     mp_context=get_context("forkserver"),
-                    initializer=logging.disable,  # what libraries remark has no log file there
-                    initargs=(logging.WARNING,),
+                    initializer=_begin,
+                    initargs=(settings.resources.nprocs // n_workers,),
                 ) as pool:
                     outcomes = list(pool.map(write, people))
         except BrokenProcessPool as error:
@@ -47,12 +49,19 @@ def write_pages(settings: Settings, people: list[str], progress: Progress) -> li
                 "a process that wrote pages was killed, most often because memory ran out; the "
                 "results are there, run again with --reports-only --nprocs 1"
             ) from error
+        finally:
+            use_threads(1)
         progress.end("pages")
     for name, sentence, details in filter(None, outcomes):
         progress.fail(sentence)
         RUN_LOG.error("%s", details)
         broken.append(name)
     return broken
+
+
+def _begin(threads: int) -> None:
+    logging.disable(logging.WARNING)  # what libraries remark has no log file there
+    use_threads(threads)
 
 
 def _try_page(

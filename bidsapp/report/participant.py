@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 from bidsapp import __version__
 from bidsapp.bids.entities import RAW_ENTITIES, join_entities
+from bidsapp.core.parallel import each
 from bidsapp.data import read_table
 from bidsapp.data.display import display_of, lookup
 from bidsapp.data.literature import Band, Citation, scale
@@ -222,34 +222,32 @@ def write_page(output_dir: Path, participant: str) -> Path:
     levels = Detail.levels(sum(record.status is Status.OK for record in records))
     scans: list[ScanView] = []
     anatomy: dict[Entities, tuple[str, list[Item]]] = {}
-    with ThreadPoolExecutor(1) as beside:  # pixels are worked on without the interpreter's lock
-        for record in records:
-            t1w = t1w_entities(record)
-            drawn = beside.submit(evidence.of_t1w, record) if t1w not in anatomy else None
-            viewer = beside.submit(_viewer, evidence, record, levels[0])
-            scan = _view(output_dir, evidence, record)
-            if drawn and (items := drawn.result()):
-                anatomy[t1w] = (Path(record.t1w_source or "").name, items)
-            scans.append(replace(scan, viewer=viewer.result()))
-        figures = output_dir / f"sub-{label}" / "figures"
-        saved = beside.submit(save_figures, figures, _by_name(scans, anatomy))
-        context = {
-            "label": label,
-            "anatomy": list(anatomy.values()),
-            "methods": describe_records(records),
-            "hashes": {record.name: file_hash(output_dir / record.path) for record in records},
-            "regions": read_table("display")["volumes"],
-            "colours": read_table("display")["colours"],
-            "version": __version__,
-        }
-        page = _page(scans, levels[0], context)
-        for detail in levels[1:]:
-            if len(page) < _LARGEST:
-                break
-            viewers = [_viewer(evidence, scan.record, detail) for scan in scans]
-            scans = [replace(scan, viewer=one) for scan, one in zip(scans, viewers, strict=True)]
-            page = _page(scans, detail, context)
-        saved.result()
+    for record in records:
+        t1w = t1w_entities(record)
+        scan, items = _view(output_dir, evidence, record, levels[0], with_t1w=t1w not in anatomy)
+        if items:
+            anatomy[t1w] = (Path(record.t1w_source or "").name, items)
+        scans.append(scan)
+    context = {
+        "label": label,
+        "anatomy": list(anatomy.values()),
+        "methods": describe_records(records),
+        "hashes": {record.name: file_hash(output_dir / record.path) for record in records},
+        "regions": read_table("display")["volumes"],
+        "colours": read_table("display")["colours"],
+        "version": __version__,
+    }
+    figures = output_dir / f"sub-{label}" / "figures"
+    page, _ = _all_of(
+        partial(_page, scans, levels[0], context),
+        partial(save_figures, figures, _by_name(scans, anatomy)),
+    )
+    for detail in levels[1:]:
+        if len(page) < _LARGEST:
+            break
+        viewers = [_viewer(evidence, scan.record, detail) for scan in scans]
+        scans = [replace(scan, viewer=one) for scan, one in zip(scans, viewers, strict=True)]
+        page = _page(scans, detail, context)
     return write_text(output_dir / f"sub-{label}.html", page)
 
 
@@ -273,18 +271,36 @@ def _page(scans: Sequence[ScanView], detail: Detail, context: Mapping[str, Any])
     )
 
 
-def _view(output_dir: Path, evidence: FigureMaker, record: ScanRecord) -> ScanView:
+def _all_of(*works: Callable[[], Any]) -> list[Any]:
+    """Results of several works, in threads; the largest come first."""
+    return each(lambda work: work(), works)
+
+
+def _view(
+    output_dir: Path, evidence: FigureMaker, record: ScanRecord, detail: Detail, *, with_t1w: bool
+) -> tuple[ScanView, list[Item]]:
+    """What is to be seen of a scan, and the figures of its T1w."""
+    of_t1w = partial(evidence.of_t1w, record) if with_t1w else list
     if record.status is not Status.OK:
-        return ScanView(record)
-    return ScanView(
+        return ScanView(record), of_t1w()
+    items, figures, viewer, glance, pattern = _all_of(
+        of_t1w,
+        partial(evidence.of_scan, record),
+        partial(evidence.viewer, record, detail),
+        partial(evidence.glance, record),
+        partial(evidence.pattern, record),
+    )
+    view = ScanView(
         record,
-        figures=tuple(evidence.of_scan(record)),
-        glance=evidence.glance(record),
-        pattern=evidence.pattern(record),
+        figures=tuple(figures),
+        viewer=viewer,
+        glance=glance,
+        pattern=pattern,
         charts=tuple(time_and_regions(output_dir, record)),
         sides=tuple(regions_of_readers(output_dir, record)),
         decay_min=decay_time_min(output_dir, record),
     )
+    return view, items
 
 
 def _worded(value: object) -> str:

@@ -30,9 +30,9 @@ from scipy.spatial.transform import Rotation
 from bidsapp.core.grid.alignment import Matrix, displacement, inverse, transform
 from bidsapp.core.grid.sampling import Float32, Float64, trilinear
 from bidsapp.core.grid.volume import Volume
+from bidsapp.core.parallel import each
 from bidsapp.core.registration.levels import RIDGE
 from bidsapp.core.registration.tissue_model import TissueModel
-from bidsapp.core.parallel import each
 from bidsapp.errors import BadDataError
 
 VOXEL_MM, FWHM_MM = 10.0, 14.0  # of the coarse PET; blur of the maps that are laid on it
