@@ -474,6 +474,11 @@ def write_pairs(
 ) -> tuple[list[ImagePair], list[CentipetError]]:
     """Make a raw dataset of pairs, or add them to one that was made so.
 
+    Parameters
+    ----------
+    pairs : of `judge_pairs`
+    root : of the dataset
+
     Returns
     -------
     list of ImagePair, list of CentipetError

@@ -300,6 +300,12 @@ def read_dataset(
     Session, tracer, reconstruction and run choose PET images only: a T1w of another session may
     still be the one to use.
 
+    Parameters
+    ----------
+    bids_dir : root of the raw dataset
+    filters : which scans
+    database_dir : of a pybids index to reuse; None for none
+
     Raises
     ------
     UsageError

@@ -62,7 +62,13 @@ def _denies(value: object) -> bool:
 
 
 def kind_findings(sidecar: Mapping[str, Any], entities: Mapping[str, str]) -> list[Flag]:
-    """What is not told about a PET that nothing speaks against."""
+    """What is not told about a PET that nothing speaks against.
+
+    Parameters
+    ----------
+    sidecar : merged metadata
+    entities : of the image, short keys
+    """
     flags = []
     value = sidecar.get("AttenuationCorrection")
     stated = value is True or (isinstance(value, str) and not is_unknown(value))

@@ -326,6 +326,11 @@ def common_decay_factors(timing: PetTiming, half_life_s: float) -> tuple[float, 
     """Factors that take all frames to one decay reference; None when they have one already.
 
     Frames without decay correction are corrected to the start of the first.
+
+    Parameters
+    ----------
+    timing : of one PET
+    half_life_s : of the radionuclide, s
     """
     if not timing.decay_corrected:
         return factors_to(timing, half_life_s, timing.frame_start_s[0])
@@ -396,6 +401,11 @@ def suv_factor(sidecar: Mapping[str, Any], weight_kg: float | None) -> float | N
     """SUV (body weight, g/mL) of 1 Bq/mL decay-corrected to the injection; None when unknown.
 
     A dose that nobody injects counts as unknown.
+
+    Parameters
+    ----------
+    sidecar : merged metadata
+    weight_kg : of the participant, kg; None when unknown
     """
     dose = _dose_mbq(sidecar)
     if weight_kg is None or dose is None or not _DOSE_MBQ[0] <= dose <= _DOSE_MBQ[1]:

@@ -101,7 +101,13 @@ class _NotQuantifiable(Exception):
 
 
 def make_plan(dataset: RawDataset, processing: Processing) -> Plan:
-    """Decide for every PET scan of the dataset whether and how it is processed."""
+    """Decide for every PET scan of the dataset whether and how it is processed.
+
+    Parameters
+    ----------
+    dataset : what was found
+    processing : options of the run
+    """
     scans: list[ScanPlan] = []
     failures: list[ScanFailure] = []
     skipped: list[ScanSkip] = []

@@ -45,6 +45,11 @@ def choose_t1w(pet: RawImage, dataset: RawDataset) -> tuple[RawImage | None, tup
     ``rec-`` mark variants. Whenever there was a choice a flag says what was chosen and how to
     choose otherwise. A participant without a T1w gets none, and a flag that says so.
 
+    Parameters
+    ----------
+    pet : to be placed
+    dataset : what was found
+
     Raises
     ------
     BadDataError

@@ -78,7 +78,13 @@ def run(out: Path, wanted: float, nprocs: int | None) -> int:
 
 
 def phantom_of(wanted: float, tracer: Tracer) -> Phantom:
-    """Make the phantom of a given Centiloid from the packaged template and VOIs."""
+    """Make the phantom of a given Centiloid from the packaged template and VOIs.
+
+    Parameters
+    ----------
+    wanted : CL
+    tracer : whose equation holds
+    """
     return make_phantom(
         data.template(1),
         data.template_mask(1).data,
@@ -98,7 +104,14 @@ def read_result(table: Path) -> dict[str, float]:
 
 
 def comparison(phantom: Phantom, tracer: Tracer, computed: dict[str, float]) -> str:
-    """Table of the true and the computed numbers and their differences."""
+    """Table of the true and the computed numbers and their differences.
+
+    Parameters
+    ----------
+    phantom : with the true SUVRs
+    tracer : whose equation holds
+    computed : of `read_result`
+    """
     true_cl = centiloid(phantom.suvr[tracer.equation.reference_region], tracer.equation)
     names = data.read_table("display")["volumes"]
     rows = [("Centiloid", true_cl, computed["centiloid"], 1)]

@@ -26,7 +26,14 @@ _TABLES = ("scans", "sessions")
 
 
 def write_pages(settings: Settings, people: list[str], progress: Progress) -> list[str]:
-    """Write the page of every participant; return the error class of each that failed."""
+    """Write the page of every participant; return the error class of each that failed.
+
+    Parameters
+    ----------
+    settings : of the run
+    people : labels without ``sub-``
+    progress : where it is told
+    """
     broken = []
     write = partial(_try_page, settings.output_dir, visual_read=settings.visual_read)
     n_workers = min(settings.resources.nprocs, len(people))

@@ -51,6 +51,11 @@ _Scan = TypeVar("_Scan", ScanPlan, ScanFailure, ScanSkip)
 def run_participant(settings: Settings, progress: Progress) -> int:
     """Run the participant level and return the exit code.
 
+    Parameters
+    ----------
+    settings : what to do
+    progress : where it is told
+
     Raises
     ------
     CentipetError

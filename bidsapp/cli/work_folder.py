@@ -62,7 +62,13 @@ def work_folder(settings: Settings, people: Collection[str]) -> Iterator[Path]:
 
 
 def kept_bytes(folder: Path, people: Collection[str]) -> int:
-    """Size of what is kept of some participants, in all versions and configurations."""
+    """Size of what is kept of some participants, in all versions and configurations.
+
+    Parameters
+    ----------
+    folder : of `work_folder`
+    people : labels without ``sub-``
+    """
     total = 0
     for own in _folders(folder, people):
         for path in own.rglob("*"):

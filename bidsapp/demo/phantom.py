@@ -221,7 +221,13 @@ def rotation(degrees: tuple[float, float, float]) -> NDArray[np.float64]:
 def rigid(
     degrees: tuple[float, float, float], shift_mm: tuple[float, float, float]
 ) -> NDArray[np.float64]:
-    """Rotation about the origin, then a shift, shape (4, 4)."""
+    """Rotation about the origin, then a shift, shape (4, 4).
+
+    Parameters
+    ----------
+    degrees : about x, y, z
+    shift_mm : along x, y, z
+    """
     matrix = np.eye(4)
     matrix[:3, :3] = rotation(degrees)
     matrix[:3, 3] = shift_mm
@@ -259,6 +265,12 @@ def template_points(
 
     The inverse is iterated on every third voxel and read linearly between: on a deformation
     this smooth that is off by less than 0.05 mm, on the 2 mm grid of the PET.
+
+    Parameters
+    ----------
+    deformation : of the head
+    grid : whose voxels are followed
+    to_t1w : world of the grid -> T1w world, 4 x 4
     """
     step = 3
     coarse = Grid(
@@ -271,7 +283,13 @@ def template_points(
 
 
 def sample(image: Volume, points: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Read ``image`` linearly at world points of shape (..., 3); 0 outside."""
+    """Read ``image`` linearly at world points of shape (..., 3); 0 outside.
+
+    Parameters
+    ----------
+    image : to read
+    points : world mm, shape (..., 3)
+    """
     index = np.moveaxis(transform(inverse(image.affine), points), -1, 0)
     return interpolate(np.asarray(image.data, dtype=np.float32), index, beyond="constant")
 
@@ -279,7 +297,14 @@ def sample(image: Volume, points: NDArray[np.float64]) -> NDArray[np.float32]:
 def voi_means(
     pet: Volume, field: NDArray[np.float64], vois: Mapping[str, NDArray[np.bool_]]
 ) -> dict[str, float]:
-    """Mean of ``pet`` in every VOI; ``field`` says where in the PET's world a VOI voxel lies."""
+    """Mean of ``pet`` in every VOI; ``field`` says where in the PET's world a VOI voxel lies.
+
+    Parameters
+    ----------
+    pet : shape (X, Y, Z)
+    field : world mm of the PET, shape of the VOIs + (3,)
+    vois : masks by name
+    """
     return {
         name: float(sample(pet, field[voi]).mean(dtype=np.float64)) for name, voi in vois.items()
     }
@@ -406,7 +431,13 @@ def paint_uptake(
 
 
 def solve_uptake(fixed: Mapping[str, float], cortical: Mapping[str, float], suvr: float) -> float:
-    """Cortical uptake `u` that gives ``suvr``, from the VOI means of both parts of the PET."""
+    """Cortical uptake `u` that gives ``suvr``, from the VOI means of both parts of the PET.
+
+    Parameters
+    ----------
+    fixed, cortical : mean of every VOI in both parts of the PET
+    suvr : wanted, of ``ctx`` over ``wc``
+    """
     uptake = (suvr * fixed["wc"] - fixed["ctx"]) / (cortical["ctx"] - suvr * cortical["wc"])
     if not 0 < uptake < MAX_UPTAKE:
         raise UsageError(
@@ -417,7 +448,13 @@ def solve_uptake(fixed: Mapping[str, float], cortical: Mapping[str, float], suvr
 
 
 def noisy_frames(pet: NDArray[np.float32], random: np.random.Generator) -> NDArray[np.float32]:
-    """Repeat ``pet`` in every frame with correlated noise that grows as the root of activity."""
+    """Repeat ``pet`` in every frame with correlated noise that grows as the root of activity.
+
+    Parameters
+    ----------
+    pet : Bq/mL, shape (X, Y, Z)
+    random : source of the noise
+    """
     spread = np.sqrt(np.maximum(pet, 0) / ACTIVITY_BQML + 0.01) * (NOISE_PER_FRAME * ACTIVITY_BQML)
     frames = np.empty((*pet.shape, len(FRAME_START_S)), dtype=np.float32)
     for index in range(len(FRAME_START_S)):

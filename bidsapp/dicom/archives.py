@@ -72,6 +72,11 @@ def unpack(archive: Path, target: Path) -> list[str]:
     All together they may unpack to what the outer one may.  An inner one that cannot be read
     costs itself alone; those inside it are left packed.
 
+    Parameters
+    ----------
+    archive : its file
+    target : folder that is made
+
     Returns
     -------
     One sentence per inner archive that cannot be read.
@@ -122,6 +127,11 @@ def _unpack(archive: Path, target: Path, budget: _Budget) -> list[Path]:
 
 def decompress(path: Path, target: Path) -> None:
     """Write the content of a single compressed file to ``target``, without its last suffix.
+
+    Parameters
+    ----------
+    path : the compressed file
+    target : folder to write into
 
     Raises
     ------

@@ -366,7 +366,12 @@ def coarsest_edge(series: Series) -> float:
 
 
 def rank_reason(best: Series, other: Series) -> str:
-    """Why ``best`` was preferred over ``other``."""
+    """Why ``best`` was preferred over ``other``.
+
+    Parameters
+    ----------
+    best, other : T1w series, the better one first
+    """
     labels = (
         "was made without contrast agent"
         if _agent(best) is Agent.WITHOUT

@@ -65,7 +65,13 @@ def acquired(
 
 
 def beginning(image: Header, notes: Notes | None = None) -> Beginning:
-    """Date and time of day of the series or, when it has no date, of the study."""
+    """Date and time of day of the series or, when it has no date, of the study.
+
+    Parameters
+    ----------
+    image : its tags
+    notes : receives a sentence for every tag that could not be read
+    """
     for kind in ("Series", "Study"):
         day = date(image, f"{kind}Date", notes)
         if day is not None:
@@ -77,7 +83,14 @@ def beginning(image: Header, notes: Notes | None = None) -> Beginning:
 def series_start(
     image: Header, zone: timedelta | None = None, notes: Notes | None = None
 ) -> datetime | None:
-    """Moment that (0054,1300) FrameReferenceTime counts from, None when it has no time of day."""
+    """Moment that (0054,1300) FrameReferenceTime counts from, None when it has no time of day.
+
+    Parameters
+    ----------
+    image : its tags
+    zone : of the clock wanted; None: that of the image
+    notes : receives a sentence for every tag that could not be read
+    """
     clock = time_of_day(image, "SeriesTime", notes)
     return None if clock is None else beginning(image, notes)[0] + clock + _to_zone(image, zone)
 
@@ -133,7 +146,12 @@ def zone_of(image: Header) -> timedelta | None:
 
 
 def zone_of_tag(image: Header, keyword: str) -> timedelta | None:
-    """Offset from UTC at the end of a date-time, None when there is none."""
+    """Offset from UTC at the end of a date-time, None when there is none.
+
+    Parameters
+    ----------
+    image, keyword : the tag
+    """
     return _offset(image.text(keyword)[-5:]) if len(image.text(keyword)) > 5 else None
 
 

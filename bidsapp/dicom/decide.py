@@ -103,7 +103,15 @@ def decide(
     metadata: Metadata,
     label_map: identity.LabelMap | None,
 ) -> Decisions:
-    """Classify all series, work out their times, and name those that are wanted."""
+    """Classify all series, work out their times, and name those that are wanted.
+
+    Parameters
+    ----------
+    dicom : what was asked for
+    inventory : series that were found
+    metadata : ``--dicom-metadata``
+    label_map : ``--dicom-map``; None without one
+    """
     headers = [series.header for series in inventory.series]
     people = _label_all(headers, label_map, inventory.roots)
     labels = [label for label, _ in people]

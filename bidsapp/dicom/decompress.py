@@ -35,6 +35,11 @@ def is_compressed(path: Path) -> bool:
 def decompress(paths: Iterable[Path], folder: Path) -> dict[Path, Path]:
     """Write uncompressed copies of files; return where that of each is.
 
+    Parameters
+    ----------
+    paths : of compressed files
+    folder : that is made for the copies
+
     Raises
     ------
     BadDataError

@@ -46,7 +46,13 @@ def _check_calibration(ecat: EcatImage, name: str) -> None:
 
 
 def ecat_tags(ecat: EcatImage, path: Path) -> tuple[Values, list[Values]]:
-    """Tags of an ECAT image and of its frames; the clock of ECAT counts in UTC."""
+    """Tags of an ECAT image and of its frames; the clock of ECAT counts in UTC.
+
+    Parameters
+    ----------
+    ecat : the image
+    path : its file, for messages
+    """
     _check_calibration(ecat, path.name)
     header = ecat.header
     if int(header["patient_orientation"]) not in (_HEAD_FIRST_SUPINE, _UNKNOWN_ORIENTATION):

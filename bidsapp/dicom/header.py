@@ -85,6 +85,11 @@ class Header:
     def numbers(self, keyword: str, length: int | None = None) -> tuple[float, ...]:
         """Return the values of a tag as finite numbers; empty when it is absent.
 
+        Parameters
+        ----------
+        keyword : of the tag
+        length : how many there have to be; None for any number
+
         Raises
         ------
         BadDataError
@@ -100,7 +105,13 @@ class Header:
         return values
 
     def required(self, keyword: str, length: int) -> tuple[float, ...]:
-        """Return ``length`` numbers; a missing tag is an error like a broken one."""
+        """Return ``length`` numbers; a missing tag is an error like a broken one.
+
+        Parameters
+        ----------
+        keyword : of the tag
+        length : how many there have to be
+        """
         values = self.numbers(keyword, length)
         if not values:
             raise self.error(keyword, "is missing; export the series again")
@@ -221,7 +232,13 @@ def _tags(*groups: str) -> dict[int, tuple[str, str]]:
 
 
 def headers_of(dataset: Dataset, path: Path) -> list[Header]:
-    """Take the tags of ``tables.toml`` out of a data set, for every image it holds."""
+    """Take the tags of ``tables.toml`` out of a data set, for every image it holds.
+
+    Parameters
+    ----------
+    dataset : as pydicom reads it
+    path : its file, for messages
+    """
     values = _texts(dataset, "instance", "series")
     values |= {**_radiopharmaceutical(dataset), **_private(dataset)}
     values |= _code_meanings(dataset, "file_code_meaning")

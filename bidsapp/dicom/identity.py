@@ -354,7 +354,13 @@ def _height_m(header: Header) -> float | None:
 
 
 def same_people(headers: Sequence[Header], labels: Sequence[Labels]) -> set[str]:
-    """Participants that share name and birth date with another: maybe one with two identifiers."""
+    """Participants that share name and birth date with another: maybe one with two identifiers.
+
+    Parameters
+    ----------
+    headers : one per series
+    labels : of each
+    """
     holders: dict[tuple[str, str], set[str]] = defaultdict(set)
     for header, label in zip(headers, labels, strict=True):
         if (name := _name(header)) and _confirms(header):
@@ -371,6 +377,11 @@ def shifted(moment: datetime, person: Person) -> datetime:
     """Move a date by a number of days of its own for each person, before 1925 as BIDS asks.
 
     Intervals and times of day stay; nobody can read the number from the label.
+
+    Parameters
+    ----------
+    moment : to move
+    person : whose it is
     """
     days = _SHIFT_DAYS + int.from_bytes(_digest(person)[4:8]) % _SHIFT_SPREAD_DAYS
     return moment - timedelta(days=days)
@@ -383,13 +394,25 @@ def _digest(person: Person) -> bytes:
 
 
 def place(path: Path, roots: Sequence[Path]) -> str:
-    """Folder of a file from the name of the input on."""
+    """Folder of a file from the name of the input on.
+
+    Parameters
+    ----------
+    path : of the file
+    roots : folders of the input, and of what was unpacked
+    """
     root = next(root for root in roots if path.is_relative_to(root))
     return path.parent.relative_to(root.parent).as_posix()
 
 
 def folder_labels(path: Path, roots: Sequence[Path]) -> tuple[str | None, str | None]:
-    """Labels that the user gave by folder names ``sub-XX`` and ``ses-YY`` from a root on."""
+    """Labels that the user gave by folder names ``sub-XX`` and ``ses-YY`` from a root on.
+
+    Parameters
+    ----------
+    path : of the file
+    roots : folders of the input, and of what was unpacked
+    """
     root = next(root for root in roots if path.is_relative_to(root))
     labels: dict[str, str] = {}
     for part in (root.name, *path.relative_to(root).parts[:-1]):

@@ -105,7 +105,13 @@ def convert_series(series: Series, frames: Sequence[Frame], folder: Path) -> Con
 
 
 def scaled(image: nib.Nifti1Image, factors: Sequence[float]) -> nib.Nifti1Image:
-    """Multiply every frame of an image, shape (X, Y, Z) or (X, Y, Z, T), by its factor."""
+    """Multiply every frame of an image, shape (X, Y, Z) or (X, Y, Z, T), by its factor.
+
+    Parameters
+    ----------
+    image : shape (X, Y, Z) or (X, Y, Z, T)
+    factors : one per frame
+    """
     if set(factors) == {1.0}:
         return image
     voxels = np.asanyarray(image.dataobj, np.float64) * np.asarray(factors)
@@ -208,6 +214,11 @@ def fill_gaps(converted: ConvertedImage, series: Series) -> ConvertedImage:
     move towards it; its own ``_Eq`` image resamples, and blurs, the whole volume instead.  Linear
     interpolation of the missing slices alone keeps every measured voxel as and where it was.
 
+    Parameters
+    ----------
+    converted : what dcm2niix made
+    series : of it
+
     Raises
     ------
     BadDataError
@@ -256,6 +267,12 @@ def _interpolated(voxels: NDArray[Any], index: NDArray[np.int_]) -> NDArray[Any]
 
 def verify(image: nib.Nifti1Image, frames: Sequence[Frame], series: Series) -> None:
     """Compare every voxel of an image with the DICOM files it was made of.
+
+    Parameters
+    ----------
+    image : shape (X, Y, Z) or (X, Y, Z, T)
+    frames : of the series, in time
+    series : that it was made of
 
     Raises
     ------

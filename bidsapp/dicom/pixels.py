@@ -107,6 +107,10 @@ def planes(frames: Sequence[Frame]) -> Iterator[Plane]:
 def same_pixels(first: Sequence[Frame], other: Sequence[Frame]) -> bool:
     """Tell whether the images of two series, or their copies under other names, are the same.
 
+    Parameters
+    ----------
+    first, other : frames of two series
+
     Raises
     ------
     BadDataError
@@ -173,6 +177,11 @@ def _read(path: Path) -> Dataset:
 
 def uncompressed(frames: Sequence[Frame], folder: Path) -> tuple[Frame, ...]:
     """Put copies that are not compressed, written to a folder, in the place of files that are.
+
+    Parameters
+    ----------
+    frames : of a series
+    folder : for the copies; need not exist
 
     Raises
     ------

@@ -18,6 +18,11 @@ from bidsapp.io.tsv import line as table_line
 def choose_folder(bids_dir: Path, converted_dir: Path | None) -> Path:
     """Return the folder to convert into: ``bids_dir`` when it can be written, else the other.
 
+    Parameters
+    ----------
+    bids_dir : where the dataset should be
+    converted_dir : where it may be instead; None for nowhere
+
     Raises
     ------
     CannotCreateError

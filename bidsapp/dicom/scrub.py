@@ -61,7 +61,13 @@ class Scrubber:
 
 
 def without_file_name(sentence: str, images: Iterable[Header]) -> str:
-    """Say which image is meant by its number: files may be named after a person."""
+    """Say which image is meant by its number: files may be named after a person.
+
+    Parameters
+    ----------
+    sentence : that may begin with the name of a file
+    images : that it may be about
+    """
     name, mark, rest = sentence.partition(": ")
     image = next((image for image in images if image.path.name == name), None)
     if not mark or image is None:

@@ -194,6 +194,13 @@ def take_inventory(
     Archives, of which ``folder`` may be one itself, are unpacked below ``scratch``, which must
     live as long as the files are needed.
 
+    Parameters
+    ----------
+    folder : of the input, or an archive
+    scratch : folder for what is unpacked
+    nprocs : processes that read headers
+    progress : called with a line of text as work proceeds
+
     Raises
     ------
     NoInputError

@@ -114,6 +114,11 @@ def make_plan(pets: list[PetScan], t1ws: list[T1wScan], lost: list[LostScan]) ->
 
     A lost scan keeps its place in the numbering of sessions, so that the others keep their names
     when it can be converted after all.
+
+    Parameters
+    ----------
+    pets, t1ws : series that are wanted
+    lost : PETs that cannot be converted now
     """
     plan = ConversionPlan()
     people = sorted({scan.participant for scan in pets} | {scan.participant for scan in t1ws})

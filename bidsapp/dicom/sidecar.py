@@ -289,6 +289,11 @@ def radionuclide(header: Header) -> str | None:
 def check_half_life(header: Header, tracer: Tracer) -> str | None:
     """Compare the half-life of the header with the tracer's; return what to tell.
 
+    Parameters
+    ----------
+    header : of the series
+    tracer : that the PET shows
+
     Raises
     ------
     BadDataError

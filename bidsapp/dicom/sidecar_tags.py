@@ -91,7 +91,14 @@ def _is_broken_text(line: str) -> bool:
 def nifti_tags(
     sidecar: Mapping[str, Any], path: Path, n_frames: int
 ) -> tuple[Values, list[Values]]:
-    """Tags of a NIfTI image and of its frames, as its sidecar gives them."""
+    """Tags of a NIfTI image and of its frames, as its sidecar gives them.
+
+    Parameters
+    ----------
+    sidecar : as it was read
+    path : of the image
+    n_frames : length of its fourth axis, 1 for a volume
+    """
     table = tables()["volumes"]
     name = stem(path)
     sidecar, doubts = _as_bids_counts(sidecar, n_frames)

@@ -582,7 +582,14 @@ def _off_series(clock: ScanClock, starts: tuple[datetime, ...]) -> tuple[str, ..
 
 
 def first_frame_after(reference_s: float, duration_s: float, half_life_s: float | None) -> float:
-    """Start of a first frame by its FrameReferenceTime, s after what that counts from."""
+    """Start of a first frame by its FrameReferenceTime, s after what that counts from.
+
+    Parameters
+    ----------
+    reference_s : FrameReferenceTime, s
+    duration_s : of the frame, s
+    half_life_s : of the radionuclide, s; None when unknown
+    """
     frame = FrameClock(None, duration_s, reference_s)
     return _single(_by_reference(ScanClock((frame,), half_life_s=half_life_s))).first_s or 0.0
 

@@ -94,6 +94,12 @@ def disagreement(header: Header, tracer: Tracer) -> str | None:
 def second_injection(header: Header, tracer: Tracer, stated: Stated) -> Flag | None:
     """Tell of a second radiopharmaceutical; None when there is one only.
 
+    Parameters
+    ----------
+    header : of the series
+    tracer : that the PET shows
+    stated : what ``--dicom-metadata`` states for it
+
     Raises
     ------
     BadDataError

@@ -20,6 +20,12 @@ def to_bq_per_ml(series: Series, times: TimeModel, half_life_s: float) -> tuple[
     statements; QIBA's vendor-neutral SUV pseudo-code).  Body-weight SUV is activity at the decay
     reference over dose at that time per gram.
 
+    Parameters
+    ----------
+    series : a PET
+    times : its time model
+    half_life_s : of the radionuclide, s
+
     Raises
     ------
     BadDataError

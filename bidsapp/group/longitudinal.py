@@ -51,7 +51,13 @@ def change_rows(
 def slope_rows(
     rows: Sequence[Row], courses: Sequence[Visits] | None = None
 ) -> list[dict[str, Any]]:
-    """Rows of ``group_slopes.tsv``: everybody with Centiloids, or else SUVRs, of three visits."""
+    """Rows of ``group_slopes.tsv``: everybody with Centiloids, or else SUVRs, of three visits.
+
+    Parameters
+    ----------
+    rows : of ``group_centiloid.tsv``
+    courses : of `all_visits`; None finds them
+    """
     slopes = []
     for course in all_visits(rows) if courses is None else courses:
         own = [rows[place] for place in course.places]
@@ -134,7 +140,13 @@ def suvr_of(row: Row) -> float | None:
 
 
 def centiloid_change(first: Row, last: Row, matched: Match) -> Change | None:
-    """Change of the Centiloid; None when a scan has none or its error is not known."""
+    """Change of the Centiloid; None when a scan has none or its error is not known.
+
+    Parameters
+    ----------
+    first, last : rows of two scans of a person
+    matched : of `match`
+    """
     measured = [_measured(row) for row in (first, last)]
     if measured[0] is None or measured[1] is None:
         return None

@@ -130,7 +130,14 @@ def stored(output_dir: Path) -> tuple[list[Rating], list[str]]:
 def states(
     output_dir: Path, records: Sequence[ScanRecord], ratings: Sequence[Rating]
 ) -> list[tuple[Rating, str]]:
-    """Each rating with whether it counts: ``counts``, ``outdated`` or ``no-such-scan``."""
+    """Each rating with whether it counts: ``counts``, ``outdated`` or ``no-such-scan``.
+
+    Parameters
+    ----------
+    output_dir : root of the derivative dataset
+    records : scans
+    ratings : of readers
+    """
     paths = {record.name: output_dir / record.path for record in records}
     rated = {rating.scan for rating in ratings} & paths.keys()
     hashes = {name: file_hash(paths[name]) for name in sorted(rated)}

@@ -180,7 +180,12 @@ class Match:
 
 
 def match(first: Row, last: Row) -> Match:
-    """Compare what should be the same in two scans of a person."""
+    """Compare what should be the same in two scans of a person.
+
+    Parameters
+    ----------
+    first, last : rows of ``group_centiloid.tsv``
+    """
     flags: dict[str, Flag] = {}
     unknown = []
     for row in read_table("cohort")["same"]:

@@ -124,7 +124,13 @@ def several(kind: type[StrEnum]) -> Callable[[str, Sequence[str]], tuple[StrEnum
 
 
 def window(flag: str, value: Sequence[float] | None) -> tuple[float, float] | None:
-    """Two rising minutes."""
+    """Two rising minutes.
+
+    Parameters
+    ----------
+    flag : of the option
+    value : minutes after injection
+    """
     if value is None:
         return None
     start, end = value
@@ -156,7 +162,13 @@ width = within("a width in mm, above 0, up to 30", above=0.0, most=30.0)  # FWHM
 
 
 def widths(flag: str, values: Sequence[float] | None) -> tuple[float, float, float] | None:
-    """One width, or three along the axes of an image, mm."""
+    """One width, or three along the axes of an image, mm.
+
+    Parameters
+    ----------
+    flag : of the option
+    values : one FWHM in mm, or three
+    """
     if values is None:
         return None
     if len(values) not in (1, 3):
@@ -166,7 +178,13 @@ def widths(flag: str, values: Sequence[float] | None) -> tuple[float, float, flo
 
 
 def filter_file(flag: str, path: Path | None) -> dict[str, dict[str, Any]]:
-    """Filters for PET and T1w; those of other programs for other images are of no concern here."""
+    """Filters for PET and T1w; those of other programs for other images are of no concern here.
+
+    Parameters
+    ----------
+    flag : of the option
+    path : JSON; None for no filters
+    """
     if path is None:
         return {}
     try:

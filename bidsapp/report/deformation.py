@@ -59,6 +59,11 @@ def deformation(displacements: Volume, anatomy: Volume, brain: Volume) -> Figure
 def without_affine(displacements: Volume, brain: Volume) -> NDArray[np.float64]:
     """Where a warp takes each voxel, with the affine part that fits the brain best undone.
 
+    Parameters
+    ----------
+    displacements : LPS mm as in the file of the warp, shape (X, Y, Z, 3)
+    brain : mask on the same grid
+
     Returns
     -------
     ndarray, shape (X, Y, Z, 3)

@@ -31,7 +31,14 @@ class Outline:
 
 
 def outline(canvas: NDArray[np.float32], style: Outline, level: float = 0.5) -> Markup:
-    """Draw where ``canvas`` crosses a level, with a dark rim that keeps it apart from uptake."""
+    """Draw where ``canvas`` crosses a level, with a dark rim that keeps it apart from uptake.
+
+    Parameters
+    ----------
+    canvas : shape (rows, columns)
+    style : colour and name
+    level : value that the line follows
+    """
     from contourpy import contour_generator
 
     lines = contour_generator(z=canvas[::_STRIDE, ::_STRIDE]).lines(level)
@@ -78,7 +85,13 @@ def places(layout: Layout) -> Markup:
 
 
 def legend(layout: Layout, entries: Sequence[Outline]) -> Markup:
-    """Name outlines or colours at the bottom left, each after a stroke of its colour."""
+    """Name outlines or colours at the bottom left, each after a stroke of its colour.
+
+    Parameters
+    ----------
+    layout : of the picture
+    entries : outlines or colours
+    """
     y, x, parts = layout.shape[0] + 44, 10.0, []
     for entry in entries:
         stroke = tag(
@@ -90,7 +103,14 @@ def legend(layout: Layout, entries: Sequence[Outline]) -> Markup:
 
 
 def colour_bar(layout: Layout, colours: str, top: float) -> Markup:
-    """Scale of SUVR from 0 to ``top``, at the bottom right."""
+    """Scale of SUVR from 0 to ``top``, at the bottom right.
+
+    Parameters
+    ----------
+    layout : of the picture
+    colours : name of a colour map
+    top : SUVR at its end
+    """
     ticks = [*np.arange(0, top - 0.3, 0.5), top]
     marks = [(float(tick) / top, f"{tick:g}") for tick in ticks]
     return scale_bar(layout, colours, "SUVR (cerebellum = 1)", marks)

@@ -145,7 +145,15 @@ def vois_on_pet(
 def tissue_on_pet(
     suvr: Volume, t1w: Volume, white: Volume, brain: Volume, layout: Layout, tracer: str | None
 ) -> Figure:
-    """Edges of the T1w's tissue on the PET: does each lie where the other says?"""
+    """Edges of the T1w's tissue on the PET: does each lie where the other says?
+
+    Parameters
+    ----------
+    suvr : uptake ratio, own space
+    t1w, white, brain : T1w, probability of white matter, mask; own space
+    layout : cuts to show
+    tracer : code, for the scale
+    """
     return framed(
         layout,
         Words.of("alignment"),
@@ -158,7 +166,14 @@ def tissue_on_pet(
 
 
 def template_on_t1w(t1w_mni: Volume, template: Volume, priors: TissuePriors) -> Figure:
-    """Edges of the template's tissue on the normalised T1w, and the template to flicker with."""
+    """Edges of the template's tissue on the normalised T1w, and the template to flicker with.
+
+    Parameters
+    ----------
+    t1w_mni : T1w in template space
+    template : on any grid of the template
+    priors : tissue maps of the template
+    """
     layout = lay_out(*_MNI_HEAD, _MNI_CUTS)
     brain = sample(Volume(priors.maps.sum(axis=0), priors.affine), layout)
     white = sample(Volume(priors.maps[1], priors.affine), layout)

@@ -67,7 +67,13 @@ def cortex_from_outside(suvr_mni: Volume, tracer: str | None) -> Figure:
 
 
 def projected(suvr_mni: Volume, tracer: str | None) -> tuple[Layout, NDArray[np.float32]]:
-    """Where the views are, and their pixels, shape (rows, columns, 3), 0 to 255."""
+    """Where the views are, and their pixels, shape (rows, columns, 3), 0 to 255.
+
+    Parameters
+    ----------
+    suvr_mni : uptake ratio on the 2 mm grid of the template
+    tracer : code, for colours and scale
+    """
     display, step = display_of(tracer), float(mni_grid(2).voxel_size[0])
     data: NDArray[np.float32] = _shown(np.asarray(suvr_mni.data, np.float32))
     drawn = [(view, *_seen(view, data, step)) for view in _VIEWS]

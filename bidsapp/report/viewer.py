@@ -138,7 +138,15 @@ class ViewerFrame:
 
 
 def measured_block(volume: Volume, frame: ViewerFrame, step_mm: float, top: float) -> Block:
-    """Keep values of an image on the grid of a frame, see `values_block`."""
+    """Keep values of an image on the grid of a frame, see `values_block`.
+
+    Parameters
+    ----------
+    volume : on the grid of the frame
+    frame : what is shown
+    step_mm : voxels of about so many mm
+    top : value of the last step
+    """
     return values_block(frame.part(volume.data, frame.strides(step_mm)), frame, step_mm, top)
 
 
@@ -161,7 +169,15 @@ def moved(
 
 
 def values_block(values: NDArray[Any], frame: ViewerFrame, step_mm: float, top: float) -> Block:
-    """Keep values on the voxels of a frame, from 0 to ``top`` in 256 steps."""
+    """Keep values on the voxels of a frame, from 0 to ``top`` in 256 steps.
+
+    Parameters
+    ----------
+    values : shape of the frame at ``step_mm``
+    frame : what is shown
+    step_mm : voxels of about so many mm
+    top : value of the last step
+    """
     strides, share = frame.strides(step_mm), np.clip(np.asarray(values, np.float32) / top, 0, 1)
     return _delta(np.rint(share * LEVELS).astype(np.uint8), frame, strides, top / LEVELS)
 
@@ -190,7 +206,14 @@ def scattered_label_block(
 
 
 def picture_block(volume: Volume, frame: ViewerFrame, step_mm: float) -> Block:
-    """Keep what an image looks like: grey up to just above its brightest tissue."""
+    """Keep what an image looks like: grey up to just above its brightest tissue.
+
+    Parameters
+    ----------
+    volume : on the grid of the frame
+    frame : what is shown
+    step_mm : voxels of about so many mm
+    """
     from PIL import Image
 
     strides = frame.strides(step_mm)
