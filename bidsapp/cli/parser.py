@@ -19,7 +19,7 @@ from bidsapp.cli.machine import available_cpus, available_memory_gb
 from bidsapp.errors import NoInputError, UnknownLevelError, UsageError
 from bidsapp.io.reading import given_text
 from bidsapp.options.checks import absolute_path
-from bidsapp.options.option_table import OPTIONS, WITHOUT_EFFECT, Option
+from bidsapp.options.option_table import EXCLUSIONS, OPTIONS, WITHOUT_EFFECT, Option
 from bidsapp.settings import (
     TEMPLATE_SPACE,
     DicomInput,
@@ -270,32 +270,15 @@ def _settings(options: argparse.Namespace) -> Settings:
 
 def _refuse(options: argparse.Namespace) -> None:
     """Options that would be a lie: what they ask for does not happen."""
-    if options.demo is not None:
-        raise UsageError("--demo OUT stands alone: centipet --demo OUT")
-    if options.print_completion is not None:
-        raise UsageError("--print-completion stands alone: centipet --print-completion bash")
+    for row in EXCLUSIONS:
+        clashes = any(vars(options)[name] for name in row.get("with", ()))
+        clashes |= options.level != row.get("level", options.level)
+        if vars(options)[row["option"]] and clashes:
+            raise UsageError(f"--{row['option'].replace('_', '-')}{row['says']}")
     if options.pet_only and options.target_resolution is not None and options.psf is None:
         raise UsageError(
             "--target-resolution: without a T1w the resolution cannot be measured; give it with "
             "--psf, or use --smooth"
-        )
-    if options.dry_run and options.level != Level.PARTICIPANT:
-        raise UsageError("--dry-run belongs to the participant level")
-    if options.dry_run and options.reports_only:
-        raise UsageError("--reports-only --dry-run: pages are written or not; leave out one")
-    if options.level != Level.GROUP and (options.ratings or options.leave_out_rejected):
-        flag = "--ratings" if options.ratings else "--leave-out-rejected"
-        raise UsageError(f"{flag} belongs to the group level")
-    if options.pet_only and options.longitudinal:
-        raise UsageError("--longitudinal: there is no template without T1w; leave out --pet-only")
-    if options.pet_only and options.derivatives:
-        raise UsageError(
-            "--derivatives: parcellations are placed by the T1w; leave out --pet-only, or them"
-        )
-    if options.initial_transform is not None and (options.pet_only or options.longitudinal):
-        raise UsageError(
-            "--initial-transform: belongs to the normalisation of one T1w; leave out --pet-only "
-            "and --longitudinal"
         )
     if options.mem < _LEAST_MEM_GB and options.use_plugin is None:  # whose jobs have their own
         if options.mem == available_memory_gb():  # found, not given

@@ -124,7 +124,10 @@ def _table(name: str) -> dict[str, Any]:
     return tomllib.loads((Path(__file__).parent / name).read_text("utf-8"))
 
 
-OPTIONS = tuple(map(Option.of_row, _table("options.toml")["option"]))
+_TABLE = _table("options.toml")
+OPTIONS = tuple(map(Option.of_row, _TABLE["option"]))
+# What cannot be asked for together, or at another level.
+EXCLUSIONS: tuple[Mapping[str, Any], ...] = tuple(_TABLE["exclusion"])
 # Every name of an option -> the name that the help shows.
 OWNERS = {name: option.flag for option in OPTIONS for name in (*option.flags, *option.aliases)}
 
