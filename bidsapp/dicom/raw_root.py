@@ -77,7 +77,7 @@ def add_rows(path: Path, rows: Sequence[Mapping[str, str]]) -> None:
     """
     _write_new(path, "\t".join(rows[0]) + "\n")
     try:
-        text = path.read_text("utf-8")
+        text = path.read_text("utf-8-sig")
         columns, *lines = [line.split("\t") for line in text.splitlines()]
         known = {line[0] for line in lines}
         new = [row for row in rows if row[columns[0]] not in known]
@@ -88,7 +88,10 @@ def add_rows(path: Path, rows: Sequence[Mapping[str, str]]) -> None:
     except OSError as error:
         raise StorageError(f"{path}: cannot be written ({error.strerror})") from error
     except (ValueError, KeyError) as error:
-        raise BadDataError(f"{path}: its first column is not {next(iter(rows[0]))}") from error
+        raise BadDataError(
+            f"{path}: is no table in UTF-8 with tabs whose first column is {next(iter(rows[0]))}, "
+            "so nobody can be added to it; save it as such"
+        ) from error
 
 
 def _write_new(path: Path, text: str) -> None:

@@ -17,9 +17,11 @@ import pydicom
 import pytest
 from dicom_studies import C11_S, Mr, Person, Pet, write
 
+from bidsapp.bids.raw_tables import participants
 from bidsapp.data.tracer_file import using_tracer_file
 from bidsapp.dicom.convert import ConversionReport, convert
 from bidsapp.dicom.identity import pseudonym
+from bidsapp.dicom.raw_root import list_participants
 from bidsapp.errors import BadDataError, CannotCreateError, NoInputError, UsageError
 from bidsapp.settings import DicomInput
 
@@ -804,3 +806,16 @@ def test_tracers_of_the_user_are_converted_as_those_of_the_package(tmp_path: Pat
     assert decided["four"][0] == "kept" and "trc-FBB" in rows["four"].target
     told = sidecar(tmp_path / "bids", "sub-*/ses-*/pet/*trc-QZ41*_pet.json")
     assert (told["TracerName"], told["TracerRadionuclide"]) == ("[11C]QZ-41", "C11")
+
+
+def test_people_are_added_to_a_table_that_a_spreadsheet_has_saved(tmp_path: Path) -> None:
+    table = tmp_path / "participants.tsv"
+    table.write_bytes(b"\xef\xbb\xbfparticipant_id\tage\r\nsub-1\t70\r\n")
+    list_participants(tmp_path, ["1", "2"])
+    assert participants(tmp_path).rows == {"sub-1": {"age": "70"}, "sub-2": {"age": "n/a"}}
+    for text in ("participant_id;age\nsub-1;70\n", "participant_id\tort\nsub-1\tKöln\n"):
+        content = text.encode("latin-1")
+        table.write_bytes(content)
+        with pytest.raises(BadDataError, match="no table in UTF-8 with tabs"):
+            list_participants(tmp_path, ["2"])
+        assert table.read_bytes() == content
