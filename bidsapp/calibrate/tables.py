@@ -91,11 +91,11 @@ def read_people(path: Path) -> list[Person]:
     Raises
     ------
     BadDataError
-        A column is missing, a value is no number, or a person stands twice.
+        A column is missing, a value is not a number, or a person stands twice.
     """
     rows = _renamed(read_rows(path), read_table("calibration")["public"]["pib"])
     tracer = _column(rows, "tracer")
-    if tracer is not None:  # a group table: other tracers are of no concern here
+    if tracer is not None:  # a group table: other tracers do not matter here
         rows = [row for row in rows if _code(row[tracer]) == "PIB"]
         if not rows:
             raise BadDataError(f"{path}: no row has the tracer PiB; level 1 needs PiB scans")
@@ -289,7 +289,7 @@ def _code(text: str) -> str | None:
 
 
 def unknown_tracer(where: str, name: str) -> BadDataError:
-    """Error about a name in a table that is no tracer's."""
+    """Error about a name in a table that is not that of a tracer."""
     return BadDataError(
         f"{where}: tracer {name!r} is not known; correct it, or describe it in a --tracer-file"
     )

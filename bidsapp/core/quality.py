@@ -287,7 +287,7 @@ def not_uptake_findings(
     ratio: float,
     limits: Limits,
 ) -> tuple[Flag, ...]:
-    """An image whose values are no uptake, so that their ratios mean nothing.
+    """An image whose values are not uptake, so that their ratios mean nothing.
 
     Parameters
     ----------
@@ -620,7 +620,7 @@ _PET_ONLY = {
 
 
 def pet_only_refusal(quality: Mapping[str, float], limits: Limits) -> str | None:
-    """Why the place of a PET on the template is no result at all, else None.
+    """Why the place of a PET on the template is not a result at all, else None.
 
     Parameters
     ----------

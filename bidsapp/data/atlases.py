@@ -436,7 +436,7 @@ def _carried_map(data: NDArray[np.floating], index: NDArray[np.float64]) -> Regi
 def _fractional(
     shape: Sequence[int], voxels: NDArray[np.intp], values: NDArray[np.floating]
 ) -> Regions:
-    """One region of voxels with their membership, without those that are no part of it."""
+    """One region of voxels with their membership, without those that are not part of it."""
     x, y, z = shape[:3]
     kept = values > 0
     starts = np.array([0, kept.sum()])

@@ -14,7 +14,7 @@ import io
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
@@ -25,6 +25,7 @@ from bidsapp.core.grid.sampling import nearest
 from bidsapp.core.grid.volume import Volume
 from bidsapp.core.regions.regions import Regions
 from bidsapp.data import FOLDER, RESOURCES, mni_grid, read_table, resource_path
+from bidsapp.data.label_table import Region
 from bidsapp.io.atomic import write_bytes, write_text
 from bidsapp.settings import TEMPLATE_SPACE
 
@@ -52,24 +53,13 @@ _CENTILOID = {
 }
 
 
-@dataclass(frozen=True)
-class LabelRow:
-    """One region of a label table."""
-
-    index: int
-    name: str
-    hemisphere: str  # L, R, or B for regions of both
-    lobe: str
-    description: str
-
-
 def build_atlases(wheels: Wheels) -> None:
     """Write the image and the label table of every atlas, and the map to the other template."""
     atlases = read_table("atlases")
     lobes = tomllib.loads((FOLDER / "sources" / "lobes.toml").read_text("utf-8"))
     field = _field("MNI152NLin2009cAsym")
     _write_lattice(field - mni_grid(2).world())
-    desikan: tuple[Labels, list[LabelRow]] | None = None
+    desikan: tuple[Labels, list[Region]] | None = None
     for name, atlas in atlases.items():
         if "image" not in atlas:
             continue
@@ -84,7 +74,7 @@ def build_atlases(wheels: Wheels) -> None:
         _check(name, labels, rows)
         _write_atlas(name, labels, rows)
     centiloid = [
-        LabelRow(i, n, "B", "n/a", t) for i, (n, t) in enumerate(_CENTILOID.items(), start=1)
+        Region(i, n, "B", "n/a", t) for i, (n, t) in enumerate(_CENTILOID.items(), start=1)
     ]
     _write_table("Centiloid", centiloid)
 
@@ -120,7 +110,7 @@ def carried(image: Volume, field: NDArray[np.float64], values: Iterable[int]) ->
     return labels
 
 
-def _rows(name: str, text: str, lobes: Mapping[str, Any]) -> list[LabelRow]:
+def _rows(name: str, text: str, lobes: Mapping[str, Any]) -> list[Region]:
     """Label table of a package in our columns."""
     patterns = lobes.get(name, {})
     if name in ("DesikanKilliany", "Destrieux"):
@@ -137,14 +127,14 @@ def _rows(name: str, text: str, lobes: Mapping[str, Any]) -> list[LabelRow]:
         bare = label if side == "B" else label[1:]
         full = full.removeprefix("17Networks_")
         lobe = _lobe(bare, patterns) if patterns else "n/a"
-        rows.append(LabelRow(int(row["ROIid"]), label, side, lobe, full))
+        rows.append(Region(int(row["ROIid"]), label, side, lobe, full))
     return rows
 
 
-def _freesurfer_row(index: int, full: str, patterns: Mapping[str, list[str]]) -> LabelRow:
+def _freesurfer_row(index: int, full: str, patterns: Mapping[str, list[str]]) -> Region:
     cortex, deep, bare = _FREESURFER.fullmatch(full).groups()  # type: ignore[union-attr]
     side = {"lh": "L", "rh": "R", "Left": "L", "Right": "R", None: "B"}[cortex or deep]
-    return LabelRow(index, full, side, _lobe(bare, patterns), f"{bare} {side}".removesuffix(" B"))
+    return Region(index, full, side, _lobe(bare, patterns), f"{bare} {side}".removesuffix(" B"))
 
 
 def _lobe(name: str, patterns: Mapping[str, list[str]]) -> str:
@@ -157,8 +147,8 @@ def _lobe(name: str, patterns: Mapping[str, list[str]]) -> str:
 
 
 def _lobes_by_overlap(
-    labels: Labels, rows: list[LabelRow], desikan: Labels, desikan_rows: list[LabelRow]
-) -> list[LabelRow]:
+    labels: Labels, rows: list[Region], desikan: Labels, desikan_rows: list[Region]
+) -> list[Region]:
     """Lobe of each parcel: the cortical one of Desikan-Killiany with most of its voxels."""
     cortical = [row for row in desikan_rows if row.name.startswith("ctx")]
     lobe_of = {row.index: row.lobe for row in cortical}
@@ -173,7 +163,7 @@ def _lobes_by_overlap(
     return with_lobes
 
 
-def _check(name: str, labels: Labels, rows: list[LabelRow]) -> None:
+def _check(name: str, labels: Labels, rows: list[Region]) -> None:
     """Stop when a region is empty or lies on the other side than its name says."""
     x = mni_grid(2).world()[..., 0].reshape(-1)
     regions = Regions.from_labels(labels, [row.index for row in rows])
@@ -188,7 +178,7 @@ def _check(name: str, labels: Labels, rows: list[LabelRow]) -> None:
             raise SystemExit(f"{name}: {row.name} has no side but lies at x = {centre:.1f} mm")
 
 
-def _write_atlas(name: str, labels: Labels, rows: list[LabelRow]) -> None:
+def _write_atlas(name: str, labels: Labels, rows: list[Region]) -> None:
     image = nib.Nifti1Image(labels, mni_grid(2).affine)
     image.set_sform(image.affine, code=4)  # MNI152
     image.set_qform(image.affine, code=4)
@@ -197,8 +187,8 @@ def _write_atlas(name: str, labels: Labels, rows: list[LabelRow]) -> None:
     _write_table(name, rows)
 
 
-def _write_table(name: str, rows: list[LabelRow]) -> None:
-    lines = ["\t".join(LabelRow.__dataclass_fields__)]
+def _write_table(name: str, rows: list[Region]) -> None:
+    lines = ["\t".join(Region.__dataclass_fields__)]
     lines += ["\t".join(map(str, asdict(row).values())) for row in rows]
     path = RESOURCES / f"tpl-{TEMPLATE_SPACE}_atlas-{name}_dseg.tsv"
     write_text(path, "\n".join(lines) + "\n")

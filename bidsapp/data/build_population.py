@@ -10,7 +10,7 @@ neither. Only heads with an odd number are used: the even ones are for judging.
    alike; how far the inside of the skull reaches is what the labels of the whole heads say.
 2. With priors of this average our own deformation still differs from the standard's by a part that
    all heads share. The priors are moved by its mean over the whole heads, and once more by what is
-   then left: stripped heads, whose standard deformation depends on where it starts, have no say.
+   then left: stripped heads, whose standard deformation depends on where it starts, do not count.
 """
 
 from __future__ import annotations

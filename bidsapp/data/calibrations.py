@@ -369,7 +369,7 @@ def read_calibration(path: Path) -> CalibrationFile:
     NoInputError
         The file cannot be read.
     BadDataError
-        It is no calibration file, lacks a field, or was changed after it was written.
+        It is not a calibration file, lacks a field, or was changed after it was written.
     """
     calibration = _read(path, "--calibration", SCHEMA, _parsed)
     if unknown := {code for code, _ in calibration.equations} - tracers().keys():

@@ -82,7 +82,7 @@ def read_label_table(path: Path) -> LabelTable:
     NoInputError
         The file is missing or cannot be read.
     BadDataError
-        It is no table of labels.
+        It is not a table of labels.
     """
     try:
         content = read_bytes(path)

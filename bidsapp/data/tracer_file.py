@@ -144,7 +144,7 @@ class _Row:
         return start, end
 
     def _check_names(self, made: Tracer, before: list[Tracer]) -> None:
-        """Refuse names that are no names, or of others."""
+        """Refuse names that are too general, or belong to another tracer."""
         words = {word for topic, text in read_table("words").items() if topic != "tracers"
                  for word in text.split()}  # fmt: skip
         taken = {bare_name(name): tracer.code for tracer in before for name in tracer.names}

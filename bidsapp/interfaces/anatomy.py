@@ -18,7 +18,6 @@ from bidsapp.interfaces.define import interface
 from bidsapp.interfaces.store import about
 from bidsapp.io.nifti import affine_disagreement, load_volume
 from bidsapp.record import RecordPart
-from bidsapp.record.parts import intensities_part
 from bidsapp.steps.anatomy import segment_head
 
 
@@ -49,7 +48,7 @@ def Segment(
     maps: list[NDArray[Any]] = [head.corrected, head.brain_mask, *head.probabilities]
     places = {"header_places_mm": affine_disagreement(t1w)}
     record = RecordPart(
-        t1w_intensities=intensities_part(head.intensities),
+        t1w_intensities=head.intensities,
         qc=checked.quality,
         flags=(*checked.findings, *flagged(places, read_table("limits"), image="T1w")),
     )

@@ -98,7 +98,7 @@ def _reader(hint: Any) -> Reader:
         return lambda value, where, misfits: value
     if issubclass(hint, StrEnum):
         return _scalar(lambda value: hint(value) if value in list(hint) else None)
-    return _scalar({float: _number, int: _whole, bool: _truth, str: _text}[hint])
+    return _scalar({float: _number, int: _whole}.get(hint) or _of_kind(hint))
 
 
 def _scalar(fitting: Callable[[Any], Any]) -> Reader:
@@ -123,12 +123,8 @@ def _whole(value: Any) -> int | None:
     return None if number is None or number != int(number) else int(number)
 
 
-def _truth(value: Any) -> bool | None:
-    return value if isinstance(value, bool) else None
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
+def _of_kind(kind: type) -> Callable[[Any], Any]:
+    return lambda value: value if isinstance(value, kind) else None
 
 
 def _list(arguments: tuple[Any, ...]) -> Reader:

@@ -15,6 +15,7 @@ from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 
+from bidsapp.core.anatomy.intensity_model import IntensityModel
 from bidsapp.core.quality import Flag, QualityLevel
 from bidsapp.core.regions.regional import Uptake
 from bidsapp.core.regions.voi import VoiStatistics
@@ -269,27 +270,6 @@ class PartialVolume:
 
 
 @dataclass(frozen=True)
-class T1wIntensities:
-    """Histogram of the voxels of the T1w that may be brain, and the Gaussians of its tissues.
-
-    Attributes
-    ----------
-    low, high : ends of the histogram, bias-corrected intensity
-    counts : voxels per bin of equal width
-    tissue : ``GM``, ``WM``, ``CSF`` or ``other``, by Gaussian
-    mean, sd, share : of each Gaussian; shares are together one
-    """
-
-    low: float
-    high: float
-    counts: tuple[int, ...]
-    tissue: tuple[str, ...]
-    mean: tuple[float, ...]
-    sd: tuple[float, ...]
-    share: tuple[float, ...]
-
-
-@dataclass(frozen=True)
 class TemplateVisit:
     """A T1w of the within-subject template.
 
@@ -457,7 +437,7 @@ class RecordPart:
     kinetics: Kinetics | None = None
     pvc: PartialVolume | None = None
     pet_only: PetOnly | None = None
-    t1w_intensities: T1wIntensities | None = None
+    t1w_intensities: IntensityModel | None = None
     longitudinal: Longitudinal | None = None
 
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bidsapp.core.anatomy.intensity_model import IntensityModel
 from bidsapp.core.kinetics.models import Fits
 from bidsapp.core.kinetics.study import KineticStudy
 from bidsapp.core.quality import Flag
@@ -23,7 +22,6 @@ from bidsapp.record.model import (
     PartialVolume,
     RecordPart,
     ReferenceAgreement,
-    T1wIntensities,
 )
 from bidsapp.record.verdicts import band_statement
 from bidsapp.settings import Interval, Processing
@@ -60,19 +58,6 @@ def centiloid_part(
         p_above_cutoff={f"{cut:g}": expressed.probability_above(cut, interval) for cut in cutoffs},
         centiloids=dict(expressed.centiloids),
         reference_agreement=None if disagreement is None else ReferenceAgreement(*disagreement),
-    )
-
-
-def intensities_part(intensities: IntensityModel) -> T1wIntensities:
-    """Histogram of a T1w and its Gaussians."""
-    return T1wIntensities(
-        low=intensities.low,
-        high=intensities.high,
-        counts=tuple(intensities.counts.tolist()),
-        tissue=tuple(intensities.tissue),
-        mean=tuple(intensities.mean.tolist()),
-        sd=tuple(intensities.sd.tolist()),
-        share=tuple(intensities.share.tolist()),
     )
 
 

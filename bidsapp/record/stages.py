@@ -124,7 +124,7 @@ def completed_record(
 def failed_record(record: ScanRecord, error_name: str, message: str, bids_dir: Path) -> ScanRecord:
     """The same record, ``failed``: what was known stays, the sentence says why no result came.
 
-    Paths in the sentence become those within the dataset: where it lay is no part of a result.
+    Paths in the sentence become those within the dataset: where it lay is not part of a result.
     """
     reason = message.replace(f"{bids_dir}/", "")
     return replace(record, status=Status.FAILED, error=error_name, reason=reason)

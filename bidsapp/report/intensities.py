@@ -8,8 +8,8 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
+from bidsapp.core.anatomy.intensity_model import IntensityModel
 from bidsapp.errors import BadDataError
-from bidsapp.record.model import T1wIntensities
 from bidsapp.report.axes import WIDTH, Axis, bottom, chart
 from bidsapp.report.charts import CURVES
 from bidsapp.report.figure import Figure, Words
@@ -20,7 +20,7 @@ _TOP, _FLOOR, _LEFT = 18.0, 214.0, 24.0
 _POINTS = 240
 
 
-def intensity_histogram(content: T1wIntensities) -> Figure:
+def intensity_histogram(content: IntensityModel) -> Figure:
     """Draw the histogram of the voxels that may be brain, and what each tissue explains of it.
 
     Parameters

@@ -107,7 +107,8 @@ def quantified(
     missing = scale_findings(tau or scale, tracer)
     scales: dict[str, dict[str, float | None]] = {}
     if asked.tau_vois and tau is not None:
-        own = _tau_volumes(pet, asked.tau_vois, rule)
+        masks, voxel_mm3 = tau_masks(asked.tau_vois), pet.grid.voxel_volume
+        own = measure(pet.data, masks, voxel_mm3, least_coverage=rule.refuse)
         scales = _tau_scales(own, tau)
         table = table | {f"tau {name.replace('_', ' ')}": row for name, row in own.items()}
         missing += tau_range_findings(scales["suvr"], tau)
@@ -182,12 +183,6 @@ def _noise(pet: Volume) -> dict[str, float | None]:
     masks, voxel_mm = vois(2), pet.grid.voxel_volume ** (1 / 3)
     noise = estimate(pet.data, masks[TARGET] | masks["wcb"], voxel_mm)
     return ratio_noise(noise, masks, TARGET, REFERENCES, voxel_mm)
-
-
-def _tau_volumes(
-    pet: Volume, files: Mapping[str, str], rule: CoverageRule
-) -> dict[str, VoiStatistics]:
-    return measure(pet.data, tau_masks(files), pet.grid.voxel_volume, least_coverage=rule.refuse)
 
 
 def _tau_scales(

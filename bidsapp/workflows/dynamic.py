@@ -104,7 +104,7 @@ def _add_drift(flow: Flow, scan: ScanPlan, tacs: StepOutput) -> None:
 
 
 def activity_units(scan: ScanPlan) -> str:
-    """Units of the curves: Bq/mL, or those of the image when they are no activity."""
+    """Units of the curves: Bq/mL, or those of the image when they are not activity."""
     units = scan.metadata.units
     return units if activity_unit(units) is None else "Bq/mL"
 

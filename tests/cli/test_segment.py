@@ -59,9 +59,7 @@ def stand_in(monkeypatch):
             warp=Warp(np.zeros((3, 1, 1, 1)), np.zeros(3), np.ones(3), t1w.affine, np.eye(4)),
             field=mni_grid(2).world().astype(np.float32) + np.float32([1, 2, 3]),
             quality={},
-            intensities=IntensityModel(
-                0.0, 9.0, np.arange(3), ("GM",), np.ones(1), np.ones(1), np.ones(1)
-            ),
+            intensities=IntensityModel(0.0, 9.0, (0, 1, 2), ("GM",), (1.0,), (1.0,), (1.0,)),
         )
         return Normalised(found, {"brain_ml": 1200.0}, (Flag("odd", "look at it"),))
 

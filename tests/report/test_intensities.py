@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 
+from bidsapp.core.anatomy.intensity_model import IntensityModel
 from bidsapp.errors import BadDataError
-from bidsapp.record.model import T1wIntensities
 from bidsapp.report.intensities import intensity_histogram
 
-CONTENT = T1wIntensities(
+CONTENT = IntensityModel(
     low=0.0, high=100.0, counts=(0, 10, 40, 10, 0, 5, 60, 5, 0, 0), tissue=("GM", "GM", "WM"),
     mean=(24.0, 26.0, 65.0), sd=(5.0, 5.0, 4.0), share=(0.25, 0.25, 0.5),
 )  # fmt: skip

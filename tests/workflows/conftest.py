@@ -170,9 +170,7 @@ def _install(patch: pytest.MonkeyPatch) -> list[str]:
             warp=warp,
             field=mni_grid(2).world().astype(np.float32),
             quality=quality,
-            intensities=IntensityModel(
-                0.0, 9.0, np.arange(3), ("GM",), np.ones(1), np.ones(1), np.ones(1)
-            ),
+            intensities=IntensityModel(0.0, 9.0, (0, 1, 2), ("GM",), (1.0,), (1.0,), (1.0,)),
         )
         return Normalised(segmentation, quality, ())
 

@@ -17,27 +17,23 @@ BINS = 120
 
 @dataclass(frozen=True)
 class IntensityModel:
-    """Histogram of the voxels that may be brain, and the Gaussians that were fitted to it.
+    """Histogram of the voxels of the T1w that may be brain, and the Gaussians of its tissues.
 
     Attributes
     ----------
-    low, high : float
-        Ends of the histogram, bias-corrected intensity of the T1w.
-    counts : ndarray, shape (120,), int
-        Voxels per bin of equal width.
-    tissue : tuple of str
-        ``GM``, ``WM``, ``CSF`` or ``other``, by Gaussian.
-    mean, sd, share : ndarray, shape (K,)
-        Of each Gaussian; ``share`` is the part of the voxels it explains, all together one.
+    low, high : ends of the histogram, bias-corrected intensity
+    counts : voxels per bin of equal width
+    tissue : ``GM``, ``WM``, ``CSF`` or ``other``, by Gaussian
+    mean, sd, share : of each Gaussian; shares are together one
     """
 
     low: float
     high: float
-    counts: NDArray[np.int64]
+    counts: tuple[int, ...]
     tissue: tuple[str, ...]
-    mean: Float
-    sd: Float
-    share: Float
+    mean: tuple[float, ...]
+    sd: tuple[float, ...]
+    share: tuple[float, ...]
 
 
 def intensity_model(
@@ -64,9 +60,9 @@ def intensity_model(
     return IntensityModel(
         low=0.0,
         high=high * unit,
-        counts=counts,
+        counts=tuple(counts.tolist()),
         tissue=tuple(TISSUES[k] for k in CLASS_OF),
-        mean=mixture.mean * unit,
-        sd=np.sqrt(mixture.variance) * unit,
-        share=share,
+        mean=tuple((mixture.mean * unit).tolist()),
+        sd=tuple((np.sqrt(mixture.variance) * unit).tolist()),
+        share=tuple(share.tolist()),
     )

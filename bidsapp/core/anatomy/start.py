@@ -149,7 +149,7 @@ def subsample(t1w: Volume, spacing_mm: float) -> Samples:
     return Samples(index, world, intensity, volume)
 
 
-# As the header says; and all turns by 90 degrees, for headers that are wrong.
+# As the header says; and all rotations by 90 degrees, for headers that are wrong.
 AS_STORED = (np.eye(3),)
 EVERY_WAY = tuple(Rotation.create_group("O").as_matrix().round())
 
@@ -240,7 +240,7 @@ def _opinions(
     """Refined starts that are those of a head; an error when there is none.
 
     All are refined coarsely, and those that tell tissue apart about as well as the best of them
-    finely: what is no head costs little.
+    finely: what is not a head costs little.
     """
     rough: list[_Opinion] = []
     reason = BadDataError("contains no head")
@@ -271,7 +271,7 @@ def _opinions(
 def _tissue_information(t1w: Volume, sampler: PriorSampler, affine: Float) -> float:
     """Mutual information of intensities and grey, white and CSF where all is brain, nats.
 
-    What is no head may have an outline like one, but not white matter in the middle and CSF in
+    What is not a head may have an outline like one, but not white matter in the middle and CSF in
     the middle of that.
     """
     samples = subsample(t1w, _INFORMATION_SPACING_MM)
@@ -401,8 +401,8 @@ def _climb(
 
     def place(parameters: Float) -> Float:
         affine = np.eye(4)
-        turn = Rotation.from_rotvec(parameters[3:] / 50).as_matrix()
-        affine[:3, :3] = HEAD_SCALE * turn @ orientation
+        rotation = Rotation.from_rotvec(parameters[3:] / 50).as_matrix()
+        affine[:3, :3] = HEAD_SCALE * rotation @ orientation
         affine[:3, 3] = target + parameters[:3]
         return affine
 

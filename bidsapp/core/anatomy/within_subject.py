@@ -252,10 +252,10 @@ def halfway(matrices: Sequence[Matrix], centre: Float64) -> list[Matrix]:
         head lies at the mean of its places.
     """
     there = np.mean([transform(matrix, centre) for matrix in matrices], axis=0)
-    turn = Rotation.from_matrix([matrix[:3, :3] for matrix in matrices]).mean().as_matrix()
+    rotation = Rotation.from_matrix([matrix[:3, :3] for matrix in matrices]).mean().as_matrix()
     to_old = np.eye(4)
-    to_old[:3, :3] = turn.T
-    to_old[:3, 3] = centre - turn.T @ there
+    to_old[:3, :3] = rotation.T
+    to_old[:3, 3] = centre - rotation.T @ there
     return [matrix @ to_old for matrix in matrices]
 
 
@@ -341,7 +341,7 @@ class _Level:
         return tuple(float(np.corrcoef(own, other)[0, 1]) for own, other in pairs)
 
     def steps(self, centre: Float64) -> Float64:
-        """Shift (mm) and turn (radians) of each visit towards the mean, (V, 6); they sum to 0."""
+        """Translation (mm), rotation (radians) of each visit to the mean, (V, 6); they sum to 0."""
         values = self.standardised
         target = values.mean(axis=0)
         torque = np.cross(self.points - centre, self.slope.T)

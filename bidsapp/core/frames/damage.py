@@ -32,7 +32,7 @@ _PART_FWHM_MM = 15.0
 _LEAST_WEIGHT = 0.35  # of a part inside a region; at a smooth border half of it is
 _AIR_MM = 40.0  # from the brain: beyond skull and scalp
 _AIR_BLOCK_MM = 8.0
-_LEAST_AIR = 200  # blocks; fewer are no background
+_LEAST_AIR = 200  # blocks; fewer are not background
 _SPIKE = 10.0  # times the bright part of a T1w; vessels and fat beside a coil have up to 3
 
 

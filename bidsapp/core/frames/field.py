@@ -1,7 +1,7 @@
 """The ends of a PET's axial field of view: planes that hold artefacts instead of activity.
 
 The outermost planes of a ring scanner are seen by few pairs of detectors. Reconstructions leave
-them noisy, too high, too low or empty. Such planes are no measurement: they become NaN, so that a
+them noisy, too high, too low or empty. Such planes are not measurements: they become NaN, so that a
 volume of interest that reaches into them loses coverage instead of taking a wrong mean.
 
 An end is judged only where it cuts the head. A plane is an artefact when its noise is a multiple of
@@ -29,7 +29,7 @@ _STEP = (0.4, 1.8)  # times the uptake of the next plane inside; a blurred edge 
 _FLAT = (0.8, 1.25)  # times the uptake of the plane before that: no edge has begun there
 _LEAST_LEVEL = 0.3  # of the usual uptake, for a step to mean anything
 _STEEP_MM = 3.5  # planes farther apart may differ that much by anatomy
-_OWN_NOISE = 0.02  # of the uptake: less is no noise to compare with
+_OWN_NOISE = 0.02  # of the uptake: less is not noise to compare with
 
 
 def artefact_ends(image: Volume) -> tuple[int, int]:

@@ -18,7 +18,7 @@ from bidsapp.errors import BadDataError
 
 Window = tuple[float, float]
 
-# Frame times of real headers are rounded: less overlap of neighbours is no contradiction.
+# Frame times of real headers are rounded: less overlap of neighbours does not contradict.
 _ROUNDING_S = 1.0
 # A frame with less of its time inside the window does not widen the span that is told.
 _LEAST_SHARE = 0.2

@@ -1,7 +1,7 @@
 """One trilinear interpolation from the measured image to wherever it is needed.
 
 All points are world coordinates (RAS+, mm).  Where an image was not measured the result is NaN,
-so that nobody averages over voxels that hold nothing.
+so that no mean includes voxels that hold nothing.
 """
 
 from __future__ import annotations

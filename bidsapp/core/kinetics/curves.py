@@ -24,7 +24,7 @@ Float64 = NDArray[np.float64]
 
 # Frame times of real headers are rounded: neighbours that miss each other by less touch.
 _ROUNDING_MIN = 1.0 / 60
-# Intervals that nobody measured are cut into pieces of about that length.
+# Intervals that were not measured are cut into pieces of about that length.
 _PIECE_MIN = 5.0
 # A break is bridged by one tissue: rates of the plasma's exponentials (the last ones make the
 # bolus) and clearances of the tissue, per minute; arrivals of the tracer, minutes after injection.
@@ -192,7 +192,7 @@ class Curve:
 
 
 def bridged(timeline: Timeline, means: Float64, weights: Float64) -> Curve:
-    """Make a curve of frame means, with what happened while nobody measured.
+    """Make a curve of frame means, with what happened between them.
 
     Before the first frame the activity rises linearly from zero at injection. Across a gap it is
     that of one tissue compartment, which is what SRTM takes a reference tissue for, under a plasma

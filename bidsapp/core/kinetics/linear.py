@@ -180,7 +180,7 @@ def _estimated(study: KineticStudy, fit: Fit, k2_prime: float | None = None) -> 
 
 
 def _frames(study: KineticStudy, target: Float64, elsewhere: Float64) -> _Frames:
-    """Means over the frames; what happened while nobody measured is taken from SRTM's fit.
+    """Means over the frames; what happened between measured frames is taken from SRTM's fit.
 
     A curve that is not finite has an integral of zero: the cubics know no NaN, its activity tells.
     """

@@ -224,7 +224,7 @@ def search(study: KineticStudy, columns: Columns) -> Search:
 def best_on_grid(
     explained: NDArray[np.floating], total: NDArray[np.floating], n_frames: int
 ) -> NDArray[np.intp]:
-    """Index of the best theta of every row, shape (R,); 0, the slowest, is no answer.
+    """Index of the best theta of every row, shape (R,); 0, the slowest, is not an answer.
 
     A curve proportional to its reference (R1 = DVR) has any theta, and noise may pick the slowest,
     of which a DVR of anything would follow. Where the fastest does as well, but for four times the

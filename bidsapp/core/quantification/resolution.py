@@ -2,7 +2,7 @@
 
 The effective resolution of an image is what blurs the uptake of the head, so it is measured there:
 the subject's own tissue maps, blurred along the axes of the PET, are fitted to it, with its widths
-across and along the axis of the scanner as unknowns. (The correlation of the noise is no measure of
+across and along the axis of the scanner as unknowns. (The correlation of the noise does not measure
 it: iterative reconstruction and filters shape noise and signal differently.) The levels of the
 tissues are free and drift slowly through the brain, as in `bidsapp.core.registration.tissue_model`;
 they are projected out, and the widths follow by Gauss-Newton, for the derivative of a Gaussian blur

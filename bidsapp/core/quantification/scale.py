@@ -41,7 +41,7 @@ _WORDS = {
 class Fingerprint:
     """What of a pipeline changes its SUVRs systematically, so that an equation depends on it.
 
-    How PET and T1w are aligned and whether frames are are no part of it: all methods estimate one
+    How PET and T1w are aligned and whether frames are is not part of it: all methods estimate one
     and the same position, better or worse. Nor is whether the T1w is one image or the
     within-subject template of several: it shows the same head with less noise, and the same
     segmentation reads it (tests/benchmarks/rescan.py measures that the level stays).

@@ -94,7 +94,7 @@ class Uncertainty:
         return self.sd_at(self.value, kind)
 
     def sd_at(self, truth: float, kind: Interval) -> float:
-        """Standard deviation of the Centiloid of somebody whose true one is known, CL.
+        """Standard deviation of the Centiloid of a person whose true one is known, CL.
 
         Parameters
         ----------
@@ -144,7 +144,7 @@ class Uncertainty:
         return probability_above(self.value, self.sd_at(cutoff, kind), cutoff)
 
     def _components(self, truth: float) -> dict[str, float]:
-        """Of a scan of somebody whose true Centiloid is ``truth``."""
+        """Of a scan of a person whose true Centiloid is ``truth``."""
         slope, anchors, pairs = self.equation.slope, self.equation.anchors, self.equation.pairs
         assert anchors is not None
         signal = truth - self.equation.intercept  # slope times SUVR
@@ -295,7 +295,7 @@ def _tracer(value: float, equation: Equation, repeatability: float) -> float:
     """What the tracer sees in this person and PiB does not.
 
     The residuals of the paired scans hold that, and the scan-to-scan error of both scans, which is
-    taken out: that of this scan is counted by itself, that of a PiB scan is no part of the truth.
+    taken out: that of this scan is counted by itself, that of a PiB scan is not part of the truth.
     """
     anchors, pairs = equation.anchors, equation.pairs
     if anchors is None or pairs is None:

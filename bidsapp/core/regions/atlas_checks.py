@@ -170,7 +170,7 @@ def explained(labels: NDArray[np.integer], tissues: NDArray[np.floating], inside
     Parameters
     ----------
     labels : ndarray, shape (N,), integers
-        At some points; 0 is no region.
+        At some points; 0 is not a region.
     tissues : ndarray, shape (N, T)
         Probability of each tissue at these points.
     inside : ndarray of bool, shape (N,)

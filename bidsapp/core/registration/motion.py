@@ -5,8 +5,8 @@ of most counts by normalised mutual information, which does not mind that the tr
 blood to grey to white meanwhile; the search walks outwards in time, each frame starting where its
 neighbour was found. Frames that are too faint to show a head borrow the position of the next frame
 that does. The reference is the frame from which those that matter are the least far in sum, and
-distances are mean displacements over the head: one number in mm, whatever the mixture of turn and
-shift.
+distances are mean displacements over the head: one number in mm, whatever the mixture of
+rotation and translation.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ STILL_MM = 0.5  # less is not corrected: the search itself is 0.1 to 0.3 mm off
 COARSE_MM = 2.5  # smaller voxels are averaged up to this size: enough for the blur below
 LEVELS = ((6.0, 8.0), (4.0, 6.0))  # distance of points and blur, mm
 PART_LEVEL = (9.0, 12.0)  # the same for the first look at another part of the study
-PART_TURN_DEG = 12.0  # after a break the head may lie this differently: one start each way
+PART_ROTATION_DEG = 12.0  # after a break the head may lie this differently: one start each way
 JUMP_MM = 5.0  # centroids that moved by more give a start of their own
 HEAD_LEVEL = 0.15  # of the bright part of the image: above it is head
 FAINT = 0.05  # of the counts of the brightest frame: below it a frame shows no head
@@ -181,9 +181,11 @@ def align_parts(first: Volume, other: Volume) -> Matrix:
     first, other = _reduced(first), _reduced(other)
     centre = _centroid(first)
     shifts = np.zeros(3), _centroid(other) - centre
-    angle = np.radians(PART_TURN_DEG)
-    turns = [np.zeros(3), *(sign * angle * axis for axis in np.eye(3) for sign in (1, -1))]
-    starts = [rigid_matrix([*shift, *turn], centre) for shift in shifts for turn in turns]
+    angle = np.radians(PART_ROTATION_DEG)
+    rotations = [np.zeros(3), *(sign * angle * axis for axis in np.eye(3) for sign in (1, -1))]
+    starts = [
+        rigid_matrix([*shift, *rotation], centre) for shift in shifts for rotation in rotations
+    ]
     mask = _head(first)
     with threadpool_limits(limits=1):
         for level in (PART_LEVEL, *LEVELS):

@@ -1,11 +1,11 @@
-"""Where in a PET a brain lies, without a first guess: every place of many turns is tried.
+"""Where in a PET a brain lies, without a first guess: every place at many rotations is tried.
 
 Blurred tissue maps, at one level each, are fitted to the voxels of a coarse PET in and near the
-brain, wherever the brain could lie. For one turn all places are had at once: the normal equations
-of the fit are correlations of the PET with the maps and of the field of view with their products,
-which the Fourier transform gives (as for normalised cross-correlation with one map; Lewis, Vision
-Interface 1995, 120-123). What lies further from the brain (scalp, neck, table) has no say, and
-there is no local optimum to be caught in.
+brain, wherever the brain could lie. For one rotation all places are found at once: the normal
+equations of the fit are correlations of the PET with the maps and of the field of view with their
+products, which the Fourier transform gives (as for normalised cross-correlation with one map;
+Lewis, Vision Interface 1995, 120-123). What lies further from the brain (scalp, neck, table) does
+not count, and there is no local optimum to be caught in.
 
 Levels that were quite free would also explain the border between head and air, as a brain whose
 white matter takes up nothing. So levels of brain and CSF are drawn towards their usual ratios, at
@@ -36,15 +36,15 @@ from bidsapp.core.registration.tissue_model import TissueModel
 from bidsapp.errors import BadDataError
 
 VOXEL_MM, FWHM_MM = 10.0, 14.0  # of the coarse PET; blur of the maps that are laid on it
-REACH_MM = 8.0  # voxels that far from the brain have a say
+REACH_MM = 8.0  # voxels that far from the brain count
 # Usual uptake of grey matter, white matter and CSF: between that of negative and positive scans.
 USUAL = np.array([1.2, 1.6, 0.4])
 LEAST_INSIDE = 0.5  # of the voxels near the brain that have to be measured
-TURN_DEG = 25.0
-TILTED_WAYS = 6  # ways to put the axes that are tried with turns besides
-HOPEFUL = 0.5  # of the best way's gain, or no turn will make a way the best
-PER_TURN = 2  # places that a turn gives
-DISTINCT_MM = 25.0  # places of one turn closer than this are one
+TILT_DEG = 25.0
+TILTED_WAYS = 6  # ways to put the axes that are also tried tilted
+HOPEFUL = 0.5  # of the best way's gain, or no tilt will make a way the best
+PER_ROTATION = 2  # places that a rotation gives
+DISTINCT_MM = 25.0  # places of one rotation closer than this are one
 NO_BRAIN = "the PET shows no brain: its uptake is even, or too little of a head was measured"
 
 
@@ -60,22 +60,22 @@ def find_places(model: TissueModel, near: NDArray[np.bool_], pet: Volume) -> lis
     """Try every place of a brain in a PET, best first.
 
     The axes are put in all 24 ways, for headers can be wrong; then the header's way and those that
-    explain the PET nearly as well as the best are turned besides by 25 degrees either way about
-    each axis.
+    explain the PET nearly as well as the best are also tilted by 25 degrees either way about each
+    axis.
 
     Parameters
     ----------
     model : TissueModel
         Blurred grey matter, white matter, CSF, everything else; they add up to one.
     near : ndarray of bool, shape (X, Y, Z)
-        On the grid of the maps: which voxels have a say.
+        On the grid of the maps: which voxels count.
     pet : Volume
         Voxels of about `VOXEL_MM`.
 
     Returns
     -------
     list of Place
-        Those of one turn lie `DISTINCT_MM` apart; those of different turns may be near each other.
+        Those of one rotation lie `DISTINCT_MM` apart; those of others may be near them.
 
     Raises
     ------
@@ -95,7 +95,7 @@ def find_places(model: TissueModel, near: NDArray[np.bool_], pet: Volume) -> lis
         for number in np.argsort(-np.array(best), kind="stable")[:TILTED_WAYS].tolist()
         if best[number] >= HOPEFUL * max(best)
     ]
-    angles = np.radians(TURN_DEG) * np.concatenate([np.eye(3), -np.eye(3)])
+    angles = np.radians(TILT_DEG) * np.concatenate([np.eye(3), -np.eye(3)])
     tilts = Rotation.from_rotvec(angles).as_matrix()
     for number in sorted({0, *promising}):
         places_by_way += each(search.places, [tilt @ ways[number] for tilt in tilts])
@@ -161,29 +161,29 @@ class _PlaceSearch:
         images[(slice(None), *middle)] = np.ones(values.shape), values, np.square(values)
         self.spectra = fft.rfftn(images, axes=(1, 2, 3))
 
-    def places(self, turn: NDArray[np.float64]) -> list[Place]:
-        """Best places of one turn (3, 3), map world -> PET world."""
-        gain = self._gain(*self._turned(turn))
+    def places(self, rotation: NDArray[np.float64]) -> list[Place]:
+        """Best places at a rotation (3, 3), map world -> PET world."""
+        gain = self._gain(*self._rotated(rotation))
         apart = [2 * int(DISTINCT_MM / size) + 1 for size in self.pet.grid.voxel_size]
         peaks = np.argwhere((gain == ndimage.maximum_filter(gain, apart)) & (gain > 0))
         order = np.argsort(-gain[tuple(peaks.T)], kind="stable")
         return [
-            Place(self._pose(turn, peak), float(gain[tuple(peak)]))
-            for peak in peaks[order[:PER_TURN]]
+            Place(self._pose(rotation, peak), float(gain[tuple(peak)]))
+            for peak in peaks[order[:PER_ROTATION]]
         ]
 
-    def _pose(self, turn: NDArray[np.float64], voxel: NDArray[np.intp]) -> Matrix:
+    def _pose(self, rotation: NDArray[np.float64], voxel: NDArray[np.intp]) -> Matrix:
         """The centre of the brain in a voxel."""
         pose = np.eye(4)
-        pose[:3, :3] = turn
+        pose[:3, :3] = rotation
         centre = transform(self.pet.affine, voxel.astype(np.float64))
         pose[:3, 3] = centre - transform(pose, self.model.centre)
         return pose
 
-    def _turned(self, turn: NDArray[np.float64]) -> tuple[Float32, Float32]:
-        """Maps (C, ...) and say (...) on voxels of the PET about a brain in their middle."""
+    def _rotated(self, rotation: NDArray[np.float64]) -> tuple[Float32, Float32]:
+        """Maps (C, ...), and which voxels count, (...), on the PET about a brain in its middle."""
         to_maps = np.eye(4)
-        to_maps[:3, :3] = turn.T @ self.pet.affine[:3, :3]
+        to_maps[:3, :3] = rotation.T @ self.pet.affine[:3, :3]
         to_maps[:3, 3] = self.model.centre
         index = transform(inverse(self.model.affine) @ to_maps, self.by)
         values, _, inside = trilinear(self.maps, index, gradient=False)
@@ -194,17 +194,17 @@ class _PlaceSearch:
         box = box.reshape(-1, *size)
         return box[:-1], box[-1]
 
-    def _gain(self, maps: Float32, say: Float32) -> Float64:
+    def _gain(self, maps: Float32, counts: Float32) -> Float64:
         """N log(V / R) with the centre of the brain in every voxel; 0 where too little is seen."""
         count = len(maps)
         rows, columns = np.triu_indices(count)
-        weighted = maps * say
-        kernels = np.concatenate([say[None], weighted, weighted[rows] * maps[columns]])
+        weighted = maps * counts
+        kernels = np.concatenate([counts[None], weighted, weighted[rows] * maps[columns]])
         kernels = np.conj(fft.rfftn(kernels, self.shape, axes=(1, 2, 3)))
         view, values, squares = self.spectra
         n = self._correlated(kernels[0] * view)
         gain = np.zeros(n.shape)
-        where = n > LEAST_INSIDE * say.sum()
+        where = n > LEAST_INSIDE * counts.sum()
         if not where.any():
             return gain
         n = n[where]

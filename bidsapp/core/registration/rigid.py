@@ -1,10 +1,10 @@
 """Where the PET lies relative to the T1w: two rigid registrations, one the other's witness.
 
 1. **Rough position.** Four blurred maps (grey, white, CSF, everything else) are laid on every place
-   of the PET in many turns (`bidsapp.core.registration.placement`) and settle where they fit best.
-   The brain against its rim is the strongest thing a blurred PET shows; NMI at this scale lost the
-   pose of heads whose brain takes up tracer evenly, and a fit to the whole PET that of heads whose
-   scalp and neck are as bright as the brain.
+   of the PET at many rotations (`bidsapp.core.registration.placement`) and settle where they fit
+   best. The brain against its rim is the strongest thing a blurred PET shows; NMI at this scale
+   lost the pose of heads whose brain takes up tracer evenly, and a fit to the whole PET that of
+   heads whose scalp and neck are as bright as the brain.
 2. **NMI** between T1w and PET (`bidsapp.core.registration.similarity`) from the best rough
    positions: the step
    with which the published Centiloid scale was made.
@@ -105,7 +105,7 @@ class RigidFit:
         (`bidsapp.core.registration.tissue_model.fit_strain`).
     own_anatomy : float or None
         Whether the PET shows this head rather than an average one at ``matrix``: about 1 when it
-        does, 0.6 or less when it is somebody else's or lies wrong
+        does, 0.6 or less when it is another person's or lies wrong
         (`bidsapp.core.registration.tissue_model.own_detail`); None when it cannot be told: no
         average was given, or this head is like it.
     flags : tuple of Flag
@@ -314,7 +314,7 @@ def coarser(pet: Volume, voxel_mm: float) -> Volume:
     Returns
     -------
     Volume
-        The same voxels when they are no smaller.
+        The same voxels when they are not smaller.
     """
     a, b, c = (max(1, int(voxel_mm / s + 0.25)) for s in pet.grid.voxel_size)
     return Volume(block_mean(pet.data, (a, b, c)), block_affine(pet.affine, (a, b, c)))
@@ -400,7 +400,7 @@ def _register_model(head: Head, pet: Volume, nmi: Matrix) -> _ModelStep:
 def _mirrored_share(model: TissueModel, points: Float64, values: Float64, fit: PoseFit) -> float:
     """What the mirrored PET leaves where it fits best, over what the PET leaves at ``fit``.
 
-    A fraction of the voxels tells it: a mirror image is no matter of per cents.
+    A fraction of the voxels tells it: a mirror image is not a matter of per cents.
     """
     points, values = points[::MIRROR_THINNING], values[::MIRROR_THINNING]
     weights = fit.weights[::MIRROR_THINNING]

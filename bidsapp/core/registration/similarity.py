@@ -139,10 +139,10 @@ def climb(
         return rigid_matrix(x / [1, 1, 1, *[LENGTH_MM] * 3], centre)
 
     def negative(x: Float64) -> tuple[float, Float64]:
-        turn = motion(x)[:3, :3]
+        rotation = motion(x)[:3, :3]
         nmi, force = measure(start @ motion(x))
         force = start[:3, :3].T @ force
-        torque = np.cross((turn @ arms), force, axis=0).sum(axis=1)
+        torque = np.cross((rotation @ arms), force, axis=0).sum(axis=1)
         gradient = [*force.sum(axis=1), *(left_jacobian(x[3:] / LENGTH_MM).T @ torque / LENGTH_MM)]
         return -100 * nmi, -100 * np.array(gradient)
 

@@ -166,7 +166,7 @@ class _Search:
 
 @dataclass(frozen=True)
 class _Step:
-    """Normal equations at a pose: three translations in mm, three turns in LENGTH_MM radians.
+    """Normal equations at a pose: three translations in mm, three rotations in LENGTH_MM radians.
 
     With strain, six more numbers: its components `STRAINS` in units of 1 / LENGTH_MM.
     """
@@ -312,7 +312,7 @@ def own_detail(
     is the regression coefficient ``<PET - a, o - a> / <o - a, o - a>``. One half means that one
     model is as good as the other, 1 that nothing of the average is needed beside the own maps, less
     than a half that the average head explains the PET better than this head does: the PET is of
-    somebody else, or lies wrong. Noise, which neither explains, does not change it.
+    another person, or lies wrong. Noise, which neither explains, does not change it.
 
     A head that is itself an average one cannot be told from the average. Then neither leaves much
     of the PET, whereas of another person's PET both leave that person's detail, which is of the

@@ -220,7 +220,7 @@ def control_cutoff(values: ArrayLike, fewest: int) -> CutOff:
 
 def _bic_gain(x: Float, mixture: TwoNormals) -> float:
     normal = float(stats.norm.logpdf(x, x.mean(), x.std()).sum())
-    single = max(normal, -x.size * math.log(np.ptp(x)))  # a flat spread is no two groups either
+    single = max(normal, -x.size * math.log(np.ptp(x)))  # nor is a flat spread two groups
     return 2 * (mixture.log_likelihood - single) - 3 * math.log(x.size)
 
 

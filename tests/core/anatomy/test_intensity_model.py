@@ -17,15 +17,17 @@ def test_gaussians_add_up_to_the_histogram():
     prior = np.full((kind.size, 4), 0.1, np.float32)
     prior[np.arange(kind.size), kind] = 0.7
     mixture, _ = expectation_maximisation(intensity, prior, initial_mixture(intensity, prior))
-    found = intensity_model(intensity, prior, mixture, 200.0)
-    assert found.share.sum() == pytest.approx(1, abs=1e-3)
+    model = intensity_model(intensity, prior, mixture, 200.0)
+    shares, means, sds = (np.array(values) for values in (model.share, model.mean, model.sd))
+    counts = np.array(model.counts)
+    assert shares.sum() == pytest.approx(1, abs=1e-3)
     for name, share, at in zip(("GM", "WM", "CSF", "other"), part, 200 * mean, strict=True):
-        own = np.array([tissue == name for tissue in found.tissue])
-        assert found.share[own].sum() == pytest.approx(share, abs=0.03)
-        assert np.average(found.mean[own], weights=found.share[own]) == pytest.approx(at, abs=4)
-    edges = np.linspace(found.low, found.high, found.counts.size + 1)
+        own = np.array([tissue == name for tissue in model.tissue])
+        assert shares[own].sum() == pytest.approx(share, abs=0.03)
+        assert np.average(means[own], weights=shares[own]) == pytest.approx(at, abs=4)
+    edges = np.linspace(model.low, model.high, counts.size + 1)
     middle, width = (edges[1:] + edges[:-1]) / 2, np.diff(edges)[0]
-    gap = (middle[:, None] - found.mean) / found.sd
-    density = (found.share * np.exp(-0.5 * gap**2) / (found.sd * np.sqrt(2 * np.pi))).sum(axis=1)
-    expected = found.counts.sum() * width * density
-    assert np.abs(expected - found.counts).sum() / found.counts.sum() < 0.1
+    gap = (middle[:, None] - means) / sds
+    density = (shares * np.exp(-0.5 * gap**2) / (sds * np.sqrt(2 * np.pi))).sum(axis=1)
+    expected = counts.sum() * width * density
+    assert np.abs(expected - counts).sum() / counts.sum() < 0.1
