@@ -80,9 +80,9 @@ def unread_covariates(rows: Iterable[Row]) -> list[str]:
         WEIGHT_COLUMNS: (weight_kg, "weight in kg"),
     }
     return [
-        f"{told[:20]!r}, which is not {'an' if what[0] in 'aeiou' else 'a'} {what}"
+        f"{text[:20]!r}, which is not {'an' if what[0] in 'aeiou' else 'a'} {what}"
         for columns, (reader, what) in readers.items()
-        if (told := first_known(rows, columns)) is not None and reader(told) is None
+        if (text := first_known(rows, columns)) is not None and reader(text) is None
     ]
 
 

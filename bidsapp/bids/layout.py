@@ -235,7 +235,7 @@ class RawDataset:
     def unmatched(self, filters: Filters) -> list[str]:
         """Labels, but for participants, that none of the images has, a sentence each."""
         return replace(filters, participant=()).unmatched(
-            lambda one: any(_is_wanted(pet, one, self.bids_dir) for pet in self.pets)
+            lambda alone: any(_is_wanted(pet, alone, self.bids_dir) for pet in self.pets)
         )
 
     def table_problems(self) -> list[str]:
@@ -268,8 +268,8 @@ class RawDataset:
         """Body weight by the sidecar, else by the session's or participant's row."""
         sidecar = self.sidecar(image)
         fields = (weight_kg(sidecar.get(key)) for key in _WEIGHT_FIELDS)
-        told = first_known(self._rows(image), WEIGHT_COLUMNS)
-        return next((weight for weight in (*fields, weight_kg(told)) if weight is not None), None)
+        stated = first_known(self._rows(image), WEIGHT_COLUMNS)
+        return next((weight for weight in (*fields, weight_kg(stated)) if weight is not None), None)
 
     def unread_covariates(self, image: RawImage) -> list[str]:
         """What the tables say of the participant's age and weight that cannot be one."""

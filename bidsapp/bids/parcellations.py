@@ -45,7 +45,7 @@ def with_parcellations(scan: ScanPlan, processing: Processing) -> ScanPlan:
 
 def _wanted(processing: Processing) -> tuple[AtlasChoice, ...]:
     every = (*processing.atlases, *processing.derivatives)
-    return tuple(one for one in every if one.own is not None)
+    return tuple(choice for choice in every if choice.own is not None)
 
 
 @lru_cache

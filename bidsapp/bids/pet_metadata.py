@@ -295,7 +295,7 @@ def check_decay(timing: PetTiming, sidecar: Mapping[str, Any], half_life_s: floa
     factors = factors if isinstance(factors, list) else [factors]
     if not factors or len(factors) == 1 < n_frames:
         return timing  # dcm2niix v1.0.2025 wrote that of the first frame alone
-    if len(factors) != n_frames or not all(is_number(one) and one > 0 for one in factors):
+    if len(factors) != n_frames or not all(is_number(factor) and factor > 0 for factor in factors):
         return _flagged(timing, "not-positive", key=key, n=n_frames)
     if not timing.decay_corrected:
         if max(factors) > 1.001 * min(factors):

@@ -92,13 +92,13 @@ class AmyloidTau:
         """For the methods text; empty in a cohort without tau."""
         if not self.rows:
             return ""
-        told = ", ".join(f"{cell} {self.n[cell]}" for cell in CELLS)
+        numbers = ", ".join(f"{cell} {self.n[cell]}" for cell in CELLS)
         left = len(self.rows) - sum(self.n[cell] for cell in CELLS)
         return (
             f"Participants were A+ above {self.rule.centiloid:g} CL and T+ above a CenTauRz of "
             f"{self.rule.centaurz:g} in the {self.rule.region.replace('_', ' ')} volume, by their "
-            f"first tau scan with an amyloid scan within {self.rule.days:g} days ({told}); {left} "
-            "had no such pair of scans."
+            f"first tau scan with an amyloid scan within {self.rule.days:g} days ({numbers}); "
+            f"{left} had no such pair of scans."
         )
 
 
@@ -118,18 +118,20 @@ def amyloid_tau(rows: Sequence[Row], rule: StatusRule) -> AmyloidTau:
     people: dict[str, list[Row]] = {}
     for row in rows:
         people.setdefault(row["participant_id"], []).append(row)
-    found = tuple(_participant(name, own, rule) for name, own in people.items())
-    counts = tuple(_count(found, status) for status in (*CELLS, *_UNPAIRED))
-    return AmyloidTau(rule, found, counts, _tracers(rows, rule))
+    participants = tuple(_participant(name, own, rule) for name, own in people.items())
+    counts = tuple(_count(participants, status) for status in (*CELLS, *_UNPAIRED))
+    return AmyloidTau(rule, participants, counts, _tracers(rows, rule))
 
 
 def _participant(name: str, rows: Sequence[Row], rule: StatusRule) -> dict[str, Any]:
     amyloid = [row for row in rows if row["centiloid"] is not None]
     tau = [row for row in rows if row[rule.column] is not None]
     pairs = [(t, a, *_apart(t, a)) for t in tau for a in amyloid]
-    usable = [one for one in pairs if one[3] and (one[2] is None or one[2] <= rule.days)]
+    usable = [pair for pair in pairs if pair[3] and (pair[2] is None or pair[2] <= rule.days)]
     if usable:
-        t, a, days, how = min(usable, key=lambda one: (moment(one[0]), one[2] is None, one[2] or 0))
+        t, a, days, how = min(
+            usable, key=lambda pair: (moment(pair[0]), pair[2] is None, pair[2] or 0)
+        )
         return _row(name, rule, a, t) | {
             "status": f"A{_sign(a['centiloid'], rule.centiloid)}"
             f"T{_sign(t[rule.column], rule.centaurz)}",
@@ -139,8 +141,8 @@ def _participant(name: str, rows: Sequence[Row], rule: StatusRule) -> dict[str, 
         }
     first = [min(own, key=moment) if own else None for own in (amyloid, tau)]
     status, reason = _why(rows, amyloid, tau, pairs, rule)
-    told = _row(name, rule, *first)
-    return told | {"status": status, "days": None, "paired_by": None, "reason": reason}
+    lone = _row(name, rule, *first)
+    return lone | {"status": status, "days": None, "paired_by": None, "reason": reason}
 
 
 def _apart(tau: Row, amyloid: Row) -> tuple[float | None, str | None]:
@@ -228,16 +230,16 @@ def _count(rows: Sequence[Row], status: str) -> dict[str, Any]:
 
 def _tracers(rows: Sequence[Row], rule: StatusRule) -> tuple[dict[str, Any], ...]:
     """Scans, medians and scans above the cut-off of every tau tracer with values."""
-    found = []
+    by_tracer = []
     for code, tracer in tau_tracers().items():
         own = [row for row in rows if row["tracer"] == code and row[rule.column] is not None]
         centaur = [value for row in own if (value := row["centaur_universal"]) is not None]
         values = [row[rule.column] for row in own]
         if own:
-            found.append({
+            by_tracer.append({
                 "name": tracer.name, "n": len(own), "median": median(values),
                 "low": min(values), "high": max(values),
                 "above": sum(value > rule.centaurz for value in values),
                 "centaur": median(centaur) if centaur else None,
             })  # fmt: skip
-    return tuple(found)
+    return tuple(by_tracer)

@@ -170,7 +170,7 @@ def _tabulate(
     closed = unreadable_people(output_dir)
     absent = absent_people(cohort.facts, records, filters)
     absent = [name for name in absent if name.removeprefix("sub-") not in closed]
-    unmatched = filters.unmatched(lambda one: any(is_wanted(scan, one) for scan in wanted))
+    unmatched = filters.unmatched(lambda alone: any(is_wanted(scan, alone) for scan in wanted))
     warnings = [*unmatched, *mixture, *closed.values(), *absence(absent), *gone]
     warnings += [*treatment_warnings(wanted), *sentences(cohort.ratings)]
     for sentence in warnings:

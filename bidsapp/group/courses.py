@@ -96,11 +96,11 @@ def treatment_warnings(records: Sequence[ScanRecord]) -> list[str]:
     """Sentences about people whose begin of treatment is told and cannot be used."""
     unread, apart = {}, {}
     for record in records:
-        if (told := _told_begin(record)) is None:
+        if (text := _told_begin(record)) is None:
             continue
-        begin, scanned = _begin_of_treatment(told), record.acquired
+        begin, scanned = _begin_of_treatment(text), record.acquired
         if begin is None:
-            unread[record.participant_id] = f"{record.participant_id} {told[:20]!r}"
+            unread[record.participant_id] = f"{record.participant_id} {text[:20]!r}"
         elif isinstance(begin, datetime) and scanned and not _of_one_calendar(begin, scanned):
             apart[record.participant_id] = record.participant_id
     whys = {

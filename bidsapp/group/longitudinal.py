@@ -174,12 +174,12 @@ def _relative(row: Row, same: bool) -> float:
     tracer = tracers().get(str(row["tracer"]))
     if tracer is None:
         return 0.0
-    equations = [one.equation for one in tracers().values() if one.equations]
+    equations = [known.equation for known in tracers().values() if known.equations]
     if tracer.equations:
         reference = row.get("reference_region") or STANDARD_REFERENCE
         equations = [tracer.equations.get(reference, tracer.equation)]
     error = ScanError(repeatability())
-    return max(scale_sd(one, error) if same else anchor_sd(one) for one in equations)
+    return max(scale_sd(equation, error) if same else anchor_sd(equation) for equation in equations)
 
 
 def _pair_row(first: Row, last: Row, kind: str) -> dict[str, Any]:

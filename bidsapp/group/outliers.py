@@ -50,12 +50,12 @@ def scores(rows: Sequence[Row]) -> list[Score]:
     """
     scored: list[Score] = []
     done = [place for place, row in enumerate(rows) if row["status"] == "ok"]
-    told = _by_kind(rows, done)
+    kinds = _by_kind(rows, done)
     for measure in OF_PET:
-        for kind, places in told.items():
+        for kind, places in kinds.items():
             among = places if len(kind) > 1 else [p for p in done if rows[p]["tracer"] == kind[0]]
             members = set(places)
-            scored += [one for one in _scores(rows, among, measure) if one.place in members]
+            scored += [score for score in _scores(rows, among, measure) if score.place in members]
     for measure in OF_T1W:
         scored += _scores(rows, done, measure)
     return scored

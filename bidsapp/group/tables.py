@@ -199,9 +199,10 @@ def cohort_flags(records: Sequence[ScanRecord]) -> dict[str, tuple[Flag, ...]]:
 
 def _definition(record: ScanRecord) -> str:
     """What of a tracer's definition makes numbers, in words."""
-    if (told := record.tracer_definition) is None:
+    if (definition := record.tracer_definition) is None:
         return "(the package's)"
-    return f"({told.radionuclide}, {told.window_min[0]:g} to {told.window_min[1]:g} min)"
+    start, end = definition.window_min
+    return f"({definition.radionuclide}, {start:g} to {end:g} min)"
 
 
 def mixture_warnings(records: Sequence[ScanRecord]) -> list[str]:

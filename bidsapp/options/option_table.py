@@ -138,7 +138,7 @@ WITHOUT_EFFECT: Mapping[str, Mapping[str, str]] = _FOREIGN["without_effect"]
 FOREIGN: Mapping[str, str] = _FOREIGN["instead"]
 
 # Options that change numbers, by their field of `bidsapp.settings.Processing`.
-PROCESSING = {one.field: one for one in OPTIONS if one.keeps.startswith("processing.")}
+PROCESSING = {option.field: option for option in OPTIONS if option.keeps.startswith("processing.")}
 
 
 def option_of(flag: str) -> Option:

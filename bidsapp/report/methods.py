@@ -148,10 +148,10 @@ class Recipe:
     def margin(self, atlas: str) -> str:
         """What was left out at the borders of the regions of an atlas."""
         chosen = [self.parameters.get(option) for option in ("atlases", "derivatives")]
-        entries = [one for given in chosen if isinstance(given, list | tuple) for one in given]
-        for one in entries:
-            if isinstance(one, Mapping) and one.get("name") == atlas and one.get("erode_mm"):
-                return f", {one['erode_mm']:g} mm inside the border of every region"
+        entries = [entry for given in chosen if isinstance(given, list | tuple) for entry in given]
+        for entry in entries:
+            if isinstance(entry, Mapping) and entry.get("name") == atlas and entry.get("erode_mm"):
+                return f", {entry['erode_mm']:g} mm inside the border of every region"
         return ""
 
     def phrases(self, option: str) -> list[str]:
