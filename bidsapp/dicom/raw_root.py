@@ -89,8 +89,8 @@ def add_rows(path: Path, rows: Sequence[Mapping[str, str]]) -> None:
         raise StorageError(f"{path}: cannot be written ({error.strerror})") from error
     except (ValueError, KeyError) as error:
         raise BadDataError(
-            f"{path}: is no table in UTF-8 with tabs whose first column is {next(iter(rows[0]))}, "
-            "so nobody can be added to it; save it as such"
+            f"{path}: is not a table in UTF-8 with tabs whose first column is "
+            f"{next(iter(rows[0]))}, so no participant can be added to it; save it as such"
         ) from error
 
 
