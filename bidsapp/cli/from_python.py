@@ -20,7 +20,7 @@ from bidsapp.bids.entities import parse_entities
 from bidsapp.cli.parser import typed
 from bidsapp.cli.quantify import PROG, judged_pairs
 from bidsapp.core.quality import Flag
-from bidsapp.errors import CentipetError, UsageError, error_class
+from bidsapp.errors import CentipetError, ExitCode, UsageError, error_class
 from bidsapp.io.tsv import read_rows
 from bidsapp.record import ScanRecord, Status, find_records
 
@@ -120,6 +120,8 @@ def quantify(
     CentipetError
         With the sentence that the command line would show.
     """
+    if options.get("dry_run"):
+        raise UsageError("dry_run: there is no result then; use the command centipet quantify")
     if output_dir is None:
         base = Path(tempfile.mkdtemp(prefix="centipet-"))
         output_dir = base / "out"
@@ -138,8 +140,16 @@ def quantify(
     record = next((known for known in find_records(out) if known.name == pairs[0].name), None)
     if record is None or record.status is not Status.OK:
         kind = error_class("" if record is None else record.error or "") or CentipetError
-        raise kind((record and record.reason) or f"there is no result: {done.stderr.strip()}")
+        raise kind((record and record.reason) or f"there is no result: {_last(done)}")
+    if done.returncode not in (ExitCode.OK, ExitCode.SCAN_FAILED):  # the result is an earlier one
+        raise CentipetError(_last(done))
     return _result(record, out)
+
+
+def _last(done: subprocess.CompletedProcess[str]) -> str:
+    """What a command said at its end."""
+    lines = done.stderr.strip().splitlines()
+    return lines[-1].removeprefix("centipet: ") if lines else f"exit code {done.returncode}"
 
 
 def _result(record: ScanRecord, out: Path) -> Quantified:

@@ -21,7 +21,7 @@ from bidsapp.core.grid.resample import sample
 from bidsapp.core.grid.volume import Volume, known_or_zero
 from bidsapp.core.quality import Flag
 from bidsapp.data import mni_grid
-from bidsapp.errors import BadDataError
+from bidsapp.errors import BadDataError, UsageError
 from bidsapp.io.nifti import affine_disagreement, as_nibabel, from_nibabel, load_volume
 from bidsapp.settings import PetToT1w
 from bidsapp.steps.anatomy import segment_head
@@ -168,6 +168,11 @@ def to_template(
 def _volume(image: GivenImage) -> Volume:
     if isinstance(image, str | os.PathLike):
         return load_volume(os.fspath(image), ndim=3)
+    if not hasattr(image, "dataobj"):
+        raise UsageError(
+            f"an image is a path or an image of nibabel, and this is {type(image).__name__}: an "
+            "array does not say where its voxels are"
+        )
     volume = from_nibabel(image)
     if volume.data.ndim != 3:
         raise BadDataError(

@@ -11,12 +11,13 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from synthetic_records import finished_record, write
 from tsv_rows import table_rows
 
 import bidsapp
 from bidsapp.cli.from_python import Quantified
 from bidsapp.cli.main import main
-from bidsapp.errors import BadDataError, NoInputError, UsageError
+from bidsapp.errors import BadDataError, CentipetError, NoInputError, UsageError
 from bidsapp.record.stages import empty_record
 
 
@@ -171,6 +172,23 @@ def test_python_tells_the_same_faults(lab, tmp_path):
     with pytest.raises(BadDataError, match="--tracer: 'FDG' is not"):
         bidsapp.quantify(lab / "pet1.nii.gz", tracer="FDG", output_dir=tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_python_gives_no_earlier_result_for_that_of_a_run_that_ended(lab, tmp_path):
+    entities, out = {"sub": "01", "trc": "FBB"}, tmp_path / "out"
+    write(out, finished_record(entities), entities)
+    (tmp_path / "file").write_text("")
+    pair = lab / "pet1.nii.gz", lab / "t11.nii.gz"
+    given = {"tracer": "FBB", "window": (90, 110), "output_dir": out}
+    with pytest.raises(CentipetError, match="file"):
+        bidsapp.quantify(*pair, **given, work_dir=tmp_path / "file" / "work")
+    with pytest.raises(UsageError, match="no result"):
+        bidsapp.quantify(*pair, **given, dry_run=True)
+
+
+def test_python_takes_no_array_for_an_image():
+    with pytest.raises(UsageError, match="this is ndarray"):
+        bidsapp.segment(np.zeros((8, 8, 8), np.float32))
 
 
 def test_the_package_is_imported_cheaply():
