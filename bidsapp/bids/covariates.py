@@ -19,20 +19,30 @@ _AGE_YEARS = (10.0, 120.0)
 _WEIGHT_KG = (2.0, 300.0)
 _AGE = re.compile(r"0*(\d[\d.,]*)\s*(\+|y|yrs?|years?)?", re.IGNORECASE)
 
-# More of a moment than its year, in figures, or as day, month by name and year.
+# More of a moment than its year: in figures, or with an English month, anywhere in a text; with a
+# month in any language where the text begins with it.
 _YEAR, _UP_TO_31 = r"(?:18|19|20|21)\d\d", r"(?:0?[1-9]|[12]\d|3[01])"
-_MONTH = r"(?:0[1-9]|1[0-2])"
+_MONTH, _ANY = r"(?:0[1-9]|1[0-2])", r"[^\W\d_]{3,9}"
+_ENGLISH = "(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
+
+
+def _spelled(month: str) -> str:
+    """Day, month by name and year in the orders of use."""
+    day, gap = rf"{_UP_TO_31}(?:st|nd|rd|th)?", r"[-./,\s]*"
+    orders = (day, month, _YEAR), (_YEAR, month, day), (month, day, rf"(?<!\d){_YEAR}")
+    return "|".join(gap.join(order) for order in orders)
+
+
 _DATE = re.compile(
     rf"""(?<!\d)(?:
       {_YEAR}[-./\s]{_UP_TO_31}[-./\s]{_UP_TO_31}
     | {_UP_TO_31}[-./\s]{_UP_TO_31}[-./\s]{_YEAR}
     | {_UP_TO_31}[./]{_UP_TO_31}[./]\d\d
     | {_YEAR}{_MONTH}(?:0[1-9]|[12]\d|3[01])(?:\d{{4}}(?:\d\d)?)?
-    | {_UP_TO_31}(?:st|nd|rd|th)?[-./,\s]*[^\W\d_]{{3,9}}[-./,\s]*{_YEAR}
-    | {_YEAR}[-./,\s]*[^\W\d_]{{3,9}}[-./,\s]*{_UP_TO_31}(?:st|nd|rd|th)?
-    )(?!\d)
-    | (?<![^\W\d_])[^\W\d_]{{3,9}}[-./,\s]*{_UP_TO_31}(?:st|nd|rd|th)?[-./,\s]+{_YEAR}(?!\d)""",
-    re.VERBOSE,
+    | {_spelled(_ENGLISH)}
+    | ^\s*(?:{_spelled(_ANY)})
+    )(?!\d)""",
+    re.VERBOSE | re.IGNORECASE,
 )
 
 
