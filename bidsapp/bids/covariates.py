@@ -54,7 +54,8 @@ def holds_date(text: str) -> bool:
     >>> [holds_date(text) for text in ("2020", "20259999", "72.5", "site 3 of 2020", "1.2.3")]
     [False, False, False, False, False]
     """
-    return _DATE.search(text) is not None
+    # a date has four digits; most of thousands of cells have fewer
+    return sum(map(str.isdigit, text)) >= 4 and _DATE.search(text) is not None
 
 
 def age_years(text: str | None) -> int | float | None:
