@@ -47,6 +47,9 @@ def follow_activity(
 
     Parameters
     ----------
+    flow : the workflow of the scan, to which steps are added
+    scan : its plan
+    averaged : as `bidsapp.workflows.pet.average_frames` gives it
     processing : options of the scan, with its own parcellations
     placing : ``t1w_to_pet``, ``field``
 
@@ -131,6 +134,8 @@ def add_kinetics(
 
     Parameters
     ----------
+    flow : the workflow of the scan, to which steps are added
+    scan : its plan
     processing : options of the scan, with its own parcellations
     given : ``tacs``, ``frames``, ``field``; ``gm``, ``wm`` if there is a T1w
     """

@@ -53,6 +53,15 @@ def average_frames(flow: Flow, scan: ScanPlan) -> Averaged:
 
     Frames without decay correction, or corrected to a time each, are brought to one time. A scan of
     one frame has no motion to find.
+
+    Parameters
+    ----------
+    flow : the workflow of the scan, to which steps are added
+    scan : its plan
+
+    Returns
+    -------
+    Averaged
     """
     weights = list(scan.window.frame_weights_s)
     files = [list(map(str, paths)) for paths in scan.files]
@@ -86,6 +95,9 @@ def inspect_frames(
 
     Parameters
     ----------
+    flow : the workflow of the scan, to which steps are added
+    scan : its plan
+    averaged : as `average_frames` gives it
     placing : ``t1w_to_pet``, ``field``; ``gm``, ``wm``, ``mask`` if there is a T1w
 
     Returns
@@ -110,6 +122,7 @@ def smooth(flow: Flow, inspected: Step, anatomy: Mapping[str, StepOutput]) -> St
 
     Parameters
     ----------
+    flow : the workflow of the scan, to which steps are added
     inspected : ``pet`` and ``stills``
     anatomy : of the T1w, to measure the resolution; empty without one: ``--psf`` tells it then
 
@@ -145,6 +158,8 @@ def quantify(
 
     Parameters
     ----------
+    flow : the workflow of the scan, to which steps are added
+    scan : its plan
     pet : PET on the 2 mm MNI grid, NaN outside its field of view
     plain, smoothed : as `inspect_frames` and `smooth` give it
     placing : ``field``, ``t1w_to_pet``

@@ -18,14 +18,13 @@ from bidsapp.interfaces.regions import (
 )
 from bidsapp.settings import TEMPLATE_SPACE
 from bidsapp.steps.correcting import pvc_columns
-from bidsapp.workflows.sidecars import PVC_IMAGES
+from bidsapp.workflows.sidecars import PET_IMAGE, PVC_IMAGES
 from bidsapp.workflows.wiring import Flow, StepOutput
 
 # Peak memory of a 128 x 128 x 84 PET with a 256 x 256 x 256 T1w, measured.
 _MEASURE_GB, _NATIVE_GB, _SAVE_GB, _CORRECT_GB = 0.5, 1.5, 0.4, 1.2
 
-# Where the PET of a space comes from, and what brings the atlas there.
-_IMAGE = {TEMPLATE_SPACE: "pet_mni", "T1w": "pet_t1w", "pet": "pet_native"}
+# What brings the atlas to a space.
 _PLACING = {
     TEMPLATE_SPACE: ("field",),
     "T1w": ("warp", "mask"),
@@ -38,6 +37,8 @@ def check_parcellations(flow: Flow, scan: ScanPlan, tissue: Mapping[str, StepOut
 
     Parameters
     ----------
+    flow : the workflow of the scan, to which steps are added
+    scan : its plan
     tissue : ``gm``, ``wm``, ``csf``, ``mask``
 
     Returns
@@ -64,6 +65,8 @@ def measure_regions(
 
     Parameters
     ----------
+    flow : the workflow of the scan, to which steps are added
+    scan : its plan
     own_options : of the scan, with its own parcellations
     given : ``pet_mni``, ``pet_t1w``, ``pet_native``, ``gm``, ``wm``, ``mask``, ``field``,
         ``warp``, ``t1w_to_pet``; without a T1w what there is of them
@@ -74,7 +77,7 @@ def measure_regions(
     equations = regional_scale(processing, scan.tracer, normalisation=scan.normalisation).equations
     lines = {name: [line.slope, line.intercept] for name, line in equations.items()}
     for space in dict.fromkeys((TEMPLATE_SPACE, *processing.voi_spaces)):
-        pet = given.get(_IMAGE[space])
+        pet = given.get(PET_IMAGE[space])
         if pet is None:
             continue
         on_template = space == TEMPLATE_SPACE
@@ -105,6 +108,8 @@ def correct_regions(
 
     Parameters
     ----------
+    flow : the workflow of the scan, to which steps are added
+    scan : its plan
     own_options : of the scan, with its own parcellations
     given : ``pet``, not smoothed, and what else `Correct` takes
     """

@@ -31,6 +31,7 @@ from bidsapp.settings import TEMPLATE_REFERENCE, TEMPLATE_SPACE, Processing
 
 TISSUES = ("gm", "wm", "csf")
 SUVR_IMAGES = tuple(f"suvr_{region}" for region in REFERENCES)
+PET_IMAGE = {TEMPLATE_SPACE: "pet_mni", "T1w": "pet_t1w", "pet": "pet_native"}  # by space
 PVC_IMAGES = {method: f"pvc_{method}" for method in ("rbv", "iy", "mg")}
 
 _ON_TEMPLATE = {
@@ -165,8 +166,8 @@ class Sidecars:
 
     def regional(self, scan: ScanPlan, space: str) -> dict[str, Any]:
         """JSON of the atlas tables of a PET scan in a space, columns left out."""
-        image = {TEMPLATE_SPACE: "pet_mni", "T1w": "pet_t1w", "pet": "pet_native"}[space]
-        return self._signed({"Sources": self._uris((image,), scan.entities)}, *_raw(scan))
+        sources = self._uris((PET_IMAGE[space],), scan.entities)
+        return self._signed({"Sources": sources}, *_raw(scan))
 
     def masks(self, scan: ScanPlan, space: str) -> dict[str, Any]:
         """JSON of the regions as images; those beside a T1w are the same for all its scans."""
@@ -183,7 +184,7 @@ class Sidecars:
 
     def ratio(self, scan: ScanPlan, space: str) -> dict[str, Any]:
         """Sidecar of the ratio and Centiloid images of a PET scan in a space, units left out."""
-        image = {TEMPLATE_SPACE: "pet_mni", "T1w": "pet_t1w", "pet": "pet_native"}[space]
+        image = PET_IMAGE[space]
         content = self.pet(scan)[image]
         return content | {"Sources": self._uris((image,), scan.entities)}
 
