@@ -107,19 +107,18 @@ def test_histograms_and_background_of_an_image(tmp_path, uptake):
 
 
 def test_frames_give_curves(tmp_path, uptake):
-    image = write(tmp_path, np.stack([uptake, 2 * uptake], axis=-1))
+    image = write(tmp_path, np.stack([uptake / 2, uptake * 1.5], axis=-1))
     assert main(["voi", str(image), "-o", str(tmp_path), "--atlas", "Centiloid"]) == 0
     path = tmp_path / f"{image.name.removesuffix('.nii.gz')}_atlas-Centiloid_tacs.tsv"
     header, first, second = (line.split("\t") for line in path.read_text().splitlines())
     assert header == ["frame", "ctx", "wc", "cg", "wcb", "pons"]
-    assert float(first[1]) == uptake[vois(2)["ctx"]].astype(float).mean()
-    assert float(second[3]) == 2 * float(first[3])
+    assert float(first[1]) == uptake[vois(2)["ctx"]].astype(float).mean() / 2
+    assert float(second[3]) == 3 * float(first[3])
 
 
 MIDDLE = (0, -18, 8)
 MISPLACED = {
     "right": rigid_matrix([8, 0, 0, 0, 0, 0]),
-    "down": rigid_matrix([0, 0, -20, 0, 0, 0]),
     "pitch": rigid_matrix([0, 0, 0, np.radians(5), 0, 0], MIDDLE),
     "larger": np.diag([1.1, 1.1, 1.1, 1]),
 }
@@ -150,9 +149,11 @@ def stripped(image):
     return np.where(template_mask(2).data, image, 0)
 
 
-@pytest.mark.parametrize("change", [
-    stripped, lambda image: ndimage.gaussian_filter(image, 1.7), lambda image: image / 107.3,
-])  # fmt: skip
+def blurred_in_other_units(image):
+    return ndimage.gaussian_filter(image, 1.7) / 107.3
+
+
+@pytest.mark.parametrize("change", [stripped, blurred_in_other_units])
 def test_scalp_blur_and_units_make_no_difference(tmp_path, uptake, change, capsys):
     image = write(tmp_path, change(uptake).astype(np.float32))
     assert main(["voi", str(image), "-o", str(tmp_path)]) == 0

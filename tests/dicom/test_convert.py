@@ -326,8 +326,9 @@ def test_best_t1w_of_a_study_is_chosen_with_its_reason(
 ) -> None:
     Mr().write(tmp_path / "source", study="1.2.3")
     replace(other, number=1).write(tmp_path / "source" / "b", study="1.2.3")
-    kept = [row for row in dry(tmp_path / "source").rows if row.decision == "kept"]
-    (left,) = [row for row in dry(tmp_path / "source").rows if row.decision == "skipped"]
+    rows = dry(tmp_path / "source").rows
+    kept = [row for row in rows if row.decision == "kept"]
+    (left,) = [row for row in rows if row.decision == "skipped"]
     assert len(kept) == 1
     assert said in left.reason
     if "equally" not in said:

@@ -191,6 +191,7 @@ def flip(axis, shape):
     return matrix
 
 
+@pytest.mark.slow
 def test_the_same_bits_with_any_number_of_threads(head, pet, fit):
     with threadpool_limits(limits=2):
         again = register(pet, head.side())
