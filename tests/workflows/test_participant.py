@@ -311,6 +311,7 @@ def test_two_runs_give_the_same_bytes(done, bids_dir, tmp_path):
         assert path.read_bytes() == (done[0] / path.relative_to(again)).read_bytes(), path.name
 
 
+@pytest.mark.slow
 def test_a_removed_file_comes_back_although_everything_is_cached(bids_dir, tmp_path, stand_ins):
     out, *_ = process(bids_dir, tmp_path, participant=("01",), tracer=("PIB",))
     victims = [next(out.rglob("*_desc-suvrwc_pet.nii.gz")), next(out.rglob("*_centiloid.json"))]
