@@ -39,7 +39,7 @@ Space = Literal["MNI152NLin6Asym", "T1w", "pet"]
 
 @interface("processing", "record")
 def AcceptParcellations(
-    found: list[AtlasChoice],
+    parcellations: list[AtlasChoice],
     files: list[Path],
     gm: Image,
     wm: Image,
@@ -51,7 +51,7 @@ def AcceptParcellations(
 
     Parameters
     ----------
-    found : parcellations in the space of the T1w
+    parcellations : of the participant, in the space of the T1w
     files : their images, for nipype's cache
     gm, wm, csf, mask : as `Segment` gives them
     processing : options of the run
@@ -63,7 +63,7 @@ def AcceptParcellations(
     record
     """
     tissues = Volume(np.stack([tissue.data for tissue in (gm, wm, csf)], axis=-1), gm.affine)
-    own, flags = accept(found, tissues, mask, processing)
+    own, flags = accept(parcellations, tissues, mask, processing)
     return own, RecordPart(flags=flags)
 
 

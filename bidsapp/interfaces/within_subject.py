@@ -28,7 +28,7 @@ from bidsapp.steps.anatomy import segment_head
 _EVERY = 40  # voxel of the template brain is a landmark: 5,000 of them
 
 
-@interface("visit", "told")
+@interface("visit", "report")
 def SegmentVisit(t1w: Path) -> tuple[Arrays, dict[str, Any]]:
     """Segmentation of one of several T1w; one that fails is told and stays out of the template.
 
@@ -40,7 +40,7 @@ def SegmentVisit(t1w: Path) -> tuple[Arrays, dict[str, Any]]:
     -------
     visit
         What the template needs of it; empty when there is no head.
-    told
+    report
         Volumes in ml, or the reason why it cannot be used.
     """
     try:
@@ -65,13 +65,13 @@ def SegmentVisit(t1w: Path) -> tuple[Arrays, dict[str, Any]]:
 
 @interface("t1w", "to_visits", "record")
 def MakeTemplate(
-    visits: list[Arrays], told: list[dict[str, Any]], sources: list[str]
+    visits: list[Arrays], reports: list[dict[str, Any]], sources: list[str]
 ) -> tuple[Path, list[Any], RecordPart]:
     """Within-subject template of several T1w (`bidsapp.core.anatomy.within_subject`).
 
     Parameters
     ----------
-    visits, told : as `SegmentVisit` gives them
+    visits, reports : as `SegmentVisit` gives them
     sources : BIDS URIs of the T1ws
 
     Returns
@@ -82,31 +82,31 @@ def MakeTemplate(
         4 x 4 as nested lists, world of the template -> of each visit; [] if left out.
     record
     """
-    usable = [k for k, one in enumerate(told) if "reason" not in one]
+    usable = [k for k, report in enumerate(reports) if "reason" not in report]
     if len(usable) < 2:
-        pairs = zip(sources, told, strict=True)
-        lost = [f"{Path(s).name} {one['reason']}" for s, one in pairs if "reason" in one]
+        pairs = zip(sources, reports, strict=True)
+        lost = [f"{Path(s).name} {r['reason']}" for s, r in pairs if "reason" in r]
         raise BadDataError(
             f"no within-subject template can be made ({'; '.join(lost)}): repair or remove "
             "this T1w, or run without --longitudinal"
         )
     made = within_subject_template(
         [
-            Visit(Volume(one["data"], one["affine"]), one["brain"], one["landmarks"])
-            for one in (visits[k] for k in usable)
+            Visit(Volume(visit["data"], visit["affine"]), visit["brain"], visit["landmarks"])
+            for visit in (visits[k] for k in usable)
         ]
     )
-    to_visits: list[list[list[float]]] = [[] for _ in told]
+    to_visits: list[list[list[float]]] = [[] for _ in reports]
     for k, matrix, agreement in zip(usable, made.to_visits, made.agreement, strict=True):
         to_visits[k] = matrix.tolist()
-        told[k]["agreement"] = agreement
+        reports[k]["agreement"] = agreement
     names = [Path(source).name for source in sources]
     record = RecordPart(
         longitudinal=Longitudinal(
-            True, None, tuple(sources), tuple(TemplateVisit(**one) for one in told)
+            True, None, tuple(sources), tuple(TemplateVisit(**report) for report in reports)
         ),
-        qc=template_quality(told),
-        flags=template_findings(dict(zip(names, told, strict=True)), read_table("limits")),
+        qc=template_quality(reports),
+        flags=template_findings(dict(zip(names, reports, strict=True)), read_table("limits")),
     )
     return save_volume(Path.cwd() / "template.nii.gz", made.image), to_visits, record
 
@@ -132,6 +132,6 @@ def SaveVisits(
             continue
         # Moving a T1w to the template takes points of the template to points of the T1w.
         moving = {"visit_xfm": np.array(matrix), "visit_xfm_inverse": np.linalg.inv(matrix)}
-        content = {key: one | {"TemplateToT1w": matrix} for key, one in sidecar.items()}
+        content = {key: row | {"TemplateToT1w": matrix} for key, row in sidecar.items()}
         files += save_rigid(output_dir, own, moving, content)
     return named(output_dir, *files)

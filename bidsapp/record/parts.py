@@ -146,13 +146,13 @@ def not_corrected(reason: str) -> RecordPart:
 
 
 def corrected_part(
-    found: Corrected, regions: Sequence[str], psf_mm: Sequence[float], source: str
+    result: Corrected, regions: Sequence[str], psf_mm: Sequence[float], source: str
 ) -> RecordPart:
     """SUVRs with correction for partial volume, and how it was done.
 
     Parameters
     ----------
-    found : correction in the Centiloid volumes
+    result : correction in the Centiloid volumes
     regions : their names, in the order of the columns
     psf_mm : width of the point spread function along the voxel axes, mm
     source : where it comes from
@@ -160,8 +160,8 @@ def corrected_part(
     row = {name: position for position, name in enumerate(regions)}
     suvr: dict[str, Numbers] = {}
     for kind, (above, below) in _PVC_COLUMNS.items():
-        target = found.columns[above][row[TARGET]]
-        ratios = {name: target / found.columns[below][row[name]] for name in REFERENCES}
+        target = result.columns[above][row[TARGET]]
+        ratios = {name: target / result.columns[below][row[name]] for name in REFERENCES}
         suvr[kind] = {name: finite_number(ratio) for name, ratio in ratios.items()}
     return RecordPart(
         pvc=PartialVolume(
@@ -169,8 +169,8 @@ def corrected_part(
             psf_mm=tuple(float(width) for width in psf_mm),
             psf_source=source,
             suvr=suvr,
-            condition=found.condition,
-            white_matter=found.white_matter,
+            condition=result.condition,
+            white_matter=result.white_matter,
         )
     )
 

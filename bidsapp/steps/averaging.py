@@ -90,7 +90,7 @@ def aligned(
 
 
 def _applied(part: FrameAlignment, to_part: Matrix, within: bool) -> list[Matrix]:
-    own = part.matrices if within else np.eye(4)[None].repeat(len(part.found), 0)
+    own = part.matrices if within else np.eye(4)[None].repeat(len(part.measured), 0)
     return [matrix @ to_part for matrix in own]
 
 

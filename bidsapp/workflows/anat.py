@@ -86,7 +86,7 @@ def _template(flow: Flow, t1w: T1wPlan) -> StepOutput:
     ]
     template = flow.step(
         MakeTemplate, "template", _TEMPLATE_GB + _PER_VISIT_GB * len(visits),
-        visits=[visit.visit for visit in visits], told=[visit.told for visit in visits],
+        visits=[visit.visit for visit in visits], reports=[visit.report for visit in visits],
         sources=sidecars.sources(t1w),
     )  # fmt: skip
     flow.records.append(template.record)

@@ -50,7 +50,7 @@ def check_parcellations(flow: Flow, scan: ScanPlan, tissue: Mapping[str, StepOut
     if not scan.parcellations:
         return processing
     accepted = flow.step(
-        AcceptParcellations, "check", _NATIVE_GB, found=list(scan.parcellations),
+        AcceptParcellations, "check", _NATIVE_GB, parcellations=list(scan.parcellations),
         files=[str(parcellation.image) for parcellation in scan.parcellations],
         processing=processing, **tissue,
     )  # fmt: skip

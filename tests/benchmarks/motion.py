@@ -115,7 +115,7 @@ def measure(scan: ScanPlan, seeds: list[int]) -> list[Outcome]:
         back = inverse(moves[found.reference])
         errors = [
             displacement(matrix, move @ back, transform(moves[found.reference], head))
-            for matrix, move in zip(found.found, moves, strict=True)
+            for matrix, move in zip(found.measured, moves, strict=True)
         ]
         outcomes.append(
             Outcome(

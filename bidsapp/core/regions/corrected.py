@@ -88,8 +88,8 @@ def correct(
     if PvcMethod.IY in methods:
         images[PvcMethod.IY] = iterative_yang(pet, head.maps, fwhm_vox)
     for method, image in images.items():
-        found = head.of_values(head.values_of(image, fwhm_vox))
-        columns[f"{method.value}_gm"], columns[method.value] = found
+        by_region = head.of_values(head.values_of(image, fwhm_vox))
+        columns[f"{method.value}_gm"], columns[method.value] = by_region
     if PvcMethod.MG in methods:
         image, white_matter = mueller_gaertner(pet, head.grey, head.white, fwhm_vox)
         means = head.of_image(image, np.where(np.isfinite(image), head.grey, 0))

@@ -52,10 +52,10 @@ class FrameAlignment:
     ----------
     reference : int
         Frame that the others are compared with.
-    found : ndarray, shape (T, 4, 4)
+    measured : ndarray, shape (T, 4, 4)
         World of the reference frame -> world of each frame, RAS mm, as measured.
     distance_mm : ndarray, shape (T,)
-        Mean displacement over the head against the reference, by ``found``.
+        Mean displacement over the head against the reference, by ``measured``.
     spread_mm : float
         Largest such displacement between two of the frames that count.
     borrowed : ndarray of bool, shape (T,)
@@ -68,7 +68,7 @@ class FrameAlignment:
     """
 
     reference: int
-    found: NDArray[np.float64]
+    measured: NDArray[np.float64]
     distance_mm: NDArray[np.float64]
     spread_mm: float
     borrowed: NDArray[np.bool_]
@@ -79,7 +79,7 @@ class FrameAlignment:
     def matrices(self) -> NDArray[np.float64]:
         """``found`` where a frame moved by STILL_MM or more, the identity elsewhere, (T, 4, 4)."""
         moved = self.distance_mm >= STILL_MM
-        chosen: NDArray[np.float64] = np.where(moved[:, None, None], self.found, np.eye(4))
+        chosen: NDArray[np.float64] = np.where(moved[:, None, None], self.measured, np.eye(4))
         return chosen
 
     def after(self, to_reference: Matrix) -> FrameAlignment:
@@ -94,16 +94,16 @@ class FrameAlignment:
         -------
         FrameAlignment
         """
-        found = np.array([matrix @ to_reference for matrix in self.found])
+        measured = np.array([matrix @ to_reference for matrix in self.measured])
         head = transform(inverse(to_reference), self.head)
-        far = np.array([displacement(np.eye(4), matrix, head) for matrix in found])
-        return replace(self, found=found, distance_mm=far, head=head)
+        far = np.array([displacement(np.eye(4), matrix, head) for matrix in measured])
+        return replace(self, measured=measured, distance_mm=far, head=head)
 
     @property
     def parameters(self) -> tuple[Float64, Float64]:
         """Translation of the head's centre, mm, and rotation vector, radians: each (T, 3)."""
         centre = self.head.mean(axis=0)
-        six = np.array([rigid_parameters(matrix, centre) for matrix in self.found])
+        six = np.array([rigid_parameters(matrix, centre) for matrix in self.measured])
         return six[:, :3], six[:, 3:]
 
 
@@ -139,11 +139,11 @@ def align_frames(
     faint = counts < FAINT * counts.max()
     matters = np.array([counted is None or any(counted[i] for i in group) for group in groups])
     with threadpool_limits(limits=1):
-        head, found = _align(images, int(counts.argmax()), faint)
-    apart = np.array([[displacement(one, other, head) for other in found] for one in found])
+        head, aligned = _align(images, int(counts.argmax()), faint)
+    apart = np.array([[displacement(a, b, head) for b in aligned] for a in aligned])
     chosen = _least_far(apart, faint, matters)
-    to_reference = inverse(found[chosen])
-    positions = [matrix @ to_reference for matrix in found]
+    to_reference = inverse(aligned[chosen])
+    positions = [matrix @ to_reference for matrix in aligned]
     positions[chosen] = np.eye(4)  # to the last bit: the reference is not interpolated
     grid = images[chosen].grid
     at_reference = (
@@ -154,12 +154,12 @@ def align_frames(
     owner = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
     return FrameAlignment(
         reference=groups[chosen][0],
-        found=np.array(positions)[owner],
+        measured=np.array(positions)[owner],
         distance_mm=apart[chosen][owner],
         spread_mm=float(apart[np.ix_(matters, matters)].max()) if matters.any() else 0.0,
         borrowed=faint[owner],
         mean=Volume(weighted_mean(at_reference, lasting[~faint]), grid.affine),
-        head=transform(found[chosen], head),
+        head=transform(aligned[chosen], head),
     )
 
 

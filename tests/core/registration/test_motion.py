@@ -58,7 +58,7 @@ def test_recovers_motion_up_to_6_mm_and_5_degrees(head):
     assert max(errors(found, moves, head)) < 0.7
     assert found.distance_mm[found.reference] == 0
     assert found.spread_mm > 5
-    assert np.array_equal(found.matrices, found.found)
+    assert np.array_equal(found.matrices, found.measured)
     assert not found.borrowed.any()
 
 
@@ -92,8 +92,8 @@ def test_small_voxels_are_averaged_first(head):
         half = np.diag([0.5, 0.5, 0.5, 1.0])
         half[:3, 3] = -0.25
         frames.append(Volume(data, frame.affine @ half))
-    fine_found = align_frames(iter(frames), [300] * 2).found
-    found = align_frames(film(head, moves).frames(), [300] * 2).found
+    fine_found = align_frames(iter(frames), [300] * 2).measured
+    found = align_frames(film(head, moves).frames(), [300] * 2).measured
     assert displacement(fine_found[1], found[1], head.brain_points) < 0.1
 
 
@@ -105,7 +105,7 @@ def test_another_part_is_found_after_a_break(head, still, move):
     to_part = align_parts(still.mean, part.mean)
     assert displacement(to_part, there, head.brain_points) < 1.0
     seen = part.after(to_part)
-    assert displacement(seen.found[0], there, head.brain_points) < 1.0
+    assert displacement(seen.measured[0], there, head.brain_points) < 1.0
     far = displacement(np.eye(4), there, head.brain_points)
     assert seen.distance_mm[0] == pytest.approx(far, abs=1.0)
 
