@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from bidsapp.core.anatomy.warp import Warp
-from bidsapp.core.grid.alignment import inverse, rigid_matrix
+from bidsapp.core.grid.alignment import inverse, rigid_matrix, transform
 from bidsapp.core.grid.resample import sample
-from bidsapp.core.grid.volume import Grid, Volume
+from bidsapp.core.grid.volume import Grid, Volume, mask_centre
 from bidsapp.core.pet_only.pet_template import CLASSES, PetTemplate
+from bidsapp.data import mni_grid, vois
 
 # Uptake over cerebellar grey matter without amyloid, and what 100 Centiloids add.
 NEGATIVE = {
@@ -41,14 +42,16 @@ def make_phantom(
     noise: float = 0.05,
     scalp: float = 0.0,
     voxel_mm: float = 3.0,
+    cerebellum_mm: tuple[float, float, float] = (0.0, 0.0, 0.0),
     seed: int = 0,
 ) -> PetPhantom:
     """Warp the template into a head, give it uptake, blur, noise, and a displaced position.
 
-    ``scalp`` is the uptake of a patchy layer about the head and of the neck below it.
+    ``scalp`` is the uptake of a patchy layer about the head and of the neck below it;
+    ``cerebellum_mm`` how far the cerebellum lies from where the rest of the head has it.
     """
     grid = _grid(voxel_mm)
-    warp = _head(template, grid, shift_mm, turn_deg, seed)
+    warp = _moved_cerebellum(_head(template, grid, shift_mm, turn_deg, seed), grid, cerebellum_mm)
     points = warp.to_template(grid.world().reshape(-1, 3))
     uptake = dict(negative or NEGATIVE)
     for name, gain in LOAD.items():
@@ -105,6 +108,16 @@ def _head(
     return Warp(
         coefficients * 3 / size, np.zeros(3), length, grid.affine, stretch @ inverse(displaced)
     )
+
+
+def _moved_cerebellum(warp: Warp, grid: Grid, way_mm: tuple[float, float, float]) -> Warp:
+    """The same head with a smooth displacement besides, greatest in the cerebellum."""
+    middle = transform(mni_grid(2).affine, mask_centre(vois(2)["wc"]))
+    centre = transform(inverse(warp.affine), middle)
+    away = np.linalg.norm(grid.world() - centre, axis=-1)
+    bump = warp.basis(*map(np.arange, grid.shape)).project(np.exp(-0.5 * (away / 40) ** 2))
+    further = np.multiply.outer(np.array(way_mm), bump)
+    return replace(warp, coefficients=warp.coefficients - further)
 
 
 def no_heads() -> dict[str, Volume]:

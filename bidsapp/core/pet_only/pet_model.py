@@ -21,6 +21,9 @@ from bidsapp.errors import BadDataError
 
 REACH_MM = 8.0  # how far from the brain of the template voxels are used
 DRIFT_ORDER = 2  # of the polynomials by which a level varies through the head
+# The cerebellum is a reference because it takes up tracer evenly. With a level that drifts, the fit
+# explains a cerebellum in the wrong place as one that is brighter at one end.
+EVEN = (CLASSES.index("gm_cerebellum"),)
 # Volume that counts as one independent observation: what a template cannot have (gyri, sulci) is
 # seen alike over some 11 mm.
 INDEPENDENCE_MM3 = 1500.0
@@ -107,6 +110,8 @@ class PetSamples:
         Functions of place that levels are made of.
     observations : float
         Independent observations per voxel.
+    even : tuple of int
+        Classes whose level does not drift.
     """
 
     pet: Volume
@@ -116,6 +121,7 @@ class PetSamples:
     weights: Float64
     places: Places
     observations: float
+    even: tuple[int, ...] = ()
 
     @classmethod
     def near_brain(
@@ -168,7 +174,7 @@ class PetSamples:
         -------
         Levels
         """
-        return Levels(maps, self.places, self.weights)
+        return Levels(maps, self.places, self.weights, even=self.even)
 
     def uptake(self, maps: Float32) -> dict[str, float]:
         """Mean uptake of each class, where it is, in units of the PET.

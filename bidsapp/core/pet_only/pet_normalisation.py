@@ -6,8 +6,9 @@ like the PET, read through a smooth map:
     PET(y) = sum over classes c of (sum over k of a_ck P_k(y)) B_c(affine (y + u(y))) + residual
 
 Every class takes up tracer at a level of its own that drifts through the head with polynomials P_k
-of second order. The levels follow from the map by weighted linear least squares, so that only the
-map is searched: Gauss-Newton with the levels projected out (variable projection, see
+of second order; in the warp, once the place is known, that of cerebellar grey matter is the same
+everywhere. The levels follow from the map by weighted linear least squares, so that only the map is
+searched: Gauss-Newton with the levels projected out (variable projection, see
 `bidsapp.core.registration.tissue_model`). Nothing is assumed about tracer, amyloid load, or whether
 grey or white matter is brighter.
 
@@ -21,7 +22,7 @@ observation.
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import linalg
@@ -42,6 +43,7 @@ from bidsapp.core.grid.sampling import Float32, Float64
 from bidsapp.core.grid.volume import Volume
 from bidsapp.core.pet_only.pet_model import (
     DRIFT_ORDER,
+    EVEN,
     REACH_MM,
     Patterns,
     PetSamples,
@@ -129,7 +131,7 @@ def _normalise(pet: Volume, template: PetTemplate) -> PetNormalisation:
     place = _find_affine(pet, patterns)
     affine = place.affine
     data = PetSamples.near_brain(coarser(pet, AFFINE_VOXEL_MM[-1]), template, affine)
-    fit = WarpFit(data, patterns, affine)
+    fit = WarpFit(replace(data, even=EVEN), patterns, affine)
     fit.run()
     field = fit.warp.to_t1w(template.grid)
     levels = fit.levels()

@@ -9,7 +9,7 @@ order, or times a monomial within one region.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
 
@@ -146,16 +146,29 @@ class Levels:
     weights : ndarray, shape (N,)
     regional : int
         So many of the first classes have a constant in every region instead of one.
+    even : sequence of int
+        Classes whose level does not drift: the coefficients of their monomials are zero.
     """
 
-    def __init__(self, maps: Float32, places: Places, weights: Float64, regional: int = 0) -> None:
+    def __init__(
+        self,
+        maps: Float32,
+        places: Places,
+        weights: Float64,
+        regional: int = 0,
+        even: Sequence[int] = (),
+    ) -> None:
         self.maps: Float64 = np.ascontiguousarray(maps.T, dtype=np.float64)
         self.places, self.weights = places, weights
         self.constants = [places.n_regions if c < regional else 1 for c in range(len(self.maps))]
         sizes = [count + len(places.monomials) - 1 for count in self.constants]
         self.begins = [0, *np.cumsum(sizes).tolist()]
+        self.free = np.ones(self.begins[-1], bool)
+        for c in even:
+            self.free[self.begins[c] + self.constants[c] : self.begins[c + 1]] = False
         normal = self._normal()
         normal[np.diag_indices_from(normal)] += RIDGE * np.trace(normal) / len(normal)
+        normal = np.where(np.outer(self.free, self.free), normal, np.diag(np.diag(normal)))
         self.factor = cho_factor(normal)
 
     def _normal(self) -> Float64:
@@ -209,6 +222,7 @@ class Levels:
                 if count == 1
                 else np.add.reduceat(weighted, self.places.borders[:-1], 1)
             ).T
+        right[~self.free] = 0
         solved: Float64 = cho_solve(self.factor, right)
         return solved.reshape(-1, *values.shape[1:])
 
@@ -268,10 +282,10 @@ class Levels:
         return self.at(self.solve(values))
 
     def design(self) -> Float64:
-        """Return what each coefficient alone makes of the voxels, (N, T).
+        """Return what each coefficient alone makes of the voxels, (N, T): zero if it is held.
 
         Returns
         -------
         ndarray, shape (N, T)
         """
-        return self.at(np.eye(self.begins[-1]))
+        return self.at(np.diag(self.free.astype(np.float64)))

@@ -113,8 +113,16 @@ def test_every_load_is_found(load):
         {"negative": NEGATIVE | {"wm": 1.2, "rest": 0.9}, "fwhm_mm": 8.0},
         {"noise": 0.3},
         {"scalp": 1.8, "load": 0, "shift_mm": (0.0, 15.0, -30.0)},
+        {"cerebellum_mm": (0.0, 4.0, -3.0), "load": 100},
     ],
-    ids=["displaced", "white-matter", "flat", "low-count", "bright-surroundings"],
+    ids=[
+        "displaced",
+        "white-matter",
+        "flat",
+        "low-count",
+        "bright-surroundings",
+        "moved-cerebellum",
+    ],
 )
 def test_odd_scans_are_found(case):
     phantom = make_phantom(amyloid_template(), **({"load": 50, "seed": 7} | case))

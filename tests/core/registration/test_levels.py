@@ -67,3 +67,20 @@ def test_a_single_region_is_the_drift_itself():
 def test_points_have_to_come_region_by_region():
     with pytest.raises(ValueError, match="sorted"):
         Places.of(POINTS, np.zeros(3), 1, REGION[::-1])
+
+
+@pytest.mark.parametrize("regional", [0, 2])
+def test_an_even_class_has_one_level_and_the_others_drift(regional):
+    places = Places.of(POINTS, np.zeros(3), 2, REGION)
+    design = columns(regional, 2)
+    levels = Levels(FRACTIONS, places, WEIGHTS, regional, even=(1,))
+    begin, end = levels.begins[1] + levels.constants[1], levels.begins[2]
+    drifting = np.arange(begin, end)
+    held = np.zeros_like(levels.design()[:, drifting])
+    assert np.array_equal(levels.design()[:, drifting], held)
+    values = RNG.normal(size=600)
+    found = levels.solve(values)
+    assert not found[drifting].any()
+    rest = np.delete(design, drifting, axis=1)
+    best = np.linalg.lstsq(rest * np.sqrt(WEIGHTS)[:, None], values * np.sqrt(WEIGHTS), rcond=None)
+    assert levels.part(values) == pytest.approx(rest @ best[0], abs=1e-3)
