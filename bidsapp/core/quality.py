@@ -254,6 +254,29 @@ def missing_findings(n_voxels: int) -> tuple[Flag, ...]:
     )
 
 
+def negative_findings(level: float | None) -> tuple[Flag, ...]:
+    """Intensities of a T1w below zero.
+
+    Parameters
+    ----------
+    level : that was taken for zero instead, None if none had to be
+
+    Returns
+    -------
+    tuple of Flag
+    """
+    if level is None:
+        return ()
+    return (
+        Flag(
+            "t1w-negative",
+            f"intensities of the T1w go far below zero, so {level:g}, just below nearly all of them, "
+            "was taken as zero: give the T1w as the scanner stored it if there is one, and look at "
+            "the picture of its tissue",
+        ),
+    )
+
+
 def mni_place_findings(moves: NDArray[np.floating], limit: float) -> tuple[Flag, ...]:
     """An image that is said to lie on the template and fits it better somewhere else.
 

@@ -15,11 +15,15 @@ import numpy as np
 from bidsapp.bids.entities import parse_entities
 from bidsapp.core.anatomy.confidence import Template
 from bidsapp.core.anatomy.normalise import Normalised, normalise
-from bidsapp.core.frames.damage import without_spikes
+from bidsapp.core.frames.damage import above_zero, without_spikes
 from bidsapp.core.grid.alignment import Matrix, affine_between, inverse
 from bidsapp.core.grid.sampling import nearest_voxels
 from bidsapp.core.grid.volume import Volume
-from bidsapp.core.quality import initial_transform_findings, missing_findings
+from bidsapp.core.quality import (
+    initial_transform_findings,
+    missing_findings,
+    negative_findings,
+)
 from bidsapp.data import priors, read_table, template_mask, vois
 from bidsapp.errors import BadDataError
 from bidsapp.io.affine_files import load_itk_affine
@@ -54,7 +58,7 @@ def segment_head(t1w: Volume, initial: Path | None = None) -> Normalised:
         The transform cannot be read.
     """
     template = Template(priors(), template_mask(2).data, vois(2))
-    t1w = without_spikes(t1w)
+    t1w, level = above_zero(without_spikes(t1w))
     given = None if initial is None else initial_affine(initial)
     try:
         normalised = normalise(t1w, template, read_table("limits"), given=given)
@@ -67,7 +71,8 @@ def segment_head(t1w: Volume, initial: Path | None = None) -> Normalised:
         ) from error
     stated = () if initial is None else initial_transform_findings(initial.name)
     missing = int((normalised.segmentation.brain_mask & ~np.isfinite(t1w.data)).sum())
-    return replace(normalised, findings=(*stated, *normalised.findings, *missing_findings(missing)))
+    odd = *missing_findings(missing), *negative_findings(level)
+    return replace(normalised, findings=(*stated, *normalised.findings, *odd))
 
 
 def initial_affine(path: Path) -> Matrix:

@@ -33,6 +33,11 @@ _LEAST_WEIGHT = 0.35  # of a part inside a region; at a smooth border half of it
 _AIR_MM = 40.0  # from the brain: beyond skull and scalp
 _AIR_BLOCK_MM = 8.0
 _LEAST_AIR = 200  # blocks; fewer are not background
+_BELOW = 0.05  # of the bright part; interpolation and filters go less below zero
+_DARKEST_PERCENT = 0.1  # of the voxels: below their level is noise
+_ABOVE_AIR = 0.01  # of the range, so that the darkest fluid of a brain without skull is positive
+_MASKED = 0.2  # of the voxels; fewer that are zero are a level among others
+_THINNED = 3  # voxels, to tell percentiles
 _SPIKE = 10.0  # times the bright part of a T1w; vessels and fat beside a coil have up to 3
 
 
@@ -66,6 +71,39 @@ def without_spikes(t1w: Volume) -> Volume:
     credible: NDArray[np.bool_] = known.copy()
     credible[known] = np.abs(data[known]) <= _SPIKE * np.percentile(size, _BRIGHT_PERCENTILE)
     return t1w if credible.all() else Volume(np.where(credible, data, np.nan), t1w.affine)
+
+
+def above_zero(t1w: Volume) -> tuple[Volume, float | None]:
+    """Move the intensities of a T1w that go below zero (MP2RAGE, z-scores) up to where air is zero.
+
+    A bias field multiplies intensities, and what is not above zero is not tissue.
+
+    Parameters
+    ----------
+    t1w : Volume, 3D
+
+    Returns
+    -------
+    Volume
+        What is zero stays zero where that means that nothing is there (brain without skull).
+    level : float or None
+        The intensity that became zero; None when nothing had to be moved.
+    """
+    data = t1w.data
+    if not (data < 0).any():
+        return t1w, None
+    some = data[(slice(None, None, _THINNED),) * data.ndim]
+    some = some[np.isfinite(some)]
+    masked = float((some == 0).mean()) > _MASKED if some.size else False
+    some = some[some != 0] if masked else some
+    if not some.size:
+        return t1w, None
+    darkest, dark, bright = np.percentile(some, [_DARKEST_PERCENT, 2, 98])
+    if dark >= -_BELOW * abs(bright):
+        return t1w, None
+    level = float(darkest - _ABOVE_AIR * (bright - darkest))
+    moved = np.maximum(data.astype(np.float32) - np.float32(level), 0)
+    return Volume(np.where(data == 0, 0, moved) if masked else moved, t1w.affine), level
 
 
 def _bright(count: int) -> int:

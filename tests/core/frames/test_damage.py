@@ -7,6 +7,7 @@ import pytest
 from scipy import ndimage
 
 from bidsapp.core.frames.damage import (
+    above_zero,
     air_level,
     crosses,
     flat_voxels,
@@ -57,6 +58,43 @@ def test_what_is_bright_is_told_from_a_spike_by_the_percentile_alone(head, brigh
 def test_an_empty_image_stays(head):
     image = Volume(np.zeros_like(head), np.eye(4))
     assert without_spikes(image) is image
+
+
+@pytest.mark.parametrize(
+    ("factor", "offset"), [(0.001, -0.2), (1 / 400, -0.5), (1, -300), (2, -900)]
+)
+@pytest.mark.parametrize("skull", [True, False])
+def test_intensities_below_zero_are_moved_until_air_or_the_darkest_fluid_is_zero(
+    head, factor, offset, skull
+):
+    there = np.ones(head.shape, bool) if skull else head > 0  # zero is air, or nothing at all
+    odd = np.where(there, factor * head + offset, 0)
+    image, level = above_zero(Volume(odd, np.eye(4)))
+    lowest = factor * head[there].min() + offset
+    assert lowest - 0.02 * factor * 400 < level <= lowest + 1e-6
+    np.testing.assert_allclose(image.data[there], odd[there] - level, atol=1e-5 * factor * 400)
+    assert (image.data[~there] == 0).all()
+
+
+def test_zero_among_other_levels_is_one_of_them(head):
+    odd = np.rint(head - 250)
+    odd[10, 10, 10] = 0
+    image, level = above_zero(Volume(odd, np.eye(4)))
+    assert image.data[10, 10, 10] == pytest.approx(-level)
+
+
+def test_what_interpolation_leaves_below_zero_stays(head):
+    head[0, :8] = -0.04 * 400
+    image = Volume(head, np.eye(4))
+    assert above_zero(image) == (image, None)
+
+
+def test_no_number_stays_no_number(head):
+    head[10, 10, 10] = np.nan
+    found, level = above_zero(Volume(head - 200, np.eye(4)))
+    assert np.isnan(found.data[10, 10, 10]) and level is not None
+    nothing = Volume(np.full((3, 3, 3), np.nan), np.eye(4))
+    assert above_zero(nothing) == (nothing, None)
 
 
 SHAPE, VOXEL_MM = (56, 60, 48), 3.0
