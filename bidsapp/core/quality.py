@@ -270,7 +270,7 @@ def negative_findings(level: float | None) -> tuple[Flag, ...]:
     return (
         Flag(
             "t1w-negative",
-            f"intensities of the T1w go far below zero, so {level:g}, just below nearly all of them, "
+            f"intensities of the T1w go far below zero, so {level:g}, below nearly all others, "
             "was taken as zero: give the T1w as the scanner stored it if there is one, and look at "
             "the picture of its tissue",
         ),
