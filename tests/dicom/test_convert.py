@@ -817,6 +817,6 @@ def test_people_are_added_to_a_table_that_a_spreadsheet_has_saved(tmp_path: Path
     for text in ("participant_id;age\nsub-1;70\n", "participant_id\tort\nsub-1\tKöln\n"):
         content = text.encode("latin-1")
         table.write_bytes(content)
-        with pytest.raises(BadDataError, match="no table in UTF-8 with tabs"):
+        with pytest.raises(BadDataError, match="not a table in UTF-8 with tabs"):
             list_participants(tmp_path, ["2"])
         assert table.read_bytes() == content
