@@ -37,6 +37,8 @@ _BELOW = 0.05  # of the bright part; interpolation and filters go less below zer
 _DARKEST_PERCENT = 0.1  # of the voxels: below their level is noise
 _ABOVE_AIR = 0.01  # of the range, so that the darkest fluid of a brain without skull is positive
 _MASKED = 0.2  # of the voxels; fewer that are zero are a level among others
+_PADDED = 0.01  # of the voxels; fewer that have the lowest number are the darkest air
+_NEAR_AIR = 0.1  # of the range; the darkest voxels of heads have 0.001-0.04 of the brightest
 _THINNED = 3  # voxels, to tell percentiles
 _SPIKE = 10.0  # times the bright part of a T1w; vessels and fat beside a coil have up to 3
 
@@ -85,25 +87,36 @@ def above_zero(t1w: Volume) -> tuple[Volume, float | None]:
     Returns
     -------
     Volume
-        What is zero stays zero where that means that nothing is there (brain without skull).
+        What is zero stays zero where that means that nothing is there (brain without skull), and
+        padding with a number below all others, negative or not, becomes zero.
     level : float or None
         The intensity that became zero; None when nothing had to be moved.
     """
     data = t1w.data
-    if not (data < 0).any():
+    lowest = np.fmin.reduce(data, axis=None) if data.size else 0.0
+    if lowest == 0 or not np.isfinite(lowest):
         return t1w, None
     some = data[(slice(None, None, _THINNED),) * data.ndim]
     some = some[np.isfinite(some)]
-    masked = float((some == 0).mean()) > _MASKED if some.size else False
+    masked = np.count_nonzero(some == 0) > _MASKED * some.size
     some = some[some != 0] if masked else some
+    share = _PADDED if lowest < 0 else _MASKED
+    padded = np.count_nonzero(some == lowest) > share * some.size
+    some = some[some != lowest] if padded else some
     if not some.size:
         return t1w, None
     darkest, dark, bright = np.percentile(some, [_DARKEST_PERCENT, 2, 98])
-    if dark >= -_BELOW * abs(bright):
+    least = -_BELOW * abs(bright)
+    if least <= lowest < 0 or (not padded and dark >= least):
         return t1w, None
-    level = float(darkest - _ABOVE_AIR * (bright - darkest))
+    nothing = (data == 0) & masked | (data == lowest) & padded
+    if dark >= least:
+        return Volume(np.where(nothing, 0, data), t1w.affine), None
+    # else the lowest number is padding: the darkest of a head is near air, with or without skull
+    is_air = padded and darkest - lowest <= _NEAR_AIR * (bright - darkest)
+    level = float(lowest if is_air else darkest - _ABOVE_AIR * (bright - darkest))
     moved = np.maximum(data.astype(np.float32) - np.float32(level), 0)
-    return Volume(np.where(data == 0, 0, moved) if masked else moved, t1w.affine), level
+    return Volume(np.where(nothing, 0, moved), t1w.affine), level
 
 
 def _bright(count: int) -> int:

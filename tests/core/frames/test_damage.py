@@ -67,6 +67,7 @@ def test_an_empty_image_stays(head):
 def test_intensities_below_zero_are_moved_until_air_or_the_darkest_fluid_is_zero(
     head, factor, offset, skull
 ):
+    head = np.maximum(head - 90, 0)  # fluid is dark
     there = np.ones(head.shape, bool) if skull else head > 0  # zero is air, or nothing at all
     odd = np.where(there, factor * head + offset, 0)
     image, level = above_zero(Volume(odd, np.eye(4)))
@@ -81,6 +82,34 @@ def test_zero_among_other_levels_is_one_of_them(head):
     odd[10, 10, 10] = 0
     image, level = above_zero(Volume(odd, np.eye(4)))
     assert image.data[10, 10, 10] == pytest.approx(-level)
+
+
+@pytest.mark.parametrize("skull", [True, False])
+@pytest.mark.parametrize("padding", [-100, -1000, -32768])
+def test_padding_below_all_intensities_is_nothing_and_moves_nothing(head, padding, skull):
+    there = np.ones(head.shape, bool) if skull else head > 0
+    there[:3] = False
+    found, level = above_zero(Volume(np.where(there, head, padding), np.eye(4)))
+    assert level is None
+    np.testing.assert_array_equal(found.data, np.where(there, head, 0))
+
+
+@pytest.mark.parametrize("outside", [1, 4, 30])
+def test_what_is_outside_a_brain_without_skull_is_nothing_whatever_its_number(head, outside):
+    found, level = above_zero(Volume(np.where(head > 0, head, outside), np.eye(4)))
+    assert level is None
+    np.testing.assert_array_equal(found.data, head)
+
+
+def test_what_goes_below_zero_beside_padding_is_moved_by_its_own_level(head):
+    head = np.maximum(head - 90, 0)  # fluid is dark
+    there = np.ones(head.shape, bool)
+    there[:3] = False
+    alone, level = above_zero(Volume(head - 300, np.eye(4)))
+    found, beside = above_zero(Volume(np.where(there, head - 300, -1000), np.eye(4)))
+    assert beside == pytest.approx(level, abs=0.02 * 400)
+    assert (found.data[~there] == 0).all()
+    np.testing.assert_allclose(found.data[there], alone.data[there], atol=0.02 * 400)
 
 
 def test_what_interpolation_leaves_below_zero_stays(head):
