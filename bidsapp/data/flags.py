@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 from bidsapp.core.quality import Flag
 from bidsapp.data import read_table
-
-_table = cache(read_table)
 
 
 def worded_flag(code: str, why: str = "always", /, **values: Any) -> Flag:
@@ -23,4 +20,4 @@ def worded_flag(code: str, why: str = "always", /, **values: Any) -> Flag:
     >>> worded_flag("t1w-far", "bids", image="a_T1w.nii", days=400).message
     'a_T1w.nii is 400 days from this PET: check that the head has not changed'
     """
-    return Flag(code, _table("flags")[code][why].format(**values))
+    return Flag(code, read_table("flags")[code][why].format(**values))

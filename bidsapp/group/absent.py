@@ -73,9 +73,8 @@ def vanished(records: Sequence[ScanRecord], bids_dir: Path | None) -> list[str]:
     gone = [name for name, path in sources.items() if not os.path.lexists(path)]
     if not gone or len(gone) == len(sources):
         return []
-    named = ", ".join(gone[:_MOST_NAMED])
-    more = f" and {len(gone) - _MOST_NAMED} more" if len(gone) > _MOST_NAMED else ""
     return [
         f"the raw dataset has no image any more of {len(gone)} results that are in the tables: "
-        f"{named}{more}; remove their files from the derivatives if it was withdrawn or renamed"
+        f"{some(gone, _MOST_NAMED)}; remove their files from the derivatives if it was withdrawn "
+        "or renamed"
     ]

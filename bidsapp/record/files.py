@@ -18,6 +18,7 @@ from bidsapp.core.quality import Flag, QualityLevel
 from bidsapp.errors import NoInputError
 from bidsapp.io.atomic import write_text
 from bidsapp.io.reading import parse_json, read_text
+from bidsapp.plain import some
 from bidsapp.record.codec import plain, structured
 from bidsapp.record.model import (
     RECORD_SUFFIX,
@@ -227,11 +228,9 @@ def _damage(misfits: list[str]) -> tuple[Flag, ...]:
     """Flag that says what of a record could not be read."""
     if not misfits:
         return ()
-    more = f" and {len(misfits) - _MOST_NAMED} more" if len(misfits) > _MOST_NAMED else ""
-    named = ", ".join(misfits[:_MOST_NAMED]) + more
     message = (
-        f"fields of the record cannot be what CentiPET wrote and count as absent ({named}); "
-        f"{_RUN_AGAIN}"
+        "fields of the record cannot be what CentiPET wrote and count as absent "
+        f"({some(misfits, _MOST_NAMED)}); {_RUN_AGAIN}"
     )
     return (Flag("record-damaged", message),)
 

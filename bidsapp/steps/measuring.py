@@ -37,6 +37,7 @@ from bidsapp.data.norms import read_norms
 from bidsapp.data.reference_regions import Reference, chosen_references
 from bidsapp.data.tracers import STANDARD_REFERENCE
 from bidsapp.errors import BadDataError, UsageError
+from bidsapp.plain import some
 from bidsapp.settings import Processing
 
 Map = NDArray[np.floating]
@@ -181,11 +182,10 @@ def check_options(processing: Processing) -> list[str]:
             for region in read_norms(processing.norms, names)
             if region not in regions and region[0] not in of_people
         ]
-        more = f" and {len(lost) - 3} more" if len(lost) > 3 else ""
         if lost:
             notes.append(
                 f"--norms {processing.norms}: no atlas of this run has the region "
-                f"{', '.join(lost[:3])}{more}, so these norms were not used"
+                f"{some(lost)}, so these norms were not used"
             )
     return notes
 

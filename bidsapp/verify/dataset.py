@@ -13,6 +13,7 @@ from bidsapp import __version__
 from bidsapp.bids.derivative_root import APP_NAME, RAW_FACTS, root_files
 from bidsapp.data import resource_hashes
 from bidsapp.errors import CentipetError, InvalidBidsError, NoInputError
+from bidsapp.plain import some
 from bidsapp.record import ScanRecord, Status, find_records, read_record
 from bidsapp.record.tracers import using_tracers_of
 from bidsapp.verify.curves import check_curves
@@ -242,8 +243,7 @@ def _check_manifest(output_dir: Path, name: str, findings: Findings) -> dict[str
     changed = [difference.path for difference in aside.differences]
     if changed:
         what = "the page is" if name.startswith("sub-") else "the group tables are"
-        others = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
-        findings.broken(name, f"{what} not of the record {changed[0]}{others} as it is now")
+        findings.broken(name, f"{what} not of the record {some(changed, 1)} as it is now")
     return content
 
 
