@@ -22,6 +22,7 @@ from bidsapp.bids.derivative_root import APP_NAME, BIDS_VERSION, refuse_foreign
 from bidsapp.bids.entities import join_entities
 from bidsapp.bids.pet_metadata import missing_keys
 from bidsapp.bids.raw_tables import read_cells
+from bidsapp.bids.sidecar_keys import in_right_case
 from bidsapp.bids.stated import with_flag, with_values
 from bidsapp.core.quality import Flag
 from bidsapp.data import package_text, read_table
@@ -359,7 +360,10 @@ def _beside(row: PairRow, pet: Path) -> dict[str, Any]:
         raise row.wrong("pet", f"{path}: cannot be read as JSON ({error}); correct it") from error
     if not isinstance(content, dict):
         raise row.wrong("pet", f"{path}: must hold one JSON object of names and values")
-    return content
+    try:
+        return in_right_case(content, path)
+    except BadDataError as error:
+        raise row.wrong("pet", str(error)) from error
 
 
 def _json_of(image: Path) -> Path:

@@ -30,8 +30,10 @@ from bidsapp.bids.covariates import (
 )
 from bidsapp.bids.entities import LONG_NAMES, RAW_ENTITIES, parse_entities
 from bidsapp.bids.folders import unreadable_people
-from bidsapp.bids.stated import Metadata, in_sidecar
+from bidsapp.bids.sidecar_keys import CASE, in_right_case
+from bidsapp.bids.stated import Metadata, flags_of, in_sidecar, with_flag
 from bidsapp.data import read_table
+from bidsapp.data.series_texts import is_unknown
 from bidsapp.data.tracers import same_tracer
 from bidsapp.errors import (
     BadDataError,
@@ -274,6 +276,15 @@ class RawDataset:
     def unread_covariates(self, image: RawImage) -> list[str]:
         """What the tables say of the participant's age and weight that cannot be one."""
         return unread_covariates(self._rows(image))
+
+    def unread_weights(self, image: RawImage) -> dict[str, Any]:
+        """Fields of the sidecar that should be a weight and are none; 0 stands for unknown."""
+        fields = {key: self.sidecar(image).get(key) for key in _WEIGHT_FIELDS}
+        return {
+            key: value
+            for key, value in fields.items()
+            if not (value in (None, 0) or is_unknown(str(value))) and weight_kg(value) is None
+        }
 
     def _rows(self, image: RawImage) -> tuple[dict[str, str | None], ...]:
         """Rows of the session and of the participant."""
@@ -564,7 +575,11 @@ def _has_tracer(pet: RawImage, wanted: tuple[str, ...], bids_dir: Path) -> bool:
 def _merged_sidecar(image: RawImage, bids_dir: Path) -> dict[str, Any]:
     merged: dict[str, Any] = {}
     for path in _applying(image, bids_dir):
-        merged |= _read_object(path)
+        farther = [flag for flag in flags_of(merged) if flag.code == CASE]
+        merged |= in_right_case(_read_object(path), path)
+        for flag in farther:
+            if flag not in flags_of(merged):
+                merged = with_flag(merged, flag)
     return merged
 
 

@@ -22,7 +22,7 @@ from bidsapp.bids.sidecar_times import (
     in_seconds,
     without_empty_frames,
 )
-from bidsapp.bids.values import clock_seconds, is_number, shorter_way
+from bidsapp.bids.values import as_list, clock_seconds, is_number, number_in, shorter_way
 from bidsapp.core.frames.decay import decay_between, decay_factors, moments_by_convention, spread
 from bidsapp.core.quality import Flag
 from bidsapp.data import read_table
@@ -37,11 +37,12 @@ _MAX_UPTAKE_S = 12 * 3600.0  # longer is a wrong clock: 6.5 half-lives of F-18
 _MIN_FRAME_S = 1e-3  # no scanner counts for less
 _MAX_FRAME_S = 6 * 3600.0  # longer frames are in milliseconds
 _DECAY_TOLERANCE_S = 60.0
+_SAME_FACTOR = 0.001
 _DOSE_MBQ, _USUAL_DOSE_MBQ = (1.0, 2000.0), (20.0, 1200.0)
-_DOSE_UNITS_MBQ = {"bq": 1e-6, "kbq": 1e-3, "mbq": 1.0, "gbq": 1e3, "mci": 37.0, "uci": 0.037}
 # What a voxel of one unit is in Bq/mL; dimensionless or unknown units have no such number.
 _ACTIVITY_UNITS = {"Bq": 1.0, "kBq": 1e3, "MBq": 1e6, "GBq": 1e9}
 _ACTIVITY_UNITS |= {"nCi": 37.0, "uCi": 3.7e4, "mCi": 3.7e7}
+_ACTIVITY_NAMES = {name.lower(): name for name in _ACTIVITY_UNITS}
 # Counts of a frame, in any words (``PROPCNTS``, ``raw counts``, ``counts/voxel``), not their rate.
 _COUNTS, _PER_TIME = re.compile(r"cnt|count"), re.compile(r"(/|per|\W|_)\s*(s|sec\w*|min\w*)\b|cps")
 _KEYS = read_table("sidecar_keys")
@@ -172,7 +173,13 @@ def read_timing(
         decay_reference_s=None if reference is None else reference - injection,
         radionuclide=field.optional_text("TracerRadionuclide"),
         tracer_name=field.optional_text("TracerName"),
-        findings=(*findings, *about_units, *_plausibility(sidecar), *_completeness(sidecar)),
+        findings=(
+            *findings,
+            *about_units,
+            *prefix_doubts(sidecar),
+            *_plausibility(sidecar),
+            *_completeness(sidecar),
+        ),
     )
 
 
@@ -285,7 +292,7 @@ def check_decay(timing: PetTiming, sidecar: Mapping[str, Any], half_life_s: floa
     Raises
     ------
     BadDataError
-        ImageDecayCorrected is false but the factors say otherwise.
+        ImageDecayCorrected is false but the factors differ from frame to frame.
     """
     key = "DecayCorrectionFactor" if "DecayCorrectionFactor" in sidecar else "DecayFactor"
     factors = sidecar.get(key)
@@ -293,16 +300,20 @@ def check_decay(timing: PetTiming, sidecar: Mapping[str, Any], half_life_s: floa
     if factors is None or is_unknown(str(factors)):
         return timing
     factors = factors if isinstance(factors, list) else [factors]
-    if not factors or len(factors) == 1 < n_frames:
-        return timing  # dcm2niix v1.0.2025 wrote that of the first frame alone
-    if len(factors) != n_frames or not all(is_number(factor) and factor > 0 for factor in factors):
+    first_alone = len(factors) == 1 < n_frames  # as dcm2niix v1.0.2025 wrote them
+    if not factors or (first_alone and timing.decay_corrected):
+        return timing
+    fitting = first_alone or len(factors) == n_frames
+    if not fitting or not all(is_number(factor) and factor > 0 for factor in factors):
         return _flagged(timing, "not-positive", key=key, n=n_frames)
     if not timing.decay_corrected:
-        if max(factors) > 1.001 * min(factors):
+        if max(factors) > (1 + _SAME_FACTOR) * min(factors):
             raise BadDataError(
                 f"ImageDecayCorrected is false, but {key} says that frames were multiplied by "
                 f"{min(factors):g} to {max(factors):g}; correct the wrong one"
             )
+        if abs(factors[0] - 1) > _SAME_FACTOR:
+            return _flagged(timing, "uncorrected", key=key, factor=factors[0])
         return timing
     if set(factors) == {1}:
         return _flagged(timing, "ones", key=key)
@@ -375,12 +386,31 @@ def activity_unit(text: str) -> float | None:
 
 def _activity_name(text: str) -> str | None:
     """Activity of one of a unit of activity concentration, as `_ACTIVITY_UNITS` names it."""
-    plain = unicodedata.normalize("NFKC", text).replace("\N{GREEK SMALL LETTER MU}", "u").strip()
     match = re.fullmatch(
-        r"(?i)([a-z]+?)(?:[\s/*.·]|per)*(ml|cc|cm3|cm\^3)(\^?[-−]1)?", plain
+        r"(?i)([a-z]+?)(?:[\s/*.·]|per)*(ml|cc|cm3|cm\^3)(\^?[-−]1)?", _in_letters(text)
     )  # fmt: skip
-    names = {name.lower(): name for name in _ACTIVITY_UNITS}
-    return names.get(match[1].lower()) if match else None
+    return _ACTIVITY_NAMES.get(match[1].lower()) if match else None
+
+
+def _in_letters(unit: str) -> str:
+    """A unit without signs that look like letters."""
+    return unicodedata.normalize("NFKC", unit).replace("\N{GREEK SMALL LETTER MU}", "u").strip()
+
+
+def prefix_doubts(sidecar: Mapping[str, Any]) -> list[Flag]:
+    """Units of a sidecar that say milli by their letters and were read as mega.
+
+    Parameters
+    ----------
+    sidecar : merged metadata
+    """
+    units = {key: str(sidecar.get(key)).strip() for key in ("Units", "InjectedRadioactivityUnits")}
+    small = {key: unit for key, unit in units.items() if re.match(r"m(?i:bq)", unit)}
+    return [
+        worded_flag("unit-prefix", key=key, unit=unit, read=f"M{unit[1:]}")
+        for key, unit in small.items()
+        if _activity_name(unit) or _dose_scale(unit)
+    ]
 
 
 def _units(field: _Reader) -> tuple[str, list[Flag]]:
@@ -415,23 +445,32 @@ def suv_factor(sidecar: Mapping[str, Any], weight_kg: float | None) -> float | N
 
 def _dose_mbq(sidecar: Mapping[str, Any]) -> float | None:
     """Injected activity in MBq; by dcm2niix's field in Bq where the unit is no unit of activity."""
-    dose, unit = sidecar.get("InjectedRadioactivity"), sidecar.get("InjectedRadioactivityUnits")
-    scale = _DOSE_UNITS_MBQ.get(str(unit).strip().lower())
-    if is_number(dose) and scale is not None:
-        return float(dose) * scale
-    dose = sidecar.get("RadionuclideTotalDose")
-    return float(dose) * 1e-6 if is_number(dose) else None
+    dose = number_in(sidecar.get("InjectedRadioactivity"))
+    scale = _dose_scale(sidecar.get("InjectedRadioactivityUnits"))
+    if dose is not None and scale is not None:
+        return dose * scale
+    dose = number_in(sidecar.get("RadionuclideTotalDose"))
+    return None if dose is None else dose * 1e-6
+
+
+def _dose_scale(unit: object) -> float | None:
+    """MBq in one of a unit of activity; None for other units."""
+    name = _ACTIVITY_NAMES.get(_in_letters(str(unit)).lower())
+    return None if name is None else _ACTIVITY_UNITS[name] * 1e-6
 
 
 def _plausibility(sidecar: Mapping[str, Any]) -> list[Flag]:
-    """A dose that nobody injects, hardly anybody injects, or in no unit of activity."""
+    """A dose that nobody injects, hardly anybody injects, or is no number or in no unit."""
     dose, stated = _dose_mbq(sidecar), sidecar.get("InjectedRadioactivity")
-    unit = str(sidecar.get("InjectedRadioactivityUnits"))
+    unit = sidecar.get("InjectedRadioactivityUnits")
     flags = []
-    if is_number(stated) and unit.strip().lower() not in _DOSE_UNITS_MBQ:
-        instead = "SUV is not known" if dose is None else f"{dose:g} MBq was taken from "
-        instead += "" if dose is None else "RadionuclideTotalDose"
-        flags.append(worded_flag("dose", "unit", unit=unit, instead=instead))
+    instead = "SUV is not known" if dose is None else f"{dose:g} MBq was taken from "
+    instead += "" if dose is None else "RadionuclideTotalDose"
+    if number_in(stated) is None:
+        if stated is not None and not is_unknown(str(stated)):
+            flags.append(worded_flag("dose", "unread", value=str(stated)[:40], instead=instead))
+    elif _dose_scale(unit) is None:
+        flags.append(worded_flag("dose", "unit", unit=str(unit), instead=instead))
     if dose is None or _USUAL_DOSE_MBQ[0] <= dose <= _USUAL_DOSE_MBQ[1]:
         return flags
     nobody = not _DOSE_MBQ[0] <= dose <= _DOSE_MBQ[1]
@@ -492,7 +531,8 @@ class _Reader:
 
     def optional_text(self, key: str) -> str | None:
         value = self.sidecar.get(key)
-        return value if isinstance(value, str) and value.strip() else None
+        text = "" if value is None else ", ".join(map(str, as_list(value)))
+        return text if text.strip() else None
 
     def _required(self, key: str) -> Any:
         if key not in self.sidecar:

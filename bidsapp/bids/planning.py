@@ -38,9 +38,10 @@ from bidsapp.bids.plan import (
     T1wPlan,
     WindowChoice,
 )
+from bidsapp.bids.stated import flags_of
 from bidsapp.bids.t1w_choice import choose_t1w
 from bidsapp.bids.templates import on_template, plan_templates
-from bidsapp.bids.values import is_number, shorter_way
+from bidsapp.bids.values import number_in, shorter_way
 from bidsapp.core.frames.frames import choose_frames, deviations, nearest_window, refusal
 from bidsapp.core.quality import Flag, QualityLevel
 from bidsapp.data.flags import worded_flag
@@ -260,7 +261,7 @@ def _read_candidate(pet: RawImage, dataset: RawDataset, processing: Processing) 
         if missing := missing_keys(sidecar):
             raise _incomplete(pet, missing, dataset) from error
         raise
-    _check_radionuclide(tracer, timing, sidecar.get("RadionuclideHalfLife"), pet.path)
+    flags += _check_radionuclide(tracer, timing, sidecar.get("RadionuclideHalfLife"), pet.path)
     try:
         timing = check_decay(timing, sidecar, tracer.half_life_s)
     except BadDataError as error:
@@ -268,7 +269,7 @@ def _read_candidate(pet: RawImage, dataset: RawDataset, processing: Processing) 
     findings = (*timing.findings, *kind_findings(sidecar, pet.entities))
     flags += tuple(Flag(item.code, item.message) for item in findings)
     in_window = _is_in_window(pet, tracer, timing, processing)
-    return _Candidate(pet, tracer, timing, (*flags, *_of_conversion(sidecar)), in_window, unread)
+    return _Candidate(pet, tracer, timing, (*flags, *flags_of(sidecar)), in_window, unread)
 
 
 def _incomplete(pet: RawImage, keys: Sequence[str], dataset: RawDataset) -> BadDataError:
@@ -291,17 +292,6 @@ def _frames_told(sidecar: Mapping[str, Any]) -> int:
     """Frames by the sidecar, for an image that cannot be asked."""
     durations = sidecar.get("FrameDuration")
     return len(durations) if isinstance(durations, list) else 1
-
-
-def _of_conversion(sidecar: Mapping[str, Any]) -> tuple[Flag, ...]:
-    """What the conversion from DICOM wants a person to see (`bidsapp.dicom.sidecar`)."""
-    own = sidecar.get("CentiPET")
-    flags = own.get("Flags") if isinstance(own, dict) else None
-    return tuple(
-        Flag(str(flag["code"]), str(flag["message"]))
-        for flag in (flags if isinstance(flags, list) else [])
-        if isinstance(flag, dict) and {"code", "message"} <= flag.keys()
-    )
 
 
 def _find_tracer(
@@ -393,7 +383,9 @@ def _check_tau_vois(folder: Path) -> None:
     tau_voi_files(folder)
 
 
-def _check_radionuclide(tracer: Tracer, timing: PetTiming, half_life_s: object, pet: Path) -> None:
+def _check_radionuclide(
+    tracer: Tracer, timing: PetTiming, half_life: object, pet: Path
+) -> tuple[Flag, ...]:
     """Refuse a nuclide that cannot be the tracer's; ``18Fluorine`` and ``F-18`` are both F18."""
     number = re.search(r"\d+", timing.radionuclide or "")
     if number and number[0] != re.sub(r"\D", "", tracer.radionuclide):
@@ -401,11 +393,17 @@ def _check_radionuclide(tracer: Tracer, timing: PetTiming, half_life_s: object, 
             f"{pet}: TracerRadionuclide {timing.radionuclide!r} cannot be {tracer.name}; correct "
             "TracerName or TracerRadionuclide"
         )
-    if is_number(half_life_s) and not 0.95 < half_life_s / tracer.half_life_s < 1.05:
+    if half_life is None or is_unknown(str(half_life)):
+        return ()
+    if (seconds := number_in(half_life)) is None:
+        value, usual = str(half_life)[:40], tracer.half_life_s
+        return (worded_flag("half-life", value=value, tracer=tracer.name, half_life_s=usual),)
+    if not 0.95 < seconds / tracer.half_life_s < 1.05:
         raise BadDataError(
-            f"{pet}: RadionuclideHalfLife is {half_life_s:g} s, that of {tracer.name} is "
+            f"{pet}: RadionuclideHalfLife is {seconds:g} s, that of {tracer.name} is "
             f"{tracer.half_life_s:g} s; correct TracerName or RadionuclideHalfLife"
         )
+    return ()
 
 
 def _check_t1w(path: Path) -> None:
@@ -693,7 +691,7 @@ def _scan_plan(
     if image is not None:
         check_t1w(image.path)
         t1w = T1wPlan(image.participant, image.session, image.path, dict(image.entities))
-        about_t1w = (*about_t1w, *_of_conversion(dataset.readable_sidecar(image)))
+        about_t1w = (*about_t1w, *flags_of(dataset.readable_sidecar(image)))
     known = {flag.code for flag in candidate.flags}  # by the conversion from DICOM
     flags += _covariates(pet, dataset)
     return ScanPlan(
@@ -716,12 +714,14 @@ def _scan_plan(
 
 
 def _covariates(pet: RawImage, dataset: RawDataset) -> tuple[Flag, ...]:
-    """Flags of what the tables say of a person and that cannot be used."""
+    """Flags of what tables and sidecar say of a person and that cannot be used."""
     flags = []
     if columns := dataset.contradictions(pet):
         flags.append(worded_flag("covariates", "contradicted", columns=", ".join(columns)))
     if unread := dataset.unread_covariates(pet):
         flags.append(worded_flag("covariates", "unread", columns=", and ".join(unread)))
+    for key, value in dataset.unread_weights(pet).items():
+        flags.append(worded_flag("covariates", "unread-field", key=key, value=str(value)[:20]))
     return tuple(flags)
 
 

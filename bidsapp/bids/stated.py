@@ -160,6 +160,22 @@ def with_flag(sidecar: Mapping[str, Any], flag: Flag) -> dict[str, Any]:
     return {**sidecar, "CentiPET": content}
 
 
+def flags_of(sidecar: Mapping[str, Any]) -> tuple[Flag, ...]:
+    """What `with_flag` or a conversion noted in the metadata of an image.
+
+    Parameters
+    ----------
+    sidecar : metadata of the image
+    """
+    own = sidecar.get("CentiPET")
+    flags = own.get("Flags") if isinstance(own, dict) else None
+    return tuple(
+        Flag(str(flag["code"]), str(flag["message"]))
+        for flag in (flags if isinstance(flags, list) else [])
+        if isinstance(flag, dict) and {"code", "message"} <= flag.keys()
+    )
+
+
 def with_values(sidecar: Mapping[str, Any], stated: Mapping[str, Any]) -> dict[str, Any]:
     """Metadata of an image with stated values in their place, times on one clock.
 

@@ -34,6 +34,22 @@ def is_number(value: object) -> TypeGuard[float]:
         return False
 
 
+def number_in(value: object) -> float | None:
+    """A number, also where it is written as text or as a list of one; None for anything else.
+
+    >>> number_in(6586.2), number_in("6586.2"), number_in([6586]), number_in("110 min")
+    (6586.2, 6586.2, 6586.0, None)
+    """
+    if isinstance(value, list) and len(value) == 1:
+        (value,) = value
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            return None
+    return float(value) if is_number(value) else None
+
+
 def as_list(value: Any) -> list[Any]:
     """Values of a key that may hold a single one, as of a single frame."""
     return value if isinstance(value, list) else [value]

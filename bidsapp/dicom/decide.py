@@ -13,7 +13,9 @@ from typing import TypedDict, Unpack
 
 import numpy as np
 
-from bidsapp.bids.stated import Metadata
+from bidsapp.bids.pet_metadata import prefix_doubts
+from bidsapp.bids.sidecar_keys import CASE
+from bidsapp.bids.stated import Metadata, flags_of
 from bidsapp.core.quality import Flag
 from bidsapp.data.flags import worded_flag
 from bidsapp.dicom import identity
@@ -245,7 +247,10 @@ class _Desk:
         doubts = disagreement(header, tracer), check_half_life(header, tracer)
         remarks = tuple(filter(None, doubts))
         lossy = lossy_compression(series.images)
-        findings = tuple(filter(None, (*verdict.findings, second_injection(header, tracer, stated),
+        carried = read_sidecar(header.path) if is_volume(header.path) else {}
+        about_carried = (*prefix_doubts(carried), *(f for f in flags_of(carried) if f.code == CASE))
+        findings = tuple(filter(None, (*verdict.findings, *about_carried,
+                                       second_injection(header, tracer, stated),
                                        dose_doubt(header, stated.values),
                                        Flag("lossy", lossy) if lossy else None)))  # fmt: skip
         half_life_s = clock.half_life_s or tracer.half_life_s
@@ -258,7 +263,7 @@ class _Desk:
             tracer_source=tracer_source,
             stated=stated.values,
             units_source=units_source,
-            carried=read_sidecar(header.path) if is_volume(header.path) else {},
+            carried=carried,
             findings=findings,
             remarks=remarks,
         )

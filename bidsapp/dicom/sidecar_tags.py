@@ -14,13 +14,14 @@ from typing import Any
 
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 
+from bidsapp.bids.sidecar_keys import in_right_case
 from bidsapp.bids.sidecar_times import (
     clock_doubt,
     decay_reference,
     in_seconds,
     without_empty_frames,
 )
-from bidsapp.bids.values import as_list, clock_seconds, is_number, midnight
+from bidsapp.bids.values import as_list, clock_seconds, is_number, midnight, number_in
 from bidsapp.core.frames.decay import mean_decay_moment
 from bidsapp.data.tau import known_tracer
 from bidsapp.dicom.habits import name_matches, tables
@@ -42,7 +43,7 @@ def read_sidecar(path: Path) -> dict[str, Any]:
     Raises
     ------
     BadDataError
-        It is no JSON object.
+        It is no JSON object, or contradicts itself.
     """
     side = path.with_name(f"{stem(path)}.json")
     if not side.exists():  # dcm2niix writes none for the equalised image
@@ -55,7 +56,7 @@ def read_sidecar(path: Path) -> dict[str, Any]:
         raise BadDataError(f"{side.name}: is not valid JSON; correct or remove it") from error
     if not isinstance(content, dict):
         raise BadDataError(f"{side.name}: must hold one JSON object of names and values")
-    return content
+    return in_right_case(content, Path(side.name))
 
 
 def lenient_json(content: bytes) -> Any:
@@ -190,7 +191,7 @@ def _dose(sidecar: Mapping[str, Any]) -> Values:
 
     Versions of dcm2niix until 2025 wrote becquerels and called them MBq.
     """
-    dose = _number(sidecar.get("InjectedRadioactivity"))
+    dose = number_in(sidecar.get("InjectedRadioactivity"))
     if dose is None:
         return {}
     unit = str(sidecar.get("InjectedRadioactivityUnits", "Bq")).lower()
@@ -276,7 +277,7 @@ def _back_to_back(sidecar: Mapping[str, Any], n_frames: int) -> list[float] | No
     durations = _list(sidecar, n_frames, "FrameDuration")
     if n_frames == 1 or durations is None:
         return [0.0] if n_frames == 1 else None
-    half_life = _number(sidecar.get("RadionuclideHalfLife"))
+    half_life = number_in(sidecar.get("RadionuclideHalfLife"))
     references = _list(sidecar, n_frames, "FrameReferenceTime")
     starts = [sum(durations[:i]) for i in range(n_frames)]
     if references is None or min(durations) < 1e-3 or (half_life is not None and half_life < 1):
@@ -329,7 +330,7 @@ def _by_series(sidecar: Mapping[str, Any]) -> datetime | None:
         _number(value[0] if isinstance(value, list) and value else value)
         for value in (sidecar.get("FrameReferenceTime"), sidecar.get("FrameDuration"))
     )
-    half_life = _number(sidecar.get("RadionuclideHalfLife"))
+    half_life = number_in(sidecar.get("RadionuclideHalfLife"))
     after = 0.0
     plausible = duration is not None and 0 < duration < _LONGEST_S
     if plausible and reference is not None and 0 <= reference < _LONGEST_S:

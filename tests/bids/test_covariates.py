@@ -106,3 +106,14 @@ def test_the_begin_of_treatment_reaches_the_group_level_and_no_table(planned):
     )
     (row,) = centiloid_rows([record])
     assert row["treatment_start"] is None
+
+
+@pytest.mark.parametrize(
+    ("value", "n_told"), [("80 kg", 1), (80000, 1), ("80", 0), (0, 0), ("n/a", 0), (None, 0)]
+)
+def test_a_weight_of_the_sidecar_that_cannot_be_one_is_told(raw, value, n_told):
+    raw.t1w("sub-1")
+    raw.pet("sub-1", PatientWeight=value)
+    (scan,) = make_plan(read_dataset(raw.root, Filters()), Processing()).scans
+    assert [flag.code for flag in scan.flags] == ["covariates"] * n_told
+    assert all(f"PatientWeight of the sidecar is '{value}'" in f.message for f in scan.flags)

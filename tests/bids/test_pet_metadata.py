@@ -10,6 +10,7 @@ from bidsapp.bids.pet_metadata import (
     clock_seconds,
     common_decay_factors,
     read_timing,
+    suv_factor,
 )
 from bidsapp.core.frames.decay import decay_factors
 from bidsapp.errors import BadDataError
@@ -188,6 +189,61 @@ def test_factors_of_an_image_that_is_said_not_to_be_corrected_are_refused(pet_si
     sidecar = pet_sidecar | {"ImageDecayCorrected": False, "DecayCorrectionFactor": list(factors)}
     with pytest.raises(BadDataError, match="correct the wrong one"):
         check_decay(read_timing(sidecar, PET, 2), sidecar, 6586.2)
+
+
+@pytest.mark.parametrize("factors", [[1.8, 1.8], [1.8]])
+def test_one_factor_of_an_image_that_is_said_not_to_be_corrected_is_told(pet_sidecar, factors):
+    sidecar = pet_sidecar | {"ImageDecayCorrected": False, "DecayCorrectionFactor": factors}
+    timing = check_decay(read_timing(sidecar, PET, 2), sidecar, 6586.2)
+    assert codes(timing) == ["decay-correction"] and not timing.decay_corrected
+    assert "DecayCorrectionFactor is 1.8 though ImageDecayCorrected" in timing.findings[0].message
+
+
+@pytest.mark.parametrize("factors", [[1, 1], [1.0], [1.0004, 1.0]])
+def test_factors_of_one_say_not_corrected(pet_sidecar, factors):
+    sidecar = pet_sidecar | {"ImageDecayCorrected": False, "DecayFactor": factors}
+    assert check_decay(read_timing(sidecar, PET, 2), sidecar, 6586.2).findings == ()
+
+
+@pytest.mark.parametrize("unit", ["mBq/mL", "mbq/ml", "mBqml", "mBq·mL⁻¹"])
+def test_millibecquerels_are_read_as_mega_and_told(pet_sidecar, unit):
+    timing = read_timing(pet_sidecar | {"Units": unit}, PET, 2)
+    assert timing.units == "MBq/mL" and codes(timing) == ["unit-prefix"]
+    assert f"Units is {unit!r}" in timing.findings[0].message
+
+
+@pytest.mark.parametrize(
+    ("unit", "read"),
+    [("MBq/mL", "MBq/mL"), ("MBQML", "MBq/mL"), ("kbq/ml", "kBq/mL"), ("KBQ/ML", "kBq/mL"),
+     ("uci/ml", "uCi/mL"), ("NCI/CC", "nCi/mL"), ("mCi/mL", "mCi/mL")],
+)  # fmt: skip
+def test_letters_that_leave_no_doubt_need_no_word(pet_sidecar, unit, read):
+    timing = read_timing(pet_sidecar | {"Units": unit}, PET, 2)
+    assert timing.units == read and timing.findings == ()
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "factor"),
+    [
+        ({"InjectedRadioactivity": "300"}, [], 80 / 3e5),
+        ({"InjectedRadioactivity": [300]}, [], 80 / 3e5),
+        ({"InjectedRadioactivityUnits": "mBq"}, ["unit-prefix"], 80 / 3e5),
+        ({"InjectedRadioactivity": 8, "InjectedRadioactivityUnits": "µCi"}, ["dose"], None),
+        ({"InjectedRadioactivity": 8000, "InjectedRadioactivityUnits": "µCi"}, [], 80 / 2.96e5),
+        ({"InjectedRadioactivity": "300 MBq"}, ["dose"], None),
+        ({"InjectedRadioactivity": [150, 150]}, ["dose"], None),
+        ({"InjectedRadioactivity": "n/a"}, [], None),
+    ],
+)
+def test_a_dose_is_read_or_told(pet_sidecar, change, code, factor):
+    sidecar = pet_sidecar | change
+    assert codes(read_timing(sidecar, PET, 2)) == code
+    assert suv_factor(sidecar, 80.0) == (factor and pytest.approx(factor, rel=1e-12))
+
+
+@pytest.mark.parametrize(("value", "read"), [("F18", "F18"), (["F18"], "F18"), (18, "18")])
+def test_a_radionuclide_is_read_in_any_type(pet_sidecar, value, read):
+    assert read_timing(pet_sidecar | {"TracerRadionuclide": value}, PET, 2).radionuclide == read
 
 
 @pytest.mark.parametrize(

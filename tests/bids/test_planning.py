@@ -64,6 +64,28 @@ def test_one_bad_scan_never_stops_the_others(raw):
         assert "\n" not in found[label][1]
 
 
+@pytest.mark.parametrize(
+    ("value", "flags"),
+    [
+        *((value, []) for value in (6586.2, "6586.2", [6586.2], ["6586.2"], "n/a", None)),
+        *((value, ["half-life"]) for value in ("109.8 min", [6586.2, 1223.4], True)),
+    ],
+)
+def test_a_half_life_is_compared_or_told(raw, value, flags):
+    raw.t1w("sub-1")
+    raw.pet("sub-1", RadionuclideHalfLife=value)
+    (scan,) = plan_of(raw).scans
+    assert codes(scan) == flags
+
+
+@pytest.mark.parametrize("value", [1223.4, "1223.4", [1223.4], "109.77"])
+def test_a_half_life_of_another_nuclide_is_refused_in_any_type(raw, value):
+    raw.t1w("sub-1")
+    raw.pet("sub-1", RadionuclideHalfLife=value)
+    (failure,) = plan_of(raw).failures
+    assert "RadionuclideHalfLife is" in failure.message and "6586.2 s; correct" in failure.message
+
+
 def test_a_pet_without_t1w_is_laid_on_the_template_by_itself(raw):
     raw.t1w("sub-1")
     raw.pet("sub-1")

@@ -199,9 +199,28 @@ def test_kilobecquerels_become_becquerels(source: Path, tmp_path: Path) -> None:
     assert pet_sidecar(tmp_path / "bids")["Units"] == "Bq/mL"
 
 
+def test_keys_in_other_capitals_and_doubtful_units_are_read_and_told(
+    source: Path, tmp_path: Path
+) -> None:
+    def written(content: dict[str, Any]) -> None:
+        pet_bids(content)
+        content |= {"Units": "mBq/ml", "InjectedRadioactivity": "301.7"}
+        content["frameDuration"] = content.pop("FrameDuration")
+
+    edit(source / "pet.json", written)
+    report = run(source, tmp_path / "bids")
+    assert report.errors == []
+    found = pet_sidecar(tmp_path / "bids")
+    assert (found["FrameDuration"], found["InjectedRadioactivity"]) == ([300] * 4, 301.7)
+    told = {flag["code"]: flag["message"] for flag in found["CentiPET"]["Flags"]}
+    assert "pet.json has frameDuration" in told["sidecar-case"]
+    assert "Units is 'mBq/ml'" in told["unit-prefix"]
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
+        (lambda c: c.update(frameDuration=[1]), "and frameDuration is [1]"),
         (lambda c: c.pop("FrameDuration"), "FrameDuration is missing"),
         (lambda c: c.update(FrameDuration=[300, 300]), "FrameDuration is missing"),
         (lambda c: c.update(FrameTimesStart=[0, 100, 200, 300]), "before the end"),

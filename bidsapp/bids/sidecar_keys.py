@@ -1,0 +1,60 @@
+"""Keys of sidecars in whatever case they are written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from bidsapp.bids.stated import with_flag
+from bidsapp.data import read_table
+from bidsapp.data.flags import worded_flag
+from bidsapp.errors import BadDataError
+
+CASE = "sidecar-case"
+"""Code of the flag of keys in another case."""
+
+
+def in_right_case(sidecar: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """Content of a sidecar with the keys that are read here in the case that BIDS gives them.
+
+    Keys in another case are flagged.
+
+    Parameters
+    ----------
+    sidecar : of one file
+    path : of the file, for the messages
+
+    Raises
+    ------
+    BadDataError
+        A key stands there in several cases with different values.
+    """
+    content: dict[str, Any] = {}
+    written: dict[str, str] = {}
+    for key, value in sidecar.items():
+        right = _by_letters().get(key.lower(), key)
+        if right in content and content[right] != value:
+            raise BadDataError(
+                f"{path}: {written[right]} is {_shown(content[right])} and {key} is "
+                f"{_shown(value)}, though both are {right}; remove the wrong one"
+            )
+        if right not in content or key == right:
+            content[right], written[right] = value, key
+    other = [key for right, key in written.items() if key != right]
+    if not other:
+        return content
+    return with_flag(content, worded_flag(CASE, keys=", ".join(other), file=path.name))
+
+
+def _shown(value: object) -> str:
+    return repr(value)[:60]
+
+
+@cache
+def _by_letters() -> dict[str, str]:
+    """Keys that are read, by their letters in lower case."""
+    table = read_table("sidecar_keys")
+    lists = (keys for keys in table.values() if isinstance(keys, list))
+    return {key.lower(): key for keys in (*lists, table["unknown"]) for key in keys}
