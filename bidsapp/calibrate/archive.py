@@ -25,7 +25,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from bidsapp.calibrate.tables import name_words, read_rows, unknown_tracer
+from bidsapp.calibrate.tables import (
+    asked_tracer,
+    name_words,
+    read_rows,
+    refuse_other,
+    unknown_tracer,
+)
 from bidsapp.core.statistics.calibration import Suspect
 from bidsapp.data import read_table
 from bidsapp.data.tracers import tracer_from_name
@@ -87,9 +93,9 @@ def find_images(folder: Path, converted: Path, *, tracer: str | None = None) -> 
     UsageError
         ``tracer`` is not known, or is needed.
     """
-    code = _asked(tracer)
+    code = asked_tracer(tracer)
     if folder.is_file():
-        return _from_table(folder)
+        return _from_table(folder, code)
     if not folder.is_dir():
         raise NoInputError(f"{folder}: no such folder; give the unpacked archive")
     images = [_recognised(path, folder, code) for path in _images(folder, converted)]
@@ -98,6 +104,12 @@ def find_images(folder: Path, converted: Path, *, tracer: str | None = None) -> 
         raise NoInputError(
             f"{folder}: contains no NIfTI or DICOM whose name or folder tells MR, PiB or another "
             "tracer"
+        )
+    roles = sorted({item.role for item in known} - {T1W})
+    if code is not None and code not in roles:
+        raise BadDataError(
+            f"{folder}: --tracer {tracer} is of no image, names say {', '.join(roles) or 'none'}; "
+            "leave it out if they are right, or correct them"
         )
     return _joined(known, folder)
 
@@ -132,19 +144,7 @@ def found_suspects(scans: Sequence[ArchiveScan], *, only_pib: bool) -> tuple[Sus
     )
 
 
-def _asked(name: str | None) -> str | None:
-    if name is None:
-        return None
-    tracer = tracer_from_name(name)
-    if tracer is None:
-        raise UsageError(
-            f"--tracer {name}: is not known; give a name such as flutemetamol, or describe it in a "
-            "--tracer-file"
-        )
-    return tracer.code
-
-
-def _from_table(table: Path) -> list[ArchiveScan]:
+def _from_table(table: Path, asked: str | None) -> list[ArchiveScan]:
     """Scans of a table with columns person, group, tracer, pet, t1w; paths may be relative."""
     rows = read_rows(table)
     if missing := [name for name in ("person", "tracer", "pet", "t1w") if name not in rows[0]]:
@@ -154,6 +154,8 @@ def _from_table(table: Path) -> list[ArchiveScan]:
         tracer = tracer_from_name(row["tracer"])
         if tracer is None:
             raise unknown_tracer(f"{table}: {row['person']}", row["tracer"])
+        if tracer.code != "PIB":
+            refuse_other(tracer.code, row["tracer"], asked, f"{table}: {row['person']}")
         pet, t1w = (table.parent / row[name] for name in ("pet", "t1w"))
         for path in (pet, t1w):
             if not path.is_file():

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from bidsapp.bids.raw_tables import read_cells
 from bidsapp.data import FOLDER, REFERENCES, read_table
 from bidsapp.data.tracers import named_tracers, tracer_from_name
-from bidsapp.errors import BadDataError
+from bidsapp.errors import BadDataError, UsageError
 from bidsapp.io.tsv import finite_number
 
 Row = Mapping[str, str]
@@ -117,26 +117,52 @@ def read_people(path: Path) -> list[Person]:
     return people
 
 
-def read_pairs(path: Path) -> list[Pair]:
+def asked_tracer(name: str | None) -> str | None:
+    """Code of the tracer of ``--tracer``; None without it.
+
+    Raises
+    ------
+    UsageError
+        It is not known, or PiB itself.
+    """
+    if name is None:
+        return None
+    code = _code(name)
+    if code is None:
+        raise UsageError(
+            f"--tracer {name}: is not known; give a name such as flutemetamol, or describe it in a "
+            "--tracer-file"
+        )
+    if code == "PIB":
+        raise UsageError(f"--tracer {name}: is the tracer that others are compared with; name them")
+    return code
+
+
+def read_pairs(path: Path, tracer: str | None = None) -> list[Pair]:
     """Pairs of level 2: a pair per row, or a scan per row as in the group table.
+
+    Parameters
+    ----------
+    path : of the table
+    tracer : code of the other tracer, where the table does not tell it
 
     Raises
     ------
     BadDataError
-        As `read_people`; or nobody has PiB and another tracer.
+        As `read_people`; or nobody has PiB and another tracer, or the other is not ``tracer``.
     """
     rows = read_rows(path)
     public = read_table("calibration")["public"]["pairs"]
     rows = _renamed(rows, public) if "pib_suvr_wc" not in rows[0] else rows
     pib, other = _by_reference(rows, "pib_suvr"), _by_reference(rows, "other_suvr")
     if other and (pib or _column(rows, "pib_cl")):
-        return _wide_pairs(rows, pib, other, path)
+        return _wide_pairs(rows, pib, other, path, tracer)
     if _column(rows, "tracer") is None or not _by_reference(rows, "suvr"):
         raise BadDataError(
             f"{path}: needs columns pib_suvr_wc (or pib_cl) and f18_suvr_wc, or tracer and suvr_wc "
             "with one scan per row"
         )
-    return _long_pairs(rows, path)
+    return _long_pairs(rows, path, tracer)
 
 
 def public_people() -> list[Person]:
@@ -192,15 +218,23 @@ def array(values: Iterable[float]) -> NDArray[np.float64]:
 
 
 def _wide_pairs(
-    rows: Sequence[Row], pib: Mapping[str, str], other: Mapping[str, str], path: Path
+    rows: Sequence[Row],
+    pib: Mapping[str, str],
+    other: Mapping[str, str],
+    path: Path,
+    asked: str | None,
 ) -> list[Pair]:
-    person, tracer = needed(rows, "person", path), needed(rows, "tracer", path)
+    person, tracer = needed(rows, "person", path), _column(rows, "tracer")
+    if tracer is None and asked is None:
+        raise BadDataError(f"{path}: column tracer is missing; add it, or give --tracer NAME")
     group, pib_cl, other_cl = (_column(rows, key) for key in ("group", "pib_cl", "other_cl"))
     pairs = []
     for row in rows:
-        code = _code(row[tracer])
+        text = row[tracer] if tracer else ""
+        code = _code(text) if text or asked is None else asked
         if code is None:
-            raise unknown_tracer(f"{path}: {row[person]}", row[tracer])
+            raise unknown_tracer(f"{path}: {row[person]}", text)
+        refuse_other(code, text, asked, f"{path}: {row[person]}")
         pairs.append(
             Pair(
                 name=row[person],
@@ -217,7 +251,7 @@ def _wide_pairs(
     return pairs
 
 
-def _long_pairs(rows: Sequence[Row], path: Path) -> list[Pair]:
+def _long_pairs(rows: Sequence[Row], path: Path, asked: str | None) -> list[Pair]:
     person, tracer = needed(rows, "person", path), needed(rows, "tracer", path)
     suvr, group = _by_reference(rows, "suvr"), _column(rows, "group")
     scans: dict[str, dict[str, dict[str, float]]] = {}
@@ -231,6 +265,8 @@ def _long_pairs(rows: Sequence[Row], path: Path) -> list[Pair]:
             strangers.add(row[tracer])
         if code is None or not values:
             continue
+        if code != "PIB":
+            refuse_other(code, row[tracer], asked, f"{path}: {row[person]}")
         if code in scans.setdefault(row[person], {}):
             raise BadDataError(
                 f"{path}: {row[person]} has two scans with {code}; leave the one that counts"
@@ -293,6 +329,22 @@ def unknown_tracer(where: str, name: str) -> BadDataError:
     return BadDataError(
         f"{where}: tracer {name!r} is not known; correct it, or describe it in a --tracer-file"
     )
+
+
+def refuse_other(code: str, text: str, asked: str | None, where: str) -> None:
+    """Refuse a row of another tracer than ``--tracer``.
+
+    Parameters
+    ----------
+    code, text : tracer of the row, and how it is written there
+    asked : code of ``--tracer``, None without
+    where : table and row, for the message
+    """
+    if asked is not None and code != asked:
+        raise BadDataError(
+            f"{where}: tracer {text!r} contradicts --tracer {asked}; leave the option out if the "
+            "table is right, or correct it"
+        )
 
 
 def is_young(name: str, group: str) -> bool:

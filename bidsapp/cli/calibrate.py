@@ -53,6 +53,8 @@ def _run(options: argparse.Namespace, others: list[str]) -> int:
         raise UsageError(f"--error-ratio {options.error_ratio:g}: must be positive")
     if options.level1 is not None and options.level == "level1":
         raise UsageError("--level1 FILE belongs to level2")
+    if options.tracer is not None and (options.level == "tau" or _is_of_pib(options)):
+        raise UsageError("--tracer NAME belongs to level2")
     if options.from_table is not None and not options.from_table.is_file():
         raise NoInputError(f"--from-table {options.from_table}: no such file")
     made_folder(options.output_dir, "--output-dir")
@@ -69,6 +71,11 @@ def _run(options: argparse.Namespace, others: list[str]) -> int:
         for path in write(study, options.output_dir):
             print(path)
     return ExitCode.OK if study.passed else ExitCode.SCAN_FAILED
+
+
+def _is_of_pib(options: argparse.Namespace) -> bool:
+    """Whether SUVRs of PiB alone are asked for; archives of images name other tracers, too."""
+    return options.level == "level1" and options.from_table is not None
 
 
 def _tau(options: argparse.Namespace, others: list[str]) -> int:
@@ -102,7 +109,7 @@ def _tau(options: argparse.Namespace, others: list[str]) -> int:
 
 
 def _from_table(options: argparse.Namespace, others: list[str]) -> CalibrationStudy:
-    from bidsapp.calibrate.tables import read_pairs, read_people, with_published
+    from bidsapp.calibrate.tables import asked_tracer, read_pairs, read_people, with_published
     from bidsapp.io.hashes import file_hash
 
     table = options.from_table
@@ -111,7 +118,8 @@ def _from_table(options: argparse.Namespace, others: list[str]) -> CalibrationSt
     if options.level == "level1":
         people = with_published(read_people(table))
         return _level1(people, processing, source, options)
-    return _level2(read_pairs(table), processing, source, options)
+    pairs = read_pairs(table, asked_tracer(options.tracer))
+    return _level2(pairs, processing, source, options)
 
 
 def _from_images(options: argparse.Namespace, others: list[str]) -> CalibrationStudy:
@@ -134,6 +142,11 @@ def _from_images(options: argparse.Namespace, others: list[str]) -> CalibrationS
     suspects: tuple[Suspect, ...] = ()
     scans: Sequence[ArchiveScan | Expected]
     if is_bids(folder):
+        if options.tracer is not None:
+            raise UsageError(
+                f"--tracer {options.tracer}: {folder} is BIDS, where every PET names its tracer; "
+                "leave it out"
+            )
         _process(folder, derivatives, work, others)
         scans = expected_of_bids(folder, derivatives)
     else:

@@ -80,6 +80,21 @@ def test_f18_without_a_tracer_is_asked_for(tmp_path):
     assert {s[2] for s in scans(root, tracer="florbetaben")} == {"FBB", "PIB"}
 
 
+def test_a_tracer_that_no_image_has_is_told(tmp_path):
+    root = archive(tmp_path, "FBP/P1_AV45.nii", "PiB/P1_PiB.nii", "MR/P1_MR.nii")
+    with pytest.raises(BadDataError, match="--tracer FBB is of no image, names say FBP, PIB"):
+        find_images(root, root / "c", tracer="FBB")
+    assert {s[2] for s in scans(root, tracer="florbetapir")} == {"FBP", "PIB"}
+
+
+def test_a_table_of_paths_contradicts_another_tracer(tmp_path):
+    image(tmp_path / "x.nii")
+    table = tmp_path / "paths.tsv"
+    table.write_text("person\ttracer\tpet\tt1w\nP1\tFBP\tx.nii\tx.nii\n")
+    with pytest.raises(BadDataError, match="P1: tracer 'FBP' contradicts --tracer FBB"):
+        find_images(table, tmp_path / "c", tracer="FBB")
+
+
 def test_dicom_folders_are_converted(tmp_path, shared_data):
     """A folder per person, as the archive of the florbetaben pairs has."""
     source = shared_data / "dicom" / "ALPHA"

@@ -326,6 +326,60 @@ def test_options_of_the_pipeline_describe_a_table(gaain, tmp_path):
     assert main([*command, "--no-such-option", *out]) == ExitCode.USAGE
 
 
+WIDE = "participant_id\tpib_suvr_wc\tf18_suvr_wc\nA\t2\t1.5\nB\t1\t1\n"
+LONG = "participant_id\ttracer\tsuvr_wc\nA\tPiB\t2\nA\tFBP\t1.5\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "tracers_of_rows"),
+    [
+        (WIDE, ["FBB", "FBB"]),
+        (WIDE.replace("participant_id", "participant_id\ttracer").replace("A\t", "A\tn/a\t")
+         .replace("B\t", "B\tflorbetaben\t"), ["FBB", "FBB"]),
+        (LONG.replace("FBP", "[18F]florbetaben"), ["FBB"]),
+    ],
+)  # fmt: skip
+def test_the_tracer_of_the_command_line_is_that_of_rows_that_tell_none(
+    tmp_path, text, tracers_of_rows
+):
+    table = tmp_path / "table.tsv"
+    table.write_text(text)
+    assert [pair.tracer for pair in read_pairs(table, "FBB")] == tracers_of_rows
+
+
+@pytest.mark.parametrize(
+    "text", [LONG, WIDE.replace("_id", "_id\ttracer").replace("A\t", "A\tFBP\t")]
+)
+def test_rows_of_another_tracer_than_the_command_line_says_are_refused(tmp_path, text):
+    table = tmp_path / "table.tsv"
+    table.write_text(text.replace("B\t1", "B\tFBB\t1"))
+    with pytest.raises(BadDataError, match=r"A: tracer 'FBP' contradicts --tracer FBB; leave"):
+        read_pairs(table, "FBB")
+
+
+@pytest.mark.parametrize(
+    ("level", "tracer", "word"),
+    [
+        ("level1", "FBB", "belongs to level2"),
+        ("tau", "FTP", "belongs to level2"),
+        ("level2", "QZ99", "is not known"),
+        ("level2", "PiB", "is the tracer that others are compared with"),
+    ],
+)
+def test_a_tracer_that_says_nothing_of_a_table_is_refused(tmp_path, capsys, level, tracer, word):
+    table = tmp_path / "table.tsv"
+    table.write_text(LONG)
+    command = [level, "--from-table", str(table), "--tracer", tracer, "-o", str(tmp_path / "out")]
+    assert main(command) == ExitCode.USAGE and word in capsys.readouterr().err
+
+
+def test_a_table_without_tracer_asks_for_it(tmp_path):
+    table = tmp_path / "table.tsv"
+    table.write_text(WIDE)
+    with pytest.raises(BadDataError, match="column tracer is missing; add it, or give --tracer"):
+        read_pairs(table)
+
+
 def test_usage_errors(tmp_path, capsys):
     table = tmp_path / "absent.tsv"
     for arguments, code in (
