@@ -19,18 +19,20 @@ _AGE_YEARS = (10.0, 120.0)
 _WEIGHT_KG = (2.0, 300.0)
 _AGE = re.compile(r"0*(\d[\d.,]*)\s*(\+|y|yrs?|years?)?", re.IGNORECASE)
 
-# More of a moment than its year: in figures, or with an English month, anywhere in a text; with a
-# month in any language where the text begins with it.
+# More of a moment than its year: in figures, or with a month by name, anywhere in a text; with day
+# and month in any language where the text begins with it.
 _YEAR, _UP_TO_31 = r"(?:18|19|20|21)\d\d", r"(?:0?[1-9]|[12]\d|3[01])"
 _MONTH, _ANY = r"(?:0[1-9]|1[0-2])", r"[^\W\d_]{3,9}"
 _ENGLISH = "(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
+_NAMED = "|".join(read_table("cohort")["dates"]["months"])
+_GAP = r"[-./,\s]*"
 
 
 def _spelled(month: str) -> str:
     """Day, month by name and year in the orders of use."""
-    day, gap = rf"{_UP_TO_31}(?:st|nd|rd|th)?", r"[-./,\s]*"
+    day = rf"{_UP_TO_31}(?:st|nd|rd|th)?"
     orders = (day, month, _YEAR), (_YEAR, month, day), (month, day, rf"(?<!\d){_YEAR}")
-    return "|".join(gap.join(order) for order in orders)
+    return "|".join(_GAP.join(order) for order in orders)
 
 
 _DATE = re.compile(
@@ -39,23 +41,36 @@ _DATE = re.compile(
     | {_UP_TO_31}[-./\s]{_UP_TO_31}[-./\s]{_YEAR}
     | {_UP_TO_31}[./]{_UP_TO_31}[./]\d\d
     | {_YEAR}{_MONTH}(?:0[1-9]|[12]\d|3[01])(?:\d{{4}}(?:\d\d)?)?
+    | (?<![\w.])(?:{_YEAR}[-/]{_MONTH} | (?:{_MONTH}|[1-9])[-/]{_YEAR} | 0[1-9]\.{_YEAR})
+    | {_YEAR}\s*[\u5e74\ub144]\s*{_UP_TO_31}\s*[\u6708\uc6d4](?:\s*{_UP_TO_31})?
     | {_spelled(_ENGLISH)}
+    | (?<![^\W_])(?:{_NAMED}){_GAP}(?:of\s+)?{_YEAR} | {_YEAR}{_GAP}(?:{_NAMED})(?![^\W_])
     | ^\s*(?:{_spelled(_ANY)})
     )(?!\d)""",
     re.VERBOSE | re.IGNORECASE,
 )
+# As spreadsheets show a day or a month: 20-May, May-20.
+_SHORT_DATE = re.compile(
+    rf"\s*(?:(?:{_NAMED})[-./,'\u2019\s]*\d\d?|{_UP_TO_31}{_GAP}(?:{_NAMED}))\s*", re.IGNORECASE
+)
 
 
 def holds_date(text: str) -> bool:
-    """Whether a text tells the day of a year, in any usual way of writing.
+    """Whether a text tells the day or the month of a year, in any usual way of writing.
 
     >>> [holds_date(text) for text in ("2020-01-02T09:00", "3-Feb-2021", "seen 02/03/2020 9:00")]
     [True, True, True]
+    >>> [holds_date(text) for text in ("2020-05", "05/2020", "May 2020", "May-20")]
+    [True, True, True, True]
     >>> [holds_date(text) for text in ("2020", "20259999", "72.5", "site 3 of 2020", "1.2.3")]
     [False, False, False, False, False]
     """
-    # a date has four digits; most of thousands of cells have fewer
-    return sum(map(str.isdigit, text)) >= 4 and _DATE.search(text) is not None
+    # most of thousands of cells have fewer than the four digits of a year
+    n_digits = sum(map(str.isdigit, text))
+    if n_digits >= 4:
+        return _DATE.search(text) is not None
+    is_word = n_digits > 0 and any(map(str.isalpha, text))
+    return is_word and _SHORT_DATE.fullmatch(text) is not None
 
 
 def age_years(text: str | None) -> int | float | None:
