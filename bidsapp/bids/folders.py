@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
+from bidsapp.plain import natural, some
+
+_MOST_NAMED = 10
 _DATATYPES = ("anat", "pet")
 
 
@@ -35,6 +38,33 @@ def unreadable_people(root: Path, participants: Sequence[str] = ()) -> dict[str,
                 )
                 break
     return reasons
+
+
+def people_in(root: Path) -> list[str]:
+    """Labels, without ``sub-``, of the participants who have a folder in a dataset."""
+    return [folder.name.removeprefix("sub-") for folder in _listed(root, "sub-")]
+
+
+def lost_people(asked: Iterable[str], there: Collection[str], where: Path) -> dict[str, str]:
+    """Participants who are asked for by name and are not there.
+
+    Parameters
+    ----------
+    asked, there : labels without ``sub-``
+    where : they should be
+
+    Returns
+    -------
+    dict
+        Label -> sentence.
+    """
+    people = sorted(there, key=natural)
+    named = some(people, _MOST_NAMED) or "nobody"
+    return {
+        label: f"--participant-label {label}: {where} has no sub-{label}, it has {named}"
+        for label in asked
+        if label not in there
+    }
 
 
 def _of(person: Path) -> Iterator[Path]:

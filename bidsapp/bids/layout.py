@@ -29,7 +29,7 @@ from bidsapp.bids.covariates import (
     without_dates,
 )
 from bidsapp.bids.entities import LONG_NAMES, RAW_ENTITIES, parse_entities
-from bidsapp.bids.folders import unreadable_people
+from bidsapp.bids.folders import lost_people, people_in, unreadable_people
 from bidsapp.bids.sidecar_keys import CASE, in_right_case
 from bidsapp.bids.stated import Metadata, flags_of, in_sidecar, with_flag
 from bidsapp.data import read_table
@@ -659,8 +659,8 @@ def _nothing_found(bids_dir: Path, filters: Filters, unused: Sequence[UnusedImag
     if not asked:
         where = "sub-<label>/[ses-<label>/]pet/*_pet.nii[.gz]"
         return f"{bids_dir}: contains no PET image ({where}) that can be used{left}"
-    missing = [s for s in filters.participant if not (bids_dir / f"sub-{s}").is_dir()]
-    hint = f"; there is no folder sub-{', sub-'.join(missing)}" if missing else ""
+    lost = lost_people(filters.participant, people_in(bids_dir), bids_dir)
+    hint = "".join(f"; {sentence}" for sentence in lost.values())
     return f"{bids_dir}: no PET image matches {' and '.join(asked)}{hint}{left}"
 
 

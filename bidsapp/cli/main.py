@@ -138,6 +138,7 @@ def _level(settings: Settings, progress: Progress) -> int:
     for sentence in idle_options(settings):
         progress.warn(sentence)
     if settings.level is Level.GROUP:
+        from bidsapp.group.absent import unknown_people
         from bidsapp.group.collect import run_group
 
         for path in run_group(
@@ -145,7 +146,8 @@ def _level(settings: Settings, progress: Progress) -> int:
         ):
             if path.parent == settings.output_dir:  # figures need not be named one by one
                 progress.say(f"{path}")
-        return ExitCode.OK
+        unknown = unknown_people(settings.output_dir, settings.filters)  # told among the warnings
+        return ExitCode.SCAN_FAILED if unknown else ExitCode.OK
     if settings.needs_workers:
         from bidsapp.execution.workers import start_server
 

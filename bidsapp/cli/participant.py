@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, TypeVar
 from bidsapp.bids.atlas_descriptions import write_atlases
 from bidsapp.bids.derivative_root import remove_leftovers, write_root_files
 from bidsapp.bids.entities import join_entities
-from bidsapp.bids.folders import unreadable_people
-from bidsapp.bids.layout import check_dataset, read_dataset
+from bidsapp.bids.folders import lost_people, people_in, unreadable_people
+from bidsapp.bids.layout import check_dataset, raw_facts, read_dataset
 from bidsapp.bids.parcellations import absence_sentences
 from bidsapp.bids.plan import Plan, ScanFailure, ScanPlan, ScanSkip
 from bidsapp.bids.planning import make_plan
@@ -86,6 +86,7 @@ def run_participant(settings: Settings, progress: Progress) -> int:
     )  # fmt: skip
     seen = {scan.entities["sub"] for scan in planned}
     problems += ["NoInputError" for label in closed if label not in seen]
+    problems += ["NoMatchError"] * len(_lost(settings))
     if settings.dry_run:
         print_plan(plan, progress)
         return plan_exit_code(plan) or (ExitCode.SCAN_FAILED if problems else ExitCode.OK)
@@ -176,9 +177,11 @@ def _plan(settings: Settings, progress: Progress, closed: Mapping[str, str]) -> 
     if (stated := settings.processing.dicom_metadata) is not None:
         dataset = replace(dataset, stated=read_metadata(stated))
     with_pet = {pet.participant for pet in dataset.pets}
-    everybody = sorted(path.name.removeprefix("sub-") for path in bids_dir.glob("sub-*/"))
-    for label in settings.filters.participant or everybody:
-        if label not in with_pet | closed.keys():
+    lost = _lost(settings)
+    for sentence in lost.values():
+        progress.fail(sentence)
+    for label in settings.filters.participant or people_in(bids_dir):
+        if label not in with_pet | closed.keys() | lost.keys():
             progress.warn(f"sub-{label}: no PET to process")
     for sentence in (
         *dataset.unmatched(settings.filters), *dataset.unused_statements(),
@@ -205,6 +208,15 @@ def _plan(settings: Settings, progress: Progress, closed: Mapping[str, str]) -> 
         for flag in scan.flags:
             progress.warn(f"{scan.name}: {flag.message}")
     return plan
+
+
+def _lost(settings: Settings) -> dict[str, str]:
+    """Participants who are asked for and not in the dataset, and the sentence that says so."""
+    bids_dir, asked = settings.bids_dir, settings.filters.participant
+    if not asked:
+        return {}
+    there = [name.removeprefix("sub-") for name in raw_facts(bids_dir)["participants"]]
+    return lost_people(asked, there, bids_dir)
 
 
 def _check_initial_transform(settings: Settings, plan: Plan) -> None:
@@ -416,15 +428,20 @@ def _unbuilt(name: str, error: Exception) -> NodeFailure:
 
 def _reports_only(settings: Settings, progress: Progress) -> int:
     wanted = settings.filters.participant
-    people = sorted({record.entities["sub"] for record in find_records(settings.output_dir)})
-    people = [label for label in people if not wanted or label in wanted]
-    write_scan_tables(settings.output_dir, people)
-    if not people:
+    there = {record.entities["sub"] for record in find_records(settings.output_dir)}
+    people = sorted(label for label in there if not wanted or label in wanted)
+    lost = lost_people(wanted, there, settings.output_dir)
+    if not there:
         raise NoInputError(
             f"{settings.output_dir}: contains no result to report on; run the participant level "
             "first"
         )
+    if not people:
+        raise NoMatchError("; ".join(lost.values()))
+    write_scan_tables(settings.output_dir, people)
+    for sentence in lost.values():
+        progress.fail(sentence)
     broken = write_pages(settings, people, progress)
     records = [record for label in people for record in find_records(settings.output_dir, label)]
     print_summary(records, settings.output_dir, progress)
-    return ExitCode.SCAN_FAILED if broken else ExitCode.OK
+    return ExitCode.SCAN_FAILED if broken or lost else ExitCode.OK

@@ -9,6 +9,7 @@ from typing import Any
 
 from bidsapp.bids.derivative_root import RAW_FACTS
 from bidsapp.bids.derivatives import raw_path
+from bidsapp.bids.folders import lost_people, people_in
 from bidsapp.io.reading import parse_json, read_text
 from bidsapp.plain import some
 from bidsapp.record import ScanRecord
@@ -43,6 +44,25 @@ def absent_people(
     asked = {f"sub-{label}" for label in filters.participant}
     seen = {f"sub-{record.entities['sub']}" for record in records}
     return [name for name in people if name not in seen and (not asked or name in asked)]
+
+
+def unknown_people(output_dir: Path, filters: Filters) -> dict[str, str]:
+    """Participants who are asked for and neither in the raw dataset nor in the derivatives.
+
+    Parameters
+    ----------
+    output_dir : root of the derivatives
+    filters : which participants are asked for
+
+    Returns
+    -------
+    dict
+        Label -> sentence.
+    """
+    raw = (
+        str(name).removeprefix("sub-") for name in read_facts(output_dir).get("participants", ())
+    )
+    return lost_people(filters.participant, {*people_in(output_dir), *raw}, output_dir)
 
 
 def absence(people: list[str]) -> list[str]:

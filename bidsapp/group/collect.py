@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from bidsapp.bids.folders import unreadable_people
 from bidsapp.bids.seals import write_manifest
 from bidsapp.data import read_table
 from bidsapp.errors import NoInputError, NoMatchError, StorageError
-from bidsapp.group.absent import absence, absent_people, read_facts, vanished
+from bidsapp.group.absent import absence, absent_people, read_facts, unknown_people, vanished
 from bidsapp.group.courses import treatment_warnings
 from bidsapp.group.page import group_figures, group_page
 from bidsapp.group.quality import qc_columns, qc_rows
@@ -159,10 +159,12 @@ def _tabulate(
     gone: Sequence[str],
 ) -> list[Path]:
     wanted = [record for record in records if is_wanted(record, filters)]
+    unknown = unknown_people(output_dir, filters)
     if not wanted:
+        hint = "".join(f"; {sentence}" for sentence in unknown.values())
         raise NoMatchError(
             f"{output_dir}: none of the {len(records)} scans matches the labels or the filter "
-            "file; give labels as they appear in the file names"
+            f"file; give labels as they appear in the file names{hint}"
         )
     said = _ratings(output_dir, given)
     cohort = cohort_of(output_dir, wanted, filters, states(output_dir, records, said))
@@ -170,8 +172,10 @@ def _tabulate(
     closed = unreadable_people(output_dir)
     absent = absent_people(cohort.facts, records, filters)
     absent = [name for name in absent if name.removeprefix("sub-") not in closed]
-    unmatched = filters.unmatched(lambda alone: any(is_wanted(scan, alone) for scan in wanted))
-    warnings = [*unmatched, *mixture, *closed.values(), *absence(absent), *gone]
+    told = unknown.keys() | {name.removeprefix("sub-") for name in absent}
+    others = replace(filters, participant=tuple(p for p in filters.participant if p not in told))
+    unmatched = others.unmatched(lambda alone: any(is_wanted(scan, alone) for scan in wanted))
+    warnings = [*unknown.values(), *unmatched, *mixture, *closed.values(), *absence(absent), *gone]
     warnings += [*treatment_warnings(wanted), *sentences(cohort.ratings)]
     for sentence in warnings:
         _LOG.warning("%s", sentence)

@@ -76,7 +76,7 @@ def test_a_session_filter_leaves_t1w_of_other_sessions(raw_study):
 
 
 def test_nothing_matches_is_told_with_what_was_asked(raw_study):
-    with pytest.raises(NoMatchError, match=r"participant 07.*no folder sub-07"):
+    with pytest.raises(NoMatchError, match=r"participant 07; .* has no sub-07, it has 01, 02"):
         read_dataset(raw_study.root, Filters(participant=("07",)))
 
 

@@ -292,10 +292,47 @@ def test_clean_workdir_forgets(two, run, fates, tmp_path):
     assert not old.exists()
 
 
-def test_a_session_label_that_hits_nothing_is_told_and_the_rest_goes_on(two, run, fates):
+def test_a_participant_who_is_not_there_is_an_error_beside_those_who_are(two, run, fates):
     code, out, _ = run("--participant-label", "1", "7")
-    assert code == 0
-    assert "sub-7: no PET" in out
+    assert code == 1
+    assert "--participant-label 7:" in out and "has no sub-7, it has 1, 2" in plain(out)
+    assert record(run, "sub-1_trc-FBB")["status"] == "ok"
+    assert run("--participant-label", "1", "7", "--dry-run")[0] == 1
+    code, _, err = run("--participant-label", "7", "8")
+    assert code == 18 and "has no sub-7, it has 1, 2" in err and "has no sub-8" in err
+
+
+def test_a_participant_without_pet_is_no_error(two, run, fates):
+    two.t1w("sub-3")
+    (two.root / "participants.tsv").write_text("participant_id\nsub-1\nsub-2\nsub-3\nsub-4\n")
+    code, out, _ = run("--participant-label", "1", "3", "4")
+    assert code == 0 and "sub-3: no PET" in out and "sub-4: no PET" in out
+
+
+def test_later_levels_miss_participants_who_are_nowhere(two, run, fates):
+    run("--participant-label", "1")
+    for options in (("--participant-label", "1"), ("--participant-label", "1", "2")):
+        code, _, _ = run(*options, level="group")
+        assert code == 0  # 2 was never processed, which the tables say
+    code, out, err = run("--participant-label", "1", "7", level="group")
+    assert code == 1 and "has no sub-7, it has 1" in plain(out + err)
+    code, _, err = run("--participant-label", "7", level="group")
+    assert code == 18 and "has no sub-7, it has 1" in err
+    code, out, _ = run("--reports-only", "--participant-label", "1", "7")
+    assert code == 1 and "has no sub-7, it has 1" in plain(out)
+    assert run("--reports-only", "--participant-label", "7")[0] == 18
+
+
+def plain(text):
+    """Text of a terminal in one line."""
+    return " ".join(text.split())
+
+
+def test_a_session_label_that_hits_nothing_is_told_and_the_rest_goes_on(raw, run, fates):
+    raw.t1w("sub-1_ses-a")
+    raw.pet("sub-1_ses-a_trc-FBB")
+    code, out, _ = run("--session-label", "a", "b")
+    assert code == 0 and "--session-label b: no PET has it" in out
 
 
 def test_sigterm_ends_the_run_and_what_was_begun_stays_incomplete(two, tmp_path):

@@ -136,6 +136,8 @@ def test_mixed_versions_and_pages_of_older_records_are_told(out, verify):
     assert "made with different versions: " in told and "0.0.9 of 1" in told
     assert "sub-01/figures/manifest.json: the page is not of the record sub-01/pet/" in told
     assert verify("--participant-label", "sub-02")[0] == 0
+    code, told = verify("--participant-label", "02", "99")
+    assert code == 1 and "sub-99: has no record; correct --participant-label" in told
 
 
 def test_a_run_that_ended_half_way_is_not_verified(out, verify):
