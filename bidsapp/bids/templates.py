@@ -8,12 +8,13 @@ leave of them in this run: the template of a participant is the same in every ru
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bidsapp.bids.layout import RawDataset, RawImage
 from bidsapp.bids.plan import ScanPlan, T1wPlan
+from bidsapp.bids.stated import flags_of
 from bidsapp.bids.t1w_choice import choose_t1w
 from bidsapp.core.quality import Flag
 from bidsapp.data.flags import worded_flag
@@ -21,14 +22,17 @@ from bidsapp.errors import CentipetError
 
 # What the choice of one T1w per PET tells and the template makes untrue.
 _UNTRUE = ("t1w-other-session", "t1w-far")
+# What it tells of the image, which all scans on the template rest on.
+_OF_IMAGE = ("t1w-contrast-agent", "t1w-scout")
 
 
 @dataclass(frozen=True)
 class TemplatePlan:
-    """The template of a participant, and what is to be told of it."""
+    """The template of a participant, and what is to be told of it and of each of its T1ws."""
 
     t1w: T1wPlan
     flags: tuple[Flag, ...] = ()
+    of_visits: Mapping[Path, tuple[Flag, ...]] = field(default_factory=dict)
 
 
 def plan_templates(
@@ -53,7 +57,7 @@ def plan_templates(
     for label, own in sorted(people.items()):
         if dataset.is_filtered_out(label):
             continue  # told of every scan
-        chosen = {t1w for pet in own if (t1w := choose_t1w(pet, dataset)[0]) is not None}
+        chosen = {t1w: told for t1w, told in (choose_t1w(pet, dataset) for pet in own) if t1w}
         good, flags = [], []
         for t1w in sorted(chosen, key=lambda image: image.path):
             try:
@@ -65,8 +69,16 @@ def plan_templates(
         if len({t1w.session for t1w in good}) > 1:
             visits = tuple(T1wPlan(label, v.session, v.path, dict(v.entities)) for v in good)
             template = T1wPlan(label, None, None, {"sub": label}, visits)
-            plans[label] = TemplatePlan(template, tuple(flags))
+            of_visits = {v.path: _about_image(v, chosen[v], dataset) for v in good}
+            plans[label] = TemplatePlan(template, tuple(flags), of_visits)
     return plans
+
+
+def _about_image(t1w: RawImage, told: Iterable[Flag], dataset: RawDataset) -> tuple[Flag, ...]:
+    """Flags of a T1w by its choice and by its conversion, with its name."""
+    noted = flags_of(dataset.readable_sidecar(t1w))
+    named = (Flag(flag.code, f"{t1w.path.name}: {flag.message}") for flag in noted)
+    return (*(flag for flag in told if flag.code in _OF_IMAGE), *named)
 
 
 def on_template(scan: ScanPlan, templates: Mapping[str, TemplatePlan]) -> ScanPlan:
@@ -81,6 +93,8 @@ def on_template(scan: ScanPlan, templates: Mapping[str, TemplatePlan]) -> ScanPl
     if template is None or scan.t1w is None:
         return scan
     flags = [*(flag for flag in scan.flags if flag.code not in _UNTRUE), *template.flags]
+    others = {path: told for path, told in template.of_visits.items() if path != scan.t1w.t1w}
+    flags += [flag for told in others.values() for flag in told]
     if scan.session not in {visit.session for visit in template.t1w.visits}:
         visits = (visit for visit in template.t1w.visits if visit.session)
         sessions = ", ".join(f"ses-{visit.session}" for visit in visits)

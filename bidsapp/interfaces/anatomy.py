@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from bidsapp.core.grid.resample import sample
 from bidsapp.core.grid.volume import Volume
-from bidsapp.core.quality import flagged
+from bidsapp.core.quality import Flag, flagged
 from bidsapp.core.regions.voi import in_native_space
 from bidsapp.data import mni_grid, read_table
 from bidsapp.data.atlases import uptake_regions
@@ -46,14 +46,24 @@ def Segment(
         checked = segment_head(image, initial)
     head = checked.segmentation
     maps: list[NDArray[Any]] = [head.corrected, head.brain_mask, *head.probabilities]
-    places = {"header_places_mm": affine_disagreement(t1w)}
     record = RecordPart(
         t1w_intensities=head.intensities,
         qc=checked.quality,
-        flags=(*checked.findings, *flagged(places, read_table("limits"), image="T1w")),
+        flags=(*checked.findings, *header_findings(t1w)),
     )
     images = [Volume(data, image.affine) for data in maps]
     return record, head.warp, *[Volume(head.field, mni_grid(2).affine), *images]
+
+
+def header_findings(t1w: Path) -> tuple[Flag, ...]:
+    """Whether the header of a T1w places it in two ways.
+
+    Parameters
+    ----------
+    t1w : NIfTI
+    """
+    places = {"header_places_mm": affine_disagreement(t1w)}
+    return flagged(places, read_table("limits"), image="T1w")
 
 
 @interface("regions")

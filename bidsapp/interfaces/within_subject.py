@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ from bidsapp.core.anatomy.within_subject import (
     within_subject_template,
 )
 from bidsapp.core.grid.volume import Volume
+from bidsapp.core.quality import Flag
 from bidsapp.data import read_table, template_mask
 from bidsapp.errors import BadDataError, CentipetError
+from bidsapp.interfaces.anatomy import header_findings
 from bidsapp.interfaces.carried import Arrays
 from bidsapp.interfaces.define import interface
 from bidsapp.interfaces.derivatives import Entities, named, save_rigid
@@ -25,6 +28,8 @@ from bidsapp.record import RecordPart
 from bidsapp.record.model import Longitudinal, TemplateVisit
 from bidsapp.steps.anatomy import segment_head
 
+# Flags of a visit that the template keeps; how it was normalised is judged of the template instead.
+_OF_IMAGE = ("t1w-missing", "t1w-negative", "t1w-orientation")
 _EVERY = 40  # voxel of the template brain is a landmark: 5,000 of them
 
 
@@ -41,13 +46,15 @@ def SegmentVisit(t1w: Path) -> tuple[Arrays, dict[str, Any]]:
     visit
         What the template needs of it; empty when there is no head.
     report
-        Volumes in ml, or the reason why it cannot be used.
+        Volumes in ml and flags about the image, or the reason why it cannot be used.
     """
     try:
         image = load_volume(t1w, ndim=3)
-        segmentation = segment_head(image).segmentation
+        checked = segment_head(image)
     except CentipetError as error:
         return {}, {"reason": str(error).replace(f"{t1w}: ", "")}
+    segmentation = checked.segmentation
+    about_image = [flag for flag in checked.findings if flag.code in _OF_IMAGE]
     visit = {
         "data": segmentation.corrected,
         "affine": image.affine,
@@ -60,6 +67,7 @@ def SegmentVisit(t1w: Path) -> tuple[Arrays, dict[str, Any]]:
         "ventricles_ml": ventricles_ml(
             segmentation.probabilities[2], segmentation.brain_mask, size
         ),
+        "flags": list(map(asdict, (*about_image, *header_findings(t1w)))),
     }
 
 
@@ -101,12 +109,18 @@ def MakeTemplate(
         to_visits[k] = matrix.tolist()
         reports[k]["agreement"] = agreement
     names = [Path(source).name for source in sources]
+    about_images = [
+        Flag(flag["code"], f"{name}: {flag['message']}")
+        for name, report in zip(names, reports, strict=True)
+        for flag in report.pop("flags", ())
+    ]
+    findings = template_findings(dict(zip(names, reports, strict=True)), read_table("limits"))
     record = RecordPart(
         longitudinal=Longitudinal(
             True, None, tuple(sources), tuple(TemplateVisit(**report) for report in reports)
         ),
         qc=template_quality(reports),
-        flags=template_findings(dict(zip(names, reports, strict=True)), read_table("limits")),
+        flags=(*findings, *about_images),
     )
     return save_volume(Path.cwd() / "template.nii.gz", made.image), to_visits, record
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from bidsapp.bids.layout import read_dataset
@@ -73,6 +75,17 @@ def test_a_t1w_that_places_no_pet_stays_out(two):
     two.t1w("sub-1_ses-9")
     two.t1w("sub-1_ses-1_acq-fast")
     assert sources(plan_of(two).scans[0]) == BOTH
+
+
+def test_what_is_told_of_a_t1w_is_told_of_every_scan_on_the_template(two):
+    side = two.root / "sub-1" / "ses-2" / "anat" / "sub-1_ses-2_T1w.json"
+    noted = {"Flags": [{"code": "slices-missing", "message": "3: the head may be cut"}]}
+    side.write_text(json.dumps({"ContrastBolusIngredient": "GADOLINIUM", "CentiPET": noted}))
+    first, second = plan_of(two).scans
+    assert codes(first) == codes(second) == ["t1w-contrast-agent", "slices-missing"]
+    assert all(flag.message.startswith("sub-1_ses-2_T1w.nii.gz") for flag in first.flags)
+    (alone, _) = make_plan(read_dataset(two.root, Filters()), Processing()).scans
+    assert codes(alone) == []
 
 
 def test_a_session_without_t1w_is_placed_by_the_template_and_told(two):
