@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bidsapp.bids.derivatives import sidecar_path
-from bidsapp.cli.command import command_parser, refuse_to_replace, run_command
+from bidsapp.cli.command import parse_and_run, refuse_to_replace
 from bidsapp.errors import CentipetError, ExitCode, UsageError
 from bidsapp.io.atomic import write_json
 
@@ -18,23 +18,12 @@ _PROG = "centipet apply"
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Bring one image to another space; return the exit code."""
-
-    def work() -> int:
-        given = command_line().parse_args(argv)
-        print(
-            apply(
-                given.image, given.record, space=given.space, goal=given.goal,
-                output=given.output, like=given.like, labels=given.labels,
-            )
-        )  # fmt: skip
-        return ExitCode.OK
-
-    return run_command(_PROG, work)
+    return parse_and_run("apply", _run, argv)
 
 
-def command_line() -> argparse.ArgumentParser:
-    """Parser of ``centipet apply``."""
-    return command_parser("apply")
+def _run(options: argparse.Namespace) -> int:
+    print(apply(**vars(options)))
+    return ExitCode.OK
 
 
 def apply(

@@ -249,6 +249,21 @@ def made_folder(folder: Path, option: str) -> Path:
     return folder
 
 
+def parse_and_run(
+    name: str, work: Callable[[argparse.Namespace], int], argv: Sequence[str] | None
+) -> int:
+    """Read the command line of a command and do its work; return the exit code.
+
+    Parameters
+    ----------
+    name : of the entry in ``commands.toml``
+    work : does it with the options, and gives the exit code
+    argv : arguments after the command; None takes those of the process
+    """
+    parser = command_parser(name)
+    return run_command(parser.prog, lambda: work(parser.parse_args(argv)))
+
+
 def run_command(prog: str, work: Callable[[], int]) -> int:
     """Set the environment and do the work of a command; return its exit code.
 

@@ -5,18 +5,13 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from bidsapp.cli.command import command_parser, made_folder, run_command
+from bidsapp.cli.command import made_folder, parse_and_run
 from bidsapp.errors import ExitCode, UsageError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Compare two tables; return 0 whenever they could be compared."""
-    return run_command("centipet-compare", lambda: _run(command_line().parse_args(argv)))
-
-
-def command_line() -> argparse.ArgumentParser:
-    """Parser of ``centipet-compare``."""
-    return command_parser("compare")
+    return parse_and_run("compare", _run, argv)
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -6,11 +6,12 @@ One script for all commands, made from their parsers: nothing is started while a
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 
-from bidsapp.cli.command import PROGRAMS, SUB_COMMANDS, Parser, run_command
+from bidsapp.cli.command import PROGRAMS, SUB_COMMANDS, Parser, command_parser, run_command
 from bidsapp.cli.parser import command_line
 from bidsapp.errors import ExitCode
 from bidsapp.settings import Level
@@ -73,7 +74,15 @@ def _parsers() -> Iterator[tuple[str, argparse.ArgumentParser]]:
     yield "centipet", main
     for names, begin in ((SUB_COMMANDS, "centipet "), (PROGRAMS, "centipet-")):
         for name in names:
-            yield f"{begin}{name}", import_module(f"bidsapp.cli.{name}").command_line()
+            yield f"{begin}{name}", parser_of(name)
+
+
+def parser_of(command: str) -> argparse.ArgumentParser:
+    """Parser of a command, which its module makes where it needs more than ``commands.toml``."""
+    module = import_module(f"bidsapp.cli.{command}")
+    make: Callable[[], argparse.ArgumentParser]
+    make = getattr(module, "command_line", partial(command_parser, command))
+    return make()
 
 
 def _case(pattern: str, words: Sequence[str]) -> str:

@@ -6,18 +6,13 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from bidsapp.cli.command import command_parser, refuse_to_replace, run_command
+from bidsapp.cli.command import parse_and_run, refuse_to_replace
 from bidsapp.errors import ExitCode, UsageError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Convert a table; return 0 when every row was read."""
-    return run_command("centipet-convert", lambda: _run(command_line().parse_args(argv)))
-
-
-def command_line() -> argparse.ArgumentParser:
-    """Parser of ``centipet-convert``."""
-    return command_parser("convert")
+    return parse_and_run("convert", _run, argv)
 
 
 def _run(options: argparse.Namespace) -> int:

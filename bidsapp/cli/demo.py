@@ -6,13 +6,12 @@ DICOM passes from one to the other. Then the truth and the result are printed si
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from bidsapp import data
-from bidsapp.cli.command import command_parser, run_command
+from bidsapp.cli.command import parse_and_run
 from bidsapp.cli.main import main as centipet
 from bidsapp.core.quantification.centiloid import centiloid
 from bidsapp.data.tracers import Tracer, tracers
@@ -26,12 +25,9 @@ TRACER = "FBB"
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the demo; return the exit code of ``centipet``."""
-
-    def work() -> int:
-        options = command_line().parse_args(argv)
-        return run(options.out.absolute(), options.centiloid, options.nprocs)
-
-    return run_command("centipet-demo", work)
+    return parse_and_run(
+        "demo", lambda given: run(given.out.absolute(), given.centiloid, given.nprocs), argv
+    )
 
 
 def run(out: Path, wanted: float, nprocs: int | None) -> int:
@@ -125,11 +121,6 @@ def comparison(phantom: Phantom, tracer: Tracer, computed: dict[str, float]) -> 
         for name, true, computed, digits in rows
     ]
     return "\n".join(lines)
-
-
-def command_line() -> argparse.ArgumentParser:
-    """Parser of ``centipet-demo``."""
-    return command_parser("demo")
 
 
 def _say(text: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bidsapp import __version__
-from bidsapp.cli.command import command_parser, made_folder, run_command
+from bidsapp.cli.command import made_folder, parse_and_run
 from bidsapp.errors import CentipetError, ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -20,36 +20,22 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Segment one image; return 0 when all files are written."""
-
-    def work() -> int:
-        options = command_line().parse_args(argv)
-        return _run(
-            options.t1w.expanduser(),
-            options.out_dir.expanduser(),
-            options.prefix,
-            options.initial_transform,
-        )
-
-    return run_command("centipet-segment", work)
+    return parse_and_run("segment", _run, argv)
 
 
-def command_line() -> argparse.ArgumentParser:
-    """Parser of ``centipet-segment``."""
-    return command_parser("segment")
-
-
-def _run(t1w: Path, out_dir: Path, prefix: str | None, initial: Path | None) -> int:
+def _run(options: argparse.Namespace) -> int:
     from bidsapp.core.quality import flagged
     from bidsapp.data import read_table
     from bidsapp.io.atomic import write_json
     from bidsapp.io.nifti import affine_disagreement, load_volume
     from bidsapp.steps.anatomy import segment_head
 
-    name = _prefix(t1w) if prefix is None else prefix
+    t1w, initial = options.t1w.expanduser(), options.initial_transform
+    name = _prefix(t1w) if options.prefix is None else options.prefix
     if not name or Path(name).name != name:
-        raise UsageError(f"--prefix {prefix!r} must be the beginning of a file name")
+        raise UsageError(f"--prefix {options.prefix!r} must be the beginning of a file name")
     image = load_volume(t1w, ndim=3)
-    made_folder(out_dir, "OUT_DIR")
+    out_dir = made_folder(options.out_dir.expanduser(), "OUT_DIR")
     try:
         head = segment_head(image, initial)
     except CentipetError as error:

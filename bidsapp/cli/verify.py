@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bidsapp import __version__
-from bidsapp.cli.command import command_parser, run_command
+from bidsapp.cli.command import parse_and_run
 from bidsapp.errors import (
     CannotCreateError,
     CentipetError,
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Verify a dataset; return 0 when all is as it was computed, 1 when something differs."""
-    return run_command("centipet-verify", lambda: _verified(command_line().parse_args(argv)))
+    return parse_and_run("verify", _verified, argv)
 
 
 def _verified(options: argparse.Namespace) -> int:
@@ -43,11 +43,6 @@ def _verified(options: argparse.Namespace) -> int:
     except Interrupted as interrupted:
         print("centipet-verify: interrupted; nothing was verified", file=sys.stderr)
         return int(interrupted.code or 0)
-
-
-def command_line() -> argparse.ArgumentParser:
-    """Parser of ``centipet-verify``."""
-    return command_parser("verify")
 
 
 def _run(options: argparse.Namespace) -> int:

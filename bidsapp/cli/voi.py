@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bidsapp.bids.derivatives import sidecar_path
-from bidsapp.cli.command import command_parser, complain, shared_options
+from bidsapp.cli.command import complain, parse_and_run, shared_options
 from bidsapp.errors import BadDataError, CentipetError, ExitCode, UsageError
 from bidsapp.io.reading import parse_json, read_text
 from bidsapp.settings import Processing
@@ -31,19 +31,18 @@ def main(argv: Sequence[str]) -> int:
     ----------
     argv : arguments after ``centipet voi``
     """
-    try:
-        options = command_line().parse_args(argv)
-        processing = _processing(options)
-        from bidsapp.data.tracer_file import using_tracer_file
-        from bidsapp.steps.measuring import check_options
+    return parse_and_run("voi", _run, argv)
 
-        for note in check_options(processing):
-            print(f"{_PROG}: {note}", file=sys.stderr)
-        own = using_tracer_file(processing.tracer_file)
-    except CentipetError as error:
-        return complain(_PROG, error)
+
+def _run(options: argparse.Namespace) -> int:
+    processing = _processing(options)
+    from bidsapp.data.tracer_file import using_tracer_file
+    from bidsapp.steps.measuring import check_options
+
+    for note in check_options(processing):
+        print(f"{_PROG}: {note}", file=sys.stderr)
     codes = []
-    with own:
+    with using_tracer_file(processing.tracer_file):
         for image in options.images:
             try:
                 for path in _measure(image, options, processing):
@@ -51,11 +50,6 @@ def main(argv: Sequence[str]) -> int:
             except CentipetError as error:
                 codes.append(complain(_PROG, error))
     return max(codes, default=ExitCode.OK)
-
-
-def command_line() -> argparse.ArgumentParser:
-    """Parser of ``centipet voi``."""
-    return command_parser("voi")
 
 
 def _processing(options: argparse.Namespace) -> Processing:

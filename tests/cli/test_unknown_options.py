@@ -22,7 +22,7 @@ def run(module, *arguments):
 
 
 def visible(module):
-    actions = import_module(f"bidsapp.cli.{module}").command_line()._actions
+    actions = completion.parser_of(module)._actions
     return {flag for action in actions if action.help != "==SUPPRESS==" and action.dest != "demo"
             for flag in action.option_strings if len(flag) > 5}  # fmt: skip
 
@@ -30,7 +30,7 @@ def visible(module):
 @pytest.mark.parametrize("module", ["parser", *MODULES])
 def test_a_slip_in_any_option_of_any_command_finds_it_again(module):
     """Two letters that changed places, and one that is missing: arguments may be missing too."""
-    parser = import_module(f"bidsapp.cli.{module}").command_line()
+    parser = completion.parser_of(module)
     for flag in visible(module):
         middle = len(flag) // 2
         swapped = flag[:middle] + flag[middle + 1] + flag[middle] + flag[middle + 2 :]
