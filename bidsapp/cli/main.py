@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import logging
 import os
 import sys
 import traceback
@@ -104,29 +105,30 @@ def _outcome(settings: Settings, progress: Progress, log_file: Path | None) -> i
     """Run one level; whatever goes wrong becomes a sentence and an exit code."""
     try:
         return _level(settings, progress)
-    except CentipetError as error:
-        RUN_LOG.error("%s", error, exc_info=True)
-        return _complain(error, settings.debug)
-    except MemoryError as error:
-        RUN_LOG.error("%s", error, exc_info=True)
-        lost = WorkerLostError(
-            "the run itself ran out of memory; give it more, or fewer participants at once"
-        )
-        return _complain(lost, settings.debug)
-    except OSError as error:
-        RUN_LOG.error("%s", error, exc_info=True)
-        return _complain(StorageError(f"{error}; see {log_file}"), settings.debug)
-    except Exception as error:
-        RUN_LOG.critical("%s", error, exc_info=True)
-        fault = CentipetError(
-            f"{type(error).__name__}: {error}; this is a fault of CentiPET, please "
-            f"report it with {log_file or 'the output of --debug'}"
-        )
-        return _complain(fault, settings.debug)
     except Interrupted as interrupted:
         RUN_LOG.error("interrupted")
         print("centipet: interrupted; run again to go on where it stopped", file=sys.stderr)
         return int(interrupted.code or 0)
+    except Exception as error:
+        known = isinstance(error, CentipetError | MemoryError | OSError)
+        RUN_LOG.log(logging.ERROR if known else logging.CRITICAL, "%s", error, exc_info=True)
+        return _complain(_as_ours(error, log_file), settings.debug)
+
+
+def _as_ours(error: Exception, log_file: Path | None) -> CentipetError:
+    """Error with a sentence for the user and an exit code, for whatever ended a run."""
+    if isinstance(error, CentipetError):
+        return error
+    if isinstance(error, MemoryError):
+        return WorkerLostError(
+            "the run itself ran out of memory; give it more, or fewer participants at once"
+        )
+    if isinstance(error, OSError):
+        return StorageError(f"{error}; see {log_file}")
+    return CentipetError(
+        f"{type(error).__name__}: {error}; this is a fault of CentiPET, please "
+        f"report it with {log_file or 'the output of --debug'}"
+    )
 
 
 def _level(settings: Settings, progress: Progress) -> int:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -36,7 +37,7 @@ from bidsapp.execution.workers import keep_freed_memory
 from bidsapp.group.scans import write_scan_tables
 from bidsapp.io.atomic import write_text
 from bidsapp.io.untouched import load
-from bidsapp.record import ScanRecord, find_records, write_record
+from bidsapp.record import find_records, write_record
 from bidsapp.record.stages import failed_record, unplanned_record, with_leftovers
 from bidsapp.report.methods import boilerplate
 from bidsapp.settings import DicomInput, Settings
@@ -271,7 +272,10 @@ def _compute(settings: Settings, plan: Plan, progress: Progress) -> set[str]:
             *(unplanned_record(scan, settings.bids_dir) for scan in unplanned),
             *records.values(),
         ]
-        sentences = _write_all(settings.output_dir, first)
+        sentences = _refusals(
+            (record.entities["sub"], partial(write_record, settings.output_dir, record))
+            for record in first
+        )
         for sentence in sentences.values():
             progress.fail(sentence)
         refused = set(sentences)
@@ -303,25 +307,24 @@ def _compute(settings: Settings, plan: Plan, progress: Progress) -> set[str]:
         return refused
 
 
-def _write_all(output_dir: Path, records: Iterable[ScanRecord]) -> dict[str, str]:
-    """Write records; return by participant why one cannot be written.
+def _refusals(works: Iterable[tuple[str, Callable[[], object]]]) -> dict[str, str]:
+    """Write something of participants; return by participant why it cannot be written.
 
     Raises
     ------
     StorageError
-        None can be written.
+        Nothing at all can be written.
     """
     refused: dict[str, str] = {}
-    written, last = 0, None
-    for record in records:
+    written = 0
+    for label, write in works:
         try:
-            write_record(output_dir, record)
+            write()
             written += 1
-        except StorageError as error:
-            last = error
-            refused[record.entities["sub"]] = str(error)
-    if last is not None and not written:
-        raise last
+        except (StorageError, OSError) as error:
+            refused[label] = _refusal(error)
+    if refused and not written:
+        raise StorageError(next(iter(refused.values())))
     return refused
 
 
@@ -333,14 +336,9 @@ def _write_tables(output_dir: Path, people: Collection[str], progress: Progress)
     StorageError
         They can be written for none.
     """
-    refused: dict[str, str] = {}
-    for label in sorted(people):
-        try:
-            write_scan_tables(output_dir, [label])
-        except (StorageError, OSError) as error:
-            refused[label] = _refusal(error)
-    if len(refused) == len(people):
-        raise StorageError(next(iter(refused.values())))
+    refused = _refusals(
+        (label, partial(write_scan_tables, output_dir, [label])) for label in sorted(people)
+    )
     for label, sentence in refused.items():
         progress.fail(f"sub-{label}: {sentence}")
     return set(refused)
