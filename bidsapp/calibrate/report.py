@@ -13,7 +13,8 @@ from bidsapp import __version__
 from bidsapp.calibrate.figures import agreement_plot, regression_plot
 from bidsapp.calibrate.fit import Key, disagreements, equations
 from bidsapp.core.quantification.scale import Fingerprint
-from bidsapp.core.statistics.calibration import Calibration, Suspect
+from bidsapp.core.statistics.calibration import Calibration, Criterion, Suspect
+from bidsapp.core.statistics.regression import Line
 from bidsapp.data.calibrations import CalibrationFile, calibration_content, signed
 from bidsapp.data.tracers import tracers
 from bidsapp.io.atomic import write_json
@@ -71,16 +72,31 @@ class CalibrationStudy:
             suspects += item.suspects
         return tuple(dict.fromkeys(suspects))
 
+    def write(self, folder: Path) -> list[Path]:
+        """Write report, plots and, where the criteria are met, the file for ``--calibration``."""
+        stem = f"level{self.level}"
+        written = [write_json(folder / f"{stem}_report.json", report(self))]
+        if self.passed:
+            written.append(write_json(folder / f"{stem}_calibration.json", calibration(self)))
+        for (code, name), item in self.calibrations.items():
+            written += _plots(self.level, code, name, item, folder)
+        return written
 
-def write(study: CalibrationStudy, folder: Path) -> list[Path]:
-    """Write report, plots and, where the criteria are met, the file for ``--calibration``."""
-    stem = f"level{study.level}"
-    written = [write_json(folder / f"{stem}_report.json", report(study))]
-    if study.passed:
-        written.append(write_json(folder / f"{stem}_calibration.json", calibration(study)))
-    for (code, name), item in study.calibrations.items():
-        written += _plots(study.level, code, name, item, folder)
-    return written
+    def words(self) -> str:
+        """Text for the terminal: coefficients with standard errors, criteria, doubts."""
+        lines = []
+        for (code, name), item in self.calibrations.items():
+            lines += ["", *_words(code, name, item, self)]
+        for suspect in self.doubts:
+            lines += ["", f"LOOK: {suspect.message}"]
+        for person, reason in self.missing.items():
+            lines += ["", f"MISSING: {person}: {reason}"]
+        if self.absent:
+            shown = ", ".join(self.absent[:5]) + (" ..." if len(self.absent) > 5 else "")
+            n = len(self.absent)
+            lines += ["", f"ABSENT: {n} of the 79 people of the public table: {shown}"]
+        verdict = "PASSED" if self.passed else "FAILED: no file for --calibration is written"
+        return "\n".join([*lines, "", f"Level {self.level}: {verdict}"])
 
 
 def report(study: CalibrationStudy) -> dict[str, Any]:
@@ -141,22 +157,6 @@ def versions() -> dict[str, str]:
     }
 
 
-def words(study: CalibrationStudy) -> str:
-    """Text for the terminal: coefficients with standard errors, criteria, doubts."""
-    lines = []
-    for (code, name), item in study.calibrations.items():
-        lines += ["", *_words(code, name, item, study)]
-    for suspect in study.doubts:
-        lines += ["", f"LOOK: {suspect.message}"]
-    for person, reason in study.missing.items():
-        lines += ["", f"MISSING: {person}: {reason}"]
-    if study.absent:
-        shown = ", ".join(study.absent[:5]) + (" ..." if len(study.absent) > 5 else "")
-        lines += ["", f"ABSENT: {len(study.absent)} of the 79 people of the public table: {shown}"]
-    verdict = "PASSED" if study.passed else "FAILED: no file for --calibration is written"
-    return "\n".join([*lines, "", f"Level {study.level}: {verdict}"])
-
-
 def _words(code: str, name: str, item: Calibration, study: CalibrationStudy) -> list[str]:
     equation, line = item.equation, item.line
     lines = [
@@ -173,9 +173,7 @@ def _words(code: str, name: str, item: Calibration, study: CalibrationStudy) -> 
     else:
         relation = "SUVR on that of PiB"
     lines += [
-        f"  {relation}: slope {line.slope:.4f} (SE {line.slope_se:.4f}), "
-        f"intercept {line.intercept:.4f} (SE {line.intercept_se:.4f}), R2 {line.r2:.4f}, "
-        f"residual SD {line.residual_sd:.4f}",
+        f"  {relation}: {fit_words(line)}",
         f"  equation: Centiloid = {equation.slope:.3f} SUVR {equation.intercept:+.3f}",
     ]
     if study.level == 2 and name == "wc" and code in study.table_lines:
@@ -190,12 +188,24 @@ def _words(code: str, name: str, item: Calibration, study: CalibrationStudy) -> 
         lines.append(
             f"  young controls: SD of Centiloids over that with PiB {item.young_ratio:.2f}"
         )
-    for criterion in item.criteria:
-        lines.append(
-            f"  {'pass' if criterion.passed else 'FAIL'}  {criterion.name} {criterion.value:.4f}, "
-            f"wanted {criterion.lowest:g} to {criterion.highest:g}"
-        )
-    return lines
+    return [*lines, *judged(item.criteria)]
+
+
+def fit_words(line: Line) -> str:
+    """Coefficients of a line with their standard errors, and how well it fits."""
+    return (
+        f"slope {line.slope:.4f} (SE {line.slope_se:.4f}), intercept {line.intercept:.4f} "
+        f"(SE {line.intercept_se:.4f}), R2 {line.r2:.4f}, residual SD {line.residual_sd:.4f}"
+    )
+
+
+def judged(criteria: Iterable[Criterion]) -> list[str]:
+    """Line for the terminal of every criterion."""
+    return [
+        f"  {'pass' if criterion.passed else 'FAIL'}  {criterion.name} {criterion.value:.4f}, "
+        f"wanted {criterion.lowest:g} to {criterion.highest:g}"
+        for criterion in criteria
+    ]
 
 
 def _told(code: str, name: str, item: Calibration, study: CalibrationStudy) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bidsapp.calibrate.figures import agreement_plot, regression_plot
-from bidsapp.calibrate.report import REPORT_SCHEMA, versions
+from bidsapp.calibrate.report import REPORT_SCHEMA, fit_words, judged, versions
 from bidsapp.calibrate.tables import needed, read_rows
 from bidsapp.core.quantification.centiloid import Equation
 from bidsapp.core.quantification.scale import Fingerprint
@@ -76,6 +76,65 @@ class TauStudy:
             if region in by_region
         }
 
+    def write(self, folder: Path) -> list[Path]:
+        """Write report, plots and, with all criteria met, the file for ``--tau-calibration``."""
+        written = [write_json(folder / "tau_report.json", _report(self))]
+        if self.passed:
+            about = {"regression": self.regression, "source": dict(self.source)}
+            content = tau_calibration_content(
+                ((code, region, _tau_line(line, self.fingerprints[code]))
+                 for (code, region), line in self.lines.items()),
+                passed=True, versions=versions(), **about,
+            )  # fmt: skip
+            written.append(write_json(folder / "tau_calibration.json", content))
+        for (code, region), fit in self.lines.items():
+            stem, words = f"tau_trc-{code}_region-{region}", region.replace("_", " ")
+            labels = f"own SUVR ({words})", f"standard SUVR ({words})"
+            written += [
+                regression_plot(
+                    folder / f"{stem}_regression.svg", fit.own, fit.standard, fit.line,
+                    x_label=labels[0], y_label=labels[1], identity=True,
+                ),
+                agreement_plot(
+                    folder / f"{stem}_bland-altman.svg", fit.standard, fit.line.at(fit.own),
+                    fit.agreement, x_label="mean of both (SUVR)",
+                    y_label="by the line \N{MINUS SIGN} standard (SUVR)",
+                ),
+            ]  # fmt: skip
+        return written
+
+    def words(self) -> str:
+        """Text for the terminal: coefficients with standard errors, criteria, doubts."""
+        lines = []
+        for (code, region), fitted in self.lines.items():
+            line, limits = fitted.line, fitted.agreement
+            lines += [
+                "",
+                f"{tau_tracers()[code].name}, {region.replace('_', ' ')}, n = {line.n}, "
+                f"{self.regression} regression",
+                f"  standard SUVR on own: {fit_words(line)}; own SUVRs {fitted.own.min():.3f} to "
+                f"{fitted.own.max():.3f}",
+                *(
+                    f"  equation: {_NAMES[scale]} = {each.slope:.3f} SUVR {each.intercept:+.3f}"
+                    for scale, each in self.equations((code, region)).items()
+                ),
+                f"  difference: bias {limits.bias + 0.0:+.4f}, 95 % limits {limits.lower:+.4f} to "
+                f"{limits.upper:+.4f}, largest {limits.largest:.4f} SUVR",
+                *judged(fitted.criteria),
+            ]
+            if line.n < _FEW:
+                lines.append(
+                    f"  LOOK: only {line.n} scans; the line is as sure as its standard errors"
+                )
+        for suspect in self.doubts:
+            lines += ["", f"LOOK: {suspect.message}"]
+        for code in self.fingerprints:
+            if lacking := [name for name in tau_regions() if (code, name) not in self.lines]:
+                listed = ", ".join(lacking).replace("_", " ")
+                lines += ["", f"{code}: the table has nothing for {listed}: no CenTauRz there"]
+        verdict = "PASSED" if self.passed else "FAILED: no file for --tau-calibration is written"
+        return "\n".join([*lines, "", f"Tau: {verdict}"])
+
 
 def read_tau_pairs(path: Path) -> dict[Key, TauPairs]:
     """Scans that a table gives the SUVRs of both pipelines of, by tracer and region.
@@ -135,70 +194,6 @@ def fit_tau(pairs: Mapping[Key, TauPairs], fit: Fit) -> dict[Key, PipelineLine]:
         except BadDataError as error:
             raise BadDataError(f"{', '.join(key)}: {error}") from error
     return lines
-
-
-def write(study: TauStudy, folder: Path) -> list[Path]:
-    """Write report, plots and, where all criteria are met, the file for ``--tau-calibration``."""
-    written = [write_json(folder / "tau_report.json", _report(study))]
-    if study.passed:
-        about = {"regression": study.regression, "source": dict(study.source)}
-        content = tau_calibration_content(
-            ((code, region, _tau_line(line, study.fingerprints[code]))
-             for (code, region), line in study.lines.items()),
-            passed=True, versions=versions(), **about,
-        )  # fmt: skip
-        written.append(write_json(folder / "tau_calibration.json", content))
-    for (code, region), fit in study.lines.items():
-        stem, words = f"tau_trc-{code}_region-{region}", region.replace("_", " ")
-        labels = f"own SUVR ({words})", f"standard SUVR ({words})"
-        written += [
-            regression_plot(
-                folder / f"{stem}_regression.svg", fit.own, fit.standard, fit.line,
-                x_label=labels[0], y_label=labels[1], identity=True,
-            ),
-            agreement_plot(
-                folder / f"{stem}_bland-altman.svg", fit.standard, fit.line.at(fit.own),
-                fit.agreement, x_label="mean of both (SUVR)",
-                y_label="by the line \N{MINUS SIGN} standard (SUVR)",
-            ),
-        ]  # fmt: skip
-    return written
-
-
-def words(study: TauStudy) -> str:
-    """Text for the terminal: coefficients with standard errors, criteria, doubts."""
-    lines = []
-    for (code, region), fitted in study.lines.items():
-        line, limits = fitted.line, fitted.agreement
-        lines += [
-            "",
-            f"{tau_tracers()[code].name}, {region.replace('_', ' ')}, n = {line.n}, "
-            f"{study.regression} regression",
-            f"  standard SUVR on own: slope {line.slope:.4f} (SE {line.slope_se:.4f}), intercept "
-            f"{line.intercept:.4f} (SE {line.intercept_se:.4f}), R2 {line.r2:.4f}, residual SD "
-            f"{line.residual_sd:.4f}; own SUVRs {fitted.own.min():.3f} to {fitted.own.max():.3f}",
-            *(
-                f"  equation: {_NAMES[scale]} = {equation.slope:.3f} SUVR {equation.intercept:+.3f}"
-                for scale, equation in study.equations((code, region)).items()
-            ),
-            f"  difference: bias {limits.bias + 0.0:+.4f}, 95 % limits {limits.lower:+.4f} to "
-            f"{limits.upper:+.4f}, largest {limits.largest:.4f} SUVR",
-            *(
-                f"  {'pass' if wanted.passed else 'FAIL'}  {wanted.name} {wanted.value:.4f}, "
-                f"wanted {wanted.lowest:g} to {wanted.highest:g}"
-                for wanted in fitted.criteria
-            ),
-        ]
-        if line.n < _FEW:
-            lines.append(f"  LOOK: only {line.n} scans; the line is as sure as its standard errors")
-    for suspect in study.doubts:
-        lines += ["", f"LOOK: {suspect.message}"]
-    for code in study.fingerprints:
-        if lacking := [name for name in tau_regions() if (code, name) not in study.lines]:
-            listed = ", ".join(lacking).replace("_", " ")
-            lines += ["", f"{code}: the table has nothing for {listed}: no CenTauRz there"]
-    verdict = "PASSED" if study.passed else "FAILED: no file for --tau-calibration is written"
-    return "\n".join([*lines, "", f"Tau: {verdict}"])
 
 
 _NAMES = {"centaurz": "CenTauRz", "centaur": "CenTauR"}
