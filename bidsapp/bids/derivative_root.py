@@ -19,7 +19,7 @@ from bidsapp.bids.seals import sealed
 from bidsapp.data import package_text
 from bidsapp.errors import CannotCreateError
 from bidsapp.io.atomic import remove_temporaries, write_text
-from bidsapp.io.reading import parse_json, read_text
+from bidsapp.io.reading import known_object, parse_json, read_text
 
 # What the group level knows of the raw dataset (`bidsapp.bids.layout.raw_facts`).
 RAW_FACTS = "group_raw.json"
@@ -118,11 +118,7 @@ def refuse_foreign(output_dir: Path) -> None:
 
 def _source(output_dir: Path, bids_dir: Path) -> dict[str, Any]:
     """Where the raw data are: relative, so that a folder moved with its raw data stays right."""
-    try:
-        raw = parse_json(read_text(bids_dir / "dataset_description.json"))
-    except (OSError, ValueError):
-        raw = {}
-    raw = raw if isinstance(raw, dict) else {}
+    raw = known_object(bids_dir / "dataset_description.json")
     relative = Path(os.path.relpath(bids_dir, output_dir)).as_posix()
     link = {"DatasetLinks": {"raw": relative}, "SourceDatasets": [{"URL": relative}]}
     if isinstance(doi := raw.get("DatasetDOI"), str):

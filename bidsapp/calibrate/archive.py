@@ -16,7 +16,6 @@ those of its folders.
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -30,12 +29,13 @@ from bidsapp.calibrate.tables import (
     name_words,
     read_rows,
     refuse_other,
-    unknown_tracer,
+    tracer_code,
 )
 from bidsapp.core.statistics.calibration import Suspect
 from bidsapp.data import read_table
 from bidsapp.data.tracers import tracer_from_name
 from bidsapp.errors import BadDataError, NoInputError, UsageError
+from bidsapp.io.reading import known_object
 
 T1W = "t1w"
 
@@ -151,21 +151,16 @@ def _from_table(table: Path, asked: str | None) -> list[ArchiveScan]:
         raise BadDataError(f"{table}: column {missing[0]} is missing; add it")
     scans = []
     for row in rows:
-        tracer = tracer_from_name(row["tracer"])
-        if tracer is None:
-            raise unknown_tracer(f"{table}: {row['person']}", row["tracer"])
-        if tracer.code != "PIB":
-            refuse_other(tracer.code, row["tracer"], asked, f"{table}: {row['person']}")
+        where = f"{table}: {row['person']}"
+        code = tracer_code(row["tracer"], where)
+        if code != "PIB":
+            refuse_other(code, row["tracer"], asked, where)
         pet, t1w = (table.parent / row[name] for name in ("pet", "t1w"))
         for path in (pet, t1w):
             if not path.is_file():
                 raise NoInputError(f"{table}: {row['person']}: {path} does not exist")
         young = _says_young(name_words(row.get("group", ""))) or _is_young_name(row["person"])
-        scans.append(
-            ArchiveScan(
-                row["person"], young, tracer.code, pet, t1w, _contradiction(pet, tracer.code)
-            )
-        )
+        scans.append(ArchiveScan(row["person"], young, code, pet, t1w, _contradiction(pet, code)))
     return scans
 
 
@@ -253,13 +248,8 @@ def _joined(images: list[_ArchiveImage], folder: Path) -> list[ArchiveScan]:
 
 def _contradiction(pet: Path, code: str) -> str | None:
     """Tracer that a sidecar beside the image names, when it is another one."""
-    sidecar = pet.with_name(_stem(pet) + ".json")
-    try:
-        content = json.loads(sidecar.read_text("utf-8"))
-    except (OSError, ValueError):
-        return None
-    names = (content.get(key) for key in ("TracerName", "Radiopharmaceutical"))
-    for name in names:
+    content = known_object(pet.with_name(_stem(pet) + ".json"))
+    for name in map(content.get, ("TracerName", "Radiopharmaceutical")):
         tracer = tracer_from_name(name) if isinstance(name, str) else None
         if tracer is not None and tracer.code != code:
             return tracer.code

@@ -11,11 +11,11 @@ from typing import Any
 from bidsapp import __version__
 from bidsapp.calibrate.tables import read_rows
 from bidsapp.core.quality import Flag, centiloid_findings, centiloid_refusal
-from bidsapp.data import read_table
+from bidsapp.data import read_table, tupled
 from bidsapp.data.tracers import tracer_from_name, tracers
 from bidsapp.errors import BadDataError, UsageError
 from bidsapp.io.hashes import file_hash
-from bidsapp.io.reading import parse_json, read_text
+from bidsapp.io.reading import known_object
 from bidsapp.io.tsv import finite_number, write_rows
 
 _TRACER = "tracer"
@@ -92,18 +92,7 @@ class Converted:
 @cache
 def published() -> Mapping[str, Published]:
     """Every published equation by its name."""
-    rows = read_table("equations")
-    return {
-        name: Published(
-            name,
-            **{
-                **row,
-                "columns": tuple(row.get("columns", ())),
-                "cutoffs": tuple(map(tuple, row.get("cutoffs", ()))),
-            },
-        )
-        for name, row in rows.items()
-    }
+    return {name: Published(name, **tupled(row)) for name, row in read_table("equations").items()}
 
 
 def convert(path: Path, names: Sequence[str], column: str | None = None) -> Converted:
@@ -183,15 +172,10 @@ def _by_tracer(names: Sequence[str]) -> dict[str, Published]:
 def _refuse_own(path: Path, header: Mapping[str, str]) -> None:
     """SUVRs of CentiPET have equations of their own: another pipeline's would be wrong."""
     sidecar = path.with_suffix(".json")
-    try:
-        content = parse_json(read_text(sidecar)) if sidecar.is_file() else {}
-    except (OSError, ValueError):
-        content = {}
+    content = known_object(sidecar)
     own = read_table("group_columns")["centiloid"]
     ours = [name for name in header if name.startswith("suvr_") and name in own]
-    by_us = (
-        isinstance(content, Mapping) and "Equations" not in content and "CentiPET" in str(content)
-    )
+    by_us = "Equations" not in content and "CentiPET" in str(content)
     if ours or by_us:
         why = f"its column {ours[0]}" if ours else f"{sidecar.name} beside it"
         raise BadDataError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -179,16 +179,11 @@ def not_among(names: Iterable[str]) -> tuple[str, ...]:
 
 def with_published(people: Iterable[Person]) -> list[Person]:
     """The same people with the published Centiloids of the public table where they have none."""
-    known = {_key(item.name): item for item in public_people()}
+    published = {_key(item.name): item for item in public_people()}
     return [
-        item
-        if item.cl
-        else Person(
-            item.name,
-            known[_key(item.name)].is_young if _key(item.name) in known else item.is_young,
-            item.suvr,
-            known[_key(item.name)].cl if _key(item.name) in known else {},
-        )
+        replace(item, is_young=known.is_young, cl=known.cl)
+        if not item.cl and (known := published.get(_key(item.name)))
+        else item
         for item in people
     ]
 
@@ -230,11 +225,9 @@ def _wide_pairs(
     group, pib_cl, other_cl = (_column(rows, key) for key in ("group", "pib_cl", "other_cl"))
     pairs = []
     for row in rows:
-        text = row[tracer] if tracer else ""
-        code = _code(text) if text or asked is None else asked
-        if code is None:
-            raise unknown_tracer(f"{path}: {row[person]}", text)
-        refuse_other(code, text, asked, f"{path}: {row[person]}")
+        text, where = row[tracer] if tracer else "", f"{path}: {row[person]}"
+        code = tracer_code(text, where) if text or asked is None else asked
+        refuse_other(code, text, asked, where)
         pairs.append(
             Pair(
                 name=row[person],
@@ -261,7 +254,7 @@ def _long_pairs(rows: Sequence[Row], path: Path, asked: str | None) -> list[Pair
         code, values = _code(row[tracer]), _values(row, suvr, path)
         if code is None and row[tracer]:
             if not named_tracers(row[tracer]).understood:
-                raise unknown_tracer(f"{path}: {row[person]}", row[tracer])
+                tracer_code(row[tracer], f"{path}: {row[person]}")
             strangers.add(row[tracer])
         if code is None or not values:
             continue
@@ -311,11 +304,14 @@ def _values(row: Row, columns: Mapping[str, str], path: Path) -> dict[str, float
 
 
 def _number(text: str, path: Path, column: str) -> float | None:
-    if not text:
-        return None
+    return number_of(text, f"{path}: {column}") if text else None
+
+
+def number_of(text: str, where: str) -> float:
+    """Number of a cell of a table, or a `BadDataError`."""
     value = finite_number(text)
     if value is None:
-        raise BadDataError(f"{path}: {column}: {text!r} is not a number; correct it or write n/a")
+        raise BadDataError(f"{where}: {text!r} is not a number; correct it or write n/a")
     return value
 
 
@@ -324,11 +320,13 @@ def _code(text: str) -> str | None:
     return tracer.code if tracer else None
 
 
-def unknown_tracer(where: str, name: str) -> BadDataError:
-    """Error about a name in a table that is not that of a tracer."""
-    return BadDataError(
-        f"{where}: tracer {name!r} is not known; correct it, or describe it in a --tracer-file"
-    )
+def tracer_code(name: str, where: str) -> str:
+    """Code of a tracer that a cell of a table names, or a `BadDataError`."""
+    if (code := _code(name)) is None:
+        raise BadDataError(
+            f"{where}: tracer {name!r} is not known; correct it, or describe it in a --tracer-file"
+        )
+    return code
 
 
 def refuse_other(code: str, text: str, asked: str | None, where: str) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bidsapp.calibrate.figures import agreement_plot, regression_plot
 from bidsapp.calibrate.report import REPORT_SCHEMA, fit_words, judged, versions
-from bidsapp.calibrate.tables import needed, read_rows
+from bidsapp.calibrate.tables import needed, number_of, read_rows
 from bidsapp.core.quantification.centiloid import Equation
 from bidsapp.core.quantification.scale import Fingerprint
 from bidsapp.core.statistics.calibration import PipelineLine, Suspect, between_pipelines
@@ -23,7 +23,6 @@ from bidsapp.data.calibrations import TauLine, signed, tau_calibration_content
 from bidsapp.data.tau import known_tracer, tau_equations, tau_regions, tau_tracers
 from bidsapp.errors import BadDataError
 from bidsapp.io.atomic import write_json
-from bidsapp.io.tsv import finite_number
 
 Key = tuple[str, str]  # tracer, region
 _FEW = 12
@@ -280,21 +279,14 @@ def _standard(text: str, column: str, where: str, kind: str, code: str, region: 
             f"{where}: {column}: {code} has no equation of {_NAMES[kind]} for this region; give "
             "SUVRs"
         )
-    value = (_number(text, column, where) - line.intercept) / line.slope
+    value = (number_of(text, f"{where}: {column}") - line.intercept) / line.slope
     if value <= 0:
         raise BadDataError(f"{where}: {column}: no SUVR gives {text}; correct it or write n/a")
     return value
 
 
 def _suvr(text: str, column: str, where: str) -> float:
-    value = _number(text, column, where)
+    value = number_of(text, f"{where}: {column}")
     if value <= 0:
         raise BadDataError(f"{where}: {column}: {text} is not an SUVR; correct it or write n/a")
-    return value
-
-
-def _number(text: str, column: str, where: str) -> float:
-    value = finite_number(text)
-    if value is None:
-        raise BadDataError(f"{where}: {column}: {text!r} is not a number; correct it or write n/a")
     return value

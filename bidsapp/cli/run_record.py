@@ -18,9 +18,9 @@ from typing import Any
 
 from bidsapp import __version__
 from bidsapp.cli.machine import processors
-from bidsapp.errors import CentipetError, ExitCode, StorageError
+from bidsapp.errors import ExitCode, StorageError
 from bidsapp.io.atomic import write_json
-from bidsapp.io.reading import parse_json, read_text
+from bidsapp.io.reading import known_object
 
 _LOOKED_AT = 20  # records of earlier runs
 
@@ -83,11 +83,10 @@ def earlier_step_s(logs: Path) -> dict[str, float]:
     """
     mean_s: dict[str, float] = {}
     for path in sorted(logs.glob("centipet_*.json"))[-_LOOKED_AT:]:
-        with suppress(CentipetError, ValueError, AttributeError):
-            measured = parse_json(read_text(path)).get("StepSeconds")
-            for kind, seconds in measured.items() if isinstance(measured, dict) else ():
-                if isinstance(seconds, int | float) and seconds >= 0:
-                    mean_s[kind] = float(seconds)
+        measured = known_object(path).get("StepSeconds")
+        for kind, seconds in measured.items() if isinstance(measured, dict) else ():
+            if isinstance(seconds, int | float) and seconds >= 0:
+                mean_s[kind] = float(seconds)
     return mean_s
 
 

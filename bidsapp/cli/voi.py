@@ -17,7 +17,7 @@ from typing import Any
 from bidsapp.bids.derivatives import sidecar_path
 from bidsapp.cli.command import complain, parse_and_run, shared_options
 from bidsapp.errors import BadDataError, CentipetError, ExitCode, UsageError
-from bidsapp.io.reading import parse_json, read_text
+from bidsapp.io.reading import known_object
 from bidsapp.settings import Processing
 
 _PROG = "centipet voi"
@@ -155,10 +155,7 @@ def _not_uptake(path: Path) -> str:
     label = re.search(r"_desc-(cl[a-z0-9]*)_|(centiloid)", path.name, flags=re.IGNORECASE)
     if label is not None:
         return f"name says {label[1] or label[2]}"
-    try:
-        units = parse_json(read_text(sidecar_path(path)))["Units"]
-    except (OSError, ValueError, LookupError, TypeError):
-        return ""
+    units = known_object(sidecar_path(path)).get("Units")
     is_scaled = isinstance(units, str) and units.strip().casefold() in _CENTILOID_UNITS
     return f"Units are {units:.20}" if is_scaled else ""
 

@@ -98,8 +98,12 @@ def read_table(name: str) -> dict[str, Any]:
 
 
 def tupled(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Row of a table with its lists as tuples, which frozen dataclasses have."""
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}
+    """Row of a table with its lists, and those in them, as the tuples of frozen dataclasses."""
+
+    def frozen(value: Any) -> Any:
+        return tuple(map(frozen, value)) if isinstance(value, list) else value
+
+    return {key: frozen(value) for key, value in row.items()}
 
 
 def resource_path(what: str, res: int) -> Path:

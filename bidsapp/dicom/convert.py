@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable
@@ -26,6 +25,7 @@ from bidsapp.dicom.series import Inventory, Series, SeriesKey, in_one_sentence, 
 from bidsapp.dicom.table import COLUMNS, FAILED, KEPT, DecisionRow, cells, in_order
 from bidsapp.errors import BadDataError, CentipetError, StorageError, UsageError
 from bidsapp.io.atomic import write_gzip, write_json
+from bidsapp.io.reading import known_object
 from bidsapp.settings import DicomInput
 
 
@@ -240,10 +240,8 @@ def _origin(series: Series) -> str:
 
 
 def _origin_of(side: Path) -> str | None:
-    try:
-        return str(json.loads(side.read_text("utf-8"))["CentiPET"]["Series"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    own = known_object(side).get("CentiPET")
+    return str(own["Series"]) if isinstance(own, dict) and "Series" in own else None
 
 
 def _describe(decisions: Decisions, folder: Path, dicom: DicomInput) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from bidsapp.bids.derivative_root import RAW_FACTS
 from bidsapp.bids.derivatives import raw_path
 from bidsapp.bids.folders import lost_people, people_in
-from bidsapp.io.reading import parse_json, read_text
+from bidsapp.io.reading import known_object
 from bidsapp.plain import some
 from bidsapp.record import ScanRecord
 from bidsapp.settings import Filters
@@ -20,12 +20,8 @@ _MOST_NAMED = 20
 
 def read_facts(output_dir: Path) -> dict[str, Any]:
     """What the participant level told of the raw dataset; empty when that cannot be read."""
-    try:
-        facts = parse_json(read_text(output_dir / RAW_FACTS))
-    except (OSError, ValueError):
-        return {}
+    facts = known_object(output_dir / RAW_FACTS)
     shapes = {"participants": list, "participant": dict, "session": dict}
-    facts = facts if isinstance(facts, dict) else {}
     return {name: facts[name] for name, kind in shapes.items() if isinstance(facts.get(name), kind)}
 
 

@@ -80,5 +80,14 @@ def parse_json(text: str | bytes, **options: Any) -> Any:
         raise ValueError("it is nested without end") from error
 
 
+def known_object(path: Path) -> dict[str, Any]:
+    """JSON object of a file that no number rests on: empty where none can be read."""
+    try:
+        content = parse_json(read_text(path))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
 def _whole(digits: str) -> int | float:
     return int(digits) if len(digits) <= 17 else float(digits)

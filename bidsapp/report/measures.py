@@ -7,7 +7,6 @@ stand without it.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from pathlib import Path
 from bidsapp.bids.derivatives import output_path, sidecar_path
 from bidsapp.data import REFERENCES, read_table
 from bidsapp.data.display import display_of
+from bidsapp.io.reading import known_object
 from bidsapp.io.tsv import finite_number, read_rows
 from bidsapp.record import RECORD_SUFFIX, ScanRecord
 from bidsapp.report.charts import RegionValue, curves, regional_bars
@@ -54,14 +54,14 @@ def regions(output_dir: Path, record: ScanRecord, atlas: str) -> Figure | None:
 
 def _not_uptake(output_dir: Path, atlas: str, *, tau: bool) -> set[str]:
     """Regions of an atlas that are no tissue, or made of others, by its description."""
+    described = known_object(output_dir / f"atlas-{atlas}_description.json")
+    composites: dict[str, list[str]] = described.get("Composites", {})
     try:
-        described = json.loads((output_dir / f"atlas-{atlas}_description.json").read_text("utf-8"))
-        composites: dict[str, list[str]] = described.get("Composites", {})
         made = {name for name in composites if not (tau and name.startswith("braak"))}
         return made.union(
             *(composites[name] for name in composites if name.startswith("ventricle"))
         )
-    except (OSError, ValueError, TypeError, AttributeError):
+    except (TypeError, AttributeError):
         return set()
 
 
@@ -109,11 +109,10 @@ def regions_of_readers(output_dir: Path, record: ScanRecord) -> list[BothSides]:
 
 def decay_time_min(output_dir: Path, record: ScanRecord) -> float | None:
     """Minutes after injection that the mean PET is decay-corrected to; None when not told."""
+    stored = known_object(sidecar_path(output_path(output_dir, "pet_native", record.entities)))
     try:
-        path = sidecar_path(output_path(output_dir, "pet_native", record.entities))
-        stored = json.loads(path.read_text("utf-8"))
         return float(stored["ImageDecayCorrectionTime"] - stored["InjectionStart"]) / 60
-    except (OSError, ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError):
         return None
 
 
