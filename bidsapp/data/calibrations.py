@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from bidsapp.core.quantification.centiloid import Anchors, Equation, Pairs
+from bidsapp.core.quantification.centiloid import Equation
 from bidsapp.core.quantification.scale import Fingerprint, Scale, TauScale, canonical
 from bidsapp.core.quantification.uncertainty import ScanError
 from bidsapp.data import REFERENCES, TARGET, read_table, tupled, vois
@@ -33,6 +33,7 @@ from bidsapp.data.tracers import (
     Tracer,
     bare_name,
     disagreement,
+    equation_of,
     repeatability,
     tracers,
 )
@@ -46,6 +47,7 @@ BUILT_IN = "published"
 
 _RES_MM = 2
 _Read = TypeVar("_Read")
+_Line = TypeVar("_Line", "Equation", "TauLine")
 
 
 @dataclass(frozen=True)
@@ -120,25 +122,16 @@ def fingerprint(
     tracer, reference : of the SUVR
     normalisation : ``t1w``, or ``pet`` for a scan normalised by the PET alone
     """
-    return Fingerprint(
-        template=TEMPLATE_SPACE,
-        normalisation=normalisation,
-        vois={name: voi_hashes(processing.voi_mm)[name] for name in (TARGET, reference)},
-        voi_mm=float(processing.voi_mm),
-        smooth_fwhm_mm=processing.smooth_fwhm_mm,
-        target_resolution_mm=processing.target_resolution_mm,
-        window_min=processing.window_min or tracer.window_min,
-    )
+    hashes = voi_hashes(processing.voi_mm)
+    vois = {name: hashes[name] for name in (TARGET, reference)}
+    return _fingerprint(processing, tracer, vois, processing.voi_mm, normalisation)
 
 
 def standard_fingerprint(tracer: Tracer, reference: str) -> Fingerprint:
     """Fingerprint of the pipeline that the built-in equations were made with."""
     row = read_table("pipelines")["standard"]
     return Fingerprint(
-        template=row["template"],
-        normalisation=row["normalisation"],
-        vois={name: row["vois"][name] for name in (TARGET, reference)},
-        voi_mm=row["voi_mm"],
+        **(row | {"vois": {name: row["vois"][name] for name in (TARGET, reference)}}),
         smooth_fwhm_mm=None,
         target_resolution_mm=None,
         window_min=tracer.window_min,
@@ -163,10 +156,60 @@ def scale_for(processing: Processing, code: str, *, normalisation: str = "t1w") 
     own = {r: fingerprint(processing, tracer, r, normalisation=normalisation) for r in REFERENCES}
     if processing.calibration is not None:
         user = read_calibration(processing.calibration)
-        if any(known == code for known, _ in user.equations):
+        lines = {name: line for (known, name), line in user.equations.items() if known == code}
+        if lines:
             _refuse_other(tracer, user.tracers.get(code), processing.calibration)
-            return _users(user, tracer, own)
-    return _built_in(tracer, own)
+            spreads = user.disagreement.items()
+            return _scale(
+                lines,
+                {name: user.fingerprint[code, name] for name in lines},
+                own,
+                calibration=user.name,
+                error=ScanError(repeatability()),
+                disagreement={name: sds for (known, name), sds in spreads if known == code},
+            )
+    table = read_table("pipelines")
+    return _scale(
+        tracer.equations,
+        {name: standard_fingerprint(tracer, name) for name in tracer.equations},
+        own,
+        tolerated=table["tolerated"]["fields"],
+        calibration=BUILT_IN,
+        error=ScanError(repeatability(), **table["pipeline_error"][normalisation]),
+        disagreement=disagreement() if code == "PIB" else {},
+    )
+
+
+def _scale(
+    equations: Mapping[str, Equation],
+    made: Mapping[str, Fingerprint],
+    own: Mapping[str, Fingerprint],
+    *,
+    tolerated: Sequence[str] = (),
+    **about: Any,
+) -> Scale:
+    """Scale of the equations that a pipeline may use, by the pipelines they were made with.
+
+    Parameters
+    ----------
+    equations, made : by reference region
+    own : fingerprint of the pipeline, by reference region
+    tolerated : fields of the fingerprints that may differ; the result is told to be approximate
+    **about : whatever else the scale has
+    """
+    apart = {name: made[name].differences(own[name]) for name in equations}
+    differences = {field: words for fields in apart.values() for field, words in fields.items()}
+    usable = {n: line for n, line in equations.items() if not apart[n].keys() - set(tolerated)}
+    is_standard = not equations or STANDARD_REFERENCE in equations
+    main = STANDARD_REFERENCE if is_standard else next(iter(equations))
+    return Scale(
+        equations=usable,
+        main=main,
+        fingerprint=own[main].digest,
+        differences=tuple(differences.values()),
+        approximate=bool(usable and tolerated) and "normalisation" in differences,
+        **about,
+    )
 
 
 def centiloid_way(processing: Processing, code: str, *, normalisation: str = "t1w") -> Processing:
@@ -223,9 +266,11 @@ def tau_scale(processing: Processing, code: str, *, normalisation: str = "t1w") 
         }
         return TauScale({} if differences else equations, user.name, (*differences.values(),))
     standard = replace(processing, smooth_fwhm_mm=None, target_resolution_mm=None, window_min=None)
-    differences = _tau_fingerprint(standard, code, {}, "t1w").differences(
-        _tau_fingerprint(processing, code, {}, normalisation)
+    made, own = (
+        _fingerprint(options, tau_tracers()[code], {}, _RES_MM, way)
+        for options, way in ((standard, "t1w"), (processing, normalisation))
     )
+    differences = made.differences(own)
     usable = not differences.keys() - set(read_table("pipelines")["tolerated"]["fields"])
     return TauScale(
         equations=published if usable else {},
@@ -245,20 +290,25 @@ def tau_fingerprint(
     processing, code, normalisation : as in `scale_for`
     """
     assert processing.tau_vois is not None
-    return _tau_fingerprint(processing, code, _tau_voi_hashes(processing.tau_vois), normalisation)
+    hashes = _tau_voi_hashes(processing.tau_vois)
+    return _fingerprint(processing, tau_tracers()[code], hashes, _RES_MM, normalisation)
 
 
-def _tau_fingerprint(
-    processing: Processing, code: str, hashes: Mapping[str, str], normalisation: str
+def _fingerprint(
+    processing: Processing,
+    tracer: Tracer,
+    vois: Mapping[str, str],
+    voi_mm: float,
+    normalisation: str,
 ) -> Fingerprint:
     return Fingerprint(
         template=TEMPLATE_SPACE,
         normalisation=normalisation,
-        vois=hashes,
-        voi_mm=float(_RES_MM),
+        vois=vois,
+        voi_mm=float(voi_mm),
         smooth_fwhm_mm=processing.smooth_fwhm_mm,
         target_resolution_mm=processing.target_resolution_mm,
-        window_min=processing.window_min or tau_tracers()[code].window_min,
+        window_min=processing.window_min or tracer.window_min,
     )
 
 
@@ -270,30 +320,6 @@ def regional_scale(processing: Processing, code: str, *, normalisation: str = "t
     processing, code, normalisation : as in `scale_for`
     """
     return scale_for(replace(processing, voi_mm=_RES_MM), code, normalisation=normalisation)
-
-
-def _built_in(tracer: Tracer, own: Mapping[str, Fingerprint]) -> Scale:
-    tolerated = set(read_table("pipelines")["tolerated"]["fields"])
-    usable: dict[str, Equation] = {}
-    differences: dict[str, str] = {}
-    for name, equation in tracer.equations.items():
-        apart = standard_fingerprint(tracer, name).differences(own[name])
-        differences |= apart
-        if not apart.keys() - tolerated:
-            usable[name] = equation
-    normalisation = own[STANDARD_REFERENCE].normalisation
-    return Scale(
-        equations=usable,
-        main=STANDARD_REFERENCE,
-        calibration=BUILT_IN,
-        fingerprint=own[STANDARD_REFERENCE].digest,
-        differences=tuple(differences.values()),
-        approximate=bool(usable) and "normalisation" in differences,
-        error=ScanError(
-            repeatability(), **read_table("pipelines")["pipeline_error"][normalisation]
-        ),
-        disagreement=disagreement() if tracer.code == "PIB" else {},
-    )
 
 
 def _refuse_other(tracer: Tracer, stated: Mapping[str, Any] | None, path: Path) -> None:
@@ -308,32 +334,6 @@ def _refuse_other(tracer: Tracer, stated: Mapping[str, Any] | None, path: Path) 
             f"{tracer.name} ({tracer.radionuclide}) now; give the --tracer-file that it was made "
             "with"
         )
-
-
-def _users(user: CalibrationFile, tracer: Tracer, own: Mapping[str, Fingerprint]) -> Scale:
-    """Equations of a calibration file: every field must agree, nothing is tolerated."""
-    usable: dict[str, Equation] = {}
-    differences: dict[str, str] = {}
-    for (code, name), equation in user.equations.items():
-        if code != tracer.code:
-            continue
-        apart = user.fingerprint[code, name].differences(own[name])
-        differences |= apart
-        if not apart:
-            usable[name] = equation
-    names = [name for code, name in user.equations if code == tracer.code]
-    main = STANDARD_REFERENCE if STANDARD_REFERENCE in names else names[0]
-    return Scale(
-        equations=usable,
-        main=main,
-        calibration=user.name,
-        fingerprint=own[main].digest,
-        differences=tuple(differences.values()),
-        error=ScanError(repeatability()),
-        disagreement={
-            name: sds for (code, name), sds in user.disagreement.items() if code == tracer.code
-        },
-    )
 
 
 @lru_cache
@@ -474,14 +474,7 @@ def _parsed(content: Mapping[str, Any]) -> CalibrationFile:
         prints[key] = Fingerprint(**tupled(line.pop("fingerprint")))
         if (sds := line.pop("disagreement")) is not None:
             spreads[key] = (float(sds[0]), float(sds[1]))
-        anchors, pairs = line.pop("anchors"), line.pop("pairs")
-        if not all(math.isfinite(line[name]) for name in ("slope", "intercept")):
-            raise ValueError("slope and intercept must be numbers")
-        equations[key] = Equation(
-            **tupled(line),
-            anchors=Anchors(**anchors),
-            pairs=None if pairs is None else Pairs(**tupled(pairs)),
-        )
+        equations[key] = _finite(equation_of(line))
     if not equations:
         raise ValueError("no equation")
     described = {code: dict(definition) for code, definition in content.get("tracers", {}).items()}
@@ -496,10 +489,13 @@ def _parsed_tau(content: Mapping[str, Any]) -> TauCalibration:
         if region not in tau_equations(code)["centaurz"]:
             raise ValueError(f"unknown region {region}")
         own = Fingerprint(**tupled(line.pop("fingerprint")))
-        tau_line = TauLine(**tupled(line), fingerprint=own)
-        if not all(math.isfinite(number) for number in (tau_line.slope, tau_line.intercept)):
-            raise ValueError("slope and intercept must be numbers")
-        lines.setdefault(code, {})[region] = tau_line
+        lines.setdefault(code, {})[region] = _finite(TauLine(**tupled(line), fingerprint=own))
     if not lines:
         raise ValueError("no line")
     return TauCalibration(content["sha256"][:12], lines)
+
+
+def _finite(line: _Line) -> _Line:
+    if not (math.isfinite(line.slope) and math.isfinite(line.intercept)):
+        raise ValueError("slope and intercept must be numbers")
+    return line

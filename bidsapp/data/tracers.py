@@ -119,6 +119,7 @@ def tracers() -> dict[str, Tracer]:
 
 @lru_cache
 def _of_package() -> dict[str, Tracer]:
+    about = read_table("tracers")["anchors"]
     return {
         code: Tracer(
             code=code,
@@ -127,7 +128,10 @@ def _of_package() -> dict[str, Tracer]:
             radionuclide=row["radionuclide"],
             half_life_s=half_lives_s()[row["radionuclide"]],
             window_min=(row["window_min"][0], row["window_min"][1]),
-            equations={name: _equation(name, line) for name, line in row["equations"].items()},
+            equations={
+                name: equation_of({**line, "reference_region": name, "anchors": about[name]})
+                for name, line in row["equations"].items()
+            },
         )
         for code, row in read_table("tracers")["tracers"].items()
     }
@@ -239,17 +243,12 @@ def same_tracer(first: str, second: str) -> bool:
     return _plain(first) == _plain(second)
 
 
-def _equation(reference: str, row: Mapping[str, Any]) -> Equation:
-    line = dict(row)
-    pairs = line.pop("pairs", None)
-    if pairs is not None:
-        pairs = Pairs(**tupled(pairs))
-    return Equation(
-        **tupled(line),
-        reference_region=reference,
-        anchors=anchors()[reference],
-        pairs=pairs,
-    )
+def equation_of(row: Mapping[str, Any]) -> Equation:
+    """Equation of a row, with its anchors and, where there are any, its pairs."""
+    parts: dict[str, Any] = {"anchors": Anchors(**row["anchors"])}
+    if row.get("pairs") is not None:
+        parts["pairs"] = Pairs(**tupled(row["pairs"]))
+    return Equation(**tupled(row) | parts)
 
 
 def _without_isotopes(name: str) -> tuple[str, set[str]]:
