@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
+
+from bidsapp.settings import Filters
 
 # Order of the BIDS 1.11 schema; from, to and mode come from the transform draft (BEP014).
 ENTITY_ORDER = (
@@ -27,6 +29,24 @@ LONG_NAMES = {
     "inv": "inv", "mt": "mt", "part": "part", "proc": "proc", "space": "space", "chunk": "chunk",
     "suffix": "suffix", "datatype": "datatype", "extension": "extension",
 }  # fmt: skip
+
+
+def has_label(key: str, label: str | None, wanted: Collection[str]) -> bool:
+    """Whether a label is among some; a run is a number, every other label is a text.
+
+    >>> has_label("run", "01", ["1"]), has_label("ses", "01", ["1"]), has_label("ses", None, [])
+    (True, False, False)
+    """
+    if key == "run":
+        return label is not None and label.lstrip("0") in {other.lstrip("0") for other in wanted}
+    return label in wanted
+
+
+def has_labels(entities: Mapping[str, str], filters: Filters) -> bool:
+    """Whether participant, session, reconstruction and run of a scan are among those asked for."""
+    asked = {"sub": "participant", "ses": "session", "rec": "rec", "run": "run"}
+    labels = {key: getattr(filters, name) for key, name in asked.items()}
+    return all(not some or has_label(k, entities.get(k), some) for k, some in labels.items())
 
 
 def parse_entities(path: str | Path) -> dict[str, str]:

@@ -28,7 +28,7 @@ from bidsapp.bids.covariates import (
     weight_kg,
     without_dates,
 )
-from bidsapp.bids.entities import LONG_NAMES, RAW_ENTITIES, parse_entities
+from bidsapp.bids.entities import LONG_NAMES, RAW_ENTITIES, has_labels, parse_entities
 from bidsapp.bids.folders import lost_people, people_in, unreadable_people
 from bidsapp.bids.sidecar_keys import CASE, in_right_case
 from bidsapp.bids.stated import Metadata, flags_of, in_sidecar, with_flag
@@ -442,11 +442,11 @@ class _Finder:
 
     def _walk(self, datatype: str) -> Iterator[Path]:
         """NIfTI images in ``sub-<label>/[ses-<label>/]<datatype>/``."""
-        for person in _folders(self.bids_dir, "sub-"):
+        for person in _listed(self.bids_dir, _is_folder("sub-")):
             if self.participants and person.name.removeprefix("sub-") not in self.participants:
                 continue
-            for folder in (person, *_folders(person, "ses-")):
-                yield from _images(folder / datatype)
+            for folder in (person, *_listed(person, _is_folder("ses-"))):
+                yield from _listed(folder / datatype, _is_image)
 
     @cached_property
     def _layout(self) -> Any:
@@ -496,31 +496,27 @@ class _Finder:
         return images, unused
 
 
-def _folders(folder: Path, prefix: str) -> list[Path]:
-    """Folders of a prefix, or links to them, that have a name pybids could read."""
+def _listed(folder: Path, wanted: Callable[[os.DirEntry[str]], bool]) -> list[Path]:
+    """What is wanted of a folder and has a name that pybids could read; nothing of no folder."""
     try:
         with os.scandir(folder) as entries:
-            names = [e.name for e in entries if e.name.startswith(prefix) and e.is_dir()]
-    except OSError as error:
-        _LOG.warning("%s: cannot be read (%s)", folder, error.strerror)
-        return []
-    return [folder / name for name in sorted(names) if name.isprintable()]
-
-
-def _images(folder: Path) -> list[Path]:
-    """NIfTI images of a folder; links to nothing too, for their content may have to be fetched."""
-    try:
-        with os.scandir(folder) as entries:
-            names = [e.name for e in entries if e.name.endswith((".nii", ".nii.gz"))
-                     and (e.is_symlink() or not e.is_dir())]  # fmt: skip
+            names = sorted(entry.name for entry in entries if wanted(entry))
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
         _LOG.warning("%s: cannot be read (%s)", folder, error.strerror)
         return []
-    return [
-        folder / name for name in sorted(names) if not name.startswith(".") and name.isprintable()
-    ]
+    return [folder / name for name in names if name.isprintable()]
+
+
+def _is_folder(prefix: str) -> Callable[[os.DirEntry[str]], bool]:
+    return lambda entry: entry.name.startswith(prefix) and entry.is_dir()
+
+
+def _is_image(entry: os.DirEntry[str]) -> bool:
+    """Whether it is NIfTI; a link to nothing, too, for its content may have to be fetched."""
+    is_nifti = entry.name.endswith((".nii", ".nii.gz")) and not entry.name.startswith(".")
+    return is_nifti and (entry.is_symlink() or not entry.is_dir())
 
 
 def _problem(path: Path, bids_dir: Path, suffix: str | None, datatype: str | None) -> str | None:
@@ -550,14 +546,9 @@ def _problem(path: Path, bids_dir: Path, suffix: str | None, datatype: str | Non
 
 
 def _is_wanted(pet: RawImage, filters: Filters, bids_dir: Path) -> bool:
-    """Whether session, reconstruction, run and tracer are among those asked for."""
-    entities = pet.entities
-    run = entities.get("run", "").lstrip("0")
-    return (
-        (not filters.session or entities.get("ses") in filters.session)
-        and (not filters.rec or entities.get("rec") in filters.rec)
-        and (not filters.run or run in {label.lstrip("0") for label in filters.run})
-        and (not filters.tracer or _has_tracer(pet, filters.tracer, bids_dir))
+    """Whether labels and tracer are among those asked for."""
+    return has_labels(pet.entities, filters) and (
+        not filters.tracer or _has_tracer(pet, filters.tracer, bids_dir)
     )
 
 

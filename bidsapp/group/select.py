@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bidsapp.bids.entities import ENTITY_ORDER, LONG_NAMES
+from bidsapp.bids.entities import ENTITY_ORDER, LONG_NAMES, has_label, has_labels
 from bidsapp.data.tau import known_tracer
 from bidsapp.record import ScanRecord
 from bidsapp.settings import Filters
@@ -16,40 +16,28 @@ _SHORT_KEYS = {name: key for key, name in LONG_NAMES.items() if key in ENTITY_OR
 
 def is_wanted(record: ScanRecord, filters: Filters) -> bool:
     """Whether a scan is among those that labels and filter file ask for."""
-    labels = {
-        "sub": filters.participant,
-        "ses": filters.session,
-        "rec": filters.rec,
-        "run": filters.run,
-    }
-    asked = [(key, list(wanted)) for key, wanted in labels.items() if wanted]
-    asked += [
-        (_SHORT_KEYS[name], wanted)
+    of_file = {
+        _SHORT_KEYS[name]: wanted
         for name, wanted in filters.bids_filters.get("pet", {}).items()
         if name in _SHORT_KEYS
-    ]
-    return all(_matches(key, record.entities.get(key), wanted) for key, wanted in asked) and (
-        not filters.tracer or _has_tracer(record, filters.tracer)
+    }
+    return (
+        has_labels(record.entities, filters)
+        and all(_matches(key, record.entities.get(key), want) for key, want in of_file.items())
+        and (not filters.tracer or _has_tracer(record, filters.tracer))
     )
 
 
 def _matches(key: str, label: str | None, wanted: Any) -> bool:
-    """Compare a label with a label, a list of them, null (absent) or ``*`` (present).
-
-    A run is a number (``run-01`` is run 1), every other label is a text.
-    """
+    """Compare a label with a label, a list of them, null (absent) or ``*`` (present)."""
     if wanted == "Query.OPTIONAL":
         return True
     if wanted is None or wanted == "Query.NONE":
         return label is None
     if wanted in ("*", "Query.REQUIRED", "Query.ANY"):
         return label is not None
-    if label is None:
-        return False
     several = [str(value) for value in (wanted if isinstance(wanted, list) else [wanted])]
-    if key == "run":
-        return label.lstrip("0") in [value.lstrip("0") for value in several]
-    return label in several
+    return has_label(key, label, several)
 
 
 def _has_tracer(record: ScanRecord, wanted: tuple[str, ...]) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from bidsapp.verify.numbers import StoredScan, check_numbers
 
 _GROUP_MANIFEST = "group_manifest.json"
 _DESCRIPTION = "dataset_description.json"
+_UNMADE = "tables cannot be made again from the records"
 
 # Files that name others.
 _NAMING = ("_centiloid.json", "_dseg.json", "_probseg.json")
@@ -104,17 +106,12 @@ def check_scan(output_dir: Path, path: str, quick: bool = False) -> Findings:
             f"is {__version__}); hash only"
         )
         return findings
-    try:
+    other_form = "cannot be derived again, a field has another form"
+    with _telling(path, other_form, findings, output_dir), using_tracers_of([record]):
         scan, notes = StoredScan.of(output_dir, record)
         findings.notes += notes
-        with using_tracers_of([record]):
-            check_numbers(scan, findings)
-            check_curves(scan, findings)
-    except CentipetError as error:
-        findings.broken(path, f"cannot be derived again ({_inside(error, output_dir)})")
-    except _ANYTHING as error:
-        kind = f"{type(error).__name__}: {_inside(error, output_dir)}"
-        findings.broken(path, f"cannot be derived again, a field has another form ({kind})")
+        check_numbers(scan, findings)
+        check_curves(scan, findings)
     return findings
 
 
@@ -136,11 +133,17 @@ def check_rest(
         _check_manifest(output_dir, f"sub-{label}/figures/manifest.json", findings)
         if not quick:
             own = [record for record in records if record.entities["sub"] == label]
-            _try(check_scan_tables, findings, output_dir, own)
+            with _telling(_GROUP_MANIFEST, _UNMADE, findings, output_dir):
+                check_scan_tables(output_dir, own, findings)
     if any(path.name != RAW_FACTS for path in output_dir.glob("group_*")):
         manifest = _check_manifest(output_dir, _GROUP_MANIFEST, findings)
         if manifest and not quick:
-            _try(_check_group, findings, output_dir, records, manifest)
+            with (
+                _telling(_GROUP_MANIFEST, _UNMADE, findings, output_dir),
+                using_tracers_of(records),
+            ):
+                filters = group_filters(manifest.get("Options"))
+                check_group_tables(output_dir, records, filters, findings)
     _check_mixture(records, findings)
     named = {name for record in records for name in record.provenance.outputs or ()}
     known = {*named, *scans.files, *findings.files}
@@ -172,22 +175,15 @@ def _manifest_of(name: str) -> str | None:
     return f"{participant[1]}/figures/manifest.json" if participant else None
 
 
-def _check_group(
-    output_dir: Path, records: Sequence[ScanRecord], manifest: Mapping[str, Any], findings: Findings
-) -> None:
-    with using_tracers_of(records):
-        check_group_tables(output_dir, records, group_filters(manifest.get("Options")), findings)
-
-
-def _try(check: Callable[..., None], findings: Findings, output_dir: Path, *arguments: Any) -> None:
-    """Run a check on files that may hold anything; what it cannot cope with is a difference."""
+@contextmanager
+def _telling(path: str, what: str, findings: Findings, output_dir: Path) -> Iterator[None]:
+    """Check files that may hold anything; what a check cannot cope with is a difference."""
     try:
-        check(output_dir, *arguments, findings)
+        yield
     except CentipetError as error:
-        findings.broken(_GROUP_MANIFEST, f"cannot be derived again ({_inside(error, output_dir)})")
+        findings.broken(path, f"cannot be derived again ({_inside(error, output_dir)})")
     except _ANYTHING as error:
-        kind = f"{type(error).__name__}: {_inside(error, output_dir)}"
-        findings.broken(_GROUP_MANIFEST, f"tables cannot be made again from the records ({kind})")
+        findings.broken(path, f"{what} ({type(error).__name__}: {_inside(error, output_dir)})")
 
 
 def _check_root(output_dir: Path, findings: Findings) -> None:

@@ -36,6 +36,11 @@ class Findings:
         sentence = f"{path}: {where} is {told}, but {found} {why}; {remedy(path)}"
         self.differences.append(Difference(path, where, told, found, sentence))
 
+    def compare(self, path: str, apart: Iterable[tuple[str, Any, Any]], why: str) -> None:
+        """Add the differences of a file, as `unlike` and `unlike_cells` give them."""
+        for where, stored, expected in apart:
+            self.differ(path, where, stored, expected, why)
+
     def broken(
         self, path: str, what: str, told: str = "n/a", found: str = "n/a", cure: str = ""
     ) -> None:

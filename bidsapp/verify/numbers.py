@@ -85,6 +85,12 @@ class StoredScan:
         """``t1w`` or ``pet``."""
         return "pet" if self.record.method == "pet-only" else "t1w"
 
+    @property
+    def regional_equations(self) -> Mapping[str, Equation]:
+        """Equations for the regions of atlases, by reference region."""
+        code = self.record.tracer or ""
+        return regional_scale(self.processing, code, normalisation=self.normalisation).equations
+
     def path(self, key: str) -> Path:
         """A file of the PET by its key in the table of outputs."""
         return output_path(self.output_dir, key, self.record.entities)
@@ -130,7 +136,7 @@ def check_numbers(scan: StoredScan, findings: Findings) -> None:
 def _check_record(scan: StoredScan, pet: Volume, findings: Findings) -> None:
     """VOI statistics, SUVRs, Centiloids and how sure they are, verdicts, volume of the brain."""
     record, name, code = scan.record, scan.record.path, scan.record.tracer or ""
-    apart, fine = bool(record.centiloid_suvr), scan.processing.voi_mm != 2
+    other_way = bool(record.centiloid_suvr) or scan.processing.voi_mm != 2
     way = replace(scan.processing, voi_mm=2)  # as the image on disk is
     scale = scale_for(way, code, normalisation=scan.normalisation)
     partly = any(row.coverage != 1.0 for row in record.voi.values())
@@ -150,7 +156,7 @@ def _check_record(scan: StoredScan, pet: Volume, findings: Findings) -> None:
     stored_flags = {flag.code for flag in record.flags}
     again = {key: getattr(derived, key) for key in _DERIVED}
     again["band"] = None if doubts_number(record.flags, read_table("limits")) else derived.band
-    if apart or fine:
+    if other_way:
         again = _of_image(again, scan, way)
     elif "calibration" in _own(scan):
         again = {key: again[key] for key in ("suvr", "voi", "qc")} | _by_own_line(record)
@@ -162,12 +168,11 @@ def _check_record(scan: StoredScan, pet: Volume, findings: Findings) -> None:
     for key, value in again.items():
         tolerance = CENTILOIDS if key.startswith("centiloid") else SAME_ARRAY
         own = plain(getattr(record, key))
-        for where, stored, other in unlike(own, plain(value), tolerance, key):
-            findings.differ(name, where, stored, other, _FROM_IMAGE)
+        findings.compare(name, unlike(own, plain(value), tolerance, key), _FROM_IMAGE)
     if record.version == __version__:  # limits may differ between versions
         own, value = plain(record.verdicts), plain(judged(record).verdicts)
-        for where, stored, other in unlike(own, value, SAME_ARRAY, "verdicts"):
-            findings.differ(name, where, stored, other, "by the numbers of the record")
+        apart = unlike(own, value, SAME_ARRAY, "verdicts")
+        findings.compare(name, apart, "by the numbers of the record")
     _check_brain(scan, findings)
     findings.files[name] = How.NUMBERS
 
@@ -196,20 +201,16 @@ def _check_brain(scan: StoredScan, findings: Findings) -> None:
         return
     mask = load_volume(output_path(scan.output_dir, "mask", dict(t1w_entities(scan.record))))
     volume = float((np.asarray(mask.data) > 0).sum()) * mask.grid.voxel_volume / 1000
-    for where, stored, other in unlike(
-        scan.record.qc["brain_ml"], volume, SAME_ARRAY, "qc.brain_ml"
-    ):
-        findings.differ(scan.record.path, where, stored, other, "by the brain mask")
+    apart = unlike(scan.record.qc["brain_ml"], volume, SAME_ARRAY, "qc.brain_ml")
+    findings.compare(scan.record.path, apart, "by the brain mask")
 
 
 def _check_tables(scan: StoredScan, pet: Volume, findings: Findings) -> None:
     """Atlas tables on the template."""
     processing = scan.processing
     scene = template_scene(_tissues(scan))
-    code = scan.record.tracer or ""
-    scale = regional_scale(processing, code, normalisation=scan.normalisation)
-    equations: Mapping[str, Equation] = scale.equations
-    lines = {name: (line.slope, line.intercept) for name, line in equations.items()}
+    equations = scan.regional_equations.items()
+    lines = {name: (line.slope, line.intercept) for name, line in equations}
     own_line = "calibration" in _own(scan)
     whole, holes = (
         measure_atlases(image, scene, processing=processing, lines=lines)
@@ -229,8 +230,7 @@ def _check_tables(scan: StoredScan, pet: Volume, findings: Findings) -> None:
             for column in own & row.keys():
                 row.pop(column)
         names = [str(row["name"]) for row in rows]
-        for where, own_value, derived in unlike_cells(stored, rows, names, tolerances):
-            findings.differ(name, where, own_value, derived, _FROM_IMAGE)
+        findings.compare(name, unlike_cells(stored, rows, names, tolerances), _FROM_IMAGE)
         findings.files[name] = How.NUMBERS
 
 
@@ -284,12 +284,8 @@ def _check_ratios(scan: StoredScan, findings: Findings) -> None:
             pets = {pet: load_volume(scan.output_dir / pet, ndim=3)}
         expected = ratio_image(_values(pets[pet]), mean)
         if kind[1] == "cl":
-            scale = regional_scale(
-                scan.processing, scan.record.tracer or "", normalisation=scan.normalisation
-            )
-            if (own := scale.equations.get(kind[2])) is not None and "calibration" not in _own(
-                scan
-            ):
+            own = scan.regional_equations.get(kind[2])
+            if own is not None and "calibration" not in _own(scan):
                 expected = centiloid_image(expected, own.slope, own.intercept)
             elif line and kind[2] == scan.record.reference_region:
                 expected = centiloid_image(expected, line.slope, line.intercept)
@@ -350,8 +346,8 @@ def _check_position(scan: StoredScan, findings: Findings) -> None:
             continue
         expected = itk_affine_text(moving).split()
         stored = path.read_text("utf-8").split()
-        for where, own_value, derived in unlike(stored, expected, Tolerance(1e-9, 1e-9), "matrix"):
-            findings.differ(name, where, own_value, derived, "by T1wToPet of its JSON")
+        apart = unlike(stored, expected, Tolerance(1e-9, 1e-9), "matrix")
+        findings.compare(name, apart, "by T1wToPet of its JSON")
         findings.files[name] = How.NUMBERS
 
 
