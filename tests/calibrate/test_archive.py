@@ -124,6 +124,13 @@ def test_another_tracer_in_the_folder_is_named(tmp_path):
     assert "FBB" in found[0].message and "FBP" in found[1].message
 
 
+@pytest.mark.parametrize("content", [b'["FBB"]', b"{", b"\xff\xfe\x00"])
+def test_a_sidecar_of_the_archive_that_cannot_be_read_says_nothing(tmp_path, content):
+    root = archive(tmp_path, "AD-100_PET_5070/AD01_PiB_5070.nii", "AD-100_MR/AD01_MR.nii")
+    (root / "AD-100_PET_5070" / "AD01_PiB_5070.json").write_bytes(content)
+    assert not found_suspects(find_images(root, root / "c"), only_pib=True)
+
+
 def test_two_images_of_the_same_are_refused(tmp_path):
     root = archive(tmp_path, "PiB/P1_PiB.nii", "more/P1_PiB_5070.nii", "MR/P1_MR.nii")
     with pytest.raises(BadDataError, match=r"P1_PiB.* both claim .* P1"):
