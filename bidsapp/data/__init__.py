@@ -59,7 +59,17 @@ def template_mask(res: int = 2) -> Volume:
 @lru_cache
 def priors() -> TissuePriors:
     """Tissue priors on ``mni_grid(2)``."""
-    volume = load_volume(resource_path("desc-priors_probseg", 2), ndim=4)
+    return _tissue_priors("priors")
+
+
+@lru_cache
+def stripped_priors() -> TissuePriors:
+    """Tissue priors on ``mni_grid(2)`` for a T1w without skull (`data.build_population`)."""
+    return _tissue_priors("strippedpriors")
+
+
+def _tissue_priors(name: str) -> TissuePriors:
+    volume = load_volume(resource_path(f"desc-{name}_probseg", 2), ndim=4)
     maps = np.ascontiguousarray(np.moveaxis(volume.data, -1, 0), dtype=np.float32)
     maps.setflags(write=False)
     return TissuePriors(maps, volume.affine)

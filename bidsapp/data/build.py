@@ -96,6 +96,7 @@ VOI_FILES = {
 PRIOR_FWHM_MM = 3.0
 POPULATION = FOLDER / "sources" / "population_probseg.nii.gz"
 SHARED_DISPLACEMENT = FOLDER / "sources" / "population_displacement.nii.gz"
+STRIPPED_DISPLACEMENT = FOLDER / "sources" / "population_stripped_displacement.nii.gz"
 POPULATION_STEP = 3
 # of the first priors
 TEMPLATE_FWHM_MM = 4.0
@@ -153,30 +154,57 @@ def build(wheels: Wheels) -> None:
         save_volume(resource_path("T1w", res), Volume(scaled.astype(np.uint8), affine))
         mask_on_grid = _onto(brain, mni_grid(res)) > 0.5
         save_volume(resource_path("desc-brain_mask", res), Volume(mask_on_grid, affine))
-    maps = population_priors().maps
-    image = nib.Nifti1Image(np.moveaxis(maps, 0, -1), mni_grid(2).affine)
-    image.set_data_dtype(np.uint16)
-    write_bytes(
-        resource_path("desc-priors_probseg", 2), gzip.compress(image.to_bytes(), 9, mtime=0)
-    )
+    _write_priors("priors", SHARED_DISPLACEMENT)
+    _write_priors("strippedpriors", STRIPPED_DISPLACEMENT)
     build_atlases(wheels)
     _write_licences(wheels)
     _write_provenance()
 
 
-def population_priors() -> TissuePriors:
+def _write_priors(name: str, displacement: Path) -> None:
+    image = nib.Nifti1Image(
+        np.moveaxis(population_priors(displacement).maps, 0, -1), mni_grid(2).affine
+    )
+    image.set_data_dtype(np.uint16)
+    content = gzip.compress(image.to_bytes(), 9, mtime=0)
+    write_bytes(resource_path(f"desc-{name}_probseg", 2), content)
+
+
+def population_priors(displacement: Path) -> TissuePriors:
     """Tissue priors on the GAAIN grid from ``sources/population_*``.
 
-    CSF is what the inside of the skull holds beside grey and white matter.
+    Parameters
+    ----------
+    displacement : of the template, mm: what our deformation of all heads has to be moved by
+    """
+    image = nib.Nifti1Image.from_filename(POPULATION)
+    maps = np.moveaxis(np.asarray(image.dataobj, np.float32) / 255, -1, 0)
+    stored = nib.Nifti1Image.from_filename(displacement)
+    return displaced_priors(maps, np.asarray(stored.dataobj, np.float64) / 100)
+
+
+def displaced_priors(
+    population: NDArray[np.floating], displacement: NDArray[np.float64]
+) -> TissuePriors:
+    """Blurred priors, read at displaced places.
+
+    Parameters
+    ----------
+    population : ndarray, shape (3, 91, 109, 91)
+        Grey matter, white matter and inside of the skull, in [0, 1]. CSF is what the inside of the
+        skull holds beside grey and white matter.
+    displacement : ndarray, shape (31, 37, 31, 3)
+        mm, at every third voxel.
+
+    Returns
+    -------
+    TissuePriors
     """
     grid = mni_grid(2)
-    image = nib.Nifti1Image.from_filename(POPULATION)
-    grey, white, inside = np.moveaxis(np.asarray(image.dataobj, np.float32) / 255, -1, 0)
+    grey, white, inside = population.astype(np.float32)
     maps = np.stack([grey, white, np.clip(inside - grey - white, 0, 1)], axis=-1)
-    shared = nib.Nifti1Image.from_filename(SHARED_DISPLACEMENT)
-    stored = np.asarray(shared.dataobj, np.float64) / 100
     index = np.stack(np.meshgrid(*map(np.arange, grid.shape), indexing="ij")) / POPULATION_STEP
-    moved = grid.world() + interpolate(stored, index)
+    moved = grid.world() + interpolate(displacement, index)
     blurred = _blurred(Volume(maps, grid.affine), PRIOR_FWHM_MM)
     at = np.moveaxis(transform(inverse(grid.affine), moved), -1, 0)
     maps = np.moveaxis(interpolate(blurred.data, at), -1, 0)

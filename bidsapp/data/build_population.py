@@ -11,6 +11,9 @@ neither. Only heads with an odd number are used: the even ones are for judging.
 2. With priors of this average our own deformation still differs from the standard's by a part that
    all heads share. The priors are moved by its mean over the whole heads, and once more by what is
    then left: stripped heads, whose standard deformation depends on where it starts, do not count.
+3. Stripped heads share another part: nothing holds their surface from outside. The priors for them
+   are moved by its mean over stripped heads, each compared by priors that it was no part of, and
+   only once.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from dataclasses import dataclass
 from itertools import repeat
@@ -40,17 +43,22 @@ from bidsapp.data.build import (
     POPULATION,
     POPULATION_STEP,
     SHARED_DISPLACEMENT,
+    STRIPPED_DISPLACEMENT,
     Wheels,
+    displaced_priors,
     first_priors,
     population_priors,
 )
 from bidsapp.io.nifti import load_volume, save_volume
 
 Float = NDArray[np.float64]
+Float32 = NDArray[np.float32]
+Carried = tuple[Float, Float | None]  # grey and white matter; inside of the skull
 
 OUTSIDE_BRAIN = 200  # labels of ``heads`` from here on are not inside the skull
 DISPLACEMENT_FWHM_MM = 8.0
 DISPLACEMENT_ROUNDS = 2
+FOLDS = 5
 NEAR_BRAIN = 0.3  # sum of the priors
 
 
@@ -116,23 +124,19 @@ def odd(subjects: Iterator[Subject]) -> list[Subject]:
     return [s for s in subjects if int("".join(c for c in s.name if c.isdigit())) % 2 == 1]
 
 
-def population(
-    whole: list[Subject], stripped: list[Subject], first: TissuePriors, pool: Executor
-) -> Float:
-    """Mean grey matter, white matter and inside of the skull, (3, 91, 109, 91)."""
-    with_skull = list(pool.map(_carried, whole, repeat(first)))
-    without = list(pool.map(_carried, stripped, repeat(first)))
+def population(whole: Sequence[Carried], stripped: Sequence[Carried]) -> Float32:
+    """Mean grey matter, white matter and inside of the skull, (3, 91, 109, 91), 255 levels."""
     grey, white = np.mean(
-        [np.mean([tissue for tissue, _ in carried], axis=0) for carried in (with_skull, without)],
+        [np.mean([tissue for tissue, _ in carried], axis=0) for carried in (whole, stripped)],
         axis=0,
     )
-    skulls = [inside for _, inside in with_skull if inside is not None]
+    skulls = [inside for _, inside in whole if inside is not None]
     assert len(skulls) == len(whole)  # whole heads have labels
-    skull = np.mean(skulls, axis=0)
-    return np.stack([grey, white, np.maximum(skull, grey + white)])
+    maps = np.stack([grey, white, np.maximum(np.mean(skulls, axis=0), grey + white)])
+    return (np.round(255 * np.clip(maps, 0, 1)) / 255).astype(np.float32)
 
 
-def _carried(subject: Subject, priors: TissuePriors) -> tuple[Float, Float | None]:
+def _carried(subject: Subject, priors: TissuePriors) -> Carried:
     """Grey and white matter, and inside of the skull, where the standard pipeline puts them."""
     t1w, head = _segmented(subject, priors)
     standard = subject.standard()
@@ -153,7 +157,28 @@ def _carried(subject: Subject, priors: TissuePriors) -> tuple[Float, Float | Non
 
 def shared_displacement(subjects: list[Subject], priors: TissuePriors, pool: Executor) -> Float:
     """Mean template displacement (mm) from our deformation to the standard's, smoothed."""
-    mean = np.mean(list(pool.map(_displacement, subjects, repeat(priors))), axis=0)
+    return _smoothed_mean(list(pool.map(_displacement, subjects, repeat(priors))), priors)
+
+
+def stripped_displacement(
+    stripped: list[Subject], whole: list[Carried], carried: list[Carried], pool: Executor
+) -> Float:
+    """Mean template displacement (mm) over stripped heads, each by priors without it."""
+    every = (slice(None, None, POPULATION_STEP),) * 3
+    none = np.zeros((*mni_grid(2).shape, 3))[every]
+    displacements: list[Float] = []
+    for fold in range(FOLDS):
+        maps = population(
+            [head for i, head in enumerate(whole) if i % FOLDS != fold],
+            [head for i, head in enumerate(carried) if i % FOLDS != fold],
+        )
+        priors = displaced_priors(maps, none)
+        displacements += pool.map(_displacement, stripped[fold::FOLDS], repeat(priors))
+    return _smoothed_mean(displacements, displaced_priors(population(whole, carried), none))
+
+
+def _smoothed_mean(displacements: Sequence[Float], priors: TissuePriors) -> Float:
+    mean = np.mean(displacements, axis=0)
     near = (priors.maps.sum(axis=0) > NEAR_BRAIN).astype(np.float64)
     sigma = DISPLACEMENT_FWHM_MM / FWHM_PER_SIGMA / priors.grid.voxel_size
     weight = ndimage.gaussian_filter(near, sigma)
@@ -192,22 +217,28 @@ def main() -> None:
     grid = mni_grid(2)
     with tempfile.TemporaryDirectory() as folder, ProcessPoolExecutor() as pool:
         first = first_priors(Wheels(arguments.wheels or Path(folder)))
-        maps = population(whole, stripped, first, pool)
-        stored = np.moveaxis(np.round(255 * np.clip(maps, 0, 1)), 0, -1).astype(np.uint8)
-        save_volume(POPULATION, Volume(stored, grid.affine))
+        with_skull, without = (
+            list(pool.map(_carried, subjects, repeat(first))) for subjects in (whole, stripped)
+        )
+        maps = np.round(255 * population(with_skull, without)).astype(np.uint8)
+        save_volume(POPULATION, Volume(np.moveaxis(maps, 0, -1), grid.affine))
+        _write_displacement(
+            STRIPPED_DISPLACEMENT, stripped_displacement(stripped, with_skull, without, pool)
+        )
         displacement = np.zeros((*grid.shape, 3))
         judges = whole + odd(real_heads(arguments.data))
-        _write_displacement(displacement)
+        _write_displacement(SHARED_DISPLACEMENT, displacement)
         for _ in range(DISPLACEMENT_ROUNDS):
-            displacement += shared_displacement(judges, population_priors(), pool)
-            _write_displacement(displacement)
+            priors = population_priors(SHARED_DISPLACEMENT)
+            displacement += shared_displacement(judges, priors, pool)
+            _write_displacement(SHARED_DISPLACEMENT, displacement)
 
 
-def _write_displacement(displacement: Float) -> None:
+def _write_displacement(path: Path, displacement: Float) -> None:
     every = (slice(None, None, POPULATION_STEP),) * 3
     affine = mni_grid(2).affine @ np.diag([POPULATION_STEP] * 3 + [1])
     stored = np.round(100 * displacement[every]).astype(np.int16)
-    save_volume(SHARED_DISPLACEMENT, Volume(stored, affine))
+    save_volume(path, Volume(stored, affine))
 
 
 if __name__ == "__main__":

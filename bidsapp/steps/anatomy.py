@@ -24,7 +24,7 @@ from bidsapp.core.quality import (
     missing_findings,
     negative_findings,
 )
-from bidsapp.data import priors, read_table, template_mask, vois
+from bidsapp.data import priors, read_table, stripped_priors, template_mask, vois
 from bidsapp.errors import BadDataError
 from bidsapp.io.affine_files import load_itk_affine
 from bidsapp.io.nifti import load_displacements
@@ -57,7 +57,7 @@ def segment_head(t1w: Volume, initial: Path | None = None) -> Normalised:
     NoInputError
         The transform cannot be read.
     """
-    template = Template(priors(), template_mask(2).data, vois(2))
+    template = Template(priors(), template_mask(2).data, vois(2), stripped_priors)
     t1w, level = above_zero(without_spikes(t1w))
     given = None if initial is None else initial_affine(initial)
     try:

@@ -49,7 +49,7 @@ from bidsapp.core.quality import (
 )
 from bidsapp.core.registration import rigid
 from bidsapp.core.registration.head import Head
-from bidsapp.data import mni_grid, priors, read_table, template_mask, vois
+from bidsapp.data import mni_grid, priors, read_table, stripped_priors, template_mask, vois
 from bidsapp.io.nifti import load_volume
 from bidsapp.settings import PetToT1w
 from bidsapp.steps.anatomy import segment_head
@@ -92,7 +92,10 @@ class Person:
     """Images, segmentation and truth of one participant."""
 
     def __init__(self, folder: Path, label: str, keep: Path | None) -> None:
-        self.label, self.template = label, Template(priors(), template_mask(2).data, vois(2))
+        self.label, self.template = (
+            label,
+            Template(priors(), template_mask(2).data, vois(2), stripped_priors),
+        )
         raw = folder / "bids" / f"sub-{label}"
         self.t1w = load_volume(next(raw.glob("anat/*_T1w.nii.gz")), ndim=3)
         frames = load_volume(next(raw.glob("pet/*_pet.nii.gz")))

@@ -30,9 +30,10 @@ from scipy.spatial import cKDTree
 
 from bidsapp import data
 from bidsapp.core.anatomy.confidence import Template
-from bidsapp.core.anatomy.normalise import normalise
+from bidsapp.core.anatomy.normalise import STRIPPED, normalise
 from bidsapp.core.anatomy.priors import TissuePriors
 from bidsapp.core.anatomy.segment import segment
+from bidsapp.core.anatomy.start import find_head, skull_missing
 from bidsapp.core.grid.alignment import transform
 from bidsapp.core.grid.resample import sample
 from bidsapp.core.grid.sampling import FWHM_PER_SIGMA
@@ -186,7 +187,10 @@ def measure(case: Case, template: Template, checks: bool) -> dict[str, object]:
             flags = " ".join(sorted({f.code for f in done.findings}))
             extra = done.quality
         else:
-            found = segment(t1w, template.priors)
+            start = find_head(t1w, template.priors, template.priors.sampler)
+            missing = skull_missing(t1w, template.priors, start.affine)
+            suited = template.stripped if missing > STRIPPED else template
+            found = segment(t1w, suited.priors, start=start)
             extra = found.quality
     except BadDataError as error:
         return {"name": case.name, "set": case.kind, "flags": f"refused: {error}"}
@@ -272,11 +276,12 @@ def main() -> None:
     parser.add_argument("--checks", action="store_true", help="with checks and other ways")
     parser.add_argument("-o", type=Path)
     options = parser.parse_args()
-    priors = data.priors()
+    given, of_stripped = data.priors(), data.stripped_priors
     if options.priors:
         image = load_volume(options.priors, ndim=4)
-        priors = TissuePriors(np.moveaxis(image.data, -1, 0).astype(np.float32), image.affine)
-    template = Template(priors, data.template_mask(2).data, data.vois(2))
+        given = TissuePriors(np.moveaxis(image.data, -1, 0).astype(np.float32), image.affine)
+        of_stripped = lambda: given  # noqa: E731
+    template = Template(given, data.template_mask(2).data, data.vois(2), of_stripped)
     rows = []
     for case in cases(options):
         row = measure(case, template, options.checks)

@@ -10,8 +10,8 @@ witnesses of other failures.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -49,11 +49,19 @@ class Template:
         Brain of the template head.
     vois : mapping of ndarray of bool, shape (X, Y, Z)
         ``ctx``, ``wc`` and ``wcb``.
+    stripped_priors : callable
+        Reads the priors of a T1w without skull.
     """
 
     priors: TissuePriors
     mask: Mask
     vois: Mapping[str, Mask]
+    stripped_priors: Callable[[], TissuePriors]
+
+    @cached_property
+    def stripped(self) -> Template:
+        """The same for a T1w without skull."""
+        return replace(self, priors=self.stripped_priors())
 
     @cached_property
     def classes(self) -> Float32:

@@ -5,6 +5,9 @@ degrees, a pose far from any start) or bent where it had nothing to hold on to (
 artefact). So a failed one begins again from every turn of the header, then with a stiffer warp,
 then without any; the first that passes is taken, else the one whose worst part lies best. Whatever
 is not the usual way is told.
+
+A T1w without skull has priors of its own: nothing holds the surface of its brain from outside, and
+with those of whole heads the volumes of interest lie where it reads about a Centiloid high.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from threadpoolctl import threadpool_limits
 
 from bidsapp.core.anatomy.confidence import Template, normalisation_quality
 from bidsapp.core.anatomy.segment import Options, Segmentation, segment
-from bidsapp.core.anatomy.start import EVERY_WAY, Start, find_head
+from bidsapp.core.anatomy.start import EVERY_WAY, Start, find_head, skull_missing
 from bidsapp.core.grid.alignment import Matrix, rotation_deg
 from bidsapp.core.grid.volume import Volume
 from bidsapp.core.quality import REPAIRABLE, Flag, Limits, flagged
@@ -27,6 +30,7 @@ USUAL = Options()
 LOOK = "look at the picture of the T1w on the template"
 STIFFER = 30.0  # times the usual bending energy
 TURNED_DEG = 45.0  # more is no pose in a scanner but an error of the header
+STRIPPED = 0.5  # of the surroundings of the brain hold nothing
 WORST = "template_shift_mm"
 USUAL_WAY = "the usual way"
 
@@ -138,11 +142,14 @@ def _ways(
 def _attempt(
     t1w: Volume, template: Template, limits: Limits, options: Options, start: Start
 ) -> Normalised:
+    missing = skull_missing(t1w, template.priors, start.affine)
+    template = template.stripped if missing > STRIPPED else template
     found = segment(t1w, template.priors, options, start)
     corrected = Volume(found.corrected, t1w.affine)
     quality = found.quality | normalisation_quality(
         corrected, found.probabilities, found.brain_mask, found.field, template
     )
+    quality["skull_missing"] = missing
     return Normalised(found, quality, flagged(quality, limits, look=LOOK))
 
 

@@ -18,7 +18,7 @@ GRID = data.mni_grid(2)
 
 @pytest.fixture(scope="module")
 def template():
-    return Template(data.priors(), data.template_mask(2).data, data.vois(2))
+    return Template(data.priors(), data.template_mask(2).data, data.vois(2), data.stripped_priors)
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ QUARTER = np.array([[1.0, 0, 0, 0], [0, 0, -1, 0], [0, 1, 0, 0], [0, 0, 0, 1]])
 
 @pytest.fixture
 def template():
-    return Template(data.priors(), data.template_mask(2).data, data.vois(2))
+    return Template(data.priors(), data.template_mask(2).data, data.vois(2), data.stripped_priors)
 
 
 def stand_ins(monkeypatch, shifts, *, turned_score=0.1, contrast=2.0):
@@ -63,6 +63,23 @@ def test_a_good_one_is_left_alone(monkeypatch, template):
     tried = stand_ins(monkeypatch, [1.0])
     assert codes(normalise(T1W, template, LIMITS)) == []
     assert len(tried) == 1
+
+
+@pytest.mark.parametrize("missing", [0.1, 0.9])
+def test_a_t1w_without_skull_has_priors_of_its_own(monkeypatch, template, missing):
+    stand_ins(monkeypatch, [1.0])
+    used, segment = [], module.segment
+    monkeypatch.setattr(module, "skull_missing", lambda t1w, priors, affine: missing)
+    monkeypatch.setattr(
+        module,
+        "segment",
+        lambda t1w, priors, options, start: (
+            used.append(priors) or segment(t1w, priors, options, start)
+        ),
+    )
+    found = normalise(T1W, template, LIMITS)
+    assert used == [data.stripped_priors() if missing > 0.5 else data.priors()]
+    assert found.quality["skull_missing"] == missing
 
 
 def test_a_turned_header_is_repaired_and_told(monkeypatch, template):

@@ -7,7 +7,7 @@ import pytest
 
 from bidsapp import data
 from bidsapp.core.anatomy.priors import PriorSampler
-from bidsapp.core.anatomy.start import find_head, subsample, without_shading
+from bidsapp.core.anatomy.start import find_head, skull_missing, subsample, without_shading
 from bidsapp.core.grid.volume import Volume
 from bidsapp.errors import BadDataError
 
@@ -64,6 +64,21 @@ def found_in(image):
 
 
 @pytest.mark.slow
+def test_a_missing_skull_is_seen():
+    whole, brain = data.template(2), data.template_mask(2).data
+    displaced = np.eye(4)
+    displaced[:3, 3] = 5, -20, 30
+
+    def missing(image):
+        moved = Volume(image, np.linalg.inv(displaced) @ whole.affine)
+        return skull_missing(moved, data.priors(), displaced)
+
+    assert missing(whole.data) < 0.1
+    assert missing(np.where(brain, whole.data, 0)) > 0.9
+    assert missing(np.where(brain, whole.data, np.nan)) > 0.9
+    assert missing(whole.data[40:50, 50:60, 40:50]) == 0  # nobody knows
+
+
 def test_a_head_convinces_and_its_starts_agree():
     start = found_in(head(noise=2.0))
     assert start.convincing and start.spread_mm < 5
