@@ -11,7 +11,9 @@ from bidsapp.bids.stated import with_flag
 from bidsapp.data import read_table
 from bidsapp.data.flags import worded_flag
 from bidsapp.errors import BadDataError
+from bidsapp.plain import some
 
+_MOST_NAMED = 5
 CASE = "sidecar-case"
 """Code of the flag of keys in another case."""
 
@@ -45,7 +47,7 @@ def in_right_case(sidecar: Mapping[str, Any], path: Path) -> dict[str, Any]:
     other = [key for right, key in written.items() if key != right]
     if not other:
         return content
-    return with_flag(content, worded_flag(CASE, keys=", ".join(other), file=path.name))
+    return with_flag(content, worded_flag(CASE, keys=some(other, _MOST_NAMED), file=path.name))
 
 
 def _shown(value: object) -> str:

@@ -138,7 +138,7 @@ def _convert(dicom: DicomInput, settings: Settings, progress: Progress) -> tuple
     else:
         for line in lines:
             progress.say(line)
-    for sentence in report.unused:
+    for sentence in report.remarks:
         progress.warn(sentence)
     for sentence in report.errors:
         progress.fail(sentence)

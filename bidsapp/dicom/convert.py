@@ -40,14 +40,15 @@ class ConversionReport:
     n_converted : series whose image is in the dataset now
     errors : one sentence per series that should have been converted but could not, and for files
         that start like DICOM but cannot be read
-    unused : one sentence each about what the user states of nothing in the folder
+    remarks : one sentence each about files without content, and about what the user states of
+        nothing in the folder
     """
 
     bids_dir: Path
     rows: tuple[DecisionRow, ...]
     n_converted: int
     errors: list[str] = field(default_factory=list)
-    unused: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
 
 
 def convert(
@@ -96,8 +97,9 @@ def convert(
     ]
     unreadable = in_one_sentence([decisions.scrub(sentence) for sentence in inventory.broken])
     n_converted = 0 if dicom.dry_run else sum(row.decision == KEPT for row in rows)
-    unused = _unused(inventory, decisions, metadata, labels)
-    return ConversionReport(folder, rows, n_converted, [*unreadable, *errors], unused)
+    remarks = [*map(decisions.scrub, inventory.remarks)]
+    remarks += _unused(inventory, decisions, metadata, labels)
+    return ConversionReport(folder, rows, n_converted, [*unreadable, *errors], remarks)
 
 
 def _unused(

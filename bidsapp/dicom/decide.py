@@ -126,7 +126,7 @@ def decide(
         desk.judge(series, label)
     plan = make_plan(desk.join(), desk.t1ws, desk.lost)
     persons = {label.participant: person for label, person in people}
-    return desk.close(plan, _find_doubts(headers, people), persons)
+    return desk.close(plan, _find_doubts(inventory.series, people), persons)
 
 
 def _label_all(
@@ -145,12 +145,14 @@ def _label_all(
 
 
 def _find_doubts(
-    headers: Sequence[Header], people: Sequence[tuple[identity.Labels, identity.Person]]
+    every_series: Sequence[Series], people: Sequence[tuple[identity.Labels, identity.Person]]
 ) -> dict[str, tuple[Flag, ...]]:
     """Participant -> what makes one doubt that it is one person."""
-    groups, labels = defaultdict(list), [label for label, _ in people]
-    for header, label in zip(headers, labels, strict=True):
-        groups[label.participant].append(header)
+    groups: dict[str, list[Header]] = defaultdict(list)
+    labels = [label for label, _ in people]
+    headers = [series.header for series in every_series]
+    for series, label in zip(every_series, labels, strict=True):
+        groups[label.participant] += identity.unlike(series.images)
     twice = identity.same_people(headers, labels)
     of_person = identity.doubts(headers, [person for _, person in people])
     # Whom the user named by map or folder, nobody doubts for want of an identifier.

@@ -29,6 +29,7 @@ _SHIFT_DAYS, _SHIFT_SPREAD_DAYS = 43_830, 3_653  # 120 years, and up to ten more
 _FIRST_BIRTH = "19010000"  # earlier dates stand for none
 _SMALLEST_M, _TALLEST_M, _GROWN_M = 1.0, 2.5, 0.1  # heights of adults, and what they do not grow
 _COUNTING = "01234567890"
+_OF_PERSON = ("PatientID", "PatientBirthDate", "PatientSex", "PatientName", "PatientSize")
 
 
 @dataclass(frozen=True)
@@ -321,8 +322,21 @@ def doubts(headers: Sequence[Header], persons: Sequence[Person]) -> dict[Person,
     }
 
 
+def unlike(images: Iterable[Header]) -> list[Header]:
+    """Images of a series that say other things of the person, the first of each kind.
+
+    Parameters
+    ----------
+    images : of one series
+    """
+    kinds: dict[tuple[str, ...], Header] = {}
+    for image in images:
+        kinds.setdefault(tuple(image.text(key) for key in _OF_PERSON), image)
+    return list(kinds.values())
+
+
 def mismatch(headers: Iterable[Header]) -> Flag | None:
-    """Say in what the series of one participant disagree about the person; None when they agree.
+    """Say in what the images of one participant disagree about the person; None when they agree.
 
     Names are compared by their letters, whatever their order, case and separators.
     """

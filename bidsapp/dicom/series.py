@@ -28,6 +28,7 @@ from bidsapp.dicom.habits import tables
 from bidsapp.dicom.header import Header, Values, read_headers
 from bidsapp.dicom.volumes import is_volume, read_volume
 from bidsapp.errors import BadDataError, NoInputError, WorkerLostError
+from bidsapp.plain import count
 
 SeriesKey = tuple[str, int]
 
@@ -180,6 +181,7 @@ class Inventory:
     series: tuple[Series, ...]
     broken: tuple[str, ...]  # one sentence per DICOM file or archive that cannot be read
     roots: tuple[Path, ...]  # the folder, and one folder per unpacked archive
+    remarks: tuple[str, ...] = ()  # one sentence each
 
 
 def take_inventory(
@@ -224,14 +226,27 @@ def take_inventory(
                 _file(outcome, groups, shared)
         if n_seen == len(files) or n_seen // _TOLD > n_told:
             progress(f"Read {n_seen} of {len(files)} files, {len(groups)} series")
+    remarks = _empty(files)
     if not groups:
+        more = "".join(f"; {sentence}" for sentence in (*in_one_sentence(broken), *remarks))
         raise NoInputError(
             f"{folder}: contains no image as DICOM, NIfTI or ECAT ({len(files)} files looked at"
-            + (f"; {in_one_sentence(broken)[0]})" if broken else ")")
+            f"{more})"
         )
     _join_singles(groups)
     series = [part for uid in sorted(groups) for part in _split(uid, list(groups[uid].values()))]
-    return Inventory(tuple(series), tuple(broken), tuple(roots))
+    return Inventory(tuple(series), tuple(broken), tuple(roots), remarks)
+
+
+def _empty(files: Iterable[Path]) -> tuple[str, ...]:
+    """Sentence about files without content, as a copy leaves them that had no room."""
+    names = [p.name for p in files if not p.name.startswith(".") and p.stat().st_size == 0]
+    if not names:
+        return ()
+    return (
+        f"{count(len(names), 'file')} without content, the first: {names[0]}; if they should be "
+        "images, export or copy them again",
+    )
 
 
 def _join_singles(groups: dict[str, dict[str, Header]]) -> None:

@@ -171,8 +171,10 @@ def fetch_stills(path: str | Path) -> list[Still]:
 
 @contextmanager
 def about(path: str | Path) -> Iterator[None]:
-    """Put the name of the raw image before the sentence of an error from the core."""
+    """Put the name of the raw image before the sentence of an error that names none."""
     try:
         yield
     except CentipetError as error:
+        if str(error).startswith((f"{path}: ", f"{Path(path).parent}/")):
+            raise
         raise type(error)(f"{path}: {error}") from error

@@ -139,9 +139,36 @@ def test_what_is_stated_of_nobody_in_the_folder_is_told(source: Path, tmp_path: 
     metadata.write_text('{"*": {}, "sub-2": {}, "sub-02": {"InjectionTime": "09:00:00"}}')
     report = dry(source, label_map=table, metadata=metadata)
     assert {row.participant for row in report.rows} == {"sub-2"}
-    of_metadata, of_map = report.unused
+    of_metadata, of_map = report.remarks
     assert "nothing here has the name sub-02," in of_metadata
     assert "patient_id and study_uid of line 2, 4," in of_map and "4711" not in of_map
+
+
+def test_files_without_content_are_told(source: Path, tmp_path: Path) -> None:
+    assert dry(source).remarks == []
+    for path in (source / "pet").iterdir():
+        path.write_bytes(b"")
+    (source / ".done").write_bytes(b"")
+    report = run(source, tmp_path / "bids")
+    assert report.n_converted == 1 and report.errors == []
+    (remark,) = report.remarks
+    assert remark.startswith("36 files without content, the first: ") and "copy them" in remark
+    shutil.rmtree(source / "mr")
+    with pytest.raises(NoInputError, match=r"36 files looked at; 36 files without content"):
+        dry(source / "pet")
+
+
+def test_one_image_of_another_person_in_a_series_is_told(source: Path, tmp_path: Path) -> None:
+    path = sorted((source / "pet").iterdir())[7]
+    image = pydicom.dcmread(path)
+    image.PatientName, image.PatientID = "Beta^Anna", "MRN-0815"
+    image.save_as(path)
+    report = run(source, tmp_path / "bids")
+    told = {
+        flag["code"]: flag["message"] for flag in sidecar(tmp_path / "bids")["CentiPET"]["Flags"]
+    }
+    assert "PatientID differs between series or images" in told["identity"]
+    assert not any("0815" in row.reason or "Anna" in row.reason for row in report.rows)
 
 
 def test_a_map_with_two_names_for_one_patient_is_refused(source: Path, tmp_path: Path) -> None:

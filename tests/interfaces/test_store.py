@@ -11,7 +11,7 @@ import pytest
 from nipype.interfaces.base import BaseInterface, File, traits
 
 from bidsapp import interfaces
-from bidsapp.errors import StorageError
+from bidsapp.errors import BadDataError, StorageError
 from bidsapp.interfaces import store
 from bidsapp.interfaces.store import InputSpec, fetch, keep
 
@@ -116,3 +116,17 @@ def test_every_step_reads_a_file_once():
     }
     assert len(steps) > 20
     assert [step for step in steps if not issubclass(step.input_spec, InputSpec)] == []
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("/raw/pet.nii: holds nothing", "/raw/pet.nii: holds nothing"),
+        ("/raw/late.nii: holds nothing", "/raw/late.nii: holds nothing"),
+        ("holds no head", "/raw/pet.nii: holds no head"),
+    ],
+)
+def test_an_image_is_named_once(said, told):
+    with pytest.raises(BadDataError) as caught, store.about("/raw/pet.nii"):
+        raise BadDataError(said)
+    assert str(caught.value) == told
