@@ -5,14 +5,13 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from bidsapp.bids.stated import Metadata, read_metadata
-from bidsapp.bids.t1w_choice import NO_T1W
+from bidsapp.bids.stated import Metadata, flags_of, read_metadata
 from bidsapp.data.tau import all_tracers, known_tracer
 from bidsapp.dicom import identity, image, raw_root, sidecar
 from bidsapp.dicom.clocks import acquired
@@ -22,6 +21,7 @@ from bidsapp.dicom.header import MIDNIGHT
 from bidsapp.dicom.scratch import scratch_folder
 from bidsapp.dicom.scrub import Scrubber, without_file_name
 from bidsapp.dicom.series import Inventory, Series, SeriesKey, in_one_sentence, take_inventory
+from bidsapp.dicom.sessions import WITHOUT_T1W
 from bidsapp.dicom.table import COLUMNS, FAILED, KEPT, DecisionRow, cells, in_order
 from bidsapp.errors import BadDataError, CentipetError, StorageError, UsageError
 from bidsapp.io.atomic import write_gzip, write_json
@@ -170,18 +170,31 @@ def _convert_one(job: Job, folder: Path, scratch: Path, scrub: Scrubber) -> tupl
                 "overwritten, so remove it or choose another folder"
             )
     if nifti.exists():
-        return ()
+        return _done_before(job, side, scrub)
     _refuse_second_name(folder, side, origin)
     for left in nifti.parent.glob(f".{stem.name}.*.tmp"):  # of a run that was killed
         left.unlink(missing_ok=True)
     with tempfile.TemporaryDirectory(dir=scratch) as own:
         made = image.convert_series(job.series, job.frames, Path(own))
         made = replace(made, image=image.scaled(made.image, job.factors))
-        content = _clean_sidecar(job, made, scrub)
+        content = _clean_sidecar(job, made.sidecar, made.remarks, scrub)
         content["CentiPET"]["Series"] = origin
         write_json(side, content)
         write_gzip(nifti, [made.image.to_bytes()])
     return made.remarks
+
+
+def _done_before(job: Job, side: Path, scrub: Scrubber) -> tuple[str, ...]:
+    """What an earlier run did to the image of a series, as its sidecar tells.
+
+    What was found of the series is judged anew: a T1w may have come since.
+    """
+    content = known_object(side)
+    own = content.get("CentiPET")
+    noted = own.get("Remarks") if isinstance(own, dict) else None
+    known = {*_clean_sidecar(job, {}, (), scrub)["CentiPET"]["Remarks"], WITHOUT_T1W.message}
+    known |= {flag.message for flag in flags_of(content)}
+    return tuple(text for text in map(str, noted or ()) if text not in known)
 
 
 def _refuse_second_name(folder: Path, side: Path, origin: str) -> None:
@@ -196,19 +209,20 @@ def _refuse_second_name(folder: Path, side: Path, origin: str) -> None:
             )
 
 
-def _clean_sidecar(job: Job, made: image.ConvertedImage, scrub: Scrubber) -> dict[str, Any]:
-    """Sidecar of a series without anything that points at a person."""
+def _clean_sidecar(
+    job: Job, dcm2niix: Mapping[str, Any], done: Iterable[str], scrub: Scrubber
+) -> dict[str, Any]:
+    """Sidecar of a series, and what was done to its image, without anything about a person."""
     if job.pet is None:
-        content = sidecar.t1w_sidecar(made.sidecar)
+        content = sidecar.t1w_sidecar(dcm2niix)
     else:
-        content = sidecar.pet_sidecar(job.pet, made.sidecar)
+        content = sidecar.pet_sidecar(job.pet, dcm2niix)
     findings = job.target.findings
-    remarks = (*job.remarks, *(f.message for f in findings), *made.remarks)
-    content["CentiPET"]["Remarks"] += remarks
+    content["CentiPET"]["Remarks"] += (*job.remarks, *(f.message for f in findings), *done)
     content["CentiPET"]["Flags"] += [
         {"code": f.code, "message": f.message}
         for f in findings
-        if f.code != NO_T1W.code  # the dataset shows it by itself, and a T1w may come later
+        if f.code != WITHOUT_T1W.code  # the dataset shows it by itself, and a T1w may come later
     ]
     clean = {key: _clean_value(key, value, scrub) for key, value in content.items()}
     sidecar.refuse_patient_data(clean, job.target.stem.name)

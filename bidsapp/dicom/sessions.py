@@ -21,6 +21,9 @@ from bidsapp.dicom.header import MIDNIGHT
 from bidsapp.dicom.series import Series, SeriesKey
 from bidsapp.dicom.timing import TimeModel
 
+WITHOUT_T1W = Flag(NO_T1W.code, "no T1w of this person was found")
+"""Of a conversion; a dataset without a T1w shows that by itself."""
+
 _SAME_INJECTION = timedelta(minutes=5)  # series of one injection, clocks of two consoles
 _ROUNDING = timedelta(seconds=1)
 _ONE_DAY = timedelta(days=1)
@@ -285,6 +288,6 @@ def _tell_far_t1w(t1ws: list[T1wScan], pets: list[PetScan], plan: ConversionPlan
     for scan in pets:
         gaps = [_gap(t1w, scan.times.injection) for t1w in t1ws]
         if not gaps:
-            plan.flag(scan, Flag(NO_T1W.code, "no T1w of this person was found"))
+            plan.flag(scan, WITHOUT_T1W)
         elif min(gaps) > _FAR:
             plan.flag(scan, worded_flag("t1w-far", "dicom"))
