@@ -29,7 +29,7 @@ from bidsapp.data import package_text, read_table
 from bidsapp.data.flags import worded_flag
 from bidsapp.data.series_texts import is_unknown
 from bidsapp.data.tau import all_tracers, known_tracer, tau_tracers
-from bidsapp.data.tracers import Tracer
+from bidsapp.data.tracers import Tracer, named_tracers
 from bidsapp.errors import (
     BadDataError,
     CannotCreateError,
@@ -261,6 +261,14 @@ def _image(row: PairRow, column: str) -> tuple[Path, tuple[int, ...]]:
         raise row.wrong(
             column, f"{path}: is not NIfTI (.nii or .nii.gz); convert it, DICOM with --dicom-dir"
         )
+    stem = path.name.split(".")[0]
+    other = {"pet": "T1w", "t1w": "PET"}[column]
+    is_both = "pet" in stem.lower() or named_tracers(stem).understood  # "PET_in_T1w"
+    if stem.lower().endswith(f"_{other.lower()}") and not (column == "pet" and is_both):
+        raise row.wrong(
+            column, f"{path}: is a {other} by its name; exchange PET and T1w if they stand in each "
+            "other's place, or rename it"
+        )  # fmt: skip
     try:
         return path, read_shape(path)
     except CentipetError as error:

@@ -20,7 +20,20 @@ from bidsapp.data.series_texts import (
 )
 
 _ATTENUATION = "ATTN"  # of CorrectedImage
+_MODALITIES = {"PT": "PT", "PET": "PT", "MR": "MR", "MRI": "MR", "CT": "CT"}
 _DESCRIPTIONS = ("SeriesDescription", "ReconMethodName")
+
+
+def other_modality(sidecar: Mapping[str, Any], own: str) -> str | None:
+    """Modality of an image by its sidecar when it is another one.
+
+    Parameters
+    ----------
+    sidecar : merged metadata
+    own : ``PT`` or ``MR``, that it should be
+    """
+    told = str(sidecar.get("Modality")).strip().upper()
+    return told if _MODALITIES.get(told, own) != own else None
 
 
 def unquantifiable(sidecar: Mapping[str, Any], entities: Mapping[str, str]) -> str | None:

@@ -20,7 +20,7 @@ import numpy as np
 from bidsapp.bids.entities import join_entities
 from bidsapp.bids.layout import RawDataset, RawImage
 from bidsapp.bids.parcellations import with_parcellations
-from bidsapp.bids.pet_kind import kind_findings, unquantifiable
+from bidsapp.bids.pet_kind import kind_findings, other_modality, unquantifiable
 from bidsapp.bids.pet_metadata import (
     PetTiming,
     activity_unit,
@@ -244,6 +244,7 @@ def choose_window(
 def _read_candidate(pet: RawImage, dataset: RawDataset, processing: Processing) -> _Candidate:
     """Judge the sidecar, then the header of the image, which may have to be fetched first."""
     sidecar = dataset.sidecar(pet)
+    _check_modality(pet.path, sidecar, "PT")
     if "TracerName" not in sidecar and "trc" not in pet.entities:
         raise _incomplete(pet, ["TracerName", *missing_keys(sidecar)], dataset)
     tracer, flags = _find_tracer(pet, sidecar, processing)
@@ -404,6 +405,16 @@ def _check_radionuclide(
             f"{tracer.half_life_s:g} s; correct TracerName or RadionuclideHalfLife"
         )
     return ()
+
+
+def _check_modality(path: Path, sidecar: Mapping[str, Any], own: str) -> None:
+    """Refuse an image that its sidecar calls another kind: PET and T1w may have been exchanged."""
+    if (told := other_modality(sidecar, own)) is not None:
+        what = "PET" if own == "PT" else "T1w"
+        raise BadDataError(
+            f"{path}: its sidecar says Modality {told}, so it is no {what}; check whether PET and "
+            "T1w were exchanged, or correct the sidecar"
+        )
 
 
 def _check_t1w(path: Path) -> None:
@@ -690,6 +701,7 @@ def _scan_plan(
     t1w = None
     if image is not None:
         check_t1w(image.path)
+        _check_modality(image.path, dataset.readable_sidecar(image), "MR")
         t1w = T1wPlan(image.participant, image.session, image.path, dict(image.entities))
         about_t1w = (*about_t1w, *flags_of(dataset.readable_sidecar(image)))
     known = {flag.code for flag in candidate.flags}  # by the conversion from DICOM

@@ -79,6 +79,19 @@ def test_a_row_becomes_a_scan_of_the_dataset(judged, tmp_path):
     assert (root / "participants.tsv").read_text() == "participant_id\nsub-A01\n"
 
 
+def test_images_in_each_others_place_are_refused(judged, images):
+    for name in ("sub-1_T1w.nii.gz", "sub-1_pet.nii.gz", "FBB_in_T1w.nii.gz"):
+        images(name)
+    pairs, errors = judged(
+        ("1", "", "sub-1_T1w.nii.gz", "", "FBB"),
+        ("2", "", "pet 1.nii.gz", "sub-1_pet.nii.gz", "FBB"),
+        ("3", "", "FBB_in_T1w.nii.gz", "sub-1_T1w.nii.gz", "FBB"),
+    )
+    assert [pair.participant for pair in pairs] == ["3"]
+    assert "column pet: " in str(errors[0]) and "is a T1w by its name; exchange" in str(errors[0])
+    assert "column t1w: " in str(errors[1]) and "is a PET by its name; exchange" in str(errors[1])
+
+
 @pytest.mark.parametrize(
     ("tracer", "window"), [("FBB", (90, 110)), ("[11C]PiB", (50, 70)), ("Vizamyl", (90, 110))]
 )

@@ -64,6 +64,21 @@ def test_one_bad_scan_never_stops_the_others(raw):
         assert "\n" not in found[label][1]
 
 
+def test_an_image_that_its_sidecar_calls_another_kind_is_refused(raw):
+    for label in "123":
+        raw.t1w(f"sub-{label}").with_name(f"sub-{label}_T1w.json").write_text('{"Modality": "MR"}')
+    raw.pet("sub-1", Modality="PT")
+    raw.pet("sub-2", Modality="MR")
+    raw.pet("sub-3")
+    side = raw.root / "sub-3" / "anat" / "sub-3_T1w.json"
+    side.write_text('{"Modality": "PT"}')
+    plan = plan_of(raw)
+    assert [scan.participant for scan in plan.scans] == ["1"]
+    mr, pt = (failure.message for failure in plan.failures)
+    assert "sub-2_pet.nii.gz: its sidecar says Modality MR, so it is no PET" in mr
+    assert "sub-3_T1w.nii.gz: its sidecar says Modality PT, so it is no T1w" in pt
+
+
 @pytest.mark.parametrize(
     ("value", "flags"),
     [
