@@ -150,13 +150,16 @@ def _level(settings: Settings, progress: Progress) -> int:
                 progress.say(f"{path}")
         unknown = unknown_people(settings.output_dir, settings.filters)  # told among the warnings
         return ExitCode.SCAN_FAILED if unknown else ExitCode.OK
-    if settings.needs_workers:
-        from bidsapp.execution.workers import start_server
+    from bidsapp.execution.workers import dismiss_workers, start_workers
 
-        start_server()
-    from bidsapp.cli.participant import run_participant
+    try:
+        if settings.needs_workers:
+            start_workers(settings.resources.nprocs)
+        from bidsapp.cli.participant import run_participant
 
-    return run_participant(settings, progress)
+        return run_participant(settings, progress)
+    finally:
+        dismiss_workers()
 
 
 @contextlib.contextmanager

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import traceback
-from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
 from bidsapp import __version__
@@ -16,6 +13,7 @@ from bidsapp.bids.seals import write_manifest
 from bidsapp.cli.logs import RUN_LOG, Progress
 from bidsapp.core.parallel import use_threads
 from bidsapp.errors import CentipetError, WorkerLostError
+from bidsapp.execution.workers import dismiss_workers, workers
 from bidsapp.record import Status, find_records
 from bidsapp.report.participant import write_page
 from bidsapp.report.visual_read import export_read
@@ -35,22 +33,22 @@ def write_pages(settings: Settings, people: list[str], progress: Progress) -> li
     progress : where it is told
     """
     broken = []
-    write = partial(_try_page, settings.output_dir, visual_read=settings.visual_read)
-    n_workers = min(settings.resources.nprocs, len(people))
+    n_processes = settings.resources.nprocs
+    n_workers = min(n_processes, len(people))
+    write = partial(
+        _try_page,
+        settings.output_dir,
+        visual_read=settings.visual_read,
+        threads=n_processes // max(n_workers, 1),
+    )
     with progress.live():
         progress.start("pages")
         try:
             if n_workers <= 1:
-                use_threads(settings.resources.nprocs)
+                dismiss_workers()  # their memory
                 outcomes = list(map(write, people))
             else:
-                with ProcessPoolExecutor(
-                    n_workers,
-                    mp_context=get_context("forkserver"),
-                    initializer=_begin,
-                    initargs=(settings.resources.nprocs // n_workers,),
-                ) as pool:
-                    outcomes = list(pool.map(write, people))
+                outcomes = list(workers(n_processes).map(write, people))
         except BrokenProcessPool as error:
             raise WorkerLostError(
                 "a process that wrote pages was killed, most often because memory ran out; the "
@@ -66,15 +64,11 @@ def write_pages(settings: Settings, people: list[str], progress: Progress) -> li
     return broken
 
 
-def _begin(threads: int) -> None:
-    logging.disable(logging.WARNING)  # what libraries remark has no log file there
-    use_threads(threads)
-
-
 def _try_page(
-    output_dir: Path, participant: str, *, visual_read: bool
+    output_dir: Path, participant: str, *, visual_read: bool, threads: int
 ) -> tuple[str, str, str] | None:
     """Write a page; None when it worked, else class and sentence of the error, and its origin."""
+    use_threads(threads)
     try:
         records = find_records(output_dir, participant)
         files = [write_page(output_dir, participant)]

@@ -16,6 +16,7 @@ Part = TypeVar("Part")
 Result = TypeVar("Result")
 
 _pool: ThreadPoolExecutor | None = None
+_threads = 1
 _inside = threading.local()
 
 
@@ -26,7 +27,10 @@ def use_threads(count: int) -> None:
     ----------
     count : threads, the calling one included
     """
-    global _pool
+    global _pool, _threads
+    if count == _threads:
+        return
+    _threads = count
     if _pool is not None:
         _pool.shutdown()
     _pool = ThreadPoolExecutor(count, initializer=_enter) if count > 1 else None

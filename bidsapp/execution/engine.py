@@ -11,15 +11,12 @@ import errno
 import gc
 import os
 import re
-import threading
 import time
-import warnings
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing import connection, parent_process
 from pathlib import Path
 from traceback import format_exception
 from typing import TYPE_CHECKING, Any
@@ -33,7 +30,7 @@ from threadpoolctl import threadpool_limits
 from bidsapp.core.parallel import use_threads
 from bidsapp.errors import WorkerLostError, error_class
 from bidsapp.execution.batch import read_plugin
-from bidsapp.execution.workers import ONE_THREAD, context
+from bidsapp.execution.workers import ONE_THREAD, new_workers, workers
 from bidsapp.settings import Resources
 
 if TYPE_CHECKING:
@@ -141,7 +138,7 @@ def _plugin(resources: Resources, on_step: OnStep | None, threads: int) -> _Line
         "n_procs": resources.nprocs,
         "memory_gb": resources.mem_gb,
         "raise_insufficient": False,
-        "mp_context": "forkserver",
+        "mp_context": "forkserver",  # of nipype's own pool, which has no process
     }
     timeout_s = 60 * resources.step_timeout_min
     return _MultiProc(arguments, timeout_s, threads)
@@ -210,7 +207,7 @@ class _MultiProc(_Distributed, MultiProcPlugin):  # type: ignore[misc]
         super().__init__(plugin_args=plugin_args)
         self._timeout_s, self._threads = timeout_s, threads
         self._since: dict[int, float] = {}
-        self.pool: ProcessPoolExecutor = self._new_pool(self.processors)  # nipype's had no process
+        self.pool: ProcessPoolExecutor = workers(self.processors)
         self._jobs: dict[int, tuple[Node, bool]] = {}
         self._order: dict[Node, _Urgency] = {}
         self._retries: dict[int, ProcessPoolExecutor] = {}
@@ -221,16 +218,13 @@ class _MultiProc(_Distributed, MultiProcPlugin):  # type: ignore[misc]
         try:
             super().run(graph, config, updatehash=updatehash)
         finally:
-            for pool in (self.pool, *self._retries.values()):
+            for future in self._task_obj.values():
+                future.cancel()  # of a run that is stopped; the pages need the workers
+            for pool in self._retries.values():
                 pool.shutdown(wait=False, cancel_futures=True)
 
-    def _new_pool(self, n_workers: int) -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(
-            n_workers,
-            mp_context=context(),
-            initializer=_start_worker,
-            initargs=(self._cwd, self._threads),
-        )
+    def _postrun_check(self) -> None:
+        """Leave the workers alone, which are those of the whole run."""
 
     def _send_procs_to_workers(
         self, updatehash: bool = False, graph: DiGraph | None = None
@@ -250,7 +244,7 @@ class _MultiProc(_Distributed, MultiProcPlugin):  # type: ignore[misc]
         try:
             future = self._submit(self.pool, self._taskid)
         except BrokenProcessPool:
-            self.pool = self._new_pool(self.processors)
+            self.pool = workers(self.processors)
             future = self._submit(self.pool, self._taskid)
         self._task_obj[self._taskid] = future
         return self._taskid
@@ -258,7 +252,7 @@ class _MultiProc(_Distributed, MultiProcPlugin):  # type: ignore[misc]
     def _submit(self, pool: ProcessPoolExecutor, taskid: int) -> Future[dict[str, Any]]:
         node, updatehash = self._jobs[taskid]
         self._since[taskid] = time.monotonic()
-        return pool.submit(run_node, node, updatehash, taskid)
+        return pool.submit(_run_node, node, updatehash, taskid, self._cwd, self._threads)
 
     def _get_result(self, taskid: int) -> dict[str, Any] | None:
         future = self._task_obj[taskid]
@@ -272,7 +266,7 @@ class _MultiProc(_Distributed, MultiProcPlugin):  # type: ignore[misc]
         except BrokenProcessPool:
             if taskid in self._retries:
                 return {"result": None, "traceback": _vanished(self._jobs[taskid][0])}
-            self._retries[taskid] = self._new_pool(1)
+            self._retries[taskid] = new_workers(1)
             self._task_obj[taskid] = self._submit(self._retries[taskid], taskid)
             return None
         except Exception as error:  # a result that cannot be sent between processes
@@ -314,26 +308,12 @@ def _batch_plugin(path: Path, arguments: dict[str, Any]) -> _Distributed:
     return made(plugin_args=plugin.arguments | arguments)
 
 
-def _start_worker(cwd: str, threads: int) -> None:
-    """Prepare a process of the pool: few threads, quiet, and never outliving the run."""
+def _run_node(node: Node, updatehash: bool, taskid: int, cwd: str, threads: int) -> dict[str, Any]:
+    """Run a step in a worker, which may have come from elsewhere or done another run's work."""
     os.chdir(cwd)
     use_threads(threads)
-    os.environ["NIPYPE_NO_ET"] = "1"
-    threadpool_limits(1)
-    warnings.simplefilter("ignore")  # of libraries; what a user must know is a flag or an error
-    from nipype import logging
-
-    for name in ("workflow", "interface", "utils"):
-        logging.getLogger(f"nipype.{name}").setLevel("CRITICAL")
-    threading.Thread(target=_die_with_parent, daemon=True).start()
-
-
-def _die_with_parent() -> None:
-    """Wait for the end of the run's main process: a killed run leaves no orphans at work."""
-    parent = parent_process()
-    if parent is not None:
-        connection.wait([parent.sentinel])
-        os._exit(1)
+    result: dict[str, Any] = run_node(node, updatehash, taskid)
+    return result
 
 
 def _vanished(node: Node) -> list[str]:

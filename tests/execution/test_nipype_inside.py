@@ -35,8 +35,8 @@ RELIED_ON = {
         "_clear_task", "_get_result", "_report_crash", "_status_callback", "_submit_job",
     },
     MultiProcPlugin: {
-        "_clear_task", "_cwd", "_get_result", "_send_procs_to_workers", "_sort_jobs", "_stats",
-        "_submit_job", "_task_obj", "_taskid",
+        "_clear_task", "_cwd", "_get_result", "_postrun_check", "_send_procs_to_workers",
+        "_sort_jobs", "_stats", "_submit_job", "_task_obj", "_taskid",
     },
     SGELikeBatchManagerBase: {
         "_get_result", "_is_pending", "_pending", "_submit_job", "_template",

@@ -1,0 +1,111 @@
+"""Workers: forked from the run where that is safe, quiet, mortal, and replaced when one dies."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+BEGIN = """
+import os, signal, sys, threading, time
+from bidsapp.execution import workers as module
+from bidsapp.execution.workers import dismiss_workers, start_workers, workers
+
+def where():
+    handlers = [signal.getsignal(s) for s in (signal.SIGTERM, signal.SIGINT)]
+    ours = handlers == [signal.SIG_DFL, signal.default_int_handler]
+    return os.getpid(), os.getppid(), ours
+"""
+
+
+def told(script: str) -> list[str]:
+    """What a process prints that runs a script."""
+    done = subprocess.run(
+        [sys.executable, "-c", BEGIN + script], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return done.stdout.split()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux forks")
+def test_workers_are_forked_from_the_run_and_have_none_of_its_handlers():
+    assert told("""
+signal.signal(signal.SIGTERM, lambda *_: None)
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+start_workers(2)
+_, parent, ours = workers(2).submit(where).result()
+print(parent == os.getpid(), ours, "scipy.ndimage" in sys.modules)
+""") == ["True", "True", "True"]
+
+
+def test_a_process_with_threads_does_not_fork():
+    assert told("""
+threading.Thread(target=time.sleep, args=(30,), daemon=True).start()
+start_workers(2)
+print(module._workers)
+pool = workers(1)
+print(pool.submit(os.getppid).result() == os.getpid())
+""") == ["None", "False"]
+
+
+def test_killed_workers_are_replaced():
+    assert told("""
+start_workers(2)
+first = workers(2)
+print(workers(2) is first, workers(1) is first)
+pid = workers(1).submit(os.getpid).result()
+os.kill(pid, signal.SIGKILL)
+time.sleep(0.5)
+print(workers(1).submit(os.getpid).result() != pid)
+dismiss_workers()
+print(module._workers)
+""") == ["True", "False", "True", "None"]
+
+
+def test_no_worker_outlives_a_run_that_is_killed(tmp_path):
+    script = (
+        BEGIN
+        + f"""
+start_workers(2)
+pids = [workers(2).submit(os.getpid).result() for _ in range(20)]
+open({str(tmp_path / "pids")!r}, "w").write(" ".join(map(str, pids)))
+time.sleep(60)
+"""
+    )
+    run = subprocess.Popen([sys.executable, "-c", script])
+    written = tmp_path / "pids"
+    for _ in range(300):
+        if written.exists() and len(written.read_text().split()) == 20:
+            break
+        time.sleep(0.1)
+    children = {*map(int, written.read_text().split())}
+    assert children
+    run.kill()
+    run.wait()
+    for _ in range(100):
+        if not any(map(alive, children)):
+            break
+        time.sleep(0.1)
+    assert not any(map(alive, children))
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; one that nobody has waited for does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_a_run_that_ends_by_itself_leaves_no_worker():
+    begin = time.perf_counter()
+    (pid,) = told("start_workers(1); print(workers(1).submit(os.getpid).result())")
+    assert time.perf_counter() - begin < 30
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid), signal.SIGKILL)
