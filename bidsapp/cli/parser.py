@@ -328,4 +328,10 @@ def _dicom(options: argparse.Namespace, level: Level, kept: dict[str, Any]) -> D
         raise UsageError("--dicom-dir belongs to the participant level")
     if not options.dicom_dir.exists():
         raise NoInputError(f"--dicom-dir {options.dicom_dir}: no such folder or archive")
+    if options.bids_dir.exists() and options.bids_dir.samefile(options.dicom_dir):
+        raise UsageError(
+            f"--dicom-dir {options.dicom_dir}: is bids_dir, too, so that the next run would read "
+            f"what this one converts; convert into another folder, such as "
+            f"{options.bids_dir / 'bids'}"
+        )
     return DicomInput(**kept, metadata=options.dicom_metadata, dry_run=options.dry_run)

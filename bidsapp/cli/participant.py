@@ -128,7 +128,11 @@ def _convert(dicom: DicomInput, settings: Settings, progress: Progress) -> tuple
     from bidsapp.dicom.table import COLUMNS, cells, format_table
 
     report = convert(
-        dicom, settings.bids_dir, nprocs=settings.resources.nprocs, progress=progress.say
+        dicom,
+        settings.bids_dir,
+        nprocs=settings.resources.nprocs,
+        progress=progress.say,
+        passed_over=(settings.output_dir, settings.work_dir),
     )
     lines, console = format_table(report.rows).splitlines(), progress.console
     if console.is_terminal and max(map(len, lines)) > console.width:

@@ -57,6 +57,7 @@ def convert(
     *,
     nprocs: int = 1,
     progress: Callable[[str], None] = lambda text: None,
+    passed_over: Iterable[Path] = (),
 ) -> ConversionReport:
     """Convert the T1w and amyloid PET series of a folder of DICOM into a BIDS dataset.
 
@@ -66,6 +67,7 @@ def convert(
     bids_dir : dataset to add to; existing files are never overwritten
     nprocs : processes for reading headers, threads for converting
     progress : called with a line of text as work proceeds
+    passed_over : folders that may lie among the DICOM and hold none, such as those of results
 
     Raises
     ------
@@ -83,7 +85,13 @@ def convert(
     folder = bids_dir
     with scratch_folder() as scratch:
         source = dicom.dicom_dir.absolute()
-        inventory = take_inventory(source, scratch / "unpacked", nprocs=nprocs, progress=progress)
+        inventory = take_inventory(
+            source,
+            scratch / "unpacked",
+            nprocs=nprocs,
+            progress=progress,
+            passed_over=filter(None, (bids_dir, dicom.converted_dir, *passed_over)),
+        )
         decisions = decide(dicom, inventory, metadata, labels)
         if not dicom.dry_run:
             folder = raw_root.choose_folder(bids_dir, dicom.converted_dir)

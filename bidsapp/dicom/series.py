@@ -10,7 +10,7 @@ from __future__ import annotations
 import filecmp
 import os
 from collections import ChainMap, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -22,12 +22,14 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from bidsapp.bids.derivative_root import APP_NAME
 from bidsapp.data.tracers import adopt_tracers, own_tracers
 from bidsapp.dicom.archives import decompress, is_compressed, is_packed, unpack
 from bidsapp.dicom.habits import tables
 from bidsapp.dicom.header import Header, Values, read_headers
 from bidsapp.dicom.volumes import is_volume, read_volume
 from bidsapp.errors import BadDataError, NoInputError, WorkerLostError
+from bidsapp.io.reading import known_object
 from bidsapp.plain import count
 
 SeriesKey = tuple[str, int]
@@ -190,11 +192,12 @@ def take_inventory(
     *,
     nprocs: int = 1,
     progress: Callable[[str], None] = lambda text: None,
+    passed_over: Iterable[Path] = (),
 ) -> Inventory:
     """Read the headers of all files below ``folder`` and group them into series.
 
     Archives, of which ``folder`` may be one itself, are unpacked below ``scratch``, which must
-    live as long as the files are needed.
+    live as long as the files are needed. Datasets of CentiPET below ``folder`` are no input.
 
     Parameters
     ----------
@@ -202,6 +205,7 @@ def take_inventory(
     scratch : folder for what is unpacked
     nprocs : processes that read headers
     progress : called with a line of text as work proceeds
+    passed_over : folders that may lie below ``folder`` and are no input
 
     Raises
     ------
@@ -212,8 +216,9 @@ def take_inventory(
         raise NoInputError(
             f"{folder}: no such folder or archive; give what holds the DICOM or NIfTI files"
         )
-    roots, broken = _unpacked(folder, scratch, progress)
-    files = [path for root in roots for path in _files(root) if not is_packed(path)]
+    no_input = frozenset(map(os.path.realpath, passed_over))
+    roots, broken = _unpacked(folder, scratch, progress, no_input)
+    files = [path for root in roots for path in _files(root, no_input) if not is_packed(path)]
     groups: dict[str, dict[str, Header]] = defaultdict(dict)
     shared: dict[str, Values] = {}
     n_seen = 0
@@ -273,11 +278,11 @@ def _remarked(header: Header) -> Header:
 
 
 def _unpacked(
-    folder: Path, scratch: Path, progress: Callable[[str], None]
+    folder: Path, scratch: Path, progress: Callable[[str], None], no_input: Collection[str]
 ) -> tuple[list[Path], list[str]]:
     """Unpack the archives of a folder; return all folders to read, and what went wrong."""
     roots, broken = [folder], []
-    inside = [folder] if folder.is_file() else [path for path in _files(folder) if is_packed(path)]
+    inside = [folder] if folder.is_file() else filter(is_packed, _files(folder, no_input))
     top = folder.parent if folder.is_file() else folder
     # The folders above an archive, and its name, are kept: they may be labels.
     single = scratch / "files" / top.name
@@ -305,14 +310,26 @@ def in_one_sentence(broken: Sequence[str]) -> list[str]:
     return [f"{len(broken)} files cannot be read, the first: {broken[0]}"]
 
 
-def _files(folder: Path) -> Iterator[Path]:
+def _files(folder: Path, no_input: Collection[str]) -> Iterator[Path]:
     """Regular files in a fixed order; DICOMDIR is an index, not an image."""
     for root, folders, names in os.walk(folder):
-        folders.sort()
+        below = (Path(root, name) for name in sorted(folders))
+        folders[:] = [
+            path.name
+            for path in below
+            if os.path.realpath(path) not in no_input and not _is_own_dataset(path)
+        ]
         for name in sorted(names):
             path = Path(root, name)
             if name.upper() != "DICOMDIR" and path.is_file():
                 yield path
+
+
+def _is_own_dataset(folder: Path) -> bool:
+    """Whether CentiPET made a folder: by a conversion, or of results."""
+    makers = known_object(folder / "dataset_description.json").get("GeneratedBy")
+    first = makers[0] if isinstance(makers, list) and makers else None
+    return isinstance(first, dict) and first.get("Name") == APP_NAME
 
 
 def _read_all(files: list[Path], nprocs: int) -> Iterable[list[Header | str | None]]:

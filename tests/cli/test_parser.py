@@ -239,6 +239,13 @@ def test_dicom_options(tmp_path):
     assert not dicom.dry_run
 
 
+def test_a_dataset_is_not_made_of_itself(tmp_path):
+    with pytest.raises(UsageError, match="is bids_dir, too"):
+        parse([str(tmp_path), "out", "participant", "--dicom-dir", str(tmp_path / ".")])
+    inside = parse([str(tmp_path / "bids"), "out", "participant", "--dicom-dir", str(tmp_path)])
+    assert inside.dicom.dicom_dir == tmp_path
+
+
 def test_dicom_belongs_to_the_participant_level(tmp_path):
     with pytest.raises(UsageError, match="participant level"):
         parsed("--dicom-dir", tmp_path, level="group")

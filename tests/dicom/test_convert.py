@@ -244,6 +244,18 @@ def test_a_scan_that_fails_keeps_its_place_in_the_numbering(tmp_path: Path) -> N
     assert "10:04:30 was used" in second.reason and "says 09:00:00" in second.reason
 
 
+def test_what_was_made_among_the_dicom_is_no_input(source: Path) -> None:
+    """The dataset, results and intermediate images of one run lie below the DICOM of the next."""
+    bids, work = source / "bids", source / "work"
+    first = run(source, bids)
+    shutil.copytree(bids, source / "old" / "bids")
+    shutil.copytree(bids / SUB, work / SUB)
+    before = contents(bids)
+    again = convert(DicomInput(source), bids, nprocs=1, passed_over=(work,))
+    assert again.rows == first.rows and again.errors == []
+    assert contents(bids) == before
+
+
 def test_a_t1w_that_comes_later_is_no_longer_missed(tmp_path: Path) -> None:
     source, bids = tmp_path / "source", tmp_path / "bids"
     Pet().write(source / "pet")
