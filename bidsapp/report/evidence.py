@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, lru_cache, partial
 from pathlib import Path
@@ -174,7 +174,7 @@ class FigureMaker:
         list
             Empty when the scan has no T1w, or its T1w never got to the template.
         """
-        mni = output_path(self._output_dir, "t1w_mni", dict(t1w_entities(record)))
+        mni = self._path("t1w_mni", t1w_entities(record))
         if record.t1w_source is None or (record.status is not Status.OK and not mni.exists()):
             return []
         return [
@@ -249,8 +249,9 @@ class FigureMaker:
 
     def _coverage(self, record: ScanRecord) -> Figure:
         on = self._anatomy(t1w_entities(record))
-        pet = load_volume(self._path("pet_native", record), ndim=3)
-        to_t1w = np.linalg.inv(t1w_to_pet(sidecar_path(self._path("xfm", record)))) @ pet.affine
+        pet = load_volume(self._path("pet_native", record.entities), ndim=3)
+        xfm = sidecar_path(self._path("xfm", record.entities))
+        to_t1w = np.linalg.inv(t1w_to_pet(xfm)) @ pet.affine
         return pictures.field_of_view(on.t1w, on.brain, pet.data.shape, to_t1w)
 
     def _normalisation(self, record: ScanRecord) -> Figure:
@@ -259,18 +260,14 @@ class FigureMaker:
     def _tissue(self, record: ScanRecord) -> Figure:
         entities = t1w_entities(record)
         on = self._anatomy(entities)
-        grey, fluid = (
-            load_volume(output_path(self._output_dir, key, dict(entities)), ndim=3)
-            for key in ("gm", "csf")
-        )
+        grey, fluid = (load_volume(self._path(key, entities), ndim=3) for key in ("gm", "csf"))
         return pictures.tissue_maps(on.t1w, (grey, on.white, fluid), on.layout)
 
     def _deformation(self, record: ScanRecord) -> Figure:
-        key, entities = "warp", dict(t1w_entities(record))
+        path = self._path("warp", t1w_entities(record))
         if record.t1w_source is None:
-            key, entities = "pet_warp", dict(record.entities)
-        warp = load_displacements(output_path(self._output_dir, key, entities))
-        return deformation(warp, self._mni_anatomy(record), template_mask(2))
+            path = self._path("pet_warp", record.entities)
+        return deformation(load_displacements(path), self._mni_anatomy(record), template_mask(2))
 
     def _viewer(self, record: ScanRecord, detail: Detail, step: float) -> ViewerData:
         display, blocks, spaces = display_of(record.tracer), {}, []
@@ -288,14 +285,14 @@ class FigureMaker:
             on, suvr = self._anatomy(entities), self._on_t1w(record)
             if suvr.data.shape != on.brain.data.shape:
                 raise BadDataError(
-                    f"{self._path('pet_t1w', record)}: does not lie on the grid of the T1w; run "
-                    "the participant level again"
+                    f"{self._path('pet_t1w', record.entities)}: does not lie on the grid of the "
+                    "T1w; run the participant level again"
                 )
             frame = ViewerFrame.around(on.brain, _MARGIN_MM)
             blocks[f"{scan}-t1w"] = measured_block(suvr, frame, step, top)
             fine = np.prod(frame.shape(1.0)) <= _MOST_VOXELS
             blocks[f"{anatomy}-t1w"] = picture_block(on.t1w, frame, 1.0 if fine else 1.6)
-            warp = template_warp(output_path(self._output_dir, "warp", dict(entities)))
+            warp = template_warp(self._path("warp", entities))
             vois = [_moved_points(voi, warp) for voi in _outlined_vois().values()]
             blocks[f"{anatomy}-vois"] = scattered_label_block(vois, 0.001, frame, 2.0)
             own = (f"{scan}-t1w", f"{anatomy}-t1w", f"{anatomy}-vois")
@@ -316,10 +313,10 @@ class FigureMaker:
         dict
             Name -> its block, and its ``label`` and the ``top`` of the scale, kBq/ml.
         """
-        path, motion = self._path("pet_dynamic", record), record.motion
+        path, motion = self._path("pet_dynamic", record.entities), record.motion
         if motion is None or not path.is_file() or np.prod(read_shape(path)) > _MOST_VALUES:
             return {}
-        to_pet = t1w_to_pet(sidecar_path(self._path("xfm", record)))
+        to_pet = t1w_to_pet(sidecar_path(self._path("xfm", record.entities)))
         step = 4.0 if len(motion.frame_start_s) <= 12 else 6.0
         values = [moved(image, to_pet, frame, step) / 1000 for image in read_frames(path)]
         top = round(float(max(np.percentile(shown, 99.5) for shown in values)), 1) or 1.0
@@ -334,42 +331,34 @@ class FigureMaker:
         return blocks
 
     def _on_t1w(self, record: ScanRecord) -> Volume:
-        return self._ratio(record.path, "pet_t1w", _mean(record), _entities(record))
+        return self._ratio("pet_t1w", tuple(record.entities.items()), mean_cerebellum(record))
 
     def _on_mni(self, record: ScanRecord) -> Volume:
-        return self._ratio(record.path, "pet_mni", _mean(record), _entities(record))
+        return self._ratio("pet_mni", tuple(record.entities.items()), mean_cerebellum(record))
 
     def _mni_anatomy(self, record: ScanRecord) -> Volume:
         """T1w in template space, or the template itself for a scan without T1w."""
         return template(2) if record.t1w_source is None else self._t1w_mni(t1w_entities(record))
 
-    def _load_ratio(self, path: str, key: str, mean: float | None, entities: Entities) -> Volume:
-        """Average PET over the mean uptake of the whole cerebellum, as the record has it."""
-        volume = load_volume(output_path(self._output_dir, key, dict(entities)), ndim=3)
-        if not mean:
-            raise BadDataError(
-                f"{path}: has no mean uptake of the whole cerebellum (voi.wc.mean); run "
-                "the participant level again"
-            )
+    def _load_ratio(self, key: str, entities: Entities, mean: float) -> Volume:
+        volume = load_volume(self._path(key, entities), ndim=3)
         return Volume(np.divide(volume.data, mean, dtype=np.float32), volume.affine)
 
     def _load_anatomy(self, entities: Entities) -> _Anatomy:
-        paths = {
-            key: output_path(self._output_dir, key, dict(entities)) for key in ("t1w", "mask", "wm")
-        }
-        t1w, brain, white = (load_volume(path, ndim=3) for path in paths.values())
+        paths = [self._path(key, entities) for key in ("t1w", "mask", "wm")]
+        t1w, brain, white = (load_volume(path, ndim=3) for path in paths)
         if not brain.data.any():
             raise BadDataError(
-                f"{paths['mask']}: the brain mask is empty; look at the T1w and run the "
+                f"{paths[1]}: the brain mask is empty; look at the T1w and run the "
                 "participant level again"
             )
         return _Anatomy(t1w, brain, white, lay_out_around(brain))
 
     def _load_t1w_mni(self, entities: Entities) -> Volume:
-        return load_volume(output_path(self._output_dir, "t1w_mni", dict(entities)), ndim=3)
+        return load_volume(self._path("t1w_mni", entities), ndim=3)
 
-    def _path(self, key: str, record: ScanRecord) -> Path:
-        return output_path(self._output_dir, key, record.entities)
+    def _path(self, key: str, entities: Mapping[str, str] | Entities) -> Path:
+        return output_path(self._output_dir, key, dict(entities))
 
     def _drawn(self, name: str, draw: Callable[[], Figure]) -> Item:
         """Draw a figure, or say why it is missing: one lost image must not cost the page."""
@@ -401,12 +390,20 @@ def _shared(load: Callable[..., _Given], n_kept: int = 1) -> Callable[..., _Give
     return given
 
 
-def _entities(record: ScanRecord) -> Entities:
-    return tuple(record.entities.items())
+def mean_cerebellum(record: ScanRecord) -> float:
+    """Mean uptake of the whole cerebellum, units of the PET, over which images are SUVRs.
 
-
-def _mean(record: ScanRecord) -> float | None:
-    return record.uptake("wc")
+    Raises
+    ------
+    BadDataError
+        The record has none.
+    """
+    if not (mean := record.uptake("wc")):
+        raise BadDataError(
+            f"{record.path}: has no mean uptake of the whole cerebellum (voi.wc.mean); run "
+            "the participant level again"
+        )
+    return mean
 
 
 def template_warp(path: Path) -> Volume:

@@ -7,21 +7,22 @@ differences of neighbours, gzip); the T1w, whose grey values nobody measures, is
 
 from __future__ import annotations
 
-import base64
 import gzip
 import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import permutations
 from typing import Any
 
 import numpy as np
+from nibabel.affines import voxel_sizes
+from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
 from numpy.typing import NDArray
 from scipy.ndimage import affine_transform
 
 from bidsapp.core.grid.alignment import inverse
 from bidsapp.core.grid.sampling import nearest_voxels
 from bidsapp.core.grid.volume import Grid, Volume, known_or_zero, mask_slices
+from bidsapp.report.render import base64_text
 
 LEVELS = 255
 
@@ -52,7 +53,7 @@ class Block:
     @property
     def text(self) -> str:
         """Content as base64."""
-        return base64.b64encode(self.content).decode("ascii")
+        return base64_text(self.content)
 
     @property
     def about(self) -> dict[str, Any]:
@@ -69,13 +70,12 @@ class ViewerFrame:
 
     Attributes
     ----------
-    order, flips : axes of the array that run along x, y, z, and whether against them
+    orientation : of nibabel, shape (3, 2): where each axis of the array runs, and which way
     affine : turned voxel indices -> world, RAS mm
     first, last : voxels of the part, ``last`` excluded
     """
 
-    order: tuple[int, ...]
-    flips: tuple[bool, ...]
+    orientation: NDArray[np.float64]
     affine: NDArray[np.float64]
     first: tuple[int, ...]
     last: tuple[int, ...]
@@ -83,16 +83,16 @@ class ViewerFrame:
     @classmethod
     def around(cls, mask: Volume, margin_mm: float) -> ViewerFrame:
         """Part of the grid of a mask that holds the mask with a margin."""
-        order, flips, affine = _turned(mask.affine, mask.data.shape)
-        inside = _turn(np.asarray(mask.data), order, flips) != 0
-        steps = _steps(affine)
-        box = mask_slices(inside, np.rint(margin_mm / np.asarray(steps)).astype(int))
-        return cls(order, flips, affine, tuple(s.start for s in box), tuple(s.stop for s in box))
+        orientation = io_orientation(mask.affine)
+        affine = mask.affine @ inv_ornt_aff(orientation, mask.data.shape)
+        inside = apply_orientation(mask.data, orientation) != 0
+        box = mask_slices(inside, np.rint(margin_mm / voxel_sizes(affine)).astype(int))
+        return cls(orientation, affine, tuple(s.start for s in box), tuple(s.stop for s in box))
 
     @property
     def steps(self) -> NDArray[np.float64]:
         """Edges of a voxel, mm, shape (3,)."""
-        return _steps(self.affine)
+        return voxel_sizes(self.affine)
 
     @property
     def low(self) -> NDArray[np.float64]:
@@ -114,10 +114,8 @@ class ViewerFrame:
 
     def part(self, data: NDArray[np.generic], strides: Sequence[int]) -> NDArray[np.generic]:
         """Return the part of an array on the grid, turned, every n-th voxel along each axis."""
-        turned = _turn(data, self.order, self.flips)
-        return turned[
-            tuple(slice(a, b, n) for a, b, n in zip(self.first, self.last, strides, strict=True))
-        ]
+        part = tuple(map(slice, self.first, self.last, strides))
+        return apply_orientation(data, self.orientation)[part]
 
     def shape(self, step_mm: float) -> tuple[int, int, int]:
         """Voxels of the part along each axis, at such steps."""
@@ -251,28 +249,3 @@ def _place(
     """First coordinate and steps of a block, short enough to write."""
     step = frame.steps * np.array(strides)
     return tuple(np.round(frame.low, 3).tolist()), tuple(np.round(step, 4).tolist())
-
-
-def _steps(affine: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.sqrt((affine[:3, :3] ** 2).sum(axis=0))
-
-
-def _turned(
-    affine: NDArray[np.float64], shape: Sequence[int]
-) -> tuple[tuple[int, ...], tuple[bool, ...], NDArray[np.float64]]:
-    """Order and flips that turn a grid to RAS as nearly as its axes allow, and its new affine."""
-    cosines = affine[:3, :3] / _steps(affine)
-    order = max(permutations(range(3)), key=lambda p: sum(abs(cosines[i, p[i]]) for i in range(3)))
-    flips = tuple(bool(cosines[i, order[i]] < 0) for i in range(3))
-    turn = np.zeros((4, 4))  # turned indices -> indices of the array
-    turn[3, 3] = 1
-    for axis, (source, flip) in enumerate(zip(order, flips, strict=True)):
-        turn[source, axis] = -1 if flip else 1
-        turn[source, 3] = shape[source] - 1 if flip else 0
-    return order, flips, affine @ turn
-
-
-def _turn(
-    data: NDArray[np.generic], order: Sequence[int], flips: Sequence[bool]
-) -> NDArray[np.generic]:
-    return data.transpose(order)[tuple(slice(None, None, -1 if flip else 1) for flip in flips)]

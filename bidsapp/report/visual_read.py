@@ -21,12 +21,11 @@ from bidsapp.core.grid.alignment import inverse, rigid_between
 from bidsapp.core.grid.volume import Grid, Volume
 from bidsapp.data import template_mask
 from bidsapp.data.display import colours_in_words, display_of
-from bidsapp.errors import BadDataError
 from bidsapp.io.atomic import write_json
 from bidsapp.io.nifti import load_volume, save_volume
 from bidsapp.record import ScanRecord
 from bidsapp.record.transforms import t1w_entities, t1w_to_pet
-from bidsapp.report.evidence import FigureMaker, template_warp
+from bidsapp.report.evidence import FigureMaker, mean_cerebellum, template_warp
 
 _LOW_MM, _HIGH_MM = (-100, -130, -90), (100, 110, 110)
 _PET_STEP_MM, _T1W_STEP_MM = 2, 1
@@ -60,12 +59,7 @@ def export_read(output_dir: Path, record: ScanRecord) -> list[Path]:
     StorageError
         An image cannot be written.
     """
-    mean = record.uptake("wc")
-    if not mean:
-        raise BadDataError(
-            f"{record.path}: has no mean uptake of the whole cerebellum (voi.wc.mean); run "
-            "the participant level again"
-        )
+    mean = mean_cerebellum(record)
     to_t1w, to_pet = _turn(output_dir, record)
     native = output_path(output_dir, "pet_native", record.entities)
     pet = load_volume(native, ndim=3)
