@@ -22,7 +22,7 @@ from bidsapp.bids.sidecar_times import (
     in_seconds,
     without_empty_frames,
 )
-from bidsapp.bids.values import as_list, clock_seconds, is_number, number_in, shorter_way
+from bidsapp.bids.values import DAY_S, as_list, clock_seconds, is_number, number_in, shorter_way
 from bidsapp.core.frames.decay import decay_between, decay_factors, moments_by_convention, spread
 from bidsapp.core.quality import Flag
 from bidsapp.data import read_table
@@ -30,7 +30,6 @@ from bidsapp.data.flags import worded_flag
 from bidsapp.data.series_texts import is_unknown
 from bidsapp.errors import BadDataError
 
-_DAY_S = 86400.0
 # Sidecars round to seconds; frames that begin this much before ScanStart contradict nothing.
 _ROUNDING_S = 1.0
 _MAX_UPTAKE_S = 12 * 3600.0  # longer is a wrong clock: 6.5 half-lives of F-18
@@ -92,7 +91,7 @@ class PetTiming:
         return replace(
             self,
             frame_start_s=tuple(start + seconds for start in self.frame_start_s),
-            injection_clock_s=None if clock is None else (clock - seconds) % _DAY_S,
+            injection_clock_s=None if clock is None else (clock - seconds) % DAY_S,
             decay_reference_s=None if reference is None else reference + seconds,
             frame_reference_s=frames and tuple(moment + seconds for moment in frames),
         )
@@ -167,7 +166,7 @@ def read_timing(
     return PetTiming(
         frame_start_s=tuple(s - injection for s in starts),
         frame_duration_s=duration,
-        injection_clock_s=None if time_zero is None else (time_zero + injection) % _DAY_S,
+        injection_clock_s=None if time_zero is None else (time_zero + injection) % DAY_S,
         units=units,
         decay_corrected=corrected,
         decay_reference_s=None if reference is None else reference - injection,
@@ -235,7 +234,7 @@ def _counts_from_scan(sidecar: Mapping[str, Any], scan_start: float) -> bool:
     """Whether something beside FrameTimesStart proves that the scan began at ScanStart."""
     zero, acquired = (clock_seconds(sidecar.get(key)) for key in ("TimeZero", "AcquisitionTime"))
     if zero is not None and acquired is not None:
-        return abs(shorter_way(acquired - zero - scan_start, _DAY_S)) <= _ROUNDING_S
+        return abs(shorter_way(acquired - zero - scan_start, DAY_S)) <= _ROUNDING_S
     return "dcm2niix" in str(sidecar.get("ConversionSoftware")).lower()
 
 

@@ -41,7 +41,7 @@ from bidsapp.bids.plan import (
 from bidsapp.bids.stated import flags_of
 from bidsapp.bids.t1w_choice import choose_t1w
 from bidsapp.bids.templates import on_template, plan_templates
-from bidsapp.bids.values import number_in, shorter_way
+from bidsapp.bids.values import DAY_S, number_in, shorter_way
 from bidsapp.core.frames.frames import choose_frames, deviations, nearest_window, refusal
 from bidsapp.core.quality import Flag, QualityLevel
 from bidsapp.data.flags import worded_flag
@@ -65,7 +65,6 @@ _Planned = TypeVar("_Planned", ScanPlan, ScanFailure, ScanSkip)
 _SAME_INJECTION_S = 120.0
 _OVERLAP_S = 1.0  # rounding of frame times
 _SAME_VOXEL_MM = 0.05  # a resolution apart is another reconstruction
-_DAY_S = 86400.0
 
 
 @dataclass(frozen=True)
@@ -648,7 +647,7 @@ def _clock_difference(first: _Candidate, other: _Candidate) -> float | None:
     one_s, other_s = first.timing.injection_clock_s, other.timing.injection_clock_s
     if one_s is None or other_s is None:
         return None
-    return shorter_way(other_s - one_s, _DAY_S)
+    return shorter_way(other_s - one_s, DAY_S)
 
 
 def _parts(early: Sequence[_Candidate], late: _Candidate) -> tuple[PetPart, ...]:

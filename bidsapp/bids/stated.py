@@ -22,7 +22,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from bidsapp.bids.values import as_list, clock_seconds, is_number, midnight
+from bidsapp.bids.values import DAY_S, as_list, clock_seconds, is_number, midnight
 from bidsapp.core.quality import Flag
 from bidsapp.data import read_table
 from bidsapp.data.flags import worded_flag
@@ -33,7 +33,6 @@ from bidsapp.plain import some
 STATED_KEYS = tuple(read_table("sidecar_keys")["stated"])
 """Keys that may be stated besides the tracer and the times."""
 
-_DAY_S = 86400
 _YEARS = range(1900, 2200)
 _MIDNIGHT = datetime(1900, 1, 1)  # carries times whose date is not stated
 _TIMES = ("ScanStart", "FrameTimesStart", "FrameDuration")
@@ -228,7 +227,7 @@ def _stated_clock(sidecar: Mapping[str, Any], stated: Mapping[str, Any]) -> dict
 def _injection_clock(sidecar: Mapping[str, Any]) -> float | None:
     """Time of day of the injection by a sidecar, s after midnight."""
     zero, start = clock_seconds(sidecar.get("TimeZero")), sidecar.get("InjectionStart")
-    return (zero + start) % _DAY_S if zero is not None and is_number(start) else None
+    return (zero + start) % DAY_S if zero is not None and is_number(start) else None
 
 
 def _stated_injection(sidecar: Mapping[str, Any], stated: Mapping[str, Any]) -> dict[str, Any]:
@@ -239,7 +238,7 @@ def _stated_injection(sidecar: Mapping[str, Any], stated: Mapping[str, Any]) -> 
     start = starts[0] if starts and is_number(starts[0]) else 0.0
     clock, changed = clock_seconds(sidecar.get("TimeZero")), {}
     if clock is None and (acquired := clock_seconds(sidecar.get("AcquisitionTime"))) is not None:
-        clock = (acquired - start) % _DAY_S
+        clock = (acquired - start) % DAY_S
         changed["TimeZero"] = f"{_MIDNIGHT + timedelta(seconds=clock):%H:%M:%S}"
     if clock is None:
         raise BadDataError(
@@ -249,7 +248,7 @@ def _stated_injection(sidecar: Mapping[str, Any], stated: Mapping[str, Any]) -> 
     seconds = (moment - midnight(moment)).total_seconds()
     after = seconds - clock
     latest = start + _LATE_S  # the latest time of day before the scan
-    after = latest - (latest - after) % _DAY_S
+    after = latest - (latest - after) % DAY_S
     return {**changed, "InjectionStart": after}
 
 
@@ -312,7 +311,7 @@ def _check_time(path: Path, selector: str, values: Mapping[str, Any]) -> None:
     for key in ("InjectionStart", *_TIMES):
         value = values.get(key, 0)
         numbers = as_list(value) if key in _TIMES[1:] else [value]
-        if not numbers or not all(is_number(s) and abs(s) < _DAY_S for s in numbers):
+        if not numbers or not all(is_number(s) and abs(s) < DAY_S for s in numbers):
             what = "not a number of seconds" if key not in _TIMES[1:] else "not a list of seconds"
             raise BadDataError(f"{path}: {key} of {selector} is {what}")
     if "InjectionStart" in values and not {"TimeZero", "ScanStart", "FrameTimesStart"} & set(

@@ -6,7 +6,8 @@ import math
 from datetime import datetime, timedelta
 from typing import Any, TypeGuard, TypeVar
 
-_DAY_S = 86400
+DAY_S = 86400
+YEAR_DAYS = 365.25
 _Duration = TypeVar("_Duration", float, timedelta)
 
 
@@ -21,7 +22,7 @@ def clock_seconds(text: object) -> float | None:
         value = int(hours) * 3600 + int(minutes) * 60 + float(seconds)
     except ValueError:
         return None
-    return value if 0 <= value < _DAY_S else None
+    return value if 0 <= value < DAY_S else None
 
 
 def is_number(value: object) -> TypeGuard[float]:

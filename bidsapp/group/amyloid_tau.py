@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
+from bidsapp.bids.values import YEAR_DAYS
 from bidsapp.data import read_table
 from bidsapp.data.tau import tau_regions, tau_tracers
 from bidsapp.errors import UsageError
@@ -16,7 +17,6 @@ from bidsapp.settings import Filters
 
 Row = Mapping[str, Any]
 
-_DAYS_A_YEAR = 365.25
 CELLS = ("A+T+", "A+T-", "A-T+", "A-T-")
 _WORDS = {"+": "positive", "-": "negative"}  # a cell that begins with a sign looks like a formula
 _UNPAIRED = ("not-paired", "no-amyloid", "no-tau", "neither")
@@ -149,7 +149,7 @@ def _apart(tau: Row, amyloid: Row) -> tuple[float | None, str | None]:
     """Days between two scans, and by what they may be paired: dates, session, or nothing."""
     years = tau["years"], amyloid["years"]
     if None not in years:
-        return abs(years[0] - years[1]) * _DAYS_A_YEAR, "dates"
+        return abs(years[0] - years[1]) * YEAR_DAYS, "dates"
     return None, "session" if tau["session_id"] == amyloid["session_id"] else None
 
 

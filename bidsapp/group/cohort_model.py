@@ -13,7 +13,7 @@ from bidsapp.core.statistics.mixed_effects import INTERCEPT, YEARS, MixedFit, mi
 from bidsapp.data import read_table
 from bidsapp.data.tracers import STANDARD_REFERENCE, tracers
 from bidsapp.errors import BadDataError
-from bidsapp.group.longitudinal import suvr_of
+from bidsapp.group.longitudinal import reference_of, suvr_of
 from bidsapp.group.visits import Row, one_per_visit
 from bidsapp.plain import sentence
 
@@ -61,7 +61,7 @@ def cohort_model(rows: Sequence[Row]) -> CohortModel:
     limits = read_table("cohort")["model"]
     has_centiloid = any(row["centiloid"] is not None for row in rows)
     unit, value = ("CL", _centiloid) if has_centiloid else ("SUVR", suvr_of)
-    regions = {row.get("reference_region") or STANDARD_REFERENCE for row in rows}
+    regions = set(map(reference_of, rows))
     about = (regions.pop() if len(regions) == 1 else STANDARD_REFERENCE, unit)
     known = [
         place
@@ -94,18 +94,17 @@ def cohort_model(rows: Sequence[Row]) -> CohortModel:
     groups = [people[row["participant_id"]] for row in scans]
     years = [row["years"] for row in scans]
     fit = None
-    try:
-        fit = mixed_effects(values, groups, years, fixed, slopes=slopes)
-    except BadDataError as error:
-        if slopes:
-            flags.append(_OWN_SLOPE_FAILED)
-            notes.append(f"{error}; fitted with one slope for all, whose interval is too narrow")
-            fit, more = _again(values, groups, years, fixed)
-        else:
-            more = str(error)
-        if more:
-            flags.append("not-converged")
-            notes.append(more)
+    for own_slopes in (True, False) if slopes else (False,):
+        try:
+            fit = mixed_effects(values, groups, years, fixed, slopes=own_slopes)
+            break
+        except BadDataError as error:
+            code, more = "not-converged", ""
+            if own_slopes:
+                code = _OWN_SLOPE_FAILED
+                more = "; fitted with one slope for all, whose interval is too narrow"
+            flags.append(code)
+            notes.append(f"{error}{more}")
     if fit and fit.singular:
         flags.append("singular")
         notes.append(
@@ -150,15 +149,6 @@ def model_rows(model: CohortModel) -> list[dict[str, Any]]:
         for name, value, meaning, unit in spreads if value is not None
     ]  # fmt: skip
     return rows
-
-
-def _again(
-    values: Sequence[float], groups: Sequence[int], years: Sequence[float], fixed: Mapping[str, Any]
-) -> tuple[MixedFit | None, str]:
-    try:
-        return mixed_effects(values, groups, years, fixed, slopes=False), ""
-    except BadDataError as error:
-        return None, str(error)
 
 
 def _centiloid(row: Row) -> float | None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from statistics import linear_regression
 from typing import Any
 
+from bidsapp.bids.values import DAY_S, YEAR_DAYS
 from bidsapp.data import read_table
 from bidsapp.io.tsv import finite_number
 from bidsapp.plain import some
@@ -14,6 +16,7 @@ from bidsapp.record import ScanRecord
 from bidsapp.record.about import known_of
 
 Row = Mapping[str, Any]
+_SAME_TIME = 5e-5  # years: 26 minutes
 
 
 @dataclass(frozen=True)
@@ -39,16 +42,11 @@ class Course:
     @property
     def slope(self) -> float | None:
         """Change by the line of least squares, CL per year or per visit; None at one time."""
-        n = len(self.times)
-        at, mean = sum(self.times) / n, sum(self.values) / n
-        spread = sum((t - at) ** 2 for t in self.times)
-        if spread < 1e-9:
+        if max(self.times) - min(self.times) < _SAME_TIME:
             return None
-        pairs = zip(self.times, self.values, strict=True)
-        return sum((t - at) * (v - mean) for t, v in pairs) / spread
+        return linear_regression(self.times, self.values).slope
 
 
-_DAYS_A_YEAR = 365.25
 _MOST_YEARS = 50  # 2021 is no number of years, and dates further apart are not of one calendar
 
 
@@ -117,7 +115,7 @@ def treatment_warnings(records: Sequence[ScanRecord]) -> list[str]:
 
 
 def _years_between(begin: datetime, scanned: datetime) -> float:
-    return (scanned - begin).total_seconds() / 86400 / _DAYS_A_YEAR
+    return (scanned - begin).total_seconds() / DAY_S / YEAR_DAYS
 
 
 def _of_one_calendar(begin: datetime, scanned: datetime) -> bool:

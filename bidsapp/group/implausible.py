@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from bidsapp.bids.values import YEAR_DAYS
 from bidsapp.core.quality import Flag
 from bidsapp.data import read_table
 from bidsapp.data.flags import worded_flag
@@ -17,8 +18,6 @@ from bidsapp.group.visits import CONSECUTIVE, Row, Visits, match
 from bidsapp.plain import natural
 from bidsapp.record import ScanRecord
 from bidsapp.report.render import number
-
-_YEAR_DAYS = 365.25
 
 
 def implausible(rows: Sequence[Row], courses: Sequence[Visits]) -> list[Finding]:
@@ -141,7 +140,7 @@ def _dates(first: Row, last: Row, years: float | None, limits: dict[str, float])
     in_order = natural(labels[0]) <= natural(labels[1])
     if years is not None and numbered and (years < 0 or not in_order):
         contradictions.append(worded_flag("visit-order", "labels", first=labels[0], last=labels[1]))
-    if years is not None and abs(years) * _YEAR_DAYS < limits["same_time_days"]:
+    if years is not None and abs(years) * YEAR_DAYS < limits["same_time_days"]:
         contradictions.append(worded_flag("same-time", first=labels[0], last=labels[1]))
     return contradictions
 

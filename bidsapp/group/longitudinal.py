@@ -86,7 +86,7 @@ def by_reference(rows: Sequence[Row], records: Sequence[ScanRecord], name: str) 
 def other_references(rows: Sequence[Row], records: Sequence[ScanRecord]) -> list[str]:
     """Names of the reference regions that were measured, but for the one that is reported."""
     used = dict.fromkeys(name for record in records for name in record.reference_uptake)
-    main = {row.get("reference_region") or STANDARD_REFERENCE for row in rows}
+    main = set(map(reference_of, rows))
     return [name for name in dict.fromkeys([*REFERENCES, *used]) if {name} != main]
 
 
@@ -136,7 +136,12 @@ def scan_error(row: Row) -> float | None:
 
 def suvr_of(row: Row) -> float | None:
     """SUVR that made the Centiloid: by the reference region that is reported."""
-    return row.get(f"suvr_{row.get('reference_region') or STANDARD_REFERENCE}")
+    return row.get(f"suvr_{reference_of(row)}")
+
+
+def reference_of(row: Row) -> str:
+    """Name of the reference region that is reported."""
+    return row.get("reference_region") or STANDARD_REFERENCE
 
 
 def centiloid_change(first: Row, last: Row, matched: Match) -> Change | None:
@@ -176,8 +181,7 @@ def _relative(row: Row, same: bool) -> float:
         return 0.0
     equations = [known.equation for known in tracers().values() if known.equations]
     if tracer.equations:
-        reference = row.get("reference_region") or STANDARD_REFERENCE
-        equations = [tracer.equations.get(reference, tracer.equation)]
+        equations = [tracer.equations.get(reference_of(row), tracer.equation)]
     error = ScanError(repeatability())
     return max(scale_sd(equation, error) if same else anchor_sd(equation) for equation in equations)
 
@@ -195,7 +199,7 @@ def _pair_row(first: Row, last: Row, kind: str) -> dict[str, Any]:
         "tracer": first["tracer"],
         "tracer_last": last["tracer"],
         "years": years,
-        "reference_region": first.get("reference_region") or STANDARD_REFERENCE,
+        "reference_region": reference_of(first),
         "centiloid_first": first["centiloid"],
         "centiloid_last": last["centiloid"],
         **_estimate("change", difference),
@@ -210,11 +214,8 @@ def _pair_row(first: Row, last: Row, kind: str) -> dict[str, Any]:
         "not_compared": ";".join(matched.unknown) or None,
         **told((*flags, *matched.flags)),
     }
-    if (
-        difference
-        and years is not None
-        and years >= read_table("cohort")["change"]["shortest_years"]
-    ):
+    shortest = read_table("cohort")["change"]["shortest_years"]
+    if difference and years is not None and years >= shortest:
         rate = difference.rate(years)
         given |= dict(zip(("rate", "rate_low", "rate_high"), rate, strict=True))
         given["accumulation"] = "yes" if rate[0] > accumulation()[0] else "no"
@@ -299,7 +300,7 @@ def _slope_row(participant: str, tracer: str | None, scans: Sequence[Row]) -> di
         "session_first": scans[0]["session_id"],
         "session_last": scans[-1]["session_id"],
         "years": span,
-        "reference_region": scans[0].get("reference_region") or STANDARD_REFERENCE,
+        "reference_region": reference_of(scans[0]),
         **_estimate("slope", line),
         "chi2": shown and shown.chi2,
         "freedom": shown and shown.freedom,

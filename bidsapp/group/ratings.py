@@ -17,7 +17,7 @@ from typing import Any
 from bidsapp.bids.raw_tables import read_cells
 from bidsapp.data import read_table
 from bidsapp.errors import BadDataError
-from bidsapp.group.tables import Row
+from bidsapp.group.tables import Row, with_flags
 from bidsapp.io.hashes import file_hash
 from bidsapp.record import ScanRecord
 
@@ -190,16 +190,13 @@ def _rated(row: Row, said: Mapping[str, Sequence[Rating]]) -> Row:
     codes = [f"rated-{worst}"] if worst in WORDS[1:] else []
     codes += ["ratings-differ"] if len(words) > 1 else []
     codes += ["rating-outdated"] if said.get(OUTDATED) else []
-    flags = [*filter(None, (row["flags"] or "").split(";")), *codes]
     given: dict[str, Any] = {
         "rating": worst,
         "raters": ";".join(f"{vote.rater or 'unsigned'}: {vote.rating}" for vote in counting)
         or None,
         "rating_comment": "; ".join(vote.comment for vote in counting if vote.comment) or None,
-        "flags": ";".join(flags),
-        "n_flags": len(flags),
     }
-    return {**row, **given}
+    return with_flags(row, codes) | given
 
 
 def without_rejected(rows: Sequence[Row]) -> list[Row]:

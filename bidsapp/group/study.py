@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bidsapp.data import read_table
-from bidsapp.data.tau import all_tracers
 from bidsapp.group.amyloid_tau import AmyloidTau, StatusRule, amyloid_tau
 from bidsapp.group.cohort_model import CohortModel, cohort_model, model_rows
 from bidsapp.group.courses import course_groups, treated_years
@@ -24,7 +21,7 @@ from bidsapp.group.longitudinal import (
 from bidsapp.group.outliers import Score, scores
 from bidsapp.group.ratings import without_rejected
 from bidsapp.group.sites import site_rows
-from bidsapp.group.tables import Row, Table
+from bidsapp.group.tables import Row, Table, columns_of, with_flags
 from bidsapp.group.visits import Visits, all_visits
 from bidsapp.plain import sentence
 from bidsapp.record import ScanRecord
@@ -140,17 +137,17 @@ def _by_reference(rows: Sequence[Mapping[str, Any]], courses: Sequence[Visits]) 
 
 def study_tables(result: Study) -> list[Table]:
     """Tables of a study; what holds no row is not written."""
+    tables = {
+        **{name: result.with_references(name) for name in ("change", "slopes", "model")},
+        "findings": _finding_rows(result),
+        "sites": result.sites,
+        "cutoffs": result.cutoffs.rows,
+        "amyloid_tau": result.amyloid_tau.rows,
+        "amyloid_tau_counts": result.amyloid_tau.counts,
+    }
     return [
-        Table("group_change", _described("change"), result.with_references("change")),
-        Table("group_slopes", _described("slopes"), result.with_references("slopes")),
-        Table("group_model", _described("model"), result.with_references("model")),
-        Table("group_findings", _described("findings"), _finding_rows(result)),
-        Table("group_sites", _described("sites"), result.sites),
-        Table("group_cutoffs", _described("cutoffs"), result.cutoffs.rows),
-        Table("group_amyloid_tau", _described("amyloid_tau"), result.amyloid_tau.rows),
-        Table(
-            "group_amyloid_tau_counts", _described("amyloid_tau_counts"), result.amyloid_tau.counts
-        ),
+        Table(f"group_{name}", columns_of("cohort_columns", name), rows)
+        for name, rows in tables.items()
     ]
 
 
@@ -159,14 +156,7 @@ def _flagged(rows: Sequence[Row], findings: Sequence[Finding]) -> list[Row]:
     codes: dict[int, list[str]] = {}
     for finding in findings:
         codes.setdefault(finding.place, []).append(finding.flag.code)
-    return [_with_flags(row, codes.get(place, [])) for place, row in enumerate(rows)]
-
-
-def _with_flags(row: Row, codes: Sequence[str]) -> Row:
-    if not codes:
-        return row
-    flags = [*filter(None, (row["flags"] or "").split(";")), *codes]
-    return {**row, "flags": ";".join(flags), "n_flags": len(flags)}
+    return [with_flags(row, codes.get(place, [])) for place, row in enumerate(rows)]
 
 
 def _finding_rows(result: Study) -> list[Row]:
@@ -180,10 +170,3 @@ def _finding_rows(result: Study) -> list[Row]:
         }
         for finding in result.findings
     ]
-
-
-def _described(table: str) -> Mapping[str, Mapping[str, Any]]:
-    columns: dict[str, Any] = copy.deepcopy(read_table("cohort_columns")[table])
-    for name in {"tracer", "tracer_last", "amyloid_tracer", "tau_tracer"} & columns.keys():
-        columns[name]["Levels"] = {code: tracer.name for code, tracer in all_tracers().items()}
-    return columns

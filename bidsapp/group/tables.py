@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import Any
 
 from bidsapp.bids.covariates import holds_date
+from bidsapp.bids.values import DAY_S, YEAR_DAYS
 from bidsapp.core.quality import Flag
 from bidsapp.core.quantification.uncertainty import COMPONENTS
 from bidsapp.data import REFERENCES, VOI_NAMES, read_table
@@ -28,7 +29,7 @@ from bidsapp.record.about import age_of, reconstruction_of, scanner_of, sex_of, 
 from bidsapp.settings import KineticModel
 
 Row = dict[str, Any]
-_YEAR_S = 365.25 * 86400
+_YEAR_S = YEAR_DAYS * DAY_S
 
 _QC = (
     "pet_t1w_distance_mm",
@@ -38,6 +39,8 @@ _QC = (
     "gm_wm_contrast",
     "brain_ml",
 )
+
+_OF_TRACERS = {"tracer", "tracer_last", "amyloid_tracer", "tau_tracer"}  # columns
 
 # Columns of the tau scales: scale of the record, regions.
 _TAU_COLUMNS = {
@@ -98,7 +101,7 @@ def centiloid_columns(
     records : scans
     described : ``participant`` and ``session`` -> dictionary of the raw table, where there is one
     """
-    columns = _described("centiloid")
+    columns = columns_of("group_columns", "centiloid")
     for name, (table, column) in raw_columns(records).items():
         entry = (described or {}).get(table, {}).get(column)
         origin = f"Column {column} of {table}s.tsv of the raw dataset"
@@ -153,7 +156,7 @@ def voi_columns(references: Sequence[str] = ()) -> dict[str, Any]:
     ----------
     references : columns of further reference regions, ``suvr_<name>`` and ``centiloid_<name>``
     """
-    columns = _described("vois")
+    columns = columns_of("group_columns", "vois")
     for column in references:
         kind, _, reference = column.partition("_")
         columns[column] = dict(columns[f"{kind}_cg"])
@@ -220,10 +223,26 @@ def mixture_warnings(records: Sequence[ScanRecord]) -> list[str]:
     ]
 
 
-def _described(table: str) -> dict[str, Any]:
-    columns: dict[str, Any] = copy.deepcopy(read_table("group_columns")[table])
-    columns["tracer"]["Levels"] = {code: tracer.name for code, tracer in all_tracers().items()}
+def columns_of(book: str, table: str) -> dict[str, Any]:
+    """Columns of a table as a file of ``data/`` has them, with the names of the tracers of today.
+
+    Parameters
+    ----------
+    book : ``group_columns`` or ``cohort_columns``
+    table : name of the table there
+    """
+    columns: dict[str, Any] = copy.deepcopy(read_table(book)[table])
+    for name in _OF_TRACERS & columns.keys():
+        columns[name]["Levels"] = {code: tracer.name for code, tracer in all_tracers().items()}
     return columns
+
+
+def with_flags(row: Row, codes: Sequence[str]) -> Row:
+    """A row with further codes among its flags."""
+    if not codes:
+        return row
+    flags = [*filter(None, (row["flags"] or "").split(";")), *codes]
+    return {**row, "flags": ";".join(flags), "n_flags": len(flags)}
 
 
 def least_coverage(record: ScanRecord) -> float | None:
@@ -233,10 +252,9 @@ def least_coverage(record: ScanRecord) -> float | None:
 
 def scan_columns(record: ScanRecord) -> Row:
     """Which scan a row is about, and what became of it."""
-    session = record.entities.get("ses")
     return {
-        "participant_id": f"sub-{record.entities['sub']}",
-        "session_id": f"ses-{session}" if session else None,
+        "participant_id": record.participant_id,
+        "session_id": record.session_id,
         "tracer": record.tracer or record.entities.get("trc"),
         "rec": record.entities.get("rec"),
         "run": record.entities.get("run"),

@@ -151,12 +151,7 @@ def _mapping(hint: Any) -> Reader:
     item_hint, optional = without_none(hint)
     read_item = _reader(item_hint)
 
-    def read(value: Any, where: str, misfits: list[str]) -> Any:
-        if value is None:
-            return None
-        if not isinstance(value, dict):
-            misfits.append(where)
-            return None
+    def read(value: dict[str, Any], where: str, misfits: list[str]) -> Any:
         kept = {}
         for name, item in value.items():
             kept_item = read_item(item, f"{where}.{name}", misfits)
@@ -164,7 +159,7 @@ def _mapping(hint: Any) -> Reader:
                 kept[name] = kept_item
         return kept
 
-    return read
+    return _of_dict(read)
 
 
 def _object(kind: Any) -> Reader:
@@ -173,12 +168,7 @@ def _object(kind: Any) -> Reader:
         hint = hints(kind)[part.name]
         fields.append((part.name, _reader(hint), _is_needed(part) and not without_none(hint)[1]))
 
-    def read(value: Any, where: str, misfits: list[str]) -> Any:
-        if value is None:
-            return None
-        if not isinstance(value, dict):
-            misfits.append(where)
-            return None
+    def read(value: dict[str, Any], where: str, misfits: list[str]) -> Any:
         given: dict[str, Any] = {}
         for name, reader, needed in fields:
             inside = f"{where}.{name}" if where else name
@@ -191,7 +181,19 @@ def _object(kind: Any) -> Reader:
                 return None
         return kind(**_with_none(kind, given))
 
-    return read
+    return _of_dict(read)
+
+
+def _of_dict(read: Reader) -> Reader:
+    def read_dict(value: Any, where: str, misfits: list[str]) -> Any:
+        if value is None:
+            return None
+        if not isinstance(value, dict):
+            misfits.append(where)
+            return None
+        return read(value, where, misfits)
+
+    return read_dict
 
 
 def _is_needed(part: dataclasses.Field[Any]) -> bool:

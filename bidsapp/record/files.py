@@ -6,6 +6,7 @@ still become a row that says so.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -111,7 +112,7 @@ def read_record(path: Path, output_dir: Path) -> ScanRecord:
         return ScanRecord(
             path=relative,
             status=Status.FAILED,
-            **_identity(entities),
+            **identity(entities),
             reason=f"{relative}: the record cannot be read ({_short(error)}); {_RUN_AGAIN}",
             error="BadDataError",
             tracer=entities.get("trc"),
@@ -140,7 +141,7 @@ def record_from_json(content: Any, path: str) -> ScanRecord:
             f"{SCHEMA_VERSION}: use the CentiPET that wrote it, or a newer one"
         )
     misfits: list[str] = []
-    known = {"schema_version": 0, **content, **_identity(parse_entities(path))}
+    known = {"schema_version": 0, **content, **identity(parse_entities(path))}
     record = structured(ScanRecord, known, misfits)
     if "status" not in content or content["status"] is None:
         misfits.append("status")
@@ -202,13 +203,13 @@ def _upgraded(record: ScanRecord) -> ScanRecord:
     )
 
 
-def _identity(entities: dict[str, str]) -> dict[str, Any]:
+def identity(entities: Mapping[str, str]) -> dict[str, Any]:
     """Whose scan it is, by the name of the file, so that place and row agree."""
     session = entities.get("ses")
     return {
         "participant_id": f"sub-{entities['sub']}",
         "session_id": f"ses-{session}" if session else None,
-        "entities": entities,
+        "entities": dict(entities),
     }
 
 

@@ -13,7 +13,7 @@ from bidsapp.bids.entities import parse_entities
 from bidsapp.bids.plan import ScanFailure, ScanPlan, ScanSkip, T1wPlan
 from bidsapp.bids.seals import hashes_of
 from bidsapp.data import REFERENCES
-from bidsapp.record.files import INCOMPLETE, record_path
+from bidsapp.record.files import INCOMPLETE, identity, record_path
 from bidsapp.record.model import (
     Provenance,
     RecordPart,
@@ -33,12 +33,9 @@ def empty_record(entities: Mapping[str, str], **known: Any) -> ScanRecord:
     entities : of the raw PET, short keys
     **known : fields of it
     """
-    session = entities.get("ses")
     unknown = dict.fromkeys(REFERENCES)
     base = ScanRecord(
-        participant_id=f"sub-{entities['sub']}",
-        session_id=f"ses-{session}" if session else None,
-        entities=dict(entities),
+        **identity(entities),
         suvr=unknown,
         centiloids=unknown,
         provenance=Provenance(version=__version__),

@@ -1,12 +1,11 @@
 """The group table of activity over time, from the tables of the scans."""
 
-from types import SimpleNamespace
-
 import pytest
 
 from bidsapp.data import read_table
 from bidsapp.group.tacs import tac_rows
 from bidsapp.record import Status
+from bidsapp.record.stages import empty_record
 
 TABLE = "frame_start\tframe_end\tctx\twc\n0.0\t60.0\t10.0\t20.0\n60.0\t300.0\t30.0\tn/a\n"
 
@@ -20,9 +19,7 @@ def scan_with_curves(tmp_path):
         (tmp_path / name).write_text(text)
         if suv:
             (tmp_path / name.replace("_tacs", "_desc-suv_tacs")).write_text(suv)
-        return SimpleNamespace(
-            status=status, entities=labels, tracer="FBB", tacs={"Centiloid": name}
-        )
+        return empty_record(labels, status=status, tracer="FBB", tacs={"Centiloid": name})
 
     return make
 
