@@ -12,6 +12,7 @@ from rich.console import Console
 from bidsapp.bids.layout import read_dataset
 from bidsapp.bids.planning import make_plan
 from bidsapp.cli.logs import Progress
+from bidsapp.cli.parser import parse
 from bidsapp.cli.run_record import RunRecord, earlier_step_s
 from bidsapp.cli.steps import Steps, TimeLeft, in_words
 from bidsapp.data import read_table
@@ -140,7 +141,7 @@ def test_the_foot_is_one_line_however_much_runs():
 
 
 def test_every_node_that_works_has_words(raw, tmp_path):
-    """Dynamic and static, with template, without T1w, corrected, in all spaces."""
+    """Dynamic and static, with template, without T1w, corrected, in all spaces, with an atlas."""
     raw.t1w("sub-1")
     durations = [60] * 5 + [300] * 21
     raw.pet("sub-1_trc-FBB", FrameTimesStart=[sum(durations[:n]) for n in range(26)],
@@ -153,8 +154,12 @@ def test_every_node_that_works_has_words(raw, tmp_path):
         longitudinal=True, pvc=tuple(PvcMethod), kinetics=tuple(KineticModel),
         voi_spaces=("T1w", "pet"), write_masks=True,
     )  # fmt: skip
+    (tmp_path / "sub-1_dseg.nii.gz").touch()
+    own = parse(["/in", "/out", "participant", "--atlas",
+                 f"Own={tmp_path}/sub-{{participant}}_dseg.nii.gz"]).processing  # fmt: skip
+    fine = replace(everything, smooth_fwhm_mm=4, voi_mm=1, atlases=own.atlases)
     nodes = []
-    for processing in (everything, replace(everything, smooth_fwhm_mm=4)):
+    for processing in (everything, fine):
         plan = make_plan(read_dataset(raw.root, Filters()), processing)
         made = init_participants_wf(
             plan, bids_dir=raw.root, output_dir=tmp_path / "o", work_dir=tmp_path / "w",
