@@ -10,7 +10,7 @@ from typing import Any
 
 from bidsapp import __version__
 from bidsapp.calibrate.tables import read_rows
-from bidsapp.core.quality import Flag, centiloid_findings, centiloid_refusal
+from bidsapp.core.quality import Flag, centiloid_refusal, flagged
 from bidsapp.data import read_table, tupled
 from bidsapp.data.tracers import tracer_from_name, tracers
 from bidsapp.errors import BadDataError, UsageError
@@ -233,7 +233,7 @@ def _of_row(
         raised = (Flag("suvr-impossible", f"{refused}; the SUVR gives no Centiloid"),)
     else:
         cells["centiloid"] = value
-        raised = centiloid_findings(value, **limits["centiloid"])
+        raised = flagged({"centiloid": value}, limits)
     for flag in raised:
         flags.setdefault(flag.code, flag.message)
     cells["centiloid_flags"] = ";".join(flag.code for flag in raised) or None

@@ -15,10 +15,11 @@ from bidsapp.core.frames.frames import drift_per_min, standing_out
 from bidsapp.core.grid.alignment import transform
 from bidsapp.core.grid.resample import Box, common_box, resample, sample
 from bidsapp.core.grid.volume import Grid, Volume, known_or_zero
-from bidsapp.core.quality import drift_findings, flagged
+from bidsapp.core.quality import Flag, flagged
 from bidsapp.core.regions.regions import region_means
 from bidsapp.data import TARGET, VOI_NAMES, mni_grid, read_table, template_mask
 from bidsapp.data.atlases import CENTILOID, chosen_atlases
+from bidsapp.data.flags import worded_flag
 from bidsapp.data.tracers import window_rule
 from bidsapp.interfaces.carried import Arrays, Image, Rigid
 from bidsapp.interfaces.define import interface
@@ -135,6 +136,29 @@ def TellDrift(
         quality["frame_apart"] = abs(apart)
         flags += flagged({"frame_apart": apart}, limits, number=number + 1, of=len(ratios))
     return RecordPart(qc=quality, flags=flags)
+
+
+def drift_findings(
+    late_min: float, drift: tuple[float, float] | None, tolerance_min: float
+) -> tuple[Flag, ...]:
+    """What a mean outside the middle of the tracer's window does, by the frames of the scan itself.
+
+    Parameters
+    ----------
+    late_min : middle of the mean minus middle of the window, min
+    drift : Centiloids per minute and their standard error
+    tolerance_min : less is not worth a flag
+    """
+    if drift is None or abs(late_min) <= tolerance_min:
+        return ()
+    slope, error = drift
+    effect, unsure = slope * late_min, 2 * error * abs(late_min)
+    flag = worded_flag(
+        "window-effect", slope=slope, error=error, minutes=abs(late_min),
+        late="late" if late_min > 0 else "early", effect=effect, low=effect - unsure,
+        high=effect + unsure,
+    )  # fmt: skip
+    return (flag,)
 
 
 @interface("written", always_run=True)

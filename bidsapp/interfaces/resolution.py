@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 
 from bidsapp.core.frames.stills import mean_at_reference
-from bidsapp.core.quality import Flag, resolution_findings
+from bidsapp.core.quality import Flag
 from bidsapp.core.quantification.resolution import kernel_to, measure_resolution, smooth
+from bidsapp.data.flags import worded_flag
 from bidsapp.interfaces.carried import Arrays, Image, Rigid, Stills
 from bidsapp.interfaces.define import interface
 from bidsapp.record import RecordPart
@@ -54,7 +55,10 @@ def Smooth(
             assert gm and wm and csf and mask and t1w_to_pet is not None and regions is not None
             tissue = np.stack([image.data for image in (gm, wm, csf)])
             own = measure_resolution(pet, tissue, mask.data, regions, gm.affine, t1w_to_pet)
-        kernel, flags = kernel_to(target_mm, own), resolution_findings(target_mm, own)
+        kernel = kernel_to(target_mm, own)
+        if max(own) > target_mm:
+            widths = " x ".join(f"{width:.1f}" for width in own)
+            flags = (worded_flag("resolution-target", own=widths, target=target_mm),)
     smoothed = [replace(still, image=smooth(still.image, kernel)) for still in stills]
     smoothing = Smoothing(target_mm, kernel)
     if own:

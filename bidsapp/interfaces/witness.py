@@ -8,7 +8,7 @@ import numpy as np
 
 from bidsapp.core.frames.stills import sample_stills
 from bidsapp.core.grid.alignment import transform
-from bidsapp.core.quality import position_findings
+from bidsapp.core.quality import flagged
 from bidsapp.core.quantification.centiloid import centiloid
 from bidsapp.core.quantification.scale import Scale
 from bidsapp.data import TARGET, read_table, vois
@@ -47,8 +47,9 @@ def BothPositions(
             means.append(float(known.mean()) if known.size else 0.0)
         if equation is not None and means[1] > 0:
             by_position[method] = centiloid(means[0] / means[1], equation)
-    limit = read_table("limits")["centiloid_by_position"]["flag"]
+    nmi, model = by_position["nmi"], by_position["model"]
+    apart = None if nmi is None or model is None else model - nmi
     return RecordPart(
         qc={f"centiloid_{method}": value for method, value in by_position.items()},
-        flags=position_findings(by_position["nmi"], by_position["model"], limit),
+        flags=flagged({"centiloid_by_position": apart}, read_table("limits"), **by_position),
     )

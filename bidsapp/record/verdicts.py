@@ -54,11 +54,9 @@ def _verdicts(record: ScanRecord) -> Iterator[tuple[str, Verdict]]:
         level = coverage_level(record.coverage.share, rule)
         yield "coverage", Verdict(level, Basis.LIMIT, lowest=rule.flag)
     if record.centiloid is not None:
-        ends = limits["centiloid"]
-        yield "plausible", Verdict(
-            centiloid_level(record.centiloid, **ends), Basis.POSSIBLE, ends["lowest"],
-            ends["highest"],
-        )  # fmt: skip
+        ends = limits["centiloid"]["lowest"], limits["centiloid"]["highest"]
+        level = centiloid_level(record.centiloid, *ends)
+        yield "plausible", Verdict(level, Basis.POSSIBLE, *ends)
     for name, row in read_table("qc").items():
         value = record.qc.get(name)
         if value is not None:

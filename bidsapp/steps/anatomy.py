@@ -19,12 +19,8 @@ from bidsapp.core.frames.damage import above_zero, without_spikes
 from bidsapp.core.grid.alignment import Matrix, affine_between, inverse
 from bidsapp.core.grid.sampling import nearest_voxels
 from bidsapp.core.grid.volume import Volume
-from bidsapp.core.quality import (
-    initial_transform_findings,
-    missing_findings,
-    negative_findings,
-)
 from bidsapp.data import priors, read_table, stripped_priors, template_mask, vois
+from bidsapp.data.flags import worded_flag
 from bidsapp.errors import BadDataError
 from bidsapp.io.affine_files import load_itk_affine
 from bidsapp.io.nifti import load_displacements
@@ -69,10 +65,14 @@ def segment_head(t1w: Volume, initial: Path | None = None) -> Normalised:
             f"--initial-transform {initial.name}: {error}; it has to bring the T1w to the template "
             "as antsApplyTransforms -t takes it"
         ) from error
-    stated = () if initial is None else initial_transform_findings(initial.name)
-    missing = int((normalised.segmentation.brain_mask & ~np.isfinite(t1w.data)).sum())
-    odd = *missing_findings(missing), *negative_findings(level)
-    return replace(normalised, findings=(*stated, *normalised.findings, *odd))
+    flags = list(normalised.findings)
+    if initial is not None:
+        flags.insert(0, worded_flag("initial-transform", name=initial.name))
+    if missing := int((normalised.segmentation.brain_mask & ~np.isfinite(t1w.data)).sum()):
+        flags.append(worded_flag("t1w-missing", n=missing))
+    if level is not None:
+        flags.append(worded_flag("t1w-negative", level=level))
+    return replace(normalised, findings=tuple(flags))
 
 
 def initial_affine(path: Path) -> Matrix:

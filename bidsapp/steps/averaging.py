@@ -12,13 +12,21 @@ from bidsapp.core.frames.field import artefact_ends, without_ends
 from bidsapp.core.frames.stills import Still, mean_in_scanner, still_images
 from bidsapp.core.grid.alignment import Matrix
 from bidsapp.core.grid.volume import Volume
-from bidsapp.core.quality import Flag, end_findings, motion_findings, part_findings
+from bidsapp.core.quality import flagged
 from bidsapp.core.registration.motion import FrameAlignment, align_frames, align_parts
 from bidsapp.data import read_table
+from bidsapp.data.flags import worded_flag
 from bidsapp.errors import CentipetError
 from bidsapp.record import RecordPart
 from bidsapp.record.model import FieldOfView
 from bidsapp.record.parts import motion_part
+
+# What is left to do about a head that moved.
+_ALIGNED = (
+    "frames are realigned, but not what moved within a frame nor the attenuation map, so look at "
+    "the images"
+)
+_NOT_ALIGNED = "nothing was realigned, so leave --no-motion-correction out"
 
 Frames = Callable[[], Iterable[Volume]]  # reads the frames of a PET anew
 
@@ -67,13 +75,13 @@ def aligned(
     first = align_frames(scan.frames(), scan.durations_s, [weight > 0 for weight in weights_s])
     matrices = [_applied(first, np.eye(4), within)]
     alignments: list[FrameAlignment | None] = [first]
-    limit_mm = read_table("limits")["frame_motion_mm"]["flag"]
-    flags: tuple[Flag, ...] = motion_findings(first.spread_mm, limit_mm, corrected=within)
+    moved = {"frame_motion_mm": first.spread_mm}
+    flags = flagged(moved, read_table("limits"), undone=_ALIGNED if within else _NOT_ALIGNED)
     for other in others:
         try:
             part = align_frames(other.frames(), other.durations_s)
         except CentipetError as error:  # the Centiloid does not need this PET
-            flags += part_findings(other.name, str(error))
+            flags += (worded_flag("dual-window-part", name=other.name, reason=error),)
             matrices.append([])
             alignments.append(None)
             continue
@@ -120,5 +128,6 @@ def averaged(
     # artefacts belong to planes of the scanner, wherever the head lies meanwhile
     ends = artefact_ends(mean_in_scanner(stills))
     stills = [replace(still, image=without_ends(still.image, ends)) for still in stills]
+    flags = (worded_flag("end-planes", lower=ends[0], upper=ends[1]),) if any(ends) else ()
     seen = FieldOfView(excluded_planes=ends)
-    return stills, ends, RecordPart(field_of_view=seen, flags=end_findings(*ends))
+    return stills, ends, RecordPart(field_of_view=seen, flags=flags)

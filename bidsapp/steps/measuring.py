@@ -17,7 +17,7 @@ from bidsapp.core.grid.sampling import nearest_voxels
 from bidsapp.core.grid.volume import Grid, Volume, known_or_zero, mask_slices
 from bidsapp.core.pet_only.pet_model import Patterns
 from bidsapp.core.pet_only.pet_normalisation import template_misfit
-from bidsapp.core.quality import Flag, mni_place_findings, not_uptake_findings
+from bidsapp.core.quality import Flag, is_beyond
 from bidsapp.core.regions.regional import (
     Column,
     RegionalScale,
@@ -32,6 +32,7 @@ from bidsapp.core.regions.voi import template_voxels
 from bidsapp.data import TARGET, mni_grid, read_table, vois
 from bidsapp.data.amyloid_template import amyloid_template
 from bidsapp.data.atlases import chosen_atlases
+from bidsapp.data.flags import worded_flag
 from bidsapp.data.label_table import pairs_of_sides, side_of
 from bidsapp.data.norms import read_norms
 from bidsapp.data.reference_regions import Reference, chosen_references
@@ -276,13 +277,34 @@ def mni_image_findings(image: Map, stated: str, *, ignore_place: bool = False) -
     except BadDataError as error:
         place: tuple[Flag, ...] = (Flag("mni-place", str(error)),)
     else:
-        place = mni_place_findings(moves, limits["mni_place_mm"]["refuse"])
+        place = _misplaced(moves, limits["mni_place_mm"]["refuse"])
     if place and not ignore_place:
         raise BadDataError(f"{place[0].message}; --ignore-place measures it all the same, flagged")
     target, cerebellum = (mean[regions[name]] for name in (TARGET, STANDARD_REFERENCE))
     known = cerebellum[np.isfinite(cerebellum)]
     ratio = float(np.nanmean(target) / known.mean()) if known.size and known.mean() else np.nan
-    return (*place, *not_uptake_findings(stated, known, ratio, limits))
+    return (*place, *_not_uptake(stated, known, ratio))
+
+
+def _misplaced(moves: NDArray[np.floating], limit: float) -> tuple[Flag, ...]:
+    """An image that fits the template better when its points are moved by so much, (N, 3), mm."""
+    apart = float(np.linalg.norm(moves, axis=1).mean())
+    if apart <= limit:
+        return ()
+    x, y, z = moves.mean(axis=0)
+    return (worded_flag("mni-place", apart=apart, limit=limit, x=x, y=y, z=z),)
+
+
+def _not_uptake(stated: str, cerebellum: NDArray[np.floating], ratio: float) -> tuple[Flag, ...]:
+    """An image whose values are not uptake, by what is stated, its cerebellum and its cortex."""
+    limits = read_table("limits")
+    share = float((cerebellum <= 0).mean()) if cerebellum.size else 0.0
+    reason = f"its {stated}" if stated else ""
+    if not reason and is_beyond(share, limits["cerebellum_not_positive"]):
+        reason = f"{share:.0%} of its cerebellum is zero or less"
+    if not reason and is_beyond(ratio, limits["target_ratio"]):
+        reason = f"its cortex has {ratio:.2g} times the value of its cerebellum"
+    return (worded_flag("not-uptake", reason=reason),) if reason else ()
 
 
 def region_dictionary(processing: Processing, units: str) -> dict[str, dict[str, Any]]:

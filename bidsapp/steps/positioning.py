@@ -18,7 +18,6 @@ from bidsapp.core.grid.volume import Volume
 from bidsapp.core.pet_only.pet_normalisation import PetNormalisation, normalise_pet
 from bidsapp.core.quality import (
     flagged,
-    pet_only_findings,
     pet_only_refusal,
     strain_findings,
 )
@@ -31,6 +30,8 @@ from bidsapp.errors import BadDataError
 from bidsapp.record import RecordPart
 from bidsapp.record.model import PetOnly
 from bidsapp.settings import PetToT1w
+
+_LOOK = "look at the outlines on the PET, and use a T1w if there is one"
 
 
 def head_of(
@@ -109,7 +110,7 @@ def positioned(
         flags=(
             *(fit.flags or flagged({"pet_t1w_distance_mm": fit.distance_mm}, limits)),
             *flagged({"pet_t1w_own_anatomy": fit.own_anatomy}, limits),
-            *strain_findings(fit.strain, limits["pet_t1w_stretch"]["flag"]),
+            *strain_findings(fit.strain, limits),
             *flagged({"pet_fwhm_mm": fit.fwhm_mm}, limits),
             *flagged({"header_places_mm": header_apart_mm}, limits, image="PET"),
         ),
@@ -137,6 +138,6 @@ def positioned_alone(pet: Volume) -> tuple[PetNormalisation, RecordPart]:
         method="pet-only",
         pet_only=PetOnly(levels=fit.levels),
         qc=fit.quality,
-        flags=(*pet_only_findings(fit.quality, limits), *flagged(fit.quality, limits)),
+        flags=flagged(fit.quality, limits, look=_LOOK),
     )
     return fit, part

@@ -13,11 +13,11 @@ from bidsapp.core.grid.sampling import interpolate
 from bidsapp.core.grid.volume import Volume
 from bidsapp.core.quality import (
     Flag,
-    apart_findings,
-    centiloid_findings,
+    QualityLevel,
     centiloid_refusal,
-    coverage_findings,
+    coverage_level,
     coverage_refusal,
+    flagged,
 )
 from bidsapp.core.quantification.centiloid import centiloid
 from bidsapp.core.quantification.noise import estimate
@@ -36,6 +36,7 @@ from bidsapp.core.quantification.suvr import uptake_ratios
 from bidsapp.core.regions.voi import CoverageRule, VoiStatistics, measure
 from bidsapp.data import REFERENCES, TARGET, mni_grid, read_table, vois
 from bidsapp.data.calibrations import BUILT_IN
+from bidsapp.data.flags import worded_flag
 from bidsapp.data.tau import REFERENCE, tau_masks, tau_regions
 from bidsapp.errors import BadDataError
 from bidsapp.record import RecordPart
@@ -113,10 +114,12 @@ def quantified(
         table = table | {f"tau {name.replace('_', ' ')}": row for name, row in own.items()}
         missing += tau_range_findings(scales["suvr"], tau)
     findings = (*coverage_findings(table, rule), *missing, *_doubts(suvr, expressed, scale))
-    if asked.apart and tau is not None:
-        findings += apart_findings(None, "CenTauRz and CenTauR were")
-    elif asked.apart:
-        findings += apart_findings(suvr[scale.main])
+    if asked.apart:
+        what, ratio = "CenTauRz and CenTauR were", None
+        if tau is None:
+            what, ratio = "the Centiloid was", suvr[scale.main]
+        shown_ratio = "" if ratio is None else f" (SUVR {ratio:.3f})"
+        findings += (worded_flag("centiloid-standard", what=what, suvr=shown_ratio),)
     return replace(
         centiloid_part(expressed, asked.cutoffs, asked.interval),
         suvr=_ratios(shown),
@@ -159,6 +162,22 @@ def volumes(pet: Volume) -> dict[str, VoiStatistics]:
     return measure(pet.data, masks, pet.grid.voxel_volume, least_coverage=rule.refuse)
 
 
+def coverage_findings(table: Mapping[str, VoiStatistics], rule: CoverageRule) -> tuple[Flag, ...]:
+    """Volumes of interest that the PET measured only in part.
+
+    Parameters
+    ----------
+    table : statistics by volume of interest
+    rule : what coverage is enough
+    """
+    low = [
+        f"{name} {row.coverage:.0%}"
+        for name, row in table.items()
+        if coverage_level(row.coverage, rule) is not QualityLevel.GOOD
+    ]
+    return (worded_flag("voi-coverage", low=", ".join(low)),) if low else ()
+
+
 def _ratios(table: Mapping[str, VoiStatistics]) -> dict[str, float | None]:
     return dict(uptake_ratios(table, target=TARGET, references=REFERENCES))
 
@@ -168,11 +187,8 @@ def _doubts(
 ) -> tuple[Flag, ...]:
     """Findings about the Centiloid."""
     limits = read_table("limits")
-    flags: tuple[Flag, ...] = ()
-    if expressed.centiloid is not None:
-        flags = centiloid_findings(expressed.centiloid, **limits["centiloid"])
     return (
-        *flags,
+        *flagged({"centiloid": expressed.centiloid}, limits),
         *range_findings(suvr[scale.main], scale.equations.get(scale.main)),
         *disagreement_findings(expressed, limits["reference_disagreement"]["flag"]),
     )

@@ -31,7 +31,6 @@ from bidsapp.core.grid.alignment import transform
 from bidsapp.core.grid.resample import sample
 from bidsapp.core.grid.volume import Volume
 from bidsapp.core.quality import (
-    centiloid_findings,
     centiloid_refusal,
     flagged,
     strain_findings,
@@ -298,7 +297,7 @@ def outcome(
         placing = {"pet_t1w_stretch": stretch, "pet_fwhm_mm": fit.fwhm_mm}
         told = (
             *fit.flags,
-            *strain_findings(fit.strain, limits["pet_t1w_stretch"]["flag"]),
+            *strain_findings(fit.strain, limits),
             *flagged({"pet_fwhm_mm": fit.fwhm_mm}, limits),
         )
     affine = person.affine if affine is None else affine
@@ -332,7 +331,7 @@ def outcome(
         return None, {}, ["REFUSED: " + str(error).partition(": ")[2]]
     numbers = placing | dict(found.record.qc)
     flags = [flag.code for flag in told] + [flag.code for flag in found.record.flags]
-    flags += [flag.code for flag in centiloid_findings(value, **limits["centiloid"])]
+    flags += [flag.code for flag in flagged({"centiloid": value}, limits)]
     ratios = [ratio(frame, person, to_pet) for frame in loaded.frames()]
     if farthest := standing_out(ratios):
         numbers["frame_apart"] = abs(farthest[1])

@@ -40,7 +40,7 @@ from bidsapp.core.grid.alignment import rigid_matrix, transform
 from bidsapp.core.grid.resample import sample
 from bidsapp.core.grid.volume import Volume
 from bidsapp.core.pet_only.pet_normalisation import PetNormalisation, normalise_pet
-from bidsapp.core.quality import pet_only_findings, pet_only_refusal
+from bidsapp.core.quality import flagged, pet_only_refusal
 from bidsapp.core.quantification.centiloid import centiloid
 from bidsapp.data import read_table, vois
 from bidsapp.data.amyloid_template import amyloid_template
@@ -136,7 +136,8 @@ def measured(pet: Volume) -> tuple[PetNormalisation, dict[str, float], str]:
     limits = read_table("limits")
     if reason := pet_only_refusal(found.quality, limits):
         raise BadDataError(reason)
-    flags = pet_only_findings(found.quality, limits)
+    numbers = {name: row for name, row in found.quality.items() if name != "pet_only_fwhm_mm"}
+    flags = flagged(numbers, limits, look="look")
     return found, suvrs(pet, found.field), " ".join(flag.code for flag in flags)
 
 

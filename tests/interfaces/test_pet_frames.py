@@ -59,6 +59,7 @@ def test_a_part_that_cannot_be_read_is_lost_alone(aligned):
     assert [flag.code for flag in record.flags] == ["motion-window", "dual-window-part"]
     message = record.flags[1].message
     assert message.startswith("half.nii.gz of the same injection") and "/" not in message
+    assert "missing from the activity over time (cannot be read as NIfTI" in message
     assert record.motion.frame_start_s == (0, 5400, 5700, 6000)
     assert record.qc["motion_window_mm"] == pytest.approx(
         max(record.motion.distance_mm[1:]), abs=0.3
@@ -102,7 +103,12 @@ def test_a_given_resolution_is_brought_to_the_target(raw_scan, tmp_path):
     record = smooth(raw_scan, tmp_path, target_mm=10.0, psf_mm=[6.0, 6.0, 11.0]).outputs.record
     assert record.smoothing.kernel_fwhm_mm == pytest.approx((8.0, 8.0, 0.0))
     assert record.smoothing.resolution_source == "given"
-    assert [flag.code for flag in record.flags] == ["resolution-target"]
+    [flag] = record.flags
+    assert flag.code == "resolution-target" and "6.0 x 6.0 x 11.0 mm" in flag.message
+    (tmp_path / "sharper").mkdir()
+    assert not smooth(
+        raw_scan, tmp_path / "sharper", target_mm=11.0, psf_mm=[6.0, 6.0, 11.0]
+    ).outputs.record.flags
 
 
 def test_without_a_given_one_it_is_measured(raw_scan, head, tmp_path):

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from bidsapp.core.anatomy.within_subject import WithinSubject
-from bidsapp.core.quality import Flag, missing_findings, negative_findings
+from bidsapp.core.quality import Flag
+from bidsapp.data.flags import worded_flag
 from bidsapp.interfaces import within_subject
 
 SHAPE = (8, 8, 8)
@@ -19,7 +20,8 @@ OF_A_NORMALISATION = Flag("normalisation-warp", "look")
 @pytest.fixture
 def segmented(tmp_path, monkeypatch):
     """Segment visits by a stand-in that finds something of the second; gives node outputs."""
-    findings = {1.0: (), 2.0: (*missing_findings(7), *negative_findings(-20.0), OF_A_NORMALISATION)}
+    of_image = worded_flag("t1w-missing", n=7), worded_flag("t1w-negative", level=-20.0)
+    findings = {1.0: (), 2.0: (*of_image, OF_A_NORMALISATION)}
 
     def segment_head(t1w):
         head = SimpleNamespace(

@@ -8,6 +8,7 @@ from rigid_phantom import make_head, make_pet
 
 from bidsapp.core.frames.field import artefact_ends, axial_axis, without_ends
 from bidsapp.core.grid.volume import Grid, Volume
+from bidsapp.steps.averaging import averaged
 
 # cut through the brain at both ends, 3 mm planes
 GRID = Grid(
@@ -48,6 +49,13 @@ def empty_then_low(planes):
 
 def test_a_clean_field_loses_nothing(pet):
     assert artefact_ends(pet) == (0, 0)
+    assert averaged([pet], [300.0], [np.eye(4)])[2].flags == ()
+
+
+def test_artefact_planes_are_told(pet):
+    _, ends, part = averaged([spoilt(pet, low)], [300.0], [np.eye(4)])
+    (flag,) = part.flags
+    assert ends == (2, 0) and "2 planes at the beginning and 0" in flag.message
     assert without_ends(pet, (0, 0)) is pet
 
 

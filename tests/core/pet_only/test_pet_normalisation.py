@@ -13,11 +13,19 @@ from bidsapp.core.grid.resample import sample
 from bidsapp.core.grid.volume import Volume
 from bidsapp.core.pet_only.pet_normalisation import PetNormalisation, normalise_pet
 from bidsapp.core.pet_only.pet_template import CLASSES
-from bidsapp.core.quality import pet_only_findings, pet_only_refusal
+from bidsapp.core.quality import flagged, pet_only_refusal
 from bidsapp.data import mni_grid, read_table, vois
 from bidsapp.data.amyloid_template import amyloid_template
 from bidsapp.errors import BadDataError
 from tests.core.pet_phantom import NEGATIVE, PetPhantom, make_phantom, no_heads
+
+BLUR = "pet_only_fwhm_mm"
+
+
+def codes(quality, limits=None):
+    """Codes of the flags of all numbers but the blur."""
+    known = {name: value for name, value in quality.items() if name != BLUR}
+    return [one.code for one in flagged(known, limits or read_table("limits"), look="look")]
 
 
 def suvr(phantom: PetPhantom, field) -> float:
@@ -69,7 +77,7 @@ def test_position_and_load_are_found(positive):
     assert found.quality["pet_only_fluid"] < 0.4
     assert found.quality["pet_only_rival"] < 0.7
     assert found.quality["pet_only_turn_deg"] < 10
-    assert not pet_only_findings(found.quality, read_table("limits"))
+    assert not codes(found.quality)
     assert 0.5 < found.quality["pet_only_jacobian_min"] < 1 < found.quality["pet_only_jacobian_max"]
     # voxels of 3 mm and the interpolation add to the 6 mm
     assert found.quality["pet_only_fwhm_mm"] == pytest.approx(7, abs=1)
@@ -140,8 +148,7 @@ def test_a_head_that_the_header_turns_is_found_and_told(positive):
     found = normalise_pet(pet, amyloid_template())
     assert_found(PetPhantom(pet, field), found)
     assert found.quality["pet_only_turn_deg"] == pytest.approx(90, abs=15)
-    codes = [one.code for one in pet_only_findings(found.quality, read_table("limits"))]
-    assert "pet-only-turn-deg" in codes
+    assert "pet-only-turn-deg" in codes(found.quality)
 
 
 @pytest.mark.slow
@@ -156,8 +163,7 @@ def test_slices_in_reverse_order_are_told(positive):
     true = transform(mirrored, phantom.field.astype(np.float64)).astype(np.float32)
     there = PetPhantom(pet, true)
     assert abs(centiloid_error(there, found)) < 3.0
-    codes = [one.code for one in pet_only_findings(found.quality, read_table("limits"))]
-    assert "pet-only-turn-deg" in codes
+    assert "pet-only-turn-deg" in codes(found.quality)
 
 
 def noise(fwhm_voxels: float) -> Volume:
@@ -183,16 +189,15 @@ def test_what_is_no_head_gives_no_number(what):
 
 def test_every_number_is_judged_by_its_limits():
     limits = {
-        name: {"least": 0.0} if name.endswith("min") else {"flag": 1.0, "refuse": 2.0}
-        for name in read_table("limits")
-        if name.startswith("pet_only_") and name != "pet_only_fwhm_mm"  # judged as blur
+        name: row | ({"least": 0.0} if name.endswith("min") else {"flag": 1.0, "refuse": 2.0})
+        for name, row in read_table("limits").items()
+        if name.startswith("pet_only_") and name != BLUR
     }
     good = dict.fromkeys(limits, 0.5)
-    assert not pet_only_findings(good, limits) and pet_only_refusal(good, limits) is None
+    assert not codes(good, limits) and pet_only_refusal(good, limits) is None
     for name in limits:
         doubtful = good | {name: -1.0 if name.endswith("min") else 1.5}
-        codes = [finding.code for finding in pet_only_findings(doubtful, limits)]
-        assert codes == [name.replace("_", "-")]
+        assert codes(doubtful, limits) == [name.replace("_", "-")]
         assert pet_only_refusal(doubtful, limits) is None
     for wrong in (2.5, float("nan")):
         reason = pet_only_refusal(good | {"pet_only_fluid": wrong}, limits)
