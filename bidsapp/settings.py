@@ -218,9 +218,10 @@ class Settings:
     verbosity: int = 0
 
     @property
-    def needs_workers(self) -> bool:
-        """Whether participants are processed, by processes of this machine beside this one."""
+    def workers(self) -> int:
+        """Processes of this machine, beside this one, that process participants; 0 for none."""
         told = self.dry_run or self.reports_only or self.boilerplate_only
         converted = self.dicom is not None and (self.dicom.convert_only or self.dicom.dry_run)
-        several = self.resources.plugin is None and self.resources.nprocs > 1
-        return self.level is Level.PARTICIPANT and several and not told and not converted
+        here = self.level is Level.PARTICIPANT and self.resources.plugin is None
+        nprocs = self.resources.nprocs
+        return nprocs if here and nprocs > 1 and not told and not converted else 0

@@ -67,7 +67,9 @@ def _main(argv: Sequence[str]) -> int:
         if meant and not _is_level(argv) and not Path(argv[0]).exists():
             error = UsageError(f"unknown command {argv[0]}; did you mean centipet {meant}?")
         return _complain(error)
-    with ended_by_signals():
+    from bidsapp.execution.workers import forked_workers
+
+    with forked_workers(settings.workers), ended_by_signals():
         return run(settings, argv)
 
 
@@ -150,16 +152,9 @@ def _level(settings: Settings, progress: Progress) -> int:
                 progress.say(f"{path}")
         unknown = unknown_people(settings.output_dir, settings.filters)  # told among the warnings
         return ExitCode.SCAN_FAILED if unknown else ExitCode.OK
-    from bidsapp.execution.workers import dismiss_workers, start_workers
+    from bidsapp.cli.participant import run_participant
 
-    try:
-        if settings.needs_workers:
-            start_workers(settings.resources.nprocs)
-        from bidsapp.cli.participant import run_participant
-
-        return run_participant(settings, progress)
-    finally:
-        dismiss_workers()
+    return run_participant(settings, progress)
 
 
 @contextlib.contextmanager

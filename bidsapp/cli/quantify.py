@@ -31,6 +31,7 @@ from bidsapp.cli.signals import ended_by_signals
 from bidsapp.cli.summary import exit_code
 from bidsapp.data.tracer_file import using_tracer_file
 from bidsapp.errors import CentipetError, ExitCode, NoInputError, UsageError
+from bidsapp.execution.workers import forked_workers
 from bidsapp.options.option_table import OPTIONS
 from bidsapp.record import find_records
 from bidsapp.settings import Filters, Level, Processing, Settings
@@ -81,6 +82,7 @@ def main(argv: Sequence[str]) -> int:
             complain(PROG, fault)
         if not pairs:
             return exit_code((), [type(fault).__name__ for fault in errors])
+        stack.enter_context(forked_workers(settings.workers))
         stack.enter_context(ended_by_signals())
         code = _process(settings, pairs, ["quantify", *argv])
         return code or (ExitCode.SCAN_FAILED if errors else ExitCode.OK)

@@ -10,9 +10,10 @@ import signal
 import sys
 import threading
 import warnings
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from multiprocessing import connection, get_context, parent_process
 from multiprocessing.context import ForkServerContext
@@ -46,19 +47,28 @@ def keep_freed_memory() -> None:
             ctypes.CDLL(None).mallopt(name, size)
 
 
-def start_workers(count: int) -> None:
-    """Fork the workers of this run, which share all that is imported by now.
+@contextmanager
+def forked_workers(count: int) -> Iterator[None]:
+    """Fork the workers of a command, which share all that is imported; let them end with it.
 
-    Only a process without threads may fork: one that has some, a notebook's, gets its workers from
-    a server when they are needed, which imports everything once more.
+    Only a process without threads may fork, and whose it is must know: a command, not a program
+    that calls us. Others get their workers from a server when they are needed, which imports
+    everything once more.
 
     Parameters
     ----------
-    count : processes
+    count : processes; with fewer than two there are no workers
     """
+    if count > 1 and sys.platform == "linux" and threading.active_count() == 1:
+        _fork(count)
+    try:
+        yield
+    finally:
+        dismiss_workers()
+
+
+def _fork(count: int) -> None:
     global _workers, _count
-    if sys.platform != "linux" or threading.active_count() > 1:
-        return
     os.environ.update(ONE_THREAD)
     import_module(_PRELOADED)
     gc.freeze()  # a collection would write to what is shared

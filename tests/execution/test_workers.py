@@ -14,7 +14,7 @@ import pytest
 BEGIN = """
 import os, signal, sys, threading, time
 from bidsapp.execution import workers as module
-from bidsapp.execution.workers import dismiss_workers, start_workers, workers
+from bidsapp.execution.workers import dismiss_workers, forked_workers, workers
 
 def where():
     handlers = [signal.getsignal(s) for s in (signal.SIGTERM, signal.SIGINT)]
@@ -38,32 +38,30 @@ def test_workers_are_forked_from_the_run_and_have_none_of_its_handlers():
     assert told("""
 signal.signal(signal.SIGTERM, lambda *_: None)
 signal.signal(signal.SIGINT, signal.SIG_IGN)
-start_workers(2)
-_, parent, ours = workers(2).submit(where).result()
-print(parent == os.getpid(), ours, "scipy.ndimage" in sys.modules)
+with forked_workers(2):
+    _, parent, ours = workers(2).submit(where).result()
+    print(parent == os.getpid(), ours, "scipy.ndimage" in sys.modules)
 """) == ["True", "True", "True"]
 
 
 def test_a_process_with_threads_does_not_fork():
     assert told("""
 threading.Thread(target=time.sleep, args=(30,), daemon=True).start()
-start_workers(2)
-print(module._workers)
-pool = workers(1)
-print(pool.submit(os.getppid).result() == os.getpid())
+with forked_workers(2):
+    print(module._workers)
+    print(workers(1).submit(os.getppid).result() == os.getpid())
 """) == ["None", "False"]
 
 
 def test_killed_workers_are_replaced():
     assert told("""
-start_workers(2)
-first = workers(2)
-print(workers(2) is first, workers(1) is first)
-pid = workers(1).submit(os.getpid).result()
-os.kill(pid, signal.SIGKILL)
-time.sleep(0.5)
-print(workers(1).submit(os.getpid).result() != pid)
-dismiss_workers()
+with forked_workers(2):
+    first = workers(2)
+    print(workers(2) is first, workers(1) is first)
+    pid = workers(1).submit(os.getpid).result()
+    os.kill(pid, signal.SIGKILL)
+    time.sleep(0.5)
+    print(workers(1).submit(os.getpid).result() != pid)
 print(module._workers)
 """) == ["True", "False", "True", "None"]
 
@@ -72,10 +70,10 @@ def test_no_worker_outlives_a_run_that_is_killed(tmp_path):
     script = (
         BEGIN
         + f"""
-start_workers(2)
-pids = [workers(2).submit(os.getpid).result() for _ in range(20)]
-open({str(tmp_path / "pids")!r}, "w").write(" ".join(map(str, pids)))
-time.sleep(60)
+with forked_workers(2):
+    pids = [workers(2).submit(os.getpid).result() for _ in range(20)]
+    open({str(tmp_path / "pids")!r}, "w").write(" ".join(map(str, pids)))
+    time.sleep(60)
 """
     )
     run = subprocess.Popen([sys.executable, "-c", script])
@@ -105,7 +103,7 @@ def alive(pid: int) -> bool:
 
 def test_a_run_that_ends_by_itself_leaves_no_worker():
     begin = time.perf_counter()
-    (pid,) = told("start_workers(1); print(workers(1).submit(os.getpid).result())")
+    (pid,) = told("print(workers(1).submit(os.getpid).result())")
     assert time.perf_counter() - begin < 30
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid), signal.SIGKILL)
