@@ -158,18 +158,19 @@ def _rows(options: argparse.Namespace) -> list[PairRow]:
             raise UsageError(
                 f"{options.pet}: is a folder; give it alone, or PET and T1W themselves"
             )
-        typed["pet"], typed["t1w"], chosen = _found(Path(options.pet), options.tracer_name)
+        typed["pet"], typed["t1w"], chosen = _found(options)
     if options.participant is None:
         typed["participant"] = parse_entities(typed["pet"]).get("sub", "01")
     cells = {column: text for column, text in typed.items() if text is not None}
     return [PairRow(cells, Path.cwd(), arguments=_ARGUMENTS, chosen=chosen)]
 
 
-def _found(folder: Path, tracer: str) -> tuple[str, str | None, str]:
+def _found(options: argparse.Namespace) -> tuple[str, str | None, str]:
     """PET and T1w in a folder, and a sentence about how they were found; everything is told."""
     from bidsapp.dicom.bare_images import find_pair
 
-    pair = find_pair(folder, tracer)
+    own = (Path(options.output_dir), Path(options.work_dir))
+    pair = find_pair(Path(options.pet), options.tracer_name, own)
     for sentence in pair.sentences:
         print(f"{PROG}: {sentence}", file=sys.stderr)
     names = " and ".join(path.name for path in (pair.pet, pair.t1w) if path is not None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from pathlib import Path
 from bidsapp.data.series_texts import names_contrast, names_no_attenuation
 from bidsapp.data.tracers import named_tracers
 from bidsapp.dicom.habits import name_matches
+from bidsapp.dicom.series import files_below
 from bidsapp.dicom.sidecar_tags import stem
 from bidsapp.errors import BadDataError, NoInputError
 from bidsapp.plain import some
@@ -53,13 +55,14 @@ class _Named:
     kind: str = ""  # pet, t1w, what else it is in words, or empty
 
 
-def find_pair(folder: Path, tracer: str) -> FoundPair:
+def find_pair(folder: Path, tracer: str, passed_over: Iterable[Path] = ()) -> FoundPair:
     """Find the PET and the T1w of one person in a folder of NIfTI images and its subfolders.
 
     Parameters
     ----------
     folder : Path
     tracer : name of the tracer; images that name another do not count
+    passed_over : folders that may lie in it and hold none, such as those of results
 
     Raises
     ------
@@ -70,8 +73,8 @@ def find_pair(folder: Path, tracer: str) -> FoundPair:
     """
     paths = sorted(
         path
-        for path in folder.rglob("*")
-        if path.name.lower().endswith(_NIFTI) and not path.name.startswith(".") and path.is_file()
+        for path in files_below(folder, set(map(os.path.realpath, passed_over)))
+        if path.name.lower().endswith(_NIFTI) and not path.name.startswith(".")
     )
     if not paths:
         raise NoInputError(f"{folder}: contains no NIfTI image; for DICOM use centipet --dicom-dir")

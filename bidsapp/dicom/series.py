@@ -218,7 +218,7 @@ def take_inventory(
         )
     no_input = frozenset(map(os.path.realpath, passed_over))
     roots, broken = _unpacked(folder, scratch, progress, no_input)
-    files = [path for root in roots for path in _files(root, no_input) if not is_packed(path)]
+    files = [path for root in roots for path in files_below(root, no_input) if not is_packed(path)]
     groups: dict[str, dict[str, Header]] = defaultdict(dict)
     shared: dict[str, Values] = {}
     n_seen = 0
@@ -282,7 +282,7 @@ def _unpacked(
 ) -> tuple[list[Path], list[str]]:
     """Unpack the archives of a folder; return all folders to read, and what went wrong."""
     roots, broken = [folder], []
-    inside = [folder] if folder.is_file() else filter(is_packed, _files(folder, no_input))
+    inside = [folder] if folder.is_file() else filter(is_packed, files_below(folder, no_input))
     top = folder.parent if folder.is_file() else folder
     # The folders above an archive, and its name, are kept: they may be labels.
     single = scratch / "files" / top.name
@@ -310,8 +310,14 @@ def in_one_sentence(broken: Sequence[str]) -> list[str]:
     return [f"{len(broken)} files cannot be read, the first: {broken[0]}"]
 
 
-def _files(folder: Path, no_input: Collection[str]) -> Iterator[Path]:
-    """Regular files in a fixed order; DICOMDIR is an index, not an image."""
+def files_below(folder: Path, no_input: Collection[str]) -> Iterator[Path]:
+    """Regular files in a fixed order, without datasets of CentiPET; DICOMDIR is no image.
+
+    Parameters
+    ----------
+    folder : Path
+    no_input : real paths of folders that are passed over
+    """
     for root, folders, names in os.walk(folder):
         below = (Path(root, name) for name in sorted(folders))
         folders[:] = [

@@ -20,6 +20,15 @@ def found(folder, tracer, *names):
     return pair.pet.relative_to(folder).as_posix(), t1w, " | ".join(pair.sentences)
 
 
+def test_results_of_an_earlier_run_in_the_folder_do_not_count(tmp_path):
+    for name in ("pet.nii", "T1.nii", "out/sub-01/pet/sub-01_pet.nii.gz", "work/1/T1_pet.nii"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    pair = find_pair(tmp_path, "FBB", (tmp_path / "out", tmp_path / "work"))
+    assert (pair.pet, pair.t1w) == (tmp_path / "pet.nii", tmp_path / "T1.nii")
+    assert len(pair.sentences) == 2
+
+
 @pytest.mark.parametrize(("tracer", "pet", "t1w", "others"), [
     ("FBB", "pet.nii.gz", "T1.nii", ()),
     ("FBP", "sub-01_ses-2_trc-AV45_pet.nii.gz", "sub-01_ses-2_T1w.nii.gz", ("sub-01_T2w.nii.gz",)),
