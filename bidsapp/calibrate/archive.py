@@ -16,6 +16,7 @@ those of its folders.
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -34,6 +35,7 @@ from bidsapp.calibrate.tables import (
 from bidsapp.core.statistics.calibration import Suspect
 from bidsapp.data import read_table
 from bidsapp.data.tracers import tracer_from_name
+from bidsapp.dicom.series import files_below
 from bidsapp.errors import BadDataError, NoInputError, UsageError
 from bidsapp.io.reading import known_object
 
@@ -75,7 +77,9 @@ class _ArchiveImage:
     folder_role: str | None
 
 
-def find_images(folder: Path, converted: Path, *, tracer: str | None = None) -> list[ArchiveScan]:
+def find_images(
+    folder: Path, converted: Path, *, tracer: str | None = None, passed_over: Iterable[Path] = ()
+) -> list[ArchiveScan]:
     """Find every person's PET and T1w.
 
     Parameters
@@ -83,6 +87,7 @@ def find_images(folder: Path, converted: Path, *, tracer: str | None = None) -> 
     folder : root of the archive or of a BIDS dataset, or a table of paths
     converted : where DICOM is converted to
     tracer : name of the tracer that file names only call F18
+    passed_over : folders that may lie in it and hold none, such as those of results
 
     Raises
     ------
@@ -98,7 +103,8 @@ def find_images(folder: Path, converted: Path, *, tracer: str | None = None) -> 
         return _from_table(folder, code)
     if not folder.is_dir():
         raise NoInputError(f"{folder}: no such folder; give the unpacked archive")
-    images = [_recognised(path, folder, code) for path in _images(folder, converted)]
+    paths = _images(folder, converted, {converted, *passed_over})
+    images = [_recognised(path, folder, code) for path in paths]
     known = [item for item in images if item is not None]
     if not known:
         raise NoInputError(
@@ -164,16 +170,15 @@ def _from_table(table: Path, asked: str | None) -> list[ArchiveScan]:
     return scans
 
 
-def _images(folder: Path, converted: Path) -> Iterator[Path]:
+def _images(folder: Path, converted: Path, passed_over: Iterable[Path]) -> Iterator[Path]:
     """NIfTI images of a folder, and those made from its DICOM folders; no volumes of interest."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    files = sorted(files_below(folder, set(map(os.path.realpath, passed_over))))
     skipped = set(_table()["skipped"])
     wanted = [
         path
         for path in files
         if not skipped & {_plain(part) for part in path.relative_to(folder).parts[:-1]}
         and not path.name.lower().startswith("voi")
-        and converted not in path.parents
     ]
     images = [path for path in wanted if path.name.lower().endswith(_IMAGES)]
     yield from images

@@ -95,6 +95,13 @@ def test_a_table_of_paths_contradicts_another_tracer(tmp_path):
         find_images(table, tmp_path / "c", tracer="FBB")
 
 
+def test_what_an_earlier_run_made_in_the_archive_does_not_count(tmp_path):
+    own = ("cal/work/P1_PiB.nii", "cal/bids/P1_MR.nii")
+    root = archive(tmp_path, "PiB/P1_PiB.nii", "MR/P1_MR.nii", *own)
+    (scan,) = find_images(root, root / "cal" / "converted", passed_over=(root / "cal",))
+    assert (scan.pet, scan.t1w) == (root / "PiB" / "P1_PiB.nii", root / "MR" / "P1_MR.nii")
+
+
 def test_dicom_folders_are_converted(tmp_path, shared_data):
     """A folder per person, as the archive of the florbetaben pairs has."""
     source = shared_data / "dicom" / "ALPHA"
