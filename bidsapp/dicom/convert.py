@@ -174,8 +174,8 @@ def _convert_one(job: Job, folder: Path, scratch: Path, scrub: Scrubber) -> tupl
     for path in (nifti, side):
         if path.exists() and _origin_of(side) != origin:
             raise BadDataError(
-                f"{path}: exists and was not made from this series; existing files are never "
-                "overwritten, so remove it or choose another folder"
+                f"{path.relative_to(folder)}: exists and was not made from this series; existing "
+                "files are never overwritten, so remove it or choose another folder"
             )
     if nifti.exists():
         return _done_before(job, side, scrub)

@@ -245,7 +245,8 @@ def take_inventory(
 
 def _empty(files: Iterable[Path]) -> tuple[str, ...]:
     """Sentence about files without content, as a copy leaves them that had no room."""
-    names = [p.name for p in files if not p.name.startswith(".") and p.stat().st_size == 0]
+    others = (p for p in files if not (p.name.startswith(".") or is_volume(p)))  # that are told
+    names = [path.name for path in others if path.stat().st_size == 0]
     if not names:
         return ()
     return (

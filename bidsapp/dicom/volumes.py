@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -54,10 +55,8 @@ def read_volume(path: Path) -> list[Header]:
                 return []
         ecat = _load(path, EcatImage)
         return list(_slices(path, ecat.shape, ecat.affine, *ecat_tags(ecat, path)))
-    try:
+    with _by_name(path):
         shape = (*read_shape(path), 1)[:4]
-    except CentipetError as error:
-        raise BadDataError(str(error).replace(str(path), path.name)) from error
     tags = nifti_tags(read_sidecar(path), path, shape[3])
     return list(_slices(path, shape, _load(path, nib.Nifti1Image).affine, *tags))
 
@@ -83,9 +82,19 @@ def load_image(path: Path) -> nib.Nifti1Image:
         stored = _load(path, nib.Nifti1Image)
         scaled = stored.header.get_slope_inter() != (None, None)
         dtype = np.float32 if scaled else stored.get_data_dtype()
-        volume = load_volume(path, dtype=dtype)  # refuses a file that is cut
+        with _by_name(path):
+            volume = load_volume(path, dtype=dtype)  # refuses a file that is cut
         return nib.Nifti1Image(volume.data, volume.affine, dtype=dtype)
     return ecat_voxels(_load(path, EcatImage))
+
+
+@contextmanager
+def _by_name(path: Path) -> Iterator[None]:
+    """Call a file by its name alone: folders, which decision tables would show, tell of people."""
+    try:
+        yield
+    except CentipetError as error:
+        raise BadDataError(str(error).replace(str(path), path.name)) from error
 
 
 def _load(path: Path, kind: Any) -> Any:

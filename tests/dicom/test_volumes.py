@@ -280,6 +280,8 @@ def test_a_cut_image_is_an_error_not_a_file(source: Path, tmp_path: Path) -> Non
     report = run(source, tmp_path / "bids")
     assert report.n_converted == 1 and len(report.errors) == 1
     assert not list((tmp_path / "bids").rglob("*_pet.nii.gz"))
+    (table,) = (tmp_path / "bids" / "code").rglob("*.tsv")
+    assert "cannot be read as NIfTI" in table.read_text() and str(tmp_path) not in table.read_text()
 
 
 def test_people_without_names_are_told_apart_by_their_folders(
