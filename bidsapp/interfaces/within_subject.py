@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,14 +11,14 @@ import numpy as np
 
 from bidsapp.core.anatomy.within_subject import (
     Visit,
-    template_findings,
     template_quality,
     ventricles_ml,
     within_subject_template,
 )
 from bidsapp.core.grid.volume import Volume
-from bidsapp.core.quality import Flag
+from bidsapp.core.quality import Flag, flagged, is_beyond
 from bidsapp.data import read_table, template_mask
+from bidsapp.data.flags import worded_flag
 from bidsapp.errors import BadDataError, CentipetError
 from bidsapp.interfaces.anatomy import header_findings
 from bidsapp.interfaces.carried import Arrays
@@ -114,7 +115,7 @@ def MakeTemplate(
         for name, report in zip(names, reports, strict=True)
         for flag in report.pop("flags", ())
     ]
-    findings = template_findings(dict(zip(names, reports, strict=True)), read_table("limits"))
+    findings = template_findings(dict(zip(names, reports, strict=True)))
     record = RecordPart(
         longitudinal=Longitudinal(
             True, None, tuple(sources), tuple(TemplateVisit(**report) for report in reports)
@@ -123,6 +124,28 @@ def MakeTemplate(
         flags=(*findings, *about_images),
     )
     return save_volume(Path.cwd() / "template.nii.gz", made.image), to_visits, record
+
+
+def template_findings(visits: Mapping[str, Mapping[str, Any]]) -> tuple[Flag, ...]:
+    """Visits that do not belong into one template, or could not be used.
+
+    Parameters
+    ----------
+    visits : by name; as in `template_quality`, and ``reason`` of those that were left out
+    """
+    limits, quality = read_table("limits"), template_quality(list(visits.values()))
+    flags = [
+        worded_flag("visit-left-out", "template", name=name, reason=visit["reason"])
+        for name, visit in visits.items()
+        if "reason" in visit
+    ]
+    least = limits["visits_agreement"]["least"]
+    odd = ", ".join(n for n, visit in visits.items() if visit.get("agreement", 1.0) < least)
+    flags.extend(flagged(quality, limits, odd=odd))
+    sizes = ("visits_tissue_percent", "visits_ventricles_ml")
+    if any(is_beyond(quality[name], limits[name]) for name in sizes):
+        flags.append(worded_flag("visits-change", **quality))
+    return tuple(flags)
 
 
 @interface("written", always_run=True)

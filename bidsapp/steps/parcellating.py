@@ -19,6 +19,7 @@ from bidsapp.core.regions.atlas_checks import (
     of_another_head,
 )
 from bidsapp.data.atlases import Atlas, atlas, sides_of
+from bidsapp.data.flags import worded_flag
 from bidsapp.data.reference_regions import chosen_references
 from bidsapp.errors import BadDataError, CentipetError
 from bidsapp.io.hashes import file_hash
@@ -66,15 +67,9 @@ def accept(
         atlases=tuple(taken.get(choice.name, choice) for choice in processing.atlases),
         derivatives=tuple(taken.get(choice.name, choice) for choice in processing.derivatives),
     )
-    flags = [
-        Flag("parcellation-refused", f"{reason}. No region of it was measured.")
-        for reason in refused
-    ]
+    flags = [worded_flag("parcellation-refused", reason=reason) for reason in refused]
     flags += [
-        Flag(
-            "reference-empty",
-            f"{reference.description} has no voxel in the head of this participant.",
-        )
+        worded_flag("reference-empty", reference=reference.description)
         for reference in chosen_references(own)
         if reference.grid is not None and not reference.regions.voxels.size
     ]

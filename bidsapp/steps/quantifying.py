@@ -19,18 +19,14 @@ from bidsapp.core.quality import (
     coverage_refusal,
     flagged,
 )
-from bidsapp.core.quantification.centiloid import centiloid
+from bidsapp.core.quantification.centiloid import Equation, centiloid
 from bidsapp.core.quantification.noise import estimate
 from bidsapp.core.quantification.scale import (
     Expressed,
     Scale,
     TauScale,
-    disagreement_findings,
     express,
-    range_findings,
     ratio_noise,
-    scale_findings,
-    tau_range_findings,
 )
 from bidsapp.core.quantification.suvr import uptake_ratios
 from bidsapp.core.regions.voi import CoverageRule, VoiStatistics, measure
@@ -112,7 +108,7 @@ def quantified(
         own = measure(pet.data, masks, voxel_mm3, least_coverage=rule.refuse)
         scales = _tau_scales(own, tau)
         table = table | {f"tau {name.replace('_', ' ')}": row for name, row in own.items()}
-        missing += tau_range_findings(scales["suvr"], tau)
+        missing += _tau_beyond(scales["suvr"], tau)
     findings = (*coverage_findings(table, rule), *missing, *_doubts(suvr, expressed, scale))
     if asked.apart:
         what, ratio = "CenTauRz and CenTauR were", None
@@ -186,12 +182,69 @@ def _doubts(
     suvr: Mapping[str, float | None], expressed: Expressed, scale: Scale
 ) -> tuple[Flag, ...]:
     """Findings about the Centiloid."""
-    limits = read_table("limits")
     return (
-        *flagged({"centiloid": expressed.centiloid}, limits),
-        *range_findings(suvr[scale.main], scale.equations.get(scale.main)),
-        *disagreement_findings(expressed, limits["reference_disagreement"]["flag"]),
+        *flagged({"centiloid": expressed.centiloid}, read_table("limits")),
+        *_beyond(suvr[scale.main], scale.equations.get(scale.main)),
+        *_disagreement(expressed),
     )
+
+
+def _disagreement(expressed: Expressed) -> tuple[Flag, ...]:
+    """Reference regions that disagree more than they do in the calibration cohort."""
+    if expressed.disagreement is None:
+        return ()
+    name, difference, sds = expressed.disagreement
+    words = {"name": name, "difference": difference, "sds": abs(sds)}
+    return flagged({"reference_disagreement": sds}, read_table("limits"), **words)
+
+
+def scale_findings(scale: Scale | TauScale, tracer: str) -> tuple[Flag, ...]:
+    """No equation for a scan, or one that was made in another way.
+
+    Parameters
+    ----------
+    scale : equations that belong to the scan
+    tracer : code of the tracer table
+    """
+    if isinstance(scale, TauScale):
+        usable, kind, name = bool(scale.equations), "CenTauR", "values"
+        people = "scans of the standard and of this pipeline"
+        remedy = "centipet-calibrate tau and give it with --tau-calibration"
+    else:
+        usable, kind, name = scale.main in scale.equations, "Centiloid", "Centiloid"
+        people = f"people scanned with PiB and with {tracer}"
+        remedy = "centipet-calibrate and give it with --calibration"
+    if usable:
+        return (worded_flag("method-pet-only", name=name),) if scale.approximate else ()
+    why = "another-pipeline" if scale.differences else "tracer"
+    differences = "; ".join(scale.differences)
+    flag = worded_flag(
+        "not-calibrated", why, kind=kind, differences=differences, tracer=tracer, people=people,
+        remedy=remedy,
+    )  # fmt: skip
+    return (flag,)
+
+
+def _beyond(suvr: float | None, equation: Equation | None) -> tuple[Flag, ...]:
+    """An SUVR outside of those the equation was made from, by more than a tenth."""
+    if suvr is None or equation is None or equation.suvr_range is None:
+        return ()
+    low, high = equation.suvr_range
+    if 0.9 * low <= suvr <= 1.1 * high:
+        return ()
+    return (worded_flag("beyond-calibration", suvr=suvr, low=low, high=high),)
+
+
+def _tau_beyond(suvr: Mapping[str, float | None], scale: TauScale) -> tuple[Flag, ...]:
+    """The same of tau volumes, by region."""
+    regions = {
+        region.replace("_", " ")
+        for lines in scale.equations.values()
+        for region, line in lines.items()
+        if _beyond(suvr[region], line)
+    }
+    listed = ", ".join(sorted(regions))
+    return (worded_flag("beyond-calibration", "tau", regions=listed),) if regions else ()
 
 
 def _noise(pet: Volume) -> dict[str, float | None]:

@@ -24,7 +24,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,7 +48,6 @@ from bidsapp.core.grid.sampling import (
     trilinear,
 )
 from bidsapp.core.grid.volume import Grid, Volume, known_or_zero, mask_slices
-from bidsapp.core.quality import Flag, Limits
 from bidsapp.errors import BadDataError
 
 LEVELS = ((8.0, 5.0), (2.0, 2.5))  # blur and distance of points, mm
@@ -181,58 +179,6 @@ def template_quality(visits: Sequence[Mapping[str, float]]) -> dict[str, float]:
         "visits_tissue_percent": 100 * (max(tissue) - min(tissue)) / float(np.mean(tissue)),
         "visits_ventricles_ml": max(ventricles) - min(ventricles),
     }
-
-
-def template_findings(visits: Mapping[str, Mapping[str, Any]], limits: Limits) -> tuple[Flag, ...]:
-    """Visits that do not belong into one template, or could not be used.
-
-    Parameters
-    ----------
-    visits : mapping
-        By name; as in `template_quality`, and ``reason`` of those that were left out.
-    limits : mapping
-        Of the numbers of quality.
-
-    Returns
-    -------
-    tuple of Flag
-    """
-    quality = template_quality(list(visits.values()))
-    flags = [
-        Flag(
-            "visit-left-out",
-            f"{name} {visit['reason']}: the within-subject template was made without it; repair or "
-            "remove it and run all sessions of the participant again",
-        )
-        for name, visit in visits.items()
-        if "reason" in visit
-    ]
-    least = limits["visits_agreement"]["least"]
-    if quality["visits_agreement"] < least:
-        odd = [n for n, v in visits.items() if v.get("agreement", 1.0) < least]
-        flags.append(
-            Flag(
-                "visits-disagreement",
-                f"{', '.join(odd)} does not agree with the other T1ws of the within-subject "
-                f"template (correlation {quality['visits_agreement']:.2f}, least {least:g}): "
-                "check whether all are of one person and none is corrupted",
-            )
-        )
-    tissue, ventricles = quality["visits_tissue_percent"], quality["visits_ventricles_ml"]
-    if (
-        tissue > limits["visits_tissue_percent"]["flag"]
-        or ventricles > limits["visits_ventricles_ml"]["flag"]
-    ):
-        flags.append(
-            Flag(
-                "visits-change",
-                f"the T1ws of the within-subject template do not show the same brain (grey and "
-                f"white matter differ by {tissue:.1f} %, ventricles by {ventricles:.0f} ml): it "
-                "changed, which the template averages, or one of them is corrupted; look at them "
-                "and compare with the result without --longitudinal",
-            )
-        )
-    return tuple(flags)
 
 
 def halfway(matrices: Sequence[Matrix], centre: Float64) -> list[Matrix]:

@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from bidsapp.core.quality import Flag
 from bidsapp.core.quantification.centiloid import Equation, centiloid
 from bidsapp.core.quantification.noise import Noise
 from bidsapp.core.quantification.uncertainty import (
@@ -274,129 +273,6 @@ def ratio_noise(
         return dict.fromkeys(references)
     means = {name: noise.of_mean(masks[name], voxel_mm) for name in (target, *references)}
     return {name: (means[target] ** 2 + means[name] ** 2) ** 0.5 for name in references}
-
-
-def scale_findings(scale: Scale | TauScale, tracer: str) -> tuple[Flag, ...]:
-    """That Centiloid, CenTauRz or CenTauR are missing or approximate because of the pipeline.
-
-    Parameters
-    ----------
-    scale : Scale or TauScale
-    tracer : code
-
-    Returns
-    -------
-    tuple of Flag
-    """
-    if isinstance(scale, TauScale):
-        usable, kind, name = bool(scale.equations), "CenTauR", "values"
-        people = "scans of the standard and of this pipeline"
-        remedy = "centipet-calibrate tau and give it with --tau-calibration"
-    else:
-        usable, kind, name = scale.main in scale.equations, "Centiloid", "Centiloid"
-        people = f"people scanned with PiB and with {tracer}"
-        remedy = "centipet-calibrate and give it with --calibration"
-    if not usable:
-        if scale.differences:
-            reason = (
-                f"no {kind} equation was made for this pipeline ({'; '.join(scale.differences)}), "
-                "so only SUVRs are given; run the standard pipeline, or make an equation"
-            )
-        else:
-            reason = (
-                f"there is no {kind} equation for {tracer}, so only SUVRs are given; make one of "
-                f"{people}"
-            )
-        return (Flag("not-calibrated", f"NOT CALIBRATED: {reason} with {remedy}"),)
-    if scale.approximate:
-        return (
-            Flag(
-                "method-pet-only",
-                "normalised by the PET alone: its equation was made with T1w-driven normalisation, "
-                f"so read the {name} as an approximation and compare it only with its like",
-            ),
-        )
-    return ()
-
-
-def disagreement_findings(expressed: Expressed, limit: float) -> tuple[Flag, ...]:
-    """Reference regions that disagree more than they do in the calibration cohort.
-
-    Parameters
-    ----------
-    expressed : Expressed
-    limit : standard deviations
-
-    Returns
-    -------
-    tuple of Flag
-    """
-    if expressed.disagreement is None or abs(expressed.disagreement[2]) <= limit:
-        return ()
-    name, difference, sds = expressed.disagreement
-    return (
-        Flag(
-            "reference-disagreement",
-            f"the Centiloid by {name} differs by {difference:+.0f} CL, {abs(sds):.1f} standard "
-            f"deviations of what is usual (limit {limit:g}): look at the cerebellum, the pons and "
-            "their alignment",
-        ),
-    )
-
-
-def range_findings(suvr: float | None, equation: Equation | None) -> tuple[Flag, ...]:
-    """An SUVR outside of those the equation was made from, by more than a tenth.
-
-    Parameters
-    ----------
-    suvr : of the main reference region
-    equation : that makes its Centiloid; None when there is none
-
-    Returns
-    -------
-    tuple of Flag
-    """
-    if suvr is None or equation is None or equation.suvr_range is None:
-        return ()
-    low, high = equation.suvr_range
-    if 0.9 * low <= suvr <= 1.1 * high:
-        return ()
-    return (
-        Flag(
-            "beyond-calibration",
-            f"an SUVR of {suvr:.2f} lies outside of {low:g} to {high:g}, the people the equation "
-            "was made from: the Centiloid is an extrapolation",
-        ),
-    )
-
-
-def tau_range_findings(suvr: Mapping[str, float | None], scale: TauScale) -> tuple[Flag, ...]:
-    """SUVRs of tau volumes outside of those the equations were made from, by more than a tenth.
-
-    Parameters
-    ----------
-    suvr : by region
-    scale : TauScale
-
-    Returns
-    -------
-    tuple of Flag
-    """
-    beyond = {
-        region.replace("_", " ")
-        for lines in scale.equations.values()
-        for region, line in lines.items()
-        if range_findings(suvr[region], line)
-    }
-    if not beyond:
-        return ()
-    return (
-        Flag(
-            "beyond-calibration",
-            f"the SUVR of {', '.join(sorted(beyond))} lies outside of those that the line of this "
-            "pipeline was made from: CenTauRz and CenTauR are extrapolations there",
-        ),
-    )
 
 
 def canonical(content: Any) -> str:

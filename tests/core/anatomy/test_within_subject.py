@@ -11,7 +11,6 @@ from scipy.spatial.transform import Rotation
 from bidsapp.core.anatomy.within_subject import (
     Visit,
     halfway,
-    template_findings,
     template_quality,
     ventricles_ml,
     within_subject_template,
@@ -19,8 +18,8 @@ from bidsapp.core.anatomy.within_subject import (
 from bidsapp.core.grid.alignment import inverse, rigid_matrix, transform
 from bidsapp.core.grid.sampling import trilinear
 from bidsapp.core.grid.volume import Volume
-from bidsapp.data import read_table
 from bidsapp.errors import BadDataError
+from bidsapp.interfaces.within_subject import template_findings
 
 LESION = np.array([25.0, 20.0, 20.0])
 CENTRE = np.array([0.0, 0.0, 5.0])
@@ -142,15 +141,14 @@ def test_another_person_and_other_ventricles_are_told(head, two):
         name: {"agreement": value, "tissue_ml": 1000.0, "ventricles_ml": 30.0}
         for name, value in zip("ab", agreement, strict=True)
     }
-    limits = read_table("limits")
-    assert [f.code for f in template_findings(told, limits)] == ["visits-disagreement"]
+    assert [f.code for f in template_findings(told)] == ["visits-disagreement"]
     good = {name: {**row, "agreement": 0.97} for name, row in told.items()}
-    assert template_findings(good, limits) == ()
+    assert template_findings(good) == ()
     good["b"]["ventricles_ml"] = 60.0
-    assert [f.code for f in template_findings(good, limits)] == ["visits-change"]
+    assert [f.code for f in template_findings(good)] == ["visits-change"]
     assert template_quality(list(good.values()))["visits_ventricles_ml"] == 30.0
     lost = good | {"c": {"reason": "contains no head"}}
-    codes = [f.code for f in template_findings(lost, limits)]
+    codes = [f.code for f in template_findings(lost)]
     assert codes == ["visit-left-out", "visits-change"]
 
 

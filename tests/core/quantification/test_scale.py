@@ -4,11 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from bidsapp.core.quantification.scale import Fingerprint, express, scale_findings
+from bidsapp.core.quantification.scale import Fingerprint, express
 from bidsapp.data import REFERENCES
 from bidsapp.data.calibrations import fingerprint, scale_for, standard_fingerprint
 from bidsapp.data.tracers import tracers
 from bidsapp.settings import Interval, Processing
+from bidsapp.steps.quantifying import scale_findings
 
 SUVR = {"wc": 1.5, "cg": 1.7, "wcb": 1.42, "pons": 1.1}
 NO_NOISE = dict.fromkeys(REFERENCES, 0.005)
