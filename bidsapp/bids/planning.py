@@ -266,10 +266,9 @@ def _read_candidate(pet: RawImage, dataset: RawDataset, processing: Processing) 
         timing = check_decay(timing, sidecar, tracer.half_life_s)
     except BadDataError as error:
         raise BadDataError(f"{pet.path}: {error}") from error
-    findings = (*timing.findings, *kind_findings(sidecar, pet.entities))
-    flags += tuple(Flag(item.code, item.message) for item in findings)
+    flags += (*timing.findings, *kind_findings(sidecar, pet.entities), *flags_of(sidecar))
     in_window = _is_in_window(pet, tracer, timing, processing)
-    return _Candidate(pet, tracer, timing, (*flags, *flags_of(sidecar)), in_window, unread)
+    return _Candidate(pet, tracer, timing, flags, in_window, unread)
 
 
 def _incomplete(pet: RawImage, keys: Sequence[str], dataset: RawDataset) -> BadDataError:

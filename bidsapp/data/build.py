@@ -37,7 +37,7 @@ from bidsapp.core.grid.alignment import inverse, transform
 from bidsapp.core.grid.sampling import FWHM_PER_SIGMA, interpolate
 from bidsapp.core.grid.volume import Grid, Volume
 from bidsapp.data import FOLDER, RESOURCES, mni_grid, resource_path
-from bidsapp.data.build_atlases import build_atlases
+from bidsapp.data.build_atlases import build_atlases, template_field, write_image
 from bidsapp.io.atomic import write_bytes, write_text
 from bidsapp.io.hashes import file_hash
 from bidsapp.io.nifti import save_volume
@@ -166,8 +166,7 @@ def _write_priors(name: str, displacement: Path) -> None:
         np.moveaxis(population_priors(displacement).maps, 0, -1), mni_grid(2).affine
     )
     image.set_data_dtype(np.uint16)
-    content = gzip.compress(image.to_bytes(), 9, mtime=0)
-    write_bytes(resource_path(f"desc-{name}_probseg", 2), content)
+    write_image(resource_path(f"desc-{name}_probseg", 2), image)
 
 
 def population_priors(displacement: Path) -> TissuePriors:
@@ -224,8 +223,8 @@ def first_priors(wheels: Wheels) -> TissuePriors:
     tissues = segment(head, TissuePriors(_channels_first(first), grid.affine)).probabilities
     nlin6 = Volume(np.moveaxis(tissues, 0, -1), head.affine)
     carried = [
-        _at(icbm, _measured_field("ICBM2009aNlinSym")),
-        _at(nlin6, _measured_field("MNI152NLin6Asym")),
+        _at(icbm, template_field("ICBM2009aNlinSym")),
+        _at(nlin6, template_field("MNI152NLin6Asym")),
     ]
     mean = Volume(np.mean(carried, axis=0), grid.affine)
     maps = np.clip(_channels_first(_blurred(mean, TEMPLATE_FWHM_MM).data), 0, 1)
@@ -253,11 +252,6 @@ def _icbm_tissues(wheels: Wheels) -> Volume:
     inside = inside[pad:-pad, pad:-pad, pad:-pad]
     csf = np.clip(inside - tissue, 0, 1)
     return Volume(np.stack([grey.data / 255, white.data / 255, csf], axis=-1), grey.affine)
-
-
-def _measured_field(name: str) -> NDArray[np.float64]:
-    path = FOLDER / "sources" / f"tpl-{name}_from-MNI_to-tpl.nii.gz"
-    return np.asarray(nib.Nifti1Image.from_filename(path).get_fdata())
 
 
 def _at(volume: Volume, world: NDArray[np.float64]) -> Float32:

@@ -15,6 +15,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
@@ -57,7 +58,7 @@ def build_atlases(wheels: Wheels) -> None:
     """Write the image and the label table of every atlas, and the map to the other template."""
     atlases = read_table("atlases")
     lobes = tomllib.loads((FOLDER / "sources" / "lobes.toml").read_text("utf-8"))
-    field = _field("MNI152NLin2009cAsym")
+    field = template_field("MNI152NLin2009cAsym")
     _write_lattice(field - mni_grid(2).world())
     desikan: tuple[Labels, list[Region]] | None = None
     for name, atlas in atlases.items():
@@ -66,7 +67,7 @@ def build_atlases(wheels: Wheels) -> None:
         image = wheels.image(atlas["package"], atlas["image"])
         text = wheels.read(atlas["package"], atlas["table"]).decode("utf-8")
         rows = _rows(name, text, lobes)
-        labels = carried(image, _field(atlas["space"]), [row.index for row in rows])
+        labels = carried(image, template_field(atlas["space"]), [row.index for row in rows])
         if name == "DesikanKilliany":
             desikan = labels, rows
         if desikan and name.startswith("Schaefer"):
@@ -183,7 +184,7 @@ def _write_atlas(name: str, labels: Labels, rows: list[Region]) -> None:
     image.set_sform(image.affine, code=4)  # MNI152
     image.set_qform(image.affine, code=4)
     path = resource_path(f"atlas-{name}_dseg", 2)
-    write_bytes(path, gzip.compress(image.to_bytes(), 9, mtime=0))
+    write_image(path, image)
     _write_table(name, rows)
 
 
@@ -200,9 +201,15 @@ def _write_lattice(displacement: NDArray[np.float64]) -> None:
     affine = mni_grid(2).affine @ np.diag([LATTICE_STEP] * 3 + [1])
     image = nib.Nifti1Image(np.round(coarse * 100).astype(np.int16), affine)
     path = resource_path("to-MNI152NLin2009cAsym_xfm", 2 * LATTICE_STEP)
+    write_image(path, image)
+
+
+def write_image(path: Path, image: nib.Nifti1Image) -> None:
+    """Write an image with its header as it is, the same bytes whenever it is written."""
     write_bytes(path, gzip.compress(image.to_bytes(), 9, mtime=0))
 
 
-def _field(space: str) -> NDArray[np.float64]:
+def template_field(space: str) -> NDArray[np.float64]:
+    """World coordinate in a template (RAS mm) of each voxel of the GAAIN grid, (91, 109, 91, 3)."""
     path = FOLDER / "sources" / f"tpl-{space}_from-MNI_to-tpl.nii.gz"
     return np.asarray(nib.Nifti1Image.from_filename(path).get_fdata())

@@ -13,6 +13,7 @@ from bidsapp.core.quality import Flag
 from bidsapp.core.quantification.uncertainty import ScanError
 from bidsapp.core.statistics.change import (
     Change,
+    Estimate,
     Measured,
     Slope,
     anchor_sd,
@@ -248,7 +249,7 @@ def _measured_suvr(row: Row) -> Measured | None:
     return Measured(suvr, math.hypot(suvr * repeatability(), noise))
 
 
-def _estimate(name: str, estimate: Change | Slope | None) -> dict[str, float | None]:
+def _estimate(name: str, estimate: Estimate | None) -> dict[str, float | None]:
     names = (name, f"{name}_sd", f"{name}_low", f"{name}_high")
     values = (None,) * 4 if estimate is None else (estimate.value, estimate.sd, *estimate.interval)
     return dict(zip(names, values, strict=True))

@@ -66,17 +66,40 @@ class Suspect:
 
 
 @dataclass(frozen=True)
-class Calibration:
+class JudgedLine:
+    """A line through people's values, and what is to be thought of it.
+
+    Attributes
+    ----------
+    line : what was regressed
+    agreement : of the values by the line
+    criteria : conditions of acceptance
+    suspects : people to look at
+    names : of the people, in the order of the arrays
+    """
+
+    line: Line
+    agreement: Agreement
+    criteria: tuple[Criterion, ...]
+    suspects: tuple[Suspect, ...]
+    names: tuple[str, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every criterion is met."""
+        return all(criterion.passed for criterion in self.criteria)
+
+
+@dataclass(frozen=True)
+class Calibration(JudgedLine):
     """One equation, and the measurements behind it.
+
+    ``line`` is at level 1 own on published Centiloid, at level 2 the tracer's SUVR on PiB's;
+    ``agreement`` of own with published Centiloids, at level 2 of the tracer's with PiB's.
 
     Attributes
     ----------
     equation : with anchors and, at level 2, pairs
-    line : at level 1 own on published Centiloid; at level 2 the tracer's SUVR on PiB's
-    agreement : of own with published Centiloids; at level 2 of the tracer's with PiB's
-    criteria : conditions of acceptance
-    suspects : people to look at
-    names : of the people, in the order of the arrays
     x, y : what was regressed
     reference_cl, own_cl : Centiloids: published (level 1) or of PiB (level 2), and own
     young_ratio : at level 2, standard deviation of young controls' Centiloids over that with PiB;
@@ -84,21 +107,11 @@ class Calibration:
     """
 
     equation: Equation
-    line: Line
-    agreement: Agreement
-    criteria: tuple[Criterion, ...]
-    suspects: tuple[Suspect, ...]
-    names: tuple[str, ...]
     x: Float
     y: Float
     reference_cl: Float
     own_cl: Float
     young_ratio: float | None = None
-
-    @property
-    def passed(self) -> bool:
-        """Whether every criterion is met."""
-        return all(criterion.passed for criterion in self.criteria)
 
 
 @dataclass(frozen=True)
@@ -274,29 +287,19 @@ def level2(
 
 
 @dataclass(frozen=True)
-class PipelineLine:
+class PipelineLine(JudgedLine):
     """SUVRs of the standard pipeline from those of one's own, of the same scans.
+
+    ``line`` is standard = slope * own + intercept; ``agreement`` of the SUVRs by the line with the
+    standard ones.
 
     Attributes
     ----------
-    line : standard = slope * own + intercept
-    agreement : of the SUVRs by the line with the standard ones
-    criteria, suspects, names : as of `Calibration`
     own, standard : ndarray, shape (N,)
     """
 
-    line: Line
-    agreement: Agreement
-    criteria: tuple[Criterion, ...]
-    suspects: tuple[Suspect, ...]
-    names: tuple[str, ...]
     own: Float
     standard: Float
-
-    @property
-    def passed(self) -> bool:
-        """Whether every criterion is met."""
-        return all(criterion.passed for criterion in self.criteria)
 
 
 def between_pipelines(

@@ -39,24 +39,34 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Change:
-    """What lies between two scans of a person.
+class Estimate:
+    """A number of a person, and how sure it is.
 
     Attributes
     ----------
-    value : last minus first
-    sd : as an estimate of the person's true change
-    limit : smallest change that 95 of 100 pairs without any change do not reach
+    value : of a change, last minus first; of a slope, per year
+    sd : standard deviation, as an estimate of the true one
     """
 
     value: float
     sd: float
-    limit: float
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95 % interval of the true change."""
+        """95 % interval of the true one."""
         return self.value - Z95 * self.sd, self.value + Z95 * self.sd
+
+
+@dataclass(frozen=True)
+class Change(Estimate):
+    """What lies between two scans of a person.
+
+    Attributes
+    ----------
+    limit : smallest change that 95 of 100 pairs without any change do not reach
+    """
+
+    limit: float
 
     @property
     def reliable(self) -> bool:
@@ -87,29 +97,20 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Slope:
-    """Line through the scans of a person.
+class Slope(Estimate):
+    """Line through the scans of a person; ``sd`` has the scale's part in it.
 
     Attributes
     ----------
-    value : per year
-    sd : standard deviation of ``value``, the scale's part in it
     chi2, freedom : squared distances from the line in scan standard deviations, and their degrees
         of freedom
     widening : factor of the standard deviation because the scans scatter more about the line than
         their own errors tell, 1 or more
     """
 
-    value: float
-    sd: float
     chi2: float
     freedom: int
     widening: float
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """95 % interval of the true slope."""
-        return self.value - Z95 * self.sd, self.value + Z95 * self.sd
 
 
 def change(
