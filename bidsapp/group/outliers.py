@@ -9,6 +9,7 @@ from statistics import median
 from typing import Any
 
 from bidsapp.core.grid.sampling import SD_PER_MAD
+from bidsapp.group.longitudinal import suvr_of
 
 Row = Mapping[str, Any]
 
@@ -95,5 +96,5 @@ def _value(row: Row, measure: str) -> float | None:
     """Number of a scan; noise in per cent of the SUVR, so that it does not grow with the load."""
     if measure != "noise_percent":
         return row.get(measure)
-    noise, slope, suvr = (row.get(name) for name in ("sd_noise", "slope", "suvr_wc"))
+    noise, slope, suvr = row.get("sd_noise"), row.get("slope"), suvr_of(row)
     return 100 * noise / abs(slope * suvr) if noise is not None and slope and suvr else None

@@ -113,6 +113,13 @@ def test_noise_is_compared_in_per_cent_of_the_suvr():
     assert odd.value == pytest.approx(2.0)
 
 
+def test_noise_is_that_of_the_reference_region_of_the_centiloid():
+    """The whole cerebellum does not matter where the Centiloid is that of the pons."""
+    rows = [row(1.0, sd_noise=1 + 0.01 * i, slope=100.0, suvr_pons=1.0, suvr_wc=1 + i,
+                reference_region="pons") for i in range(10)]  # fmt: skip
+    assert [one.value for one in scores(rows)] == pytest.approx([1 + 0.01 * i for i in range(10)])
+
+
 def test_too_few_or_equal_numbers_have_no_scores():
     assert scores([row(1.0, brain_ml=i) for i in range(7)]) == []
     assert scores([row(1.0, brain_ml=1400)] * 20 + [row(1.0, brain_ml=1401)]) == []
