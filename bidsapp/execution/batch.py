@@ -1,9 +1,8 @@
 """Steps as jobs of a batch system: a plugin of nipype named in a file (``--use-plugin``).
 
-nipype's plugins believe too much: a result of an earlier run stands for that of a job that was
-killed, a scheduler that does not answer for a job that has ended, and the jobs of a run that is
-stopped go on. The subclasses here mend that; how a run collects failures is told in
-`bidsapp.execution.engine`.
+nipype's own plugins take the result of an earlier run for that of a job that was killed, take
+silence of the scheduler for the end of a job, and leave the jobs of a stopped run in the queue. The
+subclasses here avoid that. How a run collects failures: `bidsapp.execution.engine`.
 """
 
 from __future__ import annotations
@@ -34,15 +33,22 @@ _SUBMIT = {"SLURM": "sbatch", "PBS": "qsub", "SGE": "qsub", "LSF": "bsub", "OAR"
 _SLURM_ARGUMENTS = ("sbatch_args", "template", "max_jobs", "max_tries", "retry_timeout")
 
 _ARRIVAL_S = 60.0  # what a job wrote may be seen here later: network file systems keep listings
-_ASK_S = 2.0  # between two questions to the scheduler, which serves a whole cluster
+_POLL_S = 2.0  # between two queries of the scheduler, which serves a whole cluster
 _SILENCE_S = 900.0  # a scheduler that does not answer may be restarted meanwhile; jobs go on
 _CALL_S = 60.0
-_CANCEL_S = 5.0  # a run that is told to end has 10 s
+_CANCEL_S = 5.0  # a run that gets SIGTERM has 10 s
 
 
 @dataclass(frozen=True)
 class BatchPlugin:
-    """A plugin of nipype with its arguments."""
+    """A batch plugin of nipype with its arguments.
+
+    Attributes
+    ----------
+    name : as in the file, such as ``SLURM``
+    base : its class
+    arguments : ``plugin_args``
+    """
 
     name: str
     base: type[SGELikeBatchManagerBase]
@@ -52,12 +58,20 @@ class BatchPlugin:
 def read_plugin(path: Path) -> BatchPlugin:
     """Read a JSON or YAML file with ``plugin`` (``SLURM``) and ``plugin_args``.
 
+    Parameters
+    ----------
+    path : value of ``--use-plugin``
+
+    Returns
+    -------
+    BatchPlugin
+
     Raises
     ------
     NoInputError
         The file cannot be read.
     UsageError
-        It names no plugin that sends steps to a batch system, or what is wrong for it.
+        It does not name a batch plugin, or its arguments are not valid.
     """
     content = _read_file(path)
     name = content.get("plugin") if isinstance(content, dict) else None
@@ -118,16 +132,16 @@ def _check_slurm(path: Path, arguments: dict[str, Any]) -> None:
 
 
 class _Batch(SGELikeBatchManagerBase):  # type: ignore[misc]
-    """Mixed into a batch plugin of nipype: no result is that of another run, none is awaited long.
+    """Mixed into a batch plugin of nipype: removes results of earlier runs, and detects lost jobs.
 
-    A job whose result is not there when the batch system has forgotten it was killed.
+    A job that left the queue without a result was killed.
     """
 
     _template: str
 
     def __init__(self, plugin_args: dict[str, Any]) -> None:
         super().__init__(plugin_args=plugin_args)
-        # as this process computes, whatever environment a job is given
+        # the threads of this process, whatever environment a job is given
         threads = {k: v for k, v in os.environ.items() if k.endswith("_NUM_THREADS")}
         lines = (f"export {name}={shlex.quote(value)}" for name, value in sorted(threads.items()))
         self._template = "\n".join([self._template.rstrip("\n"), *lines])
@@ -168,15 +182,15 @@ def _results(folder: str) -> list[Path]:
 
 
 class _Slurm(_Batch, SLURMPlugin):  # type: ignore[misc]
-    """nipype's SLURM plugin with one question for all jobs, and none left behind.
+    """nipype's SLURM plugin with one query for all jobs, which are cancelled with the run.
 
-    sbatch and squeue are called without a shell, so that any name of a folder will do.
+    sbatch and squeue are called without a shell, so that names of folders need no quoting.
     """
 
     def __init__(self, plugin_args: dict[str, Any]) -> None:
         super().__init__(plugin_args=plugin_args)
         self._queued: set[int] = set()
-        self._asked = self._answered = time.monotonic()
+        self._last_query = self._last_answer = time.monotonic()
 
     def run(self, graph: DiGraph, config: dict[str, Any], updatehash: bool = False) -> None:
         try:
@@ -185,12 +199,12 @@ class _Slurm(_Batch, SLURMPlugin):  # type: ignore[misc]
             _cancel([taskid for taskid in self._pending if taskid > 0])
 
     def _is_pending(self, taskid: int) -> bool:
-        if time.monotonic() - self._asked > _ASK_S:
-            self._ask()
+        if time.monotonic() - self._last_query > _POLL_S:
+            self._poll()
         return taskid in self._queued
 
-    def _ask(self) -> None:
-        """Learn which jobs there are; as long as nobody answers, all stay as they were.
+    def _poll(self) -> None:
+        """List the jobs in the queue; without an answer the list stays as it was.
 
         Raises
         ------
@@ -201,14 +215,14 @@ class _Slurm(_Batch, SLURMPlugin):  # type: ignore[misc]
         command = ["squeue", "--noheader", "--user", str(os.getuid()), "--format", "%A"]
         try:
             self._queued = set(map(int, _call(command).split()))
-            self._answered = time.monotonic()
+            self._last_answer = time.monotonic()
         except (OSError, subprocess.SubprocessError, ValueError) as error:
-            if time.monotonic() - self._answered > _SILENCE_S:
+            if time.monotonic() - self._last_answer > _SILENCE_S:
                 raise WorkerLostError(
                     f"squeue has not answered for {_SILENCE_S / 60:g} min ({error}); run again "
                     "when SLURM does"
                 ) from error
-        self._asked = time.monotonic()
+        self._last_query = time.monotonic()
 
     def _submit_batchtask(self, scriptfile: str, node: Node) -> int:
         log = f"{str(Path(scriptfile).parent).replace('%', '%%')}/slurm-%j.out"
@@ -234,13 +248,15 @@ class _Slurm(_Batch, SLURMPlugin):  # type: ignore[misc]
 
 
 def _cancel(taskids: list[int]) -> None:
-    """End the jobs of a run that does not wait for them: a later one would write the same files."""
+    """Cancel the jobs of a run that has ended: a later run would write the same files."""
     if taskids:
-        # a failure is of no use to who has been told already why the run ended
+        # why the run ended has been reported; a failure here adds nothing
         with contextlib.suppress(OSError, subprocess.SubprocessError):
             _call(["scancel", *map(str, taskids)], timeout_s=_CANCEL_S)
 
 
 def _call(command: list[str], timeout_s: float = _CALL_S) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=True)
-    return done.stdout.strip()
+    finished = subprocess.run(
+        command, capture_output=True, text=True, timeout=timeout_s, check=True
+    )
+    return finished.stdout.strip()

@@ -1,8 +1,8 @@
-"""Execution: nipype plugins that do not wait for a dead worker, and failures told as data.
+"""Execution: nipype plugins that survive the death of a worker and return failures as data.
 
 nipype's own MultiProc polls every 2 s and waits for ever when a worker is killed; its Linear raises
-one error for many. The subclasses here run everything that can be run and hand back one
-`NodeFailure` per node that failed, with the class and the sentence of our own errors.
+one error for many. The subclasses here run everything that can be run and return one `NodeFailure`
+per node that failed, with class and message of its error.
 """
 
 from __future__ import annotations
@@ -43,10 +43,9 @@ OnStep = Callable[[str, str], None]
 # Names of participant and step, and between them how soon it should be begun: least first.
 _Urgency = tuple[str, int, str]
 
-_WAIT_S = 1.0  # at most, for a step to end, before a step's time is looked at
+_WAIT_S = 1.0  # at most, for a step to end, before the times of steps are checked
 
-# In the traceback of a step that finds its predecessor's result torn, or of nipype's that it knows
-# of but whose files somebody removed.
+# In the traceback of a step whose predecessor's result is damaged, or known to nipype but removed.
 _SIGNS_OF_LOSS = ("in loadpkl", "in load_resultfile", "requires a value for input")
 _BATCH_POLL_S = 1.0  # a batch system serves others too
 
@@ -75,7 +74,7 @@ def run(
     stop_on_first_crash: bool = False,
     on_step: OnStep | None = None,
 ) -> list[NodeFailure]:
-    """Run a workflow to its end and tell what failed.
+    """Run a workflow to its end.
 
     Parameters
     ----------
@@ -83,7 +82,7 @@ def run(
     resources : number of processes, memory, and the file of another nipype plugin if any
     crash_dir : where crash files (text) go
     stop_on_first_crash : start nothing more after the first failure
-    on_step : told the name of every node when it starts, ends or fails
+    on_step : called when a node starts, ends or fails
 
     Returns
     -------
@@ -154,23 +153,23 @@ class _Linear(LinearPlugin):  # type: ignore[misc]
     def run(self, graph: DiGraph, config: dict[str, Any], updatehash: bool = False) -> None:
         import networkx as nx
 
-        tell = self._status_callback or (lambda node, status: None)
+        report = self._status_callback or (lambda node, status: None)
         unreachable: set[Node] = set()
         order = _participant_first(graph)
         for node in nx.lexicographical_topological_sort(graph, key=order.__getitem__):
             if node in unreachable:
                 continue
-            tell(node, "start")
+            report(node, "start")
             try:
                 node.run(updatehash=updatehash)
             except Exception as error:
                 self.failures.append(_failure(node, format_exception(error)))
                 unreachable |= nx.descendants(graph, node)
-                tell(node, "exception")
+                report(node, "exception")
                 if config["execution"]["stop_on_first_crash"]:
                     return
             else:
-                tell(node, "end")
+                report(node, "end")
 
 
 class _Distributed(DistributedPluginBase):  # type: ignore[misc]
@@ -198,9 +197,9 @@ class _Distributed(DistributedPluginBase):  # type: ignore[misc]
 class _MultiProc(_Distributed, MultiProcPlugin):  # type: ignore[misc]
     """nipype's MultiProc that survives the death of a worker, and ends one that is stuck.
 
-    When a process of the pool is killed, every task in flight is lost with it and none says which
-    was to blame. Each is tried again once, alone in a process of its own: the innocent finish, the
-    guilty one is told apart. A task that takes longer than ``timeout_s`` has its pool killed.
+    When a process of the pool is killed, every task in flight is lost, and which of them caused it
+    is not known. Each is tried once more in a process of its own, where only the one at fault fails
+    again. The pool of a task that takes longer than ``timeout_s`` is killed.
     """
 
     def __init__(self, plugin_args: dict[str, Any], timeout_s: float, threads: int) -> None:
@@ -309,7 +308,7 @@ def _batch_plugin(path: Path, arguments: dict[str, Any]) -> _Distributed:
 
 
 def _run_node(node: Node, updatehash: bool, taskid: int, cwd: str, threads: int) -> dict[str, Any]:
-    """Run a step in a worker, which may have come from elsewhere or done another run's work."""
+    """Run a step in a worker, whose directory and threads may be those of an earlier run."""
     os.chdir(cwd)
     use_threads(threads)
     result: dict[str, Any] = run_node(node, updatehash, taskid)
@@ -326,7 +325,7 @@ def _vanished(node: Node) -> list[str]:
 
 
 def _failure(node: Node, traceback: list[str]) -> NodeFailure:
-    """Write the crash file of a node and say in one sentence what went wrong."""
+    """Write the crash file of a node and summarise the error in one sentence."""
     with suppress(OSError):  # the reason may be a full disk
         report_crash(node, traceback=traceback)
     whole = "".join(traceback)
@@ -346,19 +345,25 @@ def _failure(node: Node, traceback: list[str]) -> NodeFailure:
 
 
 def explain(traceback: str) -> tuple[str | None, str]:
-    """Class and sentence of the error a traceback ends with.
+    """Class and message of the error that a traceback ends with.
 
-    Errors come out of nipype as text, whichever process they were raised in.
+    nipype returns errors as text, whichever process they were raised in.
+
+    Parameters
+    ----------
+    traceback : as `traceback.format_exception` gives it, joined
 
     Returns
     -------
-    name : name of a class in `bidsapp.errors`, None for any other error
-    message : its sentence; for any other error its class and first line
+    name : str or None
+        Class in `bidsapp.errors`, None for any other error.
+    message : str
+        Of any other error its class and first line.
     """
     ends = re.findall(r"^\s*((?:\w+\.)*)(_?[A-Z]\w*)(?:: (.*))?$", traceback, flags=re.MULTILINE)
-    ours = [(name, text) for module, name, text in ends if module.startswith("bidsapp.")]
-    if ours and error_class(ours[-1][0]):
-        return ours[-1]
+    own = [(name, text) for module, name, text in ends if module.startswith("bidsapp.")]
+    if own and error_class(own[-1][0]):
+        return own[-1]
     foreign = [(name, text) for _, name, text in ends if name != "NodeExecutionError"]
     name, text = foreign[-1] if foreign else ("unknown error", "")
     number = re.match(r"\[Errno (\d+)\]", text)

@@ -1,7 +1,7 @@
-"""All that a worker needs, imported: whoever forks workers imports this module.
+"""Imports everything that a worker needs; imported before workers are forked.
 
-What is imported stays: to look through it for garbage again and again, while it grows and in every
-worker, takes time, and copies memory that the workers share.
+The garbage collector leaves these objects out: to scan them repeatedly takes time, and copies
+memory that the workers share.
 """
 
 import gc

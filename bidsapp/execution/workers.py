@@ -1,4 +1,4 @@
-"""Worker processes: where they come from, and how each begins."""
+"""Worker processes: how they are forked and set up."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ _count = 0
 def keep_freed_memory() -> None:
     """Let this process, and those forked from it, keep some of the memory that arrays free.
 
-    Given back after every array and fetched anew for the next, page by page, it takes a tenth of
-    the time of a run. Only glibc has it to set.
+    To return it after every array and to request it again, page by page, takes a tenth of the time
+    of a run. Only glibc can be set so.
     """
     with suppress(AttributeError, OSError, TypeError):
         for name, size in _MALLOC.values():
@@ -49,15 +49,19 @@ def keep_freed_memory() -> None:
 
 @contextmanager
 def forked_workers(count: int) -> Iterator[None]:
-    """Fork the workers of a command, which share all that is imported; let them end with it.
+    """Fork the workers of a command, which share all modules imported so far; end them with it.
 
-    Only a process without threads may fork, and whose it is must know: a command, not a program
-    that calls us. Others get their workers from a server when they are needed, which imports
+    Only a process without threads may fork, and its owner must know: a command, not a program that
+    calls us. Others get their workers from a fork server when they are needed, which imports
     everything once more.
 
     Parameters
     ----------
     count : processes; with fewer than two there are no workers
+
+    Yields
+    ------
+    None
     """
     if count > 1 and sys.platform == "linux" and threading.active_count() == 1:
         _fork(count)
@@ -78,11 +82,15 @@ def _fork(count: int) -> None:
 
 
 def workers(count: int) -> ProcessPoolExecutor:
-    """The workers of this run; made now where none were started, or one of them was killed.
+    """Return the workers of this run, new ones if none were started or one was killed.
 
     Parameters
     ----------
     count : processes
+
+    Returns
+    -------
+    ProcessPoolExecutor
     """
     global _workers, _count
     if _workers is not None:
@@ -97,11 +105,15 @@ def workers(count: int) -> ProcessPoolExecutor:
 
 
 def new_workers(count: int) -> ProcessPoolExecutor:
-    """Processes beside those of the run, from a server that has no threads.
+    """Start workers besides those of the run, from a fork server without threads.
 
     Parameters
     ----------
     count : processes
+
+    Returns
+    -------
+    ProcessPoolExecutor
     """
     os.environ.update(ONE_THREAD)
     server: ForkServerContext = get_context("forkserver")
@@ -110,7 +122,7 @@ def new_workers(count: int) -> ProcessPoolExecutor:
 
 
 def dismiss_workers() -> None:
-    """Let the workers of this run end, which hold memory; whoever wants others gets new ones."""
+    """Shut down the workers of this run, which hold memory; `workers` starts new ones."""
     global _workers
     if _workers is not None:
         _workers.shutdown(wait=False, cancel_futures=True)
@@ -118,19 +130,19 @@ def dismiss_workers() -> None:
 
 
 def _begin() -> None:
-    """Prepare a worker: quiet, ended by what ends any process, and never outliving the run."""
+    """Set up a worker: default signals, one thread, no log, and it ends with its parent."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     use_threads(1)
     os.environ["NIPYPE_NO_ET"] = "1"
     threadpool_limits(1)
     warnings.simplefilter("ignore")  # of libraries; what a user must know is a flag or an error
-    logging.disable(logging.ERROR)  # what libraries remark is nobody's here
+    logging.disable(logging.ERROR)
     threading.Thread(target=_die_with_parent, daemon=True).start()
 
 
 def _die_with_parent() -> None:
-    """Wait for the end of the run's main process: a killed run leaves no orphans at work."""
+    """Exit when the main process ends, so that a killed run leaves no orphans."""
     parent = parent_process()
     if parent is not None:
         connection.wait([parent.sentinel])

@@ -56,11 +56,15 @@ def Segment(
 
 
 def header_findings(t1w: Path) -> tuple[Flag, ...]:
-    """Whether the header of a T1w places it in two ways.
+    """Check whether sform and qform of a T1w agree.
 
     Parameters
     ----------
     t1w : NIfTI
+
+    Returns
+    -------
+    tuple of Flag
     """
     places = {"header_places_mm": affine_disagreement(t1w)}
     return flagged(places, read_table("limits"), image="T1w")

@@ -1,4 +1,4 @@
-"""How values travel between nodes: as files in the work folder, or as nipype carries them."""
+"""Serialisation of values between nodes: files in the work folder, or nipype traits."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from bidsapp.interfaces.store import (
 
 @dataclass(frozen=True)
 class Carried:
-    """How the values of a type travel: told by `Annotated`, or found by `carried`.
+    """How values of a type are passed between nodes; in `Annotated`, or chosen by `carried`.
 
     Attributes
     ----------
-    trait : what nipype makes of it, called with metadata
-    give : (path without ending, value) -> what nipype carries
-    take : what nipype carries -> value
+    trait : makes the nipype trait, called with metadata
+    give : (path without suffix, value) -> value of the trait
+    take : value of the trait -> value
     """
 
     trait: Callable[..., Any]
@@ -81,12 +81,16 @@ _SIMPLE = {
 
 
 def carried(kind: Any) -> Carried:
-    """How the values of a type travel.
+    """Choose how values of a type are passed between nodes.
 
     Parameters
     ----------
-    kind : type, or what else may stand in an annotation
-        Of ``T | None`` it is ``T`` that counts.
+    kind : type or annotation
+        ``T | None`` is treated as ``T``.
+
+    Returns
+    -------
+    Carried
     """
     if get_origin(kind) in (Union, UnionType):
         [kind] = [argument for argument in get_args(kind) if argument is not NoneType]

@@ -1,4 +1,4 @@
-"""Node that looks for damage in the raw frames of a PET, where the brain is."""
+"""Node that checks the raw frames of a PET for damage in the brain."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def Inspect(
     wm: Image | None = None,
     mask: Image | None = None,
 ) -> tuple[Image, Stills, RecordPart]:
-    """Take out what holds no measurement; refuse a PET whose reference region is damaged.
+    """Mask voxels without a measurement; refuse a PET whose reference region is damaged.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def Inspect(
     Returns
     -------
     pet, stills
-        Mean and images of the window without what is lost.
+        Mean and images of the window, NaN where a frame has no measurement.
     record
     """
     if gm is None or wm is None or mask is None:

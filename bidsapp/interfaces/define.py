@@ -1,4 +1,4 @@
-"""Nodes from functions: their annotations say what nipype has to be told of inputs and outputs."""
+"""Nipype interfaces from annotated functions: inputs and outputs follow from the annotations."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from bidsapp.interfaces.store import InputSpec
 def interface(*outputs: str, always_run: bool = False) -> Callable[[Callable[..., Any]], Any]:
     """Make a nipype interface, of the same name, of an annotated function.
 
-    A parameter is an input, mandatory when it has no default; ``None`` given to the interface is
-    as good as nothing. ``**images: Path`` takes as many inputs as the interface is told names when
-    it is made. The function runs in the folder of its node.
+    A parameter is an input, mandatory when it has no default; ``None`` counts as not given.
+    ``**images: Path`` adds an input for every name that the interface is constructed with. The
+    function runs in the working directory of its node.
 
     Parameters
     ----------
@@ -28,6 +28,11 @@ def interface(*outputs: str, always_run: bool = False) -> Callable[[Callable[...
         None is left undefined.
     always_run : bool
         Run again even when nothing has changed.
+
+    Returns
+    -------
+    function
+        Decorator that returns the interface class.
 
     Examples
     --------

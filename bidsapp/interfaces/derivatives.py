@@ -36,7 +36,18 @@ Entities = dict[str, str]
 
 
 def named(output_dir: str | Path, *files: Path) -> list[str]:
-    """Names of files and of the sidecars beside them, relative to the dataset."""
+    """Names of files and of their sidecars.
+
+    Parameters
+    ----------
+    output_dir : root of the derivative dataset
+    *files : in it
+
+    Returns
+    -------
+    list of str
+        POSIX paths relative to the dataset, without repetition.
+    """
     both = dict.fromkeys(path for file in files for path in (file, sidecar_path(file)))
     return [path.relative_to(output_dir).as_posix() for path in both]
 
@@ -79,16 +90,21 @@ def SaveWarp(
     sidecars: dict[str, Any],
     key: Literal["warp", "pet_warp"] = "warp",
 ) -> list[str]:
-    """Write the warp to the template, and the way back, as ITK displacement fields.
+    """Write the warp to the template, and its inverse, as ITK displacement fields.
 
     Parameters
     ----------
     output_dir, entities : where it belongs, see `SaveImages`
-    field : world coordinate of T1w or PET of every MNI voxel
+    field : world coordinate of T1w or PET of every MNI voxel, RAS mm
     warp : parameters of both directions
-    native : image of T1w or PET, whose grid the way back covers
+    native : T1w or PET, whose grid the inverse covers
     sidecars : JSON content by key
     key : of T1w or PET
+
+    Returns
+    -------
+    list of str
+        As `SaveImages`.
     """
     paths = []
     fields = warp.itk_fields(field, native.grid)
@@ -116,6 +132,11 @@ def SavePosition(
     output_dir, entities : where it belongs, see `SaveImages`
     t1w_to_pet, by_method, record : as `Register` gives them
     sidecars : JSON content by key, besides the matrices
+
+    Returns
+    -------
+    list of str
+        As `SaveImages`.
     """
     matrices = {
         "Method": record.method,
@@ -142,6 +163,10 @@ def save_rigid(
     output_dir, entities : where they belong, see `SaveImages`
     matrices : by key of the outputs, from points of the fixed to points of the moving image
     sidecars : JSON content by the same keys
+
+    Returns
+    -------
+    list of Path
     """
     paths = []
     for key, matrix in matrices.items():
@@ -172,6 +197,16 @@ def SaveResult(
     parts : what each step gives to the record
     written : by the nodes that must come before
     t1w, others : raw T1w, if there is one; other raw images behind it
+
+    Returns
+    -------
+    list of str
+        Name of the record, relative to the dataset.
+
+    Raises
+    ------
+    StorageError
+        An output was removed during the run.
     """
     raw = {"pet": pet} | ({} if t1w is None else {"t1w": t1w})
     raw |= {path.name: path for path in others}
@@ -244,6 +279,14 @@ def written_tables(
 ) -> tuple[list[str], dict[str, str]]:
     """Write a table per atlas under the name of a row of the table of outputs.
 
+    Parameters
+    ----------
+    output_dir, entities : where they belong, see `SaveImages`
+    key : row of ``data/outputs.toml``
+    tables : columns by atlas
+    columns : their descriptions
+    sidecar : JSON content besides the columns
+
     Returns
     -------
     list of str
@@ -261,7 +304,18 @@ def written_tables(
 
 
 def described(key: str, content: Mapping[str, Any]) -> dict[str, Any]:
-    """Sidecar of a row of the table of outputs."""
+    """Sidecar of a row of the table of outputs.
+
+    Parameters
+    ----------
+    key : row of ``data/outputs.toml``
+    content : what is specific to the file
+
+    Returns
+    -------
+    dict
+        ``content`` with ``Description`` and, of a transform, ``From`` and ``To``.
+    """
     row = outputs()[key]
     ends = {}
     if row.suffix == "xfm":
@@ -270,12 +324,17 @@ def described(key: str, content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def shown_as(kind: str, tracer_name: str | None) -> tuple[float, float] | None:
-    """Values that viewers show as black and white; None leaves it to them.
+    """Display range of an image, for ``cal_min`` and ``cal_max`` of its header.
 
     Parameters
     ----------
     kind : ``suvr``, ``cl``, or any other image
-    tracer_name : in any words
+    tracer_name : in any spelling that the tracer table knows
+
+    Returns
+    -------
+    (float, float) or None
+        None leaves the range to the viewer.
     """
     if kind == "cl":
         return 0.0, read_table("display")["top_cl"]
@@ -286,7 +345,16 @@ def shown_as(kind: str, tracer_name: str | None) -> tuple[float, float] | None:
 
 
 def measured_or_zero(image: Volume) -> Volume:
-    """Zero where nothing was measured, as other programs expect; the VOI table has the coverage."""
+    """Replace NaN by zero, as other programs expect; the VOI table has the coverage.
+
+    Parameters
+    ----------
+    image : NaN where nothing was measured
+
+    Returns
+    -------
+    Volume
+    """
     if image.data.dtype.kind != "f" or np.isfinite(image.data).all():
         return image
     return Volume(known_or_zero(image.data), image.affine)

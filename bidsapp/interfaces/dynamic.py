@@ -120,6 +120,11 @@ def TellDrift(
     reference : reference region of the Centiloid
     slope : Centiloids per unit of SUVR
     late_min : middle of the mean minus that of the window
+
+    Returns
+    -------
+    RecordPart
+        Slope in CL/min and the largest deviation of a frame, with flags.
     """
     used = np.isin(tacs["frame_start_s"], used_s)
     curves = dict(zip(VOI_NAMES, tacs[CENTILOID][:, used], strict=True))
@@ -141,13 +146,17 @@ def TellDrift(
 def drift_findings(
     late_min: float, drift: tuple[float, float] | None, tolerance_min: float
 ) -> tuple[Flag, ...]:
-    """What a mean outside the middle of the tracer's window does, by the frames of the scan itself.
+    """Effect on the Centiloid of a mean that is off the middle of the tracer's window.
 
     Parameters
     ----------
     late_min : middle of the mean minus middle of the window, min
-    drift : Centiloids per minute and their standard error
-    tolerance_min : less is not worth a flag
+    drift : Centiloids per minute between the frames of this scan, and their standard error
+    tolerance_min : deviation without a flag
+
+    Returns
+    -------
+    tuple of Flag
     """
     if drift is None or abs(late_min) <= tolerance_min:
         return ()
@@ -178,6 +187,11 @@ def SaveDynamic(
     output_dir, entities : where it belongs, see `SaveImages`
     series, pets, motion, ends : as for `SampleFrames`
     sidecar : JSON content, times left out
+
+    Returns
+    -------
+    list of str
+        As `SaveImages`.
     """
     order = _in_time(series, motion)
     path = output_path(output_dir, "pet_dynamic", entities)
@@ -250,6 +264,11 @@ def SaveMotion(
     output_dir, entities : where it belongs, see `SaveImages`
     record, motion : as `AlignFrames` gives them
     sidecar : JSON content besides columns and matrices
+
+    Returns
+    -------
+    list of str
+        As `SaveImages`.
     """
     columns, head_motion = read_table("motion_columns"), record.motion
     assert head_motion is not None
@@ -266,7 +285,18 @@ def SaveMotion(
 
 
 def tac_columns(regions: Mapping[str, Any], units: str) -> dict[str, dict[str, str]]:
-    """JSON dictionary of a table of time-activity curves."""
+    """Column descriptions of a table of time-activity curves.
+
+    Parameters
+    ----------
+    regions : the names are its keys
+    units : of the curves
+
+    Returns
+    -------
+    dict
+        Column -> ``Description`` and ``Units``.
+    """
     after = "after injection"
     columns = {
         "frame_start": {"Description": f"Start of the frame, {after}", "Units": "s"},
@@ -277,7 +307,17 @@ def tac_columns(regions: Mapping[str, Any], units: str) -> dict[str, dict[str, s
 
 
 def motion_rows(head_motion: Motion) -> Iterator[list[Any]]:
-    """Rows of the motion table (``data/motion_columns.toml``) from the record."""
+    """Rows of the motion table (``data/motion_columns.toml``) from the record.
+
+    Parameters
+    ----------
+    head_motion : of the record, of a scan whose frames were aligned
+
+    Yields
+    ------
+    list
+        A value per column: seconds after injection, mm, radians, flags.
+    """
     assert head_motion.corrected is not None and head_motion.least_corrected_mm is not None
     for index, start in enumerate(head_motion.frame_start_s):
         moved = head_motion.distance_mm[index] >= head_motion.least_corrected_mm

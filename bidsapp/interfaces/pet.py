@@ -56,7 +56,7 @@ def AlignFrames(
 
 
 def _frames(pet: Path, *more: Path) -> Iterator[Volume]:
-    """Frames of an image; what is wrong with them is told without its path."""
+    """Frames of an image; errors leave its path out, which the caller adds."""
     try:
         yield from read_frames(pet, *more)
     except CentipetError as error:

@@ -1,4 +1,4 @@
-"""Node that lays a PET on the template without a T1w."""
+"""Node that normalises a PET to the template without a T1w."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ def NormalisePet(pet: Image, source: str) -> tuple[Image, WarpArrays, Rigid, Rec
     Returns
     -------
     field, warp, t1w_to_pet
-        As of a T1w and its registration: the PET is in its place, so the matrix is the identity.
+        As of a T1w and its registration; the PET takes the place of the T1w, so the matrix is the
+        identity.
     record
     """
     with about(source):

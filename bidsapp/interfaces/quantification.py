@@ -1,4 +1,4 @@
-"""Nodes that turn the PET in MNI space into numbers and ratio images."""
+"""Nodes that quantify the PET in MNI space and make ratio images."""
 
 from __future__ import annotations
 
@@ -42,7 +42,11 @@ def Quantify(
     interval : that bands and cut-offs are read by
     tau_vois, tau : tau volumes by region, and equations for their SUVRs; none for amyloid
     asked, apart : ``image`` and ``apart`` of `bidsapp.steps.quantifying.Asked`
-    position : what the position of the PET gave to the record: the blur of the PET
+    position : part of the record from the registration, with the resolution of the PET
+
+    Returns
+    -------
+    RecordPart
     """
     with about(source):
         return quantified(

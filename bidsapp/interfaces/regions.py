@@ -1,4 +1,4 @@
-"""Nodes that measure a PET in the regions of atlases, and write what they found."""
+"""Nodes that measure a PET in the regions of atlases, and write the tables and images."""
 
 from __future__ import annotations
 
@@ -170,6 +170,11 @@ def SaveRegions(
     units : of the PET
     sidecar, mask_sidecar : JSON content besides the columns; that of the masks
     t1w_entities : of the T1w, for masks in its space
+
+    Returns
+    -------
+    list of str
+        As `SaveImages`.
     """
     columns = region_dictionary(processing, units)
     placed = {} if space == TEMPLATE_SPACE else {"space": space}
@@ -249,7 +254,12 @@ def SaveRatios(
     lines : Centiloid slope, intercept by reference region
     space : of the PET
     sidecar : JSON content but units
-    skip : reference regions whose ratio image others write
+    skip : reference regions whose ratio image another node writes
+
+    Returns
+    -------
+    list of str
+        As `SaveImages`.
     """
     placed = {"pet": {}, "T1w": {"space": "T1w"}}.get(space, {"space": TEMPLATE_SPACE, "res": "2"})
     files = []

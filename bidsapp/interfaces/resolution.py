@@ -1,4 +1,4 @@
-"""Node that brings the mean of the window to a resolution."""
+"""Node that smooths the mean of the window."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ def Smooth(
     target_mm: float | None = None,
     psf_mm: list[float] | None = None,
 ) -> tuple[Image, Stills, RecordPart]:
-    """Blur along the voxel axes: by a given width, or up to a common resolution.
+    """Smooth along the voxel axes: by a given FWHM, or up to a common resolution.
 
     Parameters
     ----------
     pet, stills : mean PET, native grid; the same, one image per position of the head
     gm, wm, csf, mask, regions, t1w_to_pet : of the T1w, to measure the resolution
-    fwhm_mm : blur to add
-    target_mm : resolution to reach instead
-    psf_mm : resolution of the image, when it is known
+    fwhm_mm : of the Gaussian
+    target_mm : resolution to reach instead, FWHM
+    psf_mm : resolution of the image along each voxel axis, FWHM, when it is known
 
     Returns
     -------

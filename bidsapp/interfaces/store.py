@@ -1,4 +1,4 @@
-"""What the nodes share: inputs, arrays kept between two of them, and whose fault an error is.
+"""What the nodes share: hashed inputs, arrays stored between nodes, errors that name the image.
 
 Arrays lie in the work folder as they are in memory, uncompressed.
 """
@@ -39,9 +39,9 @@ _PADDING = 0xD935
 
 
 class InputSpec(BaseInterfaceInputSpec):
-    """Inputs of a node; files count by what they hold, which is read once in a process.
+    """Inputs of a node; files are compared by their content, hashed once per process.
 
-    nipype reads every file twice whenever it asks whether a node has to run.
+    nipype would read every file twice whenever it checks whether a node has to run.
     """
 
     def _get_sorteddict(
@@ -74,9 +74,19 @@ def _digest(path: str, *_state: int) -> str:
 
 
 def keep(path: str | Path, arrays: Mapping[str, NDArray[Any]]) -> str:
-    """Write named arrays as ``.npz`` and return the path as nipype wants it, a string.
+    """Write named arrays as an uncompressed ``.npz``.
 
-    Each begins at a multiple of 64 bytes, so that `fetch` can leave it where it is.
+    Each begins at a multiple of 64 bytes, so that `fetch` can map it without a copy.
+
+    Parameters
+    ----------
+    path : of the file
+    arrays : by name
+
+    Returns
+    -------
+    str
+        The path; nipype's traits take no `pathlib.Path`.
     """
     with Path(path).open("wb") as file, ZipFile(file, "w") as archive:
         for name, array in arrays.items():
@@ -96,15 +106,22 @@ def keep(path: str | Path, arrays: Mapping[str, NDArray[Any]]) -> str:
 
 
 def fetch(path: str | Path) -> dict[str, NDArray[Any]]:
-    """Read what `keep` wrote.
+    """Read the arrays that `keep` wrote.
 
-    The arrays are the file itself, mapped into memory, which all processes share; what is written
-    into them is seen by nobody else.
+    They are mapped into memory (copy on write), which all processes share.
+
+    Parameters
+    ----------
+    path : of the file
+
+    Returns
+    -------
+    dict of ndarray
 
     Raises
     ------
     StorageError
-        It is gone or damaged: a run died with its disk, or somebody cleared the work folder.
+        The file is missing or damaged: the disk failed, or the work folder was cleared.
     """
     try:
         with Path(path).open("rb") as file, ZipFile(file) as archive:
@@ -122,7 +139,7 @@ def fetch(path: str | Path) -> dict[str, NDArray[Any]]:
 
 
 def _array(mapped: mmap, info: ZipInfo) -> NDArray[Any]:
-    """One array of a file, when its checksum is right."""
+    """Map an array of a file whose checksum is right."""
     name, extra = _LENGTHS.unpack_from(mapped, info.header_offset + _LOCAL_HEADER - _LENGTHS.size)
     begin = info.header_offset + _LOCAL_HEADER + name + extra
     end = begin + info.file_size
@@ -131,26 +148,57 @@ def _array(mapped: mmap, info: ZipInfo) -> NDArray[Any]:
             raise ValueError(f"{info.filename}: is not as it was written")
     mapped.seek(begin)
     np.lib.format.read_magic(mapped)
-    shape, turned, dtype = np.lib.format.read_array_header_1_0(mapped)
+    shape, is_fortran, dtype = np.lib.format.read_array_header_1_0(mapped)
     at = mapped.tell()
     count = math.prod(shape)
     array = np.frombuffer(mapped, dtype, count, at) if count else np.empty(0, dtype)
     aligned = array.copy() if at % _ALIGNED else array
-    return aligned.reshape(shape, order="F" if turned else "C")
+    return aligned.reshape(shape, order="F" if is_fortran else "C")
 
 
 def keep_volume(path: str | Path, volume: Volume) -> str:
-    """Write an image and return its path."""
+    """Write an image as `keep` does.
+
+    Parameters
+    ----------
+    path : of the file
+    volume : the image
+
+    Returns
+    -------
+    str
+        The path.
+    """
     return keep(path, {"data": volume.data, "affine": volume.affine})
 
 
 def fetch_volume(path: str | Path) -> Volume:
-    """Read what `keep_volume` wrote."""
+    """Read the image that `keep_volume` wrote.
+
+    Parameters
+    ----------
+    path : of the file
+
+    Returns
+    -------
+    Volume
+    """
     return Volume(**fetch(path))
 
 
 def keep_stills(path: str | Path, stills: Sequence[Still]) -> str:
-    """Write the images of a window and return the path."""
+    """Write the images of a window as `keep` does.
+
+    Parameters
+    ----------
+    path : of the file
+    stills : on one grid
+
+    Returns
+    -------
+    str
+        The path.
+    """
     return keep(
         path,
         {
@@ -163,7 +211,16 @@ def keep_stills(path: str | Path, stills: Sequence[Still]) -> str:
 
 
 def fetch_stills(path: str | Path) -> list[Still]:
-    """Read what `keep_stills` wrote."""
+    """Read the images that `keep_stills` wrote.
+
+    Parameters
+    ----------
+    path : of the file
+
+    Returns
+    -------
+    list of Still
+    """
     stored = fetch(path)
     each = zip(stored["data"], stored["seconds"].tolist(), stored["motion"], strict=True)
     return [Still(Volume(data, stored["affine"]), time, motion) for data, time, motion in each]
@@ -171,7 +228,21 @@ def fetch_stills(path: str | Path) -> list[Still]:
 
 @contextmanager
 def about(path: str | Path) -> Iterator[None]:
-    """Put the name of the raw image before the sentence of an error that names none."""
+    """Prefix an error with the raw image, unless its message begins with it.
+
+    Parameters
+    ----------
+    path : of the raw image
+
+    Yields
+    ------
+    None
+
+    Raises
+    ------
+    CentipetError
+        The same class with the longer message.
+    """
     try:
         yield
     except CentipetError as error:

@@ -36,7 +36,7 @@ _EVERY = 40  # voxel of the template brain is a landmark: 5,000 of them
 
 @interface("visit", "report")
 def SegmentVisit(t1w: Path) -> tuple[Arrays, dict[str, Any]]:
-    """Segmentation of one of several T1w; one that fails is told and stays out of the template.
+    """Segment one of several T1w; one that fails is reported and left out of the template.
 
     Parameters
     ----------
@@ -90,6 +90,11 @@ def MakeTemplate(
     to_visits
         4 x 4 as nested lists, world of the template -> of each visit; [] if left out.
     record
+
+    Raises
+    ------
+    BadDataError
+        Fewer than two T1ws can be used.
     """
     usable = [k for k, report in enumerate(reports) if "reason" not in report]
     if len(usable) < 2:
@@ -162,6 +167,11 @@ def SaveVisits(
     output_dir : root of the derivative dataset
     entities, sidecars : of each raw T1w; JSON content by key, besides the matrix
     to_visits : as `MakeTemplate` gives them
+
+    Returns
+    -------
+    list of str
+        As `SaveImages`.
     """
     files: list[Path] = []
     for own, sidecar, matrix in zip(entities, sidecars, to_visits, strict=True):

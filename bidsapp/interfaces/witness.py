@@ -1,4 +1,4 @@
-"""Node that asks what the Centiloid would be at the other position of the PET."""
+"""Node that computes the Centiloid at the position of either registration."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from bidsapp.record import RecordPart
 def BothPositions(
     stills: Stills, field: Image, by_method: dict[str, Any], scale: Scale
 ) -> RecordPart:
-    """Centiloid by each of the two registrations, from the voxels of the two volumes alone.
+    """Centiloid by each of the two registrations, from the voxels of its two volumes alone.
 
     Parameters
     ----------

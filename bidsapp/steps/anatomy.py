@@ -86,12 +86,17 @@ def initial_affine(path: Path) -> Matrix:
     ----------
     path : of the file
 
+    Returns
+    -------
+    ndarray, shape (4, 4)
+        T1w world -> template world, RAS mm.
+
     Raises
     ------
     NoInputError
         The file cannot be read.
     BadDataError
-        It is no such transform, or one between other spaces.
+        It is not such a transform, or one between other spaces.
     """
     named = parse_entities(path)
     ends = [named.get(key, "") for key in ("from", "to")]

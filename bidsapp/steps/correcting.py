@@ -62,11 +62,28 @@ class Placing:
         self._scene = pet_scene(grid, {}, anatomy.warp, anatomy.to_pet)
 
     def on(self, regions: Regions, own: Grid | None = None) -> Regions:
-        """Regions of the template, or of a grid in the space of the T1w, on the grid of the PET."""
+        """Resample regions to the grid of the PET.
+
+        Parameters
+        ----------
+        regions : on the 2 mm MNI grid, or on ``own``
+        own : grid in T1w space
+
+        Returns
+        -------
+        Regions
+            On the native grid of the PET.
+        """
         return self._scene.placed(regions, own)
 
     def tissues(self) -> Tissues:
-        """Fractions of tissue in the voxels of the PET, and where cerebellum and brainstem are."""
+        """Resample the tissues to the grid of the PET.
+
+        Returns
+        -------
+        Tissues
+            Tissue fractions, 0 to 1, and masks of cerebellum and brainstem.
+        """
         own = self.anatomy
         grey, white, fluid = (
             fractions(tissue, self.grid, self.to_t1w) for tissue in (own.grey, own.white, own.fluid)
@@ -83,10 +100,22 @@ class Placing:
 
 
 def fractions(tissue: Volume, grid: Grid, to_tissue: Matrix) -> np.ndarray:
-    """Part of every voxel of ``grid`` that a tissue fills.
+    """Fraction of every voxel of ``grid`` that a tissue fills.
 
-    The map is read after a Gaussian of the variance that the larger voxel has over the smaller
-    one: the mean over the voxel, but for its corners.
+    Before interpolation the map is smoothed by a Gaussian with the variance that the larger voxel
+    has over the smaller one, which approximates the mean over the larger voxel.
+
+    Parameters
+    ----------
+    tissue : probability on its own grid
+    grid : of the result
+    to_tissue : ndarray, shape (4, 4)
+        World of ``grid`` -> world of ``tissue``, RAS mm.
+
+    Returns
+    -------
+    ndarray, shape of ``grid``
+        0 to 1; 0 outside the map.
     """
     larger = (grid.voxel_size**2).mean() - (tissue.grid.voxel_size**2).mean()
     width = float(np.sqrt(max(larger, 0.0) / 12)) * FWHM_PER_SIGMA
@@ -149,7 +178,19 @@ def _resolution(pet: Volume, anatomy: PlacedAnatomy, processing: Processing) -> 
 
 
 def corrected_columns(result: Corrected, parcellation: Atlas) -> dict[str, Any]:
-    """Columns of the table of an atlas."""
+    """Columns of the table of an atlas after partial volume correction.
+
+    Parameters
+    ----------
+    result : of the correction in this atlas
+    parcellation : the atlas
+
+    Returns
+    -------
+    dict
+        Column -> value per region, None where it is not finite; columns of
+        ``data/pvc_columns.toml``.
+    """
     numbers = {
         key: [finite_number(value) for value in column] for key, column in result.columns.items()
     }
@@ -157,7 +198,17 @@ def corrected_columns(result: Corrected, parcellation: Atlas) -> dict[str, Any]:
 
 
 def pvc_columns(units: str) -> dict[str, dict[str, str]]:
-    """Columns of such a table with their descriptions, for a PET in ``units``."""
+    """Column descriptions of the table that `corrected_columns` fills.
+
+    Parameters
+    ----------
+    units : of the PET
+
+    Returns
+    -------
+    dict
+        Column -> ``Description`` and, where there is one, ``Units``.
+    """
     return {
         name: {"Description": row["Description"]} | ({"Units": units} if row.get("unit") else {})
         for name, row in read_table("pvc_columns").items()

@@ -37,13 +37,19 @@ TissueAt = Callable[[Matrix], Mask]
 
 
 def tissue_of_t1w(grey: Volume, white: Volume, brain: Mask, grid: Grid) -> TissueAt:
-    """Grey and white matter for sure, by the position of the PET.
+    """Certain grey and white matter on the grid of the PET, by the position of the head.
 
     Parameters
     ----------
     grey, white : probability on the T1w grid
-    brain : mask on the T1w grid
+    brain : ndarray of bool
+        Mask on the T1w grid.
     grid : of the PET
+
+    Returns
+    -------
+    function
+        T1w world -> PET world, 4 x 4, RAS mm, to a mask on ``grid``.
     """
     sigma = _BLUR_MM / FWHM_PER_SIGMA / grey.grid.voxel_size
     box = mask_slices(brain, np.ceil(_TRUNCATED * sigma).astype(int) + 1)  # beyond is nothing
@@ -60,13 +66,18 @@ def tissue_of_t1w(grey: Volume, white: Volume, brain: Mask, grid: Grid) -> Tissu
 
 
 def tissue_of_template(field: NDArray[np.floating], grid: Grid) -> TissueAt:
-    """The same without a T1w: where nearly everybody has grey or white matter.
+    """Certain grey and white matter by the tissue priors of the template, without a T1w.
 
     Parameters
     ----------
     field : ndarray, shape (X, Y, Z, 3)
-        World coordinate of every voxel of the 2 mm MNI grid.
+        World coordinate of every voxel of the 2 mm MNI grid, RAS mm.
     grid : of the PET
+
+    Returns
+    -------
+    function
+        World of ``field`` -> PET world, 4 x 4, RAS mm, to a mask on ``grid``.
     """
     points = field[priors().maps[:2].sum(axis=0) > _PRIOR].astype(np.float64)
     return lambda to_pet: binary_erosion(voxels_at(transform(to_pet, points), grid))

@@ -65,7 +65,17 @@ class Scene:
     on_t1w: Callable[[Grid], NDArray[np.intp]] | None = None
 
     def placed(self, regions: Regions, grid: Grid | None) -> Regions:
-        """Regions on ``grid`` of an atlas or a reference region on ``self.grid``."""
+        """Resample the regions of an atlas, or a reference region, to ``self.grid``.
+
+        Parameters
+        ----------
+        regions : on the 2 mm MNI grid, or on ``grid``
+        grid : in T1w space; None for the 2 mm MNI grid
+
+        Returns
+        -------
+        Regions
+        """
         if grid is None:
             return self.place(regions)
         assert self.on_t1w is not None  # without a T1w no plan has parcellations
@@ -89,7 +99,18 @@ class AtlasMeasures:
 
 
 def template_scene(tissues: Mapping[str, Map], field: Map | None = None) -> Scene:
-    """The 2 mm MNI grid, where the atlases are; ``field`` are its T1w world coordinates."""
+    """Space of the template, on the 2 mm MNI grid.
+
+    Parameters
+    ----------
+    tissues : probability on that grid by ``GM`` and ``WM``
+    field : ndarray, shape (X, Y, Z, 3), optional
+        T1w world coordinate of every voxel, RAS mm; needed for parcellations in T1w space.
+
+    Returns
+    -------
+    Scene
+    """
     on_t1w = None if field is None else _remembering(lambda own: nearest_voxels(own, field))
     return Scene(mni_grid(2), lambda regions: regions, tissues, on_t1w)
 
@@ -97,20 +118,57 @@ def template_scene(tissues: Mapping[str, Map], field: Map | None = None) -> Scen
 def tissues_at(
     points: NDArray[np.floating], grey: Volume | None, white: Volume | None
 ) -> dict[str, Map]:
-    """Probabilities of tissues at T1w world points, (..., 3), as `Scene` has them."""
+    """Interpolate tissue probabilities at points.
+
+    Parameters
+    ----------
+    points : ndarray, shape (..., 3)
+        T1w world coordinates, RAS mm.
+    grey, white : probability on the T1w grid, None without a T1w
+
+    Returns
+    -------
+    dict
+        ``GM`` and ``WM`` -> ndarray, shape (...), NaN outside the T1w.
+    """
     maps = {"GM": grey, "WM": white}
     return {key: sample(image, points) for key, image in maps.items() if image is not None}
 
 
 def t1w_scene(grid: Grid, tissues: Mapping[str, Map], brain: Map, warp: Warp) -> Scene:
-    """The space of a T1w; ``brain`` is its mask on ``grid``."""
+    """Space of a T1w, on its grid.
+
+    Parameters
+    ----------
+    grid : of the T1w
+    tissues : probability on ``grid`` by ``GM`` and ``WM``
+    brain : brain mask on ``grid``
+    warp : T1w world -> template world
+
+    Returns
+    -------
+    Scene
+    """
     near = _near(brain, grid)
     source = template_voxels(grid, mni_grid(2), warp.to_template, near)
     return _placed_scene(grid, tissues, source, lambda points: points)
 
 
 def pet_scene(grid: Grid, tissues: Mapping[str, Volume], warp: Warp, t1w_to_pet: Matrix) -> Scene:
-    """The space of a PET; ``tissues`` lie on the grid of the T1w."""
+    """Space of a PET, on its grid.
+
+    Parameters
+    ----------
+    grid : of the PET
+    tissues : probability on the T1w grid by ``GM`` and ``WM``
+    warp : T1w world -> template world
+    t1w_to_pet : ndarray, shape (4, 4)
+        T1w world -> PET world, RAS mm.
+
+    Returns
+    -------
+    Scene
+    """
     to_t1w = inverse(t1w_to_pet)
 
     def to_template(points: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -149,12 +207,16 @@ def _near(brain: Map, grid: Grid) -> NDArray[np.bool_]:
 
 
 def check_options(processing: Processing) -> list[str]:
-    """Read everything the options name, before anything is computed with it.
+    """Read every file that the options name, before anything is computed.
+
+    Parameters
+    ----------
+    processing : options of the run
 
     Returns
     -------
     list of str
-        What was assumed or mended, in sentences.
+        What was assumed or corrected, one sentence each.
 
     Raises
     ------
@@ -207,7 +269,11 @@ def measure_atlases(
     scene : the space
     processing : atlases, reference regions, norms, threshold of probabilities
     lines : slope and intercept of the Centiloid by reference region
-    is_uptake : otherwise means are given, and no ratios
+    is_uptake : whether SUVRs are computed; otherwise regional means only
+
+    Returns
+    -------
+    AtlasMeasures
     """
     least = read_table("limits")["voi_coverage"]["refuse"]
     used = chosen_references(processing)
@@ -256,19 +322,23 @@ def _patterns() -> Patterns:
 
 
 def mni_image_findings(image: Map, stated: str, *, ignore_place: bool = False) -> tuple[Flag, ...]:
-    """What is to be thought of an image that a user says is in MNI space.
+    """Check an image that is said to be in MNI space: its position and its values.
 
     Parameters
     ----------
     image : ndarray, shape (91, 109, 91) or (91, 109, 91, T), on ``mni_grid(2)``
         NaN where nothing was measured.
     stated : what its name or sidecar says of its units, if that is not uptake
-    ignore_place : flag an image that lies elsewhere instead of refusing it
+    ignore_place : flag a misplaced image instead of refusing it
+
+    Returns
+    -------
+    tuple of Flag
 
     Raises
     ------
     BadDataError
-        It does not lie where the template lies.
+        The image is not aligned with the template.
     """
     limits, regions = read_table("limits"), vois(2)
     mean = image if image.ndim == 3 else image.mean(axis=-1)
@@ -308,7 +378,18 @@ def _not_uptake(stated: str, cerebellum: NDArray[np.floating], ratio: float) -> 
 
 
 def region_dictionary(processing: Processing, units: str) -> dict[str, dict[str, Any]]:
-    """Descriptions of the columns of an atlas table, in their order; ``units`` of the image."""
+    """Column descriptions of an atlas table.
+
+    Parameters
+    ----------
+    processing : reference regions, threshold of grey matter, background region
+    units : of the image
+
+    Returns
+    -------
+    dict
+        Column -> ``Description`` and, where there is one, ``Units``, in the order of the columns.
+    """
     described: dict[str, dict[str, Any]] = {}
     used, threshold = chosen_references(processing), processing.gm_threshold
     grey = (
@@ -347,9 +428,19 @@ def _described(entry: Mapping[str, Any], units: str, **words: str) -> dict[str, 
 
 
 def placed_reference(reference: Reference, scene: Scene) -> Regions:
-    """Voxels of a reference region in a space, weighted by tissue where it asks for that.
+    """Voxels of a reference region in a space, weighted by tissue where it is defined so.
 
     Without a T1w a region that needs a tissue is empty: it would be another region.
+
+    Parameters
+    ----------
+    reference : its definition
+    scene : the space
+
+    Returns
+    -------
+    Regions
+        One region on ``scene.grid``.
     """
     if reference.parts:
         parts = [placed_reference(part, scene) for part, _ in reference.parts]

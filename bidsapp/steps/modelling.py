@@ -70,6 +70,10 @@ def modelled(
         Activity on the 2 mm MNI grid, NaN where not measured.
     scene : that grid, with its tissues
     processing : models and their options, atlases, reference regions
+
+    Returns
+    -------
+    Modelled
     """
     if (refusal := _refusal(curves, processing)) is not None:
         return Modelled({}, {}, not_fitted(refusal))
@@ -89,7 +93,16 @@ def modelled(
 
 
 def study_rows(processing: Processing) -> list[KineticRow]:
-    """Regions of all atlases of a run, one after the other: the rows of a study."""
+    """Regions of all atlases of a run, in the order of the rows of a `KineticStudy`.
+
+    Parameters
+    ----------
+    processing : atlases
+
+    Returns
+    -------
+    list of KineticRow
+    """
     return [
         KineticRow(atlas.name, index, name)
         for atlas in chosen_atlases(processing)
@@ -100,7 +113,20 @@ def study_rows(processing: Processing) -> list[KineticRow]:
 def kinpar_tables(
     fits: Fits, study: KineticStudy, rows: Sequence[KineticRow]
 ) -> dict[str, dict[str, list[Any]]]:
-    """Columns of `kinpar_columns` by atlas: the regions of the first model, of the second ..."""
+    """Tables of kinetic parameters.
+
+    Parameters
+    ----------
+    fits : of every model
+    study : the curves that were fitted
+    rows : region of every curve, `study_rows`
+
+    Returns
+    -------
+    dict
+        Atlas -> column of `kinpar_columns` -> values: all regions of the first model, then of the
+        next.
+    """
     tables: dict[str, dict[str, list[Any]]] = {
         row.atlas: {column: [] for column in kinpar_columns()} for row in rows
     }

@@ -1,4 +1,4 @@
-"""Take the parcellations of a participant that are of the head of the T1w; tell of the others."""
+"""Parcellations of a participant: accepted where they match the head of the T1w."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _PARTS_SHOWN = 3  # of a path: the subject's folder is among them, the machine i
 def accept(
     parcellations: Sequence[AtlasChoice], tissues: Volume, brain: Volume, processing: Processing
 ) -> tuple[Processing, tuple[Flag, ...]]:
-    """Options of a scan in which its own parcellations stand.
+    """Put the parcellations of a participant that can be used into the options of a scan.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def accept(
     Processing
         The same with ``image`` instead of ``own`` where a parcellation is of this head.
     tuple of Flag
-        What cannot be used, and why.
+        Parcellations that cannot be used, and why.
     """
     taken: dict[str, AtlasChoice] = {}
     refused: list[str] = []

@@ -1,4 +1,4 @@
-"""Where the PET lies: on the T1w of its head, or on the template without one.
+"""Registration of the PET: to the T1w of its head, or to the template without one.
 
 found = segment_head(t1w).segmentation
 head = head_of(Volume(found.corrected, t1w.affine), found.probabilities, found.brain_mask,
@@ -40,7 +40,7 @@ def head_of(
     mask: NDArray[np.bool_],
     to_template: Callable[[NDArray[np.float64]], NDArray[np.float64]],
 ) -> Head:
-    """Return a head with the regions of an atlas and the average head as its witness.
+    """Combine a T1w with the regions of an atlas and the average anatomy of the template.
 
     Parameters
     ----------
@@ -52,6 +52,10 @@ def head_of(
         Brain on the T1w grid.
     to_template : function
         T1w world points (N, 3) -> template world points (N, 3), RAS mm.
+
+    Returns
+    -------
+    Head
 
     Raises
     ------
@@ -76,7 +80,7 @@ def positioned(
     header_apart_mm: float,
     anatomy: str = "t1w",
 ) -> tuple[RigidFit, RecordPart]:
-    """Rigid position of a PET on a T1w, judged.
+    """Register a PET rigidly to a T1w, and check the result.
 
     Parameters
     ----------
@@ -89,7 +93,14 @@ def positioned(
     header_apart_mm : float
         How far apart sform and qform of the raw PET put its corners.
     anatomy : ``t1w`` or ``template``
-        What the T1w is.
+        What the T1w is: a single T1w, or a within-subject template.
+
+    Returns
+    -------
+    RigidFit
+        With the matrix T1w world -> PET world, RAS mm.
+    RecordPart
+        Quality numbers and flags.
 
     Raises
     ------
@@ -119,17 +130,23 @@ def positioned(
 
 
 def positioned_alone(pet: Volume) -> tuple[PetNormalisation, RecordPart]:
-    """Map from a PET without T1w to the template, judged.
+    """Normalise a PET to the template without a T1w, and check the result.
 
     Parameters
     ----------
     pet : Volume, 3D
         Mean over the window, native grid.
 
+    Returns
+    -------
+    PetNormalisation
+    RecordPart
+        Quality numbers and flags.
+
     Raises
     ------
     BadDataError
-        No brain was found that could be trusted.
+        No brain was detected with confidence.
     """
     fit, limits = normalise_pet(pet, amyloid_template()), read_table("limits")
     if reason := pet_only_refusal(fit.quality, limits):

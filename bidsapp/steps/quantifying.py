@@ -70,7 +70,7 @@ def quantified(
     tau: TauScale | None = None,
     fwhm_mm: float | None = None,
 ) -> RecordPart:
-    """Part of the record that the image alone tells: VOI means, SUVRs, Centiloids, noise, flags.
+    """VOI means, SUVRs, Centiloids, image noise and flags of a PET on the template.
 
     Parameters
     ----------
@@ -79,7 +79,11 @@ def quantified(
     scale : equations that belong to the scan
     asked : Asked
     tau : equations for the SUVRs of tau volumes; none for amyloid
-    fwhm_mm : blur of the PET by the T1w, None when it is not known
+    fwhm_mm : resolution of the PET estimated with the T1w, None when it is not known
+
+    Returns
+    -------
+    RecordPart
 
     Raises
     ------
@@ -135,6 +139,7 @@ def fine_image(stills: Sequence[Still], field: Volume, t1w_to_pet: Matrix) -> Vo
     stills : PET, one image per position of the head
     field : T1w world coordinate of every voxel of the 2 mm MNI grid, between which it is linear
     t1w_to_pet : ndarray, shape (4, 4)
+        T1w world -> PET world, RAS mm.
 
     Returns
     -------
@@ -152,7 +157,17 @@ def fine_image(stills: Sequence[Still], field: Volume, t1w_to_pet: Matrix) -> Vo
 
 
 def volumes(pet: Volume) -> dict[str, VoiStatistics]:
-    """Uptake in the Centiloid volumes of the MNI grid, 1 or 2 mm, that a PET is on."""
+    """Uptake in the Centiloid volumes.
+
+    Parameters
+    ----------
+    pet : on the 1 mm or the 2 mm MNI grid, NaN where nothing was measured
+
+    Returns
+    -------
+    dict of VoiStatistics
+        By name of the volume.
+    """
     rule = CoverageRule(**read_table("limits")["voi_coverage"])
     masks = vois(round(float(pet.grid.voxel_size[0])))
     return measure(pet.data, masks, pet.grid.voxel_volume, least_coverage=rule.refuse)
@@ -165,6 +180,10 @@ def coverage_findings(table: Mapping[str, VoiStatistics], rule: CoverageRule) ->
     ----------
     table : statistics by volume of interest
     rule : what coverage is enough
+
+    Returns
+    -------
+    tuple of Flag
     """
     low = [
         f"{name} {row.coverage:.0%}"

@@ -1,6 +1,6 @@
-"""The anatomy of a participant: a T1w, or a within-subject template of several, used by all scans.
+"""The anatomy of a participant: a T1w, or a within-subject template of several.
 
-It is segmented and normalised once for all PET scans that lie on it.
+It is segmented and normalised once for all PET scans that are registered to it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _SEGMENT_GB, _IMAGES_GB, _TEMPLATE_GB, _PER_VISIT_GB, _TABLE_GB = 1.5, 0.6, 0.6,
 
 @dataclass(frozen=True)
 class SharedAnatomy:
-    """What the scans on a T1w take from it.
+    """Steps and outputs of a T1w that its scans share.
 
     Attributes
     ----------
@@ -37,13 +37,17 @@ class SharedAnatomy:
 
 
 def init_anat_wf(t1w: T1wPlan, sidecars: Sidecars, options: str) -> SharedAnatomy:
-    """Segment a T1w, or the template of several, normalise it, and write what that gives.
+    """Segment a T1w, or the template of several, normalise it, and write the results.
 
     Parameters
     ----------
     t1w : what to segment
     sidecars : of the run
     options : digest of its options, on which a template depends and a T1w does not
+
+    Returns
+    -------
+    SharedAnatomy
     """
     label = join_entities(t1w.entities)
     if t1w.t1w is None:
@@ -76,8 +80,8 @@ def init_anat_wf(t1w: T1wPlan, sidecars: Sidecars, options: str) -> SharedAnatom
 def _template(flow: Flow, t1w: T1wPlan) -> StepOutput:
     """Make the within-subject template and write the transform from each T1w to it.
 
-    Every visit is segmented by itself for landmarks, brain mask and bias field; one that holds no
-    head is told and stays out.
+    Every visit is segmented by itself for landmarks, brain mask and bias field; one without a head
+    is reported and left out.
     """
     sidecars = flow.sidecars
     visits = [

@@ -88,7 +88,7 @@ def follow_activity(
 
 
 def _add_drift(flow: Flow, scan: ScanPlan, tacs: StepOutput) -> None:
-    """Tell how the Centiloid changes in time, where there is one."""
+    """Report how the Centiloid changes over the window, where there is one."""
     processing = flow.sidecars.processing
     if scan.tracer not in tracers():
         return
@@ -107,7 +107,16 @@ def _add_drift(flow: Flow, scan: ScanPlan, tacs: StepOutput) -> None:
 
 
 def activity_units(scan: ScanPlan) -> str:
-    """Units of the curves: Bq/mL, or those of the image when they are not activity."""
+    """Units of the curves: Bq/mL, or those of the image when they are not activity.
+
+    Parameters
+    ----------
+    scan : its plan
+
+    Returns
+    -------
+    str
+    """
     units = scan.metadata.units
     return units if activity_unit(units) is None else "Bq/mL"
 
@@ -128,9 +137,9 @@ def _series(files: tuple[Path, ...], timing: PetTiming, tracer: str) -> FrameSer
 def add_kinetics(
     flow: Flow, scan: ScanPlan, processing: Any, given: Mapping[str, StepOutput]
 ) -> None:
-    """Fit reference-tissue models to a scan that saw delivery and washout.
+    """Fit reference-tissue models to a scan that covers delivery and washout.
 
-    A scan that did not has a record that says why, and no nodes.
+    For any other scan the record says why not, and no nodes are added.
 
     Parameters
     ----------

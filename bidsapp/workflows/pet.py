@@ -1,7 +1,7 @@
 """The steps of one PET from raw frames to numbers: mean, position, damage, smoothing, Centiloid.
 
-Without a T1w the PET's own space stands where the space of the T1w stands: there is nothing between
-PET and template but the warp. What needs tissue maps is left out.
+Without a T1w the space of the PET takes the place of the T1w space: only the warp is between PET
+and template. Steps that need tissue maps are left out.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _FRAME_GB, _RESAMPLE_GB, _TEMPLATE_GB, _FINE_GB, _SMOOTH_GB = 0.03, 0.6, 0.4, 0.
 
 @dataclass(frozen=True)
 class Averaged:
-    """The mean of a scan over its window, as steps give it.
+    """The mean of a scan over its window, as outputs of steps.
 
     Attributes
     ----------
@@ -40,7 +40,7 @@ class Averaged:
         position of the head, to interpolate only once; ``ends``, planes left out
     motion : per PET of the injection, the scan itself first, and per frame: world of the reference
         position -> world of the frame, 4 x 4
-    record : what the alignment gives to the record; nothing for a single frame
+    record : part of the record from the alignment; empty for a single frame
     """
 
     mean: Step
@@ -91,7 +91,7 @@ def average_frames(flow: Flow, scan: ScanPlan) -> Averaged:
 def inspect_frames(
     flow: Flow, scan: ScanPlan, averaged: Averaged, placing: Mapping[str, StepOutput]
 ) -> Step:
-    """Look for damage in the frames of the window and take out what holds no measurement.
+    """Check the frames of the window for damage and mask voxels without a measurement.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ def inspect_frames(
     Returns
     -------
     Step
-        ``pet`` and ``stills`` without what is lost.
+        ``pet`` and ``stills``, NaN where a frame has no measurement.
     """
     scale = scale_for(flow.sidecars.processing, scan.tracer, normalisation=scan.normalisation)
     inspected = flow.step(
@@ -124,7 +124,7 @@ def smooth(flow: Flow, inspected: Step, anatomy: Mapping[str, StepOutput]) -> St
     ----------
     flow : the workflow of the scan, to which steps are added
     inspected : ``pet`` and ``stills``
-    anatomy : of the T1w, to measure the resolution; empty without one: ``--psf`` tells it then
+    anatomy : of the T1w, to measure the resolution; without one it is empty, and ``--psf`` is set
 
     Returns
     -------
@@ -163,7 +163,7 @@ def quantify(
     pet : PET on the 2 mm MNI grid, NaN outside its field of view
     plain, smoothed : as `inspect_frames` and `smooth` give it
     placing : ``field``, ``t1w_to_pet``
-    position : what the position of the PET gives to the record
+    position : part of the record from the registration
 
     Returns
     -------
@@ -193,7 +193,17 @@ def quantify(
 
 
 def centiloid_scale(scan: ScanPlan, processing: Processing) -> Scale:
-    """Equations for the Centiloid of a scan, however it is measured."""
+    """Equations for the Centiloid of a scan.
+
+    Parameters
+    ----------
+    scan : its plan
+    processing : options of the run
+
+    Returns
+    -------
+    Scale
+    """
     way = centiloid_way(processing, scan.tracer, normalisation=scan.normalisation)
     return scale_for(way, scan.tracer, normalisation=scan.normalisation)
 

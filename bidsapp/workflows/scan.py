@@ -29,14 +29,18 @@ _REGISTER_GB, _NORMALISE_GB, _RESAMPLE_GB, _TEMPLATE_GB, _TABLE_GB = 1.5, 0.6, 0
 def init_scan_wf(
     scan: ScanPlan, sidecars: Sidecars, options: str, anatomy: SharedAnatomy | None
 ) -> Flow:
-    """Process one PET scan and write everything it gives; its record comes last.
+    """Compose the steps of one PET scan, up to its record.
 
     Parameters
     ----------
     scan : its plan
     sidecars : of the run
     options : digest of its options
-    anatomy : of its T1w; None to let the PET itself find the template
+    anatomy : of its T1w; None to normalise the PET itself
+
+    Returns
+    -------
+    Flow
     """
     processing = sidecars.processing
     flow = Flow(f"{scan.name}_{options}", sidecars)

@@ -42,7 +42,7 @@ _ON_TEMPLATE = {
 
 @dataclass(frozen=True)
 class Sidecars:
-    """Makes the JSON content of one run: it differs by image, scan and T1w only.
+    """Sidecar content of a run, by image, scan and T1w.
 
     Attributes
     ----------
@@ -65,11 +65,31 @@ class Sidecars:
         )
 
     def place(self, entities: Mapping[str, str]) -> dict[str, Any]:
-        """Where a node writes what it has of a raw image."""
+        """Inputs of a node that writes derivatives of a raw image.
+
+        Parameters
+        ----------
+        entities : BIDS entities of the raw image
+
+        Returns
+        -------
+        dict
+            ``output_dir`` and ``entities``.
+        """
         return {"output_dir": str(self.output_dir), "entities": dict(entities)}
 
     def anatomical(self, t1w: T1wPlan) -> dict[str, dict[str, Any]]:
-        """Sidecars by key of the derivatives of a T1w."""
+        """Sidecars of the derivatives of a T1w.
+
+        Parameters
+        ----------
+        t1w : plan of a T1w or of a within-subject template
+
+        Returns
+        -------
+        dict
+            JSON content by key of ``data/outputs.toml``.
+        """
         raw = self.sources(t1w)
         own = self._uris(("t1w", "warp"), t1w.entities)
         on_t1w, on_template = self._uris(("t1w", "t1w_mni"), t1w.entities)
@@ -87,11 +107,30 @@ class Sidecars:
         return {key: self._signed(value, *t1w.raw) for key, value in content.items()}
 
     def sources(self, t1w: T1wPlan) -> list[str]:
-        """BIDS URIs of the raw images behind a T1w or a within-subject template."""
+        """BIDS URIs of the raw images of a T1w or a within-subject template.
+
+        Parameters
+        ----------
+        t1w : its plan
+
+        Returns
+        -------
+        list of str
+        """
         return [raw_uri(path, self.bids_dir) for path in t1w.raw]
 
     def visits(self, template: T1wPlan) -> list[dict[str, dict[str, Any]]]:
-        """Sidecars by key of the transforms between the T1ws and their template, in their order."""
+        """Sidecars of the transforms between T1ws and their within-subject template.
+
+        Parameters
+        ----------
+        template : its plan
+
+        Returns
+        -------
+        list of dict
+            Per visit, JSON content by key.
+        """
         [made] = self._uris(("t1w",), template.entities)
         return [
             {
@@ -107,7 +146,17 @@ class Sidecars:
         ]
 
     def pet(self, scan: ScanPlan) -> dict[str, dict[str, Any]]:
-        """Sidecars by key of the derivatives of a PET scan."""
+        """Sidecars of the derivatives of a PET scan.
+
+        Parameters
+        ----------
+        scan : its plan
+
+        Returns
+        -------
+        dict
+            JSON content by key of ``data/outputs.toml``.
+        """
         timing = _static_timing(scan)
         tracer = {
             "TracerName": scan.metadata.tracer_name or any_tracer(scan.tracer).name,
@@ -134,7 +183,17 @@ class Sidecars:
         return {key: self._signed(value, *_raw(scan)) for key, value in content.items()}
 
     def dynamic(self, scan: ScanPlan) -> dict[str, dict[str, Any]]:
-        """Sidecars by key of what a PET scan of several frames gives over time."""
+        """Sidecars of the realigned frames, the curves and the motion of a PET scan.
+
+        Parameters
+        ----------
+        scan : its plan
+
+        Returns
+        -------
+        dict
+            JSON content by key of ``data/outputs.toml``.
+        """
         raw = [raw_uri(pet, self.bids_dir) for pet in scan.pets]
         mean = self.pet(scan)["pet_native"]
         units = {} if activity_unit(scan.metadata.units) is None else {"Units": "Bq/mL"}
@@ -146,7 +205,17 @@ class Sidecars:
         }
 
     def kinetics(self, scan: ScanPlan) -> dict[str, dict[str, Any]]:
-        """Sidecars by key of the kinetic parameters of a dynamic PET scan."""
+        """Sidecars of the kinetic parameters of a dynamic PET scan.
+
+        Parameters
+        ----------
+        scan : its plan
+
+        Returns
+        -------
+        dict
+            JSON content by key of ``data/outputs.toml``.
+        """
         sources = self._uris(("pet_dynamic",), scan.entities) + self._transforms(scan)
         mean = self.pet(scan)["pet_mni"]
         image = {key: mean[key] for key in ("TracerName", "TracerRadionuclide", *_ON_TEMPLATE)}
@@ -156,8 +225,18 @@ class Sidecars:
         return {"kinpar": self._signed({"Sources": sources}, *_raw(scan))} | images
 
     def pvc(self, scan: ScanPlan) -> dict[str, dict[str, Any]]:
-        """Sidecars by key of the partial volume correction of a PET scan."""
-        assert scan.t1w is not None  # it corrects what the tissues of a T1w say
+        """Sidecars of the partial volume correction of a PET scan.
+
+        Parameters
+        ----------
+        scan : its plan, with a T1w
+
+        Returns
+        -------
+        dict
+            JSON content by key of ``data/outputs.toml``.
+        """
+        assert scan.t1w is not None  # the correction needs tissue maps
         sources = self._uris(("pet_native", "xfm"), scan.entities)
         sources += self._uris(("gm", "wm", "csf", "warp"), scan.t1w.entities)
         image = self.pet(scan)["pet_native"] | {"Sources": sources}
@@ -165,12 +244,32 @@ class Sidecars:
         return {"pvc": self._signed({"Sources": sources}, *_raw(scan))} | images
 
     def regional(self, scan: ScanPlan, space: str) -> dict[str, Any]:
-        """JSON of the atlas tables of a PET scan in a space, columns left out."""
+        """Sidecar of the atlas tables of a PET scan in a space, columns left out.
+
+        Parameters
+        ----------
+        scan : its plan
+        space : ``pet``, ``T1w`` or ``MNI152NLin6Asym``
+
+        Returns
+        -------
+        dict
+        """
         sources = self._uris((PET_IMAGE[space],), scan.entities)
         return self._signed({"Sources": sources}, *_raw(scan))
 
     def masks(self, scan: ScanPlan, space: str) -> dict[str, Any]:
-        """JSON of the regions as images; those beside a T1w are the same for all its scans."""
+        """Sidecar of the region masks; those in T1w space are the same for all scans of the T1w.
+
+        Parameters
+        ----------
+        scan : its plan
+        space : ``pet``, ``T1w`` or ``MNI152NLin6Asym``
+
+        Returns
+        -------
+        dict
+        """
         if scan.t1w is None or space == "pet":
             image = self._uris(("pet_native" if space == "pet" else "pet_mni",), scan.entities)
             sources, raw = image + self._transforms(scan), _raw(scan)
@@ -183,13 +282,32 @@ class Sidecars:
         return self._signed({"SpatialReference": reference, "Sources": sources}, *raw)
 
     def ratio(self, scan: ScanPlan, space: str) -> dict[str, Any]:
-        """Sidecar of the ratio and Centiloid images of a PET scan in a space, units left out."""
+        """Sidecar of the ratio and Centiloid images of a PET scan in a space, units left out.
+
+        Parameters
+        ----------
+        scan : its plan
+        space : ``pet``, ``T1w`` or ``MNI152NLin6Asym``
+
+        Returns
+        -------
+        dict
+        """
         image = PET_IMAGE[space]
         content = self.pet(scan)[image]
         return content | {"Sources": self._uris((image,), scan.entities)}
 
     def record(self, scan: ScanPlan) -> ScanRecord:
-        """Record of a scan with all that is known before it is processed."""
+        """Record of a scan before it is processed.
+
+        Parameters
+        ----------
+        scan : its plan
+
+        Returns
+        -------
+        ScanRecord
+        """
         way = centiloid_way(self.processing, scan.tracer, normalisation=scan.normalisation)
         scale = scale_for(way, scan.tracer, normalisation=scan.normalisation)
         used = tau_scale(way, scan.tracer, normalisation=scan.normalisation) or scale
@@ -269,12 +387,22 @@ def _remembered_hash(path: Path, modified_ns: int, size: int) -> str:
 
 
 def parameters(processing: Processing) -> dict[str, Any]:
-    """Options that change numbers, as JSON."""
+    """Options that change numbers, as JSON.
+
+    Parameters
+    ----------
+    processing : the options
+
+    Returns
+    -------
+    dict
+        By name of the field; a file as its name and SHA-256.
+    """
     return {name: _plain(value) for name, value in asdict(processing).items()}
 
 
 def _plain(value: Any) -> Any:
-    """JSON of an option; a file is what it holds, wherever it lies."""
+    """JSON of an option; a file counts by its content, not its path."""
     if isinstance(value, Path) and value.is_dir():
         files = sorted(path for path in value.rglob("*") if path.is_file())
         return {"name": value.name, "files": {path.name: file_hash(path) for path in files}}

@@ -1,4 +1,4 @@
-"""How a workflow is put together: one step after the other, each told what it takes from others."""
+"""Composition of a workflow: step by step, with the inputs that each takes from other steps."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _IMAGES_GB = 0.6  # peak memory with a T1w of 256 x 256 x 256, measured
 
 @dataclass(frozen=True, eq=False)
 class StepOutput:
-    """Something that a step gives.
+    """An output of a step.
 
     Attributes
     ----------
-    workflow, node : which step
+    workflow, node : of the step
     name : of the output of its interface
     """
 
@@ -44,7 +44,16 @@ class Step:
         return StepOutput(self._workflow, self._node, name)
 
     def of(self, *names: str) -> dict[str, StepOutput]:
-        """Several outputs by name."""
+        """Several outputs by name.
+
+        Parameters
+        ----------
+        *names : of outputs of the interface
+
+        Returns
+        -------
+        dict of StepOutput
+        """
         return {name: getattr(self, name) for name in names}
 
 
@@ -79,6 +88,10 @@ class Flow:
         mem_gb : measured peak memory
         **given : inputs: outputs of other steps, lists of such and of values (a list among them is
             flattened), or values; None leaves one out
+
+        Returns
+        -------
+        Step
         """
         sources = {
             field: self._gathered(field, value) if isinstance(value, list) else value
@@ -117,7 +130,12 @@ class Flow:
         )  # fmt: skip
 
     def join(self, parent: Workflow) -> None:
-        """Put the workflow into another, beside those that its steps take something from."""
+        """Add the workflow to another and connect it with those it takes inputs from.
+
+        Parameters
+        ----------
+        parent : workflow that contains those already
+        """
         parent.add_nodes([self.workflow])
         for source, to in self._from_others:
             parent.connect(source.workflow, f"{source.node.name}.{source.name}", self.workflow, to)
@@ -144,5 +162,14 @@ def _any_output(values: list[Any]) -> bool:
 
 
 def node_name(label: str) -> str:
-    """Name of the workflow of a participant or an image, which nipype gives its folder, too."""
+    """Name of the workflow of a participant or an image, also that of its working directory.
+
+    Parameters
+    ----------
+    label : BIDS entities, joined
+
+    Returns
+    -------
+    str
+    """
     return re.sub(r"\W", "_", label) + "_wf"

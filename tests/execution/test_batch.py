@@ -49,7 +49,7 @@ def slurm(tmp_path, monkeypatch) -> FakeSlurm:
     made.plugin.write_text(YAML)
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
     monkeypatch.setenv("PYTHONPATH", str(Path.cwd()))
-    monkeypatch.setattr(batch, "_ASK_S", 0.0)
+    monkeypatch.setattr(batch, "_POLL_S", 0.0)
     monkeypatch.setattr(batch, "_ARRIVAL_S", 0.2)
     monkeypatch.setattr(engine, "_BATCH_POLL_S", 0.05)
     return made

@@ -254,10 +254,10 @@ def average(
 def weighted_mean(
     images: Iterable[NDArray[np.floating]], seconds: Sequence[float]
 ) -> NDArray[np.float32]:
-    """Mean of images on one grid of which some did not measure everything.
+    """Time-weighted mean of images on one grid, each with voxels that were not measured.
 
-    Heads that move near the end of the field of view are measured there in some frames only: their
-    mean stands for all while it covers half of the time, for activity changes little meanwhile.
+    At the end of the field of view a moving head is measured in some frames only. Their mean is
+    taken for that of all frames if they have half of the time: activity changes little meanwhile.
 
     Parameters
     ----------
@@ -268,8 +268,13 @@ def weighted_mean(
     Returns
     -------
     ndarray, shape (...), float32
-        Over the images that measured a voxel; NaN where these have less than half of the time. One
-        image alone is returned as it is.
+        Over the images that measured a voxel; NaN where these have less than half of the time. A
+        single image is returned unchanged.
+
+    Raises
+    ------
+    ValueError
+        There is no image.
     """
     total: NDArray[np.float64] | None = None
     for image, weight in zip(images, seconds, strict=True):

@@ -142,6 +142,15 @@ class PetSamples:
             PET world -> template world, RAS mm.
         drift_order : of the polynomials
         reach_mm : how far from the brain of the template voxels are used
+
+        Returns
+        -------
+        PetSamples
+
+        Raises
+        ------
+        BadDataError
+            There is no brain, or no contrast in it.
         """
         world = pet.grid.world().reshape(-1, 3)
         nearest = nearest_voxels(template.grid, transform(affine, world))

@@ -22,7 +22,12 @@ _QUANTILES = ("minimum", "p05", "median", "p95", "maximum")
 
 @dataclass(frozen=True)
 class Uptake:
-    """Mean and standard deviation of a reference region; None where too little was measured."""
+    """Uptake of a reference region.
+
+    Attributes
+    ----------
+    mean, sd : over its voxels, None where too few were measured
+    """
 
     mean: float | None
     sd: float | None

@@ -73,9 +73,14 @@ class Head:
         mask : ndarray of bool, shape (X, Y, Z)
             Brain.
         region_of : function
-            Region by the place in this T1w; without it the levels differ by tissue only.
+            T1w world points (N, 3) -> region; without it the levels differ by tissue only.
         average : function
-            Tissue priors by the place in this T1w; without it nothing is told of own anatomy.
+            T1w world points (N, 3) -> tissue priors; without it the measure ``own_anatomy`` of the
+            fit is missing.
+
+        Returns
+        -------
+        Head
 
         Raises
         ------

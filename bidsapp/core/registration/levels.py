@@ -96,7 +96,16 @@ class Places:
         order : int
             Of the polynomials.
         region : ndarray of int, shape (N,), optional
-            Region of every point, ascending; without it all lie in one.
+            Region of every point, ascending; without it all are in one.
+
+        Returns
+        -------
+        Places
+
+        Raises
+        ------
+        ValueError
+            Regions are not ascending.
         """
         products = _monomials(points, centre, 2 * order)
         place = {axes: number for number, axes in enumerate(_exponents(2 * order))}

@@ -50,7 +50,14 @@ NO_BRAIN = "the PET shows no brain: its uptake is even, or too little of a head 
 
 @dataclass(frozen=True)
 class Place:
-    """A place that was found: ``pose`` from the world of the maps to that of the PET."""
+    """A candidate position of the PET.
+
+    Attributes
+    ----------
+    pose : ndarray, shape (4, 4)
+        World of the tissue maps -> PET world, RAS mm.
+    gain : log-likelihood of the fit relative to that of a constant, N log(V / R)
+    """
 
     pose: Matrix
     gain: float

@@ -277,7 +277,12 @@ def measured_part(pet: Volume) -> Volume:
 
     Returns
     -------
-    Volume
+    Volume, float32
+
+    Raises
+    ------
+    BadDataError
+        No voxel holds activity.
     """
     first, last = measured_box(pet.data)
     if (last < first + 1).any():

@@ -43,7 +43,14 @@ _FULL_AT = 50.0
 
 @dataclass(frozen=True)
 class Criterion:
-    """A condition of acceptance: ``lowest`` <= ``value`` <= ``highest``."""
+    """A criterion of acceptance.
+
+    Attributes
+    ----------
+    name : of the criterion
+    value : measured
+    lowest, highest : limits, both included
+    """
 
     name: str
     value: float
@@ -58,7 +65,14 @@ class Criterion:
 
 @dataclass(frozen=True)
 class Suspect:
-    """People whose images look wrong, and why, in one sentence."""
+    """Images that have to be checked.
+
+    Attributes
+    ----------
+    people : participants
+    code : of the flag
+    message : the reason, one sentence
+    """
 
     people: tuple[str, ...]
     code: str

@@ -84,7 +84,13 @@ class TwoNormals:
 
 @dataclass(frozen=True)
 class CutOff:
-    """A cut-off with its 95 % interval."""
+    """A cut-off.
+
+    Attributes
+    ----------
+    value : the estimate
+    low, high : its 95 % interval
+    """
 
     value: float
     low: float
