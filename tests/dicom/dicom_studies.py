@@ -64,42 +64,42 @@ class Pet:
 
     def datasets(self, person: Person | None = None, study: str | None = None) -> Iterator[Dataset]:
         """One data set per slice and frame."""
-        person = person or Person()
-        series_uid, study_uid = generate_uid(), study or generate_uid()
-        scan = self.injection + timedelta(seconds=self.frames[0][0])
         random = np.random.default_rng(len(self.frames))
+        slices = copies(self._common_tags(person or Person(), study or generate_uid()))
         for number, (start, duration) in enumerate(self.frames):
-            moment = self.injection + timedelta(seconds=start)
             for z in range(self.n_slices):
-                data = base(person, PET_CLASS, study_uid, series_uid)
-                data.Modality, data.Manufacturer = "PT", self.manufacturer
-                data.ManufacturerModelName = "Phantom 1"
-                data.SeriesDescription = data.ProtocolName = self.description
-                data.StudyDescription = self.study
-                data.SeriesNumber, data.ImageType = 4, list(self.image_type)
-                set_times(data, "Series", scan)
-                set_times(data, "Acquisition", moment)
-                set_times(data, "Study", scan)
+                data = next(slices)
+                set_times(data, "Acquisition", self.injection + timedelta(seconds=start))
                 data.ActualFrameDuration = round(duration * 1000)
-                data.Units, data.CorrectedImage = self.units, list(self.corrected)
-                data.AttenuationCorrectionMethod = "CT-derived mu-map"
-                data.ReconstructionMethod = self.method
-                data.ConvolutionKernel = "XYZ Gaussian 4.0"
-                data.NumberOfSlices = self.n_slices
-                by_frames = "DYNAMIC" if len(self.frames) > 1 else "STATIC"
-                data.SeriesType = [self.series_type or by_frames, "IMAGE"]
-                if len(self.frames) > 1:
-                    data.NumberOfTimeSlices = len(self.frames)
                 data.ImageIndex = data.InstanceNumber = number * self.n_slices + z + 1
                 self._decay_tags(data, start, duration)
-                self._injection_tags(data)
                 place(data, (20, 18), (8.0, 9.0), (-70.0, -85.0, self.step * z - 60), self.step)
-                slope = 0.05 + 0.01 * z
-                set_pixels(data, random.integers(0, 20000, (20, 18)), slope)
+                set_pixels(data, random.integers(0, 20000, (20, 18)), 0.05 + 0.01 * z)
                 yield data
 
-    def _decay_tags(self, data: Dataset, start: float, duration: float) -> None:
+    def _common_tags(self, person: Person, study_uid: str) -> Dataset:
+        data = base(person, PET_CLASS, study_uid, generate_uid())
+        data.Modality, data.Manufacturer = "PT", self.manufacturer
+        data.ManufacturerModelName = "Phantom 1"
+        data.SeriesDescription = data.ProtocolName = self.description
+        data.StudyDescription = self.study
+        data.SeriesNumber, data.ImageType = 4, list(self.image_type)
+        for kind in ("Study", "Series"):
+            set_times(data, kind, self.injection + timedelta(seconds=self.frames[0][0]))
+        data.Units, data.CorrectedImage = self.units, list(self.corrected)
+        data.AttenuationCorrectionMethod = "CT-derived mu-map"
+        data.ReconstructionMethod = self.method
+        data.ConvolutionKernel = "XYZ Gaussian 4.0"
+        data.NumberOfSlices = self.n_slices
+        by_frames = "DYNAMIC" if len(self.frames) > 1 else "STATIC"
+        data.SeriesType = [self.series_type or by_frames, "IMAGE"]
+        if len(self.frames) > 1:
+            data.NumberOfTimeSlices = len(self.frames)
         data.DecayCorrection = self.decay
+        self._injection_tags(data)
+        return data
+
+    def _decay_tags(self, data: Dataset, start: float, duration: float) -> None:
         origin = {"START": self.frames[0][0], "ADMIN": 0.0, "NONE": start}[self.decay]
         if self.decay != "NONE":
             data.DecayFactor = f"{decay_factor(start - origin, duration, self.half_life):.6f}"
@@ -147,7 +147,7 @@ class Mr:
     step: float = 3.0
     spacing: float = 8.0
     shape: tuple[int, int] = (24, 22)
-    positions: Sequence[int] = tuple(range(50))
+    positions: Sequence[int] = tuple(range(36))
     contrast: str = ""
     number: int = 2
     flip: float = 9
@@ -157,37 +157,40 @@ class Mr:
 
     def datasets(self, person: Person | None = None, study: str | None = None) -> Iterator[Dataset]:
         """One data set per slice; sagittal slices, as MPRAGE is."""
-        person = person or Person()
-        series_uid, study_uid = generate_uid(), study or generate_uid()
         ramp = np.add.outer(*map(np.arange, self.shape)) * 10
-        for index in self.positions:
-            data = base(person, MR_CLASS, study_uid, series_uid)
-            data.Modality, data.Manufacturer = "MR", "SIEMENS"
-            data.ManufacturerModelName = "TrioTim"
-            data.SeriesDescription = self.description
-            data.ProtocolName = self.protocol or self.description
-            data.SeriesNumber, data.InstanceNumber = self.number, index + 1
-            data.ImageType = list(self.image_type)
-            data.ScanningSequence, data.SequenceVariant = list(self.sequence), list(self.variant)
-            data.MRAcquisitionType, data.EchoTime = self.acquisition, str(self.echo)
-            data.RepetitionTime, data.FlipAngle = str(self.repetition), f"{self.flip:g}"
-            if self.inversion:
-                data.InversionTime = f"{self.inversion:g}"
-            if self.options:
-                data.ScanOptions = list(self.options)
-            if self.field:
-                data.MagneticFieldStrength = f"{self.field:g}"
-            data.PerformedProcedureStepDescription = f"{person.name}^Protocol"
-            if self.contrast:
-                data.ContrastBolusAgent = self.contrast
-            for kind in ("Study", "Series", "Acquisition"):
-                set_times(data, kind, self.acquired)
+        slices = copies(self._common_tags(person or Person(), study or generate_uid()))
+        for index, data in zip(self.positions, slices, strict=False):
+            data.InstanceNumber = index + 1
             position = (self.step * index - 75.0, -90.0, 95.0)
             place(data, self.shape, (self.spacing, self.spacing), position, self.step)
             data.ImageOrientationPatient = [0, 1, 0, 0, 0, -1]
             noise = np.random.default_rng(index).integers(0, 5, ramp.shape)
             set_pixels(data, ramp + 7 * index + noise, None)
             yield data
+
+    def _common_tags(self, person: Person, study_uid: str) -> Dataset:
+        data = base(person, MR_CLASS, study_uid, generate_uid())
+        data.Modality, data.Manufacturer = "MR", "SIEMENS"
+        data.ManufacturerModelName = "TrioTim"
+        data.SeriesDescription = self.description
+        data.ProtocolName = self.protocol or self.description
+        data.SeriesNumber = self.number
+        data.ImageType = list(self.image_type)
+        data.ScanningSequence, data.SequenceVariant = list(self.sequence), list(self.variant)
+        data.MRAcquisitionType, data.EchoTime = self.acquisition, str(self.echo)
+        data.RepetitionTime, data.FlipAngle = str(self.repetition), f"{self.flip:g}"
+        if self.inversion:
+            data.InversionTime = f"{self.inversion:g}"
+        if self.options:
+            data.ScanOptions = list(self.options)
+        if self.field:
+            data.MagneticFieldStrength = f"{self.field:g}"
+        data.PerformedProcedureStepDescription = f"{person.name}^Protocol"
+        if self.contrast:
+            data.ContrastBolusAgent = self.contrast
+        for kind in ("Study", "Series", "Acquisition"):
+            set_times(data, kind, self.acquired)
+        return data
 
     def write(
         self, folder: Path, person: Person | None = None, study: str | None = None
@@ -317,6 +320,16 @@ def base(person: Person, sop_class: str, study_uid: str, series_uid: str) -> Dat
     data.InstitutionName = "Krankenhaus"
     data.PatientPosition = "HFS"
     return data
+
+
+def copies(common: Dataset) -> Iterator[Dataset]:
+    """Data sets that say the same, each under a UID of its own; reading is quicker than setting."""
+    common.add_new("PixelData", "OW", b"")
+    content = encoded(common)
+    while True:
+        data = pydicom.dcmread(BytesIO(content))
+        data.SOPInstanceUID = data.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+        yield data
 
 
 def set_times(data: Dataset, kind: str, moment: datetime) -> None:

@@ -11,6 +11,7 @@ import pydicom
 import pytest
 from dicom_studies import Person, Pet, write
 from pydicom.dataset import Dataset
+from pydicom.tag import BaseTag
 
 from bidsapp.dicom.convert import ConversionReport, convert
 from bidsapp.settings import DicomInput
@@ -43,15 +44,25 @@ NUMERIC = {"DS", "IS", "DA", "TM", "DT"}
 TRUTH = Pet(frames=[(5400, 300), (5700, 300)], n_slices=2, step=60.0, description="mutant")
 
 
+def with_items(data: Dataset) -> list[Dataset]:
+    """The data set and the items of its sequences."""
+    sequences = (element.value for element in data if element.VR == "SQ")
+    return [data, *(inner for items in sequences for item in items for inner in with_items(item))]
+
+
 def elements(data: Dataset) -> list[tuple[Dataset, pydicom.DataElement]]:
-    """All elements with the data set that holds them, those of sequences too."""
-    found = []
-    for element in data:
-        if element.keyword != "PixelData":
-            found.append((data, element))
-        if element.VR == "SQ":
-            found += [pair for item in element.value for pair in elements(item)]
-    return found
+    """All elements but the pixels, with the data set that holds them."""
+    return [
+        (holder, element)
+        for holder in with_items(data)
+        for element in holder
+        if element.keyword != "PixelData"
+    ]
+
+
+def as_text(tag: BaseTag, value: str) -> pydicom.dataelem.RawDataElement:
+    content = value.encode()
+    return pydicom.dataelem.RawDataElement(tag, "UT", len(content), content, 0, False, True)
 
 
 def delete(dice: random.Random, data: Dataset) -> str:
@@ -69,9 +80,7 @@ def empty(dice: random.Random, data: Dataset) -> str:
 def garble(dice: random.Random, data: Dataset) -> str:
     """Absurd text where a value was, in the VR of text: the bytes stand in the file like that."""
     holder, element = dice.choice(elements(data))
-    holder[element.tag] = pydicom.dataelem.RawDataElement(
-        element.tag, "UT", len(text := dice.choice(VALUES).encode()), text, 0, False, True
-    )
+    holder[element.tag] = as_text(element.tag, dice.choice(VALUES))
     return element.keyword
 
 
@@ -162,12 +171,9 @@ def test_absurd_numbers_in_every_tag_that_is_read(tmp_path: Path, value: str) ->
         for alone in (True, False):
             series = list(TRUTH.datasets(Person(f"M{number}", f"ID{number}{alone}")))
             for data in series:
-                for holder, element in elements(data):
-                    if element.keyword == keyword:
-                        raw = value.encode()
-                        holder[element.tag] = pydicom.dataelem.RawDataElement(
-                            element.tag, "UT", len(raw), raw, 0, False, True
-                        )
+                for holder in with_items(data):
+                    if keyword in holder:
+                        holder[keyword] = as_text(holder.get_item(keyword).tag, value)
                 if not alone:
                     data.AcquisitionTime = "120000"
             write(tmp_path / f"sub-{number:04d}{'a' if alone else 'b'}", iter(series))

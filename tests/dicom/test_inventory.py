@@ -31,7 +31,7 @@ def test_junk_is_passed_over_and_names_do_not_matter(tmp_path: Path) -> None:
     (folder / "image.jpg").write_bytes(os.urandom(2000))
     os.mkfifo(folder / "pipe")  # opening it would wait for ever
     found = inventory(folder)
-    assert [len(series.images) for series in found.series] == [50]
+    assert [len(series.images) for series in found.series] == [36]
     assert found.broken == ()
 
 
@@ -58,7 +58,7 @@ def test_parts_of_a_series_are_told_apart(tmp_path: Path) -> None:
             data.SeriesInstanceUID, data.AcquisitionNumber = uid, 1 + number // 3
         write(tmp_path / "in" / str(number), iter(datasets))
     found = inventory(tmp_path / "in")
-    assert sorted((s.part, len(s.images)) for s in found.series) == [(p, 50) for p in (1, 2, 3, 4)]
+    assert sorted((s.part, len(s.images)) for s in found.series) == [(p, 36) for p in (1, 2, 3, 4)]
 
 
 def test_workers_find_the_same_as_one_process(tmp_path: Path) -> None:
