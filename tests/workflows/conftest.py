@@ -94,7 +94,7 @@ def write_pet(
 
 @pytest.fixture(scope="session")
 def bids_dir(tmp_path_factory, truth) -> Path:
-    """sub-01: florbetaben in four frames and PiB in one, stored left-right flipped, one T1w.
+    """sub-01: florbetaben in three frames and PiB in one, stored left-right flipped, one T1w.
 
     sub-02: a florbetapir scan whose field of view ends above the cerebellum.
     """
@@ -103,10 +103,10 @@ def bids_dir(tmp_path_factory, truth) -> Path:
     (bids / "dataset_description.json").write_text(json.dumps(description))
     (bids / "README.md").write_text("Synthetic images of known uptake.\n")
     image = truth.image()
-    four = np.stack([factor * image for factor in (0.9, 1.1, 1.05, 0.95)], axis=-1)
+    three = np.stack([factor * image for factor in (0.9, 1.2, 0.95)], axis=-1)
     write_pet(
-        bids, "sub-01_trc-FBB", frames=four.astype(np.float32), TracerName="[18F]florbetaben",
-        start=[5400, 5700, 6000, 6300], duration=[300] * 4,
+        bids, "sub-01_trc-FBB", frames=three.astype(np.float32), TracerName="[18F]florbetaben",
+        start=[5400, 5700, 6000], duration=[300, 300, 600],
     )  # fmt: skip
     affine = T1W_TO_PET @ mni_grid(2).affine
     flip = np.diag([-1.0, 1, 1, 1])

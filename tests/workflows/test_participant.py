@@ -361,8 +361,9 @@ def test_a_window_in_two_files_gives_what_one_file_gives(done, bids_dir, tmp_pat
     (bids / "sub-01/pet").mkdir()
     sidecar = json.loads(whole.with_name("sub-01_trc-FBB_pet.json").read_text())
     early = sidecar | {"FrameTimesStart": [5400, 5700], "FrameDuration": [300, 300]}
-    late = early | {"FrameTimesStart": [0, 300], "ScanStart": 0, "ImageDecayCorrectionTime": 0,
-                    "TimeZero": "11:40:00", "InjectionStart": -6000}  # fmt: skip
+    late = early | {"FrameTimesStart": [0], "FrameDuration": [600], "ScanStart": 0,
+                    "ImageDecayCorrectionTime": 0, "TimeZero": "11:40:00",
+                    "InjectionStart": -6000}  # fmt: skip
     image = nib.load(whole)
     parts = image.get_fdata()[..., :2], image.get_fdata()[..., 2:]
     factors = 1.0, decay_between(5400, 6000, tracers()["FBB"].half_life_s)

@@ -44,15 +44,15 @@ def test_frames_without_decay_correction_are_corrected_to_the_start(planned, tmp
     half_life = 6586.2
     fine = np.arange(0, 1200, 0.1) + 0.05
     activity = 8000 * 0.5 ** (fine / half_life)
-    frames = activity.reshape(4, -1).mean(axis=1)
-    data = np.broadcast_to(frames, (5, 6, 7, 4)).astype(np.float32)
+    frames = [part.mean() for part in np.split(activity, [3000, 6000])]
+    data = np.broadcast_to(frames, (5, 6, 7, 3)).astype(np.float32)
     pet = tmp_path / "pet.nii.gz"
     nib.Nifti1Image(data, np.eye(4)).to_filename(pet)
     uncorrected = replace(planned, metadata=replace(planned.metadata, decay_corrected=False))
     mean = average(uncorrected, pet, tmp_path / "one")
     np.testing.assert_allclose(mean.data, 8000, rtol=1e-5)
     as_is = average(planned, pet, tmp_path / "other")
-    np.testing.assert_allclose(as_is.data, frames.mean(), rtol=1e-5)
+    np.testing.assert_allclose(as_is.data, activity.mean(), rtol=1e-5)
 
 
 def test_frames_that_do_not_fit_the_sidecar_are_named(tmp_path):
