@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from syntax import nodes
 
 import bidsapp
 
@@ -88,7 +89,7 @@ def test_changelog_begins_with_what_is_not_released_and_has_this_release():
 def functions(folder):
     """Every function below a folder with the name of its place."""
     for path in sorted((ROOT / folder).rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in nodes(path):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 yield f"{path.relative_to(ROOT)}:{node.lineno} {node.name}", node
 
@@ -97,8 +98,9 @@ def test_parameter_lists_are_short_but_those_of_nodes_which_are_tables_of_inputs
     long = []
     for place, node in functions("bidsapp"):
         given = [a.arg for a in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]
-        is_node = any("interface(" in ast.unparse(made_by) for made_by in node.decorator_list)
-        if len([name for name in given if name not in ("self", "cls")]) > 7 and not is_node:
+        if len([name for name in given if name not in ("self", "cls")]) > 7 and not any(
+            "interface(" in ast.unparse(made_by) for made_by in node.decorator_list
+        ):
             long.append(place)
     assert long == []
 

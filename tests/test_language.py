@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from syntax import nodes
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "bidsapp"
@@ -31,9 +32,8 @@ NO_ENGLISH = {
 
 def sentences_of_code(path: Path) -> Iterator[tuple[int, str]]:
     """String literals of a file that are no docstrings; what f-strings fill in becomes ``{}``."""
-    tree = ast.parse(path.read_text("utf-8"))
     passed: set[int] = set()
-    for node in ast.walk(tree):
+    for node in nodes(path):
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
             passed.add(id(node.value))
         if isinstance(node, ast.JoinedStr):
@@ -104,7 +104,7 @@ def test_a_name_of_a_class_stands_once():
     names = [
         node.name
         for path in sorted(PACKAGE.rglob("*.py"))
-        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        for node in nodes(path)
         if isinstance(node, ast.ClassDef)
     ]
     assert [name for name, times in Counter(names).items() if times > 1] == []

@@ -145,17 +145,9 @@ def test_a_misplaced_image_is_measured_where_a_person_insists(tmp_path, uptake, 
     assert "8" in told["Flags"][0]["message"]
 
 
-def stripped(image):
-    return np.where(template_mask(2).data, image, 0)
-
-
-def blurred_in_other_units(image):
-    return ndimage.gaussian_filter(image, 1.7) / 107.3
-
-
-@pytest.mark.parametrize("change", [stripped, blurred_in_other_units])
-def test_scalp_blur_and_units_make_no_difference(tmp_path, uptake, change, capsys):
-    image = write(tmp_path, change(uptake).astype(np.float32))
+def test_scalp_blur_and_units_make_no_difference(tmp_path, uptake, capsys):
+    stripped = np.where(template_mask(2).data, uptake, 0)
+    image = write(tmp_path, (ndimage.gaussian_filter(stripped, 1.7) / 107.3).astype(np.float32))
     assert main(["voi", str(image), "-o", str(tmp_path)]) == 0
     assert capsys.readouterr().err == ""
 

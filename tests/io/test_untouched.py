@@ -15,14 +15,15 @@ STEERING = {
     ".nipype/nipype.cfg": "[execution]\nremove_node_directories = true\nhash_method = timestamp\n",
 }
 SHOWN = """
-import json, os
+import json, os, sys
+from bidsapp.cli.main import main
+code = main(sys.argv[1:])
 from bidsapp.io.untouched import load
 bids, nipype = map(load, ("bids", "nipype"))
-import bidsapp.execution.engine
 print(json.dumps({
     "paths": bids.config.get_option("config_paths")["bids"],
     "kept": nipype.config.get("execution", "remove_node_directories"),
-    "folder": os.getcwd(), "home": os.environ["HOME"], "nipype": nipype.config.cwd,
+    "folder": os.getcwd(), "home": os.environ["HOME"], "nipype": nipype.config.cwd, "code": code,
 }))
 """
 
@@ -39,16 +40,15 @@ def test_a_run_among_settings_of_others(raw, tmp_path):
     (folder / "pybids_config.json").mkdir()  # whoever reads it fails, root as well
     environ = {**os.environ, "HOME": str(home), "PYBIDS_CONFIG": str(home / "pybids_config.json")}
     options = {"cwd": folder, "env": environ, "capture_output": True, "text": True}
-    done = subprocess.run([sys.executable, "-c", SHOWN], **options, check=True)
+    run = [str(raw.root), str(tmp_path / "out"), "participant", "--work-dir", str(tmp_path / "w")]
+    done = subprocess.run([sys.executable, "-c", SHOWN, *run], **options, check=True)
+    assert "FrameDuration" in done.stdout, done.stderr
     told = json.loads(done.stdout.splitlines()[-1])
     assert told.pop("paths").endswith("layout/config/bids.json")
     assert told == {
         "kept": "false", "folder": str(folder), "home": str(home),
-        "nipype": str(folder),
+        "nipype": str(folder), "code": 65,
     }  # fmt: skip
-    run = [str(raw.root), str(tmp_path / "out"), "participant", "--work-dir", str(tmp_path / "w")]
-    done = subprocess.run([sys.executable, "-m", "bidsapp", *run], **options, check=False)
-    assert done.returncode == 65 and "FrameDuration" in done.stdout, done.stderr
 
 
 READS = """

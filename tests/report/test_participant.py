@@ -297,23 +297,18 @@ def test_a_torn_record_and_a_good_one_share_a_page(tmp_path):
     assert "121.2" in page.words
 
 
-def test_a_lost_image_costs_its_pictures_not_the_page(derivatives, tmp_path):
+def test_a_lost_image_and_one_of_another_shape_cost_their_pictures_not_the_page(
+    derivatives, tmp_path
+):
     shutil.copytree(derivatives, tmp_path, dirs_exist_ok=True)
-    lost = output_path(tmp_path, "pet_mni", SCAN)
+    lost, warp = (output_path(tmp_path, name, SCAN) for name in ("pet_mni", "warp"))
     lost.unlink()
-    page = read(write_page(tmp_path, "01"))
-    assert n_layers(page) == SCAN_LAYERS + T1W_LAYERS - 1 - 2
-    assert f"{lost.relative_to(tmp_path)}: no such image" in page.words
-    assert str(tmp_path) not in page.words
-
-
-def test_an_image_of_another_shape_costs_its_picture_not_the_page(derivatives, tmp_path):
-    shutil.copytree(derivatives, tmp_path, dirs_exist_ok=True)
-    warp = output_path(tmp_path, "warp", SCAN)
     save_displacements(warp, np.zeros((9, 9, 9, 1, 3), np.float32), np.eye(4))
     page = read(write_page(tmp_path, "01"))
+    assert f"{lost.relative_to(tmp_path)}: no such image" in page.words
     assert "Warp to the template: no picture" in page.words and "please report" in page.words
-    assert n_layers(page) == SCAN_LAYERS + T1W_LAYERS - 3
+    assert n_layers(page) == SCAN_LAYERS + T1W_LAYERS - (1 + 2) - 3
+    assert str(tmp_path) not in page.words
 
 
 def test_an_empty_brain_mask_costs_its_pictures_not_the_page(derivatives, tmp_path):
