@@ -190,21 +190,3 @@ def test_an_image_without_a_head_is_refused(content):
     affine[:3, 3] = -100
     with pytest.raises(BadDataError, match="no head"):
         segment(Volume(content((50, 55, 45), np.float32), affine), data.priors())
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("sub", [f"sub-0{i}" for i in range(1, 8)])
-def test_the_standard_normalisation_is_matched(shared_data, sub):
-    """Distance to the standard pipeline's own field.
-
-    Its repeatability and the prototype's figures (1.0-2.6 mm in the cortex, 0.5-1.4 mm in the
-    cerebellum) set the bounds; sub-04 is the one on which the standard had to be started by hand.
-    """
-    from bidsapp.io.nifti import load_volume
-
-    t1w = load_volume(shared_data / f"bids/{sub}/anat/{sub}_T1w.nii.gz")
-    field = segment(t1w, data.priors()).field
-    standard = nib.load(shared_data / f"spm_fields/{sub}_from-MNI_to-T1w.nii.gz").get_fdata()
-    vois = data.vois(2)
-    assert distance(field, standard, vois["ctx"]) < (3.0 if sub == "sub-04" else 2.0)
-    assert distance(field, standard, vois["wc"]) < 1.8
