@@ -68,16 +68,21 @@ SCANS = {
 
 
 @pytest.fixture(scope="module")
-def converted(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def converted(command: str, shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     bids = tmp_path_factory.mktemp("ours")
     assert convert(DicomInput(shared_data / "dicom"), bids, nprocs=2).errors == []
     return bids
 
 
-def theirs(source: Path, folder: Path) -> dict:
-    command = shutil.which("dcm2niix4pet")
-    if command is None:
+@pytest.fixture(scope="module")
+def command() -> str:
+    found = shutil.which("dcm2niix4pet")
+    if found is None:
         pytest.skip("PYPET2BIDS MISSING: put its dcm2niix4pet last on PATH")
+    return found
+
+
+def theirs(command: str, source: Path, folder: Path) -> dict:
     only_pet = folder / "dicom"
     only_pet.mkdir(parents=True)
     for path in source.glob("P0*" if source.name == "BETA" else "*"):
@@ -96,11 +101,11 @@ def theirs(source: Path, folder: Path) -> dict:
 
 @pytest.mark.parametrize("pattern", SCANS)
 def test_every_difference_is_explained(
-    converted: Path, shared_data: Path, tmp_path: Path, pattern: str
+    converted: Path, command: str, shared_data: Path, tmp_path: Path, pattern: str
 ) -> None:
     (side,) = converted.glob(f"sub-*/ses-*/pet/{pattern}")
     ours = json.loads(side.read_text())
-    other = theirs(shared_data / "dicom" / SCANS[pattern], tmp_path)
+    other = theirs(command, shared_data / "dicom" / SCANS[pattern], tmp_path)
     different = {
         key: (other.get(key, ABSENT), ours.get(key, ABSENT))
         for key in {*ours, *other}
