@@ -79,8 +79,8 @@ def test_two_visits_share_one_slope_and_say_so():
 def test_trouble_is_a_flag():
     rows = [one | {"centiloid": 5.0} for one in cohort(12, 3, 5)]
     model = cohort_model(rows)
-    assert model.fit is None or model.fit.singular
-    assert model.flags and model.notes
+    assert model.fit.singular and model.flags == ("random-slope-left-out", "singular")
+    assert "spread between participants is zero" in model.notes[-1]
 
 
 def test_age_that_is_not_known_of_all_is_left_out_with_a_sentence():

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 import pytest
-from nipype.interfaces.base import isdefined
+from nipype.interfaces.base import TraitError, isdefined
 
 from bidsapp.core.grid.volume import Volume
 from bidsapp.interfaces.carried import Arrays, Image, Rigid, Tables
@@ -61,9 +61,9 @@ def test_values_come_as_they_went(tmp_path):
 
 
 def test_what_does_not_fit_is_refused(tmp_path):
-    with pytest.raises(Exception, match="existing file"):
+    with pytest.raises(TraitError, match="existing file"):
         made(tmp_path, more=str(tmp_path / "gone.npz"))
-    with pytest.raises(Exception, match="'a' or 'b'"):
+    with pytest.raises(TraitError, match="'a' or 'b'"):
         made(tmp_path, kind="c")
     with pytest.raises(ValueError, match="requires a value for input 'image'"):
         Everything().run()

@@ -14,6 +14,7 @@ from bidsapp.core.grid.volume import Volume
 from bidsapp.core.quantification.uncertainty import COMPONENTS
 from bidsapp.data import mni_grid, read_table, vois
 from bidsapp.data.calibrations import scale_for
+from bidsapp.errors import BadDataError
 from bidsapp.interfaces.pet import TimeAverage
 from bidsapp.interfaces.quantification import Quantify, RatioImages
 from bidsapp.interfaces.store import fetch_volume, keep_volume
@@ -58,7 +59,7 @@ def test_frames_without_decay_correction_are_corrected_to_the_start(planned, tmp
 def test_frames_that_do_not_fit_the_sidecar_are_named(tmp_path):
     pet = tmp_path / "sub-01_pet.nii.gz"
     nib.Nifti1Image(np.ones((4, 4, 4, 3), np.float32), np.eye(4)).to_filename(pet)
-    with pytest.raises(Exception, match=r"sub-01_pet.nii.gz: FrameTimesStart .* 2 frames"):
+    with pytest.raises(BadDataError, match=r"sub-01_pet.nii.gz: FrameTimesStart .* 2 frames"):
         TimeAverage(pet=[str(pet)], weights_s=[300.0, 300.0]).run(cwd=str(tmp_path))
 
 
@@ -117,7 +118,7 @@ def test_an_empty_reference_region_is_an_error_that_names_the_image(template_pet
     def empty(image):
         image[vois(2)["cg"]] = 0
 
-    with pytest.raises(Exception, match=r"sub-01_pet.nii.gz: .* reference region cg"):
+    with pytest.raises(BadDataError, match=r"sub-01_pet.nii.gz: .* reference region cg"):
         quantify(template_pet(empty))
 
 
@@ -134,7 +135,7 @@ def test_a_centiloid_that_people_do_not_have_is_flagged(template_pet):
 
 
 def test_a_centiloid_that_cannot_be_is_refused(template_pet):
-    with pytest.raises(Exception, match=r"sub-01_pet.nii.gz: a Centiloid of 1\d\d\d cannot be"):
+    with pytest.raises(BadDataError, match=r"sub-01_pet.nii.gz: a Centiloid of 1\d\d\d cannot be"):
         quantify(template_pet(with_cortex(4.0)))
 
 
