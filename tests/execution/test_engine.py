@@ -227,7 +227,7 @@ def test_a_stuck_worker_is_ended_and_its_step_tried_again(tmp_path):
             node(add_one, "innocent", folder=str(tmp_path), mark="innocent"),
         ]
     )
-    impatient = Resources(nprocs=2, mem_gb=4, step_timeout_min=0.04)
+    impatient = Resources(nprocs=2, mem_gb=4, step_timeout_min=0.1)
     (failure,) = execute(tmp_path, workflow, impatient)
     assert (failure.node, failure.error_name) == ("stuck_wf.always", "WorkerLostError")
     assert "stuck" in failure.message
