@@ -25,6 +25,7 @@ from itertools import count
 from pathlib import Path, PurePosixPath
 from typing import IO, Literal
 
+from bidsapp.data.sentences import refused, worded
 from bidsapp.dicom.volumes import is_volume
 from bidsapp.errors import BadDataError, StorageError
 
@@ -187,9 +188,7 @@ class _Budget:
 
     def refuse(self) -> None:
         """Say that the archive is a bomb."""
-        raise BombError(
-            f"{self._name}: unpacks to far more than an archive of images would; unpack it yourself"
-        )
+        raise BombError(worded("archives", "bomb", name=self._name))
 
 
 def _members(archive: Path, budget: _Budget) -> Iterator[Member]:
@@ -200,9 +199,7 @@ def _members(archive: Path, budget: _Budget) -> Iterator[Member]:
                 if info.is_dir() or (info.external_attr >> 28) not in (0, 0o10):
                     continue
                 if info.flag_bits & _ENCRYPTED:
-                    raise BadDataError(
-                        f"{archive.name}: is encrypted; unpack it yourself with its password"
-                    )
+                    raise refused("archives", "encrypted", archive=archive)
                 yield info.filename, zipped.open(info)
         return
     with archive.open("rb") as packed:
@@ -285,8 +282,9 @@ def _write(source: _Source, path: Path, archive: Path, budget: _Budget) -> None:
                 sink.write(block)
     except OSError as error:
         raise StorageError(
-            f"{archive.name}: cannot be unpacked ({error.strerror or type(error).__name__}); set "
-            "TMPDIR to a folder with more space"
+            worded(
+                "archives", "no-space", archive=archive, why=error.strerror or type(error).__name__
+            )
         ) from error
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bidsapp.data.sentences import refused
 from bidsapp.data.series_texts import names_contrast, names_no_attenuation
 from bidsapp.data.tracers import named_tracers
 from bidsapp.dicom.habits import name_matches
@@ -126,9 +127,8 @@ def _of_tracer(folder: Path, images: Iterable[_Named], wanted: str) -> list[_Nam
     own = [image for image, names in named.items() if names.codes & codes]
     silent = [image for image, names in named.items() if not names.understood]
     if pets and not own and not silent:
-        raise BadDataError(
-            f"{folder}: the names of {_names(pets)} are of another tracer than --tracer {wanted}; "
-            f"correct it, or {_REMEDY}"
+        raise refused(
+            "pair-by-name", "other-tracer", folder=folder, names=_names(pets), wanted=wanted
         )
     return own or silent
 
@@ -137,9 +137,7 @@ def _only(
     folder: Path, what: str, candidates: Sequence[_Named], unknown: Sequence[_Named]
 ) -> _Named:
     if len(candidates) > 1:
-        raise BadDataError(
-            f"{folder}: {_names(candidates)} may each be the {what} by their names; {_REMEDY}"
-        )
+        raise refused("pair-by-name", "several", folder=folder, names=_names(candidates), what=what)
     if not candidates:
         rest = f" ({_names(unknown)} may be it)" if unknown else ""
         raise BadDataError(f"{folder}: no image is a {what} by its name{rest}; {_REMEDY}")

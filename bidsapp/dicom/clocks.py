@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from bidsapp.bids.values import midnight, shorter_way
+from bidsapp.data.sentences import worded
 from bidsapp.dicom.header import MIDNIGHT, Header, tag_name
 from bidsapp.errors import BadDataError
 
@@ -203,8 +204,13 @@ def zone_of_series(
             if zone == own:
                 return zone, None
             return zone, (
-                f"{tag_name(keyword)} and {tag_name(clock)} say that times without a zone count in "
-                f"{_name(zone)}, though {tag_name('TimezoneOffsetFromUTC')} does not say so"
+                worded(
+                    "zones",
+                    "by-two-tags",
+                    moment=tag_name(keyword),
+                    clock=tag_name(clock),
+                    zone=_name(zone),
+                )
             )
     own = zone_of_tag(header, zoned[0])
     if _ACQUIRED in zoned and _written_like_the_series(images):
@@ -212,10 +218,7 @@ def zone_of_series(
     plain = [k for k in (_ACQUIRED, *keywords) if k not in zoned and header.text(k)]
     if _ACQUIRED in zoned and not plain and not header.text("RadiopharmaceuticalStartTime"):
         return own, None  # every moment has its zone
-    return own, (
-        f"{tag_name(zoned[0])} counts in {_name(own)} and {tag_name('TimezoneOffsetFromUTC')} "
-        "does not say in what zone the other times count; the same one was assumed"
-    )
+    return own, (worded("zones", "assumed", moment=tag_name(zoned[0]), zone=_name(own)))
 
 
 def _zone_between(header: Header, keyword: str, clock: str) -> timedelta | None:

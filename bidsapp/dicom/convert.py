@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bidsapp.bids.stated import Metadata, flags_of, read_metadata
+from bidsapp.data.sentences import refused, worded
 from bidsapp.data.tau import all_tracers, known_tracer
 from bidsapp.dicom import identity, image, raw_root, sidecar
 from bidsapp.dicom.clocks import acquired
@@ -23,7 +24,7 @@ from bidsapp.dicom.scrub import Scrubber, without_file_name
 from bidsapp.dicom.series import Inventory, Series, SeriesKey, in_one_sentence, take_inventory
 from bidsapp.dicom.sessions import WITHOUT_T1W
 from bidsapp.dicom.table import COLUMNS, FAILED, KEPT, DecisionRow, cells, in_order
-from bidsapp.errors import BadDataError, CentipetError, StorageError, UsageError
+from bidsapp.errors import CentipetError, StorageError, UsageError
 from bidsapp.io.atomic import write_gzip, write_json
 from bidsapp.io.reading import known_object
 from bidsapp.settings import DicomInput
@@ -76,10 +77,7 @@ def convert(
         A series that cannot be converted is reported in ``errors`` instead.
     """
     if dicom.tracer is not None and known_tracer(dicom.tracer) is None:
-        raise UsageError(
-            f"--tracer {dicom.tracer}: unknown; expected one of {', '.join(all_tracers())}, or one "
-            "that --tracer-file describes"
-        )
+        raise UsageError(worded("tracer", "option", dicom=dicom, known=", ".join(all_tracers())))
     metadata = Metadata() if dicom.metadata is None else read_metadata(dicom.metadata)
     labels = None if dicom.label_map is None else identity.read_label_map(dicom.label_map)
     folder = bids_dir
@@ -149,10 +147,7 @@ def _convert_all(
             reason = decisions.scrub(without_file_name(str(error), job.series.images))
             decisions.rows[key] = replace(row, decision=FAILED, reason=reason)
         except OSError as error:
-            raise StorageError(
-                f"{error.filename}: cannot be written ({error.strerror}); free space, or set "
-                "TMPDIR to a folder with more"
-            ) from error
+            raise StorageError(worded("conversion", "no-space", error=error)) from error
         except Exception as error:  # a fault of ours in one series must not stop the others
             decisions.rows[key] = replace(row, decision=FAILED, reason=unexpected(error))
 
@@ -173,10 +168,7 @@ def _convert_one(job: Job, folder: Path, scratch: Path, scrub: Scrubber) -> tupl
     origin = _origin(job.series)
     for path in (nifti, side):
         if path.exists() and _origin_of(side) != origin:
-            raise BadDataError(
-                f"{path.relative_to(folder)}: exists and was not made from this series; existing "
-                "files are never overwritten, so remove it or choose another folder"
-            )
+            raise refused("conversion", "other-series", path=path.relative_to(folder))
     if nifti.exists():
         return _done_before(job, side, scrub)
     _refuse_second_name(folder, side, origin)
@@ -210,11 +202,7 @@ def _refuse_second_name(folder: Path, side: Path, origin: str) -> None:
     (participant,) = (part for part in side.relative_to(folder).parts[:1])
     for other in (folder / participant).rglob("*.json"):
         if other != side and _origin_of(other) == origin:
-            raise BadDataError(
-                f"{other.stem}: is this series, which would now be {side.stem}, because sessions "
-                "are numbered in time; convert into an empty folder, or name the sessions with "
-                "--dicom-map"
-            )
+            raise refused("conversion", "second-name", other=other, side=side)
 
 
 def _clean_sidecar(

@@ -18,6 +18,7 @@ from bidsapp.bids.sidecar_keys import CASE
 from bidsapp.bids.stated import Metadata, flags_of
 from bidsapp.core.quality import Flag
 from bidsapp.data.flags import worded_flag
+from bidsapp.data.sentences import worded
 from bidsapp.dicom import identity
 from bidsapp.dicom.classify import Kind, SeriesVerdict, classify
 from bidsapp.dicom.clocks import acquired
@@ -328,8 +329,7 @@ class _Desk:
         frames = _checked_frames(series)
         if len(frames) != 1:
             raise series.header.error(
-                "ImagePositionPatient",
-                f"is shared by {len(frames)} images and no tag tells them apart; export again",
+                "ImagePositionPatient", worded("pixels", "not-told-apart", n=len(frames))
             )
         moment = acquired(series.header)
         self.t1ws.append(
@@ -414,12 +414,7 @@ def _checked_frames(series: Series) -> tuple[Frame, ...]:
     if pairs and not is_volume(series.header.path):
         kept, copies = zip(*pairs, strict=True)
         if not same_pixels([kept], [copies]):
-            raise series.header.error(
-                "ImagePositionPatient",
-                "is shared by images whose headers agree in everything that tells frames apart, "
-                "but whose pixels differ: two scans or reconstructions under one identifier; "
-                "export each as a series of its own",
-            )
+            raise series.header.error("ImagePositionPatient", worded("pixels", "two-under-one"))
     return frames
 
 

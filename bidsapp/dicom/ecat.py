@@ -11,10 +11,10 @@ import nibabel as nib
 import numpy as np
 from nibabel.ecat import EcatImage
 
+from bidsapp.data.sentences import refused
 from bidsapp.dicom.habits import tables
 from bidsapp.dicom.header import Values
 from bidsapp.dicom.sidecar_tags import moment_tag
-from bidsapp.errors import BadDataError
 
 _HEAD_FIRST_SUPINE, _UNKNOWN_ORIENTATION = 3, 8
 _DECAY_CORRECTED = 512  # bit of corrections_applied
@@ -39,10 +39,7 @@ def _check_calibration(ecat: EcatImage, name: str) -> None:
     ]
     for field, factor in factors:
         if not (math.isfinite(factor) and factor > 0):
-            raise BadDataError(
-                f"{name}: {field} is {factor:g}, so its voxels are not calibrated; calibrate the "
-                "image, or convert it to NIfTI in Bq/mL with a sidecar first"
-            )
+            raise refused("ecat", "not-calibrated", name=name, field=field, factor=factor)
 
 
 def ecat_tags(ecat: EcatImage, path: Path) -> tuple[Values, list[Values]]:
@@ -56,10 +53,7 @@ def ecat_tags(ecat: EcatImage, path: Path) -> tuple[Values, list[Values]]:
     _check_calibration(ecat, path.name)
     header = ecat.header
     if int(header["patient_orientation"]) not in (_HEAD_FIRST_SUPINE, _UNKNOWN_ORIENTATION):
-        raise BadDataError(
-            f"{path.name}: patient_orientation is {ecat.header.get_patient_orient()}; only head "
-            "first and supine is read, so convert it to NIfTI with a sidecar first"
-        )
+        raise refused("ecat", "orientation", path=path, said=ecat.header.get_patient_orient())
     fields = tables()["volumes"]["ecat"]
     texts = {k: bytes(header[field].item()) for field, k in fields.items()}
     tags: Values = {
@@ -79,10 +73,7 @@ def ecat_tags(ecat: EcatImage, path: Path) -> tuple[Values, list[Values]]:
     subheaders = [ecat.get_subheaders().subheaders[i] for i in _frames_in_time(ecat)]
     corrected = {bool(int(sub["corrections_applied"]) & _DECAY_CORRECTED) for sub in subheaders}
     if len(corrected) > 1:
-        raise BadDataError(
-            f"{path.name}: corrections_applied says that only some frames are corrected for decay; "
-            "reconstruct the scan again"
-        )
+        raise refused("ecat", "decay", path=path)
     if corrected == {True}:
         tags |= moment_tag("DecayCorrection", _utc(scan))  # to the start of the scan
     else:

@@ -19,6 +19,7 @@ from pathlib import Path
 from bidsapp.bids.raw_tables import read_cells
 from bidsapp.core.quality import Flag
 from bidsapp.data.flags import worded_flag
+from bidsapp.data.sentences import refused, worded
 from bidsapp.dicom.header import Header
 from bidsapp.dicom.volumes import is_volume
 from bidsapp.errors import BadDataError
@@ -61,11 +62,7 @@ class LabelMap:
         lost = [str(line) for key, line in self.lines.items() if key not in asked]
         if not lost:
             return []
-        return [
-            f"--dicom-map: nothing of this input has the patient_id and study_uid of line "
-            f"{some(lost)}, so that was not used; a spreadsheet may have taken zeros off an "
-            "identifier"
-        ]
+        return [worded("dicom-map", "unused", lines=some(lost))]
 
 
 def _keys(header: Header, place: str) -> list[tuple[str, str]]:
@@ -94,9 +91,8 @@ def read_label_map(path: Path) -> LabelMap:
         labels = Labels(subject, _label(text, "ses", path, number) if text else None)
         key = row["patient_id"], row.get("study_uid", "")
         if label_map.rows.setdefault(key, labels) != labels:
-            raise BadDataError(
-                f"{path}: lines {label_map.lines[key]} and {number} give one patient and study "
-                "different labels; leave the right one"
+            raise refused(
+                "dicom-map", "two-labels", path=path, first=label_map.lines[key], number=number
             )
         label_map.lines.setdefault(key, number)
     return label_map
@@ -113,10 +109,7 @@ def _column(name: str) -> str:
 def _label(text: str | None, prefix: str, path: Path, number: int) -> str:
     label = (text or "").strip().removeprefix(f"{prefix}-")
     if not re.fullmatch(r"[A-Za-z0-9]+", label):
-        raise BadDataError(
-            f"{path}: line {number} has a label for {prefix}- that is empty or has other "
-            "characters than letters and digits; correct it"
-        )
+        raise refused("dicom-map", "label", path=path, number=number, prefix=prefix)
     return label
 
 

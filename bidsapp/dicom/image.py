@@ -22,6 +22,7 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
+from bidsapp.data.sentences import refused
 from bidsapp.dicom.header import Header
 from bidsapp.dicom.pet_frames import Frame
 from bidsapp.dicom.pixels import planes, scaling, uncompressed
@@ -229,9 +230,7 @@ def fill_gaps(converted: ConvertedImage, series: Series) -> ConvertedImage:
         return converted
     voxels = np.asarray(converted.image.dataobj.get_unscaled())  # type: ignore[attr-defined]
     if voxels.shape[2] != len(missing) + 1:
-        raise BadDataError(
-            f"dcm2niix made {voxels.shape[2]} of {len(missing) + 1} slices; export the series again"
-        )
+        raise refused("conversion", "slices", made=voxels.shape[2], n=len(missing) + 1)
     index = np.concatenate([[0], np.cumsum(missing + 1)])  # place of the slices along the normal
     if _axis_runs_backwards(converted.image, series):
         index = index[-1] - index[::-1]
@@ -283,15 +282,18 @@ def verify(image: nib.Nifti1Image, frames: Sequence[Frame], series: Series) -> N
     n_slices = len(frames[0]) + int(series.missing_slices().sum())
     rows, columns = (int(series.header.required(key, 1)[0]) for key in ("Rows", "Columns"))
     if (n_frames, int(np.prod(image.shape))) != (len(frames), columns * rows * n_slices * n_frames):
-        raise BadDataError(
-            f"the image has {n_frames} frames of {image.shape[:3]} voxels instead of {len(frames)} "
-            f"of {columns} x {rows} x {n_slices}; export the series again"
+        raise refused(
+            "conversion",
+            "shape",
+            n_frames=n_frames,
+            made=image.shape[:3],
+            n=len(frames),
+            columns=columns,
+            rows=rows,
+            n_slices=n_slices,
         )
     if abs(np.linalg.det(image.affine[:3, :3])) < SMALLEST_VOXEL_MM3:
-        raise BadDataError(
-            "(0020,0032) ImagePositionPatient or (0020,0037) ImageOrientationPatient gives the "
-            "image no place in space; export the series again"
-        )
+        raise refused("conversion", "no-place")
     voxels = np.asanyarray(image.dataobj).reshape(*image.shape[:3], n_frames)
     tolerance = [_VALUE_TOLERANCE * _largest(voxels[..., number]) for number in range(n_frames)]
     to_voxel = np.linalg.inv(image.affine)
@@ -299,10 +301,7 @@ def verify(image: nib.Nifti1Image, frames: Sequence[Frame], series: Series) -> N
         stored = _slice_at(voxels[..., plane.frame], to_voxel, plane.header)
         difference = float(np.abs(stored - plane.rescaled).max())
         if not difference <= tolerance[plane.frame]:
-            raise BadDataError(
-                f"{plane.header.path.name}: voxels differ from the DICOM pixels by "
-                f"{difference:.3g}; export the series again"
-            )
+            raise refused("conversion", "voxels", plane=plane, difference=difference)
 
 
 def _largest(voxels: NDArray[Any]) -> float:
@@ -327,10 +326,7 @@ def _slice_at(voxels: NDArray[Any], to_voxel: NDArray[np.float64], header: Heade
     first, down, right = index = np.rint(exact).astype(int)
     inside = (index >= 0).all() and (index < voxels.shape).all()
     if not inside or np.abs(exact - index).max() > _PLACE_TOLERANCE:
-        raise BadDataError(
-            f"{header.path.name}: (0020,0032) ImagePositionPatient puts the slice off the grid "
-            "of the others; export the series again"
-        )
+        raise refused("conversion", "off-grid", header=header)
     r, c = np.arange(rows)[:, np.newaxis], np.arange(columns)
     step_down, step_right = (
         (down - first) // max(rows - 1, 1),

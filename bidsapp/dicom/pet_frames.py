@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from bidsapp.bids.stated import StatedTimes
 from bidsapp.core.quality import Flag
 from bidsapp.data.flags import worded_flag
+from bidsapp.data.sentences import refused, worded
 from bidsapp.dicom.clocks import (
     Beginning,
     Notes,
@@ -29,7 +30,6 @@ from bidsapp.dicom.header import MIDNIGHT, Header
 from bidsapp.dicom.series import Series, snapped
 from bidsapp.dicom.timing import LONGEST_BREAK_S, FrameClock, ScanClock, TimeModel
 from bidsapp.dicom.volumes import is_volume
-from bidsapp.errors import BadDataError
 
 _MOMENTS = (
     *("RadiopharmaceuticalStartDateTime", "GEAdministrationDateTime"),
@@ -60,10 +60,7 @@ def frames_of(series: Series) -> tuple[Frame, ...]:
         stacks[position].append(image)
     counts = {len(stack) for stack in stacks.values()}
     if len(counts) != 1:
-        raise BadDataError(
-            f"(0020,0032) ImagePositionPatient: slice positions hold {min(counts)} to "
-            f"{max(counts)} images instead of one per frame; export the whole series again"
-        )
+        raise refused("slices", "uneven-frames", least=min(counts), most=max(counts))
     ordered = [_ordered(stack) if len(stack) > 1 else stack for _, stack in sorted(stacks.items())]
     frames = tuple(zip(*ordered, strict=True))
     if series.header.text("Modality") != "MR":
@@ -101,11 +98,7 @@ def _refuse_woven(series: Series, frames: tuple[Frame, ...]) -> None:
         alone = header.text("SeriesType").startswith("DYNAMIC") and len(frames) == 1
         lost = (header.number("NumberOfTimeSlices") or 0) > len(frames)
         if shared or alone or lost or _numbered_with_gaps(series):
-            raise header.error(
-                keyword,
-                "differs between the slices of one frame as it does between frames, so images are "
-                "missing; export the whole series again",
-            )
+            raise header.error(keyword, worded("slices", "woven"))
 
 
 def _moments(frames: tuple[Frame, ...]) -> dict[str, NDArray[np.float64]]:
@@ -289,10 +282,7 @@ def scan_clock(
     moments = {key: date_time(header, key, zone, notes) for key in _MOMENTS}
     durations = stated_times and stated_times.durations_s
     if durations and len(durations) != len(frames):
-        raise BadDataError(
-            f"FrameDuration in the --dicom-metadata file has {len(durations)} values, but "
-            f"{len(frames)} frames were found; state one per frame"
-        )
+        raise refused("frame-times", "stated-durations", given=len(durations), n=len(frames))
     return ScanClock(
         frames=tuple(
             _frame_clock(frame, durations[i] if durations else None, zone, began, notes)
@@ -344,11 +334,7 @@ def _frame_clock(
     if duration_s is None:
         duration_ms = _one_value(frame, "ActualFrameDuration")
         if duration_ms is None:
-            raise frame[0].error(
-                "ActualFrameDuration",
-                "is missing; export the series again, or state FrameDuration in a "
-                "--dicom-metadata file",
-            )
+            raise frame[0].error("ActualFrameDuration", worded("frame-times", "no-duration"))
         duration_s = duration_ms / 1000
     reference_ms = _first_number(frame, "FrameReferenceTime")
     return FrameClock(

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
+from bidsapp.data.sentences import refused, worded
 from bidsapp.dicom.decompress import decompress, is_compressed
 from bidsapp.dicom.habits import tables
 from bidsapp.dicom.header import Header, tag_name
 from bidsapp.dicom.pet_frames import Frame
-from bidsapp.errors import BadDataError
 
 
 @dataclass(frozen=True)
@@ -72,10 +72,7 @@ def lossy_compression(images: Iterable[Header]) -> str | None:
             known or image.shown("LossyImageCompressionMethod"),
         )
         stated = " ".join(filter(None, facts)) or "not stated"
-        return (
-            f"{said} (ratio and method: '{stated}'): the pixels were compressed with loss, so they "
-            "are not what was measured; export the series again without"
-        )
+        return worded("pixels", "lossy", said=said, stated=stated)
     return None
 
 
@@ -97,10 +94,7 @@ def planes(frames: Sequence[Frame]) -> Iterator[Plane]:
             shape = tuple(int(header.required(key, 1)[0]) for key in ("Rows", "Columns"))
             index = header.frame or 0
             if index >= len(pixels) or pixels[index].shape != shape:
-                raise BadDataError(
-                    f"{path.name}: (7FE0,0010) PixelData holds other pixels than (0028,0010) Rows, "
-                    "(0028,0011) Columns and (0028,0008) NumberOfFrames say; export it again"
-                )
+                raise refused("pixels", "other-shape", path=path)
             yield Plane(number, z, header, pixels[index])
 
 
@@ -136,16 +130,11 @@ def _decoded(path: Path) -> NDArray[np.generic]:
         dataset.pixel_array_options(correct_unused_bits=False)
         pixels = np.asarray(dataset.pixel_array)
     except Exception as error:  # pydicom raises some twenty classes on broken pixel data
-        raise BadDataError(
-            f"{path.name}: (7FE0,0010) PixelData cannot be decoded ({type(error).__name__}); "
-            "export it again"
-        ) from error
+        raise refused("pixels", "not-decoded", path=path, error=type(error).__name__) from error
     if pixels.dtype.kind in "iu":
         pixels = _without_spare_bits(pixels, dataset, path)
     elif not np.isfinite(pixels).all():
-        raise BadDataError(
-            f"{path.name}: holds pixels that are not finite numbers; export it again"
-        )
+        raise refused("pixels", "not-finite", path=path)
     return pixels if int(dataset.get("NumberOfFrames") or 1) > 1 else pixels[np.newaxis]
 
 
@@ -158,10 +147,7 @@ def _without_spare_bits(
     if np.array_equal(exact, pixels):
         return pixels
     if np.right_shift(pixels, used).any():
-        raise BadDataError(
-            f"{path.name}: (0028,0101) BitsStored is {used}, but the pixels use more bits; "
-            "export it again"
-        )
+        raise refused("pixels", "bits", path=path, used=used)
     return np.asarray(exact)
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from bidsapp import __version__
 from bidsapp.bids.derivative_root import APP_NAME, BIDS_VERSION
 from bidsapp.data import package_text
-from bidsapp.errors import BadDataError, CannotCreateError, StorageError
+from bidsapp.data.sentences import refused, worded
+from bidsapp.errors import CannotCreateError, StorageError
 from bidsapp.io.atomic import write_lines, write_text
 from bidsapp.io.tsv import line as table_line
 
@@ -36,10 +37,7 @@ def choose_folder(bids_dir: Path, converted_dir: Path | None) -> Path:
         if folder.is_dir() and os.access(folder, os.W_OK | os.X_OK):
             return folder
     if converted_dir is None:
-        raise CannotCreateError(
-            f"{bids_dir}: cannot be written, so the converted DICOM has no place; "
-            "give a writable folder with --converted-dir"
-        )
+        raise CannotCreateError(worded("conversion", "no-folder", bids_dir=bids_dir))
     raise CannotCreateError(f"{converted_dir}: cannot be written; give another --converted-dir")
 
 
@@ -88,10 +86,7 @@ def add_rows(path: Path, rows: Sequence[Mapping[str, str]]) -> None:
     except OSError as error:
         raise StorageError(f"{path}: cannot be written ({error.strerror})") from error
     except (ValueError, KeyError) as error:
-        raise BadDataError(
-            f"{path}: is not a table in UTF-8 with tabs whose first column is "
-            f"{next(iter(rows[0]))}, so no participant can be added to it; save it as such"
-        ) from error
+        raise refused("conversion", "no-table", path=path, column=next(iter(rows[0]))) from error
 
 
 def _write_new(path: Path, text: str) -> None:

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bidsapp.bids.derivative_root import APP_NAME
+from bidsapp.data.sentences import worded
 from bidsapp.data.tracers import adopt_tracers, own_tracers
 from bidsapp.dicom.archives import decompress, is_compressed, is_packed, unpack
 from bidsapp.dicom.habits import tables
@@ -115,15 +116,13 @@ class Series:
         if np.abs(steps / step - (missing + 1)).max() > _UNEQUAL:
             raise self.header.error(
                 "ImagePositionPatient",
-                f"gives slices {steps.min():.2f} to {steps.max():.2f} mm apart, not equidistant "
-                "ones; export the series again",
+                worded("slices", "not-equidistant", least=steps.min(), most=steps.max()),
             )
         total, whole = int(missing.sum()), int(missing.sum()) + len(positions)
         allowed = max(int(_MAX_MISSING * whole), 1) if self.header.text("Modality") == "MR" else 0
         if total > allowed:
             raise self.header.error(
-                "ImagePositionPatient",
-                f"shows that {total} of {whole} slices are missing; export the whole series again",
+                "ImagePositionPatient", worded("slices", "missing", total=total, whole=whole)
             )
         return np.asarray(missing)
 
@@ -161,18 +160,14 @@ class Series:
         if len(positions) < _FEWEST_SLICES and n_stated > len(positions):
             raise self.header.error(
                 "NumberOfSlices",
-                f"is {n_stated:g}, but slices at {len(positions)} positions were found; export "
-                "the whole series again",
+                worded("slices", "fewer-than-stated", n_stated=n_stated, n=len(positions)),
             )
         if len(positions) < 2 or not any(stated):
             return
         step = float(np.diff(positions).min())
         if step > _WIDEST_STEP * max(stated):
             raise self.header.error(
-                "ImagePositionPatient",
-                f"gives slices {step:.2f} mm apart, but (0018,0050) SliceThickness is "
-                f"{max(stated):g} mm: slices between them are missing; export the whole series "
-                "again",
+                "ImagePositionPatient", worded("slices", "sparse", step=step, thickness=max(stated))
             )
 
 
@@ -213,9 +208,7 @@ def take_inventory(
         The folder is missing or holds no image.
     """
     if not folder.is_dir() and not (folder.is_file() and is_packed(folder)):
-        raise NoInputError(
-            f"{folder}: no such folder or archive; give what holds the DICOM or NIfTI files"
-        )
+        raise NoInputError(worded("inventory", "no-folder", folder=folder))
     no_input = frozenset(map(os.path.realpath, passed_over))
     roots, broken = _unpacked(folder, scratch, progress, no_input)
     files = [path for root in roots for path in files_below(root, no_input) if not is_packed(path)]
@@ -234,10 +227,7 @@ def take_inventory(
     remarks = _empty(files)
     if not groups:
         more = "".join(f"; {sentence}" for sentence in (*in_one_sentence(broken), *remarks))
-        raise NoInputError(
-            f"{folder}: contains no image as DICOM, NIfTI or ECAT ({len(files)} files looked at"
-            f"{more})"
-        )
+        raise NoInputError(worded("inventory", "no-image", folder=folder, n=len(files), more=more))
     _join_singles(groups)
     series = [part for uid in sorted(groups) for part in _split(uid, list(groups[uid].values()))]
     return Inventory(tuple(series), tuple(broken), tuple(roots), remarks)
@@ -249,10 +239,7 @@ def _empty(files: Iterable[Path]) -> tuple[str, ...]:
     names = [path.name for path in others if path.stat().st_size == 0]
     if not names:
         return ()
-    return (
-        f"{count(len(names), 'file')} without content, the first: {names[0]}; if they should be "
-        "images, export or copy them again",
-    )
+    return (worded("inventory", "empty-files", files=count(len(names), "file"), first=names[0]),)
 
 
 def _join_singles(groups: dict[str, dict[str, Header]]) -> None:
@@ -353,9 +340,7 @@ def _read_all(files: list[Path], nprocs: int) -> Iterable[list[Header | str | No
         ) as executor:
             yield from executor.map(_read_chunk, chunks)
     except BrokenProcessPool as error:
-        raise WorkerLostError(
-            "a process that reads DICOM headers was killed; run again with fewer --nprocs"
-        ) from error
+        raise WorkerLostError(worded("inventory", "killed")) from error
 
 
 def _read_chunk(paths: list[Path]) -> list[Header | str | None]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from bidsapp.bids.stated import STATED_KEYS
 from bidsapp.core.quality import Flag
+from bidsapp.data.sentences import worded
 from bidsapp.data.tracers import Tracer, half_lives_s
 from bidsapp.dicom.habits import tables
 from bidsapp.dicom.header import Header, tag_name
@@ -189,7 +190,7 @@ def _radiochemistry(
     if nuclide is not None and nuclide != tracer.radionuclide:
         raise header.error(
             "RadionuclideCodeSequence",
-            f"names {nuclide}, but {tracer.name} carries {tracer.radionuclide}; state --tracer",
+            worded("tracer", "other-nuclide", nuclide=nuclide, tracer=tracer),
         )
     nothing = ("n/a", _NOT_STATED)
     entries: dict[str, tuple[Any, str]] = {
@@ -244,27 +245,17 @@ def dose_bq(header: Header) -> tuple[float, str, str | None]:
     dose = header.number("RadionuclideTotalDose")
     source = "(0018,1074) RadionuclideTotalDose"
     if dose is None:
-        raise header.error(
-            "RadionuclideTotalDose",
-            "is missing; state InjectedRadioactivity and InjectedRadioactivityUnits in a "
-            "--dicom-metadata file",
-        )
+        raise header.error("RadionuclideTotalDose", worded("dose", "missing"))
     low, high = _DOSE_BQ
     if low <= dose <= high:
         return dose, source, None
     for unit, factor in _DOSE_UNITS.items():
         if _USUAL_DOSE_BQ[0] <= dose * factor < _USUAL_DOSE_BQ[1]:
-            doubt = (
-                f"{source} is {dose:g}, which is not a dose in Bq; it was read as {unit} "
-                f"({dose * factor / 1e6:.4g} MBq): check it, or state InjectedRadioactivity in a "
-                "--dicom-metadata file"
+            doubt = worded(
+                "dose", "other-unit", source=source, dose=dose, unit=unit, mbq=dose * factor / 1e6
             )
             return dose * factor, f"{source}, read as {unit}", doubt
-    raise header.error(
-        "RadionuclideTotalDose",
-        f"is {dose:g}, no dose of a scan in any unit; state InjectedRadioactivity in a "
-        "--dicom-metadata file",
-    )
+    raise header.error("RadionuclideTotalDose", worded("dose", "impossible", dose=dose))
 
 
 def dose_doubt(header: Header, stated: Mapping[str, Any]) -> Flag | None:

@@ -44,6 +44,7 @@ from statistics import median
 from bidsapp.bids.stated import StatedTimes
 from bidsapp.bids.values import midnight, shorter_way
 from bidsapp.core.frames.decay import moments_by_convention, moments_within, spread
+from bidsapp.data.sentences import refused, worded
 from bidsapp.errors import BadDataError
 
 _DAY = timedelta(days=1)
@@ -214,16 +215,9 @@ def _stated_model(clock: ScanClock, stated: StatedTimes, durations: tuple[float,
         by_header = ()
     starts = stated.frame_start_s or _stated_from(stated.scan_start_s or 0.0, by_header, clock)
     if len(starts) != len(clock.frames):
-        raise BadDataError(
-            f"FrameTimesStart in the --dicom-metadata file has {len(starts)} values, but "
-            f"{len(clock.frames)} frames were found; state one per frame"
-        )
+        raise refused("frame-times", "stated-count", given=len(starts), n=len(clock.frames))
     if not -_LATE_INJECTION / _SECOND <= starts[0] <= _MAX_UPTAKE / _SECOND:
-        raise BadDataError(
-            "the stated times put the injection after the start of the scan or more than 12 h "
-            "before it; correct ScanStart, FrameTimesStart or InjectionStart in the "
-            "--dicom-metadata file"
-        )
+        raise refused("injection", "stated-times")
     _check_overlap([start - starts[0] for start in starts], durations, "stated FrameTimesStart")
     injection, remark = _stated_zero(clock, by_header, starts[0])
     keys = [
@@ -260,10 +254,7 @@ def _stated_from(
     try:
         placing = _placing(clock, [None] * len(clock.frames))
     except BadDataError as error:
-        raise BadDataError(
-            f"neither {_ACQUISITION} nor {_REFERENCE} tells the frames apart, so ScanStart alone "
-            "does not place them; state FrameTimesStart in the --dicom-metadata file"
-        ) from error
+        raise refused("frame-times", "start-alone") from error
     return tuple(scan_start_s + after for after in placing.starts_s)
 
 
@@ -344,20 +335,13 @@ def _frame_starts(clock: ScanClock) -> tuple[tuple[datetime, ...], str, tuple[st
     )
     if len(known) == len(frames) == len(set(known)):
         if better := _outvoted(clock, known):
-            remarks = (
-                f"{_ACQUISITION} of the frames contradicts {_REFERENCE} and (0054,1321) "
-                "DecayFactor, which agree: these placed the frames after the first",
-            )
+            remarks = (worded("frame-times", "outvoted"),)
             placed = tuple(known[0] + timedelta(seconds=after) for after in better.starts_s)
             return placed, f"{_REFERENCE}, confirmed by (0054,1321) DecayFactor", remarks
         return tuple(known), _ACQUISITION, _off_series(clock, tuple(known))
     (series,) = _without_zeros([clock.series_start], known)
     if not known and series is None:
-        raise BadDataError(
-            f"{_ACQUISITION} and (0008,0031) SeriesTime are missing or 000000, so the scan has no "
-            "start; export it again with its times, or state ScanStart and FrameTimesStart in a "
-            "--dicom-metadata file"
-        )
+        raise refused("frame-times", "no-start")
     shared = len(known) > 1 and len(set(known)) == 1  # the time of the scan in every frame
     placing = _placing(clock, [None] * len(frames) if shared else believed)
     after = [timedelta(seconds=start) for start in placing.starts_s]
@@ -383,10 +367,7 @@ def _frame_starts(clock: ScanClock) -> tuple[tuple[datetime, ...], str, tuple[st
         for start, step in zip(believed, after, strict=True)
     )
     missing = [str(i + 1) for i, start in enumerate(believed) if start is None]
-    remarks += (
-        f"{_ACQUISITION} is missing in frame {', '.join(missing)}; its start was taken from "
-        f"{placing.source}",
-    )
+    remarks += (worded("frame-times", "some-missing", missing=", ".join(missing), placing=placing),)
     return starts, f"{_ACQUISITION}; {placing.source}", (*remarks, *_doubt(clock, placing))
 
 
@@ -477,11 +458,7 @@ def _placing(clock: ScanClock, known: Sequence[datetime | None]) -> _Placing:
         if best.proven:
             return replace(best, source=f"{best.source}, confirmed by (0054,1321) DecayFactor")
         return best
-    raise BadDataError(
-        f"{_ACQUISITION} is missing or the same for several frames and neither {_REFERENCE} nor "
-        "(0054,1321) DecayFactor tells them apart without contradiction; export the frames with "
-        "their times, or state FrameTimesStart in a --dicom-metadata file"
-    )
+    raise refused("frame-times", "not-told-apart")
 
 
 def _by_reference(clock: ScanClock) -> list[_Placing]:
@@ -560,10 +537,7 @@ def _doubt(clock: ScanClock, placing: _Placing) -> tuple[str, ...]:
     )
     if apart <= _NOTED_S:
         return ()
-    return (
-        f"{_REFERENCE} may stand for the start, the middle or the end of the frames, which differ "
-        f"by up to {apart:.3g} s, and no (0054,1321) DecayFactor decides: check FrameTimesStart",
-    )
+    return (worded("frame-times", "ambiguous", apart=apart),)
 
 
 def _off_series(clock: ScanClock, starts: tuple[datetime, ...]) -> tuple[str, ...]:
@@ -576,8 +550,7 @@ def _off_series(clock: ScanClock, starts: tuple[datetime, ...]) -> tuple[str, ..
     if abs(off) <= _CLOCKS_DISAGREE / _SECOND or abs(off) > _MAX_UPTAKE / _SECOND:
         return ()  # series are stored and exported later, but not before they were acquired
     return (
-        f"{_ACQUISITION} puts the scan {abs(off):.0f} s {'after' if off > 0 else 'before'} where "
-        f"(0008,0031) SeriesTime and {_REFERENCE} have it; AcquisitionTime was used",
+        worded("frame-times", "off-series", apart=abs(off), side="after" if off > 0 else "before"),
     )
 
 
@@ -599,9 +572,8 @@ def _check_durations(durations: tuple[float, ...], stated: StatedTimes) -> None:
     shortest, longest = _DURATIONS_S
     if any(not shortest <= duration <= longest for duration in durations):
         who = "stated FrameDuration" if stated.durations_s else "(0018,1242) ActualFrameDuration"
-        raise BadDataError(
-            f"{who} gives frames of {min(durations):g} to {max(durations):g} s, which no scan has; "
-            "check its unit, or state FrameDuration in a --dicom-metadata file"
+        raise refused(
+            "frame-times", "durations", who=who, shortest=min(durations), longest=max(durations)
         )
 
 
@@ -623,16 +595,12 @@ def _check_overlap(
     """
     who = who or _ACQUISITION
     if max(map(abs, starts)) > _MAX_UPTAKE / _SECOND:  # by how much would give dates away
-        raise BadDataError(
-            f"{who} puts frames more than half a day apart, which is impossible; correct the date "
-            "of the frames, also after midnight"
-        )
+        raise refused("frame-times", "half-day", who=who)
     for i, (start, after) in enumerate(pairwise(starts)):
         overlap = durations[i] - (after - start)
         if overlap > _overlap_allowed(durations[i]):
-            raise BadDataError(
-                f"{who} of frame {i + 2} lies {overlap:.3g} s before the end of frame {i + 1} by "
-                "(0018,1242) ActualFrameDuration; correct one of the two"
+            raise refused(
+                "frame-times", "overlap", who=who, after=i + 2, overlap=overlap, before=i + 1
             )
 
 
@@ -653,8 +621,9 @@ def _reference_remarks(clock: ScanClock, starts: tuple[datetime, ...]) -> tuple[
         return ()
     where = off.index(worst)
     return (
-        f"frame {where + 1} starts {by_clock[where]:g} s after the first by {_ACQUISITION}, "
-        f"{worst:+.3g} s off by {_REFERENCE}; AcquisitionTime was used",
+        worded(
+            "frame-times", "off-reference", number=where + 1, start=by_clock[where], worst=worst
+        ),
     )
 
 
@@ -698,11 +667,7 @@ def _stated_injection(
     if stated.year == _NO_DATE or scan.start.year == _NO_DATE:
         stated = scan.on_latest_date(stated - midnight(stated))
     if not scan.fits(stated):
-        raise BadDataError(
-            f"the stated injection at {stated:%H:%M:%S} does not fit the date and time at which "
-            f"the scan starts, {scan.start:%H:%M:%S}; correct InjectionTime in the "
-            "--dicom-metadata file, or leave its date out"
-        )
+        raise refused("injection", "stated-time", stated=stated, scan=scan)
     try:
         in_header, tag, _ = _header_injection(clock, scan)
     except BadDataError:
@@ -729,10 +694,7 @@ def _header_injection(clock: ScanClock, scan: _Scan) -> tuple[datetime, str, tup
         return private, "(0009,103B) GE administration date and time", remarks
     if full is None and time_of_day is None:
         what = "000000, which stands for a removed time" if zeroed else "missing or no time"
-        raise BadDataError(
-            f"{_INJECTION} and {_INJECTION_CLOCK} are {what}, so the time of injection is unknown; "
-            "state InjectionTime in a --dicom-metadata file"
-        )
+        raise refused("injection", "unknown", what=what)
     if full is not None and scan.start.year == _NO_DATE:  # the scan has lost its date
         full = scan.on_latest_date(full - midnight(full))
     if full is not None and scan.fits(full):
@@ -740,17 +702,11 @@ def _header_injection(clock: ScanClock, scan: _Scan) -> tuple[datetime, str, tup
         return injection, source, (*remarks, *more)
     by_time = None if time_of_day is None else scan.on_latest_date(time_of_day)
     if by_time is None or not scan.fits(by_time):  # by how much would give dates away
-        raise BadDataError(
-            f"{_INJECTION} and {_INJECTION_CLOCK} put the injection after the scan or more than "
-            "12 h before it, which is impossible; state InjectionTime in a --dicom-metadata file"
-        )
+        raise refused("injection", "impossible")
     source = f"{_INJECTION_CLOCK}, on the latest date that puts it before the scan"
     if full is None:
         return by_time, source, remarks
-    remark = (
-        f"{_INJECTION} is impossible for this scan; {_INJECTION_CLOCK} was used on the latest date "
-        "that puts it before the scan"
-    )
+    remark = worded("injection", "by-time-of-day")
     return by_time, source, (*remarks, remark)
 
 
@@ -762,16 +718,10 @@ def _checked_full(
         return full, _INJECTION, ()
     difference = shorter_way(clock_time - (full - midnight(full)), _DAY)
     if abs(difference) > _CLOCKS_DISAGREE:
-        raise BadDataError(
-            f"{_INJECTION} says {full:%H:%M:%S} and {_INJECTION_CLOCK} {_clock(clock_time)}; state "
-            "InjectionTime in a --dicom-metadata file"
-        )
+        raise refused("injection", "contradicting", full=full, clock=_clock(clock_time))
     if abs(difference.total_seconds()) < _NOTED_S:
         return full, _INJECTION, ()
-    remark = (
-        f"{_INJECTION} says {full:%H:%M:%S}, {_INJECTION_CLOCK} {_clock(clock_time)}; the former "
-        "was used"
-    )
+    remark = worded("injection", "two-clocks", full=full, clock=_clock(clock_time))
     return full, _INJECTION, (remark,)
 
 
@@ -786,24 +736,17 @@ def _with_decay(model: TimeModel, clock: ScanClock) -> TimeModel:
     """Add the decay reference, checked against the decay factors."""
     named = clock.decay_correction.upper()
     if named not in ("START", "ADMIN", "NONE", ""):
-        raise BadDataError(
-            f"(0054,1102) DecayCorrection is '{named}', not START, ADMIN or NONE; correct it"
-        )
+        raise refused("decay", "unknown-word", named=named)
     if not named:
         if clock.decay_corrected or (clock.decay_corrected is None and clock.decay_moment):
             named = "START"  # the DICOM default is the start; the factors below prove it or not
         elif clock.decay_corrected is None:
-            raise BadDataError(
-                "(0054,1102) DecayCorrection and (0028,0051) CorrectedImage are missing, so "
-                "it is unknown whether activity is decay-corrected; export it again"
-            )
+            raise refused("decay", "unknown")
         else:
             named = "NONE"
     elif clock.decay_corrected is not None and clock.decay_corrected != (named != "NONE"):
-        raise BadDataError(
-            f"(0054,1102) DecayCorrection is {named} but (0028,0051) CorrectedImage "
-            f"{'lists' if clock.decay_corrected else 'lacks'} DECY; correct one of the two"
-        )
+        verb = "lists" if clock.decay_corrected else "lacks"
+        raise refused("decay", "contradicting", named=named, verb=verb)
     if named == "NONE":
         sources = {**model.sources, "ImageDecayCorrectionTime": "(0054,1102) DecayCorrection NONE"}
         return replace(model, sources=sources)
@@ -864,10 +807,7 @@ def _unproven_reference(
             remarks += (f"{_STATED_MOMENT} is not a moment of this scan and was ignored",)
         source = f"{source}; no usable (0054,1321) DecayFactor to check it with"
         return expected, source, remarks
-    remark = (
-        f"{source} would be {expected:g} s after injection, {_STATED_MOMENT} says {moment:g} s; "
-        "the latter was used"
-    )
+    remark = worded("decay", "other-moment", source=source, expected=expected, moment=moment)
     return moment, _STATED_MOMENT, (*model.remarks, remark)
 
 
@@ -889,15 +829,8 @@ def _agreeing(moments: tuple[float, ...], expected: float) -> float | None:
 def _admin_remark(moment_s: float) -> str:
     """Tell how far the decay factors are off the injection, or refuse both clocks."""
     if abs(moment_s) > _ADMIN_TOLERANCE_S:
-        raise BadDataError(
-            f"(0054,1321) DecayFactor corrects to {moment_s:+.0f} s from the injection that "
-            f"{_INJECTION} or {_INJECTION_CLOCK} states, though (0054,1102) DecayCorrection is "
-            "ADMIN; state InjectionTime in a --dicom-metadata file"
-        )
-    return (
-        f"(0054,1321) DecayFactor corrects to {moment_s:+.1f} s from the injection; "
-        "the injection was used"
-    )
+        raise refused("decay", "not-injection", moment_s=moment_s)
+    return worded("decay", "near-injection", moment_s=moment_s)
 
 
 def _implied_references(model: TimeModel, clock: ScanClock) -> tuple[float, ...] | None:

@@ -7,13 +7,13 @@ import re
 from bidsapp.bids.stated import Stated
 from bidsapp.core.quality import Flag
 from bidsapp.data.flags import worded_flag
+from bidsapp.data.sentences import refused, worded
 from bidsapp.data.tau import all_tracers, known_tracer, tau_tracers
 from bidsapp.data.tracers import Tracer
 from bidsapp.dicom.habits import tables
 from bidsapp.dicom.header import Header, tag_name
 from bidsapp.dicom.timing import STATED
 from bidsapp.dicom.words import known_words
-from bidsapp.errors import BadDataError
 
 _OTHERS = "OtherRadiopharmaceuticals"
 # In the order of trust; descriptions come last.
@@ -60,9 +60,7 @@ def find_tracer(header: Header, stated: Stated, option: str | None) -> tuple[Tra
     if named and (against or len(codes) > 1):
         said = "; ".join(f"{tag_name(key)} '{header.shown(key)}'" for key in _TAGS
                          if header.text(key))  # fmt: skip
-        raise BadDataError(
-            f"{header.path.name}: different tracers are named: {said}; state --tracer"
-        )
+        raise refused("tracer", "several", header=header, said=said)
     if named:
         key, tracer = next(iter(named.items()))
         return tracer, tag_name(key)
@@ -75,11 +73,9 @@ def find_tracer(header: Header, stated: Stated, option: str | None) -> tuple[Tra
         for key in _DESCRIPTIONS:
             if by_fbp := known_tracer(header.text(key)):
                 return by_fbp, tag_name(key)
+    agent, series = map(header.shown, ("Radiopharmaceutical", "SeriesDescription"))
     raise header.error(
-        "Radiopharmaceutical",
-        f"'{header.shown('Radiopharmaceutical')}' names no tracer of amyloid or tau, nor does the "
-        f"series '{header.shown('SeriesDescription')}'; state it with --tracer, or describe "
-        "another amyloid tracer with --tracer-file",
+        "Radiopharmaceutical", worded("tracer", "unnamed", agent=agent, series=series)
     )
 
 
@@ -114,9 +110,8 @@ def second_injection(header: Header, tracer: Tracer, stated: Stated) -> Flag | N
     its_own = known_tracer(first)
     later = its_own != tracer and any(known_tracer(name) == tracer for name in others)
     if later and stated.injection is None and stated.times is None:
-        raise BadDataError(
-            f"{header.path.name}: {sequence} lists {named}, and {tracer.name} is not the first: "
-            "state its InjectionTime and InjectedRadioactivity in a --dicom-metadata file"
+        raise refused(
+            "tracer", "not-first", header=header, sequence=sequence, named=named, tracer=tracer
         )
     return worded_flag("radiopharmaceuticals", sequence=sequence, named=named)
 
@@ -144,8 +139,5 @@ def _binds_tau(tracer: Tracer) -> bool:
 def _known(name: str) -> Tracer:
     tracer = known_tracer(name)
     if tracer is None:
-        raise BadDataError(
-            f"the stated tracer '{name}' is unknown; use {', '.join(all_tracers())}, or describe "
-            "it with --tracer-file"
-        )
+        raise refused("tracer", "stated", name=name, known=", ".join(all_tracers()))
     return tracer

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from bidsapp.bids.pet_metadata import activity_unit
 from bidsapp.core.frames.decay import decay_between
+from bidsapp.data.sentences import worded
 from bidsapp.dicom.habits import tables
-from bidsapp.dicom.header import Header, tag_name
+from bidsapp.dicom.header import Header
 from bidsapp.dicom.series import Series
 from bidsapp.dicom.sidecar import dose_bq
 from bidsapp.dicom.timing import TimeModel
@@ -60,11 +61,7 @@ def _bq_per_suv(header: Header, times: TimeModel, half_life_s: float) -> float:
     """Activity concentration in Bq/mL of a body-weight SUV of 1 g/mL."""
     weight_kg = header.number("PatientWeight")
     if not weight_kg or not 1 <= weight_kg <= 500:
-        raise header.error(
-            "Units",
-            f"is '{header.shown('Units')}', and {tag_name('PatientWeight')} is missing or not a "
-            "weight, so SUV cannot be converted to Bq/mL; reconstruct with units BQML",
-        )
+        raise header.error("Units", worded("units", "no-weight", units=header.shown("Units")))
     if times.decay_reference_s is None:
         raise header.error("Units", "says SUV of an image without decay correction; correct it")
     decay = decay_between(0.0, times.decay_reference_s, half_life_s)

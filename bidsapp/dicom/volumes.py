@@ -18,6 +18,7 @@ import numpy as np
 from nibabel.ecat import EcatImage
 from numpy.typing import NDArray
 
+from bidsapp.data.sentences import refused
 from bidsapp.dicom.ecat import ecat_tags, ecat_voxels
 from bidsapp.dicom.habits import tables
 from bidsapp.dicom.header import Header, Values
@@ -101,9 +102,8 @@ def _load(path: Path, kind: Any) -> Any:
     try:
         return kind.from_filename(path)
     except Exception as error:  # nibabel and gzip raise many classes on broken files
-        raise BadDataError(
-            f"{path.name}: cannot be read as {kind.__name__} ({type(error).__name__}); export it "
-            "again"
+        raise refused(
+            "volumes", "unreadable", path=path, kind=kind.__name__, error=type(error).__name__
         ) from error
 
 

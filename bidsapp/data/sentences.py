@@ -1,0 +1,28 @@
+"""Sentences about inputs that are refused or doubtful, from a table (``sentences.toml``)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bidsapp.data import read_table
+from bidsapp.errors import BadDataError
+
+
+def worded(topic: str, why: str, /, **values: Any) -> str:
+    """Sentence of a row.
+
+    Parameters
+    ----------
+    topic : what it is about
+    why : row of the topic
+    **values : in place of the words in braces
+
+    >>> worded("frame-times", "half-day", who="FrameTimesStart")[:51]
+    'FrameTimesStart puts frames more than half a day ap'
+    """
+    return str(read_table("sentences")[topic][why].format(**values))
+
+
+def refused(topic: str, why: str, /, **values: Any) -> BadDataError:
+    """Error with the sentence of a row (see `worded`)."""
+    return BadDataError(worded(topic, why, **values))

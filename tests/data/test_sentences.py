@@ -1,0 +1,66 @@
+"""Sentences of tables fit the code: every call gives them their values, and none is left over."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from string import Formatter
+
+import pytest
+
+import bidsapp
+from bidsapp.data import read_table
+from bidsapp.data.sentences import refused, worded
+from bidsapp.errors import BadDataError
+
+PACKAGE = Path(bidsapp.__file__).parent
+Row = tuple[str, str]
+
+
+def calls(*names: str) -> Iterator[tuple[str, Row, set[str] | None]]:
+    """Place, row and names of the values of every call; None where values are handed on."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
+                continue
+            words = [word.value for word in node.args if isinstance(word, ast.Constant)]
+            if node.func.id in names and len(words) == len(node.args) == 2:
+                given = {value.arg for value in node.keywords}
+                row = str(words[0]), str(words[1])
+                known = None if None in given else {str(name) for name in given}
+                yield f"{path.relative_to(PACKAGE)}:{node.lineno}", row, known
+
+
+def wanted(text: str) -> set[str]:
+    """Names of the values that a sentence has in braces."""
+    fields = [field for _, field, _, _ in Formatter().parse(text) if field is not None]
+    return {field.replace("[", ".").split(".")[0] for field in fields}
+
+
+@pytest.mark.parametrize(
+    ("name", "functions"), [("sentences", ("worded", "refused")), ("flags", ("worded_flag",))]
+)
+def test_every_call_gives_a_sentence_its_values(name, functions):
+    table = read_table(name)
+    wrong = [
+        (place, row)
+        for place, row, given in calls(*functions)
+        if given is not None and wanted(table.get(row[0], {}).get(row[1], "{no row}")) != given
+    ]
+    assert wrong == []
+
+
+def test_no_sentence_is_left_over():
+    rows = {(topic, why) for topic, whys in read_table("sentences").items() for why in whys}
+    assert rows - {row for _, row, _ in calls("worded", "refused")} == set()
+
+
+def test_values_stand_in_their_places():
+    text = worded("decay", "near-injection", moment_s=2.25)
+    assert text == (
+        "(0054,1321) DecayFactor corrects to +2.2 s from the injection; the injection was used"
+    )
+    error = refused("decay", "near-injection", moment_s=2.25)
+    assert isinstance(error, BadDataError)
+    assert str(error) == text
