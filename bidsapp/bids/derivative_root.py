@@ -17,6 +17,7 @@ from bidsapp.bids.derivatives import outputs
 from bidsapp.bids.layout import raw_facts
 from bidsapp.bids.seals import sealed
 from bidsapp.data import package_text
+from bidsapp.data.sentences import worded
 from bidsapp.errors import CannotCreateError
 from bidsapp.io.atomic import remove_temporaries, write_text
 from bidsapp.io.reading import known_object, parse_json, read_text
@@ -110,10 +111,7 @@ def refuse_foreign(output_dir: Path) -> None:
     except (OSError, ValueError, LookupError, TypeError):
         is_ours = False
     if not is_ours:
-        raise CannotCreateError(
-            f"{output_dir}: holds a dataset that is not {APP_NAME}'s; choose a folder of its own, "
-            "for example derivatives/centipet in the raw dataset"
-        )
+        raise CannotCreateError(worded("dataset", "foreign", output_dir=output_dir))
 
 
 def _source(output_dir: Path, bids_dir: Path) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
+from bidsapp.data.sentences import worded
 from bidsapp.plain import natural, some
 
 _MOST_NAMED = 10
@@ -32,9 +33,9 @@ def unreadable_people(root: Path, participants: Sequence[str] = ()) -> dict[str,
             continue
         for folder in _of(person):
             if reason := _closed(folder):
-                reasons[label] = (
-                    f"sub-{label}: {folder.relative_to(root)} cannot be read ({reason}), so the "
-                    "participant is left out; correct its permissions and run again"
+                where = folder.relative_to(root)
+                reasons[label] = worded(
+                    "dataset", "closed", label=label, where=where, reason=reason
                 )
                 break
     return reasons

@@ -27,6 +27,7 @@ from bidsapp.bids.stated import with_flag, with_values
 from bidsapp.core.quality import Flag
 from bidsapp.data import package_text, read_table
 from bidsapp.data.flags import worded_flag
+from bidsapp.data.sentences import refused, worded
 from bidsapp.data.series_texts import is_unknown
 from bidsapp.data.tau import all_tracers, known_tracer, tau_tracers
 from bidsapp.data.tracers import Tracer, named_tracers
@@ -121,6 +122,11 @@ class ImagePair:
         return {"sub": self.participant, **session}
 
     @property
+    def visit(self) -> str:
+        """``sub-01_ses-1``."""
+        return join_entities(self.entities)
+
+    @property
     def more(self) -> dict[str, str]:
         """What the row says of the participant besides."""
         own = (*COLUMNS, "participant_id", "session_id")
@@ -147,17 +153,12 @@ def read_pairs(path: Path) -> tuple[list[PairRow], list[str]]:
     names = [name.strip().lower() for name in header]
     for column in _NEEDED:
         if column not in names:
-            raise BadDataError(
-                f"{path}: has no column {column}; a table of pairs has {', '.join(COLUMNS)}, of "
-                f"which {', '.join(_NEEDED)} are needed"
-            )
+            listed = {"columns": ", ".join(COLUMNS), "needed": ", ".join(_NEEDED)}
+            raise refused("pairs", "no-column", path=path, column=column, **listed)
     if twice := sorted({name for name in names if name in COLUMNS and names.count(name) > 1}):
         raise BadDataError(f"{path}: column {twice[0]} stands there twice; remove one")
     if more := [name for name in names if name and name not in COLUMNS]:
-        problems.append(
-            f"{path.name}: column {', '.join(more)}: to participants.tsv, or to sessions.tsv where "
-            "it differs between the sessions of a participant"
-        )
+        problems.append(worded("pairs", "more-columns", path=path, columns=", ".join(more)))
     rows = [
         PairRow(
             dict(zip(names, line, strict=False)),
@@ -207,9 +208,7 @@ def judge_pairs(
 
 def _pair(row: PairRow, *, tau: bool) -> ImagePair:
     if row.too_long:
-        raise BadDataError(
-            f"{row.where}: has more cells than the header, so columns may be shifted; correct it"
-        )
+        raise refused("pairs", "too-long", row=row)
     participant = _label(row, "participant", "sub-")
     if participant is None:
         raise row.wrong("participant", "is empty; name the participant")
@@ -219,15 +218,9 @@ def _pair(row: PairRow, *, tau: bool) -> ImagePair:
     if tracer is None:
         known = ", ".join(f"{tracer.code} ({tracer.name})" for tracer in all_tracers().values())
         said = f"{name!r} is not a tracer of CentiPET" if name else "is empty"
-        raise row.wrong(
-            "tracer", f"{said}; give one of {known}, or describe another with --tracer-file"
-        )
+        raise row.wrong("tracer", worded("pairs", "tracer", said=said, known=known))
     if tracer.code in tau_tracers() and not tau:
-        raise row.wrong(
-            "tracer",
-            f"{tracer.name} binds tau, so there is no Centiloid; add --tau-vois FOLDER, the "
-            "volumes of https://www.gaain.org/centaur-project, for CenTauRz and CenTauR",
-        )
+        raise row.wrong("tracer", worded("pairs", "tau", tracer=tracer))
     pet, shape = _image(row, "pet")
     t1w = None
     if row.get("t1w") is not None:
@@ -258,16 +251,13 @@ def _image(row: PairRow, column: str) -> tuple[Path, tuple[int, ...]]:
         raise row.wrong(column, "is empty; name the image")
     path = row.folder / os.path.expanduser(text)  # noqa: PTH111 - Path's fails for unknown users
     if not path.name.endswith(_NIFTI):
-        raise row.wrong(
-            column, f"{path}: is not NIfTI (.nii or .nii.gz); convert it, DICOM with --dicom-dir"
-        )
+        raise row.wrong(column, worded("pairs", "not-nifti", path=path))
     stem = path.name.split(".")[0]
     other = {"pet": "T1w", "t1w": "PET"}[column]
     is_both = "pet" in stem.lower() or named_tracers(stem).understood  # "PET_in_T1w"
     if stem.lower().endswith(f"_{other.lower()}") and not (column == "pet" and is_both):
         raise row.wrong(
-            column, f"{path}: is a {other} by its name; exchange PET and T1w if they stand in each "
-            "other's place, or rename it"
+            column, worded("pairs", "exchanged", path=path, other=other)
         )  # fmt: skip
     try:
         return path, read_shape(path)
@@ -283,9 +273,7 @@ def _check_against(pair: ImagePair, earlier: list[ImagePair]) -> None:
         said = row.get("participant"), other.row.get("participant")
         if pair.participant == other.participant and len(set(map(_bare, said))) > 1:
             raise row.wrong(
-                "participant",
-                f"{said[0]!r} would be sub-{pair.participant}, as {said[1]!r} of {above} is; give "
-                "labels that differ in letters or digits",
+                "participant", worded("pairs", "same-label", said=said, pair=pair, above=above)
             )
         same_person = pair.participant == other.participant
         for column, ours, theirs in (("pet", pair.pet, other.pet), ("t1w", pair.t1w, other.t1w)):
@@ -300,24 +288,14 @@ def _check_against(pair: ImagePair, earlier: list[ImagePair]) -> None:
                 )
                 earlier[i] = replace(other, sidecar=with_flag(other.sidecar, twice))
             raise row.wrong(
-                column,
-                f"{ours}: stands twice, {above} has it for sub-{other.participant}; remove the "
-                "wrong row",
+                column, worded("pairs", "image-twice", ours=ours, above=above, other=other)
             )
         if pair.entities != other.entities:
             continue
         if pair.tracer == other.tracer:
-            raise row.wrong(
-                "pet",
-                f"{above} has another {pair.tracer.name} PET of {join_entities(pair.entities)}; "
-                "give sessions of their own, or join frames of one scan into one image",
-            )
+            raise row.wrong("pet", worded("pairs", "second-pet", above=above, pair=pair))
         if pair.t1w and other.t1w and not pair.t1w.samefile(other.t1w):
-            raise row.wrong(
-                "t1w",
-                f"{above} has another T1w of {join_entities(pair.entities)}; give one for each "
-                "participant and session",
-            )
+            raise row.wrong("t1w", worded("pairs", "second-t1w", above=above, pair=pair))
 
 
 def _bare(text: str | None) -> str:
@@ -387,7 +365,9 @@ def _times(
     None are stated where the JSON beside the image has them.
     """
     window = _window(row)
-    starts, durations = (_numbers(row, f"frame_{what}_s", n_frames) for what in _FRAME_COLUMNS)
+    starts, durations = (
+        _numbers(row, f"frame_{what}_s", n_frames) for what in ("start", "duration")
+    )
     flags: list[Flag] = []
     if window is None and starts is None and durations is None:
         if not _TIMES & set(missing_keys(beside)):
@@ -395,8 +375,7 @@ def _times(
         if n_frames > 1:
             raise row.wrong(
                 "window",
-                f"the PET has {n_frames} frames and nothing says when they were measured; give "
-                f"the window that they cover and {row.at('frame_duration_s')}",
+                worded("pairs", "no-times", n_frames=n_frames, column=row.at("frame_duration_s")),
             )
         window = tracer.window_min
         start, end = window
@@ -414,23 +393,11 @@ def _times(
             raise row.wrong("frame_duration_s", f"give {row.at('window')} with it")
         starts = [60 * window[0] + s for s in accumulate(durations[:-1], initial=0.0)]
     if window is not None:
-        _check_span(row, (starts[0], starts[-1] + durations[-1]), window)
+        end = starts[-1] + durations[-1]
+        if max(abs(starts[0] - 60 * window[0]), abs(end - 60 * window[1])) > _ROUNDING_S:
+            covered = starts[0] / 60, end / 60
+            raise row.wrong("window", worded("pairs", "other-span", window=window, covered=covered))
     return {"ScanStart": starts[0], "FrameTimesStart": starts, "FrameDuration": durations}, flags
-
-
-_FRAME_COLUMNS = ("start", "duration")
-
-
-def _check_span(
-    row: PairRow, frames_s: tuple[float, float], window_min: tuple[float, float]
-) -> None:
-    apart = max(abs(a - 60 * b) for a, b in zip(frames_s, window_min, strict=True))
-    if apart > _ROUNDING_S:
-        raise row.wrong(
-            "window",
-            f"is {window_min[0]:g} to {window_min[1]:g} min, but the frames stated cover "
-            f"{frames_s[0] / 60:g} to {frames_s[1] / 60:g} min; correct the wrong one",
-        )
 
 
 def _window(row: PairRow) -> tuple[float, float] | None:
@@ -453,9 +420,7 @@ def _window(row: PairRow) -> tuple[float, float] | None:
     start, end = float(match[1]), float(match[2])
     if not start < end <= _LATEST_MIN:
         raise row.wrong(
-            column,
-            f"{start:g} to {end:g} is not a window in minutes after the injection; the end comes "
-            f"after the start and before {_LATEST_MIN:g}",
+            column, worded("pairs", "window", start=start, end=end, latest_min=_LATEST_MIN)
         )
     return start, end
 
@@ -472,9 +437,7 @@ def _numbers(row: PairRow, column: str, n_frames: int) -> list[float] | None:
     if len(values) == 1 and column == "frame_duration_s":
         values *= n_frames
     if len(values) != n_frames:
-        raise row.wrong(
-            column, f"has {len(values)} values but the PET has {n_frames} frames; give one for each"
-        )
+        raise row.wrong(column, worded("pairs", "count", n=len(values), n_frames=n_frames))
     return values
 
 
@@ -568,9 +531,9 @@ def _with_contradictions(pairs: Sequence[ImagePair]) -> list[ImagePair]:
     flagged = []
     for pair in pairs:
         alike = [other for other in pairs if other.entities == pair.entities]
-        if columns := _contradicted(alike, lambda sibling: sibling.name.partition("_trc")[0]):
-            who, listed = join_entities(pair.entities), ", ".join(sorted(columns))
-            flag = worded_flag("covariates", "contradicted-pairs", who=who, columns=listed)
+        if columns := _contradicted(alike, lambda sibling: sibling.visit):
+            listed = ", ".join(sorted(columns))
+            flag = worded_flag("covariates", "contradicted-pairs", who=pair.visit, columns=listed)
             sidecar = with_flag(pair.sidecar, flag)
             flagged.append(replace(pair, sidecar=sidecar, contradicted=columns))
         else:
@@ -596,7 +559,7 @@ def _write(pair: ImagePair, root: Path) -> None:
     stem = folder / "pet" / f"{pair.name}_pet"
     _place(pair.row, "pet", pair.pet, stem)
     if pair.t1w is not None:
-        stem_t1w = folder / "anat" / f"{join_entities(pair.entities)}_T1w"
+        stem_t1w = folder / "anat" / f"{pair.visit}_T1w"
         _place(pair.row, "t1w", pair.t1w, stem_t1w)
         if (beside := _json_of(pair.t1w)).is_file():
             _link(beside, stem_t1w.with_name(f"{stem_t1w.name}.json"))
@@ -614,10 +577,7 @@ def _place(row: PairRow, column: str, image: Path, stem: Path) -> None:
         if not path.exists():  # a link to what has been moved since
             path.unlink()
         elif not (path == target and _is_same(path, image)):
-            raise CannotCreateError(
-                f"{row.at(column)}: {path} is another image, of an earlier run; choose another "
-                "output folder, participant or session"
-            )
+            raise CannotCreateError(worded("pairs", "earlier-run", where=row.at(column), path=path))
     _link(image, target)
 
 

@@ -33,6 +33,7 @@ from bidsapp.bids.folders import lost_people, people_in, unreadable_people
 from bidsapp.bids.sidecar_keys import CASE, in_right_case
 from bidsapp.bids.stated import Metadata, flags_of, in_sidecar, with_flag
 from bidsapp.data import read_table
+from bidsapp.data.sentences import worded
 from bidsapp.data.series_texts import is_unknown
 from bidsapp.data.tracers import same_tracer
 from bidsapp.errors import (
@@ -260,10 +261,7 @@ class RawDataset:
             times = {key: _acq_text(row) for key, row in each.rows.items()}
             unread = [key for key, text in times.items() if text and _moment(text) is None]
             if unread:
-                problems.append(
-                    f"{name}: acq_time of {some(unread)} is not like 2021-03-02T10:00:00 and was "
-                    "not used, so visits may have no dates"
-                )
+                problems.append(worded("raw-tables", "acq-time", name=name, keys=some(unread)))
         return problems
 
     def weight_kg(self, image: RawImage) -> float | None:
@@ -335,10 +333,7 @@ def read_dataset(
     every_t1w = [t1w for t1w in finder.images("T1w", "anat")[0] if t1w.participant in people]
     t1ws = finder.matching("T1w", "anat", filters.bids_filters.get("t1w"))
     if t1ws is not None and not any(t1w.participant in people for t1w in t1ws):
-        raise NoMatchError(
-            f"{bids_dir}: no T1w image matches the filter file; correct t1w in it, or use "
-            "--pet-only to do without"
-        )
+        raise NoMatchError(worded("filter-file", "no-t1w", bids_dir=bids_dir))
     return RawDataset(
         bids_dir,
         tuple(pets),
@@ -387,21 +382,14 @@ def check_dataset(bids_dir: Path) -> None:
     except BadDataError as error:
         raise InvalidBidsError(str(error)) from error
     except NoInputError as error:
-        raise InvalidBidsError(
-            f"{bids_dir}: has no readable dataset_description.json, so it is not BIDS; for DICOM "
-            "use --dicom-dir, otherwise run bids-validator or add --skip-bids-validation"
-        ) from error
+        raise InvalidBidsError(worded("dataset", "no-description", bids_dir=bids_dir)) from error
     for key in ("Name", "BIDSVersion"):
         if not isinstance(content.get(key), str):
             raise InvalidBidsError(f"{description}: {key} is missing; BIDS requires it")
     if content.get("DatasetType") == "derivative":
-        raise InvalidBidsError(
-            f"{description}: DatasetType is derivative; give the raw dataset as bids_dir"
-        )
+        raise InvalidBidsError(worded("dataset", "derivative", description=description))
     if not any(path.is_dir() for path in bids_dir.glob("sub-*")):
-        raise InvalidBidsError(
-            f"{bids_dir}: contains no folder sub-<label>; see bids.neuroimaging.io"
-        )
+        raise InvalidBidsError(worded("dataset", "no-people", bids_dir=bids_dir))
 
 
 class _Finder:
@@ -609,9 +597,7 @@ def _long_name(key: str) -> str:
         return key
     if key in LONG_NAMES:
         return LONG_NAMES[key]
-    raise UsageError(
-        f"--bids-filter-file: {key!r} is not an entity; there are {', '.join(LONG_NAMES.values())}"
-    )
+    raise UsageError(worded("filter-file", "entity", key=key, known=", ".join(LONG_NAMES.values())))
 
 
 def _query_value(value: Any) -> Any:
@@ -630,9 +616,7 @@ def _query_value(value: Any) -> Any:
             return Query[value[len("query.") :].upper()]
         except KeyError as error:
             known = ", ".join(f"Query.{name}" for name in Query.__members__)
-            raise UsageError(
-                f"--bids-filter-file: {value!r} is none of {known}; null means absent, * present"
-            ) from error
+            raise UsageError(worded("filter-file", "query", value=value, known=known)) from error
     return value
 
 
@@ -691,9 +675,7 @@ def _read_object(path: Path) -> dict[str, Any]:
         content = parse_json(read_text(path), object_pairs_hook=_unambiguous)
     except OSError as error:
         if isinstance(error, FileNotFoundError) and path.is_symlink():
-            raise NoInputError(
-                f"{path}: cannot be read (a link to a file that is not there); fetch its content"
-            ) from error
+            raise NoInputError(worded("sidecar", "broken-link", path=path)) from error
         raise NoInputError(f"{path}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
         raise BadDataError(f"{path}: is not UTF-8 text; save it again as UTF-8") from error

@@ -12,6 +12,7 @@ from pathlib import Path
 from bidsapp.bids.plan import ScanPlan, T1wPlan
 from bidsapp.data import read_table
 from bidsapp.data.flags import worded_flag
+from bidsapp.data.sentences import worded
 from bidsapp.plain import some
 from bidsapp.settings import AtlasChoice, Processing
 
@@ -75,8 +76,7 @@ def absence_sentences(processing: Processing) -> list[str]:
     """Sentences about atlases of ``--derivatives`` that nobody has, once for the run."""
     wanted = _wanted(processing)
     return [
-        f"--derivatives {choice.program}: {choice.name} was written for no participant, so that "
-        "there are no tables of it"
+        worded("parcellations", "nobody", choice=choice)
         for choice in wanted
         if choice in absent_everywhere(wanted)
     ]

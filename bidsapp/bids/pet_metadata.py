@@ -27,6 +27,7 @@ from bidsapp.core.frames.decay import decay_between, decay_factors, moments_by_c
 from bidsapp.core.quality import Flag
 from bidsapp.data import read_table
 from bidsapp.data.flags import worded_flag
+from bidsapp.data.sentences import refused
 from bidsapp.data.series_texts import is_unknown
 from bidsapp.errors import BadDataError
 
@@ -224,10 +225,7 @@ def _frame_starts(field: _Reader, n_frames: int) -> tuple[tuple[float, ...], lis
     if starts[0] == 0 and _counts_from_scan(sidecar, scan_start):
         flag = worded_flag("frame-times", "from-scan", scan_start_s=scan_start)
         return tuple(start + scan_start for start in starts), [flag]
-    raise BadDataError(
-        f"{field.pet}: FrameTimesStart begins at {starts[0]:g} s, before ScanStart at "
-        f"{scan_start:g} s, though both count from TimeZero; correct the wrong one"
-    )
+    raise refused("sidecar", "early-frames", field=field, start=starts[0], scan_start=scan_start)
 
 
 def _counts_from_scan(sidecar: Mapping[str, Any], scan_start: float) -> bool:
@@ -241,17 +239,13 @@ def _counts_from_scan(sidecar: Mapping[str, Any], scan_start: float) -> bool:
 def _check_durations(starts: tuple[float, ...], duration: tuple[float, ...], pet: Path) -> None:
     """Refuse durations in milliseconds or minutes."""
     if min(duration) < _MIN_FRAME_S or max(duration) > _MAX_FRAME_S:
-        raise BadDataError(
-            f"{pet}: FrameDuration holds {min(duration):g} to {max(duration):g}, no seconds of a "
-            "frame; BIDS counts in s, not in ms, so correct the sidecar"
+        raise refused(
+            "sidecar", "durations", pet=pet, shortest=min(duration), longest=max(duration)
         )
     steps = [after - before for before, after in pairwise(starts)]
     ratios = [step / length for step, length in zip(steps, duration, strict=False)]
     if len(ratios) > 1 and min(ratios) > 59 and max(ratios) < 61:
-        raise BadDataError(
-            f"{pet}: FrameDuration is in minutes by the distance of FrameTimesStart; BIDS counts "
-            "in s, so multiply it by 60"
-        )
+        raise refused("sidecar", "minutes", pet=pet)
 
 
 def _check_injection(
@@ -262,15 +256,9 @@ def _check_injection(
     end = max(s + d for s, d in zip(starts, duration, strict=True))
     if injection >= end or before > _MAX_UPTAKE_S:
         where = "after the scan has ended" if injection >= end else "more than 12 h before it"
-        raise BadDataError(
-            f"{pet}: InjectionStart ({injection:g} s after TimeZero) lies {where} by "
-            "FrameTimesStart; correct the wrong one"
-        )
+        raise refused("sidecar", "injection", pet=pet, injection=injection, where=where)
     if max(starts) - injection > _MAX_UPTAKE_S:
-        raise BadDataError(
-            f"{pet}: a frame begins {max(starts) - injection:g} s after the injection by "
-            "FrameTimesStart, more than 12 h; correct it"
-        )
+        raise refused("sidecar", "late-frame", pet=pet, after_s=max(starts) - injection)
 
 
 # --------------------------------------------------------------------------------------- decay
@@ -307,10 +295,7 @@ def check_decay(timing: PetTiming, sidecar: Mapping[str, Any], half_life_s: floa
         return _flagged(timing, "not-positive", key=key, n=n_frames)
     if not timing.decay_corrected:
         if max(factors) > (1 + _SAME_FACTOR) * min(factors):
-            raise BadDataError(
-                f"ImageDecayCorrected is false, but {key} says that frames were multiplied by "
-                f"{min(factors):g} to {max(factors):g}; correct the wrong one"
-            )
+            raise refused("sidecar", "decay", key=key, least=min(factors), most=max(factors))
         if abs(factors[0] - 1) > _SAME_FACTOR:
             return _flagged(timing, "uncorrected", key=key, factor=factors[0])
         return timing
@@ -419,10 +404,7 @@ def _units(field: _Reader) -> tuple[str, list[Flag]]:
         return f"{name}/mL", []
     words = text.strip().lower()
     if _COUNTS.search(words) and not _PER_TIME.search(words):
-        raise BadDataError(
-            f"{field.pet}: Units is {text!r}: counts are not activity, and frames of different "
-            "length cannot be averaged; reconstruct the scan in Bq/mL"
-        )
+        raise refused("sidecar", "counts", field=field, text=text)
     return text, [worded_flag("units", text=text)]
 
 
@@ -510,10 +492,7 @@ class _Reader:
         if not isinstance(value, list) or not all(map(is_number, value)):
             raise self._wrong(key, "a list of numbers, seconds, one per frame")
         if len(value) != length:
-            raise BadDataError(
-                f"{self.pet}: {key} has {len(value)} values but the image has {length} frames; "
-                "correct the sidecar or convert the image again"
-            )
+            raise refused("sidecar", "count", pet=self.pet, key=key, n=len(value), length=length)
         return tuple(float(item) for item in value)
 
     def boolean(self, key: str) -> bool:
@@ -535,9 +514,7 @@ class _Reader:
 
     def _required(self, key: str) -> Any:
         if key not in self.sidecar:
-            raise BadDataError(
-                f"{self.pet}: {key} is missing; add it to the JSON sidecar (BIDS requires it)"
-            )
+            raise refused("sidecar", "no-key", pet=self.pet, key=key)
         return self.sidecar[key]
 
     def _wrong(self, key: str, wanted: str) -> BadDataError:

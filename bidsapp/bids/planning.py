@@ -45,6 +45,7 @@ from bidsapp.bids.values import DAY_S, number_in, shorter_way
 from bidsapp.core.frames.frames import choose_frames, deviations, nearest_window, refusal
 from bidsapp.core.quality import Flag, QualityLevel
 from bidsapp.data.flags import worded_flag
+from bidsapp.data.sentences import refused, worded
 from bidsapp.data.series_texts import is_unknown
 from bidsapp.data.tau import tau_tracers, tau_voi_files
 from bidsapp.data.tracers import (
@@ -117,9 +118,7 @@ def make_plan(dataset: RawDataset, processing: Processing) -> Plan:
     for pet in dataset.pets:
         try:
             if names[join_entities(pet.entities)] > 1:
-                raise BadDataError(
-                    f"{pet.path}: there are two images of this name (.nii and .nii.gz); remove one"
-                )
+                raise refused("plan", "two-formats", pet=pet)
             candidate = _read_candidate(pet, dataset, processing)
         except _LeftOut as left:
             skipped.append(_skip(pet, str(left), left.tracer, dataset))
@@ -132,8 +131,8 @@ def make_plan(dataset: RawDataset, processing: Processing) -> Plan:
     for pet, uncorrected in not_quantifiable:
         twin = next(iter(visits.get(_visit(pet, uncorrected.tracer), ())), None)
         if twin is None:
-            refused = BadDataError(f"{pet.path}: {uncorrected}; use the corrected reconstruction")
-            failures.append(_failure(pet, refused, uncorrected.tracer, dataset))
+            unusable = refused("plan", "uncorrected", pet=pet, reason=uncorrected)
+            failures.append(_failure(pet, unusable, uncorrected.tracer, dataset))
         else:
             reason = f"{uncorrected}; {twin.image.path.name} is used"
             skipped.append(_skip(pet, reason, uncorrected.tracer.code, dataset))
@@ -226,10 +225,7 @@ def choose_window(
         raise BadDataError(f"{pet}: no frame lies in --window {asked[0] / 60:g} {asked[1] / 60:g}")
     if reason := refusal(choice, window, rule):
         if not processing.allow_off_window:
-            raise BadDataError(
-                f"{pet}: {reason}; correct InjectionStart and FrameTimesStart if they are "
-                "wrong, or add --allow-off-window to use the nearest frames, flagged"
-            )
+            raise refused("plan", "window", pet=pet, reason=reason)
         nearest = asked or nearest_window(start, duration, window)
         choice = choose_frames(start, duration, window, average_over=nearest)
         flags = (worded_flag("window-off", reason=reason),)
@@ -276,15 +272,9 @@ def _incomplete(pet: RawImage, keys: Sequence[str], dataset: RawDataset) -> BadD
     name = f"{pet.path.name.split('.', 1)[0]}.json"
     listed = ", ".join(keys)
     if not (files := dataset.sidecar_files(pet)):
-        return BadDataError(
-            f"{pet.path}: its sidecar is missing; write {name} beside it with {listed} "
-            "(docs/bids_input.md has the least sidecar)"
-        )
+        return refused("sidecar", "none", pet=pet, name=name, listed=listed)
     verb = "is" if len(keys) == 1 else "are"
-    return BadDataError(
-        f"{pet.path}: {listed} {verb} missing; add to {files[-1].name} (BIDS requires it, "
-        "docs/bids_input.md has the least sidecar)"
-    )
+    return refused("sidecar", "incomplete", pet=pet, listed=listed, verb=verb, file=files[-1].name)
 
 
 def _frames_told(sidecar: Mapping[str, Any]) -> int:
@@ -313,19 +303,15 @@ def _find_tracer(
     named = {where: named_tracers(text) for where, text in named_by.items()}
     known = {where: name for where, name in named.items() if name.understood}
     if not known:
-        raise BadDataError(
-            f"{pet.path}: the tracer {label or named_by.get('TracerName')!r} is not known; correct "
-            f"TracerName if it is one of {', '.join(t.name for t in tracers().values())}, describe "
-            "another amyloid tracer with --tracer-file, or leave the scan out with --tracer-label"
-        )
+        names = ", ".join(tracer.name for tracer in tracers().values())
+        text = label or named_by.get("TracerName")
+        raise refused("plan", "tracer", pet=pet, text=text, known=names)
     if len({name.codes for name in known.values()}) > 1 or not all(
         name.amyloid or name.other for name in known.values()
     ):
         said = ", ".join(where if where.startswith("trc-") else f"{where} {named_by[where]!r}"
                          for where in known)  # fmt: skip
-        raise BadDataError(
-            f"{pet.path}: the tracer is stated with contradictions ({said}); correct the wrong one"
-        )
+        raise refused("plan", "tracers", pet=pet, said=said)
     name = next(iter(known.values()))
     tracer = name.amyloid or _other_target(pet, name.other or "", processing)
     doubtful = [
@@ -335,9 +321,8 @@ def _find_tracer(
     ]
     for where in doubtful:
         if named[where].isotopes - {tracer.radionuclide}:
-            raise BadDataError(
-                f"{pet.path}: the tracer is stated with contradictions ({where} "
-                f"{named_by[where]!r} is no {tracer.name} by its isotope); correct the wrong one"
+            raise refused(
+                "plan", "isotope", pet=pet, where=where, text=named_by[where], tracer=tracer
             )
     return tracer, tuple(
         _not_understood(where, named_by[where], tracer) for where in sorted(doubtful)
@@ -360,16 +345,14 @@ def _other_target(pet: RawImage, code: str, processing: Processing) -> Tracer:
     tau = tau_tracers().get(code)
     if code in other_amyloid_tracers():
         raise _LeftOut(
-            f"there is no Centiloid equation for {code}; --tracer-file FILE, which describes it, "
-            "gives SUVRs, and with --calibration of its own Centiloids",
+            worded("plan", "no-equation", code=code),
             code,
         )
     if tau is None:
         raise _LeftOut(f"{code} is not an amyloid tracer, so there is no Centiloid", code)
     if processing.tau_vois is None:
         raise _LeftOut(
-            f"{tau.name} binds tau, so there is no Centiloid; --tau-vois FOLDER gives CenTauRz and "
-            "CenTauR",
+            worded("plan", "tau", tau=tau),
             code,
         )
     _check_tau_vois(processing.tau_vois)
@@ -388,20 +371,14 @@ def _check_radionuclide(
     """Refuse a nuclide that cannot be the tracer's; ``18Fluorine`` and ``F-18`` are both F18."""
     number = re.search(r"\d+", timing.radionuclide or "")
     if number and number[0] != re.sub(r"\D", "", tracer.radionuclide):
-        raise BadDataError(
-            f"{pet}: TracerRadionuclide {timing.radionuclide!r} cannot be {tracer.name}; correct "
-            "TracerName or TracerRadionuclide"
-        )
+        raise refused("plan", "radionuclide", pet=pet, timing=timing, tracer=tracer)
     if half_life is None or is_unknown(str(half_life)):
         return ()
     if (seconds := number_in(half_life)) is None:
         value, usual = str(half_life)[:40], tracer.half_life_s
         return (worded_flag("half-life", value=value, tracer=tracer.name, half_life_s=usual),)
     if not 0.95 < seconds / tracer.half_life_s < 1.05:
-        raise BadDataError(
-            f"{pet}: RadionuclideHalfLife is {seconds:g} s, that of {tracer.name} is "
-            f"{tracer.half_life_s:g} s; correct TracerName or RadionuclideHalfLife"
-        )
+        raise refused("plan", "half-life", pet=pet, seconds=seconds, tracer=tracer)
     return ()
 
 
@@ -409,18 +386,13 @@ def _check_modality(path: Path, sidecar: Mapping[str, Any], own: str) -> None:
     """Refuse an image that its sidecar calls another kind: PET and T1w may have been exchanged."""
     if (told := other_modality(sidecar, own)) is not None:
         what = "PET" if own == "PT" else "T1w"
-        raise BadDataError(
-            f"{path}: its sidecar says Modality {told}, so it is no {what}; check whether PET and "
-            "T1w were exchanged, or correct the sidecar"
-        )
+        raise refused("plan", "modality", path=path, told=told, what=what)
 
 
 def _check_t1w(path: Path) -> None:
     shape = read_shape(path)
     if len(shape) != 3:
-        raise BadDataError(
-            f"{path}: a T1w has three dimensions, this has {shape}; convert it again"
-        )
+        raise refused("plan", "dimensions", path=path, shape=shape)
 
 
 def _is_in_window(pet: RawImage, tracer: Tracer, timing: PetTiming, processing: Processing) -> bool:
@@ -624,10 +596,7 @@ def _inside(span: tuple[float, float], window: tuple[float, float]) -> tuple[flo
 def _joined(others: Sequence[_Candidate]) -> str:
     names = ", ".join(other.image.path.name for other in others)
     verb = "belongs" if len(others) == 1 else "belong"
-    return (
-        f"{names} of the same injection {verb} to it: join them into one image, frames in the "
-        "order of time on one clock"
-    )
+    return worded("plan", "join", names=names, verb=verb)
 
 
 def _same_injection(first: _Candidate, other: _Candidate) -> bool:
@@ -740,10 +709,8 @@ def _told(pet: RawImage, error: Exception) -> CentipetError:
     if isinstance(error, CentipetError):
         return error
     _LOG.error("%s", pet.path, exc_info=error)
-    return CentipetError(
-        f"{pet.path}: cannot be planned ({type(error).__name__}: {' '.join(str(error).split())}), "
-        "which is a fault of CentiPET: please report it with the log"
-    )
+    fault = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    return CentipetError(worded("plan", "our-fault", pet=pet, fault=fault))
 
 
 def _failure(
@@ -759,10 +726,7 @@ def _skip(pet: RawImage, reason: str, tracer: str, dataset: RawDataset) -> ScanS
 
 
 def _early_reason(early: _Candidate, late: _Candidate, joined: bool) -> str:
-    reason = (
-        f"outside the uptake window of {early.tracer.name}, which {late.image.path.name} of the "
-        "same injection covers"
-    )
+    reason = worded("plan", "early", early=early, late=late)
     return reason + ("; its frames are in the activity over time of that scan" if joined else "")
 
 

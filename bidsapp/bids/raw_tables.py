@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
-from bidsapp.errors import BadDataError, NoInputError
+from bidsapp.data.sentences import refused
+from bidsapp.errors import NoInputError
 from bidsapp.io.reading import read_bytes
 from bidsapp.plain import some
 
@@ -77,9 +78,7 @@ def read_cells(path: Path) -> tuple[list[str], list[list[str]], list[str]]:
     except OSError as error:
         raise NoInputError(f"{path}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
-        raise BadDataError(
-            f"{path}: is not text; save it as tab-separated text in UTF-8"
-        ) from error
+        raise refused("raw-tables", "no-text", path=path) from error
     header, rows = _split(text, problems)
     return header, rows, [f"{path.name}: {problem}" for problem in problems]
 

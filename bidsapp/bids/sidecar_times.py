@@ -15,7 +15,7 @@ from typing import Any
 from bidsapp.bids.values import DAY_S, as_list, clock_seconds, is_number, shorter_way
 from bidsapp.core.quality import Flag
 from bidsapp.data.flags import worded_flag
-from bidsapp.errors import BadDataError
+from bidsapp.data.sentences import refused
 
 _LATE_INJECTION_S = 300.0  # a dynamic scan may start this long before the injection
 _MAX_UPTAKE_S = 12 * 3600.0
@@ -67,11 +67,7 @@ def in_seconds(
     values = [[reading.get(key) for key in _COUNTED[0]] for reading in fitting]
     if not values or any(value != values[0] for value in values):
         number = "more than one" if values else "no"
-        raise BadDataError(
-            f"FrameDurationUnits is {unit!r}, and {number} reading "
-            "of FrameDuration, FrameTimesStart and InjectionStart fits the uptake window; write "
-            "seconds into the sidecar, or state them with --dicom-metadata"
-        )
+        raise refused("sidecar", "unit", unit=unit, number=number)
     changed = [key for key in _COUNTED[0] if sidecar.get(key) != fitting[0].get(key)]
     return fitting[0], [worded_flag("frame-times", "unit", unit=unit, keys=", ".join(changed))]
 
@@ -129,10 +125,7 @@ def decay_reference(
             return moment, [worded_flag("decay-correction", "time-of-day", event=name)]
     if abs(seconds - injection_s) <= _MAX_UPTAKE_S:
         return seconds, [worded_flag("decay-correction", "late")]
-    raise BadDataError(
-        f"ImageDecayCorrectionTime ({seconds:g}) lies more than 12 h from the injection, which is "
-        "impossible; BIDS counts it in s after TimeZero, so correct it"
-    )
+    raise refused("sidecar", "decay-time", seconds=seconds)
 
 
 def clock_doubt(sidecar: Sidecar, first_frame_s: float) -> list[Flag]:

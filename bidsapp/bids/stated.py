@@ -26,6 +26,7 @@ from bidsapp.bids.values import DAY_S, as_list, clock_seconds, is_number, midnig
 from bidsapp.core.quality import Flag
 from bidsapp.data import read_table
 from bidsapp.data.flags import worded_flag
+from bidsapp.data.sentences import refused, worded
 from bidsapp.errors import BadDataError, NoInputError
 from bidsapp.io.reading import parse_json, read_text
 from bidsapp.plain import some
@@ -90,10 +91,7 @@ class Metadata:
         lost = [name for name in self.selectors if name != "*" and name not in names]
         if not lost:
             return []
-        return [
-            f"--dicom-metadata: nothing here has the name {some(lost)}, so what is stated there "
-            "was not used"
-        ]
+        return [worded("stated", "unused", names=some(lost))]
 
     def merged(self, *selectors: str) -> dict[str, Any]:
         """Return the values of several selectors, of which the later win."""
@@ -241,10 +239,7 @@ def _stated_injection(sidecar: Mapping[str, Any], stated: Mapping[str, Any]) -> 
         clock = (acquired - start) % DAY_S
         changed["TimeZero"] = f"{_MIDNIGHT + timedelta(seconds=clock):%H:%M:%S}"
     if clock is None:
-        raise BadDataError(
-            "InjectionTime is stated, but neither TimeZero nor AcquisitionTime says when the scan "
-            "was; state ScanStart and FrameTimesStart in s after the injection"
-        )
+        raise refused("stated", "no-clock")
     seconds = (moment - midnight(moment)).total_seconds()
     after = seconds - clock
     latest = start + _LATE_S  # the latest time of day before the scan
@@ -277,19 +272,16 @@ def read_metadata(path: Path) -> Metadata:
     except (OSError, ValueError) as error:
         raise NoInputError(f"{path}: cannot be read as JSON ({error}); correct it") from error
     allowed = {*STATED_KEYS, *_OWN_KEYS}
+    known = ", ".join(sorted(allowed))
     if isinstance(content, dict) and content.keys() <= allowed:
         content = {"*": content}
     if not isinstance(content, dict) or not all(isinstance(v, dict) for v in content.values()):
-        raise BadDataError(
-            f'{path}: expected objects by selector, as {{"sub-01": {{...}}}}, or sidecar keys '
-            f"among {', '.join(sorted(allowed))}"
-        )
+        raise refused("stated", "no-objects", path=path, allowed=known)
     for selector, values in content.items():
         for key, value in values.items():
             if key not in allowed:
-                raise BadDataError(
-                    f"{path}: {selector} states {key}, which is not among "
-                    f"{', '.join(sorted(allowed))}"
+                raise refused(
+                    "stated", "unknown-key", path=path, selector=selector, key=key, allowed=known
                 )
             if key in ("InjectionTime", "TimeZero", "Tracer") and not isinstance(value, str):
                 raise BadDataError(f"{path}: {selector} states a {key} that is not text")
@@ -304,9 +296,8 @@ def _check_time(path: Path, selector: str, values: Mapping[str, Any]) -> None:
             if key in values and parse_injection(values[key]).year not in _YEARS:
                 raise ValueError("a year without PET")
         except ValueError as error:
-            raise BadDataError(
-                f"{path}: {key} of {selector} is '{values[key]}', expected hh:mm:ss or "
-                "YYYY-MM-DDThh:mm:ss in local time"
+            raise refused(
+                "stated", "time", path=path, key=key, selector=selector, value=values[key]
             ) from error
     for key in ("InjectionStart", *_TIMES):
         value = values.get(key, 0)
@@ -321,8 +312,6 @@ def _check_time(path: Path, selector: str, values: Mapping[str, Any]) -> None:
     if "ScanStart" in values and "FrameTimesStart" in values:
         first = as_list(values["FrameTimesStart"])[0]
         if abs(first - values["ScanStart"]) > _ROUNDING_S:
-            raise BadDataError(
-                f"{path}: FrameTimesStart of {selector} begins at {first:g} s and ScanStart is "
-                f"{values['ScanStart']:g} s, though both count from TimeZero; correct one of the "
-                "two"
+            raise refused(
+                "stated", "two-starts", path=path, selector=selector, first=first, values=values
             )

@@ -12,6 +12,7 @@ from typing import Any
 from bidsapp.bids.layout import RawDataset, RawImage
 from bidsapp.core.quality import Flag
 from bidsapp.data.flags import worded_flag
+from bidsapp.data.sentences import refused
 from bidsapp.data.series_texts import (
     image_words,
     names_contrast,
@@ -81,10 +82,7 @@ def _without_t1w(pet: RawImage, dataset: RawDataset) -> Flag:
         There is one, and the filter file leaves it out.
     """
     if dataset.is_filtered_out(pet.participant):
-        raise BadDataError(
-            f"{pet.path}: --bids-filter-file leaves none of the T1w images of sub-"
-            f"{pet.participant}; correct t1w in it, or use --pet-only to do without"
-        )
+        raise refused("filter-file", "none-left", pet=pet)
     others = dataset.other_anatomy(pet.participant)
     if not others:
         return NO_T1W
