@@ -34,6 +34,7 @@ from bidsapp.calibrate.tables import (
 )
 from bidsapp.core.statistics.calibration import Suspect
 from bidsapp.data import read_table
+from bidsapp.data.sentences import refused, worded
 from bidsapp.data.tracers import tracer_from_name
 from bidsapp.dicom.series import files_below
 from bidsapp.errors import BadDataError, NoInputError, UsageError
@@ -107,10 +108,7 @@ def find_images(
     images = [_recognised(path, folder, code) for path in paths]
     known = [item for item in images if item is not None]
     if not known:
-        raise NoInputError(
-            f"{folder}: contains no NIfTI or DICOM whose name or folder tells MR, PiB or another "
-            "tracer"
-        )
+        raise NoInputError(worded("public-archive", "none", folder=folder))
     roles = sorted({item.role for item in known} - {T1W})
     if code is not None and code not in roles:
         raise BadDataError(
@@ -129,21 +127,13 @@ def found_suspects(scans: Sequence[ArchiveScan], *, only_pib: bool) -> tuple[Sus
     only_pib : level 1, which other tracers have no place in
     """
     strangers = tuple(
-        Suspect(
-            (scan.person,),
-            "wrong-tracer",
-            f"{scan.person}: {scan.pet.name} is a scan with {scan.tracer}, but level 1 is made "
-            "with PiB; remove it or correct its name",
-        )
+        Suspect((scan.person,), "wrong-tracer", worded("public-archive", "not-pib", scan=scan))
         for scan in scans
         if only_pib and scan.tracer != "PIB"
     )
     return strangers + tuple(
         Suspect(
-            (scan.person,),
-            "wrong-tracer",
-            f"{scan.person}: {scan.pet.name} is taken for {scan.tracer}, but its folder or sidecar "
-            f"says {scan.other_tracer}; check which tracer it is",
+            (scan.person,), "wrong-tracer", worded("public-archive", "doubtful-tracer", scan=scan)
         )
         for scan in scans
         if scan.other_tracer is not None
@@ -245,9 +235,7 @@ def _joined(images: list[_ArchiveImage], folder: Path) -> list[ArchiveScan]:
         if person in t1w
     ]
     if not scans:
-        raise BadDataError(
-            f"{folder}: no participant has both a PET and a T1w; unpack the MR folders too"
-        )
+        raise refused("public-archive", "no-pair", folder=folder)
     return scans
 
 

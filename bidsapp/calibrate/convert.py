@@ -12,6 +12,7 @@ from bidsapp import __version__
 from bidsapp.calibrate.tables import read_rows
 from bidsapp.core.quality import Flag, centiloid_refusal, flagged
 from bidsapp.data import read_table, tupled
+from bidsapp.data.sentences import refused, worded
 from bidsapp.data.tracers import tracer_from_name, tracers
 from bidsapp.errors import BadDataError, UsageError
 from bidsapp.io.hashes import file_hash
@@ -161,10 +162,7 @@ def _by_tracer(names: Sequence[str]) -> dict[str, Published]:
         if line is None:
             raise UsageError(f"--equation {name}: is not known; known are {', '.join(published())}")
         if (other := by_tracer.get(line.tracer)) is not None:
-            raise UsageError(
-                f"--equation {other.name} {name}: both are for {line.tracer}; give the one whose "
-                "pipeline made the SUVRs"
-            )
+            raise UsageError(worded("equation", "two-for-one", other=other, name=name, line=line))
         by_tracer[line.tracer] = line
     return by_tracer
 
@@ -178,11 +176,7 @@ def _refuse_own(path: Path, header: Mapping[str, str]) -> None:
     by_us = "Equations" not in content and "CentiPET" in str(content)
     if ours or by_us:
         why = f"its column {ours[0]}" if ours else f"{sidecar.name} beside it"
-        raise BadDataError(
-            f"{path}: {why} says that CentiPET measured these SUVRs; their Centiloids are in its "
-            "tables, and the equation of another pipeline would make wrong ones (rename the column "
-            "if another pipeline measured them)"
-        )
+        raise refused("equation", "own-suvr", path=path, why=why)
     if taken := [name for name in _NEW if name in header]:
         raise BadDataError(f"{path}: has a column {taken[0]} already; rename or remove it")
 
@@ -194,13 +188,12 @@ def _column(path: Path, header: Mapping[str, str], lines: Any, column: str | Non
         there = [name for name in usual if name in header]
         if len(there) != 1:
             raise UsageError(
-                f"{path}: give --column with the one that holds the SUVR "
-                f"(columns are {', '.join(header)})"
+                worded("equation", "which-column", path=path, columns=", ".join(header))
             )
         column = there[0]
     if column not in header:
         raise UsageError(
-            f"--column {column}: {path} has no such column; it has {', '.join(header)}"
+            worded("equation", "no-column", column=column, path=path, columns=", ".join(header))
         )
     for line in lines:
         owners = [line.name for line in published().values() if column in line.columns]

@@ -12,6 +12,7 @@ from bidsapp.core.quantification.centiloid import Anchors, Equation
 from bidsapp.core.statistics.calibration import Calibration, Scheme, anchors_of, level1, level2
 from bidsapp.core.statistics.regression import Fit, deming, ordinary, spread
 from bidsapp.data import REFERENCES, read_table
+from bidsapp.data.sentences import refused
 from bidsapp.data.tracers import anchors as published_anchors
 from bidsapp.errors import BadDataError
 
@@ -67,10 +68,7 @@ def fit_level1(
             standard=judges.get(name),
         )
     if not fits:
-        raise BadDataError(
-            "no participant has an SUVR and a published Centiloid: names must be those of the "
-            "public archive (AD01 to AD45, YC101 to YC134), or the table needs columns cl_wc ..."
-        )
+        raise refused("suvr-table", "nobody-known")
     return fits
 
 

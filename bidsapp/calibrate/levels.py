@@ -41,6 +41,7 @@ from bidsapp.data.calibrations import (
     standard_fingerprint,
     tau_fingerprint,
 )
+from bidsapp.data.sentences import worded
 from bidsapp.data.tracers import tracers
 from bidsapp.errors import BadDataError, NoInputError, UsageError
 from bidsapp.io.hashes import file_hash
@@ -76,9 +77,7 @@ def calibrated(
 def _tau(options: argparse.Namespace, processing: Processing) -> TauStudy:
     table = options.from_table or options.folder
     if processing.tau_vois is None:
-        raise UsageError(
-            "--tau-vois FOLDER is missing: lines belong to the volumes that the SUVRs are of"
-        )
+        raise UsageError(worded("suvr-table", "no-volumes"))
     if not table.is_file():
         raise NoInputError(f"{table}: is not a file; give a table of SUVRs by both pipelines")
     kind = options.regression or "deming"
@@ -101,8 +100,7 @@ def _of_images(
     if is_bids(folder):
         if options.tracer is not None:
             raise UsageError(
-                f"--tracer {options.tracer}: {folder} is BIDS, where every PET names its tracer; "
-                "leave it out"
+                worded("public-archive", "bids-tracer", options=options, folder=folder)
             )
         process(folder, derivatives)
         scans = expected_of_bids(folder, derivatives)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from bidsapp.bids.raw_tables import read_cells
 from bidsapp.data import FOLDER, REFERENCES, read_table
+from bidsapp.data.sentences import refused, worded
 from bidsapp.data.tracers import named_tracers, tracer_from_name
 from bidsapp.errors import BadDataError, UsageError
 from bidsapp.io.tsv import finite_number
@@ -129,10 +130,7 @@ def asked_tracer(name: str | None) -> str | None:
         return None
     code = _code(name)
     if code is None:
-        raise UsageError(
-            f"--tracer {name}: is not known; give a name such as flutemetamol, or describe it in a "
-            "--tracer-file"
-        )
+        raise UsageError(worded("suvr-table", "option-tracer", name=name))
     if code == "PIB":
         raise UsageError(f"--tracer {name}: is the tracer that others are compared with; name them")
     return code
@@ -158,10 +156,7 @@ def read_pairs(path: Path, tracer: str | None = None) -> list[Pair]:
     if other and (pib or _column(rows, "pib_cl")):
         return _wide_pairs(rows, pib, other, path, tracer)
     if _column(rows, "tracer") is None or not _by_reference(rows, "suvr"):
-        raise BadDataError(
-            f"{path}: needs columns pib_suvr_wc (or pib_cl) and f18_suvr_wc, or tracer and suvr_wc "
-            "with one scan per row"
-        )
+        raise refused("suvr-table", "columns", path=path)
     return _long_pairs(rows, path, tracer)
 
 
@@ -269,9 +264,7 @@ def _long_pairs(rows: Sequence[Row], path: Path, asked: str | None) -> list[Pair
     pairs = pairs_with_pib(scans, young)
     if not pairs:
         remedy = f"; {min(strangers)} has to be described in a --tracer-file" if strangers else ""
-        raise BadDataError(
-            f"{path}: no participant has a scan with PiB and one with another tracer{remedy}"
-        )
+        raise refused("suvr-table", "no-pair", path=path, remedy=remedy)
     return pairs
 
 
@@ -323,9 +316,7 @@ def _code(text: str) -> str | None:
 def tracer_code(name: str, where: str) -> str:
     """Code of a tracer that a cell of a table names, or a `BadDataError`."""
     if (code := _code(name)) is None:
-        raise BadDataError(
-            f"{where}: tracer {name!r} is not known; correct it, or describe it in a --tracer-file"
-        )
+        raise refused("suvr-table", "unknown-tracer", where=where, name=name)
     return code
 
 
@@ -339,10 +330,7 @@ def refuse_other(code: str, text: str, asked: str | None, where: str) -> None:
     where : table and row, for the message
     """
     if asked is not None and code != asked:
-        raise BadDataError(
-            f"{where}: tracer {text!r} contradicts --tracer {asked}; leave the option out if the "
-            "table is right, or correct it"
-        )
+        raise refused("suvr-table", "other-tracer", where=where, text=text, asked=asked)
 
 
 def is_young(name: str, group: str) -> bool:

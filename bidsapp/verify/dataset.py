@@ -13,6 +13,7 @@ from typing import Any
 from bidsapp import __version__
 from bidsapp.bids.derivative_root import APP_NAME, RAW_FACTS, root_files
 from bidsapp.data import resource_hashes
+from bidsapp.data.sentences import worded
 from bidsapp.errors import CentipetError, InvalidBidsError, NoInputError
 from bidsapp.plain import some
 from bidsapp.record import ScanRecord, Status, find_records, read_record
@@ -58,23 +59,16 @@ def records_of(output_dir: Path, participants: Sequence[str] = ()) -> list[ScanR
         is_ours = description["GeneratedBy"][0]["Name"] == APP_NAME
     except FileNotFoundError as error:
         raise InvalidBidsError(
-            f"{output_dir}: has no {_DESCRIPTION}, so it is not a dataset of {APP_NAME}; give the "
-            "output folder of centipet"
+            worded("results", "no-description", output_dir=output_dir, app_name=APP_NAME)
         ) from error
     except (OSError, ValueError, LookupError, TypeError):
         is_ours = bool(list(output_dir.glob("sub-*/**/*_centiloid.json")))  # ours, and damaged
     if not is_ours:
-        raise InvalidBidsError(
-            f"{output_dir}: {_DESCRIPTION} says that it holds a dataset of something else; give "
-            "the output folder of centipet"
-        )
+        raise InvalidBidsError(worded("results", "foreign", output_dir=output_dir))
     labels = participants or (None,)
     records = [record for label in labels for record in find_records(output_dir, label)]
     if not records:
-        raise NoInputError(
-            f"{output_dir}: contains no sub-*/**/*_centiloid.json to verify; run the participant "
-            "level first"
-        )
+        raise NoInputError(worded("results", "no-record", output_dir=output_dir))
     return records
 
 
@@ -102,8 +96,7 @@ def check_scan(output_dir: Path, path: str, quick: bool = False) -> Findings:
         return findings
     if record.provenance.resources != resource_hashes():
         findings.notes.append(
-            f"{path}: was made with other templates or volumes (CentiPET {record.version}, this "
-            f"is {__version__}); hash only"
+            worded("results", "other-resources", path=path, record=record, version=__version__)
         )
         return findings
     other_form = "cannot be derived again, a field has another form"
@@ -215,8 +208,7 @@ def _check_root(output_dir: Path, findings: Findings) -> None:
                 findings.broken(name, f"is not what CentiPET {__version__} writes")
     if made_by != __version__:
         findings.notes.append(
-            f"{_DESCRIPTION}: made by CentiPET {made_by}, this is {__version__}; the texts at the "
-            "root are not checked"
+            worded("results", "other-version", made_by=made_by, version=__version__)
         )
 
 

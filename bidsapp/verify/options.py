@@ -8,6 +8,7 @@ from typing import Any
 
 from bidsapp.data import read_table
 from bidsapp.data.reference_regions import chosen_references
+from bidsapp.data.sentences import worded
 from bidsapp.errors import UsageError
 from bidsapp.options.option_table import PROCESSING, Option
 from bidsapp.settings import TEMPLATE_SPACE, AtlasChoice, Processing, ReferenceChoice
@@ -30,8 +31,7 @@ def known_options(parameters: Any, source: str) -> tuple[Processing, list[str]]:
     """
     given = parameters if isinstance(parameters, Mapping) else {}
     notes = [
-        f"{source}: {option.needed_for} cannot be derived again without the user's file "
-        f"({option.flag}); hash only"
+        worded("results", "needs-file", source=source, what=option.needed_for, flag=option.flag)
         for name, option in PROCESSING.items()
         if option.needed_for and given.get(name) not in (None, [], ())
     ]
@@ -41,10 +41,8 @@ def known_options(parameters: Any, source: str) -> tuple[Processing, list[str]]:
         if name in packaged and not {"image", "own"} & choice.keys():
             atlases.append(AtlasChoice(name))
         else:
-            notes.append(
-                f"{source}: the tables of the atlas {name} cannot be derived again without the "
-                "user's file (--atlas); hash only"
-            )
+            what = f"the tables of the atlas {name}"
+            notes.append(worded("results", "needs-file", source=source, what=what, flag="--atlas"))
     options = {}
     for name, option in PROCESSING.items():
         if option.measures and given.get(name) is not None:
@@ -61,10 +59,8 @@ def known_options(parameters: Any, source: str) -> tuple[Processing, list[str]]:
         try:
             chosen_references(Processing(atlases=tuple(atlases), reference_regions=(choice,)))
         except UsageError:
-            notes.append(
-                f"{source}: ratios to {choice.name} cannot be derived again without the user's "
-                "file (--atlas); hash only"
-            )
+            what = f"ratios to {choice.name}"
+            notes.append(worded("results", "needs-file", source=source, what=what, flag="--atlas"))
         else:
             references.append(choice)
     return replace(processing, reference_regions=tuple(references)), notes
