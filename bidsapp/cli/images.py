@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bidsapp.core.anatomy.segment import Segmentation
-from bidsapp.core.frames.stills import mean_at_reference
+from bidsapp.core.frames.position_means import mean_at_reference
 from bidsapp.core.grid.alignment import transform
 from bidsapp.core.grid.resample import sample
 from bidsapp.core.grid.volume import Volume, known_or_zero
@@ -125,8 +125,8 @@ def register(pet: GivenImage, head: SegmentedHead, *, method: str = "model") -> 
         The PET cannot be read, or holds no brain.
     """
     volume = _volume(pet)
-    stills, *_ = averaged(iter([volume]), [1.0], [np.eye(4)])
-    mean, segmentation = mean_at_reference(stills), head.segmentation
+    position_means, *_ = averaged(iter([volume]), [1.0], [np.eye(4)])
+    mean, segmentation = mean_at_reference(position_means), head.segmentation
     t1w = Volume(segmentation.corrected, head.t1w.affine)
     fit, part = positioned(
         mean,

@@ -15,14 +15,14 @@ from nipype.interfaces.base import File, traits
 from numpy.typing import NDArray
 
 from bidsapp.core.anatomy.warp import Warp
-from bidsapp.core.frames.stills import Still
+from bidsapp.core.frames.position_means import PositionMean
 from bidsapp.core.grid.volume import Volume
 from bidsapp.interfaces.store import (
     fetch,
-    fetch_stills,
+    fetch_position_means,
     fetch_volume,
     keep,
-    keep_stills,
+    keep_position_means,
     keep_volume,
 )
 
@@ -57,7 +57,9 @@ def _write_json(path: Path, content: Any) -> str:
 
 # Kept in the work folder
 Image = Annotated[Volume, _file(".npz", keep_volume, fetch_volume)]
-Stills = Annotated[list[Still], _file(".npz", keep_stills, fetch_stills)]
+PositionMeans = Annotated[
+    list[PositionMean], _file(".npz", keep_position_means, fetch_position_means)
+]
 Arrays = Annotated[dict[str, NDArray[Any]], _file(".npz", keep, fetch)]
 WarpArrays = Annotated[
     Warp,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bidsapp.core.frames.stills import mean_at_reference
-from bidsapp.interfaces.carried import Image, Rigid, Stills
+from bidsapp.core.frames.position_means import mean_at_reference
+from bidsapp.interfaces.carried import Image, PositionMeans, Rigid
 from bidsapp.interfaces.define import interface
 from bidsapp.interfaces.store import about
 from bidsapp.io.nifti import read_frames
@@ -13,20 +13,20 @@ from bidsapp.record import RecordPart
 from bidsapp.steps.inspecting import inspected, tissue_of_t1w, tissue_of_template
 
 
-@interface("pet", "stills", "record")
+@interface("pet", "position_means", "record")
 def Inspect(
     pet: list[Path],
     weights_s: list[float],
     motion: list[list[Rigid]],
     mean: Image,
-    stills: Stills,
+    position_means: PositionMeans,
     t1w_to_pet: Rigid,
     field: Image,
     reference: str,
     gm: Image | None = None,
     wm: Image | None = None,
     mask: Image | None = None,
-) -> tuple[Image, Stills, RecordPart]:
+) -> tuple[Image, PositionMeans, RecordPart]:
     """Mask voxels without a measurement; refuse a PET whose reference region is damaged.
 
     Parameters
@@ -34,14 +34,15 @@ def Inspect(
     pet : files of the raw PET, NIfTI
     weights_s : seconds of each frame that count
     motion : as `AlignFrames` gives it
-    mean, stills : mean over the window, native grid; the same, one image per position of the head
+    mean : over the window, native grid
+    position_means : the same, one image per position of the head
     t1w_to_pet, field : where the PET lies; T1w world coordinate of every MNI voxel
     reference : reference region of the Centiloid
     gm, wm, mask : probabilities and brain mask on the T1w grid, none without a T1w
 
     Returns
     -------
-    pet, stills
+    pet, position_means
         Mean and images of the window, NaN where a frame has no measurement.
     record
     """
@@ -52,11 +53,13 @@ def Inspect(
     with about(pet[0]):
         kept, record = inspected(
             zip(read_frames(*pet), weights_s, motion[0], strict=True),
-            stills,
+            position_means,
             mean,
             tissue=tissue,
             to_pet=t1w_to_pet,
             field=field.data,
             reference=reference,
         )
-    return (mean, stills, record) if kept is None else (mean_at_reference(kept), kept, record)
+    return (
+        (mean, position_means, record) if kept is None else (mean_at_reference(kept), kept, record)
+    )

@@ -370,8 +370,8 @@ def _native(frames: Iterator[_Frame], grid: Grid) -> Iterator[Volume]:
     for frame in frames:
         own = frame.image.grid
         same = own.shape == grid.shape and np.array_equal(own.affine, grid.affine)
-        still = same and np.array_equal(frame.motion, np.eye(4))
-        image = frame.image if still else resample(frame.image, grid, frame.motion, frame.box)
+        unmoved = same and np.array_equal(frame.motion, np.eye(4))
+        image = frame.image if unmoved else resample(frame.image, grid, frame.motion, frame.box)
         yield Volume(known_or_zero(image.data), grid.affine)
 
 

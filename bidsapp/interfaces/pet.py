@@ -9,11 +9,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from bidsapp.core.frames.stills import mean_at_reference, resample_stills, sample_stills
+from bidsapp.core.frames.position_means import mean_at_points, mean_at_reference, mean_on_grid
 from bidsapp.core.grid.alignment import transform
 from bidsapp.core.grid.volume import Volume
 from bidsapp.errors import CentipetError
-from bidsapp.interfaces.carried import Image, Rigid, Stills, WarpArrays
+from bidsapp.interfaces.carried import Image, PositionMeans, Rigid, WarpArrays
 from bidsapp.interfaces.define import interface
 from bidsapp.interfaces.store import about
 from bidsapp.io.nifti import affine_disagreement, read_frames
@@ -64,13 +64,13 @@ def _frames(pet: Path, *more: Path) -> Iterator[Volume]:
         raise type(error)(reason) from error
 
 
-@interface("pet", "stills", "ends", "record")
+@interface("pet", "position_means", "ends", "record")
 def TimeAverage(
     pet: list[Path],
     weights_s: list[float],
     decay_factors: list[float] | None = None,
     motion: list[list[Rigid]] | None = None,
-) -> tuple[Image, Stills, list[int], RecordPart]:
+) -> tuple[Image, PositionMeans, list[int], RecordPart]:
     """Time-weighted mean of the frames in the uptake window.
 
     Parameters
@@ -84,7 +84,7 @@ def TimeAverage(
     -------
     pet
         Mean over the window, native grid, head at the reference.
-    stills
+    position_means
         The same, one image per position of the head.
     ends
         Planes left out at both ends of the axis of the scanner.
@@ -92,8 +92,8 @@ def TimeAverage(
     """
     moved = motion[0] if motion else [np.eye(4)] * len(weights_s)
     with about(pet[0]):
-        stills, ends, record = averaged(read_frames(*pet), weights_s, moved, decay_factors)
-    return mean_at_reference(stills), stills, list(map(int, ends)), record
+        position_means, ends, record = averaged(read_frames(*pet), weights_s, moved, decay_factors)
+    return mean_at_reference(position_means), position_means, list(map(int, ends)), record
 
 
 @interface("t1w_to_pet", "by_method", "record")
@@ -138,12 +138,12 @@ def Register(
 
 
 @interface("pet")
-def PetToT1wGrid(stills: Stills, reference: Image, t1w_to_pet: Rigid) -> Image:
+def PetToT1wGrid(position_means: PositionMeans, reference: Image, t1w_to_pet: Rigid) -> Image:
     """PET to the T1w grid, trilinear, from its native grid.
 
     Parameters
     ----------
-    stills : PET, one image per position of the head
+    position_means : PET, one image per position of the head
     reference : any image on the T1w grid
     t1w_to_pet : as `Register` gives it
 
@@ -152,16 +152,16 @@ def PetToT1wGrid(stills: Stills, reference: Image, t1w_to_pet: Rigid) -> Image:
     Volume
         NaN outside the field of view.
     """
-    return resample_stills(stills, reference.grid, t1w_to_pet)
+    return mean_on_grid(position_means, reference.grid, t1w_to_pet)
 
 
 @interface("pet")
-def PetToTemplate(stills: Stills, field: Image, t1w_to_pet: Rigid) -> Image:
+def PetToTemplate(position_means: PositionMeans, field: Image, t1w_to_pet: Rigid) -> Image:
     """PET to the 2 mm MNI grid, one trilinear interpolation from its native grid.
 
     Parameters
     ----------
-    stills : PET, one image per position of the head
+    position_means : PET, one image per position of the head
     field : T1w world coordinate of every MNI voxel
     t1w_to_pet : as `Register` gives it
 
@@ -171,20 +171,20 @@ def PetToTemplate(stills: Stills, field: Image, t1w_to_pet: Rigid) -> Image:
         NaN outside the field of view.
     """
     points = transform(t1w_to_pet, field.data.astype(np.float64))
-    return Volume(sample_stills(stills, points), field.affine)
+    return Volume(mean_at_points(position_means, points), field.affine)
 
 
 @interface("pet")
-def PetToFineTemplate(stills: Stills, field: Image, t1w_to_pet: Rigid) -> Image:
+def PetToFineTemplate(position_means: PositionMeans, field: Image, t1w_to_pet: Rigid) -> Image:
     """PET in the Centiloid volumes of the 1 mm MNI grid.
 
     Parameters
     ----------
-    stills, field, t1w_to_pet : as in `PetToTemplate`
+    position_means, field, t1w_to_pet : as in `PetToTemplate`
 
     Returns
     -------
     Volume
         NaN outside the volumes.
     """
-    return fine_image(stills, field, t1w_to_pet)
+    return fine_image(position_means, field, t1w_to_pet)

@@ -6,20 +6,20 @@ from dataclasses import replace
 
 import numpy as np
 
-from bidsapp.core.frames.stills import mean_at_reference
+from bidsapp.core.frames.position_means import mean_at_reference
 from bidsapp.core.quality import Flag
 from bidsapp.core.quantification.resolution import kernel_to, measure_resolution, smooth
 from bidsapp.data.flags import worded_flag
-from bidsapp.interfaces.carried import Arrays, Image, Rigid, Stills
+from bidsapp.interfaces.carried import Arrays, Image, PositionMeans, Rigid
 from bidsapp.interfaces.define import interface
 from bidsapp.record import RecordPart
 from bidsapp.record.model import Smoothing
 
 
-@interface("pet", "stills", "record")
+@interface("pet", "position_means", "record")
 def Smooth(
     pet: Image,
-    stills: Stills,
+    position_means: PositionMeans,
     gm: Image | None = None,
     wm: Image | None = None,
     csf: Image | None = None,
@@ -29,12 +29,12 @@ def Smooth(
     fwhm_mm: float | None = None,
     target_mm: float | None = None,
     psf_mm: list[float] | None = None,
-) -> tuple[Image, Stills, RecordPart]:
+) -> tuple[Image, PositionMeans, RecordPart]:
     """Smooth along the voxel axes: by a given FWHM, or up to a common resolution.
 
     Parameters
     ----------
-    pet, stills : mean PET, native grid; the same, one image per position of the head
+    pet, position_means : mean PET, native grid; the same, one image per position of the head
     gm, wm, csf, mask, regions, t1w_to_pet : of the T1w, to measure the resolution
     fwhm_mm : of the Gaussian
     target_mm : resolution to reach instead, FWHM
@@ -42,7 +42,7 @@ def Smooth(
 
     Returns
     -------
-    pet, stills
+    pet, position_means
         The same, smoothed.
     record
     """
@@ -59,7 +59,10 @@ def Smooth(
         if max(own) > target_mm:
             widths = " x ".join(f"{width:.1f}" for width in own)
             flags = (worded_flag("resolution-target", own=widths, target=target_mm),)
-    smoothed = [replace(still, image=smooth(still.image, kernel)) for still in stills]
+    smoothed = [
+        replace(position_mean, image=smooth(position_mean.image, kernel))
+        for position_mean in position_means
+    ]
     smoothing = Smoothing(target_mm, kernel)
     if own:
         source = "given" if psf_mm else "measured"

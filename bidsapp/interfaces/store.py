@@ -24,7 +24,7 @@ from isal.isal_zlib import crc32
 from nipype.interfaces.base import BaseInterfaceInputSpec
 from numpy.typing import NDArray
 
-from bidsapp.core.frames.stills import Still
+from bidsapp.core.frames.position_means import PositionMean
 from bidsapp.core.grid.volume import Volume
 from bidsapp.errors import CentipetError, StorageError
 from bidsapp.io.hashes import file_hash
@@ -186,13 +186,13 @@ def fetch_volume(path: str | Path) -> Volume:
     return Volume(**fetch(path))
 
 
-def keep_stills(path: str | Path, stills: Sequence[Still]) -> str:
+def keep_position_means(path: str | Path, position_means: Sequence[PositionMean]) -> str:
     """Write the images of a window as `keep` does.
 
     Parameters
     ----------
     path : of the file
-    stills : on one grid
+    position_means : on one grid
 
     Returns
     -------
@@ -202,16 +202,16 @@ def keep_stills(path: str | Path, stills: Sequence[Still]) -> str:
     return keep(
         path,
         {
-            "data": np.stack([still.image.data for still in stills]),
-            "affine": stills[0].image.affine,
-            "seconds": np.array([still.seconds for still in stills]),
-            "motion": np.stack([still.motion for still in stills]),
+            "data": np.stack([position_mean.image.data for position_mean in position_means]),
+            "affine": position_means[0].image.affine,
+            "seconds": np.array([position_mean.seconds for position_mean in position_means]),
+            "motion": np.stack([position_mean.motion for position_mean in position_means]),
         },
     )
 
 
-def fetch_stills(path: str | Path) -> list[Still]:
-    """Read the images that `keep_stills` wrote.
+def fetch_position_means(path: str | Path) -> list[PositionMean]:
+    """Read the images that `keep_position_means` wrote.
 
     Parameters
     ----------
@@ -219,11 +219,13 @@ def fetch_stills(path: str | Path) -> list[Still]:
 
     Returns
     -------
-    list of Still
+    list of PositionMean
     """
     stored = fetch(path)
     each = zip(stored["data"], stored["seconds"].tolist(), stored["motion"], strict=True)
-    return [Still(Volume(data, stored["affine"]), time, motion) for data, time, motion in each]
+    return [
+        PositionMean(Volume(data, stored["affine"]), time, motion) for data, time, motion in each
+    ]
 
 
 @contextmanager

@@ -6,26 +6,26 @@ from typing import Any
 
 import numpy as np
 
-from bidsapp.core.frames.stills import sample_stills
+from bidsapp.core.frames.position_means import mean_at_points
 from bidsapp.core.grid.alignment import transform
 from bidsapp.core.quality import flagged
 from bidsapp.core.quantification.centiloid import centiloid
 from bidsapp.core.quantification.scale import Scale
 from bidsapp.data import TARGET, read_table, vois
-from bidsapp.interfaces.carried import Image, Stills
+from bidsapp.interfaces.carried import Image, PositionMeans
 from bidsapp.interfaces.define import interface
 from bidsapp.record import RecordPart
 
 
 @interface("record")
 def BothPositions(
-    stills: Stills, field: Image, by_method: dict[str, Any], scale: Scale
+    position_means: PositionMeans, field: Image, by_method: dict[str, Any], scale: Scale
 ) -> RecordPart:
     """Centiloid by each of the two registrations, from the voxels of its two volumes alone.
 
     Parameters
     ----------
-    stills : PET, one image per position of the head
+    position_means : PET, one image per position of the head
     field : T1w world coordinate of every MNI voxel
     by_method : as `Register` gives it
     scale : equations that belong to the scan
@@ -42,7 +42,7 @@ def BothPositions(
         means = []
         for voi in (TARGET, scale.main):
             points = field.data[masks[voi]].astype(float)
-            uptake = sample_stills(stills, transform(matrix, points))
+            uptake = mean_at_points(position_means, transform(matrix, points))
             known = uptake[np.isfinite(uptake)].astype(np.float64)
             means.append(float(known.mean()) if known.size else 0.0)
         if equation is not None and means[1] > 0:

@@ -1,4 +1,4 @@
-"""The head in every frame of an injection, and the mean of a scan over its window."""
+"""Head motion in the frames of an injection, and the mean of a scan over its window."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bidsapp.core.frames.field import artefact_ends, without_ends
-from bidsapp.core.frames.stills import Still, mean_in_scanner, still_images
+from bidsapp.core.frames.position_means import PositionMean, mean_in_scanner, mean_per_position
 from bidsapp.core.grid.alignment import Matrix
 from bidsapp.core.grid.volume import Volume
 from bidsapp.core.quality import flagged
@@ -64,7 +64,7 @@ def aligned(
     -------
     list of list of ndarray, shape (4, 4)
         Per PET and frame, world of the reference -> world of the frame, RAS mm; no frames for a PET
-        that cannot be used, which the part of the record tells.
+        that cannot be used, which a flag reports.
     RecordPart
 
     Raises
@@ -107,7 +107,7 @@ def averaged(
     weights_s: Sequence[float],
     motion: Sequence[ArrayLike],
     decay_factors: Sequence[float] | None = None,
-) -> tuple[list[Still], tuple[int, int], RecordPart]:
+) -> tuple[list[PositionMean], tuple[int, int], RecordPart]:
     """Time-weighted mean of the frames in the uptake window, one image per position of the head.
 
     Parameters
@@ -119,15 +119,18 @@ def averaged(
 
     Returns
     -------
-    list of Still
+    list of PositionMean
     (int, int)
         Planes left out at both ends of the axis of the scanner.
     RecordPart
     """
-    stills = still_images(frames, weights_s, motion, decay_factors)
-    # artefacts belong to planes of the scanner, wherever the head lies meanwhile
-    ends = artefact_ends(mean_in_scanner(stills))
-    stills = [replace(still, image=without_ends(still.image, ends)) for still in stills]
+    position_means = mean_per_position(frames, weights_s, motion, decay_factors)
+    # artefacts belong to planes of the scanner, whatever the position of the head
+    ends = artefact_ends(mean_in_scanner(position_means))
+    position_means = [
+        replace(position_mean, image=without_ends(position_mean.image, ends))
+        for position_mean in position_means
+    ]
     flags = (worded_flag("end-planes", lower=ends[0], upper=ends[1]),) if any(ends) else ()
     seen = FieldOfView(excluded_planes=ends)
-    return stills, ends, RecordPart(field_of_view=seen, flags=flags)
+    return position_means, ends, RecordPart(field_of_view=seen, flags=flags)

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import binary_erosion, gaussian_filter
 
 from bidsapp.core.frames.damage import air_level, crosses, inspect, part_apart, voxels_at
-from bidsapp.core.frames.stills import Still
+from bidsapp.core.frames.position_means import PositionMean
 from bidsapp.core.grid.alignment import Matrix, inverse, transform
 from bidsapp.core.grid.resample import measured_voxels, resample, sample
 from bidsapp.core.grid.sampling import FWHM_PER_SIGMA
@@ -85,20 +85,20 @@ def tissue_of_template(field: NDArray[np.floating], grid: Grid) -> TissueAt:
 
 def inspected(
     frames: Iterable[tuple[Volume, float, ArrayLike]],
-    stills: Sequence[Still],
+    position_means: Sequence[PositionMean],
     mean: Volume,
     *,
     tissue: TissueAt,
     to_pet: Matrix,
     field: NDArray[np.floating],
     reference: str,
-) -> tuple[list[Still] | None, RecordPart]:
+) -> tuple[list[PositionMean] | None, RecordPart]:
     """Take out what holds no measurement.
 
     Parameters
     ----------
     frames : of the raw PET: image, seconds that count, world of the reference -> its world
-    stills, mean : of the window, native grid
+    position_means, mean : of the window, native grid
     tissue : `tissue_of_t1w` or `tissue_of_template`
     to_pet : world of ``field`` -> PET world, 4 x 4, RAS mm
     field : ndarray, shape (X, Y, Z, 3)
@@ -107,7 +107,7 @@ def inspected(
 
     Returns
     -------
-    list of Still, or None
+    list of PositionMean, or None
         The window without what is lost; None when nothing is.
     RecordPart
 
@@ -119,8 +119,10 @@ def inspected(
     limits, grid = read_table("limits"), mean.grid
     points = field.astype(np.float64)
     in_reference = points[vois(2)[reference]]
-    seen = measured_voxels(stills[0].image.data)
-    lost = {_key(still.motion): np.zeros(grid.shape, bool) for still in stills}
+    seen = measured_voxels(position_means[0].image.data)
+    lost = {
+        _key(position_mean.motion): np.zeros(grid.shape, bool) for position_mean in position_means
+    }
     worst = dict.fromkeys(_BY_FRAME, 0.0)
     reference_lost = 0.0
     most_lost = limits["pet_lost_share"]["refuse"]
@@ -154,7 +156,10 @@ def inspected(
     if not any(mask.any() for mask in lost.values()):
         return None, part
     kept = [
-        replace(still, image=_without(still.image, lost[_key(still.motion)])) for still in stills
+        replace(
+            position_mean, image=_without(position_mean.image, lost[_key(position_mean.motion)])
+        )
+        for position_mean in position_means
     ]
     return kept, part
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bidsapp.core.frames.stills import Still, sample_stills
+from bidsapp.core.frames.position_means import PositionMean, mean_at_points
 from bidsapp.core.grid.alignment import Matrix, inverse, transform
 from bidsapp.core.grid.sampling import interpolate
 from bidsapp.core.grid.volume import Volume
@@ -131,12 +131,12 @@ def quantified(
     )
 
 
-def fine_image(stills: Sequence[Still], field: Volume, t1w_to_pet: Matrix) -> Volume:
+def fine_image(position_means: Sequence[PositionMean], field: Volume, t1w_to_pet: Matrix) -> Volume:
     """PET in the Centiloid volumes of the 1 mm grid, by one interpolation from its own grid.
 
     Parameters
     ----------
-    stills : PET, one image per position of the head
+    position_means : PET, one image per position of the head
     field : T1w world coordinate of every voxel of the 2 mm MNI grid, between which it is linear
     t1w_to_pet : ndarray, shape (4, 4)
         T1w world -> PET world, RAS mm.
@@ -152,7 +152,7 @@ def fine_image(stills: Sequence[Still], field: Volume, t1w_to_pet: Matrix) -> Vo
     index = transform(inverse(field.affine), world).T
     points = interpolate(field.data.astype(np.float64), index)
     image = np.full(grid.shape, np.nan, np.float32)
-    image[inside] = sample_stills(stills, transform(t1w_to_pet, points))
+    image[inside] = mean_at_points(position_means, transform(t1w_to_pet, points))
     return Volume(image, grid.affine)
 
 

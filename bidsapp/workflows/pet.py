@@ -36,8 +36,8 @@ class Averaged:
 
     Attributes
     ----------
-    mean : ``pet``, time-weighted mean on the native grid; ``stills``, the same as one image per
-        position of the head, to interpolate only once; ``ends``, planes left out
+    mean : ``pet``, time-weighted mean on the native grid; ``position_means``, the same, one image
+        per position of the head, to interpolate only once; ``ends``, planes left out
     motion : per PET of the injection, the scan itself first, and per frame: world of the reference
         position -> world of the frame, 4 x 4
     record : part of the record from the alignment; empty for a single frame
@@ -84,8 +84,8 @@ def average_frames(flow: Flow, scan: ScanPlan) -> Averaged:
     if align is not None:
         flow.records.append(align.record)
         return Averaged(mean, align.motion, align.record)
-    still = [[np.eye(4).tolist() for _ in timing.frame_start_s] for timing in scan.timings]
-    return Averaged(mean, still, RecordPart())
+    unmoved = [[np.eye(4).tolist() for _ in timing.frame_start_s] for timing in scan.timings]
+    return Averaged(mean, unmoved, RecordPart())
 
 
 def inspect_frames(
@@ -103,13 +103,14 @@ def inspect_frames(
     Returns
     -------
     Step
-        ``pet`` and ``stills``, NaN where a frame has no measurement.
+        ``pet`` and ``position_means``, NaN where a frame has no measurement.
     """
     scale = scale_for(flow.sidecars.processing, scan.tracer, normalisation=scan.normalisation)
     inspected = flow.step(
         Inspect, "inspect", _RESAMPLE_GB, pet=list(map(str, scan.files[0])),
         weights_s=list(scan.window.frame_weights_s), reference=scale.main,
-        mean=averaged.mean.pet, stills=averaged.mean.stills, motion=averaged.motion, **placing,
+        mean=averaged.mean.pet, position_means=averaged.mean.position_means,
+        motion=averaged.motion, **placing,
     )  # fmt: skip
     flow.records.append(inspected.record)
     return inspected
@@ -123,13 +124,13 @@ def smooth(flow: Flow, inspected: Step, anatomy: Mapping[str, StepOutput]) -> St
     Parameters
     ----------
     flow : the workflow of the scan, to which steps are added
-    inspected : ``pet`` and ``stills``
+    inspected : ``pet`` and ``position_means``
     anatomy : of the T1w, to measure the resolution; without one it is empty, and ``--psf`` is set
 
     Returns
     -------
     Step
-        ``pet`` and ``stills``, smoothed or as they were.
+        ``pet`` and ``position_means``, smoothed or as they were.
     """
     processing = flow.sidecars.processing
     if processing.smooth_fwhm_mm is None and processing.target_resolution_mm is None:
@@ -138,7 +139,7 @@ def smooth(flow: Flow, inspected: Step, anatomy: Mapping[str, StepOutput]) -> St
         Smooth, "smooth", _SMOOTH_GB, fwhm_mm=processing.smooth_fwhm_mm,
         target_mm=processing.target_resolution_mm,
         psf_mm=processing.psf_mm and list(processing.psf_mm),
-        **inspected.of("pet", "stills"), **anatomy,
+        **inspected.of("pet", "position_means"), **anatomy,
     )  # fmt: skip
     flow.records.append(smoothed.record)
     return smoothed
@@ -175,10 +176,10 @@ def quantify(
     standard, asked = pet, None
     is_smoothed = replace(processing, voi_mm=way.voi_mm) != way  # and the Centiloid is not
     if is_smoothed:
-        moved = plain.of("stills") | dict(placing)
+        moved = plain.of("position_means") | dict(placing)
         standard, asked = flow.step(PetToTemplate, "standard", _TEMPLATE_GB, **moved).pet, pet
     if processing.voi_mm == 1:
-        moved = smoothed.of("stills") | dict(placing)
+        moved = smoothed.of("position_means") | dict(placing)
         asked = flow.step(PetToFineTemplate, "fine", _FINE_GB, **moved).pet
     numbers = flow.step(
         Quantify, "quantify", _TEMPLATE_GB, pet=standard, asked=asked, position=position,

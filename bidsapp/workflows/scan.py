@@ -81,19 +81,19 @@ def init_scan_wf(
     own = {} if anatomy is None else tissue | to_pet | {"regions": anatomy.regions}
     smoothed = smooth(flow, inspected, own)
     on_template = flow.step(
-        PetToTemplate, "to_template", _TEMPLATE_GB, **smoothed.of("stills"), **placing
+        PetToTemplate, "to_template", _TEMPLATE_GB, **smoothed.of("position_means"), **placing
     ).pet
     images = {"pet_native": smoothed.pet, "pet_mni": on_template}
     if anatomy is not None:
         images["pet_t1w"] = flow.step(
-            PetToT1wGrid, "to_t1w", _RESAMPLE_GB, **smoothed.of("stills"), **to_pet,
+            PetToT1wGrid, "to_t1w", _RESAMPLE_GB, **smoothed.of("position_means"), **to_pet,
             reference=anatomy.head.mask,
         ).pet  # fmt: skip
         # the Centiloid may be that of the PET before it was smoothed
         way = centiloid_way(processing, scan.tracer, normalisation=scan.normalisation)
         both_positions = flow.step(
             BothPositions, "both", _TEMPLATE_GB, scale=centiloid_scale(scan, processing),
-            stills=(smoothed if way == processing else inspected).stills,
+            position_means=(smoothed if way == processing else inspected).position_means,
             field=placing["field"], by_method=registered.by_method,
         )  # fmt: skip
         flow.records.append(both_positions.record)

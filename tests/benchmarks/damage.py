@@ -26,7 +26,7 @@ import numpy as np
 from agreement import PIB_SCALE
 
 from bidsapp.core.frames.frames import standing_out
-from bidsapp.core.frames.stills import mean_at_reference, still_images
+from bidsapp.core.frames.position_means import mean_at_reference, mean_per_position
 from bidsapp.core.grid.alignment import transform
 from bidsapp.core.grid.resample import sample
 from bidsapp.core.grid.volume import Volume
@@ -41,7 +41,7 @@ from bidsapp.core.registration.rigid import RigidFit, register
 from bidsapp.data import mni_grid, read_table, vois
 from bidsapp.errors import BadDataError
 from bidsapp.interfaces.damage import Inspect
-from bidsapp.interfaces.store import fetch_volume, keep_stills, keep_volume
+from bidsapp.interfaces.store import fetch_volume, keep_position_means, keep_volume
 from bidsapp.io.nifti import load_volume, save_volume
 from bidsapp.steps.anatomy import segment_head
 from bidsapp.steps.positioning import head_of
@@ -305,15 +305,15 @@ def outcome(
     loaded = load_volume(path)
     loaded = Volume(loaded.data.reshape(frames.shape), loaded.affine)
     weights, still = [60.0] * frames.shape[-1], [np.eye(4).tolist()] * frames.shape[-1]
-    stills = still_images(loaded.frames(), weights, still)
+    position_means = mean_per_position(loaded.frames(), weights, still)
     segmented, place = person.found, person.t1w.affine
     maps = dict(zip(("gm", "wm", "csf"), segmented.probabilities, strict=True))
     maps["mask"] = segmented.brain_mask
     field = Volume(segmented.field, mni_grid(2).affine)
     node = Inspect(
         pet=[str(path)], weights_s=weights, motion=[still], reference="wc",
-        mean=keep_volume(folder / "mean.npz", mean_at_reference(stills)),
-        stills=keep_stills(folder / "stills.npz", stills),
+        mean=keep_volume(folder / "mean.npz", mean_at_reference(position_means)),
+        position_means=keep_position_means(folder / "position_means.npz", position_means),
         t1w_to_pet=to_pet.tolist(), field=keep_volume(folder / "field.npz", field),
         **{
             name: keep_volume(folder / f"{name}.npz", Volume(maps[name], place))

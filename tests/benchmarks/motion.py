@@ -22,7 +22,7 @@ from bidsapp.bids.layout import read_dataset
 from bidsapp.bids.plan import ScanPlan
 from bidsapp.bids.planning import make_plan
 from bidsapp.core.anatomy.segment import Segmentation, segment
-from bidsapp.core.frames.stills import mean_at_reference, sample_stills, still_images
+from bidsapp.core.frames.position_means import mean_at_points, mean_at_reference, mean_per_position
 from bidsapp.core.grid.alignment import Matrix, displacement, inverse, rigid_matrix, transform
 from bidsapp.core.grid.volume import Volume
 from bidsapp.core.quantification.centiloid import centiloid
@@ -67,9 +67,11 @@ class Person:
     def centiloid(self, frames: Volume, motion: list[Matrix]) -> float:
         """Centiloid of frames whose positions are ``motion``, aligned with the T1w anew."""
         weights = self.scan.window.frame_weights_s
-        stills = still_images(frames.frames(), weights, motion)
-        fit = register(mean_at_reference(stills), self.head)
-        pet = sample_stills(stills, transform(fit.matrix, self.found.field.astype(np.float64)))
+        position_means = mean_per_position(frames.frames(), weights, motion)
+        fit = register(mean_at_reference(position_means), self.head)
+        pet = mean_at_points(
+            position_means, transform(fit.matrix, self.found.field.astype(np.float64))
+        )
         means = [float(np.nanmean(pet[vois(2)[name]])) for name in ("ctx", "wc")]
         return centiloid(means[0] / means[1], tracers()[self.scan.tracer].equation)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bidsapp.core.frames.stills import Still
+from bidsapp.core.frames.position_means import PositionMean
 from bidsapp.core.grid.volume import Volume
 from bidsapp.data import REFERENCES, mni_grid
 from bidsapp.io.nifti import load_volume
@@ -29,7 +29,7 @@ def main(output_dir: Path) -> None:
         scan, _ = StoredScan.of(output_dir, record)
         pet = load_volume(scan.path("pet_native"))
         field = Volume(scan.field(), mni_grid(2).affine)
-        image = fine_image([Still(pet, 1.0, np.eye(4))], field, scan.position())
+        image = fine_image([PositionMean(pet, 1.0, np.eye(4))], field, scan.position())
         table = volumes(image)
         for name in REFERENCES:
             two, one = record.suvr[name], table["ctx"].mean / table[name].mean

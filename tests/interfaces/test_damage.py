@@ -6,12 +6,17 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from bidsapp.core.frames.stills import mean_at_reference, still_images
+from bidsapp.core.frames.position_means import mean_at_reference, mean_per_position
 from bidsapp.core.grid.volume import Volume
 from bidsapp.data import mni_grid, vois
 from bidsapp.errors import BadDataError
 from bidsapp.interfaces.damage import Inspect
-from bidsapp.interfaces.store import fetch_stills, fetch_volume, keep_stills, keep_volume
+from bidsapp.interfaces.store import (
+    fetch_position_means,
+    fetch_volume,
+    keep_position_means,
+    keep_volume,
+)
 from bidsapp.io.nifti import save_volume
 
 SHAPE, VOXEL_MM = (64, 64, 64), 3.0
@@ -42,7 +47,7 @@ def inspected(tmp_path, brain):
 
     def run(data, *, with_t1w=True):
         image = Volume(data, AFFINE)
-        stills = still_images(image.frames(), [60.0] * FRAMES, [STILL] * FRAMES)
+        position_means = mean_per_position(image.frames(), [60.0] * FRAMES, [STILL] * FRAMES)
         maps = {}
         if with_t1w:
             grey = Volume(brain.astype(np.float32), AFFINE)
@@ -54,8 +59,8 @@ def inspected(tmp_path, brain):
             pet=[str(save_volume(tmp_path / "pet.nii.gz", image))],
             weights_s=[60.0] * FRAMES,
             motion=[[STILL] * FRAMES],
-            mean=keep_volume(tmp_path / "mean.npz", mean_at_reference(stills)),
-            stills=keep_stills(tmp_path / "stills.npz", stills),
+            mean=keep_volume(tmp_path / "mean.npz", mean_at_reference(position_means)),
+            position_means=keep_position_means(tmp_path / "position_means.npz", position_means),
             t1w_to_pet=STILL,
             field=keep_volume(tmp_path / "field.npz", field),
             reference="wc",
@@ -81,7 +86,7 @@ def test_an_undamaged_pet_passes_as_it_is(inspected, frames, with_t1w):
     assert found.record.qc["pet_lost_share"] == 0
     assert found.record.qc["pet_air_level"] < 0.01
     assert fetch_volume(found.pet).data.shape == SHAPE
-    assert found.stills.endswith("stills.npz")
+    assert found.position_means.endswith("position_means.npz")
 
 
 @pytest.mark.parametrize("with_t1w", [True, False])
@@ -95,7 +100,7 @@ def test_what_one_frame_lost_is_missing_in_the_mean(inspected, frames, brain, wi
     lost = missing[:, :, plane : plane + 3]
     assert lost[32, 32].all() if with_t1w else lost.any()
     assert not missing[:, :, : plane - 2].any()
-    assert np.isnan(fetch_stills(found.stills)[0].image.data).sum() == missing.sum()
+    assert np.isnan(fetch_position_means(found.position_means)[0].image.data).sum() == missing.sum()
     assert not (missing & ~brain).any()
 
 

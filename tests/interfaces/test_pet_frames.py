@@ -11,7 +11,7 @@ from bidsapp.core.grid.alignment import displacement, rigid_matrix
 from bidsapp.core.grid.volume import Volume
 from bidsapp.interfaces.pet import AlignFrames, TimeAverage
 from bidsapp.interfaces.resolution import Smooth
-from bidsapp.interfaces.store import fetch_stills, fetch_volume, keep, keep_volume
+from bidsapp.interfaces.store import fetch_position_means, fetch_volume, keep, keep_volume
 from bidsapp.record.model import Smoothing
 
 MOVE = rigid_matrix([4.0, -2.0, 3.0, 0.03, 0.02, -0.05])
@@ -70,8 +70,8 @@ def test_the_mean_has_the_head_at_one_position(raw_scan, aligned, head, tmp_path
     done = TimeAverage(
         pet=[str(raw_scan / "scan.nii.gz")], weights_s=[300.0] * 3, motion=aligned.outputs.motion
     ).run(cwd=str(tmp_path))
-    stills = fetch_stills(done.outputs.stills)
-    assert [(still.seconds, still.moved) for still in stills] == [(600, False), (300, True)]
+    position_means = fetch_position_means(done.outputs.position_means)
+    assert [(mean.seconds, mean.moved) for mean in position_means] == [(600, False), (300, True)]
     mean = np.asarray(fetch_volume(done.outputs.pet).data)
     still = make_pet(head, np.eye(4)).data
     blurred = np.mean(nib.load(raw_scan / "scan.nii.gz").get_fdata(), axis=-1)
@@ -88,15 +88,17 @@ def smooth(raw_scan, folder, **options):
               "motion": np.eye(4)[None]}  # fmt: skip
     (folder / "node").mkdir()
     return Smooth(
-        pet=keep_volume(folder / "pet.npz", pet), stills=keep(folder / "one.npz", arrays), **options
+        pet=keep_volume(folder / "pet.npz", pet),
+        position_means=keep(folder / "one.npz", arrays),
+        **options,
     ).run(cwd=str(folder / "node"))
 
 
 def test_smoothing_by_a_width(raw_scan, tmp_path):
     done = smooth(raw_scan, tmp_path, fwhm_mm=6.0)
     assert done.outputs.record.smoothing == Smoothing(None, (6.0,) * 3)
-    [still] = fetch_stills(done.outputs.stills)
-    np.testing.assert_array_equal(still.image.data, fetch_volume(done.outputs.pet).data)
+    [mean] = fetch_position_means(done.outputs.position_means)
+    np.testing.assert_array_equal(mean.image.data, fetch_volume(done.outputs.pet).data)
 
 
 def test_a_given_resolution_is_brought_to_the_target(raw_scan, tmp_path):

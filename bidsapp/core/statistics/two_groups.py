@@ -280,9 +280,9 @@ def _em(x: Float, counts: Float, start: Float, tolerance: float) -> tuple[Float,
     going = np.arange(len(fitted))  # samples that have not converged
     for _ in range(_STEPS):
         fitted[going], after = _em_step(x, counts[going], fitted[going])
-        still = after - likelihoods[going] > tolerance * counts[going].sum(axis=1)
+        improving = after - likelihoods[going] > tolerance * counts[going].sum(axis=1)
         likelihoods[going] = after
-        going = going[still]
+        going = going[improving]
         if not going.size:
             break
     return fitted, likelihoods

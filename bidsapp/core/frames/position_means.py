@@ -1,8 +1,8 @@
 """The window of a PET as a few images, one per position of the head, each on its native grid.
 
-Frames between which the head lay still are averaged voxel by voxel; the others stay apart until the
-image is read where it is needed (T1w, template), through the motion and the later transforms at
-once. So no voxel is interpolated twice, and a scan without motion is one image, as it always was.
+Frames that share a position of the head are averaged voxel by voxel. The means stay separate until
+they are sampled in T1w or template space, through motion and later transforms at once. So no voxel
+is interpolated twice, and a scan without head motion is a single image.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from bidsapp.core.grid.volume import Grid, Volume
 
 
 @dataclass(frozen=True)
-class Still:
-    """Mean of frames between which the head lay still.
+class PositionMean:
+    """Mean of the frames that share a position of the head.
 
     Attributes
     ----------
     image : Volume, 3D
         On the native grid; NaN where not measured.
     seconds : float
-        Time it stands for in the mean of the window.
+        Weight in the mean of the window.
     motion : ndarray, shape (4, 4)
         World of the reference position -> world of this image, RAS mm.
     """
@@ -39,16 +39,16 @@ class Still:
 
     @property
     def moved(self) -> bool:
-        """Whether the head lay elsewhere than at the reference."""
+        """Whether the head is not at the reference position."""
         return not np.array_equal(self.motion, np.eye(4))
 
 
-def still_images(
+def mean_per_position(
     frames: Iterable[Volume],
     weights_s: Sequence[float],
     motion: Sequence[ArrayLike],
     factors: Sequence[float] | None = None,
-) -> list[Still]:
+) -> list[PositionMean]:
     """Average the frames of the window that share a position of the head.
 
     Parameters
@@ -60,7 +60,7 @@ def still_images(
 
     Returns
     -------
-    list of Still
+    list of PositionMean
 
     Raises
     ------
@@ -85,47 +85,49 @@ def still_images(
 
     means = average(arrays(), weights_s, groups=groups, factors=factors)
     return [
-        Still(Volume(mean, affine[0]), seconds[key], positions[key])
+        PositionMean(Volume(mean, affine[0]), seconds[key], positions[key])
         for mean, key in zip(means, order, strict=True)
     ]
 
 
-def mean_at_reference(stills: Sequence[Still]) -> Volume:
+def mean_at_reference(means: Sequence[PositionMean]) -> Volume:
     """Mean of the window on the native grid, with the head at the reference position.
 
     Parameters
     ----------
-    stills : of `still_images`
+    means : of `mean_per_position`
 
     Returns
     -------
     Volume, 3D
     """
-    grid = stills[0].image.grid
+    grid = means[0].image.grid
     images = (
-        resample(still.image, grid, still.motion).data if still.moved else still.image.data
-        for still in stills
+        resample(mean.image, grid, mean.motion).data if mean.moved else mean.image.data
+        for mean in means
     )
-    mean = weighted_mean((np.asarray(image, np.float32) for image in images), _seconds(stills))
-    return Volume(mean, grid.affine)
+    data = weighted_mean((np.asarray(image, np.float32) for image in images), _seconds(means))
+    return Volume(data, grid.affine)
 
 
-def mean_in_scanner(stills: Sequence[Still]) -> Volume:
-    """Mean of the window voxel by voxel, wherever the head lies.
+def mean_in_scanner(means: Sequence[PositionMean]) -> Volume:
+    """Mean of the window voxel by voxel, without motion correction.
 
     Parameters
     ----------
-    stills : of `still_images`
+    means : of `mean_per_position`
 
     Returns
     -------
     Volume, 3D
     """
-    images = (np.asarray(still.image.data, np.float32) for still in stills)
-    return Volume(weighted_mean(images, _seconds(stills)), stills[0].image.affine)
+    images = (np.asarray(mean.image.data, np.float32) for mean in means)
+    return Volume(weighted_mean(images, _seconds(means)), means[0].image.affine)
 
 
-def sample_stills(stills: Sequence[Still], points: NDArray[np.float64]) -> NDArray[np.float32]:
+def mean_at_points(
+    means: Sequence[PositionMean], points: NDArray[np.float64]
+) -> NDArray[np.float32]:
     """Mean of the window at world points of the reference position, shape (..., 3), RAS mm.
 
     Every image is interpolated once, trilinearly; NaN where not measured (see
@@ -133,7 +135,7 @@ def sample_stills(stills: Sequence[Still], points: NDArray[np.float64]) -> NDArr
 
     Parameters
     ----------
-    stills : of `still_images`
+    means : of `mean_per_position`
     points : ndarray, shape (..., 3)
 
     Returns
@@ -141,18 +143,21 @@ def sample_stills(stills: Sequence[Still], points: NDArray[np.float64]) -> NDArr
     ndarray, shape (...), float32
     """
     images = (
-        sample(still.image, transform(still.motion, points) if still.moved else points)
-        for still in stills
+        sample(
+            mean.image,
+            transform(mean.motion, points) if mean.moved else points,
+        )
+        for mean in means
     )
-    return weighted_mean(images, _seconds(stills))
+    return weighted_mean(images, _seconds(means))
 
 
-def resample_stills(stills: Sequence[Still], grid: Grid, to_reference: Matrix) -> Volume:
+def mean_on_grid(means: Sequence[PositionMean], grid: Grid, to_reference: Matrix) -> Volume:
     """Mean of the window on a grid, through an affine to the world of the reference position.
 
     Parameters
     ----------
-    stills : of `still_images`
+    means : of `mean_per_position`
     grid : of the result
     to_reference : world of the grid -> PET world of the reference position, RAS mm
 
@@ -161,11 +166,14 @@ def resample_stills(stills: Sequence[Still], grid: Grid, to_reference: Matrix) -
     Volume, 3D
     """
     images = (
-        np.asarray(resample(still.image, grid, still.motion @ to_reference).data, np.float32)
-        for still in stills
+        np.asarray(
+            resample(mean.image, grid, mean.motion @ to_reference).data,
+            np.float32,
+        )
+        for mean in means
     )
-    return Volume(weighted_mean(images, _seconds(stills)), grid.affine)
+    return Volume(weighted_mean(images, _seconds(means)), grid.affine)
 
 
-def _seconds(stills: Sequence[Still]) -> list[float]:
-    return [still.seconds for still in stills]
+def _seconds(means: Sequence[PositionMean]) -> list[float]:
+    return [mean.seconds for mean in means]
