@@ -70,7 +70,7 @@ def apply(
     from bidsapp.record import read_record
     from bidsapp.record.files import dataset_of
     from bidsapp.record.transforms import Transforms
-    from bidsapp.steps.carrying import carried
+    from bidsapp.steps.spaces import in_space
 
     image, record, output = Path(image), Path(record).absolute(), Path(output)
     if not output.name.endswith(".nii.gz"):
@@ -88,7 +88,7 @@ def apply(
             f"{_PROG}: {image}: holds whole numbers only; for labels add --labels", file=sys.stderr
         )
     try:
-        moved = carried(
+        moved = in_space(
             given, Transforms(root, scan), space, goal,
             grid=None if like is None else read_grid(Path(like)), labels=labels,
         )  # fmt: skip

@@ -77,7 +77,7 @@ def _measure(path: Path, options: argparse.Namespace, processing: Processing) ->
         measure_atlases,
         mni_image_findings,
         region_dictionary,
-        template_scene,
+        template_space,
     )
 
     image = load_in_mni(path)
@@ -97,14 +97,14 @@ def _measure(path: Path, options: argparse.Namespace, processing: Processing) ->
             for atlas in chosen_atlases(processing)
         ]
     tissues = {} if options.gm is None else {"GM": load_in_mni(options.gm)}
-    scene = template_scene(tissues)
+    space = template_space(tissues)
     tracer = _tracer(options.tracer, path)
     lines = {} if tracer is None else {
         name: (line.slope, line.intercept) for name, line in tracer.equations.items()
     }  # fmt: skip
     is_uptake = "not-uptake" not in [flag.code for flag in flags]
     measured = measure_atlases(
-        image, scene, processing=processing, lines=lines, is_uptake=is_uptake
+        image, space, processing=processing, lines=lines, is_uptake=is_uptake
     )
     described = region_dictionary(processing, "as in the image")
     written = []

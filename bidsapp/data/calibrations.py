@@ -212,22 +212,27 @@ def _scale(
     )
 
 
-def centiloid_way(processing: Processing, code: str, *, normalisation: str = "t1w") -> Processing:
-    """Options by which the Centiloid of a scan is measured.
+def centiloid_processing(
+    processing: Processing, code: str, *, normalisation: str = "t1w"
+) -> Processing:
+    """Options with which the Centiloid of a scan is measured.
 
-    Those of the run; where no equation was made for its smoothing or the grid of its volumes, and
-    one was for the PET as it is in volumes of 2 mm, the Centiloid is measured that way besides.
+    Those of the run, unless only the unsmoothed PET in volumes of 2 mm has an equation.
 
     Parameters
     ----------
     processing, code, normalisation : as in `scale_for`
+
+    Returns
+    -------
+    Processing
     """
     standard = replace(processing, smooth_fwhm_mm=None, target_resolution_mm=None, voi_mm=_RES_MM)
-    for way in (processing, standard):
-        tau = tau_scale(way, code, normalisation=normalisation)
-        scale = scale_for(way, code, normalisation=normalisation)
+    for options in (processing, standard):
+        tau = tau_scale(options, code, normalisation=normalisation)
+        scale = scale_for(options, code, normalisation=normalisation)
         if scale.main in scale.equations if tau is None else tau.equations:
-            return way
+            return options
     return processing
 
 

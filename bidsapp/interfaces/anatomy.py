@@ -13,9 +13,9 @@ from bidsapp.core.quality import Flag, flagged
 from bidsapp.core.regions.voi import in_native_space
 from bidsapp.data import mni_grid, read_table
 from bidsapp.data.atlases import uptake_regions
-from bidsapp.interfaces.carried import Arrays, Image, WarpArrays
 from bidsapp.interfaces.define import interface
-from bidsapp.interfaces.store import about
+from bidsapp.interfaces.store import prefixed_errors
+from bidsapp.interfaces.transfer import Arrays, Image, WarpArrays
 from bidsapp.io.nifti import affine_disagreement, load_volume
 from bidsapp.record import RecordPart
 from bidsapp.steps.anatomy import segment_head
@@ -42,7 +42,7 @@ def Segment(
         Bias-corrected T1w, brain mask and probability of each tissue, on the T1w grid.
     """
     image = load_volume(t1w, ndim=3)
-    with about(source or t1w):
+    with prefixed_errors(source or t1w):
         checked = segment_head(image, initial)
     head = checked.segmentation
     maps: list[NDArray[Any]] = [head.corrected, head.brain_mask, *head.probabilities]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from bidsapp.core.frames.position_means import mean_at_reference
-from bidsapp.interfaces.carried import Image, PositionMeans, Rigid
 from bidsapp.interfaces.define import interface
-from bidsapp.interfaces.store import about
+from bidsapp.interfaces.store import prefixed_errors
+from bidsapp.interfaces.transfer import Image, PositionMeans, Rigid
 from bidsapp.io.nifti import read_frames
 from bidsapp.record import RecordPart
 from bidsapp.steps.inspecting import inspected, tissue_of_t1w, tissue_of_template
@@ -50,7 +50,7 @@ def Inspect(
         tissue = tissue_of_template(field.data, mean.grid)
     else:
         tissue = tissue_of_t1w(gm, wm, mask.data, mean.grid)
-    with about(pet[0]):
+    with prefixed_errors(pet[0]):
         kept, record = inspected(
             zip(read_frames(*pet), weights_s, motion[0], strict=True),
             position_means,

@@ -10,8 +10,8 @@ from typing import Any, Unpack, get_args, get_origin, get_type_hints
 from nipype.interfaces.base import DynamicTraitedSpec, SimpleInterface, TraitedSpec, isdefined
 from nipype.interfaces.io import add_traits
 
-from bidsapp.interfaces.carried import Carried, carried
 from bidsapp.interfaces.store import InputSpec
+from bidsapp.interfaces.transfer import Transfer, transfer_of
 
 
 def interface(*outputs: str, always_run: bool = False) -> Callable[[Callable[..., Any]], Any]:
@@ -47,8 +47,8 @@ def interface(*outputs: str, always_run: bool = False) -> Callable[[Callable[...
         hints = get_type_hints(function, include_extras=True)
         returned = hints.pop("return")
         results = _each(returned, len(outputs))
-        takes = {name: carried(kind) for name, kind in hints.items()}
-        gives = {name: carried(kind) for name, kind in zip(outputs, results, strict=True)}
+        takes = {name: transfer_of(kind) for name, kind in hints.items()}
+        gives = {name: transfer_of(kind) for name, kind in zip(outputs, results, strict=True)}
         parameters = inspect.signature(function).parameters.values()
         more = [takes.pop(p.name) for p in parameters if p.kind is p.VAR_KEYWORD]
         needed = {p.name: p.default is p.empty for p in parameters}
@@ -93,9 +93,9 @@ class _OfFunction(SimpleInterface):
 
     input_spec, output_spec = InputSpec, TraitedSpec
     _function: Callable[..., Any]
-    _takes: Mapping[str, Carried]
-    _more: Sequence[Carried]
-    _gives: Mapping[str, Carried]
+    _takes: Mapping[str, Transfer]
+    _more: Sequence[Transfer]
+    _gives: Mapping[str, Transfer]
 
     def __init__(self, keys: Sequence[str] = (), **inputs: Any) -> None:
         super().__init__()
@@ -106,10 +106,10 @@ class _OfFunction(SimpleInterface):
     def _run_interface(self, runtime: Any) -> Any:
         takes = dict(self._takes) | {key: more for key in self._keys for more in self._more}
         values = {name: getattr(self.inputs, name) for name in takes}
-        given = {k: takes[k].take(value) for k, value in values.items() if isdefined(value)}
+        given = {k: takes[k].decode(value) for k, value in values.items() if isdefined(value)}
         returned = self._function(**given)
         results = (returned,) if len(self._gives) == 1 else returned
         for (name, kind), value in zip(self._gives.items(), results, strict=True):
             if value is not None:
-                self._results[name] = kind.give(Path(runtime.cwd) / name, value)
+                self._results[name] = kind.encode(Path(runtime.cwd) / name, value)
         return runtime

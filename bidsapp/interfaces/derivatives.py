@@ -21,9 +21,9 @@ from bidsapp.data import read_table
 from bidsapp.data.display import display_of
 from bidsapp.data.tracers import tracer_from_name
 from bidsapp.errors import StorageError
-from bidsapp.interfaces.carried import Image, Rigid, Tables, WarpArrays
 from bidsapp.interfaces.define import interface
 from bidsapp.interfaces.store import fetch_volume
+from bidsapp.interfaces.transfer import Image, Rigid, Tables, WarpArrays
 from bidsapp.io.atomic import write_json, write_text
 from bidsapp.io.hashes import file_hash
 from bidsapp.io.nifti import save_displacements, save_volume, voxel_hash

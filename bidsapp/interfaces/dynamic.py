@@ -21,17 +21,17 @@ from bidsapp.data import TARGET, VOI_NAMES, mni_grid, read_table, template_mask
 from bidsapp.data.atlases import CENTILOID, chosen_atlases
 from bidsapp.data.flags import worded_flag
 from bidsapp.data.tracers import window_rule
-from bidsapp.interfaces.carried import Arrays, Image, Rigid
 from bidsapp.interfaces.define import interface
 from bidsapp.interfaces.derivatives import Entities, described, named, written_tables
-from bidsapp.interfaces.store import about
+from bidsapp.interfaces.store import prefixed_errors
+from bidsapp.interfaces.transfer import Arrays, Image, Rigid
 from bidsapp.io.atomic import write_json
 from bidsapp.io.nifti import read_frames, save_frames
 from bidsapp.io.tsv import write_table
 from bidsapp.record import RecordPart
 from bidsapp.record.model import Motion
 from bidsapp.settings import Processing
-from bidsapp.steps.measuring import template_scene
+from bidsapp.steps.measuring import template_space
 
 
 @dataclass(frozen=True)
@@ -82,9 +82,9 @@ def SampleFrames(
     frames
         The same as npy, float32 (T, X, Y, Z) on the 2 mm MNI grid, NaN outside.
     """
-    scene = template_scene({}, field.data)
+    space = template_space({}, field.data)
     atlases = {
-        atlas.name: scene.placed(atlas.measured, atlas.grid) for atlas in chosen_atlases(processing)
+        atlas.name: space.placed(atlas.measured, atlas.grid) for atlas in chosen_atlases(processing)
     }
     wanted = template_mask(2).data.copy()
     for regions in atlases.values():
@@ -108,7 +108,7 @@ def SampleFrames(
 
 
 @interface("record")
-def TellDrift(
+def MeasureDrift(
     tacs: Arrays, used_s: list[float], reference: str, slope: float, late_min: float
 ) -> RecordPart:
     """How the Centiloid changes between the frames of the mean, and whether one stands out.
@@ -354,7 +354,7 @@ def _read(
     """Read every frame in the order of time."""
     for number in dict.fromkeys(number for number, _ in order):
         part = series[number]
-        with about(part.files[0]):
+        with prefixed_errors(part.files[0]):
             # of all frames: before the tracer arrives there is nothing to tell it by
             box = common_box(frame.data for frame in read_frames(*part.files))
             for index, frame in enumerate(read_frames(*part.files)):

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from bidsapp.interfaces.carried import Arrays, Image, Tables
 from bidsapp.interfaces.define import interface
+from bidsapp.interfaces.transfer import Arrays, Image, Tables
 from bidsapp.record import RecordPart
 from bidsapp.settings import Processing
-from bidsapp.steps.measuring import template_scene, tissues_at
+from bidsapp.steps.measuring import template_space, tissues_at
 from bidsapp.steps.modelling import modelled
 
 _IMAGES = ("srtm_r1", "srtm_bpnd", "srtm_dvr", "srtm2_r1", "srtm2_bpnd", "srtm2_dvr")
@@ -42,6 +42,6 @@ def FitKinetics(
     srtm_r1, srtm_bpnd, srtm_dvr, srtm2_r1, srtm2_bpnd, srtm2_dvr
         Delivery, binding potential and distribution volume ratio by SRTM and SRTM2.
     """
-    scene = template_scene(tissues_at(field.data, gm, wm), field.data)
-    fitted = modelled(tacs, np.load(frames, mmap_mode="r"), scene, processing)
+    space = template_space(tissues_at(field.data, gm, wm), field.data)
+    fitted = modelled(tacs, np.load(frames, mmap_mode="r"), space, processing)
     return fitted.tables, fitted.part, *map(fitted.images.get, _IMAGES)

@@ -13,9 +13,9 @@ from bidsapp.core.frames.position_means import mean_at_points, mean_at_reference
 from bidsapp.core.grid.alignment import transform
 from bidsapp.core.grid.volume import Volume
 from bidsapp.errors import CentipetError
-from bidsapp.interfaces.carried import Image, PositionMeans, Rigid, WarpArrays
 from bidsapp.interfaces.define import interface
-from bidsapp.interfaces.store import about
+from bidsapp.interfaces.store import prefixed_errors
+from bidsapp.interfaces.transfer import Image, PositionMeans, Rigid, WarpArrays
 from bidsapp.io.nifti import affine_disagreement, read_frames
 from bidsapp.record import RecordPart
 from bidsapp.settings import PetToT1w
@@ -51,7 +51,7 @@ def AlignFrames(
         Part(files[0].name, partial(_frames, *files), starts, durations)
         for files, starts, durations in zip(pets, starts_s, durations_s, strict=True)
     ]
-    with about(pets[0][0]):
+    with prefixed_errors(pets[0][0]):
         return aligned(scan, others, weights_s, within=within)
 
 
@@ -91,7 +91,7 @@ def TimeAverage(
     record
     """
     moved = motion[0] if motion else [np.eye(4)] * len(weights_s)
-    with about(pet[0]):
+    with prefixed_errors(pet[0]):
         position_means, ends, record = averaged(read_frames(*pet), weights_s, moved, decay_factors)
     return mean_at_reference(position_means), position_means, list(map(int, ends)), record
 
@@ -126,7 +126,7 @@ def Register(
     record
     """
     tissue = np.stack([image.data for image in (gm, wm, csf)])
-    with about(source):
+    with prefixed_errors(source):
         fit, record = positioned(
             pet,
             head_of(t1w, tissue, mask.data, warp.to_template),

@@ -6,11 +6,11 @@ import numpy as np
 
 from bidsapp.core.grid.volume import Volume
 from bidsapp.data import mni_grid
-from bidsapp.interfaces.carried import Image, Rigid, WarpArrays
 from bidsapp.interfaces.define import interface
-from bidsapp.interfaces.store import about
+from bidsapp.interfaces.store import prefixed_errors
+from bidsapp.interfaces.transfer import Image, Rigid, WarpArrays
 from bidsapp.record import RecordPart
-from bidsapp.steps.positioning import positioned_alone
+from bidsapp.steps.positioning import normalised_without_t1w
 
 
 @interface("field", "warp", "t1w_to_pet", "record")
@@ -29,6 +29,6 @@ def NormalisePet(pet: Image, source: str) -> tuple[Image, WarpArrays, Rigid, Rec
         identity.
     record
     """
-    with about(source):
-        normalised, record = positioned_alone(pet)
+    with prefixed_errors(source):
+        normalised, record = normalised_without_t1w(pet)
     return Volume(normalised.field, mni_grid(2).affine), normalised.warp, np.eye(4), record

@@ -5,12 +5,12 @@ from __future__ import annotations
 from bidsapp.core.grid.volume import Volume
 from bidsapp.data.atlases import chosen_atlases
 from bidsapp.errors import BadDataError
-from bidsapp.interfaces.carried import Arrays, Image, Rigid, Tables, WarpArrays
 from bidsapp.interfaces.define import interface
+from bidsapp.interfaces.transfer import Arrays, Image, Rigid, Tables, WarpArrays
 from bidsapp.record import RecordPart
 from bidsapp.record.parts import not_corrected
 from bidsapp.settings import Processing, PvcMethod
-from bidsapp.steps.correcting import VOI_ATLAS, PlacedAnatomy, corrected, corrected_columns
+from bidsapp.steps.correcting import VOI_ATLAS, RegisteredAnatomy, corrected, corrected_columns
 
 _METHODS = (PvcMethod.RBV, PvcMethod.IY, PvcMethod.MG)
 
@@ -45,7 +45,7 @@ def Correct(
         Images by region-based voxel-wise correction, by iterative Yang correction, of grey matter
         by the method of Mueller-Gaertner.
     """
-    anatomy = PlacedAnatomy(
+    anatomy = RegisteredAnatomy(
         grey=gm,
         white=wm,
         fluid=csf,

@@ -8,12 +8,12 @@ from bidsapp.core.grid.volume import Volume
 from bidsapp.core.quantification.scale import Scale, TauScale
 from bidsapp.core.quantification.suvr import ratio_image
 from bidsapp.data import REFERENCES
-from bidsapp.interfaces.carried import Image
 from bidsapp.interfaces.define import interface
-from bidsapp.interfaces.store import about
+from bidsapp.interfaces.store import prefixed_errors
+from bidsapp.interfaces.transfer import Image
 from bidsapp.record import RecordPart
 from bidsapp.settings import Interval
-from bidsapp.steps.quantifying import Asked, quantified, volumes
+from bidsapp.steps.quantifying import QuantificationOptions, quantified, volumes
 
 
 @interface("record")
@@ -27,8 +27,8 @@ def Quantify(
     tau_vois: Mapping[str, str] | None = None,
     tau: TauScale | None = None,
     position: RecordPart | None = None,
-    asked: Image | None = None,
-    apart: bool = False,
+    requested_image: Image | None = None,
+    standard_centiloid: bool = False,
 ) -> RecordPart:
     """VOI means, uptake ratios, and Centiloids with their uncertainty.
 
@@ -38,22 +38,24 @@ def Quantify(
     source : name of the raw image, for messages
     tracer : code of the tracer table
     scale : equations that belong to the scan
-    cutoffs : CL, to tell who exceeds them
-    interval : that bands and cut-offs are read by
+    cutoffs : CL
+    interval : decides how bands and cut-offs are read
     tau_vois, tau : tau volumes by region, and equations for their SUVRs; none for amyloid
-    asked, apart : ``image`` and ``apart`` of `bidsapp.steps.quantifying.Asked`
+    requested_image, standard_centiloid : see `bidsapp.steps.quantifying.QuantificationOptions`
     position : part of the record from the registration, with the resolution of the PET
 
     Returns
     -------
     RecordPart
     """
-    with about(source):
+    with prefixed_errors(source):
         return quantified(
             pet,
             tracer=tracer,
             scale=scale,
-            asked=Asked(cutoffs, interval, tau_vois, asked, apart),
+            options=QuantificationOptions(
+                cutoffs, interval, tau_vois, requested_image, standard_centiloid
+            ),
             tau=tau,
             fwhm_mm=None if position is None else position.qc.get("pet_fwhm_mm"),
         )

@@ -16,9 +16,9 @@ from bidsapp.core.quantification.suvr import centiloid_image, ratio_image
 from bidsapp.core.regions.regions import Regions
 from bidsapp.data import read_table
 from bidsapp.data.atlases import Atlas, chosen_atlases
-from bidsapp.interfaces.carried import Arrays, Image, Rigid, Tables, WarpArrays
 from bidsapp.interfaces.define import interface
 from bidsapp.interfaces.derivatives import Entities, described, measured_or_zero, named, shown_as
+from bidsapp.interfaces.transfer import Arrays, Image, Rigid, Tables, WarpArrays
 from bidsapp.io.atomic import write_json, write_lines
 from bidsapp.io.nifti import save_volume
 from bidsapp.io.tsv import line, write_table
@@ -26,10 +26,10 @@ from bidsapp.record import RecordPart
 from bidsapp.settings import TEMPLATE_SPACE, AtlasChoice, Processing
 from bidsapp.steps.measuring import (
     measure_atlases,
-    pet_scene,
+    pet_space,
     region_dictionary,
-    t1w_scene,
-    template_scene,
+    t1w_space,
+    template_space,
     tissues_at,
 )
 from bidsapp.steps.parcellating import accept
@@ -104,21 +104,21 @@ def MeasureRegions(
     maps = {key: image for key, image in (("GM", gm), ("WM", wm)) if image is not None}
     if space == TEMPLATE_SPACE:
         assert field is not None
-        scene = template_scene(tissues_at(field.data, gm, wm), field.data)
+        atlas_space = template_space(tissues_at(field.data, gm, wm), field.data)
     elif space == "T1w":
         assert warp is not None and mask is not None
         tissues = {key: image.data for key, image in maps.items()}
-        scene = t1w_scene(pet.grid, tissues, mask.data, warp)
+        atlas_space = t1w_space(pet.grid, tissues, mask.data, warp)
     else:
         assert warp is not None and t1w_to_pet is not None
-        scene = pet_scene(pet.grid, maps, warp, t1w_to_pet)
+        atlas_space = pet_space(pet.grid, maps, warp, t1w_to_pet)
     equations = {name: (line[0], line[1]) for name, line in lines.items()}
-    measures = measure_atlases(pet.data, scene, processing=processing, lines=equations)
+    measures = measure_atlases(pet.data, atlas_space, processing=processing, lines=equations)
     uptake = {name: asdict(uptake_of) for name, uptake_of in measures.references.items()}
     masks = None
     if processing.write_masks:
         regions = {
-            atlas.name: scene.placed(atlas.drawn, atlas.grid)
+            atlas.name: atlas_space.placed(atlas.drawn, atlas.grid)
             for atlas in chosen_atlases(processing)
         }
         if (threshold := processing.voi_threshold) is not None:

@@ -10,8 +10,8 @@ from bidsapp.core.frames.position_means import mean_at_reference
 from bidsapp.core.quality import Flag
 from bidsapp.core.quantification.resolution import kernel_to, measure_resolution, smooth
 from bidsapp.data.flags import worded_flag
-from bidsapp.interfaces.carried import Arrays, Image, PositionMeans, Rigid
 from bidsapp.interfaces.define import interface
+from bidsapp.interfaces.transfer import Arrays, Image, PositionMeans, Rigid
 from bidsapp.record import RecordPart
 from bidsapp.record.model import Smoothing
 

@@ -229,7 +229,7 @@ def fetch_position_means(path: str | Path) -> list[PositionMean]:
 
 
 @contextmanager
-def about(path: str | Path) -> Iterator[None]:
+def prefixed_errors(path: str | Path) -> Iterator[None]:
     """Prefix an error with the raw image, unless its message begins with it.
 
     Parameters

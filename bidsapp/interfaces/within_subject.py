@@ -21,9 +21,9 @@ from bidsapp.data import read_table, template_mask
 from bidsapp.data.flags import worded_flag
 from bidsapp.errors import BadDataError, CentipetError
 from bidsapp.interfaces.anatomy import header_findings
-from bidsapp.interfaces.carried import Arrays
 from bidsapp.interfaces.define import interface
 from bidsapp.interfaces.derivatives import Entities, named, save_rigid
+from bidsapp.interfaces.transfer import Arrays
 from bidsapp.io.nifti import load_volume, save_volume
 from bidsapp.record import RecordPart
 from bidsapp.record.model import Longitudinal, TemplateVisit

@@ -12,7 +12,7 @@ from typing import Any
 
 from bidsapp import __version__
 from bidsapp.data import read_table
-from bidsapp.data.calibrations import centiloid_way, scale_for
+from bidsapp.data.calibrations import centiloid_processing, scale_for
 from bidsapp.data.literature import Citation, reference_of_doi, references
 from bidsapp.data.tau import tau_tracers
 from bidsapp.data.tracers import STANDARD_REFERENCE, own_tracers, repeatability, tracers
@@ -58,7 +58,7 @@ class TracerUse:
         tracer = tracers()[code]
         line = tracer.equations.get(STANDARD_REFERENCE)
         if processing.calibration is not None:
-            scale = scale_for(centiloid_way(processing, code), code)
+            scale = scale_for(centiloid_processing(processing, code), code)
             line = scale.equations.get(scale.main)
         equation = None
         if line is not None:

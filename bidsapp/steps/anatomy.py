@@ -1,8 +1,8 @@
-"""Segmentation of a T1w with the resources of the package: the whole of it in one call.
+"""Segmentation of a T1w with the templates of the package, in one call.
 
 from bidsapp.steps.anatomy import segment_head
 from bidsapp.io.nifti import load_volume
-found = segment_head(load_volume("sub-01_T1w.nii.gz", ndim=3))
+normalised = segment_head(load_volume("sub-01_T1w.nii.gz", ndim=3))
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def segment_head(t1w: Volume, initial: Path | None = None) -> Normalised:
     Raises
     ------
     BadDataError
-        The image holds no head, or none where the given transform says.
+        There is no head in the image, or not where the given transform puts it.
     NoInputError
         The transform cannot be read.
     """
@@ -116,9 +116,9 @@ def initial_affine(path: Path) -> Matrix:
             "or back; one of ANTs (1Warp) lacks its affine: give that (0GenericAffine.mat)"
         )
     field = load_displacements(path)
-    here = field.grid.world().reshape(-1, 3)
-    there = here + field.data.reshape(-1, 3)
-    t1w, template = (here, there) if back else (there, here)
+    points = field.grid.world().reshape(-1, 3)
+    displaced = points + field.data.reshape(-1, 3)
+    t1w, template = (points, displaced) if back else (displaced, points)
     brain = template_mask(2)
     nearest = nearest_voxels(brain.grid, template)
     inside = (nearest >= 0) & brain.data.reshape(-1)[nearest]

@@ -25,14 +25,14 @@ from bidsapp.io.tsv import finite_number
 from bidsapp.record import RecordPart
 from bidsapp.record.parts import corrected_part
 from bidsapp.settings import Processing
-from bidsapp.steps.measuring import pet_scene
+from bidsapp.steps.measuring import pet_space
 
 VOI_ATLAS = "Centiloid"  # its regions make the images and the ratios
 
 
 @dataclass(frozen=True, eq=False)
-class PlacedAnatomy:
-    """What a T1w says of a head, and where the PET lies on it.
+class RegisteredAnatomy:
+    """Anatomy by the T1w, and its registration to the PET.
 
     Attributes
     ----------
@@ -53,13 +53,13 @@ class PlacedAnatomy:
     to_pet: Matrix
 
 
-class Placing:
-    """Brings atlas and tissues to the grid of a PET."""
+class AnatomyOnPet:
+    """Atlas regions and tissues on the grid of a PET."""
 
-    def __init__(self, grid: Grid, anatomy: PlacedAnatomy) -> None:
+    def __init__(self, grid: Grid, anatomy: RegisteredAnatomy) -> None:
         self.grid, self.anatomy = grid, anatomy
         self.to_t1w = inverse(anatomy.to_pet)
-        self._scene = pet_scene(grid, {}, anatomy.warp, anatomy.to_pet)
+        self._space = pet_space(grid, {}, anatomy.warp, anatomy.to_pet)
 
     def on(self, regions: Regions, own: Grid | None = None) -> Regions:
         """Resample regions to the grid of the PET.
@@ -74,7 +74,7 @@ class Placing:
         Regions
             On the native grid of the PET.
         """
-        return self._scene.placed(regions, own)
+        return self._space.placed(regions, own)
 
     def tissues(self) -> Tissues:
         """Resample the tissues to the grid of the PET.
@@ -124,7 +124,7 @@ def fractions(tissue: Volume, grid: Grid, to_tissue: Matrix) -> np.ndarray:
 
 
 def corrected(
-    pet: Volume, anatomy: PlacedAnatomy, processing: Processing
+    pet: Volume, anatomy: RegisteredAnatomy, processing: Processing
 ) -> tuple[dict[str, Corrected], RecordPart]:
     """Correct a PET in every atlas of a run.
 
@@ -145,7 +145,7 @@ def corrected(
     BadDataError
         It cannot be corrected.
     """
-    placed = Placing(pet.grid, anatomy)
+    placed = AnatomyOnPet(pet.grid, anatomy)
     tissues = placed.tissues()
     psf_mm, source = _resolution(pet, anatomy, processing)
     fwhm_vox = in_voxels(psf_mm, pet.grid.voxel_size)
@@ -161,7 +161,9 @@ def corrected(
     return by_atlas, corrected_part(by_atlas[VOI_ATLAS], names, psf_mm, source)
 
 
-def _resolution(pet: Volume, anatomy: PlacedAnatomy, processing: Processing) -> tuple[Fwhm, str]:
+def _resolution(
+    pet: Volume, anatomy: RegisteredAnatomy, processing: Processing
+) -> tuple[Fwhm, str]:
     """FWHMs along the voxel axes, mm: those of the user, else measured in the image."""
     if processing.psf_mm is not None:
         return processing.psf_mm, "given"

@@ -1,4 +1,4 @@
-"""Damage in the raw frames of a PET, where the brain is: what is lost is taken out, and told."""
+"""Damage in the raw frames of a PET within the brain: lost voxels are masked and reported."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _TRUNCATED = 4.0  # the blur, at so many of its standard deviations
 _PRIOR = 0.95  # of grey and white matter, without a T1w
 _TEMPLATE_MM = 2
 
-# Numbers of every frame, of which the largest is told.
+# Numbers of every frame, of which the largest is reported.
 _BY_FRAME = ("pet_lost_share", "pet_clipped_share", "pet_plane_step", "pet_plane_step_sds")
 
 Mask = NDArray[np.bool_]
@@ -93,7 +93,7 @@ def inspected(
     field: NDArray[np.floating],
     reference: str,
 ) -> tuple[list[PositionMean] | None, RecordPart]:
-    """Take out what holds no measurement.
+    """Mask the voxels of a window that have no measurement.
 
     Parameters
     ----------

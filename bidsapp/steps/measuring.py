@@ -1,4 +1,4 @@
-"""All tables of one image: its atlases, reference regions and norms, in the space it is in."""
+"""Measures of an image in atlases and reference regions, with norms, in any of its spaces."""
 
 from __future__ import annotations
 
@@ -48,15 +48,15 @@ _MARGIN_MM = 15.0
 
 
 @dataclass(frozen=True, eq=False)
-class Scene:
-    """A space in which images are measured.
+class AtlasSpace:
+    """A space in which images are measured in the regions of atlases.
 
     Attributes
     ----------
     grid : of the images
-    place : regions of ``mni_grid(2)`` -> regions of ``grid``
-    tissues : probability on ``grid`` by ``GM`` and ``WM``; empty when there is no T1w
-    on_t1w : grid in the space of the T1w -> nearest voxel of it for every voxel of ``grid``
+    place : regions on ``mni_grid(2)`` -> regions on ``grid``
+    tissues : probability on ``grid`` by ``GM`` and ``WM``; empty without a T1w
+    on_t1w : grid in T1w space -> index of its voxel nearest to every voxel of ``grid``
     """
 
     grid: Grid
@@ -84,7 +84,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class AtlasMeasures:
-    """What an image holds, region by region.
+    """Measures of an image in all regions.
 
     Attributes
     ----------
@@ -98,7 +98,7 @@ class AtlasMeasures:
     histograms: dict[str, dict[str, list[Any]]]
 
 
-def template_scene(tissues: Mapping[str, Map], field: Map | None = None) -> Scene:
+def template_space(tissues: Mapping[str, Map], field: Map | None = None) -> AtlasSpace:
     """Space of the template, on the 2 mm MNI grid.
 
     Parameters
@@ -109,10 +109,10 @@ def template_scene(tissues: Mapping[str, Map], field: Map | None = None) -> Scen
 
     Returns
     -------
-    Scene
+    AtlasSpace
     """
     on_t1w = None if field is None else _remembering(lambda own: nearest_voxels(own, field))
-    return Scene(mni_grid(2), lambda regions: regions, tissues, on_t1w)
+    return AtlasSpace(mni_grid(2), lambda regions: regions, tissues, on_t1w)
 
 
 def tissues_at(
@@ -135,7 +135,7 @@ def tissues_at(
     return {key: sample(image, points) for key, image in maps.items() if image is not None}
 
 
-def t1w_scene(grid: Grid, tissues: Mapping[str, Map], brain: Map, warp: Warp) -> Scene:
+def t1w_space(grid: Grid, tissues: Mapping[str, Map], brain: Map, warp: Warp) -> AtlasSpace:
     """Space of a T1w, on its grid.
 
     Parameters
@@ -147,14 +147,16 @@ def t1w_scene(grid: Grid, tissues: Mapping[str, Map], brain: Map, warp: Warp) ->
 
     Returns
     -------
-    Scene
+    AtlasSpace
     """
     near = _near(brain, grid)
     source = template_voxels(grid, mni_grid(2), warp.to_template, near)
-    return _placed_scene(grid, tissues, source, lambda points: points)
+    return _space_of_voxels(grid, tissues, source, lambda points: points)
 
 
-def pet_scene(grid: Grid, tissues: Mapping[str, Volume], warp: Warp, t1w_to_pet: Matrix) -> Scene:
+def pet_space(
+    grid: Grid, tissues: Mapping[str, Volume], warp: Warp, t1w_to_pet: Matrix
+) -> AtlasSpace:
     """Space of a PET, on its grid.
 
     Parameters
@@ -167,7 +169,7 @@ def pet_scene(grid: Grid, tissues: Mapping[str, Volume], warp: Warp, t1w_to_pet:
 
     Returns
     -------
-    Scene
+    AtlasSpace
     """
     to_t1w = inverse(t1w_to_pet)
 
@@ -176,31 +178,31 @@ def pet_scene(grid: Grid, tissues: Mapping[str, Volume], warp: Warp, t1w_to_pet:
 
     moved = {key: resample(tissue, grid, to_t1w).data for key, tissue in tissues.items()}
     source = template_voxels(grid, mni_grid(2), to_template)
-    return _placed_scene(grid, moved, source, lambda points: transform(to_t1w, points))
+    return _space_of_voxels(grid, moved, source, lambda points: transform(to_t1w, points))
 
 
-def _placed_scene(
+def _space_of_voxels(
     grid: Grid, tissues: Mapping[str, Map], source: NDArray[np.intp], to_t1w: Moving
-) -> Scene:
+) -> AtlasSpace:
     on_t1w = _remembering(lambda own: template_voxels(grid, own, to_t1w))
-    return Scene(grid, lambda regions: regions.on(grid.shape, source), tissues, on_t1w)
+    return AtlasSpace(grid, lambda regions: regions.on(grid.shape, source), tissues, on_t1w)
 
 
 def _remembering(find: Callable[[Grid], NDArray[np.intp]]) -> Callable[[Grid], NDArray[np.intp]]:
-    """The same function, which looks once for grids that several atlases share."""
-    known: dict[tuple[object, ...], NDArray[np.intp]] = {}
+    """Cache a function by grid, for grids that several atlases share."""
+    cache: dict[tuple[object, ...], NDArray[np.intp]] = {}
 
     def voxels(own: Grid) -> NDArray[np.intp]:
         key = (own.shape, own.affine.tobytes())
-        if key not in known:
-            known[key] = find(own)
-        return known[key]
+        if key not in cache:
+            cache[key] = find(own)
+        return cache[key]
 
     return voxels
 
 
 def _near(brain: Map, grid: Grid) -> NDArray[np.bool_]:
-    """Box around a brain: the rest of the T1w need not be carried to the template."""
+    """Box around a brain: the warp is evaluated only there."""
     near = np.zeros(brain.shape, bool)
     near[mask_slices(brain != 0, np.ceil(_MARGIN_MM / grid.voxel_size).astype(int))] = True
     return near
@@ -239,23 +241,23 @@ def check_options(processing: Processing) -> list[str]:
     notes = [note for atlas in used for note in atlas.notes]
     if processing.norms is not None:
         regions = {(atlas.name, name) for atlas in used for name in atlas.names}
-        of_people = set(given) - {atlas.name for atlas in used}  # known when their turn comes
-        lost = [
+        of_people = set(given) - {atlas.name for atlas in used}  # read later, per participant
+        unmatched = [
             " ".join(region)
             for region in read_norms(processing.norms, names)
             if region not in regions and region[0] not in of_people
         ]
-        if lost:
+        if unmatched:
             notes.append(
                 f"--norms {processing.norms}: no atlas of this run has the region "
-                f"{some(lost)}, so these norms were not used"
+                f"{some(unmatched)}, so these norms were not used"
             )
     return notes
 
 
 def measure_atlases(
     image: Map,
-    scene: Scene,
+    space: AtlasSpace,
     *,
     processing: Processing,
     lines: Mapping[str, tuple[float, float]],
@@ -265,8 +267,8 @@ def measure_atlases(
 
     Parameters
     ----------
-    image : ndarray, shape (X, Y, Z), on ``scene.grid``, NaN where nothing was measured
-    scene : the space
+    image : ndarray, shape (X, Y, Z), on ``space.grid``, NaN where nothing was measured
+    space : the space
     processing : atlases, reference regions, norms, threshold of probabilities
     lines : slope and intercept of the Centiloid by reference region
     is_uptake : whether SUVRs are computed; otherwise regional means only
@@ -279,7 +281,7 @@ def measure_atlases(
     used = chosen_references(processing)
     measured = {
         reference.name: uptake(
-            image, placed_reference(reference, scene), scene.grid, least_coverage=least
+            image, placed_reference(reference, space), space.grid, least_coverage=least
         )[0]
         for reference in used
     }
@@ -290,14 +292,14 @@ def measure_atlases(
     columns: dict[str, dict[str, list[Any]]] = {}
     histograms: dict[str, dict[str, list[Any]]] = {}
     for atlas in chosen_atlases(processing):
-        regions = scene.placed(atlas.measured, atlas.grid)
+        regions = space.placed(atlas.measured, atlas.grid)
         if processing.voi_threshold is not None:
             regions = regions.at_least(processing.voi_threshold)
         table: dict[str, Column] = measure_regions(
             image,
             regions,
-            scene.grid,
-            grey=_grey(scene, processing.gm_threshold),
+            space.grid,
+            grey=_grey(space, processing.gm_threshold),
             scale=scale,
             norms=[norms.get((atlas.name, name)) for name in atlas.names],
             least_coverage=least,
@@ -412,9 +414,9 @@ def region_dictionary(processing: Processing, units: str) -> dict[str, dict[str,
     return described
 
 
-def _grey(scene: Scene, threshold: float | None) -> Map | None:
+def _grey(space: AtlasSpace, threshold: float | None) -> Map | None:
     """Weights of the grey-matter columns."""
-    grey = scene.tissues.get("GM")
+    grey = space.tissues.get("GM")
     return grey if grey is None or threshold is None else (grey >= threshold).astype(np.float32)
 
 
@@ -427,7 +429,7 @@ def _described(entry: Mapping[str, Any], units: str, **words: str) -> dict[str, 
     }
 
 
-def placed_reference(reference: Reference, scene: Scene) -> Regions:
+def placed_reference(reference: Reference, space: AtlasSpace) -> Regions:
     """Voxels of a reference region in a space, weighted by tissue where it is defined so.
 
     Without a T1w a region that needs a tissue is empty: it would be another region.
@@ -435,20 +437,20 @@ def placed_reference(reference: Reference, scene: Scene) -> Regions:
     Parameters
     ----------
     reference : its definition
-    scene : the space
+    space : the space
 
     Returns
     -------
     Regions
-        One region on ``scene.grid``.
+        One region on ``space.grid``.
     """
     if reference.parts:
-        parts = [placed_reference(part, scene) for part, _ in reference.parts]
+        parts = [placed_reference(part, space) for part, _ in reference.parts]
         return Regions.composite(parts, [weight for _, weight in reference.parts])
-    regions = scene.placed(reference.regions, reference.grid)
+    regions = space.placed(reference.regions, reference.grid)
     if reference.tissue is None:
         return regions
-    if reference.tissue not in scene.tissues:
+    if reference.tissue not in space.tissues:
         return Regions.empty(regions.shape)
-    regions = regions.weighted(scene.tissues[reference.tissue])
+    regions = regions.weighted(space.tissues[reference.tissue])
     return regions if reference.threshold is None else regions.at_least(reference.threshold)

@@ -34,14 +34,14 @@ from bidsapp.io.tsv import finite_number
 from bidsapp.record import RecordPart
 from bidsapp.record.parts import failed_fit, fitted, not_fitted
 from bidsapp.settings import KineticModel, Processing
-from bidsapp.steps.measuring import Scene, placed_reference
+from bidsapp.steps.measuring import AtlasSpace, placed_reference
 
 Curves = Mapping[str, NDArray[np.float64]]
 
 
 @dataclass(frozen=True, eq=False)
 class Modelled:
-    """What the models give.
+    """Results of the models.
 
     Attributes
     ----------
@@ -58,7 +58,7 @@ class Modelled:
 def modelled(
     curves: Curves,
     frames: NDArray[np.float32],
-    scene: Scene,
+    space: AtlasSpace,
     processing: Processing,
 ) -> Modelled:
     """Fit the models that a run asks for.
@@ -68,7 +68,7 @@ def modelled(
     curves : (R, T) by atlas, and ``frame_start_s``, ``frame_end_s``, ``decay_factor``, (T,)
     frames : ndarray, shape (T, X, Y, Z)
         Activity on the 2 mm MNI grid, NaN where not measured.
-    scene : that grid, with its tissues
+    space : that grid, with its tissues
     processing : models and their options, atlases, reference regions
 
     Returns
@@ -78,7 +78,7 @@ def modelled(
     if (refusal := _refusal(curves, processing)) is not None:
         return Modelled({}, {}, not_fitted(refusal))
     try:
-        study, used = _study(curves, frames, scene, processing)
+        study, used = _study(curves, frames, space, processing)
     except BadDataError as error:
         return Modelled({}, {}, failed_fit(str(error)))
     fits = fit_models(
@@ -142,7 +142,7 @@ def kinpar_tables(
 
 
 def _refusal(curves: Curves, processing: Processing) -> str | None:
-    """Why the frames at hand (a part may be lost) are not dynamic enough, or None."""
+    """Why the usable frames (a PET of the injection may be lost) are not enough, or None."""
     start, end = curves["frame_start_s"], curves["frame_end_s"]
     try:
         used = frames_until(end, processing.t_end_min)
@@ -154,7 +154,7 @@ def _refusal(curves: Curves, processing: Processing) -> str | None:
 def _study(
     stored: Curves,
     frames: NDArray[np.float32],
-    scene: Scene,
+    space: AtlasSpace,
     processing: Processing,
 ) -> tuple[KineticStudy, NDArray[np.float32]]:
     """Curves of all regions beside that of the reference region, and the frames of the study."""
@@ -163,7 +163,7 @@ def _study(
     head = np.array([np.nanmean(frame, dtype=np.float64) for frame in frames])
     weights = frame_weights(start, end, head, stored["decay_factor"])
     named = {region.name: region for region in chosen_references(processing)}
-    region = placed_reference(named[processing.kinetics_reference], scene)
+    region = placed_reference(named[processing.kinetics_reference], space)
     reference = np.array([region_means(frame, region)[0] for frame in frames])
     t_end = processing.t_end_min
     study = KineticStudy.of(start, end, curves, reference, weights, t_end_min=t_end)
@@ -171,7 +171,7 @@ def _study(
 
 
 def _maps(study: KineticStudy, frames: NDArray[np.float32], fits: Fits) -> dict[str, Volume]:
-    """Parametric images by key; none of a model that gave nothing."""
+    """Parametric images by key, of the models that were fitted."""
     inside = np.isfinite(frames).all(axis=0)
     voxels = np.ascontiguousarray(frames[:, inside].T)
     images = {}

@@ -1,8 +1,8 @@
 """Registration of the PET: to the T1w of its head, or to the template without one.
 
-found = segment_head(t1w).segmentation
-head = head_of(Volume(found.corrected, t1w.affine), found.probabilities, found.brain_mask,
-               found.warp.to_template)
+anatomy = segment_head(t1w).segmentation
+head = head_of(Volume(anatomy.corrected, t1w.affine), anatomy.probabilities, anatomy.brain_mask,
+               anatomy.warp.to_template)
 fit, part = positioned(pet, head, method=PetToT1w.MODEL, header_apart_mm=0.0)
 """
 
@@ -129,7 +129,7 @@ def positioned(
     return fit, part
 
 
-def positioned_alone(pet: Volume) -> tuple[PetNormalisation, RecordPart]:
+def normalised_without_t1w(pet: Volume) -> tuple[PetNormalisation, RecordPart]:
     """Normalise a PET to the template without a T1w, and check the result.
 
     Parameters

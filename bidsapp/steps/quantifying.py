@@ -1,4 +1,4 @@
-"""From a PET on the template to Centiloids: volumes of interest, ratios, uncertainty, doubts."""
+"""Quantification of a PET in template space: VOI means, SUVRs, Centiloids, uncertainty, flags."""
 
 from __future__ import annotations
 
@@ -41,24 +41,24 @@ from bidsapp.settings import Interval
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What a person asked of the numbers of a scan.
+class QuantificationOptions:
+    """Options of the quantification of a scan.
 
     Attributes
     ----------
-    cutoffs : CL, to tell who exceeds them
-    interval : that bands and cut-offs are read by
+    cutoffs : CL
+    interval : decides how bands and cut-offs are read
     tau_vois : tau volumes by region; none for amyloid
-    image : the PET as VOI means and SUVRs are to be measured in it, smoothed or on the 1 mm grid;
-        None for the PET itself
-    apart : whether the Centiloid is that of the PET itself nevertheless
+    requested_image : the PET in which VOI means and SUVRs are to be measured, smoothed or on the
+        1 mm grid; None for the PET itself
+    standard_centiloid : whether the Centiloid is that of the PET itself nevertheless
     """
 
     cutoffs: Sequence[float] = ()
     interval: Interval = Interval.RESCAN
     tau_vois: Mapping[str, str] | None = None
-    image: Volume | None = None
-    apart: bool = False
+    requested_image: Volume | None = None
+    standard_centiloid: bool = False
 
 
 def quantified(
@@ -66,7 +66,7 @@ def quantified(
     *,
     tracer: str,
     scale: Scale,
-    asked: Asked,
+    options: QuantificationOptions,
     tau: TauScale | None = None,
     fwhm_mm: float | None = None,
 ) -> RecordPart:
@@ -77,7 +77,7 @@ def quantified(
     pet : on the 2 mm MNI grid, NaN where nothing was measured
     tracer : code of the tracer table
     scale : equations that belong to the scan
-    asked : Asked
+    options : QuantificationOptions
     tau : equations for the SUVRs of tau volumes; none for amyloid
     fwhm_mm : resolution of the PET estimated with the T1w, None when it is not known
 
@@ -91,13 +91,13 @@ def quantified(
         The target or the reference region was not measured, or holds nothing.
     """
     rule = CoverageRule(**read_table("limits")["voi_coverage"])
-    shown = volumes(asked.image or pet)
-    table = volumes(pet) if asked.apart else shown
+    shown = volumes(options.requested_image or pet)
+    table = volumes(pet) if options.standard_centiloid else shown
     if reason := coverage_refusal(table, (TARGET, scale.main), rule):
         raise BadDataError(reason)
     suvr = _ratios(table)
     noise = _noise(pet)
-    # equations of one's own were made with images like this
+    # a user's own equation was made with images of the same resolution
     blur = fwhm_mm if scale.calibration == BUILT_IN else None
     expressed = express(suvr, scale, noise, blur)
     possible = read_table("limits")["centiloid_possible"]
@@ -107,23 +107,23 @@ def quantified(
         raise BadDataError(reason)
     missing = scale_findings(tau or scale, tracer)
     scales: dict[str, dict[str, float | None]] = {}
-    if asked.tau_vois and tau is not None:
-        masks, voxel_mm3 = tau_masks(asked.tau_vois), pet.grid.voxel_volume
+    if options.tau_vois and tau is not None:
+        masks, voxel_mm3 = tau_masks(options.tau_vois), pet.grid.voxel_volume
         own = measure(pet.data, masks, voxel_mm3, least_coverage=rule.refuse)
         scales = _tau_scales(own, tau)
         table = table | {f"tau {name.replace('_', ' ')}": row for name, row in own.items()}
         missing += _tau_beyond(scales["suvr"], tau)
     findings = (*coverage_findings(table, rule), *missing, *_doubts(suvr, expressed, scale))
-    if asked.apart:
+    if options.standard_centiloid:
         what, ratio = "CenTauRz and CenTauR were", None
         if tau is None:
             what, ratio = "the Centiloid was", suvr[scale.main]
         shown_ratio = "" if ratio is None else f" (SUVR {ratio:.3f})"
         findings += (worded_flag("centiloid-standard", what=what, suvr=shown_ratio),)
     return replace(
-        centiloid_part(expressed, asked.cutoffs, asked.interval),
+        centiloid_part(expressed, options.cutoffs, options.interval),
         suvr=_ratios(shown),
-        centiloid_suvr=suvr if asked.apart else {},
+        centiloid_suvr=suvr if options.standard_centiloid else {},
         qc={"suvr_noise_percent": _percent(noise[scale.main])},
         flags=findings,
         voi=shown,

@@ -30,8 +30,8 @@ from bidsapp.record.codec import plain
 from bidsapp.record.transforms import t1w_entities, t1w_to_pet
 from bidsapp.record.verdicts import judged
 from bidsapp.settings import Processing
-from bidsapp.steps.measuring import measure_atlases, template_scene, tissues_at
-from bidsapp.steps.quantifying import Asked, quantified
+from bidsapp.steps.measuring import measure_atlases, template_space, tissues_at
+from bidsapp.steps.quantifying import QuantificationOptions, quantified
 from bidsapp.verify.differences import (
     CENTILOIDS,
     SAME_ARRAY,
@@ -146,7 +146,7 @@ def _check_record(scan: StoredScan, pet: Volume, findings: Findings) -> None:
             image,
             tracer=code,
             scale=scale,
-            asked=Asked(scan.processing.cutoff, scan.processing.interval),
+            options=QuantificationOptions(scan.processing.cutoff, scan.processing.interval),
             fwhm_mm=record.qc.get("pet_fwhm_mm"),
         )
     except BadDataError as error:
@@ -208,12 +208,12 @@ def _check_brain(scan: StoredScan, findings: Findings) -> None:
 def _check_tables(scan: StoredScan, pet: Volume, findings: Findings) -> None:
     """Atlas tables on the template."""
     processing = scan.processing
-    scene = template_scene(_tissues(scan))
+    space = template_space(_tissues(scan))
     equations = scan.regional_equations.items()
     lines = {name: (line.slope, line.intercept) for name, line in equations}
     own_line = "calibration" in _own(scan)
     whole, holes = (
-        measure_atlases(image, scene, processing=processing, lines=lines)
+        measure_atlases(image, space, processing=processing, lines=lines)
         for image in (_values(pet), _holes(pet))
     )
     tolerances = _tolerances(processing)

@@ -18,11 +18,11 @@ from bidsapp.data.tracers import tracers
 from bidsapp.interfaces.derivatives import SaveTables
 from bidsapp.interfaces.dynamic import (
     FrameSeries,
+    MeasureDrift,
     SampleFrames,
     SaveDynamic,
     SaveMotion,
     SaveTacs,
-    TellDrift,
 )
 from bidsapp.interfaces.kinetics import FitKinetics
 from bidsapp.record.parts import not_fitted
@@ -33,14 +33,14 @@ from bidsapp.workflows.wiring import Flow, Step, StepOutput
 _SAMPLE_GB, _SAVE_GB, _TABLE_GB, _FIT_GB = 0.8, 0.5, 0.2, 0.6
 
 
-def follow_activity(
+def add_time_activity(
     flow: Flow,
     scan: ScanPlan,
     averaged: Averaged,
     processing: Any,
-    placing: Mapping[str, StepOutput],
+    transforms: Mapping[str, StepOutput],
 ) -> Step:
-    """Follow the activity of a scan of several frames, and of the other parts of its injection.
+    """Sample the frames of a scan, and of other PETs after its injection, over time.
 
     All frames are in Bq/mL, decay-corrected to the injection and never smoothed; the head lies at
     the reference position of the scan.
@@ -51,7 +51,7 @@ def follow_activity(
     scan : its plan
     averaged : as `bidsapp.workflows.pet.average_frames` gives it
     processing : options of the scan, with its own parcellations
-    placing : ``t1w_to_pet``, ``field``
+    transforms : ``t1w_to_pet``, ``field``
 
     Returns
     -------
@@ -70,7 +70,7 @@ def follow_activity(
     }
     place, content = sidecars.place(scan.entities), sidecars.dynamic(scan)
     sampled = flow.step(
-        SampleFrames, "sample", _SAMPLE_GB, **frames, **placing, processing=processing
+        SampleFrames, "sample", _SAMPLE_GB, **frames, **transforms, processing=processing
     )
     flow.step(SaveDynamic, "image", _SAVE_GB, **frames, **place, sidecar=content["pet_dynamic"])
     curves = flow.step(
@@ -99,7 +99,7 @@ def _add_drift(flow: Flow, scan: ScanPlan, tacs: StepOutput) -> None:
         return
     starts, weights = scan.metadata.frame_start_s, scan.window.frame_weights_s
     drift = flow.step(
-        TellDrift, "drift", _TABLE_GB, tacs=tacs, reference=scale.main, slope=equation.slope,
+        MeasureDrift, "drift", _TABLE_GB, tacs=tacs, reference=scale.main, slope=equation.slope,
         used_s=[start for start, weight in zip(starts, weights, strict=True) if weight > 0],
         late_min=scan.late_min,
     )  # fmt: skip

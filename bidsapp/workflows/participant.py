@@ -27,7 +27,7 @@ _AFTER_IMAGES = ("calibration", "cutoff", "interval")
 
 @dataclass(frozen=True)
 class ParticipantsWorkflow:
-    """A workflow and who depends on which part of it.
+    """A workflow, and the nodes that each scan depends on.
 
     Attributes
     ----------
@@ -35,7 +35,7 @@ class ParticipantsWorkflow:
     prefixes : dict of tuple
         Name of a scan (`ScanPlan.name`) -> beginnings of the full names of the nodes it needs:
         those of its T1w, if it has one, and, last, its own. ``node.startswith(prefixes[name])``
-        tells whether a failed node costs a scan its result.
+        is whether a scan has no result because of a failed node.
     problems : dict of Exception
         Name of a scan -> why it has no nodes.
     """

@@ -16,7 +16,7 @@ from bidsapp.bids.pet_metadata import common_decay_factors
 from bidsapp.bids.plan import ScanPlan
 from bidsapp.core.quantification.scale import Scale
 from bidsapp.data import REFERENCES
-from bidsapp.data.calibrations import centiloid_way, scale_for, tau_scale
+from bidsapp.data.calibrations import centiloid_processing, scale_for, tau_scale
 from bidsapp.data.tau import any_tracer, tau_tracers, tau_voi_files
 from bidsapp.interfaces.damage import Inspect
 from bidsapp.interfaces.pet import AlignFrames, PetToFineTemplate, PetToTemplate, TimeAverage
@@ -89,7 +89,7 @@ def average_frames(flow: Flow, scan: ScanPlan) -> Averaged:
 
 
 def inspect_frames(
-    flow: Flow, scan: ScanPlan, averaged: Averaged, placing: Mapping[str, StepOutput]
+    flow: Flow, scan: ScanPlan, averaged: Averaged, transforms: Mapping[str, StepOutput]
 ) -> Step:
     """Check the frames of the window for damage and mask voxels without a measurement.
 
@@ -98,7 +98,7 @@ def inspect_frames(
     flow : the workflow of the scan, to which steps are added
     scan : its plan
     averaged : as `average_frames` gives it
-    placing : ``t1w_to_pet``, ``field``; ``gm``, ``wm``, ``mask`` if there is a T1w
+    transforms : ``t1w_to_pet``, ``field``; ``gm``, ``wm``, ``mask`` if there is a T1w
 
     Returns
     -------
@@ -110,7 +110,7 @@ def inspect_frames(
         Inspect, "inspect", _RESAMPLE_GB, pet=list(map(str, scan.files[0])),
         weights_s=list(scan.window.frame_weights_s), reference=scale.main,
         mean=averaged.mean.pet, position_means=averaged.mean.position_means,
-        motion=averaged.motion, **placing,
+        motion=averaged.motion, **transforms,
     )  # fmt: skip
     flow.records.append(inspected.record)
     return inspected
@@ -152,7 +152,7 @@ def quantify(
     *,
     plain: Step,
     smoothed: Step,
-    placing: Mapping[str, StepOutput],
+    transforms: Mapping[str, StepOutput],
     position: StepOutput,
 ) -> dict[str, StepOutput]:
     """Measure the PET in the Centiloid volumes.
@@ -163,7 +163,7 @@ def quantify(
     scan : its plan
     pet : PET on the 2 mm MNI grid, NaN outside its field of view
     plain, smoothed : as `inspect_frames` and `smooth` give it
-    placing : ``field``, ``t1w_to_pet``
+    transforms : ``field``, ``t1w_to_pet``
     position : part of the record from the registration
 
     Returns
@@ -172,21 +172,23 @@ def quantify(
         Uptake ratio images by key.
     """
     processing = flow.sidecars.processing
-    way = centiloid_way(processing, scan.tracer, normalisation=scan.normalisation)
-    standard, asked = pet, None
-    is_smoothed = replace(processing, voi_mm=way.voi_mm) != way  # and the Centiloid is not
-    if is_smoothed:
-        moved = plain.of("position_means") | dict(placing)
-        standard, asked = flow.step(PetToTemplate, "standard", _TEMPLATE_GB, **moved).pet, pet
+    for_centiloid = centiloid_processing(processing, scan.tracer, normalisation=scan.normalisation)
+    standard, requested_image = pet, None
+    if (
+        replace(processing, voi_mm=for_centiloid.voi_mm) != for_centiloid
+    ):  # only the PET is smoothed
+        moved = plain.of("position_means") | dict(transforms)
+        standard = flow.step(PetToTemplate, "standard", _TEMPLATE_GB, **moved).pet
+        requested_image = pet
     if processing.voi_mm == 1:
-        moved = smoothed.of("position_means") | dict(placing)
-        asked = flow.step(PetToFineTemplate, "fine", _FINE_GB, **moved).pet
+        moved = smoothed.of("position_means") | dict(transforms)
+        requested_image = flow.step(PetToFineTemplate, "fine", _FINE_GB, **moved).pet
     numbers = flow.step(
-        Quantify, "quantify", _TEMPLATE_GB, pet=standard, asked=asked, position=position,
-        scale=centiloid_scale(scan, processing), apart=way != processing, tracer=scan.tracer,
-        cutoffs=list(processing.cutoff), interval=processing.interval,
-        tau_vois=_tau_vois(scan, processing), source=str(scan.pet),
-        tau=tau_scale(way, scan.tracer, normalisation=scan.normalisation),
+        Quantify, "quantify", _TEMPLATE_GB, pet=standard, requested_image=requested_image,
+        standard_centiloid=for_centiloid != processing, position=position, tracer=scan.tracer,
+        scale=centiloid_scale(scan, processing), cutoffs=list(processing.cutoff),
+        interval=processing.interval, tau_vois=_tau_vois(scan, processing), source=str(scan.pet),
+        tau=tau_scale(for_centiloid, scan.tracer, normalisation=scan.normalisation),
     )  # fmt: skip
     flow.records.append(numbers.record)
     ratios = flow.step(RatioImages, "ratios", _TEMPLATE_GB, pet=pet)
@@ -205,8 +207,8 @@ def centiloid_scale(scan: ScanPlan, processing: Processing) -> Scale:
     -------
     Scale
     """
-    way = centiloid_way(processing, scan.tracer, normalisation=scan.normalisation)
-    return scale_for(way, scan.tracer, normalisation=scan.normalisation)
+    for_centiloid = centiloid_processing(processing, scan.tracer, normalisation=scan.normalisation)
+    return scale_for(for_centiloid, scan.tracer, normalisation=scan.normalisation)
 
 
 def _tau_vois(scan: ScanPlan, processing: Processing) -> dict[str, str]:

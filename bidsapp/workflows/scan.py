@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from bidsapp.bids.plan import ScanPlan
-from bidsapp.data.calibrations import centiloid_way
+from bidsapp.data.calibrations import centiloid_processing
+from bidsapp.interfaces.both_positions import BothPositions
 from bidsapp.interfaces.derivatives import SavePosition, SaveResult, SaveWarp
 from bidsapp.interfaces.pet import PetToT1wGrid, PetToTemplate, Register
 from bidsapp.interfaces.pet_only import NormalisePet
-from bidsapp.interfaces.witness import BothPositions
 from bidsapp.record.parts import not_corrected
 from bidsapp.workflows.anat import SharedAnatomy
-from bidsapp.workflows.dynamic import add_kinetics, follow_activity
+from bidsapp.workflows.dynamic import add_kinetics, add_time_activity
 from bidsapp.workflows.pet import (
     average_frames,
     centiloid_scale,
@@ -54,7 +54,7 @@ def init_scan_wf(
         normalised = flow.step(NormalisePet, "normalise", _NORMALISE_GB, pet=mean, source=source)
         flow.records.insert(0, normalised.record)
         position, warp = normalised.record, normalised.warp
-        placing, tissue = normalised.of("field", "t1w_to_pet"), {}
+        transforms, tissue = normalised.of("field", "t1w_to_pet"), {}
         both = {key: content[key] for key in ("pet_warp", "pet_warp_inverse")}
         flow.step(
             SaveWarp, "warp", _TABLE_GB, **place, key="pet_warp", sidecars=both, native=mean,
@@ -69,19 +69,19 @@ def init_scan_wf(
         )  # fmt: skip
         flow.records.append(registered.record)
         position, warp = registered.record, head.warp
-        placing = head.of("field") | registered.of("t1w_to_pet")
+        transforms = head.of("field") | registered.of("t1w_to_pet")
         flow.step(
             SavePosition, "xfm", _TABLE_GB, **place, record=position,
             **registered.of("t1w_to_pet", "by_method"),
             sidecars={key: content[key] for key in ("xfm", "xfm_inverse")},
         )  # fmt: skip
     maps = {key: tissue[key] for key in ("gm", "wm", "mask") if tissue}
-    inspected = inspect_frames(flow, scan, averaged, placing | maps)
-    to_pet = {"t1w_to_pet": placing["t1w_to_pet"]}
+    inspected = inspect_frames(flow, scan, averaged, transforms | maps)
+    to_pet = {"t1w_to_pet": transforms["t1w_to_pet"]}
     own = {} if anatomy is None else tissue | to_pet | {"regions": anatomy.regions}
     smoothed = smooth(flow, inspected, own)
     on_template = flow.step(
-        PetToTemplate, "to_template", _TEMPLATE_GB, **smoothed.of("position_means"), **placing
+        PetToTemplate, "to_template", _TEMPLATE_GB, **smoothed.of("position_means"), **transforms
     ).pet
     images = {"pet_native": smoothed.pet, "pet_mni": on_template}
     if anatomy is not None:
@@ -90,25 +90,27 @@ def init_scan_wf(
             reference=anatomy.head.mask,
         ).pet  # fmt: skip
         # the Centiloid may be that of the PET before it was smoothed
-        way = centiloid_way(processing, scan.tracer, normalisation=scan.normalisation)
+        for_centiloid = centiloid_processing(
+            processing, scan.tracer, normalisation=scan.normalisation
+        )
         both_positions = flow.step(
             BothPositions, "both", _TEMPLATE_GB, scale=centiloid_scale(scan, processing),
-            position_means=(smoothed if way == processing else inspected).position_means,
-            field=placing["field"], by_method=registered.by_method,
+            position_means=(smoothed if for_centiloid == processing else inspected).position_means,
+            field=transforms["field"], by_method=registered.by_method,
         )  # fmt: skip
         flow.records.append(both_positions.record)
     ratios = quantify(
-        flow, scan, on_template, plain=inspected, smoothed=smoothed, placing=placing,
+        flow, scan, on_template, plain=inspected, smoothed=smoothed, transforms=transforms,
         position=position,
     )  # fmt: skip
     flow.save_images(scan.entities, content, images | ratios)
     own_options = check_parcellations(flow, scan, tissue)
-    measure_regions(flow, scan, own_options, images | maps | placing | {"warp": warp})
+    measure_regions(flow, scan, own_options, images | maps | transforms | {"warp": warp})
     if scan.is_dynamic:
-        curves = follow_activity(flow, scan, averaged, own_options, placing)
+        curves = add_time_activity(flow, scan, averaged, own_options, transforms)
         if processing.kinetics:
             tissues = {key: tissue[key] for key in ("gm", "wm") if tissue}
-            field = {"field": placing["field"]}
+            field = {"field": transforms["field"]}
             add_kinetics(flow, scan, own_options, curves.of("tacs", "frames") | tissues | field)
     if processing.pvc and anatomy is None:
         flow.records.append(not_corrected("it needs the tissue maps of a T1w"))

@@ -15,7 +15,7 @@ from bidsapp.bids.derivatives import derivative_uri, output_path, raw_uri
 from bidsapp.bids.pet_metadata import activity_unit
 from bidsapp.bids.plan import ScanPlan, T1wPlan
 from bidsapp.data import REFERENCES, resource_hashes
-from bidsapp.data.calibrations import centiloid_way, scale_for, tau_scale
+from bidsapp.data.calibrations import centiloid_processing, scale_for, tau_scale
 from bidsapp.data.kinetics import map_keys
 from bidsapp.data.tau import any_tracer
 from bidsapp.io.hashes import file_hash
@@ -308,9 +308,11 @@ class Sidecars:
         -------
         ScanRecord
         """
-        way = centiloid_way(self.processing, scan.tracer, normalisation=scan.normalisation)
-        scale = scale_for(way, scan.tracer, normalisation=scan.normalisation)
-        used = tau_scale(way, scan.tracer, normalisation=scan.normalisation) or scale
+        for_centiloid = centiloid_processing(
+            self.processing, scan.tracer, normalisation=scan.normalisation
+        )
+        scale = scale_for(for_centiloid, scan.tracer, normalisation=scan.normalisation)
+        used = tau_scale(for_centiloid, scan.tracer, normalisation=scan.normalisation) or scale
         line = scale.equations.get(scale.main)
         if scan.t1w is None:
             method = "pet-only"

@@ -16,7 +16,7 @@ from bidsapp.core.regions.regions import Regions, region_means, region_statistic
 from bidsapp.data import mni_grid, priors
 from bidsapp.data.atlases import atlas, atlas_names
 from bidsapp.settings import AtlasChoice, Processing, ReferenceChoice
-from bidsapp.steps.measuring import measure_atlases, template_scene
+from bidsapp.steps.measuring import measure_atlases, template_space
 
 FRAMES, LABELS = 60, "Schaefer400"
 
@@ -33,8 +33,8 @@ def all_atlases() -> dict[str, float]:
     start = time.perf_counter()
     regions = {name: len(atlas(name).names) for name in atlas_names()}
     read = time.perf_counter()
-    scene = template_scene(tissues)
-    measure_atlases(image, scene, processing=processing, lines={"wc": (100.0, -100.0)})
+    space = template_space(tissues)
+    measure_atlases(image, space, processing=processing, lines={"wc": (100.0, -100.0)})
     end = time.perf_counter()
     print(f"{len(regions)} atlases, {sum(regions.values())} regions with composites")
     return {"all atlases read": read - start, "all atlases, one scan": end - read}

@@ -12,7 +12,7 @@ from bidsapp.bids.planning import make_plan
 from bidsapp.core.grid.volume import Volume
 from bidsapp.core.quantification.centiloid import centiloid
 from bidsapp.data import mni_grid, read_table, vois
-from bidsapp.data.calibrations import centiloid_way, regional_scale, scale_for, tau_scale
+from bidsapp.data.calibrations import centiloid_processing, regional_scale, scale_for, tau_scale
 from bidsapp.data.tau import (
     tau_equations,
     tau_masks,
@@ -25,7 +25,7 @@ from bidsapp.errors import BadDataError, NoInputError
 from bidsapp.interfaces.quantification import Quantify
 from bidsapp.interfaces.store import keep_volume
 from bidsapp.settings import Filters, Processing
-from bidsapp.steps.quantifying import Asked, quantified
+from bidsapp.steps.quantifying import QuantificationOptions, quantified
 from bidsapp.workflows.participant import init_participants_wf
 from bidsapp.workflows.sidecars import Sidecars
 
@@ -185,7 +185,7 @@ def test_equations_are_used_for_their_pipeline_alone(folder):
         scale = tau_scale(processing, "FTP")
         assert scale.equations == {} and not scale.calibrated
         assert str(max(changed.values(), key=float))[:1] in scale.differences[0]
-        assert centiloid_way(processing, "FTP") == usual
+        assert centiloid_processing(processing, "FTP") == usual
     late = tau_scale(replace(usual, window_min=(90.0, 110.0)), "FTP")
     assert late.equations == tau_equations("FTP") and not late.calibrated
     alone = tau_scale(usual, "FTP", normalisation="pet")
@@ -198,7 +198,7 @@ def quantified_tau(image, folder, **options):
         Volume(image, mni_grid(2).affine),
         tracer="FTP",
         scale=scale_for(processing, "FTP"),
-        asked=Asked(tau_vois=tau_voi_files(folder)),
+        options=QuantificationOptions(tau_vois=tau_voi_files(folder)),
         tau=tau_scale(processing, "FTP"),
     )
 

@@ -11,9 +11,9 @@ import pytest
 from nipype.interfaces.base import TraitError, isdefined
 
 from bidsapp.core.grid.volume import Volume
-from bidsapp.interfaces.carried import Arrays, Image, Rigid, Tables
 from bidsapp.interfaces.define import interface
 from bidsapp.interfaces.store import fetch_volume, keep_volume
+from bidsapp.interfaces.transfer import Arrays, Image, Rigid, Tables
 
 IMAGE = Volume(np.arange(24, dtype=np.float32).reshape(2, 3, 4), np.diag([2.0, 3.0, 4.0, 1.0]))
 

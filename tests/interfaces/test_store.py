@@ -127,6 +127,6 @@ def test_every_step_reads_a_file_once():
     ],
 )
 def test_an_image_is_named_once(said, told):
-    with pytest.raises(BadDataError) as caught, store.about("/raw/pet.nii"):
+    with pytest.raises(BadDataError) as caught, store.prefixed_errors("/raw/pet.nii"):
         raise BadDataError(said)
     assert str(caught.value) == told

@@ -18,15 +18,15 @@ from bidsapp.steps.measuring import (
     check_options,
     measure_atlases,
     region_dictionary,
-    template_scene,
+    template_space,
 )
 
 SHAPE = mni_grid(2).shape
 ASKED = (ReferenceChoice("cgeroded"), ReferenceChoice("wm"))
 
 
-def scene(**tissues):
-    return template_scene(tissues)
+def space(**tissues):
+    return template_space(tissues)
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def measured(image, place, lines=None, **options):
 
 
 def test_every_column_of_the_dictionary_is_there_for_every_region(image):
-    found = measured(image, scene(), reference_regions=ASKED).columns
+    found = measured(image, space(), reference_regions=ASKED).columns
     described = region_dictionary(Processing(reference_regions=ASKED), "Bq/mL")
     for name, columns in found.items():
         assert set(columns) == set(described)
@@ -54,7 +54,7 @@ def test_every_column_of_the_dictionary_is_there_for_every_region(image):
 def test_a_tissue_weighs_or_selects_the_reference(image):
     rng = np.random.default_rng(1)
     grey, white = rng.random(SHAPE).astype(np.float32), rng.random(SHAPE).astype(np.float32)
-    found = measured(image, scene(GM=grey, WM=white), reference_regions=ASKED).references
+    found = measured(image, space(GM=grey, WM=white), reference_regions=ASKED).references
     by_name = {one.name: one for one in references(ASKED)}
     voxels = by_name["cgeroded"].regions.voxels
     values, weights = image.ravel()[voxels].astype(float), grey.ravel()[voxels].astype(float)
@@ -70,12 +70,12 @@ def test_the_parts_of_a_composite_weigh_as_asked_whatever_their_size(image):
     stem = ReferenceChoice("stem", "DesikanKilliany", ("Brain-Stem",))
     pair = (ReferenceChoice("wm", weight=2.0), ReferenceChoice("pons", weight=0.5))
     asked = (*ASKED, stem, ReferenceChoice("composite"), ReferenceChoice("two", parts=pair))
-    found = measured(image, scene(**tissues), reference_regions=asked).references
+    found = measured(image, space(**tissues), reference_regions=asked).references
     means = {name: one.mean for name, one in found.items()}
     assert means["composite"] == pytest.approx((means["wm"] + means["stem"] + means["wc"]) / 3)
     assert means["two"] == pytest.approx((2 * means["wm"] + 0.5 * means["pons"]) / 2.5)
     # without the participant's white matter it would be another region
-    assert measured(image, scene(), reference_regions=asked).references["composite"].mean is None
+    assert measured(image, space(), reference_regions=asked).references["composite"].mean is None
     described = region_dictionary(Processing(reference_regions=asked), "Bq/mL")
     assert "2 times Deep cerebral white matter" in described["suvr_two"]["Description"]
 
@@ -83,7 +83,7 @@ def test_the_parts_of_a_composite_weigh_as_asked_whatever_their_size(image):
 def test_voxels_of_a_composite_without_weights_count_once(image):
     parts = (ReferenceChoice("wc"), ReferenceChoice("cg"), ReferenceChoice("pons"))
     asked = (ReferenceChoice("all", parts=parts),)
-    found = measured(image, scene(), reference_regions=asked).references
+    found = measured(image, space(), reference_regions=asked).references
     mask = vois(2)["wc"] | vois(2)["cg"] | vois(2)["pons"]
     assert found["all"].mean == image[mask].astype(float).mean()
 
@@ -91,7 +91,7 @@ def test_voxels_of_a_composite_without_weights_count_once(image):
 def test_grey_matter_weighs_or_selects(image):
     grey = np.random.default_rng(2).random(SHAPE).astype(np.float32)
     inside = vois(2)["cg"] & (grey >= 0.5)
-    found = measured(image, scene(GM=grey), gm_threshold=0.5).columns["Centiloid"]
+    found = measured(image, space(GM=grey), gm_threshold=0.5).columns["Centiloid"]
     assert found["gm_mean"][2] == pytest.approx(image[inside].astype(float).mean(), rel=1e-12)
     assert found["gm_voxels"][2] == inside.sum()
     told = region_dictionary(Processing(gm_threshold=0.5), "Bq/mL")["gm_mean"]["Description"]
@@ -99,7 +99,7 @@ def test_grey_matter_weighs_or_selects(image):
 
 
 def test_without_a_t1w_such_a_reference_is_not_guessed(image):
-    found = measured(image, scene(), reference_regions=ASKED)
+    found = measured(image, space(), reference_regions=ASKED)
     assert found.references["cgeroded"].mean is None
     columns = found.columns["Centiloid"]
     assert columns["suvr_cgeroded"] == columns["suvr_wm"] == columns["gm_mean"] == [None] * 5
@@ -107,7 +107,7 @@ def test_without_a_t1w_such_a_reference_is_not_guessed(image):
 
 
 def test_the_line_of_a_reference_gives_its_centiloids_only(image):
-    columns = measured(image, scene(), {"cg": (100.0, -50.0)}).columns["Centiloid"]
+    columns = measured(image, space(), {"cg": (100.0, -50.0)}).columns["Centiloid"]
     assert columns["centiloid_cg"] == [100.0 * ratio - 50.0 for ratio in columns["suvr_cg"]]
     assert columns["centiloid_wc"] == [None] * 5
 
@@ -115,7 +115,7 @@ def test_the_line_of_a_reference_gives_its_centiloids_only(image):
 def test_a_reference_cut_off_by_the_field_of_view_divides_nothing(image):
     cut = image.copy()
     cut[vois(2)["pons"]] = np.nan
-    columns = measured(cut, scene()).columns["Centiloid"]
+    columns = measured(cut, space()).columns["Centiloid"]
     assert columns["suvr_pons"] == [None] * 5 and columns["mean"][4] is None
     assert columns["coverage"][4] == 0 and columns["suvr_wc"][0] is not None
 
@@ -141,7 +141,7 @@ def test_norms_of_no_region_of_the_run_are_told(tmp_path):
 
 
 def test_extremes_percentiles_and_sides_are_those_of_numpy(image):
-    columns = measured(image, scene()).columns["DesikanKilliany"]
+    columns = measured(image, space()).columns["DesikanKilliany"]
     one = atlas("DesikanKilliany")
     at = {name: place for place, name in enumerate(one.names)}
     values = {
@@ -162,7 +162,7 @@ def test_another_background_divides_snr_and_cnr(image):
     own = ReferenceChoice("crus", "AAL3", ("lCERCRU1",))
     for name in ("pons", "crus"):
         options = {"background": name, "reference_regions": (own,)}
-        found = measured(image, scene(), **options)
+        found = measured(image, space(), **options)
         mean, sd = found.references[name].mean, found.references[name].sd
         columns = found.columns["Centiloid"]
         assert columns["snr"] == [value / sd for value in columns["mean"]]
@@ -176,7 +176,7 @@ def test_another_background_divides_snr_and_cnr(image):
 def test_histograms_of_the_suvr_hold_every_voxel(image):
     cut = image.copy()
     cut[: SHAPE[0] // 2] = np.nan
-    found = measured(cut, scene(), histogram_width=0.1)
+    found = measured(cut, space(), histogram_width=0.1)
     table, columns = found.histograms["Centiloid"], found.columns["Centiloid"]
     assert list(table) == list(read_table("histogram_columns"))
     for name, n_voxels in zip(columns["name"], columns["n_voxels"], strict=True):
@@ -189,7 +189,7 @@ def test_histograms_of_the_suvr_hold_every_voxel(image):
     for name, low, high, voxels in rows:
         if name == "pons":
             assert voxels == ((values >= low - 1e-9) & (values < high - 1e-9)).sum()
-    assert measured(cut, scene()).histograms == {}
+    assert measured(cut, space()).histograms == {}
 
 
 def test_the_margin_of_an_own_atlas_is_not_measured(image, tmp_path):
@@ -198,7 +198,7 @@ def test_the_margin_of_an_own_atlas_is_not_measured(image, tmp_path):
     save_volume(path, Volume(own.labels.astype(np.int16), mni_grid(2).affine))
     choice = AtlasChoice("Own", path, erode_mm=2.0)
     found = measure_atlases(
-        image, scene(), processing=Processing(atlases=(choice,)), lines={}
+        image, space(), processing=Processing(atlases=(choice,)), lines={}
     ).columns["Own"]
     mask = own.labels == 8  # Left-Cerebellum-Cortex
     inner = ndimage.distance_transform_edt(mask, sampling=2.0) > 2

@@ -14,7 +14,7 @@ from bidsapp.data.freesurfer import freesurfer_rows
 from bidsapp.data.reference_regions import chosen_references
 from bidsapp.errors import UsageError
 from bidsapp.settings import AtlasChoice, Processing, ReferenceChoice
-from bidsapp.steps.measuring import Scene, check_options, measure_atlases, template_scene
+from bidsapp.steps.measuring import AtlasSpace, check_options, measure_atlases, template_space
 from bidsapp.steps.parcellating import accept
 
 GREY, WHITE = (3, 8, 42, 47, 10, 11, 12, 17, 18, 49, 50, 51, 53, 54), (2, 7, 16, 41, 46)
@@ -58,7 +58,7 @@ class Head:
         found = [AtlasChoice("FreeSurferDK", path, **(kind or PROGRAM)) for path in paths]
         return accept(found, self.tissues, self.brain, run)
 
-    def scene(self):
+    def space(self):
         """The space of the T1w; the template does not matter here."""
         grid = self.brain.grid
 
@@ -69,7 +69,7 @@ class Head:
             assert other.shape == grid.shape
             return np.arange(int(np.prod(grid.shape)))
 
-        return Scene(grid, place, {}, own)
+        return AtlasSpace(grid, place, {}, own)
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +83,7 @@ def test_suvrs_are_the_means_of_numpy(heads):
         own, flags = head.accepted(head.path)
         assert flags == ()
         pet = np.random.default_rng(3).gamma(20, 300, head.labels.shape).astype(np.float32)
-        found = measure_atlases(pet, head.scene(), processing=own, lines={})
+        found = measure_atlases(pet, head.space(), processing=own, lines={})
         table = found.columns["FreeSurferDK"]
         cbl = pet[np.isin(head.labels, (8, 47))].astype(float).mean()
         assert found.references["cbl"].mean == cbl
@@ -108,7 +108,7 @@ def test_labels_reach_the_template_by_the_field(heads):
     moved = mni_grid(2).world() + np.array(
         [3.0, -7.0, 12.0]
     )  # T1w world of every voxel of the template
-    regions = template_scene({}, moved).placed(one.regions, one.grid)
+    regions = template_space({}, moved).placed(one.regions, one.grid)
     index = np.rint((moved - head.brain.affine[:3, 3]) @ np.linalg.inv(head.brain.affine[:3, :3]).T)
     inside = ((index >= 0) & (index < head.labels.shape)).all(-1)
     expected = np.zeros(mni_grid(2).shape, int)

@@ -26,5 +26,5 @@ def test_a_smoothed_pet_is_told_without_a_t1w(monkeypatch, fwhm_mm, codes):
 
     monkeypatch.setattr(positioning, "normalise_pet", normalise)
     monkeypatch.setattr(positioning, "amyloid_template", lambda: None)
-    _, part = positioning.positioned_alone(Volume(np.ones((4, 4, 4), np.float32), np.eye(4)))
+    _, part = positioning.normalised_without_t1w(Volume(np.ones((4, 4, 4), np.float32), np.eye(4)))
     assert [flag.code for flag in part.flags] == codes

@@ -21,7 +21,7 @@ from bidsapp.data import vois
 from bidsapp.data.atlases import atlas
 from bidsapp.interfaces.store import fetch, fetch_volume
 from bidsapp.io.nifti import load_volume
-from bidsapp.steps.correcting import PlacedAnatomy, Placing
+from bidsapp.steps.correcting import AnatomyOnPet, RegisteredAnatomy
 
 pytestmark = pytest.mark.slow
 
@@ -153,8 +153,8 @@ def _compartments(run, pet, frames):
     grey, white, fluid = (fetch_volume(maps[name]) for name in ("gm", "wm", "csf"))
     warped = Warp.from_arrays(fetch(maps["warp"]))
     brain = np.ones(grey.data.shape, bool)
-    anatomy = PlacedAnatomy(grey, white, fluid, brain, {}, warped, np.array(matrix))
-    placed = Placing(frames.grid, anatomy)
+    anatomy = RegisteredAnatomy(grey, white, fluid, brain, {}, warped, np.array(matrix))
+    placed = AnatomyOnPet(frames.grid, anatomy)
     regions = placed.on(atlas("Centiloid").regions)
     return (
         compartments(regions, regions, placed.tissues()),

@@ -12,8 +12,8 @@ from bidsapp.core.quality import flagged
 from bidsapp.core.quantification.centiloid import centiloid
 from bidsapp.core.quantification.scale import Scale
 from bidsapp.data import TARGET, read_table, vois
-from bidsapp.interfaces.carried import Image, PositionMeans
 from bidsapp.interfaces.define import interface
+from bidsapp.interfaces.transfer import Image, PositionMeans
 from bidsapp.record import RecordPart
 
 

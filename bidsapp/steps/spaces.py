@@ -1,4 +1,4 @@
-"""An image from one space of a scan to another: PET, T1w and template, in every direction."""
+"""Resampling of images between the spaces of a scan: PET, T1w and template."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from bidsapp.errors import BadDataError
 from bidsapp.record.transforms import Transforms
 
 
-def carried(
+def in_space(
     image: Volume, transforms: Transforms, space: str, goal: str, *,
     grid: Grid | None = None, labels: bool = False,
 ) -> Volume:  # fmt: skip
-    """Bring an image from one space of a scan to another, interpolated once.
+    """Resample an image from one space of a scan to another, interpolated once.
 
     Parameters
     ----------
@@ -23,7 +23,7 @@ def carried(
     transforms : Transforms
         Of the scan.
     space, goal : str
-        Where it is and where it shall be: ``pet``, ``T1w`` or ``MNI152NLin6Asym``.
+        Its space and that of the result: ``pet``, ``T1w`` or ``MNI152NLin6Asym``.
     grid : Grid, optional
         In ``goal``; that of the scan's own images there if it is not given.
     labels : bool
@@ -32,12 +32,12 @@ def carried(
     Returns
     -------
     Volume
-        0 where the image has nothing.
+        0 outside the image.
 
     Raises
     ------
     BadDataError
-        Nothing of the image lies there.
+        The image and ``grid`` do not overlap, or it is zero there.
     """
     grid = transforms.grid(goal) if grid is None else grid
     points = transforms.points(grid.world(), goal, space)

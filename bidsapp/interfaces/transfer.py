@@ -28,26 +28,26 @@ from bidsapp.interfaces.store import (
 
 
 @dataclass(frozen=True)
-class Carried:
-    """How values of a type are passed between nodes; in `Annotated`, or chosen by `carried`.
+class Transfer:
+    """How values of a type are passed between nodes; in `Annotated`, or chosen by `transfer_of`.
 
     Attributes
     ----------
     trait : makes the nipype trait, called with metadata
-    give : (path without suffix, value) -> value of the trait
-    take : value of the trait -> value
+    encode : (path without suffix, value) -> value of the trait
+    decode : value of the trait -> value
     """
 
     trait: Callable[..., Any]
-    give: Callable[[Path, Any], Any] = lambda _, value: value
-    take: Callable[[Any], Any] = lambda value: value
+    encode: Callable[[Path, Any], Any] = lambda _, value: value
+    decode: Callable[[Any], Any] = lambda value: value
 
 
 _EXISTING = partial(File, exists=True)
 
 
-def _file(ending: str, write: Callable[[Path, Any], Any], read: Callable[[str], Any]) -> Carried:
-    return Carried(_EXISTING, lambda path, value: write(path.with_suffix(ending), value), read)
+def _file(ending: str, write: Callable[[Path, Any], Any], read: Callable[[str], Any]) -> Transfer:
+    return Transfer(_EXISTING, lambda path, value: write(path.with_suffix(ending), value), read)
 
 
 def _write_json(path: Path, content: Any) -> str:
@@ -74,7 +74,7 @@ Tables = Annotated[
 ]
 # 4 x 4, RAS mm, as nested lists
 Rigid = Annotated[
-    NDArray[np.float64], Carried(traits.List, lambda _, matrix: matrix.tolist(), np.array)
+    NDArray[np.float64], Transfer(traits.List, lambda _, matrix: matrix.tolist(), np.array)
 ]
 
 _SIMPLE = {
@@ -82,7 +82,7 @@ _SIMPLE = {
 }  # fmt: skip
 
 
-def carried(kind: Any) -> Carried:
+def transfer_of(kind: Any) -> Transfer:
     """Choose how values of a type are passed between nodes.
 
     Parameters
@@ -92,24 +92,24 @@ def carried(kind: Any) -> Carried:
 
     Returns
     -------
-    Carried
+    Transfer
     """
     if get_origin(kind) in (Union, UnionType):
         [kind] = [argument for argument in get_args(kind) if argument is not NoneType]
     origin, args = get_origin(kind), get_args(kind)
     if origin is Annotated:
-        return next(argument for argument in args if isinstance(argument, Carried))
+        return next(argument for argument in args if isinstance(argument, Transfer))
     if origin in (list, tuple, Sequence):
-        item = carried(args[0])
-        return Carried(
+        item = transfer_of(args[0])
+        return Transfer(
             lambda **about: traits.List(item.trait(), **about),
-            lambda path, values: [item.give(path, value) for value in values],
-            lambda values: [item.take(value) for value in values],
+            lambda path, values: [item.encode(path, value) for value in values],
+            lambda values: [item.decode(value) for value in values],
         )
     if origin in (dict, Mapping):
-        return Carried(traits.Dict, take=dict)
+        return Transfer(traits.Dict, decode=dict)
     if origin is Literal:
-        return Carried(partial(traits.Enum, *args))
+        return Transfer(partial(traits.Enum, *args))
     if kind is Path:  # relative to the folder of the node that gives it
-        return Carried(_EXISTING, lambda path, file: str(path.parent / file), Path)
-    return Carried(_SIMPLE[kind] if kind in _SIMPLE else partial(traits.Instance, kind))
+        return Transfer(_EXISTING, lambda path, file: str(path.parent / file), Path)
+    return Transfer(_SIMPLE[kind] if kind in _SIMPLE else partial(traits.Instance, kind))
