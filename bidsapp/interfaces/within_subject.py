@@ -137,6 +137,10 @@ def template_findings(visits: Mapping[str, Mapping[str, Any]]) -> tuple[Flag, ..
     Parameters
     ----------
     visits : by name; as in `template_quality`, and ``reason`` of those that were left out
+
+    Returns
+    -------
+    tuple of Flag
     """
     limits, quality = read_table("limits"), template_quality(list(visits.values()))
     flags = [

@@ -224,6 +224,10 @@ def scale_findings(scale: Scale | TauScale, tracer: str) -> tuple[Flag, ...]:
     ----------
     scale : equations that belong to the scan
     tracer : code of the tracer table
+
+    Returns
+    -------
+    tuple of Flag
     """
     if isinstance(scale, TauScale):
         usable, kind, name = bool(scale.equations), "CenTauR", "values"
