@@ -86,19 +86,47 @@ class _Candidate:
 
 
 class _LeftOut(Exception):
-    """A PET that is not for this app, which is no fault of the dataset."""
+    """A PET that is not for this app, which is no fault of the dataset; ``tracer`` is its code."""
 
     def __init__(self, reason: str, tracer: str) -> None:
         super().__init__(reason)
         self.tracer = tracer
 
 
-class _NotQuantifiable(Exception):
+class _NotQuantifiable(_LeftOut):
     """A PET without attenuation correction: left out where there is one with it."""
 
-    def __init__(self, reason: str, tracer: Tracer) -> None:
-        super().__init__(reason)
-        self.tracer = tracer
+
+class _Decisions:
+    """What becomes of every PET; tracers by their codes."""
+
+    def __init__(self, dataset: RawDataset) -> None:
+        self._dataset = dataset
+        self.scans: list[ScanPlan] = []
+        self._failures: list[ScanFailure] = []
+        self._skipped: list[ScanSkip] = []
+
+    def skip(self, pet: RawImage, reason: str, tracer: str) -> None:
+        """Leave a PET out on purpose."""
+        about = self._dataset.about(pet)
+        self._skipped.append(ScanSkip(dict(pet.entities), pet.path, reason, tracer, about))
+
+    def refuse(
+        self,
+        pet: RawImage,
+        error: Exception,
+        tracer: str | None = None,
+        planned: ScanPlan | None = None,
+    ) -> None:
+        """Take note of why a PET cannot be processed, and of what is going to be done later."""
+        told = _told(pet, error)
+        what = type(told).__name__, str(told), tracer or pet.entities.get("trc")
+        about = self._dataset.about(pet)
+        self._failures.append(ScanFailure(dict(pet.entities), pet.path, *what, about, planned))
+
+    def plan(self) -> Plan:
+        """All of them in the order of their names."""
+        return Plan(_in_order(self.scans), _in_order(self._failures), _in_order(self._skipped))
 
 
 def make_plan(dataset: RawDataset, processing: Processing) -> Plan:
@@ -109,10 +137,8 @@ def make_plan(dataset: RawDataset, processing: Processing) -> Plan:
     dataset : what was found
     processing : options of the run
     """
-    scans: list[ScanPlan] = []
-    failures: list[ScanFailure] = []
-    skipped: list[ScanSkip] = []
-    not_quantifiable: list[tuple[RawImage, _NotQuantifiable]] = []
+    decided = _Decisions(dataset)
+    uncorrected: list[tuple[RawImage, _NotQuantifiable]] = []
     visits: dict[tuple[object, ...], list[_Candidate]] = defaultdict(list)
     names = Counter(join_entities(pet.entities) for pet in dataset.pets)
     for pet in dataset.pets:
@@ -120,41 +146,34 @@ def make_plan(dataset: RawDataset, processing: Processing) -> Plan:
             if names[join_entities(pet.entities)] > 1:
                 raise refused("plan", "two-formats", pet=pet)
             candidate = _read_candidate(pet, dataset, processing)
+        except _NotQuantifiable as left:
+            uncorrected.append((pet, left))
         except _LeftOut as left:
-            skipped.append(_skip(pet, str(left), left.tracer, dataset))
-        except _NotQuantifiable as error:
-            not_quantifiable.append((pet, error))
+            decided.skip(pet, str(left), left.tracer)
         except Exception as error:
-            failures.append(_failure(pet, _told(pet, error), None, dataset))
+            decided.refuse(pet, error)
         else:
-            visits[_visit(pet, candidate.tracer)].append(candidate)
-    for pet, uncorrected in not_quantifiable:
-        twin = next(iter(visits.get(_visit(pet, uncorrected.tracer), ())), None)
+            visits[_visit(pet, candidate.tracer.code)].append(candidate)
+    for pet, doubt in uncorrected:
+        twin = next(iter(visits.get(_visit(pet, doubt.tracer), ())), None)
         if twin is None:
-            unusable = refused("plan", "uncorrected", pet=pet, reason=uncorrected)
-            failures.append(_failure(pet, unusable, uncorrected.tracer, dataset))
+            unusable = refused("plan", "uncorrected", pet=pet, reason=doubt)
+            decided.refuse(pet, unusable, doubt.tracer)
         else:
-            reason = f"{uncorrected}; {twin.image.path.name} is used"
-            skipped.append(_skip(pet, reason, uncorrected.tracer.code, dataset))
+            decided.skip(pet, f"{doubt}; {twin.image.path.name} is used", doubt.tracer)
 
     check_t1w = cache(_check_t1w)
     templates = plan_templates(dataset, check_t1w) if processing.longitudinal else {}
     for visit in (_pieced_together(visit, dataset, processing) for visit in visits.values()):
         late = {member.image.path: _late_part(member, visit) for member in visit}
-        planned: list[ScanPlan] = []
+        joined: set[Path] = set()
         for candidate in visit:
             if late[candidate.image.path] is not None:
                 continue
-            pet = candidate.image
-            skipped += [
-                _skip(
-                    part,
-                    f"goes on with {pet.path.name}: both are measured as one scan",
-                    candidate.tracer.code,
-                    dataset,
-                )
-                for part in candidate.continued
-            ]
+            pet, code = candidate.image, candidate.tracer.code
+            for part in candidate.continued:
+                reason = f"goes on with {pet.path.name}: both are measured as one scan"
+                decided.skip(part, reason, code)
             early = [
                 member
                 for member in visit
@@ -164,34 +183,30 @@ def make_plan(dataset: RawDataset, processing: Processing) -> Plan:
                 scan = _scan_plan(candidate, early, visit, dataset, processing, check_t1w)
                 scan = with_parcellations(on_template(scan, templates), processing)
             except Exception as error:
-                failures.append(_failure(pet, _told(pet, error), candidate.tracer, dataset))
-                continue
-            if candidate.unread is None:
-                planned.append(scan)
-            else:
-                failed = _failure(pet, candidate.unread, candidate.tracer, dataset)
-                failures.append(replace(failed, planned=scan))
-        joined = {part.pet for scan in planned for part in scan.parts}
-        for candidate in visit:
-            if (sibling := late[candidate.image.path]) is None:
+                decided.refuse(pet, error, code)
                 continue
             if candidate.unread is not None:
-                failures.append(
-                    _failure(candidate.image, candidate.unread, candidate.tracer, dataset)
-                )
+                decided.refuse(pet, candidate.unread, code, scan)
             else:
-                reason = _early_reason(candidate, sibling, candidate.image.path in joined)
-                skipped.append(_skip(candidate.image, reason, candidate.tracer.code, dataset))
-        scans += planned
-    return Plan(_in_order(scans), _in_order(failures), _in_order(skipped))
+                decided.scans.append(scan)
+                joined |= {part.pet for part in scan.parts}
+        for candidate in visit:
+            pet, code = candidate.image, candidate.tracer.code
+            if (sibling := late[pet.path]) is None:
+                continue
+            if candidate.unread is not None:
+                decided.refuse(pet, candidate.unread, code)
+            else:
+                decided.skip(pet, _early_reason(candidate, sibling, pet.path in joined), code)
+    return decided.plan()
 
 
 def _in_order(scans: Iterable[_Planned]) -> tuple[_Planned, ...]:
     return tuple(sorted(scans, key=lambda scan: scan.pet))
 
 
-def _visit(pet: RawImage, tracer: Tracer) -> tuple[object, ...]:
-    return pet.participant, pet.session, tracer.code
+def _visit(pet: RawImage, tracer: str) -> tuple[object, ...]:
+    return pet.participant, pet.session, tracer
 
 
 def choose_window(
@@ -244,7 +259,7 @@ def _read_candidate(pet: RawImage, dataset: RawDataset, processing: Processing) 
         raise _incomplete(pet, ["TracerName", *missing_keys(sidecar)], dataset)
     tracer, flags = _find_tracer(pet, sidecar, processing)
     if reason := unquantifiable(sidecar, pet.entities):
-        raise _NotQuantifiable(reason, tracer)
+        raise _NotQuantifiable(reason, tracer.code)
     unread, n_frames = None, _frames_told(sidecar)
     try:
         shape = read_shape(pet.path)
@@ -711,18 +726,6 @@ def _told(pet: RawImage, error: Exception) -> CentipetError:
     _LOG.error("%s", pet.path, exc_info=error)
     fault = f"{type(error).__name__}: {' '.join(str(error).split())}"
     return CentipetError(worded("plan", "our-fault", pet=pet, fault=fault))
-
-
-def _failure(
-    pet: RawImage, error: CentipetError, tracer: Tracer | None, dataset: RawDataset
-) -> ScanFailure:
-    code = tracer.code if tracer else pet.entities.get("trc")
-    what = type(error).__name__, str(error), code
-    return ScanFailure(dict(pet.entities), pet.path, *what, dataset.about(pet))
-
-
-def _skip(pet: RawImage, reason: str, tracer: str, dataset: RawDataset) -> ScanSkip:
-    return ScanSkip(dict(pet.entities), pet.path, reason, tracer, dataset.about(pet))
 
 
 def _early_reason(early: _Candidate, late: _Candidate, joined: bool) -> str:
