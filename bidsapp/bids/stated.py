@@ -17,7 +17,7 @@ clocks that are gone.
 from __future__ import annotations
 
 from collections.abc import Container, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, astuple, dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -56,13 +56,21 @@ class StatedTimes:
     frame_start_s: tuple[float, ...] | None = None
     durations_s: tuple[float, ...] | None = None
 
+    @property
+    def keys(self) -> list[str]:
+        """Keys of the values that are stated."""
+        return [key for key, value in zip(_TIMES, astuple(self), strict=True) if value is not None]
+
+
+NOTHING_STATED = StatedTimes()
+
 
 @dataclass(frozen=True)
 class Stated:
     """What is stated for one series."""
 
     injection: datetime | None = None  # year 1900: only the time of day
-    times: StatedTimes | None = None
+    times: StatedTimes = NOTHING_STATED
     tracer: str | None = None
     values: dict[str, Any] = field(default_factory=dict)
 
@@ -116,10 +124,8 @@ def _injection(values: Mapping[str, Any]) -> datetime | None:
     return moment.replace(year=_MIDNIGHT.year) if "T" not in values["TimeZero"] else moment
 
 
-def _times(values: Mapping[str, Any]) -> StatedTimes | None:
+def _times(values: Mapping[str, Any]) -> StatedTimes:
     """Times of the scan, which count from TimeZero, in s after the injection."""
-    if not any(key in values for key in _TIMES):
-        return None
     zero = values.get("InjectionStart", 0)
     start, starts, lengths = (values.get(key) for key in _TIMES)
     return StatedTimes(

@@ -17,9 +17,9 @@ from bidsapp.bids.pet_metadata import activity_unit
 from bidsapp.core.frames.decay import decay_between
 from bidsapp.dicom.habits import tables
 from bidsapp.dicom.pet_frames import Frame
+from bidsapp.dicom.scan_times import ScanClock, TimeModel
 from bidsapp.dicom.series import SeriesKey
 from bidsapp.dicom.sessions import PetScan
-from bidsapp.dicom.timing import ScanClock, TimeModel
 
 _LONGEST_PAUSE_S = 60.0  # between frames of one acquisition; clocks round and scanners store
 _ROUNDING_S = 1.0

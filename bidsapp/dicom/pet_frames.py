@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 import numpy as np
 from numpy.typing import NDArray
 
-from bidsapp.bids.stated import StatedTimes
+from bidsapp.bids.stated import NOTHING_STATED, StatedTimes
 from bidsapp.core.quality import Flag
 from bidsapp.data.flags import worded_flag
 from bidsapp.data.sentences import refused, worded
@@ -27,8 +27,8 @@ from bidsapp.dicom.clocks import (
 )
 from bidsapp.dicom.habits import tables
 from bidsapp.dicom.header import MIDNIGHT, Header
+from bidsapp.dicom.scan_times import LONGEST_BREAK_S, FrameClock, ScanClock, TimeModel
 from bidsapp.dicom.series import Series, snapped
-from bidsapp.dicom.timing import LONGEST_BREAK_S, FrameClock, ScanClock, TimeModel
 from bidsapp.dicom.volumes import is_volume
 
 _MOMENTS = (
@@ -183,8 +183,7 @@ def missing_parts(
         for count in _counted(header, frames, n_whole)
         if count.missing
     ]
-    ends = [s + d for s, d in zip(times.frame_start_s, times.frame_duration_s, strict=True)]
-    steps = zip(ends, times.frame_start_s[1:], strict=False)
+    steps = zip(times.frame_end_s, times.frame_start_s[1:], strict=False)
     shorter = map(min, itertools.pairwise(times.frame_duration_s))
     holes = [
         f"{end:g} to {start:g} s"
@@ -257,7 +256,7 @@ def scan_clock(
     series: Series,
     frames: tuple[Frame, ...],
     stated: datetime | None = None,
-    stated_times: StatedTimes | None = None,
+    stated_times: StatedTimes = NOTHING_STATED,
 ) -> ScanClock:
     """Collect what the headers of a series say about time.
 
@@ -280,7 +279,7 @@ def scan_clock(
         notes[about_zone] = None
     began = beginning(header, notes)
     moments = {key: date_time(header, key, zone, notes) for key in _MOMENTS}
-    durations = stated_times and stated_times.durations_s
+    durations = stated_times.durations_s
     if durations and len(durations) != len(frames):
         raise refused("frame-times", "stated-durations", given=len(durations), n=len(frames))
     return ScanClock(

@@ -18,8 +18,8 @@ from bidsapp.core.quality import Flag
 from bidsapp.data.flags import worded_flag
 from bidsapp.dicom.classify import rank_reason, t1w_rank
 from bidsapp.dicom.header import MIDNIGHT
+from bidsapp.dicom.scan_times import TimeModel
 from bidsapp.dicom.series import Series, SeriesKey
-from bidsapp.dicom.timing import TimeModel
 
 WITHOUT_T1W = Flag(NO_T1W.code, "no T1w of this person was found")
 """Of a conversion; a dataset without a T1w shows that by itself."""

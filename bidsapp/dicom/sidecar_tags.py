@@ -24,9 +24,9 @@ from bidsapp.bids.sidecar_times import (
 from bidsapp.bids.values import as_list, clock_seconds, is_number, midnight, number_in
 from bidsapp.core.frames.decay import mean_decay_moment
 from bidsapp.data.tau import known_tracer
+from bidsapp.dicom.frame_starts import first_frame_after
 from bidsapp.dicom.habits import name_matches, tables
 from bidsapp.dicom.header import FILE_NAME, MIDNIGHT, PERSON_NAMES, YEARS, Values
-from bidsapp.dicom.timing import first_frame_after
 from bidsapp.errors import BadDataError
 from bidsapp.io.reading import parse_json, read_bytes
 

@@ -12,7 +12,7 @@ from bidsapp.data.tau import all_tracers, known_tracer, tau_tracers
 from bidsapp.data.tracers import Tracer
 from bidsapp.dicom.habits import tables
 from bidsapp.dicom.header import Header, tag_name
-from bidsapp.dicom.timing import STATED
+from bidsapp.dicom.scan_times import STATED
 from bidsapp.dicom.words import known_words
 
 _OTHERS = "OtherRadiopharmaceuticals"
@@ -109,7 +109,7 @@ def second_injection(header: Header, tracer: Tracer, stated: Stated) -> Flag | N
     named = ", ".join(f"'{known_words(name)}'" for name in (first, *others))
     its_own = known_tracer(first)
     later = its_own != tracer and any(known_tracer(name) == tracer for name in others)
-    if later and stated.injection is None and stated.times is None:
+    if later and stated.injection is None and not stated.times.keys:
         raise refused(
             "tracer", "not-first", header=header, sequence=sequence, named=named, tracer=tracer
         )

@@ -7,9 +7,9 @@ from bidsapp.core.frames.decay import decay_between
 from bidsapp.data.sentences import worded
 from bidsapp.dicom.habits import tables
 from bidsapp.dicom.header import Header
+from bidsapp.dicom.scan_times import TimeModel
 from bidsapp.dicom.series import Series
 from bidsapp.dicom.sidecar import dose_bq
-from bidsapp.dicom.timing import TimeModel
 
 _SUV = "body-weight SUV times dose over weight"
 

@@ -17,8 +17,9 @@ from pydicom.dataset import Dataset
 from bidsapp.bids.stated import StatedTimes
 from bidsapp.dicom.header import headers_of
 from bidsapp.dicom.pet_frames import frames_of, scan_clock
+from bidsapp.dicom.scan_times import FrameClock, ScanClock, TimeModel
 from bidsapp.dicom.series import Series
-from bidsapp.dicom.timing import FrameClock, ScanClock, TimeModel, time_model
+from bidsapp.dicom.timing import time_model
 from bidsapp.errors import BadDataError
 
 STATIC = Pet(frames=[(5400, 600)], n_slices=2)

@@ -22,9 +22,10 @@ from bidsapp.dicom.convert import ConversionReport, convert
 from bidsapp.dicom.ecat import ecat_tags
 from bidsapp.dicom.header import headers_of
 from bidsapp.dicom.pet_frames import frames_of, scan_clock
+from bidsapp.dicom.scan_times import TimeModel
 from bidsapp.dicom.series import Series
 from bidsapp.dicom.sidecar import dose_bq
-from bidsapp.dicom.timing import TimeModel, time_model
+from bidsapp.dicom.timing import time_model
 from bidsapp.dicom.volumes import read_volume
 from bidsapp.errors import BadDataError
 from bidsapp.settings import DicomInput

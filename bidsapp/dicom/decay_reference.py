@@ -1,0 +1,133 @@
+"""To what moment the activity of a PET is decay-corrected: by name, proven by the decay factors."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from statistics import median
+
+from bidsapp.core.frames.decay import moments_by_convention, spread
+from bidsapp.data.sentences import refused, worded
+from bidsapp.dicom.scan_times import DECAY_TOLERANCE_S, MAX_UPTAKE, SECOND, ScanClock, TimeModel
+
+_ADMIN_TOLERANCE_S = 60.0
+_STATED_MOMENT = "(0018,9701) DecayCorrectionDateTime"
+
+
+def with_decay(model: TimeModel, clock: ScanClock) -> TimeModel:
+    """Add the decay reference, checked against the decay factors."""
+    named = clock.decay_correction.upper()
+    if named not in ("START", "ADMIN", "NONE", ""):
+        raise refused("decay", "unknown-word", named=named)
+    if not named:
+        if clock.decay_corrected or (clock.decay_corrected is None and clock.decay_moment):
+            named = "START"  # the DICOM default is the start; the factors below prove it or not
+        elif clock.decay_corrected is None:
+            raise refused("decay", "unknown")
+        else:
+            named = "NONE"
+    elif clock.decay_corrected is not None and clock.decay_corrected != (named != "NONE"):
+        verb = "lists" if clock.decay_corrected else "lacks"
+        raise refused("decay", "contradicting", named=named, verb=verb)
+    if named == "NONE":
+        sources = {**model.sources, "ImageDecayCorrectionTime": "(0054,1102) DecayCorrection NONE"}
+        return replace(model, sources=sources)
+    return _proven_reference(model, clock, named)
+
+
+def _proven_reference(model: TimeModel, clock: ScanClock, named: str) -> TimeModel:
+    """Decay reference by name, confirmed or replaced by the decay factors."""
+    meant = _meant_references(model, clock, named)
+    implied = _implied_references(model, clock)
+    (expected, source), remarks = meant[0], model.remarks
+    agreeing = (each for each in meant if _agrees(implied, each[0]))
+    if not implied:
+        reference, source, remarks = _unproven_reference(model, clock, expected, source)
+    elif (moment := next(agreeing, None)) is not None:
+        reference, source = moment[0], f"{moment[1]}, confirmed by (0054,1321) DecayFactor"
+    elif named == "ADMIN" and clock.stated is None:
+        reference = expected
+        remarks = (*remarks, _admin_remark(implied[0]))
+    else:
+        # Factors are rounded: the moment they mean is the start or the injection when it is near.
+        near = (moment_s for moment_s in (model.scan_start_s, 0.0) if _agrees(implied, moment_s))
+        reference = next(near, round(implied[0], 3))
+        text = f"{source} would be {expected:g} s after injection, (0054,1321) DecayFactor corrects"
+        source = "(0054,1321) DecayFactor"
+        remarks = (*remarks, f"{text} to {reference:g} s; the latter was used")
+    sources = {**model.sources, "ImageDecayCorrectionTime": source}
+    return replace(model, decay_reference_s=reference, sources=sources, remarks=remarks)
+
+
+def _meant_references(
+    model: TimeModel, clock: ScanClock, named: str
+) -> tuple[tuple[float, str], ...]:
+    """Moments the name may mean, in s after the injection, with their sources; likeliest first.
+
+    START is the start of the series: its first frame, or its time where frames before were put
+    into another series.
+    """
+    source = f"(0054,1102) DecayCorrection {named}"
+    stated = _since_injection(model, clock.decay_moment), _STATED_MOMENT
+    if not clock.decay_correction and stated[0] is not None:
+        return ((stated[0], stated[1]),)
+    if named == "ADMIN":
+        return ((0.0, source),)
+    series = _since_injection(model, clock.series_start), f"{source} at (0008,0031) SeriesTime"
+    others = tuple((moment, text) for moment, text in (stated, series) if moment is not None)
+    return ((model.scan_start_s, source), *others)
+
+
+def _unproven_reference(
+    model: TimeModel, clock: ScanClock, expected: float, source: str
+) -> tuple[float, str, tuple[str, ...]]:
+    """Reference, source and remarks where no factor can tell: by the name, or a moment stated."""
+    moment = _since_injection(model, clock.decay_moment)
+    if moment is None or abs(moment - expected) <= DECAY_TOLERANCE_S:
+        remarks = model.remarks
+        if moment is None and clock.decay_moment is not None:
+            remarks += (f"{_STATED_MOMENT} is not a moment of this scan and was ignored",)
+        source = f"{source}; no usable (0054,1321) DecayFactor to check it with"
+        return expected, source, remarks
+    remark = worded("decay", "other-moment", source=source, expected=expected, moment=moment)
+    return moment, _STATED_MOMENT, (*model.remarks, remark)
+
+
+def _since_injection(model: TimeModel, moment: datetime | None) -> float | None:
+    """Seconds after the injection; None for what is absent or not of this scan."""
+    if moment is None:
+        return None
+    seconds = (moment - model.injection).total_seconds()
+    # Nobody corrects to a moment after the scan.
+    return seconds if -MAX_UPTAKE / SECOND <= seconds <= model.end_s else None
+
+
+def _agrees(moments: tuple[float, ...], expected: float) -> bool:
+    """Whether one of several moments is the expected one."""
+    return any(abs(moment - expected) <= DECAY_TOLERANCE_S for moment in moments)
+
+
+def _admin_remark(moment_s: float) -> str:
+    """Tell how far the decay factors are off the injection, or refuse both clocks."""
+    if abs(moment_s) > _ADMIN_TOLERANCE_S:
+        raise refused("decay", "not-injection", moment_s=moment_s)
+    return worded("decay", "near-injection", moment_s=moment_s)
+
+
+def _implied_references(model: TimeModel, clock: ScanClock) -> tuple[float, ...]:
+    """Moments the decay factors correct to, s after injection, one per convention in use.
+
+    Empty when there are no factors, when they were not filled in (all 1), or when frames disagree
+    so much that no single moment is meant.
+    """
+    factors = [frame.decay_factor for frame in clock.frames if frame.decay_factor]
+    if clock.half_life_s is None or len(factors) < len(clock.frames) or min(factors) <= 0:
+        return ()
+    if set(factors) == {1.0}:
+        return ()
+    starts, durations = model.frame_start_s, model.frame_duration_s
+    return tuple(
+        median(moments)
+        for moments in moments_by_convention(starts, durations, factors, clock.half_life_s)
+        if spread(moments) <= 2 * DECAY_TOLERANCE_S
+    )
