@@ -112,6 +112,12 @@ class PetTiming:
         )
 
     @property
+    def span_s(self) -> tuple[float, float]:
+        """Start and end of the scan, seconds after injection."""
+        frames = zip(self.frame_start_s, self.frame_duration_s, strict=True)
+        return min(self.frame_start_s), max(start + duration for start, duration in frames)
+
+    @property
     def decay_moments_s(self) -> tuple[float, ...]:
         """Time that each frame is decay-corrected to, if it is, seconds after injection."""
         same = (self.decay_reference_s or 0.0,) * len(self.frame_start_s)

@@ -1,0 +1,78 @@
+"""Which frames of a PET are averaged: in the uptake window of its tracer, or one asked for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from bidsapp.bids.layout import RawImage
+from bidsapp.bids.pet_metadata import PetTiming
+from bidsapp.bids.plan import WindowChoice
+from bidsapp.core.frames.frames import choose_frames, deviations, nearest_window, refusal
+from bidsapp.core.quality import Flag, QualityLevel
+from bidsapp.data.flags import worded_flag
+from bidsapp.data.sentences import refused
+from bidsapp.data.tracers import Tracer, window_rule
+from bidsapp.errors import BadDataError
+from bidsapp.settings import Processing
+
+
+def choose_window(
+    timing: PetTiming, tracer: Tracer, processing: Processing, pet: Path
+) -> tuple[WindowChoice, tuple[Flag, ...]]:
+    """Frames to average, and how they differ from what the tracer asks for.
+
+    Parameters
+    ----------
+    timing : frames of the scan
+    tracer : row of the tracer table
+    processing : ``window_min`` is averaged instead of the tracer's window; ``allow_off_window``
+        takes the nearest part of a scan that misses it
+    pet : the image, for the messages
+
+    Raises
+    ------
+    BadDataError
+        The scan misses the window by more than the table allows, or its frames contradict
+        each other.
+    """
+    start, duration = timing.frame_start_s, timing.frame_duration_s
+    window, rule = _seconds(tracer.window_min), window_rule()
+    asked = _seconds(processing.window_min) if processing.window_min else None
+    flags: tuple[Flag, ...] = ()
+    try:
+        choice = choose_frames(start, duration, window, average_over=asked)
+    except BadDataError as error:
+        raise BadDataError(f"{pet}: {error}") from error
+    if asked and not any(choice.weights):
+        raise BadDataError(f"{pet}: no frame lies in --window {asked[0] / 60:g} {asked[1] / 60:g}")
+    if reason := refusal(choice, window, rule):
+        if not processing.allow_off_window:
+            raise refused("plan", "window", pet=pet, reason=reason)
+        nearest = asked or nearest_window(start, duration, window)
+        choice = choose_frames(start, duration, window, average_over=nearest)
+        flags = (worded_flag("window-off", reason=reason),)
+    flags = flags or deviations(choice, window, rule)
+    used_min = choice.window_used_start_s / 60, choice.window_used_end_s / 60
+    verdict = QualityLevel.LOOK if flags else QualityLevel.GOOD
+    chosen = WindowChoice(tracer.window_min, used_min, choice.weights, choice.coverage, verdict)
+    return chosen, flags
+
+
+def is_in_window(pet: RawImage, tracer: Tracer, timing: PetTiming, processing: Processing) -> bool:
+    """Whether a scan can stand for the window without --allow-off-window."""
+    strict = replace(processing, allow_off_window=False)
+    try:
+        choose_window(timing, tracer, strict, pet.path)
+    except BadDataError:
+        return False
+    return True
+
+
+def wanted_s(tracer: Tracer, processing: Processing) -> tuple[float, float]:
+    """The window that is to be averaged, s after injection."""
+    return _seconds(processing.window_min or tracer.window_min)
+
+
+def _seconds(window_min: tuple[float, float]) -> tuple[float, float]:
+    return 60 * window_min[0], 60 * window_min[1]
