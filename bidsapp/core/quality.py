@@ -1,4 +1,4 @@
-"""What a person should know before believing a number: flags, each with a sentence."""
+"""Flags of a result, each with a sentence, and the limits of quality numbers."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Flag:
 
 
 class QualityLevel(StrEnum):
-    """What a quality number says, the best first."""
+    """Rating of a quality number, the best first."""
 
     GOOD = "good"
     LOOK = "look"  # a person should look

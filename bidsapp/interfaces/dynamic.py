@@ -11,7 +11,7 @@ import numpy as np
 
 from bidsapp.bids.derivatives import output_path, sidecar_path
 from bidsapp.core.frames.field import box_without_ends
-from bidsapp.core.frames.frames import drift_per_min, standing_out
+from bidsapp.core.frames.frames import drift_per_min, outlying_frame
 from bidsapp.core.grid.alignment import transform
 from bidsapp.core.grid.resample import Box, common_box, resample, sample
 from bidsapp.core.grid.volume import Grid, Volume, known_or_zero
@@ -136,7 +136,7 @@ def MeasureDrift(
     if drift is not None:
         quality["centiloid_per_min"] = drift[0]
         flags += flagged(quality, limits)
-    if farthest := standing_out(ratios):
+    if farthest := outlying_frame(ratios):
         number, apart = farthest
         quality["frame_apart"] = abs(apart)
         flags += flagged({"frame_apart": apart}, limits, number=number + 1, of=len(ratios))

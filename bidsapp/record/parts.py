@@ -9,9 +9,9 @@ import numpy as np
 from bidsapp.core.kinetics.models import Fits
 from bidsapp.core.kinetics.study import KineticStudy
 from bidsapp.core.quality import Flag
-from bidsapp.core.quantification.scale import Expressed
+from bidsapp.core.quantification.scale import CentiloidResult
 from bidsapp.core.regions.corrected import Corrected
-from bidsapp.core.registration.motion import STILL_MM, FrameAlignment
+from bidsapp.core.registration.motion import LEAST_CORRECTED_MM, FrameAlignment
 from bidsapp.data import REFERENCES, TARGET
 from bidsapp.data.kinetics import KineticRow, model_name, parameters_of, t_star_min
 from bidsapp.io.tsv import finite_number
@@ -35,7 +35,7 @@ _PVC_COLUMNS = {
 
 
 def centiloid_part(
-    expressed: Expressed, cutoffs: Sequence[float], interval: Interval
+    expressed: CentiloidResult, cutoffs: Sequence[float], interval: Interval
 ) -> RecordPart:
     """The Centiloid, how sure it is, and its band.
 
@@ -87,7 +87,7 @@ def motion_part(
     places = [(number, index) for _, number, index in order]
     return Motion(
         corrected=corrected,
-        least_corrected_mm=STILL_MM,
+        least_corrected_mm=LEAST_CORRECTED_MM,
         reference_frame=None if first is None else places.index((0, first.reference)),
         pet=tuple(number for number, _ in places),
         frame_start_s=tuple(start for start, _, _ in order),

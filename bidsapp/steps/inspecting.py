@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import binary_erosion, gaussian_filter
 
-from bidsapp.core.frames.damage import air_level, crosses, inspect, part_apart, voxels_at
+from bidsapp.core.frames.damage import air_level, crosses, inspect, regional_deviation, voxels_at
 from bidsapp.core.frames.position_means import PositionMean
 from bidsapp.core.grid.alignment import Matrix, inverse, transform
 from bidsapp.core.grid.resample import measured_voxels, resample, sample
@@ -165,14 +165,14 @@ def inspected(
 
 
 def _reference_apart(mean: Volume, points: NDArray[np.float64], reference: str) -> float | None:
-    """`part_apart` of the reference region, by the tissue of the template."""
+    """`regional_deviation` of the reference region, by the tissue of the template."""
     whole = vois(_TEMPLATE_MM)[reference]
     sigma = _BLUR_MM / FWHM_PER_SIGMA / _TEMPLATE_MM
     box = mask_slices(whole, math.ceil(_TRUNCATED * sigma))
     tissue = np.stack(
         [gaussian_filter(tissue[box], sigma, truncate=_TRUNCATED) for tissue in priors().maps[:2]]
     )
-    return part_apart(sample(mean, points[box]), tissue, whole[box], _TEMPLATE_MM)
+    return regional_deviation(sample(mean, points[box]), tissue, whole[box], _TEMPLATE_MM)
 
 
 def _key(motion: Matrix) -> bytes:

@@ -22,11 +22,11 @@ from bidsapp.core.quality import (
 from bidsapp.core.quantification.centiloid import Equation, centiloid
 from bidsapp.core.quantification.noise import estimate
 from bidsapp.core.quantification.scale import (
-    Expressed,
+    CentiloidResult,
     Scale,
     TauScale,
-    express,
     ratio_noise,
+    to_centiloids,
 )
 from bidsapp.core.quantification.suvr import uptake_ratios
 from bidsapp.core.regions.voi import CoverageRule, VoiStatistics, measure
@@ -99,7 +99,7 @@ def quantified(
     noise = _noise(pet)
     # a user's own equation was made with images of the same resolution
     blur = fwhm_mm if scale.calibration == BUILT_IN else None
-    expressed = express(suvr, scale, noise, blur)
+    expressed = to_centiloids(suvr, scale, noise, blur)
     possible = read_table("limits")["centiloid_possible"]
     if expressed.centiloid is not None and (
         reason := centiloid_refusal(expressed.centiloid, **possible)
@@ -198,7 +198,7 @@ def _ratios(table: Mapping[str, VoiStatistics]) -> dict[str, float | None]:
 
 
 def _doubts(
-    suvr: Mapping[str, float | None], expressed: Expressed, scale: Scale
+    suvr: Mapping[str, float | None], expressed: CentiloidResult, scale: Scale
 ) -> tuple[Flag, ...]:
     """Findings about the Centiloid."""
     return (
@@ -208,7 +208,7 @@ def _doubts(
     )
 
 
-def _disagreement(expressed: Expressed) -> tuple[Flag, ...]:
+def _disagreement(expressed: CentiloidResult) -> tuple[Flag, ...]:
     """Reference regions that disagree more than they do in the calibration cohort."""
     if expressed.disagreement is None:
         return ()

@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 from agreement import PIB_SCALE
 
-from bidsapp.core.frames.frames import standing_out
+from bidsapp.core.frames.frames import outlying_frame
 from bidsapp.core.frames.position_means import mean_at_reference, mean_per_position
 from bidsapp.core.grid.alignment import transform
 from bidsapp.core.grid.resample import sample
@@ -333,7 +333,7 @@ def outcome(
     flags = [flag.code for flag in told] + [flag.code for flag in found.record.flags]
     flags += [flag.code for flag in flagged({"centiloid": value}, limits)]
     ratios = [ratio(frame, person, to_pet) for frame in loaded.frames()]
-    if farthest := standing_out(ratios):
+    if farthest := outlying_frame(ratios):
         numbers["frame_apart"] = abs(farthest[1])
         words = {"number": farthest[0] + 1, "of": len(ratios)}
         apart = flagged({"frame_apart": farthest[1]}, limits, **words)

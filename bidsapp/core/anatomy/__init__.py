@@ -1,1 +1,1 @@
-"""The T1w: where the head is, its tissue, its bias field and its way to the template."""
+"""The T1w: position of the head, tissue, bias field and normalisation to the template."""

@@ -1,11 +1,10 @@
-"""How far a normalisation is to be believed: numbers that do not come from its own fit.
+"""Confidence in a normalisation, by numbers that are independent of its own fit.
 
-The likelihood of the fit says little: it depends on the scanner, and a fit that went astray has
-explained something, too. So the result is asked again, in the template and part by part: where
-would the priors rather lie on the normalised T1w? A part of a brain that is where it should be
-wants to stay there within 1-2 mm, one that was put 5 mm off wants to go back by 5 mm. Overlap of
-the masks, tissue found under the volumes of interest and its contrast, and the field of view are
-witnesses of other failures.
+The likelihood of the fit says little: it depends on the scanner, and a wrong fit explains part of
+the image, too. So the priors are registered again to the normalised T1w, part by part. For a brain
+part in the right position the shift is within 1-2 mm, for one that is 5 mm off it is 5 mm. Overlap
+of the masks, tissue in the volumes of interest and its contrast, and the field of view detect other
+failures.
 """
 
 from __future__ import annotations
@@ -171,7 +170,7 @@ def _inside(image: Volume, field: NDArray[np.floating], where: Mask) -> Float32:
 
 
 def _wanted_shift(image: Float32, template: Template, part: Mask) -> float:
-    """Mean distance in mm to where the priors would rather lie on this part of the image."""
+    """Mean displacement in mm of the priors when they are registered to this part of the image."""
     points, values = _thinned(image, template, part)
     model = TissueModel(template.classes, template.priors.affine, points.mean(axis=0))
     fit = fit_pose(

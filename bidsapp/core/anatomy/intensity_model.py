@@ -1,4 +1,4 @@
-"""What the mixture made of the intensities of a T1w, in few numbers: for a figure."""
+"""Summary of the fitted mixture of T1w intensities, for a figure."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""How white matter stands out against cortex in a gradient echo, by its own parameters.
+"""Contrast of white matter and cortex in a gradient echo, by its acquisition parameters.
 
-Names of series are typed by people; flip angle and inversion time say what an image shows.
+Names of series are typed by people; flip angle and inversion time determine the contrast.
 Relaxation times: Rooney et al. (2007), doi:10.1002/mrm.21122, table 2.
 """
 

@@ -55,7 +55,7 @@ SMOOTHER = 1.4  # times the usual cut-off: of that fit only what is affine is us
 _MARGIN_MM = 20.0  # how far the box of the cosines reaches beyond the voxels that may be brain
 _BIAS_FWHM_MM, _BIAS_PENALTY = 60.0, 1e-4  # smoothness and strength of the prior on the log bias
 _BIAS_STEPS = 10  # at most so many alternations of mixture and bias within a round
-_STILL_MM = 0.1  # mean displacement of the voxels; a round that moves them less is quiet
+_CONVERGED_MM = 0.1  # mean displacement of the voxels; a round that moves them less is quiet
 _MOST_DAMPING = 0.1  # to begin a round with: steps under more are short without being at the end
 
 
@@ -83,7 +83,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Segmentation:
-    """What one T1w told.
+    """Result of `segment`.
 
     Attributes
     ----------
@@ -260,7 +260,7 @@ def fit_model(t1w: Volume, sampler: PriorSampler, start: Start, options: Options
         model.stiffness = 10.0 if rounds == 1 else 1.0
         model.fit_intensities()
         moved_mm = model.fit_warp()
-        quiet = quiet + 1 if moved_mm < _STILL_MM else 0
+        quiet = quiet + 1 if moved_mm < _CONVERGED_MM else 0
         if quiet == QUIET_ROUNDS:
             break
     return Fit(

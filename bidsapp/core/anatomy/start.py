@@ -1,9 +1,9 @@
-"""Where is the head? The affine that unified segmentation starts from.
+"""Initial affine of unified segmentation.
 
-Free mutual information between a whole head and tissue priors shrinks the head into the brain.
-So the fit begins rigid, at the scale an adult head usually needs, from several pitches; the best
-one is then refined to twelve parameters by the likelihood of the mixture model itself, which knows
-that scalp is not brain.
+Affine mutual information between a whole head and tissue priors would shrink the head into the
+brain. So the fit begins rigid, at the usual scale of an adult head, from several pitches; the best
+is then refined to twelve parameters by the likelihood of the mixture model, in which scalp is not
+brain.
 """
 
 from __future__ import annotations
@@ -44,15 +44,15 @@ _INFORMATION_SPACING_MM = 4.0
 _SURELY_BRAIN = 0.9
 _SHADING_MM = 70.0  # FWHM of the local mean
 _WORTHWHILE = 0.5  # of the information of the best start
-_RIVAL = 0.9  # of the best rigid score: worth a closer look
-_MOST_RIVALS = 3
-_ELSEWHERE_MM = 10.0
-_ALIKE = 0.98  # of the best score: a start as good as this one is another opinion
+_CLOSE_SCORE = 0.9  # of the best rigid score: worth a closer look
+_MOST_STARTS = 3
+_DISTINCT_MM = 10.0
+_ALIKE = 0.98  # of the best score: starts as good as this are compared
 _MOST_SDS = 5.0  # of the stretch: 0.6-1.6 times the size of an adult head
 _HEAD_HEIGHT_MM = 150.0  # vertex to below the cerebellum
 LOG_STRETCH_SD = 0.1  # of adult heads (0.95-1.29 seen on 25)
 _AFFINE_STEPS = 30
-_AFFINE_GAIN = 1e-4  # per voxel; what is affine is asked once more, with a warp
+_AFFINE_GAIN = 1e-4  # per voxel; the affine is refined again with a warp
 _LEAST_BRAIN_ML = 200.0
 _INNER_SKULL = 0.3  # sum of the priors
 _SKULL_MM = (4.0, 8.0)  # outside the inner skull, where a whole head has bone and scalp
@@ -69,7 +69,7 @@ class Start:
         T1w world -> template world, mm.
     spread_mm : float
         Largest distance over the brain between starts that explain the T1w about as well as the
-        best: 0 when all found the same place.
+        best: 0 when all agree.
     mutual_information : float
         Of the best rigid start, nats.
     tissue_information : float
@@ -83,7 +83,7 @@ class Start:
 
     @property
     def convincing(self) -> bool:
-        """Whether the tissue there tells itself apart as in a head."""
+        """Whether the tissues differ in intensity as in a head."""
         return self.tissue_information >= _CONVINCING
 
 
@@ -152,9 +152,9 @@ def subsample(t1w: Volume, spacing_mm: float) -> Samples:
     return Samples(index, world, intensity, volume)
 
 
-# As the header says; and all rotations by 90 degrees, for headers that are wrong.
+# As in the header; and all rotations by 90 degrees, for wrong headers.
 AS_STORED = (np.eye(3),)
-EVERY_WAY = tuple(Rotation.create_group("O").as_matrix().round())
+RIGHT_ANGLE_ROTATIONS = tuple(Rotation.create_group("O").as_matrix().round())
 
 
 def find_head(
@@ -173,7 +173,7 @@ def find_head(
     sampler : PriorSampler
         Of ``priors``.
     orientations : sequence of ndarray, shape (3, 3)
-        Turns from T1w world to template world to begin with.
+        Initial rotations from T1w world to template world.
     given : ndarray, shape (4, 4), optional
         T1w world -> template world, mm: refined instead of searched for.
 
@@ -186,22 +186,22 @@ def find_head(
     BadDataError
         The image holds no head.
     """
-    opinions: list[_Opinion] = []
+    candidates: list[_Candidate] = []
     reason = BadDataError("contains no head")
     try:
-        opinions = _opinions(t1w, priors, sampler, orientations, given)
+        candidates = _candidates(t1w, priors, sampler, orientations, given)
     except BadDataError as error:
         reason = error
-    doubtful = all(opinion.information < _CONVINCING for opinion in opinions)
+    doubtful = all(candidate.information < _CONVINCING for candidate in candidates)
     if doubtful and orientations is AS_STORED:
         # strong shading hides the tissue from a start that knows no bias field
         even = without_shading(t1w)
-        opinions = [opinion.seen_in(even, sampler) for opinion in opinions]
+        candidates = [candidate.rescored(even, sampler) for candidate in candidates]
         with suppress(BadDataError):
-            opinions += _opinions(even, priors, sampler, orientations, given)
-    if not opinions:
+            candidates += _candidates(even, priors, sampler, orientations, given)
+    if not candidates:
         raise reason
-    best = max(opinions, key=lambda opinion: opinion.information)
+    best = max(candidates, key=lambda candidate: candidate.information)
     if best.information < _LEAST_INFORMATION:
         raise BadDataError(
             "contains no head that could be found: its intensities do not separate tissues "
@@ -209,16 +209,16 @@ def find_head(
             "head or brain?"
         )
     spread = max(
-        _apart(best.affine, opinion.affine, priors)
-        for opinion in opinions
-        if opinion.information >= _ALIKE * best.information
+        _distance_mm(best.affine, candidate.affine, priors)
+        for candidate in candidates
+        if candidate.information >= _ALIKE * best.information
     )
     return Start(best.affine, spread, best.mutual_information, best.information)
 
 
 @dataclass(frozen=True)
-class _Opinion:
-    """One place where the head may be, and what speaks for it.
+class _Candidate:
+    """A candidate affine and its scores.
 
     ``mutual_information``: of intensities and blurred tissue over the whole head, rigid.
     ``information``: of intensities and tissue over what would be brain there, nats.
@@ -228,47 +228,46 @@ class _Opinion:
     mutual_information: float
     information: float
 
-    def seen_in(self, t1w: Volume, sampler: PriorSampler) -> _Opinion:
-        """Return the same place judged by another image."""
+    def rescored(self, t1w: Volume, sampler: PriorSampler) -> _Candidate:
+        """Return the same affine scored by another image."""
         return replace(self, information=_tissue_information(t1w, sampler, self.affine))
 
 
-def _opinions(
+def _candidates(
     t1w: Volume,
     priors: TissuePriors,
     sampler: PriorSampler,
     orientations: Sequence[Float],
     given: Float | None,
-) -> list[_Opinion]:
-    """Refined starts that are those of a head; an error when there is none.
+) -> list[_Candidate]:
+    """Refined candidates; an error when none is a head.
 
-    All are refined coarsely, and those that tell tissue apart about as well as the best of them
-    finely: what is not a head costs little.
+    All are refined coarsely, and finely those that separate tissues about as well as the best.
     """
-    rough: list[_Opinion] = []
+    rough: list[_Candidate] = []
     reason = BadDataError("contains no head")
     coarse, fine = _AFFINE_SPACINGS_MM
-    for score, place in _rigid(t1w, priors, orientations, given):
+    for score, start in _rigid(t1w, priors, orientations, given):
         try:
-            affine = _credible(_refined(t1w, sampler, place, coarse))
+            affine = _credible(_refined(t1w, sampler, start, coarse))
         except BadDataError as error:
             reason = error
         else:
-            rough.append(_Opinion(affine, score, _tissue_information(t1w, sampler, affine)))
-    best = max((opinion.information for opinion in rough), default=0.0)
-    opinions: list[_Opinion] = []
-    for opinion in rough:
-        if opinion.information < _WORTHWHILE * best:
+            rough.append(_Candidate(affine, score, _tissue_information(t1w, sampler, affine)))
+    best = max((candidate.information for candidate in rough), default=0.0)
+    candidates: list[_Candidate] = []
+    for candidate in rough:
+        if candidate.information < _WORTHWHILE * best:
             continue
         try:
-            affine = _credible(_refined(t1w, sampler, opinion.affine, fine))
+            affine = _credible(_refined(t1w, sampler, candidate.affine, fine))
         except BadDataError as error:
             reason = error
         else:
-            opinions.append(replace(opinion, affine=affine).seen_in(t1w, sampler))
-    if not opinions:
+            candidates.append(replace(candidate, affine=affine).rescored(t1w, sampler))
+    if not candidates:
         raise reason
-    return opinions
+    return candidates
 
 
 def _tissue_information(t1w: Volume, sampler: PriorSampler, affine: Float) -> float:
@@ -320,10 +319,10 @@ def without_shading(t1w: Volume) -> Volume:
 def _rigid(
     t1w: Volume, priors: TissuePriors, orientations: Sequence[Float], given: Float | None
 ) -> list[tuple[float, Float]]:
-    """Rigid starts worth a closer look, and their scores, the best first; or the given one.
+    """Rigid starts to refine with their scores, the best first; or the given one.
 
-    Another one is worth it when it lies elsewhere and scores not much worse: blurred and rigid,
-    the right place of a head may be the second best.
+    They are distinct and score not much less than the best: at this blur, the correct position of a
+    head may be the second best.
     """
     sigma = _BLUR_MM / FWHM_PER_SIGMA / priors.grid.voxel_size
     blurred = np.stack([ndimage.gaussian_filter(tissue, sigma) for tissue in priors.maps])
@@ -337,7 +336,7 @@ def _rigid(
     head = samples.intensity > _otsu(samples.intensity)
     target = _brain_centre(priors)
     pitches, tolerance = _PITCHES_DEG, _FINE_TOLERANCE
-    if orientations is not AS_STORED:  # many, and enough to tell the right one
+    if orientations is not AS_STORED:  # many: a coarse fit is enough to choose the right one
         pitches, tolerance = pitches[1:2], _COARSE_TOLERANCE
     fits = []
     for orientation in orientations:
@@ -350,20 +349,20 @@ def _rigid(
             score, affine = _climb(sampler, world, bins, target, orientation, pitch, tolerance)
             fits.append((score, affine @ back))
     fits.sort(key=lambda fit: -fit[0])
-    places: list[tuple[float, Float]] = []
+    starts: list[tuple[float, Float]] = []
     for score, affine in fits:
-        elsewhere = all(_apart(place, affine, priors) > _ELSEWHERE_MM for _, place in places)
-        if elsewhere and score >= _RIVAL * fits[0][0]:
-            places.append((score, affine))
-    return places[:_MOST_RIVALS]
+        is_distinct = all(_distance_mm(start, affine, priors) > _DISTINCT_MM for _, start in starts)
+        if is_distinct and score >= _CLOSE_SCORE * fits[0][0]:
+            starts.append((score, affine))
+    return starts[:_MOST_STARTS]
 
 
 def _middle(affine: Float, priors: TissuePriors) -> Float:
-    """Where an affine has the middle of the brain, T1w world."""
+    """Centre of the brain by an affine, T1w world."""
     return transform(inverse(affine), _brain_centre(priors))
 
 
-def _apart(first: Float, second: Float, priors: TissuePriors) -> float:
+def _distance_mm(first: Float, second: Float, priors: TissuePriors) -> float:
     """Largest distance between two affines over a brain, mm."""
     corners = 60.0 * np.array(np.meshgrid(*[[-1, 1]] * 3)).reshape(3, -1).T
     points = _middle(first, priors) + corners
@@ -372,7 +371,7 @@ def _apart(first: Float, second: Float, priors: TissuePriors) -> float:
 
 
 def _credible(affine: Float) -> Float:
-    """Return an affine that stretches a head as heads are stretched, or refuse it."""
+    """Return an affine whose scales are those of heads, or refuse it."""
     stretches = linalg.svdvals(affine[:3, :3]) / HEAD_SCALE
     if np.abs(np.log(stretches)).max() > _MOST_SDS * LOG_STRETCH_SD:
         sizes = " x ".join(f"{1 / stretch:.1f}" for stretch in stretches)

@@ -153,9 +153,9 @@ def _brain(probabilities: Float32, voxel_size: Float) -> NDArray[np.bool_]:
     box = mask_slices(solid > 0.5, np.ceil(_CLOSING_MM / voxel_size).astype(int) + 1)
     parts = np.ceil(voxel_size / _FINE_MM - 1e-3).astype(int)
     fine = voxel_size / parts
-    core = _largest(_shrunk(_divided(solid[box], parts) > 0.5, fine, 2.0))
-    brain = _grown(core, fine, 3.0) & (_divided(probabilities.sum(axis=0)[box], parts) > 0.5)
-    brain = _shrunk(_grown(brain, fine, _CLOSING_MM), fine, _CLOSING_MM)
+    core = _largest(_eroded(_divided(solid[box], parts) > 0.5, fine, 2.0))
+    brain = _dilated(core, fine, 3.0) & (_divided(probabilities.sum(axis=0)[box], parts) > 0.5)
+    brain = _eroded(_dilated(brain, fine, _CLOSING_MM), fine, _CLOSING_MM)
     a, b, c = parts.tolist()
     out = np.zeros(solid.shape, bool)
     out[box] = block_mean(ndimage.binary_fill_holes(brain), (a, b, c)) > 0.5
@@ -170,7 +170,7 @@ def _divided(values: Float32, parts: NDArray[np.int64]) -> Float32:
     return result
 
 
-def _grown(mask: NDArray[np.bool_], voxel_size: Float, by_mm: float) -> NDArray[np.bool_]:
+def _dilated(mask: NDArray[np.bool_], voxel_size: Float, by_mm: float) -> NDArray[np.bool_]:
     """Voxels at most ``by_mm`` away from the mask.
 
     A ball is a bundle of rods along the last axis: the mask, widened along it as far as the ball
@@ -204,9 +204,9 @@ def _overlap(shift: int) -> tuple[slice, slice]:
     return slice(None, shift), slice(-shift, None)
 
 
-def _shrunk(mask: NDArray[np.bool_], voxel_size: Float, by_mm: float) -> NDArray[np.bool_]:
+def _eroded(mask: NDArray[np.bool_], voxel_size: Float, by_mm: float) -> NDArray[np.bool_]:
     """Voxels more than ``by_mm`` away from everything outside the mask."""
-    return ~_grown(~mask, voxel_size, by_mm)
+    return ~_dilated(~mask, voxel_size, by_mm)
 
 
 def _largest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -24,7 +24,7 @@ _LATTICE_MM = 2.0
 # Cubic splines need half as many points: they are good to a few micrometres.
 _INVERSE_MM = 4.0
 _INVERSION_STEPS = 30
-_STILL_MM = 0.005  # a point that moves less has arrived
+_CONVERGED_MM = 0.005  # a point that moves less has arrived
 _CHUNK = 1 << 15  # points at a time: the work arrays stay in the processor's cache
 
 
@@ -285,7 +285,7 @@ def _inverted(table: Float32, goal: Float, to_world: Float) -> Float:
             there[axis] -= interpolate(part, here)
         point[:, moving] = there
         moved = np.abs(to_world[:3, :3] @ (there - here)).max(axis=0)
-        moving = moving[moved >= _STILL_MM]
+        moving = moving[moved >= _CONVERGED_MM]
         if not moving.size:
             break
     return point

@@ -51,7 +51,7 @@ from bidsapp.core.grid.volume import Grid, Volume, known_or_zero, mask_slices
 from bidsapp.errors import BadDataError
 
 LEVELS = ((8.0, 5.0), (2.0, 2.5))  # blur and distance of points, mm
-STEPS, STILL_MM = 30, 0.002  # at most so many steps; less movement is none
+STEPS, CONVERGED_MM = 30, 0.002  # at most so many steps; less movement is none
 TUKEY = 4.685  # standard deviations: 95 % efficiency for Gaussian noise
 LEAST_POINTS = 1000
 MARGIN_MM = 50.0  # of the template around the brain: scalp and face, little neck
@@ -236,7 +236,7 @@ def _first_positions(landmarks: Sequence[Float64]) -> list[Matrix]:
         matrices = [rigid_between(mean, own) for own in landmarks]
         back = [transform(inverse(m), own) for m, own in zip(matrices, landmarks, strict=True)]
         before, mean = mean, np.mean(back, axis=0)
-        if np.abs(mean - before).max() < STILL_MM:
+        if np.abs(mean - before).max() < CONVERGED_MM:
             break
     return halfway(matrices, mean.mean(axis=0))
 
@@ -322,7 +322,7 @@ def _settle(
         steps = _Level.at(images, matrices, points).steps(centre)
         pairs = zip(matrices, steps, strict=True)
         matrices = [matrix @ rigid_matrix(step, centre) for matrix, step in pairs]
-        if np.abs(steps * [1, 1, 1, *[LENGTH_MM] * 3]).max() < STILL_MM:
+        if np.abs(steps * [1, 1, 1, *[LENGTH_MM] * 3]).max() < CONVERGED_MM:
             break
     level = _Level.at(images, matrices, points)
     return halfway(matrices, centre), level

@@ -1,4 +1,4 @@
-"""What transfer, conversion and processing do to images: signs of it, and parts that are lost."""
+"""Detection of damage to images by transfer, conversion or processing, and of lost voxels."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def _bright(count: int) -> int:
 
 @dataclass(frozen=True)
 class Damage:
-    """What speaks against one image of a PET.
+    """Signs of damage in one image of a PET.
 
     Attributes
     ----------
@@ -321,13 +321,13 @@ def air_level(image: Volume, brain: Mask, usual: float) -> float | None:
     return abs(float(np.median(values))) / usual
 
 
-def part_apart(
+def regional_deviation(
     uptake: NDArray[np.floating], tissue: NDArray[np.floating], region: Mask, voxel_mm: float
 ) -> float | None:
-    """How far a part of a region is from what its grey and white matter take up.
+    """Largest local deviation of a region from the uptake of its grey and white matter.
 
-    Parts are of 15 mm, weighted by a Gaussian: large enough for the noise to average out, small
-    enough to see what moves the mean of a cerebellum by some percent.
+    Local means are over a Gaussian of 15 mm: large enough to average out the noise, small enough to
+    detect what changes the mean of a cerebellum by some percent.
 
     Parameters
     ----------

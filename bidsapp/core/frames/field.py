@@ -1,4 +1,4 @@
-"""The ends of a PET's axial field of view: planes that hold artefacts instead of activity.
+"""Artefact planes at the ends of a PET's axial field of view.
 
 The outermost planes of a ring scanner are seen by few pairs of detectors. Reconstructions leave
 them noisy, too high, too low or empty. Such planes are not measurements: they become NaN, so that a

@@ -1,8 +1,8 @@
-"""Which frames of a PET scan make the static image, and their mean.
+"""Choice and mean of the frames of a static image.
 
-Times are seconds after injection; a window is a pair (start, end).  A frame enters the mean with
-the seconds it overlaps the window, so a frame at the edge counts by its overlapping part although
-its image is the mean of all of it: `FrameChoice.outside` says how much that matters.
+Times are seconds after injection; a window is a pair (start, end). A frame is weighted by the
+seconds that it overlaps the window, although its image is the mean over all of it:
+`FrameChoice.outside` is how much of the mean is outside the window.
 """
 
 from __future__ import annotations
@@ -320,8 +320,8 @@ def drift_per_min(
     return slope, float(np.sqrt(variance / spread))
 
 
-def standing_out(values: Sequence[float]) -> tuple[int, float] | None:
-    """Find the frame whose number is farthest from that of the others.
+def outlying_frame(values: Sequence[float]) -> tuple[int, float] | None:
+    """Find the frame whose value deviates most from those of the others.
 
     Parameters
     ----------
@@ -329,17 +329,18 @@ def standing_out(values: Sequence[float]) -> tuple[int, float] | None:
 
     Returns
     -------
-    (index, ratio to the median of the others minus one), or None with fewer than two known ones.
+    (int, float) or None
+        Index, and ratio to the median of the others minus one; None with fewer than two values.
     """
-    measured = np.asarray(values, np.float64)
-    known = np.flatnonzero(np.isfinite(measured) & (measured > 0))
-    if len(known) < 2:
+    ratios = np.asarray(values, np.float64)
+    usable = np.flatnonzero(np.isfinite(ratios) & (ratios > 0))
+    if len(usable) < 2:
         return None
-    apart = [
-        float(measured[index] / np.median(measured[known[known != index]]) - 1) for index in known
+    deviations = [
+        float(ratios[index] / np.median(ratios[usable[usable != index]]) - 1) for index in usable
     ]
-    farthest = int(np.argmax(np.abs(apart)))
-    return int(known[farthest]), apart[farthest]
+    largest = int(np.argmax(np.abs(deviations)))
+    return int(usable[largest]), deviations[largest]
 
 
 def _checked(

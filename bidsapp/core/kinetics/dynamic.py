@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 @dataclass(frozen=True)
 class DynamicRule:
-    """What a scan must have seen.
+    """Times that a dynamic scan has to cover.
 
     Attributes
     ----------

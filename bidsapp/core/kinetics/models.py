@@ -16,7 +16,7 @@ from bidsapp.settings import KineticModel
 
 @dataclass(frozen=True)
 class Fits:
-    """What the models made of a study.
+    """Estimates of all models for a study.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What every reference-tissue model is given, and what it gives."""
+"""Input and output of every reference-tissue model."""
 
 from __future__ import annotations
 

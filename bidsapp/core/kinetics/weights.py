@@ -1,4 +1,4 @@
-"""How much each frame of a dynamic study is to be believed."""
+"""Weights of the frames of a dynamic study."""
 
 from __future__ import annotations
 

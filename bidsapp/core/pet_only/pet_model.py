@@ -15,7 +15,7 @@ from bidsapp.core.grid.alignment import Matrix, inverse, transform
 from bidsapp.core.grid.sampling import Float32, Float64, best_blur, nearest_voxels, trilinear
 from bidsapp.core.grid.volume import Volume
 from bidsapp.core.pet_only.pet_template import CLASSES, PetTemplate
-from bidsapp.core.registration.levels import Levels, Places
+from bidsapp.core.registration.levels import Levels, SpatialTerms
 from bidsapp.core.registration.tissue_model import cauchy_weights
 from bidsapp.errors import BadDataError
 
@@ -103,10 +103,10 @@ class PetSamples:
     pet : Volume
         Coarse PET.
     where : ndarray, shape (N,)
-        The voxels' places in its flattened data.
+        Flat indices of the voxels in its data.
     world : ndarray, shape (N, 3)
     values, weights : ndarray, shape (N,)
-    places : Places
+    terms : SpatialTerms
         Functions of place that levels are made of.
     observations : float
         Independent observations per voxel.
@@ -119,7 +119,7 @@ class PetSamples:
     world: Float64
     values: Float64
     weights: Float64
-    places: Places
+    terms: SpatialTerms
     observations: float
     even: tuple[int, ...] = ()
 
@@ -167,7 +167,7 @@ class PetSamples:
             world=world,
             values=values,
             weights=np.ones(where.size),
-            places=Places.of(world, world.mean(axis=0), drift_order),
+            terms=SpatialTerms.of(world, world.mean(axis=0), drift_order),
             observations=min(1.0, pet.grid.voxel_volume / INDEPENDENCE_MM3),
         )
 
@@ -183,7 +183,7 @@ class PetSamples:
         -------
         Levels
         """
-        return Levels(maps, self.places, self.weights, even=self.even)
+        return Levels(maps, self.terms, self.weights, even=self.even)
 
     def uptake(self, maps: Float32) -> dict[str, float]:
         """Mean uptake of each class, where it is, in units of the PET.

@@ -52,20 +52,20 @@ from bidsapp.core.pet_only.pet_model import (
 )
 from bidsapp.core.pet_only.pet_template import PetTemplate
 from bidsapp.core.pet_only.pet_warp import WarpFit
-from bidsapp.core.registration import placement
-from bidsapp.core.registration.placement import distinct, find_places
+from bidsapp.core.registration import pose_search
+from bidsapp.core.registration.pose_search import distinct, search_poses
 from bidsapp.core.registration.rigid import coarser, measured_part
 from bidsapp.core.registration.tissue_model import TissueModel
 from bidsapp.errors import BadDataError
 
 ROUGH_STEP = 2  # every second voxel of the template will do for the first search
-DISTINCT_MM, PLACE_MM = 15.0, 40.0  # apart: other starts, other places
-ANYHOW, PLACES = 3, 2  # best starts, and best places, that are tried with affines
+DISTINCT_MM, FAR_MM = 15.0, 40.0  # apart: other starts, other positions
+MOST_STARTS, MOST_FAR = 3, 2  # best starts, and best far from each other, tried with affines
 UPRIGHT_DEG = 50.0  # turned less, the head lies as the header says
-KEPT = 4  # of the places these lead to, so many are tried with the whole model
+KEPT = 4  # of the positions these lead to, so many are tried with the whole model
 AFFINE_VOXEL_MM = (8.0, 4.0)
 AFFINE_ROUNDS, WEIGHINGS, AFFINE_STEPS = 2, 2, 10
-STILL_MM = 0.02  # a step shorter than this ends a search
+CONVERGED_MM = 0.02  # a step shorter than this ends a search
 BRAIN_ALONE_MM = 0.0  # smoothing carries a bright scalp into the rim, which no pattern describes
 
 
@@ -207,29 +207,29 @@ class _AffineFit:
 
 
 @dataclass(frozen=True)
-class _Found:
-    """The affine PET world -> template world, and the quality of the place it was found in."""
+class _AffineResult:
+    """The affine PET world -> template world, and quality numbers of the search."""
 
     affine: Matrix
     fluid: float
     rival: float
 
 
-def _find_affine(pet: Volume, patterns: Patterns) -> _Found:
+def _find_affine(pet: Volume, patterns: Patterns) -> _AffineResult:
     coarse, fine = (coarser(pet, voxel) for voxel in AFFINE_VOXEL_MM)
     starts = _starts(pet, patterns.template)
     fits = _tried(coarse, patterns, starts, drift_order=1)
-    places = distinct([inverse(fit.affine) for fit in fits], _corners(patterns.template), PLACE_MM)
-    fits = _tried(coarse, patterns, [inverse(place) for place in places[:KEPT]])
+    poses = distinct([inverse(fit.affine) for fit in fits], _corners(patterns.template), FAR_MM)
+    fits = _tried(coarse, patterns, [inverse(pose) for pose in poses[:KEPT]])
     affine = fits[0].affine
-    elsewhere = [fit.gain for fit in fits if _apart(fit, fits[0], patterns.template) > PLACE_MM]
+    elsewhere = [fit.gain for fit in fits if _distance_mm(fit, fits[0], patterns.template) > FAR_MM]
     rival = float(np.clip(max(elsewhere, default=0.0) / max(fits[0].gain, 1e-12), 0, 1))
     fluid = _fluid(coarse, patterns, affine)
     data = PetSamples.near_brain(fine, patterns.template, affine)
     choose_blur(data, patterns, transform(affine, data.world))
-    for _ in range(AFFINE_ROUNDS):  # which voxels are near the brain is asked again each time
+    for _ in range(AFFINE_ROUNDS):  # the voxels near the brain are chosen anew each time
         affine = _affine_fit(fine, patterns, affine).affine
-    return _Found(affine, fluid, rival)
+    return _AffineResult(affine, fluid, rival)
 
 
 def _fluid(pet: Volume, patterns: Patterns, affine: Matrix) -> float:
@@ -243,18 +243,18 @@ def _fluid(pet: Volume, patterns: Patterns, affine: Matrix) -> float:
 
 
 def _starts(pet: Volume, template: PetTemplate) -> list[Matrix]:
-    """Rigid positions at the usual size of a head: of any turn, and near that of the header."""
+    """Rigid positions at the usual size of a head: of any rotation, and near that of the header."""
     shrink = np.diag([1 / HEAD_SCALE] * 3 + [1.0])  # template -> a template of the size of a head
-    maps, affine = template.pure(placement.FWHM_MM, ROUGH_STEP)
-    near = template.outside_mm[(slice(None, None, ROUGH_STEP),) * 3] <= placement.REACH_MM
+    maps, affine = template.pure(pose_search.FWHM_MM, ROUGH_STEP)
+    near = template.outside_mm[(slice(None, None, ROUGH_STEP),) * 3] <= pose_search.REACH_MM
     model = TissueModel(maps, shrink @ affine, transform(shrink, template.centre))
-    places = find_places(model, near, coarser(pet, placement.VOXEL_MM))
-    poses = [place.pose @ shrink for place in places]
+    candidates = search_poses(model, near, coarser(pet, pose_search.VOXEL_MM))
+    poses = [candidate.pose @ shrink for candidate in candidates]
     points = _corners(template)
     upright = [pose for pose in poses if rotation_deg(pose) < UPRIGHT_DEG]
     chosen = [
-        *distinct(poses, points, DISTINCT_MM, ANYHOW),
-        *distinct(poses, points, PLACE_MM, PLACES),
+        *distinct(poses, points, DISTINCT_MM, MOST_STARTS),
+        *distinct(poses, points, FAR_MM, MOST_FAR),
         *upright[:1],
     ]
     return [inverse(pose) for pose in distinct(chosen, points, DISTINCT_MM)]
@@ -291,8 +291,8 @@ def _corners(template: PetTemplate) -> Float64:
     return template.centre + LENGTH_MM / np.sqrt(3) * signs
 
 
-def _apart(first: _AffineFit, second: _AffineFit, template: PetTemplate) -> float:
-    """Mean distance of the places where two fits have a brain, mm."""
+def _distance_mm(first: _AffineFit, second: _AffineFit, template: PetTemplate) -> float:
+    """Mean distance over a brain between two fits, mm."""
     return displacement(inverse(first.affine), inverse(second.affine), _corners(template))
 
 
@@ -337,7 +337,7 @@ def _fit_affine(data: PetSamples, patterns: Patterns, affine: Matrix) -> tuple[M
                 break
             affine, here = trial, there
             damping.lower()
-            if np.abs(step).max() < STILL_MM:
+            if np.abs(step).max() < CONVERGED_MM:
                 break
     return affine, unexplained(data, data.residual(patterns.at(transform(affine, data.world))))
 

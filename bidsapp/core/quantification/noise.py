@@ -1,9 +1,9 @@
-"""How much the mean of a volume of interest owes to the noise of the image.
+"""Error of the mean of a volume of interest by image noise.
 
-A single image holds anatomy and noise.  Second differences over one and over two voxels, taken
-where the smoothed image is flattest, hold little anatomy; how they grow with the distance tells
-how far the noise is correlated.  Correlated noise averages out more slowly, which is taken into
-account for the shape of the volume.
+A single image is anatomy and noise. Second differences over one and over two voxels, where the
+smoothed image is flattest, contain little anatomy; their increase with distance gives the
+correlation length of the noise. Correlated noise averages out more slowly, which is calculated for
+the shape of the volume.
 """
 
 from __future__ import annotations

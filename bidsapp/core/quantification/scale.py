@@ -1,8 +1,7 @@
-"""From the uptake ratios of a scan to Centiloids, with what must be known to believe them.
+"""From the SUVRs of a scan to Centiloids, if the equation was made with the same pipeline.
 
-An equation belongs to the pipeline it was made with. Two pipelines are compared by their
-fingerprints; where they differ in what changes an SUVR there is no Centiloid, and the result says
-so, instead of a number that looks right.
+Pipelines are compared by their fingerprints. Where they differ in something that changes an SUVR
+there is no Centiloid, and the result reports the difference.
 """
 
 from __future__ import annotations
@@ -147,7 +146,7 @@ class TauScale:
 
 
 @dataclass(frozen=True)
-class Expressed:
+class CentiloidResult:
     """SUVRs of a scan on the Centiloid scale.
 
     Attributes
@@ -208,12 +207,12 @@ class Expressed:
         return self.uncertainty.probability_above(cutoff, kind)
 
 
-def express(
+def to_centiloids(
     suvr: Mapping[str, float | None],
     scale: Scale,
     noise: Mapping[str, float | None],
     fwhm_mm: float | None = None,
-) -> Expressed:
+) -> CentiloidResult:
     """Put the SUVRs of a scan on the Centiloid scale.
 
     Parameters
@@ -225,7 +224,7 @@ def express(
 
     Returns
     -------
-    Expressed
+    CentiloidResult
     """
     values: dict[str, float | None] = {}
     for name, ratio in suvr.items():
@@ -237,7 +236,7 @@ def express(
     if main is not None and ratio is not None:
         line = scale.equations[scale.main]
         uncertainty = propagate(ratio, line, scale.error, noise[scale.main], fwhm_mm)
-    return Expressed(
+    return CentiloidResult(
         centiloid=main,
         centiloids=values,
         uncertainty=uncertainty,

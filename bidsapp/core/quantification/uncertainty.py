@@ -1,4 +1,4 @@
-"""How sure a Centiloid is: standard deviation by component, two intervals, probability, agreement.
+"""Uncertainty of a Centiloid: standard deviation by component, two intervals, probability.
 
 Two quantities, each with an interval of its own: the Centiloid that this tracer would give on
 average over many scans of this person at this time (``rescan``), and the one that PiB would give
@@ -58,7 +58,7 @@ class ScanError:
 
 @dataclass(frozen=True)
 class Uncertainty:
-    """How a Centiloid errs.
+    """Uncertainty of a Centiloid.
 
     Attributes
     ----------

@@ -1,7 +1,7 @@
-"""Does an atlas from elsewhere lie where it says: on the brain, not mirrored, not shifted?
+"""Checks of a user's atlas: position on the brain, left and right, shift.
 
-An atlas is compared with the grey matter and the brain of the template.  Each function gives a
-sentence that says what is wrong, or None.
+An atlas is compared with grey matter and brain of the template. Each function returns a sentence
+about the error, or None.
 """
 
 from __future__ import annotations

@@ -1,10 +1,9 @@
-"""A head as regions of one activity each, for partial volume correction.
+"""Compartments of homogeneous activity for partial volume correction.
 
-An atlas names volumes, not tissues, and its volumes may overlap. Here the grey matter is cut into
-the parts that the regions of an atlas make of it, the rest of the grey matter being one more part;
-white matter is that of the cerebrum, of the cerebellum and the brainstem (grey and white together:
-a T1w does not tell them apart there); the cerebrospinal fluid is one. What each region of the atlas
-holds is put together from these compartments again.
+An atlas has volumes, not tissues, and they may overlap. Here the grey matter is divided by the
+regions of an atlas, the rest of it being one more part; white matter is that of the cerebrum, of
+the cerebellum and the brainstem (grey and white together: a T1w does not separate them there); the
+cerebrospinal fluid is one. The activity of a region is then calculated from its compartments.
 """
 
 from __future__ import annotations

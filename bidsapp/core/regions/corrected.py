@@ -1,4 +1,4 @@
-"""What partial volume correction makes of the regions of an atlas, beside what was measured."""
+"""Activity in the regions of an atlas, as measured and after partial volume correction."""
 
 from __future__ import annotations
 

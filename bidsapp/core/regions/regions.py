@@ -1,11 +1,11 @@
-"""What an image holds inside the regions of an atlas: many regions, one pass, 3D or 4D.
+"""Statistics of an image in the regions of an atlas: many regions in one pass, 3D or 4D.
 
-A set of regions is kept as the list of its voxels, sorted by region (`Regions`). An image is read
-once, at these voxels; every region is then one slice. That serves label images, overlapping masks
-and probability maps alike, and each sum is the one that NumPy gives on ``image[mask]``, to the
-last bit (a sum by ``bincount`` adds in another order and is not).
+A set of regions is a list of voxels sorted by region (`Regions`). An image is indexed once, at
+these voxels; every region is then one slice. That holds for label images, overlapping masks and
+probability maps, and each sum has the bits of ``image[mask].sum()`` in NumPy (``bincount`` adds in
+another order).
 
-NaN means "not measured" throughout: such voxels are left out, and `coverage` tells how many.
+NaN means "not measured" throughout: such voxels are left out, and `coverage` is the measured share.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What an image holds inside volumes of interest.
+"""Statistics of an image in volumes of interest.
 
 Plain voxel means over the GAAIN volumes on the MNI grid, as the Centiloid was defined (Klunk et
-al. 2015), over the voxels that the PET measured; how many of them it measured is told.
+al. 2015), over the voxels that the PET measured, with their coverage.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Weighted least squares for levels of tissue classes that differ by place.
+"""Weighted least squares for levels of tissue classes that vary in space.
 
-The level of a class is a sum of polynomials of place and, for some classes, of a constant in every
-region. Written as one design matrix that is some 200 columns of 20,000 voxels, and its normal
-matrix takes most of a registration. But a column is the fraction of a class times a function of
-place, so that every sum is one of few kinds: fractions of two classes times a monomial of twice the
-order, or times a monomial within one region.
+The level of a class is a sum of polynomials of the coordinates and, for some classes, of a constant
+in every region. As one design matrix that is some 200 columns of 20,000 voxels, and its normal
+matrix would take most of a registration. But a column is the fraction of a class times a function
+of the coordinates, so that every sum is one of few kinds: fractions of two classes times a monomial
+of twice the order, or times a monomial within one region.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ def drift_basis(points: Float64, centre: Float64, order: int) -> Float64:
 
 
 @dataclass(frozen=True)
-class Places:
-    """The functions of place that levels are made of, at N points.
+class SpatialTerms:
+    """Basis functions of the levels, polynomials and regions, at N points.
 
     Attributes
     ----------
@@ -85,7 +85,7 @@ class Places:
         centre: Float64,
         order: int,
         region: NDArray[np.integer] | None = None,
-    ) -> Places:
+    ) -> SpatialTerms:
         """Prepare points.
 
         Parameters
@@ -100,7 +100,7 @@ class Places:
 
         Returns
         -------
-        Places
+        SpatialTerms
 
         Raises
         ------
@@ -150,7 +150,7 @@ class Levels:
     ----------
     maps : ndarray, shape (N, C)
         Fraction of each class at each voxel.
-    places : Places
+    terms : SpatialTerms
         The N voxels.
     weights : ndarray, shape (N,)
     regional : int
@@ -162,15 +162,15 @@ class Levels:
     def __init__(
         self,
         maps: Float32,
-        places: Places,
+        terms: SpatialTerms,
         weights: Float64,
         regional: int = 0,
         even: Sequence[int] = (),
     ) -> None:
         self.maps: Float64 = np.ascontiguousarray(maps.T, dtype=np.float64)
-        self.places, self.weights = places, weights
-        self.constants = [places.n_regions if c < regional else 1 for c in range(len(self.maps))]
-        sizes = [count + len(places.monomials) - 1 for count in self.constants]
+        self.terms, self.weights = terms, weights
+        self.constants = [terms.n_regions if c < regional else 1 for c in range(len(self.maps))]
+        sizes = [count + len(terms.monomials) - 1 for count in self.constants]
         self.begins = [0, *np.cumsum(sizes).tolist()]
         self.free = np.ones(self.begins[-1], bool)
         for c in even:
@@ -182,15 +182,15 @@ class Levels:
 
     def _normal(self) -> Float64:
         """Weighted sums of all products of two columns of the design, (T, T)."""
-        places, several = self.places, [count > 1 for count in self.constants]
+        terms, several = self.terms, [count > 1 for count in self.constants]
         first, second = np.triu_indices(len(self.maps))
         shared = self.maps[first] * self.maps[second]
         shared *= self.weights
-        everywhere = (shared @ places.products.T)[:, places.of_pair]  # (pair, K, K)
+        everywhere = (shared @ terms.products.T)[:, terms.of_pair]  # (pair, K, K)
         within = np.array([several[c] or several[d] for c, d in zip(first, second, strict=True)])
         by_region = iter(())
         if within.any():
-            by_region = iter(np.moveaxis(places.by_region(shared[within]), 1, 0))  # (pair, R, K)
+            by_region = iter(np.moveaxis(terms.by_region(shared[within]), 1, 0))  # (pair, R, K)
         normal = np.empty((self.begins[-1], self.begins[-1]))
         for c, d, sums, split in zip(first, second, everywhere, within, strict=True):
             block = np.empty(
@@ -224,12 +224,10 @@ class Levels:
         for c, count in enumerate(self.constants):
             weighted = several * (self.maps[c] * self.weights)
             begin, end = self.begins[c : c + 2]
-            sums = weighted @ self.places.monomials.T
+            sums = weighted @ self.terms.monomials.T
             right[begin + count : end] = sums[:, 1:].T
             right[begin : begin + count] = (
-                sums[:, :1]
-                if count == 1
-                else np.add.reduceat(weighted, self.places.borders[:-1], 1)
+                sums[:, :1] if count == 1 else np.add.reduceat(weighted, self.terms.borders[:-1], 1)
             ).T
         right[~self.free] = 0
         solved: Float64 = cho_solve(self.factor, right)
@@ -250,10 +248,10 @@ class Levels:
 
     def _local(self, coefficients: Float64) -> Iterator[Float64]:
         """Level of one class after the other, (M, N)."""
-        lengths = np.diff(self.places.borders)
+        lengths = np.diff(self.terms.borders)
         for c, count in enumerate(self.constants):
             begin, end = self.begins[c : c + 2]
-            levels = coefficients[begin + count : end].T @ self.places.monomials[1:]
+            levels = coefficients[begin + count : end].T @ self.terms.monomials[1:]
             own = coefficients[begin : begin + count].T
             levels += own if count == 1 else np.repeat(own, lengths, axis=1)
             yield levels

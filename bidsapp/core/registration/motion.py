@@ -34,7 +34,7 @@ from bidsapp.core.registration.similarity import MutualInformation, climb
 from bidsapp.errors import BadDataError
 
 MERGED_S = 60.0  # frames are merged until they last that long
-STILL_MM = 0.5  # less is not corrected: the search itself is 0.1 to 0.3 mm off
+LEAST_CORRECTED_MM = 0.5  # less is not corrected: the search itself is 0.1 to 0.3 mm off
 COARSE_MM = 2.5  # smaller voxels are averaged up to this size: enough for the blur below
 LEVELS = ((6.0, 8.0), (4.0, 6.0))  # distance of points and blur, mm
 PART_LEVEL = (9.0, 12.0)  # the same for the first look at another part of the study
@@ -77,8 +77,8 @@ class FrameAlignment:
 
     @property
     def matrices(self) -> NDArray[np.float64]:
-        """``found`` where a frame moved by STILL_MM or more, the identity elsewhere, (T, 4, 4)."""
-        moved = self.distance_mm >= STILL_MM
+        """``measured`` if a frame moved by LEAST_CORRECTED_MM, else the identity, (T, 4, 4)."""
+        moved = self.distance_mm >= LEAST_CORRECTED_MM
         chosen: NDArray[np.float64] = np.where(moved[:, None, None], self.measured, np.eye(4))
         return chosen
 

@@ -1,20 +1,19 @@
-"""Where the PET lies relative to the T1w: two rigid registrations, one the other's witness.
+"""Rigid registration of the PET to the T1w by two methods, which are compared.
 
-1. **Rough position.** Four blurred maps (grey, white, CSF, everything else) are laid on every place
-   of the PET at many rotations (`bidsapp.core.registration.placement`) and settle where they fit
-   best. The brain against its rim is the strongest thing a blurred PET shows; NMI at this scale
-   lost the pose of heads whose brain takes up tracer evenly, and a fit to the whole PET that of
-   heads whose scalp and neck are as bright as the brain.
-2. **NMI** between T1w and PET (`bidsapp.core.registration.similarity`) from the best rough
-   positions: the step
-   with which the published Centiloid scale was made.
+1. **Initial position.** Four blurred maps (grey, white, CSF, everything else) are fitted to the PET
+   at every position and many rotations (`bidsapp.core.registration.pose_search`), and the best
+   candidates are refined. The contrast of brain and surroundings is the strongest feature of a
+   blurred PET; NMI at this scale lost the pose of heads with even uptake in the brain, and a fit to
+   the whole PET that of heads whose scalp and neck are as bright as the brain.
+2. **NMI** between T1w and PET (`bidsapp.core.registration.similarity`) from the best initial
+   positions: the method with which the published Centiloid scale was made.
 3. **Tissue model** from the NMI position: the subject's own tissue maps, blurred as much as the
-   PET, with levels that differ by region and may drift through the brain. Blurred high cortex pulls
-   NMI by 1-2 mm towards too low an SUVR; the model knows where the cortex is. Fitted once more to
-   the mirrored PET it also tells an exchange of left and right.
+   PET, with levels that differ by region and may drift through the brain. High cortical uptake
+   biases NMI by 1-2 mm, towards too low an SUVR; the model knows where the cortex is. Fitted again
+   to the mirrored PET it detects an exchange of left and right.
 
-Both are written in NumPy and SciPy: with analytic gradients a whole registration takes seconds on
-one core, and nothing in it depends on the number of threads (BLAS is held to one).
+Both are written in NumPy and SciPy: with analytic gradients a registration takes seconds on one
+core, and its result does not depend on the number of threads (BLAS is limited to one).
 """
 
 from __future__ import annotations
@@ -39,9 +38,9 @@ from bidsapp.core.grid.sampling import (
 )
 from bidsapp.core.grid.volume import Volume, known_or_zero, mask_box
 from bidsapp.core.quality import Flag
-from bidsapp.core.registration import placement
+from bidsapp.core.registration import pose_search
 from bidsapp.core.registration.head import Head
-from bidsapp.core.registration.placement import distinct, find_places
+from bidsapp.core.registration.pose_search import distinct, search_poses
 from bidsapp.core.registration.similarity import MutualInformation, climb
 from bidsapp.core.registration.tissue_model import (
     DOUBTFUL,
@@ -330,14 +329,16 @@ def coarser(pet: Volume, voxel_mm: float) -> Volume:
 
 def _rough_positions(head: Head, pet: Volume) -> list[Matrix]:
     """Return up to CANDIDATES distinct positions, T1w world -> PET world, best first."""
-    coarse = coarser(pet, placement.VOXEL_MM)
+    coarse = coarser(pet, pose_search.VOXEL_MM)
     model = replace(
-        head.model(placement.FWHM_MM, skull_apart=False), region_of=None
+        head.model(pose_search.FWHM_MM, skull_apart=False), region_of=None
     )  # no place is known yet
-    places = find_places(model, head.outside_mm <= placement.REACH_MM, coarse)
+    candidates = search_poses(model, head.outside_mm <= pose_search.REACH_MM, coarse)
     brain = scattered_points(head.outside_mm <= 0, head.t1w.affine, 15.0)
     fits = []
-    for start in distinct((place.pose for place in places), brain, DISTINCT_MM, ROUGH_KEPT):
+    for start in distinct(
+        (candidate.pose for candidate in candidates), brain, DISTINCT_MM, ROUGH_KEPT
+    ):
         points, values = _voxels_near_brain(head, coarse, start)
         fits.append(
             fit_pose(

@@ -1,4 +1,4 @@
-"""A PET as the sum of the subject's own tissue maps, and the rigid motion that makes it fit best.
+"""A PET as the sum of the subject's own tissue maps, and the rigid transform that fits it best.
 
 Every tissue class takes up tracer at a level of its own, which drifts slowly through the brain:
 
@@ -7,10 +7,10 @@ Every tissue class takes up tracer at a level of its own, which drifts slowly th
 with B_c the map of class c blurred like the PET, S the rigid motion PET world -> T1w world, and P_k
 polynomials and, for grey and white matter, the regions of an atlas (1 inside, 0 elsewhere). The
 levels a are free: nothing is assumed about tracer, amyloid load or pattern, and grey may be darker
-than white. Without the drift (one level a class) the regional differences of uptake act as a force
-on the pose: a cortex richer in front pulls the head forwards, an inferior temporal cortex richer
-than the temporal pole turns it. The regions stay on the voxels where the first pose put them, so
-that their borders exert no force either.
+than white. Without the drift (one level a class) regional differences of uptake bias the pose: more
+uptake in frontal cortex shifts the head forwards, more in inferior temporal cortex than in the
+temporal pole rotates it. The regions stay on the voxels where the first pose put them, so that
+their borders do not bias it either.
 
 The levels follow from the pose by weighted linear least squares, so only the six numbers of the
 pose are searched: Gauss-Newton with the levels projected out (variable projection; Golub & Pereyra,
@@ -18,9 +18,9 @@ SIAM J Numer Anal 10:413, 1973, in Kaufman's form, BIT 15:49, 1975), Levenberg-M
 Voxels that no level explains (a lesion, a vessel, the scalp) lose their weight as under a Cauchy
 distribution of residuals (Holland & Welsch, Commun Stat A6:813, 1977).
 
-It is the maps that are moved onto the voxels of the PET, not the other way round: the maps are
-smooth, so reading them between voxels costs nothing, whereas reading a noisy PET between its voxels
-smooths it by an amount that depends on the shift, and least squares then prefers certain shifts.
+The maps are interpolated at the voxels of the PET, not the PET at those of the maps: the maps are
+smooth, so interpolation does not change them, whereas it smooths a noisy PET by an amount that
+depends on the shift, and least squares would then prefer certain shifts.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ from scipy.linalg import expm, logm, polar
 from bidsapp.core.grid.alignment import LENGTH_MM, Matrix, inverse, rigid_matrix, transform
 from bidsapp.core.grid.least_squares import Damping, damped, shortest_solution
 from bidsapp.core.grid.sampling import SD_PER_MAD, Float32, Float64, trilinear
-from bidsapp.core.registration.levels import Levels, Places
+from bidsapp.core.registration.levels import Levels, SpatialTerms
 
 CAUCHY = 3.0  # in robust standard deviations; 2.4 is 95 % efficient on Gaussian residuals
 DOUBTFUL = 0.75  # detail of a head that a PET shows; right pairs have 1
 WHOLLY_EXPLAINED = 0.5  # detail over what is left; of another person's PET, at most a quarter
 DAMPING_START = 1e-3
-STILL_MM = 0.01  # a step shorter than this ends the search
+CONVERGED_MM = 0.01  # a step shorter than this ends the search
 STRAINS = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))
 STRAIN_STEPS = 6
 MOST_STRAIN = 0.1  # in one step
@@ -76,7 +76,7 @@ class TissueModel:
 
 @dataclass(frozen=True)
 class PoseFit:
-    """Where a tissue model fits a PET best.
+    """Best fit of a tissue model to a PET.
 
     Attributes
     ----------
@@ -95,7 +95,7 @@ class PoseFit:
 class _Search:
     """One PET's voxels under one model; evaluates poses.
 
-    The voxels are taken region by region, as `Places` wants them: ``order`` is their order.
+    The voxels are sorted by region, as `SpatialTerms` needs them: ``order`` is their order.
     """
 
     def __init__(
@@ -116,7 +116,7 @@ class _Search:
         self.points, self.values = points[self.order], values[self.order]
         self.weights = np.ones(len(values)) if weights is None else weights[self.order]
         middle = transform(inverse(pose), model.centre)
-        self.places = Places.of(self.points, middle, drift_order, region)
+        self.terms = SpatialTerms.of(self.points, middle, drift_order, region)
         self.to_index = inverse(model.affine)
 
     def as_given(self, values: Float64) -> Float64:
@@ -127,7 +127,7 @@ class _Search:
 
     def levels(self, maps: Float32) -> Levels:
         """Least squares for the levels, given the maps at the voxels, (N, C)."""
-        return Levels(maps, self.places, self.weights, self.regional)
+        return Levels(maps, self.terms, self.weights, self.regional)
 
     def residual(self, pose: Matrix) -> Float64:
         """Return what the best levels leave of every voxel at ``pose``, shape (N,)."""
@@ -221,7 +221,7 @@ def fit_pose(
         before = pose
         pose = _descend(search, pose, steps)
         moved = np.abs(transform(pose @ inverse(before), model.centre) - model.centre).max()
-        if number > 1 and moved < STILL_MM:
+        if number > 1 and moved < CONVERGED_MM:
             break
     return PoseFit(pose, search.unexplained(pose), search.as_given(search.weights))
 
@@ -353,7 +353,7 @@ def _descend(search: _Search, pose: Matrix, steps: int) -> Matrix:
             damping.lower()
         else:
             damping.higher()
-        if np.abs(step).max() < STILL_MM:
+        if np.abs(step).max() < CONVERGED_MM:
             break
     return pose
 

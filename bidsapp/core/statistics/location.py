@@ -1,4 +1,4 @@
-"""Differences of location between groups that a few odd values do not move."""
+"""Differences of location between groups, robust to outliers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Straight lines through paired measurements, how well they fit, and who does not.
+"""Straight lines through paired measurements, their fit, and outliers.
 
 Everything a calibration or a comparison of two pipelines rests on: ordinary and Deming regression
 with standard errors, the growth of the residuals with the load, limits of agreement, and pairs of

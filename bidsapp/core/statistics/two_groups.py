@@ -99,7 +99,7 @@ class CutOff:
 
 @dataclass(frozen=True)
 class TwoGroups:
-    """What the values tell about two groups.
+    """Evidence for two groups, and cut-offs between them.
 
     Attributes
     ----------

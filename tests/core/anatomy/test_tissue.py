@@ -7,7 +7,7 @@ import pytest
 from scipy import ndimage
 
 from bidsapp.core.anatomy import mixture as gmm
-from bidsapp.core.anatomy.tissue import _brain, _by_class, _grown
+from bidsapp.core.anatomy.tissue import _brain, _by_class, _dilated
 from bidsapp.core.grid.sampling import block_mean
 
 SHAPE = (120, 96, 96)  # mm
@@ -58,4 +58,4 @@ def test_a_mask_grows_by_all_voxels_within_reach(voxel, by_mm):
         mask = rng.random(shape) < 0.03
         mask.flat[0] = True
         away = ndimage.distance_transform_edt(~mask, sampling=voxel)
-        np.testing.assert_array_equal(_grown(mask, voxel, by_mm), away <= by_mm + 1e-4)
+        np.testing.assert_array_equal(_dilated(mask, voxel, by_mm), away <= by_mm + 1e-4)

@@ -12,7 +12,7 @@ from bidsapp.core.frames.damage import (
     crosses,
     flat_voxels,
     inspect,
-    part_apart,
+    regional_deviation,
     voxels_at,
     without_spikes,
 )
@@ -300,9 +300,9 @@ def two_tissues(noise_sd):
 @pytest.mark.parametrize("noise_sd", [0.0, 0.1])
 def test_two_tissues_are_no_parts_that_differ(noise_sd):
     uptake, tissue = two_tissues(noise_sd)
-    apart = part_apart(uptake, tissue, BRAIN, VOXEL_MM)
+    apart = regional_deviation(uptake, tissue, BRAIN, VOXEL_MM)
     assert apart == pytest.approx(0, abs=1e-9 + 2 * noise_sd)
-    assert part_apart(7 * uptake, tissue, BRAIN, VOXEL_MM) == pytest.approx(apart)
+    assert regional_deviation(7 * uptake, tissue, BRAIN, VOXEL_MM) == pytest.approx(apart)
 
 
 @pytest.mark.parametrize("factor", [0.5, 1.5])
@@ -312,15 +312,15 @@ def test_a_part_that_differs_is_told_by_how_much(factor, shift):
     part = np.roll(ball(15.0), shift, axis=(0, 1, 2))
     spoilt = np.where(part, factor * uptake, uptake)
     limit = read_table("limits")["pet_reference_apart"]["flag"]
-    assert limit < part_apart(spoilt, tissue, BRAIN, VOXEL_MM) < 0.8
+    assert limit < regional_deviation(spoilt, tissue, BRAIN, VOXEL_MM) < 0.8
     spoilt[part] = np.nan
-    assert part_apart(spoilt, tissue, BRAIN, VOXEL_MM) < 0.1
+    assert regional_deviation(spoilt, tissue, BRAIN, VOXEL_MM) < 0.1
 
 
 def test_a_region_without_uptake_has_no_parts():
     uptake, tissue = two_tissues(0.0)
-    assert part_apart(0 * uptake, tissue, BRAIN, VOXEL_MM) is None
-    assert part_apart(np.nan * uptake, tissue, BRAIN, VOXEL_MM) is None
+    assert regional_deviation(0 * uptake, tissue, BRAIN, VOXEL_MM) is None
+    assert regional_deviation(np.nan * uptake, tissue, BRAIN, VOXEL_MM) is None
 
 
 @pytest.mark.parametrize("level", [0.05, 0.2, -0.1])

@@ -14,8 +14,8 @@ from bidsapp.core.frames.frames import (
     deviations,
     drift_per_min,
     nearest_window,
+    outlying_frame,
     refusal,
-    standing_out,
     weighted_mean,
 )
 from bidsapp.errors import BadDataError
@@ -302,12 +302,12 @@ def test_two_frames_tell_no_change():
 
 @pytest.mark.parametrize("scaled", [0.9, 1.0, 1.3])
 def test_the_frame_that_stands_out_is_found(scaled):
-    assert standing_out([1.5, 1.5 * scaled, 1.5, 1.5]) == (
+    assert outlying_frame([1.5, 1.5 * scaled, 1.5, 1.5]) == (
         (1, pytest.approx(scaled - 1)) if scaled != 1 else (0, 0.0)
     )
 
 
 def test_a_lone_frame_stands_out_from_nothing():
-    assert standing_out([1.5]) is None
-    assert standing_out([1.5, np.nan, 0.0]) is None
-    assert standing_out([1.5, np.nan, 1.2]) == (0, pytest.approx(0.25))
+    assert outlying_frame([1.5]) is None
+    assert outlying_frame([1.5, np.nan, 0.0]) is None
+    assert outlying_frame([1.5, np.nan, 1.2]) == (0, pytest.approx(0.25))

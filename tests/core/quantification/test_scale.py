@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from bidsapp.core.quantification.scale import Fingerprint, express
+from bidsapp.core.quantification.scale import Fingerprint, to_centiloids
 from bidsapp.data import REFERENCES
 from bidsapp.data.calibrations import fingerprint, scale_for, standard_fingerprint
 from bidsapp.data.tracers import tracers
@@ -23,7 +23,7 @@ def scale_codes(scale, tracer="FBB"):
 def test_the_standard_pipeline_has_every_equation_of_its_tracer(code):
     scale = scale_for(Processing(), code)
     assert scale.calibrated and scale.calibration == "published" and not scale_codes(scale)
-    found = express(SUVR, scale, NO_NOISE)
+    found = to_centiloids(SUVR, scale, NO_NOISE)
     for name, value in found.centiloids.items():
         assert (value is not None) == (name == "wc" or code == "PIB")
     assert found.centiloid == found.centiloids["wc"]
@@ -40,7 +40,7 @@ def test_the_standard_pipeline_has_every_equation_of_its_tracer(code):
 @pytest.mark.parametrize("code", list(tracers()))
 def test_another_resolution_has_no_centiloid_and_says_so(code, options, word):
     scale = scale_for(Processing(**options), code)
-    found = express(SUVR, scale, NO_NOISE)
+    found = to_centiloids(SUVR, scale, NO_NOISE)
     assert found.centiloid is None and found.interval(Interval.PIB) is None
     assert not any(found.centiloids.values()) and found.probability_above(20, Interval.PIB) is None
     (finding,) = scale_findings(scale, code)
@@ -78,7 +78,7 @@ def test_every_part_of_a_fingerprint_counts():
 def test_normalisation_by_the_pet_alone_is_an_approximation_that_is_flagged():
     usual, approximate = (scale_for(Processing(), "FBB", normalisation=n) for n in ("t1w", "pet"))
     assert scale_codes(approximate) == ["method-pet-only"] and not approximate.calibrated
-    one, other = (express(SUVR, scale, NO_NOISE) for scale in (usual, approximate))
+    one, other = (to_centiloids(SUVR, scale, NO_NOISE) for scale in (usual, approximate))
     assert one.centiloid == other.centiloid
     assert other.sd(Interval.PIB) > one.sd(Interval.PIB) + 0.3
     assert other.sd(Interval.RESCAN) == one.sd(Interval.RESCAN)
@@ -86,13 +86,13 @@ def test_normalisation_by_the_pet_alone_is_an_approximation_that_is_flagged():
 
 def test_a_reference_region_that_was_not_measured_leaves_no_centiloid():
     scale = scale_for(Processing(), "PIB")
-    found = express({**SUVR, "wc": None, "pons": None}, scale, NO_NOISE)
+    found = to_centiloids({**SUVR, "wc": None, "pons": None}, scale, NO_NOISE)
     assert found.centiloid is None and found.centiloids["cg"] is not None
     assert found.disagreement is None
 
 
 def test_a_tracer_without_equation_is_never_given_one():
-    found = express(SUVR, scale_for(Processing(window_min=(80.0, 100.0)), "FTP"), NO_NOISE)
+    found = to_centiloids(SUVR, scale_for(Processing(window_min=(80.0, 100.0)), "FTP"), NO_NOISE)
     assert found.centiloid is None
     assert scale_codes(scale_for(Processing(window_min=(80.0, 100.0)), "FTP"), "FTP") == [
         "not-calibrated"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bidsapp.core.registration.levels import RIDGE, Levels, Places, drift_basis
+from bidsapp.core.registration.levels import RIDGE, Levels, SpatialTerms, drift_basis
 
 RNG = np.random.default_rng(4)
 POINTS = RNG.uniform(-60, 60, (600, 3))
@@ -29,7 +29,9 @@ def columns(regional: int, order: int) -> np.ndarray:
 @pytest.mark.parametrize("regional", [0, 1, 2, 3])
 def test_sums_by_region_are_those_of_the_whole_design(regional, order):
     design = columns(regional, order)
-    levels = Levels(FRACTIONS, Places.of(POINTS, np.zeros(3), order, REGION), WEIGHTS, regional)
+    levels = Levels(
+        FRACTIONS, SpatialTerms.of(POINTS, np.zeros(3), order, REGION), WEIGHTS, regional
+    )
     assert levels.design() == pytest.approx(design)
     normal = (design.T * WEIGHTS) @ design
     normal += RIDGE * np.trace(normal) / len(normal) * np.eye(len(normal))
@@ -42,12 +44,12 @@ def test_sums_by_region_are_those_of_the_whole_design(regional, order):
 
 
 def test_levels_of_any_region_and_any_drift_come_back():
-    places = Places.of(POINTS, np.zeros(3), 2, REGION)
+    terms = SpatialTerms.of(POINTS, np.zeros(3), 2, REGION)
     by_region = np.array([1.0, 5.0, -2.0])[np.searchsorted([3, 7, 40], REGION)]
     drift = drift_basis(POINTS, np.zeros(3), 2)
     true = np.stack([by_region + drift @ np.arange(10), drift @ np.ones(10), np.ones(600)], axis=1)
     pet = (true * FRACTIONS).sum(axis=1)
-    fit = Levels(FRACTIONS, places, WEIGHTS, regional=1)
+    fit = Levels(FRACTIONS, terms, WEIGHTS, regional=1)
     assert fit.part(pet) == pytest.approx(pet, abs=1e-3)
     assert fit.local(fit.solve(pet)) == pytest.approx(true, abs=0.05)
 
@@ -58,22 +60,22 @@ def test_the_common_constant_is_not_there_twice():
 
 
 def test_a_single_region_is_the_drift_itself():
-    places = Places.of(POINTS, np.zeros(3), 1, np.full(600, 9))
-    none = Places.of(POINTS, np.zeros(3), 1)
-    one, other = (Levels(FRACTIONS, p, WEIGHTS, 2).design() for p in (places, none))
+    terms = SpatialTerms.of(POINTS, np.zeros(3), 1, np.full(600, 9))
+    none = SpatialTerms.of(POINTS, np.zeros(3), 1)
+    one, other = (Levels(FRACTIONS, p, WEIGHTS, 2).design() for p in (terms, none))
     assert np.array_equal(one, other)
 
 
 def test_points_have_to_come_region_by_region():
     with pytest.raises(ValueError, match="sorted"):
-        Places.of(POINTS, np.zeros(3), 1, REGION[::-1])
+        SpatialTerms.of(POINTS, np.zeros(3), 1, REGION[::-1])
 
 
 @pytest.mark.parametrize("regional", [0, 2])
 def test_an_even_class_has_one_level_and_the_others_drift(regional):
-    places = Places.of(POINTS, np.zeros(3), 2, REGION)
+    terms = SpatialTerms.of(POINTS, np.zeros(3), 2, REGION)
     design = columns(regional, 2)
-    levels = Levels(FRACTIONS, places, WEIGHTS, regional, even=(1,))
+    levels = Levels(FRACTIONS, terms, WEIGHTS, regional, even=(1,))
     begin, end = levels.begins[1] + levels.constants[1], levels.begins[2]
     drifting = np.arange(begin, end)
     held = np.zeros_like(levels.design()[:, drifting])

@@ -14,7 +14,7 @@ from bidsapp.core.grid.sampling import blur, trilinear
 from bidsapp.core.grid.volume import Grid, Volume
 from bidsapp.core.quality import strain_findings
 from bidsapp.core.quantification.resolution import smooth
-from bidsapp.core.registration import placement, rigid
+from bidsapp.core.registration import pose_search, rigid
 from bidsapp.core.registration.head import Head
 from bidsapp.core.registration.rigid import own_anatomy, register
 from bidsapp.core.registration.tissue_model import fit_strain, own_detail
@@ -31,7 +31,7 @@ def fewer_voxels():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rigid, "MODEL_VOXELS", 5000)
         patch.setattr(rigid, "STRAIN_THINNING", 1)
-        patch.setattr(placement, "VOXEL_MM", 12.0)
+        patch.setattr(pose_search, "VOXEL_MM", 12.0)
         yield
 
 

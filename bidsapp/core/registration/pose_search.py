@@ -1,7 +1,7 @@
-"""Where in a PET a brain lies, without a first guess: every place at many rotations is tried.
+"""Position of a brain in a PET by exhaustive search: every translation at many rotations.
 
 Blurred tissue maps, at one level each, are fitted to the voxels of a coarse PET in and near the
-brain, wherever the brain could lie. For one rotation all places are found at once: the normal
+brain, at every possible position. For one rotation all translations are solved at once: the normal
 equations of the fit are correlations of the PET with the maps and of the field of view with their
 products, which the Fourier transform gives (as for normalised cross-correlation with one map;
 Lewis, Vision Interface 1995, 120-123). What lies further from the brain (scalp, neck, table) does
@@ -12,9 +12,9 @@ white matter takes up nothing. So levels of brain and CSF are drawn towards thei
 whatever scale: each deviation counts as much as a residual of its size in all voxels of that
 tissue.
 
-Places are compared by ``N log(V / R)``: N the voxels near the brain that were measured, V their
-variance, R what the maps leave of it. A place at the border of the field of view, where fewer
-voxels have to be explained, is worth less.
+Positions are compared by ``N log(V / R)``: N the voxels near the brain that were measured, V their
+variance, R the residual variance with the maps. A position at the border of the field of view,
+where fewer voxels have to be explained, scores less.
 """
 
 from __future__ import annotations
@@ -38,18 +38,18 @@ from bidsapp.errors import BadDataError
 VOXEL_MM, FWHM_MM = 10.0, 14.0  # of the coarse PET; blur of the maps that are laid on it
 REACH_MM = 8.0  # voxels that far from the brain count
 # Usual uptake of grey matter, white matter and CSF: between that of negative and positive scans.
-USUAL = np.array([1.2, 1.6, 0.4])
+USUAL_UPTAKE = np.array([1.2, 1.6, 0.4])
 LEAST_INSIDE = 0.5  # of the voxels near the brain that have to be measured
 TILT_DEG = 25.0
-TILTED_WAYS = 6  # ways to put the axes that are also tried tilted
-HOPEFUL = 0.5  # of the best way's gain, or no tilt will make a way the best
-PER_ROTATION = 2  # places that a rotation gives
-DISTINCT_MM = 25.0  # places of one rotation closer than this are one
+MOST_TILTED = 6  # orientations that are also tried tilted
+PROMISING = 0.5  # of the best gain: with less an orientation does not become the best by a tilt
+PER_ROTATION = 2  # candidates of a rotation
+DISTINCT_MM = 25.0  # candidates of one rotation closer than this count as the same
 NO_BRAIN = "the PET shows no brain: its uptake is even, or too little of a head was measured"
 
 
 @dataclass(frozen=True)
-class Place:
+class PoseCandidate:
     """A candidate position of the PET.
 
     Attributes
@@ -63,12 +63,12 @@ class Place:
     gain: float
 
 
-def find_places(model: TissueModel, near: NDArray[np.bool_], pet: Volume) -> list[Place]:
-    """Try every place of a brain in a PET, best first.
+def search_poses(model: TissueModel, near: NDArray[np.bool_], pet: Volume) -> list[PoseCandidate]:
+    """Try every position of a brain in a PET, best first.
 
-    The axes are put in all 24 ways, for headers can be wrong; then the header's way and those that
-    explain the PET nearly as well as the best are also tilted by 25 degrees either way about each
-    axis.
+    All 24 right-angle orientations are tried, because headers can be wrong; then that of the
+    header and those that explain the PET nearly as well as the best are also tilted by plus and
+    minus 25 degrees about each axis.
 
     Parameters
     ----------
@@ -81,35 +81,37 @@ def find_places(model: TissueModel, near: NDArray[np.bool_], pet: Volume) -> lis
 
     Returns
     -------
-    list of Place
-        Those of one rotation lie `DISTINCT_MM` apart; those of others may be near them.
+    list of PoseCandidate
+        Those of one rotation are `DISTINCT_MM` apart; those of others may be near them.
 
     Raises
     ------
     BadDataError
-        There is none.
+        The PET shows no brain.
     """
     if not pet.data.any():
         raise BadDataError(NO_BRAIN)
-    search = _PlaceSearch(model, near, pet)
-    ways = Rotation.create_group("O").as_matrix()
-    # the header's way first
-    ways = ways[np.argsort(-np.trace(ways, axis1=1, axis2=2), kind="stable")]
-    places_by_way = each(search.places, list(ways))
-    best = [max((place.gain for place in places), default=0.0) for places in places_by_way]
+    search = _PoseSearch(model, near, pet)
+    orientations = Rotation.create_group("O").as_matrix()
+    # that of the header first
+    orientations = orientations[
+        np.argsort(-np.trace(orientations, axis1=1, axis2=2), kind="stable")
+    ]
+    by_orientation = each(search.candidates, list(orientations))
+    best = [max((candidate.gain for candidate in group), default=0.0) for group in by_orientation]
     promising = [
         number
-        for number in np.argsort(-np.array(best), kind="stable")[:TILTED_WAYS].tolist()
-        if best[number] >= HOPEFUL * max(best)
+        for number in np.argsort(-np.array(best), kind="stable")[:MOST_TILTED].tolist()
+        if best[number] >= PROMISING * max(best)
     ]
     angles = np.radians(TILT_DEG) * np.concatenate([np.eye(3), -np.eye(3)])
     tilts = Rotation.from_rotvec(angles).as_matrix()
     for number in sorted({0, *promising}):
-        places_by_way += each(search.places, [tilt @ ways[number] for tilt in tilts])
-    places = [place for places in places_by_way for place in places]
-    if not places:
+        by_orientation += each(search.candidates, [tilt @ orientations[number] for tilt in tilts])
+    candidates = [candidate for group in by_orientation for candidate in group]
+    if not candidates:
         raise BadDataError(NO_BRAIN)
-    return sorted(places, key=lambda place: -place.gain)
+    return sorted(candidates, key=lambda candidate: -candidate.gain)
 
 
 def distinct(
@@ -138,8 +140,8 @@ def distinct(
     return chosen
 
 
-class _PlaceSearch:
-    """One coarse PET and the maps that are laid on it."""
+class _PoseSearch:
+    """One coarse PET and the maps that are fitted to it."""
 
     def __init__(self, model: TissueModel, near: NDArray[np.bool_], pet: Volume) -> None:
         self.model, self.pet = model, pet
@@ -168,19 +170,19 @@ class _PlaceSearch:
         images[(slice(None), *middle)] = np.ones(values.shape), values, np.square(values)
         self.spectra = fft.rfftn(images, axes=(1, 2, 3))
 
-    def places(self, rotation: NDArray[np.float64]) -> list[Place]:
-        """Best places at a rotation (3, 3), map world -> PET world."""
+    def candidates(self, rotation: NDArray[np.float64]) -> list[PoseCandidate]:
+        """Best positions at a rotation (3, 3), map world -> PET world."""
         gain = self._gain(*self._rotated(rotation))
         apart = [2 * int(DISTINCT_MM / size) + 1 for size in self.pet.grid.voxel_size]
         peaks = np.argwhere((gain == ndimage.maximum_filter(gain, apart)) & (gain > 0))
         order = np.argsort(-gain[tuple(peaks.T)], kind="stable")
         return [
-            Place(self._pose(rotation, peak), float(gain[tuple(peak)]))
+            PoseCandidate(self._pose(rotation, peak), float(gain[tuple(peak)]))
             for peak in peaks[order[:PER_ROTATION]]
         ]
 
     def _pose(self, rotation: NDArray[np.float64], voxel: NDArray[np.intp]) -> Matrix:
-        """The centre of the brain in a voxel."""
+        """Pose that puts the centre of the brain into a voxel."""
         pose = np.eye(4)
         pose[:3, :3] = rotation
         centre = transform(self.pet.affine, voxel.astype(np.float64))
@@ -222,10 +224,12 @@ class _PlaceSearch:
         normal[rows, columns] = self._correlated(kernels[1 + count :] * view)[:, where]
         normal[columns, rows] = normal[rows, columns]
         # deviations from the usual levels are penalised, their common scale projected out
-        known = range(len(USUAL))
-        leaning = normal[known, known] * USUAL[:, None]
+        known = range(len(USUAL_UPTAKE))
+        leaning = normal[known, known] * USUAL_UPTAKE[:, None]
         normal[known, known] *= 2
-        normal[: len(USUAL), : len(USUAL)] -= leaning[:, None] * leaning / (USUAL @ leaning)
+        normal[: len(USUAL_UPTAKE), : len(USUAL_UPTAKE)] -= (
+            leaning[:, None] * leaning / (USUAL_UPTAKE @ leaning)
+        )
         normal[range(count), range(count)] += RIDGE * n
         floor = 1e-3 * square + 1e-9
         variance = np.maximum(square - total**2 / n, floor)

@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from bidsapp.core.grid.alignment import displacement, rigid_matrix
 from bidsapp.core.grid.volume import Grid, Volume
-from bidsapp.core.registration.placement import FWHM_MM, REACH_MM, distinct, find_places
+from bidsapp.core.registration.pose_search import FWHM_MM, REACH_MM, distinct, search_poses
 from bidsapp.core.registration.rigid import coarser
 from bidsapp.core.registration.tissue_model import TissueModel
 from bidsapp.errors import BadDataError
@@ -48,15 +48,15 @@ def test_the_true_place_is_among_the_first(head, searched, turn):
     pet = bright_surroundings(head, truth)
     turned = rigid_matrix([0, 0, 30, *Rotation.from_euler("xyz", turn, degrees=True).as_rotvec()])
     moved = coarser(Volume(pet.data, turned @ pet.affine), 12.0)
-    places = [place.pose for place in find_places(*searched, moved)]
+    places = [candidate.pose for candidate in search_poses(*searched, moved)]
     first = distinct(places, head.brain_points, 15.0)[:3]
     assert min(displacement(pose, turned @ truth, head.brain_points) for pose in first) < 20
 
 
 def test_places_do_not_depend_on_the_unit(head, searched):
     pet = coarser(make_pet(head, np.eye(4)), 12.0)
-    first = find_places(*searched, pet)
-    other = find_places(*searched, Volume(pet.data * 1e-6, pet.affine))
+    first = search_poses(*searched, pet)
+    other = search_poses(*searched, Volume(pet.data * 1e-6, pet.affine))
     assert first[0].gain == pytest.approx(other[0].gain, rel=1e-3)
     assert np.allclose(first[0].pose, other[0].pose)
     gains = [place.gain for place in first]
@@ -67,7 +67,7 @@ def test_a_brain_of_which_too_little_is_seen_is_not_found(searched):
     slab = Volume(np.ones((20, 20, 2), np.float32), np.diag([12.0, 12.0, 12.0, 1.0]))
     for pet in (slab, Volume(np.zeros((20, 20, 20), np.float32), slab.affine)):
         with pytest.raises(BadDataError, match="no brain"):
-            find_places(*searched, pet)
+            search_poses(*searched, pet)
 
 
 def test_distinct_keeps_the_first_of_a_place():
