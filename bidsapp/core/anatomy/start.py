@@ -186,7 +186,7 @@ def find_head(
     BadDataError
         The image holds no head.
     """
-    candidates: list[_Candidate] = []
+    candidates: list[_StartCandidate] = []
     reason = BadDataError("contains no head")
     try:
         candidates = _candidates(t1w, priors, sampler, orientations, given)
@@ -217,7 +217,7 @@ def find_head(
 
 
 @dataclass(frozen=True)
-class _Candidate:
+class _StartCandidate:
     """A candidate affine and its scores.
 
     ``mutual_information``: of intensities and blurred tissue over the whole head, rigid.
@@ -228,7 +228,7 @@ class _Candidate:
     mutual_information: float
     information: float
 
-    def rescored(self, t1w: Volume, sampler: PriorSampler) -> _Candidate:
+    def rescored(self, t1w: Volume, sampler: PriorSampler) -> _StartCandidate:
         """Return the same affine scored by another image."""
         return replace(self, information=_tissue_information(t1w, sampler, self.affine))
 
@@ -239,12 +239,12 @@ def _candidates(
     sampler: PriorSampler,
     orientations: Sequence[Float],
     given: Float | None,
-) -> list[_Candidate]:
+) -> list[_StartCandidate]:
     """Refined candidates; an error when none is a head.
 
     All are refined coarsely, and finely those that separate tissues about as well as the best.
     """
-    rough: list[_Candidate] = []
+    rough: list[_StartCandidate] = []
     reason = BadDataError("contains no head")
     coarse, fine = _AFFINE_SPACINGS_MM
     for score, start in _rigid(t1w, priors, orientations, given):
@@ -253,9 +253,9 @@ def _candidates(
         except BadDataError as error:
             reason = error
         else:
-            rough.append(_Candidate(affine, score, _tissue_information(t1w, sampler, affine)))
+            rough.append(_StartCandidate(affine, score, _tissue_information(t1w, sampler, affine)))
     best = max((candidate.information for candidate in rough), default=0.0)
-    candidates: list[_Candidate] = []
+    candidates: list[_StartCandidate] = []
     for candidate in rough:
         if candidate.information < _WORTHWHILE * best:
             continue

@@ -26,7 +26,8 @@ class Uptake:
 
     Attributes
     ----------
-    mean, sd : over its voxels, None where too few were measured
+    mean : over its voxels, None where too few were measured
+    sd : standard deviation over them
     """
 
     mean: float | None
