@@ -23,11 +23,7 @@ from bidsapp.errors import BadDataError, NoInputError
 from bidsapp.io.nifti import read_grid
 from bidsapp.plain import natural, some
 
-NO_T1W = Flag(
-    "no-t1w",
-    "The participant has no T1w (anat/*_T1w.nii.gz), so the PET was aligned directly with the "
-    "template; add the T1w if there is one.",
-)
+NO_T1W = worded_flag("no-t1w", "bids")
 
 _FAR = timedelta(days=365)
 # Slices or a slab of a head rather than a head: a scout, a 2D series.

@@ -20,15 +20,7 @@ from bidsapp.io.reading import known_object
 from bidsapp.io.tsv import finite_number, write_rows
 
 _TRACER = "tracer"
-_NEW = {
-    "centiloid": {
-        "Description": "Centiloid by the published equation of the pipeline that made the SUVR; "
-        "n/a where there is no SUVR or where it cannot be one",
-        "Units": "CL",
-    },
-    "centiloid_equation": {"Description": "Equation that was used, see Equations"},
-    "centiloid_flags": {"Description": "Codes of what a person should look at, see Flags"},
-}
+_NEW: dict[str, dict[str, str]] = read_table("calibration")["converted"]
 
 
 @dataclass(frozen=True)

@@ -11,22 +11,13 @@ from pathlib import Path
 from bidsapp.calibrate.archive import ArchiveScan
 from bidsapp.calibrate.tables import Pair, Person, is_young, pairs_with_pib, read_rows
 from bidsapp.core.statistics.calibration import Suspect
+from bidsapp.data import read_table
 from bidsapp.data.tracers import tracers
 from bidsapp.errors import BadDataError, CannotCreateError
 from bidsapp.io.atomic import write_text
 from bidsapp.io.hashes import file_hash
 from bidsapp.io.nifti import read_shape
 from bidsapp.record import ScanRecord, Status, find_records
-
-# Flags of a scan that mean: look at this image before calibrating with it.
-_FLAGS = {
-    "pet-t1w-mirrored": "left and right of the PET look exchanged",
-    "pet-t1w-other-anatomy": "PET and T1w do not look like one person's",
-    "pet-t1w-model-rejected": "PET and T1w could not be aligned for sure",
-    "pet-t1w-distance": "two ways to align PET and T1w disagree",
-    "voi-coverage": "the field of view cuts a volume of interest",
-    "centiloid-implausible": "the value is outside of what people have",
-}
 
 
 def write_dataset(scans: Sequence[ArchiveScan], folder: Path) -> None:
@@ -145,14 +136,12 @@ def bids_label(person: str) -> str:
 
 
 def _flagged(scan: ArchiveScan | Expected, record: ScanRecord) -> list[Suspect]:
+    """Flags that mean: look at this image before calibrating with it."""
+    whose, doubts = f"{scan.person} ({scan.tracer})", read_table("calibration")["suspicious"]
     return [
-        Suspect(
-            (scan.person,),
-            flag.code,
-            f"{scan.person} ({scan.tracer}): {_FLAGS[flag.code]}; {flag.message}",
-        )
+        Suspect((scan.person,), flag.code, f"{whose}: {doubts[flag.code]}; {flag.message}")
         for flag in record.flags
-        if flag.code in _FLAGS
+        if flag.code in doubts
     ]
 
 

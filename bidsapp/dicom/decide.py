@@ -47,11 +47,6 @@ from bidsapp.dicom.volumes import in_words_of, is_volume, load_image
 from bidsapp.errors import BadDataError, CentipetError
 from bidsapp.settings import DicomInput
 
-_OTHER_TRACER = (
-    "its tracer binds neither amyloid nor tau; if the tag is wrong, state Tracer of this series in "
-    "a --dicom-metadata file"
-)
-
 
 class _Changes(TypedDict, total=False):
     """What becomes of a row of the table as more is known."""
@@ -242,7 +237,7 @@ class _Desk:
         stated = self.metadata.find(labels.participant, series.uid)
         named = find_tracer(header, stated, self.dicom.tracer)
         if named is None:
-            return False, _OTHER_TRACER
+            return False, worded("tracer", "other-target")
         tracer, tracer_source = named
         frames = _checked_frames(series)
         clock = scan_clock(series, frames, stated.injection, stated.times)
@@ -282,8 +277,8 @@ class _Desk:
     def join(self) -> list[PetScan]:
         """Join series that are parts of one scan, and note how to convert each scan."""
         for key, twin in suv_twins(self.pets).items():
-            self._change(key, decision=SKIPPED, reason=f"series {self.rows[twin].series} is the "
-                         "same scan in units of activity")  # fmt: skip
+            reason = worded("units", "twin", other=self.rows[twin])
+            self._change(key, decision=SKIPPED, reason=reason)
         parts = [p for p in self.pets if self.rows[p.scan.series.key].decision == KEPT]
         scans = []
         for chain in join_parts(parts):

@@ -22,7 +22,7 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-from bidsapp.data.sentences import refused
+from bidsapp.data.sentences import refused, worded
 from bidsapp.dicom.header import Header
 from bidsapp.dicom.pet_frames import Frame
 from bidsapp.dicom.pixels import planes, scaling, uncompressed
@@ -39,10 +39,6 @@ _FLAGS = ("-b", "y", "-ba", "o", "-g", "i", "-z", "n", "-w", "1", "-f", "%j")
 _TIMEOUT_S = 1800
 _PLACE_TOLERANCE = 0.05  # voxels; dcm2niix stores the affine as float32
 _VALUE_TOLERANCE = 1e-6  # of the largest value of the frame; float32 against text slopes
-_STACKED = (
-    "dcm2niix does not lay out this series as its headers say, so its slices were stacked by "
-    "(0020,0032) ImagePositionPatient and time"
-)
 
 
 @dataclass(frozen=True)
@@ -98,7 +94,10 @@ def convert_series(series: Series, frames: Sequence[Frame], folder: Path) -> Con
     except BadDataError as error:
         reason = without_file_name(str(error), series.images)
         logging.getLogger(__name__).debug("an image of dcm2niix is not taken: %s", reason)
-    converted = fill_gaps(ConvertedImage(_stacked(frames, series), sidecar, (_STACKED,)), series)
+    converted = ConvertedImage(
+        _stacked(frames, series), sidecar, (worded("conversion", "stacked"),)
+    )
+    converted = fill_gaps(converted, series)
     if series.header.text("MRAcquisitionType") == "3D":  # which dcm2niix turns to RAS
         converted = replace(converted, image=nib.as_closest_canonical(converted.image))
     verify(converted.image, frames, series)

@@ -47,10 +47,6 @@ _FEWEST_SLICES = 3  # of a PET that others were lost of
 _WIDEST_STEP = 1.5  # slice distances of a PET by its slice thickness
 _UNEQUAL = 0.1  # slice distances differing by more than this fraction are not equidistant
 _LEAST_OF_ONE = 10  # single images that make a series; scouts have three
-_SINGLES = (
-    "every image has a (0020,000E) SeriesInstanceUID of its own; by their other tags they were "
-    "taken as one series"
-)
 
 
 @dataclass(frozen=True)
@@ -261,7 +257,8 @@ def _join_singles(groups: dict[str, dict[str, Header]]) -> None:
 
 
 def _remarked(header: Header) -> Header:
-    values = ChainMap({"Remark": (_SINGLES,)}, *cast(ChainMap[str, Any], header.values).maps)
+    remark = {"Remark": (worded("inventory", "singles"),)}
+    values = ChainMap(remark, *cast(ChainMap[str, Any], header.values).maps)
     return Header(header.path, values, header.frame)
 
 

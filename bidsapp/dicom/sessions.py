@@ -13,7 +13,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import PurePosixPath
 
-from bidsapp.bids.t1w_choice import NO_T1W
 from bidsapp.core.quality import Flag
 from bidsapp.data.flags import worded_flag
 from bidsapp.dicom.classify import rank_reason, t1w_rank
@@ -21,7 +20,7 @@ from bidsapp.dicom.header import MIDNIGHT
 from bidsapp.dicom.scan_times import TimeModel
 from bidsapp.dicom.series import Series, SeriesKey
 
-WITHOUT_T1W = Flag(NO_T1W.code, "no T1w of this person was found")
+WITHOUT_T1W = worded_flag("no-t1w", "dicom")
 """Of a conversion; a dataset without a T1w shows that by itself."""
 
 _SAME_INJECTION = timedelta(minutes=5)  # series of one injection, clocks of two consoles

@@ -203,11 +203,7 @@ def _radiochemistry(
         "InjectedMassUnits": nothing,
         "SpecificRadioactivity": nothing,
         "SpecificRadioactivityUnits": nothing,
-        "ModeOfAdministration": (
-            "bolus",
-            "assumed: amyloid tracers are injected as a bolus and DICOM has no tag for it; "
-            "--dicom-metadata can correct it",
-        ),
+        "ModeOfAdministration": ("bolus", worded("dose", "bolus")),
     }
     for key in ("RadionuclidePositronFraction", "RadionuclideHalfLife", "DoseCalibrationFactor"):
         if (value := header.number(key)) is not None:
