@@ -16,6 +16,7 @@ from bidsapp.calibrate.report import versions
 from bidsapp.calibrate.tables import read_rows
 from bidsapp.core.statistics.regression import Agreement, Fit, Line, agreement
 from bidsapp.data import REFERENCES, read_table
+from bidsapp.data.sentences import worded
 from bidsapp.data.tracers import tracer_from_name
 from bidsapp.errors import BadDataError
 from bidsapp.io.hashes import file_hash
@@ -190,11 +191,7 @@ def words(tables: Tables) -> str:
     for name, item in tables.columns.items():
         for row in item.classes:
             changed = f": {', '.join(row.changed)}" if row.changed else ""
-            lines.append(
-                f"{name} above {row.cutoff:g}: both {row.both_above}, only first "
-                f"{row.only_first_above}, only second {row.only_second_above}, neither "
-                f"{row.both_below}{changed}"
-            )
+            lines.append(worded("fit", "classes", name=name, row=row, changed=changed))
     for which, names in (("first", tables.only_first), ("second", tables.only_second)):
         if names:
             lines.append(f"only in the {which}: {', '.join(names)}")

@@ -16,6 +16,7 @@ from bidsapp.core.quantification.scale import Fingerprint
 from bidsapp.core.statistics.calibration import Calibration, Criterion, Suspect
 from bidsapp.core.statistics.regression import Line
 from bidsapp.data.calibrations import CalibrationFile, calibration_content, signed
+from bidsapp.data.sentences import worded
 from bidsapp.data.tracers import tracers
 from bidsapp.io.atomic import write_json
 from bidsapp.record.tracers import definition_of
@@ -159,16 +160,10 @@ def versions() -> dict[str, str]:
 
 def _words(code: str, name: str, item: Calibration, study: CalibrationStudy) -> list[str]:
     equation, line = item.equation, item.line
-    lines = [
-        f"{tracers()[code].name}, reference region {name}, n = {line.n}, {study.regression} "
-        "regression"
-    ]
+    lines = [worded("fit", "head", tracer=tracers()[code].name, name=name, line=line, study=study)]
     if study.level == 1 and equation.anchors is not None:
         anchors = equation.anchors
-        lines.append(
-            f"  own anchors: young controls {anchors.young_mean:.4f} (n {anchors.young_n}), "
-            f"patients {anchors.patients_mean:.4f} (n {anchors.patients_n})"
-        )
+        lines.append(worded("fit", "anchors", anchors=anchors))
         relation = "own Centiloid on the published one"
     else:
         relation = "SUVR on that of PiB"
@@ -180,10 +175,7 @@ def _words(code: str, name: str, item: Calibration, study: CalibrationStudy) -> 
         slope, intercept = study.table_lines[code]
         lines.append(f"  the table's own Centiloids follow {slope:.2f} SUVR {intercept:+.2f}")
     limits = item.agreement
-    lines.append(
-        f"  difference: bias {round(limits.bias, 2) + 0.0:+.2f} CL, 95 % limits "
-        f"{limits.lower:+.2f} to {limits.upper:+.2f} CL, largest {limits.largest:.2f} CL"
-    )
+    lines.append(worded("fit", "difference", bias=round(limits.bias, 2) + 0.0, limits=limits))
     if item.young_ratio is not None:
         lines.append(
             f"  young controls: SD of Centiloids over that with PiB {item.young_ratio:.2f}"
@@ -193,10 +185,7 @@ def _words(code: str, name: str, item: Calibration, study: CalibrationStudy) -> 
 
 def fit_words(line: Line) -> str:
     """Coefficients of a line with their standard errors, and how well it fits."""
-    return (
-        f"slope {line.slope:.4f} (SE {line.slope_se:.4f}), intercept {line.intercept:.4f} "
-        f"(SE {line.intercept_se:.4f}), R2 {line.r2:.4f}, residual SD {line.residual_sd:.4f}"
-    )
+    return worded("fit", "line", line=line)
 
 
 def judged(criteria: Iterable[Criterion]) -> list[str]:

@@ -55,16 +55,9 @@ class Kind(StrEnum):
     OTHER = "other"
 
 
-_NAMED_KINDS = {
-    Kind.LOCALIZER: "localizer",
-    Kind.FIELDMAP: "fieldmap",
-    Kind.DIFFUSION: "diffusion",
-    Kind.PERFUSION: "perfusion",
-    Kind.FLAIR: "flair",
-    Kind.FUNCTIONAL: "functional",
-    Kind.ANGIOGRAPHY: "angiography",
-    Kind.SUSCEPTIBILITY: "susceptibility",
-}
+# By their names, as ``[names]`` of the table spells them, in this order.
+_NAMED_KINDS = (Kind.LOCALIZER, Kind.FIELDMAP, Kind.DIFFUSION, Kind.PERFUSION, Kind.FLAIR,
+                Kind.FUNCTIONAL, Kind.ANGIOGRAPHY, Kind.SUSCEPTIBILITY)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -199,8 +192,8 @@ def _weighting(series: Series) -> tuple[Kind, str]:
         if problem:
             return Kind.OTHER_MR, problem
         return Kind.T1W, "3D gradient echo with inversion (MPRAGE type)"
-    for kind, pattern in _NAMED_KINDS.items():
-        if name_matches(pattern, name):
+    for kind in _NAMED_KINDS:
+        if name_matches(kind.name.lower(), name):
             return kind, f"the series name says {kind}"
     if "SE" in sequence and "GR" not in sequence and echo is not None and echo > 40:
         return Kind.T2W, f"spin echo with an echo time of {echo:g} ms"
@@ -343,21 +336,26 @@ def t1w_rank(series: Series) -> tuple[float, ...]:
     voxel edge, most slices, all echoes combined, intensity-normalised, corrected for gradient
     distortion (the PET has none).
     """
+    return tuple(_merits(series).values())
+
+
+def _merits(series: Series) -> dict[str, float]:
+    """What speaks for a T1w, in the order of weight: the less the better."""
     header = series.header
     derived = bool(_image_type(series, "derived")) or _is_uniform(series)
     contrast = _PREPARED if _is_prepared(header) else _contrast(header) or 1.0
-    return (
-        float(_agent(series)),
-        float(derived) + float(_is_noisy(series)),
-        -round(contrast, 1),
-        round(coarsest_edge(series), 2),
-        -float(len(series.images)),
-        -float(
-            bool(_image_type(series, "combined")) or name_matches("combined", described(series))
-        ),
-        -float("NORM" in header.texts("ImageType")),
-        -float(bool({"DIS2D", "DIS3D"} & set(header.texts("ImageType")))),
-    )
+    combined = _image_type(series, "combined") or name_matches("combined", described(series))
+    words = set(header.texts("ImageType"))
+    return {
+        "agent": float(_agent(series)),
+        "original": float(derived) + float(_is_noisy(series)),
+        "contrast": -round(contrast, 1),
+        "voxels": round(coarsest_edge(series), 2),
+        "slices": -float(len(series.images)),
+        "echoes": -float(bool(combined)),
+        "normalised": -float("NORM" in words),
+        "undistorted": -float(bool({"DIS2D", "DIS3D"} & words)),
+    }
 
 
 def coarsest_edge(series: Series) -> float:
@@ -372,21 +370,11 @@ def rank_reason(best: Series, other: Series) -> str:
     ----------
     best, other : T1w series, the better one first
     """
-    labels = (
-        "was made without contrast agent"
-        if _agent(best) is Agent.WITHOUT
-        else "is less likely to have been made with contrast agent",
-        "is an original, not a derived image"
-        if not _is_noisy(other)
-        else "has no noise around the head",
-        "has more contrast of white and grey matter by its inversion or flip angle",
-        f"has finer voxels ({coarsest_edge(best):.2f} against {coarsest_edge(other):.2f} mm)",
-        "has more slices",
-        "combines all echoes",
-        "is intensity-normalised by the scanner",
-        "is corrected for the distortion of the gradients",
-    )
-    for label, mine, its in zip(labels, t1w_rank(best), t1w_rank(other), strict=True):
-        if mine != its:
-            return f"another T1w of this study {label}"
-    return "another T1w of this study is equally good and was acquired earlier"
+    its = _merits(other)
+    why = next((name for name, merit in _merits(best).items() if merit != its[name]), "earlier")
+    if why == "agent" and _agent(best) is not Agent.WITHOUT:
+        why = "less-agent"
+    if why == "original" and _is_noisy(other):
+        why = "noise"
+    edges = {"edge": coarsest_edge(best), "other": coarsest_edge(other)}
+    return str(tables()["preferred"][why].format(**edges))
