@@ -43,7 +43,7 @@ class QualityLevel(StrEnum):
 
 
 def is_beyond(value: float, limits: Mapping[str, Any]) -> bool:
-    """Whether a number lies beyond its limit: ``flag``, the largest good size, or ``least``.
+    """Whether a number is beyond its limit: ``flag``, the largest good size, or ``least``.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def flagged(
 
     Parameters
     ----------
-    numbers : by name, None where one cannot be told
+    numbers : by name, None where one cannot be determined
     limits : by the same names: as of `is_beyond`, and ``code`` and ``says`` of the flag, or the
         name of the number that it is ``like``
     **words : what the sentences need besides ``value``, ``limit`` and what the row has
@@ -211,7 +211,7 @@ def uneven_refusal(region: str, apart: float | None, most: float) -> str | None:
     Parameters
     ----------
     region : reference region
-    apart : how far a part of it is from the others, over its mean, None where it cannot be told
+    apart : deviation of a part of it from the others, over its mean; None if it is unknown
     most : largest that a mean may rest on
 
     Returns

@@ -79,9 +79,9 @@ def accept(
 def _refusal(parcellation: Atlas, tissues: Volume, brain: Volume) -> str | None:
     """Why an atlas in the space of the T1w is not one of its head, or None."""
     assert parcellation.grid is not None
-    inside, here, beside = fit(parcellation, tissues, brain)
+    inside, in_place, beside = fit(parcellation, tissues, brain)
     middle = float(transform(brain.affine, mask_centre(brain.data != 0))[0])
-    return of_another_head(inside, here, beside) or exchanged(
+    return of_another_head(inside, in_place, beside) or exchanged(
         sides_of(parcellation.rows, parcellation.regions, parcellation.grid, middle)
     )
 
@@ -98,7 +98,7 @@ def fit(parcellation: Atlas, tissues: Volume, brain: Volume) -> tuple[float, flo
     Returns
     -------
     inside : part of its labelled voxels in the brain
-    here, beside : what it explains of the tissues, and the most when it is moved along an axis
+    in_place, beside : what it explains of the tissues, and the most when it is moved along an axis
     """
     assert parcellation.grid is not None
     filled = parcellation.regions.at_least(0.5)
@@ -124,6 +124,6 @@ def fit(parcellation: Atlas, tissues: Volume, brain: Volume) -> tuple[float, flo
         share = float(within[own > 0].mean()) if own.any() else 0.0
         return share, explained(own, values, within)
 
-    inside, here = explains(np.zeros(3))
+    inside, in_place = explains(np.zeros(3))
     steps = BESIDE_MM * np.concatenate([np.eye(3), -np.eye(3)])
-    return inside, here, max(explains(shift)[1] for shift in steps)
+    return inside, in_place, max(explains(shift)[1] for shift in steps)

@@ -225,19 +225,19 @@ def positions(person: Person, other: Person) -> Iterator[Case]:
     def whole(image: Volume) -> rigid.RigidFit:
         """Register from scratch."""
         nmi, score = rigid._register_nmi(head, image, rigid._rough_positions(head, image))
-        return rigid.settle(head, image, nmi, score, brain, PetToT1w.MODEL)
+        return rigid.choose_position(head, image, nmi, score, brain, PetToT1w.MODEL)
 
     right = whole(pet)
     yield _position(person, "as it is", right)
     rng = np.random.default_rng(int(person.label))
     noise = rng.normal(scale=0.15 * pet.data[pet.data > 0].mean(), size=pet.data.shape)
     noisy = Volume((pet.data + noise).astype(np.float32), pet.affine)
-    yield _position(person, "noise 15 %", rigid.settle(
+    yield _position(person, "noise 15 %", rigid.choose_position(
         head, noisy, right.nmi, right.score, brain, PetToT1w.MODEL))  # fmt: skip
     centre = transform(right.matrix, head.centre)
     for what, move in moves(200 + int(person.label), centre):
         start = move @ right.nmi
-        fit = rigid.settle(head, pet, start, right.score, brain, PetToT1w.MODEL)
+        fit = rigid.choose_position(head, pet, start, right.score, brain, PetToT1w.MODEL)
         yield _position(person, f"first half {what} off", fit, misled=True)
         shown = rigid.own_anatomy(head, pet, start, right.fwhm_mm)
         wrong = replace(right, matrix=start, nmi=start, model=start, distance_mm=0.0,

@@ -32,7 +32,7 @@ BRAIN = 0.3  # sum of the priors: brain and the CSF around it
 AROUND_MM = 6.0  # of the cerebellum: tentorium and the CSF behind it hold it in place
 FRONT_MM, ABOVE_MM = -20.0, -30.0  # planes that part the cerebrum, template y and z
 POINTS = 5000  # per part
-LEAST_MEASURED = 0.5  # of a part, to ask where it wants to lie
+LEAST_MEASURED = 0.5  # of a part, to register it
 DRIFT_ORDER = 1  # what is left of the bias field
 FIT_STEPS = 12
 
@@ -110,7 +110,7 @@ def normalisation_quality(
     Returns
     -------
     dict of float
-        ``template_shift_mm``, how far the part that lies worst would rather be moved;
+        ``template_shift_mm``, shift of the part that is displaced most;
         ``jacobian_min`` and ``jacobian_max``, strongest compression and expansion inside the
         volumes of interest, against the brain as a whole; ``brain_overlap``, Dice of the masks;
         ``t1w_coverage``, part of the volumes of interest inside the T1w; ``tissue_ctx`` and
@@ -120,7 +120,7 @@ def normalisation_quality(
     Raises
     ------
     BadDataError
-        No part of the brain lies inside the T1w.
+        No part of the brain is inside the T1w.
     """
     image = sample(t1w, field)
     shifts = [
@@ -136,13 +136,13 @@ def normalisation_quality(
     # an image of zero and one, so that "not measured" needs no planes that hold something
     brain = np.nan_to_num(sample(Volume(mask.astype(np.float32), t1w.affine), field)) > 0.5
     needed = template.vois["ctx"] | template.vois["wcb"]
-    asked = np.logical_or.reduce(list(template.vois.values()))
+    wanted = np.logical_or.reduce(list(template.vois.values()))
     grey, white = (
-        np.nan_to_num(_inside(Volume(np.asarray(part, np.float32), t1w.affine), field, asked))
+        np.nan_to_num(_inside(Volume(np.asarray(part, np.float32), t1w.affine), field, wanted))
         for part in tissue[:2]
     )
     everywhere = Volume(np.ones(mask.shape, np.float32), t1w.affine)
-    measured = np.isfinite(_inside(everywhere, field, asked))
+    measured = np.isfinite(_inside(everywhere, field, wanted))
     # large ventricles are stretched or squeezed like nothing else, and nothing is measured there
     box = mask_slices(template.mask | needed, 1)
     volume = jacobian(field[box], template.priors.affine)

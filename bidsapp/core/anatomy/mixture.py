@@ -148,10 +148,10 @@ def evidence(
     total = np.empty(len(intensity), np.float32)
     for first in range(0, len(intensity), _CHUNK):
         part = slice(first, first + _CHUNK)
-        here = mixture.density(intensity[part]).T
-        for row, of_class in zip(here, CLASS_OF, strict=True):
+        weighted = mixture.density(intensity[part]).T
+        for row, of_class in zip(weighted, CLASS_OF, strict=True):
             row *= prior[part, of_class]
-        joint[:, part], total[part] = here, here.sum(axis=0) + _TINY
+        joint[:, part], total[part] = weighted, weighted.sum(axis=0) + _TINY
     likelihood = log_ratio(total, prior, mixture)
     if log_bias is not None:
         likelihood += float(log_bias.sum())
@@ -236,8 +236,8 @@ def expectation_maximisation(
 def reseeded(mixture: Mixture, now: Evidence) -> Mixture | None:
     """Give every lost Gaussian half of the heaviest one of its class; None when none is lost.
 
-    One that wandered off to a few odd voxels does not come back by expectation maximisation, and
-    what it leaves its class with is too narrow: darker white matter becomes grey.
+    A Gaussian that fits a few outliers does not recover by expectation maximisation, and the rest
+    of its class is too narrow: darker white matter becomes grey.
 
     Parameters
     ----------
@@ -267,8 +267,8 @@ def _moments(intensity: Float, weight: Float32) -> tuple[Float, Float, Float]:
     """Mass, mean and variance of the intensities under each column of ``weight``."""
     sums = np.zeros((3, weight.shape[1]))
     for first in range(0, len(intensity), _CHUNK):
-        here = intensity[first : first + _CHUNK]
-        powers = np.stack([np.ones_like(here), here, here**2])
+        values = intensity[first : first + _CHUNK]
+        powers = np.stack([np.ones_like(values), values, values**2])
         sums += powers @ weight[first : first + _CHUNK].astype(np.float64)
     mass, first_power, second = sums
     mass += 1e-10

@@ -148,7 +148,7 @@ def segment(
             start = start or find_head(t1w, priors, sampler)
             place = better_start(t1w, priors, sampler, start, options)
             fit = fit_model(t1w, sampler, place, options)
-        except linalg.LinAlgError as error:  # nothing in the image says where anything lies
+        except linalg.LinAlgError as error:  # the image does not determine the warp
             raise BadDataError(
                 "contains no head that could be found: is this a T1w of a whole head or brain?"
             ) from error
@@ -209,7 +209,7 @@ def better_start(
     priors : TissuePriors
     sampler : reads priors at points of the template, RAS mm
     start : Start
-        Where the head lies.
+        Position of the head.
     options : Options
 
     Returns
@@ -227,9 +227,9 @@ def better_start(
     grid = Grid((x, y, z), priors.affine @ np.diag([3.0, 3, 3, 1]))
     brain = maps.sum(axis=0) > 0.5
     goal = grid.world()[brain]
-    here = np.column_stack([warp.to_t1w(grid)[brain].astype(np.float64), np.ones(len(goal))])
+    points = np.column_stack([warp.to_t1w(grid)[brain].astype(np.float64), np.ones(len(goal))])
     affine = np.eye(4)
-    affine[:3] = linalg.solve(here.T @ here, here.T @ goal, assume_a="pos").T
+    affine[:3] = linalg.solve(points.T @ points, points.T @ goal, assume_a="pos").T
     return replace(start, affine=affine)
 
 
@@ -244,7 +244,7 @@ def fit_model(t1w: Volume, sampler: PriorSampler, start: Start, options: Options
     t1w : Volume, 3D
     sampler : reads priors at points of the template, RAS mm
     start : Start
-        Where the head lies.
+        Position of the head.
     options : Options
 
     Returns
@@ -376,15 +376,15 @@ class _Model:
         return gmm.expectation_maximisation(self.corrected, self.prior, begin, self.log_rho, known)
 
     def _reseed(self) -> None:
-        """Bring lost Gaussians back if that explains more, and no longer ask once it does not."""
+        """Bring lost Gaussians back if that improves the fit, until it does not."""
         now = self.evidence()
         split = gmm.reseeded(self.mixture, now) if self.may_reseed else None
         if split is None:
             return
-        mixture, found = self._fitted(split)
-        self.may_reseed = found.log_likelihood > now.log_likelihood
+        mixture, evidence = self._fitted(split)
+        self.may_reseed = evidence.log_likelihood > now.log_likelihood
         if self.may_reseed:
-            self.mixture, self.known = mixture, found
+            self.mixture, self.known = mixture, evidence
 
     def _step_bias(self) -> float:
         """One damped Gauss-Newton step on the log bias; returns -log-likelihood + its penalty."""

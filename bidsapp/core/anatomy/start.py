@@ -194,7 +194,7 @@ def find_head(
         reason = error
     doubtful = all(candidate.information < _CONVINCING for candidate in candidates)
     if doubtful and orientations is AS_STORED:
-        # strong shading hides the tissue from a start that knows no bias field
+        # strong shading hides the tissue from a start without bias field
         even = without_shading(t1w)
         candidates = [candidate.rescored(even, sampler) for candidate in candidates]
         with suppress(BadDataError):
@@ -383,7 +383,7 @@ def _credible(affine: Float) -> Float:
 
 
 def _head_centre(world: Float, head: NDArray[np.bool_], up: Float) -> Float:
-    """Middle of what lies less than the height of a head below the vertex."""
+    """Centre of the voxels less than the height of a head below the vertex."""
     height = world @ up
     top = np.percentile(height[head], 99.9)
     middle: Float = world[head & (height > top - _HEAD_HEIGHT_MM)].mean(axis=0)
@@ -445,7 +445,7 @@ def _joint(bins: NDArray[np.int64], prior: Float32) -> tuple[Float, Float]:
 
 def _refined(t1w: Volume, sampler: PriorSampler, affine: Float, spacing_mm: float) -> Float:
     """Refine to twelve parameters by the likelihood of the mixture."""
-    samples = subsample(t1w, spacing_mm)  # which voxels may be brain is asked again each time
+    samples = subsample(t1w, spacing_mm)  # the voxels that may be brain are chosen anew each time
     fudge = max(1.0, INDEPENDENCE_MM3 / samples.volume_mm3)
     brain = samples.where(brain_region(samples, sampler, affine))
     millilitres = brain.intensity.size * samples.volume_mm3 / 1000
@@ -456,7 +456,7 @@ def _refined(t1w: Volume, sampler: PriorSampler, affine: Float, spacing_mm: floa
         )
     try:
         return _affine_on(brain.world, brain.intensity, sampler, affine, fudge)
-    except linalg.LinAlgError as error:  # nothing in the image says where anything lies
+    except linalg.LinAlgError as error:  # the image does not determine the position
         raise BadDataError(
             "contains no head that could be found: is this a T1w of a whole head or brain?"
         ) from error
@@ -481,7 +481,7 @@ def brain_region(samples: Samples, sampler: PriorSampler, affine: Float) -> NDAr
 
 
 def skull_missing(t1w: Volume, priors: TissuePriors, affine: Float) -> float:
-    """Share of the surroundings of the brain that holds nothing, 0 to 1.
+    """Share of the surroundings of the brain that is empty, 0 to 1.
 
     Where skull and scalp are, 4 to 8 mm outside the inner skull, from the cerebellum upwards.
     Twenty-seven whole heads: 0.02 at most; 25 stripped ones: 0.93 at least.
@@ -581,12 +581,12 @@ class _Normalised:
     def stretch_slopes(self, matrix: Float) -> Float:
         """Derivative of `stretch` by the matrix, (6, 12)."""
         linear = matrix[:, :3] / self.scale
-        here = _log_stretch(linear)
+        stretch = _log_stretch(linear)
         slopes = np.zeros((6, 3, 4))
         for row, column in np.ndindex(3, 3):
             ahead = linear.copy()
             ahead[row, column] += 1e-6
-            slopes[:, row, column] = (_log_stretch(ahead) - here) / (1e-6 * self.scale)
+            slopes[:, row, column] = (_log_stretch(ahead) - stretch) / (1e-6 * self.scale)
         return slopes.reshape(6, 12)
 
 

@@ -80,24 +80,24 @@ def classify(
     maybe, brain_box = _may_be_brain(sampler, warp, shape)
     y, z = axes[1][brain_box[1]], axes[2][brain_box[2]]
 
-    def correct(here: slice) -> None:
-        raw = known_or_zero(t1w.data[here].astype(np.float32))
-        log_rho = bias_basis(axes[0][here], axes[1], axes[2]).evaluate(log_bias)
-        corrected[here] = raw * np.exp(log_rho.astype(np.float32))
+    def correct(slab: slice) -> None:
+        raw = known_or_zero(t1w.data[slab].astype(np.float32))
+        log_rho = bias_basis(axes[0][slab], axes[1], axes[2]).evaluate(log_bias)
+        corrected[slab] = raw * np.exp(log_rho.astype(np.float32))
 
-    def tell(here: slice) -> None:
-        intensity = corrected[here, brain_box[1], brain_box[2]] / intensity_unit
-        inside = (intensity != 0) & maybe[np.ix_(*(a // _LATTICE for a in (axes[0][here], y, z)))]
-        prior = _prior(sampler, warp, axes[0][here], y, z, where=inside)
+    def classify_slab(slab: slice) -> None:
+        intensity = corrected[slab, brain_box[1], brain_box[2]] / intensity_unit
+        inside = (intensity != 0) & maybe[np.ix_(*(a // _LATTICE for a in (axes[0][slab], y, z)))]
+        prior = _prior(sampler, warp, axes[0][slab], y, z, where=inside)
         certain = prior[:, 3] >= _CERTAIN
         inside[inside] = ~certain
         joint = _by_class(mixture, intensity[inside]) * prior[~certain]
         joint /= joint.sum(axis=1, keepdims=True)
         for tissue in range(3):
-            probabilities[tissue, here, brain_box[1], brain_box[2]][inside] = joint[:, tissue]
+            probabilities[tissue, slab, brain_box[1], brain_box[2]][inside] = joint[:, tissue]
 
     each(correct, chunks(0, shape[0], _SLAB))
-    each(tell, chunks(brain_box[0].start, brain_box[0].stop, _SLAB))
+    each(classify_slab, chunks(brain_box[0].start, brain_box[0].stop, _SLAB))
     return TissueMaps(probabilities, corrected, _brain(probabilities, t1w.grid.voxel_size))
 
 

@@ -24,7 +24,7 @@ _LATTICE_MM = 2.0
 # Cubic splines need half as many points: they are good to a few micrometres.
 _INVERSE_MM = 4.0
 _INVERSION_STEPS = 30
-_CONVERGED_MM = 0.005  # a point that moves less has arrived
+_CONVERGED_MM = 0.005  # a point that moves less has converged
 _CHUNK = 1 << 15  # points at a time: the work arrays stay in the processor's cache
 
 
@@ -139,14 +139,14 @@ class Warp:
         ndarray, shape (..., 3)
         """
         points = world.reshape(-1, 3)
-        found = np.empty(points.shape)
+        template = np.empty(points.shape)
 
         def move(part: slice) -> None:
-            here = points[part]
-            found[part] = transform(self.affine, here + self._interpolated(here))
+            x = points[part]
+            template[part] = transform(self.affine, x + self._interpolated(x))
 
         each(move, chunks(0, len(points), _CHUNK))
-        return found.reshape(world.shape)
+        return template.reshape(world.shape)
 
     def to_t1w(self, grid: Grid) -> Float32:
         """T1w world coordinate of every voxel of a template grid, shape ``grid.shape + (3,)``.
@@ -165,15 +165,15 @@ class Warp:
         table, to_lattice = self._inversion
         coarse = grid.coarser(_INVERSE_MM)
         points = coarse.world().reshape(-1, 3)
-        found = np.empty((len(points), 3), np.float32)
+        t1w = np.empty((len(points), 3), np.float32)
         back = inverse(to_lattice)
 
         def invert(part: slice) -> None:
             goal = transform(to_lattice @ inverse(self.affine), points[part]).T
-            found[part] = transform(back, _inverted(table, goal, back).T)
+            t1w[part] = transform(back, _inverted(table, goal, back).T)
 
         each(invert, chunks(0, len(points), _CHUNK))
-        return _refined(found.reshape(*coarse.shape, 3), coarse, grid)
+        return _refined(t1w.reshape(*coarse.shape, 3), coarse, grid)
 
     def jacobian(self, *positions: Positions) -> Float32:
         """Determinant of the derivative of ``x + u(x)`` on a lattice of voxel positions.
@@ -264,8 +264,8 @@ class Warp:
         table, step = self._lattice
         to_lattice = np.diag([*(1 / step), 1.0]) @ inverse(self.t1w_affine)
         to_lattice[:3, 3] -= self.origin / step
-        turned = np.tensordot(to_lattice[:3, :3].astype(np.float32), table, axes=1)
-        return turned, to_lattice
+        in_steps = np.tensordot(to_lattice[:3, :3].astype(np.float32), table, axes=1)
+        return in_steps, to_lattice
 
     def _interpolated(self, world: Float) -> Float:
         table, step = self._lattice
@@ -279,12 +279,12 @@ def _inverted(table: Float32, goal: Float, to_world: Float) -> Float:
     """Points x of a lattice, (3, N), with ``x + u(x) = goal``, u given in steps on the lattice."""
     point, moving = goal.copy(), np.arange(goal.shape[1])
     for _ in range(_INVERSION_STEPS):
-        here = point[:, moving]
-        there = goal[:, moving]
+        previous = point[:, moving]
+        updated = goal[:, moving]
         for axis, part in enumerate(table):
-            there[axis] -= interpolate(part, here)
-        point[:, moving] = there
-        moved = np.abs(to_world[:3, :3] @ (there - here)).max(axis=0)
+            updated[axis] -= interpolate(part, previous)
+        point[:, moving] = updated
+        moved = np.abs(to_world[:3, :3] @ (updated - previous)).max(axis=0)
         moving = moving[moved >= _CONVERGED_MM]
         if not moving.size:
             break

@@ -121,7 +121,7 @@ def within_subject_template(visits: Sequence[Visit]) -> WithinSubject:
         near = [_near_brain(visit) for visit in ordered]
         matrices = _first_positions([visit.landmarks for visit in ordered])
         for fwhm, spacing in LEVELS:
-            matrices, level = _settle(near, matrices, fwhm, spacing)
+            matrices, level = _converge(near, matrices, fwhm, spacing)
         grid = _template_grid(ordered, matrices)
         image = _average([visit.image for visit in ordered], matrices, level.gains, grid)
     place = np.argsort(order)
@@ -310,7 +310,7 @@ def _range(values: Float64) -> Float64:
     return np.maximum(high - low, 1e-12)
 
 
-def _settle(
+def _converge(
     visits: Sequence[Visit], matrices: list[Matrix], fwhm: float, spacing: float
 ) -> tuple[list[Matrix], _Level]:
     """Move all visits together until they rest; positions and what is seen there."""

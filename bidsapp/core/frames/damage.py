@@ -18,15 +18,15 @@ _VOID = 0.15  # of the usual uptake of tissue; the middle of large ventricles ha
 _VOID_FWHM_MM = 5.0
 _MANY_TIMES = 5.0  # the voxels of the other levels: the peak of a histogram has 2 times as many
 _STEEP_MM = 3.5  # planes farther apart may differ by anatomy
-_LEAST_COMMON = 150  # pixels of tissue in both of two planes, for the step between them to be told
+_LEAST_COMMON = 150  # pixels of tissue in both of two planes, to measure the step between them
 _NEIGHBOURS = 3  # steps on either side that show what is usual there
-_WIDE_MM2 = 2000.0  # planes whose common tissue is as large tell anatomy from scaling
+_WIDE_MM2 = 2000.0  # planes with as much common tissue distinguish anatomy from scaling
 # Standard deviations of steps between good planes, at least: wide ones, narrow ones. An image whose
 # planes are all uneven must not pass for a noisy one, so the second is the largest, too.
 _USUAL_STEP = (0.006, 0.04)
 _LEAST_STEP = 1e-9  # where most pixels change alike there is no noise to divide by
 _LEAST_UPTAKE = 0.01  # of the tissue; what has less has no logarithm worth taking
-_LEAST_STEPS = 12  # fewer tell nothing of what is usual
+_LEAST_STEPS = 12  # with fewer the usual size is unknown
 _SURELY_TISSUE = 0.8  # after a blur like that of a PET
 _PART_FWHM_MM = 15.0
 _LEAST_WEIGHT = 0.35  # of a part inside a region; at a smooth border half of it is
@@ -39,7 +39,7 @@ _ABOVE_AIR = 0.01  # of the range, so that the darkest fluid of a brain without 
 _MASKED = 0.2  # of the voxels; fewer that are zero are a level among others
 _PADDED = 0.01  # of the voxels; fewer that have the lowest number are the darkest air
 _NEAR_AIR = 0.1  # of the range; the darkest voxels of heads have 0.001-0.04 of the brightest
-_THINNED = 3  # voxels, to tell percentiles
+_THINNED = 3  # voxels, for percentiles
 _SPIKE = 10.0  # times the bright part of a T1w; vessels and fat beside a coil have up to 3
 
 

@@ -23,7 +23,7 @@ from bidsapp.core.grid.volume import Volume, known_or_zero
 _SEARCHED_MM = 16.0  # planes at an end that may be artefacts
 _COMPARED_MM = 16.0  # planes inside of these that show what is usual
 _HEAD = 0.15  # of the bright part of the image: above it is head
-_LEAST_PIXELS = 200  # of the head in a plane, for its noise to be told
+_LEAST_PIXELS = 200  # of the head in a plane, to measure its noise
 _NOISE = 3.0  # times the usual noise is an artefact
 _STEP = (0.4, 1.8)  # times the uptake of the next plane inside; a blurred edge is less steep
 _FLAT = (0.8, 1.25)  # times the uptake of the plane before that: no edge has begun there

@@ -20,7 +20,7 @@ Window = tuple[float, float]
 
 # Frame times of real headers are rounded: less overlap of neighbours does not contradict.
 _ROUNDING_S = 1.0
-# A frame with less of its time inside the window does not widen the span that is told.
+# A frame with less of its time inside the window does not widen the span that is reported.
 _LEAST_SHARE = 0.2
 
 
@@ -45,7 +45,7 @@ class WindowRule:
 
 @dataclass(frozen=True)
 class FrameChoice:
-    """The part of a scan that is averaged, and how it lies to the tracer's window.
+    """The part of a scan that is averaged, and its relation to the tracer's window.
 
     Attributes
     ----------
@@ -99,7 +99,7 @@ def choose_frames(
     weights = _overlap(start, duration, average_over or window_s)
     inside = _overlap(start, duration, window_s)
     total = float(weights.sum())
-    used = _told(weights, duration)
+    used = _described(weights, duration)
     end, middle = start + duration, start + duration / 2
     mean_time = float(weights @ middle / total) if total else float(middle.mean())
     return FrameChoice(
@@ -115,7 +115,7 @@ def choose_frames(
 def nearest_window(
     start_s: Sequence[float], duration_s: Sequence[float], window_s: Window
 ) -> Window:
-    """Window of the same length inside the scan that lies nearest to the one wanted.
+    """Window of the same length within the scan that is nearest to the requested one.
 
     For scans outside their tracer's window that a user wants to see nevertheless; all of the
     scan when it is shorter than the window.
@@ -372,8 +372,8 @@ def _overlap(
     return common
 
 
-def _told(weights: NDArray[np.float64], duration: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Frames that make the span told to people: those mainly used, else any used, else all."""
+def _described(weights: NDArray[np.float64], duration: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Frames whose span is reported: those mainly used, else any used, else all."""
     for used in (weights >= _LEAST_SHARE * duration, weights > 0):
         if used.any():
             return used

@@ -82,7 +82,7 @@ def trilinear(
     gradient : ndarray, shape (3, N) or (3, N, C)
         Derivative along the three voxel axes, per voxel: exactly that of ``values`` inside.
     inside : ndarray of bool, shape (N,)
-        Whether the point lies within the outermost voxel centres.
+        Whether the point is within the outermost voxel centres.
     """
     size = np.array(data.shape[:3])
     inside = np.logical_and(index >= 0, index <= size - 1).all(axis=1)
@@ -122,7 +122,7 @@ def interpolate(
 ) -> NDArray[Any]:
     """Interpolate an image, or every component of a field, linearly at fractional voxels.
 
-    `trilinear` is for fits: quick with many components, and it knows the gradient.
+    `trilinear` is for fits: fast with many components, and with gradient.
 
     Parameters
     ----------

@@ -9,8 +9,8 @@ Here it is averaged over each frame, integrals as well as activities, so that it
 scanner measured and not only at the middle of frames.
 
 The integral of C carries the noise of all frames before, so the residuals of these fits are no
-measure of their errors. Standard errors are propagated instead: the noise of every frame, as the
-residuals of SRTM and the weights tell it, times the derivative of the result by that frame.
+measure of their errors. Standard errors are propagated instead: the noise of every frame, estimated
+from the residuals of SRTM and the weights, times the derivative of the result by that frame.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from bidsapp.core.kinetics.study import Estimates, KineticStudy, estimates
 from bidsapp.errors import BadDataError
 
 _ROUNDING_MIN = 1.0 / 60
-_COLLINEAR = 1e-7  # least singular value of columns of unit length that can be told apart
+_COLLINEAR = 1e-7  # least singular value of columns of unit length that are distinct
 _STEP = 1e-3  # of a curve's mean: by that much a frame is changed for a derivative
 
 Values = dict[str, Float64]
@@ -182,7 +182,7 @@ def _estimated(study: KineticStudy, fit: Fit, k2_prime: float | None = None) -> 
 def _frames(study: KineticStudy, target: Float64, elsewhere: Float64) -> _Frames:
     """Means over the frames; what happened between measured frames is taken from SRTM's fit.
 
-    A curve that is not finite has an integral of zero: the cubics know no NaN, its activity tells.
+    A curve that is not finite has an integral of zero, because the cubics cannot hold NaN.
     """
     frame, reference = study.timeline.frame, study.reference
     means = np.array(elsewhere)

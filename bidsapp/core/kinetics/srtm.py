@@ -45,7 +45,7 @@ class Search:
     amplitudes : ndarray, shape (R, K)
     at_once : ndarray of bool, shape (R,)
         The best is the fastest: tissue and reference differ by a ratio, DVR, and how fast the
-        tracer leaves cannot be told.
+        tracer leaves cannot be determined.
     fitted : ndarray, shape (R, E)
         The model's mean over every interval.
     rss : ndarray, shape (R,)
@@ -344,8 +344,8 @@ def _reported(
     names = ("R1", "k2", "k2_prime", "BPND")
     lost = ~np.isfinite(fit.theta)
     unknown = dict.fromkeys(("k2", "k2_prime"), lost | fit.at_once)
-    known, errors_known = {}, {}
+    reported, reported_errors = {}, {}
     for index, name in enumerate(names):
-        known[name] = np.where(unknown.get(name, lost), np.nan, values[name])
-        errors_known[name] = np.where(unknown.get(name, lost), np.nan, errors[:, index])
-    return estimates(known, errors_known, fit.fitted[:, study.timeline.frame])
+        reported[name] = np.where(unknown.get(name, lost), np.nan, values[name])
+        reported_errors[name] = np.where(unknown.get(name, lost), np.nan, errors[:, index])
+    return estimates(reported, reported_errors, fit.fitted[:, study.timeline.frame])

@@ -44,7 +44,7 @@ class KineticStudy:
         *,
         t_end_min: float | None = None,
     ) -> KineticStudy:
-        """Take the frames until ``t_end_min`` and bridge what lies between them.
+        """Take the frames until ``t_end_min`` and bridge the gaps between them.
 
         Parameters
         ----------
@@ -192,7 +192,7 @@ def standard_errors(jacobian: Float64, rss: Float64, gradients: Float64) -> Floa
     -------
     ndarray, shape (R, Q)
         Root of the diagonal of G s2 (J'J)^-1 G', with s2 = rss / (T - P); infinite where the
-        parameters cannot be told apart, NaN without degrees of freedom.
+        parameters cannot be distinguished, NaN without degrees of freedom.
     """
     freedom = jacobian.shape[1] - jacobian.shape[2]
     if freedom < 1:
@@ -203,8 +203,8 @@ def standard_errors(jacobian: Float64, rss: Float64, gradients: Float64) -> Floa
     apart = np.abs(np.diagonal(triangle, axis1=1, axis2=2)).min(axis=1) > 1e-7
     triangle[~apart] = np.eye(triangle.shape[1])
     # G (J'J)^-1 G' is the squared length of x where R' x = G', J = QR
-    turned = np.swapaxes(gradients / size, 1, 2)
-    roots = np.linalg.solve(np.swapaxes(triangle, 1, 2), turned)
+    transposed = np.swapaxes(gradients / size, 1, 2)
+    roots = np.linalg.solve(np.swapaxes(triangle, 1, 2), transposed)
     errors = np.sqrt((roots**2).sum(axis=1) * (rss / freedom)[:, None])
     errors[~apart] = np.inf
     return np.asarray(errors, dtype=np.float64)

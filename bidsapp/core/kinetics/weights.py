@@ -25,7 +25,7 @@ def frame_weights(
         w = D / (A f)
 
     (Mazoyer, Huesman, Budinger & Knittel, J Comput Assist Tomogr 10:645, 1986; Gunn et al. 1997).
-    Randoms, scatter and dead time are not in it: the raw data that would tell are not in an image.
+    Randoms, scatter and dead time are not in it: an image does not contain the raw data they need.
 
     Parameters
     ----------

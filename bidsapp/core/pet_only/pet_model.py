@@ -56,10 +56,10 @@ class Patterns:
     @property
     def maps(self) -> Float32:
         """Patterns on their grid at the present blur."""
-        known = self._tried if self.fwhm_mm in FWHM_TRIED_MM else self._own
-        if self.fwhm_mm not in known:
-            known[self.fwhm_mm] = self.template.blurred(self.fwhm_mm)
-        return known[self.fwhm_mm]
+        cache = self._tried if self.fwhm_mm in FWHM_TRIED_MM else self._own
+        if self.fwhm_mm not in cache:
+            cache[self.fwhm_mm] = self.template.blurred(self.fwhm_mm)
+        return cache[self.fwhm_mm]
 
     def at(self, points: Float64) -> Float32:
         """Patterns (N, C) at template points.

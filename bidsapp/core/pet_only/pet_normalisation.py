@@ -61,7 +61,7 @@ from bidsapp.errors import BadDataError
 ROUGH_STEP = 2  # every second voxel of the template will do for the first search
 DISTINCT_MM, FAR_MM = 15.0, 40.0  # apart: other starts, other positions
 MOST_STARTS, MOST_FAR = 3, 2  # best starts, and best far from each other, tried with affines
-UPRIGHT_DEG = 50.0  # turned less, the head lies as the header says
+UPRIGHT_DEG = 50.0  # rotated less, the head is as in the header
 KEPT = 4  # of the positions these lead to, so many are tried with the whole model
 AFFINE_VOXEL_MM = (8.0, 4.0)
 AFFINE_ROUNDS, WEIGHINGS, AFFINE_STEPS = 2, 2, 10
@@ -116,7 +116,7 @@ def normalise_pet(pet: Volume, template: PetTemplate) -> PetNormalisation:
     Raises
     ------
     BadDataError
-        The PET holds nothing, or no brain is found in it.
+        The PET is empty, or there is no brain in it.
     """
     try:
         with threadpool_limits(limits=1):
@@ -315,7 +315,7 @@ def _fit_affine(data: PetSamples, patterns: Patterns, affine: Matrix) -> tuple[M
     for _ in range(WEIGHINGS):
         points = transform(affine, data.world)
         precision = data.reweigh(data.residual(patterns.at(points)))
-        here, damping = cost(affine, precision), Damping(1e-3)
+        current, damping = cost(affine, precision), Damping(1e-3)
         for _ in range(AFFINE_STEPS):
             residual, force, levels = data.linearised(patterns, transform(affine, data.world))
             jacobian = (force[:, :, None] * homogeneous[:, None, :]).reshape(-1, 12)
@@ -330,12 +330,12 @@ def _fit_affine(data: PetSamples, patterns: Patterns, affine: Matrix) -> tuple[M
             for tried in damping.rising(tries=6):
                 step = linalg.solve(damped(normal, tried), right)
                 trial = moved(step)
-                there = cost(trial, precision)
-                if there < here:
+                trial_cost = cost(trial, precision)
+                if trial_cost < current:
                     break
             else:
                 break
-            affine, here = trial, there
+            affine, current = trial, trial_cost
             damping.lower()
             if np.abs(step).max() < CONVERGED_MM:
                 break

@@ -3,7 +3,7 @@
 The template is not an image but a set of patterns: tissue maps, divided by the territories that
 take up tracer differently. An amyloid-negative scan (white matter bright, cortex like cerebellum)
 and an amyloid-positive one (cortical target as bright or brighter) are two points of what these
-patterns span; where between them a scan lies is found together with its position.
+patterns span; the position of a scan between them is estimated together with its pose.
 
 An adaptive template that is a weighted sum of images, with the weights found during registration,
 was proposed for flutemetamol by Lilja et al., J Nucl Med 60:285 (2019). Theirs is made of scans of

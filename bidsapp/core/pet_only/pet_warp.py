@@ -112,21 +112,21 @@ class WarpFit:
         stiffness : weight of the bending energy
         """
         coefficients = self.warp.coefficients
-        here = self.cost(coefficients, precision, stiffness)
+        current = self.cost(coefficients, precision, stiffness)
         damping = Damping(raised_to=1e-2, off_below=1e-3)
         for _ in range(STEPS):
             gradient, hessian = self._normal_equations(coefficients, precision, stiffness)
-            diagonal, begin = np.diag(hessian).copy(), here
+            diagonal, begin = np.diag(hessian).copy(), current
             for damped in damping.rising(tries=6):
                 hessian[np.diag_indices_from(hessian)] = diagonal * (1 + max(damped, 1e-6))
                 step = cholesky_solution(hessian, gradient)
                 trial = coefficients + step.reshape(coefficients.shape)
-                there = self.cost(trial, precision, stiffness)
-                if there < here:
-                    coefficients, here = trial, there
+                trial_cost = self.cost(trial, precision, stiffness)
+                if trial_cost < current:
+                    coefficients, current = trial, trial_cost
                     damping.lower()
                     break
-            if begin - here < GAIN * begin:
+            if begin - current < GAIN * begin:
                 break
         self.warp = replace(self.warp, coefficients=coefficients)
 

@@ -21,7 +21,7 @@ Float = NDArray[np.float64]
 
 _FLAT_PART = 0.2  # of the voxels, those where the smoothed image curves least
 _SMOOTH_MM = 4.0  # standard deviation; wider than the noise, narrower than a gyrus
-_FEWEST = 300  # voxels; fewer do not tell
+_FEWEST = 300  # voxels
 _SIGMAS_MM = (0.3, 6.0)  # of a kernel that makes white noise into that of a PET: 0.7-14 mm FWHM
 
 

@@ -31,7 +31,7 @@ from bidsapp.core.registration.tissue_model import cauchy_weights
 Widths = tuple[float, float, float]
 
 _PREBLUR_MM = 2.5  # of the tissue maps before they are read between voxels; a part of the result
-_REACH_MM = 6.0  # voxels around the brain that enter: its edge tells most
+_REACH_MM = 6.0  # voxels around the brain that enter: its edge is most informative
 _DRIFT_ORDER = 2
 _ROUNDS = 15
 _SETTLED_MM = 0.01

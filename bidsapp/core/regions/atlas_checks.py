@@ -33,7 +33,7 @@ LARGEST_MIRROR_GAIN = 0.012
 BESIDE_MM = 5.0
 LEAST_OWN_INSIDE = 0.5
 LEAST_GAIN = 2.0
-# Smaller sets of regions have too little shape to tell.
+# Smaller sets of regions have too little shape.
 LEAST_ML = {"shift": 800.0, "mirror": 400.0}
 _FARTHEST_MM = 40.0
 
@@ -82,7 +82,7 @@ def best_fit(mask: Mask, tissue: Float, grid: Grid) -> tuple[float, Float]:
 
 
 def outside_brain(inside_grid: float, labelled: Mask, anatomy: Anatomy) -> str | None:
-    """Tell when an atlas lies beside the brain of the template.
+    """Report an atlas that is not on the brain of the template.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ def outside_brain(inside_grid: float, labelled: Mask, anatomy: Anatomy) -> str |
 
 
 def shifted(labelled: Mask, anatomy: Anatomy) -> str | None:
-    """Tell when an atlas fits the tissue of the template better somewhere else.
+    """Report an atlas that fits the tissue of the template better when shifted.
 
     Parameters
     ----------
@@ -133,7 +133,7 @@ def shifted(labelled: Mask, anatomy: Anatomy) -> str | None:
 
 
 def mirrored(labelled: Mask, sides: Sequence[tuple[str, float]], anatomy: Anatomy) -> str | None:
-    """Tell when left and right of an atlas are exchanged.
+    """Report an atlas with left and right exchanged.
 
     Parameters
     ----------
@@ -193,13 +193,13 @@ def explained(labels: NDArray[np.integer], tissues: NDArray[np.floating], inside
     return float(between / total)
 
 
-def of_another_head(inside: float, here: float, beside: float) -> str | None:
-    """Tell when a parcellation is not one of this head, or does not lie where it lies.
+def of_another_head(inside: float, in_place: float, beside: float) -> str | None:
+    """Report a parcellation of another head, or one that is misaligned.
 
     Parameters
     ----------
     inside : part of its labelled voxels in the brain
-    here : what it explains of the tissues (`explained`)
+    in_place : what it explains of the tissues (`explained`)
     beside : the most that it explains when moved by `BESIDE_MM` along an axis
 
     Returns
@@ -207,14 +207,14 @@ def of_another_head(inside: float, here: float, beside: float) -> str | None:
     str or None
         One sentence.
     """
-    if inside >= LEAST_OWN_INSIDE and here >= LEAST_GAIN * beside:
+    if inside >= LEAST_OWN_INSIDE and in_place >= LEAST_GAIN * beside:
         return None
     if inside < LEAST_OWN_INSIDE:
         why = f"only {inside:.0%} of its labelled voxels lie in the brain of the T1w"
     else:
         why = (
-            f"it explains the tissues of the T1w {here / max(beside, 1e-9):.2f} times as well as "
-            f"{BESIDE_MM:g} mm beside (own heads at least {LEAST_GAIN:g} times)"
+            f"it explains the tissues of the T1w {in_place / max(beside, 1e-9):.2f} times as well "
+            f"as {BESIDE_MM:g} mm beside (own heads at least {LEAST_GAIN:g} times)"
         )
     return (
         f"{why}: it is a parcellation of another head, or of the head at another time; look at it "
@@ -223,7 +223,7 @@ def of_another_head(inside: float, here: float, beside: float) -> str | None:
 
 
 def exchanged(sides: Sequence[tuple[str, float]]) -> str | None:
-    """Tell when regions lie on the other side than their names say.
+    """Report regions that are on the other side than their names say.
 
     Parameters
     ----------

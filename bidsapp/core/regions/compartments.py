@@ -85,7 +85,7 @@ class Compartments:
 
     @property
     def has_grey(self) -> NDArray[np.bool_]:
-        """Which regions hold enough grey matter to tell its activity, (L,)."""
+        """Which regions hold enough grey matter to determine its activity, (L,)."""
         total = self.tissue_share.sum(axis=1)
         return np.asarray(self.grey_share.sum(axis=1) > _LEAST_GREY * total)
 
@@ -133,7 +133,7 @@ def compartments(regions: Regions, measured: Regions, tissues: Tissues) -> Compa
     regions : Regions
         Of the atlas, on the grid of the PET; they make the parts of the grey matter.
     measured : Regions
-        What is to be told, L regions: those of the atlas and unions of them.
+        The regions to report, L: those of the atlas and unions of them.
     tissues : Tissues
 
     Returns

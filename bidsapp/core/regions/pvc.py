@@ -1,7 +1,7 @@
 """Partial volume correction by regions of known shape: GTM, RBV, iterative Yang, Mueller-Gaertner.
 
 A PET shows the activity ``f`` blurred by the scanner's point spread function ``h``: small regions
-lose to their surroundings. Where the T1w tells the shapes of regions ``P_i`` (fractions of each
+lose to their surroundings. Where the T1w gives the shapes of regions ``P_i`` (fractions of each
 voxel) and each holds one activity, that loss can be undone. ``*`` is convolution.
 
 The PET is never blurred here, only maps that are known everywhere: voxels that were not measured
@@ -29,7 +29,7 @@ Fwhm = tuple[float, float, float]
 _TRUNCATE = 4.0  # standard deviations: 6e-5 of a Gaussian lies beyond
 _SEEN = 0.01  # share of the brain in a blurred voxel from which its surroundings count
 _MIN_GREY = 0.3  # Mueller-Gaertner divides by the blurred grey matter: below this noise wins
-_PURE_WHITE = 0.99  # blurred white matter of voxels that tell its activity
+_PURE_WHITE = 0.99  # blurred white matter of voxels that determine its activity
 _LEAST_WHITE = 200  # voxels that do so at least
 _BLURRED_LEAST = 0.01  # of the largest synthetic activity: Yang's quotient is left at 1 below it
 

@@ -145,17 +145,17 @@ def in_native_space(
     Returns
     -------
     dict of ndarray, shape (X, Y, Z), bool
-        Each brain voxel has what the nearest template voxel has.
+        Each brain voxel has the value of the nearest template voxel.
     """
     native = {name: np.zeros(mask.shape, bool) for name in vois}
     slabs, *box = mask_slices(mask)
     for first in range(slabs.start, slabs.stop, _SLAB):
-        here = (slice(first, min(first + _SLAB, slabs.stop)), *box)
-        brain = mask[here].copy()
-        points = to_template(*(np.arange(along.start, along.stop) for along in here))[:, brain]
+        slab = (slice(first, min(first + _SLAB, slabs.stop)), *box)
+        brain = mask[slab].copy()
+        points = to_template(*(np.arange(along.start, along.stop) for along in slab))[:, brain]
         nearest = nearest_voxels(grid, points.T)
         brain[brain] = inside = nearest >= 0
         place = nearest[inside]
         for name, voi in vois.items():
-            native[name][here][brain] = voi.reshape(-1)[place]
+            native[name][slab][brain] = voi.reshape(-1)[place]
     return native

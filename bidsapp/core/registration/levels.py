@@ -203,9 +203,9 @@ class Levels:
             block[m:, :n] = regions[:, 1:].T if n > 1 else sums[1:, :1]
             constant = regions[:, 0]
             block[:m, :n] = np.diag(constant) if m == n else constant.reshape(m, n)
-            here, there = (slice(self.begins[k], self.begins[k + 1]) for k in (c, d))
-            normal[here, there] = block
-            normal[there, here] = block.T
+            rows_c, rows_d = (slice(self.begins[k], self.begins[k + 1]) for k in (c, d))
+            normal[rows_c, rows_d] = block
+            normal[rows_d, rows_c] = block.T
         return normal
 
     def solve(self, values: Float64) -> Float64:

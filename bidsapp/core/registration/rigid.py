@@ -54,25 +54,25 @@ from bidsapp.core.registration.tissue_model import (
 from bidsapp.errors import BadDataError
 from bidsapp.settings import PetToT1w
 
-ROUGH_STEPS, ROUGH_KEPT = 15, 5  # steps from so many of the best places
-DISTINCT_MM = 8.0  # rough positions closer than this lead to the same place
+ROUGH_STEPS, ROUGH_KEPT = 15, 5  # steps from so many of the best candidates
+DISTINCT_MM = 8.0  # rough positions closer than this lead to the same position
 CANDIDATES = 3  # rough positions that are tried with NMI
 # Distance of points and blur of both images, mm; slope at the end, in per cent per mm. The first
-# level only has to tell which start is the best: the others would climb for ever.
+# level only has to choose the best start: the others would converge slowly.
 NMI_LEVELS = ((4.0, 4.0, 1e-2), (2.5, 0.5, 1e-3))
 NMI_REACH_MM = 10.0  # points around the brain: its border, skull and scalp
 MODEL_VOXEL_MM, MODEL_REACH_MM = 2.0, 6.0
 MODEL_VOXELS = 20_000
 DRIFT_ORDER = 4  # cubic levels leave 0.05 mm more where the load is high and regional
 FWHM_TRIED_MM = (4.0, 6.0, 8.0)
-FWHM_SMOOTHED_MM = (11.0, 14.0, 18.0)  # tried while they fit better still
+FWHM_SMOOTHED_MM = (11.0, 14.0, 18.0)  # tried as long as the fit improves
 FWHM_RANGE_MM = (3.0, 16.0)
-BLUR_THINNING = 2  # of the voxels that tell the blur
+BLUR_THINNING = 2  # of the voxels from which the blur is estimated
 STRAIN_THINNING = 4
 MIRROR_THINNING, MIRROR_ROUNDS = 4, 3
 MIRRORED = 0.95  # a mirror image that leaves less than this share of what the PET leaves is a flip
 BETTER = 0.9  # a position that leaves less than this share of what another leaves explains more
-BOUND_MM = 5.0  # NMI is 0.3-2 mm off: a model that wants more has found something else
+BOUND_MM = 5.0  # NMI is 0.3-2 mm off: a model farther away has fitted something else
 
 
 @dataclass(frozen=True)
@@ -84,8 +84,8 @@ class RigidFit:
     matrix : ndarray, shape (4, 4)
         The position to use.
     method : PetToT1w
-        The one that gave it: the one asked for, or NMI when the model was not to be trusted (far
-        from NMI, and not showing this head).
+        The one used: as requested, or NMI when the model was rejected (far from NMI, and not
+        showing this head).
     nmi, model : ndarray, shape (4, 4)
         The positions found by both.
     distance_mm : float
@@ -104,8 +104,8 @@ class RigidFit:
         (`bidsapp.core.registration.tissue_model.fit_strain`).
     own_anatomy : float or None
         Whether the PET shows this head rather than an average one at ``matrix``: about 1 when it
-        does, 0.6 or less when it is another person's or lies wrong
-        (`bidsapp.core.registration.tissue_model.own_detail`); None when it cannot be told: no
+        does, 0.6 or less when it is of another person or misplaced
+        (`bidsapp.core.registration.tissue_model.own_detail`); None when it cannot be determined: no
         average was given, or this head is like it.
     flags : tuple of Flag
     """
@@ -157,23 +157,23 @@ def register(pet: Volume, head: Head, *, method: PetToT1w = PetToT1w.MODEL) -> R
     Raises
     ------
     BadDataError
-        The PET holds nothing.
+        The PET is empty.
     """
     with threadpool_limits(limits=1):
         pet = measured_part(pet)
         rough = _rough_positions(head, pet)
         nmi, score = _register_nmi(head, pet, rough)
         points = scattered_points(head.outside_mm <= 0, head.t1w.affine, 10.0)
-        fit = settle(head, pet, nmi, score, points, method)
+        fit = choose_position(head, pet, nmi, score, points, method)
         if method is PetToT1w.NMI or fit.own_anatomy is None or fit.own_anatomy >= DOUBTFUL:
             return fit
         return _from_other_starts(head, pet, fit, rough, points)
 
 
-def settle(
+def choose_position(
     head: Head, pet: Volume, nmi: Matrix, score: float, points: Float64, method: PetToT1w
 ) -> RigidFit:
-    """Fit the tissue model from the NMI position and decide which of both to believe.
+    """Fit the tissue model from the NMI position and choose between the two positions.
 
     Parameters
     ----------
@@ -185,7 +185,7 @@ def settle(
     score : float
         Normalised mutual information there.
     points : ndarray, shape (N, 3)
-        In the brain, T1w world: their mean distance is told.
+        In the brain, T1w world: their mean displacement is reported.
     method : PetToT1w
 
     Returns
@@ -199,7 +199,7 @@ def settle(
     if distance > BOUND_MM or model.unexplained > model.at_nmi:
         if shown is not None:
             credible = shown >= DOUBTFUL
-        else:  # a head so average that its own detail tells nothing: the one that explains more
+        else:  # an average head has no detail of its own: compare the residuals
             credible = head.average is not None and model.unexplained < BETTER * model.at_nmi
         if not credible:
             method = PetToT1w.NMI
@@ -242,11 +242,11 @@ def _far_apart(distance: float, used: PetToT1w) -> Flag:
 def _from_other_starts(
     head: Head, pet: Volume, first: RigidFit, starts: list[Matrix], points: Float64
 ) -> RigidFit:
-    """Settle from every rough position; the first result unless another shows more of this head."""
+    """Choose from every rough position; the first result unless another shows more of this head."""
     tried = [first]
     for start in starts:
         nmi, score = _register_nmi(head, pet, [start])
-        tried.append(settle(head, pet, nmi, score, points, PetToT1w.MODEL))
+        tried.append(choose_position(head, pet, nmi, score, points, PetToT1w.MODEL))
     best = max(tried, key=lambda fit: fit.own_anatomy or 0.0)
     if best is first or (best.own_anatomy or 0.0) < DOUBTFUL:
         return first
@@ -404,9 +404,9 @@ def _register_model(head: Head, pet: Volume, nmi: Matrix) -> _ModelStep:
 
 
 def _mirrored_share(model: TissueModel, points: Float64, values: Float64, fit: PoseFit) -> float:
-    """What the mirrored PET leaves where it fits best, over what the PET leaves at ``fit``.
+    """Residual variance of the mirrored PET at its best fit, over that of the PET at ``fit``.
 
-    A fraction of the voxels tells it: a mirror image is not a matter of per cents.
+    A fraction of the voxels is enough, because the difference is large.
     """
     points, values = points[::MIRROR_THINNING], values[::MIRROR_THINNING]
     weights = fit.weights[::MIRROR_THINNING]
@@ -435,7 +435,7 @@ def own_anatomy(head: Head, pet: Volume, matrix: Matrix, fwhm_mm: float) -> floa
     Returns
     -------
     float or None
-        1 for this head, 0 for an average one; None where it cannot be told.
+        1 for this head, 0 for an average one; None where it cannot be determined.
     """
     average = head.average_model(fwhm_mm)
     if average is None:

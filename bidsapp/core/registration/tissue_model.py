@@ -246,8 +246,8 @@ def fit_strain(
     search = _Search(model, points, values, pose, drift_order)
     search.weights = cauchy_weights(search.residual(pose))
     for _ in range(STRAIN_STEPS):
-        here = search.linearise(pose, strained=True)
-        step = here.solve(DAMPING_START)
+        equations = search.linearise(pose, strained=True)
+        step = equations.solve(DAMPING_START)
         strain = np.zeros((3, 3))
         for (i, j), size in zip(STRAINS, step[6:] / LENGTH_MM, strict=True):
             strain[i, j] += size
@@ -256,7 +256,7 @@ def fit_strain(
         stretch[:3, :3] = expm(np.clip(strain, -MOST_STRAIN, MOST_STRAIN))
         stretch[:3, 3] = model.centre - stretch[:3, :3] @ model.centre
         pose = _rigid(step[:6], model.centre) @ stretch @ pose
-        search.weights = cauchy_weights(here.residual)
+        search.weights = cauchy_weights(equations.residual)
     total: Float64 = np.real(logm(polar(pose[:3, :3], side="left")[1]))
     return total
 
@@ -312,9 +312,9 @@ def own_detail(
     is the regression coefficient ``<PET - a, o - a> / <o - a, o - a>``. One half means that one
     model is as good as the other, 1 that nothing of the average is needed beside the own maps, less
     than a half that the average head explains the PET better than this head does: the PET is of
-    another person, or lies wrong. Noise, which neither explains, does not change it.
+    another person, or misplaced. Noise, which neither explains, does not change it.
 
-    A head that is itself an average one cannot be told from the average. Then neither leaves much
+    A head that is itself average cannot be distinguished from the average. Then neither leaves much
     of the PET, whereas of another person's PET both leave that person's detail, which is of the
     size of ``o - a`` at least.
 
@@ -328,7 +328,7 @@ def own_detail(
     Returns
     -------
     float or None
-        None when the head is too much like the average to tell.
+        None when the head is too similar to the average.
     """
     both = [_Search(model, points, values, pose, drift_order) for model in (own, average)]
     left = [search.as_given(search.residual(pose)) for search in both]
@@ -343,13 +343,13 @@ def own_detail(
 def _descend(search: _Search, pose: Matrix, steps: int) -> Matrix:
     """Levenberg-Marquardt from ``pose`` under fixed weights; the cost never rises."""
     damping = Damping(DAMPING_START)
-    here = search.linearise(pose)
+    current = search.linearise(pose)
     for _ in range(steps):
-        step = here.solve(damping.value)
+        step = current.solve(damping.value)
         trial = _rigid(step, search.model.centre) @ pose
-        there = search.linearise(trial)
-        if there.cost < here.cost:
-            pose, here = trial, there
+        proposed = search.linearise(trial)
+        if proposed.cost < current.cost:
+            pose, current = trial, proposed
             damping.lower()
         else:
             damping.higher()

@@ -35,7 +35,7 @@ OUTLIER_Z = 6.0
 _LEAST_CL = 1.0
 _LEAST_SUVR = 0.01
 _FEWEST_IN_GROUP = 2
-# Fewer pairs tell one residual standard deviation, not how it grows.
+# Fewer pairs determine a residual standard deviation, not its growth.
 _FEWEST_FOR_SPREAD = 12
 # CL beyond which the residuals of pairs grow no more (tests/benchmarks/interval_coverage.py).
 _FULL_AT = 50.0

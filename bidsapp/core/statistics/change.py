@@ -59,7 +59,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Change(Estimate):
-    """What lies between two scans of a person.
+    """Change between two scans of a person.
 
     Attributes
     ----------
@@ -105,7 +105,7 @@ class Slope(Estimate):
     chi2, freedom : squared distances from the line in scan standard deviations, and their degrees
         of freedom
     widening : factor of the standard deviation because the scans scatter more about the line than
-        their own errors tell, 1 or more
+        expected from their own errors, 1 or more
     """
 
     chi2: float
@@ -199,7 +199,7 @@ def weighted_slope(
     """Line of weighted least squares through the scans of a person.
 
     Weights are 1 / sd^2. The errors are known, so the standard error needs no scatter about the
-    line; scatter that is larger than they tell widens it (Birge 1932, Phys Rev 40:207), smaller
+    line; scatter beyond them widens it (Birge 1932, Phys Rev 40:207), smaller
     scatter does not narrow it.
 
     Parameters

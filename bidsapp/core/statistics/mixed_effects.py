@@ -53,7 +53,7 @@ class MixedFit:
     correlation : of intercept and slope of a participant; None when it is not known
     residual_sd : of a scan about the participant's line
     freedom : degrees of freedom of the intervals: participants minus fixed effects
-    singular : a variance between participants is zero at the maximum, so their spread is not told
+    singular : a variance between participants is zero at the maximum, so their spread is unknown
         by these data
     """
 
@@ -124,7 +124,7 @@ def _fit(
     random = design[:, : 2 if slopes else 1]
     coefficients, residual, between = _moments(y, group, design, slopes)
     with warnings.catch_warnings(record=True):
-        warnings.simplefilter("always")  # they are told by `converged` and `singular`
+        warnings.simplefilter("always")  # they are reported by `converged` and `singular`
         try:
             fit = MixedLM(y, design, groups=group, exog_re=random).fit(
                 start_params=MixedLMParams.from_components(coefficients, between / residual),

@@ -144,7 +144,7 @@ def two_groups(
     Raises
     ------
     BadDataError
-        Too few people, or no two groups: the sentence says which number tells so.
+        Too few people, or no two groups: the message names the number.
     """
     x = np.sort(np.asarray(values, np.float64))
     if x.size < fewest:

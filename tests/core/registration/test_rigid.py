@@ -324,13 +324,13 @@ def test_tries_other_starts_when_the_first_does_not_show_this_head(
     rough = [rigid_matrix([20.0, 0, 0, 0, 0, 0]) @ TRUTH, TRUTH]
     shown = {20: 0.2, 0: second}
 
-    def settle(head, pet, nmi, score, points, method):
+    def choose_position(head, pet, nmi, score, points, method):
         off = round(nmi[0, 3] - TRUTH[0, 3])
         return replace(fit, nmi=nmi, matrix=nmi, own_anatomy=shown[off], flags=())
 
     monkeypatch.setattr(rigid, "_rough_positions", lambda head, pet: rough)
     monkeypatch.setattr(rigid, "_register_nmi", lambda head, pet, starts: (starts[0], 1.1))
-    monkeypatch.setattr(rigid, "settle", settle)
+    monkeypatch.setattr(rigid, "choose_position", choose_position)
     found = register(pet, head.side(average(head)))
     assert [flag.code for flag in found.flags] == code
     assert found.own_anatomy == (second if code else 0.2)
