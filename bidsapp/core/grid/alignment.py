@@ -112,7 +112,8 @@ def transform(matrix: Matrix, points: NDArray[np.float64]) -> NDArray[np.float64
     """
     # einsum, not matmul: BLAS may order its sums by the number of threads.
     moved: NDArray[np.float64] = np.einsum("...j,ij->...i", points, matrix[:3, :3])
-    return moved + matrix[:3, 3]
+    moved += matrix[:3, 3]
+    return moved
 
 
 def inverse(matrix: Matrix) -> Matrix:
