@@ -14,6 +14,8 @@ from numpydoc.validate import validate
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "bidsapp"
 
+PACKAGES = ["core", "steps", "interfaces", "workflows", "execution", "report", "group"]
+
 # Parameters not documented, unknown ones documented, no Returns, no Yields.
 RULES = {"PR01", "PR02", "RT01", "YD01"}
 
@@ -60,7 +62,7 @@ def wrong(name: str) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("folder", ["core", "steps", "interfaces", "workflows", "execution"])
+@pytest.mark.parametrize("folder", PACKAGES)
 def test_public_functions_say_what_they_take_and_give(folder):
     names = [module_name(path) for path in sorted((PACKAGE / folder).rglob("*.py"))]
     assert len(names) > 3

@@ -19,7 +19,16 @@ _MOST_NAMED = 20
 
 
 def read_facts(output_dir: Path) -> dict[str, Any]:
-    """What the participant level told of the raw dataset; empty when that cannot be read."""
+    """Facts about the raw dataset that the participant level wrote; empty when they cannot be read.
+
+    Parameters
+    ----------
+    output_dir : root of the derivative dataset
+
+    Returns
+    -------
+    dict
+    """
     facts = known_object(output_dir / RAW_FACTS)
     shapes = {"participants": list, "participant": dict, "session": dict}
     return {name: facts[name] for name, kind in shapes.items() if isinstance(facts.get(name), kind)}
@@ -28,13 +37,17 @@ def read_facts(output_dir: Path) -> dict[str, Any]:
 def absent_people(
     facts: Mapping[str, Any], records: Iterable[ScanRecord], filters: Filters
 ) -> list[str]:
-    """Participants of the raw dataset, ``sub-<label>``, without a record, as far as asked for.
+    """Selected participants of the raw dataset, ``sub-<label>``, without a record.
 
     Parameters
     ----------
     facts : of `read_facts`
     records : every scan of the dataset, before filters
     filters : which participants are asked for
+
+    Returns
+    -------
+    list of str
     """
     people = map(str, facts.get("participants", ()))
     asked = {f"sub-{label}" for label in filters.participant}
@@ -62,7 +75,16 @@ def unknown_people(output_dir: Path, filters: Filters) -> dict[str, str]:
 
 
 def absence(people: list[str]) -> list[str]:
-    """Sentence about them; none without any."""
+    """Sentence about participants without a record; none without any.
+
+    Parameters
+    ----------
+    people : of `absent_people`
+
+    Returns
+    -------
+    list of str
+    """
     if not people:
         return []
     return [
@@ -72,14 +94,18 @@ def absence(people: list[str]) -> list[str]:
 
 
 def vanished(records: Sequence[ScanRecord], bids_dir: Path | None) -> list[str]:
-    """Sentence about results whose raw image is no more: withdrawn, renamed.
+    """Sentence about results whose raw image no longer exists (withdrawn, renamed).
 
-    Where nothing of the results is in the raw dataset, or there is none, nothing can be told.
+    Without a raw dataset, or with one that has none of the raw images, there is none.
 
     Parameters
     ----------
     records : scans
     bids_dir : raw dataset
+
+    Returns
+    -------
+    list of str
     """
     if bids_dir is None:
         return []

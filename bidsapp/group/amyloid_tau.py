@@ -40,7 +40,15 @@ class StatusRule:
 
     @classmethod
     def of_filters(cls, filters: Filters) -> StatusRule:
-        """What the user said, and the tables where nothing was said.
+        """Cut-offs and time given by the user, else those of the tables.
+
+        Parameters
+        ----------
+        filters : options of the group level
+
+        Returns
+        -------
+        StatusRule
 
         Raises
         ------
@@ -112,6 +120,10 @@ def amyloid_tau(rows: Sequence[Row], rule: StatusRule) -> AmyloidTau:
     ----------
     rows : of ``group_centiloid.tsv``
     rule : cut-offs and time
+
+    Returns
+    -------
+    AmyloidTau
     """
     if not any(row["tracer"] in tau_tracers() and row["status"] != "skipped" for row in rows):
         return AmyloidTau(rule, (), (), ())

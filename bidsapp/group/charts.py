@@ -65,6 +65,15 @@ def groups(rows: Sequence[Row], column: str) -> list[Group]:
 
     Tracers come in the order of the table of tracers, other groups by name; of very many groups
     the largest are kept and the others put together.
+
+    Parameters
+    ----------
+    rows : of ``group_centiloid.tsv``
+    column : to group by
+
+    Returns
+    -------
+    list of Group
     """
     by_group: dict[str, list[int]] = {code: [] for code in tracers()} if column == "tracer" else {}
     for place, row in enumerate(rows):
@@ -97,13 +106,18 @@ def _for_people(column: str, name: str) -> str:
 
 
 def distribution(rows: Sequence[Row], column: str, by: str) -> Figure | None:
-    """Show every Centiloid on the bands, a line of dots per group; None without any.
+    """Show every Centiloid on the bands, a line of dots per group.
 
     Parameters
     ----------
     rows : of ``group_centiloid.tsv``
     column : to group by
     by : the column in words
+
+    Returns
+    -------
+    Figure or None
+        None without any.
     """
     shown = groups(rows, column)
     if not shown:
@@ -132,7 +146,18 @@ def distribution(rows: Sequence[Row], column: str, by: str) -> Figure | None:
 
 
 def bands(axis: Axis, known: PublishedScale, height: float) -> Markup:
-    """Bands of the Centiloid scale behind a chart, with their names above."""
+    """Bands of the Centiloid scale behind a chart, with their names above.
+
+    Parameters
+    ----------
+    axis : of the Centiloid
+    known : the published scale
+    height : of the chart in the view box
+
+    Returns
+    -------
+    Markup
+    """
     parts = []
     for band in known.bands:
         begin = axis.at(known.low if band.lower is None else band.lower)
@@ -194,8 +219,17 @@ def _dot(
 def agreement(rows: Sequence[Row]) -> Figure | None:
     """Compare Centiloids by other reference regions with those by the whole cerebellum.
 
-    Differences over the Centiloid (Bland & Altman), one panel per region, with mean and limits of
-    agreement; None when no scan has Centiloids by more than one region.
+    Differences over the Centiloid (Bland & Altman 1986), one panel per region, with mean and limits
+    of agreement.
+
+    Parameters
+    ----------
+    rows : of ``group_centiloid.tsv``
+
+    Returns
+    -------
+    Figure or None
+        None when no scan has Centiloids by more than one region.
     """
     panels = []
     for region in ("cg", "wcb", "pons"):
@@ -243,13 +277,18 @@ def agreement(rows: Sequence[Row]) -> Figure | None:
 def outlier_strips(
     rows: Sequence[Row], scored: Sequence[Score], labels: Mapping[str, str]
 ) -> Figure | None:
-    """Show the robust z-scores of every quality number; None without any.
+    """Show the robust z-scores of every quality number.
 
     Parameters
     ----------
     rows : of ``group_centiloid.tsv``
     scored : of `bidsapp.group.outliers.scores`
     labels : measure -> words
+
+    Returns
+    -------
+    Figure or None
+        None without any.
     """
     measures = list(dict.fromkeys(score.measure for score in scored))
     if not measures:
@@ -307,7 +346,7 @@ def spaghetti(
     *,
     treated: bool = False,
 ) -> Figure | None:
-    """Show the Centiloid of every participant over time; None without anybody scanned twice.
+    """Show the Centiloid of every participant over time.
 
     Courses in years and courses by visit are not mixed: years when anybody has them.
 
@@ -317,6 +356,11 @@ def spaghetti(
     courses : of the participants
     coloured : name of a column and its value of every row; None colours by tracer
     treated : whether times count from the begin of treatment
+
+    Returns
+    -------
+    Figure or None
+        None without a participant with two scans.
     """
     in_years = any(course.in_years for course in courses)
     shown = [course for course in courses if course.in_years == in_years]

@@ -57,6 +57,10 @@ def cohort_model(rows: Sequence[Row]) -> CohortModel:
     Parameters
     ----------
     rows : of ``group_centiloid.tsv``
+
+    Returns
+    -------
+    CohortModel
     """
     limits = read_table("cohort")["model"]
     has_centiloid = any(row["centiloid"] is not None for row in rows)
@@ -116,7 +120,16 @@ def cohort_model(rows: Sequence[Row]) -> CohortModel:
 
 
 def model_rows(model: CohortModel) -> list[dict[str, Any]]:
-    """Rows of ``group_model.tsv``: fixed effects, then spreads, or one row that says why none."""
+    """Rows of ``group_model.tsv``: fixed effects, then variances, or the reason for none.
+
+    Parameters
+    ----------
+    model : of `cohort_model`
+
+    Returns
+    -------
+    list of dict
+    """
     unit = model.unit
     base = {
         "reference_region": model.reference_region,

@@ -121,6 +121,14 @@ def one_at_a_time(output_dir: Path) -> Iterator[None]:
 
     Where the file system has no locks, runs are not kept apart; each file is still written whole.
 
+    Parameters
+    ----------
+    output_dir : root of the derivative dataset
+
+    Yields
+    ------
+    None
+
     Raises
     ------
     StorageError
@@ -241,14 +249,35 @@ def cohort_of(
     filters: Filters,
     ratings: Sequence[tuple[Rating, str]],
 ) -> Cohort:
-    """What the tables are made from, for scans that the filters leave."""
+    """Collect the input of the tables, for the scans that the filters select.
+
+    Parameters
+    ----------
+    output_dir : root of the derivative dataset
+    records : scans
+    filters : options of the group level
+    ratings : of readers, with their state
+
+    Returns
+    -------
+    Cohort
+    """
     rows = with_ratings(centiloid_rows(records), [record.name for record in records], ratings)
     made = study(records, rows, filters)
     return Cohort(output_dir, records, made, read_facts(output_dir), ratings)
 
 
 def group_tables(cohort: Cohort) -> list[Table]:
-    """Every table of the group level: the one place where they are listed."""
+    """Every table of the group level.
+
+    Parameters
+    ----------
+    cohort : of `cohort_of`
+
+    Returns
+    -------
+    list of Table
+    """
     folder, records = cohort.output_dir, cohort.records
     regional = read_tables(folder, records, [*voi_columns(), "suvr_wc", "centiloid_wc"])
     return [

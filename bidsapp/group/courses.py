@@ -79,6 +79,10 @@ def treated_years(record: ScanRecord, years: float | None) -> float | None:
     record : with the columns of participants.tsv; the begin is a date there, or years since the
         first scan
     years : since the participant's first scan
+
+    Returns
+    -------
+    float or None
     """
     begin = _begin_of_treatment(_told_begin(record))
     if begin is None:
@@ -91,7 +95,16 @@ def treated_years(record: ScanRecord, years: float | None) -> float | None:
 
 
 def treatment_warnings(records: Sequence[ScanRecord]) -> list[str]:
-    """Sentences about people whose begin of treatment is told and cannot be used."""
+    """Sentences about participants whose begin of treatment is given and cannot be used.
+
+    Parameters
+    ----------
+    records : scans
+
+    Returns
+    -------
+    list of str
+    """
     unread, apart = {}, {}
     for record in records:
         if (text := _told_begin(record)) is None:
@@ -139,13 +152,17 @@ def _begin_of_treatment(told: str | None) -> float | datetime | None:
 
 
 def courses(rows: Sequence[Row], treated: Sequence[float | None] | None = None) -> list[Course]:
-    """Courses of everybody with two sessions or more; one scan per session, the first of them.
+    """Courses of all participants with two sessions or more, by the first scan of each session.
 
     Parameters
     ----------
     rows : of ``group_centiloid.tsv``, in order
     treated : years since treatment began, of every row: times are these then, and only people
         whose scans all have one are there; None counts from the first scan
+
+    Returns
+    -------
+    list of Course
     """
     grouped: dict[tuple[str, str], dict[str, int]] = {}
     for place, row in enumerate(rows):
@@ -177,7 +194,14 @@ def courses(rows: Sequence[Row], treated: Sequence[float | None] | None = None) 
 
 @dataclass(frozen=True)
 class Gap:
-    """A scan that others of the study have and a participant has not."""
+    """A scan that most participants of the study have and this one has not.
+
+    Attributes
+    ----------
+    participant : label
+    session : label
+    tracer : code
+    """
 
     participant: str
     session: str
@@ -185,7 +209,16 @@ class Gap:
 
 
 def gaps(rows: Sequence[Row]) -> list[Gap]:
-    """Sessions with a tracer that at least half of its participants have, and others have not."""
+    """Sessions with a tracer that at least half of its participants have, and others have not.
+
+    Parameters
+    ----------
+    rows : of ``group_centiloid.tsv``
+
+    Returns
+    -------
+    list of Gap
+    """
     seen: dict[str, dict[str, set[str]]] = {}
     for row in rows:
         sessions = seen.setdefault(str(row["tracer"]), {})

@@ -20,7 +20,17 @@ _TOP, _BASE = 46.0, 260.0
 
 
 def cutoff_histogram(cutoffs: CutOffs) -> Figure | None:
-    """Histogram of the first Centiloid of every person on the bands; None for a few people."""
+    """Histogram of the first Centiloid of every participant on the bands.
+
+    Parameters
+    ----------
+    cutoffs : of the cohort, with these values
+
+    Returns
+    -------
+    Figure or None
+        None for too few participants.
+    """
     if len(cutoffs.values) < _FEWEST:
         return None
     axis = Axis(scale().low, scale().high, 58, WIDTH - 20)

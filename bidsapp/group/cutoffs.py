@@ -40,6 +40,10 @@ def cutoffs(rows: Sequence[Row], controls: tuple[str, str] | None = None) -> Cut
     rows : of ``group_centiloid.tsv``
     controls : (column, value) of the young controls; None takes people below the age of
         ``data/cohort.toml``
+
+    Returns
+    -------
+    CutOffs
     """
     people = [rows[place] for place in first_scans(rows)]
     values = tuple(float(row["centiloid"]) for row in people)

@@ -49,6 +49,10 @@ def duplicates(records: Sequence[ScanRecord], rows: Sequence[Row]) -> list[Findi
     ----------
     records : scans
     rows : of ``group_centiloid.tsv``, in the same order
+
+    Returns
+    -------
+    list of Finding
     """
     groups = [
         (f"duplicate-{image}", kind, places)
@@ -74,7 +78,16 @@ def duplicates(records: Sequence[ScanRecord], rows: Sequence[Row]) -> list[Findi
 
 
 def scan_name(row: Row) -> str:
-    """Short name of a scan for sentences: ``sub-01 ses-02 FBB``."""
+    """Short name of a scan for sentences: ``sub-01 ses-02 FBB``.
+
+    Parameters
+    ----------
+    row : of ``group_centiloid.tsv``
+
+    Returns
+    -------
+    str
+    """
     parts = (row["participant_id"], row["session_id"], row["tracer"])
     more = [f"{key}-{row[key]}" for key in ("rec", "run") if row.get(key)]
     return " ".join(str(part) for part in (*parts, *more) if part)

@@ -21,12 +21,16 @@ from bidsapp.report.render import number
 
 
 def implausible(rows: Sequence[Row], courses: Sequence[Visits]) -> list[Finding]:
-    """What contradicts itself between two visits of a person; flags both scans.
+    """Contradictions between two visits of a participant; both scans are flagged.
 
     Parameters
     ----------
     rows : of ``group_centiloid.tsv``
     courses : of `bidsapp.group.visits.all_visits`
+
+    Returns
+    -------
+    list of Finding
     """
     limits = read_table("cohort")["implausible"]
     findings: dict[tuple[int, str], Finding] = {}
@@ -42,11 +46,15 @@ def implausible(rows: Sequence[Row], courses: Sequence[Visits]) -> list[Finding]
 
 
 def shifted_dates(records: Sequence[ScanRecord]) -> list[Finding]:
-    """Scans of participants whose dates are of two calendars; by how much would give dates away.
+    """Scans of participants some of whose dates were shifted; the shift is not disclosed.
 
     Parameters
     ----------
     records : scans
+
+    Returns
+    -------
+    list of Finding
     """
     odd = on_two_calendars(records)
     places: dict[str, list[int]] = {}

@@ -41,6 +41,10 @@ def change_rows(
     ----------
     rows : of ``group_centiloid.tsv``
     courses : of `all_visits`; None finds them
+
+    Returns
+    -------
+    list of dict
     """
     return [
         _pair_row(rows[course.places[i]], rows[course.places[j]], kind)
@@ -52,12 +56,16 @@ def change_rows(
 def slope_rows(
     rows: Sequence[Row], courses: Sequence[Visits] | None = None
 ) -> list[dict[str, Any]]:
-    """Rows of ``group_slopes.tsv``: everybody with Centiloids, or else SUVRs, of three visits.
+    """Rows of ``group_slopes.tsv``: participants with Centiloids, or else SUVRs, of three visits.
 
     Parameters
     ----------
     rows : of ``group_centiloid.tsv``
     courses : of `all_visits`; None finds them
+
+    Returns
+    -------
+    list of dict
     """
     slopes = []
     for course in all_visits(rows) if courses is None else courses:
@@ -80,12 +88,26 @@ def by_reference(rows: Sequence[Row], records: Sequence[ScanRecord], name: str) 
     rows : of ``group_centiloid.tsv``
     records : of the same scans, in the same order
     name : of the reference region
+
+    Returns
+    -------
+    list of Row
     """
     return [_by_reference(*pair, name) for pair in zip(rows, records, strict=True)]
 
 
 def other_references(rows: Sequence[Row], records: Sequence[ScanRecord]) -> list[str]:
-    """Names of the reference regions that were measured, but for the one that is reported."""
+    """Names of the reference regions that were measured, except the one that is reported.
+
+    Parameters
+    ----------
+    rows : of ``group_centiloid.tsv``
+    records : scans
+
+    Returns
+    -------
+    list of str
+    """
     used = dict.fromkeys(name for record in records for name in record.reference_uptake)
     main = set(map(reference_of, rows))
     return [name for name in dict.fromkeys([*REFERENCES, *used]) if {name} != main]
@@ -117,8 +139,17 @@ def _by_reference(row: Row, record: ScanRecord, name: str) -> Row:
     }
 
 
-def told(flags: Iterable[Flag]) -> dict[str, str | None]:
-    """Columns ``flags`` (codes) and ``notes`` (sentences)."""
+def flag_columns(flags: Iterable[Flag]) -> dict[str, str | None]:
+    """Columns ``flags`` (codes) and ``notes`` (sentences).
+
+    Parameters
+    ----------
+    flags : of a row
+
+    Returns
+    -------
+    dict
+    """
     listed = list(flags)
     return {
         "flags": ";".join(flag.code for flag in listed) or None,
@@ -127,7 +158,17 @@ def told(flags: Iterable[Flag]) -> dict[str, str | None]:
 
 
 def scan_error(row: Row) -> float | None:
-    """Standard deviation of a Centiloid by what is new in every scan, CL."""
+    """Standard deviation of a Centiloid by errors that are independent between scans, CL.
+
+    Parameters
+    ----------
+    row : of ``group_centiloid.tsv``
+
+    Returns
+    -------
+    float or None
+        None when it is not known.
+    """
     slope, suvr = row.get("slope"), suvr_of(row)
     own = row.get("sd_repeatability")
     if own is None:
@@ -136,12 +177,31 @@ def scan_error(row: Row) -> float | None:
 
 
 def suvr_of(row: Row) -> float | None:
-    """SUVR that made the Centiloid: by the reference region that is reported."""
+    """SUVR by the reference region that is reported.
+
+    Parameters
+    ----------
+    row : of ``group_centiloid.tsv``
+
+    Returns
+    -------
+    float or None
+        None when it was not measured.
+    """
     return row.get(f"suvr_{reference_of(row)}")
 
 
 def reference_of(row: Row) -> str:
-    """Name of the reference region that is reported."""
+    """Name of the reference region that is reported.
+
+    Parameters
+    ----------
+    row : of ``group_centiloid.tsv``
+
+    Returns
+    -------
+    str
+    """
     return row.get("reference_region") or STANDARD_REFERENCE
 
 
@@ -152,6 +212,10 @@ def centiloid_change(first: Row, last: Row, matched: Match) -> Change | None:
     ----------
     first, last : rows of two scans of a person
     matched : of `match`
+
+    Returns
+    -------
+    Change or None
     """
     measured = [_measured(row) for row in (first, last)]
     if measured[0] is None or measured[1] is None:
@@ -213,7 +277,7 @@ def _pair_row(first: Row, last: Row, kind: str) -> dict[str, Any]:
         **_estimate("suvr_change", suvr),
         "suvr_reliable_change": _verdict(suvr),
         "not_compared": ";".join(matched.unknown) or None,
-        **told((*flags, *matched.flags)),
+        **flag_columns((*flags, *matched.flags)),
     }
     shortest = read_table("cohort")["change"]["shortest_years"]
     if difference and years is not None and years >= shortest:
@@ -309,7 +373,7 @@ def _slope_row(participant: str, tracer: str | None, scans: Sequence[Row]) -> di
         "reliable_slope": _direction(line),
         **_estimate("suvr_slope", ratio),
         "suvr_reliable_slope": _direction(ratio),
-        **told(flags.values()),
+        **flag_columns(flags.values()),
     }
 
 
@@ -331,6 +395,16 @@ def _direction(slope: Slope | None) -> str | None:
 
 
 def summary(changed: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    """Count reliable changes between neighbouring visits, for the page."""
+    """Count reliable changes between neighbouring visits, for the page.
+
+    Parameters
+    ----------
+    changed : of `change_rows`
+
+    Returns
+    -------
+    dict
+        Verdict -> count.
+    """
     verdicts = [row["reliable_change"] for row in changed if row["pair"] == CONSECUTIVE]
     return {name: verdicts.count(name) for name in ("increase", "decrease", "no")}

@@ -48,6 +48,10 @@ def scores(rows: Sequence[Row]) -> list[Score]:
     Parameters
     ----------
     rows : of ``group_centiloid.tsv``
+
+    Returns
+    -------
+    list of Score
     """
     scored: list[Score] = []
     done = [place for place, row in enumerate(rows) if row["status"] == "ok"]
@@ -73,7 +77,16 @@ def _by_kind(rows: Sequence[Row], places: Sequence[int]) -> dict[tuple[Any, ...]
 
 
 def outliers(scored: Iterable[Score]) -> list[Score]:
-    """Scores beyond the limit, the farthest first."""
+    """Scores beyond the limit, the farthest first.
+
+    Parameters
+    ----------
+    scored : of `scores`
+
+    Returns
+    -------
+    list of Score
+    """
     return sorted(
         (score for score in scored if abs(score.z) > LIMIT), key=lambda score: -abs(score.z)
     )

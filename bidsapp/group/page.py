@@ -35,6 +35,14 @@ def group_figures(study: Study) -> list[Figure]:
     """Draw the figures of a study.
 
     A grouping with one group only is left out, but for the tracer.
+
+    Parameters
+    ----------
+    study : of `bidsapp.group.study.study`
+
+    Returns
+    -------
+    list of Figure
     """
     rows = study.counted
     figures: list[Figure | None] = [
@@ -68,6 +76,10 @@ def group_page(
     warnings : sentences about the cohort as a whole
     figures : of `group_figures`; None draws them
     methods : text about the study, to paste
+
+    Returns
+    -------
+    str
     """
     rows = study.rows
     drawn = group_figures(study) if figures is None else figures

@@ -25,7 +25,12 @@ _OTHERS = {
 
 
 def qc_columns() -> dict[str, dict[str, Any]]:
-    """Describe the columns of ``group_qc.tsv``: every number of a scan, its verdict after it."""
+    """Describe the columns of ``group_qc.tsv``: every number of a scan, its verdict after it.
+
+    Returns
+    -------
+    dict
+    """
     own = read_table("group_columns")["qc"]
     columns: dict[str, dict[str, Any]] = {name: dict(own[name]) for name in own}
     limits = read_table("limits")
@@ -51,6 +56,10 @@ def qc_rows(records: Iterable[ScanRecord]) -> Iterator[dict[str, Any]]:
     Parameters
     ----------
     records : scans
+
+    Yields
+    ------
+    dict
     """
     names = tuple(read_table("qc"))
     for record in records:

@@ -65,6 +65,11 @@ def read_ratings(path: Path) -> tuple[list[Rating], list[str]]:
     ----------
     path : TSV with the columns of `Rating`; further ones are not read
 
+    Returns
+    -------
+    tuple[list[Rating], list[str]]
+        And sentences about rows that are not valid.
+
     Raises
     ------
     NoInputError, BadDataError
@@ -112,7 +117,16 @@ def _moment(rated: str | None) -> datetime:
 
 
 def latest(ratings: Iterable[Rating]) -> list[Rating]:
-    """The last rating of every scan by every reader, sorted; of equal times the last one given."""
+    """The last rating of every scan by every reader, sorted; of equal times the last one given.
+
+    Parameters
+    ----------
+    ratings : of any time
+
+    Returns
+    -------
+    list of Rating
+    """
     newest: dict[tuple[str, str], Rating] = {}
     for rating in ratings:
         before = newest.get(rating.key)
@@ -122,7 +136,16 @@ def latest(ratings: Iterable[Rating]) -> list[Rating]:
 
 
 def stored(output_dir: Path) -> tuple[list[Rating], list[str]]:
-    """Ratings that earlier group runs were given, with sentences about rows that are none."""
+    """Ratings given to earlier group runs, and sentences about rows that are not valid.
+
+    Parameters
+    ----------
+    output_dir : root of the derivative dataset
+
+    Returns
+    -------
+    tuple[list[Rating], list[str]]
+    """
     path = output_dir / f"{NAME}.tsv"
     return read_ratings(path) if path.is_file() else ([], [])
 
@@ -137,6 +160,10 @@ def states(
     output_dir : root of the derivative dataset
     records : scans
     ratings : of readers
+
+    Returns
+    -------
+    list
     """
     paths = {record.name: output_dir / record.path for record in records}
     rated = {rating.scan for rating in ratings} & paths.keys()
@@ -151,7 +178,16 @@ def _state(rating: Rating, today: str | None) -> str:
 
 
 def rating_rows(known: Iterable[tuple[Rating, str]]) -> list[Row]:
-    """Rows of ``group_ratings.tsv``."""
+    """Rows of ``group_ratings.tsv``.
+
+    Parameters
+    ----------
+    known : of `states`
+
+    Returns
+    -------
+    list of Row
+    """
     return [
         {name: getattr(rating, name) for name in COLUMNS} | {"state": state}
         for rating, state in known
@@ -159,20 +195,29 @@ def rating_rows(known: Iterable[tuple[Rating, str]]) -> list[Row]:
 
 
 def rating_columns() -> dict[str, Any]:
-    """Describe the columns of ``group_ratings.tsv``."""
+    """Describe the columns of ``group_ratings.tsv``.
+
+    Returns
+    -------
+    dict
+    """
     return dict(read_table("group_columns")["ratings"])
 
 
 def with_ratings(
     rows: Sequence[Row], names: Sequence[str], known: Iterable[tuple[Rating, str]]
 ) -> list[Row]:
-    """Rows with what readers said: the worst of those that count, and a flag of it.
+    """Rows with the ratings of readers: the worst of those that count, and its flag.
 
     Parameters
     ----------
     rows : of ``group_centiloid.tsv``
     names : of the scans, in the same order
     known : of `states`
+
+    Returns
+    -------
+    list of Row
     """
     of_scan: dict[str, dict[str, list[Rating]]] = {}
     for rating, state in known:
@@ -200,7 +245,16 @@ def _rated(row: Row, said: Mapping[str, Sequence[Rating]]) -> Row:
 
 
 def without_rejected(rows: Sequence[Row]) -> list[Row]:
-    """Rows of the same places; those of rejected scans have no result, for statistics."""
+    """Rows in the same order, those of rejected scans without numbers, for statistics.
+
+    Parameters
+    ----------
+    rows : of ``group_centiloid.tsv``
+
+    Returns
+    -------
+    list of Row
+    """
     return [
         {name: None if isinstance(value, float) else value for name, value in row.items()}
         | {"status": "skipped"}
@@ -211,7 +265,16 @@ def without_rejected(rows: Sequence[Row]) -> list[Row]:
 
 
 def sentences(known: Sequence[tuple[Rating, str]]) -> list[str]:
-    """What a person must know of ratings that do not count."""
+    """Sentences about ratings that do not count.
+
+    Parameters
+    ----------
+    known : of `states`
+
+    Returns
+    -------
+    list of str
+    """
     lines = []
     for state, text in (
         (OUTDATED, "are of results that were computed again since: look at the pages again"),

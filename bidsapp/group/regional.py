@@ -34,7 +34,17 @@ class RegionalTables:
     references: tuple[str, ...]
 
     def values(self, record: ScanRecord) -> dict[tuple[str, str], Values]:
-        """Numbers of a scan: (atlas, region) -> column -> number."""
+        """Numbers of a scan.
+
+        Parameters
+        ----------
+        record : of a scan
+
+        Returns
+        -------
+        dict
+            (atlas, region) -> column -> number.
+        """
         if self.output_dir is None or record.status is not Status.OK:
             return {}
         return {
@@ -60,6 +70,10 @@ def read_tables(
     output_dir : root of the derivative dataset
     records : scans
     known : columns of the group table, which are no news
+
+    Returns
+    -------
+    RegionalTables
     """
     regions: dict[str, dict[str, None]] = {}
     references: dict[str, None] = {}

@@ -61,6 +61,10 @@ def scan_tables(output_dir: Path, records: Sequence[ScanRecord]) -> Table:
     ----------
     output_dir : root of the derivative dataset, to see that images are there
     records : all of one participant
+
+    Returns
+    -------
+    Table
     """
     tables: Table = {}
     sessions: dict[str, list[Row]] = {}

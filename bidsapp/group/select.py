@@ -15,7 +15,17 @@ _SHORT_KEYS = {name: key for key, name in LONG_NAMES.items() if key in ENTITY_OR
 
 
 def is_wanted(record: ScanRecord, filters: Filters) -> bool:
-    """Whether a scan is among those that labels and filter file ask for."""
+    """Whether a scan is selected by labels and filter file.
+
+    Parameters
+    ----------
+    record : of a scan
+    filters : options of the group level
+
+    Returns
+    -------
+    bool
+    """
     of_file = {
         _SHORT_KEYS[name]: wanted
         for name, wanted in filters.bids_filters.get("pet", {}).items()

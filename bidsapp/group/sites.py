@@ -10,7 +10,7 @@ from typing import Any
 from bidsapp.core.quality import Flag
 from bidsapp.core.statistics.location import shift
 from bidsapp.data import read_table
-from bidsapp.group.longitudinal import told
+from bidsapp.group.longitudinal import flag_columns
 from bidsapp.group.outliers import LIMIT, Score
 from bidsapp.group.visits import Row, first_scans
 from bidsapp.plain import natural
@@ -29,6 +29,10 @@ def site_rows(rows: Sequence[Row], scored: Iterable[Score]) -> list[dict[str, An
     ----------
     rows : of ``group_centiloid.tsv``
     scored : of `bidsapp.group.outliers.scores`
+
+    Returns
+    -------
+    list of dict
     """
     far = {score.place for score in scored if abs(score.z) > LIMIT}
     site_table = []
@@ -84,7 +88,7 @@ def _row(
         known = [x for place in done if (x := rows[place].get(name)) is not None]
         given[f"{name}_median"] = median(known) if known else None
         given[f"{name}_mad"] = _mad(known)
-    return given | told(flags)
+    return given | flag_columns(flags)
 
 
 def _only(names: set[str | None]) -> str | None:

@@ -63,7 +63,16 @@ class Study:
     treated_years: list[float | None]
 
     def with_references(self, table: str) -> list[Row]:
-        """Rows of a table by the reference region that is reported, then by all others."""
+        """Rows of a table by the reference region that is reported, then by all others.
+
+        Parameters
+        ----------
+        table : ``change``, ``slopes`` or ``model``
+
+        Returns
+        -------
+        list of Row
+        """
         own = model_rows(self.model) if table == "model" else getattr(self, table)
         return [
             *own,
@@ -73,7 +82,14 @@ class Study:
 
 @dataclass(frozen=True)
 class ByReference:
-    """What a cohort shows over time by one reference region: rows of the tables of these names."""
+    """Change of a cohort by one reference region: rows of the tables of these names.
+
+    Attributes
+    ----------
+    change : pairs of visits
+    slopes : participants
+    model : cohort
+    """
 
     change: list[Row]
     slopes: list[Row]
@@ -85,7 +101,7 @@ def study(
     rows: Sequence[Row],
     filters: Filters,
 ) -> Study:
-    """Look at all scans together.
+    """Analyse all scans together.
 
     Parameters
     ----------
@@ -93,6 +109,10 @@ def study(
     rows : of ``group_centiloid.tsv``, in the same order
     filters : who are controls, A+ and T+, and whether scans that readers rejected are kept out of
         everything but the rows and the findings
+
+    Returns
+    -------
+    Study
     """
     leave_out_rejected = filters.leave_out_rejected
     courses = all_visits(rows)
@@ -136,7 +156,16 @@ def _by_reference(rows: Sequence[Mapping[str, Any]], courses: Sequence[Visits]) 
 
 
 def study_tables(result: Study) -> list[Table]:
-    """Tables of a study; what holds no row is not written."""
+    """Tables of a study that have rows.
+
+    Parameters
+    ----------
+    result : of `study`
+
+    Returns
+    -------
+    list of Table
+    """
     tables = {
         **{name: result.with_references(name) for name in ("change", "slopes", "model")},
         "findings": _finding_rows(result),

@@ -70,6 +70,14 @@ def centiloid_rows(records: Sequence[ScanRecord]) -> list[Row]:
     """One row per scan, with the flags of the cohort added to those of the scan.
 
     Every row has the columns of `centiloid_columns`, in their order.
+
+    Parameters
+    ----------
+    records : scans
+
+    Returns
+    -------
+    list of Row
     """
     cohort = cohort_flags(records)
     years = _years(records)
@@ -100,6 +108,10 @@ def centiloid_columns(
     ----------
     records : scans
     described : ``participant`` and ``session`` -> dictionary of the raw table, where there is one
+
+    Returns
+    -------
+    dict
     """
     columns = columns_of("group_columns", "centiloid")
     for name, (table, column) in raw_columns(records).items():
@@ -116,6 +128,14 @@ def raw_columns(records: Iterable[ScanRecord]) -> dict[str, tuple[str, str]]:
     """Columns of participants.tsv and sessions.tsv: name in our table -> (table, name there).
 
     A name that is taken already gets the name of its table in front.
+
+    Parameters
+    ----------
+    records : scans
+
+    Returns
+    -------
+    dict
     """
     there = {
         table: dict.fromkeys(name for record in records for name in getattr(record, table))
@@ -140,6 +160,10 @@ def voi_rows(records: Iterable[ScanRecord], regional: RegionalTables = NOTHING) 
     ----------
     records : scans; the Centiloid volumes come from them
     regional : atlas tables of the same scans
+
+    Yields
+    ------
+    Row
     """
     centiloid = [("Centiloid", name) for name in VOI_NAMES]
     regions = tuple(dict.fromkeys([*centiloid, *regional.regions]))
@@ -155,6 +179,10 @@ def voi_columns(references: Sequence[str] = ()) -> dict[str, Any]:
     Parameters
     ----------
     references : columns of further reference regions, ``suvr_<name>`` and ``centiloid_<name>``
+
+    Returns
+    -------
+    dict
     """
     columns = columns_of("group_columns", "vois")
     for column in references:
@@ -171,6 +199,14 @@ def cohort_flags(records: Sequence[ScanRecord]) -> dict[str, tuple[Flag, ...]]:
     A scan is flagged when its version (or, among scans of amyloid or of tau, its fingerprint:
     parameters and resources; or, among scans with one tracer, what a user's file said of it) is
     not the commonest among the scans with a result; when none is the commonest, all are flagged.
+
+    Parameters
+    ----------
+    records : scans
+
+    Returns
+    -------
+    dict
     """
     done = [record for record in records if record.status is Status.OK]
     flags: dict[str, tuple[Flag, ...]] = {}
@@ -209,7 +245,16 @@ def _definition(record: ScanRecord) -> str:
 
 
 def mixture_warnings(records: Sequence[ScanRecord]) -> list[str]:
-    """Sentences about scans that cannot be compared with the rest (see `cohort_flags`)."""
+    """Sentences about scans that cannot be compared with the rest (see `cohort_flags`).
+
+    Parameters
+    ----------
+    records : scans
+
+    Returns
+    -------
+    list of str
+    """
     marked: dict[str, list[str]] = {}
     for path, flags in cohort_flags(records).items():
         for flag in flags:
@@ -230,6 +275,10 @@ def columns_of(book: str, table: str) -> dict[str, Any]:
     ----------
     book : ``group_columns`` or ``cohort_columns``
     table : name of the table there
+
+    Returns
+    -------
+    dict
     """
     columns: dict[str, Any] = copy.deepcopy(read_table(book)[table])
     for name in _OF_TRACERS & columns.keys():
@@ -238,7 +287,17 @@ def columns_of(book: str, table: str) -> dict[str, Any]:
 
 
 def with_flags(row: Row, codes: Sequence[str]) -> Row:
-    """A row with further codes among its flags."""
+    """Add codes to the flags of a row.
+
+    Parameters
+    ----------
+    row : of ``group_centiloid.tsv``
+    codes : of flags
+
+    Returns
+    -------
+    Row
+    """
     if not codes:
         return row
     flags = [*filter(None, (row["flags"] or "").split(";")), *codes]
@@ -246,12 +305,31 @@ def with_flags(row: Row, codes: Sequence[str]) -> Row:
 
 
 def least_coverage(record: ScanRecord) -> float | None:
-    """Least part of any Centiloid volume inside the field of view of the PET."""
+    """Least coverage of a Centiloid volume by the field of view of the PET.
+
+    Parameters
+    ----------
+    record : of a scan
+
+    Returns
+    -------
+    float or None
+        0 to 1; None when it was not measured.
+    """
     return None if record.coverage is None else record.coverage.share
 
 
 def scan_columns(record: ScanRecord) -> Row:
-    """Which scan a row is about, and what became of it."""
+    """Columns that identify a scan, and its status.
+
+    Parameters
+    ----------
+    record : of a scan
+
+    Returns
+    -------
+    Row
+    """
     return {
         "participant_id": record.participant_id,
         "session_id": record.session_id,
@@ -263,7 +341,16 @@ def scan_columns(record: ScanRecord) -> Row:
 
 
 def on_two_calendars(records: Sequence[ScanRecord]) -> set[str]:
-    """Participants (labels) whose scans cannot lie so far apart: dates of some were shifted."""
+    """Participants (labels) whose dates are too far apart: some of them were shifted.
+
+    Parameters
+    ----------
+    records : scans
+
+    Returns
+    -------
+    set[str]
+    """
     moments: dict[str, list[datetime]] = {}
     for record in records:
         if record.acquired is not None:

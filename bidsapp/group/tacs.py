@@ -13,12 +13,16 @@ from bidsapp.record import ScanRecord, Status
 
 
 def tac_rows(output_dir: Path, records: Sequence[ScanRecord]) -> Iterator[dict[str, Any]]:
-    """Rows of all scans that have activity over time, scan by scan, region by region.
+    """Rows of all scans with time-activity curves, scan by scan, region by region.
 
     Parameters
     ----------
     output_dir : root of the derivative dataset
     records : scans
+
+    Yields
+    ------
+    dict
     """
     for record in records:
         if record.status is not Status.OK:

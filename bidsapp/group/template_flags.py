@@ -16,6 +16,10 @@ def template_flags(records: Iterable[ScanRecord]) -> dict[str, Flag]:
     Parameters
     ----------
     records : scans with a result
+
+    Returns
+    -------
+    dict
     """
     flags: dict[str, Flag] = {}
     people: dict[str, list[ScanRecord]] = {}

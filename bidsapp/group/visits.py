@@ -44,7 +44,15 @@ class Visits:
         return None not in self.years
 
     def pairs(self) -> list[tuple[str, int, int]]:
-        """Neighbours and the ends, as (kind, index, index); of two visits both are the same."""
+        """Pairs of consecutive visits, then the first and the last.
+
+        Of two visits both are the same pair.
+
+        Returns
+        -------
+        list
+            (kind, index, index).
+        """
         last = len(self.places) - 1
         pairs = [(CONSECUTIVE, i, i + 1) for i in range(last)] + [(FIRST_LAST, 0, last)]
         return [pair for pair in pairs if pair[0] in self.kinds]
@@ -60,6 +68,10 @@ def all_visits(rows: Sequence[Row]) -> list[Visits]:
     Parameters
     ----------
     rows : of ``group_centiloid.tsv``, in order
+
+    Returns
+    -------
+    list of Visits
     """
     done = [
         place
@@ -89,6 +101,10 @@ def one_per_visit(rows: Sequence[Row], places: Iterable[int]) -> list[int]:
     ----------
     rows : of ``group_centiloid.tsv``
     places : of scans that may count, in order
+
+    Returns
+    -------
+    list of int
     """
     places = list(places)
     usual = Counter(map(_reconstruction, (rows[place] for place in places)))
@@ -144,7 +160,16 @@ def _in_time(
 
 
 def first_scans(rows: Sequence[Row]) -> list[int]:
-    """Places of everybody's first scan with a Centiloid, by time, or by session where unknown."""
+    """Indices of the first scan of every participant with a Centiloid, by time, else by session.
+
+    Parameters
+    ----------
+    rows : of ``group_centiloid.tsv``
+
+    Returns
+    -------
+    list of int
+    """
     first: dict[str, int] = {}
     for place, row in enumerate(rows):
         if row["centiloid"] is None:
@@ -156,7 +181,16 @@ def first_scans(rows: Sequence[Row]) -> list[int]:
 
 
 def moment(row: Row) -> tuple[float, tuple[Any, ...]]:
-    """Order of scans in time: those without a date come last, by the order of their labels."""
+    """Sort key of scans by time: those without a date come last, by their labels.
+
+    Parameters
+    ----------
+    row : of ``group_centiloid.tsv``
+
+    Returns
+    -------
+    tuple[float, tuple[Any, ...]]
+    """
     years = row["years"]
     return (math.inf if years is None else years, natural(str(row["session_id"] or "")))
 
@@ -175,7 +209,16 @@ class Match:
     unknown: tuple[str, ...]
 
     def has(self, code: str) -> bool:
-        """Whether there is a flag of this code."""
+        """Whether there is a flag of this code.
+
+        Parameters
+        ----------
+        code : of a flag
+
+        Returns
+        -------
+        bool
+        """
         return any(flag.code == code for flag in self.flags)
 
 
@@ -185,6 +228,10 @@ def match(first: Row, last: Row) -> Match:
     Parameters
     ----------
     first, last : rows of ``group_centiloid.tsv``
+
+    Returns
+    -------
+    Match
     """
     flags: dict[str, Flag] = {}
     unknown = []
@@ -214,7 +261,17 @@ def match(first: Row, last: Row) -> Match:
 
 
 def same_tracer(first: Row, last: Row) -> bool:
-    """Whether two scans have one tracer."""
+    """Whether two scans have the same tracer.
+
+    Parameters
+    ----------
+    first : row of ``group_centiloid.tsv``
+    last : row of a later scan
+
+    Returns
+    -------
+    bool
+    """
     return bool(first["tracer"] == last["tracer"])
 
 

@@ -33,24 +33,64 @@ class Axis:
 
     @classmethod
     def around(cls, values: list[float], start: float, end: float, pad: float = 0.06) -> Axis:
-        """Axis that holds all values with some room at both ends."""
+        """Axis over the range of values with some room at both ends.
+
+        Parameters
+        ----------
+        values : to show
+        start : in the view box
+        end : in the view box
+        pad : room at either end, as a share of the range
+
+        Returns
+        -------
+        Axis
+        """
         low, high = (min(values), max(values)) if values else (0.0, 1.0)
         room = pad * (high - low) or max(abs(high) * pad, 1e-6)
         return cls(low - room, high + room, start, end)
 
     def at(self, value: float) -> float:
-        """Place of a value; values outside are held at the ends."""
+        """Position of a value in the view box; values outside are clipped to the ends.
+
+        Parameters
+        ----------
+        value : in units of the axis
+
+        Returns
+        -------
+        float
+        """
         share = (min(max(value, self.low), self.high) - self.low) / (self.high - self.low)
         return round(self.start + share * (self.end - self.start), 1)
 
     def ticks(self, step: float | None = None, about: int = 8) -> list[float]:
-        """Multiples of ``step``, or of a round number that gives about so many, on the axis."""
+        """Values of the ticks on the axis.
+
+        Parameters
+        ----------
+        step : between them; None for a round one
+        about : number of ticks if there is no step
+
+        Returns
+        -------
+        list of float
+        """
         step = step or self.round_step(about)
         first = math.ceil(self.low / step - 1e-9)
         return [step * i for i in range(first, math.floor(self.high / step + 1e-9) + 1)]
 
     def round_step(self, about: int = 8) -> float:
-        """Step of 1, 2 or 5 times a power of ten."""
+        """Step of 1, 2 or 5 times a power of ten.
+
+        Parameters
+        ----------
+        about : number of steps
+
+        Returns
+        -------
+        float
+        """
         rough = (self.high - self.low) / about
         power = 10.0 ** math.floor(math.log10(rough))
         return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= 0.999 * rough)
@@ -64,12 +104,28 @@ def chart(words: Words, height: float, parts: Iterable[Markup]) -> Figure:
     words : about it
     height : of the view box
     parts : elements, in the order they are drawn in
+
+    Returns
+    -------
+    Figure
     """
     return Figure(**asdict(words), width=WIDTH, height=height, drawing=join(parts))
 
 
 def bottom(axis: Axis, y: float, title: str, step: float | None = None) -> Markup:
-    """Axis below a chart, with its title at the right end."""
+    """Axis below a chart, with its title at the right end.
+
+    Parameters
+    ----------
+    axis : horizontal
+    y : of the axis in the view box
+    title : with the unit
+    step : between ticks; None for a round one
+
+    Returns
+    -------
+    Markup
+    """
     return join([
         tag("line", class_="tick", x1=axis.start, x2=axis.end, y1=y, y2=y),
         *(
@@ -82,7 +138,19 @@ def bottom(axis: Axis, y: float, title: str, step: float | None = None) -> Marku
 
 
 def left(axis: Axis, x: float, right: float, title: str) -> Markup:
-    """Upright axis left of a chart, with rules across it and its title on top."""
+    """Vertical axis left of a chart, with grid lines across it and its title on top.
+
+    Parameters
+    ----------
+    axis : vertical
+    x : of the axis in the view box
+    right : end of the grid lines
+    title : with the unit
+
+    Returns
+    -------
+    Markup
+    """
     return join([
         *(
             tag("line", class_="rule", x1=x, x2=right, y1=axis.at(tick), y2=axis.at(tick))

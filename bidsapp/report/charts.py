@@ -42,6 +42,10 @@ def centiloid_scale(
     scale : bands, anchors and cut-offs with their sources
     intervals : ends of 95 % intervals by what they are of, the innermost first, CL
     band : the band of the value in words; None where none is to be read out
+
+    Returns
+    -------
+    Figure
     """
     axis = Axis(scale.low, scale.high)
     top = 38.0
@@ -110,7 +114,17 @@ def _pin(axis: Axis, value: float, intervals: Sequence[tuple[float, float]], top
 
 
 def timeline(record: ScanRecord) -> Figure | None:
-    """Show injection, frames and window, minutes after injection; None without frames."""
+    """Show injection, frames and window, minutes after injection.
+
+    Parameters
+    ----------
+    record : of a scan
+
+    Returns
+    -------
+    Figure or None
+        None without frames.
+    """
     if not record.frames:
         return None
     starts = [frame.start_s / 60 for frame in record.frames]
@@ -157,7 +171,14 @@ def timeline(record: ScanRecord) -> Figure | None:
 
 @dataclass(frozen=True)
 class RegionValue:
-    """A region of an atlas: its SUVR and, when norms were given, its distance from them."""
+    """A region of an atlas.
+
+    Attributes
+    ----------
+    name : of the region
+    suvr : to the reference region of the page
+    z : z-score, None without norms
+    """
 
     name: str
     suvr: float
@@ -165,13 +186,18 @@ class RegionValue:
 
 
 def regional_bars(regions: Sequence[RegionValue], atlas: str, top: float) -> Figure | None:
-    """Bars of the SUVR of every region, with z-scores when there are any; None without regions.
+    """Bars of the SUVR of every region, with z-scores when there are any.
 
     Parameters
     ----------
     regions : in the order of the atlas
     atlas : its name
     top : end of the axis, SUVR: the same for everybody with the tracer
+
+    Returns
+    -------
+    Figure or None
+        None without regions.
     """
     if not regions:
         return None
@@ -237,6 +263,10 @@ def curves(
     x_title, y_title : with units
     shaded : stretch of x to mark
     limit : value to mark
+
+    Returns
+    -------
+    Figure
     """
     values = [v for line in lines.values() for v in line if v is not None]
     breaks = _breaks(x)

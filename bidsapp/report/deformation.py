@@ -28,6 +28,10 @@ def deformation(displacements: Volume, anatomy: Volume, brain: Volume) -> Figure
     displacements : LPS mm, shape (X, Y, Z, 3), on the template grid, as in the warp's file
     anatomy : T1w in template space, on any grid
     brain : mask of the template, same grid as ``displacements``
+
+    Returns
+    -------
+    Figure
     """
     layout = mni_brain_layout()
     bent = without_affine(displacements, brain)

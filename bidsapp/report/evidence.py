@@ -55,7 +55,13 @@ VOI_BITS = ("ctx", "wc", "cg", "brainstem", "pons")
 
 @dataclass(frozen=True)
 class Problem:
-    """A figure that could not be drawn, and why."""
+    """A figure that could not be drawn.
+
+    Attributes
+    ----------
+    title : of the figure
+    sentence : the reason
+    """
 
     title: str
     sentence: str
@@ -90,7 +96,13 @@ class Space:
 
 @dataclass(frozen=True)
 class ViewerData:
-    """What the viewer of one scan shows; blocks that scans share have one name."""
+    """Data of the viewer of a scan; blocks that scans share have the same name.
+
+    Attributes
+    ----------
+    spaces : in the order of the page
+    blocks : voxels by name
+    """
 
     spaces: tuple[Space, ...]
     blocks: dict[str, Block] = field(hash=False)
@@ -115,7 +127,16 @@ class Detail:
 
     @classmethod
     def levels(cls, n: int) -> tuple[Detail, ...]:
-        """Levels for a page with ``n`` finished scans, the richest that may do first."""
+        """Levels of detail that may be used, the richest first.
+
+        Parameters
+        ----------
+        n : finished scans on the page
+
+        Returns
+        -------
+        (Detail, ...)
+        """
         small, tiny = Pixels(quality=60, scale=0.7), Pixels(quality=40, scale=0.5)
         levels = (
             cls(frames=True, native=True, step_mm=2.0, pixels=FULL),
@@ -155,7 +176,16 @@ class FigureMaker:
         self._t1w_mni = _shared(self._load_t1w_mni)
 
     def of_scan(self, record: ScanRecord) -> list[Item]:
-        """Figures of a finished scan in the order of the page, or the problem in one's stead."""
+        """Figures of a finished scan in the order of the page, or the problem instead of one.
+
+        Parameters
+        ----------
+        record : of a scan
+
+        Returns
+        -------
+        list of Item
+        """
         draw: dict[str, Callable[[ScanRecord], Figure]] = {
             "suvr": self._uptake,
             "vois": self._regions,
@@ -167,7 +197,11 @@ class FigureMaker:
         return [self._drawn(name, partial(make, record)) for name, make in draw.items()]
 
     def of_t1w(self, record: ScanRecord) -> list[Item]:
-        """Figures of the T1w of a scan; those of a failed scan as far as it got: they may tell why.
+        """Figures of the T1w of a scan; also of a failed scan, as far as it was processed.
+
+        Parameters
+        ----------
+        record : of a scan
 
         Returns
         -------
@@ -189,7 +223,18 @@ class FigureMaker:
         ]
 
     def viewer(self, record: ScanRecord, detail: Detail) -> ViewerData | Problem | None:
-        """Images for the viewer of a finished scan; None when the page has no room for them."""
+        """Images for the viewer of a finished scan.
+
+        Parameters
+        ----------
+        record : of a scan
+        detail : level of detail of the page
+
+        Returns
+        -------
+        ViewerData | Problem or None
+            None when the page has no room for them.
+        """
         if detail.step_mm is None:
             return None
         try:
@@ -198,16 +243,43 @@ class FigureMaker:
             return Problem("Viewer", self._relative(error))
 
     def glance(self, record: ScanRecord) -> Item:
-        """A strip of few cuts through the uptake of a finished scan, for the top of its page."""
+        """A strip of few slices of the uptake of a finished scan, for the top of its page.
+
+        Parameters
+        ----------
+        record : of a scan
+
+        Returns
+        -------
+        Item
+        """
         return self._drawn("glance", partial(self._uptake, record, glance=True))
 
     def pattern(self, record: ScanRecord) -> Item:
-        """The cortex of a finished scan from outside."""
+        """The uptake on the surface of the cortex of a finished scan.
+
+        Parameters
+        ----------
+        record : of a scan
+
+        Returns
+        -------
+        Item
+        """
         suvr = partial(self._on_mni, record)
         return self._drawn("pattern", lambda: cortex_from_outside(suvr(), record.tracer))
 
     def read_scale(self, record: ScanRecord) -> ReadScale:
-        """Scale on which readers of the tracer see a scan."""
+        """Colour scale with which readers of the tracer view a scan.
+
+        Parameters
+        ----------
+        record : of a scan
+
+        Returns
+        -------
+        ReadScale
+        """
 
         def level(anchor: str) -> float | None:
             if anchor in record.voi:
@@ -393,6 +465,14 @@ def _shared(load: Callable[..., _Given], n_kept: int = 1) -> Callable[..., _Give
 def mean_cerebellum(record: ScanRecord) -> float:
     """Mean uptake of the whole cerebellum, units of the PET, over which images are SUVRs.
 
+    Parameters
+    ----------
+    record : of a scan
+
+    Returns
+    -------
+    float
+
     Raises
     ------
     BadDataError
@@ -407,7 +487,16 @@ def mean_cerebellum(record: ScanRecord) -> float:
 
 
 def template_warp(path: Path) -> Volume:
-    """Displacements of the template's voxels, RAS mm, shape (X, Y, Z, 3).
+    """Displacement field of a warp on the 2 mm template grid.
+
+    Parameters
+    ----------
+    path : of the warp
+
+    Returns
+    -------
+    Volume
+        Shape (X, Y, Z, 3), mm, RAS.
 
     Raises
     ------

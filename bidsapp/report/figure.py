@@ -61,7 +61,16 @@ class Layer:
     key: Markup = NOTHING
 
     def uri(self, pixels: Pixels | None) -> str:
-        """Pixels as a ``data:`` address: WebP as asked for, or JPEG for a file."""
+        """Pixels as a ``data:`` URI.
+
+        Parameters
+        ----------
+        pixels : WebP of this quality and scale; None for JPEG, in files
+
+        Returns
+        -------
+        str
+        """
         return _encoded(self.pixels.tobytes(), self.pixels.shape, pixels)
 
 
@@ -82,7 +91,15 @@ def _encoded(content: bytes, shape: tuple[int, ...], pixels: Pixels | None) -> s
 
 @dataclass(frozen=True)
 class Words:
-    """What is said about a figure, see `Figure`."""
+    """Texts of a figure, see `Figure`.
+
+    Attributes
+    ----------
+    name : of the figure
+    title : of the figure
+    alt : description for those who cannot see it
+    caption : below it
+    """
 
     name: str
     title: str
@@ -98,13 +115,26 @@ class Words:
         row : of the table, also the name
         suffix : of the name, where there may be several of a kind
         **values : in place of the words in braces
+
+        Returns
+        -------
+        Words
         """
         texts = {key: text.format(**values) for key, text in _texts()[row].items()}
         return cls(row + suffix, **texts)
 
 
 def title_of(row: str) -> str:
-    """Title of a figure by its row of ``figures.toml``."""
+    """Title of a figure by its row of ``figures.toml``.
+
+    Parameters
+    ----------
+    row : of ``figures.toml``
+
+    Returns
+    -------
+    str
+    """
     return _texts()[row]["title"]
 
 
@@ -145,15 +175,33 @@ class Figure:
         ----------
         ident : unique in the page
         pixels : how they are kept
+
+        Returns
+        -------
+        Markup
         """
         return self._svg(ident, pixels)
 
     def standalone(self) -> str:
-        """Text of an SVG file that brings its own style; the caption is its description."""
+        """Text of an SVG file that brings its own style; the caption is its description.
+
+        Returns
+        -------
+        str
+        """
         return f"{_XML}{self._svg(self.name, None)}\n"
 
     def save(self, path: str | Path) -> Path:
         """Write the figure as an SVG file.
+
+        Parameters
+        ----------
+        path : of the file
+
+        Returns
+        -------
+        Path
+            Of the file.
 
         Raises
         ------

@@ -27,6 +27,10 @@ def intensity_histogram(content: IntensityModel) -> Figure:
     ----------
     content : of a record
 
+    Returns
+    -------
+    Figure
+
     Raises
     ------
     BadDataError

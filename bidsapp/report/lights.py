@@ -49,7 +49,16 @@ class Light:
 
 
 def lights(record: ScanRecord) -> list[Light]:
-    """Traffic lights of a finished scan, the worst first."""
+    """Traffic lights of a finished scan, the worst first; none of any other.
+
+    Parameters
+    ----------
+    record : of a scan
+
+    Returns
+    -------
+    list of Light
+    """
     if record.status is not Status.OK:
         return []
     every_light = [*_window(record), *_coverage(record), *_plausible(record), *_numbers(record)]
@@ -128,6 +137,10 @@ def in_words(verdict: Verdict, row: Mapping[str, Any]) -> str:
     ----------
     verdict : of a quality number
     row : of the table of quality numbers
+
+    Returns
+    -------
+    str
     """
     unit = f" {row['unit']}" if row["unit"] else ""
     low, high = number(verdict.lowest, row["digits"]), number(verdict.highest, row["digits"])

@@ -24,7 +24,13 @@ _SHORTEST = 6  # points of a line; what is smaller is a speck
 
 @dataclass(frozen=True)
 class Outline:
-    """A line around a region: its colour and its name in the legend."""
+    """A line around a region.
+
+    Attributes
+    ----------
+    colour : of the line, CSS
+    name : in the legend
+    """
 
     colour: str
     name: str
@@ -38,6 +44,10 @@ def outline(canvas: NDArray[np.float32], style: Outline, level: float = 0.5) -> 
     canvas : shape (rows, columns)
     style : colour and name
     level : value that the line follows
+
+    Returns
+    -------
+    Markup
     """
     from contourpy import contour_generator
 
@@ -70,7 +80,16 @@ def _path(line: NDArray[np.float64]) -> str:
 
 
 def places(layout: Layout) -> Markup:
-    """Say of each cut where it was made, and of each row which end is left, right, back, front."""
+    """Label every slice with its position, and every row with its directions.
+
+    Parameters
+    ----------
+    layout : of the picture
+
+    Returns
+    -------
+    Markup
+    """
     labels = [
         _words(tile.left + 8, tile.top + tile.height - 9, tile.label, size=20)
         for tile in layout.tiles
@@ -91,6 +110,10 @@ def legend(layout: Layout, entries: Sequence[Outline]) -> Markup:
     ----------
     layout : of the picture
     entries : outlines or colours
+
+    Returns
+    -------
+    Markup
     """
     y, x, parts = layout.shape[0] + 44, 10.0, []
     for entry in entries:
@@ -110,6 +133,10 @@ def colour_bar(layout: Layout, colours: str, top: float) -> Markup:
     layout : of the picture
     colours : name of a colour map
     top : SUVR at its end
+
+    Returns
+    -------
+    Markup
     """
     ticks = [*np.arange(0, top - 0.3, 0.5), top]
     marks = [(float(tick) / top, f"{tick:g}") for tick in ticks]
@@ -127,6 +154,10 @@ def scale_bar(
     colours : name of a colour map
     title : what is shown, with its unit
     marks : (place from 0 to 1, words)
+
+    Returns
+    -------
+    Markup
     """
     left, width, y = 1210.0, 350.0, layout.shape[0] + 20.0
     stops = range(0, 256, 5)

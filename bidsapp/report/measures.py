@@ -27,7 +27,17 @@ PARAMETERS = ("R1", "k2", "BPND", "DVR")
 
 
 def time_and_regions(output_dir: Path, record: ScanRecord) -> Iterator[Figure]:
-    """Charts of the tables that a scan has; none for a static scan without further atlas."""
+    """Charts of the tables of a scan; none for a static scan without a further atlas.
+
+    Parameters
+    ----------
+    output_dir : root of the derivative dataset
+    record : of a scan
+
+    Yields
+    ------
+    Figure
+    """
     times = (
         activity(output_dir, record),
         *motion(record),
@@ -41,6 +51,17 @@ def regions(output_dir: Path, record: ScanRecord, atlas: str) -> Figure | None:
 
     Ventricles and regions made of several others are left to the table; those of tau stages are
     shown for a tau tracer, whose they are.
+
+    Parameters
+    ----------
+    output_dir : root of the derivative dataset
+    record : of a scan
+    atlas : name of the atlas
+
+    Returns
+    -------
+    Figure or None
+        None without the table of the atlas.
     """
     hidden = _not_uptake(output_dir, atlas, tau=bool(record.scales))
     measured = [
@@ -67,7 +88,14 @@ def _not_uptake(output_dir: Path, atlas: str, *, tau: bool) -> set[str]:
 
 @dataclass(frozen=True)
 class Side:
-    """Uptake of a region on one side; None where it was not measured or has no such number."""
+    """Uptake of a region on one side, None where it was not measured.
+
+    Attributes
+    ----------
+    suvr : to the reference region of the record
+    centiloid : CL
+    z : z-score
+    """
 
     suvr: float | None
     centiloid: float | None
@@ -76,7 +104,14 @@ class Side:
 
 @dataclass(frozen=True)
 class BothSides:
-    """A region that readers of amyloid PET look at."""
+    """A region that readers of amyloid PET look at.
+
+    Attributes
+    ----------
+    name : of the region
+    left : its uptake on the left
+    right : its uptake on the right
+    """
 
     name: str
     left: Side
@@ -90,7 +125,18 @@ class BothSides:
 
 
 def regions_of_readers(output_dir: Path, record: ScanRecord) -> list[BothSides]:
-    """Uptake of the regions that readers look at, by side; empty for a run without their atlas."""
+    """Uptake of the regions that readers look at, by side; empty for a run without their atlas.
+
+    Parameters
+    ----------
+    output_dir : root of the derivative dataset
+    record : of a scan
+
+    Returns
+    -------
+    list of BothSides
+        Empty without the atlas of these regions.
+    """
     table, reference = read_table("display")["regions"], record.reference_region or "wc"
     rows = _read(output_dir, record, f"atlas-{table['atlas']}_vois")
     by_name = {row.get("name"): row for row in rows}
@@ -108,7 +154,18 @@ def regions_of_readers(output_dir: Path, record: ScanRecord) -> list[BothSides]:
 
 
 def decay_time_min(output_dir: Path, record: ScanRecord) -> float | None:
-    """Minutes after injection that the mean PET is decay-corrected to; None when not told."""
+    """Minutes after injection to which the mean PET is decay-corrected.
+
+    Parameters
+    ----------
+    output_dir : root of the derivative dataset
+    record : of a scan
+
+    Returns
+    -------
+    float or None
+        None when its sidecar does not say so.
+    """
     stored = known_object(sidecar_path(output_path(output_dir, "pet_native", record.entities)))
     try:
         return float(stored["ImageDecayCorrectionTime"] - stored["InjectionStart"]) / 60
@@ -117,7 +174,18 @@ def decay_time_min(output_dir: Path, record: ScanRecord) -> float | None:
 
 
 def activity(output_dir: Path, record: ScanRecord) -> Figure | None:
-    """Activity over time in the Centiloid regions; None for a static scan."""
+    """Time-activity curves of the Centiloid regions.
+
+    Parameters
+    ----------
+    output_dir : root of the derivative dataset
+    record : of a scan
+
+    Returns
+    -------
+    Figure or None
+        None for a static scan.
+    """
     if _CENTILOID not in record.tacs:
         return None
     rows = _read(output_dir, record, f"atlas-{_CENTILOID}_tacs")
@@ -140,7 +208,16 @@ def activity(output_dir: Path, record: ScanRecord) -> Figure | None:
 
 
 def motion(record: ScanRecord) -> list[Figure]:
-    """Motion of the head between frames: distance and shifts, and rotations."""
+    """Head motion between frames: displacement and translations, rotations.
+
+    Parameters
+    ----------
+    record : of a scan
+
+    Returns
+    -------
+    list of Figure
+    """
     recorded = record.motion
     if recorded is None:
         return []
@@ -186,7 +263,16 @@ class KineticFit:
 
 
 def kinetics(record: ScanRecord) -> list[KineticFit]:
-    """Kinetic models of the cortical target, as the record tells them; empty without any."""
+    """Kinetic models of the cortical target, from the record; empty without any.
+
+    Parameters
+    ----------
+    record : of a scan
+
+    Returns
+    -------
+    list of KineticFit
+    """
     if record.kinetics is None or not record.kinetics.done:
         return []
     return [
@@ -196,7 +282,17 @@ def kinetics(record: ScanRecord) -> list[KineticFit]:
 
 
 def corrected(record: ScanRecord) -> dict[str, dict[str, float | None]]:
-    """SUVRs of the cortical target by method of partial volume correction and reference region."""
+    """SUVRs of the cortical target by method of partial volume correction and reference region.
+
+    Parameters
+    ----------
+    record : of a scan
+
+    Returns
+    -------
+    dict
+        Method -> reference region -> SUVR; empty without correction.
+    """
     if record.pvc is None or not record.pvc.done:
         return {}
     return {

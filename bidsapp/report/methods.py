@@ -54,7 +54,17 @@ class TracerUse:
 
     @classmethod
     def of_tracer(cls, code: str, processing: Processing) -> TracerUse:
-        """Return what tables and files of the user prescribe."""
+        """Use of a tracer as prescribed by the tables and the user's files.
+
+        Parameters
+        ----------
+        code : of the tracer table
+        processing : options of the run
+
+        Returns
+        -------
+        TracerUse
+        """
         tracer = tracers()[code]
         line = tracer.equations.get(STANDARD_REFERENCE)
         if processing.calibration is not None:
@@ -67,7 +77,16 @@ class TracerUse:
 
     @classmethod
     def of_record(cls, record: ScanRecord) -> TracerUse:
-        """Return what a finished scan says of itself, whatever the table says today."""
+        """Use of the tracer in a finished scan, as recorded then.
+
+        Parameters
+        ----------
+        record : of a scan
+
+        Returns
+        -------
+        TracerUse
+        """
         return cls(
             name=str(tracer_title(record)),
             window_min=record.tracer_window_min or record.window_min or (0.0, 0.0),
@@ -78,13 +97,24 @@ class TracerUse:
 
 @dataclass(frozen=True)
 class Methods:
-    """Paragraphs of plain text, and what they cite in the order of first mention."""
+    """A methods section.
+
+    Attributes
+    ----------
+    paragraphs : plain text
+    references : cited, in the order of first mention
+    """
 
     paragraphs: tuple[str, ...]
     references: tuple[Citation, ...]
 
     def as_markdown(self) -> str:
-        """Render for a file or the terminal."""
+        """Render for a file or the terminal.
+
+        Returns
+        -------
+        str
+        """
         entries = (f"* {item.full} doi:{item.doi}" for item in self.references)
         texts = (plain(text).replace("<", "&lt;") for text in self.paragraphs)
         return "\n\n".join([*texts, "### References", "\n".join(entries)]) + "\n"
@@ -114,7 +144,16 @@ class Recipe:
 
     @classmethod
     def of_processing(cls, processing: Processing) -> Recipe:
-        """Return what some options would do to every kind of scan."""
+        """Processing by these options, of every kind of scan.
+
+        Parameters
+        ----------
+        processing : options of the run
+
+        Returns
+        -------
+        Recipe
+        """
         method = "pet-only" if processing.pet_only else f"t1w+{processing.pet_to_t1w.value}"
         methods = {method}
         if processing.longitudinal:
@@ -123,7 +162,16 @@ class Recipe:
 
     @classmethod
     def of_records(cls, records: Sequence[ScanRecord]) -> Recipe:
-        """Return what finished scans say; options are those of the first of them."""
+        """Processing of finished scans; options are those of the first of them.
+
+        Parameters
+        ----------
+        records : scans
+
+        Returns
+        -------
+        Recipe
+        """
         return cls(
             records[0].provenance.parameters if records else {},
             frozenset(record.method or "t1w+model" for record in records),
@@ -138,7 +186,16 @@ class Recipe:
         )
 
     def names(self, option: str) -> list[str]:
-        """Names that an option lists."""
+        """Names that an option lists.
+
+        Parameters
+        ----------
+        option : name of the option
+
+        Returns
+        -------
+        list of str
+        """
         chosen = self.parameters.get(option)
         entries = chosen if isinstance(chosen, Sequence) and not isinstance(chosen, str) else ()
         return [
@@ -146,7 +203,17 @@ class Recipe:
         ]
 
     def margin(self, atlas: str) -> str:
-        """What was left out at the borders of the regions of an atlas."""
+        """Erosion of the regions of an atlas, in words.
+
+        Parameters
+        ----------
+        atlas : name of the atlas
+
+        Returns
+        -------
+        str
+            Empty without any.
+        """
         chosen = [self.parameters.get(option) for option in ("atlases", "derivatives")]
         entries = [entry for given in chosen if isinstance(given, list | tuple) for entry in given]
         for entry in entries:
@@ -155,12 +222,30 @@ class Recipe:
         return ""
 
     def phrases(self, option: str) -> list[str]:
-        """What the option table says of each value that an option lists."""
+        """Phrases of the option table for the values that an option lists.
+
+        Parameters
+        ----------
+        option : name of the option
+
+        Returns
+        -------
+        list of str
+        """
         known = PROCESSING[option].phrases
         return [known[name] for name in self.names(option) if name in known]
 
     def number(self, option: str) -> float | None:
-        """Value of an option that is a number."""
+        """Value of an option that is a number.
+
+        Parameters
+        ----------
+        option : name of the option
+
+        Returns
+        -------
+        float or None
+        """
         value = self.parameters.get(option)
         if isinstance(value, bool) or not isinstance(value, int | float):
             return None
@@ -174,6 +259,10 @@ def boilerplate(codes: Iterable[str] | None = None, processing: Processing = _DE
     ----------
     codes : tracers to describe; None for all
     processing : options of the run
+
+    Returns
+    -------
+    Methods
     """
     chosen = tracers() if codes is None else codes
     uses = [TracerUse.of_tracer(code, processing) for code in chosen]
@@ -181,7 +270,16 @@ def boilerplate(codes: Iterable[str] | None = None, processing: Processing = _DE
 
 
 def describe_records(records: Iterable[ScanRecord]) -> Methods:
-    """Describe what was done to the scans that have a result."""
+    """Describe the processing of the scans that have a result.
+
+    Parameters
+    ----------
+    records : scans
+
+    Returns
+    -------
+    Methods
+    """
     done = [record for record in records if record.status is Status.OK]
     versions = {record.version or "unknown" for record in done} or {__version__}
     uses = [TracerUse.of_record(record) for record in done if not record.scales]
@@ -189,7 +287,18 @@ def describe_records(records: Iterable[ScanRecord]) -> Methods:
 
 
 def describe(uses: Iterable[TracerUse], recipe: Recipe, versions: Iterable[str]) -> Methods:
-    """Write the methods section for some tracers, a recipe and versions of the app."""
+    """Write the methods section for tracers, processing and versions.
+
+    Parameters
+    ----------
+    uses : tracers with windows and equations
+    recipe : processing of the scans
+    versions : of CentiPET
+
+    Returns
+    -------
+    Methods
+    """
     uses = list(dict.fromkeys(uses))
     targets = ["amyloid"] if uses or not recipe.tau else []
     targets += ["tau"] if recipe.tau else []

@@ -84,6 +84,10 @@ def lay_out(
     low, high : corners of the world box to show, RAS mm
     cuts : plane name -> positions along the axis it cuts, mm
     one_row : all planes side by side; otherwise one row per plane
+
+    Returns
+    -------
+    Layout
     """
     box = np.asarray(high, float) - np.asarray(low, float)
     by_plane = [[(plane, at) for at in cuts[plane[0]]] for plane in PLANES]
@@ -120,6 +124,10 @@ def lay_out_around(
     margin_mm : shown around it
     counts : number of axial, coronal and sagittal cuts
     one_row : all planes side by side
+
+    Returns
+    -------
+    Layout
     """
     world = _outermost(np.asarray(mask.data) != 0) @ mask.affine[:3, :3].T + mask.affine[:3, 3]
     low, high = world.min(axis=0), world.max(axis=0)
@@ -144,6 +152,8 @@ def sample(volume: Volume, layout: Layout, *, order: int = 1) -> NDArray[np.floa
 
     Parameters
     ----------
+    volume : to cut, 3D
+    layout : of the slices
     order : 1 trilinear, 0 nearest voxel
 
     Returns
@@ -220,12 +230,18 @@ def _along(
 
 
 def inside(shape: Sequence[int], affine: NDArray[np.float64], layout: Layout) -> NDArray[np.bool_]:
-    """Tell which pixels of the layout lie inside the box of a grid.
+    """Find the pixels of the layout inside the field of view of a grid.
 
     Parameters
     ----------
     shape : of the grid, voxels
     affine : voxel indices -> world of the layout, RAS mm
+    layout : of the slices
+
+    Returns
+    -------
+    ndarray of bool
+        Shape of the layout.
     """
     canvas = np.zeros(layout.shape, bool)
     to_index = np.linalg.inv(affine)

@@ -61,7 +61,12 @@ _TISSUES = (
 
 
 def mni_brain_layout() -> Layout:
-    """Cuts through the brain of the template, the same for everybody."""
+    """Slices through the brain of the template, the same for all scans.
+
+    Returns
+    -------
+    Layout
+    """
     return lay_out(*_MNI_BRAIN, _MNI_CUTS)
 
 
@@ -86,6 +91,10 @@ def suvr_over_anatomy(
     read : scale of the PET alone; None for that of the PET over the T1w
     template : whether ``t1w`` is the template, for want of a T1w
     glance : whether it is the strip at the top of a page
+
+    Returns
+    -------
+    Figure
     """
     display = display_of(tracer)
     read = read or ReadScale(display.top, "")
@@ -129,6 +138,10 @@ def vois_on_pet(
     anatomy : T1w in template space
     vois : region -> mask, for every region of `VOI_OUTLINES`
     tracer : code, for the scale
+
+    Returns
+    -------
+    Figure
     """
     layout = mni_brain_layout()
     return framed(
@@ -145,7 +158,7 @@ def vois_on_pet(
 def tissue_on_pet(
     suvr: Volume, t1w: Volume, white: Volume, brain: Volume, layout: Layout, tracer: str | None
 ) -> Figure:
-    """Edges of the T1w's tissue on the PET: does each lie where the other says?
+    """Edges of the T1w's tissue on the PET, to check the registration.
 
     Parameters
     ----------
@@ -153,6 +166,10 @@ def tissue_on_pet(
     t1w, white, brain : T1w, probability of white matter, mask; own space
     layout : cuts to show
     tracer : code, for the scale
+
+    Returns
+    -------
+    Figure
     """
     return framed(
         layout,
@@ -173,6 +190,10 @@ def template_on_t1w(t1w_mni: Volume, template: Volume, priors: TissuePriors) -> 
     t1w_mni : T1w in template space
     template : on any grid of the template
     priors : tissue maps of the template
+
+    Returns
+    -------
+    Figure
     """
     layout = lay_out(*_MNI_HEAD, _MNI_CUTS)
     brain = sample(Volume(priors.maps.sum(axis=0), priors.affine), layout)
@@ -196,6 +217,10 @@ def tissue_maps(t1w: Volume, maps: Sequence[Volume], layout: Layout) -> Figure:
     t1w : own space
     maps : grey matter, white matter, fluid, 0 to 1
     layout : cuts to show
+
+    Returns
+    -------
+    Figure
     """
     grey = grey_levels(sample(t1w, layout))
     shares = np.stack([sample(tissue, layout) for tissue in maps], axis=-1)
@@ -213,13 +238,17 @@ def tissue_maps(t1w: Volume, maps: Sequence[Volume], layout: Layout) -> Figure:
 def field_of_view(
     t1w: Volume, brain: Volume, pet_shape: Sequence[int], pet_affine: NDArray[np.float64]
 ) -> Figure:
-    """Show what part of the head the PET has seen.
+    """Show the part of the head inside the field of view of the PET.
 
     Parameters
     ----------
     t1w, brain : own space; ``brain`` is a mask
     pet_shape : voxels of the native PET
     pet_affine : its voxel indices -> world of the T1w, RAS mm
+
+    Returns
+    -------
+    Figure
     """
     corners = np.stack(np.meshgrid(*((0, n - 1) for n in t1w.data.shape)), axis=-1).reshape(-1, 3)
     world = corners @ t1w.affine[:3, :3].T + t1w.affine[:3, 3]
@@ -259,6 +288,10 @@ def framed(
     layers : first one shown
     outlines : (canvas, style), drawn where the canvas crosses one half
     entries : of the legend; None for the outlines
+
+    Returns
+    -------
+    Figure
     """
     rows, columns = layout.shape
     height = rows + FOOTER_PX
@@ -280,7 +313,18 @@ def framed(
 
 
 def as_layer(name: str, pixels: NDArray[np.number], key: Markup = NOTHING) -> Layer:
-    """Make a layer of values from 0 to 255."""
+    """Make a layer of values from 0 to 255.
+
+    Parameters
+    ----------
+    name : of the layer
+    pixels : 0 to 255, clipped
+    key : legend of the layer
+
+    Returns
+    -------
+    Layer
+    """
     return Layer(name, np.clip(np.rint(pixels), 0, 255).astype(np.uint8), key)
 
 
@@ -291,7 +335,16 @@ def _pet_layer(suvr: Volume, layout: Layout, tracer: str | None) -> Layer:
 
 
 def grey_levels(canvas: NDArray[np.float32]) -> NDArray[np.float32]:
-    """T1w intensities to 0..255: white matter stays below white, vessels and fat are clipped."""
+    """T1w intensities to 0..255: white matter stays below white, vessels and fat are clipped.
+
+    Parameters
+    ----------
+    canvas : T1w intensities, shape (rows, columns)
+
+    Returns
+    -------
+    ndarray, float32
+    """
     measured = canvas[canvas > 0]
     top = 1.2 * np.percentile(measured, 96) if measured.size else 1.0
     return np.clip(canvas * np.float32(255 / max(top, 1e-6)), 0, 255)

@@ -17,7 +17,17 @@ from bidsapp.plain import count, plain
 
 
 def render(template: str, **context: Any) -> str:
-    """Fill ``templates/<template>.j2`` with values; strings are escaped as HTML."""
+    """Fill ``templates/<template>.j2`` with values; strings are escaped as HTML.
+
+    Parameters
+    ----------
+    template : name without ending
+    **context : values by name
+
+    Returns
+    -------
+    str
+    """
     return _environment().get_template(f"{template}.j2").render(context)
 
 
@@ -28,7 +38,13 @@ def render_page(
 
     Parameters
     ----------
+    template : name without ending
     scripts, styles : names of files in ``assets/``, in order
+    **context : values by name
+
+    Returns
+    -------
+    str
     """
     script = "".join(map(asset, scripts))
     digest = base64_text(hashlib.sha256(script.encode()).digest())
@@ -56,18 +72,45 @@ def _each_image_once(page: str) -> str:
 
 
 def base64_text(content: bytes) -> str:
-    """Bytes as base64 text."""
+    """Bytes as base64 text.
+
+    Parameters
+    ----------
+    content : to encode
+
+    Returns
+    -------
+    str
+    """
     return base64.b64encode(content).decode("ascii")
 
 
 @cache
 def asset(name: str) -> str:
-    """Text of a script or style sheet in ``assets/``."""
+    """Text of a script or style sheet in ``assets/``.
+
+    Parameters
+    ----------
+    name : of the file
+
+    Returns
+    -------
+    str
+    """
     return (files("bidsapp.report") / "assets" / name).read_text("utf-8")
 
 
 def number(value: float | None, digits: int = 1) -> str:
-    """Print a number for people: fixed decimals, a real minus sign, ``n/a`` when absent.
+    """Format a number: fixed decimals, a minus sign instead of a hyphen, ``n/a`` for None.
+
+    Parameters
+    ----------
+    value : to format
+    digits : decimals
+
+    Returns
+    -------
+    str
 
     >>> number(-3.14159, 2), number(None)
     ('−3.14', 'n/a')
@@ -81,7 +124,15 @@ def number(value: float | None, digits: int = 1) -> str:
 
 
 def outcome(statuses: Iterable[str]) -> str:
-    """Count what became of scans, in words.
+    """Count the scans by status, in words.
+
+    Parameters
+    ----------
+    statuses : of every scan
+
+    Returns
+    -------
+    str
 
     >>> outcome(["ok", "skipped", "ok"])
     '2 quantified, 1 left out'

@@ -27,6 +27,10 @@ def cohort_methods(
         nobody pastes the text without having read them
     read : of `reading`
     status : how participants were called A+ and T+
+
+    Returns
+    -------
+    Methods
     """
     done = [record for record in records if record.status is Status.OK]
     described = describe_records(records)
@@ -37,13 +41,17 @@ def cohort_methods(
 
 
 def reading(ratings: Iterable[str | None], n_raters: int, *, left_out: bool) -> str:
-    """What readers said, and what became of the scans that they rejected; empty without any.
+    """Ratings of readers and the use of rejected scans, in words; empty without any.
 
     Parameters
     ----------
     ratings : of every scan
     n_raters : readers
     left_out : whether rejected scans are in no statistics
+
+    Returns
+    -------
+    str
 
     >>> reading(["accept", None, "doubt"], 1, left_out=True)
     '1 reader rated 2 scans: 1 accepted, 1 doubted.'

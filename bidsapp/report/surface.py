@@ -57,6 +57,10 @@ def cortex_from_outside(suvr_mni: Volume, tracer: str | None) -> Figure:
     ----------
     suvr_mni : uptake ratio on the 2 mm grid of the template, whole cerebellum = 1
     tracer : code, for colours and scale
+
+    Returns
+    -------
+    Figure
     """
     display = display_of(tracer)
     layout, canvas = projected(suvr_mni, tracer)
@@ -67,12 +71,17 @@ def cortex_from_outside(suvr_mni: Volume, tracer: str | None) -> Figure:
 
 
 def projected(suvr_mni: Volume, tracer: str | None) -> tuple[Layout, NDArray[np.float32]]:
-    """Where the views are, and their pixels, shape (rows, columns, 3), 0 to 255.
+    """Render the views of the cortex.
 
     Parameters
     ----------
     suvr_mni : uptake ratio on the 2 mm grid of the template
     tracer : code, for colours and scale
+
+    Returns
+    -------
+    tuple[Layout, ndarray
+        Layout of the views, and pixels (rows, columns, 3), 0 to 255.
     """
     display, step = display_of(tracer), float(mni_grid(2).voxel_size[0])
     data: NDArray[np.float32] = _shown(np.asarray(suvr_mni.data, np.float32))

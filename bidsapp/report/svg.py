@@ -22,6 +22,10 @@ def tag(name: str, *children: Any, **attributes: Any) -> Markup:
     **attributes : None is left out; ``class_`` is ``class``, ``stroke_width`` is ``stroke-width``;
         numbers are rounded to tenths
 
+    Returns
+    -------
+    Markup
+
     >>> tag("text", "a < b", x=1.26, class_="mid")
     Markup('<text x="1.3" class="mid">a &lt; b</text>')
     """
@@ -35,14 +39,32 @@ def tag(name: str, *children: Any, **attributes: Any) -> Markup:
 
 
 def text(value: Any) -> Markup:
-    """Escape a value, without the characters XML cannot hold."""
+    """Escape a value, without the characters XML cannot hold.
+
+    Parameters
+    ----------
+    value : any; `Markup` is returned unchanged
+
+    Returns
+    -------
+    Markup
+    """
     if isinstance(value, Markup):
         return value
     return escape(_NOT_XML.sub(" ", str(value)))
 
 
 def join(parts: Iterable[Markup]) -> Markup:
-    """Put elements side by side."""
+    """Concatenate elements.
+
+    Parameters
+    ----------
+    parts : in order
+
+    Returns
+    -------
+    Markup
+    """
     return Markup("").join(parts)
 
 

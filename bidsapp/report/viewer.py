@@ -82,7 +82,17 @@ class ViewerFrame:
 
     @classmethod
     def around(cls, mask: Volume, margin_mm: float) -> ViewerFrame:
-        """Part of the grid of a mask that holds the mask with a margin."""
+        """Part of the grid of a mask that contains the mask and a margin.
+
+        Parameters
+        ----------
+        mask : Volume of bool
+        margin_mm : around it
+
+        Returns
+        -------
+        ViewerFrame
+        """
         orientation = io_orientation(mask.affine)
         affine = mask.affine @ inv_ornt_aff(orientation, mask.data.shape)
         inside = apply_orientation(mask.data, orientation) != 0
@@ -113,25 +123,63 @@ class ViewerFrame:
         return matrix
 
     def part(self, data: NDArray[np.generic], strides: Sequence[int]) -> NDArray[np.generic]:
-        """Return the part of an array on the grid, turned, every n-th voxel along each axis."""
+        """Crop an array to the frame, reorient it and take every n-th voxel.
+
+        Parameters
+        ----------
+        data : on the grid of the frame
+        strides : n, along each axis
+
+        Returns
+        -------
+        ndarray
+        """
         part = tuple(map(slice, self.first, self.last, strides))
         return apply_orientation(data, self.orientation)[part]
 
     def shape(self, step_mm: float) -> tuple[int, int, int]:
-        """Voxels of the part along each axis, at such steps."""
+        """Number of voxels along each axis at a step.
+
+        Parameters
+        ----------
+        step_mm : edge of the shown voxels, about
+
+        Returns
+        -------
+        (int, int, int)
+        """
         ends = zip(self.first, self.last, self.strides(step_mm), strict=True)
         x, y, z = (len(range(*along)) for along in ends)
         return x, y, z
 
     def indices_to_world(self, step_mm: float) -> NDArray[np.float64]:
-        """4 x 4: voxel indices of the part at such steps -> world, RAS mm."""
+        """Affine of the voxels at a step.
+
+        Parameters
+        ----------
+        step_mm : edge of the shown voxels, about
+
+        Returns
+        -------
+        ndarray
+            Shape (4, 4), voxel indices -> world, RAS mm.
+        """
         strided = np.diag([*self.strides(step_mm), 1.0])
         strided[:3, 3] = self.first
         matrix: NDArray[np.float64] = self.affine @ strided
         return matrix
 
     def strides(self, step_mm: float) -> tuple[int, ...]:
-        """Every how many voxels a step of about so many mm is."""
+        """Strides in voxels for a step.
+
+        Parameters
+        ----------
+        step_mm : edge of the shown voxels, about
+
+        Returns
+        -------
+        (int, ...)
+        """
         return tuple(max(1, round(step_mm / step)) for step in self.steps)
 
 
@@ -144,6 +192,10 @@ def measured_block(volume: Volume, frame: ViewerFrame, step_mm: float, top: floa
     frame : what is shown
     step_mm : voxels of about so many mm
     top : value of the last step
+
+    Returns
+    -------
+    Block
     """
     return values_block(frame.part(volume.data, frame.strides(step_mm)), frame, step_mm, top)
 
@@ -151,12 +203,18 @@ def measured_block(volume: Volume, frame: ViewerFrame, step_mm: float, top: floa
 def moved(
     volume: Volume, to_image: NDArray[np.float64], frame: ViewerFrame, step_mm: float
 ) -> NDArray[np.float32]:
-    """Values of an image that lies elsewhere on the voxels of a frame, trilinear.
+    """Resample an image to the voxels of a frame, trilinear.
 
     Parameters
     ----------
+    volume : in its own space
     to_image : world of the frame -> world of the image, 4 x 4
+    frame : what is shown
     step_mm : voxels of about so many mm
+
+    Returns
+    -------
+    ndarray, float32
     """
     matrix = inverse(volume.affine) @ to_image @ frame.indices_to_world(step_mm)
     values: NDArray[np.float32] = affine_transform(
@@ -175,24 +233,45 @@ def values_block(values: NDArray[Any], frame: ViewerFrame, step_mm: float, top: 
     frame : what is shown
     step_mm : voxels of about so many mm
     top : value of the last step
+
+    Returns
+    -------
+    Block
     """
     strides, share = frame.strides(step_mm), np.clip(np.asarray(values, np.float32) / top, 0, 1)
     return _delta(np.rint(share * LEVELS).astype(np.uint8), frame, strides, top / LEVELS)
 
 
 def label_block(labels: Volume, frame: ViewerFrame) -> Block:
-    """Keep whole numbers from 0 to 255, such as a bit per region."""
+    """Keep whole numbers from 0 to 255, such as a bit per region.
+
+    Parameters
+    ----------
+    labels : on the grid of the frame
+    frame : what is shown
+
+    Returns
+    -------
+    Block
+    """
     return _delta(np.asarray(frame.part(labels.data, (1, 1, 1)), np.uint8), frame, (1, 1, 1), 1.0)
 
 
 def scattered_label_block(
     regions: Iterable[NDArray[np.float64]], point_ml: float, frame: ViewerFrame, step_mm: float
 ) -> Block:
-    """Keep a bit per region that is known by points evenly spread in it, RAS mm.
+    """Keep a bit per region that is given by points evenly spread in it.
 
     Parameters
     ----------
-    regions : shape (N, 3) each, of ``point_ml`` apiece; a voxel half filled by them belongs to it
+    regions : points of each, shape (N, 3), RAS mm; a voxel half filled by them belongs to it
+    point_ml : volume that a point stands for
+    frame : what is shown
+    step_mm : voxels of about so many mm
+
+    Returns
+    -------
+    Block
     """
     to_world, shape = frame.indices_to_world(step_mm), frame.shape(step_mm)
     least = 0.5 * abs(np.linalg.det(to_world)) / (1000 * point_ml)
@@ -211,6 +290,10 @@ def picture_block(volume: Volume, frame: ViewerFrame, step_mm: float) -> Block:
     volume : on the grid of the frame
     frame : what is shown
     step_mm : voxels of about so many mm
+
+    Returns
+    -------
+    Block
     """
     from PIL import Image
 

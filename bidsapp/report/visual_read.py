@@ -32,7 +32,16 @@ _PET_STEP_MM, _T1W_STEP_MM = 2, 1
 
 
 def read_grid(step_mm: int) -> Grid:
-    """Grid of the images for reading, the same for everybody: RAS, a whole head, no flips."""
+    """Grid of the images for reading, the same for all participants: RAS, a whole head.
+
+    Parameters
+    ----------
+    step_mm : edge of a voxel
+
+    Returns
+    -------
+    Grid
+    """
     shape = tuple((b - a) // step_mm + 1 for a, b in zip(_LOW_MM, _HIGH_MM, strict=True))
     affine = np.diag([step_mm, step_mm, step_mm, 1.0])
     affine[:3, 3] = _LOW_MM
