@@ -84,7 +84,7 @@ def treated_years(record: ScanRecord, years: float | None) -> float | None:
     -------
     float or None
     """
-    begin = _begin_of_treatment(_told_begin(record))
+    begin = _begin_of_treatment(_given_begin(record))
     if begin is None:
         return None
     if isinstance(begin, float):
@@ -107,7 +107,7 @@ def treatment_warnings(records: Sequence[ScanRecord]) -> list[str]:
     """
     unread, apart = {}, {}
     for record in records:
-        if (text := _told_begin(record)) is None:
+        if (text := _given_begin(record)) is None:
             continue
         begin, scanned = _begin_of_treatment(text), record.acquired
         if begin is None:
@@ -136,7 +136,7 @@ def _of_one_calendar(begin: datetime, scanned: datetime) -> bool:
     return abs(_years_between(begin, scanned)) < _MOST_YEARS
 
 
-def _told_begin(record: ScanRecord) -> str | None:
+def _given_begin(record: ScanRecord) -> str | None:
     return known_of(record, read_table("cohort")["course"]["treatment_start"])
 
 
