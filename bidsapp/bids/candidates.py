@@ -11,7 +11,7 @@ from typing import Any
 
 from bidsapp.bids.layout import RawDataset, RawImage
 from bidsapp.bids.pet_kind import kind_findings, other_modality, unquantifiable
-from bidsapp.bids.pet_metadata import PetTiming, check_decay, missing_keys, read_timing
+from bidsapp.bids.pet_metadata import PetTiming, check_decay, missing_keys, naming, read_timing
 from bidsapp.bids.stated import flags_of
 from bidsapp.bids.values import number_in
 from bidsapp.bids.windows import is_in_window
@@ -77,10 +77,8 @@ def read_candidate(pet: RawImage, dataset: RawDataset, processing: Processing) -
             raise _incomplete(pet, missing, dataset) from error
         raise
     flags += _check_radionuclide(tracer, timing, sidecar.get("RadionuclideHalfLife"), pet.path)
-    try:
+    with naming(pet.path):
         timing = check_decay(timing, sidecar, tracer.half_life_s)
-    except BadDataError as error:
-        raise BadDataError(f"{pet.path}: {error}") from error
     flags += (*timing.findings, *kind_findings(sidecar, pet.entities), *flags_of(sidecar))
     in_window = is_in_window(pet, tracer, timing, processing)
     return Candidate(pet, tracer, timing, flags, in_window, unread)

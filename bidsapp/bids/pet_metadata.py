@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import chain, pairwise
@@ -149,16 +149,22 @@ def read_timing(
         frames agree with each other is checked where they are chosen
         (`bidsapp.core.frames.frames`).
     """
+    with naming(pet):
+        return _timing(sidecar, n_frames, window_min)
+
+
+def _timing(
+    sidecar: Mapping[str, Any], n_frames: int, window_min: tuple[float, float] | None
+) -> PetTiming:
     window_s = None if window_min is None else (60 * window_min[0], 60 * window_min[1])
-    with _naming(pet):
-        sidecar, about_time = in_seconds(sidecar, window_s)
+    sidecar, about_time = in_seconds(sidecar, window_s)
     sidecar, dropped = without_empty_frames(sidecar, n_frames)
-    field = _Reader(sidecar, pet)
+    field = _Reader(sidecar)
     duration = field.numbers("FrameDuration", n_frames)
     starts, findings = _frame_starts(field, n_frames)
-    _check_durations(starts, duration, pet)
+    _check_durations(starts, duration)
     injection = field.number("InjectionStart")
-    _check_injection(injection, starts, duration, pet)
+    _check_injection(injection, starts, duration)
     corrected = field.boolean("ImageDecayCorrected")
     time_zero = clock_seconds(sidecar.get("TimeZero"))
     reference: float | None = None
@@ -166,8 +172,7 @@ def read_timing(
     if corrected:
         moment = field.number("ImageDecayCorrectionTime")
         scan = min(starts), max(s + d for s, d in zip(starts, duration, strict=True))
-        with _naming(pet):
-            reference, about_decay = decay_reference(moment, time_zero, injection, scan)
+        reference, about_decay = decay_reference(moment, time_zero, injection, scan)
     units, about_units = _units(field)
     findings = [*about_time, *dropped, *findings, *clock_doubt(sidecar, starts[0]), *about_decay]
     return PetTiming(
@@ -190,8 +195,8 @@ def read_timing(
 
 
 @contextmanager
-def _naming(pet: Path) -> Iterator[None]:
-    """Put the name of the image before what is wrong with its sidecar."""
+def naming(pet: Path) -> Iterator[None]:
+    """Put the name of the image before what is wrong with it."""
     try:
         yield
     except BadDataError as error:
@@ -231,7 +236,7 @@ def _frame_starts(field: _Reader, n_frames: int) -> tuple[tuple[float, ...], lis
     if starts[0] == 0 and _counts_from_scan(sidecar, scan_start):
         flag = worded_flag("frame-times", "from-scan", scan_start_s=scan_start)
         return tuple(start + scan_start for start in starts), [flag]
-    raise refused("sidecar", "early-frames", field=field, start=starts[0], scan_start=scan_start)
+    raise refused("sidecar", "early-frames", start=starts[0], scan_start=scan_start)
 
 
 def _counts_from_scan(sidecar: Mapping[str, Any], scan_start: float) -> bool:
@@ -242,29 +247,27 @@ def _counts_from_scan(sidecar: Mapping[str, Any], scan_start: float) -> bool:
     return "dcm2niix" in str(sidecar.get("ConversionSoftware")).lower()
 
 
-def _check_durations(starts: tuple[float, ...], duration: tuple[float, ...], pet: Path) -> None:
+def _check_durations(starts: tuple[float, ...], duration: tuple[float, ...]) -> None:
     """Refuse durations in milliseconds or minutes."""
     if min(duration) < _MIN_FRAME_S or max(duration) > _MAX_FRAME_S:
-        raise refused(
-            "sidecar", "durations", pet=pet, shortest=min(duration), longest=max(duration)
-        )
+        raise refused("sidecar", "durations", shortest=min(duration), longest=max(duration))
     steps = [after - before for before, after in pairwise(starts)]
     ratios = [step / length for step, length in zip(steps, duration, strict=False)]
     if len(ratios) > 1 and min(ratios) > 59 and max(ratios) < 61:
-        raise refused("sidecar", "minutes", pet=pet)
+        raise refused("sidecar", "minutes")
 
 
 def _check_injection(
-    injection: float, starts: tuple[float, ...], duration: tuple[float, ...], pet: Path
+    injection: float, starts: tuple[float, ...], duration: tuple[float, ...]
 ) -> None:
     """Refuse an injection after the scan, or half a day before it, or before any frame of it."""
     before = min(starts) - injection
     end = max(s + d for s, d in zip(starts, duration, strict=True))
     if injection >= end or before > _MAX_UPTAKE_S:
         where = "after the scan has ended" if injection >= end else "more than 12 h before it"
-        raise refused("sidecar", "injection", pet=pet, injection=injection, where=where)
+        raise refused("sidecar", "injection", injection=injection, where=where)
     if max(starts) - injection > _MAX_UPTAKE_S:
-        raise refused("sidecar", "late-frame", pet=pet, after_s=max(starts) - injection)
+        raise refused("sidecar", "late-frame", after_s=max(starts) - injection)
 
 
 # --------------------------------------------------------------------------------------- decay
@@ -410,7 +413,7 @@ def _units(field: _Reader) -> tuple[str, list[Flag]]:
         return f"{name}/mL", []
     words = text.strip().lower()
     if _COUNTS.search(words) and not _PER_TIME.search(words):
-        raise refused("sidecar", "counts", field=field, text=text)
+        raise refused("sidecar", "counts", text=text)
     return text, [worded_flag("units", text=text)]
 
 
@@ -480,49 +483,44 @@ def _completeness(sidecar: Mapping[str, Any]) -> list[Flag]:
 
 @dataclass(frozen=True)
 class _Reader:
-    """Reads typed fields; every complaint names the image, the field and what it must hold."""
+    """Reads typed fields; every complaint names the field and what it must hold."""
 
     sidecar: Mapping[str, Any]
-    pet: Path
 
     def number(self, key: str) -> float:
-        value = self._required(key)
-        if not is_number(value):
-            raise self._wrong(key, "a number of seconds")
-        return float(value)
+        return float(self._checked(key, is_number, "a number of seconds"))
 
     def numbers(self, key: str, length: int) -> tuple[float, ...]:
-        value = self._required(key)
-        if length == 1 and is_number(value):
-            value = [value]
-        if not isinstance(value, list) or not all(map(is_number, value)):
-            raise self._wrong(key, "a list of numbers, seconds, one per frame")
+        if length == 1 and is_number(self.sidecar.get(key)):
+            return (self.number(key),)
+        value = self._checked(key, _are_numbers, "a list of numbers, seconds, one per frame")
         if len(value) != length:
-            raise refused("sidecar", "count", pet=self.pet, key=key, n=len(value), length=length)
+            raise refused("sidecar", "count", key=key, n=len(value), length=length)
         return tuple(float(item) for item in value)
 
     def boolean(self, key: str) -> bool:
-        value = self._required(key)
-        if not isinstance(value, bool):
-            raise self._wrong(key, "true or false")
-        return value
+        return bool(self._checked(key, lambda value: isinstance(value, bool), "true or false"))
 
     def text(self, key: str) -> str:
-        value = self._required(key)
-        if not isinstance(value, str) or not value.strip():
-            raise self._wrong(key, "a text")
-        return value
+        return str(
+            self._checked(
+                key, lambda value: isinstance(value, str) and value.strip() != "", "a text"
+            )
+        )
 
     def optional_text(self, key: str) -> str | None:
         value = self.sidecar.get(key)
         text = "" if value is None else ", ".join(map(str, as_list(value)))
         return text if text.strip() else None
 
-    def _required(self, key: str) -> Any:
+    def _checked(self, key: str, is_right: Callable[[Any], bool], wanted: str) -> Any:
         if key not in self.sidecar:
-            raise refused("sidecar", "no-key", pet=self.pet, key=key)
+            raise refused("sidecar", "no-key", key=key)
+        if not is_right(self.sidecar[key]):
+            shown = repr(self.sidecar[key])[:60]
+            raise BadDataError(f"{key} must be {wanted}, not {shown}; correct the sidecar")
         return self.sidecar[key]
 
-    def _wrong(self, key: str, wanted: str) -> BadDataError:
-        shown = repr(self.sidecar[key])[:60]
-        return BadDataError(f"{self.pet}: {key} must be {wanted}, not {shown}; correct the sidecar")
+
+def _are_numbers(value: Any) -> bool:
+    return isinstance(value, list) and all(map(is_number, value))

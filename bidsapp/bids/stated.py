@@ -156,11 +156,16 @@ def in_sidecar(sidecar: Mapping[str, Any], stated: Mapping[str, Any]) -> dict[st
 
 def with_flag(sidecar: Mapping[str, Any], flag: Flag) -> dict[str, Any]:
     """Metadata of an image with something that a person shall see, as a conversion writes it."""
-    own = sidecar.get("CentiPET")
-    own = own if isinstance(own, dict) else {}
+    own = own_notes(sidecar)
     flags = own.get("Flags")
     content = {**own, "Flags": [*(flags if isinstance(flags, list) else []), asdict(flag)]}
     return {**sidecar, "CentiPET": content}
+
+
+def own_notes(sidecar: Mapping[str, Any]) -> dict[str, Any]:
+    """What CentiPET noted in the metadata of an image, under a key of its own."""
+    own = sidecar.get("CentiPET")
+    return own if isinstance(own, dict) else {}
 
 
 def flags_of(sidecar: Mapping[str, Any]) -> tuple[Flag, ...]:
@@ -170,8 +175,7 @@ def flags_of(sidecar: Mapping[str, Any]) -> tuple[Flag, ...]:
     ----------
     sidecar : metadata of the image
     """
-    own = sidecar.get("CentiPET")
-    flags = own.get("Flags") if isinstance(own, dict) else None
+    flags = own_notes(sidecar).get("Flags")
     return tuple(
         Flag(str(flag["code"]), str(flag["message"]))
         for flag in (flags if isinstance(flags, list) else [])

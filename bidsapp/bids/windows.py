@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bidsapp.bids.layout import RawImage
-from bidsapp.bids.pet_metadata import PetTiming
+from bidsapp.bids.pet_metadata import PetTiming, naming
 from bidsapp.bids.plan import WindowChoice
 from bidsapp.core.frames.frames import choose_frames, deviations, nearest_window, refusal
 from bidsapp.core.quality import Flag, QualityLevel
@@ -40,10 +40,8 @@ def choose_window(
     window, rule = _seconds(tracer.window_min), window_rule()
     asked = _seconds(processing.window_min) if processing.window_min else None
     flags: tuple[Flag, ...] = ()
-    try:
+    with naming(pet):
         choice = choose_frames(start, duration, window, average_over=asked)
-    except BadDataError as error:
-        raise BadDataError(f"{pet}: {error}") from error
     if asked and not any(choice.weights):
         raise BadDataError(f"{pet}: no frame lies in --window {asked[0] / 60:g} {asked[1] / 60:g}")
     if reason := refusal(choice, window, rule):

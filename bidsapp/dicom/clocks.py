@@ -57,7 +57,7 @@ def acquired(
     clock = time_of_day(image, "AcquisitionTime", notes)
     if clock is None:
         return None
-    day = date(image, "AcquisitionDate", notes)
+    day = _tolerant(image.date, "AcquisitionDate", notes)
     if day is None:
         day, start = began or beginning(image, notes)
         if start is not None and clock <= start - _DAY / 2:
@@ -74,7 +74,7 @@ def beginning(image: Header, notes: Notes | None = None) -> Beginning:
     notes : receives a sentence for every tag that could not be read
     """
     for kind in ("Series", "Study"):
-        day = date(image, f"{kind}Date", notes)
+        day = _tolerant(image.date, f"{kind}Date", notes)
         if day is not None:
             return day, time_of_day(image, f"{kind}Time", notes)
     clock = time_of_day(image, "SeriesTime", notes) or time_of_day(image, "StudyTime", notes)
@@ -113,11 +113,6 @@ def date_time(
         return moment
     own = own if own is not None else zone_of(image)
     return moment if own is None else moment - own + wanted
-
-
-def date(image: Header, keyword: str, notes: Notes | None = None) -> datetime | None:
-    """Midnight of a date; None when it is absent or unreadable."""
-    return _tolerant(image.date, keyword, notes)
 
 
 def time_of_day(image: Header, keyword: str, notes: Notes | None = None) -> timedelta | None:

@@ -7,11 +7,11 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from bidsapp.bids.stated import Metadata, flags_of, read_metadata
+from bidsapp.bids.stated import Metadata, flags_of, own_notes, read_metadata
 from bidsapp.data.sentences import refused, worded
 from bidsapp.data.tau import all_tracers, known_tracer
 from bidsapp.dicom import identity, image, raw_root, sidecar
@@ -190,8 +190,7 @@ def _done_before(job: Job, side: Path, scrub: Scrubber) -> tuple[str, ...]:
     What was found of the series is judged anew: a T1w may have come since.
     """
     content = known_object(side)
-    own = content.get("CentiPET")
-    noted = own.get("Remarks") if isinstance(own, dict) else None
+    noted = own_notes(content).get("Remarks")
     known = {*_clean_sidecar(job, {}, (), scrub)["CentiPET"]["Remarks"], WITHOUT_T1W.message}
     known |= {flag.message for flag in flags_of(content)}
     return tuple(text for text in map(str, noted or ()) if text not in known)
@@ -216,7 +215,7 @@ def _clean_sidecar(
     findings = job.target.findings
     content["CentiPET"]["Remarks"] += (*job.remarks, *(f.message for f in findings), *done)
     content["CentiPET"]["Flags"] += [
-        {"code": f.code, "message": f.message}
+        asdict(f)
         for f in findings
         if f.code != WITHOUT_T1W.code  # the dataset shows it by itself, and a T1w may come later
     ]
@@ -252,8 +251,8 @@ def _origin(series: Series) -> str:
 
 
 def _origin_of(side: Path) -> str | None:
-    own = known_object(side).get("CentiPET")
-    return str(own["Series"]) if isinstance(own, dict) and "Series" in own else None
+    series = own_notes(known_object(side)).get("Series")
+    return None if series is None else str(series)
 
 
 def _describe(decisions: Decisions, folder: Path, dicom: DicomInput) -> None:

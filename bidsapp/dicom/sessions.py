@@ -126,10 +126,11 @@ def make_plan(pets: list[PetScan], t1ws: list[T1wScan], lost: list[LostScan]) ->
     people = sorted({scan.participant for scan in pets} | {scan.participant for scan in t1ws})
     for person in people:
         own_pets = [scan for scan in pets if scan.participant == person]
+        own_t1ws = [scan for scan in t1ws if scan.participant == person]
         dates = [scan.acquired for scan in lost if scan.participant == person]
         sessions = _name_pets(own_pets, dates, plan)
-        _name_t1ws([scan for scan in t1ws if scan.participant == person], sessions, plan)
-        _tell_far_t1w([scan for scan in t1ws if scan.participant == person], own_pets, plan)
+        _name_t1ws(own_t1ws, sessions, plan)
+        _tell_far_t1w(own_t1ws, own_pets, plan)
     return plan
 
 
@@ -148,7 +149,8 @@ def _name_pets(scans: list[PetScan], lost: list[datetime], plan: ConversionPlan)
         sessions.append(_Session(label, first.times.injection))
         _name_session(group, label, plan)
         if any(_same_time(first, other[0]) for other in groups if other is not group):
-            _tell_equal_dates(group, plan)
+            for scan in group:
+                plan.flag(scan, worded_flag("session-order"))
     return sessions
 
 
@@ -156,12 +158,6 @@ def _same_time(scan: PetScan, other: PetScan) -> bool:
     """Whether two scans claim one injection."""
     apart = abs(scan.times.injection - other.times.injection)
     return apart <= _SAME_INJECTION and scan.tracer == other.tracer
-
-
-def _tell_equal_dates(group: list[PetScan], plan: ConversionPlan) -> None:
-    """Flag scans of a session that has the dates of another one."""
-    for scan in group:
-        plan.flag(scan, worded_flag("session-order"))
 
 
 def _days_before(injection: datetime, lost: list[datetime], groups: list[list[PetScan]]) -> int:

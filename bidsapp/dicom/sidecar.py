@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from bidsapp.bids.stated import STATED_KEYS
@@ -96,13 +97,9 @@ def pet_sidecar(facts: PetFacts, dcm2niix: Mapping[str, Any]) -> Sidecar:
         **{key: source for key, (_, source) in entries.items()},
         **dict.fromkeys(taken, _CARRIED if facts.carried else "dcm2niix"),
     }
-    contradictions = [in_words_of(header.path, remark) for remark in facts.times.remarks]
-    flags = [{"code": "times", "message": text} for text in contradictions]
-    flags += [
-        {"code": finding.code, "message": in_words_of(header.path, finding.message)}
-        for finding in facts.findings
-    ]
-    others = (*(finding.message for finding in facts.findings), *facts.remarks)
+    flags = (*(Flag("times", remark) for remark in facts.times.remarks), *facts.findings)
+    remarks = (*(flag.message for flag in flags), *facts.remarks)
+    words = partial(in_words_of, header.path)
     return {
         "Manufacturer": manufacturer(header),
         "ManufacturersModelName": header.shown("ManufacturerModelName") or "n/a",
@@ -110,9 +107,9 @@ def pet_sidecar(facts: PetFacts, dcm2niix: Mapping[str, Any]) -> Sidecar:
         **{key: value for key, (value, _) in entries.items()},
         **taken,
         "CentiPET": {
-            "Sources": {key: in_words_of(header.path, text) for key, text in sources.items()},
-            "Remarks": contradictions + [in_words_of(header.path, text) for text in others],
-            "Flags": flags,
+            "Sources": {key: words(text) for key, text in sources.items()},
+            "Remarks": [words(text) for text in remarks],
+            "Flags": [{"code": flag.code, "message": words(flag.message)} for flag in flags],
         },
     }
 
@@ -155,25 +152,20 @@ def _times(times: TimeModel) -> dict[str, tuple[Any, str]]:
     """Times counted from TimeZero, the whole second in which the injection began."""
     zero = times.injection.replace(microsecond=0)
     injection = _seconds((times.injection - zero) / timedelta(seconds=1))
+    decay_s = times.decay_reference_s
+    values = {
+        "InjectionStart": injection,
+        "ScanStart": _seconds(injection + times.scan_start_s),
+        "FrameTimesStart": [_seconds(injection + start) for start in times.frame_start_s],
+        "FrameDuration": [_seconds(duration) for duration in times.frame_duration_s],
+        "ImageDecayCorrected": decay_s is not None,
+        "ImageDecayCorrectionTime": 0 if decay_s is None else _seconds(injection + decay_s),
+    }
     sources = times.sources
-    corrected = times.decay_reference_s is not None
+    sources = {**sources, "ImageDecayCorrected": sources["ImageDecayCorrectionTime"]}
     return {
         "TimeZero": (f"{zero:%H:%M:%S}", f"the injection: {sources['InjectionStart']}"),
-        "InjectionStart": (injection, sources["InjectionStart"]),
-        "ScanStart": (_seconds(injection + times.scan_start_s), sources["ScanStart"]),
-        "FrameTimesStart": (
-            [_seconds(injection + start) for start in times.frame_start_s],
-            sources["FrameTimesStart"],
-        ),
-        "FrameDuration": (
-            [_seconds(duration) for duration in times.frame_duration_s],
-            sources["FrameDuration"],
-        ),
-        "ImageDecayCorrected": (corrected, sources["ImageDecayCorrectionTime"]),
-        "ImageDecayCorrectionTime": (
-            _seconds(injection + (times.decay_reference_s or 0.0)) if corrected else 0,
-            sources["ImageDecayCorrectionTime"],
-        ),
+        **{key: (value, sources[key]) for key, value in values.items()},
     }
 
 
