@@ -1,46 +1,33 @@
-"""A PET and a T1w as plain files: what a person says of them, checked, and a BIDS dataset of them.
+"""A PET and a T1w as plain files: what a person says of them, checked.
 
-The dataset holds links to the images, so that nothing of the user's is changed, and sidecars with
-what was stated. What nobody knows is not made up: it is missing, or flagged where it is assumed.
+What nobody knows is not made up: it is missing, or flagged where it is assumed.
 """
 
 from __future__ import annotations
 
-import filecmp
-import json
 import os
 import re
-import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from bidsapp import __version__
-from bidsapp.bids.derivative_root import APP_NAME, BIDS_VERSION, refuse_foreign
 from bidsapp.bids.entities import join_entities
 from bidsapp.bids.pet_metadata import missing_keys
 from bidsapp.bids.raw_tables import read_cells
 from bidsapp.bids.sidecar_keys import in_right_case
 from bidsapp.bids.stated import with_flag, with_values
 from bidsapp.core.quality import Flag
-from bidsapp.data import package_text, read_table
+from bidsapp.data import read_table
 from bidsapp.data.flags import worded_flag
 from bidsapp.data.sentences import refused, worded
 from bidsapp.data.series_texts import is_unknown
 from bidsapp.data.tau import all_tracers, known_tracer, tau_tracers
 from bidsapp.data.tracers import Tracer, named_tracers
-from bidsapp.errors import (
-    BadDataError,
-    CannotCreateError,
-    CentipetError,
-    cannot_write,
-)
-from bidsapp.io.atomic import write_text
+from bidsapp.errors import BadDataError, CentipetError
 from bidsapp.io.nifti import read_shape
 from bidsapp.io.reading import parse_json, read_text
-from bidsapp.io.tsv import line, read_rows
 
 COLUMNS = (
     *("participant", "session", "pet", "t1w", "tracer", "window", "window_start_min"),
@@ -49,7 +36,7 @@ COLUMNS = (
 """Columns of a table of pairs."""
 
 _NEEDED = ("participant", "pet", "tracer")
-_NIFTI = (".nii.gz", ".nii")
+NIFTI = (".nii.gz", ".nii")
 _NUMBER = r"\d+(?:\.\d*)?"
 _LATEST_MIN = 12 * 60.0
 _ROUNDING_S = 1.0
@@ -250,15 +237,13 @@ def _image(row: PairRow, column: str) -> tuple[Path, tuple[int, ...]]:
     if text is None:
         raise row.wrong(column, "is empty; name the image")
     path = row.folder / os.path.expanduser(text)  # noqa: PTH111 - Path's fails for unknown users
-    if not path.name.endswith(_NIFTI):
+    if not path.name.endswith(NIFTI):
         raise row.wrong(column, worded("pairs", "not-nifti", path=path))
     stem = path.name.split(".")[0]
     other = {"pet": "T1w", "t1w": "PET"}[column]
     is_both = "pet" in stem.lower() or named_tracers(stem).understood  # "PET_in_T1w"
     if stem.lower().endswith(f"_{other.lower()}") and not (column == "pet" and is_both):
-        raise row.wrong(
-            column, worded("pairs", "exchanged", path=path, other=other)
-        )  # fmt: skip
+        raise row.wrong(column, worded("pairs", "exchanged", path=path, other=other))
     try:
         return path, read_shape(path)
     except CentipetError as error:
@@ -337,7 +322,7 @@ def _sidecar(row: PairRow, pet: Path, tracer: Tracer, n_frames: int) -> dict[str
 
 def _beside(row: PairRow, pet: Path) -> dict[str, Any]:
     """The JSON beside an image; empty when there is none."""
-    path = _json_of(pet)
+    path = json_of(pet)
     if not path.is_file():
         return {}
     try:
@@ -352,8 +337,9 @@ def _beside(row: PairRow, pet: Path) -> dict[str, Any]:
         raise row.wrong("pet", str(error)) from error
 
 
-def _json_of(image: Path) -> Path:
-    ending = next(ending for ending in _NIFTI if image.name.endswith(ending))
+def json_of(image: Path) -> Path:
+    """JSON file beside an image."""
+    ending = next(ending for ending in NIFTI if image.name.endswith(ending))
     return image.with_name(f"{image.name.removesuffix(ending)}.json")
 
 
@@ -439,162 +425,3 @@ def _numbers(row: PairRow, column: str, n_frames: int) -> list[float] | None:
     if len(values) != n_frames:
         raise row.wrong(column, worded("pairs", "count", n=len(values), n_frames=n_frames))
     return values
-
-
-# ------------------------------------------------------------------------------------- dataset
-
-
-def write_pairs(
-    pairs: Sequence[ImagePair], root: Path
-) -> tuple[list[ImagePair], list[CentipetError]]:
-    """Make a raw dataset of pairs, or add them to one that was made so.
-
-    Parameters
-    ----------
-    pairs : of `judge_pairs`
-    root : of the dataset
-
-    Returns
-    -------
-    list of ImagePair, list of CentipetError
-        Those in the dataset; one sentence for each whose place holds another image.
-
-    Raises
-    ------
-    CannotCreateError, StorageError
-        Nothing can be written there.
-    """
-    refuse_foreign(root)
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise cannot_write(error, root, "choose another output folder") from error
-    description = {
-        "Name": "Images given to centipet quantify",
-        "BIDSVersion": BIDS_VERSION,
-        "DatasetType": "raw",
-        "GeneratedBy": [{"Name": APP_NAME, "Version": __version__}],
-    }
-    write_text(root / "dataset_description.json", json.dumps(description, indent=2) + "\n")
-    write_text(root / "README.md", package_text("given_readme.md"))
-    written: list[ImagePair] = []
-    errors: list[CentipetError] = []
-    for pair in _with_contradictions(pairs):
-        try:
-            _write(pair, root)
-        except CannotCreateError as error:
-            errors.append(error)
-        else:
-            written.append(pair)
-    _write_about(written, root)
-    return written, errors
-
-
-def _write_about(pairs: Sequence[ImagePair], root: Path) -> None:
-    """Write what rows say besides the images: of participants, and of sessions where these differ.
-
-    Rows of earlier runs stay; a value that is said anew takes the place of the old one.
-    """
-    differing = set(_contradicted(pairs, lambda pair: pair.participant))
-    for path in root.glob("sub-*/sub-*_sessions.tsv"):  # of earlier runs
-        differing |= {column for row in read_rows(path) for column in row if column}
-    people: dict[str, dict[str, str]] = {path.name: {} for path in sorted(root.glob("sub-*/"))}
-    visits: dict[str, dict[str, dict[str, str]]] = {}
-    for pair in pairs:
-        own = pair.more.items()
-        people[f"sub-{pair.participant}"] |= {k: text for k, text in own if k not in differing}
-        if pair.session is not None and differing:
-            of_person = visits.setdefault(pair.participant, {})
-            left = {k: text for k, text in own if k in differing - pair.contradicted}
-            of_person.setdefault(f"ses-{pair.session}", {}).update(left)
-    _write_rows(root / "participants.tsv", "participant_id", people)
-    for label, rows in visits.items():
-        path = root / f"sub-{label}" / f"sub-{label}_sessions.tsv"
-        _write_rows(path, "session_id", rows)
-
-
-def _contradicted(
-    pairs: Sequence[ImagePair], whose: Callable[[ImagePair], object]
-) -> frozenset[str]:
-    """Columns that differ between rows of one participant, or of one session."""
-    first_values: dict[tuple[object, str], str] = {}
-    differing = set()
-    for pair in pairs:
-        for column, text in pair.more.items():
-            if first_values.setdefault((whose(pair), column), text) != text:
-                differing.add(column)
-    return frozenset(differing)
-
-
-def _with_contradictions(pairs: Sequence[ImagePair]) -> list[ImagePair]:
-    """Flag pairs whose session has another row that says something else of the person."""
-    flagged = []
-    for pair in pairs:
-        alike = [other for other in pairs if other.entities == pair.entities]
-        if columns := _contradicted(alike, lambda sibling: sibling.visit):
-            listed = ", ".join(sorted(columns))
-            flag = worded_flag("covariates", "contradicted-pairs", who=pair.visit, columns=listed)
-            sidecar = with_flag(pair.sidecar, flag)
-            flagged.append(replace(pair, sidecar=sidecar, contradicted=columns))
-        else:
-            flagged.append(pair)
-    return flagged
-
-
-def _write_rows(path: Path, key: str, rows: Mapping[str, Mapping[str, str]]) -> None:
-    """Write rows by their key into a table that may be there already."""
-    every: dict[str, dict[str, str]] = {}
-    if path.is_file():
-        for row in read_rows(path):
-            every[row[key]] = {name: text for name, text in row.items() if name and name != key}
-    for name, said in rows.items():
-        every[name] = {**every.get(name, {}), **said}
-    columns = dict.fromkeys(column for row in every.values() for column in row)
-    table = [(name, *map(stated.get, columns)) for name, stated in every.items()]
-    write_text(path, "".join(map(line, [(key, *columns), *sorted(table)])))
-
-
-def _write(pair: ImagePair, root: Path) -> None:
-    folder = root.joinpath(*(f"{key}-{label}" for key, label in pair.entities.items()))
-    stem = folder / "pet" / f"{pair.name}_pet"
-    _place(pair.row, "pet", pair.pet, stem)
-    if pair.t1w is not None:
-        stem_t1w = folder / "anat" / f"{pair.visit}_T1w"
-        _place(pair.row, "t1w", pair.t1w, stem_t1w)
-        if (beside := _json_of(pair.t1w)).is_file():
-            _link(beside, stem_t1w.with_name(f"{stem_t1w.name}.json"))
-    write_text(stem.with_name(f"{stem.name}.json"), json.dumps(pair.sidecar, indent=2) + "\n")
-
-
-def _place(row: PairRow, column: str, image: Path, stem: Path) -> None:
-    """Put an image into the dataset under its BIDS name."""
-    ending = next(ending for ending in _NIFTI if image.name.endswith(ending))
-    target = stem.with_name(stem.name + ending)
-    held = [
-        p for p in (stem.with_name(stem.name + ending) for ending in _NIFTI) if os.path.lexists(p)
-    ]
-    for path in held:
-        if not path.exists():  # a link to what has been moved since
-            path.unlink()
-        elif not (path == target and _is_same(path, image)):
-            raise CannotCreateError(worded("pairs", "earlier-run", where=row.at(column), path=path))
-    _link(image, target)
-
-
-def _is_same(first: Path, other: Path) -> bool:
-    return first.samefile(other) or filecmp.cmp(first, other, shallow=False)
-
-
-def _link(source: Path, target: Path) -> None:
-    """Link to a file, or copy it where the file system has no links."""
-    if target.exists() and _is_same(target, source):
-        return
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.unlink(missing_ok=True)
-        try:
-            target.symlink_to(os.path.abspath(source))  # noqa: PTH100 - resolve() follows links
-        except OSError:
-            shutil.copyfile(source, target)
-    except OSError as error:
-        raise cannot_write(error, target, "choose another output folder") from error

@@ -16,14 +16,8 @@ from pathlib import Path
 
 from bidsapp.bids.derivative_root import refuse_foreign
 from bidsapp.bids.entities import parse_entities
-from bidsapp.bids.image_pairs import (
-    COLUMNS,
-    ImagePair,
-    PairRow,
-    judge_pairs,
-    read_pairs,
-    write_pairs,
-)
+from bidsapp.bids.image_pairs import COLUMNS, ImagePair, PairRow, judge_pairs, read_pairs
+from bidsapp.bids.pair_dataset import write_pairs
 from bidsapp.cli.command import command_parser, complain
 from bidsapp.cli.main import run
 from bidsapp.cli.parser import add_options, settings_with

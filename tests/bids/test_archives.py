@@ -10,8 +10,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from bidsapp.bids.image_pairs import judge_pairs, read_pairs, write_pairs
+from bidsapp.bids.image_pairs import judge_pairs, read_pairs
 from bidsapp.bids.layout import read_dataset
+from bidsapp.bids.pair_dataset import write_pairs
 from bidsapp.bids.planning import make_plan
 from bidsapp.core.quality import QualityLevel
 from bidsapp.settings import Filters, Processing
