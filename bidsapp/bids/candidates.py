@@ -9,9 +9,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from bidsapp.bids.layout import RawDataset, RawImage
 from bidsapp.bids.pet_kind import kind_findings, other_modality, unquantifiable
 from bidsapp.bids.pet_metadata import PetTiming, check_decay, missing_keys, naming, read_timing
+from bidsapp.bids.raw_dataset import RawDataset, RawImage
 from bidsapp.bids.stated import flags_of
 from bidsapp.bids.values import number_in
 from bidsapp.bids.windows import is_in_window

@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 
 from bidsapp.bids.candidates import Candidate
-from bidsapp.bids.layout import RawDataset
 from bidsapp.bids.pet_metadata import PetTiming, activity_unit
 from bidsapp.bids.plan import PetPart
+from bidsapp.bids.raw_dataset import RawDataset
 from bidsapp.bids.values import DAY_S, shorter_way
 from bidsapp.bids.windows import is_in_window, wanted_s
 from bidsapp.core.quality import Flag

@@ -99,7 +99,7 @@ class ScanPlan:
     site : where it was scanned, None when the dataset does not say
     acquired : when, from ``scans.tsv`` or ``sessions.tsv``; dates may be shifted on purpose, so
         that only differences within a participant mean anything
-    about : of participant, session and acquisition (`bidsapp.bids.layout.RawDataset.about`)
+    about : of participant, session and acquisition (`bidsapp.bids.raw_dataset.RawDataset.about`)
     parcellations : those of the participant that were found, in the space of the T1w
     """
 

@@ -22,10 +22,10 @@ from bidsapp.bids.candidates import (
     read_candidate,
 )
 from bidsapp.bids.entities import join_entities
-from bidsapp.bids.layout import RawDataset, RawImage
 from bidsapp.bids.parcellations import with_parcellations
 from bidsapp.bids.pet_metadata import suv_factor
 from bidsapp.bids.plan import Plan, ScanFailure, ScanPlan, ScanSkip, T1wPlan
+from bidsapp.bids.raw_dataset import RawDataset, RawImage
 from bidsapp.bids.stated import flags_of
 from bidsapp.bids.t1w_choice import choose_t1w
 from bidsapp.bids.templates import on_template, plan_templates

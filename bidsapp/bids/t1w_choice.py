@@ -9,7 +9,7 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from bidsapp.bids.layout import RawDataset, RawImage
+from bidsapp.bids.raw_dataset import RawDataset, RawImage
 from bidsapp.core.quality import Flag
 from bidsapp.data.flags import worded_flag
 from bidsapp.data.sentences import refused

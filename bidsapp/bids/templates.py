@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from bidsapp.bids.layout import RawDataset, RawImage
 from bidsapp.bids.plan import ScanPlan, T1wPlan
+from bidsapp.bids.raw_dataset import RawDataset, RawImage
 from bidsapp.bids.stated import flags_of
 from bidsapp.bids.t1w_choice import choose_t1w
 from bidsapp.core.quality import Flag

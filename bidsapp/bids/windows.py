@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from bidsapp.bids.layout import RawImage
 from bidsapp.bids.pet_metadata import PetTiming, naming
 from bidsapp.bids.plan import WindowChoice
+from bidsapp.bids.raw_dataset import RawImage
 from bidsapp.core.frames.frames import choose_frames, deviations, nearest_window, refusal
 from bidsapp.core.quality import Flag, QualityLevel
 from bidsapp.data.flags import worded_flag

@@ -1,0 +1,420 @@
+"""A raw dataset that was found: its images, and what sidecars and tables say of them.
+
+Sidecars are read one image at a time, so that a broken one costs one scan (pybids gives up on
+the whole dataset).
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import cached_property, lru_cache, partial
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+from bidsapp.bids import raw_tables
+from bidsapp.bids.covariates import (
+    WEIGHT_COLUMNS,
+    first_known,
+    unread_covariates,
+    weight_kg,
+    without_dates,
+)
+from bidsapp.bids.entities import RAW_ENTITIES, has_labels, parse_entities
+from bidsapp.bids.sidecar_keys import CASE, in_right_case
+from bidsapp.bids.stated import Metadata, flags_of, in_sidecar, with_flag
+from bidsapp.data import read_table
+from bidsapp.data.sentences import worded
+from bidsapp.data.series_texts import is_unknown
+from bidsapp.data.tracers import same_tracer
+from bidsapp.errors import BadDataError, CentipetError, NoInputError
+from bidsapp.io.reading import parse_json, read_text
+from bidsapp.plain import some
+from bidsapp.settings import Filters
+
+# Columns of sessions.tsv and participants.tsv that say where, in lower case, the likeliest first.
+_SITE_COLUMNS = ("site", "site_id", "siteid", "center", "centre", "institution", "scanner_site")
+_WEIGHT_FIELDS = ("PatientWeight", "BodyWeight", "ParticipantWeight")
+
+
+@dataclass(frozen=True)
+class RawImage:
+    """An image of the raw dataset: its path and the entities of its name (short keys)."""
+
+    path: Path
+    entities: Mapping[str, str] = field(hash=False)
+
+    @property
+    def participant(self) -> str:
+        """Label without ``sub-``."""
+        return self.entities["sub"]
+
+    @property
+    def session(self) -> str | None:
+        """Label without ``ses-``."""
+        return self.entities.get("ses")
+
+
+@dataclass(frozen=True)
+class UnusedImage:
+    """An image of a participant that is not used, and why: one phrase."""
+
+    path: Path
+    reason: str
+
+
+@dataclass(frozen=True)
+class RawDataset:
+    """The PET scans asked for and every T1w of their participants, sorted by path.
+
+    Attributes
+    ----------
+    bids_dir : root
+    pets : images asked for
+    t1ws : of their participants, as far as a filter file leaves them
+    every_pet : of the same participants whatever was asked for: the template of a participant must
+        not depend on it
+    every_t1w : of the same participants, whatever the filter file leaves
+    unused : PET images that are none of a raw dataset
+    stated : what a user states of the images
+    """
+
+    bids_dir: Path
+    pets: tuple[RawImage, ...]
+    t1ws: tuple[RawImage, ...]
+    every_pet: tuple[RawImage, ...] = ()
+    every_t1w: tuple[RawImage, ...] = ()
+    unused: tuple[UnusedImage, ...] = ()
+    stated: Metadata = field(default_factory=Metadata)
+
+    def t1ws_of(self, participant: str) -> list[RawImage]:
+        """T1w images of a participant that a filter file leaves, sorted by path."""
+        return self._t1ws.get(participant, [])
+
+    def is_filtered_out(self, participant: str) -> bool:
+        """Whether a filter file leaves none of the T1w images of a participant."""
+        return not self.t1ws_of(participant) and participant in self._people_with_t1w
+
+    @cached_property
+    def _t1ws(self) -> dict[str, list[RawImage]]:
+        by_participant: dict[str, list[RawImage]] = defaultdict(list)
+        for t1w in self.t1ws:
+            by_participant[t1w.participant].append(t1w)
+        return dict(by_participant)
+
+    @cached_property
+    def _people_with_t1w(self) -> set[str]:
+        return {t1w.participant for t1w in self.every_t1w}
+
+    def other_anatomy(self, participant: str) -> list[UnusedImage]:
+        """Images of a participant that might be taken for a T1w and are none, and why."""
+        folder = self.bids_dir / f"sub-{participant}"
+        unused = []
+        for path in sorted(folder.rglob("anat/**/*.nii*")):
+            reason = problem_of(path, self.bids_dir, "T1w", "anat")
+            if reason is None:
+                reason = "it is a folder" if path.is_dir() else "it is not a magnitude image"
+            unused.append(UnusedImage(path, reason))
+        return unused
+
+    def sidecar(self, image: RawImage) -> dict[str, Any]:
+        """Metadata of an image by the BIDS inheritance principle: nearer files win.
+
+        Raises
+        ------
+        NoInputError, BadDataError
+            A sidecar that applies cannot be read; is no JSON object.
+        """
+        return in_sidecar(
+            dict(self._merged(image)),
+            self.stated.merged("*", f"sub-{image.participant}", image.path.name.split(".")[0]),
+        )
+
+    @cached_property
+    def _merged(self) -> Callable[[RawImage], dict[str, Any]]:
+        """What `sidecar` reads; planning asks seven times for that of one image."""
+        return lru_cache(maxsize=32)(partial(_merged_sidecar, bids_dir=self.bids_dir))
+
+    def readable_sidecar(self, image: RawImage) -> dict[str, Any]:
+        """`sidecar` where no number rests on it: empty when it cannot be read."""
+        try:
+            return self.sidecar(image)
+        except CentipetError:
+            return {}
+
+    def sidecar_files(self, image: RawImage) -> list[Path]:
+        """JSON files that apply to an image, the nearest last."""
+        return _applying(image, self.bids_dir)
+
+    def acquired(self, image: RawImage) -> datetime | None:
+        """When an image was made: ``acq_time`` of its ``scans.tsv``, else of its session."""
+        folder = image.path.parent.name
+        key = raw_tables.scan_key(f"{folder}/{image.path.name}")
+        return _acq_time(self._scans(image).get(key, {})) or _acq_time(self._session_row(image))
+
+    def session_time(self, image: RawImage) -> datetime | None:
+        """When an image was made, at least to a session: as another image of it where unknown."""
+        times = filter(None, map(_acq_time, self._scans(image).values()))
+        return self.acquired(image) or min(times, default=None)
+
+    def site(self, image: RawImage) -> str | None:
+        """Where an image was made: by session, else participant, else the sidecar's institution."""
+        site = first_known(self._rows(image), _SITE_COLUMNS)
+        if site is None:
+            site = self.sidecar(image).get("InstitutionName")
+        return None if site in (None, "", "n/a") else str(site)
+
+    def about(self, image: RawImage) -> dict[str, dict[str, Any]]:
+        """What the raw dataset tells of a scan besides its image, for the record.
+
+        Returns
+        -------
+        dict
+            ``participant`` and ``session``: columns of ``participants.tsv`` and ``sessions.tsv``
+            as they stand there, None for ``n/a``, without dates but that of the begin of
+            treatment; ``acquisition``: fields of the sidecar about scanner, dose and
+            reconstruction, empty when it cannot be read.
+        """
+        sidecar = self.readable_sidecar(image)
+        fields = read_table("sidecar_keys")["acquisition"]
+        return {
+            "participant": without_dates(self._participant_row(image)),
+            "session": without_dates(self._session_row(image)),
+            "acquisition": {key: sidecar[key] for key in fields if key in sidecar},
+        }
+
+    def contradictions(self, image: RawImage) -> list[str]:
+        """Columns that rows about the participant or the session contradict each other in."""
+        tables = [(raw_tables.participants(self.bids_dir), f"sub-{image.participant}")]
+        if image.session is not None:
+            tables.append(
+                (raw_tables.sessions(self.bids_dir, image.participant), f"ses-{image.session}")
+            )
+        return [column for table, key in tables for column in table.contradicted.get(key, ())]
+
+    def unused_statements(self) -> list[str]:
+        """Sentence about what a user states of images that the dataset has not.
+
+        What is not asked for in this run, and series that the images may come from, is passed over.
+        """
+        images = {*self.every_pet, *self.every_t1w}
+        seen = {f"sub-{image.participant}" for image in images}
+        names = seen | {image.path.name.split(".")[0] for image in images}
+        for selector in self.stated.selectors:
+            person = selector.split("_")[0]
+            elsewhere = person not in seen and (self.bids_dir / person).is_dir()
+            if elsewhere or re.fullmatch(r"\d+(\.\d+)+", selector):
+                names.add(selector)
+        return self.stated.unused(names)
+
+    def unmatched(self, filters: Filters) -> list[str]:
+        """Labels, but for participants, that none of the images has, a sentence each."""
+        return replace(filters, participant=()).unmatched(
+            lambda alone: any(is_wanted(pet, alone, self.bids_dir) for pet in self.pets)
+        )
+
+    def table_problems(self) -> list[str]:
+        """What was wrong with the tables of the participants, one sentence each."""
+        people = sorted({pet.participant for pet in self.pets})
+        folders = sorted({pet.path.parent.parent for pet in self.pets})
+        table = raw_tables.participants(self.bids_dir)
+        problems = [*table.problems]
+        if table.rows and (lost := [f"sub-{p}" for p in people if f"sub-{p}" not in table.rows]):
+            problems.append(f"participants.tsv: has no row of {some(lost)}")
+        tables = {
+            f"sub-{person}_sessions.tsv": raw_tables.sessions(self.bids_dir, person)
+            for person in people
+        }
+        for folder in folders:
+            name = "_".join(folder.relative_to(self.bids_dir).parts)
+            tables[f"{name}_scans.tsv"] = raw_tables.scans(folder, self.bids_dir)
+        for name, each in tables.items():
+            problems += each.problems
+            times = {key: _acq_text(row) for key, row in each.rows.items()}
+            unread = [key for key, text in times.items() if text and _moment(text) is None]
+            if unread:
+                problems.append(worded("raw-tables", "acq-time", name=name, keys=some(unread)))
+        return problems
+
+    def weight_kg(self, image: RawImage) -> float | None:
+        """Body weight by the sidecar, else by the session's or participant's row."""
+        sidecar = self.sidecar(image)
+        fields = (weight_kg(sidecar.get(key)) for key in _WEIGHT_FIELDS)
+        stated = first_known(self._rows(image), WEIGHT_COLUMNS)
+        return next((weight for weight in (*fields, weight_kg(stated)) if weight is not None), None)
+
+    def unread_covariates(self, image: RawImage) -> list[str]:
+        """What the tables say of the participant's age and weight that cannot be one."""
+        return unread_covariates(self._rows(image))
+
+    def unread_weights(self, image: RawImage) -> dict[str, Any]:
+        """Fields of the sidecar that should be a weight and are none; 0 stands for unknown."""
+        fields = {key: self.sidecar(image).get(key) for key in _WEIGHT_FIELDS}
+        return {
+            key: value
+            for key, value in fields.items()
+            if not (value in (None, 0) or is_unknown(str(value))) and weight_kg(value) is None
+        }
+
+    def _rows(self, image: RawImage) -> tuple[dict[str, str | None], ...]:
+        """Rows of the session and of the participant."""
+        return without_dates(self._session_row(image)), without_dates(self._participant_row(image))
+
+    def _scans(self, image: RawImage) -> dict[str, dict[str, str]]:
+        return raw_tables.scans(image.path.parent.parent, self.bids_dir).rows
+
+    def _participant_row(self, image: RawImage) -> dict[str, str]:
+        return raw_tables.participants(self.bids_dir).rows.get(f"sub-{image.participant}", {})
+
+    def _session_row(self, image: RawImage) -> dict[str, str]:
+        if image.session is None:
+            return {}
+        table = raw_tables.sessions(self.bids_dir, image.participant)
+        return table.rows.get(f"ses-{image.session}", {})
+
+
+def _merged_sidecar(image: RawImage, bids_dir: Path) -> dict[str, Any]:
+    merged: dict[str, Any] = {}
+    for path in _applying(image, bids_dir):
+        farther = [flag for flag in flags_of(merged) if flag.code == CASE]
+        merged |= in_right_case(read_object(path), path)
+        for flag in farther:
+            if flag not in flags_of(merged):
+                merged = with_flag(merged, flag)
+    return merged
+
+
+def _applying(image: RawImage, bids_dir: Path) -> list[Path]:
+    """JSON files that apply to an image by the inheritance principle, the nearest last."""
+    suffix, sidecars = suffix_of(image.path), []
+    for folder in _around(image.path.parent, bids_dir):
+        applying = [
+            (entities, path)
+            for path, its_suffix, entities in _json_files(folder)
+            if its_suffix == suffix and entities.items() <= image.entities.items()
+        ]
+        sidecars += [path for _, path in sorted(applying, key=lambda sidecar: len(sidecar[0]))]
+    return sidecars
+
+
+@lru_cache(maxsize=64)
+def _around(folder: Path, bids_dir: Path) -> tuple[Path, ...]:
+    """The dataset, the folders in it that hold a folder, and this itself."""
+    return tuple(accumulate(folder.relative_to(bids_dir).parts, Path.joinpath, initial=bids_dir))
+
+
+def _json_files(folder: Path) -> tuple[tuple[Path, str, dict[str, str]], ...]:
+    """JSON files of a folder, their suffixes and entities; kept until the folder changes."""
+    return _listing(folder, folder.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _listing(folder: Path, _changed: int) -> tuple[tuple[Path, str, dict[str, str]], ...]:
+    try:
+        paths = sorted(path for path in folder.iterdir() if path.name.endswith(".json"))
+    except PermissionError:
+        return ()
+    return tuple((path, suffix_of(path), parse_entities(path)) for path in paths)
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """JSON object of a file of the raw dataset.
+
+    Raises
+    ------
+    NoInputError, BadDataError
+        It cannot be read; it is no JSON object, or contradicts itself.
+    """
+    try:
+        content = parse_json(read_text(path), object_pairs_hook=_unambiguous)
+    except OSError as error:
+        if isinstance(error, FileNotFoundError) and path.is_symlink():
+            raise NoInputError(worded("sidecar", "broken-link", path=path)) from error
+        raise NoInputError(f"{path}: cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise BadDataError(f"{path}: is not UTF-8 text; save it again as UTF-8") from error
+    except ValueError as error:
+        raise BadDataError(f"{path}: is not valid JSON ({error}); correct it") from error
+    if not isinstance(content, dict):
+        raise BadDataError(f"{path}: must hold one JSON object of names and values")
+    return content
+
+
+def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Object of a JSON text; a name that stands twice must say the same both times."""
+    stated: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in stated and stated[name] != value:
+            raise ValueError(f"{name} stands there twice with different values")
+        stated[name] = value
+    return stated
+
+
+def problem_of(path: Path, bids_dir: Path, suffix: str | None, datatype: str | None) -> str | None:
+    """Why an image is none of the raw dataset, by its name and its place; None when it is one.
+
+    Parameters
+    ----------
+    path : below ``bids_dir``
+    suffix, datatype : what it should be; None for any
+    """
+    entities = parse_entities(path)
+    if "sub" not in entities:
+        return "its name has no sub-"
+    kind = path.parent.name
+    own = [f"{key}-{entities[key]}" for key in ("sub", "ses") if key in entities]
+    if list(path.relative_to(bids_dir).parts[:-1]) != [*own, datatype or kind]:
+        return f"it does not lie in {'/'.join([*own, datatype or kind])}/, where its name belongs"
+    if suffix is not None and suffix_of(path) != suffix:
+        return f"its suffix is {suffix_of(path)}, not {suffix}"
+    foreign = sorted(entities.keys() - set(RAW_ENTITIES.get(kind, ())))
+    if foreign and kind == "pet" and foreign == ["acq"]:
+        return "a PET has no acq-: if it names the tracer, rename acq- to trc-"
+    if foreign:
+        verb = "is not an entity" if len(foreign) == 1 else "are not entities"
+        return f"{', '.join(f'{key}-' for key in foreign)} {verb} of a raw image of this kind"
+    return None
+
+
+def suffix_of(path: Path) -> str:
+    """``pet`` of ``sub-01_pet.nii.gz``."""
+    return path.name.split(".", 1)[0].rsplit("_", 1)[-1]
+
+
+def is_wanted(pet: RawImage, filters: Filters, bids_dir: Path) -> bool:
+    """Whether labels and tracer are among those asked for."""
+    return has_labels(pet.entities, filters) and (
+        not filters.tracer or _has_tracer(pet, filters.tracer, bids_dir)
+    )
+
+
+def _has_tracer(pet: RawImage, wanted: tuple[str, ...], bids_dir: Path) -> bool:
+    """Whether the tracer, under any of its names, is one of ``wanted``."""
+    label = pet.entities.get("trc")
+    if label is None:
+        try:
+            label = str(_merged_sidecar(pet, bids_dir).get("TracerName", ""))
+        except CentipetError:
+            return True  # planning tells what is wrong with the sidecar
+    return any(same_tracer(label, name) for name in wanted)
+
+
+def _acq_time(row: Mapping[str, str]) -> datetime | None:
+    return _moment(_acq_text(row))
+
+
+def _acq_text(row: Mapping[str, str]) -> str:
+    """What a row says about the time; empty where it says nothing."""
+    text = next((value for name, value in row.items() if name.lower() == "acq_time"), "")
+    return "" if text == "n/a" else text
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text).replace(tzinfo=None)
+    except ValueError:
+        return None
