@@ -203,4 +203,4 @@ def check_modality(path: Path, sidecar: Mapping[str, Any], own: str) -> None:
     """Refuse an image that its sidecar calls another kind: PET and T1w may have been exchanged."""
     if (told := other_modality(sidecar, own)) is not None:
         what = "PET" if own == "PT" else "T1w"
-        raise refused("plan", "modality", path=path, told=told, what=what)
+        raise refused("plan", "modality", path=path, modality=told, what=what)

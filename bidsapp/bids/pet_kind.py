@@ -75,7 +75,7 @@ def _denies(value: object) -> bool:
 
 
 def kind_findings(sidecar: Mapping[str, Any], entities: Mapping[str, str]) -> list[Flag]:
-    """What is not told about a PET that nothing speaks against.
+    """What is not stated about a PET that may be processed.
 
     Parameters
     ----------

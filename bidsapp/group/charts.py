@@ -78,7 +78,7 @@ def groups(rows: Sequence[Row], column: str) -> list[Group]:
     by_group: dict[str, list[int]] = {code: [] for code in tracers()} if column == "tracer" else {}
     for place, row in enumerate(rows):
         if row["centiloid"] is not None:
-            by_group.setdefault(str(row[column] or "not told"), []).append(place)
+            by_group.setdefault(str(row[column] or "not stated"), []).append(place)
     named = {name: places for name, places in by_group.items() if places}
     if column != "tracer":
         named = dict(sorted(named.items(), key=lambda item: natural(item[0])))
@@ -381,7 +381,7 @@ def spaghetti(
     def group(course: Course) -> str:
         if coloured is None:
             return course.tracer
-        return str(coloured[1][course.places[0]] or "not told")
+        return str(coloured[1][course.places[0]] or "not stated")
 
     names = list(dict.fromkeys(map(group, shown)))
     if coloured is not None:

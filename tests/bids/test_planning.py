@@ -75,8 +75,8 @@ def test_an_image_that_its_sidecar_calls_another_kind_is_refused(raw):
     plan = plan_of(raw)
     assert [scan.participant for scan in plan.scans] == ["1"]
     mr, pt = (failure.message for failure in plan.failures)
-    assert "sub-2_pet.nii.gz: its sidecar says Modality MR, so it is no PET" in mr
-    assert "sub-3_T1w.nii.gz: its sidecar says Modality PT, so it is no T1w" in pt
+    assert "sub-2_pet.nii.gz: its sidecar says Modality MR, so it is not a PET" in mr
+    assert "sub-3_T1w.nii.gz: its sidecar says Modality PT, so it is not a T1w" in pt
 
 
 @pytest.mark.parametrize(

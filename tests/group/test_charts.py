@@ -170,7 +170,7 @@ def test_a_column_of_the_participants_groups_and_colours_the_courses():
     figure = spaghetti(rows, courses(rows), ("diagnosis", told))
     assert figure.name == "longitudinal-diagnosis" and "by diagnosis" in figure.title
     assert len(set(colours(figure))) == 3
-    for name in ("AD", "MCI", "not told"):
+    for name in ("AD", "MCI", "not stated"):
         assert f">{name}<" in figure.drawing
     assert len(set(colours(spaghetti(rows, courses(rows))))) == 1
     told = ["cognitively normal elderly", *told[1:]]

@@ -46,7 +46,7 @@ const explore = ({ columns, rows, explored, left_out, scale }, open, drawn) => {
       groups = groups.filter(([label]) => largest.has(label));
       groups.push([many(others.length, "other"), others.flatMap(([, members]) => members)]);
     }
-    if (unknown.length) groups.push(["not told", unknown]);
+    if (unknown.length) groups.push(["not stated", unknown]);
     return new Map(groups);
   }
 
@@ -141,7 +141,7 @@ const explore = ({ columns, rows, explored, left_out, scale }, open, drawn) => {
     const name = find("by").value, colourName = find("colour").value;
     const groups = [...groupsOf(colourName)];
     let n = 0;
-    const colours = groups.map(([group, members]) => [group, members, colourName === "" ? null : group === "not told" || n >= COLOURS.length ? REST : COLOURS[n++]]);
+    const colours = groups.map(([group, members]) => [group, members, colourName === "" ? null : group === "not stated" || n >= COLOURS.length ? REST : COLOURS[n++]]);
     const of = new Map(colours.flatMap(([group, members, colour]) => members.map((i) => [i, [colour, colourName === "" ? "" : `, ${words[colourName]} ${group}`]])));
     const made = name !== "" && isNumber(name) ? scatter(name, (i) => of.get(i), colours) : strips(name, (i) => of.get(i));
     const title = `Centiloids${name === "" ? "" : isNumber(name) ? ` against ${words[name]}` : ` by ${words[name]}`}`;
