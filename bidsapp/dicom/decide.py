@@ -18,7 +18,7 @@ from bidsapp.bids.sidecar_keys import CASE
 from bidsapp.bids.stated import Metadata, flags_of
 from bidsapp.core.quality import Flag
 from bidsapp.data.flags import worded_flag
-from bidsapp.data.sentences import worded
+from bidsapp.data.sentences import refused, worded
 from bidsapp.dicom import identity
 from bidsapp.dicom.classify import Kind, SeriesVerdict, classify
 from bidsapp.dicom.clocks import acquired
@@ -323,9 +323,7 @@ class _Desk:
     ) -> tuple[bool, str]:
         frames = _checked_frames(series)
         if len(frames) != 1:
-            raise series.header.error(
-                "ImagePositionPatient", worded("pixels", "not-told-apart", n=len(frames))
-            )
+            raise refused("pixels", "not-told-apart", header=series.header, n=len(frames))
         moment = acquired(series.header)
         self.t1ws.append(
             T1wScan(series, labels.participant, labels.session, moment, verdict.findings)
@@ -409,7 +407,7 @@ def _checked_frames(series: Series) -> tuple[Frame, ...]:
     if pairs and not is_volume(series.header.path):
         kept, copies = zip(*pairs, strict=True)
         if not same_pixels([kept], [copies]):
-            raise series.header.error("ImagePositionPatient", worded("pixels", "two-under-one"))
+            raise refused("pixels", "two-under-one", header=series.header)
     return frames
 
 

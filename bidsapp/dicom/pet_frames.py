@@ -333,7 +333,7 @@ def _frame_clock(
     if duration_s is None:
         duration_ms = _one_value(frame, "ActualFrameDuration")
         if duration_ms is None:
-            raise frame[0].error("ActualFrameDuration", worded("frame-times", "no-duration"))
+            raise refused("frame-times", "no-duration", header=frame[0])
         duration_s = duration_ms / 1000
     reference_ms = _first_number(frame, "FrameReferenceTime")
     return FrameClock(

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bidsapp.bids.derivative_root import APP_NAME
-from bidsapp.data.sentences import worded
+from bidsapp.data.sentences import refused, worded
 from bidsapp.data.tracers import adopt_tracers, own_tracers
 from bidsapp.dicom.archives import decompress, is_compressed, is_packed, unpack
 from bidsapp.dicom.habits import tables
@@ -110,16 +110,13 @@ class Series:
         step = float(np.median(steps))
         missing = np.rint(steps / step).astype(int) - 1
         if np.abs(steps / step - (missing + 1)).max() > _UNEQUAL:
-            raise self.header.error(
-                "ImagePositionPatient",
-                worded("slices", "not-equidistant", least=steps.min(), most=steps.max()),
+            raise refused(
+                "slices", "not-equidistant", header=self.header, least=steps.min(), most=steps.max()
             )
         total, whole = int(missing.sum()), int(missing.sum()) + len(positions)
         allowed = max(int(_MAX_MISSING * whole), 1) if self.header.text("Modality") == "MR" else 0
         if total > allowed:
-            raise self.header.error(
-                "ImagePositionPatient", worded("slices", "missing", total=total, whole=whole)
-            )
+            raise refused("slices", "missing", header=self.header, total=total, whole=whole)
         return np.asarray(missing)
 
     def check_grid(self) -> None:
@@ -154,17 +151,18 @@ class Series:
         positions = np.unique(self.positions().round(3))
         n_stated = self.header.number("NumberOfSlices") or 0
         if len(positions) < _FEWEST_SLICES and n_stated > len(positions):
-            raise self.header.error(
-                "NumberOfSlices",
-                worded("slices", "fewer-than-stated", n_stated=n_stated, n=len(positions)),
+            raise refused(
+                "slices",
+                "fewer-than-stated",
+                header=self.header,
+                n_stated=n_stated,
+                n=len(positions),
             )
         if len(positions) < 2 or not any(stated):
             return
         step = float(np.diff(positions).min())
         if step > _WIDEST_STEP * max(stated):
-            raise self.header.error(
-                "ImagePositionPatient", worded("slices", "sparse", step=step, thickness=max(stated))
-            )
+            raise refused("slices", "sparse", header=self.header, step=step, thickness=max(stated))
 
 
 @dataclass(frozen=True)

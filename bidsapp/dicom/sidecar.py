@@ -15,7 +15,7 @@ from typing import Any
 
 from bidsapp.bids.stated import STATED_KEYS
 from bidsapp.core.quality import Flag
-from bidsapp.data.sentences import worded
+from bidsapp.data.sentences import refused, worded
 from bidsapp.data.tracers import Tracer, half_lives_s
 from bidsapp.dicom.habits import tables
 from bidsapp.dicom.header import Header, tag_name
@@ -180,10 +180,7 @@ def _radiochemistry(
 ) -> dict[str, tuple[Any, str]]:
     nuclide = radionuclide(header)
     if nuclide is not None and nuclide != tracer.radionuclide:
-        raise header.error(
-            "RadionuclideCodeSequence",
-            worded("tracer", "other-nuclide", nuclide=nuclide, tracer=tracer),
-        )
+        raise refused("tracer", "other-nuclide", header=header, nuclide=nuclide, tracer=tracer)
     nothing = ("n/a", _NOT_STATED)
     entries: dict[str, tuple[Any, str]] = {
         "TracerRadionuclide": (
@@ -233,7 +230,7 @@ def dose_bq(header: Header) -> tuple[float, str, str | None]:
     dose = header.number("RadionuclideTotalDose")
     source = "(0018,1074) RadionuclideTotalDose"
     if dose is None:
-        raise header.error("RadionuclideTotalDose", worded("dose", "missing"))
+        raise refused("dose", "missing", header=header)
     low, high = _DOSE_BQ
     if low <= dose <= high:
         return dose, source, None
@@ -243,7 +240,7 @@ def dose_bq(header: Header) -> tuple[float, str, str | None]:
                 "dose", "other-unit", source=source, dose=dose, unit=unit, mbq=dose * factor / 1e6
             )
             return dose * factor, f"{source}, read as {unit}", doubt
-    raise header.error("RadionuclideTotalDose", worded("dose", "impossible", dose=dose))
+    raise refused("dose", "impossible", header=header, dose=dose)
 
 
 def dose_doubt(header: Header, stated: Mapping[str, Any]) -> Flag | None:

@@ -7,7 +7,7 @@ import re
 from bidsapp.bids.stated import Stated
 from bidsapp.core.quality import Flag
 from bidsapp.data.flags import worded_flag
-from bidsapp.data.sentences import refused, worded
+from bidsapp.data.sentences import refused
 from bidsapp.data.tau import all_tracers, known_tracer, tau_tracers
 from bidsapp.data.tracers import Tracer
 from bidsapp.dicom.habits import tables
@@ -74,9 +74,7 @@ def find_tracer(header: Header, stated: Stated, option: str | None) -> tuple[Tra
             if by_fbp := known_tracer(header.text(key)):
                 return by_fbp, tag_name(key)
     agent, series = map(header.shown, ("Radiopharmaceutical", "SeriesDescription"))
-    raise header.error(
-        "Radiopharmaceutical", worded("tracer", "unnamed", agent=agent, series=series)
-    )
+    raise refused("tracer", "unnamed", header=header, agent=agent, series=series)
 
 
 def disagreement(header: Header, tracer: Tracer) -> str | None:

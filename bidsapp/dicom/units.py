@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bidsapp.bids.pet_metadata import activity_unit
 from bidsapp.core.frames.decay import decay_between
-from bidsapp.data.sentences import worded
+from bidsapp.data.sentences import refused
 from bidsapp.dicom.habits import tables
 from bidsapp.dicom.header import Header
 from bidsapp.dicom.scan_times import TimeModel
@@ -61,7 +61,7 @@ def _bq_per_suv(header: Header, times: TimeModel, half_life_s: float) -> float:
     """Activity concentration in Bq/mL of a body-weight SUV of 1 g/mL."""
     weight_kg = header.number("PatientWeight")
     if not weight_kg or not 1 <= weight_kg <= 500:
-        raise header.error("Units", worded("units", "no-weight", units=header.shown("Units")))
+        raise refused("units", "no-weight", header=header, units=header.shown("Units"))
     if times.decay_reference_s is None:
         raise header.error("Units", "says SUV of an image without decay correction; correct it")
     decay = decay_between(0.0, times.decay_reference_s, half_life_s)
