@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bidsapp.bids.entities import join_entities
+from bidsapp.bids.limits import MAX_UPTAKE_S
 from bidsapp.bids.pet_metadata import missing_keys
 from bidsapp.bids.raw_tables import read_cells
 from bidsapp.bids.sidecar_keys import in_right_case
@@ -38,7 +39,7 @@ COLUMNS = (
 _NEEDED = ("participant", "pet", "tracer")
 NIFTI = (".nii.gz", ".nii")
 _NUMBER = r"\d+(?:\.\d*)?"
-_LATEST_MIN = 12 * 60.0
+_LATEST_MIN = MAX_UPTAKE_S / 60
 _ROUNDING_S = 1.0
 _TIMES = {"FrameTimesStart", "FrameDuration", "InjectionStart"}
 _UNKNOWN = read_table("sidecar_keys")["unknown"]

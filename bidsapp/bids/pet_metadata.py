@@ -16,6 +16,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from bidsapp.bids.limits import MAX_FRAME_S, MAX_UPTAKE_S
 from bidsapp.bids.sidecar_times import (
     clock_doubt,
     decay_reference,
@@ -33,9 +34,7 @@ from bidsapp.errors import BadDataError
 
 # Sidecars round to seconds; frames that begin this much before ScanStart contradict nothing.
 _ROUNDING_S = 1.0
-_MAX_UPTAKE_S = 12 * 3600.0  # longer is a wrong clock: 6.5 half-lives of F-18
 _MIN_FRAME_S = 1e-3  # no scanner counts for less
-_MAX_FRAME_S = 6 * 3600.0  # longer frames are in milliseconds
 _DECAY_TOLERANCE_S = 60.0
 _SAME_FACTOR = 0.001
 _DOSE_MBQ, _USUAL_DOSE_MBQ = (1.0, 2000.0), (20.0, 1200.0)
@@ -249,7 +248,7 @@ def _counts_from_scan(sidecar: Mapping[str, Any], scan_start: float) -> bool:
 
 def _check_durations(starts: tuple[float, ...], duration: tuple[float, ...]) -> None:
     """Refuse durations in milliseconds or minutes."""
-    if min(duration) < _MIN_FRAME_S or max(duration) > _MAX_FRAME_S:
+    if min(duration) < _MIN_FRAME_S or max(duration) > MAX_FRAME_S:
         raise refused("sidecar", "durations", shortest=min(duration), longest=max(duration))
     steps = [after - before for before, after in pairwise(starts)]
     ratios = [step / length for step, length in zip(steps, duration, strict=False)]
@@ -263,10 +262,10 @@ def _check_injection(
     """Refuse an injection after the scan, or half a day before it, or before any frame of it."""
     before = min(starts) - injection
     end = max(s + d for s, d in zip(starts, duration, strict=True))
-    if injection >= end or before > _MAX_UPTAKE_S:
+    if injection >= end or before > MAX_UPTAKE_S:
         where = "after the scan has ended" if injection >= end else "more than 12 h before it"
         raise refused("sidecar", "injection", injection=injection, where=where)
-    if max(starts) - injection > _MAX_UPTAKE_S:
+    if max(starts) - injection > MAX_UPTAKE_S:
         raise refused("sidecar", "late-frame", after_s=max(starts) - injection)
 
 

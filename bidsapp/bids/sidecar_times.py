@@ -12,14 +12,12 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
+from bidsapp.bids.limits import LATE_INJECTION_S, MAX_FRAME_S, MAX_UPTAKE_S
 from bidsapp.bids.values import DAY_S, as_list, clock_seconds, is_number, shorter_way
 from bidsapp.core.quality import Flag
 from bidsapp.data.flags import worded_flag
 from bidsapp.data.sentences import refused
 
-_LATE_INJECTION_S = 300.0  # a dynamic scan may start this long before the injection
-_MAX_UPTAKE_S = 12 * 3600.0
-_MAX_FRAME_S = 6 * 3600.0
 _ROUNDING_S = 1.0
 _SAME_CLOCK_S = 60.0
 _SOON_S = 3600.0  # activity may be corrected to a moment shortly after the scan
@@ -114,7 +112,7 @@ def decay_reference(
         It lies half a day from the injection, and is no time of day of scan or injection.
     """
     start, end = scan
-    if injection_s - _MAX_UPTAKE_S <= seconds <= end + _SOON_S:
+    if injection_s - MAX_UPTAKE_S <= seconds <= end + _SOON_S:
         return seconds, []
     meant = {"start of the scan": start, "injection": injection_s}
     for name, moment in meant.items():
@@ -123,7 +121,7 @@ def decay_reference(
         apart = shorter_way(seconds - time_zero_s - moment, DAY_S)
         if abs(apart) <= _SAME_CLOCK_S:
             return moment, [worded_flag("decay-correction", "time-of-day", event=name)]
-    if abs(seconds - injection_s) <= _MAX_UPTAKE_S:
+    if abs(seconds - injection_s) <= MAX_UPTAKE_S:
         return seconds, [worded_flag("decay-correction", "late")]
     raise refused("sidecar", "decay-time", seconds=seconds)
 
@@ -179,13 +177,13 @@ def _fits(sidecar: Sidecar, window_s: tuple[float, float] | None) -> bool:
     if frames is None or not frames[0]:
         return False
     starts, durations = frames
-    if not all(0.5 <= d <= _MAX_FRAME_S for d in durations):
+    if not all(0.5 <= d <= MAX_FRAME_S for d in durations):
         return False
     steps = (after - before for before, after in pairwise(starts))
     if any(step < d - _ROUNDING_S for step, d in zip(steps, durations, strict=False)):
         return False
     end = starts[-1] + durations[-1]
-    if not -_LATE_INJECTION_S <= starts[0] <= end <= _MAX_UPTAKE_S:
+    if not -LATE_INJECTION_S <= starts[0] <= end <= MAX_UPTAKE_S:
         return False
     if window_s is None:
         return True

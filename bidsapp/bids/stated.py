@@ -22,6 +22,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from bidsapp.bids.limits import LATE_INJECTION_S, YEARS
 from bidsapp.bids.values import DAY_S, as_list, clock_seconds, is_number, midnight
 from bidsapp.core.quality import Flag
 from bidsapp.data import read_table
@@ -34,12 +35,10 @@ from bidsapp.plain import some
 STATED_KEYS = tuple(read_table("sidecar_keys")["stated"])
 """Keys that may be stated besides the tracer and the times."""
 
-_YEARS = range(1900, 2200)
 _MIDNIGHT = datetime(1900, 1, 1)  # carries times whose date is not stated
 _TIMES = ("ScanStart", "FrameTimesStart", "FrameDuration")
 _OWN_KEYS = ("InjectionTime", "TimeZero", "InjectionStart", "Tracer", *_TIMES)
 _ROUNDING_S = 1.0
-_LATE_S = 300.0  # a dynamic scan may start this long before the injection
 
 
 @dataclass(frozen=True)
@@ -252,7 +251,7 @@ def _stated_injection(sidecar: Mapping[str, Any], stated: Mapping[str, Any]) -> 
         raise refused("stated", "no-clock")
     seconds = (moment - midnight(moment)).total_seconds()
     after = seconds - clock
-    latest = start + _LATE_S  # the latest time of day before the scan
+    latest = start + LATE_INJECTION_S  # the latest time of day before the scan
     after = latest - (latest - after) % DAY_S
     return {**changed, "InjectionStart": after}
 
@@ -303,7 +302,7 @@ def _check_time(path: Path, selector: str, values: Mapping[str, Any]) -> None:
     """Refuse an injection that cannot be understood."""
     for key in ("InjectionTime", "TimeZero"):
         try:
-            if key in values and parse_injection(values[key]).year not in _YEARS:
+            if key in values and parse_injection(values[key]).year not in YEARS:
                 raise ValueError("a year without PET")
         except ValueError as error:
             raise refused(

@@ -199,6 +199,7 @@ def judged(criteria: Iterable[Criterion]) -> list[str]:
 
 def _told(code: str, name: str, item: Calibration, study: CalibrationStudy) -> dict[str, Any]:
     table_line = study.table_lines.get(code) if name == "wc" else None
+    columns = {"x": item.x, "y": item.y, "reference_cl": item.reference_cl, "own_cl": item.own_cl}
     return {
         "tracer": code,
         "reference_region": name,
@@ -214,16 +215,8 @@ def _told(code: str, name: str, item: Calibration, study: CalibrationStudy) -> d
         "table_line": table_line and dict(zip(("slope", "intercept"), table_line, strict=True)),
         "fingerprint": asdict(study.fingerprints[code, name]),
         "people": [
-            {
-                "name": who,
-                "x": float(x),
-                "y": float(y),
-                "reference_cl": float(r),
-                "own_cl": float(o),
-            }
-            for who, x, y, r, o in zip(
-                item.names, item.x, item.y, item.reference_cl, item.own_cl, strict=True
-            )
+            {"name": who, **{key: float(values[n]) for key, values in columns.items()}}
+            for n, who in enumerate(item.names)
         ],
     }
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import pairwise
 
+from bidsapp.bids.limits import MAX_FRAME_S
 from bidsapp.bids.stated import StatedTimes
 from bidsapp.bids.values import DAY_S, midnight
 from bidsapp.core.frames.decay import moments_by_convention, moments_within, spread
@@ -28,7 +29,7 @@ from bidsapp.dicom.scan_times import (
 )
 from bidsapp.errors import BadDataError
 
-_DURATIONS_S = (0.9, 6 * 3600.0)  # shorter frames are seconds written where DICOM wants ms
+_DURATIONS_S = (0.9, MAX_FRAME_S)  # shorter frames are seconds written where DICOM wants ms
 _OVERLAP_S = 1.0
 _ACQUISITION = "(0008,0032) AcquisitionTime"
 _REFERENCE = "(0054,1300) FrameReferenceTime"

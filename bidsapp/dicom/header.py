@@ -22,6 +22,7 @@ from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag
 
+from bidsapp.bids.limits import YEARS
 from bidsapp.dicom.habits import tables
 from bidsapp.dicom.words import known_words
 from bidsapp.errors import BadDataError
@@ -43,7 +44,6 @@ _TEXT_VRS = {"AS", "CS", "DA", "DS", "DT", "IS", "LO", "PN", "SH", "TM", "UI"}
 _ZONE = re.compile(r"[+\-]\d{4}$")
 _NUMBERS = r"[0-9+\-.:eE ]*"
 _CODED = dict.fromkeys(("DA", "DS", "DT", "FD", "FL", "IS", "TM", "UI", "UL", "US"), _NUMBERS)
-YEARS = range(1900, 2200)
 PERSON_NAMES = "PersonNames"  # all names of a file, whatever the tag, under a keyword of ours
 FILE_NAME = "FileName"  # of an image that nothing else names: for its kind, never to be shown
 MIDNIGHT = datetime(1900, 1, 1)  # carries times whose date is not stated

@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from bidsapp.bids.limits import LATE_INJECTION_S, MAX_UPTAKE_S
 from bidsapp.bids.stated import NOTHING_STATED, StatedTimes
 
-LATE_INJECTION = timedelta(minutes=5)  # a dynamic scan may start this long before the injection
-MAX_UPTAKE = timedelta(hours=12)  # longer is a wrong clock: 6.5 half-lives of F-18
+LATE_INJECTION = timedelta(seconds=LATE_INJECTION_S)
+MAX_UPTAKE = timedelta(seconds=MAX_UPTAKE_S)
 CLOCKS_DISAGREE = timedelta(minutes=15)
 SECOND = timedelta(seconds=1)
 NO_DATE = 1900  # year of moments of which only the time of day is known

@@ -14,6 +14,7 @@ from typing import Any
 
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 
+from bidsapp.bids.limits import YEARS
 from bidsapp.bids.sidecar_keys import in_right_case
 from bidsapp.bids.sidecar_times import (
     clock_doubt,
@@ -26,7 +27,7 @@ from bidsapp.core.frames.decay import mean_decay_moment
 from bidsapp.data.tau import known_tracer
 from bidsapp.dicom.frame_starts import first_frame_after
 from bidsapp.dicom.habits import name_matches, tables
-from bidsapp.dicom.header import FILE_NAME, MIDNIGHT, PERSON_NAMES, YEARS, Values
+from bidsapp.dicom.header import FILE_NAME, MIDNIGHT, PERSON_NAMES, Values
 from bidsapp.errors import BadDataError
 from bidsapp.io.reading import parse_json, read_bytes
 

@@ -1,0 +1,8 @@
+"""What no PET scan exceeds, so that what does is a mistake of its clock or of a unit."""
+
+from __future__ import annotations
+
+YEARS = range(1900, 2200)
+MAX_UPTAKE_S = 12 * 3600.0  # longer is a wrong clock: 6.5 half-lives of F-18
+LATE_INJECTION_S = 300.0  # a dynamic scan may start this long before the injection
+MAX_FRAME_S = 6 * 3600.0  # longer frames are in milliseconds
