@@ -81,6 +81,10 @@ class PairRow:
         """Error about a cell."""
         return BadDataError(f"{self.at(column)}: {what}")
 
+    def refused(self, column: str, why: str, /, **values: Any) -> BadDataError:
+        """Error about a cell, with a sentence of the table."""
+        return self.wrong(column, worded("pairs", why, **values))
+
 
 @dataclass(frozen=True)
 class ImagePair:
@@ -206,9 +210,9 @@ def _pair(row: PairRow, *, tau: bool) -> ImagePair:
     if tracer is None:
         known = ", ".join(f"{tracer.code} ({tracer.name})" for tracer in all_tracers().values())
         said = f"{name!r} is not a tracer of CentiPET" if name else "is empty"
-        raise row.wrong("tracer", worded("pairs", "tracer", said=said, known=known))
+        raise row.refused("tracer", "tracer", said=said, known=known)
     if tracer.code in tau_tracers() and not tau:
-        raise row.wrong("tracer", worded("pairs", "tau", tracer=tracer))
+        raise row.refused("tracer", "tau", tracer=tracer)
     pet, shape = _image(row, "pet")
     t1w = None
     if row.get("t1w") is not None:
@@ -239,12 +243,12 @@ def _image(row: PairRow, column: str) -> tuple[Path, tuple[int, ...]]:
         raise row.wrong(column, "is empty; name the image")
     path = row.folder / os.path.expanduser(text)  # noqa: PTH111 - Path's fails for unknown users
     if not path.name.endswith(NIFTI):
-        raise row.wrong(column, worded("pairs", "not-nifti", path=path))
+        raise row.refused(column, "not-nifti", path=path)
     stem = path.name.split(".")[0]
     other = {"pet": "T1w", "t1w": "PET"}[column]
     is_both = "pet" in stem.lower() or named_tracers(stem).understood  # "PET_in_T1w"
     if stem.lower().endswith(f"_{other.lower()}") and not (column == "pet" and is_both):
-        raise row.wrong(column, worded("pairs", "exchanged", path=path, other=other))
+        raise row.refused(column, "exchanged", path=path, other=other)
     try:
         return path, read_shape(path)
     except CentipetError as error:
@@ -258,9 +262,7 @@ def _check_against(pair: ImagePair, earlier: list[ImagePair]) -> None:
         above = other.row.where.rpartition(", ")[2] or "an earlier pair"
         said = row.get("participant"), other.row.get("participant")
         if pair.participant == other.participant and len(set(map(_bare, said))) > 1:
-            raise row.wrong(
-                "participant", worded("pairs", "same-label", said=said, pair=pair, above=above)
-            )
+            raise row.refused("participant", "same-label", said=said, pair=pair, above=above)
         same_person = pair.participant == other.participant
         for column, ours, theirs in (("pet", pair.pet, other.pet), ("t1w", pair.t1w, other.t1w)):
             if ours is None or theirs is None or not ours.samefile(theirs):
@@ -273,15 +275,13 @@ def _check_against(pair: ImagePair, earlier: list[ImagePair]) -> None:
                     "image-twice", where=where, column=column, participant=pair.participant
                 )
                 earlier[i] = replace(other, sidecar=with_flag(other.sidecar, twice))
-            raise row.wrong(
-                column, worded("pairs", "image-twice", ours=ours, above=above, other=other)
-            )
+            raise row.refused(column, "image-twice", ours=ours, above=above, other=other)
         if pair.entities != other.entities:
             continue
         if pair.tracer == other.tracer:
-            raise row.wrong("pet", worded("pairs", "second-pet", above=above, pair=pair))
+            raise row.refused("pet", "second-pet", above=above, pair=pair)
         if pair.t1w and other.t1w and not pair.t1w.samefile(other.t1w):
-            raise row.wrong("t1w", worded("pairs", "second-t1w", above=above, pair=pair))
+            raise row.refused("t1w", "second-t1w", above=above, pair=pair)
 
 
 def _bare(text: str | None) -> str:
@@ -360,9 +360,8 @@ def _times(
         if not _TIMES & set(missing_keys(beside)):
             return {}, []
         if n_frames > 1:
-            raise row.wrong(
-                "window",
-                worded("pairs", "no-times", n_frames=n_frames, column=row.at("frame_duration_s")),
+            raise row.refused(
+                "window", "no-times", n_frames=n_frames, column=row.at("frame_duration_s")
             )
         window = tracer.window_min
         start, end = window
@@ -383,7 +382,7 @@ def _times(
         end = starts[-1] + durations[-1]
         if max(abs(starts[0] - 60 * window[0]), abs(end - 60 * window[1])) > _ROUNDING_S:
             covered = starts[0] / 60, end / 60
-            raise row.wrong("window", worded("pairs", "other-span", window=window, covered=covered))
+            raise row.refused("window", "other-span", window=window, covered=covered)
     return {"ScanStart": starts[0], "FrameTimesStart": starts, "FrameDuration": durations}, flags
 
 
@@ -406,9 +405,7 @@ def _window(row: PairRow) -> tuple[float, float] | None:
         raise row.wrong(column, f"{text!r} is not two numbers of minutes, such as 90 110")
     start, end = float(match[1]), float(match[2])
     if not start < end <= _LATEST_MIN:
-        raise row.wrong(
-            column, worded("pairs", "window", start=start, end=end, latest_min=_LATEST_MIN)
-        )
+        raise row.refused(column, "window", start=start, end=end, latest_min=_LATEST_MIN)
     return start, end
 
 
@@ -424,5 +421,5 @@ def _numbers(row: PairRow, column: str, n_frames: int) -> list[float] | None:
     if len(values) == 1 and column == "frame_duration_s":
         values *= n_frames
     if len(values) != n_frames:
-        raise row.wrong(column, worded("pairs", "count", n=len(values), n_frames=n_frames))
+        raise row.refused(column, "count", n=len(values), n_frames=n_frames)
     return values

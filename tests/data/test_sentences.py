@@ -19,17 +19,24 @@ Row = tuple[str, str]
 
 
 def calls(*names: str) -> Iterator[tuple[str, Row, set[str] | None]]:
-    """Place, row and names of the values of every call; None where values are handed on."""
+    """Place, row and names of the values of every call; None where values are handed on.
+
+    Refusals by a method (``PairRow.refused``) are of pairs, and name a column before the row.
+    """
     for path in sorted(PACKAGE.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
+            if not isinstance(node, ast.Call) or len(node.args) != 2:
                 continue
-            words = [word.value for word in node.args if isinstance(word, ast.Constant)]
-            if node.func.id in names and len(words) == len(node.args) == 2:
+            topic, why = node.args
+            if isinstance(node.func, ast.Attribute) and node.func.attr in names:
+                topic = ast.Constant("pairs")
+            elif not (isinstance(node.func, ast.Name) and node.func.id in names):
+                continue
+            if isinstance(topic, ast.Constant) and isinstance(why, ast.Constant):
                 given = {value.arg for value in node.keywords}
-                row = str(words[0]), str(words[1])
                 known = None if None in given else {str(name) for name in given}
-                yield f"{path.relative_to(PACKAGE)}:{node.lineno}", row, known
+                place = f"{path.relative_to(PACKAGE)}:{node.lineno}"
+                yield place, (str(topic.value), str(why.value)), known
 
 
 def wanted(text: str) -> set[str]:
