@@ -1,4 +1,4 @@
-"""What the commands of the package share: environment, usage errors, a line for what went wrong."""
+"""Shared by the commands of the package: environment, usage errors, messages of errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``centipet-demo OUT``: the whole way from DICOM to Centiloid on a phantom whose answer is known.
+"""``centipet-demo OUT``: from DICOM to Centiloid on a phantom of known Centiloid.
 
 A synthetic study is written and handed to ``centipet`` exactly as a user would; nothing but the
 DICOM passes from one to the other. Then the truth and the result are printed side by side.

@@ -1,4 +1,4 @@
-"""Whoever listens may leave (``| head``, a pager, a closed terminal): the run goes on unheard."""
+"""Closed output (``| head``, a pager, a closed terminal) does not end a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run tells: lines for the person who waits, and a log file with everything and its times.
+"""Output of a run: short lines on the console, and a complete log file with times.
 
 Times and run ids appear here only, never in results.
 """

@@ -1,4 +1,4 @@
-"""What this process may use: affinity, control groups and SLURM count, not the whole machine.
+"""Resources of this process by affinity, control groups and SLURM.
 
 A container or a cluster job often owns two cores and 8 GB of a node of a hundred and a terabyte;
 whoever asks the kernel for the node's numbers is killed.

@@ -1,4 +1,4 @@
-"""The pages of participants: a step of its own after the workflow, so that it can be repeated."""
+"""The participant pages: a separate step after the workflow, which can be repeated."""
 
 from __future__ import annotations
 

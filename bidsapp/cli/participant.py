@@ -1,4 +1,4 @@
-"""The participant level: convert, look, plan, compute, tell."""
+"""The participant level: convert, read, plan, compute, report."""
 
 from __future__ import annotations
 

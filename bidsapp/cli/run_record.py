@@ -1,4 +1,4 @@
-"""The record of a run in ``logs/``: when, where, by which command, and how it ended.
+"""The record of a run in ``logs/``: time, machine, command and exit code.
 
 Beside the log and under its name, so that every run has its own, and two never share a file. A run
 that was killed leaves a record without an end.

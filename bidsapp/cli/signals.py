@@ -1,4 +1,4 @@
-"""A run that is told to end (Ctrl-C, a batch system's SIGTERM) ends within seconds, and cleanly.
+"""Handling of signals: Ctrl-C and SIGTERM of a batch system end a run within seconds.
 
 What is finished stays finished: files are written whole or not at all, results of steps are kept
 in the work folder, and the record of a scan says ``incomplete`` until its last step.  So nothing

@@ -1,4 +1,4 @@
-"""What a person hears of the nodes of a workflow, and how long the rest will take."""
+"""Progress of the nodes of a workflow, and an estimate of the remaining time."""
 
 from __future__ import annotations
 

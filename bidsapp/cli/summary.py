@@ -1,4 +1,4 @@
-"""The end of a run: a table for the person, an exit code for the machine."""
+"""The end of a run: summary table and exit code."""
 
 from __future__ import annotations
 

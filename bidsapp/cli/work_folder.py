@@ -1,4 +1,4 @@
-"""The work folder of a run: whose it is, what is forgotten, how large it is.
+"""The work folder of a run: ownership, removal of old results, size.
 
 Below ``--work-dir`` every pair of raw and derivative dataset has a folder, in it every version and
 configuration of the app, in it every participant. nipype runs a step again when the content of

@@ -1,4 +1,4 @@
-"""The template on which an amyloid PET is laid that has no T1w, from resources of the package."""
+"""The template for an amyloid PET without a T1w, from resources of the package."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""In which colours and on which scale uptake is shown: a property of the tracer, not of a scan."""
+"""Colours and scale of uptake images: a property of the tracer, not of a scan."""
 
 from __future__ import annotations
 

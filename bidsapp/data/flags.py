@@ -1,4 +1,4 @@
-"""Flags whose sentence stands in a table (``flags.toml``)."""
+"""Flags with their sentences in a table (``flags.toml``)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What pages quote from the literature: references and the bands of the Centiloid scale."""
+"""Literature cited on pages: references and the bands of the Centiloid scale."""
 
 from __future__ import annotations
 

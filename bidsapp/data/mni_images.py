@@ -1,4 +1,4 @@
-"""Images of users that are said to be in MNI space: onto the GAAIN 2 mm grid."""
+"""Images of users in MNI space: resampling to the GAAIN 2 mm grid."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Norm tables that a user brings: the SUVR of regions in healthy people."""
+"""Norm tables of a user: regional SUVRs of healthy people."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is in the raw dataset and has no scan in the derivatives, and the other way round."""
+"""Participants of the raw dataset without a scan in the derivatives, and vice versa."""
 
 from __future__ import annotations
 

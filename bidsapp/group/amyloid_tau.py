@@ -1,4 +1,4 @@
-"""Participants by amyloid and tau: which scans belong together, and how many are A+ and T+."""
+"""Participants by amyloid and tau status: pairs of scans, and counts of A+ and T+."""
 
 from __future__ import annotations
 

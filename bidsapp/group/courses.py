@@ -1,4 +1,4 @@
-"""Participants scanned more than once: how their Centiloid changes; and scans that are missing."""
+"""Courses of participants with several scans, and scans that are missing."""
 
 from __future__ import annotations
 

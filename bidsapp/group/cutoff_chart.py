@@ -1,4 +1,4 @@
-"""The chart of cut-offs: how Centiloids are spread, and where two groups of people part."""
+"""The chart of cut-offs: distribution of Centiloids, and the border between two groups."""
 
 from __future__ import annotations
 

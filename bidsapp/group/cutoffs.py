@@ -1,4 +1,4 @@
-"""Cut-offs: those of this cohort beside the published ones."""
+"""Cut-offs of this cohort and the published ones."""
 
 from __future__ import annotations
 

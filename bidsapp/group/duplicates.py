@@ -1,4 +1,4 @@
-"""The same image under two names."""
+"""Detection of the same image under two names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pairs of scans that one person hardly has: exchanged, misnamed or misdated."""
+"""Implausible pairs of scans of a participant: exchanged, misnamed or misdated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Change of every person: tables of pairs of visits and of slopes, from rows of the scans."""
+"""Longitudinal change: tables of pairs of visits and of slopes, from the rows of the scans."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Quality numbers that stand out from those of the other scans."""
+"""Outliers of quality numbers among the scans of a study."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The group page: every scan in a table, and what the study looks like as a whole."""
+"""The group page: a table of all scans, and figures of the study."""
 
 from __future__ import annotations
 

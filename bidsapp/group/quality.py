@@ -1,4 +1,4 @@
-"""The group table of quality: every number of every scan, and what its limit says."""
+"""The group table of quality: every number of every scan with its verdict."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What readers said of scans on the pages of participants: accept, doubt, reject.
+"""Ratings of scans by readers of the participant pages: accept, doubt, reject.
 
 A page gives a table of ratings. The group level puts it with those that it knows into
 ``group_ratings.tsv``, which it reads from then on. A rating belongs to the bits that were looked

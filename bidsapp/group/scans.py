@@ -1,4 +1,4 @@
-"""``scans.tsv`` and ``sessions.tsv`` of a participant: results where every BIDS tool looks.
+"""``scans.tsv`` and ``sessions.tsv`` of a participant: results in the tables of BIDS.
 
 They are views of the participant's records, written by the participant's own jobs. Two jobs of one
 participant may end at once: whoever writes looks again afterwards, so that the last one to write

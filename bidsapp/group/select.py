@@ -1,4 +1,4 @@
-"""Which scans of a derivative dataset the filters leave, by the rules of the participant level."""
+"""Selection of the scans of a derivative dataset, by the rules of the participant level."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sites and scanners of a study: how many scans, how good, and whether their Centiloids differ."""
+"""Sites and scanners of a study: number and quality of scans, differences of Centiloids."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a study shows beyond its single scans: change, cohort, sites, contradictions, cut-offs."""
+"""Analysis of a study: change, cohort, sites, contradictions, cut-offs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The group tables: which number of a record goes into which column, and how it is written.
+"""The group tables: columns and rows from the records.
 
 Columns, their order and their descriptions are data (``data/group_columns.toml``). Numbers are
 written in full, as the shortest text that reads back to the same bits, so that a table loses

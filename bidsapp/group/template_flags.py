@@ -1,4 +1,4 @@
-"""Visits of one participant that were not placed by one within-subject template."""
+"""Flags of visits of a participant that were processed with different within-subject templates."""
 
 from __future__ import annotations
 

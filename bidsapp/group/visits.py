@@ -1,4 +1,4 @@
-"""Visits of a person: which scans are compared with which, and what does not match between them."""
+"""Visits of a participant: the scans that are compared, and mismatches between them."""
 
 from __future__ import annotations
 

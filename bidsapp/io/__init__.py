@@ -1,1 +1,1 @@
-"""Files: images, tables and texts in and out, whole or not at all."""
+"""Input and output of images, tables and texts; files are written atomically."""

@@ -1,4 +1,4 @@
-"""Writing files so that readers see the old one or the whole new one, never a part.
+"""Atomic writing of files: readers see the old or the complete new one.
 
 Every file is written beside its place under another name, then takes the place of the old one.
 """

@@ -1,4 +1,4 @@
-"""Files told apart by their content."""
+"""Hashes of files by their content."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Locks of files, which go with their process however it ends.
+"""File locks, released when their process ends.
 
 Not of the package filelock: where a file system has no locks it falls back on marker files, which
 outlive a process that is killed and would stop every later run; and it cannot lock the very file

@@ -1,4 +1,4 @@
-"""Texts that others wrote: read whole, or refused, and never for ever."""
+"""Reading of text files from others: regular files of limited size, as UTF-8."""
 
 from __future__ import annotations
 

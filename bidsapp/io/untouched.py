@@ -1,10 +1,10 @@
-"""Libraries as they are: pybids and nipype read settings wherever they are imported.
+"""Import of pybids and nipype without settings from the current folder or home.
 
-A ``pybids_config.json`` or ``nipype.cfg`` in the current folder or at home, which
-somebody made for other work or cannot be read, would stop a run or change what it does.
+A ``pybids_config.json`` or ``nipype.cfg`` there, made for other work or unreadable, would stop a
+run or change its results.
 
-And no more of them than is used: nibabel imports pydicom with its decoders, a fifth of all that a
-process imports, to look into the DICOM headers that a NIfTI file may hold.
+Unused parts are not imported: nibabel would import pydicom with its decoders, a fifth of all
+imports of a process, to read the DICOM headers that a NIfTI file may hold.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Options about atlases and reference regions, as typed -> as the settings hold them.
+"""Conversion of options about atlases and reference regions from text to settings.
 
 Only the words are understood here; the files are read when the run begins.
 """

@@ -1,4 +1,4 @@
-"""What is typed for an option -> what the settings hold, or a usage error.
+"""Conversion of option values from text to settings, or a usage error.
 
 Functions of one argument are types of argparse; those of two take the flag and what argparse made
 of the words after it.

@@ -1,4 +1,4 @@
-"""Every option of ``centipet`` once: how it is typed, checked, kept and told.
+"""The table of all options of ``centipet``: syntax, check, field, help and phrases.
 
 The command line (`bidsapp.cli.parser`) and its description for platforms, the command in every
 provenance (`bidsapp.bids.command`), what can be derived again (`bidsapp.verify.options`) and the

@@ -1,4 +1,4 @@
-"""Who was scanned with what: the raw tables and the sidecar, as a record keeps them, in words."""
+"""Descriptions of participant and scanner from the raw tables and the sidecar of a record."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Records on disk: written whole, and read back without ever crashing.
+"""Records on disk: written atomically, and read without exceptions for damaged ones.
 
 Reports and tables are made from records alone, so one that is torn, foreign or half-written must
 still become a row that says so.

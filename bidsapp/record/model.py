@@ -1,4 +1,4 @@
-"""What a record holds: plain frozen dataclasses whose fields are the keys of the JSON.
+"""The content of a record: frozen dataclasses whose fields are the keys of the JSON.
 
 Plain dataclasses, because no library does both things that a record needs: a field of a foreign
 record that cannot be what CentiPET wrote is left out and named while the rest is read, and the

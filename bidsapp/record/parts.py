@@ -1,4 +1,4 @@
-"""What results of the core say in a record."""
+"""Parts of a record from results of the core."""
 
 from __future__ import annotations
 

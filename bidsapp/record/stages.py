@@ -1,4 +1,4 @@
-"""A record from plan to result: what is known of a scan at each stage."""
+"""The stages of a record, from plan to result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tracers as the records of scans have them: a result says by which definition it was made."""
+"""Tracers by the definitions that are stored in records."""
 
 from __future__ import annotations
 

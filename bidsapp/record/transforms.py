@@ -1,4 +1,4 @@
-"""Where the spaces of a scan lie in one another, from the files beside its record.
+"""Transforms between the spaces of a scan, from the files beside its record.
 
 A file ``from-A_to-B`` brings images of A to B, so it takes points of B to points of A.
 """

@@ -1,4 +1,4 @@
-"""The one judge of a scan: bands, quality numbers, coverage, plausibility.
+"""Verdicts on a scan: bands, quality numbers, coverage, plausibility.
 
 Pages, tables and summaries show what stands here; none of them knows a limit.
 """

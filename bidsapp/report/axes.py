@@ -1,4 +1,4 @@
-"""Axes of charts: from values to places, round ticks, and their lines and words."""
+"""Axes of charts: scale, ticks, lines and labels."""
 
 from __future__ import annotations
 

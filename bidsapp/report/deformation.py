@@ -1,4 +1,4 @@
-"""The picture of a warp: how much each place is stretched, and the grid it bends."""
+"""Figure of a warp: local change of volume, and a deformed grid."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From derivatives to figures: which images are read, and what is said when one is missing."""
+"""Figures from derivatives: the images that each needs, and messages for those that are missing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A figure: layers of pixels under vector outlines and words, one SVG for page, file and notebook.
+"""A figure: pixel layers, vector outlines and text, one SVG for page, file and notebook.
 
 Pixels hold no words and no lines, so text stays text (it can be read aloud, searched and printed
 sharply) and outlines can be switched off. A page carries the pixels as WebP, a file as JPEG, which

@@ -1,4 +1,4 @@
-"""Figures as files: SVG in a folder, with a table of what each shows."""
+"""Figures as SVG files in a folder, with a table of their descriptions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The picture of the mixture: intensities of a T1w, and the Gaussians of its tissues over them."""
+"""Figure of the mixture model: histogram of a T1w, and the Gaussians of its tissues."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lines and words on a mosaic: outlines, scales, legends, left and right."""
+"""Annotation of a mosaic: outlines, scales, legends, left and right."""
 
 from __future__ import annotations
 

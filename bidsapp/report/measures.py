@@ -1,4 +1,4 @@
-"""Tables of a scan as charts: uptake by region, activity over time, motion of the head.
+"""Charts of the tables of a scan: regional uptake, time-activity curves, head motion.
 
 Only tables that belong to the run that made the record are read: its parameters name the atlases,
 its ``tacs`` the activity over time. What cannot be read is left out, for the numbers of the record

@@ -1,4 +1,4 @@
-"""The methods section, ready to paste: what was done, with which numbers, after whom."""
+"""The methods section, ready to paste: processing, parameters, references."""
 
 from __future__ import annotations
 

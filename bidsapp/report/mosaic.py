@@ -1,4 +1,4 @@
-"""Cuts through volumes, laid out side by side as one array: the canvas of every picture.
+"""Slices of volumes side by side in one array: the canvas of every figure.
 
 Pictures are in neurological convention: the participant's left is on the left, the front of a
 sagittal cut is on the right. Arrays are (rows, columns), first row on top.

@@ -1,4 +1,4 @@
-"""The participant page: everything a reader needs to trust, or not trust, a Centiloid."""
+"""The participant page: a Centiloid with the evidence for it."""
 
 from __future__ import annotations
 

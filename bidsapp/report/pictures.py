@@ -1,4 +1,4 @@
-"""The pictures of a page: what is drawn over what, in which colours, with which words.
+"""The image figures of a page: layers, colours, outlines and captions.
 
 Every picture carries its own left and right, its colour scale with units and its legend, so that
 it stays true when it is copied out of the page. Functions take volumes and give a `Figure`; none

@@ -1,4 +1,4 @@
-"""Templates to text: everything that comes from data is escaped, nothing missing stays silent."""
+"""Rendering of templates: data are escaped, missing values are errors."""
 
 from __future__ import annotations
 

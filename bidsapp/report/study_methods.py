@@ -1,4 +1,4 @@
-"""The methods section of a study, ready to paste: who was scanned, what was done, how it went."""
+"""The methods section of a study, ready to paste: participants, processing, quality control."""
 
 from __future__ import annotations
 

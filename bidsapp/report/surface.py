@@ -1,4 +1,4 @@
-"""Uptake of the cortex seen from outside: the pattern of a scan in one picture.
+"""Cortical uptake rendered from outside: the pattern of a scan in one figure.
 
 As in stereotactic surface projections (Minoshima et al. 1995), a ray goes into the template's brain
 at every pixel; shown is the mean uptake of the cortex in the first millimetres that it meets.

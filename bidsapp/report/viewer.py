@@ -1,4 +1,4 @@
-"""Data of the viewer in a page: images as bytes, as their voxels are.
+"""Data of the viewer in a page: images as bytes, voxel by voxel.
 
 The viewer (``assets/viewer.js``) is our own, some 300 lines; ``docs/pages.md`` says why none of the
 maintained ones. Uptake is kept exactly as quantised (256 steps,
