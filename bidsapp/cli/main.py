@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
     os.environ.update(ENVIRONMENT)
     gc.set_threshold(_YOUNG_OBJECTS)
-    with listener_may_leave():
+    with listener_may_leave(), ended_by_signals():
         return _main(argv)
 
 
@@ -69,8 +69,11 @@ def _main(argv: Sequence[str]) -> int:
         return _complain(error)
     from bidsapp.execution.workers import forked_workers
 
-    with forked_workers(settings.workers), ended_by_signals():
-        return run(settings, argv)
+    try:
+        with forked_workers(settings.workers):
+            return run(settings, argv)
+    except CentipetError as no_workers:
+        return _complain(no_workers, settings.debug)
 
 
 def _is_level(argv: Sequence[str]) -> bool:

@@ -21,7 +21,6 @@ from bidsapp.bids.pair_dataset import write_pairs
 from bidsapp.cli.command import command_parser, complain
 from bidsapp.cli.main import run
 from bidsapp.cli.parser import add_options, settings_with
-from bidsapp.cli.signals import ended_by_signals
 from bidsapp.cli.summary import exit_code
 from bidsapp.data.tracer_file import using_tracer_file
 from bidsapp.errors import CentipetError, ExitCode, NoInputError, UsageError
@@ -76,8 +75,10 @@ def main(argv: Sequence[str]) -> int:
             complain(PROG, fault)
         if not pairs:
             return exit_code((), [type(fault).__name__ for fault in errors])
-        stack.enter_context(forked_workers(settings.workers))
-        stack.enter_context(ended_by_signals())
+        try:
+            stack.enter_context(forked_workers(settings.workers))
+        except CentipetError as error:
+            return complain(PROG, error)
         code = _process(settings, pairs, ["quantify", *argv])
         return code or (ExitCode.SCAN_FAILED if errors else ExitCode.OK)
 

@@ -15,12 +15,13 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from importlib import import_module
-from multiprocessing import connection, get_context, parent_process
+from multiprocessing import active_children, connection, get_context, parent_process
 from multiprocessing.context import ForkServerContext
 
 from threadpoolctl import threadpool_limits
 
 from bidsapp.core.parallel import use_threads
+from bidsapp.errors import WorkerLostError
 
 # One thread per process: the sums of a matrix product depend on how many threads share it, and
 # the same input must give the same bits on every machine.
@@ -62,6 +63,11 @@ def forked_workers(count: int) -> Iterator[None]:
     Yields
     ------
     None
+
+    Raises
+    ------
+    WorkerLostError
+        The machine allows no more processes or threads.
     """
     if count > 1 and sys.platform == "linux" and threading.active_count() == 1:
         _fork(count)
@@ -78,7 +84,16 @@ def _fork(count: int) -> None:
     gc.freeze()  # a collection would write to what is shared
     _workers = ProcessPoolExecutor(count, mp_context=get_context("fork"), initializer=_begin)
     _count = count
-    _workers.submit(int).result()  # the first task forks all of them, before the pool has threads
+    try:
+        _workers.submit(int).result()  # the first task forks them all, before the pool has threads
+    except (OSError, RuntimeError) as error:  # no process or no thread; of a worker: a broken pool
+        for worker in active_children():  # begun already, and the exit would wait for them
+            worker.kill()
+        _workers = None
+        raise WorkerLostError(
+            f"{count} worker processes cannot be started ({error}): too few processes or threads "
+            "are allowed (ulimit -u), or memory ran out; run again with --nprocs 1"
+        ) from error
 
 
 def workers(count: int) -> ProcessPoolExecutor:
@@ -137,13 +152,16 @@ def _begin() -> None:
     os.environ["NIPYPE_NO_ET"] = "1"
     threadpool_limits(1)
     warnings.simplefilter("ignore")  # of libraries; what a user must know is a flag or an error
-    logging.disable(logging.ERROR)
+    logging.disable(logging.CRITICAL)
     threading.Thread(target=_die_with_parent, daemon=True).start()
 
 
 def _die_with_parent() -> None:
     """Exit when the main process ends, so that a killed run leaves no orphans."""
     parent = parent_process()
-    if parent is not None:
-        connection.wait([parent.sentinel])
-        os._exit(1)
+    if parent is None:
+        return
+    forked_from = os.getppid()  # siblings hold the other end of the sentinel, too, and may be stuck
+    while not connection.wait([parent.sentinel], timeout=1) and os.getppid() == forked_from:
+        pass
+    os._exit(1)

@@ -18,6 +18,7 @@ import pytest
 from bidsapp.cli.command import SUB_COMMANDS
 from bidsapp.cli.main import main
 from bidsapp.core.grid.resample import itk_affine_text
+from bidsapp.errors import ExitCode
 
 
 @pytest.fixture
@@ -447,3 +448,17 @@ def test_a_dataset_may_be_called_like_a_command(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["segment", "out", "participant"]) == 66
     assert "give the raw BIDS dataset" in capsys.readouterr().err
+
+
+def test_a_machine_that_allows_no_workers_is_told_in_one_line(two, run, monkeypatch):
+    def no_more():
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(os, "fork", no_more)
+    monkeypatch.setattr("threading.active_count", lambda: 1)
+    monkeypatch.setattr("gc.freeze", lambda: None)
+    code, _, err = run(nprocs=2)
+    assert code == ExitCode.TEMPORARY
+    assert err.startswith("centipet: 2 worker processes cannot be started")
+    assert "--nprocs 1" in err
+    assert len(err.splitlines()) == 1

@@ -74,6 +74,24 @@ def test_a_run_at_work_ends_soon_and_whole(tmp_path, number, nprocs):
             os.killpg(process.pid, signal.SIGKILL)
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_run_that_only_begins_ends_without_a_traceback(number):
+    code = (
+        "import sys, time\n"
+        "from bidsapp.cli import main as module\n"
+        "module.parse = lambda argv: print('ready', flush=True) or time.sleep(60)\n"
+        "sys.exit(module.main(['bids', 'out', 'participant']))\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env=os.environ | {"PYTHONPATH": str(Path.cwd())},
+    )  # fmt: skip
+    assert "ready" in process.stdout.readline()
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (128 + number, "")
+
+
 def test_a_second_signal_does_not_wait(tmp_path):
     code = (
         "import time\n"

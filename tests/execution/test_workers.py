@@ -23,13 +23,13 @@ def where():
 """
 
 
-def told(script: str) -> list[str]:
+def told(script: str, stderr: str = "") -> list[str]:
     """What a process prints that runs a script."""
     done = subprocess.run(
         [sys.executable, "-c", BEGIN + script], capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
+    assert stderr in done.stderr if stderr else done.stderr == ""
     return done.stdout.split()
 
 
@@ -64,6 +64,73 @@ with forked_workers(2):
     print(workers(1).submit(os.getpid).result() != pid)
 print(module._workers)
 """) == ["True", "False", "True", "None"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux forks")
+@pytest.mark.parametrize("allowed", [0, 1])
+def test_workers_that_cannot_be_forked_are_told_and_none_is_left(allowed):
+    assert told(f"""
+import multiprocessing
+from bidsapp.errors import WorkerLostError
+fork, calls = os.fork, []
+def no_more():
+    calls.append(1)
+    if len(calls) > {allowed}:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+    return fork()
+os.fork = no_more
+try:
+    with forked_workers(2):
+        print("forked")
+except WorkerLostError as error:
+    print("--nprocs 1" in str(error), "ulimit -u" in str(error))
+print(module._workers)
+for worker in multiprocessing.active_children():
+    worker.join(20)
+print(multiprocessing.active_children())
+""") == ["True", "True", "None", "[]"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux forks")
+def test_a_worker_that_cannot_be_set_up_is_told():
+    assert told("""
+from bidsapp.errors import WorkerLostError
+def no_thread():
+    raise RuntimeError("can't start new thread")
+module._begin = no_thread
+try:
+    with forked_workers(2):
+        print("forked")
+except WorkerLostError as error:
+    print("--nprocs 1" in str(error))
+""", stderr="can't start new thread") == ["True"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux forks")
+def test_workers_end_with_a_run_although_another_worker_hangs(tmp_path):
+    pids = tmp_path / "pids"
+    script = f"""
+with forked_workers(2):
+    open({str(pids)!r}, "w").write(" ".join(map(str, sorted(module._workers._processes))))
+    time.sleep(60)
+"""
+    run = subprocess.Popen([sys.executable, "-c", BEGIN + script])
+    for _ in range(300):
+        if pids.exists() and len(pids.read_text().split()) == 2:
+            break
+        time.sleep(0.1)
+    first, last = map(int, pids.read_text().split())
+    os.kill(last, signal.SIGSTOP)
+    try:
+        run.kill()
+        run.wait()
+        for _ in range(100):
+            if not alive(first):
+                break
+            time.sleep(0.1)
+        assert not alive(first)
+    finally:
+        os.kill(last, signal.SIGKILL)
 
 
 def test_no_worker_outlives_a_run_that_is_killed(tmp_path):
