@@ -19,7 +19,7 @@ from bidsapp.bids.seals import sealed
 from bidsapp.data import package_text
 from bidsapp.data.sentences import worded
 from bidsapp.errors import CannotCreateError
-from bidsapp.io.atomic import remove_temporaries, write_text
+from bidsapp.io.atomic import remove_temporaries, write_if_new
 from bidsapp.io.reading import known_object, parse_json, read_text
 
 # What the group level knows of the raw dataset (`bidsapp.bids.layout.raw_facts`).
@@ -47,9 +47,7 @@ def write_root_files(output_dir: Path, bids_dir: Path) -> None:
     """
     refuse_foreign(output_dir)
     for name, text in root_files(output_dir, bids_dir).items():
-        path = output_dir / name
-        if not path.is_file() or path.read_bytes() != text.encode():
-            write_text(path, text)
+        write_if_new(output_dir / name, text)
 
 
 def remove_leftovers(output_dir: Path, people: Collection[str]) -> int:

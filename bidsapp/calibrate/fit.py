@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -161,11 +162,5 @@ def _anchors(pairs: Sequence[Pair], name: str) -> Anchors:
     if name != "wc" or len(given) < 3 or len(given) < len(pairs):
         return known
     line = ordinary(array(p.pib["wc"] for p in given), array(p.pib_cl or 0.0 for p in given))
-    return Anchors(
-        young_mean=-line.intercept / line.slope,
-        young_sd=known.young_sd,
-        young_n=known.young_n,
-        patients_mean=(100 - line.intercept) / line.slope,
-        patients_sd=known.patients_sd,
-        patients_n=known.patients_n,
-    )
+    at_0, at_100 = -line.intercept / line.slope, (100 - line.intercept) / line.slope
+    return replace(known, young_mean=at_0, patients_mean=at_100)

@@ -6,7 +6,6 @@ from enum import IntEnum
 
 from bidsapp.data.series_texts import names_contrast, states_agent
 from bidsapp.dicom.header import Header
-from bidsapp.errors import BadDataError
 
 
 class Agent(IntEnum):
@@ -39,11 +38,6 @@ def contrast_agent(header: Header, name: str) -> Agent:
 
 def _amount(header: Header) -> bool | None:
     """Vote of volume and dose; None where no number is stated."""
-    amounts = []
-    for keyword in ("ContrastBolusVolume", "ContrastBolusTotalDose"):
-        try:
-            amounts.append(header.number(keyword))
-        except BadDataError:
-            continue  # text where a number belongs says nothing
+    amounts = map(header.readable_number, ("ContrastBolusVolume", "ContrastBolusTotalDose"))
     known = [amount for amount in amounts if amount is not None]
     return max(known) > 0 if known else None

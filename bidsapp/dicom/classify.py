@@ -16,7 +16,6 @@ from bidsapp.dicom.agent import Agent, contrast_agent
 from bidsapp.dicom.habits import name_matches, tables
 from bidsapp.dicom.header import Header, tag_name
 from bidsapp.dicom.series import Series
-from bidsapp.errors import BadDataError
 
 _MIN_SLICES = 30  # a structural volume or a brain PET has more; a scout or a slab has fewer
 _MIN_EXTENT_MM = 100.0  # along the slices; a brain needs some 130 mm
@@ -270,10 +269,7 @@ def _contrast(header: Header) -> float | None:
 
 def _known(header: Header, keyword: str) -> float | None:
     """Return a positive number; None where the tag is absent, broken or zero."""
-    try:
-        value = header.number(keyword)
-    except BadDataError:
-        return None
+    value = header.readable_number(keyword)
     return value if value and value > 0 else None
 
 

@@ -25,8 +25,9 @@ from bidsapp.dicom.series import Inventory, Series, SeriesKey, in_one_sentence, 
 from bidsapp.dicom.sessions import WITHOUT_T1W
 from bidsapp.dicom.table import COLUMNS, FAILED, KEPT, DecisionRow, cells, in_order
 from bidsapp.errors import CentipetError, StorageError, UsageError
-from bidsapp.io.atomic import write_gzip, write_json
+from bidsapp.io.atomic import write_gzip, write_json, write_lines
 from bidsapp.io.reading import known_object
+from bidsapp.io.tsv import line as table_line
 from bidsapp.settings import DicomInput
 
 
@@ -268,7 +269,7 @@ def _describe(decisions: Decisions, folder: Path, dicom: DicomInput) -> None:
         people[row.participant].append(cells(row))
     for participant, rows in people.items():
         path = folder / "code" / "dicom_decisions" / f"{participant}.tsv"
-        raw_root.write_table(path, COLUMNS, rows)
+        write_lines(path, map(table_line, (COLUMNS, *rows)))
 
 
 def _write_date(job: Job, folder: Path, shift_of: identity.Person | None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -413,10 +413,9 @@ def _checked_frames(series: Series) -> tuple[Frame, ...]:
 
 def _shared_names(plan: ConversionPlan) -> dict[SeriesKey, int]:
     """Series that would share their name with others (a map that merges two injections)."""
-    by_stem = defaultdict(list)
-    for key, target in plan.targets.items():
-        by_stem[target.stem].append(key)
-    return {key: len(keys) for keys in by_stem.values() if len(keys) > 1 for key in keys}
+    stems = Counter(target.stem for target in plan.targets.values())
+    counts = {key: stems[target.stem] for key, target in plan.targets.items()}
+    return {key: count for key, count in counts.items() if count > 1}
 
 
 def unexpected(error: Exception) -> str:

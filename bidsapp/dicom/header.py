@@ -122,6 +122,13 @@ class Header:
         values = self.numbers(keyword, 1)
         return values[0] if values else None
 
+    def readable_number(self, keyword: str) -> float | None:
+        """`number` where nothing rests on it: None for a broken tag, too."""
+        try:
+            return self.number(keyword)
+        except BadDataError:
+            return None
+
     def date(self, keyword: str) -> datetime | None:
         """Midnight of a DICOM date (``20210302``), None when it is absent."""
         text = self.text(keyword)

@@ -352,10 +352,7 @@ def mismatch(headers: Iterable[Header]) -> Flag | None:
 
 def _height_m(header: Header) -> float | None:
     """Height in m, of an adult; people type it in cm, too."""
-    try:
-        value = header.number("PatientSize") or 0.0
-    except BadDataError:
-        return None
+    value = header.readable_number("PatientSize") or 0.0
     value = value / 100 if value > _TALLEST_M else value
     return value if _SMALLEST_M < value <= _TALLEST_M else None
 

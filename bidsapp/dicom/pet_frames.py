@@ -272,7 +272,7 @@ def scan_clock(
         A tag is broken that nothing can stand in for, or images of one frame contradict each other.
     """
     header = series.header
-    corrected = header.texts("CorrectedImage")
+    corrected = " ".join(header.texts("CorrectedImage")).upper()
     notes: Notes = dict.fromkeys(header.texts("ClockRemark"))
     zone, about_zone = zone_of_series(series.images, _MOMENTS)
     if about_zone:
@@ -296,11 +296,7 @@ def scan_clock(
         stated=stated,
         stated_times=stated_times,
         decay_correction=header.shown("DecayCorrection"),
-        decay_corrected=(
-            tables()["corrected_image"]["decay"] in " ".join(corrected).upper()
-            if corrected
-            else None
-        ),
+        decay_corrected=tables()["corrected_image"]["decay"] in corrected if corrected else None,
         half_life_s=half_life(header),
         notes=tuple(notes),
         zeros_removed=not is_volume(header.path),  # TimeZero of a sidecar may be midnight

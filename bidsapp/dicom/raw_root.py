@@ -12,7 +12,7 @@ from bidsapp.bids.derivative_root import APP_NAME, BIDS_VERSION
 from bidsapp.data import package_text
 from bidsapp.data.sentences import refused, worded
 from bidsapp.errors import CannotCreateError, StorageError
-from bidsapp.io.atomic import write_lines, write_text
+from bidsapp.io.atomic import write_text
 from bidsapp.io.tsv import line as table_line
 
 
@@ -102,8 +102,3 @@ def _write_new(path: Path, text: str) -> None:
         ours.replace(path)
     finally:
         ours.unlink(missing_ok=True)
-
-
-def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Write a TSV table; what a header of DICOM puts into a cell stays in it."""
-    write_lines(path, map(table_line, (header, *rows)))

@@ -479,8 +479,5 @@ def snapped(values: NDArray[np.float64], tolerance: float) -> NDArray[np.float64
 
 
 def _order(image: Header) -> tuple[float, str]:
-    try:
-        number = image.number("InstanceNumber")
-    except BadDataError:
-        number = None
+    number = image.readable_number("InstanceNumber")
     return (float("inf") if number is None else number), str(image.path)

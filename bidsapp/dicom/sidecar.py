@@ -28,6 +28,8 @@ from bidsapp.errors import BadDataError
 Sidecar = dict[str, Any]
 _CARRIED = "the sidecar of the image"
 _NOT_STATED = "not in the headers; --dicom-metadata can supply it"
+_NOT_IN_HEADERS = ("InjectedMass", "InjectedMassUnits", "SpecificRadioactivity",
+                   "SpecificRadioactivityUnits")  # fmt: skip
 _HALF_LIFE_TOLERANCE, _OTHER_NUCLIDE = 0.01, 0.05
 # Doses of an amyloid scan in Bq: outside, the number is most likely in another unit, in which it
 # is a usual dose.
@@ -181,17 +183,13 @@ def _radiochemistry(
     nuclide = radionuclide(header)
     if nuclide is not None and nuclide != tracer.radionuclide:
         raise refused("tracer", "other-nuclide", header=header, nuclide=nuclide, tracer=tracer)
-    nothing = ("n/a", _NOT_STATED)
     entries: dict[str, tuple[Any, str]] = {
         "TracerRadionuclide": (
             tracer.radionuclide,
             "(0054,0300) RadionuclideCodeSequence" if nuclide else "the tracer",
         ),
         **({} if "InjectedRadioactivity" in stated else _dose(header)),
-        "InjectedMass": nothing,
-        "InjectedMassUnits": nothing,
-        "SpecificRadioactivity": nothing,
-        "SpecificRadioactivityUnits": nothing,
+        **dict.fromkeys(_NOT_IN_HEADERS, ("n/a", _NOT_STATED)),
         "ModeOfAdministration": ("bolus", worded("dose", "bolus")),
     }
     for key in ("RadionuclidePositronFraction", "RadionuclideHalfLife", "DoseCalibrationFactor"):
@@ -305,22 +303,23 @@ def _corrections(header: Header, clock: ScanClock) -> dict[str, tuple[Any, str]]
 
 
 def _attenuation(header: Header) -> tuple[str, str]:
-    if text := header.shown("AttenuationCorrectionMethod"):
-        return text, tag_name("AttenuationCorrectionMethod")
-    if header.texts("CorrectedImage"):  # classified as corrected by it
+    text, source = _stated_by(header, "AttenuationCorrectionMethod")
+    if source == _NOT_STATED and header.texts("CorrectedImage"):  # classified as corrected by it
         return "measured, method not stated", "(0028,0051) CorrectedImage lists ATTN"
-    return "n/a", _NOT_STATED
+    return text, source
+
+
+def _stated_by(header: Header, keyword: str) -> tuple[str, str]:
+    """Text of a tag and its source; what to write where it is missing."""
+    text = header.shown(keyword)
+    return (text, tag_name(keyword)) if text else ("n/a", _NOT_STATED)
 
 
 def _reconstruction(header: Header, dcm2niix: Mapping[str, Any]) -> dict[str, tuple[Any, str]]:
     """Reconstruction method and filter; parameters only where dcm2niix could read them."""
     entries: dict[str, tuple[Any, str]] = {}
     if "ReconMethodName" not in dcm2niix:
-        text = header.shown("ReconstructionMethod")
-        entries["ReconMethodName"] = (
-            text or "n/a",
-            "(0054,1103) ReconstructionMethod" if text else _NOT_STATED,
-        )
+        entries["ReconMethodName"] = _stated_by(header, "ReconstructionMethod")
     labels = dcm2niix.get("ReconMethodParameterLabels")
     values = dcm2niix.get("ReconMethodParameterValues")
     if labels and values and len(labels) == len(values):

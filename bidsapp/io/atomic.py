@@ -165,6 +165,18 @@ def encoded(text: str) -> bytes:
     return text.encode(errors="backslashreplace")
 
 
+def write_if_new(path: Path, text: str) -> None:
+    """Write text (see `write_bytes`) unless the file holds just that.
+
+    Parameters
+    ----------
+    path : may exist
+    text : written as UTF-8
+    """
+    if not path.is_file() or path.read_bytes() != text.encode():
+        write_text(path, text)
+
+
 def write_json(path: str | Path, content: Mapping[str, Any]) -> Path:
     """Write JSON atomically (see `write_bytes`), with keys in the order given."""
     return write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
