@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import inspect
+import re
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -67,3 +68,29 @@ def test_public_functions_say_what_they_take_and_give(folder):
     names = [module_name(path) for path in sorted((PACKAGE / folder).rglob("*.py"))]
     assert len(names) > 3
     assert [text for name in names for text in wrong(name)] == []
+
+
+def names_of(text: str) -> list[str]:
+    """Full names of the package that a docstring or comment has in backticks."""
+    return re.findall(r"(?<!`)`(bidsapp(?:\.\w+)+)`(?!`)", text)
+
+
+def is_there(name: str) -> bool:
+    parts = name.split(".")
+    for n in range(len(parts), 0, -1):
+        path = ROOT.joinpath(*parts[:n])
+        module = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+        if module.is_file():
+            text = module.read_text("utf-8")
+            # a package may hand out names of its modules
+            defined = r'"{}"' if path.is_dir() else r"(?m)^\s*(?:def |class )?{}\b"
+            return all(re.search(defined.format(part), text) for part in parts[n:])
+    return False
+
+
+def test_names_in_docstrings_and_comments_are_there():
+    texts = {path: path.read_text("utf-8") for path in sorted(PACKAGE.rglob("*.py"))}
+    names = [(path.name, name) for path, text in texts.items() for name in names_of(text)]
+    assert len(names) > 50
+    assert [pair for pair in names if not is_there(pair[1])] == []
+    assert not is_there("bidsapp.core.grid.volume.Gone") and not is_there("bidsapp.core.gone")

@@ -61,7 +61,7 @@ def remove_leftovers(output_dir: Path, people: Collection[str]) -> int:
     Returns
     -------
     int
-        Number of files removed (see `bidsapp.io.nifti.remove_temporaries`).
+        Number of files removed (see `bidsapp.io.atomic.remove_temporaries`).
     """
     names = {f"sub-{label}" for label in people}
     tops = [top for top in output_dir.glob("*/") if top.name in names or _is_shared(top.name)]

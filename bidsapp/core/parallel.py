@@ -21,7 +21,7 @@ _inside = threading.local()
 
 
 def use_threads(count: int) -> None:
-    """Let this process work on so many parts at a time; it begins with one.
+    """Set the number of threads of this process, one at the start.
 
     Parameters
     ----------

@@ -93,7 +93,7 @@ def flagged(
 
 
 def coverage_level(share: float, rule: CoverageRule) -> QualityLevel:
-    """What the part of a volume of interest inside the field of view says.
+    """Rating of the coverage of a volume of interest.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ def centiloid_level(value: float, lowest: float, highest: float) -> QualityLevel
 def coverage_refusal(
     table: Mapping[str, VoiStatistics], needed: Iterable[str], rule: CoverageRule
 ) -> str | None:
-    """Why there can be no Centiloid when a volume it needs was not measured, else None.
+    """Reason for no Centiloid when a volume that it needs was not measured, else None.
 
     Parameters
     ----------
@@ -179,7 +179,7 @@ REPAIRABLE = {
 
 
 def damage_refusal(region: str, lost: float, step: float | None, most_lost: float) -> str | None:
-    """Why there can be no Centiloid when the reference region is damaged, else None.
+    """Reason for no Centiloid when the reference region is damaged, else None.
 
     Parameters
     ----------
@@ -206,7 +206,7 @@ def damage_refusal(region: str, lost: float, step: float | None, most_lost: floa
 
 
 def uneven_refusal(region: str, apart: float | None, most: float) -> str | None:
-    """Why there can be no Centiloid when the reference region is not of one kind, else None.
+    """Reason for no Centiloid when the reference region is inhomogeneous, else None.
 
     Parameters
     ----------
@@ -247,7 +247,7 @@ def doubts_number(flags: Iterable[Flag], limits: Limits) -> bool:
 
 
 def centiloid_refusal(value: float, lowest: float, highest: float) -> str | None:
-    """Why a Centiloid cannot be one, else None.
+    """Reason why a Centiloid is impossible, else None.
 
     Parameters
     ----------
@@ -267,7 +267,7 @@ def centiloid_refusal(value: float, lowest: float, highest: float) -> str | None
 
 
 def pet_only_refusal(quality: Mapping[str, float], limits: Limits) -> str | None:
-    """Why the place of a PET on the template is not a result at all, else None.
+    """Reason for no result when a PET was misplaced on the template, else None.
 
     Parameters
     ----------

@@ -5,8 +5,8 @@ Pure arithmetic on datetimes.  The written rules, in the order they are applied:
 Injection
     The time a person states wins.  Otherwise (0018,1078) RadiopharmaceuticalStartDateTime;
     when it is missing or impossible, (0018,1072) RadiopharmaceuticalStartTime on the latest date
-    that puts it before the scan (or up to `_LATE_INJECTION` after the start of a dynamic scan,
-    which may be started first).  Both present and more than `_CLOCKS_DISAGREE` apart: refused.
+    that puts it before the scan (or up to `LATE_INJECTION` after the start of a dynamic scan,
+    which may be started first).  Both present and more than `CLOCKS_DISAGREE` apart: refused.
     A date-time at midnight sharp is a date without a time, and a time of day of 000000 stands for
     one that was removed.
     Where both are missing, the administration time in GE's private (0009,103B).

@@ -111,7 +111,7 @@ def SampleFrames(
 def MeasureDrift(
     tacs: Arrays, used_s: list[float], reference: str, slope: float, late_min: float
 ) -> RecordPart:
-    """How the Centiloid changes between the frames of the mean, and whether one stands out.
+    """Change of the Centiloid between the frames of the mean, and outliers among them.
 
     Parameters
     ----------

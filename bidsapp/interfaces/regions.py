@@ -47,7 +47,7 @@ def AcceptParcellations(
     mask: Image,
     processing: Processing,
 ) -> tuple[Processing, RecordPart]:
-    """Which parcellations of the participant are of the head of the T1w.
+    """Select the parcellations of a participant that match the head of the T1w.
 
     Parameters
     ----------

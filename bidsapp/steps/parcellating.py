@@ -87,7 +87,7 @@ def _refusal(parcellation: Atlas, tissues: Volume, brain: Volume) -> str | None:
 
 
 def fit(parcellation: Atlas, tissues: Volume, brain: Volume) -> tuple[float, float, float]:
-    """How well an atlas in the space of a T1w lies on its head.
+    """Agreement of an atlas in T1w space with the tissues of the T1w.
 
     Parameters
     ----------

@@ -39,7 +39,7 @@ FIT_STEPS = 12
 
 @dataclass(frozen=True)
 class Template:
-    """What a normalised head is compared with, all on one grid.
+    """Reference for the check of a normalised head, all on one grid.
 
     Attributes
     ----------

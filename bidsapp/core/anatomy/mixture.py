@@ -100,7 +100,7 @@ def initial_mixture(intensity: Float, prior: Float32) -> Mixture:
 
 @dataclass(frozen=True)
 class Evidence:
-    """How well a mixture explains the voxels.
+    """Likelihood of the voxels under a mixture.
 
     Attributes
     ----------

@@ -44,7 +44,7 @@ class TissuePriors:
 
     @cached_property
     def sampler(self) -> PriorSampler:
-        """What reads them, made once."""
+        """Interpolator of the maps, cached."""
         return PriorSampler(self)
 
 

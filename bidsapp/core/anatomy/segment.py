@@ -61,7 +61,7 @@ _MOST_DAMPING = 0.1  # to begin a round with: steps under more are short without
 
 @dataclass(frozen=True)
 class Options:
-    """What a further try or a benchmark may change; defaults near those of the standard pipeline.
+    """Options of the model; defaults near those of the standard pipeline.
 
     Attributes
     ----------

@@ -463,7 +463,7 @@ def _refined(t1w: Volume, sampler: PriorSampler, affine: Float, spacing_mm: floa
 
 
 def brain_region(samples: Samples, sampler: PriorSampler, affine: Float) -> NDArray[np.bool_]:
-    """Which samples can be brain: positive, and not certain background at the affine position.
+    """Select samples that can be brain: positive, and not certain background by the priors.
 
     Parameters
     ----------

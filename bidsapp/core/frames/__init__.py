@@ -1,1 +1,1 @@
-"""Frames of a PET: which count, their decay, their mean, and what is damaged in them."""
+"""Frames of a PET: choice, decay, mean, damage."""

@@ -153,7 +153,7 @@ class Damage:
 
 
 def inspect(image: Volume, tissue: Mask) -> Damage:
-    """Look for parts of a PET that were filled, emptied, clipped or scaled.
+    """Detect parts of a PET that were filled, emptied, clipped or scaled.
 
     Parameters
     ----------

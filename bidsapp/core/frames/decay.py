@@ -118,7 +118,7 @@ def moments_by_convention(
 
 
 def spread(moments: Sequence[float]) -> float:
-    """How much frames disagree about the moment they are corrected to, s.
+    """Range of the moments that frames are corrected to, s.
 
     Parameters
     ----------

@@ -26,7 +26,7 @@ _LEAST_SHARE = 0.2
 
 @dataclass(frozen=True)
 class WindowRule:
-    """How far a scan may miss its tracer's window.
+    """Tolerances for a scan outside its tracer's window.
 
     Attributes
     ----------
@@ -137,7 +137,7 @@ def nearest_window(
 
 
 def refusal(choice: FrameChoice, window_s: Window, rule: WindowRule) -> str | None:
-    """Why the frames cannot stand for the tracer's window, or None when they can.
+    """Reason why the frames do not cover the tracer's window, None if they do.
 
     Parameters
     ----------
@@ -295,7 +295,7 @@ def weighted_mean(
 def drift_per_min(
     start_s: ArrayLike, end_s: ArrayLike, values: ArrayLike
 ) -> tuple[float, float] | None:
-    """How fast a number measured in every frame changes, by a line through the frames.
+    """Slope of a value over the frames, by weighted linear regression.
 
     Parameters
     ----------

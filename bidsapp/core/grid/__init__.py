@@ -1,1 +1,1 @@
-"""Images in memory: voxels and where they are, rigid transforms, interpolation, smooth fields."""
+"""Images in memory: voxels and affine, rigid transforms, interpolation, smooth fields."""

@@ -1,4 +1,4 @@
-"""Rigid transforms: six parameters, matrices, and how far two of them lie apart.
+"""Rigid transforms: six parameters, matrices, and distances between them.
 
 All matrices are 4x4, world to world, RAS mm.
 """
@@ -131,7 +131,7 @@ def inverse(matrix: Matrix) -> Matrix:
 
 
 def displacement(first: Matrix, second: Matrix, points: NDArray[np.float64]) -> float:
-    """Return the mean distance in mm between where two transforms put ``points`` (N, 3).
+    """Return the mean distance in mm between ``points`` (N, 3) after two transforms.
 
     Parameters
     ----------
@@ -149,7 +149,7 @@ def displacement(first: Matrix, second: Matrix, points: NDArray[np.float64]) -> 
 
 
 def affine_between(first: NDArray[np.float64], second: NDArray[np.float64]) -> Matrix:
-    """Find the affine that brings points nearest to others, by least squares.
+    """Find the affine between corresponding points by least squares.
 
     Parameters
     ----------
@@ -169,7 +169,7 @@ def affine_between(first: NDArray[np.float64], second: NDArray[np.float64]) -> M
 
 
 def rigid_between(first: NDArray[np.float64], second: NDArray[np.float64]) -> Matrix:
-    """Return the rigid transform that takes points to points as nearly as it can.
+    """Return the rigid transform between corresponding points by least squares.
 
     Parameters
     ----------

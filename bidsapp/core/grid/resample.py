@@ -1,4 +1,4 @@
-"""One trilinear interpolation from the measured image to wherever it is needed.
+"""Trilinear interpolation of measured images.
 
 All points are world coordinates (RAS+, mm).  Where an image was not measured the result is NaN,
 so that no mean includes voxels that hold nothing.
@@ -157,7 +157,7 @@ def itk_displacements(field: NDArray[np.floating], grid: Grid) -> NDArray[np.flo
 
 
 def displaced(points: NDArray[np.floating], displacements: Volume) -> NDArray[np.float64]:
-    """Where a displacement field takes points.
+    """Displace points by a displacement field.
 
     Parameters
     ----------

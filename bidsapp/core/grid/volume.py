@@ -1,4 +1,4 @@
-"""An image in memory: voxels and where they are."""
+"""An image in memory: voxels and affine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 
 def known_or_zero(data: NDArray[Any]) -> NDArray[Any]:
-    """Zero where a voxel holds no number: what is missing adds nothing to a sum.
+    """Replace voxels that are not finite by zero, so that they add nothing to a sum.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ class Grid:
         return float(abs(np.linalg.det(self.affine[:3, :3])))
 
     def is_same(self, other: Grid, tolerance_mm: float = 0.01) -> bool:
-        """Whether voxels of the same index lie in the same place.
+        """Whether voxels of the same index have the same position.
 
         Parameters
         ----------

@@ -94,7 +94,7 @@ class Timeline:
 
     @property
     def measured(self) -> NDArray[np.bool_]:
-        """Which intervals are frames, shape (E,)."""
+        """Whether an interval is a frame, shape (E,)."""
         seen = np.zeros(len(self.edges_min) - 1, dtype=bool)
         seen[self.frame] = True
         return seen

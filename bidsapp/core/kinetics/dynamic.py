@@ -32,7 +32,7 @@ class DynamicRule:
 
 
 def dynamic_refusal(start_s: ArrayLike, end_s: ArrayLike, rule: DynamicRule) -> str | None:
-    """Why a scan cannot be given to reference-tissue models, or None when it can.
+    """Reason why reference-tissue models cannot be fitted to a scan, None if they can.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""All reference-tissue models on one study, in the order in which they need each other."""
+"""All reference-tissue models of a study, in the order of their dependencies."""
 
 from __future__ import annotations
 

@@ -142,9 +142,9 @@ def search_srtm(study: KineticStudy) -> Search:
 
 
 def response(study: KineticStudy, fit: Search) -> Float64:
-    """How SRTM's fit over every interval follows a change of every frame, shape (R, E, T).
+    """Derivative of SRTM's fit over every interval by the frames, shape (R, E, T).
 
-    ``J (J'WJ)^-1 J'W`` of the linearised model: what a frame has to say of a break in the study.
+    ``J (J'WJ)^-1 J'W`` of the linearised model: the weight of each frame in a break of the study.
 
     Parameters
     ----------

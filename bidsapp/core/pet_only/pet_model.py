@@ -204,7 +204,7 @@ class PetSamples:
         return dict(zip(CLASSES, map(float, mean), strict=True))
 
     def residual(self, maps: Float32) -> Float64:
-        """What the best levels leave of the PET, (N,).
+        """Residual of the PET at the best levels, (N,).
 
         Parameters
         ----------

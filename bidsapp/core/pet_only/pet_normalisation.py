@@ -154,7 +154,7 @@ def _normalise(pet: Volume, template: PetTemplate) -> PetNormalisation:
 
 
 def template_misfit(image: Volume, patterns: Patterns) -> Float64:
-    """How far a PET that is said to lie on the template is from where it fits best.
+    """Displacement of a PET in template space from its best fit to the template.
 
     Only what the template has in its brain counts, so it does not matter whether there is any
     scalp; nor do units, smoothing, or whose mean the image is. What is mirrored fits as well.

@@ -1,4 +1,4 @@
-"""What an amyloid PET looks like in template space, whatever tracer and amyloid load.
+"""Patterns of amyloid PET in template space, for any tracer and amyloid load.
 
 The template is not an image but a set of patterns: tissue maps, divided by the territories that
 take up tracer differently. An amyloid-negative scan (white matter bright, cortex like cerebellum)

@@ -72,7 +72,7 @@ class WarpFit:
         return transform(self.warp.affine, moved)
 
     def residual(self, coefficients: Float64) -> Float64:
-        """What the best levels leave of the PET, (N,).
+        """Residual of the PET at the best levels, (N,).
 
         Parameters
         ----------

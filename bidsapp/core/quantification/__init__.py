@@ -1,1 +1,1 @@
-"""From an image in template space to a Centiloid and what is known of its error."""
+"""From an image in template space to a Centiloid and its error."""

@@ -66,7 +66,7 @@ class Pairs:
         Of the coefficients.
     spread : (float, float)
         Residual standard deviation at 0 and at 100 Centiloid, widened by what so few pairs leave
-        open; SUVR (`core.regression.Spread`).
+        open; SUVR (`bidsapp.core.statistics.regression.Spread`).
     full_at : float or None
         Centiloid beyond which it grows no more; None for no end.
     """

@@ -37,7 +37,7 @@ _WORDS = {
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """What of a pipeline changes its SUVRs systematically, so that an equation depends on it.
+    """Properties of a pipeline that change its SUVRs systematically: an equation depends on them.
 
     How PET and T1w are aligned and whether frames are is not part of it: all methods estimate one
     and the same position, better or worse. Nor is whether the T1w is one image or the
@@ -94,7 +94,7 @@ class Fingerprint:
 
 @dataclass(frozen=True)
 class Scale:
-    """What turns the SUVRs of one scan into Centiloids.
+    """Conversion of the SUVRs of a scan to Centiloids.
 
     Attributes
     ----------
@@ -126,7 +126,7 @@ class Scale:
 
 @dataclass(frozen=True)
 class TauScale:
-    """What turns the SUVRs of the tau volumes of one scan into CenTauRz and CenTauR.
+    """Conversion of the SUVRs of tau volumes to CenTauRz and CenTauR.
 
     Attributes
     ----------

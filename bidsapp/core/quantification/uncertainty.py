@@ -37,7 +37,7 @@ _FARTHEST = 40  # doublings of a standard deviation: beyond, an end of an interv
 
 @dataclass(frozen=True)
 class ScanError:
-    """What differs between scans of one person, and between pipelines: constants as data.
+    """Errors between scans of one person, and between pipelines: constants as data.
 
     Attributes
     ----------
@@ -253,7 +253,9 @@ def largest_disagreement(
 
 
 def at_load(at_zero: float, at_hundred: float, value: float, full_at: float | None = None) -> float:
-    """Standard deviation at a Centiloid, from those at 0 and 100 (`core.regression.spread`).
+    """Standard deviation at a Centiloid, from those at 0 and 100.
+
+    As `bidsapp.core.statistics.regression.spread` fits it.
 
     Parameters
     ----------

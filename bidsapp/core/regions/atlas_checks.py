@@ -40,7 +40,7 @@ _FARTHEST_MM = 40.0
 
 @dataclass(frozen=True)
 class Anatomy:
-    """What an atlas is compared with, all on one grid whose x axis is symmetric about 0.
+    """Reference for the checks of an atlas, all on one grid whose x axis is symmetric about 0.
 
     Attributes
     ----------
@@ -56,7 +56,7 @@ class Anatomy:
 
 
 def best_fit(mask: Mask, tissue: Float, grid: Grid) -> tuple[float, Float]:
-    """Where a mask covers most tissue.
+    """Find the shift at which a mask covers most tissue.
 
     Parameters
     ----------

@@ -85,7 +85,7 @@ class Compartments:
 
     @property
     def has_grey(self) -> NDArray[np.bool_]:
-        """Which regions hold enough grey matter to determine its activity, (L,)."""
+        """Whether a region has enough grey matter to determine its activity, (L,)."""
         total = self.tissue_share.sum(axis=1)
         return np.asarray(self.grey_share.sum(axis=1) > _LEAST_GREY * total)
 

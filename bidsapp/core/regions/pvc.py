@@ -91,7 +91,7 @@ class RegionMaps:
 
     @property
     def number(self) -> int:
-        """How many regions there are, N."""
+        """Number of regions, N."""
         return int(self.fractions.shape[0])
 
     @property

@@ -51,7 +51,7 @@ class Norm:
 
 @dataclass(frozen=True)
 class RegionalScale:
-    """What turns a mean uptake into ratios and Centiloids.
+    """Conversion of mean uptake to SUVRs and Centiloids.
 
     Attributes
     ----------
@@ -153,7 +153,7 @@ def histogram_table(
     reference: Uptake,
     width: float,
 ) -> dict[str, list[float | int | str | None]]:
-    """How the SUVR is distributed in every region: a row per region and bin that holds anything.
+    """Histogram of the SUVR in every region: a row per region and non-empty bin.
 
     Parameters
     ----------

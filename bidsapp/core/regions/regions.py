@@ -329,7 +329,7 @@ QUANTILES = (0.0, 0.05, 0.5, 0.95, 1.0)
 
 @dataclass(frozen=True)
 class RegionStatistics:
-    """What an image holds per region; arrays of shape (L,), NaN where nothing was measured.
+    """Statistics of an image per region; arrays of shape (L,), NaN where nothing was measured.
 
     Attributes
     ----------

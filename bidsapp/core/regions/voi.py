@@ -22,7 +22,7 @@ _SLAB = 8  # slices of the first axis that are worked on at a time
 
 @dataclass(frozen=True)
 class CoverageRule:
-    """How much of a volume of interest the PET must have measured.
+    """Limits for the coverage of a volume of interest.
 
     Attributes
     ----------

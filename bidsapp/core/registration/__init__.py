@@ -1,1 +1,1 @@
-"""Rigid positions: of the PET on the T1w, of the frames among each other."""
+"""Rigid registration of the PET to the T1w and of the frames to each other."""

@@ -164,7 +164,7 @@ def align_frames(
 
 
 def align_parts(first: Volume, other: Volume) -> Matrix:
-    """Find the head of one PET in another of the same injection, after a break.
+    """Register one PET to another of the same injection, after a break.
 
     The person left the scanner in between, so the search starts from several positions.
 

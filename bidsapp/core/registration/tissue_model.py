@@ -306,7 +306,7 @@ def own_detail(
     *,
     drift_order: int,
 ) -> float | None:
-    """How much of the detail by which ``own`` differs from ``average`` the PET shows at ``pose``.
+    """Share of the difference between ``own`` and ``average`` that the PET shows at ``pose``.
 
     Both models explain the PET by levels of their own; with o and a what they explain, the result
     is the regression coefficient ``<PET - a, o - a> / <o - a, o - a>``. One half means that one

@@ -1,1 +1,1 @@
-"""Lines, groups and courses: the mathematics of cohorts and calibrations."""
+"""Statistics of cohorts and calibrations: regression, groups, longitudinal change."""

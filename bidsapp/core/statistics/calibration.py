@@ -130,7 +130,7 @@ class Calibration(JudgedLine):
 
 @dataclass(frozen=True)
 class Scheme:
-    """How a calibration is made and judged.
+    """Method and criteria of a calibration.
 
     Attributes
     ----------

@@ -72,7 +72,7 @@ Fit = Callable[[Float, Float], Line]
 
 @dataclass(frozen=True)
 class Spread:
-    """How residuals grow with a load.
+    """Standard deviation of residuals as a function of the load.
 
     Attributes
     ----------
