@@ -12,7 +12,7 @@ from bidsapp.data.sentences import refused
 from bidsapp.data.series_texts import names_contrast, names_no_attenuation
 from bidsapp.data.tracers import named_tracers
 from bidsapp.dicom.habits import name_matches
-from bidsapp.dicom.series import files_below
+from bidsapp.dicom.inventory import files_below
 from bidsapp.dicom.sidecar_tags import stem
 from bidsapp.errors import BadDataError, NoInputError
 from bidsapp.plain import some

@@ -19,9 +19,10 @@ from bidsapp.dicom.clocks import acquired
 from bidsapp.dicom.decide import Decisions, Job, decide, unexpected
 from bidsapp.dicom.habits import tables
 from bidsapp.dicom.header import MIDNIGHT
+from bidsapp.dicom.inventory import Inventory, in_one_sentence, take_inventory
 from bidsapp.dicom.scratch import scratch_folder
 from bidsapp.dicom.scrub import Scrubber, without_file_name
-from bidsapp.dicom.series import Inventory, Series, SeriesKey, in_one_sentence, take_inventory
+from bidsapp.dicom.series import Series, SeriesKey
 from bidsapp.dicom.sessions import WITHOUT_T1W
 from bidsapp.dicom.table import COLUMNS, FAILED, KEPT, DecisionRow, cells, in_order
 from bidsapp.errors import CentipetError, StorageError, UsageError

@@ -23,6 +23,7 @@ from bidsapp.dicom import identity
 from bidsapp.dicom.classify import Kind, SeriesVerdict, classify
 from bidsapp.dicom.clocks import acquired
 from bidsapp.dicom.header import Header
+from bidsapp.dicom.inventory import Inventory
 from bidsapp.dicom.join import SeriesPart, join_parts, joined, suv_twins
 from bidsapp.dicom.pet_frames import (
     Frame,
@@ -35,7 +36,7 @@ from bidsapp.dicom.pet_frames import (
 )
 from bidsapp.dicom.pixels import lossy_compression, same_pixels
 from bidsapp.dicom.scrub import Scrubber, shortened, without_file_name
-from bidsapp.dicom.series import Inventory, Series, SeriesKey
+from bidsapp.dicom.series import Series, SeriesKey
 from bidsapp.dicom.sessions import ConversionPlan, LostScan, PetScan, T1wScan, Target, make_plan
 from bidsapp.dicom.sidecar import PetFacts, check_half_life, dose_doubt, pet_sidecar
 from bidsapp.dicom.sidecar_tags import read_sidecar

@@ -30,8 +30,8 @@ from pydicom.uid import (
 )
 
 from bidsapp.dicom.image import convert_series
+from bidsapp.dicom.inventory import take_inventory
 from bidsapp.dicom.pet_frames import frames_of
-from bidsapp.dicom.series import take_inventory
 from bidsapp.errors import BadDataError
 
 CODECS = {

@@ -11,7 +11,7 @@ from dicom_studies import Mr, Pet, many_files, write
 from whole_app import used_by
 
 from bidsapp.dicom.header import read_headers
-from bidsapp.dicom.series import Inventory, take_inventory
+from bidsapp.dicom.inventory import Inventory, take_inventory
 
 BUDGET_S = 30.0  # of processor time for 20,000 files: half of what two cores have in 30 s
 
@@ -89,7 +89,7 @@ def test_twenty_thousand_files(tmp_path: Path) -> None:
     many_files(folder, total)
     code = (
         "import sys; from pathlib import Path\n"
-        "from bidsapp.dicom.series import take_inventory\n"
+        "from bidsapp.dicom.inventory import take_inventory\n"
         "found = take_inventory(Path(sys.argv[1]), Path(sys.argv[1]), nprocs=1)\n"
         "print(sum(len(s.images) for s in found.series))"
     )

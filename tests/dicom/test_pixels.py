@@ -27,9 +27,10 @@ from pydicom.uid import JPEGExtended12Bit, JPEGLosslessSV1
 from bidsapp.dicom.decompress import decompress, write_copy
 from bidsapp.dicom.header import headers_of, read_headers
 from bidsapp.dicom.image import ConvertedImage, convert_series
+from bidsapp.dicom.inventory import take_inventory
 from bidsapp.dicom.pet_frames import count_remarks, frames_of
 from bidsapp.dicom.pixels import lossy_compression
-from bidsapp.dicom.series import Series, snapped, take_inventory
+from bidsapp.dicom.series import Series, snapped
 from bidsapp.errors import BadDataError
 
 STATIC = Cell("uncompressed", "classic", "along", "per slice", "static")

@@ -55,8 +55,9 @@ import pytest
 
 from bidsapp.dicom.classify import classify
 from bidsapp.dicom.image import convert_series
+from bidsapp.dicom.inventory import take_inventory
 from bidsapp.dicom.pet_frames import frames_of
-from bidsapp.dicom.series import Series, take_inventory
+from bidsapp.dicom.series import Series
 from bidsapp.errors import BadDataError
 
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "dcm_qa"

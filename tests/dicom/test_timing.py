@@ -19,9 +19,10 @@ from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
 from bidsapp.dicom.header import headers_of
+from bidsapp.dicom.inventory import take_inventory
 from bidsapp.dicom.pet_frames import frames_of, scan_clock
 from bidsapp.dicom.scan_times import FrameClock, ScanClock, TimeModel
-from bidsapp.dicom.series import Series, take_inventory
+from bidsapp.dicom.series import Series
 from bidsapp.dicom.timing import time_model
 from bidsapp.errors import BadDataError
 

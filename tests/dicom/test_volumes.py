@@ -27,9 +27,10 @@ from whole_app import validator_errors
 from bidsapp.data.tracers import Tracer, using_tracers
 from bidsapp.dicom import series as reading
 from bidsapp.dicom.convert import ConversionReport, convert
+from bidsapp.dicom.inventory import take_inventory
 from bidsapp.dicom.pet_frames import frames_of, scan_clock
 from bidsapp.dicom.scan_times import TimeModel
-from bidsapp.dicom.series import Series, take_inventory
+from bidsapp.dicom.series import Series
 from bidsapp.dicom.timing import time_model
 from bidsapp.dicom.volumes import load_image, read_volume
 from bidsapp.settings import DicomInput

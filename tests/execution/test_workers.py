@@ -93,7 +93,8 @@ print(multiprocessing.active_children())
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux forks")
 def test_a_worker_that_cannot_be_set_up_is_told():
-    assert told("""
+    assert told(
+        """
 from bidsapp.errors import WorkerLostError
 def no_thread():
     raise RuntimeError("can't start new thread")
@@ -103,7 +104,9 @@ try:
         print("forked")
 except WorkerLostError as error:
     print("--nprocs 1" in str(error))
-""", stderr="can't start new thread") == ["True"]
+""",
+        stderr="can't start new thread",
+    ) == ["True"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux forks")
