@@ -231,7 +231,7 @@ _DOUBTS = ("pet-t1w-", "pet-only-", "normalisation-", "t1w-orientation", "centil
 
 
 def doubts_number(flags: Iterable[Flag], limits: Limits) -> bool:
-    """Whether a flag says that volumes of interest may lie in the wrong place or on damage.
+    """Whether a flag says that volumes of interest may be misplaced or damaged.
 
     Parameters
     ----------

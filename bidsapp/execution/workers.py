@@ -52,9 +52,9 @@ def keep_freed_memory() -> None:
 def forked_workers(count: int) -> Iterator[None]:
     """Fork the workers of a command, which share all modules imported so far; end them with it.
 
-    Only a process without threads may fork, and its owner must know: a command, not a program that
-    calls us. Others get their workers from a fork server when they are needed, which imports
-    everything once more.
+    Only a process without threads may fork, and only a command knows that, not a library call.
+    Others get their workers from a fork server when they are needed, which imports everything once
+    more.
 
     Parameters
     ----------

@@ -225,7 +225,7 @@ def _write_masks(
 def _mask_path(
     output_dir: str, entities: Entities, t1w_entities: Entities | None, space: str, atlas: Atlas
 ) -> Path:
-    """Masks in the space of the PET lie beside it, others with the T1w if there is one."""
+    """Path of masks: in PET space beside the PET, otherwise with the T1w if there is one."""
     kind = "probseg" if atlas.drawn.overlapping else "dseg"
     template = {"space": TEMPLATE_SPACE, "res": "2"} if space == TEMPLATE_SPACE else {}
     if space == "pet" or not t1w_entities:

@@ -218,7 +218,7 @@ def _disagreement(expressed: CentiloidResult) -> tuple[Flag, ...]:
 
 
 def scale_findings(scale: Scale | TauScale, tracer: str) -> tuple[Flag, ...]:
-    """No equation for a scan, or one that was made in another way.
+    """Flags of a missing equation, or of one made with another pipeline.
 
     Parameters
     ----------

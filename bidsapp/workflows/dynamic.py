@@ -42,8 +42,8 @@ def add_time_activity(
 ) -> Step:
     """Sample the frames of a scan, and of other PETs after its injection, over time.
 
-    All frames are in Bq/mL, decay-corrected to the injection and never smoothed; the head lies at
-    the reference position of the scan.
+    All frames are in Bq/mL, decay-corrected to the injection and never smoothed, with the head
+    at the reference position of the scan.
 
     Parameters
     ----------

@@ -117,9 +117,10 @@ def inspect_frames(
 
 
 def smooth(flow: Flow, inspected: Step, anatomy: Mapping[str, StepOutput]) -> Step:
-    """Smooth the PET along its voxel axes, if that is asked for.
+    """Smooth the PET along its voxel axes, if requested.
 
-    Alignment comes before; activity over time and partial volume correction use the PET as it was.
+    Frames are aligned before; time-activity curves and partial volume correction use the unsmoothed
+    PET.
 
     Parameters
     ----------

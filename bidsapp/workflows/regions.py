@@ -61,7 +61,7 @@ def check_parcellations(flow: Flow, scan: ScanPlan, tissue: Mapping[str, StepOut
 def measure_regions(
     flow: Flow, scan: ScanPlan, own_options: Any, given: Mapping[str, StepOutput]
 ) -> None:
-    """Measure a scan in the regions of all atlases of the run, in every space asked for.
+    """Measure a scan in the regions of all atlases of the run, in every requested space.
 
     Parameters
     ----------

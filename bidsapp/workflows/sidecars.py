@@ -332,7 +332,7 @@ class Sidecars:
         )
 
     def _longitudinal(self, scan: ScanPlan) -> Longitudinal | None:
-        """What the record says of the within-subject template; None when none was asked for."""
+        """Part of the record about the within-subject template; None when none was requested."""
         if not self.processing.longitudinal:
             return None
         if scan.t1w is not None and scan.anatomy == "template":

@@ -173,8 +173,8 @@ def _divided(values: Float32, parts: NDArray[np.int64]) -> Float32:
 def _dilated(mask: NDArray[np.bool_], voxel_size: Float, by_mm: float) -> NDArray[np.bool_]:
     """Voxels at most ``by_mm`` away from the mask.
 
-    A ball is a bundle of rods along the last axis: the mask, widened along it as far as the ball
-    reaches there, is laid over itself at every place of a rod.
+    A ball is decomposed into rods along the last axis: the mask, dilated along it by the length of
+    a rod, is shifted to the position of every rod and combined.
     """
     reach = by_mm**2 * (1 + 1e-5)  # voxel sizes are known to six digits
     steps = [
@@ -198,7 +198,7 @@ def _dilated(mask: NDArray[np.bool_], voxel_size: Float, by_mm: float) -> NDArra
 
 
 def _overlap(shift: int) -> tuple[slice, slice]:
-    """Where an axis lies, and comes from, when it is moved by ``shift``."""
+    """Slices of target and source along an axis for a shift."""
     if shift >= 0:
         return slice(shift, None), slice(None, -shift or None)
     return slice(None, shift), slice(-shift, None)

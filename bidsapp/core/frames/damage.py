@@ -44,9 +44,9 @@ _SPIKE = 10.0  # times the bright part of a T1w; vessels and fat beside a coil h
 
 
 def without_spikes(t1w: Volume) -> Volume:
-    """Make missing what is brighter than anything in a head.
+    """Set voxels brighter than any tissue in a head to NaN.
 
-    One voxel of a million times the intensity of white matter would be a tissue of its own.
+    A voxel of a million times the intensity of white matter would be fitted as a separate tissue.
 
     Parameters
     ----------

@@ -66,7 +66,7 @@ def mask_slices(
 
 
 def mask_centre(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Mean index of the voxels of a mask, from how many lie in every plane.
+    """Mean index of the voxels of a mask, from their number in every plane.
 
     Parameters
     ----------
@@ -155,7 +155,7 @@ class Grid:
 
 @dataclass(frozen=True, eq=False)
 class Volume:
-    """Voxels with the affine that places them.
+    """Voxels with an affine.
 
     Attributes
     ----------

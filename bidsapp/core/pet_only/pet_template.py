@@ -66,7 +66,7 @@ class PetTemplate:
         return transform(self.affine, mask_centre(self.outside_mm == 0))
 
     def is_brain(self, points: Float64) -> Mask:
-        """Whether template points (N, 3) lie in the brain, (N,).
+        """Whether template points (N, 3) are in the brain, (N,).
 
         Parameters
         ----------

@@ -190,7 +190,7 @@ class CentiloidResult:
         return None if self.uncertainty is None else self.uncertainty.interval(kind)
 
     def probability_above(self, cutoff: float, kind: Interval) -> float | None:
-        """Probability that the true Centiloid lies above a cut-off.
+        """Probability that the true Centiloid is above a cut-off.
 
         Parameters
         ----------

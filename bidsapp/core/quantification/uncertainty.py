@@ -109,10 +109,10 @@ class Uncertainty:
         return math.hypot(*(components[name] for name in PARTS[kind]))
 
     def interval(self, kind: Interval) -> tuple[float, float] | None:
-        """95 % interval: all true values that the measured one does not speak against, CL.
+        """95 % interval: all true values that are compatible with the measured one, CL.
 
-        The error grows with what is true, so a true value is judged by the error that it has
-        itself (Neyman 1937); the interval reaches farther up than down.
+        The error grows with what is true, so a true value is tested with its own error
+        (Neyman 1937); the interval reaches farther up than down.
 
         Parameters
         ----------
@@ -127,7 +127,7 @@ class Uncertainty:
         return None if low is None or high is None else (low, high)
 
     def probability_above(self, cutoff: float, kind: Interval) -> float:
-        """Probability that the true value lies above a cut-off, 0 to 1.
+        """Probability that the true value is above a cut-off, 0 to 1.
 
         One minus the chance of measuring more if the truth were the cut-off: above 0.975 or below
         0.025 exactly when the interval does not hold it.
@@ -206,7 +206,7 @@ def propagate(
 
 
 def probability_above(value: float, sd: float, cutoff: float) -> float:
-    """Probability that the true Centiloid lies above a cut-off, 0 to 1.
+    """Probability that the true Centiloid is above a cut-off, 0 to 1.
 
     Parameters
     ----------

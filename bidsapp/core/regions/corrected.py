@@ -57,7 +57,7 @@ def correct(
     fwhm_vox: Fwhm,
     methods: Sequence[PvcMethod],
 ) -> Corrected:
-    """Correct a PET by every method asked for.
+    """Correct a PET by every requested method.
 
     Parameters
     ----------

@@ -402,7 +402,7 @@ def region_statistics(
 
 
 def eroded(mask: NDArray[np.bool_], grid: Grid, distance_mm: float) -> NDArray[np.bool_]:
-    """The voxels of a mask whose centres lie farther than a distance from every voxel outside.
+    """Voxels of a mask that are farther than a distance from every voxel outside, by their centres.
 
     Parameters
     ----------
@@ -424,7 +424,7 @@ def eroded(mask: NDArray[np.bool_], grid: Grid, distance_mm: float) -> NDArray[n
 
 
 def eroded_regions(regions: Regions, grid: Grid, distance_mm: float) -> Regions:
-    """Every region without what lies nearer to its border; they are whole voxels of half and more.
+    """Erode every region by a distance; voxels with a membership of half or more count as whole.
 
     Parameters
     ----------

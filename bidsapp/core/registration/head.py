@@ -121,7 +121,7 @@ class Head:
     def model(self, fwhm_mm: float, *, skull_apart: bool = True) -> TissueModel:
         """Blur the tissue with a Gaussian of ``fwhm_mm``.
 
-        With ``skull_apart`` everything else is two classes, the last of them what lies within
+        With ``skull_apart`` everything else is two classes, the last of them within
         `SKULL_MM` of the brain: bone takes up little and scalp much, and one level for both would
         push the brain away from a bright scalp.
 

@@ -458,7 +458,7 @@ def _voxels_near_brain(head: Head, pet: Volume, matrix: Matrix) -> tuple[Float64
 
 
 def _around(mask: NDArray[np.bool_], to_index: Matrix) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """First and end voxel of the box of another image in which the voxels of a mask lie."""
+    """First and end voxel of the box of another image that contains the voxels of a mask."""
     low, high = mask_box(mask)
     ends = np.stack([low - 1.0, high + 1.0], axis=1)
     corners = transform(to_index, np.stack(np.meshgrid(*ends), axis=-1).reshape(-1, 3))

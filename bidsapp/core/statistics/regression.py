@@ -246,7 +246,7 @@ def spread(load: ArrayLike, residual: ArrayLike, full_at: float = math.inf) -> S
 
 
 def _student(freedom: float) -> float:
-    """Factor of a variance that is known with so many degrees of freedom, for 95 % intervals."""
+    """Factor for 95 % intervals of a variance with limited degrees of freedom."""
     quantile = stats.t.ppf(0.975, max(freedom, _LEAST_FREEDOM)) / stats.norm.ppf(0.975)
     return float(quantile) ** 2
 

@@ -233,7 +233,7 @@ def _bic_gain(x: Float, mixture: TwoNormals) -> float:
 def _with_intervals(
     x: Float, mixture: TwoNormals, gain: float, crossing: float, resamples: int, seed: int
 ) -> TwoGroups:
-    """Percentile intervals: people are drawn anew and both groups fitted again."""
+    """Percentile intervals of a bootstrap over participants."""
     edges = np.linspace(x[0], x[-1], min(_BINS, x.size) + 1)
     place = np.clip(np.searchsorted(edges, x, side="right") - 1, 0, edges.size - 2)
     counts = np.bincount(place, minlength=edges.size - 1)
