@@ -99,7 +99,7 @@ def convert(
             _describe(decisions, folder, dicom)
     rows = in_order(list(decisions.rows.values()))
     errors = [
-        f"{row.participant} series {row.series} '{row.description}' ({row.kind}): {row.reason}"
+        f"{row.participant_id} series {row.series} '{row.description}' ({row.kind}): {row.reason}"
         for row in rows
         if row.decision == FAILED
     ]
@@ -267,7 +267,7 @@ def _describe(decisions: Decisions, folder: Path, dicom: DicomInput) -> None:
         _write_date(job, folder, person if dicom.shift_dates else None)
     people = defaultdict(list)
     for row in in_order(list(decisions.rows.values())):
-        people[row.participant].append(cells(row))
+        people[row.participant_id].append(cells(row))
     for participant, rows in people.items():
         path = folder / "code" / "dicom_decisions" / f"{participant}.tsv"
         write_lines(path, map(table_line, (COLUMNS, *rows)))

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TypedDict, Unpack
 
 import numpy as np
 
@@ -47,14 +46,6 @@ from bidsapp.dicom.units import to_bq_per_ml
 from bidsapp.dicom.volumes import in_words_of, is_volume, load_image
 from bidsapp.errors import BadDataError, CentipetError
 from bidsapp.settings import DicomInput
-
-
-class _Changes(TypedDict, total=False):
-    """What becomes of a row of the table as more is known."""
-
-    decision: str
-    target: str
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -341,11 +332,11 @@ class _Desk:
     ) -> None:
         header = series.header
         self.rows[series.key] = DecisionRow(
-            participant=f"sub-{labels.participant}",
+            participant_id=f"sub-{labels.participant}",
             series=_number(series),
             description=shortened(self.scrub.text(header.shown("SeriesDescription"))),
             kind=str(kind),
-            n_files=len({image.path for image in series.images}),
+            files=len({image.path for image in series.images}),
             decision=decision,
             target="",
             reason=self.scrub(without_file_name(reason, series.images)),
@@ -377,10 +368,13 @@ class _Desk:
             self._change(key, decision=JOINED, target=self.rows[first].target, reason=reason)
         return Decisions(self.rows, jobs, persons, self.scrub)
 
-    def _change(self, key: SeriesKey, **changes: Unpack[_Changes]) -> None:
-        if "reason" in changes:
-            changes["reason"] = self.scrub(changes["reason"])
-        self.rows[key] = replace(self.rows[key], **changes)
+    def _change(
+        self, key: SeriesKey, reason: str, *, decision: str | None = None, target: str | None = None
+    ) -> None:
+        """Say anew why; decision and target stay where none is given."""
+        row = self.rows[key]
+        decision, target = decision or row.decision, target or row.target
+        self.rows[key] = replace(row, reason=self.scrub(reason), decision=decision, target=target)
 
 
 def _number(series: Series) -> str:

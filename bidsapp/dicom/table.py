@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, fields
 
 KEPT, JOINED, SKIPPED, FAILED = "kept", "joined", "skipped", "error"
 
@@ -13,20 +13,17 @@ KEPT, JOINED, SKIPPED, FAILED = "kept", "joined", "skipped", "error"
 class DecisionRow:
     """One series; text without names, identifiers and dates of people."""
 
-    participant: str
+    participant_id: str
     series: str  # number and, when it was split, part
     description: str
     kind: str
-    n_files: int
+    files: int
     decision: str  # kept, joined (a part of another), skipped or error
     target: str  # path below the dataset without extension; empty unless kept or joined
     reason: str
 
 
-COLUMNS = (
-    *("participant_id", "series", "description", "kind"),
-    *("files", "decision", "target", "reason"),
-)
+COLUMNS = tuple(field.name for field in fields(DecisionRow))
 
 
 def cells(row: DecisionRow) -> tuple[str, ...]:
@@ -39,7 +36,7 @@ def in_order(rows: Sequence[DecisionRow]) -> tuple[DecisionRow, ...]:
 
     def key(row: DecisionRow) -> tuple[object, ...]:
         numbers = tuple(int(digits) for digits in re.findall(r"\d+", row.series))
-        return row.participant, numbers, row.series, row.target, row.description, row.kind
+        return row.participant_id, numbers, row.series, row.target, row.description, row.kind
 
     return tuple(sorted(rows, key=key))
 

@@ -194,7 +194,7 @@ def test_single_compressed_files_are_read(tmp_path: Path) -> None:
         path.unlink()
     (source / "broken.dcm.gz").write_bytes(gzip.compress(b"DICM" * 400)[:-20])
     report = convert(DicomInput(source, dry_run=True), tmp_path / "bids", nprocs=1)
-    assert [(row.participant, row.n_files, row.decision) for row in report.rows] == [
+    assert [(row.participant_id, row.files, row.decision) for row in report.rows] == [
         ("sub-07", 9, "kept")
     ]
     assert len(report.errors) == 1 and "broken.dcm.gz: cannot be unpacked" in report.errors[0]
@@ -259,7 +259,7 @@ def test_archives_inside_archives_are_read_one_level_deep(tmp_path: Path) -> Non
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "all.zip").write_bytes(zipped(outer))
     report = convert(DicomInput(tmp_path / "in", dry_run=True), tmp_path / "bids", nprocs=1)
-    assert sorted((row.kind, row.n_files) for row in report.rows) == [
+    assert sorted((row.kind, row.files) for row in report.rows) == [
         ("PET", len(pet)),
         ("T1w", len(mr)),
     ]

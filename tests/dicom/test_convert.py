@@ -107,25 +107,25 @@ def test_a_name_inside_a_word_of_ours_is_left_alone(tmp_path: Path) -> None:
 def test_label_is_the_same_in_every_run_and_tells_nothing(source: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     Pet().write(other)
-    assert {row.participant for row in dry(source).rows} == {SUB}
-    assert {row.participant for row in dry(other).rows} == {SUB}
+    assert {row.participant_id for row in dry(source).rows} == {SUB}
+    assert {row.participant_id for row in dry(other).rows} == {SUB}
     assert pseudonym(("MRN-4712", ERIKA.birth)) != pseudonym(("MRN-4711", ERIKA.birth))
 
 
 def test_same_identifier_with_two_birth_dates_is_two_people(source: Path) -> None:
     Pet().write(source / "twin", replace(ERIKA, birth="19990101"))
-    assert len({row.participant for row in dry(source).rows}) == 2
+    assert len({row.participant_id for row in dry(source).rows}) == 2
 
 
 def test_labels_from_folders_and_from_the_map(source: Path, tmp_path: Path) -> None:
     renamed = source.rename(tmp_path / "sub-07")
-    assert {row.participant for row in dry(renamed).rows} == {"sub-07"}
+    assert {row.participant_id for row in dry(renamed).rows} == {"sub-07"}
     table = tmp_path / "map.tsv"
     table.write_text("patient_id\tparticipant_id\tsession_id\nMRN-4711\tsub-E1\tses-base\n")
     report = dry(renamed, label_map=table)
     assert all(row.target.startswith("sub-E1/ses-base/") for row in report.rows)
     table.write_text("PatientID\tParticipant ID\nMRN-4711\t002\n")
-    assert {row.participant for row in dry(renamed, label_map=table).rows} == {"sub-002"}
+    assert {row.participant_id for row in dry(renamed, label_map=table).rows} == {"sub-002"}
     table.write_text("patient_id\tparticipant_id\nMRN-4711\tsub E1\n")
     with pytest.raises(BadDataError, match="line 2"):
         dry(renamed, label_map=table)
@@ -138,7 +138,7 @@ def test_what_is_stated_of_nobody_in_the_folder_is_told(source: Path, tmp_path: 
     )
     metadata.write_text('{"*": {}, "sub-2": {}, "sub-02": {"InjectionTime": "09:00:00"}}')
     report = dry(source, label_map=table, metadata=metadata)
-    assert {row.participant for row in report.rows} == {"sub-2"}
+    assert {row.participant_id for row in report.rows} == {"sub-2"}
     of_metadata, of_map = report.remarks
     assert "nothing here has the name sub-02," in of_metadata
     assert "patient_id and study_uid of line 2, 4," in of_map and "4711" not in of_map
@@ -394,7 +394,7 @@ def test_combined_echoes_are_preferred(tmp_path: Path) -> None:
 def test_people_without_identifier_stay_apart_by_name_and_study(tmp_path: Path) -> None:
     for name, folder in (("A^One", "a"), ("B^Two", "b"), ("", "c"), ("", "d")):
         Pet(n_slices=7, step=20).write(tmp_path / "source" / folder, Person(name, "", ""))
-    assert len({row.participant for row in dry(tmp_path / "source").rows}) == 4
+    assert len({row.participant_id for row in dry(tmp_path / "source").rows}) == 4
 
 
 def test_doubts_about_the_person_are_told(tmp_path: Path) -> None:
@@ -581,7 +581,7 @@ def test_missing_slices(tmp_path: Path) -> None:
 def test_doubled_export_counts_once(source: Path) -> None:
     for path in sorted((source / "pet").iterdir()):
         path.with_name(f"copy_{path.name}").write_bytes(path.read_bytes())
-    assert [row.n_files for row in dry(source).rows if row.kind == "PET"] == [36]
+    assert [row.files for row in dry(source).rows if row.kind == "PET"] == [36]
 
 
 def test_options_state_what_the_headers_do_not(source: Path, tmp_path: Path) -> None:
@@ -687,7 +687,7 @@ def test_an_archive_may_be_given_itself(source: Path, tmp_path: Path) -> None:
     archive = shutil.make_archive(str(tmp_path / "sub-09"), "gztar", source)
     report = run(Path(archive), tmp_path / "bids")
     assert report.errors == [] and report.n_converted == 2
-    assert {row.participant for row in report.rows} == {"sub-09"}  # the name of the archive
+    assert {row.participant_id for row in report.rows} == {"sub-09"}  # the name of the archive
     (tmp_path / "notes.txt").write_text("no archive")
     with pytest.raises(NoInputError, match="folder or archive"):
         dry(tmp_path / "notes.txt")

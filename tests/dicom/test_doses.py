@@ -268,7 +268,7 @@ def test_images_with_a_series_of_their_own_are_one(
     write(tmp_path / "in", iter(made))
     report = convert(DicomInput(tmp_path / "in"), tmp_path / "bids")
     (row,) = report.rows
-    assert (row.decision, row.n_files) == ("kept", len(made)), row.reason
+    assert (row.decision, row.files) == ("kept", len(made)), row.reason
     assert "(0020,000E) SeriesInstanceUID of its own" in row.reason
 
 

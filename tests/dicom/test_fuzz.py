@@ -111,7 +111,7 @@ def check_sentences(report: ConversionReport) -> None:
 
 
 def check_table(report: ConversionReport, n_mutants: int) -> None:
-    rows = {row.participant: row for row in report.rows}
+    rows = {row.participant_id: row for row in report.rows}
     assert rows["sub-control"].decision == "kept"
     assert all(row.decision in ("kept", "skipped", "error") for row in report.rows)
     check_sentences(report)
@@ -203,7 +203,7 @@ def test_damaged_files_do_no_harm(tmp_path: Path) -> None:
     (folder / "empty").write_bytes(b"")
     (folder / "DICM").write_bytes(b"\0" * 128 + b"DICM")
     report = convert(DicomInput(tmp_path), tmp_path / "bids", nprocs=1)
-    assert {row.decision for row in report.rows if row.participant == "sub-control"} <= {
+    assert {row.decision for row in report.rows if row.participant_id == "sub-control"} <= {
         "kept",
         "error",  # a damaged copy of one of its files cannot be told from its own
     }
@@ -216,6 +216,6 @@ def test_truncated_pixels_are_an_error_that_names_the_tag(tmp_path: Path) -> Non
         path.write_bytes(path.read_bytes()[:-300])
     TRUTH.write(tmp_path / "sub-control")
     report = convert(DicomInput(tmp_path), tmp_path / "bids", nprocs=1)
-    decisions = {row.participant: row.decision for row in report.rows}
+    decisions = {row.participant_id: row.decision for row in report.rows}
     assert decisions == {"sub-short": "error", "sub-control": "kept"}
     assert not list((tmp_path / "bids").glob("sub-short/**/*.nii.gz"))

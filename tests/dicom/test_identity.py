@@ -130,7 +130,7 @@ def test_a_name_of_many_is_no_name() -> None:
 def test_doubts_stand_in_the_table(tmp_path: Path) -> None:
     anonymous = Person("DEIDENTIFIED", "DEIDENTIFIED", "")
     report = people(tmp_path / "in", (Pet(), anonymous), (OTHER_DAY, anonymous))
-    assert len({row.participant for row in report.rows}) == 2
+    assert len({row.participant_id for row in report.rows}) == 2
     assert all("name their StudyInstanceUID in --dicom-map" in row.reason for row in report.rows)
 
 
@@ -138,18 +138,18 @@ def test_one_identifier_of_a_man_and_a_woman_is_two_people(tmp_path: Path) -> No
     report = people(
         tmp_path / "in", (Pet(), ERIKA), (OTHER_DAY, replace(ERIKA, sex="M")), (Mr(), ERIKA)
     )
-    assert len({row.participant for row in report.rows}) == 2
+    assert len({row.participant_id for row in report.rows}) == 2
 
 
 def test_one_person_under_two_identifiers_is_told(tmp_path: Path) -> None:
     again = replace(ERIKA, patient_id="MRN-0815", name="ERIKA MUSTERMANN")
     report = people(tmp_path / "in", (Pet(), ERIKA), (Mr(), again))
-    assert len({row.participant for row in report.rows}) == 2
+    assert len({row.participant_id for row in report.rows}) == 2
     assert all("same name and birth date" in row.reason for row in report.rows)
     table = tmp_path / "map.tsv"
     table.write_text("patient_id\tparticipant_id\nMRN-0815\t1\nMRN-4711\t1\n")
     report = run(tmp_path / "in", tmp_path / "bids", label_map=table)
-    assert {row.participant for row in report.rows} == {"sub-1"}
+    assert {row.participant_id for row in report.rows} == {"sub-1"}
 
 
 def test_doubts_reach_the_record(tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def test_enhanced_mr_is_a_t1w(tmp_path: Path) -> None:
     write(tmp_path / "single", Mr().datasets())
     write(tmp_path / "multi", iter([enhanced(list(Mr().datasets()))]))
     (row,) = run(tmp_path / "multi", tmp_path / "bids_multi").rows
-    assert (row.kind, row.decision, row.n_files) == ("T1w", "kept", 1)
+    assert (row.kind, row.decision, row.files) == ("T1w", "kept", 1)
     run(tmp_path / "single", tmp_path / "bids_single")
     one, other = (only(tmp_path / f"bids_{k}", "*_T1w.nii.gz") for k in ("single", "multi"))
     np.testing.assert_allclose(one.affine, other.affine, atol=1e-4)

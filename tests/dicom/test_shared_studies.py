@@ -146,7 +146,7 @@ def test_every_voxel_is_that_of_the_dicom_and_where_it_was(converted: Study) -> 
 
 
 def test_slices_beyond_the_gap_stay_where_they_were(converted: Study) -> None:
-    row = next(row for row in converted.report.rows if row.n_files == 175)
+    row = next(row for row in converted.report.rows if row.files == 175)
     assert "1 missing slice interpolated" in row.reason
     path = converted.bids / f"{row.target}.nii.gz"
     image = nib.load(path)

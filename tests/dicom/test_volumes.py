@@ -25,7 +25,7 @@ from raw_sidecar import PET_SIDECAR
 from whole_app import validator_errors
 
 from bidsapp.data.tracers import Tracer, using_tracers
-from bidsapp.dicom import series as reading
+from bidsapp.dicom import inventory as reading
 from bidsapp.dicom.convert import ConversionReport, convert
 from bidsapp.dicom.inventory import take_inventory
 from bidsapp.dicom.pet_frames import frames_of, scan_clock
@@ -133,7 +133,7 @@ def test_the_person_is_the_one_of_the_dicom(source: Path, tmp_path: Path) -> Non
     (source / "t1.nii.gz").unlink()
     Mr().write(source / "dicom")
     report = run(source, tmp_path / "bids", metadata=stated)
-    assert report.errors == [] and len({row.participant for row in report.rows}) == 1
+    assert report.errors == [] and len({row.participant_id for row in report.rows}) == 1
     assert sorted(row.decision for row in report.rows) == ["kept", "kept"]
 
 
@@ -301,14 +301,14 @@ def test_people_without_names_are_told_apart_by_their_folders(
             edit(side, lambda content, name=name: content.update(StudyID=name))  # no copies
         edit(folder / "pet.json", pet_bids)
     report = dry(source)
-    assert len({row.participant for row in report.rows}) == 3
-    assert {row.target for row in report.rows if row.participant == "sub-07"} == {
+    assert len({row.participant_id for row in report.rows}) == 3
+    assert {row.target for row in report.rows if row.participant_id == "sub-07"} == {
         "sub-07/ses-b/pet/sub-07_ses-b_trc-FBB_pet",
         "sub-07/ses-b/anat/sub-07_ses-b_T1w",
     }
     table = tmp_path / "map.tsv"
     table.write_text("patient_id\tparticipant_id\nin/one\tsub-1\nin/two\t2\n")
-    assert {row.participant for row in dry(source, label_map=table).rows} == {
+    assert {row.participant_id for row in dry(source, label_map=table).rows} == {
         *("sub-1", "sub-2", "sub-07"),
     }  # fmt: skip
     with zipfile.ZipFile(tmp_path / "in.zip", "w") as archive:
@@ -316,8 +316,8 @@ def test_people_without_names_are_told_apart_by_their_folders(
             archive.write(path, path.relative_to(source))
     zipped = dry(tmp_path / "in.zip")
     assert zipped.errors == []
-    assert len({row.participant for row in zipped.rows}) == 3
-    assert "sub-07" in {row.participant for row in zipped.rows}
+    assert len({row.participant_id for row in zipped.rows}) == 3
+    assert "sub-07" in {row.participant_id for row in zipped.rows}
 
 
 def test_the_equalised_image_is_used_where_slices_are_missing(tmp_path: Path) -> None:
