@@ -15,7 +15,7 @@ import numpy as np
 from bidsapp.bids.entities import parse_entities
 from bidsapp.core.anatomy.confidence import Template
 from bidsapp.core.anatomy.normalise import Normalised, normalise
-from bidsapp.core.frames.damage import above_zero, without_spikes
+from bidsapp.core.frames.damage import above_zero, without_padding, without_spikes
 from bidsapp.core.grid.alignment import Matrix, affine_between, inverse
 from bidsapp.core.grid.sampling import nearest_voxels
 from bidsapp.core.grid.volume import Volume
@@ -35,8 +35,8 @@ def segment_head(t1w: Volume, initial: Path | None = None) -> Normalised:
     Parameters
     ----------
     t1w : Volume, 3D
-        Any orientation and voxel size, with or without skull. Voxels that are not finite, or
-        brighter than anything in a head, are missing.
+        Any orientation and voxel size, with or without skull. Voxels that are not finite, brighter
+        than anything in a head, or padding as bright as tissue, are missing.
     initial : Path, optional
         Transform that brings the T1w to the template, to begin from (`initial_affine`).
 
@@ -54,7 +54,7 @@ def segment_head(t1w: Volume, initial: Path | None = None) -> Normalised:
         The transform cannot be read.
     """
     template = Template(priors(), template_mask(2).data, vois(2), stripped_priors)
-    t1w, level = above_zero(without_spikes(t1w))
+    t1w, level = above_zero(without_spikes(without_padding(t1w)))
     given = None if initial is None else initial_affine(initial)
     try:
         normalised = normalise(t1w, template, read_table("limits"), given=given)

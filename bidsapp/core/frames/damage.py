@@ -75,6 +75,34 @@ def without_spikes(t1w: Volume) -> Volume:
     return t1w if credible.all() else Volume(np.where(credible, data, np.nan), t1w.affine)
 
 
+def without_padding(t1w: Volume) -> Volume:
+    """Make missing what surrounds a head with one number that is as bright as tissue.
+
+    A brain without skull whose intensities were scaled afterwards has such a background.
+
+    Parameters
+    ----------
+    t1w : Volume, 3D
+
+    Returns
+    -------
+    Volume
+        float32, NaN in the padding: the number of a corner that more than a fifth of all voxels
+        have, if it is neither zero nor dark.
+    """
+    data = t1w.data
+    some = data[(slice(None, None, _THINNED),) * data.ndim]
+    corners = data[tuple(slice(None, None, max(size - 1, 1)) for size in data.shape)]
+    for number in np.unique(corners[np.isfinite(corners) & (corners != 0)]):
+        if np.count_nonzero(some == number) <= _MASKED * some.size:
+            continue
+        others = some[np.isfinite(some) & (some != number)]
+        dark, bright = np.percentile(others, [2, 98]) if others.size else (number, number)
+        if number > dark + _NEAR_AIR * (bright - dark):
+            return Volume(np.where(data == number, np.nan, data).astype(np.float32), t1w.affine)
+    return t1w
+
+
 def above_zero(t1w: Volume) -> tuple[Volume, float | None]:
     """Move the intensities of a T1w that go below zero (MP2RAGE, z-scores) up to where air is zero.
 

@@ -76,6 +76,8 @@ def test_a_missing_skull_is_seen():
     assert missing(whole.data) < 0.1
     assert missing(np.where(brain, whole.data, 0)) > 0.9
     assert missing(np.where(brain, whole.data, np.nan)) > 0.9
+    grain = np.abs(np.random.default_rng(3).normal(0, 0.5, brain.shape))  # white matter has 90
+    assert missing(np.where(brain, whole.data, grain)) > 0.9
     assert missing(whole.data[40:50, 50:60, 40:50]) == 0  # nobody knows
 
 

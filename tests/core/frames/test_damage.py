@@ -14,6 +14,7 @@ from bidsapp.core.frames.damage import (
     inspect,
     regional_deviation,
     voxels_at,
+    without_padding,
     without_spikes,
 )
 from bidsapp.core.grid.volume import Volume
@@ -53,6 +54,26 @@ def test_what_is_bright_is_told_from_a_spike_by_the_percentile_alone(head, brigh
     limit = 10 * np.percentile(head[head > 0], 99.5)
     found = without_spikes(Volume(head, np.eye(4))).data
     assert np.array_equal(np.isnan(found), head > limit)
+
+
+@pytest.mark.parametrize("padding", [150, 250, 500, 1e5])
+def test_padding_as_bright_as_tissue_is_missing(head, padding):
+    outside = head == 0
+    found = without_padding(Volume(np.where(outside, padding, head).astype(np.float32), np.eye(4)))
+    np.testing.assert_array_equal(found.data, np.where(outside, np.nan, head))
+
+
+@pytest.mark.parametrize("padding", [-1000, -1, 0, 20, np.nan])
+def test_padding_that_is_dark_stays(head, padding):
+    image = Volume(np.where(head == 0, padding, head).astype(np.float32), np.eye(4))
+    assert without_padding(image) is image
+
+
+def test_what_is_everywhere_or_in_a_few_voxels_is_no_padding(head):
+    head[:2] = 250  # a twelfth
+    for data in (head, np.full_like(head, 7)):
+        image = Volume(data, np.eye(4))
+        assert without_padding(image) is image
 
 
 def test_an_empty_image_stays(head):
