@@ -514,12 +514,12 @@ def skull_missing(t1w: Volume, priors: TissuePriors, affine: Float) -> float:
     return float(1 - np.mean(around > _NOTHING * np.median(brain)))
 
 
-def _nearest(t1w: Volume, affine: Float, world: Float) -> NDArray[np.generic]:
+def _nearest(t1w: Volume, affine: Float, world: Float) -> Float:
     """Intensities at points of the template that lie in the field of view."""
     index = transform(inverse(t1w.affine) @ inverse(affine), world)
     nearest = np.round(index).astype(np.int64)
     seen = ((nearest >= 0) & (nearest < t1w.data.shape)).all(axis=1)
-    return np.asarray(t1w.data[tuple(nearest[seen].T)])
+    return np.asarray(t1w.data[tuple(nearest[seen].T)], np.float64)
 
 
 def _affine_on(
