@@ -115,7 +115,7 @@ def test_the_foot_names_the_steps_that_run_now_and_no_other():
     assert "T1w tissue" not in terminal.shown[-1]
     steps.tell(passing, "start")
     steps.tell(regions, "start")
-    assert "regions laid on the T1w" in terminal.shown[-1] and "[1/1]" in terminal.shown[-1]
+    assert "regions transformed to the T1w" in terminal.shown[-1] and "[1/1]" in terminal.shown[-1]
     steps.tell(regions, "end")
     assert all(text.strip() for text in terminal.shown[1:-1])
     assert "regions" not in terminal.shown[-1] and terminal.shown[-1]
@@ -127,7 +127,7 @@ def test_details_are_told_to_those_who_ask():
     steps = Steps({"wf.": "sub-1"}, ["wf.regions"], terminal)
     steps.tell("wf.regions", "start")
     steps.tell("wf.regions", "end")
-    assert "sub-1: regions laid on the T1w" in terminal.text.getvalue()
+    assert "sub-1: regions transformed to the T1w" in terminal.text.getvalue()
 
 
 def test_the_foot_is_one_line_however_much_runs():
