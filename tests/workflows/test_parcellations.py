@@ -75,7 +75,7 @@ def test_a_parcellation_reaches_tables_curves_correction_and_reference(
         [there] = [r for r in _rows(stem, name) if r["name"] == f"label-{middle}"]
         assert "n/a" not in {v for k, v in there.items() if k in ("mean", "gtm_mean")}
     curves = _rows(stem, "_atlas-Own_tacs.tsv")
-    assert len(curves) == 4 and all(float(row[f"label-{middle}"]) > 0 for row in curves)
+    assert len(curves) == 3 and all(float(row[f"label-{middle}"]) > 0 for row in curves)
     assert not stem.with_name(f"{stem.name}_atlas-Other_vois.tsv").exists()
     record = json.loads(stem.with_name(f"{stem.name}_centiloid.json").read_text())
     told = {flag["code"]: flag["message"] for flag in record["flags"]}
