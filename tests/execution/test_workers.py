@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
 import sys
 import time
+import weakref
 from pathlib import Path
 
 import pytest
+
+from bidsapp.execution.workers import give_back_memory
 
 BEGIN = """
 import os, signal, sys, threading, time
@@ -177,3 +181,21 @@ def test_a_run_that_ends_by_itself_leaves_no_worker():
     assert time.perf_counter() - begin < 30
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid), signal.SIGKILL)
+
+
+class Knot:
+    """Refers to itself, so that only a collection frees it."""
+
+    def __init__(self):
+        self.itself = self
+
+
+def test_what_refers_to_itself_alone_is_freed():
+    gc.disable()  # as good as it is with the threshold of a run
+    try:
+        freed = weakref.ref(Knot())
+        assert freed() is not None
+        give_back_memory()
+        assert freed() is None
+    finally:
+        gc.enable()
