@@ -51,7 +51,7 @@ class Tile:
         return slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Layout:
     """Which cuts are shown, where, and how large.
 
@@ -160,18 +160,17 @@ def sample(volume: Volume, layout: Layout, *, order: int = 1) -> NDArray[np.floa
     -------
     ndarray, shape ``layout.shape``, float32, read-only
         Zero outside the volume and between the tiles. Pictures share volumes and layouts: a canvas
-        is kept as long as its volume.
+        is kept as long as both.
     """
-    known = _SAMPLED.setdefault(volume, {})
-    kept, canvas = known.get((id(layout), order), (None, None))
-    if kept is not layout or canvas is None:
+    known = _SAMPLED.setdefault(volume, WeakKeyDictionary()).setdefault(layout, {})
+    if order not in known:
         canvas = _sampled(volume, layout, order)
         canvas.flags.writeable = False
-        known[id(layout), order] = layout, canvas  # the layout as well, so that its id stays its
-    return canvas
+        known[order] = canvas
+    return known[order]
 
 
-_SAMPLED: WeakKeyDictionary[Volume, dict[tuple[int, int], tuple[Layout, NDArray[np.float32]]]] = (
+_SAMPLED: WeakKeyDictionary[Volume, WeakKeyDictionary[Layout, dict[int, NDArray[np.float32]]]] = (
     WeakKeyDictionary()
 )
 
