@@ -13,7 +13,7 @@ from bidsapp.bids.seals import write_manifest
 from bidsapp.cli.logs import RUN_LOG, Progress
 from bidsapp.core.parallel import use_threads
 from bidsapp.errors import CentipetError, WorkerLostError
-from bidsapp.execution.workers import dismiss_workers, give_back_memory, workers
+from bidsapp.execution.workers import dismiss_workers, workers
 from bidsapp.record import Status, find_records
 from bidsapp.report.participant import write_page
 from bidsapp.report.visual_read import export_read
@@ -90,6 +90,4 @@ def _try_page(
             f"({type(error).__name__}: {error}); the results are there, please report this"
         )
         return "CentipetError", sentence, traceback.format_exc()
-    finally:
-        give_back_memory()  # what draws a page refers to itself and holds its images, 0.2 GB
     return None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import gc
 import logging
 import os
 import signal
@@ -48,13 +47,6 @@ def keep_freed_memory() -> None:
             ctypes.CDLL(None).mallopt(name, size)
 
 
-def give_back_memory() -> None:
-    """Free what only refers to itself, and return freed memory to the machine."""
-    gc.collect(1)  # the young: what was imported is not looked through
-    with suppress(AttributeError, OSError, TypeError):
-        ctypes.CDLL(None).malloc_trim(0)
-
-
 @contextmanager
 def forked_workers(count: int) -> Iterator[None]:
     """Fork the workers of a command, which share all modules imported so far; end them with it.
@@ -88,7 +80,6 @@ def _fork(count: int) -> None:
     global _workers, _count
     os.environ.update(ONE_THREAD)
     import_module(_PRELOADED)
-    gc.freeze()  # a collection would write to what is shared
     _workers = ProcessPoolExecutor(count, mp_context=get_context("fork"), initializer=_begin)
     _count = count
     try:

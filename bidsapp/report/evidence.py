@@ -170,10 +170,11 @@ class FigureMaker:
 
     def __init__(self, output_dir: Path) -> None:
         self._output_dir = output_dir
-        # one T1w at a time: scans come sorted by session, and a T1w is some 200 MB of images
-        self._anatomy = _shared(self._load_anatomy)
-        self._ratio = _shared(self._load_ratio, 2)
-        self._t1w_mni = _shared(self._load_t1w_mni)
+        # One T1w at a time: scans come sorted by session, and a T1w is some 200 MB of images. What
+        # loads them does not know this object, or both would outlive their last use.
+        self._anatomy = _shared(partial(_load_anatomy, output_dir))
+        self._ratio = _shared(partial(_load_ratio, output_dir), 2)
+        self._t1w_mni = _shared(partial(_load_t1w_mni, output_dir))
 
     def of_scan(self, record: ScanRecord) -> list[Item]:
         """Figures of a finished scan in the order of the page, or the problem instead of one.
@@ -412,23 +413,6 @@ class FigureMaker:
         """T1w in template space, or the template itself for a scan without T1w."""
         return template(2) if record.t1w_source is None else self._t1w_mni(t1w_entities(record))
 
-    def _load_ratio(self, key: str, entities: Entities, mean: float) -> Volume:
-        volume = load_volume(self._path(key, entities), ndim=3)
-        return Volume(np.divide(volume.data, mean, dtype=np.float32), volume.affine)
-
-    def _load_anatomy(self, entities: Entities) -> _Anatomy:
-        paths = [self._path(key, entities) for key in ("t1w", "mask", "wm")]
-        t1w, brain, white = (load_volume(path, ndim=3) for path in paths)
-        if not brain.data.any():
-            raise BadDataError(
-                f"{paths[1]}: the brain mask is empty; look at the T1w and run the "
-                "participant level again"
-            )
-        return _Anatomy(t1w, brain, white, lay_out_around(brain))
-
-    def _load_t1w_mni(self, entities: Entities) -> Volume:
-        return load_volume(self._path("t1w_mni", entities), ndim=3)
-
     def _path(self, key: str, entities: Mapping[str, str] | Entities) -> Path:
         return output_path(self._output_dir, key, dict(entities))
 
@@ -449,6 +433,26 @@ class FigureMaker:
     def _relative(self, error: CentipetError) -> str:
         """Tell paths relative to the dataset: a page is the same wherever it was made."""
         return str(error).replace(f"{self._output_dir}/", "")
+
+
+def _load_ratio(output_dir: Path, key: str, entities: Entities, mean: float) -> Volume:
+    volume = load_volume(output_path(output_dir, key, dict(entities)), ndim=3)
+    return Volume(np.divide(volume.data, mean, dtype=np.float32), volume.affine)
+
+
+def _load_anatomy(output_dir: Path, entities: Entities) -> _Anatomy:
+    paths = [output_path(output_dir, key, dict(entities)) for key in ("t1w", "mask", "wm")]
+    t1w, brain, white = (load_volume(path, ndim=3) for path in paths)
+    if not brain.data.any():
+        raise BadDataError(
+            f"{paths[1]}: the brain mask is empty; look at the T1w and run the "
+            "participant level again"
+        )
+    return _Anatomy(t1w, brain, white, lay_out_around(brain))
+
+
+def _load_t1w_mni(output_dir: Path, entities: Entities) -> Volume:
+    return load_volume(output_path(output_dir, "t1w_mni", dict(entities)), ndim=3)
 
 
 def _shared(load: Callable[..., _Given], n_kept: int = 1) -> Callable[..., _Given]:

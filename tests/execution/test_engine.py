@@ -13,6 +13,7 @@ from pathlib import Path
 import nipype.interfaces.utility as niu
 import nipype.pipeline.engine as pe
 import pytest
+from waiting import wait_for
 
 from bidsapp.execution.engine import explain, run
 from bidsapp.execution.workers import dismiss_workers, workers
@@ -346,7 +347,7 @@ def test_workers_use_one_thread_and_do_not_outlive_the_run(tmp_path):
     assert set(worker["threads"]) == {1}
     assert worker["pid"] != os.getpid()
     dismiss_workers()
-    assert _wait_for(lambda: not _is_alive(worker["pid"]))
+    assert wait_for(lambda: not _is_alive(worker["pid"]))
 
 
 def test_workers_die_with_a_killed_main_process(tmp_path):
@@ -374,20 +375,13 @@ def test_workers_die_with_a_killed_main_process(tmp_path):
     environment = os.environ | {"PYTHONPATH": str(Path.cwd())}
     main = subprocess.Popen([sys.executable, script, tmp_path], env=environment)
     try:
-        assert _wait_for((tmp_path / "pid").exists)
+        assert wait_for((tmp_path / "pid").exists)
         worker = int((tmp_path / "pid").read_text())
         assert _is_alive(worker)
     finally:
         main.kill()
         main.wait()
-    assert _wait_for(lambda: not _is_alive(worker))
-
-
-def _wait_for(condition, seconds=30):
-    deadline = time.perf_counter() + seconds
-    while not condition() and time.perf_counter() < deadline:
-        time.sleep(0.1)
-    return condition()
+    assert wait_for(lambda: not _is_alive(worker))
 
 
 def _is_alive(pid):

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import subprocess
 import sys
 import time
-import weakref
 from pathlib import Path
 
 import pytest
-
-from bidsapp.execution.workers import give_back_memory
+from waiting import wait_for
 
 BEGIN = """
 import os, signal, sys, threading, time
@@ -122,20 +119,13 @@ with forked_workers(2):
     time.sleep(60)
 """
     run = subprocess.Popen([sys.executable, "-c", BEGIN + script])
-    for _ in range(300):
-        if pids.exists() and len(pids.read_text().split()) == 2:
-            break
-        time.sleep(0.1)
+    assert wait_for(lambda: pids.exists() and len(pids.read_text().split()) == 2)
     first, last = map(int, pids.read_text().split())
     os.kill(last, signal.SIGSTOP)
     try:
         run.kill()
         run.wait()
-        for _ in range(100):
-            if not alive(first):
-                break
-            time.sleep(0.1)
-        assert not alive(first)
+        assert wait_for(lambda: not alive(first), seconds=10)
     finally:
         os.kill(last, signal.SIGKILL)
 
@@ -152,19 +142,11 @@ with forked_workers(2):
     )
     run = subprocess.Popen([sys.executable, "-c", script])
     written = tmp_path / "pids"
-    for _ in range(300):
-        if written.exists() and len(written.read_text().split()) == 20:
-            break
-        time.sleep(0.1)
+    assert wait_for(lambda: written.exists() and len(written.read_text().split()) == 20)
     children = {*map(int, written.read_text().split())}
-    assert children
     run.kill()
     run.wait()
-    for _ in range(100):
-        if not any(map(alive, children)):
-            break
-        time.sleep(0.1)
-    assert not any(map(alive, children))
+    assert wait_for(lambda: not any(map(alive, children)), seconds=10)
 
 
 def alive(pid: int) -> bool:
@@ -181,21 +163,3 @@ def test_a_run_that_ends_by_itself_leaves_no_worker():
     assert time.perf_counter() - begin < 30
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid), signal.SIGKILL)
-
-
-class Knot:
-    """Refers to itself, so that only a collection frees it."""
-
-    def __init__(self):
-        self.itself = self
-
-
-def test_what_refers_to_itself_alone_is_freed():
-    gc.disable()  # as good as it is with the threshold of a run
-    try:
-        freed = weakref.ref(Knot())
-        assert freed() is not None
-        give_back_memory()
-        assert freed() is None
-    finally:
-        gc.enable()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from itertools import permutations
 
 import numpy as np
@@ -33,6 +34,14 @@ def test_a_blob_is_found_where_it_lies_in_world_space(tiny_volume):
         found_up = layout.high[up[0]] - layout.step_mm * (row + 0.5)
         assert found_across == pytest.approx(centre, abs=1.5)
         assert found_up == pytest.approx(up[1], abs=1.6)
+
+
+def test_a_cut_is_kept_as_long_as_its_layout(tiny_volume):
+    layout = lay_out((-18, -28, -8), (16, 20, 16), CUTS)
+    canvas = weakref.ref(sample(tiny_volume, layout))
+    assert sample(tiny_volume, layout) is canvas()
+    del layout
+    assert canvas() is None  # though the volume, one of the template, stays
 
 
 def test_left_is_left_and_front_is_right(tiny_volume):

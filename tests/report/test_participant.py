@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gc
 import hashlib
 import io
 import re
@@ -133,6 +134,21 @@ def test_a_screen_reader_finds_its_way(page):
 def test_the_same_derivatives_give_the_same_bytes(derivatives, page_path):
     before = page_path.read_bytes()
     assert write_page(derivatives, "sub-01").read_bytes() == before
+
+
+def test_a_page_leaves_no_image_behind(derivatives):
+    def images():
+        return [thing for thing in gc.get_objects() if isinstance(thing, Volume)]
+
+    write_page(derivatives, "01")  # what all pages share is read once
+    gc.collect()
+    before = len(images())
+    gc.disable()  # as good as it is between two pages of a run
+    try:
+        write_page(derivatives, "01")
+        assert len(images()) == before
+    finally:
+        gc.enable()
 
 
 @pytest.mark.slow
