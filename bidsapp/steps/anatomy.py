@@ -53,7 +53,7 @@ def segment_head(t1w: Volume, initial: Path | None = None) -> Normalised:
     NoInputError
         The transform cannot be read.
     """
-    template = Template(priors(), template_mask(2).data, vois(2), stripped_priors)
+    template = head_template()
     t1w, level = above_zero(without_spikes(without_padding(t1w)))
     given = None if initial is None else initial_affine(initial)
     try:
@@ -73,6 +73,17 @@ def segment_head(t1w: Volume, initial: Path | None = None) -> Normalised:
     if level is not None:
         flags.append(worded_flag("t1w-negative", level=level))
     return replace(normalised, findings=tuple(flags))
+
+
+def head_template() -> Template:
+    """The template on the 2 mm grid, with the priors of the package.
+
+    Returns
+    -------
+    Template
+        Of whole heads; ``stripped`` is that of heads without skull.
+    """
+    return Template(priors(), template_mask(2).data, vois(2), stripped_priors)
 
 
 def initial_affine(path: Path) -> Matrix:

@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
-from bidsapp.core.anatomy.segment import segment
 from bidsapp.core.grid.volume import Volume
-from bidsapp.data import mni_grid, priors, template, template_mask, vois
+from bidsapp.data import mni_grid, template, template_mask, vois
 from bidsapp.demo.phantom import classify, make_phantom, sample, template_points
 from bidsapp.io.nifti import load_volume
+from bidsapp.steps.anatomy import segment_head
 
 
 def dice(first: np.ndarray, second: np.ndarray) -> float:
@@ -40,7 +40,7 @@ def phantom_rows() -> list[tuple[str, dict[str, float]]]:
         ("phantom, whole head", made.t1w),
         ("phantom, no skull", Volume(made.t1w.data * mask, made.t1w.affine)),
     ):
-        found = segment(image, priors())
+        found = segment_head(image).segmentation
         row = {"brain": dice(found.brain_mask, mask)}
         for part, known, ours in zip(("grey", "white"), tissue, found.probabilities, strict=False):
             row[part] = dice((known > 0.5) & mask, (ours > 0.5) & found.brain_mask)
@@ -52,7 +52,7 @@ def stripped_row(path: Path) -> tuple[str, dict[str, float]]:
     """A skull-stripped image against where it is not zero."""
     image = load_volume(path, ndim=3)
     mask = ndimage.binary_fill_holes(image.data > 0)
-    return path.name, {"brain": dice(segment(image, priors()).brain_mask, mask)}
+    return path.name, {"brain": dice(segment_head(image).segmentation.brain_mask, mask)}
 
 
 def main() -> None:

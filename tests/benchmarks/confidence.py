@@ -35,9 +35,9 @@ from agreement import PIB_SCALE
 from robustness import VARIATIONS
 from scipy import ndimage
 
-from bidsapp.core.anatomy.confidence import Template, normalisation_quality
-from bidsapp.core.anatomy.normalise import LOOK, Normalised
-from bidsapp.core.anatomy.segment import Options, segment
+from bidsapp.core.anatomy.confidence import normalisation_quality
+from bidsapp.core.anatomy.normalise import LOOK, STRIPPED, Normalised
+from bidsapp.core.anatomy.segment import segment
 from bidsapp.core.anatomy.start import Start
 from bidsapp.core.grid.alignment import displacement, inverse, rigid_matrix, transform
 from bidsapp.core.grid.resample import sample
@@ -49,10 +49,10 @@ from bidsapp.core.quality import (
 )
 from bidsapp.core.registration import rigid
 from bidsapp.core.registration.head import Head
-from bidsapp.data import mni_grid, priors, read_table, stripped_priors, template_mask, vois
+from bidsapp.data import mni_grid, read_table, vois
 from bidsapp.io.nifti import load_volume
 from bidsapp.settings import PetToT1w
-from bidsapp.steps.anatomy import segment_head
+from bidsapp.steps.anatomy import head_template, segment_head
 from bidsapp.steps.positioning import head_of
 
 SPOILT_MM, SPOILT_CL, GOOD_MM, GOOD_CL = 3.0, 5.0, 1.5, 2.0
@@ -92,10 +92,7 @@ class Person:
     """Images, segmentation and truth of one participant."""
 
     def __init__(self, folder: Path, label: str, keep: Path | None) -> None:
-        self.label, self.template = (
-            label,
-            Template(priors(), template_mask(2).data, vois(2), stripped_priors),
-        )
+        self.label, self.template = label, head_template()
         raw = folder / "bids" / f"sub-{label}"
         self.t1w = load_volume(next(raw.glob("anat/*_T1w.nii.gz")), ndim=3)
         frames = load_volume(next(raw.glob("pet/*_pet.nii.gz")))
@@ -104,6 +101,8 @@ class Person:
         truth = json.loads((folder / "rigid_truth.json").read_text())
         self.truth = np.array(truth[f"sub-{label}"])
         self.found = self._segmented(keep / f"sub-{label}.pkl" if keep else None)
+        if self.found.quality["skull_missing"] > STRIPPED:
+            self.template = self.template.stripped
         self.field = self.found.segmentation.field.astype(np.float64)
         self.centiloid = self.centiloid_at(self.field, self.truth)
 
@@ -187,7 +186,8 @@ def normalisations(person: Person) -> Iterator[Case]:
         yield _case(person, what, where, person.found, moved=True)
     affine = person.found.segmentation.warp.affine
     for what, move in list(moves(100 + int(person.label), centre))[:1]:
-        found = segment(person.t1w, priors(), Options(), Start(move @ affine, 0.0, 0.0, 0.0))
+        displaced = Start(move @ affine, 0.0, 0.0, 0.0)
+        found = segment(person.t1w, person.template.priors, start=displaced)
         spoilt = Normalised(found, found.quality, ())
         yield _case(person, f"start {what} off", found.field.astype(float), spoilt, moved=True)
 

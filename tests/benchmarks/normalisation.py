@@ -30,10 +30,10 @@ from scipy.spatial import cKDTree
 
 from bidsapp import data
 from bidsapp.core.anatomy.confidence import Template
-from bidsapp.core.anatomy.normalise import STRIPPED, normalise
+from bidsapp.core.anatomy.normalise import normalise, suited
 from bidsapp.core.anatomy.priors import TissuePriors
 from bidsapp.core.anatomy.segment import segment
-from bidsapp.core.anatomy.start import find_head, skull_missing
+from bidsapp.core.anatomy.start import find_head
 from bidsapp.core.grid.alignment import transform
 from bidsapp.core.grid.resample import sample
 from bidsapp.core.grid.sampling import FWHM_PER_SIGMA
@@ -188,9 +188,7 @@ def measure(case: Case, template: Template, checks: bool) -> dict[str, object]:
             extra = done.quality
         else:
             start = find_head(t1w, template.priors, template.priors.sampler)
-            missing = skull_missing(t1w, template.priors, start.affine)
-            suited = template.stripped if missing > STRIPPED else template
-            found = segment(t1w, suited.priors, start=start)
+            found = segment(t1w, suited(template, t1w, start)[0].priors, start=start)
             extra = found.quality
     except BadDataError as error:
         return {"name": case.name, "set": case.kind, "flags": f"refused: {error}"}

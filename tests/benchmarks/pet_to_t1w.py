@@ -22,13 +22,13 @@ from pathlib import Path
 
 import numpy as np
 
-from bidsapp.core.anatomy.segment import segment
 from bidsapp.core.grid.alignment import Matrix, displacement, rigid_matrix
 from bidsapp.core.grid.volume import Volume
 from bidsapp.core.registration.head import Head
 from bidsapp.core.registration.rigid import RigidFit, register
-from bidsapp.data import priors, vois
+from bidsapp.data import vois
 from bidsapp.io.nifti import load_volume
+from bidsapp.steps.anatomy import segment_head
 from bidsapp.steps.positioning import head_of
 
 SHIFT_MM, TURN_DEG = 40.0, 30.0
@@ -61,7 +61,7 @@ def rows(data: Path, participant: str, displaced: int) -> Iterator[Row]:
     truth = np.array(json.loads((data / "rigid_truth.json").read_text())[f"sub-{participant}"])
     field = load_volume(data / "spm_fields" / f"sub-{participant}_from-MNI_to-T1w.nii.gz").data
     cortex, cerebellum = (field[vois(2)[name]].astype(np.float64) for name in ("ctx", "wc"))
-    found = segment(t1w, priors())
+    found = segment_head(t1w).segmentation
     corrected = Volume(found.corrected, t1w.affine)
     head = head_of(corrected, found.probabilities, found.brain_mask, found.warp.to_template)
     for number in range(displaced + 1):

@@ -19,10 +19,11 @@ from normalisation import Case, cases, cases_parser, suvrs
 from scipy.spatial.transform import Rotation
 
 from bidsapp import data
-from bidsapp.core.anatomy.priors import PriorSampler
+from bidsapp.core.anatomy.normalise import suited
 from bidsapp.core.anatomy.segment import segment
 from bidsapp.core.anatomy.start import find_head
 from bidsapp.core.grid.alignment import transform
+from bidsapp.steps.anatomy import head_template
 
 
 def other_starts() -> Iterator[np.ndarray]:
@@ -39,8 +40,9 @@ def other_starts() -> Iterator[np.ndarray]:
 
 def row(case: Case) -> tuple[list[float], list[float]]:
     """Centiloids and distances (mm) of the other starts from the first."""
-    t1w, priors = case.t1w(), data.priors()
-    found = find_head(t1w, priors, PriorSampler(priors))
+    t1w, template = case.t1w(), head_template()
+    found = find_head(t1w, template.priors, template.priors.sampler)
+    priors = suited(template, t1w, found)[0].priors
     pet, there = case.pet(t1w, case.field())
     slope = PIB_SCALE["wc"][0]
     needed = data.vois(2)["ctx"] | data.vois(2)["wc"]

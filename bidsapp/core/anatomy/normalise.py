@@ -139,11 +139,31 @@ def _strategies(
     yield "an affine alone", best, Options(warp_steps=0)
 
 
+def suited(template: Template, t1w: Volume, start: Start) -> tuple[Template, float]:
+    """Template with the priors of whole heads, or those of heads without skull.
+
+    Parameters
+    ----------
+    template : Template
+        Of whole heads.
+    t1w : Volume, 3D
+    start : Start
+        Where the head lies.
+
+    Returns
+    -------
+    template : Template
+    missing : float
+        Share of the surroundings of the brain that is empty (`skull_missing`).
+    """
+    missing = skull_missing(t1w, template.priors, start.affine)
+    return template.stripped if missing > STRIPPED else template, missing
+
+
 def _attempt(
     t1w: Volume, template: Template, limits: Limits, options: Options, start: Start
 ) -> Normalised:
-    missing = skull_missing(t1w, template.priors, start.affine)
-    template = template.stripped if missing > STRIPPED else template
+    template, missing = suited(template, t1w, start)
     fit = segment(t1w, template.priors, options, start)
     corrected = Volume(fit.corrected, t1w.affine)
     quality = fit.quality | normalisation_quality(

@@ -6,19 +6,20 @@ import numpy as np
 import pytest
 
 from bidsapp import data
-from bidsapp.core.anatomy.confidence import Template, normalisation_quality
+from bidsapp.core.anatomy.confidence import normalisation_quality
 from bidsapp.core.anatomy.normalise import LOOK
 from bidsapp.core.grid.alignment import rigid_matrix, transform
 from bidsapp.core.grid.volume import Volume
 from bidsapp.core.quality import flagged
 from bidsapp.errors import BadDataError
+from bidsapp.steps.anatomy import head_template
 
 GRID = data.mni_grid(2)
 
 
 @pytest.fixture(scope="module")
 def template():
-    return Template(data.priors(), data.template_mask(2).data, data.vois(2), data.stripped_priors)
+    return head_template()
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,11 @@ import pytest
 
 from bidsapp import data
 from bidsapp.core.anatomy import normalise as module
-from bidsapp.core.anatomy.confidence import Template
 from bidsapp.core.anatomy.normalise import normalise
 from bidsapp.core.anatomy.start import AS_STORED, Start
 from bidsapp.core.grid.volume import Volume
 from bidsapp.errors import BadDataError
+from bidsapp.steps.anatomy import head_template
 
 LIMITS = data.read_table("limits")
 T1W = Volume(np.ones((4, 4, 4), np.float32), np.eye(4))
@@ -22,7 +22,7 @@ QUARTER = np.array([[1.0, 0, 0, 0], [0, 0, -1, 0], [0, 1, 0, 0], [0, 0, 0, 1]])
 
 @pytest.fixture
 def template():
-    return Template(data.priors(), data.template_mask(2).data, data.vois(2), data.stripped_priors)
+    return head_template()
 
 
 def stand_ins(monkeypatch, shifts, *, turned_score=0.1, contrast=2.0):
