@@ -161,17 +161,11 @@ def _other_target(pet: RawImage, code: str, processing: Processing) -> Tracer:
     """Tau tracer, which needs the user's volumes; every other one is left out."""
     tau = tau_tracers().get(code)
     if code in other_amyloid_tracers():
-        raise LeftOut(
-            worded("plan", "no-equation", code=code),
-            code,
-        )
+        raise LeftOut(worded("plan", "no-equation", code=code), code)
     if tau is None:
         raise LeftOut(f"{code} is not an amyloid tracer, so there is no Centiloid", code)
     if processing.tau_vois is None:
-        raise LeftOut(
-            worded("plan", "tau", tau=tau),
-            code,
-        )
+        raise LeftOut(worded("plan", "tau", tau=tau), code)
     _check_tau_vois(processing.tau_vois)
     return tau
 

@@ -81,13 +81,14 @@ def run_participant(settings: Settings, progress: Progress) -> int:
     closed = unreadable_people(settings.bids_dir, settings.filters.participant)
     for sentence in closed.values():
         progress.fail(sentence)
-    plan = _without(_plan(settings, progress, closed), closed)
+    plan, unknown = _plan(settings, progress, closed)
+    plan = _without(plan, closed)
     planned: tuple[ScanPlan | ScanFailure | ScanSkip, ...] = (
         *plan.scans, *plan.failures, *plan.skipped,
     )  # fmt: skip
     seen = {scan.entities["sub"] for scan in planned}
     problems += ["NoInputError" for label in closed if label not in seen]
-    problems += ["NoMatchError"] * len(_lost(settings))
+    problems += ["NoMatchError"] * len(unknown)
     if settings.dry_run:
         print_plan(plan, progress)
         return plan_exit_code(plan) or (ExitCode.SCAN_FAILED if problems else ExitCode.OK)
@@ -167,7 +168,10 @@ def _without(plan: Plan, closed: Mapping[str, str]) -> Plan:
     return replace(plan, scans=scans, failures=(*plan.failures, *failures))
 
 
-def _plan(settings: Settings, progress: Progress, closed: Mapping[str, str]) -> Plan:
+def _plan(
+    settings: Settings, progress: Progress, closed: Mapping[str, str]
+) -> tuple[Plan, dict[str, str]]:
+    """What is to be done, and participants who are asked for and not there (`_lost`)."""
     bids_dir = settings.bids_dir
     if not bids_dir.is_dir():
         raise NoInputError(f"{bids_dir}: no such folder; give the raw BIDS dataset")
@@ -212,7 +216,7 @@ def _plan(settings: Settings, progress: Progress, closed: Mapping[str, str]) -> 
     for scan in plan.scans:
         for flag in scan.flags:
             progress.warn(f"{scan.name}: {flag.message}")
-    return plan
+    return plan, lost
 
 
 def _lost(settings: Settings) -> dict[str, str]:

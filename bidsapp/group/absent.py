@@ -68,6 +68,8 @@ def unknown_people(output_dir: Path, filters: Filters) -> dict[str, str]:
     dict
         Label -> sentence.
     """
+    if not filters.participant:
+        return {}
     raw = (
         str(name).removeprefix("sub-") for name in read_facts(output_dir).get("participants", ())
     )
