@@ -87,7 +87,7 @@ def treated_years(record: ScanRecord, years: float | None) -> float | None:
     begin = _begin_of_treatment(_given_begin(record))
     if begin is None:
         return None
-    if isinstance(begin, float):
+    if not isinstance(begin, datetime):
         return None if years is None else years - begin
     if record.acquired is None or not _of_one_calendar(begin, record.acquired):
         return None
@@ -140,13 +140,13 @@ def _given_begin(record: ScanRecord) -> str | None:
     return known_of(record, read_table("cohort")["course"]["treatment_start"])
 
 
-def _begin_of_treatment(told: str | None) -> float | datetime | None:
+def _begin_of_treatment(text: str | None) -> float | datetime | None:
     """Years since the first scan, or a date; None for what is neither."""
-    years = finite_number(told)
-    if told is None or (years is not None and years < _MOST_YEARS):
+    years = finite_number(text)
+    if text is None or (years is not None and years < _MOST_YEARS):
         return years
     try:
-        return datetime.fromisoformat(told).replace(tzinfo=None)
+        return datetime.fromisoformat(text).replace(tzinfo=None)
     except ValueError:
         return None
 

@@ -182,6 +182,7 @@ def test_a_column_of_the_participants_groups_and_colours_the_courses():
     [
         ({"Treatment_Start": "2020-07-02"}, 1.0, 0.5),
         ({"treatment_start": "0.5"}, 2.0, 1.5),
+        ({"treatment_start": "1"}, 2.0, 1.0),
         ({"first_dose": "2021-01-01"}, None, 0.0),
         ({"treatment_start": "soon"}, 1.0, None),
         ({"treatment_start": "2021"}, 1.0, None),
