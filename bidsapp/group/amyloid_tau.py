@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -11,11 +11,10 @@ from bidsapp.bids.values import YEAR_DAYS
 from bidsapp.data import read_table
 from bidsapp.data.tau import tau_regions, tau_tracers
 from bidsapp.errors import UsageError
+from bidsapp.group.tables import Row
 from bidsapp.group.visits import moment
 from bidsapp.plain import count
 from bidsapp.settings import Filters
-
-Row = Mapping[str, Any]
 
 CELLS = ("A+T+", "A+T-", "A-T+", "A-T-")
 _WORDS = {"+": "positive", "-": "negative"}  # a cell that begins with a sign looks like a formula

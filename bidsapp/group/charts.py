@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean, median, quantiles, stdev
-from typing import Any
 
 from markupsafe import Markup
 
@@ -14,14 +13,13 @@ from bidsapp.data.literature import Band, PublishedScale, accumulation, scale
 from bidsapp.data.tracers import tracers
 from bidsapp.group.courses import Course
 from bidsapp.group.outliers import FEWEST, LIMIT, Score
+from bidsapp.group.tables import Row
 from bidsapp.plain import count, natural, shortened
 from bidsapp.report.axes import WIDTH, Axis, bottom, chart, left
 from bidsapp.report.charts import CURVES
 from bidsapp.report.figure import Figure, Words
 from bidsapp.report.render import number
 from bidsapp.report.svg import join, tag
-
-Row = Mapping[str, Any]
 
 _DOT = 6.5  # distance of neighbouring dots, units of the drawing
 _HALF_ROW = 28.0

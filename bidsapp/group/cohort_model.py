@@ -14,7 +14,8 @@ from bidsapp.data import read_table
 from bidsapp.data.tracers import STANDARD_REFERENCE, tracers
 from bidsapp.errors import BadDataError
 from bidsapp.group.longitudinal import reference_of, suvr_of
-from bidsapp.group.visits import Row, one_per_visit
+from bidsapp.group.tables import Row
+from bidsapp.group.visits import one_per_visit
 from bidsapp.plain import sentence
 
 _OWN_SLOPE_FAILED = "random-slope-left-out"

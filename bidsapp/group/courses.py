@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from statistics import linear_regression
-from typing import Any
 
 from bidsapp.bids.values import DAY_S, YEAR_DAYS
 from bidsapp.data import read_table
+from bidsapp.group.tables import Row
+from bidsapp.group.visits import Visits
 from bidsapp.io.tsv import finite_number
 from bidsapp.plain import some
 from bidsapp.record import ScanRecord
 from bidsapp.record.about import known_of
 
-Row = Mapping[str, Any]
 _SAME_TIME = 5e-5  # years: 26 minutes
 
 
@@ -151,12 +151,15 @@ def _begin_of_treatment(text: str | None) -> float | datetime | None:
         return None
 
 
-def courses(rows: Sequence[Row], treated: Sequence[float | None] | None = None) -> list[Course]:
-    """Courses of all participants with two sessions or more, by the first scan of each session.
+def courses(
+    rows: Sequence[Row], visits: Sequence[Visits], treated: Sequence[float | None] | None = None
+) -> list[Course]:
+    """Courses of the participants with Centiloids of a tracer at two visits or more.
 
     Parameters
     ----------
     rows : of ``group_centiloid.tsv``, in order
+    visits : the scans that are compared, of `bidsapp.group.visits.all_visits`
     treated : years since treatment began, of every row: times are these then, and only people
         whose scans all have one are there; None counts from the first scan
 
@@ -164,31 +167,27 @@ def courses(rows: Sequence[Row], treated: Sequence[float | None] | None = None) 
     -------
     list of Course
     """
-    grouped: dict[tuple[str, str], dict[str, int]] = {}
-    for place, row in enumerate(rows):
-        if row["centiloid"] is not None:
-            sessions = grouped.setdefault((row["participant_id"], str(row["tracer"])), {})
-            sessions.setdefault(str(row["session_id"]), place)
     drawn = []
-    for (participant, tracer), sessions in grouped.items():
-        if len(sessions) < 2:
+    for scans in visits:
+        places = [place for place in scans.places if rows[place]["centiloid"] is not None]
+        if scans.tracer is None or len(places) < 2:
             continue
-        places = list(sessions.values())
-        in_years = all(rows[place]["years"] is not None for place in places)
-        if treated is not None:
-            since = {place: moment for place in places if (moment := treated[place]) is not None}
-            if len(since) < len(places):
-                continue
-            places.sort(key=since.__getitem__)
-            times, in_years = [since[place] for place in places], True
-        elif in_years:
-            places.sort(key=lambda place: rows[place]["years"])
-            start = rows[places[0]]["years"]
-            times = [rows[place]["years"] - start for place in places]
-        else:
+        moments = [rows[place]["years"] if treated is None else treated[place] for place in places]
+        known = {p: moment for p, moment in zip(places, moments, strict=True) if moment is not None}
+        in_years = len(known) == len(places)
+        if in_years:
+            places.sort(key=known.__getitem__)
+            start = known[places[0]] if treated is None else 0.0
+            times = [known[place] - start for place in places]
+        elif treated is None:
             times = [float(visit) for visit in range(len(places))]
+        else:
+            continue
         values = tuple(float(rows[place]["centiloid"]) for place in places)
-        drawn.append(Course(participant, tracer, tuple(places), tuple(times), values, in_years))
+        course = Course(
+            scans.participant, scans.tracer, tuple(places), tuple(times), values, in_years
+        )
+        drawn.append(course)
     return drawn
 
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 from bidsapp.core.quality import Flag
 from bidsapp.data import REFERENCES, read_table
 from bidsapp.data.flags import worded_flag
+from bidsapp.group.tables import Row
 from bidsapp.plain import some
 from bidsapp.record import ScanRecord, Status
 
-Row = Mapping[str, Any]
 _NAMED = 3  # other scans that a sentence names
 
 

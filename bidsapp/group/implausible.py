@@ -13,8 +13,8 @@ from bidsapp.data import read_table
 from bidsapp.data.flags import worded_flag
 from bidsapp.group.duplicates import Finding
 from bidsapp.group.longitudinal import centiloid_change
-from bidsapp.group.tables import on_two_calendars
-from bidsapp.group.visits import CONSECUTIVE, Row, Visits, match
+from bidsapp.group.tables import Row, on_two_calendars
+from bidsapp.group.visits import CONSECUTIVE, Visits, match
 from bidsapp.plain import natural
 from bidsapp.record import ScanRecord
 from bidsapp.report.render import number

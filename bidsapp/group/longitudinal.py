@@ -25,22 +25,21 @@ from bidsapp.data import REFERENCES, TARGET, read_table
 from bidsapp.data.flags import worded_flag
 from bidsapp.data.literature import accumulation, scale
 from bidsapp.data.tracers import STANDARD_REFERENCE, repeatability, tracers
-from bidsapp.group.visits import CONSECUTIVE, Match, Row, Visits, all_visits, match, same_tracer
+from bidsapp.group.tables import Row
+from bidsapp.group.visits import CONSECUTIVE, Match, Visits, match, same_tracer
 from bidsapp.plain import sentence
 from bidsapp.record import ScanRecord
 
 _UNLIKELY = 0.01  # probability of so much scatter about a straight line
 
 
-def change_rows(
-    rows: Sequence[Row], courses: Sequence[Visits] | None = None
-) -> list[dict[str, Any]]:
+def change_rows(rows: Sequence[Row], courses: Iterable[Visits]) -> list[Row]:
     """Rows of ``group_change.tsv``: neighbouring visits, then first and last, of every person.
 
     Parameters
     ----------
     rows : of ``group_centiloid.tsv``
-    courses : of `all_visits`; None finds them
+    courses : of `bidsapp.group.visits.all_visits`
 
     Returns
     -------
@@ -48,27 +47,25 @@ def change_rows(
     """
     return [
         _pair_row(rows[course.places[i]], rows[course.places[j]], kind)
-        for course in (all_visits(rows) if courses is None else courses)
+        for course in courses
         for kind, i, j in course.pairs()
     ]
 
 
-def slope_rows(
-    rows: Sequence[Row], courses: Sequence[Visits] | None = None
-) -> list[dict[str, Any]]:
+def slope_rows(rows: Sequence[Row], courses: Iterable[Visits]) -> list[Row]:
     """Rows of ``group_slopes.tsv``: participants with Centiloids, or else SUVRs, of three visits.
 
     Parameters
     ----------
     rows : of ``group_centiloid.tsv``
-    courses : of `all_visits`; None finds them
+    courses : of `bidsapp.group.visits.all_visits`
 
     Returns
     -------
     list of dict
     """
     slopes = []
-    for course in all_visits(rows) if courses is None else courses:
+    for course in courses:
         own = [rows[place] for place in course.places]
         scans = [row for row in own if row["centiloid"] is not None]
         scans = scans or [row for row in own if suvr_of(row) is not None]

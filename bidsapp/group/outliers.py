@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
 from bidsapp.core.grid.sampling import SD_PER_MAD
 from bidsapp.group.longitudinal import suvr_of
-
-Row = Mapping[str, Any]
+from bidsapp.group.tables import Row
 
 # Of the PET, compared within a tracer and a scanner: a scan that was smoothed after the
 # reconstruction may be as sharp as those of other scanners. Of the T1w, compared among all.

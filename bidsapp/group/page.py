@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from bidsapp import __version__
@@ -15,13 +15,12 @@ from bidsapp.group.cutoff_chart import cutoff_histogram
 from bidsapp.group.longitudinal import summary
 from bidsapp.group.outliers import outliers
 from bidsapp.group.study import Study
+from bidsapp.group.tables import Row
 from bidsapp.group.visits import FIRST_LAST
 from bidsapp.io.tsv import cell
 from bidsapp.report.figure import Figure
 from bidsapp.report.methods import Methods
 from bidsapp.report.render import render_page
-
-Row = Mapping[str, Any]
 
 GROUPINGS = {"tracer": "tracer", "site": "site", "session_id": "session"}
 _MOST_EXPLORED = 40  # columns
@@ -52,11 +51,11 @@ def group_figures(study: Study) -> list[Figure]:
     ]
     figures.append(charts.agreement(rows))
     figures.append(charts.outlier_strips(rows, study.scores, _labels()))
-    over_time = courses(rows)
+    over_time = courses(rows, study.visits)
     figures.append(charts.spaghetti(rows, over_time))
     for name, values in study.course_groups.items():
         figures.append(charts.spaghetti(rows, over_time, (name, values)))
-    if since := courses(rows, study.treated_years):
+    if since := courses(rows, study.visits, study.treated_years):
         figures.append(charts.spaghetti(rows, since, treated=True))
     figures.append(cutoff_histogram(study.cutoffs))
     return [figure for figure in figures if figure is not None]

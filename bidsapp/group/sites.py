@@ -12,7 +12,8 @@ from bidsapp.core.statistics.location import shift
 from bidsapp.data import read_table
 from bidsapp.group.longitudinal import flag_columns
 from bidsapp.group.outliers import LIMIT, Score
-from bidsapp.group.visits import Row, first_scans
+from bidsapp.group.tables import Row
+from bidsapp.group.visits import first_scans
 from bidsapp.plain import natural
 from bidsapp.report.render import number
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from bidsapp.group.amyloid_tau import AmyloidTau, StatusRule, amyloid_tau
 from bidsapp.group.cohort_model import CohortModel, cohort_model, model_rows
@@ -37,6 +36,7 @@ class Study:
     rows : of ``group_centiloid.tsv``, with the flags of ``findings``
     counted : the same as the statistics see them: rejected scans, where they are left out, have no
         result
+    visits : the scans of each participant that are compared
     change, slopes, sites : rows of the tables of these names
     model : mixed effects of the cohort
     findings : duplicates and contradictions, by place
@@ -50,6 +50,7 @@ class Study:
 
     rows: list[Row]
     counted: list[Row]
+    visits: list[Visits]
     change: list[Row]
     slopes: list[Row]
     model: CohortModel
@@ -127,6 +128,7 @@ def study(
     return Study(
         rows=marked,
         counted=counted,
+        visits=courses,
         change=change_rows(counted, courses),
         slopes=slope_rows(counted, courses),
         model=cohort_model(counted),
@@ -146,7 +148,7 @@ def study(
     )
 
 
-def _by_reference(rows: Sequence[Mapping[str, Any]], courses: Sequence[Visits]) -> ByReference:
+def _by_reference(rows: Sequence[Row], courses: Sequence[Visits]) -> ByReference:
     model = cohort_model(rows)
     return ByReference(
         change=[row for row in change_rows(rows, courses) if row["suvr_first"] is not None],

@@ -12,10 +12,9 @@ from typing import Any
 from bidsapp.core.quality import Flag
 from bidsapp.data import read_table
 from bidsapp.data.tau import tau_tracers
+from bidsapp.group.tables import Row
 from bidsapp.plain import natural
 from bidsapp.report.render import number
-
-Row = Mapping[str, Any]
 
 CONSECUTIVE, FIRST_LAST = "consecutive", "first-last"
 
@@ -162,6 +161,8 @@ def _in_time(
 def first_scans(rows: Sequence[Row]) -> list[int]:
     """Indices of the first scan of every participant with a Centiloid, by time, else by session.
 
+    Of several scans of that session with a tracer the one of `one_per_visit`.
+
     Parameters
     ----------
     rows : of ``group_centiloid.tsv``
@@ -171,12 +172,11 @@ def first_scans(rows: Sequence[Row]) -> list[int]:
     list of int
     """
     first: dict[str, int] = {}
-    for place, row in enumerate(rows):
-        if row["centiloid"] is None:
-            continue
-        before = first.setdefault(row["participant_id"], place)
-        if moment(row) < moment(rows[before]):
-            first[row["participant_id"]] = place
+    known = [place for place, row in enumerate(rows) if row["centiloid"] is not None]
+    for place in one_per_visit(rows, known):
+        before = first.setdefault(rows[place]["participant_id"], place)
+        if moment(rows[place]) < moment(rows[before]):
+            first[rows[place]["participant_id"]] = place
     return list(first.values())
 
 

@@ -8,15 +8,11 @@ import re
 import pytest
 
 from bidsapp.data.literature import scale
+from bidsapp.group import courses as study_courses
 from bidsapp.group.charts import agreement, distribution, groups, outlier_strips, spaghetti
-from bidsapp.group.courses import (
-    course_groups,
-    courses,
-    gaps,
-    treated_years,
-    treatment_warnings,
-)
+from bidsapp.group.courses import course_groups, gaps, treated_years, treatment_warnings
 from bidsapp.group.outliers import LIMIT, outliers, scores
+from bidsapp.group.visits import all_visits
 from bidsapp.record import ScanRecord
 
 
@@ -27,7 +23,7 @@ def row(centiloid, tracer="FBB", **changes):
         "pet_t1w_unexplained": None, "pet_fwhm_mm": None, "least_coverage": None,
         "start_spread_mm": None, "gm_wm_contrast": None, "brain_ml": None, "centiloid_wc": None,
         "centiloid_cg": None, "centiloid_wcb": None, "centiloid_pons": None, "centiloid_sd": None,
-        "reference_difference": None,
+        "reference_difference": None, "suvr_wc": centiloid, "rec": None,
         "band": None if centiloid is None else scale().band_of(centiloid).name,
         **changes,
     }  # fmt: skip
@@ -130,6 +126,10 @@ def visit(who, session, value, years=None, tracer="FBB"):
     return row(value, tracer, participant_id=who, session_id=session, years=years)
 
 
+def courses(rows, treated=None):
+    return study_courses.courses(rows, all_visits(rows), treated)
+
+
 def test_slopes_are_per_year_in_order_of_time():
     rows = [visit("a", "m24", 30.0, 2.0), visit("a", "m00", 20.0, 0.0), visit("b", "m00", 1.0, 0.0)]
     (course,) = courses(rows)
@@ -142,6 +142,25 @@ def test_without_times_slopes_are_per_visit():
     (course,) = courses([visit("a", "1", 20.0), visit("a", "2", 26.0), visit("a", "3", 32.0)])
     assert not course.in_years and course.slope == pytest.approx(6.0)
     assert "per visit" in spaghetti([visit("a", str(i), 1.0) for i in range(3)], [course]).alt
+
+
+def test_visits_without_times_are_in_the_order_of_their_numbers():
+    (course,) = courses([visit("a", "m12", 26.0), visit("a", "m6", 20.0)])
+    assert course.values == (20.0, 26.0)
+
+
+def test_the_chart_shows_the_scans_that_the_table_of_change_compares():
+    """Of two reconstructions of a session the one that the participant has most often counts."""
+    rows = [
+        visit("a", session, value + other, years) | {"rec": rec}
+        for session, value, years in (("m00", 20.0, 0.0), ("m24", 30.0, 2.0))
+        for rec, other in ((None, 7.0), ("OSEM", 0.0))
+    ]
+    rows += [visit("a", "m48", 40.0, 4.0) | {"rec": "OSEM"}]
+    (course,) = courses(rows)
+    (visits,) = all_visits(rows)
+    assert course.values == (20.0, 30.0, 40.0) and course.places == visits.places
+    assert course.slope == pytest.approx(5.0)
 
 
 def test_scans_at_one_moment_have_no_slope():

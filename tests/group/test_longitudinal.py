@@ -11,18 +11,20 @@ from synthetic_cohorts import cohort, row
 from bidsapp.core.regions.regional import Uptake
 from bidsapp.data import REFERENCES, read_table
 from bidsapp.data.tracers import repeatability, tracers
+from bidsapp.group import longitudinal
 from bidsapp.group.cohort_model import cohort_model, model_rows
-from bidsapp.group.longitudinal import (
-    by_reference,
-    change_rows,
-    other_references,
-    scan_error,
-    slope_rows,
-    summary,
-)
+from bidsapp.group.longitudinal import by_reference, other_references, scan_error, summary
 from bidsapp.group.visits import all_visits, match
 from bidsapp.plain import natural
 from bidsapp.record import Status
+
+
+def change_rows(rows):
+    return longitudinal.change_rows(rows, all_visits(rows))
+
+
+def slope_rows(rows):
+    return longitudinal.slope_rows(rows, all_visits(rows))
 
 
 def test_neighbours_and_ends_of_three_visits():

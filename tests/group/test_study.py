@@ -316,6 +316,9 @@ def test_a_person_counts_once_with_the_first_scan():
         row("2", "b", 3.0),
     ]
     assert [rows[place]["centiloid"] for place in first_scans(rows)] == [2.0, 3.0]
+    rows = [row("1", "a", 9.0, 0.0), row("1", "a", 1.0, 0.0, rec="OSEM")]
+    rows += [row("1", "b", 2.0, 1.0, rec="OSEM")]
+    assert first_scans(rows) == [1]  # of the reconstruction that the participant has most often
 
 
 # ------------------------------------------------------------------------------------ the whole run
