@@ -102,11 +102,6 @@ def using_tracers(own: Iterable[Tracer]) -> Iterator[None]:
         _Own.tracers = before
 
 
-def adopt_tracers(own: tuple[Tracer, ...]) -> None:
-    """Use the tracers of another process (`own_tracers`) as long as this one lives."""
-    _Own.tracers = own
-
-
 def own_tracers() -> tuple[Tracer, ...]:
     """Tracers of the user that are in use."""
     return _Own.tracers

@@ -11,23 +11,22 @@ import filecmp
 import os
 from collections import ChainMap, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from functools import lru_cache
-from multiprocessing import get_context
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, cast
 
 from bidsapp.bids.derivative_root import APP_NAME
 from bidsapp.data.sentences import worded
-from bidsapp.data.tracers import adopt_tracers, own_tracers
+from bidsapp.data.tracers import Tracer, own_tracers, using_tracers
 from bidsapp.dicom.archives import decompress, is_compressed, is_packed, unpack
 from bidsapp.dicom.habits import tables
 from bidsapp.dicom.header import Header, Values, read_headers
 from bidsapp.dicom.series import SAME_PLACE_MM, Series, numbers_of
 from bidsapp.dicom.volumes import is_volume, read_volume
 from bidsapp.errors import BadDataError, NoInputError, WorkerLostError
+from bidsapp.execution.workers import workers
 from bidsapp.io.reading import known_object
 from bidsapp.plain import count
 
@@ -196,23 +195,20 @@ def _is_own_dataset(folder: Path) -> bool:
 
 def _read_all(files: list[Path], nprocs: int) -> Iterable[list[Header | str | None]]:
     chunks = [files[start : start + _CHUNK] for start in range(0, len(files), _CHUNK)]
+    read = partial(_read_chunk, own=own_tracers())
     if nprocs <= 1 or len(files) < _SERIAL_BELOW:
-        yield from map(_read_chunk, chunks)
+        yield from map(read, chunks)
         return
     try:
-        with ProcessPoolExecutor(
-            nprocs,
-            mp_context=get_context("forkserver"),
-            initializer=adopt_tracers,
-            initargs=(own_tracers(),),
-        ) as executor:
-            yield from executor.map(_read_chunk, chunks)
+        yield from workers(nprocs).map(read, chunks)
     except BrokenProcessPool as error:
         raise WorkerLostError(worded("inventory", "killed")) from error
 
 
-def _read_chunk(paths: list[Path]) -> list[Header | str | None]:
+def _read_chunk(paths: list[Path], own: tuple[Tracer, ...]) -> list[Header | str | None]:
     """Header, reason why there is none, or None for a file that is no DICOM.
+
+    ``own`` are the tracers of the user, whose names headers are read by in a worker, too.
 
     Headers of one series share the values they have in common, in memory and on their way from
     the worker: a series of a thousand images holds its description once.
@@ -222,7 +218,8 @@ def _read_chunk(paths: list[Path]) -> list[Header | str | None]:
     pool: dict[tuple[str, ...], tuple[str, ...]] = {}
     for path in paths:
         try:
-            headers = read_volume(path) if is_volume(path) else read_headers(path)
+            with using_tracers(own):
+                headers = read_volume(path) if is_volume(path) else read_headers(path)
             outcomes += [_shared(header, shared, pool) for header in headers] or [None]
         except BadDataError as error:
             outcomes.append(str(error))
