@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from bidsapp.bids.derivatives import sidecar_path
 from bidsapp.bids.pet_kind import kind_findings, other_modality, unquantifiable
 from bidsapp.bids.pet_metadata import PetTiming, check_decay, missing_keys, naming, read_timing
 from bidsapp.bids.raw_dataset import RawDataset, RawImage
@@ -86,10 +87,9 @@ def read_candidate(pet: RawImage, dataset: RawDataset, processing: Processing) -
 
 def _incomplete(pet: RawImage, keys: Sequence[str], dataset: RawDataset) -> BadDataError:
     """Error that names all that a sidecar lacks at once, and the file to write it into."""
-    name = f"{pet.path.name.split('.', 1)[0]}.json"
     listed = ", ".join(keys)
     if not (files := dataset.sidecar_files(pet)):
-        return refused("sidecar", "none", pet=pet, name=name, listed=listed)
+        return refused("sidecar", "none", pet=pet, name=sidecar_path(pet.path).name, listed=listed)
     verb = "is" if len(keys) == 1 else "are"
     return refused("sidecar", "incomplete", pet=pet, listed=listed, verb=verb, file=files[-1].name)
 

@@ -10,7 +10,7 @@ from importlib.resources import files
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from bidsapp.bids.entities import RAW_ENTITIES, join_entities
+from bidsapp.bids.entities import RAW_ENTITIES, bids_stem, join_entities
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,7 @@ def output_path(
 
 def sidecar_path(path: str | Path) -> Path:
     """JSON file beside an image or a table."""
-    path = Path(path)
-    return path.with_name(path.name.split(".", 1)[0] + ".json")
+    return Path(path).with_name(f"{bids_stem(path)}.json")
 
 
 def raw_uri(path: str | Path, bids_dir: str | Path) -> str:

@@ -55,8 +55,16 @@ def parse_entities(path: str | Path) -> dict[str, str]:
     >>> parse_entities("sub-01/pet/sub-01_trc-FBB_run-2_pet.nii.gz")
     {'sub': '01', 'trc': 'FBB', 'run': '2'}
     """
-    stem = Path(path).name.split(".", 1)[0]
-    return dict(part.split("-", 1) for part in stem.split("_") if "-" in part)
+    return dict(part.split("-", 1) for part in bids_stem(path).split("_") if "-" in part)
+
+
+def bids_stem(path: str | Path) -> str:
+    """Name of a file without its extension, which begins at the first point.
+
+    >>> bids_stem("sub-01/pet/sub-01_pet.nii.gz")
+    'sub-01_pet'
+    """
+    return Path(path).name.split(".", 1)[0]
 
 
 def join_entities(entities: Mapping[str, str]) -> str:

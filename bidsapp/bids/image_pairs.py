@@ -16,6 +16,7 @@ from typing import Any
 from bidsapp.bids.entities import join_entities
 from bidsapp.bids.limits import MAX_UPTAKE_S
 from bidsapp.bids.pet_metadata import missing_keys
+from bidsapp.bids.raw_dataset import read_object
 from bidsapp.bids.raw_tables import read_cells
 from bidsapp.bids.sidecar_keys import in_right_case
 from bidsapp.bids.stated import with_flag, with_values
@@ -27,8 +28,8 @@ from bidsapp.data.series_texts import is_unknown
 from bidsapp.data.tau import all_tracers, known_tracer, tau_tracers
 from bidsapp.data.tracers import Tracer, named_tracers
 from bidsapp.errors import BadDataError, CentipetError
+from bidsapp.io.image_names import json_beside, nifti_ending
 from bidsapp.io.nifti import read_shape
-from bidsapp.io.reading import parse_json, read_text
 
 COLUMNS = (
     *("participant", "session", "pet", "t1w", "tracer", "window", "window_start_min"),
@@ -37,7 +38,6 @@ COLUMNS = (
 """Columns of a table of pairs."""
 
 _NEEDED = ("participant", "pet", "tracer")
-NIFTI = (".nii.gz", ".nii")
 _NUMBER = r"\d+(?:\.\d*)?"
 _LATEST_MIN = MAX_UPTAKE_S / 60
 _ROUNDING_S = 1.0
@@ -242,7 +242,7 @@ def _image(row: PairRow, column: str) -> tuple[Path, tuple[int, ...]]:
     if text is None:
         raise row.wrong(column, "is empty; name the image")
     path = row.folder / os.path.expanduser(text)  # noqa: PTH111 - Path's fails for unknown users
-    if not path.name.endswith(NIFTI):
+    if nifti_ending(path) is None:
         raise row.refused(column, "not-nifti", path=path)
     stem = path.name.split(".")[0]
     other = {"pet": "T1w", "t1w": "PET"}[column]
@@ -323,25 +323,11 @@ def _sidecar(row: PairRow, pet: Path, tracer: Tracer, n_frames: int) -> dict[str
 
 def _beside(row: PairRow, pet: Path) -> dict[str, Any]:
     """The JSON beside an image; empty when there is none."""
-    path = json_of(pet)
-    if not path.is_file():
-        return {}
+    path = json_beside(pet)
     try:
-        content = parse_json(read_text(path))
-    except (OSError, ValueError) as error:
-        raise row.wrong("pet", f"{path}: cannot be read as JSON ({error}); correct it") from error
-    if not isinstance(content, dict):
-        raise row.wrong("pet", f"{path}: must hold one JSON object of names and values")
-    try:
-        return in_right_case(content, path)
-    except BadDataError as error:
+        return in_right_case(read_object(path), path) if path.is_file() else {}
+    except CentipetError as error:
         raise row.wrong("pet", str(error)) from error
-
-
-def json_of(image: Path) -> Path:
-    """JSON file beside an image."""
-    ending = next(ending for ending in NIFTI if image.name.endswith(ending))
-    return image.with_name(f"{image.name.removesuffix(ending)}.json")
 
 
 def _times(

@@ -37,6 +37,7 @@ from bidsapp.errors import (
     NoMatchError,
     UsageError,
 )
+from bidsapp.io.image_names import NIFTI
 from bidsapp.io.untouched import load
 from bidsapp.settings import Filters
 
@@ -163,7 +164,7 @@ class _Finder:
         if self.database_dir is None:
             paths = list(self._walk(datatype))
         else:
-            paths = self._asked({"extension": [".nii", ".nii.gz"], "datatype": datatype})
+            paths = self._asked({"extension": list(NIFTI), "datatype": datatype})
         named = [path for path in paths if suffix_of(path) == suffix]
         return self._sorted_out(named, suffix, datatype)
 
@@ -176,7 +177,7 @@ class _Finder:
         """
         if query is None:
             return None
-        default = {"suffix": suffix, "datatype": datatype, "extension": [".nii", ".nii.gz"]}
+        default = {"suffix": suffix, "datatype": datatype, "extension": list(NIFTI)}
         return self._sorted_out(self._asked(default | dict(query)), None, None)[0]
 
     def _walk(self, datatype: str) -> Iterator[Path]:
@@ -254,7 +255,7 @@ def _is_folder(prefix: str) -> Callable[[os.DirEntry[str]], bool]:
 
 def _is_image(entry: os.DirEntry[str]) -> bool:
     """Whether it is NIfTI; a link to nothing, too, for its content may have to be fetched."""
-    is_nifti = entry.name.endswith((".nii", ".nii.gz")) and not entry.name.startswith(".")
+    is_nifti = entry.name.endswith(NIFTI) and not entry.name.startswith(".")
     return is_nifti and (entry.is_symlink() or not entry.is_dir())
 
 

@@ -12,13 +12,15 @@ from pathlib import Path
 
 from bidsapp import __version__
 from bidsapp.bids.derivative_root import APP_NAME, BIDS_VERSION, refuse_foreign
-from bidsapp.bids.image_pairs import NIFTI, ImagePair, PairRow, json_of
+from bidsapp.bids.derivatives import sidecar_path
+from bidsapp.bids.image_pairs import ImagePair, PairRow
 from bidsapp.bids.stated import with_flag
 from bidsapp.data import package_text
 from bidsapp.data.flags import worded_flag
 from bidsapp.data.sentences import worded
 from bidsapp.errors import CannotCreateError, CentipetError, cannot_write
-from bidsapp.io.atomic import write_text
+from bidsapp.io.atomic import write_json, write_text
+from bidsapp.io.image_names import NIFTI, json_beside, nifti_ending
 from bidsapp.io.tsv import line, read_rows
 
 
@@ -53,7 +55,7 @@ def write_pairs(
         "DatasetType": "raw",
         "GeneratedBy": [{"Name": APP_NAME, "Version": __version__}],
     }
-    write_text(root / "dataset_description.json", json.dumps(description, indent=2) + "\n")
+    write_json(root / "dataset_description.json", description)
     write_text(root / "README.md", package_text("given_readme.md"))
     written: list[ImagePair] = []
     errors: list[CentipetError] = []
@@ -139,19 +141,17 @@ def _write(pair: ImagePair, root: Path) -> None:
     if pair.t1w is not None:
         stem_t1w = folder / "anat" / f"{pair.visit}_T1w"
         _place(pair.row, "t1w", pair.t1w, stem_t1w)
-        if (beside := json_of(pair.t1w)).is_file():
-            _link(beside, stem_t1w.with_name(f"{stem_t1w.name}.json"))
-    write_text(stem.with_name(f"{stem.name}.json"), json.dumps(pair.sidecar, indent=2) + "\n")
+        if (beside := json_beside(pair.t1w)).is_file():
+            _link(beside, sidecar_path(stem_t1w))
+    write_text(sidecar_path(stem), json.dumps(pair.sidecar, indent=2) + "\n")
 
 
 def _place(row: PairRow, column: str, image: Path, stem: Path) -> None:
     """Put an image into the dataset under its BIDS name."""
-    ending = next(ending for ending in NIFTI if image.name.endswith(ending))
-    target = stem.with_name(stem.name + ending)
-    held = [
-        p for p in (stem.with_name(stem.name + ending) for ending in NIFTI) if os.path.lexists(p)
-    ]
-    for path in held:
+    target = stem.with_name(f"{stem.name}{nifti_ending(image)}")
+    for path in (stem.with_name(stem.name + ending) for ending in NIFTI):
+        if not os.path.lexists(path):
+            continue
         if not path.exists():  # a link to what has been moved since
             path.unlink()
         elif not (path == target and _is_same(path, image)):

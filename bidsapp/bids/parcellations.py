@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
+from bidsapp.bids.entities import bids_stem
 from bidsapp.bids.plan import ScanPlan, T1wPlan
 from bidsapp.data import read_table
 from bidsapp.data.flags import worded_flag
@@ -98,7 +99,7 @@ def _why(choice: AtlasChoice, scan: ScanPlan, files: Sequence[Path]) -> str:
 def _files(choice: AtlasChoice, t1w: T1wPlan) -> list[Path]:
     """Files that can be the parcellation of a T1w; the best, if one is better than others."""
     assert t1w.t1w is not None
-    stem = t1w.t1w.name.split(".", 1)[0]
+    stem = bids_stem(t1w.t1w)
     for folder, pattern in _patterns(choice, t1w):
         paths = sorted(path for path in folder.glob(pattern) if _is_of(path, folder, t1w))
         of_session = [p for p in paths if f"ses-{t1w.session}" in _words(p, folder)]

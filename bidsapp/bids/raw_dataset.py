@@ -24,7 +24,7 @@ from bidsapp.bids.covariates import (
     weight_kg,
     without_dates,
 )
-from bidsapp.bids.entities import RAW_ENTITIES, has_labels, parse_entities
+from bidsapp.bids.entities import RAW_ENTITIES, bids_stem, has_labels, parse_entities
 from bidsapp.bids.sidecar_keys import CASE, in_right_case
 from bidsapp.bids.stated import Metadata, flags_of, in_sidecar, with_flag
 from bidsapp.data import read_table
@@ -131,7 +131,7 @@ class RawDataset:
         """
         return in_sidecar(
             dict(self._merged(image)),
-            self.stated.merged("*", f"sub-{image.participant}", image.path.name.split(".")[0]),
+            self.stated.merged("*", f"sub-{image.participant}", bids_stem(image.path)),
         )
 
     @cached_property
@@ -203,7 +203,7 @@ class RawDataset:
         """
         images = {*self.every_pet, *self.every_t1w}
         seen = {f"sub-{image.participant}" for image in images}
-        names = seen | {image.path.name.split(".")[0] for image in images}
+        names = seen | {bids_stem(image.path) for image in images}
         for selector in self.stated.selectors:
             person = selector.split("_")[0]
             elsewhere = person not in seen and (self.bids_dir / person).is_dir()
@@ -382,7 +382,7 @@ def problem_of(path: Path, bids_dir: Path, suffix: str | None, datatype: str | N
 
 def suffix_of(path: Path) -> str:
     """``pet`` of ``sub-01_pet.nii.gz``."""
-    return path.name.split(".", 1)[0].rsplit("_", 1)[-1]
+    return bids_stem(path).rsplit("_", 1)[-1]
 
 
 def is_wanted(pet: RawImage, filters: Filters, bids_dir: Path) -> bool:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
+from bidsapp.bids.entities import bids_stem
 from bidsapp.data.sentences import refused
 from bidsapp.errors import NoInputError
 from bidsapp.io.reading import read_bytes
@@ -59,8 +60,7 @@ def scans(folder: Path, bids_dir: Path) -> RawTable:
 def scan_key(name: str) -> str:
     """``anat/sub-01_T1w`` of a path as it stands in a ``scans.tsv``: folder and name, no ending."""
     folder, _, file = name.replace("\\", "/").rpartition("/")
-    stem = file.split(".", 1)[0]
-    return f"{folder.rpartition('/')[2]}/{stem}" if folder else stem
+    return f"{folder.rpartition('/')[2]}/{bids_stem(file)}" if folder else bids_stem(file)
 
 
 def read_cells(path: Path) -> tuple[list[str], list[list[str]], list[str]]:

@@ -13,11 +13,10 @@ from bidsapp.data.series_texts import names_contrast, names_no_attenuation
 from bidsapp.data.tracers import named_tracers
 from bidsapp.dicom.habits import name_matches
 from bidsapp.dicom.inventory import files_below
-from bidsapp.dicom.sidecar_tags import stem
 from bidsapp.errors import BadDataError, NoInputError
+from bidsapp.io.image_names import nifti_ending, nifti_stem
 from bidsapp.plain import some
 
-_NIFTI = (".nii", ".nii.gz")
 _OTHER_PET = ("attenuation_map", "projection")
 _OTHER_MR = (
     *("t2w", "flair", "localizer", "fieldmap", "perfusion", "diffusion", "functional"),
@@ -75,7 +74,7 @@ def find_pair(folder: Path, tracer: str, passed_over: Iterable[Path] = ()) -> Fo
     paths = sorted(
         path
         for path in files_below(folder, set(map(os.path.realpath, passed_over)))
-        if path.name.lower().endswith(_NIFTI) and not path.name.startswith(".")
+        if nifti_ending(path) and not path.name.startswith(".")
     )
     if not paths:
         raise NoInputError(f"{folder}: contains no NIfTI image; for DICOM use centipet --dicom-dir")
@@ -100,7 +99,7 @@ def find_pair(folder: Path, tracer: str, passed_over: Iterable[Path] = ()) -> Fo
 def _named(path: Path, folder: Path) -> _Named:
     """What the name of an image says, or else that of the nearest folder that says anything."""
     relative = path.relative_to(folder)
-    for name in (stem(path), *(part.name for part in relative.parents if part.name)):
+    for name in (nifti_stem(path), *(part.name for part in relative.parents if part.name)):
         if kind := _kind(name):
             return _Named(path, relative.as_posix(), name, kind)
     return _Named(path, relative.as_posix())

@@ -29,6 +29,7 @@ from bidsapp.dicom.frame_starts import first_frame_after
 from bidsapp.dicom.habits import name_matches, tables
 from bidsapp.dicom.header import FILE_NAME, MIDNIGHT, PERSON_NAMES, Values
 from bidsapp.errors import BadDataError
+from bidsapp.io.image_names import json_beside, nifti_stem
 from bidsapp.io.reading import parse_json, read_bytes
 
 _EQUALISED = r"_Eq(_\d+)?$"
@@ -46,9 +47,9 @@ def read_sidecar(path: Path) -> dict[str, Any]:
     BadDataError
         It is no JSON object, or contradicts itself.
     """
-    side = path.with_name(f"{stem(path)}.json")
+    side = json_beside(path)
     if not side.exists():  # dcm2niix writes none for the equalised image
-        side = path.with_name(re.sub(_EQUALISED, "", stem(path)) + ".json")
+        side = path.with_name(re.sub(_EQUALISED, "", nifti_stem(path)) + ".json")
     if not side.exists():
         return {}
     try:
@@ -102,7 +103,7 @@ def nifti_tags(
     n_frames : length of its fourth axis, 1 for a volume
     """
     table = tables()["volumes"]
-    name = stem(path)
+    name = nifti_stem(path)
     sidecar, doubts = _as_bids_counts(sidecar, n_frames)
     tags: Values = {"SeriesDescription": (name,), FILE_NAME: (name,)}
     names = [key for key in sidecar if _is_person_name(key)]
@@ -167,15 +168,11 @@ def _is_person_name(keyword: str) -> bool:
 
 def _left_out(path: Path) -> str | None:
     """Why one of several images that dcm2niix made of a series is not the one to use."""
-    name = stem(path)
-    if any(re.search(_EQUALISED, stem(other)) for other in path.parent.glob(f"{name}_[eE]q*.nii*")):
+    name = nifti_stem(path)
+    others = map(nifti_stem, path.parent.glob(f"{name}_[eE]q*.nii*"))
+    if any(re.search(_EQUALISED, other) for other in others):
         return "slices are missing in it; the equalised image of dcm2niix beside it has its place"
     return "dcm2niix made it from another image" if name_matches("remade", name) else None
-
-
-def stem(path: Path) -> str:
-    """Name of a NIfTI file without its extension."""
-    return re.sub(r"\.nii(\.gz)?$", "", path.name, flags=re.IGNORECASE)
 
 
 def _modality(sidecar: Mapping[str, Any], tags: Values, name: str) -> str:

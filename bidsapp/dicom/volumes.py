@@ -24,17 +24,20 @@ from bidsapp.dicom.habits import tables
 from bidsapp.dicom.header import Header, Values
 from bidsapp.dicom.sidecar_tags import nifti_tags, read_sidecar
 from bidsapp.errors import BadDataError, CentipetError
+from bidsapp.io.image_names import nifti_ending
 from bidsapp.io.nifti import load_volume, read_shape
 
-_NIFTI = (".nii", ".nii.gz")
-_ECAT = ".v"
 SMALLEST_VOXEL_MM3 = 1e-6
 _HASHED = 2**20  # bytes of an image that tell it from others
 
 
 def is_volume(path: Path) -> bool:
     """Tell by its name whether a file is an image this module reads."""
-    return path.name.lower().endswith((*_NIFTI, _ECAT))
+    return nifti_ending(path) is not None or _is_ecat(path)
+
+
+def _is_ecat(path: Path) -> bool:
+    return path.suffix.lower() == ".v"
 
 
 def read_volume(path: Path) -> list[Header]:
@@ -50,7 +53,7 @@ def read_volume(path: Path) -> list[Header]:
     BadDataError
         The image or its sidecar is broken.
     """
-    if path.name.lower().endswith(_ECAT):
+    if _is_ecat(path):
         with path.open("rb") as file:
             if file.read(6) != b"MATRIX":
                 return []
@@ -79,14 +82,14 @@ def load_image(path: Path) -> nib.Nifti1Image:
     BadDataError
         It cannot be read.
     """
-    if not path.name.lower().endswith(_ECAT):
-        stored = _load(path, nib.Nifti1Image)
-        scaled = stored.header.get_slope_inter() != (None, None)
-        dtype = np.float32 if scaled else stored.get_data_dtype()
-        with _by_name(path):
-            volume = load_volume(path, dtype=dtype)  # refuses a file that is cut
-        return nib.Nifti1Image(volume.data, volume.affine, dtype=dtype)
-    return ecat_voxels(_load(path, EcatImage))
+    if _is_ecat(path):
+        return ecat_voxels(_load(path, EcatImage))
+    stored = _load(path, nib.Nifti1Image)
+    scaled = stored.header.get_slope_inter() != (None, None)
+    dtype = np.float32 if scaled else stored.get_data_dtype()
+    with _by_name(path):
+        volume = load_volume(path, dtype=dtype)  # refuses a file that is cut
+    return nib.Nifti1Image(volume.data, volume.affine, dtype=dtype)
 
 
 @contextmanager

@@ -275,7 +275,7 @@ def _check_place(path: Path, affine: NDArray[np.float64], stated: nib.Nifti1Head
 
 
 def _opened(path: Path) -> BufferedIOBase:
-    return igzip.open(path) if path.suffix == ".gz" else path.open("rb")
+    return igzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb")
 
 
 def _to_the_end(stream: BufferedIOBase) -> None:

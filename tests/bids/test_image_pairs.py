@@ -80,6 +80,18 @@ def test_a_row_becomes_a_scan_of_the_dataset(judged, tmp_path):
     assert (root / "participants.tsv").read_text() == "participant_id\nsub-A01\n"
 
 
+@pytest.mark.parametrize("ending", [".NII", ".NII.GZ"])
+def test_names_in_capitals_are_those_of_images_with_their_json(judged, images, tmp_path, ending):
+    lab = images.folder
+    images("PET.nii.gz" if ending == ".NII.GZ" else "PET.nii")
+    (lab / f"PET{ending.lower()}").rename(lab / f"PET{ending}")
+    (lab / "PET.json").write_text('{"TracerName": "FBB", "Units": "kBq/mL"}')
+    pairs, errors = judged(("1", "", f"PET{ending}", "", "FBB"))
+    assert errors == [] and pairs[0].sidecar["Units"] == "kBq/mL"
+    (scan,) = planned(pairs, tmp_path / "raw").values()
+    assert scan.pet.name == f"sub-1_trc-FBB_pet{ending.lower()}"
+
+
 def test_images_in_each_others_place_are_refused(judged, images):
     for name in ("sub-1_T1w.nii.gz", "sub-1_pet.nii.gz", "FBB_in_T1w.nii.gz"):
         images(name)
