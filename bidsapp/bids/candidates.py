@@ -72,7 +72,7 @@ def read_candidate(pet: RawImage, dataset: RawDataset, processing: Processing) -
     except NoInputError as error:
         unread = error
     try:
-        timing = read_timing(sidecar, pet.path, n_frames, tracer.window_min)
+        timing = read_timing(sidecar, pet.path, n_frames, tracer.window_s)
     except BadDataError as error:
         if missing := missing_keys(sidecar):
             raise _incomplete(pet, missing, dataset) from error

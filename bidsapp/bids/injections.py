@@ -11,7 +11,7 @@ from bidsapp.bids.candidates import Candidate
 from bidsapp.bids.pet_metadata import PetTiming, activity_unit
 from bidsapp.bids.plan import PetPart
 from bidsapp.bids.raw_dataset import RawDataset
-from bidsapp.bids.values import DAY_S, shorter_way
+from bidsapp.bids.values import shorter_way
 from bidsapp.bids.windows import is_in_window, wanted_s
 from bidsapp.core.quality import Flag
 from bidsapp.data.flags import worded_flag
@@ -226,7 +226,7 @@ def _clock_difference(first: Candidate, other: Candidate) -> float | None:
     one_s, other_s = first.timing.injection_clock_s, other.timing.injection_clock_s
     if one_s is None or other_s is None:
         return None
-    return shorter_way(other_s - one_s, DAY_S)
+    return shorter_way(other_s - one_s)
 
 
 def _shifted(first: Candidate, other: Candidate) -> PetTiming:

@@ -5,4 +5,5 @@ from __future__ import annotations
 YEARS = range(1900, 2200)
 MAX_UPTAKE_S = 12 * 3600.0  # longer is a wrong clock: 6.5 half-lives of F-18
 LATE_INJECTION_S = 300.0  # a dynamic scan may start this long before the injection
+DOSE_BQ = 1e6, 2e9  # of an amyloid scan; other numbers are most likely in another unit
 MAX_FRAME_S = 6 * 3600.0  # longer frames are in milliseconds

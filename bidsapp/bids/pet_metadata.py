@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from bidsapp.bids.limits import MAX_FRAME_S, MAX_UPTAKE_S
+from bidsapp.bids.limits import DOSE_BQ, MAX_FRAME_S, MAX_UPTAKE_S
 from bidsapp.bids.sidecar_times import (
     clock_doubt,
     decay_reference,
@@ -37,7 +37,7 @@ _ROUNDING_S = 1.0
 _MIN_FRAME_S = 1e-3  # no scanner counts for less
 _DECAY_TOLERANCE_S = 60.0
 _SAME_FACTOR = 0.001
-_DOSE_MBQ, _USUAL_DOSE_MBQ = (1.0, 2000.0), (20.0, 1200.0)
+_USUAL_DOSE_MBQ = 20.0, 1200.0
 # What a voxel of one unit is in Bq/mL; dimensionless or unknown units have no such number.
 _ACTIVITY_UNITS = {"Bq": 1.0, "kBq": 1e3, "MBq": 1e6, "GBq": 1e9}
 _ACTIVITY_UNITS |= {"nCi": 37.0, "uCi": 3.7e4, "mCi": 3.7e7}
@@ -127,7 +127,7 @@ def read_timing(
     sidecar: Mapping[str, Any],
     pet: Path,
     n_frames: int,
-    window_min: tuple[float, float] | None = None,
+    window_s: tuple[float, float] | None = None,
 ) -> PetTiming:
     """Check the metadata of a PET image and turn its times into seconds after injection.
 
@@ -139,7 +139,7 @@ def read_timing(
     sidecar : merged metadata of ``pet`` (inheritance applied)
     pet : the image, for the messages
     n_frames : length of the image's fourth axis, 1 for a volume
-    window_min : uptake window of the tracer, minutes after injection, where it is known
+    window_s : uptake window of the tracer, seconds after injection; None where it is not known
 
     Raises
     ------
@@ -149,13 +149,12 @@ def read_timing(
         (`bidsapp.core.frames.frames`).
     """
     with naming(pet):
-        return _timing(sidecar, n_frames, window_min)
+        return _timing(sidecar, n_frames, window_s)
 
 
 def _timing(
-    sidecar: Mapping[str, Any], n_frames: int, window_min: tuple[float, float] | None
+    sidecar: Mapping[str, Any], n_frames: int, window_s: tuple[float, float] | None
 ) -> PetTiming:
-    window_s = None if window_min is None else (60 * window_min[0], 60 * window_min[1])
     sidecar, about_time = in_seconds(sidecar, window_s)
     sidecar, dropped = without_empty_frames(sidecar, n_frames)
     field = _Reader(sidecar)
@@ -242,7 +241,7 @@ def _counts_from_scan(sidecar: Mapping[str, Any], scan_start: float) -> bool:
     """Whether something beside FrameTimesStart proves that the scan began at ScanStart."""
     zero, acquired = (clock_seconds(sidecar.get(key)) for key in ("TimeZero", "AcquisitionTime"))
     if zero is not None and acquired is not None:
-        return abs(shorter_way(acquired - zero - scan_start, DAY_S)) <= _ROUNDING_S
+        return abs(shorter_way(acquired - zero - scan_start)) <= _ROUNDING_S
     return "dcm2niix" in str(sidecar.get("ConversionSoftware")).lower()
 
 
@@ -427,7 +426,7 @@ def suv_factor(sidecar: Mapping[str, Any], weight_kg: float | None) -> float | N
     weight_kg : of the participant, kg; None when unknown
     """
     dose = _dose_mbq(sidecar)
-    if weight_kg is None or dose is None or not _DOSE_MBQ[0] <= dose <= _DOSE_MBQ[1]:
+    if weight_kg is None or dose is None or not _is_dose(dose):
         return None
     return 1000 * weight_kg / (1e6 * dose)
 
@@ -440,6 +439,11 @@ def _dose_mbq(sidecar: Mapping[str, Any]) -> float | None:
         return dose * scale
     dose = number_in(sidecar.get("RadionuclideTotalDose"))
     return None if dose is None else dose * 1e-6
+
+
+def _is_dose(dose_mbq: float) -> bool:
+    """Whether anybody injects so much for a scan."""
+    return DOSE_BQ[0] <= 1e6 * dose_mbq <= DOSE_BQ[1]
 
 
 def _dose_scale(unit: object) -> float | None:
@@ -462,8 +466,7 @@ def _plausibility(sidecar: Mapping[str, Any]) -> list[Flag]:
         flags.append(worded_flag("dose", "unit", unit=str(unit), instead=instead))
     if dose is None or _USUAL_DOSE_MBQ[0] <= dose <= _USUAL_DOSE_MBQ[1]:
         return flags
-    nobody = not _DOSE_MBQ[0] <= dose <= _DOSE_MBQ[1]
-    what = "an implausible dose: correct" if nobody else "an unusual dose: check"
+    what = "an unusual dose: check" if _is_dose(dose) else "an implausible dose: correct"
     return [*flags, worded_flag("dose", "size", dose=dose, doubt=what)]
 
 

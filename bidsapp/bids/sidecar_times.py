@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import Any
 
 from bidsapp.bids.limits import LATE_INJECTION_S, MAX_FRAME_S, MAX_UPTAKE_S
-from bidsapp.bids.values import DAY_S, as_list, clock_seconds, is_number, shorter_way
+from bidsapp.bids.values import as_list, clock_seconds, is_number, shorter_way
 from bidsapp.core.quality import Flag
 from bidsapp.data.flags import worded_flag
 from bidsapp.data.sentences import refused
@@ -118,7 +118,7 @@ def decay_reference(
     for name, moment in meant.items():
         if time_zero_s is None:
             break
-        apart = shorter_way(seconds - time_zero_s - moment, DAY_S)
+        apart = shorter_way(seconds - time_zero_s - moment)
         if abs(apart) <= _SAME_CLOCK_S:
             return moment, [worded_flag("decay-correction", "time-of-day", event=name)]
     if abs(seconds - injection_s) <= MAX_UPTAKE_S:
@@ -137,7 +137,7 @@ def clock_doubt(sidecar: Sidecar, first_frame_s: float) -> list[Flag]:
     zero, acquired = (clock_seconds(sidecar.get(key)) for key in ("TimeZero", "AcquisitionTime"))
     if zero is None or not acquired:  # 00:00:00 stands for a time that was removed
         return []
-    apart = shorter_way(acquired - zero - first_frame_s, DAY_S)
+    apart = shorter_way(acquired - zero - first_frame_s)
     if abs(apart) <= _SAME_CLOCK_S:
         return []
     side = "after" if apart > 0 else "before"

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from bidsapp.bids.limits import LATE_INJECTION_S, YEARS
-from bidsapp.bids.values import DAY_S, as_list, clock_seconds, is_number, midnight
+from bidsapp.bids.values import DAY_S, UNDATED, as_list, clock_seconds, is_number, midnight
 from bidsapp.core.quality import Flag
 from bidsapp.data import read_table
 from bidsapp.data.flags import worded_flag
@@ -35,7 +35,6 @@ from bidsapp.plain import some
 STATED_KEYS = tuple(read_table("sidecar_keys")["stated"])
 """Keys that may be stated besides the tracer and the times."""
 
-_MIDNIGHT = datetime(1900, 1, 1)  # carries times whose date is not stated
 _TIMES = ("ScanStart", "FrameTimesStart", "FrameDuration")
 _OWN_KEYS = ("InjectionTime", "TimeZero", "InjectionStart", "Tracer", *_TIMES)
 _ROUNDING_S = 1.0
@@ -120,7 +119,7 @@ def _injection(values: Mapping[str, Any]) -> datetime | None:
         return None
     moment = parse_injection(values["TimeZero"])
     moment += timedelta(seconds=values.get("InjectionStart", 0))
-    return moment.replace(year=_MIDNIGHT.year) if "T" not in values["TimeZero"] else moment
+    return moment.replace(year=UNDATED.year) if "T" not in values["TimeZero"] else moment
 
 
 def _times(values: Mapping[str, Any]) -> StatedTimes:
@@ -220,7 +219,7 @@ def _stated_clock(sidecar: Mapping[str, Any], stated: Mapping[str, Any]) -> dict
     if zero is not None:
         changed["TimeZero"] = f"{parse_injection(zero):%H:%M:%S}"
     elif (clock := _injection_clock(sidecar)) is not None and changed["InjectionStart"] == 0:
-        changed["TimeZero"] = f"{_MIDNIGHT + timedelta(seconds=clock):%H:%M:%S}"
+        changed["TimeZero"] = f"{UNDATED + timedelta(seconds=clock):%H:%M:%S}"
     else:
         changed["TimeZero"] = None
     if "FrameTimesStart" not in stated and numbers:
@@ -246,7 +245,7 @@ def _stated_injection(sidecar: Mapping[str, Any], stated: Mapping[str, Any]) -> 
     clock, changed = clock_seconds(sidecar.get("TimeZero")), {}
     if clock is None and (acquired := clock_seconds(sidecar.get("AcquisitionTime"))) is not None:
         clock = (acquired - start) % DAY_S
-        changed["TimeZero"] = f"{_MIDNIGHT + timedelta(seconds=clock):%H:%M:%S}"
+        changed["TimeZero"] = f"{UNDATED + timedelta(seconds=clock):%H:%M:%S}"
     if clock is None:
         raise refused("stated", "no-clock")
     seconds = (moment - midnight(moment)).total_seconds()
@@ -260,7 +259,7 @@ def parse_injection(text: str) -> datetime:
     """Moment of an ``InjectionTime``; the year is 1900 when only the time of day is given."""
     if ":" not in text:
         raise ValueError("minutes are missing")
-    moment = datetime.fromisoformat(text if "T" in text else f"{_MIDNIGHT:%Y-%m-%d}T{text}")
+    moment = datetime.fromisoformat(text if "T" in text else f"{UNDATED:%Y-%m-%d}T{text}")
     if moment.tzinfo is not None:
         raise ValueError("time zones are not used")
     return moment

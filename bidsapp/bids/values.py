@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, TypeGuard, TypeVar
 
 DAY_S = 86400
 YEAR_DAYS = 365.25
+UNDATED = datetime(1900, 1, 1)
+"""Day of moments of which only the time of day is known."""
+
 _Duration = TypeVar("_Duration", float, timedelta)
 
 
@@ -61,15 +65,24 @@ def midnight(moment: datetime) -> datetime:
     return moment.replace(hour=0, minute=0, second=0, microsecond=0)
 
 
-def shorter_way(difference: _Duration, day: _Duration) -> _Duration:
-    """Difference of two times of day by the shorter way round midnight.
+def map_text(value: Any, function: Callable[[str], str]) -> Any:
+    """Apply a function to all text inside a JSON value, but not to keys.
 
-    Parameters
-    ----------
-    difference : of the clocks
-    day : length of a day, in the same unit
+    >>> map_text({"a": ["b", 1]}, str.upper)
+    {'a': ['B', 1]}
+    """
+    if isinstance(value, str):
+        return function(value)
+    if isinstance(value, dict):
+        return {key: map_text(item, function) for key, item in value.items()}
+    return [map_text(item, function) for item in value] if isinstance(value, list) else value
 
-    >>> shorter_way(86000.0, 86400.0)
+
+def shorter_way(difference: _Duration) -> _Duration:
+    """Difference of two times of day, s or timedelta, by the shorter way round midnight.
+
+    >>> shorter_way(86000.0)
     -400.0
     """
+    day = timedelta(days=1) if isinstance(difference, timedelta) else float(DAY_S)
     return (difference + day / 2) % day - day / 2

@@ -37,8 +37,8 @@ def choose_window(
         each other.
     """
     start, duration = timing.frame_start_s, timing.frame_duration_s
-    window, rule = _seconds(tracer.window_min), window_rule()
-    asked = _seconds(processing.window_min) if processing.window_min else None
+    window, rule = tracer.window_s, window_rule()
+    asked = None if processing.window_min is None else wanted_s(tracer, processing)
     flags: tuple[Flag, ...] = ()
     with naming(pet):
         choice = choose_frames(start, duration, window, average_over=asked)
@@ -69,8 +69,5 @@ def is_in_window(pet: RawImage, tracer: Tracer, timing: PetTiming, processing: P
 
 def wanted_s(tracer: Tracer, processing: Processing) -> tuple[float, float]:
     """The window that is to be averaged, s after injection."""
-    return _seconds(processing.window_min or tracer.window_min)
-
-
-def _seconds(window_min: tuple[float, float]) -> tuple[float, float]:
-    return 60 * window_min[0], 60 * window_min[1]
+    start_min, end_min = processing.window_min or tracer.window_min
+    return 60 * start_min, 60 * end_min

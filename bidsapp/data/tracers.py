@@ -73,6 +73,11 @@ class Tracer:
         return (self.code, self.name, *self.synonyms)
 
     @property
+    def window_s(self) -> tuple[float, float]:
+        """Uptake window, seconds after injection."""
+        return 60 * self.window_min[0], 60 * self.window_min[1]
+
+    @property
     def equation(self) -> Equation:
         """The published equation: SUVR to the whole cerebellum to Centiloid."""
         return self.equations[STANDARD_REFERENCE]

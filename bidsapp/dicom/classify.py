@@ -285,7 +285,7 @@ def _coverage_problem(series: Series) -> str | None:
 
 def extent_of(series: Series) -> tuple[int, float, float]:
     """Number of slice positions, their extent and their median distance in mm."""
-    positions = np.unique(series.positions().round(3))
+    positions = series.slice_positions()
     step = float(np.median(np.diff(positions))) if len(positions) > 1 else 0.0
     return len(positions), float(np.ptp(positions)) + step, step
 

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from bidsapp.bids.values import midnight, shorter_way
+from bidsapp.bids.values import UNDATED, midnight, shorter_way
 from bidsapp.data.sentences import worded
-from bidsapp.dicom.header import MIDNIGHT, Header, tag_name
+from bidsapp.dicom.header import Header, tag_name
 from bidsapp.errors import BadDataError
 
 _DAY = timedelta(days=1)
@@ -78,7 +78,7 @@ def beginning(image: Header, notes: Notes | None = None) -> Beginning:
         if day is not None:
             return day, time_of_day(image, f"{kind}Time", notes)
     clock = time_of_day(image, "SeriesTime", notes) or time_of_day(image, "StudyTime", notes)
-    return MIDNIGHT, clock
+    return UNDATED, clock
 
 
 def series_start(
@@ -222,7 +222,7 @@ def _zone_between(header: Header, keyword: str, clock: str) -> timedelta | None:
     moment, local = _tolerant(header.date_time, keyword, None), time_of_day(header, clock)
     if own is None or moment is None or not local:
         return None
-    apart = shorter_way(local - (moment - midnight(moment)), _DAY)
+    apart = shorter_way(local - (moment - midnight(moment)))
     steps = round(apart / _ZONE_STEP)
     zone = own + steps * _ZONE_STEP
     if abs(apart - steps * _ZONE_STEP) > _SAME_EVENT or not _ZONES[0] <= zone <= _ZONES[1]:
@@ -238,7 +238,7 @@ def _written_like_the_series(images: Sequence[Header]) -> bool:
         return False
     first = min(known) - midnight(min(known))
     clocks = (time_of_day(images[0], f"{kind}Time") for kind in ("Series", "Study"))
-    apart = (shorter_way(first - clock, _DAY) for clock in clocks if clock is not None)
+    apart = (shorter_way(first - clock) for clock in clocks if clock is not None)
     return any(abs(difference) <= _SAME_HOUR for difference in apart)
 
 

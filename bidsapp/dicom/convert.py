@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from bidsapp.bids.stated import Metadata, flags_of, own_notes, read_metadata
+from bidsapp.bids.values import UNDATED, map_text
 from bidsapp.data.sentences import refused, worded
 from bidsapp.data.tau import all_tracers, known_tracer
 from bidsapp.dicom import identity, image, raw_root, sidecar
 from bidsapp.dicom.clocks import acquired
 from bidsapp.dicom.decide import Decisions, Job, decide, unexpected
 from bidsapp.dicom.habits import tables
-from bidsapp.dicom.header import MIDNIGHT
 from bidsapp.dicom.inventory import Inventory, in_one_sentence, take_inventory
 from bidsapp.dicom.scratch import scratch_folder
 from bidsapp.dicom.scrub import Scrubber, without_file_name
@@ -232,19 +232,8 @@ def _clean_value(key: str, value: Any, scrub: Scrubber) -> Any:
     if key in tables()["fixed_vocabulary"]["keys"] and (key != "Manufacturer" or value in makers):
         return value
     if key == "CentiPET":
-        return _map_text(value, scrub)
-    return _map_text(value, lambda text: text if text in ("n/a", "none") else scrub.text(text))
-
-
-def _map_text(value: Any, function: Callable[[str], str]) -> Any:
-    """Apply a function to all text inside a JSON value (not to keys)."""
-    if isinstance(value, str):
-        return function(value)
-    if isinstance(value, dict):
-        return {key: _map_text(item, function) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_map_text(item, function) for item in value]
-    return value
+        return map_text(value, scrub)
+    return map_text(value, lambda text: text if text in ("n/a", "none") else scrub.text(text))
 
 
 def _origin(series: Series) -> str:
@@ -277,7 +266,7 @@ def _write_date(job: Job, folder: Path, shift_of: identity.Person | None) -> Non
     """Note when a series was acquired in the ``_scans.tsv`` of its session, shifted if asked."""
     stem = job.target.stem
     name = "_".join(stem.name.split("_")[:2]) + "_scans.tsv"  # sub-XX_ses-YY
-    moments = [m for m in map(acquired, job.frames[0]) if m and m.year > MIDNIGHT.year]
+    moments = [m for m in map(acquired, job.frames[0]) if m and m.year > UNDATED.year]
     start = min(moments) if moments else None
     if start and shift_of:
         start = identity.shifted(start, shift_of)

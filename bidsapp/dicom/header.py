@@ -10,7 +10,7 @@ import logging
 import math
 import re
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -46,7 +46,6 @@ _NUMBERS = r"[0-9+\-.:eE ]*"
 _CODED = dict.fromkeys(("DA", "DS", "DT", "FD", "FL", "IS", "TM", "UI", "UL", "US"), _NUMBERS)
 PERSON_NAMES = "PersonNames"  # all names of a file, whatever the tag, under a keyword of ours
 FILE_NAME = "FileName"  # of an image that nothing else names: for its kind, never to be shown
-MIDNIGHT = datetime(1900, 1, 1)  # carries times whose date is not stated
 
 
 def tag_name(keyword: str) -> str:
@@ -122,6 +121,12 @@ class Header:
         values = self.numbers(keyword, 1)
         return values[0] if values else None
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of the image; a missing or broken tag is an error."""
+        rows, columns = (int(self.required(key, 1)[0]) for key in ("Rows", "Columns"))
+        return rows, columns
+
     def readable_number(self, keyword: str) -> float | None:
         """`number` where nothing rests on it: None for a broken tag, too."""
         try:
@@ -183,6 +188,20 @@ class Header:
     def error(self, keyword: str, problem: str) -> BadDataError:
         """Build the error that a tag of this file has a problem."""
         return BadDataError(f"{self.path.name}: {tag_name(keyword)} {problem}")
+
+
+def shared_number(images: Sequence[Header], keyword: str, remedy: str) -> float | None:
+    """Return the number that a tag has in all of some images, None when it is absent.
+
+    Raises
+    ------
+    BadDataError
+        It differs between them; the message ends with the remedy.
+    """
+    numbers = {image.number(keyword) for image in images}
+    if len(numbers) > 1:
+        raise images[0].error(keyword, f"differs between {remedy}")
+    return numbers.pop()
 
 
 def _is_coded(keyword: str, text: str) -> bool:

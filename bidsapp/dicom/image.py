@@ -158,7 +158,7 @@ def _stacked(frames: Sequence[Frame], series: Series) -> nib.Nifti1Image:
         raise lowest.error(
             "ImagePositionPatient", "is the same in all images, so they do not form a volume"
         )
-    rows, columns = (int(lowest.required(key, 1)[0]) for key in ("Rows", "Columns"))
+    rows, columns = lowest.shape
     corner, along_row, along_column = _grid(lowest)
     steps = max(len(frames[0]) - 1 + int(series.missing_slices().sum()), 1)
     affine = np.eye(4)
@@ -279,7 +279,7 @@ def verify(image: nib.Nifti1Image, frames: Sequence[Frame], series: Series) -> N
     """
     n_frames = image.shape[3] if image.ndim == 4 else 1
     n_slices = len(frames[0]) + int(series.missing_slices().sum())
-    rows, columns = (int(series.header.required(key, 1)[0]) for key in ("Rows", "Columns"))
+    rows, columns = series.header.shape
     if (n_frames, int(np.prod(image.shape))) != (len(frames), columns * rows * n_slices * n_frames):
         raise refused(
             "conversion",
@@ -316,7 +316,7 @@ def _slice_at(voxels: NDArray[Any], to_voxel: NDArray[np.float64], header: Heade
     to_voxel : world (RAS, mm) -> voxel, 4 x 4
     header : of the image
     """
-    rows, columns = (int(header.required(key, 1)[0]) for key in ("Rows", "Columns"))
+    rows, columns = header.shape
     corner, along_row, along_column = _grid(header)
     ends = np.array(
         [corner, corner + (rows - 1) * along_column, corner + (columns - 1) * along_row]

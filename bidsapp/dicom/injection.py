@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from bidsapp.bids.values import midnight, shorter_way
+from bidsapp.bids.values import UNDATED, midnight, shorter_way
 from bidsapp.data.sentences import refused, worded
 from bidsapp.dicom.scan_times import (
     CLOCKS_DISAGREE,
     LATE_INJECTION,
     MAX_UPTAKE,
-    NO_DATE,
     NOTED_S,
     STATED,
     ScanClock,
@@ -54,7 +53,7 @@ def injection_of(clock: ScanClock, starts: tuple[datetime, ...]) -> Sourced:
 
 
 def _stated_injection(stated: datetime, clock: ScanClock, scan: _Scan) -> Sourced:
-    if stated.year == NO_DATE or scan.start.year == NO_DATE:
+    if UNDATED.year in (stated.year, scan.start.year):
         stated = scan.on_latest_date(stated - midnight(stated))
     if not scan.fits(stated):
         raise refused("injection", "stated-time", stated=stated, scan=scan)
@@ -85,7 +84,7 @@ def _header_injection(clock: ScanClock, scan: _Scan) -> Sourced:
     if full is None and time_of_day is None:
         what = "000000, which stands for a removed time" if zeroed else "missing or no time"
         raise refused("injection", "unknown", what=what)
-    if full is not None and scan.start.year == NO_DATE:  # the scan has lost its date
+    if full is not None and scan.start.year == UNDATED.year:  # the scan has lost its date
         full = scan.on_latest_date(full - midnight(full))
     if full is not None and scan.fits(full):
         injection, source, more = _checked_full(full, time_of_day)
@@ -104,7 +103,7 @@ def _checked_full(full: datetime, clock_time: timedelta | None) -> Sourced:
     """Compare both injection tags; the date-time stands unless they contradict each other."""
     if clock_time is None:
         return full, _INJECTION, ()
-    difference = shorter_way(clock_time - (full - midnight(full)), _DAY)
+    difference = shorter_way(clock_time - (full - midnight(full)))
     if abs(difference) > CLOCKS_DISAGREE:
         raise refused("injection", "contradicting", full=full, clock=_clock(clock_time))
     if abs(difference.total_seconds()) < NOTED_S:
@@ -114,4 +113,4 @@ def _checked_full(full: datetime, clock_time: timedelta | None) -> Sourced:
 
 
 def _clock(time_of_day: timedelta) -> str:
-    return f"{datetime(1900, 1, 1) + time_of_day:%H:%M:%S}"
+    return f"{UNDATED + time_of_day:%H:%M:%S}"

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bidsapp.bids.stated import NOTHING_STATED, StatedTimes
+from bidsapp.bids.values import UNDATED
 from bidsapp.core.quality import Flag
 from bidsapp.data.flags import worded_flag
 from bidsapp.data.sentences import refused, worded
@@ -26,7 +27,7 @@ from bidsapp.dicom.clocks import (
     zone_of_series,
 )
 from bidsapp.dicom.habits import tables
-from bidsapp.dicom.header import MIDNIGHT, Header
+from bidsapp.dicom.header import Header, shared_number
 from bidsapp.dicom.scan_times import LONGEST_BREAK_S, FrameClock, ScanClock, TimeModel
 from bidsapp.dicom.series import Series, snapped
 from bidsapp.dicom.volumes import is_volume
@@ -124,7 +125,7 @@ def _moments(frames: tuple[Frame, ...]) -> dict[str, NDArray[np.float64]]:
 
 
 def _seconds(moment: datetime | None) -> float | None:
-    return None if moment is None else (moment - MIDNIGHT).total_seconds()
+    return None if moment is None else (moment - UNDATED).total_seconds()
 
 
 def _numbered_with_gaps(series: Series) -> bool:
@@ -244,7 +245,7 @@ def _in_time(
         return -1.0 if value is None else value
 
     return (
-        acquired(image, zone, began=began) or MIDNIGHT,
+        acquired(image, zone, began=began) or UNDATED,
         number("FrameReferenceTime"),
         number("TemporalPositionIdentifier"),
         number("ImageIndex"),
@@ -327,7 +328,8 @@ def _frame_clock(
     """What the headers of a frame say; the duration is theirs unless a user states it."""
     starts = [s for image in frame if (s := acquired(image, zone, notes, began)) is not None]
     if duration_s is None:
-        duration_ms = _one_value(frame, "ActualFrameDuration")
+        remedy = "the slices of one frame; correct it"
+        duration_ms = shared_number(frame, "ActualFrameDuration", remedy)
         if duration_ms is None:
             raise refused("frame-times", "no-duration", header=frame[0])
         duration_s = duration_ms / 1000
@@ -338,14 +340,6 @@ def _frame_clock(
         reference_s=None if reference_ms is None else reference_ms / 1000,
         decay_factor=_first_number(frame, "DecayFactor"),
     )
-
-
-def _one_value(frame: Frame, keyword: str) -> float | None:
-    """Return the number all images of a frame share."""
-    values = {image.number(keyword) for image in frame}
-    if len(values) > 1:
-        raise frame[0].error(keyword, "differs between the slices of one frame; correct it")
-    return values.pop()
 
 
 def _first_number(frame: Frame, keyword: str) -> float | None:

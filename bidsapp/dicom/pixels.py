@@ -91,9 +91,8 @@ def planes(frames: Sequence[Frame]) -> Iterator[Plane]:
     for path, images in wanted.items():
         pixels = _decoded(path)
         for number, z, header in images:
-            shape = tuple(int(header.required(key, 1)[0]) for key in ("Rows", "Columns"))
             index = header.frame or 0
-            if index >= len(pixels) or pixels[index].shape != shape:
+            if index >= len(pixels) or pixels[index].shape != header.shape:
                 raise refused("pixels", "other-shape", path=path)
             yield Plane(number, z, header, pixels[index])
 

@@ -13,7 +13,6 @@ LATE_INJECTION = timedelta(seconds=LATE_INJECTION_S)
 MAX_UPTAKE = timedelta(seconds=MAX_UPTAKE_S)
 CLOCKS_DISAGREE = timedelta(minutes=15)
 SECOND = timedelta(seconds=1)
-NO_DATE = 1900  # year of moments of which only the time of day is known
 NOTED_S = 1.0  # smaller differences are rounding of clocks to whole seconds
 DECAY_TOLERANCE_S = 5.0  # the factor agrees with the named moment
 LONGEST_BREAK_S = 600.0  # a pause that makes a dynamic series a dual-window one

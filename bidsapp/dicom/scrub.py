@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 
 from bidsapp.dicom.habits import tables
 from bidsapp.dicom.header import FILE_NAME, PERSON_NAMES, Header
+from bidsapp.dicom.words import HIDDEN
 
 _SEPARATORS = r"[\s^=,;\\/_・·]+"
 _SHORTEST_WORD = 3  # shorter parts of names would blank out ordinary text
@@ -20,7 +21,6 @@ _LONGEST_QUOTE = 40
 _QUOTE = re.compile(r"(?<!\w)'([^']*)'")
 _SPELLED = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss", "ø": "oe", "å": "aa",
                           "æ": "ae", "œ": "oe"})  # fmt: skip
-_HIDDEN = "***"
 
 
 class Scrubber:
@@ -85,7 +85,7 @@ def shortened(text: str) -> str:
 def _removed(pattern: re.Pattern[str] | None, text: str) -> str:
     if pattern is None:
         return text
-    cleaned, count = pattern.subn(_HIDDEN, _normal(text))
+    cleaned, count = pattern.subn(HIDDEN, _normal(text))
     return cleaned if count else text
 
 

@@ -68,6 +68,10 @@ class Series:
             raise self.header.error("ImagePositionPatient", "lies far outside of any scanner")
         return snapped(np.array(points) @ normal, SAME_PLACE_MM)
 
+    def slice_positions(self) -> NDArray[np.float64]:
+        """Distances along the slice normal at which there are images, mm, ascending."""
+        return np.unique(self.positions().round(3))
+
     def missing_slices(self) -> NDArray[np.int_]:
         """Count the slices missing between neighbours, shape (number of positions - 1,).
 
@@ -77,7 +81,7 @@ class Series:
             Slices are not equidistant, too many are missing, or one of a PET is, whose activity
             nobody may invent.
         """
-        positions = np.unique(self.positions().round(3))
+        positions = self.slice_positions()
         if len(positions) < 3:
             return np.zeros(max(len(positions) - 1, 0), int)
         steps = np.diff(positions)
@@ -122,7 +126,7 @@ class Series:
             for number in numbers_of([self.header], keyword)[0]
             if isinstance(number, float)
         ]
-        positions = np.unique(self.positions().round(3))
+        positions = self.slice_positions()
         n_stated = self.header.number("NumberOfSlices") or 0
         if len(positions) < _FEWEST_SLICES and n_stated > len(positions):
             raise refused(

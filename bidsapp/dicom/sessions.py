@@ -13,10 +13,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import PurePosixPath
 
+from bidsapp.bids.values import UNDATED
 from bidsapp.core.quality import Flag
 from bidsapp.data.flags import worded_flag
 from bidsapp.dicom.classify import rank_reason, t1w_rank
-from bidsapp.dicom.header import MIDNIGHT
 from bidsapp.dicom.scan_times import TimeModel
 from bidsapp.dicom.series import Series, SeriesKey
 
@@ -273,7 +273,7 @@ def _nearest(scan: T1wScan, sessions: list[_Session]) -> str:
 def _gap(scan: T1wScan, injection: datetime | None) -> timedelta:
     """Time between a T1w and an injection; zero when a date is unknown."""
     dated = [
-        moment for moment in (scan.acquired, injection) if moment and moment.year > MIDNIGHT.year
+        moment for moment in (scan.acquired, injection) if moment and moment.year > UNDATED.year
     ]
     return abs(dated[0] - dated[1]) if len(dated) == 2 else timedelta(0)
 

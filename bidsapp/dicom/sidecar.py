@@ -13,7 +13,9 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
+from bidsapp.bids.limits import DOSE_BQ
 from bidsapp.bids.stated import STATED_KEYS
+from bidsapp.bids.values import map_text
 from bidsapp.core.quality import Flag
 from bidsapp.data.sentences import refused, worded
 from bidsapp.data.tracers import Tracer, half_lives_s
@@ -31,9 +33,6 @@ _NOT_STATED = "not in the headers; --dicom-metadata can supply it"
 _NOT_IN_HEADERS = ("InjectedMass", "InjectedMassUnits", "SpecificRadioactivity",
                    "SpecificRadioactivityUnits")  # fmt: skip
 _HALF_LIFE_TOLERANCE, _OTHER_NUCLIDE = 0.01, 0.05
-# Doses of an amyloid scan in Bq: outside, the number is most likely in another unit, in which it
-# is a usual dose.
-_DOSE_BQ = (1e6, 2e9)
 _USUAL_DOSE_BQ = (3.7e7, 1.11e9)  # 1 to 30 mCi
 _DOSE_UNITS = {"GBq": 1e9, "mCi": 3.7e7, "MBq": 1e6, "uCi": 3.7e4, "kBq": 1e3}
 
@@ -136,9 +135,7 @@ def _taken(kind: str, dcm2niix: Mapping[str, Any]) -> Sidecar:
 
 def _in_words(value: Any) -> Any:
     """Value with nothing but words of imaging in its texts."""
-    if isinstance(value, list):
-        return [_in_words(item) for item in value]
-    return known_words(value) if isinstance(value, str) and value != "n/a" else value
+    return map_text(value, lambda text: text if text == "n/a" else known_words(text))
 
 
 def manufacturer(header: Header) -> str:
@@ -229,8 +226,7 @@ def dose_bq(header: Header) -> tuple[float, str, str | None]:
     source = "(0018,1074) RadionuclideTotalDose"
     if dose is None:
         raise refused("dose", "missing", header=header)
-    low, high = _DOSE_BQ
-    if low <= dose <= high:
+    if DOSE_BQ[0] <= dose <= DOSE_BQ[1]:
         return dose, source, None
     for unit, factor in _DOSE_UNITS.items():
         if _USUAL_DOSE_BQ[0] <= dose * factor < _USUAL_DOSE_BQ[1]:

@@ -22,18 +22,18 @@ from bidsapp.bids.sidecar_times import (
     in_seconds,
     without_empty_frames,
 )
-from bidsapp.bids.values import as_list, clock_seconds, is_number, midnight, number_in
+from bidsapp.bids.values import UNDATED, as_list, clock_seconds, is_number, midnight, number_in
 from bidsapp.core.frames.decay import mean_decay_moment
 from bidsapp.data.tau import known_tracer
 from bidsapp.dicom.frame_starts import first_frame_after
 from bidsapp.dicom.habits import name_matches, tables
-from bidsapp.dicom.header import FILE_NAME, MIDNIGHT, PERSON_NAMES, Values
+from bidsapp.dicom.header import FILE_NAME, PERSON_NAMES, Values
 from bidsapp.errors import BadDataError
 from bidsapp.io.image_names import json_beside, nifti_stem
 from bidsapp.io.reading import parse_json, read_bytes
 
 _EQUALISED = r"_Eq(_\d+)?$"
-_NO_DAY = MIDNIGHT + timedelta(days=1)  # there is a day before it in the year without dates
+_NO_DAY = UNDATED + timedelta(days=1)  # there is a day before it in the year without dates
 _LONGEST_S = 1e7  # four months
 _ROUNDING_S = 0.11  # six digits of 9999.9 s, twice
 _MAX_DOSE_MBQ = 1e5  # a larger number is in Bq, whatever the sidecar says
@@ -136,9 +136,8 @@ def _as_bids_counts(
     """A sidecar in s and without empty frames, and what was done to it."""
     name = str(sidecar.get("TracerName") or sidecar.get("Radiopharmaceutical") or "")
     tracer = known_tracer(name)
-    window_s = tracer and (60 * tracer.window_min[0], 60 * tracer.window_min[1])
     try:
-        sidecar, units = in_seconds(sidecar, window_s or None)
+        sidecar, units = in_seconds(sidecar, None if tracer is None else tracer.window_s)
     except BadDataError as error:  # the times may be stated, or no PET
         return sidecar, (str(error),)
     sidecar, empty = without_empty_frames(sidecar, n_frames)

@@ -37,6 +37,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from bidsapp.bids.values import UNDATED
 from bidsapp.data.sentences import refused
 from bidsapp.dicom.decay_reference import with_decay
 from bidsapp.dicom.frame_starts import (
@@ -50,7 +51,6 @@ from bidsapp.dicom.injection import injection_of
 from bidsapp.dicom.scan_times import (
     LATE_INJECTION,
     MAX_UPTAKE,
-    NO_DATE,
     NOTED_S,
     SECOND,
     STATED,
@@ -132,7 +132,7 @@ def _stated_zero(
     Sessions are ordered by it; without any clock it is a day of the year 1900.
     """
     if not by_header:
-        return clock.stated or datetime(NO_DATE, 1, 2), ()
+        return clock.stated or UNDATED + timedelta(days=1), ()
     injection = by_header[0] - timedelta(seconds=first_s)
     try:
         by_tag, tag, _ = injection_of(clock, by_header)

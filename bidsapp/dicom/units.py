@@ -6,7 +6,7 @@ from bidsapp.bids.pet_metadata import activity_unit
 from bidsapp.core.frames.decay import decay_between
 from bidsapp.data.sentences import refused
 from bidsapp.dicom.habits import tables
-from bidsapp.dicom.header import Header
+from bidsapp.dicom.header import Header, shared_number
 from bidsapp.dicom.scan_times import TimeModel
 from bidsapp.dicom.series import Series
 from bidsapp.dicom.sidecar import dose_bq
@@ -37,9 +37,9 @@ def to_bq_per_ml(series: Series, times: TimeModel, half_life_s: float) -> tuple[
     if (factor := activity_unit(units)) is not None:
         return factor, f"(0054,1001) Units {units}"
     if units == "CNTS":
-        if factor := _one_number(series, "PhilipsActivityScaleFactor"):
+        if factor := _scale_factor(series, "PhilipsActivityScaleFactor"):
             return factor, "(0054,1001) Units CNTS times Philips' private (7053,1009)"
-        if factor := _one_number(series, "PhilipsSUVScaleFactor"):
+        if factor := _scale_factor(series, "PhilipsSUVScaleFactor"):
             source = f"(0054,1001) Units CNTS times Philips' private (7053,1000): {_SUV}"
             return factor * _bq_per_suv(header, times, half_life_s), source
     if units == "GML" and header.text("SUVType").upper() in ("", "BW"):
@@ -48,13 +48,10 @@ def to_bq_per_ml(series: Series, times: TimeModel, half_life_s: float) -> tuple[
     raise header.error("Units", f"is '{header.shown('Units')}': {reason}")
 
 
-def _one_number(series: Series, keyword: str) -> float | None:
-    """Return the number that all images of a series share, None unless it is positive."""
-    values = {image.number(keyword) for image in series.images}
-    if len(values) > 1:
-        raise series.header.error(keyword, "differs between images; reconstruct with units BQML")
-    value = values.pop()
-    return value if value and value > 0 else None
+def _scale_factor(series: Series, keyword: str) -> float | None:
+    """Return the factor that all images of a series share, None unless it is positive."""
+    factor = shared_number(series.images, keyword, "images; reconstruct with units BQML")
+    return factor if factor and factor > 0 else None
 
 
 def _bq_per_suv(header: Header, times: TimeModel, half_life_s: float) -> float:

@@ -19,7 +19,7 @@ from bidsapp.errors import BadDataError
 from bidsapp.settings import Filters, Processing
 
 PET = Path("pet.nii")
-FBP = (50.0, 60.0)
+FBP = (3000.0, 3600.0)
 
 
 def timing(sidecar: dict[str, Any], n_frames: int = 2, **options: Any) -> PetTiming:
@@ -48,7 +48,7 @@ IN_MS = {  # as a public dataset of 551 florbetapir scans has it
 
 
 def test_milliseconds_that_fit_the_window_are_read_and_empty_frames_dropped() -> None:
-    found = timing(IN_MS, 1, window_min=FBP)
+    found = timing(IN_MS, 1, window_s=FBP)
     assert (found.frame_start_s, found.frame_duration_s) == ((3000,), (600,))
     assert found.decay_reference_s == 3000
     assert codes(found) == ["frame-times", "frame-times", "dose"]
@@ -69,14 +69,14 @@ def test_milliseconds_that_fit_the_window_are_read_and_empty_frames_dropped() ->
 def test_only_what_counts_in_the_unit_is_scaled(change: dict[str, Any], first: float) -> None:
     plain = {"InjectionStart": 0, "ScanStart": None, "ImageDecayCorrectionTime": 0}
     sidecar = {k: v for k, v in {**IN_MS, **plain, **change}.items() if v is not None}
-    found = timing(sidecar, window_min=FBP)
+    found = timing(sidecar, window_s=FBP)
     assert found.frame_start_s[0] == first and found.frame_duration_s == (600, 300)
 
 
 def test_a_unit_in_which_nothing_fits_is_refused() -> None:
     for change in ({"FrameDurationUnits": "fortnights"}, {"InjectionStart": -9000000}):
         with pytest.raises(BadDataError, match=r"pet\.nii: FrameDurationUnits"):
-            timing({**IN_MS, **change}, 1, window_min=FBP)
+            timing({**IN_MS, **change}, 1, window_s=FBP)
 
 
 # -------------------------------------------------------------------------- moment of correction
