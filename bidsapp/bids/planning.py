@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TypeVar
@@ -82,35 +82,11 @@ def make_plan(dataset: RawDataset, processing: Processing) -> Plan:
     processing : options of the run
     """
     decided = _Decisions(dataset)
-    uncorrected: list[tuple[RawImage, NotQuantifiable]] = []
-    visits: dict[tuple[object, ...], list[Candidate]] = defaultdict(list)
-    names = Counter(join_entities(pet.entities) for pet in dataset.pets)
-    for pet in dataset.pets:
-        try:
-            if names[join_entities(pet.entities)] > 1:
-                raise refused("plan", "two-formats", pet=pet)
-            candidate = read_candidate(pet, dataset, processing)
-        except NotQuantifiable as left:
-            uncorrected.append((pet, left))
-        except LeftOut as left:
-            decided.skip(pet, str(left), left.tracer)
-        except Exception as error:
-            decided.refuse(pet, error)
-        else:
-            visits[_visit(pet, candidate.tracer.code)].append(candidate)
-    for pet, doubt in uncorrected:
-        twin = next(iter(visits.get(_visit(pet, doubt.tracer), ())), None)
-        if twin is None:
-            unusable = refused("plan", "uncorrected", pet=pet, reason=doubt)
-            decided.refuse(pet, unusable, doubt.tracer)
-        else:
-            decided.skip(pet, f"{doubt}; {twin.image.path.name} is used", doubt.tracer)
-
+    visits = _read_visits(dataset, processing, decided)
     check_t1w = cache(_check_t1w)
     templates = plan_templates(dataset, check_t1w) if processing.longitudinal else {}
-    for visit in (
-        injections.pieced_together(visit, dataset, processing) for visit in visits.values()
-    ):
+    for candidates in visits:
+        visit = injections.pieced_together(candidates, dataset, processing)
         late = {member.image.path: injections.late_part(member, visit) for member in visit}
         joined: set[Path] = set()
         for candidate in visit:
@@ -136,17 +112,56 @@ def make_plan(dataset: RawDataset, processing: Processing) -> Plan:
             else:
                 decided.scans.append(scan)
                 joined |= {part.pet for part in scan.parts}
-        for candidate in visit:
-            pet, code = candidate.image, candidate.tracer.code
-            if (sibling := late[pet.path]) is None:
-                continue
-            if candidate.unread is not None:
-                decided.refuse(pet, candidate.unread, code)
-            else:
-                decided.skip(
-                    pet, injections.why_early(candidate, sibling, pet.path in joined), code
-                )
+        _leave_out_early(visit, late, joined, decided)
     return decided.plan()
+
+
+def _read_visits(
+    dataset: RawDataset, processing: Processing, decided: _Decisions
+) -> Iterable[list[Candidate]]:
+    """Candidates of each participant, session and tracer; of the others, why they are none."""
+    uncorrected: list[tuple[RawImage, NotQuantifiable]] = []
+    visits: dict[tuple[object, ...], list[Candidate]] = defaultdict(list)
+    names = Counter(join_entities(pet.entities) for pet in dataset.pets)
+    for pet in dataset.pets:
+        try:
+            if names[join_entities(pet.entities)] > 1:
+                raise refused("plan", "two-formats", pet=pet)
+            candidate = read_candidate(pet, dataset, processing)
+        except NotQuantifiable as left:
+            uncorrected.append((pet, left))
+        except LeftOut as left:
+            decided.skip(pet, str(left), left.tracer)
+        except Exception as error:
+            decided.refuse(pet, error)
+        else:
+            visits[_visit(pet, candidate.tracer.code)].append(candidate)
+    for pet, doubt in uncorrected:
+        twin = next(iter(visits.get(_visit(pet, doubt.tracer), ())), None)
+        if twin is None:
+            unusable = refused("plan", "uncorrected", pet=pet, reason=doubt)
+            decided.refuse(pet, unusable, doubt.tracer)
+        else:
+            decided.skip(pet, f"{doubt}; {twin.image.path.name} is used", doubt.tracer)
+    return visits.values()
+
+
+def _leave_out_early(
+    visit: Iterable[Candidate],
+    late: Mapping[Path, Candidate | None],
+    joined: Collection[Path],
+    decided: _Decisions,
+) -> None:
+    """Leave out scans that a late part of their injection stands for."""
+    for candidate in visit:
+        pet, code = candidate.image, candidate.tracer.code
+        if (sibling := late[pet.path]) is None:
+            continue
+        if candidate.unread is not None:
+            decided.refuse(pet, candidate.unread, code)
+        else:
+            reason = injections.why_early(candidate, sibling, pet.path in joined)
+            decided.skip(pet, reason, code)
 
 
 def _in_order(scans: Iterable[_Planned]) -> tuple[_Planned, ...]:

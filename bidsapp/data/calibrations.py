@@ -112,7 +112,7 @@ class TauCalibration:
 
 
 def fingerprint(
-    processing: Processing, tracer: Tracer, reference: str, *, normalisation: str = "t1w"
+    processing: Processing, tracer: Tracer, reference: str, normalisation: str = "t1w"
 ) -> Fingerprint:
     """Fingerprint of the pipeline that these options make.
 
@@ -138,7 +138,7 @@ def standard_fingerprint(tracer: Tracer, reference: str) -> Fingerprint:
     )
 
 
-def scale_for(processing: Processing, code: str, *, normalisation: str = "t1w") -> Scale:
+def scale_for(processing: Processing, code: str, normalisation: str = "t1w") -> Scale:
     """Equations that a scan of this tracer and pipeline may use, and how they fit.
 
     Parameters
@@ -153,7 +153,7 @@ def scale_for(processing: Processing, code: str, *, normalisation: str = "t1w") 
         The calibration file cannot be read; is broken or was changed.
     """
     tracer = any_tracer(code)
-    own = {r: fingerprint(processing, tracer, r, normalisation=normalisation) for r in REFERENCES}
+    own = {r: fingerprint(processing, tracer, r, normalisation) for r in REFERENCES}
     if processing.calibration is not None:
         user = read_calibration(processing.calibration)
         lines = {name: line for (known, name), line in user.equations.items() if known == code}
@@ -213,7 +213,7 @@ def _scale(
 
 
 def centiloid_processing(
-    processing: Processing, code: str, *, normalisation: str = "t1w"
+    processing: Processing, code: str, normalisation: str = "t1w"
 ) -> Processing:
     """Options with which the Centiloid of a scan is measured.
 
@@ -229,14 +229,14 @@ def centiloid_processing(
     """
     standard = replace(processing, smooth_fwhm_mm=None, target_resolution_mm=None, voi_mm=_RES_MM)
     for options in (processing, standard):
-        tau = tau_scale(options, code, normalisation=normalisation)
-        scale = scale_for(options, code, normalisation=normalisation)
+        tau = tau_scale(options, code, normalisation)
+        scale = scale_for(options, code, normalisation)
         if scale.main in scale.equations if tau is None else tau.equations:
             return options
     return processing
 
 
-def tau_scale(processing: Processing, code: str, *, normalisation: str = "t1w") -> TauScale | None:
+def tau_scale(processing: Processing, code: str, normalisation: str = "t1w") -> TauScale | None:
     """Equations of CenTauRz and CenTauR that a scan of this tracer and pipeline may use.
 
     Those of ``tau_calibration`` where it has the tracer: every field of the fingerprint must agree.
@@ -257,7 +257,7 @@ def tau_scale(processing: Processing, code: str, *, normalisation: str = "t1w") 
     if processing.tau_calibration is not None:
         user = read_tau_calibration(processing.tau_calibration)
     if user is not None and code in user.lines:
-        own = tau_fingerprint(processing, code, normalisation=normalisation)
+        own = tau_fingerprint(processing, code, normalisation)
         lines = user.lines[code]
         apart = [line.fingerprint.differences(own) for line in lines.values()]
         differences = {name: words for fields in apart for name, words in fields.items()}
@@ -285,9 +285,7 @@ def tau_scale(processing: Processing, code: str, *, normalisation: str = "t1w") 
     )
 
 
-def tau_fingerprint(
-    processing: Processing, code: str, *, normalisation: str = "t1w"
-) -> Fingerprint:
+def tau_fingerprint(processing: Processing, code: str, normalisation: str = "t1w") -> Fingerprint:
     """Fingerprint of the pipeline that measures SUVRs in the user's tau volumes, of 2 mm.
 
     Parameters
@@ -317,14 +315,14 @@ def _fingerprint(
     )
 
 
-def regional_scale(processing: Processing, code: str, *, normalisation: str = "t1w") -> Scale:
+def regional_scale(processing: Processing, code: str, normalisation: str = "t1w") -> Scale:
     """Equations for the regions of atlases, which are measured on the 2 mm grid.
 
     Parameters
     ----------
     processing, code, normalisation : as in `scale_for`
     """
-    return scale_for(replace(processing, voi_mm=_RES_MM), code, normalisation=normalisation)
+    return scale_for(replace(processing, voi_mm=_RES_MM), code, normalisation)
 
 
 def _refuse_other(tracer: Tracer, stated: Mapping[str, Any] | None, path: Path) -> None:
@@ -342,7 +340,7 @@ def _refuse_other(tracer: Tracer, stated: Mapping[str, Any] | None, path: Path) 
 
 
 @lru_cache
-def voi_hashes(res: int = _RES_MM) -> dict[str, str]:
+def voi_hashes(res: int) -> dict[str, str]:
     """SHA-256 of the packed bits of every Centiloid mask on the grid of a resolution, mm."""
     return _mask_hashes(vois(res))
 

@@ -26,7 +26,7 @@ from bidsapp.interfaces.dynamic import (
 )
 from bidsapp.interfaces.kinetics import FitKinetics
 from bidsapp.record.parts import not_fitted
-from bidsapp.workflows.pet import Averaged, centiloid_scale
+from bidsapp.workflows.pet import Averaged
 from bidsapp.workflows.wiring import Flow, Step, StepOutput
 
 # Peak memory of 60 frames of 128 x 128 x 96, measured.
@@ -92,7 +92,7 @@ def _add_drift(flow: Flow, scan: ScanPlan, tacs: StepOutput) -> None:
     processing = flow.sidecars.processing
     if scan.tracer not in tracers():
         return
-    scale = centiloid_scale(scan, processing)
+    scale = flow.sidecars.scale(scan)
     equation = scale.equations.get(scale.main)
     measured = CENTILOID in (choice.name for choice in processing.atlases)
     if equation is None or scale.main not in VOI_NAMES or not measured:

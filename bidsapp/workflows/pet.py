@@ -14,9 +14,8 @@ import numpy as np
 
 from bidsapp.bids.pet_metadata import common_decay_factors
 from bidsapp.bids.plan import ScanPlan
-from bidsapp.core.quantification.scale import Scale
 from bidsapp.data import REFERENCES
-from bidsapp.data.calibrations import centiloid_processing, scale_for, tau_scale
+from bidsapp.data.calibrations import scale_for, tau_scale
 from bidsapp.data.tau import any_tracer, tau_tracers, tau_voi_files
 from bidsapp.interfaces.damage import Inspect
 from bidsapp.interfaces.pet import AlignFrames, PetToFineTemplate, PetToTemplate, TimeAverage
@@ -105,7 +104,7 @@ def inspect_frames(
     Step
         ``pet`` and ``position_means``, NaN where a frame has no measurement.
     """
-    scale = scale_for(flow.sidecars.processing, scan.tracer, normalisation=scan.normalisation)
+    scale = scale_for(flow.sidecars.processing, scan.tracer, scan.normalisation)
     inspected = flow.step(
         Inspect, "inspect", _RESAMPLE_GB, pet=list(map(str, scan.files[0])),
         weights_s=list(scan.window.frame_weights_s), reference=scale.main,
@@ -173,7 +172,7 @@ def quantify(
         Uptake ratio images by key.
     """
     processing = flow.sidecars.processing
-    for_centiloid = centiloid_processing(processing, scan.tracer, normalisation=scan.normalisation)
+    for_centiloid = flow.sidecars.for_centiloid(scan)
     standard, requested_image = pet, None
     if (
         replace(processing, voi_mm=for_centiloid.voi_mm) != for_centiloid
@@ -187,29 +186,13 @@ def quantify(
     numbers = flow.step(
         Quantify, "quantify", _TEMPLATE_GB, pet=standard, requested_image=requested_image,
         standard_centiloid=for_centiloid != processing, position=position, tracer=scan.tracer,
-        scale=centiloid_scale(scan, processing), cutoffs=list(processing.cutoff),
+        scale=flow.sidecars.scale(scan), cutoffs=list(processing.cutoff),
         interval=processing.interval, tau_vois=_tau_vois(scan, processing), source=str(scan.pet),
-        tau=tau_scale(for_centiloid, scan.tracer, normalisation=scan.normalisation),
+        tau=tau_scale(for_centiloid, scan.tracer, scan.normalisation),
     )  # fmt: skip
     flow.records.append(numbers.record)
     ratios = flow.step(RatioImages, "ratios", _TEMPLATE_GB, pet=pet)
     return {f"suvr_{region}": getattr(ratios, region) for region in REFERENCES}
-
-
-def centiloid_scale(scan: ScanPlan, processing: Processing) -> Scale:
-    """Equations for the Centiloid of a scan.
-
-    Parameters
-    ----------
-    scan : its plan
-    processing : options of the run
-
-    Returns
-    -------
-    Scale
-    """
-    for_centiloid = centiloid_processing(processing, scan.tracer, normalisation=scan.normalisation)
-    return scale_for(for_centiloid, scan.tracer, normalisation=scan.normalisation)
 
 
 def _tau_vois(scan: ScanPlan, processing: Processing) -> dict[str, str]:

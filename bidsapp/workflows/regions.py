@@ -74,7 +74,7 @@ def measure_regions(
     sidecars = flow.sidecars
     processing, place = sidecars.processing, sidecars.place(scan.entities)
     tissue = [] if scan.t1w is None else ["gm", "wm"]
-    equations = regional_scale(processing, scan.tracer, normalisation=scan.normalisation).equations
+    equations = regional_scale(processing, scan.tracer, scan.normalisation).equations
     lines = {name: [line.slope, line.intercept] for name, line in equations.items()}
     for space in dict.fromkeys((TEMPLATE_SPACE, *processing.voi_spaces)):
         pet = given.get(PET_IMAGE[space])

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
 from bidsapp.bids.plan import ScanPlan
-from bidsapp.data.calibrations import centiloid_processing
 from bidsapp.interfaces.both_positions import BothPositions
 from bidsapp.interfaces.derivatives import SavePosition, SaveResult, SaveWarp
 from bidsapp.interfaces.pet import PetToT1wGrid, PetToTemplate, Register
@@ -11,16 +14,10 @@ from bidsapp.interfaces.pet_only import NormalisePet
 from bidsapp.record.parts import not_corrected
 from bidsapp.workflows.anat import SharedAnatomy
 from bidsapp.workflows.dynamic import add_kinetics, add_time_activity
-from bidsapp.workflows.pet import (
-    average_frames,
-    centiloid_scale,
-    inspect_frames,
-    quantify,
-    smooth,
-)
+from bidsapp.workflows.pet import average_frames, inspect_frames, quantify, smooth
 from bidsapp.workflows.regions import check_parcellations, correct_regions, measure_regions
 from bidsapp.workflows.sidecars import Sidecars
-from bidsapp.workflows.wiring import Flow
+from bidsapp.workflows.wiring import Flow, Step, StepOutput
 
 # Peak memory with a 256 x 256 x 256 T1w and a 128 x 128 x 84 PET, measured.
 _REGISTER_GB, _NORMALISE_GB, _RESAMPLE_GB, _TEMPLATE_GB, _TABLE_GB = 1.5, 0.6, 0.6, 0.4, 0.2
@@ -48,33 +45,12 @@ def init_scan_wf(
         flow.records += anatomy.flow.records
         flow.written += anatomy.flow.written
     averaged = average_frames(flow, scan)
-    content, place = sidecars.pet(scan), sidecars.place(scan.entities)
-    mean, source = averaged.mean.pet, str(scan.pet)
+    content = sidecars.pet(scan)
     if anatomy is None:
-        normalised = flow.step(NormalisePet, "normalise", _NORMALISE_GB, pet=mean, source=source)
-        flow.records.insert(0, normalised.record)
-        position, warp = normalised.record, normalised.warp
-        transforms, tissue = normalised.of("field", "t1w_to_pet"), {}
-        both = {key: content[key] for key in ("pet_warp", "pet_warp_inverse")}
-        flow.step(
-            SaveWarp, "warp", _TABLE_GB, **place, key="pet_warp", sidecars=both, native=mean,
-            **normalised.of("field", "warp"),
-        )  # fmt: skip
+        position = _normalise(flow, scan, averaged.mean.pet, content)
     else:
-        head = anatomy.head
-        tissue = head.of("gm", "wm", "csf", "mask")
-        registered = flow.step(
-            Register, "register", _REGISTER_GB, pet=mean, source=source, anatomy=scan.anatomy,
-            method=processing.pet_to_t1w, **tissue, **head.of("t1w", "warp"),
-        )  # fmt: skip
-        flow.records.append(registered.record)
-        position, warp = registered.record, head.warp
-        transforms = head.of("field") | registered.of("t1w_to_pet")
-        flow.step(
-            SavePosition, "xfm", _TABLE_GB, **place, record=position,
-            **registered.of("t1w_to_pet", "by_method"),
-            sidecars={key: content[key] for key in ("xfm", "xfm_inverse")},
-        )  # fmt: skip
+        position = _register(flow, scan, averaged.mean.pet, anatomy.head, content)
+    tissue, transforms = position.tissue, position.transforms
     maps = {key: tissue[key] for key in ("gm", "wm", "mask") if tissue}
     inspected = inspect_frames(flow, scan, averaged, transforms | maps)
     to_pet = {"t1w_to_pet": transforms["t1w_to_pet"]}
@@ -90,22 +66,21 @@ def init_scan_wf(
             reference=anatomy.head.mask,
         ).pet  # fmt: skip
         # the Centiloid may be that of the PET before it was smoothed
-        for_centiloid = centiloid_processing(
-            processing, scan.tracer, normalisation=scan.normalisation
-        )
+        requested = sidecars.for_centiloid(scan) == processing
         both_positions = flow.step(
-            BothPositions, "both", _TEMPLATE_GB, scale=centiloid_scale(scan, processing),
-            position_means=(smoothed if for_centiloid == processing else inspected).position_means,
-            field=transforms["field"], by_method=registered.by_method,
+            BothPositions, "both", _TEMPLATE_GB, scale=sidecars.scale(scan),
+            position_means=(smoothed if requested else inspected).position_means,
+            field=transforms["field"], by_method=position.by_method,
         )  # fmt: skip
         flow.records.append(both_positions.record)
     ratios = quantify(
         flow, scan, on_template, plain=inspected, smoothed=smoothed, transforms=transforms,
-        position=position,
+        position=position.record,
     )  # fmt: skip
     flow.save_images(scan.entities, content, images | ratios)
+    warp = {"warp": position.warp}
     own_options = check_parcellations(flow, scan, tissue)
-    measure_regions(flow, scan, own_options, images | maps | transforms | {"warp": warp})
+    measure_regions(flow, scan, own_options, images | maps | transforms | warp)
     if scan.is_dynamic:
         curves = add_time_activity(flow, scan, averaged, own_options, transforms)
         if processing.kinetics:
@@ -115,12 +90,72 @@ def init_scan_wf(
     if processing.pvc and anatomy is None:
         flow.records.append(not_corrected("it needs the tissue maps of a T1w"))
     elif processing.pvc:
-        correct_regions(flow, scan, own_options, own | {"pet": inspected.pet, "warp": warp})
+        correct_regions(flow, scan, own_options, own | {"pet": inspected.pet} | warp)
+    _complete(flow, scan)
+    return flow
+
+
+@dataclass(frozen=True)
+class _Position:
+    """How a PET gets to the template, as outputs of steps.
+
+    Attributes
+    ----------
+    record : part of the record
+    warp : between template and T1w, or PET without one
+    transforms : ``field``, ``t1w_to_pet``
+    tissue : ``gm``, ``wm``, ``csf``, ``mask`` on the T1w grid; empty without a T1w
+    by_method : what each registration found; None without a T1w
+    """
+
+    record: StepOutput
+    warp: StepOutput
+    transforms: dict[str, StepOutput]
+    tissue: dict[str, StepOutput]
+    by_method: StepOutput | None = None
+
+
+def _normalise(
+    flow: Flow, scan: ScanPlan, mean: StepOutput, content: Mapping[str, Any]
+) -> _Position:
+    """Normalise the mean PET itself, and write its warp."""
+    normalised = flow.step(NormalisePet, "normalise", _NORMALISE_GB, pet=mean, source=str(scan.pet))
+    flow.records.insert(0, normalised.record)
+    flow.step(
+        SaveWarp, "warp", _TABLE_GB, **flow.sidecars.place(scan.entities), key="pet_warp",
+        sidecars={key: content[key] for key in ("pet_warp", "pet_warp_inverse")}, native=mean,
+        **normalised.of("field", "warp"),
+    )  # fmt: skip
+    transforms = normalised.of("field", "t1w_to_pet")
+    return _Position(normalised.record, normalised.warp, transforms, {})
+
+
+def _register(
+    flow: Flow, scan: ScanPlan, mean: StepOutput, head: Step, content: Mapping[str, Any]
+) -> _Position:
+    """Register the mean PET to the T1w, and write the transform."""
+    tissue = head.of("gm", "wm", "csf", "mask")
+    registered = flow.step(
+        Register, "register", _REGISTER_GB, pet=mean, source=str(scan.pet), anatomy=scan.anatomy,
+        method=flow.sidecars.processing.pet_to_t1w, **tissue, **head.of("t1w", "warp"),
+    )  # fmt: skip
+    flow.records.append(registered.record)
+    flow.step(
+        SavePosition, "xfm", _TABLE_GB, **flow.sidecars.place(scan.entities),
+        record=registered.record, **registered.of("t1w_to_pet", "by_method"),
+        sidecars={key: content[key] for key in ("xfm", "xfm_inverse")},
+    )  # fmt: skip
+    transforms = head.of("field") | registered.of("t1w_to_pet")
+    return _Position(registered.record, head.warp, transforms, tissue, registered.by_method)
+
+
+def _complete(flow: Flow, scan: ScanPlan) -> None:
+    """Write the record when all else is written."""
     t1w = scan.t1w and scan.t1w.t1w
     others = () if t1w or scan.t1w is None else scan.t1w.raw
     flow.step(
-        SaveResult, "result", _TABLE_GB, output_dir=str(sidecars.output_dir), pet=source,
-        planned=sidecars.record(scan), t1w=None if t1w is None else str(t1w),
-        others=list(map(str, (*scan.pets[1:], *others))), parts=flow.records, written=flow.written,
+        SaveResult, "result", _TABLE_GB, output_dir=str(flow.sidecars.output_dir),
+        pet=str(scan.pet), planned=flow.sidecars.record(scan),
+        t1w=None if t1w is None else str(t1w), others=list(map(str, (*scan.pets[1:], *others))),
+        parts=flow.records, written=flow.written,
     )  # fmt: skip
-    return flow

@@ -14,6 +14,7 @@ from bidsapp.bids.command import command
 from bidsapp.bids.derivatives import derivative_uri, output_path, raw_uri
 from bidsapp.bids.pet_metadata import activity_unit
 from bidsapp.bids.plan import ScanPlan, T1wPlan
+from bidsapp.core.quantification.scale import Scale
 from bidsapp.data import REFERENCES, resource_hashes
 from bidsapp.data.calibrations import centiloid_processing, scale_for, tau_scale
 from bidsapp.data.kinetics import map_keys
@@ -63,6 +64,32 @@ class Sidecars:
             parameters=parameters(self.processing),
             resources=resource_hashes(),
         )
+
+    def for_centiloid(self, scan: ScanPlan) -> Processing:
+        """Options that the Centiloid of a scan is measured with.
+
+        Parameters
+        ----------
+        scan : its plan
+
+        Returns
+        -------
+        Processing
+        """
+        return centiloid_processing(self.processing, scan.tracer, scan.normalisation)
+
+    def scale(self, scan: ScanPlan) -> Scale:
+        """Equations for the Centiloid of a scan.
+
+        Parameters
+        ----------
+        scan : its plan
+
+        Returns
+        -------
+        Scale
+        """
+        return scale_for(self.for_centiloid(scan), scan.tracer, scan.normalisation)
 
     def place(self, entities: Mapping[str, str]) -> dict[str, Any]:
         """Inputs of a node that writes derivatives of a raw image.
@@ -308,11 +335,8 @@ class Sidecars:
         -------
         ScanRecord
         """
-        for_centiloid = centiloid_processing(
-            self.processing, scan.tracer, normalisation=scan.normalisation
-        )
-        scale = scale_for(for_centiloid, scan.tracer, normalisation=scan.normalisation)
-        used = tau_scale(for_centiloid, scan.tracer, normalisation=scan.normalisation) or scale
+        scale = self.scale(scan)
+        used = tau_scale(self.for_centiloid(scan), scan.tracer, scan.normalisation) or scale
         line = scale.equations.get(scale.main)
         if scan.t1w is None:
             method = "pet-only"
