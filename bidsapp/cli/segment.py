@@ -13,9 +13,9 @@ from bidsapp.cli.command import made_folder, parse_and_run
 from bidsapp.errors import CentipetError, ExitCode, UsageError
 
 if TYPE_CHECKING:
-    from bidsapp.core.anatomy.normalise import Normalised
     from bidsapp.core.grid.volume import Volume
     from bidsapp.core.quality import Flag
+    from bidsapp.steps.anatomy import SegmentedT1w
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -24,11 +24,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from bidsapp.core.quality import flagged
-    from bidsapp.data import read_table
     from bidsapp.io.atomic import write_json
-    from bidsapp.io.nifti import affine_disagreement, load_volume
-    from bidsapp.steps.anatomy import segment_head
+    from bidsapp.io.nifti import load_volume
+    from bidsapp.steps.anatomy import header_findings, segment_head
 
     t1w, initial = options.t1w.expanduser(), options.initial_transform
     name = _prefix(t1w) if options.prefix is None else options.prefix
@@ -40,8 +38,7 @@ def _run(options: argparse.Namespace) -> int:
         head = segment_head(image, initial)
     except CentipetError as error:
         raise type(error)(f"{t1w}: {error}") from error
-    places = {"header_places_mm": affine_disagreement(t1w)}
-    findings = [*head.findings, *flagged(places, read_table("limits"), image="T1w")]
+    findings = [*head.findings, *header_findings(t1w)]
     written = _write(head, image, out_dir / name)
     content = _content(t1w, initial, head.quality, findings)
     written.append(write_json(out_dir / f"{name}_desc-segmentation_qc.json", content))
@@ -60,7 +57,7 @@ def _prefix(t1w: Path) -> str:
     return name.removesuffix("_T1w")
 
 
-def _write(head: Normalised, t1w: Volume, stem: Path) -> list[Path]:
+def _write(head: SegmentedT1w, t1w: Volume, stem: Path) -> list[Path]:
     """Write the images under the names they have as derivatives of a BIDS dataset."""
     from bidsapp.bids.derivatives import outputs
     from bidsapp.bids.entities import join_entities

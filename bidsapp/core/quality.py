@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -83,13 +83,39 @@ def flagged(
     >>> flagged({"apart_mm": 4.0}, limits, of="T1w")
     (Flag(code='apart', message='4.0 mm off the T1w'),)
     """
-    flags = []
+    return tuple(
+        Flag(
+            flag["code"],
+            flag["says"].format(
+                **{**row, **words}, value=value, limit=row.get("flag", row.get("least"))
+            ),
+        )
+        for flag, row, value in _beyond(numbers, limits)
+    )
+
+
+def codes_beyond(numbers: Mapping[str, float | None], limits: Limits) -> tuple[str, ...]:
+    """Codes of the flags that `flagged` gives.
+
+    Parameters
+    ----------
+    numbers, limits : as of `flagged`
+
+    Returns
+    -------
+    tuple of str
+    """
+    return tuple(flag["code"] for flag, *_ in _beyond(numbers, limits))
+
+
+def _beyond(
+    numbers: Mapping[str, float | None], limits: Limits
+) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any], float]]:
+    """Rows with code and sentence, and with the limit, of the numbers beyond it, and these."""
     for name, row in limits.items():
         value, flag = numbers.get(name), limits[row.get("like", name)]
         if value is not None and "says" in flag and is_beyond(value, row):
-            known = {**row, **words, "value": value, "limit": row.get("flag", row.get("least"))}
-            flags.append(Flag(flag["code"], flag["says"].format(**known)))
-    return tuple(flags)
+            yield flag, row, value
 
 
 def coverage_level(share: float, rule: CoverageRule) -> QualityLevel:
@@ -170,12 +196,6 @@ def strain_findings(strain: NDArray[np.float64], limits: Limits) -> tuple[Flag, 
     axis = "in all directions" if alike else axes[int(np.argmax(np.abs(directions[:, most])))]
     longer, part = "longer" if size > 0 else "shorter", abs(np.expm1(size))
     return flagged({"pet_t1w_stretch": size}, limits, part=part, longer=longer, axis=axis)
-
-
-# What another start or a stiffer warp may repair.
-REPAIRABLE = {
-    "normalisation-shift", "normalisation-overlap", "normalisation-tissue", "normalisation-warp",
-}  # fmt: skip
 
 
 def damage_refusal(region: str, lost: float, step: float | None, most_lost: float) -> str | None:

@@ -9,16 +9,15 @@ from numpy.typing import NDArray
 
 from bidsapp.core.grid.resample import sample
 from bidsapp.core.grid.volume import Volume
-from bidsapp.core.quality import Flag, flagged
 from bidsapp.core.regions.voi import in_native_space
-from bidsapp.data import mni_grid, read_table
+from bidsapp.data import mni_grid
 from bidsapp.data.atlases import uptake_regions
 from bidsapp.interfaces.define import interface
 from bidsapp.interfaces.store import prefixed_errors
 from bidsapp.interfaces.transfer import Arrays, Image, WarpArrays
-from bidsapp.io.nifti import affine_disagreement, load_volume
+from bidsapp.io.nifti import load_volume
 from bidsapp.record import RecordPart
-from bidsapp.steps.anatomy import segment_head
+from bidsapp.steps.anatomy import header_findings, segment_head
 
 
 @interface("record", "warp", "field", "t1w", "mask", "gm", "wm", "csf")
@@ -53,21 +52,6 @@ def Segment(
     )
     images = [Volume(data, image.affine) for data in maps]
     return record, head.warp, *[Volume(head.field, mni_grid(2).affine), *images]
-
-
-def header_findings(t1w: Path) -> tuple[Flag, ...]:
-    """Check whether sform and qform of a T1w agree.
-
-    Parameters
-    ----------
-    t1w : NIfTI
-
-    Returns
-    -------
-    tuple of Flag
-    """
-    places = {"header_places_mm": affine_disagreement(t1w)}
-    return flagged(places, read_table("limits"), image="T1w")
 
 
 @interface("regions")

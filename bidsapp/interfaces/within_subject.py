@@ -20,14 +20,13 @@ from bidsapp.core.quality import Flag, flagged, is_beyond
 from bidsapp.data import read_table, template_mask
 from bidsapp.data.flags import worded_flag
 from bidsapp.errors import BadDataError, CentipetError
-from bidsapp.interfaces.anatomy import header_findings
 from bidsapp.interfaces.define import interface
 from bidsapp.interfaces.derivatives import Entities, named, save_rigid
 from bidsapp.interfaces.transfer import Arrays
 from bidsapp.io.nifti import load_volume, save_volume
 from bidsapp.record import RecordPart
 from bidsapp.record.model import Longitudinal, TemplateVisit
-from bidsapp.steps.anatomy import segment_head
+from bidsapp.steps.anatomy import header_findings, segment_head
 
 # Flags of a visit that the template keeps; how it was normalised is judged of the template instead.
 _OF_IMAGE = ("t1w-missing", "t1w-negative", "t1w-orientation")

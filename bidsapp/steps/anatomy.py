@@ -7,29 +7,48 @@ normalised = segment_head(load_volume("sub-01_T1w.nii.gz", ndim=3))
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from bidsapp.bids.entities import parse_entities
 from bidsapp.core.anatomy.confidence import Template
-from bidsapp.core.anatomy.normalise import Normalised, normalise
+from bidsapp.core.anatomy.normalise import normalise
+from bidsapp.core.anatomy.segment import Segmentation
 from bidsapp.core.frames.damage import above_zero, without_padding, without_spikes
 from bidsapp.core.grid.alignment import Matrix, affine_between, inverse
 from bidsapp.core.grid.sampling import nearest_voxels
 from bidsapp.core.grid.volume import Volume
+from bidsapp.core.quality import Flag, flagged
 from bidsapp.data import priors, read_table, stripped_priors, template_mask, vois
 from bidsapp.data.flags import worded_flag
 from bidsapp.errors import BadDataError
 from bidsapp.io.affine_files import load_itk_affine
-from bidsapp.io.nifti import load_displacements
+from bidsapp.io.nifti import affine_disagreement, load_displacements
 
 _FIELD = (".nii.gz", ".nii")
 _LEAST_POINTS = 1000  # of a field in the brain
+_LOOK = "look at the picture of the T1w on the template"
 
 
-def segment_head(t1w: Volume, initial: Path | None = None) -> Normalised:
+@dataclass(frozen=True)
+class SegmentedT1w:
+    """A T1w segmented and checked.
+
+    Attributes
+    ----------
+    segmentation : maps, bias-corrected T1w, brain mask, warp, field
+    quality : numbers by name
+    findings : flags
+    """
+
+    segmentation: Segmentation
+    quality: dict[str, float]
+    findings: tuple[Flag, ...]
+
+
+def segment_head(t1w: Volume, initial: Path | None = None) -> SegmentedT1w:
     """Segment a T1w and check the result (`bidsapp.core.anatomy.normalise`).
 
     Parameters
@@ -42,9 +61,7 @@ def segment_head(t1w: Volume, initial: Path | None = None) -> Normalised:
 
     Returns
     -------
-    Normalised
-        ``segmentation`` (maps, bias-corrected T1w, brain mask, warp, field), ``quality`` and
-        ``findings``.
+    SegmentedT1w
 
     Raises
     ------
@@ -53,11 +70,11 @@ def segment_head(t1w: Volume, initial: Path | None = None) -> Normalised:
     NoInputError
         The transform cannot be read.
     """
-    template = head_template()
+    template, limits = head_template(), read_table("limits")
     t1w, level = above_zero(without_spikes(without_padding(t1w)))
     given = None if initial is None else initial_affine(initial)
     try:
-        normalised = normalise(t1w, template, read_table("limits"), given=given)
+        normalised = normalise(t1w, template, limits, given=given)
     except BadDataError as error:
         if initial is None:
             raise
@@ -65,14 +82,34 @@ def segment_head(t1w: Volume, initial: Path | None = None) -> Normalised:
             f"--initial-transform {initial.name}: {error}; it has to bring the T1w to the template "
             "as antsApplyTransforms -t takes it"
         ) from error
-    flags = list(normalised.findings)
+    flags: list[Flag] = []
     if initial is not None:
-        flags.insert(0, worded_flag("initial-transform", name=initial.name))
+        flags.append(worded_flag("initial-transform", name=initial.name))
+    if reason := normalised.reason:
+        strategy = normalised.strategy
+        flags.append(worded_flag("normalisation-fallback", reason=reason, strategy=strategy))
+    numbers = {"t1w_rotation_deg": normalised.rotation_deg, **normalised.quality}
+    flags += flagged(numbers, limits, look=_LOOK)
     if missing := int((normalised.segmentation.brain_mask & ~np.isfinite(t1w.data)).sum()):
         flags.append(worded_flag("t1w-missing", n=missing))
     if level is not None:
         flags.append(worded_flag("t1w-negative", level=level))
-    return replace(normalised, findings=tuple(flags))
+    return SegmentedT1w(normalised.segmentation, normalised.quality, tuple(flags))
+
+
+def header_findings(t1w: Path) -> tuple[Flag, ...]:
+    """Check whether sform and qform of a T1w agree.
+
+    Parameters
+    ----------
+    t1w : NIfTI
+
+    Returns
+    -------
+    tuple of Flag
+    """
+    places = {"header_places_mm": affine_disagreement(t1w)}
+    return flagged(places, read_table("limits"), image="T1w")
 
 
 def head_template() -> Template:

@@ -16,16 +16,13 @@ from numpy.typing import NDArray
 from bidsapp.core.grid.sampling import nearest
 from bidsapp.core.grid.volume import Volume
 from bidsapp.core.pet_only.pet_normalisation import PetNormalisation, normalise_pet
-from bidsapp.core.quality import (
-    flagged,
-    pet_only_refusal,
-    strain_findings,
-)
+from bidsapp.core.quality import Flag, flagged, pet_only_refusal, strain_findings
 from bidsapp.core.registration.head import Head
-from bidsapp.core.registration.rigid import RigidFit, register
+from bidsapp.core.registration.rigid import BOUND_MM, RigidFit, register
 from bidsapp.data import priors, read_table
 from bidsapp.data.amyloid_template import amyloid_template
 from bidsapp.data.atlases import nearest_regions
+from bidsapp.data.flags import worded_flag
 from bidsapp.errors import BadDataError
 from bidsapp.record import RecordPart
 from bidsapp.record.model import PetOnly
@@ -119,14 +116,33 @@ def positioned(
             "pet_fwhm_mm": fit.fwhm_mm,
         },
         flags=(
-            *(fit.flags or flagged({"pet_t1w_distance_mm": fit.distance_mm}, limits)),
-            *flagged({"pet_t1w_own_anatomy": fit.own_anatomy}, limits),
+            *position_findings(fit),
             *strain_findings(fit.strain, limits),
             *flagged({"pet_fwhm_mm": fit.fwhm_mm}, limits),
             *flagged({"header_places_mm": header_apart_mm}, limits, image="PET"),
         ),
     )
     return fit, part
+
+
+def position_findings(fit: RigidFit) -> tuple[Flag, ...]:
+    """Flags of a position that may be wrong, or of another head.
+
+    Parameters
+    ----------
+    fit : RigidFit
+
+    Returns
+    -------
+    tuple of Flag
+    """
+    limits, numbers = read_table("limits"), {"bound_mm": BOUND_MM}
+    numbers |= {name: getattr(fit, name) for name in ("distance_mm", "mirrored", "unexplained")}
+    doubts = tuple(worded_flag(code, **numbers) for code in fit.doubts)
+    return (
+        *(doubts or flagged({"pet_t1w_distance_mm": fit.distance_mm}, limits)),
+        *flagged({"pet_t1w_own_anatomy": fit.own_anatomy}, limits),
+    )
 
 
 def normalised_without_t1w(pet: Volume) -> tuple[PetNormalisation, RecordPart]:

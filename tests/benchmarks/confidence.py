@@ -36,7 +36,7 @@ from robustness import VARIATIONS
 from scipy import ndimage
 
 from bidsapp.core.anatomy.confidence import normalisation_quality
-from bidsapp.core.anatomy.normalise import LOOK, STRIPPED, Normalised
+from bidsapp.core.anatomy.normalise import STRIPPED
 from bidsapp.core.anatomy.segment import segment
 from bidsapp.core.anatomy.start import Start
 from bidsapp.core.grid.alignment import displacement, inverse, rigid_matrix, transform
@@ -44,7 +44,6 @@ from bidsapp.core.grid.resample import sample
 from bidsapp.core.grid.sampling import scattered_points
 from bidsapp.core.grid.volume import Volume
 from bidsapp.core.quality import (
-    Flag,
     flagged,
 )
 from bidsapp.core.registration import rigid
@@ -52,8 +51,8 @@ from bidsapp.core.registration.head import Head
 from bidsapp.data import mni_grid, read_table, vois
 from bidsapp.io.nifti import load_volume
 from bidsapp.settings import PetToT1w
-from bidsapp.steps.anatomy import head_template, segment_head
-from bidsapp.steps.positioning import head_of
+from bidsapp.steps.anatomy import SegmentedT1w, head_template, segment_head
+from bidsapp.steps.positioning import head_of, position_findings
 
 SPOILT_MM, SPOILT_CL, GOOD_MM, GOOD_CL = 3.0, 5.0, 1.5, 2.0
 MOVES = 4  # random ones per participant
@@ -106,7 +105,7 @@ class Person:
         self.field = self.found.segmentation.field.astype(np.float64)
         self.centiloid = self.centiloid_at(self.field, self.truth)
 
-    def _segmented(self, kept: Path | None) -> Normalised:
+    def _segmented(self, kept: Path | None) -> SegmentedT1w:
         if kept and kept.exists():
             return pickle.loads(kept.read_bytes())
         found = segment_head(self.t1w)
@@ -188,12 +187,12 @@ def normalisations(person: Person) -> Iterator[Case]:
     for what, move in list(moves(100 + int(person.label), centre))[:1]:
         displaced = Start(move @ affine, 0.0, 0.0, 0.0)
         found = segment(person.t1w, person.template.priors, start=displaced)
-        spoilt = Normalised(found, found.quality, ())
+        spoilt = SegmentedT1w(found, found.quality, ())
         yield _case(person, f"start {what} off", found.field.astype(float), spoilt, moved=True)
 
 
 def _case(
-    person: Person, what: str, where: np.ndarray, found: Normalised, *, moved: bool = False
+    person: Person, what: str, where: np.ndarray, found: SegmentedT1w, *, moved: bool = False
 ) -> Case:
     quality, findings = found.quality, found.findings
     if moved:
@@ -202,7 +201,7 @@ def _case(
             Volume(part.corrected, person.t1w.affine), part.probabilities, part.brain_mask,
             where.astype(np.float32), person.template,
         )  # fmt: skip
-        findings = flagged(quality, read_table("limits"), look=LOOK)
+        findings = flagged(quality, read_table("limits"), look="look")
     return Case(
         "normalisation",
         person.label,
@@ -257,11 +256,6 @@ def _position(
     always_spoilt: bool = False,
     misled: bool = False,
 ) -> Case:
-    limits = read_table("limits")
-    findings: list[Flag] = [
-        *(fit.flags or flagged({"pet_t1w_distance_mm": fit.distance_mm}, limits)),
-        *flagged({"pet_t1w_own_anatomy": fit.own_anatomy}, limits),
-    ]
     points = np.concatenate([person.field[vois(2)[m]] for m in ("ctx", "wc")])
     return Case(
         "position",
@@ -269,7 +263,7 @@ def _position(
         what,
         displacement(fit.matrix, person.truth, points),
         person.centiloid_at(person.field, fit.matrix) - person.centiloid,
-        tuple(finding.code for finding in findings),
+        tuple(finding.code for finding in position_findings(fit)),
         {
             "pet_t1w_distance_mm": fit.distance_mm,
             "pet_t1w_unexplained": fit.unexplained,

@@ -44,7 +44,7 @@ from bidsapp.interfaces.damage import Inspect
 from bidsapp.interfaces.store import fetch_volume, keep_position_means, keep_volume
 from bidsapp.io.nifti import load_volume, save_volume
 from bidsapp.steps.anatomy import segment_head
-from bidsapp.steps.positioning import head_of
+from bidsapp.steps.positioning import head_of, position_findings
 
 TOLD_CL = 3.0
 Frames = np.ndarray  # (X, Y, Z, T)
@@ -296,7 +296,7 @@ def outcome(
         stretch = float(np.abs(np.linalg.eigvalsh(fit.strain)).max())
         placing = {"pet_t1w_stretch": stretch, "pet_fwhm_mm": fit.fwhm_mm}
         told = (
-            *fit.flags,
+            *position_findings(fit),
             *strain_findings(fit.strain, limits),
             *flagged({"pet_fwhm_mm": fit.fwhm_mm}, limits),
         )

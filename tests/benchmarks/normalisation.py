@@ -38,6 +38,7 @@ from bidsapp.core.grid.alignment import transform
 from bidsapp.core.grid.resample import sample
 from bidsapp.core.grid.sampling import FWHM_PER_SIGMA
 from bidsapp.core.grid.volume import Volume
+from bidsapp.core.quality import codes_beyond
 from bidsapp.data.build_population import deformation
 from bidsapp.errors import BadDataError
 from bidsapp.io.nifti import load_volume
@@ -184,7 +185,8 @@ def measure(case: Case, template: Template, checks: bool) -> dict[str, object]:
         if checks:
             done = normalise(t1w, template, data.read_table("limits"))
             found = done.segmentation
-            flags = " ".join(sorted({f.code for f in done.findings}))
+            codes = set(codes_beyond(done.quality, data.read_table("limits")))
+            flags = " ".join(sorted(codes | ({"normalisation-fallback"} if done.reason else set())))
             extra = done.quality
         else:
             start = find_head(t1w, template.priors, template.priors.sampler)

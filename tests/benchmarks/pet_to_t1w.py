@@ -80,7 +80,7 @@ def rows(data: Path, participant: str, displaced: int) -> Iterator[Row]:
             distance_mm=fit.distance_mm,
             unexplained=fit.unexplained,
             fwhm_mm=fit.fwhm_mm,
-            flags=" ".join(flag.code for flag in fit.flags) or "-",
+            flags=" ".join(fit.doubts) or "-",
             seconds=seconds,
             megabytes=megabytes,
         )

@@ -28,14 +28,13 @@ from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from bidsapp import data
-from bidsapp.core.anatomy.normalise import Normalised
 from bidsapp.core.grid.alignment import transform
 from bidsapp.core.grid.resample import sample
 from bidsapp.core.grid.sampling import FWHM_PER_SIGMA
 from bidsapp.core.grid.volume import Volume
 from bidsapp.errors import BadDataError
 from bidsapp.io.nifti import load_volume
-from bidsapp.steps.anatomy import segment_head
+from bidsapp.steps.anatomy import SegmentedT1w, segment_head
 
 # A variation gives the changed image and the 4 x 4 motion of the world it implies.
 Variation = Callable[[Volume], tuple[Volume, np.ndarray]]
@@ -390,7 +389,7 @@ def differences(
         yield name, outcome
 
 
-def outcome_of(image: Volume) -> tuple[Normalised | None, Outcome]:
+def outcome_of(image: Volume) -> tuple[SegmentedT1w | None, Outcome]:
     """Normalise an image; no result when it is refused."""
     begin = time.process_time()
     try:

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 import bidsapp
-from bidsapp.core.anatomy.normalise import Normalised
 from bidsapp.core.anatomy.segment import Segmentation
 from bidsapp.core.anatomy.warp import Warp
 from bidsapp.core.quality import Flag
@@ -15,6 +14,7 @@ from bidsapp.core.registration.rigid import RigidFit
 from bidsapp.data import mni_grid
 from bidsapp.errors import BadDataError, NoInputError
 from bidsapp.record import RecordPart
+from bidsapp.steps.anatomy import SegmentedT1w
 
 AFFINE = np.diag([4.0, 4.0, 4.0, 1.0])
 AFFINE[:3, 3] = (-88, -124, -70)
@@ -33,7 +33,7 @@ def stand_ins(monkeypatch):
         warp = Warp(np.zeros((3, 1, 1, 1)), np.zeros(3), np.array(SHAPE, float), AFFINE, np.eye(4))
         field = mni_grid(2).world().astype(np.float32)
         found = Segmentation(maps, t1w.data, brain, warp, field, {}, None)
-        return Normalised(found, {"brain_ml": 1.0}, (Flag("odd", "look"),))
+        return SegmentedT1w(found, {"brain_ml": 1.0}, (Flag("odd", "look"),))
 
     class Fit:
         matrix = MOVED

@@ -15,7 +15,6 @@ from bidsapp.core.anatomy.intensity_model import IntensityModel
 from bidsapp.core.anatomy.normalise import Normalised
 from bidsapp.core.anatomy.segment import Segmentation
 from bidsapp.core.anatomy.warp import Warp
-from bidsapp.core.quality import Flag
 from bidsapp.data import mni_grid
 from bidsapp.io.hashes import file_hash
 from bidsapp.io.nifti import load_displacements
@@ -61,7 +60,7 @@ def stand_in(monkeypatch):
             quality={},
             intensities=IntensityModel(0.0, 9.0, (0, 1, 2), ("GM",), (1.0,), (1.0,), (1.0,)),
         )
-        return Normalised(found, {"brain_ml": 1200.0}, (Flag("odd", "look at it"),))
+        return Normalised(found, {"brain_ml": 1200.0}, (), 0.0, "another start", "odd")
 
     monkeypatch.setattr("bidsapp.steps.anatomy.normalise", normalise)
 
@@ -73,7 +72,7 @@ def test_every_file_is_written_and_told(t1w, stand_in, tmp_path, capsys):
     assert sorted(path.name for path in out.iterdir()) == sorted(names)
     told = capsys.readouterr()
     assert [line.rsplit("/", 1)[1] for line in told.out.splitlines()] == names
-    assert told.err.splitlines()[0] == "! look at it"
+    assert told.err.startswith("! the usual normalisation failed its check (odd) and another start")
     grey = nib.load(out / names[2])
     assert np.allclose(grey.get_fdata(), 0.5) and np.allclose(grey.affine, nib.load(t1w).affine)
     displacement = load_displacements(out / names[9])
@@ -90,7 +89,7 @@ def test_the_json_says_what_made_it(t1w, stand_in, tmp_path):
     content = json.loads(text)
     assert content["T1w"] == {"name": t1w.name, "sha256": file_hash(t1w)}
     assert content["Quality"] == {"brain_ml": 1200.0}
-    assert content["Findings"][0]["code"] == "odd"
+    assert content["Findings"][0]["code"] == "normalisation-fallback"
     assert len(content["Findings"]) == 2  # the affines of the header
     assert content["Software"]["name"] == "CentiPET" and content["Resources"]
     assert str(tmp_path) not in text

@@ -8,6 +8,8 @@ import pytest
 from bidsapp.core.anatomy.warp import Warp
 from bidsapp.core.grid.volume import Volume
 from bidsapp.core.pet_only.pet_normalisation import PetNormalisation
+from bidsapp.core.registration.rigid import BOUND_MM, RigidFit
+from bidsapp.settings import PetToT1w
 from bidsapp.steps import positioning
 
 GOOD = {
@@ -28,3 +30,26 @@ def test_a_smoothed_pet_is_told_without_a_t1w(monkeypatch, fwhm_mm, codes):
     monkeypatch.setattr(positioning, "amyloid_template", lambda: None)
     _, part = positioning.normalised_without_t1w(Volume(np.ones((4, 4, 4), np.float32), np.eye(4)))
     assert [flag.code for flag in part.flags] == codes
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (
+            "pet-t1w-model-rejected",
+            f"7.3 mm from where mutual information does (at most {BOUND_MM:g}",
+        ),
+        ("pet-t1w-nmi-rejected", "7.3 mm from where mutual information does"),
+        ("pet-t1w-mirrored", "leave 20.0% of it unexplained instead of 40.0%"),
+        ("pet-t1w-fallback", "another start was used instead"),
+    ],
+)
+def test_a_doubtful_position_is_told_with_its_numbers(code, words):
+    fit = RigidFit(
+        matrix=np.eye(4), method=PetToT1w.MODEL, nmi=np.eye(4), model=np.eye(4), distance_mm=7.26,
+        score=1.1, unexplained=0.4, mirrored=0.2, fwhm_mm=6.0, strain=np.zeros((3, 3)),
+        own_anatomy=0.5, doubts=(code,),
+    )  # fmt: skip
+    doubt, anatomy = positioning.position_findings(fit)
+    assert doubt.code == code and words in doubt.message
+    assert anatomy.code == "pet-t1w-other-anatomy"

@@ -17,14 +17,13 @@ import numpy as np
 import pytest
 
 from bidsapp.core.anatomy.intensity_model import IntensityModel
-from bidsapp.core.anatomy.normalise import Normalised
 from bidsapp.core.anatomy.segment import Segmentation
 from bidsapp.core.anatomy.warp import Warp
 from bidsapp.core.grid.alignment import rigid_matrix
 from bidsapp.core.grid.volume import Volume
-from bidsapp.core.quality import Flag
 from bidsapp.data import mni_grid, template_mask, vois
 from bidsapp.settings import PetToT1w
+from bidsapp.steps.anatomy import SegmentedT1w
 
 T1W_TO_PET = rigid_matrix((4.0, -6.0, 3.0, 0.05, -0.08, 0.1))
 UPTAKE = {"ctx": 9000.0, "wcb": 6000.0, "wc": 5000.0, "cg": 4000.0, "pons": 7000.0}
@@ -143,7 +142,8 @@ class StandInFit:
     fwhm_mm: float
     own_anatomy: float
     strain: np.ndarray
-    flags: tuple[Flag, ...] = ()
+    mirrored: float = 0.3
+    doubts: tuple[str, ...] = ("pet-t1w-fallback",)
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +156,7 @@ def stand_ins() -> Iterator[list[str]]:
 def _install(patch: pytest.MonkeyPatch) -> list[str]:
     calls = []
 
-    def segment_head(t1w: Volume, initial: Path | None = None) -> Normalised:
+    def segment_head(t1w: Volume, initial: Path | None = None) -> SegmentedT1w:
         calls.append("segment")
         shape = np.array(t1w.data.shape, float)
         warp = Warp(np.zeros((3, 1, 1, 1)), np.zeros(3), shape, t1w.affine, np.eye(4))
@@ -172,7 +172,7 @@ def _install(patch: pytest.MonkeyPatch) -> list[str]:
             quality=quality,
             intensities=IntensityModel(0.0, 9.0, (0, 1, 2), ("GM",), (1.0,), (1.0,), (1.0,)),
         )
-        return Normalised(segmentation, quality, ())
+        return SegmentedT1w(segmentation, quality, ())
 
     def register(pet, head, *, method) -> StandInFit:
         calls.append("register")
@@ -181,9 +181,8 @@ def _install(patch: pytest.MonkeyPatch) -> list[str]:
         assert head.average.shape == head.classes.shape
         nmi = T1W_TO_PET.copy()
         nmi[0, 3] += 1.5
-        flags = (Flag("test-flag", "look at it"),)
         numbers = (1.5, 1.2, 0.1, 6.0, 1.1)
-        return StandInFit(T1W_TO_PET, nmi, T1W_TO_PET, method, *numbers, np.zeros((3, 3)), flags)
+        return StandInFit(T1W_TO_PET, nmi, T1W_TO_PET, method, *numbers, np.zeros((3, 3)))
 
     patch.setattr("bidsapp.interfaces.anatomy.segment_head", segment_head)
     patch.setattr("bidsapp.steps.positioning.register", register)

@@ -14,7 +14,6 @@ from scipy.ndimage import gaussian_filter
 
 from bidsapp.bids.layout import read_dataset
 from bidsapp.bids.planning import make_plan
-from bidsapp.core.anatomy.normalise import Normalised
 from bidsapp.core.anatomy.within_subject import within_subject_template
 from bidsapp.core.grid.volume import Volume
 from bidsapp.errors import BadDataError
@@ -23,6 +22,7 @@ from bidsapp.interfaces import anatomy, within_subject
 from bidsapp.io.affine_files import load_itk_affine
 from bidsapp.io.nifti import load_volume
 from bidsapp.settings import Filters, Processing, Resources
+from bidsapp.steps.anatomy import SegmentedT1w
 from bidsapp.workflows.participant import init_participants_wf
 
 from .conftest import head, write_image, write_pet
@@ -76,12 +76,12 @@ def visits(tmp_path, truth) -> Path:
 def calls(stand_ins, monkeypatch) -> list[str]:
     """Calls of the stand-ins for segmentation, which here also tells volumes, and template."""
 
-    def segment_head(t1w) -> Normalised:
+    def segment_head(t1w) -> SegmentedT1w:
         if not np.any(t1w.data):
             raise BadDataError("contains no head")
         found = anatomy.segment_head(t1w)
         quality = found.segmentation.quality | {"gm_ml": 700.0, "wm_ml": 500.0}
-        return Normalised(replace(found.segmentation, quality=quality), quality, ())
+        return SegmentedT1w(replace(found.segmentation, quality=quality), quality, ())
 
     def template(given):
         stand_ins.append(f"template of {len(given)}")

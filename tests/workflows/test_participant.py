@@ -87,7 +87,7 @@ def test_the_record_holds_the_known_uptake(sub01, truth, tracer):
     assert {name: record["qc"][name] for name in known} == known
     # the other registration puts this sharp image 1.5 mm elsewhere
     assert abs(record["qc"]["centiloid_nmi"] - record["centiloid"]) > 5
-    expected = ["test-flag", "pet-t1w-centiloid"]
+    expected = ["pet-t1w-fallback", "pet-t1w-centiloid"]
     assert [flag["code"] for flag in record["flags"]] == expected
 
 

@@ -3,8 +3,7 @@
 A failed fit usually had a wrong start (a header that rotates the head by 90 degrees, a pose far
 from any start) or a warp without support in the data (a cut, a lesion, an artefact). So it is
 repeated from every right-angle rotation of the header, then with a stiffer warp, then without a
-warp. The first that passes is taken, else the one with the smallest error in its worst part. Any
-fallback is flagged.
+warp. The first that passes is taken, else the one with the smallest error in its worst part.
 
 A T1w without skull has priors of its own: without tissue outside, those of whole heads leave the
 surface of its brain undetermined and bias the result by about a Centiloid upwards.
@@ -23,38 +22,45 @@ from bidsapp.core.anatomy.segment import Options, Segmentation, segment
 from bidsapp.core.anatomy.start import RIGHT_ANGLE_ROTATIONS, Start, find_head, skull_missing
 from bidsapp.core.grid.alignment import Matrix, rotation_deg
 from bidsapp.core.grid.volume import Volume
-from bidsapp.core.quality import REPAIRABLE, Flag, Limits, flagged
+from bidsapp.core.quality import Limits, codes_beyond
 from bidsapp.errors import BadDataError
 
 USUAL = Options()
-LOOK = "look at the picture of the T1w on the template"
 STIFFER = 30.0  # times the usual bending energy
-ROTATED_DEG = 45.0  # a larger rotation is an error of the header, not a pose in a scanner
 STRIPPED = 0.5  # of the surroundings of the brain hold nothing
 WORST = "template_shift_mm"
+# Codes of what another start or a stiffer warp may repair.
+REPAIRABLE = {
+    "normalisation-shift", "normalisation-overlap", "normalisation-tissue", "normalisation-warp",
+}  # fmt: skip
 STANDARD = "the standard strategy"
 
 
 @dataclass(frozen=True)
 class Normalised:
-    """A segmentation, its quality numbers and flags.
+    """A segmentation, its quality numbers, and how it was reached.
 
     Attributes
     ----------
     segmentation : Segmentation
     quality : dict of float
         Numbers of the fit and of `bidsapp.core.anatomy.confidence.normalisation_quality`.
-    findings : tuple of Flag
+    failed : tuple of str
+        Codes of the limits that it is beyond and that a fallback might keep.
+    rotation_deg : float
+        Of the head against the axes that the header of the T1w says.
+    strategy : str
+        In words.
+    reason : str
+        Why the standard strategy was not used; empty where it was.
     """
 
     segmentation: Segmentation
     quality: dict[str, float]
-    findings: tuple[Flag, ...]
-
-    @property
-    def failed(self) -> bool:
-        """Whether a fallback might do better."""
-        return any(finding.code in REPAIRABLE for finding in self.findings)
+    failed: tuple[str, ...]
+    rotation_deg: float
+    strategy: str = STANDARD
+    reason: str = ""
 
 
 def normalise(
@@ -101,11 +107,10 @@ def _first_that_passes(
             continue
         if strategy != STANDARD:
             failed = failed or "no convincing start"
-        flags = (*_fallback_flag(strategy, failed), *_rotation_flag(start), *attempt.findings)
-        failed = failed or ", ".join(f.code for f in attempt.findings if f.code in REPAIRABLE)
         # one at a time: the maps of a head are 300 MB
         if best is None or not attempt.failed or attempt.quality[WORST] < best.quality[WORST]:
-            best = replace(attempt, findings=flags)
+            best = replace(attempt, strategy=strategy, reason=failed)
+        failed = failed or ", ".join(attempt.failed)
         if not attempt.failed:
             break
     if best is None:
@@ -170,31 +175,5 @@ def _attempt(
         corrected, fit.probabilities, fit.brain_mask, fit.field, template
     )
     quality["skull_missing"] = missing
-    return Normalised(fit, quality, flagged(quality, limits, look=LOOK))
-
-
-def _fallback_flag(strategy: str, failed: str) -> tuple[Flag, ...]:
-    """Report a fallback, and why the standard strategy failed."""
-    if not failed:
-        return ()
-    return (
-        Flag(
-            "normalisation-fallback",
-            f"the usual normalisation failed its check ({failed}) and {strategy} was used instead: "
-            "look at the picture of the T1w on the template",
-        ),
-    )
-
-
-def _rotation_flag(start: Start) -> tuple[Flag, ...]:
-    """Report a rotation that no head has in a scanner."""
-    degrees = rotation_deg(start.affine)
-    if degrees <= ROTATED_DEG:
-        return ()
-    return (
-        Flag(
-            "t1w-orientation",
-            f"the head is rotated by {degrees:.0f} degrees against what the header of the T1w "
-            "says: correct its orientation; left and right cannot be distinguished here",
-        ),
-    )
+    failed = tuple(code for code in codes_beyond(quality, limits) if code in REPAIRABLE)
+    return Normalised(fit, quality, failed, rotation_deg(start.affine))

@@ -37,7 +37,6 @@ from bidsapp.core.grid.sampling import (
     thinned,
 )
 from bidsapp.core.grid.volume import Volume, known_or_zero, mask_box
-from bidsapp.core.quality import Flag
 from bidsapp.core.registration import pose_search
 from bidsapp.core.registration.head import Head
 from bidsapp.core.registration.pose_search import distinct, search_poses
@@ -107,7 +106,8 @@ class RigidFit:
         does, 0.6 or less when it is of another person or misplaced
         (`bidsapp.core.registration.tissue_model.own_detail`); None when it cannot be determined: no
         average was given, or this head is like it.
-    flags : tuple of Flag
+    doubts : tuple of str
+        Codes of what a person should look at.
     """
 
     matrix: Matrix
@@ -121,7 +121,7 @@ class RigidFit:
     fwhm_mm: float
     strain: Float64
     own_anatomy: float | None
-    flags: tuple[Flag, ...]
+    doubts: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -194,7 +194,7 @@ def choose_position(
     """
     model = _register_model(head, pet, nmi)
     distance = displacement(nmi, model.matrix, points)
-    flags: tuple[Flag, ...] = ()
+    doubts: tuple[str, ...] = ()
     shown = own_anatomy(head, pet, model.matrix, model.fwhm_mm)
     if distance > BOUND_MM or model.unexplained > model.at_nmi:
         if shown is not None:
@@ -203,9 +203,10 @@ def choose_position(
             credible = head.average is not None and model.unexplained < BETTER * model.at_nmi
         if not credible:
             method = PetToT1w.NMI
-        flags = (_far_apart(distance, method),)
+        rejected = "model" if method is PetToT1w.NMI else "nmi"
+        doubts = (f"pet-t1w-{rejected}-rejected",)
     elif model.is_mirrored:
-        flags = (_mirrored(model),)
+        doubts = ("pet-t1w-mirrored",)
     if method is PetToT1w.NMI:
         shown = own_anatomy(head, pet, nmi, model.fwhm_mm)
     return RigidFit(
@@ -220,22 +221,7 @@ def choose_position(
         fwhm_mm=model.fwhm_mm,
         strain=model.strain,
         own_anatomy=shown,
-        flags=flags,
-    )
-
-
-def _far_apart(distance: float, used: PetToT1w) -> Flag:
-    apart = (
-        f"the tissue maps put the PET {distance:.1f} mm from where mutual information does (at "
-        f"most {BOUND_MM:g} mm is credible)"
-    )
-    look = "look at the picture of the PET over the T1w"
-    if used is PetToT1w.NMI:
-        return Flag("pet-t1w-model-rejected", f"{apart}, so mutual information was used: {look}")
-    return Flag(
-        "pet-t1w-nmi-rejected",
-        f"{apart}; where the tissue maps put it the PET shows the folds of this head, or these "
-        f"maps explain more of it, so they were used: {look}",
+        doubts=doubts,
     )
 
 
@@ -250,21 +236,7 @@ def _from_other_starts(
     best = max(tried, key=lambda fit: fit.own_anatomy or 0.0)
     if best is first or (best.own_anatomy or 0.0) < DOUBTFUL:
         return first
-    flag = Flag(
-        "pet-t1w-fallback",
-        "the first position of the PET did not show this head and another start was used instead: "
-        "look at the picture of the PET over the T1w",
-    )
-    return replace(best, flags=(flag, *best.flags))
-
-
-def _mirrored(model: _ModelStep) -> Flag:
-    return Flag(
-        "pet-t1w-mirrored",
-        "the PET fits the T1w better with left and right exchanged (tissue maps leave "
-        f"{model.mirrored:.1%} of it unexplained instead of {model.unexplained:.1%}): check the "
-        "orientation of both images",
-    )
+    return replace(best, doubts=("pet-t1w-fallback", *best.doubts))
 
 
 def measured_part(pet: Volume) -> Volume:

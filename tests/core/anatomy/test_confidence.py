@@ -7,7 +7,6 @@ import pytest
 
 from bidsapp import data
 from bidsapp.core.anatomy.confidence import normalisation_quality
-from bidsapp.core.anatomy.normalise import LOOK
 from bidsapp.core.grid.alignment import rigid_matrix, transform
 from bidsapp.core.grid.volume import Volume
 from bidsapp.core.quality import flagged
@@ -39,7 +38,7 @@ def quality(template, t1w, motion=None, image=None):
 
 
 def limit_codes(numbers):
-    found = flagged(numbers, data.read_table("limits"), look=LOOK)
+    found = flagged(numbers, data.read_table("limits"), look="look")
     return {finding.code for finding in found}
 
 

@@ -1,4 +1,4 @@
-"""The ways to normalise a T1w when the usual one fails: which is taken, and what is said."""
+"""The ways to normalise a T1w when the usual one fails: which is taken, and why."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from bidsapp import data
 from bidsapp.core.anatomy import normalise as module
-from bidsapp.core.anatomy.normalise import normalise
+from bidsapp.core.anatomy.normalise import STANDARD, normalise
 from bidsapp.core.anatomy.start import AS_STORED, Start
 from bidsapp.core.grid.volume import Volume
 from bidsapp.errors import BadDataError
@@ -55,14 +55,11 @@ def stand_ins(monkeypatch, shifts, *, turned_score=0.1, contrast=2.0):
     return tried
 
 
-def codes(found):
-    return [finding.code for finding in found.findings]
-
-
 def test_a_good_one_is_left_alone(monkeypatch, template):
     tried = stand_ins(monkeypatch, [1.0])
-    assert codes(normalise(T1W, template, LIMITS)) == []
-    assert len(tried) == 1
+    found = normalise(T1W, template, LIMITS)
+    assert (found.strategy, found.reason, found.failed) == (STANDARD, "", ())
+    assert found.rotation_deg == pytest.approx(0.0) and len(tried) == 1
 
 
 @pytest.mark.parametrize("missing", [0.1, 0.9])
@@ -85,18 +82,15 @@ def test_a_t1w_without_skull_has_priors_of_its_own(monkeypatch, template, missin
 def test_a_turned_header_is_repaired_and_told(monkeypatch, template):
     tried = stand_ins(monkeypatch, [9.0, 1.0], turned_score=0.3)
     found = normalise(T1W, template, LIMITS)
-    assert codes(found) == ["normalisation-fallback", "t1w-orientation"]
-    assert "another start" in found.findings[0].message
-    assert "90 degrees" in found.findings[1].message
+    assert (found.strategy, found.reason) == ("another start", "normalisation-shift")
+    assert found.rotation_deg == pytest.approx(90.0) and not found.failed
     assert [turned for _, _, turned in tried] == [False, True]
 
 
 def test_a_stiffer_warp_comes_next(monkeypatch, template):
     tried = stand_ins(monkeypatch, [9.0, 1.0])
     found = normalise(T1W, template, LIMITS)
-    assert codes(found) == ["normalisation-fallback"]
-    assert "a stiffer warp" in found.findings[0].message
-    assert "normalisation-shift" in found.findings[0].message
+    assert (found.strategy, found.reason) == ("a stiffer warp", "normalisation-shift")
     assert tried[1][0] > 10 * tried[0][0] and not tried[1][2]
 
 
@@ -104,20 +98,20 @@ def test_when_all_fail_the_least_bad_is_given_with_its_failure(monkeypatch, temp
     tried = stand_ins(monkeypatch, [9.0, 5.0, 7.0])
     found = normalise(T1W, template, LIMITS)
     assert found.quality["template_shift_mm"] == 5.0
-    assert codes(found) == ["normalisation-fallback", "normalisation-shift"]
+    assert found.strategy == "a stiffer warp" and found.failed == ("normalisation-shift",)
     assert [warped for _, warped, _ in tried] == [True, True, False]
 
 
 def test_what_no_other_way_can_repair_costs_no_time(monkeypatch, template):
     tried = stand_ins(monkeypatch, [1.0], contrast=0.2)
-    assert codes(normalise(T1W, template, LIMITS)) == ["normalisation-contrast"]
-    assert len(tried) == 1
+    found = normalise(T1W, template, LIMITS)
+    assert (found.strategy, found.failed) == (STANDARD, ()) and len(tried) == 1
 
 
 def test_another_way_after_an_error_is_told(monkeypatch, template):
     stand_ins(monkeypatch, [None, 1.0])
-    (finding,) = normalise(T1W, template, LIMITS).findings
-    assert finding.code == "normalisation-fallback" and "no head found" in finding.message
+    found = normalise(T1W, template, LIMITS)
+    assert (found.strategy, found.reason) == ("a stiffer warp", "no head found")
 
 
 def test_no_head_in_any_way_is_an_error(monkeypatch, template):
@@ -130,8 +124,7 @@ def test_a_start_that_a_person_gave_is_the_only_one(monkeypatch, template):
     tried = stand_ins(monkeypatch, [9.0, 1.0])
     found = normalise(T1W, template, LIMITS, given=QUARTER)
     assert [turned for _, _, turned in tried] == [True, True]
-    assert codes(found) == ["normalisation-fallback", "t1w-orientation"]
-    assert "a stiffer warp" in found.findings[0].message
+    assert found.strategy == "a stiffer warp" and found.rotation_deg == pytest.approx(90.0)
 
 
 @pytest.mark.slow
@@ -141,7 +134,7 @@ def test_a_head_on_its_side(template):
     affine[:3, 3] = [90, -126, -72]
     image = np.ascontiguousarray(data.template(1).data[::4, ::4, ::4])
     found = normalise(Volume(image, QUARTER @ affine), template, data.read_table("limits"))
-    assert "t1w-orientation" in codes(found) and not found.failed
+    assert found.rotation_deg == pytest.approx(90.0, abs=5) and not found.failed
     goal = data.mni_grid(2).world() @ QUARTER[:3, :3].T
     off = np.linalg.norm(found.segmentation.field - goal, axis=-1)
     assert off[data.vois(2)["ctx"]].mean() < 5
