@@ -8,7 +8,16 @@ from pathlib import Path
 from bidsapp.bids.pet_metadata import PetTiming, naming
 from bidsapp.bids.plan import WindowChoice
 from bidsapp.bids.raw_dataset import RawImage
-from bidsapp.core.frames.frames import choose_frames, deviations, nearest_window, refusal
+from bidsapp.core.frames.frames import (
+    FrameChoice,
+    Window,
+    WindowRule,
+    choose_frames,
+    in_minutes,
+    nearest_window,
+    off_window_s,
+    refusal,
+)
 from bidsapp.core.quality import Flag, QualityLevel
 from bidsapp.data.flags import worded_flag
 from bidsapp.data.sentences import refused
@@ -55,6 +64,46 @@ def choose_window(
     verdict = QualityLevel.LOOK if flags else QualityLevel.GOOD
     chosen = WindowChoice(tracer.window_min, used_min, choice.weights, choice.coverage, verdict)
     return chosen, flags
+
+
+def deviations(choice: FrameChoice, window_s: Window, rule: WindowRule) -> tuple[Flag, ...]:
+    """Differences from the tracer's window that a reader of the result must know.
+
+    Parameters
+    ----------
+    choice : frames chosen
+    window_s : the tracer's window, s after injection
+    rule : tolerances
+
+    Returns
+    -------
+    tuple of Flag
+        One, or none when the scan fits within the tolerance. ``window-shifted``: time outside the
+        window entered the mean; ``window-partial``: part of the window is missing, and no more.
+    """
+    missing_s, outside_s = off_window_s(choice, window_s)
+    is_missing, is_outside = missing_s > rule.tolerance_s, outside_s > rule.tolerance_s
+    if not (is_missing or is_outside):
+        return ()
+    kind = ("window-partial", "always")
+    if is_outside:
+        kind = ("window-shifted", "both" if is_missing else "outside")
+    used = in_minutes((choice.window_used_start_s, choice.window_used_end_s))
+    flag = worded_flag(
+        *kind, wanted=in_minutes(window_s), used=used, missing_min=missing_s / 60,
+        outside_min=outside_s / 60, effect=_effect(choice.late_s, rule),
+    )  # fmt: skip
+    return (flag,)
+
+
+def _effect(late_s: float, rule: WindowRule) -> str:
+    if abs(late_s) <= rule.tolerance_s:
+        return "the middle is kept, so little effect is expected"
+    when, change = ("late", "raises") if late_s > 0 else ("early", "lowers")
+    return (
+        f"the mean is taken {abs(late_s) / 60:.1f} min {when}, which {change} the Centiloid, "
+        "most above 50 CL"
+    )
 
 
 def is_in_window(pet: RawImage, tracer: Tracer, timing: PetTiming, processing: Processing) -> bool:

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bidsapp.core.quality import Flag
 from bidsapp.errors import BadDataError
 
 Window = tuple[float, float]
@@ -160,43 +159,42 @@ def refusal(choice: FrameChoice, window_s: Window, rule: WindowRule) -> str | No
     else:
         return None
     return (
-        f"the tracer is read at {_minutes(window_s)} after injection; the frames at "
-        f"{_minutes((choice.window_used_start_s, choice.window_used_end_s))} {what}"
+        f"the tracer is read at {in_minutes(window_s)} after injection; the frames at "
+        f"{in_minutes((choice.window_used_start_s, choice.window_used_end_s))} {what}"
     )
 
 
-def deviations(choice: FrameChoice, window_s: Window, rule: WindowRule) -> tuple[Flag, ...]:
-    """Differences from the tracer's window that a reader of the result must know.
+def off_window_s(choice: FrameChoice, window_s: Window) -> tuple[float, float]:
+    """Seconds of the tracer's window that are missing, and of the mean that lie outside of it.
 
     Parameters
     ----------
     choice : frames chosen
     window_s : the tracer's window, s after injection
-    rule : tolerances
 
     Returns
     -------
-    tuple of Flag
-        One, or none when the scan fits within the tolerance. ``window-shifted``: time outside the
-        window entered the mean; ``window-partial``: part of the window is missing, and no more.
+    (float, float)
     """
-    missing_s = (1 - choice.coverage) * (window_s[1] - window_s[0])
-    outside_s = choice.outside * sum(choice.weights)
-    facts = []
-    if missing_s > rule.tolerance_s:
-        facts.append(f"{missing_s / 60:.1f} min of it are missing")
-    if outside_s > rule.tolerance_s:
-        facts.append(f"{outside_s / 60:.1f} min of the mean lie outside")
-    if not facts:
-        return ()
-    span = _minutes((choice.window_used_start_s, choice.window_used_end_s))
-    code = "window-shifted" if outside_s > rule.tolerance_s else "window-partial"
-    message = (
-        f"the tracer is read at {_minutes(window_s)} after injection and frames at {span} were "
-        f"averaged: {' and '.join(facts)}; {_effect(choice.late_s, rule)}. Compare only with scans "
-        "of the same timing."
-    )
-    return (Flag(code, message),)
+    missing = (1 - choice.coverage) * (window_s[1] - window_s[0])
+    return missing, choice.outside * sum(choice.weights)
+
+
+def in_minutes(window_s: Window) -> str:
+    """Write a window for people.
+
+    Parameters
+    ----------
+    window_s : start and end, s
+
+    Returns
+    -------
+    str
+
+    >>> in_minutes((5400.0, 6600.0))
+    '90 to 110 min'
+    """
+    return f"{window_s[0] / 60:.4g} to {window_s[1] / 60:.4g} min"
 
 
 def average(
@@ -378,17 +376,3 @@ def _described(weights: NDArray[np.float64], duration: NDArray[np.float64]) -> N
         if used.any():
             return used
     return np.ones(len(weights), dtype=bool)
-
-
-def _effect(late_s: float, rule: WindowRule) -> str:
-    if abs(late_s) <= rule.tolerance_s:
-        return "the middle is kept, so little effect is expected"
-    when, change = ("late", "raises") if late_s > 0 else ("early", "lowers")
-    return (
-        f"the mean is taken {abs(late_s) / 60:.1f} min {when}, which {change} the Centiloid, "
-        "most above 50 CL"
-    )
-
-
-def _minutes(window: Window) -> str:
-    return f"{window[0] / 60:.4g} to {window[1] / 60:.4g} min"
