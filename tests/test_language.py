@@ -19,7 +19,7 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").g
 
 # "X is no Y" for "X is not a Y"; "is no longer" and "there is no" are English.
 NO_ENGLISH = {
-    "is no noun": r"(?<!there )\b(?:is|are) no (?!longer\b|more\b|less\b|such\b)\w",
+    "is no noun": r"(?<![Tt]here )\b(?:is|are) no (?!longer\b|more\b|less\b|such\b)\w",
     "look whether": r"\blook whether\b",
     "holds no": r"\bholds? no\b",
     "one of both": r"\bone of both\b",
@@ -66,6 +66,10 @@ def sentences() -> Iterator[tuple[str, str]]:
     for path in sorted(PACKAGE.rglob("*.toml")):
         for text in sentences_of_table(tomllib.loads(path.read_text("utf-8"))):
             yield str(path.relative_to(ROOT)), text
+    for path in sorted(PACKAGE.rglob("*.j2")):
+        text = re.sub(r"\{%.*?%\}|\{#.*?#\}|<[^<>]*>", " ", path.read_text("utf-8"), flags=re.DOTALL)
+        for line in re.sub(r"\{\{.*?\}\}", "{}", text, flags=re.DOTALL).splitlines():
+            yield str(path.relative_to(ROOT)), line.strip()
 
 
 def unusual(text: str) -> list[str]:

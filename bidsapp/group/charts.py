@@ -23,6 +23,7 @@ from bidsapp.report.svg import join, tag
 
 _DOT = 6.5  # distance of neighbouring dots, units of the drawing
 _HALF_ROW = 28.0
+_ROW = 82.0  # of dots with their name above
 _MOST_GROUPS = 24
 _MOST_DOTS = 2500  # scans; more are drawn without words and links
 
@@ -121,14 +122,14 @@ def distribution(rows: Sequence[Row], column: str, by: str) -> Figure | None:
     if not shown:
         return None
     axis = Axis(scale().low, scale().high)
-    height = 34 + 70.0 * len(shown)
+    height = 34 + _ROW * len(shown)
     parts = [bands(axis, scale(), height)]
     for line, group in enumerate(shown):
-        y = 66 + 70.0 * line
+        y = 78 + _ROW * line
         parts += [
             tag("line", class_="rule", x1=axis.start, x2=axis.end, y1=y, y2=y),
             tag("text", group.name, " ", tag("tspan", len(group.places), class_="muted"),
-                x=20, y=y - 24),
+                x=20, y=y - 36),
         ]  # fmt: skip
         if group.quartiles:
             at = axis.at(group.median)

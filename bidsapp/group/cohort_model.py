@@ -11,6 +11,7 @@ import numpy as np
 
 from bidsapp.core.statistics.mixed_effects import INTERCEPT, YEARS, MixedFit, mixed_effects
 from bidsapp.data import read_table
+from bidsapp.data.tau import tau_tracers
 from bidsapp.data.tracers import STANDARD_REFERENCE, tracers
 from bidsapp.errors import BadDataError
 from bidsapp.group.longitudinal import reference_of, suvr_of
@@ -51,7 +52,8 @@ class CohortModel:
 def cohort_model(rows: Sequence[Row]) -> CohortModel:
     """Fit Centiloids by years since the first scan, with intercept and slope of every participant.
 
-    One scan counts of a session and a tracer (`bidsapp.group.visits.one_per_visit`).
+    One scan counts of a session and a tracer (`bidsapp.group.visits.one_per_visit`), none of tau.
+    SUVRs of several tracers have different ranges, so there is no model of these together.
     Age and sex at the first scan are fixed effects when every participant has them, the tracer
     when there are several. Participants with one visit tell of the intercept and are kept.
 
@@ -71,9 +73,12 @@ def cohort_model(rows: Sequence[Row]) -> CohortModel:
     known = [
         place
         for place, row in enumerate(rows)
-        if value(row) is not None and row["years"] is not None
+        if row["tracer"] not in tau_tracers()
+        and value(row) is not None
+        and row["years"] is not None
     ]
     scans = [rows[place] for place in one_per_visit(rows, known)]
+    used = {str(row["tracer"]) for row in scans}
     visits: dict[str, set[float]] = {}
     for row in scans:
         visits.setdefault(row["participant_id"], set()).add(row["years"])
@@ -84,6 +89,14 @@ def cohort_model(rows: Sequence[Row]) -> CohortModel:
             f"{limits['participants']} are needed"
         )
         return CohortModel(None, len(visits), len(scans), ("too-few",), (note,), {}, *about)
+    if unit == "SUVR" and len(used) > 1:
+        note = (
+            f"no mixed model: SUVRs of {', '.join(sorted(used))} have different ranges; choose one "
+            "by --tracer-label"
+        )
+        return CohortModel(
+            None, len(visits), len(scans), ("several-tracers",), (note,), {}, *about
+        )
     slopes = sum(len(times) > 2 for times in visits.values()) >= limits["with_three"]
     flags, notes = [], []
     if not slopes:

@@ -192,8 +192,9 @@ def _tabulate(
         written += _write_table(output_dir / f"{table.name}.tsv", table)
     figures = group_figures(cohort.study)
     methods = cohort_methods(
-        wanted, mixture, _read(cohort, filters), cohort.study.amyloid_tau.sentence
-    )
+        wanted, mixture, _read(cohort, filters), cohort.study.amyloid_tau.sentence,
+        [_automatic(row["flags"]) for row in cohort.study.rows],
+    )  # fmt: skip
     written.append(write_text(output_dir / "group_methods.md", methods.as_markdown()))
     page = group_page(cohort.study, warnings, figures, methods)
     written.append(write_text(output_dir / "group_centiloid.html", page))
@@ -231,6 +232,12 @@ def _ratings(output_dir: Path, given: Sequence[Path]) -> list[Rating]:
     for sentence in complaints:
         _LOG.warning("%s", sentence)
     return latest(said)
+
+
+def _automatic(flags: str | None) -> list[str]:
+    """Codes of flags that no reader gave."""
+    codes = filter(None, (flags or "").split(";"))
+    return [code for code in codes if not code.startswith(("rated-", "rating"))]
 
 
 def _read(cohort: Cohort, filters: Filters) -> str:

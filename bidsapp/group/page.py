@@ -109,6 +109,7 @@ def group_page(
         missing=missing[:_MOST_LISTED],
         n_missing=len(missing),
         labels=_labels(),
+        digits={name: row["digits"] for name, row in read_table("qc").items()},
         scale=scale(),
         warnings=warnings,
         methods=methods,

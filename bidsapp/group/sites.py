@@ -68,7 +68,7 @@ def _row(
         value for other, at in members.items() if other != key
         for value in _first_centiloids(rows, at)
     ]  # fmt: skip
-    difference, flags = _difference(values, others, len(members), level)
+    difference, flags = _difference(values, others, _comparisons(rows, members), level)
     given: dict[str, Any] = {
         "level": level,
         "tracer": tracer,
@@ -92,19 +92,27 @@ def _row(
     return given | flag_columns(flags)
 
 
+def _comparisons(rows: Sequence[Row], members: dict[tuple[Any, ...], list[int]]) -> int:
+    """Differences between groups that can be computed; of two groups both are the same one."""
+    sizes = [len(_first_centiloids(rows, places)) for places in members.values()]
+    fewest = read_table("cohort")["sites"]["fewest"]
+    enough = sum(min(size, sum(sizes) - size) >= fewest for size in sizes)
+    return 1 if enough == 2 and sum(map(bool, sizes)) == 2 else max(enough, 1)
+
+
 def _only(names: set[str | None]) -> str | None:
     """The scanner of a site that has one."""
     return next(iter(names), None) if len(names) < 2 else None
 
 
 def _difference(
-    values: Sequence[float], others: Sequence[float], n_groups: int, level: str
+    values: Sequence[float], others: Sequence[float], comparisons: int, level: str
 ) -> tuple[dict[str, float | None], list[Flag]]:
     names = ("difference", "difference_low", "difference_high")
     limits = read_table("cohort")["sites"]
     difference = None
     if min(len(values), len(others)) >= limits["fewest"]:
-        difference = shift(values, others, 1 - (1 - limits["level"]) / n_groups)
+        difference = shift(values, others, 1 - (1 - limits["level"]) / comparisons)
     if difference is None:
         return dict.fromkeys(names), []
     flags = []

@@ -49,7 +49,7 @@ VOI_OUTLINES = {
     "pons": Outline("#80ed99", "pons"),
 }
 _BRAIN = Outline("#4cc9f0", "brain")
-_BRAIN_AND_FLUID = Outline("#4cc9f0", "brain with its fluid")
+_BRAIN_AND_FLUID = Outline("#4cc9f0", "brain and CSF")
 _WHITE = Outline("#ffd166", "white matter")
 _EDGE = Outline("#ffd166", "edge of the field of view of the PET")
 _OUTSIDE = Outline("#a8302a", "not seen by the PET")

@@ -13,6 +13,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from bidsapp.data import read_table
 from bidsapp.plain import count, plain
 
 
@@ -147,6 +148,12 @@ def outcome(statuses: Iterable[str]) -> str:
     return ", ".join(f"{counts[key]} {word}" for key, word in words.items() if counts[key])
 
 
+def _placement(method: str) -> str:
+    """Column ``method`` in words."""
+    words = read_table("group_columns")["centiloid"]["method"]["Levels"]
+    return str(words.get(method, method))
+
+
 def _without_controls(value: Any) -> Any:
     """Text without what ends a line or turns it round; markup of our own stays as it is."""
     return plain(value) if type(value) is str else value
@@ -165,4 +172,5 @@ def _environment() -> Environment:
     environment.filters["number"] = number
     environment.filters["many"] = count
     environment.filters["outcome"] = outcome
+    environment.filters["placement"] = _placement
     return environment

@@ -16,7 +16,11 @@ _MOST_LISTED = 12
 
 
 def cohort_methods(
-    records: Sequence[ScanRecord], warnings: Iterable[str] = (), read: str = "", status: str = ""
+    records: Sequence[ScanRecord],
+    warnings: Iterable[str] = (),
+    read: str = "",
+    status: str = "",
+    flags: Sequence[Sequence[str]] | None = None,
 ) -> Methods:
     """Describe a study: its scans, their processing with what to cite, and quality control.
 
@@ -27,6 +31,7 @@ def cohort_methods(
         nobody pastes the text without having read them
     read : of `reading`
     status : how participants were called A+ and T+
+    flags : codes of every scan; None for those of its record, without what other scans tell
 
     Returns
     -------
@@ -35,7 +40,9 @@ def cohort_methods(
     done = [record for record in records if record.status is Status.OK]
     described = describe_records(records)
     before = [f"BEFORE YOU PASTE THIS: {sentence}." for sentence in warnings]
-    quality = " ".join(filter(None, (_quality(records, done), read)))
+    if flags is None:
+        flags = [[flag.code for flag in record.flags] for record in records]
+    quality = " ".join(filter(None, (_quality(records, flags), read)))
     paragraphs = (*before, _scans(records, done), *described.paragraphs, status, quality)
     return Methods(tuple(filter(None, paragraphs)), described.references)
 
@@ -92,8 +99,14 @@ def _scans(records: Sequence[ScanRecord], done: Sequence[ScanRecord]) -> str:
     return " ".join(sentences)
 
 
-def _quality(records: Sequence[ScanRecord], done: Sequence[ScanRecord]) -> str:
+def _quality(records: Sequence[ScanRecord], flags: Sequence[Sequence[str]]) -> str:
     """What became of the scans, and what quality control found."""
+    done = [record for record in records if record.status is Status.OK]
+    own = [
+        set(codes)
+        for record, codes in zip(records, flags, strict=True)
+        if record.status is Status.OK
+    ]
     lost: Counter[Status] = Counter(
         record.status for record in records if record.status is not Status.OK
     )
@@ -105,10 +118,10 @@ def _quality(records: Sequence[ScanRecord], done: Sequence[ScanRecord]) -> str:
     sentences = [f"{len(done)} of {count(len(records), 'scan')} gave a result"]
     sentences += [f"{lost[status]} {text}" for status, text in words.items() if lost[status]]
     sentence = "; ".join(sentences) + "."
-    flags = Counter(code for record in done for code in {flag.code for flag in record.flags})
-    flagged = sum(bool(record.flags) for record in done)
+    counts = Counter(code for codes in own for code in sorted(codes))
+    flagged = sum(map(bool, own))
     if flagged:
-        listed = ", ".join(f"{code} ({number})" for code, number in flags.most_common())
+        listed = ", ".join(f"{code} ({number})" for code, number in counts.most_common())
         sentence += f" Automatic quality control flagged {count(flagged, 'result')}: {listed}."
     elif done:
         sentence += " Automatic quality control flagged none of the results."

@@ -84,9 +84,30 @@ def test_against_age_the_line_is_that_of_least_squares(visit, cohort):
     slope, _ = np.polyfit(
         [float(row["age"]) for row in rows], [float(row["centiloid"]) for row in rows], 1
     )
-    assert f"26 scans, {slope:.2f} CL per unit of age, r 1.00" in page.inner_text("#told")
+    told = f"All scans: first scans of 26 participants, {slope:.2f} CL per year, r 1.00"
+    assert told in page.inner_text("#told")
     page.select_option("#colour", label="sex")
-    assert page.inner_text("#told").count("13 scans") == 2
+    assert page.inner_text("#told").count("13 participants") == 2
+
+
+def test_a_line_takes_one_scan_of_everyone(visit, tmp_path):
+    random = np.random.default_rng(8)
+    for number, (age, suvr) in enumerate(zip(random.normal(70, 6, 20), random.normal(1.4, 0.2, 20),
+                                             strict=True)):  # fmt: skip
+        for visit_of, session in enumerate(["m24", "m12", "m06"][: 1 + number % 3]):
+            entities = {"sub": f"{number:02}", "ses": session, "trc": "FBB"}
+            time_of = f"2020-0{visit_of + 1}-01T10:00:00"  # against the order of the labels
+            record = finished_record(entities, suvr_wc=suvr + visit_of / 2, acq_time=time_of)
+            record["participant"] = {"age": f"{age + visit_of:.1f}"}
+            write(tmp_path, record, entities)
+    run_group(tmp_path, Filters())
+    rows = table_rows(tmp_path / "group_centiloid.tsv")
+    first = [row for row in rows if row["years"] in ("0", "0.0")]
+    assert len(first) == 20 < len(rows)
+    ages, values = ([float(row[name]) for row in first] for name in ("age", "centiloid"))
+    slope, r = np.polyfit(ages, values, 1)[0], np.corrcoef(ages, values)[0, 1]
+    said = opened(visit, tmp_path).inner_text("#told").replace("\u2212", "-")
+    assert f"first scans of 20 participants, {slope:.2f} CL per year, r {r:.2f}" in said
 
 
 @pytest.mark.parametrize(

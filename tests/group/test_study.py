@@ -13,6 +13,7 @@ from synthetic_cohorts import cohort, row
 from synthetic_records import finished_record, write
 from tsv_rows import table_rows
 
+from bidsapp.core.statistics.location import shift
 from bidsapp.core.statistics.two_groups import control_cutoff
 from bidsapp.data import read_table
 from bidsapp.data.literature import scale
@@ -50,6 +51,16 @@ def test_a_second_tracer_is_a_covariate():
         one |= {"tracer": "PIB", "centiloid": one["centiloid"] + 15}
     terms = {one["term"]: one["estimate"] for one in model_rows(cohort_model(rows))}
     assert terms["tracer_PIB"] == pytest.approx(15, abs=5)
+
+
+def test_uptake_ratios_of_several_tracers_or_of_tau_have_no_common_model():
+    rows = [one | {"centiloid": None} for one in cohort(12, 3, 2)]
+    tau = [one | {"tracer": "FTP", "suvr_wc": 9.0} for one in rows]
+    assert cohort_model([*rows, *tau]) == cohort_model(rows)
+    assert cohort_model(rows).fit is not None and cohort_model(rows).unit == "SUVR"
+    (only,) = model_rows(cohort_model([*rows[:9], *(one | {"tracer": "PIB"} for one in rows[9:])]))
+    assert only["estimate"] is None and only["flags"] == "several-tracers"
+    assert "SUVRs of FBB, PIB have different ranges" in only["notes"]
 
 
 def test_a_second_reconstruction_is_not_a_second_scan():
@@ -118,6 +129,19 @@ def test_like_sites_do_not_differ_more_often_than_the_level_says():
         rows = [row(str(i), "1", float(random.normal(20, 15)), site=str(i % 5)) for i in range(60)]
         wrong += any(one["flags"] for one in site_rows(rows, []) if one["level"] == "site")
     assert wrong <= 8
+
+
+@pytest.mark.parametrize("others", [[], ["C"]])
+def test_two_sites_are_one_comparison_whatever_sites_without_enough_people_there_are(others):
+    values = np.random.default_rng(5).normal(20, 15, 30)
+    rows = [row(str(i), "1", float(x), site="AB"[i % 2]) for i, x in enumerate(values)]
+    rows += [row(f"x{site}", "1", None, site=site) | {"status": "failed"} for site in others]
+    found = {one["site"]: one for one in site_rows(rows, [])}
+    expected = shift(values[::2], values[1::2], 0.95)
+    assert (
+        found["A"]["difference"], found["A"]["difference_low"], found["A"]["difference_high"]
+    ) == pytest.approx(expected)  # fmt: skip
+    assert found["B"]["difference_high"] == pytest.approx(-expected[1])
 
 
 def test_few_people_have_no_interval():

@@ -40,6 +40,16 @@ def test_the_text_counts_scans_people_tracers_scanners_and_outcomes(tmp_path):
     assert text.count("### References") == 1
 
 
+def test_flags_that_other_scans_tell_count(tmp_path):
+    records = methods_of(tmp_path)
+    flags = [["pet-t1w"], ["duplicate-pet", "pet-t1w"], [], ["window-off"]]
+    done = [codes for codes, one in zip(flags, records, strict=True) if one.status == "ok"]
+    text = cohort_methods(records, flags=flags).as_markdown()
+    n = sum("pet-t1w" in codes for codes in done)
+    assert f"flagged {sum(map(bool, done))} results: pet-t1w ({n})" in text
+    assert "duplicate-pet (1)" in text
+
+
 def test_a_mixture_comes_first_so_that_nobody_pastes_it_unread(tmp_path):
     text = cohort_methods(
         methods_of(tmp_path), ["1 of 4 scans was made by another version"]

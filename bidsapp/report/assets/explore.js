@@ -1,7 +1,7 @@
 "use strict";
 // Centiloids by any column: a line of dots per group, or over a number; colours by another column.
 const explore = ({ columns, rows, explored, left_out, scale }, open, drawn) => {
-  const WIDTH = 760, LEFT = 58, DOT = 6.5, HALF = 28, MOST = 12, FEW = 12;
+  const WIDTH = 760, LEFT = 58, DOT = 6.5, HALF = 28, ROW = 82, MOST = 12, FEW = 12;
   const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"], REST = "#8a94a0";
   const find = (id) => document.getElementById(id);
   const at = Object.fromEntries(columns.map((name, i) => [name, i]));
@@ -16,6 +16,15 @@ const explore = ({ columns, rows, explored, left_out, scale }, open, drawn) => {
     const place = q * (sorted.length - 1), low = Math.floor(place);
     return sorted[low] + (place - low) * ((sorted[low + 1] ?? sorted[low]) - sorted[low]);
   };
+  // Lines and correlations take the first scan of everyone: scans of one person are not independent.
+  const firstScans = (members) => {
+    const first = new Map(), time = (i) => "years" in at && cell("years", i) !== null ? Number(cell("years", i)) : Infinity;
+    for (const i of members) {
+      const who = cell("participant_id", i);
+      if (!first.has(who) || time(i) < time(first.get(who))) first.set(who, i);
+    }
+    return [...first.values()];
+  };
   const isNumber = (name) => {
     const known = places.map((i) => cell(name, i)).filter((text) => text !== null);
     return known.every((text) => text !== "" && !isNaN(text)) && new Set(known).size > FEW;
@@ -25,7 +34,7 @@ const explore = ({ columns, rows, explored, left_out, scale }, open, drawn) => {
   function groupsOf(name) {
     const found = new Map(), unknown = [];
     const put = (label, i) => found.has(label) ? found.get(label).push(i) : found.set(label, [i]);
-    if (name === "") return new Map([["all scans", places]]);
+    if (name === "") return new Map([["All scans", places]]);
     if (isNumber(name)) {
       const known = places.filter((i) => cell(name, i) !== null);
       const sorted = known.map((i) => Number(cell(name, i))).sort((a, b) => a - b);
@@ -87,10 +96,10 @@ const explore = ({ columns, rows, explored, left_out, scale }, open, drawn) => {
   function strips(name, colourOf) {
     const groups = [...groupsOf(name)], x = axis(scale.low, scale.high, 16, WIDTH - 16), parts = [];
     groups.forEach(([group, members], line) => {
-      const y = 46 + 70 * line, columnsOf = new Map();
+      const y = 58 + ROW * line, columnsOf = new Map();
       const sorted = members.map(cl).sort((a, b) => a - b);
       parts.push(element("line", { class: "rule", x1: 16, x2: WIDTH - 16, y1: y, y2: y }),
-        element("text", { x: 20, y: y - 24 }, group, element("tspan", { class: "muted" }, ` ${members.length}`)));
+        element("text", { x: 20, y: y - 36 }, group, element("tspan", { class: "muted" }, ` ${members.length}`)));
       if (sorted.length > 2) {
         const middle = x.place(quantile(sorted, 0.5));
         parts.push(element("line", { class: "median", x1: middle, x2: middle, y1: y - 27, y2: y + 27 }));
@@ -104,7 +113,7 @@ const explore = ({ columns, rows, explored, left_out, scale }, open, drawn) => {
         bin.forEach((i, n) => parts.push(dot(i, x.place(cl(i)), y + (n % 2 ? -1 : 1) * Math.ceil(n / 2) * step, ...colourOf(i))));
       }
     });
-    const height = 20 + 70 * groups.length;
+    const height = 20 + ROW * groups.length;
     const told = groups.map(([group, members]) => {
       const sorted = members.map(cl).sort((a, b) => a - b);
       return `${group}: ${many(members.length, "scan")}, median ${print(quantile(sorted, 0.5))} CL`;
@@ -119,9 +128,9 @@ const explore = ({ columns, rows, explored, left_out, scale }, open, drawn) => {
     const parts = y.ticks.flatMap(([value, text]) => [element("line", { class: "rule", x1: LEFT, x2: WIDTH - 16, y1: y.place(value), y2: y.place(value) }), label(LEFT - 6, y.place(value) + 4, text, "end muted")]);
     parts.push(label(4, 14, "Centiloid, CL"));
     known.forEach((i, n) => parts.push(dot(i, x.place(xs[n]), y.place(cl(i)), ...colourOf(i))));
-    const told = [];
+    const told = [], unit = ["age", "years"].includes(name) ? "year" : `unit of ${words[name]}`;
     for (const [group, members, colour] of colours) {
-      const pairs = members.filter((i) => cell(name, i) !== null).map((i) => [Number(cell(name, i)), cl(i)]);
+      const pairs = firstScans(members.filter((i) => cell(name, i) !== null)).map((i) => [Number(cell(name, i)), cl(i)]);
       if (pairs.length < 3) continue;
       const mean = (k) => pairs.reduce((sum, pair) => sum + pair[k], 0) / pairs.length, [mx, my] = [mean(0), mean(1)];
       const sum = (f) => pairs.reduce((all, [a, b]) => all + f(a - mx, b - my), 0);
@@ -131,7 +140,7 @@ const explore = ({ columns, rows, explored, left_out, scale }, open, drawn) => {
       const line = element("line", { class: "median", ...Object.fromEntries(ends.flatMap((end, k) => [[`x${k + 1}`, x.place(end)], [`y${k + 1}`, y.place(my + slope * (end - mx))]])) });
       if (colour) line.style.stroke = colour;
       parts.push(line);
-      told.push(`${group}: ${many(pairs.length, "scan")}, ${print(slope, 2)} CL per unit of ${words[name]}${yy > 0 ? `, r ${print(xy / Math.sqrt(xx * yy), 2)}` : ""}`);
+      told.push(`${group}: first scans of ${many(pairs.length, "participant")}, ${print(slope, 2)} CL per ${unit}${yy > 0 ? `, r ${print(xy / Math.sqrt(xx * yy), 2)}` : ""}`);
     }
     if (places.length > known.length) told.push(`${many(places.length - known.length, "scan")} without ${words[name]} ${places.length - known.length === 1 ? "is" : "are"} not drawn`);
     return { parts: [...parts, ...bottom(x, 336, words[name], WIDTH - 16)], height: 378, told };

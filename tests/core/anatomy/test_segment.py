@@ -166,6 +166,7 @@ def test_same_bits_twice(bent):
 def test_quality_numbers_are_finite_and_sensible(bent):
     quality = bent[1].quality
     assert all(np.isfinite(value) for value in quality.values())
+    assert quality.keys() <= data.read_table("qc").keys()  # pages have words for each
     assert quality["start_spread_mm"] < 10
     assert 900 < quality["brain_ml"] < 2500
 
