@@ -67,7 +67,9 @@ def sentences() -> Iterator[tuple[str, str]]:
         for text in sentences_of_table(tomllib.loads(path.read_text("utf-8"))):
             yield str(path.relative_to(ROOT)), text
     for path in sorted(PACKAGE.rglob("*.j2")):
-        text = re.sub(r"\{%.*?%\}|\{#.*?#\}|<[^<>]*>", " ", path.read_text("utf-8"), flags=re.DOTALL)
+        text = re.sub(
+            r"\{%.*?%\}|\{#.*?#\}|<[^<>]*>", " ", path.read_text("utf-8"), flags=re.DOTALL
+        )
         for line in re.sub(r"\{\{.*?\}\}", "{}", text, flags=re.DOTALL).splitlines():
             yield str(path.relative_to(ROOT)), line.strip()
 

@@ -94,9 +94,7 @@ def cohort_model(rows: Sequence[Row]) -> CohortModel:
             f"no mixed model: SUVRs of {', '.join(sorted(used))} have different ranges; choose one "
             "by --tracer-label"
         )
-        return CohortModel(
-            None, len(visits), len(scans), ("several-tracers",), (note,), {}, *about
-        )
+        return CohortModel(None, len(visits), len(scans), ("several-tracers",), (note,), {}, *about)
     slopes = sum(len(times) > 2 for times in visits.values()) >= limits["with_three"]
     flags, notes = [], []
     if not slopes:

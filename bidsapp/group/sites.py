@@ -47,9 +47,10 @@ def site_rows(rows: Sequence[Row], scored: Iterable[Score]) -> list[dict[str, An
             if level == "scanner" and all(key[1] is None for key in members):
                 continue
             scanners = Counter(key[0] for key in members)
+            comparisons = _comparisons(rows, members)
             for key in sorted(members, key=_natural):
                 if level == "site" or scanners[key[0]] > 1:  # else the row of the site has it all
-                    site_table.append(_row(rows, level, tracer, key, members, far))
+                    site_table.append(_row(rows, level, tracer, key, members, far, comparisons))
     return site_table
 
 
@@ -59,7 +60,7 @@ def _natural(key: tuple[str | None, str | None]) -> tuple[Any, ...]:
 
 def _row(
     rows: Sequence[Row], level: str, tracer: str, key: tuple[Any, ...],
-    members: dict[tuple[Any, ...], list[int]], far: set[int],
+    members: dict[tuple[Any, ...], list[int]], far: set[int], comparisons: int,
 ) -> dict[str, Any]:  # fmt: skip
     places = members[key]
     done = [place for place in places if rows[place]["status"] == "ok"]
@@ -68,7 +69,7 @@ def _row(
         value for other, at in members.items() if other != key
         for value in _first_centiloids(rows, at)
     ]  # fmt: skip
-    difference, flags = _difference(values, others, _comparisons(rows, members), level)
+    difference, flags = _difference(values, others, comparisons, level)
     given: dict[str, Any] = {
         "level": level,
         "tracer": tracer,

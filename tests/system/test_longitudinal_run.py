@@ -129,4 +129,7 @@ def test_derivatives_are_valid_bids_and_tell_of_both_t1ws(out):
     for name in (f"{SUB}_desc-preproc_T1w", f"{SUB}_desc-brain_mask", f"{SUB}_label-GM_probseg"):
         assert len(json.loads((anat / f"{name}.json").read_text())["Sources"]) == 2
     page = (out / f"{SUB}.html").read_text()
-    assert "within-subject template" in page and "By the within-subject template (--longitudinal)" in page
+    assert (
+        "within-subject template" in page
+        and "By the within-subject template (--longitudinal)" in page
+    )
