@@ -36,7 +36,7 @@ from bidsapp.core.statistics.calibration import Suspect
 from bidsapp.data import read_table
 from bidsapp.data.sentences import refused, worded
 from bidsapp.data.tracers import tracer_from_name
-from bidsapp.dicom.inventory import files_below
+from bidsapp.dicom.files import files_below
 from bidsapp.errors import BadDataError, NoInputError, UsageError
 from bidsapp.io.reading import known_object
 

@@ -36,6 +36,11 @@ _COMPRESSED: dict[str, _Opener] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lz
 _OPENERS: dict[bytes, _Opener] = {  # by first bytes
     b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open,
 }  # fmt: skip
+# Kinds of archives and disk images that nobody here unpacks, by their first bytes or their names.
+_UNREAD_BYTES = (b"7z\xbc\xaf\x27\x1c", b"Rar!", b"\x28\xb5\x2f\xfd", b"LZIP")
+_UNREAD_SUFFIXES = (".7z", ".rar", ".zst", ".tzst", ".lz", ".lz4", ".lzma", ".tlz", ".iso", ".dmg")
+# And of those that are, where the name does not say so.
+_NAMELESS_BYTES = (b"PK\x03\x04", *_OPENERS)
 _LABEL = re.compile(r"(sub|ses)-[A-Za-z0-9]+")
 _MAX_FILE = 4 * 2**30  # bytes; larger than any DICOM file
 _MAX_TOTAL = 200 * 2**30
@@ -65,6 +70,17 @@ def is_packed(path: Path) -> bool:
 def is_compressed(path: Path) -> bool:
     """Tell by its name whether a file is a single compressed one (``IM0001.dcm.gz``)."""
     return path.suffix.lower() in _COMPRESSED and not is_archive(path) and not is_volume(path)
+
+
+def is_unread_archive(path: Path) -> bool:
+    """Tell whether a file is an archive or a disk image that this module does not unpack."""
+    suffix = path.suffix.lower()
+    if suffix in _UNREAD_SUFFIXES:
+        return True
+    with path.open("rb") as file:
+        start = file.read(6)
+    nameless = suffix in ("", ".dcm", ".ima") or suffix[1:].isdigit()
+    return start.startswith(_UNREAD_BYTES) or (nameless and start.startswith(_NAMELESS_BYTES))
 
 
 def unpack(archive: Path, target: Path) -> list[str]:
@@ -163,6 +179,8 @@ def _told(archive: Path, made: Path) -> Iterator[None]:
 
 
 def _unreadable(archive: Path, error: BaseException) -> BadDataError:
+    if isinstance(error, NotImplementedError):
+        return refused("archives", "method", archive=archive)
     reason = error.strerror if isinstance(error, OSError) and error.strerror else None
     return BadDataError(
         f"{archive.name}: cannot be unpacked ({reason or type(error).__name__}); unpack it yourself"

@@ -11,8 +11,8 @@ from pathlib import Path
 from bidsapp.data.sentences import refused
 from bidsapp.data.series_texts import names_contrast, names_no_attenuation
 from bidsapp.data.tracers import named_tracers
+from bidsapp.dicom.files import files_below
 from bidsapp.dicom.habits import name_matches
-from bidsapp.dicom.inventory import files_below
 from bidsapp.errors import BadDataError, NoInputError
 from bidsapp.io.image_names import nifti_ending, nifti_stem
 from bidsapp.plain import some

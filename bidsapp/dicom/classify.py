@@ -131,6 +131,8 @@ def _classify_mr(series: Series, include_derived: bool) -> SeriesVerdict:
     ):
         if words := _image_type(series, group):
             return SeriesVerdict(kind, f"ImageType says {words[0]}: no T1w magnitude image")
+    if reason := _complex_component(series.header):
+        return SeriesVerdict(Kind.OTHER_MR, reason)
     kind, evidence = _weighting(series)
     if kind is not Kind.T1W:
         return SeriesVerdict(kind, evidence)
@@ -141,6 +143,16 @@ def _classify_mr(series: Series, include_derived: bool) -> SeriesVerdict:
     if problem := _coverage_problem(series):
         return SeriesVerdict(Kind.T1W, problem)
     return SeriesVerdict(Kind.T1W, evidence, True, _t1w_findings(series))
+
+
+def _complex_component(header: Header) -> str | None:
+    """Why an image is no magnitude, where ImageType does not say so; None when it may be one."""
+    component = header.text("ComplexImageComponent").upper()
+    if component in ("PHASE", "REAL", "IMAGINARY"):
+        return f"(0008,9208) ComplexImageComponent is {component}: no T1w magnitude image"
+    if header.readable_number("GEImageComponent") in (1, 2, 3):
+        return "GE's private (0043,102F) says phase, real or imaginary: no T1w magnitude image"
+    return None
 
 
 def _is_uniform(series: Series) -> bool:

@@ -13,7 +13,9 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import Enum
 from functools import lru_cache
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +41,8 @@ _SHARED = "SharedFunctionalGroupsSequence"
 _PER_FRAME = "PerFrameFunctionalGroupsSequence"
 _DATE = re.compile(r"(\d{4})[.\-]?(\d{2})[.\-]?(\d{2})")
 _TIME = re.compile(r"([01]\d|2[0-3]):?([0-5]\d)?:?([0-5]\d)?(?:\.(\d{1,6})\d*)?")
+_PREAMBLE, _MAGIC = 128, b"DICM"
+_LONGEST_FIRST = 64  # bytes of the first element, group length or character set
 _PADDING = " \0\t\r\n"
 _TEXT_VRS = {"AS", "CS", "DA", "DS", "DT", "IS", "LO", "PN", "SH", "TM", "UI"}
 _ZONE = re.compile(r"[+\-]\d{4}$")
@@ -232,18 +236,65 @@ def read_headers(path: Path) -> list[Header]:
         It starts like DICOM but cannot be parsed.
     """
     with path.open("rb") as file:
-        start = file.read(132)
-    # Files from old archives lack the preamble and begin with the first tag, group 0008.
-    bare = start[:2] == b"\x08\x00" and start[4:6].isalpha()
-    if start[128:] != b"DICM" and not bare:
+        start = file.read(_PREAMBLE + len(_MAGIC))
+    beginning = _beginning(start)
+    if beginning is None:
         return []
     try:
-        dataset = pydicom.dcmread(path, stop_before_pixels=True, force=bare)
-        return headers_of(dataset, path)
+        dataset = read_dataset(path, stop_before_pixels=True)
+        headers = headers_of(dataset, path)
     except Exception as error:  # pydicom raises some twenty classes on broken files
+        if beginning is _Beginning.IMPLICIT:  # four bytes may be those of anything
+            return []
         raise BadDataError(
             f"{path.name}: broken DICOM header ({type(error).__name__}); export it again"
         ) from error
+    return headers
+
+
+class _Beginning(Enum):
+    """What a DICOM file begins with."""
+
+    PREAMBLE = 0
+    MAGIC = 1  # somebody cut the preamble off
+    EXPLICIT = 2  # the first element, as in old archives; its VR is two letters
+    IMPLICIT = 3  # an element without its VR
+
+
+def _beginning(start: bytes) -> _Beginning | None:
+    """How a file begins, None where it is no DICOM."""
+    if start[_PREAMBLE:] == _MAGIC:
+        return _Beginning.PREAMBLE
+    if start.startswith(_MAGIC):
+        return _Beginning.MAGIC
+    if start[:2] in (b"\x02\0", b"\x08\0", b"\0\x08") and start[4:6].isalpha():
+        return _Beginning.EXPLICIT
+    if start[:2] == b"\x08\0" and 0 < int.from_bytes(start[4:8], "little") <= _LONGEST_FIRST:
+        return _Beginning.IMPLICIT
+    return None
+
+
+def begins_like_dicom(path: Path) -> bool:
+    """Tell whether a file has the preamble of DICOM, whatever its name is."""
+    with path.open("rb") as file:
+        return file.read(_PREAMBLE + len(_MAGIC))[_PREAMBLE:] == _MAGIC
+
+
+def read_dataset(path: Path, *, stop_before_pixels: bool = False) -> Dataset:
+    """Read a DICOM file, also one that lacks its preamble or does not say how it is encoded.
+
+    Parameters
+    ----------
+    path : of the file
+    stop_before_pixels : read the tags before the pixels alone
+    """
+    with path.open("rb") as file:
+        start = file.read(_PREAMBLE + len(_MAGIC))
+        beginning = _beginning(start)
+        file.seek(len(_MAGIC) if beginning is _Beginning.MAGIC else 0)
+        force = beginning is not _Beginning.PREAMBLE
+        content = BytesIO(file.read()) if beginning is _Beginning.MAGIC else file
+        return pydicom.dcmread(content, stop_before_pixels=stop_before_pixels, force=force)
 
 
 @lru_cache
@@ -335,7 +386,7 @@ def _private(dataset: Dataset) -> Values:
             continue
         if tag in dataset:
             values[row["keyword"]] = tuple(
-                str(v).strip(_PADDING) for v in _values(dataset, tag, "DT")
+                str(v).strip(_PADDING) for v in _values(dataset, tag, row.get("vr", "DT"))
             )
     return values
 

@@ -30,6 +30,14 @@ _SHIFT_DAYS, _SHIFT_SPREAD_DAYS = 43_830, 3_653  # 120 years, and up to ten more
 _FIRST_BIRTH = "19010000"  # earlier dates stand for none
 _SMALLEST_M, _TALLEST_M, _GROWN_M = 1.0, 2.5, 0.1  # heights of adults, and what they do not grow
 _COUNTING = "01234567890"
+_IDENTIFIERS = ("PatientID", "ClinicalTrialSubjectID", "PatientName")  # in the order of trust
+# Whose number an identifier is; the same number of two issuers is that of two people.
+_ISSUERS = (
+    "ClinicalTrialSubjectID",
+    "IssuerOfPatientID",
+    "ClinicalTrialSiteID",
+    "ClinicalTrialProtocolID",
+)
 _OF_PERSON = ("PatientID", "PatientBirthDate", "PatientSex", "PatientName", "PatientSize")
 
 
@@ -123,9 +131,9 @@ def person_keys(headers: Sequence[Header], places: Sequence[str]) -> list[Person
     by itself only when it has the form of one that was issued (see `_issued`).  Else it counts
     together with a birth date; without one the name of a person does, and without that the study
     or, for images that are no DICOM, the folder: two people who both lack an identifier must not
-    become one.  With two birth dates, two sexes, or two names that share no word while
-    no birth date confirms them, one identifier makes two persons.  What a series lacks is
-    completed from the others of its study and identifier when these agree.
+    become one.  With two birth dates, two sexes, or two names that share no word or two issuers of
+    the identifier while no birth date confirms them, one identifier makes two persons.  What a
+    series lacks is completed from the others of its study and identifier when these agree.
 
     Parameters
     ----------
@@ -140,7 +148,13 @@ def person_keys(headers: Sequence[Header], places: Sequence[str]) -> list[Person
     sexes = [sex if (sex := header.text("PatientSex")) in ("M", "F") else "" for header in headers]
     keys = [(key[0], birth) for key, birth in zip(keys, _completed(keys, births), strict=True)]
     keys = _split(keys, sexes)
-    return _split(keys, _clashing_names(keys, evidence.own_names))
+    keys = _split(keys, _clashing_names(keys, evidence.own_names))
+    for issuer in _ISSUERS:
+        own = [
+            "" if key[1] else header.text(issuer) for header, key in zip(headers, keys, strict=True)
+        ]
+        keys = _split(keys, own)
+    return keys
 
 
 class _Evidence:
@@ -164,7 +178,7 @@ class _Evidence:
     def identifier(self, number: int, place: str) -> str:
         """Return what stands for the person of a header, by its index."""
         header = self._headers[number]
-        texts = [text for key in ("PatientID", "PatientName") if (text := header.text(key))]
+        texts = [text for key in _IDENTIFIERS if (text := header.text(key))]
         if stated := [text for text in texts if text.upper() in self._issued]:
             return stated[0]
         if texts and self._births[number] and not _is_removed(header):
@@ -181,7 +195,7 @@ def _issued(headers: Sequence[Header]) -> set[str]:
     ``ANON``, ``1``, ``0000`` or ``12345``); or others of the input differ from them in digits alone
     (``1``, ``2``, ``12``).
     """
-    texts = {header.text(key).upper() for header in headers for key in ("PatientID", "PatientName")}
+    texts = {header.text(key).upper() for header in headers for key in _IDENTIFIERS}
     series: dict[str, set[str]] = defaultdict(set)
     for text in texts:
         series[re.sub(r"\d+", "#", text)].add(text)
@@ -297,15 +311,15 @@ def doubts(headers: Sequence[Header], persons: Sequence[Person]) -> dict[Person,
     for header, person in zip(headers, persons, strict=True):
         by_person[person].append(header)
         if not is_volume(header.path):
-            by_number[header.text("PatientID").upper()].add(person)
+            stated = (header.text(key).upper() for key in _IDENTIFIERS)
+            number = next((text for text in stated if text in issued), header.text("PatientID"))
+            by_number[number.upper()].add(person)
     doubts: dict[Person, list[str]] = defaultdict(list)
     for number, people in by_number.items():
         for person in people if len(people) > 1 else ():
             doubts[person].append("split" if number in issued else "no-identifier")
     for person, group in by_person.items():
-        texts = {
-            header.text(key).upper() for header in group for key in ("PatientID", "PatientName")
-        }
+        texts = {header.text(key).upper() for header in group for key in _IDENTIFIERS}
         studies = {header.text("StudyInstanceUID") for header in group} - {""}
         if len(studies) > 1 and not texts & issued and not any(map(_confirms, group)):
             doubts[person].append("weak")
@@ -393,7 +407,7 @@ def shifted(moment: datetime, person: Person) -> datetime:
 
 @lru_cache
 def _digest(person: Person) -> bytes:
-    secret = "\0".join(part.strip().upper() for part in person).encode()
+    secret = "\0".join(part.strip().upper() for part in person).encode(errors="surrogateescape")
     return hashlib.scrypt(secret, salt=b"CentiPET participant label", n=2**14, r=8, p=1, dklen=8)
 
 

@@ -10,30 +10,36 @@ from __future__ import annotations
 import filecmp
 import os
 from collections import ChainMap, defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, cast
 
-from bidsapp.bids.derivative_root import APP_NAME
 from bidsapp.data.sentences import worded
 from bidsapp.data.tracers import Tracer, own_tracers, using_tracers
-from bidsapp.dicom.archives import decompress, is_compressed, is_packed, unpack
+from bidsapp.dicom.archives import (
+    decompress,
+    is_compressed,
+    is_packed,
+    is_unread_archive,
+    unpack,
+)
+from bidsapp.dicom.files import doubtful_files, files_below
 from bidsapp.dicom.habits import tables
-from bidsapp.dicom.header import Header, Values, read_headers
+from bidsapp.dicom.header import Header, Values, begins_like_dicom, read_headers
 from bidsapp.dicom.series import SAME_PLACE_MM, Series, numbers_of
 from bidsapp.dicom.volumes import is_volume, read_volume
 from bidsapp.errors import BadDataError, NoInputError, WorkerLostError
 from bidsapp.execution.workers import workers
-from bidsapp.io.reading import known_object
 from bidsapp.plain import count
 
 _CHUNK = 200  # files per task: small enough for progress, large enough to hide the transport
 _TOLD = 2000  # files between two lines of progress
 _SERIAL_BELOW = 400  # files; starting workers takes as long as reading these
 _SAME_COSINE = 0.005
+_POSITION = "ImagePositionPatient"
 _LEAST_OF_ONE = 10  # single images that make a series; scouts have three
 
 
@@ -74,10 +80,18 @@ def take_inventory(
         The folder is missing or holds no image.
     """
     if not folder.is_dir() and not (folder.is_file() and is_packed(folder)):
-        raise NoInputError(worded("inventory", "no-folder", folder=folder))
+        why = "one-file" if folder.is_file() else "no-folder"
+        raise NoInputError(worded("inventory", why, folder=folder))
     no_input = frozenset(map(os.path.realpath, passed_over))
     roots, broken = _unpacked(folder, scratch, progress, no_input)
-    files = [path for root in roots for path in files_below(root, no_input) if not is_packed(path)]
+    closed: list[OSError] = []
+    files = [
+        path
+        for root in filter(Path.is_dir, roots)
+        for path in files_below(root, no_input, closed.append)
+        if not _is_packed(path)
+    ]
+    broken += [_unreadable(Path(error.filename), error) for error in closed]
     groups: dict[str, dict[str, Header]] = defaultdict(dict)
     shared: dict[str, Values] = {}
     n_seen = 0
@@ -90,22 +104,17 @@ def take_inventory(
                 _file(outcome, groups, shared)
         if n_seen == len(files) or n_seen // _TOLD > n_told:
             progress(f"Read {n_seen} of {len(files)} files, {len(groups)} series")
-    remarks = _empty(files)
+    remarks = doubtful_files(folder, files)
     if not groups:
         more = "".join(f"; {sentence}" for sentence in (*in_one_sentence(broken), *remarks))
-        raise NoInputError(worded("inventory", "no-image", folder=folder, n=len(files), more=more))
+        raise NoInputError(
+            worded(
+                "inventory", "no-image", folder=folder, files=count(len(files), "file"), more=more
+            )
+        )
     _join_singles(groups)
     series = [part for uid in sorted(groups) for part in _split(uid, list(groups[uid].values()))]
     return Inventory(tuple(series), tuple(broken), tuple(roots), remarks)
-
-
-def _empty(files: Iterable[Path]) -> tuple[str, ...]:
-    """Sentence about files without content, as a copy leaves them that had no room."""
-    others = (p for p in files if not (p.name.startswith(".") or is_volume(p)))  # that are told
-    names = [path.name for path in others if path.stat().st_size == 0]
-    if not names:
-        return ()
-    return (worded("inventory", "empty-files", files=count(len(names), "file"), first=names[0]),)
 
 
 def _join_singles(groups: dict[str, dict[str, Header]]) -> None:
@@ -137,7 +146,7 @@ def _unpacked(
 ) -> tuple[list[Path], list[str]]:
     """Unpack the archives of a folder; return all folders to read, and what went wrong."""
     roots, broken = [folder], []
-    inside = [folder] if folder.is_file() else filter(is_packed, files_below(folder, no_input))
+    inside = [folder] if folder.is_file() else filter(_is_packed, files_below(folder, no_input))
     top = folder.parent if folder.is_file() else folder
     # The folders above an archive, and its name, are kept: they may be labels.
     single = scratch / "files" / top.name
@@ -158,39 +167,16 @@ def _unpacked(
     return roots, broken
 
 
+def _is_packed(path: Path) -> bool:
+    """Whether a file has to be unpacked: by its name, unless it is an image all the same."""
+    return is_packed(path) and not (path.is_file() and begins_like_dicom(path))
+
+
 def in_one_sentence(broken: Sequence[str]) -> list[str]:
     """Tell of files that cannot be read; a thousand of them say it once."""
     if len(broken) < 2:
         return list(broken)
     return [f"{len(broken)} files cannot be read, the first: {broken[0]}"]
-
-
-def files_below(folder: Path, no_input: Collection[str]) -> Iterator[Path]:
-    """Regular files in a fixed order, without datasets of CentiPET; DICOMDIR is no image.
-
-    Parameters
-    ----------
-    folder : Path
-    no_input : real paths of folders that are passed over
-    """
-    for root, folders, names in os.walk(folder):
-        below = (Path(root, name) for name in sorted(folders))
-        folders[:] = [
-            path.name
-            for path in below
-            if os.path.realpath(path) not in no_input and not _is_own_dataset(path)
-        ]
-        for name in sorted(names):
-            path = Path(root, name)
-            if name.upper() != "DICOMDIR" and path.is_file():
-                yield path
-
-
-def _is_own_dataset(folder: Path) -> bool:
-    """Whether CentiPET made a folder: by a conversion, or of results."""
-    makers = known_object(folder / "dataset_description.json").get("GeneratedBy")
-    first = makers[0] if isinstance(makers, list) and makers else None
-    return isinstance(first, dict) and first.get("Name") == APP_NAME
 
 
 def _read_all(files: list[Path], nprocs: int) -> Iterable[list[Header | str | None]]:
@@ -220,12 +206,21 @@ def _read_chunk(paths: list[Path], own: tuple[Tracer, ...]) -> list[Header | str
         try:
             with using_tracers(own):
                 headers = read_volume(path) if is_volume(path) else read_headers(path)
-            outcomes += [_shared(header, shared, pool) for header in headers] or [None]
+            outcomes += [_shared(header, shared, pool) for header in headers] or [_unread(path)]
         except BadDataError as error:
             outcomes.append(str(error))
         except OSError as error:
-            outcomes.append(f"{path.name}: cannot be read ({error.strerror}); check permissions")
+            outcomes.append(_unreadable(path, error))
     return outcomes
+
+
+def _unread(path: Path) -> str | None:
+    """Sentence about an archive of a kind that is not read; None for other files."""
+    return worded("inventory", "unread-archive", path=path) if is_unread_archive(path) else None
+
+
+def _unreadable(path: Path, error: OSError) -> str:
+    return f"{path.name}: cannot be read ({error.strerror}); check permissions"
 
 
 def _shared(
@@ -274,6 +269,31 @@ def _is_one_file(first: Path, other: Path) -> bool:
 
 def _split(uid: str, images: list[Header]) -> list[Series]:
     """Split a series into volumes (MR) or volumes in time (PET)."""
+    volumes = [volume for own in _by_person(images) for volume in _volumes(own)]
+    number = range(1, len(volumes) + 1) if len(volumes) > 1 else [0]
+    return [
+        Series(uid, part, tuple(sorted(volume, key=_order)))
+        for part, volume in zip(number, volumes, strict=True)
+    ]
+
+
+def _by_person(images: list[Header]) -> list[list[Header]]:
+    """Images of one SeriesInstanceUID by person, where each has whole volumes of them.
+
+    Anonymisers may give one UID to everybody.  Where it is a series of which some images alone
+    were renamed, these are a part of the slices.
+    """
+    groups: dict[tuple[object, ...], list[Header]] = defaultdict(list)
+    for image in images:
+        groups[tuple(image.plain(tag) for tag in tables()["compared"]["person"])].append(image)
+    places = {key: {image.texts(_POSITION) for image in own} for key, own in groups.items()}
+    if len(groups) > 1 and len(set(map(frozenset, places.values()))) == 1:
+        return [groups[key] for key in sorted(groups)]
+    return [images]
+
+
+def _volumes(images: list[Header]) -> list[list[Header]]:
+    """Images by what tells volumes apart."""
     compared = tables()["compared"]
     told_apart_by = [
         *([tuple(sorted(image.plain(tag))) for image in images] for tag in compared["split_words"]),
@@ -283,25 +303,23 @@ def _split(uid: str, images: list[Header]) -> list[Series]:
     parts: dict[tuple[object, ...], list[Header]] = defaultdict(list)
     for image, key in zip(images, zip(*told_apart_by, strict=True), strict=True):
         parts[key].append(image)
-    volumes = [part for key in sorted(parts, key=str) for part in _repeats(parts[key])]
-    number = range(1, len(volumes) + 1) if len(volumes) > 1 else [0]
-    return [
-        Series(uid, part, tuple(sorted(volume, key=_order)))
-        for part, volume in zip(number, volumes, strict=True)
-    ]
+    return [part for key in sorted(parts, key=str) for part in _repeats(parts[key])]
 
 
 def _repeats(images: list[Header]) -> list[list[Header]]:
-    """Split an MR series in which slice positions repeat by its acquisition number.
+    """Split an MR series in which slice positions repeat by the first tag that makes volumes.
 
     PET stays whole: its repeated positions are the frames of one time series.
     """
-    positions = set(numbers_of(images, "ImagePositionPatient", SAME_PLACE_MM))
-    if images[0].text("Modality") != "MR" or len(positions) == len(images):
+    n_positions = len(set(numbers_of(images, _POSITION, SAME_PLACE_MM)))
+    if images[0].text("Modality") != "MR" or n_positions == len(images):
         return [images]
-    runs: dict[tuple[str, ...], list[Header]] = defaultdict(list)
-    for image in images:
-        runs[image.plain("AcquisitionNumber")].append(image)
+    for tag in tables()["compared"]["repeats"]:
+        runs: dict[tuple[str, ...], list[Header]] = defaultdict(list)
+        for image in images:
+            runs[image.plain(tag)].append(image)
+        if max(map(len, runs.values())) <= n_positions:
+            break
     return list(runs.values())
 
 

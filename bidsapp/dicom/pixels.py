@@ -11,15 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pydicom
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from bidsapp.data.sentences import refused, worded
 from bidsapp.dicom.decompress import decompress, is_compressed
 from bidsapp.dicom.habits import tables
-from bidsapp.dicom.header import Header, tag_name
+from bidsapp.dicom.header import Header, read_dataset, tag_name
 from bidsapp.dicom.pet_frames import Frame
 
 
@@ -152,10 +151,11 @@ def _without_spare_bits(
 
 def _read(path: Path) -> Dataset:
     """Read a file; those of old archives do not say how they are encoded."""
-    dataset = pydicom.dcmread(path, force=True)
+    dataset = read_dataset(path)
     if "TransferSyntaxUID" not in dataset.file_meta:
-        implicit, _ = dataset.original_encoding
-        syntax = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
+        implicit, little = dataset.original_encoding
+        explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
+        syntax = ImplicitVRLittleEndian if implicit else explicit
         dataset.file_meta.TransferSyntaxUID = syntax
     return dataset
 

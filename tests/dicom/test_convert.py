@@ -760,7 +760,7 @@ def test_where_the_dataset_goes(source: Path, tmp_path: Path) -> None:
 
 def test_folder_without_dicom(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("nothing")
-    with pytest.raises(NoInputError, match="1 files looked at"):
+    with pytest.raises(NoInputError, match="1 file looked at"):
         dry(tmp_path)
     with pytest.raises(NoInputError, match="no such folder"):
         dry(tmp_path / "missing")

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from dicom_studies import Mr, Person, Pet
+from dicom_studies import Mr, Person, Pet, write
 
 from bidsapp.bids.layout import read_dataset
 from bidsapp.bids.planning import make_plan
@@ -103,6 +103,49 @@ def test_a_serial_placeholder_is_an_identifier(number: str) -> None:
     assert judged(*studies) == (1, False)
     other = header(Person("", number[:-1] + "8", ""), "1.9")
     assert judged(*studies, other)[0] == 2
+
+
+@pytest.mark.parametrize(
+    "issuer", ["IssuerOfPatientID", "ClinicalTrialSiteID", "ClinicalTrialSubjectID"]
+)
+def test_a_number_of_two_issuers_is_of_two_people(issuer: str) -> None:
+    """Sites that count their participants from 001, and a PatientID that is that of the study."""
+    nobody, erika = Person("", "AMY001", "", ""), Person("", "AMY001", "19480229", "")
+    assert (
+        judged(header(nobody, "1", **{issuer: "A"}), header(nobody, "2", **{issuer: "A"}))[0] == 1
+    )
+    assert judged(header(nobody, "1", **{issuer: "A"}), header(nobody, "2"))[0] == 1
+    assert judged(header(nobody, "1", **{issuer: "A"}), header(nobody, "2", **{issuer: "B"})) == (
+        2,
+        True,
+    )
+    # Two consoles of one hospital, and the same birth date.
+    assert judged(header(erika, "1", **{issuer: "A"}), header(erika, "2", **{issuer: "B"}))[0] == 1
+
+
+def test_the_identifier_of_a_trial_stands_for_one_that_was_removed() -> None:
+    nobody = Person("ANONYMIZED", "ANONYMIZED", "", "")
+    s1, s2 = ({"ClinicalTrialSubjectID": f"S00{n}", "PatientIdentityRemoved": "YES"} for n in "12")
+    scans = [header(nobody, "1", **s1), header(nobody, "2", **s1), header(nobody, "3", **s2)]
+    assert judged(*scans) == (2, False)
+
+
+def test_one_series_uid_of_two_people_is_two_series(tmp_path: Path) -> None:
+    """As anonymisers write it; what a person has of her own tells them apart."""
+    max_ = Person("Muster^Max", "MRN-4712", "19500101", "M")
+    for number, person in enumerate((ERIKA, max_)):
+        pet = Pet(frames=((5400, 1200),), injection=datetime(2021, 3, 2, 10 + number, 4, 30))
+        for kind, images in (("mr", Mr()), ("pet", pet)):
+            datasets = list(images.datasets(person, "1.2.3"))
+            for data in datasets:
+                data.SeriesInstanceUID = data.SOPInstanceUID = "1.2.3.4"
+                data.file_meta.MediaStorageSOPInstanceUID = data.SOPInstanceUID
+            write(tmp_path / "in" / f"{kind}{number}", datasets)
+    report = run(tmp_path / "in", tmp_path / "nowhere", dry_run=True)
+    assert report.errors == []
+    rows = [(row.participant_id, row.kind, row.files) for row in report.rows]
+    assert len(set(rows)) == 4 and {files for _, _, files in rows} == {36, 9}
+    assert len({row.participant_id for row in report.rows}) == 2
 
 
 def test_one_digit_is_an_identifier_where_others_are() -> None:

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import os
+from itertools import cycle
 from pathlib import Path
 
+import nibabel as nib
+import numpy as np
 import pydicom
 import pytest
 from dicom_studies import Mr, Pet, many_files, write
+from pydicom.dataset import FileMetaDataset
 from whole_app import used_by
 
+from bidsapp.dicom.convert import convert
 from bidsapp.dicom.header import read_headers
 from bidsapp.dicom.inventory import Inventory, take_inventory
+from bidsapp.errors import NoInputError
+from bidsapp.settings import DicomInput
 
 BUDGET_S = 30.0  # of processor time for 20,000 files: half of what two cores have in 30 s
 
@@ -48,6 +56,110 @@ def test_files_without_preamble_are_read(tmp_path: Path) -> None:
     assert header.text("Modality") == "MR"
 
 
+@pytest.mark.parametrize("kind", ["no preamble", "no meta", "implicit", "big endian"])
+def test_files_as_old_archives_write_them(tmp_path: Path, kind: str) -> None:
+    """Whatever a file begins with, its voxels are those of the file that is whole."""
+    whole, cut = Pet(frames=((5400, 1200),)).write(tmp_path / "in"), tmp_path / "cut"
+    cut.mkdir()
+    for path in whole:
+        content, data = path.read_bytes(), pydicom.dcmread(path)
+        if kind == "no preamble":
+            (cut / path.name).write_bytes(content[128 + 4 * (path.name > "I00004") :])
+            continue
+        if kind == "no meta":
+            (cut / path.name).write_bytes(content[content.index(b"\x08\0\x08\0CS") :])
+            continue
+        little = kind == "implicit"
+        if not little:
+            data.PixelData = data.pixel_array.astype(">i2").tobytes()
+        data.file_meta, data.preamble = FileMetaDataset(), None
+        pydicom.dcmwrite(
+            cut / path.name,
+            data,
+            implicit_vr=little,
+            little_endian=little,
+            enforce_file_format=False,
+        )
+    images = []
+    for source in (tmp_path / "in", cut):
+        bids = tmp_path / f"bids-{source.name}"
+        assert convert(DicomInput(source), bids, nprocs=1).errors == []
+        (path,) = bids.rglob("*.nii.gz")
+        images.append(np.asanyarray(nib.load(path).dataobj))
+    np.testing.assert_allclose(*images, rtol=1e-6)  # float32, by two ways
+
+
+def test_what_is_read_does_not_depend_on_names(tmp_path: Path) -> None:
+    """DICOM named like an archive is DICOM; an archive that is not read is told."""
+    folder = tmp_path / "in"
+    for path, suffix in zip(Mr().write(folder / "a"), cycle((".zip", ".gz", "")), strict=False):
+        path.rename(f"{path}{suffix}")
+    starts = {
+        "scans.7z": b"7z\xbc\xaf\x27\x1c",
+        "scans.rar": b"Rar!\x1a\x07\0",
+        "cd.iso": b"\0" * 9,
+        "download": b"PK\x03\x04",
+        "backup.001": b"\x1f\x8b\x08",
+    }
+    for name, start in starts.items():
+        (folder / name).write_bytes(start + b"\0" * 200)
+    (folder / "report.docx").write_bytes(b"PK\x03\x04" + b"\0" * 200)
+    found = inventory(folder)
+    assert [len(series.images) for series in found.series] == [36]
+    assert sorted(sentence.partition(":")[0] for sentence in found.broken) == sorted(starts)
+
+
+def test_links_to_folders_are_followed_once(tmp_path: Path) -> None:
+    """Under their own folders, which may be labels; not in circles, and not to what is above."""
+    folder = tmp_path / "study" / "in"
+    Mr().write(folder / "sub-01")
+    (folder / "a-link-before").symlink_to(folder / "sub-01")
+    Pet().write(tmp_path / "elsewhere" / "pet")
+    (folder / "sub-01" / "pet").symlink_to(tmp_path / "elsewhere" / "pet")
+    (folder / "sub-01" / "back").symlink_to(folder)
+    (folder / "above").symlink_to(tmp_path)
+    (tmp_path / "elsewhere" / "pet" / "round").symlink_to(tmp_path / "elsewhere" / "pet")
+    Mr().write(tmp_path / "not-ours")
+    found = inventory(folder)
+    assert [len(series.images) for series in found.series] == [36, 36]
+    paths = {image.path.relative_to(folder).parent for s in found.series for image in s.images}
+    assert paths == {Path("sub-01"), Path("sub-01/pet")}
+
+
+def test_links_to_nothing_are_told(tmp_path: Path) -> None:
+    """As of a DataLad dataset whose images were not fetched."""
+    folder = tmp_path / "in"
+    Mr().write(folder / "mr")
+    for number in range(3):
+        (folder / f"{number}.dcm").symlink_to(".git/annex/objects/gone")
+    (remark,) = inventory(folder).remarks
+    assert remark.startswith("3 links to files that are not there, the first: 0.dcm")
+
+
+def test_a_folder_that_cannot_be_listed_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "in"
+    Mr().write(folder / "mr")
+    (folder / "closed").mkdir()
+    listed = os.scandir
+
+    def scandir(path: str) -> object:
+        if Path(path).name == "closed":
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    (sentence,) = inventory(folder).broken
+    assert sentence == "closed: cannot be read (Permission denied); check permissions"
+
+
+def test_a_single_file_is_no_input(tmp_path: Path) -> None:
+    path = Mr().write(tmp_path / "in")[0]
+    with pytest.raises(NoInputError, match="is a file, no folder or archive; give the folder"):
+        inventory(path)
+
+
 def test_parts_of_a_series_are_told_apart(tmp_path: Path) -> None:
     """Echoes, phase beside magnitude, and a second run under one SeriesInstanceUID."""
     uid = "1.2.3.4"
@@ -59,6 +171,23 @@ def test_parts_of_a_series_are_told_apart(tmp_path: Path) -> None:
         write(tmp_path / "in" / str(number), iter(datasets))
     found = inventory(tmp_path / "in")
     assert sorted((s.part, len(s.images)) for s in found.series) == [(p, 36) for p in (1, 2, 3, 4)]
+
+
+@pytest.mark.parametrize(
+    ("tag", "value"), [("AcquisitionTime", "091500"), ("TemporalPositionIdentifier", "2")]
+)
+def test_repeated_volumes_are_told_apart_by_the_tag_that_does(
+    tmp_path: Path, tag: str, value: str
+) -> None:
+    datasets = [data for _ in range(2) for data in Mr().datasets()]
+    for number, data in enumerate(datasets):
+        data.SeriesInstanceUID, data.InstanceNumber = "1.2.3.4", number + 1
+        if tag not in data:
+            setattr(data, tag, "1")
+    for data in datasets[36:]:
+        setattr(data, tag, value)
+    write(tmp_path / "in", datasets)
+    assert [len(series.images) for series in inventory(tmp_path / "in").series] == [36, 36]
 
 
 def test_workers_find_the_same_as_one_process(tmp_path: Path) -> None:

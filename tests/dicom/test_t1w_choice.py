@@ -186,3 +186,23 @@ def test_inversions_without_a_name_are_told_by_their_times(tmp_path: Path) -> No
     unnamed = [replace(series, description="sag 3d") for series in INVERSIONS]
     rows = dry(*unnamed, source=tmp_path / "in").rows
     assert all(row.decision == "skipped" and "InversionTime" in row.reason for row in rows), rows
+
+
+@pytest.mark.parametrize("kind", ["PHASE", "REAL", "GE"])
+def test_what_is_no_magnitude_is_no_t1w(tmp_path: Path, kind: str) -> None:
+    """Beside the magnitude of its series, where ImageType is the same for both."""
+    datasets = [data for _ in range(2) for data in SMALL.datasets(study="1.2.3")]
+    for number, data in enumerate(datasets):
+        data.SeriesInstanceUID, data.InstanceNumber = "1.2.3.4", number + 1
+        if kind == "GE":
+            block = data.private_block(0x43, "GEMS_PARM_01", create=True)
+            block.add_new(0x2F, "SS", 2 * (number >= 35))
+        else:
+            data.ComplexImageComponent = kind if number >= 35 else "MAGNITUDE"
+    write(tmp_path / "in", datasets)
+    report = convert(DicomInput(tmp_path / "in", dry_run=True), tmp_path / "nowhere", nprocs=1)
+    assert [(row.kind, row.decision) for row in report.rows] == [
+        ("T1w", "kept"),
+        ("other MR", "skipped"),
+    ]
+    assert "no T1w magnitude image" in report.rows[1].reason

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
 import struct
@@ -506,3 +507,15 @@ def test_processes_that_read_headers_know_the_tracers_of_the_user(
         (found,) = inventory.series
         remarks[nprocs] = found.header.texts("ClockRemark")
     assert remarks[1] == remarks[2] and "no reading" in " ".join(remarks[1])
+
+
+def test_folders_may_have_names_that_are_no_text(source: Path, tmp_path: Path) -> None:
+    """Latin-1 from an old archive."""
+    folder = tmp_path / "input" / os.fsdecode(b"M\xfcller")
+    shutil.copytree(source, folder)
+    for suffix in (".nii.gz", ".json"):
+        (folder / f"t1{suffix}").rename(folder / os.fsdecode(b"t1_\xfc" + suffix.encode()))
+    report = run(tmp_path / "input", tmp_path / "bids")
+    assert report.n_converted == 1  # the PET has no injection
+    (error,) = report.errors
+    assert "time of injection is unknown" in error
