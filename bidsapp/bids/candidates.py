@@ -65,7 +65,7 @@ def read_candidate(pet: RawImage, dataset: RawDataset, processing: Processing) -
     tracer, flags = _find_tracer(pet, sidecar, processing)
     if reason := unquantifiable(sidecar, pet.entities):
         raise NotQuantifiable(reason, tracer.code)
-    unread, n_frames = None, _frames_told(sidecar)
+    unread, n_frames = None, _frames_stated(sidecar)
     try:
         shape = read_shape(pet.path)
         n_frames = shape[3] if len(shape) > 3 else 1
@@ -94,7 +94,7 @@ def _incomplete(pet: RawImage, keys: Sequence[str], dataset: RawDataset) -> BadD
     return refused("sidecar", "incomplete", pet=pet, listed=listed, verb=verb, file=files[-1].name)
 
 
-def _frames_told(sidecar: Mapping[str, Any]) -> int:
+def _frames_stated(sidecar: Mapping[str, Any]) -> int:
     """Frames by the sidecar, for an image that cannot be asked."""
     durations = sidecar.get("FrameDuration")
     return len(durations) if isinstance(durations, list) else 1
@@ -126,9 +126,9 @@ def _find_tracer(
     if len({name.codes for name in known.values()}) > 1 or not all(
         name.amyloid or name.other for name in known.values()
     ):
-        said = ", ".join(where if where.startswith("trc-") else f"{where} {named_by[where]!r}"
+        listed = ", ".join(where if where.startswith("trc-") else f"{where} {named_by[where]!r}"
                          for where in known)  # fmt: skip
-        raise refused("plan", "tracers", pet=pet, said=said)
+        raise refused("plan", "tracers", pet=pet, said=listed)
     name = next(iter(known.values()))
     tracer = name.amyloid or _other_target(pet, name.other or "", processing)
     doubtful = [
@@ -193,8 +193,8 @@ def _check_radionuclide(
     return ()
 
 
-def check_modality(path: Path, sidecar: Mapping[str, Any], own: str) -> None:
+def check_modality(path: Path, sidecar: Mapping[str, Any], expected: str) -> None:
     """Refuse an image that its sidecar calls another kind: PET and T1w may have been exchanged."""
-    if (told := other_modality(sidecar, own)) is not None:
-        what = "PET" if own == "PT" else "T1w"
-        raise refused("plan", "modality", path=path, modality=told, what=what)
+    if (modality := other_modality(sidecar, expected)) is not None:
+        kind = "PET" if expected == "PT" else "T1w"
+        raise refused("plan", "modality", path=path, modality=modality, what=kind)

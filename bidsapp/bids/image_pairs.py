@@ -77,9 +77,9 @@ class PairRow:
             return f"{self.where}, column {column}"
         return (self.arguments or {}).get(column, column)
 
-    def wrong(self, column: str, what: str) -> BadDataError:
+    def wrong(self, column: str, problem: str) -> BadDataError:
         """Error about a cell."""
-        return BadDataError(f"{self.at(column)}: {what}")
+        return BadDataError(f"{self.at(column)}: {problem}")
 
     def refused(self, column: str, why: str, /, **values: Any) -> BadDataError:
         """Error about a cell, with a sentence of the table."""
@@ -209,8 +209,8 @@ def _pair(row: PairRow, *, tau: bool) -> ImagePair:
     tracer = known_tracer(name)
     if tracer is None:
         known = ", ".join(f"{tracer.code} ({tracer.name})" for tracer in all_tracers().values())
-        said = f"{name!r} is not a tracer of CentiPET" if name else "is empty"
-        raise row.refused("tracer", "tracer", said=said, known=known)
+        problem = f"{name!r} is not a tracer of CentiPET" if name else "is empty"
+        raise row.refused("tracer", "tracer", said=problem, known=known)
     if tracer.code in tau_tracers() and not tau:
         raise row.refused("tracer", "tau", tracer=tracer)
     pet, shape = _image(row, "pet")
@@ -260,9 +260,9 @@ def _check_against(pair: ImagePair, earlier: list[ImagePair]) -> None:
     row = pair.row
     for i, other in enumerate(earlier):
         above = other.row.where.rpartition(", ")[2] or "an earlier pair"
-        said = row.get("participant"), other.row.get("participant")
-        if pair.participant == other.participant and len(set(map(_bare, said))) > 1:
-            raise row.refused("participant", "same-label", said=said, pair=pair, above=above)
+        labels = row.get("participant"), other.row.get("participant")
+        if pair.participant == other.participant and len(set(map(_bare, labels))) > 1:
+            raise row.refused("participant", "same-label", said=labels, pair=pair, above=above)
         same_person = pair.participant == other.participant
         for column, ours, theirs in (("pet", pair.pet, other.pet), ("t1w", pair.t1w, other.t1w)):
             if ours is None or theirs is None or not ours.samefile(theirs):
@@ -308,11 +308,11 @@ def _sidecar(row: PairRow, pet: Path, tracer: Tracer, n_frames: int) -> dict[str
         values |= {"ImageDecayCorrected": True, "ImageDecayCorrectionTime": values["ScanStart"]}
         if n_frames > 1:
             flags.append(worded_flag("decay-correction", "assumed"))
-    said = [*sorted(stated)] if not assumed or assumed[0].code != "window-assumed" else []
-    said += ["Units"] if units is not None else []
-    said += [] if "TracerName" in beside else ["TracerName"]
-    if said:
-        flags.insert(0, worded_flag("stated", "quantify", keys=", ".join(said)))
+    stated_keys = [*sorted(stated)] if not assumed or assumed[0].code != "window-assumed" else []
+    stated_keys += ["Units"] if units is not None else []
+    stated_keys += [] if "TracerName" in beside else ["TracerName"]
+    if stated_keys:
+        flags.insert(0, worded_flag("stated", "quantify", keys=", ".join(stated_keys)))
     if row.chosen:
         flags.insert(0, Flag("found-by-name", row.chosen))
     values = {**_UNKNOWN, **values}

@@ -107,11 +107,11 @@ def raw_facts(bids_dir: Path) -> dict[str, Any]:
         there is none that can be read.
     """
     facts: dict[str, Any] = {}
-    for what in ("participant", "session"):
+    for level in ("participant", "session"):
         try:
-            facts[what] = read_object(bids_dir / f"{what}s.json")
+            facts[level] = read_object(bids_dir / f"{level}s.json")
         except CentipetError:
-            facts[what] = {}
+            facts[level] = {}
     listed = set(raw_tables.participants(bids_dir).rows)
     with os.scandir(bids_dir) as entries:  # asks no file of thousands, as Path.is_dir would
         folders = {entry.name for entry in entries if entry.is_dir()}
@@ -302,12 +302,12 @@ def _nothing_found(bids_dir: Path, filters: Filters, unused: Sequence[UnusedImag
     ]
     if "pet" in filters.bids_filters:
         asked.append("the filter file")
-    left = f"; {unused[0].path.name}: {unused[0].reason}" if unused else ""
+    unusable = f"; {unused[0].path.name}: {unused[0].reason}" if unused else ""
     if len(unused) > 1:
-        left += f"; nor are {len(unused) - 1} other images used"
+        unusable += f"; nor are {len(unused) - 1} other images used"
     if not asked:
         where = "sub-<label>/[ses-<label>/]pet/*_pet.nii[.gz]"
-        return f"{bids_dir}: contains no PET image ({where}) that can be used{left}"
+        return f"{bids_dir}: contains no PET image ({where}) that can be used{unusable}"
     lost = lost_people(filters.participant, people_in(bids_dir), bids_dir)
     hint = "".join(f"; {sentence}" for sentence in lost.values())
-    return f"{bids_dir}: no PET image matches {' and '.join(asked)}{hint}{left}"
+    return f"{bids_dir}: no PET image matches {' and '.join(asked)}{hint}{unusable}"

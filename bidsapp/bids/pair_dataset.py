@@ -81,12 +81,12 @@ def _write_about(pairs: Sequence[ImagePair], root: Path) -> None:
     people: dict[str, dict[str, str]] = {path.name: {} for path in sorted(root.glob("sub-*/"))}
     visits: dict[str, dict[str, dict[str, str]]] = {}
     for pair in pairs:
-        own = pair.more.items()
-        people[f"sub-{pair.participant}"] |= {k: text for k, text in own if k not in differing}
+        values = pair.more.items()
+        people[f"sub-{pair.participant}"] |= {k: text for k, text in values if k not in differing}
         if pair.session is not None and differing:
             of_person = visits.setdefault(pair.participant, {})
-            left = {k: text for k, text in own if k in differing - pair.contradicted}
-            of_person.setdefault(f"ses-{pair.session}", {}).update(left)
+            of_session = {k: text for k, text in values if k in differing - pair.contradicted}
+            of_person.setdefault(f"ses-{pair.session}", {}).update(of_session)
     _write_rows(root / "participants.tsv", "participant_id", people)
     for label, rows in visits.items():
         path = root / f"sub-{label}" / f"sub-{label}_sessions.tsv"
@@ -123,14 +123,14 @@ def _with_contradictions(pairs: Sequence[ImagePair]) -> list[ImagePair]:
 
 def _write_rows(path: Path, key: str, rows: Mapping[str, Mapping[str, str]]) -> None:
     """Write rows by their key into a table that may be there already."""
-    every: dict[str, dict[str, str]] = {}
+    merged: dict[str, dict[str, str]] = {}
     if path.is_file():
         for row in read_rows(path):
-            every[row[key]] = {name: text for name, text in row.items() if name and name != key}
-    for name, said in rows.items():
-        every[name] = {**every.get(name, {}), **said}
-    columns = dict.fromkeys(column for row in every.values() for column in row)
-    table = [(name, *map(stated.get, columns)) for name, stated in every.items()]
+            merged[row[key]] = {name: text for name, text in row.items() if name and name != key}
+    for name, values in rows.items():
+        merged[name] = {**merged.get(name, {}), **values}
+    columns = dict.fromkeys(column for row in merged.values() for column in row)
+    table = [(name, *map(stated.get, columns)) for name, stated in merged.items()]
     write_text(path, "".join(map(line, [(key, *columns), *sorted(table)])))
 
 

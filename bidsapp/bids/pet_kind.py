@@ -24,16 +24,16 @@ _MODALITIES = {"PT": "PT", "PET": "PT", "MR": "MR", "MRI": "MR", "CT": "CT"}
 _DESCRIPTIONS = ("SeriesDescription", "ReconMethodName")
 
 
-def other_modality(sidecar: Mapping[str, Any], own: str) -> str | None:
+def other_modality(sidecar: Mapping[str, Any], expected: str) -> str | None:
     """Modality of an image by its sidecar when it is another one.
 
     Parameters
     ----------
     sidecar : merged metadata
-    own : ``PT`` or ``MR``, that it should be
+    expected : ``PT`` or ``MR``, that it should be
     """
-    told = str(sidecar.get("Modality")).strip().upper()
-    return told if _MODALITIES.get(told, own) != own else None
+    modality = str(sidecar.get("Modality")).strip().upper()
+    return modality if _MODALITIES.get(modality, expected) != expected else None
 
 
 def unquantifiable(sidecar: Mapping[str, Any], entities: Mapping[str, str]) -> str | None:

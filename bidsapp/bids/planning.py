@@ -63,10 +63,10 @@ class _Decisions:
         planned: ScanPlan | None = None,
     ) -> None:
         """Take note of why a PET cannot be processed, and of what is going to be done later."""
-        told = _told(pet, error)
-        what = type(told).__name__, str(told), tracer or pet.entities.get("trc")
+        reason = _as_centipet_error(pet, error)
+        why = type(reason).__name__, str(reason), tracer or pet.entities.get("trc")
         about = self._dataset.about(pet)
-        self._failures.append(ScanFailure(dict(pet.entities), pet.path, *what, about, planned))
+        self._failures.append(ScanFailure(dict(pet.entities), pet.path, *why, about, planned))
 
     def plan(self) -> Plan:
         """All of them in the order of their names."""
@@ -238,7 +238,7 @@ def _covariates(pet: RawImage, dataset: RawDataset) -> tuple[Flag, ...]:
     return tuple(flags)
 
 
-def _told(pet: RawImage, error: Exception) -> CentipetError:
+def _as_centipet_error(pet: RawImage, error: Exception) -> CentipetError:
     """The error; a fault of ours costs this scan and no other, and is told as what it is."""
     if isinstance(error, CentipetError):
         return error

@@ -84,8 +84,8 @@ class Metadata:
         merged = self.merged("*", f"sub-{participant}", series_uid)
         injection, tracer = _injection(merged), merged.pop("Tracer", None)
         times = _times(merged)
-        rest = {k: v for k, v in merged.items() if k not in _OWN_KEYS}
-        return Stated(injection, times, tracer, rest)
+        values = {k: v for k, v in merged.items() if k not in _OWN_KEYS}
+        return Stated(injection, times, tracer, values)
 
     def unused(self, names: Container[str]) -> list[str]:
         """Sentence about selectors that nothing has; none without any.

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
+from bidsapp.bids.limits import FAR_T1W, LEAST_EXTENT_MM, LEAST_SLICES, THICKEST_SLICE_MM
 from bidsapp.bids.raw_dataset import RawDataset, RawImage
 from bidsapp.core.quality import Flag
 from bidsapp.data.flags import worded_flag
@@ -25,9 +26,6 @@ from bidsapp.plain import natural, some
 
 NO_T1W = worded_flag("no-t1w", "bids")
 
-_FAR = timedelta(days=365)
-# Slices or a slab of a head rather than a head: a scout, a 2D series.
-_LEAST_SLICES, _LEAST_EXTENT_MM, _LARGEST_EDGE_MM = 30, 100.0, 3.0
 _COARSER = 1.5  # times the finest voxels: another kind of image, not another reconstruction
 _DESCRIPTIONS = ("SeriesDescription", "ProtocolName", "SequenceName")
 _SHOWN = 4
@@ -52,16 +50,16 @@ def choose_t1w(pet: RawImage, dataset: RawDataset) -> tuple[RawImage | None, tup
     BadDataError
         A filter file leaves none of the participant's.
     """
-    own = dataset.t1ws_of(pet.participant)
-    if not own:
+    of_participant = dataset.t1ws_of(pet.participant)
+    if not of_participant:
         return None, (_without_t1w(pet, dataset),)
-    here = [t1w for t1w in own if t1w.session == pet.session]
+    candidates = [t1w for t1w in of_participant if t1w.session == pet.session]
     flags: list[Flag] = []
-    if not here:
-        here, how = _nearest_session(pet, own, dataset)
-        image = here[0].path.name
+    if not candidates:
+        candidates, how = _nearest_session(pet, of_participant, dataset)
+        image = candidates[0].path.name
         flags.append(worded_flag("t1w-other-session", "image", image=image, how=how))
-    looks = _looks(here, dataset)
+    looks = _looks(candidates, dataset)
     best, *others = sorted(looks, key=lambda look: (look.rank, _plainness(look.image)))
     if others:
         names = ", ".join(other.told(best) for other in others)
@@ -112,8 +110,8 @@ class _Look:
         why = [self.contrast, self.scout, self.slab, self.echo, self.derived]
         if self.coarser:
             why.append(f"voxels of {self.edge_mm:.1f} mm")
-        mine = zip(why, self.rank, best.rank, strict=False)
-        reason = next((text for text, this, its in mine if this and not its), None)
+        both = zip(why, self.rank, best.rank, strict=False)
+        reason = next((text for text, has, best_has in both if has and not best_has), None)
         return f"{self.image.path.name} ({reason or 'its name is less plain'})"
 
     def flags(self) -> list[Flag]:
@@ -158,8 +156,8 @@ def _contrast(t1w: RawImage, sidecar: Mapping[str, Any]) -> str | None:
     for key, value in sidecar.items():
         if not key.startswith("ContrastBolus") or not isinstance(value, str):
             continue
-        if (given := states_agent(value)) is not None:
-            return f"{key} is {value!r}" if given else None
+        if (was_given := states_agent(value)) is not None:
+            return f"{key} is {value!r}" if was_given else None
     if ce := t1w.entities.get("ce"):
         return f"ce-{ce}" if states_agent(ce) and names_contrast(f"{ce} contrast") else None
     names = {f"{key} is {sidecar[key]!r}": sidecar[key] for key in _DESCRIPTIONS if key in sidecar}
@@ -179,9 +177,9 @@ def _grid_problem(path: Path) -> tuple[str | None, float | None]:
     edges = grid.voxel_size
     extent = min(n * edge for n, edge in zip(grid.shape, edges, strict=True))
     edge = float(edges.max())
-    if edge > _LARGEST_EDGE_MM:
+    if edge > THICKEST_SLICE_MM:
         return f"slices {edge:.1f} mm apart", edge
-    if min(grid.shape) < _LEAST_SLICES or extent < _LEAST_EXTENT_MM:
+    if min(grid.shape) < LEAST_SLICES or extent < LEAST_EXTENT_MM:
         return f"{min(grid.shape)} slices over {extent:.0f} mm", edge
     return None, edge
 
@@ -198,7 +196,7 @@ def _plainness(t1w: RawImage) -> tuple[int, int, str]:
 def _far_away(pet: RawImage, t1w: RawImage, dataset: RawDataset) -> tuple[Flag, ...]:
     """Flag of a T1w more than a year away, where the dates of both are known."""
     times = dataset.acquired(pet), dataset.acquired(t1w)
-    if times[0] is None or times[1] is None or abs(times[0] - times[1]) <= _FAR:
+    if times[0] is None or times[1] is None or abs(times[0] - times[1]) <= FAR_T1W:
         return ()
     days = abs(times[0] - times[1]).days
     return (worded_flag("t1w-far", "bids", image=t1w.path.name, days=days),)
@@ -223,8 +221,8 @@ def _nearest_session(
         how = "the nearest by the numbers in the session labels, as acq_time is not known"
     else:
         order = sorted({*sessions, pet.session}, key=_label_order)
-        here = order.index(pet.session)
-        session = min(sessions, key=lambda name: (abs(order.index(name) - here), order.index(name)))
+        at = order.index(pet.session)
+        session = min(sessions, key=lambda name: (abs(order.index(name) - at), order.index(name)))
         how = "the nearest by the order of the session labels, as acq_time is not known"
     return [t1w for t1w in t1ws if t1w.session == session], how
 

@@ -57,7 +57,7 @@ def plan_templates(
     for label, own in sorted(people.items()):
         if dataset.is_filtered_out(label):
             continue  # told of every scan
-        chosen = {t1w: told for t1w, told in (choose_t1w(pet, dataset) for pet in own) if t1w}
+        chosen = {t1w: flags for t1w, flags in (choose_t1w(pet, dataset) for pet in own) if t1w}
         good, flags = [], []
         for t1w in sorted(chosen, key=lambda image: image.path):
             try:
@@ -74,11 +74,11 @@ def plan_templates(
     return plans
 
 
-def _about_image(t1w: RawImage, told: Iterable[Flag], dataset: RawDataset) -> tuple[Flag, ...]:
+def _about_image(t1w: RawImage, of_choice: Iterable[Flag], dataset: RawDataset) -> tuple[Flag, ...]:
     """Flags of a T1w by its choice and by its conversion, with its name."""
     noted = flags_of(dataset.readable_sidecar(t1w))
     named = (Flag(flag.code, f"{t1w.path.name}: {flag.message}") for flag in noted)
-    return (*(flag for flag in told if flag.code in _OF_IMAGE), *named)
+    return (*(flag for flag in of_choice if flag.code in _OF_IMAGE), *named)
 
 
 def on_template(scan: ScanPlan, templates: Mapping[str, TemplatePlan]) -> ScanPlan:
@@ -93,8 +93,8 @@ def on_template(scan: ScanPlan, templates: Mapping[str, TemplatePlan]) -> ScanPl
     if template is None or scan.t1w is None:
         return scan
     flags = [*(flag for flag in scan.flags if flag.code not in _UNTRUE), *template.flags]
-    others = {path: told for path, told in template.of_visits.items() if path != scan.t1w.t1w}
-    flags += [flag for told in others.values() for flag in told]
+    others = {path: own for path, own in template.of_visits.items() if path != scan.t1w.t1w}
+    flags += [flag for own in others.values() for flag in own]
     if scan.session not in {visit.session for visit in template.t1w.visits}:
         visits = (visit for visit in template.t1w.visits if visit.session)
         sessions = ", ".join(f"ses-{visit.session}" for visit in visits)

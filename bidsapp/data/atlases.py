@@ -304,7 +304,7 @@ def _place(read: _Read, choice: AtlasChoice, path: Path, notes: tuple[str, ...])
     else:
         _check_place(read, path)
     composites = _composites(like, read.rows)
-    made = Atlas(
+    placed = Atlas(
         choice.name,
         title,
         read.rows,
@@ -315,16 +315,17 @@ def _place(read: _Read, choice: AtlasChoice, path: Path, notes: tuple[str, ...])
         source,
         choice.erode_mm,
     )
-    return made if choice.erode_mm is None else replace(made, notes=(*notes, *_erosion(made)))
+    return placed if choice.erode_mm is None else replace(placed, notes=(*notes, *_erosion(placed)))
 
 
-def _erosion(made: Atlas) -> Iterator[str]:
+def _erosion(eroded: Atlas) -> Iterator[str]:
     """What to tell of the margins that are left out."""
-    yield f"{made.name}: measured {made.erode_mm:g} mm inside the border of every region"
-    there, left = (np.diff(region_set.starts) for region_set in (made.regions, made.drawn))
-    if gone := [row.name for row, n, m in zip(made.rows, there, left, strict=True) if n and not m]:
-        more = f" and {len(gone) - 8} others" if len(gone) > 8 else ""
-        yield f"{made.name}: erode={made.erode_mm:g} leaves nothing of {', '.join(gone[:8])}{more}"
+    yield f"{eroded.name}: measured {eroded.erode_mm:g} mm inside the border of every region"
+    sizes = (np.diff(regions.starts) for regions in (eroded.regions, eroded.drawn))
+    counts = zip(eroded.rows, *sizes, strict=True)
+    if gone := [row.name for row, before, after in counts if before and not after]:
+        names = ", ".join(gone[:8]) + (f" and {len(gone) - 8} others" if len(gone) > 8 else "")
+        yield f"{eroded.name}: erode={eroded.erode_mm:g} leaves nothing of {names}"
 
 
 def _space(choice: AtlasChoice, path: Path) -> tuple[str, tuple[str, ...]]:

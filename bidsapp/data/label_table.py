@@ -197,10 +197,12 @@ def _told_apart(rows: Sequence[Region]) -> list[Region]:
 
 
 def _check_unique(rows: Sequence[Region], source: str) -> None:
-    for what in ("index", "name"):
-        value, count = Counter(getattr(row, what) for row in rows).most_common(1)[0]
+    for field in ("index", "name"):
+        value, count = Counter(getattr(row, field) for row in rows).most_common(1)[0]
         if count > 1:
-            raise BadDataError(f"{source}: {count} rows have the {what} {value}; it must be unique")
+            raise BadDataError(
+                f"{source}: {count} rows have the {field} {value}; it must be unique"
+            )
 
 
 def _cells(line: str, separator: str | None) -> list[str]:

@@ -101,15 +101,15 @@ class _Row:
         name, synonyms = self._text("name", self._row["name"]), self._row["synonyms"]
         if not isinstance(synonyms, list):
             self._refuse("synonyms", 'must be a list, such as ["florapronol"], or []')
-        given = tuple(self._text("synonyms", synonym) for synonym in synonyms)
+        stated = tuple(self._text("synonyms", synonym) for synonym in synonyms)
         nuclide = self._radionuclide()
         window = self._window(nuclide)
-        made = Tracer(self._code, name, given, nuclide, half_lives_s()[nuclide], window)
-        self._check_names(made, before)
-        alike = named_tracers(" ".join(made.names), own=()).codes
+        described = Tracer(self._code, name, stated, nuclide, half_lives_s()[nuclide], window)
+        self._check_names(described, before)
+        alike = named_tracers(" ".join(described.names), own=()).codes
         known = (names for code, names in other_amyloid_tracers().items() if code in alike)
-        more = [n for names in known for n in names if bare_name(n) != bare_name(made.code)]
-        return replace(made, synonyms=tuple(dict.fromkeys((*given, *more))))
+        more = [n for names in known for n in names if bare_name(n) != bare_name(described.code)]
+        return replace(described, synonyms=tuple(dict.fromkeys((*stated, *more))))
 
     def _text(self, field: str, value: Any) -> str:
         if not isinstance(value, str) or not value.strip() or not value.isprintable():
@@ -143,17 +143,17 @@ class _Row:
             )
         return start, end
 
-    def _check_names(self, made: Tracer, before: list[Tracer]) -> None:
+    def _check_names(self, tracer: Tracer, before: list[Tracer]) -> None:
         """Refuse names that are too general, or belong to another tracer."""
         words = {word for topic, text in read_table("words").items() if topic != "tracers"
                  for word in text.split()}  # fmt: skip
         taken = {bare_name(name): tracer.code for tracer in before for name in tracer.names}
-        fields = ["", "name", *["synonyms"] * len(made.synonyms)]
-        for field, name in zip(fields, made.names, strict=True):
+        fields = ["", "name", *["synonyms"] * len(tracer.synonyms)]
+        for field, name in zip(fields, tracer.names, strict=True):
             bare, named = bare_name(name), named_tracers(name, own=())
-            if isotopes := sorted(named.isotopes - {made.radionuclide}):
+            if isotopes := sorted(named.isotopes - {tracer.radionuclide}):
                 self._refuse(field, f"{name!r} says {isotopes[0]}, radionuclide says "
-                             f"{made.radionuclide}; correct one")  # fmt: skip
+                             f"{tracer.radionuclide}; correct one")  # fmt: skip
             parts = re.findall(r"[a-z0-9]+", name.lower())
             if len(bare) < _SHORTEST or all(part.isdigit() or part in words for part in parts):
                 self._refuse(field, f"{name!r} may stand in the texts of any scan; give a name "
@@ -163,7 +163,7 @@ class _Row:
                              "it out")  # fmt: skip
             if bare in taken:
                 self._refuse(field, f"{name!r} is a name of {taken[bare]}, too; leave it to one")
-            if named_tracers(name, own=(made,)).codes != {made.code}:
+            if named_tracers(name, own=(tracer,)).codes != {tracer.code}:
                 self._refuse(field, f"{name!r} has too many words to be found in texts; shorten it")
 
     def _refuse(self, field: str, problem: str) -> NoReturn:

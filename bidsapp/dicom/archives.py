@@ -106,7 +106,7 @@ def unpack(archive: Path, target: Path) -> list[str]:
         The disk is full.
     """
     problems = []
-    with _told(archive, target):
+    with _explained(archive, target):
         budget = _Budget(archive)
         for inner in filter(is_packed, _unpack(archive, target, budget)):
             folder = inner.parent / inner.name.split(".")[0]
@@ -116,7 +116,7 @@ def unpack(archive: Path, target: Path) -> list[str]:
                     _decompress(inner, inner.parent, budget)
                     deeper = 0
                 else:
-                    with _told(inner, folder):
+                    with _explained(inner, folder):
                         deeper = sum(map(is_packed, _unpack(inner, folder, budget)))
             except BombError:
                 raise
@@ -159,20 +159,20 @@ def decompress(path: Path, target: Path) -> None:
 
 
 def _decompress(path: Path, target: Path, budget: _Budget) -> None:
-    made = target / path.stem
-    if made.exists():  # the same file, compressed in two ways
-        made = target / f"{path.name}-unpacked"
-    with _told(path, made), _COMPRESSED[path.suffix.lower()](path, "rb") as source:
-        _write(source, made, path, budget)
+    new = target / path.stem
+    if new.exists():  # the same file, compressed in two ways
+        new = target / f"{path.name}-unpacked"
+    with _explained(path, new), _COMPRESSED[path.suffix.lower()](path, "rb") as source:
+        _write(source, new, path, budget)
 
 
 @contextlib.contextmanager
-def _told(archive: Path, made: Path) -> Iterator[None]:
+def _explained(archive: Path, new: Path) -> Iterator[None]:
     """Take away what a broken archive left, and say in one sentence what it is."""
     try:
         yield
     except (*_BROKEN, BadDataError, StorageError) as error:
-        made.unlink(missing_ok=True) if made.is_file() else shutil.rmtree(made, ignore_errors=True)
+        new.unlink(missing_ok=True) if new.is_file() else shutil.rmtree(new, ignore_errors=True)
         if isinstance(error, BadDataError | StorageError):
             raise
         raise _unreadable(archive, error) from error
@@ -287,8 +287,8 @@ class _Layout:
 def _file_name(name: str) -> str:
     """Name of a member without what may do harm; other names stay other names."""
     plain = re.sub(r"[^A-Za-z0-9._-]", lambda match: f"_{ord(match[0]):x}", name).lstrip(".")
-    start, dot, rest = plain.partition(".")
-    return f"{start[-_LONGEST_NAME:]}{dot}{rest[-_LONGEST_NAME:]}" or "_"
+    stem, dot, extension = plain.partition(".")
+    return f"{stem[-_LONGEST_NAME:]}{dot}{extension[-_LONGEST_NAME:]}" or "_"
 
 
 def _write(source: _Source, path: Path, archive: Path, budget: _Budget) -> None:

@@ -28,7 +28,7 @@ _REMEDY = "name PET and T1w themselves: centipet quantify PET T1W --tracer NAME,
 
 
 @dataclass(frozen=True)
-class FoundPair:
+class PairByName:
     """What was taken for what.
 
     Attributes
@@ -55,7 +55,7 @@ class _Named:
     kind: str = ""  # pet, t1w, what else it is in words, or empty
 
 
-def find_pair(folder: Path, tracer: str, passed_over: Iterable[Path] = ()) -> FoundPair:
+def find_pair(folder: Path, tracer: str, passed_over: Iterable[Path] = ()) -> PairByName:
     """Find the PET and the T1w of one person in a folder of NIfTI images and its subfolders.
 
     Parameters
@@ -93,7 +93,7 @@ def find_pair(folder: Path, tracer: str, passed_over: Iterable[Path] = ()) -> Fo
         for image in images
         if image not in (pet, t1w)
     ]
-    return FoundPair(pet.path, None if t1w is None else t1w.path, tuple(sentences))
+    return PairByName(pet.path, None if t1w is None else t1w.path, tuple(sentences))
 
 
 def _named(path: Path, folder: Path) -> _Named:
@@ -123,23 +123,23 @@ def _of_tracer(folder: Path, images: Iterable[_Named], wanted: str) -> list[_Nam
     pets = [image for image in images if image.kind == "pet"]
     codes = named_tracers(wanted).codes
     named = {image: named_tracers(image.name) for image in pets}
-    own = [image for image, names in named.items() if names.codes & codes]
+    matching = [image for image, names in named.items() if names.codes & codes]
     silent = [image for image, names in named.items() if not names.understood]
-    if pets and not own and not silent:
+    if pets and not matching and not silent:
         raise refused(
             "pair-by-name", "other-tracer", folder=folder, names=_names(pets), wanted=wanted
         )
-    return own or silent
+    return matching or silent
 
 
 def _only(
-    folder: Path, what: str, candidates: Sequence[_Named], unknown: Sequence[_Named]
+    folder: Path, kind: str, candidates: Sequence[_Named], unknown: Sequence[_Named]
 ) -> _Named:
     if len(candidates) > 1:
-        raise refused("pair-by-name", "several", folder=folder, names=_names(candidates), what=what)
+        raise refused("pair-by-name", "several", folder=folder, names=_names(candidates), what=kind)
     if not candidates:
-        rest = f" ({_names(unknown)} may be it)" if unknown else ""
-        raise BadDataError(f"{folder}: no image is a {what} by its name{rest}; {_REMEDY}")
+        hint = f" ({_names(unknown)} may be it)" if unknown else ""
+        raise BadDataError(f"{folder}: no image is a {kind} by its name{hint}; {_REMEDY}")
     return candidates[0]
 
 

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 import numpy as np
 
+from bidsapp.bids.limits import LEAST_EXTENT_MM, LEAST_SLICES, THICKEST_SLICE_MM
 from bidsapp.core.anatomy.mr_contrast import inverted_contrast, spoiled_contrast
 from bidsapp.core.quality import Flag
 from bidsapp.data.flags import worded_flag
@@ -17,14 +18,10 @@ from bidsapp.dicom.habits import name_matches, tables
 from bidsapp.dicom.header import Header, tag_name
 from bidsapp.dicom.series import Series
 
-_MIN_SLICES = 30  # a structural volume or a brain PET has more; a scout or a slab has fewer
-_MIN_EXTENT_MM = 100.0  # along the slices; a brain needs some 130 mm
-_MAX_SLICE_MM = 3.0  # thicker slices are no 3D T1w
 _MAX_T1W_ECHO_MS = 12.0  # longer echoes are T2*-weighted
 _WHOLE_BODY_MM = 500.0
-_INVERSION_CYCLE_MS = (
-    1000.0  # a longer TR counts from inversion to inversion, a shorter between echoes
-)
+# A longer TR counts from inversion to inversion, a shorter between echoes.
+_INVERSION_CYCLE_MS = 1000.0
 _LEAST_INVERTED, _LEAST_SPOILED = 1.2, 1.0  # white over grey; an MPRAGE has 1.4 to 5
 _FIELDS_T = (1.5, 3.0)  # where no tag says the field, what either would show
 _GAUSS_PER_T = 1e4
@@ -170,8 +167,8 @@ def _t1w_findings(series: Series) -> tuple[Flag, ...]:
     """What a person should see where this T1w is used."""
     findings = []
     if agent := _agent(series):
-        made = "was made" if agent is Agent.WITH else "may have been made, for its tags disagree,"
-        findings.append(worded_flag("t1w-contrast-agent", "dicom", made=made))
+        was = "was made" if agent is Agent.WITH else "may have been made, for its tags disagree,"
+        findings.append(worded_flag("t1w-contrast-agent", "dicom", made=was))
     if _is_noisy(series):
         findings.append(worded_flag("t1w-mp2rage"))
     return tuple(findings)
@@ -288,9 +285,9 @@ def _known(header: Header, keyword: str) -> float | None:
 def _coverage_problem(series: Series) -> str | None:
     """Why a T1w is no whole brain, None when it is."""
     n_slices, extent, step = extent_of(series)
-    if n_slices < _MIN_SLICES or extent < _MIN_EXTENT_MM:
+    if n_slices < LEAST_SLICES or extent < LEAST_EXTENT_MM:
         return f"covers no whole brain ({n_slices} slices over {extent:.0f} mm)"
-    if step > _MAX_SLICE_MM:
+    if step > THICKEST_SLICE_MM:
         return f"slices {step:.1f} mm apart are too coarse for a 3D T1w"
     return None
 
@@ -330,7 +327,7 @@ def _classify_pet(series: Series, include_derived: bool) -> SeriesVerdict:
     n_slices, extent, _ = extent_of(series)
     if extent > _WHOLE_BODY_MM:
         return SeriesVerdict(Kind.WHOLE_BODY, f"covers {extent:.0f} mm: more than a head")
-    if extent < _MIN_EXTENT_MM:
+    if extent < LEAST_EXTENT_MM:
         return SeriesVerdict(
             Kind.PET, f"covers no whole brain ({n_slices} slices, {extent:.0f} mm)"
         )
@@ -378,8 +375,8 @@ def rank_reason(best: Series, other: Series) -> str:
     ----------
     best, other : T1w series, the better one first
     """
-    its = _merits(other)
-    why = next((name for name, merit in _merits(best).items() if merit != its[name]), "earlier")
+    merits = _merits(other)
+    why = next((name for name, merit in _merits(best).items() if merit != merits[name]), "earlier")
     if why == "agent" and _agent(best) is not Agent.WITHOUT:
         why = "less-agent"
     if why == "original" and _is_noisy(other):

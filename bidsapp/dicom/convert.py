@@ -140,8 +140,8 @@ def _convert_all(
         row = decisions.rows[key]
         progress(f"Converting {job.target.stem.name}")
         try:
-            done = _convert_one(job, folder, scratch, decisions.scrub)
-            reason = "; ".join([row.reason, *map(decisions.scrub, done)])
+            remarks = _convert_one(job, folder, scratch, decisions.scrub)
+            reason = "; ".join([row.reason, *map(decisions.scrub, remarks)])
             decisions.rows[key] = replace(row, reason=reason)
         except StorageError:
             raise
@@ -174,16 +174,16 @@ def _convert_one(job: Job, folder: Path, scratch: Path, scrub: Scrubber) -> tupl
     if nifti.exists():
         return _done_before(job, side, scrub)
     _refuse_second_name(folder, side, origin)
-    for left in nifti.parent.glob(f".{stem.name}.*.tmp"):  # of a run that was killed
-        left.unlink(missing_ok=True)
-    with tempfile.TemporaryDirectory(dir=scratch) as own:
-        made = image.convert_series(job.series, job.frames, Path(own))
-        made = replace(made, image=image.scaled(made.image, job.factors))
-        content = _clean_sidecar(job, made.sidecar, made.remarks, scrub)
+    for temporary in nifti.parent.glob(f".{stem.name}.*.tmp"):  # of a run that was killed
+        temporary.unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory(dir=scratch) as folder_of_job:
+        converted = image.convert_series(job.series, job.frames, Path(folder_of_job))
+        converted = replace(converted, image=image.scaled(converted.image, job.factors))
+        content = _clean_sidecar(job, converted.sidecar, converted.remarks, scrub)
         content["CentiPET"]["Series"] = origin
         write_json(side, content)
-        write_gzip(nifti, [made.image.to_bytes()])
-    return made.remarks
+        write_gzip(nifti, [converted.image.to_bytes()])
+    return converted.remarks
 
 
 def _done_before(job: Job, side: Path, scrub: Scrubber) -> tuple[str, ...]:
@@ -193,9 +193,9 @@ def _done_before(job: Job, side: Path, scrub: Scrubber) -> tuple[str, ...]:
     """
     content = known_object(side)
     noted = own_notes(content).get("Remarks")
-    known = {*_clean_sidecar(job, {}, (), scrub)["CentiPET"]["Remarks"], WITHOUT_T1W.message}
-    known |= {flag.message for flag in flags_of(content)}
-    return tuple(text for text in map(str, noted or ()) if text not in known)
+    judged_anew = {*_clean_sidecar(job, {}, (), scrub)["CentiPET"]["Remarks"], WITHOUT_T1W.message}
+    judged_anew |= {flag.message for flag in flags_of(content)}
+    return tuple(text for text in map(str, noted or ()) if text not in judged_anew)
 
 
 def _refuse_second_name(folder: Path, side: Path, origin: str) -> None:
@@ -207,7 +207,7 @@ def _refuse_second_name(folder: Path, side: Path, origin: str) -> None:
 
 
 def _clean_sidecar(
-    job: Job, dcm2niix: Mapping[str, Any], done: Iterable[str], scrub: Scrubber
+    job: Job, dcm2niix: Mapping[str, Any], remarks: Iterable[str], scrub: Scrubber
 ) -> dict[str, Any]:
     """Sidecar of a series, and what was done to its image, without anything about a person."""
     if job.pet is None:
@@ -215,7 +215,7 @@ def _clean_sidecar(
     else:
         content = sidecar.pet_sidecar(job.pet, dcm2niix)
     findings = job.target.findings
-    content["CentiPET"]["Remarks"] += (*job.remarks, *(f.message for f in findings), *done)
+    content["CentiPET"]["Remarks"] += (*job.remarks, *(f.message for f in findings), *remarks)
     content["CentiPET"]["Flags"] += [
         asdict(f)
         for f in findings
@@ -248,10 +248,10 @@ def _origin_of(side: Path) -> str | None:
 
 def _describe(decisions: Decisions, folder: Path, dicom: DicomInput) -> None:
     """Write the files around the images: participants, dates, decision tables."""
-    done = [job for key, job in decisions.jobs.items() if decisions.rows[key].decision == KEPT]
-    if done:
-        raw_root.list_participants(folder, (job.target.entities["sub"] for job in done))
-    for job in done if dicom.keep_dates or dicom.shift_dates else ():
+    converted = [job for key, job in decisions.jobs.items() if decisions.rows[key].decision == KEPT]
+    if converted:
+        raw_root.list_participants(folder, (job.target.entities["sub"] for job in converted))
+    for job in converted if dicom.keep_dates or dicom.shift_dates else ():
         person = decisions.persons[job.target.entities["sub"]]
         _write_date(job, folder, person if dicom.shift_dates else None)
     people = defaultdict(list)

@@ -261,10 +261,10 @@ class _Desk:
         scan = PetScan(series, labels.participant, labels.session, tracer.code, times)
         self.pets.append(SeriesPart(scan, clock, frames, (factor,) * len(frames), half_life_s))
         self._facts[series.key] = facts
-        what = f"{times.kind} {tracer.code} PET"
+        summary = f"{times.kind} {tracer.code} PET"
         doubtful = (*times.remarks, *(finding.message for finding in findings), *remarks)
         words = [in_words_of(header.path, text) for text in doubtful]
-        return True, "; ".join([verdict.reason, what, *words])
+        return True, "; ".join([verdict.reason, summary, *words])
 
     def join(self) -> list[PetScan]:
         """Join series that are parts of one scan, and note how to convert each scan."""
@@ -291,9 +291,11 @@ class _Desk:
         remarks = dict.fromkeys(times.notes)
         lost: dict[Flag, None] = {}
         for part in chain:
-            own, n_whole = part.scan.series, len(whole.frames)
-            remarks |= dict.fromkeys(count_remarks(own, part.frames, n_whole))
-            lost |= dict.fromkeys(missing_parts(own.header, part.frames, part.scan.times, n_whole))
+            piece, n_whole = part.scan.series, len(whole.frames)
+            remarks |= dict.fromkeys(count_remarks(piece, part.frames, n_whole))
+            lost |= dict.fromkeys(
+                missing_parts(piece.header, part.frames, part.scan.times, n_whole)
+            )
         facts = self._facts[series.key]
         facts = replace(
             facts,
@@ -306,8 +308,8 @@ class _Desk:
             Job, series, whole.frames, pet=facts, factors=whole.factors
         )
         self._joined |= {part.scan.series.key: series.key for part in chain[1:]}
-        said = [*remarks, *(flag.message for flag in lost)]
-        self._change(series.key, reason="; ".join([self.rows[series.key].reason, *said]))
+        sentences = [*remarks, *(flag.message for flag in lost)]
+        self._change(series.key, reason="; ".join([self.rows[series.key].reason, *sentences]))
         return whole.scan
 
     def _take_t1w(

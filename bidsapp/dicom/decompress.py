@@ -47,17 +47,17 @@ def decompress(paths: Iterable[Path], folder: Path) -> dict[Path, Path]:
     """
     copies = {path: folder / f"{number:06d}" / path.name for number, path in enumerate(paths)}
     folder.mkdir(parents=True)
-    said = folder / "said.txt"
-    task = json.dumps([str(said), [[str(path), str(copy)] for path, copy in copies.items()]])
-    why = _run(task, said)
+    report = folder / "said.txt"
+    task = json.dumps([str(report), [[str(path), str(copy)] for path, copy in copies.items()]])
+    why = _run(task, report)
     for path, copy in copies.items():
         if not copy.exists():
-            problem = (said.exists() and said.read_text("utf-8")) or why
+            problem = (report.exists() and report.read_text("utf-8")) or why
             raise BadDataError(f"{path.name}: (7FE0,0010) PixelData cannot be decoded {problem}")
     return copies
 
 
-def _run(task: str, said: Path) -> str:
+def _run(task: str, report: Path) -> str:
     """Run the process; return why copies may be missing of which it said nothing."""
     try:
         code = subprocess.run(
@@ -73,7 +73,7 @@ def _run(task: str, said: Path) -> str:
         return f"(its codec did not finish within {_TIMEOUT_S} s); {_REMEDY}"
     except OSError as error:
         return f"(the decoder cannot be started: {error.strerror}); {_OWN_REMEDY}"
-    if not said.exists():
+    if not report.exists():
         return f"(the decoder cannot be started: exit code {code}); {_OWN_REMEDY}"
     if code == -signal.SIGKILL:
         return f"(the decoder was killed, often because memory ran out); {_OWN_REMEDY}"
@@ -105,11 +105,11 @@ def write_copy(path: str, copy: Path) -> str | None:
 
 def main() -> None:
     """Write the copies that standard input names, up to the first that cannot be."""
-    said, tasks = json.load(sys.stdin)
-    Path(said).touch()  # it has started
+    report, tasks = json.load(sys.stdin)
+    Path(report).touch()  # it has started
     for path, copy in tasks:
         if problem := write_copy(path, Path(copy)):
-            Path(said).write_text(problem, "utf-8")
+            Path(report).write_text(problem, "utf-8")
             return
 
 

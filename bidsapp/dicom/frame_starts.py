@@ -362,12 +362,12 @@ def reference_remarks(clock: ScanClock, starts: tuple[datetime, ...]) -> tuple[s
         return ()  # a single value has nothing to agree with
     by_clock = seconds_after(starts[0], starts)
     ways = [
-        [mine - its for mine, its in zip(way.starts_s, by_clock, strict=True)]
+        [start_s - clock_s for start_s, clock_s in zip(way.starts_s, by_clock, strict=True)]
         for way in _by_reference(clock)
     ]
     if not ways:
         return ()  # GE writes 0 for every frame
-    off = min(ways, key=lambda each: max(map(abs, each)))
+    off = min(ways, key=lambda differences: max(map(abs, differences)))
     worst = max(off, key=abs)
     if abs(worst) <= NOTED_S:
         return ()

@@ -84,11 +84,11 @@ def convert_series(series: Series, frames: Sequence[Frame], folder: Path) -> Con
     if is_volume(path):
         return ConvertedImage(_cleaned(load_image(path)), read_sidecar(path))
     frames = uncompressed(frames, folder / "uncompressed")
-    made, sidecar = _dcm2niix(frames, folder)
+    images, sidecar = _dcm2niix(frames, folder)
     try:
-        if len(made) != 1:
-            raise BadDataError(f"dcm2niix made {len(made)} images of this series")
-        converted = fill_gaps(ConvertedImage(_cleaned(_loaded(made[0])), sidecar), series)
+        if len(images) != 1:
+            raise BadDataError(f"dcm2niix made {len(images)} images of this series")
+        converted = fill_gaps(ConvertedImage(_cleaned(_loaded(images[0])), sidecar), series)
         verify(converted.image, frames, series)
         return converted
     except BadDataError as error:
@@ -115,10 +115,10 @@ def scaled(image: nib.Nifti1Image, factors: Sequence[float]) -> nib.Nifti1Image:
     if set(factors) == {1.0}:
         return image
     voxels = np.asanyarray(image.dataobj, np.float64) * np.asarray(factors)
-    made = nib.Nifti1Image(voxels.astype(np.float32), image.affine, image.header)
-    made.header.set_data_dtype(np.float32)
-    made.header.set_slope_inter(1, 0)
-    return made
+    multiplied = nib.Nifti1Image(voxels.astype(np.float32), image.affine, image.header)
+    multiplied.header.set_data_dtype(np.float32)
+    multiplied.header.set_slope_inter(1, 0)
+    return multiplied
 
 
 def _dcm2niix(frames: Sequence[Frame], folder: Path) -> tuple[list[Path], dict[str, Any]]:
@@ -132,13 +132,13 @@ def _dcm2niix(frames: Sequence[Frame], folder: Path) -> tuple[list[Path], dict[s
     # have slopes of their own would be given that of the first.
     philips = ("-p", "n" if frames[0][0].text("Modality") == "MR" else "y")
     _call([*_FLAGS, *philips, "-o", str(target), str(source)])
-    made = [path for path in sorted(target.glob("*.nii")) if "_Eq" not in path.stem]
+    images = [path for path in sorted(target.glob("*.nii")) if "_Eq" not in path.stem]
     for path in sorted(target.glob("*.json")):
         try:
-            return made, lenient_json(path.read_bytes())
+            return images, lenient_json(path.read_bytes())
         except ValueError:
             continue
-    return made, {}
+    return images, {}
 
 
 def _loaded(path: Path) -> nib.Nifti1Image:

@@ -36,7 +36,7 @@ from bidsapp.execution.workers import workers
 from bidsapp.plain import count
 
 _CHUNK = 200  # files per task: small enough for progress, large enough to hide the transport
-_TOLD = 2000  # files between two lines of progress
+_FILES_PER_LINE = 2000  # of progress
 _SERIAL_BELOW = 400  # files; starting workers takes as long as reading these
 _SAME_COSINE = 0.005
 _POSITION = "ImagePositionPatient"
@@ -96,13 +96,13 @@ def take_inventory(
     shared: dict[str, Values] = {}
     n_seen = 0
     for outcomes in _read_all(files, nprocs):
-        n_told, n_seen = n_seen // _TOLD, min(n_seen + _CHUNK, len(files))
+        n_reported, n_seen = n_seen // _FILES_PER_LINE, min(n_seen + _CHUNK, len(files))
         for outcome in outcomes:
             if isinstance(outcome, str):
                 broken.append(outcome)
             elif outcome is not None:
                 _file(outcome, groups, shared)
-        if n_seen == len(files) or n_seen // _TOLD > n_told:
+        if n_seen == len(files) or n_seen // _FILES_PER_LINE > n_reported:
             progress(f"Read {n_seen} of {len(files)} files, {len(groups)} series")
     remarks = doubtful_files(folder, files)
     if not groups:

@@ -120,10 +120,10 @@ def _joined_times(chain: Sequence[SeriesPart]) -> TimeModel:
 
 def _redecayed(part: SeriesPart, first: SeriesPart) -> float:
     """Factor that takes a part from its own decay reference to that of the first."""
-    mine, its = part.scan.times.decay_reference_s, first.scan.times.decay_reference_s
-    if mine is None or its is None:
+    own_s, first_s = part.scan.times.decay_reference_s, first.scan.times.decay_reference_s
+    if own_s is None or first_s is None:
         return 1.0
-    return decay_between(mine, its, first.half_life_s)
+    return decay_between(own_s, first_s, first.half_life_s)
 
 
 def _continues(before: SeriesPart, after: SeriesPart) -> bool:

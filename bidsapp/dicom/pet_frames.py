@@ -96,9 +96,9 @@ def _refuse_woven(series: Series, frames: tuple[Frame, ...]) -> None:
             continue
         n_moments = sum(len(np.unique(column)) for column in by_position.T)
         shared = n_moments > len(np.unique(moments))
-        alone = header.text("SeriesType").startswith("DYNAMIC") and len(frames) == 1
+        single = header.text("SeriesType").startswith("DYNAMIC") and len(frames) == 1
         lost = (header.number("NumberOfTimeSlices") or 0) > len(frames)
-        if shared or alone or lost or _numbered_with_gaps(series):
+        if shared or single or lost or _numbered_with_gaps(series):
             raise header.error(keyword, worded("slices", "woven"))
 
 

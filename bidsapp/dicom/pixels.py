@@ -59,19 +59,19 @@ def lossy_compression(images: Iterable[Header]) -> str | None:
     for image in images:
         syntax = UID(image.text("TransferSyntaxUID"))
         if image.text("LossyImageCompression") == "01":
-            said = f"{tag_name('LossyImageCompression')} is 01"
+            evidence = f"{tag_name('LossyImageCompression')} is 01"
         elif syntax in tables()["lossy"]["syntaxes"]:
-            said = f"{tag_name('TransferSyntaxUID')} is {syntax.name}"
+            evidence = f"{tag_name('TransferSyntaxUID')} is {syntax.name}"
         else:
             continue
         method = image.text("LossyImageCompressionMethod")
-        known = tables()["lossy"]["methods"].get(method)
+        method_name = tables()["lossy"]["methods"].get(method)
         facts = (
             image.shown("LossyImageCompressionRatio"),
-            known or image.shown("LossyImageCompressionMethod"),
+            method_name or image.shown("LossyImageCompressionMethod"),
         )
         stated = " ".join(filter(None, facts)) or "not stated"
-        return worded("pixels", "lossy", said=said, stated=stated)
+        return worded("pixels", "lossy", said=evidence, stated=stated)
     return None
 
 

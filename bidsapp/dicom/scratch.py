@@ -29,9 +29,9 @@ def scratch_folder() -> Iterator[Path]:
         with holding(new) as held:
             if held:  # it appears under its name only when it is held
                 new.replace(folder / _LOCK)
-            made = folder / "work"
-            made.mkdir()
-            yield made
+            work = folder / "work"
+            work.mkdir()
+            yield work
 
 
 def _remove_left() -> None:

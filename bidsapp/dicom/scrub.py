@@ -68,13 +68,13 @@ def without_file_name(sentence: str, images: Iterable[Header]) -> str:
     sentence : that may begin with the name of a file
     images : that it may be about
     """
-    name, mark, rest = sentence.partition(": ")
+    name, colon, message = sentence.partition(": ")
     image = next((image for image in images if image.path.name == name), None)
-    if not mark or image is None:
+    if not colon or image is None:
         return sentence
     number = image.text("InstanceNumber")
-    whole = FILE_NAME in image.values or not number
-    return rest if whole else f"image with (0020,0013) InstanceNumber {number}: {rest}"
+    is_single = FILE_NAME in image.values or not number
+    return message if is_single else f"image with (0020,0013) InstanceNumber {number}: {message}"
 
 
 def shortened(text: str) -> str:

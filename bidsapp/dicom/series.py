@@ -158,14 +158,14 @@ def numbers_of(
             values.append(image.numbers(keyword))
         except BadDataError:
             values.append(image.texts(keyword))
-    known = [i for i, value in enumerate(values) if value and isinstance(value[0], float)]
-    for length in {len(values[i]) for i in known}:
-        here = [i for i in known if len(values[i]) == length]
-        table = np.array([values[i] for i in here], float)
+    numeric = [i for i, value in enumerate(values) if value and isinstance(value[0], float)]
+    for length in {len(values[i]) for i in numeric}:
+        of_length = [i for i in numeric if len(values[i]) == length]
+        table = np.array([values[i] for i in of_length], float)
         for column in table.T:
             limit = _SAME_VALUE * np.abs(column).max() if tolerance is None else tolerance
             column[:] = snapped(column, limit)
-        for i, row in zip(here, table.tolist(), strict=True):
+        for i, row in zip(of_length, table.tolist(), strict=True):
             values[i] = tuple(row)
     return values
 

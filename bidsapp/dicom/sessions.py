@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import PurePosixPath
 
+from bidsapp.bids.limits import FAR_T1W
 from bidsapp.bids.values import UNDATED
 from bidsapp.core.quality import Flag
 from bidsapp.data.flags import worded_flag
@@ -26,7 +27,6 @@ WITHOUT_T1W = worded_flag("no-t1w", "dicom")
 _SAME_INJECTION = timedelta(minutes=5)  # series of one injection, clocks of two consoles
 _ROUNDING = timedelta(seconds=1)
 _ONE_DAY = timedelta(days=1)
-_FAR = timedelta(days=365)
 
 
 @dataclass(frozen=True)
@@ -195,11 +195,12 @@ def _another_visit(scan: PetScan, other: PetScan) -> bool:
         scan.start < other.end - _ROUNDING and other.start < scan.end - _ROUNDING
     ):
         return False
-    (study, frame), (its_study, its_frame) = (
-        [each.series.header.text(uid) for uid in ("StudyInstanceUID", "FrameOfReferenceUID")]
-        for each in (scan, other)
+    (study, frame), (other_study, other_frame) = (
+        [candidate.series.header.text(uid) for uid in ("StudyInstanceUID", "FrameOfReferenceUID")]
+        for candidate in (scan, other)
     )
-    return "" not in (study, its_study) and study != its_study and (not frame or frame != its_frame)
+    two_studies = "" not in (study, other_study) and study != other_study
+    return two_studies and (not frame or frame != other_frame)
 
 
 def _name_session(group: list[PetScan], session: str, plan: ConversionPlan) -> None:
@@ -259,8 +260,8 @@ def _name_t1ws(scans: list[T1wScan], sessions: list[_Session], plan: ConversionP
 
 def _preference(scan: T1wScan, injection: datetime | None) -> tuple[object, ...]:
     """Sort key of the T1w scans of a session: without contrast, original, near, then the best."""
-    contrast, derived, *rest = t1w_rank(scan.series)
-    return contrast, derived, _gap(scan, injection), *rest, scan.order
+    contrast, derived, *lesser = t1w_rank(scan.series)
+    return contrast, derived, _gap(scan, injection), *lesser, scan.order
 
 
 def _nearest(scan: T1wScan, sessions: list[_Session]) -> str:
@@ -284,5 +285,5 @@ def _tell_far_t1w(t1ws: list[T1wScan], pets: list[PetScan], plan: ConversionPlan
         gaps = [_gap(t1w, scan.times.injection) for t1w in t1ws]
         if not gaps:
             plan.flag(scan, WITHOUT_T1W)
-        elif min(gaps) > _FAR:
+        elif min(gaps) > FAR_T1W:
             plan.flag(scan, worded_flag("t1w-far", "dicom"))

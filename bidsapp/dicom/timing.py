@@ -138,7 +138,7 @@ def _stated_zero(
         by_tag, tag, _ = injection_of(clock, by_header)
     except BadDataError:
         return injection, ()
-    said = (by_header[0] - by_tag) / SECOND
-    if abs(said - first_s) < NOTED_S:
+    by_tag_s = (by_header[0] - by_tag) / SECOND
+    if abs(by_tag_s - first_s) < NOTED_S:
         return injection, ()
-    return injection, (f"by {tag} the scan would start {said:g} s after the injection",)
+    return injection, (f"by {tag} the scan would start {by_tag_s:g} s after the injection",)

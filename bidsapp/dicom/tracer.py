@@ -58,9 +58,9 @@ def find_tracer(header: Header, stated: Stated, option: str | None) -> tuple[Tra
     codes = {tracer.code for tracer in named.values()}
     against = other or (says_tau and not any(map(_binds_tau, named.values())))
     if named and (against or len(codes) > 1):
-        said = "; ".join(f"{tag_name(key)} '{header.shown(key)}'" for key in _TAGS
+        texts_of_tags = "; ".join(f"{tag_name(key)} '{header.shown(key)}'" for key in _TAGS
                          if header.text(key))  # fmt: skip
-        raise refused("tracer", "several", header=header, said=said)
+        raise refused("tracer", "several", header=header, said=texts_of_tags)
     if named:
         key, tracer = next(iter(named.items()))
         return tracer, tag_name(key)

@@ -85,9 +85,9 @@ def read_plugin(path: Path) -> BatchPlugin:
         raise UsageError(f"--use-plugin {path}: plugin_args must be names and values")
     base = getattr(importlib.import_module("nipype.pipeline.plugins"), f"{name}Plugin", None)
     if base is None or not issubclass(base, SGELikeBatchManagerBase):
-        what = "is not a plugin of nipype" if base is None else "is not a batch plugin"
+        why = "is not a plugin of nipype" if base is None else "is not a batch plugin"
         raise UsageError(
-            f"--use-plugin {path}: {name} {what}; use one of {', '.join(_SUBMIT)}, or --nprocs on "
+            f"--use-plugin {path}: {name} {why}; use one of {', '.join(_SUBMIT)}, or --nprocs on "
             "one machine"
         )
     command = _SUBMIT.get(name)
@@ -230,12 +230,12 @@ class _Slurm(_Batch, SLURMPlugin):  # type: ignore[misc]
             "sbatch", "--parsable", "--job-name", node.fullname, "--output", log,
             *shlex.split(self._sbatch_args or ""), scriptfile,
         ]  # fmt: skip
-        for left in range(self._max_tries, -1, -1):
+        for tries_left in range(self._max_tries, -1, -1):
             try:
                 taskid = int(_call(command).split(";")[0])
                 break
             except subprocess.CalledProcessError as error:
-                if not left:
+                if not tries_left:
                     reason = " ".join(error.stderr.split())
                     raise UsageError(
                         f"sbatch refuses the job of {node.fullname} ({reason}); see sbatch_args of "

@@ -303,8 +303,8 @@ def _participant(node: Node) -> str:
 def _batch_plugin(path: Path, arguments: dict[str, Any]) -> _Distributed:
     """Plugin of nipype named in a JSON or YAML file (``plugin``, ``plugin_args``)."""
     plugin = read_plugin(path)
-    made = type(f"Centipet{plugin.name}Plugin", (_Distributed, plugin.base), {})
-    return made(plugin_args=plugin.arguments | arguments)
+    plugin_class = type(f"Centipet{plugin.name}Plugin", (_Distributed, plugin.base), {})
+    return plugin_class(plugin_args=plugin.arguments | arguments)
 
 
 def _run_node(node: Node, updatehash: bool, taskid: int, cwd: str, threads: int) -> dict[str, Any]:
@@ -328,9 +328,9 @@ def _failure(node: Node, traceback: list[str]) -> NodeFailure:
     """Write the crash file of a node and summarise the error in one sentence."""
     with suppress(OSError):  # the reason may be a full disk
         report_crash(node, traceback=traceback)
-    whole = "".join(traceback)
-    name, message = explain(whole)
-    if name is None and any(sign in whole for sign in _SIGNS_OF_LOSS):
+    text = "".join(traceback)
+    name, message = explain(text)
+    if name is None and any(sign in text for sign in _SIGNS_OF_LOSS):
         name = "StorageError"
         message = (
             f"intermediate results in {node.base_dir} are missing or damaged ({message}); run "

@@ -106,8 +106,8 @@ class _OfFunction(SimpleInterface):
     def _run_interface(self, runtime: Any) -> Any:
         takes = dict(self._takes) | {key: more for key in self._keys for more in self._more}
         values = {name: getattr(self.inputs, name) for name in takes}
-        given = {k: takes[k].decode(value) for k, value in values.items() if isdefined(value)}
-        returned = self._function(**given)
+        arguments = {k: takes[k].decode(value) for k, value in values.items() if isdefined(value)}
+        returned = self._function(**arguments)
         results = (returned,) if len(self._gives) == 1 else returned
         for (name, kind), value in zip(self._gives.items(), results, strict=True):
             if value is not None:

@@ -71,10 +71,10 @@ def SaveImages(
         Names of the files, relative to the dataset; no paths, whose contents nipype would hash.
     """
     paths = []
-    for key, kept in images.items():
+    for key, stored in images.items():
         path = output_path(output_dir, key, entities)
         shown = shown_as(key.split("_")[0], sidecars[key].get("TracerName"))
-        save_volume(path, measured_or_zero(fetch_volume(kept)), shown=shown)
+        save_volume(path, measured_or_zero(fetch_volume(stored)), shown=shown)
         write_json(sidecar_path(path), described(key, sidecars[key]))
         paths.append(path)
     return named(output_dir, *paths)

@@ -384,8 +384,8 @@ def _times(series: list[FrameSeries], order: list[tuple[int, int]]) -> dict[str,
 
 def _as_rows(motion: list[Any], pets: Sequence[int]) -> list[Any]:
     """Matrices in the order of the rows of the motion table."""
-    left = [iter(part) for part in motion]
-    return [next(left[number]).tolist() for number in pets]
+    remaining = [iter(part) for part in motion]
+    return [next(remaining[number]).tolist() for number in pets]
 
 
 def _known(columns: Mapping[str, np.ndarray]) -> dict[str, list[float | None]]:

@@ -183,13 +183,13 @@ def SaveRegions(
         about: dict[str, Any] = {"Atlas": atlas.name}
         about |= {"Parcellation": atlas.source} if atlas.source else {}
         about |= {"Space": space} | ({"Notes": list(atlas.notes)} if atlas.notes else {}) | sidecar
-        for kind, content, dictionary, what in (
+        for kind, content, dictionary, measure in (
             ("vois", tables["columns"], columns, "Uptake"),
             ("histograms", tables["histograms"], read_table("histogram_columns"), "SUVR histogram"),
         ):
             if atlas.name in content:
                 path = output_path(output_dir, kind, entities, atlas=atlas.name, **placed)
-                description = {"Description": f"{what} in the regions of {atlas.title}"}
+                description = {"Description": f"{measure} in the regions of {atlas.title}"}
                 files.append(
                     write_table(path, content[atlas.name], dictionary, description | about)
                 )

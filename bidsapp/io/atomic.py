@@ -60,11 +60,11 @@ def _gzipped(parts: Iterable[bytes | memoryview]) -> Iterator[bytes]:
     ``igzip_icf_body_h1_gr_bt.asm``, seen in 2.32.1), so that one file in thousands had other bytes.
     """
     deflate = isal_zlib.compressobj(COMPRESSION, wbits=_GZIP)
-    rest = iter(parts)
-    first = memoryview(next(rest, b""))
+    remaining = iter(parts)
+    first = memoryview(next(remaining, b""))
     yield deflate.compress(first[:_FIRST_BLOCK])
     yield deflate.flush(isal_zlib.Z_SYNC_FLUSH)
-    yield from map(deflate.compress, chain([first[_FIRST_BLOCK:]], rest))
+    yield from map(deflate.compress, chain([first[_FIRST_BLOCK:]], remaining))
     yield deflate.flush()
 
 

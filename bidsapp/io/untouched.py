@@ -36,9 +36,9 @@ def load(name: str) -> ModuleType:
 def _nothing_to_find(name: str) -> Iterator[None]:
     """Be in an empty folder that is home as well."""
     variables = dict(os.environ)
-    here = None
+    folder_before = None
     with suppress(OSError):  # somebody removed it
-        here = Path.cwd()
+        folder_before = Path.cwd()
     with TemporaryDirectory() as empty:
         try:
             os.chdir(empty)
@@ -49,7 +49,7 @@ def _nothing_to_find(name: str) -> Iterator[None]:
         finally:
             os.environ.clear()
             os.environ.update(variables)
-            os.chdir(here or "/")
+            os.chdir(folder_before or "/")
 
 
 @contextmanager

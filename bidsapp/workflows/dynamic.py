@@ -135,7 +135,7 @@ def _series(files: tuple[Path, ...], timing: PetTiming, tracer: str) -> FrameSer
 
 
 def add_kinetics(
-    flow: Flow, scan: ScanPlan, processing: Any, given: Mapping[str, StepOutput]
+    flow: Flow, scan: ScanPlan, processing: Any, inputs: Mapping[str, StepOutput]
 ) -> None:
     """Fit reference-tissue models to a scan that covers delivery and washout.
 
@@ -146,14 +146,14 @@ def add_kinetics(
     flow : the workflow of the scan, to which steps are added
     scan : its plan
     processing : options of the scan, with its own parcellations
-    given : ``tacs``, ``frames``, ``field``; ``gm``, ``wm`` if there is a T1w
+    inputs : ``tacs``, ``frames``, ``field``; ``gm``, ``wm`` if there is a T1w
     """
     if (reason := _refusal(scan)) is not None:
         flow.records.append(not_fitted(reason))
         return
     sidecars = flow.sidecars
     content = sidecars.kinetics(scan)
-    fit = flow.step(FitKinetics, "fit", _FIT_GB, **given, processing=processing)
+    fit = flow.step(FitKinetics, "fit", _FIT_GB, **inputs, processing=processing)
     tables = flow.step(
         SaveTables, "tables_kinetics", _TABLE_GB, **sidecars.place(scan.entities), key="kinpar",
         columns=kinpar_columns(), sidecar=content["kinpar"], **fit.of("tables", "record"),

@@ -77,7 +77,7 @@ def init_participants_wf(
     options = _digest(
         {k: v for k, v in sidecars.provenance.parameters.items() if k not in _AFTER_IMAGES}
     )
-    made = ParticipantsWorkflow(workflow, {})
+    participants_wf = ParticipantsWorkflow(workflow, {})
     participants: dict[str, Workflow] = {}
     anatomies: dict[T1wPlan, SharedAnatomy] = {}
     for scan in plan.scans:
@@ -87,7 +87,7 @@ def init_participants_wf(
                 anatomy = anatomies.get(scan.t1w) or init_anat_wf(scan.t1w, sidecars, options)
             flow = init_scan_wf(scan, sidecars, options, anatomy)
         except Exception as error:  # costs this scan, not the others
-            made.problems[scan.name] = error
+            participants_wf.problems[scan.name] = error
             continue
         if scan.participant not in participants:
             participants[scan.participant] = Workflow(name=node_name(f"sub-{scan.participant}"))
@@ -98,8 +98,9 @@ def init_participants_wf(
             anatomy.flow.join(parent)
         flow.join(parent)
         names = [part.workflow.name for part in (anatomy and anatomy.flow, flow) if part]
-        made.prefixes[scan.name] = tuple(f"{ROOT}.{parent.name}.{name}." for name in names)
-    return made
+        prefix = f"{ROOT}.{parent.name}"
+        participants_wf.prefixes[scan.name] = tuple(f"{prefix}.{name}." for name in names)
+    return participants_wf
 
 
 def _digest(content: Mapping[str, Any]) -> str:

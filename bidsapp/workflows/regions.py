@@ -59,7 +59,7 @@ def check_parcellations(flow: Flow, scan: ScanPlan, tissue: Mapping[str, StepOut
 
 
 def measure_regions(
-    flow: Flow, scan: ScanPlan, own_options: Any, given: Mapping[str, StepOutput]
+    flow: Flow, scan: ScanPlan, own_options: Any, inputs: Mapping[str, StepOutput]
 ) -> None:
     """Measure a scan in the regions of all atlases of the run, in every requested space.
 
@@ -68,7 +68,7 @@ def measure_regions(
     flow : the workflow of the scan, to which steps are added
     scan : its plan
     own_options : of the scan, with its own parcellations
-    given : ``pet_mni``, ``pet_t1w``, ``pet_native``, ``gm``, ``wm``, ``mask``, ``field``,
+    inputs : ``pet_mni``, ``pet_t1w``, ``pet_native``, ``gm``, ``wm``, ``mask``, ``field``,
         ``warp``, ``t1w_to_pet``; without a T1w what there is of them
     """
     sidecars = flow.sidecars
@@ -77,14 +77,14 @@ def measure_regions(
     equations = regional_scale(processing, scan.tracer, scan.normalisation).equations
     lines = {name: [line.slope, line.intercept] for name, line in equations.items()}
     for space in dict.fromkeys((TEMPLATE_SPACE, *processing.voi_spaces)):
-        pet = given.get(PET_IMAGE[space])
+        pet = inputs.get(PET_IMAGE[space])
         if pet is None:
             continue
         on_template = space == TEMPLATE_SPACE
         measured = flow.step(
             MeasureRegions, f"measure_{space}", _MEASURE_GB if on_template else _NATIVE_GB,
             pet=pet, space=space, lines=lines, processing=own_options,
-            **{key: given[key] for key in (*tissue, *_PLACING[space])},
+            **{key: inputs[key] for key in (*tissue, *_PLACING[space])},
         )  # fmt: skip
         flow.step(
             SaveRegions, f"tables_{space}", _SAVE_GB, **place, space=space, processing=own_options,
@@ -102,7 +102,7 @@ def measure_regions(
 
 
 def correct_regions(
-    flow: Flow, scan: ScanPlan, own_options: Any, given: Mapping[str, StepOutput]
+    flow: Flow, scan: ScanPlan, own_options: Any, inputs: Mapping[str, StepOutput]
 ) -> None:
     """Correct a scan for the partial volume effect, on its native grid; no Centiloid rests on it.
 
@@ -111,11 +111,11 @@ def correct_regions(
     flow : the workflow of the scan, to which steps are added
     scan : its plan
     own_options : of the scan, with its own parcellations
-    given : ``pet``, not smoothed, and what else `Correct` takes
+    inputs : ``pet``, not smoothed, and what else `Correct` takes
     """
     sidecars = flow.sidecars
     content = sidecars.pvc(scan)
-    corrected = flow.step(Correct, "correct", _CORRECT_GB, processing=own_options, **given)
+    corrected = flow.step(Correct, "correct", _CORRECT_GB, processing=own_options, **inputs)
     tables = flow.step(
         SaveTables, "tables_pvc", _SAVE_GB, **sidecars.place(scan.entities), key="pvc",
         columns=pvc_columns(scan.metadata.units), sidecar=content["pvc"],

@@ -435,8 +435,8 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Path):
         return {"name": value.name, "sha256": file_hash(value)}
     if isinstance(value, dict):
-        given = {name: option for name, option in value.items() if option not in (None, ())}
-        return {n: option.name if n == "own" else _plain(option) for n, option in given.items()}
+        chosen = {name: option for name, option in value.items() if option not in (None, ())}
+        return {n: option.name if n == "own" else _plain(option) for n, option in chosen.items()}
     return [_plain(item) for item in value] if isinstance(value, tuple) else value
 
 

@@ -77,7 +77,7 @@ class Flow:
         self._from_others: list[tuple[StepOutput, str]] = []
 
     def step(
-        self, interface: Callable[..., Any], name: str, mem_gb: float, /, **given: Any
+        self, interface: Callable[..., Any], name: str, mem_gb: float, /, **inputs: Any
     ) -> Step:
         """Add a step of one thread.
 
@@ -86,7 +86,7 @@ class Flow:
         interface : makes the interface, of its inputs
         name : of the node, a row of ``data/steps.toml``
         mem_gb : measured peak memory
-        **given : inputs: outputs of other steps, lists of such and of values (a list among them is
+        **inputs : inputs: outputs of other steps, lists of such and of values (a list among them is
             flattened), or values; None leaves one out
 
         Returns
@@ -95,10 +95,10 @@ class Flow:
         """
         sources = {
             field: self._gathered(field, value) if isinstance(value, list) else value
-            for field, value in given.items()
+            for field, value in inputs.items()
             if isinstance(value, StepOutput) or (isinstance(value, list) and _any_output(value))
         }
-        values = {field: value for field, value in given.items() if field not in sources}
+        values = {field: value for field, value in inputs.items() if field not in sources}
         node = Node(interface(**values), name=name, mem_gb=mem_gb, n_procs=1)
         self.workflow.add_nodes([node])
         for field, source in sources.items():
