@@ -15,7 +15,10 @@ from numpydoc.validate import validate
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "bidsapp"
 
-PACKAGES = ["core", "steps", "interfaces", "workflows", "execution", "report", "group"]
+PACKAGES = [
+    *("core", "steps", "interfaces", "workflows", "execution", "report", "group"),
+    *("data", "io"),
+]
 
 # Parameters not documented, unknown ones documented, no Returns, no Yields.
 RULES = {"PR01", "PR02", "RT01", "YD01"}

@@ -21,7 +21,12 @@ TERRITORIES = {
 
 @lru_cache
 def amyloid_template() -> PetTemplate:
-    """Patterns on ``mni_grid(2)``."""
+    """Patterns on ``mni_grid(2)``.
+
+    Returns
+    -------
+    PetTemplate
+    """
     regions = atlas("DesikanKilliany")
     lobes = {row.index: row.lobe for row in regions.rows}
     labels = regions.labels

@@ -118,6 +118,15 @@ class Atlas:
     def positions(self, labels: Sequence[str]) -> tuple[int, ...]:
         """Rows of names, indices, ranges of indices (``3-7``) or composites.
 
+        Parameters
+        ----------
+        labels : names, indices, ranges or composites
+
+        Returns
+        -------
+        tuple of int
+            Places in ``rows``, each once.
+
         Raises
         ------
         UsageError
@@ -146,12 +155,25 @@ class Atlas:
 
 
 def atlas_names() -> tuple[str, ...]:
-    """Names of the atlases in the package."""
+    """Names of the atlases in the package.
+
+    Returns
+    -------
+    tuple of str
+    """
     return tuple(read_table("atlases"))
 
 
 def atlas(choice: AtlasChoice | str) -> Atlas:
     """Return an atlas of the package by its name, or one from a file.
+
+    Parameters
+    ----------
+    choice : name of an atlas of the package, or a file with its table
+
+    Returns
+    -------
+    Atlas
 
     Raises
     ------
@@ -166,7 +188,17 @@ def atlas(choice: AtlasChoice | str) -> Atlas:
 
 
 def region_names(choice: AtlasChoice) -> tuple[str, ...] | None:
-    """What regions of an atlas may be called, as far as that is known without its images."""
+    """What regions of an atlas may be called, as far as that is known without its images.
+
+    Parameters
+    ----------
+    choice : an atlas of a run
+
+    Returns
+    -------
+    tuple of str or None
+        None where any name may come.
+    """
     if choice.own is None:
         return atlas(choice).names
     return freesurfer_names() if choice.program else None
@@ -180,6 +212,10 @@ def uptake_regions() -> dict[str, NDArray[np.bool_]]:
     to any other region of an anatomical atlas. The Centiloid's ``wc`` is not that: it leaves out
     the upper third of the cerebellum, the neighbour of the occipital and temporal cortex, which
     would be taken for cortex with a load like theirs.
+
+    Returns
+    -------
+    dict of ndarray, shape (91, 109, 91), bool
     """
     whole = atlas(ANATOMY)
     rows = whole.composites["cerebellum"]
@@ -485,7 +521,20 @@ def _check_place(read: _Read, path: Path) -> None:
 def sides_of(
     rows: Sequence[Region], regions: Regions, grid: Grid, middle_mm: float = 0.0
 ) -> list[tuple[str, float]]:
-    """Side by its name, and mm to the right of the middle of the head, of regions on a side."""
+    """Side by its name, and mm to the right of the middle of the head, of regions on a side.
+
+    Parameters
+    ----------
+    rows : of the atlas
+    regions : their voxels, in the same order
+    grid : of these
+    middle_mm : x of the middle of the head, mm, RAS
+
+    Returns
+    -------
+    list of (str, float)
+        One for every region that has a side and does not lie in the middle.
+    """
     x = grid.world()[..., 0].reshape(-1) - middle_mm
     sides = []
     for position, row in enumerate(rows):
@@ -506,7 +555,17 @@ def _share_on_grid(filled: Volume) -> float:
 
 
 def points_in(space: str) -> NDArray[np.float64]:
-    """World coordinates in ``space`` of every voxel of ``mni_grid(2)``, mm."""
+    """World coordinates in ``space`` of every voxel of ``mni_grid(2)``, mm.
+
+    Parameters
+    ----------
+    space : one of `SPACES`
+
+    Returns
+    -------
+    ndarray, shape (91, 109, 91, 3)
+        RAS, mm.
+    """
     world = mni_grid(2).world()
     if space == TEMPLATE_SPACE:
         return world
@@ -519,6 +578,14 @@ def chosen_atlases(processing: Processing) -> tuple[Atlas, ...]:
     """The atlases of a run, the Centiloid volumes first whether asked for or not.
 
     Parcellations of the participants are among them when the plan of a scan names their images.
+
+    Parameters
+    ----------
+    processing : ``atlases``, ``derivatives``
+
+    Returns
+    -------
+    tuple of Atlas
 
     Raises
     ------

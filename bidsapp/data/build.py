@@ -121,12 +121,33 @@ class Wheels:
                 raise SystemExit(f"{path}: sha256 {digest}, expected {wheel['sha256']}")
 
     def read(self, package: str, name: str) -> bytes:
-        """Bytes of a member of the wheel of ``package``."""
+        """Bytes of a member of the wheel of ``package``.
+
+        Parameters
+        ----------
+        package : key of `WHEELS`
+        name : of the member
+
+        Returns
+        -------
+        bytes
+        """
         with zipfile.ZipFile(self.folder / WHEELS[package]["file"]) as archive:
             return archive.read(name)
 
     def image(self, package: str, name: str) -> Volume:
-        """A NIfTI image of the wheel of ``package``, float32."""
+        """A NIfTI image of the wheel of ``package``, float32.
+
+        Parameters
+        ----------
+        package : key of `WHEELS`
+        name : of the member, ``.nii`` or ``.nii.gz``
+
+        Returns
+        -------
+        Volume
+            Affine in RAS mm.
+        """
         content = self.read(package, name)
         if name.endswith(".gz"):
             content = gzip.decompress(content)
@@ -135,7 +156,12 @@ class Wheels:
 
 
 def build(wheels: Wheels) -> None:
-    """Write every resource, the licences and the provenance."""
+    """Write every resource, the licences and the provenance.
+
+    Parameters
+    ----------
+    wheels : where the sources are
+    """
     for res in (1, 2):
         for voi, name in VOI_FILES.items():
             mask = wheels.image("amypet", f"amypet/data/CL_masks/voi_{name}_{res}mm.nii")
@@ -175,6 +201,11 @@ def population_priors(displacement: Path) -> TissuePriors:
     Parameters
     ----------
     displacement : of the template, mm: what our deformation of all heads has to be moved by
+
+    Returns
+    -------
+    TissuePriors
+        On ``mni_grid(2)``.
     """
     image = nib.Nifti1Image.from_filename(POPULATION)
     maps = np.moveaxis(np.asarray(image.dataobj, np.float32) / 255, -1, 0)
@@ -215,6 +246,15 @@ def first_priors(wheels: Wheels) -> TissuePriors:
 
     With these the population was segmented. A CSF rim of more than the 3 mm that the templates
     show (6 mm was used before) shrinks the cortical volume of interest by up to 7 %.
+
+    Parameters
+    ----------
+    wheels : where the sources are
+
+    Returns
+    -------
+    TissuePriors
+        On ``mni_grid(2)``.
     """
     grid = mni_grid(2)
     icbm = _icbm_tissues(wheels)

@@ -55,7 +55,12 @@ _CENTILOID = {
 
 
 def build_atlases(wheels: Wheels) -> None:
-    """Write the image and the label table of every atlas, and the map to the other template."""
+    """Write the image and the label table of every atlas, and the map to the other template.
+
+    Parameters
+    ----------
+    wheels : where the sources are
+    """
     atlases = read_table("atlases")
     lobes = tomllib.loads((FOLDER / "sources" / "lobes.toml").read_text("utf-8"))
     field = template_field("MNI152NLin2009cAsym")
@@ -205,11 +210,27 @@ def _write_lattice(displacement: NDArray[np.float64]) -> None:
 
 
 def write_image(path: Path, image: nib.Nifti1Image) -> None:
-    """Write an image with its header as it is, the same bytes whenever it is written."""
+    """Write an image with its header as it is, the same bytes whenever it is written.
+
+    Parameters
+    ----------
+    path : ending in ``.nii.gz``
+    image : with all that its header shall say
+    """
     write_bytes(path, gzip.compress(image.to_bytes(), 9, mtime=0))
 
 
 def template_field(space: str) -> NDArray[np.float64]:
-    """World coordinate in a template (RAS mm) of each voxel of the GAAIN grid, (91, 109, 91, 3)."""
+    """World coordinate in a template (RAS mm) of each voxel of the GAAIN grid, (91, 109, 91, 3).
+
+    Parameters
+    ----------
+    space : of the template
+
+    Returns
+    -------
+    ndarray, shape (91, 109, 91, 3)
+        RAS, mm.
+    """
     path = FOLDER / "sources" / f"tpl-{space}_from-MNI_to-tpl.nii.gz"
     return np.asarray(nib.Nifti1Image.from_filename(path).get_fdata())

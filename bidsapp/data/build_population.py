@@ -74,12 +74,28 @@ class Subject:
     label_to_t1w: tuple[tuple[float, ...], ...] | None = None
 
     def standard(self) -> Float:
-        """T1w world coordinate of every voxel of the 2 mm grid, RAS mm."""
+        """T1w world coordinate of every voxel of the 2 mm grid, RAS mm.
+
+        Returns
+        -------
+        ndarray, shape (91, 109, 91, 3)
+        """
         return deformation(self.field, self.field_step)
 
 
 def deformation(path: Path, step: int) -> Float:
-    """Deformation on the 2 mm grid from every ``step``-th voxel of it, (91, 109, 91, 3)."""
+    """Deformation on the 2 mm grid from every ``step``-th voxel of it, (91, 109, 91, 3).
+
+    Parameters
+    ----------
+    path : NIfTI, (X, Y, Z, 3), world coordinates in RAS mm
+    step : voxels of the 2 mm grid between two of its voxels
+
+    Returns
+    -------
+    ndarray, shape (91, 109, 91, 3)
+        RAS, mm.
+    """
     coarse = np.asarray(nib.Nifti1Image.from_filename(path).get_fdata(), np.float64)
     if step == 1:
         return coarse
@@ -92,7 +108,18 @@ def deformation(path: Path, step: int) -> Float:
 
 
 def whole_heads(source: Path, images: Path) -> Iterator[Subject]:
-    """Synthetic whole heads of real people."""
+    """Synthetic whole heads of real people.
+
+    Parameters
+    ----------
+    source : folder of the deformations and labels
+    images : BIDS dataset of the T1ws
+
+    Yields
+    ------
+    Subject
+        By name.
+    """
     truth = json.loads((source / "heads" / "truth.json").read_text())
     for name, known in sorted(truth.items()):
         yield Subject(
@@ -106,26 +133,65 @@ def whole_heads(source: Path, images: Path) -> Iterator[Subject]:
 
 
 def stripped_heads(source: Path) -> Iterator[Subject]:
-    """Real skull-stripped heads."""
+    """Real skull-stripped heads.
+
+    Parameters
+    ----------
+    source : folder of the T1ws and deformations
+
+    Yields
+    ------
+    Subject
+        By name.
+    """
     for path in sorted((source / "brains").glob("sub-*_T1w.nii.gz")):
         name = path.name.split("_")[0]
         yield Subject(name, path, path.with_name(f"{name}_from-MNI_to-T1w.nii.gz"), 4)
 
 
 def real_heads(source: Path) -> Iterator[Subject]:
-    """Real whole heads of the development data."""
+    """Real whole heads of the development data.
+
+    Parameters
+    ----------
+    source : folder of the dataset and the deformations
+
+    Yields
+    ------
+    Subject
+        By name.
+    """
     for path in sorted((source / "bids").rglob("*_T1w.nii.gz")):
         name = path.name.split("_")[0]
         yield Subject(name, path, source / "spm_fields" / f"{name}_from-MNI_to-T1w.nii.gz", 1)
 
 
 def odd(subjects: Iterator[Subject]) -> list[Subject]:
-    """Those with an odd number in their name."""
+    """Those with an odd number in their name.
+
+    Parameters
+    ----------
+    subjects : with a number in their names
+
+    Returns
+    -------
+    list of Subject
+    """
     return [s for s in subjects if int("".join(c for c in s.name if c.isdigit())) % 2 == 1]
 
 
 def population(whole: Sequence[Carried], stripped: Sequence[Carried]) -> Float32:
-    """Mean grey matter, white matter and inside of the skull, (3, 91, 109, 91), 255 levels."""
+    """Mean grey matter, white matter and inside of the skull, (3, 91, 109, 91), 255 levels.
+
+    Parameters
+    ----------
+    whole, stripped : tissue of every head, as `_carried` gives it
+
+    Returns
+    -------
+    ndarray, shape (3, 91, 109, 91)
+        In [0, 1].
+    """
     grey, white = np.mean(
         [np.mean([tissue for tissue, _ in carried], axis=0) for carried in (whole, stripped)],
         axis=0,
@@ -156,14 +222,38 @@ def _carried(subject: Subject, priors: TissuePriors) -> Carried:
 
 
 def shared_displacement(subjects: list[Subject], priors: TissuePriors, pool: Executor) -> Float:
-    """Mean template displacement (mm) from our deformation to the standard's, smoothed."""
+    """Mean template displacement (mm) from our deformation to the standard's, smoothed.
+
+    Parameters
+    ----------
+    subjects : heads that are compared
+    priors : they are segmented with
+    pool : that segments them
+
+    Returns
+    -------
+    ndarray, shape (91, 109, 91, 3)
+        mm.
+    """
     return _smoothed_mean(list(pool.map(_displacement, subjects, repeat(priors))), priors)
 
 
 def stripped_displacement(
     stripped: list[Subject], whole: list[Carried], carried: list[Carried], pool: Executor
 ) -> Float:
-    """Mean template displacement (mm) over stripped heads, each by priors without it."""
+    """Mean template displacement (mm) over stripped heads, each by priors without it.
+
+    Parameters
+    ----------
+    stripped : heads that are compared
+    whole, carried : tissue of the whole heads and of ``stripped``
+    pool : that segments them
+
+    Returns
+    -------
+    ndarray, shape (91, 109, 91, 3)
+        mm.
+    """
     every = (slice(None, None, POPULATION_STEP),) * 3
     none = np.zeros((*mni_grid(2).shape, 3))[every]
     displacements: list[Float] = []

@@ -91,7 +91,17 @@ class TauLine:
     fingerprint: Fingerprint
 
     def onto(self, equation: Equation, source: str) -> Equation:
-        """Equation for SUVRs of the user's pipeline, from that of the standard one."""
+        """Equation for SUVRs of the user's pipeline, from that of the standard one.
+
+        Parameters
+        ----------
+        equation : for SUVRs of the standard pipeline
+        source : what the line is called
+
+        Returns
+        -------
+        Equation
+        """
         return replace(
             equation,
             slope=equation.slope * self.slope,
@@ -121,6 +131,10 @@ def fingerprint(
     processing : options that change numbers
     tracer, reference : of the SUVR
     normalisation : ``t1w``, or ``pet`` for a scan normalised by the PET alone
+
+    Returns
+    -------
+    Fingerprint
     """
     hashes = voi_hashes(processing.voi_mm)
     vois = {name: hashes[name] for name in (TARGET, reference)}
@@ -128,7 +142,16 @@ def fingerprint(
 
 
 def standard_fingerprint(tracer: Tracer, reference: str) -> Fingerprint:
-    """Fingerprint of the pipeline that the built-in equations were made with."""
+    """Fingerprint of the pipeline that the built-in equations were made with.
+
+    Parameters
+    ----------
+    tracer, reference : of the SUVR
+
+    Returns
+    -------
+    Fingerprint
+    """
     row = read_table("pipelines")["standard"]
     return Fingerprint(
         **(row | {"vois": {name: row["vois"][name] for name in (TARGET, reference)}}),
@@ -146,6 +169,10 @@ def scale_for(processing: Processing, code: str, normalisation: str = "t1w") -> 
     processing : options that change numbers; ``calibration`` names the user's equations
     code : of the tracer
     normalisation : as in `fingerprint`
+
+    Returns
+    -------
+    Scale
 
     Raises
     ------
@@ -291,6 +318,10 @@ def tau_fingerprint(processing: Processing, code: str, normalisation: str = "t1w
     Parameters
     ----------
     processing, code, normalisation : as in `scale_for`
+
+    Returns
+    -------
+    Fingerprint
     """
     assert processing.tau_vois is not None
     hashes = _tau_voi_hashes(processing.tau_vois)
@@ -321,6 +352,10 @@ def regional_scale(processing: Processing, code: str, normalisation: str = "t1w"
     Parameters
     ----------
     processing, code, normalisation : as in `scale_for`
+
+    Returns
+    -------
+    Scale
     """
     return scale_for(replace(processing, voi_mm=_RES_MM), code, normalisation)
 
@@ -341,7 +376,17 @@ def _refuse_other(tracer: Tracer, stated: Mapping[str, Any] | None, path: Path) 
 
 @lru_cache
 def voi_hashes(res: int) -> dict[str, str]:
-    """SHA-256 of the packed bits of every Centiloid mask on the grid of a resolution, mm."""
+    """SHA-256 of the packed bits of every Centiloid mask on the grid of a resolution, mm.
+
+    Parameters
+    ----------
+    res : of the masks, 1 or 2, mm
+
+    Returns
+    -------
+    dict of str
+        By name of the volume.
+    """
     return _mask_hashes(vois(res))
 
 
@@ -358,7 +403,16 @@ def _mask_hashes(masks: Mapping[str, NDArray[np.bool_]]) -> dict[str, str]:
 
 
 def signed(content: Mapping[str, Any]) -> dict[str, Any]:
-    """The same with a SHA-256 over its canonical JSON, under ``sha256``."""
+    """The same with a SHA-256 over its canonical JSON, under ``sha256``.
+
+    Parameters
+    ----------
+    content : JSON object; an old hash in it is replaced
+
+    Returns
+    -------
+    dict
+    """
     bare = {key: value for key, value in content.items() if key != "sha256"}
     return {**bare, "sha256": hashlib.sha256(canonical(bare).encode()).hexdigest()}
 
@@ -366,6 +420,14 @@ def signed(content: Mapping[str, Any]) -> dict[str, Any]:
 @lru_cache
 def read_calibration(path: Path) -> CalibrationFile:
     """Read and check a file for ``--calibration``.
+
+    Parameters
+    ----------
+    path : of the file
+
+    Returns
+    -------
+    CalibrationFile
 
     Raises
     ------
@@ -385,7 +447,16 @@ def read_calibration(path: Path) -> CalibrationFile:
 
 @lru_cache
 def read_tau_calibration(path: Path) -> TauCalibration:
-    """Read and check a file for ``--tau-calibration``; raises as `read_calibration`."""
+    """Read and check a file for ``--tau-calibration``; raises as `read_calibration`.
+
+    Parameters
+    ----------
+    path : of the file
+
+    Returns
+    -------
+    TauCalibration
+    """
     return _read(path, "--tau-calibration", TAU_SCHEMA, _parsed_tau)
 
 
@@ -438,6 +509,10 @@ def calibration_content(
     equations : (code of the tracer, equation)
     prints, spreads : fingerprint and disagreement by tracer and reference region
     **about : whatever else the file tells
+
+    Returns
+    -------
+    dict
     """
     rows = []
     for code, line in equations:
@@ -462,6 +537,10 @@ def tau_calibration_content(
     ----------
     lines : (code of the tracer, region, line)
     **about : whatever else the file tells
+
+    Returns
+    -------
+    dict
     """
     rows = [{"tracer": code, "region": region, **asdict(line)} for code, region, line in lines]
     return signed({"schema": TAU_SCHEMA, **about, "lines": rows})

@@ -50,7 +50,16 @@ class ReadScale:
 
 
 def display_of(tracer: str | None) -> Display:
-    """Return how a tracer (code) is shown; an unknown one has a display too."""
+    """Return how a tracer (code) is shown; an unknown one has a display too.
+
+    Parameters
+    ----------
+    tracer : code; None when it is not known
+
+    Returns
+    -------
+    Display
+    """
     table = read_table("display")
     row = table["tracers"].get(tracer, table["unknown"])
     top = _suvr_at(table["top_cl"], tracer)
@@ -74,6 +83,12 @@ def read_scale(tracer: str | None, level: Callable[[str], float | None]) -> Read
     tracer : code
     level : SUVR of the anchors ``pons`` and ``wm`` in the scan, None where it is not known
 
+    Returns
+    -------
+    ReadScale
+
+    Examples
+    --------
     >>> read_scale("FMM", {"pons": 1.8}.get).top
     2.0
     """
@@ -89,7 +104,16 @@ def read_scale(tracer: str | None, level: Callable[[str], float | None]) -> Read
 
 
 def colours_in_words(name: str) -> str:
-    """Name of a colour map for people."""
+    """Name of a colour map for people.
+
+    Parameters
+    ----------
+    name : of a map in ``data/colour_maps.toml``
+
+    Returns
+    -------
+    str
+    """
     return str(read_table("display")["colours"].get(name, name))
 
 
@@ -110,5 +134,15 @@ def lookup(name: str) -> NDArray[np.uint8]:
 
 
 def coloured(share: NDArray[np.floating], name: str) -> NDArray[np.uint8]:
-    """Colour of every pixel, shape (..., 3), of its place on the scale, 0 to 1."""
+    """Colour of every pixel, shape (..., 3), of its place on the scale, 0 to 1.
+
+    Parameters
+    ----------
+    share : place of every pixel on the scale; beyond 0 to 1 as the end
+    name : of a map in ``data/colour_maps.toml``
+
+    Returns
+    -------
+    ndarray, shape (..., 3), uint8
+    """
     return lookup(name)[np.rint(np.clip(share, 0, 1) * 255).astype(np.uint8)]

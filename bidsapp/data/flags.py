@@ -17,6 +17,12 @@ def worded_flag(code: str, why: str = "always", /, **values: Any) -> Flag:
     why : row, of a code that has several
     **values : in place of the words in braces
 
+    Returns
+    -------
+    Flag
+
+    Examples
+    --------
     >>> worded_flag("t1w-far", "bids", image="a_T1w.nii", days=400).message
     'a_T1w.nii is 400 days from this PET: check that the head has not changed'
     """

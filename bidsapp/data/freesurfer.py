@@ -40,7 +40,12 @@ def freesurfer_rows(present: Iterable[int]) -> tuple[Region, ...]:
 
 
 def freesurfer_names() -> tuple[str, ...]:
-    """Every name that a label may have."""
+    """Every name that a label may have.
+
+    Returns
+    -------
+    tuple of str
+    """
     families, sometimes = _rows()
     return tuple(row.name for family in (*families, sometimes) for row in family.values())
 

@@ -27,17 +27,41 @@ class KineticRow:
 
 
 def dynamic_rule() -> DynamicRule:
-    """What a scan must have seen to be fitted."""
+    """What a scan must have seen to be fitted.
+
+    Returns
+    -------
+    DynamicRule
+    """
     return DynamicRule(**read_table("kinetics")["dynamic"])
 
 
 def model_name(model: KineticModel) -> str:
-    """Name of a model as people write it."""
+    """Name of a model as people write it.
+
+    Parameters
+    ----------
+    model : of the kinetics
+
+    Returns
+    -------
+    str
+    """
     return str(read_table("kinetics")["models"][model.value]["name"])
 
 
 def t_star_min(processing: Processing) -> dict[KineticModel, float]:
-    """Minutes after injection from which frames count, for the models that have such a time."""
+    """Minutes after injection from which frames count, for the models that have such a time.
+
+    Parameters
+    ----------
+    processing : ``kinetics``, ``t_star_min``
+
+    Returns
+    -------
+    dict of float
+        By model; min after injection.
+    """
     table = read_table("kinetics")["models"]
     starts = {}
     for model in processing.kinetics:
@@ -49,13 +73,28 @@ def t_star_min(processing: Processing) -> dict[KineticModel, float]:
 
 
 def map_keys(processing: Processing) -> tuple[str, ...]:
-    """Keys of the parametric images of a run in the table of outputs."""
+    """Keys of the parametric images of a run in the table of outputs.
+
+    Parameters
+    ----------
+    processing : ``kinetics``
+
+    Returns
+    -------
+    tuple of str
+    """
     models = [model for model in VOXELWISE if model in processing.kinetics]
     return tuple(f"{model.value}_{name.lower()}" for model in models for name in MAPS)
 
 
 def kinpar_columns() -> dict[str, dict[str, Any]]:
-    """Columns of the table of kinetic parameters with their descriptions, in order."""
+    """Columns of the table of kinetic parameters with their descriptions, in order.
+
+    Returns
+    -------
+    dict of dict
+        Column -> entry of the dictionary of the table.
+    """
     described: dict[str, dict[str, Any]] = {}
     for column, entry in read_table("kinpar_columns").items():
         described[column] = dict(entry)
@@ -66,7 +105,19 @@ def kinpar_columns() -> dict[str, dict[str, Any]]:
 
 
 def parameters_of(fits: Fits, model: KineticModel, position: int) -> dict[str, float | None]:
-    """Every parameter of one region, each with its standard error."""
+    """Every parameter of one region, each with its standard error.
+
+    Parameters
+    ----------
+    fits : of all models and regions
+    model : one of them
+    position : of the region
+
+    Returns
+    -------
+    dict of float or None
+        None where a model has no such parameter, or none that is finite.
+    """
     estimates, parameters = fits.estimates[model], {}
     for name in PARAMETERS:
         parameters[name] = finite_number(estimates.values[name][position])

@@ -77,6 +77,14 @@ class LabelTable:
 def read_label_table(path: Path) -> LabelTable:
     """Read a label table.
 
+    Parameters
+    ----------
+    path : of the file
+
+    Returns
+    -------
+    LabelTable
+
     Raises
     ------
     NoInputError
@@ -94,7 +102,17 @@ def read_label_table(path: Path) -> LabelTable:
 
 
 def parse_label_table(text: str, source: str) -> LabelTable:
-    """Rows of a label table given as text; ``source`` names it in errors."""
+    """Rows of a label table given as text; ``source`` names it in errors.
+
+    Parameters
+    ----------
+    text : of the table
+    source : what it is called in messages
+
+    Returns
+    -------
+    LabelTable
+    """
     lines = [line.rstrip() for line in text.splitlines()]
     lines = [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
     if not lines:
@@ -124,6 +142,16 @@ def parse_label_table(text: str, source: str) -> LabelTable:
 def side_of(name: str) -> str:
     """Hemisphere that the name of a region tells: ``L``, ``R``, or ``n/a``.
 
+    Parameters
+    ----------
+    name : of a region
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
     >>> side_of("ctx-lh-insula"), side_of("Precentral_R"), side_of("Vermis_6"), side_of("Left-Pons")
     ('L', 'R', 'n/a', 'L')
     """
@@ -135,6 +163,16 @@ def side_of(name: str) -> str:
 def other_side(name: str) -> str | None:
     """What the same region on the other side would be called; None when a name tells no side.
 
+    Parameters
+    ----------
+    name : of a region
+
+    Returns
+    -------
+    str or None
+
+    Examples
+    --------
     >>> [other_side(name) for name in ("ctx-lh-insula", "frontal_R", "rSFG", "Vermis")]
     ['ctx-rh-insula', 'frontal_L', 'lSFG', None]
     """
@@ -152,6 +190,11 @@ def pairs_of_sides(names: Sequence[str], sides: Sequence[str]) -> list[tuple[int
     ----------
     names : of regions
     sides : ``L``, ``R`` or another text, of each
+
+    Returns
+    -------
+    list of (int, int) or None
+        Places in ``names``, left before right.
     """
     at = {name: place for place, name in enumerate(names)}
     pairs: list[tuple[int, int] | None] = []

@@ -37,7 +37,16 @@ class Band:
     upper: float | None = None
 
     def holds(self, centiloid: float) -> bool:
-        """Whether a value lies in the band; a shared edge belongs to the inner band."""
+        """Whether a value lies in the band; a shared edge belongs to the inner band.
+
+        Parameters
+        ----------
+        centiloid : CL
+
+        Returns
+        -------
+        bool
+        """
         if self.lower is None:
             return self.upper is None or centiloid < self.upper
         if self.upper is None:
@@ -81,24 +90,52 @@ class PublishedScale:
     cutoffs: tuple[tuple[Citation, tuple[Mark, ...]], ...]
 
     def band_of(self, centiloid: float) -> Band:
-        """Return the band a value lies in."""
+        """Return the band a value lies in.
+
+        Parameters
+        ----------
+        centiloid : CL
+
+        Returns
+        -------
+        Band
+        """
         return next(band for band in self.bands if band.holds(centiloid))
 
     def crossed(self, interval: tuple[float, float]) -> tuple[float, ...]:
-        """Edges of bands inside an interval, CL."""
+        """Edges of bands inside an interval, CL.
+
+        Parameters
+        ----------
+        interval : its ends, CL
+
+        Returns
+        -------
+        tuple of float
+        """
         edges = [band.upper for band in self.bands if band.upper is not None]
         return tuple(edge for edge in edges if interval[0] < edge < interval[1])
 
 
 @cache
 def references() -> Mapping[str, Citation]:
-    """Every reference by its key."""
+    """Every reference by its key.
+
+    Returns
+    -------
+    dict of Citation
+    """
     return {key: Citation(**row) for key, row in read_table("references").items()}
 
 
 @cache
 def scale() -> PublishedScale:
-    """Return the Centiloid scale with its published bands and cut-offs."""
+    """Return the Centiloid scale with its published bands and cut-offs.
+
+    Returns
+    -------
+    PublishedScale
+    """
     table = read_table("bands")
     main = table["scale"]
     return PublishedScale(
@@ -116,13 +153,28 @@ def scale() -> PublishedScale:
 
 @cache
 def accumulation() -> tuple[float, Citation]:
-    """Change per year (CL) above which amyloid accumulates reliably, and who found it."""
+    """Change per year (CL) above which amyloid accumulates reliably, and who found it.
+
+    Returns
+    -------
+    (float, Citation)
+    """
     row = read_table("bands")["accumulation"]
     return row["above"], references()[row["source"]]
 
 
 def reference_of_doi(doi: str, source: str) -> Citation:
-    """Find a reference by its DOI; an unknown one is quoted as ``source`` gives it."""
+    """Find a reference by its DOI; an unknown one is quoted as ``source`` gives it.
+
+    Parameters
+    ----------
+    doi : in any case of letters
+    source : what is quoted when it is unknown
+
+    Returns
+    -------
+    Citation
+    """
     for reference in references().values():
         if reference.doi.lower() == doi.lower():
             return reference

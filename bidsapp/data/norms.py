@@ -24,6 +24,11 @@ def read_norms(path: Path, references: Collection[str]) -> dict[tuple[str, str],
         ``reference`` (``wc`` when absent)
     references : reference regions of the run
 
+    Returns
+    -------
+    dict of Norm
+        By name of the atlas and of the region.
+
     Raises
     ------
     NoInputError

@@ -50,6 +50,10 @@ def references(
     choices : reference regions besides the four
     atlases : the atlases of the run, among them those from files that a choice may name
 
+    Returns
+    -------
+    tuple of Reference
+
     Raises
     ------
     UsageError
@@ -62,7 +66,16 @@ def references(
 
 
 def chosen_references(processing: Processing) -> tuple[Reference, ...]:
-    """The reference regions of a run (`references`)."""
+    """The reference regions of a run (`references`).
+
+    Parameters
+    ----------
+    processing : ``reference_regions``, ``atlases``, ``derivatives``
+
+    Returns
+    -------
+    tuple of Reference
+    """
     return references(processing.reference_regions, (*processing.atlases, *processing.derivatives))
 
 

@@ -17,6 +17,12 @@ def worded(topic: str, why: str, /, **values: Any) -> str:
     why : row of the topic
     **values : in place of the words in braces
 
+    Returns
+    -------
+    str
+
+    Examples
+    --------
     >>> worded("frame-times", "half-day", who="FrameTimesStart")[:51]
     'FrameTimesStart puts frames more than half a day ap'
     """
@@ -24,5 +30,15 @@ def worded(topic: str, why: str, /, **values: Any) -> str:
 
 
 def refused(topic: str, why: str, /, **values: Any) -> BadDataError:
-    """Error with the sentence of a row (see `worded`)."""
+    """Error with the sentence of a row (see `worded`).
+
+    Parameters
+    ----------
+    topic, why : row of the table
+    **values : in place of the words in braces
+
+    Returns
+    -------
+    BadDataError
+    """
     return BadDataError(worded(topic, why, **values))

@@ -35,6 +35,16 @@ _NO_ATTENUATION_LABEL = re.compile(r"^(?i:nac|no-?nac|noac|nonac|uncorr)|NAC|(?i
 def is_unknown(text: str) -> bool:
     """Whether a value tells nothing: empty, ``n/a``, ``unknown``.
 
+    Parameters
+    ----------
+    text : the value
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
     >>> is_unknown("n/a"), is_unknown(" "), is_unknown("none")
     (True, True, False)
     """
@@ -44,6 +54,16 @@ def is_unknown(text: str) -> bool:
 def is_denied(text: str) -> bool:
     """Whether a value of something that can be done says that it was not.
 
+    Parameters
+    ----------
+    text : the value
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
     >>> is_denied("Not corrected"), is_denied("NONE"), is_denied("CT, no scatter"), is_denied("n/a")
     (True, True, False, False)
     """
@@ -58,6 +78,16 @@ def is_denied(text: str) -> bool:
 def denies_attenuation(text: str) -> bool:
     """Whether the value of a field about attenuation correction says that there was none.
 
+    Parameters
+    ----------
+    text : the value
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
     >>> denies_attenuation("AC off"), denies_attenuation("CT-based, not TOF")
     (True, False)
     """
@@ -67,6 +97,16 @@ def denies_attenuation(text: str) -> bool:
 def names_no_attenuation(text: str) -> bool:
     """Whether a description is that of a PET without attenuation correction.
 
+    Parameters
+    ----------
+    text : of a series or a reconstruction
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
     >>> names_no_attenuation("PET_NAC_dyn"), names_no_attenuation("Brain AC")
     (True, False)
     """
@@ -76,6 +116,16 @@ def names_no_attenuation(text: str) -> bool:
 def labels_no_attenuation(label: str) -> bool:
     """Whether a label without separators, such as BIDS' own ``nacdyn``, says so.
 
+    Parameters
+    ----------
+    label : of the entity ``rec``
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
     >>> labels_no_attenuation("nacstat"), labels_no_attenuation("acstat")
     (True, False)
     """
@@ -85,6 +135,16 @@ def labels_no_attenuation(label: str) -> bool:
 def names_contrast(text: str) -> bool | None:
     """Whether a description says that contrast agent was given; None when it says neither.
 
+    Parameters
+    ----------
+    text : name of a series
+
+    Returns
+    -------
+    bool or None
+
+    Examples
+    --------
     >>> names_contrast("T1 MPRAGE +C"), names_contrast("T1 pre contrast"), names_contrast("MPRAGE")
     (True, False, None)
     """
@@ -96,6 +156,16 @@ def names_contrast(text: str) -> bool | None:
 def states_agent(text: str) -> bool | None:
     """Whether the field of the contrast agent names one; None when it is empty.
 
+    Parameters
+    ----------
+    text : the value
+
+    Returns
+    -------
+    bool or None
+
+    Examples
+    --------
     >>> states_agent("Gadobutrol"), states_agent("none"), states_agent("")
     (True, False, None)
     """
@@ -111,6 +181,17 @@ def _matches(name: str, text: str) -> bool:
 def image_words(value: object) -> list[str]:
     r"""Words of ``ImageType`` or ``CorrectedImage``: a list, or a text with ``\`` or ``,`` between.
 
+    Parameters
+    ----------
+    value : of the key; texts in it, whatever else there is
+
+    Returns
+    -------
+    list of str
+        In capitals, without those that tell nothing.
+
+    Examples
+    --------
     >>> image_words("DERIVED\\PRIMARY"), image_words(["attn ", "DECY"]), image_words(None)
     (['DERIVED', 'PRIMARY'], ['ATTN', 'DECY'], [])
     """
@@ -120,6 +201,15 @@ def image_words(value: object) -> list[str]:
 
 
 def projection_word(words: list[str]) -> str | None:
-    """Word of ``ImageType`` by which an image is a projection or a picture, no volume."""
+    """Word of ``ImageType`` by which an image is a projection or a picture, no volume.
+
+    Parameters
+    ----------
+    words : as `image_words` gives them
+
+    Returns
+    -------
+    str or None
+    """
     pattern = r"\b(mn?ip|projection|fused|screen)"
     return next((word for word in words if re.search(pattern, word.lower())), None)

@@ -27,7 +27,12 @@ _LEAST_INSIDE = 0.7
 
 @lru_cache
 def tau_tracers() -> dict[str, Tracer]:
-    """Tau tracers by code."""
+    """Tau tracers by code.
+
+    Returns
+    -------
+    dict of Tracer
+    """
     table = read_table("tau")
     return {
         code: Tracer(
@@ -44,7 +49,16 @@ def tau_tracers() -> dict[str, Tracer]:
 
 @lru_cache
 def tau_equations(code: str) -> dict[str, dict[str, Equation]]:
-    """Equations of a tau tracer by scale and region."""
+    """Equations of a tau tracer by scale and region.
+
+    Parameters
+    ----------
+    code : of the tracer
+
+    Returns
+    -------
+    dict of dict of Equation
+    """
     table = read_table("tau")
     row, by_scale = table["tracers"][code], {}
     for scale, about in table["scales"].items():
@@ -62,12 +76,26 @@ def tau_equations(code: str) -> dict[str, dict[str, Equation]]:
 
 
 def all_tracers() -> dict[str, Tracer]:
-    """Tracers of amyloid and of tau by code."""
+    """Tracers of amyloid and of tau by code.
+
+    Returns
+    -------
+    dict of Tracer
+    """
     return tracers() | tau_tracers()
 
 
 def any_tracer(code: str) -> Tracer:
-    """Tracer by its code, whether it binds amyloid or tau."""
+    """Tracer by its code, whether it binds amyloid or tau.
+
+    Parameters
+    ----------
+    code : of the tracer
+
+    Returns
+    -------
+    Tracer
+    """
     return all_tracers()[code]
 
 
@@ -78,6 +106,12 @@ def known_tracer(name: str) -> Tracer | None:
     ----------
     name : as for `bidsapp.data.tracers.named_tracers`
 
+    Returns
+    -------
+    Tracer or None
+
+    Examples
+    --------
     >>> [known_tracer(text).code for text in ("18F-AV-1451", "AV-45", "[18F]PI-2620")]
     ['FTP', 'FBP', 'PI2620']
     """
@@ -89,12 +123,25 @@ def known_tracer(name: str) -> Tracer | None:
 
 
 def tau_regions() -> tuple[str, ...]:
-    """Names of the target regions, in the order of the table."""
+    """Names of the target regions, in the order of the table.
+
+    Returns
+    -------
+    tuple of str
+    """
     return tuple(name for name in read_table("tau")["files"] if name != REFERENCE)
 
 
 def tau_voi_files(folder: Path) -> dict[str, str]:
     """Path of every tau volume in a folder, by region.
+
+    Parameters
+    ----------
+    folder : with the volumes, at any depth
+
+    Returns
+    -------
+    dict of str
 
     Raises
     ------
@@ -115,6 +162,14 @@ def tau_voi_files(folder: Path) -> dict[str, str]:
 
 def tau_masks(files: Mapping[str, str]) -> dict[str, NDArray[np.bool_]]:
     """Masks of the tau volumes on the 2 mm grid, by region; the nearest voxel where grids differ.
+
+    Parameters
+    ----------
+    files : path by region
+
+    Returns
+    -------
+    dict of ndarray, shape (91, 109, 91), bool
 
     Raises
     ------

@@ -44,6 +44,10 @@ def read_tracers(path: Path | None) -> tuple[Tracer, ...]:
     ----------
     path : of ``--tracer-file``
 
+    Returns
+    -------
+    tuple of Tracer
+
     Raises
     ------
     NoInputError
@@ -76,7 +80,11 @@ def using_tracer_file(path: Path | None) -> AbstractContextManager[None]:
 
     Parameters
     ----------
-    path, raises : as `read_tracers`
+    path : of ``--tracer-file``; None for no file
+
+    Returns
+    -------
+    context manager
     """
     return using_tracers(read_tracers(path))
 

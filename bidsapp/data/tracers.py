@@ -98,6 +98,11 @@ def using_tracers(own: Iterable[Tracer]) -> Iterator[None]:
     own : Tracer
         As `bidsapp.data.tracer_file` or the records of scans (`bidsapp.record.tracers`) define
         them. Those that already are in use stay so; the inner definition of a code counts.
+
+    Yields
+    ------
+    None
+        The tracers are in use inside the block.
     """
     before = _Own.tracers
     _Own.tracers = tuple(({t.code: t for t in before} | {t.code: t for t in own}).values())
@@ -108,12 +113,22 @@ def using_tracers(own: Iterable[Tracer]) -> Iterator[None]:
 
 
 def own_tracers() -> tuple[Tracer, ...]:
-    """Tracers of the user that are in use."""
+    """Tracers of the user that are in use.
+
+    Returns
+    -------
+    tuple of Tracer
+    """
     return _Own.tracers
 
 
 def tracers() -> dict[str, Tracer]:
-    """All tracers by code: those of the table in its order, then those of the user."""
+    """All tracers by code: those of the table in its order, then those of the user.
+
+    Returns
+    -------
+    dict of Tracer
+    """
     return _of_package() | {t.code: t for t in own_tracers()}
 
 
@@ -138,18 +153,34 @@ def _of_package() -> dict[str, Tracer]:
 
 
 def half_lives_s() -> dict[str, float]:
-    """Half-life of every radionuclide that a tracer may have, seconds, by its BIDS name."""
+    """Half-life of every radionuclide that a tracer may have, seconds, by its BIDS name.
+
+    Returns
+    -------
+    dict of float
+    """
     return dict(read_table("tracers")["half_life_s"])
 
 
 @lru_cache
 def anchors() -> dict[str, Anchors]:
-    """PiB SUVRs of the groups that define 0 and 100 Centiloid, by reference region."""
+    """PiB SUVRs of the groups that define 0 and 100 Centiloid, by reference region.
+
+    Returns
+    -------
+    dict of Anchors
+    """
     return {name: Anchors(**row) for name, row in read_table("tracers")["anchors"].items()}
 
 
 def repeatability() -> float:
-    """Within-person coefficient of variation of an SUVR between two scans."""
+    """Within-person coefficient of variation of an SUVR between two scans.
+
+    Returns
+    -------
+    float
+        Part of the SUVR.
+    """
     return float(read_table("tracers")["scan_error"]["repeatability"])
 
 
@@ -157,13 +188,23 @@ def disagreement() -> dict[str, tuple[float, float]]:
     """Expected standard deviation of PiB Centiloids of other reference regions about that of wc.
 
     At 0 and at 100 Centiloid, by reference region.
+
+    Returns
+    -------
+    dict of (float, float)
+        CL.
     """
     rows = read_table("tracers")["disagreement"]
     return {name: (low, high) for name, (low, high) in rows.items()}
 
 
 def window_rule() -> WindowRule:
-    """How far a scan may miss its tracer's window."""
+    """How far a scan may miss its tracer's window.
+
+    Returns
+    -------
+    WindowRule
+    """
     return WindowRule(**read_table("tracers")["window_rule"])
 
 
@@ -209,6 +250,10 @@ def named_tracers(name: str, own: tuple[Tracer, ...] | None = None) -> NamedTrac
     name : text of a sidecar's ``TracerName``, of a DICOM radiopharmaceutical or of a ``trc``
         entity, such as ``[18F]florbetaben``, ``AV45``, ``Florbetapir F^18^ (Amyvid)``
     own : tracers to find besides those of the package; None for those in use
+
+    Returns
+    -------
+    NamedTracers
     """
     text, isotopes = _without_isotopes(name)
     names = _names(own_tracers() if own is None else own)
@@ -234,6 +279,16 @@ def tracer_from_name(name: str) -> Tracer | None:
 def same_tracer(first: str, second: str) -> bool:
     """Whether two texts name one tracer, whatever it binds; by the letters where none is known.
 
+    Parameters
+    ----------
+    first, second : texts
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
     >>> same_tracer("flortaucipir", "18FAV1451"), same_tracer("FDG", "FBB")
     (True, False)
     """
@@ -244,7 +299,16 @@ def same_tracer(first: str, second: str) -> bool:
 
 
 def equation_of(row: Mapping[str, Any]) -> Equation:
-    """Equation of a row, with its anchors and, where there are any, its pairs."""
+    """Equation of a row, with its anchors and, where there are any, its pairs.
+
+    Parameters
+    ----------
+    row : of a table or a calibration file
+
+    Returns
+    -------
+    Equation
+    """
     parts: dict[str, Any] = {"anchors": Anchors(**row["anchors"])}
     if row.get("pairs") is not None:
         parts["pairs"] = Pairs(**tupled(row["pairs"]))
@@ -287,7 +351,12 @@ def _known_names(text: str, names: Mapping[str, str]) -> set[str]:
 
 @lru_cache
 def other_amyloid_tracers() -> dict[str, tuple[str, ...]]:
-    """Names of amyloid tracers that no equation is known of, by the first of them."""
+    """Names of amyloid tracers that no equation is known of, by the first of them.
+
+    Returns
+    -------
+    dict of tuple of str
+    """
     rows = read_table("tracers")["other_tracers"]["amyloid"]
     return {names[0]: tuple(names) for names in rows}
 
@@ -308,6 +377,16 @@ def _names(own: tuple[Tracer, ...]) -> dict[str, str]:
 def bare_name(name: str) -> str:
     """Name of a tracer without isotope, case, spaces and signs.
 
+    Parameters
+    ----------
+    name : of a tracer
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
     >>> bare_name("[18F]FC-119S")
     'fc119s'
     """

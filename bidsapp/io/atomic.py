@@ -42,6 +42,11 @@ def write_gzip(path: str | Path, parts: Iterable[bytes | memoryview]) -> Path:
     path : file
     parts : what the file holds, one after the other, written while they come
 
+    Returns
+    -------
+    Path
+        ``path``.
+
     Raises
     ------
     StorageError
@@ -71,6 +76,16 @@ def _gzipped(parts: Iterable[bytes | memoryview]) -> Iterator[bytes]:
 def write_bytes(path: str | Path, content: bytes) -> Path:
     """Write a file so that readers see the old one or the whole new one, never a part.
 
+    Parameters
+    ----------
+    path : of the file
+    content : all of it
+
+    Returns
+    -------
+    Path
+        ``path``.
+
     Raises
     ------
     StorageError
@@ -86,6 +101,16 @@ def replacing(path: str | Path, *, leave_equal: bool = False) -> Iterator[Path]:
     """Give a temporary file that takes the place of ``path`` when all went well.
 
     With ``leave_equal`` a file that holds the same already is left as it is.
+
+    Parameters
+    ----------
+    path : of the file, which may exist
+    leave_equal : leave a file as it is that holds the same already
+
+    Yields
+    ------
+    Path
+        Temporary file to write into, in the same folder.
     """
     path = Path(path)
     # Not the process id: containers on two nodes of a cluster often have the same.
@@ -143,7 +168,18 @@ def _remove_if_left(path: Path) -> bool:
 
 
 def write_text(path: str | Path, text: str) -> Path:
-    """Write UTF-8 text atomically (see `write_bytes`)."""
+    """Write UTF-8 text atomically (see `write_bytes`).
+
+    Parameters
+    ----------
+    path : of the file
+    text : all of it
+
+    Returns
+    -------
+    Path
+        ``path``.
+    """
     return write_lines(path, [text])
 
 
@@ -151,6 +187,16 @@ def write_lines(path: str | Path, lines: Iterable[str]) -> Path:
     """Write UTF-8 text while the lines come, atomically (see `write_bytes`).
 
     A file that says the same already is left as it is.
+
+    Parameters
+    ----------
+    path : of the file
+    lines : pieces of text with their ends
+
+    Returns
+    -------
+    Path
+        ``path``.
     """
     with (
         replacing(path, leave_equal=True) as temporary,
@@ -161,7 +207,16 @@ def write_lines(path: str | Path, lines: Iterable[str]) -> Path:
 
 
 def encoded(text: str) -> bytes:
-    r"""UTF-8; what is no character (names of files may hold it) as ``\udcff``, as JSON has it."""
+    r"""UTF-8; what is no character (names of files may hold it) as ``\udcff``, as JSON has it.
+
+    Parameters
+    ----------
+    text : of any characters
+
+    Returns
+    -------
+    bytes
+    """
     return text.encode(errors="backslashreplace")
 
 
@@ -178,5 +233,16 @@ def write_if_new(path: Path, text: str) -> None:
 
 
 def write_json(path: str | Path, content: Mapping[str, Any]) -> Path:
-    """Write JSON atomically (see `write_bytes`), with keys in the order given."""
+    """Write JSON atomically (see `write_bytes`), with keys in the order given.
+
+    Parameters
+    ----------
+    path : of the file
+    content : what `json.dumps` takes
+
+    Returns
+    -------
+    Path
+        ``path``.
+    """
     return write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")

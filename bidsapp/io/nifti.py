@@ -79,12 +79,31 @@ def load_volume(path: str | Path, *, dtype: type = np.float32, ndim: int | None 
 
 
 def from_nibabel(image: Any) -> Volume:
-    """Voxels of a nibabel image, float32, NaN where one is not finite."""
+    """Voxels of a nibabel image, float32, NaN where one is not finite.
+
+    Parameters
+    ----------
+    image : of nibabel, any format
+
+    Returns
+    -------
+    Volume
+        In the world of its affine, RAS mm.
+    """
     return Volume(_as_numbers(image.dataobj, np.float32), np.asarray(image.affine, np.float64))
 
 
 def as_nibabel(volume: Volume) -> nib.Nifti1Image:
-    """NIfTI image of nibabel in memory, in mm."""
+    """NIfTI image of nibabel in memory, in mm.
+
+    Parameters
+    ----------
+    volume : of any shape, affine in RAS mm
+
+    Returns
+    -------
+    Nifti1Image
+    """
     image = nib.Nifti1Image(volume.data, volume.affine)
     image.header.set_xyzt_units("mm")
     return image
@@ -96,6 +115,11 @@ def load_labels(path: str | Path) -> Volume:
     Parameters
     ----------
     path : path ending in ``.nii``, ``.nii.gz``, ``.mgh`` or ``.mgz``
+
+    Returns
+    -------
+    Volume
+        3D or 4D, affine in RAS mm.
 
     Raises
     ------
@@ -172,6 +196,15 @@ def _as_numbers(voxels: Any, dtype: type) -> NDArray[Any]:
 def read_shape(path: str | Path) -> tuple[int, ...]:
     """Shape of a NIfTI image from its header alone, trailing axes of length one dropped.
 
+    Parameters
+    ----------
+    path : ending in ``.nii`` or ``.nii.gz``
+
+    Returns
+    -------
+    tuple of int
+        Three or four lengths.
+
     Raises
     ------
     NoInputError
@@ -187,6 +220,15 @@ def read_shape(path: str | Path) -> tuple[int, ...]:
 def read_grid(path: str | Path) -> Grid:
     """Grid of a NIfTI image of three axes, or of each frame of one of four, from its header.
 
+    Parameters
+    ----------
+    path : ending in ``.nii`` or ``.nii.gz``
+
+    Returns
+    -------
+    Grid
+        Shape (X, Y, Z), affine voxel -> world, RAS mm.
+
     Raises
     ------
     NoInputError, BadDataError
@@ -200,6 +242,15 @@ def affine_disagreement(path: str | Path) -> float:
     """How far apart sform and qform of a header place the corners of its image, mm.
 
     Zero when only one of them, or none, is set.
+
+    Parameters
+    ----------
+    path : ending in ``.nii`` or ``.nii.gz``
+
+    Returns
+    -------
+    float
+        mm.
     """
     _, header, _ = _look(Path(path))
     places = [header.get_sform(coded=True)[0], header.get_qform(coded=True)[0]]
@@ -440,6 +491,10 @@ def save_displacements(
 def load_displacements(path: str | Path) -> Volume:
     """Read a displacement field as `save_displacements` wrote it.
 
+    Parameters
+    ----------
+    path : ending in ``.nii.gz``
+
     Returns
     -------
     Volume
@@ -487,7 +542,17 @@ def _tell_space(image: nib.Nifti1Image, path: str | Path) -> None:
 
 
 def named_space(path: str | Path) -> str | None:
-    """Space that the BIDS name of an image tells; None when it tells none."""
+    """Space that the BIDS name of an image tells; None when it tells none.
+
+    Parameters
+    ----------
+    path : with entities in its name
+
+    Returns
+    -------
+    str or None
+        Label of ``space-`` or ``tpl-``.
+    """
     match = re.search(r"(?:^|_)(?:space|tpl)-([A-Za-z0-9]+)", Path(path).name)
     return match[1] if match else None
 
@@ -496,6 +561,14 @@ def voxel_hash(path: str | Path) -> str:
     """SHA-256 of the voxels of an image as they are stored, as ``sha256:<hex>``.
 
     The same for another header, name or compression of the same voxels.
+
+    Parameters
+    ----------
+    path : ending in ``.nii`` or ``.nii.gz``
+
+    Returns
+    -------
+    str
     """
     _, header = _read_header(Path(path))
     shape, kept_as = header.get_data_shape(), header.get_data_dtype()

@@ -16,6 +16,14 @@ _MOST_BYTES = 2**26
 def read_bytes(path: Path) -> bytes:
     """Content of a file; a pipe or a device might never end.
 
+    Parameters
+    ----------
+    path : of the file
+
+    Returns
+    -------
+    bytes
+
     Raises
     ------
     OSError
@@ -33,6 +41,14 @@ def read_bytes(path: Path) -> bytes:
 def read_text(path: Path) -> str:
     """UTF-8 text of a file, with or without the mark of its encoding, lines ending in a newline.
 
+    Parameters
+    ----------
+    path : of the file
+
+    Returns
+    -------
+    str
+
     Raises
     ------
     OSError, UnicodeDecodeError
@@ -44,6 +60,15 @@ def read_text(path: Path) -> str:
 
 def given_text(path: Path, option: str = "") -> str:
     """Text of a file that a user names, perhaps by an option.
+
+    Parameters
+    ----------
+    path : of the file
+    option : that names it, for messages; empty for none
+
+    Returns
+    -------
+    str
 
     Raises
     ------
@@ -69,6 +94,11 @@ def parse_json(text: str | bytes, **options: Any) -> Any:
     text : JSON
     **options : of `json.loads`
 
+    Returns
+    -------
+    Any
+        Object, list, text, number, truth value or None.
+
     Raises
     ------
     ValueError
@@ -81,7 +111,16 @@ def parse_json(text: str | bytes, **options: Any) -> Any:
 
 
 def known_object(path: Path) -> dict[str, Any]:
-    """JSON object of a file that no number rests on: empty where none can be read."""
+    """JSON object of a file that no number rests on: empty where none can be read.
+
+    Parameters
+    ----------
+    path : of the file, which need not exist
+
+    Returns
+    -------
+    dict
+    """
     try:
         content = parse_json(read_text(path))
     except (OSError, ValueError):

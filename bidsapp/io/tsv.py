@@ -116,6 +116,17 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 def finite_number(value: Any) -> float | int | None:
     """A finite number, or the one that a text says; None for all else.
 
+    Parameters
+    ----------
+    value : number, text, or anything else
+
+    Returns
+    -------
+    float or int or None
+        int where a text is of digits alone.
+
+    Examples
+    --------
     >>> finite_number("0.1"), finite_number("12"), finite_number("n/a"), finite_number(None)
     (0.1, 12, None, None)
     """
@@ -129,7 +140,16 @@ def finite_number(value: Any) -> float | int | None:
 
 
 def line(values: Iterable[Any]) -> str:
-    """One line of a table, with its end."""
+    """One line of a table, with its end.
+
+    Parameters
+    ----------
+    values : of the columns, in order
+
+    Returns
+    -------
+    str
+    """
     return "\t".join(map(cell, values)) + "\n"
 
 
@@ -139,6 +159,16 @@ def cell(value: Any) -> str:
     Text that a spreadsheet would run as a formula, or that begins with a quotation mark, gets an
     apostrophe in front; line breaks, tabs and control characters become blanks.
 
+    Parameters
+    ----------
+    value : None, number, or what `str` makes text of
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
     >>> cell(None), cell(0.1 + 0.2), cell(7), cell("=1+1")
     ('n/a', '0.30000000000000004', '7', "'=1+1")
     """

@@ -23,7 +23,16 @@ _POINTERS = ("PYBIDS_CONFIG",)
 
 
 def load(name: str) -> ModuleType:
-    """Import ``bids``, ``nipype`` or ``nibabel`` without the settings of whoever runs it."""
+    """Import ``bids``, ``nipype`` or ``nibabel`` without the settings of whoever runs it.
+
+    Parameters
+    ----------
+    name : of the package
+
+    Returns
+    -------
+    ModuleType
+    """
     if name not in sys.modules:
         with _nothing_to_find(name), _without_pydicom():
             importlib.import_module(name)
