@@ -18,6 +18,7 @@ from bidsapp.errors import (
     ExitCode,
     NoInputError,
     UsageError,
+    WorkerLostError,
 )
 from bidsapp.plain import count
 
@@ -101,11 +102,18 @@ def _scans(
     if options.nprocs == 1:
         yield from map(check, paths)
         return
-    from concurrent.futures import ProcessPoolExecutor
-    from multiprocessing import get_context
+    from concurrent.futures.process import BrokenProcessPool
 
-    with ProcessPoolExecutor(options.nprocs, mp_context=get_context("forkserver")) as pool:
-        yield from pool.map(check, paths)
+    from bidsapp.execution.workers import forked_workers, workers
+
+    try:
+        with forked_workers(options.nprocs):
+            yield from workers(options.nprocs).map(check, paths)
+    except BrokenProcessPool as error:
+        raise WorkerLostError(
+            "a process that verified was killed, most often because memory ran out: run again "
+            "with --nprocs 1"
+        ) from error
 
 
 def _outcome(findings: Findings) -> str:

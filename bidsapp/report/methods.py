@@ -458,20 +458,20 @@ def _alignment(recipe: Recipe) -> str:
 
 
 def _equations(uses: list[TracerUse]) -> str:
-    told, used, published = [], {}, True
+    lines, used, published = [], {}, True
     for use in uses:
         if use.equation is not None and (source := use.source) is not None:
             line, sign = use.equation, "+" if use.equation.intercept >= 0 else _MINUS
             used[use.name] = line
             published &= bool(source.doi)
-            told.append(
+            lines.append(
                 f"{use.name}: CL = {line.slope:g} × SUVR {sign} {abs(line.intercept):g} "
                 f"({source.short})"
             )
     sentences = []
-    if told:
+    if lines:
         by = "published equations" if published else "the equations"
-        sentences.append(f"SUVRs were converted to Centiloids (CL) by {by}, {'; '.join(told)}.")
+        sentences.append(f"SUVRs were converted to Centiloids (CL) by {by}, {'; '.join(lines)}.")
     if bare := list(dict.fromkeys(use.name for use in uses if use.name not in used)):
         sentences.append(f"SUVRs of {_listed(bare)} were not converted to Centiloids.")
     return " ".join(sentences)

@@ -85,9 +85,9 @@ def test_against_age_the_line_is_that_of_least_squares(visit, cohort):
         [float(row["age"]) for row in rows], [float(row["centiloid"]) for row in rows], 1
     )
     told = f"All scans: first scans of 26 participants, {slope:.2f} CL per year, r 1.00"
-    assert told in page.inner_text("#told")
+    assert told in page.inner_text("#explored")
     page.select_option("#colour", label="sex")
-    assert page.inner_text("#told").count("13 participants") == 2
+    assert page.inner_text("#explored").count("13 participants") == 2
 
 
 def test_a_line_takes_one_scan_of_everyone(visit, tmp_path):
@@ -106,7 +106,7 @@ def test_a_line_takes_one_scan_of_everyone(visit, tmp_path):
     assert len(first) == 20 < len(rows)
     ages, values = ([float(row[name]) for row in first] for name in ("age", "centiloid"))
     slope, r = np.polyfit(ages, values, 1)[0], np.corrcoef(ages, values)[0, 1]
-    said = opened(visit, tmp_path).inner_text("#told").replace("\u2212", "-")
+    said = opened(visit, tmp_path).inner_text("#explored").replace("\u2212", "-")
     assert f"first scans of 20 participants, {slope:.2f} CL per year, r {r:.2f}" in said
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import pytest
@@ -170,6 +171,21 @@ def test_what_is_no_dataset_of_ours(tmp_path, capsys):
     for _, sentence in cases:
         assert str(folder) in sentence and sentence.count("\n") == 1
     assert main([str(folder), "--nprocs", "0"]) == main([str(folder), "--report", "x.doc"]) == 64
+
+
+def test_a_killed_worker_means_try_again(verify, monkeypatch):
+    class Killed:
+        def map(self, check, paths):
+            raise BrokenProcessPool("A process in the process pool was terminated abruptly")
+
+    monkeypatch.setattr("bidsapp.execution.workers.workers", lambda count: Killed())
+    code, told = verify("--nprocs", "2")
+    assert code == 75 and "--nprocs 1" in told and "Traceback" not in told
+
+
+def test_several_processes_tell_what_one_does(out, verify):
+    (out / "sub-01.html").write_text("<p>changed</p>")
+    assert verify("--nprocs", "2") == verify("--nprocs", "1")
 
 
 def test_no_report_is_written_into_what_is_verified(out, verify, tmp_path, monkeypatch):

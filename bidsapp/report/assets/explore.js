@@ -77,11 +77,11 @@ const explore = ({ columns, rows, explored, left_out, scale }, open, drawn) => {
     return { place, ticks: ticks.map((x) => [x, print(x, digits)]) };
   }
 
-  function dot(i, x, y, colour, told) {
+  function dot(i, x, y, colour, suffix) {
     const flagged = cell("flags", i) !== null;
     const name = [cell("participant_id", i), cell("session_id", i)].filter(Boolean).join(" ");
     const made = element("circle", { cx: x.toFixed(1), cy: y.toFixed(1), r: 3, class: flagged ? "dot flagged" : "dot", "data-row": i },
-      element("title", {}, `${name}: ${print(cl(i))} CL${told}`));
+      element("title", {}, `${name}: ${print(cl(i))} CL${suffix}`));
     if (colour) made.style[flagged ? "stroke" : "fill"] = colour;
     made.addEventListener("click", () => open(i));
     return made;
@@ -114,11 +114,11 @@ const explore = ({ columns, rows, explored, left_out, scale }, open, drawn) => {
       }
     });
     const height = 20 + ROW * groups.length;
-    const told = groups.map(([group, members]) => {
+    const sentences = groups.map(([group, members]) => {
       const sorted = members.map(cl).sort((a, b) => a - b);
       return `${group}: ${many(members.length, "scan")}, median ${print(quantile(sorted, 0.5))} CL`;
     });
-    return { parts: [...parts, ...bottom(x, height, "CL", WIDTH - 16)], height: height + 42, told };
+    return { parts: [...parts, ...bottom(x, height, "CL", WIDTH - 16)], height: height + 42, sentences };
   }
 
   function scatter(name, colourOf, colours) {
@@ -128,7 +128,7 @@ const explore = ({ columns, rows, explored, left_out, scale }, open, drawn) => {
     const parts = y.ticks.flatMap(([value, text]) => [element("line", { class: "rule", x1: LEFT, x2: WIDTH - 16, y1: y.place(value), y2: y.place(value) }), label(LEFT - 6, y.place(value) + 4, text, "end muted")]);
     parts.push(label(4, 14, "Centiloid, CL"));
     known.forEach((i, n) => parts.push(dot(i, x.place(xs[n]), y.place(cl(i)), ...colourOf(i))));
-    const told = [], unit = ["age", "years"].includes(name) ? "year" : `unit of ${words[name]}`;
+    const sentences = [], unit = ["age", "years"].includes(name) ? "year" : `unit of ${words[name]}`;
     for (const [group, members, colour] of colours) {
       const pairs = firstScans(members.filter((i) => cell(name, i) !== null)).map((i) => [Number(cell(name, i)), cl(i)]);
       if (pairs.length < 3) continue;
@@ -140,10 +140,10 @@ const explore = ({ columns, rows, explored, left_out, scale }, open, drawn) => {
       const line = element("line", { class: "median", ...Object.fromEntries(ends.flatMap((end, k) => [[`x${k + 1}`, x.place(end)], [`y${k + 1}`, y.place(my + slope * (end - mx))]])) });
       if (colour) line.style.stroke = colour;
       parts.push(line);
-      told.push(`${group}: first scans of ${many(pairs.length, "participant")}, ${print(slope, 2)} CL per ${unit}${yy > 0 ? `, r ${print(xy / Math.sqrt(xx * yy), 2)}` : ""}`);
+      sentences.push(`${group}: first scans of ${many(pairs.length, "participant")}, ${print(slope, 2)} CL per ${unit}${yy > 0 ? `, r ${print(xy / Math.sqrt(xx * yy), 2)}` : ""}`);
     }
-    if (places.length > known.length) told.push(`${many(places.length - known.length, "scan")} without ${words[name]} ${places.length - known.length === 1 ? "is" : "are"} not drawn`);
-    return { parts: [...parts, ...bottom(x, 336, words[name], WIDTH - 16)], height: 378, told };
+    if (places.length > known.length) sentences.push(`${many(places.length - known.length, "scan")} without ${words[name]} ${places.length - known.length === 1 ? "is" : "are"} not drawn`);
+    return { parts: [...parts, ...bottom(x, 336, words[name], WIDTH - 16)], height: 378, sentences };
   }
 
   function draw() {
@@ -154,9 +154,9 @@ const explore = ({ columns, rows, explored, left_out, scale }, open, drawn) => {
     const of = new Map(colours.flatMap(([group, members, colour]) => members.map((i) => [i, [colour, colourName === "" ? "" : `, ${words[colourName]} ${group}`]])));
     const made = name !== "" && isNumber(name) ? scatter(name, (i) => of.get(i), colours) : strips(name, (i) => of.get(i));
     const title = `Centiloids${name === "" ? "" : isNumber(name) ? ` against ${words[name]}` : ` by ${words[name]}`}`;
-    const svg = element("svg", { viewBox: `0 0 ${WIDTH} ${made.height}`, class: "chart", role: "img", "aria-label": `${title}. ${made.told.join("; ")}` }, ...made.parts);
+    const svg = element("svg", { viewBox: `0 0 ${WIDTH} ${made.height}`, class: "chart", role: "img", "aria-label": `${title}. ${made.sentences.join("; ")}` }, ...made.parts);
     find("drawn").replaceChildren(svg);
-    find("told").textContent = `${title}. A dot is a scan, an open one has flags. ${made.told.join("; ")}.`;
+    find("explored").textContent = `${title}. A dot is a scan, an open one has flags. ${made.sentences.join("; ")}.`;
     find("legend").replaceChildren(...colours.filter(([, , colour]) => colour).map(([group, members, colour]) => {
       const one = document.createElement("li"), swatch = document.createElement("span");
       swatch.style.background = colour;
