@@ -10,8 +10,9 @@ from typing import Any
 
 from bidsapp import __version__
 from bidsapp.calibrate.tables import read_rows
-from bidsapp.core.quality import Flag, centiloid_refusal, flagged
+from bidsapp.core.quality import centiloid_refusal, flagged
 from bidsapp.data import read_table, tupled
+from bidsapp.data.flags import worded_flag
 from bidsapp.data.sentences import refused, worded
 from bidsapp.data.tracers import tracer_from_name, tracers
 from bidsapp.errors import BadDataError, UsageError
@@ -213,12 +214,11 @@ def _of_row(
     value = line.at(suvr)
     limits = read_table("limits")
     cells["centiloid_equation"] = line.name
-    raised: tuple[Flag, ...]
-    if refused := centiloid_refusal(value, **limits["centiloid_possible"]):
-        raised = (Flag("suvr-impossible", f"{refused}; the SUVR gives no Centiloid"),)
+    if reason := centiloid_refusal(value, **limits["centiloid_possible"]):
+        raised = [worded_flag("suvr-impossible", reason=reason)]
     else:
         cells["centiloid"] = value
-        raised = flagged({"centiloid": value}, limits)
+        raised = list(flagged({"centiloid": value}, limits))
     for flag in raised:
         flags.setdefault(flag.code, flag.message)
     cells["centiloid_flags"] = ";".join(flag.code for flag in raised) or None

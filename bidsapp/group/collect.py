@@ -180,8 +180,8 @@ def _tabulate(
     closed = unreadable_people(output_dir)
     absent = absent_people(cohort.facts, records, filters)
     absent = [name for name in absent if name.removeprefix("sub-") not in closed]
-    named = unknown.keys() | {name.removeprefix("sub-") for name in absent}
-    others = replace(filters, participant=tuple(p for p in filters.participant if p not in named))
+    missing = unknown.keys() | {name.removeprefix("sub-") for name in absent}
+    others = replace(filters, participant=tuple(p for p in filters.participant if p not in missing))
     unmatched = others.unmatched(lambda alone: any(is_wanted(scan, alone) for scan in wanted))
     warnings = [*unknown.values(), *unmatched, *mixture, *closed.values(), *absence(absent), *gone]
     warnings += [*treatment_warnings(wanted), *sentences(cohort.ratings)]

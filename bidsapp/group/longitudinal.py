@@ -26,7 +26,7 @@ from bidsapp.data.flags import worded_flag
 from bidsapp.data.literature import accumulation, scale
 from bidsapp.data.tracers import STANDARD_REFERENCE, repeatability, tracers
 from bidsapp.group.tables import Row
-from bidsapp.group.visits import CONSECUTIVE, Match, Visits, match, same_tracer
+from bidsapp.group.visits import CONSECUTIVE, Match, Visits, match
 from bidsapp.plain import sentence
 from bidsapp.record import ScanRecord
 
@@ -217,7 +217,7 @@ def centiloid_change(first: Row, last: Row, matched: Match) -> Change | None:
     measured = [_measured(row) for row in (first, last)]
     if measured[0] is None or measured[1] is None:
         return None
-    same = same_tracer(first, last)
+    same = first["tracer"] == last["tracer"]
     other = any(map(matched.has, ("other-pipeline", "other-method", "other-version")))
     return change(
         measured[0], measured[1], _relative(first, same), same_tracer=same, same_pipeline=not other
@@ -296,7 +296,7 @@ def _passed(first: float | None, last: float | None) -> str | None:
 
 def _suvr_change(first: Row, last: Row, matched: Match) -> Change | None:
     """Change of the SUVR; None between tracers or reference regions, whose SUVRs are not alike."""
-    if not same_tracer(first, last) or matched.has("other-reference"):
+    if first["tracer"] != last["tracer"] or matched.has("other-reference"):
         return None
     before, after = map(_measured_suvr, (first, last))
     return None if before is None or after is None else change(before, after, 0.0)

@@ -10,6 +10,7 @@ from typing import Any
 from bidsapp.core.quality import Flag
 from bidsapp.core.statistics.location import shift
 from bidsapp.data import read_table
+from bidsapp.data.flags import worded_flag
 from bidsapp.group.longitudinal import flag_columns
 from bidsapp.group.outliers import LIMIT, Score
 from bidsapp.group.tables import Row
@@ -118,12 +119,8 @@ def _difference(
         return dict.fromkeys(names), []
     flags = []
     if difference[1] > 0 or difference[2] < 0:
-        message = (
-            f"Centiloids are {number(difference[0])} CL ({number(difference[1])} "
-            f"to {number(difference[2])}) from those of the other {level}s: "
-            f"compare whom they scan before the {level} is blamed"
-        )
-        flags.append(Flag(f"{level}-differs", message))
+        worded = dict(zip(names, map(number, difference), strict=True))
+        flags.append(worded_flag(f"{level}-differs", **worded))
     return dict(zip(names, difference, strict=True)), flags
 
 

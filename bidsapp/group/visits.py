@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 from bidsapp.core.quality import Flag
 from bidsapp.data import read_table
+from bidsapp.data.flags import worded_flag
 from bidsapp.data.tau import tau_tracers
 from bidsapp.group.tables import Row
 from bidsapp.plain import natural
@@ -244,47 +245,17 @@ def match(first: Row, last: Row) -> Match:
             sentence = f"{row['words']} {after or 'none'} after {before or 'none'}: {row['advice']}"
             flags.setdefault(code, Flag(code, sentence))
     limits = read_table("cohort")["change"]
-    windows = [(scan.get("window_start_min"), scan.get("window_end_min")) for scan in (first, last)]
-    if same_tracer(first, last):
-        _compare(
-            flags, unknown, "window", windows, limits["window_min"],
-            lambda a, b: f"window {_range(b)} min after {_range(a)} min: uptake ratios rise with "
-            "the time after injection",
-        )  # fmt: skip
-    sizes = [(scan.get("pet_fwhm_mm"),) for scan in (first, last)]
-    _compare(
-        flags, unknown, "resolution", sizes, limits["resolution_mm"],
-        lambda a, b: f"resolution {number(b[0])} mm after {number(a[0])} mm: bring both to one "
-        "with --target-resolution",
-    )  # fmt: skip
+    for what, columns, limit, digits in (
+        ("window", ("window_start_min", "window_end_min"), limits["window_min"], 0),
+        ("resolution", ("pet_fwhm_mm",), limits["resolution_mm"], 1),
+    ):
+        numbers = [[scan.get(column) for column in columns] for scan in (first, last)]
+        if what == "window" and first["tracer"] != last["tracer"]:
+            continue
+        if any(None in of_scan for of_scan in numbers):
+            unknown.append(what)
+        elif max(abs(b - a) for a, b in zip(*numbers, strict=True)) > limit:
+            before, after = ("-".join(number(x, digits) for x in of_scan) for of_scan in numbers)
+            code = f"other-{what}"
+            flags[code] = worded_flag(code, before=before, after=after)
     return Match(tuple(flags.values()), tuple(unknown))
-
-
-def same_tracer(first: Row, last: Row) -> bool:
-    """Whether two scans have the same tracer.
-
-    Parameters
-    ----------
-    first : row of ``group_centiloid.tsv``
-    last : row of a later scan
-
-    Returns
-    -------
-    bool
-    """
-    return bool(first["tracer"] == last["tracer"])
-
-
-def _compare(
-    flags: dict[str, Flag], unknown: list[str], what: str, numbers: Sequence[tuple[Any, ...]],
-    limit: float, words: Callable[[tuple[Any, ...], tuple[Any, ...]], str],
-) -> None:  # fmt: skip
-    before, after = numbers
-    if None in before or None in after:
-        unknown.append(what)
-    elif max(abs(b - a) for a, b in zip(before, after, strict=True)) > limit:
-        flags[f"other-{what}"] = Flag(f"other-{what}", words(before, after))
-
-
-def _range(pair: tuple[Any, ...]) -> str:
-    return f"{number(pair[0], 0)}-{number(pair[1], 0)}"

@@ -16,6 +16,7 @@ from bidsapp.bids.derivatives import is_inside, output_path
 from bidsapp.bids.entities import ENTITY_ORDER, parse_entities
 from bidsapp.bids.seals import sealed
 from bidsapp.core.quality import Flag, QualityLevel
+from bidsapp.data.flags import worded_flag
 from bidsapp.errors import NoInputError
 from bidsapp.io.atomic import write_text
 from bidsapp.io.reading import parse_json, read_text
@@ -229,11 +230,8 @@ def _damage(misfits: list[str]) -> tuple[Flag, ...]:
     """Flag that says what of a record could not be read."""
     if not misfits:
         return ()
-    message = (
-        "fields of the record cannot be what CentiPET wrote and count as absent "
-        f"({some(misfits, _MOST_NAMED)}); {_RUN_AGAIN}"
-    )
-    return (Flag("record-damaged", message),)
+    fields = some(misfits, _MOST_NAMED)
+    return (worded_flag("record-damaged", fields=fields, remedy=_RUN_AGAIN),)
 
 
 def _short(error: Exception) -> str:

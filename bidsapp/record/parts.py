@@ -8,11 +8,11 @@ import numpy as np
 
 from bidsapp.core.kinetics.models import Fits
 from bidsapp.core.kinetics.study import KineticStudy
-from bidsapp.core.quality import Flag
 from bidsapp.core.quantification.scale import CentiloidResult
 from bidsapp.core.regions.corrected import Corrected
 from bidsapp.core.registration.motion import LEAST_CORRECTED_MM, FrameAlignment
 from bidsapp.data import REFERENCES, TARGET
+from bidsapp.data.flags import worded_flag
 from bidsapp.data.kinetics import KineticRow, model_name, parameters_of, t_star_min
 from bidsapp.io.tsv import finite_number
 from bidsapp.record.model import (
@@ -106,7 +106,7 @@ def not_fitted(reason: str) -> RecordPart:
 
 def failed_fit(reason: str) -> RecordPart:
     """A dynamic scan that models failed on; its Centiloid stands."""
-    flag = Flag("kinetics-model", f"no kinetic model could be fitted: {reason}")
+    flag = worded_flag("kinetics-model", "none", reason=reason)
     return RecordPart(kinetics=Kinetics(done=False, reason=reason), flags=(flag,))
 
 
@@ -116,9 +116,9 @@ def fitted(
     """What was fitted how, the cortical target, what to look at."""
     target = [row.name for row in rows].index(TARGET)
     gaps, starts = study.timeline.gaps_min, t_star_min(processing)
-    flags = [Flag("kinetics-gap", _bridged(*gap)) for gap in gaps]
+    flags = [worded_flag("kinetics-gap", begin_min=begin, end_min=end) for begin, end in gaps]
     flags += [
-        Flag("kinetics-model", f"{model_name(model)} gives nothing: {why}")
+        worded_flag("kinetics-model", "one", model=model_name(model), reason=why)
         for model, why in fits.problems.items()
     ]
     kinetics = Kinetics(
@@ -141,7 +141,7 @@ def fitted(
 
 def not_corrected(reason: str) -> RecordPart:
     """A scan that could not be corrected for partial volume; its Centiloid stands."""
-    flag = Flag("pvc", f"partial volume could not be corrected: {reason}")
+    flag = worded_flag("pvc", reason=reason)
     return RecordPart(pvc=PartialVolume(done=False, reason=reason), flags=(flag,))
 
 
@@ -172,11 +172,4 @@ def corrected_part(
             condition=result.condition,
             white_matter=result.white_matter,
         )
-    )
-
-
-def _bridged(begin_min: float, end_min: float) -> str:
-    return (
-        f"no PET was measured from {begin_min:.0f} to {end_min:.0f} min after injection: kinetics "
-        "bridges it by a tissue compartment; compare DVR only with scans of the same schedule"
     )
