@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from statistics import fmean
 from typing import Any
 
@@ -67,7 +68,7 @@ def cohort_model(rows: Sequence[Row]) -> CohortModel:
     """
     limits = read_table("cohort")["model"]
     has_centiloid = any(row["centiloid"] is not None for row in rows)
-    unit, value = ("CL", _centiloid) if has_centiloid else ("SUVR", suvr_of)
+    unit, value = ("CL", itemgetter("centiloid")) if has_centiloid else ("SUVR", suvr_of)
     regions = set(map(reference_of, rows))
     about = (regions.pop() if len(regions) == 1 else STANDARD_REFERENCE, unit)
     known = [
@@ -174,10 +175,6 @@ def model_rows(model: CohortModel) -> list[dict[str, Any]]:
         for name, value, meaning, unit in spreads if value is not None
     ]  # fmt: skip
     return rows
-
-
-def _centiloid(row: Row) -> float | None:
-    return row["centiloid"]
 
 
 def _fixed(

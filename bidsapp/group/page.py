@@ -64,8 +64,8 @@ def group_figures(study: Study) -> list[Figure]:
 def group_page(
     study: Study,
     warnings: Sequence[str],
-    figures: Sequence[Figure] | None = None,
-    methods: Methods | None = None,
+    figures: Sequence[Figure],
+    methods: Methods,
 ) -> str:
     """Return the page of a study.
 
@@ -73,7 +73,7 @@ def group_page(
     ----------
     study : of `bidsapp.group.study.study`
     warnings : sentences about the cohort as a whole
-    figures : of `group_figures`; None draws them
+    figures : of `group_figures`
     methods : text about the study, to paste
 
     Returns
@@ -81,8 +81,7 @@ def group_page(
     str
     """
     rows = study.rows
-    drawn = group_figures(study) if figures is None else figures
-    by_name = {figure.name: figure for figure in drawn}
+    by_name = {figure.name: figure for figure in figures}
     missing = gaps(study.counted)
     far = outliers(study.scores)
     return render_page(

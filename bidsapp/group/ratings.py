@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from bidsapp.bids.raw_tables import read_cells
-from bidsapp.data import read_table
 from bidsapp.errors import BadDataError
 from bidsapp.group.tables import Row, with_flags
 from bidsapp.io.hashes import file_hash
@@ -192,16 +191,6 @@ def rating_rows(known: Iterable[tuple[Rating, str]]) -> list[Row]:
         {name: getattr(rating, name) for name in COLUMNS} | {"state": state}
         for rating, state in known
     ]
-
-
-def rating_columns() -> dict[str, Any]:
-    """Describe the columns of ``group_ratings.tsv``.
-
-    Returns
-    -------
-    dict
-    """
-    return dict(read_table("group_columns")["ratings"])
 
 
 def with_ratings(

@@ -30,7 +30,7 @@ _LARGEST = 2.0**53
 _ABSENT = ("", "n/a")
 
 
-def structured(kind: type[T], content: Any, misfits: list[str], where: str = "") -> T | None:
+def structured(kind: type[T], content: Any, misfits: list[str]) -> T | None:
     """An object from JSON, without the parts that cannot be read as their type.
 
     Parameters
@@ -38,7 +38,6 @@ def structured(kind: type[T], content: Any, misfits: list[str], where: str = "")
     kind : dataclass
     content : JSON, parsed
     misfits : takes the names of the parts that are left out, such as ``band.crossed``
-    where : name of the whole
 
     Returns
     -------
@@ -47,7 +46,7 @@ def structured(kind: type[T], content: Any, misfits: list[str], where: str = "")
         that lists that belong together stay so. Names that the class does not have are ignored.
     """
     reader: Reader = _reader(kind)  # type: ignore[arg-type] # every class can be hashed
-    made: T | None = reader(content, where, misfits)
+    made: T | None = reader(content, "", misfits)
     return made
 
 

@@ -36,14 +36,13 @@ class Outline:
     name: str
 
 
-def outline(canvas: NDArray[np.float32], style: Outline, level: float = 0.5) -> Markup:
-    """Draw where ``canvas`` crosses a level, with a dark rim that keeps it apart from uptake.
+def outline(canvas: NDArray[np.float32], style: Outline) -> Markup:
+    """Draw where ``canvas`` crosses one half, with a dark rim that keeps it apart from uptake.
 
     Parameters
     ----------
     canvas : shape (rows, columns)
     style : colour and name
-    level : value that the line follows
 
     Returns
     -------
@@ -51,7 +50,7 @@ def outline(canvas: NDArray[np.float32], style: Outline, level: float = 0.5) -> 
     """
     from contourpy import contour_generator
 
-    lines = contour_generator(z=canvas[::_STRIDE, ::_STRIDE]).lines(level)
+    lines = contour_generator(z=canvas[::_STRIDE, ::_STRIDE]).lines(0.5)
     path = "".join(
         _path(np.asarray(line) * _STRIDE + 0.5) for line in lines if len(line) >= _SHORTEST
     )

@@ -147,14 +147,13 @@ def _outermost(mask: NDArray[np.bool_]) -> NDArray[np.intp]:
     return np.concatenate([np.column_stack([end, lines]) for end in (first, last)])
 
 
-def sample(volume: Volume, layout: Layout, *, order: int = 1) -> NDArray[np.float32]:
-    """Cut ``volume`` along every tile of the layout.
+def sample(volume: Volume, layout: Layout) -> NDArray[np.float32]:
+    """Cut ``volume`` along every tile of the layout, trilinear.
 
     Parameters
     ----------
     volume : to cut, 3D
     layout : of the slices
-    order : 1 trilinear, 0 nearest voxel
 
     Returns
     -------
@@ -162,30 +161,28 @@ def sample(volume: Volume, layout: Layout, *, order: int = 1) -> NDArray[np.floa
         Zero outside the volume and between the tiles. Pictures share volumes and layouts: a canvas
         is kept as long as both.
     """
-    known = _SAMPLED.setdefault(volume, WeakKeyDictionary()).setdefault(layout, {})
-    if order not in known:
-        canvas = _sampled(volume, layout, order)
-        canvas.flags.writeable = False
-        known[order] = canvas
-    return known[order]
+    known = _SAMPLED.setdefault(volume, WeakKeyDictionary())
+    if layout not in known:
+        known[layout] = _sampled(volume, layout)
+        known[layout].flags.writeable = False
+    return known[layout]
 
 
-_SAMPLED: WeakKeyDictionary[Volume, WeakKeyDictionary[Layout, dict[int, NDArray[np.float32]]]] = (
-    WeakKeyDictionary()
-)
+_SAMPLED: WeakKeyDictionary[Volume, WeakKeyDictionary[Layout, NDArray[np.float32]]]
+_SAMPLED = WeakKeyDictionary()
 
 
-def _sampled(volume: Volume, layout: Layout, order: int) -> NDArray[np.float32]:
+def _sampled(volume: Volume, layout: Layout) -> NDArray[np.float32]:
     canvas = np.zeros(layout.shape, np.float32)
     to_index = np.linalg.inv(volume.affine)
     for tile in layout.tiles:
         matrix = to_index @ _pixel_to_world(tile, layout)
-        canvas[tile.place] = _cut(volume.data, matrix, (tile.height, tile.width), order)
+        canvas[tile.place] = _cut(volume.data, matrix, (tile.height, tile.width))
     return canvas
 
 
 def _cut(
-    data: NDArray[np.generic], matrix: NDArray[np.float64], shape: tuple[int, int], order: int
+    data: NDArray[np.generic], matrix: NDArray[np.float64], shape: tuple[int, int]
 ) -> NDArray[np.float32]:
     """One tile, ``matrix`` its (0, row, column) -> voxel; along the axes of the voxels if it may.
 
@@ -195,7 +192,7 @@ def _cut(
     axes, steps = np.nonzero(linear)
     if sorted(steps) != [1, 2] or len(set(axes)) != 2:
         values = np.asarray(data, np.float32)
-        return affine_transform(values, linear, matrix[:3, 3], (1, *shape), order=order)[0]
+        return affine_transform(values, linear, matrix[:3, 3], (1, *shape), order=1)[0]
     row, column = axes[np.argsort(steps)]
     through = 3 - row - column
     plane = data.transpose(through, row, column)
@@ -204,17 +201,15 @@ def _cut(
         (1, matrix[row, 3] + linear[row, 1] * np.arange(shape[0])),
         (2, matrix[column, 3] + linear[column, 2] * np.arange(shape[1])),
     ):
-        plane = _along(plane, axis, at, order)
+        plane = _along(plane, axis, at)
     return plane[0]
 
 
-def _along(
-    data: NDArray[np.generic], axis: int, at: NDArray[np.float64], order: int
-) -> NDArray[np.float32]:
+def _along(data: NDArray[np.generic], axis: int, at: NDArray[np.float64]) -> NDArray[np.float32]:
     """Read along one axis, zero beyond its outermost voxels."""
     last = data.shape[axis] - 1
     outside = (at < 0) | (at > last)
-    at = np.clip(at if order else np.floor(at + 0.5), 0, last)
+    at = np.clip(at, 0, last)
     low = at.astype(np.intp)
     share = np.expand_dims((at - low).astype(np.float32), [a for a in range(3) if a != axis])
     before: tuple[Any, ...] = (

@@ -258,15 +258,22 @@ def _viewer(
 
 
 def _page(scans: Sequence[ScanView], detail: Detail, context: Mapping[str, Any]) -> str:
-    views = [scan for scan in scans if isinstance(scan.viewer, ViewerData)]
+    viewers = {
+        number: (scan.record, scan.viewer)
+        for number, scan in enumerate(scans, start=1)
+        if isinstance(scan.viewer, ViewerData)
+    }
+    blocks: dict[str, Block] = {}
+    for _, viewer in viewers.values():
+        blocks |= viewer.blocks
     return render_page(
         "participant.html",
         _SCRIPTS,
         _STYLES,
         scans=scans,
         pixels=detail.pixels,
-        blocks=_blocks(views),
-        viewer_data=_viewer_data(scans) if views else None,
+        blocks=blocks,
+        viewer_data=_viewer_data(viewers, blocks) if viewers else None,
         **context,
     )
 
@@ -334,32 +341,24 @@ def _by_name(
     return named
 
 
-def _blocks(views: Iterable[ScanView]) -> dict[str, Block]:
-    blocks: dict[str, Block] = {}
-    for view in views:
-        assert isinstance(view.viewer, ViewerData)
-        blocks |= view.viewer.blocks
-    return blocks
-
-
-def _viewer_data(scans: Sequence[ScanView]) -> dict[str, Any]:
+def _viewer_data(
+    viewers: Mapping[int, tuple[ScanRecord, ViewerData]], blocks: Mapping[str, Block]
+) -> dict[str, Any]:
     """What ``assets/viewer.js`` has to know; ``element`` is the id the template gives."""
-    viewers = [
-        {
-            "element": f"scan-{number}-viewer",
-            "top": (display := display_of(scan.record.tracer)).top,
-            "colours": display.over_colours,
-            "spaces": [asdict(space) for space in scan.viewer.spaces],
-        }
-        for number, scan in enumerate(scans, start=1)
-        if isinstance(scan.viewer, ViewerData)
-    ]
-    views = [scan for scan in scans if isinstance(scan.viewer, ViewerData)]
-    colours = read_table("display")["colours"]
     return {
-        "blocks": {name: block.about for name, block in _blocks(views).items()},
-        "colours": {name: base64_text(lookup(name).tobytes()) for name in colours},
-        "viewers": viewers,
+        "blocks": {name: block.about for name, block in blocks.items()},
+        "colours": {
+            name: base64_text(lookup(name).tobytes()) for name in read_table("display")["colours"]
+        },
+        "viewers": [
+            {
+                "element": f"scan-{number}-viewer",
+                "top": display_of(record.tracer).top,
+                "colours": display_of(record.tracer).over_colours,
+                "spaces": [asdict(space) for space in viewer.spaces],
+            }
+            for number, (record, viewer) in viewers.items()
+        ],
         "regions": [_region(name, place) for place, name in enumerate(VOI_BITS)],
     }
 

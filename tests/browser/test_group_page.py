@@ -13,12 +13,13 @@ from synthetic_records import finished_record, write
 from tsv_rows import table_rows
 
 from bidsapp.group.collect import cohort_of, run_group
-from bidsapp.group.page import group_page
+from bidsapp.group.page import group_figures, group_page
 from bidsapp.group.ratings import read_ratings
 from bidsapp.io.atomic import write_text
 from bidsapp.io.hashes import file_hash
 from bidsapp.record import find_records
 from bidsapp.report.participant import write_page
+from bidsapp.report.study_methods import cohort_methods
 from bidsapp.settings import Filters
 
 pytestmark = pytest.mark.slow
@@ -230,7 +231,9 @@ def test_two_thousand_scans_open_within_two_seconds(visit, tmp_path):
         record["participant"] = {"age": str(60 + number % 31 / 2), "sex": "FM"[number % 3 > 0]}
         write(tmp_path, record, entities)
     made = cohort_of(tmp_path, find_records(tmp_path), Filters(), ())
-    page = write_text(tmp_path / "group_centiloid.html", group_page(made.study, []))
+    figures, methods = group_figures(made.study), cohort_methods(made.records)
+    text = group_page(made.study, [], figures, methods)
+    page = write_text(tmp_path / "group_centiloid.html", text)
     assert page.stat().st_size < 6e6
     took = []
     for _ in range(3):

@@ -86,10 +86,9 @@ def test_the_layout_around_a_mask_on_an_oblique_grid_ends_where_the_mask_does():
     np.testing.assert_allclose(layout.high, world.max(axis=0), atol=1e-9)
 
 
-@pytest.mark.parametrize("order", [0, 1])
 @pytest.mark.parametrize("axes", list(permutations(range(3))))
 @pytest.mark.parametrize("sign", [1, -1])
-def test_axes_in_any_order_are_cut_as_those_of_an_oblique_grid_are(axes, sign, order):
+def test_axes_in_any_order_are_cut_as_those_of_an_oblique_grid_are(axes, sign):
     affine = np.eye(4)
     affine[:3, :3] = np.eye(3)[:, axes] * [2.0, 1.5 * sign, 1.3]
     affine[:3, 3] = -affine[:3, :3] @ [8, 10, 9]
@@ -100,6 +99,6 @@ def test_axes_in_any_order_are_cut_as_those_of_an_oblique_grid_are(axes, sign, o
     nearly[:3, :3] = (np.eye(3) + turn * np.array([[0, 1, 1], [-1, 0, 1], [-1, -1, 0]])) @ (
         affine[:3, :3]
     )
-    found = [sample(Volume(data, place), layout, order=order) for place in (affine, nearly)]
+    found = [sample(Volume(data, place), layout) for place in (affine, nearly)]
     differs = np.abs(found[0] - found[1]) > 1e-4
     assert found[0].any() and differs.mean() < 0.002  # pixels on the very edge of a voxel
