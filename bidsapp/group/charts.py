@@ -15,7 +15,7 @@ from bidsapp.group.courses import Course
 from bidsapp.group.outliers import FEWEST, LIMIT, Score
 from bidsapp.group.tables import Row
 from bidsapp.plain import count, natural, shortened
-from bidsapp.report.axes import WIDTH, Axis, bottom, chart, left
+from bidsapp.report.axes import WIDTH, Axis, bottom, chart, left, legend_entry
 from bidsapp.report.charts import CURVES
 from bidsapp.report.figure import Figure, Words
 from bidsapp.report.render import number
@@ -329,7 +329,7 @@ def _marks_over_time(axis: Axis, upright: Axis) -> list[Markup]:
     return parts
 
 
-def _told_marks() -> str:
+def _marks_in_words() -> str:
     return " ".join(
         f"Dashed: {mark.at:g} CL, {mark.meaning} ({source.short})."
         for source, marks in scale().cutoffs
@@ -397,29 +397,35 @@ def spaghetti(
         parts.append(
             tag("path", class_="line", d=path, stroke=colour, stroke_opacity=0.4 if many else 0.8)
         )
-        points_of = zip(course.places, points, strict=True)
-        marks += [(place, x, y, None) for place, (x, y) in points_of]
+        marks += [(place, x, y, None) for place, (x, y) in zip(course.places, points, strict=True)]
     parts += _dots_or_specks(rows, marks, 1.6 if many else 3.0)
-    for line, name in enumerate(names):
-        y = 40 + 18.0 * line
-        parts += [
-            tag("line", x1=WIDTH - 140, x2=WIDTH - 122, y1=y, y2=y, stroke_width=3,
-                stroke=CURVES[line % len(CURVES)]),
-            tag("text", shortened(name, 18) if coloured else _for_people("tracer", name),
-                x=WIDTH - 116, y=y + 4),
-        ]  # fmt: skip
-    slopes = [slope for course in shown if (slope := course.slope) is not None]
-    per = "year" if in_years else "visit"
-    caption = f"{count(len(shown), 'participant')} with two sessions or more"
-    if slopes:
-        caption += f", median change {number(median(slopes))} CL per {per}"
-    left_out = len(courses) - len(shown)
-    note = f" {left_out} without acquisition times are not drawn." if left_out else ""
-    above, source = accumulation()
-    if in_years and slopes:
-        faster = sum(slope > above for slope in slopes)
-        note += f" {faster} rise faster than {above:.1f} CL a year ({source.short})."
+    parts += [
+        legend_entry(
+            WIDTH - 140, line, CURVES[line % len(CURVES)],
+            shortened(name, 18) if coloured else _for_people("tracer", name),
+        )
+        for line, name in enumerate(names)
+    ]  # fmt: skip
+    summary, note = _change_in_words(shown, len(courses) - len(shown))
     by = f" by {coloured[0]}" if coloured else " since treatment began" if treated else ""
     suffix = f"-{coloured[0]}" if coloured else "-treatment" if treated else ""
-    said = Words.of("longitudinal", suffix, by=by, summary=caption, note=note, marks=_told_marks())
-    return chart(said, 324, parts)
+    words = Words.of(
+        "longitudinal", suffix, by=by, summary=summary, note=note, marks=_marks_in_words()
+    )
+    return chart(words, 324, parts)
+
+
+def _change_in_words(courses: Sequence[Course], n_left_out: int) -> tuple[str, str]:
+    """How many change by how much, and who is not drawn or changes fast."""
+    slopes = [slope for course in courses if (slope := course.slope) is not None]
+    in_years = courses[0].in_years
+    summary = f"{count(len(courses), 'participant')} with two sessions or more"
+    if slopes:
+        per = "year" if in_years else "visit"
+        summary += f", median change {number(median(slopes))} CL per {per}"
+    note = f" {n_left_out} without acquisition times are not drawn." if n_left_out else ""
+    if in_years and slopes:
+        above, source = accumulation()
+        faster = sum(slope > above for slope in slopes)
+        note += f" {faster} rise faster than {above:.1f} CL a year ({source.short})."
+    return summary, note

@@ -161,6 +161,25 @@ def left(axis: Axis, x: float, right: float, title: str) -> Markup:
     ])  # fmt: skip
 
 
+def legend_entry(x: float, line: int, colour: str, words: str) -> Markup:
+    """Stroke of a colour and what it stands for, one line of the legend beside a chart.
+
+    Parameters
+    ----------
+    x : of its left end in the view box
+    line : from 0
+    colour : CSS
+    words : what it stands for
+
+    Returns
+    -------
+    Markup
+    """
+    y = 40 + 18.0 * line
+    stroke = tag("line", x1=x, x2=x + 18, y1=y, y2=y, stroke=colour, stroke_width=3)
+    return stroke + tag("text", words, x=x + 24, y=y + 4)
+
+
 def _labelled(ticks: list[float]) -> list[tuple[float, str]]:
     """Ticks with their words, all with as many decimals as they need."""
     digits = next((n for n in range(4) if all(abs(t - round(t, n)) < 1e-9 for t in ticks)), 4)

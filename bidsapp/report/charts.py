@@ -16,7 +16,7 @@ from markupsafe import Markup
 from bidsapp.data.literature import PublishedScale
 from bidsapp.plain import shortened
 from bidsapp.record import ScanRecord
-from bidsapp.report.axes import WIDTH, Axis, bottom, chart, left
+from bidsapp.report.axes import WIDTH, Axis, bottom, chart, left, legend_entry
 from bidsapp.report.figure import Figure, Words
 from bidsapp.report.render import number
 from bidsapp.report.svg import tag
@@ -290,13 +290,10 @@ def curves(
                 path += f"{pen}{horizontal.at(a)} {upright.at(b)}"
         if not path:
             continue
-        key = 40 + 18.0 * place
         parts += [
             tag("path", class_="line", d=path, stroke=colour),
-            tag("line", x1=WIDTH - 122, x2=WIDTH - 104, y1=key, y2=key, stroke=colour,
-                stroke_width=3),
-            tag("text", label, x=WIDTH - 98, y=key + 4),
-        ]  # fmt: skip
+            legend_entry(WIDTH - 122, place, colour, label),
+        ]
     ends = "; ".join(
         f"{label} from {number(line[0], 2)} to {number(line[-1], 2)}"
         for label, line in lines.items()

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bidsapp.core.anatomy.intensity_model import IntensityModel
 from bidsapp.errors import BadDataError
-from bidsapp.report.axes import WIDTH, Axis, bottom, chart
+from bidsapp.report.axes import WIDTH, Axis, bottom, chart, legend_entry
 from bidsapp.report.charts import CURVES
 from bidsapp.report.figure import Figure, Words
 from bidsapp.report.svg import tag
@@ -57,11 +57,10 @@ def intensity_histogram(content: IntensityModel) -> Figure:
     parts = [_bars(counts, edges, across, up), bottom(across, _FLOOR + 4, "intensity")]
     parts.append(_line(x, sum(lines.values()), across, up, "var(--ink)", dashed=True))
     for place, (name, line) in enumerate(lines.items()):
-        colour, y = CURVES[place % len(CURVES)], 40 + 18.0 * place
+        colour = CURVES[place % len(CURVES)]
         parts += [
             _line(x, line, across, up, colour),
-            tag("line", x1=WIDTH - 138, x2=WIDTH - 120, y1=y, y2=y, stroke=colour, stroke_width=3),
-            tag("text", _NAMES.get(name, name), x=WIDTH - 114, y=y + 4),
+            legend_entry(WIDTH - 138, place, colour, _NAMES.get(name, name)),
         ]
     peaks = "; ".join(
         f"{_NAMES.get(n, n)} at {x[np.argmax(line)]:.0f}" for n, line in lines.items()
