@@ -17,7 +17,7 @@ PACKAGE = ROOT / "bidsapp"
 
 PACKAGES = [
     *("core", "steps", "interfaces", "workflows", "execution", "report", "group"),
-    *("data", "io"),
+    *("data", "io", "bids", "dicom"),
 ]
 
 # Parameters not documented, unknown ones documented, no Returns, no Yields.

@@ -57,7 +57,18 @@ class NotQuantifiable(LeftOut):
 
 
 def read_candidate(pet: RawImage, dataset: RawDataset, processing: Processing) -> Candidate:
-    """Judge the sidecar, then the header of the image, which may have to be fetched first."""
+    """Judge the sidecar, then the header of the image, which may have to be fetched first.
+
+    Parameters
+    ----------
+    pet : of the dataset
+    dataset : what was found
+    processing : options of the run
+
+    Returns
+    -------
+    Candidate
+    """
     sidecar = dataset.sidecar(pet)
     check_modality(pet.path, sidecar, "PT")
     if "TracerName" not in sidecar and "trc" not in pet.entities:
@@ -194,7 +205,14 @@ def _check_radionuclide(
 
 
 def check_modality(path: Path, sidecar: Mapping[str, Any], expected: str) -> None:
-    """Refuse an image that its sidecar calls another kind: PET and T1w may have been exchanged."""
+    """Refuse an image that its sidecar calls another kind: PET and T1w may have been exchanged.
+
+    Parameters
+    ----------
+    path : of the image, for the message
+    sidecar : merged metadata
+    expected : ``PT`` or ``MR``
+    """
     if (modality := other_modality(sidecar, expected)) is not None:
         kind = "PET" if expected == "PT" else "T1w"
         raise refused("plan", "modality", path=path, modality=modality, what=kind)

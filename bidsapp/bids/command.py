@@ -31,6 +31,16 @@ def options(processing: Processing) -> list[str]:
     Files go by their names: where they lay is no part of a result, and what they held stands, as
     SHA-256, among the parameters.
 
+    Parameters
+    ----------
+    processing : options of the run
+
+    Returns
+    -------
+    list of str
+
+    Examples
+    --------
     >>> options(Processing(window_min=(90.0, 110.0), motion_correction=False))
     ['--window', '90.0', '110.0', '--no-motion-correction']
     """
@@ -46,12 +56,29 @@ def command(processing: Processing) -> str:
     """The command line of the participant level, for a shell.
 
     Labels, processes and memory are left out: they change no number.
+
+    Parameters
+    ----------
+    processing : options of the run
+
+    Returns
+    -------
+    str
     """
     return shlex.join(["centipet", "BIDS_DIR", "OUTPUT_DIR", "participant", *options(processing)])
 
 
 def group_command(filters: Filters) -> str:
-    """The command line of the group level with its labels, for a shell."""
+    """The command line of the group level with its labels, for a shell.
+
+    Parameters
+    ----------
+    filters : labels and tables of the group level
+
+    Returns
+    -------
+    str
+    """
     typed = ["centipet", "BIDS_DIR", "OUTPUT_DIR", "group"]
     for option in OPTIONS:
         value = getattr(filters, option.field) if option.keeps.startswith("filters.") else None

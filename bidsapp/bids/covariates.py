@@ -58,6 +58,16 @@ _SHORT_DATE = re.compile(
 def holds_date(text: str) -> bool:
     """Whether a text tells the day or the month of a year, in any usual way of writing.
 
+    Parameters
+    ----------
+    text : of a cell
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
     >>> [holds_date(text) for text in ("2020-01-02T09:00", "3-Feb-2021", "seen 02/03/2020 9:00")]
     [True, True, True]
     >>> [holds_date(text) for text in ("2020-05", "05/2020", "May 2020", "May-20")]
@@ -76,6 +86,16 @@ def holds_date(text: str) -> bool:
 def age_years(text: str | None) -> int | float | None:
     """Age in years; ``89+`` stands for all that is above in BIDS. None for what is no adult's age.
 
+    Parameters
+    ----------
+    text : of a cell; None where it is empty
+
+    Returns
+    -------
+    int or float or None
+
+    Examples
+    --------
     >>> age_years("89+"), age_years("72,5"), age_years("072Y"), age_years("-4"), age_years("999")
     (89, 72.5, 72, None, None)
     """
@@ -84,12 +104,32 @@ def age_years(text: str | None) -> int | float | None:
 
 
 def weight_kg(value: Any) -> float | None:
-    """Body weight of a cell or a field; None for what is no weight of a person in kg."""
+    """Body weight of a cell or a field; None for what is no weight of a person in kg.
+
+    Parameters
+    ----------
+    value : number, or text with a point or a comma
+
+    Returns
+    -------
+    float or None
+        kg.
+    """
     return _within(value, _WEIGHT_KG)
 
 
 def first_known(rows: Iterable[Row], names: Sequence[str]) -> str | None:
-    """First known value of any of some columns (lower case), by row, then by column."""
+    """First known value of any of some columns (lower case), by row, then by column.
+
+    Parameters
+    ----------
+    rows : values by column, None for what is not known
+    names : of the columns, in lower case
+
+    Returns
+    -------
+    str or None
+    """
     for row in rows:
         known = {name.lower(): value for name, value in row.items() if value is not None}
         for name in names:
@@ -99,7 +139,16 @@ def first_known(rows: Iterable[Row], names: Sequence[str]) -> str | None:
 
 
 def unread_covariates(rows: Iterable[Row]) -> list[str]:
-    """What is told of age and weight and cannot be one: a phrase each."""
+    """What is told of age and weight and cannot be one: a phrase each.
+
+    Parameters
+    ----------
+    rows : values by column, None for what is not known
+
+    Returns
+    -------
+    list of str
+    """
     rows = list(rows)
     readers = {
         AGE_COLUMNS: (age_years, "age in years"),
@@ -117,6 +166,14 @@ def without_dates(row: Mapping[str, str]) -> dict[str, str | None]:
 
     That of the begin of treatment is kept, as that of the scan is: only years between them are
     written into tables.
+
+    Parameters
+    ----------
+    row : text by column
+
+    Returns
+    -------
+    dict of str or None
     """
     kept = read_table("cohort")["course"]["treatment_start"]
     return {

@@ -75,7 +75,17 @@ def _is_shared(folder: str) -> bool:
 
 
 def root_files(output_dir: Path, bids_dir: Path) -> dict[str, str]:
-    """Contents of the root files by name (see `write_root_files`)."""
+    """Contents of the root files by name (see `write_root_files`).
+
+    Parameters
+    ----------
+    output_dir : root of the derivatives
+    bids_dir : root of the raw dataset
+
+    Returns
+    -------
+    dict of str
+    """
     description = {
         "Name": f"{APP_NAME} derivatives",
         "BIDSVersion": BIDS_VERSION,
@@ -94,13 +104,23 @@ def root_files(output_dir: Path, bids_dir: Path) -> dict[str, str]:
 
 
 def bidsignore() -> list[str]:
-    """Patterns of the files that BIDS has no rule for."""
+    """Patterns of the files that BIDS has no rule for.
+
+    Returns
+    -------
+    list of str
+    """
     suffixes = sorted({row.suffix for row in outputs().values() if not row.standard})
     return [f"*_{suffix}.*" for suffix in suffixes] + list(_IGNORED)
 
 
 def refuse_foreign(output_dir: Path) -> None:
-    """Refuse a folder whose description says that it holds something else."""
+    """Refuse a folder whose description says that it holds something else.
+
+    Parameters
+    ----------
+    output_dir : root of the derivatives, which need not exist
+    """
     path = output_dir / "dataset_description.json"
     try:
         is_ours = parse_json(read_text(path))["GeneratedBy"][0]["Name"] == APP_NAME

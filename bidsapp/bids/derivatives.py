@@ -27,7 +27,13 @@ class Output:
 
 @cache
 def outputs() -> Mapping[str, Output]:
-    """Return the table of every file written per scan or T1w."""
+    """Return the table of every file written per scan or T1w.
+
+    Returns
+    -------
+    dict of Output
+        By key.
+    """
     table = tomllib.loads(files("bidsapp.data").joinpath("outputs.toml").read_text("utf-8"))
     return {key: Output(**row) for key, row in table.items()}
 
@@ -64,27 +70,75 @@ def output_path(
 
 
 def sidecar_path(path: str | Path) -> Path:
-    """JSON file beside an image or a table."""
+    """JSON file beside an image or a table.
+
+    Parameters
+    ----------
+    path : of the image or table
+
+    Returns
+    -------
+    Path
+    """
     return Path(path).with_name(f"{bids_stem(path)}.json")
 
 
 def raw_uri(path: str | Path, bids_dir: str | Path) -> str:
-    """BIDS URI of an input; ``raw`` is named by DatasetLinks of the derivatives."""
+    """BIDS URI of an input; ``raw`` is named by DatasetLinks of the derivatives.
+
+    Parameters
+    ----------
+    path : of the input
+    bids_dir : root of the raw dataset
+
+    Returns
+    -------
+    str
+    """
     return f"bids:raw:{Path(path).relative_to(bids_dir).as_posix()}"
 
 
 def raw_path(uri: str, bids_dir: str | Path) -> Path:
-    """Where an input of `raw_uri` lies in a raw dataset."""
+    """Where an input of `raw_uri` lies in a raw dataset.
+
+    Parameters
+    ----------
+    uri : as `raw_uri` gives it
+    bids_dir : root of the raw dataset
+
+    Returns
+    -------
+    Path
+    """
     return Path(bids_dir) / uri.removeprefix("bids:raw:")
 
 
 def derivative_uri(path: str | Path, output_dir: str | Path) -> str:
-    """BIDS URI of one of our own outputs."""
+    """BIDS URI of one of our own outputs.
+
+    Parameters
+    ----------
+    path : of the output
+    output_dir : root of the derivatives
+
+    Returns
+    -------
+    str
+    """
     return f"bids::{Path(path).relative_to(output_dir).as_posix()}"
 
 
 def is_inside(name: Any) -> bool:
-    """Whether a name stays in the dataset: relative, without ``..``."""
+    """Whether a name stays in the dataset: relative, without ``..``.
+
+    Parameters
+    ----------
+    name : of a file, as a record or a sidecar has it
+
+    Returns
+    -------
+    bool
+    """
     if not isinstance(name, str) or "\0" in name:
         return False
     path = PurePosixPath(name)

@@ -34,6 +34,18 @@ LONG_NAMES = {
 def has_label(key: str, label: str | None, wanted: Collection[str]) -> bool:
     """Whether a label is among some; a run is a number, every other label is a text.
 
+    Parameters
+    ----------
+    key : of the entity
+    label : of an image, None where it has none
+    wanted : labels
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
     >>> has_label("run", "01", ["1"]), has_label("ses", "01", ["1"]), has_label("ses", None, [])
     (True, False, False)
     """
@@ -43,7 +55,17 @@ def has_label(key: str, label: str | None, wanted: Collection[str]) -> bool:
 
 
 def has_labels(entities: Mapping[str, str], filters: Filters) -> bool:
-    """Whether participant, session, reconstruction and run of a scan are among those asked for."""
+    """Whether participant, session, reconstruction and run of a scan are among those asked for.
+
+    Parameters
+    ----------
+    entities : of the scan, short keys
+    filters : which scans
+
+    Returns
+    -------
+    bool
+    """
     asked = {"sub": "participant", "ses": "session", "rec": "rec", "run": "run"}
     labels = {key: getattr(filters, name) for key, name in asked.items()}
     return all(not some or has_label(k, entities.get(k), some) for k, some in labels.items())
@@ -52,6 +74,16 @@ def has_labels(entities: Mapping[str, str], filters: Filters) -> bool:
 def parse_entities(path: str | Path) -> dict[str, str]:
     """Entities in the name of ``path``, short keys, in file order; parts without ``-`` are left.
 
+    Parameters
+    ----------
+    path : or name of a file
+
+    Returns
+    -------
+    dict of str
+
+    Examples
+    --------
     >>> parse_entities("sub-01/pet/sub-01_trc-FBB_run-2_pet.nii.gz")
     {'sub': '01', 'trc': 'FBB', 'run': '2'}
     """
@@ -61,6 +93,16 @@ def parse_entities(path: str | Path) -> dict[str, str]:
 def bids_stem(path: str | Path) -> str:
     """Name of a file without its extension, which begins at the first point.
 
+    Parameters
+    ----------
+    path : or name of a file
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
     >>> bids_stem("sub-01/pet/sub-01_pet.nii.gz")
     'sub-01_pet'
     """
@@ -70,6 +112,16 @@ def bids_stem(path: str | Path) -> str:
 def join_entities(entities: Mapping[str, str]) -> str:
     """``key-value`` pairs in BIDS order, joined by underscores; absent values are left out.
 
+    Parameters
+    ----------
+    entities : short keys -> labels
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
     >>> join_entities({"trc": "FBB", "sub": "01", "ses": "a"})
     'sub-01_ses-a_trc-FBB'
     """

@@ -42,7 +42,16 @@ def unreadable_people(root: Path, participants: Sequence[str] = ()) -> dict[str,
 
 
 def people_in(root: Path) -> list[str]:
-    """Labels, without ``sub-``, of the participants who have a folder in a dataset."""
+    """Labels, without ``sub-``, of the participants who have a folder in a dataset.
+
+    Parameters
+    ----------
+    root : of a dataset, raw or derivative
+
+    Returns
+    -------
+    list of str
+    """
     return [folder.name.removeprefix("sub-") for folder in _listed(root, "sub-")]
 
 

@@ -67,22 +67,61 @@ class PairRow:
     chosen: str = ""
 
     def get(self, column: str) -> str | None:
-        """Text of a cell; None when it says nothing."""
+        """Text of a cell; None when it says nothing.
+
+        Parameters
+        ----------
+        column : of the table
+
+        Returns
+        -------
+        str or None
+        """
         text = self.cells.get(column, "").strip()
         return None if is_unknown(text) else text
 
     def at(self, column: str) -> str:
-        """Where a cell stands, for the beginning of a message."""
+        """Where a cell stands, for the beginning of a message.
+
+        Parameters
+        ----------
+        column : of the table
+
+        Returns
+        -------
+        str
+        """
         if self.where:
             return f"{self.where}, column {column}"
         return (self.arguments or {}).get(column, column)
 
     def wrong(self, column: str, problem: str) -> BadDataError:
-        """Error about a cell."""
+        """Error about a cell.
+
+        Parameters
+        ----------
+        column : of the table
+        problem : end of the message
+
+        Returns
+        -------
+        BadDataError
+        """
         return BadDataError(f"{self.at(column)}: {problem}")
 
     def refused(self, column: str, why: str, /, **values: Any) -> BadDataError:
-        """Error about a cell, with a sentence of the table."""
+        """Error about a cell, with a sentence of the table.
+
+        Parameters
+        ----------
+        column : of the table
+        why : row of the sentences about pairs
+        **values : in place of the words in braces
+
+        Returns
+        -------
+        BadDataError
+        """
         return self.wrong(column, worded("pairs", why, **values))
 
 
@@ -135,6 +174,15 @@ class ImagePair:
 
 def read_pairs(path: Path) -> tuple[list[PairRow], list[str]]:
     """Rows of a table of pairs, and what to tell about the table.
+
+    Parameters
+    ----------
+    path : of the table
+
+    Returns
+    -------
+    (list of PairRow, list of str)
+        Sentences begin with the name of the table.
 
     Raises
     ------

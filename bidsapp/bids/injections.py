@@ -32,6 +32,16 @@ def pieced_together(
     """Candidates of a visit; those that share the uptake window of one injection become one scan.
 
     A scan that covers the window needs no other, nor does what it can stand for.
+
+    Parameters
+    ----------
+    visit : PETs of one participant, session and tracer
+    dataset : what was found
+    processing : options of the run
+
+    Returns
+    -------
+    list of Candidate
     """
     covering = [scan for scan in visit if _covers(scan, processing)]
     left = sorted(visit, key=lambda scan: (scan.timing.span_s[0], scan.image.path))
@@ -132,6 +142,16 @@ def late_part(early: Candidate, visit: Sequence[Candidate]) -> Candidate | None:
     """Scan of the same injection that covers the window in place of one that does not.
 
     Of several the one most alike by name.
+
+    Parameters
+    ----------
+    early : one PET of a visit
+    visit : all of them
+
+    Returns
+    -------
+    Candidate or None
+        None for one that covers the window itself, or that no other stands for.
     """
     if early.in_window:
         return None
@@ -147,7 +167,18 @@ def _likeness(first: Candidate, other: Candidate) -> int:
 def other_parts_of_window(
     candidate: Candidate, visit: Sequence[Candidate], processing: Processing
 ) -> list[Candidate]:
-    """Scans of the same injection with parts of the uptake window that a scan lacks, in time."""
+    """Scans of the same injection with parts of the uptake window that a scan lacks, in time.
+
+    Parameters
+    ----------
+    candidate : one PET of a visit
+    visit : all of them
+    processing : options of the run
+
+    Returns
+    -------
+    list of Candidate
+    """
     window = wanted_s(candidate.tracer, processing)
     tolerance = window_rule().tolerance_s
     taken = _inside(candidate.timing.span_s, window)
@@ -168,7 +199,19 @@ def _siblings(candidate: Candidate, visit: Sequence[Candidate]) -> list[Candidat
 def at_one_time(
     candidate: Candidate, visit: Sequence[Candidate], dataset: RawDataset
 ) -> tuple[Flag, ...]:
-    """Flag of images of one acquisition by their times that are two by their names."""
+    """Flag of images of one acquisition by their times that are two by their names.
+
+    Parameters
+    ----------
+    candidate : one PET of a visit
+    visit : all of them
+    dataset : what was found
+
+    Returns
+    -------
+    tuple of Flag
+        One, or none.
+    """
     names = [
         other.image.path.name
         for other in _siblings(candidate, visit)
@@ -193,6 +236,15 @@ def parts_of(early: Sequence[Candidate], late: Candidate) -> tuple[PetPart, ...]
     """Put the other PETs of an injection on the clock of the one that covers the window.
 
     Of two that overlap (reconstructions of one part) the first by name is taken.
+
+    Parameters
+    ----------
+    early : PETs that the late one stands for
+    late : that covers the window
+
+    Returns
+    -------
+    tuple of PetPart
     """
     taken = [late.timing.span_s]
     parts = []
@@ -256,13 +308,34 @@ def _apart(span: tuple[float, float], taken: Iterable[tuple[float, float]]) -> b
 
 
 def joining(others: Sequence[Candidate]) -> str:
-    """Say that other images should be joined with one."""
+    """Say that other images should be joined with one.
+
+    Parameters
+    ----------
+    others : PETs of one injection
+
+    Returns
+    -------
+    str
+        Clause of a sentence.
+    """
     names = ", ".join(other.image.path.name for other in others)
     verb = "belongs" if len(others) == 1 else "belong"
     return worded("plan", "join", names=names, verb=verb)
 
 
 def why_early(early: Candidate, late: Candidate, joined: bool) -> str:
-    """Say why an image outside the uptake window is no scan of its own."""
+    """Say why an image outside the uptake window is no scan of its own.
+
+    Parameters
+    ----------
+    early : PET outside the window
+    late : that stands for it
+    joined : whether its frames are in the curves of that
+
+    Returns
+    -------
+    str
+    """
     reason = worded("plan", "early", early=early, late=late)
     return reason + ("; its frames are in the activity over time of that scan" if joined else "")

@@ -67,6 +67,10 @@ def read_dataset(
     filters : which scans
     database_dir : of a pybids index to reuse; None for none
 
+    Returns
+    -------
+    RawDataset
+
     Raises
     ------
     UsageError
@@ -99,6 +103,10 @@ def read_dataset(
 def raw_facts(bids_dir: Path) -> dict[str, Any]:
     """What the group level may know of the raw dataset, which it does not need to see.
 
+    Parameters
+    ----------
+    bids_dir : root of the raw dataset
+
     Returns
     -------
     dict
@@ -123,6 +131,10 @@ def check_dataset(bids_dir: Path) -> None:
     """Refuse a folder that is no raw BIDS dataset.
 
     This is a look at what the app relies on, not a validation: bids-validator does that.
+
+    Parameters
+    ----------
+    bids_dir : root of the raw dataset
 
     Raises
     ------

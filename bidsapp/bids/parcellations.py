@@ -27,6 +27,10 @@ def with_parcellations(scan: ScanPlan, processing: Processing) -> ScanPlan:
     ----------
     scan : with its T1w
     processing : ``atlases`` and ``derivatives`` with ``own``
+
+    Returns
+    -------
+    ScanPlan
     """
     wanted = _wanted(processing)
     if not wanted:
@@ -57,6 +61,10 @@ def absent_everywhere(wanted: tuple[AtlasChoice, ...]) -> frozenset[AtlasChoice]
     Parameters
     ----------
     wanted : with ``own``
+
+    Returns
+    -------
+    frozenset of AtlasChoice
     """
     of_program = Counter(choice.program for choice in wanted)
     several = [choice for choice in wanted if choice.program and of_program[choice.program] > 1]
@@ -74,7 +82,16 @@ def _is_anywhere(choice: AtlasChoice) -> bool:
 
 
 def absence_sentences(processing: Processing) -> list[str]:
-    """Sentences about atlases of ``--derivatives`` that nobody has, once for the run."""
+    """Sentences about atlases of ``--derivatives`` that nobody has, once for the run.
+
+    Parameters
+    ----------
+    processing : ``atlases`` and ``derivatives`` with ``own``
+
+    Returns
+    -------
+    list of str
+    """
     wanted = _wanted(processing)
     return [
         worded("parcellations", "nobody", choice=choice)

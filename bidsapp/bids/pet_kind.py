@@ -31,6 +31,11 @@ def other_modality(sidecar: Mapping[str, Any], expected: str) -> str | None:
     ----------
     sidecar : merged metadata
     expected : ``PT`` or ``MR``, that it should be
+
+    Returns
+    -------
+    str or None
+        None where it is none or the expected one.
     """
     modality = str(sidecar.get("Modality")).strip().upper()
     return modality if _MODALITIES.get(modality, expected) != expected else None
@@ -43,6 +48,10 @@ def unquantifiable(sidecar: Mapping[str, Any], entities: Mapping[str, str]) -> s
     ----------
     sidecar : merged metadata
     entities : of the image, short keys
+
+    Returns
+    -------
+    str or None
     """
     if word := projection_word(image_words(sidecar.get("ImageType"))):
         return f"ImageType says {word}: a projection or a picture is not a volume of activity"
@@ -81,6 +90,10 @@ def kind_findings(sidecar: Mapping[str, Any], entities: Mapping[str, str]) -> li
     ----------
     sidecar : merged metadata
     entities : of the image, short keys
+
+    Returns
+    -------
+    list of Flag
     """
     flags = []
     value = sidecar.get("AttenuationCorrection")

@@ -85,7 +85,16 @@ class PetTiming:
     findings: tuple[Flag, ...] = ()
 
     def shifted(self, seconds: float) -> PetTiming:
-        """Return the same scan on a clock that starts ``seconds`` earlier."""
+        """Return the same scan on a clock that starts ``seconds`` earlier.
+
+        Parameters
+        ----------
+        seconds : added to the times after injection
+
+        Returns
+        -------
+        PetTiming
+        """
         clock, reference = self.injection_clock_s, self.decay_reference_s
         frames = self.frame_reference_s
         return replace(
@@ -97,7 +106,16 @@ class PetTiming:
         )
 
     def followed_by(self, *others: PetTiming) -> PetTiming:
-        """Return one scan of which the others are later frames, on the same clock."""
+        """Return one scan of which the others are later frames, on the same clock.
+
+        Parameters
+        ----------
+        *others : on the clock of this one
+
+        Returns
+        -------
+        PetTiming
+        """
         timings = (self, *others)
         start = tuple(chain.from_iterable(part.frame_start_s for part in timings))
         moments = tuple(chain.from_iterable(part.decay_moments_s for part in timings))
@@ -140,6 +158,10 @@ def read_timing(
     pet : the image, for the messages
     n_frames : length of the image's fourth axis, 1 for a volume
     window_s : uptake window of the tracer, seconds after injection; None where it is not known
+
+    Returns
+    -------
+    PetTiming
 
     Raises
     ------
@@ -194,7 +216,17 @@ def _timing(
 
 @contextmanager
 def naming(pet: Path) -> Iterator[None]:
-    """Put the name of the image before what is wrong with it."""
+    """Put the name of the image before what is wrong with it.
+
+    Parameters
+    ----------
+    pet : path of the image
+
+    Yields
+    ------
+    None
+        Errors inside the block get the name.
+    """
     try:
         yield
     except BadDataError as error:
@@ -202,7 +234,16 @@ def naming(pet: Path) -> Iterator[None]:
 
 
 def missing_keys(sidecar: Mapping[str, Any]) -> list[str]:
-    """Keys that a number would rest on and that are not there."""
+    """Keys that a number would rest on and that are not there.
+
+    Parameters
+    ----------
+    sidecar : merged metadata
+
+    Returns
+    -------
+    list of str
+    """
     unused = {"ImageDecayCorrectionTime"} if sidecar.get("ImageDecayCorrected") is False else set()
     if "ScanStart" in sidecar and "FrameDuration" in sidecar:
         duration = sidecar["FrameDuration"]
@@ -283,6 +324,11 @@ def check_decay(timing: PetTiming, sidecar: Mapping[str, Any], half_life_s: floa
     sidecar : merged metadata
     half_life_s : of the tracer's radionuclide
 
+    Returns
+    -------
+    PetTiming
+        The same, or with what the factors say and a flag.
+
     Raises
     ------
     BadDataError
@@ -333,6 +379,11 @@ def common_decay_factors(timing: PetTiming, half_life_s: float) -> tuple[float, 
     ----------
     timing : of one PET
     half_life_s : of the radionuclide, s
+
+    Returns
+    -------
+    tuple of float or None
+        One per frame.
     """
     if not timing.decay_corrected:
         return factors_to(timing, half_life_s, timing.frame_start_s[0])
@@ -350,6 +401,11 @@ def factors_to(timing: PetTiming, half_life_s: float, reference_s: float) -> tup
     half_life_s : of the radionuclide
     reference_s : the moment, seconds after injection; 0 is the injection, as blood and tissue
         curves want it
+
+    Returns
+    -------
+    tuple of float
+        One per frame.
     """
     start = timing.frame_start_s
     if not timing.decay_corrected:
@@ -368,6 +424,16 @@ def _flagged(timing: PetTiming, why: str, **values: Any) -> PetTiming:
 def activity_unit(text: str) -> float | None:
     """Bq/mL in one of a unit of activity concentration; None for other units.
 
+    Parameters
+    ----------
+    text : as sidecars write a unit
+
+    Returns
+    -------
+    float or None
+
+    Examples
+    --------
     >>> activity_unit("BQML"), activity_unit("kBq/cc"), activity_unit("SUV")
     (1.0, 1000.0, None)
     """
@@ -394,6 +460,10 @@ def prefix_doubts(sidecar: Mapping[str, Any]) -> list[Flag]:
     Parameters
     ----------
     sidecar : merged metadata
+
+    Returns
+    -------
+    list of Flag
     """
     units = {key: str(sidecar.get(key)).strip() for key in ("Units", "InjectedRadioactivityUnits")}
     small = {key: unit for key, unit in units.items() if re.match(r"m(?i:bq)", unit)}
@@ -424,6 +494,10 @@ def suv_factor(sidecar: Mapping[str, Any], weight_kg: float | None) -> float | N
     ----------
     sidecar : merged metadata
     weight_kg : of the participant, kg; None when unknown
+
+    Returns
+    -------
+    float or None
     """
     dose = _dose_mbq(sidecar)
     if weight_kg is None or dose is None or not _is_dose(dose):

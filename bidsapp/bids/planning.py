@@ -80,6 +80,10 @@ def make_plan(dataset: RawDataset, processing: Processing) -> Plan:
     ----------
     dataset : what was found
     processing : options of the run
+
+    Returns
+    -------
+    Plan
     """
     decided = _Decisions(dataset)
     visits = _read_visits(dataset, processing, decided)

@@ -92,11 +92,29 @@ class RawDataset:
     stated: Metadata = field(default_factory=Metadata)
 
     def t1ws_of(self, participant: str) -> list[RawImage]:
-        """T1w images of a participant that a filter file leaves, sorted by path."""
+        """T1w images of a participant that a filter file leaves, sorted by path.
+
+        Parameters
+        ----------
+        participant : label without ``sub-``
+
+        Returns
+        -------
+        list of RawImage
+        """
         return self._t1ws.get(participant, [])
 
     def is_filtered_out(self, participant: str) -> bool:
-        """Whether a filter file leaves none of the T1w images of a participant."""
+        """Whether a filter file leaves none of the T1w images of a participant.
+
+        Parameters
+        ----------
+        participant : label without ``sub-``
+
+        Returns
+        -------
+        bool
+        """
         return not self.t1ws_of(participant) and participant in self._people_with_t1w
 
     @cached_property
@@ -111,7 +129,16 @@ class RawDataset:
         return {t1w.participant for t1w in self.every_t1w}
 
     def other_anatomy(self, participant: str) -> list[UnusedImage]:
-        """Images of a participant that might be taken for a T1w and are none, and why."""
+        """Images of a participant that might be taken for a T1w and are none, and why.
+
+        Parameters
+        ----------
+        participant : label without ``sub-``
+
+        Returns
+        -------
+        list of UnusedImage
+        """
         folder = self.bids_dir / f"sub-{participant}"
         unused = []
         for path in sorted(folder.rglob("anat/**/*.nii*")):
@@ -123,6 +150,14 @@ class RawDataset:
 
     def sidecar(self, image: RawImage) -> dict[str, Any]:
         """Metadata of an image by the BIDS inheritance principle: nearer files win.
+
+        Parameters
+        ----------
+        image : of the dataset
+
+        Returns
+        -------
+        dict
 
         Raises
         ------
@@ -140,29 +175,77 @@ class RawDataset:
         return lru_cache(maxsize=32)(partial(_merged_sidecar, bids_dir=self.bids_dir))
 
     def readable_sidecar(self, image: RawImage) -> dict[str, Any]:
-        """`sidecar` where no number rests on it: empty when it cannot be read."""
+        """`sidecar` where no number rests on it: empty when it cannot be read.
+
+        Parameters
+        ----------
+        image : of the dataset
+
+        Returns
+        -------
+        dict
+        """
         try:
             return self.sidecar(image)
         except CentipetError:
             return {}
 
     def sidecar_files(self, image: RawImage) -> list[Path]:
-        """JSON files that apply to an image, the nearest last."""
+        """JSON files that apply to an image, the nearest last.
+
+        Parameters
+        ----------
+        image : of the dataset
+
+        Returns
+        -------
+        list of Path
+        """
         return _applying(image, self.bids_dir)
 
     def acquired(self, image: RawImage) -> datetime | None:
-        """When an image was made: ``acq_time`` of its ``scans.tsv``, else of its session."""
+        """When an image was made: ``acq_time`` of its ``scans.tsv``, else of its session.
+
+        Parameters
+        ----------
+        image : of the dataset
+
+        Returns
+        -------
+        datetime or None
+            None where no table says it.
+        """
         folder = image.path.parent.name
         key = raw_tables.scan_key(f"{folder}/{image.path.name}")
         return _acq_time(self._scans(image).get(key, {})) or _acq_time(self._session_row(image))
 
     def session_time(self, image: RawImage) -> datetime | None:
-        """When an image was made, at least to a session: as another image of it where unknown."""
+        """When an image was made, at least to a session: as another image of it where unknown.
+
+        Parameters
+        ----------
+        image : of the dataset
+
+        Returns
+        -------
+        datetime or None
+            None where no table says it.
+        """
         times = filter(None, map(_acq_time, self._scans(image).values()))
         return self.acquired(image) or min(times, default=None)
 
     def site(self, image: RawImage) -> str | None:
-        """Where an image was made: by session, else participant, else the sidecar's institution."""
+        """Where an image was made: by session, else participant, else the sidecar's institution.
+
+        Parameters
+        ----------
+        image : of the dataset
+
+        Returns
+        -------
+        str or None
+            None where nothing says it.
+        """
         site = first_known(self._rows(image), _SITE_COLUMNS)
         if site is None:
             site = self.sidecar(image).get("InstitutionName")
@@ -170,6 +253,10 @@ class RawDataset:
 
     def about(self, image: RawImage) -> dict[str, dict[str, Any]]:
         """What the raw dataset tells of a scan besides its image, for the record.
+
+        Parameters
+        ----------
+        image : of the dataset
 
         Returns
         -------
@@ -188,7 +275,16 @@ class RawDataset:
         }
 
     def contradictions(self, image: RawImage) -> list[str]:
-        """Columns that rows about the participant or the session contradict each other in."""
+        """Columns that rows about the participant or the session contradict each other in.
+
+        Parameters
+        ----------
+        image : of the dataset
+
+        Returns
+        -------
+        list of str
+        """
         tables = [(raw_tables.participants(self.bids_dir), f"sub-{image.participant}")]
         if image.session is not None:
             tables.append(
@@ -200,6 +296,11 @@ class RawDataset:
         """Sentence about what a user states of images that the dataset has not.
 
         What is not asked for in this run, and series that the images may come from, is passed over.
+
+        Returns
+        -------
+        list of str
+            One sentence, or none.
         """
         images = {*self.every_pet, *self.every_t1w}
         seen = {f"sub-{image.participant}" for image in images}
@@ -212,13 +313,27 @@ class RawDataset:
         return self.stated.unused(names)
 
     def unmatched(self, filters: Filters) -> list[str]:
-        """Labels, but for participants, that none of the images has, a sentence each."""
+        """Labels, but for participants, that none of the images has, a sentence each.
+
+        Parameters
+        ----------
+        filters : which scans
+
+        Returns
+        -------
+        list of str
+        """
         return replace(filters, participant=()).unmatched(
             lambda alone: any(is_wanted(pet, alone, self.bids_dir) for pet in self.pets)
         )
 
     def table_problems(self) -> list[str]:
-        """What was wrong with the tables of the participants, one sentence each."""
+        """What was wrong with the tables of the participants, one sentence each.
+
+        Returns
+        -------
+        list of str
+        """
         people = sorted({pet.participant for pet in self.pets})
         folders = sorted({pet.path.parent.parent for pet in self.pets})
         table = raw_tables.participants(self.bids_dir)
@@ -241,18 +356,48 @@ class RawDataset:
         return problems
 
     def weight_kg(self, image: RawImage) -> float | None:
-        """Body weight by the sidecar, else by the session's or participant's row."""
+        """Body weight by the sidecar, else by the session's or participant's row.
+
+        Parameters
+        ----------
+        image : of the dataset
+
+        Returns
+        -------
+        float or None
+            kg; None where nothing says it.
+        """
         sidecar = self.sidecar(image)
         fields = (weight_kg(sidecar.get(key)) for key in _WEIGHT_FIELDS)
         stated = first_known(self._rows(image), WEIGHT_COLUMNS)
         return next((weight for weight in (*fields, weight_kg(stated)) if weight is not None), None)
 
     def unread_covariates(self, image: RawImage) -> list[str]:
-        """What the tables say of the participant's age and weight that cannot be one."""
+        """What the tables say of the participant's age and weight that cannot be one.
+
+        Parameters
+        ----------
+        image : of the dataset
+
+        Returns
+        -------
+        list of str
+            A phrase each.
+        """
         return unread_covariates(self._rows(image))
 
     def unread_weights(self, image: RawImage) -> dict[str, Any]:
-        """Fields of the sidecar that should be a weight and are none; 0 stands for unknown."""
+        """Fields of the sidecar that should be a weight and are none; 0 stands for unknown.
+
+        Parameters
+        ----------
+        image : of the dataset
+
+        Returns
+        -------
+        dict
+            Value by key.
+        """
         fields = {key: self.sidecar(image).get(key) for key in _WEIGHT_FIELDS}
         return {
             key: value
@@ -324,6 +469,14 @@ def _listing(folder: Path, _changed: int) -> tuple[tuple[Path, str, dict[str, st
 def read_object(path: Path) -> dict[str, Any]:
     """JSON object of a file of the raw dataset.
 
+    Parameters
+    ----------
+    path : of the file
+
+    Returns
+    -------
+    dict
+
     Raises
     ------
     NoInputError, BadDataError
@@ -360,7 +513,12 @@ def problem_of(path: Path, bids_dir: Path, suffix: str | None, datatype: str | N
     Parameters
     ----------
     path : below ``bids_dir``
+    bids_dir : root of the dataset
     suffix, datatype : what it should be; None for any
+
+    Returns
+    -------
+    str or None
     """
     entities = parse_entities(path)
     if "sub" not in entities:
@@ -381,12 +539,32 @@ def problem_of(path: Path, bids_dir: Path, suffix: str | None, datatype: str | N
 
 
 def suffix_of(path: Path) -> str:
-    """``pet`` of ``sub-01_pet.nii.gz``."""
+    """``pet`` of ``sub-01_pet.nii.gz``.
+
+    Parameters
+    ----------
+    path : with a BIDS name
+
+    Returns
+    -------
+    str
+    """
     return bids_stem(path).rsplit("_", 1)[-1]
 
 
 def is_wanted(pet: RawImage, filters: Filters, bids_dir: Path) -> bool:
-    """Whether labels and tracer are among those asked for."""
+    """Whether labels and tracer are among those asked for.
+
+    Parameters
+    ----------
+    pet : of the dataset
+    filters : which scans
+    bids_dir : root of the dataset, for sidecars that name the tracer
+
+    Returns
+    -------
+    bool
+    """
     return has_labels(pet.entities, filters) and (
         not filters.tracer or _has_tracer(pet, filters.tracer, bids_dir)
     )

@@ -41,24 +41,65 @@ class RawTable:
 
 
 def participants(bids_dir: Path) -> RawTable:
-    """``participants.tsv`` by ``sub-<label>``."""
+    """``participants.tsv`` by ``sub-<label>``.
+
+    Parameters
+    ----------
+    bids_dir : root of the raw dataset
+
+    Returns
+    -------
+    RawTable
+        Empty when there is no file.
+    """
     return _read(bids_dir / "participants.tsv", "participant_id", "sub-")
 
 
 def sessions(bids_dir: Path, participant: str) -> RawTable:
-    """``sessions.tsv`` of a participant (label without ``sub-``) by ``ses-<label>``."""
+    """``sessions.tsv`` of a participant (label without ``sub-``) by ``ses-<label>``.
+
+    Parameters
+    ----------
+    bids_dir : root of the raw dataset
+    participant : label without ``sub-``
+
+    Returns
+    -------
+    RawTable
+        Empty when there is no file.
+    """
     name = f"sub-{participant}"
     return _read(bids_dir / name / f"{name}_sessions.tsv", "session_id", "ses-")
 
 
 def scans(folder: Path, bids_dir: Path) -> RawTable:
-    """``scans.tsv`` of a participant's or a session's folder by `scan_key`."""
+    """``scans.tsv`` of a participant's or a session's folder by `scan_key`.
+
+    Parameters
+    ----------
+    folder : of the participant or the session
+    bids_dir : root of the raw dataset
+
+    Returns
+    -------
+    RawTable
+        Empty when there is no file.
+    """
     prefix = "_".join(folder.relative_to(bids_dir).parts)
     return _read(folder / f"{prefix}_scans.tsv", "filename", "")
 
 
 def scan_key(name: str) -> str:
-    """``anat/sub-01_T1w`` of a path as it stands in a ``scans.tsv``: folder and name, no ending."""
+    """``anat/sub-01_T1w`` of a path as it stands in a ``scans.tsv``: folder and name, no ending.
+
+    Parameters
+    ----------
+    name : as a table writes it
+
+    Returns
+    -------
+    str
+    """
     folder, _, file = name.replace("\\", "/").rpartition("/")
     return f"{folder.rpartition('/')[2]}/{bids_stem(file)}" if folder else bids_stem(file)
 
@@ -67,6 +108,14 @@ def read_cells(path: Path) -> tuple[list[str], list[list[str]], list[str]]:
     """Header and rows of a table in whatever encoding and separator, and sentences about that.
 
     Rows are those that are not blank; cells have no blanks around them.
+
+    Parameters
+    ----------
+    path : of the table
+
+    Returns
+    -------
+    (list of str, list of list of str, list of str)
 
     Raises
     ------

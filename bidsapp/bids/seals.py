@@ -26,6 +26,16 @@ _SEALED = re.compile(rb'"sha256": "([0-9a-f]{64})"\n\}\n\Z')
 def sealed(content: Mapping[str, Any]) -> str:
     """JSON text whose last entry, ``sha256``, is the SHA-256 of the text with zeros in its place.
 
+    Parameters
+    ----------
+    content : what `json.dumps` takes; an old seal in it is replaced
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
     >>> is_intact(sealed({"a": 1}).encode()), is_intact(sealed({"a": 1}).replace("1", "2").encode())
     (True, False)
     """
@@ -36,7 +46,16 @@ def sealed(content: Mapping[str, Any]) -> str:
 
 
 def is_intact(text: bytes) -> bool:
-    """Whether a text is as `sealed` wrote it; one without a seal is not."""
+    """Whether a text is as `sealed` wrote it; one without a seal is not.
+
+    Parameters
+    ----------
+    text : content of a file
+
+    Returns
+    -------
+    bool
+    """
     seal = _SEALED.search(text)
     if seal is None:
         return False
@@ -57,6 +76,11 @@ def write_manifest(
     inputs : records that it was made from, relative to ``output_dir``
     **about : what else it tells
 
+    Returns
+    -------
+    Path
+        ``path``.
+
     Raises
     ------
     StorageError
@@ -72,7 +96,18 @@ def write_manifest(
 
 
 def hashes_of(folder: Path, names: Iterable[str]) -> dict[str, str]:
-    """SHA-256 by name, without what another process removed meanwhile."""
+    """SHA-256 by name, without what another process removed meanwhile.
+
+    Parameters
+    ----------
+    folder : that the names are relative to
+    names : of files, POSIX
+
+    Returns
+    -------
+    dict of str
+        ``sha256:<hex>`` by name.
+    """
     hashes = {}
     for name in names:
         with suppress(FileNotFoundError):

@@ -28,6 +28,10 @@ def in_right_case(sidecar: Mapping[str, Any], path: Path) -> dict[str, Any]:
     sidecar : of one file
     path : of the file, for the messages
 
+    Returns
+    -------
+    dict
+
     Raises
     ------
     BadDataError

@@ -47,6 +47,11 @@ def in_seconds(
     sidecar : merged metadata
     window_s : of the tracer, s after injection; None when the tracer is unknown
 
+    Returns
+    -------
+    (Sidecar, list of Flag)
+        The same sidecar where it counts in s.
+
     Raises
     ------
     BadDataError
@@ -77,6 +82,10 @@ def without_empty_frames(sidecar: Sidecar, n_frames: int) -> tuple[Sidecar, list
     ----------
     sidecar : merged metadata, in s
     n_frames : of the image
+
+    Returns
+    -------
+    (Sidecar, list of Flag)
     """
     durations = sidecar.get("FrameDuration")
     if not isinstance(durations, list) or len(durations) == n_frames:
@@ -106,6 +115,11 @@ def decay_reference(
     time_zero_s : TimeZero in s after midnight, None when unknown
     injection_s, scan : the injection, start and end of the scan, s after TimeZero
 
+    Returns
+    -------
+    (float, list of Flag)
+        s after TimeZero, and what to tell.
+
     Raises
     ------
     BadDataError
@@ -133,6 +147,11 @@ def clock_doubt(sidecar: Sidecar, first_frame_s: float) -> list[Flag]:
     ----------
     sidecar : merged metadata
     first_frame_s : start of the first frame, s after TimeZero
+
+    Returns
+    -------
+    list of Flag
+        One, or none.
     """
     zero, acquired = (clock_seconds(sidecar.get(key)) for key in ("TimeZero", "AcquisitionTime"))
     if zero is None or not acquired:  # 00:00:00 stands for a time that was removed

@@ -80,7 +80,17 @@ class Metadata:
     selectors: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def find(self, participant: str, series_uid: str) -> Stated:
-        """Return what is stated for a series."""
+        """Return what is stated for a series.
+
+        Parameters
+        ----------
+        participant : label without ``sub-``
+        series_uid : SeriesInstanceUID
+
+        Returns
+        -------
+        Stated
+        """
         merged = self.merged("*", f"sub-{participant}", series_uid)
         injection, tracer = _injection(merged), merged.pop("Tracer", None)
         times = _times(merged)
@@ -93,6 +103,10 @@ class Metadata:
         Parameters
         ----------
         names : of participants, series and images that there are
+
+        Returns
+        -------
+        list of str
         """
         lost = [name for name in self.selectors if name != "*" and name not in names]
         if not lost:
@@ -100,7 +114,16 @@ class Metadata:
         return [worded("stated", "unused", names=some(lost))]
 
     def merged(self, *selectors: str) -> dict[str, Any]:
-        """Return the values of several selectors, of which the later win."""
+        """Return the values of several selectors, of which the later win.
+
+        Parameters
+        ----------
+        *selectors : names of the file, the weakest first
+
+        Returns
+        -------
+        dict
+        """
         merged: dict[str, Any] = {}
         for selector in selectors:
             values = self.selectors.get(selector, {})
@@ -141,6 +164,10 @@ def in_sidecar(sidecar: Mapping[str, Any], stated: Mapping[str, Any]) -> dict[st
     sidecar : merged metadata of the image
     stated : values for it (`Metadata.merged`)
 
+    Returns
+    -------
+    dict
+
     Raises
     ------
     BadDataError
@@ -153,7 +180,17 @@ def in_sidecar(sidecar: Mapping[str, Any], stated: Mapping[str, Any]) -> dict[st
 
 
 def with_flag(sidecar: Mapping[str, Any], flag: Flag) -> dict[str, Any]:
-    """Metadata of an image with something that a person shall see, as a conversion writes it."""
+    """Metadata of an image with something that a person shall see, as a conversion writes it.
+
+    Parameters
+    ----------
+    sidecar : metadata of an image
+    flag : added to those that are there
+
+    Returns
+    -------
+    dict
+    """
     own = own_notes(sidecar)
     flags = own.get("Flags")
     content = {**own, "Flags": [*(flags if isinstance(flags, list) else []), asdict(flag)]}
@@ -161,7 +198,17 @@ def with_flag(sidecar: Mapping[str, Any], flag: Flag) -> dict[str, Any]:
 
 
 def own_notes(sidecar: Mapping[str, Any]) -> dict[str, Any]:
-    """What CentiPET noted in the metadata of an image, under a key of its own."""
+    """What CentiPET noted in the metadata of an image, under a key of its own.
+
+    Parameters
+    ----------
+    sidecar : metadata of an image
+
+    Returns
+    -------
+    dict
+        Empty when there is none.
+    """
     own = sidecar.get("CentiPET")
     return own if isinstance(own, dict) else {}
 
@@ -172,6 +219,10 @@ def flags_of(sidecar: Mapping[str, Any]) -> tuple[Flag, ...]:
     Parameters
     ----------
     sidecar : metadata of the image
+
+    Returns
+    -------
+    tuple of Flag
     """
     flags = own_notes(sidecar).get("Flags")
     return tuple(
@@ -188,6 +239,10 @@ def with_values(sidecar: Mapping[str, Any], stated: Mapping[str, Any]) -> dict[s
     ----------
     sidecar : merged metadata of the image
     stated : keys of `STATED_KEYS`, ``Tracer``, times of injection, scan and frames
+
+    Returns
+    -------
+    dict
 
     Raises
     ------
@@ -256,7 +311,16 @@ def _stated_injection(sidecar: Mapping[str, Any], stated: Mapping[str, Any]) -> 
 
 
 def parse_injection(text: str) -> datetime:
-    """Moment of an ``InjectionTime``; the year is 1900 when only the time of day is given."""
+    """Moment of an ``InjectionTime``; the year is 1900 when only the time of day is given.
+
+    Parameters
+    ----------
+    text : ``hh:mm:ss`` or ``YYYY-MM-DDThh:mm:ss``
+
+    Returns
+    -------
+    datetime
+    """
     if ":" not in text:
         raise ValueError("minutes are missing")
     moment = datetime.fromisoformat(text if "T" in text else f"{UNDATED:%Y-%m-%d}T{text}")
@@ -267,6 +331,14 @@ def parse_injection(text: str) -> datetime:
 
 def read_metadata(path: Path) -> Metadata:
     """Read and check the file.
+
+    Parameters
+    ----------
+    path : of the file
+
+    Returns
+    -------
+    Metadata
 
     Raises
     ------

@@ -45,6 +45,10 @@ def choose_t1w(pet: RawImage, dataset: RawDataset) -> tuple[RawImage | None, tup
     pet : to be placed
     dataset : what was found
 
+    Returns
+    -------
+    (RawImage or None, tuple of Flag)
+
     Raises
     ------
     BadDataError

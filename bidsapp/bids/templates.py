@@ -88,6 +88,10 @@ def on_template(scan: ScanPlan, templates: Mapping[str, TemplatePlan]) -> ScanPl
     ----------
     scan : placed by a T1w of its own
     templates : as `plan_templates` gives them
+
+    Returns
+    -------
+    ScanPlan
     """
     template = templates.get(scan.participant)
     if template is None or scan.t1w is None:

@@ -18,6 +18,17 @@ _Duration = TypeVar("_Duration", float, timedelta)
 def clock_seconds(text: object) -> float | None:
     """``hh:mm:ss`` as seconds after midnight; None for anything else.
 
+    Parameters
+    ----------
+    text : of a time of day, or anything else
+
+    Returns
+    -------
+    float or None
+        s.
+
+    Examples
+    --------
     >>> clock_seconds("10:02:00.5")
     36120.5
     """
@@ -30,7 +41,16 @@ def clock_seconds(text: object) -> float | None:
 
 
 def is_number(value: object) -> TypeGuard[float]:
-    """Tell a finite number from text, truth values and infinities."""
+    """Tell a finite number from text, truth values and infinities.
+
+    Parameters
+    ----------
+    value : of a key
+
+    Returns
+    -------
+    bool
+    """
     if not isinstance(value, int | float) or isinstance(value, bool):
         return False
     try:
@@ -42,6 +62,16 @@ def is_number(value: object) -> TypeGuard[float]:
 def number_in(value: object) -> float | None:
     """A number, also where it is written as text or as a list of one; None for anything else.
 
+    Parameters
+    ----------
+    value : of a key
+
+    Returns
+    -------
+    float or None
+
+    Examples
+    --------
     >>> number_in(6586.2), number_in("6586.2"), number_in([6586]), number_in("110 min")
     (6586.2, 6586.2, 6586.0, None)
     """
@@ -56,18 +86,48 @@ def number_in(value: object) -> float | None:
 
 
 def as_list(value: Any) -> list[Any]:
-    """Values of a key that may hold a single one, as of a single frame."""
+    """Values of a key that may hold a single one, as of a single frame.
+
+    Parameters
+    ----------
+    value : of a key
+
+    Returns
+    -------
+    list
+    """
     return value if isinstance(value, list) else [value]
 
 
 def midnight(moment: datetime) -> datetime:
-    """Beginning of the day of a moment."""
+    """Beginning of the day of a moment.
+
+    Parameters
+    ----------
+    moment : of any day
+
+    Returns
+    -------
+    datetime
+    """
     return moment.replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def map_text(value: Any, function: Callable[[str], str]) -> Any:
     """Apply a function to all text inside a JSON value, but not to keys.
 
+    Parameters
+    ----------
+    value : text, object, list, or anything else
+    function : text -> text
+
+    Returns
+    -------
+    Any
+        The same structure.
+
+    Examples
+    --------
     >>> map_text({"a": ["b", 1]}, str.upper)
     {'a': ['B', 1]}
     """
@@ -81,6 +141,17 @@ def map_text(value: Any, function: Callable[[str], str]) -> Any:
 def shorter_way(difference: _Duration) -> _Duration:
     """Difference of two times of day, s or timedelta, by the shorter way round midnight.
 
+    Parameters
+    ----------
+    difference : of the clocks, less than two days
+
+    Returns
+    -------
+    float or timedelta
+        From minus half a day to half a day.
+
+    Examples
+    --------
     >>> shorter_way(86000.0)
     -400.0
     """

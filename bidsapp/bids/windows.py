@@ -39,6 +39,10 @@ def choose_window(
         takes the nearest part of a scan that misses it
     pet : the image, for the messages
 
+    Returns
+    -------
+    (WindowChoice, tuple of Flag)
+
     Raises
     ------
     BadDataError
@@ -107,7 +111,19 @@ def _effect(late_s: float, rule: WindowRule) -> str:
 
 
 def is_in_window(pet: RawImage, tracer: Tracer, timing: PetTiming, processing: Processing) -> bool:
-    """Whether a scan can stand for the window without --allow-off-window."""
+    """Whether a scan can stand for the window without --allow-off-window.
+
+    Parameters
+    ----------
+    pet : of the dataset
+    tracer : row of the tracer table
+    timing : frames of the scan
+    processing : options of the run
+
+    Returns
+    -------
+    bool
+    """
     strict = replace(processing, allow_off_window=False)
     try:
         choose_window(timing, tracer, strict, pet.path)
@@ -117,6 +133,17 @@ def is_in_window(pet: RawImage, tracer: Tracer, timing: PetTiming, processing: P
 
 
 def wanted_s(tracer: Tracer, processing: Processing) -> tuple[float, float]:
-    """The window that is to be averaged, s after injection."""
+    """The window that is to be averaged, s after injection.
+
+    Parameters
+    ----------
+    tracer : row of the tracer table
+    processing : ``window_min`` counts before that of the tracer
+
+    Returns
+    -------
+    (float, float)
+        Start, end.
+    """
     start_min, end_min = processing.window_min or tracer.window_min
     return 60 * start_min, 60 * end_min

@@ -23,6 +23,10 @@ def contrast_agent(header: Header, name: str) -> Agent:
     ----------
     header : of the series
     name : of the series, as people type it
+
+    Returns
+    -------
+    Agent
     """
     text = " ".join(header.texts("ContrastBolusAgent") + header.texts("ContrastBolusAgentMeaning"))
     votes = {

@@ -58,22 +58,58 @@ Member = tuple[str, AbstractContextManager[IO[bytes]]]
 
 
 def is_archive(path: Path) -> bool:
-    """Tell by its name whether a file is an archive this module reads."""
+    """Tell by its name whether a file is an archive this module reads.
+
+    Parameters
+    ----------
+    path : of the file
+
+    Returns
+    -------
+    bool
+    """
     return path.name.lower().endswith(_SUFFIXES)
 
 
 def is_packed(path: Path) -> bool:
-    """Tell by its name whether this module has to unpack a file before it can be read."""
+    """Tell by its name whether this module has to unpack a file before it can be read.
+
+    Parameters
+    ----------
+    path : of the file
+
+    Returns
+    -------
+    bool
+    """
     return is_archive(path) or is_compressed(path)
 
 
 def is_compressed(path: Path) -> bool:
-    """Tell by its name whether a file is a single compressed one (``IM0001.dcm.gz``)."""
+    """Tell by its name whether a file is a single compressed one (``IM0001.dcm.gz``).
+
+    Parameters
+    ----------
+    path : of the file
+
+    Returns
+    -------
+    bool
+    """
     return path.suffix.lower() in _COMPRESSED and not is_archive(path) and not is_volume(path)
 
 
 def is_unread_archive(path: Path) -> bool:
-    """Tell whether a file is an archive or a disk image that this module does not unpack."""
+    """Tell whether a file is an archive or a disk image that this module does not unpack.
+
+    Parameters
+    ----------
+    path : of the file
+
+    Returns
+    -------
+    bool
+    """
     suffix = path.suffix.lower()
     if suffix in _UNREAD_SUFFIXES:
         return True
@@ -96,7 +132,8 @@ def unpack(archive: Path, target: Path) -> list[str]:
 
     Returns
     -------
-    One sentence per inner archive that cannot be read.
+    list of str
+        One sentence per inner archive that cannot be read.
 
     Raises
     ------

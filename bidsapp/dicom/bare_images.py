@@ -64,6 +64,10 @@ def find_pair(folder: Path, tracer: str, passed_over: Iterable[Path] = ()) -> Pa
     tracer : name of the tracer; images that name another do not count
     passed_over : folders that may lie in it and hold none, such as those of results
 
+    Returns
+    -------
+    PairByName
+
     Raises
     ------
     NoInputError

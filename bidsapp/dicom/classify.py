@@ -74,6 +74,10 @@ def classify(series: Series, *, include_derived: bool = False) -> SeriesVerdict:
     series : Series
     include_derived : keep derived reformats of PET and T1w too (never projections)
 
+    Returns
+    -------
+    SeriesVerdict
+
     Raises
     ------
     BadDataError
@@ -110,6 +114,14 @@ def described(series: Series) -> str:
     """Name of a series, the last resort of the classification.
 
     (0018,1030) ProtocolName is left out: some scanners name the whole examination there.
+
+    Parameters
+    ----------
+    series : its headers
+
+    Returns
+    -------
+    str
     """
     return series.header.text("SeriesDescription") or series.header.text("ProtocolName")
 
@@ -293,7 +305,17 @@ def _coverage_problem(series: Series) -> str | None:
 
 
 def extent_of(series: Series) -> tuple[int, float, float]:
-    """Number of slice positions, their extent and their median distance in mm."""
+    """Number of slice positions, their extent and their median distance in mm.
+
+    Parameters
+    ----------
+    series : its headers
+
+    Returns
+    -------
+    (int, float, float)
+        Number, mm, mm.
+    """
     positions = series.slice_positions()
     step = float(np.median(np.diff(positions))) if len(positions) > 1 else 0.0
     return len(positions), float(np.ptp(positions)) + step, step
@@ -340,6 +362,14 @@ def t1w_rank(series: Series) -> tuple[float, ...]:
     No contrast agent, original, prepared by an inversion or else most T1 contrast, finest worst
     voxel edge, most slices, all echoes combined, intensity-normalised, corrected for gradient
     distortion (the PET has none).
+
+    Parameters
+    ----------
+    series : a T1w
+
+    Returns
+    -------
+    tuple of float
     """
     return tuple(_merits(series).values())
 
@@ -364,7 +394,17 @@ def _merits(series: Series) -> dict[str, float]:
 
 
 def coarsest_edge(series: Series) -> float:
-    """Longest edge of a voxel in mm."""
+    """Longest edge of a voxel in mm.
+
+    Parameters
+    ----------
+    series : its headers
+
+    Returns
+    -------
+    float
+        mm.
+    """
     return max(*series.header.required("PixelSpacing", 2), extent_of(series)[2])
 
 
@@ -374,6 +414,10 @@ def rank_reason(best: Series, other: Series) -> str:
     Parameters
     ----------
     best, other : T1w series, the better one first
+
+    Returns
+    -------
+    str
     """
     merits = _merits(other)
     why = next((name for name, merit in _merits(best).items() if merit != merits[name]), "earlier")

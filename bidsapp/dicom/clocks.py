@@ -50,6 +50,10 @@ def acquired(
     zone : of the clock wanted; None: that of the image
     notes : receives a sentence for every tag that could not be read
     began : `beginning` of the series; None: what the image itself says of it
+
+    Returns
+    -------
+    datetime or None
     """
     moment = date_time(image, _ACQUIRED, zone, notes)
     if moment is not None:
@@ -72,6 +76,10 @@ def beginning(image: Header, notes: Notes | None = None) -> Beginning:
     ----------
     image : its tags
     notes : receives a sentence for every tag that could not be read
+
+    Returns
+    -------
+    (datetime, timedelta or None)
     """
     for kind in ("Series", "Study"):
         day = _tolerant(image.date, f"{kind}Date", notes)
@@ -91,6 +99,10 @@ def series_start(
     image : its tags
     zone : of the clock wanted; None: that of the image
     notes : receives a sentence for every tag that could not be read
+
+    Returns
+    -------
+    datetime or None
     """
     clock = time_of_day(image, "SeriesTime", notes)
     return None if clock is None else beginning(image, notes)[0] + clock + _to_zone(image, zone)
@@ -106,6 +118,10 @@ def date_time(
     image, keyword : the tag
     zone : of the clock wanted; None: that of the image, and without one, that of the tag itself
     notes : receives a sentence when the tag could not be read
+
+    Returns
+    -------
+    datetime or None
     """
     moment = _tolerant(image.date_time, keyword, notes)
     own, wanted = zone_of_tag(image, keyword), zone if zone is not None else zone_of(image)
@@ -116,7 +132,18 @@ def date_time(
 
 
 def time_of_day(image: Header, keyword: str, notes: Notes | None = None) -> timedelta | None:
-    """Time since midnight; None when it is absent or unreadable."""
+    """Time since midnight; None when it is absent or unreadable.
+
+    Parameters
+    ----------
+    image : its tags
+    keyword : of the tag
+    notes : receives a sentence when the tag could not be read
+
+    Returns
+    -------
+    timedelta or None
+    """
     return _tolerant(image.time, keyword, notes)
 
 
@@ -136,7 +163,16 @@ def _tolerant(
 
 
 def zone_of(image: Header) -> timedelta | None:
-    """Offset from UTC that (0008,0201) states, None when it states none or several."""
+    """Offset from UTC that (0008,0201) states, None when it states none or several.
+
+    Parameters
+    ----------
+    image : its tags
+
+    Returns
+    -------
+    timedelta or None
+    """
     texts = set(image.texts("TimezoneOffsetFromUTC"))
     return _offset(texts.pop()) if len(texts) == 1 else None
 
@@ -147,6 +183,10 @@ def zone_of_tag(image: Header, keyword: str) -> timedelta | None:
     Parameters
     ----------
     image, keyword : the tag
+
+    Returns
+    -------
+    timedelta or None
     """
     return _offset(image.text(keyword)[-5:]) if len(image.text(keyword)) > 5 else None
 

@@ -72,6 +72,10 @@ def convert(
     progress : called with a line of text as work proceeds
     passed_over : folders that may lie among the DICOM and hold none, such as those of results
 
+    Returns
+    -------
+    ConversionReport
+
     Raises
     ------
     CentipetError

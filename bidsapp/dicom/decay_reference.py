@@ -15,7 +15,17 @@ _STATED_MOMENT = "(0018,9701) DecayCorrectionDateTime"
 
 
 def with_decay(model: TimeModel, clock: ScanClock) -> TimeModel:
-    """Add the decay reference, checked against the decay factors."""
+    """Add the decay reference, checked against the decay factors.
+
+    Parameters
+    ----------
+    model : the times without it
+    clock : what the headers say
+
+    Returns
+    -------
+    TimeModel
+    """
     named = clock.decay_correction.upper()
     if named not in ("START", "ADMIN", "NONE", ""):
         raise refused("decay", "unknown-word", named=named)

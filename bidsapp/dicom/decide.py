@@ -101,6 +101,10 @@ def decide(
     inventory : series that were found
     metadata : ``--dicom-metadata``
     label_map : ``--dicom-map``; None without one
+
+    Returns
+    -------
+    Decisions
     """
     headers = [series.header for series in inventory.series]
     people = _label_all(headers, label_map, inventory.roots)
@@ -416,7 +420,16 @@ def _shared_names(plan: ConversionPlan) -> dict[SeriesKey, int]:
 
 
 def unexpected(error: Exception) -> str:
-    """Sentence for a fault of the converter itself; the trace goes to the debug log."""
+    """Sentence for a fault of the converter itself; the trace goes to the debug log.
+
+    Parameters
+    ----------
+    error : that was not foreseen
+
+    Returns
+    -------
+    str
+    """
     where = "".join(traceback.format_tb(error.__traceback__))  # its message may hold a name
     logging.getLogger(__name__).debug("unexpected %s in a series\n%s", type(error).__name__, where)
     return f"unexpected {type(error).__name__} in the converter; please report it"

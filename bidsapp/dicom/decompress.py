@@ -24,7 +24,16 @@ _OWN_REMEDY = "the file may be sound: check memory, TMPDIR and installation, and
 
 
 def is_compressed(path: Path) -> bool:
-    """Tell whether the pixels of a file, or the whole of it, are compressed."""
+    """Tell whether the pixels of a file, or the whole of it, are compressed.
+
+    Parameters
+    ----------
+    path : of a DICOM file
+
+    Returns
+    -------
+    bool
+    """
     try:
         syntax = pydicom.filereader.read_file_meta_info(path).TransferSyntaxUID
     except Exception:  # old files do not say; and what is broken, reading its pixels will tell
@@ -39,6 +48,10 @@ def decompress(paths: Iterable[Path], folder: Path) -> dict[Path, Path]:
     ----------
     paths : of compressed files
     folder : that is made for the copies
+
+    Returns
+    -------
+    dict of Path
 
     Raises
     ------
@@ -83,7 +96,17 @@ def _run(task: str, report: Path) -> str:
 
 
 def write_copy(path: str, copy: Path) -> str | None:
-    """Write an uncompressed copy of a file; return why it cannot be done."""
+    """Write an uncompressed copy of a file; return why it cannot be done.
+
+    Parameters
+    ----------
+    path : of the file
+    copy : path of the copy, in a folder that is made
+
+    Returns
+    -------
+    str or None
+    """
     syntax = ""
     try:
         dataset = pydicom.dcmread(path)

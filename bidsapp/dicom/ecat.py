@@ -21,7 +21,17 @@ _DECAY_CORRECTED = 512  # bit of corrections_applied
 
 
 def ecat_voxels(ecat: EcatImage) -> nib.Nifti1Image:
-    """Frames of an ECAT image in time, in its units, as NIfTI in RAS."""
+    """Frames of an ECAT image in time, in its units, as NIfTI in RAS.
+
+    Parameters
+    ----------
+    ecat : as nibabel reads it
+
+    Returns
+    -------
+    Nifti1Image
+        (X, Y, Z, T), float32, affine in RAS mm.
+    """
     _check_calibration(ecat, Path(ecat.get_filename() or "").name)
     reader = ecat.get_subheaders()
     # ECAT stores from the left, the front and the head; "neurological" turns all three axes.
@@ -49,6 +59,10 @@ def ecat_tags(ecat: EcatImage, path: Path) -> tuple[Values, list[Values]]:
     ----------
     ecat : the image
     path : its file, for messages
+
+    Returns
+    -------
+    (Values, list of Values)
     """
     _check_calibration(ecat, path.name)
     header = ecat.header

@@ -28,6 +28,10 @@ def files_below(
     folder : Path
     no_input : real paths of folders that are passed over
     unreadable : called with what is wrong with a folder that cannot be listed
+
+    Yields
+    ------
+    Path
     """
     seen = {*no_input}
     starts = [folder]
@@ -62,7 +66,16 @@ def _files(
 
 
 def lost_files(folder: Path) -> Iterator[Path]:
-    """Links below a folder to files that are not there, as of data that was not fetched."""
+    """Links below a folder to files that are not there, as of data that was not fetched.
+
+    Parameters
+    ----------
+    folder : of the input
+
+    Yields
+    ------
+    Path
+    """
     for root, _, names in os.walk(folder):
         yield from (
             path
@@ -78,6 +91,10 @@ def doubtful_files(folder: Path, files: Iterable[Path]) -> tuple[str, ...]:
     ----------
     folder : of the input
     files : below it, and unpacked from it
+
+    Returns
+    -------
+    tuple of str
     """
     others = (p for p in files if not (p.name.startswith(".") or is_volume(p)))  # that are told
     empty = [path for path in others if path.stat().st_size == 0]

@@ -79,7 +79,16 @@ class _Placing:
 
 
 def frame_starts(clock: ScanClock) -> tuple[tuple[datetime, ...], str, tuple[str, ...]]:
-    """Start of every frame, the source, and remarks."""
+    """Start of every frame, the source, and remarks.
+
+    Parameters
+    ----------
+    clock : what the headers say
+
+    Returns
+    -------
+    (tuple of datetime, str, tuple of str)
+    """
     frames = clock.frames
     believed = [frame.start for frame in frames]
     if clock.zeros_removed:
@@ -192,6 +201,10 @@ def placed(clock: ScanClock, known: Sequence[datetime | None]) -> _Placing:
     ----------
     clock : what the headers say
     known : start of each frame where it is its own, None elsewhere
+
+    Returns
+    -------
+    _Placing
 
     Raises
     ------
@@ -317,13 +330,24 @@ def first_frame_after(reference_s: float, duration_s: float, half_life_s: float 
     reference_s : FrameReferenceTime, s
     duration_s : of the frame, s
     half_life_s : of the radionuclide, s; None when unknown
+
+    Returns
+    -------
+    float
+        s.
     """
     frame = FrameClock(None, duration_s, reference_s)
     return _single(_by_reference(ScanClock((frame,), half_life_s=half_life_s))).first_s or 0.0
 
 
 def check_durations(durations: tuple[float, ...], stated: StatedTimes) -> None:
-    """Refuse frames of a length no scan has."""
+    """Refuse frames of a length no scan has.
+
+    Parameters
+    ----------
+    durations : of the frames, s
+    stated : what a user states of the times
+    """
     ends = min(durations), max(durations)
     if ends[0] < _DURATIONS_S[0] or ends[1] > _DURATIONS_S[1]:
         who = "stated FrameDuration" if stated.durations_s else "(0018,1242) ActualFrameDuration"
@@ -357,7 +381,17 @@ def check_overlap(
 
 
 def reference_remarks(clock: ScanClock, starts: tuple[datetime, ...]) -> tuple[str, ...]:
-    """Compare FrameReferenceTime with the frame starts; the starts stand."""
+    """Compare FrameReferenceTime with the frame starts; the starts stand.
+
+    Parameters
+    ----------
+    clock : what the headers say
+    starts : of the frames
+
+    Returns
+    -------
+    tuple of str
+    """
     if len(starts) < 2:
         return ()  # a single value has nothing to agree with
     by_clock = seconds_after(starts[0], starts)

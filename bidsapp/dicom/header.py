@@ -53,7 +53,16 @@ FILE_NAME = "FileName"  # of an image that nothing else names: for its kind, nev
 
 
 def tag_name(keyword: str) -> str:
-    """Return a keyword with its numbers, as ``(0018,1242) ActualFrameDuration``."""
+    """Return a keyword with its numbers, as ``(0018,1242) ActualFrameDuration``.
+
+    Parameters
+    ----------
+    keyword : of the tag
+
+    Returns
+    -------
+    str
+    """
     tag = tag_for_keyword(keyword)
     return keyword if tag is None else f"({tag >> 16:04X},{tag & 0xFFFF:04X}) {keyword}"
 
@@ -74,15 +83,42 @@ class Header:
     frame: int | None = None
 
     def texts(self, keyword: str) -> tuple[str, ...]:
-        """All values of a tag, stripped; empty when it is absent or empty."""
+        """All values of a tag, stripped; empty when it is absent or empty.
+
+        Parameters
+        ----------
+        keyword : of the tag
+
+        Returns
+        -------
+        tuple of str
+        """
         return self.values.get(keyword, ())
 
     def text(self, keyword: str) -> str:
-        """All values of a tag in one string; empty when it is absent or empty."""
+        """All values of a tag in one string; empty when it is absent or empty.
+
+        Parameters
+        ----------
+        keyword : of the tag
+
+        Returns
+        -------
+        str
+        """
         return " ".join(self.texts(keyword))
 
     def plain(self, keyword: str) -> tuple[str, ...]:
-        """Values of a tag for comparisons: two ways to write one number or word are the same."""
+        """Values of a tag for comparisons: two ways to write one number or word are the same.
+
+        Parameters
+        ----------
+        keyword : of the tag
+
+        Returns
+        -------
+        tuple of str
+        """
         return tuple(map(_plain, self.texts(keyword)))
 
     def numbers(self, keyword: str, length: int | None = None) -> tuple[float, ...]:
@@ -92,6 +128,10 @@ class Header:
         ----------
         keyword : of the tag
         length : how many there have to be; None for any number
+
+        Returns
+        -------
+        tuple of float
 
         Raises
         ------
@@ -114,6 +154,10 @@ class Header:
         ----------
         keyword : of the tag
         length : how many there have to be
+
+        Returns
+        -------
+        tuple of float
         """
         values = self.numbers(keyword, length)
         if not values:
@@ -121,7 +165,16 @@ class Header:
         return values
 
     def number(self, keyword: str) -> float | None:
-        """Return the single number of a tag, None when it is absent."""
+        """Return the single number of a tag, None when it is absent.
+
+        Parameters
+        ----------
+        keyword : of the tag
+
+        Returns
+        -------
+        float or None
+        """
         values = self.numbers(keyword, 1)
         return values[0] if values else None
 
@@ -132,14 +185,32 @@ class Header:
         return rows, columns
 
     def readable_number(self, keyword: str) -> float | None:
-        """`number` where nothing rests on it: None for a broken tag, too."""
+        """`number` where nothing rests on it: None for a broken tag, too.
+
+        Parameters
+        ----------
+        keyword : of the tag
+
+        Returns
+        -------
+        float or None
+        """
         try:
             return self.number(keyword)
         except BadDataError:
             return None
 
     def date(self, keyword: str) -> datetime | None:
-        """Midnight of a DICOM date (``20210302``), None when it is absent."""
+        """Midnight of a DICOM date (``20210302``), None when it is absent.
+
+        Parameters
+        ----------
+        keyword : of the tag
+
+        Returns
+        -------
+        datetime or None
+        """
         text = self.text(keyword)
         if not text:
             return None
@@ -152,7 +223,16 @@ class Header:
             raise self.error(keyword, f"is '{self.shown(keyword)}', not a date") from error
 
     def time(self, keyword: str) -> timedelta | None:
-        """Time since midnight of a DICOM time (``113430.25``), None when it is absent."""
+        """Time since midnight of a DICOM time (``113430.25``), None when it is absent.
+
+        Parameters
+        ----------
+        keyword : of the tag
+
+        Returns
+        -------
+        timedelta or None
+        """
         text = self.text(keyword)
         if not text:
             return None
@@ -167,6 +247,14 @@ class Header:
         """Moment of a DICOM date-time as written, None when it is absent or has no time.
 
         What its zone means for other times is for `bidsapp.dicom.clocks` to say.
+
+        Parameters
+        ----------
+        keyword : of the tag
+
+        Returns
+        -------
+        datetime or None
         """
         text = _ZONE.sub("", self.text(keyword))
         if len(text) < 10:
@@ -183,6 +271,14 @@ class Header:
         It is whole, because names are searched in whole texts (see `bidsapp.dicom.scrub`), which
         cuts it, too.  Of what people may have typed, and of what is not what its tag should hold,
         only words of imaging are shown (`bidsapp.dicom.words`).
+
+        Parameters
+        ----------
+        keyword : of the tag
+
+        Returns
+        -------
+        str
         """
         text = self.text(keyword)
         if not _is_coded(keyword, text):
@@ -190,12 +286,32 @@ class Header:
         return "".join(c if c.isprintable() else "?" for c in text).replace("'", "\u2019")
 
     def error(self, keyword: str, problem: str) -> BadDataError:
-        """Build the error that a tag of this file has a problem."""
+        """Build the error that a tag of this file has a problem.
+
+        Parameters
+        ----------
+        keyword : of the tag
+        problem : end of the message
+
+        Returns
+        -------
+        BadDataError
+        """
         return BadDataError(f"{self.path.name}: {tag_name(keyword)} {problem}")
 
 
 def shared_number(images: Sequence[Header], keyword: str, remedy: str) -> float | None:
     """Return the number that a tag has in all of some images, None when it is absent.
+
+    Parameters
+    ----------
+    images : of a series or a frame
+    keyword : of the tag
+    remedy : end of the message, after "differs between"
+
+    Returns
+    -------
+    float or None
 
     Raises
     ------
@@ -224,6 +340,10 @@ def _plain(text: str) -> str:
 
 def read_headers(path: Path) -> list[Header]:
     """Read the tags of ``tables.toml`` from a file, without its pixels.
+
+    Parameters
+    ----------
+    path : of the file
 
     Returns
     -------
@@ -275,7 +395,16 @@ def _beginning(start: bytes) -> _Beginning | None:
 
 
 def begins_like_dicom(path: Path) -> bool:
-    """Tell whether a file has the preamble of DICOM, whatever its name is."""
+    """Tell whether a file has the preamble of DICOM, whatever its name is.
+
+    Parameters
+    ----------
+    path : of the file
+
+    Returns
+    -------
+    bool
+    """
     with path.open("rb") as file:
         return file.read(_PREAMBLE + len(_MAGIC))[_PREAMBLE:] == _MAGIC
 
@@ -287,6 +416,10 @@ def read_dataset(path: Path, *, stop_before_pixels: bool = False) -> Dataset:
     ----------
     path : of the file
     stop_before_pixels : read the tags before the pixels alone
+
+    Returns
+    -------
+    Dataset
     """
     with path.open("rb") as file:
         start = file.read(_PREAMBLE + len(_MAGIC))
@@ -315,6 +448,11 @@ def headers_of(dataset: Dataset, path: Path) -> list[Header]:
     ----------
     dataset : as pydicom reads it
     path : its file, for messages
+
+    Returns
+    -------
+    list of Header
+        One per image.
     """
     values = _texts(dataset, "instance", "series")
     values |= {**_radiopharmaceutical(dataset), **_private(dataset)}

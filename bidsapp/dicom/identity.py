@@ -60,12 +60,33 @@ class LabelMap:
         """Labels for a series: a row of its study before a row of its patient.
 
         Images without PatientID are found by the folder they lie in, from the input's name on.
+
+        Parameters
+        ----------
+        header : of the series
+        place : its folder, as `place` gives it
+
+        Returns
+        -------
+        Labels or None
+            None without a row.
         """
         rows = (self.rows.get(key) for key in _keys(header, place))
         return next(filter(None, rows), None)
 
     def unused(self, headers: Iterable[Header], places: Iterable[str]) -> list[str]:
-        """Sentence about lines that no series of the input fits; the lines alone name nobody."""
+        """Sentence about lines that no series of the input fits; the lines alone name nobody.
+
+        Parameters
+        ----------
+        headers : one per series
+        places : of each
+
+        Returns
+        -------
+        list of str
+            One sentence, or none.
+        """
         asked = {key for pair in zip(headers, places, strict=True) for key in _keys(*pair)}
         lost = [str(line) for key, line in self.lines.items() if key not in asked]
         if not lost:
@@ -81,6 +102,14 @@ def _keys(header: Header, place: str) -> list[tuple[str, str]]:
 
 def read_label_map(path: Path) -> LabelMap:
     """Read a table with the columns patient_id, participant_id and maybe study_uid, session_id.
+
+    Parameters
+    ----------
+    path : of the table
+
+    Returns
+    -------
+    LabelMap
 
     Raises
     ------
@@ -139,6 +168,11 @@ def person_keys(headers: Sequence[Header], places: Sequence[str]) -> list[Person
     ----------
     headers : one per series
     places : folder of each, from the name of the input on
+
+    Returns
+    -------
+    list of Person
+        One per header.
     """
     evidence = _Evidence(headers)
     keys: list[Person] = [
@@ -304,6 +338,10 @@ def doubts(headers: Sequence[Header], persons: Sequence[Person]) -> dict[Person,
     ----------
     headers : one per series
     persons : of each, by `person_keys`
+
+    Returns
+    -------
+    dict of tuple of Flag
     """
     issued = _issued(headers)
     by_number: dict[str, set[Person]] = defaultdict(set)
@@ -335,6 +373,10 @@ def unlike(images: Iterable[Header]) -> list[Header]:
     Parameters
     ----------
     images : of one series
+
+    Returns
+    -------
+    list of Header
     """
     kinds: dict[tuple[str, ...], Header] = {}
     for image in images:
@@ -346,6 +388,14 @@ def mismatch(headers: Iterable[Header]) -> Flag | None:
     """Say in what the images of one participant disagree about the person; None when they agree.
 
     Names are compared by their letters, whatever their order, case and separators.
+
+    Parameters
+    ----------
+    headers : of all series of the participant
+
+    Returns
+    -------
+    Flag or None
     """
     headers = tuple(headers)
     issued = _issued(headers)
@@ -378,6 +428,11 @@ def same_people(headers: Sequence[Header], labels: Sequence[Labels]) -> set[str]
     ----------
     headers : one per series
     labels : of each
+
+    Returns
+    -------
+    set of str
+        Labels without ``sub-``.
     """
     holders: dict[tuple[str, str], set[str]] = defaultdict(set)
     for header, label in zip(headers, labels, strict=True):
@@ -387,7 +442,16 @@ def same_people(headers: Sequence[Header], labels: Sequence[Labels]) -> set[str]
 
 
 def pseudonym(person: Person) -> str:
-    """Label of a person: eight hexadecimal digits, the same everywhere."""
+    """Label of a person: eight hexadecimal digits, the same everywhere.
+
+    Parameters
+    ----------
+    person : as `person_keys` gives it
+
+    Returns
+    -------
+    str
+    """
     return _digest(person)[:4].hex()
 
 
@@ -400,6 +464,10 @@ def shifted(moment: datetime, person: Person) -> datetime:
     ----------
     moment : to move
     person : whose it is
+
+    Returns
+    -------
+    datetime
     """
     days = _SHIFT_DAYS + int.from_bytes(_digest(person)[4:8]) % _SHIFT_SPREAD_DAYS
     return moment - timedelta(days=days)
@@ -418,6 +486,10 @@ def place(path: Path, roots: Sequence[Path]) -> str:
     ----------
     path : of the file
     roots : folders of the input, and of what was unpacked
+
+    Returns
+    -------
+    str
     """
     root = next(root for root in roots if path.is_relative_to(root))
     return path.parent.relative_to(root.parent).as_posix()
@@ -430,6 +502,11 @@ def folder_labels(path: Path, roots: Sequence[Path]) -> tuple[str | None, str | 
     ----------
     path : of the file
     roots : folders of the input, and of what was unpacked
+
+    Returns
+    -------
+    (str or None, str or None)
+        Without ``sub-`` and ``ses-``; None where no folder has one.
     """
     root = next(root for root in roots if path.is_relative_to(root))
     labels: dict[str, str] = {}

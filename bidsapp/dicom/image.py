@@ -58,7 +58,12 @@ class ConvertedImage:
 
 
 def dcm2niix_version() -> str:
-    """Version of dcm2niix as it prints it, such as ``v1.0.20260724``."""
+    """Version of dcm2niix as it prints it, such as ``v1.0.20260724``.
+
+    Returns
+    -------
+    str
+    """
     text = _call(["--version"]).stdout.strip().splitlines()
     return text[-1] if text else "unknown"
 
@@ -74,6 +79,10 @@ def convert_series(series: Series, frames: Sequence[Frame], folder: Path) -> Con
     ----------
     series, frames : the series, and its frames in time
     folder : an empty folder that the caller removes
+
+    Returns
+    -------
+    ConvertedImage
 
     Raises
     ------
@@ -111,6 +120,11 @@ def scaled(image: nib.Nifti1Image, factors: Sequence[float]) -> nib.Nifti1Image:
     ----------
     image : shape (X, Y, Z) or (X, Y, Z, T)
     factors : one per frame
+
+    Returns
+    -------
+    Nifti1Image
+        float32; the image itself where every factor is 1.
     """
     if set(factors) == {1.0}:
         return image
@@ -218,6 +232,10 @@ def fill_gaps(converted: ConvertedImage, series: Series) -> ConvertedImage:
     ----------
     converted : what dcm2niix made
     series : of it
+
+    Returns
+    -------
+    ConvertedImage
 
     Raises
     ------

@@ -41,7 +41,17 @@ class _Scan:
 
 
 def injection_of(clock: ScanClock, starts: tuple[datetime, ...]) -> Sourced:
-    """Moment of injection, its source, and remarks."""
+    """Moment of injection, its source, and remarks.
+
+    Parameters
+    ----------
+    clock : what the headers say
+    starts : of the frames
+
+    Returns
+    -------
+    (datetime, str, tuple of str)
+    """
     end = starts[-1] + timedelta(seconds=clock.frames[-1].duration_s)
     scan = _Scan(starts[0], min(LATE_INJECTION, end - starts[0]))
     if clock.stated is not None:

@@ -74,6 +74,10 @@ def take_inventory(
     progress : called with a line of text as work proceeds
     passed_over : folders that may lie below ``folder`` and are no input
 
+    Returns
+    -------
+    Inventory
+
     Raises
     ------
     NoInputError
@@ -173,7 +177,16 @@ def _is_packed(path: Path) -> bool:
 
 
 def in_one_sentence(broken: Sequence[str]) -> list[str]:
-    """Tell of files that cannot be read; a thousand of them say it once."""
+    """Tell of files that cannot be read; a thousand of them say it once.
+
+    Parameters
+    ----------
+    broken : one sentence per file
+
+    Returns
+    -------
+    list of str
+    """
     if len(broken) < 2:
         return list(broken)
     return [f"{len(broken)} files cannot be read, the first: {broken[0]}"]

@@ -47,7 +47,16 @@ class SeriesPart:
 
 
 def join_parts(parts: Sequence[SeriesPart]) -> list[list[SeriesPart]]:
-    """Group parts of one scan, each group in time; most groups have one member."""
+    """Group parts of one scan, each group in time; most groups have one member.
+
+    Parameters
+    ----------
+    parts : PETs that are wanted
+
+    Returns
+    -------
+    list of list of SeriesPart
+    """
     chains: list[list[SeriesPart]] = []
     for part in sorted(parts, key=lambda part: (part.scan.start, part.scan.series.key)):
         chain = next((chain for chain in chains if _continues(chain[-1], part)), None)
@@ -62,6 +71,14 @@ def suv_twins(parts: Sequence[SeriesPart]) -> dict[SeriesKey, SeriesKey]:
     """Series that hold as SUV what another one holds as activity: key -> key of the other.
 
     Scanners export both; the one in activity needs no weight and no dose.
+
+    Parameters
+    ----------
+    parts : PETs that are wanted
+
+    Returns
+    -------
+    dict of SeriesKey
     """
     activity = {
         _frame_times(part): part.scan.series.key
@@ -86,7 +103,16 @@ def _frame_times(part: SeriesPart) -> tuple[object, ...]:
 
 
 def joined(chain: Sequence[SeriesPart]) -> SeriesPart:
-    """One part of all frames of a chain, decay-corrected to the reference of the first."""
+    """One part of all frames of a chain, decay-corrected to the reference of the first.
+
+    Parameters
+    ----------
+    chain : parts of one scan, in time
+
+    Returns
+    -------
+    SeriesPart
+    """
     first = chain[0]
     clocks, factors = [], []
     for part in chain:

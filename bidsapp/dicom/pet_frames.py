@@ -50,6 +50,15 @@ def frames_of(series: Series) -> tuple[Frame, ...]:
     counts and works for beds that are acquired one after the other.  An image that was exported
     twice under two instance UIDs counts once.
 
+    Parameters
+    ----------
+    series : its headers
+
+    Returns
+    -------
+    tuple of Frame
+        In time.
+
     Raises
     ------
     BadDataError
@@ -70,7 +79,16 @@ def frames_of(series: Series) -> tuple[Frame, ...]:
 
 
 def copies_in(series: Series) -> list[tuple[Header, Header]]:
-    """Images of a series that count once by their headers: the one that is kept, and a copy."""
+    """Images of a series that count once by their headers: the one that is kept, and a copy.
+
+    Parameters
+    ----------
+    series : its headers
+
+    Returns
+    -------
+    list of (Header, Header)
+    """
     groups = _by_description(series).values()
     return [(kept, copy) for kept, *copies in groups for copy in copies]
 
@@ -139,6 +157,14 @@ def contents_of(series: Series) -> int | None:
 
     Headers are compared, not voxels: the times, places and scalings of all slices agree in copies
     alone.
+
+    Parameters
+    ----------
+    series : its headers
+
+    Returns
+    -------
+    int or None
     """
     header = series.header
     if not (header.text("AcquisitionTime") or header.text("AcquisitionDateTime")):
@@ -157,6 +183,10 @@ def count_remarks(series: Series, frames: tuple[Frame, ...], n_whole: int) -> tu
     ----------
     series, frames : a PET series, and its images in time
     n_whole : frames of the scan that the series is, or is a part of
+
+    Returns
+    -------
+    tuple of str
     """
     header, n_images = series.header, len(series.images)
     counts = _counted(header, frames, n_whole)
@@ -178,6 +208,10 @@ def missing_parts(
     ----------
     header, frames, times : of a PET series
     n_whole : see `count_remarks`
+
+    Returns
+    -------
+    tuple of Flag
     """
     flags = [
         worded_flag(f"{count.what}-missing", "count", count=count)
@@ -267,6 +301,10 @@ def scan_clock(
     stated : time of injection stated by the user, see `ScanClock`
     stated_times : other times the user states
 
+    Returns
+    -------
+    ScanClock
+
     Raises
     ------
     BadDataError
@@ -306,6 +344,14 @@ def scan_clock(
 
 def half_life(header: Header) -> float | None:
     """Half-life in s as the header states it, None when it does not.
+
+    Parameters
+    ----------
+    header : of the series
+
+    Returns
+    -------
+    float or None
 
     Raises
     ------

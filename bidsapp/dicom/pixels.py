@@ -46,7 +46,16 @@ class Plane:
 
 
 def scaling(header: Header) -> tuple[float, float]:
-    """Slope and intercept of an image; 1 and 0 in an MR, which need not state them."""
+    """Slope and intercept of an image; 1 and 0 in an MR, which need not state them.
+
+    Parameters
+    ----------
+    header : of the image
+
+    Returns
+    -------
+    (float, float)
+    """
     slope, intercept = (header.number(f"Rescale{name}") for name in ("Slope", "Intercept"))
     return 1.0 if slope is None else slope, intercept or 0.0
 
@@ -55,6 +64,14 @@ def lossy_compression(images: Iterable[Header]) -> str | None:
     """Say that images were compressed with loss, which decoding does not undo; None if not.
 
     (0028,2110) stays 01 for good, also where the pixels are no longer compressed.
+
+    Parameters
+    ----------
+    images : of a series
+
+    Returns
+    -------
+    str or None
     """
     for image in images:
         syntax = UID(image.text("TransferSyntaxUID"))
@@ -77,6 +94,14 @@ def lossy_compression(images: Iterable[Header]) -> str | None:
 
 def planes(frames: Sequence[Frame]) -> Iterator[Plane]:
     """Decode the images of some frames, each file once, so not in their order.
+
+    Parameters
+    ----------
+    frames : of a series
+
+    Yields
+    ------
+    Plane
 
     Raises
     ------
@@ -102,6 +127,10 @@ def same_pixels(first: Sequence[Frame], other: Sequence[Frame]) -> bool:
     Parameters
     ----------
     first, other : frames of two series
+
+    Returns
+    -------
+    bool
 
     Raises
     ------
@@ -167,6 +196,10 @@ def uncompressed(frames: Sequence[Frame], folder: Path) -> tuple[Frame, ...]:
     ----------
     frames : of a series
     folder : for the copies; need not exist
+
+    Returns
+    -------
+    tuple of Frame
 
     Raises
     ------

@@ -24,6 +24,10 @@ def choose_folder(bids_dir: Path, converted_dir: Path | None) -> Path:
     bids_dir : where the dataset should be
     converted_dir : where it may be instead; None for nowhere
 
+    Returns
+    -------
+    Path
+
     Raises
     ------
     CannotCreateError
@@ -42,7 +46,13 @@ def choose_folder(bids_dir: Path, converted_dir: Path | None) -> Path:
 
 
 def write_root_files(folder: Path, dcm2niix_version: str) -> None:
-    """Write ``dataset_description.json`` and ``README.md`` unless they exist."""
+    """Write ``dataset_description.json`` and ``README.md`` unless they exist.
+
+    Parameters
+    ----------
+    folder : root of the dataset
+    dcm2niix_version : as it prints it
+    """
     description = {
         "Name": "PET and MRI converted from DICOM by CentiPET",
         "BIDSVersion": BIDS_VERSION,
@@ -63,6 +73,11 @@ def list_participants(folder: Path, labels: Iterable[str]) -> None:
     """Add participants to ``participants.tsv``.
 
     Age and sex are not copied from the headers: the raw dataset holds no personal data.
+
+    Parameters
+    ----------
+    folder : root of the dataset
+    labels : without ``sub-``
     """
     rows = [{"participant_id": f"sub-{label}"} for label in sorted(set(labels))]
     add_rows(folder / "participants.tsv", rows)
@@ -72,6 +87,11 @@ def add_rows(path: Path, rows: Sequence[Mapping[str, str]]) -> None:
     """Append rows to a TSV unless their first cell is there; columns a row lacks are ``n/a``.
 
     Lines that exist stay as they are, and several processes may append at the same time.
+
+    Parameters
+    ----------
+    path : of the table
+    rows : text by column, the first column first
     """
     _write_new(path, "\t".join(rows[0]) + "\n")
     try:

@@ -24,7 +24,18 @@ Sourced = tuple[datetime, str, tuple[str, ...]]
 
 
 def seconds_after(origin: datetime, moments: Iterable[datetime]) -> tuple[float, ...]:
-    """Seconds from a moment to each of others."""
+    """Seconds from a moment to each of others.
+
+    Parameters
+    ----------
+    origin : from which is counted
+    moments : in any order
+
+    Returns
+    -------
+    tuple of float
+        s.
+    """
     return tuple((moment - origin) / SECOND for moment in moments)
 
 

@@ -21,6 +21,11 @@ def scratch_folder() -> Iterator[Path]:
 
     The kernel drops the lock of a process that is killed, so a folder whose lock is free holds
     the DICOM of nobody who is alive.  On file systems without locks nothing is taken away.
+
+    Yields
+    ------
+    Path
+        Empty folder.
     """
     _remove_left()
     with tempfile.TemporaryDirectory(prefix=_PREFIX, ignore_cleanup_errors=True) as name:

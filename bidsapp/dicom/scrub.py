@@ -56,7 +56,16 @@ class Scrubber:
         )
 
     def text(self, text: str) -> str:
-        """Return the text of a header with every such word replaced, the shortest ones too."""
+        """Return the text of a header with every such word replaced, the shortest ones too.
+
+        Parameters
+        ----------
+        text : value of a tag
+
+        Returns
+        -------
+        str
+        """
         return _removed(self._all, text)
 
 
@@ -67,6 +76,10 @@ def without_file_name(sentence: str, images: Iterable[Header]) -> str:
     ----------
     sentence : that may begin with the name of a file
     images : that it may be about
+
+    Returns
+    -------
+    str
     """
     name, colon, message = sentence.partition(": ")
     image = next((image for image in images if image.path.name == name), None)
@@ -78,7 +91,16 @@ def without_file_name(sentence: str, images: Iterable[Header]) -> str:
 
 
 def shortened(text: str) -> str:
-    """Cut a text to the length that a table holds."""
+    """Cut a text to the length that a table holds.
+
+    Parameters
+    ----------
+    text : of a header, cleaned
+
+    Returns
+    -------
+    str
+    """
     return text if len(text) <= _LONGEST_QUOTE else text[: _LONGEST_QUOTE - 3] + "..."
 
 

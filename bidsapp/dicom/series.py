@@ -53,6 +53,11 @@ class Series:
 
         Images whose distances differ by rounding have exactly the same.
 
+        Returns
+        -------
+        ndarray, shape (number of images,)
+            mm.
+
         Raises
         ------
         BadDataError
@@ -69,11 +74,20 @@ class Series:
         return snapped(np.array(points) @ normal, SAME_PLACE_MM)
 
     def slice_positions(self) -> NDArray[np.float64]:
-        """Distances along the slice normal at which there are images, mm, ascending."""
+        """Distances along the slice normal at which there are images, mm, ascending.
+
+        Returns
+        -------
+        ndarray, shape (number of positions,)
+        """
         return np.unique(self.positions().round(3))
 
     def missing_slices(self) -> NDArray[np.int_]:
         """Count the slices missing between neighbours, shape (number of positions - 1,).
+
+        Returns
+        -------
+        ndarray, shape (number of positions - 1,), int
 
         Raises
         ------
@@ -150,7 +164,14 @@ def numbers_of(
 
     Parameters
     ----------
+    images : of a series
+    keyword : of the tag
     tolerance : `_SAME_VALUE` of the largest value when None
+
+    Returns
+    -------
+    list of tuple of float or str
+        One per image; text where it is no number.
     """
     values: list[tuple[float | str, ...]] = []
     for image in images:
@@ -177,6 +198,10 @@ def snapped(values: NDArray[np.float64], tolerance: float) -> NDArray[np.float64
     ----------
     values : shape (number,)
     tolerance : in their unit
+
+    Returns
+    -------
+    ndarray, shape (number,)
     """
     order = np.argsort(values, kind="stable")
     ascending = np.asarray(values, float)[order]

@@ -91,7 +91,13 @@ class ConversionPlan:
     left_out: dict[SeriesKey, str] = field(default_factory=dict)
 
     def flag(self, scan: PetScan, finding: Flag) -> None:
-        """Add what a person should see about a scan to its target."""
+        """Add what a person should see about a scan to its target.
+
+        Parameters
+        ----------
+        scan : that has a target
+        finding : to add
+        """
         target = self.targets[scan.series.key]
         flagged = replace(target, findings=(*target.findings, finding))
         self.targets[scan.series.key] = flagged
@@ -121,6 +127,10 @@ def make_plan(pets: list[PetScan], t1ws: list[T1wScan], lost: list[LostScan]) ->
     ----------
     pets, t1ws : series that are wanted
     lost : PETs that cannot be converted now
+
+    Returns
+    -------
+    ConversionPlan
     """
     plan = ConversionPlan()
     people = sorted({scan.participant for scan in pets} | {scan.participant for scan in t1ws})

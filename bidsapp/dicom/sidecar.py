@@ -73,6 +73,10 @@ def pet_sidecar(facts: PetFacts, dcm2niix: Mapping[str, Any]) -> Sidecar:
     facts : what is known of the series
     dcm2niix : the sidecar dcm2niix wrote, used for what it reads from private tags
 
+    Returns
+    -------
+    dict
+
     Raises
     ------
     BadDataError
@@ -116,7 +120,16 @@ def pet_sidecar(facts: PetFacts, dcm2niix: Mapping[str, Any]) -> Sidecar:
 
 
 def t1w_sidecar(dcm2niix: Mapping[str, Any]) -> Sidecar:
-    """Sidecar of a T1w image: what dcm2niix read, without free text, dates and identifiers."""
+    """Sidecar of a T1w image: what dcm2niix read, without free text, dates and identifiers.
+
+    Parameters
+    ----------
+    dcm2niix : the sidecar dcm2niix wrote
+
+    Returns
+    -------
+    dict
+    """
     return {
         **_taken("t1w", dcm2niix),
         "CentiPET": {"Sources": {"*": "dcm2niix"}, "Remarks": [], "Flags": []},
@@ -139,7 +152,16 @@ def _in_words(value: Any) -> Any:
 
 
 def manufacturer(header: Header) -> str:
-    """Name of the manufacturer as other converters write it."""
+    """Name of the manufacturer as other converters write it.
+
+    Parameters
+    ----------
+    header : of the series
+
+    Returns
+    -------
+    str
+    """
     text = header.text("Manufacturer").lower()
     for start, name in tables()["manufacturer"].items():
         if text.startswith(start):
@@ -217,6 +239,14 @@ def dose_bq(header: Header) -> tuple[float, str, str | None]:
     PET scans span a factor of 30 and the units lie further apart, so that a number is a dose in
     one unit only.
 
+    Parameters
+    ----------
+    header : of the series
+
+    Returns
+    -------
+    (float, str, str or None)
+
     Raises
     ------
     BadDataError
@@ -238,13 +268,33 @@ def dose_bq(header: Header) -> tuple[float, str, str | None]:
 
 
 def dose_doubt(header: Header, stated: Mapping[str, Any]) -> Flag | None:
-    """Tell of a dose whose unit was guessed; None when it was not, or when a user states it."""
+    """Tell of a dose whose unit was guessed; None when it was not, or when a user states it.
+
+    Parameters
+    ----------
+    header : of the series
+    stated : values a person states
+
+    Returns
+    -------
+    Flag or None
+    """
     doubt = None if "InjectedRadioactivity" in stated else dose_bq(header)[2]
     return None if doubt is None else Flag("dose", doubt)
 
 
 def radionuclide(header: Header) -> str | None:
-    """Radionuclide named by (0054,0300) or, without it, by the half-life; None when by neither."""
+    """Radionuclide named by (0054,0300) or, without it, by the half-life; None when by neither.
+
+    Parameters
+    ----------
+    header : of the series
+
+    Returns
+    -------
+    str or None
+        As BIDS writes it: ``F18``.
+    """
     text = header.text("RadionuclideCodeMeaning").lower()
     value = half_life(header)
     for name, pattern in tables()["radionuclide"].items():
@@ -263,6 +313,10 @@ def check_half_life(header: Header, tracer: Tracer) -> str | None:
     ----------
     header : of the series
     tracer : that the PET shows
+
+    Returns
+    -------
+    str or None
 
     Raises
     ------
@@ -342,7 +396,13 @@ def _reconstruction(header: Header, dcm2niix: Mapping[str, Any]) -> dict[str, tu
 
 
 def refuse_patient_data(sidecar: Mapping[str, Any], where: str) -> None:
-    """Refuse a sidecar with a Patient key other than the harmless position on the table."""
+    """Refuse a sidecar with a Patient key other than the harmless position on the table.
+
+    Parameters
+    ----------
+    sidecar : that is to be written
+    where : name of the image, for the message
+    """
     leaks = [k for k in sidecar if k.startswith("Patient") and k != "PatientPosition"]
     if leaks:
         raise BadDataError(f"{where}: {leaks[0]} would reveal the patient; leave it out")

@@ -42,6 +42,14 @@ _MAX_DOSE_MBQ = 1e5  # a larger number is in Bq, whatever the sidecar says
 def read_sidecar(path: Path) -> dict[str, Any]:
     """Read the JSON of a NIfTI image; empty when there is none.
 
+    Parameters
+    ----------
+    path : of the image
+
+    Returns
+    -------
+    dict
+
     Raises
     ------
     BadDataError
@@ -66,6 +74,14 @@ def lenient_json(content: bytes) -> Any:
 
     Escape bytes and letters of other character sets are read as they can be; a line whose text
     ends early because a character of two bytes looks like a quotation mark is left out.
+
+    Parameters
+    ----------
+    content : of the file
+
+    Returns
+    -------
+    Any
 
     Raises
     ------
@@ -101,6 +117,10 @@ def nifti_tags(
     sidecar : as it was read
     path : of the image
     n_frames : length of its fourth axis, 1 for a volume
+
+    Returns
+    -------
+    (Values, list of Values)
     """
     table = tables()["volumes"]
     name = nifti_stem(path)
@@ -364,7 +384,17 @@ def _acquisition(sidecar: Mapping[str, Any]) -> tuple[datetime | None, str | Non
 
 
 def moment_tag(kind: str, moment: datetime | None) -> Values:
-    """Tag of a moment: ``kind`` + ``DateTime``."""
+    """Tag of a moment: ``kind`` + ``DateTime``.
+
+    Parameters
+    ----------
+    kind : keyword without ``DateTime``
+    moment : None for no tag
+
+    Returns
+    -------
+    Values
+    """
     return {} if moment is None else {f"{kind}DateTime": (f"{moment:%Y%m%d%H%M%S.%f}",)}
 
 

@@ -27,12 +27,30 @@ COLUMNS = tuple(field.name for field in fields(DecisionRow))
 
 
 def cells(row: DecisionRow) -> tuple[str, ...]:
-    """Return the row as text in the order of ``COLUMNS``."""
+    """Return the row as text in the order of ``COLUMNS``.
+
+    Parameters
+    ----------
+    row : of the table
+
+    Returns
+    -------
+    tuple of str
+    """
     return tuple(str(value) for value in astuple(row))
 
 
 def in_order(rows: Sequence[DecisionRow]) -> tuple[DecisionRow, ...]:
-    """Sort rows by participant and series number."""
+    """Sort rows by participant and series number.
+
+    Parameters
+    ----------
+    rows : in any order
+
+    Returns
+    -------
+    tuple of DecisionRow
+    """
 
     def key(row: DecisionRow) -> tuple[object, ...]:
         numbers = tuple(int(digits) for digits in re.findall(r"\d+", row.series))
@@ -42,7 +60,16 @@ def in_order(rows: Sequence[DecisionRow]) -> tuple[DecisionRow, ...]:
 
 
 def format_table(rows: Sequence[DecisionRow]) -> str:
-    """Decision table as aligned text, one line per series."""
+    """Decision table as aligned text, one line per series.
+
+    Parameters
+    ----------
+    rows : in the order they are shown in
+
+    Returns
+    -------
+    str
+    """
     table = [COLUMNS, *map(cells, rows)]
     widths = [max(len(line[i]) for line in table) for i in range(len(COLUMNS) - 1)]
     return "\n".join(

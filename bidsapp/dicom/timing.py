@@ -64,6 +64,14 @@ from bidsapp.errors import BadDataError
 def time_model(clock: ScanClock) -> TimeModel:
     """Work out the times of a scan.
 
+    Parameters
+    ----------
+    clock : what the headers say
+
+    Returns
+    -------
+    TimeModel
+
     Raises
     ------
     BadDataError

@@ -38,6 +38,10 @@ def find_tracer(header: Header, stated: Stated, option: str | None) -> tuple[Tra
     stated : what ``--dicom-metadata`` states for it
     option : ``--tracer``
 
+    Returns
+    -------
+    (Tracer, str) or None
+
     Raises
     ------
     BadDataError
@@ -78,7 +82,17 @@ def find_tracer(header: Header, stated: Stated, option: str | None) -> tuple[Tra
 
 
 def disagreement(header: Header, tracer: Tracer) -> str | None:
-    """Say that tags name another tracer than the one that was stated; None when none does."""
+    """Say that tags name another tracer than the one that was stated; None when none does.
+
+    Parameters
+    ----------
+    header : of the series
+    tracer : that the PET shows
+
+    Returns
+    -------
+    str or None
+    """
     others = {name.name for name in _named(header).values() if name != tracer}
     if not others:
         return None
@@ -93,6 +107,10 @@ def second_injection(header: Header, tracer: Tracer, stated: Stated) -> Flag | N
     header : of the series
     tracer : that the PET shows
     stated : what ``--dicom-metadata`` states for it
+
+    Returns
+    -------
+    Flag or None
 
     Raises
     ------

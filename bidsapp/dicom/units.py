@@ -27,6 +27,10 @@ def to_bq_per_ml(series: Series, times: TimeModel, half_life_s: float) -> tuple[
     times : its time model
     half_life_s : of the radionuclide, s
 
+    Returns
+    -------
+    (float, str)
+
     Raises
     ------
     BadDataError

@@ -32,7 +32,16 @@ _HASHED = 2**20  # bytes of an image that tell it from others
 
 
 def is_volume(path: Path) -> bool:
-    """Tell by its name whether a file is an image this module reads."""
+    """Tell by its name whether a file is an image this module reads.
+
+    Parameters
+    ----------
+    path : of the file
+
+    Returns
+    -------
+    bool
+    """
     return nifti_ending(path) is not None or _is_ecat(path)
 
 
@@ -42,6 +51,10 @@ def _is_ecat(path: Path) -> bool:
 
 def read_volume(path: Path) -> list[Header]:
     """Read what is known of a NIfTI or ECAT image, without its voxels.
+
+    Parameters
+    ----------
+    path : of the image
 
     Returns
     -------
@@ -66,7 +79,17 @@ def read_volume(path: Path) -> list[Header]:
 
 
 def in_words_of(path: Path, text: str) -> str:
-    """Say what DICOM calls something in the words of a sidecar, for an image that has one."""
+    """Say what DICOM calls something in the words of a sidecar, for an image that has one.
+
+    Parameters
+    ----------
+    path : of the image
+    text : with names of tags
+
+    Returns
+    -------
+    str
+    """
     if not is_volume(path):
         return text
     names = {keyword: key for key, keyword in tables()["volumes"]["tags"].items()}
@@ -76,6 +99,15 @@ def in_words_of(path: Path, text: str) -> str:
 
 def load_image(path: Path) -> nib.Nifti1Image:
     """Load an image as NIfTI; an ECAT file is calibrated and turned to RAS.
+
+    Parameters
+    ----------
+    path : of the image
+
+    Returns
+    -------
+    Nifti1Image
+        Affine in RAS mm.
 
     Raises
     ------

@@ -29,6 +29,16 @@ _HIDDEN_ONES = re.compile(rf"{re.escape(HIDDEN)}(?:[\W_]*{re.escape(HIDDEN)})+")
 def known_words(text: str) -> str:
     """Text with every word hidden that is no word of imaging.
 
+    Parameters
+    ----------
+    text : that somebody typed
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
     >>> known_words("t1_mprage_sag_p2_iso Mustermann 19480229"), known_words("頭部山田造影前")
     ('t1_mprage_sag_p2_iso ***', '頭部***造影前')
     """
