@@ -125,7 +125,7 @@ def Register(
         The position used, and the one each method found, as nested lists: T1w world -> PET world.
     record
     """
-    tissue = np.stack([image.data for image in (gm, wm, csf)])
+    tissue = (image.data for image in (gm, wm, csf))
     with prefixed_errors(source):
         fit, record = positioned(
             pet,

@@ -40,6 +40,7 @@ _MOST_VALUES = 2**32  # in all frames
 _VOXEL_MM = (0.1, 20.0)
 _FARTHEST_MM = 1e4
 _MOST_EXTRA_MB = 64
+_PIECE = 1 << 18  # bytes: fit into the processor's cache
 _LONGER = "it continues after the voxels that its header declares"
 
 
@@ -325,8 +326,19 @@ def _check_place(path: Path, affine: NDArray[np.float64], stated: nib.Nifti1Head
         raise BadDataError(f"{path}: its affine lies too far from the origin; convert it again")
 
 
+class _Compressed(igzip.IGzipFile):
+    """A gzipped file whose content need not be in memory twice to be read into an array."""
+
+    def readinto(self, buffer: Any) -> int:
+        view, done = memoryview(buffer).cast("B"), 0
+        while piece := self.read(min(_PIECE, len(view) - done)):
+            view[done : done + len(piece)] = piece
+            done += len(piece)
+        return done
+
+
 def _opened(path: Path) -> BufferedIOBase:
-    return igzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb")
+    return _Compressed(path) if path.suffix.lower() == ".gz" else path.open("rb")
 
 
 def _to_the_end(stream: BufferedIOBase) -> None:

@@ -90,8 +90,9 @@ def segment_head(t1w: Volume, initial: Path | None = None) -> SegmentedT1w:
         flags.append(worded_flag("normalisation-fallback", reason=reason, strategy=strategy))
     numbers = {"t1w_rotation_deg": normalised.rotation_deg, **normalised.quality}
     flags += flagged(numbers, limits, look=_LOOK)
-    if missing := int((normalised.segmentation.brain_mask & ~np.isfinite(t1w.data)).sum()):
-        flags.append(worded_flag("t1w-missing", n=missing))
+    missing = ~np.isfinite(t1w.data)
+    if missing.any() and (number := int((normalised.segmentation.brain_mask & missing).sum())):
+        flags.append(worded_flag("t1w-missing", n=number))
     if level is not None:
         flags.append(worded_flag("t1w-negative", level=level))
     return SegmentedT1w(normalised.segmentation, normalised.quality, tuple(flags))

@@ -85,7 +85,7 @@ def aligned(
             matrices.append([])
             alignments.append(None)
             continue
-        to_part = align_parts(first.mean, part.mean)
+        to_part = align_parts(first.mean(), part.mean())
         matrices.append(_applied(part, to_part, within))
         alignments.append(part.after(to_part))
     starts, durations = ([getattr(pet, name) for pet in (scan, *others)]

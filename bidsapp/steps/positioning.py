@@ -8,7 +8,7 @@ fit, part = positioned(pet, head, method=PetToT1w.MODEL, header_apart_mm=0.0)
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +33,7 @@ _LOOK = "look at the outlines on the PET, and use a T1w if there is one"
 
 def head_of(
     t1w: Volume,
-    tissue: NDArray[np.floating],
+    tissue: Iterable[NDArray[np.floating]],
     mask: NDArray[np.bool_],
     to_template: Callable[[NDArray[np.float64]], NDArray[np.float64]],
 ) -> Head:
@@ -43,7 +43,7 @@ def head_of(
     ----------
     t1w : Volume, 3D
         Bias-corrected, with or without skull.
-    tissue : ndarray, shape (3, X, Y, Z)
+    tissue : three arrays of shape (X, Y, Z)
         Probabilities of grey matter, white matter and CSF on the T1w grid.
     mask : ndarray of bool, shape (X, Y, Z)
         Brain on the T1w grid.

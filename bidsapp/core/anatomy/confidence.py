@@ -134,14 +134,14 @@ def normalisation_quality(
             "its orientation right?"
         )
     # an image of zero and one, so that "not measured" needs no planes that hold something
-    brain = np.nan_to_num(sample(Volume(mask.astype(np.float32), t1w.affine), field)) > 0.5
+    brain = np.nan_to_num(sample(Volume(mask, t1w.affine), field)) > 0.5
     needed = template.vois["ctx"] | template.vois["wcb"]
     wanted = np.logical_or.reduce(list(template.vois.values()))
     grey, white = (
         np.nan_to_num(_inside(Volume(np.asarray(part, np.float32), t1w.affine), field, wanted))
         for part in tissue[:2]
     )
-    everywhere = Volume(np.ones(mask.shape, np.float32), t1w.affine)
+    everywhere = Volume(np.ones(mask.shape, bool), t1w.affine)
     measured = np.isfinite(_inside(everywhere, field, wanted))
     # large ventricles are stretched or squeezed like nothing else, and nothing is measured there
     box = mask_slices(template.mask | needed, 1)

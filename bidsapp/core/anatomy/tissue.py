@@ -98,7 +98,8 @@ def classify(
 
     each(correct, chunks(0, shape[0], _SLAB))
     each(classify_slab, chunks(brain_box[0].start, brain_box[0].stop, _SLAB))
-    return TissueMaps(probabilities, corrected, _brain(probabilities, t1w.grid.voxel_size))
+    brain = _brain(probabilities, t1w.grid.voxel_size, brain_box)
+    return TissueMaps(probabilities, corrected, brain)
 
 
 def _prior(
@@ -139,27 +140,39 @@ def _by_class(mixture: Mixture, intensity: Float32) -> Float32:
     at = (intensity - low) * ((len(knots) - 1) / (high + 1e-6 - low))
     left = np.minimum(at.astype(np.int64), len(knots) - 2)
     part = (at - left)[:, None]
-    result: Float32 = table[left] * (1 - part) + table[left + 1] * part
+    result: Float32 = table.take(left, axis=0) * (1 - part) + table.take(left + 1, axis=0) * part
     return result
 
 
-def _brain(probabilities: Float32, voxel_size: Float) -> NDArray[np.bool_]:
+def _brain(
+    probabilities: Float32, voxel_size: Float, within: tuple[slice, ...] = (slice(None),) * 3
+) -> NDArray[np.bool_]:
     """Brain from tissue: solid grey and white matter, then the CSF within and close around it.
 
     Opened so that thin bridges to dura and eyes break, the largest piece kept, closed over sulci
-    and ventricles, filled.
+    and ventricles, filled. There is no tissue outside the box ``within``.
     """
-    solid = probabilities[0] + probabilities[1]
-    box = mask_slices(solid > 0.5, np.ceil(_CLOSING_MM / voxel_size).astype(int) + 1)
+    out = np.zeros(probabilities.shape[1:], bool)
+    out[within] = probabilities[(slice(2), *within)].sum(axis=0) > 0.5
+    box = mask_slices(out, np.ceil(_CLOSING_MM / voxel_size).astype(int) + 1)
     parts = np.ceil(voxel_size / _FINE_MM - 1e-3).astype(int)
     fine = voxel_size / parts
-    core = _largest(_eroded(_divided(solid[box], parts) > 0.5, fine, 2.0))
-    brain = _dilated(core, fine, 3.0) & (_divided(probabilities.sum(axis=0)[box], parts) > 0.5)
+    solid, tissue = (
+        _divided(probabilities[(slice(n), *box)].sum(axis=0), parts) > 0.5 for n in (2, 3)
+    )
+    core = _largest(_eroded(solid, fine, 2.0))
+    brain = _dilated(core, fine, 3.0) & tissue
     brain = _eroded(_dilated(brain, fine, _CLOSING_MM), fine, _CLOSING_MM)
     a, b, c = parts.tolist()
-    out = np.zeros(solid.shape, bool)
-    out[box] = block_mean(ndimage.binary_fill_holes(brain), (a, b, c)) > 0.5
+    out[:] = False
+    out[box] = block_mean(_filled(brain), (a, b, c)) > 0.5
     return out
+
+
+def _filled(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The mask and what it encloses, in a third of the time of `ndimage.binary_fill_holes`."""
+    outside, _ = ndimage.label(np.pad(~mask, 1, constant_values=True))
+    return np.asarray(outside[1:-1, 1:-1, 1:-1] != outside[0, 0, 0])
 
 
 def _divided(values: Float32, parts: NDArray[np.int64]) -> Float32:

@@ -9,13 +9,14 @@ from numpy.typing import NDArray
 from scipy.ndimage import binary_closing, distance_transform_edt, gaussian_filter
 
 from bidsapp.core.grid.sampling import FWHM_PER_SIGMA, SD_PER_MAD, block_mean, nearest_voxels
-from bidsapp.core.grid.volume import Grid, Volume, known_or_zero
+from bidsapp.core.grid.volume import Grid, Volume, known_or_zero, mask_slices
 
 Mask = NDArray[np.bool_]
 
 _BRIGHT_PERCENTILE = 99.5
 _VOID = 0.15  # of the usual uptake of tissue; the middle of large ventricles has 0.2
 _VOID_FWHM_MM = 5.0
+_TRUNCATED = 4.0  # a blur, at so many of its standard deviations
 _MANY_TIMES = 5.0  # the voxels of the other levels: the peak of a histogram has 2 times as many
 _STEEP_MM = 3.5  # planes farther apart may differ by anatomy
 _LEAST_COMMON = 150  # pixels of tissue in both of two planes, to measure the step between them
@@ -195,24 +196,25 @@ def inspect(image: Volume, tissue: Mask) -> Damage:
     Damage
         Without any when there is no tissue in the field of view.
     """
-    data = known_or_zero(np.asarray(image.data, np.float32))
-    nothing = np.zeros(tissue.shape, bool)
-    usual = float(np.median(data[tissue])) if tissue.any() else 0.0
-    if usual <= 0:
-        return Damage(tissue if tissue.any() else nothing, 0.0, 0.0, 0, 0, 0.0)
-    values = data[tissue]
-    top = data == values.max()
+    damaged = np.zeros(tissue.shape, bool)
     sigma = _VOID_FWHM_MM / FWHM_PER_SIGMA / image.grid.voxel_size
-    void = gaussian_filter(data, sigma, mode="nearest") < _VOID * usual
-    step, axis, plane = _largest_step(data, tissue, image.grid.voxel_size)
-    filled = _filled(data, tissue) & ~top
+    box = mask_slices(tissue, np.ceil(_TRUNCATED * sigma).astype(int) + 1)  # beyond changes nothing
+    data, within = known_or_zero(np.asarray(image.data[box], np.float32)), tissue[box]
+    values = data[within]
+    usual = float(np.median(values)) if values.size else 0.0
+    if usual <= 0:
+        return Damage(tissue if values.size else damaged, 0.0, 0.0, 0, 0, 0.0)
+    top = data == values.max()
+    void = gaussian_filter(data, sigma, mode="nearest", truncate=_TRUNCATED) < _VOID * usual
+    step, axis, plane = _largest_step(data, within, image.grid.voxel_size)
+    damaged[box] = within & (_filled(data, within) & ~top | void)
     return Damage(
-        lost=tissue & (filled | void),
-        clipped_share=float(top[tissue].mean()) if top[tissue].sum() > 1 else 0.0,
+        lost=damaged,
+        clipped_share=float(top[within].mean()) if top[within].sum() > 1 else 0.0,
         plane_step=step,
         step_axis=axis,
-        step_plane=plane,
-        step_sds=_step_in_sds(data, tissue, image.grid.voxel_size, usual),
+        step_plane=box[axis].start + plane,
+        step_sds=_step_in_sds(data, within, image.grid.voxel_size, usual),
     )
 
 
@@ -229,17 +231,21 @@ def flat_voxels(data: NDArray[np.generic]) -> Mask:
         Those that equal their neighbours on both sides along two axes at least, and those beside
         them that equal them: noise and slopes leave no such place in what was measured.
     """
-    pairs = []
+    equal, on_both_sides = [], []
     for axis in range(3):
-        same = np.diff(data, axis=axis) == 0
-        end = np.ones_like(data.take([0], axis), bool)
-        pairs.append((np.concatenate([end, same], axis), np.concatenate([same, end], axis)))
-    x, y, z = (before & after for before, after in pairs)
+        planes = np.moveaxis(data, axis, 0)
+        same = planes[1:] == planes[:-1]
+        end = np.ones_like(same, shape=(1, *same.shape[1:]))
+        both = np.concatenate([end, same]) & np.concatenate([same, end])
+        equal.append(same)
+        on_both_sides.append(np.moveaxis(both, 0, axis))
+    x, y, z = on_both_sides
     middle: Mask = (x & y) | (x & z) | (y & z)
     flat = middle.copy()
-    for axis, (before, after) in enumerate(pairs):
-        flat |= np.roll(middle, 1, axis) & before
-        flat |= np.roll(middle, -1, axis) & after
+    for axis, same in enumerate(equal):
+        to, source = np.moveaxis(flat, axis, 0), np.moveaxis(middle, axis, 0)
+        to[1:] |= source[:-1] & same
+        to[:-1] |= source[1:] & same
     return flat
 
 
@@ -248,12 +254,14 @@ def _filled(data: NDArray[np.float32], tissue: Mask) -> Mask:
 
     An image of few levels has small areas of each, an enlarged one equal neighbours everywhere.
     """
+    filled = np.zeros(tissue.shape, bool)
     flat = flat_voxels(data)[tissue]
+    if not flat.any():
+        return filled
     _, place = np.unique(data[tissue], return_inverse=True)
     area = np.bincount(place, weights=flat)
     others = area[place[place != np.argmax(area)]]
     usual = float(np.median(others)) if others.size else 0.0
-    filled = np.zeros(tissue.shape, bool)
     filled[tissue] = flat & (area > _MANY_TIMES * usual)[place]
     return filled
 

@@ -84,15 +84,20 @@ def trilinear(
     inside : ndarray of bool, shape (N,)
         Whether the point is within the outermost voxel centres.
     """
-    size = np.array(data.shape[:3])
-    inside = np.logical_and(index >= 0, index <= size - 1).all(axis=1)
-    index = np.clip(index, 0, size - 1)
-    base = np.minimum(index.astype(np.intp), size - 2)
-    fraction = (index - base).astype(np.float32).T.reshape(3, -1, *[1] * (data.ndim - 3))
-    # of every channel, so that loops need not stop after the few channels of a point
-    x, y, z = (np.broadcast_to(f, (len(index), *data.shape[3:])).copy() for f in fraction)
-    step_x, step_y = int(size[1] * size[2]), int(size[2])
-    start = base[:, 0] * step_x + base[:, 1] * step_y + base[:, 2]
+    inside = np.ones(len(index), bool)
+    start = np.zeros(len(index), np.intp)
+    fractions: list[Float32] = []
+    for axis, size in enumerate(data.shape[:3]):
+        at = np.ascontiguousarray(index[:, axis])
+        inside &= (at >= 0) & (at <= size - 1)
+        at = np.clip(at, 0, size - 1)
+        base = np.minimum(at.astype(np.intp), size - 2)
+        start = start * size + base
+        fraction = (at - base).astype(np.float32).reshape(-1, *[1] * (data.ndim - 3))
+        # of every channel, so that loops need not stop after the few channels of a point
+        fractions.append(np.broadcast_to(fraction, (len(index), *data.shape[3:])).copy())
+    x, y, z = fractions
+    step_x, step_y = data.shape[1] * data.shape[2], data.shape[2]
     flat = data.reshape(-1, *data.shape[3:])
 
     def along_z(offset: int) -> tuple[Float32, Float32]:
@@ -107,10 +112,10 @@ def trilinear(
     v0, v1 = v00 + y * y0, v10 + y * y1
     values: Float32 = v0 + x * (v1 - v0)
     if not gradient:
-        return values, np.empty(0, dtype=np.float32), np.asarray(inside)
+        return values, np.empty(0, dtype=np.float32), inside
     z0, z1 = z00 + y * (z01 - z00), z10 + y * (z11 - z10)
     slopes = np.stack([v1 - v0, y0 + x * (y1 - y0), z0 + x * (z1 - z0)])
-    return values, slopes, np.asarray(inside)
+    return values, slopes, inside
 
 
 def interpolate(
@@ -177,10 +182,12 @@ def nearest_voxels(grid: Grid, points: NDArray[np.floating]) -> NDArray[np.intp]
         Flat index (C order); -1 outside the grid.
     """
     flat = np.asarray(points, np.float64).reshape(-1, 3)
-    index = np.rint(transform(inverse(grid.affine), flat))
-    inside = ((index >= 0) & (index < grid.shape)).all(axis=1)
+    index = np.rint(transform(inverse(grid.affine), flat)).T
+    inside = np.logical_and.reduce(
+        [(at >= 0) & (at < size) for at, size in zip(index, grid.shape, strict=True)]
+    )
     flat_index = np.full(len(flat), -1, np.intp)
-    flat_index[inside] = np.ravel_multi_index(tuple(index[inside].astype(np.intp).T), grid.shape)
+    flat_index[inside] = np.ravel_multi_index(tuple(index[:, inside].astype(np.intp)), grid.shape)
     return flat_index
 
 

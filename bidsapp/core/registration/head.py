@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -19,6 +19,7 @@ from bidsapp.core.registration.tissue_model import RegionOf, TissueModel
 from bidsapp.errors import BadDataError
 
 COARSE_MM = 2.0
+SLAB = 8  # planes of blocks at a time: they fit into the processor's cache
 KEPT_MODELS = 3  # blurred maps are some 30 MB each
 MARGIN_MM = 24.0  # around the brain: more than the blurs reach
 AVERAGE_MM = 16.0  # from the brain, beyond which an average head has no brain, either
@@ -58,7 +59,7 @@ class Head:
     def of(
         cls,
         t1w: Volume,
-        tissue: NDArray[np.floating],
+        tissue: Iterable[NDArray[np.floating]],
         mask: NDArray[np.bool_],
         region_of: RegionOf | None = None,
         average: Average | None = None,
@@ -68,7 +69,7 @@ class Head:
         Parameters
         ----------
         t1w : Volume
-        tissue : ndarray, shape (3, X, Y, Z)
+        tissue : three arrays of shape (X, Y, Z)
             Grey, white, CSF on the T1w grid.
         mask : ndarray of bool, shape (X, Y, Z)
             Brain.
@@ -92,15 +93,15 @@ class Head:
         size = t1w.grid.voxel_size
         a, b, c = (max(1, round(COARSE_MM / s)) for s in size)
         crop = _Crop.around(mask, (a, b, c), MARGIN_MM / size)
+        grey, white, csf = tissue
         # grey and white beyond the mask is dura, muscle and marrow, whose uptake is not the brain's
-        parts = (tissue[0] * mask, tissue[1] * mask, tissue[2])
-        means = [crop.blocks(crop.voxels(part)) for part in parts]
+        means = [crop.blocks(grey, mask), crop.blocks(white, mask), crop.blocks(csf)]
         rest = np.clip(1 - sum(means), 0, 1)
-        brain = crop.blocks(crop.voxels(mask)) > 0.5
+        brain = crop.blocks(mask) > 0.5
         affine = crop.affine(t1w.affine)
         grid = Volume(brain, affine).grid
         distance = distance_transform_edt(~brain, sampling=grid.voxel_size)
-        distance[crop.blocks(crop.voxels(np.ones(mask.shape, dtype=bool))) < 0.5] = np.inf
+        distance[crop.blocks(np.broadcast_to(True, mask.shape)) < 0.5] = np.inf
         usual: Float32 | None = None
         if average is not None:
             # the order of sums, and so the bits, must not depend on the number of threads
@@ -110,7 +111,7 @@ class Head:
             with threadpool_limits(limits=1):
                 usual[near] = average(transform(affine, np.argwhere(near).astype(np.float64)))
         return cls(
-            t1w=Volume(crop.blocks(crop.voxels(known_or_zero(t1w.data))), affine),
+            t1w=Volume(crop.blocks(t1w.data), affine),
             classes=np.stack([*means, rest], axis=-1),
             average=usual,
             region_of=region_of,
@@ -138,8 +139,7 @@ class Head:
         if key not in self._models:
             for oldest in list(self._models)[: 1 - KEPT_MODELS]:
                 del self._models[oldest]
-            fractions = self._skull_apart(self.classes) if skull_apart else self.classes
-            self._models[key] = self._model(fractions, fwhm_mm)
+            self._models[key] = self._model(self.classes, fwhm_mm, skull_apart)
         return self._models[key]
 
     def average_model(self, fwhm_mm: float) -> TissueModel | None:
@@ -155,28 +155,25 @@ class Head:
         """
         if self.average is None:
             return None
-        return self._model(self._skull_apart(self.average), fwhm_mm)
-
-    def _skull_apart(self, fractions: Float32) -> Float32:
-        near = (self.outside_mm <= SKULL_MM)[..., None]
-        tissue, rest = fractions[..., :3], fractions[..., 3:]
-        return np.concatenate([tissue, rest * ~near, rest * near], axis=-1)
+        return self._model(self.average, fwhm_mm)
 
     @cached_property
     def _models(self) -> dict[tuple[float, bool], TissueModel]:
         return {}
 
-    def _model(self, fractions: Float32, fwhm_mm: float) -> TissueModel:
+    def _model(self, fractions: Float32, fwhm_mm: float, skull_apart: bool = True) -> TissueModel:
         sigma = fwhm_mm / FWHM_PER_SIGMA / self.t1w.grid.voxel_size
-        maps = np.ones_like(fractions)
+        classes = [fractions[..., tissue] for tissue in range(3)]
+        if skull_apart:
+            classes.append(fractions[..., 3] * (self.outside_mm > SKULL_MM))
+        maps = np.ones((*self.outside_mm.shape, len(classes) + 1), np.float32)
 
-        def blurred(k: int) -> None:
-            maps[..., k] = gaussian_filter(fractions[..., k], sigma, mode="nearest")
+        def blur(k: int) -> None:
+            maps[..., k] = gaussian_filter(classes[k], sigma, mode="nearest")
 
-        parts = range(fractions.shape[-1] - 1)
-        each(blurred, parts)
-        for k in parts:
-            maps[..., -1] -= maps[..., k]  # they add up to one
+        each(blur, range(len(classes)))
+        for k in range(len(classes)):
+            maps[..., -1] -= maps[..., k]  # the last class is the rest: they add up to one
         return TissueModel(maps, self.t1w.affine, self.centre, self.region_of)
 
 
@@ -200,15 +197,28 @@ class _Crop:
         return cls(low, low + blocks * size, factors)
 
     def voxels(self, values: NDArray[np.generic]) -> Float32:
-        """Return the voxels in the box, zero beyond the image."""
+        """Return the voxels in the box, zero beyond the image and where one is not finite."""
         box = np.zeros(self.high - self.low, dtype=np.float32)
-        low, high = np.maximum(self.low, 0), np.minimum(self.high, values.shape)
+        low = np.maximum(self.low, 0)
+        high = np.maximum(np.minimum(self.high, values.shape), low)
         source = tuple(map(slice, low, high))
-        box[tuple(map(slice, low - self.low, high - self.low))] = values[source]
+        box[tuple(map(slice, low - self.low, high - self.low))] = known_or_zero(values[source])
         return box
 
-    def blocks(self, box: NDArray[np.generic]) -> Float32:
-        return block_mean(box, self.factors)
+    def blocks(
+        self, values: NDArray[np.generic], within: NDArray[np.bool_] | None = None
+    ) -> Float32:
+        """Return means over blocks of an image, or of what of it lies within a mask."""
+        means = []
+        for first in range(int(self.low[0]), int(self.high[0]), SLAB * self.factors[0]):
+            low, high = self.low.copy(), self.high.copy()
+            low[0], high[0] = first, min(first + SLAB * self.factors[0], self.high[0])
+            slab = replace(self, low=low, high=high)
+            box = slab.voxels(values)
+            if within is not None:
+                box *= slab.voxels(within)
+            means.append(block_mean(box, self.factors))
+        return np.concatenate(means)
 
     def affine(self, affine: Matrix) -> Matrix:
         """Return indices of the blocks -> world."""

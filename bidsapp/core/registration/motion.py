@@ -29,7 +29,7 @@ from bidsapp.core.grid.alignment import (
 )
 from bidsapp.core.grid.resample import resample
 from bidsapp.core.grid.sampling import Float64, block_affine, block_mean, blur, scattered_points
-from bidsapp.core.grid.volume import Volume, known_or_zero, mask_centre
+from bidsapp.core.grid.volume import Grid, Volume, known_or_zero, mask_centre
 from bidsapp.core.registration.similarity import MutualInformation, climb
 from bidsapp.errors import BadDataError
 
@@ -60,9 +60,11 @@ class FrameAlignment:
         Largest such displacement between two of the frames that count.
     borrowed : ndarray of bool, shape (T,)
         Frames too faint to be aligned, which have the position of a neighbour.
-    mean : Volume
-        Mean of the frames that show a head, at the position of the reference; coarser voxels when
-        those of the frames are small. For `align_parts`.
+    visible : list of (Volume, ndarray of shape (4, 4), float)
+        Frames that show a head, short ones merged, coarser voxels when theirs are small; world of
+        the reference -> world of the image; seconds.
+    grid : Grid
+        Of the reference among them.
     head : ndarray, shape (N, 3)
         Points of the head at the reference, world mm, over which displacements are averaged.
     """
@@ -72,7 +74,8 @@ class FrameAlignment:
     distance_mm: NDArray[np.float64]
     spread_mm: float
     borrowed: NDArray[np.bool_]
-    mean: Volume
+    visible: list[tuple[Volume, Matrix, float]]
+    grid: Grid
     head: Float64
 
     @property
@@ -81,6 +84,20 @@ class FrameAlignment:
         moved = self.distance_mm >= LEAST_CORRECTED_MM
         chosen: NDArray[np.float64] = np.where(moved[:, None, None], self.measured, np.eye(4))
         return chosen
+
+    def mean(self) -> Volume:
+        """Mean of the frames that show a head, at the position of the reference.
+
+        Returns
+        -------
+        Volume, 3D
+        """
+        images, positions, seconds = zip(*self.visible, strict=True)
+        resampled = (
+            np.asarray(resample(image, self.grid, position).data, np.float32)
+            for image, position in zip(images, positions, strict=True)
+        )
+        return Volume(weighted_mean(resampled, seconds), self.grid.affine)
 
     def after(self, to_reference: Matrix) -> FrameAlignment:
         """Return the same frames as seen from another PET, whose world ``to_reference`` leaves.
@@ -145,12 +162,11 @@ def align_frames(
     to_reference = inverse(aligned[chosen])
     positions = [matrix @ to_reference for matrix in aligned]
     positions[chosen] = np.eye(4)  # to the last bit: the reference is not interpolated
-    grid = images[chosen].grid
-    at_reference = (
-        np.asarray(resample(image, grid, position).data, np.float32)
-        for image, position, hidden in zip(images, positions, faint, strict=True)
+    visible = [
+        (image, position, float(seconds))
+        for image, position, seconds, hidden in zip(images, positions, lasting, faint, strict=True)
         if not hidden
-    )
+    ]
     owner = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
     return FrameAlignment(
         reference=groups[chosen][0],
@@ -158,7 +174,8 @@ def align_frames(
         distance_mm=apart[chosen][owner],
         spread_mm=float(apart[np.ix_(matters, matters)].max()) if matters.any() else 0.0,
         borrowed=faint[owner],
-        mean=Volume(weighted_mean(at_reference, lasting[~faint]), grid.affine),
+        visible=visible,
+        grid=images[chosen].grid,
         head=transform(aligned[chosen], head),
     )
 
@@ -171,7 +188,7 @@ def align_parts(first: Volume, other: Volume) -> Matrix:
     Parameters
     ----------
     first, other : Volume, 3D
-        Means of the two, as `FrameAlignment` gives them.
+        Means of the two, `FrameAlignment.mean`.
 
     Returns
     -------

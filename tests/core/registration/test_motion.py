@@ -102,7 +102,7 @@ def test_another_part_is_found_after_a_break(head, still, move):
     there = rigid_matrix(move)
     early = film(head, [there], grey=2.2, white=0.9, cerebellar_grey=2.4)
     part = align_frames(early.frames(), [300])
-    to_part = align_parts(still.mean, part.mean)
+    to_part = align_parts(still.mean(), part.mean())
     assert displacement(to_part, there, head.brain_points) < 1.0
     seen = part.after(to_part)
     assert displacement(seen.measured[0], there, head.brain_points) < 1.0
