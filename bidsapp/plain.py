@@ -58,6 +58,16 @@ def count(n: int, noun: str) -> str:
     return f"{n} {noun}{'' if n == 1 else 's'}"
 
 
+def of_suvr(slope: float, intercept: float, digits: int) -> str:
+    """Line from an SUVR to a scale.
+
+    >>> of_suvr(93.7, -94.6, 2)
+    '93.70 × SUVR − 94.60'
+    """
+    sign = "−" if intercept < 0 else "+"
+    return f"{slope:.{digits}f} × SUVR {sign} {abs(intercept):.{digits}f}"
+
+
 def sentence(text: str) -> str:
     """Text with a capital and a full stop, as of the message of a flag.
 

@@ -19,6 +19,7 @@ from bidsapp.data.calibrations import CalibrationFile, calibration_content, sign
 from bidsapp.data.sentences import worded
 from bidsapp.data.tracers import tracers
 from bidsapp.io.atomic import write_json
+from bidsapp.plain import of_suvr
 from bidsapp.record.tracers import definition_of
 
 REPORT_SCHEMA = "centipet-calibration-report/1"
@@ -169,11 +170,10 @@ def _words(code: str, name: str, item: Calibration, study: CalibrationStudy) -> 
         relation = "SUVR on that of PiB"
     lines += [
         f"  {relation}: {fit_words(line)}",
-        f"  equation: Centiloid = {equation.slope:.3f} SUVR {equation.intercept:+.3f}",
+        f"  equation: Centiloid = {of_suvr(equation.slope, equation.intercept, 3)}",
     ]
     if study.level == 2 and name == "wc" and code in study.table_lines:
-        slope, intercept = study.table_lines[code]
-        lines.append(f"  the table's own Centiloids follow {slope:.2f} SUVR {intercept:+.2f}")
+        lines.append(f"  the table's own Centiloids follow {of_suvr(*study.table_lines[code], 2)}")
     limits = item.agreement
     lines.append(worded("fit", "difference", bias=round(limits.bias, 2) + 0.0, limits=limits))
     if item.young_ratio is not None:

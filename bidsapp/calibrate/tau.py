@@ -23,6 +23,7 @@ from bidsapp.data.calibrations import TauLine, signed, tau_calibration_content
 from bidsapp.data.tau import known_tracer, tau_equations, tau_regions, tau_tracers
 from bidsapp.errors import BadDataError
 from bidsapp.io.atomic import write_json
+from bidsapp.plain import of_suvr
 
 Key = tuple[str, str]  # tracer, region
 _FEW = 12
@@ -114,7 +115,7 @@ class TauStudy:
                 f"  standard SUVR on own: {fit_words(line)}; own SUVRs {fitted.own.min():.3f} to "
                 f"{fitted.own.max():.3f}",
                 *(
-                    f"  equation: {_NAMES[scale]} = {each.slope:.3f} SUVR {each.intercept:+.3f}"
+                    f"  equation: {_NAMES[scale]} = {of_suvr(each.slope, each.intercept, 3)}"
                     for scale, each in self.equations((code, region)).items()
                 ),
                 f"  difference: bias {limits.bias + 0.0:+.4f}, 95 % limits {limits.lower:+.4f} to "

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bidsapp.cli.command import parse_and_run, refuse_to_replace
 from bidsapp.errors import ExitCode, UsageError
+from bidsapp.plain import of_suvr
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -21,7 +22,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.list:
         for name, line in published().items():
             print(
-                f"{name:26}{line.slope:7.2f} x SUVR {line.intercept:+8.2f}  {line.status:10}",
+                f"{name:26}{of_suvr(line.slope, line.intercept, 2):24}{line.status:11}",
                 end="",
             )
             print(f"{line.pipeline}; {line.source}")

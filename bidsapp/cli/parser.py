@@ -14,7 +14,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, NoReturn
 
-from bidsapp.cli.command import Parser, add_option, add_version, nearest
+from bidsapp.cli.command import SUB_COMMANDS, Parser, add_option, add_version, nearest
 from bidsapp.cli.machine import available_cpus, available_memory_gb
 from bidsapp.errors import NoInputError, UnknownLevelError, UsageError
 from bidsapp.io.reading import given_text
@@ -36,8 +36,8 @@ _NOTHING = (
 )
 _NOTES = f"""
 Always written: T1w space and {TEMPLATE_SPACE} (2 mm), one Centiloid per PET scan, one page per
-participant. Options may be written with _ for -. Commands with a --help of their own: centipet
-quantify (plain images), voi (images in MNI space), verify, segment, calibrate, compare, demo.
+participant. Options may be written with _ for -. Commands with a --help of their own:
+centipet {", ".join(SUB_COMMANDS)}.
 Accepted without effect: {", ".join(_NOTHING)}.
 """
 _CODES = """

@@ -17,7 +17,7 @@ Row = Mapping[str, Any]
 class How(StrEnum):
     """How a file was checked."""
 
-    NUMBERS = "hash, numbers derived again"
+    NUMBERS = "hash and numbers"
     HASH = "hash"
     CONTENT = "content made again"
     UNKNOWN = "not checked"

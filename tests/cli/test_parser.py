@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from bidsapp.cli.command import SUB_COMMANDS
 from bidsapp.cli.main import main
 from bidsapp.cli.parser import parse
 from bidsapp.errors import CentipetError, ExitCode, NoInputError, UnknownLevelError, UsageError
@@ -280,6 +281,10 @@ def test_help_is_short_and_complete():
     assert max(map(len, lines)) <= 100
     for option in ("--participant-label", "--dicom-dir", "--window", "--nprocs", "--demo"):
         assert option in done.stdout
+    commands = " ".join(" ".join(lines).split("help of their own: centipet ")[1].split()).split(
+        "."
+    )[0]
+    assert commands.split(", ") == list(SUB_COMMANDS)
 
 
 def test_help_imports_nothing_slow():
