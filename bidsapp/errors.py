@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from enum import IntEnum
+from typing import ClassVar
 
 from bidsapp.plain import plain
 
@@ -23,6 +24,26 @@ class ExitCode(IntEnum):
     CANNOT_CREATE = 73
     IO_ERROR = 74
     TEMPORARY = 75  # a worker was killed: run again
+
+
+class Interrupted(SystemExit):
+    """Raised in the main thread by a signal; carries the exit code a shell expects.
+
+    nipype takes whatever a step raises in this process for a failure of the step, an end of the
+    program included: who runs steps here asks `repeat` after one that failed.
+
+    Attributes
+    ----------
+    pending : exit code once there was a signal
+    """
+
+    pending: ClassVar[int | None] = None
+
+    @classmethod
+    def repeat(cls) -> None:
+        """Raise again what was swallowed; nothing where there was no signal."""
+        if cls.pending is not None:
+            raise cls(cls.pending)
 
 
 class CentipetError(Exception):

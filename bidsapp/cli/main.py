@@ -17,10 +17,11 @@ from bidsapp.cli.command import ENVIRONMENT, SUB_COMMANDS, complain, nearest
 from bidsapp.cli.listener import listener_may_leave
 from bidsapp.cli.logs import RUN_LOG, Progress, logging_to, new_log_file
 from bidsapp.cli.parser import parse
-from bidsapp.cli.signals import Interrupted, ended_by_signals
+from bidsapp.cli.signals import ended_by_signals
 from bidsapp.errors import (
     CentipetError,
     ExitCode,
+    Interrupted,
     NoInputError,
     StorageError,
     UsageError,

@@ -15,12 +15,10 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
+from bidsapp.errors import Interrupted
+
 # Batch systems kill 30 s after SIGTERM, Docker 10 s: be gone before, whatever still unwinds.
 _PATIENCE_S = 8.0
-
-
-class Interrupted(SystemExit):
-    """Raised in the main thread by a signal; carries the exit code a shell expects."""
 
 
 @contextlib.contextmanager
@@ -40,11 +38,13 @@ def ended_by_signals() -> Iterator[None]:
         last_resort.start()
         for worker in multiprocessing.active_children():
             worker.kill()  # pools wait for the steps their workers are at
-        raise Interrupted(128 + signum)
+        Interrupted.pending = 128 + signum
+        Interrupted.repeat()
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
     finally:
+        Interrupted.pending = None
         for number, handler in before.items():
             signal.signal(number, handler)

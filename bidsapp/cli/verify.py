@@ -16,6 +16,7 @@ from bidsapp.errors import (
     CannotCreateError,
     CentipetError,
     ExitCode,
+    Interrupted,
     NoInputError,
     UsageError,
     WorkerLostError,
@@ -33,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _verified(options: argparse.Namespace) -> int:
     from bidsapp.cli.logs import logging_to
-    from bidsapp.cli.signals import Interrupted, ended_by_signals
+    from bidsapp.cli.signals import ended_by_signals
 
     try:
         with ended_by_signals(), logging_to(None, 0):

@@ -28,7 +28,7 @@ from nipype.pipeline.plugins.tools import report_crash
 from threadpoolctl import threadpool_limits
 
 from bidsapp.core.parallel import use_threads
-from bidsapp.errors import WorkerLostError, error_class
+from bidsapp.errors import Interrupted, WorkerLostError, error_class
 from bidsapp.execution.batch import read_plugin
 from bidsapp.execution.workers import ONE_THREAD, new_workers, workers
 from bidsapp.settings import Resources
@@ -163,6 +163,7 @@ class _Linear(LinearPlugin):  # type: ignore[misc]
             try:
                 node.run(updatehash=updatehash)
             except Exception as error:
+                Interrupted.repeat()
                 self.failures.append(_failure(node, format_exception(error)))
                 unreachable |= nx.descendants(graph, node)
                 report(node, "exception")

@@ -281,9 +281,7 @@ def test_help_is_short_and_complete():
     assert max(map(len, lines)) <= 100
     for option in ("--participant-label", "--dicom-dir", "--window", "--nprocs", "--demo"):
         assert option in done.stdout
-    commands = " ".join(" ".join(lines).split("help of their own: centipet ")[1].split()).split(
-        "."
-    )[0]
+    commands = " ".join(lines).split("help of their own: centipet ")[1].partition(".")[0]
     assert commands.split(", ") == list(SUB_COMMANDS)
 
 
